@@ -1,0 +1,694 @@
+//! Healthy services, complete as the collector would bring them: what every check must be silent on, and what the
+//! checks' examples make sick. They are made up, say so, and share one clock.
+
+use std::collections::BTreeMap;
+
+use jiff::{SignedDuration, Timestamp};
+
+use crate::call::LOG_STREAM;
+use crate::snapshot::deployment::{BreakerState, ContainerImage, IngressPath, ListedDeployment};
+use crate::snapshot::metric::{Metric, Owner};
+use crate::snapshot::service::{CircuitBreaker, DeploymentAlarms, DeploymentConfiguration, NetworkConfiguration};
+use crate::snapshot::*;
+
+pub const ACCOUNT: &str = "123456789012";
+pub const REGION: &str = "eu-west-2";
+
+/// The clock of every baseline: 22 November 2026, three in the morning.
+pub const NOW: Timestamp = Timestamp::constant(1_795_316_400, 0);
+
+/// Every baseline by name.
+pub const ALL: &[(&str, fn() -> Snapshot)] = &[("fargate", fargate), ("express", express), ("ec2", ec2), ("worker", worker)];
+
+pub fn minutes_ago(minutes: i64) -> Timestamp {
+    NOW - SignedDuration::from_mins(minutes)
+}
+
+/// Ids that the examples need to name.
+pub mod id {
+    use super::{ACCOUNT, REGION};
+
+    pub fn ecs(rest: &str) -> String {
+        format!("arn:aws:ecs:{REGION}:{ACCOUNT}:{rest}")
+    }
+
+    pub fn elb(rest: &str) -> String {
+        format!("arn:aws:elasticloadbalancing:{REGION}:{ACCOUNT}:{rest}")
+    }
+
+    pub fn group(name: &str) -> String {
+        elb(&format!("targetgroup/{name}/6d0ecf831eec9f09"))
+    }
+
+    pub fn image(name: &str) -> String {
+        format!("{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/{name}")
+    }
+
+    /// A task id, from one digit.
+    pub fn task(digit: u8) -> String {
+        char::from(b'0' + digit % 10).to_string().repeat(32)
+    }
+
+    pub fn digest(digit: u8) -> String {
+        format!("sha256:{}", char::from(b'0' + digit % 10).to_string().repeat(64))
+    }
+}
+
+fn empty() -> Snapshot {
+    Snapshot {
+        format: FORMAT.into(),
+        made_by: "ecs-doctor".into(),
+        taken_at: NOW,
+        account: ACCOUNT.into(),
+        region: REGION.into(),
+        example: Some("a healthy service, made up".into()),
+        services: Vec::new(),
+        express_services: Table::default(),
+        service_deployments: Table::default(),
+        listed_deployments: Table::default(),
+        revisions: Table::default(),
+        running_tasks: Table::default(),
+        stopped_tasks: Table::default(),
+        task_definitions: Table::default(),
+        target_groups: Table::default(),
+        target_health: Table::default(),
+        target_group_attributes: Table::default(),
+        load_balancers: Table::default(),
+        load_balancer_attributes: Table::default(),
+        listeners: Table::default(),
+        rules: Table::default(),
+        security_groups: Table::default(),
+        subnets: Table::default(),
+        route_tables: Table::default(),
+        interfaces: Table::default(),
+        images: Table::default(),
+        image_platforms: Table::default(),
+        alarms: Table::default(),
+        alarm_history: Table::default(),
+        metrics: Table::default(),
+        logs: Table::default(),
+        health_checker_logs: Table::default(),
+    }
+}
+
+/// What differs between services; [`service`] makes the rest.
+struct Plan {
+    name: &'static str,
+    cluster: &'static str,
+    tasks: u8,
+    image: &'static str,
+    container: &'static str,
+    port: Option<i32>,
+    ec2: bool,
+    log_group: &'static str,
+}
+
+const SUBNETS: [(&str, &str, &str); 2] = [("subnet-0a1", "eu-west-2a", "10.0.1.0/24"), ("subnet-0b2", "eu-west-2b", "10.0.2.0/24")];
+
+/// A service with its tasks, deployments, revision, image and logs; no load balancer.
+fn service(plan: &Plan) -> Snapshot {
+    let mut snapshot = empty();
+    let Plan { name, cluster, .. } = *plan;
+    let arn = id::ecs(&format!("service/{cluster}/{name}"));
+    let definition = id::ecs(&format!("task-definition/{name}:12"));
+    let revision = id::ecs(&format!("service-revision/{cluster}/{name}/4000000000000000012"));
+    let deployment_arn = |n: u8| id::ecs(&format!("service-deployment/{cluster}/{name}/deployment{n}"));
+    let image = id::image(plan.image);
+    let network = NetworkConfiguration {
+        subnets: SUBNETS.iter().map(|(id, ..)| (*id).into()).collect(),
+        security_groups: vec!["sg-task".into()],
+        assign_public_ip: Some("DISABLED".into()),
+    };
+    let configuration = DeploymentConfiguration {
+        strategy: Some("ROLLING".into()),
+        maximum_percent: Some(200),
+        minimum_healthy_percent: Some(100),
+        deployment_circuit_breaker: Some(CircuitBreaker { enable: true, rollback: true, reset_on_healthy_task: Some(true) }),
+        ..DeploymentConfiguration::default()
+    };
+    let count = i32::from(plan.tasks);
+    snapshot.services.push(Service {
+        service_arn: arn.clone(),
+        service_name: name.into(),
+        cluster_arn: id::ecs(&format!("cluster/{cluster}")),
+        status: "ACTIVE".into(),
+        desired_count: count,
+        running_count: count,
+        launch_type: Some(if plan.ec2 { "EC2" } else { "FARGATE" }.into()),
+        platform_version: (!plan.ec2).then(|| "LATEST".into()),
+        task_definition: Some(definition.clone()),
+        deployment_configuration: configuration.clone(),
+        deployment_controller: Some("ECS".into()),
+        deployments: vec![Deployment {
+            id: "ecs-svc/1000000000000000012".into(),
+            status: "PRIMARY".into(),
+            task_definition: Some(definition.clone()),
+            desired_count: count,
+            running_count: count,
+            created_at: Some(minutes_ago(3 * 1440)),
+            updated_at: Some(minutes_ago(3 * 1440 - 8)),
+            rollout_state: Some("COMPLETED".into()),
+            rollout_state_reason: Some("ECS deployment ecs-svc/1000000000000000012 completed.".into()),
+            network_configuration: (!plan.ec2).then(|| network.clone()),
+            ..Deployment::default()
+        }],
+        events: vec![ServiceEvent {
+            id: "7f0f2c5e-0000-4000-8000-000000000001".into(),
+            created_at: Some(minutes_ago(45)),
+            message: format!("(service {name}) has reached a steady state."),
+        }],
+        network_configuration: (!plan.ec2).then_some(network),
+        health_check_grace_period_seconds: plan.port.map(|_| 60),
+        scheduling_strategy: Some("REPLICA".into()),
+        created_at: Some(minutes_ago(90 * 1440)),
+        current_service_deployment: Some(deployment_arn(2)),
+        current_service_revisions: vec![revision.clone()],
+        ..Service::default()
+    });
+    let deployment = |n: u8, days: i64| ServiceDeployment {
+        service_deployment_arn: deployment_arn(n),
+        status: "SUCCESSFUL".into(),
+        created_at: Some(minutes_ago(days * 1440)),
+        started_at: Some(minutes_ago(days * 1440)),
+        updated_at: Some(minutes_ago(days * 1440 - 8)),
+        finished_at: Some(minutes_ago(days * 1440 - 8)),
+        target_service_revision: Some(RevisionSummary {
+            arn: if n == 2 { revision.clone() } else { id::ecs(&format!("service-revision/{cluster}/{name}/4000000000000000011")) },
+            requested_task_count: count,
+            running_task_count: count,
+            ..RevisionSummary::default()
+        }),
+        deployment_configuration: configuration.clone(),
+        deployment_circuit_breaker: Some(BreakerState { status: Some("MONITORING_COMPLETE".into()), failure_count: 0, threshold: 3 }),
+        ..ServiceDeployment::default()
+    };
+    let deployments = vec![deployment(2, 3), deployment(1, 20)];
+    snapshot.listed_deployments.put(&arn, deployments.iter().map(listed).collect());
+    snapshot.service_deployments.put(&arn, deployments);
+    snapshot.revisions.put(
+        &revision,
+        Revision {
+            service_revision_arn: revision.clone(),
+            task_definition: Some(definition.clone()),
+            created_at: Some(minutes_ago(3 * 1440)),
+            container_images: vec![ContainerImage { container_name: plan.container.into(), image: image.clone(), image_digest: Some(id::digest(1)) }],
+            security_groups: vec!["sg-task".into()],
+            ..Revision::default()
+        },
+    );
+    snapshot.task_definitions.put(
+        &definition,
+        TaskDefinition {
+            task_definition_arn: definition.clone(),
+            family: name.into(),
+            revision: 12,
+            network_mode: Some(if plan.ec2 { "bridge" } else { "awsvpc" }.into()),
+            cpu: Some("256".into()),
+            memory: Some("512".into()),
+            container_definitions: vec![ContainerDefinition {
+                name: plan.container.into(),
+                image: image.clone(),
+                essential: true,
+                port_mappings: plan
+                    .port
+                    .map(|port| PortMapping { container_port: Some(port), protocol: Some("tcp".into()), ..PortMapping::default() })
+                    .into_iter()
+                    .collect(),
+                environment: vec![EnvironmentVariable { name: "LOG_LEVEL".into(), hosts: Vec::new() }],
+                secrets: vec!["DATABASE_PASSWORD".into()],
+                log_driver: Some("awslogs".into()),
+                awslogs_group: Some(plan.log_group.into()),
+                awslogs_region: Some(REGION.into()),
+                awslogs_stream_prefix: Some("ecs".into()),
+                ..ContainerDefinition::default()
+            }],
+        },
+    );
+    let tasks: Vec<Task> = (1..=plan.tasks).map(|n| task(plan, n, &definition, &image)).collect();
+    for task in &tasks {
+        let stream = format!("ecs/{}/{}", plan.container, task.id());
+        let line = LogLine { timestamp: Some(minutes_ago(2)), message: "GET /orders 200 3.1 ms".into(), log_stream_name: stream.clone() };
+        snapshot.logs.put(format!("{}{LOG_STREAM}{stream}", plan.log_group), vec![line]);
+        if let (Some(interface), Some(subnet)) = (&task.network_interface_id, &task.subnet_id) {
+            let groups = vec!["sg-task".into()];
+            let address = task.private_address().map(str::to_owned);
+            let interface_row = Interface {
+                network_interface_id: interface.clone(),
+                private_ip_address: address,
+                groups,
+                subnet_id: Some(subnet.clone()),
+                status: Some("in-use".into()),
+                public_ip: None,
+            };
+            snapshot.interfaces.put(interface, interface_row);
+        }
+    }
+    snapshot.health_checker_logs.put(plan.log_group, Vec::new());
+    snapshot.running_tasks.put(&arn, tasks);
+    snapshot.stopped_tasks.put(&arn, Vec::new());
+    snapshot.images.put(
+        &image,
+        Image {
+            repository_name: name.into(),
+            image_digest: id::digest(1),
+            image_tags: vec![image.rsplit(':').next().unwrap_or_default().into()],
+            image_pushed_at: Some(minutes_ago(3 * 1440 + 20)),
+            image_manifest_media_type: Some("application/vnd.oci.image.manifest.v1+json".into()),
+            image_status: Some("ACTIVE".into()),
+        },
+    );
+    for (subnet, zone, block) in SUBNETS {
+        let row = Subnet {
+            subnet_id: subnet.into(),
+            vpc_id: Some("vpc-1".into()),
+            availability_zone: Some(zone.into()),
+            cidr_block: Some(block.into()),
+            available_ip_address_count: Some(240),
+            map_public_ip_on_launch: Some(false),
+        };
+        snapshot.subnets.put(subnet, row);
+    }
+    let routes = |gateway: &str| {
+        vec![
+            Route { destination: "10.0.0.0/16".into(), target: Some("local".into()), state: Some("active".into()) },
+            Route { destination: "0.0.0.0/0".into(), target: Some(gateway.into()), state: Some("active".into()) },
+        ]
+    };
+    snapshot.route_tables.put(
+        "vpc-1",
+        vec![
+            RouteTable {
+                route_table_id: "rtb-private".into(),
+                main: true,
+                subnet_ids: SUBNETS.iter().map(|(id, ..)| (*id).into()).collect(),
+                routes: routes("nat-1"),
+            },
+            RouteTable {
+                route_table_id: "rtb-public".into(),
+                main: false,
+                subnet_ids: vec!["subnet-0c3".into(), "subnet-0d4".into()],
+                routes: routes("igw-1"),
+            },
+        ],
+    );
+    for metric in Metric::ALL.iter().filter(|metric| metric.owner() == Owner::Service) {
+        snapshot.metrics.put(metric.of(&arn), minutes(20.0));
+    }
+    snapshot.security_groups.put(
+        "sg-task",
+        SecurityGroup {
+            group_id: "sg-task".into(),
+            group_name: format!("{name}-tasks"),
+            vpc_id: Some("vpc-1".into()),
+            ip_permissions_egress: vec![everywhere("-1", None)],
+            ..SecurityGroup::default()
+        },
+    );
+    snapshot
+}
+
+fn task(plan: &Plan, n: u8, definition: &str, image: &str) -> Task {
+    let (subnet, zone, _) = SUBNETS[usize::from(n - 1) % SUBNETS.len()];
+    let address = format!("10.0.{}.{}", (n - 1) % 2 + 1, 20 + n);
+    Task {
+        task_arn: id::ecs(&format!("task/{}/{}", plan.cluster, id::task(n))),
+        started_by: Some("ecs-svc/1000000000000000012".into()),
+        task_definition_arn: definition.into(),
+        last_status: "RUNNING".into(),
+        desired_status: "RUNNING".into(),
+        health_status: Some("UNKNOWN".into()),
+        availability_zone: Some(zone.into()),
+        created_at: Some(minutes_ago(3 * 1440 - 1)),
+        started_at: Some(minutes_ago(3 * 1440 - 2)),
+        network_interface_id: (!plan.ec2).then(|| format!("eni-{n}")),
+        subnet_id: (!plan.ec2).then(|| subnet.into()),
+        container_instance_arn: plan.ec2.then(|| id::ecs(&format!("container-instance/{}/{}", plan.cluster, id::task(8)))),
+        containers: vec![Container {
+            name: plan.container.into(),
+            image: Some(image.into()),
+            image_digest: Some(id::digest(1)),
+            last_status: Some("RUNNING".into()),
+            health_status: Some("UNKNOWN".into()),
+            private_ipv4_address: (!plan.ec2).then_some(address),
+            host_ports: if plan.ec2 { vec![32_767 + i32::from(n)] } else { Vec::new() },
+            ..Container::default()
+        }],
+        ..Task::default()
+    }
+}
+
+/// The short form of a deployment, as the list has it.
+pub fn listed(deployment: &ServiceDeployment) -> ListedDeployment {
+    ListedDeployment {
+        service_deployment_arn: deployment.service_deployment_arn.clone(),
+        target_service_revision_arn: deployment.target_service_revision.as_ref().map(|revision| revision.arn.clone()),
+        status: deployment.status.clone(),
+        status_reason: deployment.status_reason.clone(),
+        created_at: deployment.created_at,
+        started_at: deployment.started_at,
+        finished_at: deployment.finished_at,
+    }
+}
+
+/// One value for each of the last sixty minutes.
+pub fn minutes(value: f64) -> Series {
+    Series { values: (1..=60).rev().map(|minute| (minutes_ago(minute), value)).collect() }
+}
+
+pub fn everywhere(protocol: &str, port: Option<i32>) -> IpPermission {
+    IpPermission { ip_protocol: protocol.into(), from_port: port, to_port: port, cidr_ip: vec!["0.0.0.0/0".into()], ..IpPermission::default() }
+}
+
+pub fn from_group(port: i32, group: &str) -> IpPermission {
+    IpPermission { ip_protocol: "tcp".into(), from_port: Some(port), to_port: Some(port), group_id: vec![group.into()], ..IpPermission::default() }
+}
+
+pub fn target(address: &str, port: i32, zone: &str, state: &str) -> Target {
+    Target { id: address.into(), port: Some(port), availability_zone: Some(zone.into()), state: state.into(), ..Target::default() }
+}
+
+/// A target that fails its health check, with AWS's reason and words.
+pub fn unhealthy(address: &str, port: i32, reason: &str, description: &str) -> Target {
+    Target { reason: Some(reason.into()), description: Some(description.into()), ..target(address, port, "eu-west-2a", "unhealthy") }
+}
+
+pub fn forward(shares: &[(&str, i32)]) -> Action {
+    let group = |(arn, weight): &(&str, i32)| WeightedGroup { target_group_arn: (*arn).into(), weight: *weight };
+    Action { kind: "forward".into(), target_groups: shares.iter().map(group).collect(), ..Action::default() }
+}
+
+pub fn host_rule(arn: &str, priority: &str, host: &str, action: Action) -> Rule {
+    let condition = Condition { field: "host-header".into(), name: None, values: vec![host.into()] };
+    Rule { rule_arn: arn.into(), priority: priority.into(), is_default: false, conditions: vec![condition], actions: vec![action] }
+}
+
+fn default_rule(listener: &str, action: Action) -> Rule {
+    let arn = format!("{}/0000000000000000", listener.replace(":listener/", ":listener-rule/"));
+    Rule { rule_arn: arn, priority: "default".into(), is_default: true, conditions: Vec::new(), actions: vec![action] }
+}
+
+/// Puts a load balancer before the service: `groups` are its target groups, `rules` those of its HTTPS listener.
+fn balance(snapshot: &mut Snapshot, name: &str, port: i32, target_type: &str, groups: &[&str], rules: impl FnOnce(&str) -> Vec<Rule>) {
+    let balancer = id::elb(&format!("loadbalancer/app/{name}/50dc6c495c0c9188"));
+    let listener = id::elb(&format!("listener/app/{name}/50dc6c495c0c9188/f2f7dc8efc522ab2"));
+    snapshot.load_balancers.put(
+        &balancer,
+        LoadBalancer {
+            load_balancer_arn: balancer.clone(),
+            load_balancer_name: name.into(),
+            dns_name: Some(format!("{name}-1234567890.{REGION}.elb.amazonaws.com")),
+            scheme: Some("internet-facing".into()),
+            load_balancer_type: Some("application".into()),
+            state: Some("active".into()),
+            ip_address_type: Some("ipv4".into()),
+            vpc_id: Some("vpc-1".into()),
+            availability_zones: SUBNETS.iter().map(|(_, zone, _)| (*zone).into()).collect(),
+            subnets: vec!["subnet-0c3".into(), "subnet-0d4".into()],
+            security_groups: vec!["sg-balancer".into()],
+            created_time: Some(minutes_ago(90 * 1440)),
+            ..LoadBalancer::default()
+        },
+    );
+    let attributes = [("idle_timeout.timeout_seconds", "60"), ("access_logs.s3.enabled", "false")];
+    snapshot.load_balancer_attributes.put(&balancer, pairs(&attributes));
+    let rules = rules(&listener);
+    let default_actions = rules.last().map(|rule| rule.actions.clone()).unwrap_or_default();
+    snapshot.rules.put(&listener, rules);
+    snapshot.listeners.put(
+        &balancer,
+        vec![Listener {
+            listener_arn: listener,
+            load_balancer_arn: balancer.clone(),
+            port: Some(443),
+            protocol: Some("HTTPS".into()),
+            ssl_policy: Some("ELBSecurityPolicy-TLS13-1-2-2021-06".into()),
+            default_actions,
+        }],
+    );
+    for group in groups {
+        snapshot.target_groups.put(
+            *group,
+            TargetGroup {
+                target_group_arn: (*group).into(),
+                target_group_name: crate::reading::traffic::group_name(group).into(),
+                protocol: Some("HTTP".into()),
+                protocol_version: Some("HTTP1".into()),
+                port: Some(port),
+                vpc_id: Some("vpc-1".into()),
+                target_type: Some(target_type.into()),
+                load_balancer_arns: vec![balancer.clone()],
+                health_check_enabled: Some(true),
+                health_check_protocol: Some("HTTP".into()),
+                health_check_port: Some("traffic-port".into()),
+                health_check_path: Some("/health".into()),
+                health_check_interval_seconds: Some(30),
+                health_check_timeout_seconds: Some(5),
+                healthy_threshold_count: Some(5),
+                unhealthy_threshold_count: Some(2),
+                matcher: Some("200".into()),
+            },
+        );
+        snapshot.target_group_attributes.put(*group, pairs(&[("deregistration_delay.timeout_seconds", "300")]));
+        snapshot.target_health.put(*group, Vec::new());
+    }
+    for (subnet, zone, block) in [("subnet-0c3", "eu-west-2a", "10.0.3.0/24"), ("subnet-0d4", "eu-west-2b", "10.0.4.0/24")] {
+        let row = Subnet {
+            subnet_id: subnet.into(),
+            vpc_id: Some("vpc-1".into()),
+            availability_zone: Some(zone.into()),
+            cidr_block: Some(block.into()),
+            available_ip_address_count: Some(240),
+            map_public_ip_on_launch: Some(true),
+        };
+        snapshot.subnets.put(subnet, row);
+    }
+    // The office and a partner: open to the world is a finding, and a healthy service has none.
+    let clients = IpPermission {
+        ip_protocol: "tcp".into(),
+        from_port: Some(443),
+        to_port: Some(443),
+        cidr_ip: vec!["203.0.113.0/24".into(), "198.51.100.0/24".into()],
+        ..IpPermission::default()
+    };
+    let row = SecurityGroup {
+        group_id: "sg-balancer".into(),
+        group_name: format!("{name}-balancer"),
+        vpc_id: Some("vpc-1".into()),
+        ip_permissions: vec![clients],
+        ip_permissions_egress: vec![everywhere("-1", None)],
+        ..SecurityGroup::default()
+    };
+    snapshot.security_groups.put("sg-balancer", row);
+    if let Some(group) = snapshot.security_groups.change("sg-task") {
+        group.ip_permissions.push(from_group(port, "sg-balancer"));
+    }
+    for metric in Metric::ALL {
+        let value = match metric {
+            Metric::Requests | Metric::GroupRequests => 120.0,
+            Metric::HealthyHosts => 2.0,
+            _ => 0.0,
+        };
+        let owners: &[&str] = match metric.owner() {
+            Owner::LoadBalancer => &[balancer.as_str()],
+            Owner::TargetGroup => groups,
+            Owner::Service => &[],
+        };
+        for owner in owners {
+            // CloudWatch has no values where nothing happened.
+            snapshot.metrics.put(metric.of(owner), if value > 0.0 { minutes(value) } else { Series::default() });
+        }
+    }
+}
+
+fn pairs(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
+    pairs.iter().map(|(key, value)| ((*key).into(), (*value).into())).collect()
+}
+
+/// A Fargate service behind an application load balancer: two tasks in two zones, rolling deployments.
+pub fn fargate() -> Snapshot {
+    let mut snapshot = service(&Plan {
+        name: "api",
+        cluster: "prod",
+        tasks: 2,
+        image: "api:1.4.2",
+        container: "app",
+        port: Some(8080),
+        ec2: false,
+        log_group: "/ecs/api",
+    });
+    let group = id::group("api");
+    balance(&mut snapshot, "web", 8080, "ip", &[&group], |listener| {
+        vec![
+            host_rule(
+                &format!("{}/9683b2d02a6cabee", listener.replace(":listener/", ":listener-rule/")),
+                "10",
+                "api.example.com",
+                forward(&[(&group, 1)]),
+            ),
+            default_rule(listener, Action { kind: "fixed-response".into(), status_code: Some("404".into()), ..Action::default() }),
+        ]
+    });
+    snapshot.target_health.put(&group, vec![target("10.0.1.21", 8080, "eu-west-2a", "healthy"), target("10.0.2.22", 8080, "eu-west-2b", "healthy")]);
+    snapshot.services[0].load_balancers = vec![ServiceLoadBalancer {
+        target_group_arn: Some(group),
+        container_name: Some("app".into()),
+        container_port: Some(8080),
+        ..ServiceLoadBalancer::default()
+    }];
+    snapshot
+}
+
+/// The two halves of the Express service's pair: the first has the traffic.
+pub fn express_groups() -> [String; 2] {
+    [id::group("ecs-gateway-tg-1a2b3c4d5e6f70001"), id::group("ecs-gateway-tg-1a2b3c4d5e6f70002")]
+}
+
+/// The host that Express gave to its service.
+pub const EXPRESS_HOST: &str = "ap-0123456789abcdef0123456789abcdef.ecs.eu-west-2.on.aws";
+
+/// An Express service: canary deployments over a pair of target groups, an alarm of ECS's making.
+pub fn express() -> Snapshot {
+    let mut snapshot = service(&Plan {
+        name: "api",
+        cluster: "default",
+        tasks: 2,
+        image: "api:1.4.2",
+        container: "Main",
+        port: Some(8080),
+        ec2: false,
+        log_group: "/aws/ecs/default/api-1a2b",
+    });
+    let [live, idle] = express_groups();
+    let mut rule_arn = String::new();
+    balance(&mut snapshot, "ecs-express-gateway-alb-1a2b3c4d", 8080, "ip", &[&live, &idle], |listener| {
+        rule_arn = format!("{}/9683b2d02a6cabee", listener.replace(":listener/", ":listener-rule/"));
+        vec![
+            host_rule(&rule_arn, "1", EXPRESS_HOST, forward(&[(&live, 100), (&idle, 0)])),
+            default_rule(listener, Action { kind: "fixed-response".into(), status_code: Some("404".into()), ..Action::default() }),
+        ]
+    });
+    snapshot.target_health.put(&live, vec![target("10.0.1.21", 8080, "eu-west-2a", "healthy"), target("10.0.2.22", 8080, "eu-west-2b", "healthy")]);
+    let alarm = "default/api/RollbackAlarm";
+    let configuration = DeploymentConfiguration {
+        strategy: Some("CANARY".into()),
+        canary_percent: Some(5.0),
+        canary_bake_time_in_minutes: Some(3),
+        bake_time_in_minutes: Some(3),
+        alarms: Some(DeploymentAlarms { alarm_names: vec![alarm.into()], enable: true, rollback: true }),
+        ..snapshot.services[0].deployment_configuration.clone()
+    };
+    let service = &mut snapshot.services[0];
+    let arn = service.service_arn.clone();
+    service.resource_management_type = Some("ECS".into());
+    service.task_definition = None;
+    service.launch_type = None;
+    service.capacity_providers = vec!["FARGATE".into()];
+    service.deployment_configuration = configuration.clone();
+    let revision = service.current_service_revisions[0].clone();
+    for deployment in snapshot.service_deployments.change(&arn).into_iter().flatten() {
+        deployment.deployment_configuration = configuration.clone();
+        deployment.alarms = Some(deployment::AlarmsState {
+            status: Some("MONITORING_COMPLETE".into()),
+            alarm_names: vec![alarm.into()],
+            triggered_alarm_names: Vec::new(),
+        });
+    }
+    let active = |arn: &str| Some(ManagedResource { arn: Some(arn.into()), status: Some("ACTIVE".into()), status_reason: None });
+    let balancer = id::elb("loadbalancer/app/ecs-express-gateway-alb-1a2b3c4d/50dc6c495c0c9188");
+    let listener = id::elb("listener/app/ecs-express-gateway-alb-1a2b3c4d/50dc6c495c0c9188/f2f7dc8efc522ab2");
+    if let Some(revision) = snapshot.revisions.change(&revision) {
+        let group = |arn: &String| ManagedTargetGroup {
+            arn: Some(arn.clone()),
+            status: Some("ACTIVE".into()),
+            status_reason: None,
+            health_check_path: Some("/health".into()),
+            health_check_port: Some(8080),
+            port: Some(8080),
+        };
+        revision.ingress_paths = vec![IngressPath {
+            access_type: Some("PUBLIC".into()),
+            endpoint: Some(EXPRESS_HOST.into()),
+            load_balancer: active(&balancer),
+            load_balancer_security_groups: active(&format!("arn:aws:ec2:{REGION}:{ACCOUNT}:security-group/sg-balancer")).into_iter().collect(),
+            listener: active(&listener),
+            rule: active(&rule_arn),
+            target_groups: [&live, &idle].into_iter().map(group).collect(),
+        }];
+    }
+    if let Some(group) = snapshot.security_groups.change("sg-balancer") {
+        group.ecs_managed = true;
+    }
+    snapshot.express_services.put(
+        &arn,
+        ExpressService {
+            service_arn: arn.clone(),
+            status_code: Some("ACTIVE".into()),
+            status_reason: None,
+            health_check_path: Some("/health".into()),
+            container_port: Some(8080),
+            endpoints: vec![EXPRESS_HOST.into()],
+        },
+    );
+    snapshot.alarms.put(
+        alarm,
+        Alarm {
+            alarm_name: alarm.into(),
+            state_value: "OK".into(),
+            state_reason: Some(
+                "Threshold Crossed: no datapoints were received for 3 periods and 3 missing datapoints were treated as [NonBreaching].".into(),
+            ),
+            state_updated_timestamp: Some(minutes_ago(3 * 1440)),
+            threshold: Some(1.0),
+            comparison_operator: Some("GreaterThanThreshold".into()),
+            evaluation_periods: Some(3),
+            datapoints_to_alarm: Some(2),
+            treat_missing_data: Some("notBreaching".into()),
+            metric_names: ["HTTPCode_Target_4XX_Count", "HTTPCode_Target_5XX_Count", "RequestCountPerTarget"].map(String::from).into(),
+            expressions: vec!["100 * (IF(m_0_4xx < 5, 0, m_0_4xx) + m_0_5xx) / FILL(m_0_total, 1)".into()],
+            target_groups: [&live, &idle].map(|arn| arn.rsplit(':').next().unwrap_or_default().to_owned()).into(),
+        },
+    );
+    snapshot.alarm_history.put(alarm, Vec::new());
+    snapshot
+}
+
+/// A service on EC2 with bridge networking: instances are the targets, on ports that Docker chose.
+pub fn ec2() -> Snapshot {
+    let mut snapshot = service(&Plan {
+        name: "web",
+        cluster: "prod",
+        tasks: 2,
+        image: "web:2.0.1",
+        container: "web",
+        port: Some(3000),
+        ec2: true,
+        log_group: "/ecs/web",
+    });
+    let group = id::group("web");
+    balance(&mut snapshot, "web", 3000, "instance", &[&group], |listener| vec![default_rule(listener, forward(&[(&group, 1)]))]);
+    snapshot.target_health.put(
+        &group,
+        vec![target("i-0a1b2c3d4e5f60001", 32768, "eu-west-2a", "healthy"), target("i-0a1b2c3d4e5f60002", 32769, "eu-west-2b", "healthy")],
+    );
+    snapshot.services[0].load_balancers = vec![ServiceLoadBalancer {
+        target_group_arn: Some(group),
+        container_name: Some("web".into()),
+        container_port: Some(3000),
+        ..ServiceLoadBalancer::default()
+    }];
+    snapshot
+}
+
+/// A worker: no balancer, no port.
+pub fn worker() -> Snapshot {
+    service(&Plan {
+        name: "mailer",
+        cluster: "prod",
+        tasks: 2,
+        image: "mailer:0.9.0",
+        container: "worker",
+        port: None,
+        ec2: false,
+        log_group: "/ecs/mailer",
+    })
+}

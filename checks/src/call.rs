@@ -1,0 +1,132 @@
+//! Every call that the program may make to AWS: its IAM action, its command, and what it is asked for.
+//! The IAM policy, the docs, the "see for yourself" lines and the collector all come from this one list.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+macro_rules! calls {
+    ($( $name:ident = $action:literal, $cli:literal, $why:literal; )*) => {
+        /// A read-only call to AWS.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum Call { $( #[doc = $why] $name, )* }
+
+        impl Call {
+            /// Every call that the program may make.
+            pub const ALL: &[Call] = &[ $( Call::$name, )* ];
+
+            /// The IAM action, which is also the spelling in JSON: `ecs:DescribeServices`.
+            pub fn action(self) -> &'static str {
+                match self { $( Call::$name => $action, )* }
+            }
+
+            /// What the program asks it for.
+            pub fn why(self) -> &'static str {
+                match self { $( Call::$name => $why, )* }
+            }
+
+            fn command(self) -> &'static str {
+                match self { $( Call::$name => $cli, )* }
+            }
+        }
+    };
+}
+
+calls! {
+    ListClusters = "ecs:ListClusters", "aws ecs list-clusters", "find the cluster that has the service";
+    ListServices = "ecs:ListServices", "aws ecs list-services --cluster {id}", "find a service by its URL; suggest the nearest names";
+    DescribeServices = "ecs:DescribeServices", "aws ecs describe-services --cluster {cluster} --services {service}", "the service, its deployments and events";
+    DescribeExpressGatewayService = "ecs:DescribeExpressGatewayService", "aws ecs describe-express-gateway-service --service-arn {id}", "what an Express service was asked to be";
+    ListServiceDeployments = "ecs:ListServiceDeployments", "aws ecs list-service-deployments --service {arn}", "the deployments of the last weeks";
+    DescribeServiceDeployments = "ecs:DescribeServiceDeployments", "aws ecs describe-service-deployments --service-deployment-arns {id}", "stage, breaker, alarms and rollback of a deployment";
+    DescribeServiceRevisions = "ecs:DescribeServiceRevisions", "aws ecs describe-service-revisions --service-revision-arns {id}", "pinned image digests; what Express manages";
+    ListTasks = "ecs:ListTasks", "aws ecs list-tasks --cluster {cluster} --service-name {service} --desired-status STOPPED", "running tasks, and those stopped within the last hour";
+    DescribeTasks = "ecs:DescribeTasks", "aws ecs describe-tasks --cluster {cluster} --tasks {id}", "why tasks stopped, and what the running ones run";
+    DescribeTaskDefinition = "ecs:DescribeTaskDefinition", "aws ecs describe-task-definition --task-definition {id}", "images, ports and log groups";
+    DescribeTargetGroups = "elasticloadbalancing:DescribeTargetGroups", "aws elbv2 describe-target-groups --target-group-arns {id}", "the health check: path, port, matcher, timing";
+    DescribeTargetHealth = "elasticloadbalancing:DescribeTargetHealth", "aws elbv2 describe-target-health --target-group-arn {id}", "which targets are healthy, and why not";
+    DescribeTargetGroupAttributes = "elasticloadbalancing:DescribeTargetGroupAttributes", "aws elbv2 describe-target-group-attributes --target-group-arn {id}", "how long targets drain";
+    DescribeLoadBalancers = "elasticloadbalancing:DescribeLoadBalancers", "aws elbv2 describe-load-balancers --load-balancer-arns {id}", "scheme, security groups and zones of the balancer";
+    DescribeLoadBalancerAttributes = "elasticloadbalancing:DescribeLoadBalancerAttributes", "aws elbv2 describe-load-balancer-attributes --load-balancer-arn {id}", "idle timeout of the balancer";
+    DescribeListeners = "elasticloadbalancing:DescribeListeners", "aws elbv2 describe-listeners --load-balancer-arn {balancer}", "ports and default actions of the balancer";
+    DescribeRules = "elasticloadbalancing:DescribeRules", "aws elbv2 describe-rules --rule-arns {id}", "which host goes to which target group";
+    DescribeSecurityGroups = "ec2:DescribeSecurityGroups", "aws ec2 describe-security-groups --group-ids {id}", "who is let in, at the balancer and at the tasks";
+    DescribeSubnets = "ec2:DescribeSubnets", "aws ec2 describe-subnets --subnet-ids {id}", "zones, addresses and networks of tasks and balancer";
+    DescribeRouteTables = "ec2:DescribeRouteTables", "aws ec2 describe-route-tables --filters Name=vpc-id,Values={id}", "which subnets are public";
+    DescribeNetworkInterfaces = "ec2:DescribeNetworkInterfaces", "aws ec2 describe-network-interfaces --network-interface-ids {id}", "addresses and security groups that tasks really have";
+    DescribeImages = "ecr:DescribeImages", "aws ecr describe-images --repository-name {repository} --image-ids imageTag={tag}", "the digest that a tag has now";
+    BatchGetImage = "ecr:BatchGetImage", "aws ecr batch-get-image --repository-name {repository} --image-ids imageTag={tag}", "the platforms behind a multi-architecture tag";
+    DescribeAlarms = "cloudwatch:DescribeAlarms", "aws cloudwatch describe-alarms --alarm-names {quoted}", "alarms that can roll a deployment back";
+    DescribeAlarmHistory = "cloudwatch:DescribeAlarmHistory", "aws cloudwatch describe-alarm-history --history-item-type StateUpdate --alarm-name {quoted}", "when such an alarm fired";
+    GetMetricData = "cloudwatch:GetMetricData", "aws cloudwatch get-metric-data", "requests, errors, healthy hosts, CPU and memory of the last hour";
+    GetLogEvents = "logs:GetLogEvents", "aws logs get-log-events --log-group-name {group} --log-stream-name {stream}", "the last lines of failing tasks";
+    FilterLogEvents = "logs:FilterLogEvents", "aws logs filter-log-events --log-group-name {id} --filter-pattern ELB-HealthChecker", "the health checker's requests, as the app logs them";
+}
+
+impl Call {
+    /// The AWS CLI command that shows the user what we saw. `id` is what was asked about.
+    pub fn see(self, cluster: &str, service: &str, arn: &str, id: &str) -> String {
+        let (repository, tag) = image_parts(id);
+        let (group, stream) = id.split_once(LOG_STREAM).unwrap_or((id, ""));
+        self.command()
+            .replace("{cluster}", cluster)
+            .replace("{service}", service)
+            .replace("{arn}", arn)
+            .replace("{repository}", repository)
+            .replace("{tag}", tag)
+            .replace("{group}", group)
+            .replace("{stream}", stream)
+            .replace("{balancer}", &balancer_of(id))
+            .replace("{quoted}", &quote(id))
+            .replace("{id}", id)
+    }
+}
+
+/// What stands between group and stream where one log stream is named.
+pub const LOG_STREAM: &str = ":log-stream:";
+
+/// Quotes one word for a POSIX shell, where it needs it.
+pub fn quote(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=,@+%".contains(c);
+    if !word.is_empty() && word.chars().all(plain) { word.to_owned() } else { format!("'{}'", word.replace('\'', r"'\''")) }
+}
+
+/// `123456789012.dkr.ecr.eu-west-2.amazonaws.com/team/api:1.2` → (`team/api`, `1.2`).
+fn image_parts(image: &str) -> (&str, &str) {
+    let path = image.split_once('/').map_or(image, |(_, path)| path);
+    path.rsplit_once(':').unwrap_or((path, "latest"))
+}
+
+/// The load balancer of a listener or a rule, from the ARN; any other ARN stays as it is.
+fn balancer_of(arn: &str) -> String {
+    for kind in [":listener-rule/", ":listener/"] {
+        if let Some((head, tail)) = arn.split_once(kind) {
+            let path: Vec<&str> = tail.split('/').take(3).collect();
+            return format!("{head}:loadbalancer/{}", path.join("/"));
+        }
+    }
+    arn.to_owned()
+}
+
+impl Serialize for Call {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.action())
+    }
+}
+
+impl<'de> Deserialize<'de> for Call {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let action = String::deserialize(deserializer)?;
+        let known = Call::ALL.iter().copied().find(|call| call.action() == action);
+        known.ok_or_else(|| serde::de::Error::custom(format!("unknown call {action:?}")))
+    }
+}
+
+impl JsonSchema for Call {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Call".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({ "type": "string", "description": "The IAM action of a call to AWS, such as ecs:DescribeServices." })
+    }
+}

@@ -1,0 +1,6 @@
+//! From service to service.
+
+use crate::check::Check;
+
+/// In catalog order.
+pub(super) const CHECKS: &[Check] = &[];

@@ -1,0 +1,6 @@
+//! Settings that hurt.
+
+use crate::check::Check;
+
+/// In catalog order.
+pub(super) const CHECKS: &[Check] = &[];

@@ -1,0 +1,173 @@
+//! What a check is, and the `check!` macro with which each file of the catalog declares its own.
+
+use crate::call::Call;
+use crate::finding::Finding;
+use crate::patient::Patient;
+use crate::seen::Blind;
+use crate::snapshot::Snapshot;
+use crate::symptom::Symptom;
+
+/// How bad it is: `critical` clients are hurt now, `high` the service or its deployment fails, `medium` something
+/// is wrong and will hurt, `low` worth knowing, `info` notes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Severity {
+    Critical,
+    High,
+    Medium,
+    Low,
+    Info,
+}
+
+impl Severity {
+    pub const ALL: &[Severity] = &[Severity::Critical, Severity::High, Severity::Medium, Severity::Low, Severity::Info];
+
+    pub fn word(self) -> &'static str {
+        match self {
+            Severity::Critical => "critical",
+            Severity::High => "high",
+            Severity::Medium => "medium",
+            Severity::Low => "low",
+            Severity::Info => "info",
+        }
+    }
+}
+
+/// What a check's findings are in the causal order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Role {
+    /// Seen going wrong, remedied elsewhere.
+    Symptom,
+    /// The remedy is in this finding.
+    Cause,
+    /// Nothing suffers from it yet.
+    Risk,
+    /// A normal state that looks like trouble.
+    Note,
+}
+
+impl Role {
+    pub fn word(self) -> &'static str {
+        match self {
+            Role::Symptom => "symptom",
+            Role::Cause => "cause",
+            Role::Risk => "risk",
+            Role::Note => "note",
+        }
+    }
+}
+
+/// Why a check did not come to an answer.
+#[derive(Clone, Debug, PartialEq)]
+pub enum NoAnswer {
+    /// The service has nothing for this check to look at, in a few words: "no load balancer".
+    NotApplicable(&'static str),
+    CouldNotLook(Blind),
+}
+
+impl From<Blind> for NoAnswer {
+    fn from(blind: Blind) -> Self {
+        NoAnswer::CouldNotLook(blind)
+    }
+}
+
+/// What a check has found so far, kept even if it goes blind later.
+#[derive(Debug, Default)]
+pub struct Findings {
+    pub(crate) found: Vec<Finding>,
+    pub(crate) hidden: Vec<Blind>,
+}
+
+impl Findings {
+    pub fn add(&mut self, finding: Finding) {
+        self.found.push(finding);
+    }
+
+    /// Takes a row that may be hidden: notes the blindness and goes on with `None`.
+    pub fn see<T>(&mut self, row: Result<T, Blind>) -> Option<T> {
+        match row {
+            Ok(value) => Some(value),
+            Err(blind) => {
+                self.hidden.push(blind);
+                None
+            }
+        }
+    }
+}
+
+pub type Look = fn(&Patient, &mut Findings) -> Result<(), NoAnswer>;
+
+/// One check: a file that knows one trouble.
+#[derive(Clone, Copy)]
+pub struct Check {
+    /// `module_path!()` of its file: group and id come from it, so that they are spelled once.
+    pub path: &'static str,
+    pub title: &'static str,
+    /// The doc comment, in Markdown.
+    pub explanation: &'static str,
+    pub severity: Severity,
+    pub role: Role,
+    pub shows: Option<Symptom>,
+    pub explains: &'static [Symptom],
+    /// Every call whose answer the check reads.
+    pub reads: &'static [Call],
+    /// Makes a healthy service sick in exactly this way.
+    pub example: fn() -> Snapshot,
+    pub look: Look,
+}
+
+impl Check {
+    /// The file name, which is the id everywhere.
+    pub fn id(&self) -> &'static str {
+        self.path.rsplit("::").next().unwrap_or(self.path)
+    }
+
+    pub fn group(&self) -> &'static str {
+        self.path.rsplit("::").nth(1).unwrap_or("")
+    }
+}
+
+impl std::fmt::Debug for Check {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.id())
+    }
+}
+
+/// Declares the check of a file: its doc comment is what `explain` prints, the free function `look` below does the work.
+///
+/// `example: on express, |snapshot| { … }` names the healthy service to start from and makes it sick.
+#[macro_export]
+macro_rules! check {
+    (
+        $( #[doc = $doc:literal] )*
+        title: $title:literal,
+        severity: $severity:ident,
+        role: $role:ident,
+        $( shows: $shows:ident, )?
+        explains: [ $( $explains:ident ),* $(,)? ],
+        reads: [ $( $reads:ident ),* $(,)? ],
+        example: on $baseline:ident, |$snapshot:ident| $example:block $(,)?
+    ) => {
+        pub(super) const CHECK: $crate::check::Check = $crate::check::Check {
+            path: module_path!(),
+            title: $title,
+            explanation: concat!( $( $doc, "\n", )* ),
+            severity: $crate::check::Severity::$severity,
+            role: $crate::check::Role::$role,
+            shows: $crate::check!(@first $( $shows )?),
+            explains: &[ $( $crate::symptom::Symptom::$explains ),* ],
+            reads: &[ $( $crate::call::Call::$reads ),* ],
+            example: {
+                fn example() -> $crate::snapshot::Snapshot {
+                    let mut healthy = $crate::baseline::$baseline();
+                    let $snapshot = &mut healthy;
+                    $example;
+                    healthy
+                }
+                example
+            },
+            look,
+        };
+    };
+    (@first) => { None };
+    (@first $symptom:ident) => { Some($crate::symptom::Symptom::$symptom) };
+}

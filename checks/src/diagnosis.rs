@@ -1,0 +1,178 @@
+//! Findings in causal order: whatever explains stands before whatever is explained.
+//! An edge runs from a finding whose check explains a symptom to a finding whose check shows it, if their scopes
+//! overlap and the cause did not begin after the effect. There are no scores, so the order can be explained.
+
+use crate::catalog;
+use crate::check::{Check, Role, Severity};
+use crate::exam::{Exam, Outcome, examine};
+use crate::finding::Finding;
+use crate::patient::Patient;
+use crate::seen::Blind;
+
+/// The state of a service in one word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Verdict {
+    /// A symptom or a cause, now.
+    Sick,
+    /// A decisive call was refused: nobody knows.
+    Unknown,
+    /// Nothing suffers yet.
+    AtRisk,
+    Healthy,
+}
+
+impl Verdict {
+    pub fn word(self) -> &'static str {
+        match self {
+            Verdict::Sick => "sick",
+            Verdict::Unknown => "unknown",
+            Verdict::AtRisk => "at_risk",
+            Verdict::Healthy => "healthy",
+        }
+    }
+}
+
+/// What a root is; the order here is the order of the report.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Standing {
+    Cause,
+    /// A symptom that nothing we saw explains.
+    Unexplained,
+    Risk,
+    Note,
+}
+
+impl Standing {
+    pub fn word(self) -> &'static str {
+        match self {
+            Standing::Cause => "cause",
+            Standing::Unexplained => "unexplained",
+            Standing::Risk => "risk",
+            Standing::Note => "note",
+        }
+    }
+
+    fn of(role: Role) -> Standing {
+        match role {
+            Role::Cause => Standing::Cause,
+            Role::Symptom => Standing::Unexplained,
+            Role::Risk => Standing::Risk,
+            Role::Note => Standing::Note,
+        }
+    }
+}
+
+/// A check that would explain a symptom, had it been able to look.
+#[derive(Clone, Debug)]
+pub struct Suspect {
+    pub check: &'static Check,
+    pub missed: Blind,
+}
+
+/// A finding with what follows from it.
+#[derive(Clone, Debug)]
+pub struct Node {
+    pub check: &'static Check,
+    pub finding: Finding,
+    pub standing: Standing,
+    pub explains: Vec<Node>,
+    pub suspects: Vec<Suspect>,
+}
+
+impl Node {
+    /// The worst severity of this finding and of all that follows from it.
+    pub fn severity(&self) -> Severity {
+        self.explains.iter().map(Node::severity).fold(self.check.severity, Severity::min)
+    }
+
+    /// How many findings follow from it.
+    pub fn weight(&self) -> usize {
+        self.explains.iter().map(|node| 1 + node.weight()).sum()
+    }
+}
+
+#[derive(Clone, Debug)]
+pub struct Diagnosis {
+    pub verdict: Verdict,
+    /// Causes, then unexplained symptoms, then risks.
+    pub roots: Vec<Node>,
+    pub notes: Vec<Node>,
+    pub exams: Vec<Exam>,
+}
+
+/// Examines a patient with every check and puts the findings in order.
+pub fn diagnose(patient: &Patient) -> Diagnosis {
+    conclude(catalog::checks().map(|check| examine(check, patient)).collect())
+}
+
+struct Found<'a> {
+    check: &'static Check,
+    finding: &'a Finding,
+}
+
+fn conclude(exams: Vec<Exam>) -> Diagnosis {
+    let found: Vec<Found> = exams.iter().flat_map(|exam| exam.findings.iter().map(|finding| Found { check: exam.check, finding })).collect();
+    let parents: Vec<Option<usize>> = parents(&found);
+    let node = |index: usize| build(index, &found, &parents, &exams);
+    let mut roots: Vec<Node> = Vec::new();
+    let mut notes: Vec<Node> = Vec::new();
+    for index in (0..found.len()).filter(|index| parents[*index].is_none()) {
+        let node = node(index);
+        if node.standing == Standing::Note { notes.push(node) } else { roots.push(node) }
+    }
+    // A stable sort: what is equal in all of these stays in catalog order.
+    roots.sort_by_key(|node| (node.standing, node.severity(), std::cmp::Reverse(node.weight())));
+    Diagnosis { verdict: verdict(&roots, &exams), roots, notes, exams }
+}
+
+fn explains(cause: &Found, effect: &Found) -> bool {
+    let after = matches!((cause.finding.since, effect.finding.since), (Some(cause), Some(effect)) if cause > effect);
+    let joint = effect.check.shows.is_some_and(|symptom| cause.check.explains.contains(&symptom));
+    joint && !after && cause.finding.scope.overlaps(&effect.finding.scope)
+}
+
+/// For each finding the one that it stands under: of all that explain it, the one at the end of the longest chain,
+/// so that a chain of five reads as five steps and not as five children of one cause.
+fn parents(found: &[Found]) -> Vec<Option<usize>> {
+    let causes: Vec<Vec<usize>> = found.iter().map(|effect| (0..found.len()).filter(|cause| explains(&found[*cause], effect)).collect()).collect();
+    let depth: Vec<usize> = (0..found.len()).map(|index| depth(index, &causes)).collect();
+    causes.iter().map(|causes| causes.iter().copied().max_by_key(|cause| (depth[*cause], std::cmp::Reverse(*cause)))).collect()
+}
+
+/// The length of the longest chain that leads to a finding. A law keeps the causal map free of circles.
+fn depth(index: usize, causes: &[Vec<usize>]) -> usize {
+    causes[index].iter().map(|cause| 1 + depth(*cause, causes)).max().unwrap_or(0)
+}
+
+fn build(index: usize, found: &[Found], parents: &[Option<usize>], exams: &[Exam]) -> Node {
+    let Found { check, finding } = &found[index];
+    let children = (0..found.len()).filter(|child| parents[*child] == Some(index));
+    let root = parents[index].is_none();
+    Node {
+        check,
+        finding: (*finding).clone(),
+        standing: Standing::of(check.role),
+        explains: children.map(|child| build(child, found, parents, exams)).collect(),
+        suspects: if root && check.role == Role::Symptom { suspects(check, exams) } else { Vec::new() },
+    }
+}
+
+fn suspects(symptom: &Check, exams: &[Exam]) -> Vec<Suspect> {
+    let Some(shown) = symptom.shows else { return Vec::new() };
+    let blind = exams.iter().filter(|exam| exam.outcome == Outcome::CouldNotLook && exam.check.explains.contains(&shown));
+    blind.flat_map(|exam| exam.missed.iter().map(|missed| Suspect { check: exam.check, missed: missed.clone() })).collect()
+}
+
+/// A call is decisive if a check that shows a symptom could not do without it: unseen is never healthy.
+fn verdict(roots: &[Node], exams: &[Exam]) -> Verdict {
+    let unseen = |exam: &Exam| exam.check.role == Role::Symptom && matches!(exam.outcome, Outcome::CouldNotLook | Outcome::Crashed);
+    if roots.iter().any(|root| matches!(root.standing, Standing::Cause | Standing::Unexplained)) {
+        Verdict::Sick
+    } else if exams.iter().any(unseen) {
+        Verdict::Unknown
+    } else if roots.is_empty() {
+        Verdict::Healthy
+    } else {
+        Verdict::AtRisk
+    }
+}

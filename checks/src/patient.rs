@@ -1,0 +1,244 @@
+//! One service of a snapshot, as a check meets it. Every fact is asked for here, and every question is noted:
+//! that is how a check's declared reads are proved, and how a test can forbid a call.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+
+use crate::call::{Call, LOG_STREAM};
+use crate::finding::{Evidence, Kind, Subject};
+use crate::reading::address::Cidr;
+use crate::seen::{Blind, Why};
+use crate::snapshot::deployment::ListedDeployment;
+use crate::snapshot::metric::{Metric, Series};
+use crate::snapshot::{
+    Alarm, AlarmTransition, ExpressService, Image, Interface, Listener, LoadBalancer, LogLine, Revision, RouteTable, Rule, SecurityGroup, Service,
+    ServiceDeployment, Snapshot, Subnet, Table, Target, TargetGroup, Task, TaskDefinition,
+};
+
+/// What the user said that the account cannot know.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Intent {
+    /// Who should be able to reach the balancer; empty where the user did not say.
+    pub expect_ingress: Vec<Cidr>,
+}
+
+pub struct Patient<'a> {
+    snapshot: &'a Snapshot,
+    service: &'a Service,
+    intent: &'a Intent,
+    blindfold: BTreeSet<Call>,
+    read: RefCell<BTreeSet<Call>>,
+}
+
+/// A row of a table: what AWS has for one key, nothing, or a refusal.
+type Row<'a, T> = Result<Option<&'a T>, Blind>;
+
+impl<'a> Patient<'a> {
+    pub fn new(snapshot: &'a Snapshot, service: &'a Service, intent: &'a Intent) -> Patient<'a> {
+        Patient { snapshot, service, intent, blindfold: BTreeSet::new(), read: RefCell::default() }
+    }
+
+    /// The same patient with calls forbidden, as if IAM had refused them.
+    pub fn blindfolded(mut self, calls: impl IntoIterator<Item = Call>) -> Patient<'a> {
+        self.blindfold.extend(calls);
+        self
+    }
+
+    pub(crate) fn forget_reads(&self) {
+        self.read.borrow_mut().clear();
+    }
+
+    pub(crate) fn reads(&self) -> Vec<Call> {
+        self.read.borrow().iter().copied().collect()
+    }
+
+    fn asks(&self, call: Call) -> Result<(), Blind> {
+        self.read.borrow_mut().insert(call);
+        if self.blindfold.contains(&call) { Err(Blind { call, why: Why::Denied(format!("{} is not allowed", call.action())) }) } else { Ok(()) }
+    }
+
+    fn row<T>(&self, call: Call, table: &'a Table<T>, key: &str) -> Row<'a, T> {
+        self.asks(call)?;
+        table.get(key).told_by(call)
+    }
+
+    fn list<T>(&self, call: Call, table: &'a Table<Vec<T>>, key: &str) -> Result<&'a [T], Blind> {
+        Ok(self.row(call, table, key)?.map_or(&[], Vec::as_slice))
+    }
+
+    // What needs no further call.
+
+    /// The moment of the snapshot: the only clock.
+    pub fn now(&self) -> Timestamp {
+        self.snapshot.taken_at
+    }
+
+    pub fn region(&self) -> &'a str {
+        &self.snapshot.region
+    }
+
+    pub fn account(&self) -> &'a str {
+        &self.snapshot.account
+    }
+
+    pub fn intent(&self) -> &'a Intent {
+        self.intent
+    }
+
+    /// The service itself. Without it there is no patient, so this cannot be blind.
+    pub fn service(&self) -> &'a Service {
+        self.read.borrow_mut().insert(Call::DescribeServices);
+        self.service
+    }
+
+    /// The cluster's short name.
+    pub fn cluster(&self) -> &'a str {
+        self.service.cluster_arn.rsplit('/').next().unwrap_or(&self.service.cluster_arn)
+    }
+
+    pub fn name(&self) -> &'a str {
+        &self.service.service_name
+    }
+
+    pub fn arn(&self) -> &'a str {
+        &self.service.service_arn
+    }
+
+    pub fn is_express(&self) -> bool {
+        self.service().resource_management_type.as_deref() == Some("ECS")
+    }
+
+    pub fn subject(&self) -> Subject {
+        Subject::new(Kind::Service, self.arn())
+    }
+
+    /// Evidence from the service itself.
+    pub fn evidence(&self, field: &'static str, value: impl ToString) -> Evidence {
+        Evidence::new(Call::DescribeServices, self.arn(), field, value)
+    }
+
+    /// The command-line options that name this service: `--cluster default --service api`.
+    pub fn cli(&self) -> String {
+        format!("--cluster {} --service {}", crate::call::quote(self.cluster()), crate::call::quote(self.name()))
+    }
+
+    // Deployments and tasks.
+
+    pub fn express_service(&self) -> Row<'a, ExpressService> {
+        self.row(Call::DescribeExpressGatewayService, &self.snapshot.express_services, self.arn())
+    }
+
+    /// Every deployment that ECS still knows, newest first, in short.
+    pub fn listed_deployments(&self) -> Result<&'a [ListedDeployment], Blind> {
+        self.list(Call::ListServiceDeployments, &self.snapshot.listed_deployments, self.arn())
+    }
+
+    /// The newest deployments with their details, newest first.
+    pub fn service_deployments(&self) -> Result<&'a [ServiceDeployment], Blind> {
+        self.list(Call::DescribeServiceDeployments, &self.snapshot.service_deployments, self.arn())
+    }
+
+    pub fn revision(&self, arn: &str) -> Row<'a, Revision> {
+        self.row(Call::DescribeServiceRevisions, &self.snapshot.revisions, arn)
+    }
+
+    pub fn running_tasks(&self) -> Result<&'a [Task], Blind> {
+        self.list(Call::DescribeTasks, &self.snapshot.running_tasks, self.arn())
+    }
+
+    /// Tasks that stopped within about an hour, newest first.
+    pub fn stopped_tasks(&self) -> Result<&'a [Task], Blind> {
+        self.list(Call::DescribeTasks, &self.snapshot.stopped_tasks, self.arn())
+    }
+
+    pub fn task_definition(&self, arn: &str) -> Row<'a, TaskDefinition> {
+        self.row(Call::DescribeTaskDefinition, &self.snapshot.task_definitions, arn)
+    }
+
+    // The way in.
+
+    pub fn target_group(&self, arn: &str) -> Row<'a, TargetGroup> {
+        self.row(Call::DescribeTargetGroups, &self.snapshot.target_groups, arn)
+    }
+
+    pub fn targets(&self, group: &str) -> Result<&'a [Target], Blind> {
+        self.list(Call::DescribeTargetHealth, &self.snapshot.target_health, group)
+    }
+
+    pub fn target_group_attributes(&self, arn: &str) -> Row<'a, BTreeMap<String, String>> {
+        self.row(Call::DescribeTargetGroupAttributes, &self.snapshot.target_group_attributes, arn)
+    }
+
+    pub fn load_balancer(&self, arn: &str) -> Row<'a, LoadBalancer> {
+        self.row(Call::DescribeLoadBalancers, &self.snapshot.load_balancers, arn)
+    }
+
+    pub fn load_balancer_attributes(&self, arn: &str) -> Row<'a, BTreeMap<String, String>> {
+        self.row(Call::DescribeLoadBalancerAttributes, &self.snapshot.load_balancer_attributes, arn)
+    }
+
+    pub fn listeners(&self, balancer: &str) -> Result<&'a [Listener], Blind> {
+        self.list(Call::DescribeListeners, &self.snapshot.listeners, balancer)
+    }
+
+    /// Every rule of a listener, in the order of evaluation.
+    pub fn rules(&self, listener: &str) -> Result<&'a [Rule], Blind> {
+        self.list(Call::DescribeRules, &self.snapshot.rules, listener)
+    }
+
+    // The network.
+
+    pub fn security_group(&self, id: &str) -> Row<'a, SecurityGroup> {
+        self.row(Call::DescribeSecurityGroups, &self.snapshot.security_groups, id)
+    }
+
+    pub fn subnet(&self, id: &str) -> Row<'a, Subnet> {
+        self.row(Call::DescribeSubnets, &self.snapshot.subnets, id)
+    }
+
+    pub fn route_tables(&self, vpc: &str) -> Result<&'a [RouteTable], Blind> {
+        self.list(Call::DescribeRouteTables, &self.snapshot.route_tables, vpc)
+    }
+
+    pub fn interface(&self, id: &str) -> Row<'a, Interface> {
+        self.row(Call::DescribeNetworkInterfaces, &self.snapshot.interfaces, id)
+    }
+
+    // Images, alarms, metrics, logs.
+
+    /// What the tag of an image points at now; asked only for images in ECR that have a tag.
+    pub fn image(&self, image: &str) -> Row<'a, Image> {
+        self.row(Call::DescribeImages, &self.snapshot.images, image)
+    }
+
+    /// The digests of the platform manifests behind a multi-architecture tag.
+    pub fn image_platforms(&self, image: &str) -> Result<&'a [String], Blind> {
+        self.list(Call::BatchGetImage, &self.snapshot.image_platforms, image)
+    }
+
+    pub fn alarm(&self, name: &str) -> Row<'a, Alarm> {
+        self.row(Call::DescribeAlarms, &self.snapshot.alarms, name)
+    }
+
+    /// State changes of an alarm, newest first.
+    pub fn alarm_history(&self, name: &str) -> Result<&'a [AlarmTransition], Blind> {
+        self.list(Call::DescribeAlarmHistory, &self.snapshot.alarm_history, name)
+    }
+
+    /// A metric of a load balancer, a target group, or (with the service's ARN) of the service.
+    pub fn metric(&self, metric: Metric, resource: &str) -> Row<'a, Series> {
+        self.row(Call::GetMetricData, &self.snapshot.metrics, &metric.of(resource))
+    }
+
+    /// The last lines of one container of one task, oldest first.
+    pub fn log_lines(&self, group: &str, stream: &str) -> Result<&'a [LogLine], Blind> {
+        self.list(Call::GetLogEvents, &self.snapshot.logs, &format!("{group}{LOG_STREAM}{stream}"))
+    }
+
+    /// Lines of a log group that name the balancer's health checker, oldest first.
+    pub fn health_checker_lines(&self, group: &str) -> Result<&'a [LogLine], Blind> {
+        self.list(Call::FilterLogEvents, &self.snapshot.health_checker_logs, group)
+    }
+}

@@ -1,0 +1,96 @@
+//! What fails the balancer's health check, and how: from the targets that are registered now, or, between two tasks
+//! of a kill loop, from the newest service event about the group.
+
+use std::sync::LazyLock;
+
+use jiff::{SignedDuration, Timestamp};
+use regex::Regex;
+
+use crate::call::Call;
+use crate::finding::Evidence;
+use crate::patient::Patient;
+use crate::reading::event::{self, Event};
+use crate::reading::{parsed, pattern, stop, time, traffic};
+use crate::seen::Blind;
+
+/// How the health check fails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// The app answers with a code that the matcher refuses.
+    WrongAnswer,
+    /// A connection is refused or reset, or the answer is malformed.
+    Refused,
+    /// No answer in time.
+    TimedOut,
+    /// Something that is not the app's doing: an internal error, an unusable address, a stopped instance.
+    Other,
+}
+
+/// One target that fails now, or the newest event about one that was replaced.
+#[derive(Clone, Debug)]
+pub struct FailedCheck<'a> {
+    pub failure: Failure,
+    /// The status code, of a wrong answer.
+    pub code: Option<u16>,
+    /// The target's address or instance, and its port; none where only an event tells of it.
+    pub target: Option<&'a crate::snapshot::Target>,
+    pub evidence: Evidence,
+}
+
+static CODE: LazyLock<Option<Regex>> = LazyLock::new(|| pattern(r"Health checks failed with these codes: \[(\d{3})"));
+
+/// Reads a description as target health and service events have it; they share the words.
+fn failure(description: &str) -> (Failure, Option<u16>) {
+    let code = CODE.as_ref().and_then(|code| code.captures(description)).and_then(|found| parsed(found.get(1)?.as_str()));
+    match description {
+        _ if code.is_some() => (Failure::WrongAnswer, code),
+        "Request timed out" => (Failure::TimedOut, None),
+        "Health checks failed" => (Failure::Refused, None),
+        _ => (Failure::Other, None),
+    }
+}
+
+/// Every failure of the health check in a group, now.
+pub fn failures<'a>(patient: &Patient<'a>, group: &str) -> Result<Vec<FailedCheck<'a>>, Blind> {
+    let targets = patient.targets(group)?;
+    let unhealthy: Vec<FailedCheck> = targets
+        .iter()
+        .filter(|target| target.state == "unhealthy")
+        .map(|target| {
+            let description = target.description.as_deref().unwrap_or_default();
+            let (failure, code) = failure(description);
+            let evidence = match target.description {
+                Some(_) => Evidence::new(Call::DescribeTargetHealth, group, "TargetHealth.Description", description),
+                None => Evidence::new(Call::DescribeTargetHealth, group, "TargetHealth.State", &target.state),
+            };
+            FailedCheck { failure, code, target: Some(target), evidence }
+        })
+        .collect();
+    let replaced = unhealthy.is_empty() && !targets.iter().any(|target| target.state == "healthy");
+    if replaced { last_replaced(patient, group) } else { Ok(unhealthy) }
+}
+
+/// In a kill loop there are moments without a target: then tasks that stopped for the health check of this group in
+/// the last half hour, together with an event that says how it failed, tell the same.
+fn last_replaced<'a>(patient: &Patient<'a>, group: &str) -> Result<Vec<FailedCheck<'a>>, Blind> {
+    let recent = time::before(patient.now(), SignedDuration::from_mins(30));
+    let is_recent = |at: Option<Timestamp>| at.is_some_and(|at| at >= recent);
+    let pair = traffic::pair(patient, group)?;
+    let current = stop::primary_version(patient);
+    let replaced = stop::groups(patient)?.iter().any(|stopped| {
+        matches!(&stopped.kind, stop::StopKind::BalancerHealthCheck { group: named } if pair.contains(named.as_str()) || named == group)
+            && stopped.is_of(&current)
+            && is_recent(stopped.last_stop())
+    });
+    if !replaced {
+        return Ok(Vec::new());
+    }
+    let told = patient.service().events.iter().filter(|event| is_recent(event.created_at)).find_map(|event| match event::read(&event.message) {
+        Event::TargetUnhealthy { group: named, reason } if named == group => {
+            let (failure, code) = failure(reason);
+            Some(FailedCheck { failure, code, target: None, evidence: patient.evidence("events.message", &event.message).at(event.created_at) })
+        }
+        _ => None,
+    });
+    Ok(told.into_iter().collect())
+}

@@ -1,0 +1,180 @@
+//! Why tasks stopped, grouped by deployment and reason. The reasons in words come before exit codes: 137 alone is
+//! not memory, and a task that ECS stopped for a deployment or for scaling is no failure.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+
+use crate::call::Call;
+use crate::finding::Evidence;
+use crate::patient::Patient;
+use crate::seen::Blind;
+use crate::snapshot::{Container, Task};
+
+/// Why a task stopped, as far as its own record tells.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum StopKind {
+    /// The balancer's health check of this target group failed, so ECS replaced the task.
+    BalancerHealthCheck {
+        group: String,
+    },
+    ContainerHealthCheck,
+    /// An essential container ended by itself.
+    Exited {
+        container: String,
+        code: Option<i32>,
+    },
+    /// It never ran: image, secrets, network, placement.
+    FailedToStart,
+    /// A deployment or scaling activity of ECS stopped it: normal.
+    Scaling,
+    /// A person or a script stopped it.
+    User,
+    Spot,
+    Maintenance,
+    Other,
+}
+
+impl StopKind {
+    pub fn of(task: &Task) -> StopKind {
+        let reason = task.stopped_reason.as_deref().unwrap_or_default();
+        let code = task.stop_code.as_deref().unwrap_or_default();
+        if let Some((_, rest)) = reason.split_once("failed ELB health checks in") {
+            let group = rest.trim_start().trim_start_matches("(target-group ").trim_start_matches('(');
+            let end = group.find([')', ' ']).unwrap_or(group.len());
+            return StopKind::BalancerHealthCheck { group: group[..end].to_owned() };
+        }
+        if reason.contains("failed container health checks") {
+            return StopKind::ContainerHealthCheck;
+        }
+        if reason.contains("ECS is performing maintenance") {
+            return StopKind::Maintenance;
+        }
+        if reason.starts_with("Scaling activity initiated by") {
+            return StopKind::Scaling;
+        }
+        match code {
+            "EssentialContainerExited" => match culprit(task) {
+                Some(container) => StopKind::Exited { container: container.name.clone(), code: container.exit_code },
+                None => StopKind::Other,
+            },
+            "TaskFailedToStart" => StopKind::FailedToStart,
+            "UserInitiated" => StopKind::User,
+            "SpotInterruption" | "TerminationNotice" => StopKind::Spot,
+            "InfrastructureHealth" => StopKind::Maintenance,
+            _ => StopKind::Other,
+        }
+    }
+
+    /// Whether it is a failure of the service, rather than something that ECS, AWS or a person did on purpose.
+    pub fn is_failure(&self) -> bool {
+        match self {
+            StopKind::BalancerHealthCheck { .. } | StopKind::ContainerHealthCheck | StopKind::Exited { .. } | StopKind::FailedToStart => true,
+            StopKind::Scaling | StopKind::User | StopKind::Spot | StopKind::Maintenance | StopKind::Other => false,
+        }
+    }
+
+    /// In a few words: `failed the balancer's health check`.
+    pub fn words(&self) -> String {
+        match self {
+            StopKind::BalancerHealthCheck { .. } => "failed the balancer's health check".into(),
+            StopKind::ContainerHealthCheck => "failed the container's own health check".into(),
+            StopKind::Exited { container, code: Some(code) } => format!("container {container} exited with code {code}"),
+            StopKind::Exited { container, code: None } => format!("container {container} exited"),
+            StopKind::FailedToStart => "failed to start".into(),
+            StopKind::Scaling => "stopped by a deployment or by scaling".into(),
+            StopKind::User => "stopped by a person or a script".into(),
+            StopKind::Spot => "Spot capacity was taken back".into(),
+            StopKind::Maintenance => "replaced by AWS for maintenance".into(),
+            StopKind::Other => "stopped for another reason".into(),
+        }
+    }
+}
+
+/// The container that ended the task: the first to fail; a clean exit only if none failed.
+pub fn culprit(task: &Task) -> Option<&Container> {
+    let failed = |c: &&Container| c.exit_code.is_some_and(|code| code != 0) || c.reason.is_some();
+    // A container that was told to stop after another had ended reports SIGTERM or SIGKILL: it is not the first.
+    let told = |c: &&Container| matches!(c.exit_code, Some(137 | 143)) && c.reason.is_none();
+    task.containers
+        .iter()
+        .find(|c| failed(c) && !told(c))
+        .or_else(|| task.containers.iter().find(|c| c.exit_code == Some(0)))
+        .or_else(|| task.containers.iter().find(failed))
+}
+
+/// Tasks of one deployment that stopped for one reason, newest first.
+#[derive(Debug)]
+pub struct StopGroup<'a> {
+    pub kind: StopKind,
+    /// The id of the deployment that started them.
+    pub started_by: Option<&'a str>,
+    pub task_definition: &'a str,
+    pub tasks: Vec<&'a Task>,
+}
+
+impl<'a> StopGroup<'a> {
+    pub fn newest(&self) -> Option<&'a Task> {
+        self.tasks.first().copied()
+    }
+
+    pub fn first_stop(&self) -> Option<Timestamp> {
+        self.tasks.iter().filter_map(|task| task.stopped_at).min()
+    }
+
+    pub fn last_stop(&self) -> Option<Timestamp> {
+        self.tasks.iter().filter_map(|task| task.stopped_at).max()
+    }
+
+    /// The newest task's reason, as evidence.
+    pub fn evidence(&self) -> Option<Evidence> {
+        let task = self.newest()?;
+        let reason = task.stopped_reason.as_deref()?;
+        Some(Evidence::new(Call::DescribeTasks, &task.task_arn, "stoppedReason", reason).at(task.stopped_at))
+    }
+
+    pub fn is_of(&self, revision: &[Version]) -> bool {
+        revision.iter().any(|version| version.started(self.started_by, self.task_definition))
+    }
+}
+
+/// Something that tells tasks of one version from those of another.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Version {
+    pub deployment: String,
+    pub task_definition: Option<String>,
+}
+
+impl Version {
+    pub fn started(&self, started_by: Option<&str>, task_definition: &str) -> bool {
+        match started_by {
+            Some(id) if id.starts_with("ecs-svc/") => id == self.deployment,
+            _ => self.task_definition.as_deref() == Some(task_definition),
+        }
+    }
+}
+
+/// Every version that the service has now: the primary deployment, and those that still run beside it.
+pub fn current_versions(patient: &Patient) -> Vec<Version> {
+    let service = patient.service();
+    service.deployments.iter().map(|d| Version { deployment: d.id.clone(), task_definition: d.task_definition.clone() }).collect()
+}
+
+/// The version that ECS is bringing up, or has brought up last.
+pub fn primary_version(patient: &Patient) -> Vec<Version> {
+    let primary = patient.service().deployments.iter().filter(|d| d.status == "PRIMARY");
+    primary.map(|d| Version { deployment: d.id.clone(), task_definition: d.task_definition.clone() }).collect()
+}
+
+/// Stopped tasks by deployment and reason, the largest group first.
+pub fn groups<'a>(patient: &Patient<'a>) -> Result<Vec<StopGroup<'a>>, Blind> {
+    let mut groups: BTreeMap<(Option<&str>, &str, StopKind), Vec<&'a Task>> = BTreeMap::new();
+    for task in patient.stopped_tasks()? {
+        let key = (task.started_by.as_deref(), task.task_definition_arn.as_str(), StopKind::of(task));
+        groups.entry(key).or_default().push(task);
+    }
+    let mut groups: Vec<StopGroup> =
+        groups.into_iter().map(|((started_by, task_definition, kind), tasks)| StopGroup { kind, started_by, task_definition, tasks }).collect();
+    groups.sort_by_key(|group| std::cmp::Reverse(group.tasks.len()));
+    Ok(groups)
+}

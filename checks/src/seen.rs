@@ -1,0 +1,104 @@
+//! What we know of one thing AWS could have told us: the value, or why we have none.
+//! `Seen` has no `ok()`, `unwrap_or()`, `iter()` or `is_empty()` on purpose: a refused call must never pass
+//! for an empty answer, so every reader has to say what it does about blindness.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::call::Call;
+
+/// A value that AWS told us, or the reason why we have none.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Seen<T> {
+    Yes(T),
+    No(Why),
+}
+
+/// Why we could not see something.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Why {
+    /// IAM said no; granting the action mends it.
+    Denied(String),
+    /// Throttled, timed out, unreachable, or AWS failed.
+    NoAnswer(String),
+    /// AWS answered something that we could not understand: our bug.
+    Unreadable(String),
+    /// The user asked us not to look.
+    Declined,
+    /// The snapshot is older than this question.
+    NotAsked,
+    /// We never learned what to ask about, because an earlier call was not answered.
+    Behind(Box<Blind>),
+}
+
+/// One call that we could not make, and why.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+pub struct Blind {
+    pub call: Call,
+    pub why: Why,
+}
+
+impl<T> Default for Seen<T> {
+    fn default() -> Self {
+        Seen::No(Why::NotAsked)
+    }
+}
+
+impl<T> Seen<T> {
+    pub fn as_ref(&self) -> Seen<&T> {
+        match self {
+            Seen::Yes(value) => Seen::Yes(value),
+            Seen::No(why) => Seen::No(why.clone()),
+        }
+    }
+
+    pub fn map<U>(self, change: impl FnOnce(T) -> U) -> Seen<U> {
+        match self {
+            Seen::Yes(value) => Seen::Yes(change(value)),
+            Seen::No(why) => Seen::No(why),
+        }
+    }
+
+    /// The value, or the call that would have told us; `?` in a check turns it into "could not look".
+    pub fn told_by(self, call: Call) -> Result<T, Blind> {
+        match self {
+            Seen::Yes(value) => Ok(value),
+            Seen::No(why) => Err(Blind { call, why }),
+        }
+    }
+}
+
+impl Why {
+    /// The word for it in JSON and in text.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Why::Denied(_) => "denied",
+            Why::NoAnswer(_) => "no_answer",
+            Why::Unreadable(_) => "unreadable",
+            Why::Declined => "declined",
+            Why::NotAsked => "not_asked",
+            Why::Behind(_) => "behind",
+        }
+    }
+
+    /// What AWS or the network said, where it said anything.
+    pub fn message(&self) -> Option<&str> {
+        match self {
+            Why::Denied(message) | Why::NoAnswer(message) | Why::Unreadable(message) => Some(message),
+            Why::Behind(blind) => blind.why.message(),
+            Why::Declined | Why::NotAsked => None,
+        }
+    }
+}
+
+impl Blind {
+    /// The call that went wrong first: the one that a user can mend.
+    pub fn origin(&self) -> &Blind {
+        match &self.why {
+            Why::Behind(earlier) => earlier.origin(),
+            _ => self,
+        }
+    }
+}

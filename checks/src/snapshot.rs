@@ -1,0 +1,165 @@
+//! Everything AWS told us, and everything it would not, at one moment.
+//! Fields carry AWS's own names in snake case, so that a piece of evidence can be found again in the API.
+//! Nothing secret is in here: values of environment variables never enter, of URLs only the host does.
+
+pub mod alarm;
+pub mod balancer;
+pub mod deployment;
+pub mod image;
+pub mod log;
+pub mod metric;
+pub mod network;
+pub mod service;
+pub mod task;
+pub mod task_definition;
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+pub use alarm::{Alarm, AlarmTransition};
+pub use balancer::{Action, Condition, Listener, LoadBalancer, Rule, Target, TargetGroup, WeightedGroup};
+pub use deployment::{ManagedResource, ManagedTargetGroup, Revision, RevisionSummary, ServiceDeployment};
+pub use image::Image;
+pub use log::LogLine;
+pub use metric::Series;
+pub use network::{Interface, IpPermission, Route, RouteTable, SecurityGroup, Subnet};
+pub use service::{Deployment, ExpressService, Service, ServiceEvent, ServiceLoadBalancer};
+pub use task::{Container, Task};
+pub use task_definition::{ContainerDefinition, EnvironmentVariable, PortMapping, TaskDefinition};
+
+use crate::seen::{Seen, Why};
+
+/// The version of the snapshot file: a reader takes every minor version of its own major version.
+pub const FORMAT: &str = "ecs-doctor-snapshot/1.0";
+
+/// What was asked for a key: AWS has it, AWS has none, or AWS would not say. A key never asked for is `NotAsked`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(transparent)]
+pub struct Table<V>(pub BTreeMap<String, Seen<Option<V>>>);
+
+impl<V> Default for Table<V> {
+    fn default() -> Self {
+        Table(BTreeMap::new())
+    }
+}
+
+impl<V> Table<V> {
+    pub fn get(&self, key: &str) -> Seen<Option<&V>> {
+        match self.0.get(key) {
+            Some(Seen::Yes(value)) => Seen::Yes(value.as_ref()),
+            Some(Seen::No(why)) => Seen::No(why.clone()),
+            None => Seen::No(Why::NotAsked),
+        }
+    }
+
+    pub fn insert(&mut self, key: impl Into<String>, value: Seen<Option<V>>) {
+        self.0.insert(key.into(), value);
+    }
+
+    /// Puts a value that AWS told us.
+    pub fn put(&mut self, key: impl Into<String>, value: V) {
+        self.insert(key, Seen::Yes(Some(value)));
+    }
+
+    /// The value for a test or an example to change, where AWS told us one.
+    pub fn change(&mut self, key: &str) -> Option<&mut V> {
+        match self.0.get_mut(key) {
+            Some(Seen::Yes(value)) => value.as_mut(),
+            _ => None,
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Snapshot {
+    pub format: String,
+    /// The program that made it, with its version.
+    pub made_by: String,
+    /// The only clock: every age in a report is counted from here.
+    pub taken_at: Timestamp,
+    pub account: String,
+    pub region: String,
+    /// Set on accounts that are made up, so that no report of one passes for a real one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub example: Option<String>,
+    /// The services to examine.
+    pub services: Vec<Service>,
+    /// By service ARN.
+    #[serde(default)]
+    pub express_services: Table<ExpressService>,
+    /// By service ARN, newest first; the newest ones with their details.
+    #[serde(default)]
+    pub service_deployments: Table<Vec<ServiceDeployment>>,
+    /// The same list before its details were asked for, by service ARN, newest first.
+    #[serde(default)]
+    pub listed_deployments: Table<Vec<deployment::ListedDeployment>>,
+    /// By service revision ARN.
+    #[serde(default)]
+    pub revisions: Table<Revision>,
+    /// By service ARN: tasks that run, or are about to.
+    #[serde(default)]
+    pub running_tasks: Table<Vec<Task>>,
+    /// By service ARN: tasks that stopped, newest first; AWS keeps them for about an hour.
+    #[serde(default)]
+    pub stopped_tasks: Table<Vec<Task>>,
+    /// By task definition ARN.
+    #[serde(default)]
+    pub task_definitions: Table<TaskDefinition>,
+    /// By target group ARN.
+    #[serde(default)]
+    pub target_groups: Table<TargetGroup>,
+    /// By target group ARN: the registered targets.
+    #[serde(default)]
+    pub target_health: Table<Vec<Target>>,
+    /// By target group ARN.
+    #[serde(default)]
+    pub target_group_attributes: Table<BTreeMap<String, String>>,
+    /// By load balancer ARN.
+    #[serde(default)]
+    pub load_balancers: Table<LoadBalancer>,
+    /// By load balancer ARN.
+    #[serde(default)]
+    pub load_balancer_attributes: Table<BTreeMap<String, String>>,
+    /// By load balancer ARN.
+    #[serde(default)]
+    pub listeners: Table<Vec<Listener>>,
+    /// By listener ARN: every rule, in the order of evaluation, the default rule last.
+    #[serde(default)]
+    pub rules: Table<Vec<Rule>>,
+    /// By security group id.
+    #[serde(default)]
+    pub security_groups: Table<SecurityGroup>,
+    /// By subnet id.
+    #[serde(default)]
+    pub subnets: Table<Subnet>,
+    /// By VPC id.
+    #[serde(default)]
+    pub route_tables: Table<Vec<RouteTable>>,
+    /// By network interface id.
+    #[serde(default)]
+    pub interfaces: Table<Interface>,
+    /// By image as the task definition spells it, where its registry is ECR and it has a tag.
+    #[serde(default)]
+    pub images: Table<Image>,
+    /// By image: digests of the platform manifests behind a multi-architecture tag.
+    #[serde(default)]
+    pub image_platforms: Table<Vec<String>>,
+    /// By alarm name.
+    #[serde(default)]
+    pub alarms: Table<Alarm>,
+    /// By alarm name: state changes, newest first.
+    #[serde(default)]
+    pub alarm_history: Table<Vec<AlarmTransition>>,
+    /// By metric (see [`metric::Metric`]) and resource: one value a minute, oldest first.
+    #[serde(default)]
+    pub metrics: Table<Series>,
+    /// By `group:log-stream:stream`: the last lines, oldest first.
+    #[serde(default)]
+    pub logs: Table<Vec<LogLine>>,
+    /// By log group: lines that name `ELB-HealthChecker`, oldest first.
+    #[serde(default)]
+    pub health_checker_logs: Table<Vec<LogLine>>,
+}

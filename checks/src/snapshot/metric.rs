@@ -1,0 +1,105 @@
+//! Metrics of the last hour, one value a minute, asked for in one batch.
+
+use jiff::Timestamp;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// The metrics that are asked for, by the resource they belong to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Metric {
+    /// Of a load balancer. On a balancer that several services share these are not this service's alone.
+    Requests,
+    Elb5xx,
+    Elb502,
+    Elb503,
+    Elb504,
+    /// Of a target group.
+    GroupRequests,
+    Target5xx,
+    Target4xx,
+    HealthyHosts,
+    UnhealthyHosts,
+    /// Of the service.
+    Cpu,
+    Memory,
+}
+
+/// Which of the three resources a metric belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Owner {
+    LoadBalancer,
+    TargetGroup,
+    Service,
+}
+
+impl Metric {
+    pub const ALL: &[Metric] = &[
+        Metric::Requests,
+        Metric::Elb5xx,
+        Metric::Elb502,
+        Metric::Elb503,
+        Metric::Elb504,
+        Metric::GroupRequests,
+        Metric::Target5xx,
+        Metric::Target4xx,
+        Metric::HealthyHosts,
+        Metric::UnhealthyHosts,
+        Metric::Cpu,
+        Metric::Memory,
+    ];
+
+    /// CloudWatch's name for it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Metric::Requests | Metric::GroupRequests => "RequestCount",
+            Metric::Elb5xx => "HTTPCode_ELB_5XX_Count",
+            Metric::Elb502 => "HTTPCode_ELB_502_Count",
+            Metric::Elb503 => "HTTPCode_ELB_503_Count",
+            Metric::Elb504 => "HTTPCode_ELB_504_Count",
+            Metric::Target5xx => "HTTPCode_Target_5XX_Count",
+            Metric::Target4xx => "HTTPCode_Target_4XX_Count",
+            Metric::HealthyHosts => "HealthyHostCount",
+            Metric::UnhealthyHosts => "UnHealthyHostCount",
+            Metric::Cpu => "CPUUtilization",
+            Metric::Memory => "MemoryUtilization",
+        }
+    }
+
+    pub fn statistic(self) -> &'static str {
+        match self {
+            Metric::HealthyHosts => "Minimum",
+            Metric::UnhealthyHosts | Metric::Cpu | Metric::Memory => "Maximum",
+            _ => "Sum",
+        }
+    }
+
+    pub fn owner(self) -> Owner {
+        match self {
+            Metric::Requests | Metric::Elb5xx | Metric::Elb502 | Metric::Elb503 | Metric::Elb504 => Owner::LoadBalancer,
+            Metric::Cpu | Metric::Memory => Owner::Service,
+            _ => Owner::TargetGroup,
+        }
+    }
+
+    /// The key in the snapshot's table: `HTTPCode_ELB_503_Count of arn:…`.
+    pub fn of(self, resource: &str) -> String {
+        format!("{} of {resource}", self.name())
+    }
+}
+
+/// Values with the start of their minute. Without traffic CloudWatch has no values at all, which is not an error.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct Series {
+    pub values: Vec<(Timestamp, f64)>,
+}
+
+impl Series {
+    pub fn since(&self, start: Timestamp) -> impl Iterator<Item = f64> + '_ {
+        self.values.iter().filter(move |(at, _)| *at >= start).map(|(_, value)| *value)
+    }
+
+    pub fn sum_since(&self, start: Timestamp) -> f64 {
+        self.since(start).sum()
+    }
+}

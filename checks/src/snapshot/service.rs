@@ -1,0 +1,132 @@
+//! The service as `DescribeServices` tells it, and what Express Mode adds.
+
+use jiff::Timestamp;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct Service {
+    pub service_arn: String,
+    pub service_name: String,
+    pub cluster_arn: String,
+    /// `ACTIVE`, `DRAINING` or `INACTIVE`.
+    pub status: String,
+    pub desired_count: i32,
+    pub running_count: i32,
+    pub pending_count: i32,
+    /// `EC2`, `FARGATE`, `EXTERNAL` or `MANAGED_INSTANCES`; absent where a capacity provider strategy decides.
+    pub launch_type: Option<String>,
+    pub capacity_providers: Vec<String>,
+    pub platform_version: Option<String>,
+    /// Not returned for Express services: see the deployments.
+    pub task_definition: Option<String>,
+    pub deployment_configuration: DeploymentConfiguration,
+    /// `ECS`, `CODE_DEPLOY` or `EXTERNAL`; absent means `ECS`.
+    pub deployment_controller: Option<String>,
+    pub deployments: Vec<Deployment>,
+    /// Newest first; ECS keeps 100.
+    pub events: Vec<ServiceEvent>,
+    pub load_balancers: Vec<ServiceLoadBalancer>,
+    pub network_configuration: Option<NetworkConfiguration>,
+    pub health_check_grace_period_seconds: Option<i32>,
+    /// `REPLICA` or `DAEMON`.
+    pub scheduling_strategy: Option<String>,
+    pub created_at: Option<Timestamp>,
+    pub current_service_deployment: Option<String>,
+    pub current_service_revisions: Vec<String>,
+    /// `ECS` for Express services, `CUSTOMER` or absent for all others.
+    pub resource_management_type: Option<String>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct DeploymentConfiguration {
+    /// `ROLLING`, `BLUE_GREEN`, `LINEAR` or `CANARY`; absent means `ROLLING`.
+    pub strategy: Option<String>,
+    pub maximum_percent: Option<i32>,
+    pub minimum_healthy_percent: Option<i32>,
+    pub bake_time_in_minutes: Option<i32>,
+    pub canary_percent: Option<f64>,
+    pub canary_bake_time_in_minutes: Option<i32>,
+    pub step_percent: Option<f64>,
+    pub step_bake_time_in_minutes: Option<i32>,
+    pub deployment_circuit_breaker: Option<CircuitBreaker>,
+    pub alarms: Option<DeploymentAlarms>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct CircuitBreaker {
+    pub enable: bool,
+    pub rollback: bool,
+    pub reset_on_healthy_task: Option<bool>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct DeploymentAlarms {
+    pub alarm_names: Vec<String>,
+    pub enable: bool,
+    pub rollback: bool,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct Deployment {
+    pub id: String,
+    /// `PRIMARY`, `ACTIVE` or `INACTIVE`.
+    pub status: String,
+    pub task_definition: Option<String>,
+    pub desired_count: i32,
+    pub running_count: i32,
+    pub pending_count: i32,
+    /// Falls back to 0 as soon as one task runs: 0 does not mean that none failed.
+    pub failed_tasks: i32,
+    pub created_at: Option<Timestamp>,
+    pub updated_at: Option<Timestamp>,
+    pub rollout_state: Option<String>,
+    pub rollout_state_reason: Option<String>,
+    pub network_configuration: Option<NetworkConfiguration>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct ServiceEvent {
+    pub id: String,
+    pub created_at: Option<Timestamp>,
+    pub message: String,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct ServiceLoadBalancer {
+    pub target_group_arn: Option<String>,
+    pub container_name: Option<String>,
+    pub container_port: Option<i32>,
+    pub alternate_target_group_arn: Option<String>,
+    pub production_listener_rule: Option<String>,
+    pub test_listener_rule: Option<String>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct NetworkConfiguration {
+    pub subnets: Vec<String>,
+    pub security_groups: Vec<String>,
+    /// `ENABLED` or `DISABLED`.
+    pub assign_public_ip: Option<String>,
+}
+
+/// An Express service as `DescribeExpressGatewayService` tells it: what the user asked for.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct ExpressService {
+    pub service_arn: String,
+    pub status_code: Option<String>,
+    pub status_reason: Option<String>,
+    pub health_check_path: Option<String>,
+    pub container_port: Option<i32>,
+    /// Host names of the public or private endpoints.
+    pub endpoints: Vec<String>,
+}

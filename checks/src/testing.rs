@@ -1,0 +1,20 @@
+//! What the tests inside check files share: one check on one snapshot, as the engine runs it.
+
+use crate::check::Check;
+use crate::exam::{Exam, examine};
+use crate::patient::{Intent, Patient};
+use crate::snapshot::Snapshot;
+
+pub fn exam(check: Check, snapshot: &Snapshot) -> Exam {
+    exam_with(check, snapshot, &Intent::default())
+}
+
+pub fn exam_with(check: Check, snapshot: &Snapshot, intent: &Intent) -> Exam {
+    let check: &'static Check = Box::leak(Box::new(check));
+    examine(check, &Patient::new(snapshot, &snapshot.services[0], intent))
+}
+
+/// What the check says, finding by finding.
+pub fn says(check: Check, snapshot: &Snapshot) -> Vec<String> {
+    exam(check, snapshot).findings.into_iter().map(|finding| finding.says).collect()
+}

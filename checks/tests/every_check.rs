@@ -1,0 +1,279 @@
+//! The laws that hold for every check at once. A new check is under them as soon as it is in its group's list, so a
+//! check needs tests of its own only for its traps.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use ecs_doctor_checks::baseline;
+use ecs_doctor_checks::call::Call;
+use ecs_doctor_checks::catalog;
+use ecs_doctor_checks::check::{Check, Role};
+use ecs_doctor_checks::diagnosis::diagnose;
+use ecs_doctor_checks::exam::{Exam, Outcome, examine};
+use ecs_doctor_checks::patient::{Intent, Patient};
+use ecs_doctor_checks::snapshot::Snapshot;
+use ecs_doctor_checks::symptom::Symptom;
+use serde_json::Value;
+
+/// What the user of the examples expects; only the checks that ask for it are moved by it.
+fn intent() -> Intent {
+    Intent { expect_ingress: vec!["203.0.113.0/24".parse().unwrap(), "198.51.100.0/24".parse().unwrap()] }
+}
+
+fn exam_of(check: &'static Check, snapshot: &Snapshot, forbidden: &[Call]) -> Exam {
+    let intent = intent();
+    let patient = Patient::new(snapshot, &snapshot.services[0], &intent).blindfolded(forbidden.iter().copied());
+    examine(check, &patient)
+}
+
+/// Every snapshot there is: the healthy ones, and each check's example.
+fn snapshots() -> Vec<(String, Snapshot)> {
+    let healthy = baseline::ALL.iter().map(|(name, make)| (format!("healthy {name}"), make()));
+    healthy.chain(catalog::checks().map(|check| (format!("example of {}", check.id()), (check.example)()))).collect()
+}
+
+#[test]
+fn finds_its_own_example() {
+    for check in catalog::checks() {
+        let exam = exam_of(check, &(check.example)(), &[]);
+        assert_eq!(exam.outcome, Outcome::Sick, "{check:?} on its own example: {exam:?}");
+    }
+}
+
+#[test]
+fn is_silent_on_every_healthy_service() {
+    for (name, make) in baseline::ALL {
+        let snapshot = make();
+        for check in catalog::checks() {
+            let exam = exam_of(check, &snapshot, &[]);
+            assert!(
+                matches!(exam.outcome, Outcome::Healthy | Outcome::NotApplicable(_)),
+                "{check:?} on the healthy {name} service: {:?} {:#?} {:?}",
+                exam.outcome,
+                exam.findings,
+                exam.missed
+            );
+        }
+    }
+}
+
+#[test]
+fn is_never_healthy_when_blind() {
+    for check in catalog::checks() {
+        let snapshot = (check.example)();
+        for call in check.reads.iter().copied().filter(|call| *call != Call::DescribeServices) {
+            let exam = exam_of(check, &snapshot, &[call]);
+            assert_ne!(exam.outcome, Outcome::Crashed, "{check:?} without {}", call.action());
+            let read = exam.read.contains(&call);
+            if read {
+                assert!(matches!(exam.outcome, Outcome::Sick | Outcome::CouldNotLook), "{check:?} without {}: {:?}", call.action(), exam.outcome);
+            }
+            if read && exam.outcome == Outcome::CouldNotLook {
+                assert!(exam.missed.iter().any(|blind| blind.call == call), "{check:?} does not name {}", call.action());
+            }
+        }
+        let all: Vec<Call> = check.reads.iter().copied().filter(|call| *call != Call::DescribeServices).collect();
+        if !all.is_empty() {
+            let outcome = exam_of(check, &snapshot, &all).outcome;
+            assert!(matches!(outcome, Outcome::Sick | Outcome::CouldNotLook), "{check:?} without any of its calls: {outcome:?}");
+        }
+    }
+}
+
+#[test]
+fn hiding_data_never_invents_a_finding() {
+    let subjects = |exam: &Exam| exam.findings.iter().map(|finding| finding.about.clone()).collect::<BTreeSet<_>>();
+    for (name, snapshot) in snapshots() {
+        for check in catalog::checks() {
+            let seen = subjects(&exam_of(check, &snapshot, &[]));
+            let calls = check.reads.iter().copied();
+            let pairs = calls.clone().flat_map(|a| check.reads.iter().copied().map(move |b| vec![a, b]));
+            for forbidden in calls.map(|call| vec![call]).chain(pairs) {
+                let blind = subjects(&exam_of(check, &snapshot, &forbidden));
+                assert!(blind.is_subset(&seen), "{check:?} on the {name} invents {:?} without {forbidden:?}", blind.difference(&seen));
+            }
+        }
+    }
+}
+
+#[test]
+fn reads_exactly_the_calls_it_declares() {
+    let snapshots = snapshots();
+    for check in catalog::checks() {
+        let mut read = BTreeSet::new();
+        for (_, snapshot) in &snapshots {
+            read.extend(exam_of(check, snapshot, &[]).read);
+        }
+        let declared: BTreeSet<Call> = check.reads.iter().copied().collect();
+        assert_eq!(read, declared, "left: what {check:?} read anywhere; right: what it declares");
+    }
+}
+
+#[test]
+fn evidence_is_in_the_snapshot() {
+    for check in catalog::checks() {
+        let snapshot = (check.example)();
+        let json = serde_json::to_value(&snapshot).unwrap();
+        for finding in exam_of(check, &snapshot, &[]).findings {
+            assert!(!finding.evidence.is_empty(), "{check:?} has no evidence");
+            for evidence in finding.evidence {
+                assert!(check.reads.contains(&evidence.call), "{check:?} quotes {} and does not declare it", evidence.call.action());
+                let mut around = Vec::new();
+                subtrees(&json, &evidence.of, &mut around);
+                assert!(!around.is_empty(), "{check:?}: nothing in the snapshot is called {}", evidence.of);
+                let field = snake(evidence.field);
+                assert!(
+                    around.iter().any(|tree| has(tree, &field, &evidence.value)),
+                    "{check:?}: no {field} with the value {:?} at {}",
+                    evidence.value,
+                    evidence.of
+                );
+            }
+        }
+    }
+}
+
+/// Every part of a document that is about `of`: the value of that key, or an object with a member of that value.
+fn subtrees<'a>(json: &'a Value, of: &str, found: &mut Vec<&'a Value>) {
+    match json {
+        Value::Object(members) => {
+            if members.values().any(|value| value.as_str() == Some(of)) {
+                found.push(json);
+            }
+            for (key, value) in members {
+                if key == of || key.ends_with(&format!(" of {of}")) {
+                    found.push(value);
+                }
+                subtrees(value, of, found);
+            }
+        }
+        Value::Array(items) => items.iter().for_each(|item| subtrees(item, of, found)),
+        _ => {}
+    }
+}
+
+/// Whether a value stands at a member of this name. Lists that are empty, and the values of a table, have no name.
+fn has(json: &Value, field: &str, value: &str) -> bool {
+    let is = |candidate: &Value| match candidate {
+        Value::String(text) => text == value,
+        Value::Number(number) => number.to_string() == value || number.as_f64().is_some_and(|number| value.parse() == Ok(number)),
+        Value::Bool(truth) => truth.to_string() == value,
+        Value::Array(items) => items.is_empty() && value == "[]",
+        _ => false,
+    };
+    match json {
+        Value::Object(members) => members.iter().any(|(name, member)| {
+            let named = name == field || (name == "type" && field == "kind");
+            let listed = named && matches!(member, Value::Array(items) if items.iter().any(is));
+            (named && is(member)) || listed || (value == "[]" && name == "yes" && is(member)) || has(member, field, value)
+        }),
+        Value::Array(items) => items.iter().any(|item| has(item, field, value)),
+        _ => false,
+    }
+}
+
+/// The last part of a field, as the snapshot spells it: `TargetHealth.Description` → `description`.
+fn snake(field: &str) -> String {
+    let last = field.rsplit('.').next().unwrap();
+    let mut out = String::new();
+    let mut before = '_';
+    for c in last.chars() {
+        if c.is_uppercase() && !before.is_uppercase() && before != '_' {
+            out.push('_');
+        }
+        out.extend(c.to_lowercase());
+        before = c;
+    }
+    out
+}
+
+#[test]
+fn files_lists_and_contract_agree() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let contract: BTreeMap<&str, (&str, &str)> = include_str!("contract.txt")
+        .lines()
+        .filter(|line| !line.starts_with('#'))
+        .map(|line| line.split(' ').collect::<Vec<_>>())
+        .map(|row| (row[1], (row[0], row[2])))
+        .collect();
+    let mut listed = BTreeSet::new();
+    for group in catalog::GROUPS {
+        for check in group.checks {
+            assert_eq!(check.group(), group.name, "{check:?}");
+            assert!(listed.insert(check.id()), "{check:?} is listed twice");
+            if let Some((group, role)) = contract.get(check.id()) {
+                assert_eq!((check.group(), check.role.word()), (*group, *role), "{check:?} against the contract");
+            }
+        }
+        let folder = root.join("src/catalog").join(group.name);
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let name = entry.unwrap().file_name().into_string().unwrap();
+            let id = name.trim_end_matches(".rs");
+            assert!(listed.contains(id), "{name} of {} is not in the list of its group", group.name);
+        }
+    }
+}
+
+/// Where the contract itself is at hand, the copy in this folder is its true copy.
+#[test]
+fn contract_is_a_true_copy() {
+    let Ok(shared) = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/checks.md")) else { return };
+    let ids = shared.lines().filter_map(|line| line.strip_prefix("| `")?.split_once('`')).map(|(id, _)| id).collect::<BTreeSet<_>>();
+    let copy = include_str!("contract.txt").lines().filter(|line| !line.starts_with('#')).filter_map(|line| line.split(' ').nth(1)).collect();
+    assert!(ids.is_subset(&copy), "missing in contract.txt: {:?}", ids.difference(&copy));
+}
+
+#[test]
+fn every_symptom_is_shown_and_explained() {
+    for symptom in Symptom::ALL {
+        assert!(catalog::checks().any(|check| check.shows == Some(*symptom)), "nothing shows {symptom:?}");
+        assert!(catalog::checks().any(|check| check.explains.contains(symptom)), "nothing explains {symptom:?}");
+    }
+    for check in catalog::checks() {
+        assert!(check.role != Role::Note || (check.shows.is_none() && check.explains.is_empty()), "{check:?} is a note and has a place in the map");
+        assert!(check.role != Role::Symptom || check.shows.is_some(), "{check:?} is a symptom and shows none");
+    }
+}
+
+#[test]
+fn explanations_have_their_sections() {
+    for check in catalog::checks() {
+        let text = check.explanation;
+        let mut at = 0;
+        for section in ["# Why it matters", "# How we tell", "# What to do", "# See also"] {
+            let found = text.find(section).unwrap_or_else(|| panic!("{check:?} has no section {section:?}"));
+            assert!(found > at, "{check:?}: {section:?} is out of order, or nothing stands before it");
+            at = found;
+        }
+        let what_to_do = text.split("# What to do").nth(1).unwrap();
+        assert!(what_to_do.contains("```sh"), "{check:?}: what to do has no command");
+        assert!(what_to_do.contains("Terraform/OpenTofu"), "{check:?}: what to do has no Terraform/OpenTofu");
+        assert!(check.title.len() <= 72 && !check.title.ends_with('.'), "{check:?}: a title is one short line without a full stop");
+    }
+}
+
+#[test]
+fn findings_tell_what_to_do() {
+    for check in catalog::checks() {
+        for finding in exam_of(check, &(check.example)(), &[]).findings {
+            let says = &finding.says;
+            assert!(says.ends_with('.') && !says.contains('\n'), "{check:?} says {says:?}");
+            assert!(!finding.remedy.summary.is_empty(), "{check:?} has no remedy");
+            if check.role == Role::Cause {
+                assert!(!finding.remedy.cli.is_empty(), "{check:?} is a cause and has no command");
+            }
+            for command in &finding.remedy.cli {
+                assert!(command.starts_with("aws "), "{check:?}: {command}");
+            }
+        }
+    }
+}
+
+#[test]
+fn same_input_gives_same_output() {
+    let intent = intent();
+    for (name, snapshot) in snapshots() {
+        let tell = || format!("{:?}", diagnose(&Patient::new(&snapshot, &snapshot.services[0], &intent)));
+        assert_eq!(tell(), tell(), "{name}");
+    }
+}
