@@ -1,1 +1,28 @@
-fn main() {}
+//! ecs-doctor says why an Amazon ECS service misbehaves: it asks AWS once, read-only, and prints the cause before
+//! its symptoms, with the evidence and the fix.
+
+mod cli;
+#[cfg(feature = "aws")]
+mod collect;
+mod commands;
+mod exit;
+mod replay;
+mod report;
+
+use clap::Parser;
+
+use crate::cli::{Cli, Command};
+
+
+fn main() -> std::process::ExitCode {
+    let cli = Cli::parse();
+    cli::trace(cli.verbose);
+    let done = match &cli.command {
+        None => commands::diagnose::run(&cli.diagnose),
+        Some(Command::Demo(demo)) => commands::demo::run(demo),
+        Some(Command::Explain(explain)) => commands::explain::run(explain),
+        Some(Command::Checks) => commands::checks::run(),
+        Some(Command::Permissions) => commands::permissions::run(),
+    };
+    exit::report(done).into()
+}

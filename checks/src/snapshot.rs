@@ -30,7 +30,7 @@ pub use service::{Deployment, ExpressService, Service, ServiceEvent, ServiceLoad
 pub use task::{Container, Task};
 pub use task_definition::{ContainerDefinition, EnvironmentVariable, PortMapping, TaskDefinition};
 
-use crate::seen::{Seen, Why};
+use crate::seen::{Blind, Seen, Why};
 
 /// The version of the snapshot file: a reader takes every minor version of its own major version.
 pub const FORMAT: &str = "ecs-doctor-snapshot/1.0";
@@ -73,7 +73,17 @@ impl<V> Table<V> {
     }
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+/// How many calls were made, and how long all of it took.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct Calls {
+    pub total: u32,
+    /// By IAM action.
+    pub by_operation: BTreeMap<String, u32>,
+    pub elapsed_ms: u64,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Snapshot {
     pub format: String,
     /// The program that made it, with its version.
@@ -85,6 +95,11 @@ pub struct Snapshot {
     /// Set on accounts that are made up, so that no report of one passes for a real one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub example: Option<String>,
+    #[serde(default)]
+    pub calls: Calls,
+    /// Every call that was refused or broke, once.
+    #[serde(default)]
+    pub blind: Vec<Blind>,
     /// The services to examine.
     pub services: Vec<Service>,
     /// By service ARN.

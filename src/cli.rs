@@ -1,0 +1,169 @@
+//! What was typed. Parsing does no work: it neither reads files nor asks anybody.
+
+use std::path::PathBuf;
+
+use checks::check::Severity;
+use checks::reading::address::Cidr;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Says why an Amazon ECS service misbehaves: cause first, with the evidence and the fix. Read-only.
+#[derive(Debug, Parser)]
+#[command(version, max_term_width = 100, args_conflicts_with_subcommands = true, arg_required_else_help = true)]
+#[command(after_help = "\
+Examples:
+  ecs-doctor api                              the one cluster that has the service `api`
+  ecs-doctor prod/api --region eu-west-2
+  ecs-doctor https://api.example.com/         the service behind a URL that fails
+  ecs-doctor api --output json | jq .services[0].headline
+  ecs-doctor api --save api.json              for a ticket; read it with --from api.json
+  ecs-doctor demo                             an example account, without AWS
+
+Exit codes: 0 nothing at or above --fail-on · 1 findings · 2 wrong or ambiguous command line ·
+3 nothing found, but a decisive call was refused (--strict) · 4 could not examine at all")]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    #[command(flatten)]
+    pub diagnose: Diagnose,
+    /// Tell on stderr what is asked of AWS, and how long it takes
+    #[arg(short, long, global = true)]
+    pub verbose: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Diagnose an embedded example account, without AWS
+    Demo(Demo),
+    /// Explain a check: what it finds, how it tells, what to do
+    Explain(Explain),
+    /// List every check
+    Checks,
+    /// Print the least IAM policy that shows everything
+    Permissions,
+}
+
+#[derive(Debug, Args)]
+pub struct Diagnose {
+    /// Service name, cluster/service, service ARN, or the URL or host that fails
+    pub service: Option<String>,
+    /// The cluster, by name or ARN; without it, the one cluster that has the service
+    #[arg(long)]
+    pub cluster: Option<String>,
+    /// The AWS region
+    #[arg(long)]
+    pub region: Option<String>,
+    /// The profile of the AWS configuration
+    #[arg(long)]
+    pub profile: Option<String>,
+    /// Seconds until whatever has not answered counts as unseen
+    #[arg(long, value_name = "SECONDS", default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=600))]
+    pub timeout: u64,
+    /// Read no logs
+    #[arg(long)]
+    pub no_logs: bool,
+    /// Save what AWS told, to diagnose it again later; without secrets, but with names and log lines
+    #[arg(long, value_name = "FILE")]
+    pub save: Option<PathBuf>,
+    /// Diagnose a saved snapshot instead of asking AWS; `-` reads standard input
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["save", "cluster", "region", "profile", "no_logs"])]
+    pub from: Option<PathBuf>,
+    #[command(flatten)]
+    pub report: ReportOptions,
+}
+
+#[derive(Debug, Args)]
+pub struct Demo {
+    /// The example; the story of a green console and a 503 without a name
+    pub name: Option<String>,
+    /// List the examples
+    #[arg(long)]
+    pub list: bool,
+    #[command(flatten)]
+    pub report: ReportOptions,
+}
+
+#[derive(Debug, Args)]
+pub struct Explain {
+    /// The check, such as health_check_wrong_answer
+    pub check: String,
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct ReportOptions {
+    /// How to print the diagnosis
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub output: Format,
+    /// Exit with 1 from this severity on; default: high, for an example never
+    #[arg(long, value_enum, value_name = "LEVEL")]
+    pub fail_on: Option<FailOn>,
+    /// Print findings from this severity on; JSON always has all
+    #[arg(long, value_enum, value_name = "LEVEL", default_value_t = Level::Info)]
+    pub show: Level,
+    /// Exit with 3 if nothing was found but a decisive call was refused
+    #[arg(long)]
+    pub strict: bool,
+    /// Who should be able to reach the balancer; everything wider is a finding. Repeatable
+    #[arg(long, value_name = "CIDR")]
+    pub expect_ingress: Vec<Cidr>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    Text,
+    Json,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Level {
+    Critical,
+    High,
+    Medium,
+    Low,
+    Info,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum FailOn {
+    Critical,
+    High,
+    Medium,
+    Low,
+    Never,
+}
+
+impl Level {
+    pub fn severity(self) -> Severity {
+        match self {
+            Level::Critical => Severity::Critical,
+            Level::High => Severity::High,
+            Level::Medium => Severity::Medium,
+            Level::Low => Severity::Low,
+            Level::Info => Severity::Info,
+        }
+    }
+}
+
+impl FailOn {
+    pub fn severity(self) -> Option<Severity> {
+        match self {
+            FailOn::Critical => Some(Severity::Critical),
+            FailOn::High => Some(Severity::High),
+            FailOn::Medium => Some(Severity::Medium),
+            FailOn::Low => Some(Severity::Low),
+            FailOn::Never => None,
+        }
+    }
+}
+
+/// With `-v` our own steps go to stderr, and nothing of the SDK's, which would log whole requests.
+pub fn trace(verbose: bool) {
+    use tracing_subscriber::filter::{LevelFilter, Targets};
+    use tracing_subscriber::layer::SubscriberExt;
+    use tracing_subscriber::util::SubscriberInitExt;
+    if verbose {
+        let ours = Targets::new().with_target("ecs_doctor", LevelFilter::INFO);
+        let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_target(false).without_time();
+        let ansi = anstream::AutoStream::choice(&std::io::stderr()) != anstream::ColorChoice::Never;
+        tracing_subscriber::registry().with(lines.with_ansi(ansi)).with(ours).init();
+    }
+}

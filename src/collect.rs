@@ -1,0 +1,509 @@
+//! The plan: what is asked of AWS, and when. Everything is asked as soon as its inputs are known, nothing twice, and
+//! nothing here fails: what AWS refuses becomes a blind spot of the snapshot.
+
+pub mod ask;
+mod cloudwatch;
+mod ec2;
+mod ecr;
+mod ecs;
+mod elbv2;
+pub mod find;
+mod logs;
+mod mask;
+
+use std::collections::BTreeSet;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use aws_config::retry::RetryConfig;
+use aws_config::timeout::TimeoutConfig;
+use aws_config::{BehaviorVersion, Region, SdkConfig};
+use checks::call::LOG_STREAM;
+use checks::reading::container_log;
+use checks::reading::stop::StopKind;
+use checks::seen::{Blind, Seen, Why};
+use checks::snapshot::{FORMAT, Listener, Revision, Rule, Service, Snapshot, Table, TargetGroup, Task, TaskDefinition};
+use futures::FutureExt;
+use futures::future::{Shared, join, join_all};
+use jiff::Timestamp;
+
+use ask::Asker;
+use cloudwatch::Query;
+use ecr::EcrImage;
+
+/// How many of the newest deployments have their revisions read, beside the last one that succeeded.
+const REVISIONS: usize = 4;
+
+/// How to reach AWS, as the user said.
+#[derive(Clone, Debug)]
+pub struct Connection {
+    pub region: Option<String>,
+    pub profile: Option<String>,
+    pub timeout: Duration,
+    pub read_logs: bool,
+}
+
+/// One client, and so one pool of connections, for each AWS service.
+pub struct Aws {
+    pub asker: Asker,
+    region: String,
+    read_logs: bool,
+    /// What the search for a host has already asked.
+    pub remembered: Mutex<Remembered>,
+    ecs: aws_sdk_ecs::Client,
+    elb: aws_sdk_elasticloadbalancingv2::Client,
+    ec2: aws_sdk_ec2::Client,
+    ecr: aws_sdk_ecr::Client,
+    cloudwatch: aws_sdk_cloudwatch::Client,
+    logs: aws_sdk_cloudwatchlogs::Client,
+}
+
+/// Listeners, rules and revisions that were read to find the service, so that its collection does not ask again.
+#[derive(Default)]
+pub struct Remembered {
+    listeners: Table<Vec<Listener>>,
+    rules: Table<Vec<Rule>>,
+    revisions: Table<Revision>,
+}
+
+/// Takes an answer out of the memory; a refusal is remembered as well.
+fn take<T>(table: &mut Table<T>, key: &str) -> Option<Seen<Option<T>>> {
+    table.0.remove(key)
+}
+
+impl Aws {
+    pub fn memory(&self) -> MutexGuard<'_, Remembered> {
+        self.remembered.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Region, profile, credentials and endpoints as every AWS tool takes them. `None`: there is no region.
+    pub async fn connect(connection: &Connection) -> Option<Aws> {
+        let patience = connection.timeout;
+        let timeouts = TimeoutConfig::builder()
+            .connect_timeout(patience.mul_f32(0.2).min(Duration::from_secs(3)))
+            .operation_attempt_timeout(patience.mul_f32(0.3))
+            .operation_timeout(patience.mul_f32(0.7))
+            .build();
+        let mut loader = aws_config::defaults(BehaviorVersion::latest()).timeout_config(timeouts).retry_config(RetryConfig::standard());
+        if let Some(region) = &connection.region {
+            loader = loader.region(Region::new(region.clone()));
+        }
+        if let Some(profile) = &connection.profile {
+            loader = loader.profile_name(profile);
+        }
+        let asker = Asker::new(patience);
+        Aws::new(&loader.load().await, asker, connection.read_logs)
+    }
+
+    pub fn new(config: &SdkConfig, asker: Asker, read_logs: bool) -> Option<Aws> {
+        Some(Aws {
+            asker,
+            region: config.region()?.to_string(),
+            read_logs,
+            remembered: Mutex::default(),
+            ecs: aws_sdk_ecs::Client::new(config),
+            elb: aws_sdk_elasticloadbalancingv2::Client::new(config),
+            ec2: aws_sdk_ec2::Client::new(config),
+            ecr: aws_sdk_ecr::Client::new(config),
+            cloudwatch: aws_sdk_cloudwatch::Client::new(config),
+            logs: aws_sdk_cloudwatchlogs::Client::new(config),
+        })
+    }
+}
+
+/// Everything AWS tells about one service, found before.
+pub async fn collect(aws: &Aws, service: Service, now: Timestamp) -> Snapshot {
+    let mut parts = service.service_arn.split(':').skip(3);
+    let (region, account) = (parts.next().unwrap_or(&aws.region).to_owned(), parts.next().unwrap_or_default().to_owned());
+    let draft = Snapshot {
+        format: FORMAT.into(),
+        made_by: concat!("ecs-doctor ", env!("CARGO_PKG_VERSION")).into(),
+        taken_at: now,
+        account,
+        region,
+        services: vec![service.clone()],
+        ..Snapshot::default()
+    };
+    let plan = Plan { aws, service: &service, now, draft: Mutex::new(draft), claimed: Mutex::default() };
+    plan.carry_out().await;
+    plan.draft.into_inner().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The collection for one service, in progress.
+struct Plan<'a> {
+    aws: &'a Aws,
+    service: &'a Service,
+    now: Timestamp,
+    draft: Mutex<Snapshot>,
+    /// What has been asked about, so that nothing is asked twice.
+    claimed: Mutex<BTreeSet<(&'static str, String)>>,
+}
+
+/// The tasks of a service; where they could not be seen, none.
+#[derive(Clone, Default)]
+struct Tasks {
+    running: Vec<Task>,
+    stopped: Vec<Task>,
+}
+
+impl Plan<'_> {
+    /// Each part runs as soon as the parts that it waits for have answered.
+    async fn carry_out(&self) {
+        let current = self.current_revisions().shared();
+        let tasks = self.tasks().shared();
+        let definitions = self.definitions(self.definitions_of_deployments()).shared();
+        let groups = self.target_groups(current.clone()).shared();
+        let trouble = self.target_health(current.clone()).shared();
+        let own_network = self.network_of_service(current.clone());
+        let of_groups = join(self.load_balancers(current.clone(), groups.clone()), self.metrics(groups));
+        let of_tasks = join(self.logs(tasks.clone(), definitions.clone(), trouble), self.interfaces(tasks));
+        let of_versions = join(self.history(current), self.images(definitions));
+        join(join(of_groups, of_tasks), join(of_versions, join(own_network, join(self.express_service(), self.alarms())))).await;
+    }
+
+    fn note(&self, write: impl FnOnce(&mut Snapshot)) {
+        write(&mut self.draft.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// Of these ids those that nobody has asked about yet; from now on they count as asked.
+    fn fresh(&self, kind: &'static str, ids: impl IntoIterator<Item = String>) -> Vec<String> {
+        let mut claimed = self.claimed.lock().unwrap_or_else(PoisonError::into_inner);
+        ids.into_iter().filter(|id| !id.is_empty() && claimed.insert((kind, id.clone()))).collect()
+    }
+
+    // Versions.
+
+    async fn current_revisions(&self) -> Vec<Revision> {
+        self.revisions(self.service.current_service_revisions.clone()).await
+    }
+
+    async fn revisions(&self, arns: Vec<String>) -> Vec<Revision> {
+        let mut table = Table::default();
+        let mut fresh: BTreeSet<String> = self.fresh("revision", arns).into_iter().collect();
+        fresh.retain(|arn| match take(&mut self.aws.memory().revisions, arn) {
+            Some(revision) => {
+                table.insert(arn, revision);
+                false
+            }
+            None => true,
+        });
+        table.0.extend(self.aws.revisions(fresh).await.0);
+        let found = known(&table);
+        self.note(|snapshot| snapshot.revisions.0.extend(table.0));
+        found
+    }
+
+    /// The deployments, and the versions of the newest and of the last that succeeded, with their task definitions.
+    async fn history(&self, current: Shared<impl Future<Output = Vec<Revision>>>) {
+        let arn = self.service.service_arn.clone();
+        let listed = self.aws.listed_deployments(self.service).await;
+        let described = async {
+            let described = self.aws.service_deployments(&listed).await;
+            self.note(|snapshot| snapshot.service_deployments.insert(&arn, described.map(Some)));
+        };
+        let versions = async {
+            let listed = match &listed {
+                Seen::Yes(listed) => listed.as_slice(),
+                Seen::No(_) => &[],
+            };
+            let good = listed.iter().filter(|deployment| deployment.status == "SUCCESSFUL").take(2);
+            let wanted = listed.iter().take(REVISIONS).chain(good).filter_map(|deployment| deployment.target_service_revision_arn.clone()).collect();
+            let older = self.revisions(wanted).await;
+            let newest = current.await;
+            self.definitions(older.iter().chain(&newest).filter_map(|revision| revision.task_definition.clone()).collect()).await;
+        };
+        join(described, versions).await;
+        self.note(|snapshot| snapshot.listed_deployments.insert(&arn, listed.map(Some)));
+    }
+
+    async fn express_service(&self) {
+        if self.service.resource_management_type.as_deref() == Some("ECS") {
+            let arn = &self.service.service_arn;
+            let express = self.aws.express_service(arn).await;
+            self.note(|snapshot| snapshot.express_services.insert(arn, express));
+        }
+    }
+
+    fn definitions_of_deployments(&self) -> Vec<String> {
+        let deployments = self.service.deployments.iter().filter_map(|deployment| deployment.task_definition.clone());
+        deployments.chain(self.service.task_definition.clone()).collect()
+    }
+
+    async fn definitions(&self, arns: Vec<String>) -> Vec<TaskDefinition> {
+        let fresh = self.fresh("task definition", arns);
+        let answers = join_all(fresh.iter().map(|arn| self.aws.task_definition(arn))).await;
+        let table = Table(fresh.into_iter().zip(answers).collect());
+        let found = known(&table);
+        self.note(|snapshot| snapshot.task_definitions.0.extend(table.0));
+        found
+    }
+
+    async fn images(&self, definitions: Shared<impl Future<Output = Vec<TaskDefinition>>>) {
+        let definitions = definitions.await;
+        let spelled = definitions.iter().flat_map(|definition| &definition.container_definitions).map(|container| container.image.clone());
+        let images = self.fresh("image", spelled);
+        let here = |image: &EcrImage| image.region == self.aws.region;
+        join_all(images.iter().filter_map(|spelled| Some((spelled, EcrImage::parse(spelled).filter(here)?))).map(|(spelled, parsed)| async move {
+            let image = self.aws.image(&parsed).await;
+            if matches!(&image, Seen::Yes(Some(image)) if image.is_index()) {
+                let platforms = self.aws.image_platforms(&parsed).await;
+                self.note(|snapshot| snapshot.image_platforms.insert(spelled, platforms));
+            }
+            self.note(|snapshot| snapshot.images.insert(spelled, image));
+        }))
+        .await;
+    }
+
+    async fn alarms(&self) {
+        let Some(alarms) = &self.service.deployment_configuration.alarms else { return };
+        let names = self.fresh("alarm", alarms.alarm_names.clone());
+        let histories = join_all(names.iter().map(|name| self.aws.alarm_history(name)));
+        let (table, histories) = join(self.aws.alarms(&names), histories).await;
+        self.note(|snapshot| {
+            snapshot.alarms = table;
+            snapshot.alarm_history = Table(names.into_iter().zip(histories).collect());
+        });
+    }
+
+    // Tasks.
+
+    async fn tasks(&self) -> Tasks {
+        let (running, stopped) = self.aws.tasks(self.service).await;
+        let arn = &self.service.service_arn;
+        let tasks = Tasks { running: list(&running), stopped: list(&stopped) };
+        self.note(|snapshot| {
+            snapshot.running_tasks.insert(arn, running.map(Some));
+            snapshot.stopped_tasks.insert(arn, stopped.map(Some));
+        });
+        tasks
+    }
+
+    /// The last lines of the tasks that matter; where health checks fail, also what the health checker asked.
+    async fn logs(
+        &self,
+        tasks: Shared<impl Future<Output = Tasks>>,
+        definitions: Shared<impl Future<Output = Vec<TaskDefinition>>>,
+        trouble: Shared<impl Future<Output = bool>>,
+    ) {
+        let streams = async {
+            let tasks = tasks.clone().await;
+            let chosen: Vec<&Task> = container_log::tasks_to_read(&tasks.stopped, &tasks.running).collect();
+            let mut known = definitions.clone().await;
+            known.extend(self.definitions(chosen.iter().map(|task| task.task_definition_arn.clone()).collect()).await);
+            let keys: BTreeSet<(String, String)> = chosen
+                .iter()
+                .flat_map(|task| {
+                    let definition = known.iter().filter(|definition| definition.task_definition_arn == task.task_definition_arn);
+                    definition.flat_map(|definition| &definition.container_definitions).filter_map(|container| container_log::stream(container, task))
+                })
+                .map(|(group, stream)| (group.to_owned(), stream))
+                .collect();
+            join_all(keys.iter().map(|(group, stream)| async move {
+                let lines = if self.aws.read_logs { self.aws.log_lines(group, stream).await } else { Seen::No(Why::Declined) };
+                self.note(|snapshot| snapshot.logs.insert(format!("{group}{LOG_STREAM}{stream}"), lines));
+            }))
+            .await;
+        };
+        let health_checker = async {
+            let (definitions, trouble) = join(definitions.clone(), trouble).await;
+            let replaced = |task: &Task| matches!(StopKind::of(task), StopKind::BalancerHealthCheck { .. });
+            if trouble || tasks.clone().await.stopped.iter().any(replaced) {
+                let containers = definitions.iter().flat_map(|definition| &definition.container_definitions);
+                let groups: BTreeSet<&str> = containers.filter_map(|container| container.awslogs_group.as_deref()).collect();
+                join_all(groups.into_iter().map(|group| async move {
+                    let lines = if self.aws.read_logs { self.aws.health_checker_lines(group, self.now).await } else { Seen::No(Why::Declined) };
+                    self.note(|snapshot| snapshot.health_checker_logs.insert(group, lines));
+                }))
+                .await;
+            }
+        };
+        join(streams, health_checker).await;
+    }
+
+    async fn interfaces(&self, tasks: Shared<impl Future<Output = Tasks>>) {
+        let tasks = tasks.await;
+        let table = self.aws.interfaces(self.fresh("interface", tasks.running.into_iter().filter_map(|task| task.network_interface_id))).await;
+        let groups = known(&table).into_iter().flat_map(|interface| interface.groups).collect();
+        self.note(|snapshot| snapshot.interfaces = table);
+        self.security_groups(groups).await;
+    }
+
+    // The way in.
+
+    /// The service's target groups: for Express those of its revision, for all others its own.
+    fn group_arns(&self, current: &[Revision]) -> BTreeSet<String> {
+        let own = self.service.load_balancers.iter().flat_map(|balancer| [&balancer.target_group_arn, &balancer.alternate_target_group_arn]);
+        let managed = current.iter().flat_map(|revision| &revision.ingress_paths).flat_map(|path| &path.target_groups).map(|group| &group.arn);
+        own.chain(managed).flatten().cloned().collect()
+    }
+
+    async fn target_groups(&self, current: Shared<impl Future<Output = Vec<Revision>>>) -> Vec<TargetGroup> {
+        let arns = self.group_arns(&current.await);
+        let described = join_all(arns.iter().map(|arn| self.aws.target_group(arn)));
+        let attributes = join_all(arns.iter().map(|arn| self.aws.target_group_attributes(arn)));
+        // Attributes wait for nothing and nothing waits for them, but a join of both costs no round trip.
+        let (described, attributes) = join(described, attributes).await;
+        let table = Table(arns.iter().cloned().zip(described).collect());
+        let found = known(&table);
+        self.note(|snapshot| {
+            snapshot.target_groups = table;
+            snapshot.target_group_attributes = Table(arns.into_iter().zip(attributes).collect());
+        });
+        found
+    }
+
+    /// Whether some target is not healthy, or a group has none: then it is worth reading the health checker's lines.
+    async fn target_health(&self, current: Shared<impl Future<Output = Vec<Revision>>>) -> bool {
+        let arns = self.group_arns(&current.await);
+        let health = join_all(arns.iter().map(|arn| self.aws.target_health(arn))).await;
+        let table = Table(arns.into_iter().zip(health).collect());
+        let trouble = known(&table).iter().flatten().any(|target| matches!(target.state.as_str(), "unhealthy" | "initial"));
+        self.note(|snapshot| snapshot.target_health = table);
+        trouble
+    }
+
+    async fn load_balancers(
+        &self,
+        current: Shared<impl Future<Output = Vec<Revision>>>,
+        groups: Shared<impl Future<Output = Vec<TargetGroup>>>,
+    ) {
+        // Express names its balancer in the revision, one step before its target groups do.
+        let named = async {
+            let paths = current.await.into_iter().flat_map(|revision| revision.ingress_paths);
+            self.each_load_balancer(paths.filter_map(|path| path.load_balancer?.arn).collect()).await;
+        };
+        let attached = async {
+            self.each_load_balancer(groups.await.into_iter().flat_map(|group| group.load_balancer_arns).collect()).await;
+        };
+        join(named, attached).await;
+    }
+
+    async fn each_load_balancer(&self, arns: Vec<String>) {
+        join_all(self.fresh("load balancer", arns).iter().map(|arn| self.load_balancer(arn))).await;
+    }
+
+    async fn load_balancer(&self, arn: &str) {
+        let balancer = async {
+            let balancer = self.aws.load_balancer(arn).await;
+            let (groups, subnets) = match &balancer {
+                Seen::Yes(Some(balancer)) => (balancer.security_groups.clone(), balancer.subnets.clone()),
+                Seen::Yes(None) | Seen::No(_) => Default::default(),
+            };
+            self.note(|snapshot| snapshot.load_balancers.insert(arn, balancer));
+            join(self.security_groups(groups), self.subnets(subnets)).await;
+        };
+        let attributes = async {
+            let attributes = self.aws.load_balancer_attributes(arn).await;
+            self.note(|snapshot| snapshot.load_balancer_attributes.insert(arn, attributes));
+        };
+        let listeners = async {
+            let remembered = take(&mut self.aws.memory().listeners, arn);
+            let listeners = match remembered {
+                Some(listeners) => listeners,
+                None => self.aws.listeners(arn).await,
+            };
+            let arns: Vec<String> = match &listeners {
+                Seen::Yes(listeners) => listeners.iter().flatten().map(|listener| listener.listener_arn.clone()).collect(),
+                Seen::No(_) => Vec::new(),
+            };
+            self.note(|snapshot| snapshot.listeners.insert(arn, listeners));
+            join_all(arns.iter().map(|listener| async move {
+                let remembered = take(&mut self.aws.memory().rules, listener);
+                let rules = match remembered {
+                    Some(rules) => rules,
+                    None => self.aws.rules(listener).await,
+                };
+                self.note(|snapshot| snapshot.rules.insert(listener, rules));
+            }))
+            .await;
+        };
+        join(balancer, join(attributes, listeners)).await;
+    }
+
+    async fn metrics(&self, groups: Shared<impl Future<Output = Vec<TargetGroup>>>) {
+        let groups = groups.await;
+        let is_application = |arn: &&String| arn.contains(":loadbalancer/app/");
+        let balancers: BTreeSet<&String> = groups.iter().flat_map(|group| &group.load_balancer_arns).filter(is_application).collect();
+        let mut queries = Query::of_service(&self.service.service_arn, last(&self.service.cluster_arn), &self.service.service_name);
+        queries.extend(balancers.iter().enumerate().flat_map(|(index, arn)| Query::of_balancer(index, arn)));
+        queries.extend(groups.iter().enumerate().flat_map(|(index, group)| {
+            let balancer = group.load_balancer_arns.iter().find(is_application);
+            balancer.map(|balancer| Query::of_group(index, &group.target_group_arn, balancer)).unwrap_or_default()
+        }));
+        let table = self.aws.metrics(&queries, self.now).await;
+        self.note(|snapshot| snapshot.metrics = table);
+    }
+
+    // The network.
+
+    async fn network_of_service(&self, current: Shared<impl Future<Output = Vec<Revision>>>) {
+        let deployments = self.service.deployments.iter().filter_map(|deployment| deployment.network_configuration.as_ref());
+        let networks: Vec<_> = self.service.network_configuration.iter().chain(deployments).collect();
+        let subnets = networks.iter().flat_map(|network| network.subnets.clone()).collect();
+        let groups = networks.iter().flat_map(|network| network.security_groups.clone()).collect();
+        let of_revisions = async {
+            self.security_groups(current.await.into_iter().flat_map(|revision| revision.security_groups).collect()).await;
+        };
+        join(join(self.subnets(subnets), self.security_groups(groups)), of_revisions).await;
+    }
+
+    async fn security_groups(&self, ids: Vec<String>) {
+        let table = self.aws.security_groups(self.fresh("security group", ids)).await;
+        self.note(|snapshot| snapshot.security_groups.0.extend(table.0));
+    }
+
+    async fn subnets(&self, ids: Vec<String>) {
+        let table = self.aws.subnets(self.fresh("subnet", ids)).await;
+        let networks: BTreeSet<String> = known(&table).into_iter().filter_map(|subnet| subnet.vpc_id).collect();
+        self.note(|snapshot| snapshot.subnets.0.extend(table.0));
+        join_all(self.fresh("vpc", networks).iter().map(|vpc| async move {
+            let tables = self.aws.route_tables(vpc).await;
+            self.note(|snapshot| snapshot.route_tables.insert(vpc, tables));
+        }))
+        .await;
+    }
+}
+
+/// The values of a table that AWS told us.
+fn known<T: Clone>(table: &Table<T>) -> Vec<T> {
+    table.0.values().filter_map(|seen| if let Seen::Yes(value) = seen { value.clone() } else { None }).collect()
+}
+
+fn list<T: Clone>(seen: &Seen<Vec<T>>) -> Vec<T> {
+    if let Seen::Yes(values) = seen { values.clone() } else { Vec::new() }
+}
+
+/// Puts the answer to a batch into a table: what was asked for and is not in the answer does not exist.
+fn fill<T>(table: &mut Table<T>, asked: &[String], answer: Seen<Vec<T>>, key: impl Fn(&T) -> &String) {
+    match answer {
+        Seen::Yes(found) => {
+            asked.iter().for_each(|id| table.insert(id, Seen::Yes(None)));
+            found.into_iter().for_each(|value| table.put(key(&value).clone(), value));
+        }
+        Seen::No(why) => asked.iter().for_each(|id| table.insert(id, Seen::No(why.clone()))),
+    }
+}
+
+fn text<T: AsRef<str>>(value: Option<T>) -> Option<String> {
+    value.map(|value| value.as_ref().to_owned())
+}
+
+fn time(at: Option<aws_smithy_types::DateTime>) -> Option<Timestamp> {
+    at.and_then(|at| Timestamp::new(at.secs(), i32::try_from(at.subsec_nanos()).unwrap_or(0)).ok())
+}
+
+/// The last part of an ARN.
+fn last(arn: &str) -> &str {
+    arn.rsplit('/').next().unwrap_or(arn)
+}
+
+/// What happened to the calls, for the record in the snapshot.
+pub fn close(snapshot: &mut Snapshot, asker: &Asker, elapsed: Duration) {
+    let ledger = asker.ledger();
+    snapshot.calls.total = ledger.by_call.values().sum();
+    snapshot.calls.by_operation = ledger.by_call.iter().map(|(call, count)| (call.action().to_owned(), *count)).collect();
+    snapshot.calls.elapsed_ms = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
+    let mut blind: Vec<Blind> = ledger.blind.iter().cloned().collect();
+    blind.dedup_by(|a, b| a.call == b.call && a.why.word() == b.why.word());
+    snapshot.blind = blind;
+}

@@ -1,0 +1,186 @@
+//! What CloudWatch tells: alarms in one batch (ECS's own rollback monitor shares their quota), their history, and
+//! every metric of the last hour in one batch.
+
+use aws_sdk_cloudwatch::types::{self, AlarmType, Dimension, MetricDataQuery, MetricStat, ScanBy};
+use checks::call::Call;
+use checks::seen::Seen;
+use checks::snapshot::metric::{Metric, Owner, Series};
+use checks::snapshot::{Alarm, AlarmTransition, Table};
+use jiff::{SignedDuration, Timestamp};
+
+use super::{Aws, fill, text, time};
+
+/// One query of the batch: its id there, and the metric of the resource that it asks for.
+pub struct Query {
+    id: String,
+    metric: Metric,
+    /// The key of the resource in the snapshot: its ARN.
+    resource: String,
+    dimensions: Vec<(&'static str, String)>,
+}
+
+impl Query {
+    pub fn of_balancer(index: usize, arn: &str) -> Vec<Query> {
+        let dimensions = vec![("LoadBalancer", suffix(arn, ":loadbalancer/").to_owned())];
+        of(Owner::LoadBalancer, &format!("lb{index}"), arn, &dimensions)
+    }
+
+    pub fn of_group(index: usize, arn: &str, balancer: &str) -> Vec<Query> {
+        let group = arn.rsplit(':').next().unwrap_or(arn).to_owned();
+        let dimensions = vec![("TargetGroup", group), ("LoadBalancer", suffix(balancer, ":loadbalancer/").to_owned())];
+        of(Owner::TargetGroup, &format!("tg{index}"), arn, &dimensions)
+    }
+
+    pub fn of_service(arn: &str, cluster: &str, service: &str) -> Vec<Query> {
+        of(Owner::Service, "svc", arn, &[("ClusterName", cluster.to_owned()), ("ServiceName", service.to_owned())])
+    }
+
+    fn build(&self) -> MetricDataQuery {
+        let namespace = if self.metric.owner() == Owner::Service { "AWS/ECS" } else { "AWS/ApplicationELB" };
+        let dimensions = self.dimensions.iter().map(|(name, value)| Dimension::builder().name(*name).value(value).build()).collect();
+        let metric = types::Metric::builder().namespace(namespace).metric_name(self.metric.name()).set_dimensions(Some(dimensions)).build();
+        let stat = MetricStat::builder().metric(metric).period(60).stat(self.metric.statistic()).build();
+        MetricDataQuery::builder().id(&self.id).metric_stat(stat).return_data(true).build()
+    }
+}
+
+fn of(owner: Owner, prefix: &str, resource: &str, dimensions: &[(&'static str, String)]) -> Vec<Query> {
+    let metrics = Metric::ALL.iter().copied().filter(|metric| metric.owner() == owner);
+    metrics.map(|metric| Query { id: format!("{prefix}_{}", short(metric)), metric, resource: resource.into(), dimensions: dimensions.to_vec() }).collect()
+}
+
+/// The part of a query's id that says which metric it is; ids start with a small letter and have no capitals here.
+fn short(metric: Metric) -> &'static str {
+    match metric {
+        Metric::Requests | Metric::GroupRequests => "requests",
+        Metric::Elb5xx => "elb_5xx",
+        Metric::Elb502 => "elb_502",
+        Metric::Elb503 => "elb_503",
+        Metric::Elb504 => "elb_504",
+        Metric::Target5xx => "target_5xx",
+        Metric::Target4xx => "target_4xx",
+        Metric::HealthyHosts => "healthy",
+        Metric::UnhealthyHosts => "unhealthy",
+        Metric::Cpu => "cpu",
+        Metric::Memory => "memory",
+    }
+}
+
+/// The value of a dimension: what follows in the ARN.
+fn suffix<'a>(arn: &'a str, after: &str) -> &'a str {
+    arn.split_once(after).map_or(arn, |(_, rest)| rest)
+}
+
+impl Aws {
+    pub async fn metrics(&self, queries: &[Query], now: Timestamp) -> Table<Series> {
+        let mut table = Table::default();
+        for batch in queries.chunks(500) {
+            let pages = self.asker.pages(Call::GetMetricData, |token| async {
+                let request = self
+                    .cloudwatch
+                    .get_metric_data()
+                    .set_metric_data_queries(Some(batch.iter().map(Query::build).collect()))
+                    .start_time(moment(now - SignedDuration::from_hours(1)))
+                    .end_time(moment(now))
+                    .scan_by(ScanBy::TimestampAscending);
+                let page = request.set_next_token(token).send().await?;
+                Ok((page.metric_data_results.unwrap_or_default(), page.next_token))
+            });
+            let results = pages.await;
+            for query in batch {
+                let series = results.as_ref().map(|results| series(results.iter().flatten().filter(|result| result.id.as_deref() == Some(&query.id))));
+                table.insert(query.metric.of(&query.resource), series.map(Some));
+            }
+        }
+        table
+    }
+
+    pub async fn alarms(&self, names: &[String]) -> Table<Alarm> {
+        let mut table = Table::default();
+        for batch in names.chunks(100) {
+            let pages = self.asker.pages(Call::DescribeAlarms, |token| async {
+                let request = self.cloudwatch.describe_alarms().set_alarm_names(Some(batch.to_vec()));
+                let request = request.alarm_types(AlarmType::MetricAlarm).alarm_types(AlarmType::CompositeAlarm);
+                let page = request.set_next_token(token).send().await?;
+                let metric = page.metric_alarms.unwrap_or_default().into_iter().map(metric_alarm);
+                let composite = page.composite_alarms.unwrap_or_default().into_iter().map(composite_alarm);
+                Ok((metric.chain(composite).collect::<Vec<_>>(), page.next_token))
+            });
+            fill(&mut table, batch, pages.await.map(Option::unwrap_or_default), |alarm| &alarm.alarm_name);
+        }
+        table
+    }
+
+    /// State changes of an alarm, newest first.
+    pub async fn alarm_history(&self, name: &str) -> Seen<Option<Vec<AlarmTransition>>> {
+        let request = self
+            .cloudwatch
+            .describe_alarm_history()
+            .alarm_name(name)
+            .history_item_type(types::HistoryItemType::StateUpdate)
+            .scan_by(ScanBy::TimestampDescending)
+            .max_records(100)
+            .send();
+        self.asker.ask(Call::DescribeAlarmHistory, request).await.map(|reply| {
+            let items = reply?.alarm_history_items.unwrap_or_default();
+            let transition = |item: types::AlarmHistoryItem| AlarmTransition {
+                timestamp: time(item.timestamp),
+                history_summary: item.history_summary.unwrap_or_default(),
+            };
+            Some(items.into_iter().map(transition).collect())
+        })
+    }
+}
+
+/// One metric may come on several pages.
+fn series<'a>(results: impl Iterator<Item = &'a types::MetricDataResult>) -> Series {
+    let mut values: Vec<(Timestamp, f64)> = results
+        .flat_map(|result| {
+            let times = result.timestamps().iter().filter_map(|at| time(Some(*at)));
+            times.zip(result.values().iter().copied()).collect::<Vec<_>>()
+        })
+        .collect();
+    values.sort_by_key(|(at, _)| *at);
+    Series { values }
+}
+
+fn moment(at: Timestamp) -> aws_smithy_types::DateTime {
+    aws_smithy_types::DateTime::from_secs(at.as_second())
+}
+
+fn metric_alarm(from: types::MetricAlarm) -> Alarm {
+    let queries = from.metrics.unwrap_or_default();
+    let stats = || queries.iter().filter_map(|query| query.metric_stat.as_ref()?.metric.as_ref());
+    let dimensions = stats().flat_map(|metric| metric.dimensions()).chain(from.dimensions.iter().flatten());
+    let groups = dimensions.filter(|dimension| dimension.name.as_deref() == Some("TargetGroup")).filter_map(|dimension| dimension.value.clone());
+    Alarm {
+        target_groups: unique(groups),
+        metric_names: unique(stats().filter_map(|metric| metric.metric_name.clone()).chain(from.metric_name.clone())),
+        expressions: queries.iter().filter_map(|query| query.expression.clone()).collect(),
+        alarm_name: from.alarm_name.unwrap_or_default(),
+        state_value: text(from.state_value).unwrap_or_default(),
+        state_reason: from.state_reason,
+        state_updated_timestamp: time(from.state_updated_timestamp),
+        threshold: from.threshold,
+        comparison_operator: text(from.comparison_operator),
+        evaluation_periods: from.evaluation_periods,
+        datapoints_to_alarm: from.datapoints_to_alarm,
+        treat_missing_data: from.treat_missing_data,
+    }
+}
+
+/// A composite alarm has a rule over other alarms and no metric of its own.
+fn composite_alarm(from: types::CompositeAlarm) -> Alarm {
+    Alarm {
+        alarm_name: from.alarm_name.unwrap_or_default(),
+        state_value: text(from.state_value).unwrap_or_default(),
+        state_reason: from.state_reason,
+        state_updated_timestamp: time(from.state_updated_timestamp),
+        expressions: from.alarm_rule.into_iter().collect(),
+        ..Alarm::default()
+    }
+}
+
+fn unique(values: impl Iterator<Item = String>) -> Vec<String> {
+    values.collect::<std::collections::BTreeSet<_>>().into_iter().collect()
+}

@@ -1,0 +1,136 @@
+//! What never enters a snapshot: values of variables, keys, tokens, passwords. Of a variable the hosts of URLs are
+//! kept, of a log line everything but what looks like a secret.
+
+use std::sync::LazyLock;
+
+use regex::{Captures, Regex};
+
+const MASK: &str = "***";
+const LONGEST_LINE: usize = 1000;
+
+/// Hosts of URLs in the value of a variable, and a value that is itself the name of a host at AWS.
+pub fn hosts(value: &str) -> Vec<String> {
+    let mut hosts: Vec<String> = value.match_indices("://").filter_map(|(at, _)| host_of_url(&value[..at], &value[at + 3..])).collect();
+    let bare = value.split(':').next().unwrap_or(value);
+    if hosts.is_empty() && [".on.aws", ".amazonaws.com", ".amazonaws.com.cn"].iter().any(|suffix| bare.ends_with(suffix)) && is_host(bare) {
+        hosts.push(bare.to_ascii_lowercase());
+    }
+    hosts.sort();
+    hosts.dedup();
+    hosts
+}
+
+/// The host after `scheme://`. A password may hold an `@` or a `/` that nobody escaped: so outside HTTP only what
+/// follows the last `@` is taken for a host, and nothing that could be part of a password ever is.
+fn host_of_url(before: &str, after: &str) -> Option<String> {
+    let word = after.split([' ', '"', '\'', ',', ';', '\n', '\t']).next()?;
+    let http = before.ends_with("http") || before.ends_with("https");
+    let authority = if http { word.split(['/', '?', '#']).next()? } else { word };
+    let host = authority.rsplit('@').next()?.split(['/', '?', '#', ':']).next()?;
+    (is_host(host) && !(http && host.len() != authority.len() && authority.matches('@').count() > 1)).then(|| host.to_ascii_lowercase())
+}
+
+fn is_host(text: &str) -> bool {
+    let label = |label: &str| !label.is_empty() && label.len() <= 63 && label.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_');
+    text.len() <= 253 && text.split('.').all(label)
+}
+
+static SECRETS: LazyLock<Vec<Regex>> = LazyLock::new(|| {
+    [
+        r"(?P<keep>://)[^\s/@]*:[^\s@]*@",
+        r"eyJ[A-Za-z0-9_-]{6,}\.[A-Za-z0-9_-]{6,}(?:\.[A-Za-z0-9_-]*)?",
+        r"\b(?:AKIA|ASIA|AROA|AIDA)[A-Z0-9]{16}\b",
+        r"(?i)(?P<keep>\b(?:bearer|basic)\s+)[A-Za-z0-9._~+/=-]{8,}",
+        r"\b(?:gh[pousr]_|github_pat_|glpat-|xox[abeoprs]-|sk-|sk_live_|sk_test_|rk_live_|SG\.)[A-Za-z0-9_.-]{10,}",
+        r"-----BEGIN [A-Z ]*PRIVATE KEY-----[^-]*(?:-----END [A-Z ]*PRIVATE KEY-----)?",
+        r#"(?i)(?P<keep>[\w.-]*(?:password|passwd|passphrase|pwd|secret|token|api[_-]?key|access[_-]?key|private[_-]?key|credential|authorization|cookie|signature|session[_-]?id)[\w.-]*["']?\s*[:=]\s*["']?)(?:(?:bearer|basic)\s+)?[^\s"',;&)}\]]+"#,
+    ]
+    .iter()
+    .filter_map(|pattern| Regex::new(pattern).ok())
+    .collect()
+});
+
+static WORD: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(r"[A-Za-z0-9/+_=-]{32,}").ok());
+
+/// A log line without what looks like a secret, and not longer than a screen can use.
+pub fn line(text: &str) -> String {
+    let mut masked = text.to_owned();
+    for secret in SECRETS.iter() {
+        masked = secret.replace_all(&masked, |found: &Captures| format!("{}{MASK}", found.name("keep").map_or("", |keep| keep.as_str()))).into_owned();
+    }
+    if let Some(word) = WORD.as_ref() {
+        masked = word.replace_all(&masked, |found: &Captures| if looks_random(&found[0]) { MASK.to_owned() } else { found[0].to_owned() }).into_owned();
+    }
+    match masked.char_indices().nth(LONGEST_LINE) {
+        Some((at, _)) => format!("{}…", &masked[..at]),
+        None => masked,
+    }
+}
+
+/// Long, and of small letters, capitals and digits without the separators of a path: no name of a thing looks so.
+fn looks_random(word: &str) -> bool {
+    let has = |kind: fn(&char) -> bool| word.chars().any(|c| kind(&c));
+    has(char::is_ascii_uppercase) && has(char::is_ascii_lowercase) && has(char::is_ascii_digit) && word.matches('/').count() < 3 && !word.contains("--")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_a_variable_only_hosts_are_kept() {
+        let cases: &[(&str, &[&str])] = &[
+            ("https://api.example.com/v1?token=abc", &["api.example.com"]),
+            ("postgres://app:hunter2@db.internal:5432/orders", &["db.internal"]),
+            ("postgres://app:p@ss/w.ord@db.internal/orders", &["db.internal"]),
+            ("redis://:secret@cache:6379", &["cache"]),
+            ("ap-0123.ecs.eu-west-2.on.aws", &["ap-0123.ecs.eu-west-2.on.aws"]),
+            ("db.abc.eu-west-2.rds.amazonaws.com:5432", &["db.abc.eu-west-2.rds.amazonaws.com"]),
+            ("http://a:8080, http://b:8080", &["a", "b"]),
+            ("hunter2", &[]),
+            ("SG.abcdefghijk.lmnopqrstuvwxyz", &[]),
+            ("eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2ln", &[]),
+            ("debug", &[]),
+        ];
+        for (value, expected) in cases {
+            assert_eq!(hosts(value), *expected, "{value}");
+        }
+    }
+
+    #[test]
+    fn secrets_leave_a_line() {
+        let cases = [
+            ("connect postgres://app:hunter2@db:5432/x failed", "hunter2"),
+            ("password=hunter2 user=ana", "hunter2"),
+            (r#"{"apiKey":"hunter2","path":"/"}"#, "hunter2"),
+            ("Authorization: Bearer abcdefghijklmnop", "abcdefghijklmnop"),
+            ("key AKIAIOSFODNN7EXAMPLE used", "AKIAIOSFODNN7EXAMPLE"),
+            ("aws wJalrXUtnFEMIK7MDENGbPxRfiCYEXAMPLEKEY1", "wJalrXUtn"),
+            ("jwt eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl end", "eyJzdWIi"),
+            ("GET /login?session_id=hunter2 200", "hunter2"),
+            ("ghp_0123456789abcdefghijABCDEFGHIJ012345", "ghp_"),
+        ];
+        for (text, secret) in cases {
+            let masked = line(text);
+            assert!(!masked.contains(secret), "{masked}");
+            assert!(masked.contains(MASK), "{masked}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_secret_stays() {
+        for text in [
+            r#"10.0.1.20 - - "GET /health HTTP/1.1" 404 22 "-" "ELB-HealthChecker/2.0""#,
+            "Error: connect ECONNREFUSED 10.0.0.5:5432 at /usr/src/app/node_modules/pg-pool/index.js:45:11",
+            "task 0123456789abcdef0123456789abcdef started",
+        ] {
+            assert_eq!(line(text), text);
+        }
+    }
+
+    #[test]
+    fn every_pattern_compiles() {
+        assert_eq!(SECRETS.len(), 7);
+        assert!(WORD.is_some());
+    }
+}

@@ -1,0 +1,7 @@
+//! One file a command: each does what its part of the command line asked for, and tells the exit code.
+
+pub mod checks;
+pub mod demo;
+pub mod diagnose;
+pub mod explain;
+pub mod permissions;

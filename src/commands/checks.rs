@@ -1,0 +1,30 @@
+//! `ecs-doctor checks`: every check by group.
+
+use std::io::Write;
+
+use anyhow::Result;
+use checks::catalog;
+use comfy_table::{ContentArrangement, Table, presets};
+
+use crate::exit::Exit;
+use crate::report::text;
+
+pub fn run() -> Result<Exit> {
+    let mut out = anstream::stdout().lock();
+    for (number, group) in catalog::GROUPS.iter().enumerate() {
+        if number > 0 {
+            writeln!(out)?;
+        }
+        writeln!(out, "{}: {}", group.name, group.about)?;
+        let mut table = Table::new();
+        table.load_preset(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
+        table.set_width(u16::try_from(text::width()).unwrap_or(80));
+        for check in group.checks {
+            table.add_row([check.id(), check.role.word(), check.severity.word(), check.title]);
+        }
+        for line in table.lines() {
+            writeln!(out, " {}", line.trim_end())?;
+        }
+    }
+    Ok(Exit::Fine)
+}

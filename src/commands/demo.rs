@@ -1,0 +1,47 @@
+//! `ecs-doctor demo`: example accounts, recorded from replies in AWS's own shapes and diagnosed like any other.
+
+use std::io::Write;
+
+use anyhow::Result;
+
+use crate::cli::{Demo, FailOn};
+use crate::commands::diagnose;
+use crate::exit::{Exit, UsageError};
+use crate::replay;
+
+/// An example account: its name, what happened there, and its snapshot.
+struct Example {
+    name: &'static str,
+    about: &'static str,
+    snapshot: &'static str,
+}
+
+macro_rules! examples {
+    ($( $name:literal: $about:literal; )*) => {
+        &[ $( Example { name: $name, about: $about, snapshot: include_str!(concat!("../../tests/recorded/", $name, ".json")) }, )* ]
+    };
+}
+
+/// The first is the one that `demo` shows without a name.
+const EXAMPLES: &[Example] = examples! {
+    "naff": "a new Express service: the console is green and the URL answers 503";
+};
+
+pub fn run(options: &Demo) -> Result<Exit> {
+    if options.list {
+        let mut out = anstream::stdout().lock();
+        let width = EXAMPLES.iter().map(|example| example.name.len()).max().unwrap_or_default();
+        for example in EXAMPLES {
+            writeln!(out, "{:width$}  {}", example.name, example.about)?;
+        }
+        return Ok(Exit::Fine);
+    }
+    let wanted = options.name.as_deref().unwrap_or(EXAMPLES[0].name);
+    let Some(example) = EXAMPLES.iter().find(|example| example.name == wanted) else {
+        let names: Vec<&str> = EXAMPLES.iter().map(|example| example.name).collect();
+        return Err(UsageError(format!("there is no example {wanted:?}; there are {}", names.join(", "))).into());
+    };
+    let mut snapshot = replay::parse(example.snapshot)?;
+    snapshot.example = Some(example.about.to_owned());
+    diagnose::conclude(&snapshot, &options.report, FailOn::Never)
+}

@@ -1,0 +1,155 @@
+//! `ecs-doctor <SERVICE>`: asks AWS or opens a snapshot, diagnoses every service in it, prints, and tells the code.
+
+use std::io::Write;
+
+use anyhow::{Result, anyhow};
+use checks::check::Severity;
+use checks::diagnosis::diagnose;
+use checks::patient::{Intent, Patient};
+use checks::snapshot::Snapshot;
+
+use crate::cli::{Diagnose, FailOn, Format, ReportOptions};
+use crate::exit::{Exit, UsageError};
+use crate::replay;
+use crate::report::json::Json;
+use crate::report::text::{self, Text};
+use crate::report::{Print, Report, ServiceReport};
+
+pub fn run(options: &Diagnose) -> Result<Exit> {
+    let snapshot = match &options.from {
+        Some(file) => chosen(replay::load(file)?, options.service.as_deref())?,
+        None => ask(options)?,
+    };
+    if let Some(file) = &options.save {
+        replay::save(&snapshot, file)?;
+    }
+    conclude(&snapshot, &options.report, FailOn::High)
+}
+
+/// The diagnosis of a snapshot, printed, with the exit code that follows from it.
+pub fn conclude(snapshot: &Snapshot, options: &ReportOptions, fail_on: FailOn) -> Result<Exit> {
+    let intent = Intent { expect_ingress: options.expect_ingress.clone() };
+    let report = examine(snapshot, &intent);
+    let mut out = anstream::stdout().lock();
+    match options.output {
+        Format::Text => Text { width: text::width(), show: options.show.severity() }.print(&report, &mut out)?,
+        Format::Json => Json.print(&report, &mut out)?,
+    }
+    out.flush()?;
+    Ok(exit(&report, options.fail_on.unwrap_or(fail_on).severity(), options.strict))
+}
+
+/// A check that panics is reported as crashed; the panic itself says nothing to a user.
+fn examine(snapshot: &Snapshot, intent: &Intent) -> Report {
+    let hook = std::panic::take_hook();
+    std::panic::set_hook(Box::new(|panic| tracing::info!("a check crashed: {panic}")));
+    let services = snapshot.services.iter().map(|service| {
+        let patient = Patient::new(snapshot, service, intent);
+        ServiceReport::new(&patient, &diagnose(&patient))
+    });
+    let report = Report::new(snapshot, services.collect());
+    std::panic::set_hook(hook);
+    report
+}
+
+fn exit(report: &Report, fail_on: Option<Severity>, strict: bool) -> Exit {
+    let found = fail_on.is_some_and(|level| report.worst().is_some_and(|worst| worst <= level));
+    if found {
+        Exit::Findings
+    } else if strict && report.services.iter().any(ServiceReport::is_unknown) {
+        Exit::Unknown
+    } else {
+        Exit::Fine
+    }
+}
+
+/// The services of a snapshot that the user asked for; without a name, all of them.
+fn chosen(mut snapshot: Snapshot, service: Option<&str>) -> Result<Snapshot> {
+    if let Some(typed) = service {
+        let name = typed.rsplit('/').next().unwrap_or(typed);
+        let there: Vec<String> = snapshot.services.iter().map(|service| service.service_name.clone()).collect();
+        snapshot.services.retain(|service| service.service_name == name || service.service_arn == typed);
+        if snapshot.services.is_empty() {
+            return Err(anyhow!("no service {typed} in the snapshot; it has {}", there.join(", ")));
+        }
+    }
+    Ok(snapshot)
+}
+
+#[cfg(not(feature = "aws"))]
+fn ask(_: &Diagnose) -> Result<Snapshot> {
+    Err(UsageError("this build cannot ask AWS; it reads snapshots with --from".into()).into())
+}
+
+#[cfg(feature = "aws")]
+fn ask(options: &Diagnose) -> Result<Snapshot> {
+    use crate::collect::find::Target;
+
+    let Some(typed) = &options.service else {
+        return Err(UsageError("name a service, or a snapshot with --from; --help tells more".into()).into());
+    };
+    let target = Target::parse(typed, options.cluster.as_deref()).map_err(UsageError)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let snapshot = runtime.block_on(live::ask(options, &target));
+    // Whatever still hangs is left behind.
+    runtime.shutdown_background();
+    snapshot
+}
+
+#[cfg(feature = "aws")]
+mod live {
+    use std::time::{Duration, Instant};
+
+    use anyhow::{Context, Result, anyhow};
+    use checks::snapshot::Snapshot;
+    use jiff::Timestamp;
+
+    use crate::cli::Diagnose;
+    use crate::collect::find::{self, NotFound, Target};
+    use crate::collect::{self, Aws, Connection};
+    use crate::exit::UsageError;
+
+    pub async fn ask(options: &Diagnose, target: &Target) -> Result<Snapshot> {
+        let began = Instant::now();
+        let connection = Connection {
+            region: options.region.clone().or_else(|| region_of(options.service.as_deref())),
+            profile: options.profile.clone(),
+            timeout: Duration::from_secs(options.timeout),
+            read_logs: !options.no_logs,
+        };
+        let Some(aws) = Aws::connect(&connection).await else {
+            return Err(anyhow!("no region: give --region, set AWS_REGION, or put one into the profile"));
+        };
+        let service = match find::find(&aws, target).await {
+            Ok(service) => service,
+            Err(not_found) => return Err(explain(not_found, aws.asker.ledger().credentials.as_deref())),
+        };
+        let mut snapshot = collect::collect(&aws, service, now()?).await;
+        collect::close(&mut snapshot, &aws.asker, began.elapsed());
+        Ok(snapshot)
+    }
+
+    fn explain(not_found: NotFound, credentials: Option<&str>) -> anyhow::Error {
+        match (&not_found, credentials) {
+            (NotFound::Ambiguous { .. }, _) => UsageError(not_found.to_string()).into(),
+            (NotFound::Blind { .. }, Some(said)) => {
+                anyhow!("AWS does not take the credentials: {said}. Log in again, or name another --profile")
+            }
+            _ => not_found.into(),
+        }
+    }
+
+    /// An ARN names its region.
+    fn region_of(typed: Option<&str>) -> Option<String> {
+        let region = typed?.strip_prefix("arn:")?.split(':').nth(2)?;
+        (!region.is_empty()).then(|| region.to_owned())
+    }
+
+    /// The clock of the snapshot; tests set it, so that a recorded account does not age.
+    fn now() -> Result<Timestamp> {
+        match std::env::var("ECS_DOCTOR_NOW") {
+            Ok(set) => set.parse().with_context(|| format!("ECS_DOCTOR_NOW={set} is no time such as 2026-11-22T03:00:00Z")),
+            Err(_) => Ok(Timestamp::from_second(Timestamp::now().as_second())?),
+        }
+    }
+}

@@ -1,0 +1,286 @@
+//! The report: all that a printer may see, and at the same time the JSON that scripts rely on (`ecs-doctor/v1`).
+//! Text from AWS and from logs is cleaned of control characters here, once, for every printer.
+
+pub mod json;
+pub mod text;
+pub mod wording;
+
+use std::collections::BTreeMap;
+use std::io::Write;
+
+use checks::check::{Role, Severity};
+use checks::diagnosis::{Diagnosis, Node, Verdict};
+use checks::exam::{Exam, Outcome};
+use checks::patient::Patient;
+use checks::seen::Blind;
+use checks::snapshot::Snapshot;
+use jiff::Timestamp;
+use schemars::JsonSchema;
+use serde::Serialize;
+
+pub const FORMAT: &str = "ecs-doctor/v1";
+
+/// One way to print a report.
+pub trait Print {
+    fn print(&self, report: &Report, out: &mut dyn Write) -> anyhow::Result<()>;
+}
+
+/// A diagnosis of one or several services of one account and region.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[schemars(title = "ecs-doctor/v1")]
+pub struct Report {
+    pub format: &'static str,
+    /// The version of the program.
+    pub version: &'static str,
+    /// When AWS was asked; every age in the report is counted from here.
+    pub taken_at: Timestamp,
+    pub account: String,
+    pub region: String,
+    /// Set if the account is made up.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub example: Option<String>,
+    pub services: Vec<ServiceReport>,
+    /// Every call that was refused or broke.
+    pub blind: Vec<BlindReport>,
+    pub calls: Calls,
+}
+
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct ServiceReport {
+    pub service: String,
+    pub cluster: String,
+    pub arn: String,
+    /// express, fargate, ec2, managed_instances or external
+    pub kind: &'static str,
+    /// sick, at_risk, healthy or unknown
+    pub verdict: &'static str,
+    pub headline: String,
+    /// Causes, unexplained symptoms, risks; in this order.
+    pub roots: Vec<FindingReport>,
+    pub notes: Vec<FindingReport>,
+    /// Checks that looked and found nothing.
+    pub ruled_out: Vec<&'static str>,
+    pub exams: Vec<ExamReport>,
+}
+
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct FindingReport {
+    pub check: &'static str,
+    /// cause, unexplained, risk or note; of what is explained: symptom, or again cause or risk
+    pub standing: &'static str,
+    /// critical, high, medium, low or info
+    pub severity: &'static str,
+    pub title: &'static str,
+    pub says: String,
+    pub subject: SubjectReport,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub since: Option<Timestamp>,
+    pub evidence: Vec<EvidenceReport>,
+    pub remedy: RemedyReport,
+    /// What follows from it.
+    pub explains: Vec<FindingReport>,
+    /// Checks that would explain it, had they been able to look.
+    pub suspects: Vec<SuspectReport>,
+}
+
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct SubjectReport {
+    pub kind: &'static str,
+    pub id: String,
+}
+
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct EvidenceReport {
+    /// The IAM action of the call.
+    pub call: &'static str,
+    pub of: String,
+    pub field: &'static str,
+    pub value: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub at: Option<Timestamp>,
+    /// The command that shows it.
+    pub see: String,
+}
+
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct RemedyReport {
+    pub summary: String,
+    pub cli: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub terraform: Option<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct SuspectReport {
+    pub check: &'static str,
+    pub call: &'static str,
+    pub why: &'static str,
+}
+
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct ExamReport {
+    pub check: &'static str,
+    /// sick, healthy, not_applicable, could_not_look or crashed
+    pub outcome: &'static str,
+    pub missed: Vec<MissedReport>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct MissedReport {
+    pub call: &'static str,
+    /// denied, no_answer, unreadable, declined, not_asked or behind
+    pub why: &'static str,
+}
+
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct BlindReport {
+    pub call: &'static str,
+    pub why: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+}
+
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct Calls {
+    pub total: u32,
+    pub by_operation: BTreeMap<String, u32>,
+    pub elapsed_ms: u64,
+}
+
+impl Report {
+    pub fn new(snapshot: &Snapshot, services: Vec<ServiceReport>) -> Report {
+        Report {
+            format: FORMAT,
+            version: env!("CARGO_PKG_VERSION"),
+            taken_at: snapshot.taken_at,
+            account: plain(&snapshot.account),
+            region: plain(&snapshot.region),
+            example: snapshot.example.as_deref().map(plain),
+            services,
+            blind: snapshot.blind.iter().map(blind).collect(),
+            calls: Calls {
+                total: snapshot.calls.total,
+                by_operation: snapshot.calls.by_operation.clone(),
+                elapsed_ms: snapshot.calls.elapsed_ms,
+            },
+        }
+    }
+
+    /// The worst severity of anything but a note.
+    pub fn worst(&self) -> Option<Severity> {
+        fn of(finding: &FindingReport) -> impl Iterator<Item = &'static str> {
+            let mut words = vec![finding.severity];
+            words.extend(finding.explains.iter().flat_map(of));
+            words.into_iter()
+        }
+        let words: Vec<&str> = self.services.iter().flat_map(|service| &service.roots).flat_map(of).collect();
+        Severity::ALL.iter().copied().find(|severity| words.contains(&severity.word()))
+    }
+}
+
+impl ServiceReport {
+    pub fn new(patient: &Patient, diagnosis: &Diagnosis) -> ServiceReport {
+        let finding = |node: &Node| finding(patient, node, true);
+        let looked = diagnosis.exams.iter().filter(|exam| exam.outcome == Outcome::Healthy && exam.check.role != Role::Note);
+        ServiceReport {
+            service: plain(patient.name()),
+            cluster: plain(patient.cluster()),
+            arn: plain(patient.arn()),
+            kind: kind(patient),
+            verdict: diagnosis.verdict.word(),
+            headline: plain(&wording::headline(diagnosis)),
+            roots: diagnosis.roots.iter().map(finding).collect(),
+            notes: diagnosis.notes.iter().map(finding).collect(),
+            ruled_out: looked.map(|exam| exam.check.id()).collect(),
+            exams: diagnosis.exams.iter().map(exam).collect(),
+        }
+    }
+
+    pub fn is_unknown(&self) -> bool {
+        self.verdict == Verdict::Unknown.word()
+    }
+}
+
+fn kind(patient: &Patient) -> &'static str {
+    let service = patient.service();
+    let fargate = service.capacity_providers.iter().any(|provider| provider.starts_with("FARGATE"));
+    match service.launch_type.as_deref() {
+        _ if patient.is_express() => "express",
+        Some("FARGATE") => "fargate",
+        Some("EXTERNAL") => "external",
+        Some("MANAGED_INSTANCES") => "managed_instances",
+        None if fargate => "fargate",
+        Some(_) | None => "ec2",
+    }
+}
+
+fn finding(patient: &Patient, node: &Node, root: bool) -> FindingReport {
+    let found = &node.finding;
+    let mut suspects: Vec<SuspectReport> = Vec::new();
+    for suspect in &node.suspects {
+        let origin = suspect.missed.origin();
+        let row = SuspectReport { check: suspect.check.id(), call: origin.call.action(), why: origin.why.word() };
+        if !suspects.contains(&row) {
+            suspects.push(row);
+        }
+    }
+    FindingReport {
+        check: node.check.id(),
+        standing: if root || node.check.role != Role::Symptom { node.standing.word() } else { "symptom" },
+        severity: node.check.severity.word(),
+        title: node.check.title,
+        says: plain(&found.says),
+        subject: SubjectReport { kind: found.about.kind.word(), id: plain(&found.about.id) },
+        since: found.since,
+        evidence: found
+            .evidence
+            .iter()
+            .map(|evidence| EvidenceReport {
+                call: evidence.call.action(),
+                of: plain(&evidence.of),
+                field: evidence.field,
+                value: plain(&evidence.value),
+                at: evidence.at,
+                see: plain(&evidence.call.see(patient.cluster(), patient.name(), patient.arn(), &evidence.of)),
+            })
+            .collect(),
+        remedy: RemedyReport {
+            summary: plain(&found.remedy.summary),
+            cli: found.remedy.cli.iter().map(|command| plain(command)).collect(),
+            terraform: found.remedy.terraform.as_deref().map(|code| code.lines().map(plain).collect::<Vec<_>>().join("\n")),
+        },
+        explains: node.explains.iter().map(|effect| finding(patient, effect, false)).collect(),
+        suspects,
+    }
+}
+
+fn exam(exam: &Exam) -> ExamReport {
+    let missed = exam.missed.iter().map(|missed| MissedReport { call: missed.origin().call.action(), why: missed.origin().why.word() });
+    ExamReport { check: exam.check.id(), outcome: exam.outcome.word(), missed: unique(missed) }
+}
+
+fn unique<T: PartialEq>(items: impl Iterator<Item = T>) -> Vec<T> {
+    let mut all = Vec::new();
+    for item in items {
+        if !all.contains(&item) {
+            all.push(item);
+        }
+    }
+    all
+}
+
+fn blind(blind: &Blind) -> BlindReport {
+    BlindReport { call: blind.call.action(), why: blind.why.word(), message: blind.why.message().map(plain) }
+}
+
+/// Text that cannot move a cursor, change a colour or turn the direction of a line, whoever wrote it.
+pub fn plain(text: &str) -> String {
+    let harmful = |c: char| c.is_control() || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}');
+    text.chars()
+        .map(|c| match c {
+            '\t' | '\n' | '\r' => ' ',
+            c if harmful(c) => '\u{fffd}',
+            c => c,
+        })
+        .collect()
+}

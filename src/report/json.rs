@@ -1,0 +1,21 @@
+//! JSON, `ecs-doctor/v1`: the report as it is. Additive within v1.
+
+use std::io::Write;
+
+use super::{Print, Report};
+
+pub struct Json;
+
+impl Print for Json {
+    fn print(&self, report: &Report, out: &mut dyn Write) -> anyhow::Result<()> {
+        serde_json::to_writer_pretty(&mut *out, report)?;
+        writeln!(out)?;
+        Ok(())
+    }
+}
+
+/// The schema of the report, generated; a test validates every report against it.
+#[cfg(test)]
+pub fn schema() -> serde_json::Value {
+    schemars::schema_for!(Report).to_value()
+}

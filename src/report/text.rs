@@ -1,0 +1,330 @@
+//! The report for people: a headline, then the causal chain with the cause first, its evidence and the fix; then
+//! risks as a table, notes, what was ruled out, and what could not be looked at with the IAM statement that would help.
+//! It fits the terminal from 40 columns on, and without colour it says the same.
+
+use std::io::Write;
+
+use anstyle::{AnsiColor, Style};
+use checks::check::Severity;
+use comfy_table::{ContentArrangement, Table, presets};
+
+use super::wording;
+use super::{EvidenceReport, FindingReport, Print, Report, ServiceReport};
+
+pub struct Text {
+    pub width: usize,
+    /// Findings below are not printed.
+    pub show: Severity,
+}
+
+const BOLD: Style = Style::new().bold();
+const DIM: Style = Style::new().dimmed();
+const CODE: Style = AnsiColor::Cyan.on_default();
+
+/// The columns of the terminal; 80 where there is none.
+pub fn width() -> usize {
+    let columns = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
+    let terminal = || terminal_size::terminal_size().map(|(width, _)| usize::from(width.0));
+    columns.or_else(terminal).unwrap_or(80).clamp(40, 120)
+}
+
+fn colour(severity: &str) -> Style {
+    match severity {
+        "critical" => AnsiColor::Red.on_default().bold(),
+        "high" => AnsiColor::Red.on_default(),
+        "medium" => AnsiColor::Yellow.on_default(),
+        "low" => AnsiColor::Blue.on_default(),
+        _ => DIM,
+    }
+}
+
+impl Print for Text {
+    fn print(&self, report: &Report, out: &mut dyn Write) -> anyhow::Result<()> {
+        for service in &report.services {
+            self.service(report, service, out)?;
+        }
+        Ok(())
+    }
+}
+
+/// The finding and all that follows from it.
+fn chain(finding: &FindingReport) -> Vec<&FindingReport> {
+    std::iter::once(finding).chain(finding.explains.iter().flat_map(chain)).collect()
+}
+
+impl Text {
+    fn service(&self, report: &Report, service: &ServiceReport, out: &mut dyn Write) -> anyhow::Result<()> {
+        let place = format!(
+            "{} {} in cluster {}, {} {}, {}",
+            wording::kind(service.kind),
+            service.service,
+            service.cluster,
+            report.region,
+            report.account,
+            report.taken_at.strftime("%Y-%m-%d %H:%M UTC")
+        );
+        self.paragraph(out, "", DIM, &place)?;
+        if let Some(example) = &report.example {
+            self.paragraph(out, "", BOLD, &format!("EXAMPLE, not your account: {example}."))?;
+        }
+        writeln!(out)?;
+        let verdict = wording::verdict(service.verdict);
+        let style = match service.verdict {
+            "sick" => AnsiColor::Red.on_default().bold(),
+            "healthy" => AnsiColor::Green.on_default().bold(),
+            _ => AnsiColor::Yellow.on_default().bold(),
+        };
+        let lines = self.wrap(&service.headline, verdict.len() + 2, verdict.len() + 2);
+        for (number, line) in lines.iter().enumerate() {
+            match number {
+                0 => writeln!(out, "{style}{verdict}{style:#}  {BOLD}{line}{BOLD:#}")?,
+                _ => writeln!(out, "{}{BOLD}{line}{BOLD:#}", " ".repeat(verdict.len() + 2))?,
+            }
+        }
+        let shown = |finding: &&FindingReport| chain(finding).iter().any(|part| wording::rank(part.severity) <= wording::rank(self.show.word()));
+        let roots: Vec<&FindingReport> = service.roots.iter().filter(shown).collect();
+        let (now, later): (Vec<_>, Vec<_>) = roots.into_iter().partition(|root| root.standing != "risk");
+        for root in now {
+            self.root(root, out)?;
+        }
+        self.risks(&later, out)?;
+        self.notes(service, out)?;
+        self.ruled_out(service, out)?;
+        self.blind(report, service, out)?;
+        self.footer(report, out)
+    }
+
+    fn heading(&self, out: &mut dyn Write, text: &str) -> anyhow::Result<()> {
+        writeln!(out, "\n{BOLD}{text}{BOLD:#}")?;
+        Ok(())
+    }
+
+    fn root(&self, root: &FindingReport, out: &mut dyn Write) -> anyhow::Result<()> {
+        let style = colour(root.severity);
+        let label = if root.standing == "cause" { "CAUSE" } else { "UNEXPLAINED" };
+        writeln!(out, "\n{style}{label}, {}{style:#}  {}", root.severity, root.check)?;
+        self.paragraph(out, "  ", BOLD, root.title)?;
+        self.paragraph(out, "  ", Style::new(), &root.says)?;
+        if let Some(since) = root.since {
+            self.paragraph(out, "  ", DIM, &format!("since {}", since.strftime("%Y-%m-%d %H:%M UTC")))?;
+        }
+        if !root.explains.is_empty() {
+            writeln!(out, "\n  {BOLD}What follows from it{BOLD:#}")?;
+            self.effects(&root.explains, "  ", out)?;
+        }
+        if !root.suspects.is_empty() {
+            writeln!(out, "\n  {BOLD}Suspects{BOLD:#}: these checks would explain it, and could not look")?;
+            for suspect in &root.suspects {
+                self.item(out, "  - ", &format!("{}: needs {} ({})", suspect.check, suspect.call, wording::why(suspect.why)))?;
+            }
+        }
+        writeln!(out, "\n  {BOLD}Evidence{BOLD:#}")?;
+        self.evidence(&root.evidence, out)?;
+        writeln!(out, "\n  {BOLD}Fix{BOLD:#}")?;
+        self.paragraph(out, "  ", Style::new(), &root.remedy.summary)?;
+        for command in &root.remedy.cli {
+            self.command(out, "    ", command)?;
+        }
+        if let Some(terraform) = &root.remedy.terraform {
+            writeln!(out, "  Terraform/OpenTofu:")?;
+            for line in terraform.lines() {
+                writeln!(out, "    {CODE}{line}{CODE:#}")?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A tree, one branch an effect; each says the one piece of evidence that decides.
+    fn effects(&self, effects: &[FindingReport], indent: &str, out: &mut dyn Write) -> anyhow::Result<()> {
+        for (number, effect) in effects.iter().enumerate() {
+            let last = number + 1 == effects.len();
+            let (branch, trunk) = if last { ("└─ ", "   ") } else { ("├─ ", "│  ") };
+            let style = colour(effect.severity);
+            let below = format!("{indent}{trunk}");
+            let stem = if effect.explains.is_empty() { below.clone() } else { format!("{below}│  ") };
+            let title = self.wrap(&format!("{} ({})", effect.title, effect.check), indent.chars().count() + 3, below.chars().count());
+            for (number, line) in title.iter().enumerate() {
+                let before = if number == 0 { format!("{indent}{branch}") } else { below.clone() };
+                writeln!(out, "{before}{style}{line}{style:#}")?;
+            }
+            self.paragraph(out, &stem, Style::new(), &effect.says)?;
+            if let Some(evidence) = effect.evidence.first() {
+                self.paragraph(out, &stem, DIM, &fact(evidence))?;
+            }
+            self.effects(&effect.explains, &below, out)?;
+        }
+        Ok(())
+    }
+
+    fn evidence(&self, evidence: &[EvidenceReport], out: &mut dyn Write) -> anyhow::Result<()> {
+        let mut seen: Vec<&str> = Vec::new();
+        for piece in evidence {
+            self.item(out, "  - ", &fact(piece))?;
+        }
+        for piece in evidence.iter().filter(|piece| !piece.see.is_empty()) {
+            if !seen.contains(&piece.see.as_str()) {
+                seen.push(&piece.see);
+            }
+        }
+        writeln!(out, "  See for yourself:")?;
+        for command in seen {
+            self.command(out, "    ", command)?;
+        }
+        Ok(())
+    }
+
+    fn risks(&self, risks: &[&FindingReport], out: &mut dyn Write) -> anyhow::Result<()> {
+        if risks.is_empty() {
+            return Ok(());
+        }
+        self.heading(out, "Nothing suffers from these yet")?;
+        let mut table = Table::new();
+        table.load_preset(presets::UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
+        table.set_width(u16::try_from(self.width).unwrap_or(80)).set_header(["severity", "finding"]);
+        for risk in risks {
+            for part in chain(risk) {
+                table.add_row([part.severity.to_owned(), format!("{}\n{}\nFix: {}", part.check, part.says, part.remedy.summary)]);
+            }
+        }
+        for line in table.lines() {
+            writeln!(out, "{}", line.trim_end())?;
+        }
+        self.paragraph(out, "", DIM, "`ecs-doctor explain <check>` tells more; `--output json` has the commands.")
+    }
+
+    fn notes(&self, service: &ServiceReport, out: &mut dyn Write) -> anyhow::Result<()> {
+        let notes: Vec<_> = service.notes.iter().filter(|note| wording::rank(note.severity) <= wording::rank(self.show.word())).collect();
+        if notes.is_empty() {
+            return Ok(());
+        }
+        self.heading(out, "Normal, though it may look wrong")?;
+        for note in notes {
+            self.item(out, "- ", &format!("{} ({})", note.says, note.check))?;
+        }
+        Ok(())
+    }
+
+    fn ruled_out(&self, service: &ServiceReport, out: &mut dyn Write) -> anyhow::Result<()> {
+        if service.ruled_out.is_empty() {
+            return Ok(());
+        }
+        self.heading(out, &format!("Ruled out ({})", service.ruled_out.len()))?;
+        self.paragraph(out, "", DIM, &service.ruled_out.join(", "))
+    }
+
+    fn blind(&self, report: &Report, service: &ServiceReport, out: &mut dyn Write) -> anyhow::Result<()> {
+        let missed: Vec<_> = service.exams.iter().flat_map(|exam| exam.missed.iter().map(|missed| (missed, exam.check))).collect();
+        let crashed: Vec<&str> = service.exams.iter().filter(|exam| exam.outcome == "crashed").map(|exam| exam.check).collect();
+        if missed.is_empty() && report.blind.is_empty() && crashed.is_empty() {
+            return Ok(());
+        }
+        self.heading(out, "Could not look")?;
+        let mut calls: Vec<(&str, &str)> = report.blind.iter().map(|blind| (blind.call, blind.why)).collect();
+        calls.extend(missed.iter().map(|(missed, _)| (missed.call, missed.why)));
+        calls.sort_unstable();
+        calls.dedup();
+        for (call, why) in &calls {
+            let said = report.blind.iter().find(|blind| blind.call == *call && blind.why == *why).and_then(|blind| blind.message.as_deref());
+            let hidden: Vec<&str> = missed.iter().filter(|(missed, _)| missed.call == *call && missed.why == *why).map(|(_, check)| *check).collect();
+            let mut line = format!("{call}: {}", wording::why(why));
+            match (hidden.is_empty(), said) {
+                (false, _) => line.push_str(&format!("; hidden from {}", hidden.join(", "))),
+                (true, _) => line.push_str("; no check missed it"),
+            }
+            self.item(out, "- ", &line)?;
+            if let Some(said) = said.filter(|_| *why != "denied") {
+                self.paragraph(out, "  ", DIM, said)?;
+            }
+        }
+        for check in crashed {
+            self.item(out, "- ", &format!("{check} crashed: please report it, with the snapshot of --save"))?;
+        }
+        let mut denied: Vec<&str> = calls.iter().filter(|(_, why)| *why == "denied").map(|(call, _)| *call).collect();
+        denied.dedup();
+        if !denied.is_empty() {
+            writeln!(out, "  This IAM statement would help:")?;
+            let actions: Vec<String> = denied.iter().map(|action| format!("\"{action}\"")).collect();
+            writeln!(out, "    {CODE}{{ \"Effect\": \"Allow\", \"Resource\": \"*\", \"Action\": [")?;
+            for (number, action) in actions.iter().enumerate() {
+                writeln!(out, "      {action}{}", if number + 1 == actions.len() { "" } else { "," })?;
+            }
+            writeln!(out, "    ] }}{CODE:#}")?;
+        }
+        Ok(())
+    }
+
+    fn footer(&self, report: &Report, out: &mut dyn Write) -> anyhow::Result<()> {
+        let calls = &report.calls;
+        writeln!(out)?;
+        self.paragraph(out, "", DIM, &format!("{} calls, {} ms, read-only.", calls.total, calls.elapsed_ms))
+    }
+
+    fn wrap(&self, text: &str, first: usize, rest: usize) -> Vec<String> {
+        let (first, rest) = (" ".repeat(first), " ".repeat(rest));
+        let options = textwrap::Options::new(self.width).initial_indent(&first).subsequent_indent(&rest);
+        let lines = textwrap::wrap(text, options.word_splitter(textwrap::WordSplitter::NoHyphenation));
+        lines.iter().enumerate().map(|(number, line)| line[if number == 0 { first.len() } else { rest.len() }.min(line.len())..].to_owned()).collect()
+    }
+
+    fn paragraph(&self, out: &mut dyn Write, indent: &str, style: Style, text: &str) -> anyhow::Result<()> {
+        let columns = indent.chars().count();
+        for line in self.wrap(text, columns, columns) {
+            writeln!(out, "{indent}{style}{line}{style:#}")?;
+        }
+        Ok(())
+    }
+
+    fn item(&self, out: &mut dyn Write, bullet: &str, text: &str) -> anyhow::Result<()> {
+        let columns = bullet.chars().count();
+        for (number, line) in self.wrap(text, columns, columns).iter().enumerate() {
+            let before = if number == 0 { bullet.to_owned() } else { " ".repeat(columns) };
+            writeln!(out, "{before}{line}")?;
+        }
+        Ok(())
+    }
+
+    /// A command that can be copied: broken only between words, and with a backslash.
+    fn command(&self, out: &mut dyn Write, indent: &str, command: &str) -> anyhow::Result<()> {
+        let columns = indent.chars().count();
+        let room = self.width.saturating_sub(columns + 4);
+        let mut lines: Vec<String> = Vec::new();
+        for word in split(command) {
+            match lines.last_mut() {
+                Some(line) if line.chars().count() + 1 + word.chars().count() <= room => {
+                    line.push(' ');
+                    line.push_str(&word);
+                }
+                _ => lines.push(word),
+            }
+        }
+        for (number, line) in lines.iter().enumerate() {
+            let before = if number == 0 { "$ " } else { "    " };
+            let after = if number + 1 == lines.len() { "" } else { " \\" };
+            writeln!(out, "{indent}{CODE}{before}{line}{after}{CODE:#}")?;
+        }
+        Ok(())
+    }
+}
+
+/// The words of a command; quoted words stay whole.
+fn split(command: &str) -> Vec<String> {
+    let mut words = vec![String::new()];
+    let mut quoted = false;
+    for c in command.chars() {
+        if c == '\'' {
+            quoted = !quoted;
+        }
+        match (c, words.last_mut()) {
+            (' ', _) if !quoted => words.push(String::new()),
+            (c, Some(word)) => word.push(c),
+            (_, None) => {}
+        }
+    }
+    words
+}
+
+/// `TargetHealth.Description: Request timed out (elasticloadbalancing:DescribeTargetHealth, 02:59 UTC)`.
+fn fact(evidence: &EvidenceReport) -> String {
+    let at = evidence.at.map(|at| format!(", {}", at.strftime("%Y-%m-%d %H:%M UTC"))).unwrap_or_default();
+    format!("{}: {} ({}{at})", evidence.field, evidence.value, evidence.call)
+}

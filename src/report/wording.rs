@@ -1,0 +1,97 @@
+//! The words of the report that no check has said: headlines and verdicts, in the present tense and plain.
+
+use checks::call::Call;
+use checks::check::{Role, Severity};
+use checks::diagnosis::{Diagnosis, Node, Standing, Verdict};
+use checks::exam::Outcome;
+use checks::symptom::Symptom;
+
+/// One line that a tired person understands: what is felt, and why.
+pub fn headline(diagnosis: &Diagnosis) -> String {
+    match (diagnosis.verdict, diagnosis.roots.first()) {
+        (Verdict::Sick, Some(root)) => {
+            let why = first_sentence(&root.finding.says);
+            match felt(root) {
+                Some(words) if root.standing == Standing::Cause => format!("{words}: {why}"),
+                _ => why.to_owned(),
+            }
+        }
+        (Verdict::Unknown, _) => match decisive(diagnosis) {
+            Some(call) => format!("Nobody knows: {} could not be asked, and without it there is no verdict.", call.action()),
+            None => "Nobody knows: a check that decides has failed.".to_owned(),
+        },
+        (Verdict::AtRisk, Some(root)) => format!("Nothing suffers now. {}", first_sentence(&root.finding.says)),
+        (Verdict::Healthy | Verdict::AtRisk | Verdict::Sick, _) => "Nothing wrong was found.".to_owned(),
+    }
+}
+
+/// What clients or operators feel of a cause: the gravest symptom that follows from it.
+fn felt(root: &Node) -> Option<&'static str> {
+    fn shown(node: &Node, all: &mut Vec<Symptom>) {
+        all.extend(node.check.shows);
+        node.explains.iter().for_each(|effect| shown(effect, all));
+    }
+    let mut all = Vec::new();
+    root.explains.iter().for_each(|effect| shown(effect, &mut all));
+    Symptom::ALL.iter().find(|symptom| all.contains(symptom)).map(|symptom| match symptom {
+        Symptom::BalancerAnswers503 => "Clients get 503",
+        Symptom::NoTarget => "No target is left for the traffic",
+        Symptom::TargetsUnused => "Targets get no traffic",
+        Symptom::TargetsUnhealthy => "Targets are unhealthy",
+        Symptom::TasksKeepStopping => "Tasks keep stopping",
+        Symptom::TooFewRunning => "Too few tasks run",
+        Symptom::DeploymentStuck => "The deployment does not end",
+        Symptom::RolledBack => "The deployment was rolled back",
+        Symptom::RollbackFailed => "The deployment failed, and so did its rollback",
+        Symptom::AlarmFired => "An alarm stopped the deployment",
+        Symptom::OpenToWorld => "The balancer is open to every address",
+        Symptom::NarrowRuleVoid => "A narrow rule has no effect",
+    })
+}
+
+/// The call without which a check that shows a symptom could not look.
+fn decisive(diagnosis: &Diagnosis) -> Option<Call> {
+    let blind = diagnosis.exams.iter().filter(|exam| exam.check.role == Role::Symptom && exam.outcome == Outcome::CouldNotLook);
+    blind.flat_map(|exam| &exam.missed).map(|missed| missed.origin().call).next()
+}
+
+fn first_sentence(text: &str) -> &str {
+    text.find(". ").map_or(text, |end| &text[..=end])
+}
+
+/// A verdict as it stands in text.
+pub fn verdict(word: &str) -> &'static str {
+    match word {
+        "sick" => "SICK",
+        "at_risk" => "AT RISK",
+        "healthy" => "HEALTHY",
+        _ => "UNKNOWN",
+    }
+}
+
+/// A kind of service as people call it.
+pub fn kind(word: &str) -> &'static str {
+    match word {
+        "express" => "Express service",
+        "fargate" => "Fargate service",
+        "ec2" => "EC2 service",
+        "managed_instances" => "service on Managed Instances",
+        _ => "service on external instances",
+    }
+}
+
+/// Why a call was not answered, in text.
+pub fn why(word: &str) -> &'static str {
+    match word {
+        "denied" => "denied",
+        "no_answer" => "no answer",
+        "unreadable" => "unreadable answer",
+        "declined" => "not asked, as you said",
+        "not_asked" => "not in the snapshot",
+        _ => "not known what to ask about",
+    }
+}
+
+pub fn rank(word: &str) -> usize {
+    Severity::ALL.iter().position(|severity| severity.word() == word).unwrap_or(usize::MAX)
+}

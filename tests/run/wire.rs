@@ -1,0 +1,596 @@
+//! The loopback account: an HTTP server on 127.0.0.1 that answers as AWS answers for one of the accounts in `tests/wire`.
+//!
+//! It serves bodies that were made from AWS's own service models, reads every request back into the members of the API, and
+//! complains about what AWS would refuse or what we promised not to do. It can also fail in the ways that AWS and networks fail.
+//! It knows nothing of `ecs-doctor`, and has no service model of its own: what it needs of them is in `replies/requests.json`.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::convert::Infallible;
+use std::error::Error as _;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Response, header};
+use hyper_util::rt::TokioIo;
+use serde_json::{Map, Value, json};
+use tokio::io::AsyncWriteExt;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::oneshot;
+
+/// What a call that only looks is named.
+const LOOKING: [&str; 5] = ["Describe", "List", "Get", "BatchGet", "Filter"];
+
+const WHO: &str = "arn:aws:sts::123456789012:assumed-role/oncall/ana";
+const REQUEST_ID: &str = "11111111-2222-3333-4444-555555555555";
+
+/// One of the accounts of `tests/wire`, served until it is dropped.
+pub struct Account {
+    shared: Arc<Shared>,
+    address: SocketAddr,
+    stop: Option<oneshot::Sender<Infallible>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// A request as the API's reference would write it: the members that were given, under their own names.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Request {
+    pub service: String,
+    pub operation: String,
+    pub input: Value,
+}
+
+impl Request {
+    pub fn call(&self) -> String {
+        format!("{}.{}", self.service, self.operation)
+    }
+}
+
+/// A way in which a call can fail.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Fault {
+    /// IAM says no, in the words and with the code of the service.
+    Denied,
+    /// Asked too often.
+    Throttled,
+    /// The credentials were good once.
+    ExpiredToken,
+    /// A 500 in the service's own shape.
+    ServerError,
+    /// A page that some proxy made, with a 200.
+    Garbage,
+    /// The connection is reset instead of an answer.
+    Reset,
+    /// Half of the answer's body, then the end of the connection.
+    Truncated,
+    /// No answer, for as long as the account lives.
+    Hanging,
+    /// The right answer, after so many milliseconds.
+    Slow(u64),
+}
+
+impl Account {
+    /// Serves the account of that name, which is a folder of `tests/wire/replies`.
+    pub fn start(name: &str) -> Self {
+        let shared = Arc::new(Shared::load(name));
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+        listener.set_nonblocking(true).expect("a listener that does not block");
+        let address = listener.local_addr().expect("the address just bound");
+        let (stop, stopped) = oneshot::channel();
+        let serving = Arc::clone(&shared);
+        let thread = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+            runtime.block_on(serve(listener, serving, stopped));
+        });
+        Self { shared, address, stop: Some(stop), thread: Some(thread) }
+    }
+
+    /// What `AWS_ENDPOINT_URL` has to be.
+    pub fn endpoint(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// All that the SDK needs in its environment to ask this account, and nobody else.
+    pub fn environment(&self) -> Vec<(&'static str, String)> {
+        let settings = [
+            ("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE"),
+            ("AWS_SECRET_ACCESS_KEY", "example"),
+            ("AWS_REGION", "eu-west-2"),
+            ("AWS_EC2_METADATA_DISABLED", "true"),
+            ("AWS_CONFIG_FILE", "/dev/null"),
+            ("AWS_SHARED_CREDENTIALS_FILE", "/dev/null"),
+        ];
+        let mut settings: Vec<_> = settings.map(|(name, value)| (name, value.to_owned())).into();
+        settings.push(("AWS_ENDPOINT_URL", self.endpoint()));
+        settings
+    }
+
+    /// The time at which the account was seen, in RFC 3339.
+    pub fn now(&self) -> &str {
+        &self.shared.now
+    }
+
+    /// Makes a call such as `elbv2.DescribeTargetHealth`, or `*` for every call, fail from now on.
+    pub fn fault(&self, call: &str, fault: Fault) {
+        self.fault_first(usize::MAX, call, fault);
+    }
+
+    /// Makes only the next so many requests of a call fail.
+    pub fn fault_first(&self, times: usize, call: &str, fault: Fault) {
+        self.shared.log().faults.insert(call.to_owned(), (fault, times));
+    }
+
+    /// Every request so far, in the order in which they came.
+    pub fn requests(&self) -> Vec<Request> {
+        self.shared.log().requests.clone()
+    }
+
+    /// How often a call such as `ecs.DescribeServices` was made.
+    pub fn count(&self, call: &str) -> usize {
+        self.shared.log().requests.iter().filter(|request| request.call() == call).count()
+    }
+
+    /// What was wrong with the requests; a test asserts that this is empty.
+    pub fn complaints(&self) -> Vec<String> {
+        self.shared.log().complaints.clone()
+    }
+}
+
+impl Drop for Account {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// What all connections of an account share.
+struct Shared {
+    now: String,
+    /// The account's own replies, then those of the account that it extends, and so on.
+    layers: Vec<Vec<Reply>>,
+    services: BTreeMap<String, Service>,
+    log: Mutex<Log>,
+}
+
+#[derive(Default)]
+struct Log {
+    requests: Vec<Request>,
+    complaints: Vec<String>,
+    answered: HashSet<String>,
+    faults: HashMap<String, (Fault, usize)>,
+}
+
+struct Reply {
+    call: String,
+    when: Value,
+    /// The base has a reply here that this account has not.
+    gone: bool,
+    status: u16,
+    content_type: String,
+    file: PathBuf,
+    /// The metrics that a reply of `GetMetricData` has.
+    series: BTreeSet<String>,
+}
+
+struct Service {
+    protocol: Protocol,
+    /// The prefix of the service in IAM actions.
+    iam: String,
+    target: Option<String>,
+    version: String,
+    namespace: String,
+    operations: Map<String, Value>,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Protocol {
+    Json,
+    Query,
+    Ec2,
+    Cbor,
+}
+
+impl Shared {
+    fn load(name: &str) -> Self {
+        let described = read_json("requests.json");
+        let services = described.as_object().expect("services").iter();
+        let services = services.map(|(name, service)| (name.clone(), Service::read(service))).collect();
+        let (mut layers, mut next, mut now) = (Vec::new(), Some(name.to_owned()), None);
+        while let Some(name) = next {
+            let index = read_json(&format!("{name}/index.json"));
+            let replies = index["replies"].as_array().expect("replies").iter();
+            layers.push(replies.map(|reply| Reply::read(&name, reply)).collect());
+            next = index["base"].as_str().map(str::to_owned);
+            now = now.or_else(|| index["now"].as_str().map(str::to_owned));
+        }
+        Self { now: now.expect("a time"), layers, services, log: Mutex::default() }
+    }
+
+    fn log(&self) -> MutexGuard<'_, Log> {
+        self.log.lock().expect("no thread that held the log panicked")
+    }
+
+    /// The reply whose `when` says most about the request, of the first layer that has any.
+    fn reply(&self, request: &Request) -> Option<&Reply> {
+        let call = request.call();
+        let fits = |reply: &&Reply| reply.call == call && has(&request.input, &reply.when);
+        let says = |reply: &&Reply| reply.when.as_object().map_or(0, Map::len);
+        let best = self.layers.iter().find_map(|layer| layer.iter().rev().filter(fits).max_by_key(says))?;
+        (!best.gone).then_some(best)
+    }
+}
+
+impl Reply {
+    fn read(account: &str, reply: &Value) -> Self {
+        let text = |key: &str| reply[key].as_str().unwrap_or_default().to_owned();
+        Self {
+            call: format!("{}.{}", text("service"), text("operation")),
+            when: reply["when"].clone(),
+            gone: reply["gone"] == true,
+            status: reply["status"].as_u64().and_then(|status| status.try_into().ok()).unwrap_or(200),
+            content_type: text("content_type"),
+            file: replies().join(account).join(text("file")),
+            series: reply["series"].as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect(),
+        }
+    }
+}
+
+impl Service {
+    fn read(service: &Value) -> Self {
+        let text = |key: &str| service[key].as_str().map(str::to_owned);
+        let protocol = match service["protocol"].as_str().expect("a protocol") {
+            "json" => Protocol::Json,
+            "query" => Protocol::Query,
+            "ec2" => Protocol::Ec2,
+            "smithy-rpc-v2-cbor" => Protocol::Cbor,
+            other => panic!("the loopback account does not speak {other} yet"),
+        };
+        Self {
+            protocol,
+            iam: text("iam").expect("a prefix"),
+            target: text("target"),
+            version: text("version").expect("a version"),
+            namespace: text("namespace").unwrap_or_default(),
+            operations: service["operations"].as_object().expect("operations").clone(),
+        }
+    }
+}
+
+fn replies() -> PathBuf {
+    [env!("CARGO_MANIFEST_DIR"), "tests", "wire", "replies"].iter().collect()
+}
+
+fn read_json(file: &str) -> Value {
+    let path = replies().join(file);
+    let text = std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}; has make.py run?", path.display()));
+    serde_json::from_slice(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// Whether a request has what a reply's `when` wants: structures may have more, lists may be in another order, and a
+/// member that is wanted as null must not be there.
+fn has(asked: &Value, wanted: &Value) -> bool {
+    match (asked, wanted) {
+        (Value::Object(asked), Value::Object(wanted)) => wanted.iter().all(|(member, wanted)| match asked.get(member) {
+            Some(asked) => has(asked, wanted),
+            None => wanted.is_null(),
+        }),
+        (Value::Array(asked), Value::Array(wanted)) => {
+            asked.len() == wanted.len() && wanted.iter().all(|item| asked.iter().any(|other| has(other, item) && has(item, other)))
+        }
+        (Value::Number(asked), Value::Number(wanted)) => asked.as_f64() == wanted.as_f64(),
+        _ => asked == wanted,
+    }
+}
+
+async fn serve(listener: std::net::TcpListener, shared: Arc<Shared>, mut stopped: oneshot::Receiver<Infallible>) {
+    let listener = TcpListener::from_std(listener).expect("a listener");
+    loop {
+        tokio::select! {
+            _ = &mut stopped => return,
+            Ok((stream, _)) = listener.accept() => drop(tokio::spawn(converse(stream, Arc::clone(&shared)))),
+        }
+    }
+}
+
+/// One connection with its many requests, and the way it ends when a fault ends it.
+async fn converse(stream: TcpStream, shared: Arc<Shared>) {
+    let _ = stream.set_nodelay(true);
+    let service = service_fn(|request| answer(Arc::clone(&shared), request));
+    let mut connection = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
+    let ended = (&mut connection).await;
+    let mut stream = connection.into_parts().io.into_inner();
+    let Err(error) = ended else { return };
+    match error.source().and_then(|source| source.downcast_ref()) {
+        Some(Hangup::Reset) => stream.set_zero_linger().expect("a socket that can be reset"),
+        Some(Hangup::After(bytes)) => drop(stream.write_all(bytes).await),
+        None => {}
+    }
+}
+
+/// How a connection ends that gets no proper answer.
+#[derive(Debug)]
+enum Hangup {
+    Reset,
+    After(Vec<u8>),
+}
+
+impl std::fmt::Display for Hangup {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("the account hangs up")
+    }
+}
+
+impl std::error::Error for Hangup {}
+
+/// An answer before it is HTTP.
+struct Answer {
+    status: u16,
+    content_type: String,
+    body: Vec<u8>,
+}
+
+async fn answer(shared: Arc<Shared>, request: hyper::Request<Incoming>) -> Result<Response<Full<Bytes>>, Hangup> {
+    let (parts, body) = request.into_parts();
+    let body = body.collect().await.map_err(|_| Hangup::Reset)?.to_bytes();
+    let (service, request) = match read_request(&shared, &parts, &body) {
+        Ok(read) => read,
+        Err(complaint) => {
+            shared.log().complaints.push(complaint.clone());
+            let answer = Answer { status: 400, content_type: "text/plain".to_owned(), body: complaint.into_bytes() };
+            return Ok(respond(answer, false));
+        }
+    };
+    let (fault, complaints) = note(&shared, service, &request);
+    let proper = || {
+        if let Some(reply) = shared.reply(&request) {
+            let body = std::fs::read(&reply.file).expect("a body that make.py wrote");
+            return Answer { status: reply.status, content_type: reply.content_type.clone(), body };
+        }
+        service.error(400, "InvalidRequestForThisAccount", complaints.last().map_or("no reply", String::as_str))
+    };
+    let answer = match fault {
+        None => proper(),
+        Some(Fault::Slow(milliseconds)) => {
+            tokio::time::sleep(Duration::from_millis(milliseconds)).await;
+            proper()
+        }
+        Some(Fault::Hanging) => std::future::pending().await,
+        Some(Fault::Reset) => return Err(Hangup::Reset),
+        Some(Fault::Truncated) => return Err(Hangup::After(half(&proper()))),
+        Some(Fault::Garbage) => Answer {
+            status: 200,
+            content_type: "text/html".to_owned(),
+            body: b"<!doctype html><html><body>Please log in to the network.</body></html>".to_vec(),
+        },
+        Some(fault) => service.failure(fault, &request.operation),
+    };
+    Ok(respond(answer, service.protocol == Protocol::Cbor))
+}
+
+/// Writes a request down, with what is wrong about it, and says which fault meets it.
+fn note(shared: &Shared, service: &Service, request: &Request) -> (Option<Fault>, Vec<String>) {
+    let call = request.call();
+    let mut complaints = mistakes(shared, service, request);
+    let mut log = shared.log();
+    let mut fault = None;
+    for key in [call.as_str(), "*"] {
+        if let Some((kind, times)) = log.faults.get_mut(key).filter(|(_, times)| fault.is_none() && *times > 0) {
+            *times -= 1;
+            fault = Some(*kind);
+        }
+    }
+    if fault.is_none() && !log.answered.insert(format!("{call} {}", request.input)) {
+        complaints.insert(0, format!("{call}: asked twice for {}", request.input));
+    }
+    log.requests.push(request.clone());
+    log.complaints.extend(complaints.iter().cloned());
+    (fault, complaints)
+}
+
+/// What AWS would refuse, what we promise not to do, and what the account cannot answer.
+fn mistakes(shared: &Shared, service: &Service, request: &Request) -> Vec<String> {
+    let call = request.call();
+    let mut mistakes = Vec::new();
+    if !LOOKING.iter().any(|verb| request.operation.starts_with(verb)) {
+        mistakes.push(format!("{call}: may change something"));
+    }
+    let Some(operation) = service.operations.get(&request.operation) else {
+        mistakes.push(format!("{call}: no account has a reply for this operation"));
+        return mistakes;
+    };
+    for member in operation["required"].as_array().into_iter().flatten().filter_map(Value::as_str) {
+        if matches!(&request.input[member], Value::Null) || request.input[member] == "" {
+            mistakes.push(format!("{call}: lacks the required member {member}"));
+        }
+    }
+    for (member, most) in operation["at_most"].as_object().into_iter().flatten() {
+        let many = request.input[member].as_array().map_or(0, Vec::len) as u64;
+        if Some(many) > most.as_u64() {
+            mistakes.push(format!("{call}: {many} {member} in one request, AWS takes {most}"));
+        }
+    }
+    match shared.reply(request) {
+        None => mistakes.push(format!("{call}: the account has no reply for {}", request.input)),
+        Some(reply) if !reply.series.is_empty() => {
+            let queries = request.input["MetricDataQueries"].as_array().into_iter().flatten();
+            let asked: BTreeSet<_> = queries.filter_map(|query| query["Id"].as_str()).map(str::to_owned).collect();
+            if asked != reply.series {
+                let odd: Vec<_> = asked.symmetric_difference(&reply.series).collect();
+                mistakes.push(format!("{call}: either asked for or in the reply, but not both: {odd:?}"));
+            }
+        }
+        Some(_) => {}
+    }
+    mistakes
+}
+
+fn respond(answer: Answer, cbor: bool) -> Response<Full<Bytes>> {
+    let mut response =
+        Response::builder().status(answer.status).header(header::CONTENT_TYPE, answer.content_type).header("x-amzn-requestid", REQUEST_ID);
+    if cbor {
+        response = response.header("smithy-protocol", "rpc-v2-cbor");
+    }
+    response.body(Full::new(answer.body.into())).expect("a response")
+}
+
+/// An answer that promises its whole body and breaks off in the middle.
+fn half(answer: &Answer) -> Vec<u8> {
+    let Answer { status, content_type, body } = answer;
+    let length = body.len();
+    let mut bytes = format!("HTTP/1.1 {status} \r\ncontent-type: {content_type}\r\ncontent-length: {length}\r\n\r\n").into_bytes();
+    bytes.extend_from_slice(&body[..length / 2]);
+    bytes
+}
+
+/// Which service and operation a request is for, and what it asks: each protocol says so in another place.
+fn read_request<'a>(shared: &'a Shared, parts: &hyper::http::request::Parts, body: &[u8]) -> Result<(&'a Service, Request), String> {
+    let text = |name: &str| parts.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let find = |fits: &dyn Fn(&Service) -> bool| shared.services.iter().find(|(_, service)| fits(service));
+    let path = parts.uri.path();
+    let of_target = |wanted: &str, protocol| {
+        find(&|service| service.protocol == protocol && service.target.as_deref() == Some(wanted))
+            .ok_or_else(|| format!("no service has the target {wanted}"))
+    };
+    let ((name, service), operation, input) = if let Some((target, operation)) = text("x-amz-target").split_once('.') {
+        let input = serde_json::from_slice(body).map_err(|error| format!("{operation}: not JSON: {error}"))?;
+        (of_target(target, Protocol::Json)?, operation.to_owned(), input)
+    } else if let ["", "service", target, "operation", operation] = path.split('/').collect::<Vec<_>>()[..] {
+        if text("smithy-protocol") != "rpc-v2-cbor" {
+            return Err(format!("{operation}: the header smithy-protocol is missing"));
+        }
+        (of_target(target, Protocol::Cbor)?, operation.to_owned(), read_cbor(body)?)
+    } else {
+        let mut form: BTreeMap<String, String> =
+            serde_urlencoded::from_bytes(body).map_err(|error| format!("{path}: no request that we know: {error}"))?;
+        let version = form.remove("Version").unwrap_or_default();
+        let operation = form.remove("Action").unwrap_or_default();
+        let found = find(&|service| service.version == version && matches!(service.protocol, Protocol::Query | Protocol::Ec2));
+        let found = found.ok_or_else(|| format!("{path}: no service has the version {version:?} of {operation:?}"))?;
+        let input = match found.1.operations.get(&operation) {
+            Some(known) => read_form(&operation, &known["input"], &form)?,
+            None => json!(form),
+        };
+        (found, operation, input)
+    };
+    Ok((service, Request { service: name.clone(), operation, input }))
+}
+
+fn read_cbor(body: &[u8]) -> Result<Value, String> {
+    fn plain(value: ciborium::Value) -> Value {
+        match value {
+            ciborium::Value::Bool(value) => json!(value),
+            ciborium::Value::Integer(value) => i64::try_from(value).map_or(Value::Null, |value| json!(value)),
+            ciborium::Value::Float(value) => json!(value),
+            ciborium::Value::Text(value) => json!(value),
+            ciborium::Value::Bytes(value) => json!(String::from_utf8_lossy(&value)),
+            ciborium::Value::Array(items) => items.into_iter().map(plain).collect(),
+            ciborium::Value::Map(entries) => entries.into_iter().map(|(key, value)| (key.into_text().unwrap_or_default(), plain(value))).collect(),
+            ciborium::Value::Tag(_, value) => plain(*value),
+            _ => Value::Null,
+        }
+    }
+    if body.is_empty() {
+        return Ok(json!({}));
+    }
+    ciborium::from_reader(body).map(plain).map_err(|error| format!("not CBOR: {error}"))
+}
+
+/// A form such as `Filter.1.Value.1=vpc-0a1b` as the members that it stands for.
+fn read_form(operation: &str, shape: &Value, form: &BTreeMap<String, String>) -> Result<Value, String> {
+    let mut unread: BTreeSet<_> = form.keys().cloned().collect();
+    let input = read_field(shape, "", form, &mut unread).unwrap_or_else(|| json!({}));
+    match unread.first() {
+        Some(name) => Err(format!("{operation}: the model has no parameter {name}")),
+        None => Ok(input),
+    }
+}
+
+fn read_field(shape: &Value, at: &str, form: &BTreeMap<String, String>, unread: &mut BTreeSet<String>) -> Option<Value> {
+    if let Some(members) = shape["structure"].as_object() {
+        let mut read = Map::new();
+        for (wire, member) in members {
+            let at = if at.is_empty() { wire.clone() } else { format!("{at}.{wire}") };
+            if let Some(value) = read_field(&member[1], &at, form, unread) {
+                read.insert(member[0].as_str().expect("a member's name").to_owned(), value);
+            }
+        }
+        return (!read.is_empty()).then_some(Value::Object(read));
+    }
+    if !shape["list"].is_null() {
+        let under = shape["under"].as_str().map_or_else(|| at.to_owned(), |under| format!("{at}.{under}"));
+        let items: Vec<_> = (1..).map_while(|n| read_field(&shape["list"], &format!("{under}.{n}"), form, unread)).collect();
+        let empty = items.is_empty() && unread.remove(at);
+        return (empty || !items.is_empty()).then_some(Value::Array(items));
+    }
+    let text = form.get(at)?;
+    unread.remove(at);
+    Some(match shape.as_str() {
+        Some("integer" | "long" | "float" | "double") => serde_json::from_str(text).unwrap_or_else(|_| json!(text)),
+        Some("boolean") => json!(text == "true"),
+        _ => json!(text),
+    })
+}
+
+impl Service {
+    /// A failure with the status, the code and the words of this service.
+    fn failure(&self, fault: Fault, operation: &str) -> Answer {
+        let action = format!("{}:{operation}", self.iam);
+        let denied = format!("User: {WHO} is not authorized to perform: {action} because no identity-based policy allows the {action} action");
+        let expired = "The security token included in the request is expired";
+        match (fault, self.protocol) {
+            (Fault::Denied, Protocol::Json | Protocol::Cbor) => self.error(400, "AccessDeniedException", &denied),
+            (Fault::Denied, Protocol::Query) => self.error(403, "AccessDenied", &denied),
+            (Fault::Denied, Protocol::Ec2) => {
+                let denied = format!("You are not authorized to perform this operation. {denied}");
+                self.error(403, "UnauthorizedOperation", &denied)
+            }
+            (Fault::Throttled, Protocol::Json | Protocol::Cbor) => self.error(400, "ThrottlingException", "Rate exceeded"),
+            (Fault::Throttled, Protocol::Query) => self.error(400, "Throttling", "Rate exceeded"),
+            (Fault::Throttled, Protocol::Ec2) => self.error(503, "RequestLimitExceeded", "Request limit exceeded."),
+            (Fault::ExpiredToken, Protocol::Json | Protocol::Cbor) => self.error(400, "ExpiredTokenException", expired),
+            (Fault::ExpiredToken, Protocol::Query) => self.error(403, "ExpiredToken", expired),
+            (Fault::ExpiredToken, Protocol::Ec2) => self.error(400, "RequestExpired", "Request has expired."),
+            (Fault::ServerError, Protocol::Ec2) => self.error(500, "InternalError", "An internal error has occurred"),
+            (_, _) => self.error(500, "InternalFailure", "An internal error has occurred"),
+        }
+    }
+
+    /// An error in the shape of the service's protocol.
+    fn error(&self, status: u16, code: &str, message: &str) -> Answer {
+        let escaped = message.replace('&', "&amp;").replace('<', "&lt;");
+        let namespace = &self.namespace;
+        let (content_type, body) = match self.protocol {
+            Protocol::Json => {
+                let body = json!({ "__type": code, "message": message });
+                ("application/x-amz-json-1.1", body.to_string().into_bytes())
+            }
+            Protocol::Cbor => {
+                let mut body = Vec::new();
+                let type_name = format!("com.amazonaws.{}#{code}", self.iam);
+                ciborium::into_writer(&json!({ "__type": type_name, "message": message }), &mut body).expect("CBOR");
+                ("application/cbor", body)
+            }
+            Protocol::Query => {
+                let error = format!("<Type>Sender</Type><Code>{code}</Code><Message>{escaped}</Message>");
+                let request = format!("<RequestId>{REQUEST_ID}</RequestId>");
+                let body = format!(r#"<ErrorResponse xmlns="{namespace}"><Error>{error}</Error>{request}</ErrorResponse>"#);
+                ("text/xml", body.into_bytes())
+            }
+            Protocol::Ec2 => {
+                let error = format!("<Error><Code>{code}</Code><Message>{escaped}</Message></Error>");
+                let body = format!("<Response><Errors>{error}</Errors><RequestID>{REQUEST_ID}</RequestID></Response>");
+                ("text/xml;charset=UTF-8", body.into_bytes())
+            }
+        };
+        Answer { status, content_type: content_type.to_owned(), body }
+    }
+}
