@@ -2,13 +2,19 @@
 
 use crate::check::Check;
 
+mod baking;
+mod both_versions_running;
 mod deployment_rolled_back;
+mod deployment_stuck;
 mod rollback_failed;
 mod rollback_looks_like_success;
 
 /// In catalog order.
 pub(super) const CHECKS: &[Check] = &[
+    deployment_stuck::CHECK,
     deployment_rolled_back::CHECK,
     rollback_failed::CHECK,
     rollback_looks_like_success::CHECK,
+    baking::CHECK,
+    both_versions_running::CHECK,
 ];
