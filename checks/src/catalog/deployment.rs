@@ -4,6 +4,7 @@ use crate::check::Check;
 
 mod baking;
 mod both_versions_running;
+mod canary_starved_of_traffic;
 mod deployment_rolled_back;
 mod deployment_stuck;
 mod rollback_failed;
@@ -15,6 +16,7 @@ pub(super) const CHECKS: &[Check] = &[
     deployment_rolled_back::CHECK,
     rollback_failed::CHECK,
     rollback_looks_like_success::CHECK,
+    canary_starved_of_traffic::CHECK,
     baking::CHECK,
     both_versions_running::CHECK,
 ];
