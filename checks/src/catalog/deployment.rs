@@ -2,6 +2,8 @@
 
 use crate::check::Check;
 
+mod alarm_counts_client_errors;
+mod alarm_rolled_back;
 mod baking;
 mod both_versions_running;
 mod canary_starved_of_traffic;
@@ -16,6 +18,8 @@ pub(super) const CHECKS: &[Check] = &[
     deployment_rolled_back::CHECK,
     rollback_failed::CHECK,
     rollback_looks_like_success::CHECK,
+    alarm_rolled_back::CHECK,
+    alarm_counts_client_errors::CHECK,
     canary_starved_of_traffic::CHECK,
     baking::CHECK,
     both_versions_running::CHECK,
