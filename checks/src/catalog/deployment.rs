@@ -7,6 +7,7 @@ mod alarm_rolled_back;
 mod baking;
 mod both_versions_running;
 mod canary_starved_of_traffic;
+mod circuit_breaker_off;
 mod deployment_rolled_back;
 mod deployment_stuck;
 mod rollback_failed;
@@ -23,4 +24,5 @@ pub(super) const CHECKS: &[Check] = &[
     canary_starved_of_traffic::CHECK,
     baking::CHECK,
     both_versions_running::CHECK,
+    circuit_breaker_off::CHECK,
 ];
