@@ -325,6 +325,63 @@ pub fn listed(deployment: &ServiceDeployment) -> ListedDeployment {
     }
 }
 
+/// Begins a deployment of version 13, some minutes ago; `change` says how far it came. The service is left as that
+/// deployment leaves it: with both versions, with the new one, or, where it went back, as it was.
+pub fn roll_out(snapshot: &mut Snapshot, minutes: i64, change: impl FnOnce(&mut ServiceDeployment)) {
+    let next = |id: &str| format!("{}13", id.strip_suffix("12").unwrap_or(id));
+    let Service { service_arn: arn, desired_count: count, current_service_revisions, deployments, .. } = snapshot.services[0].clone();
+    let (old, new) = (&current_service_revisions[0], next(&current_service_revisions[0]));
+    let definition = next(deployments[0].task_definition.as_deref().unwrap_or_default());
+    let summary =
+        |arn: &str| RevisionSummary { arn: arn.into(), requested_task_count: count, running_task_count: count, ..RevisionSummary::default() };
+    let before = snapshot.service_deployments.change(&arn).and_then(|all| all.first().cloned()).unwrap_or_default();
+    let mut deployment = ServiceDeployment {
+        service_deployment_arn: before.service_deployment_arn.replace("deployment2", "deployment3"),
+        status: "IN_PROGRESS".into(),
+        created_at: Some(minutes_ago(minutes)),
+        started_at: Some(minutes_ago(minutes)),
+        updated_at: Some(minutes_ago(minutes - 2)),
+        finished_at: None,
+        source_service_revisions: vec![summary(old)],
+        target_service_revision: Some(summary(&new)),
+        deployment_circuit_breaker: Some(BreakerState { status: Some("MONITORING".into()), failure_count: 0, threshold: 3 }),
+        ..before
+    };
+    change(&mut deployment);
+    if let Some(revision) = snapshot.revisions.change(old).cloned() {
+        let revision =
+            Revision { service_revision_arn: new.clone(), task_definition: Some(definition.clone()), created_at: deployment.created_at, ..revision };
+        snapshot.revisions.put(&new, revision);
+    }
+    if let Some(before) = deployments[0].task_definition.as_deref().and_then(|before| snapshot.task_definitions.change(before).cloned()) {
+        snapshot.task_definitions.put(&definition, TaskDefinition { task_definition_arn: definition.clone(), revision: 13, ..before });
+    }
+    let service = &mut snapshot.services[0];
+    let primary = |state: &str| Deployment {
+        id: "ecs-svc/1000000000000000013".into(),
+        task_definition: Some(definition.clone()),
+        created_at: deployment.created_at,
+        updated_at: deployment.updated_at,
+        rollout_state: Some(state.into()),
+        rollout_state_reason: None,
+        ..deployments[0].clone()
+    };
+    if crate::reading::rollout::is_under_way(&deployment) {
+        service.current_service_deployment = Some(deployment.service_deployment_arn.clone());
+        service.current_service_revisions = vec![new, old.clone()];
+        service.deployments = vec![primary("IN_PROGRESS"), Deployment { status: "ACTIVE".into(), ..deployments[0].clone() }];
+    } else if deployment.status == "SUCCESSFUL" {
+        service.current_service_revisions = vec![new];
+        service.deployments = vec![primary("COMPLETED")];
+    }
+    if let Some(listed_before) = snapshot.listed_deployments.change(&arn) {
+        listed_before.insert(0, listed(&deployment));
+    }
+    if let Some(all) = snapshot.service_deployments.change(&arn) {
+        all.insert(0, deployment);
+    }
+}
+
 /// One value for each of the last sixty minutes.
 pub fn minutes(value: f64) -> Series {
     Series { values: (1..=60).rev().map(|minute| (minutes_ago(minute), value)).collect() }

@@ -7,6 +7,7 @@ pub mod event;
 pub mod health_check;
 pub mod log;
 pub mod reach;
+pub mod rollback;
 pub mod rollout;
 pub mod stop;
 pub mod time;

@@ -152,13 +152,19 @@ fn subtrees<'a>(json: &'a Value, of: &str, found: &mut Vec<&'a Value>) {
     }
 }
 
-/// Whether a value stands at a member of this name. Lists that are empty, and the values of a table, have no name.
+/// Whether a value stands at a member of this name. Lists that are empty, and the values of a table, have no name;
+/// a value of a metric stands beside its minute.
 fn has(json: &Value, field: &str, value: &str) -> bool {
+    let is_number = |number: &serde_json::Number| number.to_string() == value || number.as_f64().is_some_and(|number| value.parse() == Ok(number));
     let is = |candidate: &Value| match candidate {
         Value::String(text) => text == value,
-        Value::Number(number) => number.to_string() == value || number.as_f64().is_some_and(|number| value.parse() == Ok(number)),
+        Value::Number(number) => is_number(number),
         Value::Bool(truth) => truth.to_string() == value,
-        Value::Array(items) => items.is_empty() && value == "[]",
+        Value::Array(items) => match items.as_slice() {
+            [] => value == "[]",
+            [Value::String(_), Value::Number(number)] => is_number(number),
+            _ => false,
+        },
         _ => false,
     };
     match json {

@@ -2,5 +2,27 @@
 
 use crate::check::Check;
 
+mod alarm_counts_client_errors;
+mod alarm_rolled_back;
+mod baking;
+mod both_versions_running;
+mod canary_starved_of_traffic;
+mod circuit_breaker_off;
+mod deployment_rolled_back;
+mod deployment_stuck;
+mod rollback_failed;
+mod rollback_looks_like_success;
+
 /// In catalog order.
-pub(super) const CHECKS: &[Check] = &[];
+pub(super) const CHECKS: &[Check] = &[
+    deployment_stuck::CHECK,
+    deployment_rolled_back::CHECK,
+    rollback_failed::CHECK,
+    rollback_looks_like_success::CHECK,
+    alarm_rolled_back::CHECK,
+    alarm_counts_client_errors::CHECK,
+    canary_starved_of_traffic::CHECK,
+    baking::CHECK,
+    both_versions_running::CHECK,
+    circuit_breaker_off::CHECK,
+];

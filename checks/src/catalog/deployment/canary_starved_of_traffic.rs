@@ -1,0 +1,244 @@
+//! A canary or linear deployment is past its bake and next to no requests arrive: with nothing to judge by, it does
+//! not go on. AWS does not document why; so it is said to be likely, and only where nothing else holds it.
+
+use jiff::{SignedDuration, Timestamp};
+
+use crate::call::Call;
+use crate::check::{Findings, NoAnswer};
+use crate::finding::{Evidence, Kind, Remedy, Subject};
+use crate::patient::Patient;
+use crate::reading::rollout::{self, Strategy};
+use crate::reading::time::{after, age, before, words};
+use crate::reading::traffic;
+use crate::seen::Blind;
+use crate::snapshot::ServiceDeployment;
+use crate::snapshot::metric::Metric;
+use crate::snapshot::service::DeploymentConfiguration;
+
+crate::check! {
+    /// A canary or linear deployment should have gone on by now, but the service gets next to no requests, and its
+    /// alarms have nothing to judge by.
+    ///
+    /// # Why it matters
+    ///
+    /// Old and new version both run, for hours, and cost twice. Express Mode deploys no other way, so it hits small
+    /// services most: 5 % of next to nothing is nothing.
+    ///
+    /// # How we tell
+    ///
+    /// The deployment is at `PRODUCTION_TRAFFIC_SHIFT` or `BAKE_TIME`, more than ten minutes past the bake of that
+    /// stage; it watches alarms, none has fired; all tasks of the new version run, and no hook waits. Since the
+    /// stage began, the target groups of the service got less than one request a minute. Health checks are not in
+    /// that metric, and CloudWatch has no values at all where there is no traffic. That requests make it go on has
+    /// been seen, but is not documented.
+    ///
+    /// # What to do
+    ///
+    /// Send about 20 requests a minute to the service until the deployment ends, or go back:
+    ///
+    /// ```sh
+    /// aws ecs stop-service-deployment --service-deployment-arn <arn> --stop-type ROLLBACK
+    /// ```
+    ///
+    /// Terraform/OpenTofu: `deployment_configuration { strategy = "ROLLING" }` of `aws_ecs_service` needs no traffic;
+    /// `aws_ecs_express_gateway_service` has no argument for it.
+    ///
+    /// # See also
+    ///
+    /// `deployment_stuck`, `baking`, <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/canary-deployment.html>,
+    /// <https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/alarms-and-missing-data.html>
+    title: "The canary is past its bake, and next to no requests arrive",
+    severity: High,
+    role: Cause,
+    explains: [DeploymentStuck],
+    reads: [DescribeServices, DescribeServiceDeployments, DescribeServiceRevisions, DescribeAlarms, GetMetricData],
+    example: on express, |snapshot| {
+        use crate::baseline::{express_groups, minutes_ago, roll_out};
+        use crate::snapshot::Series;
+        roll_out(snapshot, 190, |deployment| {
+            deployment.lifecycle_stage = Some("PRODUCTION_TRAFFIC_SHIFT".into());
+            deployment.updated_at = Some(minutes_ago(184));
+            deployment.target_service_revision.iter_mut().for_each(|target| target.requested_production_traffic_weight = Some(5.0));
+            deployment.alarms.iter_mut().for_each(|alarms| alarms.status = Some("MONITORING".into()));
+        });
+        for group in express_groups() {
+            snapshot.metrics.put(Metric::GroupRequests.of(&group), Series::default());
+        }
+    },
+}
+
+/// What a stage may take beyond its bake before we call it late: shifting, and the delay of metrics.
+const MARGIN: SignedDuration = SignedDuration::from_mins(10);
+
+fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
+    if !rollout::ecs_controls(patient) {
+        return Err(NoAnswer::NotApplicable(rollout::OTHER_CONTROLLER));
+    }
+    let Some(deployment) = rollout::under_way(patient)?.filter(|deployment| waits_for_traffic(deployment)) else { return Ok(()) };
+    let (Some(bake), Some(began)) = (rollout::bake(deployment), rollout::stage_began(deployment)) else { return Ok(()) };
+    if patient.now() < after(began, bake + MARGIN) {
+        return Ok(());
+    }
+    let from = began.max(before(patient.now(), SignedDuration::from_mins(60)));
+    let span = age(patient.now(), from);
+    let (requests, values) = requests(patient, from)?;
+    if values.is_empty() || requests >= span.as_secs_f64() / 60.0 {
+        return Ok(());
+    }
+    let brings = findings.see(rollout::brings(patient, deployment)).flatten();
+    let stage = deployment.lifecycle_stage.as_deref().unwrap_or_default();
+    let says = format!(
+        "{} has been at stage {stage} for about {}, though its bake is {}. In the last {} the service got {requests} requests: likely too few for its \
+         alarms to judge the new version by.",
+        rollout::name(deployment, brings),
+        words(age(patient.now(), began)),
+        words(bake),
+        words(span)
+    );
+    let alarms = alarm_states(patient, findings, deployment);
+    findings.add(
+        Subject::new(Kind::Deployment, &deployment.service_deployment_arn)
+            .sick(says, rollout::evidence(deployment, "lifecycleStage", stage))
+            .because_all(deployment.updated_at.map(|at| rollout::evidence(deployment, "updatedAt", at)))
+            .because_all(values)
+            .because_all(alarms)
+            .mend(remedy(patient, deployment))
+            .concerns_all(Kind::TaskDefinition, brings),
+    );
+    Ok(())
+}
+
+/// Whether nothing but its alarms can hold it: it shifts by and by, its tasks run, no hook waits, no alarm fired.
+fn waits_for_traffic(deployment: &ServiceDeployment) -> bool {
+    let shifts = matches!(Strategy::of(&deployment.deployment_configuration), Strategy::Canary | Strategy::Linear);
+    let runs = deployment.target_service_revision.as_ref().is_some_and(|target| target.running_task_count >= target.requested_task_count.max(1));
+    let hook = deployment.lifecycle_hook_details.iter().any(|hook| matches!(hook.status.as_deref(), Some("AWAITING_ACTION" | "IN_PROGRESS")));
+    let judged = deployment.alarms.as_ref().is_some_and(|alarms| {
+        !alarms.alarm_names.is_empty()
+            && alarms.triggered_alarm_names.is_empty()
+            && !matches!(alarms.status.as_deref(), Some("TRIGGERED" | "DISABLED"))
+    });
+    deployment.status == "IN_PROGRESS" && shifts && runs && judged && !hook
+}
+
+/// All requests to the service's target groups since a moment, and of each group the busiest minute or else its last.
+/// One group that we cannot see could have had them all.
+fn requests(patient: &Patient, from: Timestamp) -> Result<(f64, Vec<Evidence>), Blind> {
+    let mut sum = 0.0;
+    let mut evidence = Vec::new();
+    for group in traffic::groups(patient)? {
+        let values = patient.metric(Metric::GroupRequests, group)?.map_or(&[][..], |series| &series.values);
+        let since = || values.iter().filter(|(at, _)| *at >= from);
+        sum += since().map(|(_, count)| count).sum::<f64>();
+        let minute = since().max_by(|a, b| a.1.total_cmp(&b.1)).or(values.last());
+        let value = minute.map_or("[]".to_owned(), |(_, count)| count.to_string());
+        let of = Metric::GroupRequests.of(group);
+        evidence.push(Evidence::new(Call::GetMetricData, of, "MetricDataResults.Values", value).at(minute.map(|(at, _)| *at)));
+    }
+    Ok((sum, evidence))
+}
+
+/// What its alarms say, and since when.
+fn alarm_states(patient: &Patient, findings: &mut Findings, deployment: &ServiceDeployment) -> Vec<Evidence> {
+    let names = deployment.alarms.iter().flat_map(|alarms| &alarms.alarm_names);
+    let alarms = names.filter_map(|name| findings.see(patient.alarm(name)).flatten());
+    alarms
+        .map(|alarm| Evidence::new(Call::DescribeAlarms, &alarm.alarm_name, "StateValue", &alarm.state_value).at(alarm.state_updated_timestamp))
+        .collect()
+}
+
+fn remedy(patient: &Patient, deployment: &ServiceDeployment) -> Remedy {
+    let now = "Send about 20 requests a minute to the service until the deployment ends, or go back to the version before.";
+    let now_only = |summary: String| Remedy::new(summary).cli(rollout::see(patient, deployment)).cli(rollout::stop(deployment));
+    if patient.is_express() {
+        return now_only(format!("{now} Express knows no other strategy."));
+    }
+    let name = patient.name();
+    let rolling = DeploymentConfiguration {
+        strategy: Some("ROLLING".into()),
+        canary_percent: None,
+        step_percent: None,
+        ..patient.service().deployment_configuration.clone()
+    };
+    now_only(format!("{now} For the next time, the rolling strategy needs no traffic; the last command replaces the whole configuration."))
+        .cli(rollout::configure(patient, &rolling))
+        .terraform(format!("resource \"aws_ecs_service\" \"{name}\" {{\n  deployment_configuration {{\n    strategy = \"ROLLING\"\n  }}\n}}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::baseline::{express_groups, minutes, minutes_ago};
+    use crate::exam::Outcome;
+    use crate::seen::{Seen, Why};
+    use crate::snapshot::Snapshot;
+    use crate::snapshot::deployment::HookDetail;
+    use crate::testing::{exam, says};
+
+    fn example(change: impl FnOnce(&mut ServiceDeployment)) -> Snapshot {
+        let mut snapshot = (CHECK.example)();
+        let arn = snapshot.services[0].service_arn.clone();
+        change(&mut snapshot.service_deployments.change(&arn).unwrap()[0]);
+        snapshot
+    }
+
+    #[test]
+    fn tells_stage_bake_and_requests() {
+        let expected = "The deployment of api:13 has been at stage PRODUCTION_TRAFFIC_SHIFT for about 3 h 4 min, though its bake is 3 min. In the last 60 min \
+                        the service got 0 requests: likely too few for its alarms to judge the new version by.";
+        assert_eq!(
+            says(CHECK, &example(|_| ())),
+            [expected.replace("3 min. In", "180 s. In").replace("180 s", &words(SignedDuration::from_mins(3)))]
+        );
+    }
+
+    #[test]
+    fn a_bake_and_its_margin_are_waited_for() {
+        let snapshot = example(|deployment| deployment.updated_at = Some(minutes_ago(12)));
+        assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy);
+        let snapshot = example(|deployment| deployment.updated_at = Some(minutes_ago(14)));
+        assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Sick);
+        let snapshot = example(|deployment| deployment.deployment_configuration.canary_bake_time_in_minutes = Some(240));
+        assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy, "four hours were asked for");
+    }
+
+    #[test]
+    fn traffic_to_either_half_of_the_pair_is_traffic() {
+        for group in express_groups() {
+            let mut snapshot = example(|_| ());
+            snapshot.metrics.put(Metric::GroupRequests.of(&group), minutes(1.0));
+            assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy);
+            snapshot.metrics.put(Metric::GroupRequests.of(&group), minutes(0.5));
+            assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Sick);
+        }
+    }
+
+    #[test]
+    fn a_refused_metric_is_not_no_traffic() {
+        let mut snapshot = example(|_| ());
+        snapshot.metrics.insert(Metric::GroupRequests.of(&express_groups()[1]), Seen::No(Why::Denied("no".into())));
+        assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::CouldNotLook);
+    }
+
+    #[test]
+    fn what_else_holds_it_is_not_starvation() {
+        type Change = fn(&mut ServiceDeployment);
+        let held: [(&str, Change); 6] = [
+            ("tasks of the new version do not run", |d| d.target_service_revision.iter_mut().for_each(|target| target.running_task_count = 1)),
+            ("a hook waits", |d| d.lifecycle_hook_details = vec![HookDetail { status: Some("AWAITING_ACTION".into()), ..HookDetail::default() }]),
+            ("an alarm fired", |d| d.alarms.iter_mut().for_each(|alarms| alarms.triggered_alarm_names = alarms.alarm_names.clone())),
+            ("no alarm could judge", |d| d.alarms = None),
+            ("it still starts its tasks", |d| d.lifecycle_stage = Some("SCALE_UP".into())),
+            ("it goes back", |d| d.status = "ROLLBACK_IN_PROGRESS".into()),
+        ];
+        for (why, change) in held {
+            assert_eq!(exam(CHECK, &example(change)).outcome, Outcome::Healthy, "{why}");
+        }
+    }
+
+    #[test]
+    fn a_rolling_deployment_needs_no_traffic() {
+        let snapshot = example(|deployment| deployment.deployment_configuration.strategy = Some("ROLLING".into()));
+        assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy);
+    }
+}

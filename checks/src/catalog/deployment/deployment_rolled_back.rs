@@ -1,0 +1,218 @@
+//! The newest deployment was rolled back, so an old version runs. It says from which version to which, and what
+//! made ECS go back: the circuit breaker, an alarm, or the reason that ECS gives.
+
+use crate::check::{Findings, NoAnswer};
+use crate::finding::{Evidence, Kind, Remedy, Subject};
+use crate::patient::Patient;
+use crate::reading::time::{age, words};
+use crate::reading::{rollback, rollout};
+use crate::snapshot::ServiceDeployment;
+
+crate::check! {
+    /// The newest deployment failed and ECS put the version before it back in place.
+    ///
+    /// # Why it matters
+    ///
+    /// The service looks fine and runs old code: what was deployed is not live, and the next deployment of the same
+    /// version will fail in the same way.
+    ///
+    /// # How we tell
+    ///
+    /// The status of the newest service deployment is `ROLLBACK_SUCCESSFUL`, or `STOPPED` with a rollback. Its
+    /// circuit breaker or its alarms are `TRIGGERED`, or it gives a reason in words. A rollback that a later
+    /// deployment followed is history, and a deployment that was stopped because a newer one began is none.
+    ///
+    /// # What to do
+    ///
+    /// Mend what made it fail, then deploy again. Why it failed:
+    ///
+    /// ```sh
+    /// aws ecs describe-service-deployments --service-deployment-arns <arn>
+    /// ```
+    ///
+    /// Terraform/OpenTofu: nothing to change here; the rollback did its work.
+    ///
+    /// # See also
+    ///
+    /// `alarm_rolled_back`, `tasks_keep_stopping`, `rollback_looks_like_success`,
+    /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/deployment-circuit-breaker.html>
+    title: "The newest deployment was rolled back; the old version runs",
+    severity: High,
+    role: Symptom,
+    shows: RolledBack,
+    explains: [],
+    reads: [DescribeServices, DescribeServiceDeployments, DescribeServiceRevisions],
+    example: on fargate, |snapshot| {
+        use crate::baseline::{minutes_ago, roll_out};
+        use crate::snapshot::deployment::{BreakerState, Rollback};
+        roll_out(snapshot, 40, |deployment| {
+            let reason = "Service deployment rolled back because the circuit breaker threshold was exceeded.";
+            let old = deployment.source_service_revisions.first().map(|revision| revision.arn.clone());
+            deployment.status = "ROLLBACK_SUCCESSFUL".into();
+            deployment.status_reason = Some(reason.into());
+            deployment.finished_at = Some(minutes_ago(19));
+            deployment.deployment_circuit_breaker = Some(BreakerState { status: Some("TRIGGERED".into()), failure_count: 3, threshold: 3 });
+            deployment.rollback = Some(Rollback { reason: Some(reason.into()), started_at: Some(minutes_ago(24)), service_revision_arn: old });
+        });
+    },
+}
+
+fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
+    if !rollout::ecs_controls(patient) {
+        return Err(NoAnswer::NotApplicable(rollout::OTHER_CONTROLLER));
+    }
+    let Some(deployment) = rollout::newest(patient)?.filter(|deployment| rollback::is_done(deployment)) else { return Ok(()) };
+    let brings = findings.see(rollout::brings(patient, deployment)).flatten();
+    let ended = deployment.finished_at.or(rollback::started(deployment));
+    let when = ended.map_or_else(String::new, |at| format!(" {} ago", words(age(patient.now(), at))));
+    let back = deployment.rollback.as_ref().and_then(|rollback| rollback.service_revision_arn.as_deref());
+    let (runs, evidence_of_old) = match back {
+        Some(revision) => old_version(revision, findings.see(rollout::task_definition(patient, revision)).flatten(), brings),
+        None => ("the version before".to_owned(), None),
+    };
+    let triggers = triggers(deployment);
+    let because = match (triggers.is_empty(), rollback::reason(deployment)) {
+        (false, _) => format!(" because {}", triggers.iter().map(|(words, _)| words.as_str()).collect::<Vec<_>>().join(", and ")),
+        (true, Some(reason)) => format!(" (ECS says: \"{}\")", reason.value.trim_end_matches('.')),
+        (true, None) => " and ECS gives no reason".to_owned(),
+    };
+    let says = format!("{} was rolled back{when}{because}; {runs} runs again.", rollout::name(deployment, brings));
+    let status = rollout::evidence(deployment, "status", &deployment.status).at(ended);
+    findings.add(
+        Subject::new(Kind::Deployment, &deployment.service_deployment_arn)
+            .sick(says, status)
+            .because_all(triggers.into_iter().map(|(_, evidence)| evidence))
+            .because_all(rollback::reason(deployment))
+            .because_all(evidence_of_old)
+            .mend(Remedy::new("Mend what made it fail, then deploy again.").cli(rollout::see(patient, deployment)))
+            .concerns_all(Kind::TaskDefinition, brings)
+            .since(rollback::started(deployment)),
+    );
+    Ok(())
+}
+
+/// What runs again, in the words that tell it from what was given up: a forced deployment has no task definition of
+/// its own.
+fn old_version(revision: &str, definition: Option<&str>, given_up: Option<&str>) -> (String, Option<Evidence>) {
+    match definition {
+        Some(definition) if given_up != Some(definition) => {
+            let evidence = Evidence::new(crate::call::Call::DescribeServiceRevisions, revision, "taskDefinition", definition);
+            (rollout::short(definition).to_owned(), Some(evidence))
+        }
+        _ => (format!("service revision {}", rollout::short(revision)), None),
+    }
+}
+
+fn triggers(deployment: &ServiceDeployment) -> Vec<(String, Evidence)> {
+    let mut triggers = Vec::new();
+    if let Some(breaker) = deployment.deployment_circuit_breaker.as_ref().filter(|breaker| breaker.status.as_deref() == Some("TRIGGERED")) {
+        let says = format!("the circuit breaker counted {} failed tasks (its threshold is {})", breaker.failure_count, breaker.threshold);
+        triggers.push((says, rollout::evidence(deployment, "deploymentCircuitBreaker.status", "TRIGGERED")));
+    }
+    match deployment.alarms.as_ref().map(|alarms| (alarms.triggered_alarm_names.as_slice(), alarms.status.as_deref())) {
+        Some((names @ [first, ..], _)) => {
+            let says = format!("alarm {} fired", names.join(", "));
+            triggers.push((says, rollout::evidence(deployment, "alarms.triggeredAlarmNames", first)));
+        }
+        Some(([], Some("TRIGGERED"))) => {
+            triggers.push(("an alarm fired".to_owned(), rollout::evidence(deployment, "alarms.status", "TRIGGERED")));
+        }
+        _ => (),
+    }
+    triggers
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::baseline::{self, minutes_ago, roll_out};
+    use crate::exam::Outcome;
+    use crate::seen::{Seen, Why};
+    use crate::snapshot::Snapshot;
+    use crate::snapshot::deployment::{AlarmsState, Rollback};
+    use crate::testing::{exam, says};
+
+    fn newest(snapshot: &mut Snapshot) -> &mut ServiceDeployment {
+        let arn = snapshot.services[0].service_arn.clone();
+        &mut snapshot.service_deployments.change(&arn).unwrap()[0]
+    }
+
+    #[test]
+    fn tells_versions_and_the_breaker() {
+        let expected = "The deployment of api:13 was rolled back 19 min ago because the circuit breaker counted 3 failed tasks (its threshold is \
+                        3); api:12 runs again.";
+        assert_eq!(says(CHECK, &(CHECK.example)()), [expected]);
+    }
+
+    #[test]
+    fn tells_the_alarm() {
+        let mut snapshot = (CHECK.example)();
+        newest(&mut snapshot).deployment_circuit_breaker = None;
+        newest(&mut snapshot).alarms =
+            Some(AlarmsState { status: Some("TRIGGERED".into()), alarm_names: vec!["errors".into()], triggered_alarm_names: vec!["errors".into()] });
+        assert_eq!(says(CHECK, &snapshot), ["The deployment of api:13 was rolled back 19 min ago because alarm errors fired; api:12 runs again."]);
+    }
+
+    #[test]
+    fn quotes_the_reason_where_neither_triggered() {
+        let mut snapshot = (CHECK.example)();
+        let deployment = newest(&mut snapshot);
+        deployment.deployment_circuit_breaker = None;
+        deployment.rollback.iter_mut().for_each(|rollback| rollback.reason = Some("POST_SCALE_UP pause hook timed out.".into()));
+        let expected = "The deployment of api:13 was rolled back 19 min ago (ECS says: \"POST_SCALE_UP pause hook timed out\"); api:12 runs again.";
+        assert_eq!(says(CHECK, &snapshot), [expected]);
+    }
+
+    #[test]
+    fn a_success_after_it_makes_a_rollback_history() {
+        let mut snapshot = (CHECK.example)();
+        let arn = snapshot.services[0].service_arn.clone();
+        let rolled_back = newest(&mut snapshot).clone();
+        snapshot.service_deployments.change(&arn).unwrap().insert(0, ServiceDeployment { status: "SUCCESSFUL".into(), ..rolled_back });
+        assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy);
+    }
+
+    #[test]
+    fn a_deployment_that_was_only_stopped_is_no_rollback() {
+        let mut snapshot = baseline::fargate();
+        roll_out(&mut snapshot, 40, |deployment| deployment.status = "STOPPED".into());
+        assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy);
+        newest(&mut snapshot).rollback = Some(Rollback { started_at: Some(minutes_ago(20)), ..Rollback::default() });
+        let expected = "The deployment of api:13 was rolled back 20 min ago and ECS gives no reason; the version before runs again.";
+        assert_eq!(says(CHECK, &snapshot), [expected]);
+    }
+
+    #[test]
+    fn a_rollback_that_failed_or_still_goes_on_is_not_done() {
+        for status in ["ROLLBACK_FAILED", "ROLLBACK_IN_PROGRESS"] {
+            let mut snapshot = (CHECK.example)();
+            newest(&mut snapshot).status = status.into();
+            assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy, "{status}");
+        }
+    }
+
+    #[test]
+    fn a_forced_deployment_is_told_by_its_revision() {
+        let mut snapshot = (CHECK.example)();
+        let new = newest(&mut snapshot).target_service_revision.clone().unwrap().arn;
+        let same = snapshot.services[0].deployments[0].task_definition.clone();
+        snapshot.revisions.change(&new).unwrap().task_definition = same;
+        let said = says(CHECK, &snapshot);
+        assert!(
+            said[0].starts_with("The deployment of api:12 was") && said[0].ends_with("service revision 4000000000000000012 runs again."),
+            "{said:?}"
+        );
+    }
+
+    #[test]
+    fn a_hidden_revision_leaves_the_finding() {
+        let mut snapshot = (CHECK.example)();
+        for revision in snapshot.revisions.0.values_mut() {
+            *revision = Seen::No(Why::Denied("no".into()));
+        }
+        let exam = exam(CHECK, &snapshot);
+        assert_eq!(exam.outcome, Outcome::Sick);
+        assert!(exam.findings[0].says.starts_with("Deployment deployment3 was rolled back"), "{}", exam.findings[0].says);
+        assert_eq!(exam.missed.len(), 1);
+    }
+}

@@ -1,0 +1,202 @@
+//! A deployment runs far past the time that its own settings explain. It says at which stage it is and since when;
+//! why it does not end is for other checks to say.
+
+use crate::check::{Findings, NoAnswer};
+use crate::finding::{Kind, Remedy, Subject};
+use crate::patient::Patient;
+use crate::reading::time::{age, clock, words};
+use crate::reading::{rollback, rollout};
+
+crate::check! {
+    /// A deployment is still under way, long after its grace period, its bakes and the draining of old targets
+    /// should have been over.
+    ///
+    /// # Why it matters
+    ///
+    /// The new version is not fully live, and both versions may be running and billed. ECS itself gives up only
+    /// after 24 hours in one stage.
+    ///
+    /// # How we tell
+    ///
+    /// The newest service deployment has not ended, and its age exceeds the grace period, all configured bakes, and
+    /// for each batch of tasks the longest deregistration delay of the service's target groups (300 s where a group
+    /// does not say) and ten minutes; never less than 25 minutes. A deployment in its configured bake is not stuck.
+    /// Where the deregistration delay cannot be read, the longest that AWS allows, one hour, stands for it. The API
+    /// has no start of a stage, so the deployment's last update stands for it, and "since" is about.
+    ///
+    /// # What to do
+    ///
+    /// The remedy is in the cause. To go back to the version before at once:
+    ///
+    /// ```sh
+    /// aws ecs stop-service-deployment --service-deployment-arn <arn> --stop-type ROLLBACK
+    /// ```
+    ///
+    /// Terraform/OpenTofu: nothing to change here; `deployment_circuit_breaker { enable = true rollback = true }` of
+    /// `aws_ecs_service` ends a failing deployment by itself.
+    ///
+    /// # See also
+    ///
+    /// `tasks_keep_stopping`, `targets_unhealthy`, `canary_starved_of_traffic`, `baking`,
+    /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/service-deployment.html>
+    title: "The deployment runs far past its expected end",
+    severity: High,
+    role: Symptom,
+    shows: DeploymentStuck,
+    explains: [],
+    reads: [DescribeServices, DescribeServiceDeployments, DescribeServiceRevisions, DescribeTargetGroupAttributes],
+    example: on fargate, |snapshot| {
+        crate::baseline::roll_out(snapshot, 180, |deployment| {
+            deployment.lifecycle_stage = Some("SCALE_UP".into());
+            deployment.target_service_revision.iter_mut().for_each(|target| target.running_task_count = 0);
+        });
+    },
+}
+
+fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
+    if !rollout::ecs_controls(patient) {
+        return Err(NoAnswer::NotApplicable(rollout::OTHER_CONTROLLER));
+    }
+    let Some(deployment) = rollout::under_way(patient)? else { return Ok(()) };
+    // A rollback is a rollout of its own, and its time begins anew.
+    let Some(began) = rollback::started(deployment).or(rollout::started(deployment)) else { return Ok(()) };
+    let draining = findings.see(rollout::draining(patient)).unwrap_or(rollout::LONGEST_DRAINING);
+    let patience = rollout::patience(patient, deployment, draining);
+    let lasts = age(patient.now(), began);
+    if lasts <= patience || rollout::baking(patient, deployment).is_some() {
+        return Ok(());
+    }
+    let brings = findings.see(rollout::brings(patient, deployment)).flatten();
+    let stage = match (&deployment.lifecycle_stage, deployment.updated_at) {
+        (Some(stage), Some(at)) => format!(", at stage {stage} since about {} ({} ago)", clock(at), words(age(patient.now(), at))),
+        (Some(stage), None) => format!(", at stage {stage}"),
+        (None, Some(at)) => format!(", at no named stage, last updated {} ago", words(age(patient.now(), at))),
+        (None, None) => String::new(),
+    };
+    let tasks = match &deployment.target_service_revision {
+        Some(target) => format!(" {} of {} tasks of the new version run.", target.running_task_count, target.requested_task_count),
+        None => String::new(),
+    };
+    let says = format!(
+        "{} has been {} for {}{stage}; {} is the most that its settings explain.{tasks}",
+        rollout::name(deployment, brings),
+        deployment.status,
+        words(lasts),
+        words(patience)
+    );
+    let target = deployment.target_service_revision.as_ref();
+    findings.add(
+        Subject::new(Kind::Deployment, &deployment.service_deployment_arn)
+            .sick(says, rollout::evidence(deployment, "status", &deployment.status).at(Some(began)))
+            .because_all(deployment.lifecycle_stage.as_ref().map(|stage| rollout::evidence(deployment, "lifecycleStage", stage)))
+            .because_all(deployment.updated_at.map(|at| rollout::evidence(deployment, "updatedAt", at)))
+            .because_all(target.map(|target| rollout::evidence(deployment, "targetServiceRevision.runningTaskCount", target.running_task_count)))
+            .mend(
+                Remedy::new("Mend what keeps it from ending; or go back to the version before.")
+                    .cli(rollout::see(patient, deployment))
+                    .cli(rollout::stop(deployment)),
+            )
+            .concerns_all(Kind::TaskDefinition, brings),
+    );
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::baseline::{self, id, minutes_ago, roll_out};
+    use crate::exam::Outcome;
+    use crate::seen::{Seen, Why};
+    use crate::snapshot::Snapshot;
+    use crate::testing::{exam, says};
+
+    fn rolling(minutes: i64) -> Snapshot {
+        let mut snapshot = baseline::fargate();
+        roll_out(&mut snapshot, minutes, |_| ());
+        snapshot
+    }
+
+    fn drain(snapshot: &mut Snapshot, seconds: Option<&str>) {
+        let attributes = seconds.map(|seconds| ("deregistration_delay.timeout_seconds".to_owned(), seconds.to_owned()));
+        snapshot.target_group_attributes.put(id::group("api"), attributes.into_iter().collect());
+    }
+
+    #[test]
+    fn names_stage_and_since_when() {
+        assert_eq!(
+            says(CHECK, &(CHECK.example)()),
+            ["The deployment of api:13 has been IN_PROGRESS for 3 h, at stage SCALE_UP since about 00:02 UTC (2 h 58 min ago); 25 min is the \
+                 most that its settings explain. 0 of 2 tasks of the new version run."]
+        );
+    }
+
+    #[test]
+    fn a_deployment_within_its_time_is_not_stuck() {
+        assert_eq!(exam(CHECK, &rolling(20)).outcome, Outcome::Healthy);
+    }
+
+    #[test]
+    fn a_long_deregistration_delay_lengthens_its_time() {
+        let mut snapshot = rolling(60);
+        assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Sick);
+        drain(&mut snapshot, Some("3600"));
+        assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy);
+    }
+
+    #[test]
+    fn an_absent_delay_is_300_seconds() {
+        let mut snapshot = rolling(27);
+        snapshot.services[0].health_check_grace_period_seconds = Some(900);
+        drain(&mut snapshot, None);
+        assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy, "15 min of grace, 5 of draining, 10 for the rest");
+        snapshot.services[0].health_check_grace_period_seconds = Some(600);
+        assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Sick);
+    }
+
+    #[test]
+    fn a_hidden_delay_may_be_an_hour_and_no_longer() {
+        let hide = |mut snapshot: Snapshot| {
+            snapshot.target_group_attributes.insert(id::group("api"), Seen::No(Why::Denied("no".into())));
+            snapshot
+        };
+        assert_eq!(exam(CHECK, &hide(rolling(60))).outcome, Outcome::CouldNotLook);
+        assert_eq!(exam(CHECK, &hide(rolling(75))).outcome, Outcome::Sick);
+    }
+
+    #[test]
+    fn a_configured_bake_is_not_stuck_however_late_it_began() {
+        let mut snapshot = baseline::express();
+        roll_out(&mut snapshot, 180, |deployment| {
+            deployment.lifecycle_stage = Some("BAKE_TIME".into());
+            deployment.updated_at = Some(minutes_ago(2));
+        });
+        assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy);
+    }
+
+    #[test]
+    fn many_small_batches_take_their_time() {
+        let mut snapshot = baseline::fargate();
+        snapshot.services[0].desired_count = 20;
+        roll_out(&mut snapshot, 120, |deployment| deployment.deployment_configuration.maximum_percent = Some(110));
+        assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy, "ten batches of two tasks");
+    }
+
+    #[test]
+    fn the_time_of_a_rollback_begins_anew() {
+        let mut snapshot = baseline::fargate();
+        roll_out(&mut snapshot, 180, |deployment| {
+            deployment.status = "ROLLBACK_IN_PROGRESS".into();
+            deployment.rollback = Some(crate::snapshot::deployment::Rollback { started_at: Some(minutes_ago(5)), ..Default::default() });
+        });
+        assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy);
+    }
+
+    #[test]
+    fn a_deployment_that_ended_is_not_stuck_and_codedeploy_is_not_ours() {
+        let mut snapshot = baseline::fargate();
+        roll_out(&mut snapshot, 180, |deployment| deployment.status = "SUCCESSFUL".into());
+        assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy);
+        snapshot.services[0].deployment_controller = Some("CODE_DEPLOY".into());
+        assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::NotApplicable(rollout::OTHER_CONTROLLER));
+    }
+}

@@ -1,0 +1,118 @@
+//! After a rollback the primary deployment says COMPLETED: of the old version. A note, so that a green pipeline is
+//! not taken for a new version that is live.
+
+use crate::check::{Findings, NoAnswer};
+use crate::finding::{Kind, Remedy, Subject};
+use crate::patient::Patient;
+use crate::reading::{rollback, rollout};
+
+crate::check! {
+    /// The service's primary deployment says `COMPLETED`, and it is the rollback that was completed.
+    ///
+    /// # Why it matters
+    ///
+    /// Pipelines, dashboards and Terraform that wait for a steady state report success, while the old version runs.
+    ///
+    /// # How we tell
+    ///
+    /// The newest service deployment was rolled back, its target revision is not among the service's current ones,
+    /// and the primary deployment of `DescribeServices` says `COMPLETED`.
+    ///
+    /// # What to do
+    ///
+    /// Nothing to mend at the service: see `deployment_rolled_back` for the rollback. Let pipelines ask for the
+    /// status of the service deployment:
+    ///
+    /// ```sh
+    /// aws ecs describe-service-deployments --service-deployment-arns <arn> --query 'serviceDeployments[0].status'
+    /// ```
+    ///
+    /// Terraform/OpenTofu: `wait_for_steady_state = true` of `aws_ecs_service`, with a `postcondition` that
+    /// `self.task_definition` is the one that was meant.
+    ///
+    /// # See also
+    ///
+    /// `deployment_rolled_back`, <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/service-deployment.html>
+    title: "ECS says COMPLETED, but of the rollback",
+    severity: Info,
+    role: Note,
+    explains: [],
+    reads: [DescribeServices, DescribeServiceDeployments, DescribeServiceRevisions],
+    example: on fargate, |snapshot| {
+        *snapshot = (super::deployment_rolled_back::CHECK.example)();
+    },
+}
+
+fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
+    if !rollout::ecs_controls(patient) {
+        return Err(NoAnswer::NotApplicable(rollout::OTHER_CONTROLLER));
+    }
+    let Some(deployment) = rollout::newest(patient)?.filter(|deployment| rollback::is_done(deployment)) else { return Ok(()) };
+    let service = patient.service();
+    let Some(primary) = service.deployments.iter().find(|deployment| deployment.status == "PRIMARY") else { return Ok(()) };
+    let is_live = deployment.target_service_revision.as_ref().is_some_and(|target| service.current_service_revisions.contains(&target.arn));
+    if primary.rollout_state.as_deref() != Some("COMPLETED") || is_live {
+        return Ok(());
+    }
+    let brings = findings.see(rollout::brings(patient, deployment)).flatten();
+    let runs = primary.task_definition.as_deref().map_or("the version before", rollout::short);
+    let says =
+        format!("The primary deployment says COMPLETED, but that is the rollback to {runs}. {} did not succeed.", rollout::name(deployment, brings));
+    let remedy = Remedy::new("Let pipelines ask for the status of the service deployment, not of the service.")
+        .cli(format!("{} --query 'serviceDeployments[0].status'", rollout::see(patient, deployment)));
+    let remedy = if patient.is_express() { remedy } else { remedy.terraform(postcondition(patient.name())) };
+    findings.add(
+        Subject::new(Kind::Deployment, &deployment.service_deployment_arn)
+            .sick(says, rollout::evidence(deployment, "status", &deployment.status))
+            .because(patient.evidence("deployments.rolloutState", "COMPLETED"))
+            .because_all(primary.task_definition.as_ref().map(|definition| patient.evidence("deployments.taskDefinition", definition)))
+            .mend(remedy)
+            .concerns_all(Kind::TaskDefinition, brings),
+    );
+    Ok(())
+}
+
+fn postcondition(name: &str) -> String {
+    format!(
+        "resource \"aws_ecs_service\" \"{name}\" {{\n  wait_for_steady_state = true\n  lifecycle {{\n    postcondition {{\n      \
+         condition     = self.task_definition == aws_ecs_task_definition.{name}.arn\n      \
+         error_message = \"The deployment was rolled back.\"\n    }}\n  }}\n}}"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::exam::Outcome;
+    use crate::testing::{exam, says};
+
+    #[test]
+    fn says_which_version_was_completed() {
+        let expected = "The primary deployment says COMPLETED, but that is the rollback to api:12. The deployment of api:13 did not succeed.";
+        assert_eq!(says(CHECK, &(CHECK.example)()), [expected]);
+    }
+
+    #[test]
+    fn a_rollback_still_in_progress_looks_like_none() {
+        let mut snapshot = (CHECK.example)();
+        snapshot.services[0].deployments[0].rollout_state = Some("IN_PROGRESS".into());
+        assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy);
+    }
+
+    #[test]
+    fn a_success_is_a_success() {
+        let mut snapshot = (CHECK.example)();
+        let arn = snapshot.services[0].service_arn.clone();
+        snapshot.service_deployments.change(&arn).unwrap()[0].status = "SUCCESSFUL".into();
+        assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy);
+    }
+
+    #[test]
+    fn a_version_that_is_current_was_not_taken_back() {
+        let mut snapshot = (CHECK.example)();
+        let arn = snapshot.services[0].service_arn.clone();
+        let target = snapshot.service_deployments.change(&arn).unwrap()[0].target_service_revision.clone().unwrap().arn;
+        snapshot.services[0].current_service_revisions.push(target);
+        assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy);
+    }
+}
