@@ -17,7 +17,7 @@ pub fn run() -> Result<Exit> {
         }
         writeln!(out, "{}: {}", group.name, group.about)?;
         let mut table = Table::new();
-        table.load_preset(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
+        table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
         table.set_width(u16::try_from(text::width()).unwrap_or(80));
         for check in group.checks {
             table.add_row([check.id(), check.role.word(), check.severity.word(), check.title]);

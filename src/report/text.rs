@@ -179,7 +179,7 @@ impl Text {
         }
         self.heading(out, "Nothing suffers from these yet")?;
         let mut table = Table::new();
-        table.load_preset(presets::UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
+        table.load_style(presets::UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
         table.set_width(u16::try_from(self.width).unwrap_or(80)).set_header(["severity", "finding"]);
         for risk in risks {
             for part in chain(risk) {

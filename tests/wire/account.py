@@ -43,6 +43,11 @@ class Clock:
         return self.now + timedelta(**parts) * (-1 if match[1] == "-" else 1)
 
 
+def asked(by: str | dict, ids: list[str]) -> dict:
+    """How a request names several things: in a list of its own, or with one of EC2's filters."""
+    return {by: ids} if isinstance(by, str) else {"Filters": [{"Name": by["filter"], "Values": ids}]}
+
+
 @dataclass
 class Reply:
     """One answer to one call, for every request that has the members of `when`."""
@@ -72,7 +77,7 @@ class Reply:
             replace(
                 self,
                 each=None,
-                when=self.when | {self.each["asked"]: [item[self.each["by"]] for item in items]},
+                when=self.when | asked(self.each["asked"], [item[self.each["by"]] for item in items]),
                 reply=self.reply | {self.each["list"]: list(items)},
             )
             for items in chosen

@@ -1,0 +1,147 @@
+//! What a user types and gets: names that do not exist, credentials that do not work, files that are none.
+
+use crate::doctor::doctor;
+use crate::wire::{Account, Fault};
+
+fn one_line(stderr: &str) {
+    assert_eq!(stderr.trim_end().lines().count(), 1, "{stderr}");
+    assert!(stderr.starts_with("ecs-doctor: "), "{stderr}");
+    assert!(!stderr.contains("panicked"), "{stderr}");
+}
+
+#[test]
+fn credentials_that_expired_are_one_line_and_4() {
+    let account = Account::start("fargate");
+    account.fault("*", Fault::ExpiredToken);
+    let run = doctor(&["prod/api"]).at(&account).run();
+    assert_eq!(run.code, 4, "{run:#?}");
+    one_line(&run.stderr);
+    assert!(run.stderr.contains("credentials"), "{}", run.stderr);
+    assert_eq!(run.stdout, "");
+}
+
+#[test]
+fn no_credentials_are_one_line_and_4() {
+    let account = Account::start("fargate");
+    let mut run = doctor(&["prod/api"]);
+    for (name, value) in account.environment() {
+        if !name.contains("KEY") {
+            run = run.env(name, &value);
+        }
+    }
+    let run = run.run();
+    assert_eq!(run.code, 4, "{run:#?}");
+    one_line(&run.stderr);
+    assert!(run.stderr.contains("credentials"), "{}", run.stderr);
+}
+
+#[test]
+fn no_region_is_one_line_and_4() {
+    let run = doctor(&["api"]).env("AWS_EC2_METADATA_DISABLED", "true").env("AWS_CONFIG_FILE", "/dev/null").run();
+    assert_eq!(run.code, 4, "{run:#?}");
+    one_line(&run.stderr);
+    assert!(run.stderr.contains("--region"), "{}", run.stderr);
+}
+
+#[test]
+fn no_network_is_one_line_and_4() {
+    let account = Account::start("fargate");
+    account.fault("*", Fault::Reset);
+    let run = doctor(&["prod/api"]).at(&account).run();
+    assert_eq!(run.code, 4, "{run:#?}");
+    one_line(&run.stderr);
+    assert!(run.stderr.contains("ecs:DescribeServices"), "{}", run.stderr);
+}
+
+#[test]
+fn a_wrong_command_line_is_2() {
+    for arguments in [
+        &["api", "--output", "yaml"][..],
+        &["api", "--timeout", "0"],
+        &["api", "--expect-ingress", "office"],
+        &["a b"],
+        &["prod/api", "--cluster", "test"],
+        &["explain", "health_check_wrong"],
+        &["demo", "no_such_example"],
+        &["--no-such-flag"],
+        &[],
+    ] {
+        let run = doctor(arguments).run();
+        assert_eq!(run.code, 2, "{arguments:?}: {run:#?}");
+        assert_eq!(run.stdout, "", "{arguments:?}");
+    }
+}
+
+#[test]
+fn a_snapshot_says_again_what_was_said() {
+    let account = Account::start("naff");
+    let file = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("saved.json");
+    let name = file.to_str().unwrap();
+    let live = doctor(&["api", "--save", name]).at(&account).run();
+    let again = doctor(&["--from", name]).run();
+    assert_eq!(live.stdout, again.stdout);
+    assert_eq!(live.code, again.code);
+    let other = doctor(&["web", "--from", name]).run();
+    assert_eq!(other.code, 4, "{other:#?}");
+    one_line(&other.stderr);
+}
+
+#[test]
+fn a_file_that_is_no_snapshot_is_one_line_and_4() {
+    let folder = std::path::Path::new(env!("CARGO_TARGET_TMPDIR"));
+    for (name, text) in [("empty", ""), ("text", "hello"), ("other", "{}"), ("newer", r#"{"format":"ecs-doctor-snapshot/2.0"}"#), ("cut", r#"{"format":"ecs-doctor-snapshot/1.0"}"#)] {
+        let file = folder.join(format!("{name}.json"));
+        std::fs::write(&file, text).unwrap();
+        let run = doctor(&["--from", file.to_str().unwrap()]).run();
+        assert_eq!(run.code, 4, "{name}: {run:#?}");
+        one_line(&run.stderr);
+    }
+    assert_eq!(doctor(&["--from", "/no/such/file"]).run().code, 4);
+}
+
+#[test]
+fn without_logs_none_are_asked_for() {
+    let account = Account::start("naff");
+    let run = doctor(&["api", "--no-logs", "--output", "json"]).at(&account).run();
+    assert_eq!(run.code, 1);
+    assert!(account.requests().iter().all(|request| request.service != "logs"));
+    assert_eq!(run.service()["roots"][0]["check"], "health_check_wrong_answer");
+}
+
+#[test]
+fn verbose_goes_to_stderr_and_shows_no_secret() {
+    let account = Account::start("naff");
+    let run = doctor(&["api", "-v", "--output", "json"]).at(&account).run();
+    assert!(run.stderr.contains("ecs:DescribeServices"), "{}", run.stderr);
+    for secret in ["AKIDEXAMPLE", "Authorization", "Signature"] {
+        assert!(!run.stderr.contains(secret), "{secret}");
+    }
+    run.json();
+}
+
+#[test]
+fn text_has_no_colour_unless_asked_and_no_control_characters() {
+    let account = Account::start("naff");
+    let plain = doctor(&["api"]).at(&account).run().stdout;
+    assert!(plain.chars().all(|c| c == '\n' || !c.is_control()), "{plain:?}");
+    let account = Account::start("naff");
+    let coloured = doctor(&["api"]).at(&account).env("CLICOLOR_FORCE", "1").run().stdout;
+    assert!(coloured.contains('\u{1b}'));
+    let account = Account::start("naff");
+    let refused = doctor(&["api"]).at(&account).env("CLICOLOR_FORCE", "1").env("NO_COLOR", "1").run().stdout;
+    assert_eq!(refused, plain);
+}
+
+#[test]
+fn text_fits_the_terminal() {
+    for columns in ["60", "80", "120"] {
+        let account = Account::start("naff");
+        let run = doctor(&["api"]).at(&account).env("COLUMNS", columns).run();
+        let width: usize = columns.parse().unwrap();
+        for line in run.stdout.lines() {
+            // A word that is longer than a line, an ARN or a name of a rule, cannot be broken and still be copied.
+            let longest = line.split_whitespace().map(|word| word.chars().count()).max().unwrap_or(0);
+            assert!(line.chars().count() <= width || longest > width / 2, "{columns}: {line}");
+        }
+    }
+}

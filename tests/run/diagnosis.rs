@@ -1,0 +1,85 @@
+//! The diagnosis through HTTP: the story's account, the healthy accounts, and how many calls it takes.
+
+use crate::doctor::{Run, checks, doctor};
+use crate::wire::Account;
+
+fn examine(account: &Account, arguments: &[&str]) -> Run {
+    let run = doctor(arguments).at(account).run();
+    assert_eq!(account.complaints(), Vec::<String>::new());
+    run
+}
+
+#[test]
+fn the_story_is_told_from_its_cause() {
+    let account = Account::start("naff");
+    let run = examine(&account, &["api", "--output", "json"]);
+    assert_eq!(run.code, 1, "{run:#?}");
+    let service = run.service();
+    assert_eq!(service["verdict"], "sick");
+    assert_eq!(service["kind"], "express");
+    let root = &service["roots"][0];
+    assert_eq!(root["check"], "health_check_wrong_answer");
+    assert_eq!(root["standing"], "cause");
+    let says = root["says"].as_str().unwrap();
+    assert!(says.contains(" asks / and gets 404"), "{says}");
+    let fix = root["remedy"]["cli"][0].as_str().unwrap();
+    assert!(fix.ends_with("--health-check-path /health"), "{fix}");
+    let chain = checks(&serde_json::json!({ "roots": [root] }));
+    let expected =
+        ["health_check_wrong_answer", "targets_unhealthy", "tasks_keep_stopping", "target_group_empty", "balancer_answers_503", "rollback_failed"];
+    assert_eq!(chain, expected);
+    assert!(service["headline"].as_str().unwrap().starts_with("Clients get 503: "));
+}
+
+#[test]
+fn the_demo_is_what_the_wire_records() {
+    let account = Account::start("naff");
+    let live = examine(&account, &["api", "--output", "json"]).service();
+    let demo = doctor(&["demo", "--output", "json"]).run();
+    assert_eq!(demo.code, 0, "a demo fails only if it is asked to");
+    assert_eq!(demo.service(), live);
+    assert_eq!(doctor(&["demo", "--fail-on", "high"]).run().code, 1);
+}
+
+#[test]
+fn healthy_accounts_have_no_cause() {
+    for (name, service) in [("fargate", "api"), ("express", "api"), ("ec2", "web"), ("worker", "mailer")] {
+        let account = Account::start(name);
+        let run = examine(&account, &[service, "--output", "json"]);
+        let report = run.service();
+        assert_eq!(run.code, 0, "{name}: {run:#?}");
+        let verdict = report["verdict"].as_str().unwrap();
+        assert!(["healthy", "at_risk"].contains(&verdict), "{name}: {verdict} {:#}", report["roots"]);
+        for root in report["roots"].as_array().unwrap() {
+            assert_eq!(root["standing"], "risk", "{name}: {root:#}");
+        }
+        assert_eq!(run.json()["blind"], serde_json::json!([]), "{name}");
+        for exam in report["exams"].as_array().unwrap() {
+            assert!(!["could_not_look", "crashed"].contains(&exam["outcome"].as_str().unwrap()), "{name}: {exam}");
+        }
+    }
+}
+
+#[test]
+fn every_call_is_made_once_and_counted() {
+    for (name, service) in [("fargate", "api"), ("express", "api"), ("naff", "api"), ("ec2", "web"), ("worker", "mailer")] {
+        let account = Account::start(name);
+        let run = examine(&account, &[service, "--output", "json"]);
+        let total = run.json()["calls"]["total"].as_u64().unwrap();
+        assert_eq!(total, account.requests().len() as u64, "{name}");
+        assert!(total <= 40, "{name} takes {total} calls");
+    }
+}
+
+#[test]
+fn a_service_is_found_however_it_is_named() {
+    for typed in [
+        "api",
+        "prod/api",
+        "arn:aws:ecs:eu-west-2:123456789012:service/prod/api",
+    ] {
+        let account = Account::start("fargate");
+        let run = examine(&account, &[typed, "--output", "json"]);
+        assert_eq!(run.service()["service"], "api", "{typed}: {run:#?}");
+    }
+}

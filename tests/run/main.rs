@@ -1,0 +1,18 @@
+//! The program as a user meets it: one test binary, so that it links once. Each module holds what must hold of one
+//! side of the program; `wire` is the loopback account that they share.
+
+mod docs;
+mod doctor;
+mod reports;
+mod stories;
+
+#[cfg(feature = "aws")]
+mod blindness;
+#[cfg(feature = "aws")]
+mod command_line;
+#[cfg(feature = "aws")]
+mod diagnosis;
+#[cfg(feature = "aws")]
+mod wire;
+#[cfg(feature = "aws")]
+mod wire_selftest;
