@@ -207,7 +207,7 @@ pub fn failing_versions(patient: &Patient) -> Result<Vec<Version>, Blind> {
 #[derive(Debug)]
 pub struct Failures<'a> {
     pub task_definition: &'a str,
-    /// Whether it is the version that ECS brings up, or the one that it rolled back.
+    /// Whether the primary deployment started them; if not, it was the one that was rolled back.
     pub is_primary: bool,
     pub tasks: Vec<&'a Task>,
 }
@@ -215,18 +215,16 @@ pub struct Failures<'a> {
 /// Failures of the versions that tell of today's trouble, without what is over.
 pub fn failures<'a>(patient: &Patient<'a>) -> Result<Vec<Failures<'a>>, Blind> {
     let hour_ago = time::before(patient.now(), SignedDuration::from_hours(1));
-    let versions = failing_versions(patient)?;
-    let mut failed: BTreeMap<&str, Vec<&Task>> = BTreeMap::new();
+    let (primary, versions) = (primary_version(patient), failing_versions(patient)?);
+    let started = |versions: &[Version], task: &Task| versions.iter().any(|v| v.started(task.started_by.as_deref(), &task.task_definition_arn));
+    let mut failed: BTreeMap<(&str, bool), Vec<&Task>> = BTreeMap::new();
     for task in patient.stopped_tasks()? {
-        let known = versions.iter().any(|version| version.started(task.started_by.as_deref(), &task.task_definition_arn));
         let recent = task.stopped_at.is_some_and(|at| at >= hour_ago);
-        if known && recent && StopKind::of(task).is_failure() {
-            failed.entry(&task.task_definition_arn).or_default().push(task);
+        if recent && started(&versions, task) && StopKind::of(task).is_failure() {
+            failed.entry((&task.task_definition_arn, started(&primary, task))).or_default().push(task);
         }
     }
-    let primary = primary_version(patient);
-    let is_primary = |definition: &str| primary.iter().any(|version| version.task_definition.as_deref() == Some(definition));
-    let failures = failed.into_iter().map(|(task_definition, tasks)| Failures { task_definition, is_primary: is_primary(task_definition), tasks });
+    let failures = failed.into_iter().map(|((task_definition, is_primary), tasks)| Failures { task_definition, is_primary, tasks });
     Ok(failures.filter(|failures| !failures.is_primary || !has_ceased(patient, &failures.tasks)).collect())
 }
 

@@ -102,8 +102,8 @@ fn judge(patient: &Patient, findings: &mut Findings, door: &Door) {
     if let (true, Some(kind)) = (open.contains_key("IPv6"), &door.balancer.ip_address_type) {
         finding = finding.because(Evidence::new(Call::DescribeLoadBalancers, balancer, "IpAddressType", kind));
     }
-    let summary = "If anybody may come in, leave it. If not, let the right ones in first, then take the wide rule away; with --expect-ingress \
-                   ecs-doctor says what goes too far.";
+    let summary = "If anybody may come in, leave it. If not, let the right ones in first, then take the wide rule away (203.0.113.0/24 \
+                   stands for them); with --expect-ingress ecs-doctor says what goes too far.";
     let mut remedy = ingress::closing(summary, &wide);
     if let (Some(port), Some(one)) = (ports.first(), wide.first()) {
         remedy = remedy.terraform(ingress::terraform(&one.group.group_id, *port, "203.0.113.0/24"));

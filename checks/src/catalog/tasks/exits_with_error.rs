@@ -161,12 +161,11 @@ fn tell(patient: &Patient, findings: &mut Findings, failures: &Failures, (contai
         None => "Read the log up to its end, mend the app or what it needs, and deploy again.".to_owned(),
     };
     let see = |call: Call, id: &str| call.see(patient.cluster(), patient.name(), patient.arn(), id);
-    let mut remedy = Remedy::new(summary).terraform(format!(
-        "resource \"aws_ecs_task_definition\" \"{}\" {{\n  container_definitions = jsonencode([{{\n    name        = \"{container}\"\n    \
-         environment = [{{ name = \"NAME\", value = \"value\" }}]\n  }}])\n}}",
-        patient.name()
-    ));
-    remedy = match &logged.stream {
+    let remedy = match hint {
+        Some((_, likely)) if *likely == MISSING_VARIABLE => Remedy::new(summary).terraform(variable(patient.name(), container)),
+        _ => Remedy::new(summary),
+    };
+    let remedy = match &logged.stream {
         Some(stream) => remedy.cli(see(Call::GetLogEvents, stream)),
         None => remedy.cli(see(Call::DescribeTasks, newest.id())),
     };
@@ -179,6 +178,15 @@ fn tell(patient: &Patient, findings: &mut Findings, failures: &Failures, (contai
     findings.add(finding.concerns(Kind::TaskDefinition, failures.task_definition).concerns_no(Kind::TargetGroup));
 }
 
+fn variable(service: &str, container: &str) -> String {
+    format!(
+        "resource \"aws_ecs_task_definition\" \"{service}\" {{\n  container_definitions = jsonencode([{{\n    name        = \"{container}\"\n    \
+         environment = [{{ name = \"NAME\", value = \"value\" }}]\n  }}])\n}}"
+    )
+}
+
+const MISSING_VARIABLE: &str = "a variable is missing";
+
 /// What a log line hints at.
 const HINTS: &[(&[&str], &str)] = &[
     (
@@ -187,7 +195,7 @@ const HINTS: &[(&[&str], &str)] = &[
     ),
     (&["ENOTFOUND", "EAI_AGAIN", "no such host", "could not translate host name", "Name or service not known"], "a host name does not resolve"),
     (&["EADDRINUSE", "ddress already in use"], "two processes want one port"),
-    (&["KeyError", "environment variable", "is not set", "is not defined", "is required"], "a variable is missing"),
+    (&["KeyError", "environment variable", "is not set", "is not defined", "is required"], MISSING_VARIABLE),
     (&["authentication failed", "Access denied", "AccessDenied", "not authorized"], "a password or a permission is wrong"),
     (&["EACCES", "ermission denied"], "it may not read, write or bind something, such as a port below 1024"),
     (&["ModuleNotFoundError", "Cannot find module", "No such file or directory", "ENOENT"], "a file is missing in the image"),

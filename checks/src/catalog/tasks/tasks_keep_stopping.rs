@@ -218,13 +218,13 @@ mod tests {
         assert!(says(CHECK, &snapshot).is_empty());
     }
 
-    /// The newest deployment, of version 13, was rolled back; ECS has dropped it from the service.
-    fn rolled_back(stopped: Vec<Task>) -> Snapshot {
+    /// The newest deployment, of this version, was rolled back; ECS has dropped it from the service.
+    fn rolled_back(version: &str, stopped: Vec<Task>) -> Snapshot {
         let mut snapshot = with(stopped);
         let arn = snapshot.services[0].service_arn.clone();
         let revision = id::ecs("service-revision/prod/api/4000000000000000013");
         let mut row = snapshot.revisions.change(&snapshot.services[0].current_service_revisions[0]).unwrap().clone();
-        row.task_definition = Some(id::ecs("task-definition/api:13"));
+        row.task_definition = Some(id::ecs(&format!("task-definition/{version}")));
         snapshot.revisions.put(&revision, row);
         let deployments = snapshot.service_deployments.change(&arn).unwrap();
         let mut newest = deployments[0].clone();
@@ -241,7 +241,7 @@ mod tests {
 
     #[test]
     fn a_version_that_was_rolled_back_is_found_though_its_deployment_is_gone() {
-        let snapshot = rolled_back(vec![of_13(exited(40, 1)), of_13(exited(44, 1))]);
+        let snapshot = rolled_back("api:13", vec![of_13(exited(40, 1)), of_13(exited(44, 1))]);
         assert_eq!(
             says(CHECK, &snapshot),
             ["2 tasks of api:13, which was rolled back, failed within 4 min, the last 40 min ago: container app exited with code 1 (2)."]
@@ -249,8 +249,15 @@ mod tests {
     }
 
     #[test]
+    fn a_deployment_that_was_rolled_back_may_share_its_task_definition_with_the_one_before() {
+        let forced = |task: Task| Task { started_by: Some("ecs-svc/1000000000000000013".into()), ..task };
+        let snapshot = rolled_back("api:12", vec![forced(exited(40, 1)), forced(exited(44, 1))]);
+        assert_eq!(says(CHECK, &snapshot).len(), 1);
+    }
+
+    #[test]
     fn an_earlier_try_of_the_version_that_was_rolled_back_is_history() {
-        assert!(says(CHECK, &rolled_back(vec![of_13(exited(55, 1)), of_13(exited(57, 1))])).is_empty());
+        assert!(says(CHECK, &rolled_back("api:13", vec![of_13(exited(55, 1)), of_13(exited(57, 1))])).is_empty());
     }
 
     #[test]

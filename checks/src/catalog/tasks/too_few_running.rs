@@ -120,8 +120,8 @@ fn is_being_replaced(patient: &Patient) -> Result<bool, Blind> {
     }
     let stopped = groups.iter().flat_map(|group| &group.tasks).filter(|task| task.stopped_at.is_some_and(|at| at >= recent)).count();
     let starting = patient.running_tasks()?.iter().filter(|task| is_starting(task) && task.created_at.is_some_and(|at| at >= recent)).count();
-    let missing = usize::try_from(service.desired_count - service.running_count).unwrap_or_default();
-    Ok(stopped + starting >= missing || is_allowed_by_deployment(patient))
+    let excused = stopped as i64 + starting as i64;
+    Ok(excused >= i64::from(service.desired_count) - i64::from(service.running_count) || is_allowed_by_deployment(patient))
 }
 
 /// Whether a young deployment runs fewer tasks on purpose.
