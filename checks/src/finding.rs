@@ -174,4 +174,10 @@ impl Finding {
         self.scope.0.extend(ids.into_iter().map(|id| (kind, id.into())));
         self
     }
+
+    /// Says that nothing of this kind is concerned, so that it does not overlap with a finding about such a thing.
+    pub fn concerns_no(mut self, kind: Kind) -> Finding {
+        self.scope.0.insert((kind, String::new()));
+        self
+    }
 }

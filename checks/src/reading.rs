@@ -5,6 +5,8 @@ pub mod address;
 pub mod container_log;
 pub mod event;
 pub mod health_check;
+pub mod image;
+pub mod ingress;
 pub mod log;
 pub mod reach;
 pub mod rollback;
@@ -27,4 +29,14 @@ pub(crate) fn pattern(text: &str) -> Option<Regex> {
 #[expect(clippy::disallowed_methods, reason = "this is about the form of a text that we have, not about a call that failed")]
 pub(crate) fn parsed<T: FromStr>(text: &str) -> Option<T> {
     text.parse().ok()
+}
+
+/// `a`, `a and b`, `a, b and c`.
+pub fn and_list(items: impl IntoIterator<Item = impl ToString>) -> String {
+    let items: Vec<String> = items.into_iter().map(|item| item.to_string()).collect();
+    match items.split_last() {
+        None => String::new(),
+        Some((last, [])) => last.clone(),
+        Some((last, others)) => format!("{} and {last}", others.join(", ")),
+    }
 }

@@ -2,5 +2,7 @@
 
 use crate::check::Check;
 
+mod tag_moved;
+
 /// In catalog order.
-pub(super) const CHECKS: &[Check] = &[];
+pub(super) const CHECKS: &[Check] = &[tag_moved::CHECK];

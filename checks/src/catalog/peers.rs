@@ -2,5 +2,7 @@
 
 use crate::check::Check;
 
+mod calls_sibling_over_internet;
+
 /// In catalog order.
-pub(super) const CHECKS: &[Check] = &[];
+pub(super) const CHECKS: &[Check] = &[calls_sibling_over_internet::CHECK];

@@ -67,6 +67,11 @@ pub fn is_under_way(deployment: &ServiceDeployment) -> bool {
     matches!(deployment.status.as_str(), "PENDING" | "IN_PROGRESS" | "STOP_REQUESTED" | "ROLLBACK_REQUESTED" | "ROLLBACK_IN_PROGRESS")
 }
 
+/// Whether ECS goes, or went, back from it to an older version.
+pub fn is_rolled_back(deployment: &ServiceDeployment) -> bool {
+    deployment.status.starts_with("ROLLBACK_")
+}
+
 pub fn started(deployment: &ServiceDeployment) -> Option<Timestamp> {
     deployment.started_at.or(deployment.created_at)
 }

@@ -3,11 +3,12 @@
 
 use std::collections::BTreeMap;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::call::Call;
 use crate::finding::Evidence;
 use crate::patient::Patient;
+use crate::reading::{rollout, time};
 use crate::seen::Blind;
 use crate::snapshot::{Container, Task};
 
@@ -72,6 +73,11 @@ impl StopKind {
             StopKind::BalancerHealthCheck { .. } | StopKind::ContainerHealthCheck | StopKind::Exited { .. } | StopKind::FailedToStart => true,
             StopKind::Scaling | StopKind::User | StopKind::Spot | StopKind::Maintenance | StopKind::Other => false,
         }
+    }
+
+    /// Whether a deployment, scaling or a person stopped it: nothing that anybody should chase.
+    pub fn is_on_purpose(&self) -> bool {
+        matches!(self, StopKind::Scaling | StopKind::User)
     }
 
     /// In a few words: `failed the balancer's health check`.
@@ -177,4 +183,80 @@ pub fn groups<'a>(patient: &Patient<'a>) -> Result<Vec<StopGroup<'a>>, Blind> {
         groups.into_iter().map(|((started_by, task_definition, kind), tasks)| StopGroup { kind, started_by, task_definition, tasks }).collect();
     groups.sort_by_key(|group| std::cmp::Reverse(group.tasks.len()));
     Ok(groups)
+}
+
+/// The versions whose stopped tasks tell of today's trouble: the one that ECS is bringing up or has brought up last,
+/// and, if the newest deployment was rolled back, the one that it failed to bring up. ECS drops that one from the
+/// service's deployments, so it is known by its task definition and by tasks that are younger than the deployment.
+pub fn failing_versions(patient: &Patient) -> Result<Vec<Version>, Blind> {
+    let mut versions = primary_version(patient);
+    let Some(failed) = rollout::newest(patient)?.filter(|deployment| rollout::is_rolled_back(deployment)) else { return Ok(versions) };
+    let Some(target) = &failed.target_service_revision else { return Ok(versions) };
+    let Some(definition) = patient.revision(&target.arn)?.and_then(|revision| revision.task_definition.clone()) else { return Ok(versions) };
+    for task in patient.stopped_tasks()?.iter().filter(|task| task.task_definition_arn == definition) {
+        let its_own = rollout::started(failed).is_none_or(|started| task.created_at.is_some_and(|created| created >= started));
+        if let (true, Some(deployment)) = (its_own, &task.started_by) {
+            versions.push(Version { deployment: deployment.clone(), task_definition: Some(definition.clone()) });
+        }
+    }
+    versions.dedup();
+    Ok(versions)
+}
+
+/// Tasks of one version that stopped for a failure within the last hour, newest first.
+#[derive(Debug)]
+pub struct Failures<'a> {
+    pub task_definition: &'a str,
+    /// Whether the primary deployment started them; if not, it was the one that was rolled back.
+    pub is_primary: bool,
+    pub tasks: Vec<&'a Task>,
+}
+
+/// Failures of the versions that tell of today's trouble, without what is over.
+pub fn failures<'a>(patient: &Patient<'a>) -> Result<Vec<Failures<'a>>, Blind> {
+    let hour_ago = time::before(patient.now(), SignedDuration::from_hours(1));
+    let (primary, versions) = (primary_version(patient), failing_versions(patient)?);
+    let started = |versions: &[Version], task: &Task| versions.iter().any(|v| v.started(task.started_by.as_deref(), &task.task_definition_arn));
+    let mut failed: BTreeMap<(&str, bool), Vec<&Task>> = BTreeMap::new();
+    for task in patient.stopped_tasks()? {
+        let recent = task.stopped_at.is_some_and(|at| at >= hour_ago);
+        if recent && started(&versions, task) && StopKind::of(task).is_failure() {
+            failed.entry((&task.task_definition_arn, started(&primary, task))).or_default().push(task);
+        }
+    }
+    let failures = failed.into_iter().map(|((task_definition, is_primary), tasks)| Failures { task_definition, is_primary, tasks });
+    Ok(failures.filter(|failures| !failures.is_primary || !has_ceased(patient, &failures.tasks)).collect())
+}
+
+/// Whether tasks have ceased to stop: all that are desired run, and the last stop was longer ago than ten minutes and
+/// than thrice the usual time between two stops.
+fn has_ceased(patient: &Patient, stops: &[&Task]) -> bool {
+    let service = patient.service();
+    let times: Vec<Timestamp> = stops.iter().filter_map(|task| task.stopped_at).collect();
+    let (Some(first), Some(last)) = (times.iter().min(), times.iter().max()) else { return false };
+    let quiet = time::age(patient.now(), *last).as_secs();
+    let usual = last.duration_since(*first).as_secs() / (times.len() as i64 - 1).max(1);
+    service.running_count >= service.desired_count && quiet > (3 * usual).max(600)
+}
+
+/// Why a task stopped, in AWS's words, as evidence; its bare code where there are no words.
+pub fn evidence(task: &Task) -> Evidence {
+    let (field, value) = match (&task.stopped_reason, &task.stop_code) {
+        (Some(reason), _) => ("stoppedReason", reason),
+        (None, Some(code)) => ("stopCode", code),
+        (None, None) => ("lastStatus", &task.last_status),
+    };
+    Evidence::new(Call::DescribeTasks, &task.task_arn, field, value).at(task.stopped_at)
+}
+
+/// `within 12 min, the last 3 min ago`; of one stop just `3 min ago`.
+pub fn when(now: Timestamp, stops: &[&Task]) -> String {
+    let times: Vec<Timestamp> = stops.iter().filter_map(|task| task.stopped_at).collect();
+    match (times.iter().min(), times.iter().max()) {
+        (Some(first), Some(last)) if first < last => {
+            format!("within {}, the last {} ago", time::words(last.duration_since(*first)), time::words(time::age(now, *last)))
+        }
+        (_, Some(last)) => format!("{} ago", time::words(time::age(now, *last))),
+        _ => "within the last hour".into(),
+    }
 }

@@ -1,0 +1,223 @@
+//! The balancer lets in every address. That is right for a public site and wrong for anything else, so it is a risk
+//! unless the user said who should come in; which rules go too far then is for `ingress_wider_than_expected` to say.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::call::Call;
+use crate::check::{Findings, NoAnswer};
+use crate::finding::{Evidence, Kind, Subject};
+use crate::patient::Patient;
+use crate::reading::ingress::{self, Admitted, Door};
+use crate::reading::{address, and_list};
+
+crate::check! {
+    /// The security groups of the load balancer let in every address on a port that it listens on.
+    ///
+    /// # Why it matters
+    ///
+    /// Everybody on the internet can send requests to the service, and scanners will. For a public site that is what
+    /// it is for. Express Mode opens its balancer to the world by itself, and has no setting for it.
+    ///
+    /// # How we tell
+    ///
+    /// The balancer is internet-facing, and the inbound rules of all its groups together cover all of IPv4 (`0.0.0.0/0`,
+    /// or its two halves) or, on a dual-stack balancer, all of IPv6, on the port of a listener. Ports without a listener
+    /// do not count, nor do prefix lists, whose entries we do not read: the one of CloudFront is not the world. A web
+    /// ACL is not looked at, nor a network load balancer without security groups. With `--expect-ingress`, what is
+    /// expected is no finding.
+    ///
+    /// # What to do
+    ///
+    /// Say who should come in, and ecs-doctor compares: `--expect-ingress 203.0.113.0/24`. To close it, let the right
+    /// ones in first, then take the rule away:
+    ///
+    /// ```sh
+    /// aws ec2 authorize-security-group-ingress --group-id <group> --protocol tcp --port 443 --cidr <block>
+    /// aws ec2 revoke-security-group-ingress --group-id <group> --protocol tcp --port 443 --cidr 0.0.0.0/0
+    /// ```
+    ///
+    /// Terraform/OpenTofu: `cidr_ipv4` in `aws_vpc_security_group_ingress_rule`. `aws_ecs_express_gateway_service` has no
+    /// argument for it.
+    ///
+    /// # See also
+    ///
+    /// `ingress_wider_than_expected`, `open_rule_beside_narrow_one`,
+    /// <https://docs.aws.amazon.com/vpc/latest/userguide/security-group-rules.html>
+    title: "The balancer lets in every address",
+    severity: Low,
+    role: Risk,
+    shows: OpenToWorld,
+    explains: [],
+    reads: [
+        DescribeServices, DescribeServiceRevisions, DescribeTargetGroups, DescribeLoadBalancers, DescribeListeners, DescribeSecurityGroups,
+    ],
+    example: on fargate, |snapshot| {
+        use crate::baseline::everywhere;
+        snapshot.security_groups.change("sg-balancer").into_iter().for_each(|group| group.ip_permissions = vec![everywhere("tcp", Some(443))]);
+    },
+}
+
+fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
+    let doors = ingress::doors(patient, findings)?;
+    if doors.is_empty() {
+        return Err(NoAnswer::NotApplicable("no load balancer with security groups"));
+    }
+    if !doors.iter().any(Door::is_public) {
+        return Err(NoAnswer::NotApplicable("the load balancer is internal"));
+    }
+    for door in doors.iter().filter(|door| door.is_public()) {
+        judge(patient, findings, door);
+    }
+    Ok(())
+}
+
+fn judge(patient: &Patient, findings: &mut Findings, door: &Door) {
+    let admitted = door.admitted();
+    let mut open: BTreeMap<&str, BTreeSet<i32>> = BTreeMap::new();
+    let mut wide: Vec<&Admitted> = Vec::new();
+    for port in door.listeners.iter().filter_map(|listener| listener.port) {
+        for (family, v6) in [("IPv4", false), ("IPv6", true)] {
+            let Some((world, rules)) = ingress::world(&admitted, v6, port) else { continue };
+            if !address::within(&world, &patient.intent().expect_ingress) {
+                open.entry(family).or_default().insert(port);
+                wide.extend(rules);
+            }
+        }
+    }
+    if wide.is_empty() {
+        return;
+    }
+    let ports: BTreeSet<i32> = open.values().flatten().copied().collect();
+    let groups: BTreeSet<&str> = wide.iter().map(|one| one.group.group_name.as_str()).collect();
+    let says = format!(
+        "Load balancer {} lets in every {} address on {}, by security group {}.",
+        door.name(),
+        and_list(open.keys()),
+        ingress::port_words(&ports),
+        and_list(groups)
+    );
+    let balancer = &door.balancer.load_balancer_arn;
+    let scheme = Evidence::new(Call::DescribeLoadBalancers, balancer, "Scheme", "internet-facing");
+    let mut finding = Subject::new(Kind::LoadBalancer, balancer).sick(says, scheme);
+    if let (true, Some(kind)) = (open.contains_key("IPv6"), &door.balancer.ip_address_type) {
+        finding = finding.because(Evidence::new(Call::DescribeLoadBalancers, balancer, "IpAddressType", kind));
+    }
+    let summary = "If anybody may come in, leave it. If not, let the right ones in first, then take the wide rule away (203.0.113.0/24 \
+                   stands for them); with --expect-ingress ecs-doctor says what goes too far.";
+    let mut remedy = ingress::closing(summary, &wide);
+    if let (Some(port), Some(one)) = (ports.first(), wide.first()) {
+        remedy = remedy.terraform(ingress::terraform(&one.group.group_id, *port, "203.0.113.0/24"));
+    }
+    findings.add(
+        finding
+            .because_all(ingress::evidence(&wide))
+            .because_all(door.listens(&ports))
+            .mend(remedy)
+            .concerns(Kind::LoadBalancer, balancer)
+            .concerns_all(Kind::SecurityGroup, wide.iter().map(|one| one.group.group_id.as_str())),
+    );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::baseline::{self, everywhere, id};
+    use crate::exam::Outcome;
+    use crate::patient::Intent;
+    use crate::snapshot::{IpPermission, LoadBalancer, Snapshot};
+    use crate::testing::{exam, exam_with, says};
+
+    fn with(permissions: Vec<IpPermission>) -> Snapshot {
+        let mut snapshot = baseline::fargate();
+        snapshot.security_groups.change("sg-balancer").unwrap().ip_permissions = permissions;
+        snapshot
+    }
+
+    fn blocks(v4: &[&str], v6: &[&str], port: i32) -> IpPermission {
+        let own = |blocks: &[&str]| blocks.iter().map(|block| (*block).to_owned()).collect();
+        IpPermission { cidr_ip: own(v4), cidr_ipv6: own(v6), ..everywhere("tcp", Some(port)) }
+    }
+
+    fn balancer(snapshot: &mut Snapshot) -> &mut LoadBalancer {
+        snapshot.load_balancers.change(&id::elb("loadbalancer/app/web/50dc6c495c0c9188")).unwrap()
+    }
+
+    #[test]
+    fn two_halves_are_the_world_even_over_two_groups() {
+        let mut snapshot = with(vec![blocks(&["0.0.0.0/1"], &[], 443)]);
+        let mut other = snapshot.security_groups.change("sg-balancer").unwrap().clone();
+        other.group_id = "sg-other".into();
+        other.group_name = "other".into();
+        other.ip_permissions = vec![blocks(&["128.0.0.0/1"], &[], 443)];
+        snapshot.security_groups.put("sg-other", other);
+        assert!(says(CHECK, &snapshot).is_empty(), "a group that the balancer does not have counts");
+        balancer(&mut snapshot).security_groups.push("sg-other".into());
+        assert_eq!(says(CHECK, &snapshot), ["Load balancer web lets in every IPv4 address on port 443, by security group other and web-balancer."]);
+    }
+
+    #[test]
+    fn a_port_without_a_listener_does_not_count() {
+        assert!(says(CHECK, &with(vec![everywhere("tcp", Some(80))])).is_empty());
+        assert!(!says(CHECK, &with(vec![everywhere("-1", None)])).is_empty());
+    }
+
+    #[test]
+    fn ipv6_counts_on_a_dual_stack_balancer_only() {
+        let mut snapshot = with(vec![blocks(&[], &["::/0"], 443)]);
+        assert!(says(CHECK, &snapshot).is_empty());
+        balancer(&mut snapshot).ip_address_type = Some("dualstack".into());
+        assert!(says(CHECK, &snapshot)[0].contains("every IPv6 address on port 443"));
+        let mut private_v4 = with(vec![everywhere("tcp", Some(443))]);
+        balancer(&mut private_v4).ip_address_type = Some("dualstack-without-public-ipv4".into());
+        assert!(says(CHECK, &private_v4).is_empty());
+    }
+
+    #[test]
+    fn a_prefix_list_is_not_the_world() {
+        let list = IpPermission { cidr_ip: Vec::new(), prefix_list_id: vec!["pl-93a247fa".into()], ..everywhere("tcp", Some(443)) };
+        assert!(says(CHECK, &with(vec![list])).is_empty());
+    }
+
+    #[test]
+    fn an_internal_balancer_is_not_open_to_the_world() {
+        let mut snapshot = with(vec![everywhere("tcp", Some(443))]);
+        balancer(&mut snapshot).scheme = Some("internal".into());
+        assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::NotApplicable("the load balancer is internal"));
+    }
+
+    #[test]
+    fn a_balancer_without_groups_is_not_judged() {
+        let mut snapshot = baseline::fargate();
+        balancer(&mut snapshot).security_groups.clear();
+        assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::NotApplicable("no load balancer with security groups"));
+    }
+
+    #[test]
+    fn an_expected_world_is_no_finding() {
+        let snapshot = with(vec![everywhere("tcp", Some(443))]);
+        let outcome = |expected: &str| exam_with(CHECK, &snapshot, &Intent { expect_ingress: vec![expected.parse().unwrap()] }).outcome;
+        assert_eq!(outcome("0.0.0.0/0"), Outcome::Healthy);
+        assert_eq!(outcome("203.0.113.0/24"), Outcome::Sick);
+    }
+
+    #[test]
+    fn express_is_told_the_ways_out() {
+        let mut snapshot = baseline::express();
+        snapshot.security_groups.change("sg-balancer").unwrap().ip_permissions = vec![everywhere("tcp", Some(443)), everywhere("tcp", Some(80))];
+        let finding = &exam(CHECK, &snapshot).findings[0];
+        assert!(finding.says.contains("on port 443,"), "{}", finding.says);
+        assert!(finding.remedy.summary.contains("Express Mode has no setting"), "{}", finding.remedy.summary);
+        assert_eq!(
+            finding.remedy.cli,
+            ["aws ec2 revoke-security-group-ingress --group-id sg-balancer --ip-permissions \
+              'IpProtocol=tcp,FromPort=443,ToPort=443,IpRanges=[{CidrIp=0.0.0.0/0}]'"]
+        );
+    }
+
+    #[test]
+    fn a_hidden_group_is_not_taken_for_a_closed_one() {
+        let mut snapshot = baseline::fargate();
+        balancer(&mut snapshot).security_groups.push("sg-never-seen".into());
+        assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::CouldNotLook);
+    }
+}

@@ -1,0 +1,168 @@
+//! A narrow rule stands beside a wide one on the same port, and is void: security groups only allow, and all rules
+//! of all groups add up. Somebody believes the door to be narrower than it is.
+
+use std::collections::BTreeSet;
+
+use crate::check::{Findings, NoAnswer};
+use crate::finding::{Kind, Subject};
+use crate::patient::Patient;
+use crate::reading::ingress::{self, Admitted, Door};
+use crate::reading::{address, and_list};
+
+crate::check! {
+    /// One rule lets a few addresses in to the load balancer, and another lets in all of them and more on the same port.
+    ///
+    /// # Why it matters
+    ///
+    /// Rules of a security group only allow, and the rules of all groups of a balancer add up. A narrow group beside the
+    /// wide one that Express Mode attaches closes nothing: whoever added it believes that the service is closed.
+    ///
+    /// # How we tell
+    ///
+    /// Of the blocks that the groups of one balancer let in to one listener port, one lies wholly in a wider one. IPv6
+    /// blocks count on dual-stack balancers only, ports without a listener do not. A prefix list or a group as the
+    /// source is not compared: we do not read whom it names.
+    ///
+    /// # What to do
+    ///
+    /// Take the wide rule away:
+    ///
+    /// ```sh
+    /// aws ec2 revoke-security-group-ingress --group-id <group> --protocol tcp --port 443 --cidr 0.0.0.0/0
+    /// ```
+    ///
+    /// or, if it is the one that is meant, the narrow one. Terraform/OpenTofu: remove the wide
+    /// `aws_vpc_security_group_ingress_rule`, or its group from `security_groups` of `aws_lb`.
+    ///
+    /// # See also
+    ///
+    /// `balancer_open_to_world`, `ingress_wider_than_expected`,
+    /// <https://docs.aws.amazon.com/vpc/latest/userguide/security-group-rules.html>
+    title: "A wide rule makes a narrow one void",
+    severity: Medium,
+    role: Risk,
+    shows: NarrowRuleVoid,
+    explains: [OpenToWorld],
+    reads: [
+        DescribeServices, DescribeServiceRevisions, DescribeTargetGroups, DescribeLoadBalancers, DescribeListeners, DescribeSecurityGroups,
+    ],
+    example: on express, |snapshot| {
+        use crate::baseline::everywhere;
+        snapshot.security_groups.change("sg-balancer").into_iter().for_each(|group| group.ip_permissions.push(everywhere("tcp", Some(443))));
+    },
+}
+
+fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
+    let doors = ingress::doors(patient, findings)?;
+    if doors.is_empty() {
+        return Err(NoAnswer::NotApplicable("no load balancer with security groups"));
+    }
+    for door in &doors {
+        let admitted = door.admitted();
+        // Of rules inside rules inside rules only the widest one tells the story.
+        let widest = admitted.iter().filter(|wide| !admitted.iter().any(|other| covers(other, wide)));
+        let mut told: Vec<(&str, &str)> = Vec::new();
+        for wide in widest.filter(|wide| !address::within(&wide.block, &patient.intent().expect_ingress)) {
+            let void: Vec<&Admitted> = admitted.iter().filter(|narrow| covers(wide, narrow)).collect();
+            let rule = (wide.group.group_id.as_str(), wide.cidr);
+            if !void.is_empty() && !told.contains(&rule) {
+                told.push(rule);
+                tell(findings, door, wide, &void);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Whether a block makes another void on some port. Blocks are nested or apart, so no union of wider ones does more.
+fn covers(wide: &Admitted, narrow: &Admitted) -> bool {
+    wide.block != narrow.block && wide.block.covers(&narrow.block) && !wide.ports.is_disjoint(&narrow.ports)
+}
+
+fn tell(findings: &mut Findings, door: &Door, wide: &Admitted, void: &[&Admitted]) {
+    let ports: BTreeSet<i32> = void.iter().flat_map(|narrow| narrow.ports.intersection(&wide.ports)).copied().collect();
+    let narrow: BTreeSet<&str> = void.iter().map(|narrow| narrow.cidr).collect();
+    let (subject, verb) = if narrow.len() == 1 { ("rule", "has") } else { ("rules", "have") };
+    let says = format!(
+        "{} of security group {} lets in more than {} on {} of load balancer {}: rules add up, so the narrow {subject} {verb} no effect.",
+        wide.cidr,
+        wide.group.group_name,
+        and_list(&narrow),
+        ingress::port_words(&ports),
+        door.name(),
+    );
+    let mut remedy = ingress::closing("Take the wide rule away; if it is the one that is meant, take the narrow one away.", &[wide]);
+    if let (Some(port), Some(narrow)) = (ports.first(), narrow.first()) {
+        remedy = remedy.terraform(ingress::terraform(&wide.group.group_id, *port, narrow));
+    }
+    findings.add(
+        Subject::new(Kind::SecurityGroup, &wide.group.group_id)
+            .sick(says, wide.evidence())
+            .because_all(ingress::evidence(void))
+            .because_all(door.listens(&ports))
+            .mend(remedy)
+            .concerns(Kind::LoadBalancer, &door.balancer.load_balancer_arn)
+            .concerns(Kind::SecurityGroup, &wide.group.group_id),
+    );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::baseline::{self, everywhere, id};
+    use crate::patient::Intent;
+    use crate::snapshot::{IpPermission, Snapshot};
+    use crate::testing::{exam_with, says};
+
+    fn with(more: Vec<IpPermission>) -> Snapshot {
+        let mut snapshot = baseline::fargate();
+        snapshot.security_groups.change("sg-balancer").unwrap().ip_permissions.extend(more);
+        snapshot
+    }
+
+    #[test]
+    fn rules_of_two_groups_add_up() {
+        let mut snapshot = baseline::fargate();
+        let mut wide = snapshot.security_groups.change("sg-balancer").unwrap().clone();
+        (wide.group_id, wide.group_name, wide.ip_permissions) = ("sg-wide".into(), "wide".into(), vec![everywhere("tcp", Some(443))]);
+        snapshot.security_groups.put("sg-wide", wide);
+        snapshot.load_balancers.change(&id::elb("loadbalancer/app/web/50dc6c495c0c9188")).unwrap().security_groups.push("sg-wide".into());
+        assert_eq!(
+            says(CHECK, &snapshot),
+            ["0.0.0.0/0 of security group wide lets in more than 198.51.100.0/24 and 203.0.113.0/24 on port 443 of load balancer web: \
+              rules add up, so the narrow rules have no effect."]
+        );
+    }
+
+    #[test]
+    fn a_block_that_covers_another_is_enough() {
+        let wider = IpPermission { cidr_ip: vec!["203.0.0.0/16".into()], ..everywhere("tcp", Some(443)) };
+        let says = says(CHECK, &with(vec![wider]));
+        assert!(says[0].starts_with("203.0.0.0/16 of") && says[0].contains("than 203.0.113.0/24 on"), "{says:?}");
+    }
+
+    #[test]
+    fn of_nested_rules_only_the_widest_is_told() {
+        let wider = IpPermission { cidr_ip: vec!["203.0.0.0/16".into()], ..everywhere("tcp", Some(443)) };
+        assert_eq!(says(CHECK, &with(vec![wider, everywhere("-1", None)])).len(), 1);
+    }
+
+    #[test]
+    fn another_port_or_family_makes_nothing_void() {
+        let v6 = IpPermission { cidr_ip: Vec::new(), cidr_ipv6: vec!["::/0".into()], ..everywhere("tcp", Some(443)) };
+        assert!(says(CHECK, &with(vec![everywhere("tcp", Some(80)), everywhere("udp", Some(443)), v6])).is_empty());
+    }
+
+    #[test]
+    fn the_same_block_twice_is_no_narrow_rule() {
+        let mut snapshot = baseline::fargate();
+        snapshot.security_groups.change("sg-balancer").unwrap().ip_permissions = vec![everywhere("tcp", Some(443)), everywhere("-1", None)];
+        assert!(says(CHECK, &snapshot).is_empty());
+    }
+
+    #[test]
+    fn an_expected_world_needs_no_narrow_rule() {
+        let intent = Intent { expect_ingress: vec!["0.0.0.0/0".parse().unwrap()] };
+        assert!(exam_with(CHECK, &with(vec![everywhere("tcp", Some(443))]), &intent).findings.is_empty());
+    }
+}

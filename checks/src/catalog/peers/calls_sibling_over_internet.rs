@@ -1,0 +1,353 @@
+//! The service calls a sibling by its public name: out of the network and back in by the balancer. It reads hosts in
+//! environment variables and compares them with what the service's own balancers answer for.
+
+use std::collections::BTreeSet;
+
+use crate::call::Call;
+use crate::check::{Findings, NoAnswer};
+use crate::finding::{Evidence, Remedy};
+use crate::patient::Patient;
+use crate::reading::{and_list, traffic};
+use crate::seen::Blind;
+use crate::snapshot::{ContainerDefinition, LoadBalancer, Rule};
+
+crate::check! {
+    /// An environment variable names the public host of another service behind the same load balancer, or of an Express
+    /// service: the calls go out to the internet and come back in.
+    ///
+    /// # Why it matters
+    ///
+    /// The way round costs time and NAT traffic, and it breaks on the day that the balancer is closed to strangers: the
+    /// address that the tasks come from is then a stranger's too.
+    ///
+    /// # How we tell
+    ///
+    /// Hosts of URLs in the variables of the current task definitions are compared with the host conditions of other
+    /// services' rules on this service's internet-facing balancers, with the balancers' own names, and with Express
+    /// hosts (`*.ecs.<region>.on.aws`). The service's own hosts do not count, nor variables that are meant for browsers
+    /// (`NEXT_PUBLIC_…`, `VITE_…`, CORS origins, redirects, callbacks), nor hosts that only a wildcard rule would
+    /// match. A host at a private Express endpoint cannot be told from a public one unless its balancer is this
+    /// service's: then it is "likely". Variables from secrets are never read.
+    ///
+    /// # What to do
+    ///
+    /// Give the sibling a private name, with Service Connect or an internal load balancer, and call that:
+    ///
+    /// ```sh
+    /// aws ecs update-service --cluster <cluster> --service <service> --service-connect-configuration enabled=true,namespace=<namespace>
+    /// ```
+    ///
+    /// Express Mode's own API has no Service Connect. `update-service` is said to take it on an Express service that runs;
+    /// AWS does not document it, so check after each Express update.
+    ///
+    /// Terraform/OpenTofu: `service_connect_configuration` in `aws_ecs_service`.
+    ///
+    /// # See also
+    ///
+    /// `balancer_open_to_world`,
+    /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/service-connect.html>
+    title: "It calls a sibling service over the internet",
+    severity: Low,
+    role: Risk,
+    explains: [],
+    reads: [
+        DescribeServices, DescribeServiceRevisions, DescribeTaskDefinition, DescribeTargetGroups, DescribeLoadBalancers, DescribeListeners,
+        DescribeRules,
+    ],
+    example: on express, |snapshot| {
+        use crate::baseline::{forward, host_rule, id};
+        use crate::snapshot::EnvironmentVariable;
+        let host = "or-fedcba9876543210fedcba9876543210.ecs.eu-west-2.on.aws";
+        let path = "app/ecs-express-gateway-alb-1a2b3c4d/50dc6c495c0c9188/f2f7dc8efc522ab2";
+        let rule = host_rule(&id::elb(&format!("listener-rule/{path}/1111111111111111")), "2", host, forward(&[(&id::group("orders"), 1)]));
+        if let Some(rules) = snapshot.rules.change(&id::elb(&format!("listener/{path}"))) {
+            rules.insert(1, rule);
+        }
+        let variable = EnvironmentVariable { name: "ORDERS_URL".into(), hosts: vec![host.into()] };
+        if let Some(definition) = snapshot.task_definitions.change(&id::ecs("task-definition/api:12")) {
+            definition.container_definitions[0].environment.push(variable);
+        }
+    },
+}
+
+/// A host that a variable of the service names.
+struct Named<'a> {
+    definition: &'a str,
+    variable: &'a str,
+    host: &'a str,
+}
+
+/// Who answers at a host, as far as this service's balancers tell.
+enum Callee<'a> {
+    /// Another service's rule on a balancer that is open to the internet.
+    Rule(&'a Rule, &'a LoadBalancer),
+    /// The balancer's own name.
+    Balancer(&'a LoadBalancer),
+    /// Some Express service, likely a public one.
+    Express,
+}
+
+fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
+    let mut named = Vec::new();
+    let mut secrets = 0;
+    let definitions: BTreeSet<&str> = patient.service().deployments.iter().filter_map(|deployment| deployment.task_definition.as_deref()).collect();
+    for definition in definitions {
+        for container in patient.task_definition(definition)?.iter().flat_map(|definition| &definition.container_definitions) {
+            secrets += container.secrets.len();
+            named.extend(hosts(definition, container));
+        }
+    }
+    if named.is_empty() {
+        return Ok(());
+    }
+    let mut calls = Vec::new();
+    let siblings = Siblings::of(patient, findings)?;
+    for name in named {
+        if let Some(callee) = siblings.callee(name.host, patient.region()) {
+            calls.push((name, callee));
+        }
+    }
+    if !calls.is_empty() {
+        tell(patient, findings, &calls, secrets);
+    }
+    Ok(())
+}
+
+/// The hosts that a container is told to call. What a browser is told does not count: it comes by the public way.
+fn hosts<'a>(definition: &'a str, container: &'a ContainerDefinition) -> impl Iterator<Item = Named<'a>> {
+    let for_calls = container.environment.iter().filter(|variable| !is_for_browsers(&variable.name));
+    for_calls.flat_map(move |variable| variable.hosts.iter().map(move |host| Named { definition, variable: &variable.name, host }))
+}
+
+fn is_for_browsers(name: &str) -> bool {
+    let name = name.to_ascii_uppercase();
+    let built_in = ["VITE_", "REACT_APP_", "VUE_APP_", "GATSBY_"].iter().any(|prefix| name.starts_with(prefix));
+    built_in || ["PUBLIC", "CORS", "ORIGIN", "REDIRECT", "CALLBACK", "ALLOWED", "LOGOUT"].iter().any(|word| name.contains(word))
+}
+
+/// What the service's balancers answer for.
+struct Siblings<'a> {
+    own: BTreeSet<String>,
+    /// Rules that send a host to another service, with the balancer, where we may see it.
+    rules: Vec<(&'a Rule, Option<&'a LoadBalancer>)>,
+    /// Balancers whose own name does not lead to this service.
+    balancers: Vec<&'a LoadBalancer>,
+}
+
+impl<'a> Siblings<'a> {
+    fn of(patient: &Patient<'a>, findings: &mut Findings) -> Result<Siblings<'a>, Blind> {
+        let ways = traffic::ways(patient)?;
+        let ours: BTreeSet<&str> = ways.iter().map(|way| way.rule.rule_arn.as_str()).collect();
+        let takes_any_host: BTreeSet<&str> =
+            ways.iter().filter(|way| way.hosts().next().is_none()).map(|way| way.listener.load_balancer_arn.as_str()).collect();
+        let mut own: BTreeSet<String> = ways.iter().flat_map(|way| way.hosts()).map(str::to_ascii_lowercase).collect();
+        if patient.is_express() {
+            for arn in &patient.service().current_service_revisions {
+                let paths = patient.revision(arn)?.into_iter().flat_map(|revision| &revision.ingress_paths);
+                own.extend(paths.filter_map(|path| path.endpoint.as_deref()).map(str::to_ascii_lowercase));
+            }
+        }
+        let mut rules = Vec::new();
+        for (listener, rule) in traffic::all_rules(patient)? {
+            let forwards = rule.actions.iter().any(|action| action.kind == "forward");
+            if forwards && !ours.contains(rule.rule_arn.as_str()) {
+                let balancer = findings.see(patient.load_balancer(&listener.load_balancer_arn)).flatten();
+                rules.push((rule, balancer));
+            }
+        }
+        let mut balancers = Vec::new();
+        for arn in traffic::balancers(patient)?.into_iter().filter(|arn| !takes_any_host.contains(arn)) {
+            balancers.extend(findings.see(patient.load_balancer(arn)).flatten().filter(|balancer| is_public(balancer)));
+        }
+        Ok(Siblings { own, rules, balancers })
+    }
+
+    fn callee(&self, host: &str, region: &str) -> Option<Callee<'a>> {
+        let host = host.to_ascii_lowercase();
+        if self.own.contains(&host) {
+            return None;
+        }
+        if let Some((rule, balancer)) = self.rules.iter().find(|(rule, _)| answers(rule, &host)) {
+            let public = balancer.filter(|balancer| is_public(balancer))?;
+            return Some(Callee::Rule(rule, public));
+        }
+        let is_name_of = |balancer: &LoadBalancer| {
+            let name = balancer.dns_name.as_deref().map(str::to_ascii_lowercase);
+            name.as_deref() == Some(host.strip_prefix("dualstack.").unwrap_or(&host))
+        };
+        if let Some(balancer) = self.balancers.iter().find(|balancer| is_name_of(balancer)) {
+            return Some(Callee::Balancer(balancer));
+        }
+        host.ends_with(&format!(".ecs.{region}.on.aws")).then_some(Callee::Express)
+    }
+}
+
+fn is_public(balancer: &LoadBalancer) -> bool {
+    balancer.scheme.as_deref() == Some("internet-facing")
+}
+
+/// Whether a rule asks for just this host. A wildcard would match hosts that live elsewhere.
+fn answers(rule: &Rule, host: &str) -> bool {
+    let hosts = rule.conditions.iter().filter(|condition| condition.field == "host-header").flat_map(|condition| &condition.values);
+    hosts.into_iter().any(|value| value.eq_ignore_ascii_case(host))
+}
+
+fn tell(patient: &Patient, findings: &mut Findings, calls: &[(Named, Callee)], secrets: usize) {
+    let route = |(name, callee): &(Named, Callee)| match callee {
+        Callee::Rule(_, balancer) => format!("{} names {}, a sibling behind load balancer {}", name.variable, name.host, balancer.load_balancer_name),
+        Callee::Balancer(balancer) => format!("{} names {}, its own load balancer {}", name.variable, name.host, balancer.load_balancer_name),
+        Callee::Express => format!("{} names {}, likely a public Express service", name.variable, name.host),
+    };
+    let routes: BTreeSet<String> = calls.iter().map(route).collect();
+    let mut says = format!("Calls to a sibling go out to the internet and back in: {}.", and_list(routes));
+    if secrets > 0 {
+        let (variables, verb) = if secrets == 1 { ("variable comes", "was") } else { ("variables come", "were") };
+        says.push_str(&format!(" {secrets} {variables} from secrets and {verb} not looked at."));
+    }
+    let mut evidence: Vec<Evidence> = Vec::new();
+    for (name, callee) in calls {
+        evidence.push(Evidence::new(Call::DescribeTaskDefinition, name.definition, "containerDefinitions.environment.name", name.variable));
+        // The value itself is never kept: of its URLs only the hosts are.
+        evidence.push(Evidence::new(Call::DescribeTaskDefinition, name.definition, "containerDefinitions.environment.value.hosts", name.host));
+        match callee {
+            Callee::Rule(rule, balancer) => {
+                let values = rule.conditions.iter().flat_map(|condition| &condition.values).filter(|value| value.eq_ignore_ascii_case(name.host));
+                evidence.extend(values.map(|value| Evidence::new(Call::DescribeRules, &rule.rule_arn, "HostHeaderConfig.Values", value)));
+                evidence.push(Evidence::new(Call::DescribeLoadBalancers, &balancer.load_balancer_arn, "Scheme", "internet-facing"));
+            }
+            Callee::Balancer(balancer) => {
+                evidence.push(Evidence::new(Call::DescribeLoadBalancers, &balancer.load_balancer_arn, "Scheme", "internet-facing"));
+            }
+            Callee::Express => {}
+        }
+    }
+    let mut evidence = evidence.into_iter();
+    let Some(first) = evidence.next() else { return };
+    findings.add(patient.subject().sick(says, first).because_all(evidence).mend(remedy(patient)));
+}
+
+fn remedy(patient: &Patient) -> Remedy {
+    let summary = if patient.is_express() {
+        "Give the sibling a private name and call that. Express Mode's own API has no Service Connect; update-service is said to take it once the \
+         service runs, which AWS does not document: try it on the sibling first, and look again after each Express update. Or run both as \
+         services with their own load balancers."
+    } else {
+        "Give the sibling a private name with Service Connect, first on the sibling and then here, or an internal load balancer, and name that in \
+         the variable. The namespace internal stands for yours."
+    };
+    Remedy::new(summary)
+        .cli(format!("aws ecs update-service {} --service-connect-configuration enabled=true,namespace=internal", patient.cli()))
+        .terraform(format!(
+            "resource \"aws_ecs_service\" \"{}\" {{\n  service_connect_configuration {{\n    enabled   = true\n    namespace = \"internal\"\n  }}\n}}",
+            patient.name()
+        ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::baseline::{self, EXPRESS_HOST, forward, host_rule, id};
+    use crate::exam::Outcome;
+    use crate::snapshot::{Action, EnvironmentVariable, Snapshot};
+    use crate::testing::{exam, says};
+
+    const LISTENER: &str = "app/web/50dc6c495c0c9188/f2f7dc8efc522ab2";
+
+    fn name(snapshot: &mut Snapshot, definition: &str, variable: &str, host: &str) {
+        let definition = snapshot.task_definitions.change(&id::ecs(&format!("task-definition/{definition}"))).unwrap();
+        definition.container_definitions[0].environment.push(EnvironmentVariable { name: variable.into(), hosts: vec![host.into()] });
+    }
+
+    /// A service whose balancer has a rule for a sibling's host, and that names a host in a variable.
+    fn fargate(rule: &str, action: Action, variable: &str, host: &str) -> Snapshot {
+        let mut snapshot = baseline::fargate();
+        let rule = host_rule(&id::elb(&format!("listener-rule/{LISTENER}/1111111111111111")), "20", rule, action);
+        snapshot.rules.change(&id::elb(&format!("listener/{LISTENER}"))).unwrap().insert(1, rule);
+        name(&mut snapshot, "api:12", variable, host);
+        snapshot
+    }
+
+    fn orders(variable: &str) -> Snapshot {
+        fargate("orders.example.com", forward(&[(&id::group("orders"), 1)]), variable, "Orders.example.com")
+    }
+
+    #[test]
+    fn names_the_variable_the_host_and_what_it_could_not_read() {
+        assert_eq!(
+            says(CHECK, &orders("ORDERS_URL")),
+            ["Calls to a sibling go out to the internet and back in: ORDERS_URL names Orders.example.com, a sibling behind load balancer web. 1 \
+              variable comes from secrets and was not looked at."]
+        );
+    }
+
+    #[test]
+    fn what_a_browser_is_told_does_not_count() {
+        for variable in
+            ["NEXT_PUBLIC_API", "VITE_API", "REACT_APP_API", "PUBLIC_URL", "CORS_HOSTS", "ALLOWED_ORIGINS", "OAUTH_REDIRECT_URI", "CALLBACK_URL"]
+        {
+            assert!(says(CHECK, &orders(variable)).is_empty(), "{variable}");
+        }
+    }
+
+    #[test]
+    fn its_own_host_is_no_sibling() {
+        let mut snapshot = orders("CORS_HOSTS");
+        name(&mut snapshot, "api:12", "SELF_URL", "api.example.com");
+        assert!(says(CHECK, &snapshot).is_empty());
+        let mut express = baseline::express();
+        name(&mut express, "api:12", "SELF_URL", EXPRESS_HOST);
+        assert!(says(CHECK, &express).is_empty());
+    }
+
+    #[test]
+    fn a_host_that_only_a_wildcard_matches_may_live_elsewhere() {
+        let snapshot = fargate("*.example.com", forward(&[(&id::group("orders"), 1)]), "MAIL_URL", "mail.example.com");
+        assert!(says(CHECK, &snapshot).is_empty());
+    }
+
+    #[test]
+    fn a_rule_that_only_redirects_is_no_service() {
+        let redirect = Action { kind: "redirect".into(), ..Action::default() };
+        assert!(says(CHECK, &fargate("old.example.com", redirect, "OLD_URL", "old.example.com")).is_empty());
+    }
+
+    #[test]
+    fn an_internal_balancer_is_the_private_way() {
+        let mut snapshot = orders("ORDERS_URL");
+        snapshot.load_balancers.change(&id::elb("loadbalancer/app/web/50dc6c495c0c9188")).unwrap().scheme = Some("internal".into());
+        assert!(says(CHECK, &snapshot).is_empty());
+    }
+
+    #[test]
+    fn the_balancers_own_name_counts_unless_it_leads_back_here() {
+        let dns = "dualstack.web-1234567890.eu-west-2.elb.amazonaws.com";
+        let mut by_host = baseline::fargate();
+        name(&mut by_host, "api:12", "ORDERS_URL", dns);
+        assert!(says(CHECK, &by_host)[0].contains("its own load balancer web"));
+        let mut by_default = baseline::ec2();
+        name(&mut by_default, "web:12", "SELF_URL", dns);
+        assert!(says(CHECK, &by_default).is_empty());
+    }
+
+    #[test]
+    fn an_express_host_that_is_not_ours_is_likely_public() {
+        let mut snapshot = baseline::worker();
+        name(&mut snapshot, "mailer:12", "API_URL", EXPRESS_HOST);
+        assert!(says(CHECK, &snapshot)[0].contains("likely a public Express service"));
+        name(&mut snapshot, "mailer:12", "OTHER", "api.stripe.com");
+        assert!(!says(CHECK, &snapshot)[0].contains("stripe"));
+    }
+
+    #[test]
+    fn without_hosts_nothing_more_is_asked() {
+        let exam = exam(CHECK, &baseline::fargate());
+        assert_eq!((exam.outcome, exam.read), (Outcome::Healthy, vec![Call::DescribeServices, Call::DescribeTaskDefinition]));
+    }
+
+    #[test]
+    fn without_the_rules_it_does_not_know_its_own_hosts() {
+        let mut snapshot = orders("ORDERS_URL");
+        snapshot.rules.0.clear();
+        assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::CouldNotLook);
+    }
+}

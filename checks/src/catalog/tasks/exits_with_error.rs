@@ -1,0 +1,375 @@
+//! An essential container ends with an error code of its own. It names container, code and count, and quotes the log's
+//! last word; exit codes that a signal leaves, and a clean exit, are for other checks.
+
+use std::collections::BTreeMap;
+
+use crate::call::{Call, LOG_STREAM};
+use crate::check::{Findings, NoAnswer};
+use crate::finding::{Evidence, Kind, Remedy, Subject};
+use crate::patient::Patient;
+use crate::reading::stop::{self, Failures, StopKind};
+use crate::reading::{container_log, rollout};
+use crate::snapshot::{LogLine, Task, TaskDefinition};
+
+/// As much of a log line as fits into a sentence.
+const QUOTED: usize = 160;
+
+crate::check! {
+    /// An essential container ends by itself with an error code, and its task with it.
+    ///
+    /// # Why it matters
+    ///
+    /// ECS starts the task again, and it ends again. The version never gets to work, and a deployment of it fails.
+    ///
+    /// # How we tell
+    ///
+    /// A stopped task has `EssentialContainerExited` and an essential container with an exit code that the app chose itself:
+    /// not 0, and not 134, 137, 139 or 143, which signals leave. It counts if two tasks of the version ended so within the hour,
+    /// or the newest one did, and it is not over. 126 and 127 mean that the command cannot be run or is not there. The
+    /// container's last log lines are quoted; what they hint at is likely, not certain.
+    ///
+    /// # What to do
+    ///
+    /// Read the log up to its end, and mend the app or what it needs: a variable, a secret, a database.
+    ///
+    /// ```sh
+    /// aws logs get-log-events --log-group-name <group> --log-stream-name <prefix>/<container>/<task>
+    /// ```
+    ///
+    /// Terraform/OpenTofu: `environment`, `secrets` and `command` in `container_definitions` of
+    /// `aws_ecs_task_definition`.
+    ///
+    /// # See also
+    ///
+    /// `tasks_keep_stopping`,
+    /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/stopped-task-error-codes.html>
+    title: "A container exits with an error",
+    severity: High,
+    role: Cause,
+    explains: [TasksKeepStopping],
+    reads: [DescribeServices, DescribeServiceDeployments, DescribeServiceRevisions, DescribeTasks, DescribeTaskDefinition, GetLogEvents],
+    example: on fargate, |snapshot| {
+        use crate::baseline::{id, minutes_ago};
+        use crate::snapshot::Container;
+        let arn = snapshot.services[0].service_arn.clone();
+        let [definition, revision] = [id::ecs("task-definition/api:13"), id::ecs("service-revision/prod/api/4000000000000000013")];
+        let current = snapshot.services[0].current_service_revisions[0].clone();
+        if let Some(mut failed) = snapshot.revisions.change(&current).cloned() {
+            failed.task_definition = Some(definition.clone());
+            failed.service_revision_arn = revision.clone();
+            snapshot.revisions.put(&revision, failed);
+        }
+        if let Some(mut version) = snapshot.task_definitions.change(&id::ecs("task-definition/api:12")).cloned() {
+            version.task_definition_arn = definition.clone();
+            version.revision = 13;
+            snapshot.task_definitions.put(&definition, version);
+        }
+        if let Some(deployments) = snapshot.service_deployments.change(&arn) {
+            let mut failed = deployments[0].clone();
+            failed.service_deployment_arn = id::ecs("service-deployment/prod/api/deployment3");
+            failed.status = "ROLLBACK_SUCCESSFUL".into();
+            failed.started_at = Some(minutes_ago(30));
+            failed.target_service_revision.iter_mut().for_each(|target| target.arn = revision.clone());
+            deployments.insert(0, failed);
+        }
+        let stopped = |n: u8| Task {
+            task_arn: id::ecs(&format!("task/prod/{}", id::task(n))),
+            started_by: Some("ecs-svc/1000000000000000013".into()),
+            task_definition_arn: definition.clone(),
+            last_status: "STOPPED".into(),
+            stop_code: Some("EssentialContainerExited".into()),
+            stopped_reason: Some("Essential container in task exited".into()),
+            created_at: Some(minutes_ago(i64::from(n) * 4 + 1)),
+            stopped_at: Some(minutes_ago(i64::from(n) * 4)),
+            containers: vec![Container { name: "app".into(), exit_code: Some(1), ..Container::default() }],
+            ..Task::default()
+        };
+        snapshot.stopped_tasks.put(&arn, (3..=5).map(stopped).collect());
+        for n in [3, 4] {
+            let stream = format!("ecs/app/{}", id::task(n));
+            let message = "Error: required environment variable PAYMENTS_URL is not set".into();
+            let line = LogLine { timestamp: Some(minutes_ago(i64::from(n) * 4)), message, log_stream_name: stream.clone() };
+            snapshot.logs.put(format!("/ecs/api{LOG_STREAM}{stream}"), vec![line]);
+        }
+    },
+}
+
+/// A container with the error code that it ended with.
+type Fault<'a> = (&'a str, i32);
+
+fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
+    if !rollout::ecs_controls(patient) {
+        return Err(NoAnswer::NotApplicable("CodeDeploy or an external controller deploys"));
+    }
+    for failures in stop::failures(patient)? {
+        // Who is essential, and so could have ended the task, stands in the task definition.
+        let Some(definition) = findings.see(patient.task_definition(failures.task_definition)) else { continue };
+        let mut faults: BTreeMap<Fault, Vec<&Task>> = BTreeMap::new();
+        for task in &failures.tasks {
+            if let Some(fault) = fault(task, definition) {
+                faults.entry(fault).or_default().push(task);
+            }
+        }
+        let newest = failures.tasks.first().map(|task| task.task_arn.as_str());
+        for (fault, tasks) in faults {
+            if tasks.len() > 1 || newest == Some(tasks[0].task_arn.as_str()) {
+                tell(patient, findings, &failures, fault, &tasks);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The essential container that ended the task with an error of its own.
+fn fault<'a>(task: &'a Task, definition: Option<&TaskDefinition>) -> Option<Fault<'a>> {
+    if !matches!(StopKind::of(task), StopKind::Exited { .. }) {
+        return None;
+    }
+    let is_essential = |name: &str| {
+        let mut containers = definition.iter().flat_map(|definition| &definition.container_definitions);
+        containers.find(|container| container.name == name).is_none_or(|container| container.essential)
+    };
+    let is_own = |code: i32| !matches!(code, 0 | 134 | 137 | 139 | 143);
+    // With a reason of the runtime the code is not the app's: it could not be started, or ran out of memory.
+    let by_itself =
+        |reason: Option<&str>| reason.is_none_or(|reason| !["OutOfMemory", "Cannot", "ContainerRuntime"].iter().any(|w| reason.contains(w)));
+    task.containers
+        .iter()
+        .filter(|container| is_essential(&container.name) && by_itself(container.reason.as_deref()))
+        .find_map(|container| Some((container.name.as_str(), container.exit_code.filter(|code| is_own(*code))?)))
+}
+
+fn tell(patient: &Patient, findings: &mut Findings, failures: &Failures, (container, code): Fault, tasks: &[&Task]) {
+    let newest = tasks[0];
+    let meaning = match code {
+        126 => " (its command cannot be executed)",
+        127 => " (its command is not there)",
+        _ => "",
+    };
+    let version = rollout::short(failures.task_definition);
+    let fate = if failures.is_primary { "" } else { ", which was rolled back," };
+    let count = if tasks.len() == 1 { "the newest task".to_owned() } else { format!("{} tasks", tasks.len()) };
+    let mut says =
+        format!("Container {container} exits with code {code}{meaning}: {count} of {version}{fate} ended so {}.", stop::when(patient.now(), tasks));
+    let logged = last_word(patient, findings, container, tasks);
+    if let Some(word) = &logged.telling {
+        says.push_str(&format!(" Its log says \"{}\".", quoted(&word.message)));
+    }
+    let hint = logged.telling.and_then(|line| HINTS.iter().find(|(words, _)| words.iter().any(|word| line.message.contains(word))));
+    let summary = match hint {
+        Some((_, likely)) => format!("Mend what the log names, and deploy again; likely {likely}."),
+        None => "Read the log up to its end, mend the app or what it needs, and deploy again.".to_owned(),
+    };
+    let see = |call: Call, id: &str| call.see(patient.cluster(), patient.name(), patient.arn(), id);
+    let remedy = match hint {
+        Some((_, likely)) if *likely == MISSING_VARIABLE => Remedy::new(summary).terraform(variable(patient.name(), container)),
+        _ => Remedy::new(summary),
+    };
+    let remedy = match &logged.stream {
+        Some(stream) => remedy.cli(see(Call::GetLogEvents, stream)),
+        None => remedy.cli(see(Call::DescribeTasks, newest.id())),
+    };
+    let finding = Subject::new(Kind::TaskDefinition, failures.task_definition)
+        .sick(says, Evidence::new(Call::DescribeTasks, &newest.task_arn, "containers.exitCode", code).at(newest.stopped_at))
+        .because(stop::evidence(newest))
+        .because_all(logged.evidence)
+        .mend(remedy);
+    // An exit is no verdict of a balancer: where tasks stop for that, this is not why.
+    findings.add(finding.concerns(Kind::TaskDefinition, failures.task_definition).concerns_no(Kind::TargetGroup));
+}
+
+fn variable(service: &str, container: &str) -> String {
+    format!(
+        "resource \"aws_ecs_task_definition\" \"{service}\" {{\n  container_definitions = jsonencode([{{\n    name        = \"{container}\"\n    \
+         environment = [{{ name = \"NAME\", value = \"value\" }}]\n  }}])\n}}"
+    )
+}
+
+const MISSING_VARIABLE: &str = "a variable is missing";
+
+/// What a log line hints at.
+const HINTS: &[(&[&str], &str)] = &[
+    (
+        &["ECONNREFUSED", "onnection refused", "could not connect", "ETIMEDOUT", "onnection timed out"],
+        "a database or service that it needs cannot be reached",
+    ),
+    (&["ENOTFOUND", "EAI_AGAIN", "no such host", "could not translate host name", "Name or service not known"], "a host name does not resolve"),
+    (&["EADDRINUSE", "ddress already in use"], "two processes want one port"),
+    (&["KeyError", "environment variable", "is not set", "is not defined", "is required"], MISSING_VARIABLE),
+    (&["authentication failed", "Access denied", "AccessDenied", "not authorized"], "a password or a permission is wrong"),
+    (&["EACCES", "ermission denied"], "it may not read, write or bind something, such as a port below 1024"),
+    (&["ModuleNotFoundError", "Cannot find module", "No such file or directory", "ENOENT"], "a file is missing in the image"),
+];
+
+/// What a container logged before it ended.
+#[derive(Default)]
+struct Logged<'a> {
+    stream: Option<String>,
+    /// The line that tells most.
+    telling: Option<&'a LogLine>,
+    evidence: Vec<Evidence>,
+}
+
+/// The end of the log of the newest of these tasks whose log was read.
+fn last_word<'a>(patient: &Patient<'a>, findings: &mut Findings, container: &str, tasks: &[&Task]) -> Logged<'a> {
+    let Some(streams) = findings.see(container_log::streams(patient)) else { return Logged::default() };
+    let ours = streams.into_iter().find(|stream| stream.container == container && tasks.iter().any(|task| task.task_arn == stream.task.task_arn));
+    let Some(stream) = ours else { return Logged::default() };
+    let of = format!("{}{LOG_STREAM}{}", stream.group, stream.stream);
+    let Some(lines) = findings.see(patient.log_lines(stream.group, &stream.stream)) else { return Logged { stream: Some(of), ..Logged::default() } };
+    let spoken: Vec<&LogLine> = lines.iter().filter(|line| !line.message.trim().is_empty()).collect();
+    let newest = spoken.last().copied();
+    let telling = spoken.iter().rev().copied().find(|line| names_a_failure(&line.message)).or(newest);
+    let mut quoted: Vec<&LogLine> = telling.into_iter().collect();
+    quoted.extend(newest.filter(|newest| telling.is_some_and(|telling| !std::ptr::eq(telling, *newest))));
+    let evidence = quoted.iter().map(|line| Evidence::new(Call::GetLogEvents, &of, "events.message", &line.message).at(line.timestamp)).collect();
+    Logged { stream: Some(of), telling, evidence }
+}
+
+fn names_a_failure(line: &str) -> bool {
+    let line = line.to_ascii_lowercase();
+    ["error", "exception", "fatal", "panic", "failed", "cannot", "could not", "not found", "denied", "refused"].iter().any(|word| line.contains(word))
+}
+
+/// The first line of a message, cut to what fits into a sentence.
+fn quoted(message: &str) -> String {
+    let line = message.trim().lines().next().unwrap_or_default().trim_end();
+    let cut: String = line.chars().take(QUOTED).collect();
+    if cut.len() < line.len() { format!("{cut}…") } else { cut }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::baseline::{self, id, minutes_ago};
+    use crate::diagnosis::diagnose;
+    use crate::exam::Outcome;
+    use crate::patient::Intent;
+    use crate::snapshot::{Container, ContainerDefinition, Snapshot};
+    use crate::testing::{exam, says};
+
+    fn container(name: &str, code: i32) -> Container {
+        Container { name: name.into(), exit_code: Some(code), ..Container::default() }
+    }
+
+    fn ended(n: u8, containers: Vec<Container>) -> Task {
+        Task {
+            task_arn: id::ecs(&format!("task/prod/{}", id::task(n))),
+            started_by: Some("ecs-svc/1000000000000000012".into()),
+            task_definition_arn: id::ecs("task-definition/api:12"),
+            stop_code: Some("EssentialContainerExited".into()),
+            stopped_reason: Some("Essential container in task exited".into()),
+            stopped_at: Some(minutes_ago(i64::from(n))),
+            containers,
+            ..Task::default()
+        }
+    }
+
+    fn with(stopped: Vec<Task>) -> Snapshot {
+        let mut snapshot = baseline::fargate();
+        for task in &stopped {
+            snapshot.logs.put(format!("/ecs/api{LOG_STREAM}ecs/app/{}", task.id()), Vec::new());
+        }
+        let arn = snapshot.services[0].service_arn.clone();
+        snapshot.stopped_tasks.put(arn, stopped);
+        snapshot
+    }
+
+    #[test]
+    fn names_container_code_count_and_the_last_word() {
+        assert_eq!(
+            says(CHECK, &(CHECK.example)()),
+            ["Container app exits with code 1: 3 tasks of api:13, which was rolled back, ended so within 8 min, the last 12 min ago. Its log says \
+              \"Error: required environment variable PAYMENTS_URL is not set\"."]
+        );
+        let finding = &exam(CHECK, &(CHECK.example)()).findings[0];
+        assert!(finding.remedy.summary.ends_with("likely a variable is missing."), "{}", finding.remedy.summary);
+    }
+
+    #[test]
+    fn codes_of_signals_and_a_clean_exit_are_not_the_apps_errors() {
+        for code in [0, 134, 137, 139, 143] {
+            let snapshot = with(vec![ended(1, vec![container("app", code)]), ended(2, vec![container("app", code)])]);
+            assert!(says(CHECK, &snapshot).is_empty(), "{code}");
+        }
+    }
+
+    #[test]
+    fn a_helper_that_is_not_essential_does_not_end_a_task() {
+        let both = || vec![container("migrate", 1), container("app", 0)];
+        let mut snapshot = with(vec![ended(1, both()), ended(2, both())]);
+        let definition = snapshot.task_definitions.change(&id::ecs("task-definition/api:12")).unwrap();
+        definition.container_definitions.push(ContainerDefinition { name: "migrate".into(), ..ContainerDefinition::default() });
+        assert!(says(CHECK, &snapshot).is_empty());
+        snapshot.task_definitions.0.clear();
+        assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::CouldNotLook, "without the task definition nobody knows");
+    }
+
+    #[test]
+    fn running_out_of_memory_is_no_exit_of_its_own() {
+        let mut app = container("app", 1);
+        app.reason = Some("OutOfMemoryError: Container killed due to memory usage".into());
+        assert!(says(CHECK, &with(vec![ended(1, vec![app.clone()]), ended(2, vec![app])])).is_empty());
+    }
+
+    #[test]
+    fn one_exit_counts_only_if_it_is_the_newest_and_not_over() {
+        assert_eq!(says(CHECK, &with(vec![ended(3, vec![container("app", 2)])])).len(), 1);
+        assert!(says(CHECK, &with(vec![ended(40, vec![container("app", 2)])])).is_empty());
+        let other = Task { stop_code: Some("TaskFailedToStart".into()), ..ended(1, Vec::new()) };
+        assert!(says(CHECK, &with(vec![other, ended(3, vec![container("app", 2)])])).is_empty());
+    }
+
+    #[test]
+    fn a_task_that_ecs_stopped_may_exit_as_it_likes() {
+        let scaled = |n| Task {
+            stop_code: Some("ServiceSchedulerInitiated".into()),
+            stopped_reason: Some("Scaling activity initiated by (deployment ecs-svc/1000000000000000012)".into()),
+            ..ended(n, vec![container("app", 1)])
+        };
+        assert!(says(CHECK, &with(vec![scaled(1), scaled(2)])).is_empty());
+    }
+
+    #[test]
+    fn a_log_that_may_not_be_read_hides_the_words_and_not_the_exit() {
+        let mut snapshot = with(vec![ended(1, vec![container("app", 127)]), ended(2, vec![container("app", 127)])]);
+        snapshot.logs.0.clear();
+        let exam = exam(CHECK, &snapshot);
+        assert_eq!(exam.missed.len(), 1);
+        assert_eq!(
+            exam.findings[0].says,
+            "Container app exits with code 127 (its command is not there): 2 tasks of api:12 ended so within 60 s, the last 60 s ago."
+        );
+    }
+
+    #[test]
+    fn quotes_the_line_that_tells_most_and_keeps_it_short() {
+        let mut snapshot = with(vec![ended(1, vec![container("app", 1)])]);
+        let line = |message: &str| LogLine { message: message.into(), ..LogLine::default() };
+        let long = format!("connect ECONNREFUSED 10.0.9.9:5432 error {}\n    at Socket", "x".repeat(300));
+        let lines = vec![line("listening"), line(&long), line("bye"), line("  ")];
+        snapshot.logs.put(format!("/ecs/api{LOG_STREAM}ecs/app/{}", id::task(1)), lines);
+        let finding = &exam(CHECK, &snapshot).findings[0];
+        assert!(finding.says.contains("\"connect ECONNREFUSED") && finding.says.ends_with("x…\"."), "{}", finding.says);
+        assert_eq!(finding.evidence.last().map(|evidence| evidence.value.as_str()), Some("bye"));
+        assert!(finding.remedy.summary.contains("cannot be reached"));
+    }
+
+    #[test]
+    fn explains_tasks_that_keep_stopping_unless_they_stop_for_the_balancer() {
+        let exited = || vec![ended(1, vec![container("app", 1)]), ended(2, vec![container("app", 1)])];
+        let explains = |snapshot: &Snapshot| {
+            let intent = Intent::default();
+            let diagnosis = diagnose(&Patient::new(snapshot, &snapshot.services[0], &intent));
+            diagnosis.roots.into_iter().find(|root| root.check.id() == CHECK.id()).unwrap().explains.len()
+        };
+        assert_eq!(explains(&with(exited())), 1);
+        let unhealthy = |n| Task {
+            stop_code: Some("ServiceSchedulerInitiated".into()),
+            stopped_reason: Some(format!("Task failed ELB health checks in (target-group {})", id::group("api"))),
+            ..ended(n, Vec::new())
+        };
+        let mostly_unhealthy = exited().into_iter().chain([3, 4, 5].map(unhealthy)).collect();
+        assert_eq!(explains(&with(mostly_unhealthy)), 0);
+    }
+}

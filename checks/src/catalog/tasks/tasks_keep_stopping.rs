@@ -1,0 +1,269 @@
+//! Tasks of the version that matters today stop again and again. It counts them and names the usual reason; what is
+//! behind the reason is for other checks to say.
+
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+
+use crate::call::Call;
+use crate::check::{Findings, NoAnswer};
+use crate::finding::{Evidence, Kind, Remedy, Subject};
+use crate::patient::Patient;
+use crate::reading::stop::{self, Failures, StopKind};
+use crate::reading::{rollout, traffic};
+use crate::seen::Blind;
+use crate::snapshot::Task;
+
+crate::check! {
+    /// Tasks of the version that ECS is bringing up, or has just rolled back, stop again and again.
+    ///
+    /// # Why it matters
+    ///
+    /// Every stop takes a task out of service, and a version whose tasks do not stay is rolled back or never gets done. The
+    /// counters hide it: `failedTasks` falls back to 0 as soon as one task runs.
+    ///
+    /// # How we tell
+    ///
+    /// Two or more tasks of one version stopped for a failure within the last hour: a health check, an exit, a failed
+    /// start. Stops by scaling, by a deployment or by a person do not count, nor those of older versions; those of a
+    /// version that was rolled back do, if it was the newest. Nor do stops count that are over: all desired tasks run, and
+    /// there was no stop for thrice the usual time and ten minutes at least.
+    ///
+    /// # What to do
+    ///
+    /// The remedy is in the cause. Look at a stopped task with
+    ///
+    /// ```sh
+    /// aws ecs list-tasks --cluster <cluster> --service-name <service> --desired-status STOPPED
+    /// aws ecs describe-tasks --cluster <cluster> --tasks <task>
+    /// ```
+    ///
+    /// Terraform/OpenTofu: nothing to change here.
+    ///
+    /// # See also
+    ///
+    /// `exits_with_error`, `targets_unhealthy`, `too_few_running`,
+    /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/stopped-task-error-codes.html>
+    title: "Tasks stop again and again",
+    severity: High,
+    role: Symptom,
+    shows: TasksKeepStopping,
+    explains: [NoTarget, TooFewRunning, DeploymentStuck, RolledBack, RollbackFailed],
+    reads: [DescribeServices, DescribeServiceDeployments, DescribeServiceRevisions, DescribeTasks],
+    example: on express, |snapshot| {
+        use crate::baseline::{express_groups, id, minutes_ago};
+        let arn = snapshot.services[0].service_arn.clone();
+        let reason = format!("Task failed ELB health checks in (target-group {})", express_groups()[0]);
+        let model = snapshot.running_tasks.change(&arn).map(|tasks| tasks[0].clone()).unwrap_or_default();
+        let stopped = |n: u8| Task {
+            task_arn: id::ecs(&format!("task/default/{}", id::task(n))),
+            last_status: "STOPPED".into(),
+            stop_code: Some("ServiceSchedulerInitiated".into()),
+            stopped_reason: Some(reason.clone()),
+            stopped_at: Some(minutes_ago(i64::from(n) * 4)),
+            ..model.clone()
+        };
+        snapshot.stopped_tasks.put(&arn, (1..=4).map(stopped).collect());
+    },
+}
+
+fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
+    if !rollout::ecs_controls(patient) {
+        return Err(NoAnswer::NotApplicable("CodeDeploy or an external controller deploys"));
+    }
+    for failures in stop::failures(patient)?.iter().filter(|failures| failures.tasks.len() > 1) {
+        tell(patient, findings, failures)?;
+    }
+    Ok(())
+}
+
+fn tell(patient: &Patient, findings: &mut Findings, failures: &Failures) -> Result<(), Blind> {
+    let reasons = reasons(&failures.tasks);
+    let words: Vec<String> = reasons.iter().map(|(kind, tasks)| format!("{} ({})", kind.words(), tasks.len())).collect();
+    let version = rollout::short(failures.task_definition);
+    let fate = if failures.is_primary { "" } else { ", which was rolled back," };
+    let says =
+        format!("{} tasks of {version}{fate} failed {}: {}.", failures.tasks.len(), stop::when(patient.now(), &failures.tasks), words.join(", "));
+    let (usual, newest) = (&reasons[0].0, reasons[0].1[0]);
+    let newest_of_others = reasons[1..].iter().map(|(_, tasks)| tasks[0]);
+    let exits = reasons.iter().filter(|(kind, _)| matches!(kind, StopKind::Exited { .. })).flat_map(|(_, tasks)| exit_code(tasks[0]));
+    let see = |call: Call, id: &str| call.see(patient.cluster(), patient.name(), patient.arn(), id);
+    let mut finding = Subject::new(Kind::TaskDefinition, failures.task_definition)
+        .sick(says, stop::evidence(newest))
+        .because_all(newest_of_others.map(stop::evidence))
+        .because_all(exits)
+        .because(Evidence::new(Call::DescribeTasks, &newest.task_arn, "taskDefinitionArn", failures.task_definition))
+        .mend(
+            Remedy::new("Mend the reason for which the tasks stop.")
+                .cli(see(Call::DescribeTasks, newest.id()))
+                .cli(see(Call::ListTasks, patient.arn())),
+        )
+        .concerns(Kind::TaskDefinition, failures.task_definition);
+    finding = match usual {
+        StopKind::BalancerHealthCheck { group } => {
+            finding.concerns(Kind::TargetGroup, group).concerns_all(Kind::TargetGroup, traffic::pair(patient, group)?)
+        }
+        // A target that fails at the moment is not why tasks exit or never start.
+        _ => finding.concerns_no(Kind::TargetGroup),
+    };
+    findings.add(finding);
+    Ok(())
+}
+
+/// The reasons with their tasks, the usual one first.
+fn reasons<'a>(tasks: &[&'a Task]) -> Vec<(StopKind, Vec<&'a Task>)> {
+    let mut reasons: BTreeMap<StopKind, Vec<&Task>> = BTreeMap::new();
+    for task in tasks {
+        reasons.entry(StopKind::of(task)).or_default().push(task);
+    }
+    let mut reasons: Vec<_> = reasons.into_iter().collect();
+    reasons.sort_by_key(|(_, tasks)| Reverse(tasks.len()));
+    reasons
+}
+
+fn exit_code(task: &Task) -> Option<Evidence> {
+    let code = stop::culprit(task)?.exit_code?;
+    Some(Evidence::new(Call::DescribeTasks, &task.task_arn, "containers.exitCode", code).at(task.stopped_at))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::baseline::{self, id, minutes_ago};
+    use crate::exam::Outcome;
+    use crate::snapshot::{Container, Snapshot};
+    use crate::testing::{exam, says};
+
+    fn failed_to_start(minutes: i64) -> Task {
+        Task {
+            task_arn: id::ecs(&format!("task/prod/{minutes:032}")),
+            started_by: Some("ecs-svc/1000000000000000012".into()),
+            task_definition_arn: id::ecs("task-definition/api:12"),
+            stop_code: Some("TaskFailedToStart".into()),
+            stopped_reason: Some("CannotPullContainerError: not found".into()),
+            created_at: Some(minutes_ago(minutes + 1)),
+            stopped_at: Some(minutes_ago(minutes)),
+            ..Task::default()
+        }
+    }
+
+    fn exited(minutes: i64, code: i32) -> Task {
+        let container = Container { name: "app".into(), exit_code: Some(code), ..Container::default() };
+        Task {
+            stop_code: Some("EssentialContainerExited".into()),
+            stopped_reason: Some("Essential container in task exited".into()),
+            containers: vec![container],
+            ..failed_to_start(minutes)
+        }
+    }
+
+    fn with(stopped: Vec<Task>) -> Snapshot {
+        let mut snapshot = baseline::fargate();
+        let arn = snapshot.services[0].service_arn.clone();
+        snapshot.stopped_tasks.put(arn, stopped);
+        snapshot
+    }
+
+    #[test]
+    fn names_the_usual_reason_first_and_the_others_after_it() {
+        let snapshot = with(vec![failed_to_start(2), exited(6, 1), exited(9, 1)]);
+        assert_eq!(
+            says(CHECK, &snapshot),
+            ["3 tasks of api:12 failed within 7 min, the last 2 min ago: container app exited with code 1 (2), failed to start (1)."]
+        );
+    }
+
+    #[test]
+    fn one_stop_is_no_series() {
+        assert!(says(CHECK, &with(vec![exited(2, 1)])).is_empty());
+    }
+
+    #[test]
+    fn tasks_of_an_older_version_do_not_count() {
+        let old = |task: Task| Task {
+            started_by: Some("ecs-svc/1000000000000000011".into()),
+            task_definition_arn: id::ecs("task-definition/api:11"),
+            ..task
+        };
+        assert!(says(CHECK, &with(vec![old(exited(2, 1)), old(exited(4, 1))])).is_empty());
+        let same_definition = |task: Task| Task { started_by: Some("ecs-svc/1000000000000000011".into()), ..task };
+        assert!(says(CHECK, &with(vec![same_definition(exited(2, 1)), same_definition(exited(4, 1))])).is_empty());
+    }
+
+    #[test]
+    fn stops_on_purpose_do_not_count() {
+        let scaled = |minutes| Task {
+            stop_code: Some("ServiceSchedulerInitiated".into()),
+            stopped_reason: Some("Scaling activity initiated by (deployment ecs-svc/1000000000000000012)".into()),
+            ..exited(minutes, 143)
+        };
+        let by_hand =
+            |minutes| Task { stop_code: Some("UserInitiated".into()), stopped_reason: Some("Task stopped by user".into()), ..exited(minutes, 143) };
+        assert!(says(CHECK, &with(vec![scaled(1), scaled(2), by_hand(3), by_hand(4)])).is_empty());
+    }
+
+    #[test]
+    fn what_is_over_does_not_count() {
+        let over = vec![exited(30, 1), exited(32, 1)];
+        assert!(says(CHECK, &with(over.clone())).is_empty());
+        let mut still_missing = with(over);
+        still_missing.services[0].running_count = 1;
+        assert_eq!(says(CHECK, &still_missing).len(), 1);
+        assert_eq!(says(CHECK, &with(vec![exited(15, 1), exited(35, 1), exited(55, 1)])).len(), 1, "a slow loop is not over");
+    }
+
+    #[test]
+    fn stops_of_more_than_an_hour_ago_are_history() {
+        let mut snapshot = with(vec![exited(70, 1), exited(80, 1)]);
+        snapshot.services[0].running_count = 0;
+        assert!(says(CHECK, &snapshot).is_empty());
+    }
+
+    /// The newest deployment, of this version, was rolled back; ECS has dropped it from the service.
+    fn rolled_back(version: &str, stopped: Vec<Task>) -> Snapshot {
+        let mut snapshot = with(stopped);
+        let arn = snapshot.services[0].service_arn.clone();
+        let revision = id::ecs("service-revision/prod/api/4000000000000000013");
+        let mut row = snapshot.revisions.change(&snapshot.services[0].current_service_revisions[0]).unwrap().clone();
+        row.task_definition = Some(id::ecs(&format!("task-definition/{version}")));
+        snapshot.revisions.put(&revision, row);
+        let deployments = snapshot.service_deployments.change(&arn).unwrap();
+        let mut newest = deployments[0].clone();
+        newest.status = "ROLLBACK_SUCCESSFUL".into();
+        newest.started_at = Some(minutes_ago(50));
+        newest.target_service_revision.as_mut().unwrap().arn = revision;
+        deployments.insert(0, newest);
+        snapshot
+    }
+
+    fn of_13(task: Task) -> Task {
+        Task { started_by: Some("ecs-svc/1000000000000000013".into()), task_definition_arn: id::ecs("task-definition/api:13"), ..task }
+    }
+
+    #[test]
+    fn a_version_that_was_rolled_back_is_found_though_its_deployment_is_gone() {
+        let snapshot = rolled_back("api:13", vec![of_13(exited(40, 1)), of_13(exited(44, 1))]);
+        assert_eq!(
+            says(CHECK, &snapshot),
+            ["2 tasks of api:13, which was rolled back, failed within 4 min, the last 40 min ago: container app exited with code 1 (2)."]
+        );
+    }
+
+    #[test]
+    fn a_deployment_that_was_rolled_back_may_share_its_task_definition_with_the_one_before() {
+        let forced = |task: Task| Task { started_by: Some("ecs-svc/1000000000000000013".into()), ..task };
+        let snapshot = rolled_back("api:12", vec![forced(exited(40, 1)), forced(exited(44, 1))]);
+        assert_eq!(says(CHECK, &snapshot).len(), 1);
+    }
+
+    #[test]
+    fn an_earlier_try_of_the_version_that_was_rolled_back_is_history() {
+        assert!(says(CHECK, &rolled_back("api:13", vec![of_13(exited(55, 1)), of_13(exited(57, 1))])).is_empty());
+    }
+
+    #[test]
+    fn other_controllers_know_no_deployments_to_compare() {
+        let mut snapshot = with(vec![exited(2, 1), exited(4, 1)]);
+        snapshot.services[0].deployment_controller = Some("CODE_DEPLOY".into());
+        assert!(matches!(exam(CHECK, &snapshot).outcome, Outcome::NotApplicable(_)));
+    }
+}

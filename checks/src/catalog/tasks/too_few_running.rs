@@ -1,0 +1,274 @@
+//! Fewer tasks run than desired, and not just because one is being replaced right now. Why is for other checks to say.
+
+use jiff::SignedDuration;
+
+use crate::call::Call;
+use crate::check::{Findings, NoAnswer};
+use crate::finding::{Evidence, Kind, Remedy};
+use crate::patient::Patient;
+use crate::reading::event::{self, Event};
+use crate::reading::{rollout, stop, time};
+use crate::seen::Blind;
+use crate::snapshot::{Service, ServiceEvent, Task};
+
+/// How long a task may take to be replaced before anybody should wonder.
+const REPLACEMENT: SignedDuration = SignedDuration::from_mins(3);
+/// How long a deployment may run fewer tasks, if its minimum healthy percent allows it.
+const DEPLOYMENT: SignedDuration = SignedDuration::from_mins(25);
+
+crate::check! {
+    /// The service runs fewer tasks than it should.
+    ///
+    /// # Why it matters
+    ///
+    /// The tasks that run carry the load of those that are missing; with none, nothing answers.
+    ///
+    /// # How we tell
+    ///
+    /// `runningCount` is below `desiredCount`. It is not reported while a task is replaced in the ordinary way: the
+    /// deployment or the missing task is younger than three minutes and no more than one task has failed within the hour;
+    /// nor during a deployment whose `minimumHealthyPercent` allows for it, in its first 25 minutes. A daemon
+    /// service runs one task an instance and is not looked at.
+    ///
+    /// # What to do
+    ///
+    /// The remedy is in the cause. See what ECS says about it with
+    ///
+    /// ```sh
+    /// aws ecs describe-services --cluster <cluster> --services <service>
+    /// aws ecs list-tasks --cluster <cluster> --service-name <service> --desired-status STOPPED
+    /// ```
+    ///
+    /// Terraform/OpenTofu: nothing to change here.
+    ///
+    /// # See also
+    ///
+    /// `tasks_keep_stopping`,
+    /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/service-event-messages-list.html>
+    title: "Fewer tasks run than desired",
+    severity: High,
+    role: Symptom,
+    shows: TooFewRunning,
+    explains: [NoTarget, DeploymentStuck],
+    reads: [DescribeServices, DescribeTasks],
+    example: on fargate, |snapshot| {
+        snapshot.services[0].running_count = 0;
+        snapshot.services[0].deployments[0].running_count = 0;
+        let arn = snapshot.services[0].service_arn.clone();
+        snapshot.running_tasks.put(&arn, Vec::new());
+    },
+}
+
+fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
+    let service = patient.service();
+    if service.scheduling_strategy.as_deref() == Some("DAEMON") {
+        return Err(NoAnswer::NotApplicable("a daemon service runs one task an instance"));
+    }
+    if service.status != "ACTIVE" || service.desired_count == 0 {
+        return Err(NoAnswer::NotApplicable("no task is desired"));
+    }
+    if service.running_count >= service.desired_count || rollout::just_began(patient) || is_being_replaced(patient)? {
+        return Ok(());
+    }
+    let Service { desired_count: desired, running_count: running, pending_count: pending, .. } = service;
+    let waiting = longest_waiting(patient)?;
+    let mut says = match (pending, waiting) {
+        (0, _) => format!("{running} of {desired} desired tasks run, and none is pending."),
+        (1.., Some(task)) => format!(
+            "{running} of {desired} desired tasks run, {pending} pending, one of them for {}.",
+            time::words(task.created_at.map_or(SignedDuration::ZERO, |created| time::age(patient.now(), created)))
+        ),
+        _ => format!("{running} of {desired} desired tasks run, {pending} pending."),
+    };
+    let complaint = complaint(service);
+    if let Some(at) = complaint.and_then(|event| event.created_at) {
+        says.push_str(&format!(" At {} ECS said that it cannot start or place a task.", time::clock(at)));
+    }
+    let see = |call: Call| call.see(patient.cluster(), patient.name(), patient.arn(), patient.arn());
+    let mut finding = patient
+        .subject()
+        .sick(says, patient.evidence("runningCount", running))
+        .because(patient.evidence("desiredCount", desired))
+        .because(patient.evidence("pendingCount", pending))
+        .because_all(complaint.map(|event| patient.evidence("events.message", &event.message).at(event.created_at)))
+        .because_all(
+            waiting
+                .and_then(|task| Some((task, task.created_at?)))
+                .map(|(task, created)| Evidence::new(Call::DescribeTasks, &task.task_arn, "createdAt", created).at(Some(created))),
+        )
+        .mend(
+            Remedy::new("Mend what keeps tasks from starting or from staying; ECS then starts what is missing by itself.")
+                .cli(see(Call::DescribeServices))
+                .cli(see(Call::ListTasks)),
+        );
+    let lacking = service.deployments.iter().filter(|deployment| deployment.running_count < deployment.desired_count);
+    finding = finding.concerns_all(Kind::TaskDefinition, lacking.filter_map(|deployment| deployment.task_definition.as_deref()));
+    // A task that runs can be registered: if a rule has no target nevertheless, this is not why.
+    findings.add(if *running > 0 { finding.concerns_no(Kind::ListenerRule) } else { finding });
+    Ok(())
+}
+
+/// Whether all that is missing is on its way, or has only just stopped, in the ordinary course of things.
+fn is_being_replaced(patient: &Patient) -> Result<bool, Blind> {
+    let service = patient.service();
+    let recent = time::before(patient.now(), REPLACEMENT);
+    let current = stop::primary_version(patient);
+    let groups = stop::groups(patient)?;
+    let failures: usize = groups.iter().filter(|group| group.kind.is_failure() && group.is_of(&current)).map(|group| group.tasks.len()).sum();
+    if failures > 1 {
+        return Ok(false);
+    }
+    let stopped = groups.iter().flat_map(|group| &group.tasks).filter(|task| task.stopped_at.is_some_and(|at| at >= recent)).count();
+    let starting = patient.running_tasks()?.iter().filter(|task| is_starting(task) && task.created_at.is_some_and(|at| at >= recent)).count();
+    let excused = stopped as i64 + starting as i64;
+    Ok(excused >= i64::from(service.desired_count) - i64::from(service.running_count) || is_allowed_by_deployment(patient))
+}
+
+/// Whether a young deployment runs fewer tasks on purpose.
+fn is_allowed_by_deployment(patient: &Patient) -> bool {
+    let service = patient.service();
+    let percent = i64::from(service.deployment_configuration.minimum_healthy_percent.unwrap_or(100));
+    let enough = i64::from(service.running_count) * 100 >= i64::from(service.desired_count) * percent;
+    let mut primary = service.deployments.iter().filter(|deployment| deployment.status == "PRIMARY");
+    let young = primary.any(|deployment| {
+        deployment.rollout_state.as_deref() == Some("IN_PROGRESS")
+            && deployment.created_at.is_some_and(|created| time::age(patient.now(), created) < DEPLOYMENT)
+    });
+    percent > 0 && enough && young
+}
+
+fn is_starting(task: &Task) -> bool {
+    matches!(task.last_status.as_str(), "PROVISIONING" | "PENDING" | "ACTIVATING")
+}
+
+fn longest_waiting<'a>(patient: &Patient<'a>) -> Result<Option<&'a Task>, Blind> {
+    Ok(patient.running_tasks()?.iter().filter(|task| is_starting(task) && task.created_at.is_some()).min_by_key(|task| task.created_at))
+}
+
+/// The newest event in which ECS says why it has no task, unless all was well afterwards.
+fn complaint(service: &Service) -> Option<&ServiceEvent> {
+    let since_steady = service.events.iter().take_while(|event| event::read(&event.message) != Event::SteadyState);
+    since_steady.into_iter().find(|event| {
+        matches!(
+            event::read(&event.message),
+            Event::CannotPlace { .. }
+                | Event::CannotStartConsistently
+                | Event::LaunchFailed { .. }
+                | Event::NoInstancesInProvider
+                | Event::CouldNotLaunch { .. }
+                | Event::ProvisioningLimit
+                | Event::AgentTimedOut
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::baseline::{self, minutes_ago};
+    use crate::exam::Outcome;
+    use crate::snapshot::Snapshot;
+    use crate::testing::{exam, says};
+
+    /// One of two tasks is missing since some minutes; `change` is told of the one that is left.
+    fn missing(change: impl FnOnce(&mut Service, &mut Vec<Task>, &mut Vec<Task>)) -> Snapshot {
+        let mut snapshot = baseline::fargate();
+        let arn = snapshot.services[0].service_arn.clone();
+        let mut running = snapshot.running_tasks.change(&arn).unwrap().clone();
+        let mut stopped = vec![running.remove(0)];
+        stopped[0].stopped_at = Some(minutes_ago(20));
+        stopped[0].stop_code = Some("ServiceSchedulerInitiated".into());
+        let service = &mut snapshot.services[0];
+        (service.running_count, service.deployments[0].running_count) = (1, 1);
+        change(service, &mut running, &mut stopped);
+        snapshot.running_tasks.put(&arn, running);
+        snapshot.stopped_tasks.put(&arn, stopped);
+        snapshot
+    }
+
+    fn pending(running: &mut Vec<Task>, minutes: i64) {
+        let mut task = running[0].clone();
+        task.task_arn.push('9');
+        task.last_status = "PENDING".into();
+        task.created_at = Some(minutes_ago(minutes));
+        running.push(task);
+    }
+
+    #[test]
+    fn says_how_long_a_task_has_been_pending() {
+        let snapshot = missing(|service, running, _| {
+            service.pending_count = 1;
+            pending(running, 12);
+        });
+        assert_eq!(says(CHECK, &snapshot), ["1 of 2 desired tasks run, 1 pending, one of them for 12 min."]);
+    }
+
+    #[test]
+    fn a_task_that_is_being_replaced_is_not_missing() {
+        assert!(says(CHECK, &missing(|_, running, _| pending(running, 1))).is_empty());
+        assert!(says(CHECK, &missing(|_, _, stopped| stopped[0].stopped_at = Some(minutes_ago(1)))).is_empty());
+    }
+
+    #[test]
+    fn a_task_that_is_replaced_after_each_failure_is_missing() {
+        let snapshot = missing(|_, running, stopped| {
+            pending(running, 1);
+            stopped[0].stop_code = Some("TaskFailedToStart".into());
+            stopped.push(stopped[0].clone());
+        });
+        assert_eq!(says(CHECK, &snapshot).len(), 1);
+    }
+
+    #[test]
+    fn a_young_deployment_may_run_fewer_within_its_minimum() {
+        let deploying = |percent| {
+            missing(|service, _, _| {
+                service.deployment_configuration.minimum_healthy_percent = Some(percent);
+                service.deployments[0].rollout_state = Some("IN_PROGRESS".into());
+                service.deployments[0].created_at = Some(minutes_ago(10));
+            })
+        };
+        assert!(says(CHECK, &deploying(50)).is_empty());
+        assert_eq!(says(CHECK, &deploying(100)).len(), 1);
+    }
+
+    #[test]
+    fn a_deployment_that_just_began_says_nothing_yet() {
+        let snapshot = missing(|service, _, _| service.deployments[0].created_at = Some(minutes_ago(1)));
+        assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy);
+    }
+
+    #[test]
+    fn a_daemon_or_a_service_at_zero_has_no_number_to_reach() {
+        let daemon = missing(|service, _, _| service.scheduling_strategy = Some("DAEMON".into()));
+        let zero = missing(|service, _, _| (service.desired_count, service.running_count) = (0, 0));
+        for snapshot in [daemon, zero] {
+            assert!(matches!(exam(CHECK, &snapshot).outcome, Outcome::NotApplicable(_)));
+        }
+    }
+
+    #[test]
+    fn ecs_complaints_count_until_the_next_steady_state() {
+        let complain = |service: &mut Service, at: usize| {
+            let message = "(service api) was unable to place a task. Reason: Capacity is unavailable at this time.".into();
+            service.events.insert(at, ServiceEvent { id: "1".into(), created_at: Some(minutes_ago(8)), message });
+        };
+        assert!(
+            says(CHECK, &missing(|service, _, _| complain(service, 0)))[0].ends_with("At 02:52 UTC ECS said that it cannot start or place a task.")
+        );
+        assert!(says(CHECK, &missing(|service, _, _| complain(service, 1)))[0].ends_with("none is pending."));
+    }
+
+    #[test]
+    fn explains_an_empty_group_only_if_no_task_runs() {
+        let explains = |mut snapshot: Snapshot| {
+            snapshot.target_health.put(baseline::id::group("api"), Vec::new());
+            let intent = crate::patient::Intent::default();
+            let diagnosis = crate::diagnosis::diagnose(&Patient::new(&snapshot, &snapshot.services[0], &intent));
+            let root = diagnosis.roots.iter().find(|root| root.check.id() == CHECK.id()).cloned().unwrap();
+            root.explains.iter().any(|node| node.check.id() == "target_group_empty")
+        };
+        assert!(!explains(missing(|_, _, _| ())));
+        assert!(explains((CHECK.example)()));
+    }
+}

@@ -1,0 +1,185 @@
+//! Whom the load balancers of a service let in: every block of every rule of their security groups, at the ports that
+//! they listen on. Rules add up over all groups of a balancer. A prefix list or a group as a source says nothing about
+//! addresses that we know, so it is named and never judged.
+
+use std::collections::BTreeSet;
+
+use crate::call::Call;
+use crate::check::Findings;
+use crate::finding::{Evidence, Remedy};
+use crate::patient::Patient;
+use crate::reading::address::{self, Cidr};
+use crate::reading::{and_list, parsed, reach, traffic};
+use crate::seen::Blind;
+use crate::snapshot::{IpPermission, Listener, LoadBalancer, SecurityGroup};
+
+/// A load balancer in front of the service, with what decides who may come in.
+#[derive(Debug)]
+pub struct Door<'a> {
+    pub balancer: &'a LoadBalancer,
+    pub listeners: &'a [Listener],
+    pub groups: Vec<&'a SecurityGroup>,
+}
+
+/// One block of one rule, and the listener ports that it opens.
+#[derive(Clone, Debug)]
+pub struct Admitted<'a> {
+    pub group: &'a SecurityGroup,
+    pub permission: &'a IpPermission,
+    /// As AWS spells it.
+    pub cidr: &'a str,
+    pub block: Cidr,
+    pub ports: BTreeSet<i32>,
+}
+
+/// Every balancer in front of the service that security groups guard; a network load balancer may have none. What may not be seen of one is noted, and the rest stays useful: what is
+/// let in by the groups that we see is let in, whatever the others say.
+pub fn doors<'a>(patient: &Patient<'a>, findings: &mut Findings) -> Result<Vec<Door<'a>>, Blind> {
+    let mut doors = Vec::new();
+    for arn in traffic::balancers(patient)? {
+        let Some(balancer) = findings.see(patient.load_balancer(arn)).flatten() else { continue };
+        if balancer.security_groups.is_empty() {
+            continue;
+        }
+        let Some(listeners) = findings.see(patient.listeners(arn)) else { continue };
+        let groups = balancer.security_groups.iter().filter_map(|id| findings.see(patient.security_group(id)).flatten()).collect();
+        doors.push(Door { balancer, listeners, groups });
+    }
+    Ok(doors)
+}
+
+impl<'a> Door<'a> {
+    pub fn is_public(&self) -> bool {
+        self.balancer.scheme.as_deref() == Some("internet-facing")
+    }
+
+    pub fn name(&self) -> &'a str {
+        &self.balancer.load_balancer_name
+    }
+
+    fn ports(&self) -> impl Iterator<Item = i32> + '_ {
+        self.listeners.iter().filter_map(|listener| listener.port)
+    }
+
+    /// Whether clients can reach the balancer by addresses of this family at all.
+    fn speaks(&self, block: &Cidr) -> bool {
+        let kind = self.balancer.ip_address_type.as_deref().unwrap_or("ipv4");
+        if block.is_v6() { kind.starts_with("dualstack") } else { kind != "dualstack-without-public-ipv4" }
+    }
+
+    fn open_permissions(&self) -> impl Iterator<Item = (&'a SecurityGroup, &'a IpPermission, BTreeSet<i32>)> + '_ {
+        let of_group = |group: &'a SecurityGroup| group.ip_permissions.iter().map(move |permission| (group, permission));
+        self.groups.iter().copied().flat_map(of_group).filter_map(|(group, permission)| {
+            let ports: BTreeSet<i32> = self.ports().filter(|port| reach::covers_tcp(permission, *port)).collect();
+            (!ports.is_empty()).then_some((group, permission, ports))
+        })
+    }
+
+    /// Every block that is let in to a port that the balancer listens on.
+    pub fn admitted(&self) -> Vec<Admitted<'a>> {
+        let mut admitted = Vec::new();
+        for (group, permission, ports) in self.open_permissions() {
+            for cidr in permission.cidr_ip.iter().chain(&permission.cidr_ipv6) {
+                let Some(block) = parsed(cidr) else { continue };
+                if self.speaks(&block) {
+                    admitted.push(Admitted { group, permission, cidr, block, ports: ports.clone() });
+                }
+            }
+        }
+        admitted
+    }
+
+    /// Sources that let somebody in, nobody knows whom: prefix lists and groups.
+    pub fn not_judged(&self) -> BTreeSet<&'a str> {
+        let sources = |(_, permission, _): (_, &'a IpPermission, _)| permission.prefix_list_id.iter().chain(&permission.group_id);
+        self.open_permissions().flat_map(sources).map(String::as_str).collect()
+    }
+
+    /// The listener's port, as evidence, for each of these ports.
+    pub fn listens(&self, ports: &BTreeSet<i32>) -> Vec<Evidence> {
+        let on = |listener: &&Listener| listener.port.is_some_and(|port| ports.contains(&port));
+        let evidence =
+            |listener: &Listener| Evidence::new(Call::DescribeListeners, &listener.listener_arn, "Port", listener.port.unwrap_or_default());
+        self.listeners.iter().filter(on).map(evidence).collect()
+    }
+}
+
+impl Admitted<'_> {
+    pub fn evidence(&self) -> Evidence {
+        let field = if self.block.is_v6() { "IpPermissions.Ipv6Ranges.CidrIpv6" } else { "IpPermissions.IpRanges.CidrIp" };
+        Evidence::new(Call::DescribeSecurityGroups, &self.group.group_id, field, self.cidr)
+    }
+
+    /// The command that takes away this block of this rule and nothing else.
+    pub fn revoke(&self) -> String {
+        let IpPermission { ip_protocol, from_port, to_port, .. } = self.permission;
+        let ports = match (from_port, to_port) {
+            (Some(from), Some(to)) => format!(",FromPort={from},ToPort={to}"),
+            _ => String::new(),
+        };
+        let ranges = range(&self.block, self.cidr);
+        format!(
+            "aws ec2 revoke-security-group-ingress --group-id {} --ip-permissions 'IpProtocol={ip_protocol}{ports},{ranges}'",
+            self.group.group_id
+        )
+    }
+}
+
+fn range(block: &Cidr, cidr: &str) -> String {
+    if block.is_v6() { format!("Ipv6Ranges=[{{CidrIpv6={cidr}}}]") } else { format!("IpRanges=[{{CidrIp={cidr}}}]") }
+}
+
+/// The blocks as evidence, each once.
+pub fn evidence(admitted: &[&Admitted]) -> Vec<Evidence> {
+    let mut evidence: Vec<Evidence> = Vec::new();
+    for one in admitted.iter().map(|one| one.evidence()) {
+        if !evidence.contains(&one) {
+            evidence.push(one);
+        }
+    }
+    evidence
+}
+
+/// The command that lets a block in on one port.
+pub fn authorize(group: &str, port: i32, block: &Cidr) -> String {
+    let ranges = range(block, &block.to_string());
+    format!("aws ec2 authorize-security-group-ingress --group-id {group} --ip-permissions 'IpProtocol=tcp,FromPort={port},ToPort={port},{ranges}'")
+}
+
+/// The same as Terraform/OpenTofu.
+pub fn terraform(group: &str, port: i32, block: &str) -> String {
+    let family = if block.contains(':') { "cidr_ipv6" } else { "cidr_ipv4" };
+    format!(
+        "resource \"aws_vpc_security_group_ingress_rule\" \"clients\" {{\n  security_group_id = \"{group}\"\n  ip_protocol       = \"tcp\"\n  \
+         from_port         = {port}\n  to_port           = {port}\n  {family}         = \"{block}\"\n}}"
+    )
+}
+
+/// `port 443` or `ports 80 and 443`.
+pub fn port_words(ports: &BTreeSet<i32>) -> String {
+    format!("{} {}", if ports.len() == 1 { "port" } else { "ports" }, and_list(ports))
+}
+
+/// What to do about rules that are too wide; for groups that Express Mode made, with what is known of the way out.
+pub fn closing<'a>(summary: &str, wide: &[&Admitted<'a>]) -> Remedy {
+    let mut summary = summary.to_owned();
+    if wide.iter().any(|admitted| admitted.group.ecs_managed) {
+        summary.push_str(
+            " Express Mode has no setting for who reaches its balancer: the security groups that it takes are the tasks'. ECS is allowed to add \
+             the rule again, and likely may, so look after each deployment. Other ways out: a web ACL; private subnets, which make the balancer \
+             internal; a group of your own by aws elbv2 set-security-groups, which the tasks must then admit; or a service with its own \
+             balancer. Up to 25 services share this one.",
+        );
+    }
+    let revoke: BTreeSet<String> = wide.iter().map(|admitted| admitted.revoke()).collect();
+    revoke.into_iter().fold(Remedy::new(summary), Remedy::cli)
+}
+
+/// The blocks that make up the world for one family: the widest ones, if together they are the world.
+pub fn world<'b, 'a>(admitted: &'b [Admitted<'a>], v6: bool, port: i32) -> Option<(Cidr, Vec<&'b Admitted<'a>>)> {
+    let here: Vec<&Admitted> = admitted.iter().filter(|one| one.block.is_v6() == v6 && one.ports.contains(&port)).collect();
+    let blocks: Vec<Cidr> = here.iter().map(|one| one.block).collect();
+    let world = address::together(&blocks).into_iter().find(Cidr::is_world)?;
+    let widest = |one: &Admitted| world.covers(&one.block) && !blocks.iter().any(|block| *block != one.block && block.covers(&one.block));
+    Some((world, here.into_iter().filter(|one| widest(one)).collect()))
+}
