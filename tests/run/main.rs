@@ -13,6 +13,8 @@ mod command_line;
 #[cfg(feature = "aws")]
 mod diagnosis;
 #[cfg(feature = "aws")]
+mod record;
+#[cfg(feature = "aws")]
 mod wire;
 #[cfg(feature = "aws")]
 mod wire_selftest;
