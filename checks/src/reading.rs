@@ -5,7 +5,9 @@ pub mod address;
 pub mod container_log;
 pub mod event;
 pub mod health_check;
+pub mod listen;
 pub mod log;
+pub mod metric;
 pub mod reach;
 pub mod rollout;
 pub mod stop;
@@ -26,4 +28,9 @@ pub(crate) fn pattern(text: &str) -> Option<Regex> {
 #[expect(clippy::disallowed_methods, reason = "this is about the form of a text that we have, not about a call that failed")]
 pub(crate) fn parsed<T: FromStr>(text: &str) -> Option<T> {
     text.parse().ok()
+}
+
+/// `1 target`, `2 targets`.
+pub(crate) fn count(number: usize, noun: &str) -> String {
+    if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") }
 }
