@@ -5,9 +5,18 @@ use crate::check::Check;
 mod balancer_answers_503;
 mod health_check_wrong_answer;
 mod target_group_empty;
+mod target_warming_up;
+mod targets_failing_open;
 mod targets_unhealthy;
 mod targets_unused;
 
 /// In the order of the causal chain, symptom to cause; equal findings are reported in this order.
-pub(super) const CHECKS: &[Check] =
-    &[balancer_answers_503::CHECK, target_group_empty::CHECK, targets_unused::CHECK, targets_unhealthy::CHECK, health_check_wrong_answer::CHECK];
+pub(super) const CHECKS: &[Check] = &[
+    balancer_answers_503::CHECK,
+    target_group_empty::CHECK,
+    targets_unused::CHECK,
+    targets_unhealthy::CHECK,
+    targets_failing_open::CHECK,
+    target_warming_up::CHECK,
+    health_check_wrong_answer::CHECK,
+];
