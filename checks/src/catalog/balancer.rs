@@ -3,6 +3,8 @@
 use crate::check::Check;
 
 mod balancer_answers_503;
+mod health_check_refused;
+mod health_check_times_out;
 mod health_check_wrong_answer;
 mod target_group_empty;
 mod target_warming_up;
@@ -19,4 +21,6 @@ pub(super) const CHECKS: &[Check] = &[
     targets_failing_open::CHECK,
     target_warming_up::CHECK,
     health_check_wrong_answer::CHECK,
+    health_check_refused::CHECK,
+    health_check_times_out::CHECK,
 ];
