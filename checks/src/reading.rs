@@ -7,7 +7,9 @@ pub mod event;
 pub mod health_check;
 pub mod image;
 pub mod ingress;
+pub mod listen;
 pub mod log;
+pub mod metric;
 pub mod reach;
 pub mod rollback;
 pub mod rollout;
@@ -39,4 +41,9 @@ pub fn and_list(items: impl IntoIterator<Item = impl ToString>) -> String {
         Some((last, [])) => last.clone(),
         Some((last, others)) => format!("{} and {last}", others.join(", ")),
     }
+}
+
+/// `1 target`, `2 targets`.
+pub(crate) fn count(number: usize, noun: &str) -> String {
+    if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") }
 }

@@ -170,7 +170,9 @@ fn has(json: &Value, field: &str, value: &str) -> bool {
     match json {
         Value::Object(members) => members.iter().any(|(name, member)| {
             let named = name == field || (name == "type" && field == "kind");
-            let listed = named && matches!(member, Value::Array(items) if items.iter().any(is));
+            // A value of a metric stands in a pair with its minute.
+            let in_pair = |item: &Value| item.as_array().is_some_and(|pair| pair.iter().any(is));
+            let listed = named && matches!(member, Value::Array(items) if items.iter().any(|item| is(item) || in_pair(item)));
             (named && is(member)) || listed || (value == "[]" && name == "yes" && is(member)) || has(member, field, value)
         }),
         Value::Array(items) => items.iter().any(|item| has(item, field, value)),

@@ -12,6 +12,7 @@ use crate::patient::Patient;
 use crate::reading::event::{self, Event};
 use crate::reading::{parsed, pattern, stop, time, traffic};
 use crate::seen::Blind;
+use crate::snapshot::{Target, Task};
 
 /// How the health check fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,8 +33,10 @@ pub struct FailedCheck<'a> {
     pub failure: Failure,
     /// The status code, of a wrong answer.
     pub code: Option<u16>,
+    /// AWS's words for it: `Request timed out`.
+    pub description: &'a str,
     /// The target's address or instance, and its port; none where only an event tells of it.
-    pub target: Option<&'a crate::snapshot::Target>,
+    pub target: Option<&'a Target>,
     pub evidence: Evidence,
 }
 
@@ -63,7 +66,7 @@ pub fn failures<'a>(patient: &Patient<'a>, group: &str) -> Result<Vec<FailedChec
                 Some(_) => Evidence::new(Call::DescribeTargetHealth, group, "TargetHealth.Description", description),
                 None => Evidence::new(Call::DescribeTargetHealth, group, "TargetHealth.State", &target.state),
             };
-            FailedCheck { failure, code, target: Some(target), evidence }
+            FailedCheck { failure, code, description, target: Some(target), evidence }
         })
         .collect();
     let replaced = unhealthy.is_empty() && !targets.iter().any(|target| target.state == "healthy");
@@ -88,9 +91,44 @@ fn last_replaced<'a>(patient: &Patient<'a>, group: &str) -> Result<Vec<FailedChe
     let told = patient.service().events.iter().filter(|event| is_recent(event.created_at)).find_map(|event| match event::read(&event.message) {
         Event::TargetUnhealthy { group: named, reason } if named == group => {
             let (failure, code) = failure(reason);
-            Some(FailedCheck { failure, code, target: None, evidence: patient.evidence("events.message", &event.message).at(event.created_at) })
+            let evidence = patient.evidence("events.message", &event.message).at(event.created_at);
+            Some(FailedCheck { failure, code, description: reason, target: None, evidence })
         }
         _ => None,
     });
     Ok(told.into_iter().collect())
+}
+
+/// The running task that a target stands for: the one with its address; on an instance, the youngest that has its port.
+pub fn task_behind<'a>(patient: &Patient<'a>, target: &Target) -> Result<Option<&'a Task>, Blind> {
+    let tasks = patient.running_tasks()?;
+    let has_port = |task: &&Task| target.port.is_some_and(|port| task.containers.iter().any(|container| container.host_ports.contains(&port)));
+    let by_address = tasks.iter().find(|task| task.private_address() == Some(target.id.as_str()));
+    Ok(by_address.or_else(|| tasks.iter().filter(has_port).max_by_key(|task| task.started_at)))
+}
+
+/// Whether the service's grace period is not over for the target's task: then it may be unhealthy because it starts.
+pub fn in_grace(patient: &Patient, target: &Target) -> Result<bool, Blind> {
+    let grace = time::seconds(patient.service().health_check_grace_period_seconds.unwrap_or(0));
+    if grace.is_zero() {
+        return Ok(false);
+    }
+    let Some(task) = task_behind(patient, target)? else { return Ok(false) };
+    let age = task.started_at.or(task.created_at).map_or(SignedDuration::ZERO, |start| time::age(patient.now(), start));
+    Ok(age < grace)
+}
+
+/// Failures that cannot be put down to a task's normal start.
+pub fn failures_past_grace<'a>(patient: &Patient<'a>, group: &str) -> Result<Vec<FailedCheck<'a>>, Blind> {
+    let mut past = Vec::new();
+    for failed in failures(patient, group)? {
+        let starts = match failed.target {
+            Some(target) => in_grace(patient, target)?,
+            None => false,
+        };
+        if !starts {
+            past.push(failed);
+        }
+    }
+    Ok(past)
 }

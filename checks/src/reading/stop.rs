@@ -152,6 +152,10 @@ pub struct Version {
 }
 
 impl Version {
+    pub fn of(task: &Task) -> Version {
+        Version { deployment: task.started_by.clone().unwrap_or_default(), task_definition: Some(task.task_definition_arn.clone()) }
+    }
+
     pub fn started(&self, started_by: Option<&str>, task_definition: &str) -> bool {
         match started_by {
             Some(id) if id.starts_with("ecs-svc/") => id == self.deployment,

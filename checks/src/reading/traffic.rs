@@ -4,6 +4,8 @@
 
 use std::collections::BTreeSet;
 
+use crate::call::{Call, quote};
+use crate::finding::Evidence;
 use crate::patient::Patient;
 use crate::seen::Blind;
 use crate::snapshot::{Listener, Rule, Target, TargetGroup};
@@ -27,6 +29,11 @@ pub struct Share<'a> {
     pub percent: f64,
 }
 
+/// A part of the traffic in words: `5 %`, `less than 1 %`.
+pub fn percent_words(percent: f64) -> String {
+    if percent > 0.0 && percent < 1.0 { "less than 1 %".into() } else { format!("{percent:.0} %") }
+}
+
 impl<'a> Way<'a> {
     /// Hosts that the rule asks for; none where it takes every host.
     pub fn hosts(&self) -> impl Iterator<Item = &'a str> + use<'a> {
@@ -38,18 +45,47 @@ impl<'a> Way<'a> {
         self.shares.iter().filter(|share| share.weight > 0)
     }
 
+    /// Whether HTTP is spoken here: only then can the balancer answer with a status code of its own.
+    pub fn is_http(&self) -> bool {
+        matches!(self.listener.protocol.as_deref(), Some("HTTP" | "HTTPS"))
+    }
+
+    /// The command that gives the rule these weights. A default rule belongs to its listener and is changed there.
+    pub fn set_weights(&self, weights: &[(&str, i32)]) -> String {
+        let groups: Vec<String> = weights.iter().map(|(group, weight)| format!("{{TargetGroupArn={group},Weight={weight}}}")).collect();
+        let action = quote(&format!("Type=forward,ForwardConfig={{TargetGroups=[{}]}}", groups.join(",")));
+        if self.rule.is_default {
+            format!("aws elbv2 modify-listener --listener-arn {} --default-actions {action}", self.listener.listener_arn)
+        } else {
+            format!("aws elbv2 modify-rule --rule-arn {} --actions {action}", self.rule.rule_arn)
+        }
+    }
+
+    /// The same weights in Terraform/OpenTofu. ECS changes the weights of its own rule, so the code must not.
+    pub fn weights_in_terraform(&self, weights: &[(&str, i32)]) -> String {
+        let group = |(arn, weight): &(&str, i32)| format!("      target_group {{\n        arn    = \"{arn}\"\n        weight = {weight}\n      }}\n");
+        let groups: String = weights.iter().map(group).collect();
+        let (resource, action) = if self.rule.is_default { ("aws_lb_listener", "default_action") } else { ("aws_lb_listener_rule", "action") };
+        format!(
+            "resource \"{resource}\" \"this\" {{\n  {action} {{\n    type = \"forward\"\n    forward {{\n{groups}    }}\n  }}\n  lifecycle {{\n    ignore_changes = [{action}]\n  }}\n}}"
+        )
+    }
+
     /// `api.example.com`, or `HTTPS:443` for a rule that takes every host.
     pub fn name(&self) -> String {
         let hosts: Vec<&str> = self.hosts().collect();
         let paths: Vec<&str> =
             self.rule.conditions.iter().filter(|c| c.field == "path-pattern").flat_map(|c| c.values.iter().map(String::as_str)).collect();
         let listener = format!("{}:{}", self.listener.protocol.as_deref().unwrap_or("listener"), self.listener.port.unwrap_or_default());
-        match (hosts.is_empty(), paths.is_empty()) {
+        let name = match (hosts.is_empty(), paths.is_empty()) {
             (true, true) => listener,
             (true, false) => format!("{listener} {}", paths.join(", ")),
             (false, true) => hosts.join(", "),
             (false, false) => format!("{} {}", hosts.join(", "), paths.join(", ")),
-        }
+        };
+        // A rule that also asks for a header or a sender takes only some of the requests.
+        let narrowed = self.rule.conditions.iter().any(|c| !matches!(c.field.as_str(), "host-header" | "path-pattern"));
+        if narrowed { format!("{name} (under further conditions)") } else { name }
     }
 }
 
@@ -112,12 +148,14 @@ pub fn all_rules<'a>(patient: &Patient<'a>) -> Result<Vec<(&'a Listener, &'a Rul
     Ok(rules)
 }
 
-/// Every way in to the service.
+/// Every way in to the service for its clients. The test rule of a blue/green deployment is none: it may well lead to
+/// the empty half of a pair.
 pub fn ways<'a>(patient: &Patient<'a>) -> Result<Vec<Way<'a>>, Blind> {
     let groups = groups(patient)?;
     let managed = managed_rules(patient)?;
+    let is_test = |rule: &Rule| patient.service().load_balancers.iter().any(|b| b.test_listener_rule.as_deref() == Some(rule.rule_arn.as_str()));
     let mut ways = Vec::new();
-    for (listener, rule) in all_rules(patient)? {
+    for (listener, rule) in all_rules(patient)?.into_iter().filter(|(_, rule)| !is_test(rule)) {
         let forwards = || rule.actions.iter().filter(|action| action.kind == "forward").flat_map(|action| &action.target_groups);
         if !forwards().any(|group| groups.contains(group.target_group_arn.as_str())) {
             continue;
@@ -169,6 +207,18 @@ impl GroupState {
         }
     }
 
+    /// What a group in this state has: `no registered target`.
+    pub fn words(self) -> &'static str {
+        match self {
+            GroupState::Serves => "a healthy target",
+            GroupState::FailsOpen => "only unhealthy targets",
+            GroupState::Warming => "only targets that wait for their first health check",
+            GroupState::Unused => "only targets that the balancer does not use",
+            GroupState::Draining => "only draining targets",
+            GroupState::Empty => "no registered target",
+        }
+    }
+
     /// Whether the balancer has nowhere to send a request and answers 503 itself. Draining alone is not documented
     /// to do so, but has been seen to.
     pub fn answers_503(self) -> bool {
@@ -176,8 +226,49 @@ impl GroupState {
     }
 }
 
+/// A part of a rule's traffic that goes to a group without a target that could answer.
+#[derive(Debug)]
+pub struct Dead<'w, 'a> {
+    pub share: &'w Share<'a>,
+    pub state: GroupState,
+    targets: &'a [Target],
+}
+
+impl<'w, 'a> Dead<'w, 'a> {
+    /// The share as a dead one, if it is.
+    pub fn of(patient: &Patient<'a>, share: &'w Share<'a>) -> Result<Option<Dead<'w, 'a>>, Blind> {
+        let targets = patient.targets(share.group)?;
+        let state = GroupState::of(targets);
+        Ok(state.answers_503().then_some(Dead { share, state, targets }))
+    }
+
+    /// `target group api has no registered target`
+    pub fn words(&self) -> String {
+        format!("target group {} has {}", group_name(self.share.group), self.state.words())
+    }
+
+    /// The share in the rule, and the state of the group's first target, or that there is none.
+    pub fn evidence(&self, rule: &Rule) -> [Evidence; 2] {
+        let group = self.share.group;
+        [
+            Evidence::new(Call::DescribeRules, &rule.rule_arn, "ForwardConfig.TargetGroups.Weight", self.share.weight),
+            match self.targets.first() {
+                Some(target) => Evidence::new(Call::DescribeTargetHealth, group, "TargetHealth.State", &target.state),
+                None => Evidence::new(Call::DescribeTargetHealth, group, "TargetHealthDescriptions", "[]"),
+            },
+        ]
+    }
+}
+
 pub fn state(patient: &Patient, group: &str) -> Result<GroupState, Blind> {
     Ok(GroupState::of(patient.targets(group)?))
+}
+
+/// The container that is registered with a group. Express wants it to be called `Main`.
+pub fn container<'a>(patient: &Patient<'a>, group: &str) -> Option<&'a str> {
+    let mut balancers = patient.service().load_balancers.iter();
+    let registered = balancers.find(|b| [&b.target_group_arn, &b.alternate_target_group_arn].into_iter().flatten().any(|arn| arn == group));
+    registered.and_then(|balancer| balancer.container_name.as_deref()).or(patient.is_express().then_some("Main"))
 }
 
 /// The name of a target group, from its ARN: `arn:…:targetgroup/api/0123` → `api`.
@@ -219,4 +310,26 @@ pub fn pair<'a>(patient: &Patient<'a>, group: &str) -> Result<BTreeSet<&'a str>,
         }
     }
     Ok(BTreeSet::new())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::baseline::{forward, host_rule};
+    use crate::snapshot::Condition;
+
+    #[test]
+    fn a_rule_that_asks_for_more_than_the_host_says_so() {
+        let listener = Listener { port: Some(443), protocol: Some("HTTPS".into()), ..Listener::default() };
+        let mut rule = host_rule("arn", "1", "api.example.com", forward(&[("group", 1)]));
+        let name = |rule: &Rule| Way { listener: &listener, rule, shares: Vec::new(), managed: false }.name();
+        assert_eq!(name(&rule), "api.example.com");
+        rule.conditions.push(Condition { field: "http-header".into(), name: Some("X-Test".into()), values: vec!["1".into()] });
+        assert_eq!(name(&rule), "api.example.com (under further conditions)");
+    }
+
+    #[test]
+    fn a_small_part_is_not_called_none() {
+        assert_eq!([percent_words(100.0), percent_words(5.0), percent_words(0.4)], ["100 %", "5 %", "less than 1 %"]);
+    }
 }

@@ -1,0 +1,263 @@
+//! The health check gets no answer in time, though the security groups let it through. Where they do not, or where
+//! that cannot be told, `task_security_group_blocks_balancer` and the symptom itself have the word.
+
+use std::collections::BTreeSet;
+
+use jiff::SignedDuration;
+
+use crate::call::Call;
+use crate::check::{Findings, NoAnswer};
+use crate::finding::{Evidence, Kind, Remedy, Subject};
+use crate::patient::Patient;
+use crate::reading::health_check::{self, FailedCheck, Failure};
+use crate::reading::reach::{self, Admission};
+use crate::reading::{metric, traffic};
+use crate::seen::Blind;
+use crate::snapshot::TargetGroup;
+use crate::snapshot::metric::Metric;
+
+crate::check! {
+    /// The balancer's health check gets no answer before its timeout, although the security groups of balancer and
+    /// tasks let it through.
+    ///
+    /// # Why it matters
+    ///
+    /// The target stays unhealthy and ECS replaces the task, which has to start all over again. Requests of clients
+    /// that reach such a task wait, and get 504 in the end.
+    ///
+    /// # How we tell
+    ///
+    /// `DescribeTargetHealth` gives the reason `Target.Timeout`, and the security groups of the balancer (way out) and
+    /// of the tasks (way in) both admit the port. Then the app most likely accepts the connection and is too slow:
+    /// because it lacks CPU, or because the path of the health check does too much. Where a prefix list decides, or
+    /// targets are instances, nothing proves that the way is open, and this check is silent; so it is while the
+    /// service's grace period is not over for the task. Network ACLs, routes and firewalls on the way are not examined:
+    /// if only the targets of one zone time out, they are the likelier cause.
+    ///
+    /// # What to do
+    ///
+    /// Let the path of the health check answer at once, give the app more CPU, or give it more time:
+    ///
+    /// ```sh
+    /// aws elbv2 modify-target-group --target-group-arn <arn> --health-check-timeout-seconds 10 --health-check-interval-seconds 30
+    /// aws ec2 describe-network-acls --filters Name=association.subnet-id,Values=<subnet>
+    /// ```
+    ///
+    /// Terraform/OpenTofu: `timeout` and `interval` in the `health_check` of `aws_lb_target_group`.
+    ///
+    /// # See also
+    ///
+    /// `task_security_group_blocks_balancer`, `targets_unhealthy`,
+    /// <https://docs.aws.amazon.com/elasticloadbalancing/latest/application/load-balancer-troubleshooting.html>
+    title: "The health check gets no answer in time, though nothing seen blocks it",
+    severity: Critical,
+    role: Cause,
+    explains: [TargetsUnhealthy],
+    reads: [
+        DescribeServices, DescribeServiceRevisions, DescribeTargetGroups, DescribeTargetHealth, DescribeTasks, DescribeLoadBalancers,
+        DescribeNetworkInterfaces, DescribeSecurityGroups, DescribeSubnets, GetMetricData,
+    ],
+    example: on fargate, |snapshot| {
+        use crate::baseline::{id, minutes, unhealthy};
+        let slow = |address| unhealthy(address, 8080, "Target.Timeout", "Request timed out");
+        snapshot.target_health.put(id::group("api"), vec![slow("10.0.1.21"), slow("10.0.2.22")]);
+        let service = snapshot.services[0].service_arn.clone();
+        snapshot.metrics.put(Metric::Cpu.of(&service), minutes(98.0));
+    },
+}
+
+/// From here on a service is short of CPU, in percent of what it has.
+const BUSY: f64 = 90.0;
+
+fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
+    let groups = traffic::groups(patient)?;
+    if groups.is_empty() {
+        return Err(NoAnswer::NotApplicable("no load balancer"));
+    }
+    for group in groups {
+        let Some(failures) = findings.see(health_check::failures_past_grace(patient, group)) else { continue };
+        let slow: Vec<&FailedCheck> = failures.iter().filter(|failed| failed.failure == Failure::TimedOut).collect();
+        let Some(first) = slow.first() else { continue };
+        let Some(settings) = findings.see(patient.target_group(group)).flatten() else { continue };
+        let Some(open) = findings.see(all_open(patient, settings, &slow)) else { continue };
+        if !open {
+            continue;
+        }
+        let limit = settings.health_check_timeout_seconds.unwrap_or(5);
+        let interval = settings.health_check_interval_seconds.unwrap_or(30);
+        let name = traffic::group_name(group);
+        let mut says = format!("The health check of target group {name} gets no answer within {limit} s, though the security groups let it through.");
+        let busy = findings.see(metric::recent(patient, Metric::Cpu, patient.arn(), "CPUUtilization.Values", SignedDuration::from_mins(5)));
+        let busy = busy.flatten().filter(|cpu| cpu.peak >= BUSY);
+        let zone = findings.see(only_zone(patient, group, &slow)).flatten();
+        says += &match (&busy, zone) {
+            (Some(cpu), _) => {
+                format!(" In the last 5 min the service reaches {:.0} % of its CPU, so the app is likely too busy to answer.", cpu.peak)
+            }
+            (None, Some(zone)) => {
+                format!(" Only targets in {zone} time out: likely a network ACL or a route of that zone's subnets, which were not examined.")
+            }
+            (None, None) => " The app is likely too slow to answer, or hangs; network ACLs were not examined.".to_owned(),
+        };
+        let longer = (limit * 2).min(60);
+        let interval = interval.max(longer + 5);
+        let remedy = Remedy::new("Let the path of the health check answer at once and without a database; else give it more time, or the app more CPU.")
+            .cli(format!(
+                "aws elbv2 modify-target-group --target-group-arn {group} --health-check-timeout-seconds {longer} --health-check-interval-seconds {interval}"
+            ))
+            .cli(format!("aws ec2 describe-network-acls --filters Name=vpc-id,Values={}", settings.vpc_id.as_deref().unwrap_or("<vpc>")))
+            .terraform(format!(
+                "resource \"aws_lb_target_group\" \"{name}\" {{\n  health_check {{\n    timeout  = {longer}\n    interval = {interval}\n  }}\n}}"
+            ));
+        findings.add(
+            Subject::new(Kind::TargetGroup, group)
+                .sick(says, first.evidence.clone())
+                .because_all(
+                    settings
+                        .health_check_timeout_seconds
+                        .map(|limit| Evidence::new(Call::DescribeTargetGroups, group, "HealthCheckTimeoutSeconds", limit)),
+                )
+                .because_all(busy.map(|cpu| cpu.evidence))
+                .mend(remedy)
+                .concerns(Kind::TargetGroup, group)
+                .concerns_all(Kind::TargetGroup, traffic::pair(patient, group)?),
+        );
+    }
+    Ok(())
+}
+
+/// Whether security groups are proved to let every one of these health checks through, from every balancer.
+fn all_open(patient: &Patient, settings: &TargetGroup, slow: &[&FailedCheck]) -> Result<bool, Blind> {
+    for arn in &settings.load_balancer_arns {
+        let Some(balancer) = patient.load_balancer(arn)?.filter(|balancer| !balancer.security_groups.is_empty()) else { return Ok(false) };
+        for failed in slow {
+            let groups = reach::task_groups(patient, failed.target)?;
+            let Some(port) = reach::health_check_port(patient, settings, failed.target) else { return Ok(false) };
+            let open = |admission| admission == Admission::Yes;
+            if !open(reach::into_task(patient, balancer, &groups, port)?)
+                || !open(reach::out_to_task(patient, balancer, &groups, failed.target, port)?)
+            {
+                return Ok(false);
+            }
+        }
+    }
+    Ok(!settings.load_balancer_arns.is_empty() && settings.target_type.as_deref() == Some("ip"))
+}
+
+/// The one zone whose targets time out, while targets of other zones are healthy.
+fn only_zone<'a>(patient: &Patient<'a>, group: &str, slow: &[&FailedCheck<'a>]) -> Result<Option<&'a str>, Blind> {
+    let zones: BTreeSet<Option<&str>> = slow.iter().map(|failed| failed.target.and_then(|target| target.availability_zone.as_deref())).collect();
+    let healthy: BTreeSet<Option<&str>> =
+        patient.targets(group)?.iter().filter(|target| target.state == "healthy").map(|target| target.availability_zone.as_deref()).collect();
+    let alone = zones.len() == 1 && !healthy.is_empty() && zones.is_disjoint(&healthy);
+    Ok(zones.into_iter().next().flatten().filter(|_| alone))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::baseline::{self, NOW, id, minutes, target, unhealthy};
+    use crate::exam::Outcome;
+    use crate::seen::{Seen, Why};
+    use crate::snapshot::{Snapshot, Target};
+    use crate::testing::{exam, says};
+
+    fn slow(address: &str) -> Target {
+        unhealthy(address, 8080, "Target.Timeout", "Request timed out")
+    }
+
+    /// All targets time out, with CPU to spare.
+    fn sick() -> Snapshot {
+        let mut snapshot = (CHECK.example)();
+        let service = snapshot.services[0].service_arn.clone();
+        snapshot.metrics.put(Metric::Cpu.of(&service), minutes(20.0));
+        snapshot
+    }
+
+    #[test]
+    fn names_what_was_not_examined() {
+        assert_eq!(
+            says(CHECK, &sick()),
+            [
+                "The health check of target group api gets no answer within 5 s, though the security groups let it through. The app is likely too slow to answer, or hangs; network ACLs were not examined."
+            ]
+        );
+    }
+
+    #[test]
+    fn a_busy_cpu_is_the_likely_reason() {
+        assert!(
+            says(CHECK, &(CHECK.example)())[0]
+                .ends_with("In the last 5 min the service reaches 98 % of its CPU, so the app is likely too busy to answer.")
+        );
+    }
+
+    #[test]
+    fn one_zone_alone_points_at_its_network() {
+        let mut snapshot = sick();
+        snapshot.target_health.put(id::group("api"), vec![slow("10.0.1.21"), target("10.0.2.22", 8080, "eu-west-2b", "healthy")]);
+        assert!(says(CHECK, &snapshot)[0].contains("Only targets in eu-west-2a time out"));
+    }
+
+    #[test]
+    fn is_silent_where_the_tasks_security_group_blocks() {
+        let mut snapshot = sick();
+        snapshot.security_groups.change("sg-task").unwrap().ip_permissions.clear();
+        assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy);
+    }
+
+    #[test]
+    fn is_silent_where_the_balancers_security_group_blocks() {
+        let mut snapshot = sick();
+        snapshot.security_groups.change("sg-balancer").unwrap().ip_permissions_egress.clear();
+        assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy);
+    }
+
+    #[test]
+    fn is_silent_where_only_the_health_checks_own_port_is_blocked() {
+        let mut snapshot = sick();
+        snapshot.target_groups.change(&id::group("api")).unwrap().health_check_port = Some("9000".into());
+        assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy);
+    }
+
+    #[test]
+    fn a_prefix_list_proves_nothing() {
+        let mut snapshot = sick();
+        let permission = &mut snapshot.security_groups.change("sg-task").unwrap().ip_permissions[0];
+        permission.group_id.clear();
+        permission.prefix_list_id.push("pl-0123".into());
+        assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy);
+    }
+
+    #[test]
+    fn unseen_security_groups_are_not_open() {
+        let mut snapshot = sick();
+        snapshot.security_groups.insert("sg-task", Seen::No(Why::Denied("no".into())));
+        assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::CouldNotLook);
+    }
+
+    #[test]
+    fn instances_have_security_groups_that_were_not_asked_for() {
+        let mut snapshot = baseline::ec2();
+        snapshot.target_health.put(id::group("web"), vec![Target { port: Some(32768), ..slow("i-0a1b2c3d4e5f60001") }]);
+        assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy);
+    }
+
+    #[test]
+    fn a_task_in_its_grace_period_may_be_slow() {
+        let mut snapshot = sick();
+        let service = snapshot.services[0].service_arn.clone();
+        for task in snapshot.running_tasks.change(&service).unwrap() {
+            task.started_at = Some(NOW - SignedDuration::from_secs(50));
+        }
+        assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy);
+    }
+
+    #[test]
+    fn an_answer_or_a_refusal_is_not_a_timeout() {
+        let mut snapshot = baseline::fargate();
+        let refused = unhealthy("10.0.1.21", 8080, "Target.FailedHealthChecks", "Health checks failed");
+        snapshot.target_health.put(id::group("api"), vec![refused]);
+        assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy);
+    }
+}

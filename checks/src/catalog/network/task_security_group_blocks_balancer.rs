@@ -1,0 +1,390 @@
+//! The security groups of the tasks do not admit the balancer on the port that it asks. Rules add up and only allow,
+//! so this is arithmetic; it speaks only where every group is seen and no health check proves the contrary.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::call::{Call, quote};
+use crate::check::{Findings, NoAnswer};
+use crate::finding::{Evidence, Finding, Kind, Remedy, Subject};
+use crate::patient::Patient;
+use crate::reading::health_check::{self, FailedCheck, Failure};
+use crate::reading::reach::{self, Admission};
+use crate::reading::{rollout, traffic};
+use crate::seen::Blind;
+use crate::snapshot::{LoadBalancer, SecurityGroup, Target, TargetGroup};
+
+crate::check! {
+    /// The balancer may not connect to the tasks: no rule of the tasks' security groups admits it on the port of the
+    /// target, or on the port of the health check.
+    ///
+    /// # Why it matters
+    ///
+    /// The health check times out, ECS replaces the tasks, and no request gets through. It happens when a balancer gets
+    /// a new security group and the tasks' rule still names the old one, when the container's port changes, and in
+    /// Express Mode when you bring a security group of your own.
+    ///
+    /// # How we tell
+    ///
+    /// The security groups come from the tasks' network interfaces, or from the service where a task has none. All
+    /// their inbound rules together are held against the balancer's security groups and the blocks of its subnets. A
+    /// prefix list, or a rule for some addresses of the balancer's subnets, might admit it: then nothing is claimed. Nor
+    /// if a health check passes, or fails in a way that takes a connection: then the way is open. Balancers without
+    /// security groups, and instances as targets, are left out.
+    ///
+    /// # What to do
+    ///
+    /// ```sh
+    /// aws ec2 authorize-security-group-ingress --group-id <task's group> --protocol tcp --port <port> --source-group <balancer's group>
+    /// ```
+    ///
+    /// Terraform/OpenTofu: an `aws_vpc_security_group_ingress_rule` of the tasks' group, with the balancer's group as
+    /// `referenced_security_group_id`.
+    ///
+    /// # See also
+    ///
+    /// `health_check_times_out`, `targets_unhealthy`,
+    /// <https://docs.aws.amazon.com/vpc/latest/userguide/security-group-rules.html>
+    title: "The tasks' security groups do not admit the balancer",
+    severity: Critical,
+    role: Cause,
+    explains: [TargetsUnhealthy],
+    reads: [
+        DescribeServices, DescribeServiceRevisions, DescribeTargetGroups, DescribeTargetHealth, DescribeLoadBalancers, DescribeTasks,
+        DescribeNetworkInterfaces, DescribeSecurityGroups, DescribeSubnets,
+    ],
+    example: on fargate, |snapshot| {
+        use crate::baseline::{from_group, id, unhealthy};
+        let slow = |address| unhealthy(address, 8080, "Target.Timeout", "Request timed out");
+        snapshot.target_health.put(id::group("api"), vec![slow("10.0.1.21"), slow("10.0.2.22")]);
+        snapshot.security_groups.change("sg-task").into_iter().for_each(|group| group.ip_permissions = vec![from_group(8080, "sg-old-balancer")]);
+    },
+}
+
+fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
+    let groups = traffic::groups(patient)?;
+    if groups.is_empty() {
+        return Err(NoAnswer::NotApplicable("no load balancer"));
+    }
+    let mut examined = false;
+    for group in groups {
+        let Some(settings) = findings.see(patient.target_group(group)).flatten() else { continue };
+        for arn in &settings.load_balancer_arns {
+            let Some(balancer) = findings.see(patient.load_balancer(arn)).flatten() else { continue };
+            if settings.target_type.as_deref() != Some("ip") || balancer.security_groups.is_empty() {
+                continue;
+            }
+            examined = true;
+            for door in findings.see(doors(patient, settings)).into_iter().flatten() {
+                if let Some(closed) = findings.see(closed(patient, balancer, &door)).flatten() {
+                    findings.add(finding(patient, settings, balancer, &door, &closed)?);
+                }
+            }
+        }
+    }
+    if examined { Ok(()) } else { Err(NoAnswer::NotApplicable("no tasks with addresses of their own behind a balancer with security groups")) }
+}
+
+/// One port of tasks that have the same security groups, and what the balancer's health checks say about the way there.
+struct Door<'a> {
+    task_groups: BTreeSet<&'a str>,
+    port: i32,
+    /// The health check asks this port, so that its results tell about it.
+    checked: bool,
+    passes: bool,
+    timed_out: Option<Evidence>,
+}
+
+/// The doors of a target group: those of its registered targets, and of a task that was just replaced.
+fn doors<'a>(patient: &Patient<'a>, group: &TargetGroup) -> Result<Vec<Door<'a>>, Blind> {
+    let arn = &group.target_group_arn;
+    let mut doors: BTreeMap<(BTreeSet<&str>, i32), Door> = BTreeMap::new();
+    let mut add = |target: Option<&Target>, failed: Option<&FailedCheck>| -> Result<(), Blind> {
+        let task_groups = reach::task_groups(patient, target)?;
+        let checked = reach::health_check_port(patient, group, target);
+        let traffic = target.map_or(reach::container_port(patient, group), |target| target.port);
+        // Which groups a stranger's target has, nobody knows.
+        for port in BTreeSet::from([checked, traffic]).into_iter().flatten().filter(|_| !task_groups.is_empty()) {
+            let checked = checked == Some(port);
+            let new = Door { task_groups: task_groups.clone(), port, checked, passes: false, timed_out: None };
+            let door = doors.entry((task_groups.clone(), port)).or_insert(new);
+            let healthy = target.is_some_and(|target| target.state == "healthy");
+            door.passes |= healthy || failed.is_some_and(|failed| matches!(failed.failure, Failure::WrongAnswer | Failure::Refused));
+            if let Some(failed) = failed.filter(|failed| checked && failed.failure == Failure::TimedOut) {
+                door.timed_out.get_or_insert(failed.evidence.clone());
+            }
+        }
+        Ok(())
+    };
+    let failures = health_check::failures(patient, arn)?;
+    for target in patient.targets(arn)?.iter().filter(|target| !target.state.ends_with("draining")) {
+        add(Some(target), failures.iter().find(|failed| failed.target == Some(target)))?;
+    }
+    for failed in failures.iter().filter(|failed| failed.target.is_none()) {
+        add(None, Some(failed))?;
+    }
+    // Of a pair nobody knows which half a task that is not registered belongs to.
+    let alone = patient.targets(arn)?.is_empty() && traffic::pair(patient, arn)?.len() < 2;
+    if alone && patient.running_tasks()?.iter().any(|task| task.last_status == "RUNNING") {
+        add(None, None)?;
+    }
+    Ok(doors.into_values().collect())
+}
+
+/// The security groups of the tasks behind a door, if they are proved to be closed to the balancer.
+fn closed<'a>(patient: &Patient<'a>, balancer: &LoadBalancer, door: &Door) -> Result<Option<Vec<&'a SecurityGroup>>, Blind> {
+    // ECS may still be adding the rule of a service that it manages.
+    let too_early = door.timed_out.is_none() && rollout::just_began(patient);
+    if too_early || (door.checked && door.passes) || reach::into_task(patient, balancer, &door.task_groups, door.port)? != Admission::No {
+        return Ok(None);
+    }
+    door.task_groups.iter().map(|id| patient.security_group(id)).collect()
+}
+
+fn finding(patient: &Patient, group: &TargetGroup, balancer: &LoadBalancer, door: &Door, closed: &[&SecurityGroup]) -> Result<Finding, Blind> {
+    let port = door.port;
+    let arn = group.target_group_arn.as_str();
+    let name = traffic::group_name(arn);
+    let ids: Vec<&str> = door.task_groups.iter().copied().collect();
+    let effect = match (&door.timed_out, door.checked) {
+        (Some(_), _) => format!("so the health check of target group {name} times out"),
+        (None, true) => format!("so the health check of target group {name} cannot get through"),
+        (None, false) => format!("so requests to target group {name} cannot get through, whatever its health check on another port says"),
+    };
+    let mut says = format!(
+        "No rule of the tasks' security groups ({}) admits load balancer {} ({}) on port {port}, {effect}.",
+        ids.join(", "),
+        balancer.load_balancer_name,
+        balancer.security_groups.join(", ")
+    );
+    let admitted = admitted(closed, balancer, port);
+    if !admitted.is_empty() {
+        says += &format!(" They admit {}, which the balancer does not have.", admitted.join(", "));
+    }
+    if patient.is_express() && closed.iter().all(|group| !group.ecs_managed) {
+        says += " None of them is the one that Express Mode makes and keeps open to its balancer.";
+    }
+    let source = balancer.security_groups[0].as_str();
+    let mended = ids[0];
+    let remedy = Remedy::new(format!("Let the balancer's security group in on port {port}."))
+        .cli(format!(
+            "aws ec2 authorize-security-group-ingress --group-id {} --protocol tcp --port {port} --source-group {}",
+            quote(mended),
+            quote(source)
+        ))
+        .terraform(format!(
+            "resource \"aws_vpc_security_group_ingress_rule\" \"balancer\" {{\n  security_group_id            = \"{mended}\"\n  referenced_security_group_id = \"{source}\"\n  ip_protocol                  = \"tcp\"\n  from_port                    = {port}\n  to_port                      = {port}\n}}"
+        ));
+    let of_balancer = balancer.security_groups.iter();
+    Ok(Subject::new(Kind::SecurityGroup, mended)
+        .sick(says, rule(closed[0], port))
+        .because_all(closed.iter().skip(1).map(|group| rule(group, port)))
+        .because_all(of_balancer.map(|id| Evidence::new(Call::DescribeLoadBalancers, &balancer.load_balancer_arn, "SecurityGroups", id)))
+        .because_all(door.timed_out.clone())
+        .mend(remedy)
+        .concerns(Kind::TargetGroup, arn)
+        .concerns_all(Kind::TargetGroup, traffic::pair(patient, arn)?))
+}
+
+/// Other security groups that are admitted on the port: often the one that the balancer had before.
+fn admitted<'a>(closed: &[&'a SecurityGroup], balancer: &LoadBalancer, port: i32) -> Vec<&'a str> {
+    let own: Vec<&str> = closed.iter().map(|group| group.group_id.as_str()).collect();
+    let permissions = closed.iter().flat_map(|group| &group.ip_permissions).filter(|permission| reach::covers_tcp(permission, port));
+    let mut admitted: Vec<&str> = permissions.flat_map(|permission| &permission.group_id).map(String::as_str).collect();
+    admitted.retain(|id| !own.contains(id) && !balancer.security_groups.iter().any(|group| group == id));
+    admitted
+}
+
+/// What a group does admit: on this port somebody else, or else on other ports, or nobody at all.
+fn rule(group: &SecurityGroup, port: i32) -> Evidence {
+    let of_group = |field, value: &str| Evidence::new(Call::DescribeSecurityGroups, &group.group_id, field, value);
+    let on_port = group.ip_permissions.iter().find(|permission| reach::covers_tcp(permission, port));
+    match (on_port, group.ip_permissions.first()) {
+        (Some(other), _) => match (other.group_id.first(), other.cidr_ip.first(), other.cidr_ipv6.first()) {
+            (Some(id), ..) => of_group("UserIdGroupPairs.GroupId", id),
+            (None, Some(block), _) => of_group("IpRanges.CidrIp", block),
+            (None, None, Some(block)) => of_group("Ipv6Ranges.CidrIpv6", block),
+            (None, None, None) => of_group("IpPermissions.IpProtocol", &other.ip_protocol),
+        },
+        (None, Some(elsewhere)) => match elsewhere.from_port {
+            Some(from) => of_group("IpPermissions.FromPort", &from.to_string()),
+            None => of_group("IpPermissions.IpProtocol", &elsewhere.ip_protocol),
+        },
+        (None, None) => of_group("IpPermissions", "[]"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::baseline::{self, everywhere, from_group, id, minutes_ago, target, unhealthy};
+    use crate::exam::Outcome;
+    use crate::seen::{Seen, Why};
+    use crate::snapshot::{IpPermission, ServiceEvent, Snapshot};
+    use crate::testing::{exam, says};
+
+    fn admit(snapshot: &mut Snapshot, permission: IpPermission) {
+        snapshot.security_groups.change("sg-task").unwrap().ip_permissions = vec![permission];
+    }
+
+    fn with_targets(snapshot: &mut Snapshot, targets: Vec<Target>) {
+        snapshot.target_health.put(id::group("api"), targets);
+    }
+
+    fn block(cidr: &str) -> IpPermission {
+        IpPermission { cidr_ip: vec![cidr.into()], ..everywhere("tcp", Some(8080)) }
+    }
+
+    #[test]
+    fn names_the_groups_the_port_and_the_stale_reference() {
+        assert_eq!(
+            says(CHECK, &(CHECK.example)()),
+            [
+                "No rule of the tasks' security groups (sg-task) admits load balancer web (sg-balancer) on port 8080, so the health check of target group api times out. They admit sg-old-balancer, which the balancer does not have."
+            ]
+        );
+    }
+
+    #[test]
+    fn the_balancer_is_admitted_by_its_subnets_or_by_the_world_too() {
+        for cidr in ["10.0.3.0/24", "10.0.0.0/16", "0.0.0.0/0"] {
+            let mut snapshot = (CHECK.example)();
+            admit(&mut snapshot, block(cidr));
+            assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy, "{cidr}");
+        }
+        let mut snapshot = (CHECK.example)();
+        admit(&mut snapshot, block("192.168.0.0/16"));
+        assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Sick);
+    }
+
+    #[test]
+    fn a_prefix_list_or_single_addresses_may_be_the_balancer() {
+        let prefix_list = IpPermission { cidr_ip: Vec::new(), prefix_list_id: vec!["pl-0123".into()], ..block("") };
+        for permission in [prefix_list, block("10.0.3.17/32")] {
+            let mut snapshot = (CHECK.example)();
+            admit(&mut snapshot, permission);
+            assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy);
+        }
+    }
+
+    #[test]
+    fn rules_of_all_groups_add_up() {
+        let mut snapshot = (CHECK.example)();
+        for interface in ["eni-1", "eni-2"] {
+            snapshot.interfaces.change(interface).unwrap().groups.push("sg-shared".into());
+        }
+        let shared =
+            SecurityGroup { group_id: "sg-shared".into(), ip_permissions: vec![from_group(8080, "sg-balancer")], ..SecurityGroup::default() };
+        snapshot.security_groups.put("sg-shared", shared);
+        assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy);
+        snapshot.security_groups.insert("sg-shared", Seen::No(Why::Denied("no".into())));
+        assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::CouldNotLook, "an unseen group may be the one that admits");
+        snapshot.security_groups.insert("sg-shared", Seen::Yes(None));
+        assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy, "so may one that is not shown to us");
+    }
+
+    #[test]
+    fn the_interface_has_the_word_and_not_the_configuration() {
+        let mut snapshot = baseline::fargate();
+        snapshot.security_groups.put("sg-new", SecurityGroup { group_id: "sg-new".into(), ..SecurityGroup::default() });
+        snapshot.services[0].deployments[0].network_configuration.as_mut().unwrap().security_groups = vec!["sg-new".into()];
+        with_targets(&mut snapshot, vec![unhealthy("10.0.1.21", 8080, "Target.Timeout", "Request timed out")]);
+        assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy);
+        snapshot.interfaces.insert("eni-1", Seen::No(Why::Denied("no".into())));
+        assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::CouldNotLook);
+        snapshot.interfaces.insert("eni-1", Seen::Yes(None));
+        assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Sick, "an interface that is gone tells nothing, the configuration does");
+    }
+
+    #[test]
+    fn a_health_check_that_gets_through_proves_the_way_open() {
+        let proofs = [
+            target("10.0.1.21", 8080, "eu-west-2a", "healthy"),
+            unhealthy("10.0.1.21", 8080, "Target.ResponseCodeMismatch", "Health checks failed with these codes: [404]"),
+            unhealthy("10.0.1.21", 8080, "Target.FailedHealthChecks", "Health checks failed"),
+        ];
+        for proof in proofs {
+            let mut snapshot = (CHECK.example)();
+            with_targets(&mut snapshot, vec![proof, unhealthy("10.0.2.22", 8080, "Target.Timeout", "Request timed out")]);
+            assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy);
+        }
+    }
+
+    #[test]
+    fn without_a_result_yet_it_says_what_will_happen() {
+        let mut snapshot = (CHECK.example)();
+        with_targets(&mut snapshot, vec![target("10.0.1.21", 8080, "eu-west-2a", "initial")]);
+        assert!(says(CHECK, &snapshot)[0].contains("so the health check of target group api cannot get through."));
+        snapshot.services[0].deployments[0].created_at = Some(minutes_ago(1));
+        assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy, "the rule of a service this young may be on its way");
+    }
+
+    #[test]
+    fn tasks_that_run_and_are_not_registered_are_behind_the_group_too() {
+        let mut snapshot = (CHECK.example)();
+        with_targets(&mut snapshot, Vec::new());
+        assert_eq!(exam(CHECK, &snapshot).findings.len(), 1);
+        let service = snapshot.services[0].service_arn.clone();
+        snapshot.running_tasks.put(&service, Vec::new());
+        assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy, "nothing runs, nothing is blocked");
+    }
+
+    #[test]
+    fn in_a_kill_loop_the_event_is_the_evidence() {
+        let mut snapshot = (CHECK.example)();
+        let (service, group) = (snapshot.services[0].service_arn.clone(), id::group("api"));
+        with_targets(&mut snapshot, Vec::new());
+        let mut stopped = snapshot.running_tasks.change(&service).unwrap().split_off(1);
+        stopped[0].stopped_reason = Some(format!("Task failed ELB health checks in (target-group {group})"));
+        stopped[0].stopped_at = Some(minutes_ago(2));
+        snapshot.running_tasks.put(&service, Vec::new());
+        snapshot.stopped_tasks.put(&service, stopped);
+        let message = format!("(service api) (port 8080) is unhealthy in (target-group {group}) due to (reason Request timed out).");
+        snapshot.services[0].events.insert(0, ServiceEvent { id: "1".into(), created_at: Some(minutes_ago(3)), message: message.clone() });
+        let exam = exam(CHECK, &snapshot);
+        assert!(exam.findings[0].evidence.iter().any(|evidence| evidence.value == message), "{exam:?}");
+    }
+
+    #[test]
+    fn the_health_checks_own_port_has_to_be_open_too() {
+        let mut snapshot = (CHECK.example)();
+        admit(&mut snapshot, from_group(8080, "sg-balancer"));
+        snapshot.target_groups.change(&id::group("api")).unwrap().health_check_port = Some("9000".into());
+        let found = says(CHECK, &snapshot);
+        assert_eq!(found.len(), 1);
+        assert!(found[0].contains("on port 9000, so the health check of target group api times out"), "{found:?}");
+    }
+
+    #[test]
+    fn a_health_check_on_another_port_says_nothing_about_the_requests() {
+        let mut snapshot = (CHECK.example)();
+        admit(&mut snapshot, from_group(9000, "sg-balancer"));
+        snapshot.target_groups.change(&id::group("api")).unwrap().health_check_port = Some("9000".into());
+        with_targets(&mut snapshot, vec![target("10.0.1.21", 8080, "eu-west-2a", "healthy")]);
+        let found = says(CHECK, &snapshot);
+        assert_eq!(found.len(), 1);
+        assert!(found[0].contains("on port 8080, so requests to target group api cannot get through"), "{found:?}");
+    }
+
+    #[test]
+    fn express_opens_only_the_group_it_makes() {
+        let mut snapshot = baseline::express();
+        let [live, _] = baseline::express_groups();
+        snapshot.security_groups.change("sg-task").unwrap().ip_permissions.clear();
+        snapshot.target_health.put(&live, vec![unhealthy("10.0.1.21", 8080, "Target.Timeout", "Request timed out")]);
+        assert!(says(CHECK, &snapshot)[0].ends_with("None of them is the one that Express Mode makes and keeps open to its balancer."));
+        snapshot.security_groups.change("sg-task").unwrap().ecs_managed = true;
+        assert!(says(CHECK, &snapshot)[0].ends_with("times out."));
+    }
+
+    #[test]
+    fn a_balancer_without_security_groups_is_left_out() {
+        let mut snapshot = (CHECK.example)();
+        snapshot.load_balancers.change(&id::elb("loadbalancer/app/web/50dc6c495c0c9188")).unwrap().security_groups.clear();
+        assert!(matches!(exam(CHECK, &snapshot).outcome, Outcome::NotApplicable(_)));
+    }
+
+    #[test]
+    fn instances_are_left_out() {
+        assert!(matches!(exam(CHECK, &baseline::ec2()).outcome, Outcome::NotApplicable(_)));
+    }
+}
