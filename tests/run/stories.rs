@@ -1,1 +1,128 @@
-//! TODO
+//! The stories: what happened, in words; the account in which it happened; and what the doctor prints, to the letter.
+//! Each console block of a story is run with the real binary against the loopback account of the story's name.
+//! With `UPDATE_STORIES=1` the blocks are written anew: read what comes out as the person on call would.
+#![cfg(feature = "aws")]
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use crate::doctor::doctor;
+use crate::wire::Account;
+
+const OPENS: &str = "```console\n$ ecs-doctor ";
+const CLOSES: &str = "\n```\n";
+
+/// Checks that find something in no story, with the reason.
+const UNTOLD: &[(&str, &str)] = &[];
+
+#[test]
+fn the_doctor_says_what_the_stories_tell() {
+    let stories = all();
+    assert!(!stories.is_empty(), "no stories");
+    let update = std::env::var_os("UPDATE_STORIES").is_some();
+    let told: Vec<(&Story, Result<String, String>)> = std::thread::scope(|scope| {
+        let told: Vec<_> = stories.iter().map(|story| (story, scope.spawn(|| story.tell()))).collect();
+        told.into_iter().map(|(story, thread)| (story, thread.join().unwrap_or_else(|_| Err("the run panicked".into())))).collect()
+    });
+    let mut wrong = Vec::new();
+    for (story, told) in told {
+        match told {
+            Ok(text) if text == story.text => {}
+            Ok(text) if update => std::fs::write(&story.path, text).expect("a story that can be written"),
+            Ok(text) => wrong.push(format!("{}:\n{}", story.name(), difference(&story.text, &text))),
+            Err(problem) => wrong.push(format!("{}: {problem}", story.name())),
+        }
+    }
+    assert!(wrong.is_empty(), "{} stories differ (UPDATE_STORIES=1 writes them anew)\n\n{}", wrong.len(), wrong.join("\n\n"));
+}
+
+#[test]
+fn every_check_finds_something_in_a_story() {
+    let stories = all();
+    let untold: BTreeMap<&str, &str> = UNTOLD.iter().copied().collect();
+    for check in checks::catalog::checks() {
+        let tellers: Vec<&str> = stories.iter().filter(|story| story.reports().any(|report| finds(report, &check.id()))).map(Story::name).collect();
+        match untold.get(check.id().as_ref() as &str) {
+            Some(reason) => assert!(tellers.is_empty(), "{} is told by {tellers:?}, though: {reason}", check.id()),
+            None => assert!(!tellers.is_empty(), "no story has a finding of {}", check.id()),
+        }
+    }
+}
+
+struct Story {
+    path: PathBuf,
+    text: String,
+}
+
+fn all() -> Vec<Story> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/stories");
+    let files = std::fs::read_dir(folder).expect("the stories").map(|file| file.expect("a file").path());
+    let mut files: Vec<PathBuf> = files.filter(|path| path.extension().is_some_and(|extension| extension == "md")).collect();
+    files.sort();
+    files.into_iter().map(|path| Story { text: std::fs::read_to_string(&path).expect("a story"), path }).collect()
+}
+
+impl Story {
+    fn name(&self) -> &str {
+        self.path.file_stem().and_then(|stem| stem.to_str()).expect("a name")
+    }
+
+    /// What its console blocks say now: arguments, output, exit code.
+    fn reports(&self) -> impl Iterator<Item = &str> {
+        self.text.split(OPENS).skip(1).map(|rest| rest.split(CLOSES).next().unwrap_or(rest))
+    }
+
+    /// The story with its console blocks as the program prints them.
+    fn tell(&self) -> Result<String, String> {
+        let accounts = self.text.matches("```yaml account\n").count();
+        if accounts != 1 {
+            return Err(format!("it has {accounts} blocks ```yaml account, not one"));
+        }
+        let mut parts = self.text.split(OPENS);
+        let mut told = parts.next().unwrap_or_default().to_owned();
+        for part in parts {
+            let arguments = part.lines().next().unwrap_or_default();
+            let (_, after) = part.split_once(CLOSES).ok_or("a console block does not end")?;
+            told += &format!("{OPENS}{arguments}\n{}{CLOSES}{after}", self.run(arguments)?);
+        }
+        if told.matches(OPENS).count() == 0 {
+            return Err("it has no console block that begins with $ ecs-doctor".into());
+        }
+        Ok(told)
+    }
+
+    fn run(&self, arguments: &str) -> Result<String, String> {
+        let account = Account::start(self.name());
+        let run = doctor(&arguments.split_whitespace().collect::<Vec<_>>()).at(&account).run();
+        match account.complaints().as_slice() {
+            [] => Ok(format!("{}{}exit code: {}", without_time(&run.stdout), run.stderr, run.code)),
+            complaints => Err(format!("the account complains: {complaints:#?}\n{}", run.stderr)),
+        }
+    }
+}
+
+/// No two runs take the same time.
+fn without_time(report: &str) -> String {
+    let line = |line: &str| match line.split_once(" calls, ") {
+        Some((calls, time)) if time.ends_with(" ms, read-only.") => format!("{calls} calls, … ms, read-only.\n"),
+        _ => format!("{line}\n"),
+    };
+    report.lines().map(line).collect()
+}
+
+/// Whether a report has a finding of the check. Findings stand at the end of a line or in brackets; what was ruled out
+/// and what could not be looked at stands in neither.
+fn finds(report: &str, check: &str) -> bool {
+    report.contains(&format!("({check})")) || report.lines().any(|line| line.ends_with(&format!("  {check}")))
+}
+
+/// The lines that differ: from the first to the last.
+fn difference(old: &str, new: &str) -> String {
+    let (mut old, mut new): (Vec<&str>, Vec<&str>) = (old.lines().collect(), new.lines().collect());
+    let before = old.iter().zip(&new).take_while(|(old, new)| old == new).count();
+    (old, new) = (old.split_off(before), new.split_off(before));
+    let after = old.iter().rev().zip(new.iter().rev()).take_while(|(old, new)| old == new).count();
+    let removed = old[..old.len() - after].iter().map(|line| format!("- {line}\n"));
+    let added = new[..new.len() - after].iter().map(|line| format!("+ {line}\n"));
+    format!("from line {}\n{}", before + 1, removed.chain(added).collect::<String>())
+}

@@ -52,7 +52,8 @@ pub fn path_that_answers<'a>(lines: impl IntoIterator<Item = &'a LogLine>) -> Op
     Some((path, line))
 }
 
-fn named_for_health(path: &str) -> bool {
+/// Whether a path's name says that it is there for health checks.
+pub fn named_for_health(path: &str) -> bool {
     let path = path.to_ascii_lowercase();
     ["health", "ready", "live", "ping", "status", "up"]
         .iter()

@@ -272,8 +272,12 @@ pub fn short(arn: &str) -> &str {
     arn.rsplit('/').next().unwrap_or(arn)
 }
 
-/// Whether the primary deployment is so young that an empty target group or a missing task says nothing yet.
+/// Whether the service's only deployment is so young that an empty target group or a missing task says nothing yet.
+/// Beside an older deployment it says something: what that one had is gone.
 pub fn just_began(patient: &Patient) -> bool {
-    let began = patient.service().deployments.iter().filter(|deployment| deployment.status == "PRIMARY").find_map(|deployment| deployment.created_at);
+    let began = match patient.service().deployments.as_slice() {
+        [only] => only.created_at,
+        _ => None,
+    };
     began.is_some_and(|began| time::age(patient.now(), began) < SignedDuration::from_mins(3))
 }

@@ -123,7 +123,8 @@ fn remedy(patient: &Patient, group: &TargetGroup, code: u16, proposed: Option<&s
     let path = proposed.unwrap_or("/health");
     let summary = match (code, proposed) {
         (500..=599, _) => "Read the app's log: it answers, and fails. Only if this path needs more than the app itself, ask another.".to_owned(),
-        (_, Some(path)) => format!("Let the health check ask {path}, which answers 2xx in the container's log."),
+        (_, Some(path)) if log::named_for_health(path) => format!("Let the health check ask {path}, which answers 2xx in the container's log."),
+        (_, Some(path)) => format!("Let the health check ask a path that needs no login and no database; in the container's log {path} answers 2xx."),
         (300..=399 | 401 | 403, None) => {
             "Let the health check ask a path that needs no login and does not redirect; or widen the matcher.".to_owned()
         }
