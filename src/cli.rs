@@ -40,6 +40,9 @@ pub enum Command {
     Checks,
     /// Print the least IAM policy that shows everything
     Permissions,
+    /// Write the generated pages of the docs
+    #[command(hide = true)]
+    Docs(Docs),
 }
 
 #[derive(Debug, Args)]
@@ -86,6 +89,12 @@ pub struct Demo {
 pub struct Explain {
     /// The check, such as health_check_wrong_answer
     pub check: String,
+}
+
+#[derive(Debug, Args)]
+pub struct Docs {
+    /// Where to write them
+    pub folder: PathBuf,
 }
 
 #[derive(Clone, Debug, Args)]

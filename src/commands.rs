@@ -3,5 +3,6 @@
 pub mod checks;
 pub mod demo;
 pub mod diagnose;
+pub mod docs;
 pub mod explain;
 pub mod permissions;

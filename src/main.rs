@@ -23,6 +23,7 @@ fn main() -> std::process::ExitCode {
         Some(Command::Explain(explain)) => commands::explain::run(explain),
         Some(Command::Checks) => commands::checks::run(),
         Some(Command::Permissions) => commands::permissions::run(),
+        Some(Command::Docs(docs)) => commands::docs::run(docs),
     };
     exit::report(done).into()
 }

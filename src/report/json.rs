@@ -13,9 +13,3 @@ impl Print for Json {
         Ok(())
     }
 }
-
-/// The schema of the report, generated; a test validates every report against it.
-#[cfg(test)]
-pub fn schema() -> serde_json::Value {
-    schemars::schema_for!(Report).to_value()
-}

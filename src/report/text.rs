@@ -54,15 +54,8 @@ fn chain(finding: &FindingReport) -> Vec<&FindingReport> {
 
 impl Text {
     fn service(&self, report: &Report, service: &ServiceReport, out: &mut dyn Write) -> anyhow::Result<()> {
-        let place = format!(
-            "{} {} in cluster {}, {} {}, {}",
-            wording::kind(service.kind),
-            service.service,
-            service.cluster,
-            report.region,
-            report.account,
-            report.taken_at.strftime("%Y-%m-%d %H:%M UTC")
-        );
+        let kind = wording::kind(service.kind);
+        let place = format!("{}: {kind} in cluster {}, {}, account {}", service.service, service.cluster, report.region, report.account);
         self.paragraph(out, "", DIM, &place)?;
         if let Some(example) = &report.example {
             self.paragraph(out, "", BOLD, &format!("EXAMPLE, not your account: {example}."))?;
@@ -256,7 +249,7 @@ impl Text {
     fn footer(&self, report: &Report, out: &mut dyn Write) -> anyhow::Result<()> {
         let calls = &report.calls;
         writeln!(out)?;
-        self.paragraph(out, "", DIM, &format!("{} calls, {} ms, read-only.", calls.total, calls.elapsed_ms))
+        self.paragraph(out, "", DIM, &format!("{} calls, {} ms, read-only, {}.", calls.total, calls.elapsed_ms, report.taken_at.strftime("%Y-%m-%d %H:%M UTC")))
     }
 
     fn wrap(&self, text: &str, first: usize, rest: usize) -> Vec<String> {
@@ -283,7 +276,7 @@ impl Text {
         Ok(())
     }
 
-    /// A command that can be copied: broken only between words, and with a backslash.
+    /// A command that can be copied: broken only before an option or between words, and with a backslash.
     fn command(&self, out: &mut dyn Write, indent: &str, command: &str) -> anyhow::Result<()> {
         let columns = indent.chars().count();
         let room = self.width.saturating_sub(columns + 4);
@@ -306,18 +299,17 @@ impl Text {
     }
 }
 
-/// The words of a command; quoted words stay whole.
+/// The words of a command, an option together with its value; quoted words stay whole.
 fn split(command: &str) -> Vec<String> {
     let mut words = vec![String::new()];
     let mut quoted = false;
-    for c in command.chars() {
-        if c == '\'' {
-            quoted = !quoted;
-        }
-        match (c, words.last_mut()) {
-            (' ', _) if !quoted => words.push(String::new()),
-            (c, Some(word)) => word.push(c),
-            (_, None) => {}
+    let mut rest = command.chars().peekable();
+    while let Some(c) = rest.next() {
+        quoted ^= c == '\'';
+        let value = words.last().is_some_and(|word| word.starts_with("--") && !word.contains(' ')) && rest.peek() != Some(&'-');
+        match words.last_mut() {
+            Some(word) if c != ' ' || quoted || value => word.push(c),
+            _ => words.push(String::new()),
         }
     }
     words

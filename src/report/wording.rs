@@ -12,7 +12,7 @@ pub fn headline(diagnosis: &Diagnosis) -> String {
         (Verdict::Sick, Some(root)) => {
             let why = first_sentence(&root.finding.says);
             match felt(root) {
-                Some(words) if root.standing == Standing::Cause => format!("{words}: {why}"),
+                Some(words) if root.standing == Standing::Cause => format!("{words}: {}", within(why)),
                 _ => why.to_owned(),
             }
         }
@@ -53,6 +53,16 @@ fn felt(root: &Node) -> Option<&'static str> {
 fn decisive(diagnosis: &Diagnosis) -> Option<Call> {
     let blind = diagnosis.exams.iter().filter(|exam| exam.check.role == Role::Symptom && exam.outcome == Outcome::CouldNotLook);
     blind.flat_map(|exam| &exam.missed).map(|missed| missed.origin().call).next()
+}
+
+/// A sentence that goes on after a colon: an article loses its capital, a name keeps it.
+fn within(sentence: &str) -> String {
+    for (article, small) in [("The ", "the "), ("A ", "a "), ("An ", "an "), ("All ", "all "), ("Of ", "of ")] {
+        if let Some(rest) = sentence.strip_prefix(article) {
+            return format!("{small}{rest}");
+        }
+    }
+    sentence.to_owned()
 }
 
 fn first_sentence(text: &str) -> &str {
