@@ -3,6 +3,8 @@
 
 pub mod ask;
 mod cloudwatch;
+#[cfg(test)]
+mod depth;
 mod ec2;
 mod ecr;
 mod ecs;
@@ -22,6 +24,7 @@ use checks::call::LOG_STREAM;
 use checks::reading::container_log;
 use checks::reading::stop::StopKind;
 use checks::seen::{Blind, Seen, Why};
+use checks::snapshot::deployment::IngressPath;
 use checks::snapshot::{FORMAT, Listener, Revision, Rule, Service, Snapshot, Table, TargetGroup, Task, TaskDefinition};
 use futures::FutureExt;
 use futures::future::{Shared, join, join_all};
@@ -217,7 +220,7 @@ impl Plan<'_> {
     }
 
     async fn express_service(&self) {
-        if self.service.resource_management_type.as_deref() == Some("ECS") {
+        if self.is_express() {
             let arn = &self.service.service_arn;
             let express = self.aws.express_service(arn).await;
             self.note(|snapshot| snapshot.express_services.insert(arn, express));
@@ -330,15 +333,25 @@ impl Plan<'_> {
 
     // The way in.
 
-    /// The service's target groups: for Express those of its revision, for all others its own.
-    fn group_arns(&self, current: &[Revision]) -> BTreeSet<String> {
+    /// What ECS manages for an Express service is in its revision; no other service has to wait for that.
+    async fn ingress_paths(&self, current: Shared<impl Future<Output = Vec<Revision>>>) -> Vec<IngressPath> {
+        if self.is_express() { current.await.into_iter().flat_map(|revision| revision.ingress_paths).collect() } else { Vec::new() }
+    }
+
+    fn is_express(&self) -> bool {
+        self.service.resource_management_type.as_deref() == Some("ECS")
+    }
+
+    /// The service's target groups: its own, and those that ECS manages.
+    async fn group_arns(&self, current: Shared<impl Future<Output = Vec<Revision>>>) -> BTreeSet<String> {
+        let paths = self.ingress_paths(current).await;
         let own = self.service.load_balancers.iter().flat_map(|balancer| [&balancer.target_group_arn, &balancer.alternate_target_group_arn]);
-        let managed = current.iter().flat_map(|revision| &revision.ingress_paths).flat_map(|path| &path.target_groups).map(|group| &group.arn);
+        let managed = paths.iter().flat_map(|path| &path.target_groups).map(|group| &group.arn);
         own.chain(managed).flatten().cloned().collect()
     }
 
     async fn target_groups(&self, current: Shared<impl Future<Output = Vec<Revision>>>) -> Vec<TargetGroup> {
-        let arns = self.group_arns(&current.await);
+        let arns = self.group_arns(current).await;
         let described = join_all(arns.iter().map(|arn| self.aws.target_group(arn)));
         let attributes = join_all(arns.iter().map(|arn| self.aws.target_group_attributes(arn)));
         // Attributes wait for nothing and nothing waits for them, but a join of both costs no round trip.
@@ -354,7 +367,7 @@ impl Plan<'_> {
 
     /// Whether some target is not healthy, or a group has none: then it is worth reading the health checker's lines.
     async fn target_health(&self, current: Shared<impl Future<Output = Vec<Revision>>>) -> bool {
-        let arns = self.group_arns(&current.await);
+        let arns = self.group_arns(current).await;
         let health = join_all(arns.iter().map(|arn| self.aws.target_health(arn))).await;
         let table = Table(arns.into_iter().zip(health).collect());
         let trouble = known(&table).iter().flatten().any(|target| matches!(target.state.as_str(), "unhealthy" | "initial"));
@@ -369,11 +382,14 @@ impl Plan<'_> {
     ) {
         // Express names its balancer in the revision, one step before its target groups do.
         let named = async {
-            let paths = current.await.into_iter().flat_map(|revision| revision.ingress_paths);
-            self.each_load_balancer(paths.filter_map(|path| path.load_balancer?.arn).collect()).await;
+            let paths = self.ingress_paths(current).await;
+            self.each_load_balancer(paths.into_iter().filter_map(|path| path.load_balancer?.arn).collect()).await;
         };
         let attached = async {
-            self.each_load_balancer(groups.await.into_iter().flat_map(|group| group.load_balancer_arns).collect()).await;
+            let groups = groups.await;
+            let networks = self.vpcs(groups.iter().filter_map(|group| group.vpc_id.clone()).collect());
+            let balancers = self.each_load_balancer(groups.into_iter().flat_map(|group| group.load_balancer_arns).collect());
+            join(networks, balancers).await;
         };
         join(named, attached).await;
     }
@@ -456,7 +472,12 @@ impl Plan<'_> {
         let table = self.aws.subnets(self.fresh("subnet", ids)).await;
         let networks: BTreeSet<String> = known(&table).into_iter().filter_map(|subnet| subnet.vpc_id).collect();
         self.note(|snapshot| snapshot.subnets.0.extend(table.0));
-        join_all(self.fresh("vpc", networks).iter().map(|vpc| async move {
+        self.vpcs(networks).await;
+    }
+
+    /// A VPC is named by the target groups one step before the balancer's subnets name it.
+    async fn vpcs(&self, ids: BTreeSet<String>) {
+        join_all(self.fresh("vpc", ids).iter().map(|vpc| async move {
             let tables = self.aws.route_tables(vpc).await;
             self.note(|snapshot| snapshot.route_tables.insert(vpc, tables));
         }))

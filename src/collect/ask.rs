@@ -68,6 +68,8 @@ pub struct Asker {
 
 pub type Outcome<T, E> = Result<T, SdkError<E, HttpResponse>>;
 
+type Request<'a, T, E> = std::pin::Pin<Box<dyn Future<Output = Outcome<T, E>> + 'a>>;
+
 impl Asker {
     pub fn new(timeout: std::time::Duration) -> Asker {
         Asker {
@@ -83,7 +85,17 @@ impl Asker {
     }
 
     /// Makes one call. `Yes(None)` means that AWS answered: there is no such thing.
-    pub async fn ask<T, E>(&self, call: Call, request: impl Future<Output = Outcome<T, E>>) -> Seen<Option<T>>
+    ///
+    /// The SDK's futures are tens of kilobytes large: boxed here, none of those that wait for them is.
+    pub fn ask<'a, T, E>(&'a self, call: Call, request: impl Future<Output = Outcome<T, E>> + 'a) -> impl Future<Output = Seen<Option<T>>> + 'a
+    where
+        T: 'a,
+        E: ProvideErrorMetadata + Error + 'static,
+    {
+        self.ask_boxed(call, Box::pin(request))
+    }
+
+    async fn ask_boxed<T, E>(&self, call: Call, request: Request<'_, T, E>) -> Seen<Option<T>>
     where
         E: ProvideErrorMetadata + Error + 'static,
     {
@@ -100,7 +112,7 @@ impl Asker {
         seen
     }
 
-    async fn send<T, E>(&self, call: Call, request: impl Future<Output = Outcome<T, E>>) -> Outcome<T, E> {
+    async fn send<T, E>(&self, call: Call, request: Request<'_, T, E>) -> Outcome<T, E> {
         let service = call.action().split(':').next().unwrap_or_default();
         // A semaphore that is never closed always gives its permit.
         let _permit = match self.gates.get(service) {

@@ -57,6 +57,7 @@ impl Text {
         let kind = wording::kind(service.kind);
         let place = format!("{}: {kind} in cluster {}, {}, account {}", service.service, service.cluster, report.region, report.account);
         self.paragraph(out, "", DIM, &place)?;
+        self.paragraph(out, "", DIM, &format!("seen {}", report.taken_at.strftime("%Y-%m-%d %H:%M UTC")))?;
         if let Some(example) = &report.example {
             self.paragraph(out, "", BOLD, &format!("EXAMPLE, not your account: {example}."))?;
         }
@@ -249,7 +250,7 @@ impl Text {
     fn footer(&self, report: &Report, out: &mut dyn Write) -> anyhow::Result<()> {
         let calls = &report.calls;
         writeln!(out)?;
-        self.paragraph(out, "", DIM, &format!("{} calls, {} ms, read-only, {}.", calls.total, calls.elapsed_ms, report.taken_at.strftime("%Y-%m-%d %H:%M UTC")))
+        self.paragraph(out, "", DIM, &format!("{} calls, {} ms, read-only.", calls.total, calls.elapsed_ms))
     }
 
     fn wrap(&self, text: &str, first: usize, rest: usize) -> Vec<String> {

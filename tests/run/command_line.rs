@@ -121,14 +121,11 @@ fn verbose_goes_to_stderr_and_shows_no_secret() {
 
 #[test]
 fn text_has_no_colour_unless_asked_and_no_control_characters() {
-    let account = Account::start("naff");
-    let plain = doctor(&["api"]).at(&account).run().stdout;
+    let plain = doctor(&["demo"]).run().stdout;
     assert!(plain.chars().all(|c| c == '\n' || !c.is_control()), "{plain:?}");
-    let account = Account::start("naff");
-    let coloured = doctor(&["api"]).at(&account).env("CLICOLOR_FORCE", "1").run().stdout;
+    let coloured = doctor(&["demo"]).env("CLICOLOR_FORCE", "1").run().stdout;
     assert!(coloured.contains('\u{1b}'));
-    let account = Account::start("naff");
-    let refused = doctor(&["api"]).at(&account).env("CLICOLOR_FORCE", "1").env("NO_COLOR", "1").run().stdout;
+    let refused = doctor(&["demo"]).env("CLICOLOR_FORCE", "1").env("NO_COLOR", "1").run().stdout;
     assert_eq!(refused, plain);
 }
 

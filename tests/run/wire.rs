@@ -143,6 +143,34 @@ impl Account {
     }
 }
 
+impl Account {
+    /// Answers one request without a connection: status, headers and body. Faults do not happen here.
+    pub fn answer_here(&self, path: &str, headers: &[(String, String)], body: &[u8]) -> (u16, Vec<(&'static str, String)>, Vec<u8>) {
+        let mut request = hyper::Request::builder().uri(path);
+        for (name, value) in headers {
+            request = request.header(name, value);
+        }
+        let (parts, ()) = request.body(()).expect("a request").into_parts();
+        let (service, request) = read_request(&self.shared, &parts, body).expect("a request that we know");
+        let (_, complaints) = note(&self.shared, service, &request);
+        let answer = proper(&self.shared, service, &request, &complaints);
+        let mut headers = vec![("content-type", answer.content_type)];
+        if service.protocol == Protocol::Cbor {
+            headers.push(("smithy-protocol", "rpc-v2-cbor".to_owned()));
+        }
+        (answer.status, headers, answer.body)
+    }
+}
+
+/// The answer that the account has, or an error that says it has none.
+fn proper(shared: &Shared, service: &Service, request: &Request, complaints: &[String]) -> Answer {
+    if let Some(reply) = shared.reply(request) {
+        let body = std::fs::read(&reply.file).expect("a body that make.py wrote");
+        return Answer { status: reply.status, content_type: reply.content_type.clone(), body };
+    }
+    service.error(400, "InvalidRequestForThisAccount", complaints.last().map_or("no reply", String::as_str))
+}
+
 impl Drop for Account {
     fn drop(&mut self) {
         drop(self.stop.take());
@@ -350,13 +378,7 @@ async fn answer(shared: Arc<Shared>, request: hyper::Request<Incoming>) -> Resul
         }
     };
     let (fault, complaints) = note(&shared, service, &request);
-    let proper = || {
-        if let Some(reply) = shared.reply(&request) {
-            let body = std::fs::read(&reply.file).expect("a body that make.py wrote");
-            return Answer { status: reply.status, content_type: reply.content_type.clone(), body };
-        }
-        service.error(400, "InvalidRequestForThisAccount", complaints.last().map_or("no reply", String::as_str))
-    };
+    let proper = || proper(&shared, service, &request, &complaints);
     let answer = match fault {
         None => proper(),
         Some(Fault::Slow(milliseconds)) => {
