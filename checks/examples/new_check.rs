@@ -1,6 +1,8 @@
 //! Makes a new check: its file, from a template that compiles, and its two lines in the list of its group.
 //! `cargo run -p ecs-doctor-checks --example new_check -- tasks disk_full`
 
+#![expect(clippy::print_stdout, clippy::print_stderr, clippy::disallowed_methods, reason = "a tool for developers reads, writes and speaks")]
+
 use std::fs;
 use std::path::Path;
 use std::process::ExitCode;

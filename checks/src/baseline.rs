@@ -17,8 +17,11 @@ pub const REGION: &str = "eu-west-2";
 /// The clock of every baseline: 22 November 2026, three in the morning.
 pub const NOW: Timestamp = Timestamp::constant(1_795_316_400, 0);
 
+/// Makes a fresh copy of a baseline.
+pub type Make = fn() -> Snapshot;
+
 /// Every baseline by name.
-pub const ALL: &[(&str, fn() -> Snapshot)] = &[("fargate", fargate), ("express", express), ("ec2", ec2), ("worker", worker)];
+pub const ALL: &[(&str, Make)] = &[("fargate", fargate), ("express", express), ("ec2", ec2), ("worker", worker)];
 
 pub fn minutes_ago(minutes: i64) -> Timestamp {
     NOW - SignedDuration::from_mins(minutes)

@@ -1,5 +1,7 @@
 //! The causal map: from checks to symptoms and on to checks. It has no circle, so every chain has a beginning.
 
+#![cfg(test)]
+
 use std::collections::BTreeMap;
 
 use ecs_doctor_checks::catalog;

@@ -31,8 +31,10 @@ mod wire;
 struct Held {
     account: Arc<wire::Account>,
     /// What is asked, and how to let its answer go.
-    waiting: Arc<Mutex<Vec<(String, futures::channel::oneshot::Sender<()>)>>>,
+    waiting: Arc<Mutex<Vec<Waiting>>>,
 }
+
+type Waiting = (String, futures::channel::oneshot::Sender<()>);
 
 impl std::fmt::Debug for Held {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 
 use regex::{Captures, Regex};
 
-use crate::reading::pattern;
+use crate::reading::{parsed, pattern};
 
 /// What one service event says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -82,7 +82,7 @@ fn text<'a>(captures: &Captures<'a>, name: &str) -> &'a str {
 }
 
 fn count(captures: &Captures) -> u32 {
-    text(captures, "n").parse().unwrap_or_default()
+    parsed(text(captures, "n")).unwrap_or_default()
 }
 
 /// Patterns in order of trial: the more telling before the more general.

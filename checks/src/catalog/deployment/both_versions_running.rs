@@ -62,9 +62,10 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     let share = target.requested_production_traffic_weight.map_or_else(String::new, |weight| format!(" and gets {weight} % of the traffic"));
     let stage = deployment.lifecycle_stage.as_deref().unwrap_or_default();
     let says = format!(
-        "{} runs both versions on purpose, as its {} strategy wants: {old} old tasks and {} new. It is at stage {stage}{share}.",
+        "{} runs both versions on purpose, as its {} strategy wants: {} and {} new. It is at stage {stage}{share}.",
         rollout::name(deployment, brings),
         strategy.words(),
+        if old == 1 { "1 old task".to_owned() } else { format!("{old} old tasks") },
         target.running_task_count
     );
     let weight = target.requested_production_traffic_weight;
@@ -107,6 +108,12 @@ mod tests {
         let expected = "The deployment of api:13 runs both versions on purpose, as its canary strategy wants: 2 old tasks and 2 new. It is at stage \
                         PRODUCTION_TRAFFIC_SHIFT and gets 5 % of the traffic.";
         assert_eq!(says(CHECK, &example(|_| ())), [expected]);
+    }
+
+    #[test]
+    fn one_task_is_no_plural() {
+        let snapshot = example(|deployment| deployment.source_service_revisions.iter_mut().for_each(|old| old.running_task_count = 1));
+        assert!(says(CHECK, &snapshot)[0].contains("wants: 1 old task and 2 new."));
     }
 
     #[test]

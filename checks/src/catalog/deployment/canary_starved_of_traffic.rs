@@ -88,12 +88,13 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     let brings = findings.see(rollout::brings(patient, deployment)).flatten();
     let stage = deployment.lifecycle_stage.as_deref().unwrap_or_default();
     let says = format!(
-        "{} has been at stage {stage} for about {}, though its bake is {}. In the last {} the service got {requests} requests: likely too few for its \
+        "{} has been at stage {stage} for about {}, though its bake is {}. In the last {} the service got {}: likely too few for its \
          alarms to judge the new version by.",
         rollout::name(deployment, brings),
         words(age(patient.now(), began)),
         words(bake),
-        words(span)
+        words(span),
+        if requests == 1.0 { "1 request".to_owned() } else { format!("{requests} requests") }
     );
     let alarms = alarm_states(patient, findings, deployment);
     findings.add(
@@ -211,6 +212,14 @@ mod tests {
             snapshot.metrics.put(Metric::GroupRequests.of(&group), minutes(0.5));
             assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Sick);
         }
+    }
+
+    #[test]
+    fn one_request_is_no_plural() {
+        let mut snapshot = example(|_| ());
+        let series = crate::snapshot::Series { values: vec![(minutes_ago(7), 1.0)] };
+        snapshot.metrics.put(Metric::GroupRequests.of(&express_groups()[0]), series);
+        assert!(says(CHECK, &snapshot)[0].contains("the service got 1 request: likely"));
     }
 
     #[test]
