@@ -6,9 +6,12 @@ use checks::check::Severity;
 use checks::reading::address::Cidr;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+/// There are other programs of this name: the report format tells this one.
+const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (Rust, report format ecs-doctor/v1)");
+
 /// Says why an Amazon ECS service misbehaves: cause first, with the evidence and the fix. Read-only.
 #[derive(Debug, Parser)]
-#[command(version, max_term_width = 100, args_conflicts_with_subcommands = true, arg_required_else_help = true)]
+#[command(version = VERSION, max_term_width = 100, args_conflicts_with_subcommands = true, arg_required_else_help = true)]
 #[command(after_help = "\
 Examples:
   ecs-doctor api                              the one cluster that has the service `api`

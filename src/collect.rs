@@ -375,11 +375,7 @@ impl Plan<'_> {
         trouble
     }
 
-    async fn load_balancers(
-        &self,
-        current: Shared<impl Future<Output = Vec<Revision>>>,
-        groups: Shared<impl Future<Output = Vec<TargetGroup>>>,
-    ) {
+    async fn load_balancers(&self, current: Shared<impl Future<Output = Vec<Revision>>>, groups: Shared<impl Future<Output = Vec<TargetGroup>>>) {
         // Express names its balancer in the revision, one step before its target groups do.
         let named = async {
             let paths = self.ingress_paths(current).await;

@@ -13,7 +13,6 @@ use clap::Parser;
 
 use crate::cli::{Cli, Command};
 
-
 fn main() -> std::process::ExitCode {
     let cli = Cli::parse();
     cli::trace(cli.verbose);

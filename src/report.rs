@@ -158,11 +158,7 @@ impl Report {
             example: snapshot.example.as_deref().map(plain),
             services,
             blind: snapshot.blind.iter().map(blind).collect(),
-            calls: Calls {
-                total: snapshot.calls.total,
-                by_operation: snapshot.calls.by_operation.clone(),
-                elapsed_ms: snapshot.calls.elapsed_ms,
-            },
+            calls: Calls { total: snapshot.calls.total, by_operation: snapshot.calls.by_operation.clone(), elapsed_ms: snapshot.calls.elapsed_ms },
         }
     }
 

@@ -46,7 +46,9 @@ impl Query {
 
 fn of(owner: Owner, prefix: &str, resource: &str, dimensions: &[(&'static str, String)]) -> Vec<Query> {
     let metrics = Metric::ALL.iter().copied().filter(|metric| metric.owner() == owner);
-    metrics.map(|metric| Query { id: format!("{prefix}_{}", short(metric)), metric, resource: resource.into(), dimensions: dimensions.to_vec() }).collect()
+    metrics
+        .map(|metric| Query { id: format!("{prefix}_{}", short(metric)), metric, resource: resource.into(), dimensions: dimensions.to_vec() })
+        .collect()
 }
 
 /// The part of a query's id that says which metric it is; ids start with a small letter and have no capitals here.
@@ -88,7 +90,8 @@ impl Aws {
             });
             let results = pages.await;
             for query in batch {
-                let series = results.as_ref().map(|results| series(results.iter().flatten().filter(|result| result.id.as_deref() == Some(&query.id))));
+                let series =
+                    results.as_ref().map(|results| series(results.iter().flatten().filter(|result| result.id.as_deref() == Some(&query.id))));
                 table.insert(query.metric.of(&query.resource), series.map(Some));
             }
         }

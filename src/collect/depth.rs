@@ -52,7 +52,8 @@ impl HttpConnector for Held {
         HttpConnectorFuture::new(async move {
             wave.await.unwrap();
             let headers = request.headers().iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect::<Vec<_>>();
-            let path = request.uri().split_once("://").and_then(|(_, rest)| rest.split_once('/')).map_or_else(|| "/".into(), |(_, path)| format!("/{path}"));
+            let path =
+                request.uri().split_once("://").and_then(|(_, rest)| rest.split_once('/')).map_or_else(|| "/".into(), |(_, path)| format!("/{path}"));
             let (status, headers, body) = account.answer_here(&path, &headers, request.body().bytes().unwrap_or_default());
             let mut response = HttpResponse::new(status.try_into().unwrap(), SdkBody::from(body));
             for (name, value) in headers {

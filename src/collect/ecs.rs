@@ -200,7 +200,11 @@ fn deployment_configuration(from: types::DeploymentConfiguration) -> service::De
             rollback: breaker.rollback,
             reset_on_healthy_task: breaker.reset_on_healthy_task,
         }),
-        alarms: from.alarms.map(|alarms| service::DeploymentAlarms { alarm_names: alarms.alarm_names, enable: alarms.enable, rollback: alarms.rollback }),
+        alarms: from.alarms.map(|alarms| service::DeploymentAlarms {
+            alarm_names: alarms.alarm_names,
+            enable: alarms.enable,
+            rollback: alarms.rollback,
+        }),
     }
 }
 
@@ -336,8 +340,7 @@ fn revision_summary(from: types::ServiceRevisionSummary) -> RevisionSummary {
 
 fn revision(from: types::ServiceRevision) -> Revision {
     let managed = from.ecs_managed_resources;
-    let mut security_groups =
-        from.network_configuration.and_then(network_configuration).map(|network| network.security_groups).unwrap_or_default();
+    let mut security_groups = from.network_configuration.and_then(network_configuration).map(|network| network.security_groups).unwrap_or_default();
     let own = managed.iter().flat_map(|managed| managed.service_security_groups.iter().flatten());
     security_groups.extend(own.filter_map(|group| group.arn.as_deref()).filter_map(|arn| arn.rsplit('/').next()).map(str::to_owned));
     security_groups.sort();
@@ -363,11 +366,7 @@ fn revision(from: types::ServiceRevision) -> Revision {
 }
 
 fn container_image(from: types::ContainerImage) -> ContainerImage {
-    ContainerImage {
-        container_name: from.container_name.unwrap_or_default(),
-        image: from.image.unwrap_or_default(),
-        image_digest: from.image_digest,
-    }
+    ContainerImage { container_name: from.container_name.unwrap_or_default(), image: from.image.unwrap_or_default(), image_digest: from.image_digest }
 }
 
 fn ingress_path(from: types::ManagedIngressPath) -> IngressPath {

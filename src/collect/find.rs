@@ -116,7 +116,9 @@ async fn anywhere(aws: &Aws, name: &str) -> Result<Service, NotFound> {
     for answer in join_all(clusters.iter().map(|cluster| aws.services(cluster, &names))).await {
         match answer {
             Seen::Yes(services) => found.extend(services.into_iter().flatten()),
-            Seen::No(why) => return Err(blind("could not look for the service in every cluster; name one with --cluster", Call::DescribeServices, why)),
+            Seen::No(why) => {
+                return Err(blind("could not look for the service in every cluster; name one with --cluster", Call::DescribeServices, why));
+            }
         }
     }
     let living = |service: &Service| service.status != "INACTIVE";
@@ -146,7 +148,10 @@ async fn no_such_service(aws: &Aws, name: &str, clusters: &[String]) -> NotFound
             let other = last(&arn).to_owned();
             let holds = other.contains(name) || name.contains(other.as_str());
             let distance = if holds { 1 } else { strsim::damerau_levenshtein(name, &other) };
-            (distance, if clusters.len() > 1 { arn.rsplit('/').take(2).collect::<Vec<_>>().into_iter().rev().collect::<Vec<_>>().join("/") } else { other })
+            (
+                distance,
+                if clusters.len() > 1 { arn.rsplit('/').take(2).collect::<Vec<_>>().into_iter().rev().collect::<Vec<_>>().join("/") } else { other },
+            )
         })
         .collect();
     names.sort();
@@ -231,7 +236,8 @@ async fn groups_for(aws: &Aws, host: &str) -> Result<BTreeSet<String>, NotFound>
         Seen::Yes(balancers) => balancers,
         Seen::No(why) => return Err(blind(what, Call::DescribeLoadBalancers, why)),
     };
-    let named: Vec<_> = balancers.iter().filter(|balancer| balancer.dns_name.as_deref().is_some_and(|name| name.eq_ignore_ascii_case(host))).collect();
+    let named: Vec<_> =
+        balancers.iter().filter(|balancer| balancer.dns_name.as_deref().is_some_and(|name| name.eq_ignore_ascii_case(host))).collect();
     let by_name = !named.is_empty();
     let candidates = if by_name { named } else { balancers.iter().collect() };
     let rules = join_all(candidates.into_iter().map(|balancer| rules_of(aws, &balancer.load_balancer_arn, what))).await;

@@ -56,10 +56,12 @@ static WORD: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(r"[A-Za-z0-9/
 pub fn line(text: &str) -> String {
     let mut masked = text.to_owned();
     for secret in SECRETS.iter() {
-        masked = secret.replace_all(&masked, |found: &Captures| format!("{}{MASK}", found.name("keep").map_or("", |keep| keep.as_str()))).into_owned();
+        masked =
+            secret.replace_all(&masked, |found: &Captures| format!("{}{MASK}", found.name("keep").map_or("", |keep| keep.as_str()))).into_owned();
     }
     if let Some(word) = WORD.as_ref() {
-        masked = word.replace_all(&masked, |found: &Captures| if looks_random(&found[0]) { MASK.to_owned() } else { found[0].to_owned() }).into_owned();
+        masked =
+            word.replace_all(&masked, |found: &Captures| if looks_random(&found[0]) { MASK.to_owned() } else { found[0].to_owned() }).into_owned();
     }
     match masked.char_indices().nth(LONGEST_LINE) {
         Some((at, _)) => format!("{}…", &masked[..at]),
@@ -70,7 +72,11 @@ pub fn line(text: &str) -> String {
 /// Long, and of small letters, capitals and digits without the separators of a path: no name of a thing looks so.
 fn looks_random(word: &str) -> bool {
     let has = |kind: fn(&char) -> bool| word.chars().any(|c| kind(&c));
-    has(char::is_ascii_uppercase) && has(char::is_ascii_lowercase) && has(char::is_ascii_digit) && word.matches('/').count() < 3 && !word.contains("--")
+    has(char::is_ascii_uppercase)
+        && has(char::is_ascii_lowercase)
+        && has(char::is_ascii_digit)
+        && word.matches('/').count() < 3
+        && !word.contains("--")
 }
 
 #[cfg(test)]

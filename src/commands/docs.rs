@@ -76,7 +76,8 @@ fn find<'a>(findings: &'a [FindingReport], id: &str) -> Option<&'a FindingReport
 }
 
 fn list() -> String {
-    let mut text = format!("{MADE}# The checks\n\nEach is a file, a page, and an id that scripts can rely on. `ecs-doctor explain <check>` prints its page.\n");
+    let mut text =
+        format!("{MADE}# The checks\n\nEach is a file, a page, and an id that scripts can rely on. `ecs-doctor explain <check>` prints its page.\n");
     for group in catalog::GROUPS.iter().filter(|group| !group.checks.is_empty()) {
         text += &format!("\n## {}: {}\n\n| check | the trouble | role | severity |\n|---|---|---|---|\n", group.name, group.about);
         for check in group.checks {
@@ -113,7 +114,13 @@ fn permissions_page() -> Result<String> {
     );
     for call in Call::ALL {
         let readers = catalog::checks().filter(|check| check.reads.contains(call)).count();
-        writeln!(text, "| `{}` | {} | {} |", call.action(), call.why(), if readers == 0 { "none: to find the service".into() } else { readers.to_string() })?;
+        writeln!(
+            text,
+            "| `{}` | {} | {} |",
+            call.action(),
+            call.why(),
+            if readers == 0 { "none: to find the service".into() } else { readers.to_string() }
+        )?;
     }
     writeln!(text, "\n## The policy\n\n`ecs-doctor permissions` prints it.\n\n```json\n{}\n```", permissions::policy()?)?;
     Ok(text)

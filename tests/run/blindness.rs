@@ -47,7 +47,13 @@ fn one_call_that_fails_loses_nothing_else() {
         let report = run.json();
         let service = &report["services"][0];
         let action = action(call);
-        let why = if fault == Fault::Denied { "denied" } else if fault == Fault::Garbage { "unreadable" } else { "" };
+        let why = if fault == Fault::Denied {
+            "denied"
+        } else if fault == Fault::Garbage {
+            "unreadable"
+        } else {
+            ""
+        };
         let blind = report["blind"].as_array().unwrap();
         assert!(blind.iter().any(|blind| blind["call"] == action && (why.is_empty() || blind["why"] == why)), "{call} {fault:?}: {blind:?}");
         assert_eq!(blind.iter().filter(|blind| blind["call"] != action).count(), 0, "{call} {fault:?}: {blind:?}");

@@ -89,7 +89,13 @@ fn a_snapshot_says_again_what_was_said() {
 #[test]
 fn a_file_that_is_no_snapshot_is_one_line_and_4() {
     let folder = std::path::Path::new(env!("CARGO_TARGET_TMPDIR"));
-    for (name, text) in [("empty", ""), ("text", "hello"), ("other", "{}"), ("newer", r#"{"format":"ecs-doctor-snapshot/2.0"}"#), ("cut", r#"{"format":"ecs-doctor-snapshot/1.0"}"#)] {
+    for (name, text) in [
+        ("empty", ""),
+        ("text", "hello"),
+        ("other", "{}"),
+        ("newer", r#"{"format":"ecs-doctor-snapshot/2.0"}"#),
+        ("cut", r#"{"format":"ecs-doctor-snapshot/1.0"}"#),
+    ] {
         let file = folder.join(format!("{name}.json"));
         std::fs::write(&file, text).unwrap();
         let run = doctor(&["--from", file.to_str().unwrap()]).run();

@@ -73,11 +73,7 @@ fn every_call_is_made_once_and_counted() {
 
 #[test]
 fn a_service_is_found_however_it_is_named() {
-    for typed in [
-        "api",
-        "prod/api",
-        "arn:aws:ecs:eu-west-2:123456789012:service/prod/api",
-    ] {
+    for typed in ["api", "prod/api", "arn:aws:ecs:eu-west-2:123456789012:service/prod/api"] {
         let account = Account::start("fargate");
         let run = examine(&account, &[typed, "--output", "json"]);
         assert_eq!(run.service()["service"], "api", "{typed}: {run:#?}");

@@ -5,7 +5,7 @@ use crate::call::{Call, LOG_STREAM};
 use crate::check::{Findings, NoAnswer};
 use crate::finding::{Evidence, Kind, Remedy, Subject};
 use crate::patient::Patient;
-use crate::reading::{health_check, log, traffic};
+use crate::reading::{container_log, health_check, log, traffic};
 use crate::snapshot::{LogLine, TargetGroup};
 
 crate::check! {
@@ -88,7 +88,9 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
             None => (None, Vec::new()),
         };
         finding = finding.because_all(seen);
-        finding = finding.mend(remedy(patient, settings, code, proposed.as_deref())).concerns_all(Kind::TargetGroup, traffic::pair(patient, group)?);
+        let log = findings.see(container_log::groups(patient)).and_then(|logs| logs.into_iter().next());
+        let remedy = remedy(patient, settings, code, proposed.as_deref(), log);
+        finding = finding.mend(remedy).concerns_all(Kind::TargetGroup, traffic::pair(patient, group)?);
         findings.add(finding);
     }
     Ok(())
@@ -97,11 +99,11 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
 /// Log lines of the service's containers, with what they were asked of: a stream or, for the health checker, a group.
 fn lines<'a>(patient: &Patient<'a>) -> Result<Vec<(Call, String, &'a LogLine)>, crate::seen::Blind> {
     let mut lines = Vec::new();
-    for stream in crate::reading::container_log::streams(patient)? {
+    for stream in container_log::streams(patient)? {
         let of = format!("{}{LOG_STREAM}{}", stream.group, stream.stream);
         lines.extend(patient.log_lines(stream.group, &stream.stream)?.iter().map(|line| (Call::GetLogEvents, of.clone(), line)));
     }
-    for group in crate::reading::container_log::groups(patient)? {
+    for group in container_log::groups(patient)? {
         lines.extend(patient.health_checker_lines(group)?.iter().map(|line| (Call::FilterLogEvents, group.to_owned(), line)));
     }
     Ok(lines)
@@ -119,16 +121,23 @@ fn evidence_in_logs(path: &str, lines: &[(Call, String, &LogLine)]) -> (Option<S
     (answered.map(|(path, _)| path.to_owned()), refused.into_iter().chain(proof).map(evidence).collect())
 }
 
-fn remedy(patient: &Patient, group: &TargetGroup, code: u16, proposed: Option<&str>) -> Remedy {
-    let path = proposed.unwrap_or("/health");
+fn remedy(patient: &Patient, group: &TargetGroup, code: u16, proposed: Option<&str>, log: Option<&str>) -> Remedy {
+    // Whatever else the log shows to answer may well need a login or a database: no command asks for that.
+    let named = proposed.filter(|path| log::named_for_health(path));
+    if let (500..=599, None, Some(log)) = (code, named, log) {
+        let summary = "Read the app's log: it answers, and fails. If this path needs more than the app itself, such as a database, let it need less.";
+        return Remedy::new(summary).cli(Call::FilterLogEvents.see(patient.cluster(), patient.name(), patient.arn(), log));
+    }
+    let usual = if group.health_check_path.as_deref() == Some("/health") { "<path>" } else { "/health" };
+    let path = named.unwrap_or(usual);
     let summary = match (code, proposed) {
         (500..=599, _) => "Read the app's log: it answers, and fails. Only if this path needs more than the app itself, ask another.".to_owned(),
-        (_, Some(path)) if log::named_for_health(path) => format!("Let the health check ask {path}, which answers 2xx in the container's log."),
+        (_, Some(path)) if named.is_some() => format!("Let the health check ask {path}, which answers 2xx in the container's log."),
         (_, Some(path)) => format!("Let the health check ask a path that needs no login and no database; in the container's log {path} answers 2xx."),
         (300..=399 | 401 | 403, None) => {
             "Let the health check ask a path that needs no login and does not redirect; or widen the matcher.".to_owned()
         }
-        (_, None) => "Let the health check ask a path that the app answers with 200 (no log shows one; /health stands for yours).".to_owned(),
+        (_, None) => format!("Let the health check ask a path that the app answers with 200 (no log shows one; {path} stands for yours)."),
     };
     if patient.is_express() {
         Remedy::new(summary)
@@ -141,5 +150,44 @@ fn remedy(patient: &Patient, group: &TargetGroup, code: u16, proposed: Option<&s
                 "resource \"aws_lb_target_group\" \"{}\" {{\n  health_check {{\n    path = \"{path}\"\n  }}\n}}",
                 group.target_group_name
             ))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::baseline::{id, unhealthy};
+    use crate::snapshot::Snapshot;
+    use crate::testing::exam;
+
+    /// The targets answer with a code, and the log of a task has a line.
+    fn answers(code: u16, path: &str, logged: &str) -> Snapshot {
+        let mut snapshot = (CHECK.example)();
+        let description = format!("Health checks failed with these codes: [{code}]");
+        let target = |address| unhealthy(address, 8080, "Target.ResponseCodeMismatch", &description);
+        snapshot.target_health.put(id::group("api"), vec![target("10.0.1.21"), target("10.0.2.22")]);
+        snapshot.target_groups.change(&id::group("api")).into_iter().for_each(|group| group.health_check_path = Some(path.into()));
+        let stream = format!("ecs/app/{}", id::task(1));
+        let line = LogLine { message: logged.into(), log_stream_name: stream.clone(), ..LogLine::default() };
+        snapshot.logs.put(format!("/ecs/api{LOG_STREAM}{stream}"), vec![line]);
+        snapshot
+    }
+
+    fn commands(snapshot: &Snapshot) -> Vec<String> {
+        exam(CHECK, snapshot).findings[0].remedy.cli.clone()
+    }
+
+    #[test]
+    fn an_app_that_fails_by_itself_is_sent_to_its_log() {
+        let commands = commands(&answers(503, "/health", "GET /orders/4711 200"));
+        assert!(commands[0].starts_with("aws logs filter-log-events --log-group-name /ecs/api"), "{commands:?}");
+        assert_eq!(commands.len(), 1);
+    }
+
+    #[test]
+    fn no_command_asks_for_a_path_that_is_not_meant_for_health() {
+        assert!(commands(&answers(404, "/", "GET /orders/4711 200"))[0].ends_with(" --health-check-path /health"));
+        assert!(commands(&answers(404, "/health", "GET /orders/4711 200"))[0].ends_with(" --health-check-path <path>"));
+        assert!(commands(&answers(404, "/", "GET /ready 200"))[0].ends_with(" --health-check-path /ready"));
     }
 }
