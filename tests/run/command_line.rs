@@ -10,6 +10,40 @@ fn one_line(stderr: &str) {
 }
 
 #[test]
+fn a_name_in_two_clusters_is_2_and_both_are_named() {
+    let account = Account::start("names");
+    let run = doctor(&["api"]).at(&account).run();
+    assert_eq!(run.code, 2, "{run:#?}");
+    one_line(&run.stderr);
+    assert!(run.stderr.contains("prod/api") && run.stderr.contains("test/api"), "{}", run.stderr);
+    assert_eq!(account.complaints(), Vec::<String>::new());
+    let account = Account::start("names");
+    assert_eq!(doctor(&["api", "--cluster", "prod"]).at(&account).run().code, 0);
+}
+
+#[test]
+fn a_name_that_does_not_exist_is_4_with_the_nearest() {
+    for arguments in [&["apy"][..], &["prod/apy"]] {
+        let account = Account::start("names");
+        let run = doctor(arguments).at(&account).run();
+        assert_eq!(run.code, 4, "{run:#?}");
+        one_line(&run.stderr);
+        assert!(run.stderr.contains("no service apy"), "{}", run.stderr);
+        assert!(run.stderr.contains("api") && !run.stderr.contains("mailer"), "{}", run.stderr);
+        assert_eq!(account.complaints(), Vec::<String>::new());
+    }
+}
+
+#[test]
+fn a_host_that_no_service_has_is_4() {
+    let account = Account::start("names");
+    let run = doctor(&["https://shop.example.com/"]).at(&account).run();
+    assert_eq!(run.code, 4, "{run:#?}");
+    one_line(&run.stderr);
+    assert!(run.stderr.contains("shop.example.com"), "{}", run.stderr);
+}
+
+#[test]
 fn credentials_that_expired_are_one_line_and_4() {
     let account = Account::start("fargate");
     account.fault("*", Fault::ExpiredToken);

@@ -73,8 +73,15 @@ fn every_call_is_made_once_and_counted() {
 
 #[test]
 fn a_service_is_found_however_it_is_named() {
-    for typed in ["api", "prod/api", "arn:aws:ecs:eu-west-2:123456789012:service/prod/api"] {
-        let account = Account::start("fargate");
+    for (account, typed) in [
+        ("fargate", "api"),
+        ("fargate", "prod/api"),
+        ("fargate", "arn:aws:ecs:eu-west-2:123456789012:service/prod/api"),
+        ("names", "https://api.example.com/orders?page=2"),
+        ("names", "web-1436784512.eu-west-2.elb.amazonaws.com"),
+        ("express-by-host", "https://ap-0123456789abcdef0123456789abcdef.ecs.eu-west-2.on.aws/"),
+    ] {
+        let account = Account::start(account);
         let run = examine(&account, &[typed, "--output", "json"]);
         assert_eq!(run.service()["service"], "api", "{typed}: {run:#?}");
     }
