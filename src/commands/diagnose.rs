@@ -20,10 +20,12 @@ pub fn run(options: &Diagnose) -> Result<Exit> {
         Some(file) => chosen(replay::load(file)?, options.service.as_deref())?,
         None => ask(options)?,
     };
+    // The diagnosis comes first: a file that cannot be written must not cost it.
+    let exit = conclude(&snapshot, &options.report, FailOn::High)?;
     if let Some(file) = &options.save {
         replay::save(&snapshot, file)?;
     }
-    conclude(&snapshot, &options.report, FailOn::High)
+    Ok(exit)
 }
 
 /// The diagnosis of a snapshot, printed, with the exit code that follows from it.
@@ -133,7 +135,7 @@ mod live {
         match (&not_found, credentials) {
             (NotFound::Ambiguous { .. }, _) => UsageError(not_found.to_string()).into(),
             (NotFound::Blind { .. }, Some(said)) => {
-                anyhow!("AWS does not take the credentials: {said}. Log in again, or name another --profile")
+                anyhow!("no usable credentials: {said}; log in again, or name another --profile")
             }
             _ => not_found.into(),
         }

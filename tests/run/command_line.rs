@@ -121,6 +121,15 @@ fn a_snapshot_says_again_what_was_said() {
 }
 
 #[test]
+fn a_snapshot_that_cannot_be_saved_costs_no_diagnosis() {
+    let account = Account::start("naff");
+    let run = doctor(&["api", "--save", "/no/such/folder/api.json"]).at(&account).run();
+    assert_eq!(run.code, 4, "{run:#?}");
+    one_line(&run.stderr);
+    assert!(run.stdout.contains("health_check_wrong_answer"), "{}", run.stdout);
+}
+
+#[test]
 fn a_file_that_is_no_snapshot_is_one_line_and_4() {
     let folder = std::path::Path::new(env!("CARGO_TARGET_TMPDIR"));
     for (name, text) in [
