@@ -158,9 +158,13 @@ impl Plan<'_> {
         let groups = self.target_groups(current.clone()).shared();
         let trouble = self.target_health(current.clone()).shared();
         let own_network = self.network_of_service(current.clone());
-        let of_groups = join(self.load_balancers(current.clone(), groups.clone()), self.metrics(groups));
+        let balancers = async {
+            self.load_balancers(current.clone(), groups.clone()).await;
+            self.health_beside(self.group_arns(current.clone()).await).await;
+        };
+        let of_groups = join(balancers, self.metrics(groups.clone()));
         let of_tasks = join(self.logs(tasks.clone(), definitions.clone(), trouble), self.interfaces(tasks));
-        let of_versions = join(self.history(current), self.images(definitions));
+        let of_versions = join(self.history(current.clone()), self.images(definitions));
         join(join(of_groups, of_tasks), join(of_versions, join(own_network, join(self.express_service(), self.alarms())))).await;
     }
 
@@ -371,8 +375,26 @@ impl Plan<'_> {
         let health = join_all(arns.iter().map(|arn| self.aws.target_health(arn))).await;
         let table = Table(arns.into_iter().zip(health).collect());
         let trouble = known(&table).iter().flatten().any(|target| matches!(target.state.as_str(), "unhealthy" | "initial"));
-        self.note(|snapshot| snapshot.target_health = table);
+        self.note(|snapshot| snapshot.target_health.0.extend(table.0));
         trouble
+    }
+
+    /// A rule may split its traffic between a group of this service and one of another: then both have to be seen.
+    async fn health_beside(&self, own: BTreeSet<String>) {
+        let mut beside = BTreeSet::new();
+        self.note(|snapshot| {
+            for action in known(&snapshot.rules).iter().flatten().flat_map(|rule| &rule.actions) {
+                let groups = || action.target_groups.iter().map(|group| &group.target_group_arn);
+                if groups().any(|group| own.contains(group)) {
+                    beside.extend(groups().filter(|group| !own.contains(*group)).cloned());
+                }
+            }
+        });
+        join_all(beside.iter().map(|group| async move {
+            let health = self.aws.target_health(group).await;
+            self.note(|snapshot| snapshot.target_health.insert(group, health));
+        }))
+        .await;
     }
 
     async fn load_balancers(&self, current: Shared<impl Future<Output = Vec<Revision>>>, groups: Shared<impl Future<Output = Vec<TargetGroup>>>) {

@@ -185,6 +185,14 @@ mod tests {
     }
 
     #[test]
+    fn targets_that_are_not_used_are_not_asked() {
+        let mut snapshot = in_a_kill_loop();
+        assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Sick);
+        snapshot.target_health.put(id::group("api"), vec![target("10.0.1.21", 8080, "eu-west-2a", "unused")]);
+        assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy);
+    }
+
+    #[test]
     fn an_event_about_a_target_that_recovered_is_no_finding() {
         let mut snapshot = baseline::fargate();
         snapshot.services[0].events.insert(0, event(&id::group("api"), 5));

@@ -18,7 +18,7 @@ crate::check! {
     /// # Why it matters
     ///
     /// An unused target is not health-checked and gets no requests. If the group is the one that a rule sends the
-    /// traffic to, the balancer answers 503.
+    /// traffic to, the balancer answers 503. ECS takes such a target for an unhealthy one, and replaces its task.
     ///
     /// # How we tell
     ///
@@ -45,7 +45,7 @@ crate::check! {
     severity: High,
     role: Symptom,
     shows: TargetsUnused,
-    explains: [BalancerAnswers503],
+    explains: [BalancerAnswers503, TasksKeepStopping],
     reads: [DescribeServices, DescribeServiceRevisions, DescribeTargetHealth],
     example: on fargate, |snapshot| {
         use crate::baseline::{id, target};

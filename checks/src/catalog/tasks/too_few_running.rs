@@ -81,8 +81,13 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         _ => format!("{running} of {desired} desired tasks run, {pending} pending."),
     };
     let complaint = complaint(service);
-    if let Some(at) = complaint.and_then(|event| event.created_at) {
-        says.push_str(&format!(" At {} ECS said that it cannot start or place a task.", time::clock(at)));
+    if let Some((event, at)) = complaint.and_then(|event| Some((event, event.created_at?))) {
+        says.push_str(&match event::read(&event.message) {
+            Event::CannotPlace { reason } => {
+                format!(" At {} ECS said that it cannot place a task: \"{}\".", time::clock(at), reason.trim_end_matches('.'))
+            }
+            _ => format!(" At {} ECS said that it cannot start or place a task.", time::clock(at)),
+        });
     }
     let see = |call: Call| call.see(patient.cluster(), patient.name(), patient.arn(), patient.arn());
     let mut finding = patient
@@ -253,9 +258,8 @@ mod tests {
             let message = "(service api) was unable to place a task. Reason: Capacity is unavailable at this time.".into();
             service.events.insert(at, ServiceEvent { id: "1".into(), created_at: Some(minutes_ago(8)), message });
         };
-        assert!(
-            says(CHECK, &missing(|service, _, _| complain(service, 0)))[0].ends_with("At 02:52 UTC ECS said that it cannot start or place a task.")
-        );
+        let said = "At 02:52 UTC ECS said that it cannot place a task: \"Capacity is unavailable at this time\".";
+        assert!(says(CHECK, &missing(|service, _, _| complain(service, 0)))[0].ends_with(said));
         assert!(says(CHECK, &missing(|service, _, _| complain(service, 1)))[0].ends_with("none is pending."));
     }
 
