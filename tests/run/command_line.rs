@@ -191,3 +191,17 @@ fn text_fits_the_terminal() {
         }
     }
 }
+
+#[test]
+fn no_secret_gets_into_a_snapshot_a_report_or_a_trace() {
+    let account = Account::start("careless");
+    let file = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("careless.json");
+    let run = doctor(&["mailer", "-v", "--output", "json", "--save", file.to_str().unwrap()]).at(&account).run();
+    assert!(run.code <= 1, "{run:#?}");
+    let snapshot = std::fs::read_to_string(file).unwrap();
+    for text in [&snapshot, &run.stdout, &run.stderr] {
+        assert!(!text.contains("hunter2"), "{text}");
+    }
+    assert!(snapshot.contains("DATABASE_URL") && snapshot.contains("db.internal"), "names and hosts are kept");
+    assert!(snapshot.contains("connecting to postgres://***db.internal"), "log lines are kept, masked");
+}
