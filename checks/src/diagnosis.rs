@@ -8,6 +8,7 @@ use crate::exam::{Exam, Outcome, examine};
 use crate::finding::Finding;
 use crate::patient::Patient;
 use crate::seen::Blind;
+use crate::symptom::Symptom;
 
 /// The state of a service in one word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -157,10 +158,21 @@ fn build(index: usize, found: &[Found], parents: &[Option<usize>], exams: &[Exam
     }
 }
 
+/// Checks that would explain a symptom had they been able to look, and behind those that show symptoms themselves the
+/// checks that would explain these: the real cause is often two blind steps away.
 fn suspects(symptom: &Check, exams: &[Exam]) -> Vec<Suspect> {
-    let Some(shown) = symptom.shows else { return Vec::new() };
-    let blind = exams.iter().filter(|exam| exam.outcome == Outcome::CouldNotLook && exam.check.explains.contains(&shown));
-    blind.flat_map(|exam| exam.missed.iter().map(|missed| Suspect { check: exam.check, missed: missed.clone() })).collect()
+    let mut symptoms: Vec<Symptom> = symptom.shows.into_iter().collect();
+    let mut suspects: Vec<Suspect> = Vec::new();
+    let mut next = 0;
+    while let Some(shown) = symptoms.get(next).copied() {
+        next += 1;
+        let known: Vec<&str> = suspects.iter().map(|suspect| suspect.check.id()).collect();
+        let blind = |exam: &&Exam| exam.outcome == Outcome::CouldNotLook && exam.check.explains.contains(&shown) && !known.contains(&exam.check.id());
+        let found: Vec<&Exam> = exams.iter().filter(blind).collect();
+        symptoms.extend(found.iter().filter_map(|exam| exam.check.shows));
+        suspects.extend(found.iter().flat_map(|exam| exam.missed.iter().map(|missed| Suspect { check: exam.check, missed: missed.clone() })));
+    }
+    suspects
 }
 
 /// A call is decisive if a check that shows a symptom could not do without it: unseen is never healthy.
