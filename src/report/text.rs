@@ -2,6 +2,7 @@
 //! risks as a table, notes, what was ruled out, and what could not be looked at with the IAM statement that would help.
 //! It fits the terminal from 40 columns on, and without colour it says the same.
 
+use std::collections::BTreeMap;
 use std::io::Write;
 
 use anstyle::{AnsiColor, Style};
@@ -106,12 +107,7 @@ impl Text {
             writeln!(out, "\n  {BOLD}What follows from it{BOLD:#}")?;
             self.effects(&root.explains, "  ", out)?;
         }
-        if !root.suspects.is_empty() {
-            writeln!(out, "\n  {BOLD}Suspects{BOLD:#}: these checks would explain it, and could not look")?;
-            for suspect in &root.suspects {
-                self.item(out, "  - ", &format!("{}: needs {} ({})", suspect.check, suspect.call, wording::why(suspect.why)))?;
-            }
-        }
+        self.suspects(root, out)?;
         writeln!(out, "\n  {BOLD}Evidence{BOLD:#}")?;
         self.evidence(&root.evidence, out)?;
         writeln!(out, "\n  {BOLD}Fix{BOLD:#}")?;
@@ -124,6 +120,21 @@ impl Text {
             for line in terraform.lines() {
                 writeln!(out, "    {CODE}{line}{CODE:#}")?;
             }
+        }
+        Ok(())
+    }
+
+    fn suspects(&self, root: &FindingReport, out: &mut dyn Write) -> anyhow::Result<()> {
+        if root.suspects.is_empty() {
+            return Ok(());
+        }
+        let mut by_call: BTreeMap<(&str, &str), Vec<&str>> = BTreeMap::new();
+        for suspect in &root.suspects {
+            by_call.entry((suspect.call, suspect.why)).or_default().push(suspect.check);
+        }
+        writeln!(out, "\n  {BOLD}Suspects{BOLD:#}: these checks would explain it, and could not look")?;
+        for ((call, why), checks) in by_call {
+            self.item(out, "  - ", &format!("{call} ({}): {}", wording::why(why), checks.join(", ")))?;
         }
         Ok(())
     }
