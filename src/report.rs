@@ -8,13 +8,16 @@ pub mod wording;
 use std::collections::BTreeMap;
 use std::io::Write;
 
+use checks::call::Call;
 use checks::check::{Role, Severity};
 use checks::diagnosis::{Diagnosis, Node, Verdict};
 use checks::exam::{Exam, Outcome};
+use checks::finding::Evidence;
 use checks::patient::Patient;
 use checks::seen::Blind;
 use checks::snapshot::Snapshot;
-use jiff::Timestamp;
+use checks::snapshot::metric::Metric;
+use jiff::{SignedDuration, Timestamp};
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -237,7 +240,7 @@ fn finding(patient: &Patient, node: &Node, root: bool) -> FindingReport {
                 field: evidence.field,
                 value: plain(&evidence.value),
                 at: evidence.at,
-                see: plain(&evidence.call.see(patient.cluster(), patient.name(), patient.arn(), &evidence.of)),
+                see: plain(&see(patient, evidence)),
             })
             .collect(),
         remedy: RemedyReport {
@@ -248,6 +251,29 @@ fn finding(patient: &Patient, node: &Node, root: bool) -> FindingReport {
         explains: node.explains.iter().map(|effect| finding(patient, effect, false)).collect(),
         suspects,
     }
+}
+
+/// The command that shows a piece of evidence. For a metric that needs more than what it is a metric of.
+fn see(patient: &Patient, evidence: &Evidence) -> String {
+    let Some((name, owner)) = evidence.of.split_once(" of ").filter(|_| evidence.call == Call::GetMetricData) else {
+        return evidence.call.see(patient.cluster(), patient.name(), patient.arn(), &evidence.of);
+    };
+    let after = |arn: &str, part: &str| arn.split_once(part).map_or_else(String::new, |(_, rest)| rest.to_owned());
+    let balancer = |arn: &str| format!("Name=LoadBalancer,Value={}", after(arn, ":loadbalancer/"));
+    let (namespace, dimensions) = if owner == patient.arn() {
+        ("AWS/ECS", format!("Name=ClusterName,Value={} Name=ServiceName,Value={}", patient.cluster(), patient.name()))
+    } else if owner.contains(":loadbalancer/") {
+        ("AWS/ApplicationELB", balancer(owner))
+    } else {
+        let group = patient.target_group(owner).map_or(None, |group| group);
+        let attached = group.and_then(|group| group.load_balancer_arns.first()).map(|arn| format!(" {}", balancer(arn))).unwrap_or_default();
+        ("AWS/ApplicationELB", format!("Name=TargetGroup,Value=targetgroup/{}{attached}", after(owner, ":targetgroup/")))
+    };
+    let statistic = Metric::ALL.iter().find(|metric| metric.name() == name).map_or("Sum", |metric| metric.statistic());
+    let (start, end) = (patient.now() - SignedDuration::from_hours(1), patient.now());
+    format!(
+        "aws cloudwatch get-metric-statistics --namespace {namespace} --metric-name {name} --dimensions {dimensions} --statistics {statistic} --period 60 --start-time {start} --end-time {end}"
+    )
 }
 
 fn exam(exam: &Exam) -> ExamReport {

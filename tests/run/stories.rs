@@ -3,7 +3,6 @@
 //! With `UPDATE_STORIES=1` the blocks are written anew: read what comes out as the person on call would.
 #![cfg(feature = "aws")]
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use crate::doctor::doctor;
@@ -11,9 +10,6 @@ use crate::wire::Account;
 
 const OPENS: &str = "```console\n$ ecs-doctor ";
 const CLOSES: &str = "\n```\n";
-
-/// Checks that find something in no story, with the reason.
-const UNTOLD: &[(&str, &str)] = &[];
 
 #[test]
 fn the_doctor_says_what_the_stories_tell() {
@@ -39,13 +35,9 @@ fn the_doctor_says_what_the_stories_tell() {
 #[test]
 fn every_check_finds_something_in_a_story() {
     let stories = all();
-    let untold: BTreeMap<&str, &str> = UNTOLD.iter().copied().collect();
     for check in checks::catalog::checks() {
-        let tellers: Vec<&str> = stories.iter().filter(|story| story.reports().any(|report| finds(report, &check.id()))).map(Story::name).collect();
-        match untold.get(check.id().as_ref() as &str) {
-            Some(reason) => assert!(tellers.is_empty(), "{} is told by {tellers:?}, though: {reason}", check.id()),
-            None => assert!(!tellers.is_empty(), "no story has a finding of {}", check.id()),
-        }
+        let told = stories.iter().flat_map(Story::reports).any(|report| finds(report, check.id()));
+        assert!(told, "no story has a finding of {}", check.id());
     }
 }
 
@@ -101,13 +93,11 @@ impl Story {
     }
 }
 
-/// No two runs take the same time.
+/// No two runs take the same time, nor always the same number of calls: what is asked in one call depends on what is
+/// known in time.
 fn without_time(report: &str) -> String {
-    let line = |line: &str| match line.split_once(" calls, ").and_then(|(calls, rest)| Some((calls, rest.split_once(" ms, ")?.1))) {
-        Some((calls, rest)) => format!("{calls} calls, … ms, {rest}\n"),
-        None => format!("{line}\n"),
-    };
-    report.lines().map(line).collect()
+    let rest = |line: &str| line.split_once(" calls, ")?.1.split_once(" ms, ").map(|(_, rest)| format!("… calls, … ms, {rest}\n"));
+    report.lines().map(|line| rest(line).unwrap_or_else(|| format!("{line}\n"))).collect()
 }
 
 /// Whether a report has a finding of the check. Findings stand at the end of a line or in brackets; what was ruled out

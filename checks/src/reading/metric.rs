@@ -18,12 +18,15 @@ pub struct Recent {
     pub evidence: Evidence,
 }
 
-/// Sum and peak of a metric over the last minutes; none where it stayed at 0. `field` names it in the evidence:
-/// `HTTPCode_ELB_503_Count.Values`.
-pub fn recent(patient: &Patient, metric: Metric, of: &str, field: &'static str, span: SignedDuration) -> Result<Option<Recent>, Blind> {
+/// Sum and peak of a metric over the last minutes; none where it stayed at 0.
+pub fn recent(patient: &Patient, metric: Metric, of: &str, span: SignedDuration) -> Result<Option<Recent>, Blind> {
     let start = time::before(patient.now(), span);
     let minutes = patient.metric(metric, of)?.into_iter().flat_map(|series| &series.values).filter(|(at, value)| *at >= start && *value > 0.0);
     let sum = minutes.clone().map(|(_, value)| value).sum();
     let peak = minutes.max_by(|(_, a), (_, b)| a.total_cmp(b));
-    Ok(peak.map(|(at, peak)| Recent { sum, peak: *peak, evidence: Evidence::new(Call::GetMetricData, of, field, peak).at(Some(*at)) }))
+    Ok(peak.map(|(at, peak)| Recent {
+        sum,
+        peak: *peak,
+        evidence: Evidence::new(Call::GetMetricData, metric.of(of), metric.field(), peak).at(Some(*at)),
+    }))
 }

@@ -65,6 +65,23 @@ impl Metric {
         }
     }
 
+    /// How evidence spells it: `RequestCount.Values`.
+    pub fn field(self) -> &'static str {
+        match self {
+            Metric::Requests | Metric::GroupRequests => "RequestCount.Values",
+            Metric::Elb5xx => "HTTPCode_ELB_5XX_Count.Values",
+            Metric::Elb502 => "HTTPCode_ELB_502_Count.Values",
+            Metric::Elb503 => "HTTPCode_ELB_503_Count.Values",
+            Metric::Elb504 => "HTTPCode_ELB_504_Count.Values",
+            Metric::Target5xx => "HTTPCode_Target_5XX_Count.Values",
+            Metric::Target4xx => "HTTPCode_Target_4XX_Count.Values",
+            Metric::HealthyHosts => "HealthyHostCount.Values",
+            Metric::UnhealthyHosts => "UnHealthyHostCount.Values",
+            Metric::Cpu => "CPUUtilization.Values",
+            Metric::Memory => "MemoryUtilization.Values",
+        }
+    }
+
     pub fn statistic(self) -> &'static str {
         match self {
             Metric::HealthyHosts => "Minimum",

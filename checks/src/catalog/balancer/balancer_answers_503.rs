@@ -83,7 +83,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
 const SPAN: SignedDuration = SignedDuration::from_mins(15);
 
 fn counted(patient: &Patient, way: &Way) -> Result<Option<metric::Recent>, Blind> {
-    metric::recent(patient, Metric::Elb503, &way.listener.load_balancer_arn, "HTTPCode_ELB_503_Count.Values", SPAN)
+    metric::recent(patient, Metric::Elb503, &way.listener.load_balancer_arn, SPAN)
 }
 
 fn finding(patient: &Patient, way: &Way, dead: &[Dead], counted: Option<metric::Recent>) -> Finding {

@@ -87,7 +87,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         let interval = settings.health_check_interval_seconds.unwrap_or(30);
         let name = traffic::group_name(group);
         let mut says = format!("The health check of target group {name} gets no answer within {limit} s, though the security groups let it through.");
-        let busy = findings.see(metric::recent(patient, Metric::Cpu, patient.arn(), "CPUUtilization.Values", SignedDuration::from_mins(5)));
+        let busy = findings.see(metric::recent(patient, Metric::Cpu, patient.arn(), SignedDuration::from_mins(5)));
         let busy = busy.flatten().filter(|cpu| cpu.peak >= BUSY);
         let zone = findings.see(only_zone(patient, group, &slow)).flatten();
         says += &match (&busy, zone) {

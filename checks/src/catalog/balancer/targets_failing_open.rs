@@ -75,7 +75,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
             traffic::group_name(group),
             count(unhealthy, "unhealthy target"),
         );
-        let requests = findings.see(metric::recent(patient, Metric::GroupRequests, group, "RequestCount.Values", SignedDuration::from_mins(15)));
+        let requests = findings.see(metric::recent(patient, Metric::GroupRequests, group, SignedDuration::from_mins(15)));
         let requests = requests.flatten();
         if let Some(requests) = &requests {
             says += &format!(" It got {:.0} requests in the last 15 min.", requests.sum);

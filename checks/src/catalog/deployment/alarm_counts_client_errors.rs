@@ -174,7 +174,7 @@ impl Answers {
                 if count > most {
                     most = count;
                     let of = Metric::Target4xx.of(group);
-                    answers.peak = Some(Evidence::new(Call::GetMetricData, of, "MetricDataResults.Values", count).at(Some(at)));
+                    answers.peak = Some(Evidence::new(Call::GetMetricData, of, Metric::Target4xx.field(), count).at(Some(at)));
                 }
             }
         }

@@ -134,7 +134,7 @@ fn requests(patient: &Patient, from: Timestamp) -> Result<(f64, Vec<Evidence>), 
         let minute = since().max_by(|a, b| a.1.total_cmp(&b.1)).or(values.last());
         let value = minute.map_or("[]".to_owned(), |(_, count)| count.to_string());
         let of = Metric::GroupRequests.of(group);
-        evidence.push(Evidence::new(Call::GetMetricData, of, "MetricDataResults.Values", value).at(minute.map(|(at, _)| *at)));
+        evidence.push(Evidence::new(Call::GetMetricData, of, Metric::GroupRequests.field(), value).at(minute.map(|(at, _)| *at)));
     }
     Ok((sum, evidence))
 }
