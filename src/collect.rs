@@ -13,8 +13,8 @@ pub mod find;
 mod logs;
 mod mask;
 
-use std::collections::BTreeSet;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use aws_config::retry::RetryConfig;
@@ -29,6 +29,7 @@ use checks::snapshot::{FORMAT, Listener, Revision, Rule, Service, Snapshot, Tabl
 use futures::FutureExt;
 use futures::future::{Shared, join, join_all};
 use jiff::Timestamp;
+use tokio::sync::OnceCell;
 
 use ask::Asker;
 use cloudwatch::Query;
@@ -127,7 +128,7 @@ pub async fn collect(aws: &Aws, service: Service, now: Timestamp) -> Snapshot {
         services: vec![service.clone()],
         ..Snapshot::default()
     };
-    let plan = Plan { aws, service: &service, now, draft: Mutex::new(draft), claimed: Mutex::default() };
+    let plan = Plan { aws, service: &service, now, draft: Mutex::new(draft), claimed: Mutex::default(), definitions: Mutex::default() };
     plan.carry_out().await;
     plan.draft.into_inner().unwrap_or_else(PoisonError::into_inner)
 }
@@ -140,6 +141,8 @@ struct Plan<'a> {
     draft: Mutex<Snapshot>,
     /// What has been asked about, so that nothing is asked twice.
     claimed: Mutex<BTreeSet<(&'static str, String)>>,
+    /// Task definitions by ARN, asked for once and waited for by all.
+    definitions: Mutex<BTreeMap<String, Arc<OnceCell<Option<TaskDefinition>>>>>,
 }
 
 /// The tasks of a service; where they could not be seen, none.
@@ -172,7 +175,8 @@ impl Plan<'_> {
         write(&mut self.draft.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
-    /// Of these ids those that nobody has asked about yet; from now on they count as asked.
+    /// Of these ids those that nobody has asked about yet; from now on they count as asked. Whoever comes second gets
+    /// nothing, so this is only for what goes into the snapshot and is waited for by nobody else.
     fn fresh(&self, kind: &'static str, ids: impl IntoIterator<Item = String>) -> Vec<String> {
         let mut claimed = self.claimed.lock().unwrap_or_else(PoisonError::into_inner);
         ids.into_iter().filter(|id| !id.is_empty() && claimed.insert((kind, id.clone()))).collect()
@@ -214,7 +218,8 @@ impl Plan<'_> {
                 Seen::No(_) => &[],
             };
             let good = listed.iter().filter(|deployment| deployment.status == "SUCCESSFUL").take(2);
-            let wanted = listed.iter().take(REVISIONS).chain(good).filter_map(|deployment| deployment.target_service_revision_arn.clone()).collect();
+            let wanted = listed.iter().take(REVISIONS).chain(good).filter_map(|deployment| deployment.target_service_revision_arn.clone());
+            let wanted = wanted.filter(|arn| !self.service.current_service_revisions.contains(arn)).collect();
             let older = self.revisions(wanted).await;
             let newest = current.await;
             self.definitions(older.iter().chain(&newest).filter_map(|revision| revision.task_definition.clone()).collect()).await;
@@ -237,12 +242,20 @@ impl Plan<'_> {
     }
 
     async fn definitions(&self, arns: Vec<String>) -> Vec<TaskDefinition> {
-        let fresh = self.fresh("task definition", arns);
-        let answers = join_all(fresh.iter().map(|arn| self.aws.task_definition(arn))).await;
-        let table = Table(fresh.into_iter().zip(answers).collect());
-        let found = known(&table);
-        self.note(|snapshot| snapshot.task_definitions.0.extend(table.0));
-        found
+        let arns: BTreeSet<String> = arns.into_iter().filter(|arn| !arn.is_empty()).collect();
+        join_all(arns.iter().map(|arn| self.definition(arn))).await.into_iter().flatten().collect()
+    }
+
+    /// Several parts of the plan need the same task definition: the first asks, the others wait for the answer.
+    async fn definition(&self, arn: &str) -> Option<TaskDefinition> {
+        let answer = Arc::clone(self.definitions.lock().unwrap_or_else(PoisonError::into_inner).entry(arn.to_owned()).or_default());
+        let ask = || async {
+            let definition = self.aws.task_definition(arn).await;
+            let known = if let Seen::Yes(definition) = &definition { definition.clone() } else { None };
+            self.note(|snapshot| snapshot.task_definitions.insert(arn, definition));
+            known
+        };
+        answer.get_or_init(ask).await.clone()
     }
 
     async fn images(&self, definitions: Shared<impl Future<Output = Vec<TaskDefinition>>>) {
