@@ -24,7 +24,13 @@ macro_rules! examples {
 
 /// The first is the one that `demo` shows without a name.
 const EXAMPLES: &[Example] = examples! {
-    "naff": "a new Express service: the console is green and the URL answers 503";
+    "green-console-503": "a new Express service: the console is green and the URL answers 503";
+    "canary-without-traffic": "a deployment that has been at its canary for three hours, for lack of requests";
+    "alarm-of-4xx": "a good version that a scanner's 404s rolled back";
+    "latest-pushed-not-running": "a pushed :latest that never arrives";
+    "narrow-rule-beside-wide-one": "a rule for one address that keeps nobody out";
+    "custom-domain-after-deploy": "a custom domain that answers 503 after each deployment";
+    "boomerang": "a dashboard that asks its API over the internet";
 };
 
 pub fn run(options: &Demo) -> Result<Exit> {

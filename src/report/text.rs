@@ -202,7 +202,7 @@ impl Text {
         if notes.is_empty() {
             return Ok(());
         }
-        self.heading(out, "Normal, though it may look wrong")?;
+        self.heading(out, "Notes: normal states, so that nobody chases them")?;
         for note in notes {
             self.item(out, "- ", &format!("{} ({})", note.says, note.check))?;
         }

@@ -33,7 +33,9 @@ fn felt(root: &Node) -> Option<&'static str> {
     }
     let mut all = Vec::new();
     root.explains.iter().for_each(|effect| shown(effect, &mut all));
-    Symptom::ALL.iter().find(|symptom| all.contains(symptom)).map(|symptom| match symptom {
+    // What clients feel, then what operators look at, the outcome before the way to it.
+    let gravest = [Symptom::BalancerAnswers503, Symptom::RolledBack, Symptom::RollbackFailed, Symptom::DeploymentStuck];
+    gravest.iter().chain(Symptom::ALL).find(|symptom| all.contains(symptom)).map(|symptom| match symptom {
         Symptom::BalancerAnswers503 => "Clients get 503",
         Symptom::NoTarget => "No target is left for the traffic",
         Symptom::TargetsUnused => "Targets get no traffic",

@@ -33,7 +33,7 @@ fn the_story_is_told_from_its_cause() {
 
 #[test]
 fn the_demo_is_what_the_wire_records() {
-    let account = Account::start("naff");
+    let account = Account::start("green-console-503");
     let live = examine(&account, &["api", "--output", "json"]).service();
     let demo = doctor(&["demo", "--output", "json"]).run();
     assert_eq!(demo.code, 0, "a demo fails only if it is asked to");

@@ -7,7 +7,15 @@ use crate::doctor::doctor;
 use crate::wire::Account;
 
 /// Every example of `demo`, with the service to examine.
-pub const EXAMPLES: &[(&str, &str)] = &[("naff", "api")];
+pub const EXAMPLES: &[(&str, &str)] = &[
+    ("green-console-503", "api"),
+    ("canary-without-traffic", "api"),
+    ("alarm-of-4xx", "api"),
+    ("latest-pushed-not-running", "api"),
+    ("narrow-rule-beside-wide-one", "api"),
+    ("custom-domain-after-deploy", "api"),
+    ("boomerang", "dashboard"),
+];
 
 /// The snapshot of an account, with a time and a made-up mark that never change.
 pub fn snapshot(name: &str, service: &str) -> String {

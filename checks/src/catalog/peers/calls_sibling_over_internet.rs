@@ -47,7 +47,7 @@ crate::check! {
     /// `balancer_open_to_world`,
     /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/service-connect.html>
     title: "It calls a sibling service over the internet",
-    severity: Low,
+    severity: Medium,
     role: Risk,
     explains: [],
     reads: [
