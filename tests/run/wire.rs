@@ -247,13 +247,18 @@ impl Shared {
         self.log.lock().expect("no thread that held the log panicked")
     }
 
-    /// The reply whose `when` says most about the request, of the first layer that has any.
+    /// The reply whose `when` says most about the request; of two that say the same, that of the nearer layer.
     fn reply(&self, request: &Request) -> Option<&Reply> {
         let call = request.call();
         let fits = |reply: &&Reply| reply.call == call && has(&request.input, &reply.when);
         let says = |reply: &&Reply| reply.when.as_object().map_or(0, Map::len);
-        let best = self.layers.iter().find_map(|layer| layer.iter().rev().filter(fits).max_by_key(says))?;
-        (!best.gone).then_some(best)
+        let mut fitting: Vec<&Reply> = Vec::new();
+        for reply in self.layers.iter().flat_map(|layer| layer.iter().filter(fits)) {
+            if fitting.iter().all(|nearer| nearer.when != reply.when) {
+                fitting.push(reply);
+            }
+        }
+        fitting.into_iter().rev().filter(|reply| !reply.gone).max_by_key(says)
     }
 }
 
