@@ -21,13 +21,14 @@ use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use checks::call::LOG_STREAM;
-use checks::reading::container_log;
+use checks::reading::image::{Reference, by_digest, has_left};
 use checks::reading::stop::StopKind;
+use checks::reading::{container_log, protection};
 use checks::seen::{Blind, Seen, Why};
 use checks::snapshot::deployment::IngressPath;
-use checks::snapshot::{FORMAT, Listener, Revision, Rule, Service, Snapshot, Table, TargetGroup, Task, TaskDefinition};
+use checks::snapshot::{FORMAT, Image, Listener, PinnedImage, Revision, Rule, Service, Snapshot, Table, TargetGroup, Task, TaskDefinition};
 use futures::FutureExt;
-use futures::future::{Shared, join, join_all};
+use futures::future::{Shared, join, join_all, join3, join4};
 use jiff::Timestamp;
 use tokio::sync::OnceCell;
 
@@ -166,9 +167,9 @@ impl Plan<'_> {
             self.health_beside(self.group_arns(current.clone()).await).await;
         };
         let of_groups = join(balancers, self.metrics(groups.clone()));
-        let of_tasks = join(self.logs(tasks.clone(), definitions.clone(), trouble), self.interfaces(tasks));
-        let of_versions = join(self.history(current.clone()), self.images(definitions));
-        join(join(of_groups, of_tasks), join(of_versions, join(own_network, join(self.express_service(), self.alarms())))).await;
+        let of_tasks = join3(self.logs(tasks.clone(), definitions.clone(), trouble), self.interfaces(tasks.clone()), self.protection(tasks));
+        let of_versions = join3(self.history(current.clone()), self.images(definitions, current.clone()), self.newest_revisions());
+        join4(of_groups, of_tasks, of_versions, join3(own_network, self.express_service(), self.alarms())).await;
     }
 
     fn note(&self, write: impl FnOnce(&mut Snapshot)) {
@@ -258,20 +259,85 @@ impl Plan<'_> {
         answer.get_or_init(ask).await.clone()
     }
 
-    async fn images(&self, definitions: Shared<impl Future<Output = Vec<TaskDefinition>>>) {
-        let definitions = definitions.await;
-        let spelled = definitions.iter().flat_map(|definition| &definition.container_definitions).map(|container| container.image.clone());
-        let images = self.fresh("image", spelled);
-        let here = |image: &EcrImage| image.region == self.aws.region;
-        join_all(images.iter().filter_map(|spelled| Some((spelled, EcrImage::parse(spelled).filter(here)?))).map(|(spelled, parsed)| async move {
-            let image = self.aws.image(&parsed).await;
-            if matches!(&image, Seen::Yes(Some(image)) if image.is_index()) {
+    /// Whether a newer version is registered than any that is deployed; a service has one family of them.
+    async fn newest_revisions(&self) {
+        let families = self.definitions_of_deployments();
+        let families = families.iter().filter_map(|arn| Some(last(arn).split_once(':')?.0.to_owned()));
+        join_all(self.fresh("family", families).iter().map(|family| async move {
+            let newest = self.aws.newest_revisions(family).await;
+            self.note(|snapshot| snapshot.newest_revisions.insert(family, newest));
+        }))
+        .await;
+    }
+
+    /// The images by their tags, with the repositories they are in, and the digests that current revisions have pinned.
+    async fn images(&self, definitions: Shared<impl Future<Output = Vec<TaskDefinition>>>, current: Shared<impl Future<Output = Vec<Revision>>>) {
+        let (definitions, current) = join(definitions, current).await;
+        let containers = definitions.iter().flat_map(|definition| &definition.container_definitions);
+        let images = self.fresh("image", containers.map(|container| container.image.clone()));
+        let here = |spelled: &String| EcrImage::parse(spelled).is_some_and(|image| image.region == self.aws.region);
+        let images: Vec<String> = images.into_iter().filter(here).collect();
+        let of_images = join_all(images.iter().map(|spelled| {
+            let pinned = current.iter().flat_map(|revision| &revision.container_images).filter(move |pinned| pinned.image == *spelled);
+            self.image(spelled, pinned.filter_map(|pinned| pinned.image_digest.clone()).collect())
+        }));
+        let repositories = self.repositories(images.iter().filter_map(|spelled| EcrImage::parse(spelled)));
+        join(of_images, repositories).await;
+    }
+
+    async fn repositories<'b>(&self, images: impl Iterator<Item = EcrImage<'b>>) {
+        // Only a tag can be moved.
+        let tagged: BTreeMap<&str, EcrImage> =
+            images.filter(|image| matches!(image.reference, Reference::Tag(_))).map(|image| (image.uri, image)).collect();
+        join_all(tagged.into_iter().map(|(uri, image)| async move {
+            let repository = self.aws.repository(&image).await;
+            self.note(|snapshot| snapshot.repositories.insert(uri, repository));
+        }))
+        .await;
+    }
+
+    /// One image as a task definition spells it, and what revisions have pinned of it.
+    async fn image(&self, spelled: &str, pinned: BTreeSet<String>) {
+        let Some(parsed) = EcrImage::parse(spelled) else { return };
+        if let Reference::Digest(digest) = parsed.reference {
+            return self.pinned(parsed, [digest.to_owned()].into()).await;
+        }
+        let image = self.aws.image(&parsed).await;
+        let (is_index, left) = match &image {
+            Seen::Yes(image) => {
+                let left = pinned.into_iter().filter(|digest| has_left(image.as_ref(), digest)).collect();
+                (image.as_ref().is_some_and(Image::is_index), left)
+            }
+            Seen::No(_) => (false, BTreeSet::new()),
+        };
+        self.note(|snapshot| snapshot.images.insert(spelled, image));
+        let platforms = async {
+            if is_index {
                 let platforms = self.aws.image_platforms(&parsed).await;
                 self.note(|snapshot| snapshot.image_platforms.insert(spelled, platforms));
             }
-            self.note(|snapshot| snapshot.images.insert(spelled, image));
-        }))
-        .await;
+        };
+        join(platforms, self.pinned(parsed, left)).await;
+    }
+
+    /// Whether pinned digests are still in the registry, and which rule would remove them.
+    async fn pinned(&self, image: EcrImage<'_>, digests: BTreeSet<String>) {
+        let keys = self.fresh("digest", digests.iter().map(|digest| by_digest(image.uri, digest)));
+        if keys.is_empty() {
+            return;
+        }
+        let images = async {
+            let digests: Vec<&str> = keys.iter().filter_map(|key| Some(key.split_once('@')?.1)).collect();
+            let found = self.aws.pinned_images(&image, &digests).await;
+            self.note(|snapshot| fill_pinned(&mut snapshot.pinned_images, &keys, found));
+        };
+        let policy = async {
+            for uri in self.fresh("lifecycle policy", [image.uri.to_owned()]) {
+                let policy = self.aws.lifecycle_policy(&image).await;
+                self.note(|snapshot| snapshot.lifecycle_policies.insert(uri, policy));
+            }
+        };
+        join(images, policy).await;
     }
 
     async fn alarms(&self) {
@@ -338,6 +404,16 @@ impl Plan<'_> {
             }
         };
         join(streams, health_checker).await;
+    }
+
+    /// While tasks of an older deployment run beside the newest one: whether they may be stopped.
+    async fn protection(&self, tasks: Shared<impl Future<Output = Tasks>>) {
+        let tasks = tasks.await;
+        let old: Vec<String> = protection::old_tasks(self.service, &tasks.running).iter().map(|task| task.task_arn.clone()).collect();
+        if !old.is_empty() {
+            let protected = self.aws.task_protection(&self.service.cluster_arn, old).await;
+            self.note(|snapshot| snapshot.task_protection.insert(&self.service.service_arn, protected));
+        }
     }
 
     async fn interfaces(&self, tasks: Shared<impl Future<Output = Tasks>>) {
@@ -533,6 +609,15 @@ fn fill<T>(table: &mut Table<T>, asked: &[String], answer: Seen<Vec<T>>, key: im
             found.into_iter().for_each(|value| table.put(key(&value).clone(), value));
         }
         Seen::No(why) => asked.iter().for_each(|id| table.insert(id, Seen::No(why.clone()))),
+    }
+}
+
+/// The same for digests, which the answer has in the order of the keys; none where the whole repository is gone.
+fn fill_pinned(table: &mut Table<PinnedImage>, keys: &[String], answer: Seen<Option<Vec<PinnedImage>>>) {
+    match answer {
+        Seen::Yes(Some(found)) => keys.iter().zip(found).for_each(|(key, image)| table.put(key, image)),
+        Seen::Yes(None) => keys.iter().for_each(|key| table.insert(key, Seen::Yes(None))),
+        Seen::No(why) => keys.iter().for_each(|key| table.insert(key, Seen::No(why.clone()))),
     }
 }
 

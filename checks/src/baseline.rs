@@ -235,6 +235,17 @@ fn service(plan: &Plan) -> Snapshot {
             image_status: Some("ACTIVE".into()),
         },
     );
+    snapshot.newest_revisions.put(name, NewestRevisions { family: name.into(), task_definition_arns: vec![definition] });
+    let uri = id::image(name);
+    snapshot.repositories.put(
+        &uri,
+        Repository {
+            repository_name: name.into(),
+            repository_uri: uri.clone(),
+            image_tag_mutability: Some("IMMUTABLE".into()),
+            image_tag_mutability_exclusion_filters: Vec::new(),
+        },
+    );
     for (subnet, zone, block) in SUBNETS {
         let row = Subnet {
             subnet_id: subnet.into(),
@@ -359,6 +370,8 @@ pub fn roll_out(snapshot: &mut Snapshot, minutes: i64, change: impl FnOnce(&mut 
     if let Some(before) = deployments[0].task_definition.as_deref().and_then(|before| snapshot.task_definitions.change(before).cloned()) {
         snapshot.task_definitions.put(&definition, TaskDefinition { task_definition_arn: definition.clone(), revision: 13, ..before });
     }
+    let family = snapshot.services[0].service_name.clone();
+    snapshot.newest_revisions.put(&family, NewestRevisions { family: family.clone(), task_definition_arns: vec![definition.clone()] });
     let service = &mut snapshot.services[0];
     let primary = |state: &str| Deployment {
         id: "ecs-svc/1000000000000000013".into(),
@@ -628,7 +641,10 @@ pub fn express() -> Snapshot {
             triggered_alarm_names: Vec::new(),
         });
     }
-    let active = |arn: &str| Some(ManagedResource { arn: Some(arn.into()), status: Some("ACTIVE".into()), status_reason: None });
+    let active = |arn: &str| {
+        let updated_at = Some(minutes_ago(90 * 1440));
+        Some(ManagedResource { arn: Some(arn.into()), status: Some("ACTIVE".into()), status_reason: None, updated_at })
+    };
     let balancer = id::elb("loadbalancer/app/ecs-express-gateway-alb-1a2b3c4d/50dc6c495c0c9188");
     let listener = id::elb("listener/app/ecs-express-gateway-alb-1a2b3c4d/50dc6c495c0c9188/f2f7dc8efc522ab2");
     if let Some(revision) = snapshot.revisions.change(&revision) {
@@ -636,6 +652,7 @@ pub fn express() -> Snapshot {
             arn: Some(arn.clone()),
             status: Some("ACTIVE".into()),
             status_reason: None,
+            updated_at: Some(minutes_ago(90 * 1440)),
             health_check_path: Some("/health".into()),
             health_check_port: Some(8080),
             port: Some(8080),
@@ -645,10 +662,15 @@ pub fn express() -> Snapshot {
             endpoint: Some(EXPRESS_HOST.into()),
             load_balancer: active(&balancer),
             load_balancer_security_groups: active(&format!("arn:aws:ec2:{REGION}:{ACCOUNT}:security-group/sg-balancer")).into_iter().collect(),
+            certificate: active(&format!("arn:aws:acm:{REGION}:{ACCOUNT}:certificate/7c6b5a49-3827-4165-9f0e-1d2c3b4a5968")),
             listener: active(&listener),
             rule: active(&rule_arn),
             target_groups: [&live, &idle].into_iter().map(group).collect(),
         }];
+        revision.scalable_target = active(&format!("arn:aws:application-autoscaling:{REGION}:{ACCOUNT}:scalable-target/0ec51a2b3c4d5e6f7081"));
+        revision.metric_alarms = active(&format!("arn:aws:cloudwatch:{REGION}:{ACCOUNT}:alarm:{alarm}")).into_iter().collect();
+        revision.service_security_groups = active(&format!("arn:aws:ec2:{REGION}:{ACCOUNT}:security-group/sg-task")).into_iter().collect();
+        revision.log_groups = active(&format!("arn:aws:logs:{REGION}:{ACCOUNT}:log-group:/aws/ecs/default/api-1a2b")).into_iter().collect();
     }
     if let Some(group) = snapshot.security_groups.change("sg-balancer") {
         group.ecs_managed = true;

@@ -42,6 +42,8 @@ calls! {
     ListTasks = "ecs:ListTasks", "aws ecs list-tasks --cluster {cluster} --service-name {service} --desired-status STOPPED", "running tasks, and those stopped within the last hour";
     DescribeTasks = "ecs:DescribeTasks", "aws ecs describe-tasks --cluster {cluster} --tasks {id}", "why tasks stopped, and what the running ones run";
     DescribeTaskDefinition = "ecs:DescribeTaskDefinition", "aws ecs describe-task-definition --task-definition {id}", "images, ports and log groups";
+    ListTaskDefinitions = "ecs:ListTaskDefinitions", "aws ecs list-task-definitions --family-prefix {quoted} --sort DESC --max-items 1", "whether a newer version is registered than the one that is deployed";
+    GetTaskProtection = "ecs:GetTaskProtection", "aws ecs get-task-protection --cluster {cluster} --tasks {id}", "whether old tasks are protected from being stopped, during a deployment";
     DescribeTargetGroups = "elasticloadbalancing:DescribeTargetGroups", "aws elbv2 describe-target-groups --target-group-arns {id}", "the health check: path, port, matcher, timing";
     DescribeTargetHealth = "elasticloadbalancing:DescribeTargetHealth", "aws elbv2 describe-target-health --target-group-arn {id}", "which targets are healthy, and why not";
     DescribeTargetGroupAttributes = "elasticloadbalancing:DescribeTargetGroupAttributes", "aws elbv2 describe-target-group-attributes --target-group-arn {id}", "how long targets drain";
@@ -53,8 +55,10 @@ calls! {
     DescribeSubnets = "ec2:DescribeSubnets", "aws ec2 describe-subnets --subnet-ids {id}", "zones, addresses and networks of tasks and balancer";
     DescribeRouteTables = "ec2:DescribeRouteTables", "aws ec2 describe-route-tables --filters Name=vpc-id,Values={id}", "which subnets are public";
     DescribeNetworkInterfaces = "ec2:DescribeNetworkInterfaces", "aws ec2 describe-network-interfaces --network-interface-ids {id}", "addresses and security groups that tasks really have";
-    DescribeImages = "ecr:DescribeImages", "aws ecr describe-images --repository-name {repository} --image-ids imageTag={tag}", "the digest that a tag has now";
-    BatchGetImage = "ecr:BatchGetImage", "aws ecr batch-get-image --repository-name {repository} --image-ids imageTag={tag}", "the platforms behind a multi-architecture tag";
+    DescribeImages = "ecr:DescribeImages", "aws ecr describe-images --repository-name {repository} --image-ids {reference}", "the digest that a tag has now";
+    BatchGetImage = "ecr:BatchGetImage", "aws ecr batch-get-image --repository-name {repository} --image-ids {reference}", "the platforms behind a multi-architecture tag; whether a pinned digest is still there";
+    DescribeRepositories = "ecr:DescribeRepositories", "aws ecr describe-repositories --repository-names {repository}", "whether tags can be moved";
+    GetLifecyclePolicy = "ecr:GetLifecyclePolicy", "aws ecr get-lifecycle-policy --repository-name {repository}", "whether a rule removes images that a deployment has pinned";
     DescribeAlarms = "cloudwatch:DescribeAlarms", "aws cloudwatch describe-alarms --alarm-names {quoted}", "alarms that can roll a deployment back";
     DescribeAlarmHistory = "cloudwatch:DescribeAlarmHistory", "aws cloudwatch describe-alarm-history --history-item-type StateUpdate --alarm-name {quoted}", "when such an alarm fired";
     GetMetricData = "cloudwatch:GetMetricData", "aws cloudwatch get-metric-data", "requests, errors, healthy hosts, CPU and memory of the last hour";
@@ -65,14 +69,14 @@ calls! {
 impl Call {
     /// The AWS CLI command that shows the user what we saw. `id` is what was asked about.
     pub fn see(self, cluster: &str, service: &str, arn: &str, id: &str) -> String {
-        let (repository, tag) = image_parts(id);
+        let (repository, reference) = image_parts(id);
         let (group, stream) = id.split_once(LOG_STREAM).unwrap_or((id, ""));
         self.command()
             .replace("{cluster}", cluster)
             .replace("{service}", service)
             .replace("{arn}", arn)
             .replace("{repository}", repository)
-            .replace("{tag}", tag)
+            .replace("{reference}", &reference)
             .replace("{group}", group)
             .replace("{stream}", stream)
             .replace("{balancer}", &balancer_of(id))
@@ -90,10 +94,14 @@ pub fn quote(word: &str) -> String {
     if !word.is_empty() && word.chars().all(plain) { word.to_owned() } else { format!("'{}'", word.replace('\'', r"'\''")) }
 }
 
-/// `123456789012.dkr.ecr.eu-west-2.amazonaws.com/team/api:1.2` → (`team/api`, `1.2`).
-fn image_parts(image: &str) -> (&str, &str) {
+/// `123456789012.dkr.ecr.eu-west-2.amazonaws.com/team/api:1.2` → (`team/api`, `imageTag=1.2`).
+fn image_parts(image: &str) -> (&str, String) {
     let path = image.split_once('/').map_or(image, |(_, path)| path);
-    path.rsplit_once(':').unwrap_or((path, "latest"))
+    match (path.split_once('@'), path.rsplit_once(':')) {
+        (Some((repository, digest)), _) => (repository, format!("imageDigest={digest}")),
+        (None, Some((repository, tag))) => (repository, format!("imageTag={tag}")),
+        (None, None) => (path, "imageTag=latest".into()),
+    }
 }
 
 /// The load balancer of a listener or a rule, from the ARN; any other ARN stays as it is.

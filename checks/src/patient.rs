@@ -13,8 +13,9 @@ use crate::seen::{Blind, Why};
 use crate::snapshot::deployment::ListedDeployment;
 use crate::snapshot::metric::{Metric, Series};
 use crate::snapshot::{
-    Alarm, AlarmTransition, ExpressService, Image, Interface, Listener, LoadBalancer, LogLine, Revision, RouteTable, Rule, SecurityGroup, Service,
-    ServiceDeployment, Snapshot, Subnet, Table, Target, TargetGroup, Task, TaskDefinition,
+    Alarm, AlarmTransition, ExpressService, Image, Interface, LifecyclePolicy, Listener, LoadBalancer, LogLine, NewestRevisions, PinnedImage,
+    ProtectedTask, Repository, Revision, RouteTable, Rule, SecurityGroup, Service, ServiceDeployment, Snapshot, Subnet, Table, Target, TargetGroup,
+    Task, TaskDefinition,
 };
 
 /// What the user said that the account cannot know.
@@ -157,6 +158,16 @@ impl<'a> Patient<'a> {
         self.row(Call::DescribeTaskDefinition, &self.snapshot.task_definitions, arn)
     }
 
+    /// The newest active revision of a family of task definitions, whether it is deployed or not.
+    pub fn newest_revisions(&self, family: &str) -> Row<'a, NewestRevisions> {
+        self.row(Call::ListTaskDefinitions, &self.snapshot.newest_revisions, family)
+    }
+
+    /// Old tasks that ECS may not stop; asked only while a deployment waits for them (see `reading::protection`).
+    pub fn task_protection(&self) -> Result<&'a [ProtectedTask], Blind> {
+        self.list(Call::GetTaskProtection, &self.snapshot.task_protection, self.arn())
+    }
+
     // The way in.
 
     pub fn target_group(&self, arn: &str) -> Row<'a, TargetGroup> {
@@ -216,6 +227,21 @@ impl<'a> Patient<'a> {
     /// The digests of the platform manifests behind a multi-architecture tag.
     pub fn image_platforms(&self, image: &str) -> Result<&'a [String], Blind> {
         self.list(Call::BatchGetImage, &self.snapshot.image_platforms, image)
+    }
+
+    /// Whether a pinned digest is still in ECR, by its key (see `reading::image::by_digest`); asked only where the tag
+    /// has another one now.
+    pub fn pinned_image(&self, key: &str) -> Row<'a, PinnedImage> {
+        self.row(Call::BatchGetImage, &self.snapshot.pinned_images, key)
+    }
+
+    pub fn repository(&self, uri: &str) -> Row<'a, Repository> {
+        self.row(Call::DescribeRepositories, &self.snapshot.repositories, uri)
+    }
+
+    /// What removes images from a repository; asked only where a pinned digest may be in danger.
+    pub fn lifecycle_policy(&self, uri: &str) -> Row<'a, LifecyclePolicy> {
+        self.row(Call::GetLifecyclePolicy, &self.snapshot.lifecycle_policies, uri)
     }
 
     pub fn alarm(&self, name: &str) -> Row<'a, Alarm> {

@@ -22,13 +22,13 @@ use serde::{Deserialize, Serialize};
 pub use alarm::{Alarm, AlarmTransition};
 pub use balancer::{Action, Condition, Listener, LoadBalancer, Rule, Target, TargetGroup, WeightedGroup};
 pub use deployment::{ManagedResource, ManagedTargetGroup, Revision, RevisionSummary, ServiceDeployment};
-pub use image::Image;
+pub use image::{Image, LifecyclePolicy, PinnedImage, Repository};
 pub use log::LogLine;
 pub use metric::Series;
 pub use network::{Interface, IpPermission, Route, RouteTable, SecurityGroup, Subnet};
 pub use service::{Deployment, ExpressService, Service, ServiceEvent, ServiceLoadBalancer};
-pub use task::{Container, Task};
-pub use task_definition::{ContainerDefinition, EnvironmentVariable, PortMapping, TaskDefinition};
+pub use task::{Container, ProtectedTask, Task};
+pub use task_definition::{ContainerDefinition, EnvironmentVariable, NewestRevisions, PortMapping, TaskDefinition};
 
 use crate::seen::{Blind, Seen, Why};
 
@@ -120,9 +120,15 @@ pub struct Snapshot {
     /// By service ARN: tasks that stopped, newest first; AWS keeps them for about an hour.
     #[serde(default)]
     pub stopped_tasks: Table<Vec<Task>>,
+    /// By service ARN: those old tasks that a deployment waits for (see [`crate::reading::protection`]).
+    #[serde(default)]
+    pub task_protection: Table<Vec<ProtectedTask>>,
     /// By task definition ARN.
     #[serde(default)]
     pub task_definitions: Table<TaskDefinition>,
+    /// By family.
+    #[serde(default)]
+    pub newest_revisions: Table<NewestRevisions>,
     /// By target group ARN.
     #[serde(default)]
     pub target_groups: Table<TargetGroup>,
@@ -162,6 +168,15 @@ pub struct Snapshot {
     /// By image: digests of the platform manifests behind a multi-architecture tag.
     #[serde(default)]
     pub image_platforms: Table<Vec<String>>,
+    /// By digest (`…/team/api@sha256:…`): what current revisions have pinned and the tag has no longer.
+    #[serde(default)]
+    pub pinned_images: Table<PinnedImage>,
+    /// By repository URI.
+    #[serde(default)]
+    pub repositories: Table<Repository>,
+    /// By repository URI, where a pinned digest may be in danger.
+    #[serde(default)]
+    pub lifecycle_policies: Table<LifecyclePolicy>,
     /// By alarm name.
     #[serde(default)]
     pub alarms: Table<Alarm>,

@@ -9,12 +9,13 @@ use checks::seen::{Blind, Seen, Why};
 use checks::snapshot::deployment::{self, ContainerImage, IngressPath, ListedDeployment, ResolvedLoadBalancer};
 use checks::snapshot::service::{self, NetworkConfiguration};
 use checks::snapshot::{
-    Container, ContainerDefinition, Deployment, EnvironmentVariable, ExpressService, ManagedResource, ManagedTargetGroup, PortMapping, Revision,
-    RevisionSummary, Service, ServiceDeployment, ServiceEvent, ServiceLoadBalancer, Table, Task, TaskDefinition,
+    Container, ContainerDefinition, Deployment, EnvironmentVariable, ExpressService, ManagedResource, ManagedTargetGroup, NewestRevisions,
+    PortMapping, ProtectedTask, Revision, RevisionSummary, Service, ServiceDeployment, ServiceEvent, ServiceLoadBalancer, Table, Task,
+    TaskDefinition,
 };
 use futures::future::{join, join_all};
 
-use super::{Aws, mask, text, time};
+use super::{Aws, last, mask, text, time};
 
 /// How many of the newest deployments are asked for their details; the limit of one call.
 const DEPLOYMENTS: usize = 20;
@@ -148,6 +149,32 @@ impl Aws {
         let reply = self.asker.ask(Call::DescribeTaskDefinition, request).await;
         reply.map(|reply| reply.and_then(|reply| reply.task_definition).map(task_definition))
     }
+
+    /// The newest active revision of a family; the next page has older ones.
+    pub async fn newest_revisions(&self, family: &str) -> Seen<Option<NewestRevisions>> {
+        let request = self.ecs.list_task_definitions().family_prefix(family).sort(types::SortOrder::Desc).max_results(1).send();
+        self.asker.ask(Call::ListTaskDefinitions, request).await.map(|reply| {
+            let task_definition_arns = reply?.task_definition_arns.unwrap_or_default();
+            Some(NewestRevisions { family: family.to_owned(), task_definition_arns })
+        })
+    }
+
+    /// Whether ECS may stop these tasks, a hundred at most.
+    pub async fn task_protection(&self, cluster: &str, tasks: Vec<String>) -> Seen<Option<Vec<ProtectedTask>>> {
+        let request = self.ecs.get_task_protection().cluster(cluster).set_tasks(Some(tasks)).send();
+        self.asker.ask(Call::GetTaskProtection, request).await.map(|reply| {
+            let protected = reply?.protected_tasks.unwrap_or_default().into_iter();
+            Some(
+                protected
+                    .map(|task| ProtectedTask {
+                        task_arn: task.task_arn.unwrap_or_default(),
+                        protection_enabled: task.protection_enabled,
+                        expiration_date: time(task.expiration_date),
+                    })
+                    .collect(),
+            )
+        })
+    }
 }
 
 /// Unseen, because an earlier call was.
@@ -171,6 +198,7 @@ fn service(from: types::Service) -> Service {
         deployment_configuration: from.deployment_configuration.map(deployment_configuration).unwrap_or_default(),
         deployment_controller: text(from.deployment_controller.map(|controller| controller.r#type)),
         deployments: from.deployments.unwrap_or_default().into_iter().map(deployment).collect(),
+        task_sets: from.task_sets.unwrap_or_default().into_iter().map(task_set).collect(),
         events: from.events.unwrap_or_default().into_iter().map(event).collect(),
         load_balancers: from.load_balancers.unwrap_or_default().into_iter().map(service_load_balancer).collect(),
         network_configuration: from.network_configuration.and_then(network_configuration),
@@ -205,6 +233,29 @@ fn deployment_configuration(from: types::DeploymentConfiguration) -> service::De
             enable: alarms.enable,
             rollback: alarms.rollback,
         }),
+        lifecycle_hooks: from.lifecycle_hooks.unwrap_or_default().into_iter().map(lifecycle_hook).collect(),
+    }
+}
+
+fn lifecycle_hook(from: types::DeploymentLifecycleHook) -> service::LifecycleHook {
+    service::LifecycleHook {
+        target_type: text(from.target_type),
+        hook_target_arn: from.hook_target_arn,
+        role_arn: from.role_arn,
+        lifecycle_stages: from.lifecycle_stages.unwrap_or_default().into_iter().filter_map(|stage| text(Some(stage))).collect(),
+    }
+}
+
+fn task_set(from: types::TaskSet) -> service::TaskSet {
+    service::TaskSet {
+        id: from.id.unwrap_or_default(),
+        status: from.status.unwrap_or_default(),
+        task_definition: from.task_definition,
+        computed_desired_count: from.computed_desired_count,
+        running_count: from.running_count,
+        pending_count: from.pending_count,
+        stability_status: text(from.stability_status),
+        external_id: from.external_id,
     }
 }
 
@@ -340,29 +391,59 @@ fn revision_summary(from: types::ServiceRevisionSummary) -> RevisionSummary {
 
 fn revision(from: types::ServiceRevision) -> Revision {
     let managed = from.ecs_managed_resources;
-    let mut security_groups = from.network_configuration.and_then(network_configuration).map(|network| network.security_groups).unwrap_or_default();
-    let own = managed.iter().flat_map(|managed| managed.service_security_groups.iter().flatten());
-    security_groups.extend(own.filter_map(|group| group.arn.as_deref()).filter_map(|arn| arn.rsplit('/').next()).map(str::to_owned));
-    security_groups.sort();
-    security_groups.dedup();
-    Revision {
+    let network = from.network_configuration.and_then(network_configuration);
+    let resolved = from.resolved_configuration.and_then(|resolved| resolved.load_balancers).unwrap_or_default();
+    let mut revision = Revision {
         service_revision_arn: from.service_revision_arn.unwrap_or_default(),
         task_definition: from.task_definition,
         created_at: time(from.created_at),
         container_images: from.container_images.unwrap_or_default().into_iter().map(container_image).collect(),
-        resolved_load_balancers: from
-            .resolved_configuration
-            .and_then(|resolved| resolved.load_balancers)
+        resolved_load_balancers: resolved.into_iter().map(resolved_load_balancer).collect(),
+        security_groups: network.map(|network| network.security_groups).unwrap_or_default(),
+        ..managed.map(managed_resources).unwrap_or_default()
+    };
+    let own = revision.service_security_groups.iter().filter_map(|group| group.arn.as_deref());
+    revision.security_groups.extend(own.map(last).map(str::to_owned).collect::<Vec<_>>());
+    revision.security_groups.sort();
+    revision.security_groups.dedup();
+    revision
+}
+
+fn resolved_load_balancer(from: types::ServiceRevisionLoadBalancer) -> ResolvedLoadBalancer {
+    ResolvedLoadBalancer { target_group_arn: from.target_group_arn, production_listener_rule: from.production_listener_rule }
+}
+
+/// The part of a revision that ECS made for an Express service.
+fn managed_resources(from: types::EcsManagedResources) -> Revision {
+    let scaling = from.auto_scaling;
+    let policies = scaling.as_ref().and_then(|scaling| scaling.application_auto_scaling_policies.clone()).unwrap_or_default();
+    Revision {
+        ingress_paths: from.ingress_paths.unwrap_or_default().into_iter().map(ingress_path).collect(),
+        scalable_target: scaling.and_then(|scaling| scaling.scalable_target).map(|it| managed(it.arn, it.status, it.status_reason, it.updated_at)),
+        application_auto_scaling_policies: policies.into_iter().map(|it| managed(it.arn, it.status, it.status_reason, it.updated_at)).collect(),
+        metric_alarms: from
+            .metric_alarms
             .unwrap_or_default()
             .into_iter()
-            .map(|balancer| ResolvedLoadBalancer {
-                target_group_arn: balancer.target_group_arn,
-                production_listener_rule: balancer.production_listener_rule,
-            })
+            .map(|it| managed(it.arn, it.status, it.status_reason, it.updated_at))
             .collect(),
-        ingress_paths: managed.and_then(|managed| managed.ingress_paths).unwrap_or_default().into_iter().map(ingress_path).collect(),
-        security_groups,
+        service_security_groups: from.service_security_groups.unwrap_or_default().into_iter().map(managed_security_group).collect(),
+        log_groups: from.log_groups.unwrap_or_default().into_iter().map(|it| managed(it.arn, it.status, it.status_reason, it.updated_at)).collect(),
+        ..Revision::default()
     }
+}
+
+fn managed(
+    arn: Option<String>,
+    status: types::ManagedResourceStatus,
+    status_reason: Option<String>,
+    updated_at: aws_smithy_types::DateTime,
+) -> ManagedResource {
+    ManagedResource { arn, status: text(Some(status)), status_reason, updated_at: time(Some(updated_at)) }
+}
+
+fn managed_security_group(from: types::ManagedSecurityGroup) -> ManagedResource {
+    managed(from.arn, from.status, from.status_reason, from.updated_at)
 }
 
 fn container_image(from: types::ContainerImage) -> ContainerImage {
@@ -370,19 +451,14 @@ fn container_image(from: types::ContainerImage) -> ContainerImage {
 }
 
 fn ingress_path(from: types::ManagedIngressPath) -> IngressPath {
-    let managed = |arn, status: types::ManagedResourceStatus, status_reason| ManagedResource { arn, status: text(Some(status)), status_reason };
     IngressPath {
         access_type: text(Some(from.access_type)),
         endpoint: Some(host(&from.endpoint)),
-        load_balancer: from.load_balancer.map(|it| managed(it.arn, it.status, it.status_reason)),
-        load_balancer_security_groups: from
-            .load_balancer_security_groups
-            .unwrap_or_default()
-            .into_iter()
-            .map(|it| managed(it.arn, it.status, it.status_reason))
-            .collect(),
-        listener: from.listener.map(|it| managed(it.arn, it.status, it.status_reason)),
-        rule: from.rule.map(|it| managed(it.arn, it.status, it.status_reason)),
+        load_balancer: from.load_balancer.map(|it| managed(it.arn, it.status, it.status_reason, it.updated_at)),
+        load_balancer_security_groups: from.load_balancer_security_groups.unwrap_or_default().into_iter().map(managed_security_group).collect(),
+        certificate: from.certificate.map(|it| managed(it.arn, it.status, it.status_reason, it.updated_at)),
+        listener: from.listener.map(|it| managed(it.arn, it.status, it.status_reason, it.updated_at)),
+        rule: from.rule.map(|it| managed(it.arn, it.status, it.status_reason, it.updated_at)),
         target_groups: from.target_groups.unwrap_or_default().into_iter().map(managed_target_group).collect(),
     }
 }
@@ -392,6 +468,7 @@ fn managed_target_group(from: types::ManagedTargetGroup) -> ManagedTargetGroup {
         arn: from.arn,
         status: text(Some(from.status)),
         status_reason: from.status_reason,
+        updated_at: time(Some(from.updated_at)),
         health_check_path: Some(from.health_check_path),
         health_check_port: Some(from.health_check_port),
         port: Some(from.port),

@@ -1,4 +1,37 @@
-//! Images as task definitions spell them: which of them ECR can be asked about by tag.
+//! Images as task definitions spell them: which of them ECR can be asked about, by tag or by digest, and whether the
+//! digest that a deployment has pinned is another than the one that the tag has now.
+
+use crate::snapshot::Image;
+
+/// An image in a private ECR registry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InEcr<'a> {
+    /// `123456789012.dkr.ecr.eu-west-2.amazonaws.com/team/api`, which is also ECR's URI of the repository.
+    pub uri: &'a str,
+    pub repository: &'a str,
+    pub reference: Reference<'a>,
+}
+
+/// What tells an image from the others of its repository.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reference<'a> {
+    Tag(&'a str),
+    Digest(&'a str),
+}
+
+/// Takes the spelling of an image apart; none for another registry. Without a tag it is `latest`, and beside a digest
+/// no tag counts.
+pub fn in_ecr(image: &str) -> Option<InEcr<'_>> {
+    let (host, path) = image.split_once('/')?;
+    let (account, rest) = host.split_once(".dkr.ecr.")?;
+    if account.len() != 12 || !rest.contains(".amazonaws.com") {
+        return None;
+    }
+    let (name, digest) = path.split_once('@').map_or((path, None), |(name, digest)| (name, Some(digest)));
+    let (repository, tag) = name.rsplit_once(':').unwrap_or((name, "latest"));
+    let uri = image.get(..host.len() + 1 + repository.len())?;
+    Some(InEcr { uri, repository, reference: digest.map_or(Reference::Tag(tag), Reference::Digest) })
+}
 
 /// An image in a private ECR registry by its tag.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -10,13 +43,21 @@ pub struct Tagged<'a> {
 /// `123456789012.dkr.ecr.eu-west-2.amazonaws.com/team/api:1.2`; none for another registry, and none with a digest,
 /// for which no tag counts. Without a tag it is `latest`.
 pub fn tagged(image: &str) -> Option<Tagged<'_>> {
-    let (host, path) = image.split_once('/')?;
-    let (account, rest) = host.split_once(".dkr.ecr.")?;
-    if account.len() != 12 || !rest.contains(".amazonaws.com") || path.contains('@') {
-        return None;
+    match in_ecr(image)? {
+        InEcr { repository, reference: Reference::Tag(tag), .. } => Some(Tagged { repository, tag }),
+        InEcr { reference: Reference::Digest(_), .. } => None,
     }
-    let (repository, tag) = path.rsplit_once(':').unwrap_or((path, "latest"));
-    Some(Tagged { repository, tag })
+}
+
+/// The key of an image by its digest: `…/team/api@sha256:…`.
+pub fn by_digest(uri: &str, digest: &str) -> String {
+    format!("{uri}@{digest}")
+}
+
+/// Whether a pinned digest must be asked about by itself: the tag is gone, or has another one now. The collector asks
+/// for just these.
+pub fn has_left(tag: Option<&Image>, pinned: &str) -> bool {
+    tag.is_none_or(|tag| tag.image_digest != pinned)
 }
 
 /// The beginning of a digest, enough to tell two apart: `sha256:0123456789ab`.
@@ -36,5 +77,16 @@ mod tests {
         for other in ["123456789012.dkr.ecr.eu-west-2.amazonaws.com/api@sha256:00", "nginx:1.27", "public.ecr.aws/nginx/nginx:1.27"] {
             assert_eq!(parts(other), None, "{other}");
         }
+    }
+
+    #[test]
+    fn an_image_by_digest_has_its_repository() {
+        let uri = "123456789012.dkr.ecr.eu-west-2.amazonaws.com/team/api";
+        for spelled in [format!("{uri}@sha256:00"), format!("{uri}:1.2@sha256:00")] {
+            assert_eq!(in_ecr(&spelled), Some(InEcr { uri, repository: "team/api", reference: Reference::Digest("sha256:00") }), "{spelled}");
+        }
+        let tagged = format!("{uri}:1.2");
+        assert_eq!(in_ecr(&tagged).map(|image| by_digest(image.uri, "sha256:01")), Some(format!("{uri}@sha256:01")));
+        assert_eq!(in_ecr("public.ecr.aws/nginx/nginx:1.27"), None);
     }
 }

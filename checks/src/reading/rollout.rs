@@ -10,7 +10,7 @@ use crate::patient::Patient;
 use crate::reading::{parsed, time, traffic};
 use crate::seen::Blind;
 use crate::snapshot::ServiceDeployment;
-use crate::snapshot::service::DeploymentConfiguration;
+use crate::snapshot::service::{CircuitBreaker, DeploymentConfiguration};
 
 /// How a strategy moves traffic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -198,6 +198,12 @@ pub fn draining(patient: &Patient) -> Result<SignedDuration, Blind> {
     Ok(longest)
 }
 
+/// The revision that ECS goes, went or would go back to.
+pub fn back_to(deployment: &ServiceDeployment) -> Option<&str> {
+    let chosen = deployment.rollback.as_ref().and_then(|rollback| rollback.service_revision_arn.as_deref());
+    chosen.or(deployment.source_service_revisions.first().map(|source| source.arn.as_str()))
+}
+
 /// The task definition of a revision.
 pub fn task_definition<'a>(patient: &Patient<'a>, revision: &str) -> Result<Option<&'a str>, Blind> {
     Ok(patient.revision(revision)?.and_then(|revision| revision.task_definition.as_deref()))
@@ -244,7 +250,7 @@ pub fn configure(patient: &Patient, configured: &DeploymentConfiguration) -> Str
         ("bakeTimeInMinutes", configured.bake_time_in_minutes.map(|minutes| json!(minutes))),
         ("canaryConfiguration", canary(configured)),
         ("linearConfiguration", linear(configured)),
-        ("deploymentCircuitBreaker", breaker.map(|breaker| json!({ "enable": breaker.enable, "rollback": breaker.rollback }))),
+        ("deploymentCircuitBreaker", breaker.map(circuit_breaker)),
         (
             "alarms",
             configured
@@ -255,6 +261,14 @@ pub fn configure(patient: &Patient, configured: &DeploymentConfiguration) -> Str
     ];
     let whole: serde_json::Map<String, Value> = parts.into_iter().filter_map(|(name, part)| Some((name.to_owned(), part?))).collect();
     format!("aws ecs update-service {} --deployment-configuration {}", patient.cli(), quote(&Value::Object(whole).to_string()))
+}
+
+/// A healthy task sets the count back unless that is turned off.
+fn circuit_breaker(breaker: &CircuitBreaker) -> Value {
+    match breaker.reset_on_healthy_task {
+        Some(false) => json!({ "enable": breaker.enable, "rollback": breaker.rollback, "resetOnHealthyTask": false }),
+        Some(true) | None => json!({ "enable": breaker.enable, "rollback": breaker.rollback }),
+    }
 }
 
 fn canary(configured: &DeploymentConfiguration) -> Option<Value> {

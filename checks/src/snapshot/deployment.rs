@@ -101,6 +101,12 @@ pub struct Revision {
     /// Express only: the ways in that ECS made and manages.
     pub ingress_paths: Vec<IngressPath>,
     pub security_groups: Vec<String>,
+    /// Express only, like the resources below: what scales the service.
+    pub scalable_target: Option<ManagedResource>,
+    pub application_auto_scaling_policies: Vec<ManagedResource>,
+    pub metric_alarms: Vec<ManagedResource>,
+    pub service_security_groups: Vec<ManagedResource>,
+    pub log_groups: Vec<ManagedResource>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -127,6 +133,7 @@ pub struct IngressPath {
     pub endpoint: Option<String>,
     pub load_balancer: Option<ManagedResource>,
     pub load_balancer_security_groups: Vec<ManagedResource>,
+    pub certificate: Option<ManagedResource>,
     pub listener: Option<ManagedResource>,
     pub rule: Option<ManagedResource>,
     pub target_groups: Vec<ManagedTargetGroup>,
@@ -136,8 +143,10 @@ pub struct IngressPath {
 #[serde(default)]
 pub struct ManagedResource {
     pub arn: Option<String>,
+    /// `PROVISIONING`, `ACTIVE`, `DEPROVISIONING`, `DELETED` or `FAILED`.
     pub status: Option<String>,
     pub status_reason: Option<String>,
+    pub updated_at: Option<Timestamp>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -146,6 +155,7 @@ pub struct ManagedTargetGroup {
     pub arn: Option<String>,
     pub status: Option<String>,
     pub status_reason: Option<String>,
+    pub updated_at: Option<Timestamp>,
     pub health_check_path: Option<String>,
     pub health_check_port: Option<i32>,
     pub port: Option<i32>,

@@ -25,6 +25,8 @@ pub struct Service {
     /// `ECS`, `CODE_DEPLOY` or `EXTERNAL`; absent means `ECS`.
     pub deployment_controller: Option<String>,
     pub deployments: Vec<Deployment>,
+    /// Where CodeDeploy or an external controller deploys: there are no deployments then.
+    pub task_sets: Vec<TaskSet>,
     /// Newest first; ECS keeps 100.
     pub events: Vec<ServiceEvent>,
     pub load_balancers: Vec<ServiceLoadBalancer>,
@@ -53,6 +55,7 @@ pub struct DeploymentConfiguration {
     pub step_bake_time_in_minutes: Option<i32>,
     pub deployment_circuit_breaker: Option<CircuitBreaker>,
     pub alarms: Option<DeploymentAlarms>,
+    pub lifecycle_hooks: Vec<LifecycleHook>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -69,6 +72,34 @@ pub struct DeploymentAlarms {
     pub alarm_names: Vec<String>,
     pub enable: bool,
     pub rollback: bool,
+}
+
+/// Something that a deployment waits for at some of its stages.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct LifecycleHook {
+    /// `AWS_LAMBDA`, which is the default, or `PAUSE`.
+    pub target_type: Option<String>,
+    pub hook_target_arn: Option<String>,
+    pub role_arn: Option<String>,
+    pub lifecycle_stages: Vec<String>,
+}
+
+/// One version, as CodeDeploy or an external controller deploys it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct TaskSet {
+    pub id: String,
+    /// `PRIMARY` serves production traffic, `ACTIVE` does not, `DRAINING` is on its way out.
+    pub status: String,
+    pub task_definition: Option<String>,
+    pub computed_desired_count: i32,
+    pub running_count: i32,
+    pub pending_count: i32,
+    /// `STEADY_STATE` or `STABILIZING`.
+    pub stability_status: Option<String>,
+    /// CodeDeploy's id of the deployment.
+    pub external_id: Option<String>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]

@@ -44,6 +44,15 @@ pub struct Container {
     pub host_ports: Vec<i32>,
 }
 
+/// Whether ECS may stop a task to scale in or to finish a deployment.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct ProtectedTask {
+    pub task_arn: String,
+    pub protection_enabled: bool,
+    pub expiration_date: Option<Timestamp>,
+}
+
 impl Task {
     /// The last part of the ARN, which is also the last part of its log streams.
     pub fn id(&self) -> &str {

@@ -16,6 +16,14 @@ pub struct TaskDefinition {
     pub container_definitions: Vec<ContainerDefinition>,
 }
 
+/// The newest active revisions of a family, the newest first; one is enough.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct NewestRevisions {
+    pub family: String,
+    pub task_definition_arns: Vec<String>,
+}
+
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct ContainerDefinition {
