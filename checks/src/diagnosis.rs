@@ -86,6 +86,11 @@ impl Node {
         self.explains.iter().map(Node::severity).fold(self.check.severity, Severity::min)
     }
 
+    /// Whether something goes wrong here or further down: then what explains it is no mere risk.
+    fn is_symptom(&self) -> bool {
+        self.check.role == Role::Symptom || self.explains.iter().any(Node::is_symptom)
+    }
+
     /// How many findings follow from it.
     pub fn weight(&self) -> usize {
         self.explains.iter().map(|node| 1 + node.weight()).sum()
@@ -149,11 +154,16 @@ fn build(index: usize, found: &[Found], parents: &[Option<usize>], exams: &[Exam
     let Found { check, finding } = &found[index];
     let children = (0..found.len()).filter(|child| parents[*child] == Some(index));
     let root = parents[index].is_none();
+    let explains: Vec<Node> = children.map(|child| build(child, found, parents, exams)).collect();
+    let mut standing = Standing::of(check.role);
+    if standing == Standing::Risk && explains.iter().any(Node::is_symptom) {
+        standing = Standing::Cause;
+    }
     Node {
         check,
         finding: (*finding).clone(),
-        standing: Standing::of(check.role),
-        explains: children.map(|child| build(child, found, parents, exams)).collect(),
+        standing,
+        explains,
         suspects: if root && check.role == Role::Symptom { suspects(check, exams) } else { Vec::new() },
     }
 }

@@ -154,14 +154,15 @@ fn subtrees<'a>(json: &'a Value, of: &str, found: &mut Vec<&'a Value>) {
     }
 }
 
-/// Whether a value stands at a member of this name. Lists that are empty, and the values of a table, have no name;
-/// a value of a metric stands beside its minute.
+/// Whether a value stands at a member of this name. Lists that are empty, and the values of a table, have no name; what
+/// AWS has not is null, and as the answer to a question an empty list; a value of a metric stands beside its minute.
 fn has(json: &Value, field: &str, value: &str) -> bool {
     let is_number = |number: &serde_json::Number| number.to_string() == value || number.as_f64().is_some_and(|number| value.parse() == Ok(number));
     let is = |candidate: &Value| match candidate {
         Value::String(text) => text == value,
         Value::Number(number) => is_number(number),
         Value::Bool(truth) => truth.to_string() == value,
+        Value::Null => value == "null",
         Value::Array(items) => match items.as_slice() {
             [] => value == "[]",
             [Value::String(_), Value::Number(number)] => is_number(number),
@@ -175,7 +176,7 @@ fn has(json: &Value, field: &str, value: &str) -> bool {
             // A value of a metric stands in a pair with its minute.
             let in_pair = |item: &Value| item.as_array().is_some_and(|pair| pair.iter().any(is));
             let listed = named && matches!(member, Value::Array(items) if items.iter().any(|item| is(item) || in_pair(item)));
-            (named && is(member)) || listed || (value == "[]" && name == "yes" && is(member)) || has(member, field, value)
+            (named && is(member)) || listed || (value == "[]" && name == "yes" && (is(member) || member.is_null())) || has(member, field, value)
         }),
         Value::Array(items) => items.iter().any(|item| has(item, field, value)),
         _ => false,
