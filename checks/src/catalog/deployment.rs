@@ -7,9 +7,12 @@ mod alarm_rolled_back;
 mod baking;
 mod both_versions_running;
 mod canary_starved_of_traffic;
+mod circuit_breaker_keeps_resetting;
 mod circuit_breaker_off;
+mod circuit_breaker_stalled;
 mod deployment_rolled_back;
 mod deployment_stuck;
+mod percent_deadlock;
 mod rollback_failed;
 mod rollback_looks_like_success;
 
@@ -24,5 +27,8 @@ pub(super) const CHECKS: &[Check] = &[
     canary_starved_of_traffic::CHECK,
     baking::CHECK,
     both_versions_running::CHECK,
+    percent_deadlock::CHECK,
     circuit_breaker_off::CHECK,
+    circuit_breaker_keeps_resetting::CHECK,
+    circuit_breaker_stalled::CHECK,
 ];

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 
 use crate::call::Call;
-use crate::finding::Evidence;
+use crate::finding::{Evidence, Kind, Subject};
 use crate::patient::Patient;
 use crate::reading::rollout;
 use crate::seen::Blind;
@@ -43,6 +43,24 @@ impl<'a> Managed<'a> {
             (Some(arn), "log group") => format!("log group {}", arn.rsplit(":log-group:").next().unwrap_or(arn)),
             (Some(arn), "security group") => format!("security group {}", arn.rsplit('/').next().unwrap_or(arn)),
             (Some(_), kind) => kind.to_owned(),
+        }
+    }
+
+    /// What a finding about it is about: the revision, where it has no ARN yet.
+    pub fn subject(&self, revision: &Revision) -> Subject {
+        let kind = match self.kind {
+            "load balancer" => Kind::LoadBalancer,
+            "security group" => Kind::SecurityGroup,
+            "listener" => Kind::Listener,
+            "listener rule" => Kind::ListenerRule,
+            "target group" => Kind::TargetGroup,
+            "alarm" => Kind::Alarm,
+            "log group" => Kind::LogGroup,
+            _ => Kind::Revision,
+        };
+        match self.arn {
+            Some(arn) if kind != Kind::Revision => Subject::new(kind, arn),
+            _ => Subject::new(Kind::Revision, &revision.service_revision_arn),
         }
     }
 

@@ -8,6 +8,7 @@ use crate::patient::Patient;
 use crate::reading::event::{self, Event};
 use crate::reading::rollout;
 use crate::seen::Blind;
+use crate::snapshot::deployment::ListedDeployment;
 use crate::snapshot::{AlarmTransition, ServiceDeployment, ServiceEvent};
 
 /// Whether the old version is back in place.
@@ -22,6 +23,16 @@ pub fn began(deployment: &ServiceDeployment) -> bool {
 
 pub fn started(deployment: &ServiceDeployment) -> Option<Timestamp> {
     deployment.rollback.as_ref().and_then(|rollback| rollback.started_at)
+}
+
+/// Whether ECS is on its way back, or could not get there.
+pub fn is_open(deployment: &ServiceDeployment) -> bool {
+    began(deployment) && !is_done(deployment)
+}
+
+/// The last deployment that succeeded, of all that ECS still lists.
+pub fn last_success<'a>(patient: &Patient<'a>) -> Result<Option<&'a ListedDeployment>, Blind> {
+    Ok(patient.listed_deployments()?.iter().find(|listed| listed.status == "SUCCESSFUL"))
 }
 
 /// What ECS says of why it went back, as evidence.

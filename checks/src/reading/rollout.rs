@@ -192,10 +192,15 @@ pub const LONGEST_DRAINING: SignedDuration = SignedDuration::from_secs(3600);
 pub fn draining(patient: &Patient) -> Result<SignedDuration, Blind> {
     let mut longest = SignedDuration::ZERO;
     for group in traffic::groups(patient)? {
-        let delay = patient.target_group_attributes(group)?.and_then(|attributes| attributes.get("deregistration_delay.timeout_seconds"));
-        longest = longest.max(time::seconds(delay.and_then(|delay| parsed(delay)).unwrap_or(300)));
+        longest = longest.max(deregistration_delay(patient, group)?);
     }
     Ok(longest)
+}
+
+/// How long targets of a group may drain.
+pub fn deregistration_delay(patient: &Patient, group: &str) -> Result<SignedDuration, Blind> {
+    let delay = patient.target_group_attributes(group)?.and_then(|attributes| attributes.get("deregistration_delay.timeout_seconds"));
+    Ok(time::seconds(delay.and_then(|delay| parsed(delay)).unwrap_or(300)))
 }
 
 /// The revision that ECS goes, went or would go back to.

@@ -1,0 +1,180 @@
+//! The new version failed, the way back failed as well, and now ECS starts nothing any more. A first deployment that
+//! has nothing to go back to is not meant: `rollback_failed` tells of that.
+
+use crate::call::Call;
+use crate::check::{Findings, NoAnswer};
+use crate::finding::{Evidence, Kind, Remedy, Subject};
+use crate::patient::Patient;
+use crate::reading::event::{self, Event};
+use crate::reading::time::{age, words};
+use crate::reading::{rollback, rollout};
+use crate::snapshot::{Deployment, ServiceDeployment};
+
+crate::check! {
+    /// The circuit breaker went back to the version before, that one failed too, and no deployment is left that ever
+    /// completed.
+    ///
+    /// # Why it matters
+    ///
+    /// With no completed deployment to go back to, the breaker starts no new tasks: the service stays as it is, with
+    /// too few tasks or none, until somebody deploys.
+    ///
+    /// # How we tell
+    ///
+    /// The newest service deployment goes or went back to a version and is not done; the primary deployment of the
+    /// service is `FAILED`, and none of its deployments is `COMPLETED`; the circuit breaker is on. Where ECS found no
+    /// version to go back to, this is no stalled rollback but a first deployment.
+    ///
+    /// # What to do
+    ///
+    /// Deploy a version that is known to be good:
+    ///
+    /// ```sh
+    /// aws ecs update-service --cluster <cluster> --service <service> --task-definition <family:revision> --force-new-deployment
+    /// ```
+    ///
+    /// Terraform/OpenTofu: `task_definition` and `force_new_deployment = true` of `aws_ecs_service`.
+    ///
+    /// # See also
+    ///
+    /// `rollback_failed`, `rollback_target_unfit`,
+    /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/deployment-circuit-breaker.html>
+    title: "The way back failed too, and ECS starts nothing any more",
+    severity: High,
+    role: Cause,
+    explains: [DeploymentStuck, RollbackFailed, TooFewRunning],
+    reads: [DescribeServices, DescribeServiceDeployments, DescribeServiceRevisions, ListServiceDeployments],
+    example: on fargate, |snapshot| {
+        use crate::baseline::{minutes_ago, roll_out};
+        use crate::snapshot::deployment::Rollback;
+        roll_out(snapshot, 60, |deployment| {
+            deployment.status = "ROLLBACK_IN_PROGRESS".into();
+            let old = deployment.source_service_revisions.first().map(|revision| revision.arn.clone());
+            deployment.rollback = Some(Rollback { reason: None, started_at: Some(minutes_ago(40)), service_revision_arn: old });
+        });
+        let service = &mut snapshot.services[0];
+        service.running_count = 0;
+        for deployment in &mut service.deployments {
+            deployment.rollout_state = Some("FAILED".into());
+            deployment.running_count = 0;
+        }
+    },
+}
+
+fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
+    if !rollout::ecs_controls(patient) {
+        return Err(NoAnswer::NotApplicable(rollout::OTHER_CONTROLLER));
+    }
+    let service = patient.service();
+    let Some(primary) = service.deployments.iter().find(|deployment| deployment.status == "PRIMARY") else { return Ok(()) };
+    let is = |deployment: &Deployment, state: &str| deployment.rollout_state.as_deref() == Some(state);
+    let breaker_is_on = service.deployment_configuration.deployment_circuit_breaker.as_ref().is_some_and(|breaker| breaker.enable);
+    if !breaker_is_on || !is(primary, "FAILED") || service.deployments.iter().any(|deployment| is(deployment, "COMPLETED")) {
+        return Ok(());
+    }
+    let Some(deployment) = rollout::newest(patient)?.filter(|deployment| rollback::is_open(deployment)) else { return Ok(()) };
+    let Some(goes_back) = goes_back(patient, deployment) else { return Ok(()) };
+    let brings = findings.see(rollout::brings(patient, deployment)).flatten();
+    let back = rollout::back_to(deployment).and_then(|revision| findings.see(rollout::task_definition(patient, revision)).flatten());
+    let to = back.map_or("the version before", rollout::short);
+    let since = rollback::started(deployment).map_or_else(String::new, |at| format!(" {} ago", words(age(patient.now(), at))));
+    let says = format!(
+        "{} failed, ECS began to go back to {to}{since}, and that failed too. No deployment of the service is completed, so the circuit breaker starts \
+         no more tasks: {} of {} run.",
+        rollout::name(deployment, brings),
+        service.running_count,
+        service.desired_count
+    );
+    let good = findings.see(rollback::last_success(patient)).flatten();
+    let version = good.and_then(|listed| listed.target_service_revision_arn.as_deref());
+    let version = version.and_then(|revision| findings.see(rollout::task_definition(patient, revision)).flatten());
+    let definition = version.map_or("<family:revision>", rollout::short);
+    let remedy = Remedy::new("Deploy a version that is known to be good: only a new deployment makes ECS start tasks again.")
+        .cli(format!("aws ecs update-service {} --task-definition {definition} --force-new-deployment", patient.cli()));
+    let remedy = if patient.is_express() { remedy } else { remedy.terraform(forced(patient.name())) };
+    findings.add(
+        Subject::new(Kind::Deployment, &deployment.service_deployment_arn)
+            .sick(says, rollout::evidence(deployment, "status", &deployment.status))
+            .because(patient.evidence("deployments.rolloutState", "FAILED"))
+            .because(goes_back)
+            .because_all(good.map(|listed| Evidence::new(Call::ListServiceDeployments, &listed.service_deployment_arn, "status", &listed.status)))
+            .mend(remedy)
+            .since(rollback::started(deployment))
+            .concerns_all(Kind::TaskDefinition, brings.into_iter().chain(back)),
+    );
+    Ok(())
+}
+
+/// The proof that there was a version to go back to.
+fn goes_back(patient: &Patient, deployment: &ServiceDeployment) -> Option<Evidence> {
+    let revision = deployment.rollback.as_ref().and_then(|rollback| rollback.service_revision_arn.as_ref());
+    let began = rollout::started(deployment)?;
+    let mut events = patient.service().events.iter().filter(|event| event.created_at.is_some_and(|at| at >= began));
+    let event = events.find(|event| matches!(event::read(&event.message), Event::RollingBackTo { .. }));
+    revision
+        .map(|revision| rollout::evidence(deployment, "rollback.serviceRevisionArn", revision))
+        .or_else(|| event.map(|event| patient.evidence("events.message", &event.message).at(event.created_at)))
+}
+
+fn forced(name: &str) -> String {
+    format!("resource \"aws_ecs_service\" \"{name}\" {{\n  task_definition      = \"<family:revision>\"\n  force_new_deployment = true\n}}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::exam::Outcome;
+    use crate::snapshot::Snapshot;
+    use crate::testing::{exam, says};
+
+    fn deployment(snapshot: &mut Snapshot) -> &mut ServiceDeployment {
+        let arn = snapshot.services[0].service_arn.clone();
+        &mut snapshot.service_deployments.change(&arn).unwrap()[0]
+    }
+
+    #[test]
+    fn tells_both_versions_and_what_runs() {
+        let expected = "The deployment of api:13 failed, ECS began to go back to api:12 40 min ago, and that failed too. No deployment of the service is \
+                        completed, so the circuit breaker starts no more tasks: 0 of 2 run.";
+        assert_eq!(says(CHECK, &(CHECK.example)()), [expected]);
+        let good = "aws ecs update-service --cluster prod --service api --task-definition api:12 --force-new-deployment";
+        assert_eq!(exam(CHECK, &(CHECK.example)()).findings[0].remedy.cli, [good]);
+    }
+
+    #[test]
+    fn a_first_deployment_that_fails_is_no_stalled_rollback() {
+        let mut snapshot = (CHECK.example)();
+        deployment(&mut snapshot).status = "ROLLBACK_FAILED".into();
+        deployment(&mut snapshot).rollback = None;
+        assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy);
+    }
+
+    #[test]
+    fn an_event_tells_that_there_was_a_way_back() {
+        let mut snapshot = (CHECK.example)();
+        deployment(&mut snapshot).rollback = None;
+        snapshot.services[0].events[0].message = "(service api) rolling back to deployment ecs-svc/1000000000000000012.".into();
+        assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Sick);
+        snapshot.services[0].events[0].created_at = Some(crate::baseline::minutes_ago(1440));
+        assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy, "that was another deployment");
+    }
+
+    #[test]
+    fn a_rollback_that_still_goes_on_is_not_stalled() {
+        for state in ["IN_PROGRESS", "COMPLETED"] {
+            let mut snapshot = (CHECK.example)();
+            snapshot.services[0].deployments[0].rollout_state = Some(state.into());
+            assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy, "{state}");
+        }
+        let mut snapshot = (CHECK.example)();
+        snapshot.services[0].deployments[1].rollout_state = Some("COMPLETED".into());
+        assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy, "an older deployment is completed, ECS can go back to it");
+    }
+
+    #[test]
+    fn without_a_breaker_ecs_goes_on_starting_tasks() {
+        let mut snapshot = (CHECK.example)();
+        snapshot.services[0].deployment_configuration.deployment_circuit_breaker = None;
+        assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy);
+    }
+}
