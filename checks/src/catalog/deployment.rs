@@ -12,9 +12,12 @@ mod circuit_breaker_off;
 mod circuit_breaker_stalled;
 mod deployment_rolled_back;
 mod deployment_stuck;
+mod lifecycle_hook_failed;
+mod pause_hook_waiting;
 mod percent_deadlock;
 mod rollback_failed;
 mod rollback_looks_like_success;
+mod stage_timeout_near;
 
 /// In catalog order.
 pub(super) const CHECKS: &[Check] = &[
@@ -31,4 +34,7 @@ pub(super) const CHECKS: &[Check] = &[
     circuit_breaker_off::CHECK,
     circuit_breaker_keeps_resetting::CHECK,
     circuit_breaker_stalled::CHECK,
+    lifecycle_hook_failed::CHECK,
+    pause_hook_waiting::CHECK,
+    stage_timeout_near::CHECK,
 ];

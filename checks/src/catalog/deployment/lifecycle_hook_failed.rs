@@ -1,0 +1,337 @@
+//! A lifecycle hook said no, could not be called or gave no answer that ECS can read, or a pause timed out. A hook
+//! that still waits for somebody is for `pause_hook_waiting` to tell.
+
+use serde_json::json;
+
+use crate::call::quote;
+use crate::check::{Findings, NoAnswer};
+use crate::finding::{Evidence, Kind, Remedy, Subject};
+use crate::patient::Patient;
+use crate::reading::reason::{self, HookFailure, Reason};
+use crate::reading::{rollback, rollout};
+use crate::snapshot::ServiceDeployment;
+use crate::snapshot::deployment::HookDetail;
+
+crate::check! {
+    /// ECS gave the newest deployment up because of a lifecycle hook: its Lambda function said `FAILED`, could not be
+    /// called or answered with something that is no hook's answer, or a pause timed out.
+    ///
+    /// # Why it matters
+    ///
+    /// The new version may be perfectly well: the test of it is what failed. Each further deployment will fail in the
+    /// same way, and on a new service there is nothing to go back to.
+    ///
+    /// # How we tell
+    ///
+    /// `statusReason` or `rollback.reason` of the newest service deployment, or a service event, names the hook's stage and
+    /// how it failed, in AWS's words; or among `lifecycleHookDetails` one is `FAILED`, or is `TIMED_OUT` and its timeout
+    /// action is not to go on. A role that may not move the traffic is told in the same words, and is
+    /// `infrastructure_role_denied`.
+    ///
+    /// # What to do
+    ///
+    /// See what the function logged. It has to answer `{"hookStatus": "SUCCEEDED"}`, or `IN_PROGRESS` to be asked again,
+    /// within 15 minutes:
+    ///
+    /// ```sh
+    /// aws logs tail /aws/lambda/<function> --since 2h
+    /// ```
+    ///
+    /// Terraform/OpenTofu: `hook_target_arn`, `role_arn` and `lifecycle_stages` of `lifecycle_hook` in
+    /// `deployment_configuration` of `aws_ecs_service`.
+    ///
+    /// # See also
+    ///
+    /// `pause_hook_waiting`, `infrastructure_role_denied`,
+    /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/troubleshooting-blue-green.html>
+    title: "A lifecycle hook failed or could not be called",
+    severity: High,
+    role: Cause,
+    explains: [RolledBack, RollbackFailed],
+    reads: [DescribeServices, DescribeServiceDeployments, DescribeServiceRevisions],
+    example: on fargate, |snapshot| {
+        use crate::baseline::{minutes_ago, roll_out};
+        use crate::snapshot::deployment::Rollback;
+        let function = "arn:aws:lambda:eu-west-2:123456789012:function:smoke-test";
+        roll_out(snapshot, 40, |deployment| {
+            deployment.status = "ROLLBACK_SUCCESSFUL".into();
+            deployment.deployment_configuration.strategy = Some("BLUE_GREEN".into());
+            deployment.status_reason = Some(format!(
+                "Service deployment rolled back because POST_TEST_TRAFFIC_SHIFT lifecycle hook(s) failed. ECS was unable to invoke hook target \
+                 {function} due to User: arn:aws:sts::123456789012:assumed-role/deploymentHooks/ECSLifecycleHook is not authorized to perform: \
+                 lambda:InvokeFunction on resource: {function}"
+            ));
+            deployment.rollback = Some(Rollback { started_at: Some(minutes_ago(30)), ..Rollback::default() });
+            deployment.lifecycle_hook_details = vec![HookDetail {
+                target_type: Some("AWS_LAMBDA".into()),
+                target_arn: Some(function.into()),
+                status: Some("FAILED".into()),
+                ..HookDetail::default()
+            }];
+        });
+    },
+}
+
+fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
+    if !rollout::ecs_controls(patient) {
+        return Err(NoAnswer::NotApplicable(rollout::OTHER_CONTROLLER));
+    }
+    let Some(deployment) = rollout::newest(patient)?.filter(|deployment| deployment.status != "SUCCESSFUL") else { return Ok(()) };
+    let hook = deployment.lifecycle_hook_details.iter().find(|hook| has_failed(hook));
+    let reasons = reason::of(patient, deployment);
+    let told = reasons.iter().find_map(|(reason, evidence)| Some((Failed::told(reason)?, evidence.clone())));
+    // The same words tell of a role that may not move the traffic: then no hook failed, whatever its status says.
+    let denied = reasons.iter().any(|(reason, _)| matches!(reason, Reason::Denied(_)));
+    let by_status = || hook.filter(|_| !denied).and_then(|hook| Some((Failed::seen(deployment, hook), status(deployment, hook)?)));
+    let Some((failed, evidence)) = told.or_else(by_status) else { return Ok(()) };
+    let brings = findings.see(rollout::brings(patient, deployment)).flatten();
+    let ends = if rollback::began(deployment) { "so ECS gave it up" } else { "and ECS has not gone on" };
+    let says = format!("{} failed at a hook: {}, {ends}.", rollout::name(deployment, brings), failed.words());
+    findings.add(
+        Subject::new(Kind::Deployment, &deployment.service_deployment_arn)
+            .sick(says, evidence)
+            .because_all(hook.and_then(|hook| status(deployment, hook)))
+            .because(rollout::evidence(deployment, "status", &deployment.status))
+            .mend(failed.remedy(patient, deployment))
+            .since(rollback::started(deployment))
+            .concerns_all(Kind::TaskDefinition, brings),
+    );
+    Ok(())
+}
+
+fn has_failed(hook: &HookDetail) -> bool {
+    match hook.status.as_deref() {
+        Some("FAILED") => true,
+        Some("TIMED_OUT") => hook.timeout_action.as_deref() != Some("CONTINUE"),
+        _ => false,
+    }
+}
+
+fn status(deployment: &ServiceDeployment, hook: &HookDetail) -> Option<Evidence> {
+    hook.status.as_ref().map(|status| rollout::evidence(deployment, "lifecycleHookDetails.status", status))
+}
+
+/// What failed, at which stage.
+struct Failed<'a> {
+    stage: Option<&'a str>,
+    what: What<'a>,
+}
+
+enum What<'a> {
+    Hook(HookFailure<'a>),
+    /// A hook that has the status, and of which ECS says nothing more.
+    Silent {
+        target: Option<&'a str>,
+    },
+    PauseTimedOut,
+}
+
+impl<'a> Failed<'a> {
+    fn told(reason: &Reason<'a>) -> Option<Failed<'a>> {
+        match *reason {
+            Reason::Hook { stage, failure } => Some(Failed { stage: Some(stage), what: What::Hook(failure) }),
+            Reason::PauseTimedOut { stage } => Some(Failed { stage: Some(stage), what: What::PauseTimedOut }),
+            _ => None,
+        }
+    }
+
+    fn seen(deployment: &'a ServiceDeployment, hook: &'a HookDetail) -> Failed<'a> {
+        let pause = hook.target_type.as_deref() == Some("PAUSE");
+        let what = if pause { What::PauseTimedOut } else { What::Silent { target: hook.target_arn.as_deref() } };
+        Failed { stage: deployment.lifecycle_stage.as_deref(), what }
+    }
+
+    fn words(&self) -> String {
+        let at = self.stage.map_or_else(String::new, |stage| format!(" at stage {stage}"));
+        match self.what {
+            What::Hook(HookFailure::SaidFailed { target }) => format!("{}{at} answered FAILED", function(target)),
+            What::Hook(HookFailure::Unparsed { target, why }) => format!("{}{at} gave an answer that ECS cannot read ({why})", function(target)),
+            What::Hook(HookFailure::NotInvoked { target, why }) => match reason::denied(why) {
+                Some(denied) => {
+                    let action = denied.action.unwrap_or("lambda:InvokeFunction");
+                    format!("ECS could not call {}{at}, because role {} does not allow {action}", function(target), denied.name())
+                }
+                None => format!("ECS could not call {}{at}: {}", function(target), why.trim_end_matches('.')),
+            },
+            What::Hook(HookFailure::RoleNotAssumed { role }) => format!("ECS could not take the hook's role {}{at}", name(role)),
+            What::Hook(HookFailure::Other("")) => format!("the hook{at} failed"),
+            What::Hook(HookFailure::Other(why)) => format!("the hook{at} failed (ECS says: \"{why}\")"),
+            What::Silent { target } => format!("{}{at} failed", target.map_or("the hook".to_owned(), function)),
+            What::PauseTimedOut => format!("the pause{at} timed out before anybody let it go on"),
+        }
+    }
+
+    fn remedy(&self, patient: &Patient, deployment: &ServiceDeployment) -> Remedy {
+        let tail = |target: &str| format!("aws logs tail /aws/lambda/{} --since 2h", quote(function_name(target)));
+        match self.what {
+            What::Hook(HookFailure::SaidFailed { target }) => {
+                Remedy::new("See what the function tested, mend that or the test, and deploy again.").cli(tail(target))
+            }
+            What::Hook(HookFailure::Unparsed { target, .. }) => {
+                Remedy::new("Let the function answer {\"hookStatus\": \"SUCCEEDED\"}, FAILED or IN_PROGRESS, within 15 minutes.").cli(tail(target))
+            }
+            What::Hook(HookFailure::NotInvoked { target, why }) => {
+                let role = reason::denied(why).map(|denied| denied.name()).or_else(|| role_of(deployment, target));
+                not_invoked(patient, role.unwrap_or("<role>"), target)
+            }
+            What::Hook(HookFailure::RoleNotAssumed { role }) => {
+                let trust = json!({
+                    "Version": "2012-10-17",
+                    "Statement": [{ "Effect": "Allow", "Principal": { "Service": "ecs.amazonaws.com" }, "Action": "sts:AssumeRole" }]
+                });
+                Remedy::new("Let ECS take the role: it must exist and trust ecs.amazonaws.com. The command replaces its whole trust policy.")
+                    .cli(format!("aws iam update-assume-role-policy --role-name {} --policy-document {}", name(role), quote(&trust.to_string())))
+            }
+            What::Silent { target: Some(target) } => Remedy::new("See what the function logged, mend it, and deploy again.").cli(tail(target)),
+            What::Hook(HookFailure::Other(_)) | What::Silent { target: None } => {
+                Remedy::new("See which hook failed, mend it, and deploy again.").cli(rollout::see(patient, deployment))
+            }
+            What::PauseTimedOut => Remedy::new("Deploy again, and let it go on in time; or give the pause more time.")
+                .cli(format!("aws ecs update-service {} --force-new-deployment", patient.cli())),
+        }
+    }
+}
+
+fn not_invoked(patient: &Patient, role: &str, target: &str) -> Remedy {
+    let allow = json!({
+        "Version": "2012-10-17",
+        "Statement": [{ "Effect": "Allow", "Action": "lambda:InvokeFunction", "Resource": target }]
+    });
+    let remedy = Remedy::new("Let the hook's role call the function, then deploy again.")
+        .cli(format!("aws iam put-role-policy --role-name {role} --policy-name deployment-hook --policy-document {}", quote(&allow.to_string())))
+        .cli(format!("aws ecs update-service {} --force-new-deployment", patient.cli()));
+    remedy.terraform(format!(
+        "resource \"aws_iam_role_policy\" \"deployment_hook\" {{\n  role = \"{role}\"\n  policy = jsonencode({{\n    Version = \"2012-10-17\"\n    \
+         Statement = [{{\n      Effect   = \"Allow\"\n      Action   = \"lambda:InvokeFunction\"\n      Resource = \"{target}\"\n    }}]\n  }})\n}}"
+    ))
+}
+
+/// The role with which ECS calls this function, as configured.
+fn role_of<'a>(deployment: &'a ServiceDeployment, target: &str) -> Option<&'a str> {
+    let mut hooks = deployment.deployment_configuration.lifecycle_hooks.iter();
+    let hook = hooks.find(|hook| hook.hook_target_arn.as_deref() == Some(target))?;
+    hook.role_arn.as_deref().map(name)
+}
+
+/// The name of a role, from its ARN.
+fn name(role: &str) -> &str {
+    role.rsplit('/').next().unwrap_or(role)
+}
+
+/// `arn:aws:lambda:…:function:smoke-test:live` → `smoke-test`.
+fn function_name(arn: &str) -> &str {
+    arn.split_once(":function:").map_or(arn, |(_, rest)| rest.split(':').next().unwrap_or(rest))
+}
+
+fn function(arn: &str) -> String {
+    format!("function {}", function_name(arn))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::baseline::roll_out;
+    use crate::exam::Outcome;
+    use crate::snapshot::Snapshot;
+    use crate::snapshot::service::LifecycleHook;
+    use crate::testing::{exam, says};
+
+    const FUNCTION: &str = "arn:aws:lambda:eu-west-2:123456789012:function:smoke-test";
+
+    fn newest(snapshot: &mut Snapshot) -> &mut ServiceDeployment {
+        let arn = snapshot.services[0].service_arn.clone();
+        &mut snapshot.service_deployments.change(&arn).unwrap()[0]
+    }
+
+    fn failed(reason: &str) -> Snapshot {
+        let mut snapshot = (CHECK.example)();
+        newest(&mut snapshot).status_reason = Some(reason.into());
+        snapshot
+    }
+
+    const HOOKS: &str = "Service deployment rolled back because POST_TEST_TRAFFIC_SHIFT lifecycle hook(s) failed.";
+
+    #[test]
+    fn names_function_stage_and_what_the_role_may_not() {
+        let exam = exam(CHECK, &(CHECK.example)());
+        let expected = "The deployment of api:13 failed at a hook: ECS could not call function smoke-test at stage POST_TEST_TRAFFIC_SHIFT, because role \
+                        deploymentHooks does not allow lambda:InvokeFunction, so ECS gave it up.";
+        assert_eq!(exam.findings[0].says, expected);
+        assert!(exam.findings[0].remedy.cli[0].starts_with("aws iam put-role-policy --role-name deploymentHooks "));
+    }
+
+    #[test]
+    fn each_documented_failure_has_its_own_words_and_remedy() {
+        let cases = [
+            (format!("{HOOKS} Lifecycle hook target {FUNCTION} returned FAILED status."), "answered FAILED", "aws logs tail /aws/lambda/smoke-test"),
+            (
+                format!("{HOOKS} ECS was unable to parse the response from {FUNCTION} due to HookStatus must not be null"),
+                "gave an answer that ECS cannot read (HookStatus must not be null)",
+                "aws logs tail /aws/lambda/smoke-test",
+            ),
+            (
+                format!("{HOOKS} ECS was unable to assume role arn:aws:iam::123456789012:role/hooks"),
+                "ECS could not take the hook's role hooks at stage",
+                "aws iam update-assume-role-policy --role-name hooks",
+            ),
+            (
+                "Service deployment rolled back because POST_TEST_TRAFFIC_SHIFT pause hook timed out.".to_owned(),
+                "the pause at stage POST_TEST_TRAFFIC_SHIFT timed out before anybody let it go on",
+                "aws ecs update-service --cluster prod --service api --force-new-deployment",
+            ),
+            (format!("{HOOKS} Something new."), "(ECS says: \"Something new\")", "aws ecs describe-service-deployments"),
+        ];
+        for (reason, words, command) in cases {
+            let exam = exam(CHECK, &failed(&reason));
+            let finding = &exam.findings[0];
+            assert!(finding.says.contains(words), "{}", finding.says);
+            assert!(finding.remedy.cli[0].starts_with(command), "{:?}", finding.remedy.cli);
+        }
+    }
+
+    #[test]
+    fn a_function_that_cannot_be_called_for_another_reason_names_the_configured_role() {
+        let mut snapshot = failed(&format!("{HOOKS} ECS was unable to invoke hook target {FUNCTION} due to Function not found"));
+        let hook = LifecycleHook {
+            hook_target_arn: Some(FUNCTION.into()),
+            role_arn: Some("arn:aws:iam::123456789012:role/hooks".into()),
+            ..LifecycleHook::default()
+        };
+        newest(&mut snapshot).deployment_configuration.lifecycle_hooks = vec![hook];
+        let exam = exam(CHECK, &snapshot);
+        assert!(exam.findings[0].says.contains("ECS could not call function smoke-test at stage POST_TEST_TRAFFIC_SHIFT: Function not found"));
+        assert!(exam.findings[0].remedy.cli[0].contains("--role-name hooks "));
+    }
+
+    #[test]
+    fn a_status_tells_where_ecs_gives_no_reason() {
+        let mut snapshot = (CHECK.example)();
+        newest(&mut snapshot).status_reason = None;
+        assert!(says(CHECK, &snapshot)[0].contains("function smoke-test failed"));
+        newest(&mut snapshot).lifecycle_hook_details[0].status = Some("TIMED_OUT".into());
+        assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Sick);
+        newest(&mut snapshot).lifecycle_hook_details[0].timeout_action = Some("CONTINUE".into());
+        assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy, "it went on, as it was told");
+        newest(&mut snapshot).lifecycle_hook_details[0].status = Some("SUCCEEDED".into());
+        assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy);
+    }
+
+    #[test]
+    fn a_role_that_may_not_move_traffic_is_no_hook() {
+        let reason = format!(
+            "{HOOKS} User: arn:aws:sts::123456789012:assumed-role/ecsElb/ECSNetworkingWithELB is not authorized to perform: \
+             elasticloadbalancing:ModifyListener"
+        );
+        assert_eq!(exam(CHECK, &failed(&reason)).outcome, Outcome::Healthy);
+    }
+
+    #[test]
+    fn a_success_after_it_makes_it_history() {
+        let mut snapshot = (CHECK.example)();
+        roll_out(&mut snapshot, 10, |deployment| {
+            deployment.status = "SUCCESSFUL".into();
+            deployment.status_reason = None;
+        });
+        assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy);
+    }
+}

@@ -1,0 +1,178 @@
+//! The deployment waits for a person, or for a script in a person's place, to let it go on. It was told to; that
+//! nobody knows is the trouble.
+
+use crate::check::{Findings, NoAnswer};
+use crate::finding::{Kind, Remedy, Subject};
+use crate::patient::Patient;
+use crate::reading::rollout;
+use crate::reading::time::{age, clock, words};
+use crate::snapshot::ServiceDeployment;
+use crate::snapshot::deployment::HookDetail;
+
+crate::check! {
+    /// A pause hook holds the deployment until somebody lets it go on, or sends it back.
+    ///
+    /// # Why it matters
+    ///
+    /// Nothing else will move it: not time, not traffic, not another task. When the pause times out, ECS does what the
+    /// hook was configured to do then, which may be to go back.
+    ///
+    /// # How we tell
+    ///
+    /// Among `lifecycleHookDetails` of the deployment under way one has the status `AWAITING_ACTION` and has not
+    /// expired. A hook that calls a Lambda function waits by itself, and is not meant. The API has no start of a
+    /// stage; the deployment's last update stands for it, so "since" is about.
+    ///
+    /// # What to do
+    ///
+    /// ```sh
+    /// aws ecs continue-service-deployment --service-deployment-arn <arn> --hook-id <id> --action CONTINUE
+    /// aws ecs continue-service-deployment --service-deployment-arn <arn> --hook-id <id> --action ROLLBACK
+    /// ```
+    ///
+    /// Terraform/OpenTofu: `lifecycle_hook` in `deployment_configuration` of `aws_ecs_service`, if nobody should be asked
+    /// the next time.
+    ///
+    /// # See also
+    ///
+    /// `lifecycle_hook_failed`, `deployment_stuck`,
+    /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/blue-green-deployment-how-it-works.html>
+    title: "The deployment waits for somebody to let it go on",
+    severity: Medium,
+    role: Cause,
+    explains: [DeploymentStuck],
+    reads: [DescribeServices, DescribeServiceDeployments, DescribeServiceRevisions],
+    example: on fargate, |snapshot| {
+        use crate::baseline::{NOW, minutes_ago, roll_out};
+        roll_out(snapshot, 200, |deployment| {
+            deployment.deployment_configuration.strategy = Some("BLUE_GREEN".into());
+            deployment.lifecycle_stage = Some("POST_TEST_TRAFFIC_SHIFT".into());
+            deployment.updated_at = Some(minutes_ago(190));
+            deployment.lifecycle_hook_details = vec![HookDetail {
+                hook_id: Some("ecs-hook-0a1b2c3d".into()),
+                target_type: Some("PAUSE".into()),
+                status: Some("AWAITING_ACTION".into()),
+                expires_at: Some(NOW + jiff::SignedDuration::from_mins(1250)),
+                timeout_action: Some("ROLLBACK".into()),
+                ..HookDetail::default()
+            }];
+        });
+    },
+}
+
+fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
+    if !rollout::ecs_controls(patient) {
+        return Err(NoAnswer::NotApplicable(rollout::OTHER_CONTROLLER));
+    }
+    let Some(deployment) = rollout::under_way(patient)? else { return Ok(()) };
+    for hook in deployment.lifecycle_hook_details.iter().filter(|hook| waits(patient, hook)) {
+        let brings = findings.see(rollout::brings(patient, deployment)).flatten();
+        let stage = deployment.lifecycle_stage.as_deref().map_or_else(String::new, |stage| format!(" at stage {stage}"));
+        let since = rollout::stage_began(deployment)
+            .map_or_else(String::new, |at| format!(" since about {} ({} ago)", clock(at), words(age(patient.now(), at))));
+        let says = format!("{} waits{stage} for somebody to let it go on{since}.{}", rollout::name(deployment, brings), ends(patient, hook));
+        let id = hook.hook_id.as_deref();
+        findings.add(
+            Subject::new(Kind::Deployment, &deployment.service_deployment_arn)
+                .sick(says, rollout::evidence(deployment, "lifecycleHookDetails.status", "AWAITING_ACTION"))
+                .because_all(id.map(|id| rollout::evidence(deployment, "lifecycleHookDetails.hookId", id)))
+                .because_all(deployment.lifecycle_stage.as_ref().map(|stage| rollout::evidence(deployment, "lifecycleStage", stage)))
+                .because_all(hook.expires_at.map(|at| rollout::evidence(deployment, "lifecycleHookDetails.expiresAt", at)))
+                .because_all(hook.timeout_action.as_ref().map(|then| rollout::evidence(deployment, "lifecycleHookDetails.timeoutAction", then)))
+                .mend(
+                    Remedy::new("Test the new version, then let the deployment go on, or send it back.")
+                        .cli(go_on(deployment, hook, "CONTINUE"))
+                        .cli(go_on(deployment, hook, "ROLLBACK")),
+                )
+                .concerns_all(Kind::TaskDefinition, brings),
+        );
+    }
+    Ok(())
+}
+
+/// Whether it waits for an action now. Only a pause does; a snapshot without the type has nothing else to say so.
+fn waits(patient: &Patient, hook: &HookDetail) -> bool {
+    let pauses = hook.target_type.as_deref().is_none_or(|kind| kind == "PAUSE") && hook.status.as_deref() == Some("AWAITING_ACTION");
+    pauses && hook.expires_at.is_none_or(|at| at > patient.now())
+}
+
+/// What happens if nobody does anything, and when.
+fn ends(patient: &Patient, hook: &HookDetail) -> String {
+    let Some(at) = hook.expires_at else { return String::new() };
+    let then = match hook.timeout_action.as_deref() {
+        Some("ROLLBACK") => "ECS goes back to the version before",
+        Some("CONTINUE") => "ECS goes on by itself",
+        _ => "the pause times out",
+    };
+    format!(" In {} (at {}) {then}.", words(age(at, patient.now())), clock(at))
+}
+
+fn go_on(deployment: &ServiceDeployment, hook: &HookDetail, action: &str) -> String {
+    let id = hook.hook_id.as_deref().unwrap_or("<hook>");
+    let arn = &deployment.service_deployment_arn;
+    format!("aws ecs continue-service-deployment --service-deployment-arn {arn} --hook-id {id} --action {action}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::baseline::minutes_ago;
+    use crate::exam::Outcome;
+    use crate::snapshot::Snapshot;
+    use crate::testing::{exam, says};
+
+    fn example(change: impl FnOnce(&mut ServiceDeployment)) -> Snapshot {
+        let mut snapshot = (CHECK.example)();
+        let arn = snapshot.services[0].service_arn.clone();
+        change(&mut snapshot.service_deployments.change(&arn).unwrap()[0]);
+        snapshot
+    }
+
+    #[test]
+    fn tells_since_when_until_when_and_how_to_go_on() {
+        let snapshot = example(|_| ());
+        let expected = "The deployment of api:13 waits at stage POST_TEST_TRAFFIC_SHIFT for somebody to let it go on since about 23:50 UTC (3 h 10 min \
+                        ago). In 20 h 50 min (at 23:50 UTC) ECS goes back to the version before.";
+        assert_eq!(says(CHECK, &snapshot), [expected]);
+        let command = &exam(CHECK, &snapshot).findings[0].remedy.cli[0];
+        assert!(command.ends_with("/deployment3 --hook-id ecs-hook-0a1b2c3d --action CONTINUE"), "{command}");
+    }
+
+    #[test]
+    fn a_pause_that_goes_on_by_itself_says_so() {
+        let snapshot = example(|deployment| deployment.lifecycle_hook_details[0].timeout_action = Some("CONTINUE".into()));
+        assert!(says(CHECK, &snapshot)[0].ends_with("ECS goes on by itself."));
+    }
+
+    #[test]
+    fn what_waits_for_nobody_is_no_pause() {
+        type Change = fn(&mut HookDetail);
+        let others: [(&str, Change); 3] = [
+            ("a Lambda function runs", |hook| {
+                hook.target_type = Some("AWS_LAMBDA".into());
+                hook.status = Some("IN_PROGRESS".into());
+            }),
+            ("somebody has let it go on", |hook| hook.status = Some("SUCCEEDED".into())),
+            ("it has timed out", |hook| hook.expires_at = Some(minutes_ago(1))),
+        ];
+        for (why, change) in others {
+            let snapshot = example(|deployment| change(&mut deployment.lifecycle_hook_details[0]));
+            assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy, "{why}");
+        }
+    }
+
+    #[test]
+    fn a_deployment_that_ended_waits_no_longer() {
+        assert_eq!(exam(CHECK, &example(|deployment| deployment.status = "STOPPED".into())).outcome, Outcome::Healthy);
+    }
+
+    #[test]
+    fn it_is_why_the_deployment_does_not_end() {
+        use crate::diagnosis::diagnose;
+        use crate::patient::{Intent, Patient};
+        let snapshot = example(|_| ());
+        let diagnosis = diagnose(&Patient::new(&snapshot, &snapshot.services[0], &Intent::default()));
+        assert_eq!(diagnosis.roots[0].check.id(), "pause_hook_waiting");
+        assert_eq!(diagnosis.roots[0].explains[0].check.id(), "deployment_stuck");
+    }
+}
