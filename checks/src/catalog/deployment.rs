@@ -12,7 +12,10 @@ mod circuit_breaker_off;
 mod circuit_breaker_stalled;
 mod deployment_rolled_back;
 mod deployment_stuck;
+mod infrastructure_role_denied;
 mod lifecycle_hook_failed;
+mod listener_rule_unfit;
+mod managed_resource_failed;
 mod pause_hook_waiting;
 mod percent_deadlock;
 mod rollback_failed;
@@ -37,4 +40,7 @@ pub(super) const CHECKS: &[Check] = &[
     lifecycle_hook_failed::CHECK,
     pause_hook_waiting::CHECK,
     stage_timeout_near::CHECK,
+    listener_rule_unfit::CHECK,
+    infrastructure_role_denied::CHECK,
+    managed_resource_failed::CHECK,
 ];

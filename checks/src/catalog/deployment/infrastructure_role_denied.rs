@@ -1,0 +1,216 @@
+//! The role with which ECS manages the balancer, or what Express Mode makes, does not allow something that ECS needs.
+//! Other reasons for which a managed resource fails are for `managed_resource_failed` to tell.
+
+use jiff::SignedDuration;
+use serde_json::json;
+
+use crate::call::quote;
+use crate::check::{Findings, NoAnswer};
+use crate::finding::{Evidence, Finding, Kind, Remedy, Subject};
+use crate::patient::Patient;
+use crate::reading::reason::{self, Denied, Reason};
+use crate::reading::time::age;
+use crate::reading::{managed, rollback, rollout};
+
+crate::check! {
+    /// ECS was refused an action by IAM, under the infrastructure role that the service gave to it.
+    ///
+    /// # Why it matters
+    ///
+    /// Without it ECS can neither move traffic between versions nor make or change the balancer of an Express service: the
+    /// deployment hangs with a resource that stays in `PROVISIONING`, or goes back.
+    ///
+    /// # How we tell
+    ///
+    /// The reason that ECS gives for going back, or the `statusReason` of a resource that it manages, names the role and
+    /// the action, or says that permissions are missing on the infrastructure role. AWS's own managed policies have had
+    /// gaps. A role or policy that was made within the last two minutes may not have arrived everywhere; such
+    /// a young refusal is left alone.
+    ///
+    /// # What to do
+    ///
+    /// ```sh
+    /// aws iam attach-role-policy --role-name <role> --policy-arn arn:aws:iam::aws:policy/AmazonECSInfrastructureRolePolicyForLoadBalancers
+    /// aws iam put-role-policy --role-name <role> --policy-name <name> --policy-document '{…}'   # one action
+    /// ```
+    ///
+    /// The role must also trust `ecs.amazonaws.com`. Terraform/OpenTofu: `aws_iam_role_policy_attachment` or
+    /// `aws_iam_role_policy`; `role_arn` in `advanced_configuration` of the service's `load_balancer` names the role. The role
+    /// of an Express service cannot be replaced, only its policies.
+    ///
+    /// # See also
+    ///
+    /// `managed_resource_failed`, `listener_rule_unfit`,
+    /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/troubleshooting-blue-green.html>,
+    /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/express-service-troubleshooting.html>
+    title: "ECS may not manage what the deployment needs",
+    severity: High,
+    role: Cause,
+    explains: [DeploymentStuck, RolledBack, RollbackFailed],
+    reads: [DescribeServices, DescribeServiceDeployments, DescribeServiceRevisions],
+    example: on express, |snapshot| {
+        use crate::baseline::{minutes_ago, roll_out};
+        roll_out(snapshot, 35, |deployment| deployment.lifecycle_stage = Some("PRE_SCALE_UP".into()));
+        let newest = snapshot.services[0].current_service_revisions[0].clone();
+        if let Some(balancer) = snapshot.revisions.change(&newest).and_then(|revision| revision.ingress_paths[0].load_balancer.as_mut()) {
+            balancer.status = Some("PROVISIONING".into());
+            balancer.status_reason = Some(
+                "AccessDenied: User: arn:aws:sts::123456789012:assumed-role/ecsInfrastructureRoleForExpressServices/ECSGateway is not authorized to \
+                 perform: ec2:DescribeAccountAttributes because no identity-based policy allows the ec2:DescribeAccountAttributes action"
+                    .into(),
+            );
+            balancer.updated_at = Some(minutes_ago(33));
+        }
+    },
+}
+
+/// IAM takes a while to tell all of AWS about a new role or policy.
+const SETTLED: SignedDuration = SignedDuration::from_mins(2);
+
+fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
+    if !rollout::ecs_controls(patient) {
+        return Err(NoAnswer::NotApplicable(rollout::OTHER_CONTROLLER));
+    }
+    let deployment = rollout::newest(patient)?;
+    if let Some(deployment) = deployment.filter(|deployment| rollback::began(deployment)) {
+        for (reason, evidence) in reason::of(patient, deployment) {
+            if let Reason::Denied(denied) = reason {
+                let brings = findings.see(rollout::brings(patient, deployment)).flatten();
+                let subject = Subject::new(Kind::Deployment, &deployment.service_deployment_arn);
+                let finding = finding(patient, subject, denied, "the load balancer", evidence);
+                findings.add(finding.since(rollback::started(deployment)).concerns_all(Kind::TaskDefinition, brings));
+                break;
+            }
+        }
+    }
+    let Some(revision) = managed::revision(patient)? else { return Ok(()) };
+    let mut told: Vec<Denied> = Vec::new();
+    for resource in managed::resources(revision).into_iter().filter(|resource| matches!(resource.status, "PROVISIONING" | "FAILED")) {
+        let settled = resource.updated_at.is_none_or(|at| age(patient.now(), at) >= SETTLED);
+        let Some(denied) = resource.reason.and_then(reason::denied).filter(|denied| settled && !told.contains(denied)) else { continue };
+        told.push(denied);
+        let mut evidence = resource.evidence(revision);
+        let Some(status) = evidence.next() else { continue };
+        let finding = finding(patient, resource.subject(revision), denied, &resource.name(), status).because_all(evidence);
+        findings.add(finding.since(resource.updated_at).concerns_all(Kind::TaskDefinition, revision.task_definition.as_deref()));
+    }
+    Ok(())
+}
+
+fn finding(patient: &Patient, subject: Subject, denied: Denied, what: &str, evidence: Evidence) -> Finding {
+    let name = denied.name();
+    let says = match denied.action {
+        Some(action) => format!("ECS needs {action} for {what}, and its infrastructure role {name} does not allow it."),
+        None => format!("ECS may not manage {what}: its infrastructure role {name} lacks permissions."),
+    };
+    subject.sick(says, evidence).mend(remedy(patient, denied))
+}
+
+fn remedy(patient: &Patient, denied: Denied) -> Remedy {
+    let name = denied.name();
+    let balancing = denied.action.is_none_or(|action| action.starts_with("elasticloadbalancing:"));
+    let remedy = match denied.action {
+        _ if balancing && !patient.is_express() => {
+            let policy = "arn:aws:iam::aws:policy/AmazonECSInfrastructureRolePolicyForLoadBalancers";
+            Remedy::new("Give the role AWS's policy for it, and let it trust ecs.amazonaws.com; then deploy again.")
+                .cli(format!("aws iam attach-role-policy --role-name {name} --policy-arn {policy}"))
+                .terraform(format!(
+                    "resource \"aws_iam_role_policy_attachment\" \"ecs_balancer\" {{\n  role       = \"{name}\"\n  policy_arn = \"{policy}\"\n}}"
+                ))
+        }
+        Some(action) => {
+            let allow = json!({ "Version": "2012-10-17", "Statement": [{ "Effect": "Allow", "Action": action, "Resource": "*" }] });
+            Remedy::new("Allow the action to the role; ECS tries again by itself within about a minute.")
+                .cli(format!("aws iam put-role-policy --role-name {name} --policy-name ecs-needs --policy-document {}", quote(&allow.to_string())))
+                .terraform(format!(
+                    "resource \"aws_iam_role_policy\" \"ecs_needs\" {{\n  role = \"{name}\"\n  policy = jsonencode({{\n    Version = \"2012-10-17\"\n    \
+                     Statement = [{{\n      Effect   = \"Allow\"\n      Action   = \"{action}\"\n      Resource = \"*\"\n    }}]\n  }})\n}}"
+                ))
+        }
+        None => Remedy::new("Compare the role with AWS's policy for it, and let it trust ecs.amazonaws.com.")
+            .cli(format!("aws iam list-attached-role-policies --role-name {name}")),
+    };
+    if patient.is_express() { remedy } else { remedy.cli(format!("aws ecs update-service {} --force-new-deployment", patient.cli())) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::baseline::{self, minutes_ago, roll_out};
+    use crate::exam::Outcome;
+    use crate::snapshot::{ManagedResource, Snapshot};
+    use crate::testing::{exam, says};
+
+    fn balancer(snapshot: &mut Snapshot) -> &mut ManagedResource {
+        let newest = snapshot.services[0].current_service_revisions[0].clone();
+        snapshot.revisions.change(&newest).unwrap().ingress_paths[0].load_balancer.as_mut().unwrap()
+    }
+
+    fn went_back(reason: &str) -> Snapshot {
+        let mut snapshot = baseline::fargate();
+        roll_out(&mut snapshot, 40, |deployment| {
+            deployment.status = "ROLLBACK_SUCCESSFUL".into();
+            deployment.status_reason = Some(reason.into());
+        });
+        snapshot
+    }
+
+    #[test]
+    fn names_role_action_and_resource() {
+        let exam = exam(CHECK, &(CHECK.example)());
+        let expected = "ECS needs ec2:DescribeAccountAttributes for load balancer ecs-express-gateway-alb-1a2b3c4d, and its infrastructure role \
+                        ecsInfrastructureRoleForExpressServices does not allow it.";
+        assert_eq!(exam.findings[0].says, expected);
+        let command = &exam.findings[0].remedy.cli[0];
+        assert!(command.starts_with("aws iam put-role-policy --role-name ecsInfrastructureRoleForExpressServices "), "{command}");
+        assert!(command.contains(r#""Action":"ec2:DescribeAccountAttributes""#), "{command}");
+    }
+
+    #[test]
+    fn a_deployment_that_could_not_move_traffic_names_it_too() {
+        let said = says(
+            CHECK,
+            &went_back(
+                "Service deployment rolled back because TEST_TRAFFIC_SHIFT lifecycle hook(s) failed. User: \
+                 arn:aws:sts::123456789012:assumed-role/ecsElb/ECSNetworkingWithELB is not authorized to perform: elasticloadbalancing:ModifyListener",
+            ),
+        );
+        assert_eq!(
+            said,
+            ["ECS needs elasticloadbalancing:ModifyListener for the load balancer, and its infrastructure role ecsElb does not allow it."]
+        );
+        let snapshot = went_back(
+            "Service deployment rolled back because of invalid networking configuration. ECS was unable to manage the ELB resources due to missing \
+             permissions on ECS Infrastructure Role 'arn:aws:iam::123456789012:role/ecsElb'.",
+        );
+        assert_eq!(says(CHECK, &snapshot), ["ECS may not manage the load balancer: its infrastructure role ecsElb lacks permissions."]);
+        let command = &exam(CHECK, &snapshot).findings[0].remedy.cli[0];
+        assert!(command.starts_with("aws iam attach-role-policy --role-name ecsElb "), "{command}");
+    }
+
+    #[test]
+    fn one_role_and_one_action_are_told_once() {
+        let mut snapshot = (CHECK.example)();
+        let told = balancer(&mut snapshot).clone();
+        let newest = snapshot.services[0].current_service_revisions[0].clone();
+        snapshot.revisions.change(&newest).unwrap().ingress_paths[0].listener = Some(told);
+        assert_eq!(says(CHECK, &snapshot).len(), 1);
+    }
+
+    #[test]
+    fn a_role_that_was_made_just_now_may_not_have_arrived() {
+        let mut snapshot = (CHECK.example)();
+        balancer(&mut snapshot).updated_at = Some(minutes_ago(1));
+        assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy);
+    }
+
+    #[test]
+    fn what_failed_otherwise_or_works_by_now_is_not_denied() {
+        let mut snapshot = (CHECK.example)();
+        balancer(&mut snapshot).status = Some("ACTIVE".into());
+        assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy, "it works by now");
+        let mut snapshot = (CHECK.example)();
+        balancer(&mut snapshot).status_reason = Some("The subnet has too few free addresses.".into());
+        assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy);
+    }
+}
