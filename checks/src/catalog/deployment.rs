@@ -2,6 +2,8 @@
 
 use crate::check::Check;
 
+mod alarm_already_firing;
+mod alarm_blind_to_idle_group;
 mod alarm_counts_client_errors;
 mod alarm_rolled_back;
 mod baking;
@@ -30,6 +32,8 @@ pub(super) const CHECKS: &[Check] = &[
     rollback_looks_like_success::CHECK,
     alarm_rolled_back::CHECK,
     alarm_counts_client_errors::CHECK,
+    alarm_already_firing::CHECK,
+    alarm_blind_to_idle_group::CHECK,
     canary_starved_of_traffic::CHECK,
     baking::CHECK,
     both_versions_running::CHECK,
