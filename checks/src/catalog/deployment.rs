@@ -14,15 +14,21 @@ mod circuit_breaker_off;
 mod circuit_breaker_stalled;
 mod deployment_rolled_back;
 mod deployment_stuck;
+mod express_strategy_locked;
 mod infrastructure_role_denied;
 mod lifecycle_hook_failed;
 mod listener_rule_unfit;
 mod managed_resource_failed;
+mod old_targets_draining;
+mod other_controller;
 mod pause_hook_waiting;
 mod percent_deadlock;
 mod rollback_failed;
 mod rollback_looks_like_success;
+mod scheduler_throttled;
 mod stage_timeout_near;
+mod superseded;
+mod task_protection_holds;
 
 /// In catalog order.
 pub(super) const CHECKS: &[Check] = &[
@@ -46,5 +52,11 @@ pub(super) const CHECKS: &[Check] = &[
     stage_timeout_near::CHECK,
     listener_rule_unfit::CHECK,
     infrastructure_role_denied::CHECK,
+    old_targets_draining::CHECK,
+    task_protection_holds::CHECK,
     managed_resource_failed::CHECK,
+    express_strategy_locked::CHECK,
+    superseded::CHECK,
+    other_controller::CHECK,
+    scheduler_throttled::CHECK,
 ];
