@@ -219,14 +219,26 @@ impl Plan<'_> {
                 Seen::No(_) => &[],
             };
             let good = listed.iter().filter(|deployment| deployment.status == "SUCCESSFUL").take(2);
-            let wanted = listed.iter().take(REVISIONS).chain(good).filter_map(|deployment| deployment.target_service_revision_arn.clone());
+            let good: Vec<String> = good.filter_map(|deployment| deployment.target_service_revision_arn.clone()).collect();
+            let newest = listed.iter().take(REVISIONS).filter_map(|deployment| deployment.target_service_revision_arn.clone());
+            let wanted = newest.chain(good.iter().cloned());
             let wanted = wanted.filter(|arn| !self.service.current_service_revisions.contains(arn)).collect();
             let older = self.revisions(wanted).await;
             let newest = current.await;
-            self.definitions(older.iter().chain(&newest).filter_map(|revision| revision.task_definition.clone()).collect()).await;
+            let definitions = self.definitions(older.iter().chain(&newest).filter_map(|revision| revision.task_definition.clone()).collect());
+            let fails = listed.first().is_some_and(|newest| newest.status != "SUCCESSFUL");
+            join(definitions, self.way_back(older.iter().filter(|revision| fails && good.contains(&revision.service_revision_arn)))).await;
         };
         join(described, versions).await;
         self.note(|snapshot| snapshot.listed_deployments.insert(&arn, listed.map(Some)));
+    }
+
+    /// Whether a version that ECS could go back to still has its images. Those of current versions are asked about anyway.
+    async fn way_back<'b>(&self, revisions: impl Iterator<Item = &'b Revision>) {
+        let images = revisions.flat_map(|revision| &revision.container_images);
+        let pinned = images.filter_map(|image| Some((EcrImage::parse(&image.image)?, image.image_digest.clone()?)));
+        let here = pinned.filter(|(image, _)| image.region == self.aws.region);
+        join_all(here.map(|(image, digest)| self.pinned(image, [digest].into()))).await;
     }
 
     async fn express_service(&self) {

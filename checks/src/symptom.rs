@@ -15,6 +15,7 @@ pub enum Symptom {
     RolledBack,
     RollbackFailed,
     AlarmFired,
+    DigestNotResolved,
     OpenToWorld,
     NarrowRuleVoid,
 }
@@ -31,6 +32,7 @@ impl Symptom {
         Symptom::RolledBack,
         Symptom::RollbackFailed,
         Symptom::AlarmFired,
+        Symptom::DigestNotResolved,
         Symptom::OpenToWorld,
         Symptom::NarrowRuleVoid,
     ];
@@ -47,6 +49,7 @@ impl Symptom {
             Symptom::RolledBack => "the deployment was rolled back",
             Symptom::RollbackFailed => "the rollback failed",
             Symptom::AlarmFired => "an alarm stopped the deployment",
+            Symptom::DigestNotResolved => "ECS could not resolve an image tag",
             Symptom::OpenToWorld => "the balancer is open to every address",
             Symptom::NarrowRuleVoid => "a narrow rule has no effect",
         }

@@ -46,6 +46,7 @@ fn felt(root: &Node) -> Option<&'static str> {
         Symptom::RolledBack => "The deployment was rolled back",
         Symptom::RollbackFailed => "The deployment failed, and so did its rollback",
         Symptom::AlarmFired => "An alarm stopped the deployment",
+        Symptom::DigestNotResolved => "An image tag could not be resolved",
         Symptom::OpenToWorld => "The balancer is open to every address",
         Symptom::NarrowRuleVoid => "A narrow rule has no effect",
     })

@@ -14,6 +14,7 @@ mod circuit_breaker_off;
 mod circuit_breaker_stalled;
 mod deployment_rolled_back;
 mod deployment_stuck;
+mod digest_not_resolved;
 mod express_strategy_locked;
 mod infrastructure_role_denied;
 mod lifecycle_hook_failed;
@@ -25,6 +26,7 @@ mod pause_hook_waiting;
 mod percent_deadlock;
 mod rollback_failed;
 mod rollback_looks_like_success;
+mod rollback_target_unfit;
 mod scheduler_throttled;
 mod stage_timeout_near;
 mod superseded;
@@ -54,6 +56,8 @@ pub(super) const CHECKS: &[Check] = &[
     infrastructure_role_denied::CHECK,
     old_targets_draining::CHECK,
     task_protection_holds::CHECK,
+    digest_not_resolved::CHECK,
+    rollback_target_unfit::CHECK,
     managed_resource_failed::CHECK,
     express_strategy_locked::CHECK,
     superseded::CHECK,

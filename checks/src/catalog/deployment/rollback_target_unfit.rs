@@ -1,0 +1,293 @@
+//! The version that ECS goes back to, or would, cannot come up: its image is gone, or it fails today's health check,
+//! which is another than its own. That the way back failed is for `rollback_failed` to tell.
+
+use crate::call::Call;
+use crate::check::{Findings, NoAnswer};
+use crate::finding::{Evidence, Kind, Remedy, Subject};
+use crate::patient::Patient;
+use crate::reading::image::{self, short};
+use crate::reading::stop::StopKind;
+use crate::reading::{count, rollback, rollout, stop};
+use crate::seen::Blind;
+use crate::snapshot::deployment::ContainerImage;
+use crate::snapshot::{ManagedTargetGroup, Revision, ServiceDeployment, TargetGroup, Task};
+
+crate::check! {
+    /// The newest deployment fails, and the version before it cannot take its place.
+    ///
+    /// # Why it matters
+    ///
+    /// A rollback is only as good as what it goes back to. If the image that this version has pinned is deleted, its tasks
+    /// cannot start; the old tasks that still run are all there is.
+    ///
+    /// # How we tell
+    ///
+    /// ECS goes back, could not, or the circuit breaker has begun to count failures of the new version; and ECR does not
+    /// have the digest that the revision to go back to has pinned. Or, where ECS goes back: the target group's health
+    /// check asks another path than this revision was made for, and tasks of it have failed that check since. The
+    /// latter can be told for Express services only, whose revisions carry their path.
+    ///
+    /// # What to do
+    ///
+    /// Deploy the old version anew, so that ECS resolves its tag again; if the tag is gone too, push the image first:
+    ///
+    /// ```sh
+    /// aws ecs update-service --cluster <cluster> --service <service> --task-definition <family:revision> --force-new-deployment
+    /// ```
+    ///
+    /// Terraform/OpenTofu: a rule in `aws_ecr_lifecycle_policy` that keeps the last versions.
+    ///
+    /// # See also
+    ///
+    /// `rollback_failed`, `digest_gone`, `circuit_breaker_stalled`,
+    /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/deployment-circuit-breaker.html>,
+    /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task_cannot_pull_image.html>
+    title: "The version to go back to cannot come up",
+    severity: High,
+    role: Cause,
+    explains: [DeploymentStuck, RollbackFailed],
+    reads: [
+        DescribeServices, DescribeServiceDeployments, DescribeServiceRevisions, DescribeImages, BatchGetImage, DescribeTargetGroups, DescribeTasks,
+    ],
+    example: on express, |snapshot| {
+        use crate::baseline::{express_groups, id, minutes_ago, roll_out};
+        use crate::snapshot::deployment::Rollback;
+        use crate::snapshot::image::PinnedImage;
+        roll_out(snapshot, 50, |deployment| {
+            deployment.status = "ROLLBACK_FAILED".into();
+            let old = deployment.source_service_revisions.first().map(|revision| revision.arn.clone());
+            deployment.rollback = Some(Rollback { reason: None, started_at: Some(minutes_ago(35)), service_revision_arn: old });
+        });
+        let [live, _] = express_groups();
+        snapshot.target_groups.change(&live).into_iter().for_each(|group| group.health_check_path = Some("/ready".into()));
+        snapshot.images.change(&id::image("api:1.4.2")).into_iter().for_each(|tag| tag.image_digest = id::digest(2));
+        let key = image::by_digest(&id::image("api"), &id::digest(1));
+        snapshot.pinned_images.put(key, PinnedImage { image_digest: id::digest(1), failure_code: Some("ImageNotFound".into()) });
+    },
+}
+
+fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
+    if !rollout::ecs_controls(patient) {
+        return Err(NoAnswer::NotApplicable(rollout::OTHER_CONTROLLER));
+    }
+    let Some(deployment) = rollout::newest(patient)?.filter(|deployment| rollback::is_open(deployment) || fails(deployment)) else { return Ok(()) };
+    let is_target = |arn: &&str| deployment.target_service_revision.as_ref().is_none_or(|target| target.arn != *arn);
+    let Some(back) = rollout::back_to(deployment).filter(is_target) else { return Ok(()) };
+    let Some(revision) = patient.revision(back)? else { return Ok(()) };
+    for container in &revision.container_images {
+        if let Some(Some(proof)) = findings.see(image::gone(patient, container)) {
+            tell_gone(patient, findings, deployment, revision, container, proof);
+        }
+    }
+    if rollback::is_open(deployment) {
+        fails_health_check(patient, findings, deployment, revision)?;
+    }
+    Ok(())
+}
+
+/// Whether the breaker has begun to count: then everybody thinks of going back.
+fn fails(deployment: &ServiceDeployment) -> bool {
+    let breaker = deployment.deployment_circuit_breaker.as_ref();
+    deployment.status == "IN_PROGRESS" && breaker.is_some_and(|breaker| breaker.failure_count > 0)
+}
+
+/// `ECS goes back to api:12`, as far as it has come.
+fn way_back(deployment: &ServiceDeployment, revision: &Revision) -> String {
+    let version = revision.task_definition.as_deref().map_or("the version before", rollout::short);
+    match deployment.status.as_str() {
+        "IN_PROGRESS" => format!("ECS would go back to {version}"),
+        "ROLLBACK_FAILED" => format!("ECS tried to go back to {version}"),
+        _ => format!("ECS goes back to {version}"),
+    }
+}
+
+fn tell_gone(
+    patient: &Patient,
+    findings: &mut Findings,
+    deployment: &ServiceDeployment,
+    revision: &Revision,
+    container: &ContainerImage,
+    proof: Evidence,
+) {
+    let Some((image, digest)) = image::pinned(container) else { return };
+    let says = format!(
+        "{}, but the image that it has pinned, {} of {}, is not in ECR any more: no task of it can start.",
+        way_back(deployment, revision),
+        short(digest),
+        image.repository
+    );
+    let pinned = Evidence::new(Call::DescribeServiceRevisions, &revision.service_revision_arn, "containerImages.imageDigest", digest);
+    let finding = Subject::new(Kind::Revision, &revision.service_revision_arn).sick(says, proof).because(pinned);
+    add(patient, findings, deployment, revision, finding, deploy_anew(patient, revision));
+}
+
+fn deploy_anew(patient: &Patient, revision: &Revision) -> Remedy {
+    let version = revision.task_definition.as_deref().map_or("<family:revision>", rollout::short);
+    let remedy = Remedy::new("Deploy that version anew, so that ECS resolves its tag again; if its tag is gone too, push the image first.")
+        .cli(format!("aws ecs update-service {} --task-definition {version} --force-new-deployment", patient.cli()));
+    if patient.is_express() {
+        return remedy;
+    }
+    remedy.terraform(format!(
+        "resource \"aws_ecs_service\" \"{}\" {{\n  task_definition      = \"{version}\"\n  force_new_deployment = true\n}}",
+        patient.name()
+    ))
+}
+
+fn add(
+    patient: &Patient,
+    findings: &mut Findings,
+    deployment: &ServiceDeployment,
+    revision: &Revision,
+    finding: crate::finding::Finding,
+    remedy: Remedy,
+) {
+    let brings = findings.see(rollout::brings(patient, deployment)).flatten();
+    let versions = brings.into_iter().chain(revision.task_definition.as_deref());
+    findings
+        .add(finding.because(rollout::evidence(deployment, "status", &deployment.status)).mend(remedy).concerns_all(Kind::TaskDefinition, versions));
+}
+
+/// Tasks of the old version that fail a health check which is not the one that it was made for.
+fn fails_health_check(patient: &Patient, findings: &mut Findings, deployment: &ServiceDeployment, revision: &Revision) -> Result<(), Blind> {
+    let (Some(version), Some(since)) = (revision.task_definition.as_deref(), rollback::started(deployment)) else { return Ok(()) };
+    for managed in revision.ingress_paths.iter().flat_map(|path| &path.target_groups) {
+        let (Some(arn), Some(made_for)) = (managed.arn.as_deref(), managed.health_check_path.as_deref()) else { continue };
+        let Some(group) = patient.target_group(arn)?.filter(|group| group.health_check_path.as_deref().is_some_and(|path| path != made_for)) else {
+            continue;
+        };
+        let of_group = |task: &&Task| matches!(StopKind::of(task), StopKind::BalancerHealthCheck { group } if group == arn);
+        let its_own = |task: &&Task| task.task_definition_arn == version && task.created_at.is_some_and(|created| created >= since);
+        let failed: Vec<&Task> = patient.stopped_tasks()?.iter().filter(its_own).filter(of_group).collect();
+        if let Some(newest) = failed.first() {
+            tell_check(patient, findings, deployment, revision, (managed, group), (&failed, stop::evidence(newest)));
+        }
+    }
+    Ok(())
+}
+
+fn tell_check(
+    patient: &Patient,
+    findings: &mut Findings,
+    deployment: &ServiceDeployment,
+    revision: &Revision,
+    (managed, group): (&ManagedTargetGroup, &TargetGroup),
+    (failed, proof): (&[&Task], Evidence),
+) {
+    let (made_for, asks) = (managed.health_check_path.as_deref().unwrap_or_default(), group.health_check_path.as_deref().unwrap_or_default());
+    let says = format!(
+        "{}, which was made for a health check of {made_for}; target group {} asks {asks} now, and {} of that version failed it since.",
+        way_back(deployment, revision),
+        group.target_group_name,
+        count(failed.len(), "task")
+    );
+    let arn = managed.arn.as_deref().unwrap_or_default();
+    let finding = Subject::new(Kind::Revision, &revision.service_revision_arn)
+        .sick(says, proof)
+        .because(Evidence::new(Call::DescribeServiceRevisions, arn, "ecsManagedResources.ingressPaths.targetGroups.healthCheckPath", made_for))
+        .because(Evidence::new(Call::DescribeTargetGroups, arn, "HealthCheckPath", asks))
+        .concerns(Kind::TargetGroup, arn);
+    let remedy = Remedy::new(format!("Let the health check ask {made_for} again until the old version is back."))
+        .cli(format!("aws elbv2 modify-target-group --target-group-arn {arn} --health-check-path {}", crate::call::quote(made_for)));
+    add(patient, findings, deployment, revision, finding, remedy);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::baseline::{self, express_groups, id, minutes_ago, roll_out};
+    use crate::exam::Outcome;
+    use crate::seen::{Seen, Why};
+    use crate::snapshot::Snapshot;
+    use crate::snapshot::deployment::Rollback;
+    use crate::testing::{exam, says};
+
+    fn newest(snapshot: &mut Snapshot) -> &mut ServiceDeployment {
+        let arn = snapshot.services[0].service_arn.clone();
+        &mut snapshot.service_deployments.change(&arn).unwrap()[0]
+    }
+
+    #[test]
+    fn says_what_is_gone() {
+        let expected = "ECS tried to go back to api:12, but the image that it has pinned, sha256:111111111111 of api, is not in ECR any more: no task of it \
+                        can start.";
+        assert_eq!(says(CHECK, &(CHECK.example)()), [expected]);
+    }
+
+    #[test]
+    fn a_failing_deployment_is_warned_before_it_goes_back() {
+        let mut snapshot = (CHECK.example)();
+        newest(&mut snapshot).status = "IN_PROGRESS".into();
+        assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy, "nothing has failed yet");
+        newest(&mut snapshot).deployment_circuit_breaker.iter_mut().for_each(|breaker| breaker.failure_count = 1);
+        assert!(says(CHECK, &snapshot)[0].starts_with("ECS would go back to api:12"));
+    }
+
+    #[test]
+    fn a_digest_that_the_tag_still_has_is_there() {
+        let mut snapshot = (CHECK.example)();
+        snapshot.images.change(&id::image("api:1.4.2")).unwrap().image_digest = id::digest(1);
+        assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy);
+    }
+
+    #[test]
+    fn a_digest_that_the_tag_has_left_may_still_be_there() {
+        let mut snapshot = (CHECK.example)();
+        let key = image::by_digest(&id::image("api"), &id::digest(1));
+        snapshot.pinned_images.change(&key).unwrap().failure_code = None;
+        assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy);
+        snapshot.pinned_images.change(&key).unwrap().failure_code = Some("KmsError".into());
+        assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy, "that is no proof");
+        snapshot.pinned_images.insert(&key, Seen::No(Why::Denied("no".into())));
+        assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::CouldNotLook);
+    }
+
+    #[test]
+    fn a_rollback_that_is_done_had_what_it_needed() {
+        let mut snapshot = (CHECK.example)();
+        newest(&mut snapshot).status = "ROLLBACK_SUCCESSFUL".into();
+        assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy);
+    }
+
+    #[test]
+    fn it_is_why_the_rollback_failed() {
+        use crate::diagnosis::diagnose;
+        use crate::patient::Intent;
+        let snapshot = (CHECK.example)();
+        let diagnosis = diagnose(&Patient::new(&snapshot, &snapshot.services[0], &Intent::default()));
+        assert_eq!(diagnosis.roots[0].check.id(), "rollback_target_unfit");
+        assert_eq!(diagnosis.roots[0].explains[0].check.id(), "rollback_failed");
+    }
+
+    /// An Express service goes back, and its health check is another by now.
+    fn other_check(path: &str, failed: bool) -> Snapshot {
+        let mut snapshot = baseline::express();
+        roll_out(&mut snapshot, 50, |deployment| {
+            deployment.status = "ROLLBACK_IN_PROGRESS".into();
+            let old = deployment.source_service_revisions.first().map(|revision| revision.arn.clone());
+            deployment.rollback = Some(Rollback { reason: None, started_at: Some(minutes_ago(35)), service_revision_arn: old });
+        });
+        let [live, _] = express_groups();
+        snapshot.target_groups.change(&live).unwrap().health_check_path = Some(path.into());
+        let arn = snapshot.services[0].service_arn.clone();
+        let task = Task {
+            task_arn: id::ecs("task/default/7"),
+            task_definition_arn: id::ecs("task-definition/api:12"),
+            stopped_reason: Some(format!("Task failed ELB health checks in (target-group {live})")),
+            created_at: Some(minutes_ago(20)),
+            stopped_at: Some(minutes_ago(15)),
+            ..Task::default()
+        };
+        snapshot.stopped_tasks.put(&arn, if failed { vec![task] } else { Vec::new() });
+        snapshot
+    }
+
+    #[test]
+    fn an_old_version_may_not_know_todays_health_check() {
+        let expected = "ECS goes back to api:12, which was made for a health check of /health; target group ecs-gateway-tg-1a2b3c4d5e6f70001 asks /ready now, \
+                        and 1 task of that version failed it since.";
+        assert_eq!(says(CHECK, &other_check("/ready", true)), [expected]);
+        assert_eq!(exam(CHECK, &other_check("/ready", false)).outcome, Outcome::Healthy, "none of its tasks has failed it");
+        assert_eq!(exam(CHECK, &other_check("/health", true)).outcome, Outcome::Healthy, "it failed its own check: that is another trouble");
+    }
+}
