@@ -4,6 +4,7 @@
 pub mod address;
 pub mod container_log;
 pub mod diff;
+pub mod digest;
 pub mod event;
 pub mod health_check;
 pub mod image;
