@@ -12,6 +12,7 @@ pub mod ingress;
 pub mod listen;
 pub mod log;
 pub mod metric;
+pub mod progress;
 pub mod reach;
 pub mod rollback;
 pub mod rollout;
