@@ -18,6 +18,7 @@ pub mod rollback;
 pub mod rollout;
 pub mod stop;
 pub mod time;
+pub mod timeline;
 pub mod traffic;
 
 use std::str::FromStr;
