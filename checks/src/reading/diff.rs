@@ -112,15 +112,37 @@ fn names(revisions: &[&Revision], definitions: &[&TaskDefinition], own: &BTreeSe
     all.into_iter().map(str::to_owned).collect()
 }
 
-/// The newest version, and the last good one before it.
-pub fn last_good_and_newest<'a>(patient: &Patient<'a>, unseen: &mut Unseen) -> Result<(Version<'a>, Version<'a>), NoVersion> {
-    let newest = rollout::newest(patient)?.ok_or(NoVersion::NothingToCompare)?;
-    let target = newest.target_service_revision.as_ref().ok_or(NoVersion::NothingToCompare)?;
-    let good = last_good(patient, newest, unseen).ok_or(NoVersion::NothingToCompare)?;
-    let missing = |unseen: &Unseen| unseen.0.first().cloned().map_or(NoVersion::NothingToCompare, NoVersion::Blind);
-    let to = Version::of_revision(patient, &target.arn, unseen).ok_or_else(|| missing(unseen))?;
-    let from = Version::of_revision(patient, good, unseen).ok_or_else(|| missing(unseen))?;
+/// Two versions by name; without a name the last good version, and the newest.
+pub fn pair<'a>(patient: &Patient<'a>, from: Option<&str>, to: Option<&str>, unseen: &mut Unseen) -> Result<(Version<'a>, Version<'a>), NoVersion> {
+    let to = match to {
+        Some(name) => find(patient, name, unseen)?,
+        None => collected(patient, newest(patient)?, unseen)?,
+    };
+    let from = match (from, rollout::newest(patient)) {
+        (Some(name), _) => find(patient, name, unseen)?,
+        (None, deployment) => {
+            let good = deployment?.and_then(|deployment| last_good(patient, deployment, unseen));
+            collected(patient, good.ok_or(NoVersion::NothingToCompare)?, unseen)?
+        }
+    };
     Ok((from, to))
+}
+
+/// The service revision that the newest deployment brings.
+fn newest<'a>(patient: &Patient<'a>) -> Result<&'a str, NoVersion> {
+    let target = rollout::newest(patient)?.and_then(|deployment| deployment.target_service_revision.as_ref());
+    target.map(|target| target.arn.as_str()).ok_or(NoVersion::NothingToCompare)
+}
+
+/// Whether this is the version that the newest deployment brings.
+pub fn is_newest(patient: &Patient, version: &Version, unseen: &mut Unseen) -> bool {
+    let newest = unseen.see(rollout::newest(patient)).flatten().and_then(|deployment| deployment.target_service_revision.as_ref());
+    newest.is_some_and(|newest| version.revision.is_some_and(|revision| revision.service_revision_arn == newest.arn))
+}
+
+fn collected<'a>(patient: &Patient<'a>, arn: &str, unseen: &mut Unseen) -> Result<Version<'a>, NoVersion> {
+    patient.revision(arn)?.ok_or(NoVersion::NothingToCompare)?;
+    Version::of_revision(patient, arn, unseen).ok_or(NoVersion::NothingToCompare)
 }
 
 /// What ECS went back to; if it did not, what the last deployment before that succeeded brought, or what ran before.
@@ -502,7 +524,7 @@ mod tests {
 
     fn changes(snapshot: &Snapshot) -> Vec<String> {
         with(snapshot, |patient, unseen| {
-            let (from, to) = last_good_and_newest(patient, unseen).unwrap();
+            let (from, to) = pair(patient, None, None, unseen).unwrap();
             assert_eq!((from.name(), to.name()), ("api:12", "api:13"));
             compare(&from, &to, Trouble::of_newest(patient, unseen)).iter().map(words).collect()
         })
@@ -616,7 +638,7 @@ mod tests {
         let revision = id::ecs("service-revision/prod/api/4000000000000000013");
         snapshot.revisions.change(&revision).unwrap().task_definition = Some(id::ecs("task-definition/api:12"));
         with(&snapshot, |patient, unseen| {
-            let (from, to) = last_good_and_newest(patient, unseen).unwrap();
+            let (from, to) = pair(patient, None, None, unseen).unwrap();
             assert_eq!(from.name_beside(&to), "api:12 (service revision 4000000000000000012)");
             assert_eq!(to.name_beside(&from), "api:12 (service revision 4000000000000000013)");
         });
@@ -630,13 +652,13 @@ mod tests {
         let newest = &mut snapshot.service_deployments.change(&arn).unwrap()[0];
         newest.rollback = None;
         newest.source_service_revisions.clear();
-        with(&snapshot, |patient, unseen| assert_eq!(last_good_and_newest(patient, unseen), Err(NoVersion::NothingToCompare)));
+        with(&snapshot, |patient, unseen| assert_eq!(pair(patient, None, None, unseen), Err(NoVersion::NothingToCompare)));
     }
 
     #[test]
     fn a_version_that_was_not_collected_is_said_to_be_unseen() {
         let snapshot = baseline::fargate();
         // The deployment before the newest brought revision 11, which nobody asked about.
-        with(&snapshot, |patient, unseen| assert!(matches!(last_good_and_newest(patient, unseen), Err(NoVersion::Blind(_)))));
+        with(&snapshot, |patient, unseen| assert!(matches!(pair(patient, None, None, unseen), Err(NoVersion::Blind(_)))));
     }
 }

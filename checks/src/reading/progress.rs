@@ -83,6 +83,8 @@ pub struct WentBack<'a> {
     pub from: Option<&'a str>,
     /// None where ECS found nothing to go back to.
     pub to: Option<&'a str>,
+    /// Why ECS could not, in its own words.
+    pub why_not: Option<&'a str>,
 }
 
 /// The newest deployment, where ECS controls it.
@@ -307,6 +309,7 @@ fn went_back<'a>(patient: &Patient<'a>, deployment: &'a ServiceDeployment, bring
         at: rollback::started(deployment),
         from: brings.or(deployment.target_service_revision.as_ref().map(|revision| rollout::short(&revision.arn))),
         to: to.map(|arn| version(arn, unseen)),
+        why_not: deployment.status_reason.as_deref().filter(|_| deployment.status == "ROLLBACK_FAILED"),
     })
 }
 
@@ -511,6 +514,7 @@ mod tests {
         told(&snapshot, |progress| {
             let back = progress.rollback.unwrap();
             assert_eq!(back.to, None);
+            assert_eq!(back.why_not, Some("No rollback candidate was found to run the rollback."));
             assert_eq!(back.trigger, "ECS says: \"No rollback candidate was found to run the rollback\"");
         });
     }

@@ -86,8 +86,11 @@ pub fn read(patient: &Patient, since: Timestamp, unseen: &mut Unseen) -> Vec<Ent
     alarms.dedup();
     for alarm in alarms {
         for transition in unseen.see(patient.alarm_history(alarm)).unwrap_or_default() {
-            let change = transition.history_summary.trim_start_matches("Alarm updated ");
-            note(transition.timestamp, Source::Alarm, format!("alarm {alarm} goes {change}"));
+            let says = match transition.history_summary.strip_prefix("Alarm updated ") {
+                Some(change) => format!("alarm {alarm} goes {change}"),
+                None => transition.history_summary.clone(),
+            };
+            note(transition.timestamp, Source::Alarm, says);
         }
     }
     for group in unseen.see(traffic::groups(patient)).unwrap_or_default() {
