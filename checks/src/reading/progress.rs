@@ -51,7 +51,7 @@ pub struct Side<'a> {
     pub set: Option<f64>,
 }
 
-/// Requests to all target groups of the service since a moment, at most an hour ago.
+/// Requests to all target groups of the service since a moment: the beginning of the stage, three minutes to an hour ago.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Requests {
     pub since: Timestamp,
@@ -167,8 +167,8 @@ fn waits_for(patient: &Patient, deployment: &ServiceDeployment) -> Option<String
         (Some("CLEAN_UP"), _) => Some("old targets to drain and old tasks to stop".into()),
         (_, Some(ended)) => {
             let late = time::words(time::age(patient.now(), ended));
-            let what = if alarms { ", most likely its alarms" } else { "" };
-            Some(format!("something else than its bake, which was over {late} ago{what}"))
+            let what = if alarms { ": likely its alarms" } else { "" };
+            Some(format!("more than its bake, which ended {late} ago{what}"))
         }
         (Some("SCALE_UP" | "POST_SCALE_UP"), None) => Some("the new tasks to be healthy".into()),
         (None | Some("RECONCILE_SERVICE"), None) => old_tasks(deployment),
@@ -223,7 +223,9 @@ fn ends(patient: &Patient, deployment: &ServiceDeployment) -> Option<Timestamp> 
 }
 
 fn requests(patient: &Patient, stage_began: Option<Timestamp>, unseen: &mut Unseen) -> Option<Requests> {
-    let since = stage_began?.max(time::before(patient.now(), SignedDuration::from_hours(1)));
+    let minutes_ago = |minutes| time::before(patient.now(), SignedDuration::from_mins(minutes));
+    // Metrics have one value a minute, and the newest come late: of less than three minutes they would say nothing.
+    let since = stage_began?.clamp(minutes_ago(60), minutes_ago(3));
     let groups = unseen.see(traffic::groups(patient))?;
     if groups.is_empty() {
         return None;
@@ -388,7 +390,7 @@ mod tests {
     fn a_canary_past_its_bake_has_no_expected_end() {
         told(&canary(15, 5.0), |progress| {
             let waits = progress.waits_for.unwrap();
-            assert_eq!(waits, "something else than its bake, which was over 12 min ago, most likely its alarms");
+            assert_eq!(waits, "more than its bake, which ended 12 min ago: likely its alarms");
             assert_eq!(progress.ends, None);
         });
     }

@@ -140,8 +140,10 @@ fn steps(patient: &Patient, deployment: &ServiceDeployment, unseen: &mut Unseen,
     };
     let strategy = Strategy::of(&deployment.deployment_configuration).words();
     note(rollout::started(deployment), Source::Deployment, format!("{name} begins ({strategy})"));
-    if let Some(stage) = deployment.lifecycle_stage.as_deref().filter(|_| rollout::is_under_way(deployment)) {
-        note(deployment.updated_at, Source::Deployment, format!("{name} is at stage {stage}, since about then"));
+    if let Some(stage) =
+        deployment.lifecycle_stage.as_deref().filter(|_| rollout::is_under_way(deployment) && deployment.updated_at > rollout::started(deployment))
+    {
+        note(deployment.updated_at, Source::Deployment, format!("{name} was last updated, at stage {stage}"));
     }
     if rollback::began(deployment) {
         note(rollback::started(deployment), Source::Deployment, format!("{name} is given up: ECS goes back"));
@@ -189,9 +191,10 @@ fn event_words<'a>(event: &ServiceEvent, mut tasks: impl Iterator<Item = &'a Tas
         Event::Deregistered { count: number, group } => Some(format!("{} deregistered from {}", targets(number), named(group))),
         Event::Draining { count: number } => Some(format!("{} draining", count(number as usize, "task"))),
         Event::TargetUnhealthy { group, reason } => Some(format!("a target in {} is unhealthy: {reason}", named(group))),
-        Event::DeploymentCompleted { .. } if deployments.iter().any(|one| one.status == "SUCCESSFUL" && near(one.finished_at)) => None,
+        Event::DeploymentCompleted { .. } if deployments.iter().any(|one| near(one.finished_at)) => None,
+        Event::RollingBackTo { .. } if deployments.iter().any(|one| near(rollback::started(one))) => None,
         Event::NoRollbackCandidate | Event::RolledBack { .. }
-            if deployments.iter().any(|one| rollout::is_rolled_back(one) && near(one.finished_at)) =>
+            if deployments.iter().any(|one| rollout::is_rolled_back(one) && (near(one.finished_at) || near(rollback::started(one)))) =>
         {
             None
         }
