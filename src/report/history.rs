@@ -111,7 +111,7 @@ pub struct SideReport {
     pub traffic_set: Option<f64>,
 }
 
-/// Requests to the service's target groups since the stage began, at most an hour ago.
+/// Requests to the service's target groups since the stage began; three minutes to an hour ago.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct RequestsReport {
     pub since: Timestamp,

@@ -73,12 +73,17 @@ impl Text {
         for version in &rollout.versions {
             self.item(out, "- ", &side(version))?;
         }
-        if let Some(requests) = &rollout.requests {
-            self.item(out, "- ", &format!("{} requests since {}", requests.count, time::clock(requests.since)))?;
+        // Rolling deployments do not shift traffic, so how much there is does not hold them.
+        if let Some(requests) = rollout.requests.as_ref().filter(|_| rollout.strategy != "rolling") {
+            let noun = if requests.count == 1.0 { "request" } else { "requests" };
+            self.item(out, "- ", &format!("{} {noun} since {}", requests.count, time::clock(requests.since)))?;
         }
-        if let Some(breaker) = rollout.circuit_breaker.as_ref().filter(|breaker| rollout.under_way || breaker.blind.is_some()) {
-            let blind = breaker.blind.as_deref().map_or_else(String::new, |blind| format!("; {blind}"));
-            self.item(out, "- ", &format!("circuit breaker: {} of {} failures{blind}", breaker.failures, breaker.threshold))?;
+        if let Some(breaker) =
+            rollout.circuit_breaker.as_ref().filter(|breaker| (rollout.under_way && breaker.threshold > 0) || breaker.blind.is_some())
+        {
+            let counted = (breaker.threshold > 0).then(|| format!("{} of {} failures", breaker.failures, breaker.threshold));
+            let words: Vec<&str> = counted.as_deref().into_iter().chain(breaker.blind.as_deref()).collect();
+            self.item(out, "- ", &format!("circuit breaker: {}", words.join("; ")))?;
         }
         for alarm in &rollout.alarms {
             let state = alarm.state.as_deref().unwrap_or("state not known");
@@ -117,12 +122,9 @@ impl Text {
         self.heading(out, "The last hour")?;
         let earlier = timeline.entries.len().saturating_sub(LINES);
         if earlier > 0 {
-            self.paragraph(
-                out,
-                "",
-                DIM,
-                &format!("{earlier} earlier lines: `ecs-doctor timeline {}/{}` has them all.", service.cluster, service.service),
-            )?;
+            let noun = if earlier == 1 { "line" } else { "lines" };
+            let rest = format!("{earlier} {noun} before: `ecs-doctor timeline {}/{}` has all.", service.cluster, service.service);
+            self.paragraph(out, "", DIM, &rest)?;
         }
         self.entries(&timeline.entries[earlier..], now, out)?;
         self.missed(&timeline.missed, out)
@@ -145,9 +147,10 @@ impl Text {
 
     /// The table of digests, where they differ.
     pub(super) fn digests(&self, service: &ServiceReport, out: &mut dyn Write) -> anyhow::Result<()> {
-        let differs = |row: &&DigestReport| matches!(row.compared, "tag_moved" | "mixed");
         let rows = &service.digests.containers;
-        if !rows.iter().any(|row| differs(&row)) {
+        // The version before may well run what its tag had before: a deployment is there to change that.
+        let newest = |row: &&DigestReport| rows.first().is_some_and(|first| first.service_revision == row.service_revision);
+        if !rows.iter().filter(newest).any(|row| matches!(row.compared, "tag_moved" | "mixed")) {
             return Ok(());
         }
         self.heading(out, "Which code runs")?;
@@ -216,14 +219,14 @@ fn stage(rollout: &RolloutReport, now: Timestamp) -> Option<String> {
     }
 }
 
-/// `new api:13: 1 of 1 tasks, 5 % of the traffic asked for and 0 % set`.
+/// `new version api:13: 1 of 1 tasks run; traffic: 5 % asked, 0 % set`: by the deployment, and in the listener rule.
 fn side(side: &SideReport) -> String {
     let name = side.brings.as_deref().map_or_else(String::new, |brings| format!(" {brings}"));
     let percent = traffic::percent_words;
     let traffic = match (side.traffic_asked, side.traffic_set) {
-        (Some(asked), Some(set)) => format!("; {} of the traffic asked for, {} set in the rule", percent(asked), percent(set)),
-        (Some(asked), None) => format!("; {} of the traffic asked for", percent(asked)),
-        (None, Some(set)) => format!("; {} of the traffic set in the rule", percent(set)),
+        (Some(asked), Some(set)) => format!("; traffic: {} asked, {} set", percent(asked), percent(set)),
+        (Some(asked), None) => format!("; traffic: {} asked", percent(asked)),
+        (None, Some(set)) => format!("; traffic: {} set", percent(set)),
         (None, None) => String::new(),
     };
     let pending = if side.pending_tasks > 0 { format!(", {} pending", side.pending_tasks) } else { String::new() };
