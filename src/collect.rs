@@ -21,7 +21,8 @@ use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use checks::call::LOG_STREAM;
-use checks::reading::container_log;
+use checks::patient::{Intent, Patient};
+use checks::reading::{Unseen, container_log, diff};
 use checks::reading::stop::StopKind;
 use checks::seen::{Blind, Seen, Why};
 use checks::snapshot::deployment::IngressPath;
@@ -131,6 +132,38 @@ pub async fn collect(aws: &Aws, service: Service, now: Timestamp) -> Snapshot {
     let plan = Plan { aws, service: &service, now, draft: Mutex::new(draft), claimed: Mutex::default(), definitions: Mutex::default() };
     plan.carry_out().await;
     plan.draft.into_inner().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A version of the service that a user names, where the collection has not met it.
+pub async fn version(aws: &Aws, snapshot: &mut Snapshot, wanted: &str) {
+    let intent = Intent::default();
+    let Some(service) = snapshot.services.first() else { return };
+    if diff::find(&Patient::new(snapshot, service, &intent), wanted, &mut Unseen::default()).is_ok() {
+        return;
+    }
+    // Numbers of task definitions are small; ids of service revisions have nineteen digits.
+    let is_number = wanted.chars().all(|c| c.is_ascii_digit());
+    if wanted.contains(":service-revision/") || (is_number && wanted.len() > 10) {
+        let prefix = service.service_arn.replacen(":service/", ":service-revision/", 1);
+        let arn = if is_number { format!("{prefix}/{wanted}") } else { wanted.to_owned() };
+        let revisions = aws.revisions(BTreeSet::from([arn])).await;
+        for definition in known(&revisions).into_iter().filter_map(|revision| revision.task_definition) {
+            let answer = aws.task_definition(&definition).await;
+            snapshot.task_definitions.insert(definition, answer);
+        }
+        snapshot.revisions.0.extend(revisions.0);
+    } else {
+        let families = service.deployments.iter().filter_map(|deployment| deployment.task_definition.as_deref());
+        let family = families.chain(service.task_definition.as_deref()).find_map(|arn| last(arn).split(':').next());
+        let name = match family {
+            Some(family) if is_number => format!("{family}:{wanted}"),
+            _ => wanted.to_owned(),
+        };
+        match aws.task_definition(&name).await {
+            Seen::Yes(Some(definition)) => snapshot.task_definitions.put(definition.task_definition_arn.clone(), definition),
+            answer => snapshot.task_definitions.insert(name, answer),
+        }
+    }
 }
 
 /// The collection for one service, in progress.

@@ -171,6 +171,9 @@ fn service(plan: &Plan) -> Snapshot {
             created_at: Some(minutes_ago(3 * 1440)),
             container_images: vec![ContainerImage { container_name: plan.container.into(), image: image.clone(), image_digest: Some(id::digest(1)) }],
             security_groups: vec!["sg-task".into()],
+            subnets: if plan.ec2 { Vec::new() } else { SUBNETS.iter().map(|(id, ..)| (*id).into()).collect() },
+            assign_public_ip: (!plan.ec2).then(|| "DISABLED".into()),
+            launch_type: Some(if plan.ec2 { "EC2" } else { "FARGATE" }.into()),
             ..Revision::default()
         },
     );
@@ -183,6 +186,10 @@ fn service(plan: &Plan) -> Snapshot {
             network_mode: Some(if plan.ec2 { "bridge" } else { "awsvpc" }.into()),
             cpu: Some("256".into()),
             memory: Some("512".into()),
+            task_role_arn: Some(format!("arn:aws:iam::{ACCOUNT}:role/{name}-task")),
+            execution_role_arn: Some(format!("arn:aws:iam::{ACCOUNT}:role/ecsTaskExecutionRole")),
+            cpu_architecture: Some("X86_64".into()),
+            operating_system_family: Some("LINUX".into()),
             container_definitions: vec![ContainerDefinition {
                 name: plan.container.into(),
                 image: image.clone(),
