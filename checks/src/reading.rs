@@ -11,6 +11,7 @@ pub mod listen;
 pub mod log;
 pub mod metric;
 pub mod reach;
+pub mod reason;
 pub mod rollback;
 pub mod rollout;
 pub mod stop;
