@@ -2,12 +2,43 @@
 
 use crate::check::Check;
 
+mod disk_full;
 mod exits_with_error;
+mod image_not_found;
+mod image_pull_denied;
+mod image_wrong_architecture;
+mod log_driver_unfit;
+mod log_group_missing;
 mod normal_stops;
+mod registry_rate_limited;
+mod registry_unreachable;
+mod role_not_assumable;
+mod secret_denied;
+mod secret_missing;
+mod secret_store_unreachable;
 mod stop_evidence_expired;
+mod tasks_fail_to_start;
 mod tasks_keep_stopping;
 mod too_few_running;
 
 /// In catalog order.
-pub(super) const CHECKS: &[Check] =
-    &[too_few_running::CHECK, tasks_keep_stopping::CHECK, stop_evidence_expired::CHECK, exits_with_error::CHECK, normal_stops::CHECK];
+pub(super) const CHECKS: &[Check] = &[
+    too_few_running::CHECK,
+    tasks_keep_stopping::CHECK,
+    tasks_fail_to_start::CHECK,
+    stop_evidence_expired::CHECK,
+    image_not_found::CHECK,
+    image_pull_denied::CHECK,
+    registry_unreachable::CHECK,
+    registry_rate_limited::CHECK,
+    image_wrong_architecture::CHECK,
+    disk_full::CHECK,
+    secret_denied::CHECK,
+    secret_missing::CHECK,
+    secret_store_unreachable::CHECK,
+    log_group_missing::CHECK,
+    log_driver_unfit::CHECK,
+    role_not_assumable::CHECK,
+    exits_with_error::CHECK,
+    normal_stops::CHECK,
+];

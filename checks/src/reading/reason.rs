@@ -154,6 +154,17 @@ pub fn refused(text: &str) -> Refused<'_> {
 /// As much of AWS's words as fits into a sentence.
 const QUOTED: usize = 160;
 
+/// AWS's words, cut to what fits into a sentence: the beginning, and of a long one the end, which tells most.
+pub fn quoted(text: &str) -> String {
+    let words = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let words: Vec<char> = words.trim_end_matches('.').chars().collect();
+    if words.len() <= QUOTED {
+        return words.into_iter().collect();
+    }
+    let (head, tail) = (&words[..QUOTED / 3], &words[words.len() - QUOTED * 2 / 3..]);
+    head.iter().chain(&['…']).chain(tail).collect()
+}
+
 /// One trouble of one version, with everything that tells of it.
 #[derive(Debug)]
 pub struct Told<'a> {
@@ -188,13 +199,6 @@ impl<'a> Told<'a> {
             (0, None) => format!("ECS says so of {version}{fate}"),
             (some, _) => format!("{some} of {} failed tasks of {version}{fate} stopped so {}", self.failed, stop::when(now, &self.tasks)),
         }
-    }
-
-    /// The beginning of AWS's words.
-    pub fn quoted(&self) -> String {
-        let line = self.text.trim().lines().next().unwrap_or_default().trim_end_matches('.');
-        let cut: String = line.chars().take(QUOTED).collect();
-        if cut.len() < line.len() { format!("{cut}…") } else { cut }
     }
 
     /// The image of the container that it is about, where that is certain.
@@ -304,14 +308,20 @@ fn by_tasks<'a>(failures: &Failures<'a>) -> Vec<Told<'a>> {
 /// For how long an event can tell of what is still so.
 const DAY: SignedDuration = SignedDuration::from_hours(24);
 /// Placement may fail for a moment, while capacity is on its way.
-const SETTLED: SignedDuration = SignedDuration::from_mins(3);
+pub const SETTLED: SignedDuration = SignedDuration::from_mins(3);
 
 /// What ECS says of the version that it brings up now, as long as that lacks tasks: since the deployment began, and since
 /// the last event that overrules all before it.
 fn by_events<'a>(patient: &Patient<'a>) -> Vec<Told<'a>> {
+    let primary = patient.service().deployments.iter().find(|deployment| deployment.status == "PRIMARY");
+    let Some(definition) = primary.and_then(|primary| primary.task_definition.as_deref()) else { return Vec::new() };
+    tell_events(patient, complaints(patient), definition, true)
+}
+
+/// The events, newest first, in which ECS says that it cannot start or place tasks of the version that it brings up now.
+pub fn complaints<'a>(patient: &Patient<'a>) -> Vec<&'a ServiceEvent> {
     let service = patient.service();
     let Some(primary) = service.deployments.iter().find(|deployment| deployment.status == "PRIMARY") else { return Vec::new() };
-    let Some(definition) = primary.task_definition.as_deref() else { return Vec::new() };
     if service.running_count >= service.desired_count && primary.running_count >= primary.desired_count {
         return Vec::new();
     }
@@ -328,7 +338,7 @@ fn by_events<'a>(patient: &Patient<'a>) -> Vec<Told<'a>> {
     let began = primary.created_at;
     let since = service.events.iter().take_while(|event| !overrules(event));
     let recent = since.filter(|event| event.created_at.is_some_and(|at| began.is_none_or(|began| at >= began) && time::age(patient.now(), at) < DAY));
-    tell_events(patient, recent.collect(), definition, true)
+    recent.filter(|event| complains(event)).collect()
 }
 
 /// What ECS said while it tried to bring up the version that it then rolled back.

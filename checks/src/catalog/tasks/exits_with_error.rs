@@ -24,7 +24,7 @@ crate::check! {
     /// # How we tell
     ///
     /// A stopped task has `EssentialContainerExited` and an essential container with an exit code that the app chose itself:
-    /// not 0, and not 134, 137, 139 or 143, which signals leave. It counts if two tasks of the version ended so within the hour,
+    /// not 0, and not 132, 134, 136, 137, 139 or 143, which signals leave. It counts if two tasks of the version ended so within the hour,
     /// or the newest one did, and it is not over. 126 and 127 mean that the command cannot be run or is not there. The
     /// container's last log lines are quoted; what they hint at is likely, not certain.
     ///
@@ -46,6 +46,7 @@ crate::check! {
     title: "A container exits with an error",
     severity: High,
     role: Cause,
+    shows: ContainerExits,
     explains: [TasksKeepStopping],
     reads: [DescribeServices, DescribeServiceDeployments, DescribeServiceRevisions, DescribeTasks, DescribeTaskDefinition, GetLogEvents],
     example: on fargate, |snapshot| {
@@ -129,7 +130,7 @@ fn fault<'a>(task: &'a Task, definition: Option<&TaskDefinition>) -> Option<Faul
         let mut containers = definition.iter().flat_map(|definition| &definition.container_definitions);
         containers.find(|container| container.name == name).is_none_or(|container| container.essential)
     };
-    let is_own = |code: i32| !matches!(code, 0 | 134 | 137 | 139 | 143);
+    let is_own = |code: i32| !matches!(code, 0 | 132 | 134 | 136 | 137 | 139 | 143);
     // With a reason of the runtime the code is not the app's: it could not be started, or ran out of memory.
     let by_itself =
         |reason: Option<&str>| reason.is_none_or(|reason| !["OutOfMemory", "Cannot", "ContainerRuntime"].iter().any(|w| reason.contains(w)));
@@ -288,7 +289,7 @@ mod tests {
 
     #[test]
     fn codes_of_signals_and_a_clean_exit_are_not_the_apps_errors() {
-        for code in [0, 134, 137, 139, 143] {
+        for code in [0, 132, 134, 136, 137, 139, 143] {
             let snapshot = with(vec![ended(1, vec![container("app", code)]), ended(2, vec![container("app", code)])]);
             assert!(says(CHECK, &snapshot).is_empty(), "{code}");
         }
