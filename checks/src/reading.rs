@@ -14,6 +14,7 @@ pub mod reach;
 pub mod reason;
 pub mod rollback;
 pub mod rollout;
+pub mod route;
 pub mod stop;
 pub mod time;
 pub mod traffic;

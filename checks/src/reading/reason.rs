@@ -5,6 +5,7 @@
 mod table;
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::LazyLock;
 
 use jiff::{SignedDuration, Timestamp};
@@ -16,7 +17,7 @@ use crate::finding::{Evidence, Finding, Kind, Subject};
 use crate::patient::Patient;
 use crate::reading::event::{self, Event};
 use crate::reading::stop::{self, Failures, StopKind};
-use crate::reading::{pattern, rollback, rollout, time};
+use crate::reading::{parsed, pattern, rollback, rollout, time};
 use crate::seen::Blind;
 use crate::snapshot::{ServiceEvent, Task};
 
@@ -149,6 +150,25 @@ pub fn part<'a>(pattern: &LazyLock<Option<Regex>>, text: &'a str) -> Option<&'a 
 
 pub fn refused(text: &str) -> Refused<'_> {
     Refused { role: part(&ROLE, text), action: part(&ACTION, text), resource: part(&RESOURCE, text) }
+}
+
+/// Where a connection went that failed, as far as the words tell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Destination {
+    Address(IpAddr),
+    /// A name that did not resolve: that is no matter of routes.
+    Unresolved,
+    Unknown,
+}
+
+static ADDRESS: LazyLock<Option<Regex>> = LazyLock::new(|| pattern(r"dial (?:tcp|udp) \[?(?<it>[0-9a-f.:]+?)\]?:\d+(?:[:\s]|$)"));
+
+pub fn destination(text: &str) -> Destination {
+    match part(&ADDRESS, text).and_then(parsed) {
+        Some(address) => Destination::Address(address),
+        None if text.contains("dial tcp: lookup") || text.contains("no such host") => Destination::Unresolved,
+        None => Destination::Unknown,
+    }
 }
 
 /// As much of AWS's words as fits into a sentence.
@@ -486,6 +506,15 @@ mod tests {
     #[test]
     fn one_complaint_of_just_now_may_be_over_in_a_moment() {
         assert!(troubles(&complaint(1, "Capacity is unavailable at this time.")).is_empty());
+    }
+
+    #[test]
+    fn names_the_address_that_did_not_answer() {
+        let address = |text| Destination::Address(parsed(text).unwrap());
+        assert_eq!(destination("Post \"https://x/\": dial tcp 52.94.53.1:443: i/o timeout"), address("52.94.53.1"));
+        assert_eq!(destination("dial tcp [2600:1f18::1]:443: i/o timeout"), address("2600:1f18::1"));
+        assert_eq!(destination("dial tcp: lookup api.ecr.eu-west-2.amazonaws.com on 10.0.0.2:53: no such host"), Destination::Unresolved);
+        assert_eq!(destination("context deadline exceeded"), Destination::Unknown);
     }
 
     #[test]
