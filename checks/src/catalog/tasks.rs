@@ -2,14 +2,21 @@
 
 use crate::check::Check;
 
+mod container_cannot_start;
+mod container_health_check_failing;
+mod dependency_never_ready;
 mod disk_full;
 mod exits_with_error;
+mod exits_with_success;
 mod image_not_found;
 mod image_pull_denied;
 mod image_wrong_architecture;
+mod killed_after_stop_timeout;
 mod log_driver_unfit;
 mod log_group_missing;
+mod native_crash;
 mod normal_stops;
+mod out_of_memory;
 mod registry_rate_limited;
 mod registry_unreachable;
 mod role_not_assumable;
@@ -39,6 +46,13 @@ pub(super) const CHECKS: &[Check] = &[
     log_group_missing::CHECK,
     log_driver_unfit::CHECK,
     role_not_assumable::CHECK,
+    out_of_memory::CHECK,
+    killed_after_stop_timeout::CHECK,
+    native_crash::CHECK,
     exits_with_error::CHECK,
+    exits_with_success::CHECK,
+    container_health_check_failing::CHECK,
+    dependency_never_ready::CHECK,
+    container_cannot_start::CHECK,
     normal_stops::CHECK,
 ];
