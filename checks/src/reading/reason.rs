@@ -56,6 +56,22 @@ pub enum Trouble {
     ServiceLinkedRoleBroken,
 }
 
+impl Trouble {
+    /// Whether it keeps ECS from launching a task at all, so that a task which was launched since then shows that it is over.
+    fn is_of_placement(self) -> bool {
+        matches!(
+            self,
+            Trouble::NoInstanceFits
+                | Trouble::AgentDisconnected
+                | Trouble::CapacityProviderEmpty
+                | Trouble::FargateCapacityUnavailable
+                | Trouble::QuotaReached
+                | Trouble::ZoneUnsupported
+                | Trouble::RoleNotAssumable
+        )
+    }
+}
+
 /// What ECS was about to do when it failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
@@ -358,7 +374,17 @@ pub fn complaints<'a>(patient: &Patient<'a>) -> Vec<&'a ServiceEvent> {
     let began = primary.created_at;
     let since = service.events.iter().take_while(|event| !overrules(event));
     let recent = since.filter(|event| event.created_at.is_some_and(|at| began.is_none_or(|began| at >= began) && time::age(patient.now(), at) < DAY));
-    recent.filter(|event| complains(event)).collect()
+    let mut placed = false;
+    let mut complaints = Vec::new();
+    for event in recent {
+        placed |= matches!(event::read(&event.message), Event::Started { .. });
+        // A task that was placed since then shows that there is room; that it started does not show that it ran.
+        let over = || placed && read(&event.message).is_some_and(|reason| reason.trouble.is_of_placement());
+        if complains(event) && !over() {
+            complaints.push(event);
+        }
+    }
+    complaints
 }
 
 /// What ECS said while it tried to bring up the version that it then rolled back.
@@ -501,6 +527,18 @@ mod tests {
         snapshot.services[0].running_count = 2;
         snapshot.services[0].deployments[0].running_count = 2;
         assert!(troubles(&snapshot).is_empty());
+    }
+
+    #[test]
+    fn a_task_that_was_placed_since_then_ends_what_was_said_of_placing() {
+        let started = "(service mailer) has started 1 tasks: (task 0123456789abcdef0123456789abcdef).";
+        let mut snapshot = complaint(20, "Capacity is unavailable at this time.");
+        assert_eq!(troubles(&snapshot), [(Trouble::FargateCapacityUnavailable, 0, 0)]);
+        baseline::say(&mut snapshot, 5, started);
+        assert!(troubles(&snapshot).is_empty());
+        let mut snapshot = complaint(20, MISSING);
+        baseline::say(&mut snapshot, 5, started);
+        assert_eq!(troubles(&snapshot), [(Trouble::ImageNotFound, 0, 0)], "that it was placed does not show that it ran");
     }
 
     #[test]

@@ -122,4 +122,37 @@ mod tests {
         let found = with("failed to create Cloudwatch log stream: AccessDeniedException: not authorized to perform: logs:CreateLogStream");
         assert!(found.is_empty());
     }
+
+    #[test]
+    fn two_causes_at_once_have_each_its_own_chain() {
+        let network = "CannotPullContainerError: failed to resolve ref mailer:1: failed to do request: dial tcp 52.94.53.1:443: i/o timeout";
+        let missing =
+            "ResourceInitializationError: failed to validate logger args: ResourceNotFoundException: The specified log group does not exist.";
+        let mut snapshot = baseline::worker();
+        baseline::roll_out(&mut snapshot, 40, |deployment| deployment.status = "ROLLBACK_SUCCESSFUL".into());
+        baseline::fail_to_start(&mut snapshot, 6, network);
+        for table in snapshot.route_tables.change("vpc-1").unwrap() {
+            table.routes.truncate(1);
+        }
+        let arn = snapshot.services[0].service_arn.clone();
+        for task in &mut snapshot.stopped_tasks.change(&arn).unwrap()[3..] {
+            task.started_by = Some("ecs-svc/1000000000000000013".into());
+            task.task_definition_arn = baseline::id::ecs("task-definition/mailer:13");
+            task.stopped_reason = Some(missing.into());
+        }
+        let intent = crate::patient::Intent::default();
+        let diagnosis = crate::diagnosis::diagnose(&Patient::new(&snapshot, &snapshot.services[0], &intent));
+        let chain = |id: &str| {
+            let root = diagnosis.roots.iter().find(|root| root.check.id() == id).unwrap();
+            let mut ids = Vec::new();
+            let mut node = root;
+            while let Some(next) = node.explains.first() {
+                ids.push(next.check.id());
+                node = next;
+            }
+            ids
+        };
+        assert_eq!(chain("no_route_out"), ["registry_unreachable", "tasks_fail_to_start", "tasks_keep_stopping", "too_few_running"]);
+        assert_eq!(chain("log_group_missing"), ["tasks_fail_to_start", "tasks_keep_stopping", "deployment_rolled_back"]);
+    }
 }

@@ -109,7 +109,7 @@ fn of_events(patient: &Patient) -> Option<Finding> {
     let complaints = reason::complaints(patient);
     let newest = *complaints.first()?;
     let oldest = complaints.last().and_then(|event| event.created_at);
-    if !oldest.is_some_and(|at| time::age(patient.now(), at) >= reason::SETTLED) {
+    if complaints.len() < 2 && oldest.is_none_or(|at| time::age(patient.now(), at) < reason::SETTLED) {
         return None;
     }
     let ago = newest.created_at.map_or_else(String::new, |at| format!(" {} ago", time::words(time::age(patient.now(), at))));
