@@ -17,6 +17,11 @@ pub enum Symptom {
     AlarmFired,
     OpenToWorld,
     NarrowRuleVoid,
+    TasksFailToStart,
+    RegistryUnreachable,
+    SecretStoreUnreachable,
+    LogsUnreachable,
+    ContainerExits,
 }
 
 impl Symptom {
@@ -33,6 +38,11 @@ impl Symptom {
         Symptom::AlarmFired,
         Symptom::OpenToWorld,
         Symptom::NarrowRuleVoid,
+        Symptom::TasksFailToStart,
+        Symptom::RegistryUnreachable,
+        Symptom::SecretStoreUnreachable,
+        Symptom::LogsUnreachable,
+        Symptom::ContainerExits,
     ];
 
     pub fn words(self) -> &'static str {
@@ -49,6 +59,11 @@ impl Symptom {
             Symptom::AlarmFired => "an alarm stopped the deployment",
             Symptom::OpenToWorld => "the balancer is open to every address",
             Symptom::NarrowRuleVoid => "a narrow rule has no effect",
+            Symptom::TasksFailToStart => "tasks fail to start",
+            Symptom::RegistryUnreachable => "the image registry cannot be reached",
+            Symptom::SecretStoreUnreachable => "the secret store cannot be reached",
+            Symptom::LogsUnreachable => "CloudWatch Logs cannot be reached",
+            Symptom::ContainerExits => "a container exits with an error",
         }
     }
 }
