@@ -67,7 +67,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         let mut finding = told.finding(patient, &format!("{who}{limit} runs out of memory and is killed"));
         finding = finding
             .because_all(memory.map(|memory| Evidence::new(crate::call::Call::DescribeTaskDefinition, told.task_definition, "memory", memory)));
-        let used = findings.see(metric::recent(patient, Metric::Memory, patient.arn(), "MemoryUtilization.Values", SignedDuration::from_hours(1)));
+        let used = findings.see(metric::recent(patient, Metric::Memory, patient.arn(), SignedDuration::from_hours(1)));
         if let Some(used) = used.flatten().filter(|used| used.peak >= NEAR) {
             finding.says.push_str(&format!(" The service's memory peaked at {:.0} %.", used.peak));
             finding = finding.because(used.evidence);
