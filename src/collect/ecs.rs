@@ -9,8 +9,8 @@ use checks::seen::{Blind, Seen, Why};
 use checks::snapshot::deployment::{self, ContainerImage, IngressPath, ListedDeployment, ResolvedLoadBalancer, ServiceConnect};
 use checks::snapshot::service::{self, NetworkConfiguration};
 use checks::snapshot::{
-    Container, ContainerDefinition, Deployment, EnvironmentVariable, ExpressService, HealthCheck, ManagedResource, ManagedTargetGroup, PortMapping, Revision,
-    RevisionSummary, Service, ServiceDeployment, ServiceEvent, ServiceLoadBalancer, Table, Task, TaskDefinition,
+    Container, ContainerDefinition, Deployment, EnvironmentVariable, ExpressService, HealthCheck, ManagedResource, ManagedTargetGroup, PortMapping,
+    Revision, RevisionSummary, Service, ServiceDeployment, ServiceEvent, ServiceLoadBalancer, Table, Task, TaskDefinition,
 };
 use futures::future::{join, join_all};
 

@@ -173,12 +173,9 @@ impl Text {
         for line in table.lines() {
             writeln!(out, "{}", line.trim_end())?;
         }
-        match rows.iter().find_map(|row| row.fix.as_deref()) {
-            Some(fix) => {
-                self.paragraph(out, "", Style::new(), "A new deployment brings what the tag has now:")?;
-                self.command(out, "  ", fix)?;
-            }
-            None => {}
+        if let Some(fix) = rows.iter().find_map(|row| row.fix.as_deref()) {
+            self.paragraph(out, "", Style::new(), "A new deployment brings what the tag has now:")?;
+            self.command(out, "  ", fix)?;
         }
         self.missed(&service.digests.missed, out)
     }
