@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::doctor::{Run, doctor};
 
-const NAFF: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/recorded/naff.json");
+const GREEN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/recorded/green-console-503.json");
 
 /// A snapshot as a file.
 fn saved(name: &str, snapshot: &Snapshot) -> String {
@@ -93,16 +93,16 @@ fn a_version_that_is_not_there_is_one_line_and_4() {
         assert_eq!(run.stderr.trim_end().lines().count(), 1, "{}", run.stderr);
         assert!(run.stderr.ends_with("there are api:12, api:13\n"), "{}", run.stderr);
     }
-    let first = doctor(&["diff", "api", "--snapshot", NAFF]).run();
+    let first = doctor(&["diff", "api", "--snapshot", GREEN]).run();
     assert_eq!(first.code, 4);
     assert!(first.stderr.contains("no earlier successful deployment"), "{}", first.stderr);
 }
 
 #[test]
 fn a_timeline_is_in_order_and_what_repeats_is_one_line() {
-    let run = fine(doctor(&["timeline", "api", "--from", NAFF]).run());
+    let run = fine(doctor(&["timeline", "api", "--from", GREEN]).run());
     assert!(run.stdout.lines().all(|line| line.chars().count() <= 80), "{}", run.stdout);
-    let json = fine(doctor(&["timeline", "api", "--from", NAFF, "--output", "json"]).run()).json();
+    let json = fine(doctor(&["timeline", "api", "--from", GREEN, "--output", "json"]).run()).json();
     valid(&json, "timeline.schema.json");
     let entries = json["entries"].as_array().unwrap();
     let times: Vec<&str> = entries.iter().map(|entry| entry["at"].as_str().unwrap()).collect();
@@ -118,19 +118,19 @@ fn a_timeline_is_in_order_and_what_repeats_is_one_line() {
 
 #[test]
 fn a_timeline_begins_where_it_is_told_to() {
-    let since = |span: &str| fine(doctor(&["timeline", "api", "--from", NAFF, "--since", span, "--output", "json"]).run()).json();
+    let since = |span: &str| fine(doctor(&["timeline", "api", "--from", GREEN, "--since", span, "--output", "json"]).run()).json();
     assert_eq!(since("30m")["since"], "2026-11-22T02:30:00Z");
     assert!(since("30m")["entries"].as_array().unwrap().len() < since("2h")["entries"].as_array().unwrap().len());
     assert_eq!(since("1s")["entries"], serde_json::json!([]));
     for wrong in ["", "2", "h", "-2h", "0h", "2w", "99999999999999999999d", "1000d"] {
-        assert_eq!(doctor(&["timeline", "api", "--from", NAFF, &format!("--since={wrong}")]).run().code, 2, "{wrong:?}");
+        assert_eq!(doctor(&["timeline", "api", "--from", GREEN, &format!("--since={wrong}")]).run().code, 2, "{wrong:?}");
     }
 }
 
 #[test]
 fn the_clock_is_the_snapshots() {
     let file = saved("clock", &rolled_back());
-    for arguments in [&["timeline", "api", "--from", NAFF][..], &["diff", "api", "--snapshot", &file], &["--from", &file]] {
+    for arguments in [&["timeline", "api", "--from", GREEN][..], &["diff", "api", "--snapshot", &file], &["--from", &file]] {
         let now = doctor(arguments).run();
         let next_year = doctor(arguments).env("ECS_DOCTOR_NOW", "2027-11-22T03:00:00Z").run();
         assert_eq!(now.stdout, next_year.stdout);
