@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use checks::check::Severity;
 use checks::reading::address::Cidr;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use jiff::SignedDuration;
 
 /// There are other programs of this name: the report format tells this one.
 const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (Rust, report format ecs-doctor/v1)");
@@ -19,6 +20,8 @@ Examples:
   ecs-doctor https://api.example.com/         the service behind a URL that fails
   ecs-doctor api --output json | jq .services[0].headline
   ecs-doctor api --save api.json              for a ticket; read it with --from api.json
+  ecs-doctor diff api                         what changed since the last good version
+  ecs-doctor timeline api --since 30m         what happened, in order
   ecs-doctor demo                             an example account, without AWS
 
 Exit codes: 0 nothing at or above --fail-on · 1 findings · 2 wrong or ambiguous command line ·
@@ -35,6 +38,10 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Compare two versions of a service: the last good one and the newest, or any two
+    Diff(Diff),
+    /// List what happened to a service, in order
+    Timeline(Timeline),
     /// Diagnose an embedded example account, without AWS
     Demo(Demo),
     /// Explain a check: what it finds, how it tells, what to do
@@ -52,6 +59,24 @@ pub enum Command {
 pub struct Diagnose {
     /// Service name, cluster/service, service ARN, or the URL or host that fails
     pub service: Option<String>,
+    #[command(flatten)]
+    pub access: Access,
+    /// Read no logs
+    #[arg(long)]
+    pub no_logs: bool,
+    /// Save what AWS told, to diagnose it again later; without secrets, but with names and log lines
+    #[arg(long, value_name = "FILE")]
+    pub save: Option<PathBuf>,
+    /// Diagnose a saved snapshot instead of asking AWS; `-` reads standard input
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["save", "cluster", "region", "profile", "no_logs"])]
+    pub from: Option<PathBuf>,
+    #[command(flatten)]
+    pub report: ReportOptions,
+}
+
+/// How AWS is asked.
+#[derive(Clone, Debug, Args)]
+pub struct Access {
     /// The cluster, by name or ARN; without it, the one cluster that has the service
     #[arg(long)]
     pub cluster: Option<String>,
@@ -64,17 +89,55 @@ pub struct Diagnose {
     /// Seconds until whatever has not answered counts as unseen
     #[arg(long, value_name = "SECONDS", default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=600))]
     pub timeout: u64,
-    /// Read no logs
-    #[arg(long)]
-    pub no_logs: bool,
-    /// Save what AWS told, to diagnose it again later; without secrets, but with names and log lines
-    #[arg(long, value_name = "FILE")]
-    pub save: Option<PathBuf>,
-    /// Diagnose a saved snapshot instead of asking AWS; `-` reads standard input
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["save", "cluster", "region", "profile", "no_logs"])]
+}
+
+#[derive(Debug, Args)]
+pub struct Diff {
+    /// Service name, cluster/service, service ARN, or a URL or host that it answers
+    pub service: String,
+    /// The version to compare: a revision number or family:revision of a task definition, or the id or ARN of a service
+    /// revision; without it, the last good version
+    #[arg(long, value_name = "REV")]
+    pub from: Option<String>,
+    /// The version to compare it with; without it, what the newest deployment brings
+    #[arg(long, value_name = "REV")]
+    pub to: Option<String>,
+    /// Work from a saved snapshot instead of asking AWS; `-` reads standard input
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["cluster", "region", "profile"])]
+    pub snapshot: Option<PathBuf>,
+    #[command(flatten)]
+    pub access: Access,
+    /// How to print it
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub output: Format,
+}
+
+#[derive(Debug, Args)]
+pub struct Timeline {
+    /// Service name, cluster/service, service ARN, or a URL or host that it answers
+    pub service: String,
+    /// How long before the snapshot to begin: 45s, 30m, 2h or 1d
+    #[arg(long, value_name = "SPAN", default_value = "2h", value_parser = span)]
+    pub since: SignedDuration,
+    /// Work from a saved snapshot instead of asking AWS; `-` reads standard input
+    #[arg(long, alias = "snapshot", value_name = "FILE", conflicts_with_all = ["cluster", "region", "profile"])]
     pub from: Option<PathBuf>,
     #[command(flatten)]
-    pub report: ReportOptions,
+    pub access: Access,
+    /// How to print it
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub output: Format,
+}
+
+/// `45s`, `30m`, `2h`, `1d`; not longer than a year.
+fn span(text: &str) -> Result<SignedDuration, String> {
+    let units = [('s', 1), ('m', 60), ('h', 3600), ('d', 86_400)];
+    let parsed = units.iter().find_map(|(unit, seconds)| {
+        let number: i64 = text.strip_suffix(*unit)?.parse().ok()?;
+        Some(SignedDuration::from_secs(number.checked_mul(*seconds)?))
+    });
+    let year = SignedDuration::from_secs(366 * 86_400);
+    parsed.filter(|span| span.is_positive() && *span <= year).ok_or_else(|| "a span is a number with s, m, h or d, such as 30m or 2h".into())
 }
 
 #[derive(Debug, Args)]

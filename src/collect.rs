@@ -21,9 +21,10 @@ use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use checks::call::LOG_STREAM;
+use checks::patient::{Intent, Patient};
 use checks::reading::image::{Reference, by_digest, has_left};
 use checks::reading::stop::StopKind;
-use checks::reading::{container_log, protection};
+use checks::reading::{Unseen, container_log, diff, protection};
 use checks::seen::{Blind, Seen, Why};
 use checks::snapshot::deployment::IngressPath;
 use checks::snapshot::{FORMAT, Image, Listener, PinnedImage, Revision, Rule, Service, Snapshot, Table, TargetGroup, Task, TaskDefinition};
@@ -134,6 +135,38 @@ pub async fn collect(aws: &Aws, service: Service, now: Timestamp) -> Snapshot {
     plan.draft.into_inner().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// A version of the service that a user names, where the collection has not met it.
+pub async fn version(aws: &Aws, snapshot: &mut Snapshot, wanted: &str) {
+    let intent = Intent::default();
+    let Some(service) = snapshot.services.first() else { return };
+    if diff::find(&Patient::new(snapshot, service, &intent), wanted, &mut Unseen::default()).is_ok() {
+        return;
+    }
+    // Numbers of task definitions are small; ids of service revisions have nineteen digits.
+    let is_number = wanted.chars().all(|c| c.is_ascii_digit());
+    if wanted.contains(":service-revision/") || (is_number && wanted.len() > 10) {
+        let prefix = service.service_arn.replacen(":service/", ":service-revision/", 1);
+        let arn = if is_number { format!("{prefix}/{wanted}") } else { wanted.to_owned() };
+        let revisions = aws.revisions(BTreeSet::from([arn])).await;
+        for definition in known(&revisions).into_iter().filter_map(|revision| revision.task_definition) {
+            let answer = aws.task_definition(&definition).await;
+            snapshot.task_definitions.insert(definition, answer);
+        }
+        snapshot.revisions.0.extend(revisions.0);
+    } else {
+        let families = service.deployments.iter().filter_map(|deployment| deployment.task_definition.as_deref());
+        let family = families.chain(service.task_definition.as_deref()).find_map(|arn| last(arn).split(':').next());
+        let name = match family {
+            Some(family) if is_number => format!("{family}:{wanted}"),
+            _ => wanted.to_owned(),
+        };
+        match aws.task_definition(&name).await {
+            Seen::Yes(Some(definition)) => snapshot.task_definitions.put(definition.task_definition_arn.clone(), definition),
+            answer => snapshot.task_definitions.insert(name, answer),
+        }
+    }
+}
+
 /// The collection for one service, in progress.
 struct Plan<'a> {
     aws: &'a Aws,
@@ -226,14 +259,15 @@ impl Plan<'_> {
             let older = self.revisions(wanted).await;
             let newest = current.await;
             let definitions = self.definitions(older.iter().chain(&newest).filter_map(|revision| revision.task_definition.clone()).collect());
-            let fails = listed.first().is_some_and(|newest| newest.status != "SUCCESSFUL");
-            join(definitions, self.way_back(older.iter().filter(|revision| fails && good.contains(&revision.service_revision_arn)))).await;
+            let goes_back = listed.first().is_some_and(|newest| newest.status.starts_with("ROLLBACK_") && newest.status != "ROLLBACK_SUCCESSFUL");
+            let last_good = older.iter().filter(|revision| goes_back && good.first() == Some(&revision.service_revision_arn));
+            join(definitions, self.way_back(last_good)).await;
         };
         join(described, versions).await;
         self.note(|snapshot| snapshot.listed_deployments.insert(&arn, listed.map(Some)));
     }
 
-    /// Whether a version that ECS could go back to still has its images. Those of current versions are asked about anyway.
+    /// Whether the version that ECS goes back to still has its images. Those of current versions are asked about anyway.
     async fn way_back<'b>(&self, revisions: impl Iterator<Item = &'b Revision>) {
         let images = revisions.flat_map(|revision| &revision.container_images);
         let pinned = images.filter_map(|image| Some((EcrImage::parse(&image.image)?, image.image_digest.clone()?)));

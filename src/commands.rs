@@ -3,6 +3,8 @@
 pub mod checks;
 pub mod demo;
 pub mod diagnose;
+pub mod diff;
 pub mod docs;
 pub mod explain;
 pub mod permissions;
+pub mod timeline;

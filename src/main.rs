@@ -18,6 +18,8 @@ fn main() -> std::process::ExitCode {
     cli::trace(cli.verbose);
     let done = match &cli.command {
         None => commands::diagnose::run(&cli.diagnose),
+        Some(Command::Diff(diff)) => commands::diff::run(diff),
+        Some(Command::Timeline(timeline)) => commands::timeline::run(timeline),
         Some(Command::Demo(demo)) => commands::demo::run(demo),
         Some(Command::Explain(explain)) => commands::explain::run(explain),
         Some(Command::Checks) => commands::checks::run(),

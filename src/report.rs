@@ -1,6 +1,7 @@
 //! The report: all that a printer may see, and at the same time the JSON that scripts rely on (`ecs-doctor/v1`).
 //! Text from AWS and from logs is cleaned of control characters here, once, for every printer.
 
+pub mod history;
 pub mod json;
 pub mod text;
 pub mod wording;
@@ -17,6 +18,8 @@ use checks::patient::Patient;
 use checks::seen::Blind;
 use checks::snapshot::Snapshot;
 use checks::snapshot::metric::Metric;
+use checks::symptom::Symptom;
+use history::{ChangesReport, DigestsReport, RolloutReport, TimelineReport};
 use jiff::{SignedDuration, Timestamp};
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -61,6 +64,16 @@ pub struct ServiceReport {
     /// Causes, unexplained symptoms, risks; in this order.
     pub roots: Vec<FindingReport>,
     pub notes: Vec<FindingReport>,
+    /// The newest deployment, where ECS itself controls it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rollout: Option<RolloutReport>,
+    /// From the last good version to the newest, if the newest deployment failed, went back or is stuck.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub changes: Option<ChangesReport>,
+    /// The last hour of a sick service.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub timeline: Option<TimelineReport>,
+    pub digests: DigestsReport,
     /// Checks that looked and found nothing.
     pub ruled_out: Vec<&'static str>,
     pub exams: Vec<ExamReport>,
@@ -190,6 +203,11 @@ impl ServiceReport {
             headline: plain(&wording::headline(diagnosis)),
             roots: diagnosis.roots.iter().map(finding).collect(),
             notes: diagnosis.notes.iter().map(finding).collect(),
+            rollout: RolloutReport::new(patient),
+            // A first deployment has nothing that it could be compared with.
+            changes: if deployment_fails(diagnosis) { ChangesReport::new(patient, None, None).ok() } else { None },
+            timeline: (diagnosis.verdict == Verdict::Sick).then(|| TimelineReport::new(patient, SignedDuration::from_hours(1))),
+            digests: DigestsReport::new(patient),
             ruled_out: looked.map(|exam| exam.check.id()).collect(),
             exams: diagnosis.exams.iter().map(exam).collect(),
         }
@@ -198,6 +216,12 @@ impl ServiceReport {
     pub fn is_unknown(&self) -> bool {
         self.verdict == Verdict::Unknown.word()
     }
+}
+
+/// Whether the newest deployment failed, went back or is stuck, as some check found.
+fn deployment_fails(diagnosis: &Diagnosis) -> bool {
+    let shown = diagnosis.exams.iter().filter(|exam| exam.outcome == Outcome::Sick).filter_map(|exam| exam.check.shows);
+    shown.into_iter().any(|symptom| matches!(symptom, Symptom::DeploymentStuck | Symptom::RolledBack | Symptom::RollbackFailed))
 }
 
 fn kind(patient: &Patient) -> &'static str {

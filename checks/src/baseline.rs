@@ -171,6 +171,9 @@ fn service(plan: &Plan) -> Snapshot {
             created_at: Some(minutes_ago(3 * 1440)),
             container_images: vec![ContainerImage { container_name: plan.container.into(), image: image.clone(), image_digest: Some(id::digest(1)) }],
             security_groups: vec!["sg-task".into()],
+            subnets: if plan.ec2 { Vec::new() } else { SUBNETS.iter().map(|(id, ..)| (*id).into()).collect() },
+            assign_public_ip: (!plan.ec2).then(|| "DISABLED".into()),
+            launch_type: Some(if plan.ec2 { "EC2" } else { "FARGATE" }.into()),
             ..Revision::default()
         },
     );
@@ -183,6 +186,10 @@ fn service(plan: &Plan) -> Snapshot {
             network_mode: Some(if plan.ec2 { "bridge" } else { "awsvpc" }.into()),
             cpu: Some("256".into()),
             memory: Some("512".into()),
+            task_role_arn: Some(format!("arn:aws:iam::{ACCOUNT}:role/{name}-task")),
+            execution_role_arn: Some(format!("arn:aws:iam::{ACCOUNT}:role/ecsTaskExecutionRole")),
+            cpu_architecture: Some("X86_64".into()),
+            operating_system_family: Some("LINUX".into()),
             container_definitions: vec![ContainerDefinition {
                 name: plan.container.into(),
                 image: image.clone(),
@@ -748,4 +755,72 @@ pub fn worker() -> Snapshot {
         ec2: false,
         log_group: "/ecs/mailer",
     })
+}
+
+/// Takes away all tasks of the service's only deployment, and the targets with them: ECS tries to start new ones.
+pub fn lack_tasks(snapshot: &mut Snapshot) {
+    let service = &mut snapshot.services[0];
+    service.running_count = 0;
+    service.deployments.iter_mut().for_each(|deployment| deployment.running_count = 0);
+    let arn = service.service_arn.clone();
+    snapshot.running_tasks.put(arn, Vec::new());
+    let groups: Vec<String> = snapshot.target_health.0.keys().cloned().collect();
+    groups.iter().for_each(|group| snapshot.target_health.put(group, Vec::new()));
+}
+
+/// Puts an event before all others.
+pub fn say(snapshot: &mut Snapshot, minutes: i64, message: &str) {
+    let id = format!("7f0f2c5e-0000-4000-8000-1{minutes:011}");
+    snapshot.services[0].events.insert(0, ServiceEvent { id, created_at: Some(minutes_ago(minutes)), message: message.into() });
+}
+
+/// Puts tasks of the primary deployment that stopped one after the other, four minutes apart, newest first.
+pub fn stop_tasks(snapshot: &mut Snapshot, count: u8, change: impl Fn(&mut Task)) {
+    let arn = snapshot.services[0].service_arn.clone();
+    let model = snapshot.running_tasks.change(&arn).and_then(|tasks| tasks.first().cloned()).unwrap_or_default();
+    let primary = snapshot.services[0].deployments[0].clone();
+    let stopped = (0..count).map(|n| {
+        let minutes = i64::from(n) * 4 + 2;
+        let mut task = Task {
+            task_arn: model.task_arn.replace(&id::task(1), &id::task(n + 3)),
+            started_by: Some(primary.id.clone()),
+            task_definition_arn: primary.task_definition.clone().unwrap_or_default(),
+            last_status: "STOPPED".into(),
+            desired_status: "STOPPED".into(),
+            created_at: Some(minutes_ago(minutes + 1)),
+            started_at: Some(minutes_ago(minutes)),
+            stopping_at: Some(minutes_ago(minutes)),
+            stopped_at: Some(minutes_ago(minutes)),
+            ..model.clone()
+        };
+        if task.task_arn.is_empty() {
+            task.task_arn = id::ecs(&format!("task/prod/{}", id::task(n + 3)));
+        }
+        task.containers.iter_mut().for_each(|container| container.last_status = Some("STOPPED".into()));
+        change(&mut task);
+        task
+    });
+    snapshot.stopped_tasks.put(arn, stopped.collect());
+}
+
+/// Puts tasks that never ran, for this reason, and takes away those that run.
+pub fn fail_to_start(snapshot: &mut Snapshot, count: u8, reason: &str) {
+    stop_tasks(snapshot, count, |task| {
+        task.stop_code = Some("TaskFailedToStart".into());
+        task.stopped_reason = Some(reason.into());
+        task.started_at = None;
+    });
+    lack_tasks(snapshot);
+}
+
+/// Puts tasks whose first container ended by itself with this code.
+pub fn exit_tasks(snapshot: &mut Snapshot, count: u8, code: i32, reason: Option<&str>) {
+    stop_tasks(snapshot, count, |task| {
+        task.stop_code = Some("EssentialContainerExited".into());
+        task.stopped_reason = Some("Essential container in task exited".into());
+        for container in task.containers.iter_mut().take(1) {
+            container.exit_code = Some(code);
+            container.reason = reason.map(String::from);
+        }
+    });
 }

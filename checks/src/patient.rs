@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use crate::call::{Call, LOG_STREAM};
 use crate::finding::{Evidence, Kind, Subject};
 use crate::reading::address::Cidr;
-use crate::seen::{Blind, Why};
+use crate::seen::{Blind, Seen, Why};
 use crate::snapshot::deployment::ListedDeployment;
 use crate::snapshot::metric::{Metric, Series};
 use crate::snapshot::{
@@ -35,6 +35,14 @@ pub struct Patient<'a> {
 
 /// A row of a table: what AWS has for one key, nothing, or a refusal.
 type Row<'a, T> = Result<Option<&'a T>, Blind>;
+
+/// The values of a table that AWS told us.
+fn told<T>(table: &Table<T>) -> impl Iterator<Item = &T> {
+    table.0.values().filter_map(|seen| match seen {
+        Seen::Yes(value) => value.as_ref(),
+        Seen::No(_) => None,
+    })
+}
 
 impl<'a> Patient<'a> {
     pub fn new(snapshot: &'a Snapshot, service: &'a Service, intent: &'a Intent) -> Patient<'a> {
@@ -145,6 +153,13 @@ impl<'a> Patient<'a> {
         self.row(Call::DescribeServiceRevisions, &self.snapshot.revisions, arn)
     }
 
+    /// Every revision of the service that AWS told us, in the order of their ARNs.
+    pub fn revisions(&self) -> Result<Vec<&'a Revision>, Blind> {
+        self.asks(Call::DescribeServiceRevisions)?;
+        let prefix = self.arn().replacen(":service/", ":service-revision/", 1) + "/";
+        Ok(told(&self.snapshot.revisions).filter(|revision| revision.service_revision_arn.starts_with(&prefix)).collect())
+    }
+
     pub fn running_tasks(&self) -> Result<&'a [Task], Blind> {
         self.list(Call::DescribeTasks, &self.snapshot.running_tasks, self.arn())
     }
@@ -166,6 +181,12 @@ impl<'a> Patient<'a> {
     /// Old tasks that ECS may not stop; asked only while a deployment waits for them (see `reading::protection`).
     pub fn task_protection(&self) -> Result<&'a [ProtectedTask], Blind> {
         self.list(Call::GetTaskProtection, &self.snapshot.task_protection, self.arn())
+    }
+
+    /// Every task definition that AWS told us, of whatever service.
+    pub fn task_definitions(&self) -> Result<Vec<&'a TaskDefinition>, Blind> {
+        self.asks(Call::DescribeTaskDefinition)?;
+        Ok(told(&self.snapshot.task_definitions).collect())
     }
 
     // The way in.

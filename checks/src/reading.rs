@@ -3,7 +3,10 @@
 
 pub mod address;
 pub mod container_log;
+pub mod diff;
+pub mod digest;
 pub mod event;
+pub mod given_up;
 pub mod health_check;
 pub mod image;
 pub mod ingress;
@@ -11,18 +14,42 @@ pub mod listen;
 pub mod log;
 pub mod managed;
 pub mod metric;
+pub mod progress;
 pub mod protection;
 pub mod reach;
 pub mod reason;
 pub mod rollback;
 pub mod rollout;
+pub mod route;
 pub mod stop;
 pub mod time;
+pub mod timeline;
 pub mod traffic;
 
 use std::str::FromStr;
 
 use regex::Regex;
+
+use crate::seen::Blind;
+
+/// What a reading could not see while it told the rest.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Unseen(pub Vec<Blind>);
+
+impl Unseen {
+    /// Takes what may be hidden: notes the blindness, each call once, and goes on with `None`.
+    pub fn see<T>(&mut self, row: Result<T, Blind>) -> Option<T> {
+        match row {
+            Ok(value) => Some(value),
+            Err(blind) => {
+                if !self.0.iter().any(|known| known.origin().call == blind.origin().call) {
+                    self.0.push(blind);
+                }
+                None
+            }
+        }
+    }
+}
 
 /// A pattern of ours; a test sees to it that each one compiles.
 #[expect(clippy::disallowed_methods, reason = "a pattern that does not compile matches nothing, and a test finds it")]

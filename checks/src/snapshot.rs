@@ -1,6 +1,6 @@
 //! Everything AWS told us, and everything it would not, at one moment.
 //! Fields carry AWS's own names in snake case, so that a piece of evidence can be found again in the API.
-//! Nothing secret is in here: values of environment variables never enter, of URLs only the host does.
+//! Nothing secret is in here: values of environment variables and commands never enter, of URLs only the host does.
 
 pub mod alarm;
 pub mod balancer;
@@ -28,7 +28,7 @@ pub use metric::Series;
 pub use network::{Interface, IpPermission, Route, RouteTable, SecurityGroup, Subnet};
 pub use service::{Deployment, ExpressService, Service, ServiceEvent, ServiceLoadBalancer};
 pub use task::{Container, ProtectedTask, Task};
-pub use task_definition::{ContainerDefinition, EnvironmentVariable, NewestRevisions, PortMapping, TaskDefinition};
+pub use task_definition::{Arguments, ContainerDefinition, EnvironmentVariable, HealthCheck, NewestRevisions, PortMapping, TaskDefinition};
 
 use crate::seen::{Blind, Seen, Why};
 

@@ -2,56 +2,40 @@
 //! A check names symptoms and never another check: one check shows a symptom, others explain it, and the
 //! diagnosis draws the edge between their findings.
 
-/// Something that goes wrong, as an operator would say it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Symptom {
-    BalancerAnswers503,
-    NoTarget,
-    TargetsUnused,
-    TargetsUnhealthy,
-    TasksKeepStopping,
-    TooFewRunning,
-    DeploymentStuck,
-    RolledBack,
-    RollbackFailed,
-    AlarmFired,
-    DigestNotResolved,
-    OpenToWorld,
-    NarrowRuleVoid,
+macro_rules! symptoms {
+    ($( $name:ident = $words:literal; )*) => {
+        /// Something that goes wrong, as an operator would say it; the gravest first, as headlines have it.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum Symptom { $( #[doc = $words] $name, )* }
+
+        impl Symptom {
+            pub const ALL: &[Symptom] = &[ $( Symptom::$name, )* ];
+
+            pub fn words(self) -> &'static str {
+                match self { $( Symptom::$name => $words, )* }
+            }
+        }
+    };
 }
 
-impl Symptom {
-    pub const ALL: &[Symptom] = &[
-        Symptom::BalancerAnswers503,
-        Symptom::NoTarget,
-        Symptom::TargetsUnused,
-        Symptom::TargetsUnhealthy,
-        Symptom::TasksKeepStopping,
-        Symptom::TooFewRunning,
-        Symptom::DeploymentStuck,
-        Symptom::RolledBack,
-        Symptom::RollbackFailed,
-        Symptom::AlarmFired,
-        Symptom::DigestNotResolved,
-        Symptom::OpenToWorld,
-        Symptom::NarrowRuleVoid,
-    ];
-
-    pub fn words(self) -> &'static str {
-        match self {
-            Symptom::BalancerAnswers503 => "the balancer answers 503",
-            Symptom::NoTarget => "no target in the group that gets the traffic",
-            Symptom::TargetsUnused => "targets are registered where no traffic goes",
-            Symptom::TargetsUnhealthy => "targets fail the health check",
-            Symptom::TasksKeepStopping => "tasks keep stopping",
-            Symptom::TooFewRunning => "too few tasks run",
-            Symptom::DeploymentStuck => "the deployment does not end",
-            Symptom::RolledBack => "the deployment was rolled back",
-            Symptom::RollbackFailed => "the rollback failed",
-            Symptom::AlarmFired => "an alarm stopped the deployment",
-            Symptom::DigestNotResolved => "ECS could not resolve an image tag",
-            Symptom::OpenToWorld => "the balancer is open to every address",
-            Symptom::NarrowRuleVoid => "a narrow rule has no effect",
-        }
-    }
+// What clients feel, then how the deployment ended, then the way to it.
+symptoms! {
+    BalancerAnswers503 = "clients get 503";
+    RolledBack = "the deployment was rolled back";
+    RollbackFailed = "the deployment failed, and so did its rollback";
+    DeploymentStuck = "the deployment does not end";
+    NoTarget = "no target is left for the traffic";
+    TargetsUnused = "targets are registered where no traffic goes";
+    TargetsUnhealthy = "targets are unhealthy";
+    TasksKeepStopping = "tasks keep stopping";
+    TasksFailToStart = "tasks fail to start";
+    TooFewRunning = "too few tasks run";
+    ContainerExits = "a container exits with an error";
+    RegistryUnreachable = "the image registry cannot be reached";
+    SecretStoreUnreachable = "the secret store cannot be reached";
+    LogsUnreachable = "CloudWatch Logs cannot be reached";
+    AlarmFired = "an alarm stopped the deployment";
+    DigestNotResolved = "an image tag could not be resolved";
+    OpenToWorld = "the balancer is open to every address";
+    NarrowRuleVoid = "a narrow rule has no effect";
 }

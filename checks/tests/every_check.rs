@@ -88,9 +88,11 @@ fn hiding_data_never_invents_a_finding() {
     for (name, snapshot) in snapshots() {
         for check in catalog::checks() {
             let seen = subjects(&exam_of(check, &snapshot, &[]));
-            let calls = check.reads.iter().copied();
-            let pairs = calls.clone().flat_map(|a| check.reads.iter().copied().map(move |b| vec![a, b]));
-            for forbidden in calls.map(|call| vec![call]).chain(pairs) {
+            let single = check.reads.iter().map(|call| vec![*call]);
+            // Any two at once only where most is to be seen: of all examples that would take minutes.
+            let own = name.starts_with("healthy") || name.ends_with(&format!(" {}", check.id()));
+            let pairs = check.reads.iter().filter(|_| own).flat_map(|a| check.reads.iter().map(|b| vec![*a, *b]));
+            for forbidden in single.chain(pairs) {
                 let blind = subjects(&exam_of(check, &snapshot, &forbidden));
                 assert!(blind.is_subset(&seen), "{check:?} on the {name} invents {:?} without {forbidden:?}", blind.difference(&seen));
             }

@@ -1,17 +1,17 @@
-//! What ECS tells: services, deployments, revisions, tasks, task definitions. Here values of environment variables
-//! are dropped; nothing behind this file ever had them.
+//! What ECS tells: services, deployments, revisions, tasks, task definitions. Here values of environment variables and
+//! commands are dropped; nothing behind this file ever had them.
 
 use std::collections::BTreeSet;
 
 use aws_sdk_ecs::types;
 use checks::call::Call;
 use checks::seen::{Blind, Seen, Why};
-use checks::snapshot::deployment::{self, ContainerImage, IngressPath, ListedDeployment, ResolvedLoadBalancer};
+use checks::snapshot::deployment::{self, ContainerImage, IngressPath, ListedDeployment, ResolvedLoadBalancer, ServiceConnect};
 use checks::snapshot::service::{self, NetworkConfiguration};
 use checks::snapshot::{
-    Container, ContainerDefinition, Deployment, EnvironmentVariable, ExpressService, ManagedResource, ManagedTargetGroup, NewestRevisions,
-    PortMapping, ProtectedTask, Revision, RevisionSummary, Service, ServiceDeployment, ServiceEvent, ServiceLoadBalancer, Table, Task,
-    TaskDefinition,
+    Container, ContainerDefinition, Deployment, EnvironmentVariable, ExpressService, HealthCheck, ManagedResource, ManagedTargetGroup,
+    NewestRevisions, PortMapping, ProtectedTask, Revision, RevisionSummary, Service, ServiceDeployment, ServiceEvent, ServiceLoadBalancer, Table,
+    Task, TaskDefinition,
 };
 use futures::future::{join, join_all};
 
@@ -391,7 +391,7 @@ fn revision_summary(from: types::ServiceRevisionSummary) -> RevisionSummary {
 
 fn revision(from: types::ServiceRevision) -> Revision {
     let managed = from.ecs_managed_resources;
-    let network = from.network_configuration.and_then(network_configuration);
+    let network = from.network_configuration.and_then(network_configuration).unwrap_or_default();
     let resolved = from.resolved_configuration.and_then(|resolved| resolved.load_balancers).unwrap_or_default();
     let mut revision = Revision {
         service_revision_arn: from.service_revision_arn.unwrap_or_default(),
@@ -399,7 +399,18 @@ fn revision(from: types::ServiceRevision) -> Revision {
         created_at: time(from.created_at),
         container_images: from.container_images.unwrap_or_default().into_iter().map(container_image).collect(),
         resolved_load_balancers: resolved.into_iter().map(resolved_load_balancer).collect(),
-        security_groups: network.map(|network| network.security_groups).unwrap_or_default(),
+        security_groups: network.security_groups,
+        subnets: network.subnets,
+        assign_public_ip: network.assign_public_ip,
+        launch_type: text(from.launch_type),
+        capacity_providers: from.capacity_provider_strategy.unwrap_or_default().into_iter().map(|item| item.capacity_provider).collect(),
+        platform_version: from.platform_version,
+        load_balancers: from.load_balancers.unwrap_or_default().into_iter().map(service_load_balancer).collect(),
+        service_connect_configuration: from.service_connect_configuration.map(|connect| ServiceConnect {
+            enabled: connect.enabled,
+            namespace: connect.namespace,
+            port_names: connect.services.unwrap_or_default().into_iter().map(|service| service.port_name).collect(),
+        }),
         ..managed.map(managed_resources).unwrap_or_default()
     };
     let own = revision.service_security_groups.iter().filter_map(|group| group.arn.as_deref());
@@ -520,6 +531,7 @@ fn container(from: types::Container) -> Container {
 }
 
 fn task_definition(from: types::TaskDefinition) -> TaskDefinition {
+    let platform = from.runtime_platform.as_ref();
     TaskDefinition {
         task_definition_arn: from.task_definition_arn.unwrap_or_default(),
         family: from.family.unwrap_or_default(),
@@ -527,6 +539,10 @@ fn task_definition(from: types::TaskDefinition) -> TaskDefinition {
         network_mode: text(from.network_mode),
         cpu: from.cpu,
         memory: from.memory,
+        task_role_arn: from.task_role_arn,
+        execution_role_arn: from.execution_role_arn,
+        cpu_architecture: text(platform.and_then(|platform| platform.cpu_architecture.as_ref())),
+        operating_system_family: text(platform.and_then(|platform| platform.operating_system_family.as_ref())),
         container_definitions: from.container_definitions.unwrap_or_default().into_iter().map(container_definition).collect(),
     }
 }
@@ -557,5 +573,18 @@ fn container_definition(from: types::ContainerDefinition) -> ContainerDefinition
         log_driver: text(log.map(|log| log.log_driver)),
         version_consistency: text(from.version_consistency),
         has_health_check: from.health_check.is_some(),
+        health_check: from.health_check.map(|check| HealthCheck {
+            command: mask::arguments(&check.command),
+            interval: check.interval,
+            timeout: check.timeout,
+            retries: check.retries,
+            start_period: check.start_period,
+        }),
+        entry_point: from.entry_point.filter(|words| !words.is_empty()).map(|words| mask::arguments(&words)),
+        command: from.command.filter(|words| !words.is_empty()).map(|words| mask::arguments(&words)),
+        // ECS sends 0 where nothing is reserved.
+        cpu: Some(from.cpu).filter(|cpu| *cpu != 0),
+        memory: from.memory,
+        memory_reservation: from.memory_reservation,
     }
 }

@@ -1,14 +1,15 @@
 //! `ecs-doctor <SERVICE>`: asks AWS or opens a snapshot, diagnoses every service in it, prints, and tells the code.
 
 use std::io::Write;
+use std::path::Path;
 
 use anyhow::{Result, anyhow};
 use checks::check::Severity;
 use checks::diagnosis::diagnose;
 use checks::patient::{Intent, Patient};
-use checks::snapshot::Snapshot;
+use checks::snapshot::{Service, Snapshot};
 
-use crate::cli::{Diagnose, FailOn, Format, ReportOptions};
+use crate::cli::{Access, Diagnose, FailOn, Format, ReportOptions};
 use crate::exit::{Exit, UsageError};
 use crate::replay;
 use crate::report::json::Json;
@@ -16,16 +17,43 @@ use crate::report::text::{self, Text};
 use crate::report::{Print, Report, ServiceReport};
 
 pub fn run(options: &Diagnose) -> Result<Exit> {
-    let snapshot = match &options.from {
-        Some(file) => chosen(replay::load(file)?, options.service.as_deref())?,
-        None => ask(options)?,
-    };
+    let question = Question { service: options.service.as_deref(), access: &options.access, read_logs: !options.no_logs, versions: &[] };
+    let snapshot = snapshot(&question, options.from.as_deref())?;
     // The diagnosis comes first: a file that cannot be written must not cost it.
     let exit = conclude(&snapshot, &options.report, FailOn::High)?;
     if let Some(file) = &options.save {
         replay::save(&snapshot, file)?;
     }
     Ok(exit)
+}
+
+/// What AWS is asked about, and how.
+#[cfg_attr(not(feature = "aws"), expect(dead_code, reason = "without the SDK nobody is asked"))]
+pub struct Question<'a> {
+    pub service: Option<&'a str>,
+    pub access: &'a Access,
+    pub read_logs: bool,
+    /// Versions that have to be there, whatever the service runs.
+    pub versions: &'a [&'a str],
+}
+
+/// What the file has of the service; without a file, what AWS tells.
+pub fn snapshot(question: &Question, file: Option<&Path>) -> Result<Snapshot> {
+    match file {
+        Some(file) => chosen(replay::load(file)?, question.service),
+        None => ask(question),
+    }
+}
+
+/// The one service of a snapshot, for a command that tells of one.
+pub fn only(snapshot: &Snapshot) -> Result<&Service> {
+    match snapshot.services.as_slice() {
+        [service] => Ok(service),
+        several => {
+            let names: Vec<&str> = several.iter().map(|service| service.service_arn.as_str()).collect();
+            Err(UsageError(format!("the snapshot has several such services; name one by its ARN: {}", names.join(", "))).into())
+        }
+    }
 }
 
 /// The diagnosis of a snapshot, printed, with the exit code that follows from it.
@@ -79,20 +107,20 @@ fn chosen(mut snapshot: Snapshot, service: Option<&str>) -> Result<Snapshot> {
 }
 
 #[cfg(not(feature = "aws"))]
-fn ask(_: &Diagnose) -> Result<Snapshot> {
+fn ask(_: &Question) -> Result<Snapshot> {
     Err(UsageError("this build cannot ask AWS; it reads snapshots with --from".into()).into())
 }
 
 #[cfg(feature = "aws")]
-fn ask(options: &Diagnose) -> Result<Snapshot> {
+fn ask(question: &Question) -> Result<Snapshot> {
     use crate::collect::find::Target;
 
-    let Some(typed) = &options.service else {
+    let Some(typed) = question.service else {
         return Err(UsageError("name a service, or a snapshot with --from; --help tells more".into()).into());
     };
-    let target = Target::parse(typed, options.cluster.as_deref()).map_err(UsageError)?;
+    let target = Target::parse(typed, question.access.cluster.as_deref()).map_err(UsageError)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    let snapshot = runtime.block_on(live::ask(options, &target));
+    let snapshot = runtime.block_on(live::ask(question, &target));
     // Whatever still hangs is left behind.
     runtime.shutdown_background();
     snapshot
@@ -106,18 +134,19 @@ mod live {
     use checks::snapshot::Snapshot;
     use jiff::Timestamp;
 
-    use crate::cli::Diagnose;
+    use super::Question;
     use crate::collect::find::{self, NotFound, Target};
     use crate::collect::{self, Aws, Connection};
     use crate::exit::UsageError;
 
-    pub async fn ask(options: &Diagnose, target: &Target) -> Result<Snapshot> {
+    pub async fn ask(question: &Question<'_>, target: &Target) -> Result<Snapshot> {
+        let Question { service, access, read_logs, versions } = question;
         let began = Instant::now();
         let connection = Connection {
-            region: options.region.clone().or_else(|| region_of(options.service.as_deref())),
-            profile: options.profile.clone(),
-            timeout: Duration::from_secs(options.timeout),
-            read_logs: !options.no_logs,
+            region: access.region.clone().or_else(|| region_of(*service)),
+            profile: access.profile.clone(),
+            timeout: Duration::from_secs(access.timeout),
+            read_logs: *read_logs,
         };
         let Some(aws) = Aws::connect(&connection).await else {
             return Err(anyhow!("no region: give --region, set AWS_REGION, or put one into the profile"));
@@ -127,6 +156,9 @@ mod live {
             Err(not_found) => return Err(explain(not_found, aws.asker.ledger().credentials.as_deref())),
         };
         let mut snapshot = collect::collect(&aws, service, now()?).await;
+        for version in *versions {
+            collect::version(&aws, &mut snapshot, version).await;
+        }
         collect::close(&mut snapshot, &aws.asker, began.elapsed());
         Ok(snapshot)
     }

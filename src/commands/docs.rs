@@ -17,6 +17,7 @@ use checks::symptom::Symptom;
 use crate::cli::Docs;
 use crate::commands::{explain, permissions};
 use crate::exit::Exit;
+use crate::report::history::{Diff, Timeline};
 use crate::report::{FindingReport, Report, ServiceReport};
 
 const MADE: &str = "<!-- Made by `cargo run -- docs docs`; do not edit. -->\n\n";
@@ -40,6 +41,8 @@ fn pages() -> Result<BTreeMap<String, String>> {
     pages.insert("map.md".into(), map());
     pages.insert("permissions.md".into(), permissions_page()?);
     pages.insert("report.schema.json".into(), schema(schemars::schema_for!(Report))?);
+    pages.insert("diff.schema.json".into(), schema(schemars::schema_for!(Diff))?);
+    pages.insert("timeline.schema.json".into(), schema(schemars::schema_for!(Timeline))?);
     pages.insert("snapshot.schema.json".into(), schema(schemars::schema_for!(Snapshot))?);
     Ok(pages)
 }

@@ -1,6 +1,8 @@
-//! JSON, `ecs-doctor/v1`: the report as it is. Additive within v1.
+//! JSON, `ecs-doctor/v1`: the report as it is, and its parts where they are asked for alone. Additive within v1.
 
 use std::io::Write;
+
+use serde::Serialize;
 
 use super::{Print, Report};
 
@@ -8,8 +10,12 @@ pub struct Json;
 
 impl Print for Json {
     fn print(&self, report: &Report, out: &mut dyn Write) -> anyhow::Result<()> {
-        serde_json::to_writer_pretty(&mut *out, report)?;
-        writeln!(out)?;
-        Ok(())
+        write(report, out)
     }
+}
+
+pub fn write(what: &impl Serialize, out: &mut dyn Write) -> anyhow::Result<()> {
+    serde_json::to_writer_pretty(&mut *out, what)?;
+    writeln!(out)?;
+    Ok(())
 }

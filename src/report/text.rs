@@ -2,6 +2,8 @@
 //! risks as a table, notes, what was ruled out, and what could not be looked at with the IAM statement that would help.
 //! It fits the terminal from 40 columns on, and without colour it says the same.
 
+mod history;
+
 use std::collections::BTreeMap;
 use std::io::Write;
 
@@ -16,6 +18,12 @@ pub struct Text {
     pub width: usize,
     /// Findings below are not printed.
     pub show: Severity,
+}
+
+impl Default for Text {
+    fn default() -> Text {
+        Text { width: width(), show: Severity::Info }
+    }
 }
 
 const BOLD: Style = Style::new().bold();
@@ -82,6 +90,10 @@ impl Text {
         for root in now {
             self.root(root, out)?;
         }
+        self.rollout(service, report.taken_at, out)?;
+        self.changes(service, out)?;
+        self.last_hour(service, report.taken_at, out)?;
+        self.digests(service, out)?;
         self.risks(&later, out)?;
         self.notes(service, out)?;
         self.ruled_out(service, out)?;

@@ -26,30 +26,19 @@ pub fn headline(diagnosis: &Diagnosis) -> String {
 }
 
 /// What clients or operators feel of a cause: the gravest symptom that follows from it.
-fn felt(root: &Node) -> Option<&'static str> {
+fn felt(root: &Node) -> Option<String> {
     fn shown(node: &Node, all: &mut Vec<Symptom>) {
         all.extend(node.check.shows);
         node.explains.iter().for_each(|effect| shown(effect, all));
     }
     let mut all = Vec::new();
     root.explains.iter().for_each(|effect| shown(effect, &mut all));
-    // What clients feel, then what operators look at, the outcome before the way to it.
-    let gravest = [Symptom::BalancerAnswers503, Symptom::RolledBack, Symptom::RollbackFailed, Symptom::DeploymentStuck];
-    gravest.iter().chain(Symptom::ALL).find(|symptom| all.contains(symptom)).map(|symptom| match symptom {
-        Symptom::BalancerAnswers503 => "Clients get 503",
-        Symptom::NoTarget => "No target is left for the traffic",
-        Symptom::TargetsUnused => "Targets get no traffic",
-        Symptom::TargetsUnhealthy => "Targets are unhealthy",
-        Symptom::TasksKeepStopping => "Tasks keep stopping",
-        Symptom::TooFewRunning => "Too few tasks run",
-        Symptom::DeploymentStuck => "The deployment does not end",
-        Symptom::RolledBack => "The deployment was rolled back",
-        Symptom::RollbackFailed => "The deployment failed, and so did its rollback",
-        Symptom::AlarmFired => "An alarm stopped the deployment",
-        Symptom::DigestNotResolved => "An image tag could not be resolved",
-        Symptom::OpenToWorld => "The balancer is open to every address",
-        Symptom::NarrowRuleVoid => "A narrow rule has no effect",
-    })
+    all.iter().min().map(|symptom| capitalised(symptom.words()))
+}
+
+fn capitalised(words: &str) -> String {
+    let mut letters = words.chars();
+    letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default()
 }
 
 /// The call without which a check that shows a symptom could not look.

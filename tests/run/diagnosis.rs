@@ -86,3 +86,34 @@ fn a_service_is_found_however_it_is_named() {
         assert_eq!(run.service()["service"], "api", "{typed}: {run:#?}");
     }
 }
+
+/// Protection of old tasks, pinned digests, lifecycle rules, repositories and newer versions are asked about when they
+/// can matter, and read as AWS writes them.
+#[test]
+fn what_a_deployment_waits_for_and_what_it_could_not_start_again_is_told() {
+    let account = Account::start("protected");
+    let run = examine(&account, &["api", "--output", "json"]);
+    let service = run.service();
+    let says = |check: &str| {
+        let all = ["roots", "notes"].iter().flat_map(|part| service[*part].as_array().into_iter().flatten());
+        let found = all.filter(|finding| finding["check"] == check).filter_map(|finding| finding["says"].as_str());
+        found.map(str::to_owned).collect::<Vec<_>>().join(" ")
+    };
+    assert!(says("task_protection_holds").contains("1 old task is protected from being stopped"), "{service:#}");
+    assert!(says("digest_gone").ends_with("removes images without a tag 1 day after they were pushed, so likely it did."), "{service:#}");
+    assert!(says("tag_mutable").ends_with("MUTABLE_WITH_EXCLUSION."), "{service:#}");
+    assert!(says("newer_revision_not_deployed").starts_with("api:14 is registered"), "{service:#}");
+    assert_eq!(service["roots"][0]["check"], "task_protection_holds");
+    let asked = |call: &str| account.requests().iter().filter(|request| request.call() == call).count();
+    assert_eq!(["ecs.GetTaskProtection", "ecr.BatchGetImage", "ecr.GetLifecyclePolicy"].map(asked), [1, 1, 1]);
+}
+
+/// A healthy service costs no call that could not matter to it.
+#[test]
+fn a_healthy_service_is_not_asked_what_cannot_matter() {
+    let account = Account::start("fargate");
+    examine(&account, &["api"]);
+    for call in ["ecs.GetTaskProtection", "ecr.BatchGetImage", "ecr.GetLifecyclePolicy"] {
+        assert!(account.requests().iter().all(|request| request.call() != call), "{call}");
+    }
+}

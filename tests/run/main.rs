@@ -5,6 +5,7 @@
 
 mod docs;
 mod doctor;
+mod history;
 mod reports;
 mod stories;
 

@@ -1,5 +1,5 @@
 //! Records the example accounts of `demo` from the wire, and serves an account by hand. Both are for developers:
-//! `cargo test --test run record -- --ignored`, and `ACCOUNT=naff cargo test --test run serve -- --ignored --nocapture`.
+//! `cargo test --test run record::record -- --ignored`, and `ACCOUNT=naff cargo test --test run record::serve -- --ignored --nocapture`.
 
 use std::path::Path;
 
@@ -37,7 +37,7 @@ fn recorded(name: &str) -> std::path::PathBuf {
 fn recorded_snapshots_are_what_the_wire_tells() {
     for (name, service) in EXAMPLES {
         let committed = std::fs::read_to_string(recorded(name)).expect("a recorded snapshot");
-        assert!(committed == snapshot(name, service), "tests/recorded/{name}.json is stale: cargo test --test run record -- --ignored");
+        assert!(committed == snapshot(name, service), "tests/recorded/{name}.json is stale: cargo test --test run record::record -- --ignored");
     }
 }
 

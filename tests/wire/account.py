@@ -177,8 +177,10 @@ def changed(replies, change, names, refuse, place):
         known, asked = (fill(each, names, Clock(None)) for each in (reply.when, when))
         return reply.call == call and all(key in known and same(known[key], value) for key, value in asked.items())
 
-    if change.get("add"):
+    if change.get("add") and "like" not in change:
         return replies + [new_reply(change, refuse, place, {"add"})]
+    if "like" in change:
+        when = change["like"]
     try:
         matching = [reply for reply in replies if selected(reply)]
     except ValueError as wrong:
@@ -190,7 +192,7 @@ def changed(replies, change, names, refuse, place):
     if change.get("remove"):
         return [reply for reply in replies if reply is not old]
     if "set" in change:
-        for key in change.keys() - {"call", "when", "set"}:
+        for key in change.keys() - {"call", "when", "set", *(("add", "like") if "like" in change else ())}:
             refuse(f"{place}: set goes without {key}", call)
         new = copy.deepcopy(old)
         target = new.series if new.reply is None else new.reply
@@ -201,6 +203,9 @@ def changed(replies, change, names, refuse, place):
                 put(target, path, value)
             except (LookupError, TypeError, ValueError) as wrong:
                 refuse(f"{place}: set {path}: {describe(wrong)}", call)
+        if "like" in change:
+            new.when, new.each = change.get("when", {}), None
+            return replies + [new]
     else:
         new = new_reply(change, refuse, place, {"add"})
         new.when = old.when
@@ -210,8 +215,13 @@ def changed(replies, change, names, refuse, place):
 
 
 def put(target, path, value):
-    """Set the value at a dotted path such as `services[0].events`; None deletes it."""
-    steps = [int(index) if index else key or quoted for key, index, quoted in STEP.findall(path)]
+    """Set the value at a dotted path such as `services[0].events`; None deletes it, `like: services[0]` in it copies."""
+    steps = steps_of(path)
+    if isinstance(value, dict) and "like" in value:
+        pattern = target
+        for step in steps_of(value["like"]):
+            pattern = pattern[step]
+        value = {key: item for key, item in (pattern | value).items() if key != "like" and item is not None}
     for step in steps[:-1]:
         target = target.setdefault(step, {}) if isinstance(step, str) else target[step]
     last = steps[-1]
@@ -223,6 +233,10 @@ def put(target, path, value):
         target[last] = copy.deepcopy(value)
     else:
         raise TypeError("a list is indexed with [0], a structure with .member")
+
+
+def steps_of(path):
+    return [int(index) if index else key or quoted for key, index, quoted in STEP.findall(path)]
 
 
 def fill(value, names, clock):

@@ -34,6 +34,11 @@ impl Cidr {
         self.0.contains(&other.0)
     }
 
+    /// How many bits it fixes: of two blocks that have an address, the longer one has the word.
+    pub fn length(&self) -> u8 {
+        self.0.prefix_len()
+    }
+
     pub fn is_v6(&self) -> bool {
         matches!(self.0, IpNet::V6(_))
     }

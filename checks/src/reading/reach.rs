@@ -94,7 +94,7 @@ pub fn task_groups<'a>(patient: &Patient<'a>, target: Option<&Target>) -> Result
 }
 
 /// The network that the deployment of a task asks for, or, without a task, the primary deployment.
-fn configured<'a>(patient: &Patient<'a>, task: Option<&Task>) -> Option<&'a NetworkConfiguration> {
+pub fn configured<'a>(patient: &Patient<'a>, task: Option<&Task>) -> Option<&'a NetworkConfiguration> {
     let service = patient.service();
     let started_by = task.and_then(|task| task.started_by.as_deref());
     let deployment = service.deployments.iter().find(|d| started_by.map_or(d.status == "PRIMARY", |id| d.id == id));

@@ -10,7 +10,7 @@ use crate::finding::Evidence;
 use crate::patient::Patient;
 use crate::reading::{rollout, time};
 use crate::seen::Blind;
-use crate::snapshot::{Container, Task};
+use crate::snapshot::{Container, Task, TaskDefinition};
 
 /// Why a task stopped, as far as its own record tells.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -230,6 +230,36 @@ pub fn failures<'a>(patient: &Patient<'a>) -> Result<Vec<Failures<'a>>, Blind> {
     }
     let failures = failed.into_iter().map(|((task_definition, is_primary), tasks)| Failures { task_definition, is_primary, tasks });
     Ok(failures.filter(|failures| !failures.is_primary || !has_ceased(patient, &failures.tasks)).collect())
+}
+
+/// A container with the code that it ended with.
+pub type Exit<'a> = (&'a str, i32);
+
+/// The essential containers that ended tasks by themselves with such a code, and with no reason of the runtime, which would
+/// have the word; the tasks newest first. One such exit among other failures counts only if it is the newest.
+pub fn exits<'a>(failures: &Failures<'a>, definition: Option<&TaskDefinition>, is_such: impl Fn(i32) -> bool) -> BTreeMap<Exit<'a>, Vec<&'a Task>> {
+    let mut exits: BTreeMap<Exit, Vec<&Task>> = BTreeMap::new();
+    for task in failures.tasks.iter().copied().filter(|task| matches!(StopKind::of(task), StopKind::Exited { .. })) {
+        let by_itself = |container: &&Container| is_essential(definition, &container.name) && !is_of_runtime(container.reason.as_deref());
+        let mut ended = task.containers.iter().filter(by_itself);
+        if let Some(exit) = ended.find_map(|container| Some((container.name.as_str(), container.exit_code.filter(|code| is_such(*code))?))) {
+            exits.entry(exit).or_default().push(task);
+        }
+    }
+    let newest = failures.tasks.first().map(|task| task.task_arn.as_str());
+    exits.retain(|_, tasks| tasks.len() > 1 || newest == Some(tasks[0].task_arn.as_str()));
+    exits
+}
+
+/// Who is essential, and so can end the task, stands in the task definition; without one it is everybody, as by default.
+pub fn is_essential(definition: Option<&TaskDefinition>, name: &str) -> bool {
+    let mut containers = definition.into_iter().flat_map(|definition| &definition.container_definitions);
+    containers.find(|container| container.name == name).is_none_or(|container| container.essential)
+}
+
+/// With such a reason the code is not the app's: it could not be started, or ran out of memory.
+fn is_of_runtime(reason: Option<&str>) -> bool {
+    reason.is_some_and(|reason| ["OutOfMemory", "due to memory usage", "Cannot", "ContainerRuntime"].iter().any(|word| reason.contains(word)))
 }
 
 /// Whether tasks have ceased to stop: all that are desired run, and the last stop was longer ago than ten minutes and

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::service::DeploymentConfiguration;
+use super::service::{DeploymentConfiguration, ServiceLoadBalancer};
 
 /// A deployment as `ListServiceDeployments` tells it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -107,6 +107,23 @@ pub struct Revision {
     pub metric_alarms: Vec<ManagedResource>,
     pub service_security_groups: Vec<ManagedResource>,
     pub log_groups: Vec<ManagedResource>,
+    pub subnets: Vec<String>,
+    /// `ENABLED` or `DISABLED`.
+    pub assign_public_ip: Option<String>,
+    pub launch_type: Option<String>,
+    pub capacity_providers: Vec<String>,
+    pub platform_version: Option<String>,
+    pub load_balancers: Vec<ServiceLoadBalancer>,
+    pub service_connect_configuration: Option<ServiceConnect>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct ServiceConnect {
+    pub enabled: bool,
+    pub namespace: Option<String>,
+    /// Names of the ports that the service offers; none for a service that is a client only.
+    pub port_names: Vec<String>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]

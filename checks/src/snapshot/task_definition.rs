@@ -1,4 +1,5 @@
-//! Task definitions, without anything secret: of environment variables the names, and of URLs in them the hosts.
+//! Task definitions, without anything secret: of environment variables the names, and of URLs in them the hosts; of
+//! commands what tells two of them apart.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -13,6 +14,11 @@ pub struct TaskDefinition {
     pub network_mode: Option<String>,
     pub cpu: Option<String>,
     pub memory: Option<String>,
+    pub task_role_arn: Option<String>,
+    pub execution_role_arn: Option<String>,
+    /// `X86_64` or `ARM64`, of the runtime platform.
+    pub cpu_architecture: Option<String>,
+    pub operating_system_family: Option<String>,
     pub container_definitions: Vec<ContainerDefinition>,
 }
 
@@ -40,6 +46,12 @@ pub struct ContainerDefinition {
     pub awslogs_stream_prefix: Option<String>,
     pub version_consistency: Option<String>,
     pub has_health_check: bool,
+    pub health_check: Option<HealthCheck>,
+    pub entry_point: Option<Arguments>,
+    pub command: Option<Arguments>,
+    pub cpu: Option<i32>,
+    pub memory: Option<i32>,
+    pub memory_reservation: Option<i32>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -57,4 +69,24 @@ pub struct PortMapping {
 pub struct EnvironmentVariable {
     pub name: String,
     pub hosts: Vec<String>,
+}
+
+/// The words of a command, which may be secret: how many they are, and four digits by which most commands differ. Too
+/// few to find out with them what was in it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct Arguments {
+    pub count: usize,
+    pub fingerprint: String,
+}
+
+/// A container's own health check.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct HealthCheck {
+    pub command: Arguments,
+    pub interval: Option<i32>,
+    pub timeout: Option<i32>,
+    pub retries: Option<i32>,
+    pub start_period: Option<i32>,
 }

@@ -8,7 +8,7 @@ use crate::call::quote;
 use crate::check::{Findings, NoAnswer};
 use crate::finding::{Evidence, Finding, Kind, Remedy, Subject};
 use crate::patient::Patient;
-use crate::reading::reason::{self, Denied, Reason};
+use crate::reading::given_up::{self, Denied, Reason};
 use crate::reading::time::age;
 use crate::reading::{managed, rollback, rollout};
 
@@ -73,7 +73,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     }
     let deployment = rollout::newest(patient)?;
     if let Some(deployment) = deployment.filter(|deployment| rollback::began(deployment)) {
-        for (reason, evidence) in reason::of(patient, deployment) {
+        for (reason, evidence) in given_up::of(patient, deployment) {
             if let Reason::Denied(denied) = reason {
                 let brings = findings.see(rollout::brings(patient, deployment)).flatten();
                 let subject = Subject::new(Kind::Deployment, &deployment.service_deployment_arn);
@@ -87,7 +87,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     let mut told: Vec<Denied> = Vec::new();
     for resource in managed::resources(revision).into_iter().filter(|resource| matches!(resource.status, "PROVISIONING" | "FAILED")) {
         let settled = resource.updated_at.is_none_or(|at| age(patient.now(), at) >= SETTLED);
-        let Some(denied) = resource.reason.and_then(reason::denied).filter(|denied| settled && !told.contains(denied)) else { continue };
+        let Some(denied) = resource.reason.and_then(given_up::denied).filter(|denied| settled && !told.contains(denied)) else { continue };
         told.push(denied);
         let mut evidence = resource.evidence(revision);
         let Some(status) = evidence.next() else { continue };

@@ -7,7 +7,7 @@ use crate::call::quote;
 use crate::check::{Findings, NoAnswer};
 use crate::finding::{Evidence, Kind, Remedy, Subject};
 use crate::patient::Patient;
-use crate::reading::reason::{self, HookFailure, Reason};
+use crate::reading::given_up::{self, HookFailure, Reason};
 use crate::reading::{rollback, rollout};
 use crate::snapshot::ServiceDeployment;
 use crate::snapshot::deployment::HookDetail;
@@ -78,7 +78,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     }
     let Some(deployment) = rollout::newest(patient)?.filter(|deployment| deployment.status != "SUCCESSFUL") else { return Ok(()) };
     let hook = deployment.lifecycle_hook_details.iter().find(|hook| has_failed(hook));
-    let reasons = reason::of(patient, deployment);
+    let reasons = given_up::of(patient, deployment);
     let told = reasons.iter().find_map(|(reason, evidence)| Some((Failed::told(reason)?, evidence.clone())));
     // The same words tell of a role that may not move the traffic: then no hook failed, whatever its status says.
     let denied = reasons.iter().any(|(reason, _)| matches!(reason, Reason::Denied(_)));
@@ -146,7 +146,7 @@ impl<'a> Failed<'a> {
         match self.what {
             What::Hook(HookFailure::SaidFailed { target }) => format!("{}{at} answered FAILED", function(target)),
             What::Hook(HookFailure::Unparsed { target, why }) => format!("{}{at} gave an answer that ECS cannot read ({why})", function(target)),
-            What::Hook(HookFailure::NotInvoked { target, why }) => match reason::denied(why) {
+            What::Hook(HookFailure::NotInvoked { target, why }) => match given_up::denied(why) {
                 Some(denied) => {
                     let action = denied.action.unwrap_or("lambda:InvokeFunction");
                     format!("ECS could not call {}{at}, because role {} does not allow {action}", function(target), denied.name())
@@ -171,7 +171,7 @@ impl<'a> Failed<'a> {
                 Remedy::new("Let the function answer {\"hookStatus\": \"SUCCEEDED\"}, FAILED or IN_PROGRESS, within 15 minutes.").cli(tail(target))
             }
             What::Hook(HookFailure::NotInvoked { target, why }) => {
-                let role = reason::denied(why).map(|denied| denied.name()).or_else(|| role_of(deployment, target));
+                let role = given_up::denied(why).map(|denied| denied.name()).or_else(|| role_of(deployment, target));
                 not_invoked(patient, role.unwrap_or("<role>"), target)
             }
             What::Hook(HookFailure::RoleNotAssumed { role }) => {

@@ -5,7 +5,7 @@ use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
 use crate::finding::{Evidence, Kind, Remedy, Subject};
 use crate::patient::Patient;
-use crate::reading::reason::{self, Reason, RuleFault};
+use crate::reading::given_up::{self, Reason, RuleFault};
 use crate::reading::rollout::{self, Strategy};
 use crate::reading::traffic::{self, Way, group_name, percent_words};
 use crate::reading::{and_list, rollback};
@@ -80,7 +80,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     }
     let Some(deployment) = rollout::newest(patient)? else { return Ok(()) };
     if rollback::began(deployment) {
-        let told = reason::of(patient, deployment).into_iter().find_map(|(reason, evidence)| match reason {
+        let told = given_up::of(patient, deployment).into_iter().find_map(|(reason, evidence)| match reason {
             Reason::Rule(fault) => Some((fault, evidence)),
             _ => None,
         });

@@ -7,8 +7,8 @@ use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
 use crate::finding::{Kind, Remedy};
 use crate::patient::Patient;
+use crate::reading::given_up;
 use crate::reading::managed::{self, Managed};
-use crate::reading::reason;
 use crate::reading::time::{age, words};
 use crate::snapshot::Revision;
 
@@ -93,7 +93,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
 
 /// What is wrong with it, in words.
 fn trouble(patient: &Patient, revision: &Revision, resource: &Managed) -> Option<String> {
-    if resource.reason.and_then(reason::denied).is_some() {
+    if resource.reason.and_then(given_up::denied).is_some() {
         return None;
     }
     let since = resource.updated_at.or(revision.created_at);

@@ -1,15 +1,13 @@
 //! An essential container ends with an error code of its own. It names container, code and count, and quotes the log's
 //! last word; exit codes that a signal leaves, and a clean exit, are for other checks.
 
-use std::collections::BTreeMap;
-
 use crate::call::{Call, LOG_STREAM};
 use crate::check::{Findings, NoAnswer};
 use crate::finding::{Evidence, Kind, Remedy, Subject};
 use crate::patient::Patient;
-use crate::reading::stop::{self, Failures, StopKind};
+use crate::reading::stop::{self, Exit, Failures};
 use crate::reading::{container_log, rollout};
-use crate::snapshot::{LogLine, Task, TaskDefinition};
+use crate::snapshot::{LogLine, Task};
 
 /// As much of a log line as fits into a sentence.
 const QUOTED: usize = 160;
@@ -24,7 +22,7 @@ crate::check! {
     /// # How we tell
     ///
     /// A stopped task has `EssentialContainerExited` and an essential container with an exit code that the app chose itself:
-    /// not 0, and not 134, 137, 139 or 143, which signals leave. It counts if two tasks of the version ended so within the hour,
+    /// not 0, and not 132, 134, 136, 137, 139 or 143, which signals leave. It counts if two tasks of the version ended so within the hour,
     /// or the newest one did, and it is not over. 126 and 127 mean that the command cannot be run or is not there. The
     /// container's last log lines are quoted; what they hint at is likely, not certain.
     ///
@@ -46,6 +44,7 @@ crate::check! {
     title: "A container exits with an error",
     severity: High,
     role: Cause,
+    shows: ContainerExits,
     explains: [TasksKeepStopping],
     reads: [DescribeServices, DescribeServiceDeployments, DescribeServiceRevisions, DescribeTasks, DescribeTaskDefinition, GetLogEvents],
     example: on fargate, |snapshot| {
@@ -94,9 +93,6 @@ crate::check! {
     },
 }
 
-/// A container with the error code that it ended with.
-type Fault<'a> = (&'a str, i32);
-
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     if !rollout::ecs_controls(patient) {
         return Err(NoAnswer::NotApplicable("CodeDeploy or an external controller deploys"));
@@ -104,42 +100,14 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     for failures in stop::failures(patient)? {
         // Who is essential, and so could have ended the task, stands in the task definition.
         let Some(definition) = findings.see(patient.task_definition(failures.task_definition)) else { continue };
-        let mut faults: BTreeMap<Fault, Vec<&Task>> = BTreeMap::new();
-        for task in &failures.tasks {
-            if let Some(fault) = fault(task, definition) {
-                faults.entry(fault).or_default().push(task);
-            }
-        }
-        let newest = failures.tasks.first().map(|task| task.task_arn.as_str());
-        for (fault, tasks) in faults {
-            if tasks.len() > 1 || newest == Some(tasks[0].task_arn.as_str()) {
-                tell(patient, findings, &failures, fault, &tasks);
-            }
+        for (exit, tasks) in stop::exits(&failures, definition, |code| !matches!(code, 0 | 132 | 134 | 136 | 137 | 139 | 143)) {
+            tell(patient, findings, &failures, exit, &tasks);
         }
     }
     Ok(())
 }
 
-/// The essential container that ended the task with an error of its own.
-fn fault<'a>(task: &'a Task, definition: Option<&TaskDefinition>) -> Option<Fault<'a>> {
-    if !matches!(StopKind::of(task), StopKind::Exited { .. }) {
-        return None;
-    }
-    let is_essential = |name: &str| {
-        let mut containers = definition.iter().flat_map(|definition| &definition.container_definitions);
-        containers.find(|container| container.name == name).is_none_or(|container| container.essential)
-    };
-    let is_own = |code: i32| !matches!(code, 0 | 134 | 137 | 139 | 143);
-    // With a reason of the runtime the code is not the app's: it could not be started, or ran out of memory.
-    let by_itself =
-        |reason: Option<&str>| reason.is_none_or(|reason| !["OutOfMemory", "Cannot", "ContainerRuntime"].iter().any(|w| reason.contains(w)));
-    task.containers
-        .iter()
-        .filter(|container| is_essential(&container.name) && by_itself(container.reason.as_deref()))
-        .find_map(|container| Some((container.name.as_str(), container.exit_code.filter(|code| is_own(*code))?)))
-}
-
-fn tell(patient: &Patient, findings: &mut Findings, failures: &Failures, (container, code): Fault, tasks: &[&Task]) {
+fn tell(patient: &Patient, findings: &mut Findings, failures: &Failures, (container, code): Exit, tasks: &[&Task]) {
     let newest = tasks[0];
     let meaning = match code {
         126 => " (its command cannot be executed)",
@@ -288,7 +256,7 @@ mod tests {
 
     #[test]
     fn codes_of_signals_and_a_clean_exit_are_not_the_apps_errors() {
-        for code in [0, 134, 137, 139, 143] {
+        for code in [0, 132, 134, 136, 137, 139, 143] {
             let snapshot = with(vec![ended(1, vec![container("app", code)]), ended(2, vec![container("app", code)])]);
             assert!(says(CHECK, &snapshot).is_empty(), "{code}");
         }

@@ -7,7 +7,7 @@ use crate::check::{Findings, NoAnswer};
 use crate::finding::{Evidence, Kind, Remedy};
 use crate::patient::Patient;
 use crate::reading::event::{self, Event};
-use crate::reading::{rollout, stop, time};
+use crate::reading::{reason, rollout, stop, time};
 use crate::seen::Blind;
 use crate::snapshot::{Service, ServiceEvent, Task};
 
@@ -153,18 +153,7 @@ fn longest_waiting<'a>(patient: &Patient<'a>) -> Result<Option<&'a Task>, Blind>
 /// The newest event in which ECS says why it has no task, unless all was well afterwards.
 fn complaint(service: &Service) -> Option<&ServiceEvent> {
     let since_steady = service.events.iter().take_while(|event| event::read(&event.message) != Event::SteadyState);
-    since_steady.into_iter().find(|event| {
-        matches!(
-            event::read(&event.message),
-            Event::CannotPlace { .. }
-                | Event::CannotStartConsistently
-                | Event::LaunchFailed { .. }
-                | Event::NoInstancesInProvider
-                | Event::CouldNotLaunch { .. }
-                | Event::ProvisioningLimit
-                | Event::AgentTimedOut
-        )
-    })
+    since_steady.into_iter().find(|event| reason::complains(event))
 }
 
 #[cfg(test)]

@@ -1,0 +1,89 @@
+//! The task definition does not fit what the service runs on: registered for instances, and asked to run on Fargate, or the
+//! other way round.
+
+use crate::check::{Findings, NoAnswer};
+use crate::finding::{Evidence, Remedy};
+use crate::patient::Patient;
+use crate::reading::reason::{self, Trouble};
+
+crate::check! {
+    /// The task definition cannot run on the launch type or capacity provider that the service asks for.
+    ///
+    /// # Why it matters
+    ///
+    /// No task of this version can start.
+    ///
+    /// # How we tell
+    ///
+    /// A stopped task or a service event says that the task definition "is not compatible with the selected compute strategy". The network
+    /// mode is quoted: Fargate takes `awsvpc` alone.
+    ///
+    /// # What to do
+    ///
+    /// Register it for the right one, with `awsvpc`, CPU and memory of a size that Fargate has:
+    ///
+    /// ```sh
+    /// aws ecs register-task-definition --requires-compatibilities FARGATE --network-mode awsvpc --cli-input-json file://task-definition.json
+    /// ```
+    ///
+    /// Terraform/OpenTofu: `requires_compatibilities` and `network_mode` of `aws_ecs_task_definition`.
+    ///
+    /// # See also
+    ///
+    /// `tasks_fail_to_start`,
+    /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/failed-to-start-error.html>
+    title: "The task definition does not fit the launch type",
+    severity: High,
+    role: Cause,
+    explains: [TasksFailToStart],
+    reads: [DescribeServices, DescribeServiceDeployments, DescribeServiceRevisions, DescribeTasks, DescribeTaskDefinition],
+    example: on worker, |snapshot| {
+        use crate::baseline::{fail_to_start, id};
+        fail_to_start(snapshot, 3, "The selected task definition is not compatible with the selected compute strategy.");
+        let definition = id::ecs("task-definition/mailer:12");
+        snapshot.task_definitions.change(&definition).into_iter().for_each(|definition| definition.network_mode = Some("bridge".into()));
+    },
+}
+
+fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
+    reason::each(patient, findings, &[Trouble::ComputeIncompatible], |told, findings| {
+        let definition = findings.see(patient.task_definition(told.task_definition)).flatten();
+        let service = patient.service();
+        let on = service.launch_type.clone().or_else(|| (!service.capacity_providers.is_empty()).then(|| service.capacity_providers.join(", ")));
+        let on = on.unwrap_or_else(|| "what the service runs on".into());
+        let mode = definition.and_then(|definition| definition.network_mode.as_deref());
+        let wrong_mode = mode.filter(|mode| *mode != "awsvpc" && on.starts_with("FARGATE"));
+        let why = wrong_mode.map_or_else(String::new, |mode| format!(": its network mode is {mode}, and Fargate takes awsvpc alone"));
+        let remedy = Remedy::new(format!("Register the task definition so that it fits {on}, or run the service on what it fits."))
+            .cli("aws ecs register-task-definition --requires-compatibilities FARGATE --network-mode awsvpc --cli-input-json file://task-definition.json")
+            .cli(told.see(patient))
+            .terraform(format!(
+                "resource \"aws_ecs_task_definition\" \"{}\" {{\n  requires_compatibilities = [\"FARGATE\"]\n  network_mode             = \"awsvpc\"\n}}",
+                patient.name()
+            ));
+        let evidence = wrong_mode.map(|mode| Evidence::new(crate::call::Call::DescribeTaskDefinition, told.task_definition, "networkMode", mode));
+        Some(told.finding(patient, &format!("Task definition {} does not fit {on}{why}", told.version())).because_all(evidence).mend(remedy))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::baseline;
+    use crate::testing::says;
+
+    #[test]
+    fn names_the_network_mode_where_that_is_it() {
+        assert!(
+            says(CHECK, &(CHECK.example)())[0]
+                .starts_with("Task definition mailer:12 does not fit FARGATE: its network mode is bridge, and Fargate takes awsvpc alone: 3 of 3")
+        );
+    }
+
+    #[test]
+    fn with_the_right_mode_something_else_does_not_fit() {
+        let mut snapshot = baseline::worker();
+        baseline::fail_to_start(&mut snapshot, 2, "The selected task definition is not compatible with the selected compute strategy.");
+        assert!(says(CHECK, &snapshot)[0].starts_with("Task definition mailer:12 does not fit FARGATE: 2 of 2"));
+    }
+}

@@ -1,0 +1,89 @@
+//! The disk of the task, or of its instance, has no room for the image or for what the container writes.
+
+use crate::check::{Findings, NoAnswer};
+use crate::finding::Remedy;
+use crate::patient::Patient;
+use crate::reading::reason::{self, Trouble};
+
+crate::check! {
+    /// There is no space left on the disk of the task or of its instance.
+    ///
+    /// # Why it matters
+    ///
+    /// The image cannot be unpacked, or the container cannot write, and the task does not start. The size that ECR shows is
+    /// that of the compressed image; unpacked it may be three times as large.
+    ///
+    /// # How we tell
+    ///
+    /// Tasks of the version stopped, and the reason says "no space left on device".
+    ///
+    /// # What to do
+    ///
+    /// A Fargate task has 20 GiB unless its task definition asks for more, up to 200. On EC2 the instance's disk is full, often
+    /// of images that nobody uses any more.
+    ///
+    /// ```sh
+    /// aws ecs register-task-definition --ephemeral-storage sizeInGiB=40 --cli-input-json file://task-definition.json
+    /// ```
+    ///
+    /// Terraform/OpenTofu: `ephemeral_storage { size_in_gib = 40 }` of `aws_ecs_task_definition`.
+    ///
+    /// # See also
+    ///
+    /// `out_of_memory`,
+    /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task_cannot_pull_image.html>
+    title: "No space is left on the task's disk",
+    severity: High,
+    role: Cause,
+    explains: [TasksFailToStart, TasksKeepStopping],
+    reads: [DescribeServices, DescribeServiceDeployments, DescribeServiceRevisions, DescribeTasks],
+    example: on worker, |snapshot| {
+        crate::baseline::fail_to_start(
+            snapshot,
+            3,
+            "CannotPullContainerError: ref pull has been retried 1 time(s): failed to extract layer sha256:0123456789abcdef: write /var/lib/containerd/io.containerd.snapshotter: no space left on device: unknown",
+        );
+    },
+}
+
+fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
+    reason::each(patient, findings, &[Trouble::DiskFull], |told, _| {
+        let on_instance = told.tasks.iter().any(|task| task.container_instance_arn.is_some());
+        let remedy = match on_instance {
+            true => {
+                Remedy::new("Make room on the instances: a larger volume, or images that nobody uses any more removed sooner.").cli(told.see(patient))
+            }
+            false => Remedy::new("Ask for more storage in the task definition (20 GiB is the default, 200 the most), or make the image smaller.")
+                .cli("aws ecs register-task-definition --ephemeral-storage sizeInGiB=40 --cli-input-json file://task-definition.json")
+                .cli(told.see(patient))
+                .terraform(format!(
+                    "resource \"aws_ecs_task_definition\" \"{}\" {{\n  ephemeral_storage {{\n    size_in_gib = 40\n  }}\n}}",
+                    patient.name()
+                )),
+        };
+        let whose = if on_instance { "the instance's" } else { "the task's" };
+        Some(told.finding(patient, &format!("No space is left on {whose} disk")).mend(remedy))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::baseline;
+    use crate::testing::{exam, says};
+
+    #[test]
+    fn on_an_instance_it_is_the_instances_disk() {
+        let mut snapshot = baseline::ec2();
+        baseline::fail_to_start(&mut snapshot, 2, "CannotPullContainerError: write /var/lib/docker/tmp: no space left on device");
+        assert!(says(CHECK, &snapshot)[0].starts_with("No space is left on the instance's disk: 2 of 2"));
+        assert!(exam(CHECK, &snapshot).findings[0].remedy.terraform.is_none());
+    }
+
+    #[test]
+    fn a_pull_that_fails_otherwise_is_no_full_disk() {
+        let mut snapshot = baseline::worker();
+        baseline::fail_to_start(&mut snapshot, 2, "CannotPullContainerError: ref pull has been retried 1 time(s): failed to copy: unexpected EOF");
+        assert!(says(CHECK, &snapshot).is_empty());
+    }
+}

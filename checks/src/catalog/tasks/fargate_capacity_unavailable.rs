@@ -1,0 +1,98 @@
+//! Fargate itself has no room in the zones that the service asks for, at this moment.
+
+use crate::check::{Findings, NoAnswer};
+use crate::finding::Remedy;
+use crate::patient::Patient;
+use crate::reading::reach;
+use crate::reading::reason::{self, Trouble};
+
+crate::check! {
+    /// AWS has no Fargate capacity left in the service's zones, or no Spot capacity.
+    ///
+    /// # Why it matters
+    ///
+    /// The task is not started until there is some. With Spot alone or a single zone there is nowhere to go meanwhile.
+    ///
+    /// # How we tell
+    ///
+    /// A service event says "Capacity is unavailable at this time", and no later event overrules it. One such event of the last
+    /// three minutes does not count. The account's own quota has another message.
+    ///
+    /// # What to do
+    ///
+    /// More zones, and on-demand capacity as a base:
+    ///
+    /// ```sh
+    /// aws ecs update-service --cluster <cluster> --service <service> --capacity-provider-strategy capacityProvider=FARGATE,base=1,weight=1 capacityProvider=FARGATE_SPOT,weight=3
+    /// ```
+    ///
+    /// Terraform/OpenTofu: `capacity_provider_strategy` and `network_configuration { subnets }` of `aws_ecs_service`.
+    ///
+    /// # See also
+    ///
+    /// `vcpu_quota_reached`, `spot_interrupted`,
+    /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/service-event-messages-list.html>
+    title: "Fargate has no capacity in these zones now",
+    severity: High,
+    role: Cause,
+    explains: [TasksFailToStart],
+    reads: [DescribeServices, DescribeServiceDeployments, DescribeServiceRevisions, DescribeTasks],
+    example: on worker, |snapshot| {
+        crate::baseline::lack_tasks(snapshot);
+        crate::baseline::say(
+            snapshot,
+            8,
+            "(service mailer) was unable to place a task. Reason: Capacity is unavailable at this time. Please try again later or in a different availability zone. For more information, see the Troubleshooting section of the Amazon ECS Developer Guide.",
+        );
+    },
+}
+
+fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
+    reason::each(patient, findings, &[Trouble::FargateCapacityUnavailable], |told, _| {
+        let providers = &patient.service().capacity_providers;
+        let only_spot = !providers.is_empty() && providers.iter().all(|provider| provider == "FARGATE_SPOT");
+        let subnets = reach::configured(patient, None).map_or(0, |network| network.subnets.len());
+        let claim = match (only_spot, subnets) {
+            (true, _) => "Fargate has no Spot capacity now, and the service asks for nothing else".to_owned(),
+            (false, 1) => "Fargate has no capacity now in the zone of the service's only subnet".to_owned(),
+            (false, _) => "Fargate has no capacity now in the service's zones".to_owned(),
+        };
+        let mut finding = told.finding(patient, &claim);
+        if only_spot {
+            finding = finding.because_all(providers.iter().map(|provider| patient.evidence("capacityProviders", provider)));
+        }
+        let remedy = Remedy::new("Add subnets in other zones, and on-demand capacity as a base beside Spot; or wait, ECS tries again by itself.")
+            .cli(format!(
+                "aws ecs update-service {} --capacity-provider-strategy capacityProvider=FARGATE,base=1,weight=1",
+                patient.cli()
+            ))
+            .cli(told.see(patient))
+            .terraform(format!(
+                "resource \"aws_ecs_service\" \"{}\" {{\n  capacity_provider_strategy {{\n    capacity_provider = \"FARGATE\"\n    base              = 1\n    weight            = 1\n  }}\n}}",
+                patient.name()
+            ));
+        Some(finding.mend(remedy))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::says;
+
+    #[test]
+    fn tells_spot_alone_from_fargate() {
+        let mut snapshot = (CHECK.example)();
+        assert_eq!(says(CHECK, &snapshot), ["Fargate has no capacity now in the service's zones: ECS said so of mailer:12 8 min ago."]);
+        snapshot.services[0].capacity_providers = vec!["FARGATE_SPOT".into()];
+        assert!(says(CHECK, &snapshot)[0].starts_with("Fargate has no Spot capacity now, and the service asks for nothing else: "));
+    }
+
+    #[test]
+    fn a_service_that_has_all_its_tasks_has_the_capacity() {
+        let mut snapshot = (CHECK.example)();
+        snapshot.services[0].running_count = 2;
+        snapshot.services[0].deployments[0].running_count = 2;
+        assert!(says(CHECK, &snapshot).is_empty());
+    }
+}

@@ -1,0 +1,160 @@
+//! The image of a task is not in its registry: a tag that was never pushed, a repository that is not there, or a digest
+//! that has been deleted. Where the registry merely could not be asked, other checks have the word.
+
+use std::sync::LazyLock;
+
+use regex::Regex;
+
+use crate::call::Call;
+use crate::check::{Findings, NoAnswer};
+use crate::finding::{Evidence, Remedy};
+use crate::patient::Patient;
+use crate::reading::reason::{self, Told, Trouble};
+use crate::reading::{image, pattern, time};
+
+crate::check! {
+    /// The registry answers, and says that it does not have the image, or its tag, or its digest.
+    ///
+    /// # Why it matters
+    ///
+    /// No task of this version can start. A typo, a tag that was not pushed, another region or account, a lifecycle policy
+    /// that deleted the digest which the deployment had pinned: the message is the same.
+    ///
+    /// # How we tell
+    ///
+    /// Tasks of the version stopped with `CannotPullContainerError`, and the end of the reason says "not found", "manifest
+    /// unknown" or "check whether the image exists". Words of a timeout or of a denial in it mean something else, and so other
+    /// checks. If ECR has the tag by now, it says so. Docker Hub answers "pull access denied" for what is missing and for what
+    /// is private, and that cannot be told apart.
+    ///
+    /// # What to do
+    ///
+    /// Push the image, or name one that is there:
+    ///
+    /// ```sh
+    /// aws ecr describe-images --repository-name <repository> --image-ids imageTag=<tag>
+    /// aws ecs update-service --cluster <cluster> --service <service> --task-definition <family:revision>
+    /// ```
+    ///
+    /// Terraform/OpenTofu: `image` in `container_definitions` of `aws_ecs_task_definition`.
+    ///
+    /// # See also
+    ///
+    /// `image_pull_denied`, `registry_unreachable`, `digest_gone`,
+    /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task_cannot_pull_image.html>
+    title: "The image is not in the registry",
+    severity: High,
+    role: Cause,
+    explains: [TasksFailToStart, DigestNotResolved],
+    reads: [DescribeServices, DescribeServiceDeployments, DescribeServiceRevisions, DescribeTasks, DescribeImages],
+    example: on worker, |snapshot| {
+        use crate::baseline::{fail_to_start, id};
+        use crate::seen::Seen;
+        let image = id::image("mailer:0.9.0");
+        let reason = format!("CannotPullContainerError: pull image manifest has been retried 7 time(s): failed to resolve ref {image}: {image}: not found");
+        fail_to_start(snapshot, 3, &reason);
+        snapshot.images.insert(&image, Seen::Yes(None));
+    },
+}
+
+static NAMED: LazyLock<Option<Regex>> = LazyLock::new(|| pattern(r"(?:resolve ref|manifest for|access denied for) (?<it>[^\s,]+?):?(?:[\s,]|$)"));
+
+fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
+    reason::each(patient, findings, &[Trouble::ImageNotFound], |told, findings| {
+        let named = told.image().or(reason::part(&NAMED, told.text));
+        let name = named.map_or("that the task definition names", short);
+        let what = if told.text.contains("@sha256:") {
+            format!("The digest of image {name} is not in the registry any more")
+        } else {
+            format!("The image {name} is not in the registry")
+        };
+        let what = if told.text.contains("pull access denied") { format!("{what}, or is private") } else { what };
+        let mut finding = told.finding(patient, &what);
+        if let Some(pushed) = pushed_since(patient, told, findings, named) {
+            finding.says.push_str(&format!(" ECR has that tag now: it was pushed {} ago, so a new deployment may find it.", words(patient, &pushed)));
+            finding = finding.because(pushed);
+        }
+        Some(finding.mend(remedy(patient, told, named)))
+    })
+}
+
+/// The push of the tag, if ECR has it now. Asked only of what the service runs now: of that alone the collector asks.
+fn pushed_since(patient: &Patient, told: &Told, findings: &mut Findings, named: Option<&str>) -> Option<Evidence> {
+    let image = named.filter(|image| told.is_primary && image::tagged(image).is_some())?;
+    let row = findings.see(patient.image(image)).flatten()?;
+    let pushed = row.image_pushed_at?;
+    Some(Evidence::new(Call::DescribeImages, image, "imageDetails.imagePushedAt", pushed).at(Some(pushed)))
+}
+
+fn words(patient: &Patient, pushed: &Evidence) -> String {
+    pushed.at.map_or_else(String::new, |at| time::words(time::age(patient.now(), at)))
+}
+
+/// `api:1.4.2` of the whole name: what a user calls it.
+fn short(image: &str) -> &str {
+    let name = image.split_once("@sha256:").map_or(image, |(name, _)| name);
+    name.split_once(".amazonaws.com/").map_or(name, |(_, name)| name)
+}
+
+fn remedy(patient: &Patient, told: &Told, named: Option<&str>) -> Remedy {
+    let remedy = Remedy::new("Push the image under this tag, or deploy a task definition whose image is there.").cli(told.see(patient));
+    let remedy = match named.and_then(image::tagged) {
+        Some(image) => remedy.cli(format!("aws ecr describe-images --repository-name {} --image-ids imageTag={}", image.repository, image.tag)),
+        None => remedy,
+    };
+    remedy.cli(format!("aws ecs update-service {} --force-new-deployment", patient.cli()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::baseline::{self, id, minutes_ago};
+    use crate::testing::says;
+
+    fn with(reason: &str) -> Vec<String> {
+        let mut snapshot = baseline::worker();
+        baseline::fail_to_start(&mut snapshot, 2, reason);
+        says(CHECK, &snapshot)
+    }
+
+    #[test]
+    fn names_the_image_and_the_count() {
+        assert_eq!(
+            says(CHECK, &(CHECK.example)()),
+            ["The image mailer:0.9.0 is not in the registry: 3 of 3 failed tasks of mailer:12 stopped so within 8 min, the last 2 min ago."]
+        );
+    }
+
+    #[test]
+    fn a_tag_that_was_pushed_meanwhile_is_told() {
+        let mut snapshot = (CHECK.example)();
+        let image = id::image("mailer:0.9.0");
+        let row = baseline::worker().images.change(&image).cloned().unwrap();
+        snapshot.images.put(&image, crate::snapshot::Image { image_pushed_at: Some(minutes_ago(1)), ..row });
+        assert!(says(CHECK, &snapshot)[0].ends_with("ECR has that tag now: it was pushed 60 s ago, so a new deployment may find it."));
+    }
+
+    #[test]
+    fn a_digest_that_was_deleted_is_named_as_one() {
+        let reason = format!("CannotPullContainerError: failed to resolve ref mailer:1@sha256:{}: not found", "0".repeat(64));
+        assert!(with(&reason)[0].starts_with("The digest of image mailer:0.9.0 is not in the registry any more: 2 of 2"));
+    }
+
+    #[test]
+    fn a_registry_that_hides_what_is_private_may_do_so_here() {
+        let text = "CannotPullContainerError: The task can’t pull the image. Check whether the image exists. Error response from daemon: pull access \
+                    denied for some/nonsense, repository does not exist or may require 'docker login': denied: requested access to the resource is denied";
+        assert!(with(text)[0].contains("is not in the registry, or is private"));
+    }
+
+    #[test]
+    fn a_timeout_or_a_denial_or_another_cpu_is_no_missing_image() {
+        for text in [
+            "CannotPullContainerError: failed to resolve ref mailer:1: failed to do request: Head \"https://x\": dial tcp 1.2.3.4:443: i/o timeout",
+            "CannotPullContainerError: failed to resolve ref mailer:1: unexpected status from HEAD request: 403 Forbidden",
+            "CannotPullContainerError: pull image manifest has been retried 7 time(s): image Manifest does not contain descriptor matching platform 'linux/amd64'",
+        ] {
+            assert!(with(text).is_empty(), "{text}");
+        }
+    }
+}

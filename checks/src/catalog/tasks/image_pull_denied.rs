@@ -1,0 +1,128 @@
+//! The registry answers and refuses the pull: the execution role, the instance role, or the password for a private
+//! registry is not enough. It names role and action as IAM named them.
+
+use crate::call::quote;
+use crate::check::{Findings, NoAnswer};
+use crate::finding::Remedy;
+use crate::patient::Patient;
+use crate::reading::reason::{self, Trouble};
+
+crate::check! {
+    /// The registry refuses to hand out the image.
+    ///
+    /// # Why it matters
+    ///
+    /// No task of this version can start. On Fargate the *execution* role pulls, not the task role; on EC2 the role of the
+    /// instance does.
+    ///
+    /// # How we tell
+    ///
+    /// Tasks of the version stopped while they pulled the image or fetched ECR's authorization, and the end of the reason
+    /// is a denial: `AccessDeniedException`, "not authorized to perform", 403, 401, or "check that the role has the
+    /// permissions". Where IAM names role, action and resource, so do we.
+    ///
+    /// # What to do
+    ///
+    /// ```sh
+    /// aws iam attach-role-policy --role-name <role> --policy-arn arn:aws:iam::aws:policy/service-role/AmazonECSTaskExecutionRolePolicy
+    /// ```
+    ///
+    /// An image of another account also needs that repository's policy. Terraform/OpenTofu:
+    /// `aws_iam_role_policy_attachment`, `aws_ecr_repository_policy`.
+    ///
+    /// # See also
+    ///
+    /// `image_not_found`, `registry_unreachable`, `secret_denied`,
+    /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task_cannot_pull_image.html>
+    title: "The registry refuses the pull",
+    severity: High,
+    role: Cause,
+    explains: [TasksFailToStart, DigestNotResolved],
+    reads: [DescribeServices, DescribeServiceDeployments, DescribeServiceRevisions, DescribeTasks],
+    example: on worker, |snapshot| {
+        crate::baseline::fail_to_start(
+            snapshot,
+            3,
+            "ResourceInitializationError: unable to pull secrets or registry auth: execution resource retrieval failed: unable to retrieve ecr registry auth: service call has been retried 1 time(s): AccessDeniedException: User: arn:aws:sts::123456789012:assumed-role/mailer-execution/0123456789abcdef is not authorized to perform: ecr:GetAuthorizationToken on resource: * because no identity-based policy allows the ecr:GetAuthorizationToken action",
+        );
+    },
+}
+
+fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
+    reason::each(patient, findings, &[Trouble::ImagePullDenied], |told, _| {
+        let refused = reason::refused(told.text);
+        let claim = match (refused.role, refused.action) {
+            (Some(role), Some(action)) => format!("The registry refuses the pull, because role {role} may not {action}"),
+            _ => "The registry refuses the pull".to_owned(),
+        };
+        let role = refused.role.map_or("<execution role>".to_owned(), quote);
+        let policy =
+            if is_of_instance(told.text, patient) { "AmazonEC2ContainerRegistryReadOnly" } else { "service-role/AmazonECSTaskExecutionRolePolicy" };
+        let remedy = Remedy::new(
+            "Let the role pull: ecr:GetAuthorizationToken on *, and ecr:BatchCheckLayerAvailability, ecr:GetDownloadUrlForLayer and \
+             ecr:BatchGetImage on the repository. A repository of another account must allow it too; another registry needs repositoryCredentials.",
+        )
+        .cli(format!("aws iam attach-role-policy --role-name {role} --policy-arn arn:aws:iam::aws:policy/{policy}"))
+        .cli(told.see(patient))
+        .terraform(format!(
+            "resource \"aws_iam_role_policy_attachment\" \"pull\" {{\n  role       = \"{role}\"\n  policy_arn = \"arn:aws:iam::aws:policy/{policy}\"\n}}"
+        ));
+        Some(told.finding(patient, &claim).mend(remedy))
+    })
+}
+
+/// On EC2 it is the instance that pulls, unless the text names an execution role.
+fn is_of_instance(text: &str, patient: &Patient) -> bool {
+    patient.service().launch_type.as_deref() == Some("EC2") && !text.contains("execution resource retrieval")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::baseline;
+    use crate::testing::{exam, says};
+
+    fn with(reason: &str) -> Vec<String> {
+        let mut snapshot = baseline::worker();
+        baseline::fail_to_start(&mut snapshot, 2, reason);
+        says(CHECK, &snapshot)
+    }
+
+    #[test]
+    fn names_the_role_and_what_it_may_not() {
+        let snapshot = (CHECK.example)();
+        assert_eq!(
+            says(CHECK, &snapshot),
+            ["The registry refuses the pull, because role mailer-execution may not ecr:GetAuthorizationToken: 3 of 3 failed tasks of mailer:12 \
+              stopped so within 8 min, the last 2 min ago."]
+        );
+        assert!(exam(CHECK, &snapshot).findings[0].remedy.cli[0].contains("--role-name mailer-execution "));
+    }
+
+    #[test]
+    fn a_bare_403_names_nobody() {
+        let found = with("CannotPullContainerError: failed to resolve ref mailer:1: unexpected status from HEAD request to https://x: 403 Forbidden");
+        assert!(found[0].starts_with("The registry refuses the pull: 2 of 2"));
+    }
+
+    #[test]
+    fn a_secret_that_is_denied_is_no_pull_that_is() {
+        let text = "ResourceInitializationError: unable to pull secrets or registry auth: unable to retrieve secret from asm: AccessDeniedException: not \
+                    authorized to perform: secretsmanager:GetSecretValue";
+        assert!(with(text).is_empty());
+    }
+
+    #[test]
+    fn a_registry_that_nobody_reaches_denies_nothing() {
+        let text = "ResourceInitializationError: unable to pull secrets or registry auth: unable to retrieve ecr registry auth: RequestError: send request \
+                    failed caused by: Post \"https://api.ecr.eu-west-2.amazonaws.com/\": dial tcp 52.94.53.1:443: i/o timeout";
+        assert!(with(text).is_empty());
+    }
+
+    #[test]
+    fn on_instances_the_instance_pulls() {
+        let mut snapshot = baseline::ec2();
+        baseline::fail_to_start(&mut snapshot, 2, "CannotPullContainerError: Error response from daemon: no basic auth credentials");
+        assert!(exam(CHECK, &snapshot).findings[0].remedy.cli[0].ends_with("AmazonEC2ContainerRegistryReadOnly"));
+    }
+}

@@ -1,0 +1,160 @@
+//! The image is built for another CPU than the tasks have: the registry has no manifest for it, or the kernel cannot run
+//! the program. The first is a pull that fails, the second a container that ends at once; both are told here.
+
+use std::sync::LazyLock;
+
+use regex::Regex;
+
+use crate::call::{Call, LOG_STREAM};
+use crate::check::{Findings, NoAnswer};
+use crate::finding::{Evidence, Kind, Remedy, Subject};
+use crate::patient::Patient;
+use crate::reading::reason::{self, Trouble};
+use crate::reading::stop::{self, Failures, StopKind};
+use crate::reading::{container_log, pattern, rollout};
+
+crate::check! {
+    /// The image has no variant for the CPU on which the tasks run.
+    ///
+    /// # Why it matters
+    ///
+    /// No task of this version can work. It is what an image built on an Apple laptop does on Fargate's default, X86_64.
+    ///
+    /// # How we tell
+    ///
+    /// Either tasks stopped while they pulled, and the reason says that the manifest has no descriptor for the platform; or
+    /// a container ended by itself, and its log says `exec format error`.
+    ///
+    /// # What to do
+    ///
+    /// Build for the tasks' CPU, or run the tasks on the image's:
+    ///
+    /// ```sh
+    /// docker buildx build --platform linux/amd64 --push --tag <image> .
+    /// aws ecs register-task-definition --runtime-platform cpuArchitecture=ARM64,operatingSystemFamily=LINUX --cli-input-json file://task-definition.json
+    /// ```
+    ///
+    /// Terraform/OpenTofu: `runtime_platform { cpu_architecture = "ARM64" }` of `aws_ecs_task_definition`.
+    ///
+    /// # See also
+    ///
+    /// `image_not_found`, `exits_with_error`,
+    /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task_cannot_pull_image.html>
+    title: "The image is built for another CPU",
+    severity: High,
+    role: Cause,
+    explains: [TasksFailToStart, ContainerExits],
+    reads: [DescribeServices, DescribeServiceDeployments, DescribeServiceRevisions, DescribeTasks, DescribeTaskDefinition, GetLogEvents],
+    example: on worker, |snapshot| {
+        crate::baseline::fail_to_start(
+            snapshot,
+            3,
+            "CannotPullContainerError: pull image manifest has been retried 7 time(s): image Manifest does not contain descriptor matching platform 'linux/amd64'",
+        );
+    },
+}
+
+const AT_EXEC: &str = "exec format error";
+
+static PLATFORM: LazyLock<Option<Regex>> = LazyLock::new(|| pattern(r"matching platform '?(?<it>[a-z]+/[a-z0-9/]+)"));
+
+fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
+    reason::each(patient, findings, &[Trouble::WrongArchitecture], |told, _| {
+        let claim = match reason::part(&PLATFORM, told.text) {
+            Some(platform) => format!("The image has no variant for {platform}, on which the tasks run"),
+            None => "The image is built for another CPU than the tasks have".to_owned(),
+        };
+        Some(told.finding(patient, &claim).mend(remedy(patient, told.see(patient))))
+    })?;
+    for failures in findings.see(stop::failures(patient)).iter().flatten() {
+        at_exec(patient, findings, failures);
+    }
+    Ok(())
+}
+
+/// The kernel's word in the log of a container that ended by itself.
+fn at_exec(patient: &Patient, findings: &mut Findings, failures: &Failures) {
+    let exited = |arn: &str| failures.tasks.iter().any(|task| task.task_arn == arn && matches!(StopKind::of(task), StopKind::Exited { .. }));
+    let streams = findings.see(container_log::streams(patient)).unwrap_or_default();
+    for stream in streams.into_iter().filter(|stream| exited(&stream.task.task_arn)) {
+        let lines = findings.see(patient.log_lines(stream.group, &stream.stream)).unwrap_or_default();
+        let Some(line) = lines.iter().find(|line| line.message.contains(AT_EXEC)) else { continue };
+        let of = format!("{}{LOG_STREAM}{}", stream.group, stream.stream);
+        let says = format!(
+            "The kernel cannot run the program of container {}, which is built for another CPU: its log of a task of {} says \"{}\".",
+            stream.container,
+            rollout::short(failures.task_definition),
+            reason::quoted(&line.message)
+        );
+        let finding = Subject::new(Kind::TaskDefinition, failures.task_definition)
+            .sick(says, Evidence::new(Call::GetLogEvents, &of, "events.message", &line.message).at(line.timestamp))
+            .because(stop::evidence(stream.task))
+            .mend(remedy(patient, Call::GetLogEvents.see(patient.cluster(), patient.name(), patient.arn(), &of)))
+            .concerns(Kind::TaskDefinition, failures.task_definition)
+            .concerns_no(Kind::TargetGroup);
+        findings.add(finding);
+        return;
+    }
+}
+
+fn remedy(patient: &Patient, see: String) -> Remedy {
+    Remedy::new(
+        "Build the image for the CPU of the tasks (docker buildx build --platform linux/amd64, or linux/arm64, or both), or name the image's CPU in \
+         the task definition's runtimePlatform.",
+    )
+    .cli("aws ecs register-task-definition --runtime-platform cpuArchitecture=ARM64,operatingSystemFamily=LINUX --cli-input-json file://task-definition.json")
+    .cli(see)
+    .terraform(format!(
+        "resource \"aws_ecs_task_definition\" \"{}\" {{\n  runtime_platform {{\n    cpu_architecture        = \"ARM64\"\n    operating_system_family = \"LINUX\"\n  }}\n}}",
+        patient.name()
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::baseline;
+    use crate::snapshot::{LogLine, Snapshot};
+    use crate::testing::says;
+
+    fn with_log(message: &str) -> Snapshot {
+        let mut snapshot = baseline::worker();
+        baseline::exit_tasks(&mut snapshot, 2, 1, None);
+        let arn = snapshot.services[0].service_arn.clone();
+        for task in snapshot.stopped_tasks.change(&arn).unwrap().clone() {
+            let stream = format!("ecs/worker/{}", task.id());
+            let line = LogLine { message: message.into(), log_stream_name: stream.clone(), ..LogLine::default() };
+            snapshot.logs.put(format!("/ecs/mailer{LOG_STREAM}{stream}"), vec![line]);
+        }
+        snapshot
+    }
+
+    #[test]
+    fn a_pull_message_that_is_an_architecture_names_the_platform() {
+        assert_eq!(
+            says(CHECK, &(CHECK.example)()),
+            ["The image has no variant for linux/amd64, on which the tasks run: 3 of 3 failed tasks of mailer:12 stopped so within 8 min, the last \
+              2 min ago."]
+        );
+    }
+
+    #[test]
+    fn the_log_of_a_container_that_ended_tells_too() {
+        assert_eq!(
+            says(CHECK, &with_log("exec /usr/bin/sh: exec format error")),
+            ["The kernel cannot run the program of container worker, which is built for another CPU: its log of a task of mailer:12 says \"exec \
+              /usr/bin/sh: exec format error\"."]
+        );
+        assert!(says(CHECK, &with_log("Error: bad format")).is_empty());
+    }
+
+    #[test]
+    fn it_stands_before_the_exit_that_follows_from_it() {
+        let snapshot = with_log("exec /app: exec format error");
+        let intent = crate::patient::Intent::default();
+        let diagnosis = crate::diagnosis::diagnose(&Patient::new(&snapshot, &snapshot.services[0], &intent));
+        let root = diagnosis.roots.iter().find(|root| root.check.id() == CHECK.id()).unwrap();
+        assert_eq!(root.explains.iter().map(|node| node.check.id()).collect::<Vec<_>>(), ["exits_with_error"]);
+        assert_eq!(root.explains[0].explains[0].check.id(), "tasks_keep_stopping");
+    }
+}

@@ -1,0 +1,90 @@
+//! A task's network interface, or its disk, was not there in time. Once it is a hiccup of AWS's; again and again it is not.
+
+use crate::check::{Findings, NoAnswer};
+use crate::finding::Remedy;
+use crate::patient::Patient;
+use crate::reading::reason::{self, Trouble};
+
+crate::check! {
+    /// AWS does not get the network interface or the disk of the tasks ready in time, again and again.
+    ///
+    /// # Why it matters
+    ///
+    /// The task stops before it began. Mostly it is over with the next try, which ECS makes by itself.
+    ///
+    /// # How we tell
+    ///
+    /// Three or more tasks of the version stopped within the hour with "Timeout waiting for network interface provisioning", the same
+    /// for ephemeral storage, or an EC2 error while the interface was made. Fewer are a hiccup, and not told. A full subnet has a word of its own.
+    ///
+    /// # What to do
+    ///
+    /// Wait for the next try; if it goes on, look whether the account reached its quota of network interfaces, and ask AWS Support.
+    ///
+    /// ```sh
+    /// aws service-quotas get-service-quota --service-code vpc --quota-code L-DF5E4CA3
+    /// aws health describe-events --filter services=ECS,EC2
+    /// ```
+    ///
+    /// Terraform/OpenTofu: nothing to change.
+    ///
+    /// # See also
+    ///
+    /// `subnet_full`,
+    /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/failed-to-start-error.html>
+    title: "The tasks' network interface is not ready in time",
+    severity: High,
+    role: Cause,
+    explains: [TasksFailToStart],
+    reads: [DescribeServices, DescribeServiceDeployments, DescribeServiceRevisions, DescribeTasks],
+    example: on worker, |snapshot| {
+        crate::baseline::fail_to_start(snapshot, 3, "Timeout waiting for network interface provisioning to complete.");
+    },
+}
+
+/// So many are more than a hiccup.
+const SEVERAL: usize = 3;
+
+fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
+    reason::each(patient, findings, &[Trouble::InterfaceNotProvisioned], |told, _| {
+        if told.tasks.len() < SEVERAL {
+            return None;
+        }
+        let claim = match told.text {
+            text if text.contains("EphemeralStorage") => "AWS does not get the task's disk ready in time".to_owned(),
+            text if text.contains("Timeout") => "AWS does not get the task's network interface ready in time".to_owned(),
+            text => format!("EC2 refuses to make the task's network interface (\"{}\")", reason::quoted(text)),
+        };
+        let remedy = Remedy::new("ECS tries again by itself; if it goes on, look at the quota of network interfaces, and ask AWS Support.")
+            .cli("aws service-quotas get-service-quota --service-code vpc --quota-code L-DF5E4CA3")
+            .cli(told.see(patient));
+        Some(told.finding(patient, &claim).mend(remedy))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::baseline;
+    use crate::testing::says;
+
+    fn with(count: u8, reason: &str) -> Vec<String> {
+        let mut snapshot = baseline::worker();
+        baseline::fail_to_start(&mut snapshot, count, reason);
+        says(CHECK, &snapshot)
+    }
+
+    #[test]
+    fn three_are_told_and_two_are_a_hiccup() {
+        let reason = "Timeout waiting for network interface provisioning to complete.";
+        assert!(with(3, reason)[0].starts_with("AWS does not get the task's network interface ready in time: 3 of 3"));
+        assert!(with(2, reason).is_empty());
+        assert!(with(3, "Timeout waiting for EphemeralStorage provisioning to complete.")[0].starts_with("AWS does not get the task's disk"));
+    }
+
+    #[test]
+    fn a_full_subnet_has_a_word_of_its_own() {
+        let reason = "Unexpected EC2 error while attempting to Create Network Interface in subnet 'subnet-0a1': InsufficientFreeAddressesInSubnet";
+        assert!(with(3, reason).is_empty());
+    }
+}

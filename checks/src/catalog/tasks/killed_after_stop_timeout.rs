@@ -1,0 +1,161 @@
+//! ECS told a container to stop, it did not, and ECS killed it: exit code 137 that is not memory. It looks only at tasks
+//! that ECS or somebody stopped on purpose.
+
+use jiff::SignedDuration;
+
+use crate::call::Call;
+use crate::check::{Findings, NoAnswer};
+use crate::finding::{Evidence, Kind, Remedy, Subject};
+use crate::patient::Patient;
+use crate::reading::stop::{self, StopKind};
+use crate::reading::{reason, rollout, time};
+use crate::snapshot::{Container, Task};
+
+crate::check! {
+    /// Containers ignore SIGTERM, so that ECS kills them when their time to stop is over.
+    ///
+    /// # Why it matters
+    ///
+    /// Requests that are under way are cut off at every deployment and every time the service scales in, and each stop takes
+    /// half a minute longer. Usually a shell is the first process and does not pass the signal on.
+    ///
+    /// # How we tell
+    ///
+    /// Two tasks of a current version within the hour, stopped by a deployment, by scaling, by Spot or by hand, have a container with
+    /// exit code 137 and no reason of the runtime, and took at least 30 seconds to stop. Memory has a reason of its own. A
+    /// container with 143 took the signal and ended.
+    ///
+    /// # What to do
+    ///
+    /// Start the app as the first process (`ENTRYPOINT ["app"]`, not `ENTRYPOINT app`), or let an init process pass signals on:
+    /// `linuxParameters.initProcessEnabled`. If it really needs longer, raise `stopTimeout`, on Fargate up to 120 seconds.
+    ///
+    /// ```sh
+    /// aws ecs register-task-definition --cli-input-json file://task-definition.json
+    /// ```
+    ///
+    /// Terraform/OpenTofu: `linuxParameters` and `stopTimeout` in `container_definitions` of `aws_ecs_task_definition`.
+    ///
+    /// # See also
+    ///
+    /// `out_of_memory`, `normal_stops`,
+    /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/stopped-task-error-codes.html>
+    title: "Containers ignore SIGTERM and are killed",
+    severity: Low,
+    role: Cause,
+    explains: [],
+    reads: [DescribeServices, DescribeTasks],
+    example: on fargate, |snapshot| {
+        use crate::baseline::{minutes_ago, stop_tasks};
+        stop_tasks(snapshot, 3, |task| {
+            task.stop_code = Some("ServiceSchedulerInitiated".into());
+            task.stopped_reason = Some("Scaling activity initiated by (deployment ecs-svc/1000000000000000012)".into());
+            task.stopping_at = task.stopped_at.map(|at| at - SignedDuration::from_secs(33));
+            task.created_at = Some(minutes_ago(600));
+            task.containers.iter_mut().for_each(|container| container.exit_code = Some(137));
+        });
+    },
+}
+
+/// How long ECS waits between SIGTERM and SIGKILL, unless the task definition says otherwise.
+const STOP_TIMEOUT: SignedDuration = SignedDuration::from_secs(30);
+
+fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
+    let versions = stop::current_versions(patient);
+    let hour_ago = time::before(patient.now(), SignedDuration::from_hours(1));
+    let recent = |task: &&Task| task.stopped_at.is_some_and(|at| at >= hour_ago);
+    let current = |task: &&Task| versions.iter().any(|version| version.started(task.started_by.as_deref(), &task.task_definition_arn));
+    let told = |task: &&Task| matches!(StopKind::of(task), StopKind::Scaling | StopKind::User | StopKind::Spot);
+    let stopped: Vec<&Task> = patient.stopped_tasks()?.iter().filter(recent).filter(current).filter(told).collect();
+    let killed: Vec<(&Task, &Container)> = stopped.iter().filter_map(|task| Some((*task, killed(task)?))).collect();
+    let [(newest, container), _, ..] = killed.as_slice() else { return Ok(()) };
+    let tasks: Vec<&Task> = killed.iter().map(|(task, _)| *task).collect();
+    let says = format!(
+        "Container {} ignores SIGTERM and is killed: {} of {} tasks that were told to stop ended with code 137, not for memory, {}.",
+        container.name,
+        tasks.len(),
+        stopped.len(),
+        stop::when(patient.now(), &tasks)
+    );
+    let remedy = Remedy::new(
+        "Run the app as the first process (exec form of ENTRYPOINT) or set initProcessEnabled, so that it gets SIGTERM; if it needs longer to finish, \
+         raise stopTimeout.",
+    )
+    .cli("aws ecs register-task-definition --cli-input-json file://task-definition.json")
+    .cli(Call::DescribeTasks.see(patient.cluster(), patient.name(), patient.arn(), newest.id()))
+    .terraform(format!(
+        "resource \"aws_ecs_task_definition\" \"{}\" {{\n  container_definitions = jsonencode([{{\n    name            = \"{}\"\n    stopTimeout     = 60\n    \
+         linuxParameters = {{ initProcessEnabled = true }}\n  }}])\n}}",
+        patient.name(),
+        container.name
+    ));
+    findings.add(
+        Subject::new(Kind::Container, format!("{}/{}", rollout::short(&newest.task_definition_arn), container.name))
+            .sick(says, Evidence::new(Call::DescribeTasks, &newest.task_arn, "containers.exitCode", 137).at(newest.stopped_at))
+            .because(stop::evidence(newest))
+            .because_all(newest.stopping_at.map(|at| Evidence::new(Call::DescribeTasks, &newest.task_arn, "stoppingAt", at)))
+            .mend(remedy)
+            .concerns(Kind::TaskDefinition, &newest.task_definition_arn),
+    );
+    Ok(())
+}
+
+/// The container that did not stop in time.
+fn killed(task: &Task) -> Option<&Container> {
+    let took = task.stopped_at?.duration_since(task.stopping_at?);
+    if took < STOP_TIMEOUT || reason::of_task(task).is_some() {
+        return None;
+    }
+    task.containers.iter().find(|container| container.exit_code == Some(137) && container.reason.is_none())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::snapshot::Snapshot;
+    use crate::testing::says;
+
+    fn with(change: impl Fn(&mut Task)) -> Snapshot {
+        let mut snapshot = (CHECK.example)();
+        let arn = snapshot.services[0].service_arn.clone();
+        snapshot.stopped_tasks.change(&arn).unwrap().iter_mut().for_each(change);
+        snapshot
+    }
+
+    #[test]
+    fn counts_those_that_did_not_stop() {
+        assert_eq!(
+            says(CHECK, &(CHECK.example)()),
+            [
+                "Container app ignores SIGTERM and is killed: 3 of 3 tasks that were told to stop ended with code 137, not for memory, within 8 min, the \
+              last 2 min ago."
+            ]
+        );
+    }
+
+    #[test]
+    fn memory_is_another_matter() {
+        let oom = |task: &mut Task| task.containers[0].reason = Some("OutOfMemoryError: Container killed due to memory usage".into());
+        assert!(says(CHECK, &with(oom)).is_empty());
+    }
+
+    #[test]
+    fn a_container_that_took_the_signal_is_fine() {
+        assert!(says(CHECK, &with(|task| task.containers[0].exit_code = Some(143))).is_empty());
+        assert!(says(CHECK, &with(|task| task.stopping_at = task.stopped_at)).is_empty(), "killed before its time was over, so by another");
+    }
+
+    #[test]
+    fn a_container_that_died_by_itself_was_not_told_to() {
+        let died = |task: &mut Task| {
+            task.stop_code = Some("EssentialContainerExited".into());
+            task.stopped_reason = Some("Essential container in task exited".into());
+        };
+        assert!(says(CHECK, &with(died)).is_empty());
+    }
+
+    #[test]
+    fn an_older_version_may_have_ignored_it() {
+        assert!(says(CHECK, &with(|task| task.started_by = Some("ecs-svc/1000000000000000011".into()))).is_empty());
+    }
+}

@@ -1,0 +1,122 @@
+//! The log driver cannot be set up: its options are wrong, the execution role may not write, or CloudWatch Logs cannot be
+//! reached. The last is explained by the network, so it shows a symptom; the other two are mended here.
+
+use crate::check::{Findings, NoAnswer};
+use crate::finding::{Kind, Remedy};
+use crate::patient::Patient;
+use crate::reading::reason::{self, Trouble};
+
+crate::check! {
+    /// The log driver of a container cannot be set up, though its log group is not what is missing.
+    ///
+    /// # Why it matters
+    ///
+    /// No task of this version can start: the log driver comes before the app. So there is no log to look into.
+    ///
+    /// # How we tell
+    ///
+    /// Tasks of the version stopped with "failed to validate logger args" or "failed to initialize logging driver". The
+    /// end of the reason tells three things apart: the words of a timeout mean that CloudWatch Logs cannot be reached, a
+    /// denial that the execution role may not write, anything else that the driver refuses its options.
+    ///
+    /// # What to do
+    ///
+    /// See the options:
+    ///
+    /// ```sh
+    /// aws ecs describe-task-definition --task-definition <family:revision> --query 'taskDefinition.containerDefinitions[].logConfiguration'
+    /// ```
+    ///
+    /// Terraform/OpenTofu: `logConfiguration` in `container_definitions`; `aws_vpc_endpoint` for `logs`.
+    ///
+    /// # See also
+    ///
+    /// `log_group_missing`, `no_route_out`,
+    /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/resource-initialization-error.html>
+    title: "The log driver cannot be set up",
+    severity: High,
+    role: Cause,
+    shows: LogsUnreachable,
+    explains: [TasksFailToStart],
+    reads: [DescribeServices, DescribeServiceDeployments, DescribeServiceRevisions, DescribeTasks],
+    example: on worker, |snapshot| {
+        crate::baseline::fail_to_start(
+            snapshot,
+            3,
+            "ResourceInitializationError: failed to validate logger args: The task cannot find the Amazon CloudWatch log group defined in the task definition. There is a connection issue between the task and Amazon CloudWatch. Check your network configuration. : signal: killed",
+        );
+    },
+}
+
+fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
+    reason::each(patient, findings, &[Trouble::LogsUnreachable, Trouble::LogsDenied, Trouble::LogOptionsWrong], |told, _| {
+        let refused = reason::refused(told.text);
+        let see = format!(
+            "aws ecs describe-task-definition --task-definition {} --query 'taskDefinition.containerDefinitions[].logConfiguration'",
+            told.version()
+        );
+        let (claim, remedy) = match told.reason.trouble {
+            Trouble::LogsUnreachable => (
+                "The log driver cannot reach CloudWatch Logs".to_owned(),
+                Remedy::new(
+                    "Give the tasks a way to CloudWatch Logs: a NAT gateway, a public address behind an internet gateway, or an interface endpoint for \
+                     logs; and let their security groups out on port 443.",
+                )
+                .cli(told.see(patient)),
+            ),
+            Trouble::LogsDenied => (
+                format!(
+                    "{} may not {}",
+                    refused.role.map_or("The execution role".to_owned(), |role| format!("Role {role}")),
+                    refused.action.unwrap_or("write logs")
+                ),
+                Remedy::new("Allow logs:CreateLogStream and logs:PutLogEvents on the log group to the execution role, and deploy again.")
+                    .cli(format!(
+                        "aws iam attach-role-policy --role-name {} --policy-arn arn:aws:iam::aws:policy/service-role/AmazonECSTaskExecutionRolePolicy",
+                        refused.role.map_or("<execution role>".to_owned(), crate::call::quote)
+                    ))
+                    .cli(told.see(patient)),
+            ),
+            _ => (
+                format!("The log driver refuses its options (\"{}\")", reason::quoted(told.text)),
+                Remedy::new("Mend the options of the log driver in the task definition, and deploy it.").cli(see),
+            ),
+        };
+        let subnets = told.tasks.iter().filter_map(|task| task.subnet_id.as_deref());
+        let finding = told.finding(patient, &claim).mend(remedy);
+        // Only the way to CloudWatch is something that a subnet's route can explain.
+        Some(match told.reason.trouble {
+            Trouble::LogsUnreachable => finding.concerns_all(Kind::Subnet, subnets),
+            _ => finding.concerns_no(Kind::Subnet),
+        })
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::baseline;
+    use crate::testing::says;
+
+    fn with(tail: &str) -> Vec<String> {
+        let mut snapshot = baseline::worker();
+        baseline::fail_to_start(&mut snapshot, 2, &format!("ResourceInitializationError: failed to validate logger args: {tail}"));
+        says(CHECK, &snapshot)
+    }
+
+    #[test]
+    fn the_end_of_the_reason_tells_network_role_and_options_apart() {
+        assert!(says(CHECK, &(CHECK.example)())[0].starts_with("The log driver cannot reach CloudWatch Logs: 3 of 3"));
+        let denied = "failed to create Cloudwatch log stream: AccessDeniedException: User: arn:aws:sts::123456789012:assumed-role/exec/01 is not \
+                      authorized to perform: logs:CreateLogStream on resource: arn:aws:logs:x";
+        assert!(with(denied)[0].starts_with("Role exec may not logs:CreateLogStream: "));
+        assert!(
+            with("awslogs-region is required: exit status 1")[0].starts_with("The log driver refuses its options (\"ResourceInitializationError: ")
+        );
+    }
+
+    #[test]
+    fn a_missing_group_is_for_another_check() {
+        assert!(with("failed to create Cloudwatch log stream: ResourceNotFoundException: The specified log group does not exist.").is_empty());
+    }
+}

@@ -1,0 +1,112 @@
+//! The process of an essential container died of a signal of its own making: a crash in native code, not an error that the
+//! app reports.
+
+use crate::call::Call;
+use crate::check::{Findings, NoAnswer};
+use crate::finding::{Evidence, Kind, Remedy, Subject};
+use crate::patient::Patient;
+use crate::reading::{rollout, stop};
+
+crate::check! {
+    /// The process of an essential container crashed: the kernel ended it with a signal.
+    ///
+    /// # Why it matters
+    ///
+    /// The app did not get to say anything; the log often ends in the middle. ECS starts the task again, and it crashes again.
+    ///
+    /// # How we tell
+    ///
+    /// A stopped task has `EssentialContainerExited`, and an essential container has an exit code that a signal leaves: 139
+    /// (SIGSEGV, a bad access to memory), 134 (SIGABRT, it aborted itself), 132 (SIGILL, often an instruction that the CPU
+    /// does not have), 136 (SIGFPE). It counts if two tasks of the version ended so within the hour, or the newest one did.
+    /// 137 and 143 come from outside, and are other matters.
+    ///
+    /// # What to do
+    ///
+    /// It is in the image, not in ECS: a native library, the runtime, or a CPU that is not the one it was built for. Run the
+    /// same image elsewhere, and get a core dump.
+    ///
+    /// ```sh
+    /// aws logs get-log-events --log-group-name <group> --log-stream-name <prefix>/<container>/<task>
+    /// ```
+    ///
+    /// Terraform/OpenTofu: nothing to change, apart from `image` in `container_definitions`.
+    ///
+    /// # See also
+    ///
+    /// `exits_with_error`, `out_of_memory`, `image_wrong_architecture`,
+    /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/stopped-task-error-codes.html>
+    title: "A container crashes with a signal",
+    severity: High,
+    role: Cause,
+    explains: [TasksKeepStopping],
+    reads: [DescribeServices, DescribeServiceDeployments, DescribeServiceRevisions, DescribeTasks, DescribeTaskDefinition],
+    example: on worker, |snapshot| {
+        crate::baseline::exit_tasks(snapshot, 3, 139, None);
+    },
+}
+
+/// The signals that a process brings upon itself, by the exit code they leave.
+const SIGNALS: &[(i32, &str)] = &[(132, "SIGILL"), (134, "SIGABRT"), (136, "SIGFPE"), (139, "SIGSEGV")];
+
+fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
+    if !rollout::ecs_controls(patient) {
+        return Err(NoAnswer::NotApplicable(rollout::OTHER_CONTROLLER));
+    }
+    for failures in stop::failures(patient)? {
+        let Some(definition) = findings.see(patient.task_definition(failures.task_definition)) else { continue };
+        let is_signal = |code: i32| SIGNALS.iter().any(|(signal, _)| *signal == code);
+        for ((container, code), tasks) in stop::exits(&failures, definition, is_signal) {
+            let signal = SIGNALS.iter().find(|(one, _)| *one == code).map_or("a signal", |(_, name)| name);
+            let fate = if failures.is_primary { "" } else { ", which was rolled back," };
+            let says = format!(
+                "Container {container} dies of {signal} (exit code {code}): {} of {} failed tasks of {}{fate} stopped so {}.",
+                tasks.len(),
+                failures.tasks.len(),
+                rollout::short(failures.task_definition),
+                stop::when(patient.now(), &tasks)
+            );
+            let hint = if code == 132 { " SIGILL likely means that it uses instructions which this CPU does not have." } else { "" };
+            let remedy = Remedy::new(format!("Look for the crash in the image: a native library, the runtime, or how it was built.{hint}"))
+                .cli(Call::DescribeTasks.see(patient.cluster(), patient.name(), patient.arn(), tasks[0].id()));
+            findings.add(
+                Subject::new(Kind::TaskDefinition, failures.task_definition)
+                    .sick(says, Evidence::new(Call::DescribeTasks, &tasks[0].task_arn, "containers.exitCode", code).at(tasks[0].stopped_at))
+                    .because(stop::evidence(tasks[0]))
+                    .mend(remedy)
+                    .concerns(Kind::TaskDefinition, failures.task_definition)
+                    .concerns_no(Kind::TargetGroup),
+            );
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::baseline;
+    use crate::testing::says;
+
+    fn ended(code: i32) -> Vec<String> {
+        let mut snapshot = baseline::worker();
+        baseline::exit_tasks(&mut snapshot, 2, code, None);
+        says(CHECK, &snapshot)
+    }
+
+    #[test]
+    fn names_the_signal() {
+        assert_eq!(
+            says(CHECK, &(CHECK.example)()),
+            ["Container worker dies of SIGSEGV (exit code 139): 3 of 3 failed tasks of mailer:12 stopped so within 8 min, the last 2 min ago."]
+        );
+        assert!(ended(134)[0].contains("SIGABRT"));
+    }
+
+    #[test]
+    fn codes_of_the_app_and_signals_from_outside_are_no_crash() {
+        for code in [0, 1, 126, 127, 137, 143, 255] {
+            assert!(ended(code).is_empty(), "{code}");
+        }
+    }
+}

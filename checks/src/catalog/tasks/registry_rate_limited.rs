@@ -1,0 +1,91 @@
+//! The registry answers that there were too many pulls. Docker Hub counts them by address, and the tasks of a VPC share
+//! that of its NAT gateway.
+
+use crate::check::{Findings, NoAnswer};
+use crate::finding::Remedy;
+use crate::patient::Patient;
+use crate::reading::reason::{self, Trouble};
+
+crate::check! {
+    /// The registry refuses pulls because there were too many of them.
+    ///
+    /// # Why it matters
+    ///
+    /// Tasks start or do not start by luck. Docker Hub counts anonymous pulls by address, and all tasks behind a NAT gateway
+    /// have one address; a crash loop uses up the allowance of everybody beside it.
+    ///
+    /// # How we tell
+    ///
+    /// Tasks of the version stopped while they pulled, and the reason says `toomanyrequests` or 429.
+    ///
+    /// # What to do
+    ///
+    /// Pull through ECR, which keeps a copy:
+    ///
+    /// ```sh
+    /// aws ecr create-pull-through-cache-rule --ecr-repository-prefix docker-hub --upstream-registry-url registry-1.docker.io --credential-arn <secret>
+    /// ```
+    ///
+    /// Terraform/OpenTofu: `aws_ecr_pull_through_cache_rule`, or `repositoryCredentials` in `container_definitions`.
+    ///
+    /// # See also
+    ///
+    /// `image_pull_denied`,
+    /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task_cannot_pull_image.html>
+    title: "The registry refuses: too many pulls",
+    severity: High,
+    role: Cause,
+    explains: [TasksFailToStart],
+    reads: [DescribeServices, DescribeServiceDeployments, DescribeServiceRevisions, DescribeTasks],
+    example: on worker, |snapshot| {
+        crate::baseline::fail_to_start(
+            snapshot,
+            3,
+            "CannotPullContainerError: inspect image has been retried 5 time(s): httpReadSeeker: failed open: unexpected status code https://registry-1.docker.io/v2/library/nginx/manifests/1.27: 429 Too Many Requests - Server message: toomanyrequests: You have reached your unauthenticated pull rate limit.",
+        );
+    },
+}
+
+fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
+    reason::each(patient, findings, &[Trouble::RegistryRateLimited], |told, _| {
+        let (of_docker, registry) = match told.text.contains("docker.io") {
+            true => (true, "Docker Hub"),
+            false => (false, "The registry"),
+        };
+        let remedy =
+            Remedy::new("Pull through ECR's cache, keep the image in ECR, or pull with an account that may pull more (repositoryCredentials).");
+        let remedy = match of_docker {
+            true => remedy
+                .cli(
+                    "aws ecr create-pull-through-cache-rule --ecr-repository-prefix docker-hub --upstream-registry-url registry-1.docker.io \
+                     --credential-arn <secret>",
+                )
+                .terraform(
+                    "resource \"aws_ecr_pull_through_cache_rule\" \"docker_hub\" {\n  ecr_repository_prefix = \"docker-hub\"\n  upstream_registry_url = \
+                     \"registry-1.docker.io\"\n  credential_arn        = aws_secretsmanager_secret.docker_hub.arn\n}",
+                ),
+            false => remedy,
+        };
+        Some(told.finding(patient, &format!("{registry} refuses because of too many pulls")).mend(remedy.cli(told.see(patient))))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::baseline;
+    use crate::testing::says;
+
+    #[test]
+    fn names_docker_hub_where_it_is_the_one() {
+        assert!(says(CHECK, &(CHECK.example)())[0].starts_with("Docker Hub refuses because of too many pulls: 3 of 3 failed tasks"));
+    }
+
+    #[test]
+    fn a_throttled_secret_is_no_rate_limit_of_a_registry() {
+        let mut snapshot = baseline::worker();
+        let text = "ResourceInitializationError: unable to pull secrets or registry auth: unable to retrieve secrets from ssm: ThrottlingException: Rate exceeded";
+        baseline::fail_to_start(&mut snapshot, 2, text);
+        assert!(says(CHECK, &snapshot).is_empty());
+    }
+}

@@ -1,0 +1,105 @@
+//! ECS cannot assume the task or the execution role: it is not there, or its trust policy does not name ECS tasks.
+
+use std::sync::LazyLock;
+
+use regex::Regex;
+
+use crate::call::quote;
+use crate::check::{Findings, NoAnswer};
+use crate::finding::Remedy;
+use crate::patient::Patient;
+use crate::reading::pattern;
+use crate::reading::reason::{self, Trouble};
+
+crate::check! {
+    /// ECS cannot assume a role that the task definition names.
+    ///
+    /// # Why it matters
+    ///
+    /// No task is launched at all, so there is no stopped task to look into: only a service event says so.
+    ///
+    /// # How we tell
+    ///
+    /// A service event says "ECS was unable to assume the role", and no later event overrules it. In the first seconds of a
+    /// new role that is normal, so one such event of the last three minutes does not count.
+    ///
+    /// # What to do
+    ///
+    /// The role must exist, and its trust policy must let `ecs-tasks.amazonaws.com` assume it:
+    ///
+    /// ```sh
+    /// aws iam get-role --role-name <role> --query Role.AssumeRolePolicyDocument
+    /// aws iam update-assume-role-policy --role-name <role> --policy-document file://trust.json
+    /// ```
+    ///
+    /// Terraform/OpenTofu: `assume_role_policy` of `aws_iam_role`.
+    ///
+    /// # See also
+    ///
+    /// `service_linked_role_broken`, `secret_denied`,
+    /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/ecs_service_events.html>
+    title: "ECS cannot assume a role of the task",
+    severity: High,
+    role: Cause,
+    explains: [TasksFailToStart],
+    reads: [DescribeServices, DescribeServiceDeployments, DescribeServiceRevisions, DescribeTasks],
+    example: on worker, |snapshot| {
+        crate::baseline::lack_tasks(snapshot);
+        crate::baseline::say(
+            snapshot,
+            12,
+            "(service mailer) failed to launch a task with (error ECS was unable to assume the role 'arn:aws:iam::123456789012:role/mailer-task' that was provided for this task. Please verify that the role being passed has the proper trust relationship and permissions and that your IAM user has permissions to pass this role.).",
+        );
+    },
+}
+
+static ROLE: LazyLock<Option<Regex>> = LazyLock::new(|| pattern(r"role '(?:arn:[^']*:role/)?(?:[^'/]+/)*(?<it>[^'/]+)'"));
+
+const TRUST: &str =
+    r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":"ecs-tasks.amazonaws.com"},"Action":"sts:AssumeRole"}]}"#;
+
+fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
+    reason::each(patient, findings, &[Trouble::RoleNotAssumable], |told, _| {
+        let role = reason::part(&ROLE, told.text);
+        let claim = match role {
+            Some(role) => format!("ECS cannot assume role {role}"),
+            None => "ECS cannot assume a role of the task".to_owned(),
+        };
+        let named = quote(role.unwrap_or("<role>"));
+        let remedy = Remedy::new("Create the role, or let ecs-tasks.amazonaws.com assume it.")
+            .cli(format!("aws iam get-role --role-name {named} --query Role.AssumeRolePolicyDocument"))
+            .cli(format!("aws iam update-assume-role-policy --role-name {named} --policy-document '{TRUST}'"))
+            .terraform(format!(
+                "resource \"aws_iam_role\" \"task\" {{\n  name               = \"{}\"\n  assume_role_policy = jsonencode({{\n    Version   = \"2012-10-17\"\n    \
+                 Statement = [{{ Effect = \"Allow\", Principal = {{ Service = \"ecs-tasks.amazonaws.com\" }}, Action = \"sts:AssumeRole\" }}]\n  }})\n}}",
+                role.unwrap_or("role")
+            ));
+        Some(told.finding(patient, &claim).mend(remedy))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::baseline;
+    use crate::testing::says;
+
+    #[test]
+    fn names_the_role() {
+        assert_eq!(says(CHECK, &(CHECK.example)()), ["ECS cannot assume role mailer-task: ECS said so of mailer:12 12 min ago."]);
+    }
+
+    #[test]
+    fn a_role_that_was_made_just_now_may_not_be_there_yet() {
+        let mut snapshot = (CHECK.example)();
+        snapshot.services[0].events[0].created_at = Some(baseline::minutes_ago(1));
+        assert!(says(CHECK, &snapshot).is_empty());
+    }
+
+    #[test]
+    fn tasks_that_start_afterwards_overrule_it() {
+        let mut snapshot = (CHECK.example)();
+        baseline::say(&mut snapshot, 5, "(service mailer) has reached a steady state.");
+        assert!(says(CHECK, &snapshot).is_empty());
+    }
+}

@@ -1,0 +1,119 @@
+//! The execution role may not read a secret or a parameter that the task definition names, or may not use the key that
+//! it is encrypted with. A secret that cannot be reached, or is not there, is for other checks.
+
+use crate::call::quote;
+use crate::check::{Findings, NoAnswer};
+use crate::finding::Remedy;
+use crate::patient::Patient;
+use crate::reading::reason::{self, Fault, Trouble};
+
+crate::check! {
+    /// The task's execution role is not allowed to read a secret, a parameter or the key that it is encrypted with.
+    ///
+    /// # Why it matters
+    ///
+    /// No task of this version can start. It is the *execution* role that reads what `secrets` names, not the task role that
+    /// the app has while it runs.
+    ///
+    /// # How we tell
+    ///
+    /// Tasks of the version stopped while ECS fetched their secrets, and the end of the reason is a denial:
+    /// `AccessDeniedException`, or "Access to KMS is not allowed". Where IAM names role, action and resource, so do we.
+    ///
+    /// # What to do
+    ///
+    /// ```sh
+    /// aws iam put-role-policy --role-name <execution role> --policy-name secrets --policy-document file://policy.json
+    /// ```
+    ///
+    /// Terraform/OpenTofu: `aws_iam_role_policy` of the execution role; for a customer managed key also `kms:Decrypt` on it.
+    ///
+    /// # See also
+    ///
+    /// `secret_missing`, `secret_store_unreachable`, `image_pull_denied`,
+    /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/resource-initialization-error.html>
+    title: "The execution role may not read a secret",
+    severity: High,
+    role: Cause,
+    explains: [TasksFailToStart],
+    reads: [DescribeServices, DescribeServiceDeployments, DescribeServiceRevisions, DescribeTasks],
+    example: on worker, |snapshot| {
+        crate::baseline::fail_to_start(
+            snapshot,
+            3,
+            "ResourceInitializationError: unable to pull secrets or registry auth: execution resource retrieval failed: unable to retrieve secret from asm: service call has been retried 1 time(s): failed to fetch secret arn:aws:secretsmanager:eu-west-2:123456789012:secret:mailer-db-AbCdEf from secrets manager: AccessDeniedException: User: arn:aws:sts::123456789012:assumed-role/mailer-execution/0123456789abcdef is not authorized to perform: secretsmanager:GetSecretValue on resource: arn:aws:secretsmanager:eu-west-2:123456789012:secret:mailer-db-AbCdEf because no identity-based policy allows the secretsmanager:GetSecretValue action",
+        );
+    },
+}
+
+fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
+    reason::each(patient, findings, &[Trouble::SecretDenied], |told, _| {
+        let refused = reason::refused(told.text);
+        let by_key = told.reason.fault == Some(Fault::Key);
+        let who = refused.role.map_or("The execution role".to_owned(), |role| format!("Role {role}"));
+        let what = match (refused.action, by_key) {
+            (Some(action), _) => format!("may not {action}"),
+            (None, true) => "may not use the key that a secret is encrypted with".to_owned(),
+            (None, false) => "may not read a secret".to_owned(),
+        };
+        let on = refused.resource.map_or_else(String::new, |resource| format!(" on {}", name(resource)));
+        let action = refused.action.unwrap_or(if by_key { "kms:Decrypt" } else { "secretsmanager:GetSecretValue" });
+        let resource = refused.resource.unwrap_or("*");
+        let role = refused.role.unwrap_or("<execution role>");
+        let policy = format!(r#"{{"Version":"2012-10-17","Statement":[{{"Effect":"Allow","Action":"{action}","Resource":"{resource}"}}]}}"#);
+        let remedy = Remedy::new(format!("Allow {action} to the execution role (not the task role), and deploy again."))
+            .cli(format!("aws iam put-role-policy --role-name {} --policy-name secrets --policy-document {}", quote(role), quote(&policy)))
+            .cli(told.see(patient))
+            .terraform(format!(
+                "resource \"aws_iam_role_policy\" \"secrets\" {{\n  role   = \"{role}\"\n  policy = jsonencode({{\n    Version   = \"2012-10-17\"\n    Statement = \
+                 [{{ Effect = \"Allow\", Action = \"{action}\", Resource = \"{resource}\" }}]\n  }})\n}}"
+            ));
+        Some(told.finding(patient, &format!("{who} {what}{on}")).mend(remedy))
+    })
+}
+
+/// What a user calls a resource: the end of its ARN.
+fn name(arn: &str) -> &str {
+    arn.rsplit_once(':').map_or(arn, |(_, name)| name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::baseline;
+    use crate::testing::{exam, says};
+
+    fn with(tail: &str) -> Vec<String> {
+        let mut snapshot = baseline::worker();
+        let text = format!("ResourceInitializationError: unable to pull secrets or registry auth: unable to retrieve secret from asm: {tail}");
+        baseline::fail_to_start(&mut snapshot, 2, &text);
+        says(CHECK, &snapshot)
+    }
+
+    #[test]
+    fn names_role_action_and_secret() {
+        let snapshot = (CHECK.example)();
+        assert_eq!(
+            says(CHECK, &snapshot),
+            [
+                "Role mailer-execution may not secretsmanager:GetSecretValue on mailer-db-AbCdEf: 3 of 3 failed tasks of mailer:12 stopped so within 8 \
+              min, the last 2 min ago."
+            ]
+        );
+        assert!(exam(CHECK, &snapshot).findings[0].remedy.cli[0].contains("\"Action\":\"secretsmanager:GetSecretValue\""));
+    }
+
+    #[test]
+    fn a_key_that_may_not_be_used_is_named_as_one() {
+        assert!(
+            with("AccessDeniedException: Access to KMS is not allowed")[0]
+                .starts_with("The execution role may not use the key that a secret is encrypted with: 2 of 2")
+        );
+    }
+
+    #[test]
+    fn a_secrets_message_that_is_a_network_fault_is_no_denial() {
+        assert!(with("There is a connection issue between the task and AWS Secrets Manager. context deadline exceeded").is_empty());
+        assert!(with("ResourceNotFoundException: Secrets Manager can't find the specified secret.").is_empty());
+    }
+}

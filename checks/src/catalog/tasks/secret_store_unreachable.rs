@@ -1,0 +1,89 @@
+//! Nobody answers where Secrets Manager or Parameter Store should be. The reason begins like a missing permission, and ends
+//! in a timeout; the end has the word. Why the way is closed is for the checks of the network to say.
+
+use crate::check::{Findings, NoAnswer};
+use crate::finding::{Kind, Remedy};
+use crate::patient::Patient;
+use crate::reading::reason::{self, Trouble};
+
+crate::check! {
+    /// The task cannot reach the store of its secrets: Secrets Manager or Parameter Store.
+    ///
+    /// # Why it matters
+    ///
+    /// No task of this version can start. IAM is the usual suspect here, and wrongly: nobody was there to refuse anything.
+    ///
+    /// # How we tell
+    ///
+    /// Tasks of the version stopped while ECS fetched their secrets, and the end of the reason has the words of a timeout:
+    /// `dial tcp`, `i/o timeout`, `context deadline exceeded`, "connection issue".
+    ///
+    /// # What to do
+    ///
+    /// Give the subnet a way: a NAT gateway, a public address behind an internet gateway, or an endpoint:
+    ///
+    /// ```sh
+    /// aws ec2 create-vpc-endpoint --vpc-endpoint-type Interface --service-name com.amazonaws.<region>.secretsmanager --vpc-id <vpc> --subnet-ids <subnets> --security-group-ids <group>
+    /// ```
+    ///
+    /// Terraform/OpenTofu: `aws_vpc_endpoint`, `aws_nat_gateway`, or `assign_public_ip` of `aws_ecs_service`.
+    ///
+    /// # See also
+    ///
+    /// `no_route_out`, `public_ip_missing`, `secret_denied`, `registry_unreachable`,
+    /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/resource-initialization-error.html>
+    title: "The store of the secrets cannot be reached",
+    severity: High,
+    role: Symptom,
+    shows: SecretStoreUnreachable,
+    explains: [TasksFailToStart],
+    reads: [DescribeServices, DescribeServiceDeployments, DescribeServiceRevisions, DescribeTasks],
+    example: on worker, |snapshot| {
+        crate::baseline::fail_to_start(
+            snapshot,
+            3,
+            "ResourceInitializationError: unable to pull secrets or registry auth: unable to retrieve secret from asm: There is a connection issue between the task and AWS Secrets Manager. Check your task network configuration. failed to fetch secret arn:aws:secretsmanager:eu-west-2:123456789012:secret:mailer-db-AbCdEf from secrets manager: operation error Secrets Manager: GetSecretValue, https response error StatusCode: 0, RequestID: , canceled, context deadline exceeded.",
+        );
+    },
+}
+
+fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
+    reason::each(patient, findings, &[Trouble::SecretStoreUnreachable], |told, _| {
+        let of_parameters = ["ssm", "Systems Manager", "Parameter Store"].iter().any(|word| told.text.contains(word));
+        let (store, endpoint) = if of_parameters { ("Parameter Store", "ssm") } else { ("Secrets Manager", "secretsmanager") };
+        let subnets = told.tasks.iter().filter_map(|task| task.subnet_id.as_deref());
+        let remedy = Remedy::new(format!(
+            "Give the tasks a way to {store}: a NAT gateway, a public address behind an internet gateway, or an interface endpoint for {endpoint}; and \
+             let their security groups out on port 443."
+        ))
+        .cli(told.see(patient));
+        let claim = format!("The task cannot reach {store}, and nobody refused it anything");
+        Some(told.finding(patient, &claim).concerns_all(Kind::Subnet, subnets).mend(remedy))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::baseline;
+    use crate::testing::says;
+
+    #[test]
+    fn names_the_store() {
+        assert!(says(CHECK, &(CHECK.example)())[0].starts_with("The task cannot reach Secrets Manager, and nobody refused it anything: 3 of 3"));
+        let mut snapshot = baseline::worker();
+        let text = "ResourceInitializationError: unable to pull secrets or registry auth: unable to retrieve secrets from ssm: service call has been \
+                    retried 5 time(s): RequestCanceled: request context canceled caused by: context deadline exceeded";
+        baseline::fail_to_start(&mut snapshot, 2, text);
+        assert!(says(CHECK, &snapshot)[0].starts_with("The task cannot reach Parameter Store"));
+    }
+
+    #[test]
+    fn a_store_that_answers_is_reached() {
+        let mut snapshot = baseline::worker();
+        let text = "ResourceInitializationError: unable to pull secrets or registry auth: unable to retrieve secret from asm: AccessDeniedException: not \
+                    authorized to perform: secretsmanager:GetSecretValue";
+        baseline::fail_to_start(&mut snapshot, 2, text);
+        assert!(says(CHECK, &snapshot).is_empty());
+    }
+}

@@ -1,0 +1,121 @@
+//! Spot capacity was taken back, and the tasks that ran on it have not been replaced. An interruption that was made good is
+//! what Spot is, and no trouble.
+
+use jiff::SignedDuration;
+
+use crate::call::Call;
+use crate::check::{Findings, NoAnswer};
+use crate::finding::{Remedy, Subject};
+use crate::patient::Patient;
+use crate::reading::stop::{self, StopKind};
+use crate::reading::time;
+use crate::snapshot::Task;
+
+crate::check! {
+    /// AWS took Spot capacity back, and tasks are lacking since.
+    ///
+    /// # Why it matters
+    ///
+    /// With Spot alone there may be no capacity for the tasks that were interrupted, for as long as it takes.
+    ///
+    /// # How we tell
+    ///
+    /// A task of a current version stopped within the hour with `SpotInterruption` or `TerminationNotice`, or because "your Spot
+    /// Task was interrupted", and fewer tasks run than desired. Interruptions that were made good are not told.
+    ///
+    /// # What to do
+    ///
+    /// On-demand capacity as a base:
+    ///
+    /// ```sh
+    /// aws ecs update-service --cluster <cluster> --service <service> --capacity-provider-strategy capacityProvider=FARGATE,base=1,weight=1 capacityProvider=FARGATE_SPOT,weight=3
+    /// ```
+    ///
+    /// Terraform/OpenTofu: `capacity_provider_strategy { capacity_provider = "FARGATE" base = 1 }` of `aws_ecs_service`.
+    ///
+    /// # See also
+    ///
+    /// `fargate_capacity_unavailable`, `too_few_running`,
+    /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/fargate-capacity-providers.html>
+    title: "Spot capacity was taken back",
+    severity: Medium,
+    role: Cause,
+    explains: [TooFewRunning],
+    reads: [DescribeServices, DescribeTasks],
+    example: on worker, |snapshot| {
+        crate::baseline::stop_tasks(snapshot, 2, |task| {
+            task.stop_code = Some("SpotInterruption".into());
+            task.stopped_reason = Some("Your Spot Task was interrupted.".into());
+        });
+        crate::baseline::lack_tasks(snapshot);
+        snapshot.services[0].capacity_providers = vec!["FARGATE_SPOT".into()];
+    },
+}
+
+fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
+    let service = patient.service();
+    if service.running_count >= service.desired_count {
+        return Ok(());
+    }
+    let versions = stop::current_versions(patient);
+    let hour_ago = time::before(patient.now(), SignedDuration::from_hours(1));
+    let is_spot = |task: &&Task| {
+        StopKind::of(task) == StopKind::Spot || task.stopped_reason.as_deref().is_some_and(|reason| reason.contains("Spot Task was interrupted"))
+    };
+    let current = |task: &&Task| versions.iter().any(|version| version.started(task.started_by.as_deref(), &task.task_definition_arn));
+    let recent = |task: &&Task| task.stopped_at.is_some_and(|at| at >= hour_ago);
+    let stopped: Vec<&Task> = patient.stopped_tasks()?.iter().filter(is_spot).filter(current).filter(recent).collect();
+    let Some(newest) = stopped.first() else { return Ok(()) };
+    let says = format!(
+        "Spot capacity was taken back from {} {}, and {} of {} desired tasks run.",
+        crate::reading::count(stopped.len(), "task"),
+        stop::when(patient.now(), &stopped),
+        service.running_count,
+        service.desired_count
+    );
+    let remedy = Remedy::new("Add on-demand capacity as a base beside Spot, and subnets in more zones.")
+        .cli(format!(
+            "aws ecs update-service {} --capacity-provider-strategy capacityProvider=FARGATE,base=1,weight=1 capacityProvider=FARGATE_SPOT,weight=3",
+            patient.cli()
+        ))
+        .cli(Call::DescribeTasks.see(patient.cluster(), patient.name(), patient.arn(), newest.id()))
+        .terraform(format!(
+            "resource \"aws_ecs_service\" \"{}\" {{\n  capacity_provider_strategy {{\n    capacity_provider = \"FARGATE\"\n    base              = 1\n    weight            = 1\n  }}\n}}",
+            patient.name()
+        ));
+    let subject: Subject = patient.subject();
+    findings.add(subject.sick(says, stop::evidence(newest)).because(patient.evidence("runningCount", service.running_count)).mend(remedy));
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::says;
+
+    #[test]
+    fn counts_interruptions_and_what_is_left() {
+        assert_eq!(
+            says(CHECK, &(CHECK.example)()),
+            ["Spot capacity was taken back from 2 tasks within 4 min, the last 2 min ago, and 0 of 2 desired tasks run."]
+        );
+    }
+
+    #[test]
+    fn an_interruption_that_was_made_good_is_what_spot_is() {
+        let mut snapshot = (CHECK.example)();
+        snapshot.services[0].running_count = 2;
+        assert!(says(CHECK, &snapshot).is_empty());
+    }
+
+    #[test]
+    fn tasks_that_are_lacking_for_another_reason_are_not_spots() {
+        let mut snapshot = (CHECK.example)();
+        let arn = snapshot.services[0].service_arn.clone();
+        snapshot.stopped_tasks.change(&arn).unwrap().iter_mut().for_each(|task| {
+            task.stop_code = Some("UserInitiated".into());
+            task.stopped_reason = Some("Task stopped by user".into());
+        });
+        assert!(says(CHECK, &snapshot).is_empty());
+    }
+}

@@ -1,0 +1,183 @@
+//! Tasks of the version that matters today never get to run: they stop before, or ECS cannot even place them. It counts
+//! them and quotes the usual reason; what is behind the reason is for other checks to say.
+
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+
+use crate::call::Call;
+use crate::check::{Findings, NoAnswer};
+use crate::finding::{Finding, Kind, Remedy, Subject};
+use crate::patient::Patient;
+use crate::reading::stop::{self, Failures, StopKind};
+use crate::reading::{reason, rollout, time};
+use crate::snapshot::Task;
+
+crate::check! {
+    /// Tasks stop before they ran, or cannot be placed at all.
+    ///
+    /// # Why it matters
+    ///
+    /// The app is not to blame: it was never started. ECS tries again, after each failure a little later, up to every 15
+    /// minutes; only a new deployment or a new task definition resets that.
+    ///
+    /// # How we tell
+    ///
+    /// Tasks of the version that ECS brings up, or has just rolled back, stopped with `TaskFailedToStart` within the hour:
+    /// two of them, or the newest of all failures. Or, while tasks are lacking, ECS says in a service event that it cannot
+    /// place, launch or consistently start tasks, and no later event overrules it. One such event of the last three minutes
+    /// says little yet.
+    ///
+    /// # What to do
+    ///
+    /// The remedy is in the cause. The reason in full:
+    ///
+    /// ```sh
+    /// aws ecs describe-tasks --cluster <cluster> --tasks <task> --query 'tasks[].[stopCode,stoppedReason,containers[].reason]'
+    /// ```
+    ///
+    /// Terraform/OpenTofu: nothing to change here.
+    ///
+    /// # See also
+    ///
+    /// `too_few_running`, `tasks_keep_stopping`,
+    /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/stopped-task-error-codes.html>
+    title: "Tasks fail to start",
+    severity: High,
+    role: Symptom,
+    shows: TasksFailToStart,
+    explains: [TasksKeepStopping, TooFewRunning, DeploymentStuck, RolledBack, RollbackFailed],
+    reads: [DescribeServices, DescribeServiceDeployments, DescribeServiceRevisions, DescribeTasks],
+    example: on worker, |snapshot| {
+        crate::baseline::fail_to_start(snapshot, 3, "ResourceInitializationError: something that no check knows");
+    },
+}
+
+fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
+    if !rollout::ecs_controls(patient) {
+        return Err(NoAnswer::NotApplicable(rollout::OTHER_CONTROLLER));
+    }
+    let failures = findings.see(stop::failures(patient)).unwrap_or_default();
+    let told: Vec<Finding> = failures.iter().filter_map(|failures| of_tasks(patient, failures)).collect();
+    let primary_told = failures.iter().zip(&told).any(|(failures, _)| failures.is_primary);
+    told.into_iter().for_each(|finding| findings.add(finding));
+    if !primary_told {
+        of_events(patient).into_iter().for_each(|finding| findings.add(finding));
+    }
+    Ok(())
+}
+
+fn of_tasks(patient: &Patient, failures: &Failures) -> Option<Finding> {
+    let stopped: Vec<&Task> = failures.tasks.iter().copied().filter(|task| StopKind::of(task) == StopKind::FailedToStart).collect();
+    let newest = *stopped.first()?;
+    if stopped.len() < 2 && failures.tasks.first().is_none_or(|last| last.task_arn != newest.task_arn) {
+        return None;
+    }
+    let mut reasons: BTreeMap<&str, Vec<&Task>> = BTreeMap::new();
+    for task in &stopped {
+        reasons
+            .entry(reason::of_task(task).map_or(task.stopped_reason.as_deref().unwrap_or("no reason"), |(_, text, _)| text))
+            .or_default()
+            .push(task);
+    }
+    let mut reasons: Vec<(&str, Vec<&Task>)> = reasons.into_iter().collect();
+    reasons.sort_by_key(|(_, tasks)| Reverse(tasks.len()));
+    let (usual, of_usual) = &reasons[0];
+    let fate = if failures.is_primary { "" } else { ", which was rolled back," };
+    let others = match reasons.len() {
+        1 => String::new(),
+        more => format!(", and {} other {} for the rest", more - 1, if more == 2 { "reason" } else { "reasons" }),
+    };
+    let says = format!(
+        "{} of {} failed tasks of {}{fate} stopped before they ran, {}: \"{}\" ({}){others}.",
+        stopped.len(),
+        failures.tasks.len(),
+        rollout::short(failures.task_definition),
+        stop::when(patient.now(), &stopped),
+        reason::quoted(usual),
+        of_usual.len(),
+    );
+    let finding = Subject::new(Kind::TaskDefinition, failures.task_definition)
+        .sick(says, stop::evidence(of_usual[0]))
+        .because_all(reasons[1..].iter().map(|(_, tasks)| stop::evidence(tasks[0])))
+        .mend(remedy(Call::DescribeTasks.see(patient.cluster(), patient.name(), patient.arn(), newest.id())));
+    Some(concerning(finding, failures.task_definition))
+}
+
+fn of_events(patient: &Patient) -> Option<Finding> {
+    let primary = patient.service().deployments.iter().find(|deployment| deployment.status == "PRIMARY")?;
+    let definition = primary.task_definition.as_deref()?;
+    let complaints = reason::complaints(patient);
+    let newest = *complaints.first()?;
+    let oldest = complaints.last().and_then(|event| event.created_at);
+    if complaints.len() < 2 && oldest.is_none_or(|at| time::age(patient.now(), at) < reason::SETTLED) {
+        return None;
+    }
+    let ago = newest.created_at.map_or_else(String::new, |at| format!(" {} ago", time::words(time::age(patient.now(), at))));
+    let says = format!("ECS cannot start tasks of {}, and said so last{ago}: \"{}\".", rollout::short(definition), reason::quoted(&newest.message));
+    let finding = Subject::new(Kind::TaskDefinition, definition)
+        .sick(says, patient.evidence("events.message", &newest.message).at(newest.created_at))
+        .mend(remedy(Call::DescribeServices.see(patient.cluster(), patient.name(), patient.arn(), patient.arn())));
+    Some(concerning(finding, definition))
+}
+
+fn remedy(see: String) -> Remedy {
+    Remedy::new("Mend the reason, then deploy again: a new deployment does not wait for ECS's next try.").cli(see)
+}
+
+/// What never ran was never registered: a target that fails now is not why.
+fn concerning(finding: Finding, definition: &str) -> Finding {
+    finding.concerns(Kind::TaskDefinition, definition).concerns_no(Kind::TargetGroup)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::baseline::{self, minutes_ago};
+    use crate::testing::{exam, says};
+
+    #[test]
+    fn counts_and_quotes_the_usual_reason_and_its_outliers() {
+        let mut snapshot = (CHECK.example)();
+        let arn = snapshot.services[0].service_arn.clone();
+        snapshot.stopped_tasks.change(&arn).unwrap()[1].stopped_reason = Some("InternalError: odd".into());
+        assert_eq!(
+            says(CHECK, &snapshot),
+            ["3 of 3 failed tasks of mailer:12 stopped before they ran, within 8 min, the last 2 min ago: \"ResourceInitializationError: \
+              something that no check knows\" (2), and 1 other reason for the rest."]
+        );
+    }
+
+    #[test]
+    fn a_single_failed_start_counts_only_as_the_last_word() {
+        let mut snapshot = baseline::worker();
+        baseline::exit_tasks(&mut snapshot, 2, 1, None);
+        let arn = snapshot.services[0].service_arn.clone();
+        let start = |minutes| Task { stop_code: Some("TaskFailedToStart".into()), stopped_at: Some(minutes_ago(minutes)), ..Task::default() };
+        let model = snapshot.stopped_tasks.change(&arn).unwrap()[0].clone();
+        let task = |minutes| Task { started_by: model.started_by.clone(), task_definition_arn: model.task_definition_arn.clone(), ..start(minutes) };
+        snapshot.stopped_tasks.change(&arn).unwrap().push(task(20));
+        assert!(says(CHECK, &snapshot).is_empty());
+        snapshot.stopped_tasks.change(&arn).unwrap().insert(0, task(1));
+        assert_eq!(says(CHECK, &snapshot).len(), 1);
+    }
+
+    #[test]
+    fn events_tell_while_tasks_are_lacking() {
+        let mut snapshot = baseline::worker();
+        baseline::say(&mut snapshot, 30, "(service mailer) is unable to consistently start tasks successfully.");
+        assert!(says(CHECK, &snapshot).is_empty(), "every desired task runs");
+        baseline::lack_tasks(&mut snapshot);
+        assert_eq!(
+            says(CHECK, &snapshot),
+            ["ECS cannot start tasks of mailer:12, and said so last 30 min ago: \"(service mailer) is unable to consistently start tasks \
+              successfully\"."]
+        );
+    }
+
+    #[test]
+    fn tasks_that_ran_did_start() {
+        let mut snapshot = baseline::worker();
+        baseline::exit_tasks(&mut snapshot, 3, 1, None);
+        assert_eq!(exam(CHECK, &snapshot).findings.len(), 0);
+    }
+}

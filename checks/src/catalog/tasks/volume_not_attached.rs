@@ -1,0 +1,88 @@
+//! An EBS volume that ECS manages for the task cannot be made or attached. What is told is what ECS says in the task's
+//! reason; the status of attachments is not in the snapshot.
+
+use crate::check::{Findings, NoAnswer};
+use crate::finding::Remedy;
+use crate::patient::Patient;
+use crate::reading::reason::{self, Trouble};
+
+crate::check! {
+    /// ECS cannot create or attach the EBS volume of a task.
+    ///
+    /// # Why it matters
+    ///
+    /// No task of this version can start.
+    ///
+    /// # How we tell
+    ///
+    /// Tasks of the version stopped, and the reason speaks of an EBS volume, of creating or attaching it, or of the infrastructure
+    /// role with which ECS does that. The wording varies, so the reason is quoted and nothing more is claimed.
+    ///
+    /// # What to do
+    ///
+    /// The infrastructure role needs `AmazonECSInfrastructureRolePolicyForVolumes` and must trust `ecs.amazonaws.com`; a snapshot, key or
+    /// volume type must exist in the zone.
+    ///
+    /// ```sh
+    /// aws ecs describe-tasks --cluster <cluster> --tasks <task> --query 'tasks[].attachments[?type==`AmazonElasticBlockStorage`]'
+    /// ```
+    ///
+    /// Terraform/OpenTofu: `volume_configuration` of `aws_ecs_service`.
+    ///
+    /// # See also
+    ///
+    /// `file_system_not_mounted`,
+    /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/troubleshoot-ebs-volumes.html>
+    title: "An EBS volume cannot be attached",
+    severity: High,
+    role: Cause,
+    explains: [TasksFailToStart],
+    reads: [DescribeServices, DescribeServiceDeployments, DescribeServiceRevisions, DescribeTasks],
+    example: on worker, |snapshot| {
+        crate::baseline::fail_to_start(
+            snapshot,
+            3,
+            "ECS was unable to assume the configured ECS Infrastructure Role 'arn:aws:iam::123456789012:role/mailer-volumes'. Please verify that the role being passed has the proper trust relationship with Amazon ECS",
+        );
+    },
+}
+
+fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
+    reason::each(patient, findings, &[Trouble::VolumeNotAttached], |told, _| {
+        let advice = match told.text.contains("Infrastructure Role") {
+            true => "Let ecs.amazonaws.com assume the infrastructure role, and attach AmazonECSInfrastructureRolePolicyForVolumes to it.",
+            false => "See the attachment's statusReason, and mend what it names: the role, the key, the snapshot, or the zone.",
+        };
+        let task = told.tasks.first().map_or("<task>", |task| task.id());
+        let remedy = Remedy::new(advice).cli(format!(
+            "aws ecs describe-tasks --cluster {} --tasks {task} --query 'tasks[].attachments[?type==`AmazonElasticBlockStorage`]'",
+            crate::call::quote(patient.cluster())
+        ));
+        Some(told.finding(patient, &format!("The task's EBS volume cannot be made or attached (\"{}\")", reason::quoted(told.text))).mend(remedy))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::baseline;
+    use crate::testing::says;
+
+    #[test]
+    fn quotes_what_ecs_says() {
+        assert!(
+            says(CHECK, &(CHECK.example)())[0]
+                .starts_with("The task's EBS volume cannot be made or attached (\"ECS was unable to assume the configured")
+        );
+    }
+
+    #[test]
+    fn the_role_of_the_task_is_another_one() {
+        let mut snapshot = baseline::worker();
+        baseline::lack_tasks(&mut snapshot);
+        let message = "(service mailer) failed to launch a task with (error ECS was unable to assume the role 'arn:aws:iam::123456789012:role/x' that was \
+                       provided for this task.).";
+        baseline::say(&mut snapshot, 8, message);
+        assert!(says(CHECK, &snapshot).is_empty());
+    }
+}

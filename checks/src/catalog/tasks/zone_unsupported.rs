@@ -1,0 +1,87 @@
+//! Fargate does not run in a zone of the service's subnets. ECS says no more than "Internal error.", so it is only likely.
+
+use std::collections::BTreeSet;
+
+use crate::call::Call;
+use crate::check::{Findings, NoAnswer};
+use crate::finding::{Evidence, Remedy};
+use crate::patient::Patient;
+use crate::reading::reason::{self, Trouble};
+use crate::reading::{and_list, reach};
+
+crate::check! {
+    /// Fargate cannot place tasks in a zone of the service's subnets.
+    ///
+    /// # Why it matters
+    ///
+    /// Some zones of some regions have no Fargate, and local zones have none. Each try that meets such a subnet fails.
+    ///
+    /// # How we tell
+    ///
+    /// A service event says "was unable to place a task. Reason: Internal error.", which AWS documents as just this, and no later
+    /// event overrules it. Which zones have Fargate cannot be asked, so the zones are listed and the claim is "likely".
+    ///
+    /// # What to do
+    ///
+    /// Compare the ids of the zones with AWS's list, and take the subnet out:
+    ///
+    /// ```sh
+    /// aws ec2 describe-subnets --subnet-ids <subnets> --query 'Subnets[].[SubnetId,AvailabilityZone,AvailabilityZoneId]'
+    /// ```
+    ///
+    /// Terraform/OpenTofu: `network_configuration { subnets }` of `aws_ecs_service`.
+    ///
+    /// # See also
+    ///
+    /// `fargate_capacity_unavailable`,
+    /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/service-event-messages-list.html>
+    title: "Fargate likely does not run in a subnet's zone",
+    severity: High,
+    role: Cause,
+    explains: [TasksFailToStart],
+    reads: [DescribeServices, DescribeServiceDeployments, DescribeServiceRevisions, DescribeTasks, DescribeSubnets],
+    example: on worker, |snapshot| {
+        crate::baseline::lack_tasks(snapshot);
+        crate::baseline::say(snapshot, 8, "(service mailer) was unable to place a task. Reason: Internal error.");
+    },
+}
+
+fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
+    reason::each(patient, findings, &[Trouble::ZoneUnsupported], |told, findings| {
+        let subnets = reach::configured(patient, None).map(|network| network.subnets.as_slice()).unwrap_or_default();
+        let zone =
+            |id: &String, findings: &mut Findings| findings.see(patient.subnet(id)).flatten().and_then(|subnet| subnet.availability_zone.as_deref());
+        let seen: Vec<(&String, &str)> = subnets.iter().filter_map(|id| Some((id, zone(id, findings)?))).collect();
+        let zones: BTreeSet<&str> = seen.iter().map(|(_, zone)| *zone).collect();
+        let of = if zones.is_empty() { "its subnets' zones".to_owned() } else { and_list(&zones) };
+        let evidence = seen.iter().map(|(id, zone)| Evidence::new(Call::DescribeSubnets, *id, "AvailabilityZone", zone));
+        let remedy = Remedy::new("Take the subnet whose zone has no Fargate out of the service; AWS's docs list the zones by id.")
+            .cli(format!(
+                "aws ec2 describe-subnets --subnet-ids {} --query 'Subnets[].[SubnetId,AvailabilityZone,AvailabilityZoneId]'",
+                subnets.join(" ")
+            ))
+            .cli(told.see(patient));
+        Some(told.finding(patient, &format!("Fargate likely does not run in one of {of}")).because_all(evidence).mend(remedy))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::says;
+
+    #[test]
+    fn lists_the_zones_and_says_likely() {
+        assert_eq!(
+            says(CHECK, &(CHECK.example)()),
+            ["Fargate likely does not run in one of eu-west-2a and eu-west-2b: ECS said so of mailer:12 8 min ago."]
+        );
+    }
+
+    #[test]
+    fn an_internal_error_of_something_else_is_no_zone() {
+        let mut snapshot = (CHECK.example)();
+        snapshot.services[0].events[0].message = "(service mailer) was unable to place a task. Reason: Internal error. Volume vol-1 failed.".into();
+        assert!(says(CHECK, &snapshot).is_empty());
+    }
+}

@@ -1,0 +1,47 @@
+//! `ecs-doctor diff <SERVICE>`: what differs between two versions of a service, the last good one and the newest unless
+//! others are named.
+
+use std::io::Write;
+
+use anyhow::{Result, anyhow};
+use checks::patient::{Intent, Patient};
+use checks::reading::diff::NoVersion;
+
+use crate::cli::{self, Format};
+use crate::commands::diagnose::{self, Question};
+use crate::exit::Exit;
+use crate::report::history::{ChangesReport, Diff, Heading};
+use crate::report::text::Text;
+use crate::report::{json, wording};
+
+pub fn run(options: &cli::Diff) -> Result<Exit> {
+    let versions: Vec<&str> = options.from.iter().chain(&options.to).map(String::as_str).collect();
+    let question = Question { service: Some(&options.service), access: &options.access, read_logs: false, versions: &versions };
+    let snapshot = diagnose::snapshot(&question, options.snapshot.as_deref())?;
+    let intent = Intent::default();
+    let patient = Patient::new(&snapshot, diagnose::only(&snapshot)?, &intent);
+    let changes = ChangesReport::new(&patient, options.from.as_deref(), options.to.as_deref()).map_err(|why| explain(why, patient.name()))?;
+    let diff = Diff { heading: Heading::new("ecs-doctor-diff/v1", &snapshot, &patient), changes };
+    let mut out = anstream::stdout().lock();
+    match options.output {
+        Format::Text => Text::default().diff(&diff, &mut out)?,
+        Format::Json => json::write(&diff, &mut out)?,
+    }
+    out.flush()?;
+    Ok(Exit::Fine)
+}
+
+fn explain(why: NoVersion, service: &str) -> anyhow::Error {
+    match why {
+        NoVersion::Unknown { wanted, known } if known.is_empty() => anyhow!("there is no version {wanted} of {service} to be seen"),
+        NoVersion::Unknown { wanted, known } => anyhow!("there is no version {wanted} of {service} to be seen; there are {}", known.join(", ")),
+        NoVersion::NothingToCompare => {
+            anyhow!("{service} has no earlier successful deployment to compare with; name two versions with --from and --to")
+        }
+        NoVersion::Blind(blind) => {
+            let origin = blind.origin();
+            let said = origin.why.message().map_or_else(String::new, |message| format!(": {message}"));
+            anyhow!("could not see the versions of {service}: {} {}{said}", origin.call.action(), wording::why(origin.why.word()))
+        }
+    }
+}
