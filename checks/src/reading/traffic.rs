@@ -8,6 +8,7 @@ use crate::call::{Call, quote};
 use crate::finding::Evidence;
 use crate::patient::Patient;
 use crate::seen::Blind;
+use crate::snapshot::deployment::IngressPath;
 use crate::snapshot::{Listener, Rule, Target, TargetGroup};
 
 /// One way in: a rule that forwards to some group of the service.
@@ -89,6 +90,17 @@ impl<'a> Way<'a> {
     }
 }
 
+/// The ways in that ECS manages for an Express service; for all others none, and nothing is asked.
+fn ingress_paths<'a>(patient: &Patient<'a>) -> Result<Vec<&'a IngressPath>, Blind> {
+    let mut paths = Vec::new();
+    if patient.is_express() {
+        for arn in &patient.service().current_service_revisions {
+            paths.extend(patient.revision(arn)?.iter().flat_map(|revision| &revision.ingress_paths));
+        }
+    }
+    Ok(paths)
+}
+
 /// The target groups of a service: those it is registered with, and the other half of a pair.
 pub fn groups<'a>(patient: &Patient<'a>) -> Result<BTreeSet<&'a str>, Blind> {
     let service = patient.service();
@@ -97,12 +109,8 @@ pub fn groups<'a>(patient: &Patient<'a>) -> Result<BTreeSet<&'a str>, Blind> {
         groups.extend(balancer.target_group_arn.as_deref());
         groups.extend(balancer.alternate_target_group_arn.as_deref());
     }
-    if patient.is_express() {
-        for arn in &service.current_service_revisions {
-            for path in patient.revision(arn)?.iter().flat_map(|revision| &revision.ingress_paths) {
-                groups.extend(path.target_groups.iter().filter_map(|group| group.arn.as_deref()));
-            }
-        }
+    for path in ingress_paths(patient)? {
+        groups.extend(path.target_groups.iter().filter_map(|group| group.arn.as_deref()));
     }
     Ok(groups)
 }
@@ -111,12 +119,8 @@ pub fn groups<'a>(patient: &Patient<'a>) -> Result<BTreeSet<&'a str>, Blind> {
 fn managed_rules<'a>(patient: &Patient<'a>) -> Result<BTreeSet<&'a str>, Blind> {
     let service = patient.service();
     let mut rules: BTreeSet<&str> = service.load_balancers.iter().filter_map(|balancer| balancer.production_listener_rule.as_deref()).collect();
-    if patient.is_express() {
-        for arn in &service.current_service_revisions {
-            for path in patient.revision(arn)?.iter().flat_map(|revision| &revision.ingress_paths) {
-                rules.extend(path.rule.as_ref().and_then(|rule| rule.arn.as_deref()));
-            }
-        }
+    for path in ingress_paths(patient)? {
+        rules.extend(path.rule.as_ref().and_then(|rule| rule.arn.as_deref()));
     }
     Ok(rules)
 }
@@ -127,12 +131,8 @@ pub fn balancers<'a>(patient: &Patient<'a>) -> Result<BTreeSet<&'a str>, Blind> 
     for group in groups(patient)? {
         balancers.extend(patient.target_group(group)?.iter().flat_map(|group| &group.load_balancer_arns).map(String::as_str));
     }
-    if patient.is_express() {
-        for arn in &patient.service().current_service_revisions {
-            for path in patient.revision(arn)?.iter().flat_map(|revision| &revision.ingress_paths) {
-                balancers.extend(path.load_balancer.as_ref().and_then(|balancer| balancer.arn.as_deref()));
-            }
-        }
+    for path in ingress_paths(patient)? {
+        balancers.extend(path.load_balancer.as_ref().and_then(|balancer| balancer.arn.as_deref()));
     }
     Ok(balancers)
 }
@@ -299,14 +299,10 @@ pub fn pair<'a>(patient: &Patient<'a>, group: &str) -> Result<BTreeSet<&'a str>,
             return Ok(pair);
         }
     }
-    if patient.is_express() {
-        for arn in &service.current_service_revisions {
-            for path in patient.revision(arn)?.iter().flat_map(|revision| &revision.ingress_paths) {
-                let pair: BTreeSet<&str> = path.target_groups.iter().filter_map(|group| group.arn.as_deref()).collect();
-                if pair.contains(group) {
-                    return Ok(pair);
-                }
-            }
+    for path in ingress_paths(patient)? {
+        let pair: BTreeSet<&str> = path.target_groups.iter().filter_map(|group| group.arn.as_deref()).collect();
+        if pair.contains(group) {
+            return Ok(pair);
         }
     }
     Ok(BTreeSet::new())
