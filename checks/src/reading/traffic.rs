@@ -91,7 +91,7 @@ impl<'a> Way<'a> {
 }
 
 /// The ways in that ECS manages for an Express service; for all others none, and nothing is asked.
-fn ingress_paths<'a>(patient: &Patient<'a>) -> Result<Vec<&'a IngressPath>, Blind> {
+pub fn ingress_paths<'a>(patient: &Patient<'a>) -> Result<Vec<&'a IngressPath>, Blind> {
     let mut paths = Vec::new();
     if patient.is_express() {
         for arn in &patient.service().current_service_revisions {

@@ -141,12 +141,7 @@ impl<'a> Siblings<'a> {
         let takes_any_host: BTreeSet<&str> =
             ways.iter().filter(|way| way.hosts().next().is_none()).map(|way| way.listener.load_balancer_arn.as_str()).collect();
         let mut own: BTreeSet<String> = ways.iter().flat_map(|way| way.hosts()).map(str::to_ascii_lowercase).collect();
-        if patient.is_express() {
-            for arn in &patient.service().current_service_revisions {
-                let paths = patient.revision(arn)?.into_iter().flat_map(|revision| &revision.ingress_paths);
-                own.extend(paths.filter_map(|path| path.endpoint.as_deref()).map(str::to_ascii_lowercase));
-            }
-        }
+        own.extend(traffic::ingress_paths(patient)?.into_iter().filter_map(|path| path.endpoint.as_deref()).map(str::to_ascii_lowercase));
         let mut rules = Vec::new();
         for (listener, rule) in traffic::all_rules(patient)? {
             let forwards = rule.actions.iter().any(|action| action.kind == "forward");
