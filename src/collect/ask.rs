@@ -15,7 +15,22 @@ use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 /// How many calls one AWS service gets at the same time, so that a look at a service never throttles its console.
-const AT_ONCE: &[(&str, usize)] = &[("ecs", 12), ("elasticloadbalancing", 10), ("ec2", 8), ("cloudwatch", 2), ("logs", 4), ("ecr", 6)];
+const AT_ONCE: &[(&str, usize)] = &[
+    ("ecs", 12),
+    ("elasticloadbalancing", 10),
+    ("ec2", 8),
+    ("cloudwatch", 2),
+    ("logs", 4),
+    ("ecr", 6),
+    ("acm", 4),
+    ("application-autoscaling", 4),
+    ("autoscaling", 4),
+    ("cloudtrail", 1),
+    ("iam", 4),
+    ("rds", 4),
+    ("servicediscovery", 4),
+    ("wafv2", 4),
+];
 
 /// Error codes by which AWS says that IAM, or an organisation's policy, does not allow a call.
 const DENIED: &[&str] = &["AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "Client.UnauthorizedOperation", "NotAuthorized"];

@@ -26,7 +26,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 
 /// What a call that only looks is named.
-const LOOKING: [&str; 5] = ["Describe", "List", "Get", "BatchGet", "Filter"];
+const LOOKING: [&str; 7] = ["Describe", "List", "Get", "BatchGet", "Filter", "Lookup", "Simulate"];
 
 const WHO: &str = "arn:aws:sts::123456789012:assumed-role/oncall/ana";
 const REQUEST_ID: &str = "11111111-2222-3333-4444-555555555555";

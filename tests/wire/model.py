@@ -18,6 +18,14 @@ SERVICES = {
     "cloudwatch": "cloudwatch",
     "logs": "logs",
     "ecr": "ecr",
+    "acm": "acm",
+    "application-autoscaling": "application-autoscaling",
+    "autoscaling": "autoscaling",
+    "cloudtrail": "cloudtrail",
+    "iam": "iam",
+    "rds": "rds",
+    "servicediscovery": "servicediscovery",
+    "wafv2": "wafv2",
 }
 
 # How many things one request may name. The models do not have these; they are in the API references.

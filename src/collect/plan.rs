@@ -1,0 +1,88 @@
+//! The plan: what is asked of AWS, and when. Everything is asked as soon as its inputs are known, nothing twice, and
+//! nothing here fails: what AWS refuses becomes a blind spot of the snapshot. Each part has a file of its own.
+
+mod images;
+mod network;
+mod signals;
+mod tasks;
+mod versions;
+mod way_in;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use checks::snapshot::{FORMAT, Service, Snapshot, Task, TaskDefinition};
+use futures::FutureExt;
+use futures::future::{join, join3, join4};
+use jiff::Timestamp;
+use tokio::sync::OnceCell;
+
+use super::Aws;
+
+/// Everything AWS tells about one service, found before.
+pub async fn collect(aws: &Aws, service: Service, now: Timestamp) -> Snapshot {
+    let mut parts = service.service_arn.split(':').skip(3);
+    let (region, account) = (parts.next().unwrap_or(&aws.region).to_owned(), parts.next().unwrap_or_default().to_owned());
+    let draft = Snapshot {
+        format: FORMAT.into(),
+        made_by: concat!("ecs-doctor ", env!("CARGO_PKG_VERSION")).into(),
+        taken_at: now,
+        account,
+        region,
+        services: vec![service.clone()],
+        ..Snapshot::default()
+    };
+    let plan = Plan { aws, service: &service, now, draft: Mutex::new(draft), claimed: Mutex::default(), definitions: Mutex::default() };
+    plan.carry_out().await;
+    plan.draft.into_inner().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The collection for one service, in progress.
+struct Plan<'a> {
+    aws: &'a Aws,
+    service: &'a Service,
+    now: Timestamp,
+    draft: Mutex<Snapshot>,
+    /// What has been asked about, so that nothing is asked twice.
+    claimed: Mutex<BTreeSet<(&'static str, String)>>,
+    /// Task definitions by ARN, asked for once and waited for by all.
+    definitions: Mutex<BTreeMap<String, Arc<OnceCell<Option<TaskDefinition>>>>>,
+}
+
+/// The tasks of a service; where they could not be seen, none.
+#[derive(Clone, Default)]
+struct Tasks {
+    running: Vec<Task>,
+    stopped: Vec<Task>,
+}
+
+impl Plan<'_> {
+    /// Each part runs as soon as the parts that it waits for have answered.
+    async fn carry_out(&self) {
+        let current = self.current_revisions().shared();
+        let tasks = self.tasks().shared();
+        let definitions = self.definitions(self.definitions_of_deployments()).shared();
+        let groups = self.target_groups(current.clone()).shared();
+        let trouble = self.target_health(current.clone()).shared();
+        let own_network = self.network_of_service(current.clone());
+        let balancers = async {
+            self.load_balancers(current.clone(), groups.clone()).await;
+            self.health_beside(self.group_arns(current.clone()).await).await;
+        };
+        let of_groups = join(balancers, self.metrics(groups.clone()));
+        let of_tasks = join3(self.logs(tasks.clone(), definitions.clone(), trouble), self.interfaces(tasks.clone()), self.protection(tasks));
+        let of_versions = join3(self.history(current.clone()), self.images(definitions, current.clone()), self.newest_revisions());
+        join4(of_groups, of_tasks, of_versions, join3(own_network, self.express_service(), self.alarms())).await;
+    }
+
+    fn note(&self, write: impl FnOnce(&mut Snapshot)) {
+        write(&mut self.draft.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// Of these ids those that nobody has asked about yet; from now on they count as asked. Whoever comes second gets
+    /// nothing, so this is only for what goes into the snapshot and is waited for by nobody else.
+    fn fresh(&self, kind: &'static str, ids: impl IntoIterator<Item = String>) -> Vec<String> {
+        let mut claimed = self.claimed.lock().unwrap_or_else(PoisonError::into_inner);
+        ids.into_iter().filter(|id| !id.is_empty() && claimed.insert((kind, id.clone()))).collect()
+    }
+}

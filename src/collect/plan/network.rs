@@ -1,0 +1,43 @@
+//! The network around the service and its balancers. Ids come from many parts, and each is asked about once.
+
+use std::collections::BTreeSet;
+
+use checks::snapshot::Revision;
+use futures::future::{Shared, join, join_all};
+
+use super::Plan;
+use crate::collect::known;
+
+impl Plan<'_> {
+    pub(super) async fn network_of_service(&self, current: Shared<impl Future<Output = Vec<Revision>>>) {
+        let deployments = self.service.deployments.iter().filter_map(|deployment| deployment.network_configuration.as_ref());
+        let networks: Vec<_> = self.service.network_configuration.iter().chain(deployments).collect();
+        let subnets = networks.iter().flat_map(|network| network.subnets.clone()).collect();
+        let groups = networks.iter().flat_map(|network| network.security_groups.clone()).collect();
+        let of_revisions = async {
+            self.security_groups(current.await.into_iter().flat_map(|revision| revision.security_groups).collect()).await;
+        };
+        join(join(self.subnets(subnets), self.security_groups(groups)), of_revisions).await;
+    }
+
+    pub(super) async fn security_groups(&self, ids: Vec<String>) {
+        let table = self.aws.security_groups(self.fresh("security group", ids)).await;
+        self.note(|snapshot| snapshot.security_groups.0.extend(table.0));
+    }
+
+    pub(super) async fn subnets(&self, ids: Vec<String>) {
+        let table = self.aws.subnets(self.fresh("subnet", ids)).await;
+        let networks: BTreeSet<String> = known(&table).into_iter().filter_map(|subnet| subnet.vpc_id).collect();
+        self.note(|snapshot| snapshot.subnets.0.extend(table.0));
+        self.vpcs(networks).await;
+    }
+
+    /// A VPC is named by the target groups one step before the balancer's subnets name it.
+    pub(super) async fn vpcs(&self, ids: BTreeSet<String>) {
+        join_all(self.fresh("vpc", ids).iter().map(|vpc| async move {
+            let tables = self.aws.route_tables(vpc).await;
+            self.note(|snapshot| snapshot.route_tables.insert(vpc, tables));
+        }))
+        .await;
+    }
+}

@@ -1,0 +1,37 @@
+//! What CloudWatch measured, and the alarms that a deployment listens to.
+
+use std::collections::BTreeSet;
+
+use checks::snapshot::{Table, TargetGroup};
+use futures::future::{Shared, join, join_all};
+
+use super::Plan;
+use crate::collect::cloudwatch::Query;
+use crate::collect::last;
+
+impl Plan<'_> {
+    pub(super) async fn alarms(&self) {
+        let Some(alarms) = &self.service.deployment_configuration.alarms else { return };
+        let names = self.fresh("alarm", alarms.alarm_names.clone());
+        let histories = join_all(names.iter().map(|name| self.aws.alarm_history(name)));
+        let (table, histories) = join(self.aws.alarms(&names), histories).await;
+        self.note(|snapshot| {
+            snapshot.alarms = table;
+            snapshot.alarm_history = Table(names.into_iter().zip(histories).collect());
+        });
+    }
+
+    pub(super) async fn metrics(&self, groups: Shared<impl Future<Output = Vec<TargetGroup>>>) {
+        let groups = groups.await;
+        let is_application = |arn: &&String| arn.contains(":loadbalancer/app/");
+        let balancers: BTreeSet<&String> = groups.iter().flat_map(|group| &group.load_balancer_arns).filter(is_application).collect();
+        let mut queries = Query::of_service(&self.service.service_arn, last(&self.service.cluster_arn), &self.service.service_name);
+        queries.extend(balancers.iter().enumerate().flat_map(|(index, arn)| Query::of_balancer(index, arn)));
+        queries.extend(groups.iter().enumerate().flat_map(|(index, group)| {
+            let balancer = group.load_balancer_arns.iter().find(is_application);
+            balancer.map(|balancer| Query::of_group(index, &group.target_group_arn, balancer)).unwrap_or_default()
+        }));
+        let table = self.aws.metrics(&queries, self.now).await;
+        self.note(|snapshot| snapshot.metrics = table);
+    }
+}

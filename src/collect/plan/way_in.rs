@@ -1,0 +1,134 @@
+//! From the target groups to the load balancers, and what those forward where.
+
+use std::collections::BTreeSet;
+
+use checks::seen::Seen;
+use checks::snapshot::deployment::IngressPath;
+use checks::snapshot::{Revision, Table, TargetGroup};
+use futures::future::{Shared, join, join_all};
+
+use super::Plan;
+use crate::collect::{known, take};
+
+impl Plan<'_> {
+    /// What ECS manages for an Express service is in its revision; no other service has to wait for that.
+    pub(super) async fn ingress_paths(&self, current: Shared<impl Future<Output = Vec<Revision>>>) -> Vec<IngressPath> {
+        if self.is_express() { current.await.into_iter().flat_map(|revision| revision.ingress_paths).collect() } else { Vec::new() }
+    }
+
+    pub(super) fn is_express(&self) -> bool {
+        self.service.resource_management_type.as_deref() == Some("ECS")
+    }
+
+    /// The service's target groups: its own, and those that ECS manages.
+    pub(super) async fn group_arns(&self, current: Shared<impl Future<Output = Vec<Revision>>>) -> BTreeSet<String> {
+        let paths = self.ingress_paths(current).await;
+        let own = self.service.load_balancers.iter().flat_map(|balancer| [&balancer.target_group_arn, &balancer.alternate_target_group_arn]);
+        let managed = paths.iter().flat_map(|path| &path.target_groups).map(|group| &group.arn);
+        own.chain(managed).flatten().cloned().collect()
+    }
+
+    pub(super) async fn target_groups(&self, current: Shared<impl Future<Output = Vec<Revision>>>) -> Vec<TargetGroup> {
+        let arns = self.group_arns(current).await;
+        let described = join_all(arns.iter().map(|arn| self.aws.target_group(arn)));
+        let attributes = join_all(arns.iter().map(|arn| self.aws.target_group_attributes(arn)));
+        // Attributes wait for nothing and nothing waits for them, but a join of both costs no round trip.
+        let (described, attributes) = join(described, attributes).await;
+        let table = Table(arns.iter().cloned().zip(described).collect());
+        let found = known(&table);
+        self.note(|snapshot| {
+            snapshot.target_groups = table;
+            snapshot.target_group_attributes = Table(arns.into_iter().zip(attributes).collect());
+        });
+        found
+    }
+
+    /// Whether some target is not healthy, or a group has none: then it is worth reading the health checker's lines.
+    pub(super) async fn target_health(&self, current: Shared<impl Future<Output = Vec<Revision>>>) -> bool {
+        let arns = self.group_arns(current).await;
+        let health = join_all(arns.iter().map(|arn| self.aws.target_health(arn))).await;
+        let table = Table(arns.into_iter().zip(health).collect());
+        let trouble = known(&table).iter().flatten().any(|target| matches!(target.state.as_str(), "unhealthy" | "initial"));
+        self.note(|snapshot| snapshot.target_health.0.extend(table.0));
+        trouble
+    }
+
+    /// A rule may split its traffic between a group of this service and one of another: then both have to be seen.
+    pub(super) async fn health_beside(&self, own: BTreeSet<String>) {
+        let mut beside = BTreeSet::new();
+        self.note(|snapshot| {
+            for action in known(&snapshot.rules).iter().flatten().flat_map(|rule| &rule.actions) {
+                let groups = || action.target_groups.iter().map(|group| &group.target_group_arn);
+                if groups().any(|group| own.contains(group)) {
+                    beside.extend(groups().filter(|group| !own.contains(*group)).cloned());
+                }
+            }
+        });
+        join_all(beside.iter().map(|group| async move {
+            let health = self.aws.target_health(group).await;
+            self.note(|snapshot| snapshot.target_health.insert(group, health));
+        }))
+        .await;
+    }
+
+    pub(super) async fn load_balancers(
+        &self,
+        current: Shared<impl Future<Output = Vec<Revision>>>,
+        groups: Shared<impl Future<Output = Vec<TargetGroup>>>,
+    ) {
+        // Express names its balancer in the revision, one step before its target groups do.
+        let named = async {
+            let paths = self.ingress_paths(current).await;
+            self.each_load_balancer(paths.into_iter().filter_map(|path| path.load_balancer?.arn).collect()).await;
+        };
+        let attached = async {
+            let groups = groups.await;
+            let networks = self.vpcs(groups.iter().filter_map(|group| group.vpc_id.clone()).collect());
+            let balancers = self.each_load_balancer(groups.into_iter().flat_map(|group| group.load_balancer_arns).collect());
+            join(networks, balancers).await;
+        };
+        join(named, attached).await;
+    }
+
+    pub(super) async fn each_load_balancer(&self, arns: Vec<String>) {
+        join_all(self.fresh("load balancer", arns).iter().map(|arn| self.load_balancer(arn))).await;
+    }
+
+    pub(super) async fn load_balancer(&self, arn: &str) {
+        let balancer = async {
+            let balancer = self.aws.load_balancer(arn).await;
+            let (groups, subnets) = match &balancer {
+                Seen::Yes(Some(balancer)) => (balancer.security_groups.clone(), balancer.subnets.clone()),
+                Seen::Yes(None) | Seen::No(_) => Default::default(),
+            };
+            self.note(|snapshot| snapshot.load_balancers.insert(arn, balancer));
+            join(self.security_groups(groups), self.subnets(subnets)).await;
+        };
+        let attributes = async {
+            let attributes = self.aws.load_balancer_attributes(arn).await;
+            self.note(|snapshot| snapshot.load_balancer_attributes.insert(arn, attributes));
+        };
+        let listeners = async {
+            let remembered = take(&mut self.aws.memory().listeners, arn);
+            let listeners = match remembered {
+                Some(listeners) => listeners,
+                None => self.aws.listeners(arn).await,
+            };
+            let arns: Vec<String> = match &listeners {
+                Seen::Yes(listeners) => listeners.iter().flatten().map(|listener| listener.listener_arn.clone()).collect(),
+                Seen::No(_) => Vec::new(),
+            };
+            self.note(|snapshot| snapshot.listeners.insert(arn, listeners));
+            join_all(arns.iter().map(|listener| async move {
+                let remembered = take(&mut self.aws.memory().rules, listener);
+                let rules = match remembered {
+                    Some(rules) => rules,
+                    None => self.aws.rules(listener).await,
+                };
+                self.note(|snapshot| snapshot.rules.insert(listener, rules));
+            }))
+            .await;
+        };
+        join(balancer, join(attributes, listeners)).await;
+    }
+}
