@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use std::io::Write;
 
 use checks::call::Call;
+use checks::catalog::{GROUPS, Group};
 use checks::check::{Role, Severity};
 use checks::diagnosis::{Diagnosis, Node, Verdict};
 use checks::exam::{Exam, Outcome};
@@ -211,6 +212,12 @@ impl ServiceReport {
             ruled_out: looked.map(|exam| exam.check.id()).collect(),
             exams: diagnosis.exams.iter().map(exam).collect(),
         }
+    }
+
+    /// How many checks of each group were ruled out, in catalog order.
+    pub fn ruled_out_by_group(&self) -> Vec<(&'static str, usize)> {
+        let count = |group: &Group| group.checks.iter().filter(|check| self.ruled_out.contains(&check.id())).count();
+        GROUPS.iter().map(|group| (group.name, count(group))).filter(|(_, count)| *count > 0).collect()
     }
 
     pub fn is_unknown(&self) -> bool {
