@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::call::LOG_STREAM;
+use crate::seen::Seen;
 use crate::snapshot::deployment::{BreakerState, ContainerImage, IngressPath, ListedDeployment};
 use crate::snapshot::metric::{Metric, Owner};
 use crate::snapshot::service::{CircuitBreaker, DeploymentAlarms, DeploymentConfiguration, NetworkConfiguration};
@@ -414,6 +415,39 @@ pub fn everywhere(protocol: &str, port: Option<i32>) -> IpPermission {
     IpPermission { ip_protocol: protocol.into(), from_port: port, to_port: port, cidr_ip: vec!["0.0.0.0/0".into()], ..IpPermission::default() }
 }
 
+/// Lets a block of IPv4 addresses in on one TCP port.
+pub fn from_block(port: i32, cidr: &str) -> IpPermission {
+    IpPermission { cidr_ip: vec![cidr.into()], ..everywhere("tcp", Some(port)) }
+}
+
+/// Puts the running tasks on the internet: public addresses, in subnets that route to the internet gateway.
+pub fn expose_tasks(snapshot: &mut Snapshot) {
+    for table in snapshot.route_tables.change("vpc-1").into_iter().flatten() {
+        table.routes.iter_mut().filter(|route| route.destination == "0.0.0.0/0").for_each(|route| route.target = Some("igw-1".into()));
+    }
+    let interfaces = snapshot.interfaces.0.values_mut().filter_map(|seen| if let Seen::Yes(interface) = seen { interface.as_mut() } else { None });
+    for (number, interface) in interfaces.enumerate() {
+        interface.public_ip = Some(format!("198.51.100.{}", 21 + number));
+    }
+}
+
+/// Gives a load balancer a listener for plain HTTP on port 80, with one action for everything.
+pub fn plain_listener(snapshot: &mut Snapshot, name: &str, action: Action) {
+    let balancer = id::elb(&format!("loadbalancer/app/{name}/50dc6c495c0c9188"));
+    let listener = id::elb(&format!("listener/app/{name}/50dc6c495c0c9188/0000000000000080"));
+    snapshot.rules.put(&listener, vec![default_rule(&listener, action.clone())]);
+    if let Some(listeners) = snapshot.listeners.change(&balancer) {
+        listeners.push(Listener {
+            listener_arn: listener,
+            load_balancer_arn: balancer,
+            port: Some(80),
+            protocol: Some("HTTP".into()),
+            ssl_policy: None,
+            default_actions: vec![action],
+        });
+    }
+}
+
 pub fn from_group(port: i32, group: &str) -> IpPermission {
     IpPermission { ip_protocol: "tcp".into(), from_port: Some(port), to_port: Some(port), group_id: vec![group.into()], ..IpPermission::default() }
 }
@@ -480,6 +514,8 @@ fn balance(snapshot: &mut Snapshot, name: &str, port: i32, target_type: &str, gr
             default_actions,
         }],
     );
+    let policy = "ELBSecurityPolicy-TLS13-1-2-2021-06";
+    snapshot.ssl_policies.put(policy, SslPolicy { name: policy.into(), ssl_protocols: vec!["TLSv1.2".into(), "TLSv1.3".into()] });
     for group in groups {
         snapshot.target_groups.put(
             *group,

@@ -51,6 +51,7 @@ calls! {
     DescribeLoadBalancerAttributes = "elasticloadbalancing:DescribeLoadBalancerAttributes", "aws elbv2 describe-load-balancer-attributes --load-balancer-arn {id}", "idle timeout of the balancer";
     DescribeListeners = "elasticloadbalancing:DescribeListeners", "aws elbv2 describe-listeners --load-balancer-arn {balancer}", "ports and default actions of the balancer";
     DescribeRules = "elasticloadbalancing:DescribeRules", "aws elbv2 describe-rules --rule-arns {id}", "which host goes to which target group";
+    DescribeSSLPolicies = "elasticloadbalancing:DescribeSSLPolicies", "aws elbv2 describe-ssl-policies --names {id}", "which versions of TLS a listener allows";
     DescribeSecurityGroups = "ec2:DescribeSecurityGroups", "aws ec2 describe-security-groups --group-ids {id}", "who is let in, at the balancer and at the tasks";
     DescribeSubnets = "ec2:DescribeSubnets", "aws ec2 describe-subnets --subnet-ids {id}", "zones, addresses and networks of tasks and balancer";
     DescribeRouteTables = "ec2:DescribeRouteTables", "aws ec2 describe-route-tables --filters Name=vpc-id,Values={id}", "which subnets are public";

@@ -14,8 +14,8 @@ use crate::snapshot::deployment::ListedDeployment;
 use crate::snapshot::metric::{Metric, Series};
 use crate::snapshot::{
     Alarm, AlarmTransition, ExpressService, Image, Interface, LifecyclePolicy, Listener, LoadBalancer, LogLine, NewestRevisions, PinnedImage,
-    ProtectedTask, Repository, Revision, RouteTable, Rule, SecurityGroup, Service, ServiceDeployment, Snapshot, Subnet, Table, Target, TargetGroup,
-    Task, TaskDefinition,
+    ProtectedTask, Repository, Revision, RouteTable, Rule, SecurityGroup, Service, ServiceDeployment, Snapshot, SslPolicy, Subnet, Table, Target,
+    TargetGroup, Task, TaskDefinition,
 };
 
 /// What the user said that the account cannot know.
@@ -218,6 +218,10 @@ impl<'a> Patient<'a> {
     /// Every rule of a listener, in the order of evaluation.
     pub fn rules(&self, listener: &str) -> Result<&'a [Rule], Blind> {
         self.list(Call::DescribeRules, &self.snapshot.rules, listener)
+    }
+
+    pub fn ssl_policy(&self, name: &str) -> Row<'a, SslPolicy> {
+        self.row(Call::DescribeSSLPolicies, &self.snapshot.ssl_policies, name)
     }
 
     // The network.

@@ -20,7 +20,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use alarm::{Alarm, AlarmTransition};
-pub use balancer::{Action, Condition, Listener, LoadBalancer, Rule, Target, TargetGroup, WeightedGroup};
+pub use balancer::{Action, Condition, Listener, LoadBalancer, Rule, SslPolicy, Target, TargetGroup, WeightedGroup};
 pub use deployment::{ManagedResource, ManagedTargetGroup, Revision, RevisionSummary, ServiceDeployment};
 pub use image::{Image, LifecyclePolicy, PinnedImage, Repository};
 pub use log::LogLine;
@@ -150,6 +150,9 @@ pub struct Snapshot {
     /// By listener ARN: every rule, in the order of evaluation, the default rule last.
     #[serde(default)]
     pub rules: Table<Vec<Rule>>,
+    /// By the name of the security policy of a TLS listener.
+    #[serde(default)]
+    pub ssl_policies: Table<SslPolicy>,
     /// By security group id.
     #[serde(default)]
     pub security_groups: Table<SecurityGroup>,

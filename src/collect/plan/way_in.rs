@@ -114,21 +114,28 @@ impl Plan<'_> {
                 Some(listeners) => listeners,
                 None => self.aws.listeners(arn).await,
             };
-            let arns: Vec<String> = match &listeners {
-                Seen::Yes(listeners) => listeners.iter().flatten().map(|listener| listener.listener_arn.clone()).collect(),
-                Seen::No(_) => Vec::new(),
+            let (arns, policies): (Vec<String>, Vec<Option<String>>) = match &listeners {
+                Seen::Yes(listeners) => {
+                    listeners.iter().flatten().map(|listener| (listener.listener_arn.clone(), listener.ssl_policy.clone())).unzip()
+                }
+                Seen::No(_) => Default::default(),
             };
             self.note(|snapshot| snapshot.listeners.insert(arn, listeners));
-            join_all(arns.iter().map(|listener| async move {
+            let rules = join_all(arns.iter().map(|listener| async move {
                 let remembered = take(&mut self.aws.memory().rules, listener);
                 let rules = match remembered {
                     Some(rules) => rules,
                     None => self.aws.rules(listener).await,
                 };
                 self.note(|snapshot| snapshot.rules.insert(listener, rules));
-            }))
-            .await;
+            }));
+            join(rules, self.ssl_policies(policies.into_iter().flatten().collect())).await;
         };
         join(balancer, join(attributes, listeners)).await;
+    }
+
+    async fn ssl_policies(&self, names: Vec<String>) {
+        let table = self.aws.ssl_policies(&self.fresh("ssl policy", names)).await;
+        self.note(|snapshot| snapshot.ssl_policies.0.extend(table.0));
     }
 }
