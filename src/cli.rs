@@ -70,6 +70,9 @@ pub struct Diagnose {
     /// Diagnose a saved snapshot instead of asking AWS; `-` reads standard input
     #[arg(long, value_name = "FILE", conflicts_with_all = ["save", "cluster", "region", "profile", "no_logs"])]
     pub from: Option<PathBuf>,
+    /// Read --expect-ingress from this file, for all services or one; default: ./ecs-doctor.toml, then the user's own
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
     #[command(flatten)]
     pub report: ReportOptions,
 }
