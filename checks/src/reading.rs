@@ -8,6 +8,7 @@ pub mod digest;
 pub mod event;
 pub mod given_up;
 pub mod health_check;
+pub mod hook;
 pub mod image;
 pub mod ingress;
 pub mod listen;

@@ -65,6 +65,7 @@ impl Text {
             let to = back.to.as_deref().map_or_else(String::new, |to| format!(" to {to}"));
             let how = match &back.why_not {
                 Some(why) => format!("could not go back{from}{to}: {}", why.trim_end_matches('.')),
+                None if rollout.status == "ROLLBACK_FAILED" => format!("could not go back{from}{to}"),
                 None if rollout.under_way => format!("goes back{from}{to}"),
                 None => format!("went back{from}{to}"),
             };
