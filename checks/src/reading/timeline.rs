@@ -198,6 +198,8 @@ fn event_words<'a>(event: &ServiceEvent, mut tasks: impl Iterator<Item = &'a Tas
         {
             None
         }
+        Event::PercentDeadlock => Some("ECS can neither start nor stop a task: minimum and maximum percent leave no room".into()),
+        Event::Throttled => Some("ECS's own calls are throttled".into()),
         Event::DeploymentFailed { why, .. } => Some(format!("the deployment fails: {why}")),
         _ => Some(clean(&event.message)),
     }
