@@ -26,6 +26,7 @@ pub mod stop;
 pub mod time;
 pub mod timeline;
 pub mod traffic;
+pub mod trail;
 
 use std::str::FromStr;
 
