@@ -13,6 +13,7 @@ pub mod find;
 mod logs;
 mod mask;
 mod plan;
+pub mod trail;
 
 use std::collections::BTreeSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -52,6 +53,9 @@ pub struct Aws {
     ecr: aws_sdk_ecr::Client,
     cloudwatch: aws_sdk_cloudwatch::Client,
     logs: aws_sdk_cloudwatchlogs::Client,
+    trail: aws_sdk_cloudtrail::Client,
+    /// IAM is one for all regions, and its events are in one of them.
+    trail_of_iam: aws_sdk_cloudtrail::Client,
 }
 
 /// Listeners, rules and revisions that were read to find the service, so that its collection does not ask again.
@@ -103,6 +107,10 @@ impl Aws {
             ecr: aws_sdk_ecr::Client::new(config),
             cloudwatch: aws_sdk_cloudwatch::Client::new(config),
             logs: aws_sdk_cloudwatchlogs::Client::new(config),
+            trail: aws_sdk_cloudtrail::Client::new(config),
+            trail_of_iam: aws_sdk_cloudtrail::Client::from_conf(
+                aws_sdk_cloudtrail::config::Builder::from(config).region(trail::region_of_iam(config.region()?.as_ref())).build(),
+            ),
         })
     }
 }

@@ -65,6 +65,7 @@ calls! {
     GetMetricData = "cloudwatch:GetMetricData", "aws cloudwatch get-metric-data", "requests, errors, healthy hosts, CPU and memory of the last hour";
     GetLogEvents = "logs:GetLogEvents", "aws logs get-log-events --log-group-name {group} --log-stream-name {stream}", "the last lines of failing tasks";
     FilterLogEvents = "logs:FilterLogEvents", "aws logs filter-log-events --log-group-name {id} --filter-pattern ELB-HealthChecker", "the health checker's requests, as the app logs them";
+    LookupEvents = "cloudtrail:LookupEvents", "aws cloudtrail lookup-events --lookup-attributes AttributeKey=ResourceName,AttributeValue={quoted}", "with --trail: who changed what on the traffic path";
 }
 
 impl Call {

@@ -11,12 +11,8 @@ use crate::finding::{Evidence, Kind, Subject};
 use crate::reading::address::Cidr;
 use crate::seen::{Blind, Seen, Why};
 use crate::snapshot::deployment::ListedDeployment;
-use crate::snapshot::metric::{Metric, Series};
-use crate::snapshot::{
-    Alarm, AlarmTransition, ExpressService, Image, Interface, LifecyclePolicy, Listener, LoadBalancer, LogLine, NewestRevisions, PinnedImage,
-    ProtectedTask, Repository, Revision, RouteTable, Rule, SecurityGroup, Service, ServiceDeployment, Snapshot, SslPolicy, Subnet, Table, Target,
-    TargetGroup, Task, TaskDefinition,
-};
+use crate::snapshot::metric::Metric;
+use crate::snapshot::*;
 
 /// What the user said that the account cannot know.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -187,6 +183,19 @@ impl<'a> Patient<'a> {
     pub fn task_definitions(&self) -> Result<Vec<&'a TaskDefinition>, Blind> {
         self.asks(Call::DescribeTaskDefinition)?;
         Ok(told(&self.snapshot.task_definitions).collect())
+    }
+
+    /// What CloudTrail was asked, if the user wanted it.
+    pub fn trail(&self) -> Option<&'a Trail> {
+        self.snapshot.trail.as_ref()
+    }
+
+    /// Write events of a resource, newest first.
+    pub fn trail_events(&self, resource: &str) -> Result<&'a [TrailEvent], Blind> {
+        match self.trail() {
+            Some(trail) => self.list(Call::LookupEvents, &trail.events, resource),
+            None => Err(Blind { call: Call::LookupEvents, why: Why::NotAsked }),
+        }
     }
 
     // The way in.

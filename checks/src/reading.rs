@@ -8,6 +8,7 @@ pub mod digest;
 pub mod event;
 pub mod given_up;
 pub mod health_check;
+pub mod hook;
 pub mod image;
 pub mod ingress;
 pub mod listen;
@@ -25,6 +26,7 @@ pub mod stop;
 pub mod time;
 pub mod timeline;
 pub mod traffic;
+pub mod trail;
 
 use std::str::FromStr;
 

@@ -12,6 +12,7 @@ pub mod network;
 pub mod service;
 pub mod task;
 pub mod task_definition;
+pub mod trail;
 
 use std::collections::BTreeMap;
 
@@ -29,6 +30,7 @@ pub use network::{Interface, IpPermission, Route, RouteTable, SecurityGroup, Sub
 pub use service::{Deployment, ExpressService, Service, ServiceEvent, ServiceLoadBalancer};
 pub use task::{Container, ProtectedTask, Task};
 pub use task_definition::{Arguments, ContainerDefinition, EnvironmentVariable, HealthCheck, NewestRevisions, PortMapping, TaskDefinition};
+pub use trail::{Trail, TrailEvent};
 
 use crate::seen::{Blind, Seen, Why};
 
@@ -195,4 +197,7 @@ pub struct Snapshot {
     /// By log group: lines that name `ELB-HealthChecker`, oldest first.
     #[serde(default)]
     pub health_checker_logs: Table<Vec<LogLine>>,
+    /// Who changed what, if the user asked for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trail: Option<Trail>,
 }

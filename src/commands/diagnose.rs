@@ -20,7 +20,8 @@ use crate::report::{Print, Report, ServiceReport};
 pub fn run(options: &Diagnose) -> Result<Exit> {
     // What the user said wrongly is told before AWS is asked.
     let config = Config::load(options.config.as_deref())?;
-    let question = Question { service: options.service.as_deref(), access: &options.access, read_logs: !options.no_logs, versions: &[] };
+    let question =
+        Question { service: options.service.as_deref(), access: &options.access, read_logs: !options.no_logs, trail: options.trail, versions: &[] };
     let snapshot = snapshot(&question, options.from.as_deref())?;
     // The diagnosis comes first: a file that cannot be written must not cost it.
     let exit = conclude(&snapshot, &config, &options.report, FailOn::High)?;
@@ -36,6 +37,8 @@ pub struct Question<'a> {
     pub service: Option<&'a str>,
     pub access: &'a Access,
     pub read_logs: bool,
+    /// Whether CloudTrail is asked, too.
+    pub trail: bool,
     /// Versions that have to be there, whatever the service runs.
     pub versions: &'a [&'a str],
 }
@@ -143,7 +146,7 @@ mod live {
     use crate::exit::UsageError;
 
     pub async fn ask(question: &Question<'_>, target: &Target) -> Result<Snapshot> {
-        let Question { service, access, read_logs, versions } = question;
+        let Question { service, access, read_logs, trail, versions } = question;
         let began = Instant::now();
         let connection = Connection {
             region: access.region.clone().or_else(|| region_of(*service)),
@@ -161,6 +164,9 @@ mod live {
         let mut snapshot = collect::collect(&aws, service, now()?).await;
         for version in *versions {
             collect::version(&aws, &mut snapshot, version).await;
+        }
+        if *trail {
+            collect::trail::trail(&aws, &mut snapshot, pace()?).await;
         }
         collect::close(&mut snapshot, &aws.asker, began.elapsed());
         Ok(snapshot)
@@ -180,6 +186,14 @@ mod live {
     fn region_of(typed: Option<&str>) -> Option<String> {
         let region = typed?.strip_prefix("arn:")?.split(':').nth(2)?;
         (!region.is_empty()).then(|| region.to_owned())
+    }
+
+    /// The pause between two questions to CloudTrail; tests have none.
+    fn pace() -> Result<Duration> {
+        match std::env::var("ECS_DOCTOR_PACE_MS") {
+            Ok(set) => Ok(Duration::from_millis(set.parse().with_context(|| format!("ECS_DOCTOR_PACE_MS={set} is no number"))?)),
+            Err(_) => Ok(collect::trail::PACE),
+        }
     }
 
     /// The clock of the snapshot; tests set it, so that a recorded account does not age.

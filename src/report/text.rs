@@ -92,6 +92,7 @@ impl Text {
         }
         self.rollout(service, report.taken_at, out)?;
         self.changes(service, out)?;
+        self.trail(service.trail.as_ref(), out)?;
         self.last_hour(service, report.taken_at, out)?;
         self.digests(service, out)?;
         self.risks(&later, out)?;

@@ -11,7 +11,7 @@ use crate::patient::Patient;
 use crate::reading::event::{self, Event};
 use crate::reading::rollout::{self, Strategy};
 use crate::reading::stop::StopKind;
-use crate::reading::{Unseen, count, pattern, rollback, time, traffic};
+use crate::reading::{Unseen, count, pattern, rollback, time, traffic, trail};
 use crate::snapshot::metric::Metric;
 use crate::snapshot::{ServiceDeployment, ServiceEvent, Task};
 
@@ -23,6 +23,7 @@ pub enum Source {
     Event,
     Task,
     Targets,
+    Trail,
 }
 
 impl Source {
@@ -34,6 +35,7 @@ impl Source {
             Source::Event => "event",
             Source::Task => "task",
             Source::Targets => "targets",
+            Source::Trail => "trail",
         }
     }
 
@@ -104,6 +106,10 @@ pub fn read(patient: &Patient, since: Timestamp, unseen: &mut Unseen) -> Vec<Ent
             }
             before = *value;
         }
+    }
+    for deed in trail::read(patient, unseen).unwrap_or_default() {
+        note(Some(deed.at), Source::Trail, deed.words());
+        (1..deed.count).for_each(|_| note(Some(deed.last), Source::Trail, deed.words()));
     }
     line.sort_by(|a, b| (a.at, a.source, &a.says).cmp(&(b.at, b.source, &b.says)));
     fold(line)
@@ -198,6 +204,8 @@ fn event_words<'a>(event: &ServiceEvent, mut tasks: impl Iterator<Item = &'a Tas
         {
             None
         }
+        Event::PercentDeadlock => Some("ECS can neither start nor stop a task: minimum and maximum percent leave no room".into()),
+        Event::Throttled => Some("ECS's own calls are throttled".into()),
         Event::DeploymentFailed { why, .. } => Some(format!("the deployment fails: {why}")),
         _ => Some(clean(&event.message)),
     }

@@ -184,7 +184,12 @@ fn tell_check(
     let arn = managed.arn.as_deref().unwrap_or_default();
     let finding = Subject::new(Kind::Revision, &revision.service_revision_arn)
         .sick(says, proof)
-        .because(Evidence::new(Call::DescribeServiceRevisions, arn, "ecsManagedResources.ingressPaths.targetGroups.healthCheckPath", made_for))
+        .because(Evidence::new(
+            Call::DescribeServiceRevisions,
+            &revision.service_revision_arn,
+            "ecsManagedResources.ingressPaths.targetGroups.healthCheckPath",
+            made_for,
+        ))
         .because(Evidence::new(Call::DescribeTargetGroups, arn, "HealthCheckPath", asks))
         .concerns(Kind::TargetGroup, arn);
     let remedy = Remedy::new(format!("Let the health check ask {made_for} again until the old version is back."))
