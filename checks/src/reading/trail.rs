@@ -104,8 +104,9 @@ impl Deed<'_> {
 pub fn read<'a>(patient: &Patient<'a>, unseen: &mut Unseen) -> Option<Vec<Deed<'a>>> {
     let trail = patient.trail()?;
     let mut deeds: Vec<Deed> = Vec::new();
+    let ways = unseen.see(traffic::ways(patient)).unwrap_or_default();
     for question in questions(patient, &mut Unseen::default()) {
-        let on = name(patient, &question.resource);
+        let on = name(patient, &ways, &question.resource);
         for event in unseen.see(patient.trail_events(&question.resource)).unwrap_or_default() {
             let Some(at) = event.event_time.filter(|at| *at >= trail.since && !is_routine(event)) else { continue };
             match deeds.iter_mut().find(|deed| deed.event.event_id == event.event_id) {
@@ -144,14 +145,13 @@ fn who(event: &TrailEvent) -> String {
 }
 
 /// The name by which a user knows a resource.
-fn name(patient: &Patient, resource: &str) -> String {
+fn name(patient: &Patient, ways: &[traffic::Way], resource: &str) -> String {
     match resource.splitn(6, ':').nth(5).map(|path| path.split_once('/').unwrap_or((path, path))) {
         Some(("service", _)) => format!("service {}", last(resource)),
         Some(("task-definition", family)) => format!("task definition {family}"),
         Some(("targetgroup", _)) => format!("target group {}", traffic::group_name(resource)),
         Some(("loadbalancer", _)) => format!("load balancer {}", traffic::balancer_name(resource)),
         Some((kind @ ("listener-rule" | "listener"), _)) => {
-            let ways = traffic::ways(patient).unwrap_or_else(|_| Vec::new());
             let way = ways.iter().find(|way| way.rule.rule_arn == resource || (way.rule.is_default && way.listener.listener_arn == resource));
             way.map_or_else(|| format!("{kind} {}", last(resource)), |way| format!("the rule of {}", way.name()))
         }
