@@ -67,12 +67,18 @@ struct Opening<'a> {
     port: Option<i32>,
 }
 
+/// The tasks of one version that are reachable, and the rules that make them so.
+struct Reachable<'a> {
+    openings: Vec<Opening<'a>>,
+    tasks: Vec<(&'a Task, &'a Interface)>,
+}
+
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     let balancers = traffic::balancers(patient)?;
     if balancers.is_empty() {
         return Err(NoAnswer::NotApplicable("no load balancer to go around"));
     }
-    let mut reachable: BTreeMap<&str, (Vec<Opening>, Vec<(&Task, &Interface)>)> = BTreeMap::new();
+    let mut reachable: BTreeMap<&str, Reachable> = BTreeMap::new();
     for task in patient.running_tasks()?.iter().filter(|task| task.last_status == "RUNNING") {
         let Some(id) = task.network_interface_id.as_deref() else { continue };
         let Some(interface) = findings.see(patient.interface(id)).flatten() else { continue };
@@ -81,10 +87,10 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         }
         let Some(openings) = findings.see(openings(patient, task, interface)) else { continue };
         if !openings.is_empty() {
-            reachable.entry(&task.task_definition_arn).or_insert_with(|| (openings, Vec::new())).1.push((task, interface));
+            reachable.entry(&task.task_definition_arn).or_insert_with(|| Reachable { openings, tasks: Vec::new() }).tasks.push((task, interface));
         }
     }
-    for (openings, tasks) in reachable.into_values() {
+    for Reachable { openings, tasks } in reachable.into_values() {
         let balancer = balancers.iter().find_map(|arn| findings.see(patient.load_balancer(arn)).flatten());
         let admitted = balancer.and_then(|balancer| balancer.security_groups.first());
         findings.add(tell(&openings, &tasks, admitted.map(String::as_str)));
