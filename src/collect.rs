@@ -13,6 +13,7 @@ pub mod find;
 mod logs;
 mod mask;
 mod plan;
+mod scaling;
 
 use std::collections::BTreeSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -52,6 +53,7 @@ pub struct Aws {
     ecr: aws_sdk_ecr::Client,
     cloudwatch: aws_sdk_cloudwatch::Client,
     logs: aws_sdk_cloudwatchlogs::Client,
+    scaling: aws_sdk_applicationautoscaling::Client,
 }
 
 /// Listeners, rules and revisions that were read to find the service, so that its collection does not ask again.
@@ -103,6 +105,7 @@ impl Aws {
             ecr: aws_sdk_ecr::Client::new(config),
             cloudwatch: aws_sdk_cloudwatch::Client::new(config),
             logs: aws_sdk_cloudwatchlogs::Client::new(config),
+            scaling: aws_sdk_applicationautoscaling::Client::new(config),
         })
     }
 }

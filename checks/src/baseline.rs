@@ -1,6 +1,8 @@
 //! Healthy services, complete as the collector would bring them: what every check must be silent on, and what the
 //! checks' examples make sick. They are made up, say so, and share one clock.
 
+pub mod scaling;
+
 use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
@@ -287,6 +289,7 @@ fn service(plan: &Plan) -> Snapshot {
             },
         ],
     );
+    scaling::add(&mut snapshot, (!plan.ec2 && plan.port.is_some()).then_some(count));
     for metric in Metric::ALL.iter().filter(|metric| metric.owner() == Owner::Service) {
         snapshot.metrics.put(metric.of(&arn), minutes(20.0));
     }

@@ -14,8 +14,8 @@ use crate::snapshot::deployment::ListedDeployment;
 use crate::snapshot::metric::{Metric, Series};
 use crate::snapshot::{
     Alarm, AlarmTransition, ExpressService, Image, Interface, LifecyclePolicy, Listener, LoadBalancer, LogLine, NewestRevisions, PinnedImage,
-    ProtectedTask, Repository, Revision, RouteTable, Rule, SecurityGroup, Service, ServiceDeployment, Snapshot, Subnet, Table, Target, TargetGroup,
-    Task, TaskDefinition,
+    ProtectedTask, Repository, Revision, RouteTable, Rule, ScalableTarget, ScalingActivity, ScalingPolicy, ScheduledAction, SecurityGroup, Service,
+    ServiceDeployment, Snapshot, Subnet, Table, Target, TargetGroup, Task, TaskDefinition,
 };
 
 /// What the user said that the account cannot know.
@@ -187,6 +187,25 @@ impl<'a> Patient<'a> {
     pub fn task_definitions(&self) -> Result<Vec<&'a TaskDefinition>, Blind> {
         self.asks(Call::DescribeTaskDefinition)?;
         Ok(told(&self.snapshot.task_definitions).collect())
+    }
+
+    // What scales it (see `reading::scaling`).
+
+    pub fn scalable_target(&self) -> Row<'a, ScalableTarget> {
+        self.row(Call::DescribeScalableTargets, &self.snapshot.scalable_targets, self.arn())
+    }
+
+    pub fn scaling_policies(&self) -> Result<&'a [ScalingPolicy], Blind> {
+        self.list(Call::DescribeScalingPolicies, &self.snapshot.scaling_policies, self.arn())
+    }
+
+    /// What auto scaling did, or tried and did not do, newest first.
+    pub fn scaling_activities(&self) -> Result<&'a [ScalingActivity], Blind> {
+        self.list(Call::DescribeScalingActivities, &self.snapshot.scaling_activities, self.arn())
+    }
+
+    pub fn scheduled_actions(&self) -> Result<&'a [ScheduledAction], Blind> {
+        self.list(Call::DescribeScheduledActions, &self.snapshot.scheduled_actions, self.arn())
     }
 
     // The way in.

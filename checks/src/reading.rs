@@ -21,6 +21,7 @@ pub mod reason;
 pub mod rollback;
 pub mod rollout;
 pub mod route;
+pub mod scaling;
 pub mod stop;
 pub mod time;
 pub mod timeline;

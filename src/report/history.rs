@@ -203,7 +203,7 @@ pub struct EntryReport {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub until: Option<Timestamp>,
     pub count: usize,
-    /// deployment, alarm, event, task or targets
+    /// deployment, alarm, scaling, event, task or targets
     pub source: &'static str,
     pub says: String,
 }
