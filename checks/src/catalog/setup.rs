@@ -3,7 +3,16 @@
 use crate::check::Check;
 
 mod desired_zero;
+mod saturated;
+mod scaling_at_maximum;
+mod scaling_suspended;
 mod single_task;
 
 /// In catalog order.
-pub(super) const CHECKS: &[Check] = &[single_task::CHECK, desired_zero::CHECK];
+pub(super) const CHECKS: &[Check] = &[
+    single_task::CHECK,
+    desired_zero::CHECK,
+    scaling_at_maximum::CHECK,
+    scaling_suspended::CHECK,
+    saturated::CHECK,
+];
