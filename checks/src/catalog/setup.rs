@@ -3,6 +3,7 @@
 use crate::check::Check;
 
 mod desired_zero;
+mod grace_period_too_short;
 mod saturated;
 mod scaling_at_maximum;
 mod scaling_suspended;
@@ -10,6 +11,7 @@ mod single_task;
 
 /// In catalog order.
 pub(super) const CHECKS: &[Check] = &[
+    grace_period_too_short::CHECK,
     single_task::CHECK,
     desired_zero::CHECK,
     scaling_at_maximum::CHECK,
