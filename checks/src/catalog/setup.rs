@@ -5,9 +5,12 @@ use crate::check::Check;
 mod desired_zero;
 mod drain_shorter_than_requests;
 mod grace_period_too_short;
+mod logs_missing;
+mod platform_version_old;
 mod saturated;
 mod scaling_at_maximum;
 mod scaling_suspended;
+mod service_not_active;
 mod single_task;
 
 /// In catalog order.
@@ -19,4 +22,7 @@ pub(super) const CHECKS: &[Check] = &[
     scaling_at_maximum::CHECK,
     scaling_suspended::CHECK,
     saturated::CHECK,
+    service_not_active::CHECK,
+    logs_missing::CHECK,
+    platform_version_old::CHECK,
 ];
