@@ -19,9 +19,10 @@ pub fn resource(service: &Service) -> Option<String> {
     (!is_daemon).then(|| format!("service/{cluster}/{}", service.service_name))
 }
 
-/// Whether the schedule tells anything: of a service at zero, of one that no policy scales, and where it is suspended.
-pub fn needs_schedule(service: &Service, target: &ScalableTarget, no_policies: bool) -> bool {
-    service.desired_count == 0 || no_policies || target.suspended_state.scheduled_scaling_suspended
+/// Whether the schedule tells anything: of a service at zero, and where schedules are suspended. Where no policy scales the
+/// service, it does, too.
+pub fn needs_schedule(service: &Service, target: &ScalableTarget) -> bool {
+    service.desired_count == 0 || target.suspended_state.scheduled_scaling_suspended
 }
 
 /// `1 task`, `4 tasks`

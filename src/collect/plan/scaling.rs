@@ -2,7 +2,7 @@
 
 use checks::reading::scaling::{needs_schedule, resource};
 use checks::seen::Seen;
-use futures::future::join;
+use futures::future::join3;
 
 use super::Plan;
 
@@ -18,15 +18,25 @@ impl Plan<'_> {
             let activities = self.aws.scaling_activities(&resource).await;
             self.note(|snapshot| snapshot.scaling_activities.insert(arn, activities));
         };
+        let at_once = needs_schedule(service, &bounds);
         let policies = async {
             let policies = self.aws.scaling_policies(&resource).await;
             let none = matches!(&policies, Seen::Yes(policies) if policies.iter().flatten().next().is_none());
             self.note(|snapshot| snapshot.scaling_policies.insert(arn, policies));
-            if needs_schedule(service, &bounds, none) {
-                let schedule = self.aws.scheduled_actions(&resource).await;
-                self.note(|snapshot| snapshot.scheduled_actions.insert(arn, schedule));
+            if none && !at_once {
+                self.schedule(&resource).await;
             }
         };
-        join(activities, policies).await;
+        let schedule = async {
+            if at_once {
+                self.schedule(&resource).await;
+            }
+        };
+        join3(activities, policies, schedule).await;
+    }
+
+    async fn schedule(&self, resource: &str) {
+        let schedule = self.aws.scheduled_actions(resource).await;
+        self.note(|snapshot| snapshot.scheduled_actions.insert(&self.service.service_arn, schedule));
     }
 }
