@@ -13,6 +13,7 @@ pub mod find;
 mod logs;
 mod mask;
 mod plan;
+mod scaling;
 pub mod trail;
 
 use std::collections::BTreeSet;
@@ -56,6 +57,7 @@ pub struct Aws {
     trail: aws_sdk_cloudtrail::Client,
     /// IAM is one for all regions, and its events are in one of them.
     trail_of_iam: aws_sdk_cloudtrail::Client,
+    scaling: aws_sdk_applicationautoscaling::Client,
 }
 
 /// Listeners, rules and revisions that were read to find the service, so that its collection does not ask again.
@@ -111,6 +113,7 @@ impl Aws {
             trail_of_iam: aws_sdk_cloudtrail::Client::from_conf(
                 aws_sdk_cloudtrail::config::Builder::from(config).region(trail::region_of_iam(config.region()?.as_ref())).build(),
             ),
+            scaling: aws_sdk_applicationautoscaling::Client::new(config),
         })
     }
 }

@@ -1,6 +1,8 @@
 //! Healthy services, complete as the collector would bring them: what every check must be silent on, and what the
 //! checks' examples make sick. They are made up, say so, and share one clock.
 
+pub mod scaling;
+
 use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
@@ -115,6 +117,7 @@ fn service(plan: &Plan) -> Snapshot {
         running_count: count,
         launch_type: Some(if plan.ec2 { "EC2" } else { "FARGATE" }.into()),
         platform_version: (!plan.ec2).then(|| "LATEST".into()),
+        platform_family: (!plan.ec2).then(|| "Linux".into()),
         task_definition: Some(definition.clone()),
         deployment_configuration: configuration.clone(),
         deployment_controller: Some("ECS".into()),
@@ -128,6 +131,7 @@ fn service(plan: &Plan) -> Snapshot {
             updated_at: Some(minutes_ago(3 * 1440 - 8)),
             rollout_state: Some("COMPLETED".into()),
             rollout_state_reason: Some("ECS deployment ecs-svc/1000000000000000012 completed.".into()),
+            platform_version: (!plan.ec2).then(|| "1.4.0".into()),
             network_configuration: (!plan.ec2).then(|| network.clone()),
             ..Deployment::default()
         }],
@@ -288,6 +292,7 @@ fn service(plan: &Plan) -> Snapshot {
             },
         ],
     );
+    scaling::add(&mut snapshot, (!plan.ec2 && plan.port.is_some()).then_some(count));
     for metric in Metric::ALL.iter().filter(|metric| metric.owner() == Owner::Service) {
         snapshot.metrics.put(metric.of(&arn), minutes(20.0));
     }
@@ -577,6 +582,7 @@ fn balance(snapshot: &mut Snapshot, name: &str, port: i32, target_type: &str, gr
         let value = match metric {
             Metric::Requests | Metric::GroupRequests => 120.0,
             Metric::HealthyHosts => 2.0,
+            Metric::ResponseTime => 0.3,
             _ => 0.0,
         };
         let owners: &[&str] = match metric.owner() {

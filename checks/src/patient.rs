@@ -198,6 +198,25 @@ impl<'a> Patient<'a> {
         }
     }
 
+    // What scales it (see `reading::scaling`).
+
+    pub fn scalable_target(&self) -> Row<'a, ScalableTarget> {
+        self.row(Call::DescribeScalableTargets, &self.snapshot.scalable_targets, self.arn())
+    }
+
+    pub fn scaling_policies(&self) -> Result<&'a [ScalingPolicy], Blind> {
+        self.list(Call::DescribeScalingPolicies, &self.snapshot.scaling_policies, self.arn())
+    }
+
+    /// What auto scaling did, or tried and did not do, newest first.
+    pub fn scaling_activities(&self) -> Result<&'a [ScalingActivity], Blind> {
+        self.list(Call::DescribeScalingActivities, &self.snapshot.scaling_activities, self.arn())
+    }
+
+    pub fn scheduled_actions(&self) -> Result<&'a [ScheduledAction], Blind> {
+        self.list(Call::DescribeScheduledActions, &self.snapshot.scheduled_actions, self.arn())
+    }
+
     // The way in.
 
     pub fn target_group(&self, arn: &str) -> Row<'a, TargetGroup> {

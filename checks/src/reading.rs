@@ -22,6 +22,8 @@ pub mod reason;
 pub mod rollback;
 pub mod rollout;
 pub mod route;
+pub mod scaling;
+pub mod start;
 pub mod stop;
 pub mod time;
 pub mod timeline;

@@ -9,6 +9,7 @@ pub mod image;
 pub mod log;
 pub mod metric;
 pub mod network;
+pub mod scaling;
 pub mod service;
 pub mod task;
 pub mod task_definition;
@@ -27,6 +28,7 @@ pub use image::{Image, LifecyclePolicy, PinnedImage, Repository};
 pub use log::LogLine;
 pub use metric::Series;
 pub use network::{Interface, IpPermission, Route, RouteTable, SecurityGroup, Subnet};
+pub use scaling::{NotScaledReason, ScalableTarget, ScalingActivity, ScalingPolicy, ScheduledAction, SuspendedState};
 pub use service::{Deployment, ExpressService, Service, ServiceEvent, ServiceLoadBalancer};
 pub use task::{Container, ProtectedTask, Task};
 pub use task_definition::{Arguments, ContainerDefinition, EnvironmentVariable, HealthCheck, NewestRevisions, PortMapping, TaskDefinition};
@@ -182,6 +184,18 @@ pub struct Snapshot {
     /// By repository URI, where a pinned digest may be in danger.
     #[serde(default)]
     pub lifecycle_policies: Table<LifecyclePolicy>,
+    /// By service ARN: none where nothing scales it.
+    #[serde(default)]
+    pub scalable_targets: Table<ScalableTarget>,
+    /// By service ARN.
+    #[serde(default)]
+    pub scaling_policies: Table<Vec<ScalingPolicy>>,
+    /// By service ARN, newest first: what was done, and what was tried and not done.
+    #[serde(default)]
+    pub scaling_activities: Table<Vec<ScalingActivity>>,
+    /// By service ARN, where a schedule matters (see [`crate::reading::scaling::needs_schedule`]).
+    #[serde(default)]
+    pub scheduled_actions: Table<Vec<ScheduledAction>>,
     /// By alarm name.
     #[serde(default)]
     pub alarms: Table<Alarm>,

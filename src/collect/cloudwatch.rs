@@ -63,6 +63,7 @@ fn short(metric: Metric) -> &'static str {
         Metric::Target4xx => "target_4xx",
         Metric::HealthyHosts => "healthy",
         Metric::UnhealthyHosts => "unhealthy",
+        Metric::ResponseTime => "response_time",
         Metric::Cpu => "cpu",
         Metric::Memory => "memory",
     }

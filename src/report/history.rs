@@ -204,7 +204,7 @@ pub struct EntryReport {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub until: Option<Timestamp>,
     pub count: usize,
-    /// deployment, alarm, event, task, targets or trail
+    /// deployment, alarm, scaling, event, task, targets or trail
     pub source: &'static str,
     pub says: String,
 }

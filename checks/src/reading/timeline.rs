@@ -1,5 +1,5 @@
-//! What happened, in one ordered list: service events, steps of deployments, starts and stops of tasks, alarms, and
-//! targets that became unhealthy. What repeats between two steps of a deployment is one line with its count, so that a
+//! What happened, in one ordered list: service events, steps of deployments, starts and stops of tasks, alarms, what auto
+//! scaling did, and targets that became unhealthy. What repeats between two steps of a deployment is one line with its count, so that a
 //! crash loop of an hour takes as little room as one crash.
 
 use std::sync::LazyLock;
@@ -11,7 +11,7 @@ use crate::patient::Patient;
 use crate::reading::event::{self, Event};
 use crate::reading::rollout::{self, Strategy};
 use crate::reading::stop::StopKind;
-use crate::reading::{Unseen, count, pattern, rollback, time, traffic, trail};
+use crate::reading::{Unseen, count, pattern, rollback, scaling, time, traffic, trail};
 use crate::snapshot::metric::Metric;
 use crate::snapshot::{ServiceDeployment, ServiceEvent, Task};
 
@@ -20,6 +20,7 @@ use crate::snapshot::{ServiceDeployment, ServiceEvent, Task};
 pub enum Source {
     Deployment,
     Alarm,
+    Scaling,
     Event,
     Task,
     Targets,
@@ -32,6 +33,7 @@ impl Source {
         match self {
             Source::Deployment => "deployment",
             Source::Alarm => "alarm",
+            Source::Scaling => "scaling",
             Source::Event => "event",
             Source::Task => "task",
             Source::Targets => "targets",
@@ -93,6 +95,11 @@ pub fn read(patient: &Patient, since: Timestamp, unseen: &mut Unseen) -> Vec<Ent
                 None => transition.history_summary.clone(),
             };
             note(transition.timestamp, Source::Alarm, says);
+        }
+    }
+    for activity in unseen.see(scaling::activities(patient)).unwrap_or_default() {
+        if let Some(says) = scaling::words(activity) {
+            note(activity.start_time, Source::Scaling, says);
         }
     }
     for group in unseen.see(traffic::groups(patient)).unwrap_or_default() {

@@ -19,6 +19,7 @@ pub enum Metric {
     Target4xx,
     HealthyHosts,
     UnhealthyHosts,
+    ResponseTime,
     /// Of the service.
     Cpu,
     Memory,
@@ -44,6 +45,7 @@ impl Metric {
         Metric::Target4xx,
         Metric::HealthyHosts,
         Metric::UnhealthyHosts,
+        Metric::ResponseTime,
         Metric::Cpu,
         Metric::Memory,
     ];
@@ -60,6 +62,7 @@ impl Metric {
             Metric::Target4xx => "HTTPCode_Target_4XX_Count",
             Metric::HealthyHosts => "HealthyHostCount",
             Metric::UnhealthyHosts => "UnHealthyHostCount",
+            Metric::ResponseTime => "TargetResponseTime",
             Metric::Cpu => "CPUUtilization",
             Metric::Memory => "MemoryUtilization",
         }
@@ -77,6 +80,7 @@ impl Metric {
             Metric::Target4xx => "HTTPCode_Target_4XX_Count.Values",
             Metric::HealthyHosts => "HealthyHostCount.Values",
             Metric::UnhealthyHosts => "UnHealthyHostCount.Values",
+            Metric::ResponseTime => "TargetResponseTime.Values",
             Metric::Cpu => "CPUUtilization.Values",
             Metric::Memory => "MemoryUtilization.Values",
         }
@@ -85,7 +89,7 @@ impl Metric {
     pub fn statistic(self) -> &'static str {
         match self {
             Metric::HealthyHosts => "Minimum",
-            Metric::UnhealthyHosts | Metric::Cpu | Metric::Memory => "Maximum",
+            Metric::UnhealthyHosts | Metric::ResponseTime | Metric::Cpu | Metric::Memory => "Maximum",
             _ => "Sum",
         }
     }

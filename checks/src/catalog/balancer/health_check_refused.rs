@@ -50,6 +50,7 @@ crate::check! {
     title: "Nothing answers the health check properly on its port",
     severity: Critical,
     role: Cause,
+    shows: HealthCheckRefused,
     explains: [TargetsUnhealthy],
     reads: [
         DescribeServices, DescribeServiceRevisions, DescribeTargetGroups, DescribeTargetHealth, DescribeTasks, DescribeTaskDefinition, GetLogEvents,
