@@ -2,6 +2,7 @@
 //! collection shares. The plan says what is asked and when; one file for each AWS service says how.
 
 pub mod ask;
+mod autoscaling;
 mod cloudwatch;
 #[cfg(test)]
 mod depth;
@@ -10,6 +11,7 @@ mod ecr;
 mod ecs;
 mod elbv2;
 pub mod find;
+mod iam;
 mod logs;
 mod mask;
 mod plan;
@@ -52,6 +54,8 @@ pub struct Aws {
     ecr: aws_sdk_ecr::Client,
     cloudwatch: aws_sdk_cloudwatch::Client,
     logs: aws_sdk_cloudwatchlogs::Client,
+    autoscaling: aws_sdk_autoscaling::Client,
+    iam: aws_sdk_iam::Client,
 }
 
 /// Listeners, rules and revisions that were read to find the service, so that its collection does not ask again.
@@ -103,6 +107,8 @@ impl Aws {
             ecr: aws_sdk_ecr::Client::new(config),
             cloudwatch: aws_sdk_cloudwatch::Client::new(config),
             logs: aws_sdk_cloudwatchlogs::Client::new(config),
+            autoscaling: aws_sdk_autoscaling::Client::new(config),
+            iam: aws_sdk_iam::Client::new(config),
         })
     }
 }
