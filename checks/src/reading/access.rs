@@ -137,15 +137,20 @@ pub fn role_named(text: &str) -> Option<&str> {
 pub struct Trust {
     pub words: String,
     pub evidence: Option<Evidence>,
+    /// What to do, in a sentence.
+    pub mend: String,
 }
 
 /// What IAM says of a role that ECS could not assume as that service; none where it may not be seen.
 pub fn trust(patient: &Patient, findings: &mut Findings, name: &str, service: &str) -> Option<Trust> {
     let Some(role) = findings.see(patient.role(name))? else {
-        return Some(Trust { words: "There is no such role".into(), evidence: None });
+        let mend = format!("Create the role and let {service} assume it, or name another one.");
+        return Some(Trust { words: "There is no such role".into(), evidence: None, mend });
     };
     let policy = &role.assume_role_policy_document;
     let evidence = |field, value: &str| Some(Evidence::new(Call::GetRole, name, field, value));
+    let again = "Deploy again, if the trust policy was changed after ECS last said so.".to_owned();
+    let mend = format!("Let {service} assume the role; the command replaces its whole trust policy.");
     let trusts = |service: &str| policy.service.iter().any(|trusted| trusted == service || trusted == "*");
     Some(if !trusts(service) {
         let trusted = match policy.service.as_slice() {
@@ -154,17 +159,17 @@ pub fn trust(patient: &Patient, findings: &mut Findings, name: &str, service: &s
         };
         let first = policy.service.first().map_or("[]", String::as_str);
         let evidence = evidence("AssumeRolePolicyDocument.Statement.Principal.Service", first);
-        Trust { words: format!("Its trust policy lets {trusted} assume it, and not {service}"), evidence }
+        Trust { words: format!("Its trust policy lets {trusted} assume it, and not {service}"), evidence, mend }
     } else if let Some(first) = policy.condition.first() {
         let conditions = and_list(&policy.condition);
         let evidence = evidence("AssumeRolePolicyDocument.Statement.Condition", first);
-        Trust { words: format!("Its trust policy names {service}, under conditions on {conditions}: they are likely not met"), evidence }
+        Trust { words: format!("Its trust policy names {service}, under conditions on {conditions}: they are likely not met"), evidence, mend }
     } else if policy.denies {
         let evidence = evidence("AssumeRolePolicyDocument.Statement.Principal.Service", service);
-        Trust { words: format!("Its trust policy names {service}, and also has a statement that denies"), evidence }
+        Trust { words: format!("Its trust policy names {service}, and also has a statement that denies"), evidence, mend }
     } else {
         let evidence = evidence("AssumeRolePolicyDocument.Statement.Principal.Service", service);
-        Trust { words: format!("Its trust policy lets {service} assume it now, so it was likely mended since"), evidence }
+        Trust { words: format!("Its trust policy lets {service} assume it now, so it was likely mended since"), evidence, mend: again }
     })
 }
 
@@ -237,12 +242,12 @@ pub fn settle(patient: &Patient, findings: &mut Findings, mut finding: Finding, 
         }
         Refusal::AllowedByNo(what) => {
             finding.says += &format!(" No {what} allows it, whatever the role's own policies say.");
-            let remedy = Remedy::new(format!("Allow {action} in the {what} too, then deploy again."));
+            let remedy = Remedy::new(format!("Allow {action} to the role in the {what} too, then deploy again."));
             finding.remedy = match what.as_str() {
                 "permissions boundary" => remedy.cli(format!("aws iam get-role --role-name {name} --query Role.PermissionsBoundary")),
                 "service control policy" => remedy
                     .cli(format!("aws organizations list-policies-for-target --target-id {} --filter SERVICE_CONTROL_POLICY", patient.account())),
-                "resource-based policy" => of_resource(question).into_iter().fold(remedy, Remedy::cli),
+                "resource-based policy" => of_resource(question).into_iter().chain(grant(question)).fold(remedy, Remedy::cli),
                 _ => remedy,
             }
             .cli(see);
@@ -268,6 +273,12 @@ fn evidence<'a>(key: &'a str, simulation: &'a Simulation) -> impl Iterator<Item 
         .chain(policies.map(move |policy| evidence("MatchedStatements.SourcePolicyId", policy)))
         .chain(organisation.map(move |no| evidence("OrganizationsDecisionDetail.AllowedByOrganizations", &no)))
         .chain(boundary.map(move |no| evidence("PermissionsBoundaryDecisionDetail.AllowedByPermissionsBoundary", &no)))
+}
+
+/// A key can be opened to a role without a change of its policy.
+fn grant(question: &Question) -> Option<String> {
+    let (key, operation) = (question.resource?, question.action.strip_prefix("kms:")?);
+    Some(format!("aws kms create-grant --key-id {} --grantee-principal {} --operations {operation}", quote(key), quote(&question.role)))
 }
 
 /// The command that shows the policy of the resource itself.

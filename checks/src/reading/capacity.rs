@@ -74,7 +74,7 @@ impl<'a> Need<'a> {
             cpu: definition.cpu.as_deref().and_then(cpu_units).unwrap_or_else(|| containers.iter().filter_map(|container| container.cpu).sum()),
             memory: definition.memory.as_deref().and_then(mebibytes).unwrap_or(reserved),
             ports: if network == "awsvpc" || network == "none" { Vec::new() } else { ports.collect() },
-            gpu: containers.iter().filter_map(|container| container.gpu).map(|gpus| usize::try_from(gpus).unwrap_or_default()).sum(),
+            gpu: containers.iter().filter_map(|container| container.gpu).map(|gpus| gpus.max(0) as usize).sum(),
             attributes: &definition.requires_attributes,
             constraints: service.placement_constraints.iter().chain(&definition.placement_constraints).collect(),
             zones: if network == "awsvpc" { zones } else { Vec::new() },
@@ -218,23 +218,33 @@ impl Lack<'_> {
         }
     }
 
-    /// What makes us say so.
-    pub fn evidence(&self, instance: &ContainerInstance) -> Evidence {
-        let evidence =
+    /// What makes us say so, where one field does.
+    pub fn evidence(&self, patient: &Patient, instance: &ContainerInstance, definition: &TaskDefinition) -> Option<Evidence> {
+        let of_instance =
             |field, value: &dyn ToString| Evidence::new(Call::DescribeContainerInstances, &instance.container_instance_arn, field, value.to_string());
-        match self {
-            Lack::Cpu { free, .. } => evidence("remainingResources.CPU", free),
-            Lack::Memory { free, .. } => evidence("remainingResources.MEMORY", free),
+        let of_definition = |field, value: &str| Evidence::new(Call::DescribeTaskDefinition, &definition.task_definition_arn, field, value);
+        Some(match self {
+            Lack::Cpu { free, .. } => of_instance("remainingResources.CPU", free),
+            Lack::Memory { free, .. } => of_instance("remainingResources.MEMORY", free),
             Lack::Port { port, .. } => {
                 let of_udp = instance.remaining_resources.ports_udp.contains(&port.to_string());
-                evidence(if of_udp { "remainingResources.PORTS_UDP" } else { "remainingResources.PORTS" }, port)
+                of_instance(if of_udp { "remainingResources.PORTS_UDP" } else { "remainingResources.PORTS" }, port)
             }
-            Lack::Agent => evidence("agentConnected", &false),
-            Lack::Gpu { .. } | Lack::Attribute(_) | Lack::Constraint(_) | Lack::Occupied | Lack::Zone(_) | Lack::Status(_) => {
-                evidence("status", &instance.status)
+            Lack::Agent => of_instance("agentConnected", &false),
+            Lack::Status(status) => of_instance("status", status),
+            Lack::Attribute(name) => of_definition("requiresAttributes.name", name),
+            Lack::Constraint(expression) if is_of_service(patient.service(), expression) => {
+                patient.evidence("placementConstraints.expression", expression)
             }
-        }
+            Lack::Constraint(expression) => of_definition("placementConstraints.expression", expression),
+            Lack::Gpu { .. } | Lack::Occupied | Lack::Zone(_) => return None,
+        })
     }
+}
+
+/// Whether it is the service that asks for it, and not the task definition.
+pub fn is_of_service(service: &Service, expression: &str) -> bool {
+    service.placement_constraints.iter().any(|constraint| constraint.expression.as_deref() == Some(expression))
 }
 
 /// One instance, and all that keeps the task off it.
@@ -367,7 +377,7 @@ fn of_group<'a>(
         return Some(Block::AtMaximum { desired, maximum });
     }
     let managed = provider.managed_scaling.as_ref().and_then(|scaling| scaling.status.as_deref());
-    let on_their_way = group.instances.len() < usize::try_from(desired).unwrap_or_default();
+    let on_their_way = (group.instances.len() as i64) < i64::from(desired);
     (managed == Some("DISABLED") && !on_their_way).then_some(Block::NotManaged { desired })
 }
 

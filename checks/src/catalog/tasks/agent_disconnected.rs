@@ -1,8 +1,8 @@
 //! The ECS agent of a container instance is not connected, so nothing can be placed there.
 
-use crate::call::quote;
+use crate::call::{Call, quote};
 use crate::check::{Findings, NoAnswer};
-use crate::finding::Remedy;
+use crate::finding::{Evidence, Remedy};
 use crate::patient::Patient;
 use crate::reading::capacity::{self, Candidate, Lack, Need};
 use crate::reading::reason::{self, Told, Trouble};
@@ -84,8 +84,15 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         if let Some(id) = without.first().and_then(|candidate| candidate.instance.ec2_instance_id.as_deref()) {
             remedy = remedy.cli(format!("aws ssm start-session --target {id}"));
         }
-        let evidence = without.iter().map(|candidate| Lack::Agent.evidence(candidate.instance));
-        let mut finding = told.finding(patient, &claim).because_all(evidence).mend(remedy.cli(told.see(patient)));
+        let evidence = without.iter().map(|candidate| {
+            Evidence::new(
+                Call::DescribeContainerInstances,
+                &candidate.instance.container_instance_arn,
+                "agentConnected",
+                candidate.instance.agent_connected,
+            )
+        });
+        let mut finding = told.finding(patient, &claim).because_all(evidence).mend(remedy);
         if said && without.is_empty() && candidates.is_some() {
             finding.says += " By now every agent is connected that takes tasks.";
         }

@@ -88,7 +88,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
             Some(supply) => {
                 let claim = claim(patient, supply);
                 let finding = if empty || told.is_primary { told.finding(patient, &claim) } else { return None };
-                Some(mended(patient, supply, finding).mend(remedy(patient, supply).cli(told.see(patient))))
+                Some(mended(patient, supply, finding).mend(remedy(patient, supply)))
             }
         }
     })?;
@@ -109,16 +109,14 @@ fn of_waiting(patient: &Patient, findings: &mut Findings, told_of: &[&str]) -> R
     }
     let supplies = supplies(patient, findings);
     let Some(supply) = supplies.iter().flatten().find(|supply| supply.block.is_some()) else { return Ok(()) };
-    let says = format!(
-        "{}: {} of {} waits for an instance, the longest for {}.",
-        claim(patient, supply),
-        count(waiting.len(), "task"),
-        rollout::short(&longest.task_definition_arn),
-        time::words(age(longest))
-    );
+    let (version, since) = (rollout::short(&longest.task_definition_arn), time::words(age(longest)));
+    let waits = match waiting.len() {
+        1 => format!("a task of {version} has been waiting for an instance for {since}"),
+        many => format!("{many} tasks of {version} wait for instances, the longest for {since}"),
+    };
     let evidence = Evidence::new(Call::DescribeTasks, &longest.task_arn, "lastStatus", &longest.last_status).at(longest.created_at);
     let finding = Subject::new(Kind::TaskDefinition, &longest.task_definition_arn)
-        .sick(if waiting.len() == 1 { says } else { says.replace(" waits for an instance", " wait for instances") }, evidence)
+        .sick(format!("{}: {waits}.", claim(patient, supply)), evidence)
         .concerns(Kind::TaskDefinition, &longest.task_definition_arn)
         .concerns_no(Kind::TargetGroup);
     findings.add(mended(patient, supply, finding).mend(remedy(patient, supply)));
@@ -173,7 +171,7 @@ fn claim(patient: &Patient, supply: &Supply) -> String {
         Block::GroupGone(group) => format!("Auto Scaling group {group} of capacity provider {name} does not exist"),
         Block::LaunchFailed(activity) => {
             let at = activity.start_time.map_or_else(String::new, |at| format!(" {} ago", time::words(time::age(patient.now(), at))));
-            let why = activity.status_message.as_deref().map_or_else(String::new, |why| format!(" (\"{}\")", reason::quoted(why)));
+            let why = activity.status_message.as_deref().map_or_else(String::new, |why| format!(" (\"{}\")", reason::quoted(decisive(why))));
             format!("Auto Scaling group {group} of capacity provider {name} could not launch an instance{at}{why}")
         }
         Block::Suspended(process) => {
@@ -195,6 +193,12 @@ fn claim(patient: &Patient, supply: &Supply) -> String {
             patient.cluster()
         ),
     }
+}
+
+/// The sentence of a failed launch that has the reason, and not the one that says that there was one.
+fn decisive(message: &str) -> &str {
+    let mut sentences = message.split(". ");
+    sentences.find(|sentence| !sentence.starts_with("Could not launch")).unwrap_or(message)
 }
 
 /// The finding with what was seen behind the provider.
@@ -257,7 +261,7 @@ fn remedy(patient: &Patient, supply: &Supply) -> Remedy {
         Block::LaunchFailed(_) => Remedy::new(
             "Let the group use more instance types or zones (a mixed instances policy), or mend what the message names: AMI, key pair, quota, role.",
         )
-        .cli(activities)
+        .cli(format!("aws autoscaling update-auto-scaling-group --auto-scaling-group-name {group} --vpc-zone-identifier <subnet>,<subnet>"))
         .terraform(
             "# in aws_autoscaling_group\nmixed_instances_policy {\n  launch_template {\n    launch_template_specification {\n      launch_template_id = \
              aws_launch_template.ecs.id\n    }\n    override { instance_type = \"m6i.large\" }\n    override { instance_type = \"m5.large\" }\n  }\n}",
@@ -267,7 +271,7 @@ fn remedy(patient: &Patient, supply: &Supply) -> Remedy {
             process.process_name
         )),
         Block::AtMaximum { maximum, .. } => {
-            let more = maximum + maximum.clone().max(2) / 2;
+            let more = *maximum + (*maximum).max(2) / 2;
             Remedy::new("Raise the maximum of the group, or ask for fewer or smaller tasks.")
                 .cli(format!("aws autoscaling update-auto-scaling-group --auto-scaling-group-name {group} --max-size {more}"))
                 .terraform(format!("# in aws_autoscaling_group\nmax_size = {more}"))
@@ -339,8 +343,8 @@ mod tests {
     #[test]
     fn tasks_that_wait_are_enough_where_no_instance_can_come() {
         let says = says(CHECK, &waiting(12, |group, _| group.max_size = Some(2)));
-        let expected = "Auto Scaling group web-asg of capacity provider web-instances is at its maximum (2 of 2 instances): 1 task of web:12 waits for an \
-                        instance, the longest for 12 min.";
+        let expected = "Auto Scaling group web-asg of capacity provider web-instances is at its maximum (2 of 2 instances): a task of web:12 has been \
+                        waiting for an instance for 12 min.";
         assert_eq!(says, [expected]);
     }
 
@@ -372,7 +376,7 @@ mod tests {
         let broken = waiting(12, |_, activities| activities.insert(0, failed(9)));
         assert!(says(CHECK, &broken)[0].starts_with(
             "Auto Scaling group web-asg of capacity provider web-instances could not launch an instance 9 min ago (\"We currently do not have sufficient \
-             t3.medium capacity. Launching EC2 instance failed\"): 1 task"
+             t3.medium capacity\"): a task"
         ));
         let mended = waiting(12, |_, activities| {
             activities.insert(0, failed(9));

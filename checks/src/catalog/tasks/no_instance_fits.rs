@@ -12,8 +12,8 @@ use crate::finding::{Evidence, Remedy};
 use crate::patient::Patient;
 use crate::reading::capacity::{self, Candidate, Lack, Need};
 use crate::reading::reason::{self, Told, Trouble};
-use crate::reading::{and_list, pattern};
-use crate::snapshot::TaskDefinition;
+use crate::reading::{and_list, pattern, time};
+use crate::snapshot::{ContainerInstance, TaskDefinition};
 
 crate::check! {
     /// ECS finds no container instance on which the task could run.
@@ -100,16 +100,14 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
                 (_, _, Some(resource)) => format!(" (they lack {resource})"),
                 _ => String::new(),
             };
-            let remedy = Remedy::new(advice_by_words(lacks.unwrap_or_default()));
-            return Some(told.finding(patient, &format!("{CLAIM}{why}")).mend(commands(patient, told, remedy, named)));
+            return Some(told.finding(patient, &format!("{CLAIM}{why}")).mend(remedy_by_words(patient, lacks.unwrap_or_default(), named)));
         };
         let mut finding = told.finding(patient, CLAIM);
-        finding.says += &format!(" {}", in_numbers(told, need, &candidates));
-        let closest = candidates.first();
-        let evidence = closest.into_iter().flat_map(|closest| closest.lacks.iter().map(|lack| lack.evidence(closest.instance)));
-        let remedy = Remedy::new(advice(need, &candidates));
-        let remedy = commands(patient, told, remedy, closest.map(|closest| closest.instance.id()).or(named));
-        Some(finding.because_all(needs(definition)).because_all(evidence).mend(remedy))
+        finding.says = in_numbers(patient, told, need, &candidates);
+        let closest = candidates.first().zip(definition);
+        let lacks = closest.into_iter().flat_map(|(closest, definition)| closest.lacks.iter().map(move |lack| (closest.instance, lack, definition)));
+        let evidence = lacks.filter_map(|(instance, lack, definition)| lack.evidence(patient, instance, definition));
+        Some(finding.because_all(needs(definition)).because_all(evidence).mend(remedy(patient, need, &candidates)))
     })
 }
 
@@ -131,28 +129,40 @@ fn zones<'a>(patient: &Patient<'a>, findings: &mut Findings, definition: &TaskDe
     zones.unwrap_or_default()
 }
 
-/// `It needs 256 CPU units and 512 MiB of memory; of 3 instances the closest, i-0a1b, is 212 MiB of memory short …`.
-fn in_numbers(told: &Told, need: &Need, candidates: &[Candidate]) -> String {
+/// `No container instance fits web:31: the closest of 3, i-0a1b, is 212 MiB of memory short …. A task needs …`.
+fn in_numbers(patient: &Patient, told: &Told, need: &Need, candidates: &[Candidate]) -> String {
+    let version = told.version();
     let needs = match need.words() {
         words if words.is_empty() => String::new(),
-        words => format!("{} needs {words}; ", told.version()),
+        words => format!("A task needs {words}; "),
     };
-    let Some((closest, others)) = candidates.split_first() else { return format!("{needs}no instance of the kind it wants is in the cluster.") };
+    let tail = match told.said {
+        Some(at) => format!("{needs}ECS last said {} ago that it cannot place one.", time::words(time::age(patient.now(), at))),
+        None => format!("{needs}{}.", told.count(patient.now())),
+    };
+    let Some((closest, others)) = candidates.split_first() else {
+        return format!("No container instance fits {version}: the cluster has none of the kind that it wants. {tail}");
+    };
     let name = closest.instance.name();
     if closest.lacks.is_empty() {
-        return format!("{needs}by now instance {name} seems to have what it needs, so ECS may place it when it tries again.");
+        return format!("No container instance had room for {version}, though by now {name} seems to have what it needs. {tail}");
     }
-    let lacks = and_list(closest.lacks.iter().map(|lack| lack.words(closest.instance)));
-    let mut kinds: BTreeMap<&str, usize> = BTreeMap::new();
-    for lack in others.iter().filter_map(|other| other.lacks.first()) {
-        *kinds.entry(kind(lack)).or_default() += 1;
-    }
-    let rest = match others {
-        [] => return format!("{needs}the only instance, {name}, {lacks}."),
-        [other] => format!("the other, {}, {}", other.instance.name(), and_list(other.lacks.iter().map(|lack| lack.words(other.instance)))),
-        many => format!("of the other {}, {}", many.len(), and_list(kinds.into_iter().map(|(kind, number)| format!("{number} {kind}")))),
+    let words = |candidate: &Candidate| and_list(candidate.lacks.iter().map(|lack| lack.words(candidate.instance)));
+    let lacks = words(closest);
+    let how = match others {
+        [] => format!("the only one, {name}, {lacks}"),
+        all if all.iter().all(|other| words(other) == lacks) => format!("each of {} instances {lacks}", candidates.len()),
+        [other] => format!("the closest of 2, {name}, {lacks}; the other, {}, {}", other.instance.name(), words(other)),
+        many => {
+            let mut kinds: BTreeMap<&str, usize> = BTreeMap::new();
+            for lack in many.iter().filter_map(|other| other.lacks.first()) {
+                *kinds.entry(kind(lack)).or_default() += 1;
+            }
+            let kinds = and_list(kinds.into_iter().map(|(kind, number)| format!("{number} {kind}")));
+            format!("the closest of {}, {name}, {lacks}; of the others {kinds}", candidates.len())
+        }
     };
-    format!("{needs}of {} instances the closest, {name}, {lacks}; {rest}.", candidates.len())
+    format!("No container instance fits {version}: {how}. {tail}")
 }
 
 /// What a number of instances has in common.
@@ -170,14 +180,19 @@ fn kind(lack: &Lack) -> &'static str {
     }
 }
 
-/// What the task definition asks for, where it is the task that does.
-fn needs(definition: Option<&TaskDefinition>) -> impl Iterator<Item = Evidence> {
-    let of = |definition: &TaskDefinition, field, value: &Option<String>| {
-        value.as_ref().map(|value| Evidence::new(Call::DescribeTaskDefinition, &definition.task_definition_arn, field, value))
-    };
-    definition
-        .into_iter()
-        .flat_map(move |definition| of(definition, "cpu", &definition.cpu).into_iter().chain(of(definition, "memory", &definition.memory)))
+/// What the task asks for: as a whole, or its containers one by one.
+fn needs(definition: Option<&TaskDefinition>) -> Vec<Evidence> {
+    let Some(definition) = definition else { return Vec::new() };
+    let of = |field, value: String| Evidence::new(Call::DescribeTaskDefinition, &definition.task_definition_arn, field, value);
+    let mut needs: Vec<Evidence> = definition.cpu.iter().map(|cpu| of("cpu", cpu.clone())).collect();
+    needs.extend(definition.memory.iter().map(|memory| of("memory", memory.clone())));
+    if definition.memory.is_none() {
+        needs.extend(definition.container_definitions.iter().filter_map(|container| {
+            let reserved = container.memory_reservation.map(|memory| of("containerDefinitions.memoryReservation", memory.to_string()));
+            reserved.or_else(|| Some(of("containerDefinitions.memory", container.memory?.to_string())))
+        }));
+    }
+    needs
 }
 
 const PORT: &str = "A fixed host port lets one such task run on an instance: use hostPort 0, awsvpc, or more instances.";
@@ -185,46 +200,84 @@ const ATTRIBUTE: &str = "Give an instance the attribute that the task asks for, 
 const ROOM: &str =
     "Add or enlarge instances, or ask for less CPU and memory; a deployment needs room for both versions, unless minimumHealthyPercent is below 100.";
 
-fn advice_by_words(lacks: &str) -> &'static str {
-    match lacks {
+/// What to do by ECS's words alone.
+fn remedy_by_words(patient: &Patient, lacks: &str, instance: Option<&str>) -> Remedy {
+    let advice = match lacks {
         lacks if lacks.contains("port") => PORT,
         lacks if lacks.contains("attribute") => ATTRIBUTE,
         _ => ROOM,
-    }
-}
-
-fn advice(need: &Need, candidates: &[Candidate]) -> &'static str {
-    let all_too_small = !candidates.is_empty() && candidates.iter().all(|candidate| need.is_too_large_for(candidate.instance));
-    match candidates.first().and_then(|closest| closest.lacks.first()) {
-        _ if all_too_small => "Even an empty instance is too small for the task: use a larger instance type, or ask for less.",
-        Some(Lack::Port { by_us: true, .. }) => {
-            "The port is held by the service's own tasks: let a deployment stop one first (minimumHealthyPercent below 100), add an instance, or use \
-             hostPort 0 or awsvpc."
-        }
-        Some(Lack::Port { .. }) => PORT,
-        Some(Lack::Attribute(_) | Lack::Constraint(_) | Lack::Gpu { .. }) => ATTRIBUTE,
-        Some(Lack::Occupied) => "One task an instance is asked for (distinctInstance): add instances, or want fewer tasks.",
-        Some(Lack::Zone(_)) => "Give the service a subnet in the zone of the instances, or instances in the zones of its subnets.",
-        Some(Lack::Status(_)) => "Let an instance take tasks again, or add one: what drains or deregisters takes none.",
-        Some(Lack::Agent) => "Mend the agent of the instance that has room, or replace the instance.",
-        Some(Lack::Cpu { .. } | Lack::Memory { .. }) => ROOM,
-        None if candidates.is_empty() => "Add instances of the kind that the service wants; they must register with this cluster.",
-        None => {
-            "Wait for ECS to try again (after failures it takes up to 15 minutes), or deploy again; where tasks have network interfaces of their own, an instance may have none left."
-        }
-    }
-}
-
-fn commands(patient: &Patient, told: &Told, remedy: Remedy, instance: Option<&str>) -> Remedy {
+    };
     let cluster = quote(patient.cluster());
-    remedy
-        .cli(match instance {
-            Some(instance) => format!(
-                "aws ecs describe-container-instances --cluster {cluster} --container-instances {instance} --query 'containerInstances[].remainingResources'"
-            ),
-            None => format!("aws ecs list-container-instances --cluster {cluster}"),
-        })
-        .cli(told.see(patient))
+    Remedy::new(advice).cli(match instance {
+        Some(instance) => format!(
+            "aws ecs describe-container-instances --cluster {cluster} --container-instances {instance} --query 'containerInstances[].remainingResources'"
+        ),
+        None => format!("aws ecs list-container-instances --cluster {cluster}"),
+    })
+}
+
+/// What to do about what the closest instance lacks.
+fn remedy(patient: &Patient, need: &Need, candidates: &[Candidate]) -> Remedy {
+    let cluster = quote(patient.cluster());
+    let all = format!(
+        "aws ecs describe-container-instances --cluster {cluster} --container-instances $(aws ecs list-container-instances --cluster {cluster} --query \
+         containerInstanceArns --output text) --query 'containerInstances[].[ec2InstanceId,status,agentConnected,remainingResources]'"
+    );
+    let update = |options: &str| format!("aws ecs update-service {} {options}", patient.cli());
+    let free_port = "# in the portMappings of container_definitions of aws_ecs_task_definition\nhostPort = 0";
+    let deploys = patient.service().deployments.len() > 1;
+    let more = "resource \"aws_ecs_capacity_provider\" \"instances\" {\n  name = \"instances\"\n  auto_scaling_group_provider {\n    auto_scaling_group_arn \
+                = aws_autoscaling_group.ecs.arn\n    managed_scaling { status = \"ENABLED\" }\n  }\n}";
+    let Some(closest) = candidates.first() else {
+        return Remedy::new("Add instances of the kind that the service wants; they must register with this cluster.").cli(all).terraform(more);
+    };
+    let instance = closest.instance;
+    if candidates.iter().all(|candidate| need.is_too_large_for(candidate.instance)) {
+        let larger = "# in aws_launch_template\ninstance_type = \"m6i.xlarge\"";
+        return Remedy::new("Even an empty instance is too small for the task: use a larger instance type, or ask for less.")
+            .cli(all)
+            .terraform(larger);
+    }
+    match closest.lacks.first() {
+        Some(Lack::Port { by_us: true, .. }) if deploys => {
+            Remedy::new("The old tasks hold the port that the new ones need: let ECS stop a task first, or use hostPort 0 or awsvpc.")
+                .cli(update("--deployment-configuration minimumHealthyPercent=50,maximumPercent=100"))
+                .terraform("# in aws_ecs_service\ndeployment_minimum_healthy_percent = 50\ndeployment_maximum_percent         = 100")
+        }
+        Some(Lack::Port { by_us: true, .. }) => {
+            Remedy::new("The service's own tasks hold the port, one an instance: add an instance, or use hostPort 0 or awsvpc.").cli(all).terraform(free_port)
+        }
+        Some(Lack::Port { .. }) => Remedy::new(PORT).cli(all).terraform(free_port),
+        Some(Lack::Constraint(expression)) if capacity::is_of_service(patient.service(), expression) => Remedy::new(ATTRIBUTE)
+            .cli(put_attribute(&cluster, expression, instance))
+            .cli(update("--placement-constraints '[]'"))
+            .terraform("# in aws_ecs_service: take away or mend\nplacement_constraints {}"),
+        Some(Lack::Constraint(name) | Lack::Attribute(name)) => Remedy::new(ATTRIBUTE).cli(put_attribute(&cluster, name, instance)),
+        Some(Lack::Gpu { .. }) => Remedy::new("Add an instance type with enough GPUs, on the ECS GPU-optimized AMI, or ask for fewer.").cli(all),
+        Some(Lack::Occupied) => Remedy::new("One task an instance is asked for (distinctInstance): add instances, or want fewer tasks.").cli(all),
+        Some(Lack::Zone(_)) => Remedy::new("Give the service a subnet in the zone of the instances, or instances in the zones of its subnets.").cli(all),
+        Some(Lack::Status(_)) => Remedy::new("Let an instance take tasks again, or add one: what drains or deregisters takes none.").cli(format!(
+            "aws ecs update-container-instances-state --cluster {cluster} --container-instances {} --status ACTIVE",
+            instance.id()
+        )),
+        Some(Lack::Agent) => Remedy::new("Mend the agent of the instance that has room, or replace the instance.").cli(all),
+        Some(Lack::Cpu { .. } | Lack::Memory { .. }) => Remedy::new(ROOM).cli(all).terraform(more),
+        None => Remedy::new(
+            "Wait for ECS to try again (after failures it takes up to 15 minutes), or deploy again; where tasks have network interfaces of their own, an \
+             instance may have none left.",
+        )
+        .cli(update("--force-new-deployment")),
+    }
+}
+
+/// The command that gives an instance an attribute: by name, or as the simple expression asks for it.
+fn put_attribute(cluster: &str, wanted: &str, instance: &ContainerInstance) -> String {
+    let wanted = wanted.trim_start_matches("attribute:");
+    let attribute = match wanted.split_once("==") {
+        Some((name, value)) => format!("name={},value={}", name.trim(), value.trim()),
+        None => format!("name={}", wanted.split([' ', '!']).next().unwrap_or(wanted)),
+    };
+    format!("aws ecs put-attributes --cluster {cluster} --attributes {attribute},targetType=container-instance,targetId={}", instance.id())
 }
 
 #[cfg(test)]
@@ -234,7 +287,7 @@ mod tests {
     use crate::call::Call;
     use crate::exam::{Outcome, examine};
     use crate::patient::Intent;
-    use crate::snapshot::{ContainerInstance, Snapshot, Task};
+    use crate::snapshot::{Snapshot, Task};
     use crate::testing::{exam, says};
 
     const EVENT: &str = "(service web) was unable to place a task because no container instance met all of its requirements. The closest matching \
@@ -259,9 +312,9 @@ mod tests {
     fn says_in_numbers_why_no_instance_fits() {
         assert_eq!(
             says(CHECK, &(CHECK.example)()),
-            ["No container instance has room for the task, or fits it: ECS said so of web:12 8 min ago. web:12 needs 256 CPU units and 512 MiB of \
-              memory; of 2 instances the closest, i-0a1b2c3d4e5f60001, is 212 MiB of memory short (300 of 3884 free); the other, i-0a1b2c3d4e5f60002, \
-              is 292 MiB of memory short (220 of 3884 free)."]
+            ["No container instance fits web:12: the closest of 2, i-0a1b2c3d4e5f60001, is 212 MiB of memory short (300 of 3884 free); the other, \
+              i-0a1b2c3d4e5f60002, is 292 MiB of memory short (220 of 3884 free). A task needs 256 CPU units and 512 MiB of memory; ECS last said 8 min \
+              ago that it cannot place one."]
         );
     }
 
@@ -300,15 +353,22 @@ mod tests {
         });
         definition(&mut snapshot).container_definitions[0].port_mappings[0].host_port = Some(3000);
         let finding = exam(CHECK, &snapshot).findings.remove(0);
-        assert!(finding.says.ends_with("and host port 3000; the only instance, i-0a1b2c3d4e5f60002, has port 3000 taken."), "{}", finding.says);
+        assert!(finding.says.contains("fits web:12: the only one, i-0a1b2c3d4e5f60002, has port 3000 taken. A task needs"), "{}", finding.says);
         assert!(finding.remedy.summary.starts_with("A fixed host port"));
         let mut own = Task { container_instance_arn: Some(instance(7)), ..Task::default() };
         own.containers.push(crate::snapshot::Container { host_ports: vec![3000], ..Default::default() });
         let arn = snapshot.services[0].service_arn.clone();
         snapshot.running_tasks.put(arn, vec![own]);
         let finding = exam(CHECK, &snapshot).findings.remove(0);
-        assert!(finding.says.ends_with("has port 3000 taken by a task of this service."), "{}", finding.says);
-        assert!(finding.remedy.summary.starts_with("The port is held by the service's own tasks"));
+        assert!(finding.says.contains("has port 3000 taken by a task of this service. A task needs"), "{}", finding.says);
+        assert!(finding.remedy.summary.starts_with("The service's own tasks hold the port, one an instance: "));
+        let older = snapshot.services[0].deployments[0].clone();
+        snapshot.services[0].deployments.push(older);
+        let finding = exam(CHECK, &snapshot).findings.remove(0);
+        assert!(
+            finding.remedy.cli[0].ends_with("--deployment-configuration minimumHealthyPercent=50,maximumPercent=100"),
+            "a deployment needs no more"
+        );
     }
 
     #[test]
@@ -320,9 +380,25 @@ mod tests {
     }
 
     #[test]
+    fn a_constraint_of_the_service_is_quoted_and_can_be_met_or_dropped() {
+        let mut snapshot = short(|_| ());
+        let constraint =
+            crate::snapshot::capacity::PlacementConstraint { kind: "memberOf".into(), expression: Some("attribute:stack == batch".into()) };
+        snapshot.services[0].placement_constraints = vec![constraint];
+        let finding = exam(CHECK, &snapshot).findings.remove(0);
+        assert!(
+            finding.says.contains("fits web:12: each of 2 instances does not meet the constraint attribute:stack == batch. "),
+            "{}",
+            finding.says
+        );
+        assert!(finding.evidence.iter().any(|evidence| evidence.field == "placementConstraints.expression"));
+        assert!(finding.remedy.cli[0].contains("--attributes name=stack,value=batch,targetType=container-instance,targetId=7777"));
+    }
+
+    #[test]
     fn room_that_is_there_by_now_is_said_to_be() {
         let says = says(CHECK, &short(|_| ()));
-        assert!(says[0].contains("by now instance i-0a1b2c3d4e5f60002 seems to have what it needs"), "{says:?}");
+        assert!(says[0].contains("by now i-0a1b2c3d4e5f60002 seems to have what it needs"), "{says:?}");
     }
 
     #[test]
@@ -336,7 +412,7 @@ mod tests {
             instances[1].remaining_resources.cpu = Some(0);
         });
         let said = &says(CHECK, &snapshot)[0];
-        assert!(said.contains("of 3 instances the closest, "), "{said}");
-        assert!(said.ends_with("has an agent that is not connected; of the other 2, 1 not ACTIVE and 1 short of CPU."), "{said}");
+        assert!(said.contains("the closest of 3, i-0a1b2c3d4e5f60002, "), "{said}");
+        assert!(said.contains("has an agent that is not connected; of the others 1 not ACTIVE and 1 short of CPU. "), "{said}");
     }
 }

@@ -74,6 +74,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         let trust = access::unassumable(patient, told.text).and_then(|role| access::trust(patient, findings, role, "ecs-tasks.amazonaws.com"));
         if let Some(trust) = trust {
             finding.says += &format!(" {}.", trust.words);
+            finding.remedy.summary = trust.mend;
             finding = finding.because_all(trust.evidence);
         }
         Some(finding)
