@@ -94,6 +94,9 @@ pub fn questions(patient: &Patient) -> Questions {
     let mut questions = Questions::default();
     // What is hidden now is for the checks to note.
     let mut unseen = Findings::default();
+    if !somebody_speaks_of_iam(patient, &mut unseen) {
+        return questions;
+    }
     for told in reason::told(patient, &mut unseen) {
         match told.reason.trouble {
             Trouble::RoleNotAssumable => questions.roles.extend(unassumable(patient, told.text).map(str::to_owned)),
@@ -117,6 +120,20 @@ pub fn questions(patient: &Patient) -> Questions {
         questions.refused.extend(resource.reason.and_then(|reason| of_words(patient, reason)).map(|question| question.key()));
     }
     questions
+}
+
+/// Whether there is a word of IAM anywhere: most services have none, and then nothing has to be read twice.
+fn somebody_speaks_of_iam(patient: &Patient, unseen: &mut Findings) -> bool {
+    let events = patient.service().events.iter().map(|event| event.message.as_str());
+    let tasks = unseen.see(patient.stopped_tasks()).into_iter().flatten();
+    let stops = tasks.flat_map(|task| task.stopped_reason.iter().chain(task.containers.iter().filter_map(|container| container.reason.as_ref())));
+    let newest = unseen.see(rollout::newest(patient)).flatten();
+    let given_up =
+        newest.into_iter().flat_map(|newest| newest.status_reason.iter().chain(newest.rollback.iter().filter_map(|it| it.reason.as_ref())));
+    let revision = unseen.see(managed::revision(patient)).flatten();
+    let managed = revision.into_iter().flat_map(managed::resources).filter_map(|resource| resource.reason);
+    let mut texts = events.chain(stops.chain(given_up).map(String::as_str)).chain(managed);
+    texts.any(|text| text.contains("not authorized to perform") || text.contains("unable to assume the role"))
 }
 
 static ROLE: LazyLock<Option<Regex>> = LazyLock::new(|| pattern(r"role '(?<it>[^']+)'"));
