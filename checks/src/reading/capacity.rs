@@ -291,8 +291,8 @@ fn shortage(candidate: &Candidate, need: &Need) -> f64 {
 #[derive(Debug)]
 pub enum Block<'a> {
     NotOfCluster,
-    /// It is not there, or not for use.
-    Gone(Option<&'a str>),
+    /// It is not for use: its status.
+    NotActive(&'a str),
     UpdateFailed(&'a str),
     GroupGone(&'a str),
     LaunchFailed(&'a ScalingActivity),
@@ -327,12 +327,13 @@ pub fn supply<'a>(patient: &Patient<'a>, name: &'a str) -> Result<Supply<'a>, Bl
     let of_cluster = patient.cluster_details()?.is_none_or(|cluster| cluster.capacity_providers.iter().any(|known| known == name));
     let provider = patient.capacity_provider(name)?;
     let mut supply = Supply { name, provider, group: None, block: None };
-    let Some(provider) = provider.filter(|provider| provider.status.as_deref() == Some("ACTIVE")) else {
-        supply.block = Some(Block::Gone(provider.and_then(|provider| provider.status.as_deref())));
-        return Ok(supply);
-    };
     if !of_cluster {
         supply.block = Some(Block::NotOfCluster);
+        return Ok(supply);
+    }
+    let Some(provider) = provider else { return Ok(supply) };
+    if let Some(status) = provider.status.as_deref().filter(|status| *status != "ACTIVE") {
+        supply.block = Some(Block::NotActive(status));
         return Ok(supply);
     }
     if let (Some("UPDATE_FAILED" | "CREATE_FAILED"), Some(reason)) = (provider.update_status.as_deref(), provider.update_status_reason.as_deref()) {

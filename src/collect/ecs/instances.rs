@@ -54,10 +54,10 @@ impl Aws {
         })
     }
 
-    /// Capacity providers by name; those that are not there are in none of the failures' way.
-    pub async fn capacity_providers(&self, names: &[String]) -> Table<CapacityProvider> {
+    /// Capacity providers by name. Some belong to a cluster, and are told of only where it is named.
+    pub async fn capacity_providers(&self, cluster: &str, names: &[String]) -> Table<CapacityProvider> {
         let mut table = Table::default();
-        let request = self.ecs.describe_capacity_providers().set_capacity_providers(Some(names.to_vec())).send();
+        let request = self.ecs.describe_capacity_providers().cluster(cluster).set_capacity_providers(Some(names.to_vec())).send();
         let reply = self.asker.ask(Call::DescribeCapacityProviders, request).await;
         let found = reply.map(|reply| reply.and_then(|reply| reply.capacity_providers).unwrap_or_default().into_iter().map(provider).collect());
         fill(&mut table, names, found, |provider| &provider.name);

@@ -35,7 +35,7 @@ impl Plan<'_> {
 
     /// The capacity providers, and then the groups behind them.
     async fn capacity_providers(&self, names: &[String]) {
-        let providers = self.aws.capacity_providers(names).await;
+        let providers = self.aws.capacity_providers(&self.service.cluster_arn, names).await;
         let groups: BTreeSet<String> = known(&providers).iter().filter_map(|provider| provider.group().map(str::to_owned)).collect();
         let groups: Vec<String> = groups.into_iter().collect();
         self.note(|snapshot| snapshot.capacity_providers = providers);

@@ -165,8 +165,7 @@ fn claim(patient: &Patient, supply: &Supply) -> String {
     let Some(block) = block else { return format!("Capacity provider {name} has no container instances") };
     match block {
         Block::NotOfCluster => format!("Cluster {} does not have capacity provider {name}", patient.cluster()),
-        Block::Gone(None) => format!("Capacity provider {name} does not exist"),
-        Block::Gone(Some(status)) => format!("Capacity provider {name} is {status}"),
+        Block::NotActive(status) => format!("Capacity provider {name} is {status}"),
         Block::UpdateFailed(reason) => format!("Capacity provider {name} could not be updated (\"{}\")", reason::quoted(reason)),
         Block::GroupGone(group) => format!("Auto Scaling group {group} of capacity provider {name} does not exist"),
         Block::LaunchFailed(activity) => {
@@ -215,7 +214,7 @@ fn mended(patient: &Patient, supply: &Supply, finding: Finding) -> Finding {
             let status = supply.provider.and_then(|provider| provider.status.as_deref()).map(|status| of_provider("status", status));
             status.into_iter().chain([Evidence::new(Call::DescribeClusters, cluster, "clusterArn", cluster)]).collect()
         }
-        Block::Gone(status) => status.iter().map(|status| of_provider("status", status)).collect(),
+        Block::NotActive(status) => vec![of_provider("status", status)],
         Block::UpdateFailed(reason) => vec![of_provider("updateStatusReason", reason)],
         Block::GroupGone(_) => {
             let arn = supply.provider.and_then(|provider| provider.auto_scaling_group_arn.as_deref());
@@ -247,7 +246,7 @@ fn remedy(patient: &Patient, supply: &Supply) -> Remedy {
     let activities = format!("aws autoscaling describe-scaling-activities --auto-scaling-group-name {group} --max-items 5");
     let Some(block) = &supply.block else { return Remedy::new("See why no instance comes.").cli(describe).cli(activities) };
     match block {
-        Block::NotOfCluster | Block::Gone(_) | Block::GroupGone(_) => {
+        Block::NotOfCluster | Block::NotActive(_) | Block::GroupGone(_) => {
             Remedy::new("Give the cluster the capacity provider that the service names, or have the service name one that the cluster has.")
                 .cli(format!("aws ecs describe-clusters --clusters {cluster} --query 'clusters[].capacityProviders'"))
                 .cli(describe)
@@ -402,6 +401,9 @@ mod tests {
         let mut inactive = waiting(12, |_, _| ());
         inactive.capacity_providers.change(PROVIDER).unwrap().status = Some("INACTIVE".into());
         assert!(says(CHECK, &inactive)[0].starts_with("Capacity provider web-instances is INACTIVE: "));
+        let mut managed = waiting(12, |_, _| ());
+        managed.capacity_providers.insert(PROVIDER, crate::seen::Seen::Yes(None));
+        assert!(says(CHECK, &managed).is_empty(), "the cluster has it, and ECS tells no more of it");
         let mut foreign = waiting(12, |_, _| ());
         let cluster = foreign.services[0].cluster_arn.clone();
         foreign.clusters.change(&cluster).unwrap().capacity_providers.clear();
