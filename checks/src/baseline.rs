@@ -14,6 +14,9 @@ use crate::snapshot::metric::{Metric, Owner};
 use crate::snapshot::service::{CircuitBreaker, DeploymentAlarms, DeploymentConfiguration, NetworkConfiguration};
 use crate::snapshot::*;
 
+pub mod access;
+pub mod capacity;
+
 pub const ACCOUNT: &str = "123456789012";
 pub const REGION: &str = "eu-west-2";
 
@@ -212,6 +215,7 @@ fn service(plan: &Plan) -> Snapshot {
                 awslogs_stream_prefix: Some("ecs".into()),
                 ..ContainerDefinition::default()
             }],
+            ..TaskDefinition::default()
         },
     );
     let tasks: Vec<Task> = (1..=plan.tasks).map(|n| task(plan, n, &definition, &image)).collect();
@@ -782,6 +786,7 @@ pub fn ec2() -> Snapshot {
         container_port: Some(3000),
         ..ServiceLoadBalancer::default()
     }];
+    capacity::put(&mut snapshot);
     snapshot
 }
 
