@@ -69,8 +69,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::baseline;
-    use crate::testing::says;
+    use crate::testing::{says, says_of_failed_starts};
 
     #[test]
     fn names_the_network_mode_where_that_is_it() {
@@ -82,8 +81,9 @@ mod tests {
 
     #[test]
     fn with_the_right_mode_something_else_does_not_fit() {
-        let mut snapshot = baseline::worker();
-        baseline::fail_to_start(&mut snapshot, 2, "The selected task definition is not compatible with the selected compute strategy.");
-        assert!(says(CHECK, &snapshot)[0].starts_with("Task definition mailer:12 does not fit FARGATE: 2 of 2"));
+        assert!(
+            says_of_failed_starts(CHECK, 2, "The selected task definition is not compatible with the selected compute strategy.")[0]
+                .starts_with("Task definition mailer:12 does not fit FARGATE: 2 of 2")
+        );
     }
 }

@@ -73,8 +73,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::baseline;
-    use crate::testing::says;
+    use crate::testing::{says, says_of_failed_starts};
 
     #[test]
     fn names_docker_hub_where_it_is_the_one() {
@@ -83,9 +82,7 @@ mod tests {
 
     #[test]
     fn a_throttled_secret_is_no_rate_limit_of_a_registry() {
-        let mut snapshot = baseline::worker();
         let text = "ResourceInitializationError: unable to pull secrets or registry auth: unable to retrieve secrets from ssm: ThrottlingException: Rate exceeded";
-        baseline::fail_to_start(&mut snapshot, 2, text);
-        assert!(says(CHECK, &snapshot).is_empty());
+        assert!(says_of_failed_starts(CHECK, 2, text).is_empty());
     }
 }

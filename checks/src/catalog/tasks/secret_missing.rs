@@ -80,14 +80,11 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::baseline;
-    use crate::testing::says;
+    use crate::testing::{says, says_of_failed_starts};
 
     fn with(tail: &str) -> Vec<String> {
-        let mut snapshot = baseline::worker();
         let text = format!("ResourceInitializationError: unable to pull secrets or registry auth: unable to retrieve secret {tail}");
-        baseline::fail_to_start(&mut snapshot, 2, &text);
-        says(CHECK, &snapshot)
+        says_of_failed_starts(CHECK, 2, &text)
     }
 
     #[test]
