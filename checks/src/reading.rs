@@ -3,6 +3,7 @@
 
 pub mod address;
 pub mod container_log;
+pub mod crash;
 pub mod diff;
 pub mod digest;
 pub mod event;
