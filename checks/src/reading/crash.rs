@@ -172,6 +172,8 @@ pub struct LastWord<'a> {
     pub crash: Option<Crash<'a>>,
     /// The line that tells most, where no signature is known.
     pub quote: Option<&'a str>,
+    /// Whether there is a log, and nobody let us read it.
+    pub hidden: bool,
     pub evidence: Vec<Evidence>,
 }
 
@@ -186,9 +188,10 @@ pub fn last_word<'a>(patient: &Patient<'a>, findings: &mut Findings, container: 
     let mut silent = LastWord::default();
     for stream in streams.into_iter().filter(|stream| stream.container == container && is_ours(stream.task)) {
         let of = format!("{}{LOG_STREAM}{}", stream.group, stream.stream);
-        let lines = findings.see(patient.log_lines(stream.group, &stream.stream)).unwrap_or_default();
-        if let Some(word) = word(lines, &of) {
-            return LastWord { stream: Some(of), ..word };
+        match findings.see(patient.log_lines(stream.group, &stream.stream)).map(|lines| word(lines, &of)) {
+            Some(Some(word)) => return LastWord { stream: Some(of), ..word },
+            Some(None) => {}
+            None => silent.hidden = true,
         }
         silent.stream.get_or_insert(of);
     }
@@ -209,7 +212,7 @@ fn word<'a>(lines: &'a [LogLine], of: &str) -> Option<LastWord<'a>> {
     let mut quoted = vec![(line, quote)];
     quoted.extend((!std::ptr::eq(line, newest)).then(|| (newest, first_line(newest))));
     let evidence = quoted.into_iter().map(|(line, quote)| Evidence::new(Call::GetLogEvents, of, "events.message", quote).at(line.timestamp));
-    Some(LastWord { stream: None, crash, quote: Some(quote), evidence: evidence.collect() })
+    Some(LastWord { crash, quote: Some(quote), evidence: evidence.collect(), ..LastWord::default() })
 }
 
 impl LastWord<'_> {
@@ -222,6 +225,7 @@ impl LastWord<'_> {
     pub fn says(&self) -> String {
         match (&self.crash, self.quote) {
             (None, Some(quote)) => format!(" Its log says \"{}\".", short(quote, LONGEST_QUOTE)),
+            (None, None) if self.hidden => " What it logged in the end could not be read.".to_owned(),
             _ => String::new(),
         }
     }

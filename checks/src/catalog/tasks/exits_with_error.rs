@@ -248,7 +248,8 @@ mod tests {
         assert_eq!(exam.missed.len(), 1);
         assert_eq!(
             exam.findings[0].says,
-            "Container app exits with code 127 (its command is not there): 2 tasks of api:12 ended so within 60 s, the last 60 s ago."
+            "Container app exits with code 127 (its command is not there): 2 tasks of api:12 ended so within 60 s, the last 60 s ago. What it logged in \
+             the end could not be read."
         );
     }
 

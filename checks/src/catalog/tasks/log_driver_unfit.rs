@@ -1,9 +1,14 @@
 //! The log driver cannot be set up: its options are wrong, the execution role may not write, or CloudWatch Logs cannot be
 //! reached. The last is explained by the network, so it shows a symptom; the other two are mended here.
 
+use std::sync::LazyLock;
+
+use regex::Regex;
+
 use crate::check::{Findings, NoAnswer};
 use crate::finding::{Kind, Remedy};
 use crate::patient::Patient;
+use crate::reading::pattern;
 use crate::reading::reason::{self, Trouble};
 
 crate::check! {
@@ -48,6 +53,8 @@ crate::check! {
     },
 }
 
+static ARGUMENTS: LazyLock<Option<Regex>> = LazyLock::new(|| pattern(r"validate logger args: (?<it>.+?)(?: ?: exit status \d+)?$"));
+
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     reason::each(patient, findings, &[Trouble::LogsUnreachable, Trouble::LogsDenied, Trouble::LogOptionsWrong], |told, _| {
         let refused = reason::refused(told.text);
@@ -78,7 +85,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
                     .cli(told.see(patient)),
             ),
             _ => (
-                format!("The log driver refuses its options (\"{}\")", reason::quoted(told.text)),
+                format!("The log driver refuses its options (\"{}\")", reason::quoted(reason::part(&ARGUMENTS, told.text).unwrap_or(told.text))),
                 Remedy::new("Mend the options of the log driver in the task definition, and deploy it.").cli(see),
             ),
         };
@@ -108,7 +115,8 @@ mod tests {
                       authorized to perform: logs:CreateLogStream on resource: arn:aws:logs:x";
         assert!(with(denied)[0].starts_with("Role exec may not logs:CreateLogStream: "));
         assert!(
-            with("awslogs-region is required: exit status 1")[0].starts_with("The log driver refuses its options (\"ResourceInitializationError: ")
+            with("awslogs-region is required: exit status 1")[0]
+                .starts_with("The log driver refuses its options (\"awslogs-region is required\"): 2 of 2")
         );
     }
 

@@ -58,7 +58,10 @@ pub(super) const CLUES: &[(Clue, &str)] = &[
     (S(Step::RegistryAuth), r"retrieve ecr registry auth|registry auth(entication)? from Amazon ECR|ecr:GetAuthorizationToken|https://api\.ecr\."),
     (S(Step::SecretOrRegistryAuth), r"unable to pull secrets or registry auth"),
     (S(Step::Pull), r"CannotPull|pull image manifest|can(no|.)t pull .*image|ref pull has been retried|failed to resolve ref"),
-    (S(Step::Container), r"Cannot(Start|Create|Inspect)ContainerError|CannotCreateVolumeError|ContainerRuntime(Timeout)?Error"),
+    (
+        S(Step::Container),
+        r"Cannot(Start|Create|Inspect)ContainerError|CannotCreateVolumeError|(ContainerRuntime|ContainerRuntimeTimeout|DockerTimeout)Error",
+    ),
     // What went wrong with it.
     (F(Fault::Space), r"no space left on device"),
     (F(Fault::Platform), r"descriptor matching platform|no match for platform|no matching manifest for|exec format error"),
