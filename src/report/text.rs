@@ -167,7 +167,7 @@ impl Text {
             self.paragraph(out, &stem, Style::new(), &effect.says)?;
             let mut told = told.clone();
             if let Some(evidence) = effect.evidence.first()
-                && !told.iter().any(|told| fact(told) == fact(evidence))
+                && !told.iter().any(|told| told.of == evidence.of && fact(told) == fact(evidence))
             {
                 self.paragraph(out, &stem, DIM, &fact(evidence))?;
                 told.push(evidence);
