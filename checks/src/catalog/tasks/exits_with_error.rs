@@ -1,10 +1,13 @@
 //! An essential container ends with an error code of its own. It names container, code and count, and quotes the log's
 //! last word; exit codes that a signal leaves, and a clean exit, are for other checks.
 
-use crate::call::Call;
+use serde_json::json;
+
+use crate::call::{Call, quote};
 use crate::check::{Findings, NoAnswer};
 use crate::finding::{Evidence, Kind, Remedy, Subject};
 use crate::patient::Patient;
+use crate::reading::reason::{self, Refused};
 use crate::reading::stop::{self, Exit, Failures};
 use crate::reading::{crash, rollout};
 use crate::snapshot::Task;
@@ -126,6 +129,7 @@ fn tell(patient: &Patient, findings: &mut Findings, failures: &Failures, (contai
     };
     let remedy = match &logged.crash {
         Some(crash) if crash.kind == crash::Kind::MissingVariable => remedy.terraform(variable(patient.name(), container)),
+        Some(crash) if crash.kind == crash::Kind::AwsDenied => allow(remedy, crash.quote, patient.name()),
         _ => remedy,
     };
     let finding = Subject::new(Kind::TaskDefinition, failures.task_definition)
@@ -135,6 +139,22 @@ fn tell(patient: &Patient, findings: &mut Findings, failures: &Failures, (contai
         .mend(remedy);
     // An exit is no verdict of a balancer: where tasks stop for that, this is not why.
     findings.add(finding.concerns(Kind::TaskDefinition, failures.task_definition).concerns_no(Kind::TargetGroup));
+}
+
+/// The statement that was missing, where IAM says which: a denial that somebody wrote on purpose is not undone by it.
+fn allow(remedy: Remedy, denial: &str, service: &str) -> Remedy {
+    let Refused { role: Some(role), action: Some(action), resource: Some(resource) } = reason::refused(denial) else { return remedy };
+    if denial.contains("explicit deny") {
+        return remedy;
+    }
+    let statement = json!({ "Effect": "Allow", "Action": action, "Resource": resource });
+    let policy = json!({ "Version": "2012-10-17", "Statement": [statement] }).to_string();
+    remedy.cli(format!("aws iam put-role-policy --role-name {} --policy-name {service} --policy-document {}", quote(role), quote(&policy))).terraform(
+        format!(
+            "resource \"aws_iam_role_policy\" \"{service}\" {{\n  role   = \"{role}\"\n  policy = jsonencode({{\n    Version   = \"2012-10-17\"\n    \
+             Statement = [{{ Effect = \"Allow\", Action = \"{action}\", Resource = \"{resource}\" }}]\n  }})\n}}"
+        ),
+    )
 }
 
 fn variable(service: &str, container: &str) -> String {
@@ -271,6 +291,24 @@ mod tests {
         let quoted = |finding: &Finding| finding.evidence[2..].iter().map(|evidence| evidence.value.clone()).collect::<Vec<_>>();
         assert_eq!(quoted(finding), ["Error: connect ECONNREFUSED 10.0.9.9:5432", "bye"]);
         assert!(finding.remedy.summary.starts_with("Look whether it runs and listens there"));
+    }
+
+    #[test]
+    fn a_denial_names_the_statement_that_is_missing_unless_somebody_denied_it_on_purpose() {
+        let denial = |why: &str| {
+            let who = "User: arn:aws:sts::123456789012:assumed-role/api-task/01 is not authorized to perform: sqs:ReceiveMessage";
+            let finding = exam(CHECK, &with_log(&[&format!("{who} on resource: arn:aws:sqs:eu-west-2:123456789012:mail {why}")])).findings.remove(0);
+            (finding.says.contains("likely because IAM refuses it sqs:ReceiveMessage"), finding.remedy)
+        };
+        let (named, remedy) = denial("because no identity-based policy allows the sqs:ReceiveMessage action");
+        assert!(named);
+        assert_eq!(
+            remedy.cli[1],
+            "aws iam put-role-policy --role-name api-task --policy-name api --policy-document '{\"Version\":\"2012-10-17\",\"Statement\":\
+             [{\"Effect\":\"Allow\",\"Action\":\"sqs:ReceiveMessage\",\"Resource\":\"arn:aws:sqs:eu-west-2:123456789012:mail\"}]}'"
+        );
+        let (named, remedy) = denial("with an explicit deny in a service control policy");
+        assert!(named && remedy.terraform.is_none());
     }
 
     #[test]
