@@ -298,7 +298,7 @@ mod tests {
         let denial = |why: &str| {
             let who = "User: arn:aws:sts::123456789012:assumed-role/api-task/01 is not authorized to perform: sqs:ReceiveMessage";
             let finding = exam(CHECK, &with_log(&[&format!("{who} on resource: arn:aws:sqs:eu-west-2:123456789012:mail {why}")])).findings.remove(0);
-            (finding.says.contains("likely because IAM refuses it sqs:ReceiveMessage"), finding.remedy)
+            (finding.says.contains("likely because IAM denies it sqs:ReceiveMessage"), finding.remedy)
         };
         let (named, remedy) = denial("because no identity-based policy allows the sqs:ReceiveMessage action");
         assert!(named);

@@ -59,15 +59,15 @@ pub(super) const SIGNATURES: &[Signature] = &[
 
     // IAM and credentials.
     row(AwsDenied, r"not authorized to perform: (?<it>[a-z0-9-]+:[A-Za-z]+)",
-        "IAM refuses it $it",
+        "IAM denies it $it",
         "botocore.exceptions.ClientError: An error occurred (AccessDeniedException) when calling the GetItem operation: User: arn:aws:sts::123456789012:assumed-role/api-task/01 is not authorized to perform: dynamodb:GetItem on resource: arn:aws:dynamodb:eu-west-2:123456789012:table/orders",
         "user 17 is not authorized to perform this operation"),
     row(AwsDenied, r"\((?:AccessDenied|AccessDeniedException|UnauthorizedOperation)\) when calling the (?<it>\w+) operation",
-        "AWS refuses it $it",
+        "AWS denies it $it",
         "botocore.exceptions.ClientError: An error occurred (AccessDenied) when calling the PutObject operation: Access Denied",
         "An error occurred (NoSuchKey) when calling the GetObject operation: The specified key does not exist."),
     row(AwsDenied, r"\bAccessDenied(?:Exception)?: ",
-        "AWS refuses it something",
+        "AWS denies it something",
         "AccessDenied: Access Denied",
         "AccessDenied handler registered"),
     row(AwsDenied, r"Unable to locate credentials|CredentialsProviderError|NoCredentialProviders|Unable to load (?:AWS )?credentials from any|Could not load credentials from any|no EC2 IMDS role found",
