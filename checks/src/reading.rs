@@ -5,6 +5,7 @@ pub mod access;
 pub mod address;
 pub mod capacity;
 pub mod container_log;
+pub mod crash;
 pub mod diff;
 pub mod digest;
 pub mod event;

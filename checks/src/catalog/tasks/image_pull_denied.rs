@@ -91,12 +91,10 @@ fn is_of_instance(text: &str, patient: &Patient) -> bool {
 mod tests {
     use super::*;
     use crate::baseline;
-    use crate::testing::{exam, says};
+    use crate::testing::{exam, says, says_of_failed_starts};
 
     fn with(reason: &str) -> Vec<String> {
-        let mut snapshot = baseline::worker();
-        baseline::fail_to_start(&mut snapshot, 2, reason);
-        says(CHECK, &snapshot)
+        says_of_failed_starts(CHECK, 2, reason)
     }
 
     #[test]

@@ -1,11 +1,15 @@
 //! The log driver cannot be set up: its options are wrong, the execution role may not write, or CloudWatch Logs cannot be
 //! reached. The last is explained by the network, so it shows a symptom; the other two are mended here.
 
+use std::sync::LazyLock;
+
+use regex::Regex;
+
 use crate::check::{Findings, NoAnswer};
 use crate::finding::{Kind, Remedy};
 use crate::patient::Patient;
-use crate::reading::access;
 use crate::reading::reason::{self, Trouble};
+use crate::reading::{access, pattern};
 
 crate::check! {
     /// The log driver of a container cannot be set up, though its log group is not what is missing.
@@ -63,6 +67,8 @@ crate::check! {
     },
 }
 
+static ARGUMENTS: LazyLock<Option<Regex>> = LazyLock::new(|| pattern(r"validate logger args: (?<it>.+?)(?: ?: exit status \d+)?$"));
+
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     reason::each(patient, findings, &[Trouble::LogsUnreachable, Trouble::LogsDenied, Trouble::LogOptionsWrong], |told, findings| {
         let refused = reason::refused(told.text);
@@ -93,7 +99,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
                     .cli(told.see(patient)),
             ),
             _ => (
-                format!("The log driver refuses its options (\"{}\")", reason::quoted(told.text)),
+                format!("The log driver refuses its options (\"{}\")", reason::quoted(reason::part(&ARGUMENTS, told.text).unwrap_or(told.text))),
                 Remedy::new("Mend the options of the log driver in the task definition, and deploy it.").cli(see),
             ),
         };
@@ -114,13 +120,10 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::baseline;
-    use crate::testing::says;
+    use crate::testing::says_of_failed_starts;
 
     fn with(tail: &str) -> Vec<String> {
-        let mut snapshot = baseline::worker();
-        baseline::fail_to_start(&mut snapshot, 2, &format!("ResourceInitializationError: failed to validate logger args: {tail}"));
-        says(CHECK, &snapshot)
+        says_of_failed_starts(CHECK, 2, &format!("ResourceInitializationError: failed to validate logger args: {tail}"))
     }
 
     #[test]
@@ -132,7 +135,8 @@ mod tests {
                       authorized to perform: logs:CreateLogStream on resource: arn:aws:logs:x";
         assert!(with(denied)[0].starts_with("Role exec may not logs:CreateLogStream: "));
         assert!(
-            with("awslogs-region is required: exit status 1")[0].starts_with("The log driver refuses its options (\"ResourceInitializationError: ")
+            with("awslogs-region is required: exit status 1")[0]
+                .starts_with("The log driver refuses its options (\"awslogs-region is required\"): 2 of 2")
         );
     }
 

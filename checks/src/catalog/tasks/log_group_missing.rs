@@ -104,12 +104,10 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
 mod tests {
     use super::*;
     use crate::baseline;
-    use crate::testing::says;
+    use crate::testing::says_of_failed_starts;
 
     fn with(tail: &str) -> Vec<String> {
-        let mut snapshot = baseline::worker();
-        baseline::fail_to_start(&mut snapshot, 2, &format!("ResourceInitializationError: failed to validate logger args: {tail}"));
-        says(CHECK, &snapshot)
+        says_of_failed_starts(CHECK, 2, &format!("ResourceInitializationError: failed to validate logger args: {tail}"))
     }
 
     #[test]

@@ -99,14 +99,11 @@ fn name(arn: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::baseline;
-    use crate::testing::{exam, says};
+    use crate::testing::{exam, says, says_of_failed_starts};
 
     fn with(tail: &str) -> Vec<String> {
-        let mut snapshot = baseline::worker();
         let text = format!("ResourceInitializationError: unable to pull secrets or registry auth: unable to retrieve secret from asm: {tail}");
-        baseline::fail_to_start(&mut snapshot, 2, &text);
-        says(CHECK, &snapshot)
+        says_of_failed_starts(CHECK, 2, &text)
     }
 
     #[test]
@@ -134,7 +131,7 @@ mod tests {
     fn a_deny_is_not_mended_by_allowing_more() {
         let mut snapshot = (CHECK.example)();
         let secret = "arn:aws:secretsmanager:eu-west-2:123456789012:secret:mailer-db-AbCdEf";
-        baseline::access::simulate(&mut snapshot, "mailer-execution", "secretsmanager:GetSecretValue", secret, "explicitDeny");
+        crate::baseline::access::simulate(&mut snapshot, "mailer-execution", "secretsmanager:GetSecretValue", secret, "explicitDeny");
         let finding = exam(CHECK, &snapshot).findings.remove(0);
         assert!(finding.says.ends_with("It is denied outright by policy no-secrets, so an added permission does not help."), "{}", finding.says);
         assert!(finding.remedy.cli.iter().all(|command| !command.contains("put-role-policy")));
