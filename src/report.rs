@@ -3,6 +3,7 @@
 
 pub mod history;
 pub mod json;
+pub mod path;
 pub mod text;
 pub mod wording;
 
@@ -21,6 +22,7 @@ use checks::snapshot::metric::Metric;
 use checks::symptom::Symptom;
 use history::{ChangesReport, DigestsReport, RolloutReport, TimelineReport};
 use jiff::{SignedDuration, Timestamp};
+use path::{PathReport, ProbeReport};
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -64,6 +66,11 @@ pub struct ServiceReport {
     /// Causes, unexplained symptoms, risks; in this order.
     pub roots: Vec<FindingReport>,
     pub notes: Vec<FindingReport>,
+    /// The way of the URL that was asked about, and the service's own ways in.
+    pub paths: Vec<PathReport>,
+    /// What one GET got, with `--probe`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub probe: Option<ProbeReport>,
     /// The newest deployment, where ECS itself controls it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rollout: Option<RolloutReport>,
@@ -203,6 +210,8 @@ impl ServiceReport {
             headline: plain(&wording::headline(diagnosis)),
             roots: diagnosis.roots.iter().map(finding).collect(),
             notes: diagnosis.notes.iter().map(finding).collect(),
+            paths: PathReport::all(patient, diagnosis),
+            probe: ProbeReport::new(patient),
             rollout: RolloutReport::new(patient),
             // A first deployment has nothing that it could be compared with.
             changes: if deployment_fails(diagnosis) { ChangesReport::new(patient, None, None).ok() } else { None },

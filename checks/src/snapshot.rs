@@ -9,6 +9,7 @@ pub mod image;
 pub mod log;
 pub mod metric;
 pub mod network;
+pub mod probe;
 pub mod service;
 pub mod task;
 pub mod task_definition;
@@ -26,6 +27,7 @@ pub use image::{Image, LifecyclePolicy, PinnedImage, Repository};
 pub use log::LogLine;
 pub use metric::Series;
 pub use network::{Interface, IpPermission, Route, RouteTable, SecurityGroup, Subnet};
+pub use probe::{Probe, ProbeAnswer, ProbeFailure};
 pub use service::{Deployment, ExpressService, Service, ServiceEvent, ServiceLoadBalancer};
 pub use task::{Container, ProtectedTask, Task};
 pub use task_definition::{Arguments, ContainerDefinition, EnvironmentVariable, HealthCheck, NewestRevisions, PortMapping, TaskDefinition};
@@ -100,6 +102,11 @@ pub struct Snapshot {
     /// Every call that was refused or broke, once.
     #[serde(default)]
     pub blind: Vec<Blind>,
+    /// The URL that the user asked about; of its query what a rule asks for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub probe: Option<Probe>,
     /// The services to examine.
     pub services: Vec<Service>,
     /// By service ARN.
