@@ -13,6 +13,8 @@ pub mod find;
 mod logs;
 mod mask;
 mod plan;
+pub mod probe;
+mod url;
 
 use std::collections::BTreeSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -29,6 +31,7 @@ use jiff::Timestamp;
 
 use ask::Asker;
 pub use plan::collect;
+pub use url::url;
 
 /// How to reach AWS, as the user said.
 #[derive(Clone, Debug)]

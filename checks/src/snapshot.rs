@@ -32,6 +32,7 @@ pub use service::{Deployment, ExpressService, Service, ServiceEvent, ServiceLoad
 pub use task::{Container, ProtectedTask, Task};
 pub use task_definition::{Arguments, ContainerDefinition, EnvironmentVariable, HealthCheck, NewestRevisions, PortMapping, TaskDefinition};
 
+use crate::reading::request::Url;
 use crate::seen::{Blind, Seen, Why};
 
 /// The version of the snapshot file: a reader takes every minor version of its own major version.
@@ -199,4 +200,12 @@ pub struct Snapshot {
     /// By log group: lines that name `ELB-HealthChecker`, oldest first.
     #[serde(default)]
     pub health_checker_logs: Table<Vec<LogLine>>,
+}
+
+impl Snapshot {
+    /// Keeps the URL that the user asks about, without what may be secret in it.
+    pub fn ask_for(&mut self, url: &Url) {
+        let rules = self.rules.0.values().filter_map(|rules| if let Seen::Yes(rules) = rules { rules.as_deref() } else { None });
+        self.url = Some(url.kept(rules.flatten()));
+    }
 }

@@ -16,7 +16,8 @@ use crate::report::{json, wording};
 
 pub fn run(options: &cli::Diff) -> Result<Exit> {
     let versions: Vec<&str> = options.from.iter().chain(&options.to).map(String::as_str).collect();
-    let question = Question { service: Some(&options.service), access: &options.access, read_logs: false, versions: &versions };
+    let question =
+        Question { service: Some(&options.service), access: &options.access, read_logs: false, versions: &versions, url: None, probe: false };
     let snapshot = diagnose::snapshot(&question, options.snapshot.as_deref())?;
     let intent = Intent::default();
     let patient = Patient::new(&snapshot, diagnose::only(&snapshot)?, &intent);

@@ -391,7 +391,6 @@ impl<'p, 'a> Draft<'p, 'a> {
     /// Where the name leads. Only a probe asks DNS, so a name that is not the balancer's own is a condition of all that
     /// follows.
     fn name(&mut self, url: &Url, balancer: &str) -> Option<()> {
-        let own = dns_name(self.patient, balancer);
         let (host, id) = (&url.host, Some(url.host.as_str()));
         let probe = self.patient.probe().filter(|probe| parsed::<Url>(&probe.url).is_some_and(|probed| probed.host == *host));
         let addresses = probe.map(|probe| and_list(&probe.addresses)).unwrap_or_default();
@@ -407,11 +406,11 @@ impl<'p, 'a> Draft<'p, 'a> {
             }
             Some(Leads::ToBalancer) => self.good(Kind::Name, id, "", format!("{host} leads to {addresses}, as the balancer's own name does")),
             Some(Leads::Unknown) | None => {
-                let says = match own {
-                    Some(own) if own.eq_ignore_ascii_case(host) => format!("{host}, the balancer's own name"),
-                    _ if self.is_managed(host) => format!("{host}, the name that ECS gave to the service"),
-                    Some(own) => format!("{host}, if its DNS leads to {own}"),
-                    None => format!("{host}, if its DNS leads to the balancer"),
+                let is_own = dns_name(self.patient, balancer).is_some_and(|own| own.eq_ignore_ascii_case(host));
+                let says = match (is_own, self.is_managed(host)) {
+                    (true, _) => format!("{host}, the balancer's own name"),
+                    (_, true) => format!("{host}, the name that ECS gave to the service"),
+                    _ => format!("{host}, if its DNS leads to this balancer"),
                 };
                 self.good(Kind::Name, id, "", says);
             }
@@ -830,7 +829,7 @@ mod tests {
         assert_eq!(
             drawn(&paths[0]),
             [
-                "✓ name: api.example.com, if its DNS leads to web-1234567890.eu-west-2.elb.amazonaws.com",
+                "✓ name: api.example.com, if its DNS leads to this balancer",
                 "✓ load_balancer: web: application, internet-facing, active, in 2 zones",
                 "✓ security_groups: 203.0.113.0/24 and 198.51.100.0/24 may come in on port 443, by web-balancer",
                 "✓ listener: HTTPS:443",

@@ -4,10 +4,11 @@
 use std::io::Write;
 
 use anstyle::{AnsiColor, Style};
+use checks::reading::traffic;
 
 use super::{DIM, Text};
 use crate::report::ServiceReport;
-use crate::report::path::{HopReport, PathReport};
+use crate::report::path::{BranchReport, HopReport, PathReport};
 
 /// How many ways are drawn; all of them are in JSON.
 const WAYS: usize = 4;
@@ -37,8 +38,7 @@ impl Text {
             self.hops(path, out)?;
         }
         for path in good.iter().take(WAYS) {
-            let hops: Vec<&str> = path.all_hops().map(|hop| hop.short.as_str()).filter(|short| !short.is_empty()).collect();
-            self.marked(out, "good", "✓ ", &format!("{} → {}: {}", path.url, hops.join(" → "), path.answer.says))?;
+            self.marked(out, "good", "✓ ", &in_short(path))?;
         }
         let more = bad.len().saturating_sub(WAYS) + good.len().saturating_sub(WAYS);
         if more > 0 {
@@ -54,7 +54,8 @@ impl Text {
                 "bad" => "✗",
                 _ => "?",
             };
-            self.marked(out, hop.mark, &format!("{mark} {:<9} ", label(hop)), &hop.says)?;
+            let says = if hop.hop == "rule" { hop.says.trim_start_matches("rule ") } else { &hop.says };
+            self.marked(out, hop.mark, &format!("{mark} {:<9} ", label(hop)), says)?;
         }
         let why = if path.causes.is_empty() { String::new() } else { format!(" ({})", path.causes.join(", ")) };
         self.item(out, "→ ", &format!("{}{why}", path.answer.says))
@@ -83,6 +84,17 @@ impl Text {
         }
         Ok(())
     }
+}
+
+/// `https://api.example.com/ → web → HTTPS:443 → rule 10 → api → 2 of 2 targets healthy → 2 tasks of api:12: the app answers`.
+fn in_short(path: &PathReport) -> String {
+    let join = |hops: &[HopReport]| hops.iter().map(|hop| hop.short.as_str()).filter(|short| !short.is_empty()).collect::<Vec<_>>().join(" → ");
+    let branch = |branch: &BranchReport| match path.branches.len() {
+        1 => join(&branch.hops),
+        _ => format!("{} {}", traffic::percent_words(branch.percent), join(&branch.hops)),
+    };
+    let branches: Vec<String> = path.branches.iter().map(branch).collect();
+    format!("{} → {} → {}: {}", path.url, join(&path.hops), branches.join("; "), path.answer.says)
 }
 
 fn label(hop: &HopReport) -> &'static str {
