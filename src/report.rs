@@ -200,6 +200,7 @@ impl Report {
 impl ServiceReport {
     pub fn new(patient: &Patient, diagnosis: &Diagnosis) -> ServiceReport {
         let finding = |node: &Node| finding(patient, node, true);
+        let (paths, probe) = (PathReport::all(patient, diagnosis), ProbeReport::new(patient));
         let looked = diagnosis.exams.iter().filter(|exam| exam.outcome == Outcome::Healthy && exam.check.role != Role::Note);
         ServiceReport {
             service: plain(patient.name()),
@@ -207,11 +208,11 @@ impl ServiceReport {
             arn: plain(patient.arn()),
             kind: kind(patient),
             verdict: diagnosis.verdict.word(),
-            headline: plain(&wording::headline(diagnosis)),
+            headline: plain(&path::headline(&paths, probe.as_ref(), diagnosis).unwrap_or_else(|| wording::headline(diagnosis))),
             roots: diagnosis.roots.iter().map(finding).collect(),
             notes: diagnosis.notes.iter().map(finding).collect(),
-            paths: PathReport::all(patient, diagnosis),
-            probe: ProbeReport::new(patient),
+            paths,
+            probe,
             rollout: RolloutReport::new(patient),
             // A first deployment has nothing that it could be compared with.
             changes: if deployment_fails(diagnosis) { ChangesReport::new(patient, None, None).ok() } else { None },

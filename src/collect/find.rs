@@ -33,7 +33,7 @@ pub enum NotFound {
     NoSuchCluster(String),
     #[error("no service of this account and region answers for {asked}{}", .told.as_deref().map(|told| format!(": {told}")).unwrap_or_default())]
     NoServiceFor { asked: String, told: Option<String> },
-    #[error("{name} is in several places: {}; name one with --cluster", .places.join(", "))]
+    #[error("{name} is in several places: {}; name one of them", .places.join(", "))]
     Ambiguous { name: String, places: Vec<String> },
     #[error("{what}: {} was {}{}", .call.action(), why_words(.why), .why.message().map(|message| format!(" ({message})")).unwrap_or_default())]
     Blind { what: &'static str, call: Call, why: Why },
@@ -258,20 +258,10 @@ struct Door {
 }
 
 impl Door {
-    /// The rules that the request meets here: all that perhaps take it, then the one that does.
-    fn met(&self, url: &Url) -> Vec<&Rule> {
-        let mut met = Vec::new();
-        for rule in self.rules.iter().filter(|_| self.listener.port == Some(url.port)) {
-            match takes(rule, url) {
-                Takes::No => {}
-                Takes::Perhaps(_) => met.push(rule),
-                Takes::Yes => {
-                    met.push(rule);
-                    break;
-                }
-            }
-        }
-        met
+    /// The rule that takes the request here. One that perhaps takes it before, by a header, is for few.
+    fn taken(&self, url: &Url) -> Option<&Rule> {
+        let here = self.listener.port == Some(url.port);
+        self.rules.iter().find(|rule| here && takes(rule, url) == Takes::Yes)
     }
 }
 
@@ -283,7 +273,7 @@ fn forwarded<'r>(rules: impl IntoIterator<Item = &'r Rule>) -> BTreeSet<String> 
 fn groups_of(doors: &[Door], url: Option<&Url>, meant: bool) -> BTreeSet<String> {
     let Some(url) = url else { return BTreeSet::new() };
     let is_meant = |door: &Door, rule: &Rule| door.by_name || names_host(rule, &url.host);
-    forwarded(doors.iter().flat_map(|door| door.met(url).into_iter().filter(move |rule| is_meant(door, rule) == meant)))
+    forwarded(doors.iter().filter_map(|door| door.taken(url).filter(|rule| is_meant(door, rule) == meant)))
 }
 
 /// The groups of every rule that asks for the host, whatever else it asks for; by the balancer's own name, of all of its
@@ -295,8 +285,8 @@ fn groups_for_host(doors: &[Door], host: &str) -> BTreeSet<String> {
 /// Who answers a URL that leads to no service.
 fn told(doors: &[Door], url: &Url) -> Option<String> {
     let mut told = Vec::new();
-    for door in doors.iter().filter(|door| door.listener.port == Some(url.port)) {
-        let Some(rule) = door.met(url).pop() else { continue };
+    for door in doors {
+        let Some(rule) = door.taken(url) else { continue };
         let name = if rule.is_default { "the default rule".to_owned() } else { format!("rule {}", rule.priority) };
         let action = rule.actions.last().map_or("nothing", |action| action.kind.as_str());
         let code = rule

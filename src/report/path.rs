@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use checks::diagnosis::{Diagnosis, Node, Standing};
+use checks::diagnosis::{Diagnosis, Node, Standing, Verdict};
 use checks::patient::Patient;
 use checks::reading::path::{self, Branch, Hop, Mark, Path};
 use checks::reading::probe;
@@ -142,6 +142,20 @@ fn causes(path: &Path, diagnosis: &Diagnosis) -> Vec<&'static str> {
     let mut causes: Vec<&'static str> = now.filter(|root| meets(root, &ids)).map(|root| root.check.id()).collect();
     causes.dedup();
     causes
+}
+
+/// Of a service that is not sick, but not reached: by the probe, or by the way of the URL that was asked about.
+pub fn headline(paths: &[PathReport], probe: Option<&ProbeReport>, diagnosis: &Diagnosis) -> Option<String> {
+    if diagnosis.verdict == Verdict::Sick {
+        return None;
+    }
+    if let Some(probe) = probe.filter(|probe| probe.failure.as_ref().is_none_or(|failure| failure.stage != "address")) {
+        let fine = probe.failure.is_none() && probe.answers.last().is_some_and(|answer| answer.by == "app" && answer.status < 400);
+        return probe.words.last().filter(|_| !fine).map(|words| format!("{words}."));
+    }
+    let asked = paths.iter().filter(|path| path.asked).next_back()?;
+    let elsewhere = matches!(asked.answer.by, "load_balancer" | "nobody" | "other");
+    elsewhere.then(|| format!("{} does not reach the service: {}.", asked.url, asked.answer.says))
 }
 
 impl HopReport {

@@ -246,28 +246,39 @@ fn of_rule(patient: &Patient, listener: &Listener, rules: &[Rule], rule: &Rule) 
     if draft.name(&url, &listener.load_balancer_arn).and_then(|()| draft.enter(listener)).is_none() {
         return draft.done();
     }
-    let is_pattern = url.host.contains(['*', '?']);
-    let narrowed = rule.conditions.iter().any(|it| !matches!(it.field.as_str(), "host-header" | "path-pattern") || !it.regex_values.is_empty());
-    let first = rules.iter().take_while(|other| other.rule_arn != rule.rule_arn).find(|other| request::takes(other, &url) == Takes::Yes);
-    if let Some(first) = first.filter(|_| !is_pattern && !narrowed) {
-        let says = format!("{} comes before {} and takes {url}", rule_words(first), rule_words(rule));
-        let answer = Answer::new(By::Other, None, format!("{} decides who answers", rule_name(first)));
-        return draft.ends(Kind::Rule, Some(&first.rule_arn), says, answer);
+    if let Some(first) = taken_before(rules, rule) {
+        let says = format!("{} comes before {} and takes all its requests", rule_within(first), rule_within(rule));
+        draft.path.hops.push(Hop::new(Kind::Rule, Mark::Bad, Some(&first.rule_arn), String::new(), says));
+        draft.act(&first.actions, listener, &url);
+        return draft.done();
     }
     draft.good(Kind::Rule, Some(&rule.rule_arn), rule_name(rule), rule_words(rule));
     draft.act(&rule.actions, listener, &url);
     draft.done()
 }
 
+/// The rule that takes every request of another before that has its turn.
+pub fn taken_before<'a>(rules: &'a [Rule], rule: &Rule) -> Option<&'a Rule> {
+    rules.iter().take_while(|other| other.rule_arn != rule.rule_arn).find(|other| request::covers(other, rule))
+}
+
 /// `rule 10`, `default rule`.
-fn rule_name(rule: &Rule) -> String {
+pub fn rule_name(rule: &Rule) -> String {
     if rule.is_default { "default rule".into() } else { format!("rule {}", rule.priority) }
+}
+
+fn conditions(rule: &Rule) -> String {
+    rule.conditions.iter().map(request::words).collect::<Vec<_>>().join(", ")
 }
 
 /// `rule 10: host api.example.com, path /v1/*`.
 fn rule_words(rule: &Rule) -> String {
-    let conditions: Vec<String> = rule.conditions.iter().map(request::words).collect();
-    if conditions.is_empty() { rule_name(rule) } else { format!("{}: {}", rule_name(rule), conditions.join(", ")) }
+    if rule.conditions.is_empty() { rule_name(rule) } else { format!("{}: {}", rule_name(rule), conditions(rule)) }
+}
+
+/// `rule 10 (host api.example.com, path /v1/*)`.
+pub fn rule_within(rule: &Rule) -> String {
+    if rule.conditions.is_empty() { rule_name(rule) } else { format!("{} ({})", rule_name(rule), conditions(rule)) }
 }
 
 /// The way of a request for one URL, and, where that is a redirect to the same host, the way of the next one.
@@ -553,7 +564,7 @@ impl<'p, 'a> Draft<'p, 'a> {
                 let location = redirected(last, url);
                 let code = status.unwrap_or("a redirect");
                 if let Some(rule) = self.path.hops.last_mut() {
-                    rule.says.push_str(&format!("; it redirects to {location}"));
+                    rule.says.push_str("; it redirects");
                 }
                 let says = format!("the balancer answers {code} and sends the client to {location}");
                 self.path.answer = Answer { location: Some(location), ..Answer::new(By::LoadBalancer, status, says) };
@@ -653,20 +664,24 @@ impl<'p, 'a> Draft<'p, 'a> {
         Ok((if versions.is_empty() { Mark::Bad } else { Mark::Good }, and_list(words)))
     }
 
-    /// What comes of sending requests to targets of which none is healthy, by the way in which they fail.
+    /// What comes of sending requests to targets of which none is healthy, by the way in which they fail. The health check
+    /// tells of other requests only where it asks the port that they go to; that it is late tells of none.
     fn fails_open(&self, group: &str, listener: &Listener) -> Outcome {
-        let Ok(failures) = health_check::failures(self.patient, group) else { return Outcome::Unknown };
+        let (Ok(failures), Ok(described)) = (health_check::failures(self.patient, group), self.patient.target_group(group)) else {
+            return Outcome::Unknown;
+        };
+        let same_port = |target: &Target| described.is_some_and(|group| traffic::health_check_port(group, target) == target.port);
         let all = |failure: Failure| !failures.is_empty() && failures.iter().all(|failed| failed.failure == failure);
         if all(Failure::WrongAnswer) {
             Outcome::App
         } else if !is_http(listener) {
             Outcome::Unknown
-        } else if all(Failure::Refused) {
+        } else if all(Failure::Refused) && failures.iter().all(|failed| failed.target.is_some_and(same_port)) {
             Outcome::Own { status: "502", likely: true }
         } else if all(Failure::TimedOut) {
-            Outcome::Own { status: "504", likely: true }
+            Outcome::AppUnless("504")
         } else {
-            Outcome::Unknown
+            Outcome::AppUnless("502 or 504")
         }
     }
 }
@@ -697,6 +712,8 @@ enum Outcome {
         status: &'static str,
         likely: bool,
     },
+    /// The app, if it answers at all; otherwise the balancer with this status.
+    AppUnless(&'static str),
     /// No answer: a network load balancer has no status codes.
     Fails,
     Other(&'static str),
@@ -719,6 +736,9 @@ fn together(outcomes: &[(f64, Outcome)]) -> Answer {
             Outcome::Fails => {
                 format!("the connection fails{}", if all { String::new() } else { format!(" for about {}", traffic::percent_words(percent)) })
             }
+            Outcome::AppUnless(status) => {
+                format!("the app answers, or, where it does not, the balancer with {status}{}", part().replace(" to", " for"))
+            }
             Outcome::Other(who) => format!("{who} answers{}", part()),
             Outcome::Unknown => format!("who answers is not known{}", part().replace(" to", " for")),
         }
@@ -738,18 +758,19 @@ fn together(outcomes: &[(f64, Outcome)]) -> Answer {
         [(_, Outcome::Own { .. })] => By::LoadBalancer,
         [(_, Outcome::Fails)] => By::Nobody,
         [(_, Outcome::Other(_))] => By::Other,
-        _ if parts.iter().any(|(_, outcome)| *outcome == Outcome::Unknown) => By::Unknown,
+        _ if parts.iter().any(|(_, outcome)| matches!(outcome, Outcome::Unknown | Outcome::AppUnless(_))) => By::Unknown,
         _ => By::Both,
     };
     Answer::new(by, status, says.join(", and "))
 }
 
-/// `2 of 2 targets healthy`; and what the others are.
+/// `2 of 2 targets healthy`; and what the others are. Targets on their way out are not counted.
 fn target_words(targets: &[Target], state: GroupState) -> (String, String) {
     let mut states: BTreeMap<&str, usize> = BTreeMap::new();
     targets.iter().for_each(|target| *states.entry(target.state.as_str()).or_default() += 1);
     let serving = targets.iter().filter(|target| matches!(target.state.as_str(), "healthy" | "unavailable")).count();
-    let short = format!("{serving} of {} healthy", count(targets.len(), "target"));
+    let staying = targets.iter().filter(|target| !target.state.contains("draining")).count();
+    let short = format!("{serving} of {} healthy", count(staying, "target"));
     let others: Vec<String> = states.iter().filter(|(state, _)| **state != "healthy").map(|(state, number)| format!("{number} {state}")).collect();
     let why = targets.iter().find(|target| target.state != "healthy").and_then(|target| target.description.as_deref());
     let says = match state {
@@ -978,13 +999,15 @@ mod tests {
     #[test]
     fn a_rule_that_takes_everything_before_hides_the_way() {
         let mut snapshot = baseline::fargate();
-        let wide = Rule { conditions: vec![condition("path-pattern", "*")], ..host_rule("wide", "1", "", forward(&[("other", 1)])) };
+        let closed = Action { kind: "fixed-response".into(), status_code: Some("503".into()), ..Action::default() };
+        let wide = Rule { conditions: vec![condition("path-pattern", "*")], ..host_rule("wide", "1", "", closed) };
         rules(&mut snapshot).insert(0, wide.clone());
         let path = own(&snapshot).remove(0);
         assert_eq!(
             drawn(&path).pop().unwrap(),
-            "✗ rule: rule 1: path * comes before rule 10: host api.example.com and takes https://api.example.com/"
+            "✗ rule: rule 1 (path *) comes before rule 10 (host api.example.com) and takes all its requests; it answers 503 by a fixed response"
         );
+        assert_eq!((path.answer.by, path.answer.status.as_deref()), (By::LoadBalancer, Some("503")));
         rules(&mut snapshot)[0].conditions[0].values = vec!["/static/*".into()];
         assert!(own(&snapshot)[0].is_good(), "a part of the paths is no matter");
     }
@@ -1013,7 +1036,7 @@ mod tests {
         for (reason, description, by, status) in [
             ("Target.ResponseCodeMismatch", "Health checks failed with these codes: [404]", By::App, None),
             ("Target.FailedHealthChecks", "Health checks failed", By::LoadBalancer, Some("502")),
-            ("Target.Timeout", "Request timed out", By::LoadBalancer, Some("504")),
+            ("Target.Timeout", "Request timed out", By::Unknown, None),
         ] {
             let mut snapshot = baseline::fargate();
             snapshot.target_health.put(id::group("api"), vec![unhealthy("10.0.1.21", 8080, reason, description)]);
@@ -1022,6 +1045,10 @@ mod tests {
             assert!(status.is_none() || path.answer.says.contains("likely"), "{}", path.answer.says);
             assert!(!path.is_good(), "unhealthy all the same");
         }
+        let mut snapshot = baseline::fargate();
+        snapshot.target_groups.change(&id::group("api")).unwrap().health_check_port = Some("9000".into());
+        snapshot.target_health.put(id::group("api"), vec![unhealthy("10.0.1.21", 8080, "Target.FailedHealthChecks", "Health checks failed")]);
+        assert_eq!(own(&snapshot)[0].answer.says, "the app answers, or, where it does not, the balancer with 502 or 504", "another port");
     }
 
     #[test]

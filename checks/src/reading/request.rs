@@ -126,6 +126,23 @@ pub fn names_host(rule: &Rule, host: &str) -> bool {
     })
 }
 
+/// Whether a rule takes every request that another one would take: then the other, if it comes later, gets none.
+pub fn covers(wide: &Rule, narrow: &Rule) -> bool {
+    wide.conditions.iter().all(|condition| {
+        let case = match condition.field.as_str() {
+            "host-header" => Case::Ignored,
+            "path-pattern" => Case::Counts,
+            _ => return false,
+        };
+        // A `?` would match another pattern's `*`, which stands for more.
+        let pattern = |wanted: &str| condition.values.iter().any(|value| value == wanted || (!value.contains('?') && matches(value, wanted, case)));
+        match narrow.conditions.iter().find(|other| other.field == condition.field) {
+            Some(other) => other.regex_values.is_empty() && other.values.iter().all(|value| pattern(value)),
+            None => case == Case::Counts && condition.values.iter().any(|value| value == "*" || value == "/*"),
+        }
+    })
+}
+
 #[derive(Clone, Copy, PartialEq)]
 enum Case {
     Counts,
@@ -313,6 +330,22 @@ mod tests {
         let rules = [rule(&[("query-string", &["version=*"])])];
         assert_eq!(url("https://a.b/x?token=hunter2&version=2").kept(&rules), "https://a.b/x?version=2");
         assert_eq!(url("https://a.b/x?token=hunter2").kept([]), "https://a.b/x");
+    }
+
+    #[test]
+    fn a_rule_covers_another_only_if_it_takes_all_of_its_requests() {
+        let covered = |wide: &[(&str, &[&str])], narrow: &[(&str, &[&str])]| covers(&rule(wide), &rule(narrow));
+        let api: &[(&str, &[&str])] = &[("host-header", &["api.example.com"])];
+        for wide in [&[("path-pattern", &["*"] as &[&str])][..], &[("host-header", &["*.example.com"])], api, &[]] {
+            assert!(covered(wide, api), "{wide:?}");
+        }
+        assert!(!covered(&[("path-pattern", &["/"])], api), "the root is a part");
+        assert!(!covered(&[("host-header", &["www.example.com"])], api));
+        assert!(!covered(&[("http-header", &["*"])], api));
+        assert!(!covered(api, &[("path-pattern", &["/v1"])]), "of another host too");
+        assert!(covered(&[("path-pattern", &["/v1/*"])], &[("path-pattern", &["/v1/orders/*"])]));
+        assert!(!covered(&[("path-pattern", &["/v1/?"])], &[("path-pattern", &["/v1/*"])]));
+        assert!(!covered(api, &[("host-header", &["api.example.com", "www.example.com"])]), "one of two hosts is a part");
     }
 
     #[test]
