@@ -182,6 +182,9 @@ pub fn own(patient: &Patient) -> Vec<Path> {
             }
         }
     }
+    paths.extend(
+        endpoints(patient).iter().filter(|url| !paths.iter().any(|path| is_for(path, url))).map(|url| one_of_url(patient, url)).collect::<Vec<_>>(),
+    );
     if paths.is_empty() {
         let mut draft = Draft::new(patient, name);
         for balancer in &balancers {
@@ -193,6 +196,19 @@ pub fn own(patient: &Patient) -> Vec<Path> {
         paths.push(draft.ends(Kind::Rule, None, says, nobody("no request can reach the service")));
     }
     paths
+}
+
+/// The URLs that ECS gave to an Express service: they are ways in, whatever the rules say now.
+fn endpoints(patient: &Patient) -> Vec<Url> {
+    match traffic::ingress_paths(patient) {
+        Ok(paths) => paths.iter().filter_map(|path| parsed(path.endpoint.as_deref()?)).collect(),
+        Err(_) => Vec::new(),
+    }
+}
+
+/// Whether a path is about the URL's host, or ends before that is known.
+fn is_for(path: &Path, url: &Url) -> bool {
+    parsed::<Url>(&path.url).is_some_and(|of| of.host == url.host) || path.hops.iter().any(|hop| hop.mark == Mark::Unseen)
 }
 
 fn nobody(says: &str) -> Answer {
@@ -431,10 +447,7 @@ impl<'p, 'a> Draft<'p, 'a> {
 
     /// Whether the host is an endpoint of an Express service.
     fn is_managed(&self, host: &str) -> bool {
-        match traffic::ingress_paths(self.patient) {
-            Ok(paths) => paths.iter().filter_map(|path| path.endpoint.as_deref()).any(|endpoint| endpoint.trim_start_matches("https://") == host),
-            Err(_) => false,
-        }
+        endpoints(self.patient).iter().any(|url| url.host == host)
     }
 
     /// Balancer, security groups and listener.
@@ -478,7 +491,7 @@ impl<'p, 'a> Draft<'p, 'a> {
     fn admission(&mut self, balancer: &LoadBalancer, listener: &Listener) -> Option<()> {
         let port = listener.port.unwrap_or_default();
         if balancer.security_groups.is_empty() {
-            self.good(Kind::SecurityGroups, None, String::new(), "none: the balancer lets every address in");
+            self.good(Kind::SecurityGroups, None, String::new(), "every address: the balancer has no security group");
             return Some(());
         }
         let mut groups = Vec::new();
@@ -1024,7 +1037,7 @@ mod tests {
             vec![Rule { is_default: true, priority: "default".into(), actions: vec![forward(&[(&group, 1)])], ..Rule::default() }];
         let path = own(&snapshot).remove(0);
         assert_eq!(path.url, "tcp://web-1234567890.eu-west-2.elb.amazonaws.com:443");
-        assert!(drawn(&path).contains(&"✓ security_groups: none: the balancer lets every address in".into()));
+        assert!(drawn(&path).contains(&"✓ security_groups: every address: the balancer has no security group".into()));
         assert!(path.is_good(), "{path:#?}");
         snapshot.target_health.put(&group, Vec::new());
         let answer = own(&snapshot).remove(0).answer;
@@ -1079,6 +1092,15 @@ mod tests {
         let path = own(&snapshot).remove(0);
         assert_eq!(drawn(&path)[0], "✗ name: api.example.com leads to 198.51.100.7, none of the balancer's: a CDN hands on, or the DNS is wrong");
         assert!(path.hops.len() > 1 && !path.is_good());
+    }
+
+    #[test]
+    fn the_host_that_ecs_gave_is_a_way_in_though_no_rule_takes_it() {
+        let mut snapshot = baseline::express();
+        rules(&mut snapshot)[0].conditions[0].values = vec!["www.example.com".into()];
+        let paths = own(&snapshot);
+        assert_eq!(paths.iter().map(|path| path.answer.by).collect::<Vec<_>>(), [By::App, By::LoadBalancer]);
+        assert_eq!(paths[1].url, format!("https://{}/", baseline::EXPRESS_HOST));
     }
 
     #[test]

@@ -175,20 +175,22 @@ fn pair_matches(wanted: &str, (key, value): (&str, &str)) -> bool {
 
 /// `%20` and the like as what they stand for.
 fn decoded(text: &str) -> String {
+    let digit = |byte: u8| match byte {
+        b'0'..=b'9' => Some(byte - b'0'),
+        b'a'..=b'f' => Some(byte - b'a' + 10),
+        b'A'..=b'F' => Some(byte - b'A' + 10),
+        _ => None,
+    };
     let mut bytes = Vec::new();
     let mut rest = text.as_bytes();
     while let [first, tail @ ..] = rest {
-        let digit = |byte: Option<&u8>| byte.and_then(|byte| char::from(*byte).to_digit(16));
-        match (*first, digit(tail.first()), digit(tail.get(1))) {
-            (b'%', Some(high), Some(low)) => {
-                bytes.push(u8::try_from(high * 16 + low).unwrap_or_default());
-                rest = &tail[2..];
-            }
-            (byte, _, _) => {
-                bytes.push(byte);
-                rest = tail;
-            }
-        }
+        let escaped = match tail {
+            [high, low, after @ ..] if *first == b'%' => digit(*high).zip(digit(*low)).map(|(high, low)| (high * 16 + low, after)),
+            _ => None,
+        };
+        let (byte, after) = escaped.unwrap_or((*first, tail));
+        bytes.push(byte);
+        rest = after;
     }
     String::from_utf8_lossy(&bytes).into_owned()
 }
@@ -301,6 +303,7 @@ mod tests {
         assert_eq!(query(r"q=\*", "https://a.b/?q=x"), Some(false));
         assert_eq!(query(r"q=\*", "https://a.b/?q=%2A"), Some(true));
         assert_eq!(query("version=v1", "https://a.b/"), Some(false));
+        assert_eq!(decoded("a%20b%2G%e2%82%ac%"), "a b%2G€%");
     }
 
     #[test]

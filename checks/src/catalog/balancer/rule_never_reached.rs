@@ -81,7 +81,7 @@ fn finding(way: &Way, first: &Rule, code: &str) -> Finding {
         capitalised(&path::rule_within(first)),
         path::rule_within(way.rule)
     );
-    let remedy = Remedy::new(format!("If that answer is not wanted any more, take {} away; else move it behind {}.", path::rule_name(first), way.rule.priority))
+    let remedy = Remedy::new(format!("If that answer is not wanted any more, take {} away; else move it behind {}.", path::rule_name(first), path::rule_name(way.rule)))
         .cli(format!("aws elbv2 delete-rule --rule-arn {}", first.rule_arn))
         .terraform("# remove the aws_lb_listener_rule that answers first, or give it the higher number:\nresource \"aws_lb_listener_rule\" \"first\" {\n  priority = 1000\n}");
     Subject::new(Kind::ListenerRule, &first.rule_arn)
