@@ -153,7 +153,7 @@ pub fn headline(paths: &[PathReport], probe: Option<&ProbeReport>, diagnosis: &D
         let fine = probe.failure.is_none() && probe.answers.last().is_some_and(|answer| answer.by == "app" && answer.status < 400);
         return probe.words.last().filter(|_| !fine).map(|words| format!("{words}."));
     }
-    let asked = paths.iter().filter(|path| path.asked).next_back()?;
+    let asked = paths.iter().rfind(|path| path.asked)?;
     let elsewhere = matches!(asked.answer.by, "load_balancer" | "nobody" | "other");
     elsewhere.then(|| format!("{} does not reach the service: {}.", asked.url, asked.answer.says))
 }

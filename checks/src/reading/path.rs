@@ -535,7 +535,7 @@ impl<'p, 'a> Draft<'p, 'a> {
         for rule in rules {
             match request::takes(rule, url) {
                 Takes::No => {}
-                Takes::Perhaps(condition) => perhaps.push(format!("{} takes it before by {}", rule_name(rule), request::words(condition))),
+                Takes::Perhaps(condition) => perhaps.push(format!("{} comes first for those with {}", rule_name(rule), request::words(condition))),
                 Takes::Yes => {
                     let before = if perhaps.is_empty() { String::new() } else { format!("; {}", perhaps.join("; ")) };
                     let others = rules.iter().filter(|other| !other.is_default).count();
@@ -1002,7 +1002,7 @@ mod tests {
         rules(&mut snapshot).insert(0, canary);
         let path = asked(&snapshot, "https://api.example.com/").remove(0);
         assert!(
-            drawn(&path).contains(&"✓ rule: rule 10: host api.example.com; rule 5 takes it before by header X-Canary: 1".into()),
+            drawn(&path).contains(&"✓ rule: rule 10: host api.example.com; rule 5 comes first for those with header X-Canary: 1".into()),
             "{:#?}",
             drawn(&path)
         );
