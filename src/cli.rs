@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use checks::check::Severity;
 use checks::reading::address::Cidr;
+use checks::reading::request::Url;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use jiff::SignedDuration;
 
@@ -17,7 +18,8 @@ const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (Rust, report format 
 Examples:
   ecs-doctor api                              the one cluster that has the service `api`
   ecs-doctor prod/api --region eu-west-2
-  ecs-doctor https://api.example.com/         the service behind a URL that fails
+  ecs-doctor https://api.example.com/v1       the service behind a URL that fails, and the URL's way to it
+  ecs-doctor api --url https://www.example.com/ --probe
   ecs-doctor api --output json | jq .services[0].headline
   ecs-doctor api --save api.json              for a ticket; read it with --from api.json
   ecs-doctor diff api                         what changed since the last good version
@@ -61,6 +63,12 @@ pub struct Diagnose {
     pub service: Option<String>,
     #[command(flatten)]
     pub access: Access,
+    /// The way of a request for this URL: listener, rule, group, tasks, and who answers
+    #[arg(long, value_name = "URL")]
+    pub url: Option<Url>,
+    /// Send one GET to the URL, or to the service's own: without query or credentials, and to the balancer's addresses only
+    #[arg(long, conflicts_with = "from")]
+    pub probe: bool,
     /// Read no logs
     #[arg(long)]
     pub no_logs: bool,

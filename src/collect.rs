@@ -15,8 +15,10 @@ mod iam;
 mod logs;
 mod mask;
 mod plan;
+pub mod probe;
 mod scaling;
 pub mod trail;
+mod url;
 
 use std::collections::BTreeSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -33,6 +35,7 @@ use jiff::Timestamp;
 
 use ask::Asker;
 pub use plan::collect;
+pub use url::url;
 
 /// How to reach AWS, as the user said.
 #[derive(Clone, Debug)]

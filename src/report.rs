@@ -3,6 +3,7 @@
 
 pub mod history;
 pub mod json;
+pub mod path;
 pub mod text;
 pub mod wording;
 
@@ -22,6 +23,7 @@ use checks::snapshot::metric::Metric;
 use checks::symptom::Symptom;
 use history::{ChangesReport, DigestsReport, RolloutReport, TimelineReport, TrailReport};
 use jiff::{SignedDuration, Timestamp};
+use path::{PathReport, ProbeReport};
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -65,6 +67,11 @@ pub struct ServiceReport {
     /// Causes, unexplained symptoms, risks; in this order.
     pub roots: Vec<FindingReport>,
     pub notes: Vec<FindingReport>,
+    /// The way of the URL that was asked about, and the service's own ways in.
+    pub paths: Vec<PathReport>,
+    /// What one GET got, with `--probe`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub probe: Option<ProbeReport>,
     /// The newest deployment, where ECS itself controls it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rollout: Option<RolloutReport>,
@@ -197,6 +204,7 @@ impl Report {
 impl ServiceReport {
     pub fn new(patient: &Patient, diagnosis: &Diagnosis) -> ServiceReport {
         let finding = |node: &Node| finding(patient, node, true);
+        let (paths, probe) = (PathReport::all(patient, diagnosis), ProbeReport::new(patient));
         let looked = diagnosis.exams.iter().filter(|exam| exam.outcome == Outcome::Healthy && exam.check.role != Role::Note);
         ServiceReport {
             service: plain(patient.name()),
@@ -204,9 +212,11 @@ impl ServiceReport {
             arn: plain(patient.arn()),
             kind: kind(patient),
             verdict: diagnosis.verdict.word(),
-            headline: plain(&wording::headline(diagnosis)),
+            headline: plain(&path::headline(&paths, probe.as_ref(), diagnosis).unwrap_or_else(|| wording::headline(diagnosis))),
             roots: diagnosis.roots.iter().map(finding).collect(),
             notes: diagnosis.notes.iter().map(finding).collect(),
+            paths,
+            probe,
             rollout: RolloutReport::new(patient),
             // A first deployment has nothing that it could be compared with.
             changes: if deployment_fails(diagnosis) { ChangesReport::new(patient, None, None).ok() } else { None },

@@ -477,7 +477,7 @@ pub fn forward(shares: &[(&str, i32)]) -> Action {
 }
 
 pub fn host_rule(arn: &str, priority: &str, host: &str, action: Action) -> Rule {
-    let condition = Condition { field: "host-header".into(), name: None, values: vec![host.into()] };
+    let condition = Condition { field: "host-header".into(), values: vec![host.into()], ..Condition::default() };
     Rule { rule_arn: arn.into(), priority: priority.into(), is_default: false, conditions: vec![condition], actions: vec![action] }
 }
 

@@ -9,6 +9,8 @@ use jiff::Timestamp;
 use crate::call::{Call, LOG_STREAM};
 use crate::finding::{Evidence, Kind, Subject};
 use crate::reading::address::Cidr;
+use crate::reading::parsed;
+use crate::reading::request::Url;
 use crate::seen::{Blind, Seen, Why};
 use crate::snapshot::deployment::ListedDeployment;
 use crate::snapshot::metric::Metric;
@@ -90,6 +92,16 @@ impl<'a> Patient<'a> {
 
     pub fn intent(&self) -> &'a Intent {
         self.intent
+    }
+
+    /// The URL that the user asked about.
+    pub fn asked_url(&self) -> Option<Url> {
+        self.snapshot.url.as_deref().and_then(parsed)
+    }
+
+    /// What one GET to the service told, where the user wanted it.
+    pub fn probe(&self) -> Option<&'a Probe> {
+        self.snapshot.probe.as_ref()
     }
 
     /// The service itself. Without it there is no patient, so this cannot be blind.

@@ -11,6 +11,7 @@ pub mod image;
 pub mod log;
 pub mod metric;
 pub mod network;
+pub mod probe;
 pub mod scaling;
 pub mod service;
 pub mod task;
@@ -32,12 +33,14 @@ pub use image::{Image, LifecyclePolicy, PinnedImage, Repository};
 pub use log::LogLine;
 pub use metric::Series;
 pub use network::{Interface, IpPermission, Route, RouteTable, SecurityGroup, Subnet};
+pub use probe::{Probe, ProbeAnswer, ProbeFailure};
 pub use scaling::{NotScaledReason, ScalableTarget, ScalingActivity, ScalingPolicy, ScheduledAction, SuspendedState};
 pub use service::{Deployment, ExpressService, Service, ServiceEvent, ServiceLoadBalancer};
 pub use task::{Container, ProtectedTask, Task};
 pub use task_definition::{Arguments, ContainerDefinition, EnvironmentVariable, HealthCheck, NewestRevisions, PortMapping, TaskDefinition};
 pub use trail::{Trail, TrailEvent};
 
+use crate::reading::request::Url;
 use crate::seen::{Blind, Seen, Why};
 
 /// The version of the snapshot file: a reader takes every minor version of its own major version.
@@ -108,6 +111,11 @@ pub struct Snapshot {
     /// Every call that was refused or broke, once.
     #[serde(default)]
     pub blind: Vec<Blind>,
+    /// The URL that the user asked about; of its query what a rule asks for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub probe: Option<Probe>,
     /// The services to examine.
     pub services: Vec<Service>,
     /// By service ARN.
@@ -239,4 +247,12 @@ pub struct Snapshot {
     /// By role, action and resource that IAM refused (see [`crate::reading::access::Question::key`]).
     #[serde(default)]
     pub simulations: Table<Simulation>,
+}
+
+impl Snapshot {
+    /// Keeps the URL that the user asks about, without what may be secret in it.
+    pub fn ask_for(&mut self, url: &Url) {
+        let rules = self.rules.0.values().filter_map(|rules| if let Seen::Yes(rules) = rules { rules.as_deref() } else { None });
+        self.url = Some(url.kept(rules.flatten()));
+    }
 }

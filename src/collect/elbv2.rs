@@ -168,21 +168,33 @@ fn rule(from: types::Rule) -> Rule {
 fn condition(from: types::RuleCondition) -> Condition {
     let mut values = from.values.unwrap_or_default();
     let header = from.http_header_config;
-    values.extend(from.host_header_config.and_then(|config| config.values).unwrap_or_default());
-    values.extend(from.path_pattern_config.and_then(|config| config.values).unwrap_or_default());
+    let mut regex_values = from.regex_values.unwrap_or_default();
+    if let Some(config) = from.host_header_config {
+        values.extend(config.values.unwrap_or_default());
+        regex_values.extend(config.regex_values.unwrap_or_default());
+    }
+    if let Some(config) = from.path_pattern_config {
+        values.extend(config.values.unwrap_or_default());
+        regex_values.extend(config.regex_values.unwrap_or_default());
+    }
     values.extend(header.as_ref().and_then(|config| config.values.clone()).unwrap_or_default());
+    regex_values.extend(header.as_ref().and_then(|config| config.regex_values.clone()).unwrap_or_default());
     values.extend(from.http_request_method_config.and_then(|config| config.values).unwrap_or_default());
     values.extend(from.source_ip_config.and_then(|config| config.values).unwrap_or_default());
     let pairs = from.query_string_config.and_then(|config| config.values).unwrap_or_default();
     values.extend(pairs.into_iter().map(|pair| format!("{}={}", pair.key.unwrap_or_default(), pair.value.unwrap_or_default())));
-    values.extend(from.regex_values.unwrap_or_default());
+    let name = header.and_then(|config| config.http_header_name);
+    Condition { field: from.field.unwrap_or_default(), name, values: unique(values), regex_values: unique(regex_values) }
+}
+
+fn unique(values: Vec<String>) -> Vec<String> {
     let mut unique = Vec::new();
-    values.into_iter().for_each(|value| {
+    for value in values {
         if !unique.contains(&value) {
             unique.push(value);
         }
-    });
-    Condition { field: from.field.unwrap_or_default(), name: header.and_then(|config| config.http_header_name), values: unique }
+    }
+    unique
 }
 
 /// A single group may come as `TargetGroupArn` alone, without a weight.
@@ -202,6 +214,8 @@ fn action(from: types::Action) -> Action {
         target_groups,
         status_code: fixed.or_else(|| text(redirect.as_ref().and_then(|config| config.status_code.clone()))),
         redirect_protocol: redirect.as_ref().and_then(|config| config.protocol.clone()),
-        redirect_port: redirect.and_then(|config| config.port),
+        redirect_port: redirect.as_ref().and_then(|config| config.port.clone()),
+        redirect_host: redirect.as_ref().and_then(|config| config.host.clone()),
+        redirect_path: redirect.and_then(|config| config.path),
     }
 }

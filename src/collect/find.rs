@@ -3,17 +3,25 @@
 use std::collections::BTreeSet;
 
 use checks::call::Call;
+use checks::reading::request::{Takes, Url, names_host, takes};
 use checks::seen::{Seen, Why};
-use checks::snapshot::{Rule, Service};
-use futures::future::join_all;
+use checks::snapshot::{Listener, LoadBalancer, Revision, Rule, Service};
+use futures::future::{join, join_all};
 
 use super::{Aws, last};
 
 /// What the user typed, taken apart; nothing has been asked yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Target {
-    Name { service: String, cluster: Option<String> },
-    Host(String),
+    Name {
+        service: String,
+        cluster: Option<String>,
+    },
+    /// A host alone, or with the rest of its URL.
+    Host {
+        host: String,
+        url: Option<Url>,
+    },
 }
 
 /// Why there is no service to examine.
@@ -23,9 +31,9 @@ pub enum NotFound {
     NoSuchService { name: String, place: String, names: Vec<String> },
     #[error("no cluster {0} in this account and region")]
     NoSuchCluster(String),
-    #[error("no service of this account and region answers for {0}")]
-    NoServiceFor(String),
-    #[error("{name} is in several places: {}; name one with --cluster", .places.join(", "))]
+    #[error("no service of this account and region answers for {asked}{}", .told.as_deref().map(|told| format!(": {told}")).unwrap_or_default())]
+    NoServiceFor { asked: String, told: Option<String> },
+    #[error("{name} is in several places: {}; name one of them", .places.join(", "))]
     Ambiguous { name: String, places: Vec<String> },
     #[error("{what}: {} was {}{}", .call.action(), why_words(.why), .why.message().map(|message| format!(" ({message})")).unwrap_or_default())]
     Blind { what: &'static str, call: Call, why: Why },
@@ -57,22 +65,19 @@ impl Target {
                 _ => Err(format!("{typed} is not the ARN of an ECS service, such as arn:aws:ecs:eu-west-2:123456789012:service/prod/api")),
             };
         }
-        if let Some((scheme, rest)) = typed.split_once("://") {
-            let host = rest.split(['/', '?', '#']).next().unwrap_or_default();
-            let host = host.rsplit('@').next().unwrap_or_default().split(':').next().unwrap_or_default();
-            if !matches!(scheme, "http" | "https") || host.is_empty() {
-                return Err(format!("{typed} is not an HTTP URL, such as https://api.example.com/"));
-            }
-            return Ok(Target::Host(host.to_ascii_lowercase()));
+        if typed.contains("://") {
+            let url: Url = typed.parse()?;
+            return Ok(Target::Host { host: url.host.clone(), url: Some(url) });
         }
+        let host = |host: &str| Target::Host { host: host.split(':').next().unwrap_or(host).to_ascii_lowercase(), url: None };
         match typed.split('/').collect::<Vec<_>>().as_slice() {
-            [host] if host.contains('.') => Ok(Target::Host(host.split(':').next().unwrap_or(host).to_ascii_lowercase())),
+            [name] if name.contains('.') => Ok(host(name)),
             [name] if is_name(name) => Ok(Target::Name { service: (*name).into(), cluster }),
             [in_cluster, name] if is_name(in_cluster) && is_name(name) => match &cluster {
                 Some(cluster) if cluster != in_cluster => Err(format!("{typed} names the cluster {in_cluster}, and --cluster names {cluster}")),
                 _ => Ok(Target::Name { service: (*name).into(), cluster: Some((*in_cluster).into()) }),
             },
-            [host, ..] if host.contains('.') => Ok(Target::Host(host.to_ascii_lowercase())),
+            [name, ..] if name.contains('.') => Ok(host(name)),
             _ => Err(format!("{typed:?} is no service name, cluster/service, service ARN, URL or host")),
         }
     }
@@ -86,7 +91,7 @@ pub async fn find(aws: &Aws, target: &Target) -> Result<Service, NotFound> {
     match target {
         Target::Name { service, cluster: Some(cluster) } => in_cluster(aws, service, cluster).await,
         Target::Name { service, cluster: None } => anywhere(aws, service).await,
-        Target::Host(host) => by_host(aws, host).await,
+        Target::Host { host, url } => by_host(aws, host, url.as_ref()).await,
     }
 }
 
@@ -182,25 +187,34 @@ async fn all_services(aws: &Aws) -> Result<Vec<Service>, NotFound> {
     Ok(all)
 }
 
-async fn by_host(aws: &Aws, host: &str) -> Result<Service, NotFound> {
-    let (groups, services) = futures::future::join(groups_for(aws, host), all_services(aws)).await;
-    let (groups, services) = (groups?, services?);
-    let mut found: Vec<Service> = Vec::new();
-    let answers = join_all(services.into_iter().filter(|service| service.status != "INACTIVE").map(|service| {
-        let groups = &groups;
-        async move { serves(aws, &service, groups).await.map(|serves| serves.then_some(service)) }
-    }));
-    for answer in answers.await {
-        found.extend(answer?);
+async fn by_host(aws: &Aws, host: &str, url: Option<&Url>) -> Result<Service, NotFound> {
+    let (doors, services) = join(doors(aws, host), all_services(aws)).await;
+    let (doors, services) = (doors?, services?);
+    let living: Vec<Service> = services.into_iter().filter(|service| service.status != "INACTIVE").collect();
+    let asked = url.map_or_else(|| host.to_owned(), ToString::to_string);
+    // Who gets the request; else whoever has a rule for the host; else who gets it by a rule that is for every host.
+    for groups in [groups_of(&doors, url, true), groups_for_host(&doors, host), groups_of(&doors, url, false)] {
+        if groups.is_empty() {
+            continue;
+        }
+        let mut found: Vec<Service> = Vec::new();
+        let answers = join_all(living.iter().map(|service| {
+            let groups = &groups;
+            async move { serves(aws, service, groups).await.map(|serves| serves.then(|| service.clone())) }
+        }));
+        for answer in answers.await {
+            found.extend(answer?);
+        }
+        match found.len() {
+            0 => {}
+            1 => return Ok(found.remove(0)),
+            _ => {
+                let places = found.iter().map(|service| format!("{}/{}", last(&service.cluster_arn), service.service_name)).collect();
+                return Err(NotFound::Ambiguous { name: asked, places });
+            }
+        }
     }
-    match found.len() {
-        0 => Err(NotFound::NoServiceFor(host.to_owned())),
-        1 => Ok(found.remove(0)),
-        _ => Err(NotFound::Ambiguous {
-            name: host.to_owned(),
-            places: found.iter().map(|service| format!("{}/{}", last(&service.cluster_arn), service.service_name)).collect(),
-        }),
-    }
+    Err(NotFound::NoServiceFor { asked, told: url.and_then(|url| told(&doors, url)) })
 }
 
 /// Whether one of these target groups is the service's. Express services have theirs in their revisions.
@@ -212,9 +226,15 @@ async fn serves(aws: &Aws, service: &Service, groups: &BTreeSet<String>) -> Resu
     if service.resource_management_type.as_deref() != Some("ECS") {
         return Ok(false);
     }
-    let revisions = aws.revisions(service.current_service_revisions.iter().cloned().collect()).await;
-    aws.memory().revisions.0.extend(revisions.0.clone());
-    for revision in revisions.0.into_values() {
+    let arns = &service.current_service_revisions;
+    let known = |arn: &&String| aws.memory().revisions.0.contains_key(*arn);
+    let unknown: BTreeSet<String> = arns.iter().filter(|arn| !known(arn)).cloned().collect();
+    if !unknown.is_empty() {
+        let revisions = aws.revisions(unknown).await;
+        aws.memory().revisions.0.extend(revisions.0);
+    }
+    let revisions: Vec<Seen<Option<Revision>>> = arns.iter().filter_map(|arn| aws.memory().revisions.0.get(arn).cloned()).collect();
+    for revision in revisions {
         match revision {
             Seen::Yes(revision) => {
                 let paths = revision.iter().flat_map(|revision| &revision.ingress_paths);
@@ -228,9 +248,78 @@ async fn serves(aws: &Aws, service: &Service, groups: &BTreeSet<String>) -> Resu
     Ok(false)
 }
 
-/// The target groups that a request for the host reaches: by the balancer's own name, all of its rules; by another
-/// host, the rules that ask for it.
-async fn groups_for(aws: &Aws, host: &str) -> Result<BTreeSet<String>, NotFound> {
+/// A listener where a request for the host may arrive.
+struct Door {
+    balancer: String,
+    /// The host is the balancer's own name, so the request is for it and for no other.
+    by_name: bool,
+    listener: Listener,
+    rules: Vec<Rule>,
+}
+
+impl Door {
+    /// The rule that takes the request here. One that perhaps takes it before, by a header, is for few.
+    fn taken(&self, url: &Url) -> Option<&Rule> {
+        let here = self.listener.port == Some(url.port);
+        self.rules.iter().find(|rule| here && takes(rule, url) == Takes::Yes)
+    }
+}
+
+fn forwarded<'r>(rules: impl IntoIterator<Item = &'r Rule>) -> BTreeSet<String> {
+    rules.into_iter().flat_map(|rule| &rule.actions).flat_map(|action| &action.target_groups).map(|group| group.target_group_arn.clone()).collect()
+}
+
+/// The groups that a request for the URL reaches, by rules that are meant for its host or by others.
+fn groups_of(doors: &[Door], url: Option<&Url>, meant: bool) -> BTreeSet<String> {
+    let Some(url) = url else { return BTreeSet::new() };
+    let is_meant = |door: &Door, rule: &Rule| door.by_name || names_host(rule, &url.host);
+    forwarded(doors.iter().filter_map(|door| door.taken(url).filter(|rule| is_meant(door, rule) == meant)))
+}
+
+/// The groups of every rule that asks for the host, whatever else it asks for; by the balancer's own name, of all of its
+/// rules.
+fn groups_for_host(doors: &[Door], host: &str) -> BTreeSet<String> {
+    forwarded(doors.iter().flat_map(|door| door.rules.iter().filter(|rule| door.by_name || names_host(rule, host))))
+}
+
+/// Who answers a URL that leads to no service.
+fn told(doors: &[Door], url: &Url) -> Option<String> {
+    let mut told = Vec::new();
+    for door in doors {
+        let Some(rule) = door.taken(url) else { continue };
+        let name = if rule.is_default { "the default rule".to_owned() } else { format!("rule {}", rule.priority) };
+        let action = rule.actions.last().map_or("nothing", |action| action.kind.as_str());
+        let code = rule
+            .actions
+            .last()
+            .and_then(|action| action.status_code.as_deref())
+            .map_or_else(String::new, |code| format!(" {}", code.trim_start_matches("HTTP_")));
+        let on = format!("{}:{} of {}", door.listener.protocol.as_deref().unwrap_or("port"), url.port, door.balancer);
+        told.push((door.by_name || names_host(rule, &url.host), format!("{name} of {on} answers, by {action}{code}")));
+    }
+    let hosts: BTreeSet<&String> = doors
+        .iter()
+        .flat_map(|door| &door.rules)
+        .flat_map(|rule| &rule.conditions)
+        .filter(|it| it.field == "host-header")
+        .flat_map(|it| &it.values)
+        .collect();
+    let hosts: Vec<&str> = hosts.into_iter().map(String::as_str).take(5).collect();
+    let hosts = if hosts.is_empty() { String::new() } else { format!("; rules ask for {}", hosts.join(", ")) };
+    let meant: Vec<String> = told.iter().filter(|(meant, _)| *meant).map(|(_, words)| words.clone()).collect();
+    match (meant.is_empty(), told.as_slice()) {
+        (false, _) => Some(meant.join("; ")),
+        (true, []) => Some(format!("no load balancer listens on port {}{hosts}", url.port)),
+        (true, [(_, words)]) => Some(format!("no rule asks for {}; if its DNS leads here, {words}{hosts}", url.host)),
+        (true, several) => {
+            let words: Vec<&str> = several.iter().take(3).map(|(_, words)| words.as_str()).collect();
+            Some(format!("no rule asks for {}; wherever its DNS leads, {}{hosts}", url.host, words.join("; ")))
+        }
+    }
+}
+
+/// The listeners of the balancer that has the name, or of every balancer.
+async fn doors(aws: &Aws, host: &str) -> Result<Vec<Door>, NotFound> {
     let what = "could not look for the host; name the service instead";
     let balancers = match aws.all_load_balancers().await {
         Seen::Yes(balancers) => balancers,
@@ -240,69 +329,54 @@ async fn groups_for(aws: &Aws, host: &str) -> Result<BTreeSet<String>, NotFound>
         balancers.iter().filter(|balancer| balancer.dns_name.as_deref().is_some_and(|name| name.eq_ignore_ascii_case(host))).collect();
     let by_name = !named.is_empty();
     let candidates = if by_name { named } else { balancers.iter().collect() };
-    let rules = join_all(candidates.into_iter().map(|balancer| rules_of(aws, &balancer.load_balancer_arn, what))).await;
-    let mut groups = BTreeSet::new();
-    for rules in rules {
-        for rule in rules?.iter().filter(|rule| by_name || asks_for(rule, host)) {
-            groups.extend(rule.actions.iter().flat_map(|action| &action.target_groups).map(|group| group.target_group_arn.clone()));
-        }
+    let mut doors = Vec::new();
+    for found in join_all(candidates.into_iter().map(|balancer| doors_of(aws, balancer, by_name, what))).await {
+        doors.extend(found?);
     }
-    Ok(groups)
+    Ok(doors)
 }
 
-async fn rules_of(aws: &Aws, balancer: &str, what: &'static str) -> Result<Vec<Rule>, NotFound> {
-    let listeners = aws.listeners(balancer).await;
-    aws.memory().listeners.insert(balancer, listeners.clone());
+async fn doors_of(aws: &Aws, balancer: &LoadBalancer, by_name: bool, what: &'static str) -> Result<Vec<Door>, NotFound> {
+    let arn = &balancer.load_balancer_arn;
+    let listeners = aws.listeners(arn).await;
+    aws.memory().listeners.insert(arn, listeners.clone());
     let listeners = match listeners {
         Seen::Yes(listeners) => listeners.unwrap_or_default(),
         Seen::No(why) => return Err(blind(what, Call::DescribeListeners, why)),
     };
-    let mut all = Vec::new();
+    let mut doors = Vec::new();
     let rules = join_all(listeners.iter().map(|listener| aws.rules(&listener.listener_arn))).await;
-    for (listener, rules) in listeners.iter().zip(rules) {
+    for (listener, rules) in listeners.into_iter().zip(rules) {
         aws.memory().rules.insert(&listener.listener_arn, rules.clone());
         match rules {
-            Seen::Yes(rules) => all.extend(rules.unwrap_or_default()),
+            Seen::Yes(rules) => {
+                let rules = rules.unwrap_or_default();
+                doors.push(Door { balancer: balancer.load_balancer_name.clone(), by_name, listener, rules });
+            }
             Seen::No(why) => return Err(blind(what, Call::DescribeRules, why)),
         }
     }
-    Ok(all)
-}
-
-fn asks_for(rule: &Rule, host: &str) -> bool {
-    let hosts = rule.conditions.iter().filter(|condition| condition.field == "host-header").flat_map(|condition| &condition.values);
-    hosts.into_iter().any(|pattern| matches_host(pattern, host))
-}
-
-/// `*` stands for any characters, `?` for one; letters count as small, as the balancer has it.
-fn matches_host(pattern: &str, host: &str) -> bool {
-    let mut regex = String::from("(?i)^");
-    for c in pattern.chars() {
-        match c {
-            '*' => regex.push_str(".*"),
-            '?' => regex.push('.'),
-            c => regex.push_str(&regex::escape(c.encode_utf8(&mut [0; 4]))),
-        }
-    }
-    regex.push('$');
-    regex::Regex::new(&regex).is_ok_and(|regex| regex.is_match(host))
+    Ok(doors)
 }
 
 #[cfg(test)]
 mod tests {
+    use checks::snapshot::{Action, Condition, WeightedGroup};
+
     use super::*;
 
     #[test]
     fn takes_what_users_type() {
         let name = |service: &str, cluster: Option<&str>| Target::Name { service: service.into(), cluster: cluster.map(Into::into) };
+        let host = |url: Option<&str>| Target::Host { host: "api.example.com".into(), url: url.map(|url| url.parse().unwrap()) };
         let cases = [
             ("api", name("api", None)),
             ("prod/api", name("api", Some("prod"))),
             ("arn:aws:ecs:eu-west-2:123456789012:service/prod/api", name("api", Some("prod"))),
             ("arn:aws:ecs:eu-west-2:123456789012:service/api", name("api", None)),
-            ("https://API.example.com/v1?x=1", Target::Host("api.example.com".into())),
-            ("api.example.com:443", Target::Host("api.example.com".into())),
-            ("http://user@api.example.com:8080", Target::Host("api.example.com".into())),
+            ("https://API.example.com/v1?x=1", host(Some("https://api.example.com/v1?x=1"))),
+            ("api.example.com:443", host(None)),
+            ("http://user@api.example.com:8080", host(Some("http://api.example.com:8080/"))),
         ];
         for (typed, expected) in cases {
             assert_eq!(Target::parse(typed, None), Ok(expected), "{typed}");
@@ -318,11 +392,59 @@ mod tests {
         assert!(Target::parse("prod/api", Some("prod")).is_ok());
     }
 
+    fn door(balancer: &str, rules: Vec<Rule>) -> Door {
+        let listener = Listener { port: Some(443), protocol: Some("HTTPS".into()), ..Listener::default() };
+        Door { balancer: balancer.into(), by_name: false, listener, rules }
+    }
+
+    fn rule(priority: &str, conditions: &[(&str, &str)], group: &str) -> Rule {
+        let condition = |(field, value): &(&str, &str)| Condition { field: (*field).into(), values: vec![(*value).into()], ..Condition::default() };
+        let action = match group {
+            "404" => Action { kind: "fixed-response".into(), status_code: Some("404".into()), ..Action::default() },
+            _ => Action {
+                kind: "forward".into(),
+                target_groups: vec![WeightedGroup { target_group_arn: group.into(), weight: 1 }],
+                ..Action::default()
+            },
+        };
+        let conditions = conditions.iter().map(condition).collect();
+        Rule { priority: priority.into(), is_default: priority == "default", conditions, actions: vec![action], ..Rule::default() }
+    }
+
     #[test]
-    fn host_patterns_match_as_the_balancer_has_them() {
-        assert!(matches_host("*.example.com", "API.example.com"));
-        assert!(matches_host("ap?.example.com", "api.example.com"));
-        assert!(!matches_host("*.example.com", "example.com"));
-        assert!(!matches_host("api.example.com", "apixexample.com"));
+    fn host_and_path_choose_the_rule() {
+        let doors = [door(
+            "web",
+            vec![
+                rule("1", &[("host-header", "api.example.com"), ("path-pattern", "/v2/*")], "new"),
+                rule("2", &[("host-header", "*.example.com")], "old"),
+                rule("default", &[], "404"),
+            ],
+        )];
+        let groups = |url: &str| groups_of(&doors, Some(&url.parse().unwrap()), true).into_iter().collect::<Vec<_>>();
+        assert_eq!(groups("https://api.example.com/v2/orders"), ["new"]);
+        assert_eq!(groups("https://api.example.com/v1"), ["old"]);
+        assert!(groups("https://other.org/").is_empty());
+        assert!(groups("https://api.example.com:8443/").is_empty(), "no such listener");
+        assert_eq!(groups_for_host(&doors, "api.example.com").len(), 2);
+    }
+
+    #[test]
+    fn a_rule_for_the_host_comes_before_another_balancers_default() {
+        let doors = [door("a", vec![rule("default", &[], "everybody")]), door("b", vec![rule("1", &[("host-header", "api.example.com")], "api")])];
+        let url = "https://api.example.com/".parse().unwrap();
+        assert_eq!(groups_of(&doors, Some(&url), true), BTreeSet::from(["api".to_owned()]));
+        assert_eq!(groups_of(&doors, Some(&url), false), BTreeSet::from(["everybody".to_owned()]));
+    }
+
+    #[test]
+    fn a_url_without_a_service_is_told_who_answers() {
+        let doors = [door("web", vec![rule("1", &[("host-header", "api.example.com")], "api"), rule("default", &[], "404")])];
+        let told = |url: &str| told(&doors, &url.parse().unwrap()).unwrap();
+        assert_eq!(
+            told("https://www.example.com/"),
+            "no rule asks for www.example.com; if its DNS leads here, the default rule of HTTPS:443 of web answers, by fixed-response 404; rules ask for api.example.com"
+        );
+        assert_eq!(told("https://api.example.com:8443/"), "no load balancer listens on port 8443; rules ask for api.example.com");
     }
 }

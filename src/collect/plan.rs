@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use checks::snapshot::{FORMAT, Service, Snapshot, Task, TaskDefinition};
 use futures::FutureExt;
-use futures::future::{join, join3, join4, join5};
+use futures::future::{join, join3, join5};
 use jiff::Timestamp;
 use tokio::sync::OnceCell;
 

@@ -7,6 +7,7 @@ use anyhow::{Result, anyhow};
 use checks::check::Severity;
 use checks::diagnosis::diagnose;
 use checks::patient::{Intent, Patient};
+use checks::reading::request::Url;
 use checks::snapshot::{Service, Snapshot};
 
 use crate::cli::{Access, Diagnose, FailOn, Format, ReportOptions};
@@ -20,8 +21,14 @@ use crate::report::{Print, Report, ServiceReport};
 pub fn run(options: &Diagnose) -> Result<Exit> {
     // What the user said wrongly is told before AWS is asked.
     let config = Config::load(options.config.as_deref())?;
-    let question =
-        Question { service: options.service.as_deref(), access: &options.access, read_logs: !options.no_logs, trail: options.trail, versions: &[] };
+    let url = options.url.clone().or_else(|| typed_url(options.service.as_deref()?));
+    let question = Question {
+        read_logs: !options.no_logs,
+        trail: options.trail,
+        url: url.as_ref(),
+        probe: options.probe,
+        ..Question::about(options.service.as_deref(), &options.access)
+    };
     let snapshot = snapshot(&question, options.from.as_deref())?;
     // The diagnosis comes first: a file that cannot be written must not cost it.
     let exit = conclude(&snapshot, &config, &options.report, FailOn::High)?;
@@ -41,12 +48,34 @@ pub struct Question<'a> {
     pub trail: bool,
     /// Versions that have to be there, whatever the service runs.
     pub versions: &'a [&'a str],
+    /// The URL whose way is to be told.
+    pub url: Option<&'a Url>,
+    pub probe: bool,
+}
+
+impl<'a> Question<'a> {
+    /// Nothing but the service itself.
+    pub fn about(service: Option<&'a str>, access: &'a Access) -> Question<'a> {
+        Question { service, access, read_logs: false, trail: false, versions: &[], url: None, probe: false }
+    }
+}
+
+/// The URL, where one was typed in place of a service; a bare host names no way.
+fn typed_url(typed: &str) -> Option<Url> {
+    typed.contains("://").then(|| typed.parse().ok()).flatten()
 }
 
 /// What the file has of the service; without a file, what AWS tells.
 pub fn snapshot(question: &Question, file: Option<&Path>) -> Result<Snapshot> {
     match file {
-        Some(file) => chosen(replay::load(file)?, question.service),
+        Some(file) => {
+            let by_name = question.service.filter(|typed| typed_url(typed).is_none());
+            let mut snapshot = chosen(replay::load(file)?, by_name)?;
+            if let Some(url) = question.url {
+                snapshot.ask_for(url);
+            }
+            Ok(snapshot)
+        }
         None => ask(question),
     }
 }
@@ -146,7 +175,7 @@ mod live {
     use crate::exit::UsageError;
 
     pub async fn ask(question: &Question<'_>, target: &Target) -> Result<Snapshot> {
-        let Question { service, access, read_logs, trail, versions } = question;
+        let Question { service, access, read_logs, trail, versions, url, probe } = question;
         let began = Instant::now();
         let connection = Connection {
             region: access.region.clone().or_else(|| region_of(*service)),
@@ -164,6 +193,12 @@ mod live {
         let mut snapshot = collect::collect(&aws, service, now()?).await;
         for version in *versions {
             collect::version(&aws, &mut snapshot, version).await;
+        }
+        if let Some(url) = url {
+            collect::url(&aws, &mut snapshot, url).await;
+        }
+        if *probe {
+            collect::probe::run(&mut snapshot, *url).await;
         }
         if *trail {
             collect::trail::trail(&aws, &mut snapshot, pace()?).await;

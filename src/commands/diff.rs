@@ -16,8 +16,7 @@ use crate::report::{json, wording};
 
 pub fn run(options: &cli::Diff) -> Result<Exit> {
     let versions: Vec<&str> = options.from.iter().chain(&options.to).map(String::as_str).collect();
-    let question =
-        Question { service: options.service.as_deref(), access: &options.access, read_logs: false, trail: options.trail, versions: &versions };
+    let question = Question { trail: options.trail, versions: &versions, ..Question::about(options.service.as_deref(), &options.access) };
     let snapshot = diagnose::snapshot(&question, options.snapshot.as_deref())?;
     let intent = Intent::default();
     let patient = Patient::new(&snapshot, diagnose::only(&snapshot)?, &intent);

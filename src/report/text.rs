@@ -3,6 +3,7 @@
 //! It fits the terminal from 40 columns on, and without colour it says the same.
 
 mod history;
+mod path;
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -84,12 +85,14 @@ impl Text {
                 _ => writeln!(out, "{}{BOLD}{line}{BOLD:#}", " ".repeat(verdict.len() + 2))?,
             }
         }
+        self.asked_paths(service, out)?;
         let shown = |finding: &&FindingReport| chain(finding).iter().any(|part| wording::rank(part.severity) <= wording::rank(self.show.word()));
         let roots: Vec<&FindingReport> = service.roots.iter().filter(shown).collect();
         let (now, later): (Vec<_>, Vec<_>) = roots.into_iter().partition(|root| root.standing != "risk");
         for root in now {
             self.root(root, out)?;
         }
+        self.own_paths(service, out)?;
         self.rollout(service, report.taken_at, out)?;
         self.changes(service, out)?;
         self.trail(service.trail.as_ref(), out)?;

@@ -16,6 +16,8 @@ mod command_line;
 #[cfg(feature = "aws")]
 mod diagnosis;
 #[cfg(feature = "aws")]
+mod probe;
+#[cfg(feature = "aws")]
 mod record;
 #[cfg(feature = "aws")]
 #[expect(dead_code, reason = "the collector's test of its depth uses `answer_here`, and this one does not")]

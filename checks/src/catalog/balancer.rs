@@ -6,6 +6,7 @@ mod balancer_answers_503;
 mod health_check_refused;
 mod health_check_times_out;
 mod health_check_wrong_answer;
+mod rule_never_reached;
 mod rule_points_at_empty_group;
 mod target_group_empty;
 mod target_warming_up;
@@ -26,5 +27,6 @@ pub(super) const CHECKS: &[Check] = &[
     health_check_refused::CHECK,
     health_check_times_out::CHECK,
     rule_points_at_empty_group::CHECK,
+    rule_never_reached::CHECK,
     traffic_split_over_empty_group::CHECK,
 ];

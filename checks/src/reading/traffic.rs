@@ -320,7 +320,12 @@ mod tests {
         let mut rule = host_rule("arn", "1", "api.example.com", forward(&[("group", 1)]));
         let name = |rule: &Rule| Way { listener: &listener, rule, shares: Vec::new(), managed: false }.name();
         assert_eq!(name(&rule), "api.example.com");
-        rule.conditions.push(Condition { field: "http-header".into(), name: Some("X-Test".into()), values: vec!["1".into()] });
+        rule.conditions.push(Condition {
+            field: "http-header".into(),
+            name: Some("X-Test".into()),
+            values: vec!["1".into()],
+            ..Condition::default()
+        });
         assert_eq!(name(&rule), "api.example.com (under further conditions)");
     }
 

@@ -65,6 +65,8 @@ pub struct Condition {
     /// For `http-header`: the header's name.
     pub name: Option<String>,
     pub values: Vec<String>,
+    /// Regular expressions, of hosts, paths and headers.
+    pub regex_values: Vec<String>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -79,6 +81,8 @@ pub struct Action {
     pub status_code: Option<String>,
     pub redirect_protocol: Option<String>,
     pub redirect_port: Option<String>,
+    pub redirect_host: Option<String>,
+    pub redirect_path: Option<String>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]

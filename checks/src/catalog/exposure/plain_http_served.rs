@@ -75,7 +75,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
 /// Certificates are proved to belong to a host at such a path, and that has to work over HTTP.
 fn is_well_known(way: &traffic::Way) -> bool {
     let mut paths = way.rule.conditions.iter().filter(|condition| condition.field == "path-pattern");
-    paths.any(|condition| condition.values.iter().all(|path| path.starts_with("/.well-known/")))
+    paths.any(|condition| condition.regex_values.is_empty() && condition.values.iter().all(|path| path.starts_with("/.well-known/")))
 }
 
 fn tell(door: &Door, listener: &Listener, plain: &[&traffic::Way]) -> Finding {
@@ -162,7 +162,8 @@ mod tests {
         let listener = id::elb("listener/app/web/50dc6c495c0c9188/0000000000000080");
         let rules = snapshot.rules.change(&listener).unwrap();
         rules[0].is_default = false;
-        rules[0].conditions = vec![Condition { field: "path-pattern".into(), name: None, values: vec!["/.well-known/acme-challenge/*".into()] }];
+        rules[0].conditions =
+            vec![Condition { field: "path-pattern".into(), values: vec!["/.well-known/acme-challenge/*".into()], ..Condition::default() }];
         assert_eq!(says(CHECK, &snapshot), [""; 0]);
     }
 

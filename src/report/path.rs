@@ -1,0 +1,217 @@
+//! The ways in, as the report has them: hop by hop, who makes the answer, what the probe got, and which causes of the
+//! report stand in the way.
+
+use std::collections::BTreeSet;
+
+use checks::diagnosis::{Diagnosis, Node, Standing, Verdict};
+use checks::patient::Patient;
+use checks::reading::path::{self, Branch, Hop, Mark, Path};
+use checks::reading::probe;
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use super::{MissedReport, plain};
+
+/// The way of a request, from its name to the tasks.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct PathReport {
+    /// Without its query; the host may be a pattern.
+    pub url: String,
+    /// Whether it is the URL that was asked about; else it is one of the service's own ways in.
+    pub asked: bool,
+    /// What every request meets. Nothing is claimed beyond a hop that is unseen.
+    pub hops: Vec<HopReport>,
+    /// Then the ways part, by weight.
+    pub branches: Vec<BranchReport>,
+    pub answer: AnswerReport,
+    /// Roots of this report that stand in the way, or have to do with it.
+    pub causes: Vec<&'static str>,
+}
+
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct HopReport {
+    /// name, load_balancer, security_groups, listener, rule, target_group, targets or tasks
+    pub hop: &'static str,
+    /// good, bad or unseen
+    pub mark: &'static str,
+    pub says: String,
+    #[serde(skip)]
+    pub short: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub missed: Option<MissedReport>,
+}
+
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct BranchReport {
+    pub target_group: String,
+    /// Of the requests.
+    pub percent: f64,
+    pub hops: Vec<HopReport>,
+}
+
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct AnswerReport {
+    /// app, load_balancer, both, nobody, other or unknown
+    pub by: &'static str,
+    /// The status code, where the balancer itself answers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub status: Option<String>,
+    pub says: String,
+    /// Where a redirect leads.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub location: Option<String>,
+}
+
+/// What one GET got.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct ProbeReport {
+    pub url: String,
+    /// What its host resolves to.
+    pub addresses: Vec<String>,
+    pub balancer_addresses: Vec<String>,
+    /// The last one counts; those before are redirects within the host.
+    pub answers: Vec<ProbeAnswerReport>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failure: Option<ProbeFailureReport>,
+    #[serde(skip)]
+    pub words: Vec<String>,
+}
+
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct ProbeAnswerReport {
+    pub url: String,
+    pub status: u16,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub server: Option<String>,
+    pub elapsed_ms: u64,
+    /// load_balancer, likely_load_balancer or app
+    pub by: &'static str,
+}
+
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct ProbeFailureReport {
+    pub url: String,
+    /// resolve, address, connect, tls, timeout or answer
+    pub stage: String,
+    pub message: String,
+    pub elapsed_ms: u64,
+}
+
+impl PathReport {
+    /// The way of the URL that was asked about, if any, then the service's own ways in.
+    pub fn all(patient: &Patient, diagnosis: &Diagnosis) -> Vec<PathReport> {
+        let asked = patient.asked_url().map(|url| path::of_url(patient, &url)).unwrap_or_default();
+        let asked = asked.iter().map(|path| PathReport::new(path, true, diagnosis));
+        asked.chain(path::own(patient).iter().map(|path| PathReport::new(path, false, diagnosis))).collect()
+    }
+
+    fn new(path: &Path, asked: bool, diagnosis: &Diagnosis) -> PathReport {
+        PathReport {
+            url: plain(&path.url),
+            asked,
+            hops: path.hops.iter().map(HopReport::new).collect(),
+            branches: path.branches.iter().map(BranchReport::new).collect(),
+            answer: AnswerReport {
+                by: path.answer.by.word(),
+                status: path.answer.status.as_deref().map(plain),
+                says: plain(&path.answer.says),
+                location: path.answer.location.as_deref().map(plain),
+            },
+            causes: if path.is_good() { Vec::new() } else { causes(path, diagnosis) },
+        }
+    }
+
+    pub fn all_hops(&self) -> impl Iterator<Item = &HopReport> {
+        self.hops.iter().chain(self.branches.iter().flat_map(|branch| &branch.hops))
+    }
+
+    pub fn is_good(&self) -> bool {
+        self.answer.by == "app" && self.all_hops().all(|hop| hop.mark == "good")
+    }
+}
+
+/// Roots that are about something on the way, or that explain what is.
+fn causes(path: &Path, diagnosis: &Diagnosis) -> Vec<&'static str> {
+    let ids: BTreeSet<&str> = path.all_hops().filter_map(|hop| hop.id.as_deref()).collect();
+    fn meets(node: &Node, ids: &BTreeSet<&str>) -> bool {
+        ids.contains(node.finding.about.id.as_str()) || node.explains.iter().any(|effect| meets(effect, ids))
+    }
+    let now = diagnosis.roots.iter().filter(|root| matches!(root.standing, Standing::Cause | Standing::Unexplained));
+    let mut causes: Vec<&'static str> = now.filter(|root| meets(root, &ids)).map(|root| root.check.id()).collect();
+    causes.dedup();
+    causes
+}
+
+/// Of a service that is not sick, but not reached: by the probe, or by the way of the URL that was asked about.
+pub fn headline(paths: &[PathReport], probe: Option<&ProbeReport>, diagnosis: &Diagnosis) -> Option<String> {
+    if diagnosis.verdict == Verdict::Sick {
+        return None;
+    }
+    if let Some(probe) = probe.filter(|probe| probe.failure.as_ref().is_none_or(|failure| failure.stage != "address")) {
+        let fine = probe.failure.is_none() && probe.answers.last().is_some_and(|answer| answer.by == "app" && answer.status < 400);
+        return probe.words.last().filter(|_| !fine).map(|words| format!("{words}."));
+    }
+    let asked = paths.iter().rfind(|path| path.asked)?;
+    let elsewhere = matches!(asked.answer.by, "load_balancer" | "nobody" | "other");
+    elsewhere.then(|| format!("{} does not reach the service: {}.", asked.url, asked.answer.says))
+}
+
+impl HopReport {
+    fn new(hop: &Hop) -> HopReport {
+        HopReport {
+            hop: hop.kind.word(),
+            mark: match hop.mark {
+                Mark::Good => "good",
+                Mark::Bad => "bad",
+                Mark::Unseen => "unseen",
+            },
+            says: plain(&hop.says),
+            short: plain(&hop.short),
+            id: hop.id.as_deref().map(plain),
+            missed: hop.missed.as_ref().map(|blind| MissedReport { call: blind.origin().call.action(), why: blind.origin().why.word() }),
+        }
+    }
+}
+
+impl BranchReport {
+    fn new(branch: &Branch) -> BranchReport {
+        let hops = branch.hops.iter().map(HopReport::new).collect();
+        BranchReport { target_group: plain(&branch.group), percent: branch.percent, hops }
+    }
+}
+
+impl ProbeReport {
+    pub fn new(patient: &Patient) -> Option<ProbeReport> {
+        let probe = patient.probe()?;
+        let all = |texts: &[String]| texts.iter().map(|text| plain(text)).collect();
+        Some(ProbeReport {
+            url: plain(&probe.url),
+            addresses: all(&probe.addresses),
+            balancer_addresses: all(&probe.balancer_addresses),
+            answers: probe
+                .answers
+                .iter()
+                .map(|answer| ProbeAnswerReport {
+                    url: plain(&answer.url),
+                    status: answer.status,
+                    server: answer.server.as_deref().map(plain),
+                    elapsed_ms: answer.elapsed_ms,
+                    by: match probe::maker(answer) {
+                        probe::Maker::LoadBalancer => "load_balancer",
+                        probe::Maker::LikelyLoadBalancer => "likely_load_balancer",
+                        probe::Maker::App => "app",
+                    },
+                })
+                .collect(),
+            failure: probe.failure.as_ref().map(|failure| ProbeFailureReport {
+                url: plain(&failure.url),
+                stage: plain(&failure.stage),
+                message: plain(&failure.message),
+                elapsed_ms: failure.elapsed_ms,
+            }),
+            words: all(&probe::words(probe)),
+        })
+    }
+}

@@ -1,0 +1,72 @@
+//! `--probe`: one GET, to the balancer's addresses and nowhere else, kept in the snapshot and told in every format.
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::TcpListener;
+use std::thread::JoinHandle;
+
+use crate::doctor::doctor;
+use crate::wire::Account;
+
+/// Answers one request on loopback as a balancer answers that has nowhere to send it, and gives back what was asked.
+fn balancer() -> (u16, JoinHandle<String>) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let port = listener.local_addr().expect("an address").port();
+    let thread = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().expect("a request");
+        let mut bytes = [0; 4096];
+        let read = stream.read(&mut bytes).expect("a request");
+        let page = "<html><body><center><h1>503 Service Temporarily Unavailable</h1></center></body></html>";
+        let head = format!("HTTP/1.1 503 Service Temporarily Unavailable\r\nserver: awselb/2.0\r\ncontent-length: {}\r\n\r\n", page.len());
+        stream.write_all((head + page).as_bytes()).expect("a client that listens");
+        String::from_utf8_lossy(&bytes[..read]).into_owned()
+    });
+    (port, thread)
+}
+
+#[test]
+fn the_answer_is_told_and_kept() {
+    let account = Account::start("localhost");
+    let (port, served) = balancer();
+    let url = format!("http://ana:hunter2@localhost:{port}/v1?token=hunter2");
+    let file = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("probe.json");
+    let name = file.to_str().expect("UTF-8");
+    let live = doctor(&["api", "--url", &url, "--probe", "--save", name]).at(&account).run();
+    assert_eq!(account.complaints(), Vec::<String>::new());
+    let told = live.stdout.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(told.contains(", server awselb/2.0: the balancer itself answered"), "{live:#?}");
+    let asked = served.join().expect("one request");
+    assert!(asked.starts_with("GET /v1 HTTP/1.1\r\n"), "{asked}");
+    for secret in ["hunter2", "AKIDEXAMPLE", "authorization"] {
+        assert!(!asked.to_ascii_lowercase().contains(&secret.to_ascii_lowercase()), "{asked}");
+    }
+    assert_eq!(doctor(&["--from", name]).run().stdout, live.stdout);
+    let snapshot = std::fs::read_to_string(&file).expect("the snapshot");
+    assert!(!snapshot.contains("hunter2"), "nothing secret is kept");
+    let probe = doctor(&["--from", name, "--output", "json"]).run().service()["probe"].clone();
+    assert_eq!((&probe["answers"][0]["status"], &probe["answers"][0]["by"]), (&503.into(), &"load_balancer".into()));
+}
+
+#[test]
+fn nothing_is_sent_to_an_address_that_is_not_the_balancers() {
+    let account = Account::start("localhost");
+    let listener = TcpListener::bind("127.0.0.2:0").expect("a free port");
+    listener.set_nonblocking(true).expect("a listener that does not block");
+    let url = format!("http://127.0.0.2:{}/", listener.local_addr().expect("an address").port());
+    let run = doctor(&["api", "--url", &url, "--probe", "--output", "json"]).at(&account).run();
+    let probe = run.service()["probe"].clone();
+    assert_eq!(probe["failure"]["stage"], "address", "{probe:#}");
+    assert_eq!(listener.accept().map(drop).map_err(|error| error.kind()), Err(ErrorKind::WouldBlock), "nobody came");
+}
+
+/// Without the option nothing is sent, and a snapshot has nobody to send anything to.
+#[test]
+fn it_is_off_by_default() {
+    let account = Account::start("localhost");
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    listener.set_nonblocking(true).expect("a listener that does not block");
+    let url = format!("http://localhost:{}/", listener.local_addr().expect("an address").port());
+    let run = doctor(&["api", "--url", &url, "--output", "json"]).at(&account).run();
+    assert!(run.service()["probe"].is_null(), "{run:#?}");
+    assert_eq!(listener.accept().map(drop).map_err(|error| error.kind()), Err(ErrorKind::WouldBlock), "nobody came");
+    assert_eq!(doctor(&["--from", "-", "--probe"]).run().code, 2);
+}
