@@ -11,6 +11,10 @@ use crate::snapshot::metric::{Metric, Owner};
 use crate::snapshot::service::{CircuitBreaker, DeploymentAlarms, DeploymentConfiguration, NetworkConfiguration};
 use crate::snapshot::*;
 
+mod vpc;
+
+pub use vpc::{endpoint, endpoint_group};
+
 pub const ACCOUNT: &str = "123456789012";
 pub const REGION: &str = "eu-west-2";
 
@@ -223,7 +227,7 @@ fn service(plan: &Plan) -> Snapshot {
                 groups,
                 subnet_id: Some(subnet.clone()),
                 status: Some("in-use".into()),
-                public_ip: None,
+                ..Interface::default()
             };
             snapshot.interfaces.put(interface, interface_row);
         }
@@ -261,6 +265,7 @@ fn service(plan: &Plan) -> Snapshot {
             cidr_block: Some(block.into()),
             available_ip_address_count: Some(240),
             map_public_ip_on_launch: Some(false),
+            ..Subnet::default()
         };
         snapshot.subnets.put(subnet, row);
     }
@@ -287,6 +292,7 @@ fn service(plan: &Plan) -> Snapshot {
             },
         ],
     );
+    vpc::surround(&mut snapshot);
     for metric in Metric::ALL.iter().filter(|metric| metric.owner() == Owner::Service) {
         snapshot.metrics.put(metric.of(&arn), minutes(20.0));
     }
@@ -514,6 +520,7 @@ fn balance(snapshot: &mut Snapshot, name: &str, port: i32, target_type: &str, gr
             cidr_block: Some(block.into()),
             available_ip_address_count: Some(240),
             map_public_ip_on_launch: Some(true),
+            ..Subnet::default()
         };
         snapshot.subnets.put(subnet, row);
     }

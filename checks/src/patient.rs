@@ -13,9 +13,9 @@ use crate::seen::{Blind, Seen, Why};
 use crate::snapshot::deployment::ListedDeployment;
 use crate::snapshot::metric::{Metric, Series};
 use crate::snapshot::{
-    Alarm, AlarmTransition, ExpressService, Image, Interface, LifecyclePolicy, Listener, LoadBalancer, LogLine, NewestRevisions, PinnedImage,
-    ProtectedTask, Repository, Revision, RouteTable, Rule, SecurityGroup, Service, ServiceDeployment, Snapshot, Subnet, Table, Target, TargetGroup,
-    Task, TaskDefinition,
+    Alarm, AlarmTransition, Endpoint, ExpressService, Image, Interface, LifecyclePolicy, Listener, LoadBalancer, LogLine, NatGateway, NetworkAcl,
+    NewestRevisions, PinnedImage, ProtectedTask, Repository, Revision, RouteTable, Rule, SecurityGroup, Service, ServiceDeployment, Snapshot, Subnet,
+    Table, Target, TargetGroup, Task, TaskDefinition, VpcDns,
 };
 
 /// What the user said that the account cannot know.
@@ -236,6 +236,27 @@ impl<'a> Patient<'a> {
 
     pub fn interface(&self, id: &str) -> Row<'a, Interface> {
         self.row(Call::DescribeNetworkInterfaces, &self.snapshot.interfaces, id)
+    }
+
+    pub fn network_acls(&self, vpc: &str) -> Result<&'a [NetworkAcl], Blind> {
+        self.list(Call::DescribeNetworkAcls, &self.snapshot.network_acls, vpc)
+    }
+
+    pub fn endpoints(&self, vpc: &str) -> Result<&'a [Endpoint], Blind> {
+        self.list(Call::DescribeVpcEndpoints, &self.snapshot.endpoints, vpc)
+    }
+
+    pub fn nat_gateways(&self, vpc: &str) -> Result<&'a [NatGateway], Blind> {
+        self.list(Call::DescribeNatGateways, &self.snapshot.nat_gateways, vpc)
+    }
+
+    pub fn vpc_dns(&self, vpc: &str) -> Row<'a, VpcDns> {
+        self.row(Call::DescribeVpcAttribute, &self.snapshot.vpc_dns, vpc)
+    }
+
+    /// The blocks behind a prefix list; none where the list is not to be found.
+    pub fn prefix_list(&self, id: &str) -> Row<'a, Vec<String>> {
+        self.row(Call::GetManagedPrefixListEntries, &self.snapshot.prefix_lists, id)
     }
 
     // Images, alarms, metrics, logs.
