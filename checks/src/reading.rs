@@ -1,19 +1,23 @@
 //! What several checks need to know, worked out once from the snapshot. A reading asks the patient like a check
 //! does, so its blindness is noted like a check's; it names no trouble, that is the catalog's part.
 
+pub mod acl;
 pub mod address;
 pub mod container_log;
 pub mod diff;
 pub mod digest;
+pub mod door;
 pub mod event;
 pub mod given_up;
 pub mod health_check;
 pub mod image;
 pub mod ingress;
+pub mod journey;
 pub mod listen;
 pub mod log;
 pub mod managed;
 pub mod metric;
+pub mod policy;
 pub mod progress;
 pub mod protection;
 pub mod reach;
