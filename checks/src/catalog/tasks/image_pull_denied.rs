@@ -5,6 +5,7 @@ use crate::call::quote;
 use crate::check::{Findings, NoAnswer};
 use crate::finding::Remedy;
 use crate::patient::Patient;
+use crate::reading::journey;
 use crate::reading::reason::{self, Trouble};
 
 crate::check! {
@@ -50,6 +51,10 @@ crate::check! {
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     reason::each(patient, findings, &[Trouble::ImagePullDenied], |told, _| {
+        // What an endpoint refuses, no role can mend.
+        if journey::is_of_endpoint(told.text) {
+            return None;
+        }
         let refused = reason::refused(told.text);
         let claim = match (refused.role, refused.action) {
             (Some(role), Some(action)) => format!("The registry refuses the pull, because role {role} may not {action}"),

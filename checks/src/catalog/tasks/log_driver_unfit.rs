@@ -4,6 +4,7 @@
 use crate::check::{Findings, NoAnswer};
 use crate::finding::{Kind, Remedy};
 use crate::patient::Patient;
+use crate::reading::journey;
 use crate::reading::reason::{self, Trouble};
 
 crate::check! {
@@ -50,6 +51,10 @@ crate::check! {
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     reason::each(patient, findings, &[Trouble::LogsUnreachable, Trouble::LogsDenied, Trouble::LogOptionsWrong], |told, _| {
+        // What an endpoint refuses, no role can mend.
+        if journey::is_of_endpoint(told.text) {
+            return None;
+        }
         let refused = reason::refused(told.text);
         let see = format!(
             "aws ecs describe-task-definition --task-definition {} --query 'taskDefinition.containerDefinitions[].logConfiguration'",

@@ -5,6 +5,7 @@ use crate::call::quote;
 use crate::check::{Findings, NoAnswer};
 use crate::finding::Remedy;
 use crate::patient::Patient;
+use crate::reading::journey;
 use crate::reading::reason::{self, Fault, Trouble};
 
 crate::check! {
@@ -48,6 +49,10 @@ crate::check! {
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     reason::each(patient, findings, &[Trouble::SecretDenied], |told, _| {
+        // What an endpoint refuses, no role can mend.
+        if journey::is_of_endpoint(told.text) {
+            return None;
+        }
         let refused = reason::refused(told.text);
         let by_key = told.reason.fault == Some(Fault::Key);
         let who = refused.role.map_or("The execution role".to_owned(), |role| format!("Role {role}"));
