@@ -13,6 +13,7 @@ pub mod find;
 mod logs;
 mod mask;
 mod plan;
+mod vpc;
 
 use std::collections::BTreeSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};

@@ -6,6 +6,7 @@ mod network;
 mod signals;
 mod tasks;
 mod versions;
+mod vpc;
 mod way_in;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -15,7 +16,7 @@ use checks::snapshot::{FORMAT, Service, Snapshot, Task, TaskDefinition};
 use futures::FutureExt;
 use futures::future::{join, join3, join4};
 use jiff::Timestamp;
-use tokio::sync::OnceCell;
+use tokio::sync::{OnceCell, watch};
 
 use super::Aws;
 
@@ -32,7 +33,15 @@ pub async fn collect(aws: &Aws, service: Service, now: Timestamp) -> Snapshot {
         services: vec![service.clone()],
         ..Snapshot::default()
     };
-    let plan = Plan { aws, service: &service, now, draft: Mutex::new(draft), claimed: Mutex::default(), definitions: Mutex::default() };
+    let plan = Plan {
+        aws,
+        service: &service,
+        now,
+        draft: Mutex::new(draft),
+        claimed: Mutex::default(),
+        definitions: Mutex::default(),
+        unreached: watch::channel(None).0,
+    };
     plan.carry_out().await;
     plan.draft.into_inner().unwrap_or_else(PoisonError::into_inner)
 }
@@ -47,6 +56,8 @@ struct Plan<'a> {
     claimed: Mutex<BTreeSet<(&'static str, String)>>,
     /// Task definitions by ARN, asked for once and waited for by all.
     definitions: Mutex<BTreeMap<String, Arc<OnceCell<Option<TaskDefinition>>>>>,
+    /// Whether something cannot be reached, once that is known.
+    unreached: watch::Sender<Option<bool>>,
 }
 
 /// The tasks of a service; where they could not be seen, none.
@@ -70,7 +81,9 @@ impl Plan<'_> {
             self.health_beside(self.group_arns(current.clone()).await).await;
         };
         let of_groups = join(balancers, self.metrics(groups.clone()));
-        let of_tasks = join3(self.logs(tasks.clone(), definitions.clone(), trouble), self.interfaces(tasks.clone()), self.protection(tasks));
+        let unreached = self.find_unreached(tasks.clone(), trouble.clone());
+        let of_tasks =
+            join4(self.logs(tasks.clone(), definitions.clone(), trouble), self.interfaces(tasks.clone()), self.protection(tasks), unreached);
         let of_versions = join3(self.history(current.clone()), self.images(definitions, current.clone()), self.newest_revisions());
         join4(of_groups, of_tasks, of_versions, join3(own_network, self.express_service(), self.alarms())).await;
     }
