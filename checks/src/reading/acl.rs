@@ -7,8 +7,8 @@ use crate::call::Call;
 use crate::finding::Evidence;
 use crate::patient::Patient;
 use crate::reading::address::Cidr;
-use crate::reading::parsed;
 use crate::reading::reach::Admission;
+use crate::reading::{and_list, parsed};
 use crate::seen::Blind;
 use crate::snapshot::{AclEntry, NetworkAcl};
 
@@ -117,48 +117,72 @@ fn denier<'a>(acl: &'a NetworkAcl, crossing: &Crossing) -> Option<&'a AclEntry> 
 }
 
 impl Dropped<'_> {
-    /// `lets nothing out to 10.0.1.21 on port 8080: its rule 90 denies it`.
-    pub fn words(&self) -> String {
-        let Crossing { egress, peer, ports, .. } = &self.crossing;
-        let peer =
-            if peer.is_world() { "the internet".to_owned() } else { peer.to_string().trim_end_matches("/32").trim_end_matches("/128").to_owned() };
-        let way = if *egress { format!("out to {peer}") } else { format!("in from {peer}") };
-        let why = match self.entry {
-            Some(entry) => format!("its rule {} denies it", entry.rule_number),
-            None => "no rule of it allows that".to_owned(),
-        };
-        format!("lets nothing {way} on {}: {why}", port_words(ports))
+    /// Whether the same direction of the same ACL is shut to the same ports, only for another peer.
+    pub fn is_alike(&self, other: &Dropped) -> bool {
+        self.acl.network_acl_id == other.acl.network_acl_id
+            && self.crossing.subnet == other.crossing.subnet
+            && self.crossing.egress == other.crossing.egress
+            && self.crossing.ports == other.crossing.ports
     }
 
     pub fn evidence(&self) -> Vec<Evidence> {
         let of = |field, value: String| Evidence::new(Call::DescribeNetworkAcls, &self.acl.network_acl_id, field, value);
+        let mut evidence = vec![of("Associations.SubnetId", self.crossing.subnet.to_owned())];
         match self.entry {
-            Some(entry) => vec![of("Entries.RuleNumber", entry.rule_number.to_string()), of("Entries.RuleAction", entry.rule_action.clone())],
-            None => {
-                let same_way = self.acl.entries.iter().filter(|entry| entry.egress == self.crossing.egress && entry.rule_action == "allow");
-                let blocks = same_way.filter_map(|entry| entry.cidr_block.clone());
-                let mut evidence: Vec<Evidence> = blocks.map(|block| of("Entries.CidrBlock", block)).collect();
-                evidence.push(of("Associations.SubnetId", self.crossing.subnet.to_owned()));
-                evidence
+            Some(entry) => {
+                evidence.extend([of("Entries.RuleNumber", entry.rule_number.to_string()), of("Entries.RuleAction", entry.rule_action.clone())])
             }
+            // What is allowed that way: the ports, or where those are all, the blocks.
+            None => {
+                for entry in self.acl.entries.iter().filter(|entry| entry.egress == self.crossing.egress && entry.rule_action == "allow") {
+                    match (entry.from, entry.to) {
+                        (Some(from), Some(to)) => {
+                            evidence.extend([of("Entries.PortRange.From", from.to_string()), of("Entries.PortRange.To", to.to_string())])
+                        }
+                        _ => evidence.extend(entry.cidr_block.clone().map(|block| of("Entries.CidrBlock", block))),
+                    }
+                }
+            }
+        }
+        evidence
+    }
+
+    /// A number for an entry of ours: before the one that denies, or after all others.
+    pub fn free_number(&self, nth: usize) -> i32 {
+        let taken: Vec<i32> = self.acl.entries.iter().filter(|entry| entry.egress == self.crossing.egress).map(|entry| entry.rule_number).collect();
+        let free = |number: &i32| !taken.contains(number);
+        let last = taken.iter().copied().filter(|number| *number < LAST).max().unwrap_or(90);
+        match self.entry {
+            Some(entry) => (1..entry.rule_number).rev().filter(free).nth(nth).unwrap_or(1),
+            None => (last + 1..LAST).filter(|number| free(number) && number % 10 == 0).nth(nth).unwrap_or(LAST - 1),
         }
     }
 
-    /// A number for an entry that comes before the one that denies, and the command that makes it.
-    pub fn allow(&self) -> (i32, String) {
-        let taken = |number: &i32| self.acl.entries.iter().any(|entry| entry.egress == self.crossing.egress && entry.rule_number == *number);
-        let below = self.entry.map_or(LAST, |entry| entry.rule_number);
-        let numbers = (1..below).rev().filter(|number| number % 10 == 0 || below <= 10);
-        let number = numbers.chain((1..below).rev()).find(|number| *number < 1000 && !taken(number)).unwrap_or(1);
+    /// The command that lets it through.
+    pub fn allow(&self, number: i32) -> String {
         let direction = if self.crossing.egress { "--egress" } else { "--ingress" };
         let (from, to) = (self.crossing.ports.start(), self.crossing.ports.end());
         let block = if self.crossing.peer.is_v6() { "--ipv6-cidr-block" } else { "--cidr-block" };
-        let command = format!(
+        format!(
             "aws ec2 create-network-acl-entry --network-acl-id {} {direction} --rule-number {number} --protocol tcp --port-range From={from},To={to} {block} {} --rule-action allow",
             self.acl.network_acl_id, self.crossing.peer
-        );
-        (number, command)
+        )
     }
+}
+
+/// `lets nothing out to 10.0.1.21 on port 8080: its rule 90 denies it`, of crossings that are alike.
+pub fn words(alike: &[Dropped]) -> String {
+    let Crossing { egress, ports, .. } = &alike[0].crossing;
+    let name = |peer: &Cidr| {
+        if peer.is_world() { "the internet".to_owned() } else { peer.to_string().trim_end_matches("/32").trim_end_matches("/128").to_owned() }
+    };
+    let peers = and_list(alike.iter().map(|dropped| name(&dropped.crossing.peer)));
+    let way = if *egress { format!("out to {peers}") } else { format!("in from {peers}") };
+    let why = match alike[0].entry {
+        Some(entry) => format!("its rule {} denies it", entry.rule_number),
+        None => "no rule of it allows that".to_owned(),
+    };
+    format!("lets nothing {way} on {}: {why}", port_words(ports))
 }
 
 /// `port 443`, or `ports 1024 to 65535`.

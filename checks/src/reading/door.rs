@@ -114,7 +114,8 @@ fn answers(failed: &FailedCheck) -> bool {
 #[derive(Debug)]
 pub struct Shut<'a> {
     pub subnet: &'a str,
-    pub dropped: Dropped<'a>,
+    /// What is dropped first on the way from each of the balancer's subnets that is cut off.
+    pub dropped: Vec<Dropped<'a>>,
     /// How many of the balancer's subnets are cut off, and how many it has.
     pub cut_off: (usize, usize),
     pub timed_out: Evidence,
@@ -135,7 +136,9 @@ pub fn shut_by_acls<'a>(patient: &Patient<'a>, group: &TargetGroup, balancer: &'
             open.insert(subnet);
         }
         if let Some(failed) = failed.filter(|failed| failed.failure == Failure::TimedOut)
-            && let (Some(address), Some(port)) = (parsed(&target.id), reach::health_check_port(patient, group, Some(target)))
+            && let (Some(address), Some(port)) = (parsed::<Cidr>(&target.id), reach::health_check_port(patient, group, Some(target)))
+            // The balancer's subnets are known by their IPv4 blocks.
+            && !address.is_v6()
         {
             behind.entry(subnet).or_default().push((address, port, failed.evidence.clone()));
         }
@@ -167,7 +170,9 @@ pub fn shut_by_acls<'a>(patient: &Patient<'a>, group: &TargetGroup, balancer: &'
             dropped.extend(acl::dropped(patient, vpc, hops)?);
         }
         let cut_off = (dropped.len(), balancer.subnets.len());
-        shut.extend(dropped.into_iter().next().map(|dropped| Shut { subnet, dropped, cut_off, timed_out }));
+        if !dropped.is_empty() {
+            shut.push(Shut { subnet, dropped, cut_off, timed_out });
+        }
     }
     Ok(shut)
 }

@@ -52,7 +52,10 @@ impl Need {
         }
         match told.reason.step? {
             Step::RegistryAuth => Some(Need::EcrApi),
-            Step::Pull => (says(&[".dkr.ecr."]) || told.image().is_some_and(|image| image.contains(".dkr.ecr."))).then_some(Need::EcrDkr),
+            Step::Pull => {
+                let is_in_ecr = !says(&["https://"]) && told.image().is_some_and(|image| image.contains(".dkr.ecr."));
+                (is_in_ecr || says(&[".dkr.ecr."])).then_some(Need::EcrDkr)
+            }
             Step::Secret if says(&["from ssm", "ssm:", "ssm parameters", "Systems Manager", "Parameter Store", "//ssm."]) => Some(Need::Ssm),
             Step::Secret => Some(Need::SecretsManager),
             Step::Log => Some(Need::Logs),
@@ -78,6 +81,10 @@ pub fn is_needed(endpoint: &Endpoint) -> bool {
 
 pub fn is_interface(endpoint: &Endpoint) -> bool {
     endpoint.vpc_endpoint_type.eq_ignore_ascii_case("interface")
+}
+
+fn is_dead(gateway: &NatGateway) -> bool {
+    matches!(gateway.state.as_str(), "failed" | "deleting" | "deleted")
 }
 
 fn is_available(endpoint: &Endpoint) -> bool {
@@ -147,6 +154,15 @@ impl<'a> Journey<'a> {
         Ok(patient.endpoints(self.vpc)?.iter().filter(|endpoint| need.is_served_by(endpoint)).collect())
     }
 
+    /// Which endpoints for what tasks need the VPC has: none of them is for this.
+    pub fn other_endpoints(&self, patient: &Patient<'a>) -> Result<Vec<Evidence>, Blind> {
+        let all = patient.endpoints(self.vpc)?;
+        if all.is_empty() {
+            return Ok(vec![Evidence::new(Call::DescribeVpcEndpoints, self.vpc, "VpcEndpoints", "[]")]);
+        }
+        Ok(all.iter().map(|endpoint| of_endpoint(endpoint, "ServiceName", &endpoint.service_name)).collect())
+    }
+
     /// The interface endpoint that the name of what is needed leads to.
     pub fn endpoint(&self, patient: &Patient<'a>) -> Result<Option<&'a Endpoint>, Blind> {
         if self.public_address().is_some() || self.stranded.to == Destination::Unresolved {
@@ -206,7 +222,11 @@ impl<'a> Journey<'a> {
             // Without an address IPv6 may have been meant.
             Way::Nowhere if self.stranded.address().is_none() && self.goes_out_by_v6(patient, exit.table)? => None,
             Way::Nowhere => Some(Stop::Nowhere),
-            Way::Blackhole(route) => Some(Stop::Blackhole(route)),
+            // What became of a NAT gateway tells more, where it can still be seen.
+            Way::Blackhole(route) => match self.nat(patient, route) {
+                Ok(Some(gateway)) if is_dead(gateway) => Some(Stop::DeadNat(route, gateway)),
+                Ok(_) | Err(_) => Some(Stop::Blackhole(route)),
+            },
             Way::Nat(route) => self.nat_stop(patient, route)?,
             Way::Internet(route) => self.lacks_public_address(patient).then_some(Stop::NoPublicAddress(route)),
             Way::Elsewhere | Way::Unknown => None,
@@ -227,16 +247,13 @@ impl<'a> Journey<'a> {
 
     fn nat_stop(&self, patient: &Patient<'a>, route: &'a Route) -> Result<Option<Stop<'a>>, Blind> {
         let Some(gateway) = self.nat(patient, route)? else { return Ok(None) };
-        if matches!(gateway.state.as_str(), "failed" | "deleting" | "deleted") {
+        if is_dead(gateway) {
             return Ok(Some(Stop::DeadNat(route, gateway)));
         }
         // A private NAT gateway leads to other networks, a regional one is in no subnet.
         let (Some("public"), Some(subnet)) = (gateway.connectivity_type.as_deref(), gateway.subnet_id.as_deref()) else { return Ok(None) };
         let Some(table) = route::table(patient.route_tables(self.vpc)?, subnet) else { return Ok(None) };
-        let of_gateway = |target: &str| table.routes.iter().any(|route| route.target.as_deref().is_some_and(|id| id.starts_with(target)));
-        // Through a firewall or an appliance it may reach the internet as well.
-        let may_reach = ["igw-", "vpce-", "eni-", "tgw-", "i-"].iter().any(|target| of_gateway(target));
-        Ok((!may_reach).then_some(Stop::NatWithoutWay(gateway, subnet)))
+        Ok(route::is_private(table).then_some(Stop::NatWithoutWay(gateway, subnet)))
     }
 
     /// What a version that was rolled back had asked for is not known.
@@ -436,4 +453,69 @@ pub fn finding(patient: &Patient, about: Subject, journeys: &[&Journey], claim: 
         .sick(format!("{claim}. {}.", told.count(patient.now())), told.evidence.clone())
         .concerns_all(Kind::Subnet, journeys.iter().map(|journey| journey.stranded.subnet))
         .concerns(Kind::TaskDefinition, told.task_definition)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::catalog;
+    use crate::exam::examine;
+    use crate::patient::Intent;
+    use crate::snapshot::Snapshot;
+
+    /// Whether the collector would have asked what surrounds the tasks.
+    fn is_asked(snapshot: &Snapshot) -> bool {
+        let service = &snapshot.services[0];
+        let intent = Intent::default();
+        let patient = Patient::new(snapshot, service, &intent);
+        let timed_out = |group: &String| patient.targets(group).unwrap().iter().any(timed_out);
+        is_unreached_by_events(service) || patient.stopped_tasks().unwrap().iter().any(is_unreached) || snapshot.target_health.0.keys().any(timed_out)
+    }
+
+    #[test]
+    fn what_checks_read_of_the_surroundings_is_asked_for() {
+        let surroundings = [Call::DescribeNetworkAcls, Call::DescribeVpcEndpoints, Call::DescribeNatGateways, Call::DescribeVpcAttribute];
+        let intent = Intent::default();
+        let mut found = 0;
+        for example in catalog::checks() {
+            let snapshot = (example.example)();
+            for check in catalog::checks().filter(|check| check.reads.iter().any(|call| surroundings.contains(call))) {
+                let read = examine(check, &Patient::new(&snapshot, &snapshot.services[0], &intent)).read;
+                if read.iter().any(|call| surroundings.contains(call)) {
+                    assert!(is_asked(&snapshot), "{check:?} reads it in the example of {example:?}");
+                    found += 1;
+                }
+            }
+        }
+        assert!(found > 20, "{found}");
+    }
+
+    #[test]
+    fn nothing_is_asked_for_a_healthy_service() {
+        for (name, make) in crate::baseline::ALL {
+            assert!(!is_asked(&make()), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_reason_tells_what_is_needed() {
+        let need = |text: &str| {
+            let mut snapshot = crate::baseline::worker();
+            crate::baseline::fail_to_start(&mut snapshot, 2, text);
+            let intent = Intent::default();
+            failed(&Patient::new(&snapshot, &snapshot.services[0], &intent), &mut Findings::default()).first().and_then(|journey| journey.need)
+        };
+        let auth = "ResourceInitializationError: unable to pull secrets or registry auth: ";
+        assert_eq!(need(&format!("{auth}Post \"https://api.ecr.eu-west-2.amazonaws.com/\": dial tcp 1.2.3.4:443: i/o timeout")), Some(Need::EcrApi));
+        assert_eq!(need(&format!("{auth}unable to retrieve secret from asm: context deadline exceeded")), Some(Need::SecretsManager));
+        assert_eq!(need(&format!("{auth}unable to retrieve secrets from ssm: context deadline exceeded")), Some(Need::Ssm));
+        assert_eq!(need(&format!("{auth}pull command failed: : signal: killed")), None, "one of several");
+        assert_eq!(
+            need("CannotPullContainerError: Head \"https://registry-1.docker.io/v2/\": context deadline exceeded"),
+            None,
+            "no endpoint is for it"
+        );
+        assert_eq!(need("CannotPullContainerError: failed to copy: httpReaderSeeker: failed open: failed to do request"), Some(Need::S3));
+        assert_eq!(need("ResourceInitializationError: failed to validate logger args: signal: killed"), Some(Need::Logs));
+    }
 }

@@ -168,12 +168,18 @@ pub fn security_groups<'a, I: AsRef<str>>(patient: &Patient<'a>, ids: impl IntoI
     ids.into_iter().map(|id| patient.security_group(id.as_ref())).collect()
 }
 
-/// The blocks of these subnets; none if one of them is not to be found.
+/// The blocks of these subnets, of both families; none if one of them is not to be found.
 pub fn subnet_blocks<'a>(patient: &Patient, ids: impl IntoIterator<Item = &'a String>) -> Result<Option<Vec<Cidr>>, Blind> {
-    ids.into_iter().map(|id| subnet_block(patient, id)).collect()
+    let mut blocks = Vec::new();
+    for id in ids {
+        let (Some(subnet), Some(block)) = (patient.subnet(id)?, subnet_block(patient, id)?) else { return Ok(None) };
+        blocks.push(block);
+        blocks.extend(subnet.ipv6_cidr_block.iter().filter_map(|block| parsed::<Cidr>(block)));
+    }
+    Ok(Some(blocks))
 }
 
-/// The block of a subnet; none if it is not to be found.
+/// The IPv4 block of a subnet; none if it is not to be found.
 pub fn subnet_block(patient: &Patient, id: &str) -> Result<Option<Cidr>, Blind> {
     Ok(patient.subnet(id)?.and_then(|subnet| parsed(subnet.cidr_block.as_deref()?)))
 }
@@ -214,15 +220,15 @@ pub fn out_to_task(
 
 /// What a group does admit, as evidence: on this port somebody else, or else on other ports, or nobody at all.
 pub fn what_it_admits(group: &SecurityGroup, port: i32) -> Evidence {
-    what_it_has(group, &group.ip_permissions, "IpPermissions", port)
+    what_it_has(group, &group.ip_permissions, ["IpPermissions", "IpPermissions.FromPort", "IpPermissions.IpProtocol"], port)
 }
 
 /// What a group does let out.
 pub fn what_it_lets_out(group: &SecurityGroup, port: i32) -> Evidence {
-    what_it_has(group, &group.ip_permissions_egress, "IpPermissionsEgress", port)
+    what_it_has(group, &group.ip_permissions_egress, ["IpPermissionsEgress", "IpPermissionsEgress.FromPort", "IpPermissionsEgress.IpProtocol"], port)
 }
 
-fn what_it_has(group: &SecurityGroup, permissions: &[IpPermission], none: &'static str, port: i32) -> Evidence {
+fn what_it_has(group: &SecurityGroup, permissions: &[IpPermission], [none, from_port, protocol]: [&'static str; 3], port: i32) -> Evidence {
     let of_group = |field, value: &str| Evidence::new(Call::DescribeSecurityGroups, &group.group_id, field, value);
     let on_port = permissions.iter().find(|permission| covers_tcp(permission, port));
     match (on_port, permissions.first()) {
@@ -231,11 +237,11 @@ fn what_it_has(group: &SecurityGroup, permissions: &[IpPermission], none: &'stat
             (None, Some(block), ..) => of_group("IpRanges.CidrIp", block),
             (None, None, Some(block), _) => of_group("Ipv6Ranges.CidrIpv6", block),
             (None, None, None, Some(list)) => of_group("PrefixListIds.PrefixListId", list),
-            (None, None, None, None) => of_group("IpPermissions.IpProtocol", &other.ip_protocol),
+            (None, None, None, None) => of_group(protocol, &other.ip_protocol),
         },
         (None, Some(elsewhere)) => match elsewhere.from_port {
-            Some(from) => of_group("IpPermissions.FromPort", &from.to_string()),
-            None => of_group("IpPermissions.IpProtocol", &elsewhere.ip_protocol),
+            Some(from) => of_group(from_port, &from.to_string()),
+            None => of_group(protocol, &elsewhere.ip_protocol),
         },
         (None, None) => of_group(none, "[]"),
     }

@@ -50,6 +50,16 @@ pub fn table<'a>(tables: &'a [RouteTable], subnet: &str) -> Option<&'a RouteTabl
     own.or_else(|| tables.iter().find(|table| table.main))
 }
 
+/// Whether nothing of the internet's gets in or out by a table's routes: none of them leads to an internet gateway, and
+/// the default route is missing, a blackhole, or leads to a NAT gateway. A firewall or an appliance may be a way.
+pub fn is_private(table: &RouteTable) -> bool {
+    let leads_to = |route: &Route, kind: &str| route.target.as_deref().is_some_and(|target| target.starts_with(kind));
+    let is_dead = |route: &Route| route.state.as_deref() == Some("blackhole");
+    let has_gateway = table.routes.iter().any(|route| leads_to(route, "igw-") && !is_dead(route));
+    let default = table.routes.iter().find(|route| route.destination == "0.0.0.0/0");
+    !has_gateway && default.is_none_or(|route| is_dead(route) || leads_to(route, "nat-"))
+}
+
 fn way(table: &RouteTable, to: Option<IpAddr>) -> Way<'_> {
     let of_block = |route: &Route| parsed::<Cidr>(&route.destination);
     let has = |block: &Cidr| to.map_or(!block.is_v6() && block.is_world(), |address| block.has(address));

@@ -60,7 +60,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         }
         let mut private: Vec<(&str, &RouteTable)> = Vec::new();
         for subnet in &balancer.subnets {
-            let table = findings.see(table(patient, subnet)).flatten().filter(|table| is_closed(table));
+            let table = findings.see(table(patient, subnet)).flatten().filter(|table| route::is_private(table));
             private.extend(table.map(|table| (subnet.as_str(), table)));
         }
         if let Some((_, table)) = private.first() {
@@ -73,17 +73,6 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
 fn table<'a>(patient: &Patient<'a>, subnet: &str) -> Result<Option<&'a RouteTable>, Blind> {
     let Some(vpc) = patient.subnet(subnet)?.and_then(|subnet| subnet.vpc_id.as_deref()) else { return Ok(None) };
     Ok(route::table(patient.route_tables(vpc)?, subnet))
-}
-
-/// Whether no client of the internet gets in by the table's routes.
-fn is_closed(table: &RouteTable) -> bool {
-    let to_gateway = |target: Option<&str>| target.is_some_and(|target| target.starts_with("igw-"));
-    let is_live = |state: Option<&str>| state != Some("blackhole");
-    if table.routes.iter().any(|route| to_gateway(route.target.as_deref()) && is_live(route.state.as_deref())) {
-        return false;
-    }
-    let default = table.routes.iter().find(|route| route.destination == "0.0.0.0/0");
-    default.is_none_or(|route| !is_live(route.state.as_deref()) || route.target.as_deref().is_some_and(|target| target.starts_with("nat-")))
 }
 
 fn finding(balancer: &LoadBalancer, private: &[(&str, &RouteTable)], table: &RouteTable) -> crate::finding::Finding {

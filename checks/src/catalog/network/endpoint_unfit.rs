@@ -2,7 +2,6 @@
 //! refuses. It speaks only where a stopped task's reason proves that something was not reached, and where nothing else
 //! leads out of the subnet; an endpoint that nobody needs may be as it likes.
 
-use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
 use crate::finding::{Evidence, Finding, Kind, Remedy, Subject};
 use crate::patient::Patient;
@@ -169,6 +168,9 @@ fn short(endpoint: &Endpoint) -> &str {
     endpoint.service_name.splitn(4, '.').nth(3).unwrap_or(&endpoint.service_name)
 }
 
+/// A policy that is longer is no line of a report.
+const QUOTED: usize = 400;
+
 /// A refusal that was the endpoint's and no role's.
 fn refusal(patient: &Patient, told: &Told) -> Result<Option<Finding>, Blind> {
     let denied = matches!(told.reason.trouble, Trouble::ImagePullDenied | Trouble::SecretDenied | Trouble::LogsDenied);
@@ -194,7 +196,14 @@ fn refusal(patient: &Patient, told: &Told) -> Result<Option<Finding>, Blind> {
     Ok(Some(
         Subject::new(Kind::Endpoint, id)
             .sick(says, told.evidence.clone())
-            .because(Evidence::new(Call::DescribeVpcEndpoints, id, "ServiceName", &endpoint.service_name))
+            .because(of_endpoint(endpoint, "ServiceName", &endpoint.service_name))
+            .because_all(
+                endpoint
+                    .policy_document
+                    .as_deref()
+                    .filter(|policy| policy.len() <= QUOTED)
+                    .map(|policy| of_endpoint(endpoint, "PolicyDocument", policy)),
+            )
             .mend(remedy)
             .concerns(Kind::TaskDefinition, told.task_definition)
             .concerns_no(Kind::TargetGroup),

@@ -4,7 +4,7 @@
 use crate::check::{Findings, NoAnswer};
 use crate::finding::{Finding, Kind, Remedy, Subject};
 use crate::patient::Patient;
-use crate::reading::acl::Dropped;
+use crate::reading::acl::{self, Dropped};
 use crate::reading::door::{self, Shut};
 use crate::reading::journey::{self, Journey};
 use crate::reading::{and_list, rollout, traffic};
@@ -103,7 +103,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
 fn by_acl(shut: Vec<Shut>) -> Vec<Vec<Shut>> {
     let mut by_acl: Vec<Vec<Shut>> = Vec::new();
     for shut in shut {
-        match by_acl.iter_mut().find(|others| others[0].dropped.acl.network_acl_id == shut.dropped.acl.network_acl_id) {
+        match by_acl.iter_mut().find(|others| others[0].dropped[0].acl.network_acl_id == shut.dropped[0].acl.network_acl_id) {
             Some(others) => others.push(shut),
             None => by_acl.push(vec![shut]),
         }
@@ -112,7 +112,8 @@ fn by_acl(shut: Vec<Shut>) -> Vec<Vec<Shut>> {
 }
 
 fn of_targets(patient: &Patient, group: &TargetGroup, balancer: &LoadBalancer, shut: &[Shut]) -> Result<Finding, Blind> {
-    let dropped = &shut[0].dropped;
+    // What is dropped in another way, or elsewhere, comes to light when this is mended.
+    let dropped: Vec<Dropped> = shut[0].dropped.iter().filter(|dropped| dropped.is_alike(&shut[0].dropped[0])).cloned().collect();
     let subnets = and_list(shut.iter().map(|shut| shut.subnet));
     let (cut_off, all) = shut[0].cut_off;
     let outcome = if cut_off == all {
@@ -123,40 +124,41 @@ fn of_targets(patient: &Patient, group: &TargetGroup, balancer: &LoadBalancer, s
             balancer.load_balancer_name
         )
     };
-    let says = format!("{}, {outcome}.", claim(dropped));
-    Ok(Subject::new(Kind::NetworkAcl, &dropped.acl.network_acl_id)
+    let says = format!("{}, {outcome}.", claim(&dropped));
+    Ok(Subject::new(Kind::NetworkAcl, &dropped[0].acl.network_acl_id)
         .sick(says, shut[0].timed_out.clone())
-        .because_all(dropped.evidence())
-        .mend(remedy(dropped))
+        .because_all(dropped[0].evidence())
+        .mend(remedy(&dropped))
         .concerns_all(Kind::Subnet, shut.iter().map(|shut| shut.subnet))
         .concerns(Kind::TargetGroup, &group.target_group_arn)
         .concerns_all(Kind::TargetGroup, traffic::pair(patient, &group.target_group_arn)?))
 }
 
 fn of_tasks(patient: &Patient, journeys: &[&Journey], dropped: &Dropped) -> Finding {
-    let claim = format!("{}, so the tasks of {} cannot get {}", claim(dropped), journey::subnet_words(journeys), journeys[0].destination());
+    let alike = std::slice::from_ref(dropped);
+    let claim = format!("{}, so the tasks of {} cannot get {}", claim(alike), journey::subnet_words(journeys), journeys[0].destination());
     journey::finding(patient, Subject::new(Kind::NetworkAcl, &dropped.acl.network_acl_id), journeys, &claim)
         .because_all(dropped.evidence())
-        .mend(remedy(dropped))
+        .mend(remedy(alike))
 }
 
-fn claim(dropped: &Dropped) -> String {
-    format!("Network ACL {} of subnet {} {}", dropped.acl.network_acl_id, dropped.crossing.subnet, dropped.words())
+fn claim(dropped: &[Dropped]) -> String {
+    format!("Network ACL {} of subnet {} {}", dropped[0].acl.network_acl_id, dropped[0].crossing.subnet, acl::words(dropped))
 }
 
-fn remedy(dropped: &Dropped) -> Remedy {
-    let (number, command) = dropped.allow();
-    let crossing = &dropped.crossing;
-    Remedy::new("Allow it with a rule that comes before the one that denies; and see that the other direction is allowed as well.").cli(command).terraform(
-        format!(
-            "resource \"aws_network_acl_rule\" \"allow\" {{\n  network_acl_id = \"{}\"\n  egress         = {}\n  rule_number    = {number}\n  protocol       = \"tcp\"\n  rule_action    = \"allow\"\n  cidr_block     = \"{}\"\n  from_port      = {}\n  to_port        = {}\n}}",
-            dropped.acl.network_acl_id,
-            crossing.egress,
-            crossing.peer,
-            crossing.ports.start(),
-            crossing.ports.end()
-        ),
-    )
+fn remedy(alike: &[Dropped]) -> Remedy {
+    let (crossing, id) = (&alike[0].crossing, &alike[0].acl.network_acl_id);
+    let terraform = format!(
+        "resource \"aws_network_acl_rule\" \"allow\" {{\n  network_acl_id = \"{id}\"\n  egress         = {}\n  rule_number    = {}\n  protocol       = \"tcp\"\n  rule_action    = \"allow\"\n  cidr_block     = \"{}\"\n  from_port      = {}\n  to_port        = {}\n}}",
+        crossing.egress,
+        alike[0].free_number(0),
+        crossing.peer,
+        crossing.ports.start(),
+        crossing.ports.end()
+    );
+    let remedy = Remedy::new("Allow it with a rule that comes before the one that denies, and see that the other direction is allowed as well.");
+    let commands = alike.iter().enumerate().map(|(nth, dropped)| dropped.allow(dropped.free_number(nth)));
+    commands.fold(remedy, Remedy::cli).terraform(terraform)
 }
 
 #[cfg(test)]
@@ -177,7 +179,7 @@ mod tests {
         assert_eq!(
             says(CHECK, &(CHECK.example)()),
             [
-                "Network ACL acl-2 of subnet subnet-0b2 lets nothing out to 10.0.3.0/24 on ports 1024 to 65535: no rule of it allows that, so the health checks of target group api time out in subnet-0b2."
+                "Network ACL acl-2 of subnet subnet-0b2 lets nothing out to 10.0.3.0/24 and 10.0.4.0/24 on ports 1024 to 65535: no rule of it allows that, so the health checks of target group api time out in subnet-0b2."
             ]
         );
     }
@@ -197,7 +199,7 @@ mod tests {
         entries(&mut snapshot).push(deny(110));
         assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy);
         entries(&mut snapshot).push(deny(90));
-        assert!(says(CHECK, &snapshot)[0].contains("lets nothing in from 10.0.3.0/24 on port 8080: its rule 90 denies it"));
+        assert!(says(CHECK, &snapshot)[0].contains("lets nothing in from 10.0.3.0/24 and 10.0.4.0/24 on port 8080: its rule 90 denies it"));
     }
 
     #[test]

@@ -79,12 +79,13 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         }
     }
     for (journeys, (table, stop)) in journey::together(stops) {
-        findings.add(finding(patient, &journeys, table, stop));
+        let endpoints = findings.see(journeys[0].other_endpoints(patient)).unwrap_or_default();
+        findings.add(finding(patient, &journeys, table, stop, endpoints));
     }
     Ok(())
 }
 
-fn finding(patient: &Patient, journeys: &[&Journey], table: &RouteTable, stop: Stop) -> Finding {
+fn finding(patient: &Patient, journeys: &[&Journey], table: &RouteTable, stop: Stop, endpoints: Vec<Evidence>) -> Finding {
     let (subnets, id) = (journey::subnet_words(journeys), table.route_table_id.as_str());
     let to = journeys[0].destination();
     let of_table = |field, value: &str| Evidence::new(Call::DescribeRouteTables, id, field, value);
@@ -114,6 +115,7 @@ fn finding(patient: &Patient, journeys: &[&Journey], table: &RouteTable, stop: S
             )
         }
         Stop::Nowhere | Stop::NoPublicAddress(_) => {
+            evidence.extend(endpoints);
             let no_endpoint = journeys[0].need.map(|need| format!(", and the VPC has no endpoint for {}", need.word())).unwrap_or_default();
             let verb = if journeys.len() == 1 { "has" } else { "have" };
             (format!("S{} {verb} no route {to}: route table {id} has none{no_endpoint}", &subnets[1..]), "create-route")

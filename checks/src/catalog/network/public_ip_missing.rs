@@ -74,12 +74,15 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         }
     }
     for (journeys, (table, route)) in journey::together(stops) {
-        findings.add(finding(patient, &journeys, table, route));
+        // Where an address is known, it is no endpoint's, and which of them there are tells nothing.
+        let by_name = journeys[0].stranded.address().is_none();
+        let endpoints = if by_name { findings.see(journeys[0].other_endpoints(patient)).unwrap_or_default() } else { Vec::new() };
+        findings.add(finding(patient, &journeys, table, route, endpoints));
     }
     Ok(())
 }
 
-fn finding(patient: &Patient, journeys: &[&Journey], table: &RouteTable, route: &Route) -> Finding {
+fn finding(patient: &Patient, journeys: &[&Journey], table: &RouteTable, route: &Route, endpoints: Vec<Evidence>) -> Finding {
     let network = reach::configured(patient, None);
     let gateway = route.target.as_deref().unwrap_or("an internet gateway");
     let outcome = match (journeys[0].stranded.address(), journeys[0].need) {
@@ -106,6 +109,7 @@ fn finding(patient: &Patient, journeys: &[&Journey], table: &RouteTable, route: 
     journey::finding(patient, Subject::new(Kind::Subnet, journeys[0].stranded.subnet), journeys, &claim)
         .because(Evidence::new(Call::DescribeRouteTables, &table.route_table_id, "Routes.Target", gateway))
         .because_all(asked)
+        .because_all(endpoints)
         .mend(remedy)
 }
 

@@ -170,6 +170,16 @@ mod tests {
     }
 
     #[test]
+    fn the_balancer_may_come_by_ipv6() {
+        let mut snapshot = (CHECK.example)();
+        for (subnet, block) in [("subnet-0c3", "2001:db8:0:3::/64"), ("subnet-0d4", "2001:db8:0:4::/64")] {
+            snapshot.subnets.change(subnet).unwrap().ipv6_cidr_block = vec![block.into()];
+        }
+        admit(&mut snapshot, IpPermission { cidr_ip: Vec::new(), cidr_ipv6: vec!["2001:db8::/56".into()], ..block("") });
+        assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy);
+    }
+
+    #[test]
     fn a_prefix_list_or_single_addresses_may_be_the_balancer() {
         let prefix_list = IpPermission { cidr_ip: Vec::new(), prefix_list_id: vec!["pl-0123".into()], ..block("") };
         for permission in [prefix_list, block("10.0.3.17/32")] {
