@@ -194,8 +194,11 @@ pub fn port_words(ports: &RangeInclusive<i32>) -> String {
 mod tests {
     use super::*;
 
-    fn acl(entries: &[(i32, &str, &str, Option<(i32, i32)>)]) -> NetworkAcl {
-        let entry = |(number, action, block, ports): &(i32, &str, &str, Option<(i32, i32)>)| AclEntry {
+    /// Number, action, block, and the ports of TCP; without ports it is for all traffic.
+    type Row<'a> = (i32, &'a str, &'a str, Option<(i32, i32)>);
+
+    fn acl(entries: &[Row]) -> NetworkAcl {
+        let entry = |(number, action, block, ports): &Row| AclEntry {
             rule_number: *number,
             egress: true,
             protocol: if ports.is_some() { "6" } else { "-1" }.into(),
