@@ -19,6 +19,7 @@ pub mod probe;
 mod scaling;
 pub mod trail;
 mod url;
+mod vpc;
 
 use std::collections::BTreeSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};

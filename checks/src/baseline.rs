@@ -17,6 +17,9 @@ use crate::snapshot::*;
 
 pub mod access;
 pub mod capacity;
+mod vpc;
+
+pub use vpc::{endpoint, endpoint_group};
 
 pub const ACCOUNT: &str = "123456789012";
 pub const REGION: &str = "eu-west-2";
@@ -233,7 +236,7 @@ fn service(plan: &Plan) -> Snapshot {
                 groups,
                 subnet_id: Some(subnet.clone()),
                 status: Some("in-use".into()),
-                public_ip: None,
+                ..Interface::default()
             };
             snapshot.interfaces.put(interface, interface_row);
         }
@@ -271,6 +274,7 @@ fn service(plan: &Plan) -> Snapshot {
             cidr_block: Some(block.into()),
             available_ip_address_count: Some(240),
             map_public_ip_on_launch: Some(false),
+            ..Subnet::default()
         };
         snapshot.subnets.put(subnet, row);
     }
@@ -298,6 +302,7 @@ fn service(plan: &Plan) -> Snapshot {
         ],
     );
     scaling::add(&mut snapshot, (!plan.ec2 && plan.port.is_some()).then_some(count));
+    vpc::surround(&mut snapshot);
     for metric in Metric::ALL.iter().filter(|metric| metric.owner() == Owner::Service) {
         snapshot.metrics.put(metric.of(&arn), minutes(20.0));
     }
@@ -560,6 +565,7 @@ fn balance(snapshot: &mut Snapshot, name: &str, port: i32, target_type: &str, gr
             cidr_block: Some(block.into()),
             available_ip_address_count: Some(240),
             map_public_ip_on_launch: Some(true),
+            ..Subnet::default()
         };
         snapshot.subnets.put(subnet, row);
     }

@@ -60,8 +60,13 @@ calls! {
     DescribeSSLPolicies = "elasticloadbalancing:DescribeSSLPolicies", "aws elbv2 describe-ssl-policies --names {id}", "which versions of TLS a listener allows";
     DescribeSecurityGroups = "ec2:DescribeSecurityGroups", "aws ec2 describe-security-groups --group-ids {id}", "who is let in, at the balancer and at the tasks";
     DescribeSubnets = "ec2:DescribeSubnets", "aws ec2 describe-subnets --subnet-ids {id}", "zones, addresses and networks of tasks and balancer";
-    DescribeRouteTables = "ec2:DescribeRouteTables", "aws ec2 describe-route-tables --filters Name=vpc-id,Values={id}", "which subnets are public";
+    DescribeRouteTables = "ec2:DescribeRouteTables", "aws ec2 describe-route-tables --filters Name={filter},Values={id}", "which subnets are public";
     DescribeNetworkInterfaces = "ec2:DescribeNetworkInterfaces", "aws ec2 describe-network-interfaces --network-interface-ids {id}", "addresses and security groups that tasks really have";
+    DescribeNetworkAcls = "ec2:DescribeNetworkAcls", "aws ec2 describe-network-acls --filters Name={filter},Values={id}", "whether a network ACL drops traffic, where something cannot be reached";
+    DescribeVpcEndpoints = "ec2:DescribeVpcEndpoints", "aws ec2 describe-vpc-endpoints --filters Name={filter},Values={id}", "whether AWS can be reached without the internet, where it cannot be reached";
+    DescribeNatGateways = "ec2:DescribeNatGateways", "aws ec2 describe-nat-gateways --nat-gateway-ids {id}", "whether the NAT gateway of a route works, where something cannot be reached";
+    DescribeVpcAttribute = "ec2:DescribeVpcAttribute", "aws ec2 describe-vpc-attribute --vpc-id {id} --attribute enableDnsSupport", "whether the VPC resolves names, where something cannot be reached";
+    GetManagedPrefixListEntries = "ec2:GetManagedPrefixListEntries", "aws ec2 get-managed-prefix-list-entries --prefix-list-id {id}", "the addresses behind a prefix list that a rule or a route names";
     DescribeImages = "ecr:DescribeImages", "aws ecr describe-images --repository-name {repository} --image-ids {reference}", "the digest that a tag has now";
     BatchGetImage = "ecr:BatchGetImage", "aws ecr batch-get-image --repository-name {repository} --image-ids {reference}", "the platforms behind a multi-architecture tag; whether a pinned digest is still there";
     DescribeRepositories = "ecr:DescribeRepositories", "aws ecr describe-repositories --repository-names {repository}", "whether tags can be moved";
@@ -93,6 +98,7 @@ impl Call {
             .replace("{reference}", &reference)
             .replace("{group}", group)
             .replace("{stream}", stream)
+            .replace("{filter}", filter(id))
             .replace("{balancer}", &balancer_of(id))
             .replace("{last}", id.rsplit('/').next().unwrap_or(id))
             .replace("{asked}", &asked(id))
@@ -140,6 +146,16 @@ fn balancer_of(arn: &str) -> String {
         }
     }
     arn.to_owned()
+}
+
+/// EC2's filter for things of this kind.
+fn filter(id: &str) -> &'static str {
+    match id.split('-').next() {
+        Some("rtb") => "route-table-id",
+        Some("acl") => "network-acl-id",
+        Some("vpce") => "vpc-endpoint-id",
+        _ => "vpc-id",
+    }
 }
 
 impl Serialize for Call {

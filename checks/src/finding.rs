@@ -24,6 +24,9 @@ pub enum Kind {
     ListenerRule,
     SecurityGroup,
     Subnet,
+    Vpc,
+    Endpoint,
+    NetworkAcl,
     Alarm,
     LogGroup,
 }
@@ -45,6 +48,9 @@ impl Kind {
             Kind::ListenerRule => "listener_rule",
             Kind::SecurityGroup => "security_group",
             Kind::Subnet => "subnet",
+            Kind::Vpc => "vpc",
+            Kind::Endpoint => "vpc_endpoint",
+            Kind::NetworkAcl => "network_acl",
             Kind::Alarm => "alarm",
             Kind::LogGroup => "log_group",
         }

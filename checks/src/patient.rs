@@ -282,6 +282,27 @@ impl<'a> Patient<'a> {
         self.row(Call::DescribeNetworkInterfaces, &self.snapshot.interfaces, id)
     }
 
+    pub fn network_acls(&self, vpc: &str) -> Result<&'a [NetworkAcl], Blind> {
+        self.list(Call::DescribeNetworkAcls, &self.snapshot.network_acls, vpc)
+    }
+
+    pub fn endpoints(&self, vpc: &str) -> Result<&'a [Endpoint], Blind> {
+        self.list(Call::DescribeVpcEndpoints, &self.snapshot.endpoints, vpc)
+    }
+
+    pub fn nat_gateways(&self, vpc: &str) -> Result<&'a [NatGateway], Blind> {
+        self.list(Call::DescribeNatGateways, &self.snapshot.nat_gateways, vpc)
+    }
+
+    pub fn vpc_dns(&self, vpc: &str) -> Row<'a, VpcDns> {
+        self.row(Call::DescribeVpcAttribute, &self.snapshot.vpc_dns, vpc)
+    }
+
+    /// The blocks behind a prefix list; none where the list is not to be found.
+    pub fn prefix_list(&self, id: &str) -> Row<'a, Vec<String>> {
+        self.row(Call::GetManagedPrefixListEntries, &self.snapshot.prefix_lists, id)
+    }
+
     // Images, alarms, metrics, logs.
 
     /// What the tag of an image points at now; asked only for images in ECR that have a tag.

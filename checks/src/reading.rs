@@ -2,23 +2,27 @@
 //! does, so its blindness is noted like a check's; it names no trouble, that is the catalog's part.
 
 pub mod access;
+pub mod acl;
 pub mod address;
 pub mod capacity;
 pub mod container_log;
 pub mod crash;
 pub mod diff;
 pub mod digest;
+pub mod door;
 pub mod event;
 pub mod given_up;
 pub mod health_check;
 pub mod hook;
 pub mod image;
 pub mod ingress;
+pub mod journey;
 pub mod listen;
 pub mod log;
 pub mod managed;
 pub mod metric;
 pub mod path;
+pub mod policy;
 pub mod probe;
 pub mod progress;
 pub mod protection;

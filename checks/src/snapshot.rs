@@ -17,6 +17,7 @@ pub mod service;
 pub mod task;
 pub mod task_definition;
 pub mod trail;
+pub mod vpc;
 
 use std::collections::BTreeMap;
 
@@ -39,6 +40,7 @@ pub use service::{Deployment, ExpressService, Service, ServiceEvent, ServiceLoad
 pub use task::{Container, ProtectedTask, Task};
 pub use task_definition::{Arguments, ContainerDefinition, EnvironmentVariable, HealthCheck, NewestRevisions, PortMapping, TaskDefinition};
 pub use trail::{Trail, TrailEvent};
+pub use vpc::{AclEntry, Endpoint, NatGateway, NetworkAcl, VpcDns};
 
 use crate::reading::request::Url;
 use crate::seen::{Blind, Seen, Why};
@@ -178,6 +180,21 @@ pub struct Snapshot {
     /// By VPC id.
     #[serde(default)]
     pub route_tables: Table<Vec<RouteTable>>,
+    /// By VPC id, like endpoints, NAT gateways and DNS: asked only where something cannot be reached.
+    #[serde(default)]
+    pub network_acls: Table<Vec<NetworkAcl>>,
+    /// By VPC id.
+    #[serde(default)]
+    pub endpoints: Table<Vec<Endpoint>>,
+    /// By VPC id.
+    #[serde(default)]
+    pub nat_gateways: Table<Vec<NatGateway>>,
+    /// By VPC id.
+    #[serde(default)]
+    pub vpc_dns: Table<VpcDns>,
+    /// By prefix list id: its blocks, where a rule or a route that matters names it.
+    #[serde(default)]
+    pub prefix_lists: Table<Vec<String>>,
     /// By network interface id.
     #[serde(default)]
     pub interfaces: Table<Interface>,

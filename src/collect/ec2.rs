@@ -11,7 +11,7 @@ use super::{Aws, fill, text};
 /// How many ids one filter takes.
 const IDS: usize = 200;
 
-fn filter(name: &str, values: &[String]) -> types::Filter {
+pub(super) fn filter(name: &str, values: &[String]) -> types::Filter {
     types::Filter::builder().name(name).set_values(Some(values.to_vec())).build()
 }
 
@@ -97,6 +97,7 @@ fn subnet(from: types::Subnet) -> Subnet {
         vpc_id: from.vpc_id,
         availability_zone: from.availability_zone,
         cidr_block: from.cidr_block,
+        ipv6_cidr_block: from.ipv6_cidr_block_association_set.unwrap_or_default().into_iter().filter_map(|block| block.ipv6_cidr_block).collect(),
         available_ip_address_count: from.available_ip_address_count,
         map_public_ip_on_launch: from.map_public_ip_on_launch,
     }
@@ -107,6 +108,7 @@ fn interface(from: types::NetworkInterface) -> Interface {
         network_interface_id: from.network_interface_id.unwrap_or_default(),
         private_ip_address: from.private_ip_address,
         public_ip: from.association.and_then(|association| association.public_ip),
+        ipv6_address: from.ipv6_addresses.unwrap_or_default().into_iter().filter_map(|address| address.ipv6_address).collect(),
         groups: from.groups.unwrap_or_default().into_iter().filter_map(|group| group.group_id).collect(),
         subnet_id: from.subnet_id,
         status: text(from.status),

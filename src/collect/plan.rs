@@ -9,6 +9,7 @@ mod scaling;
 mod signals;
 mod tasks;
 mod versions;
+mod vpc;
 mod way_in;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,9 +17,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use checks::snapshot::{FORMAT, Service, Snapshot, Task, TaskDefinition};
 use futures::FutureExt;
-use futures::future::{join, join3, join5};
+use futures::future::{join, join3, join4, join5};
 use jiff::Timestamp;
-use tokio::sync::OnceCell;
+use tokio::sync::{OnceCell, watch};
 
 use super::Aws;
 
@@ -35,7 +36,15 @@ pub async fn collect(aws: &Aws, service: Service, now: Timestamp) -> Snapshot {
         services: vec![service.clone()],
         ..Snapshot::default()
     };
-    let plan = Plan { aws, service: &service, now, draft: Mutex::new(draft), claimed: Mutex::default(), definitions: Mutex::default() };
+    let plan = Plan {
+        aws,
+        service: &service,
+        now,
+        draft: Mutex::new(draft),
+        claimed: Mutex::default(),
+        definitions: Mutex::default(),
+        unreached: watch::channel(None).0,
+    };
     plan.carry_out().await;
     plan.draft.into_inner().unwrap_or_else(PoisonError::into_inner)
 }
@@ -50,6 +59,8 @@ struct Plan<'a> {
     claimed: Mutex<BTreeSet<(&'static str, String)>>,
     /// Task definitions by ARN, asked for once and waited for by all.
     definitions: Mutex<BTreeMap<String, Arc<OnceCell<Option<TaskDefinition>>>>>,
+    /// Whether something cannot be reached, once that is known.
+    unreached: watch::Sender<Option<bool>>,
 }
 
 /// The tasks of a service; where they could not be seen, none.
@@ -73,7 +84,9 @@ impl Plan<'_> {
             self.health_beside(self.group_arns(current.clone()).await).await;
         };
         let of_groups = join(balancers, self.metrics(groups.clone()));
-        let of_tasks = join3(self.logs(tasks.clone(), definitions.clone(), trouble), self.interfaces(tasks.clone()), self.protection(tasks.clone()));
+        let unreached = self.find_unreached(tasks.clone(), trouble.clone());
+        let logs = self.logs(tasks.clone(), definitions.clone(), trouble);
+        let of_tasks = join4(logs, self.interfaces(tasks.clone()), self.protection(tasks.clone()), unreached);
         let of_roles = async {
             join(tasks, definitions.clone()).await;
             self.refusals().await;

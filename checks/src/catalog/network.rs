@@ -2,9 +2,29 @@
 
 use crate::check::Check;
 
+mod balancer_closed_to_clients;
+mod balancer_egress_blocked;
+mod balancer_in_private_subnet;
+mod balancer_internal;
+mod endpoint_unfit;
+mod network_acl_blocks;
 mod no_route_out;
 mod public_ip_missing;
+mod task_egress_blocked;
 mod task_security_group_blocks_balancer;
+mod vpc_dns_off;
 
 /// In catalog order.
-pub(super) const CHECKS: &[Check] = &[task_security_group_blocks_balancer::CHECK, no_route_out::CHECK, public_ip_missing::CHECK];
+pub(super) const CHECKS: &[Check] = &[
+    task_security_group_blocks_balancer::CHECK,
+    balancer_egress_blocked::CHECK,
+    balancer_closed_to_clients::CHECK,
+    network_acl_blocks::CHECK,
+    no_route_out::CHECK,
+    public_ip_missing::CHECK,
+    endpoint_unfit::CHECK,
+    task_egress_blocked::CHECK,
+    balancer_internal::CHECK,
+    balancer_in_private_subnet::CHECK,
+    vpc_dns_off::CHECK,
+];

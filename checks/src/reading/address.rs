@@ -1,6 +1,6 @@
 //! Blocks of addresses, IPv4 and IPv6, and what they cover together.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use ipnet::IpNet;
 
@@ -24,7 +24,16 @@ impl std::fmt::Display for Cidr {
     }
 }
 
+impl From<IpAddr> for Cidr {
+    fn from(address: IpAddr) -> Cidr {
+        Cidr(address.into())
+    }
+}
+
 impl Cidr {
+    /// Every address of IPv4.
+    pub const WORLD: Cidr = Cidr(IpNet::V4(ipnet::Ipv4Net::new_assert(Ipv4Addr::UNSPECIFIED, 0)));
+
     pub fn has(&self, address: IpAddr) -> bool {
         self.0.contains(&address)
     }
@@ -41,6 +50,27 @@ impl Cidr {
 
     pub fn is_v6(&self) -> bool {
         matches!(self.0, IpNet::V6(_))
+    }
+
+    /// Whether every address of it is for private use, so that the internet does not route it.
+    pub fn is_private(&self) -> bool {
+        const PRIVATE: [(Ipv4Addr, u8); 5] = [
+            (Ipv4Addr::new(10, 0, 0, 0), 8),
+            (Ipv4Addr::new(172, 16, 0, 0), 12),
+            (Ipv4Addr::new(192, 168, 0, 0), 16),
+            (Ipv4Addr::new(100, 64, 0, 0), 10),
+            (Ipv4Addr::new(169, 254, 0, 0), 16),
+        ];
+        match self.0 {
+            IpNet::V4(block) => {
+                PRIVATE.iter().any(|(address, length)| block.prefix_len() >= *length && Cidr::of((*address).into(), *length).covers(self))
+            }
+            IpNet::V6(block) => block.prefix_len() >= 7 && block.network().segments()[0] & 0xfe00 == 0xfc00,
+        }
+    }
+
+    fn of(address: IpAddr, length: u8) -> Cidr {
+        Cidr(IpNet::new_assert(address, length).trunc())
     }
 
     /// Wide enough to call it the world: /0, or IPv6's whole unicast space.
@@ -61,4 +91,20 @@ pub fn together(blocks: &[Cidr]) -> Vec<Cidr> {
 /// Whether every address of a block lies in one of the others, taken together.
 pub fn within(block: &Cidr, others: &[Cidr]) -> bool {
     together(others).iter().any(|other| other.covers(block))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn private_is_what_the_internet_does_not_route() {
+        let is_private = |text: &str| text.parse::<Cidr>().unwrap().is_private();
+        for block in ["10.0.0.0/8", "10.1.2.3/32", "172.31.0.0/16", "100.64.0.0/16", "fd00::/8"] {
+            assert!(is_private(block), "{block}");
+        }
+        for block in ["0.0.0.0/0", "10.0.0.0/7", "172.32.0.0/16", "52.94.53.1/32", "2600:1f18::/32", "::/0"] {
+            assert!(!is_private(block), "{block}");
+        }
+    }
 }

@@ -1,13 +1,15 @@
 //! Who can reach whom through security groups. They only allow, and every rule of every group adds up.
-//! A prefix list is an answer that we have not looked into: then nobody may claim that the way is closed.
+//! A prefix list that nobody has looked into may have any address: then nobody may claim that the way is closed.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
+use crate::call::Call;
+use crate::finding::Evidence;
 use crate::patient::Patient;
 use crate::reading::address::Cidr;
 use crate::reading::{health_check, parsed, stop, traffic};
-use crate::seen::Blind;
+use crate::seen::{Blind, Why};
 use crate::snapshot::service::NetworkConfiguration;
 use crate::snapshot::{IpPermission, LoadBalancer, SecurityGroup, Target, TargetGroup, Task};
 
@@ -15,7 +17,7 @@ use crate::snapshot::{IpPermission, LoadBalancer, SecurityGroup, Target, TargetG
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Admission {
     No,
-    /// Perhaps: by a prefix list, whose entries are not known, or by addresses that may be the peer's.
+    /// Perhaps: by a prefix list whose entries are not known, or by addresses that may be the peer's.
     Unknown,
     Yes,
 }
@@ -27,6 +29,28 @@ pub struct Peer {
     pub addresses: Vec<IpAddr>,
     /// Blocks that its address is in, where the address itself is not known; a rule must cover one of them wholly.
     pub blocks: Vec<Cidr>,
+}
+
+/// The blocks of prefix lists, as far as they are known.
+#[derive(Clone, Debug, Default)]
+pub struct Lists(pub BTreeMap<String, Vec<Cidr>>);
+
+impl Lists {
+    /// What is in the lists that these permissions name. One that was not asked about, because nothing was the matter,
+    /// stays unknown.
+    pub fn of<'p>(patient: &Patient, permissions: impl IntoIterator<Item = &'p IpPermission>) -> Result<Lists, Blind> {
+        let mut lists = Lists::default();
+        for id in permissions.into_iter().flat_map(|permission| &permission.prefix_list_id) {
+            match patient.prefix_list(id) {
+                Ok(Some(blocks)) => {
+                    lists.0.insert(id.clone(), blocks.iter().filter_map(|block| parsed(block)).collect());
+                }
+                Ok(None) | Err(Blind { why: Why::NotAsked, .. }) => {}
+                Err(blind) => return Err(blind),
+            }
+        }
+        Ok(lists)
+    }
 }
 
 /// Whether a permission covers a TCP port.
@@ -43,32 +67,53 @@ pub fn blocks(permission: &IpPermission) -> impl Iterator<Item = Cidr> + '_ {
     permission.cidr_ip.iter().chain(&permission.cidr_ipv6).filter_map(|text| parsed(text))
 }
 
-fn admits_one(permission: &IpPermission, peer: &Peer) -> Admission {
+fn admits_one(permission: &IpPermission, peer: &Peer, lists: &Lists) -> Admission {
     let by_group = permission.group_id.iter().any(|group| peer.groups.contains(group));
-    let by_address =
-        blocks(permission).any(|block| peer.addresses.iter().any(|address| block.has(*address)) || peer.blocks.iter().any(|b| block.covers(b)));
-    let perhaps = || blocks(permission).any(|block| peer.blocks.iter().any(|b| b.covers(&block)));
-    if by_group || by_address {
+    let listed = permission.prefix_list_id.iter().filter_map(|id| lists.0.get(id)).flatten().copied();
+    let named: Vec<Cidr> = blocks(permission).chain(listed).collect();
+    let is_peer = |block: &Cidr| peer.addresses.iter().any(|address| block.has(*address)) || peer.blocks.iter().any(|b| block.covers(b));
+    // Of the world, private blocks are no part.
+    let may_be_peer = |block: &Cidr| peer.blocks.iter().any(|b| b.covers(block) && !(b.is_world() && block.is_private()));
+    if by_group || named.iter().any(is_peer) {
         Admission::Yes
-    } else if !permission.prefix_list_id.is_empty() || perhaps() {
+    } else if permission.prefix_list_id.iter().any(|id| !lists.0.contains_key(id)) || named.iter().any(may_be_peer) {
         Admission::Unknown
     } else {
         Admission::No
     }
 }
 
-fn admits(permissions: &[IpPermission], port: i32, peer: &Peer) -> Admission {
-    permissions.iter().filter(|permission| covers_tcp(permission, port)).map(|permission| admits_one(permission, peer)).max().unwrap_or(Admission::No)
+/// Whether these permissions together let the peer through on a TCP port.
+pub fn admits<'p>(permissions: impl IntoIterator<Item = &'p IpPermission>, port: i32, peer: &Peer, lists: &Lists) -> Admission {
+    let covering = permissions.into_iter().filter(|permission| covers_tcp(permission, port));
+    covering.map(|permission| admits_one(permission, peer, lists)).max().unwrap_or(Admission::No)
 }
 
 /// Whether these groups together let the peer in on a TCP port.
-pub fn lets_in<'a>(groups: impl IntoIterator<Item = &'a SecurityGroup>, port: i32, from: &Peer) -> Admission {
-    groups.into_iter().map(|group| admits(&group.ip_permissions, port, from)).max().unwrap_or(Admission::No)
+pub fn lets_in(patient: &Patient, groups: &[&SecurityGroup], port: i32, from: &Peer) -> Result<Admission, Blind> {
+    let permissions = || groups.iter().flat_map(|group| &group.ip_permissions);
+    through(patient, permissions, port, from)
 }
 
 /// Whether these groups together let traffic out to the peer on a TCP port.
-pub fn lets_out<'a>(groups: impl IntoIterator<Item = &'a SecurityGroup>, port: i32, to: &Peer) -> Admission {
-    groups.into_iter().map(|group| admits(&group.ip_permissions_egress, port, to)).max().unwrap_or(Admission::No)
+pub fn lets_out(patient: &Patient, groups: &[&SecurityGroup], port: i32, to: &Peer) -> Result<Admission, Blind> {
+    let permissions = || groups.iter().flat_map(|group| &group.ip_permissions_egress);
+    through(patient, permissions, port, to)
+}
+
+/// Looks into prefix lists only where no other rule lets the peer through.
+fn through<'p, I: Iterator<Item = &'p IpPermission>>(
+    patient: &Patient,
+    permissions: impl Fn() -> I,
+    port: i32,
+    peer: &Peer,
+) -> Result<Admission, Blind> {
+    let plainly = admits(permissions(), port, peer, &Lists::default());
+    if plainly != Admission::Unknown {
+        return Ok(plainly);
+    }
+    let lists = Lists::of(patient, permissions().filter(|permission| covers_tcp(permission, port)))?;
+    Ok(admits(permissions(), port, peer, &lists))
 }
 
 /// The security groups that the task behind a target really has: those of its interface. Without a target: those of
@@ -119,25 +164,36 @@ pub fn container_port(patient: &Patient, group: &TargetGroup) -> Option<i32> {
 }
 
 /// Every one of these groups; none if one of them is not to be found, for it might let anybody through.
-fn security_groups<'a, I: AsRef<str>>(patient: &Patient<'a>, ids: impl IntoIterator<Item = I>) -> Result<Option<Vec<&'a SecurityGroup>>, Blind> {
+pub fn security_groups<'a, I: AsRef<str>>(patient: &Patient<'a>, ids: impl IntoIterator<Item = I>) -> Result<Option<Vec<&'a SecurityGroup>>, Blind> {
     ids.into_iter().map(|id| patient.security_group(id.as_ref())).collect()
 }
 
-/// The blocks of these subnets; none if one of them is not to be found.
-fn subnet_blocks<'a>(patient: &Patient, ids: impl IntoIterator<Item = &'a String>) -> Result<Option<Vec<Cidr>>, Blind> {
-    ids.into_iter().map(|id| Ok(patient.subnet(id)?.and_then(|subnet| parsed(subnet.cidr_block.as_deref()?)))).collect()
+/// The blocks of these subnets, of both families; none if one of them is not to be found.
+pub fn subnet_blocks<'a>(patient: &Patient, ids: impl IntoIterator<Item = &'a String>) -> Result<Option<Vec<Cidr>>, Blind> {
+    let mut blocks = Vec::new();
+    for id in ids {
+        let (Some(subnet), Some(block)) = (patient.subnet(id)?, subnet_block(patient, id)?) else { return Ok(None) };
+        blocks.push(block);
+        blocks.extend(subnet.ipv6_cidr_block.iter().filter_map(|block| parsed::<Cidr>(block)));
+    }
+    Ok(Some(blocks))
+}
+
+/// The IPv4 block of a subnet; none if it is not to be found.
+pub fn subnet_block(patient: &Patient, id: &str) -> Result<Option<Cidr>, Blind> {
+    Ok(patient.subnet(id)?.and_then(|subnet| parsed(subnet.cidr_block.as_deref()?)))
 }
 
 /// Whether the security groups of a task let the balancer in on a port: by its groups, or by the blocks of its subnets.
 pub fn into_task(patient: &Patient, balancer: &LoadBalancer, task_groups: &BTreeSet<&str>, port: i32) -> Result<Admission, Blind> {
     let Some(groups) = security_groups(patient, task_groups)? else { return Ok(Admission::Unknown) };
     let mut from = Peer { groups: balancer.security_groups.clone(), ..Peer::default() };
-    if lets_in(groups.iter().copied(), port, &from) == Admission::Yes {
+    if lets_in(patient, &groups, port, &from)? == Admission::Yes {
         return Ok(Admission::Yes);
     }
     let Some(blocks) = subnet_blocks(patient, &balancer.subnets)? else { return Ok(Admission::Unknown) };
     from.blocks = blocks;
-    Ok(lets_in(groups, port, &from))
+    lets_in(patient, &groups, port, &from)
 }
 
 /// Whether the security groups of a balancer let it out to a target on a port. Without a target, to any task: wherever
@@ -159,25 +215,172 @@ pub fn out_to_task(
             to.blocks = blocks;
         }
     }
-    Ok(lets_out(groups, port, &to))
+    lets_out(patient, &groups, port, &to)
+}
+
+/// What a group does admit, as evidence: on this port somebody else, or else on other ports, or nobody at all.
+pub fn what_it_admits(group: &SecurityGroup, port: i32) -> Evidence {
+    what_it_has(group, &group.ip_permissions, ["IpPermissions", "IpPermissions.FromPort", "IpPermissions.IpProtocol"], port)
+}
+
+/// What a group does let out.
+pub fn what_it_lets_out(group: &SecurityGroup, port: i32) -> Evidence {
+    what_it_has(group, &group.ip_permissions_egress, ["IpPermissionsEgress", "IpPermissionsEgress.FromPort", "IpPermissionsEgress.IpProtocol"], port)
+}
+
+fn what_it_has(group: &SecurityGroup, permissions: &[IpPermission], [none, from_port, protocol]: [&'static str; 3], port: i32) -> Evidence {
+    let of_group = |field, value: &str| Evidence::new(Call::DescribeSecurityGroups, &group.group_id, field, value);
+    let on_port = permissions.iter().find(|permission| covers_tcp(permission, port));
+    match (on_port, permissions.first()) {
+        (Some(other), _) => match (other.group_id.first(), other.cidr_ip.first(), other.cidr_ipv6.first(), other.prefix_list_id.first()) {
+            (Some(id), ..) => of_group("UserIdGroupPairs.GroupId", id),
+            (None, Some(block), ..) => of_group("IpRanges.CidrIp", block),
+            (None, None, Some(block), _) => of_group("Ipv6Ranges.CidrIpv6", block),
+            (None, None, None, Some(list)) => of_group("PrefixListIds.PrefixListId", list),
+            (None, None, None, None) => of_group(protocol, &other.ip_protocol),
+        },
+        (None, Some(elsewhere)) => match elsewhere.from_port {
+            Some(from) => of_group(from_port, &from.to_string()),
+            None => of_group(protocol, &elsewhere.ip_protocol),
+        },
+        (None, None) => of_group(none, "[]"),
+    }
+}
+
+/// A rule that lets one group into another on a port.
+pub fn ingress_in_terraform(name: &str, group: &str, source: &str, port: i32) -> String {
+    format!(
+        "resource \"aws_vpc_security_group_ingress_rule\" \"{name}\" {{\n  security_group_id            = \"{group}\"\n  referenced_security_group_id = \"{source}\"\n  ip_protocol                  = \"tcp\"\n  from_port                    = {port}\n  to_port                      = {port}\n}}"
+    )
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn group(cidr: &str) -> SecurityGroup {
-        let rule =
-            IpPermission { ip_protocol: "tcp".into(), from_port: Some(80), to_port: Some(80), cidr_ip: vec![cidr.into()], ..IpPermission::default() };
-        SecurityGroup { ip_permissions: vec![rule], ..SecurityGroup::default() }
+    fn rule(cidr: &str) -> IpPermission {
+        IpPermission { ip_protocol: "tcp".into(), from_port: Some(80), to_port: Some(80), cidr_ip: vec![cidr.into()], ..IpPermission::default() }
     }
 
     #[test]
     fn a_rule_for_a_part_of_the_peers_block_may_be_the_peer() {
         let from = Peer { blocks: vec!["10.0.3.0/24".parse().unwrap()], ..Peer::default() };
-        assert_eq!(lets_in([&group("10.0.0.0/16")], 80, &from), Admission::Yes);
-        assert_eq!(lets_in([&group("10.0.3.17/32")], 80, &from), Admission::Unknown);
-        assert_eq!(lets_in([&group("10.0.4.0/24")], 80, &from), Admission::No);
-        assert_eq!(lets_in([&group("10.0.0.0/16")], 81, &from), Admission::No);
+        let admits = |cidr, port| admits([&rule(cidr)], port, &from, &Lists::default());
+        assert_eq!(admits("10.0.0.0/16", 80), Admission::Yes);
+        assert_eq!(admits("10.0.3.17/32", 80), Admission::Unknown);
+        assert_eq!(admits("10.0.4.0/24", 80), Admission::No);
+        assert_eq!(admits("10.0.0.0/16", 81), Admission::No);
+    }
+
+    #[test]
+    fn a_prefix_list_is_unknown_until_it_is_looked_into() {
+        let by_list = IpPermission { cidr_ip: Vec::new(), prefix_list_id: vec!["pl-1".into()], ..rule("") };
+        let from = Peer { addresses: vec!["10.0.3.17".parse().unwrap()], ..Peer::default() };
+        let admits = |lists: &Lists| admits([&by_list], 80, &from, lists);
+        assert_eq!(admits(&Lists::default()), Admission::Unknown);
+        assert_eq!(admits(&Lists(BTreeMap::from([("pl-1".into(), vec!["10.0.4.0/24".parse().unwrap()])]))), Admission::No);
+        assert_eq!(admits(&Lists(BTreeMap::from([("pl-1".into(), vec!["10.0.3.0/24".parse().unwrap()])]))), Admission::Yes);
+    }
+
+    /// Random numbers that are the same in every run.
+    struct Dice(u64);
+
+    impl Dice {
+        fn roll(&mut self, sides: u64) -> u64 {
+            self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (self.0 >> 33) % sides
+        }
+
+        fn chance(&mut self, of: u64) -> bool {
+            self.roll(of) == 0
+        }
+
+        fn pick<'a, T>(&mut self, from: &'a [T]) -> &'a T {
+            &from[self.roll(from.len() as u64) as usize]
+        }
+
+        /// Of few bits, so that blocks and addresses often meet.
+        fn v4(&mut self) -> u32 {
+            0x0a00_0000 | (self.roll(4) << 16 | self.roll(4) << 8 | self.roll(8)) as u32
+        }
+
+        fn v6(&mut self) -> u128 {
+            0x2001_0db8 << 96 | u128::from(self.roll(4)) << 64 | u128::from(self.roll(8))
+        }
+
+        fn block(&mut self) -> String {
+            if self.chance(2) {
+                format!("{}/{}", std::net::Ipv4Addr::from(self.v4()), self.pick(&[0, 8, 14, 16, 22, 24, 30, 32]))
+            } else {
+                format!("{}/{}", std::net::Ipv6Addr::from(self.v6()), self.pick(&[0, 32, 62, 64, 126, 128]))
+            }
+        }
+
+        fn some<T>(&mut self, mut one: impl FnMut(&mut Dice) -> T) -> Vec<T> {
+            (0..self.roll(3)).map(|_| one(self)).collect()
+        }
+    }
+
+    const GROUPS: [&str; 4] = ["sg-0", "sg-1", "sg-2", "sg-3"];
+    const LISTS: [&str; 3] = ["pl-0", "pl-1", "pl-2"];
+
+    /// Whether one address is in a block, bit by bit and in no other way than the textbook's.
+    fn is_in(address: IpAddr, block: &str) -> bool {
+        let (network, length) = block.split_once('/').unwrap();
+        let length: u32 = length.parse().unwrap();
+        let bits = |address: IpAddr| match address {
+            IpAddr::V4(address) => (u128::from(u32::from(address)), 32),
+            IpAddr::V6(address) => (u128::from(address), 128),
+        };
+        let ((address, width), (network, same)) = (bits(address), bits(network.parse().unwrap()));
+        width == same && (0..length).all(|bit| (address >> (width - 1 - bit)) & 1 == (network >> (width - 1 - bit)) & 1)
+    }
+
+    #[test]
+    fn agrees_with_an_evaluator_that_tries_everything_on_random_rules() {
+        let mut dice = Dice(5);
+        let mut admitted = 0;
+        for round in 0..20_000 {
+            let lists: BTreeMap<String, Vec<String>> = LISTS.iter().map(|id| ((*id).into(), dice.some(Dice::block))).collect();
+            let rules: Vec<IpPermission> = (0..dice.roll(5))
+                .map(|_| {
+                    let protocol = *dice.pick(&["tcp", "tcp", "6", "udp", "icmp", "-1"]);
+                    let from = 78 + dice.roll(4) as i32;
+                    let blocks = dice.some(Dice::block);
+                    IpPermission {
+                        ip_protocol: protocol.into(),
+                        from_port: (protocol != "-1").then_some(from),
+                        to_port: (protocol != "-1").then_some(from + dice.roll(3) as i32),
+                        cidr_ip: blocks.iter().filter(|block| !block.contains(':')).cloned().collect(),
+                        cidr_ipv6: blocks.iter().filter(|block| block.contains(':')).cloned().collect(),
+                        group_id: dice.some(|dice| (*dice.pick(&GROUPS)).to_owned()),
+                        prefix_list_id: dice.some(|dice| (*dice.pick(&LISTS)).to_owned()),
+                    }
+                })
+                .collect();
+            let address: IpAddr = if dice.chance(2) { IpAddr::V4(dice.v4().into()) } else { IpAddr::V6(dice.v6().into()) };
+            let groups = dice.some(|dice| (*dice.pick(&GROUPS)).to_owned());
+
+            let mut expected = false;
+            for rule in &rules {
+                let mut ports = rule.from_port.unwrap_or(0)..=rule.to_port.unwrap_or(65535);
+                let carries = match rule.ip_protocol.as_str() {
+                    "-1" => true,
+                    "tcp" | "6" => ports.any(|port| port == 80),
+                    _ => false,
+                };
+                let mut sources: Vec<&String> = rule.cidr_ip.iter().chain(&rule.cidr_ipv6).collect();
+                rule.prefix_list_id.iter().for_each(|list| sources.extend(&lists[list]));
+                let known = sources.iter().any(|block| is_in(address, block)) || groups.iter().any(|group| rule.group_id.contains(group));
+                expected |= carries && known;
+            }
+
+            let lists = Lists(lists.into_iter().map(|(id, blocks)| (id, blocks.iter().map(|block| block.parse().unwrap()).collect())).collect());
+            let peer = Peer { groups, addresses: vec![address], ..Peer::default() };
+            let found = admits(&rules, 80, &peer, &lists);
+            assert_eq!(found, if expected { Admission::Yes } else { Admission::No }, "round {round}: {peer:?} {rules:#?} {lists:?}");
+            admitted += usize::from(expected);
+        }
+        assert!((2_000..18_000).contains(&admitted), "the dice are fair: {admitted}");
     }
 }

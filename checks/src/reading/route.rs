@@ -1,6 +1,6 @@
 //! Which way traffic takes out of a subnet: the longest prefix of the route table that the subnet has, or of the VPC's
-//! main one. And which subnets the tasks are in that could not reach something. Endpoints are not in the snapshot, so an
-//! address that is private is left to them, and without an address "no way" is only likely.
+//! main one. And which subnets the tasks are in that could not reach something. What endpoints have to do with it is for
+//! the journey to say.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -10,7 +10,7 @@ use crate::check::Findings;
 use crate::finding::Evidence;
 use crate::patient::Patient;
 use crate::reading::address::Cidr;
-use crate::reading::reason::{self, Destination, Fault, Told, Trouble};
+use crate::reading::reason::{self, Destination, Fault, Step, Told, Trouble};
 use crate::reading::{parsed, reach};
 use crate::seen::Blind;
 use crate::snapshot::{Route, RouteTable};
@@ -24,7 +24,9 @@ pub enum Way<'a> {
     Blackhole(&'a Route),
     /// To an internet gateway, which takes only who has a public address.
     Internet(&'a Route),
-    /// Somewhere else: a NAT gateway, a transit gateway, an appliance.
+    /// To a NAT gateway.
+    Nat(&'a Route),
+    /// Somewhere else: a transit gateway, an appliance.
     Elsewhere,
     /// A prefix list or a partial route may or may not have it.
     Unknown,
@@ -39,10 +41,23 @@ pub struct Exit<'a> {
 /// The way out of a subnet: to an address, or to wherever the default route leads. None where subnet or table is unknown.
 pub fn out<'a>(patient: &Patient<'a>, subnet: &str, to: Option<IpAddr>) -> Result<Option<Exit<'a>>, Blind> {
     let Some(vpc) = patient.subnet(subnet)?.and_then(|subnet| subnet.vpc_id.as_deref()) else { return Ok(None) };
-    let tables = patient.route_tables(vpc)?;
+    Ok(table(patient.route_tables(vpc)?, subnet).map(|table| Exit { table, way: way(table, to) }))
+}
+
+/// The route table of a subnet among those of its VPC: its own, or the main one.
+pub fn table<'a>(tables: &'a [RouteTable], subnet: &str) -> Option<&'a RouteTable> {
     let own = tables.iter().find(|table| table.subnet_ids.iter().any(|id| id == subnet));
-    let table = own.or_else(|| tables.iter().find(|table| table.main));
-    Ok(table.map(|table| Exit { table, way: way(table, to) }))
+    own.or_else(|| tables.iter().find(|table| table.main))
+}
+
+/// Whether nothing of the internet's gets in or out by a table's routes: none of them leads to an internet gateway, and
+/// the default route is missing, a blackhole, or leads to a NAT gateway. A firewall or an appliance may be a way.
+pub fn is_private(table: &RouteTable) -> bool {
+    let leads_to = |route: &Route, kind: &str| route.target.as_deref().is_some_and(|target| target.starts_with(kind));
+    let is_dead = |route: &Route| route.state.as_deref() == Some("blackhole");
+    let has_gateway = table.routes.iter().any(|route| leads_to(route, "igw-") && !is_dead(route));
+    let default = table.routes.iter().find(|route| route.destination == "0.0.0.0/0");
+    !has_gateway && default.is_none_or(|route| is_dead(route) || leads_to(route, "nat-"))
 }
 
 fn way(table: &RouteTable, to: Option<IpAddr>) -> Way<'_> {
@@ -53,6 +68,7 @@ fn way(table: &RouteTable, to: Option<IpAddr>) -> Way<'_> {
     match longest {
         Some((route, _)) if route.state.as_deref() == Some("blackhole") => Way::Blackhole(route),
         Some((route, _)) if target(route).starts_with("igw-") => Way::Internet(route),
+        Some((route, _)) if target(route).starts_with("nat-") => Way::Nat(route),
         Some(_) => Way::Elsewhere,
         // A gateway endpoint's prefix list is that of S3 or DynamoDB; whatever else a list has, it may be the address.
         None if table.routes.iter().any(|route| of_block(route).is_none() && !target(route).starts_with("vpce-")) => Way::Unknown,
@@ -65,10 +81,10 @@ fn way(table: &RouteTable, to: Option<IpAddr>) -> Way<'_> {
 }
 
 impl Exit<'_> {
-    /// Every destination that the table does have: what is not among them has no route.
-    pub fn destinations(&self) -> Vec<Evidence> {
-        let of = &self.table.route_table_id;
-        self.table.routes.iter().map(|route| Evidence::new(Call::DescribeRouteTables, of, "Routes.Destination", &route.destination)).collect()
+    /// Every destination that a table does have: what is not among them has no route.
+    pub fn destinations(table: &RouteTable) -> Vec<Evidence> {
+        let of = &table.route_table_id;
+        table.routes.iter().map(|route| Evidence::new(Call::DescribeRouteTables, of, "Routes.Destination", &route.destination)).collect()
     }
 }
 
@@ -77,22 +93,26 @@ impl Exit<'_> {
 pub struct Stranded<'a> {
     pub subnet: &'a str,
     pub told: Told<'a>,
-    /// The address that did not answer; without one an endpoint may be the way that was meant.
-    pub to: Option<IpAddr>,
+    /// What did not answer, as far as the words tell.
+    pub to: Destination,
+}
+
+impl Stranded<'_> {
+    pub fn address(&self) -> Option<IpAddr> {
+        match self.to {
+            Destination::Address(address) => Some(address),
+            Destination::Unresolved | Destination::Unknown => None,
+        }
+    }
 }
 
 /// The subnets of tasks on Fargate whose reasons prove that the network is the trouble, each once. On instances it is the
-/// instance that pulls, and a private address is that of an endpoint: neither is a matter of the subnet's way out.
+/// instance that pulls, which is no matter of the tasks' subnet.
 pub fn stranded<'a>(patient: &Patient<'a>, findings: &mut Findings) -> Vec<Stranded<'a>> {
     let mut stranded: BTreeMap<(&str, &str), Stranded> = BTreeMap::new();
     for told in reason::told(patient, findings) {
-        let to = match reason::destination(told.text) {
-            Destination::Address(address) if address.is_ipv6() || is_private(address) => continue,
-            Destination::Address(address) => Some(address),
-            Destination::Unresolved => continue,
-            Destination::Unknown => None,
-        };
-        if !is_of_network(&told) || !is_on_fargate(patient, &told) {
+        let to = reason::destination(told.text);
+        if !is_of_network(&told) || !is_on_fargate(patient, &told) || !is_by_own_interface(patient, &told) {
             continue;
         }
         let of_tasks = |told: &Told<'a>| told.tasks.iter().filter_map(|task| task.subnet_id.as_deref()).collect::<Vec<&str>>();
@@ -126,11 +146,11 @@ fn is_on_fargate(patient: &Patient, told: &Told) -> bool {
     by_service && told.tasks.iter().all(|task| task.container_instance_arn.is_none())
 }
 
-fn is_private(address: IpAddr) -> bool {
-    match address {
-        IpAddr::V4(address) => address.is_private() || address.is_link_local() || address.is_loopback(),
-        IpAddr::V6(_) => false,
-    }
+/// Before platform version 1.4.0, Fargate fetched secrets and the registry's authorization over an interface of its own.
+fn is_by_own_interface(patient: &Patient, told: &Told) -> bool {
+    let version = patient.service().platform_version.as_deref().unwrap_or("LATEST");
+    let is_old = ["1.0", "1.1", "1.2", "1.3"].iter().any(|old| version.starts_with(old));
+    !(is_old && matches!(told.reason.step, Some(Step::RegistryAuth | Step::Secret | Step::SecretOrRegistryAuth)))
 }
 
 #[cfg(test)]
@@ -154,7 +174,7 @@ mod tests {
         let wide = ("0.0.0.0/0", "nat-1", "active");
         assert!(matches!(way(&table(&[LOCAL, wide, ("52.94.0.0/16", "igw-1", "active")]), to), Way::Internet(_)));
         assert!(matches!(way(&table(&[LOCAL, ("52.94.0.0/16", "nat-0", "blackhole"), wide]), to), Way::Blackhole(_)));
-        assert_eq!(way(&table(&[LOCAL, wide, ("52.95.0.0/16", "nat-0", "blackhole")]), to), Way::Elsewhere);
+        assert!(matches!(way(&table(&[LOCAL, wide, ("52.95.0.0/16", "nat-0", "blackhole")]), to), Way::Nat(_)));
     }
 
     #[test]

@@ -37,6 +37,7 @@ pub struct Subnet {
     pub vpc_id: Option<String>,
     pub availability_zone: Option<String>,
     pub cidr_block: Option<String>,
+    pub ipv6_cidr_block: Vec<String>,
     pub available_ip_address_count: Option<i32>,
     pub map_public_ip_on_launch: Option<bool>,
 }
@@ -67,6 +68,7 @@ pub struct Interface {
     pub network_interface_id: String,
     pub private_ip_address: Option<String>,
     pub public_ip: Option<String>,
+    pub ipv6_address: Vec<String>,
     pub groups: Vec<String>,
     pub subnet_id: Option<String>,
     pub status: Option<String>,

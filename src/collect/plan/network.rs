@@ -22,7 +22,13 @@ impl Plan<'_> {
 
     pub(super) async fn security_groups(&self, ids: Vec<String>) {
         let table = self.aws.security_groups(self.fresh("security group", ids)).await;
+        let lists = known(&table)
+            .iter()
+            .flat_map(|group| group.ip_permissions.iter().chain(&group.ip_permissions_egress))
+            .flat_map(|rule| rule.prefix_list_id.clone())
+            .collect();
         self.note(|snapshot| snapshot.security_groups.0.extend(table.0));
+        self.prefix_lists(lists).await;
     }
 
     pub(super) async fn subnets(&self, ids: Vec<String>) {
@@ -35,8 +41,11 @@ impl Plan<'_> {
     /// A VPC is named by the target groups one step before the balancer's subnets name it.
     pub(super) async fn vpcs(&self, ids: BTreeSet<String>) {
         join_all(self.fresh("vpc", ids).iter().map(|vpc| async move {
-            let tables = self.aws.route_tables(vpc).await;
-            self.note(|snapshot| snapshot.route_tables.insert(vpc, tables));
+            let tables = async {
+                let tables = self.aws.route_tables(vpc).await;
+                self.note(|snapshot| snapshot.route_tables.insert(vpc, tables));
+            };
+            join(tables, self.surroundings(vpc)).await;
         }))
         .await;
     }

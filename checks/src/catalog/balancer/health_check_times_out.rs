@@ -1,5 +1,5 @@
-//! The health check gets no answer in time, though the security groups let it through. Where they do not, or where
-//! that cannot be told, `task_security_group_blocks_balancer` and the symptom itself have the word.
+//! The health check gets no answer in time, though security groups and network ACLs let it through. Where they do not, or
+//! where that cannot be told, the checks of the network and the symptom itself have the word.
 
 use std::collections::BTreeSet;
 
@@ -9,6 +9,7 @@ use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
 use crate::finding::{Evidence, Kind, Remedy, Subject};
 use crate::patient::Patient;
+use crate::reading::door;
 use crate::reading::health_check::{self, FailedCheck, Failure};
 use crate::reading::reach::{self, Admission};
 use crate::reading::{metric, traffic};
@@ -17,8 +18,8 @@ use crate::snapshot::TargetGroup;
 use crate::snapshot::metric::Metric;
 
 crate::check! {
-    /// The balancer's health check gets no answer before its timeout, although the security groups of balancer and
-    /// tasks let it through.
+    /// The balancer's health check gets no answer before its timeout, although security groups and network ACLs of balancer
+    /// and tasks let it through.
     ///
     /// # Why it matters
     ///
@@ -28,11 +29,11 @@ crate::check! {
     /// # How we tell
     ///
     /// `DescribeTargetHealth` gives the reason `Target.Timeout`, and the security groups of the balancer (way out) and
-    /// of the tasks (way in) both admit the port. Then the app most likely accepts the connection and is too slow:
-    /// because it lacks CPU, or because the path of the health check does too much. Where a prefix list decides, or
-    /// targets are instances, nothing proves that the way is open, and this check is silent; so it is while the
-    /// service's grace period is not over for the task. Network ACLs, routes and firewalls on the way are not examined:
-    /// if only the targets of one zone time out, they are the likelier cause.
+    /// of the tasks (way in) both admit the port, and no network ACL between their subnets drops it. Then the app most likely
+    /// accepts the connection and is too slow: because it lacks CPU, or because the path of the health check does too much.
+    /// Where targets are instances, nothing proves that the way is open, and this check is silent; so it is while the
+    /// service's grace period is not over for the task. Routes and firewalls on the way are not examined: if only the
+    /// targets of one zone time out, they are the likelier cause.
     ///
     /// # What to do
     ///
@@ -40,14 +41,13 @@ crate::check! {
     ///
     /// ```sh
     /// aws elbv2 modify-target-group --target-group-arn <arn> --health-check-timeout-seconds 10 --health-check-interval-seconds 30
-    /// aws ec2 describe-network-acls --filters Name=association.subnet-id,Values=<subnet>
     /// ```
     ///
     /// Terraform/OpenTofu: `timeout` and `interval` in the `health_check` of `aws_lb_target_group`.
     ///
     /// # See also
     ///
-    /// `task_security_group_blocks_balancer`, `targets_unhealthy`,
+    /// `task_security_group_blocks_balancer`, `network_acl_blocks`, `targets_unhealthy`,
     /// <https://docs.aws.amazon.com/elasticloadbalancing/latest/application/load-balancer-troubleshooting.html>
     title: "The health check gets no answer in time, though nothing seen blocks it",
     severity: Critical,
@@ -56,7 +56,7 @@ crate::check! {
     explains: [TargetsUnhealthy],
     reads: [
         DescribeServices, DescribeServiceRevisions, DescribeTargetGroups, DescribeTargetHealth, DescribeTasks, DescribeLoadBalancers,
-        DescribeNetworkInterfaces, DescribeSecurityGroups, DescribeSubnets, GetMetricData,
+        DescribeNetworkInterfaces, DescribeSecurityGroups, DescribeSubnets, DescribeNetworkAcls, GetManagedPrefixListEntries, GetMetricData,
     ],
     example: on fargate, |snapshot| {
         use crate::baseline::{id, minutes, unhealthy};
@@ -87,7 +87,9 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         let limit = settings.health_check_timeout_seconds.unwrap_or(5);
         let interval = settings.health_check_interval_seconds.unwrap_or(30);
         let name = traffic::group_name(group);
-        let mut says = format!("The health check of target group {name} gets no answer within {limit} s, though the security groups let it through.");
+        let mut says = format!(
+            "The health check of target group {name} gets no answer within {limit} s, though security groups and network ACLs let it through."
+        );
         let busy = findings.see(metric::recent(patient, Metric::Cpu, patient.arn(), SignedDuration::from_mins(5)));
         let busy = busy.flatten().filter(|cpu| cpu.peak >= BUSY);
         let zone = findings.see(only_zone(patient, group, &slow)).flatten();
@@ -96,9 +98,9 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
                 format!(" In the last 5 min the service reaches {:.0} % of its CPU, so the app is likely too busy to answer.", cpu.peak)
             }
             (None, Some(zone)) => {
-                format!(" Only targets in {zone} time out: likely a network ACL or a route of that zone's subnets, which were not examined.")
+                format!(" Only targets in {zone} time out: likely a route of that zone's subnets, or a firewall, which were not examined.")
             }
-            (None, None) => " The app is likely too slow to answer, or hangs; network ACLs were not examined.".to_owned(),
+            (None, None) => " The app is likely too slow to answer, or hangs.".to_owned(),
         };
         let longer = (limit * 2).min(60);
         let interval = interval.max(longer + 5);
@@ -106,7 +108,6 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
             .cli(format!(
                 "aws elbv2 modify-target-group --target-group-arn {group} --health-check-timeout-seconds {longer} --health-check-interval-seconds {interval}"
             ))
-            .cli(format!("aws ec2 describe-network-acls --filters Name=vpc-id,Values={}", settings.vpc_id.as_deref().unwrap_or("<vpc>")))
             .terraform(format!(
                 "resource \"aws_lb_target_group\" \"{name}\" {{\n  health_check {{\n    timeout  = {longer}\n    interval = {interval}\n  }}\n}}"
             ));
@@ -127,10 +128,13 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     Ok(())
 }
 
-/// Whether security groups are proved to let every one of these health checks through, from every balancer.
+/// Whether security groups and network ACLs are proved to let every one of these health checks through, from every balancer.
 fn all_open(patient: &Patient, settings: &TargetGroup, slow: &[&FailedCheck]) -> Result<bool, Blind> {
     for arn in &settings.load_balancer_arns {
         let Some(balancer) = patient.load_balancer(arn)?.filter(|balancer| !balancer.security_groups.is_empty()) else { return Ok(false) };
+        if !door::shut_by_acls(patient, settings, balancer)?.is_empty() {
+            return Ok(false);
+        }
         for failed in slow {
             let groups = reach::task_groups(patient, failed.target)?;
             let Some(port) = reach::health_check_port(patient, settings, failed.target) else { return Ok(false) };
@@ -176,11 +180,11 @@ mod tests {
     }
 
     #[test]
-    fn names_what_was_not_examined() {
+    fn says_that_nothing_blocks_it() {
         assert_eq!(
             says(CHECK, &sick()),
             [
-                "The health check of target group api gets no answer within 5 s, though the security groups let it through. The app is likely too slow to answer, or hangs; network ACLs were not examined."
+                "The health check of target group api gets no answer within 5 s, though security groups and network ACLs let it through. The app is likely too slow to answer, or hangs."
             ]
         );
     }
@@ -212,6 +216,15 @@ mod tests {
         let mut snapshot = sick();
         snapshot.security_groups.change("sg-balancer").unwrap().ip_permissions_egress.clear();
         assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy);
+    }
+
+    #[test]
+    fn is_silent_where_a_network_acl_drops_it_and_where_none_is_seen() {
+        let mut snapshot = sick();
+        snapshot.network_acls.change("vpc-1").unwrap()[0].entries.clear();
+        assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy);
+        snapshot.network_acls.insert("vpc-1", Seen::No(Why::Denied("no".into())));
+        assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::CouldNotLook);
     }
 
     #[test]

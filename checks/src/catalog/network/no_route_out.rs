@@ -6,8 +6,10 @@ use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
 use crate::finding::{Evidence, Finding, Kind, Remedy, Subject};
 use crate::patient::Patient;
+use crate::reading::journey::{self, Journey, Stop};
 use crate::reading::rollout;
-use crate::reading::route::{self, Exit, Stranded, Way};
+use crate::reading::route::Exit;
+use crate::snapshot::{NatGateway, RouteTable};
 
 crate::check! {
     /// The tasks' subnet has no working route to the registry, to the store of the secrets or to CloudWatch Logs.
@@ -21,9 +23,11 @@ crate::check! {
     ///
     /// Tasks stopped with the words of a timeout while they fetched their image, secrets or log group; and the route table of
     /// their subnet, its own or the VPC's main one, has no route to the address that did not answer, or its longest match
-    /// leads to something that is not there any more (`blackhole`). Where the message has no address, the default route
-    /// counts, and it is only likely: endpoints in the VPC would be another way. A private address is that of an endpoint, so
-    /// routes are not the trouble. Instances pull for their tasks and are left out.
+    /// leads to something that is not there any more (`blackhole`), to a NAT gateway that failed or is deleted, or to one in a
+    /// subnet that has no way to the internet itself. Where the message has no address, the default route counts. No endpoint
+    /// of the VPC serves what was asked for; where one was meant to, that is `endpoint_unfit`. A private address is that of an
+    /// endpoint, so routes are not the trouble. Instances pull for their tasks and are left out, as is what Fargate fetched
+    /// by itself before platform version 1.4.0.
     ///
     /// # What to do
     ///
@@ -42,7 +46,10 @@ crate::check! {
     severity: High,
     role: Cause,
     explains: [RegistryUnreachable, SecretStoreUnreachable, LogsUnreachable],
-    reads: [DescribeServices, DescribeServiceDeployments, DescribeServiceRevisions, DescribeTasks, DescribeSubnets, DescribeRouteTables],
+    reads: [
+        DescribeServices, DescribeServiceDeployments, DescribeServiceRevisions, DescribeTasks, DescribeSubnets, DescribeRouteTables,
+        DescribeVpcEndpoints, DescribeNatGateways, DescribeSecurityGroups,
+    ],
     example: on worker, |snapshot| {
         use crate::baseline::fail_to_start;
         fail_to_start(
@@ -60,52 +67,82 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     if !rollout::ecs_controls(patient) {
         return Err(NoAnswer::NotApplicable(rollout::OTHER_CONTROLLER));
     }
-    for stranded in route::stranded(patient, findings) {
-        let Some(exit) = findings.see(route::out(patient, stranded.subnet, stranded.to)).flatten() else { continue };
-        finding(patient, &stranded, &exit).into_iter().for_each(|finding| findings.add(finding));
+    let journeys = journey::failed(patient, findings);
+    let mut stops = Vec::new();
+    for journey in &journeys {
+        // Where an endpoint was meant to be the way, that is the trouble.
+        if findings.see(journey.unfit(patient)).is_some_and(|unfit| unfit.is_none())
+            && let Some((table, stop)) = findings.see(journey.stop(patient)).flatten()
+            && !matches!(stop, Stop::NoPublicAddress(_))
+        {
+            stops.push((journey, table.route_table_id.clone(), (table, stop)));
+        }
+    }
+    for (journeys, (table, stop)) in journey::together(stops) {
+        let endpoints = findings.see(journeys[0].other_endpoints(patient)).unwrap_or_default();
+        findings.add(finding(patient, &journeys, table, stop, endpoints));
     }
     Ok(())
 }
 
-fn finding(patient: &Patient, stranded: &Stranded, exit: &Exit) -> Option<Finding> {
-    let (subnet, table) = (stranded.subnet, &exit.table.route_table_id);
-    let to = stranded.to.map_or("to the world outside".to_owned(), |address| format!("to {address}, which did not answer"));
-    let mut evidence = exit.destinations();
-    let says = match exit.way {
-        Way::Nowhere => format!("Subnet {subnet} has no route {to}: route table {table} has none"),
-        Way::Blackhole(route) => {
+fn finding(patient: &Patient, journeys: &[&Journey], table: &RouteTable, stop: Stop, endpoints: Vec<Evidence>) -> Finding {
+    let (subnets, id) = (journey::subnet_words(journeys), table.route_table_id.as_str());
+    let to = journeys[0].destination();
+    let of_table = |field, value: &str| Evidence::new(Call::DescribeRouteTables, id, field, value);
+    let of_gateway = |gateway: &NatGateway, field, value: &str| Evidence::new(Call::DescribeNatGateways, &gateway.nat_gateway_id, field, value);
+    let mut evidence = Exit::destinations(table);
+    let (claim, verb) = match stop {
+        Stop::Blackhole(route) => {
             let target = route.target.as_deref().unwrap_or("its target");
-            evidence.insert(0, Evidence::new(Call::DescribeRouteTables, table, "Routes.State", "blackhole"));
-            format!("The route of subnet {subnet} {to} leads to {target}, which is gone: a blackhole in route table {table}")
+            evidence.insert(0, of_table("Routes.State", "blackhole"));
+            (format!("The route of {subnets} {to} leads to {target}, which is gone: a blackhole in route table {id}"), "replace-route")
         }
-        Way::Internet(_) | Way::Elsewhere | Way::Unknown => return None,
+        Stop::DeadNat(_, gateway) => {
+            let why = gateway.failure_message.as_deref().map(|message| format!(" ({})", message.trim_end_matches('.'))).unwrap_or_default();
+            evidence = vec![of_table("Routes.Target", &gateway.nat_gateway_id), of_gateway(gateway, "State", &gateway.state)];
+            evidence.extend(gateway.failure_message.as_deref().map(|message| of_gateway(gateway, "FailureMessage", message)));
+            let name = &gateway.nat_gateway_id;
+            (format!("The way out of {subnets} is NAT gateway {name} in route table {id}, and its state is {}{why}", gateway.state), "replace-route")
+        }
+        Stop::NatWithoutWay(gateway, home) => {
+            evidence = vec![of_table("Routes.Target", &gateway.nat_gateway_id), of_gateway(gateway, "SubnetId", home)];
+            let name = &gateway.nat_gateway_id;
+            (
+                format!(
+                    "The way out of {subnets} is NAT gateway {name}, which is in subnet {home}, and that has no route to an internet gateway itself"
+                ),
+                "replace-route",
+            )
+        }
+        Stop::Nowhere | Stop::NoPublicAddress(_) => {
+            evidence.extend(endpoints);
+            let no_endpoint = journeys[0].need.map(|need| format!(", and the VPC has no endpoint for {}", need.word())).unwrap_or_default();
+            let verb = if journeys.len() == 1 { "has" } else { "have" };
+            (format!("S{} {verb} no route {to}: route table {id} has none{no_endpoint}", &subnets[1..]), "create-route")
+        }
     };
-    // An endpoint with private names would have answered from a private address; without an address nobody knows.
-    let unless = if stranded.to.is_some() { "" } else { ". Likely that is why, unless an endpoint in the VPC serves it" };
-    let says = format!("{says}{unless}. {}.", stranded.told.count(patient.now()));
-    let verb = if matches!(exit.way, Way::Blackhole(_)) { "replace-route" } else { "create-route" };
-    let remedy = Remedy::new(
+    let mut remedy = Remedy::new(
         "Give the subnet a route to a NAT gateway that is in a public subnet, or add endpoints for what the tasks need (ecr.api, ecr.dkr, S3 as a \
          gateway endpoint, logs, secretsmanager or ssm).",
-    )
-    .cli(format!("aws ec2 {verb} --route-table-id {table} --destination-cidr-block 0.0.0.0/0 --nat-gateway-id <nat gateway>"))
-    .terraform(format!(
-        "resource \"aws_route\" \"out\" {{\n  route_table_id         = \"{table}\"\n  destination_cidr_block = \"0.0.0.0/0\"\n  nat_gateway_id         = \
-         aws_nat_gateway.this.id\n}}"
-    ));
-    let finding = Subject::new(Kind::Subnet, subnet)
-        .sick(says, stranded.told.evidence.clone())
-        .because_all(evidence)
-        .mend(remedy)
-        .concerns(Kind::Subnet, subnet)
-        .concerns(Kind::TaskDefinition, stranded.told.task_definition);
-    Some(finding)
+    );
+    if matches!(stop, Stop::DeadNat(..) | Stop::NatWithoutWay(..)) {
+        remedy = remedy.cli("aws ec2 create-nat-gateway --subnet-id <public subnet> --allocation-id <elastic address>");
+    }
+    let remedy = remedy
+        .cli(format!("aws ec2 {verb} --route-table-id {id} --destination-cidr-block 0.0.0.0/0 --nat-gateway-id <nat gateway>"))
+        .terraform(format!(
+            "resource \"aws_route\" \"out\" {{\n  route_table_id         = \"{id}\"\n  destination_cidr_block = \"0.0.0.0/0\"\n  nat_gateway_id         = \
+             aws_nat_gateway.this.id\n}}"
+        ));
+    journey::finding(patient, Subject::new(Kind::Subnet, journeys[0].stranded.subnet), journeys, &claim).because_all(evidence).mend(remedy)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::baseline;
+    use crate::exam::Outcome;
+    use crate::seen::{Seen, Why};
     use crate::snapshot::{Route, Snapshot};
     use crate::testing::{exam, says};
 
@@ -122,21 +159,77 @@ mod tests {
         snapshot
     }
 
+    const SLOW: &str = "CannotPullContainerError: ref pull has been retried 1 time(s): failed to do request: Head \"https://123456789012.dkr.ecr.eu-west-2.amazonaws.com/v2/mailer/manifests/1\": context deadline exceeded";
+
     #[test]
     fn names_subnet_table_and_the_address_that_did_not_answer() {
         assert_eq!(
             says(CHECK, &(CHECK.example)()),
             [
-                "Subnet subnet-0a1 has no route to 52.94.53.1, which did not answer: route table rtb-private has none. 3 of 3 failed tasks of mailer:12 \
+                "Subnet subnet-0a1 has no route to 52.94.53.1, which did not answer: route table rtb-private has none, and the VPC has no endpoint for ecr.api. 3 of 3 failed tasks of mailer:12 \
               stopped so within 8 min, the last 2 min ago."
             ]
         );
     }
 
     #[test]
-    fn without_an_address_it_is_only_likely() {
-        let found = says(CHECK, &with("CannotPullContainerError: context deadline exceeded"));
-        assert!(found[0].contains("has no route to the world outside") && found[0].contains("Likely"), "{found:?}");
+    fn without_an_address_the_default_route_counts() {
+        let found = says(CHECK, &with(SLOW));
+        assert!(
+            found[0].starts_with(
+                "Subnet subnet-0a1 has no route to ECR's registry: route table rtb-private has none, and the VPC has no endpoint for ecr.dkr."
+            ),
+            "{found:?}"
+        );
+    }
+
+    #[test]
+    fn an_endpoint_with_private_names_is_another_way() {
+        let mut snapshot = with(SLOW);
+        snapshot.endpoints.put("vpc-1", vec![baseline::endpoint("ecr.dkr")]);
+        assert!(says(CHECK, &snapshot).is_empty());
+        snapshot.endpoints.insert("vpc-1", Seen::No(Why::Denied("no".into())));
+        assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::CouldNotLook, "an endpoint that is not seen may be the way");
+    }
+
+    fn by_nat(change: impl Fn(&mut NatGateway)) -> Vec<String> {
+        let mut snapshot = (CHECK.example)();
+        let route = Route { destination: "0.0.0.0/0".into(), target: Some("nat-1".into()), state: Some("active".into()) };
+        snapshot.route_tables.change("vpc-1").unwrap()[0].routes.push(route);
+        snapshot.nat_gateways.change("vpc-1").unwrap().iter_mut().for_each(change);
+        says(CHECK, &snapshot)
+    }
+
+    #[test]
+    fn a_nat_gateway_in_a_public_subnet_works() {
+        assert!(by_nat(|_| {}).is_empty());
+        assert!(by_nat(|gateway| gateway.subnet_id = None).is_empty(), "a regional one is in no subnet");
+    }
+
+    #[test]
+    fn a_nat_gateway_that_failed_is_no_way_out() {
+        let failed = by_nat(|gateway| {
+            gateway.state = "failed".into();
+            gateway.failure_message = Some("Network vpc-1 has no Internet gateway attached".into());
+        });
+        assert!(
+            failed[0].starts_with("The way out of subnet subnet-0a1 is NAT gateway nat-1 in route table rtb-private, and its state is failed (Network vpc-1 has no Internet gateway attached)."),
+            "{failed:?}"
+        );
+    }
+
+    #[test]
+    fn a_nat_gateway_in_a_private_subnet_is_no_way_out() {
+        let private = by_nat(|gateway| gateway.subnet_id = Some("subnet-0b2".into()));
+        assert!(private[0].contains("which is in subnet subnet-0b2, and that has no route to an internet gateway itself"), "{private:?}");
+        assert!(by_nat(|gateway| (gateway.connectivity_type, gateway.subnet_id) = (Some("private".into()), Some("subnet-0b2".into()))).is_empty());
+    }
+
+    #[test]
+    fn before_platform_version_1_4_fargate_logged_in_by_itself() {
+        let mut snapshot = (CHECK.example)();
+        snapshot.services[0].platform_version = Some("1.3.0".into());
+        assert!(says(CHECK, &snapshot).is_empty());
     }
 
     #[test]

@@ -5,8 +5,10 @@ use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
 use crate::finding::{Evidence, Finding, Kind, Remedy, Subject};
 use crate::patient::Patient;
-use crate::reading::route::{self, Exit, Stranded, Way};
+use crate::reading::journey::{self, Journey, Stop};
 use crate::reading::{reach, rollout};
+use crate::snapshot::service::NetworkConfiguration;
+use crate::snapshot::{Route, RouteTable};
 
 crate::check! {
     /// The tasks are in a public subnet and have no public address.
@@ -19,8 +21,8 @@ crate::check! {
     /// # How we tell
     ///
     /// Tasks on Fargate stopped with the words of a timeout while they fetched their image, secrets or log group; the route
-    /// of their subnet leads to an internet gateway; and the deployment's `assignPublicIp` is not `ENABLED`. Where the
-    /// message has no address it is only likely: endpoints in the VPC would be another way.
+    /// of their subnet leads to an internet gateway; and the deployment's `assignPublicIp` is not `ENABLED`. No endpoint of
+    /// the VPC serves what was asked for; where one was meant to, that is `endpoint_unfit`.
     ///
     /// # What to do
     ///
@@ -40,7 +42,10 @@ crate::check! {
     severity: High,
     role: Cause,
     explains: [RegistryUnreachable, SecretStoreUnreachable, LogsUnreachable],
-    reads: [DescribeServices, DescribeServiceDeployments, DescribeServiceRevisions, DescribeTasks, DescribeSubnets, DescribeRouteTables],
+    reads: [
+        DescribeServices, DescribeServiceDeployments, DescribeServiceRevisions, DescribeTasks, DescribeSubnets, DescribeRouteTables,
+        DescribeVpcEndpoints, DescribeNatGateways, DescribeSecurityGroups,
+    ],
     example: on worker, |snapshot| {
         use crate::baseline::fail_to_start;
         fail_to_start(
@@ -58,47 +63,54 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     if !rollout::ecs_controls(patient) {
         return Err(NoAnswer::NotApplicable(rollout::OTHER_CONTROLLER));
     }
-    // What a version that was rolled back had asked for is not known.
-    for stranded in route::stranded(patient, findings).iter().filter(|stranded| stranded.told.is_primary) {
-        let Some(exit) = findings.see(route::out(patient, stranded.subnet, stranded.to)).flatten() else { continue };
-        finding(patient, stranded, &exit).into_iter().for_each(|finding| findings.add(finding));
+    let journeys = journey::failed(patient, findings);
+    let mut stops = Vec::new();
+    for journey in &journeys {
+        // Where an endpoint was meant to be the way, that is the trouble.
+        if findings.see(journey.unfit(patient)).is_some_and(|unfit| unfit.is_none())
+            && let Some((table, Stop::NoPublicAddress(route))) = findings.see(journey.stop(patient)).flatten()
+        {
+            stops.push((journey, table.route_table_id.clone(), (table, route)));
+        }
+    }
+    for (journeys, (table, route)) in journey::together(stops) {
+        // Where an address is known, it is no endpoint's, and which of them there are tells nothing.
+        let by_name = journeys[0].stranded.address().is_none();
+        let endpoints = if by_name { findings.see(journeys[0].other_endpoints(patient)).unwrap_or_default() } else { Vec::new() };
+        findings.add(finding(patient, &journeys, table, route, endpoints));
     }
     Ok(())
 }
 
-fn finding(patient: &Patient, stranded: &Stranded, exit: &Exit) -> Option<Finding> {
-    let Way::Internet(route) = exit.way else { return None };
-    let network = reach::configured(patient, None).filter(|network| network.assign_public_ip.as_deref() != Some("ENABLED"))?;
-    let subnet = stranded.subnet;
+fn finding(patient: &Patient, journeys: &[&Journey], table: &RouteTable, route: &Route, endpoints: Vec<Evidence>) -> Finding {
+    let network = reach::configured(patient, None);
     let gateway = route.target.as_deref().unwrap_or("an internet gateway");
-    let outcome = match stranded.to {
-        Some(address) => format!("so they cannot reach {address}"),
-        None => "so they likely reach nothing outside, unless an endpoint in the VPC serves it".to_owned(),
+    let outcome = match (journeys[0].stranded.address(), journeys[0].need) {
+        (Some(address), _) => format!("so they cannot reach {address}"),
+        (None, Some(need)) => format!("so they cannot reach {}, for which the VPC has no endpoint", need.words()),
+        (None, None) => "so they reach nothing outside".to_owned(),
     };
-    let says = format!(
-        "The way out of subnet {subnet} is internet gateway {gateway}, and the tasks get no public address, {outcome}. {}.",
-        stranded.told.count(patient.now())
-    );
-    let asked = network.assign_public_ip.as_deref().map(|asked| patient.evidence("networkConfiguration.awsvpcConfiguration.assignPublicIp", asked));
+    let claim =
+        format!("The way out of {} is internet gateway {gateway}, and the tasks get no public address, {outcome}", journey::subnet_words(journeys));
+    let asked = network.and_then(|network| network.assign_public_ip.as_deref());
+    let asked = asked.map(|asked| patient.evidence("networkConfiguration.awsvpcConfiguration.assignPublicIp", asked));
+    let ids = |ids: fn(&NetworkConfiguration) -> &Vec<String>| network.map(|network| ids(network).join(",")).unwrap_or_default();
     let remedy = Remedy::new("Give the tasks a public address, or put them into private subnets behind a NAT gateway.")
         .cli(format!(
             "aws ecs update-service {} --network-configuration 'awsvpcConfiguration={{subnets=[{}],securityGroups=[{}],assignPublicIp=ENABLED}}'",
             patient.cli(),
-            network.subnets.join(","),
-            network.security_groups.join(",")
+            ids(|network| &network.subnets),
+            ids(|network| &network.security_groups)
         ))
         .terraform(format!(
             "resource \"aws_ecs_service\" \"{}\" {{\n  network_configuration {{\n    assign_public_ip = true\n  }}\n}}",
             patient.name()
         ));
-    let finding = Subject::new(Kind::Subnet, subnet)
-        .sick(says, stranded.told.evidence.clone())
-        .because(Evidence::new(Call::DescribeRouteTables, &exit.table.route_table_id, "Routes.Target", gateway))
+    journey::finding(patient, Subject::new(Kind::Subnet, journeys[0].stranded.subnet), journeys, &claim)
+        .because(Evidence::new(Call::DescribeRouteTables, &table.route_table_id, "Routes.Target", gateway))
         .because_all(asked)
+        .because_all(endpoints)
         .mend(remedy)
-        .concerns(Kind::Subnet, subnet)
-        .concerns(Kind::TaskDefinition, stranded.told.task_definition);
-    Some(finding)
 }
 
 #[cfg(test)]

@@ -1,17 +1,15 @@
 //! The security groups of the tasks do not admit the balancer on the port that it asks. Rules add up and only allow,
 //! so this is arithmetic; it speaks only where every group is seen and no health check proves the contrary.
 
-use std::collections::{BTreeMap, BTreeSet};
-
-use crate::call::{Call, quote};
+use crate::call::quote;
 use crate::check::{Findings, NoAnswer};
-use crate::finding::{Evidence, Finding, Kind, Remedy, Subject};
+use crate::finding::{Finding, Kind, Remedy, Subject};
 use crate::patient::Patient;
-use crate::reading::health_check::{self, FailedCheck, Failure};
+use crate::reading::door::{self, Door};
 use crate::reading::reach::{self, Admission};
-use crate::reading::{rollout, traffic};
+use crate::reading::traffic;
 use crate::seen::Blind;
-use crate::snapshot::{LoadBalancer, SecurityGroup, Target, TargetGroup};
+use crate::snapshot::{LoadBalancer, SecurityGroup, TargetGroup};
 
 crate::check! {
     /// The balancer may not connect to the tasks: no rule of the tasks' security groups admits it on the port of the
@@ -26,9 +24,9 @@ crate::check! {
     /// # How we tell
     ///
     /// The security groups come from the tasks' network interfaces, or from the service where a task has none. All
-    /// their inbound rules together are held against the balancer's security groups and the blocks of its subnets. A
-    /// prefix list, or a rule for some addresses of the balancer's subnets, might admit it: then nothing is claimed. Nor
-    /// if a health check passes, or fails in a way that takes a connection: then the way is open. Balancers without
+    /// their inbound rules together, with what is in the prefix lists that they name, are held against the balancer's security
+    /// groups and the blocks of its subnets. A rule for some addresses of these subnets might admit it: then nothing is
+    /// claimed. Nor if a health check passes, or fails in a way that takes a connection: then the way is open. Balancers without
     /// security groups, and instances as targets, are left out.
     ///
     /// # What to do
@@ -50,91 +48,33 @@ crate::check! {
     explains: [TargetsUnhealthy],
     reads: [
         DescribeServices, DescribeServiceRevisions, DescribeTargetGroups, DescribeTargetHealth, DescribeLoadBalancers, DescribeTasks,
-        DescribeNetworkInterfaces, DescribeSecurityGroups, DescribeSubnets,
+        DescribeNetworkInterfaces, DescribeSecurityGroups, DescribeSubnets, GetManagedPrefixListEntries,
     ],
     example: on fargate, |snapshot| {
         use crate::baseline::{from_group, id, unhealthy};
         let slow = |address| unhealthy(address, 8080, "Target.Timeout", "Request timed out");
         snapshot.target_health.put(id::group("api"), vec![slow("10.0.1.21"), slow("10.0.2.22")]);
-        snapshot.security_groups.change("sg-task").into_iter().for_each(|group| group.ip_permissions = vec![from_group(8080, "sg-old-balancer")]);
+        let mut stale = from_group(8080, "sg-old-balancer");
+        stale.prefix_list_id = vec!["pl-0ff1ce".into()];
+        snapshot.prefix_lists.put("pl-0ff1ce", vec!["198.51.100.0/24".into()]);
+        snapshot.security_groups.change("sg-task").into_iter().for_each(|group| group.ip_permissions = vec![stale.clone()]);
     },
 }
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
-    let groups = traffic::groups(patient)?;
-    if groups.is_empty() {
-        return Err(NoAnswer::NotApplicable("no load balancer"));
-    }
-    let mut examined = false;
-    for group in groups {
-        let Some(settings) = findings.see(patient.target_group(group)).flatten() else { continue };
-        for arn in &settings.load_balancer_arns {
-            let Some(balancer) = findings.see(patient.load_balancer(arn)).flatten() else { continue };
-            if settings.target_type.as_deref() != Some("ip") || balancer.security_groups.is_empty() {
-                continue;
-            }
-            examined = true;
-            for door in findings.see(doors(patient, settings)).into_iter().flatten() {
-                if let Some(closed) = findings.see(closed(patient, balancer, &door)).flatten() {
-                    findings.add(finding(patient, settings, balancer, &door, &closed)?);
-                }
-            }
-        }
-    }
-    if examined { Ok(()) } else { Err(NoAnswer::NotApplicable("no tasks with addresses of their own behind a balancer with security groups")) }
-}
-
-/// One port of tasks that have the same security groups, and what the balancer's health checks say about the way there.
-struct Door<'a> {
-    task_groups: BTreeSet<&'a str>,
-    port: i32,
-    /// The health check asks this port, so that its results tell about it.
-    checked: bool,
-    passes: bool,
-    timed_out: Option<Evidence>,
-}
-
-/// The doors of a target group: those of its registered targets, and of a task that was just replaced.
-fn doors<'a>(patient: &Patient<'a>, group: &TargetGroup) -> Result<Vec<Door<'a>>, Blind> {
-    let arn = &group.target_group_arn;
-    let mut doors: BTreeMap<(BTreeSet<&str>, i32), Door> = BTreeMap::new();
-    let mut add = |target: Option<&Target>, failed: Option<&FailedCheck>| -> Result<(), Blind> {
-        let task_groups = reach::task_groups(patient, target)?;
-        let checked = reach::health_check_port(patient, group, target);
-        let traffic = target.map_or(reach::container_port(patient, group), |target| target.port);
-        // Which groups a stranger's target has, nobody knows.
-        for port in BTreeSet::from([checked, traffic]).into_iter().flatten().filter(|_| !task_groups.is_empty()) {
-            let checked = checked == Some(port);
-            let new = Door { task_groups: task_groups.clone(), port, checked, passes: false, timed_out: None };
-            let door = doors.entry((task_groups.clone(), port)).or_insert(new);
-            let healthy = target.is_some_and(|target| target.state == "healthy");
-            door.passes |= healthy || failed.is_some_and(|failed| matches!(failed.failure, Failure::WrongAnswer | Failure::Refused));
-            if let Some(failed) = failed.filter(|failed| checked && failed.failure == Failure::TimedOut) {
-                door.timed_out.get_or_insert(failed.evidence.clone());
+    door::each(patient, findings, |group, balancer, findings| {
+        for door in findings.see(door::doors(patient, group)).into_iter().flatten() {
+            if let Some(closed) = findings.see(closed(patient, balancer, &door)).flatten() {
+                findings.add(finding(patient, group, balancer, &door, &closed)?);
             }
         }
         Ok(())
-    };
-    let failures = health_check::failures(patient, arn)?;
-    for target in patient.targets(arn)?.iter().filter(|target| !target.state.ends_with("draining")) {
-        add(Some(target), failures.iter().find(|failed| failed.target == Some(target)))?;
-    }
-    for failed in failures.iter().filter(|failed| failed.target.is_none()) {
-        add(None, Some(failed))?;
-    }
-    // Of a pair nobody knows which half a task that is not registered belongs to.
-    let alone = patient.targets(arn)?.is_empty() && traffic::pair(patient, arn)?.len() < 2;
-    if alone && patient.running_tasks()?.iter().any(|task| task.last_status == "RUNNING") {
-        add(None, None)?;
-    }
-    Ok(doors.into_values().collect())
+    })
 }
 
 /// The security groups of the tasks behind a door, if they are proved to be closed to the balancer.
 fn closed<'a>(patient: &Patient<'a>, balancer: &LoadBalancer, door: &Door) -> Result<Option<Vec<&'a SecurityGroup>>, Blind> {
-    // ECS may still be adding the rule of a service that it manages.
-    let too_early = door.timed_out.is_none() && rollout::just_began(patient);
-    if too_early || (door.checked && door.passes) || reach::into_task(patient, balancer, &door.task_groups, door.port)? != Admission::No {
+    if door.is_beyond_doubt(patient) || reach::into_task(patient, balancer, &door.task_groups, door.port)? != Admission::No {
         return Ok(None);
     }
     door.task_groups.iter().map(|id| patient.security_group(id)).collect()
@@ -143,13 +83,8 @@ fn closed<'a>(patient: &Patient<'a>, balancer: &LoadBalancer, door: &Door) -> Re
 fn finding(patient: &Patient, group: &TargetGroup, balancer: &LoadBalancer, door: &Door, closed: &[&SecurityGroup]) -> Result<Finding, Blind> {
     let port = door.port;
     let arn = group.target_group_arn.as_str();
-    let name = traffic::group_name(arn);
     let ids: Vec<&str> = door.task_groups.iter().copied().collect();
-    let effect = match (&door.timed_out, door.checked) {
-        (Some(_), _) => format!("so the health check of target group {name} times out"),
-        (None, true) => format!("so the health check of target group {name} cannot get through"),
-        (None, false) => format!("so requests to target group {name} cannot get through, whatever its health check on another port says"),
-    };
+    let effect = door.effect(group);
     let mut says = format!(
         "No rule of the tasks' security groups ({}) admits load balancer {} ({}) on port {port}, {effect}.",
         ids.join(", "),
@@ -171,14 +106,11 @@ fn finding(patient: &Patient, group: &TargetGroup, balancer: &LoadBalancer, door
             quote(mended),
             quote(source)
         ))
-        .terraform(format!(
-            "resource \"aws_vpc_security_group_ingress_rule\" \"balancer\" {{\n  security_group_id            = \"{mended}\"\n  referenced_security_group_id = \"{source}\"\n  ip_protocol                  = \"tcp\"\n  from_port                    = {port}\n  to_port                      = {port}\n}}"
-        ));
-    let of_balancer = balancer.security_groups.iter();
+        .terraform(reach::ingress_in_terraform("balancer", mended, source, port));
     Ok(Subject::new(Kind::SecurityGroup, mended)
-        .sick(says, rule(closed[0], port))
-        .because_all(closed.iter().skip(1).map(|group| rule(group, port)))
-        .because_all(of_balancer.map(|id| Evidence::new(Call::DescribeLoadBalancers, &balancer.load_balancer_arn, "SecurityGroups", id)))
+        .sick(says, reach::what_it_admits(closed[0], port))
+        .because_all(closed.iter().skip(1).map(|group| reach::what_it_admits(group, port)))
+        .because_all(door::groups_of(balancer))
         .because_all(door.timed_out.clone())
         .mend(remedy)
         .concerns(Kind::TargetGroup, arn)
@@ -194,32 +126,13 @@ fn admitted<'a>(closed: &[&'a SecurityGroup], balancer: &LoadBalancer, port: i32
     admitted
 }
 
-/// What a group does admit: on this port somebody else, or else on other ports, or nobody at all.
-fn rule(group: &SecurityGroup, port: i32) -> Evidence {
-    let of_group = |field, value: &str| Evidence::new(Call::DescribeSecurityGroups, &group.group_id, field, value);
-    let on_port = group.ip_permissions.iter().find(|permission| reach::covers_tcp(permission, port));
-    match (on_port, group.ip_permissions.first()) {
-        (Some(other), _) => match (other.group_id.first(), other.cidr_ip.first(), other.cidr_ipv6.first()) {
-            (Some(id), ..) => of_group("UserIdGroupPairs.GroupId", id),
-            (None, Some(block), _) => of_group("IpRanges.CidrIp", block),
-            (None, None, Some(block)) => of_group("Ipv6Ranges.CidrIpv6", block),
-            (None, None, None) => of_group("IpPermissions.IpProtocol", &other.ip_protocol),
-        },
-        (None, Some(elsewhere)) => match elsewhere.from_port {
-            Some(from) => of_group("IpPermissions.FromPort", &from.to_string()),
-            None => of_group("IpPermissions.IpProtocol", &elsewhere.ip_protocol),
-        },
-        (None, None) => of_group("IpPermissions", "[]"),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::baseline::{self, everywhere, from_group, id, minutes_ago, target, unhealthy};
     use crate::exam::Outcome;
     use crate::seen::{Seen, Why};
-    use crate::snapshot::{IpPermission, ServiceEvent, Snapshot};
+    use crate::snapshot::{IpPermission, ServiceEvent, Snapshot, Target};
     use crate::testing::{exam, says};
 
     fn admit(snapshot: &mut Snapshot, permission: IpPermission) {
@@ -257,6 +170,16 @@ mod tests {
     }
 
     #[test]
+    fn the_balancer_may_come_by_ipv6() {
+        let mut snapshot = (CHECK.example)();
+        for (subnet, block) in [("subnet-0c3", "2001:db8:0:3::/64"), ("subnet-0d4", "2001:db8:0:4::/64")] {
+            snapshot.subnets.change(subnet).unwrap().ipv6_cidr_block = vec![block.into()];
+        }
+        admit(&mut snapshot, IpPermission { cidr_ip: Vec::new(), cidr_ipv6: vec!["2001:db8::/56".into()], ..block("") });
+        assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy);
+    }
+
+    #[test]
     fn a_prefix_list_or_single_addresses_may_be_the_balancer() {
         let prefix_list = IpPermission { cidr_ip: Vec::new(), prefix_list_id: vec!["pl-0123".into()], ..block("") };
         for permission in [prefix_list, block("10.0.3.17/32")] {
@@ -264,6 +187,15 @@ mod tests {
             admit(&mut snapshot, permission);
             assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy);
         }
+    }
+
+    #[test]
+    fn a_prefix_list_admits_whom_it_has() {
+        let mut snapshot = (CHECK.example)();
+        snapshot.prefix_lists.put("pl-0ff1ce", vec!["10.0.3.0/24".into()]);
+        assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy);
+        snapshot.prefix_lists.insert("pl-0ff1ce", Seen::No(Why::Denied("no".into())));
+        assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::CouldNotLook);
     }
 
     #[test]

@@ -5,8 +5,8 @@ use crate::call::quote;
 use crate::check::{Findings, NoAnswer};
 use crate::finding::Remedy;
 use crate::patient::Patient;
-use crate::reading::access;
 use crate::reading::reason::{self, Trouble};
+use crate::reading::{access, journey};
 
 crate::check! {
     /// The registry refuses to hand out the image.
@@ -60,6 +60,10 @@ crate::check! {
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     reason::each(patient, findings, &[Trouble::ImagePullDenied], |told, findings| {
+        // What an endpoint refuses, no role can mend.
+        if journey::is_of_endpoint(told.text) {
+            return None;
+        }
         let refused = reason::refused(told.text);
         let claim = match (refused.role, refused.action) {
             (Some(role), Some(action)) => format!("The registry refuses the pull, because role {role} may not {action}"),

@@ -9,7 +9,7 @@ use crate::check::{Findings, NoAnswer};
 use crate::finding::{Kind, Remedy};
 use crate::patient::Patient;
 use crate::reading::reason::{self, Trouble};
-use crate::reading::{access, pattern};
+use crate::reading::{access, journey, pattern};
 
 crate::check! {
     /// The log driver of a container cannot be set up, though its log group is not what is missing.
@@ -71,6 +71,10 @@ static ARGUMENTS: LazyLock<Option<Regex>> = LazyLock::new(|| pattern(r"validate 
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     reason::each(patient, findings, &[Trouble::LogsUnreachable, Trouble::LogsDenied, Trouble::LogOptionsWrong], |told, findings| {
+        // What an endpoint refuses, no role can mend.
+        if journey::is_of_endpoint(told.text) {
+            return None;
+        }
         let refused = reason::refused(told.text);
         let see = format!(
             "aws ecs describe-task-definition --task-definition {} --query 'taskDefinition.containerDefinitions[].logConfiguration'",

@@ -5,8 +5,8 @@ use crate::call::quote;
 use crate::check::{Findings, NoAnswer};
 use crate::finding::Remedy;
 use crate::patient::Patient;
-use crate::reading::access;
 use crate::reading::reason::{self, Fault, Trouble};
+use crate::reading::{access, journey};
 
 crate::check! {
     /// The task's execution role is not allowed to read a secret, a parameter or the key that it is encrypted with.
@@ -65,6 +65,10 @@ crate::check! {
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     reason::each(patient, findings, &[Trouble::SecretDenied], |told, findings| {
+        // What an endpoint refuses, no role can mend.
+        if journey::is_of_endpoint(told.text) {
+            return None;
+        }
         let refused = reason::refused(told.text);
         let by_key = told.reason.fault == Some(Fault::Key);
         let who = refused.role.map_or("The execution role".to_owned(), |role| format!("Role {role}"));

@@ -1,0 +1,113 @@
+//! The balancer is internal, and the user expects clients from the internet. Without an expectation an internal balancer
+//! is what somebody wanted, and this check has nothing to say.
+
+use crate::call::Call;
+use crate::check::{Findings, NoAnswer};
+use crate::finding::{Evidence, Kind, Remedy, Subject};
+use crate::patient::Patient;
+use crate::reading::{and_list, traffic};
+
+crate::check! {
+    /// The balancer is internal, and clients are to come from the internet.
+    ///
+    /// # Why it matters
+    ///
+    /// The name of an internal balancer leads to private addresses. From outside its network every connection times out,
+    /// whatever security groups say. Express Mode makes an internal balancer if it is given private subnets.
+    ///
+    /// # How we tell
+    ///
+    /// `Scheme` of the balancer is `internal`, and `--expect-ingress` names a block of public addresses. Nobody else knows who
+    /// the clients are, so without `--expect-ingress` an internal balancer is no finding. Nor are private blocks, of a VPN or
+    /// a peered VPC.
+    ///
+    /// # What to do
+    ///
+    /// The scheme of a balancer cannot be changed. Make another one in public subnets, and point the name at it:
+    ///
+    /// ```sh
+    /// aws elbv2 create-load-balancer --name <name> --scheme internet-facing --subnets <public subnets> --security-groups <group>
+    /// ```
+    ///
+    /// Terraform/OpenTofu: `internal = false` of `aws_lb`, which replaces it; public subnets in the `network_configuration` of
+    /// `aws_ecs_express_gateway_service`.
+    ///
+    /// # See also
+    ///
+    /// `balancer_in_private_subnet`, `balancer_closed_to_clients`,
+    /// <https://docs.aws.amazon.com/elasticloadbalancing/latest/userguide/how-elastic-load-balancing-works.html>
+    title: "The balancer is internal, the clients are not",
+    severity: Critical,
+    role: Cause,
+    explains: [],
+    reads: [DescribeServices, DescribeServiceRevisions, DescribeTargetGroups, DescribeLoadBalancers],
+    example: on fargate, |snapshot| {
+        use crate::baseline::id;
+        let balancer = snapshot.load_balancers.change(&id::elb("loadbalancer/app/web/50dc6c495c0c9188"));
+        balancer.into_iter().for_each(|balancer| balancer.scheme = Some("internal".into()));
+    },
+}
+
+fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
+    let outside: Vec<_> = patient.intent().expect_ingress.iter().filter(|block| !block.is_private()).collect();
+    for arn in traffic::balancers(patient)? {
+        let Some(balancer) = findings.see(patient.load_balancer(arn)).flatten() else { continue };
+        if outside.is_empty() || balancer.scheme.as_deref() != Some("internal") {
+            continue;
+        }
+        let verb = if outside.len() == 1 { "is" } else { "are" };
+        let says = format!(
+            "Load balancer {} is internal, so its name leads to private addresses, and {}, which --expect-ingress names, {verb} outside.",
+            balancer.load_balancer_name,
+            and_list(&outside)
+        );
+        let summary = if patient.is_express() {
+            "Give the Express service public subnets, so that ECS makes an internet-facing balancer; or reach it from inside, by a VPN."
+        } else {
+            "Make an internet-facing balancer in public subnets, and point the name at it; or reach this one from inside, by a VPN."
+        };
+        let remedy = Remedy::new(summary)
+            .cli(format!(
+                "aws elbv2 create-load-balancer --name {}-public --scheme internet-facing --subnets <public subnets> --security-groups {}",
+                balancer.load_balancer_name,
+                balancer.security_groups.join(" ")
+            ))
+            .terraform("resource \"aws_lb\" \"this\" {\n  internal = false\n}");
+        findings.add(
+            Subject::new(Kind::LoadBalancer, arn)
+                .sick(says, Evidence::new(Call::DescribeLoadBalancers, arn, "Scheme", "internal"))
+                .mend(remedy)
+                .concerns(Kind::LoadBalancer, arn),
+        );
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::baseline;
+    use crate::exam::Outcome;
+    use crate::patient::Intent;
+    use crate::testing::{exam, exam_with};
+
+    fn expect(blocks: &[&str]) -> Intent {
+        Intent { expect_ingress: blocks.iter().map(|block| block.parse().unwrap()).collect() }
+    }
+
+    #[test]
+    fn names_balancer_and_who_is_outside() {
+        let exam = exam_with(CHECK, &(CHECK.example)(), &expect(&["10.0.0.0/8", "203.0.113.0/24"]));
+        assert_eq!(
+            exam.findings[0].says,
+            "Load balancer web is internal, so its name leads to private addresses, and 203.0.113.0/24, which --expect-ingress names, is outside."
+        );
+    }
+
+    #[test]
+    fn on_purpose_it_is_no_finding() {
+        assert_eq!(exam(CHECK, &(CHECK.example)()).outcome, Outcome::Healthy);
+        assert_eq!(exam_with(CHECK, &(CHECK.example)(), &expect(&["10.0.0.0/8", "100.64.0.0/10"])).outcome, Outcome::Healthy);
+        assert_eq!(exam_with(CHECK, &baseline::fargate(), &expect(&["203.0.113.0/24"])).outcome, Outcome::Healthy);
+    }
+}

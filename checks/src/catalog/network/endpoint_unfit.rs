@@ -1,0 +1,332 @@
+//! The endpoint by which tasks were meant to reach what they need is missing, closed, has no private names, or its policy
+//! refuses. It speaks only where a stopped task's reason proves that something was not reached, and where nothing else
+//! leads out of the subnet; an endpoint that nobody needs may be as it likes.
+
+use crate::check::{Findings, NoAnswer};
+use crate::finding::{Evidence, Finding, Kind, Remedy, Subject};
+use crate::patient::Patient;
+use crate::reading::journey::{self, Journey, Need, Unfit, of_endpoint};
+use crate::reading::reach::{self, Admission};
+use crate::reading::reason::{self, Told, Trouble};
+use crate::reading::{and_list, policy, rollout};
+use crate::seen::Blind;
+use crate::snapshot::Endpoint;
+
+crate::check! {
+    /// A VPC endpoint that the tasks need is missing, not available, without private DNS, closed to them, or refuses by its
+    /// policy.
+    ///
+    /// # Why it matters
+    ///
+    /// In a subnet without a way out, endpoints are the only way to ECR, S3, CloudWatch Logs, Secrets Manager and Parameter
+    /// Store. One that is missing or unfit, and no task starts. The messages speak of images, secrets or roles.
+    ///
+    /// # How we tell
+    ///
+    /// Tasks on Fargate stopped with the words of a timeout, and nothing else leads out of their subnet. The endpoint for
+    /// what they asked for does not exist, though the VPC has others; or its state is not `available`; or it has no private
+    /// DNS, so that the name leads out of the VPC; or, for S3, it is not in the subnet's route table; or none of its
+    /// security groups admits the tasks on port 443. A policy counts where AWS names it in its refusal, or where S3 answers
+    /// 403 for the layers that ECR keeps there, and the policy allows `s3:GetObject` on that bucket to nobody. An endpoint in
+    /// another zone than the task's is fine.
+    ///
+    /// # What to do
+    ///
+    /// ```sh
+    /// aws ec2 create-vpc-endpoint --vpc-endpoint-type Interface --vpc-id <vpc> --service-name com.amazonaws.<region>.ecr.api --subnet-ids <subnets> --security-group-ids <group> --private-dns-enabled
+    /// aws ec2 modify-vpc-endpoint --vpc-endpoint-id <endpoint> --private-dns-enabled
+    /// aws ec2 modify-vpc-endpoint --vpc-endpoint-id <endpoint> --add-route-table-ids <table>
+    /// ```
+    ///
+    /// Terraform/OpenTofu: `private_dns_enabled`, `security_group_ids`, `route_table_ids` and `policy` of `aws_vpc_endpoint`.
+    ///
+    /// # See also
+    ///
+    /// `no_route_out`, `vpc_dns_off`, `registry_unreachable`, `secret_store_unreachable`,
+    /// <https://docs.aws.amazon.com/AmazonECR/latest/userguide/vpc-endpoints.html>
+    title: "A VPC endpoint that the tasks need is missing or unfit",
+    severity: High,
+    role: Cause,
+    explains: [RegistryUnreachable, SecretStoreUnreachable, LogsUnreachable, TasksFailToStart],
+    reads: [
+        DescribeServices, DescribeServiceDeployments, DescribeServiceRevisions, DescribeTasks, DescribeSubnets, DescribeRouteTables,
+        DescribeVpcEndpoints, DescribeNatGateways, DescribeSecurityGroups,
+    ],
+    example: on worker, |snapshot| {
+        use crate::baseline::{endpoint, endpoint_group, fail_to_start};
+        fail_to_start(
+            snapshot,
+            3,
+            "ResourceInitializationError: unable to pull secrets or registry auth: The task cannot pull registry auth from Amazon ECR: There is a connection issue between the task and Amazon ECR. Check your task network configuration. RequestError: send request failed caused by: Post \"https://api.ecr.eu-west-2.amazonaws.com/\": dial tcp 10.0.1.77:443: i/o timeout",
+        );
+        snapshot.endpoints.put("vpc-1", vec![endpoint("ecr.api"), endpoint("ecr.dkr")]);
+        snapshot.security_groups.put("sg-endpoint", endpoint_group("10.9.0.0/16"));
+    },
+}
+
+fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
+    if !rollout::ecs_controls(patient) {
+        return Err(NoAnswer::NotApplicable(rollout::OTHER_CONTROLLER));
+    }
+    let journeys = journey::failed(patient, findings);
+    let mut unfit = Vec::new();
+    for journey in &journeys {
+        if let (Some(need), Some(found)) = (journey.need, findings.see(journey.unfit(patient)).flatten()) {
+            let at = format!("{need:?} {found:?}");
+            unfit.push((journey, at, (need, found)));
+        }
+    }
+    for (journeys, (need, unfit)) in journey::together(unfit) {
+        findings.add(finding(patient, &journeys, need, &unfit));
+    }
+    for told in reason::told(patient, findings).iter().filter(|told| journey::is_of_endpoint(told.text)) {
+        if let Some(finding) = findings.see(refusal(patient, told)).flatten() {
+            findings.add(finding);
+        }
+    }
+    Ok(())
+}
+
+fn finding(patient: &Patient, journeys: &[&Journey], need: Need, unfit: &Unfit) -> Finding {
+    let (subnets, vpc, word, name) = (journey::subnet_words(journeys), journeys[0].vpc, need.word(), need.words());
+    let has_no_way = format!("{subnets} {} no other way to {name}", if journeys.len() == 1 { "has" } else { "have" });
+    let modify = |endpoint: &Endpoint, option: &str| format!("aws ec2 modify-vpc-endpoint --vpc-endpoint-id {} {option}", endpoint.vpc_endpoint_id);
+    let subject = |endpoint: &Endpoint| Subject::new(Kind::Endpoint, &endpoint.vpc_endpoint_id);
+    let (subject, claim, evidence, remedy) = match unfit {
+        Unfit::Missing(others) => {
+            let services = and_list(others.iter().map(|endpoint| short(endpoint)));
+            let evidence = others.iter().map(|endpoint| of_endpoint(endpoint, "ServiceName", &endpoint.service_name)).collect();
+            let remedy = Remedy::new(format!("Add an endpoint for {word} to the VPC.")).cli(create(patient, need, journeys[0])).terraform(format!(
+                "resource \"aws_vpc_endpoint\" \"{}\" {{\n  vpc_id       = \"{vpc}\"\n  service_name = \"com.amazonaws.{}.{word}\"\n}}",
+                word.replace('.', "_"),
+                patient.region()
+            ));
+            let claim = format!("VPC {vpc} has endpoints for {services}, and none for {word}: {has_no_way}");
+            (Subject::new(Kind::Vpc, vpc), claim, evidence, remedy)
+        }
+        Unfit::NotAvailable(endpoint) => (
+            subject(endpoint),
+            format!("Endpoint {} for {word} is in state {}, and {has_no_way}", endpoint.vpc_endpoint_id, endpoint.state),
+            vec![of_endpoint(endpoint, "State", &endpoint.state)],
+            Remedy::new("Find out why the endpoint is not available, or make it anew.")
+                .cli(format!("aws ec2 describe-vpc-endpoints --vpc-endpoint-ids {}", endpoint.vpc_endpoint_id)),
+        ),
+        Unfit::NoPrivateNames(endpoint) => (
+            subject(endpoint),
+            format!("Endpoint {} for {word} has no private DNS, so the name of {name} leads out of the VPC; {has_no_way}", endpoint.vpc_endpoint_id),
+            vec![of_endpoint(endpoint, "PrivateDnsEnabled", false)],
+            Remedy::new("Turn on private DNS of the endpoint.")
+                .cli(modify(endpoint, "--private-dns-enabled"))
+                .terraform("resource \"aws_vpc_endpoint\" \"this\" {\n  private_dns_enabled = true\n}"),
+        ),
+        Unfit::NotInTable(endpoint, table) => (
+            subject(endpoint),
+            format!(
+                "Gateway endpoint {} for {word} is not in route table {}, and {has_no_way}{}",
+                endpoint.vpc_endpoint_id,
+                table.route_table_id,
+                if need == Need::S3 { ", where ECR keeps the layers of images" } else { "" }
+            ),
+            endpoint.route_table_ids.iter().map(|id| of_endpoint(endpoint, "RouteTableIds", id)).collect(),
+            Remedy::new("Add the subnet's route table to the endpoint.")
+                .cli(modify(endpoint, &format!("--add-route-table-ids {}", table.route_table_id)))
+                .terraform(format!(
+                    "resource \"aws_vpc_endpoint_route_table_association\" \"s3\" {{\n  vpc_endpoint_id = \"{}\"\n  route_table_id  = \"{}\"\n}}",
+                    endpoint.vpc_endpoint_id, table.route_table_id
+                )),
+        ),
+        Unfit::Closed(endpoint, groups) => {
+            let own = reach::configured(patient, None).and_then(|network| network.security_groups.first().cloned()).unwrap_or_default();
+            let ids = groups.iter().map(|group| group.group_id.as_str());
+            let claim = format!(
+                "No rule of the security groups of endpoint {} for {word} ({}) admits the tasks of {subnets} on port 443",
+                endpoint.vpc_endpoint_id,
+                ids.clone().collect::<Vec<_>>().join(", ")
+            );
+            let mut evidence: Vec<Evidence> = ids.map(|id| of_endpoint(endpoint, "Groups", id)).collect();
+            evidence.extend(groups.iter().map(|group| reach::what_it_admits(group, 443)));
+            let group = &groups[0].group_id;
+            let remedy = Remedy::new("Let the tasks' security group in on port 443.")
+                .cli(format!("aws ec2 authorize-security-group-ingress --group-id {group} --protocol tcp --port 443 --source-group {own}"))
+                .terraform(reach::ingress_in_terraform("endpoint", group, &own, 443));
+            (subject(endpoint), claim, evidence, remedy)
+        }
+    };
+    journey::finding(patient, subject, journeys, &claim).because_all(evidence).mend(remedy)
+}
+
+fn create(patient: &Patient, need: Need, journey: &Journey) -> String {
+    let kind = match need {
+        Need::S3 => "--vpc-endpoint-type Gateway --route-table-ids <table>".to_owned(),
+        _ => format!("--vpc-endpoint-type Interface --private-dns-enabled --security-group-ids <group> --subnet-ids {}", journey.stranded.subnet),
+    };
+    format!("aws ec2 create-vpc-endpoint --vpc-id {} --service-name com.amazonaws.{}.{} {kind}", journey.vpc, patient.region(), need.word())
+}
+
+/// `ecr.api`, of `com.amazonaws.eu-west-2.ecr.api`.
+fn short(endpoint: &Endpoint) -> &str {
+    endpoint.service_name.splitn(4, '.').nth(3).unwrap_or(&endpoint.service_name)
+}
+
+/// A policy that is longer is no line of a report.
+const QUOTED: usize = 400;
+
+/// A refusal that was the endpoint's and no role's.
+fn refusal(patient: &Patient, told: &Told) -> Result<Option<Finding>, Blind> {
+    let denied = matches!(told.reason.trouble, Trouble::ImagePullDenied | Trouble::SecretDenied | Trouble::LogsDenied);
+    let (Some(need), true) = (Need::of(told), denied) else { return Ok(None) };
+    let of_tasks = told.tasks.iter().find_map(|task| task.subnet_id.as_deref());
+    let configured = || reach::configured(patient, None).and_then(|network| network.subnets.first()).map(String::as_str);
+    let Some(subnet) = of_tasks.or_else(configured) else { return Ok(None) };
+    let Some(vpc) = patient.subnet(subnet)?.and_then(|subnet| subnet.vpc_id.as_deref()) else { return Ok(None) };
+    let layers = format!("arn:aws:s3:::prod-{}-starport-layer-bucket/*", patient.region());
+    let named = told.text.contains("VPC endpoint policy");
+    let refuses = |endpoint: &&Endpoint| {
+        let policy = endpoint.policy_document.as_deref();
+        named || policy.is_some_and(|policy| policy::allows(policy, "s3:GetObject", &layers) == Admission::No)
+    };
+    let Some(endpoint) = patient.endpoints(vpc)?.iter().filter(|endpoint| need.is_served_by(endpoint)).find(refuses) else { return Ok(None) };
+    let action = if named { reason::refused(told.text).action.unwrap_or("what was asked") } else { "s3:GetObject on the bucket of ECR's layers" };
+    let id = &endpoint.vpc_endpoint_id;
+    let says =
+        format!("The policy of endpoint {id} for {} does not allow {action}, whatever the role may: {}.", need.word(), told.count(patient.now()));
+    let remedy = Remedy::new("Allow it in the endpoint's policy. Without one of its own, an endpoint lets everything through that roles may do.")
+        .cli(format!("aws ec2 modify-vpc-endpoint --vpc-endpoint-id {id} --reset-policy"))
+        .terraform("resource \"aws_vpc_endpoint\" \"this\" {\n  policy = data.aws_iam_policy_document.endpoint.json\n}");
+    Ok(Some(
+        Subject::new(Kind::Endpoint, id)
+            .sick(says, told.evidence.clone())
+            .because(of_endpoint(endpoint, "ServiceName", &endpoint.service_name))
+            .because_all(
+                endpoint
+                    .policy_document
+                    .as_deref()
+                    .filter(|policy| policy.len() <= QUOTED)
+                    .map(|policy| of_endpoint(endpoint, "PolicyDocument", policy)),
+            )
+            .mend(remedy)
+            .concerns(Kind::TaskDefinition, told.task_definition)
+            .concerns_no(Kind::TargetGroup),
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::baseline::{self, endpoint, endpoint_group};
+    use crate::exam::Outcome;
+    use crate::seen::{Seen, Why};
+    use crate::snapshot::Snapshot;
+    use crate::testing::{exam, says};
+
+    const OUTSIDE: &str =
+        "RequestError: send request failed caused by: Post \"https://api.ecr.eu-west-2.amazonaws.com/\": dial tcp 52.94.53.1:443: i/o timeout";
+    const LAYERS: &str = "CannotPullContainerError: ref pull has been retried 5 time(s): failed to copy: httpReadSeeker: failed open: failed to do request: Get \"https://prod-eu-west-2-starport-layer-bucket.s3.eu-west-2.amazonaws.com/abc\": dial tcp 52.95.148.10:443: i/o timeout";
+
+    /// A subnet without a way out, and these endpoints.
+    fn private(reason: &str, endpoints: Vec<Endpoint>) -> Snapshot {
+        let mut snapshot = baseline::worker();
+        let reason = reason.replace("RequestError", "ResourceInitializationError: unable to pull secrets or registry auth: RequestError");
+        baseline::fail_to_start(&mut snapshot, 2, &reason);
+        snapshot.route_tables.change("vpc-1").unwrap()[0].routes.truncate(1);
+        snapshot.endpoints.put("vpc-1", endpoints);
+        snapshot.security_groups.put("sg-endpoint", endpoint_group("10.0.0.0/16"));
+        snapshot
+    }
+
+    fn gateway(tables: &[&str]) -> Endpoint {
+        let route_table_ids = tables.iter().map(|id| (*id).into()).collect();
+        Endpoint { vpc_endpoint_type: "Gateway".into(), private_dns_enabled: false, route_table_ids, ..endpoint("s3") }
+    }
+
+    #[test]
+    fn names_endpoint_group_and_subnet_that_it_does_not_admit() {
+        assert_eq!(
+            says(CHECK, &(CHECK.example)()),
+            [
+                "No rule of the security groups of endpoint vpce-ecr-api for ecr.api (sg-endpoint) admits the tasks of subnet subnet-0a1 on port 443. 3 of 3 failed tasks of mailer:12 stopped so within 8 min, the last 2 min ago."
+            ]
+        );
+    }
+
+    #[test]
+    fn an_endpoint_that_admits_the_tasks_by_block_or_group_is_fit() {
+        let mut snapshot = (CHECK.example)();
+        snapshot.security_groups.put("sg-endpoint", endpoint_group("10.0.1.0/24"));
+        assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy);
+        let mut by_group = endpoint_group("10.9.0.0/16");
+        by_group.ip_permissions.push(baseline::from_group(443, "sg-task"));
+        snapshot.security_groups.put("sg-endpoint", by_group);
+        assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy);
+        snapshot.security_groups.insert("sg-endpoint", Seen::No(Why::Denied("no".into())));
+        assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::CouldNotLook);
+    }
+
+    #[test]
+    fn without_private_dns_the_name_leads_out() {
+        let unnamed = Endpoint { private_dns_enabled: false, ..endpoint("ecr.api") };
+        let found = says(CHECK, &private(OUTSIDE, vec![unnamed.clone()]));
+        assert!(
+            found[0].starts_with("Endpoint vpce-ecr-api for ecr.api has no private DNS, so the name of ECR leads out of the VPC; subnet subnet-0a1 has no other way to ECR."),
+            "{found:?}"
+        );
+        let mut with_nat = private(OUTSIDE, vec![unnamed]);
+        with_nat.route_tables = baseline::worker().route_tables;
+        assert!(says(CHECK, &with_nat).is_empty(), "by NAT the name may well lead out");
+    }
+
+    #[test]
+    fn one_that_is_missing_among_others_is_named() {
+        let found = says(CHECK, &private(OUTSIDE, vec![endpoint("ecr.dkr"), endpoint("logs"), gateway(&["rtb-private"])]));
+        assert!(
+            found[0]
+                .starts_with("VPC vpc-1 has endpoints for ecr.dkr, logs and s3, and none for ecr.api: subnet subnet-0a1 has no other way to ECR."),
+            "{found:?}"
+        );
+        assert!(says(CHECK, &private(OUTSIDE, vec![gateway(&["rtb-private"])])).is_empty(), "a gateway for S3 is no sign of a closed VPC");
+    }
+
+    #[test]
+    fn one_that_is_not_available_is_named() {
+        let pending = Endpoint { state: "pending".into(), ..endpoint("ecr.api") };
+        assert!(says(CHECK, &private(OUTSIDE, vec![pending]))[0].starts_with("Endpoint vpce-ecr-api for ecr.api is in state pending"));
+        let in_capitals = Endpoint { state: "Available".into(), ..endpoint("ecr.api") };
+        assert!(says(CHECK, &private(OUTSIDE, vec![in_capitals])).is_empty());
+    }
+
+    #[test]
+    fn a_gateway_for_s3_must_be_in_the_subnets_table() {
+        let found = says(CHECK, &private(LAYERS, vec![endpoint("ecr.api"), gateway(&["rtb-public"])]));
+        assert!(
+            found[0].starts_with(
+                "Gateway endpoint vpce-s3 for s3 is not in route table rtb-private, and subnet subnet-0a1 has no other way to S3, where ECR keeps"
+            ),
+            "{found:?}"
+        );
+        assert!(says(CHECK, &private(LAYERS, vec![endpoint("ecr.api"), gateway(&["rtb-private"])])).is_empty());
+    }
+
+    #[test]
+    fn a_policy_counts_where_the_refusal_names_it() {
+        let text = |by: &str| {
+            format!(
+                "ResourceInitializationError: unable to pull secrets or registry auth: execution resource retrieval failed: unable to retrieve ecr registry auth: AccessDeniedException: User: arn:aws:sts::123456789012:assumed-role/exec/01 is not authorized to perform: ecr:GetAuthorizationToken on resource: * because no {by} policy allows the ecr:GetAuthorizationToken action"
+            )
+        };
+        let found = says(CHECK, &private(&text("VPC endpoint"), vec![endpoint("ecr.api")]));
+        assert!(
+            found[0].starts_with("The policy of endpoint vpce-ecr-api for ecr.api does not allow ecr:GetAuthorizationToken, whatever the role may"),
+            "{found:?}"
+        );
+        assert!(says(CHECK, &private(&text("identity-based"), vec![endpoint("ecr.api")])).is_empty());
+    }
+
+    #[test]
+    fn a_policy_for_own_buckets_keeps_ecrs_layers_away() {
+        let text = "CannotPullContainerError: failed to copy: httpReadSeeker: failed open: unexpected status code https://prod-eu-west-2-starport-layer-bucket.s3.eu-west-2.amazonaws.com/abc: 403 Forbidden";
+        let policy = r#"{"Statement":[{"Effect":"Allow","Principal":"*","Action":"s3:*","Resource":["arn:aws:s3:::ours","arn:aws:s3:::ours/*"]}]}"#;
+        let own = Endpoint { policy_document: Some(policy.into()), ..gateway(&["rtb-private"]) };
+        assert!(says(CHECK, &private(text, vec![own]))[0].contains("does not allow s3:GetObject on the bucket of ECR's layers"));
+        assert!(says(CHECK, &private(text, vec![gateway(&["rtb-private"])])).is_empty(), "the default lets everything through");
+    }
+}

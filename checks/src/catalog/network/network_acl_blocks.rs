@@ -1,0 +1,288 @@
+//! A network ACL drops the traffic between balancer and tasks, or between tasks and what they need to start, one way or
+//! the other. ACLs know no connections: answers come back to high ports, and somebody has to allow those too.
+
+use crate::check::{Findings, NoAnswer};
+use crate::finding::{Finding, Kind, Remedy, Subject};
+use crate::patient::Patient;
+use crate::reading::acl::{self, Dropped};
+use crate::reading::door::{self, Shut};
+use crate::reading::journey::{self, Journey};
+use crate::reading::{and_list, rollout, traffic};
+use crate::seen::Blind;
+use crate::snapshot::{LoadBalancer, TargetGroup};
+
+crate::check! {
+    /// A network ACL drops what the tasks send, or what they are sent.
+    ///
+    /// # Why it matters
+    ///
+    /// What an ACL drops times out, without a word. Often it is one zone: its subnets have an ACL of their own, and somebody
+    /// allowed the requests and forgot the answers, which go to ports from 1024 up.
+    ///
+    /// # How we tell
+    ///
+    /// Health checks of a subnet's targets time out, or tasks of a subnet stopped with the words of a timeout while they
+    /// fetched their image, secrets or log group. Then the ACLs on the way are read in the order of their rules, out and in:
+    /// those of the balancer's subnets and of the tasks' subnet on the port of the health check and on 1024 to 65535 back; or
+    /// that of the tasks' subnet, and of its NAT gateway's, on port 443 and on the ports from which Linux connects. Something
+    /// is claimed only where all of it is dropped; where it depends on addresses or ports, nothing. A health check that gets
+    /// an answer from the same subnet proves the way open. Where only some of the balancer's subnets are cut off, it is only
+    /// likely.
+    ///
+    /// # What to do
+    ///
+    /// ```sh
+    /// aws ec2 create-network-acl-entry --network-acl-id <acl> --egress --rule-number 90 --protocol tcp --port-range From=1024,To=65535 --cidr-block <block> --rule-action allow
+    /// ```
+    ///
+    /// Terraform/OpenTofu: `aws_network_acl_rule`.
+    ///
+    /// # See also
+    ///
+    /// `health_check_times_out`, `no_route_out`, `task_security_group_blocks_balancer`,
+    /// <https://docs.aws.amazon.com/vpc/latest/userguide/vpc-network-acls.html>
+    title: "A network ACL drops the traffic",
+    severity: High,
+    role: Cause,
+    explains: [TargetsUnhealthy, RegistryUnreachable, SecretStoreUnreachable, LogsUnreachable],
+    reads: [
+        DescribeServices, DescribeServiceDeployments, DescribeServiceRevisions, DescribeTargetGroups, DescribeTargetHealth, DescribeLoadBalancers,
+        DescribeTasks, DescribeSubnets, DescribeRouteTables, DescribeNetworkAcls, DescribeVpcEndpoints, DescribeNatGateways,
+    ],
+    example: on fargate, |snapshot| {
+        use crate::baseline::{id, target, unhealthy};
+        use crate::snapshot::{AclEntry, NetworkAcl};
+        let fine = target("10.0.1.21", 8080, "eu-west-2a", "healthy");
+        snapshot.target_health.put(id::group("api"), vec![fine, unhealthy("10.0.2.22", 8080, "Target.Timeout", "Request timed out")]);
+        let entry = |egress, from, to| AclEntry {
+            rule_number: 100,
+            egress,
+            protocol: "6".into(),
+            rule_action: "allow".into(),
+            cidr_block: Some("0.0.0.0/0".into()),
+            from: Some(from),
+            to: Some(to),
+            ..AclEntry::default()
+        };
+        if let Some(acls) = snapshot.network_acls.change("vpc-1") {
+            acls[0].subnet_id.retain(|id| id != "subnet-0b2");
+            let entries = vec![entry(false, 1, 65535), entry(true, 443, 443)];
+            acls.push(NetworkAcl { network_acl_id: "acl-2".into(), is_default: false, subnet_id: vec!["subnet-0b2".into()], entries });
+        }
+    },
+}
+
+fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
+    for group in traffic::groups(patient)? {
+        let Some(settings) = findings.see(patient.target_group(group)).flatten().filter(|group| group.target_type.as_deref() == Some("ip")) else {
+            continue;
+        };
+        for arn in &settings.load_balancer_arns {
+            let Some(balancer) = findings.see(patient.load_balancer(arn)).flatten() else { continue };
+            for shut in by_acl(findings.see(door::shut_by_acls(patient, settings, balancer)).unwrap_or_default()) {
+                findings.add(of_targets(patient, settings, balancer, &shut)?);
+            }
+        }
+    }
+    if rollout::ecs_controls(patient) {
+        let journeys = journey::failed(patient, findings);
+        let mut dropped = Vec::new();
+        for journey in &journeys {
+            if let Some(found) = findings.see(journey.dropped(patient)).flatten() {
+                dropped.push((journey, format!("{} {}", found.acl.network_acl_id, journey.destination()), found));
+            }
+        }
+        for (journeys, dropped) in journey::together(dropped) {
+            findings.add(of_tasks(patient, &journeys, &dropped));
+        }
+    }
+    Ok(())
+}
+
+/// Subnets that the same ACL shuts, together.
+fn by_acl(shut: Vec<Shut>) -> Vec<Vec<Shut>> {
+    let mut by_acl: Vec<Vec<Shut>> = Vec::new();
+    for shut in shut {
+        match by_acl.iter_mut().find(|others| others[0].dropped[0].acl.network_acl_id == shut.dropped[0].acl.network_acl_id) {
+            Some(others) => others.push(shut),
+            None => by_acl.push(vec![shut]),
+        }
+    }
+    by_acl
+}
+
+fn of_targets(patient: &Patient, group: &TargetGroup, balancer: &LoadBalancer, shut: &[Shut]) -> Result<Finding, Blind> {
+    // What is dropped in another way, or elsewhere, comes to light when this is mended.
+    let dropped: Vec<Dropped> = shut[0].dropped.iter().filter(|dropped| dropped.is_alike(&shut[0].dropped[0])).cloned().collect();
+    let subnets = and_list(shut.iter().map(|shut| shut.subnet));
+    let (cut_off, all) = shut[0].cut_off;
+    let outcome = if cut_off == all {
+        format!("so the health checks of target group {} time out in {subnets}", traffic::group_name(&group.target_group_arn))
+    } else {
+        format!(
+            "which cuts {subnets} off from {cut_off} of load balancer {}'s {all} subnets; likely that is why health checks time out there",
+            balancer.load_balancer_name
+        )
+    };
+    let says = format!("{}, {outcome}.", claim(&dropped));
+    Ok(Subject::new(Kind::NetworkAcl, &dropped[0].acl.network_acl_id)
+        .sick(says, shut[0].timed_out.clone())
+        .because_all(dropped[0].evidence())
+        .mend(remedy(&dropped))
+        .concerns_all(Kind::Subnet, shut.iter().map(|shut| shut.subnet))
+        .concerns(Kind::TargetGroup, &group.target_group_arn)
+        .concerns_all(Kind::TargetGroup, traffic::pair(patient, &group.target_group_arn)?))
+}
+
+fn of_tasks(patient: &Patient, journeys: &[&Journey], dropped: &Dropped) -> Finding {
+    let alike = std::slice::from_ref(dropped);
+    let claim = format!("{}, so the tasks of {} cannot get {}", claim(alike), journey::subnet_words(journeys), journeys[0].destination());
+    journey::finding(patient, Subject::new(Kind::NetworkAcl, &dropped.acl.network_acl_id), journeys, &claim)
+        .because_all(dropped.evidence())
+        .mend(remedy(alike))
+}
+
+fn claim(dropped: &[Dropped]) -> String {
+    format!("Network ACL {} of subnet {} {}", dropped[0].acl.network_acl_id, dropped[0].crossing.subnet, acl::words(dropped))
+}
+
+fn remedy(alike: &[Dropped]) -> Remedy {
+    let (crossing, id) = (&alike[0].crossing, &alike[0].acl.network_acl_id);
+    let terraform = format!(
+        "resource \"aws_network_acl_rule\" \"allow\" {{\n  network_acl_id = \"{id}\"\n  egress         = {}\n  rule_number    = {}\n  protocol       = \"tcp\"\n  rule_action    = \"allow\"\n  cidr_block     = \"{}\"\n  from_port      = {}\n  to_port        = {}\n}}",
+        crossing.egress,
+        alike[0].free_number(0),
+        crossing.peer,
+        crossing.ports.start(),
+        crossing.ports.end()
+    );
+    let remedy = Remedy::new("Allow it with a rule that comes before the one that denies, and see that the other direction is allowed as well.");
+    let commands = alike.iter().enumerate().map(|(nth, dropped)| dropped.allow(dropped.free_number(nth)));
+    commands.fold(remedy, Remedy::cli).terraform(terraform)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::baseline::{self, id, minutes_ago, target, unhealthy};
+    use crate::exam::Outcome;
+    use crate::seen::{Seen, Why};
+    use crate::snapshot::{AclEntry, NetworkAcl, ServiceEvent, Snapshot};
+    use crate::testing::{exam, says};
+
+    fn entries(snapshot: &mut Snapshot) -> &mut Vec<AclEntry> {
+        &mut snapshot.network_acls.change("vpc-1").unwrap()[1].entries
+    }
+
+    #[test]
+    fn names_acl_subnet_direction_and_ports() {
+        assert_eq!(
+            says(CHECK, &(CHECK.example)()),
+            [
+                "Network ACL acl-2 of subnet subnet-0b2 lets nothing out to 10.0.3.0/24 and 10.0.4.0/24 on ports 1024 to 65535: no rule of it allows that, so the health checks of target group api time out in subnet-0b2."
+            ]
+        );
+    }
+
+    #[test]
+    fn the_first_rule_that_matches_has_the_word() {
+        let mut snapshot = (CHECK.example)();
+        let deny = |number| AclEntry {
+            rule_number: number,
+            rule_action: "deny".into(),
+            protocol: "-1".into(),
+            from: None,
+            to: None,
+            ..entries(&mut (CHECK.example)())[0].clone()
+        };
+        entries(&mut snapshot)[1].to = Some(65535);
+        entries(&mut snapshot).push(deny(110));
+        assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy);
+        entries(&mut snapshot).push(deny(90));
+        assert!(says(CHECK, &snapshot)[0].contains("lets nothing in from 10.0.3.0/24 and 10.0.4.0/24 on port 8080: its rule 90 denies it"));
+    }
+
+    #[test]
+    fn a_part_of_the_ports_or_addresses_is_no_proof() {
+        let mut snapshot = (CHECK.example)();
+        (entries(&mut snapshot)[1].from, entries(&mut snapshot)[1].to) = (Some(32768), Some(65535));
+        assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy);
+    }
+
+    #[test]
+    fn an_answer_from_the_subnet_proves_the_way_open() {
+        let mut snapshot = (CHECK.example)();
+        let answers = unhealthy("10.0.2.22", 8080, "Target.ResponseCodeMismatch", "Health checks failed with these codes: [404]");
+        snapshot.target_health.put(id::group("api"), vec![answers]);
+        assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy);
+        snapshot.target_health.put(id::group("api"), vec![target("10.0.2.22", 8080, "eu-west-2b", "healthy")]);
+        assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy);
+    }
+
+    #[test]
+    fn the_default_acl_drops_nothing() {
+        let mut snapshot = (CHECK.example)();
+        snapshot.network_acls = baseline::fargate().network_acls;
+        assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy);
+        snapshot.network_acls.insert("vpc-1", Seen::No(Why::Denied("no".into())));
+        assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::CouldNotLook);
+    }
+
+    #[test]
+    fn an_acl_of_the_balancers_subnet_counts_and_if_it_is_one_of_two_it_is_likely() {
+        let mut snapshot = (CHECK.example)();
+        let acls = snapshot.network_acls.change("vpc-1").unwrap();
+        acls[0].subnet_id.retain(|id| id != "subnet-0c3");
+        acls[0].subnet_id.push("subnet-0b2".into());
+        acls[1] = NetworkAcl { subnet_id: vec!["subnet-0c3".into()], ..acls[1].clone() };
+        let found = says(CHECK, &snapshot);
+        assert!(
+            found[0].contains("of subnet subnet-0c3 lets nothing out to 10.0.2.22 on port 8080")
+                && found[0].contains("1 of load balancer web's 2 subnets; likely"),
+            "{found:?}"
+        );
+    }
+
+    #[test]
+    fn between_two_tasks_of_a_kill_loop_the_replaced_one_tells_the_subnet() {
+        let mut snapshot = (CHECK.example)();
+        let group = id::group("api");
+        baseline::stop_tasks(&mut snapshot, 1, |task| {
+            task.stopped_reason = Some(format!("Task failed ELB health checks in (target-group {group})"));
+            task.subnet_id = Some("subnet-0b2".into());
+        });
+        snapshot.target_health.put(&group, Vec::new());
+        let message = format!("(service api) (port 8080) is unhealthy in (target-group {group}) due to (reason Request timed out).");
+        snapshot.services[0].events.insert(0, ServiceEvent { id: "1".into(), created_at: Some(minutes_ago(3)), message });
+        assert_eq!(says(CHECK, &snapshot).len(), 1);
+    }
+
+    /// Tasks that could not reach ECR, in a subnet whose ACL lets out these ports.
+    fn stranded(out: (i32, i32), back: (i32, i32)) -> Snapshot {
+        let mut snapshot = baseline::worker();
+        let example = (CHECK.example)();
+        baseline::fail_to_start(
+            &mut snapshot,
+            2,
+            "ResourceInitializationError: unable to pull secrets or registry auth: RequestError: send request failed caused by: Post \"https://api.ecr.eu-west-2.amazonaws.com/\": dial tcp 52.94.53.1:443: i/o timeout",
+        );
+        snapshot.network_acls = example.network_acls;
+        let acls = snapshot.network_acls.change("vpc-1").unwrap();
+        acls[0].subnet_id.retain(|id| id != "subnet-0a1");
+        acls[1].subnet_id = vec!["subnet-0a1".into()];
+        (acls[1].entries[1].from, acls[1].entries[1].to) = (Some(out.0), Some(out.1));
+        (acls[1].entries[0].from, acls[1].entries[0].to) = (Some(back.0), Some(back.1));
+        snapshot
+    }
+
+    #[test]
+    fn tasks_that_start_need_the_answers_let_back_in() {
+        let found = says(CHECK, &stranded((443, 443), (443, 443)));
+        assert!(
+            found[0].starts_with("Network ACL acl-2 of subnet subnet-0a1 lets nothing in from 52.94.53.1 on ports 32768 to 60999: no rule of it allows that, so the tasks of subnet subnet-0a1 cannot get to 52.94.53.1, which did not answer."),
+            "{found:?}"
+        );
+        assert!(says(CHECK, &stranded((443, 443), (1024, 65535))).is_empty());
+        assert!(says(CHECK, &stranded((80, 80), (1024, 65535)))[0].contains("lets nothing out to 52.94.53.1 on port 443"));
+    }
+}

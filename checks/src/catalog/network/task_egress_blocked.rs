@@ -1,0 +1,155 @@
+//! The security groups of the tasks do not let them out to what they need. It speaks only where a stopped task's reason
+//! proves that something was not reached; rules add up and only allow, so the rest is arithmetic.
+
+use crate::call::quote;
+use crate::check::{Findings, NoAnswer};
+use crate::finding::{Finding, Kind, Remedy, Subject};
+use crate::patient::Patient;
+use crate::reading::journey::{self, Journey};
+use crate::reading::{reach, rollout};
+use crate::snapshot::SecurityGroup;
+
+crate::check! {
+    /// No rule of the tasks' security groups lets them out to the registry, the store of the secrets or CloudWatch Logs.
+    ///
+    /// # Why it matters
+    ///
+    /// On Fargate everything that a task needs to start goes over its own network interface, and past its security groups.
+    /// If they let nothing out on port 443, no task starts. It happens when somebody takes away the rule that lets out
+    /// everything, or when Terraform makes the group: it takes that rule away unless told otherwise.
+    ///
+    /// # How we tell
+    ///
+    /// Tasks on Fargate stopped with the words of a timeout while they fetched their image, secrets or log group; and no
+    /// outbound rule of the security groups that the primary deployment asks for covers port 443 to the address that did not
+    /// answer, to the endpoint that serves it, or, where neither is known, to any address of the internet. Prefix lists are
+    /// looked into. A rule that may be for it is taken for one. Names resolve whatever security groups say.
+    ///
+    /// # What to do
+    ///
+    /// ```sh
+    /// aws ec2 authorize-security-group-egress --group-id <task's group> --protocol tcp --port 443 --cidr 0.0.0.0/0
+    /// ```
+    ///
+    /// Terraform/OpenTofu: an `aws_vpc_security_group_egress_rule` of the tasks' group.
+    ///
+    /// # See also
+    ///
+    /// `no_route_out`, `endpoint_unfit`, `registry_unreachable`,
+    /// <https://docs.aws.amazon.com/vpc/latest/userguide/security-group-rules.html>
+    title: "The tasks' security groups do not let them out",
+    severity: High,
+    role: Cause,
+    explains: [RegistryUnreachable, SecretStoreUnreachable, LogsUnreachable],
+    reads: [
+        DescribeServices, DescribeServiceDeployments, DescribeServiceRevisions, DescribeTasks, DescribeSubnets, DescribeVpcEndpoints,
+        DescribeSecurityGroups, GetManagedPrefixListEntries,
+    ],
+    example: on worker, |snapshot| {
+        use crate::baseline::{everywhere, fail_to_start};
+        fail_to_start(
+            snapshot,
+            3,
+            "ResourceInitializationError: unable to pull secrets or registry auth: The task cannot pull registry auth from Amazon ECR: There is a connection issue between the task and Amazon ECR. Check your task network configuration. RequestError: send request failed caused by: Post \"https://api.ecr.eu-west-2.amazonaws.com/\": dial tcp 52.94.53.1:443: i/o timeout",
+        );
+        let mut partners = everywhere("tcp", Some(443));
+        partners.cidr_ip.clear();
+        partners.prefix_list_id = vec!["pl-0ff1ce".into()];
+        snapshot.prefix_lists.put("pl-0ff1ce", vec!["198.51.100.0/24".into()]);
+        snapshot.security_groups.change("sg-task").into_iter().for_each(|group| {
+            group.ip_permissions_egress = vec![partners.clone(), everywhere("tcp", Some(5432))];
+        });
+    },
+}
+
+fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
+    if !rollout::ecs_controls(patient) {
+        return Err(NoAnswer::NotApplicable(rollout::OTHER_CONTROLLER));
+    }
+    let journeys = journey::failed(patient, findings);
+    let mut kept_in = Vec::new();
+    for journey in &journeys {
+        if let Some(groups) = findings.see(journey.kept_in(patient)).flatten() {
+            kept_in.push((journey, journey.destination(), groups));
+        }
+    }
+    for (journeys, groups) in journey::together(kept_in) {
+        findings.add(finding(patient, &journeys, &groups));
+    }
+    Ok(())
+}
+
+fn finding(patient: &Patient, journeys: &[&Journey], groups: &[&SecurityGroup]) -> Finding {
+    let ids: Vec<&str> = groups.iter().map(|group| group.group_id.as_str()).collect();
+    let claim = format!("No rule of the tasks' security groups ({}) lets them out on port 443 {}", ids.join(", "), journeys[0].destination());
+    let remedy = Remedy::new("Let the tasks out on port 443: to everywhere, or to the endpoints' security group and the prefix list of S3.")
+        .cli(format!("aws ec2 authorize-security-group-egress --group-id {} --protocol tcp --port 443 --cidr 0.0.0.0/0", quote(ids[0])))
+        .terraform(format!(
+            "resource \"aws_vpc_security_group_egress_rule\" \"https\" {{\n  security_group_id = \"{}\"\n  ip_protocol       = \"tcp\"\n  from_port         = 443\n  to_port           = 443\n  cidr_ipv4         = \"0.0.0.0/0\"\n}}",
+            ids[0]
+        ));
+    journey::finding(patient, Subject::new(Kind::SecurityGroup, ids[0]), journeys, &claim)
+        .because_all(groups.iter().map(|group| reach::what_it_lets_out(group, 443)))
+        .mend(remedy)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::baseline::{self, endpoint, everywhere, from_group};
+    use crate::exam::Outcome;
+    use crate::seen::{Seen, Why};
+    use crate::snapshot::{IpPermission, Snapshot};
+    use crate::testing::{exam, says};
+
+    fn with(egress: Vec<IpPermission>) -> Snapshot {
+        let mut snapshot = (CHECK.example)();
+        snapshot.security_groups.change("sg-task").unwrap().ip_permissions_egress = egress;
+        snapshot
+    }
+
+    fn to(cidr: &str) -> IpPermission {
+        IpPermission { cidr_ip: vec![cidr.into()], ..everywhere("tcp", Some(443)) }
+    }
+
+    #[test]
+    fn names_groups_port_and_address() {
+        assert_eq!(
+            says(CHECK, &(CHECK.example)()),
+            [
+                "No rule of the tasks' security groups (sg-task) lets them out on port 443 to 52.94.53.1, which did not answer. 3 of 3 failed tasks of mailer:12 stopped so within 8 min, the last 2 min ago."
+            ]
+        );
+    }
+
+    #[test]
+    fn a_rule_for_the_address_in_whatever_way_lets_them_out() {
+        for cidr in ["0.0.0.0/0", "52.94.0.0/16", "52.94.53.1/32"] {
+            assert_eq!(exam(CHECK, &with(vec![to(cidr)])).outcome, Outcome::Healthy, "{cidr}");
+        }
+        assert_eq!(exam(CHECK, &with(vec![to("10.0.0.0/8")])).outcome, Outcome::Sick);
+        let mut snapshot = (CHECK.example)();
+        snapshot.prefix_lists.put("pl-0ff1ce", vec!["52.94.0.0/16".into()]);
+        assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy);
+        snapshot.prefix_lists.insert("pl-0ff1ce", Seen::No(Why::Denied("no".into())));
+        assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::CouldNotLook);
+    }
+
+    #[test]
+    fn towards_an_endpoint_a_rule_for_its_group_will_do() {
+        let reason = "CannotPullContainerError: failed to do request: Head \"https://123456789012.dkr.ecr.eu-west-2.amazonaws.com/v2/\": context deadline exceeded";
+        let mut snapshot = with(vec![from_group(443, "sg-endpoint")]);
+        let arn = snapshot.services[0].service_arn.clone();
+        snapshot.stopped_tasks.change(&arn).unwrap().iter_mut().for_each(|task| task.stopped_reason = Some(reason.into()));
+        assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Sick, "there is no such endpoint");
+        snapshot.endpoints.put("vpc-1", vec![endpoint("ecr.dkr")]);
+        assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy);
+    }
+
+    #[test]
+    fn groups_of_tasks_that_start_may_let_out_what_they_like() {
+        let mut snapshot = baseline::worker();
+        snapshot.security_groups.change("sg-task").unwrap().ip_permissions_egress.clear();
+        assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy);
+    }
+}

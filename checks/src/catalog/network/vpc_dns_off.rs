@@ -1,0 +1,156 @@
+//! The VPC does not resolve names, so no name of AWS's leads anywhere, and no endpoint's. It speaks only where a stopped
+//! task's reason proves that something was not reached: with name servers of its own a VPC may do without.
+
+use crate::call::Call;
+use crate::check::{Findings, NoAnswer};
+use crate::finding::{Evidence, Finding, Kind, Remedy, Subject};
+use crate::patient::Patient;
+use crate::reading::journey::{self, Journey};
+use crate::reading::reason::Destination;
+use crate::reading::rollout;
+use crate::seen::Blind;
+use crate::snapshot::VpcDns;
+
+crate::check! {
+    /// DNS is off in the tasks' VPC, so names do not resolve, or do not lead to its endpoints.
+    ///
+    /// # Why it matters
+    ///
+    /// Tasks ask for the registry, the store of their secrets and CloudWatch Logs by name. Without `enableDnsSupport` Amazon's
+    /// name server answers nothing; without `enableDnsHostnames` as well, the private names of endpoints, and of Cloud Map,
+    /// do not count.
+    ///
+    /// # How we tell
+    ///
+    /// Tasks on Fargate stopped because a name did not resolve, or timed out without an address, and `enableDnsSupport` of
+    /// their VPC is off. Or they asked a public address though the VPC has an endpoint with private DNS for it, and one of
+    /// the two is off. A VPC may have name servers of its own, in its DHCP options, which are not looked at: so it is likely.
+    ///
+    /// # What to do
+    ///
+    /// ```sh
+    /// aws ec2 modify-vpc-attribute --vpc-id <vpc> --enable-dns-support
+    /// aws ec2 modify-vpc-attribute --vpc-id <vpc> --enable-dns-hostnames
+    /// ```
+    ///
+    /// Terraform/OpenTofu: `enable_dns_support` and `enable_dns_hostnames` of `aws_vpc`.
+    ///
+    /// # See also
+    ///
+    /// `endpoint_unfit`, `registry_unreachable`, `secret_store_unreachable`,
+    /// <https://docs.aws.amazon.com/vpc/latest/userguide/vpc-dns.html>
+    title: "DNS is off in the VPC",
+    severity: High,
+    role: Cause,
+    explains: [RegistryUnreachable, SecretStoreUnreachable, LogsUnreachable],
+    reads: [
+        DescribeServices, DescribeServiceDeployments, DescribeServiceRevisions, DescribeTasks, DescribeSubnets, DescribeVpcEndpoints,
+        DescribeVpcAttribute,
+    ],
+    example: on worker, |snapshot| {
+        crate::baseline::fail_to_start(
+            snapshot,
+            3,
+            "ResourceInitializationError: unable to pull secrets or registry auth: execution resource retrieval failed: unable to retrieve ecr registry auth: service call has been retried 3 time(s): RequestError: send request failed caused by: Post \"https://api.ecr.eu-west-2.amazonaws.com/\": dial tcp: lookup api.ecr.eu-west-2.amazonaws.com on 169.254.169.253:53: no such host",
+        );
+        snapshot.vpc_dns.change("vpc-1").into_iter().for_each(|dns| dns.enable_dns_support = false);
+    },
+}
+
+fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
+    if !rollout::ecs_controls(patient) {
+        return Err(NoAnswer::NotApplicable(rollout::OTHER_CONTROLLER));
+    }
+    let journeys = journey::failed(patient, findings);
+    let mut unnamed = Vec::new();
+    for journey in &journeys {
+        if let Some(dns) = findings.see(off(patient, journey)).flatten() {
+            unnamed.push((journey, dns.vpc_id.clone(), dns));
+        }
+    }
+    for (journeys, dns) in journey::together(unnamed) {
+        findings.add(finding(patient, &journeys, dns));
+    }
+    Ok(())
+}
+
+/// The settings of the journey's VPC, if they are why it failed.
+fn off<'a>(patient: &Patient<'a>, journey: &Journey<'a>) -> Result<Option<&'a VpcDns>, Blind> {
+    let endpoint_is_passed_by = journey.public_address().is_some() && journey.has_private_name(patient)?;
+    let Some(dns) = patient.vpc_dns(journey.vpc)? else { return Ok(None) };
+    let is_off = match journey.stranded.to {
+        Destination::Unresolved | Destination::Unknown => !dns.enable_dns_support,
+        Destination::Address(_) => endpoint_is_passed_by && !(dns.enable_dns_support && dns.enable_dns_hostnames),
+    };
+    Ok(is_off.then_some(dns))
+}
+
+fn finding(patient: &Patient, journeys: &[&Journey], dns: &VpcDns) -> Finding {
+    let vpc = &dns.vpc_id;
+    let (field, option, argument) = if dns.enable_dns_support {
+        ("EnableDnsHostnames", "--enable-dns-hostnames", "enable_dns_hostnames")
+    } else {
+        ("EnableDnsSupport", "--enable-dns-support", "enable_dns_support")
+    };
+    let outcome = match journeys[0].stranded.to {
+        Destination::Address(address) => format!("so the private name of its endpoint does not count, and tasks ask {address}"),
+        Destination::Unresolved => "so the name does not resolve, unless it has name servers of its own".to_owned(),
+        Destination::Unknown => "so likely no name resolves there, unless it has name servers of its own".to_owned(),
+    };
+    let setting = format!("{}{}", field[..1].to_lowercase(), &field[1..]);
+    let claim = format!("{setting} of VPC {vpc} is off, {outcome}");
+    let remedy = Remedy::new("Turn on DNS in the VPC; endpoints with private names need both settings.")
+        .cli(format!("aws ec2 modify-vpc-attribute --vpc-id {vpc} {option}"))
+        .terraform(format!("resource \"aws_vpc\" \"this\" {{\n  {argument} = true\n}}"));
+    journey::finding(patient, Subject::new(Kind::Vpc, vpc), journeys, &claim)
+        .because(Evidence::new(Call::DescribeVpcAttribute, vpc, field, false))
+        .mend(remedy)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::baseline::{self, endpoint};
+    use crate::exam::Outcome;
+    use crate::seen::{Seen, Why};
+    use crate::testing::{exam, says};
+
+    #[test]
+    fn names_vpc_and_setting() {
+        assert_eq!(
+            says(CHECK, &(CHECK.example)()),
+            [
+                "enableDnsSupport of VPC vpc-1 is off, so the name does not resolve, unless it has name servers of its own. 3 of 3 failed tasks of mailer:12 stopped so within 8 min, the last 2 min ago."
+            ]
+        );
+    }
+
+    #[test]
+    fn with_dns_on_or_tasks_that_start_it_says_nothing() {
+        let mut snapshot = (CHECK.example)();
+        snapshot.vpc_dns = baseline::worker().vpc_dns;
+        assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy);
+        snapshot.vpc_dns.insert("vpc-1", Seen::No(Why::Denied("no".into())));
+        assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::CouldNotLook);
+        let mut starts = baseline::worker();
+        starts.vpc_dns = (CHECK.example)().vpc_dns;
+        assert_eq!(exam(CHECK, &starts).outcome, Outcome::Healthy);
+    }
+
+    #[test]
+    fn a_public_address_beside_an_endpoint_with_private_dns_shows_that_names_do_not_count() {
+        let mut snapshot = baseline::worker();
+        baseline::fail_to_start(
+            &mut snapshot,
+            2,
+            "ResourceInitializationError: unable to pull secrets or registry auth: RequestError: send request failed caused by: Post \"https://api.ecr.eu-west-2.amazonaws.com/\": dial tcp 52.94.53.1:443: i/o timeout",
+        );
+        snapshot.vpc_dns.change("vpc-1").unwrap().enable_dns_hostnames = false;
+        assert!(says(CHECK, &snapshot).is_empty(), "without an endpoint, a public address is as it should be");
+        snapshot.endpoints.put("vpc-1", vec![endpoint("ecr.api")]);
+        assert!(
+            says(CHECK, &snapshot)[0]
+                .starts_with("enableDnsHostnames of VPC vpc-1 is off, so the private name of its endpoint does not count, and tasks ask 52.94.53.1.")
+        );
+    }
+}

@@ -1,0 +1,79 @@
+//! What surrounds the tasks in their VPC. A healthy service pays nothing for it: network ACLs, endpoints, NAT gateways
+//! and DNS are asked only where a reason, an event or a health check shows that something cannot be reached. What ECS
+//! says in its events is known at once; what tasks and targets tell, a step or two later.
+
+use checks::reading::journey;
+use checks::seen::Seen;
+use checks::snapshot::{Endpoint, Snapshot};
+use futures::future::{Shared, join, join_all, join4};
+
+use super::{Plan, Tasks};
+use crate::collect::known;
+
+impl Plan<'_> {
+    /// Finds out whether something cannot be reached, as early as that can be known.
+    pub(super) async fn find_unreached(&self, tasks: Shared<impl Future<Output = Tasks>>, health: Shared<impl Future<Output = bool>>) {
+        let found = journey::is_unreached_by_events(self.service)
+            || (health.await && self.some_target_timed_out())
+            || tasks.await.stopped.iter().any(journey::is_unreached);
+        self.unreached.send_replace(Some(found));
+    }
+
+    fn some_target_timed_out(&self) -> bool {
+        let mut found = false;
+        self.note(|snapshot: &mut Snapshot| found = known(&snapshot.target_health).iter().flatten().any(journey::timed_out));
+        found
+    }
+
+    async fn something_is_unreached(&self) -> bool {
+        // The plan outlives all of its parts, so the sender is never gone.
+        self.unreached.subscribe().wait_for(Option::is_some).await.is_ok_and(|found| *found == Some(true))
+    }
+
+    pub(super) async fn surroundings(&self, vpc: &str) {
+        if !self.something_is_unreached().await {
+            return;
+        }
+        let acls = async {
+            let acls = self.aws.network_acls(vpc).await;
+            self.note(|snapshot| snapshot.network_acls.insert(vpc, acls));
+        };
+        let gateways = async {
+            let gateways = self.aws.nat_gateways(vpc).await;
+            self.note(|snapshot| snapshot.nat_gateways.insert(vpc, gateways));
+        };
+        let dns = async {
+            let dns = self.aws.vpc_dns(vpc).await;
+            self.note(|snapshot| snapshot.vpc_dns.insert(vpc, dns));
+        };
+        join4(acls, gateways, dns, self.endpoints(vpc)).await;
+    }
+
+    /// The endpoints, and of those that tasks need to start also who is let in and where they are.
+    async fn endpoints(&self, vpc: &str) {
+        let endpoints = self.aws.endpoints(vpc).await;
+        let needed: Vec<Endpoint> = match &endpoints {
+            Seen::Yes(found) => found.iter().flatten().filter(|endpoint| journey::is_needed(endpoint)).cloned().collect(),
+            Seen::No(_) => Vec::new(),
+        };
+        self.note(|snapshot| snapshot.endpoints.insert(vpc, endpoints));
+        let subnets = async {
+            let subnets = self.fresh("subnet", needed.iter().flat_map(|endpoint| endpoint.subnet_ids.clone()));
+            let table = self.aws.subnets(subnets).await;
+            self.note(|snapshot| snapshot.subnets.0.extend(table.0));
+        };
+        join(subnets, self.security_groups(needed.iter().flat_map(|endpoint| endpoint.groups.clone()).collect())).await;
+    }
+
+    /// What is in the prefix lists that rules name.
+    pub(super) async fn prefix_lists(&self, ids: Vec<String>) {
+        if ids.is_empty() || !self.something_is_unreached().await {
+            return;
+        }
+        join_all(self.fresh("prefix list", ids).iter().map(|id| async move {
+            let list = self.aws.prefix_list(id).await;
+            self.note(|snapshot| snapshot.prefix_lists.insert(id, list));
+        }))
+        .await;
+    }
+}
