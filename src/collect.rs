@@ -5,6 +5,7 @@ pub mod ask;
 mod cloudwatch;
 #[cfg(test)]
 mod depth;
+mod discovery;
 mod ec2;
 mod ecr;
 mod ecs;
@@ -13,6 +14,7 @@ pub mod find;
 mod logs;
 mod mask;
 mod plan;
+mod rds;
 
 use std::collections::BTreeSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -52,6 +54,8 @@ pub struct Aws {
     ecr: aws_sdk_ecr::Client,
     cloudwatch: aws_sdk_cloudwatch::Client,
     logs: aws_sdk_cloudwatchlogs::Client,
+    discovery: aws_sdk_servicediscovery::Client,
+    rds: aws_sdk_rds::Client,
 }
 
 /// Listeners, rules and revisions that were read to find the service, so that its collection does not ask again.
@@ -103,6 +107,8 @@ impl Aws {
             ecr: aws_sdk_ecr::Client::new(config),
             cloudwatch: aws_sdk_cloudwatch::Client::new(config),
             logs: aws_sdk_cloudwatchlogs::Client::new(config),
+            discovery: aws_sdk_servicediscovery::Client::new(config),
+            rds: aws_sdk_rds::Client::new(config),
         })
     }
 }

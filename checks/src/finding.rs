@@ -26,6 +26,7 @@ pub enum Kind {
     Subnet,
     Alarm,
     LogGroup,
+    Database,
 }
 
 impl Kind {
@@ -47,6 +48,7 @@ impl Kind {
             Kind::Subnet => "subnet",
             Kind::Alarm => "alarm",
             Kind::LogGroup => "log_group",
+            Kind::Database => "database",
         }
     }
 }

@@ -13,9 +13,9 @@ use crate::seen::{Blind, Seen, Why};
 use crate::snapshot::deployment::ListedDeployment;
 use crate::snapshot::metric::{Metric, Series};
 use crate::snapshot::{
-    Alarm, AlarmTransition, ExpressService, Image, Interface, LifecyclePolicy, Listener, LoadBalancer, LogLine, NewestRevisions, PinnedImage,
-    ProtectedTask, Repository, Revision, RouteTable, Rule, SecurityGroup, Service, ServiceDeployment, Snapshot, Subnet, Table, Target, TargetGroup,
-    Task, TaskDefinition,
+    Alarm, AlarmTransition, DbCluster, DbInstance, DbProxy, DbProxyTarget, DiscoveryInstance, DiscoveryService, ExpressService, Image, Interface,
+    LifecyclePolicy, Listener, LoadBalancer, LogLine, NamespaceServices, NewestRevisions, PinnedImage, ProtectedTask, Repository, Revision,
+    RouteTable, Rule, SecurityGroup, Service, ServiceDeployment, Snapshot, Subnet, Table, Target, TargetGroup, Task, TaskDefinition,
 };
 
 /// What the user said that the account cannot know.
@@ -236,6 +236,54 @@ impl<'a> Patient<'a> {
 
     pub fn interface(&self, id: &str) -> Row<'a, Interface> {
         self.row(Call::DescribeNetworkInterfaces, &self.snapshot.interfaces, id)
+    }
+
+    // Siblings and databases.
+
+    /// A sibling service, by its ARN; asked only where this service may call it.
+    pub fn peer(&self, arn: &str) -> Row<'a, Service> {
+        self.row(Call::DescribeServices, &self.snapshot.peers, arn)
+    }
+
+    /// Every sibling that AWS told us of.
+    pub fn peers(&self) -> Result<Vec<&'a Service>, Blind> {
+        self.asks(Call::DescribeServices)?;
+        Ok(told(&self.snapshot.peers).collect())
+    }
+
+    /// The services that use a namespace of Service Connect.
+    pub fn namespace_services(&self, namespace: &str) -> Row<'a, NamespaceServices> {
+        self.row(Call::ListServicesByNamespace, &self.snapshot.namespace_services, namespace)
+    }
+
+    /// A service of Cloud Map, by its ARN.
+    pub fn discovery_service(&self, arn: &str) -> Row<'a, DiscoveryService> {
+        self.row(Call::GetService, &self.snapshot.discovery_services, arn)
+    }
+
+    pub fn discovery_instances(&self, arn: &str) -> Result<&'a [DiscoveryInstance], Blind> {
+        self.list(Call::ListInstances, &self.snapshot.discovery_instances, arn)
+    }
+
+    /// What Cloud Map thinks of the instances, by their ids.
+    pub fn discovery_health(&self, arn: &str) -> Row<'a, BTreeMap<String, String>> {
+        self.row(Call::GetInstancesHealthStatus, &self.snapshot.discovery_health, arn)
+    }
+
+    pub fn db_instance(&self, identifier: &str) -> Row<'a, DbInstance> {
+        self.row(Call::DescribeDBInstances, &self.snapshot.db_instances, identifier)
+    }
+
+    pub fn db_cluster(&self, identifier: &str) -> Row<'a, DbCluster> {
+        self.row(Call::DescribeDBClusters, &self.snapshot.db_clusters, identifier)
+    }
+
+    pub fn db_proxy(&self, name: &str) -> Row<'a, DbProxy> {
+        self.row(Call::DescribeDBProxies, &self.snapshot.db_proxies, name)
+    }
+
+    pub fn db_proxy_targets(&self, proxy: &str) -> Result<&'a [DbProxyTarget], Blind> {
+        self.list(Call::DescribeDBProxyTargets, &self.snapshot.db_proxy_targets, proxy)
     }
 
     // Images, alarms, metrics, logs.

@@ -2,7 +2,11 @@
 //! does, so its blindness is noted like a check's; it names no trouble, that is the catalog's part.
 
 pub mod address;
+pub mod callee;
+pub mod connect;
 pub mod container_log;
+pub mod database;
+pub mod dial;
 pub mod diff;
 pub mod digest;
 pub mod event;

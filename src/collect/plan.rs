@@ -3,6 +3,7 @@
 
 mod images;
 mod network;
+mod peers;
 mod signals;
 mod tasks;
 mod versions;
@@ -13,7 +14,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use checks::snapshot::{FORMAT, Service, Snapshot, Task, TaskDefinition};
 use futures::FutureExt;
-use futures::future::{join, join3, join4};
+use futures::future::{join, join3, join5};
 use jiff::Timestamp;
 use tokio::sync::OnceCell;
 
@@ -71,8 +72,9 @@ impl Plan<'_> {
         };
         let of_groups = join(balancers, self.metrics(groups.clone()));
         let of_tasks = join3(self.logs(tasks.clone(), definitions.clone(), trouble), self.interfaces(tasks.clone()), self.protection(tasks));
+        let peers = self.peers(definitions.clone());
         let of_versions = join3(self.history(current.clone()), self.images(definitions, current.clone()), self.newest_revisions());
-        join4(of_groups, of_tasks, of_versions, join3(own_network, self.express_service(), self.alarms())).await;
+        join5(of_groups, of_tasks, of_versions, join3(own_network, self.express_service(), self.alarms()), peers).await;
     }
 
     fn note(&self, write: impl FnOnce(&mut Snapshot)) {

@@ -4,6 +4,8 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
+use crate::call::Call;
+use crate::finding::Evidence;
 use crate::patient::Patient;
 use crate::reading::address::Cidr;
 use crate::reading::{health_check, parsed, stop, traffic};
@@ -119,12 +121,12 @@ pub fn container_port(patient: &Patient, group: &TargetGroup) -> Option<i32> {
 }
 
 /// Every one of these groups; none if one of them is not to be found, for it might let anybody through.
-fn security_groups<'a, I: AsRef<str>>(patient: &Patient<'a>, ids: impl IntoIterator<Item = I>) -> Result<Option<Vec<&'a SecurityGroup>>, Blind> {
+pub fn security_groups<'a, I: AsRef<str>>(patient: &Patient<'a>, ids: impl IntoIterator<Item = I>) -> Result<Option<Vec<&'a SecurityGroup>>, Blind> {
     ids.into_iter().map(|id| patient.security_group(id.as_ref())).collect()
 }
 
 /// The blocks of these subnets; none if one of them is not to be found.
-fn subnet_blocks<'a>(patient: &Patient, ids: impl IntoIterator<Item = &'a String>) -> Result<Option<Vec<Cidr>>, Blind> {
+pub fn subnet_blocks<'a>(patient: &Patient, ids: impl IntoIterator<Item = &'a String>) -> Result<Option<Vec<Cidr>>, Blind> {
     ids.into_iter().map(|id| Ok(patient.subnet(id)?.and_then(|subnet| parsed(subnet.cidr_block.as_deref()?)))).collect()
 }
 
@@ -160,6 +162,38 @@ pub fn out_to_task(
         }
     }
     Ok(lets_out(groups, port, &to))
+}
+
+/// What a group does admit: on this port somebody else, or else on other ports, or nobody at all.
+pub fn rule(group: &SecurityGroup, port: i32) -> Evidence {
+    match first_rule(&group.ip_permissions, port) {
+        Some((field, value)) => Evidence::new(Call::DescribeSecurityGroups, &group.group_id, field, value),
+        None => Evidence::new(Call::DescribeSecurityGroups, &group.group_id, "IpPermissions", "[]"),
+    }
+}
+
+/// The same of the other direction: where a group lets its members go.
+pub fn rule_out(group: &SecurityGroup, port: i32) -> Evidence {
+    match first_rule(&group.ip_permissions_egress, port) {
+        Some((field, value)) => Evidence::new(Call::DescribeSecurityGroups, &group.group_id, field, value),
+        None => Evidence::new(Call::DescribeSecurityGroups, &group.group_id, "IpPermissionsEgress", "[]"),
+    }
+}
+
+fn first_rule(permissions: &[IpPermission], port: i32) -> Option<(&'static str, String)> {
+    let on_port = permissions.iter().find(|permission| covers_tcp(permission, port));
+    Some(match (on_port, permissions.first()?) {
+        (Some(other), _) => match (other.group_id.first(), other.cidr_ip.first(), other.cidr_ipv6.first()) {
+            (Some(id), ..) => ("UserIdGroupPairs.GroupId", id.clone()),
+            (None, Some(block), _) => ("IpRanges.CidrIp", block.clone()),
+            (None, None, Some(block)) => ("Ipv6Ranges.CidrIpv6", block.clone()),
+            (None, None, None) => ("IpPermissions.IpProtocol", other.ip_protocol.clone()),
+        },
+        (None, elsewhere) => match elsewhere.from_port {
+            Some(from) => ("IpPermissions.FromPort", from.to_string()),
+            None => ("IpPermissions.IpProtocol", elsewhere.ip_protocol.clone()),
+        },
+    })
 }
 
 #[cfg(test)]

@@ -4,6 +4,8 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::peers::{ServiceConnect, ServiceConnectResource, ServiceRegistry};
+
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Service {
@@ -30,6 +32,7 @@ pub struct Service {
     /// Newest first; ECS keeps 100.
     pub events: Vec<ServiceEvent>,
     pub load_balancers: Vec<ServiceLoadBalancer>,
+    pub service_registries: Vec<ServiceRegistry>,
     pub network_configuration: Option<NetworkConfiguration>,
     pub health_check_grace_period_seconds: Option<i32>,
     /// `REPLICA` or `DAEMON`.
@@ -119,6 +122,8 @@ pub struct Deployment {
     pub rollout_state: Option<String>,
     pub rollout_state_reason: Option<String>,
     pub network_configuration: Option<NetworkConfiguration>,
+    pub service_connect_configuration: Option<ServiceConnect>,
+    pub service_connect_resources: Vec<ServiceConnectResource>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]

@@ -176,8 +176,8 @@ fn finding(patient: &Patient, group: &TargetGroup, balancer: &LoadBalancer, door
         ));
     let of_balancer = balancer.security_groups.iter();
     Ok(Subject::new(Kind::SecurityGroup, mended)
-        .sick(says, rule(closed[0], port))
-        .because_all(closed.iter().skip(1).map(|group| rule(group, port)))
+        .sick(says, reach::rule(closed[0], port))
+        .because_all(closed.iter().skip(1).map(|group| reach::rule(group, port)))
         .because_all(of_balancer.map(|id| Evidence::new(Call::DescribeLoadBalancers, &balancer.load_balancer_arn, "SecurityGroups", id)))
         .because_all(door.timed_out.clone())
         .mend(remedy)
@@ -192,25 +192,6 @@ fn admitted<'a>(closed: &[&'a SecurityGroup], balancer: &LoadBalancer, port: i32
     let mut admitted: Vec<&str> = permissions.flat_map(|permission| &permission.group_id).map(String::as_str).collect();
     admitted.retain(|id| !own.contains(id) && !balancer.security_groups.iter().any(|group| group == id));
     admitted
-}
-
-/// What a group does admit: on this port somebody else, or else on other ports, or nobody at all.
-fn rule(group: &SecurityGroup, port: i32) -> Evidence {
-    let of_group = |field, value: &str| Evidence::new(Call::DescribeSecurityGroups, &group.group_id, field, value);
-    let on_port = group.ip_permissions.iter().find(|permission| reach::covers_tcp(permission, port));
-    match (on_port, group.ip_permissions.first()) {
-        (Some(other), _) => match (other.group_id.first(), other.cidr_ip.first(), other.cidr_ipv6.first()) {
-            (Some(id), ..) => of_group("UserIdGroupPairs.GroupId", id),
-            (None, Some(block), _) => of_group("IpRanges.CidrIp", block),
-            (None, None, Some(block)) => of_group("Ipv6Ranges.CidrIpv6", block),
-            (None, None, None) => of_group("IpPermissions.IpProtocol", &other.ip_protocol),
-        },
-        (None, Some(elsewhere)) => match elsewhere.from_port {
-            Some(from) => of_group("IpPermissions.FromPort", &from.to_string()),
-            None => of_group("IpPermissions.IpProtocol", &elsewhere.ip_protocol),
-        },
-        (None, None) => of_group("IpPermissions", "[]"),
-    }
 }
 
 #[cfg(test)]

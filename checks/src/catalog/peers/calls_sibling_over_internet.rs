@@ -7,9 +7,10 @@ use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
 use crate::finding::{Evidence, Remedy};
 use crate::patient::Patient;
+use crate::reading::callee::{self, Named};
 use crate::reading::{and_list, traffic};
 use crate::seen::Blind;
-use crate::snapshot::{ContainerDefinition, LoadBalancer, Rule};
+use crate::snapshot::{LoadBalancer, Rule};
 
 crate::check! {
     /// An environment variable names the public host of another service behind the same load balancer, or of an Express
@@ -70,13 +71,6 @@ crate::check! {
     },
 }
 
-/// A host that a variable of the service names.
-struct Named<'a> {
-    definition: &'a str,
-    variable: &'a str,
-    host: &'a str,
-}
-
 /// Who answers at a host, as far as this service's balancers tell.
 enum Callee<'a> {
     /// Another service's rule on a balancer that is open to the internet.
@@ -88,15 +82,7 @@ enum Callee<'a> {
 }
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
-    let mut named = Vec::new();
-    let mut secrets = 0;
-    let definitions: BTreeSet<&str> = patient.service().deployments.iter().filter_map(|deployment| deployment.task_definition.as_deref()).collect();
-    for definition in definitions {
-        for container in patient.task_definition(definition)?.iter().flat_map(|definition| &definition.container_definitions) {
-            secrets += container.secrets.len();
-            named.extend(hosts(definition, container));
-        }
-    }
+    let named = callee::named(patient)?;
     if named.is_empty() {
         return Ok(());
     }
@@ -108,21 +94,9 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         }
     }
     if !calls.is_empty() {
-        tell(patient, findings, &calls, secrets);
+        tell(patient, findings, &calls, callee::secrets(patient)?);
     }
     Ok(())
-}
-
-/// The hosts that a container is told to call. What a browser is told does not count: it comes by the public way.
-fn hosts<'a>(definition: &'a str, container: &'a ContainerDefinition) -> impl Iterator<Item = Named<'a>> {
-    let for_calls = container.environment.iter().filter(|variable| !is_for_browsers(&variable.name));
-    for_calls.flat_map(move |variable| variable.hosts.iter().map(move |host| Named { definition, variable: &variable.name, host }))
-}
-
-fn is_for_browsers(name: &str) -> bool {
-    let name = name.to_ascii_uppercase();
-    let built_in = ["VITE_", "REACT_APP_", "VUE_APP_", "GATSBY_"].iter().any(|prefix| name.starts_with(prefix));
-    built_in || ["PUBLIC", "CORS", "ORIGIN", "REDIRECT", "CALLBACK", "ALLOWED", "LOGOUT"].iter().any(|word| name.contains(word))
 }
 
 /// What the service's balancers answer for.
@@ -201,9 +175,7 @@ fn tell(patient: &Patient, findings: &mut Findings, calls: &[(Named, Callee)], s
     }
     let mut evidence: Vec<Evidence> = Vec::new();
     for (name, callee) in calls {
-        evidence.push(Evidence::new(Call::DescribeTaskDefinition, name.definition, "containerDefinitions.environment.name", name.variable));
-        // The value itself is never kept: of its URLs only the hosts are.
-        evidence.push(Evidence::new(Call::DescribeTaskDefinition, name.definition, "containerDefinitions.environment.value.hosts", name.host));
+        evidence.extend(name.evidence());
         match callee {
             Callee::Rule(rule, balancer) => {
                 let values = rule.conditions.iter().flat_map(|condition| &condition.values).filter(|value| value.eq_ignore_ascii_case(name.host));
