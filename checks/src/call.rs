@@ -63,6 +63,7 @@ calls! {
     DescribeDBClusters = "rds:DescribeDBClusters", "aws rds describe-db-clusters --db-cluster-identifier {id}", "the same of a cluster";
     DescribeDBProxies = "rds:DescribeDBProxies", "aws rds describe-db-proxies --db-proxy-name {id}", "the same of a proxy";
     DescribeDBProxyTargets = "rds:DescribeDBProxyTargets", "aws rds describe-db-proxy-targets --db-proxy-name {id}", "whether the databases behind a proxy answer it";
+    DescribeNatGateways = "ec2:DescribeNatGateways", "aws ec2 describe-nat-gateways --nat-gateway-ids {id}", "whether the NAT gateway of a route works, where something cannot be reached; the address it lends";
     DescribeImages = "ecr:DescribeImages", "aws ecr describe-images --repository-name {repository} --image-ids {reference}", "the digest that a tag has now";
     BatchGetImage = "ecr:BatchGetImage", "aws ecr batch-get-image --repository-name {repository} --image-ids {reference}", "the platforms behind a multi-architecture tag; whether a pinned digest is still there";
     DescribeRepositories = "ecr:DescribeRepositories", "aws ecr describe-repositories --repository-names {repository}", "whether tags can be moved";

@@ -14,8 +14,8 @@ use crate::snapshot::deployment::ListedDeployment;
 use crate::snapshot::metric::{Metric, Series};
 use crate::snapshot::{
     Alarm, AlarmTransition, DbCluster, DbInstance, DbProxy, DbProxyTarget, DiscoveryInstance, DiscoveryService, ExpressService, Image, Interface,
-    LifecyclePolicy, Listener, LoadBalancer, LogLine, NamespaceServices, NewestRevisions, PinnedImage, ProtectedTask, Repository, Revision,
-    RouteTable, Rule, SecurityGroup, Service, ServiceDeployment, Snapshot, Subnet, Table, Target, TargetGroup, Task, TaskDefinition,
+    LifecyclePolicy, Listener, LoadBalancer, LogLine, NamespaceServices, NatAddresses, NewestRevisions, PinnedImage, ProtectedTask, Repository,
+    Revision, RouteTable, Rule, SecurityGroup, Service, ServiceDeployment, Snapshot, Subnet, Table, Target, TargetGroup, Task, TaskDefinition,
 };
 
 /// What the user said that the account cannot know.
@@ -254,6 +254,11 @@ impl<'a> Patient<'a> {
     /// The services that use a namespace of Service Connect.
     pub fn namespace_services(&self, namespace: &str) -> Row<'a, NamespaceServices> {
         self.row(Call::ListServicesByNamespace, &self.snapshot.namespace_services, namespace)
+    }
+
+    /// The public addresses of a NAT gateway.
+    pub fn nat_addresses(&self, gateway: &str) -> Row<'a, NatAddresses> {
+        self.row(Call::DescribeNatGateways, &self.snapshot.nat_addresses, gateway)
     }
 
     /// A service of Cloud Map, by its ARN.

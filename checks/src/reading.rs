@@ -25,6 +25,7 @@ pub mod reason;
 pub mod rollback;
 pub mod rollout;
 pub mod route;
+pub mod sibling;
 pub mod stop;
 pub mod time;
 pub mod timeline;

@@ -27,7 +27,7 @@ pub use image::{Image, LifecyclePolicy, PinnedImage, Repository};
 pub use log::LogLine;
 pub use metric::Series;
 pub use network::{Interface, IpPermission, Route, RouteTable, SecurityGroup, Subnet};
-pub use peers::{DbCluster, DbInstance, DbProxy, DbProxyTarget, DiscoveryInstance, DiscoveryService, NamespaceServices};
+pub use peers::{DbCluster, DbInstance, DbProxy, DbProxyTarget, DiscoveryInstance, DiscoveryService, NamespaceServices, NatAddresses};
 pub use service::{Deployment, ExpressService, Service, ServiceEvent, ServiceLoadBalancer};
 pub use task::{Container, ProtectedTask, Task};
 pub use task_definition::{Arguments, ContainerDefinition, EnvironmentVariable, HealthCheck, NewestRevisions, PortMapping, TaskDefinition};
@@ -164,6 +164,9 @@ pub struct Snapshot {
     /// By network interface id.
     #[serde(default)]
     pub interfaces: Table<Interface>,
+    /// By NAT gateway id, where a sibling's public door is narrow: the public addresses that it lends.
+    #[serde(default)]
+    pub nat_addresses: Table<NatAddresses>,
     /// By service ARN: siblings that the service may call.
     #[serde(default)]
     pub peers: Table<Service>,

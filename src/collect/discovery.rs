@@ -28,8 +28,8 @@ impl Aws {
             let page = self.discovery.list_instances().service_id(last(arn)).max_results(100).set_next_token(token).send().await?;
             Ok((page.instances.unwrap_or_default(), page.next_token))
         });
-        // Anybody may add attributes of their own: only those of Cloud Map are kept.
-        let kept = ["AWS_INSTANCE_IPV4", "AWS_INSTANCE_PORT", "AWS_INIT_HEALTH_STATUS"];
+        // Anybody may add attributes of their own: only these of Cloud Map and ECS are kept.
+        let kept = ["AWS_INSTANCE_IPV4", "AWS_INSTANCE_PORT", "ECS_SERVICE_NAME"];
         pages.await.map(|instances| {
             let instance = |from: aws_sdk_servicediscovery::types::InstanceSummary| DiscoveryInstance {
                 id: from.id.unwrap_or_default(),

@@ -74,7 +74,9 @@ impl Plan<'_> {
         let of_tasks = join3(self.logs(tasks.clone(), definitions.clone(), trouble), self.interfaces(tasks.clone()), self.protection(tasks));
         let peers = self.peers(definitions.clone());
         let of_versions = join3(self.history(current.clone()), self.images(definitions, current.clone()), self.newest_revisions());
-        join5(of_groups, of_tasks, of_versions, join3(own_network, self.express_service(), self.alarms()), peers).await;
+        let all = join5(of_groups, of_tasks, of_versions, join3(own_network, self.express_service(), self.alarms()), peers);
+        all.await;
+        self.ways_out().await;
     }
 
     fn note(&self, write: impl FnOnce(&mut Snapshot)) {

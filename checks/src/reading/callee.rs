@@ -46,11 +46,15 @@ pub fn secrets(patient: &Patient) -> Result<usize, Blind> {
     Ok(secrets)
 }
 
-/// Whether a variable is there for browsers, which come by the public way: `NEXT_PUBLIC_API`, `CORS_ORIGINS`, callbacks.
+/// Whether a variable is there for browsers or others outside, who come by the public way: `NEXT_PUBLIC_API`, `CORS_ORIGINS`,
+/// callbacks, links to the frontend.
 pub fn is_for_browsers(name: &str) -> bool {
     let name = name.to_ascii_uppercase();
     let built_in = ["VITE_", "REACT_APP_", "VUE_APP_", "GATSBY_"].iter().any(|prefix| name.starts_with(prefix));
-    built_in || ["PUBLIC", "CORS", "ORIGIN", "REDIRECT", "CALLBACK", "ALLOWED", "LOGOUT"].iter().any(|word| name.contains(word))
+    built_in
+        || ["PUBLIC", "CORS", "ORIGIN", "REDIRECT", "CALLBACK", "ALLOWED", "LOGOUT", "FRONTEND", "SITE_URL", "WEBHOOK", "ISSUER", "AUDIENCE"]
+            .iter()
+            .any(|word| name.contains(word))
 }
 
 impl Named<'_> {

@@ -13,6 +13,9 @@ use crate::snapshot::{Deployment, Service};
 /// Why it does not apply.
 pub const NOT_CONNECTED: &str = "no Service Connect";
 
+/// Why nobody can say which names the tasks know.
+pub const BY_DEFAULT: &str = "it takes the namespace of its cluster, which is not told";
+
 /// The deployment that ECS brings up, or has brought up last.
 pub fn primary(service: &Service) -> Option<&Deployment> {
     service.deployments.iter().find(|deployment| deployment.status == "PRIMARY")

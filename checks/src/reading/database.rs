@@ -81,6 +81,9 @@ fn told<'a>(patient: &Patient<'a>, host: &Host) -> Result<Option<Told<'a>>, Blin
     })
 }
 
+/// Why nothing can be said of databases that RDS here has never heard of.
+pub const ELSEWHERE: &str = "the database is in another account, or is gone";
+
 impl Kind {
     pub fn words(self) -> &'static str {
         match self {

@@ -115,12 +115,12 @@ pub fn join(finding: Finding, failed: &[&Failed]) -> Finding {
     }
 }
 
-/// ` The log says so: "…".`
+/// ` The log says "…".`
 pub fn quote(failed: &[&Failed]) -> String {
     let Some(newest) = failed.first() else { return String::new() };
     let line = newest.line.message.trim().lines().next().unwrap_or_default().trim_end();
     let cut: String = line.chars().take(160).collect();
-    format!(" Its log says \"{cut}{}\".", if cut.len() < line.len() { "…" } else { "" })
+    format!(" The log says \"{cut}{}\".", if cut.len() < line.len() { "…" } else { "" })
 }
 
 #[cfg(test)]

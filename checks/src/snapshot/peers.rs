@@ -85,8 +85,16 @@ pub struct DiscoveryService {
 #[serde(default)]
 pub struct DiscoveryInstance {
     pub id: String,
-    /// `AWS_INSTANCE_IPV4`, `AWS_INSTANCE_PORT` and `AWS_INIT_HEALTH_STATUS`.
+    /// `AWS_INSTANCE_IPV4`, `AWS_INSTANCE_PORT`, and the service that ECS registered it for.
     pub attributes: BTreeMap<String, String>,
+}
+
+/// The public addresses that a NAT gateway lends to those who leave by it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct NatAddresses {
+    pub nat_gateway_id: String,
+    pub public_ip: Vec<String>,
 }
 
 /// A database of RDS: one instance.

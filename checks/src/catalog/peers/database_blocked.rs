@@ -69,6 +69,9 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     if databases.is_empty() {
         return Err(NoAnswer::NotApplicable("no variable names a database of RDS"));
     }
+    if databases.iter().all(|database| database.told.is_none()) {
+        return Err(NoAnswer::NotApplicable(database::ELSEWHERE));
+    }
     let Some(caller) = callee::caller(patient)? else { return Err(NoAnswer::NotApplicable(callee::NO_INTERFACE)) };
     for database in databases {
         let Some(told) = database.told else { continue };
@@ -187,7 +190,7 @@ mod tests {
             says(CHECK, &one()),
             [
                 "No rule of security group sg-database of database mailer-db (DATABASE_URL) admits the tasks (sg-task) on port 5432: they cannot connect. \
-              Its log says \"Error: connect ETIMEDOUT 10.0.21.5:5432\"."
+              The log says \"Error: connect ETIMEDOUT 10.0.21.5:5432\"."
             ]
         );
     }
@@ -263,7 +266,7 @@ mod tests {
     fn a_database_that_this_account_does_not_have_is_not_judged() {
         let mut snapshot = one();
         snapshot.db_instances.insert("mailer-db", Seen::Yes(None));
-        assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy);
+        assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::NotApplicable(database::ELSEWHERE));
         name_host(&mut snapshot, &[("DATABASE_URL", "mailer-db.c9akciq32rgz.us-east-1.rds.amazonaws.com")]);
         assert!(matches!(exam(CHECK, &snapshot).outcome, Outcome::NotApplicable(_)), "nor one in another region");
     }

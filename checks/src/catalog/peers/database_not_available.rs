@@ -66,6 +66,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     if databases.is_empty() {
         return Err(NoAnswer::NotApplicable("no variable names a database of RDS"));
     }
+    let elsewhere = databases.iter().all(|database| database.told.is_none());
     for database in databases {
         let Some(trouble) = trouble(patient, findings, &database) else { continue };
         let failed = dial::failed(patient, findings);
@@ -79,7 +80,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
             findings.add(dial::join(finding, &failed));
         }
     }
-    Ok(())
+    if elsewhere { Err(NoAnswer::NotApplicable(database::ELSEWHERE)) } else { Ok(()) }
 }
 
 struct Trouble {
@@ -269,7 +270,7 @@ mod tests {
     fn names_database_variable_status_and_what_the_log_says() {
         assert_eq!(
             says(CHECK, &(CHECK.example)()),
-            ["Database mailer-db (DATABASE_URL) is stopped: it takes no connections. Its log says \"Error: connect ETIMEDOUT 10.0.21.5:5432\"."]
+            ["Database mailer-db (DATABASE_URL) is stopped: it takes no connections. The log says \"Error: connect ETIMEDOUT 10.0.21.5:5432\"."]
         );
     }
 
@@ -318,8 +319,9 @@ mod tests {
     #[test]
     fn one_that_is_not_here_may_be_anothers() {
         let mut snapshot = baseline::worker();
+        name_host(&mut snapshot, &[("DATABASE_URL", INSTANCE_HOST)]);
         snapshot.db_instances.insert("mailer-db", Seen::Yes(None));
-        assert!(says(CHECK, &snapshot).is_empty());
+        assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::NotApplicable(database::ELSEWHERE));
         log(&mut snapshot, &format!("Error: getaddrinfo ENOTFOUND {INSTANCE_HOST}"));
         assert!(says(CHECK, &snapshot)[0].contains("it is gone, or it is in another account"));
     }

@@ -59,19 +59,37 @@ crate::check! {
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     let Some(own) = connect::configuration(patient.service()) else { return Err(NoAnswer::NotApplicable(connect::NOT_CONNECTED)) };
+    if own.namespace.is_none() {
+        return Err(NoAnswer::NotApplicable(connect::BY_DEFAULT));
+    }
     let called = connect::called(patient, findings)?;
     if called.is_empty() {
         return Ok(());
     }
     let Some(caller) = callee::caller(patient)? else { return Err(NoAnswer::NotApplicable(callee::NO_INTERFACE)) };
+    let mut judged = false;
     for called in called {
-        if connect::same_namespace(own.namespace.as_deref(), called.endpoint.namespace) == Some(true)
+        let is_near = findings.see(is_near(patient, &caller, &called)).unwrap_or(true);
+        judged |= is_near;
+        if is_near
+            && connect::same_namespace(own.namespace.as_deref(), called.endpoint.namespace) == Some(true)
             && let Some(port) = findings.see(port(patient, &called)).flatten()
         {
             tell(patient, findings, &caller, &called, port)?;
         }
     }
-    Ok(())
+    if judged { Ok(()) } else { Err(NoAnswer::NotApplicable("the siblings that it calls are in another VPC")) }
+}
+
+/// Whether a sibling is in the VPC of the tasks, so that its security groups meet their addresses as they are.
+fn is_near(patient: &Patient, caller: &Caller, called: &Called) -> Result<bool, Blind> {
+    for group in network(called).into_iter().flat_map(|network| &network.security_groups) {
+        let vpc = patient.security_group(group)?.and_then(|group| group.vpc_id.as_deref());
+        if vpc.is_some_and(|vpc| vpc != caller.vpc) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// Where the sibling's proxy listens.
@@ -88,12 +106,6 @@ fn network<'a>(called: &Called<'a>) -> Option<&'a NetworkConfiguration> {
 
 fn tell(patient: &Patient, findings: &mut Findings, caller: &Caller, called: &Called, port: i32) -> Result<(), Blind> {
     let Some(network) = network(called) else { return Ok(()) };
-    for group in &network.security_groups {
-        let vpc = findings.see(patient.security_group(group)).flatten().and_then(|group| group.vpc_id.as_deref());
-        if vpc != Some(caller.vpc) {
-            return Ok(());
-        }
-    }
     let Some(closed) = caller.closed(patient, &network.security_groups, &network.subnets, port)? else { return Ok(()) };
     let (named, sibling) = (&called.named, called.endpoint.service);
     let failed = dial::failed(patient, findings);
@@ -139,7 +151,7 @@ mod tests {
         assert_eq!(
             says(CHECK, &(CHECK.example)()),
             ["No rule of security group sg-orders of service orders (ORDERS_URL names orders) admits the tasks (sg-task) on port 8080: they cannot \
-              connect. Its log says \"Error: connect ETIMEDOUT http://orders:8080/v1/orders\"."]
+              connect. The log says \"Error: connect ETIMEDOUT http://orders:8080/v1/orders\"."]
         );
     }
 

@@ -59,6 +59,9 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     let (Some(own), Some(deployment)) = (connect::configuration(service), connect::primary(service)) else {
         return Err(NoAnswer::NotApplicable(connect::NOT_CONNECTED));
     };
+    if own.namespace.is_none() {
+        return Err(NoAnswer::NotApplicable(connect::BY_DEFAULT));
+    }
     for called in connect::called(patient, findings)? {
         let (endpoint, host) = (&called.endpoint, called.named.host);
         let Some(arn) = endpoint.resource().and_then(|resource| resource.discovery_arn.as_deref()) else { continue };
@@ -114,7 +117,7 @@ mod tests {
         assert_eq!(
             says(CHECK, &(CHECK.example)()),
             ["The name orders (ORDERS_URL) of service orders was made 3 h ago, and this service was deployed 3 days ago: its tasks do not know the \
-              name. Its log says \"Error: getaddrinfo ENOTFOUND orders\"."]
+              name. The log says \"Error: getaddrinfo ENOTFOUND orders\"."]
         );
     }
 

@@ -8,6 +8,7 @@ use crate::patient::Patient;
 use crate::reading::connect::{self, Called};
 use crate::reading::{dial, rollout};
 use crate::seen::Blind;
+use crate::snapshot::peers::ServiceConnect;
 
 crate::check! {
     /// The service calls a sibling by a name that exists in another Service Connect namespace only.
@@ -68,12 +69,18 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     }
     let own = connect::configuration(patient.service());
     let namespace = own.and_then(|own| own.namespace.as_deref());
+    if own.is_some() && namespace.is_none() {
+        return Err(NoAnswer::NotApplicable(connect::BY_DEFAULT));
+    }
     if let Some(namespace) = namespace
         && findings.see(patient.namespace_services(namespace)).flatten().is_some_and(|listed| listed.truncated)
     {
         return Err(NoAnswer::NotApplicable("the namespace has more services than one page shows"));
     }
     let all = connect::called(patient, findings)?;
+    if own.is_none() && all.is_empty() {
+        return Err(NoAnswer::NotApplicable(connect::NOT_CONNECTED));
+    }
     for called in &all {
         let theirs = called.endpoint.namespace;
         let differs = own.is_none() || connect::same_namespace(namespace, theirs) == Some(false);
@@ -86,7 +93,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         let failed: Vec<_> = failed.iter().filter(|failed| failed.is_about(called.named.host, None)).collect();
         let unresolved = failed.iter().any(|failed| failed.how == dial::How::Unresolved);
         if unresolved || !called.named.host.contains('.') {
-            findings.add(dial::join(finding(patient, called, namespace, own.is_some(), &dial::quote(&failed)), &failed));
+            findings.add(dial::join(finding(patient, called, own, &dial::quote(&failed)), &failed));
         }
     }
     Ok(())
@@ -98,35 +105,42 @@ fn is_container(patient: &Patient, called: &Called) -> Result<bool, Blind> {
     Ok(containers.into_iter().any(|container| container.name == called.named.host))
 }
 
-fn finding(patient: &Patient, called: &Called, namespace: Option<&str>, connected: bool, logged: &str) -> crate::finding::Finding {
+fn finding(patient: &Patient, called: &Called, own: Option<&ServiceConnect>, logged: &str) -> crate::finding::Finding {
     let (endpoint, named) = (&called.endpoint, &called.named);
-    let theirs = endpoint.namespace.unwrap_or_default();
+    let (theirs, namespace) = (endpoint.namespace.unwrap_or_default(), own.and_then(|own| own.namespace.as_deref()));
     let here = match namespace {
-        Some(namespace) if connected => format!("is in namespace {namespace}"),
-        _ => "has no Service Connect".to_owned(),
+        Some(namespace) => format!("is in namespace {namespace}"),
+        None => "has no Service Connect".to_owned(),
     };
     let says = format!(
         "{} names {}, which service {} offers in namespace {theirs}; this service {here}, so its tasks do not know the name.{logged}",
         named.variable, named.host, endpoint.service.service_name
     );
     let of = |service: &str, value| Evidence::new(Call::DescribeServices, service, "serviceConnectConfiguration.namespace", value);
-    let own = match namespace {
+    let own_namespace = match namespace {
         Some(namespace) => of(patient.arn(), namespace),
         None => patient.evidence("deployments.serviceConnectConfiguration", "null"),
     };
-    let configuration = format!("enabled=true,namespace={theirs}");
-    Subject::new(Kind::Service, patient.arn())
-        .sick(says, of(&endpoint.service.service_arn, theirs))
-        .because(own)
-        .because_all(named.evidence())
-        .mend(
-            Remedy::new("Put this service into the sibling's namespace. It can be in one only: if it offers names itself, its clients have to follow.")
-                .cli(format!("aws ecs update-service {} --service-connect-configuration {configuration}", patient.cli()))
-                .terraform(format!(
-                    "resource \"aws_ecs_service\" \"{}\" {{\n  service_connect_configuration {{\n    enabled   = true\n    namespace = \"{theirs}\"\n  }}\n}}",
-                    patient.name()
-                )),
-        )
+    let finding = Subject::new(Kind::Service, patient.arn()).sick(says, of(&endpoint.service.service_arn, theirs)).because(own_namespace);
+    finding.because_all(named.evidence()).mend(remedy(patient, own, theirs))
+}
+
+/// The configuration is set as a whole: what the service offers itself has to go along.
+fn remedy(patient: &Patient, own: Option<&ServiceConnect>, theirs: &str) -> Remedy {
+    let update = |configuration: &str| format!("aws ecs update-service {} --service-connect-configuration {configuration}", patient.cli());
+    let remedy = if own.is_some_and(|own| !own.services.is_empty()) {
+        let query = "'services[0].deployments[0].serviceConnectConfiguration' > connect.json";
+        let read = format!("aws ecs describe-services --cluster {} --services {} --query {query}", patient.cluster(), patient.name());
+        Remedy::new(format!("Put this service into namespace {theirs}; it can be in one only, so those who call it have to follow. Change the namespace in connect.json."))
+            .cli(read)
+            .cli(update("file://connect.json"))
+    } else {
+        Remedy::new("Put this service into the sibling's namespace.").cli(update(&format!("enabled=true,namespace={theirs}")))
+    };
+    remedy.terraform(format!(
+        "resource \"aws_ecs_service\" \"{}\" {{\n  service_connect_configuration {{\n    enabled   = true\n    namespace = \"{theirs}\"\n  }}\n}}",
+        patient.name()
+    ))
 }
 
 #[cfg(test)]
@@ -150,7 +164,7 @@ mod tests {
             says(CHECK, &(CHECK.example)()),
             [
                 "ORDERS_URL names orders, which service orders offers in namespace beta; this service is in namespace internal, so its tasks do not know \
-              the name. Its log says \"Error: getaddrinfo ENOTFOUND orders\"."
+              the name. The log says \"Error: getaddrinfo ENOTFOUND orders\"."
             ]
         );
     }

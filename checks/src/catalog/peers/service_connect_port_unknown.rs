@@ -127,7 +127,7 @@ mod tests {
     fn names_service_port_name_and_what_the_version_has() {
         assert_eq!(
             says(CHECK, &(CHECK.example)()),
-            ["Service orders offers port http as orders, but orders:7 has only web: nothing stands behind the name. Its log says \"Error: connect \
+            ["Service orders offers port http as orders, but orders:7 has only web: nothing stands behind the name. The log says \"Error: connect \
               ECONNREFUSED orders:8080\"."]
         );
     }
