@@ -11,7 +11,7 @@ use crate::reading::address::Cidr;
 use crate::reading::reach::{self, Admission, Peer};
 use crate::reading::{and_list, parsed, stop};
 use crate::seen::Blind;
-use crate::snapshot::SecurityGroup;
+use crate::snapshot::{IpPermission, SecurityGroup};
 
 /// A host that a variable of a current version names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -122,10 +122,12 @@ impl<'a> Caller<'a> {
         if theirs.is_empty() {
             return Ok(None);
         }
+        // The tasks' IPv6 addresses are not known: a rule for IPv6 may be how the two meet.
+        let by_v6 = |permissions: &[IpPermission]| permissions.iter().any(|one| reach::covers_tcp(one, port) && !one.cidr_ipv6.is_empty());
         if reach::lets_in(theirs.iter().copied(), port, &self.peer) == Admission::No {
-            return Ok(Some(Closed::In(theirs)));
+            return Ok((!theirs.iter().any(|group| by_v6(&group.ip_permissions))).then_some(Closed::In(theirs)));
         }
-        let Some(own) = &self.groups else { return Ok(None) };
+        let Some(own) = self.groups.as_ref().filter(|own| !own.iter().any(|group| by_v6(&group.ip_permissions_egress))) else { return Ok(None) };
         let blocks = match reach::subnet_blocks(patient, subnets)? {
             Some(blocks) if !blocks.is_empty() => blocks,
             _ => parsed("0.0.0.0/0").into_iter().collect(),

@@ -221,6 +221,14 @@ mod tests {
     }
 
     #[test]
+    fn a_rule_for_ipv6_may_be_how_they_meet() {
+        let mut snapshot = one();
+        let permission = IpPermission { cidr_ip: Vec::new(), cidr_ipv6: vec!["2a05:d01c::/36".into()], ..block("") };
+        *permissions(&mut snapshot, "sg-database") = vec![permission];
+        assert!(says(CHECK, &snapshot).is_empty());
+    }
+
+    #[test]
     fn the_tasks_own_group_may_not_let_them_out() {
         let mut snapshot = baseline::worker();
         name_host(&mut snapshot, &[("DATABASE_URL", INSTANCE_HOST)]);
