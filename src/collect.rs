@@ -6,6 +6,7 @@ mod autoscaling;
 mod cloudwatch;
 #[cfg(test)]
 mod depth;
+mod discovery;
 mod ec2;
 mod ecr;
 mod ecs;
@@ -16,6 +17,7 @@ mod logs;
 mod mask;
 mod plan;
 pub mod probe;
+mod rds;
 mod scaling;
 pub mod trail;
 mod url;
@@ -66,6 +68,8 @@ pub struct Aws {
     scaling: aws_sdk_applicationautoscaling::Client,
     autoscaling: aws_sdk_autoscaling::Client,
     iam: aws_sdk_iam::Client,
+    discovery: aws_sdk_servicediscovery::Client,
+    rds: aws_sdk_rds::Client,
 }
 
 /// Listeners, rules and revisions that were read to find the service, so that its collection does not ask again.
@@ -124,6 +128,8 @@ impl Aws {
             scaling: aws_sdk_applicationautoscaling::Client::new(config),
             autoscaling: aws_sdk_autoscaling::Client::new(config),
             iam: aws_sdk_iam::Client::new(config),
+            discovery: aws_sdk_servicediscovery::Client::new(config),
+            rds: aws_sdk_rds::Client::new(config),
         })
     }
 }

@@ -1,6 +1,7 @@
 //! Healthy services, complete as the collector would bring them: what every check must be silent on, and what the
 //! checks' examples make sick. They are made up, say so, and share one clock.
 
+pub mod peers;
 pub mod scaling;
 
 use std::collections::BTreeMap;
@@ -643,6 +644,7 @@ pub fn fargate() -> Snapshot {
         container_port: Some(8080),
         ..ServiceLoadBalancer::default()
     }];
+    peers::registered(&mut snapshot);
     snapshot
 }
 
@@ -799,7 +801,7 @@ pub fn ec2() -> Snapshot {
 
 /// A worker: no balancer, no port.
 pub fn worker() -> Snapshot {
-    service(&Plan {
+    let mut snapshot = service(&Plan {
         name: "mailer",
         cluster: "prod",
         tasks: 2,
@@ -808,7 +810,10 @@ pub fn worker() -> Snapshot {
         port: None,
         ec2: false,
         log_group: "/ecs/mailer",
-    })
+    });
+    peers::databases(&mut snapshot);
+    peers::connected(&mut snapshot);
+    snapshot
 }
 
 /// Takes away all tasks of the service's only deployment, and the targets with them: ECS tries to start new ones.

@@ -43,6 +43,7 @@ calls! {
     DescribeTasks = "ecs:DescribeTasks", "aws ecs describe-tasks --cluster {cluster} --tasks {id}", "why tasks stopped, and what the running ones run";
     DescribeTaskDefinition = "ecs:DescribeTaskDefinition", "aws ecs describe-task-definition --task-definition {id}", "images, ports and log groups";
     ListTaskDefinitions = "ecs:ListTaskDefinitions", "aws ecs list-task-definitions --family-prefix {quoted} --sort DESC --max-items 1", "whether a newer version is registered than the one that is deployed";
+    ListServicesByNamespace = "ecs:ListServicesByNamespace", "aws ecs list-services-by-namespace --namespace {id}", "the siblings that share a Service Connect namespace";
     GetTaskProtection = "ecs:GetTaskProtection", "aws ecs get-task-protection --cluster {cluster} --tasks {id}", "whether old tasks are protected from being stopped, during a deployment";
     ListContainerInstances = "ecs:ListContainerInstances", "aws ecs list-container-instances --cluster {cluster}", "the instances of the cluster, where a service on EC2 or external instances lacks tasks";
     DescribeContainerInstances = "ecs:DescribeContainerInstances", "aws ecs describe-container-instances --cluster {cluster} --container-instances {last}", "what each instance has left, and whether its agent is connected";
@@ -64,9 +65,16 @@ calls! {
     DescribeNetworkInterfaces = "ec2:DescribeNetworkInterfaces", "aws ec2 describe-network-interfaces --network-interface-ids {id}", "addresses and security groups that tasks really have";
     DescribeNetworkAcls = "ec2:DescribeNetworkAcls", "aws ec2 describe-network-acls --filters Name={filter},Values={id}", "whether a network ACL drops traffic, where something cannot be reached";
     DescribeVpcEndpoints = "ec2:DescribeVpcEndpoints", "aws ec2 describe-vpc-endpoints --filters Name={filter},Values={id}", "whether AWS can be reached without the internet, where it cannot be reached";
-    DescribeNatGateways = "ec2:DescribeNatGateways", "aws ec2 describe-nat-gateways --nat-gateway-ids {id}", "whether the NAT gateway of a route works, where something cannot be reached";
     DescribeVpcAttribute = "ec2:DescribeVpcAttribute", "aws ec2 describe-vpc-attribute --vpc-id {id} --attribute enableDnsSupport", "whether the VPC resolves names, where something cannot be reached";
     GetManagedPrefixListEntries = "ec2:GetManagedPrefixListEntries", "aws ec2 get-managed-prefix-list-entries --prefix-list-id {id}", "the addresses behind a prefix list that a rule or a route names";
+    GetService = "servicediscovery:GetService", "aws servicediscovery get-service --id {last}", "since when a name of Service Connect exists";
+    ListInstances = "servicediscovery:ListInstances", "aws servicediscovery list-instances --service-id {last}", "which addresses Cloud Map gives out for the service";
+    GetInstancesHealthStatus = "servicediscovery:GetInstancesHealthStatus", "aws servicediscovery get-instances-health-status --service-id {last}", "which of these addresses Cloud Map holds back";
+    DescribeDBInstances = "rds:DescribeDBInstances", "aws rds describe-db-instances --db-instance-identifier {id}", "whether a database that a variable names is available, and whom it lets in";
+    DescribeDBClusters = "rds:DescribeDBClusters", "aws rds describe-db-clusters --db-cluster-identifier {id}", "the same of a cluster";
+    DescribeDBProxies = "rds:DescribeDBProxies", "aws rds describe-db-proxies --db-proxy-name {id}", "the same of a proxy";
+    DescribeDBProxyTargets = "rds:DescribeDBProxyTargets", "aws rds describe-db-proxy-targets --db-proxy-name {id}", "whether the databases behind a proxy answer it";
+    DescribeNatGateways = "ec2:DescribeNatGateways", "aws ec2 describe-nat-gateways --nat-gateway-ids {id}", "whether the NAT gateway of a route works, where something cannot be reached; the address it lends";
     DescribeImages = "ecr:DescribeImages", "aws ecr describe-images --repository-name {repository} --image-ids {reference}", "the digest that a tag has now";
     BatchGetImage = "ecr:BatchGetImage", "aws ecr batch-get-image --repository-name {repository} --image-ids {reference}", "the platforms behind a multi-architecture tag; whether a pinned digest is still there";
     DescribeRepositories = "ecr:DescribeRepositories", "aws ecr describe-repositories --repository-names {repository}", "whether tags can be moved";
@@ -90,6 +98,7 @@ impl Call {
     pub fn see(self, cluster: &str, service: &str, arn: &str, id: &str) -> String {
         let (repository, reference) = image_parts(id);
         let (group, stream) = id.split_once(LOG_STREAM).unwrap_or((id, ""));
+        let (cluster, service) = service_of(id).unwrap_or((cluster, service));
         self.command()
             .replace("{cluster}", cluster)
             .replace("{service}", service)
@@ -105,6 +114,11 @@ impl Call {
             .replace("{quoted}", &quote(id))
             .replace("{id}", id)
     }
+}
+
+/// Cluster and name of the service that an ARN names: it may be a sibling.
+fn service_of(arn: &str) -> Option<(&str, &str)> {
+    arn.split_once(":service/")?.1.split_once('/')
 }
 
 /// What stands between group and stream where one log stream is named.

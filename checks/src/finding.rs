@@ -29,6 +29,7 @@ pub enum Kind {
     NetworkAcl,
     Alarm,
     LogGroup,
+    Database,
 }
 
 impl Kind {
@@ -53,6 +54,7 @@ impl Kind {
             Kind::NetworkAcl => "network_acl",
             Kind::Alarm => "alarm",
             Kind::LogGroup => "log_group",
+            Kind::Database => "database",
         }
     }
 }

@@ -303,6 +303,59 @@ impl<'a> Patient<'a> {
         self.row(Call::GetManagedPrefixListEntries, &self.snapshot.prefix_lists, id)
     }
 
+    // Siblings and databases.
+
+    /// A sibling service, by its ARN; asked only where this service may call it.
+    pub fn peer(&self, arn: &str) -> Row<'a, Service> {
+        self.row(Call::DescribeServices, &self.snapshot.peers, arn)
+    }
+
+    /// Every sibling that AWS told us of.
+    pub fn peers(&self) -> Result<Vec<&'a Service>, Blind> {
+        self.asks(Call::DescribeServices)?;
+        Ok(told(&self.snapshot.peers).collect())
+    }
+
+    /// The services that use a namespace of Service Connect.
+    pub fn namespace_services(&self, namespace: &str) -> Row<'a, NamespaceServices> {
+        self.row(Call::ListServicesByNamespace, &self.snapshot.namespace_services, namespace)
+    }
+
+    /// The public addresses of a NAT gateway.
+    pub fn nat_addresses(&self, gateway: &str) -> Row<'a, NatAddresses> {
+        self.row(Call::DescribeNatGateways, &self.snapshot.nat_addresses, gateway)
+    }
+
+    /// A service of Cloud Map, by its ARN.
+    pub fn discovery_service(&self, arn: &str) -> Row<'a, DiscoveryService> {
+        self.row(Call::GetService, &self.snapshot.discovery_services, arn)
+    }
+
+    pub fn discovery_instances(&self, arn: &str) -> Result<&'a [DiscoveryInstance], Blind> {
+        self.list(Call::ListInstances, &self.snapshot.discovery_instances, arn)
+    }
+
+    /// What Cloud Map thinks of the instances, by their ids.
+    pub fn discovery_health(&self, arn: &str) -> Row<'a, BTreeMap<String, String>> {
+        self.row(Call::GetInstancesHealthStatus, &self.snapshot.discovery_health, arn)
+    }
+
+    pub fn db_instance(&self, identifier: &str) -> Row<'a, DbInstance> {
+        self.row(Call::DescribeDBInstances, &self.snapshot.db_instances, identifier)
+    }
+
+    pub fn db_cluster(&self, identifier: &str) -> Row<'a, DbCluster> {
+        self.row(Call::DescribeDBClusters, &self.snapshot.db_clusters, identifier)
+    }
+
+    pub fn db_proxy(&self, name: &str) -> Row<'a, DbProxy> {
+        self.row(Call::DescribeDBProxies, &self.snapshot.db_proxies, name)
+    }
+
+    pub fn db_proxy_targets(&self, proxy: &str) -> Result<&'a [DbProxyTarget], Blind> {
+        self.list(Call::DescribeDBProxyTargets, &self.snapshot.db_proxy_targets, proxy)
+    }
+
     // Images, alarms, metrics, logs.
 
     /// What the tag of an image points at now; asked only for images in ECR that have a tag.

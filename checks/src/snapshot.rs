@@ -11,6 +11,7 @@ pub mod image;
 pub mod log;
 pub mod metric;
 pub mod network;
+pub mod peers;
 pub mod probe;
 pub mod scaling;
 pub mod service;
@@ -34,6 +35,7 @@ pub use image::{Image, LifecyclePolicy, PinnedImage, Repository};
 pub use log::LogLine;
 pub use metric::Series;
 pub use network::{Interface, IpPermission, Route, RouteTable, SecurityGroup, Subnet};
+pub use peers::{DbCluster, DbInstance, DbProxy, DbProxyTarget, DiscoveryInstance, DiscoveryService, NamespaceServices, NatAddresses};
 pub use probe::{Probe, ProbeAnswer, ProbeFailure};
 pub use scaling::{NotScaledReason, ScalableTarget, ScalingActivity, ScalingPolicy, ScheduledAction, SuspendedState};
 pub use service::{Deployment, ExpressService, Service, ServiceEvent, ServiceLoadBalancer};
@@ -198,6 +200,36 @@ pub struct Snapshot {
     /// By network interface id.
     #[serde(default)]
     pub interfaces: Table<Interface>,
+    /// By NAT gateway id, where a sibling's public door is narrow: the public addresses that it lends.
+    #[serde(default)]
+    pub nat_addresses: Table<NatAddresses>,
+    /// By service ARN: siblings that the service may call.
+    #[serde(default)]
+    pub peers: Table<Service>,
+    /// By namespace, where the service uses Service Connect.
+    #[serde(default)]
+    pub namespace_services: Table<NamespaceServices>,
+    /// By the ARN of a service of Cloud Map.
+    #[serde(default)]
+    pub discovery_services: Table<DiscoveryService>,
+    /// By the ARN of a service of Cloud Map.
+    #[serde(default)]
+    pub discovery_instances: Table<Vec<DiscoveryInstance>>,
+    /// By the ARN of a service of Cloud Map: `HEALTHY`, `UNHEALTHY` or `UNKNOWN` by the id of an instance.
+    #[serde(default)]
+    pub discovery_health: Table<BTreeMap<String, String>>,
+    /// By identifier, where a variable names its host.
+    #[serde(default)]
+    pub db_instances: Table<DbInstance>,
+    /// By identifier, where a variable names its host.
+    #[serde(default)]
+    pub db_clusters: Table<DbCluster>,
+    /// By name, where a variable names its host.
+    #[serde(default)]
+    pub db_proxies: Table<DbProxy>,
+    /// By the proxy's name.
+    #[serde(default)]
+    pub db_proxy_targets: Table<Vec<DbProxyTarget>>,
     /// By image as the task definition spells it, where its registry is ECR and it has a tag.
     #[serde(default)]
     pub images: Table<Image>,

@@ -193,8 +193,11 @@ fn snake(field: &str) -> String {
     let last = field.rsplit('.').next().unwrap();
     let mut out = String::new();
     let mut before = '_';
-    for c in last.chars() {
-        if c.is_uppercase() && !before.is_uppercase() && before != '_' {
+    let mut chars = last.chars().peekable();
+    while let Some(c) = chars.next() {
+        // `DBInstanceStatus`: the last capital of a run begins the next word.
+        let begins = !before.is_uppercase() || chars.peek().is_some_and(|next| next.is_lowercase());
+        if c.is_uppercase() && begins && before != '_' {
             out.push('_');
         }
         out.extend(c.to_lowercase());

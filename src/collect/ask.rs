@@ -219,6 +219,7 @@ fn by_code(code: &str, message: &str, status: u16, note_credentials: impl FnOnce
 /// Not-found is an answer. AWS spells it in a different way in each service.
 fn is_not_found(code: &str, message: &str) -> bool {
     code.ends_with("NotFound")
+        || code.ends_with("NotFoundFault")
         || code.ends_with("NotFoundException")
         || code == "NoSuchEntity"
         || (code == "ClientException" && message.starts_with("Unable to describe task definition"))

@@ -131,6 +131,8 @@ fn a_service_is_diagnosed_in_five_round_trips() {
         ("protected", "api"),
         ("group-at-its-maximum", "web"),
         ("secret-denied", "mailer"),
+        ("database", "api"),
+        ("connected", "mailer"),
     ] {
         let waves = waves(account, typed);
         assert!(waves.len() <= 5, "{account}: {} round trips one after another: {waves:#?}", waves.len());

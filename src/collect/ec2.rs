@@ -4,7 +4,7 @@
 use aws_sdk_ec2::types;
 use checks::call::Call;
 use checks::seen::Seen;
-use checks::snapshot::{Interface, IpPermission, Route, RouteTable, SecurityGroup, Subnet, Table};
+use checks::snapshot::{Interface, IpPermission, NatAddresses, Route, RouteTable, SecurityGroup, Subnet, Table};
 
 use super::{Aws, fill, text};
 
@@ -55,6 +55,19 @@ impl Aws {
             fill(&mut table, batch, found, |interface| &interface.network_interface_id);
         }
         table
+    }
+
+    /// The public addresses that a NAT gateway lends.
+    pub async fn nat_addresses(&self, gateway: &str) -> Seen<Option<NatAddresses>> {
+        let request = self.ec2.describe_nat_gateways().filter(filter("nat-gateway-id", &[gateway.to_owned()])).send();
+        self.asker.ask(Call::DescribeNatGateways, request).await.map(|reply| {
+            let found = reply?.nat_gateways?.into_iter().next()?;
+            let addresses = found.nat_gateway_addresses.unwrap_or_default();
+            Some(NatAddresses {
+                nat_gateway_id: found.nat_gateway_id.unwrap_or_default(),
+                public_ip: addresses.into_iter().filter_map(|address| address.public_ip).collect(),
+            })
+        })
     }
 
     pub async fn route_tables(&self, vpc: &str) -> Seen<Option<Vec<RouteTable>>> {

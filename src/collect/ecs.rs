@@ -9,7 +9,9 @@ use aws_sdk_ecs::types;
 use checks::call::Call;
 use checks::seen::{Blind, Seen, Why};
 use checks::snapshot::deployment::ListedDeployment;
-use checks::snapshot::{ExpressService, NewestRevisions, ProtectedTask, Revision, Service, ServiceDeployment, Table, Task, TaskDefinition};
+use checks::snapshot::{
+    ExpressService, NamespaceServices, NewestRevisions, ProtectedTask, Revision, Service, ServiceDeployment, Table, Task, TaskDefinition,
+};
 use futures::future::{join, join_all};
 
 use super::{Aws, time};
@@ -155,6 +157,16 @@ impl Aws {
         self.asker.ask(Call::ListTaskDefinitions, request).await.map(|reply| {
             let task_definition_arns = reply?.task_definition_arns.unwrap_or_default();
             Some(NewestRevisions { family: family.to_owned(), task_definition_arns })
+        })
+    }
+
+    /// The services that use a namespace. AWS takes one such call a second, so one page has to do.
+    pub async fn namespace_services(&self, namespace: &str) -> Seen<Option<NamespaceServices>> {
+        let request = self.ecs.list_services_by_namespace().namespace(namespace).max_results(100).send();
+        self.asker.ask(Call::ListServicesByNamespace, request).await.map(|reply| {
+            let reply = reply?;
+            let service_arns = reply.service_arns.unwrap_or_default();
+            Some(NamespaceServices { namespace: namespace.to_owned(), service_arns, truncated: reply.next_token.is_some() })
         })
     }
 

@@ -9,16 +9,55 @@ use regex::{Captures, Regex};
 const MASK: &str = "***";
 const LONGEST_LINE: usize = 1000;
 
-/// Hosts of URLs in the value of a variable, and a value that is itself the name of a host at AWS.
-pub fn hosts(value: &str) -> Vec<String> {
+/// Hosts of URLs in the value of a variable, and values that are themselves names of hosts: by their end, or because the
+/// variable's name says that they are.
+pub fn hosts(name: &str, value: &str) -> Vec<String> {
     let mut hosts: Vec<String> = value.match_indices("://").filter_map(|(at, _)| host_of_url(&value[..at], &value[at + 3..])).collect();
-    let bare = value.split(':').next().unwrap_or(value);
-    if hosts.is_empty() && [".on.aws", ".amazonaws.com", ".amazonaws.com.cn"].iter().any(|suffix| bare.ends_with(suffix)) && is_host(bare) {
-        hosts.push(bare.to_ascii_lowercase());
+    if hosts.is_empty() {
+        hosts.extend(value.split(',').filter_map(|one| bare_host(name, one.trim())));
     }
     hosts.sort();
     hosts.dedup();
     hosts
+}
+
+/// Ends that only names of hosts have: AWS's own, those of private zones, and the commonest of the internet.
+const ENDS: &[&str] = &[
+    ".on.aws",
+    ".amazonaws.com",
+    ".amazonaws.com.cn",
+    ".local",
+    ".internal",
+    ".private",
+    ".lan",
+    ".corp",
+    ".svc",
+    ".com",
+    ".net",
+    ".org",
+    ".io",
+    ".dev",
+];
+
+/// Words at the end of a variable's name by which its value is a host, or several.
+const NAMED_FOR_HOSTS: &[&str] = &["HOST", "HOSTS", "HOSTNAME", "ENDPOINT", "ADDR", "ADDRESS", "SERVER", "SERVERS", "BROKERS"];
+
+/// Words in a variable's name by which its value may be a secret, whatever it looks like.
+const NAMED_FOR_SECRETS: &[&str] = &["PASS", "PWD", "SECRET", "TOKEN", "KEY", "CREDENTIAL", "AUTH", "SALT"];
+
+/// `db.prod.local`, `db.internal:5432`, and `orders:8080` if the variable is called `ORDERS_HOST`.
+fn bare_host(name: &str, value: &str) -> Option<String> {
+    let name = name.to_ascii_uppercase();
+    let (host, port) = value.split_once(':').unwrap_or((value, "80"));
+    let is_port = !port.is_empty() && port.len() <= 5 && port.chars().all(|c| c.is_ascii_digit());
+    if !is_port || !is_host(host) || !host.chars().any(|c| c.is_ascii_alphabetic()) || NAMED_FOR_SECRETS.iter().any(|word| name.contains(word)) {
+        return None;
+    }
+    let host = host.to_ascii_lowercase();
+    let ends = ENDS.iter().any(|end| host.ends_with(end) && host.len() > end.len());
+    let named =
+        NAMED_FOR_HOSTS.iter().any(|word| name == *word || name.ends_with(&format!("_{word}"))) && !looks_random(&host) && host != "localhost";
+    (ends || named).then_some(host)
 }
 
 /// The words of a command, as far as two commands can be told apart by it. Sixteen bits do not tell which of a list of
@@ -111,7 +150,31 @@ mod tests {
             ("debug", &[]),
         ];
         for (value, expected) in cases {
-            assert_eq!(hosts(value), *expected, "{value}");
+            assert_eq!(hosts("VALUE", value), *expected, "{value}");
+        }
+    }
+
+    #[test]
+    fn a_bare_host_is_known_by_its_end_or_by_the_variables_name() {
+        let cases: &[(&str, &str, &[&str])] = &[
+            ("DATABASE", "db.prod.local", &["db.prod.local"]),
+            ("DATABASE", "DB.internal:5432", &["db.internal"]),
+            ("UPSTREAM", "orders.example.com:443", &["orders.example.com"]),
+            ("ORDERS_HOST", "orders:8080", &["orders"]),
+            ("KAFKA_BROKERS", "b-1.kafka:9092,b-2.kafka:9092", &["b-1.kafka", "b-2.kafka"]),
+            ("ORDERS", "orders:8080", &[]),
+            ("LOGIN", "user:1234", &[]),
+            ("HOST", "0.0.0.0", &[]),
+            ("DB_HOST", "localhost", &[]),
+            ("DB_HOST", "app:hunter2", &[]),
+            ("DB_PASSWORD", "hunter2.local", &[]),
+            ("HOST_TOKEN", "abc.def.com", &[]),
+            ("MODE", "hunter2.local.5", &[]),
+            ("MAIL_FROM", "ana@example.com", &[]),
+            ("PATH_PREFIX", ".local", &[]),
+        ];
+        for (name, value, expected) in cases {
+            assert_eq!(hosts(name, value), *expected, "{name}={value}");
         }
     }
 

@@ -5,6 +5,7 @@ mod access;
 mod capacity;
 mod images;
 mod network;
+mod peers;
 mod scaling;
 mod signals;
 mod tasks;
@@ -91,9 +92,11 @@ impl Plan<'_> {
             join(tasks, definitions.clone()).await;
             self.refusals().await;
         };
+        let of_peers = self.peers(definitions.clone());
         let of_versions = join3(self.history(current.clone()), self.images(definitions.clone(), current.clone()), self.newest_revisions());
         let of_itself = join5(own_network, self.express_service(), self.alarms(), self.scaling(), self.capacity());
-        join5(of_groups, of_tasks, of_versions, of_itself, of_roles).await;
+        join5(of_groups, of_tasks, of_versions, of_itself, join(of_roles, of_peers)).await;
+        self.ways_out().await;
     }
 
     fn note(&self, write: impl FnOnce(&mut Snapshot)) {

@@ -28,6 +28,9 @@ SERVICES = {
     "wafv2": "wafv2",
 }
 
+# Where the model knows several protocols, and the Rust SDK speaks another than the first.
+SPOKEN = {"servicediscovery": "json"}
+
 # How many things one request may name. The models do not have these; they are in the API references.
 AT_MOST = {
     "ecs.DescribeServices": {"services": 10},
@@ -56,7 +59,9 @@ NUMBERS = {"integer": int, "long": int, "float": (int, float), "double": (int, f
 
 @cache
 def service(name):
-    return botocore.session.get_session().get_service_model(name)
+    model = botocore.session.get_session().get_service_model(name)
+    model.metadata["protocol"] = SPOKEN.get(name, model.metadata["protocol"])
+    return model
 
 
 def operation(call):

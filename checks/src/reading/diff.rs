@@ -447,7 +447,8 @@ impl Changes {
         let connect = |revision: &Revision| {
             let on = revision.service_connect_configuration.as_ref().filter(|connect| connect.enabled);
             on.map(|connect| {
-                let ports = if connect.port_names.is_empty() { "client only".to_owned() } else { connect.port_names.join(", ") };
+                let names: Vec<&str> = connect.services.iter().map(|service| service.port_name.as_str()).collect();
+                let ports = if names.is_empty() { "client only".to_owned() } else { names.join(", ") };
                 format!("{} ({ports})", rollout::short(connect.namespace.as_deref().unwrap_or("default namespace")))
             })
         };
@@ -485,7 +486,8 @@ mod tests {
     use super::*;
     use crate::baseline::{self, id, minutes_ago, roll_out};
     use crate::patient::Intent;
-    use crate::snapshot::deployment::{Rollback, ServiceConnect};
+    use crate::snapshot::deployment::Rollback;
+    use crate::snapshot::peers::{ServiceConnect, ServiceConnectService};
     use crate::snapshot::{EnvironmentVariable, Snapshot, Task};
 
     /// A deployment of version 13 that differs from 12, and was rolled back because its tasks fail the health check.
@@ -547,8 +549,11 @@ mod tests {
             revision.container_images[0].image = id::image("api:1.5.0");
             revision.container_images[0].image_digest = Some(id::digest(2));
             revision.security_groups = vec!["sg-other".into()];
-            revision.service_connect_configuration =
-                Some(ServiceConnect { enabled: true, namespace: Some("prod".into()), port_names: vec!["http".into()] });
+            revision.service_connect_configuration = Some(ServiceConnect {
+                enabled: true,
+                namespace: Some("prod".into()),
+                services: vec![ServiceConnectService { port_name: "http".into(), ..ServiceConnectService::default() }],
+            });
         });
         let expected = [
             "likely: ports of app: 8080/tcp → 3000/tcp",

@@ -89,6 +89,12 @@ impl<'a> Door<'a> {
         admitted
     }
 
+    /// Whether every IPv4 address may come in by some port: then nobody has to know where a caller comes from.
+    pub fn is_open_to_world(&self) -> bool {
+        let admitted = self.admitted();
+        self.ports().any(|port| world(&admitted, false, port).is_some())
+    }
+
     /// Sources that let somebody in, nobody knows whom: prefix lists and groups.
     pub fn not_judged(&self) -> BTreeSet<&'a str> {
         let sources = |(_, permission, _): (_, &'a IpPermission, _)| permission.prefix_list_id.iter().chain(&permission.group_id);

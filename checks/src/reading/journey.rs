@@ -479,7 +479,9 @@ mod tests {
         let mut found = 0;
         for example in catalog::checks() {
             let snapshot = (example.example)();
-            for check in catalog::checks().filter(|check| check.reads.iter().any(|call| surroundings.contains(call))) {
+            // Those of `peers` ask for one NAT gateway by its id.
+            let by_vpc = catalog::checks().filter(|check| check.group() != "peers");
+            for check in by_vpc.filter(|check| check.reads.iter().any(|call| surroundings.contains(call))) {
                 let read = examine(check, &Patient::new(&snapshot, &snapshot.services[0], &intent)).read;
                 if read.iter().any(|call| surroundings.contains(call)) {
                     assert!(is_asked(&snapshot), "{check:?} reads it in the example of {example:?}");

@@ -80,12 +80,10 @@ fn way(table: &RouteTable, to: Option<IpAddr>) -> Way<'_> {
     }
 }
 
-impl Exit<'_> {
-    /// Every destination that a table does have: what is not among them has no route.
-    pub fn destinations(table: &RouteTable) -> Vec<Evidence> {
-        let of = &table.route_table_id;
-        table.routes.iter().map(|route| Evidence::new(Call::DescribeRouteTables, of, "Routes.Destination", &route.destination)).collect()
-    }
+/// Every destination that a table does have: what is not among them has no route.
+pub fn destinations(table: &RouteTable) -> Vec<Evidence> {
+    let of = &table.route_table_id;
+    table.routes.iter().map(|route| Evidence::new(Call::DescribeRouteTables, of, "Routes.Destination", &route.destination)).collect()
 }
 
 /// A subnet out of which tasks could not reach what they need to start.

@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::peers::ServiceConnect;
 use super::service::{DeploymentConfiguration, ServiceLoadBalancer};
 
 /// A deployment as `ListServiceDeployments` tells it.
@@ -115,15 +116,6 @@ pub struct Revision {
     pub platform_version: Option<String>,
     pub load_balancers: Vec<ServiceLoadBalancer>,
     pub service_connect_configuration: Option<ServiceConnect>,
-}
-
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(default)]
-pub struct ServiceConnect {
-    pub enabled: bool,
-    pub namespace: Option<String>,
-    /// Names of the ports that the service offers; none for a service that is a client only.
-    pub port_names: Vec<String>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]

@@ -5,6 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::capacity::{PlacementConstraint, PlacementStrategy};
+use super::peers::{ServiceConnect, ServiceConnectResource, ServiceRegistry};
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
@@ -34,6 +35,7 @@ pub struct Service {
     /// Newest first; ECS keeps 100.
     pub events: Vec<ServiceEvent>,
     pub load_balancers: Vec<ServiceLoadBalancer>,
+    pub service_registries: Vec<ServiceRegistry>,
     pub network_configuration: Option<NetworkConfiguration>,
     pub health_check_grace_period_seconds: Option<i32>,
     /// `REPLICA` or `DAEMON`.
@@ -127,6 +129,8 @@ pub struct Deployment {
     /// The version that `LATEST` was when the deployment was made.
     pub platform_version: Option<String>,
     pub network_configuration: Option<NetworkConfiguration>,
+    pub service_connect_configuration: Option<ServiceConnect>,
+    pub service_connect_resources: Vec<ServiceConnectResource>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]

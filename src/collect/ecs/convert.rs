@@ -2,7 +2,8 @@
 //! dropped; nothing behind this file ever had them.
 
 use aws_sdk_ecs::types;
-use checks::snapshot::deployment::{self, ContainerImage, IngressPath, ListedDeployment, ResolvedLoadBalancer, ServiceConnect};
+use checks::snapshot::deployment::{self, ContainerImage, IngressPath, ListedDeployment, ResolvedLoadBalancer};
+use checks::snapshot::peers::{ClientAlias, ServiceConnect, ServiceConnectResource, ServiceConnectService, ServiceRegistry};
 use checks::snapshot::service::{self, NetworkConfiguration};
 use checks::snapshot::{
     Container, ContainerDefinition, Deployment, EnvironmentVariable, ExpressService, HealthCheck, ManagedResource, ManagedTargetGroup, PortMapping,
@@ -32,6 +33,7 @@ pub fn service(from: types::Service) -> Service {
         task_sets: from.task_sets.unwrap_or_default().into_iter().map(task_set).collect(),
         events: from.events.unwrap_or_default().into_iter().map(event).collect(),
         load_balancers: from.load_balancers.unwrap_or_default().into_iter().map(service_load_balancer).collect(),
+        service_registries: from.service_registries.unwrap_or_default().into_iter().map(service_registry).collect(),
         network_configuration: from.network_configuration.and_then(network_configuration),
         health_check_grace_period_seconds: from.health_check_grace_period_seconds,
         scheduling_strategy: text(from.scheduling_strategy),
@@ -107,7 +109,38 @@ fn deployment(from: types::Deployment) -> Deployment {
         rollout_state_reason: from.rollout_state_reason,
         platform_version: from.platform_version,
         network_configuration: from.network_configuration.and_then(network_configuration),
+        service_connect_configuration: from.service_connect_configuration.map(service_connect),
+        service_connect_resources: from
+            .service_connect_resources
+            .unwrap_or_default()
+            .into_iter()
+            .map(|resource| ServiceConnectResource { discovery_name: resource.discovery_name, discovery_arn: resource.discovery_arn })
+            .collect(),
     }
+}
+
+fn service_connect(from: types::ServiceConnectConfiguration) -> ServiceConnect {
+    ServiceConnect {
+        enabled: from.enabled,
+        namespace: from.namespace,
+        services: from.services.unwrap_or_default().into_iter().map(service_connect_service).collect(),
+    }
+}
+
+fn service_connect_service(from: types::ServiceConnectService) -> ServiceConnectService {
+    let alias = |alias: types::ServiceConnectClientAlias| ClientAlias { port: Some(alias.port), dns_name: alias.dns_name };
+    ServiceConnectService {
+        port_name: from.port_name,
+        discovery_name: from.discovery_name,
+        client_aliases: from.client_aliases.unwrap_or_default().into_iter().map(alias).collect(),
+        ingress_port_override: from.ingress_port_override,
+        per_request_timeout_seconds: from.timeout.as_ref().and_then(|timeout| timeout.per_request_timeout_seconds),
+        idle_timeout_seconds: from.timeout.and_then(|timeout| timeout.idle_timeout_seconds),
+    }
+}
+
+fn service_registry(from: types::ServiceRegistry) -> ServiceRegistry {
+    ServiceRegistry { registry_arn: from.registry_arn, port: from.port, container_name: from.container_name, container_port: from.container_port }
 }
 
 fn event(from: types::ServiceEvent) -> ServiceEvent {
@@ -240,11 +273,7 @@ pub fn revision(from: types::ServiceRevision) -> Revision {
         capacity_providers: from.capacity_provider_strategy.unwrap_or_default().into_iter().map(|item| item.capacity_provider).collect(),
         platform_version: from.platform_version,
         load_balancers: from.load_balancers.unwrap_or_default().into_iter().map(service_load_balancer).collect(),
-        service_connect_configuration: from.service_connect_configuration.map(|connect| ServiceConnect {
-            enabled: connect.enabled,
-            namespace: connect.namespace,
-            port_names: connect.services.unwrap_or_default().into_iter().map(|service| service.port_name).collect(),
-        }),
+        service_connect_configuration: from.service_connect_configuration.map(service_connect),
         ..managed.map(managed_resources).unwrap_or_default()
     };
     let own = revision.service_security_groups.iter().filter_map(|group| group.arn.as_deref());
@@ -387,7 +416,7 @@ fn container_definition(from: types::ContainerDefinition) -> ContainerDefinition
     let log = from.log_configuration;
     let option = |name: &str| log.as_ref().and_then(|log| log.options.as_ref()?.get(name).cloned());
     let environment = |variable: types::KeyValuePair| EnvironmentVariable {
-        hosts: mask::hosts(variable.value.as_deref().unwrap_or_default()),
+        hosts: mask::hosts(variable.name.as_deref().unwrap_or_default(), variable.value.as_deref().unwrap_or_default()),
         name: variable.name.unwrap_or_default(),
     };
     let port = |mapping: types::PortMapping| PortMapping {

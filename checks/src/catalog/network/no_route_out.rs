@@ -8,7 +8,7 @@ use crate::finding::{Evidence, Finding, Kind, Remedy, Subject};
 use crate::patient::Patient;
 use crate::reading::journey::{self, Journey, Stop};
 use crate::reading::rollout;
-use crate::reading::route::Exit;
+use crate::reading::route;
 use crate::snapshot::{NatGateway, RouteTable};
 
 crate::check! {
@@ -90,7 +90,7 @@ fn finding(patient: &Patient, journeys: &[&Journey], table: &RouteTable, stop: S
     let to = journeys[0].destination();
     let of_table = |field, value: &str| Evidence::new(Call::DescribeRouteTables, id, field, value);
     let of_gateway = |gateway: &NatGateway, field, value: &str| Evidence::new(Call::DescribeNatGateways, &gateway.nat_gateway_id, field, value);
-    let mut evidence = Exit::destinations(table);
+    let mut evidence = route::destinations(table);
     let (claim, verb) = match stop {
         Stop::Blackhole(route) => {
             let target = route.target.as_deref().unwrap_or("its target");

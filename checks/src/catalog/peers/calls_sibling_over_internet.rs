@@ -7,9 +7,9 @@ use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
 use crate::finding::{Evidence, Remedy};
 use crate::patient::Patient;
-use crate::reading::{and_list, traffic};
-use crate::seen::Blind;
-use crate::snapshot::{ContainerDefinition, LoadBalancer, Rule};
+use crate::reading::and_list;
+use crate::reading::callee::{self, Named};
+use crate::reading::sibling::{self, Callee};
 
 crate::check! {
     /// An environment variable names the public host of another service behind the same load balancer, or of an Express
@@ -70,126 +70,19 @@ crate::check! {
     },
 }
 
-/// A host that a variable of the service names.
-struct Named<'a> {
-    definition: &'a str,
-    variable: &'a str,
-    host: &'a str,
-}
-
-/// Who answers at a host, as far as this service's balancers tell.
-enum Callee<'a> {
-    /// Another service's rule on a balancer that is open to the internet.
-    Rule(&'a Rule, &'a LoadBalancer),
-    /// The balancer's own name.
-    Balancer(&'a LoadBalancer),
-    /// Some Express service, likely a public one.
-    Express,
-}
-
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
-    let mut named = Vec::new();
-    let mut secrets = 0;
-    let definitions: BTreeSet<&str> = patient.service().deployments.iter().filter_map(|deployment| deployment.task_definition.as_deref()).collect();
-    for definition in definitions {
-        for container in patient.task_definition(definition)?.iter().flat_map(|definition| &definition.container_definitions) {
-            secrets += container.secrets.len();
-            named.extend(hosts(definition, container));
-        }
-    }
-    if named.is_empty() {
-        return Ok(());
-    }
-    let mut calls = Vec::new();
-    let siblings = Siblings::of(patient, findings)?;
-    for name in named {
-        if let Some(callee) = siblings.callee(name.host, patient.region()) {
-            calls.push((name, callee));
-        }
-    }
+    let calls = sibling::calls(patient, findings)?;
     if !calls.is_empty() {
-        tell(patient, findings, &calls, secrets);
+        tell(patient, findings, &calls, callee::secrets(patient)?);
     }
     Ok(())
 }
 
-/// The hosts that a container is told to call. What a browser is told does not count: it comes by the public way.
-fn hosts<'a>(definition: &'a str, container: &'a ContainerDefinition) -> impl Iterator<Item = Named<'a>> {
-    let for_calls = container.environment.iter().filter(|variable| !is_for_browsers(&variable.name));
-    for_calls.flat_map(move |variable| variable.hosts.iter().map(move |host| Named { definition, variable: &variable.name, host }))
-}
-
-fn is_for_browsers(name: &str) -> bool {
-    let name = name.to_ascii_uppercase();
-    let built_in = ["VITE_", "REACT_APP_", "VUE_APP_", "GATSBY_"].iter().any(|prefix| name.starts_with(prefix));
-    built_in || ["PUBLIC", "CORS", "ORIGIN", "REDIRECT", "CALLBACK", "ALLOWED", "LOGOUT"].iter().any(|word| name.contains(word))
-}
-
-/// What the service's balancers answer for.
-struct Siblings<'a> {
-    own: BTreeSet<String>,
-    /// Rules that send a host to another service, with the balancer, where we may see it.
-    rules: Vec<(&'a Rule, Option<&'a LoadBalancer>)>,
-    /// Balancers whose own name does not lead to this service.
-    balancers: Vec<&'a LoadBalancer>,
-}
-
-impl<'a> Siblings<'a> {
-    fn of(patient: &Patient<'a>, findings: &mut Findings) -> Result<Siblings<'a>, Blind> {
-        let ways = traffic::ways(patient)?;
-        let ours: BTreeSet<&str> = ways.iter().map(|way| way.rule.rule_arn.as_str()).collect();
-        let takes_any_host: BTreeSet<&str> =
-            ways.iter().filter(|way| way.hosts().next().is_none()).map(|way| way.listener.load_balancer_arn.as_str()).collect();
-        let mut own: BTreeSet<String> = ways.iter().flat_map(|way| way.hosts()).map(str::to_ascii_lowercase).collect();
-        own.extend(traffic::ingress_paths(patient)?.into_iter().filter_map(|path| path.endpoint.as_deref()).map(str::to_ascii_lowercase));
-        let mut rules = Vec::new();
-        for (listener, rule) in traffic::all_rules(patient)? {
-            let forwards = rule.actions.iter().any(|action| action.kind == "forward");
-            if forwards && !ours.contains(rule.rule_arn.as_str()) {
-                let balancer = findings.see(patient.load_balancer(&listener.load_balancer_arn)).flatten();
-                rules.push((rule, balancer));
-            }
-        }
-        let mut balancers = Vec::new();
-        for arn in traffic::balancers(patient)?.into_iter().filter(|arn| !takes_any_host.contains(arn)) {
-            balancers.extend(findings.see(patient.load_balancer(arn)).flatten().filter(|balancer| is_public(balancer)));
-        }
-        Ok(Siblings { own, rules, balancers })
-    }
-
-    fn callee(&self, host: &str, region: &str) -> Option<Callee<'a>> {
-        let host = host.to_ascii_lowercase();
-        if self.own.contains(&host) {
-            return None;
-        }
-        if let Some((rule, balancer)) = self.rules.iter().find(|(rule, _)| answers(rule, &host)) {
-            let public = balancer.filter(|balancer| is_public(balancer))?;
-            return Some(Callee::Rule(rule, public));
-        }
-        let is_name_of = |balancer: &LoadBalancer| {
-            let name = balancer.dns_name.as_deref().map(str::to_ascii_lowercase);
-            name.as_deref() == Some(host.strip_prefix("dualstack.").unwrap_or(&host))
-        };
-        if let Some(balancer) = self.balancers.iter().find(|balancer| is_name_of(balancer)) {
-            return Some(Callee::Balancer(balancer));
-        }
-        host.ends_with(&format!(".ecs.{region}.on.aws")).then_some(Callee::Express)
-    }
-}
-
-fn is_public(balancer: &LoadBalancer) -> bool {
-    balancer.scheme.as_deref() == Some("internet-facing")
-}
-
-/// Whether a rule asks for just this host. A wildcard would match hosts that live elsewhere.
-fn answers(rule: &Rule, host: &str) -> bool {
-    let hosts = rule.conditions.iter().filter(|condition| condition.field == "host-header").flat_map(|condition| &condition.values);
-    hosts.into_iter().any(|value| value.eq_ignore_ascii_case(host))
-}
-
 fn tell(patient: &Patient, findings: &mut Findings, calls: &[(Named, Callee)], secrets: usize) {
     let route = |(name, callee): &(Named, Callee)| match callee {
-        Callee::Rule(_, balancer) => format!("{} names {}, a sibling behind load balancer {}", name.variable, name.host, balancer.load_balancer_name),
+        Callee::Rule { balancer, .. } => {
+            format!("{} names {}, a sibling behind load balancer {}", name.variable, name.host, balancer.load_balancer_name)
+        }
         Callee::Balancer(balancer) => format!("{} names {}, its own load balancer {}", name.variable, name.host, balancer.load_balancer_name),
         Callee::Express => format!("{} names {}, likely a public Express service", name.variable, name.host),
     };
@@ -201,11 +94,9 @@ fn tell(patient: &Patient, findings: &mut Findings, calls: &[(Named, Callee)], s
     }
     let mut evidence: Vec<Evidence> = Vec::new();
     for (name, callee) in calls {
-        evidence.push(Evidence::new(Call::DescribeTaskDefinition, name.definition, "containerDefinitions.environment.name", name.variable));
-        // The value itself is never kept: of its URLs only the hosts are.
-        evidence.push(Evidence::new(Call::DescribeTaskDefinition, name.definition, "containerDefinitions.environment.value.hosts", name.host));
+        evidence.extend(name.evidence());
         match callee {
-            Callee::Rule(rule, balancer) => {
+            Callee::Rule { rule, balancer, .. } => {
                 let values = rule.conditions.iter().flat_map(|condition| &condition.values).filter(|value| value.eq_ignore_ascii_case(name.host));
                 evidence.extend(values.map(|value| Evidence::new(Call::DescribeRules, &rule.rule_arn, "HostHeaderConfig.Values", value)));
                 evidence.push(Evidence::new(Call::DescribeLoadBalancers, &balancer.load_balancer_arn, "Scheme", "internet-facing"));

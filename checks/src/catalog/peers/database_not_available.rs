@@ -1,0 +1,365 @@
+//! A database that a variable names is not available: stopped, full, failed, or on its way up. A database that is backed
+//! up or modified is available, and a status that we do not know is no finding.
+
+use crate::call::quote;
+use crate::check::{Findings, NoAnswer};
+use crate::finding::{Evidence, Kind as Subjects, Remedy, Subject};
+use crate::patient::Patient;
+use crate::reading::database::{self, Database, Kind, Told};
+use crate::reading::{callee, dial};
+use crate::snapshot::DbProxyTarget;
+
+crate::check! {
+    /// A database of RDS that the service names in a variable is not available.
+    ///
+    /// # Why it matters
+    ///
+    /// Nothing in ECS says so: tasks end or fail their health checks, and deployments of good versions roll back.
+    ///
+    /// # How we tell
+    ///
+    /// Hosts of variables that end in `.rds.amazonaws.com` name an instance, a cluster or a proxy. Its status is one in
+    /// which nobody can work with it: `stopped`, `stopping`, `storage-full`, `failed`, `creating`, `deleting`,
+    /// `inaccessible-encryption-credentials`, `incompatible-network` and the like; a cluster has no instance; or all
+    /// databases behind a proxy are `UNAVAILABLE`. One that starts, reboots, is upgraded or fails over, and one that this account
+    /// does not have, count only if a log line of the last hour says that it cannot be reached. `backing-up`,
+    /// `modifying`, `storage-optimization` and others are no trouble. A host in another region, an endpoint with a name
+    /// of its own, and variables from secrets are not looked at.
+    ///
+    /// # What to do
+    ///
+    /// ```sh
+    /// aws rds start-db-instance --db-instance-identifier <database>
+    /// aws rds describe-events --source-type db-instance --source-identifier <database> --duration 1440
+    /// ```
+    ///
+    /// Terraform/OpenTofu: `allocated_storage` and `max_allocated_storage` in `aws_db_instance`.
+    ///
+    /// # See also
+    ///
+    /// `database_blocked`, `exits_with_error`,
+    /// <https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/accessing-monitoring.html>
+    title: "The database that the service names is not available",
+    severity: High,
+    role: Cause,
+    explains: [ContainerExits, TargetsUnhealthy],
+    reads: [
+        DescribeServices, DescribeServiceDeployments, DescribeServiceRevisions, DescribeTasks, DescribeTaskDefinition, DescribeDBInstances,
+        DescribeDBClusters, DescribeDBProxies, DescribeDBProxyTargets, GetLogEvents,
+    ],
+    example: on worker, |snapshot| {
+        use crate::baseline::peers::log;
+        use crate::baseline::roll_out;
+        roll_out(snapshot, 30, |deployment| deployment.status = "ROLLBACK_SUCCESSFUL".into());
+        if let Some(instance) = snapshot.db_instances.change("mailer-db") {
+            instance.db_instance_status = Some("stopped".into());
+        }
+        log(snapshot, "Error: connect ETIMEDOUT 10.0.21.5:5432");
+    },
+}
+
+fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
+    if patient.service().desired_count == 0 {
+        return Err(NoAnswer::NotApplicable("no task is desired"));
+    }
+    let databases = database::named(patient, findings)?;
+    if databases.is_empty() {
+        return Err(NoAnswer::NotApplicable("no variable names a database of RDS"));
+    }
+    let elsewhere = databases.iter().all(|database| database.told.is_none());
+    for database in databases {
+        let Some(trouble) = trouble(patient, findings, &database) else { continue };
+        let failed = dial::failed(patient, findings);
+        let port = database.told.and_then(|told| told.port());
+        let failed: Vec<_> = failed.iter().filter(|failed| failed.is_about(database.named[0].host, port)).collect();
+        if trouble.certain || !failed.is_empty() {
+            let finding = Subject::new(Subjects::Database, database.host.identifier)
+                .sick(trouble.says + &dial::quote(&failed), trouble.evidence)
+                .because_all(database.named.iter().flat_map(callee::Named::evidence))
+                .mend(trouble.remedy);
+            findings.add(dial::join(finding, &failed));
+        }
+    }
+    if elsewhere { Err(NoAnswer::NotApplicable(database::ELSEWHERE)) } else { Ok(()) }
+}
+
+struct Trouble {
+    says: String,
+    evidence: Evidence,
+    remedy: Remedy,
+    /// Whether nobody can work with it; if not, a log line has to say so.
+    certain: bool,
+}
+
+fn trouble(patient: &Patient, findings: &mut Findings, database: &Database) -> Option<Trouble> {
+    let name = capital(&database.name());
+    let Some(told) = database.told else { return Some(missing(patient, database, &name)) };
+    let status = told.status().unwrap_or_default();
+    let of_status = |says, remedy, certain| Trouble { says, evidence: database.status_evidence(status), remedy, certain };
+    if is_down(status) {
+        return Some(of_status(format!("{name} is {status}: {}.", meaning(status)), mend(database, &told, status), true));
+    }
+    if matches!(status, "starting" | "rebooting" | "upgrading" | "failing-over") {
+        return Some(of_status(format!("{name} is {status}: for that time it takes no connections."), wait(database), false));
+    }
+    match told {
+        Told::Cluster(cluster) if cluster.db_cluster_members.is_empty() => Some(Trouble {
+            says: format!("{name} has no instance: its endpoints lead nowhere."),
+            evidence: database.evidence("DBClusterMembers", "[]"),
+            remedy: Remedy::new("Add an instance to the cluster.")
+                .cli(format!(
+                    "aws rds create-db-instance --db-cluster-identifier {0} --db-instance-identifier {0}-1 --engine {1} --db-instance-class db.r6g.large",
+                    database.host.identifier,
+                    cluster.engine.as_deref().unwrap_or("aurora-postgresql")
+                ))
+                .terraform("resource \"aws_rds_cluster_instance\" \"this\" {\n  cluster_identifier = aws_rds_cluster.this.id\n}"),
+            certain: true,
+        }),
+        Told::Proxy(_) => {
+            let targets = findings.see(patient.db_proxy_targets(database.host.identifier))?;
+            behind(database, &name, targets)
+        }
+        Told::Instance(_) | Told::Cluster(_) => None,
+    }
+}
+
+/// A database that the answer does not have: it was deleted, or it is another account's.
+fn missing(patient: &Patient, database: &Database, name: &str) -> Trouble {
+    let see = database.host.kind.call().see(patient.cluster(), patient.name(), patient.arn(), database.host.identifier);
+    Trouble {
+        says: format!(
+            "{name} does not exist in account {}, {}: it is gone, or it is in another account, which this look cannot tell.",
+            patient.account(),
+            patient.region()
+        ),
+        evidence: database.evidence(
+            match database.host.kind {
+                Kind::Instance => "DBInstances",
+                Kind::Cluster => "DBClusters",
+                Kind::Proxy => "DBProxies",
+            },
+            "[]",
+        ),
+        remedy: Remedy::new("Find out where the database is: name the right host in the variable, or look in the account that has it.").cli(see),
+        certain: false,
+    }
+}
+
+/// A proxy that no database answers.
+fn behind(database: &Database, name: &str, targets: &[DbProxyTarget]) -> Option<Trouble> {
+    let unavailable = |target: &DbProxyTarget| target.state.as_deref() == Some("UNAVAILABLE");
+    let first = targets.first().filter(|_| targets.iter().all(unavailable))?;
+    let reason = first.reason.as_deref().unwrap_or("UNAVAILABLE");
+    let likely = match reason {
+        "AUTH_FAILURE" => "the secret that the proxy logs in with is wrong, or its role may not read it",
+        "UNREACHABLE" | "CONNECTION_FAILED" => "the database does not let the proxy in, or is down",
+        _ => "the proxy's targets are not ready",
+    };
+    Some(Trouble {
+        says: format!("{name} reaches none of its databases ({reason}): likely {likely}."),
+        evidence: Evidence::new(crate::call::Call::DescribeDBProxyTargets, database.host.identifier, "TargetHealth.State", "UNAVAILABLE"),
+        remedy: Remedy::new("Mend what the proxy says of its targets.")
+            .cli(format!("aws rds describe-db-proxy-targets --db-proxy-name {}", quote(database.host.identifier))),
+        certain: true,
+    })
+}
+
+/// Whether nobody can work with a database in this status. What is not in the list is either fine or not known.
+fn is_down(status: &str) -> bool {
+    let prefixes = ["incompatible-", "inaccessible-encryption-credentials"];
+    let whole = [
+        "stopped",
+        "stopping",
+        "storage-full",
+        "failed",
+        "creating",
+        "deleting",
+        "restore-error",
+        "insufficient-capacity",
+        "insufficient-resource-limits",
+        "suspended",
+        "suspending",
+    ];
+    // Options that do not fit leave the database as it is.
+    whole.contains(&status) || (status != "incompatible-option-group" && prefixes.iter().any(|prefix| status.starts_with(prefix)))
+}
+
+fn meaning(status: &str) -> &'static str {
+    match status {
+        "storage-full" => "it has no room left, and takes no writes and likely no connections",
+        "failed" | "restore-error" => "RDS cannot bring it back",
+        "creating" => "it takes no connections yet",
+        "incompatible-parameters" => "its parameters keep it from starting",
+        "incompatible-network" => "its subnets have no free address or do not fit",
+        _ if status.starts_with("inaccessible-encryption-credentials") => "RDS may not use its KMS key",
+        _ => "it takes no connections",
+    }
+}
+
+fn mend(database: &Database, told: &Told, status: &str) -> Remedy {
+    let identifier = quote(database.host.identifier);
+    match (status, told) {
+        ("stopped", Told::Instance(_)) => {
+            Remedy::new("Start the database.").cli(format!("aws rds start-db-instance --db-instance-identifier {identifier}"))
+        }
+        ("stopped", Told::Cluster(_)) => {
+            Remedy::new("Start the cluster.").cli(format!("aws rds start-db-cluster --db-cluster-identifier {identifier}"))
+        }
+        ("storage-full", Told::Instance(instance)) => {
+            // RDS takes no growth of less than a tenth.
+            let now = instance.allocated_storage.unwrap_or(20);
+            let more = now + now / 5 + 1;
+            Remedy::new(format!("Give it more storage than its {now} GiB, and let it grow by itself from now on."))
+                .cli(format!(
+                    "aws rds modify-db-instance --db-instance-identifier {identifier} --allocated-storage {more} --max-allocated-storage {} \
+                     --apply-immediately",
+                    more * 2
+                ))
+                .terraform(format!(
+                    "resource \"aws_db_instance\" \"this\" {{\n  allocated_storage     = {more}\n  max_allocated_storage = {}\n}}",
+                    more * 2
+                ))
+        }
+        ("failed" | "restore-error", Told::Instance(_)) => {
+            Remedy::new("Restore it to its last good moment under a new name, and name that one in the variable.").cli(format!(
+                "aws rds restore-db-instance-to-point-in-time --source-db-instance-identifier {identifier} --target-db-instance-identifier \
+                 {identifier}-restored --use-latest-restorable-time"
+            ))
+        }
+        _ => events(database, "Read what RDS says of it, and mend that."),
+    }
+}
+
+fn wait(database: &Database) -> Remedy {
+    events(database, "Wait until it is available; tasks that ended are started again.")
+}
+
+fn events(database: &Database, summary: &str) -> Remedy {
+    let source = match database.host.kind {
+        Kind::Instance => "db-instance",
+        Kind::Cluster => "db-cluster",
+        Kind::Proxy => "db-proxy",
+    };
+    let identifier = quote(database.host.identifier);
+    Remedy::new(summary).cli(format!("aws rds describe-events --source-type {source} --source-identifier {identifier} --duration 1440"))
+}
+
+fn capital(text: &str) -> String {
+    let mut chars = text.chars();
+    chars.next().map_or(String::new(), |first| first.to_uppercase().chain(chars).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::baseline::peers::{CLUSTER_HOST, INSTANCE_HOST, PROXY_HOST, log, name_host};
+    use crate::baseline::{self, id};
+    use crate::call::Call;
+    use crate::exam::Outcome;
+    use crate::seen::Seen;
+    use crate::snapshot::Snapshot;
+    use crate::testing::{exam, says};
+
+    fn with(status: &str) -> Snapshot {
+        let mut snapshot = baseline::worker();
+        snapshot.db_instances.change("mailer-db").unwrap().db_instance_status = Some(status.into());
+        snapshot
+    }
+
+    #[test]
+    fn names_database_variable_status_and_what_the_log_says() {
+        assert_eq!(
+            says(CHECK, &(CHECK.example)()),
+            ["Database mailer-db (DATABASE_URL) is stopped: it takes no connections. The log says \"Error: connect ETIMEDOUT 10.0.21.5:5432\"."]
+        );
+    }
+
+    #[test]
+    fn a_database_that_is_worked_on_is_available() {
+        for status in [
+            "available",
+            "backing-up",
+            "modifying",
+            "storage-optimization",
+            "configuring-log-exports",
+            "maintenance",
+            "incompatible-option-group",
+            "new",
+        ] {
+            let mut snapshot = with(status);
+            log(&mut snapshot, "Error: connect ETIMEDOUT 10.0.21.5:5432");
+            assert!(says(CHECK, &snapshot).is_empty(), "{status}");
+        }
+    }
+
+    #[test]
+    fn down_is_down_whatever_the_log_says() {
+        for status in ["stopped", "storage-full", "failed", "incompatible-parameters", "inaccessible-encryption-credentials-recoverable"] {
+            assert_eq!(says(CHECK, &with(status)).len(), 1, "{status}");
+        }
+    }
+
+    #[test]
+    fn what_passes_by_itself_counts_only_if_it_is_felt() {
+        for status in ["starting", "rebooting", "upgrading"] {
+            let mut snapshot = with(status);
+            assert!(says(CHECK, &snapshot).is_empty(), "{status}");
+            log(&mut snapshot, "Error: connect ECONNREFUSED 10.0.21.5:5432");
+            assert_eq!(says(CHECK, &snapshot).len(), 1, "{status}");
+        }
+    }
+
+    #[test]
+    fn nobody_asks_for_tasks_nobody_misses_the_database() {
+        let mut snapshot = with("stopped");
+        snapshot.services[0].desired_count = 0;
+        assert!(matches!(exam(CHECK, &snapshot).outcome, Outcome::NotApplicable(_)));
+    }
+
+    #[test]
+    fn one_that_is_not_here_may_be_anothers() {
+        let mut snapshot = baseline::worker();
+        name_host(&mut snapshot, &[("DATABASE_URL", INSTANCE_HOST)]);
+        snapshot.db_instances.insert("mailer-db", Seen::Yes(None));
+        assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::NotApplicable(database::ELSEWHERE));
+        log(&mut snapshot, &format!("Error: getaddrinfo ENOTFOUND {INSTANCE_HOST}"));
+        assert!(says(CHECK, &snapshot)[0].contains("it is gone, or it is in another account"));
+    }
+
+    #[test]
+    fn one_in_another_region_is_not_looked_at() {
+        let mut snapshot = baseline::worker();
+        name_host(&mut snapshot, &[("DATABASE_URL", "mailer-db.c9akciq32rgz.us-east-1.rds.amazonaws.com")]);
+        let exam = exam(CHECK, &snapshot);
+        assert!(matches!(exam.outcome, Outcome::NotApplicable(_)));
+        assert!(!exam.read.contains(&Call::DescribeDBInstances));
+    }
+
+    #[test]
+    fn a_cluster_without_an_instance_has_nobody_to_answer() {
+        let mut snapshot = baseline::worker();
+        name_host(&mut snapshot, &[("REPORTS_URL", CLUSTER_HOST)]);
+        snapshot.db_clusters.change("reports").unwrap().db_cluster_members.clear();
+        assert_eq!(says(CHECK, &snapshot), ["Database cluster reports (REPORTS_URL) has no instance: its endpoints lead nowhere."]);
+    }
+
+    #[test]
+    fn a_proxy_is_as_good_as_the_databases_behind_it() {
+        let mut snapshot = baseline::worker();
+        name_host(&mut snapshot, &[("POOL_URL", PROXY_HOST)]);
+        let target = |state: &str, reason: &str| DbProxyTarget { state: Some(state.into()), reason: Some(reason.into()), ..DbProxyTarget::default() };
+        snapshot.db_proxy_targets.put("pool", vec![target("UNAVAILABLE", "AUTH_FAILURE"), target("AVAILABLE", "")]);
+        assert!(says(CHECK, &snapshot).is_empty());
+        snapshot.db_proxy_targets.put("pool", vec![target("UNAVAILABLE", "AUTH_FAILURE")]);
+        assert!(says(CHECK, &snapshot)[0].contains("reaches none of its databases (AUTH_FAILURE): likely the secret"));
+    }
+
+    #[test]
+    fn what_an_older_version_names_does_not_count() {
+        let mut snapshot = with("stopped");
+        let old = snapshot.task_definitions.change(&id::ecs("task-definition/mailer:12")).unwrap().clone();
+        snapshot.task_definitions.put(id::ecs("task-definition/mailer:11"), old);
+        name_host(&mut snapshot, &[]);
+        assert!(matches!(exam(CHECK, &snapshot).outcome, Outcome::NotApplicable(_)));
+    }
+}

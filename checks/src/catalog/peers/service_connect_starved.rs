@@ -1,0 +1,216 @@
+//! The proxy that Service Connect puts beside the containers has nothing to live on, or its timeout cuts calls short that
+//! take longer. The first is arithmetic on the task definition, the second is what the log says.
+
+use crate::call::{Call, quote};
+use crate::check::{Findings, NoAnswer};
+use crate::finding::{Evidence, Kind, Remedy, Subject};
+use crate::patient::Patient;
+use crate::reading::connect::{self, Called};
+use crate::reading::{dial, parsed, rollout};
+use crate::snapshot::TaskDefinition;
+
+crate::check! {
+    /// The Service Connect proxy has no CPU or memory left beside the containers, or its timeout is too short.
+    ///
+    /// # Why it matters
+    ///
+    /// All calls between siblings go through the proxies of both. One without CPU answers late, one without memory is
+    /// killed and takes its task along; and one that waits 15 s ends every call that takes 16.
+    ///
+    /// # How we tell
+    ///
+    /// The containers of the primary deployment's task definition reserve all of the task's CPU, or may use so much of its
+    /// memory that less than 64 MiB are left, which AWS asks for. Where containers have no limits of their own, nobody
+    /// knows what is left. A log line of the last hour with the proxy's words `upstream request timeout`
+    /// stands for the timeout: `perRequestTimeoutSeconds` of the sibling that a variable names, 15 s unless it is set.
+    ///
+    /// # What to do
+    ///
+    /// Give the task 256 CPU units and 64 MiB more than its containers need; or more time:
+    ///
+    /// ```sh
+    /// aws ecs describe-services --cluster <cluster> --services <sibling> --query 'services[0].deployments[0].serviceConnectConfiguration' > connect.json
+    /// aws ecs update-service --cluster <cluster> --service <sibling> --service-connect-configuration file://connect.json
+    /// ```
+    ///
+    /// Terraform/OpenTofu: `cpu` and `memory` in `aws_ecs_task_definition`; `timeout` in `service_connect_configuration`.
+    ///
+    /// # See also
+    ///
+    /// `saturated`, <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/service-connect-concepts-deploy.html>
+    title: "The Service Connect proxy has too little CPU, memory or time",
+    severity: Medium,
+    role: Risk,
+    explains: [],
+    reads: [
+        DescribeServices, DescribeServiceDeployments, DescribeServiceRevisions, DescribeTasks, DescribeTaskDefinition, ListServicesByNamespace, GetLogEvents,
+    ],
+    example: on worker, |snapshot| {
+        use crate::baseline::{id, peers};
+        if let Some(definition) = snapshot.task_definitions.change(&id::ecs("task-definition/mailer:12")) {
+            definition.container_definitions[0].memory = Some(512);
+        }
+        peers::log(snapshot, "504 upstream request timeout");
+    },
+}
+
+/// What AWS asks for in MiB.
+const MEMORY: i32 = 64;
+/// What it waits for an answer to a request over HTTP where nothing is set.
+const SECONDS: i32 = 15;
+
+fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
+    let service = patient.service();
+    if connect::configuration(service).is_none() {
+        return Err(NoAnswer::NotApplicable(connect::NOT_CONNECTED));
+    }
+    let definition = connect::primary(service).and_then(|deployment| deployment.task_definition.as_deref());
+    if let Some(definition) = definition
+        && let Some(definition) = findings.see(patient.task_definition(definition)).flatten()
+    {
+        starved(definition, findings);
+    }
+    let failed = dial::failed(patient, findings);
+    let cut: Vec<_> = failed.iter().filter(|failed| failed.line.message.contains("upstream request timeout")).collect();
+    let Some(newest) = cut.first() else { return Ok(()) };
+    for called in connect::called(patient, findings)?.iter().filter(|called| called.endpoint.offered.per_request_timeout_seconds != Some(0)) {
+        findings.add(short(called, newest, &dial::quote(&cut)));
+    }
+    Ok(())
+}
+
+fn starved(definition: &TaskDefinition, findings: &mut Findings) {
+    let containers = &definition.container_definitions;
+    let sum = |of: fn(&crate::snapshot::ContainerDefinition) -> Option<i32>| containers.iter().map(of).sum::<Option<i32>>().unwrap_or_default();
+    let whole = |text: &Option<String>| text.as_deref().and_then(parsed::<i32>);
+    let mut short: Vec<(String, Evidence)> = Vec::new();
+    let evidence = |field, value: i32| Evidence::new(Call::DescribeTaskDefinition, &definition.task_definition_arn, field, value);
+    if let Some(task) = whole(&definition.cpu)
+        && sum(|container| container.cpu) >= task
+    {
+        short.push((format!("all of its {task} CPU units"), evidence("cpu", task)));
+    }
+    if let Some(task) = whole(&definition.memory) {
+        let limits = sum(|container| container.memory);
+        if task - limits < MEMORY {
+            short.push((format!("{limits} of its {task} MiB of memory"), evidence("memory", task)));
+        }
+    }
+    let words: Vec<&str> = short.iter().map(|(words, _)| words.as_str()).collect();
+    let version = rollout::short(&definition.task_definition_arn);
+    let says = format!(
+        "The containers of {version} may use {}: the Service Connect proxy beside them lacks the 256 CPU units and {MEMORY} MiB that AWS asks for.",
+        words.join(" and ")
+    );
+    let mut evidence = short.into_iter().map(|(_, evidence)| evidence);
+    let Some(first) = evidence.next() else { return };
+    let remedy = Remedy::new(format!("Give the task 256 CPU units and {MEMORY} MiB more than its containers may use."))
+        .cli(format!("aws ecs describe-task-definition --task-definition {}", quote(&definition.task_definition_arn)))
+        .terraform(format!("resource \"aws_ecs_task_definition\" \"{}\" {{\n  cpu    = 512\n  memory = 1024\n}}", definition.family));
+    findings.add(
+        Subject::new(Kind::TaskDefinition, &definition.task_definition_arn)
+            .sick(says, first)
+            .because_all(evidence)
+            .mend(remedy)
+            .concerns(Kind::TaskDefinition, &definition.task_definition_arn),
+    );
+}
+
+fn short(called: &Called, newest: &dial::Failed, logged: &str) -> crate::finding::Finding {
+    let (sibling, set) = (called.endpoint.service, called.endpoint.offered.per_request_timeout_seconds);
+    let seconds = set.unwrap_or(SECONDS);
+    let by = if set.is_some() { "as it is set" } else { "the default" };
+    let says = format!(
+        "Calls to {} end after {seconds} s, {by} of service {}, likely before it has answered.{logged}",
+        called.named.host, sibling.service_name
+    );
+    let value = set.map_or("null".to_owned(), |seconds| seconds.to_string());
+    let cluster = sibling.cluster_arn.rsplit('/').next().unwrap_or_default();
+    let name = quote(&sibling.service_name);
+    Subject::new(Kind::Service, &sibling.service_arn)
+        .sick(says, newest.evidence())
+        .because(Evidence::new(Call::DescribeServices, &sibling.service_arn, "services.timeout.perRequestTimeoutSeconds", value))
+        .because_all(called.named.evidence())
+        .mend(
+            Remedy::new("Find out why it takes so long; or give it more time in timeout.perRequestTimeoutSeconds of its port (0 is for ever), and deploy both.")
+                .cli(format!(
+                    "aws ecs describe-services --cluster {cluster} --services {name} --query \
+                     'services[0].deployments[0].serviceConnectConfiguration' > connect.json"
+                ))
+                .cli(format!("aws ecs update-service --cluster {cluster} --service {name} --service-connect-configuration file://connect.json"))
+                .terraform(format!(
+                    "resource \"aws_ecs_service\" \"{}\" {{\n  service_connect_configuration {{\n    enabled = true\n    service {{\n      port_name = \
+                     \"{}\"\n      timeout {{\n        per_request_timeout_seconds = 60\n      }}\n    }}\n  }}\n}}",
+                    sibling.service_name, called.endpoint.offered.port_name
+                )),
+        )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::baseline::peers::{log, sibling};
+    use crate::baseline::{self, id};
+    use crate::exam::Outcome;
+    use crate::snapshot::Snapshot;
+    use crate::testing::{exam, says};
+
+    /// Two containers, with these limits each.
+    fn with(cpu: Option<i32>, memory: Option<i32>) -> Snapshot {
+        let mut snapshot = baseline::worker();
+        let definition = snapshot.task_definitions.change(&id::ecs("task-definition/mailer:12")).unwrap();
+        let mut sidecar = definition.container_definitions[0].clone();
+        (sidecar.cpu, sidecar.memory) = (Some(64), Some(128));
+        (definition.container_definitions[0].cpu, definition.container_definitions[0].memory) = (cpu, memory);
+        definition.container_definitions.push(sidecar);
+        snapshot
+    }
+
+    #[test]
+    fn says_what_is_left_and_what_is_needed() {
+        assert_eq!(
+            says(CHECK, &with(Some(192), Some(384)))[0],
+            "The containers of mailer:12 may use all of its 256 CPU units and 512 of its 512 MiB of memory: the Service Connect proxy beside them lacks \
+             the 256 CPU units and 64 MiB that AWS asks for."
+        );
+    }
+
+    #[test]
+    fn containers_without_limits_share_with_the_proxy() {
+        assert!(says(CHECK, &with(None, None)).is_empty());
+    }
+
+    #[test]
+    fn what_is_left_over_is_enough() {
+        assert!(says(CHECK, &with(Some(128), Some(320))).is_empty());
+        assert_eq!(says(CHECK, &with(Some(128), Some(321))).len(), 1);
+    }
+
+    #[test]
+    fn a_call_that_is_cut_short_names_the_timeout() {
+        let mut snapshot = baseline::worker();
+        log(&mut snapshot, "POST /receipts 504 upstream request timeout");
+        assert_eq!(
+            says(CHECK, &snapshot),
+            [
+                "Calls to orders end after 15 s, the default of service orders, likely before it has answered. The log says \"POST /receipts 504 upstream \
+              request timeout\"."
+            ]
+        );
+        let offered = |snapshot: &mut Snapshot, seconds| {
+            let orders = snapshot.peers.change(&sibling()).unwrap();
+            orders.deployments[0].service_connect_configuration.as_mut().unwrap().services[0].per_request_timeout_seconds = Some(seconds);
+        };
+        offered(&mut snapshot, 5);
+        assert!(says(CHECK, &snapshot)[0].contains("end after 5 s, as it is set"));
+        offered(&mut snapshot, 0);
+        assert!(says(CHECK, &snapshot).is_empty(), "0 turns it off");
+    }
+
+    #[test]
+    fn without_service_connect_there_is_no_proxy() {
+        let mut snapshot = with(Some(192), Some(384));
+        snapshot.services[0].deployments[0].service_connect_configuration.as_mut().unwrap().enabled = false;
+        assert!(matches!(exam(CHECK, &snapshot).outcome, Outcome::NotApplicable(_)));
+    }
+}

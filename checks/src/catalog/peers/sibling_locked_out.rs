@@ -1,0 +1,244 @@
+//! The service calls a sibling by its public name, and the sibling's balancer does not admit the address that the tasks come
+//! from. It needs the balancer's rules and the tasks' public addresses; a web ACL may shut them out as well, and is not
+//! looked at here.
+
+use std::collections::BTreeSet;
+
+use crate::call::Call;
+use crate::check::{Findings, NoAnswer};
+use crate::finding::{Evidence, Finding, Remedy};
+use crate::patient::Patient;
+use crate::reading::address::Cidr;
+use crate::reading::callee::{self, Named};
+use crate::reading::ingress::{self, Door};
+use crate::reading::sibling::{self, Callee, Source};
+use crate::reading::{and_list, dial, parsed};
+use crate::snapshot::LoadBalancer;
+
+crate::check! {
+    /// The tasks call a sibling by its public name, and the sibling's load balancer does not admit their address.
+    ///
+    /// # Why it matters
+    ///
+    /// Somebody closed the balancer to strangers, and by the public way the own tasks are strangers: they come from the
+    /// address of the NAT gateway, or from one that is new with every task. Their calls hang until they time out.
+    ///
+    /// # How we tell
+    ///
+    /// A variable of a current version names a host of another service behind an internet-facing balancer of this one, or
+    /// the balancer's own name. The tasks' way out leads to a NAT gateway, or to the internet with an address of their own; and
+    /// no rule of the balancer's security groups admits that address on the listener's port. A rule that names a group
+    /// does not count here: it knows private addresses only. A prefix list may let anybody in, so nothing is claimed
+    /// beside one. Log lines of the last hour that name the host join it with what the tasks suffer.
+    ///
+    /// # What to do
+    ///
+    /// Call the sibling by a private name. Or let the NAT gateway's address in, which stays the same:
+    ///
+    /// ```sh
+    /// aws ec2 authorize-security-group-ingress --group-id <balancer's group> --protocol tcp --port 443 --cidr <address>/32
+    /// ```
+    ///
+    /// Terraform/OpenTofu: `aws_vpc_security_group_ingress_rule`, or `service_connect_configuration` in `aws_ecs_service`.
+    ///
+    /// # See also
+    ///
+    /// `calls_sibling_over_internet`, `ingress_wider_than_expected`,
+    /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/service-connect.html>
+    title: "The sibling's public door is closed to these tasks",
+    severity: High,
+    role: Cause,
+    explains: [ContainerExits, TargetsUnhealthy],
+    reads: [
+        DescribeServices, DescribeServiceDeployments, DescribeServiceRevisions, DescribeTasks, DescribeTaskDefinition, DescribeTargetGroups,
+        DescribeLoadBalancers, DescribeListeners, DescribeRules, DescribeSecurityGroups, DescribeSubnets, DescribeRouteTables,
+        DescribeNetworkInterfaces, DescribeNatGateways, GetLogEvents,
+    ],
+    example: on fargate, |snapshot| {
+        use crate::baseline::peers::{log, name_host};
+        use crate::baseline::{forward, host_rule, id, roll_out};
+        use crate::snapshot::NatAddresses;
+        roll_out(snapshot, 30, |deployment| deployment.status = "ROLLBACK_SUCCESSFUL".into());
+        let path = "app/web/50dc6c495c0c9188/f2f7dc8efc522ab2";
+        let rule = host_rule(&id::elb(&format!("listener-rule/{path}/1111111111111111")), "20", "orders.example.com", forward(&[(&id::group("orders"), 1)]));
+        if let Some(rules) = snapshot.rules.change(&id::elb(&format!("listener/{path}"))) {
+            rules.insert(1, rule);
+        }
+        name_host(snapshot, &[("ORDERS_URL", "orders.example.com")]);
+        snapshot.nat_addresses.put("nat-1", NatAddresses { nat_gateway_id: "nat-1".into(), public_ip: vec!["18.130.1.2".into()] });
+        log(snapshot, "Error: connect ETIMEDOUT https://orders.example.com/v1");
+    },
+}
+
+fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
+    if sibling::is_on_instances(patient) {
+        return Err(NoAnswer::NotApplicable(callee::NO_INTERFACE));
+    }
+    let calls = sibling::calls(patient, findings)?;
+    let calls: Vec<(Named, &LoadBalancer, Option<i32>)> = calls.into_iter().filter_map(|(named, callee)| through(named, callee)).collect();
+    if calls.is_empty() {
+        return Err(NoAnswer::NotApplicable("it calls no sibling behind a public balancer that we know"));
+    }
+    for door in ingress::doors(patient, findings)? {
+        let here: Vec<_> = calls.iter().filter(|(_, balancer, _)| balancer.load_balancer_arn == door.balancer.load_balancer_arn).collect();
+        if here.is_empty() || door.is_open_to_world() || door.groups.len() < door.balancer.security_groups.len() || !door.not_judged().is_empty() {
+            continue;
+        }
+        let Some(sources) = findings.see(sibling::sources(patient)) else { continue };
+        for (named, _, port) in here {
+            let shut: Vec<&Source> = sources.iter().filter(|source| !admits(&door, *port, source)).collect();
+            if !shut.is_empty() {
+                tell(patient, findings, named, &door, *port, &shut);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The balancer that a call goes through, and the port of its listener where that is known.
+fn through<'a>(named: Named<'a>, callee: Callee<'a>) -> Option<(Named<'a>, &'a LoadBalancer, Option<i32>)> {
+    match callee {
+        Callee::Rule { listener, balancer, .. } => Some((named, balancer, listener.port)),
+        Callee::Balancer(balancer) => Some((named, balancer, None)),
+        Callee::Express => None,
+    }
+}
+
+fn admits(door: &Door, port: Option<i32>, source: &Source) -> bool {
+    door.admitted().iter().any(|admitted| admitted.block.has(source.address) && port.is_none_or(|port| admitted.ports.contains(&port)))
+}
+
+fn tell(patient: &Patient, findings: &mut Findings, named: &Named, door: &Door, port: Option<i32>, shut: &[&Source]) {
+    let failed = dial::failed(patient, findings);
+    let failed: Vec<_> = failed.iter().filter(|failed| failed.is_about(named.host, None)).collect();
+    let nat: BTreeSet<&str> = shut.iter().filter_map(|source| source.nat_gateway.as_deref()).collect();
+    let addresses: BTreeSet<String> = shut.iter().map(|source| source.address.to_string()).collect();
+    let whose = if nat.is_empty() { "their own for as long as each task lives".to_owned() } else { format!("of {}", and_list(&nat)) };
+    let on = port.map_or(String::new(), |port| format!(" on port {port}"));
+    let says = format!(
+        "Load balancer {}, where {} leads ({}), does not admit {} ({whose}){on}: that is where the tasks come from, so they are shut out.{}",
+        door.name(),
+        named.variable,
+        named.host,
+        and_list(&addresses),
+        dial::quote(&failed)
+    );
+    let admitted = door.admitted();
+    let mut sources = shut.iter().map(|source| source.evidence.clone());
+    let Some(first) = sources.next() else { return };
+    let groups = door.balancer.security_groups.iter();
+    let finding: Finding = patient
+        .subject()
+        .sick(says, first)
+        .because_all(sources)
+        .because_all(ingress::evidence(&admitted.iter().collect::<Vec<_>>()))
+        .because_all(groups.map(|group| Evidence::new(Call::DescribeLoadBalancers, &door.balancer.load_balancer_arn, "SecurityGroups", group)))
+        .because_all(named.evidence())
+        .mend(remedy(patient, door, port.unwrap_or(443), shut));
+    findings.add(dial::join(finding, &failed));
+}
+
+fn remedy(patient: &Patient, door: &Door, port: i32, shut: &[&Source]) -> Remedy {
+    let express = if patient.is_express() {
+        " Express Mode's own API has no Service Connect; update-service is said to take it, which AWS does not document."
+    } else {
+        ""
+    };
+    let connect = format!("aws ecs update-service {} --service-connect-configuration enabled=true,namespace=internal", patient.cli());
+    let lent: Vec<Cidr> =
+        shut.iter().filter(|source| source.nat_gateway.is_some()).filter_map(|source| parsed(&source.address.to_string())).collect();
+    let (Some(group), false) = (door.balancer.security_groups.first(), lent.is_empty()) else {
+        return Remedy::new(format!(
+            "Call the sibling by a private name, with Service Connect or an internal load balancer: the tasks' public addresses are new with every task, so \
+             no list of addresses holds. Or send the tasks out by a NAT gateway and let its address in. The namespace internal stands for yours.{express}"
+        ))
+        .cli(connect);
+    };
+    let summary = "Let the NAT gateway's address in: it stays the same. Better, call the sibling by a private name, with Service Connect or an internal load \
+                   balancer; the namespace internal stands for yours.";
+    let remedy = lent.iter().fold(Remedy::new(format!("{summary}{express}")), |remedy, block| remedy.cli(ingress::authorize(group, port, block)));
+    remedy.cli(connect).terraform(ingress::terraform(group, port, &lent[0].to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::baseline::peers::name_host;
+    use crate::baseline::{self, everywhere};
+    use crate::exam::Outcome;
+    use crate::seen::{Seen, Why};
+    use crate::snapshot::{IpPermission, Snapshot};
+    use crate::testing::{exam, says};
+
+    fn admit(snapshot: &mut Snapshot, permission: IpPermission) {
+        snapshot.security_groups.change("sg-balancer").unwrap().ip_permissions.push(permission);
+    }
+
+    fn block(cidr: &str) -> IpPermission {
+        IpPermission { cidr_ip: vec![cidr.into()], ..everywhere("tcp", Some(443)) }
+    }
+
+    #[test]
+    fn names_variable_host_balancer_and_the_address_to_let_in() {
+        assert_eq!(
+            says(CHECK, &(CHECK.example)()),
+            [
+                "Load balancer web, where ORDERS_URL leads (orders.example.com), does not admit 18.130.1.2 (of nat-1) on port 443: that is where the tasks \
+              come from, so they are shut out. The log says \"Error: connect ETIMEDOUT https://orders.example.com/v1\"."
+            ]
+        );
+        let remedy = exam(CHECK, &(CHECK.example)()).findings[0].remedy.clone();
+        assert!(remedy.cli[0].contains("CidrIp=18.130.1.2/32"), "{remedy:?}");
+    }
+
+    #[test]
+    fn a_door_that_admits_the_address_or_everybody_is_open() {
+        for cidr in ["18.130.1.2/32", "18.128.0.0/9", "0.0.0.0/0"] {
+            let mut snapshot = (CHECK.example)();
+            admit(&mut snapshot, block(cidr));
+            assert!(says(CHECK, &snapshot).is_empty(), "{cidr}");
+        }
+        let mut snapshot = (CHECK.example)();
+        admit(&mut snapshot, IpPermission { from_port: Some(80), to_port: Some(80), ..block("18.130.1.2/32") });
+        assert_eq!(says(CHECK, &snapshot).len(), 1, "another port");
+    }
+
+    #[test]
+    fn a_prefix_list_may_let_them_in() {
+        let mut snapshot = (CHECK.example)();
+        admit(&mut snapshot, IpPermission { cidr_ip: Vec::new(), prefix_list_id: vec!["pl-1".into()], ..block("") });
+        assert!(says(CHECK, &snapshot).is_empty());
+    }
+
+    #[test]
+    fn addresses_of_their_own_are_new_with_every_task() {
+        let mut snapshot = (CHECK.example)();
+        for table in snapshot.route_tables.change("vpc-1").unwrap() {
+            table.routes.iter_mut().filter(|route| route.destination == "0.0.0.0/0").for_each(|route| route.target = Some("igw-1".into()));
+        }
+        assert!(says(CHECK, &snapshot).is_empty(), "without an address they get nowhere, which is another trouble");
+        snapshot.interfaces.change("eni-1").unwrap().public_ip = Some("3.8.1.1".into());
+        let finding = &exam(CHECK, &snapshot).findings[0];
+        assert!(finding.says.contains("3.8.1.1 (their own for as long as each task lives)"), "{}", finding.says);
+        assert!(!finding.remedy.cli.iter().any(|command| command.contains("3.8.1.1")));
+    }
+
+    #[test]
+    fn nobody_knows_without_the_gateways_address() {
+        let mut snapshot = (CHECK.example)();
+        snapshot.nat_addresses.insert("nat-1", Seen::No(Why::Denied("no".into())));
+        assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::CouldNotLook);
+    }
+
+    #[test]
+    fn what_a_browser_is_told_is_no_call() {
+        let mut snapshot = (CHECK.example)();
+        name_host(&mut snapshot, &[("NEXT_PUBLIC_ORDERS_URL", "orders.example.com"), ("FRONTEND_URL", "orders.example.com")]);
+        assert!(matches!(exam(CHECK, &snapshot).outcome, Outcome::NotApplicable(_)));
+    }
+
+    #[test]
+    fn a_healthy_service_calls_nobody_by_the_public_way() {
+        assert!(matches!(exam(CHECK, &baseline::fargate()).outcome, Outcome::NotApplicable(_)));
+    }
+}
