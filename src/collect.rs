@@ -1,6 +1,7 @@
 //! How AWS is asked: a client for each of its services, the search for the service, and what every part of the
 //! collection shares. The plan says what is asked and when; one file for each AWS service says how.
 
+mod acm;
 pub mod ask;
 mod cloudwatch;
 #[cfg(test)]
@@ -13,6 +14,7 @@ pub mod find;
 mod logs;
 mod mask;
 mod plan;
+mod wafv2;
 
 use std::collections::BTreeSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -52,6 +54,8 @@ pub struct Aws {
     ecr: aws_sdk_ecr::Client,
     cloudwatch: aws_sdk_cloudwatch::Client,
     logs: aws_sdk_cloudwatchlogs::Client,
+    acm: aws_sdk_acm::Client,
+    waf: aws_sdk_wafv2::Client,
 }
 
 /// Listeners, rules and revisions that were read to find the service, so that its collection does not ask again.
@@ -103,6 +107,8 @@ impl Aws {
             ecr: aws_sdk_ecr::Client::new(config),
             cloudwatch: aws_sdk_cloudwatch::Client::new(config),
             logs: aws_sdk_cloudwatchlogs::Client::new(config),
+            acm: aws_sdk_acm::Client::new(config),
+            waf: aws_sdk_wafv2::Client::new(config),
         })
     }
 }

@@ -4,6 +4,7 @@
 
 pub mod alarm;
 pub mod balancer;
+pub mod certificate;
 pub mod deployment;
 pub mod image;
 pub mod log;
@@ -12,6 +13,7 @@ pub mod network;
 pub mod service;
 pub mod task;
 pub mod task_definition;
+pub mod web_acl;
 
 use std::collections::BTreeMap;
 
@@ -21,6 +23,7 @@ use serde::{Deserialize, Serialize};
 
 pub use alarm::{Alarm, AlarmTransition};
 pub use balancer::{Action, Condition, Listener, LoadBalancer, Rule, Target, TargetGroup, WeightedGroup};
+pub use certificate::{Certificate, ListenerCertificate};
 pub use deployment::{ManagedResource, ManagedTargetGroup, Revision, RevisionSummary, ServiceDeployment};
 pub use image::{Image, LifecyclePolicy, PinnedImage, Repository};
 pub use log::LogLine;
@@ -29,6 +32,7 @@ pub use network::{Interface, IpPermission, Route, RouteTable, SecurityGroup, Sub
 pub use service::{Deployment, ExpressService, Service, ServiceEvent, ServiceLoadBalancer};
 pub use task::{Container, ProtectedTask, Task};
 pub use task_definition::{Arguments, ContainerDefinition, EnvironmentVariable, HealthCheck, NewestRevisions, PortMapping, TaskDefinition};
+pub use web_acl::{WebAcl, WebAclRule};
 
 use crate::seen::{Blind, Seen, Why};
 
@@ -150,6 +154,15 @@ pub struct Snapshot {
     /// By listener ARN: every rule, in the order of evaluation, the default rule last.
     #[serde(default)]
     pub rules: Table<Vec<Rule>>,
+    /// By listener ARN, where the listener speaks TLS: its default certificate and all others.
+    #[serde(default)]
+    pub listener_certificates: Table<Vec<ListenerCertificate>>,
+    /// By certificate ARN: those of the listeners, where ACM has them.
+    #[serde(default)]
+    pub certificates: Table<Certificate>,
+    /// By load balancer ARN: the web ACL in front of it.
+    #[serde(default)]
+    pub web_acls: Table<WebAcl>,
     /// By security group id.
     #[serde(default)]
     pub security_groups: Table<SecurityGroup>,

@@ -1,6 +1,7 @@
 //! The plan: what is asked of AWS, and when. Everything is asked as soon as its inputs are known, nothing twice, and
 //! nothing here fails: what AWS refuses becomes a blind spot of the snapshot. Each part has a file of its own.
 
+mod guards;
 mod images;
 mod network;
 mod signals;
@@ -11,7 +12,8 @@ mod way_in;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use checks::snapshot::{FORMAT, Service, Snapshot, Task, TaskDefinition};
+use checks::seen::Seen;
+use checks::snapshot::{Certificate, FORMAT, Service, Snapshot, Task, TaskDefinition};
 use futures::FutureExt;
 use futures::future::{join, join3, join4};
 use jiff::Timestamp;
@@ -32,7 +34,15 @@ pub async fn collect(aws: &Aws, service: Service, now: Timestamp) -> Snapshot {
         services: vec![service.clone()],
         ..Snapshot::default()
     };
-    let plan = Plan { aws, service: &service, now, draft: Mutex::new(draft), claimed: Mutex::default(), definitions: Mutex::default() };
+    let plan = Plan {
+        aws,
+        service: &service,
+        now,
+        draft: Mutex::new(draft),
+        claimed: Mutex::default(),
+        definitions: Mutex::default(),
+        certificates: OnceCell::new(),
+    };
     plan.carry_out().await;
     plan.draft.into_inner().unwrap_or_else(PoisonError::into_inner)
 }
@@ -47,6 +57,8 @@ struct Plan<'a> {
     claimed: Mutex<BTreeSet<(&'static str, String)>>,
     /// Task definitions by ARN, asked for once and waited for by all.
     definitions: Mutex<BTreeMap<String, Arc<OnceCell<Option<TaskDefinition>>>>>,
+    /// ACM's list, asked for by the first listener that speaks TLS.
+    certificates: OnceCell<Seen<Vec<Certificate>>>,
 }
 
 /// The tasks of a service; where they could not be seen, none.

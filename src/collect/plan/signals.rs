@@ -32,6 +32,6 @@ impl Plan<'_> {
             balancer.map(|balancer| Query::of_group(index, &group.target_group_arn, balancer)).unwrap_or_default()
         }));
         let table = self.aws.metrics(&queries, self.now).await;
-        self.note(|snapshot| snapshot.metrics = table);
+        self.note(|snapshot| snapshot.metrics.0.extend(table.0));
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use checks::seen::Seen;
 use checks::snapshot::deployment::IngressPath;
 use checks::snapshot::{Revision, Table, TargetGroup};
-use futures::future::{Shared, join, join_all};
+use futures::future::{Shared, join, join_all, join4};
 
 use super::Plan;
 use crate::collect::{known, take};
@@ -114,21 +114,22 @@ impl Plan<'_> {
                 Some(listeners) => listeners,
                 None => self.aws.listeners(arn).await,
             };
-            let arns: Vec<String> = match &listeners {
-                Seen::Yes(listeners) => listeners.iter().flatten().map(|listener| listener.listener_arn.clone()).collect(),
+            let found = match &listeners {
+                Seen::Yes(listeners) => listeners.clone().unwrap_or_default(),
                 Seen::No(_) => Vec::new(),
             };
             self.note(|snapshot| snapshot.listeners.insert(arn, listeners));
-            join_all(arns.iter().map(|listener| async move {
+            let rules = join_all(found.iter().map(|listener| async move {
+                let listener = &listener.listener_arn;
                 let remembered = take(&mut self.aws.memory().rules, listener);
                 let rules = match remembered {
                     Some(rules) => rules,
                     None => self.aws.rules(listener).await,
                 };
                 self.note(|snapshot| snapshot.rules.insert(listener, rules));
-            }))
-            .await;
+            }));
+            join(rules, self.certificates(&found)).await;
         };
-        join(balancer, join(attributes, listeners)).await;
+        join4(balancer, attributes, listeners, self.web_acl(arn)).await;
     }
 }
