@@ -3,16 +3,24 @@
 use crate::check::Check;
 
 mod balancer_answers_503;
+mod balancer_not_active;
 mod health_check_refused;
 mod health_check_times_out;
 mod health_check_wrong_answer;
 mod rule_points_at_empty_group;
 mod target_group_empty;
+mod target_group_in_other_vpc;
+mod target_group_missing;
+mod target_group_not_attached;
+mod target_registration_denied;
+mod target_type_mismatch;
 mod target_warming_up;
 mod targets_failing_open;
 mod targets_unhealthy;
 mod targets_unused;
 mod traffic_split_over_empty_group;
+mod zonal_shift_active;
+mod zone_not_enabled;
 
 /// In the order of the causal chain, symptom to cause; equal findings are reported in this order.
 pub(super) const CHECKS: &[Check] = &[
@@ -27,4 +35,12 @@ pub(super) const CHECKS: &[Check] = &[
     health_check_times_out::CHECK,
     rule_points_at_empty_group::CHECK,
     traffic_split_over_empty_group::CHECK,
+    target_group_not_attached::CHECK,
+    target_group_missing::CHECK,
+    target_registration_denied::CHECK,
+    target_type_mismatch::CHECK,
+    target_group_in_other_vpc::CHECK,
+    zone_not_enabled::CHECK,
+    balancer_not_active::CHECK,
+    zonal_shift_active::CHECK,
 ];
