@@ -2,12 +2,14 @@
 //! does, so its blindness is noted like a check's; it names no trouble, that is the catalog's part.
 
 pub mod address;
+pub mod answers;
 pub mod container_log;
 pub mod diff;
 pub mod digest;
 pub mod event;
 pub mod given_up;
 pub mod health_check;
+pub mod host;
 pub mod image;
 pub mod ingress;
 pub mod listen;
@@ -18,6 +20,7 @@ pub mod progress;
 pub mod protection;
 pub mod reach;
 pub mod reason;
+pub mod refused;
 pub mod rollback;
 pub mod rollout;
 pub mod route;

@@ -2,11 +2,16 @@
 
 use crate::check::Check;
 
+mod balancer_answers_502;
 mod balancer_answers_503;
+mod balancer_answers_504;
 mod balancer_not_active;
 mod health_check_refused;
 mod health_check_times_out;
 mod health_check_wrong_answer;
+mod health_check_wrong_port;
+mod health_check_wrong_protocol;
+mod keep_alive_too_short;
 mod rule_points_at_empty_group;
 mod target_group_empty;
 mod target_group_in_other_vpc;
@@ -16,6 +21,7 @@ mod target_registration_denied;
 mod target_type_mismatch;
 mod target_warming_up;
 mod targets_failing_open;
+mod targets_flapping;
 mod targets_unhealthy;
 mod targets_unused;
 mod traffic_split_over_empty_group;
@@ -25,14 +31,19 @@ mod zone_not_enabled;
 /// In the order of the causal chain, symptom to cause; equal findings are reported in this order.
 pub(super) const CHECKS: &[Check] = &[
     balancer_answers_503::CHECK,
+    balancer_answers_502::CHECK,
+    balancer_answers_504::CHECK,
     target_group_empty::CHECK,
     targets_unused::CHECK,
     targets_unhealthy::CHECK,
     targets_failing_open::CHECK,
+    targets_flapping::CHECK,
     target_warming_up::CHECK,
     health_check_wrong_answer::CHECK,
     health_check_refused::CHECK,
     health_check_times_out::CHECK,
+    health_check_wrong_port::CHECK,
+    health_check_wrong_protocol::CHECK,
     rule_points_at_empty_group::CHECK,
     traffic_split_over_empty_group::CHECK,
     target_group_not_attached::CHECK,
@@ -43,4 +54,5 @@ pub(super) const CHECKS: &[Check] = &[
     zone_not_enabled::CHECK,
     balancer_not_active::CHECK,
     zonal_shift_active::CHECK,
+    keep_alive_too_short::CHECK,
 ];
