@@ -12,6 +12,7 @@ mod health_check_wrong_answer;
 mod health_check_wrong_port;
 mod health_check_wrong_protocol;
 mod keep_alive_too_short;
+mod no_rule_matches;
 mod rule_points_at_empty_group;
 mod target_group_empty;
 mod target_group_in_other_vpc;
@@ -46,6 +47,7 @@ pub(super) const CHECKS: &[Check] = &[
     health_check_wrong_protocol::CHECK,
     rule_points_at_empty_group::CHECK,
     traffic_split_over_empty_group::CHECK,
+    no_rule_matches::CHECK,
     target_group_not_attached::CHECK,
     target_group_missing::CHECK,
     target_registration_denied::CHECK,
