@@ -6,6 +6,7 @@ mod balancer_answers_502;
 mod balancer_answers_503;
 mod balancer_answers_504;
 mod balancer_not_active;
+mod certificate_wrong;
 mod health_check_refused;
 mod health_check_times_out;
 mod health_check_wrong_answer;
@@ -56,5 +57,6 @@ pub(super) const CHECKS: &[Check] = &[
     zone_not_enabled::CHECK,
     balancer_not_active::CHECK,
     zonal_shift_active::CHECK,
+    certificate_wrong::CHECK,
     keep_alive_too_short::CHECK,
 ];
