@@ -27,6 +27,7 @@ mod targets_flapping;
 mod targets_unhealthy;
 mod targets_unused;
 mod traffic_split_over_empty_group;
+mod web_acl_blocks_requests;
 mod zonal_shift_active;
 mod zone_not_enabled;
 
@@ -57,6 +58,7 @@ pub(super) const CHECKS: &[Check] = &[
     zone_not_enabled::CHECK,
     balancer_not_active::CHECK,
     zonal_shift_active::CHECK,
+    web_acl_blocks_requests::CHECK,
     certificate_wrong::CHECK,
     keep_alive_too_short::CHECK,
 ];
