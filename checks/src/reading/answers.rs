@@ -118,4 +118,8 @@ pub fn idle_timeout(patient: &Patient, balancer: &str) -> Result<Option<f64>, Bl
     Ok(attributes.and_then(|attributes| crate::reading::parsed(attributes.get(IDLE_TIMEOUT)?)))
 }
 
+pub fn idle_timeout_evidence(balancer: &str, seconds: f64) -> Evidence {
+    Evidence::new(Call::DescribeLoadBalancerAttributes, balancer, IDLE_TIMEOUT, seconds)
+}
+
 pub const IDLE_TIMEOUT: &str = "idle_timeout.timeout_seconds";

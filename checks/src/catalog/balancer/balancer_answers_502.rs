@@ -99,7 +99,7 @@ fn finding(patient: &Patient, errors: &Errors, refused: Option<Recent>) -> Resul
         (_, false) => " Tasks failed in the same minutes.".to_owned(),
         (Some(refused), true) => format!(" {:.0} times it could not connect to a target: nothing answers there, or not always.", refused.sum),
         (None, true) => {
-            " It could connect, and the connection broke while no task failed: the target closed it, or its answer was no HTTP.".to_owned()
+            " No connection failed to come about, and no task failed: targets likely closed connections in use, or answered with something that is no HTTP.".to_owned()
         }
     };
     let remedy = Remedy::new("Mend what makes targets refuse or break connections; access logs of the balancer name the requests and the targets.")
@@ -150,7 +150,7 @@ mod tests {
                 "Load balancer web answered 502 by itself to 90 requests of 1800 in the last 15 min. 135 times it could not connect to a target: nothing answers there, or not always."
             ]
         );
-        assert!(says(CHECK, &counting(&[(9, 2.0), (4, 3.0)]))[0].contains("the connection broke while no task failed"));
+        assert!(says(CHECK, &counting(&[(9, 2.0), (4, 3.0)]))[0].contains("targets likely closed connections in use"));
     }
 
     #[test]

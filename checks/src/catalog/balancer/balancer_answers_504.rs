@@ -83,21 +83,27 @@ fn finding(patient: &Patient, errors: &Errors, unconnected: Option<Recent>, slow
         }
         (None, Some((slowest, timeout))) => {
             says += &format!(
-                " The slowest answers that did come took {:.0} s, and the balancer waits {timeout:.0} s: likely the app is too slow.",
+                " The slowest answer that did come took {:.1} s, and the balancer waits {timeout:.0} s: likely the app is too slow.",
                 slowest.peak
             );
         }
-        (None, None) => says += " It could connect to the targets, so the app likely takes too long, or hangs.",
+        (None, None) => says += " CloudWatch counts no connection that failed: likely targets take too long, or hang.",
     }
     let arn = errors.balancer;
-    let remedy = Remedy::new("Open the way, or make the app answer sooner; only if it needs that long on purpose, let the balancer wait longer.")
-        .cli(Call::DescribeLoadBalancerAttributes.see(patient.cluster(), patient.name(), patient.arn(), arn))
-        .cli(format!("aws elbv2 modify-load-balancer-attributes --load-balancer-arn {arn} --attributes Key={},Value=120", answers::IDLE_TIMEOUT))
-        .terraform(format!("resource \"aws_lb\" \"{}\" {{\n  idle_timeout = 120\n}}", errors.name()));
+    let see = Call::DescribeLoadBalancerAttributes.see(patient.cluster(), patient.name(), patient.arn(), arn);
+    let remedy = match &unconnected {
+        Some(_) => Remedy::new("Open the way from the balancer to the targets: security groups, network ACLs, routes.").cli(see),
+        None => Remedy::new("Make the app answer sooner; only if it needs that long on purpose, let the balancer wait longer.")
+            .cli(see)
+            .cli(format!("aws elbv2 modify-load-balancer-attributes --load-balancer-arn {arn} --attributes Key={},Value=120", answers::IDLE_TIMEOUT))
+            .terraform(format!("resource \"aws_lb\" \"{}\" {{\n  idle_timeout = 120\n}}", errors.name())),
+    };
+    let waits = slow.as_ref().filter(|_| unconnected.is_none()).map(|(_, timeout)| answers::idle_timeout_evidence(arn, *timeout));
     Ok(Subject::new(Kind::LoadBalancer, arn)
         .sick(says, errors.evidence())
         .because_all(unconnected.map(|unconnected| unconnected.evidence))
         .because_all(slow.map(|(slowest, _)| slowest.evidence))
+        .because_all(waits)
         .mend(remedy)
         .concerns_all(Kind::TargetGroup, errors.groups.iter().copied()))
 }
@@ -129,7 +135,7 @@ mod tests {
         assert_eq!(
             says(CHECK, &slow),
             [
-                "Load balancer web answered 504 by itself to 60 requests of 1800 in the last 15 min. The slowest answers that did come took 59 s, and the balancer waits 60 s: likely the app is too slow."
+                "Load balancer web answered 504 by itself to 60 requests of 1800 in the last 15 min. The slowest answer that did come took 59.2 s, and the balancer waits 60 s: likely the app is too slow."
             ]
         );
         let mut closed = (CHECK.example)();

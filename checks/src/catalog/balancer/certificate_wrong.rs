@@ -145,7 +145,7 @@ fn uncovered(listener: &Listener, hosts: &[&str], valid: &[&Certificate], expire
     let names: Vec<&str> = valid.iter().filter_map(|one| one.domain_name.as_deref()).collect();
     let why = match was {
         Some(_) => "The one that was has expired, and the others are for".to_owned(),
-        None => "They are for".to_owned(),
+        None => "Those that it has are for".to_owned(),
     };
     let says = format!(
         "No certificate of {} on load balancer {} is good for {}: a client that connects by that name refuses. {why} {}.",
@@ -212,7 +212,7 @@ mod tests {
         assert_eq!(
             says(CHECK, &(CHECK.example)()),
             [
-                "No certificate of HTTPS:443 on load balancer web is good for api.example.com: a client that connects by that name refuses. They are for shop.example.com."
+                "No certificate of HTTPS:443 on load balancer web is good for api.example.com: a client that connects by that name refuses. Those that it has are for shop.example.com."
             ]
         );
     }

@@ -121,7 +121,7 @@ impl Clash {
     }
 
     /// The setting that clashes, as AWS has it.
-    fn setting<'g>(self, group: &'g TargetGroup) -> (&'static str, &'g str) {
+    fn setting(self, group: &TargetGroup) -> (&'static str, &str) {
         match self {
             Clash::TlsToPlain | Clash::PlainToTls => ("HealthCheckProtocol", group.health_check_protocol.as_deref().unwrap_or("HTTP")),
             Clash::Http2ToHttp1 => ("ProtocolVersion", group.protocol_version.as_deref().unwrap_or("HTTP2")),

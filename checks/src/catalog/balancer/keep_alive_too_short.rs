@@ -31,7 +31,7 @@ crate::check! {
     /// # What to do
     ///
     /// Let the server keep idle connections longer than the balancer: `--timeout-keep-alive 65` (Uvicorn), `--keep-alive 65`
-    /// (Gunicorn), `server.keepAliveTimeout = 65000` (Node.js). Or let the balancer give up sooner:
+    /// (Gunicorn), `server.keepAliveTimeout = 65000` in the app (Node.js). Or let the balancer give up sooner:
     ///
     /// ```sh
     /// aws elbv2 modify-load-balancer-attributes --load-balancer-arn <arn> --attributes Key=idle_timeout.timeout_seconds,Value=4
@@ -68,7 +68,7 @@ crate::check! {
 const SERVERS: &[(&str, &str, f64, &str)] = &[
     ("Starting gunicorn", "Gunicorn", 2.0, "--keep-alive 65"),
     ("Uvicorn running on", "Uvicorn", 5.0, "--timeout-keep-alive 65"),
-    ("> node ", "Node.js", 5.0, "server.keepAliveTimeout = 65000"),
+    ("> node ", "Node.js", 5.0, "server.keepAliveTimeout = 65000 in the app"),
 ];
 
 /// A server that the log names.
@@ -134,10 +134,15 @@ fn finding(errors: &Errors, timeout: f64, server: Server) -> Finding {
         errors.sum()
     );
     let remedy = Remedy::new(format!("Let {name} keep idle connections for longer than the balancer's {timeout:.0} s: {option}."))
-        .cli(format!("aws elbv2 describe-load-balancer-attributes --load-balancer-arn {}", errors.balancer))
-        .terraform(format!("container_definitions = jsonencode([{{\n  command = [\"…\", \"{option}\"] # or in the app, for Node.js\n}}])"));
+        .cli(format!("aws elbv2 describe-load-balancer-attributes --load-balancer-arn {}", errors.balancer));
+    let arguments: Vec<String> = option.split(' ').map(|argument| format!("\"{argument}\"")).collect();
+    let remedy = match option.starts_with("--") {
+        true => remedy.terraform(format!("container_definitions = jsonencode([{{\n  command = [\"…\", {}]\n}}])", arguments.join(", "))),
+        false => remedy,
+    };
     Subject::new(Kind::LoadBalancer, errors.balancer)
         .sick(says, errors.evidence())
+        .because(answers::idle_timeout_evidence(errors.balancer, timeout))
         .because(evidence)
         .mend(remedy)
         .concerns_all(Kind::TargetGroup, errors.groups.iter().copied())

@@ -59,9 +59,12 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     if !patient.is_express() {
         return Err(NoAnswer::NotApplicable("not an Express service: which hosts it should have is not known"));
     }
-    let paths = traffic::ingress_paths(patient)?;
+    let mut paths: Vec<(&str, &IngressPath)> = Vec::new();
+    for arn in &patient.service().current_service_revisions {
+        paths.extend(patient.revision(arn)?.iter().flat_map(|revision| &revision.ingress_paths).map(|path| (arn.as_str(), path)));
+    }
     let rules = traffic::all_rules(patient)?;
-    for path in paths {
+    for (revision, path) in paths {
         let (Some(endpoint), Some("ACTIVE")) = (path.endpoint.as_deref(), path.rule.as_ref().and_then(|rule| rule.status.as_deref())) else {
             continue;
         };
@@ -70,7 +73,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         }
         let Some((listener, default)) = rules.iter().find(|(listener, rule)| rule.is_default && is_of(listener, path)) else { continue };
         let counted = findings.see(counted(patient, listener)).flatten();
-        findings.add(finding(path, endpoint, listener, default, counted));
+        findings.add(finding((revision, path), endpoint, listener, default, counted));
     }
     Ok(())
 }
@@ -90,7 +93,7 @@ fn counted(patient: &Patient, listener: &Listener) -> Result<Option<metric::Rece
     metric::recent(patient, Metric::FixedResponses, &listener.load_balancer_arn, SignedDuration::from_mins(15))
 }
 
-fn finding(path: &IngressPath, endpoint: &str, listener: &Listener, default: &Rule, counted: Option<metric::Recent>) -> Finding {
+fn finding((revision, path): (&str, &IngressPath), endpoint: &str, listener: &Listener, default: &Rule, counted: Option<metric::Recent>) -> Finding {
     let action = default.actions.first();
     let answer = match (action.map(|action| action.kind.as_str()), action.and_then(|action| action.status_code.as_deref())) {
         (Some("fixed-response"), Some(code)) => format!("the default action answers {code} by itself"),
@@ -111,7 +114,7 @@ fn finding(path: &IngressPath, endpoint: &str, listener: &Listener, default: &Ru
             "resource \"aws_lb_listener_rule\" \"own_host\" {\n  priority = 10\n  condition {\n    host_header {\n      values = [\"<your host>\"]\n    }\n  }\n}",
         );
     let mut finding = Subject::new(Kind::Listener, &listener.listener_arn)
-        .sick(says, Evidence::new(Call::DescribeServiceRevisions, endpoint, "ingressPaths.endpoint", endpoint));
+        .sick(says, Evidence::new(Call::DescribeServiceRevisions, revision, "ingressPaths.endpoint", endpoint));
     if let Some(code) = action.and_then(|action| action.status_code.as_deref()) {
         finding = finding.because(Evidence::new(Call::DescribeRules, &default.rule_arn, "Actions.FixedResponseConfig.StatusCode", code));
     }

@@ -46,7 +46,7 @@ crate::check! {
     role: Symptom,
     shows: TargetsFlapping,
     explains: [TasksKeepStopping, DeploymentStuck],
-    reads: [DescribeServices, DescribeServiceRevisions, GetMetricData],
+    reads: [DescribeServices, DescribeServiceRevisions, DescribeTargetGroups, GetMetricData],
     example: on fargate, |snapshot| {
         use crate::baseline::{id, minutes_ago};
         let dips = |minute: i64| if matches!(minute % 12, 4 | 5) { 1.0 } else { 0.0 };
@@ -63,6 +63,11 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         return Err(NoAnswer::NotApplicable("no load balancer"));
     }
     for group in groups {
+        // Of other balancers' groups nothing is measured here.
+        let Some(settings) = findings.see(patient.target_group(group)).flatten() else { continue };
+        if !settings.load_balancer_arns.iter().any(|arn| arn.contains(":loadbalancer/app/")) {
+            continue;
+        }
         let Some(falls) = findings.see(falls(patient, group)) else { continue };
         let [first, _, .., (last, number)] = falls.as_slice() else { continue };
         if falls.len() < 3 || time::age(patient.now(), *last) > SignedDuration::from_mins(15) {
@@ -152,6 +157,14 @@ mod tests {
     fn a_minute_that_healed_is_no_pattern() {
         assert_eq!(exam(CHECK, &unhealthy(|minute| if minute == 8 { 1.0 } else { 0.0 })).outcome, Outcome::Healthy);
         assert_eq!(exam(CHECK, &unhealthy(|minute| if matches!(minute, 8 | 5) { 1.0 } else { 0.0 })).outcome, Outcome::Healthy);
+    }
+
+    #[test]
+    fn a_group_that_no_application_balancer_has_is_not_measured() {
+        let mut snapshot = (CHECK.example)();
+        snapshot.target_groups.change(&id::group("api")).unwrap().load_balancer_arns = vec![id::elb("loadbalancer/net/edge/50dc6c495c0c9188")];
+        snapshot.metrics.0.retain(|metric, _| !metric.contains(":targetgroup/"));
+        assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy);
     }
 
     #[test]

@@ -165,7 +165,7 @@ fn finding(patient: &Patient, balancer: &str, acl: &WebAcl, blocked: &Span, pass
     Subject::new(Kind::LoadBalancer, balancer)
         .sick(says, counted)
         .because_all(through)
-        .because(Evidence::new(Call::GetWebAclForResource, &acl.arn, "WebACL.Name", &acl.name))
+        .because(Evidence::new(Call::GetWebAclForResource, balancer, "WebACL.Name", &acl.name))
         .mend(remedy)
         .concerns(Kind::LoadBalancer, balancer)
 }
