@@ -6,10 +6,13 @@ pub fn is_name(value: &str) -> bool {
 }
 
 /// Whether a value of a host condition takes a host: without regard to case, `*` for any characters and `?` for one.
-/// A value that is no such pattern is a regular expression, and may take it.
+pub fn matches(pattern: &str, host: &str) -> bool {
+    glob(pattern.to_ascii_lowercase().as_bytes(), host.to_ascii_lowercase().as_bytes())
+}
+
+/// The same, but a value that is no such pattern is a regular expression, and may take any host.
 pub fn may_match(pattern: &str, host: &str) -> bool {
-    let is_pattern = is_name(&pattern.replace(['*', '?'], ""));
-    !is_pattern || glob(pattern.to_ascii_lowercase().as_bytes(), host.to_ascii_lowercase().as_bytes())
+    !is_name(&pattern.replace(['*', '?'], "")) || matches(pattern, host)
 }
 
 fn glob(pattern: &[u8], text: &[u8]) -> bool {
@@ -37,10 +40,15 @@ mod tests {
     #[test]
     fn patterns_match_as_elastic_load_balancing_has_it() {
         let yes = [("api.example.com", "API.example.com"), ("*.example.com", "a.b.example.com"), ("api-?.example.com", "api-1.example.com")];
-        let no = [("*.example.com", "example.com"), ("api-?.example.com", "api-12.example.com"), ("api.example.com", "api.example.com.evil")];
-        assert!(yes.iter().all(|(pattern, host)| may_match(pattern, host)));
+        let no = [
+            ("*.example.com", "example.com"),
+            ("api-?.example.com", "api-12.example.com"),
+            ("api.example.com", "api.example.com.evil"),
+            ("api.example.com", "apixexample.com"),
+        ];
+        assert!(yes.iter().all(|(pattern, host)| matches(pattern, host) && may_match(pattern, host)));
         assert!(!no.iter().any(|(pattern, host)| may_match(pattern, host)));
-        assert!(may_match("^api[0-9]+$", "www.example.com"), "a regular expression is not read");
+        assert!(may_match("^api[0-9]+$", "www.example.com") && !matches("^api[0-9]+$", "www.example.com"), "a regular expression is not read");
     }
 
     #[test]

@@ -63,9 +63,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         return Err(NoAnswer::NotApplicable("no load balancer"));
     }
     for group in groups {
-        // Of other balancers' groups nothing is measured here.
-        let Some(settings) = findings.see(patient.target_group(group)).flatten() else { continue };
-        if !settings.load_balancer_arns.iter().any(|arn| arn.contains(":loadbalancer/app/")) {
+        if findings.see(traffic::is_measured(patient, group)) != Some(true) {
             continue;
         }
         let Some(falls) = findings.see(falls(patient, group)) else { continue };
