@@ -122,7 +122,15 @@ fn waves(account: &str, typed: &str) -> Vec<Vec<String>> {
 
 #[test]
 fn a_service_is_diagnosed_in_five_round_trips() {
-    for (account, typed) in [("fargate", "api"), ("ec2", "web"), ("worker", "mailer"), ("express", "api"), ("naff", "api"), ("protected", "api")] {
+    for (account, typed) in [
+        ("fargate", "api"),
+        ("ec2", "web"),
+        ("worker", "mailer"),
+        ("express", "api"),
+        ("naff", "api"),
+        ("protected", "api"),
+        ("locked-out-by-the-web-acl", "api"),
+    ] {
         let waves = waves(account, typed);
         assert!(waves.len() <= 5, "{account}: {} round trips one after another: {waves:#?}", waves.len());
     }

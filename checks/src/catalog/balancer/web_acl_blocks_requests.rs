@@ -26,7 +26,8 @@ crate::check! {
     /// the last 15 minutes at least 30 requests were blocked, and at least half of all; before that, within the hour, at most
     /// one in five was; and requests that get through fell below half of what they were. Then it is likely the
     /// clients that are blocked. An attack adds blocked requests and takes none away; scanners knocking at an allow list
-    /// were there before. The rule that blocks most is named. The app's own 403 is not counted here.
+    /// were there before. `BlockedRequests` counts for all that the web ACL guards, so it is the fall of this balancer's own
+    /// requests that makes them its clients. The rule that blocks most is named. The app's own 403 is not counted here.
     ///
     /// # What to do
     ///
