@@ -64,12 +64,18 @@ pub struct Diagnose {
     /// Read no logs
     #[arg(long)]
     pub no_logs: bool,
+    /// Ask CloudTrail who changed what on the traffic path; two questions a second, so it takes some seconds more
+    #[arg(long)]
+    pub trail: bool,
     /// Save what AWS told, to diagnose it again later; without secrets, but with names and log lines
     #[arg(long, value_name = "FILE")]
     pub save: Option<PathBuf>,
     /// Diagnose a saved snapshot instead of asking AWS; `-` reads standard input
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["save", "cluster", "region", "profile", "no_logs"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["save", "cluster", "region", "profile", "no_logs", "trail"])]
     pub from: Option<PathBuf>,
+    /// Read --expect-ingress from this file, for all services or one; default: ./ecs-doctor.toml, then the user's own
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
     #[command(flatten)]
     pub report: ReportOptions,
 }
@@ -93,8 +99,9 @@ pub struct Access {
 
 #[derive(Debug, Args)]
 pub struct Diff {
-    /// Service name, cluster/service, service ARN, or a URL or host that it answers
-    pub service: String,
+    /// Service name, cluster/service, service ARN, or a URL or host that it answers; a snapshot of one service needs none
+    #[arg(required_unless_present = "snapshot")]
+    pub service: Option<String>,
     /// The version to compare: a revision number or family:revision of a task definition, or the id or ARN of a service
     /// revision; without it, the last good version
     #[arg(long, value_name = "REV")]
@@ -103,8 +110,11 @@ pub struct Diff {
     #[arg(long, value_name = "REV")]
     pub to: Option<String>,
     /// Work from a saved snapshot instead of asking AWS; `-` reads standard input
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["cluster", "region", "profile"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["cluster", "region", "profile", "trail"])]
     pub snapshot: Option<PathBuf>,
+    /// Ask CloudTrail, too, who changed what on the traffic path
+    #[arg(long)]
+    pub trail: bool,
     #[command(flatten)]
     pub access: Access,
     /// How to print it
@@ -114,14 +124,18 @@ pub struct Diff {
 
 #[derive(Debug, Args)]
 pub struct Timeline {
-    /// Service name, cluster/service, service ARN, or a URL or host that it answers
-    pub service: String,
+    /// Service name, cluster/service, service ARN, or a URL or host that it answers; a snapshot of one service needs none
+    #[arg(required_unless_present = "from")]
+    pub service: Option<String>,
     /// How long before the snapshot to begin: 45s, 30m, 2h or 1d
     #[arg(long, value_name = "SPAN", default_value = "2h", value_parser = span)]
     pub since: SignedDuration,
     /// Work from a saved snapshot instead of asking AWS; `-` reads standard input
-    #[arg(long, alias = "snapshot", value_name = "FILE", conflicts_with_all = ["cluster", "region", "profile"])]
+    #[arg(long, alias = "snapshot", value_name = "FILE", conflicts_with_all = ["cluster", "region", "profile", "trail"])]
     pub from: Option<PathBuf>,
+    /// Ask CloudTrail, too, who changed what on the traffic path
+    #[arg(long)]
+    pub trail: bool,
     #[command(flatten)]
     pub access: Access,
     /// How to print it

@@ -14,6 +14,8 @@ pub mod find;
 mod logs;
 mod mask;
 mod plan;
+mod scaling;
+pub mod trail;
 mod wafv2;
 
 use std::collections::BTreeSet;
@@ -56,6 +58,10 @@ pub struct Aws {
     logs: aws_sdk_cloudwatchlogs::Client,
     acm: aws_sdk_acm::Client,
     waf: aws_sdk_wafv2::Client,
+    trail: aws_sdk_cloudtrail::Client,
+    /// IAM is one for all regions, and its events are in one of them.
+    trail_of_iam: aws_sdk_cloudtrail::Client,
+    scaling: aws_sdk_applicationautoscaling::Client,
 }
 
 /// Listeners, rules and revisions that were read to find the service, so that its collection does not ask again.
@@ -109,6 +115,11 @@ impl Aws {
             logs: aws_sdk_cloudwatchlogs::Client::new(config),
             acm: aws_sdk_acm::Client::new(config),
             waf: aws_sdk_wafv2::Client::new(config),
+            trail: aws_sdk_cloudtrail::Client::new(config),
+            trail_of_iam: aws_sdk_cloudtrail::Client::from_conf(
+                aws_sdk_cloudtrail::config::Builder::from(config).region(trail::region_of_iam(config.region()?.as_ref())).build(),
+            ),
+            scaling: aws_sdk_applicationautoscaling::Client::new(config),
         })
     }
 }

@@ -5,6 +5,7 @@ mod cli;
 #[cfg(feature = "aws")]
 mod collect;
 mod commands;
+mod config;
 mod exit;
 mod replay;
 mod report;

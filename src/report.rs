@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use std::io::Write;
 
 use checks::call::Call;
+use checks::catalog::{GROUPS, Group};
 use checks::check::{Role, Severity};
 use checks::diagnosis::{Diagnosis, Node, Verdict};
 use checks::exam::{Exam, Outcome};
@@ -20,7 +21,7 @@ use checks::seen::Blind;
 use checks::snapshot::Snapshot;
 use checks::snapshot::metric::Metric;
 use checks::symptom::Symptom;
-use history::{ChangesReport, DigestsReport, RolloutReport, TimelineReport};
+use history::{ChangesReport, DigestsReport, RolloutReport, TimelineReport, TrailReport};
 use jiff::{SignedDuration, Timestamp};
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -74,6 +75,9 @@ pub struct ServiceReport {
     /// The last hour of a sick service.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub timeline: Option<TimelineReport>,
+    /// Who changed what, where the user asked for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub trail: Option<TrailReport>,
     pub digests: DigestsReport,
     /// Checks that looked and found nothing.
     pub ruled_out: Vec<&'static str>,
@@ -208,10 +212,17 @@ impl ServiceReport {
             // A first deployment has nothing that it could be compared with.
             changes: if deployment_fails(diagnosis) { ChangesReport::new(patient, None, None).ok() } else { None },
             timeline: (diagnosis.verdict == Verdict::Sick).then(|| TimelineReport::new(patient, SignedDuration::from_hours(1))),
+            trail: TrailReport::new(patient),
             digests: DigestsReport::new(patient),
             ruled_out: looked.map(|exam| exam.check.id()).collect(),
             exams: diagnosis.exams.iter().map(exam).collect(),
         }
+    }
+
+    /// How many checks of each group were ruled out, in catalog order.
+    pub fn ruled_out_by_group(&self) -> Vec<(&'static str, usize)> {
+        let count = |group: &Group| group.checks.iter().filter(|check| self.ruled_out.contains(&check.id())).count();
+        GROUPS.iter().map(|group| (group.name, count(group))).filter(|(_, count)| *count > 0).collect()
     }
 
     pub fn is_unknown(&self) -> bool {

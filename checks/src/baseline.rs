@@ -1,6 +1,7 @@
 //! Healthy services, complete as the collector would bring them: what every check must be silent on, and what the
 //! checks' examples make sick. They are made up, say so, and share one clock.
 
+pub mod scaling;
 pub mod way_in;
 
 use std::collections::BTreeMap;
@@ -8,6 +9,7 @@ use std::collections::BTreeMap;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::call::LOG_STREAM;
+use crate::seen::Seen;
 use crate::snapshot::deployment::{BreakerState, ContainerImage, IngressPath, ListedDeployment};
 use crate::snapshot::metric::{Metric, Owner};
 use crate::snapshot::service::{CircuitBreaker, DeploymentAlarms, DeploymentConfiguration, NetworkConfiguration};
@@ -116,6 +118,7 @@ fn service(plan: &Plan) -> Snapshot {
         running_count: count,
         launch_type: Some(if plan.ec2 { "EC2" } else { "FARGATE" }.into()),
         platform_version: (!plan.ec2).then(|| "LATEST".into()),
+        platform_family: (!plan.ec2).then(|| "Linux".into()),
         task_definition: Some(definition.clone()),
         deployment_configuration: configuration.clone(),
         deployment_controller: Some("ECS".into()),
@@ -129,6 +132,7 @@ fn service(plan: &Plan) -> Snapshot {
             updated_at: Some(minutes_ago(3 * 1440 - 8)),
             rollout_state: Some("COMPLETED".into()),
             rollout_state_reason: Some("ECS deployment ecs-svc/1000000000000000012 completed.".into()),
+            platform_version: (!plan.ec2).then(|| "1.4.0".into()),
             network_configuration: (!plan.ec2).then(|| network.clone()),
             ..Deployment::default()
         }],
@@ -289,6 +293,7 @@ fn service(plan: &Plan) -> Snapshot {
             },
         ],
     );
+    scaling::add(&mut snapshot, (!plan.ec2 && plan.port.is_some()).then_some(count));
     for metric in Metric::ALL.iter().filter(|metric| metric.owner() == Owner::Service) {
         snapshot.metrics.put(metric.of(&arn), minutes(20.0));
     }
@@ -416,6 +421,39 @@ pub fn everywhere(protocol: &str, port: Option<i32>) -> IpPermission {
     IpPermission { ip_protocol: protocol.into(), from_port: port, to_port: port, cidr_ip: vec!["0.0.0.0/0".into()], ..IpPermission::default() }
 }
 
+/// Lets a block of IPv4 addresses in on one TCP port.
+pub fn from_block(port: i32, cidr: &str) -> IpPermission {
+    IpPermission { cidr_ip: vec![cidr.into()], ..everywhere("tcp", Some(port)) }
+}
+
+/// Puts the running tasks on the internet: public addresses, in subnets that route to the internet gateway.
+pub fn expose_tasks(snapshot: &mut Snapshot) {
+    for table in snapshot.route_tables.change("vpc-1").into_iter().flatten() {
+        table.routes.iter_mut().filter(|route| route.destination == "0.0.0.0/0").for_each(|route| route.target = Some("igw-1".into()));
+    }
+    let interfaces = snapshot.interfaces.0.values_mut().filter_map(|seen| if let Seen::Yes(interface) = seen { interface.as_mut() } else { None });
+    for (number, interface) in interfaces.enumerate() {
+        interface.public_ip = Some(format!("198.51.100.{}", 21 + number));
+    }
+}
+
+/// Gives a load balancer a listener for plain HTTP on port 80, with one action for everything.
+pub fn plain_listener(snapshot: &mut Snapshot, name: &str, action: Action) {
+    let balancer = id::elb(&format!("loadbalancer/app/{name}/50dc6c495c0c9188"));
+    let listener = id::elb(&format!("listener/app/{name}/50dc6c495c0c9188/0000000000000080"));
+    snapshot.rules.put(&listener, vec![default_rule(&listener, action.clone())]);
+    if let Some(listeners) = snapshot.listeners.change(&balancer) {
+        listeners.push(Listener {
+            listener_arn: listener,
+            load_balancer_arn: balancer,
+            port: Some(80),
+            protocol: Some("HTTP".into()),
+            ssl_policy: None,
+            default_actions: vec![action],
+        });
+    }
+}
+
 pub fn from_group(port: i32, group: &str) -> IpPermission {
     IpPermission { ip_protocol: "tcp".into(), from_port: Some(port), to_port: Some(port), group_id: vec![group.into()], ..IpPermission::default() }
 }
@@ -482,6 +520,8 @@ fn balance(snapshot: &mut Snapshot, name: &str, port: i32, target_type: &str, gr
             default_actions,
         }],
     );
+    let policy = "ELBSecurityPolicy-TLS13-1-2-2021-06";
+    snapshot.ssl_policies.put(policy, SslPolicy { name: policy.into(), ssl_protocols: vec!["TLSv1.2".into(), "TLSv1.3".into()] });
     for group in groups {
         snapshot.target_groups.put(
             *group,
@@ -544,6 +584,7 @@ fn balance(snapshot: &mut Snapshot, name: &str, port: i32, target_type: &str, gr
         let value = match metric {
             Metric::Requests | Metric::GroupRequests => 120.0,
             Metric::HealthyHosts => 2.0,
+            Metric::ResponseTime => 0.3,
             _ => 0.0,
         };
         let owners: &[&str] = match metric.owner() {

@@ -54,6 +54,7 @@ calls! {
     DescribeListenerCertificates = "elasticloadbalancing:DescribeListenerCertificates", "aws elbv2 describe-listener-certificates --listener-arn {id}", "the certificates of a listener, beside the default one";
     ListCertificates = "acm:ListCertificates", "aws acm describe-certificate --certificate-arn {id}", "for which hosts a certificate is, and until when";
     GetWebAclForResource = "wafv2:GetWebACLForResource", "aws wafv2 get-web-acl-for-resource --resource-arn {id}", "the web ACL in front of the balancer";
+    DescribeSSLPolicies = "elasticloadbalancing:DescribeSSLPolicies", "aws elbv2 describe-ssl-policies --names {id}", "which versions of TLS a listener allows";
     DescribeSecurityGroups = "ec2:DescribeSecurityGroups", "aws ec2 describe-security-groups --group-ids {id}", "who is let in, at the balancer and at the tasks";
     DescribeSubnets = "ec2:DescribeSubnets", "aws ec2 describe-subnets --subnet-ids {id}", "zones, addresses and networks of tasks and balancer";
     DescribeRouteTables = "ec2:DescribeRouteTables", "aws ec2 describe-route-tables --filters Name=vpc-id,Values={id}", "which subnets are public";
@@ -64,9 +65,14 @@ calls! {
     GetLifecyclePolicy = "ecr:GetLifecyclePolicy", "aws ecr get-lifecycle-policy --repository-name {repository}", "whether a rule removes images that a deployment has pinned";
     DescribeAlarms = "cloudwatch:DescribeAlarms", "aws cloudwatch describe-alarms --alarm-names {quoted}", "alarms that can roll a deployment back";
     DescribeAlarmHistory = "cloudwatch:DescribeAlarmHistory", "aws cloudwatch describe-alarm-history --history-item-type StateUpdate --alarm-name {quoted}", "when such an alarm fired";
+    DescribeScalableTargets = "application-autoscaling:DescribeScalableTargets", "aws application-autoscaling describe-scalable-targets --service-namespace ecs --resource-ids service/{cluster}/{service}", "the bounds of auto scaling, and whether it is suspended";
+    DescribeScalingPolicies = "application-autoscaling:DescribeScalingPolicies", "aws application-autoscaling describe-scaling-policies --service-namespace ecs --resource-id service/{cluster}/{service}", "what the service is scaled by";
+    DescribeScalingActivities = "application-autoscaling:DescribeScalingActivities", "aws application-autoscaling describe-scaling-activities --service-namespace ecs --include-not-scaled-activities --resource-id service/{cluster}/{service}", "when auto scaling changed the number of tasks, or could not";
+    DescribeScheduledActions = "application-autoscaling:DescribeScheduledActions", "aws application-autoscaling describe-scheduled-actions --service-namespace ecs --resource-id service/{cluster}/{service}", "whether a schedule set the service to zero";
     GetMetricData = "cloudwatch:GetMetricData", "aws cloudwatch get-metric-data", "requests, errors, healthy hosts, CPU and memory of the last hour";
     GetLogEvents = "logs:GetLogEvents", "aws logs get-log-events --log-group-name {group} --log-stream-name {stream}", "the last lines of failing tasks";
     FilterLogEvents = "logs:FilterLogEvents", "aws logs filter-log-events --log-group-name {id} --filter-pattern ELB-HealthChecker", "the health checker's requests, as the app logs them";
+    LookupEvents = "cloudtrail:LookupEvents", "aws cloudtrail lookup-events --lookup-attributes AttributeKey=ResourceName,AttributeValue={quoted}", "with --trail: who changed what on the traffic path";
 }
 
 impl Call {

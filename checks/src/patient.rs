@@ -12,11 +12,7 @@ use crate::reading::address::Cidr;
 use crate::seen::{Blind, Seen, Why};
 use crate::snapshot::deployment::ListedDeployment;
 use crate::snapshot::metric::{Metric, Series};
-use crate::snapshot::{
-    Alarm, AlarmTransition, Certificate, ExpressService, Image, Interface, LifecyclePolicy, Listener, ListenerCertificate, LoadBalancer, LogLine,
-    NewestRevisions, PinnedImage, ProtectedTask, Repository, Revision, RouteTable, Rule, SecurityGroup, Service, ServiceDeployment, Snapshot, Subnet,
-    Table, Target, TargetGroup, Task, TaskDefinition, WebAcl,
-};
+use crate::snapshot::*;
 
 /// What the user said that the account cannot know.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -189,6 +185,38 @@ impl<'a> Patient<'a> {
         Ok(told(&self.snapshot.task_definitions).collect())
     }
 
+    /// What CloudTrail was asked, if the user wanted it.
+    pub fn trail(&self) -> Option<&'a Trail> {
+        self.snapshot.trail.as_ref()
+    }
+
+    /// Write events of a resource, newest first.
+    pub fn trail_events(&self, resource: &str) -> Result<&'a [TrailEvent], Blind> {
+        match self.trail() {
+            Some(trail) => self.list(Call::LookupEvents, &trail.events, resource),
+            None => Err(Blind { call: Call::LookupEvents, why: Why::NotAsked }),
+        }
+    }
+
+    // What scales it (see `reading::scaling`).
+
+    pub fn scalable_target(&self) -> Row<'a, ScalableTarget> {
+        self.row(Call::DescribeScalableTargets, &self.snapshot.scalable_targets, self.arn())
+    }
+
+    pub fn scaling_policies(&self) -> Result<&'a [ScalingPolicy], Blind> {
+        self.list(Call::DescribeScalingPolicies, &self.snapshot.scaling_policies, self.arn())
+    }
+
+    /// What auto scaling did, or tried and did not do, newest first.
+    pub fn scaling_activities(&self) -> Result<&'a [ScalingActivity], Blind> {
+        self.list(Call::DescribeScalingActivities, &self.snapshot.scaling_activities, self.arn())
+    }
+
+    pub fn scheduled_actions(&self) -> Result<&'a [ScheduledAction], Blind> {
+        self.list(Call::DescribeScheduledActions, &self.snapshot.scheduled_actions, self.arn())
+    }
+
     // The way in.
 
     pub fn target_group(&self, arn: &str) -> Row<'a, TargetGroup> {
@@ -233,6 +261,10 @@ impl<'a> Patient<'a> {
     /// The web ACL in front of an application load balancer.
     pub fn web_acl(&self, balancer: &str) -> Row<'a, WebAcl> {
         self.row(Call::GetWebAclForResource, &self.snapshot.web_acls, balancer)
+    }
+
+    pub fn ssl_policy(&self, name: &str) -> Row<'a, SslPolicy> {
+        self.row(Call::DescribeSSLPolicies, &self.snapshot.ssl_policies, name)
     }
 
     // The network.

@@ -9,6 +9,7 @@ pub mod digest;
 pub mod event;
 pub mod given_up;
 pub mod health_check;
+pub mod hook;
 pub mod host;
 pub mod image;
 pub mod ingress;
@@ -24,10 +25,13 @@ pub mod refused;
 pub mod rollback;
 pub mod rollout;
 pub mod route;
+pub mod scaling;
+pub mod start;
 pub mod stop;
 pub mod time;
 pub mod timeline;
 pub mod traffic;
+pub mod trail;
 
 use std::str::FromStr;
 

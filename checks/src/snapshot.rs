@@ -10,9 +10,11 @@ pub mod image;
 pub mod log;
 pub mod metric;
 pub mod network;
+pub mod scaling;
 pub mod service;
 pub mod task;
 pub mod task_definition;
+pub mod trail;
 pub mod web_acl;
 
 use std::collections::BTreeMap;
@@ -22,16 +24,18 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use alarm::{Alarm, AlarmTransition};
-pub use balancer::{Action, Condition, Listener, LoadBalancer, Rule, Target, TargetGroup, WeightedGroup};
+pub use balancer::{Action, Condition, Listener, LoadBalancer, Rule, SslPolicy, Target, TargetGroup, WeightedGroup};
 pub use certificate::{Certificate, ListenerCertificate};
 pub use deployment::{ManagedResource, ManagedTargetGroup, Revision, RevisionSummary, ServiceDeployment};
 pub use image::{Image, LifecyclePolicy, PinnedImage, Repository};
 pub use log::LogLine;
 pub use metric::Series;
 pub use network::{Interface, IpPermission, Route, RouteTable, SecurityGroup, Subnet};
+pub use scaling::{NotScaledReason, ScalableTarget, ScalingActivity, ScalingPolicy, ScheduledAction, SuspendedState};
 pub use service::{Deployment, ExpressService, Service, ServiceEvent, ServiceLoadBalancer};
 pub use task::{Container, ProtectedTask, Task};
 pub use task_definition::{Arguments, ContainerDefinition, EnvironmentVariable, HealthCheck, NewestRevisions, PortMapping, TaskDefinition};
+pub use trail::{Trail, TrailEvent};
 pub use web_acl::{WebAcl, WebAclRule};
 
 use crate::seen::{Blind, Seen, Why};
@@ -163,6 +167,9 @@ pub struct Snapshot {
     /// By load balancer ARN: the web ACL in front of it.
     #[serde(default)]
     pub web_acls: Table<WebAcl>,
+    /// By the name of the security policy of a TLS listener.
+    #[serde(default)]
+    pub ssl_policies: Table<SslPolicy>,
     /// By security group id.
     #[serde(default)]
     pub security_groups: Table<SecurityGroup>,
@@ -190,6 +197,18 @@ pub struct Snapshot {
     /// By repository URI, where a pinned digest may be in danger.
     #[serde(default)]
     pub lifecycle_policies: Table<LifecyclePolicy>,
+    /// By service ARN: none where nothing scales it.
+    #[serde(default)]
+    pub scalable_targets: Table<ScalableTarget>,
+    /// By service ARN.
+    #[serde(default)]
+    pub scaling_policies: Table<Vec<ScalingPolicy>>,
+    /// By service ARN, newest first: what was done, and what was tried and not done.
+    #[serde(default)]
+    pub scaling_activities: Table<Vec<ScalingActivity>>,
+    /// By service ARN, where a schedule matters (see [`crate::reading::scaling::needs_schedule`]).
+    #[serde(default)]
+    pub scheduled_actions: Table<Vec<ScheduledAction>>,
     /// By alarm name.
     #[serde(default)]
     pub alarms: Table<Alarm>,
@@ -205,4 +224,7 @@ pub struct Snapshot {
     /// By log group: lines that name `ELB-HealthChecker`, oldest first.
     #[serde(default)]
     pub health_checker_logs: Table<Vec<LogLine>>,
+    /// Who changed what, if the user asked for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trail: Option<Trail>,
 }

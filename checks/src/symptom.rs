@@ -29,8 +29,10 @@ symptoms! {
     NoTarget = "no target is left for the traffic";
     TargetsUnused = "targets are registered where no traffic goes";
     TargetsUnhealthy = "targets are unhealthy";
-    HealthCheckRefused = "the health check is refused";
     TargetsFlapping = "targets go in and out of service";
+    HealthCheckRefused = "nothing answers the health check";
+    HealthCheckTimesOut = "the health check gets no answer in time";
+    Saturated = "CPU or memory is used up";
     TasksKeepStopping = "tasks keep stopping";
     TasksFailToStart = "tasks fail to start";
     TooFewRunning = "too few tasks run";

@@ -174,7 +174,9 @@ fn has(json: &Value, field: &str, value: &str) -> bool {
     };
     match json {
         Value::Object(members) => members.iter().any(|(name, member)| {
-            let named = name == field || (name == "type" && field == "kind");
+            // Attributes of Elastic Load Balancing have dots in their names.
+            let is_attribute = name.rsplit_once('.').is_some_and(|(_, last)| last == field);
+            let named = name == field || is_attribute || (name == "type" && field == "kind");
             // A value of a metric stands in a pair with its minute.
             let in_pair = |item: &Value| item.as_array().is_some_and(|pair| pair.iter().any(is));
             let listed = named && matches!(member, Value::Array(items) if items.iter().any(|item| is(item) || in_pair(item)));

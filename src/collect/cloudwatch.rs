@@ -79,11 +79,11 @@ fn short(metric: Metric) -> &'static str {
         Metric::Target4xx => "target_4xx",
         Metric::HealthyHosts => "healthy",
         Metric::UnhealthyHosts => "unhealthy",
+        Metric::ResponseTime => "response_time",
         Metric::Cpu => "cpu",
         Metric::Memory => "memory",
         Metric::FixedResponses => "fixed",
         Metric::ConnectionErrors => "connection_errors",
-        Metric::ResponseTime => "response_time",
         Metric::WafBlocked => "blocked",
     }
 }

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use aws_sdk_elasticloadbalancingv2::types;
 use checks::call::Call;
 use checks::seen::Seen;
-use checks::snapshot::{Action, Condition, Listener, ListenerCertificate, LoadBalancer, Rule, Target, TargetGroup, WeightedGroup};
+use checks::snapshot::{Action, Condition, Listener, ListenerCertificate, LoadBalancer, Rule, SslPolicy, Table, Target, TargetGroup, WeightedGroup};
 
-use super::{Aws, text, time};
+use super::{Aws, fill, text, time};
 
 impl Aws {
     pub async fn target_group(&self, arn: &str) -> Seen<Option<TargetGroup>> {
@@ -72,6 +72,19 @@ impl Aws {
             is_default: from.is_default.unwrap_or_default(),
         };
         pages.await.map(|all| all.map(|all| all.into_iter().map(certificate).collect()))
+    }
+
+    pub async fn ssl_policies(&self, names: &[String]) -> Table<SslPolicy> {
+        let mut table = Table::default();
+        if !names.is_empty() {
+            let pages = self.asker.pages(Call::DescribeSSLPolicies, |marker| async {
+                let page = self.elb.describe_ssl_policies().set_names(Some(names.to_vec())).set_marker(marker).send().await?;
+                Ok((page.ssl_policies.unwrap_or_default(), page.next_marker))
+            });
+            let found = pages.await.map(|found| found.unwrap_or_default().into_iter().map(ssl_policy).collect());
+            fill(&mut table, names, found, |policy| &policy.name);
+        }
+        table
     }
 
     /// Every rule of a listener, in the order of evaluation, the default rule last.
@@ -139,6 +152,10 @@ fn load_balancer(from: types::LoadBalancer) -> LoadBalancer {
         security_groups: from.security_groups.unwrap_or_default(),
         created_time: time(from.created_time),
     }
+}
+
+fn ssl_policy(from: types::SslPolicy) -> SslPolicy {
+    SslPolicy { name: from.name.unwrap_or_default(), ssl_protocols: from.ssl_protocols.unwrap_or_default() }
 }
 
 fn listener(from: types::Listener) -> Listener {

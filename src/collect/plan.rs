@@ -4,6 +4,7 @@
 mod guards;
 mod images;
 mod network;
+mod scaling;
 mod signals;
 mod tasks;
 mod versions;
@@ -84,7 +85,7 @@ impl Plan<'_> {
         let of_groups = join(balancers, self.metrics(groups.clone()));
         let of_tasks = join3(self.logs(tasks.clone(), definitions.clone(), trouble), self.interfaces(tasks.clone()), self.protection(tasks));
         let of_versions = join3(self.history(current.clone()), self.images(definitions, current.clone()), self.newest_revisions());
-        join4(of_groups, of_tasks, of_versions, join3(own_network, self.express_service(), self.alarms())).await;
+        join4(of_groups, of_tasks, of_versions, join4(own_network, self.express_service(), self.alarms(), self.scaling())).await;
     }
 
     fn note(&self, write: impl FnOnce(&mut Snapshot)) {

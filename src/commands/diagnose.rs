@@ -10,6 +10,7 @@ use checks::patient::{Intent, Patient};
 use checks::snapshot::{Service, Snapshot};
 
 use crate::cli::{Access, Diagnose, FailOn, Format, ReportOptions};
+use crate::config::Config;
 use crate::exit::{Exit, UsageError};
 use crate::replay;
 use crate::report::json::Json;
@@ -17,10 +18,13 @@ use crate::report::text::{self, Text};
 use crate::report::{Print, Report, ServiceReport};
 
 pub fn run(options: &Diagnose) -> Result<Exit> {
-    let question = Question { service: options.service.as_deref(), access: &options.access, read_logs: !options.no_logs, versions: &[] };
+    // What the user said wrongly is told before AWS is asked.
+    let config = Config::load(options.config.as_deref())?;
+    let question =
+        Question { service: options.service.as_deref(), access: &options.access, read_logs: !options.no_logs, trail: options.trail, versions: &[] };
     let snapshot = snapshot(&question, options.from.as_deref())?;
     // The diagnosis comes first: a file that cannot be written must not cost it.
-    let exit = conclude(&snapshot, &options.report, FailOn::High)?;
+    let exit = conclude(&snapshot, &config, &options.report, FailOn::High)?;
     if let Some(file) = &options.save {
         replay::save(&snapshot, file)?;
     }
@@ -33,6 +37,8 @@ pub struct Question<'a> {
     pub service: Option<&'a str>,
     pub access: &'a Access,
     pub read_logs: bool,
+    /// Whether CloudTrail is asked, too.
+    pub trail: bool,
     /// Versions that have to be there, whatever the service runs.
     pub versions: &'a [&'a str],
 }
@@ -57,9 +63,8 @@ pub fn only(snapshot: &Snapshot) -> Result<&Service> {
 }
 
 /// The diagnosis of a snapshot, printed, with the exit code that follows from it.
-pub fn conclude(snapshot: &Snapshot, options: &ReportOptions, fail_on: FailOn) -> Result<Exit> {
-    let intent = Intent { expect_ingress: options.expect_ingress.clone() };
-    let report = examine(snapshot, &intent);
+pub fn conclude(snapshot: &Snapshot, config: &Config, options: &ReportOptions, fail_on: FailOn) -> Result<Exit> {
+    let report = examine(snapshot, |service| config.intent(service, &options.expect_ingress));
     let mut out = anstream::stdout().lock();
     match options.output {
         Format::Text => Text { width: text::width(), show: options.show.severity() }.print(&report, &mut out)?,
@@ -70,11 +75,12 @@ pub fn conclude(snapshot: &Snapshot, options: &ReportOptions, fail_on: FailOn) -
 }
 
 /// A check that panics is reported as crashed; the panic itself says nothing to a user.
-fn examine(snapshot: &Snapshot, intent: &Intent) -> Report {
+fn examine(snapshot: &Snapshot, intent: impl Fn(&Service) -> Intent) -> Report {
     let hook = std::panic::take_hook();
     std::panic::set_hook(Box::new(|panic| tracing::info!("a check crashed: {panic}")));
     let services = snapshot.services.iter().map(|service| {
-        let patient = Patient::new(snapshot, service, intent);
+        let intent = intent(service);
+        let patient = Patient::new(snapshot, service, &intent);
         ServiceReport::new(&patient, &diagnose(&patient))
     });
     let report = Report::new(snapshot, services.collect());
@@ -140,7 +146,7 @@ mod live {
     use crate::exit::UsageError;
 
     pub async fn ask(question: &Question<'_>, target: &Target) -> Result<Snapshot> {
-        let Question { service, access, read_logs, versions } = question;
+        let Question { service, access, read_logs, trail, versions } = question;
         let began = Instant::now();
         let connection = Connection {
             region: access.region.clone().or_else(|| region_of(*service)),
@@ -158,6 +164,9 @@ mod live {
         let mut snapshot = collect::collect(&aws, service, now()?).await;
         for version in *versions {
             collect::version(&aws, &mut snapshot, version).await;
+        }
+        if *trail {
+            collect::trail::trail(&aws, &mut snapshot, pace()?).await;
         }
         collect::close(&mut snapshot, &aws.asker, began.elapsed());
         Ok(snapshot)
@@ -177,6 +186,14 @@ mod live {
     fn region_of(typed: Option<&str>) -> Option<String> {
         let region = typed?.strip_prefix("arn:")?.split(':').nth(2)?;
         (!region.is_empty()).then(|| region.to_owned())
+    }
+
+    /// The pause between two questions to CloudTrail; tests have none.
+    fn pace() -> Result<Duration> {
+        match std::env::var("ECS_DOCTOR_PACE_MS") {
+            Ok(set) => Ok(Duration::from_millis(set.parse().with_context(|| format!("ECS_DOCTOR_PACE_MS={set} is no number"))?)),
+            Err(_) => Ok(collect::trail::PACE),
+        }
     }
 
     /// The clock of the snapshot; tests set it, so that a recorded account does not age.

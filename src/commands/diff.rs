@@ -10,18 +10,20 @@ use checks::reading::diff::NoVersion;
 use crate::cli::{self, Format};
 use crate::commands::diagnose::{self, Question};
 use crate::exit::Exit;
-use crate::report::history::{ChangesReport, Diff, Heading};
+use crate::report::history::{ChangesReport, Diff, Heading, TrailReport};
 use crate::report::text::Text;
 use crate::report::{json, wording};
 
 pub fn run(options: &cli::Diff) -> Result<Exit> {
     let versions: Vec<&str> = options.from.iter().chain(&options.to).map(String::as_str).collect();
-    let question = Question { service: Some(&options.service), access: &options.access, read_logs: false, versions: &versions };
+    let question =
+        Question { service: options.service.as_deref(), access: &options.access, read_logs: false, trail: options.trail, versions: &versions };
     let snapshot = diagnose::snapshot(&question, options.snapshot.as_deref())?;
     let intent = Intent::default();
     let patient = Patient::new(&snapshot, diagnose::only(&snapshot)?, &intent);
     let changes = ChangesReport::new(&patient, options.from.as_deref(), options.to.as_deref()).map_err(|why| explain(why, patient.name()))?;
-    let diff = Diff { heading: Heading::new("ecs-doctor-diff/v1", &snapshot, &patient), changes };
+    let trail = TrailReport::new(&patient);
+    let diff = Diff { heading: Heading::new("ecs-doctor-diff/v1", &snapshot, &patient), changes, trail };
     let mut out = anstream::stdout().lock();
     match options.output {
         Format::Text => Text::default().diff(&diff, &mut out)?,

@@ -122,7 +122,11 @@ fn permissions_page() -> Result<String> {
             "| `{}` | {} | {} |",
             call.action(),
             call.why(),
-            if readers == 0 { "none: to find the service".into() } else { readers.to_string() }
+            match (readers, call) {
+                (0, Call::LookupEvents) => "none: only `--trail`".into(),
+                (0, _) => "none: to find the service".into(),
+                _ => readers.to_string(),
+            }
         )?;
     }
     writeln!(text, "\n## The policy\n\n`ecs-doctor permissions` prints it.\n\n```json\n{}\n```", permissions::policy()?)?;

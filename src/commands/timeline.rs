@@ -13,7 +13,7 @@ use crate::report::json;
 use crate::report::text::Text;
 
 pub fn run(options: &cli::Timeline) -> Result<Exit> {
-    let question = Question { service: Some(&options.service), access: &options.access, read_logs: false, versions: &[] };
+    let question = Question { service: options.service.as_deref(), access: &options.access, read_logs: false, trail: options.trail, versions: &[] };
     let snapshot = diagnose::snapshot(&question, options.from.as_deref())?;
     let intent = Intent::default();
     let patient = Patient::new(&snapshot, diagnose::only(&snapshot)?, &intent);

@@ -7,6 +7,7 @@ use checks::patient::Patient;
 use checks::reading::diff::{self, Change, NoVersion, Trouble, Version};
 use checks::reading::progress::{self, Side};
 use checks::reading::timeline::{self, Entry};
+use checks::reading::trail::{self, Deed};
 use checks::reading::{Unseen, digest, time};
 use checks::snapshot::Snapshot;
 use jiff::Timestamp;
@@ -203,8 +204,40 @@ pub struct EntryReport {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub until: Option<Timestamp>,
     pub count: usize,
-    /// deployment, alarm, event, task or targets
+    /// deployment, alarm, scaling, event, task, targets or trail
     pub source: &'static str,
+    pub says: String,
+}
+
+/// Who changed what on the traffic path, as CloudTrail has it.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct TrailReport {
+    /// From shortly before the last good deployment on, a week at most.
+    pub since: Timestamp,
+    /// Oldest first.
+    pub events: Vec<DeedReport>,
+    /// Resources with so many events that only the newest were read.
+    pub cut: Vec<String>,
+    pub missed: Vec<MissedReport>,
+}
+
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct DeedReport {
+    pub at: Timestamp,
+    /// The last time, of several.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub until: Option<Timestamp>,
+    pub count: usize,
+    /// A user, or the session of a role with the role.
+    pub who: String,
+    /// The event's name, such as ModifyRule.
+    pub what: String,
+    /// The AWS service, such as elasticloadbalancing.amazonaws.com.
+    pub source: String,
+    pub on: Vec<String>,
+    /// Why it was refused, if it was: then nothing has changed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub refused: Option<String>,
     pub says: String,
 }
 
@@ -229,6 +262,9 @@ pub struct Diff {
     pub heading: Heading,
     #[serde(flatten)]
     pub changes: ChangesReport,
+    /// Where the user asked for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub trail: Option<TrailReport>,
 }
 
 /// What `timeline` tells: `ecs-doctor-timeline/v1`.
@@ -386,6 +422,31 @@ impl TimelineReport {
         let since = time::before(patient.now(), span);
         let entries = timeline::read(patient, since, &mut unseen).iter().map(entry).collect();
         TimelineReport { since, entries, missed: missed(&unseen) }
+    }
+}
+
+impl TrailReport {
+    /// None where nobody asked CloudTrail.
+    pub fn new(patient: &Patient) -> Option<TrailReport> {
+        let mut unseen = Unseen::default();
+        let asked = patient.trail()?;
+        let events = trail::read(patient, &mut unseen)?.iter().map(deed).collect();
+        let cut = asked.cut.iter().map(|resource| plain(resource)).collect();
+        Some(TrailReport { since: asked.since, events, cut, missed: missed(&unseen) })
+    }
+}
+
+fn deed(deed: &Deed) -> DeedReport {
+    DeedReport {
+        at: deed.at,
+        until: (deed.count > 1).then_some(deed.last),
+        count: deed.count,
+        who: plain(&deed.who),
+        what: plain(&deed.event.event_name),
+        source: plain(&deed.event.event_source),
+        on: deed.on.iter().map(|on| plain(on)).collect(),
+        refused: deed.event.error_code.as_deref().map(plain),
+        says: plain(&deed.words()),
     }
 }
 

@@ -92,6 +92,7 @@ impl Text {
         }
         self.rollout(service, report.taken_at, out)?;
         self.changes(service, out)?;
+        self.trail(service.trail.as_ref(), out)?;
         self.last_hour(service, report.taken_at, out)?;
         self.digests(service, out)?;
         self.risks(&later, out)?;
@@ -225,8 +226,10 @@ impl Text {
         if service.ruled_out.is_empty() {
             return Ok(());
         }
-        self.heading(out, &format!("Ruled out ({})", service.ruled_out.len()))?;
-        self.paragraph(out, "", DIM, &service.ruled_out.join(", "))
+        let groups: Vec<String> = service.ruled_out_by_group().iter().map(|(group, count)| format!("{group} {count}")).collect();
+        self.heading(out, "Ruled out")?;
+        let checks = if service.ruled_out.len() == 1 { "check" } else { "checks" };
+        self.paragraph(out, "", DIM, &format!("{} {checks}, by group: {}. `--output json` names them.", service.ruled_out.len(), groups.join(", ")))
     }
 
     fn blind(&self, report: &Report, service: &ServiceReport, out: &mut dyn Write) -> anyhow::Result<()> {

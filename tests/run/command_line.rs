@@ -205,3 +205,36 @@ fn no_secret_gets_into_a_snapshot_a_report_or_a_trace() {
     assert!(snapshot.contains("DATABASE_URL") && snapshot.contains("db.internal"), "names and hosts are kept");
     assert!(snapshot.contains("connecting to postgres://***db.internal"), "log lines are kept, masked");
 }
+
+/// A folder of its own, with files in it.
+fn folder(name: &str, files: &[(&str, &str)]) -> std::path::PathBuf {
+    let folder = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    std::fs::create_dir_all(&folder).unwrap();
+    files.iter().for_each(|(file, text)| std::fs::write(folder.join(file), text).unwrap());
+    folder
+}
+
+#[test]
+fn what_is_expected_can_stand_in_a_file() {
+    let folder = folder("config", &[("ecs-doctor.toml", "[service.'prod/api']\nexpect-ingress = ['203.0.113.0/24']\n")]);
+    let file = folder.join("ecs-doctor.toml");
+    let found = |run: crate::doctor::Run| run.service()["roots"].to_string().contains("ingress_wider_than_expected");
+    let account = Account::start("fargate");
+    assert!(found(doctor(&["prod/api", "--output", "json", "--config", file.to_str().unwrap()]).at(&account).run()));
+    assert!(found(doctor(&["prod/api", "--output", "json"]).at(&Account::start("fargate")).within(&folder).run()));
+    assert!(!found(doctor(&["prod/api", "--output", "json", "--expect-ingress", "0.0.0.0/0"]).at(&Account::start("fargate")).within(&folder).run()));
+}
+
+#[test]
+fn a_wrong_configuration_is_one_line_and_2() {
+    let folder = folder("wrong-config", &[("ecs-doctor.toml", "expect-ingres = ['203.0.113.0/24']\n")]);
+    let account = Account::start("fargate");
+    let run = doctor(&["prod/api"]).at(&account).within(&folder).run();
+    assert_eq!(run.code, 2, "{run:#?}");
+    one_line(&run.stderr);
+    assert!(run.stderr.contains("ecs-doctor.toml: line 1: unknown field `expect-ingres`"), "{}", run.stderr);
+    assert_eq!(account.requests(), [], "AWS was asked first");
+    let missing = doctor(&["prod/api", "--config", "no-such-file.toml"]).at(&account).run();
+    assert_eq!(missing.code, 2, "{missing:#?}");
+    one_line(&missing.stderr);
+}

@@ -38,9 +38,16 @@ impl Doctor {
         self
     }
 
+    /// Runs it in this folder.
+    #[cfg(feature = "aws")]
+    pub fn within(mut self, folder: &std::path::Path) -> Self {
+        self.0.current_dir(folder);
+        self
+    }
+
     #[cfg(feature = "aws")]
     pub fn at(mut self, account: &crate::wire::Account) -> Self {
-        self.0.envs(account.environment()).env("ECS_DOCTOR_NOW", account.now());
+        self.0.envs(account.environment()).env("ECS_DOCTOR_NOW", account.now()).env("ECS_DOCTOR_PACE_MS", "0");
         self
     }
 

@@ -245,4 +245,73 @@ mod live {
         assert_eq!(run.code, 4, "{run:#?}");
         assert!(run.stderr.contains("ecs:DescribeServiceDeployments denied"), "{}", run.stderr);
     }
+
+    /// The report, the comparison and the timeline of an account, of its snapshot, and of its snapshot next year.
+    #[test]
+    fn the_same_snapshot_tells_the_same_for_ever() {
+        for name in
+            ["express", "canary", "naff", "rolled-back-by-breaker", "hook-not-called", "no-way-back", "pause-for-somebody", "work-in-progress"]
+        {
+            let service = if name == "work-in-progress" { "mailer" } else { "api" };
+            let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("history-{name}.json"));
+            let file = file.to_str().unwrap();
+            let live = doctor(&[service, "--save", file, "--output", "json"]).at(&Account::start(name)).run();
+            let without_calls = |run: Run| {
+                let mut report = run.json();
+                valid(&report, "report.schema.json");
+                report.as_object_mut().unwrap().remove("calls");
+                (run.code, report)
+            };
+            let live = without_calls(live);
+            let again = |year: &str| without_calls(doctor(&["--from", file, "--output", "json"]).env("ECS_DOCTOR_NOW", year).run());
+            assert!(live == again("2026-11-22T03:00:00Z") && live == again("2027-11-22T03:00:00Z"), "{name}");
+            for (command, option) in [("diff", "--snapshot"), ("timeline", "--from")] {
+                let live = doctor(&[command, service, "--output", "json"]).at(&Account::start(name)).run();
+                // A snapshot of one service needs no name.
+                let saved = doctor(&[command, option, file, "--output", "json"]).run();
+                assert_eq!((live.code, live.stdout), (saved.code, saved.stdout), "{command} {name}");
+            }
+        }
+    }
+
+    #[test]
+    fn cloudtrail_is_asked_only_when_wanted_and_the_snapshot_keeps_what_it_told() {
+        let asked = |arguments: &[&str]| {
+            let account = Account::start("who-changed-the-rule");
+            let run = doctor(arguments).at(&account).run();
+            assert_eq!(account.complaints(), Vec::<String>::new());
+            (run, account.count("cloudtrail.LookupEvents"))
+        };
+        assert_eq!(asked(&["api"]).1, 0);
+        let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join("history-trail.json");
+        let file = file.to_str().unwrap();
+        let (run, questions) = asked(&["api", "--trail", "--save", file, "--output", "json"]);
+        assert!((2..=24).contains(&questions), "{questions} questions");
+        valid(&run.json(), "report.schema.json");
+        let (live, _) = asked(&["diff", "api", "--trail", "--output", "json"]);
+        valid(&live.json(), "diff.schema.json");
+        assert_eq!(live.json()["trail"]["events"][1]["who"], "apply-platform (role terraform)");
+        assert_eq!(live.stdout, fine(doctor(&["diff", "--snapshot", file, "--output", "json"]).run()).stdout);
+        assert_eq!(live.json()["trail"], run.service()["trail"]);
+        let timeline = fine(doctor(&["timeline", "--from", file, "--since", "7h"]).run()).stdout;
+        assert!(timeline.contains("20:48  apply-platform (role terraform): ModifyRule on the rule of"), "{timeline}");
+        assert!(!std::fs::read_to_string(file).unwrap().contains("requestParameters"), "a request may hold secrets");
+    }
+
+    #[test]
+    fn a_trail_that_is_denied_is_asked_once_and_said() {
+        let account = Account::start("who-changed-the-rule");
+        account.fault("cloudtrail.LookupEvents", Fault::Denied);
+        let run = fine(doctor(&["diff", "api", "--trail"]).at(&account).run());
+        assert_eq!(account.count("cloudtrail.LookupEvents"), 1);
+        assert!(run.stdout.contains("Not everything could be seen: cloudtrail:LookupEvents (denied)."), "{}", run.stdout);
+        assert!(!run.stdout.contains("Nobody changed anything"), "{}", run.stdout);
+    }
+
+    #[test]
+    fn nothing_found_is_said_too() {
+        let run = doctor(&["api", "--trail"]).at(&Account::start("fargate")).run();
+        assert!(run.stdout.contains("Nobody changed anything on the traffic path, as far as CloudTrail knows."), "{}", run.stdout);
+        assert!(run.stdout.contains("CloudTrail can be 15 minutes late"), "{}", run.stdout);
+    }
 }

@@ -484,7 +484,9 @@ fn read_request<'a>(shared: &'a Shared, parts: &hyper::http::request::Parts, bod
     let find = |fits: &dyn Fn(&Service) -> bool| shared.services.iter().find(|(_, service)| fits(service));
     let path = parts.uri.path();
     let of_target = |wanted: &str, protocol| {
-        find(&|service| service.protocol == protocol && service.target.as_deref() == Some(wanted))
+        // botocore's name of CloudTrail has a package before it, that of the SDK has none.
+        let is_it = |target: &str| target.rsplit('.').next() == Some(wanted);
+        find(&|service| service.protocol == protocol && service.target.as_deref().is_some_and(is_it))
             .ok_or_else(|| format!("no service has the target {wanted}"))
     };
     let ((name, service), operation, input) = if let Some((target, operation)) = text("x-amz-target").split_once('.') {

@@ -5,6 +5,16 @@ use crate::check::Check;
 mod balancer_open_to_world;
 mod ingress_wider_than_expected;
 mod open_rule_beside_narrow_one;
+mod plain_http_served;
+mod task_directly_reachable;
+mod tls_policy_old;
 
 /// In catalog order.
-pub(super) const CHECKS: &[Check] = &[balancer_open_to_world::CHECK, open_rule_beside_narrow_one::CHECK, ingress_wider_than_expected::CHECK];
+pub(super) const CHECKS: &[Check] = &[
+    balancer_open_to_world::CHECK,
+    open_rule_beside_narrow_one::CHECK,
+    ingress_wider_than_expected::CHECK,
+    task_directly_reachable::CHECK,
+    plain_http_served::CHECK,
+    tls_policy_old::CHECK,
+];

@@ -3,7 +3,26 @@
 use crate::check::Check;
 
 mod desired_zero;
+mod drain_shorter_than_requests;
+mod grace_period_too_short;
+mod logs_missing;
+mod platform_version_old;
+mod saturated;
+mod scaling_at_maximum;
+mod scaling_suspended;
+mod service_not_active;
 mod single_task;
 
 /// In catalog order.
-pub(super) const CHECKS: &[Check] = &[single_task::CHECK, desired_zero::CHECK];
+pub(super) const CHECKS: &[Check] = &[
+    grace_period_too_short::CHECK,
+    drain_shorter_than_requests::CHECK,
+    single_task::CHECK,
+    desired_zero::CHECK,
+    scaling_at_maximum::CHECK,
+    scaling_suspended::CHECK,
+    saturated::CHECK,
+    service_not_active::CHECK,
+    logs_missing::CHECK,
+    platform_version_old::CHECK,
+];

@@ -251,7 +251,10 @@ impl Trouble {
         let versions = unseen.see(stop::failing_versions(patient)).unwrap_or_default();
         let groups = unseen.see(stop::groups(patient)).unwrap_or_default();
         let since = rollout::started(newest);
-        let most = groups.iter().find(|group| group.kind.is_failure() && group.is_of(&versions) && group.last_stop() >= since);
+        // Tasks of the version that ECS goes back to may fail as well, of something else.
+        let brings = unseen.see(rollout::brings(patient, newest)).flatten();
+        let is_its_own = |group: &&stop::StopGroup| group.is_of(&versions) && brings.is_none_or(|brings| brings == group.task_definition);
+        let most = groups.iter().filter(is_its_own).find(|group| group.kind.is_failure() && group.last_stop() >= since);
         let killed = |group: &stop::StopGroup| {
             let reasons = group.newest().into_iter().flat_map(|task| &task.containers).filter_map(|container| container.reason.as_deref());
             reasons.into_iter().any(|reason| reason.contains("OutOfMemory"))

@@ -95,6 +95,15 @@ impl<'a> Door<'a> {
         self.open_permissions().flat_map(sources).map(String::as_str).collect()
     }
 
+    /// Whether anybody is let in on a port: by addresses, by a prefix list, or from a group.
+    pub fn lets_somebody_in(&self, port: i32) -> bool {
+        let has_source = |permission: &IpPermission| {
+            let IpPermission { cidr_ip, cidr_ipv6, group_id, prefix_list_id, .. } = permission;
+            [cidr_ip, cidr_ipv6, group_id, prefix_list_id].iter().any(|sources| !sources.is_empty())
+        };
+        self.open_permissions().any(|(_, permission, ports)| ports.contains(&port) && has_source(permission))
+    }
+
     /// The listener's port, as evidence, for each of these ports.
     pub fn listens(&self, ports: &BTreeSet<i32>) -> Vec<Evidence> {
         let on = |listener: &&Listener| listener.port.is_some_and(|port| ports.contains(&port));
@@ -110,23 +119,24 @@ impl Admitted<'_> {
         Evidence::new(Call::DescribeSecurityGroups, &self.group.group_id, field, self.cidr)
     }
 
-    /// The command that takes away this block of this rule and nothing else.
     pub fn revoke(&self) -> String {
-        let IpPermission { ip_protocol, from_port, to_port, .. } = self.permission;
-        let ports = match (from_port, to_port) {
-            (Some(from), Some(to)) => format!(",FromPort={from},ToPort={to}"),
-            _ => String::new(),
-        };
-        let ranges = range(&self.block, self.cidr);
-        format!(
-            "aws ec2 revoke-security-group-ingress --group-id {} --ip-permissions 'IpProtocol={ip_protocol}{ports},{ranges}'",
-            self.group.group_id
-        )
+        revoke(self.group, self.permission, self.cidr)
     }
 }
 
-fn range(block: &Cidr, cidr: &str) -> String {
-    if block.is_v6() { format!("Ipv6Ranges=[{{CidrIpv6={cidr}}}]") } else { format!("IpRanges=[{{CidrIp={cidr}}}]") }
+/// The command that takes away this block of this rule and nothing else.
+pub fn revoke(group: &SecurityGroup, permission: &IpPermission, cidr: &str) -> String {
+    let IpPermission { ip_protocol, from_port, to_port, .. } = permission;
+    let ports = match (from_port, to_port) {
+        (Some(from), Some(to)) => format!(",FromPort={from},ToPort={to}"),
+        _ => String::new(),
+    };
+    let ranges = range(cidr);
+    format!("aws ec2 revoke-security-group-ingress --group-id {} --ip-permissions 'IpProtocol={ip_protocol}{ports},{ranges}'", group.group_id)
+}
+
+fn range(cidr: &str) -> String {
+    if cidr.contains(':') { format!("Ipv6Ranges=[{{CidrIpv6={cidr}}}]") } else { format!("IpRanges=[{{CidrIp={cidr}}}]") }
 }
 
 /// The blocks as evidence, each once.
@@ -142,7 +152,7 @@ pub fn evidence(admitted: &[&Admitted]) -> Vec<Evidence> {
 
 /// The command that lets a block in on one port.
 pub fn authorize(group: &str, port: i32, block: &Cidr) -> String {
-    let ranges = range(block, &block.to_string());
+    let ranges = range(&block.to_string());
     format!("aws ec2 authorize-security-group-ingress --group-id {group} --ip-permissions 'IpProtocol=tcp,FromPort={port},ToPort={port},{ranges}'")
 }
 

@@ -66,7 +66,7 @@ impl<'a> Managed<'a> {
 
     /// Its status and what ECS says of it.
     pub fn evidence(&self, revision: &Revision) -> impl Iterator<Item = Evidence> {
-        let of = self.arn.unwrap_or(&revision.service_revision_arn).to_owned();
+        let of = revision.service_revision_arn.clone();
         let [status, reason] = self.field;
         let told = self.reason.map(|text| Evidence::new(Call::DescribeServiceRevisions, &of, reason, text));
         std::iter::once(Evidence::new(Call::DescribeServiceRevisions, of, status, self.status).at(self.updated_at)).chain(told)

@@ -30,3 +30,28 @@ pub fn recent(patient: &Patient, metric: Metric, of: &str, span: SignedDuration)
         evidence: Evidence::new(Call::GetMetricData, metric.of(of), metric.field(), peak).at(Some(*at)),
     }))
 }
+
+/// From here on a service is short of CPU, in percent of what it has.
+pub const BUSY: f64 = 90.0;
+
+/// For how long it has to be: a start or a short burst is over by then.
+pub const LASTING: SignedDuration = SignedDuration::from_mins(10);
+
+/// A metric that stayed high.
+#[derive(Clone, Debug)]
+pub struct Lasting {
+    /// The lowest that it was.
+    pub low: f64,
+    /// The minute in which it was.
+    pub evidence: Evidence,
+}
+
+/// A metric that was at a limit or above in every one of the last minutes; none where it fell below in one of them.
+pub fn lasting(patient: &Patient, metric: Metric, of: &str, span: SignedDuration, limit: f64) -> Result<Option<Lasting>, Blind> {
+    let start = time::before(patient.now(), span);
+    let minutes = || patient.metric(metric, of).map(|series| series.into_iter().flat_map(|series| &series.values).filter(|(at, _)| *at >= start));
+    // CloudWatch is a minute or two behind.
+    let is_whole = minutes()?.count() as i64 + 2 >= span.as_mins();
+    let lowest = minutes()?.min_by(|(_, a), (_, b)| a.total_cmp(b)).filter(|(_, low)| is_whole && *low >= limit);
+    Ok(lowest.map(|(at, low)| Lasting { low: *low, evidence: Evidence::new(Call::GetMetricData, metric.of(of), metric.field(), low).at(Some(*at)) }))
+}

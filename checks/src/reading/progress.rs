@@ -5,7 +5,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::patient::Patient;
 use crate::reading::rollout::Strategy;
-use crate::reading::{Unseen, and_list, count, rollback, rollout, stop, time, traffic};
+use crate::reading::{Unseen, count, hook, rollback, rollout, stop, time, traffic};
 use crate::snapshot::deployment::{BreakerState, HookDetail};
 use crate::snapshot::metric::Metric;
 use crate::snapshot::{AlarmTransition, RevisionSummary, ServiceDeployment};
@@ -182,23 +182,20 @@ fn old_tasks(deployment: &ServiceDeployment) -> Option<String> {
     (old > 0).then(|| format!("{words} to drain and stop"))
 }
 
-fn hook_words(patient: &Patient, hook: &HookDetail) -> Option<String> {
-    let until = hook.expires_at.map_or_else(String::new, |at| {
-        let then = match hook.timeout_action.as_deref() {
+fn hook_words(patient: &Patient, detail: &HookDetail) -> Option<String> {
+    let until = detail.expires_at.map_or_else(String::new, |at| {
+        let then = match detail.timeout_action.as_deref() {
             Some("CONTINUE") => ", when it goes on by itself",
             Some("ROLLBACK") => ", when it goes back",
             _ => "",
         };
         format!(", until {} (in {}){then}", time::clock(at), time::words(at.duration_since(patient.now())))
     });
-    let id = hook.hook_id.as_deref().unwrap_or("without an id");
-    match (hook.status.as_deref()?, hook.target_type.as_deref()) {
+    let id = detail.hook_id.as_deref().unwrap_or("without an id");
+    match (detail.status.as_deref()?, detail.target_type.as_deref()) {
         ("AWAITING_ACTION", _) => Some(format!("a person to let it go on, at pause hook {id}{until}")),
         ("IN_PROGRESS", Some("PAUSE")) => Some(format!("pause hook {id}{until}")),
-        ("IN_PROGRESS", _) => {
-            let target = hook.target_arn.as_deref().and_then(|arn| arn.rsplit(':').next()).unwrap_or(id);
-            Some(format!("lifecycle hook {target}{until}"))
-        }
+        ("IN_PROGRESS", _) => Some(format!("lifecycle hook {}{until}", hook::name(detail))),
         _ => None,
     }
 }
@@ -315,39 +312,15 @@ fn went_back<'a>(patient: &Patient<'a>, deployment: &'a ServiceDeployment, bring
     })
 }
 
-/// What made ECS give it up: the breaker, an alarm, a hook, a person; else what ECS says of it.
+/// What made ECS give it up; where nothing is known to, what it says of it.
 fn trigger(patient: &Patient, deployment: &ServiceDeployment, unseen: &mut Unseen) -> String {
-    let mut triggers = Vec::new();
-    if let Some(breaker) = deployment.deployment_circuit_breaker.as_ref().filter(|breaker| breaker.status.as_deref() == Some("TRIGGERED")) {
-        let failed = count(tally(breaker.failure_count), "failed task");
-        triggers.push(format!("the circuit breaker counted {failed}, its threshold is {}", breaker.threshold));
-    }
     let fired = unseen.see(rollback::fired_alarms(patient, deployment)).unwrap_or_default();
-    if !fired.is_empty() {
-        triggers.push(format!("{} {} fired", if fired.len() == 1 { "alarm" } else { "alarms" }, and_list(fired)));
-    } else if deployment.alarms.as_ref().is_some_and(|alarms| alarms.status.as_deref() == Some("TRIGGERED")) {
-        triggers.push("an alarm fired".into());
-    }
-    for hook in &deployment.lifecycle_hook_details {
-        let id = hook.target_arn.as_deref().and_then(|arn| arn.rsplit(':').next()).or(hook.hook_id.as_deref()).unwrap_or("without an id");
-        match hook.status.as_deref() {
-            Some("FAILED") => triggers.push(format!("lifecycle hook {id} failed")),
-            Some("TIMED_OUT") => triggers.push(format!("lifecycle hook {id} timed out")),
-            _ => (),
-        }
-    }
-    match (triggers.is_empty(), rollback::reason(deployment).map(|reason| reason.value)) {
-        (false, _) => triggers.join(", and "),
-        (true, Some(reason)) if is_by_person(&reason) => format!("a person or a script stopped it (\"{}\")", reason.trim_end_matches('.')),
-        (true, Some(reason)) => format!("ECS says: \"{}\"", reason.trim_end_matches('.')),
+    let triggers = rollback::triggers(patient, deployment, &fired);
+    match (triggers.is_empty(), rollback::reason(deployment)) {
+        (false, _) => triggers.into_iter().map(|(says, _)| says).collect::<Vec<_>>().join(", and "),
+        (true, Some(reason)) => format!("ECS says: \"{}\"", reason.value.trim_end_matches('.')),
         (true, None) => "ECS gives no reason".into(),
     }
-}
-
-/// AWS does not document its words for it: these name a user's request, and no other reason that is known does.
-fn is_by_person(reason: &str) -> bool {
-    let reason = reason.to_ascii_lowercase().replace('-', " ");
-    ["stopservicedeployment", "stop service deployment", "user initiated", "user request"].iter().any(|words| reason.contains(words))
 }
 
 #[cfg(test)]
@@ -494,7 +467,7 @@ mod tests {
         });
         told(&by_breaker, |progress| {
             let back = progress.rollback.unwrap();
-            assert_eq!(back.trigger, "the circuit breaker counted 3 failed tasks, its threshold is 3");
+            assert_eq!(back.trigger, "the circuit breaker counted 3 failed tasks (its threshold is 3)");
             assert_eq!((back.from, back.to), (Some("api:13"), Some("api:12")));
             assert!(!progress.is_under_way && progress.waits_for.is_none());
         });

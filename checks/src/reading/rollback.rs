@@ -6,7 +6,8 @@ use jiff::Timestamp;
 use crate::finding::Evidence;
 use crate::patient::Patient;
 use crate::reading::event::{self, Event};
-use crate::reading::rollout;
+use crate::reading::given_up::{self, Reason, RuleFault};
+use crate::reading::{and_list, count, hook, rollout};
 use crate::seen::Blind;
 use crate::snapshot::deployment::ListedDeployment;
 use crate::snapshot::{AlarmTransition, ServiceDeployment, ServiceEvent};
@@ -43,6 +44,83 @@ pub fn reason(deployment: &ServiceDeployment) -> Option<Evidence> {
         (None, Some(reason)) => Some(rollout::evidence(deployment, "statusReason", reason)),
         (None, None) => None,
     }
+}
+
+/// What made ECS give a deployment up, each in words that follow "because", with its proof: the breaker, an alarm, a
+/// hook, the listener rule, a role, a person. `fired` are the alarms that fired, as far as they are known.
+pub fn triggers(patient: &Patient, deployment: &ServiceDeployment, fired: &[&str]) -> Vec<(String, Evidence)> {
+    let mut triggers: Vec<(String, Evidence)> = Vec::new();
+    if let Some(breaker) = deployment.deployment_circuit_breaker.as_ref().filter(|breaker| breaker.status.as_deref() == Some("TRIGGERED")) {
+        let failed = count(breaker.failure_count.max(0) as usize, "failed task");
+        let says = format!("the circuit breaker counted {failed} (its threshold is {})", breaker.threshold);
+        triggers.push((says, rollout::evidence(deployment, "deploymentCircuitBreaker.status", "TRIGGERED")));
+    }
+    if let Some(evidence) = alarm_evidence(patient, deployment) {
+        let says = match fired {
+            [] => "an alarm fired".to_owned(),
+            [one] => format!("alarm {one} fired"),
+            several => format!("alarms {} fired", and_list(several)),
+        };
+        triggers.push((says, evidence));
+    }
+    let mut told = false;
+    for (reason, evidence) in given_up::of(patient, deployment) {
+        let Some(says) = words(&reason) else { continue };
+        told = true;
+        if !triggers.iter().any(|(known, _)| *known == says) {
+            triggers.push((says, evidence));
+        }
+    }
+    let failed = deployment.lifecycle_hook_details.iter().filter(|hook| !told && hook::has_failed(hook));
+    triggers.extend(failed.filter_map(|failed| {
+        let status = failed.status.as_deref()?;
+        let how = if status == "FAILED" { "failed" } else { "timed out" };
+        let says = format!("lifecycle hook {} {how}", hook::name(failed));
+        Some((says, rollout::evidence(deployment, "lifecycleHookDetails.status", status)))
+    }));
+    if let Some(reason) = reason(deployment).filter(|reason| triggers.is_empty() && is_by_person(&reason.value)) {
+        let says = format!("a person or a script stopped it (\"{}\")", reason.value.trim_end_matches('.'));
+        triggers.push((says, reason));
+    }
+    triggers
+}
+
+fn alarm_evidence(patient: &Patient, deployment: &ServiceDeployment) -> Option<Evidence> {
+    let alarms = deployment.alarms.as_ref()?;
+    match (alarms.triggered_alarm_names.first(), alarms.status.as_deref()) {
+        (Some(first), _) => Some(rollout::evidence(deployment, "alarms.triggeredAlarmNames", first)),
+        (None, Some("TRIGGERED")) => Some(rollout::evidence(deployment, "alarms.status", "TRIGGERED")),
+        _ => alarm_event(patient, deployment).map(|event| patient.evidence("events.message", &event.message).at(event.created_at)),
+    }
+}
+
+/// A reason of ECS's in a few words; none for what is told by the deployment itself, or is not understood.
+fn words(reason: &Reason) -> Option<String> {
+    use given_up::HookFailure::{NotInvoked, Other, RoleNotAssumed, SaidFailed, Unparsed};
+    match reason {
+        Reason::Hook { failure: SaidFailed { target }, .. } => Some(format!("lifecycle hook {} said FAILED", hook::function_name(target))),
+        Reason::Hook { failure: Unparsed { target, .. }, .. } => {
+            Some(format!("lifecycle hook {} gave no answer that ECS can read", hook::function_name(target)))
+        }
+        Reason::Hook { failure: NotInvoked { target, .. }, .. } => {
+            Some(format!("lifecycle hook {} could not be called", hook::function_name(target)))
+        }
+        Reason::Hook { failure: RoleNotAssumed { .. }, .. } => Some("the role of a lifecycle hook could not be taken".into()),
+        Reason::Hook { stage, failure: Other(_) } => Some(format!("a lifecycle hook at stage {stage} failed")),
+        Reason::PauseTimedOut { stage } => Some(format!("nobody let it go on in time at the pause of stage {stage}")),
+        Reason::Denied(denied) => Some(match denied.action {
+            Some(action) => format!("role {} does not allow {action}", denied.name()),
+            None => format!("role {} lacks permissions", denied.name()),
+        }),
+        Reason::Rule(RuleFault::Other(_)) | Reason::Breaker | Reason::NoCandidate | Reason::Other => None,
+        Reason::Rule(_) => Some("its listener rules do not fit the strategy".into()),
+    }
+}
+
+/// AWS does not document its words for it: these name a user's request, and no other reason that is known does.
+fn is_by_person(reason: &str) -> bool {
+    let reason = reason.to_ascii_lowercase().replace('-', " ");
+    ["stopservicedeployment", "stop service deployment", "user initiated", "user request"].iter().any(|words| reason.contains(words))
 }
 
 /// The event with which ECS says that an alarm ended this deployment; only rolling deployments have one.

@@ -1,5 +1,5 @@
-//! What happened, in one ordered list: service events, steps of deployments, starts and stops of tasks, alarms, and
-//! targets that became unhealthy. What repeats between two steps of a deployment is one line with its count, so that a
+//! What happened, in one ordered list: service events, steps of deployments, starts and stops of tasks, alarms, what auto
+//! scaling did, and targets that became unhealthy. What repeats between two steps of a deployment is one line with its count, so that a
 //! crash loop of an hour takes as little room as one crash.
 
 use std::sync::LazyLock;
@@ -11,7 +11,7 @@ use crate::patient::Patient;
 use crate::reading::event::{self, Event};
 use crate::reading::rollout::{self, Strategy};
 use crate::reading::stop::StopKind;
-use crate::reading::{Unseen, count, pattern, rollback, time, traffic};
+use crate::reading::{Unseen, count, pattern, rollback, scaling, time, traffic, trail};
 use crate::snapshot::metric::Metric;
 use crate::snapshot::{ServiceDeployment, ServiceEvent, Task};
 
@@ -20,9 +20,11 @@ use crate::snapshot::{ServiceDeployment, ServiceEvent, Task};
 pub enum Source {
     Deployment,
     Alarm,
+    Scaling,
     Event,
     Task,
     Targets,
+    Trail,
 }
 
 impl Source {
@@ -31,9 +33,11 @@ impl Source {
         match self {
             Source::Deployment => "deployment",
             Source::Alarm => "alarm",
+            Source::Scaling => "scaling",
             Source::Event => "event",
             Source::Task => "task",
             Source::Targets => "targets",
+            Source::Trail => "trail",
         }
     }
 
@@ -93,6 +97,11 @@ pub fn read(patient: &Patient, since: Timestamp, unseen: &mut Unseen) -> Vec<Ent
             note(transition.timestamp, Source::Alarm, says);
         }
     }
+    for activity in unseen.see(scaling::activities(patient)).unwrap_or_default() {
+        if let Some(says) = scaling::words(activity) {
+            note(activity.start_time, Source::Scaling, says);
+        }
+    }
     for group in unseen.see(traffic::groups(patient)).unwrap_or_default() {
         let name = traffic::group_name(group);
         if unseen.see(traffic::is_measured(patient, group)) != Some(true) {
@@ -107,6 +116,10 @@ pub fn read(patient: &Patient, since: Timestamp, unseen: &mut Unseen) -> Vec<Ent
             }
             before = *value;
         }
+    }
+    for deed in trail::read(patient, unseen).unwrap_or_default() {
+        note(Some(deed.at), Source::Trail, deed.words());
+        (1..deed.count).for_each(|_| note(Some(deed.last), Source::Trail, deed.words()));
     }
     line.sort_by(|a, b| (a.at, a.source, &a.says).cmp(&(b.at, b.source, &b.says)));
     fold(line)
@@ -201,6 +214,8 @@ fn event_words<'a>(event: &ServiceEvent, mut tasks: impl Iterator<Item = &'a Tas
         {
             None
         }
+        Event::PercentDeadlock => Some("ECS can neither start nor stop a task: minimum and maximum percent leave no room".into()),
+        Event::Throttled => Some("ECS's own calls are throttled".into()),
         Event::DeploymentFailed { why, .. } => Some(format!("the deployment fails: {why}")),
         _ => Some(clean(&event.message)),
     }

@@ -36,6 +36,15 @@ pub struct Listener {
     pub default_actions: Vec<Action>,
 }
 
+/// What a listener's security policy allows.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct SslPolicy {
+    pub name: String,
+    /// `TLSv1`, `TLSv1.1`, `TLSv1.2`, `TLSv1.3`.
+    pub ssl_protocols: Vec<String>,
+}
+
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Rule {

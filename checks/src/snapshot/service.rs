@@ -19,6 +19,8 @@ pub struct Service {
     pub launch_type: Option<String>,
     pub capacity_providers: Vec<String>,
     pub platform_version: Option<String>,
+    /// On Fargate: `Linux`, or a version of Windows.
+    pub platform_family: Option<String>,
     /// Not returned for Express services: see the deployments.
     pub task_definition: Option<String>,
     pub deployment_configuration: DeploymentConfiguration,
@@ -118,6 +120,8 @@ pub struct Deployment {
     pub updated_at: Option<Timestamp>,
     pub rollout_state: Option<String>,
     pub rollout_state_reason: Option<String>,
+    /// The version that `LATEST` was when the deployment was made.
+    pub platform_version: Option<String>,
     pub network_configuration: Option<NetworkConfiguration>,
 }
 

@@ -40,7 +40,10 @@ pub struct ContainerDefinition {
     pub environment: Vec<EnvironmentVariable>,
     /// Names of variables that come from a secret; their values are never read.
     pub secrets: Vec<String>,
+    /// None where the container has no log configuration.
     pub log_driver: Option<String>,
+    /// `fluentbit` or `fluentd`, where the container is the router of the others' logs.
+    pub firelens_type: Option<String>,
     pub awslogs_group: Option<String>,
     pub awslogs_region: Option<String>,
     pub awslogs_stream_prefix: Option<String>,

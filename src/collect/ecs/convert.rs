@@ -23,6 +23,7 @@ pub fn service(from: types::Service) -> Service {
         launch_type: text(from.launch_type),
         capacity_providers: from.capacity_provider_strategy.unwrap_or_default().into_iter().map(|item| item.capacity_provider).collect(),
         platform_version: from.platform_version,
+        platform_family: from.platform_family,
         task_definition: from.task_definition,
         deployment_configuration: from.deployment_configuration.map(deployment_configuration).unwrap_or_default(),
         deployment_controller: text(from.deployment_controller.map(|controller| controller.r#type)),
@@ -101,6 +102,7 @@ fn deployment(from: types::Deployment) -> Deployment {
         updated_at: time(from.updated_at),
         rollout_state: text(from.rollout_state),
         rollout_state_reason: from.rollout_state_reason,
+        platform_version: from.platform_version,
         network_configuration: from.network_configuration.and_then(network_configuration),
     }
 }
@@ -400,6 +402,7 @@ fn container_definition(from: types::ContainerDefinition) -> ContainerDefinition
         awslogs_region: option("awslogs-region"),
         awslogs_stream_prefix: option("awslogs-stream-prefix"),
         log_driver: text(log.map(|log| log.log_driver)),
+        firelens_type: text(from.firelens_configuration.map(|router| router.r#type)),
         version_consistency: text(from.version_consistency),
         has_health_check: from.health_check.is_some(),
         health_check: from.health_check.map(|check| HealthCheck {

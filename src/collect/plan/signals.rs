@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use checks::seen::Seen;
+use checks::snapshot::metric::{Metric, Owner};
 use checks::snapshot::{Table, TargetGroup};
 use futures::future::{Shared, join, join_all};
 
@@ -31,7 +33,12 @@ impl Plan<'_> {
             let balancer = group.load_balancer_arns.iter().find(is_application);
             balancer.map(|balancer| Query::of_group(index, &group.target_group_arn, balancer)).unwrap_or_default()
         }));
-        let table = self.aws.metrics(&queries, self.now).await;
+        let mut table = self.aws.metrics(&queries, self.now).await;
+        // Where no balancer sends traffic there is nothing to measure.
+        for group in groups.iter().filter(|group| group.load_balancer_arns.is_empty()) {
+            let of_group = Metric::ALL.iter().filter(|metric| metric.owner() == Owner::TargetGroup);
+            of_group.for_each(|metric| table.insert(metric.of(&group.target_group_arn), Seen::Yes(None)));
+        }
         self.note(|snapshot| snapshot.metrics.0.extend(table.0));
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use checks::seen::Seen;
 use checks::snapshot::deployment::IngressPath;
 use checks::snapshot::{Revision, Table, TargetGroup};
-use futures::future::{Shared, join, join_all, join4};
+use futures::future::{Shared, join, join_all, join3, join4};
 
 use super::Plan;
 use crate::collect::{known, take};
@@ -118,6 +118,7 @@ impl Plan<'_> {
                 Seen::Yes(listeners) => listeners.clone().unwrap_or_default(),
                 Seen::No(_) => Vec::new(),
             };
+            let policies = found.iter().filter_map(|listener| listener.ssl_policy.clone()).collect();
             self.note(|snapshot| snapshot.listeners.insert(arn, listeners));
             let rules = join_all(found.iter().map(|listener| async move {
                 let listener = &listener.listener_arn;
@@ -128,8 +129,13 @@ impl Plan<'_> {
                 };
                 self.note(|snapshot| snapshot.rules.insert(listener, rules));
             }));
-            join(rules, self.certificates(&found)).await;
+            join3(rules, self.certificates(&found), self.ssl_policies(policies)).await;
         };
         join4(balancer, attributes, listeners, self.web_acl(arn)).await;
+    }
+
+    async fn ssl_policies(&self, names: Vec<String>) {
+        let table = self.aws.ssl_policies(&self.fresh("ssl policy", names)).await;
+        self.note(|snapshot| snapshot.ssl_policies.0.extend(table.0));
     }
 }

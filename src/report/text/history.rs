@@ -11,7 +11,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::{BOLD, DIM, Text, wording};
 use crate::report::history::{
-    ChangeReport, ChangesReport, Diff, DigestReport, EntryReport, Heading, RolloutReport, SideReport, Timeline, TimelineReport,
+    ChangeReport, ChangesReport, Diff, DigestReport, EntryReport, Heading, RolloutReport, SideReport, Timeline, TimelineReport, TrailReport,
 };
 use crate::report::{MissedReport, ServiceReport};
 
@@ -24,7 +24,8 @@ impl Text {
         let changes = &diff.changes;
         writeln!(out)?;
         self.paragraph(out, "", BOLD, &format!("What differs from {} to {}", changes.from.name, changes.to.name))?;
-        self.each_change(changes, out)
+        self.each_change(changes, out)?;
+        self.trail(diff.trail.as_ref(), out)
     }
 
     pub fn timeline(&self, timeline: &Timeline, out: &mut dyn Write) -> anyhow::Result<()> {
@@ -65,6 +66,7 @@ impl Text {
             let to = back.to.as_deref().map_or_else(String::new, |to| format!(" to {to}"));
             let how = match &back.why_not {
                 Some(why) => format!("could not go back{from}{to}: {}", why.trim_end_matches('.')),
+                None if rollout.status == "ROLLBACK_FAILED" => format!("could not go back{from}{to}"),
                 None if rollout.under_way => format!("goes back{from}{to}"),
                 None => format!("went back{from}{to}"),
             };
@@ -114,6 +116,24 @@ impl Text {
         }
         self.paragraph(out, "", DIM, "Values of variables and secrets are never read: a changed value does not show.")?;
         self.missed(&changes.missed, out)
+    }
+
+    /// Who changed what, where CloudTrail was asked.
+    pub(super) fn trail(&self, trail: Option<&TrailReport>, out: &mut dyn Write) -> anyhow::Result<()> {
+        let Some(TrailReport { since, events, cut, missed }) = trail else { return Ok(()) };
+        self.heading(out, &format!("Who changed what since {}", since.strftime("%Y-%m-%d %H:%M UTC")))?;
+        for event in events {
+            let until = event.until.map_or_else(String::new, |until| format!(" ({} times until {})", event.count, until.strftime("%m-%d %H:%M")));
+            self.item(out, &format!("{}  ", event.at.strftime("%m-%d %H:%M")), &format!("{}{until}", event.says))?;
+        }
+        if events.is_empty() && missed.is_empty() {
+            self.paragraph(out, "", Style::new(), "Nobody changed anything on the traffic path, as far as CloudTrail knows.")?;
+        }
+        for resource in cut {
+            self.paragraph(out, "", DIM, &format!("Of {resource} there are more events than were read: only the newest are here."))?;
+        }
+        self.paragraph(out, "", DIM, "CloudTrail can be 15 minutes late, and not every event of AWS names the resources that it is about.")?;
+        self.missed(missed, out)
     }
 
     /// The newest lines of the last hour.

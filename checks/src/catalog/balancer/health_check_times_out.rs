@@ -52,6 +52,7 @@ crate::check! {
     title: "The health check gets no answer in time, though nothing seen blocks it",
     severity: Critical,
     role: Cause,
+    shows: HealthCheckTimesOut,
     explains: [TargetsUnhealthy, TargetsFlapping, BalancerAnswers504],
     reads: [
         DescribeServices, DescribeServiceRevisions, DescribeTargetGroups, DescribeTargetHealth, DescribeTasks, DescribeLoadBalancers,

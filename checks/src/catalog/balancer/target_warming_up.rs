@@ -12,7 +12,8 @@ use crate::seen::Blind;
 use crate::snapshot::{Target, TargetGroup};
 
 crate::check! {
-    /// A target was registered a moment ago and has not had its first health check yet: its state is `initial`.
+    /// A target was registered a moment ago and has not had its first health check yet: its state is `initial`. Or it fails
+    /// it, and its task has the service's grace period to start in.
     ///
     /// # Why it matters
     ///
@@ -22,7 +23,8 @@ crate::check! {
     ///
     /// `DescribeTargetHealth` gives the state `initial`, and the task with the target's address started no longer ago
     /// than the service's grace period, two intervals of the health check and one minute. After that it is no longer
-    /// normal, and this note is silent. A new target needs one success only, whatever the healthy threshold says.
+    /// normal, and this note is silent. The same holds for a target that is `unhealthy` while the grace period is not over
+    /// for its task, and others serve. A new target needs one success only, whatever the healthy threshold says.
     ///
     /// # What to do
     ///
@@ -61,6 +63,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     }
     for group in groups {
         let Some(targets) = findings.see(patient.targets(group)) else { continue };
+        starting(patient, findings, group, targets);
         let initial: Vec<&Target> = targets.iter().filter(|target| target.state == "initial").collect();
         if initial.is_empty() {
             continue;
@@ -94,6 +97,30 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         );
     }
     Ok(())
+}
+
+/// Unhealthy targets of tasks that start within the grace period, while others serve.
+fn starting(patient: &Patient, findings: &mut Findings, group: &str, targets: &[Target]) {
+    let unhealthy = targets.iter().filter(|target| target.state == "unhealthy");
+    let starting = unhealthy.filter(|target| findings.see(health_check::in_grace(patient, target)) == Some(true)).count();
+    let grace = patient.service().health_check_grace_period_seconds.unwrap_or(0);
+    if starting == 0 || !targets.iter().any(|target| target.state == "healthy") {
+        return;
+    }
+    let says = format!(
+        "In target group {}, {starting} of {} {} unhealthy within the grace period of {grace} s: likely the task still starts.",
+        traffic::group_name(group),
+        count(targets.len(), "target"),
+        if starting == 1 { "is" } else { "are" },
+    );
+    let see = Call::DescribeTargetHealth.see(patient.cluster(), patient.name(), patient.arn(), group);
+    findings.add(
+        Subject::new(Kind::TargetGroup, group)
+            .sick(says, Evidence::new(Call::DescribeTargetHealth, group, "TargetHealth.State", "unhealthy"))
+            .because(patient.evidence("healthCheckGracePeriodSeconds", grace))
+            .mend(Remedy::new("Wait until the grace period is over; then an unhealthy target is a finding.").cli(see))
+            .concerns(Kind::TargetGroup, group),
+    );
 }
 
 /// The targets whose wait is normal: until when it is, and the start of the task.
@@ -168,5 +195,19 @@ mod tests {
             vec![target("i-0a1b2c3d4e5f60001", 32768, "eu-west-2a", "healthy"), target("i-0a1b2c3d4e5f60002", 32769, "eu-west-2b", "initial")];
         snapshot.target_health.put(id::group("web"), targets);
         assert_eq!(exam(CHECK, &snapshot).findings.len(), 1);
+    }
+
+    #[test]
+    fn a_task_may_fail_the_check_while_it_starts_and_others_serve() {
+        let mut snapshot = started(40);
+        let unhealthy = baseline::unhealthy("10.0.1.21", 8080, "Target.FailedHealthChecks", "Health checks failed");
+        let healthy = target("10.0.2.22", 8080, "eu-west-2b", "healthy");
+        snapshot.target_health.put(id::group("api"), vec![unhealthy.clone(), healthy]);
+        assert_eq!(
+            says(CHECK, &snapshot),
+            ["In target group api, 1 of 2 targets is unhealthy within the grace period of 60 s: likely the task still starts."]
+        );
+        snapshot.target_health.put(id::group("api"), vec![unhealthy]);
+        assert!(says(CHECK, &snapshot).is_empty(), "nobody serves");
     }
 }

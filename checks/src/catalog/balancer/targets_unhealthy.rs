@@ -26,7 +26,7 @@ crate::check! {
     /// a task of the current version that was stopped for this health check within half an hour, and the service event
     /// that says how it failed, tell the same. A lone event about a target that has recovered is no finding. Both
     /// halves of a blue/green pair count. During the service's grace period a target may be unhealthy because its task
-    /// still starts; the finding says so.
+    /// still starts: while others are healthy that is no finding, and if none is, the finding says so.
     ///
     /// # What to do
     ///
@@ -65,8 +65,14 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     for group in groups {
         let Some(failures) = findings.see(health_check::failures(patient, group)) else { continue };
         let Some(first) = failures.first() else { continue };
+        let starting = findings.see(all_in_grace(patient, &failures));
+        let others_serve = patient.targets(group)?.iter().any(|target| target.state == "healthy");
+        // Nobody waits for a task that starts while others serve; where that cannot be seen, nothing is claimed.
+        if others_serve && starting != Some(false) {
+            continue;
+        }
         let mut says = says(patient, group, &failures)?;
-        if findings.see(all_in_grace(patient, &failures)) == Some(true) {
+        if starting == Some(true) {
             let grace = patient.service().health_check_grace_period_seconds.unwrap_or(0);
             says += &format!(" The grace period of {grace} s is not over for them: they may still be starting.");
         }
@@ -214,6 +220,19 @@ mod tests {
         let service = snapshot.services[0].service_arn.clone();
         snapshot.stopped_tasks.change(&service).unwrap()[0].started_by = Some("ecs-svc/1000000000000000011".into());
         assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy);
+    }
+
+    #[test]
+    fn a_task_may_start_while_others_serve() {
+        let mut snapshot = baseline::fargate();
+        let service = snapshot.services[0].service_arn.clone();
+        let refused = unhealthy("10.0.1.21", 8080, "Target.FailedHealthChecks", "Health checks failed");
+        snapshot.target_health.put(id::group("api"), vec![refused, target("10.0.2.22", 8080, "eu-west-2b", "healthy")]);
+        assert_eq!(says(CHECK, &snapshot).len(), 1, "it started long ago");
+        snapshot.running_tasks.change(&service).unwrap()[0].started_at = Some(baseline::NOW - jiff::SignedDuration::from_secs(50));
+        assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy);
+        snapshot.running_tasks.insert(service, Seen::No(Why::Denied("no".into())));
+        assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::CouldNotLook);
     }
 
     #[test]

@@ -7,6 +7,7 @@ use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
 use crate::finding::{Evidence, Kind, Remedy, Subject};
 use crate::patient::Patient;
+use crate::reading::and_list;
 use crate::reading::rollout::{self, Strategy};
 use crate::reading::time::{age, seconds, words};
 use crate::reading::traffic::{self, GroupState, group_name};
@@ -92,13 +93,13 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         let stage = deployment.lifecycle_stage.as_deref().unwrap_or_default();
         let names: Vec<&str> = alarms.iter().map(|alarm| alarm.alarm_name.as_str()).collect();
         let says = format!(
-            "{} has been at stage {stage} for about {}. Its target group {} has {} and gets no traffic, so {} has nothing to count and cannot end it, \
-             and the circuit breaker is off.",
+            "{} has been at stage {stage} for about {}. Its target group {} has {} and gets no traffic, so {} nothing to count and cannot end it, and \
+             the circuit breaker is off.",
             rollout::name(deployment, brings),
             words(lasts),
             group_name(group),
             state.words(),
-            if names.len() == 1 { format!("alarm {}", names[0]) } else { format!("none of the alarms {}", names.join(", ")) }
+            if let [name] = names[..] { format!("alarm {name} has") } else { format!("alarms {} have", and_list(&names)) }
         );
         findings.add(
             Subject::new(Kind::TargetGroup, group)

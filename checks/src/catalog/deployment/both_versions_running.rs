@@ -59,7 +59,8 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         return Ok(());
     };
     let brings = findings.see(rollout::brings(patient, deployment)).flatten();
-    let share = target.requested_production_traffic_weight.map_or_else(String::new, |weight| format!(" and gets {weight} % of the traffic"));
+    let share =
+        target.requested_production_traffic_weight.map_or_else(String::new, |weight| format!(", and the new one gets {weight} % of the traffic"));
     let stage = deployment.lifecycle_stage.as_deref().unwrap_or_default();
     let says = format!(
         "{} runs both versions on purpose, as its {} strategy wants: {} and {} new. It is at stage {stage}{share}.",
@@ -106,7 +107,7 @@ mod tests {
     #[test]
     fn tells_strategy_tasks_and_share() {
         let expected = "The deployment of api:13 runs both versions on purpose, as its canary strategy wants: 2 old tasks and 2 new. It is at stage \
-                        PRODUCTION_TRAFFIC_SHIFT and gets 5 % of the traffic.";
+                        PRODUCTION_TRAFFIC_SHIFT, and the new one gets 5 % of the traffic.";
         assert_eq!(says(CHECK, &example(|_| ())), [expected]);
     }
 

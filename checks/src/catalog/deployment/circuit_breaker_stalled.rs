@@ -7,7 +7,8 @@ use crate::finding::{Evidence, Kind, Remedy, Subject};
 use crate::patient::Patient;
 use crate::reading::event::{self, Event};
 use crate::reading::time::{age, words};
-use crate::reading::{rollback, rollout};
+use crate::reading::{image, rollback, rollout};
+use crate::snapshot::deployment::ContainerImage;
 use crate::snapshot::{Deployment, ServiceDeployment};
 
 crate::check! {
@@ -42,10 +43,11 @@ crate::check! {
     title: "The way back failed too, and ECS starts nothing any more",
     severity: High,
     role: Cause,
-    explains: [DeploymentStuck, RollbackFailed, TooFewRunning],
-    reads: [DescribeServices, DescribeServiceDeployments, DescribeServiceRevisions, ListServiceDeployments],
+    explains: [DeploymentStuck, TooFewRunning],
+    reads: [DescribeServices, DescribeServiceDeployments, DescribeServiceRevisions, ListServiceDeployments, DescribeImages, BatchGetImage],
     example: on fargate, |snapshot| {
-        use crate::baseline::{minutes_ago, roll_out};
+        use crate::baseline::{id, minutes_ago, roll_out};
+        use crate::snapshot::PinnedImage;
         use crate::snapshot::deployment::Rollback;
         roll_out(snapshot, 60, |deployment| {
             deployment.status = "ROLLBACK_IN_PROGRESS".into();
@@ -58,6 +60,10 @@ crate::check! {
             deployment.rollout_state = Some("FAILED".into());
             deployment.running_count = 0;
         }
+        // The tag has moved on, and what the old version has pinned is still there.
+        snapshot.images.change(&id::image("api:1.4.2")).into_iter().for_each(|tag| tag.image_digest = id::digest(2));
+        let pinned = PinnedImage { image_digest: id::digest(1), failure_code: None };
+        snapshot.pinned_images.put(image::by_digest(&id::image("api"), &id::digest(1)), pinned);
     },
 }
 
@@ -87,9 +93,14 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     );
     let good = findings.see(rollback::last_success(patient)).flatten();
     let version = good.and_then(|listed| listed.target_service_revision_arn.as_deref());
-    let version = version.and_then(|revision| findings.see(rollout::task_definition(patient, revision)).flatten());
+    let version = version.and_then(|revision| findings.see(patient.revision(revision)).flatten());
+    // What was good then is of no use now if its image is gone.
+    let gone = |image: &ContainerImage| findings.see(image::gone(patient, image)).flatten().is_some();
+    let is_gone = version.is_some_and(|revision| revision.container_images.iter().any(gone));
+    let version = version.filter(|_| !is_gone).and_then(|revision| revision.task_definition.as_deref());
     let definition = version.map_or("<family:revision>", rollout::short);
-    let remedy = Remedy::new("Deploy a version that is known to be good: only a new deployment makes ECS start tasks again.")
+    let which = if is_gone { "a version whose image is there, which that of the last good one is not" } else { "a version that is known to be good" };
+    let remedy = Remedy::new(format!("Deploy {which}: only a new deployment makes ECS start tasks again."))
         .cli(format!("aws ecs update-service {} --task-definition {definition} --force-new-deployment", patient.cli()));
     let remedy = if patient.is_express() { remedy } else { remedy.terraform(forced(patient.name())) };
     findings.add(
@@ -139,6 +150,19 @@ mod tests {
         assert_eq!(says(CHECK, &(CHECK.example)()), [expected]);
         let good = "aws ecs update-service --cluster prod --service api --task-definition api:12 --force-new-deployment";
         assert_eq!(exam(CHECK, &(CHECK.example)()).findings[0].remedy.cli, [good]);
+    }
+
+    #[test]
+    fn a_good_version_without_its_image_is_not_recommended() {
+        use crate::baseline::id;
+        use crate::snapshot::PinnedImage;
+        let mut snapshot = (CHECK.example)();
+        snapshot.images.insert(id::image("api:1.4.2"), crate::seen::Seen::Yes(None));
+        let gone = PinnedImage { image_digest: id::digest(1), failure_code: Some("ImageNotFound".into()) };
+        snapshot.pinned_images.put(image::by_digest(&id::image("api"), &id::digest(1)), gone);
+        let remedy = exam(CHECK, &snapshot).findings[0].remedy.clone();
+        assert!(remedy.summary.contains("whose image is there"), "{}", remedy.summary);
+        assert!(remedy.cli[0].contains("<family:revision>"), "{}", remedy.cli[0]);
     }
 
     #[test]

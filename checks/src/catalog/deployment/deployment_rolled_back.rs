@@ -6,7 +6,6 @@ use crate::finding::{Evidence, Kind, Remedy, Subject};
 use crate::patient::Patient;
 use crate::reading::time::{age, words};
 use crate::reading::{rollback, rollout};
-use crate::snapshot::ServiceDeployment;
 
 crate::check! {
     /// The newest deployment failed and ECS put the version before it back in place.
@@ -70,7 +69,9 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         Some(revision) => old_version(revision, findings.see(rollout::task_definition(patient, revision)).flatten(), brings),
         None => ("the version before".to_owned(), None),
     };
-    let triggers = triggers(deployment);
+    // Alarms that ECS does not name are for `alarm_rolled_back` to find out.
+    let fired: Vec<&str> = deployment.alarms.iter().flat_map(|alarms| &alarms.triggered_alarm_names).map(String::as_str).collect();
+    let triggers = rollback::triggers(patient, deployment, &fired);
     let because = match (triggers.is_empty(), rollback::reason(deployment)) {
         (false, _) => format!(" because {}", triggers.iter().map(|(words, _)| words.as_str()).collect::<Vec<_>>().join(", and ")),
         (true, Some(reason)) => format!(" (ECS says: \"{}\")", reason.value.trim_end_matches('.')),
@@ -103,33 +104,14 @@ fn old_version(revision: &str, definition: Option<&str>, given_up: Option<&str>)
     }
 }
 
-fn triggers(deployment: &ServiceDeployment) -> Vec<(String, Evidence)> {
-    let mut triggers = Vec::new();
-    if let Some(breaker) = deployment.deployment_circuit_breaker.as_ref().filter(|breaker| breaker.status.as_deref() == Some("TRIGGERED")) {
-        let says = format!("the circuit breaker counted {} failed tasks (its threshold is {})", breaker.failure_count, breaker.threshold);
-        triggers.push((says, rollout::evidence(deployment, "deploymentCircuitBreaker.status", "TRIGGERED")));
-    }
-    match deployment.alarms.as_ref().map(|alarms| (alarms.triggered_alarm_names.as_slice(), alarms.status.as_deref())) {
-        Some((names @ [first, ..], _)) => {
-            let says = format!("alarm {} fired", names.join(", "));
-            triggers.push((says, rollout::evidence(deployment, "alarms.triggeredAlarmNames", first)));
-        }
-        Some(([], Some("TRIGGERED"))) => {
-            triggers.push(("an alarm fired".to_owned(), rollout::evidence(deployment, "alarms.status", "TRIGGERED")));
-        }
-        _ => (),
-    }
-    triggers
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::baseline::{self, minutes_ago, roll_out};
     use crate::exam::Outcome;
     use crate::seen::{Seen, Why};
-    use crate::snapshot::Snapshot;
     use crate::snapshot::deployment::{AlarmsState, Rollback};
+    use crate::snapshot::{ServiceDeployment, Snapshot};
     use crate::testing::{exam, says};
 
     fn newest(snapshot: &mut Snapshot) -> &mut ServiceDeployment {
@@ -154,13 +136,42 @@ mod tests {
     }
 
     #[test]
-    fn quotes_the_reason_where_neither_triggered() {
+    fn quotes_a_reason_that_it_does_not_know() {
         let mut snapshot = (CHECK.example)();
         let deployment = newest(&mut snapshot);
         deployment.deployment_circuit_breaker = None;
-        deployment.rollback.iter_mut().for_each(|rollback| rollback.reason = Some("POST_SCALE_UP pause hook timed out.".into()));
-        let expected = "The deployment of api:13 was rolled back 19 min ago (ECS says: \"POST_SCALE_UP pause hook timed out\"); api:12 runs again.";
+        deployment.rollback.iter_mut().for_each(|rollback| rollback.reason = Some("Something new.".into()));
+        let expected = "The deployment of api:13 was rolled back 19 min ago (ECS says: \"Something new\"); api:12 runs again.";
         assert_eq!(says(CHECK, &snapshot), [expected]);
+    }
+
+    #[test]
+    fn a_reason_that_is_understood_is_said_in_few_words() {
+        let function = "arn:aws:lambda:eu-west-2:123456789012:function:smoke-test";
+        let hooks = "Service deployment rolled back because POST_TEST_TRAFFIC_SHIFT lifecycle hook(s) failed.";
+        let network = "Service deployment rolled back because of invalid networking configuration.";
+        let cases = [
+            (format!("{hooks} Lifecycle hook target {function} returned FAILED status."), "lifecycle hook smoke-test said FAILED"),
+            (
+                format!("{hooks} ECS was unable to invoke hook target {function} due to no permission"),
+                "lifecycle hook smoke-test could not be called",
+            ),
+            (
+                "Service deployment rolled back because POST_SCALE_UP pause hook timed out.".into(),
+                "nobody let it go on in time at the pause of stage",
+            ),
+            (format!("{network} One or more rules not found"), "its listener rules do not fit the strategy"),
+            ("Service deployment stopped by StopServiceDeployment.".into(), "a person or a script stopped it"),
+        ];
+        for (reason, words) in cases {
+            let mut snapshot = (CHECK.example)();
+            let deployment = newest(&mut snapshot);
+            deployment.deployment_circuit_breaker = None;
+            deployment.status_reason = Some(reason.clone());
+            deployment.rollback.iter_mut().for_each(|rollback| rollback.reason = Some(reason.clone()));
+            let said = says(CHECK, &snapshot);
+            assert!(said[0].contains(&format!("because {words}")), "{said:?}");
+        }
     }
 
     #[test]

@@ -1,11 +1,14 @@
 //! A deployment runs far past the time that its own settings explain. It says at which stage it is and since when;
 //! why it does not end is for other checks to say.
 
+use crate::call::quote;
 use crate::check::{Findings, NoAnswer};
 use crate::finding::{Kind, Remedy, Subject};
 use crate::patient::Patient;
 use crate::reading::time::{age, clock, words};
-use crate::reading::{rollback, rollout};
+use crate::reading::{hook, rollback, rollout};
+use crate::snapshot::ServiceDeployment;
+use crate::snapshot::deployment::HookDetail;
 
 crate::check! {
     /// A deployment is still under way, long after its grace period, its bakes and the draining of old targets
@@ -77,8 +80,10 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         Some(target) => format!(" {} of {} tasks of the new version run.", target.running_task_count, target.requested_task_count),
         None => String::new(),
     };
+    let running = hook::running(deployment);
+    let waits = running.map_or_else(String::new, |running| format!(" It waits for lifecycle hook {}, which has not ended.", hook::name(running)));
     let says = format!(
-        "{} has been {} for {}{stage}; {} is the most that its settings explain.{tasks}",
+        "{} has been {} for {}{stage}; {} is the most that its settings explain.{tasks}{waits}",
         rollout::name(deployment, brings),
         deployment.status,
         words(lasts),
@@ -91,14 +96,20 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
             .because_all(deployment.lifecycle_stage.as_ref().map(|stage| rollout::evidence(deployment, "lifecycleStage", stage)))
             .because_all(deployment.updated_at.map(|at| rollout::evidence(deployment, "updatedAt", at)))
             .because_all(target.map(|target| rollout::evidence(deployment, "targetServiceRevision.runningTaskCount", target.running_task_count)))
-            .mend(
-                Remedy::new("Mend what keeps it from ending; or go back to the version before.")
-                    .cli(rollout::see(patient, deployment))
-                    .cli(rollout::stop(deployment)),
-            )
+            .because_all(running.map(|_| rollout::evidence(deployment, "lifecycleHookDetails.status", "IN_PROGRESS")))
+            .mend(remedy(patient, deployment, running))
             .concerns_all(Kind::TaskDefinition, brings),
     );
     Ok(())
+}
+
+fn remedy(patient: &Patient, deployment: &ServiceDeployment, running: Option<&HookDetail>) -> Remedy {
+    let remedy = match running.and_then(|running| running.target_arn.as_deref()) {
+        Some(function) => Remedy::new("See what the hook's function waits for; or go back to the version before.")
+            .cli(format!("aws logs tail /aws/lambda/{} --since 2h", quote(hook::function_name(function)))),
+        None => Remedy::new("Mend what keeps it from ending; or go back to the version before.").cli(rollout::see(patient, deployment)),
+    };
+    remedy.cli(rollout::stop(deployment))
 }
 
 #[cfg(test)]
@@ -128,6 +139,25 @@ mod tests {
             ["The deployment of api:13 has been IN_PROGRESS for 3 h, at stage SCALE_UP since about 00:02 UTC (2 h 58 min ago); 25 min is the \
                  most that its settings explain. 0 of 2 tasks of the new version run."]
         );
+    }
+
+    #[test]
+    fn names_the_hook_that_it_waits_for() {
+        let with = |status: &str| {
+            let mut snapshot = (CHECK.example)();
+            let arn = snapshot.services[0].service_arn.clone();
+            snapshot.service_deployments.change(&arn).unwrap()[0].lifecycle_hook_details = vec![HookDetail {
+                target_type: Some("AWS_LAMBDA".into()),
+                target_arn: Some("arn:aws:lambda:eu-west-2:123456789012:function:load-test:live".into()),
+                status: Some(status.into()),
+                ..HookDetail::default()
+            }];
+            exam(CHECK, &snapshot).findings[0].clone()
+        };
+        let finding = with("IN_PROGRESS");
+        assert!(finding.says.ends_with("It waits for lifecycle hook load-test, which has not ended."), "{}", finding.says);
+        assert_eq!(finding.remedy.cli[0], "aws logs tail /aws/lambda/load-test --since 2h");
+        assert!(!with("SUCCEEDED").says.contains("load-test"), "that one is over");
     }
 
     #[test]

@@ -8,6 +8,7 @@ use crate::check::{Findings, NoAnswer};
 use crate::finding::{Evidence, Kind, Remedy, Subject};
 use crate::patient::Patient;
 use crate::reading::given_up::{self, HookFailure, Reason};
+use crate::reading::hook::{function_name, has_failed};
 use crate::reading::{rollback, rollout};
 use crate::snapshot::ServiceDeployment;
 use crate::snapshot::deployment::HookDetail;
@@ -97,14 +98,6 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
             .concerns_all(Kind::TaskDefinition, brings),
     );
     Ok(())
-}
-
-fn has_failed(hook: &HookDetail) -> bool {
-    match hook.status.as_deref() {
-        Some("FAILED") => true,
-        Some("TIMED_OUT") => hook.timeout_action.as_deref() != Some("CONTINUE"),
-        _ => false,
-    }
 }
 
 fn status(deployment: &ServiceDeployment, hook: &HookDetail) -> Option<Evidence> {
@@ -216,11 +209,6 @@ fn role_of<'a>(deployment: &'a ServiceDeployment, target: &str) -> Option<&'a st
 /// The name of a role, from its ARN.
 fn name(role: &str) -> &str {
     role.rsplit('/').next().unwrap_or(role)
-}
-
-/// `arn:aws:lambda:…:function:smoke-test:live` → `smoke-test`.
-fn function_name(arn: &str) -> &str {
-    arn.split_once(":function:").map_or(arn, |(_, rest)| rest.split(':').next().unwrap_or(rest))
 }
 
 fn function(arn: &str) -> String {

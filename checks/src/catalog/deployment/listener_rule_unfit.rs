@@ -86,7 +86,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         });
         if let Some((fault, evidence)) = told {
             let ways = findings.see(traffic::ways(patient)).unwrap_or_default();
-            let says = format!("its production rule does not fit, for {}", words(fault));
+            let says = format!("was given up because its listener rules do not fit: {}", words(fault));
             tell(patient, findings, deployment, &says, evidence, ways.iter().find(|way| way.managed));
         }
     } else if may_meet_leftovers(deployment) {
@@ -119,9 +119,8 @@ fn words(fault: RuleFault) -> String {
 
 fn tell(patient: &Patient, findings: &mut Findings, deployment: &ServiceDeployment, what: &str, evidence: Evidence, way: Option<&Way>) {
     let brings = findings.see(rollout::brings(patient, deployment)).flatten();
-    let verb = if rollback::began(deployment) { " was given up:" } else { "" };
     let now = way.map_or_else(String::new, |way| format!(" Now the rule of {} sends {}.", way.name(), shares(way)));
-    let says = format!("{}{verb} {what}.{now}", rollout::name(deployment, brings));
+    let says = format!("{} {what}.{now}", rollout::name(deployment, brings));
     let weights = way.into_iter().flat_map(|way| {
         let of = |share: &traffic::Share| Evidence::new(Call::DescribeRules, &way.rule.rule_arn, "ForwardConfig.TargetGroups.Weight", share.weight);
         way.shares.iter().map(of).collect::<Vec<_>>()
@@ -146,14 +145,26 @@ fn shares(way: &Way) -> String {
     and_list(way.shares.iter().map(|share| format!("{} to {}", percent_words(share.percent), group_name(share.group))))
 }
 
-/// All the traffic to the group that can serve it; if that cannot be seen, to the one with the larger part of it.
+/// Both groups of the pair in the rule, and all the traffic to the one that can serve it; if that cannot be seen, to the
+/// one with the larger part of it.
 fn put_right(patient: &Patient, findings: &mut Findings, way: &Way) -> Remedy {
+    let pairs = way.shares.iter().filter_map(|share| findings.see(traffic::pair(patient, share.group))).filter(|pair| !pair.is_empty());
+    let mut groups: Vec<&str> = pairs.take(1).flatten().collect();
+    if groups.is_empty() {
+        groups = way.shares.iter().map(|share| share.group).collect();
+    }
     let serves = |group: &str| traffic::state(patient, group).map(|state| state == traffic::GroupState::Serves);
+    let weight = |group: &str| way.shares.iter().find(|share| share.group == group).map_or(0, |share| share.weight);
     let candidates: Vec<(bool, i32, &str)> =
-        way.shares.iter().map(|share| (findings.see(serves(share.group)).unwrap_or_default(), share.weight, share.group)).collect();
+        groups.iter().map(|group| (findings.see(serves(group)).unwrap_or_default(), weight(group), *group)).collect();
     let Some((_, _, live)) = candidates.iter().max() else { return Remedy::new("Give all the traffic to one target group.") };
-    let weights: Vec<(&str, i32)> = way.shares.iter().map(|share| (share.group, if share.group == *live { 100 } else { 0 })).collect();
-    let remedy = Remedy::new(format!("Give all the traffic to {}, then deploy again.", group_name(live)))
+    let weights: Vec<(&str, i32)> = groups.iter().map(|group| (*group, if group == live { 100 } else { 0 })).collect();
+    let missing = groups.iter().find(|group| !way.shares.iter().any(|share| share.group == **group));
+    let what = match missing {
+        Some(missing) => format!("Put {} into the rule, beside {}, which keeps all the traffic", group_name(missing), group_name(live)),
+        None => format!("Give all the traffic to {}", group_name(live)),
+    };
+    let remedy = Remedy::new(format!("{what}; then deploy again."))
         .cli(way.set_weights(&weights))
         .cli(format!("aws ecs update-service {} --force-new-deployment", patient.cli()));
     if patient.is_express() { remedy } else { remedy.terraform(way.weights_in_terraform(&weights)) }
@@ -189,7 +200,7 @@ mod tests {
     fn tells_what_is_wrong_and_what_the_rule_has_now() {
         let exam = exam(CHECK, &(CHECK.example)());
         let expected = format!(
-            "The deployment of api:13 was given up: its production rule does not fit, for two target groups get traffic where there should be one. Now the \
+            "The deployment of api:13 was given up because its listener rules do not fit: two target groups get traffic where there should be one. Now the \
              rule of {} sends 95 % to ecs-gateway-tg-1a2b3c4d5e6f70001 and 5 % to ecs-gateway-tg-1a2b3c4d5e6f70002.",
             baseline::EXPRESS_HOST
         );
@@ -197,6 +208,20 @@ mod tests {
         let [live, idle] = express_groups();
         let command = &exam.findings[0].remedy.cli[0];
         assert!(command.contains(&format!("{{TargetGroupArn={live},Weight=100}},{{TargetGroupArn={idle},Weight=0}}")), "{command}");
+    }
+
+    #[test]
+    fn a_group_that_is_in_no_rule_is_put_back_beside_the_one_that_serves() {
+        let mut snapshot = (CHECK.example)();
+        let [live, idle] = express_groups();
+        set_action(&mut snapshot, forward(&[(&live, 1)]));
+        newest(&mut snapshot).status_reason = Some(format!(
+            "Service deployment rolled back because of invalid networking configuration. Target group {idle} is not associated with either \
+             productionListenerRule or testListenerRule."
+        ));
+        let remedy = exam(CHECK, &snapshot).findings[0].remedy.clone();
+        assert!(remedy.summary.starts_with("Put ecs-gateway-tg-1a2b3c4d5e6f70002 into the rule, beside"), "{}", remedy.summary);
+        assert!(remedy.cli[0].contains(&format!("{{TargetGroupArn={live},Weight=100}},{{TargetGroupArn={idle},Weight=0}}")), "{}", remedy.cli[0]);
     }
 
     #[test]

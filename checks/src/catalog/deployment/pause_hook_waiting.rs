@@ -14,7 +14,8 @@ crate::check! {
     ///
     /// # Why it matters
     ///
-    /// Nothing else will move it: not time, not traffic, not another task. When the pause times out, ECS does what the
+    /// Nothing else will move it: not time, not traffic, not another task. AWS records no person to ask: whoever may call
+    /// `ecs:ContinueServiceDeployment` can let it go on. When the pause times out, ECS does what the
     /// hook was configured to do then, which may be to go back.
     ///
     /// # How we tell
@@ -69,8 +70,9 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         let brings = findings.see(rollout::brings(patient, deployment)).flatten();
         let stage = deployment.lifecycle_stage.as_deref().map_or_else(String::new, |stage| format!(" at stage {stage}"));
         let since = rollout::stage_began(deployment)
-            .map_or_else(String::new, |at| format!(" since about {} ({} ago)", clock(at), words(age(patient.now(), at))));
-        let says = format!("{} waits{stage} for somebody to let it go on{since}.{}", rollout::name(deployment, brings), ends(patient, hook));
+            .map_or_else(String::new, |at| format!(", since about {} ({} ago)", clock(at), words(age(patient.now(), at))));
+        let name = rollout::name(deployment, brings);
+        let says = format!("{name} waits{stage} for somebody to let it go on{since}. AWS names nobody.{}", ends(patient, hook));
         let id = hook.hook_id.as_deref();
         findings.add(
             Subject::new(Kind::Deployment, &deployment.service_deployment_arn)
@@ -80,7 +82,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
                 .because_all(hook.expires_at.map(|at| rollout::evidence(deployment, "lifecycleHookDetails.expiresAt", at)))
                 .because_all(hook.timeout_action.as_ref().map(|then| rollout::evidence(deployment, "lifecycleHookDetails.timeoutAction", then)))
                 .mend(
-                    Remedy::new("Test the new version, then let the deployment go on, or send it back.")
+                    Remedy::new("Look at the new version, then let the deployment go on, or send it back: whoever may call ecs:ContinueServiceDeployment can.")
                         .cli(go_on(deployment, hook, "CONTINUE"))
                         .cli(go_on(deployment, hook, "ROLLBACK")),
                 )
@@ -131,8 +133,8 @@ mod tests {
     #[test]
     fn tells_since_when_until_when_and_how_to_go_on() {
         let snapshot = example(|_| ());
-        let expected = "The deployment of api:13 waits at stage POST_TEST_TRAFFIC_SHIFT for somebody to let it go on since about 23:50 UTC (3 h 10 min \
-                        ago). In 20 h 50 min (at 23:50 UTC) ECS goes back to the version before.";
+        let expected = "The deployment of api:13 waits at stage POST_TEST_TRAFFIC_SHIFT for somebody to let it go on, since about 23:50 UTC (3 h 10 min \
+                        ago). AWS names nobody. In 20 h 50 min (at 23:50 UTC) ECS goes back to the version before.";
         assert_eq!(says(CHECK, &snapshot), [expected]);
         let command = &exam(CHECK, &snapshot).findings[0].remedy.cli[0];
         assert!(command.ends_with("/deployment3 --hook-id ecs-hook-0a1b2c3d --action CONTINUE"), "{command}");

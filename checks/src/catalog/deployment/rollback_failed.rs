@@ -96,7 +96,9 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
             Remedy::new("Leave the rollback: mend what made the deployment fail, then deploy again."),
         ),
         _ => {
-            let told = reasons.first().map_or("ECS gives no reason".to_owned(), |reason| format!("ECS says: {}", reason.value.trim_end_matches('.')));
+            // The reason for going back is none for failing at it.
+            let told = deployment.status_reason.as_ref();
+            let told = told.map_or("ECS gives no reason".to_owned(), |reason| format!("ECS says: {}", reason.trim_end_matches('.')));
             let good = earlier.flatten().and_then(|listed| listed.target_service_revision_arn.as_deref());
             let good = good.and_then(|revision| findings.see(rollout::task_definition(patient, revision)).flatten());
             (told, go_back_by_hand(patient, good))

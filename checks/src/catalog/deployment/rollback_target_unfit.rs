@@ -7,7 +7,7 @@ use crate::finding::{Evidence, Kind, Remedy, Subject};
 use crate::patient::Patient;
 use crate::reading::image::{self, short};
 use crate::reading::stop::StopKind;
-use crate::reading::{count, rollback, rollout, stop};
+use crate::reading::{count, parsed, rollback, rollout, stop};
 use crate::seen::Blind;
 use crate::snapshot::deployment::ContainerImage;
 use crate::snapshot::{ManagedTargetGroup, Revision, ServiceDeployment, TargetGroup, Task};
@@ -24,8 +24,8 @@ crate::check! {
     ///
     /// ECS goes back, could not, or the circuit breaker has begun to count failures of the new version; and ECR does not
     /// have the digest that the revision to go back to has pinned. Or, where ECS goes back: the target group's health
-    /// check asks another path than this revision was made for, and tasks of it have failed that check since. The
-    /// latter can be told for Express services only, whose revisions carry their path.
+    /// check asks another path or port than this revision was made for, and tasks of it have failed that check since. The
+    /// latter can be told for Express services only, whose revisions carry their health check.
     ///
     /// # What to do
     ///
@@ -148,48 +148,81 @@ fn add(
         .add(finding.because(rollout::evidence(deployment, "status", &deployment.status)).mend(remedy).concerns_all(Kind::TaskDefinition, versions));
 }
 
+/// What a health check was, and what it is now.
+struct OtherCheck<'a> {
+    paths: Option<(&'a str, &'a str)>,
+    /// Only where both are named: `traffic-port` may be any.
+    ports: Option<(i32, i32)>,
+}
+
+impl<'a> OtherCheck<'a> {
+    fn of(managed: &'a ManagedTargetGroup, group: &'a TargetGroup) -> Option<OtherCheck<'a>> {
+        let paths = managed.health_check_path.as_deref().zip(group.health_check_path.as_deref());
+        let ports = managed.health_check_port.zip(group.health_check_port.as_deref().and_then(parsed));
+        let other = OtherCheck { paths: paths.filter(|(then, now)| then != now), ports: ports.filter(|(then, now)| then != now) };
+        (other.paths.is_some() || other.ports.is_some()).then_some(other)
+    }
+
+    /// `/health`, `port 8080`, `/health on port 8080`; as it was, or as it is.
+    fn words(&self, now: bool) -> String {
+        let path = self.paths.map(|(then, today)| if now { today } else { then });
+        let port = self.ports.map(|(then, today)| if now { today } else { then });
+        match (path, port) {
+            (Some(path), Some(port)) => format!("{path} on port {port}"),
+            (Some(path), None) => path.to_owned(),
+            (None, port) => format!("port {}", port.unwrap_or_default()),
+        }
+    }
+
+    fn evidence(&self, revision: &str, group: &str) -> Vec<Evidence> {
+        let then = |field, value: &dyn ToString| Evidence::new(Call::DescribeServiceRevisions, revision, field, value.to_string());
+        let now = |field, value: &dyn ToString| Evidence::new(Call::DescribeTargetGroups, group, field, value.to_string());
+        let mut evidence = Vec::new();
+        if let Some((path, today)) = &self.paths {
+            evidence.push(then("ecsManagedResources.ingressPaths.targetGroups.healthCheckPath", path));
+            evidence.push(now("HealthCheckPath", today));
+        }
+        if let Some((port, today)) = &self.ports {
+            evidence.push(then("ecsManagedResources.ingressPaths.targetGroups.healthCheckPort", port));
+            evidence.push(now("HealthCheckPort", today));
+        }
+        evidence
+    }
+
+    fn remedy(&self, group: &str) -> Remedy {
+        let path = self.paths.map_or_else(String::new, |(path, _)| format!(" --health-check-path {}", crate::call::quote(path)));
+        let port = self.ports.map_or_else(String::new, |(port, _)| format!(" --health-check-port {port}"));
+        Remedy::new(format!("Let the health check ask {} again until the old version is back.", self.words(false)))
+            .cli(format!("aws elbv2 modify-target-group --target-group-arn {group}{path}{port}"))
+    }
+}
+
 /// Tasks of the old version that fail a health check which is not the one that it was made for.
 fn fails_health_check(patient: &Patient, findings: &mut Findings, deployment: &ServiceDeployment, revision: &Revision) -> Result<(), Blind> {
     let (Some(version), Some(since)) = (revision.task_definition.as_deref(), rollback::started(deployment)) else { return Ok(()) };
     for managed in revision.ingress_paths.iter().flat_map(|path| &path.target_groups) {
-        let (Some(arn), Some(made_for)) = (managed.arn.as_deref(), managed.health_check_path.as_deref()) else { continue };
-        let Some(group) = patient.target_group(arn)?.filter(|group| group.health_check_path.as_deref().is_some_and(|path| path != made_for)) else {
-            continue;
-        };
+        let Some(arn) = managed.arn.as_deref() else { continue };
+        let Some(group) = patient.target_group(arn)? else { continue };
+        let Some(other) = OtherCheck::of(managed, group) else { continue };
         let of_group = |task: &&Task| matches!(StopKind::of(task), StopKind::BalancerHealthCheck { group } if group == arn);
         let its_own = |task: &&Task| task.task_definition_arn == version && task.created_at.is_some_and(|created| created >= since);
         let failed: Vec<&Task> = patient.stopped_tasks()?.iter().filter(its_own).filter(of_group).collect();
-        if let Some(newest) = failed.first() {
-            tell_check(patient, findings, deployment, revision, (managed, group), (&failed, stop::evidence(newest)));
-        }
+        let Some(newest) = failed.first() else { continue };
+        let says = format!(
+            "{}, which was made for a health check of {}; target group {} asks {} now, and {} of that version failed it since.",
+            way_back(deployment, revision),
+            other.words(false),
+            group.target_group_name,
+            other.words(true),
+            count(failed.len(), "task")
+        );
+        let finding = Subject::new(Kind::Revision, &revision.service_revision_arn)
+            .sick(says, stop::evidence(newest))
+            .because_all(other.evidence(&revision.service_revision_arn, arn))
+            .concerns(Kind::TargetGroup, arn);
+        add(patient, findings, deployment, revision, finding, other.remedy(arn));
     }
     Ok(())
-}
-
-fn tell_check(
-    patient: &Patient,
-    findings: &mut Findings,
-    deployment: &ServiceDeployment,
-    revision: &Revision,
-    (managed, group): (&ManagedTargetGroup, &TargetGroup),
-    (failed, proof): (&[&Task], Evidence),
-) {
-    let (made_for, asks) = (managed.health_check_path.as_deref().unwrap_or_default(), group.health_check_path.as_deref().unwrap_or_default());
-    let says = format!(
-        "{}, which was made for a health check of {made_for}; target group {} asks {asks} now, and {} of that version failed it since.",
-        way_back(deployment, revision),
-        group.target_group_name,
-        count(failed.len(), "task")
-    );
-    let arn = managed.arn.as_deref().unwrap_or_default();
-    let finding = Subject::new(Kind::Revision, &revision.service_revision_arn)
-        .sick(says, proof)
-        .because(Evidence::new(Call::DescribeServiceRevisions, arn, "ecsManagedResources.ingressPaths.targetGroups.healthCheckPath", made_for))
-        .because(Evidence::new(Call::DescribeTargetGroups, arn, "HealthCheckPath", asks))
-        .concerns(Kind::TargetGroup, arn);
-    let remedy = Remedy::new(format!("Let the health check ask {made_for} again until the old version is back."))
-        .cli(format!("aws elbv2 modify-target-group --target-group-arn {arn} --health-check-path {}", crate::call::quote(made_for)));
-    add(patient, findings, deployment, revision, finding, remedy);
 }
 
 #[cfg(test)]
@@ -289,5 +322,25 @@ mod tests {
         assert_eq!(says(CHECK, &other_check("/ready", true)), [expected]);
         assert_eq!(exam(CHECK, &other_check("/ready", false)).outcome, Outcome::Healthy, "none of its tasks has failed it");
         assert_eq!(exam(CHECK, &other_check("/health", true)).outcome, Outcome::Healthy, "it failed its own check: that is another trouble");
+    }
+
+    #[test]
+    fn another_port_is_another_health_check_too() {
+        let with_port = |port: &str| {
+            let mut snapshot = other_check("/health", true);
+            let [live, _] = express_groups();
+            snapshot.target_groups.change(&live).unwrap().health_check_port = Some(port.into());
+            snapshot
+        };
+        let made_for = with_port("traffic-port").revisions.0.values().find_map(|row| match row {
+            Seen::Yes(Some(revision)) => revision.ingress_paths[0].target_groups[0].health_check_port,
+            _ => None,
+        });
+        let port = made_for.expect("Express names it");
+        let exam_of = |port: &str| exam(CHECK, &with_port(port));
+        assert!(exam_of("9000").findings[0].says.contains(&format!("a health check of port {port}; target group")), "{:?}", exam_of("9000").findings);
+        assert!(exam_of("9000").findings[0].remedy.cli[0].ends_with(&format!(" --health-check-port {port}")));
+        assert_eq!(exam_of("traffic-port").outcome, Outcome::Healthy, "that is likely the same");
+        assert_eq!(exam_of(&port.to_string()).outcome, Outcome::Healthy);
     }
 }

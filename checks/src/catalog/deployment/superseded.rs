@@ -76,7 +76,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     }
     let gone = findings.see(rollout::brings(patient, before)).flatten();
     let brings = findings.see(rollout::brings(patient, newest)).flatten();
-    let after = before.created_at.map_or_else(String::new, |at| format!(" {} after it began", words(age(ended, at))));
+    let after = before.created_at.map_or_else(String::new, |at| format!(", {} after it began", words(age(ended, at))));
     let instead = match (brings, gone) {
         (Some(brings), Some(gone)) if brings == gone => "the same version, deployed again".to_owned(),
         (Some(brings), _) => rollout::short(brings).to_owned(),
@@ -123,7 +123,7 @@ mod tests {
     #[test]
     fn says_what_took_its_place() {
         let expected =
-            "The deployment of api:13 was stopped 6 min ago 8 min after it began, because a newer one began: the same version, deployed again.";
+            "The deployment of api:13 was stopped 6 min ago, 8 min after it began, because a newer one began: the same version, deployed again.";
         assert_eq!(says(CHECK, &example(|_| ())), [expected]);
     }
 

@@ -127,7 +127,7 @@ impl<'a> Lost<'a> {
         let subject = Subject::new(Kind::Image, &container.image);
         let finding = match self {
             Lost::Digest { digest, proof } => {
-                let rule = findings.see(removes_untagged(patient, image)).flatten();
+                let rule = findings.see(removed_by(patient, image)).flatten();
                 let why = rule.map_or_else(String::new, |rule| format!(" A lifecycle rule {}, so likely it did.", removes(rule)));
                 let says = format!(
                     "{version} starts its tasks from {} of {repository}, and that is not in ECR any more: the next task cannot start.{why}",
@@ -200,15 +200,23 @@ fn removes_untagged<'a>(patient: &Patient<'a>, image: InEcr) -> Result<Option<&'
     Ok(rules.iter().find(|rule| rule.action == "expire" && rule.tag_status == "untagged"))
 }
 
+/// The rule that may have taken an image away: one over images without a tag, or over all of them. Of those over some
+/// tags we do not know which tags the image had.
+fn removed_by<'a>(patient: &Patient<'a>, image: InEcr) -> Result<Option<&'a LifecycleRule>, Blind> {
+    let rules = patient.lifecycle_policy(image.uri)?.map_or(&[][..], |policy| &policy.rules);
+    Ok(rules.iter().find(|rule| rule.action == "expire" && matches!(rule.tag_status.as_str(), "untagged" | "any")))
+}
+
 /// `removes images without a tag 14 days after they were pushed`
 fn removes(rule: &LifecycleRule) -> String {
     let number = rule.count_number;
     let days = if number == 1 { "1 day".to_owned() } else { format!("{number} days") };
+    let images = if rule.tag_status == "untagged" { "images without a tag" } else { "images" };
     match rule.count_type.as_str() {
-        "sinceImagePushed" => format!("removes images without a tag {days} after they were pushed"),
-        "sinceImagePulled" => format!("removes images without a tag {days} after they were last pulled"),
-        "imageCountMoreThan" => format!("keeps only the newest {number} images without a tag"),
-        _ => "removes images without a tag".to_owned(),
+        "sinceImagePushed" => format!("removes {images} {days} after they were pushed"),
+        "sinceImagePulled" => format!("removes {images} {days} after they were last pulled"),
+        "imageCountMoreThan" => format!("keeps only the newest {number} {images}"),
+        _ => format!("removes {images}"),
     }
 }
 
@@ -245,6 +253,15 @@ mod tests {
         let expected = "api:12 starts its tasks from sha256:111111111111 of api, and that is not in ECR any more: the next task cannot start. A lifecycle rule \
                         removes images without a tag 1 day after they were pushed, so likely it did.";
         assert_eq!(says(CHECK, &example(|_| ())), [expected]);
+        let of_all = example(|snapshot| {
+            let rule = &mut snapshot.lifecycle_policies.change(&id::image("api")).unwrap().rules[0];
+            (rule.tag_status, rule.count_type, rule.count_number) = ("any".into(), "imageCountMoreThan".into(), 50);
+        });
+        assert!(
+            says(CHECK, &of_all)[0].ends_with("A lifecycle rule keeps only the newest 50 images, so likely it did."),
+            "{:?}",
+            says(CHECK, &of_all)
+        );
         let no_rule = example(|snapshot| snapshot.lifecycle_policies.insert(id::image("api"), Seen::Yes(None)));
         assert!(says(CHECK, &no_rule)[0].ends_with("the next task cannot start."));
     }

@@ -7,7 +7,7 @@ use crate::check::{Findings, NoAnswer};
 use crate::finding::{Evidence, Kind, Remedy, Subject};
 use crate::patient::Patient;
 use crate::reading::image::{self, short};
-use crate::reading::time::clock;
+use crate::reading::time::{age, words};
 use crate::reading::{count, rollout};
 use crate::seen::Blind;
 use crate::snapshot::{Container, Revision, Task};
@@ -145,14 +145,14 @@ fn are_one(patient: &Patient, spelled: &str, shares: &[Share]) -> Result<bool, B
 }
 
 fn tell(patient: &Patient, findings: &mut Findings, definition: &str, container: &str, spelled: &str, consistency: &Consistency, shares: &[Share]) {
-    let words: Vec<String> = shares.iter().map(|(digest, tasks)| share(digest, tasks)).collect();
+    let told: Vec<String> = shares.iter().map(|(digest, tasks)| share(patient, digest, tasks)).collect();
     let version = rollout::short(definition);
     let why = match consistency {
         Consistency::Disabled => " Its versionConsistency is disabled, so each task takes what the tag has when it starts.",
         Consistency::NotPinned(_) => " ECS could not resolve the tag when it deployed, so each task takes what the tag has when it starts.",
         Consistency::Enabled => "",
     };
-    let says = format!("Tasks of one deployment of {version} run different images in container {container}: {}.{why}", words.join(", "));
+    let says = format!("Tasks of one deployment of {version} run different images in container {container}: {}.{why}", told.join(", "));
     let of = |(digest, tasks): &Share| {
         let task = tasks.first()?;
         Some(Evidence::new(Call::DescribeTasks, &task.task_arn, "containers.imageDigest", digest).at(task.started_at))
@@ -185,9 +185,9 @@ fn tell(patient: &Patient, findings: &mut Findings, definition: &str, container:
     );
 }
 
-/// `2 tasks sha256:0123456789ab (since 02:30 UTC)`
-fn share(digest: &str, tasks: &[&Task]) -> String {
-    let since = tasks.first().and_then(|task| task.started_at).map_or_else(String::new, |at| format!(" (since {})", clock(at)));
+/// `2 tasks sha256:0123456789ab (for 30 min)`
+fn share(patient: &Patient, digest: &str, tasks: &[&Task]) -> String {
+    let since = tasks.first().and_then(|task| task.started_at).map_or_else(String::new, |at| format!(" (for {})", words(age(patient.now(), at))));
     format!("{} {}{since}", count(tasks.len(), "task"), short(digest))
 }
 
@@ -222,8 +222,8 @@ mod tests {
     #[test]
     fn says_which_tasks_run_what() {
         let said = says(CHECK, &mixed(|_| ()));
-        let expected = "Tasks of one deployment of api:12 run different images in container app: 1 task sha256:111111111111 (since 03:02 UTC), 1 task \
-                        sha256:222222222222 (since 02:30 UTC).";
+        let expected = "Tasks of one deployment of api:12 run different images in container app: 1 task sha256:111111111111 (for 2 days), 1 task \
+                        sha256:222222222222 (for 30 min).";
         assert_eq!(said, [expected]);
     }
 

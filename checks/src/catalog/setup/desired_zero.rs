@@ -1,10 +1,12 @@
 //! The service is scaled to zero though a balancer sends it traffic. That may be meant, by a schedule for instance; it
 //! is why nothing answers all the same.
 
+use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
-use crate::finding::Remedy;
+use crate::finding::{Evidence, Remedy};
 use crate::patient::Patient;
-use crate::reading::traffic;
+use crate::reading::{scaling, time, traffic};
+use crate::snapshot::{ScalableTarget, ScalingActivity, ScheduledAction};
 
 crate::check! {
     /// The service wants no tasks, and has a load balancer that clients come to.
@@ -12,12 +14,14 @@ crate::check! {
     /// # Why it matters
     ///
     /// The balancer has no target and answers every request with 503. ECS calls the deployment completed all the same:
-    /// none of no tasks is missing. Auto scaling does not bring it back either, for without a task there is no CPU or memory to measure.
+    /// none of no tasks is missing. A policy of auto scaling does not bring it back either, for without
+    /// a task there is no CPU or memory to measure.
     ///
     /// # How we tell
     ///
     /// `desiredCount` and `runningCount` are 0, and the service has a target group. A service without one, such as a worker, is
-    /// left alone: nobody waits for it. Whether somebody, a schedule or auto scaling set it to 0 is not in the snapshot.
+    /// left alone: nobody waits for it. Where the service has auto scaling, its activities tell whether a schedule or a policy
+    /// set it to 0, and its scheduled actions whether one sets a minimum again.
     ///
     /// # What to do
     ///
@@ -38,13 +42,14 @@ crate::check! {
     severity: High,
     role: Cause,
     explains: [NoTarget],
-    reads: [DescribeServices, DescribeServiceRevisions],
+    reads: [DescribeServices, DescribeServiceRevisions, DescribeScalableTargets, DescribeScalingActivities, DescribeScheduledActions],
     example: on express, |snapshot| {
         let service = &mut snapshot.services[0];
         (service.desired_count, service.running_count) = (0, 0);
         (service.deployments[0].desired_count, service.deployments[0].running_count) = (0, 0);
         let arn = service.service_arn.clone();
         snapshot.running_tasks.put(&arn, Vec::new());
+        snapshot.scheduled_actions.put(&arn, Vec::new());
         snapshot.target_health.put(&crate::baseline::express_groups()[0], Vec::new());
     },
 }
@@ -65,40 +70,83 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     }
     let completed =
         service.deployments.iter().find(|deployment| deployment.status == "PRIMARY" && deployment.rollout_state.as_deref() == Some("COMPLETED"));
-    let mut says = "The service is scaled to 0 tasks, so its load balancer has nowhere to send a request.".to_owned();
-    if completed.is_some() {
-        says.push_str(" ECS calls the deployment completed all the same.");
+    let mut says = vec!["The service is scaled to 0 tasks, so its load balancer has nowhere to send a request.".to_owned()];
+    let mut evidence = Vec::new();
+    let bounds = findings.see(scaling::target(patient)).flatten();
+    if let Some(bounds) = bounds {
+        let activities = findings.see(scaling::activities(patient)).unwrap_or_default();
+        let set = activities.first().filter(|newest| newest.description.trim_end_matches('.').ends_with("desired count to 0"));
+        says.extend(set.map(|set| who_set_it(patient, set, activities)));
+        evidence.push(scaling::evidence(patient, "MinCapacity", bounds.min_capacity));
+        evidence.extend(set.map(|set| scaling::did(set, "ScalingActivities.Description", &set.description)));
+    }
+    says.extend(completed.map(|_| "ECS calls the deployment completed all the same.".to_owned()));
+    if bounds.is_some() {
+        let again = findings.see(patient.scheduled_actions()).map(|actions| actions.iter().find(|action| action.min_capacity.unwrap_or(0) > 0));
+        says.push(what_brings_it_back(again));
+        let schedule =
+            |action: &ScheduledAction| Evidence::new(Call::DescribeScheduledActions, &action.scheduled_action_name, "Schedule", &action.schedule);
+        evidence.extend(again.flatten().map(schedule));
     }
     findings.add(
         patient
             .subject()
-            .sick(says, patient.evidence("desiredCount", 0))
+            .sick(says.join(" "), patient.evidence("desiredCount", 0))
             .because(patient.evidence("runningCount", 0))
             .because_all(completed.map(|_| patient.evidence("deployments.rolloutState", "COMPLETED")))
-            .mend(remedy(patient)),
+            .because_all(evidence)
+            .mend(remedy(patient, bounds)),
     );
     Ok(())
 }
 
-fn remedy(patient: &Patient) -> Remedy {
+/// `Auto scaling did that 31 h ago (scheduled action weekend).` A schedule changes the bounds, and these the count.
+fn who_set_it(patient: &Patient, set: &ScalingActivity, activities: &[ScalingActivity]) -> String {
+    let near = |other: &ScalingActivity| match (other.start_time, set.start_time) {
+        (Some(other), Some(set)) => set.duration_since(other).abs() <= time::MINUTE * 5,
+        _ => false,
+    };
+    let scheduled = activities.iter().find(|other| other.cause.starts_with("scheduled action") && near(other));
+    let ago = set.start_time.map_or_else(String::new, |at| format!(" {} ago", time::words(time::age(patient.now(), at))));
+    format!("Auto scaling did that{ago} ({}).", scheduled.unwrap_or(set).moved_by())
+}
+
+/// A policy needs something to measure; a schedule does not.
+fn what_brings_it_back(again: Option<Option<&ScheduledAction>>) -> String {
+    match again {
+        Some(Some(action)) => {
+            let zone = action.timezone.as_ref().map_or_else(String::new, |zone| format!(" {zone}"));
+            format!(
+                "Scheduled action {} sets a minimum of {} again: {}{zone}.",
+                action.scheduled_action_name,
+                action.min_capacity.unwrap_or(0),
+                action.schedule
+            )
+        }
+        Some(None) => "No schedule brings it back, and no policy likely does: with no task there is nothing to measure.".to_owned(),
+        None => "No policy of its auto scaling likely brings it back: with no task there is nothing to measure.".to_owned(),
+    }
+}
+
+fn remedy(patient: &Patient, bounds: Option<&ScalableTarget>) -> Remedy {
     let name = patient.name();
     let remedy = Remedy::new(
-        "If a schedule or a person meant it, leave it. If not, ask for a task again, and for a minimum of 1 in auto scaling, if it has one: from 0 \
-         tasks it likely does not come back by itself, for there is nothing to measure.",
+        "If a schedule or a person meant it, leave it. If not, ask for a task again, and where auto scaling is set up for a minimum of 1.",
     );
     if patient.is_express() {
         let code = format!("resource \"aws_ecs_express_gateway_service\" \"{name}\" {{\n  scaling_target {{\n    min_task_count = 1\n  }}\n}}");
-        remedy.cli(format!("aws ecs update-express-gateway-service --service-arn {} --scaling-target minTaskCount=1", patient.arn())).terraform(code)
-    } else {
-        let resource = crate::call::quote(&format!("service/{}/{name}", patient.cluster()));
-        remedy
-            .cli(format!("aws ecs update-service {} --desired-count 1", patient.cli()))
-            .cli(format!("aws application-autoscaling describe-scheduled-actions --service-namespace ecs --resource-id {resource}"))
-            .cli(format!(
-                "aws application-autoscaling register-scalable-target --service-namespace ecs --scalable-dimension ecs:service:DesiredCount \
-                 --resource-id {resource} --min-capacity 1"
-            ))
-            .terraform(format!("resource \"aws_ecs_service\" \"{name}\" {{\n  desired_count = 1\n}}"))
+        return remedy
+            .cli(format!("aws ecs update-express-gateway-service --service-arn {} --scaling-target minTaskCount=1", patient.arn()))
+            .terraform(code);
+    }
+    let remedy = remedy.cli(format!("aws ecs update-service {} --desired-count 1", patient.cli()));
+    match bounds {
+        // Raised, the minimum itself brings a task back.
+        Some(bounds) if bounds.min_capacity == 0 => {
+            let maximum = if bounds.max_capacity == 0 { " --max-capacity 2" } else { "" };
+            remedy.cli(scaling::register(patient, &format!("--min-capacity 1{maximum}"))).terraform(scaling::terraform(patient, "  min_capacity = 1"))
+        }
+        _ => remedy.terraform(format!("resource \"aws_ecs_service\" \"{name}\" {{\n  desired_count = 1\n}}")),
     }
 }
 
@@ -120,11 +168,64 @@ mod tests {
     #[test]
     fn says_that_a_completed_deployment_means_nothing_here() {
         assert_eq!(
-            says(CHECK, &at_zero(baseline::fargate())),
+            says(CHECK, &at_zero(baseline::ec2())),
             [
                 "The service is scaled to 0 tasks, so its load balancer has nowhere to send a request. ECS calls the deployment completed all the same."
             ]
         );
+    }
+
+    /// At zero by a schedule, which set the bounds, which set the count.
+    fn by_schedule() -> Snapshot {
+        let mut snapshot = at_zero(baseline::fargate());
+        let arn = snapshot.services[0].service_arn.clone();
+        let target = snapshot.scalable_targets.change(&arn).unwrap();
+        (target.min_capacity, target.max_capacity) = (0, 0);
+        let activity = |description: &str, cause: &str| ScalingActivity {
+            activity_id: description.into(),
+            description: description.into(),
+            cause: cause.into(),
+            start_time: Some(baseline::minutes_ago(600)),
+            status_code: "Successful".into(),
+            ..ScalingActivity::default()
+        };
+        let activities = snapshot.scaling_activities.change(&arn).unwrap();
+        activities.insert(0, activity("Setting min capacity to 0 and max capacity to 0", "scheduled action name night was triggered"));
+        activities.insert(0, activity("Setting desired count to 0.", "maximum capacity was set to 0"));
+        snapshot.scheduled_actions.put(&arn, Vec::new());
+        snapshot
+    }
+
+    #[test]
+    fn says_which_schedule_did_it_and_which_ends_it() {
+        let mut snapshot = by_schedule();
+        let told = says(CHECK, &snapshot);
+        assert!(told[0].contains(" Auto scaling did that 10 h ago (scheduled action night). "), "{told:?}");
+        assert!(told[0].ends_with(" No schedule brings it back, and no policy likely does: with no task there is nothing to measure."), "{told:?}");
+        let arn = snapshot.services[0].service_arn.clone();
+        let morning = ScheduledAction {
+            scheduled_action_name: "morning".into(),
+            schedule: "cron(0 6 ? * MON-FRI *)".into(),
+            timezone: Some("Europe/London".into()),
+            min_capacity: Some(2),
+            max_capacity: Some(10),
+        };
+        snapshot.scheduled_actions.put(arn, vec![morning]);
+        assert!(says(CHECK, &snapshot)[0].ends_with("Scheduled action morning sets a minimum of 2 again: cron(0 6 ? * MON-FRI *) Europe/London."));
+    }
+
+    #[test]
+    fn a_person_who_set_it_is_not_called_auto_scaling() {
+        let mut snapshot = at_zero(baseline::fargate());
+        let arn = snapshot.services[0].service_arn.clone();
+        snapshot.scheduled_actions.put(arn, Vec::new());
+        assert!(!says(CHECK, &snapshot)[0].contains("Auto scaling did that"));
+    }
+
+    #[test]
+    fn speaks_of_auto_scaling_only_where_there_is_some() {
+        let says = says(CHECK, &at_zero(baseline::ec2()));
+        assert!(!says[0].contains("uto scaling"), "{says:?}");
     }
 
     #[test]

@@ -6,7 +6,7 @@ use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
 use crate::finding::{Evidence, Remedy};
 use crate::patient::Patient;
-use crate::reading::rollout;
+use crate::reading::{rollout, scaling};
 use crate::snapshot::Task;
 
 crate::check! {
@@ -26,11 +26,13 @@ crate::check! {
     ///
     /// ```sh
     /// aws ecs update-service --cluster <cluster> --service <service> --desired-count 2
+    /// aws application-autoscaling register-scalable-target --service-namespace ecs --scalable-dimension ecs:service:DesiredCount --resource-id service/<cluster>/<service> --min-capacity 2
     /// aws ecs update-service --cluster <cluster> --service <service> --availability-zone-rebalancing ENABLED
     /// aws ecs update-express-gateway-service --service-arn <arn> --scaling-target minTaskCount=2   # Express Mode
     /// ```
     ///
     /// Terraform/OpenTofu: `desired_count`, and subnets of two zones in `network_configuration`, of `aws_ecs_service`;
+    /// `min_capacity` in `aws_appautoscaling_target`;
     /// `scaling_target` in `aws_ecs_express_gateway_service`.
     ///
     /// # See also
@@ -41,7 +43,7 @@ crate::check! {
     severity: Low,
     role: Risk,
     explains: [],
-    reads: [DescribeServices, DescribeTasks],
+    reads: [DescribeServices, DescribeTasks, DescribeScalableTargets],
     example: on fargate, |snapshot| {
         let arn = snapshot.services[0].service_arn.clone();
         let service = &mut snapshot.services[0];
@@ -78,6 +80,9 @@ fn one_task(patient: &Patient, findings: &mut Findings) {
         Remedy::new(summary)
             .cli(format!("aws ecs update-express-gateway-service --service-arn {} --scaling-target minTaskCount=2", patient.arn()))
             .terraform(express(patient.name()))
+    } else if findings.see(scaling::target(patient)).flatten().is_some_and(|target| target.min_capacity < 2) {
+        // Auto scaling takes a second task away again, if its minimum is less.
+        Remedy::new(summary).cli(scaling::register(patient, "--min-capacity 2")).terraform(scaling::terraform(patient, "  min_capacity = 2"))
     } else {
         Remedy::new(summary)
             .cli(format!("aws ecs update-service {} --desired-count 2", patient.cli()))
@@ -172,6 +177,18 @@ mod tests {
             service.deployment_configuration.minimum_healthy_percent = Some(0);
         });
         assert!(says(CHECK, &snapshot)[0].ends_with("Each deployment stops it first, too: its maximum is 100 %."));
+    }
+
+    #[test]
+    fn where_auto_scaling_would_take_it_away_again_the_minimum_is_raised() {
+        let command = |minimum: i32| {
+            let mut snapshot = with(|service, _| service.desired_count = 1);
+            let arn = snapshot.services[0].service_arn.clone();
+            snapshot.scalable_targets.change(&arn).unwrap().min_capacity = minimum;
+            exam(CHECK, &snapshot).findings.remove(0).remedy.cli.remove(0)
+        };
+        assert!(command(1).ends_with("--min-capacity 2"));
+        assert!(command(2).ends_with("--desired-count 2"));
     }
 
     #[test]

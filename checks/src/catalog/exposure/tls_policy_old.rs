@@ -1,0 +1,141 @@
+//! A listener still takes TLS 1.0 or 1.1. Which protocols a policy allows is asked of Elastic Load Balancing: the names of
+//! policies do not tell it reliably.
+
+use std::collections::BTreeSet;
+
+use crate::call::Call;
+use crate::check::{Findings, NoAnswer};
+use crate::finding::{Evidence, Kind, Remedy, Subject};
+use crate::patient::Patient;
+use crate::reading::{and_list, traffic};
+use crate::snapshot::Listener;
+
+/// What AWS lists as no longer fit for new connections: RFC 8996 retired both.
+const OLD: [&str; 2] = ["TLSv1", "TLSv1.1"];
+
+/// Allows TLS 1.2 and 1.3, on application and network load balancers alike.
+const MODERN: &str = "ELBSecurityPolicy-TLS13-1-2-2021-06";
+
+crate::check! {
+    /// A listener in front of the service accepts connections with TLS 1.0 or TLS 1.1.
+    ///
+    /// # Why it matters
+    ///
+    /// Both versions are retired (RFC 8996). Scanners and auditors report them, and no current browser uses them.
+    ///
+    /// # How we tell
+    ///
+    /// The security policy of each HTTPS or TLS listener that forwards to the service is looked up with
+    /// `DescribeSSLPolicies`; it is old if its protocols have `TLSv1` or `TLSv1.1`. Old clients may be why: the metric
+    /// `ClientTLSNegotiationErrorCount` shows who is lost after the change, access logs show who they are before.
+    ///
+    /// # What to do
+    ///
+    /// ```sh
+    /// aws elbv2 modify-listener --listener-arn <listener> --ssl-policy ELBSecurityPolicy-TLS13-1-2-2021-06
+    /// ```
+    ///
+    /// Terraform/OpenTofu: `ssl_policy` in `aws_lb_listener`.
+    ///
+    /// # See also
+    ///
+    /// `plain_http_served`,
+    /// <https://docs.aws.amazon.com/elasticloadbalancing/latest/application/describe-ssl-policies.html>
+    title: "A listener allows TLS 1.0 or 1.1",
+    severity: Low,
+    role: Risk,
+    explains: [],
+    reads: [DescribeServices, DescribeServiceRevisions, DescribeTargetGroups, DescribeListeners, DescribeRules, DescribeSSLPolicies],
+    example: on fargate, |snapshot| {
+        use crate::baseline::id;
+        use crate::snapshot::SslPolicy;
+        let policy = "ELBSecurityPolicy-2016-08";
+        let balancer = id::elb("loadbalancer/app/web/50dc6c495c0c9188");
+        snapshot.listeners.change(&balancer).into_iter().flatten().for_each(|listener| listener.ssl_policy = Some(policy.into()));
+        let protocols = vec!["TLSv1".into(), "TLSv1.1".into(), "TLSv1.2".into()];
+        snapshot.ssl_policies.put(policy, SslPolicy { name: policy.into(), ssl_protocols: protocols });
+    },
+}
+
+fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
+    let ways = traffic::ways(patient)?;
+    let mut seen = BTreeSet::new();
+    let listeners: Vec<(&Listener, &str)> = ways
+        .iter()
+        .filter(|way| seen.insert(&way.listener.listener_arn))
+        .filter_map(|way| Some((way.listener, way.listener.ssl_policy.as_deref()?)))
+        .collect();
+    if listeners.is_empty() {
+        return Err(NoAnswer::NotApplicable("no HTTPS or TLS listener forwards to the service"));
+    }
+    for (listener, name) in listeners {
+        let Some(policy) = findings.see(patient.ssl_policy(name)).flatten() else { continue };
+        let old: Vec<&str> = policy.ssl_protocols.iter().map(String::as_str).filter(|protocol| OLD.contains(protocol)).collect();
+        if old.is_empty() {
+            continue;
+        }
+        let says = format!(
+            "The listener on port {} of load balancer {} allows {}, by policy {name}.",
+            listener.port.unwrap_or_default(),
+            traffic::balancer_name(&listener.load_balancer_arn),
+            and_list(&old),
+        );
+        let arn = &listener.listener_arn;
+        let summary = "Set a policy that begins with TLS 1.2. Clients that know only older versions are then refused: look for them in the access \
+                       logs first.";
+        let remedy = Remedy::new(summary)
+            .cli(format!("aws elbv2 modify-listener --listener-arn {arn} --ssl-policy {MODERN}"))
+            .terraform(format!("resource \"aws_lb_listener\" \"https\" {{\n  # …\n  ssl_policy = \"{MODERN}\"\n}}"));
+        findings.add(
+            Subject::new(Kind::Listener, arn)
+                .sick(says, Evidence::new(Call::DescribeListeners, arn, "SslPolicy", name))
+                .because_all(old.iter().map(|protocol| Evidence::new(Call::DescribeSSLPolicies, name, "SslProtocols", protocol)))
+                .mend(remedy)
+                .concerns(Kind::LoadBalancer, &listener.load_balancer_arn),
+        );
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::baseline::{self, forward, from_block, id, plain_listener};
+    use crate::exam::Outcome;
+    use crate::snapshot::SslPolicy;
+    use crate::testing::{exam, says};
+
+    #[test]
+    fn what_a_policy_allows_is_looked_up_and_not_read_from_its_name() {
+        let mut snapshot = baseline::fargate();
+        let name = "ELBSecurityPolicy-TLS13-1-2-2021-06";
+        assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy);
+        snapshot.ssl_policies.put(name, SslPolicy { name: name.into(), ssl_protocols: vec!["TLSv1.1".into(), "TLSv1.3".into()] });
+        assert_eq!(
+            says(CHECK, &snapshot),
+            ["The listener on port 443 of load balancer web allows TLSv1.1, by policy ELBSecurityPolicy-TLS13-1-2-2021-06."]
+        );
+    }
+
+    #[test]
+    fn a_listener_that_leads_elsewhere_does_not_count() {
+        let mut snapshot = baseline::fargate();
+        plain_listener(&mut snapshot, "web", forward(&[(&id::group("other"), 1)]));
+        snapshot.security_groups.change("sg-balancer").unwrap().ip_permissions.push(from_block(80, "0.0.0.0/0"));
+        let balancer = id::elb("loadbalancer/app/web/50dc6c495c0c9188");
+        snapshot.listeners.change(&balancer).unwrap()[1].ssl_policy = Some("ELBSecurityPolicy-2015-05".into());
+        assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy);
+    }
+
+    #[test]
+    fn a_policy_that_was_not_told_is_not_taken_for_a_good_one() {
+        let mut snapshot = baseline::fargate();
+        snapshot.ssl_policies.0.clear();
+        assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::CouldNotLook);
+    }
+
+    #[test]
+    fn without_tls_there_is_no_policy() {
+        assert!(matches!(exam(CHECK, &baseline::worker()).outcome, Outcome::NotApplicable(_)));
+    }
+}

@@ -1,0 +1,150 @@
+//! Targets leave sooner than their slowest requests take, so that each deployment and each scale-in cuts some off.
+
+use jiff::SignedDuration;
+
+use crate::call::Call;
+use crate::check::{Findings, NoAnswer};
+use crate::finding::{Evidence, Kind, Remedy, Subject};
+use crate::patient::Patient;
+use crate::reading::{metric, rollout, traffic};
+use crate::seen::Blind;
+use crate::snapshot::metric::Metric;
+
+crate::check! {
+    /// The target group lets a target go before the slowest requests are answered.
+    ///
+    /// # Why it matters
+    ///
+    /// At every deployment and every scale-in the balancer waits for as long as the deregistration delay, then closes what
+    /// is still open: the client gets 502, and the work is done for nothing, or half.
+    ///
+    /// # How we tell
+    ///
+    /// In the last hour some request took longer (`TargetResponseTime`, until the first byte of the answer) than
+    /// `deregistration_delay.timeout_seconds`. Downloads and web sockets last longer yet, which no metric shows.
+    ///
+    /// # What to do
+    ///
+    /// Let targets drain for longer than the slowest request takes, or make these requests shorter. The app must go on
+    /// answering after SIGTERM, within its `stopTimeout`.
+    ///
+    /// ```sh
+    /// aws elbv2 modify-target-group-attributes --target-group-arn <arn> --attributes Key=deregistration_delay.timeout_seconds,Value=60
+    /// ```
+    ///
+    /// Terraform/OpenTofu: `deregistration_delay` in `aws_lb_target_group`; `stopTimeout` in `container_definitions`.
+    ///
+    /// # See also
+    ///
+    /// `killed_after_stop_timeout`, `normal_stops`,
+    /// <https://docs.aws.amazon.com/elasticloadbalancing/latest/application/edit-target-group-attributes.html>
+    title: "Targets leave before their slowest requests are answered",
+    severity: Low,
+    role: Risk,
+    explains: [],
+    reads: [DescribeServices, DescribeServiceRevisions, DescribeTargetGroups, DescribeTargetGroupAttributes, GetMetricData],
+    example: on fargate, |snapshot| {
+        use crate::baseline::{id, minutes};
+        let group = id::group("api");
+        if let Some(attributes) = snapshot.target_group_attributes.change(&group) {
+            attributes.insert(DELAY.into(), "5".into());
+        }
+        snapshot.metrics.put(Metric::ResponseTime.of(&group), minutes(22.4));
+    },
+}
+
+const DELAY: &str = "deregistration_delay.timeout_seconds";
+
+fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
+    let groups = traffic::groups(patient)?;
+    if groups.is_empty() {
+        return Err(NoAnswer::NotApplicable("no load balancer"));
+    }
+    for group in groups {
+        if !findings.see(speaks_http(patient, group)).unwrap_or_default() {
+            continue;
+        }
+        let Some(delay) = findings.see(rollout::deregistration_delay(patient, group)) else { continue };
+        let hour = SignedDuration::from_hours(1);
+        let Some(slowest) = findings.see(metric::recent(patient, Metric::ResponseTime, group, hour)).flatten() else { continue };
+        if slowest.peak <= delay.as_secs_f64() {
+            continue;
+        }
+        let name = traffic::group_name(group);
+        let says = format!(
+            "Targets of {name} get {} s to drain, and the slowest request of the last hour took {:.0} s: deployments and scale-in cut such requests off.",
+            delay.as_secs(),
+            slowest.peak.ceil()
+        );
+        let longer = (slowest.peak * 1.5).clamp(1.0, 3600.0).ceil();
+        let remedy = Remedy::new("Let targets drain for longer than the slowest request takes; and let the app finish its requests after SIGTERM.")
+            .cli(format!("aws elbv2 modify-target-group-attributes --target-group-arn {group} --attributes Key={DELAY},Value={longer:.0}"))
+            .terraform(format!("resource \"aws_lb_target_group\" \"{name}\" {{\n  deregistration_delay = {longer:.0}\n}}"));
+        let set = findings.see(patient.target_group_attributes(group)).flatten().and_then(|attributes| attributes.get(DELAY));
+        findings.add(
+            Subject::new(Kind::TargetGroup, group)
+                .sick(says, slowest.evidence)
+                .because_all(set.map(|set| Evidence::new(Call::DescribeTargetGroupAttributes, group, DELAY, set)))
+                .mend(remedy)
+                .concerns(Kind::TargetGroup, group),
+        );
+    }
+    Ok(())
+}
+
+/// Only of HTTP, and of a group that some balancer sends requests to, does CloudWatch know how long they take.
+fn speaks_http(patient: &Patient, group: &str) -> Result<bool, Blind> {
+    let http = |protocol: &str| matches!(protocol, "HTTP" | "HTTPS");
+    Ok(patient.target_group(group)?.is_some_and(|group| group.protocol.as_deref().is_some_and(http) && !group.load_balancer_arns.is_empty()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::baseline::{self, id, minutes};
+    use crate::exam::Outcome;
+    use crate::seen::{Seen, Why};
+    use crate::snapshot::Snapshot;
+    use crate::testing::{exam, says};
+
+    fn with(delay: &str, slowest: f64) -> Snapshot {
+        let mut snapshot = baseline::fargate();
+        let group = id::group("api");
+        snapshot.target_group_attributes.change(&group).unwrap().insert(DELAY.into(), delay.into());
+        snapshot.metrics.put(Metric::ResponseTime.of(&group), minutes(slowest));
+        snapshot
+    }
+
+    #[test]
+    fn says_both_times() {
+        assert_eq!(
+            says(CHECK, &with("5", 22.4)),
+            ["Targets of api get 5 s to drain, and the slowest request of the last hour took 23 s: deployments and scale-in cut such requests off."]
+        );
+    }
+
+    #[test]
+    fn a_short_delay_is_fine_for_quick_requests() {
+        assert!(says(CHECK, &with("5", 0.4)).is_empty());
+        assert!(says(CHECK, &with("0", 0.0)).is_empty(), "no request at all");
+    }
+
+    #[test]
+    fn slow_requests_are_fine_with_a_long_delay() {
+        assert!(says(CHECK, &with("300", 58.0)).is_empty());
+    }
+
+    #[test]
+    fn of_tcp_nobody_knows_how_long_it_takes() {
+        let mut snapshot = with("5", 22.4);
+        snapshot.target_groups.change(&id::group("api")).unwrap().protocol = Some("TCP".into());
+        assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy);
+    }
+
+    #[test]
+    fn unseen_is_not_quick() {
+        let mut snapshot = with("5", 22.4);
+        snapshot.metrics.insert(Metric::ResponseTime.of(&id::group("api")), Seen::No(Why::Denied("no".into())));
+        assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::CouldNotLook);
+    }
+}

@@ -1,0 +1,253 @@
+//! Auto scaling is set up and moves nothing: it is suspended, has nothing to go by, or fails. That it scales nothing in while
+//! a deployment runs is by design.
+
+use crate::call::Call;
+use crate::check::{Findings, NoAnswer};
+use crate::finding::{Evidence, Finding, Kind, Remedy};
+use crate::patient::Patient;
+use crate::reading::{and_list, rollout, scaling};
+use crate::snapshot::ScalableTarget;
+
+crate::check! {
+    /// The service has auto scaling that does not work: it is suspended, has neither a policy nor a schedule, or its last
+    /// attempt failed.
+    ///
+    /// # Why it matters
+    ///
+    /// The service looks as if it grew with its load, and stays as it is. Whoever suspended it, for a load test or an
+    /// incident, has likely forgotten to resume it.
+    ///
+    /// # How we tell
+    ///
+    /// `SuspendedState` of the scalable target; no policy and no scheduled action for it; or a newest activity with status
+    /// `Failed` that is no mere "already there". AWS turns scale-in off by itself while a deployment runs: then only
+    /// the other kinds count. Suspended schedules count only where there are some.
+    ///
+    /// # What to do
+    ///
+    /// ```sh
+    /// aws application-autoscaling register-scalable-target --service-namespace ecs --scalable-dimension ecs:service:DesiredCount --resource-id service/<cluster>/<service> --suspended-state DynamicScalingInSuspended=false,DynamicScalingOutSuspended=false,ScheduledScalingSuspended=false
+    /// ```
+    ///
+    /// Terraform/OpenTofu: `suspended_state` in `aws_appautoscaling_target`; `aws_appautoscaling_policy`.
+    ///
+    /// # See also
+    ///
+    /// `scaling_at_maximum`, `saturated`,
+    /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/troubleshoot-service-auto-scaling.html>
+    title: "Auto scaling is set up and moves nothing",
+    severity: Medium,
+    role: Risk,
+    explains: [Saturated],
+    reads: [
+        DescribeServices, DescribeServiceDeployments, DescribeScalableTargets, DescribeScalingPolicies, DescribeScalingActivities,
+        DescribeScheduledActions,
+    ],
+    example: on fargate, |snapshot| {
+        use crate::snapshot::ScheduledAction;
+        let arn = snapshot.services[0].service_arn.clone();
+        if let Some(target) = snapshot.scalable_targets.change(&arn) {
+            target.suspended_state.dynamic_scaling_in_suspended = true;
+            target.suspended_state.dynamic_scaling_out_suspended = true;
+            target.suspended_state.scheduled_scaling_suspended = true;
+        }
+        let night = ScheduledAction { scheduled_action_name: "night".into(), schedule: "cron(0 22 * * ? *)".into(), ..ScheduledAction::default() };
+        snapshot.scheduled_actions.put(arn, vec![night]);
+    },
+}
+
+fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
+    let Some(target) = scaling::target(patient)? else { return Err(NoAnswer::NotApplicable("no auto scaling")) };
+    if suspended(patient, findings, target) {
+        return Ok(());
+    }
+    let no_policies = findings.see(patient.scaling_policies()).is_some_and(<[_]>::is_empty);
+    if no_policies && findings.see(patient.scheduled_actions()).is_some_and(<[_]>::is_empty) {
+        let says = format!(
+            "Auto scaling may run {} to {} tasks, but has no policy and no scheduled action to go by: nothing ever changes their number.",
+            target.min_capacity, target.max_capacity
+        );
+        let none = Evidence::new(Call::DescribeScalingPolicies, patient.arn(), "ScalingPolicies", "[]");
+        findings.add(patient.subject().sick(says, none).mend(policy(patient)).concerns(Kind::Service, patient.arn()));
+        return Ok(());
+    }
+    if let Some(failed) = scaling::activities(patient)?.first().filter(|activity| activity.failed()) {
+        let why = failed.status_message.as_deref().unwrap_or(&failed.description).trim_end_matches('.');
+        let says = format!("The last attempt of auto scaling ({}) failed: {why}.", failed.moved_by());
+        let remedy = Remedy::new("Mend what the message names: likely a permission of the service-linked role of auto scaling, or a quota.")
+            .cli(Call::DescribeScalingActivities.see(patient.cluster(), patient.name(), patient.arn(), patient.arn()));
+        let evidence = scaling::did(failed, "ScalingActivities.StatusCode", &failed.status_code);
+        findings.add(patient.subject().sick(says, evidence).mend(remedy).concerns(Kind::Service, patient.arn()));
+    }
+    Ok(())
+}
+
+/// Tells what is suspended, if anything is that matters now.
+fn suspended(patient: &Patient, findings: &mut Findings, target: &ScalableTarget) -> bool {
+    let state = &target.suspended_state;
+    let scheduled = state.scheduled_scaling_suspended && findings.see(patient.scheduled_actions()).is_some_and(|actions| !actions.is_empty());
+    // While a deployment runs, nothing is scaled in anyway. Where that cannot be seen, nothing is claimed.
+    let scale_in = state.dynamic_scaling_in_suspended
+        && matches!(findings.see(rollout::under_way(patient)), Some(None))
+        && !patient.service().deployments.iter().any(|deployment| deployment.rollout_state.as_deref() == Some("IN_PROGRESS"));
+    let kinds = [
+        (state.dynamic_scaling_out_suspended, "scale-out", "SuspendedState.DynamicScalingOutSuspended"),
+        (scale_in, "scale-in", "SuspendedState.DynamicScalingInSuspended"),
+        (scheduled, "scheduled scaling", "SuspendedState.ScheduledScalingSuspended"),
+    ];
+    let off: Vec<_> = kinds.into_iter().filter(|(is_off, ..)| *is_off).collect();
+    let mut evidence = off.iter().map(|(_, _, field)| scaling::evidence(patient, field, true));
+    let Some(first) = evidence.next() else { return false };
+    let what = and_list(off.iter().map(|(_, word, _)| word));
+    let verb = if off.len() == 1 { "is" } else { "are" };
+    let effect = if state.dynamic_scaling_out_suspended {
+        format!("however busy it gets, the service stays at {}", scaling::tasks(patient.service().desired_count))
+    } else if scale_in {
+        "what a peak added stays, and costs".to_owned()
+    } else {
+        "its schedules change nothing".to_owned()
+    };
+    let says = format!("Of auto scaling, {what} {verb} suspended: {effect}, until somebody resumes it.");
+    let finding = patient.subject().sick(says, first).because_all(evidence).mend(resume(patient));
+    findings.add(only_if(state.dynamic_scaling_out_suspended, patient, finding));
+    true
+}
+
+/// Only what adds no task explains that those there are have too much to do.
+fn only_if(adds_none: bool, patient: &Patient, finding: Finding) -> Finding {
+    if adds_none { finding.concerns(Kind::Service, patient.arn()) } else { finding.concerns_no(Kind::Service) }
+}
+
+fn resume(patient: &Patient) -> Remedy {
+    let on = "DynamicScalingInSuspended=false,DynamicScalingOutSuspended=false,ScheduledScalingSuspended=false";
+    let lines = "  suspended_state {\n    dynamic_scaling_in_suspended  = false\n    dynamic_scaling_out_suspended = false\n    \
+                 scheduled_scaling_suspended   = false\n  }";
+    Remedy::new("If the reason for it is over, resume it.")
+        .cli(scaling::register(patient, &format!("--suspended-state {on}")))
+        .terraform(scaling::terraform(patient, lines))
+}
+
+fn policy(patient: &Patient) -> Remedy {
+    let resource = crate::call::quote(&format!("service/{}/{}", patient.cluster(), patient.name()));
+    let configuration = r#"'{"TargetValue":60,"PredefinedMetricSpecification":{"PredefinedMetricType":"ECSServiceAverageCPUUtilization"}}'"#;
+    Remedy::new("Give it a policy, such as target tracking by CPU; or take auto scaling away, so that nobody counts on it.")
+        .cli(format!(
+            "aws application-autoscaling put-scaling-policy --service-namespace ecs --scalable-dimension ecs:service:DesiredCount --resource-id \
+             {resource} --policy-name cpu --policy-type TargetTrackingScaling --target-tracking-scaling-policy-configuration {configuration}"
+        ))
+        .terraform(format!(
+            "resource \"aws_appautoscaling_policy\" \"{}\" {{\n  policy_type = \"TargetTrackingScaling\"\n  target_tracking_scaling_policy_configuration \
+             {{\n    target_value = 60\n    predefined_metric_specification {{\n      predefined_metric_type = \
+             \"ECSServiceAverageCPUUtilization\"\n    }}\n  }}\n}}",
+            patient.name()
+        ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::baseline::{self, minutes, roll_out};
+    use crate::diagnosis::diagnose;
+    use crate::exam::Outcome;
+    use crate::patient::Intent;
+    use crate::seen::{Seen, Why};
+    use crate::snapshot::metric::Metric;
+    use crate::snapshot::{ScheduledAction, Snapshot, SuspendedState};
+    use crate::testing::{exam, says};
+
+    fn with(state: SuspendedState) -> Snapshot {
+        let mut snapshot = baseline::fargate();
+        let arn = snapshot.services[0].service_arn.clone();
+        snapshot.scalable_targets.change(&arn).unwrap().suspended_state = state;
+        snapshot
+    }
+
+    fn scale_in() -> Snapshot {
+        with(SuspendedState { dynamic_scaling_in_suspended: true, ..SuspendedState::default() })
+    }
+
+    fn busy(mut snapshot: Snapshot) -> Snapshot {
+        let cpu = Metric::Cpu.of(&snapshot.services[0].service_arn);
+        snapshot.metrics.put(cpu, minutes(97.0));
+        snapshot
+    }
+
+    fn roots(snapshot: &Snapshot) -> Vec<(&'static str, usize)> {
+        let intent = Intent::default();
+        let diagnosis = diagnose(&Patient::new(snapshot, &snapshot.services[0], &intent));
+        diagnosis.roots.iter().map(|root| (root.check.id(), root.explains.len())).collect()
+    }
+
+    #[test]
+    fn says_what_is_off_and_what_that_means() {
+        assert_eq!(
+            says(CHECK, &(CHECK.example)()),
+            [
+                "Of auto scaling, scale-out, scale-in and scheduled scaling are suspended: however busy it gets, the service stays at 2 tasks, until somebody \
+                 resumes it."
+            ]
+        );
+        assert_eq!(
+            says(CHECK, &scale_in()),
+            ["Of auto scaling, scale-in is suspended: what a peak added stays, and costs, until somebody resumes it."]
+        );
+    }
+
+    #[test]
+    fn scale_in_rests_while_a_deployment_runs() {
+        let mut snapshot = scale_in();
+        roll_out(&mut snapshot, 4, |_| ());
+        assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy);
+    }
+
+    #[test]
+    fn whether_a_deployment_runs_must_be_seen() {
+        let mut snapshot = scale_in();
+        let arn = snapshot.services[0].service_arn.clone();
+        snapshot.service_deployments.insert(arn, Seen::No(Why::Denied("no".into())));
+        assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::CouldNotLook);
+    }
+
+    #[test]
+    fn a_schedule_that_is_not_there_cannot_be_missed() {
+        let mut snapshot = with(SuspendedState { scheduled_scaling_suspended: true, ..SuspendedState::default() });
+        let arn = snapshot.services[0].service_arn.clone();
+        snapshot.scheduled_actions.put(arn, Vec::new());
+        assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy);
+    }
+
+    #[test]
+    fn bounds_alone_move_nothing_but_a_schedule_does() {
+        let mut snapshot = baseline::fargate();
+        let arn = snapshot.services[0].service_arn.clone();
+        snapshot.scaling_policies.put(&arn, Vec::new());
+        snapshot.scheduled_actions.put(&arn, Vec::new());
+        assert!(says(CHECK, &snapshot)[0].starts_with("Auto scaling may run 2 to 10 tasks, but has no policy"));
+        snapshot.scheduled_actions.put(&arn, vec![ScheduledAction::default()]);
+        assert!(says(CHECK, &snapshot).is_empty());
+    }
+
+    #[test]
+    fn a_failure_counts_until_the_next_success() {
+        let mut snapshot = baseline::fargate();
+        let arn = snapshot.services[0].service_arn.clone();
+        let activities = snapshot.scaling_activities.change(&arn).unwrap();
+        let mut failed = activities[0].clone();
+        failed.status_code = "Failed".into();
+        failed.status_message = Some("Failed to set desired count to 4. Reason: AccessDenied.".into());
+        activities.push(failed.clone());
+        assert!(says(CHECK, &snapshot).is_empty(), "it failed before it succeeded");
+        snapshot.scaling_activities.change(&arn).unwrap().insert(0, failed);
+        assert_eq!(
+            says(CHECK, &snapshot),
+            ["The last attempt of auto scaling (policy cpu) failed: Failed to set desired count to 4. Reason: AccessDenied."]
+        );
+    }
+
+    #[test]
+    fn only_what_adds_no_task_is_why_the_others_are_busy() {
+        let out = with(SuspendedState { dynamic_scaling_out_suspended: true, ..SuspendedState::default() });
+        assert!(roots(&busy(out)).contains(&(CHECK.id(), 1)));
+        assert!(roots(&busy(scale_in())).contains(&(CHECK.id(), 0)));
+    }
+}

@@ -1,0 +1,114 @@
+//! The service is being deleted, or was. Everything else about it follows from that.
+
+use crate::check::{Findings, NoAnswer};
+use crate::finding::Remedy;
+use crate::patient::Patient;
+use crate::reading::scaling::tasks;
+
+crate::check! {
+    /// Somebody deleted the service: ECS starts no task for it any more, and shows it for a while yet.
+    ///
+    /// # Why it matters
+    ///
+    /// If it was meant, all is well, and what still points at it (listener rules, alarms, DNS names) wants to be tidied up. If
+    /// not, it must be made anew: a service that was deleted cannot be brought back.
+    ///
+    /// # How we tell
+    ///
+    /// `status` is `DRAINING` (deleted, and tasks still stop) or `INACTIVE` (deleted, and all are gone).
+    ///
+    /// # What to do
+    ///
+    /// Once it is `INACTIVE`, the name is free again:
+    ///
+    /// ```sh
+    /// aws ecs create-service --cluster <cluster> --service-name <service> --cli-input-json file://service.json
+    /// ```
+    ///
+    /// Terraform/OpenTofu: `terraform apply -replace=aws_ecs_service.<name>`, or take the resource away.
+    ///
+    /// # See also
+    ///
+    /// `desired_zero`, `target_group_empty`,
+    /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DeleteService.html>
+    title: "The service is deleted",
+    severity: Medium,
+    role: Cause,
+    explains: [NoTarget],
+    reads: [DescribeServices],
+    example: on fargate, |snapshot| {
+        let service = &mut snapshot.services[0];
+        service.status = "DRAINING".into();
+        (service.desired_count, service.running_count) = (0, 1);
+    },
+}
+
+fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
+    let service = patient.service();
+    let says = match service.status.as_str() {
+        "DRAINING" if service.running_count > 0 => {
+            let tasks = tasks(service.running_count);
+            let verb = if service.running_count == 1 { "is" } else { "are" };
+            format!("The service is being deleted: {tasks} {verb} still to stop, and none is started.")
+        }
+        "DRAINING" => "The service is being deleted: its last tasks are gone, and none is started.".to_owned(),
+        "INACTIVE" => "The service was deleted: it has no task and starts none; ECS shows it for a while yet.".to_owned(),
+        _ => return Ok(()),
+    };
+    let remedy = Remedy::new(
+        "If it was meant, take away what still points at it, such as listener rules. If not, make it anew once it is INACTIVE: it cannot be brought back.",
+    )
+    .cli(format!(
+        "aws ecs create-service --cluster {} --service-name {} --cli-input-json file://service.json",
+        crate::call::quote(patient.cluster()),
+        crate::call::quote(patient.name())
+    ));
+    findings.add(
+        patient
+            .subject()
+            .sick(says, patient.evidence("status", &service.status))
+            .because(patient.evidence("runningCount", service.running_count))
+            .mend(remedy),
+    );
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::baseline;
+    use crate::diagnosis::diagnose;
+    use crate::patient::Intent;
+    use crate::snapshot::Snapshot;
+    use crate::testing::says;
+
+    fn with(status: &str, running: i32) -> Snapshot {
+        let mut snapshot = baseline::fargate();
+        let service = &mut snapshot.services[0];
+        service.status = status.into();
+        (service.desired_count, service.running_count) = (0, running);
+        snapshot
+    }
+
+    #[test]
+    fn says_how_far_it_is() {
+        assert_eq!(says(CHECK, &with("DRAINING", 2)), ["The service is being deleted: 2 tasks are still to stop, and none is started."]);
+        assert_eq!(says(CHECK, &with("DRAINING", 1)), ["The service is being deleted: 1 task is still to stop, and none is started."]);
+        assert!(says(CHECK, &with("INACTIVE", 0))[0].starts_with("The service was deleted"));
+    }
+
+    #[test]
+    fn an_active_service_at_zero_is_not_deleted() {
+        assert!(says(CHECK, &with("ACTIVE", 0)).is_empty());
+    }
+
+    #[test]
+    fn is_why_nothing_is_left_for_the_traffic() {
+        let mut snapshot = with("INACTIVE", 0);
+        snapshot.target_health.put(baseline::id::group("api"), Vec::new());
+        let intent = Intent::default();
+        let diagnosis = diagnose(&Patient::new(&snapshot, &snapshot.services[0], &intent));
+        let root = &diagnosis.roots[0];
+        assert_eq!((root.check.id(), root.explains[0].check.id()), (CHECK.id(), "target_group_empty"));
+    }
+}

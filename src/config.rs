@@ -1,0 +1,119 @@
+//! What the user said once and for all, in a file: who should be able to reach the balancers. It is looked for where
+//! `--config` says; else as `ecs-doctor.toml` in the working directory, for a repository to carry its expectations; else in
+//! the user's configuration. The command line has the last word.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use checks::patient::Intent;
+use checks::reading::address::Cidr;
+use checks::snapshot::Service;
+use serde::Deserialize;
+
+use crate::exit::UsageError;
+
+const IN_DIRECTORY: &str = "ecs-doctor.toml";
+
+#[derive(Debug, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Config {
+    expect_ingress: Option<Vec<Block>>,
+    /// By the service's name, or `cluster/service`, which is nearer.
+    #[serde(default)]
+    service: BTreeMap<String, Expectations>,
+}
+
+#[derive(Debug, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct Expectations {
+    expect_ingress: Option<Vec<Block>>,
+}
+
+/// A block, with the message of our own where it is none.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Block(Cidr);
+
+impl<'de> Deserialize<'de> for Block {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map(Block).map_err(serde::de::Error::custom)
+    }
+}
+
+impl Config {
+    /// The file that was named, or the one that lies where such files lie. Having none is fine.
+    pub fn load(named: Option<&Path>) -> Result<Config> {
+        match named.map(Path::to_owned).or_else(found) {
+            Some(path) => Config::read(&path),
+            None => Ok(Config::default()),
+        }
+    }
+
+    fn read(path: &Path) -> Result<Config> {
+        let wrong = |what: String| UsageError(format!("{}: {what}", path.display()));
+        let text = std::fs::read_to_string(path).map_err(|error| wrong(error.to_string()))?;
+        tracing::info!(file = %path.display(), "configured by");
+        toml::from_str(&text).map_err(|error| wrong(in_short(&text, &error)).into())
+    }
+
+    /// What is expected of a service: by the command line, else by the nearest entry of the file.
+    pub fn intent(&self, service: &Service, typed: &[Cidr]) -> Intent {
+        if !typed.is_empty() {
+            return Intent { expect_ingress: typed.to_vec() };
+        }
+        let cluster = service.cluster_arn.rsplit('/').next().unwrap_or_default();
+        let names = [format!("{cluster}/{}", service.service_name), service.service_name.clone()];
+        let nearest = names.iter().filter_map(|name| self.service.get(name)).find_map(|one| one.expect_ingress.as_ref());
+        let nearest = nearest.or(self.expect_ingress.as_ref());
+        Intent { expect_ingress: nearest.into_iter().flatten().map(|block| block.0).collect() }
+    }
+}
+
+fn found() -> Option<PathBuf> {
+    let of_user = std::env::var_os("XDG_CONFIG_HOME").map(PathBuf::from).filter(|folder| folder.is_absolute());
+    let of_user = of_user.or_else(|| Some(std::env::home_dir()?.join(".config"))).map(|folder| folder.join("ecs-doctor").join("config.toml"));
+    [Some(PathBuf::from(IN_DIRECTORY)), of_user].into_iter().flatten().find(|path| path.is_file())
+}
+
+/// One line, where the crate would draw the place.
+fn in_short(text: &str, error: &toml::de::Error) -> String {
+    let line = error.span().map(|span| 1 + text[..span.start.min(text.len())].matches('\n').count());
+    let message = error.message().lines().collect::<Vec<_>>().join(" ");
+    line.map_or_else(|| message.clone(), |line| format!("line {line}: {message}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn service() -> Service {
+        Service { service_name: "api".into(), cluster_arn: "arn:aws:ecs:eu-west-2:123456789012:cluster/prod".into(), ..Service::default() }
+    }
+
+    fn expected(text: &str, typed: &[&str]) -> Vec<String> {
+        let config: Config = toml::from_str(text).unwrap();
+        let typed: Vec<Cidr> = typed.iter().map(|block| block.parse().unwrap()).collect();
+        config.intent(&service(), &typed).expect_ingress.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn the_nearest_word_counts() {
+        let text =
+            "expect-ingress = ['0.0.0.0/0']\n[service.api]\nexpect-ingress = ['10.0.0.0/8']\n[service.'prod/api']\nexpect-ingress = ['192.0.2.7']";
+        assert_eq!(expected(text, &[]), ["192.0.2.7/32"]);
+        assert_eq!(expected(text, &["203.0.113.0/24"]), ["203.0.113.0/24"]);
+        assert_eq!(expected("expect-ingress = ['0.0.0.0/0']\n[service.'test/api']\nexpect-ingress = []", &[]), ["0.0.0.0/0"]);
+        assert_eq!(expected("", &[]), [""; 0]);
+    }
+
+    #[test]
+    fn what_is_wrong_is_said_in_one_line_with_its_place() {
+        let said = |text: &str| in_short(text, &toml::from_str::<Config>(text).unwrap_err());
+        assert_eq!(
+            said("# who\nexpect-ingress = ['10.0.0.0/33']"),
+            "line 2: \"10.0.0.0/33\" is neither an address nor a CIDR block such as 203.0.113.0/24"
+        );
+        assert!(said("\n\nexpect_ingress = []").starts_with("line 3: unknown field `expect_ingress`"), "{}", said("\n\nexpect_ingress = []"));
+        assert!(said("[service.api]\nexpect = []").contains("unknown field"), "{}", said("[service.api]\nexpect = []"));
+    }
+}
