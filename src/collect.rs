@@ -3,6 +3,7 @@
 
 mod acm;
 pub mod ask;
+mod autoscaling;
 mod cloudwatch;
 #[cfg(test)]
 mod depth;
@@ -11,6 +12,7 @@ mod ecr;
 mod ecs;
 mod elbv2;
 pub mod find;
+mod iam;
 mod logs;
 mod mask;
 mod plan;
@@ -62,6 +64,8 @@ pub struct Aws {
     /// IAM is one for all regions, and its events are in one of them.
     trail_of_iam: aws_sdk_cloudtrail::Client,
     scaling: aws_sdk_applicationautoscaling::Client,
+    autoscaling: aws_sdk_autoscaling::Client,
+    iam: aws_sdk_iam::Client,
 }
 
 /// Listeners, rules and revisions that were read to find the service, so that its collection does not ask again.
@@ -120,6 +124,8 @@ impl Aws {
                 aws_sdk_cloudtrail::config::Builder::from(config).region(trail::region_of_iam(config.region()?.as_ref())).build(),
             ),
             scaling: aws_sdk_applicationautoscaling::Client::new(config),
+            autoscaling: aws_sdk_autoscaling::Client::new(config),
+            iam: aws_sdk_iam::Client::new(config),
         })
     }
 }

@@ -9,11 +9,15 @@ use std::collections::BTreeMap;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::call::LOG_STREAM;
+use crate::reading::container_log;
 use crate::seen::Seen;
 use crate::snapshot::deployment::{BreakerState, ContainerImage, IngressPath, ListedDeployment};
 use crate::snapshot::metric::{Metric, Owner};
 use crate::snapshot::service::{CircuitBreaker, DeploymentAlarms, DeploymentConfiguration, NetworkConfiguration};
 use crate::snapshot::*;
+
+pub mod access;
+pub mod capacity;
 
 pub const ACCOUNT: &str = "123456789012";
 pub const REGION: &str = "eu-west-2";
@@ -213,6 +217,7 @@ fn service(plan: &Plan) -> Snapshot {
                 awslogs_stream_prefix: Some("ecs".into()),
                 ..ContainerDefinition::default()
             }],
+            ..TaskDefinition::default()
         },
     );
     let tasks: Vec<Task> = (1..=plan.tasks).map(|n| task(plan, n, &definition, &image)).collect();
@@ -785,6 +790,7 @@ pub fn ec2() -> Snapshot {
         container_port: Some(3000),
         ..ServiceLoadBalancer::default()
     }];
+    capacity::put(&mut snapshot);
     snapshot
 }
 
@@ -858,7 +864,7 @@ pub fn fail_to_start(snapshot: &mut Snapshot, count: u8, reason: &str) {
     lack_tasks(snapshot);
 }
 
-/// Puts tasks whose first container ended by itself with this code.
+/// Puts tasks whose first container ended by itself with this code, and without a word.
 pub fn exit_tasks(snapshot: &mut Snapshot, count: u8, code: i32, reason: Option<&str>) {
     stop_tasks(snapshot, count, |task| {
         task.stop_code = Some("EssentialContainerExited".into());
@@ -868,4 +874,18 @@ pub fn exit_tasks(snapshot: &mut Snapshot, count: u8, code: i32, reason: Option<
             container.reason = reason.map(String::from);
         }
     });
+    log_at_last(snapshot, &[]);
+}
+
+/// Makes these lines the last words of the containers of all tasks that stopped.
+pub fn log_at_last(snapshot: &mut Snapshot, lines: &[&str]) {
+    let arn = snapshot.services[0].service_arn.clone();
+    let stopped = snapshot.stopped_tasks.change(&arn).cloned().unwrap_or_default();
+    for task in &stopped {
+        let definition = snapshot.task_definitions.change(&task.task_definition_arn).cloned().unwrap_or_default();
+        for (group, stream) in definition.container_definitions.iter().filter_map(|container| container_log::stream(container, task)) {
+            let line = |message: &&str| LogLine { timestamp: task.stopped_at, message: (*message).into(), log_stream_name: stream.clone() };
+            snapshot.logs.put(format!("{group}{LOG_STREAM}{stream}"), lines.iter().map(line).collect());
+        }
+    }
 }

@@ -44,6 +44,12 @@ calls! {
     DescribeTaskDefinition = "ecs:DescribeTaskDefinition", "aws ecs describe-task-definition --task-definition {id}", "images, ports and log groups";
     ListTaskDefinitions = "ecs:ListTaskDefinitions", "aws ecs list-task-definitions --family-prefix {quoted} --sort DESC --max-items 1", "whether a newer version is registered than the one that is deployed";
     GetTaskProtection = "ecs:GetTaskProtection", "aws ecs get-task-protection --cluster {cluster} --tasks {id}", "whether old tasks are protected from being stopped, during a deployment";
+    ListContainerInstances = "ecs:ListContainerInstances", "aws ecs list-container-instances --cluster {cluster}", "the instances of the cluster, where a service on EC2 or external instances lacks tasks";
+    DescribeContainerInstances = "ecs:DescribeContainerInstances", "aws ecs describe-container-instances --cluster {cluster} --container-instances {last}", "what each instance has left, and whether its agent is connected";
+    DescribeClusters = "ecs:DescribeClusters", "aws ecs describe-clusters --clusters {cluster}", "the capacity providers of the cluster";
+    DescribeCapacityProviders = "ecs:DescribeCapacityProviders", "aws ecs describe-capacity-providers --capacity-providers {quoted}", "the Auto Scaling group behind a capacity provider";
+    DescribeAutoScalingGroups = "autoscaling:DescribeAutoScalingGroups", "aws autoscaling describe-auto-scaling-groups --auto-scaling-group-names {quoted}", "how large the group is, and may become";
+    DescribeGroupActivities = "autoscaling:DescribeScalingActivities", "aws autoscaling describe-scaling-activities --auto-scaling-group-name {quoted} --max-items 5", "why no instance could be launched";
     DescribeTargetGroups = "elasticloadbalancing:DescribeTargetGroups", "aws elbv2 describe-target-groups --target-group-arns {id}", "the health check: path, port, matcher, timing";
     DescribeTargetHealth = "elasticloadbalancing:DescribeTargetHealth", "aws elbv2 describe-target-health --target-group-arn {id}", "which targets are healthy, and why not";
     DescribeTargetGroupAttributes = "elasticloadbalancing:DescribeTargetGroupAttributes", "aws elbv2 describe-target-group-attributes --target-group-arn {id}", "how long targets drain";
@@ -73,6 +79,8 @@ calls! {
     GetLogEvents = "logs:GetLogEvents", "aws logs get-log-events --log-group-name {group} --log-stream-name {stream}", "the last lines of failing tasks";
     FilterLogEvents = "logs:FilterLogEvents", "aws logs filter-log-events --log-group-name {id} --filter-pattern ELB-HealthChecker", "the health checker's requests, as the app logs them";
     LookupEvents = "cloudtrail:LookupEvents", "aws cloudtrail lookup-events --lookup-attributes AttributeKey=ResourceName,AttributeValue={quoted}", "with --trail: who changed what on the traffic path";
+    GetRole = "iam:GetRole", "aws iam get-role --role-name {quoted}", "whom a role trusts that ECS could not assume";
+    SimulatePrincipalPolicy = "iam:SimulatePrincipalPolicy", "aws iam simulate-principal-policy --policy-source-arn {asked}", "whether the policies of a role allow what it was refused";
 }
 
 impl Call {
@@ -89,6 +97,8 @@ impl Call {
             .replace("{group}", group)
             .replace("{stream}", stream)
             .replace("{balancer}", &balancer_of(id))
+            .replace("{last}", id.rsplit('/').next().unwrap_or(id))
+            .replace("{asked}", &asked(id))
             .replace("{quoted}", &quote(id))
             .replace("{id}", id)
     }
@@ -96,6 +106,17 @@ impl Call {
 
 /// What stands between group and stream where one log stream is named.
 pub const LOG_STREAM: &str = ":log-stream:";
+
+/// `role action resource` as the options that ask about them.
+fn asked(id: &str) -> String {
+    let mut words = id.splitn(3, ' ').map(quote);
+    let mut asked = words.next().unwrap_or_default();
+    for (option, word) in [" --action-names ", " --resource-arns "].iter().zip(words) {
+        asked += option;
+        asked += &word;
+    }
+    asked
+}
 
 /// Quotes one word for a POSIX shell, where it needs it.
 pub fn quote(word: &str) -> String {

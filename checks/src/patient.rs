@@ -335,4 +335,38 @@ impl<'a> Patient<'a> {
     pub fn health_checker_lines(&self, group: &str) -> Result<&'a [LogLine], Blind> {
         self.list(Call::FilterLogEvents, &self.snapshot.health_checker_logs, group)
     }
+
+    // Instances, and who may do what.
+
+    /// Every container instance of the cluster; asked only where `reading::capacity::matters`.
+    pub fn container_instances(&self) -> Result<&'a [ContainerInstance], Blind> {
+        self.list(Call::DescribeContainerInstances, &self.snapshot.container_instances, &self.service().cluster_arn)
+    }
+
+    pub fn cluster_details(&self) -> Row<'a, Cluster> {
+        self.row(Call::DescribeClusters, &self.snapshot.clusters, &self.service().cluster_arn)
+    }
+
+    pub fn capacity_provider(&self, name: &str) -> Row<'a, CapacityProvider> {
+        self.row(Call::DescribeCapacityProviders, &self.snapshot.capacity_providers, name)
+    }
+
+    pub fn auto_scaling_group(&self, name: &str) -> Row<'a, AutoScalingGroup> {
+        self.row(Call::DescribeAutoScalingGroups, &self.snapshot.auto_scaling_groups, name)
+    }
+
+    /// What an Auto Scaling group did last, newest first.
+    pub fn group_activities(&self, group: &str) -> Result<&'a [GroupActivity], Blind> {
+        self.list(Call::DescribeGroupActivities, &self.snapshot.group_activities, group)
+    }
+
+    /// A role, by its name; asked only of roles that ECS could not assume.
+    pub fn role(&self, name: &str) -> Row<'a, Role> {
+        self.row(Call::GetRole, &self.snapshot.roles, name)
+    }
+
+    /// Whether a role's policies allow what it was refused, by `reading::access::Question::key`.
+    pub fn simulation(&self, key: &str) -> Row<'a, Simulation> {
+        self.row(Call::SimulatePrincipalPolicy, &self.snapshot.simulations, key)
+    }
 }

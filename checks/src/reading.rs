@@ -1,9 +1,12 @@
 //! What several checks need to know, worked out once from the snapshot. A reading asks the patient like a check
 //! does, so its blindness is noted like a check's; it names no trouble, that is the catalog's part.
 
+pub mod access;
 pub mod address;
 pub mod answers;
+pub mod capacity;
 pub mod container_log;
+pub mod crash;
 pub mod diff;
 pub mod digest;
 pub mod event;

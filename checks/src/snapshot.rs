@@ -2,8 +2,10 @@
 //! Fields carry AWS's own names in snake case, so that a piece of evidence can be found again in the API.
 //! Nothing secret is in here: values of environment variables and commands never enter, of URLs only the host does.
 
+pub mod access;
 pub mod alarm;
 pub mod balancer;
+pub mod capacity;
 pub mod certificate;
 pub mod deployment;
 pub mod image;
@@ -23,8 +25,10 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use access::{Role, Simulation};
 pub use alarm::{Alarm, AlarmTransition};
 pub use balancer::{Action, Condition, Listener, LoadBalancer, Rule, SslPolicy, Target, TargetGroup, WeightedGroup};
+pub use capacity::{AutoScalingGroup, CapacityProvider, Cluster, ContainerInstance, GroupActivity};
 pub use certificate::{Certificate, ListenerCertificate};
 pub use deployment::{ManagedResource, ManagedTargetGroup, Revision, RevisionSummary, ServiceDeployment};
 pub use image::{Image, LifecyclePolicy, PinnedImage, Repository};
@@ -227,4 +231,25 @@ pub struct Snapshot {
     /// Who changed what, if the user asked for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trail: Option<Trail>,
+    /// By cluster ARN, while a service on instances lacks tasks.
+    #[serde(default)]
+    pub container_instances: Table<Vec<ContainerInstance>>,
+    /// By cluster ARN.
+    #[serde(default)]
+    pub clusters: Table<Cluster>,
+    /// By name.
+    #[serde(default)]
+    pub capacity_providers: Table<CapacityProvider>,
+    /// By name.
+    #[serde(default)]
+    pub auto_scaling_groups: Table<AutoScalingGroup>,
+    /// By name of the Auto Scaling group: what it did last, newest first.
+    #[serde(default)]
+    pub group_activities: Table<Vec<GroupActivity>>,
+    /// By name: roles that ECS could not assume.
+    #[serde(default)]
+    pub roles: Table<Role>,
+    /// By role, action and resource that IAM refused (see [`crate::reading::access::Question::key`]).
+    #[serde(default)]
+    pub simulations: Table<Simulation>,
 }

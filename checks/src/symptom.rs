@@ -36,6 +36,7 @@ symptoms! {
     TasksKeepStopping = "tasks keep stopping";
     TasksFailToStart = "tasks fail to start";
     TooFewRunning = "too few tasks run";
+    NoInstanceFits = "no container instance fits";
     ContainerExits = "a container exits with an error";
     RegistryUnreachable = "the image registry cannot be reached";
     SecretStoreUnreachable = "the secret store cannot be reached";

@@ -161,7 +161,8 @@ fn subtrees<'a>(json: &'a Value, of: &str, found: &mut Vec<&'a Value>) {
 fn has(json: &Value, field: &str, value: &str) -> bool {
     let is_number = |number: &serde_json::Number| number.to_string() == value || number.as_f64().is_some_and(|number| value.parse() == Ok(number));
     let is = |candidate: &Value| match candidate {
-        Value::String(text) => text == value,
+        // Of an event of a log that has several lines, one may be quoted.
+        Value::String(text) => text == value || (field == "message" && text.lines().any(|line| line.trim() == value)),
         Value::Number(number) => is_number(number),
         Value::Bool(truth) => truth.to_string() == value,
         Value::Null => value == "null",

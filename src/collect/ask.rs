@@ -220,6 +220,7 @@ fn by_code(code: &str, message: &str, status: u16, note_credentials: impl FnOnce
 fn is_not_found(code: &str, message: &str) -> bool {
     code.ends_with("NotFound")
         || code.ends_with("NotFoundException")
+        || code == "NoSuchEntity"
         || (code == "ClientException" && message.starts_with("Unable to describe task definition"))
 }
 

@@ -130,6 +130,8 @@ fn a_service_is_diagnosed_in_five_round_trips() {
         ("naff", "api"),
         ("protected", "api"),
         ("locked-out-by-the-web-acl", "api"),
+        ("group-at-its-maximum", "web"),
+        ("secret-denied", "mailer"),
     ] {
         let waves = waves(account, typed);
         assert!(waves.len() <= 5, "{account}: {} round trips one after another: {waves:#?}", waves.len());

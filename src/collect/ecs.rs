@@ -1,6 +1,7 @@
 //! What ECS tells: services, deployments, revisions, tasks, task definitions.
 
 mod convert;
+mod instances;
 
 use std::collections::BTreeSet;
 

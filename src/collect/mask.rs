@@ -48,13 +48,14 @@ fn is_host(text: &str) -> bool {
 
 static SECRETS: LazyLock<Vec<Regex>> = LazyLock::new(|| {
     [
-        r"(?P<keep>://)[^\s/@]*:[^\s@]*@",
+        // A password may hold an `@` that nobody escaped: so all up to the last one goes.
+        r#"(?P<keep>://)[^\s/@]*:(?:[^\s"'<>]*@|[^\s@]*@)"#,
         r"eyJ[A-Za-z0-9_-]{6,}\.[A-Za-z0-9_-]{6,}(?:\.[A-Za-z0-9_-]*)?",
         r"\b(?:AKIA|ASIA|AROA|AIDA)[A-Z0-9]{16}\b",
         r"(?i)(?P<keep>\b(?:bearer|basic)\s+)[A-Za-z0-9._~+/=-]{8,}",
         r"\b(?:gh[pousr]_|github_pat_|glpat-|xox[abeoprs]-|sk-|sk_live_|sk_test_|rk_live_|SG\.)[A-Za-z0-9_.-]{10,}",
         r"-----BEGIN [A-Z ]*PRIVATE KEY-----[^-]*(?:-----END [A-Z ]*PRIVATE KEY-----)?",
-        r#"(?i)(?P<keep>[\w.-]*(?:password|passwd|passphrase|pwd|secret|token|api[_-]?key|access[_-]?key|private[_-]?key|credential|authorization|cookie|signature|session[_-]?id)[\w.-]*["']?\s*[:=]\s*["']?)(?:(?:bearer|basic)\s+)?[^\s"',;&)}\]]+"#,
+        r#"(?i)(?P<keep>[\w.-]*(?:password|passwd|passphrase|pwd|secret|token|api[_-]?key|access[_-]?key|private[_-]?key|credential|authorization|cookie|signature|session[_-]?id|[_-]pass)[\w.-]*["']?\s*[:=]\s*["']?)(?:(?:bearer|basic)\s+)?[^\s"',;&)}\]]+"#,
     ]
     .iter()
     .filter_map(|pattern| Regex::new(pattern).ok())
@@ -127,7 +128,9 @@ mod tests {
     fn secrets_leave_a_line() {
         let cases = [
             ("connect postgres://app:hunter2@db:5432/x failed", "hunter2"),
+            ("connect mongodb+srv://app:p@hunter2@docdb:27017/x failed", "hunter2"),
             ("password=hunter2 user=ana", "hunter2"),
+            ("DB_PASS=hunter2 node server.js", "hunter2"),
             (r#"{"apiKey":"hunter2","path":"/"}"#, "hunter2"),
             ("Authorization: Bearer abcdefghijklmnop", "abcdefghijklmnop"),
             ("key AKIAIOSFODNN7EXAMPLE used", "AKIAIOSFODNN7EXAMPLE"),
@@ -149,6 +152,10 @@ mod tests {
             r#"10.0.1.20 - - "GET /health HTTP/1.1" 404 22 "-" "ELB-HealthChecker/2.0""#,
             "Error: connect ECONNREFUSED 10.0.0.5:5432 at /usr/src/app/node_modules/pg-pool/index.js:45:11",
             "task 0123456789abcdef0123456789abcdef started",
+            "Error: DATABASE_PASSWORD is not set",
+            r#"FATAL:  password authentication failed for user "app""#,
+            "KeyError: 'API_SECRET'",
+            r#"nginx: [emerg] host not found in upstream "api:8080" in /etc/nginx/conf.d/default.conf:3"#,
         ] {
             assert_eq!(line(text), text);
         }

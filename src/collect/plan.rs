@@ -1,6 +1,8 @@
 //! The plan: what is asked of AWS, and when. Everything is asked as soon as its inputs are known, nothing twice, and
 //! nothing here fails: what AWS refuses becomes a blind spot of the snapshot. Each part has a file of its own.
 
+mod access;
+mod capacity;
 mod guards;
 mod images;
 mod network;
@@ -16,7 +18,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use checks::seen::Seen;
 use checks::snapshot::{Certificate, FORMAT, Service, Snapshot, Task, TaskDefinition};
 use futures::FutureExt;
-use futures::future::{join, join3, join4};
+use futures::future::{join, join3, join4, join5};
 use jiff::Timestamp;
 use tokio::sync::OnceCell;
 
@@ -83,9 +85,14 @@ impl Plan<'_> {
             self.health_beside(self.group_arns(current.clone()).await).await;
         };
         let of_groups = join(balancers, self.metrics(groups.clone()));
-        let of_tasks = join3(self.logs(tasks.clone(), definitions.clone(), trouble), self.interfaces(tasks.clone()), self.protection(tasks));
-        let of_versions = join3(self.history(current.clone()), self.images(definitions, current.clone()), self.newest_revisions());
-        join4(of_groups, of_tasks, of_versions, join4(own_network, self.express_service(), self.alarms(), self.scaling())).await;
+        let of_tasks = join3(self.logs(tasks.clone(), definitions.clone(), trouble), self.interfaces(tasks.clone()), self.protection(tasks.clone()));
+        let of_roles = async {
+            join(tasks, definitions.clone()).await;
+            self.refusals().await;
+        };
+        let of_versions = join3(self.history(current.clone()), self.images(definitions.clone(), current.clone()), self.newest_revisions());
+        let of_itself = join5(own_network, self.express_service(), self.alarms(), self.scaling(), self.capacity());
+        join5(of_groups, of_tasks, of_versions, of_itself, of_roles).await;
     }
 
     fn note(&self, write: impl FnOnce(&mut Snapshot)) {

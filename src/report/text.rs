@@ -118,7 +118,7 @@ impl Text {
         }
         if !root.explains.is_empty() {
             writeln!(out, "\n  {BOLD}What follows from it{BOLD:#}")?;
-            self.effects(&root.explains, "  ", out)?;
+            self.effects(&root.explains, "  ", root.evidence.iter().collect(), out)?;
         }
         self.suspects(root, out)?;
         writeln!(out, "\n  {BOLD}Evidence{BOLD:#}")?;
@@ -152,8 +152,8 @@ impl Text {
         Ok(())
     }
 
-    /// A tree, one branch an effect; each says the one piece of evidence that decides.
-    fn effects(&self, effects: &[FindingReport], indent: &str, out: &mut dyn Write) -> anyhow::Result<()> {
+    /// A tree, one branch an effect; each says the one piece of evidence that decides, unless its cause has said it.
+    fn effects<'a>(&self, effects: &'a [FindingReport], indent: &str, told: Vec<&'a EvidenceReport>, out: &mut dyn Write) -> anyhow::Result<()> {
         for (number, effect) in effects.iter().enumerate() {
             let last = number + 1 == effects.len();
             let (branch, trunk) = if last { ("└─ ", "   ") } else { ("├─ ", "│  ") };
@@ -166,10 +166,14 @@ impl Text {
                 writeln!(out, "{before}{style}{line}{style:#}")?;
             }
             self.paragraph(out, &stem, Style::new(), &effect.says)?;
-            if let Some(evidence) = effect.evidence.first() {
+            let mut told = told.clone();
+            if let Some(evidence) = effect.evidence.first()
+                && !told.iter().any(|told| told.of == evidence.of && fact(told) == fact(evidence))
+            {
                 self.paragraph(out, &stem, DIM, &fact(evidence))?;
+                told.push(evidence);
             }
-            self.effects(&effect.explains, &below, out)?;
+            self.effects(&effect.explains, &below, told, out)?;
         }
         Ok(())
     }

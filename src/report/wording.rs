@@ -47,15 +47,16 @@ fn decisive(diagnosis: &Diagnosis) -> Option<Call> {
     blind.flat_map(|exam| &exam.missed).map(|missed| missed.origin().call).next()
 }
 
-/// A sentence that goes on after a colon: an article loses its capital, a name keeps it.
+/// A sentence that goes on after a colon: a common word loses its capital, a name keeps it.
 fn within(sentence: &str) -> String {
-    for (article, small) in [("The ", "the "), ("A ", "a "), ("An ", "an "), ("All ", "all "), ("Of ", "of ")] {
-        if let Some(rest) = sentence.strip_prefix(article) {
-            return format!("{small}{rest}");
-        }
+    match sentence.split_once(' ') {
+        Some((word, rest)) if COMMON.contains(&word) => format!("{} {rest}", word.to_lowercase()),
+        _ => sentence.to_owned(),
     }
-    sentence.to_owned()
 }
+
+/// With which words findings begin, where these are no names.
+const COMMON: &[&str] = &["The", "A", "An", "All", "Of", "No", "One", "Container", "Log", "Role", "Secret", "Task"];
 
 fn first_sentence(text: &str) -> &str {
     text.find(". ").map_or(text, |end| &text[..=end])

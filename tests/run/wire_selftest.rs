@@ -157,7 +157,7 @@ fn what_aws_would_refuse_is_complained_about() {
     assert!(says.contains("lacks the required member services"), "{says}");
     let (_, says) = complaint("UpdateService", json!({}));
     assert!(says.contains("may change something"), "{says}");
-    let (_, says) = complaint("DescribeCapacityProviders", json!({}));
+    let (_, says) = complaint("ListAccountSettings", json!({}));
     assert!(says.contains("no account has a reply for this operation"), "{says}");
 
     let account = Account::start("fargate");

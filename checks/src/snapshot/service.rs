@@ -4,6 +4,8 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::capacity::{PlacementConstraint, PlacementStrategy};
+
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Service {
@@ -36,6 +38,8 @@ pub struct Service {
     pub health_check_grace_period_seconds: Option<i32>,
     /// `REPLICA` or `DAEMON`.
     pub scheduling_strategy: Option<String>,
+    pub placement_constraints: Vec<PlacementConstraint>,
+    pub placement_strategy: Vec<PlacementStrategy>,
     pub created_at: Option<Timestamp>,
     pub current_service_deployment: Option<String>,
     pub current_service_revisions: Vec<String>,

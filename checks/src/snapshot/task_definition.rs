@@ -4,6 +4,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::capacity::{Attribute, PlacementConstraint};
+
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct TaskDefinition {
@@ -20,6 +22,9 @@ pub struct TaskDefinition {
     pub cpu_architecture: Option<String>,
     pub operating_system_family: Option<String>,
     pub container_definitions: Vec<ContainerDefinition>,
+    /// What an instance needs to be able to do, as ECS worked it out.
+    pub requires_attributes: Vec<Attribute>,
+    pub placement_constraints: Vec<PlacementConstraint>,
 }
 
 /// The newest active revisions of a family, the newest first; one is enough.
@@ -55,6 +60,8 @@ pub struct ContainerDefinition {
     pub cpu: Option<i32>,
     pub memory: Option<i32>,
     pub memory_reservation: Option<i32>,
+    /// How many GPUs it needs.
+    pub gpu: Option<i32>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]

@@ -9,6 +9,7 @@ use checks::snapshot::{
     Revision, RevisionSummary, Service, ServiceDeployment, ServiceEvent, ServiceLoadBalancer, Task, TaskDefinition,
 };
 
+use super::instances;
 use crate::collect::{last, mask, text, time};
 
 pub fn service(from: types::Service) -> Service {
@@ -34,6 +35,8 @@ pub fn service(from: types::Service) -> Service {
         network_configuration: from.network_configuration.and_then(network_configuration),
         health_check_grace_period_seconds: from.health_check_grace_period_seconds,
         scheduling_strategy: text(from.scheduling_strategy),
+        placement_constraints: from.placement_constraints.unwrap_or_default().into_iter().map(instances::constraint).collect(),
+        placement_strategy: from.placement_strategy.unwrap_or_default().into_iter().map(instances::strategy).collect(),
         created_at: time(from.created_at),
         current_service_deployment: from.current_service_deployment,
         current_service_revisions: from.current_service_revisions.unwrap_or_default().into_iter().filter_map(|revision| revision.arn).collect(),
@@ -375,6 +378,8 @@ pub fn task_definition(from: types::TaskDefinition) -> TaskDefinition {
         cpu_architecture: text(platform.and_then(|platform| platform.cpu_architecture.as_ref())),
         operating_system_family: text(platform.and_then(|platform| platform.operating_system_family.as_ref())),
         container_definitions: from.container_definitions.unwrap_or_default().into_iter().map(container_definition).collect(),
+        requires_attributes: from.requires_attributes.unwrap_or_default().into_iter().map(instances::attribute).collect(),
+        placement_constraints: from.placement_constraints.unwrap_or_default().into_iter().map(instances::constraint_of_definition).collect(),
     }
 }
 
@@ -418,5 +423,11 @@ fn container_definition(from: types::ContainerDefinition) -> ContainerDefinition
         cpu: Some(from.cpu).filter(|cpu| *cpu != 0),
         memory: from.memory,
         memory_reservation: from.memory_reservation,
+        gpu: gpus(from.resource_requirements.unwrap_or_default()),
     }
+}
+
+/// How many GPUs a container asks for.
+fn gpus(requirements: Vec<types::ResourceRequirement>) -> Option<i32> {
+    requirements.into_iter().find(|requirement| requirement.r#type == types::ResourceType::Gpu).and_then(|requirement| requirement.value.parse().ok())
 }

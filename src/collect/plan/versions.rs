@@ -42,6 +42,7 @@ impl Plan<'_> {
         let described = async {
             let described = self.aws.service_deployments(&listed).await;
             self.note(|snapshot| snapshot.service_deployments.insert(&arn, described.map(Some)));
+            self.refusals().await;
         };
         let versions = async {
             let listed = match &listed {

@@ -10,7 +10,7 @@ use crate::finding::{Evidence, Finding, Kind, Remedy, Subject};
 use crate::patient::Patient;
 use crate::reading::given_up::{self, Denied, Reason};
 use crate::reading::time::age;
-use crate::reading::{managed, rollback, rollout};
+use crate::reading::{access, managed, rollback, rollout};
 
 crate::check! {
     /// ECS was refused an action by IAM, under the infrastructure role that the service gave to it.
@@ -25,7 +25,7 @@ crate::check! {
     /// The reason that ECS gives for going back, or the `statusReason` of a resource that it manages, names the role and
     /// the action, or says that permissions are missing on the infrastructure role. AWS's own managed policies have had
     /// gaps. A role or policy that was made within the last two minutes may not have arrived everywhere; such
-    /// a young refusal is left alone.
+    /// a young refusal is left alone. Where an action is named, a simulation of the role's policies tells who refuses.
     ///
     /// # What to do
     ///
@@ -47,10 +47,17 @@ crate::check! {
     severity: High,
     role: Cause,
     explains: [DeploymentStuck, RolledBack, RollbackFailed],
-    reads: [DescribeServices, DescribeServiceDeployments, DescribeServiceRevisions],
+    reads: [DescribeServices, DescribeServiceDeployments, DescribeServiceRevisions, SimulatePrincipalPolicy],
     example: on express, |snapshot| {
         use crate::baseline::{minutes_ago, roll_out};
         roll_out(snapshot, 35, |deployment| deployment.lifecycle_stage = Some("PRE_SCALE_UP".into()));
+        crate::baseline::access::simulate(
+            snapshot,
+            "ecsInfrastructureRoleForExpressServices",
+            "ec2:DescribeAccountAttributes",
+            "*",
+            "implicitDeny",
+        );
         let newest = snapshot.services[0].current_service_revisions[0].clone();
         if let Some(balancer) = snapshot.revisions.change(&newest).and_then(|revision| revision.ingress_paths[0].load_balancer.as_mut()) {
             balancer.status = Some("PROVISIONING".into());
@@ -77,7 +84,9 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
             if let Reason::Denied(denied) = reason {
                 let brings = findings.see(rollout::brings(patient, deployment)).flatten();
                 let subject = Subject::new(Kind::Deployment, &deployment.service_deployment_arn);
+                let text = evidence.value.clone();
                 let finding = finding(patient, subject, denied, "the load balancer", evidence);
+                let finding = access::settle(patient, findings, finding, &text, access::of_words(patient, &text).as_ref());
                 findings.add(finding.since(rollback::started(deployment)).concerns_all(Kind::TaskDefinition, brings));
                 break;
             }
@@ -92,6 +101,8 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         let mut evidence = resource.evidence(revision);
         let Some(status) = evidence.next() else { continue };
         let finding = finding(patient, resource.subject(revision), denied, &resource.name(), status).because_all(evidence);
+        let text = resource.reason.unwrap_or_default();
+        let finding = access::settle(patient, findings, finding, text, access::of_words(patient, text).as_ref());
         findings.add(finding.since(resource.updated_at).concerns_all(Kind::TaskDefinition, revision.task_definition.as_deref()));
     }
     Ok(())
@@ -159,7 +170,7 @@ mod tests {
     fn names_role_action_and_resource() {
         let exam = exam(CHECK, &(CHECK.example)());
         let expected = "ECS needs ec2:DescribeAccountAttributes for load balancer ecs-express-gateway-alb-1a2b3c4d, and its infrastructure role \
-                        ecsInfrastructureRoleForExpressServices does not allow it.";
+                        ecsInfrastructureRoleForExpressServices does not allow it. No policy of the role allows it.";
         assert_eq!(exam.findings[0].says, expected);
         let command = &exam.findings[0].remedy.cli[0];
         assert!(command.starts_with("aws iam put-role-policy --role-name ecsInfrastructureRoleForExpressServices "), "{command}");

@@ -9,7 +9,7 @@ use crate::finding::{Evidence, Kind, Remedy, Subject};
 use crate::patient::Patient;
 use crate::reading::given_up::{self, HookFailure, Reason};
 use crate::reading::hook::{function_name, has_failed};
-use crate::reading::{rollback, rollout};
+use crate::reading::{access, rollback, rollout};
 use crate::snapshot::ServiceDeployment;
 use crate::snapshot::deployment::HookDetail;
 
@@ -27,7 +27,8 @@ crate::check! {
     /// `statusReason` or `rollback.reason` of the newest service deployment, or a service event, names the hook's stage and
     /// how it failed, in AWS's words; or among `lifecycleHookDetails` one is `FAILED`, or is `TIMED_OUT` and its timeout
     /// action is not to go on. A role that may not move the traffic is told in the same words, and is
-    /// `infrastructure_role_denied`.
+    /// `infrastructure_role_denied`. Where IAM named what the hook's role may not do, a simulation of its policies tells who
+    /// refuses.
     ///
     /// # What to do
     ///
@@ -49,11 +50,12 @@ crate::check! {
     severity: High,
     role: Cause,
     explains: [RolledBack, RollbackFailed],
-    reads: [DescribeServices, DescribeServiceDeployments, DescribeServiceRevisions],
+    reads: [DescribeServices, DescribeServiceDeployments, DescribeServiceRevisions, SimulatePrincipalPolicy],
     example: on fargate, |snapshot| {
         use crate::baseline::{minutes_ago, roll_out};
         use crate::snapshot::deployment::Rollback;
         let function = "arn:aws:lambda:eu-west-2:123456789012:function:smoke-test";
+        crate::baseline::access::simulate(snapshot, "deploymentHooks", "lambda:InvokeFunction", function, "implicitDeny");
         roll_out(snapshot, 40, |deployment| {
             deployment.status = "ROLLBACK_SUCCESSFUL".into();
             deployment.deployment_configuration.strategy = Some("BLUE_GREEN".into());
@@ -88,15 +90,17 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     let brings = findings.see(rollout::brings(patient, deployment)).flatten();
     let ends = if rollback::began(deployment) { "so ECS gave it up" } else { "and ECS has not gone on" };
     let says = format!("{} failed at a hook: {}, {ends}.", rollout::name(deployment, brings), failed.words());
-    findings.add(
-        Subject::new(Kind::Deployment, &deployment.service_deployment_arn)
-            .sick(says, evidence)
-            .because_all(hook.and_then(|hook| status(deployment, hook)))
-            .because(rollout::evidence(deployment, "status", &deployment.status))
-            .mend(failed.remedy(patient, deployment))
-            .since(rollback::started(deployment))
-            .concerns_all(Kind::TaskDefinition, brings),
-    );
+    let mut finding = Subject::new(Kind::Deployment, &deployment.service_deployment_arn)
+        .sick(says, evidence)
+        .because_all(hook.and_then(|hook| status(deployment, hook)))
+        .because(rollout::evidence(deployment, "status", &deployment.status))
+        .mend(failed.remedy(patient, deployment))
+        .since(rollback::started(deployment))
+        .concerns_all(Kind::TaskDefinition, brings);
+    if let What::Hook(HookFailure::NotInvoked { why, .. }) = failed.what {
+        finding = access::settle(patient, findings, finding, why, access::of_words(patient, why).as_ref());
+    }
+    findings.add(finding);
     Ok(())
 }
 
@@ -243,7 +247,7 @@ mod tests {
     fn names_function_stage_and_what_the_role_may_not() {
         let exam = exam(CHECK, &(CHECK.example)());
         let expected = "The deployment of api:13 failed at a hook: ECS could not call function smoke-test at stage POST_TEST_TRAFFIC_SHIFT, because role \
-                        deploymentHooks does not allow lambda:InvokeFunction, so ECS gave it up.";
+                        deploymentHooks does not allow lambda:InvokeFunction, so ECS gave it up. No policy of the role allows it.";
         assert_eq!(exam.findings[0].says, expected);
         assert!(exam.findings[0].remedy.cli[0].starts_with("aws iam put-role-policy --role-name deploymentHooks "));
     }

@@ -1,10 +1,12 @@
 //! The ECS agent of a container instance is not connected, so nothing can be placed there.
 
-use crate::call::quote;
+use crate::call::{Call, quote};
 use crate::check::{Findings, NoAnswer};
-use crate::finding::Remedy;
+use crate::finding::{Evidence, Remedy};
 use crate::patient::Patient;
-use crate::reading::reason::{self, Trouble};
+use crate::reading::capacity::{self, Candidate, Lack, Need};
+use crate::reading::reason::{self, Told, Trouble};
+use crate::reading::{and_list, count};
 
 crate::check! {
     /// The ECS agent of an instance does not talk to ECS.
@@ -15,8 +17,10 @@ crate::check! {
     ///
     /// # How we tell
     ///
-    /// A service event says that the closest instance "encountered error AGENT", or that the agent did not start in time; or a task stopped
-    /// with the reason `AGENT`. Which agents are connected is not looked up yet.
+    /// A service event says that the closest instance "encountered error AGENT", or that the agent did not start in time; or a
+    /// task stopped with the reason `AGENT`. Then `agentConnected` of each instance tells which ones it is about. Where ECS says
+    /// that no instance fits, an instance counts that would fit if only its agent were connected. Each agent reconnects
+    /// several times a day as a matter of course, so a disconnected one by itself is no finding.
     ///
     /// # What to do
     ///
@@ -35,25 +39,79 @@ crate::check! {
     title: "The ECS agent of an instance is not connected",
     severity: High,
     role: Cause,
-    explains: [TasksFailToStart],
-    reads: [DescribeServices, DescribeServiceDeployments, DescribeServiceRevisions, DescribeTasks],
+    explains: [NoInstanceFits, TasksFailToStart, TooFewRunning],
+    reads: [
+        DescribeServices,
+        DescribeServiceDeployments,
+        DescribeServiceRevisions,
+        DescribeTasks,
+        DescribeTaskDefinition,
+        DescribeContainerInstances,
+    ],
     example: on ec2, |snapshot| {
         crate::baseline::lack_tasks(snapshot);
+        let cluster = snapshot.services[0].cluster_arn.clone();
+        snapshot.container_instances.change(&cluster).into_iter().flatten().skip(1).for_each(|instance| instance.agent_connected = false);
         crate::baseline::say(
             snapshot,
             8,
-            "(service web) was unable to place a task because no container instance met all of its requirements. The closest matching (container-instance 8f0c1d2e3a4b5c6d7e8f9a0b1c2d3e4f) encountered error \"AGENT\". For more information, see the Troubleshooting section of the Amazon ECS Developer Guide.",
+            "(service web) was unable to place a task because no container instance met all of its requirements. The closest matching (container-instance 88888888888888888888888888888888) encountered error \"AGENT\". For more information, see the Troubleshooting section of the Amazon ECS Developer Guide.",
         );
     },
 }
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
-    reason::each(patient, findings, &[Trouble::AgentDisconnected], |told, _| {
-        let remedy = Remedy::new("Look at the agent on the instance (its log, its role, its way to ECS), or replace the instance.")
-            .cli(format!("aws ecs list-container-instances --cluster {} --filter agentConnected==false", quote(patient.cluster())))
-            .cli(told.see(patient));
-        Some(told.finding(patient, "The ECS agent of the closest container instance is not connected").mend(remedy))
+    reason::each(patient, findings, &[Trouble::AgentDisconnected, Trouble::NoInstanceFits], |told, findings| {
+        let said = told.reason.trouble == Trouble::AgentDisconnected;
+        let candidates = candidates(patient, told, findings);
+        let without: Vec<&Candidate> = candidates.iter().flatten().filter(|candidate| is_without_agent(candidate, said)).collect();
+        if !said && without.is_empty() {
+            return None;
+        }
+        let names = and_list(without.iter().map(|candidate| candidate.instance.name()));
+        let claim = match without.as_slice() {
+            [] => "The ECS agent of the closest container instance is not connected".to_owned(),
+            [only] if !said => format!("Instance {} would fit the task, but its ECS agent is not connected", only.instance.name()),
+            [_] => format!("The ECS agent of instance {names} is not connected"),
+            many => format!("The ECS agents of {} are not connected ({names})", count(many.len(), "instance")),
+        };
+        let cluster = quote(patient.cluster());
+        let mut remedy = Remedy::new(
+            "Look at the agent on the instance: whether it runs, its log /var/log/ecs/ecs-agent.log, its instance profile, and its way to ECS on \
+             port 443. Or replace the instance.",
+        )
+        .cli(format!("aws ecs list-container-instances --cluster {cluster} --filter agentConnected==false"));
+        if let Some(id) = without.first().and_then(|candidate| candidate.instance.ec2_instance_id.as_deref()) {
+            remedy = remedy.cli(format!("aws ssm start-session --target {id}"));
+        }
+        let evidence = without.iter().map(|candidate| {
+            Evidence::new(
+                Call::DescribeContainerInstances,
+                &candidate.instance.container_instance_arn,
+                "agentConnected",
+                candidate.instance.agent_connected,
+            )
+        });
+        let mut finding = told.finding(patient, &claim).because_all(evidence).mend(remedy);
+        if said && without.is_empty() && candidates.is_some() {
+            finding.says += " By now every agent is connected that takes tasks.";
+        }
+        Some(finding)
     })
+}
+
+/// Every instance that the service may use, where they may be seen; the network is of no interest here.
+fn candidates<'a>(patient: &Patient<'a>, told: &Told<'a>, findings: &mut Findings) -> Option<Vec<Candidate<'a>>> {
+    if !capacity::matters(patient.service(), patient.now()) {
+        return None;
+    }
+    let definition = findings.see(patient.task_definition(told.task_definition)).flatten()?;
+    findings.see(capacity::candidates(patient, &Need::of(patient.service(), definition, Vec::new()), None))
+}
+
+/// Whether the agent is away: where ECS does not speak of it, only if nothing else is in the way.
+fn is_without_agent(candidate: &Candidate, said: bool) -> bool {
+    if said { candidate.instance.status == "ACTIVE" && candidate.lacks.contains(&Lack::Agent) } else { candidate.lacks == [Lack::Agent] }
 }
 
 #[cfg(test)]
@@ -66,8 +124,33 @@ mod tests {
     fn an_agent_is_told_by_its_name() {
         assert_eq!(
             says(CHECK, &(CHECK.example)()),
-            ["The ECS agent of the closest container instance is not connected: ECS said so of web:12 8 min ago."]
+            ["The ECS agent of instance i-0a1b2c3d4e5f60001 is not connected: ECS said so of web:12 8 min ago."]
         );
+    }
+
+    #[test]
+    fn an_agent_that_came_back_is_said_to_have() {
+        let mut snapshot = (CHECK.example)();
+        let cluster = snapshot.services[0].cluster_arn.clone();
+        snapshot.container_instances.change(&cluster).unwrap().iter_mut().for_each(|instance| instance.agent_connected = true);
+        assert!(says(CHECK, &snapshot)[0].ends_with("8 min ago. By now every agent is connected that takes tasks."));
+    }
+
+    #[test]
+    fn an_instance_that_only_lacks_its_agent_is_found_where_no_other_fits() {
+        let mut snapshot = baseline::ec2();
+        baseline::lack_tasks(&mut snapshot);
+        let message = "(service web) was unable to place a task because no container instance met all of its requirements. The closest matching \
+                       (container-instance 7777) has insufficient memory available.";
+        baseline::say(&mut snapshot, 8, message);
+        let cluster = snapshot.services[0].cluster_arn.clone();
+        let instances = snapshot.container_instances.change(&cluster).unwrap();
+        instances[0].remaining_resources.memory = Some(1);
+        instances[1].agent_connected = false;
+        let expected = "Instance i-0a1b2c3d4e5f60001 would fit the task, but its ECS agent is not connected: ECS said so of web:12 8 min ago.";
+        assert_eq!(says(CHECK, &snapshot), [expected]);
+        snapshot.container_instances.change(&cluster).unwrap()[1].remaining_resources.memory = Some(1);
+        assert!(says(CHECK, &snapshot).is_empty(), "with its agent it would not fit either");
     }
 
     #[test]

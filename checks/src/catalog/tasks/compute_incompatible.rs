@@ -53,7 +53,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         let on = on.unwrap_or_else(|| "what the service runs on".into());
         let mode = definition.and_then(|definition| definition.network_mode.as_deref());
         let wrong_mode = mode.filter(|mode| *mode != "awsvpc" && on.starts_with("FARGATE"));
-        let why = wrong_mode.map_or_else(String::new, |mode| format!(": its network mode is {mode}, and Fargate takes awsvpc alone"));
+        let why = wrong_mode.map_or_else(String::new, |mode| format!(", because its network mode is {mode} and Fargate takes awsvpc alone"));
         let remedy = Remedy::new(format!("Register the task definition so that it fits {on}, or run the service on what it fits."))
             .cli("aws ecs register-task-definition --requires-compatibilities FARGATE --network-mode awsvpc --cli-input-json file://task-definition.json")
             .cli(told.see(patient))
@@ -69,21 +69,20 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::baseline;
-    use crate::testing::says;
+    use crate::testing::{says, says_of_failed_starts};
 
     #[test]
     fn names_the_network_mode_where_that_is_it() {
-        assert!(
-            says(CHECK, &(CHECK.example)())[0]
-                .starts_with("Task definition mailer:12 does not fit FARGATE: its network mode is bridge, and Fargate takes awsvpc alone: 3 of 3")
-        );
+        assert!(says(CHECK, &(CHECK.example)())[0].starts_with(
+            "Task definition mailer:12 does not fit FARGATE, because its network mode is bridge and Fargate takes awsvpc alone: 3 of 3"
+        ));
     }
 
     #[test]
     fn with_the_right_mode_something_else_does_not_fit() {
-        let mut snapshot = baseline::worker();
-        baseline::fail_to_start(&mut snapshot, 2, "The selected task definition is not compatible with the selected compute strategy.");
-        assert!(says(CHECK, &snapshot)[0].starts_with("Task definition mailer:12 does not fit FARGATE: 2 of 2"));
+        assert!(
+            says_of_failed_starts(CHECK, 2, "The selected task definition is not compatible with the selected compute strategy.")[0]
+                .starts_with("Task definition mailer:12 does not fit FARGATE: 2 of 2")
+        );
     }
 }

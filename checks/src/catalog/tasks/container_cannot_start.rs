@@ -60,7 +60,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         let who = told.container.map_or("a container".to_owned(), |name| format!("container {name}"));
         let why = match command {
             Some(command) if told.text.contains("not found") || told.text.contains("no such file") => {
-                let hint = if command.contains(' ') { ": as one word, not as a line for a shell" } else { "" };
+                let hint = if command.contains(' ') { " (a command is a list of words, not a line for a shell)" } else { "" };
                 format!(", because \"{command}\" is not in the image{hint}")
             }
             Some(command) if told.text.contains("permission denied") => format!(", because \"{command}\" may not be executed"),
@@ -79,19 +79,16 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::baseline;
-    use crate::testing::says;
+    use crate::testing::{says, says_of_failed_starts};
 
     fn with(tail: &str) -> Vec<String> {
-        let mut snapshot = baseline::worker();
-        baseline::fail_to_start(&mut snapshot, 2, &format!("CannotStartContainerError: Error response from daemon: {tail}"));
-        says(CHECK, &snapshot)
+        says_of_failed_starts(CHECK, 2, &format!("CannotStartContainerError: Error response from daemon: {tail}"))
     }
 
     #[test]
     fn names_the_command_that_is_not_there() {
         assert!(says(CHECK, &(CHECK.example)())[0].starts_with(
-            "The runtime cannot start a container, because \"mailer serve\" is not in the image: as one word, not as a line for a shell: 3 of 3"
+            "The runtime cannot start a container, because \"mailer serve\" is not in the image (a command is a list of words, not a line for a shell): 3 of 3"
         ));
         assert!(with("exec: \"/run.sh\": permission denied: unknown")[0].contains("because \"/run.sh\" may not be executed: 2 of 2"));
         assert!(with("something new")[0].contains("(\"CannotStartContainerError: Error response from daemon: something new\")"));

@@ -78,8 +78,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::baseline;
-    use crate::testing::says;
+    use crate::testing::{says, says_of_failed_starts};
 
     #[test]
     fn names_both_containers() {
@@ -91,8 +90,6 @@ mod tests {
 
     #[test]
     fn a_word_about_dependencies_alone_says_nothing() {
-        let mut snapshot = baseline::worker();
-        baseline::fail_to_start(&mut snapshot, 2, "ResourceInitializationError: dependency not available");
-        assert!(says(CHECK, &snapshot).is_empty());
+        assert!(says_of_failed_starts(CHECK, 2, "ResourceInitializationError: dependency not available").is_empty());
     }
 }

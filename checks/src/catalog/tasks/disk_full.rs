@@ -70,7 +70,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
 mod tests {
     use super::*;
     use crate::baseline;
-    use crate::testing::{exam, says};
+    use crate::testing::{exam, says, says_of_failed_starts};
 
     #[test]
     fn on_an_instance_it_is_the_instances_disk() {
@@ -82,8 +82,9 @@ mod tests {
 
     #[test]
     fn a_pull_that_fails_otherwise_is_no_full_disk() {
-        let mut snapshot = baseline::worker();
-        baseline::fail_to_start(&mut snapshot, 2, "CannotPullContainerError: ref pull has been retried 1 time(s): failed to copy: unexpected EOF");
-        assert!(says(CHECK, &snapshot).is_empty());
+        assert!(
+            says_of_failed_starts(CHECK, 2, "CannotPullContainerError: ref pull has been retried 1 time(s): failed to copy: unexpected EOF")
+                .is_empty()
+        );
     }
 }

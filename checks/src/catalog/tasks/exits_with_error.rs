@@ -1,16 +1,16 @@
 //! An essential container ends with an error code of its own. It names container, code and count, and quotes the log's
 //! last word; exit codes that a signal leaves, and a clean exit, are for other checks.
 
-use crate::call::{Call, LOG_STREAM};
+use serde_json::json;
+
+use crate::call::{Call, quote};
 use crate::check::{Findings, NoAnswer};
 use crate::finding::{Evidence, Kind, Remedy, Subject};
 use crate::patient::Patient;
+use crate::reading::reason::{self, Refused};
 use crate::reading::stop::{self, Exit, Failures};
-use crate::reading::{container_log, rollout};
-use crate::snapshot::{LogLine, Task};
-
-/// As much of a log line as fits into a sentence.
-const QUOTED: usize = 160;
+use crate::reading::{crash, rollout};
+use crate::snapshot::Task;
 
 crate::check! {
     /// An essential container ends by itself with an error code, and its task with it.
@@ -23,8 +23,9 @@ crate::check! {
     ///
     /// A stopped task has `EssentialContainerExited` and an essential container with an exit code that the app chose itself:
     /// not 0, and not 132, 134, 136, 137, 139 or 143, which signals leave. It counts if two tasks of the version ended so within the hour,
-    /// or the newest one did, and it is not over. 126 and 127 mean that the command cannot be run or is not there. The
-    /// container's last log lines are quoted; what they hint at is likely, not certain.
+    /// or the newest one did, and it is not over. 126 and 127 mean that the command cannot be run or is not there. The end of
+    /// the container's log is read for the line by which a runtime, a database or a shell says why it ends; that it is why is
+    /// likely, not certain. Where no such line is known, the log's last word is quoted.
     ///
     /// # What to do
     ///
@@ -48,7 +49,7 @@ crate::check! {
     explains: [TasksKeepStopping],
     reads: [DescribeServices, DescribeServiceDeployments, DescribeServiceRevisions, DescribeTasks, DescribeTaskDefinition, GetLogEvents],
     example: on fargate, |snapshot| {
-        use crate::baseline::{id, minutes_ago};
+        use crate::baseline::{id, log_at_last, minutes_ago};
         use crate::snapshot::Container;
         let arn = snapshot.services[0].service_arn.clone();
         let [definition, revision] = [id::ecs("task-definition/api:13"), id::ecs("service-revision/prod/api/4000000000000000013")];
@@ -84,12 +85,7 @@ crate::check! {
             ..Task::default()
         };
         snapshot.stopped_tasks.put(&arn, (3..=5).map(stopped).collect());
-        for n in [3, 4] {
-            let stream = format!("ecs/app/{}", id::task(n));
-            let message = "Error: required environment variable PAYMENTS_URL is not set".into();
-            let line = LogLine { timestamp: Some(minutes_ago(i64::from(n) * 4)), message, log_stream_name: stream.clone() };
-            snapshot.logs.put(format!("/ecs/api{LOG_STREAM}{stream}"), vec![line]);
-        }
+        log_at_last(snapshot, &["Error: required environment variable PAYMENTS_URL is not set"]);
     },
 }
 
@@ -117,25 +113,24 @@ fn tell(patient: &Patient, findings: &mut Findings, failures: &Failures, (contai
     let version = rollout::short(failures.task_definition);
     let fate = if failures.is_primary { "" } else { ", which was rolled back," };
     let count = if tasks.len() == 1 { "the newest task".to_owned() } else { format!("{} tasks", tasks.len()) };
-    let mut says =
-        format!("Container {container} exits with code {code}{meaning}: {count} of {version}{fate} ended so {}.", stop::when(patient.now(), tasks));
-    let logged = last_word(patient, findings, container, tasks);
-    if let Some(word) = &logged.telling {
-        says.push_str(&format!(" Its log says \"{}\".", quoted(&word.message)));
-    }
-    let hint = logged.telling.and_then(|line| HINTS.iter().find(|(words, _)| words.iter().any(|word| line.message.contains(word))));
-    let summary = match hint {
-        Some((_, likely)) => format!("Mend what the log names, and deploy again; likely {likely}."),
-        None => "Read the log up to its end, mend the app or what it needs, and deploy again.".to_owned(),
-    };
+    let logged = crash::last_word(patient, findings, container, tasks);
+    let says = format!(
+        "Container {container} exits with code {code}{meaning}{}: {count} of {version}{fate} ended so {}.{}",
+        logged.because(),
+        stop::when(patient.now(), tasks),
+        logged.says()
+    );
+    let summary =
+        logged.crash.as_ref().map_or("Read the log up to its end, mend the app or what it needs, and deploy again.", |crash| crash.kind.advice());
     let see = |call: Call, id: &str| call.see(patient.cluster(), patient.name(), patient.arn(), id);
-    let remedy = match hint {
-        Some((_, likely)) if *likely == MISSING_VARIABLE => Remedy::new(summary).terraform(variable(patient.name(), container)),
-        _ => Remedy::new(summary),
-    };
     let remedy = match &logged.stream {
-        Some(stream) => remedy.cli(see(Call::GetLogEvents, stream)),
-        None => remedy.cli(see(Call::DescribeTasks, newest.id())),
+        Some(stream) => Remedy::new(summary).cli(see(Call::GetLogEvents, stream)),
+        None => Remedy::new(summary).cli(see(Call::DescribeTasks, newest.id())),
+    };
+    let remedy = match &logged.crash {
+        Some(crash) if crash.kind == crash::Kind::MissingVariable => remedy.terraform(variable(patient.name(), container)),
+        Some(crash) if crash.kind == crash::Kind::AwsDenied => allow(remedy, crash.quote, patient.name()),
+        _ => remedy,
     };
     let finding = Subject::new(Kind::TaskDefinition, failures.task_definition)
         .sick(says, Evidence::new(Call::DescribeTasks, &newest.task_arn, "containers.exitCode", code).at(newest.stopped_at))
@@ -146,6 +141,22 @@ fn tell(patient: &Patient, findings: &mut Findings, failures: &Failures, (contai
     findings.add(finding.concerns(Kind::TaskDefinition, failures.task_definition).concerns_no(Kind::TargetGroup));
 }
 
+/// The statement that was missing, where IAM says which: a denial that somebody wrote on purpose is not undone by it.
+fn allow(remedy: Remedy, denial: &str, service: &str) -> Remedy {
+    let Refused { role: Some(role), action: Some(action), resource: Some(resource) } = reason::refused(denial) else { return remedy };
+    if denial.contains("explicit deny") {
+        return remedy;
+    }
+    let statement = json!({ "Effect": "Allow", "Action": action, "Resource": resource });
+    let policy = json!({ "Version": "2012-10-17", "Statement": [statement] }).to_string();
+    remedy.cli(format!("aws iam put-role-policy --role-name {} --policy-name {service} --policy-document {}", quote(role), quote(&policy))).terraform(
+        format!(
+            "resource \"aws_iam_role_policy\" \"{service}\" {{\n  role   = \"{role}\"\n  policy = jsonencode({{\n    Version   = \"2012-10-17\"\n    \
+             Statement = [{{ Effect = \"Allow\", Action = \"{action}\", Resource = \"{resource}\" }}]\n  }})\n}}"
+        ),
+    )
+}
+
 fn variable(service: &str, container: &str) -> String {
     format!(
         "resource \"aws_ecs_task_definition\" \"{service}\" {{\n  container_definitions = jsonencode([{{\n    name        = \"{container}\"\n    \
@@ -153,67 +164,16 @@ fn variable(service: &str, container: &str) -> String {
     )
 }
 
-const MISSING_VARIABLE: &str = "a variable is missing";
-
-/// What a log line hints at.
-const HINTS: &[(&[&str], &str)] = &[
-    (
-        &["ECONNREFUSED", "onnection refused", "could not connect", "ETIMEDOUT", "onnection timed out"],
-        "a database or service that it needs cannot be reached",
-    ),
-    (&["ENOTFOUND", "EAI_AGAIN", "no such host", "could not translate host name", "Name or service not known"], "a host name does not resolve"),
-    (&["EADDRINUSE", "ddress already in use"], "two processes want one port"),
-    (&["KeyError", "environment variable", "is not set", "is not defined", "is required"], MISSING_VARIABLE),
-    (&["authentication failed", "Access denied", "AccessDenied", "not authorized"], "a password or a permission is wrong"),
-    (&["EACCES", "ermission denied"], "it may not read, write or bind something, such as a port below 1024"),
-    (&["ModuleNotFoundError", "Cannot find module", "No such file or directory", "ENOENT"], "a file is missing in the image"),
-];
-
-/// What a container logged before it ended.
-#[derive(Default)]
-struct Logged<'a> {
-    stream: Option<String>,
-    /// The line that tells most.
-    telling: Option<&'a LogLine>,
-    evidence: Vec<Evidence>,
-}
-
-/// The end of the log of the newest of these tasks whose log was read.
-fn last_word<'a>(patient: &Patient<'a>, findings: &mut Findings, container: &str, tasks: &[&Task]) -> Logged<'a> {
-    let Some(streams) = findings.see(container_log::streams(patient)) else { return Logged::default() };
-    let ours = streams.into_iter().find(|stream| stream.container == container && tasks.iter().any(|task| task.task_arn == stream.task.task_arn));
-    let Some(stream) = ours else { return Logged::default() };
-    let of = format!("{}{LOG_STREAM}{}", stream.group, stream.stream);
-    let Some(lines) = findings.see(patient.log_lines(stream.group, &stream.stream)) else { return Logged { stream: Some(of), ..Logged::default() } };
-    let spoken: Vec<&LogLine> = lines.iter().filter(|line| !line.message.trim().is_empty()).collect();
-    let newest = spoken.last().copied();
-    let telling = spoken.iter().rev().copied().find(|line| names_a_failure(&line.message)).or(newest);
-    let mut quoted: Vec<&LogLine> = telling.into_iter().collect();
-    quoted.extend(newest.filter(|newest| telling.is_some_and(|telling| !std::ptr::eq(telling, *newest))));
-    let evidence = quoted.iter().map(|line| Evidence::new(Call::GetLogEvents, &of, "events.message", &line.message).at(line.timestamp)).collect();
-    Logged { stream: Some(of), telling, evidence }
-}
-
-fn names_a_failure(line: &str) -> bool {
-    let line = line.to_ascii_lowercase();
-    ["error", "exception", "fatal", "panic", "failed", "cannot", "could not", "not found", "denied", "refused"].iter().any(|word| line.contains(word))
-}
-
-/// The first line of a message, cut to what fits into a sentence.
-fn quoted(message: &str) -> String {
-    let line = message.trim().lines().next().unwrap_or_default().trim_end();
-    let cut: String = line.chars().take(QUOTED).collect();
-    if cut.len() < line.len() { format!("{cut}…") } else { cut }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::baseline::{self, id, minutes_ago};
+    use crate::call::LOG_STREAM;
     use crate::diagnosis::diagnose;
     use crate::exam::Outcome;
+    use crate::finding::Finding;
     use crate::patient::Intent;
-    use crate::snapshot::{Container, ContainerDefinition, Snapshot};
+    use crate::snapshot::{Container, ContainerDefinition, LogLine, Snapshot};
     use crate::testing::{exam, says};
 
     fn container(name: &str, code: i32) -> Container {
@@ -247,8 +207,10 @@ mod tests {
     fn names_container_code_count_and_the_last_word() {
         assert_eq!(
             says(CHECK, &(CHECK.example)()),
-            ["Container app exits with code 1: 3 tasks of api:13, which was rolled back, ended so within 8 min, the last 12 min ago. Its log says \
-              \"Error: required environment variable PAYMENTS_URL is not set\"."]
+            [
+                "Container app exits with code 1, likely because the variable PAYMENTS_URL is not set: 3 tasks of api:13, which was rolled back, ended so \
+              within 8 min, the last 12 min ago."
+            ]
         );
         let finding = &exam(CHECK, &(CHECK.example)()).findings[0];
         assert!(finding.remedy.summary.ends_with("likely a variable is missing."), "{}", finding.remedy.summary);
@@ -306,21 +268,66 @@ mod tests {
         assert_eq!(exam.missed.len(), 1);
         assert_eq!(
             exam.findings[0].says,
-            "Container app exits with code 127 (its command is not there): 2 tasks of api:12 ended so within 60 s, the last 60 s ago."
+            "Container app exits with code 127 (its command is not there): 2 tasks of api:12 ended so within 60 s, the last 60 s ago. What it logged in \
+             the end could not be read."
         );
     }
 
-    #[test]
-    fn quotes_the_line_that_tells_most_and_keeps_it_short() {
+    fn with_log(messages: &[&str]) -> Snapshot {
         let mut snapshot = with(vec![ended(1, vec![container("app", 1)])]);
-        let line = |message: &str| LogLine { message: message.into(), ..LogLine::default() };
-        let long = format!("connect ECONNREFUSED 10.0.9.9:5432 error {}\n    at Socket", "x".repeat(300));
-        let lines = vec![line("listening"), line(&long), line("bye"), line("  ")];
-        snapshot.logs.put(format!("/ecs/api{LOG_STREAM}ecs/app/{}", id::task(1)), lines);
-        let finding = &exam(CHECK, &snapshot).findings[0];
-        assert!(finding.says.contains("\"connect ECONNREFUSED") && finding.says.ends_with("x…\"."), "{}", finding.says);
-        assert_eq!(finding.evidence.last().map(|evidence| evidence.value.as_str()), Some("bye"));
-        assert!(finding.remedy.summary.contains("cannot be reached"));
+        let line = |message: &&str| LogLine { message: (*message).into(), ..LogLine::default() };
+        snapshot.logs.put(format!("/ecs/api{LOG_STREAM}ecs/app/{}", id::task(1)), messages.iter().map(line).collect());
+        snapshot
+    }
+
+    #[test]
+    fn names_what_the_log_says_and_where_to_look() {
+        let finding = &exam(CHECK, &with_log(&["listening", "Error: connect ECONNREFUSED 10.0.9.9:5432\n    at Socket", "bye", "  "])).findings[0];
+        assert_eq!(
+            finding.says,
+            "Container app exits with code 1, likely because 10.0.9.9:5432 refuses the connection (the port of Postgres): the newest task of api:12 \
+             ended so 60 s ago."
+        );
+        let quoted = |finding: &Finding| finding.evidence[2..].iter().map(|evidence| evidence.value.clone()).collect::<Vec<_>>();
+        assert_eq!(quoted(finding), ["Error: connect ECONNREFUSED 10.0.9.9:5432", "bye"]);
+        assert!(finding.remedy.summary.starts_with("Look whether it runs and listens there"));
+    }
+
+    #[test]
+    fn a_denial_names_the_statement_that_is_missing_unless_somebody_denied_it_on_purpose() {
+        let denial = |why: &str| {
+            let who = "User: arn:aws:sts::123456789012:assumed-role/api-task/01 is not authorized to perform: sqs:ReceiveMessage";
+            let finding = exam(CHECK, &with_log(&[&format!("{who} on resource: arn:aws:sqs:eu-west-2:123456789012:mail {why}")])).findings.remove(0);
+            (finding.says.contains("likely because IAM denies it sqs:ReceiveMessage"), finding.remedy)
+        };
+        let (named, remedy) = denial("because no identity-based policy allows the sqs:ReceiveMessage action");
+        assert!(named);
+        assert_eq!(
+            remedy.cli[1],
+            "aws iam put-role-policy --role-name api-task --policy-name api --policy-document '{\"Version\":\"2012-10-17\",\"Statement\":\
+             [{\"Effect\":\"Allow\",\"Action\":\"sqs:ReceiveMessage\",\"Resource\":\"arn:aws:sqs:eu-west-2:123456789012:mail\"}]}'"
+        );
+        let (named, remedy) = denial("with an explicit deny in a service control policy");
+        assert!(named && remedy.terraform.is_none());
+    }
+
+    #[test]
+    fn quotes_the_last_word_where_no_signature_is_known_and_keeps_it_short() {
+        let long = format!("order 17 failed {}", "x".repeat(300));
+        let says = &says(CHECK, &with_log(&["listening", &long, "bye"]))[0];
+        assert!(says.contains(" Its log says \"order 17 failed xxx") && says.ends_with("x…\"."), "{says}");
+        assert!(!says.contains("likely"));
+    }
+
+    #[test]
+    fn the_log_of_another_version_says_nothing_of_this() {
+        let mut snapshot = with(vec![ended(1, vec![container("app", 1)])]);
+        let old = Task { started_by: Some("ecs-svc/1000000000000000011".into()), ..ended(2, vec![container("app", 1)]) };
+        let arn = snapshot.services[0].service_arn.clone();
+        snapshot.stopped_tasks.change(&arn).unwrap().push(old);
+        let line = LogLine { message: "Error: Cannot find module 'express'".into(), ..LogLine::default() };
+        snapshot.logs.put(format!("/ecs/api{LOG_STREAM}ecs/app/{}", id::task(2)), vec![line]);
+        assert!(says(CHECK, &snapshot)[0].starts_with("Container app exits with code 1: the newest task"));
     }
 
     #[test]

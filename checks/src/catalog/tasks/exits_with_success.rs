@@ -5,7 +5,7 @@ use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
 use crate::finding::{Evidence, Kind, Remedy, Subject};
 use crate::patient::Patient;
-use crate::reading::{rollout, stop};
+use crate::reading::{crash, rollout, stop};
 use crate::snapshot::Task;
 
 crate::check! {
@@ -19,7 +19,7 @@ crate::check! {
     ///
     /// Two tasks of the version within the hour, or the newest failure, have `EssentialContainerExited`, and the container that
     /// ended them has exit code 0; none failed before it. Tasks that a deployment or scaling stopped may end with 0, too, and do
-    /// not count.
+    /// not count. If its log ends with a crash all the same, a shell likely swallowed the code.
     ///
     /// # What to do
     ///
@@ -40,7 +40,7 @@ crate::check! {
     severity: High,
     role: Cause,
     explains: [TasksKeepStopping],
-    reads: [DescribeServices, DescribeServiceDeployments, DescribeServiceRevisions, DescribeTasks, DescribeTaskDefinition],
+    reads: [DescribeServices, DescribeServiceDeployments, DescribeServiceRevisions, DescribeTasks, DescribeTaskDefinition, GetLogEvents],
     example: on worker, |snapshot| {
         crate::baseline::exit_tasks(snapshot, 3, 0, None);
     },
@@ -58,21 +58,32 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
             let Some(newest) = tasks.first() else { continue };
             let helpers = definition.is_some_and(|definition| definition.container_definitions.iter().filter(|one| one.essential).count() > 1);
             let fate = if failures.is_primary { "" } else { ", which was rolled back," };
+            let logged = crash::last_word(patient, findings, container, &tasks);
+            // A shell that starts the app may end with 0 whatever the app ended with.
+            let meaning = match &logged.crash {
+                Some(crash) => format!("though by its log {}", crash.words),
+                None => "as if it were done".to_owned(),
+            };
             let says = format!(
-                "Container {container} ends with exit code 0, as if it were done: {} of {} failed tasks of {}{fate} stopped so {}.",
+                "Container {container} ends with exit code 0, {meaning}: {} of {} failed tasks of {}{fate} stopped so {}.",
                 tasks.len(),
                 failures.tasks.len(),
                 rollout::short(failures.task_definition),
                 stop::when(patient.now(), &tasks)
             );
             let helper = if helpers { " If it is a helper that may end, set essential to false." } else { "" };
-            let remedy = Remedy::new(format!("Keep the process in the foreground; or, if it is a job, run it with run-task or a schedule.{helper}"))
+            let advice = match &logged.crash {
+                Some(crash) => format!("{} And let the start script pass the exit code on, so that a failure looks like one.", crash.kind.advice()),
+                None => format!("Keep the process in the foreground; or, if it is a job, run it with run-task or a schedule.{helper}"),
+            };
+            let remedy = Remedy::new(advice)
                 .cli(Call::DescribeTaskDefinition.see(patient.cluster(), patient.name(), patient.arn(), rollout::short(failures.task_definition)))
                 .cli(Call::DescribeTasks.see(patient.cluster(), patient.name(), patient.arn(), newest.id()));
             findings.add(
                 Subject::new(Kind::TaskDefinition, failures.task_definition)
                     .sick(says, Evidence::new(Call::DescribeTasks, &newest.task_arn, "containers.exitCode", code).at(newest.stopped_at))
                     .because(stop::evidence(newest))
+                    .because_all(logged.evidence)
                     .mend(remedy)
                     .concerns(Kind::TaskDefinition, failures.task_definition)
                     .concerns_no(Kind::TargetGroup),
@@ -103,6 +114,18 @@ mod tests {
             ["Container worker ends with exit code 0, as if it were done: 3 of 3 failed tasks of mailer:12 stopped so within 8 min, the last 2 min \
               ago."]
         );
+    }
+
+    #[test]
+    fn a_crash_that_a_shell_hides_is_told() {
+        let mut snapshot = (CHECK.example)();
+        baseline::log_at_last(&mut snapshot, &["Error: Cannot find module 'express'", "bye"]);
+        assert!(
+            says(CHECK, &snapshot)[0]
+                .starts_with("Container worker ends with exit code 0, though by its log Node.js cannot find module 'express': 3 of")
+        );
+        baseline::log_at_last(&mut snapshot, &["sent 12 messages", "done"]);
+        assert!(says(CHECK, &snapshot)[0].starts_with("Container worker ends with exit code 0, as if it were done: 3 of"));
     }
 
     #[test]

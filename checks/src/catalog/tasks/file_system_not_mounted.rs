@@ -74,13 +74,10 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::baseline;
-    use crate::testing::says;
+    use crate::testing::{says, says_of_failed_starts};
 
     fn with(tail: &str) -> Vec<String> {
-        let mut snapshot = baseline::worker();
-        baseline::fail_to_start(&mut snapshot, 2, &format!("ResourceInitializationError: {tail}"));
-        says(CHECK, &snapshot)
+        says_of_failed_starts(CHECK, 2, &format!("ResourceInitializationError: {tail}"))
     }
 
     #[test]

@@ -109,12 +109,10 @@ fn remedy(patient: &Patient, told: &Told, named: Option<&str>) -> Remedy {
 mod tests {
     use super::*;
     use crate::baseline::{self, id, minutes_ago};
-    use crate::testing::says;
+    use crate::testing::{says, says_of_failed_starts};
 
     fn with(reason: &str) -> Vec<String> {
-        let mut snapshot = baseline::worker();
-        baseline::fail_to_start(&mut snapshot, 2, reason);
-        says(CHECK, &snapshot)
+        says_of_failed_starts(CHECK, 2, reason)
     }
 
     #[test]

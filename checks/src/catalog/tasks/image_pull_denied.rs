@@ -5,6 +5,7 @@ use crate::call::quote;
 use crate::check::{Findings, NoAnswer};
 use crate::finding::Remedy;
 use crate::patient::Patient;
+use crate::reading::access;
 use crate::reading::reason::{self, Trouble};
 
 crate::check! {
@@ -19,7 +20,8 @@ crate::check! {
     ///
     /// Tasks of the version stopped while they pulled the image or fetched ECR's authorization, and the end of the reason
     /// is a denial: `AccessDeniedException`, "not authorized to perform", 403, 401, or "check that the role has the
-    /// permissions". Where IAM names role, action and resource, so do we.
+    /// permissions". Where IAM names role, action and resource, so do we. Then a simulation of the role's policies tells whether
+    /// none allows it, one denies it, or all is well with them and another policy refuses.
     ///
     /// # What to do
     ///
@@ -38,8 +40,16 @@ crate::check! {
     severity: High,
     role: Cause,
     explains: [TasksFailToStart, DigestNotResolved],
-    reads: [DescribeServices, DescribeServiceDeployments, DescribeServiceRevisions, DescribeTasks],
+    reads: [
+        DescribeServices,
+        DescribeServiceDeployments,
+        DescribeServiceRevisions,
+        DescribeTasks,
+        DescribeTaskDefinition,
+        SimulatePrincipalPolicy,
+    ],
     example: on worker, |snapshot| {
+        crate::baseline::access::simulate(snapshot, "mailer-execution", "ecr:GetAuthorizationToken", "*", "implicitDeny");
         crate::baseline::fail_to_start(
             snapshot,
             3,
@@ -49,7 +59,7 @@ crate::check! {
 }
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
-    reason::each(patient, findings, &[Trouble::ImagePullDenied], |told, _| {
+    reason::each(patient, findings, &[Trouble::ImagePullDenied], |told, findings| {
         let refused = reason::refused(told.text);
         let claim = match (refused.role, refused.action) {
             (Some(role), Some(action)) => format!("The registry refuses the pull, because role {role} may not {action}"),
@@ -67,7 +77,8 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         .terraform(format!(
             "resource \"aws_iam_role_policy_attachment\" \"pull\" {{\n  role       = \"{role}\"\n  policy_arn = \"arn:aws:iam::aws:policy/{policy}\"\n}}"
         ));
-        Some(told.finding(patient, &claim).mend(remedy))
+        let question = access::of_start(patient, findings, told);
+        Some(access::settle(patient, findings, told.finding(patient, &claim).mend(remedy), told.text, question.as_ref()))
     })
 }
 
@@ -80,12 +91,10 @@ fn is_of_instance(text: &str, patient: &Patient) -> bool {
 mod tests {
     use super::*;
     use crate::baseline;
-    use crate::testing::{exam, says};
+    use crate::testing::{exam, says, says_of_failed_starts};
 
     fn with(reason: &str) -> Vec<String> {
-        let mut snapshot = baseline::worker();
-        baseline::fail_to_start(&mut snapshot, 2, reason);
-        says(CHECK, &snapshot)
+        says_of_failed_starts(CHECK, 2, reason)
     }
 
     #[test]
@@ -94,7 +103,7 @@ mod tests {
         assert_eq!(
             says(CHECK, &snapshot),
             ["The registry refuses the pull, because role mailer-execution may not ecr:GetAuthorizationToken: 3 of 3 failed tasks of mailer:12 \
-              stopped so within 8 min, the last 2 min ago."]
+              stopped so within 8 min, the last 2 min ago. No policy of the role allows it."]
         );
         assert!(exam(CHECK, &snapshot).findings[0].remedy.cli[0].contains("--role-name mailer-execution "));
     }

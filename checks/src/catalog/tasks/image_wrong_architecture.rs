@@ -114,18 +114,13 @@ fn remedy(patient: &Patient, see: String) -> Remedy {
 mod tests {
     use super::*;
     use crate::baseline;
-    use crate::snapshot::{LogLine, Snapshot};
+    use crate::snapshot::Snapshot;
     use crate::testing::says;
 
     fn with_log(message: &str) -> Snapshot {
         let mut snapshot = baseline::worker();
         baseline::exit_tasks(&mut snapshot, 2, 1, None);
-        let arn = snapshot.services[0].service_arn.clone();
-        for task in snapshot.stopped_tasks.change(&arn).unwrap().clone() {
-            let stream = format!("ecs/worker/{}", task.id());
-            let line = LogLine { message: message.into(), log_stream_name: stream.clone(), ..LogLine::default() };
-            snapshot.logs.put(format!("/ecs/mailer{LOG_STREAM}{stream}"), vec![line]);
-        }
+        baseline::log_at_last(&mut snapshot, &[message]);
         snapshot
     }
 

@@ -65,13 +65,10 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::baseline;
-    use crate::testing::says;
+    use crate::testing::says_of_failed_starts;
 
     fn with(count: u8, reason: &str) -> Vec<String> {
-        let mut snapshot = baseline::worker();
-        baseline::fail_to_start(&mut snapshot, count, reason);
-        says(CHECK, &snapshot)
+        says_of_failed_starts(CHECK, count, reason)
     }
 
     #[test]

@@ -1,10 +1,15 @@
 //! The log driver cannot be set up: its options are wrong, the execution role may not write, or CloudWatch Logs cannot be
 //! reached. The last is explained by the network, so it shows a symptom; the other two are mended here.
 
+use std::sync::LazyLock;
+
+use regex::Regex;
+
 use crate::check::{Findings, NoAnswer};
 use crate::finding::{Kind, Remedy};
 use crate::patient::Patient;
 use crate::reading::reason::{self, Trouble};
+use crate::reading::{access, pattern};
 
 crate::check! {
     /// The log driver of a container cannot be set up, though its log group is not what is missing.
@@ -38,18 +43,34 @@ crate::check! {
     role: Cause,
     shows: LogsUnreachable,
     explains: [TasksFailToStart],
-    reads: [DescribeServices, DescribeServiceDeployments, DescribeServiceRevisions, DescribeTasks],
+    reads: [
+        DescribeServices,
+        DescribeServiceDeployments,
+        DescribeServiceRevisions,
+        DescribeTasks,
+        DescribeTaskDefinition,
+        SimulatePrincipalPolicy,
+    ],
     example: on worker, |snapshot| {
         crate::baseline::fail_to_start(
             snapshot,
             3,
-            "ResourceInitializationError: failed to validate logger args: The task cannot find the Amazon CloudWatch log group defined in the task definition. There is a connection issue between the task and Amazon CloudWatch. Check your network configuration. : signal: killed",
+            "ResourceInitializationError: failed to validate logger args: create stream has been retried 1 times: failed to create Cloudwatch log stream: AccessDeniedException: User: arn:aws:sts::123456789012:assumed-role/mailer-execution/0123 is not authorized to perform: logs:CreateLogStream on resource: arn:aws:logs:eu-west-2:123456789012:log-group:/ecs/mailer:log-stream:ecs/worker/0123",
+        );
+        crate::baseline::access::simulate(
+            snapshot,
+            "mailer-execution",
+            "logs:CreateLogStream",
+            "arn:aws:logs:eu-west-2:123456789012:log-group:/ecs/mailer:log-stream:ecs/worker/0123",
+            "implicitDeny",
         );
     },
 }
 
+static ARGUMENTS: LazyLock<Option<Regex>> = LazyLock::new(|| pattern(r"validate logger args: (?<it>.+?)(?: ?: exit status \d+)?$"));
+
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
-    reason::each(patient, findings, &[Trouble::LogsUnreachable, Trouble::LogsDenied, Trouble::LogOptionsWrong], |told, _| {
+    reason::each(patient, findings, &[Trouble::LogsUnreachable, Trouble::LogsDenied, Trouble::LogOptionsWrong], |told, findings| {
         let refused = reason::refused(told.text);
         let see = format!(
             "aws ecs describe-task-definition --task-definition {} --query 'taskDefinition.containerDefinitions[].logConfiguration'",
@@ -78,7 +99,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
                     .cli(told.see(patient)),
             ),
             _ => (
-                format!("The log driver refuses its options (\"{}\")", reason::quoted(told.text)),
+                format!("The log driver refuses its options (\"{}\")", reason::quoted(reason::part(&ARGUMENTS, told.text).unwrap_or(told.text))),
                 Remedy::new("Mend the options of the log driver in the task definition, and deploy it.").cli(see),
             ),
         };
@@ -87,6 +108,10 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         // Only the way to CloudWatch is something that a subnet's route can explain.
         Some(match told.reason.trouble {
             Trouble::LogsUnreachable => finding.concerns_all(Kind::Subnet, subnets),
+            Trouble::LogsDenied => {
+                let question = access::of_start(patient, findings, told);
+                access::settle(patient, findings, finding.concerns_no(Kind::Subnet), told.text, question.as_ref())
+            }
             _ => finding.concerns_no(Kind::Subnet),
         })
     })
@@ -95,23 +120,23 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::baseline;
-    use crate::testing::says;
+    use crate::testing::says_of_failed_starts;
 
     fn with(tail: &str) -> Vec<String> {
-        let mut snapshot = baseline::worker();
-        baseline::fail_to_start(&mut snapshot, 2, &format!("ResourceInitializationError: failed to validate logger args: {tail}"));
-        says(CHECK, &snapshot)
+        says_of_failed_starts(CHECK, 2, &format!("ResourceInitializationError: failed to validate logger args: {tail}"))
     }
 
     #[test]
     fn the_end_of_the_reason_tells_network_role_and_options_apart() {
-        assert!(says(CHECK, &(CHECK.example)())[0].starts_with("The log driver cannot reach CloudWatch Logs: 3 of 3"));
+        let network = "The task cannot find the Amazon CloudWatch log group defined in the task definition. There is a connection issue between the \
+                       task and Amazon CloudWatch. Check your network configuration. : signal: killed";
+        assert!(with(network)[0].starts_with("The log driver cannot reach CloudWatch Logs: 2 of 2"));
         let denied = "failed to create Cloudwatch log stream: AccessDeniedException: User: arn:aws:sts::123456789012:assumed-role/exec/01 is not \
                       authorized to perform: logs:CreateLogStream on resource: arn:aws:logs:x";
         assert!(with(denied)[0].starts_with("Role exec may not logs:CreateLogStream: "));
         assert!(
-            with("awslogs-region is required: exit status 1")[0].starts_with("The log driver refuses its options (\"ResourceInitializationError: ")
+            with("awslogs-region is required: exit status 1")[0]
+                .starts_with("The log driver refuses its options (\"awslogs-region is required\"): 2 of 2")
         );
     }
 

@@ -6,8 +6,8 @@ use crate::call::{Call, quote};
 use crate::check::{Findings, NoAnswer};
 use crate::finding::{Evidence, Remedy};
 use crate::patient::Patient;
-use crate::reading::and_list;
 use crate::reading::reason::{self, Trouble};
+use crate::reading::{access, and_list};
 
 crate::check! {
     /// The log group of a container does not exist, and ECS may not create it.
@@ -39,12 +39,26 @@ crate::check! {
     severity: High,
     role: Cause,
     explains: [TasksFailToStart],
-    reads: [DescribeServices, DescribeServiceDeployments, DescribeServiceRevisions, DescribeTasks, DescribeTaskDefinition],
+    reads: [
+        DescribeServices,
+        DescribeServiceDeployments,
+        DescribeServiceRevisions,
+        DescribeTasks,
+        DescribeTaskDefinition,
+        SimulatePrincipalPolicy,
+    ],
     example: on worker, |snapshot| {
         crate::baseline::fail_to_start(
             snapshot,
             3,
-            "ResourceInitializationError: failed to validate logger args: create stream has been retried 1 times: failed to create Cloudwatch log stream: ResourceNotFoundException: The specified log group does not exist. : exit status 1",
+            "ResourceInitializationError: failed to validate logger args: create stream has been retried 1 times: failed to create Cloudwatch log group: AccessDeniedException: User: arn:aws:sts::123456789012:assumed-role/mailer-execution/0123 is not authorized to perform: logs:CreateLogGroup on resource: arn:aws:logs:eu-west-2:123456789012:log-group:/ecs/mailer:log-stream:",
+        );
+        crate::baseline::access::simulate(
+            snapshot,
+            "mailer-execution",
+            "logs:CreateLogGroup",
+            "arn:aws:logs:eu-west-2:123456789012:log-group:/ecs/mailer:log-stream:",
+            "implicitDeny",
         );
     },
 }
@@ -78,7 +92,11 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         let named = |group: &&str| {
             Evidence::new(Call::DescribeTaskDefinition, told.task_definition, "containerDefinitions.logConfiguration.options.awslogs_group", group)
         };
-        Some(told.finding(patient, &claim).because_all(groups.iter().map(named)).mend(remedy.cli(told.see(patient))))
+        let finding = told.finding(patient, &claim).because_all(groups.iter().map(named)).mend(remedy.cli(told.see(patient)));
+        // Whoever creates the group needs no permission for the role: what its policies say is told, and the remedy stays.
+        let remedy = finding.remedy.clone();
+        let question = access::of_start(patient, findings, told);
+        Some(access::settle(patient, findings, finding, told.text, question.as_ref()).mend(remedy))
     })
 }
 
@@ -86,17 +104,17 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
 mod tests {
     use super::*;
     use crate::baseline;
-    use crate::testing::says;
+    use crate::testing::says_of_failed_starts;
 
     fn with(tail: &str) -> Vec<String> {
-        let mut snapshot = baseline::worker();
-        baseline::fail_to_start(&mut snapshot, 2, &format!("ResourceInitializationError: failed to validate logger args: {tail}"));
-        says(CHECK, &snapshot)
+        says_of_failed_starts(CHECK, 2, &format!("ResourceInitializationError: failed to validate logger args: {tail}"))
     }
 
     #[test]
     fn names_the_group() {
-        assert!(says(CHECK, &(CHECK.example)())[0].starts_with("Log group /ecs/mailer does not exist: 3 of 3 failed tasks of mailer:12"));
+        let found =
+            with("failed to create Cloudwatch log stream: ResourceNotFoundException: The specified log group does not exist. : exit status 1");
+        assert!(found[0].starts_with("Log group /ecs/mailer does not exist: 2 of 2 failed tasks of mailer:12"));
     }
 
     #[test]

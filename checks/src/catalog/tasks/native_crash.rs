@@ -5,7 +5,7 @@ use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
 use crate::finding::{Evidence, Kind, Remedy, Subject};
 use crate::patient::Patient;
-use crate::reading::{rollout, stop};
+use crate::reading::{crash, rollout, stop};
 
 crate::check! {
     /// The process of an essential container crashed: the kernel ended it with a signal.
@@ -19,7 +19,8 @@ crate::check! {
     /// A stopped task has `EssentialContainerExited`, and an essential container has an exit code that a signal leaves: 139
     /// (SIGSEGV, a bad access to memory), 134 (SIGABRT, it aborted itself), 132 (SIGILL, often an instruction that the CPU
     /// does not have), 136 (SIGFPE). It counts if two tasks of the version ended so within the hour, or the newest one did.
-    /// 137 and 143 come from outside, and are other matters.
+    /// 137 and 143 come from outside, and are other matters. Some runtimes say in the log why they abort: Node.js, for one,
+    /// when its heap is full.
     ///
     /// # What to do
     ///
@@ -40,7 +41,7 @@ crate::check! {
     severity: High,
     role: Cause,
     explains: [TasksKeepStopping],
-    reads: [DescribeServices, DescribeServiceDeployments, DescribeServiceRevisions, DescribeTasks, DescribeTaskDefinition],
+    reads: [DescribeServices, DescribeServiceDeployments, DescribeServiceRevisions, DescribeTasks, DescribeTaskDefinition, GetLogEvents],
     example: on worker, |snapshot| {
         crate::baseline::exit_tasks(snapshot, 3, 139, None);
     },
@@ -48,6 +49,8 @@ crate::check! {
 
 /// The signals that a process brings upon itself, by the exit code they leave.
 const SIGNALS: &[(i32, &str)] = &[(132, "SIGILL"), (134, "SIGABRT"), (136, "SIGFPE"), (139, "SIGSEGV")];
+
+const LOOK: &str = "Look for the crash in the image: a native library, the runtime, or how it was built.";
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     if !rollout::ecs_controls(patient) {
@@ -59,20 +62,30 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         for ((container, code), tasks) in stop::exits(&failures, definition, is_signal) {
             let signal = SIGNALS.iter().find(|(one, _)| *one == code).map_or("a signal", |(_, name)| name);
             let fate = if failures.is_primary { "" } else { ", which was rolled back," };
+            let logged = crash::last_word(patient, findings, container, &tasks);
             let says = format!(
-                "Container {container} dies of {signal} (exit code {code}): {} of {} failed tasks of {}{fate} stopped so {}.",
+                "Container {container} dies of {signal} (exit code {code}){}: {} of {} failed tasks of {}{fate} stopped so {}.",
+                logged.because(),
                 tasks.len(),
                 failures.tasks.len(),
                 rollout::short(failures.task_definition),
                 stop::when(patient.now(), &tasks)
             );
-            let hint = if code == 132 { " SIGILL likely means that it uses instructions which this CPU does not have." } else { "" };
-            let remedy = Remedy::new(format!("Look for the crash in the image: a native library, the runtime, or how it was built.{hint}"))
-                .cli(Call::DescribeTasks.see(patient.cluster(), patient.name(), patient.arn(), tasks[0].id()));
+            let advice = match (&logged.crash, code) {
+                (Some(crash), _) => crash.kind.advice().to_owned(),
+                (None, 132) => format!("{LOOK} SIGILL likely means that it uses instructions which this CPU does not have."),
+                (None, _) => LOOK.to_owned(),
+            };
+            let see = |call: Call, id: &str| call.see(patient.cluster(), patient.name(), patient.arn(), id);
+            let remedy = match &logged.stream {
+                Some(stream) => Remedy::new(advice).cli(see(Call::GetLogEvents, stream)),
+                None => Remedy::new(advice).cli(see(Call::DescribeTasks, tasks[0].id())),
+            };
             findings.add(
                 Subject::new(Kind::TaskDefinition, failures.task_definition)
                     .sick(says, Evidence::new(Call::DescribeTasks, &tasks[0].task_arn, "containers.exitCode", code).at(tasks[0].stopped_at))
                     .because(stop::evidence(tasks[0]))
+                    .because_all(logged.evidence)
                     .mend(remedy)
                     .concerns(Kind::TaskDefinition, failures.task_definition)
                     .concerns_no(Kind::TargetGroup),
@@ -101,6 +114,17 @@ mod tests {
             ["Container worker dies of SIGSEGV (exit code 139): 3 of 3 failed tasks of mailer:12 stopped so within 8 min, the last 2 min ago."]
         );
         assert!(ended(134)[0].contains("SIGABRT"));
+    }
+
+    #[test]
+    fn a_runtime_that_aborts_says_why() {
+        let mut snapshot = baseline::worker();
+        baseline::exit_tasks(&mut snapshot, 2, 134, None);
+        baseline::log_at_last(&mut snapshot, &["FATAL ERROR: Reached heap limit Allocation failed - JavaScript heap out of memory"]);
+        assert!(
+            says(CHECK, &snapshot)[0]
+                .starts_with("Container worker dies of SIGABRT (exit code 134), likely because Node.js runs out of heap: 2 of 2")
+        );
     }
 
     #[test]

@@ -1,15 +1,19 @@
-//! No container instance of the cluster has room for the task, or fits it. ECS names the closest one and what it lacks.
+//! No container instance of the cluster has room for the task, or fits it. ECS names the closest one and what it lacks; the
+//! instances themselves tell in numbers how far each is off.
 
+use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use regex::Regex;
 
-use crate::call::quote;
+use crate::call::{Call, quote};
 use crate::check::{Findings, NoAnswer};
-use crate::finding::Remedy;
+use crate::finding::{Evidence, Remedy};
 use crate::patient::Patient;
-use crate::reading::pattern;
-use crate::reading::reason::{self, Trouble};
+use crate::reading::capacity::{self, Candidate, Lack, Need};
+use crate::reading::reason::{self, Told, Trouble};
+use crate::reading::{and_list, pattern, time};
+use crate::snapshot::{ContainerInstance, TaskDefinition};
 
 crate::check! {
     /// ECS finds no container instance on which the task could run.
@@ -22,9 +26,10 @@ crate::check! {
     /// # How we tell
     ///
     /// A service event says that no container instance met all requirements, or a stopped task has a reason like
-    /// `RESOURCE:MEMORY`, and no later event overrules it. The closest instance and what it lacks are quoted. One such event of
-    /// the last three minutes does not count: instances may be on their way. How much room each instance has is not looked
-    /// up yet.
+    /// `RESOURCE:MEMORY`, and no later event overrules it. One such event of the last three minutes does not count: instances
+    /// may be on their way. Then what the task needs (CPU, memory, fixed host ports, GPUs, attributes, placement constraints,
+    /// the zones of its subnets) is held against what each instance has left now, whether it takes tasks, and whether its
+    /// agent is connected. Constraints that are more than one comparison, and free network interfaces, are not judged.
     ///
     /// # What to do
     ///
@@ -44,14 +49,34 @@ crate::check! {
     title: "No container instance has room for the task, or fits it",
     severity: High,
     role: Cause,
-    explains: [TasksFailToStart],
-    reads: [DescribeServices, DescribeServiceDeployments, DescribeServiceRevisions, DescribeTasks],
+    shows: NoInstanceFits,
+    explains: [TasksFailToStart, TooFewRunning],
+    reads: [
+        DescribeServices,
+        DescribeServiceDeployments,
+        DescribeServiceRevisions,
+        DescribeTasks,
+        DescribeTaskDefinition,
+        DescribeContainerInstances,
+        DescribeSubnets,
+    ],
     example: on ec2, |snapshot| {
+        use crate::baseline::capacity::instance;
         crate::baseline::lack_tasks(snapshot);
+        let (cluster, definition) = (snapshot.services[0].cluster_arn.clone(), snapshot.services[0].task_definition.clone().unwrap_or_default());
+        for (row, free) in snapshot.container_instances.change(&cluster).into_iter().flatten().zip([220, 300]) {
+            row.remaining_resources.memory = Some(free);
+        }
+        let subnets = vec!["subnet-0a1".into(), "subnet-0b2".into()];
+        let network = crate::snapshot::service::NetworkConfiguration { subnets, ..Default::default() };
+        snapshot.services[0].deployments[0].network_configuration = Some(network);
+        snapshot.task_definitions.change(&definition).into_iter().for_each(|definition| definition.network_mode = Some("awsvpc".into()));
+        let closest = instance(8);
+        let closest = closest.rsplit('/').next().unwrap_or_default();
         crate::baseline::say(
             snapshot,
             8,
-            "(service web) was unable to place a task because no container instance met all of its requirements. The closest matching (container-instance 8f0c1d2e3a4b5c6d7e8f9a0b1c2d3e4f) has insufficient memory available. For more information, see the Troubleshooting section of the Amazon ECS Developer Guide.",
+            &format!("(service web) was unable to place a task because no container instance met all of its requirements. The closest matching (container-instance {closest}) has insufficient memory available. For more information, see the Troubleshooting section of the Amazon ECS Developer Guide."),
         );
     },
 }
@@ -61,49 +86,249 @@ static LACKS: LazyLock<Option<Regex>> = LazyLock::new(|| pattern(r"container-ins
 static RESOURCE: LazyLock<Option<Regex>> = LazyLock::new(|| pattern(r"RESOURCE:(?<it>\w+)"));
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
-    reason::each(patient, findings, &[Trouble::NoInstanceFits], |told, _| {
-        let instance = reason::part(&INSTANCE, told.text);
+    reason::each(patient, findings, &[Trouble::NoInstanceFits], |told, findings| {
+        let named = reason::part(&INSTANCE, told.text);
         let lacks = reason::part(&LACKS, told.text);
-        let why = match (instance, lacks, reason::part(&RESOURCE, told.text)) {
-            (Some(instance), Some(lacks), _) => format!(" (the closest one, {}, {lacks})", instance.get(..12).unwrap_or(instance)),
-            (_, _, Some(resource)) => format!(" (they lack {resource})"),
-            _ => String::new(),
+        let definition = findings.see(patient.task_definition(told.task_definition)).flatten();
+        let need = definition.map(|definition| Need::of(patient.service(), definition, zones(patient, findings, definition)));
+        let candidates = need.as_ref().filter(|_| capacity::matters(patient.service(), patient.now()));
+        let candidates = candidates.and_then(|need| Some((need, findings.see(capacity::candidates(patient, need, named))?)));
+        let Some((need, candidates)) = candidates else {
+            // Without the instances, ECS's own words are all there is.
+            let why = match (named, lacks, reason::part(&RESOURCE, told.text)) {
+                (Some(instance), Some(lacks), _) => format!(" (the closest one, {}, {lacks})", instance.get(..12).unwrap_or(instance)),
+                (_, _, Some(resource)) => format!(" (they lack {resource})"),
+                _ => String::new(),
+            };
+            return Some(told.finding(patient, &format!("{CLAIM}{why}")).mend(remedy_by_words(patient, lacks.unwrap_or_default(), named)));
         };
-        let advice = match lacks.unwrap_or_default() {
-            lacks if lacks.contains("port") => "A fixed host port lets one such task run on an instance: use hostPort 0, awsvpc, or more instances.",
-            lacks if lacks.contains("attribute") => "Give an instance the attribute that the task asks for, or do not ask for it.",
-            _ => {
-                "Add or enlarge instances, or ask for less CPU and memory; a deployment needs room for both versions, unless minimumHealthyPercent is below 100."
-            }
-        };
-        let cluster = quote(patient.cluster());
-        let remedy = Remedy::new(advice)
-            .cli(match instance {
-                Some(instance) => format!(
-                    "aws ecs describe-container-instances --cluster {cluster} --container-instances {instance} --query 'containerInstances[].remainingResources'"
-                ),
-                None => format!("aws ecs list-container-instances --cluster {cluster}"),
-            })
-            .cli(told.see(patient));
-        Some(told.finding(patient, &format!("No container instance has room for the task, or fits it{why}")).mend(remedy))
+        let mut finding = told.finding(patient, CLAIM);
+        finding.says = in_numbers(patient, told, need, &candidates);
+        let closest = candidates.first().zip(definition);
+        let lacks = closest.into_iter().flat_map(|(closest, definition)| closest.lacks.iter().map(move |lack| (closest.instance, lack, definition)));
+        let evidence = lacks.filter_map(|(instance, lack, definition)| lack.evidence(patient, instance, definition));
+        Some(finding.because_all(needs(definition)).because_all(evidence).mend(remedy(patient, need, &candidates)))
     })
+}
+
+const CLAIM: &str = "No container instance has room for the task, or fits it";
+
+/// The zones of the service's subnets; none where one of them is hidden.
+fn zones<'a>(patient: &Patient<'a>, findings: &mut Findings, definition: &TaskDefinition) -> Vec<&'a str> {
+    let service = patient.service();
+    if definition.network_mode.as_deref() != Some("awsvpc") {
+        return Vec::new();
+    }
+    let primary = service.deployments.iter().find(|deployment| deployment.status == "PRIMARY");
+    let network = primary.and_then(|primary| primary.network_configuration.as_ref()).or(service.network_configuration.as_ref());
+    let zones: Option<Vec<&str>> = network
+        .into_iter()
+        .flat_map(|network| &network.subnets)
+        .map(|id| findings.see(patient.subnet(id)).flatten()?.availability_zone.as_deref())
+        .collect();
+    zones.unwrap_or_default()
+}
+
+/// `No container instance fits web:31: the closest of 3, i-0a1b, is 212 MiB of memory short …. A task needs …`.
+fn in_numbers(patient: &Patient, told: &Told, need: &Need, candidates: &[Candidate]) -> String {
+    let version = told.version();
+    let needs = match need.words() {
+        words if words.is_empty() => String::new(),
+        words => format!("A task needs {words}; "),
+    };
+    let tail = match told.said {
+        Some(at) => format!("{needs}ECS last said {} ago that it cannot place one.", time::words(time::age(patient.now(), at))),
+        None => format!("{needs}{}.", told.count(patient.now())),
+    };
+    let Some((closest, others)) = candidates.split_first() else {
+        return format!("No container instance fits {version}: the cluster has none of the kind that it wants. {tail}");
+    };
+    let name = closest.instance.name();
+    if closest.lacks.is_empty() {
+        return format!("No container instance had room for {version}, though by now {name} seems to have what it needs. {tail}");
+    }
+    let words = |candidate: &Candidate| and_list(candidate.lacks.iter().map(|lack| lack.words(candidate.instance)));
+    let lacks = words(closest);
+    let how = match others {
+        [] => format!("the only one, {name}, {lacks}"),
+        all if all.iter().all(|other| words(other) == lacks) => format!("each of {} instances {lacks}", candidates.len()),
+        [other] => format!("the closest of 2, {name}, {lacks}; the other, {}, {}", other.instance.name(), words(other)),
+        many => {
+            let mut kinds: BTreeMap<&str, usize> = BTreeMap::new();
+            for lack in many.iter().filter_map(|other| other.lacks.first()) {
+                *kinds.entry(kind(lack)).or_default() += 1;
+            }
+            let kinds = and_list(kinds.into_iter().map(|(kind, number)| format!("{number} {kind}")));
+            format!("the closest of {}, {name}, {lacks}; of the others {kinds}", candidates.len())
+        }
+    };
+    format!("No container instance fits {version}: {how}. {tail}")
+}
+
+/// What a number of instances has in common.
+fn kind(lack: &Lack) -> &'static str {
+    match lack {
+        Lack::Cpu { .. } => "short of CPU",
+        Lack::Memory { .. } => "short of memory",
+        Lack::Port { .. } => "with the port taken",
+        Lack::Gpu { .. } => "without enough GPUs",
+        Lack::Attribute(_) | Lack::Constraint(_) => "without what the constraints ask for",
+        Lack::Occupied => "with a task of the service already",
+        Lack::Zone(_) => "in another zone",
+        Lack::Status(_) => "not ACTIVE",
+        Lack::Agent => "without a connected agent",
+    }
+}
+
+/// What the task asks for: as a whole, or its containers one by one.
+fn needs(definition: Option<&TaskDefinition>) -> Vec<Evidence> {
+    let Some(definition) = definition else { return Vec::new() };
+    let of = |field, value: String| Evidence::new(Call::DescribeTaskDefinition, &definition.task_definition_arn, field, value);
+    let mut needs: Vec<Evidence> = definition.cpu.iter().map(|cpu| of("cpu", cpu.clone())).collect();
+    needs.extend(definition.memory.iter().map(|memory| of("memory", memory.clone())));
+    if definition.memory.is_none() {
+        needs.extend(definition.container_definitions.iter().filter_map(|container| {
+            let reserved = container.memory_reservation.map(|memory| of("containerDefinitions.memoryReservation", memory.to_string()));
+            reserved.or_else(|| Some(of("containerDefinitions.memory", container.memory?.to_string())))
+        }));
+    }
+    needs
+}
+
+const PORT: &str = "A fixed host port lets one such task run on an instance: use hostPort 0, awsvpc, or more instances.";
+const ATTRIBUTE: &str = "Give an instance the attribute that the task asks for, or do not ask for it.";
+const ROOM: &str =
+    "Add or enlarge instances, or ask for less CPU and memory; a deployment needs room for both versions, unless minimumHealthyPercent is below 100.";
+
+/// What to do by ECS's words alone.
+fn remedy_by_words(patient: &Patient, lacks: &str, instance: Option<&str>) -> Remedy {
+    let advice = match lacks {
+        lacks if lacks.contains("port") => PORT,
+        lacks if lacks.contains("attribute") => ATTRIBUTE,
+        _ => ROOM,
+    };
+    let cluster = quote(patient.cluster());
+    Remedy::new(advice).cli(match instance {
+        Some(instance) => format!(
+            "aws ecs describe-container-instances --cluster {cluster} --container-instances {instance} --query 'containerInstances[].remainingResources'"
+        ),
+        None => format!("aws ecs list-container-instances --cluster {cluster}"),
+    })
+}
+
+/// What to do about what the closest instance lacks.
+fn remedy(patient: &Patient, need: &Need, candidates: &[Candidate]) -> Remedy {
+    let cluster = quote(patient.cluster());
+    let all = format!(
+        "aws ecs describe-container-instances --cluster {cluster} --container-instances $(aws ecs list-container-instances --cluster {cluster} --query \
+         containerInstanceArns --output text) --query 'containerInstances[].[ec2InstanceId,status,agentConnected,remainingResources]'"
+    );
+    let update = |options: &str| format!("aws ecs update-service {} {options}", patient.cli());
+    let free_port = "# in the portMappings of container_definitions of aws_ecs_task_definition\nhostPort = 0";
+    let deploys = patient.service().deployments.len() > 1;
+    let more = "resource \"aws_ecs_capacity_provider\" \"instances\" {\n  name = \"instances\"\n  auto_scaling_group_provider {\n    auto_scaling_group_arn \
+                = aws_autoscaling_group.ecs.arn\n    managed_scaling { status = \"ENABLED\" }\n  }\n}";
+    let Some(closest) = candidates.first() else {
+        return Remedy::new("Add instances of the kind that the service wants; they must register with this cluster.").cli(all).terraform(more);
+    };
+    let instance = closest.instance;
+    if candidates.iter().all(|candidate| need.is_too_large_for(candidate.instance)) {
+        let larger = "# in aws_launch_template\ninstance_type = \"m6i.xlarge\"";
+        return Remedy::new("Even an empty instance is too small for the task: use a larger instance type, or ask for less.")
+            .cli(all)
+            .terraform(larger);
+    }
+    match closest.lacks.first() {
+        Some(Lack::Port { by_us: true, .. }) if deploys => {
+            Remedy::new("The old tasks hold the port that the new ones need: let ECS stop a task first, or use hostPort 0 or awsvpc.")
+                .cli(update("--deployment-configuration minimumHealthyPercent=50,maximumPercent=100"))
+                .terraform("# in aws_ecs_service\ndeployment_minimum_healthy_percent = 50\ndeployment_maximum_percent         = 100")
+        }
+        Some(Lack::Port { by_us: true, .. }) => {
+            Remedy::new("The service's own tasks hold the port, one an instance: add an instance, or use hostPort 0 or awsvpc.").cli(all).terraform(free_port)
+        }
+        Some(Lack::Port { .. }) => Remedy::new(PORT).cli(all).terraform(free_port),
+        Some(Lack::Constraint(expression)) if capacity::is_of_service(patient.service(), expression) => Remedy::new(ATTRIBUTE)
+            .cli(put_attribute(&cluster, expression, instance))
+            .cli(update("--placement-constraints '[]'"))
+            .terraform("# in aws_ecs_service: take away or mend\nplacement_constraints {}"),
+        Some(Lack::Constraint(name) | Lack::Attribute(name)) => Remedy::new(ATTRIBUTE).cli(put_attribute(&cluster, name, instance)),
+        Some(Lack::Gpu { .. }) => Remedy::new("Add an instance type with enough GPUs, on the ECS GPU-optimized AMI, or ask for fewer.").cli(all),
+        Some(Lack::Occupied) => Remedy::new("One task an instance is asked for (distinctInstance): add instances, or want fewer tasks.").cli(all),
+        Some(Lack::Zone(_)) => Remedy::new("Give the service a subnet in the zone of the instances, or instances in the zones of its subnets.").cli(all),
+        Some(Lack::Status(_)) => Remedy::new("Let an instance take tasks again, or add one: what drains or deregisters takes none.").cli(format!(
+            "aws ecs update-container-instances-state --cluster {cluster} --container-instances {} --status ACTIVE",
+            instance.id()
+        )),
+        Some(Lack::Agent) => Remedy::new("Mend the agent of the instance that has room, or replace the instance.").cli(all),
+        Some(Lack::Cpu { .. } | Lack::Memory { .. }) => Remedy::new(ROOM).cli(all).terraform(more),
+        None => Remedy::new(
+            "Wait for ECS to try again (after failures it takes up to 15 minutes), or deploy again; where tasks have network interfaces of their own, an \
+             instance may have none left.",
+        )
+        .cli(update("--force-new-deployment")),
+    }
+}
+
+/// The command that gives an instance an attribute: by name, or as the simple expression asks for it.
+fn put_attribute(cluster: &str, wanted: &str, instance: &ContainerInstance) -> String {
+    let wanted = wanted.trim_start_matches("attribute:");
+    let attribute = match wanted.split_once("==") {
+        Some((name, value)) => format!("name={},value={}", name.trim(), value.trim()),
+        None => format!("name={}", wanted.split([' ', '!']).next().unwrap_or(wanted)),
+    };
+    format!("aws ecs put-attributes --cluster {cluster} --attributes {attribute},targetType=container-instance,targetId={}", instance.id())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::baseline;
+    use crate::baseline::{self, capacity::instance};
+    use crate::call::Call;
+    use crate::exam::{Outcome, examine};
+    use crate::patient::Intent;
+    use crate::snapshot::{Snapshot, Task};
     use crate::testing::{exam, says};
 
+    const EVENT: &str = "(service web) was unable to place a task because no container instance met all of its requirements. The closest matching \
+                         (container-instance 8f0c1d2e3a4b) is already using a port required by your task.";
+
+    /// No task runs since a port, of which ECS spoke, is taken; `change` is told of the instances.
+    fn short(change: impl Fn(&mut Vec<ContainerInstance>)) -> Snapshot {
+        let mut snapshot = baseline::ec2();
+        baseline::lack_tasks(&mut snapshot);
+        baseline::say(&mut snapshot, 8, EVENT);
+        let cluster = snapshot.services[0].cluster_arn.clone();
+        change(snapshot.container_instances.change(&cluster).unwrap());
+        snapshot
+    }
+
+    fn definition(snapshot: &mut Snapshot) -> &mut TaskDefinition {
+        let definition = snapshot.services[0].task_definition.clone().unwrap();
+        snapshot.task_definitions.change(&definition).unwrap()
+    }
+
     #[test]
-    fn names_the_closest_instance_and_what_it_lacks() {
+    fn says_in_numbers_why_no_instance_fits() {
         assert_eq!(
             says(CHECK, &(CHECK.example)()),
-            [
-                "No container instance has room for the task, or fits it (the closest one, 8f0c1d2e3a4b, has insufficient memory available): ECS said so \
-              of web:12 8 min ago."
-            ]
+            ["No container instance fits web:12: the closest of 2, i-0a1b2c3d4e5f60001, is 212 MiB of memory short (300 of 3884 free); the other, \
+              i-0a1b2c3d4e5f60002, is 292 MiB of memory short (220 of 3884 free). A task needs 256 CPU units and 512 MiB of memory; ECS last said 8 min \
+              ago that it cannot place one."]
         );
+    }
+
+    #[test]
+    fn without_the_instances_it_says_what_ecs_says() {
+        let snapshot = (CHECK.example)();
+        let intent = Intent::default();
+        let patient = Patient::new(&snapshot, &snapshot.services[0], &intent).blindfolded([Call::DescribeContainerInstances]);
+        let check: &'static crate::check::Check = Box::leak(Box::new(CHECK));
+        let exam = examine(check, &patient);
+        let expected = "No container instance has room for the task, or fits it (the closest one, 888888888888, has insufficient memory available): ECS \
+                        said so of web:12 8 min ago.";
+        assert_eq!(exam.findings[0].says, expected);
+        assert_eq!((exam.outcome, exam.missed[0].call), (Outcome::Sick, Call::DescribeContainerInstances));
     }
 
     #[test]
@@ -121,12 +346,73 @@ mod tests {
     }
 
     #[test]
-    fn a_port_that_is_taken_has_advice_of_its_own() {
-        let mut snapshot = baseline::ec2();
-        baseline::lack_tasks(&mut snapshot);
-        let message = "(service web) was unable to place a task because no container instance met all of its requirements. The closest matching \
-                       (container-instance 8f0c1d2e3a4b) is already using a port required by your task.";
-        baseline::say(&mut snapshot, 8, message);
-        assert!(exam(CHECK, &snapshot).findings[0].remedy.summary.starts_with("A fixed host port"));
+    fn a_port_that_the_service_itself_holds_has_advice_of_its_own() {
+        let mut snapshot = short(|instances| {
+            instances.truncate(1);
+            instances[0].remaining_resources.ports.push("3000".into());
+        });
+        definition(&mut snapshot).container_definitions[0].port_mappings[0].host_port = Some(3000);
+        let finding = exam(CHECK, &snapshot).findings.remove(0);
+        assert!(finding.says.contains("fits web:12: the only one, i-0a1b2c3d4e5f60002, has port 3000 taken. A task needs"), "{}", finding.says);
+        assert!(finding.remedy.summary.starts_with("A fixed host port"));
+        let mut own = Task { container_instance_arn: Some(instance(7)), ..Task::default() };
+        own.containers.push(crate::snapshot::Container { host_ports: vec![3000], ..Default::default() });
+        let arn = snapshot.services[0].service_arn.clone();
+        snapshot.running_tasks.put(arn, vec![own]);
+        let finding = exam(CHECK, &snapshot).findings.remove(0);
+        assert!(finding.says.contains("has port 3000 taken by a task of this service. A task needs"), "{}", finding.says);
+        assert!(finding.remedy.summary.starts_with("The service's own tasks hold the port, one an instance: "));
+        let older = snapshot.services[0].deployments[0].clone();
+        snapshot.services[0].deployments.push(older);
+        let finding = exam(CHECK, &snapshot).findings.remove(0);
+        assert!(
+            finding.remedy.cli[0].ends_with("--deployment-configuration minimumHealthyPercent=50,maximumPercent=100"),
+            "a deployment needs no more"
+        );
+    }
+
+    #[test]
+    fn an_instance_that_would_be_too_small_when_empty_is_no_matter_of_more_of_them() {
+        let mut snapshot = short(|_| ());
+        definition(&mut snapshot).memory = Some("8192".into());
+        let finding = exam(CHECK, &snapshot).findings.remove(0);
+        assert!(finding.remedy.summary.starts_with("Even an empty instance is too small"), "{}", finding.remedy.summary);
+    }
+
+    #[test]
+    fn a_constraint_of_the_service_is_quoted_and_can_be_met_or_dropped() {
+        let mut snapshot = short(|_| ());
+        let constraint =
+            crate::snapshot::capacity::PlacementConstraint { kind: "memberOf".into(), expression: Some("attribute:stack == batch".into()) };
+        snapshot.services[0].placement_constraints = vec![constraint];
+        let finding = exam(CHECK, &snapshot).findings.remove(0);
+        assert!(
+            finding.says.contains("fits web:12: each of 2 instances does not meet the constraint attribute:stack == batch. "),
+            "{}",
+            finding.says
+        );
+        assert!(finding.evidence.iter().any(|evidence| evidence.field == "placementConstraints.expression"));
+        assert!(finding.remedy.cli[0].contains("--attributes name=stack,value=batch,targetType=container-instance,targetId=7777"));
+    }
+
+    #[test]
+    fn room_that_is_there_by_now_is_said_to_be() {
+        let says = says(CHECK, &short(|_| ()));
+        assert!(says[0].contains("by now i-0a1b2c3d4e5f60002 seems to have what it needs"), "{says:?}");
+    }
+
+    #[test]
+    fn many_instances_are_counted_by_what_they_lack() {
+        let snapshot = short(|instances| {
+            let mut more = instances[0].clone();
+            more.container_instance_arn.push('9');
+            more.status = "DRAINING".into();
+            instances.push(more);
+            instances[0].agent_connected = false;
+            instances[1].remaining_resources.cpu = Some(0);
+        });
+        let said = &says(CHECK, &snapshot)[0];
+        assert!(said.contains("the closest of 3, i-0a1b2c3d4e5f60002, "), "{said}");
+        assert!(said.contains("has an agent that is not connected; of the others 1 not ACTIVE and 1 short of CPU. "), "{said}");
     }
 }

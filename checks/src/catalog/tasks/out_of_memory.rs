@@ -7,7 +7,7 @@ use crate::check::{Findings, NoAnswer};
 use crate::finding::{Evidence, Remedy};
 use crate::patient::Patient;
 use crate::reading::reason::{self, Trouble};
-use crate::reading::{metric, stop};
+use crate::reading::{crash, metric, stop};
 use crate::snapshot::metric::Metric;
 
 crate::check! {
@@ -21,7 +21,7 @@ crate::check! {
     ///
     /// The container's reason says `OutOfMemoryError`, or "killed due to memory usage". Exit code 137 alone does not count: ECS
     /// kills containers too, when they ignore SIGTERM. A container that is not essential does not end its task and is left
-    /// out. The service's memory of the last hour is quoted where it was near its limit.
+    /// out. The service's memory of the last hour is quoted where it was near its limit, and the log where it says so too.
     ///
     /// # What to do
     ///
@@ -41,7 +41,7 @@ crate::check! {
     severity: High,
     role: Cause,
     explains: [TasksKeepStopping, TasksFailToStart],
-    reads: [DescribeServices, DescribeServiceDeployments, DescribeServiceRevisions, DescribeTasks, DescribeTaskDefinition, GetMetricData],
+    reads: [DescribeServices, DescribeServiceDeployments, DescribeServiceRevisions, DescribeTasks, DescribeTaskDefinition, GetMetricData, GetLogEvents],
     example: on worker, |snapshot| {
         use crate::baseline::{exit_tasks, minutes_ago};
         use crate::snapshot::Series;
@@ -71,6 +71,12 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         if let Some(used) = used.flatten().filter(|used| used.peak >= NEAR) {
             finding.says.push_str(&format!(" The service's memory peaked at {:.0} %.", used.peak));
             finding = finding.because(used.evidence);
+        }
+        if let Some(name) = told.container {
+            let logged = crash::last_word(patient, findings, name, &told.tasks);
+            if logged.crash.is_some_and(|crash| crash.kind == crash::Kind::OutOfMemory) {
+                finding = finding.because_all(logged.evidence);
+            }
         }
         let more = memory.and_then(crate::reading::parsed::<u32>).map_or("<more>".to_owned(), |memory| memory.saturating_mul(2).to_string());
         let remedy = Remedy::new("Give the task or the container more memory, or hold the app below what it has; then look for what grows.")

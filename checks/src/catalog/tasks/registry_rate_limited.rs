@@ -1,9 +1,14 @@
 //! The registry answers that there were too many pulls. Docker Hub counts them by address, and the tasks of a VPC share
 //! that of its NAT gateway.
 
+use std::sync::LazyLock;
+
+use regex::Regex;
+
 use crate::check::{Findings, NoAnswer};
 use crate::finding::Remedy;
 use crate::patient::Patient;
+use crate::reading::pattern;
 use crate::reading::reason::{self, Trouble};
 
 crate::check! {
@@ -46,6 +51,8 @@ crate::check! {
     },
 }
 
+static NAMED: LazyLock<Option<Regex>> = LazyLock::new(|| pattern(r"/v2/(?:library/)?(?<it>[^\s:]+?)/(?:manifests|blobs)/"));
+
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     reason::each(patient, findings, &[Trouble::RegistryRateLimited], |told, _| {
         let (of_docker, registry) = match told.text.contains("docker.io") {
@@ -66,26 +73,26 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
                 ),
             false => remedy,
         };
-        Some(told.finding(patient, &format!("{registry} refuses because of too many pulls")).mend(remedy.cli(told.see(patient))))
+        let image = reason::part(&NAMED, told.text).map_or_else(String::new, |image| format!(" to hand out {image}"));
+        Some(told.finding(patient, &format!("{registry} refuses{image}, because of too many pulls")).mend(remedy.cli(told.see(patient))))
     })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::baseline;
-    use crate::testing::says;
+    use crate::testing::{says, says_of_failed_starts};
 
     #[test]
     fn names_docker_hub_where_it_is_the_one() {
-        assert!(says(CHECK, &(CHECK.example)())[0].starts_with("Docker Hub refuses because of too many pulls: 3 of 3 failed tasks"));
+        assert!(
+            says(CHECK, &(CHECK.example)())[0].starts_with("Docker Hub refuses to hand out nginx, because of too many pulls: 3 of 3 failed tasks")
+        );
     }
 
     #[test]
     fn a_throttled_secret_is_no_rate_limit_of_a_registry() {
-        let mut snapshot = baseline::worker();
         let text = "ResourceInitializationError: unable to pull secrets or registry auth: unable to retrieve secrets from ssm: ThrottlingException: Rate exceeded";
-        baseline::fail_to_start(&mut snapshot, 2, text);
-        assert!(says(CHECK, &snapshot).is_empty());
+        assert!(says_of_failed_starts(CHECK, 2, text).is_empty());
     }
 }

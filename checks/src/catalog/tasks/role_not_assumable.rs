@@ -1,14 +1,10 @@
 //! ECS cannot assume the task or the execution role: it is not there, or its trust policy does not name ECS tasks.
 
-use std::sync::LazyLock;
-
-use regex::Regex;
-
 use crate::call::quote;
 use crate::check::{Findings, NoAnswer};
 use crate::finding::Remedy;
 use crate::patient::Patient;
-use crate::reading::pattern;
+use crate::reading::access;
 use crate::reading::reason::{self, Trouble};
 
 crate::check! {
@@ -21,7 +17,8 @@ crate::check! {
     /// # How we tell
     ///
     /// A service event says "ECS was unable to assume the role", and no later event overrules it. In the first seconds of a
-    /// new role that is normal, so one such event of the last three minutes does not count.
+    /// new role that is normal, so one such event of the last three minutes does not count. Then the role itself is looked at:
+    /// whether it exists, and whom its trust policy lets assume it.
     ///
     /// # What to do
     ///
@@ -42,8 +39,9 @@ crate::check! {
     severity: High,
     role: Cause,
     explains: [TasksFailToStart],
-    reads: [DescribeServices, DescribeServiceDeployments, DescribeServiceRevisions, DescribeTasks],
+    reads: [DescribeServices, DescribeServiceDeployments, DescribeServiceRevisions, DescribeTasks, GetRole],
     example: on worker, |snapshot| {
+        crate::baseline::access::trust(snapshot, "mailer-task", &["ec2.amazonaws.com"]);
         crate::baseline::lack_tasks(snapshot);
         crate::baseline::say(
             snapshot,
@@ -53,14 +51,12 @@ crate::check! {
     },
 }
 
-static ROLE: LazyLock<Option<Regex>> = LazyLock::new(|| pattern(r"role '(?:arn:[^']*:role/)?(?:[^'/]+/)*(?<it>[^'/]+)'"));
-
 const TRUST: &str =
     r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":"ecs-tasks.amazonaws.com"},"Action":"sts:AssumeRole"}]}"#;
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
-    reason::each(patient, findings, &[Trouble::RoleNotAssumable], |told, _| {
-        let role = reason::part(&ROLE, told.text);
+    reason::each(patient, findings, &[Trouble::RoleNotAssumable], |told, findings| {
+        let role = access::role_named(told.text);
         let claim = match role {
             Some(role) => format!("ECS cannot assume role {role}"),
             None => "ECS cannot assume a role of the task".to_owned(),
@@ -74,7 +70,14 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
                  Statement = [{{ Effect = \"Allow\", Principal = {{ Service = \"ecs-tasks.amazonaws.com\" }}, Action = \"sts:AssumeRole\" }}]\n  }})\n}}",
                 role.unwrap_or("role")
             ));
-        Some(told.finding(patient, &claim).mend(remedy))
+        let mut finding = told.finding(patient, &claim).mend(remedy);
+        let trust = access::unassumable(patient, told.text).and_then(|role| access::trust(patient, findings, role, "ecs-tasks.amazonaws.com"));
+        if let Some(trust) = trust {
+            finding.says += &format!(" {}.", trust.words);
+            finding.remedy.summary = trust.mend;
+            finding = finding.because_all(trust.evidence);
+        }
+        Some(finding)
     })
 }
 
@@ -82,11 +85,46 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
 mod tests {
     use super::*;
     use crate::baseline;
+    use crate::seen::Seen;
     use crate::testing::says;
 
     #[test]
     fn names_the_role() {
-        assert_eq!(says(CHECK, &(CHECK.example)()), ["ECS cannot assume role mailer-task: ECS said so of mailer:12 12 min ago."]);
+        assert_eq!(
+            says(CHECK, &(CHECK.example)()),
+            ["ECS cannot assume role mailer-task: ECS said so of mailer:12 12 min ago. Its trust policy lets ec2.amazonaws.com assume it, and not \
+              ecs-tasks.amazonaws.com."]
+        );
+    }
+
+    /// What is said of the role behind its name, as IAM knows it.
+    fn of_role(change: impl FnOnce(&mut crate::snapshot::Snapshot)) -> String {
+        let mut snapshot = (CHECK.example)();
+        change(&mut snapshot);
+        let says = says(CHECK, &snapshot).remove(0);
+        says.split_once(" 12 min ago.").unwrap().1.to_owned()
+    }
+
+    #[test]
+    fn tells_a_role_that_is_gone_from_one_that_trusts_others_or_was_mended() {
+        assert_eq!(of_role(|snapshot| snapshot.roles.insert("mailer-task", Seen::Yes(None))), " There is no such role.");
+        let mended = of_role(|snapshot| baseline::access::trust(snapshot, "mailer-task", &["ecs-tasks.amazonaws.com"]));
+        assert_eq!(mended, " Its trust policy lets ecs-tasks.amazonaws.com assume it now, so it was likely mended since.");
+        let narrow = of_role(|snapshot| {
+            baseline::access::trust(snapshot, "mailer-task", &["ecs-tasks.amazonaws.com"]);
+            snapshot.roles.change("mailer-task").unwrap().assume_role_policy_document.condition = vec!["aws:SourceAccount".into()];
+        });
+        assert_eq!(narrow, " Its trust policy names ecs-tasks.amazonaws.com, under conditions on aws:SourceAccount: they are likely not met.");
+        assert_eq!(of_role(|snapshot| snapshot.roles.0.clear()), "", "what may not be seen says nothing");
+    }
+
+    #[test]
+    fn a_role_of_another_account_is_not_looked_up_in_this_one() {
+        let said = of_role(|snapshot| {
+            let event = &mut snapshot.services[0].events[0].message;
+            *event = event.replace("::123456789012:", "::999999999999:");
+        });
+        assert_eq!(said, "");
     }
 
     #[test]

@@ -5,6 +5,7 @@ use crate::call::quote;
 use crate::check::{Findings, NoAnswer};
 use crate::finding::Remedy;
 use crate::patient::Patient;
+use crate::reading::access;
 use crate::reading::reason::{self, Fault, Trouble};
 
 crate::check! {
@@ -18,7 +19,9 @@ crate::check! {
     /// # How we tell
     ///
     /// Tasks of the version stopped while ECS fetched their secrets, and the end of the reason is a denial:
-    /// `AccessDeniedException`, or "Access to KMS is not allowed". Where IAM names role, action and resource, so do we.
+    /// `AccessDeniedException`, or "Access to KMS is not allowed". Where IAM names role, action and resource, so
+    /// do we. Then a simulation of the role's policies tells whether
+    /// none allows it, one denies it, or all is well with them and another policy refuses.
     ///
     /// # What to do
     ///
@@ -36,8 +39,22 @@ crate::check! {
     severity: High,
     role: Cause,
     explains: [TasksFailToStart],
-    reads: [DescribeServices, DescribeServiceDeployments, DescribeServiceRevisions, DescribeTasks],
+    reads: [
+        DescribeServices,
+        DescribeServiceDeployments,
+        DescribeServiceRevisions,
+        DescribeTasks,
+        DescribeTaskDefinition,
+        SimulatePrincipalPolicy,
+    ],
     example: on worker, |snapshot| {
+        crate::baseline::access::simulate(
+            snapshot,
+            "mailer-execution",
+            "secretsmanager:GetSecretValue",
+            "arn:aws:secretsmanager:eu-west-2:123456789012:secret:mailer-db-AbCdEf",
+            "implicitDeny",
+        );
         crate::baseline::fail_to_start(
             snapshot,
             3,
@@ -47,7 +64,7 @@ crate::check! {
 }
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
-    reason::each(patient, findings, &[Trouble::SecretDenied], |told, _| {
+    reason::each(patient, findings, &[Trouble::SecretDenied], |told, findings| {
         let refused = reason::refused(told.text);
         let by_key = told.reason.fault == Some(Fault::Key);
         let who = refused.role.map_or("The execution role".to_owned(), |role| format!("Role {role}"));
@@ -68,7 +85,9 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
                 "resource \"aws_iam_role_policy\" \"secrets\" {{\n  role   = \"{role}\"\n  policy = jsonencode({{\n    Version   = \"2012-10-17\"\n    Statement = \
                  [{{ Effect = \"Allow\", Action = \"{action}\", Resource = \"{resource}\" }}]\n  }})\n}}"
             ));
-        Some(told.finding(patient, &format!("{who} {what}{on}")).mend(remedy))
+        let question = access::of_start(patient, findings, told);
+        let finding = told.finding(patient, &format!("{who} {what}{on}")).mend(remedy);
+        Some(access::settle(patient, findings, finding, told.text, question.as_ref()))
     })
 }
 
@@ -80,14 +99,11 @@ fn name(arn: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::baseline;
-    use crate::testing::{exam, says};
+    use crate::testing::{exam, says, says_of_failed_starts};
 
     fn with(tail: &str) -> Vec<String> {
-        let mut snapshot = baseline::worker();
         let text = format!("ResourceInitializationError: unable to pull secrets or registry auth: unable to retrieve secret from asm: {tail}");
-        baseline::fail_to_start(&mut snapshot, 2, &text);
-        says(CHECK, &snapshot)
+        says_of_failed_starts(CHECK, 2, &text)
     }
 
     #[test]
@@ -97,10 +113,48 @@ mod tests {
             says(CHECK, &snapshot),
             [
                 "Role mailer-execution may not secretsmanager:GetSecretValue on mailer-db-AbCdEf: 3 of 3 failed tasks of mailer:12 stopped so within 8 \
-              min, the last 2 min ago."
+              min, the last 2 min ago. No policy of the role allows it."
             ]
         );
         assert!(exam(CHECK, &snapshot).findings[0].remedy.cli[0].contains("\"Action\":\"secretsmanager:GetSecretValue\""));
+    }
+
+    /// The example, as IAM's simulation decides it.
+    fn decided(decision: &str) -> crate::finding::Finding {
+        let mut snapshot = (CHECK.example)();
+        let simulation = snapshot.simulations.0.keys().next().cloned().unwrap();
+        snapshot.simulations.change(&simulation).unwrap().eval_decision = decision.into();
+        exam(CHECK, &snapshot).findings.remove(0)
+    }
+
+    #[test]
+    fn a_deny_is_not_mended_by_allowing_more() {
+        let mut snapshot = (CHECK.example)();
+        let secret = "arn:aws:secretsmanager:eu-west-2:123456789012:secret:mailer-db-AbCdEf";
+        crate::baseline::access::simulate(&mut snapshot, "mailer-execution", "secretsmanager:GetSecretValue", secret, "explicitDeny");
+        let finding = exam(CHECK, &snapshot).findings.remove(0);
+        assert!(finding.says.ends_with("It is denied outright by policy no-secrets, so an added permission does not help."), "{}", finding.says);
+        assert!(finding.remedy.cli.iter().all(|command| !command.contains("put-role-policy")));
+        assert!(finding.evidence.iter().any(|evidence| evidence.value == "no-secrets"));
+    }
+
+    #[test]
+    fn policies_that_allow_it_by_now_send_to_the_other_policies() {
+        let finding = decided("allowed");
+        assert!(finding.says.contains("The role's own policies allow it by now"), "{}", finding.says);
+        assert!(finding.remedy.cli[0].starts_with("aws secretsmanager get-resource-policy --secret-id arn:"));
+    }
+
+    #[test]
+    fn without_iam_the_finding_stays_and_names_the_call() {
+        let mut snapshot = (CHECK.example)();
+        snapshot.simulations.0.clear();
+        let exam = exam(CHECK, &snapshot);
+        assert!(exam.findings[0].says.ends_with("the last 2 min ago."), "{}", exam.findings[0].says);
+        assert!(exam.findings[0].remedy.summary.ends_with("iam:SimulatePrincipalPolicy would tell."));
+        assert_eq!(exam.missed[0].call, crate::call::Call::SimulatePrincipalPolicy);
+        let command = exam.findings[0].remedy.cli.last().unwrap();
+        assert!(command.starts_with("aws iam simulate-principal-policy --policy-source-arn arn:aws:iam::123456789012:role/mailer-execution --action-names secretsmanager:GetSecretValue --resource-arns arn:"), "{command}");
     }
 
     #[test]

@@ -65,6 +65,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
             (Some(parameters), _) => format!("Parameter Store has no {parameters}"),
             (None, Some(key)) => format!("{name} has no key {key} in its JSON"),
             (None, None) if told.text.contains("staging label") => format!("{name} has no current value"),
+            (None, None) if told.text.contains("marked for deletion") => format!("{name} is marked for deletion"),
             (None, None) => format!("{name} does not exist under that name in this region"),
         };
         let see = match (parameters, secret) {
@@ -80,14 +81,11 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::baseline;
-    use crate::testing::says;
+    use crate::testing::{says, says_of_failed_starts};
 
     fn with(tail: &str) -> Vec<String> {
-        let mut snapshot = baseline::worker();
         let text = format!("ResourceInitializationError: unable to pull secrets or registry auth: unable to retrieve secret {tail}");
-        baseline::fail_to_start(&mut snapshot, 2, &text);
-        says(CHECK, &snapshot)
+        says_of_failed_starts(CHECK, 2, &text)
     }
 
     #[test]
@@ -100,6 +98,11 @@ mod tests {
         let gone = "from asm: failed to fetch secret arn:aws:secretsmanager:eu-west-2:123456789012:secret:db-AbCdEf from secrets manager: \
                     ResourceNotFoundException: Secrets Manager can't find the specified secret.";
         assert!(with(gone)[0].starts_with("Secret db-AbCdEf does not exist under that name in this region: "));
+        let deleted = gone.replace(
+            "ResourceNotFoundException: Secrets Manager can't find the specified secret.",
+            "InvalidRequestException: You can't perform this operation on the secret because it was marked for deletion.",
+        );
+        assert!(with(&deleted)[0].starts_with("Secret db-AbCdEf is marked for deletion: "));
         let empty = "from asm: ResourceNotFoundException: Secrets Manager can't find the specified secret value for staging label: AWSCURRENT";
         assert!(with(empty)[0].starts_with("A secret of the task definition has no current value: "));
     }

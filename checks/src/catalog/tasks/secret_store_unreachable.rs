@@ -65,25 +65,20 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::baseline;
-    use crate::testing::says;
+    use crate::testing::{says, says_of_failed_starts};
 
     #[test]
     fn names_the_store() {
         assert!(says(CHECK, &(CHECK.example)())[0].starts_with("The task cannot reach Secrets Manager, and nobody refused it anything: 3 of 3"));
-        let mut snapshot = baseline::worker();
         let text = "ResourceInitializationError: unable to pull secrets or registry auth: unable to retrieve secrets from ssm: service call has been \
                     retried 5 time(s): RequestCanceled: request context canceled caused by: context deadline exceeded";
-        baseline::fail_to_start(&mut snapshot, 2, text);
-        assert!(says(CHECK, &snapshot)[0].starts_with("The task cannot reach Parameter Store"));
+        assert!(says_of_failed_starts(CHECK, 2, text)[0].starts_with("The task cannot reach Parameter Store"));
     }
 
     #[test]
     fn a_store_that_answers_is_reached() {
-        let mut snapshot = baseline::worker();
         let text = "ResourceInitializationError: unable to pull secrets or registry auth: unable to retrieve secret from asm: AccessDeniedException: not \
                     authorized to perform: secretsmanager:GetSecretValue";
-        baseline::fail_to_start(&mut snapshot, 2, text);
-        assert!(says(CHECK, &snapshot).is_empty());
+        assert!(says_of_failed_starts(CHECK, 2, text).is_empty());
     }
 }

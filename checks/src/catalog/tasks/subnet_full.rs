@@ -102,7 +102,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
 mod tests {
     use super::*;
     use crate::baseline;
-    use crate::testing::says;
+    use crate::testing::{says, says_of_failed_starts};
 
     #[test]
     fn names_the_subnet_and_what_is_free_now() {
@@ -128,8 +128,6 @@ mod tests {
 
     #[test]
     fn a_timeout_is_no_full_subnet() {
-        let mut snapshot = baseline::worker();
-        baseline::fail_to_start(&mut snapshot, 3, "Timeout waiting for network interface provisioning to complete.");
-        assert!(says(CHECK, &snapshot).is_empty());
+        assert!(says_of_failed_starts(CHECK, 3, "Timeout waiting for network interface provisioning to complete.").is_empty());
     }
 }

@@ -8,8 +8,9 @@ use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
 use crate::finding::{Finding, Kind, Remedy, Subject};
 use crate::patient::Patient;
+use crate::reading::reason::{self, Trouble};
 use crate::reading::stop::{self, Failures, StopKind};
-use crate::reading::{reason, rollout, time};
+use crate::reading::{rollout, time};
 use crate::snapshot::Task;
 
 crate::check! {
@@ -72,16 +73,8 @@ fn of_tasks(patient: &Patient, failures: &Failures) -> Option<Finding> {
     if stopped.len() < 2 && failures.tasks.first().is_none_or(|last| last.task_arn != newest.task_arn) {
         return None;
     }
-    let mut reasons: BTreeMap<&str, Vec<&Task>> = BTreeMap::new();
-    for task in &stopped {
-        reasons
-            .entry(reason::of_task(task).map_or(task.stopped_reason.as_deref().unwrap_or("no reason"), |(_, text, _)| text))
-            .or_default()
-            .push(task);
-    }
-    let mut reasons: Vec<(&str, Vec<&Task>)> = reasons.into_iter().collect();
-    reasons.sort_by_key(|(_, tasks)| Reverse(tasks.len()));
-    let (usual, of_usual) = &reasons[0];
+    let reasons = by_reason(&stopped);
+    let of_usual = &reasons[0];
     let fate = if failures.is_primary { "" } else { ", which was rolled back," };
     let others = match reasons.len() {
         1 => String::new(),
@@ -93,21 +86,41 @@ fn of_tasks(patient: &Patient, failures: &Failures) -> Option<Finding> {
         failures.tasks.len(),
         rollout::short(failures.task_definition),
         stop::when(patient.now(), &stopped),
-        reason::quoted(usual),
+        reason::quoted(words(of_usual[0])),
         of_usual.len(),
     );
     let finding = Subject::new(Kind::TaskDefinition, failures.task_definition)
         .sick(says, stop::evidence(of_usual[0]))
-        .because_all(reasons[1..].iter().map(|(_, tasks)| stop::evidence(tasks[0])))
+        .because_all(reasons[1..].iter().map(|tasks| stop::evidence(tasks[0])))
         .mend(remedy(Call::DescribeTasks.see(patient.cluster(), patient.name(), patient.arn(), newest.id())));
     Some(concerning(finding, failures.task_definition))
+}
+
+/// The tasks by what their reason means, the usual one first: two texts of one trouble differ in ids of requests alone.
+fn by_reason<'a>(stopped: &[&'a Task]) -> Vec<Vec<&'a Task>> {
+    let mut reasons: BTreeMap<(Option<Trouble>, &str), Vec<&Task>> = BTreeMap::new();
+    for task in stopped.iter().copied() {
+        let key = match reason::of_task(task) {
+            Some((reason, ..)) => (Some(reason.trouble), ""),
+            None => (None, words(task).split("RequestID").next().unwrap_or_default()),
+        };
+        reasons.entry(key).or_default().push(task);
+    }
+    let mut reasons: Vec<Vec<&Task>> = reasons.into_values().collect();
+    reasons.sort_by_key(|tasks| Reverse(tasks.len()));
+    reasons
+}
+
+fn words(task: &Task) -> &str {
+    reason::of_task(task).map_or(task.stopped_reason.as_deref().unwrap_or("no reason"), |(_, text, _)| text)
 }
 
 fn of_events(patient: &Patient) -> Option<Finding> {
     let primary = patient.service().deployments.iter().find(|deployment| deployment.status == "PRIMARY")?;
     let definition = primary.task_definition.as_deref()?;
     let complaints = reason::complaints(patient);
-    let newest = *complaints.first()?;
+    let telling = complaints.iter().find(|event| reason::read(&event.message).is_some());
+    let newest = *telling.or(complaints.first())?;
     let oldest = complaints.last().and_then(|event| event.created_at);
     if complaints.len() < 2 && oldest.is_none_or(|at| time::age(patient.now(), at) < reason::SETTLED) {
         return None;
@@ -148,6 +161,18 @@ mod tests {
     }
 
     #[test]
+    fn texts_that_differ_in_an_id_are_one_reason() {
+        for text in ["failed to validate logger args: RequestID: 1, The specified log group does not exist.", "InternalError: RequestID: 1, odd"] {
+            let mut snapshot = (CHECK.example)();
+            let arn = snapshot.services[0].service_arn.clone();
+            for (n, task) in snapshot.stopped_tasks.change(&arn).unwrap().iter_mut().enumerate() {
+                task.stopped_reason = Some(text.replace("RequestID: 1", &format!("RequestID: {n}")));
+            }
+            assert!(says(CHECK, &snapshot)[0].ends_with("\" (3)."), "{text}");
+        }
+    }
+
+    #[test]
     fn a_single_failed_start_counts_only_as_the_last_word() {
         let mut snapshot = baseline::worker();
         baseline::exit_tasks(&mut snapshot, 2, 1, None);
@@ -172,6 +197,9 @@ mod tests {
             ["ECS cannot start tasks of mailer:12, and said so last 30 min ago: \"(service mailer) is unable to consistently start tasks \
               successfully\"."]
         );
+        baseline::say(&mut snapshot, 40, "(service mailer) was unable to place a task. Reason: Capacity is unavailable at this time.");
+        snapshot.services[0].events.swap(0, 1);
+        assert!(says(CHECK, &snapshot)[0].contains("Capacity is unavailable"), "the event that tells why has the word");
     }
 
     #[test]

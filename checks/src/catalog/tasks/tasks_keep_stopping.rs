@@ -9,7 +9,7 @@ use crate::check::{Findings, NoAnswer};
 use crate::finding::{Evidence, Kind, Remedy, Subject};
 use crate::patient::Patient;
 use crate::reading::stop::{self, Failures, StopKind};
-use crate::reading::{rollout, traffic};
+use crate::reading::{reason, rollout, traffic};
 use crate::seen::Blind;
 use crate::snapshot::Task;
 
@@ -76,14 +76,23 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     Ok(())
 }
 
+const WHO_KILLS: &str =
+    "Look for who sends SIGKILL: a watchdog or supervisor in the image, or a script that stops the container. The end of the log may tell.";
+
 fn tell(patient: &Patient, findings: &mut Findings, failures: &Failures) -> Result<(), Blind> {
     let reasons = reasons(&failures.tasks);
     let words: Vec<String> = reasons.iter().map(|(kind, tasks)| format!("{} ({})", kind.words(), tasks.len())).collect();
     let version = rollout::short(failures.task_definition);
     let fate = if failures.is_primary { "" } else { ", which was rolled back," };
-    let says =
-        format!("{} tasks of {version}{fate} failed {}: {}.", failures.tasks.len(), stop::when(patient.now(), &failures.tasks), words.join(", "));
     let (usual, newest) = (&reasons[0].0, reasons[0].1[0]);
+    let by_signal = matches!(usual, StopKind::Exited { code: Some(137), .. }) && reason::of_task(newest).is_none();
+    let says = format!(
+        "{} tasks of {version}{fate} failed {}: {}.{}",
+        failures.tasks.len(),
+        stop::when(patient.now(), &failures.tasks),
+        words.join(", "),
+        if by_signal { " Code 137 is SIGKILL, and nothing says that it was for memory." } else { "" }
+    );
     let newest_of_others = reasons[1..].iter().map(|(_, tasks)| tasks[0]);
     let exits = reasons.iter().filter(|(kind, _)| matches!(kind, StopKind::Exited { .. })).flat_map(|(_, tasks)| exit_code(tasks[0]));
     let see = |call: Call, id: &str| call.see(patient.cluster(), patient.name(), patient.arn(), id);
@@ -93,7 +102,7 @@ fn tell(patient: &Patient, findings: &mut Findings, failures: &Failures) -> Resu
         .because_all(exits)
         .because(Evidence::new(Call::DescribeTasks, &newest.task_arn, "taskDefinitionArn", failures.task_definition))
         .mend(
-            Remedy::new("Mend the reason for which the tasks stop.")
+            Remedy::new(if by_signal { WHO_KILLS } else { "Mend the reason for which the tasks stop." })
                 .cli(see(Call::DescribeTasks, newest.id()))
                 .cli(see(Call::ListTasks, patient.arn())),
         )
@@ -187,6 +196,17 @@ mod tests {
         assert!(says(CHECK, &with(vec![old(exited(2, 1)), old(exited(4, 1))])).is_empty());
         let same_definition = |task: Task| Task { started_by: Some("ecs-svc/1000000000000000011".into()), ..task };
         assert!(says(CHECK, &with(vec![same_definition(exited(2, 1)), same_definition(exited(4, 1))])).is_empty());
+    }
+
+    #[test]
+    fn of_a_kill_without_a_word_it_says_that_nothing_tells_of_memory() {
+        let says_of = |reason: Option<&str>| {
+            let mut tasks = vec![exited(2, 137), exited(6, 137)];
+            tasks.iter_mut().for_each(|task| task.containers[0].reason = reason.map(String::from));
+            says(CHECK, &with(tasks)).remove(0)
+        };
+        assert!(says_of(None).ends_with("exited with code 137 (2). Code 137 is SIGKILL, and nothing says that it was for memory."));
+        assert!(says_of(Some("OutOfMemoryError: Container killed due to memory usage")).ends_with("exited with code 137 (2)."));
     }
 
     #[test]

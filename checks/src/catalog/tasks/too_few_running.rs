@@ -7,7 +7,7 @@ use crate::check::{Findings, NoAnswer};
 use crate::finding::{Evidence, Kind, Remedy};
 use crate::patient::Patient;
 use crate::reading::event::{self, Event};
-use crate::reading::{reason, rollout, stop, time};
+use crate::reading::{capacity, reason, rollout, stop, time};
 use crate::seen::Blind;
 use crate::snapshot::{Service, ServiceEvent, Task};
 
@@ -27,6 +27,7 @@ crate::check! {
     ///
     /// `runningCount` is below `desiredCount`. It is not reported while a task is replaced in the ordinary way: the
     /// deployment or the missing task is younger than three minutes and no more than one task has failed within the hour;
+    /// nor while a task waits for an instance of a capacity provider, in its first ten minutes;
     /// nor during a deployment whose `minimumHealthyPercent` allows for it, in its first 25 minutes. A daemon
     /// service runs one task an instance and is not looked at.
     ///
@@ -124,7 +125,9 @@ fn is_being_replaced(patient: &Patient) -> Result<bool, Blind> {
         return Ok(false);
     }
     let stopped = groups.iter().flat_map(|group| &group.tasks).filter(|task| task.stopped_at.is_some_and(|at| at >= recent)).count();
-    let starting = patient.running_tasks()?.iter().filter(|task| is_starting(task) && task.created_at.is_some_and(|at| at >= recent)).count();
+    let arriving = time::before(patient.now(), capacity::ARRIVAL);
+    let since = |task: &Task| if capacity::waits_for_instance(service, task) { arriving } else { recent };
+    let starting = patient.running_tasks()?.iter().filter(|task| is_starting(task) && task.created_at.is_some_and(|at| at >= since(task))).count();
     let excused = stopped as i64 + starting as i64;
     Ok(excused >= i64::from(service.desired_count) - i64::from(service.running_count) || is_allowed_by_deployment(patient))
 }
@@ -201,6 +204,20 @@ mod tests {
     fn a_task_that_is_being_replaced_is_not_missing() {
         assert!(says(CHECK, &missing(|_, running, _| pending(running, 1))).is_empty());
         assert!(says(CHECK, &missing(|_, _, stopped| stopped[0].stopped_at = Some(minutes_ago(1)))).is_empty());
+    }
+
+    #[test]
+    fn an_instance_that_a_capacity_provider_starts_takes_some_minutes() {
+        let waiting = |minutes| {
+            missing(|service, running, _| {
+                service.capacity_providers = vec!["web-instances".into()];
+                pending(running, minutes);
+                let task = running.last_mut().unwrap();
+                (task.last_status, task.container_instance_arn) = ("PROVISIONING".into(), None);
+            })
+        };
+        assert!(says(CHECK, &waiting(6)).is_empty());
+        assert_eq!(says(CHECK, &waiting(12)).len(), 1);
     }
 
     #[test]

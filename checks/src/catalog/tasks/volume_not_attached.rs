@@ -1,9 +1,14 @@
 //! An EBS volume that ECS manages for the task cannot be made or attached. What is told is what ECS says in the task's
 //! reason; the status of attachments is not in the snapshot.
 
+use std::sync::LazyLock;
+
+use regex::Regex;
+
 use crate::check::{Findings, NoAnswer};
 use crate::finding::Remedy;
 use crate::patient::Patient;
+use crate::reading::pattern;
 use crate::reading::reason::{self, Trouble};
 
 crate::check! {
@@ -47,9 +52,13 @@ crate::check! {
     },
 }
 
+static ROLE: LazyLock<Option<Regex>> = LazyLock::new(|| pattern(r"unable to assume the configured ECS Infrastructure Role '[^']*role/(?<it>[^']+)'"));
+
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     reason::each(patient, findings, &[Trouble::VolumeNotAttached], |told, _| {
-        let advice = match told.text.contains("Infrastructure Role") {
+        let role = reason::part(&ROLE, told.text);
+        let why = role.map_or_else(|| format!(" (\"{}\")", reason::quoted(told.text)), |role| format!(", because ECS may not assume role {role}"));
+        let advice = match role.is_some() {
             true => "Let ecs.amazonaws.com assume the infrastructure role, and attach AmazonECSInfrastructureRolePolicyForVolumes to it.",
             false => "See the attachment's statusReason, and mend what it names: the role, the key, the snapshot, or the zone.",
         };
@@ -58,7 +67,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
             "aws ecs describe-tasks --cluster {} --tasks {task} --query 'tasks[].attachments[?type==`AmazonElasticBlockStorage`]'",
             crate::call::quote(patient.cluster())
         ));
-        Some(told.finding(patient, &format!("The task's EBS volume cannot be made or attached (\"{}\")", reason::quoted(told.text))).mend(remedy))
+        Some(told.finding(patient, &format!("The task's EBS volume cannot be made or attached{why}")).mend(remedy))
     })
 }
 
@@ -66,14 +75,16 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
 mod tests {
     use super::*;
     use crate::baseline;
-    use crate::testing::says;
+    use crate::testing::{says, says_of_failed_starts};
 
     #[test]
-    fn quotes_what_ecs_says() {
+    fn names_the_role_or_quotes_what_ecs_says() {
         assert!(
             says(CHECK, &(CHECK.example)())[0]
-                .starts_with("The task's EBS volume cannot be made or attached (\"ECS was unable to assume the configured")
+                .starts_with("The task's EBS volume cannot be made or attached, because ECS may not assume role mailer-volumes: 3 of 3")
         );
+        let text = "InvalidVolume.ZoneMismatch: The volume is not in the zone of the task";
+        assert!(says_of_failed_starts(CHECK, 2, text)[0].contains("attached (\"InvalidVolume.ZoneMismatch: "));
     }
 
     #[test]

@@ -52,8 +52,17 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         let zone =
             |id: &String, findings: &mut Findings| findings.see(patient.subnet(id)).flatten().and_then(|subnet| subnet.availability_zone.as_deref());
         let seen: Vec<(&String, &str)> = subnets.iter().filter_map(|id| Some((id, zone(id, findings)?))).collect();
+        // Where a task runs, Fargate runs.
+        let running = findings.see(patient.running_tasks()).unwrap_or_default();
+        let supported = |zone: &str| running.iter().any(|task| task.last_status == "RUNNING" && task.availability_zone.as_deref() == Some(zone));
+        let (good, doubtful): (Vec<_>, Vec<_>) = seen.iter().partition(|(_, zone)| supported(zone));
+        let seen = if doubtful.is_empty() { good } else { doubtful };
         let zones: BTreeSet<&str> = seen.iter().map(|(_, zone)| *zone).collect();
-        let of = if zones.is_empty() { "its subnets' zones".to_owned() } else { and_list(&zones) };
+        let of = match zones.len() {
+            0 => "one of its subnets' zones".to_owned(),
+            1 => and_list(&zones),
+            _ => format!("one of {}", and_list(&zones)),
+        };
         let evidence = seen.iter().map(|(id, zone)| Evidence::new(Call::DescribeSubnets, *id, "AvailabilityZone", zone));
         let remedy = Remedy::new("Take the subnet whose zone has no Fargate out of the service; AWS's docs list the zones by id.")
             .cli(format!(
@@ -61,7 +70,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
                 subnets.join(" ")
             ))
             .cli(told.see(patient));
-        Some(told.finding(patient, &format!("Fargate likely does not run in one of {of}")).because_all(evidence).mend(remedy))
+        Some(told.finding(patient, &format!("Fargate likely does not run in {of}")).because_all(evidence).mend(remedy))
     })
 }
 
@@ -76,6 +85,18 @@ mod tests {
             says(CHECK, &(CHECK.example)()),
             ["Fargate likely does not run in one of eu-west-2a and eu-west-2b: ECS said so of mailer:12 8 min ago."]
         );
+    }
+
+    #[test]
+    fn a_zone_in_which_a_task_runs_is_not_the_one() {
+        let healthy = crate::baseline::worker();
+        let arn = healthy.services[0].service_arn.clone();
+        let mut snapshot = (CHECK.example)();
+        snapshot.running_tasks = healthy.running_tasks;
+        let running = snapshot.running_tasks.change(&arn).unwrap();
+        running.truncate(1);
+        running[0].availability_zone = Some("eu-west-2a".into());
+        assert_eq!(says(CHECK, &snapshot), ["Fargate likely does not run in eu-west-2b: ECS said so of mailer:12 8 min ago."]);
     }
 
     #[test]

@@ -58,7 +58,10 @@ pub(super) const CLUES: &[(Clue, &str)] = &[
     (S(Step::RegistryAuth), r"retrieve ecr registry auth|registry auth(entication)? from Amazon ECR|ecr:GetAuthorizationToken|https://api\.ecr\."),
     (S(Step::SecretOrRegistryAuth), r"unable to pull secrets or registry auth"),
     (S(Step::Pull), r"CannotPull|pull image manifest|can(no|.)t pull .*image|ref pull has been retried|failed to resolve ref"),
-    (S(Step::Container), r"Cannot(Start|Create|Inspect)ContainerError|CannotCreateVolumeError|ContainerRuntime(Timeout)?Error"),
+    (
+        S(Step::Container),
+        r"Cannot(Start|Create|Inspect)ContainerError|CannotCreateVolumeError|(ContainerRuntime|ContainerRuntimeTimeout|DockerTimeout)Error",
+    ),
     // What went wrong with it.
     (F(Fault::Space), r"no space left on device"),
     (F(Fault::Platform), r"descriptor matching platform|no match for platform|no matching manifest for|exec format error"),
@@ -70,11 +73,11 @@ pub(super) const CLUES: &[(Clue, &str)] = &[
     ),
     (
         F(Fault::Network),
-        r"connection issue between|dial (tcp|udp)|i/o timeout|TLS handshake timeout|connection timed out|Client\.Timeout exceeded|request canceled|request context canceled|context (deadline exceeded|canceled)|signal: killed|send request failed|no route to host|network is unreachable|no such host|httpReaderSeeker: failed open|[Cc]heck your (task )?network c",
+        r"connection issue between|dial (tcp|udp)|i/o timeout|TLS handshake timeout|connection timed out|Client\.Timeout exceeded|request canceled|request context canceled|context (deadline exceeded|canceled)|signal: killed|send request failed|no route to host|network is unreachable|no such host|httpReaderSeeker: failed open|pull command failed: panic: runtime error|[Cc]heck your (task )?network c",
     ),
     (
         F(Fault::Missing),
-        r"not found|manifest unknown|does not exist|can.t find|NotFoundException|ParameterNotFound|did not contain json key|invalid ssm parameters|Check whether the image exists|NoSuchKey",
+        r"not found|manifest unknown|does not exist|can.t find|NotFoundException|ParameterNotFound|did not contain json key|invalid ssm parameters|Check whether the image exists|NoSuchKey|marked for deletion",
     ),
 ];
 
@@ -137,6 +140,10 @@ mod tests {
             "CannotPullContainerError: ref pull has been retried 5 time(s): failed to copy: httpReaderSeeker: failed open: failed to do request",
         ),
         (
+            Trouble::RegistryUnreachable,
+            "CannotPullContainerError: pull command failed: panic: runtime error: invalid memory address or nil pointer dereference",
+        ),
+        (
             Trouble::RegistryRateLimited,
             "CannotPullContainerError: inspect image has been retried 5 time(s): httpReadSeeker: failed open: unexpected status code https://registry-1.docker.io/v2/library/nginx/manifests/sha256:00: 429 Too Many Requests - Server message: toomanyrequests: You have reached your pull rate limit.",
         ),
@@ -160,6 +167,10 @@ mod tests {
         (
             Trouble::SecretMissing,
             "ResourceInitializationError: unable to pull secrets or registry auth: execution resource retrieval failed: unable to retrieve secret from asm: service call has been retried 1 time(s): retrieved secret from Secrets Manager did not contain json key PASSWORD",
+        ),
+        (
+            Trouble::SecretMissing,
+            "ResourceInitializationError: unable to pull secrets or registry auth: execution resource retrieval failed: unable to retrieve secret from asm: service call has been retried 1 time(s): failed to fetch secret arn:aws:secretsmanager:eu-west-2:123456789012:secret:db-AbCdEf from secrets manager: InvalidRequestException: You can't perform this operation on the secret because it was marked for deletion.",
         ),
         (
             Trouble::SecretMissing,
@@ -237,6 +248,11 @@ mod tests {
             Trouble::ContainerCannotStart,
             "CannotStartContainerError: Error response from daemon: failed to create task for container: exec: \"serve\": executable file not found in $PATH: unknown",
         ),
+        (
+            Trouble::ContainerCannotStart,
+            "CannotStartContainerError: ResourceInitializationError: failed to create new container runtime task: failed to create shim task: OCI runtime create failed: exec: \"serve\": permission denied: unknown",
+        ),
+        (Trouble::ContainerCannotStart, "DockerTimeoutError: Could not transition to started; timed out after waiting 3m0s"),
         (
             Trouble::FileSystemNotMounted,
             "ResourceInitializationError: failed to invoke EFS utils commands to set up EFS volumes: stderr: mount.nfs4: Connection timed out : unsuccessful EFS utils command execution; code: 32",
