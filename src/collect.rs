@@ -1,6 +1,7 @@
 //! How AWS is asked: a client for each of its services, the search for the service, and what every part of the
 //! collection shares. The plan says what is asked and when; one file for each AWS service says how.
 
+mod acm;
 pub mod ask;
 mod autoscaling;
 mod cloudwatch;
@@ -22,6 +23,7 @@ mod scaling;
 pub mod trail;
 mod url;
 mod vpc;
+mod wafv2;
 
 use std::collections::BTreeSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -62,6 +64,8 @@ pub struct Aws {
     ecr: aws_sdk_ecr::Client,
     cloudwatch: aws_sdk_cloudwatch::Client,
     logs: aws_sdk_cloudwatchlogs::Client,
+    acm: aws_sdk_acm::Client,
+    waf: aws_sdk_wafv2::Client,
     trail: aws_sdk_cloudtrail::Client,
     /// IAM is one for all regions, and its events are in one of them.
     trail_of_iam: aws_sdk_cloudtrail::Client,
@@ -121,6 +125,8 @@ impl Aws {
             ecr: aws_sdk_ecr::Client::new(config),
             cloudwatch: aws_sdk_cloudwatch::Client::new(config),
             logs: aws_sdk_cloudwatchlogs::Client::new(config),
+            acm: aws_sdk_acm::Client::new(config),
+            waf: aws_sdk_wafv2::Client::new(config),
             trail: aws_sdk_cloudtrail::Client::new(config),
             trail_of_iam: aws_sdk_cloudtrail::Client::from_conf(
                 aws_sdk_cloudtrail::config::Builder::from(config).region(trail::region_of_iam(config.region()?.as_ref())).build(),

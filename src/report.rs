@@ -17,6 +17,7 @@ use checks::diagnosis::{Diagnosis, Node, Verdict};
 use checks::exam::{Exam, Outcome};
 use checks::finding::Evidence;
 use checks::patient::Patient;
+use checks::reading::traffic;
 use checks::seen::Blind;
 use checks::snapshot::Snapshot;
 use checks::snapshot::metric::Metric;
@@ -309,6 +310,8 @@ fn see(patient: &Patient, evidence: &Evidence) -> String {
         ("AWS/ECS", format!("Name=ClusterName,Value={} Name=ServiceName,Value={}", patient.cluster(), patient.name()))
     } else if owner.contains(":loadbalancer/") {
         ("AWS/ApplicationELB", balancer(owner))
+    } else if owner.contains(":regional/webacl/") {
+        ("AWS/WAFV2", web_acl_dimensions(patient, owner))
     } else {
         let group = patient.target_group(owner).map_or(None, |group| group);
         let attached = group.and_then(|group| group.load_balancer_arns.first()).map(|arn| format!(" {}", balancer(arn))).unwrap_or_default();
@@ -319,6 +322,16 @@ fn see(patient: &Patient, evidence: &Evidence) -> String {
     format!(
         "aws cloudwatch get-metric-statistics --namespace {namespace} --metric-name {name} --dimensions {dimensions} --statistics {statistic} --period 60 --start-time {start} --end-time {end}"
     )
+}
+
+/// Of a web ACL as a whole, or of one of its rules: CloudWatch has its own names for both.
+fn web_acl_dimensions(patient: &Patient, owner: &str) -> String {
+    let balancers = traffic::balancers(patient).unwrap_or_default();
+    let mut acls = balancers.into_iter().filter_map(|balancer| patient.web_acl(balancer).unwrap_or_default());
+    let acl = acls.find(|acl| owner.starts_with(&acl.arn));
+    let rule = acl.and_then(|acl| owner.strip_prefix(acl.arn.as_str())?.strip_prefix('/')).unwrap_or("ALL");
+    let name = acl.and_then(|acl| acl.metric_name.as_deref()).unwrap_or_default();
+    format!("Name=WebACL,Value={name} Name=Rule,Value={rule} Name=Region,Value={}", patient.region())
 }
 
 fn exam(exam: &Exam) -> ExamReport {

@@ -3,6 +3,7 @@
 
 pub mod peers;
 pub mod scaling;
+pub mod way_in;
 
 use std::collections::BTreeMap;
 
@@ -543,6 +544,7 @@ fn balance(snapshot: &mut Snapshot, name: &str, port: i32, target_type: &str, gr
                 port: Some(port),
                 vpc_id: Some("vpc-1".into()),
                 target_type: Some(target_type.into()),
+                ip_address_type: Some("ipv4".into()),
                 load_balancer_arns: vec![balancer.clone()],
                 health_check_enabled: Some(true),
                 health_check_protocol: Some("HTTP".into()),
@@ -600,13 +602,14 @@ fn balance(snapshot: &mut Snapshot, name: &str, port: i32, target_type: &str, gr
         let owners: &[&str] = match metric.owner() {
             Owner::LoadBalancer => &[balancer.as_str()],
             Owner::TargetGroup => groups,
-            Owner::Service => &[],
+            Owner::Service | Owner::WebAcl => &[],
         };
         for owner in owners {
             // CloudWatch has no values where nothing happened.
             snapshot.metrics.put(metric.of(owner), if value > 0.0 { minutes(value) } else { Series::default() });
         }
     }
+    way_in::guard(snapshot, &balancer);
 }
 
 fn pairs(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {

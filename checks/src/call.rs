@@ -58,6 +58,9 @@ calls! {
     DescribeLoadBalancerAttributes = "elasticloadbalancing:DescribeLoadBalancerAttributes", "aws elbv2 describe-load-balancer-attributes --load-balancer-arn {id}", "idle timeout of the balancer";
     DescribeListeners = "elasticloadbalancing:DescribeListeners", "aws elbv2 describe-listeners --load-balancer-arn {balancer}", "ports and default actions of the balancer";
     DescribeRules = "elasticloadbalancing:DescribeRules", "aws elbv2 describe-rules --rule-arns {id}", "which host goes to which target group";
+    DescribeListenerCertificates = "elasticloadbalancing:DescribeListenerCertificates", "aws elbv2 describe-listener-certificates --listener-arn {id}", "the certificates of a listener, beside the default one";
+    ListCertificates = "acm:ListCertificates", "aws acm describe-certificate --certificate-arn {id}", "for which hosts a certificate is, and until when";
+    GetWebAclForResource = "wafv2:GetWebACLForResource", "aws wafv2 get-web-acl-for-resource --resource-arn {id}", "the web ACL in front of the balancer";
     DescribeSSLPolicies = "elasticloadbalancing:DescribeSSLPolicies", "aws elbv2 describe-ssl-policies --names {id}", "which versions of TLS a listener allows";
     DescribeSecurityGroups = "ec2:DescribeSecurityGroups", "aws ec2 describe-security-groups --group-ids {id}", "who is let in, at the balancer and at the tasks";
     DescribeSubnets = "ec2:DescribeSubnets", "aws ec2 describe-subnets --subnet-ids {id}", "zones, addresses and networks of tasks and balancer";

@@ -13,7 +13,7 @@ use crate::reading::parsed;
 use crate::reading::request::Url;
 use crate::seen::{Blind, Seen, Why};
 use crate::snapshot::deployment::ListedDeployment;
-use crate::snapshot::metric::Metric;
+use crate::snapshot::metric::{Metric, Series};
 use crate::snapshot::*;
 
 /// What the user said that the account cannot know.
@@ -258,6 +258,21 @@ impl<'a> Patient<'a> {
     /// Every rule of a listener, in the order of evaluation.
     pub fn rules(&self, listener: &str) -> Result<&'a [Rule], Blind> {
         self.list(Call::DescribeRules, &self.snapshot.rules, listener)
+    }
+
+    /// The default certificate of a listener and all others; asked only where the listener speaks TLS.
+    pub fn listener_certificates(&self, listener: &str) -> Result<&'a [ListenerCertificate], Blind> {
+        self.list(Call::DescribeListenerCertificates, &self.snapshot.listener_certificates, listener)
+    }
+
+    /// A certificate of a listener, where it is in ACM.
+    pub fn certificate(&self, arn: &str) -> Row<'a, Certificate> {
+        self.row(Call::ListCertificates, &self.snapshot.certificates, arn)
+    }
+
+    /// The web ACL in front of an application load balancer.
+    pub fn web_acl(&self, balancer: &str) -> Row<'a, WebAcl> {
+        self.row(Call::GetWebAclForResource, &self.snapshot.web_acls, balancer)
     }
 
     pub fn ssl_policy(&self, name: &str) -> Row<'a, SslPolicy> {

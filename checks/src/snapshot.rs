@@ -6,6 +6,7 @@ pub mod access;
 pub mod alarm;
 pub mod balancer;
 pub mod capacity;
+pub mod certificate;
 pub mod deployment;
 pub mod image;
 pub mod log;
@@ -19,6 +20,7 @@ pub mod task;
 pub mod task_definition;
 pub mod trail;
 pub mod vpc;
+pub mod web_acl;
 
 use std::collections::BTreeMap;
 
@@ -30,6 +32,7 @@ pub use access::{Role, Simulation};
 pub use alarm::{Alarm, AlarmTransition};
 pub use balancer::{Action, Condition, Listener, LoadBalancer, Rule, SslPolicy, Target, TargetGroup, WeightedGroup};
 pub use capacity::{AutoScalingGroup, CapacityProvider, Cluster, ContainerInstance, GroupActivity};
+pub use certificate::{Certificate, ListenerCertificate};
 pub use deployment::{ManagedResource, ManagedTargetGroup, Revision, RevisionSummary, ServiceDeployment};
 pub use image::{Image, LifecyclePolicy, PinnedImage, Repository};
 pub use log::LogLine;
@@ -43,6 +46,7 @@ pub use task::{Container, ProtectedTask, Task};
 pub use task_definition::{Arguments, ContainerDefinition, EnvironmentVariable, HealthCheck, NewestRevisions, PortMapping, TaskDefinition};
 pub use trail::{Trail, TrailEvent};
 pub use vpc::{AclEntry, Endpoint, NatGateway, NetworkAcl, VpcDns};
+pub use web_acl::{WebAcl, WebAclRule};
 
 use crate::reading::request::Url;
 use crate::seen::{Blind, Seen, Why};
@@ -170,6 +174,15 @@ pub struct Snapshot {
     /// By listener ARN: every rule, in the order of evaluation, the default rule last.
     #[serde(default)]
     pub rules: Table<Vec<Rule>>,
+    /// By listener ARN, where the listener speaks TLS: its default certificate and all others.
+    #[serde(default)]
+    pub listener_certificates: Table<Vec<ListenerCertificate>>,
+    /// By certificate ARN: those of the listeners, where ACM has them.
+    #[serde(default)]
+    pub certificates: Table<Certificate>,
+    /// By load balancer ARN: the web ACL in front of it.
+    #[serde(default)]
+    pub web_acls: Table<WebAcl>,
     /// By the name of the security policy of a TLS listener.
     #[serde(default)]
     pub ssl_policies: Table<SslPolicy>,

@@ -21,12 +21,15 @@ macro_rules! symptoms {
 // What clients feel, then how the deployment ended, then the way to it.
 symptoms! {
     BalancerAnswers503 = "clients get 503";
+    BalancerAnswers502 = "clients get 502";
+    BalancerAnswers504 = "clients get 504";
     RolledBack = "the deployment was rolled back";
     RollbackFailed = "the deployment failed, and so did its rollback";
     DeploymentStuck = "the deployment does not end";
     NoTarget = "no target is left for the traffic";
     TargetsUnused = "targets are registered where no traffic goes";
     TargetsUnhealthy = "targets are unhealthy";
+    TargetsFlapping = "targets go in and out of service";
     HealthCheckRefused = "nothing answers the health check";
     HealthCheckTimesOut = "the health check gets no answer in time";
     Saturated = "CPU or memory is used up";

@@ -5,7 +5,7 @@ use aws_sdk_cloudwatch::types::{self, AlarmType, Dimension, MetricDataQuery, Met
 use checks::call::Call;
 use checks::seen::Seen;
 use checks::snapshot::metric::{Metric, Owner, Series};
-use checks::snapshot::{Alarm, AlarmTransition, Table};
+use checks::snapshot::{Alarm, AlarmTransition, Table, WebAcl};
 use jiff::{SignedDuration, Timestamp};
 
 use super::{Aws, fill, text, time};
@@ -35,8 +35,24 @@ impl Query {
         of(Owner::Service, "svc", arn, &[("ClusterName", cluster.to_owned()), ("ServiceName", service.to_owned())])
     }
 
+    /// What a web ACL blocks as a whole, and by each of its rules.
+    pub fn of_web_acl(acl: &WebAcl, region: &str) -> Vec<Query> {
+        let Some(name) = &acl.metric_name else { return Vec::new() };
+        let rules = acl.rules.iter().filter_map(|rule| rule.metric_name.as_deref()).map(|rule| (rule, acl.metric_of(rule)));
+        let all = std::iter::once(("ALL", acl.arn.clone())).chain(rules);
+        let of_rule = |(index, (rule, resource)): (usize, (&str, String))| {
+            let dimensions = [("WebACL", name.clone()), ("Rule", rule.to_owned()), ("Region", region.to_owned())];
+            of(Owner::WebAcl, &format!("acl{index}"), &resource, &dimensions)
+        };
+        all.enumerate().flat_map(of_rule).collect()
+    }
+
     fn build(&self) -> MetricDataQuery {
-        let namespace = if self.metric.owner() == Owner::Service { "AWS/ECS" } else { "AWS/ApplicationELB" };
+        let namespace = match self.metric.owner() {
+            Owner::Service => "AWS/ECS",
+            Owner::LoadBalancer | Owner::TargetGroup => "AWS/ApplicationELB",
+            Owner::WebAcl => "AWS/WAFV2",
+        };
         let dimensions = self.dimensions.iter().map(|(name, value)| Dimension::builder().name(*name).value(value).build()).collect();
         let metric = types::Metric::builder().namespace(namespace).metric_name(self.metric.name()).set_dimensions(Some(dimensions)).build();
         let stat = MetricStat::builder().metric(metric).period(60).stat(self.metric.statistic()).build();
@@ -66,6 +82,9 @@ fn short(metric: Metric) -> &'static str {
         Metric::ResponseTime => "response_time",
         Metric::Cpu => "cpu",
         Metric::Memory => "memory",
+        Metric::FixedResponses => "fixed",
+        Metric::ConnectionErrors => "connection_errors",
+        Metric::WafBlocked => "blocked",
     }
 }
 

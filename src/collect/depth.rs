@@ -129,6 +129,7 @@ fn a_service_is_diagnosed_in_five_round_trips() {
         ("express", "api"),
         ("naff", "api"),
         ("protected", "api"),
+        ("locked-out-by-the-web-acl", "api"),
         ("group-at-its-maximum", "web"),
         ("secret-denied", "mailer"),
         ("database", "api"),

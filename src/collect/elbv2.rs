@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use aws_sdk_elasticloadbalancingv2::types;
 use checks::call::Call;
 use checks::seen::Seen;
-use checks::snapshot::{Action, Condition, Listener, LoadBalancer, Rule, SslPolicy, Table, Target, TargetGroup, WeightedGroup};
+use checks::snapshot::{Action, Condition, Listener, ListenerCertificate, LoadBalancer, Rule, SslPolicy, Table, Target, TargetGroup, WeightedGroup};
 
 use super::{Aws, fill, text, time};
 
@@ -61,6 +61,19 @@ impl Aws {
         pages.await.map(|all| all.map(|all| all.into_iter().map(listener).collect()))
     }
 
+    /// The default certificate of a listener and all others.
+    pub async fn listener_certificates(&self, listener: &str) -> Seen<Option<Vec<ListenerCertificate>>> {
+        let pages = self.asker.pages(Call::DescribeListenerCertificates, |marker| async {
+            let page = self.elb.describe_listener_certificates().listener_arn(listener).set_marker(marker).send().await?;
+            Ok((page.certificates.unwrap_or_default(), page.next_marker))
+        });
+        let certificate = |from: types::Certificate| ListenerCertificate {
+            certificate_arn: from.certificate_arn.unwrap_or_default(),
+            is_default: from.is_default.unwrap_or_default(),
+        };
+        pages.await.map(|all| all.map(|all| all.into_iter().map(certificate).collect()))
+    }
+
     pub async fn ssl_policies(&self, names: &[String]) -> Table<SslPolicy> {
         let mut table = Table::default();
         if !names.is_empty() {
@@ -99,6 +112,7 @@ fn target_group(from: types::TargetGroup) -> TargetGroup {
         port: from.port,
         vpc_id: from.vpc_id,
         target_type: text(from.target_type),
+        ip_address_type: text(from.ip_address_type),
         load_balancer_arns: from.load_balancer_arns.unwrap_or_default(),
         health_check_enabled: from.health_check_enabled,
         health_check_protocol: text(from.health_check_protocol),
@@ -116,7 +130,8 @@ fn target(from: types::TargetHealthDescription) -> Target {
     let (id, port, availability_zone) = from.target.map_or_else(Default::default, |target| (target.id, target.port, target.availability_zone));
     let (state, reason, description) =
         from.target_health.map_or((None, None, None), |health| (text(health.state), text(health.reason), health.description));
-    Target { id: id.unwrap_or_default(), port, availability_zone, state: state.unwrap_or_default(), reason, description }
+    let administrative_override = from.administrative_override.and_then(|applied| text(applied.state));
+    Target { id: id.unwrap_or_default(), port, availability_zone, state: state.unwrap_or_default(), reason, description, administrative_override }
 }
 
 fn load_balancer(from: types::LoadBalancer) -> LoadBalancer {

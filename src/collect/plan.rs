@@ -3,6 +3,7 @@
 
 mod access;
 mod capacity;
+mod guards;
 mod images;
 mod network;
 mod peers;
@@ -16,7 +17,8 @@ mod way_in;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use checks::snapshot::{FORMAT, Service, Snapshot, Task, TaskDefinition};
+use checks::seen::Seen;
+use checks::snapshot::{Certificate, FORMAT, Service, Snapshot, Task, TaskDefinition};
 use futures::FutureExt;
 use futures::future::{join, join3, join4, join5};
 use jiff::Timestamp;
@@ -45,6 +47,7 @@ pub async fn collect(aws: &Aws, service: Service, now: Timestamp) -> Snapshot {
         claimed: Mutex::default(),
         definitions: Mutex::default(),
         unreached: watch::channel(None).0,
+        certificates: OnceCell::new(),
     };
     plan.carry_out().await;
     plan.draft.into_inner().unwrap_or_else(PoisonError::into_inner)
@@ -62,6 +65,8 @@ struct Plan<'a> {
     definitions: Mutex<BTreeMap<String, Arc<OnceCell<Option<TaskDefinition>>>>>,
     /// Whether something cannot be reached, once that is known.
     unreached: watch::Sender<Option<bool>>,
+    /// ACM's list, asked for by the first listener that speaks TLS.
+    certificates: OnceCell<Seen<Vec<Certificate>>>,
 }
 
 /// The tasks of a service; where they could not be seen, none.

@@ -97,8 +97,9 @@ fn each_protocol_is_understood_on_one_connection() {
     let filter = [("Filter.1.Name", "vpc-id"), ("Filter.1.Value.1", "vpc-0a1b2c3d4e5f60718")];
     assert!(client.form(&[version, filter].concat()).unwrap().text().contains("<natGatewayId>"));
 
-    let ids = ["requests", "elb_5xx", "elb_502", "elb_503", "elb_504"].map(|id| format!("lb0_{id}")).to_vec();
-    let targets = ["requests", "target_5xx", "target_4xx", "healthy", "unhealthy", "response_time"].map(|id| format!("tg0_{id}")).to_vec();
+    let ids = ["requests", "elb_5xx", "elb_502", "elb_503", "elb_504", "fixed"].map(|id| format!("lb0_{id}")).to_vec();
+    let targets = ["requests", "target_5xx", "target_4xx", "connection_errors", "response_time", "healthy", "unhealthy"];
+    let targets = targets.map(|id| format!("tg0_{id}")).to_vec();
     let ids = [ids, targets, vec!["svc_cpu".to_owned(), "svc_memory".to_owned()]].concat();
     let queries: Vec<_> = ids.iter().map(|id| json!({ "Id": id })).collect();
     let metrics = json!({"MetricDataQueries": queries, "StartTime": 1_795_312_800, "EndTime": 1_795_316_400});

@@ -2,31 +2,65 @@
 
 use crate::check::Check;
 
+mod balancer_answers_502;
 mod balancer_answers_503;
+mod balancer_answers_504;
+mod balancer_not_active;
+mod certificate_wrong;
 mod health_check_refused;
 mod health_check_times_out;
 mod health_check_wrong_answer;
+mod health_check_wrong_port;
+mod health_check_wrong_protocol;
+mod keep_alive_too_short;
+mod no_rule_matches;
 mod rule_never_reached;
 mod rule_points_at_empty_group;
 mod target_group_empty;
+mod target_group_in_other_vpc;
+mod target_group_missing;
+mod target_group_not_attached;
+mod target_registration_denied;
+mod target_type_mismatch;
 mod target_warming_up;
 mod targets_failing_open;
+mod targets_flapping;
 mod targets_unhealthy;
 mod targets_unused;
 mod traffic_split_over_empty_group;
+mod web_acl_blocks_requests;
+mod zonal_shift_active;
+mod zone_not_enabled;
 
 /// In the order of the causal chain, symptom to cause; equal findings are reported in this order.
 pub(super) const CHECKS: &[Check] = &[
     balancer_answers_503::CHECK,
+    balancer_answers_502::CHECK,
+    balancer_answers_504::CHECK,
     target_group_empty::CHECK,
     targets_unused::CHECK,
     targets_unhealthy::CHECK,
     targets_failing_open::CHECK,
+    targets_flapping::CHECK,
     target_warming_up::CHECK,
     health_check_wrong_answer::CHECK,
     health_check_refused::CHECK,
     health_check_times_out::CHECK,
+    health_check_wrong_port::CHECK,
+    health_check_wrong_protocol::CHECK,
     rule_points_at_empty_group::CHECK,
     rule_never_reached::CHECK,
     traffic_split_over_empty_group::CHECK,
+    no_rule_matches::CHECK,
+    target_group_not_attached::CHECK,
+    target_group_missing::CHECK,
+    target_registration_denied::CHECK,
+    target_type_mismatch::CHECK,
+    target_group_in_other_vpc::CHECK,
+    zone_not_enabled::CHECK,
+    balancer_not_active::CHECK,
+    zonal_shift_active::CHECK,
+    web_acl_blocks_requests::CHECK,
+    certificate_wrong::CHECK,
+    keep_alive_too_short::CHECK,
 ];

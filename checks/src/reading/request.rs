@@ -120,10 +120,22 @@ fn holds(condition: &Condition, url: &Url) -> Option<bool> {
 
 /// Whether the rule names the host: then the request is meant for it, and for no other balancer's default.
 pub fn names_host(rule: &Rule, host: &str) -> bool {
-    rule.conditions.iter().any(|condition| {
-        let named = || any_regex(&condition.regex_values, host, Case::Ignored) == Some(true);
-        condition.field == "host-header" && (condition.values.iter().any(|pattern| matches(pattern, host, Case::Ignored)) || named())
-    })
+    of_host(rule).any(|condition| takes_host(condition, host) == Some(true))
+}
+
+/// Whether the rule may take requests for the host, as far as hosts go: it names it, perhaps, or it names none.
+pub fn may_take_host(rule: &Rule, host: &str) -> bool {
+    of_host(rule).all(|condition| takes_host(condition, host) != Some(false))
+}
+
+fn of_host(rule: &Rule) -> impl Iterator<Item = &Condition> {
+    rule.conditions.iter().filter(|condition| condition.field == "host-header")
+}
+
+/// None where a regular expression would have to decide and cannot.
+fn takes_host(condition: &Condition, host: &str) -> Option<bool> {
+    let by_value = condition.values.iter().any(|pattern| matches(pattern, host, Case::Ignored));
+    if by_value { Some(true) } else { any_regex(&condition.regex_values, host, Case::Ignored) }
 }
 
 /// Whether a rule takes every request that another one would take: then the other, if it comes later, gets none.

@@ -104,6 +104,9 @@ pub fn read(patient: &Patient, since: Timestamp, unseen: &mut Unseen) -> Vec<Ent
     }
     for group in unseen.see(traffic::groups(patient)).unwrap_or_default() {
         let name = traffic::group_name(group);
+        if unseen.see(traffic::is_measured(patient, group)) != Some(true) {
+            continue;
+        }
         let Some(series) = unseen.see(patient.metric(Metric::UnhealthyHosts, group)).flatten() else { continue };
         let mut before = 0.0;
         for (at, value) in &series.values {

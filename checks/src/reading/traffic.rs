@@ -115,6 +115,12 @@ pub fn groups<'a>(patient: &Patient<'a>) -> Result<BTreeSet<&'a str>, Blind> {
     Ok(groups)
 }
 
+/// Whether the metrics of a group are asked for: CloudWatch has those that the program reads for application load balancers.
+pub fn is_measured(patient: &Patient, group: &str) -> Result<bool, Blind> {
+    let of_application = |arn: &String| arn.contains(":loadbalancer/app/");
+    Ok(patient.target_group(group)?.is_some_and(|group| group.load_balancer_arns.iter().any(of_application)))
+}
+
 /// The rules on which ECS shifts traffic.
 fn managed_rules<'a>(patient: &Patient<'a>) -> Result<BTreeSet<&'a str>, Blind> {
     let service = patient.service();

@@ -103,6 +103,8 @@ pub struct TargetGroup {
     pub vpc_id: Option<String>,
     /// `instance`, `ip`, `lambda` or `alb`.
     pub target_type: Option<String>,
+    /// `ipv4` or `ipv6`.
+    pub ip_address_type: Option<String>,
     pub load_balancer_arns: Vec<String>,
     pub health_check_enabled: Option<bool>,
     pub health_check_protocol: Option<String>,
@@ -128,4 +130,6 @@ pub struct Target {
     pub state: String,
     pub reason: Option<String>,
     pub description: Option<String>,
+    /// `no_override`, `zonal_shift_active` and others: what an operator or AWS did, beside all health checks.
+    pub administrative_override: Option<String>,
 }

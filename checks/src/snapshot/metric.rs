@@ -13,24 +13,29 @@ pub enum Metric {
     Elb502,
     Elb503,
     Elb504,
+    FixedResponses,
     /// Of a target group.
     GroupRequests,
+    ConnectionErrors,
+    ResponseTime,
     Target5xx,
     Target4xx,
     HealthyHosts,
     UnhealthyHosts,
-    ResponseTime,
     /// Of the service.
     Cpu,
     Memory,
+    /// Of a web ACL as a whole, or of one of its rules.
+    WafBlocked,
 }
 
-/// Which of the three resources a metric belongs to.
+/// Which kind of resource a metric belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Owner {
     LoadBalancer,
     TargetGroup,
     Service,
+    WebAcl,
 }
 
 impl Metric {
@@ -40,14 +45,17 @@ impl Metric {
         Metric::Elb502,
         Metric::Elb503,
         Metric::Elb504,
+        Metric::FixedResponses,
         Metric::GroupRequests,
+        Metric::ConnectionErrors,
+        Metric::ResponseTime,
         Metric::Target5xx,
         Metric::Target4xx,
         Metric::HealthyHosts,
         Metric::UnhealthyHosts,
-        Metric::ResponseTime,
         Metric::Cpu,
         Metric::Memory,
+        Metric::WafBlocked,
     ];
 
     /// CloudWatch's name for it.
@@ -58,11 +66,14 @@ impl Metric {
             Metric::Elb502 => "HTTPCode_ELB_502_Count",
             Metric::Elb503 => "HTTPCode_ELB_503_Count",
             Metric::Elb504 => "HTTPCode_ELB_504_Count",
+            Metric::FixedResponses => "HTTP_Fixed_Response_Count",
+            Metric::ConnectionErrors => "TargetConnectionErrorCount",
+            Metric::ResponseTime => "TargetResponseTime",
+            Metric::WafBlocked => "BlockedRequests",
             Metric::Target5xx => "HTTPCode_Target_5XX_Count",
             Metric::Target4xx => "HTTPCode_Target_4XX_Count",
             Metric::HealthyHosts => "HealthyHostCount",
             Metric::UnhealthyHosts => "UnHealthyHostCount",
-            Metric::ResponseTime => "TargetResponseTime",
             Metric::Cpu => "CPUUtilization",
             Metric::Memory => "MemoryUtilization",
         }
@@ -76,11 +87,14 @@ impl Metric {
             Metric::Elb502 => "HTTPCode_ELB_502_Count.Values",
             Metric::Elb503 => "HTTPCode_ELB_503_Count.Values",
             Metric::Elb504 => "HTTPCode_ELB_504_Count.Values",
+            Metric::FixedResponses => "HTTP_Fixed_Response_Count.Values",
+            Metric::ConnectionErrors => "TargetConnectionErrorCount.Values",
+            Metric::ResponseTime => "TargetResponseTime.Values",
+            Metric::WafBlocked => "BlockedRequests.Values",
             Metric::Target5xx => "HTTPCode_Target_5XX_Count.Values",
             Metric::Target4xx => "HTTPCode_Target_4XX_Count.Values",
             Metric::HealthyHosts => "HealthyHostCount.Values",
             Metric::UnhealthyHosts => "UnHealthyHostCount.Values",
-            Metric::ResponseTime => "TargetResponseTime.Values",
             Metric::Cpu => "CPUUtilization.Values",
             Metric::Memory => "MemoryUtilization.Values",
         }
@@ -96,8 +110,9 @@ impl Metric {
 
     pub fn owner(self) -> Owner {
         match self {
-            Metric::Requests | Metric::Elb5xx | Metric::Elb502 | Metric::Elb503 | Metric::Elb504 => Owner::LoadBalancer,
+            Metric::Requests | Metric::Elb5xx | Metric::Elb502 | Metric::Elb503 | Metric::Elb504 | Metric::FixedResponses => Owner::LoadBalancer,
             Metric::Cpu | Metric::Memory => Owner::Service,
+            Metric::WafBlocked => Owner::WebAcl,
             _ => Owner::TargetGroup,
         }
     }

@@ -39,6 +39,6 @@ impl Plan<'_> {
             let of_group = Metric::ALL.iter().filter(|metric| metric.owner() == Owner::TargetGroup);
             of_group.for_each(|metric| table.insert(metric.of(&group.target_group_arn), Seen::Yes(None)));
         }
-        self.note(|snapshot| snapshot.metrics = table);
+        self.note(|snapshot| snapshot.metrics.0.extend(table.0));
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use checks::seen::Seen;
 use checks::snapshot::deployment::IngressPath;
 use checks::snapshot::{Revision, Table, TargetGroup};
-use futures::future::{Shared, join, join_all};
+use futures::future::{Shared, join, join_all, join3, join4};
 
 use super::Plan;
 use crate::collect::{known, take};
@@ -114,14 +114,14 @@ impl Plan<'_> {
                 Some(listeners) => listeners,
                 None => self.aws.listeners(arn).await,
             };
-            let (arns, policies): (Vec<String>, Vec<Option<String>>) = match &listeners {
-                Seen::Yes(listeners) => {
-                    listeners.iter().flatten().map(|listener| (listener.listener_arn.clone(), listener.ssl_policy.clone())).unzip()
-                }
-                Seen::No(_) => Default::default(),
+            let found = match &listeners {
+                Seen::Yes(listeners) => listeners.clone().unwrap_or_default(),
+                Seen::No(_) => Vec::new(),
             };
+            let policies = found.iter().filter_map(|listener| listener.ssl_policy.clone()).collect();
             self.note(|snapshot| snapshot.listeners.insert(arn, listeners));
-            let rules = join_all(arns.iter().map(|listener| async move {
+            let rules = join_all(found.iter().map(|listener| async move {
+                let listener = &listener.listener_arn;
                 let remembered = take(&mut self.aws.memory().rules, listener);
                 let rules = match remembered {
                     Some(rules) => rules,
@@ -129,9 +129,9 @@ impl Plan<'_> {
                 };
                 self.note(|snapshot| snapshot.rules.insert(listener, rules));
             }));
-            join(rules, self.ssl_policies(policies.into_iter().flatten().collect())).await;
+            join3(rules, self.certificates(&found), self.ssl_policies(policies)).await;
         };
-        join(balancer, join(attributes, listeners)).await;
+        join4(balancer, attributes, listeners, self.web_acl(arn)).await;
     }
 
     async fn ssl_policies(&self, names: Vec<String>) {

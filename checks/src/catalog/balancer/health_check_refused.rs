@@ -1,17 +1,12 @@
 //! The health check reaches the task and nothing there answers it properly: the connection is refused or reset, or the
 //! answer is malformed. What the app's own log says about where it listens narrows it down.
 
-use std::collections::BTreeSet;
-
-use crate::call::{Call, LOG_STREAM};
+use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
 use crate::finding::{Evidence, Kind, Remedy, Subject};
 use crate::patient::Patient;
-use crate::reading::health_check::{self, FailedCheck, Failure};
-use crate::reading::listen::{self, Listening};
-use crate::reading::stop::{self, Version};
-use crate::reading::{container_log, reach, traffic};
-use crate::seen::Blind;
+use crate::reading::refused::{self, Line};
+use crate::reading::traffic;
 use crate::snapshot::TargetGroup;
 
 crate::check! {
@@ -27,7 +22,7 @@ crate::check! {
     ///
     /// `DescribeTargetHealth` gives the reason `Target.FailedHealthChecks` without a code. Something came back at once,
     /// so security groups and network are likely open. The line that the app logs when it starts tells more: that it
-    /// listens on 127.0.0.1, or on another port. Only lines of the container that is registered with the group, of the
+    /// listens on 127.0.0.1. That it names another port, or speaks another protocol, is for the checks of these. Only lines of the container that is registered with the group, of the
     /// version that fails, are read; and as some apps print `localhost` though they listen everywhere, it is "likely".
     /// Else a group that speaks HTTPS, HTTP/2 or gRPC may do so to an app that does not. While the service's grace
     /// period is not over for a task, it may still be starting, and nothing is said.
@@ -45,13 +40,13 @@ crate::check! {
     ///
     /// # See also
     ///
-    /// `targets_unhealthy`, `health_check_wrong_answer`, `exits_with_error`,
+    /// `targets_unhealthy`, `health_check_wrong_port`, `health_check_wrong_protocol`, `exits_with_error`,
     /// <https://docs.aws.amazon.com/elasticloadbalancing/latest/application/load-balancer-troubleshooting.html>
     title: "Nothing answers the health check properly on its port",
     severity: Critical,
     role: Cause,
     shows: HealthCheckRefused,
-    explains: [TargetsUnhealthy],
+    explains: [TargetsUnhealthy, BalancerAnswers502],
     reads: [
         DescribeServices, DescribeServiceRevisions, DescribeTargetGroups, DescribeTargetHealth, DescribeTasks, DescribeTaskDefinition, GetLogEvents,
     ],
@@ -62,7 +57,7 @@ crate::check! {
         let stream = format!("ecs/app/{}", id::task(1));
         let message = "INFO:     Uvicorn running on http://127.0.0.1:8080 (Press CTRL+C to quit)".into();
         let line = crate::snapshot::LogLine { timestamp: Some(minutes_ago(3)), message, log_stream_name: stream.clone() };
-        snapshot.logs.put(format!("/ecs/api{LOG_STREAM}{stream}"), vec![line]);
+        snapshot.logs.put(format!("/ecs/api{}{stream}", crate::call::LOG_STREAM), vec![line]);
     },
 }
 
@@ -72,12 +67,11 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         return Err(NoAnswer::NotApplicable("no load balancer"));
     }
     for group in groups {
-        let Some(failures) = findings.see(health_check::failures_past_grace(patient, group)) else { continue };
-        let refused: Vec<&FailedCheck> = failures.iter().filter(|failed| failed.failure == Failure::Refused).collect();
+        let Some(refused) = findings.see(refused::failures(patient, group)) else { continue };
         let Some(first) = refused.first() else { continue };
         let Some(settings) = findings.see(patient.target_group(group)).flatten() else { continue };
-        let port = port_in_container(patient, settings, first);
-        let lines = findings.see(start_lines(patient, group, &refused)).unwrap_or_default();
+        let port = refused::port_in_container(patient, settings, first);
+        let lines = findings.see(refused::lines(patient, group, &refused)).unwrap_or_default();
         let clue = Clue::of(settings, port, &lines);
         let name = traffic::group_name(group);
         let on_port = port.map(|port| format!(" on port {port}")).unwrap_or_default();
@@ -97,61 +91,17 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     Ok(())
 }
 
-/// The port that the health check asks, as the app inside the container knows it.
-fn port_in_container(patient: &Patient, group: &TargetGroup, failed: &FailedCheck) -> Option<i32> {
-    match group.target_type.as_deref() {
-        Some("ip") => reach::health_check_port(patient, group, failed.target),
-        // An instance's port is Docker's choice; only that of the traffic is known to lead to the container's.
-        _ => reach::health_check_port(patient, group, None),
-    }
-}
-
-/// A line that the app logged when it started.
-struct StartLine<'a> {
-    listens: Listening<'a>,
-    evidence: Evidence,
-}
-
-/// Start lines of the container that is registered with the group, of the versions whose targets fail.
-fn start_lines<'a>(patient: &Patient<'a>, group: &str, refused: &[&FailedCheck<'a>]) -> Result<Vec<StartLine<'a>>, Blind> {
-    let mut versions = Vec::new();
-    for failed in refused {
-        match failed.target {
-            Some(target) => versions.extend(health_check::task_behind(patient, target)?.map(Version::of)),
-            None => versions.extend(stop::primary_version(patient)),
-        }
-    }
-    let container = traffic::container(patient, group);
-    let mut lines = Vec::new();
-    for stream in container_log::streams(patient)?.into_iter().filter(|stream| Some(stream.container) == container) {
-        let task = stream.task;
-        if !versions.iter().any(|version| version.started(task.started_by.as_deref(), &task.task_definition_arn)) {
-            continue;
-        }
-        let of = format!("{}{LOG_STREAM}{}", stream.group, stream.stream);
-        for line in patient.log_lines(stream.group, &stream.stream)? {
-            if let Some(listens) = listen::read(&line.message) {
-                let evidence = Evidence::new(Call::GetLogEvents, &of, "message", &line.message).at(line.timestamp);
-                lines.push(StartLine { listens, evidence });
-            }
-        }
-    }
-    Ok(lines)
-}
-
-/// What narrows it down.
+/// What narrows it down, as far as other checks do not.
 enum Clue<'l, 'a> {
-    /// The app says that it listens for its own container only.
-    Local(&'l StartLine<'a>),
-    /// The app names one port, and it is not the one that is asked.
-    OtherPort(i32, &'l StartLine<'a>),
+    /// The app says that it listens for its own container only: at this host.
+    Local(&'a str, &'l Line<'a>),
     /// The check speaks something that not every app does: field and value.
     Protocol(&'static str, &'l str),
     None,
 }
 
 impl<'l, 'a> Clue<'l, 'a> {
-    fn of(group: &'l TargetGroup, port: Option<i32>, lines: &'l [StartLine<'a>]) -> Clue<'l, 'a> {
+    fn of(group: &'l TargetGroup, port: Option<i32>, lines: &'l [Line<'a>]) -> Clue<'l, 'a> {
         Clue::in_log(port, lines).unwrap_or(match (group.health_check_protocol.as_deref(), group.protocol_version.as_deref()) {
             (Some(protocol @ "HTTPS"), _) => Clue::Protocol("HealthCheckProtocol", protocol),
             (_, Some(version @ ("HTTP2" | "GRPC"))) => Clue::Protocol("ProtocolVersion", version),
@@ -159,24 +109,17 @@ impl<'l, 'a> Clue<'l, 'a> {
         })
     }
 
-    fn in_log(port: Option<i32>, lines: &'l [StartLine<'a>]) -> Option<Clue<'l, 'a>> {
+    fn in_log(port: Option<i32>, lines: &'l [Line<'a>]) -> Option<Clue<'l, 'a>> {
         let port = port?;
-        let mut asked = lines.iter().filter(|line| line.listens.port.is_none_or(|named| named == port)).peekable();
-        if asked.peek().is_some() {
-            // One line for all addresses outweighs those for some: servers list what they listen on.
-            let (local, open): (Vec<_>, Vec<_>) = asked.partition(|line| line.listens.is_local());
-            return local.last().filter(|_| open.is_empty()).map(|line| Clue::Local(line));
-        }
-        let named: BTreeSet<i32> = lines.iter().filter_map(|line| line.listens.port).collect();
-        lines.last().filter(|_| named.len() == 1).and_then(|line| Some(Clue::OtherPort(line.listens.port?, line)))
+        let starts = lines.iter().filter_map(|line| Some((line.listens()?, line)));
+        // One line for all addresses outweighs those for some: servers list what they listen on.
+        let (local, open): (Vec<_>, Vec<_>) = starts.filter(|(at, _)| at.port.is_none_or(|named| named == port)).partition(|(at, _)| at.is_local());
+        local.last().filter(|_| open.is_empty()).map(|(at, line)| Clue::Local(at.host.unwrap_or("localhost"), line))
     }
 
     fn words(&self) -> String {
         match self {
-            Clue::Local(line) => {
-                format!("The app's log says that it listens on {}, which the balancer likely cannot reach.", line.listens.host.unwrap_or("localhost"))
-            }
-            Clue::OtherPort(port, _) => format!("The app's log says that it listens on port {port}, which is likely the one to ask."),
+            Clue::Local(host, _) => format!("The app's log says that it listens on {host}, which the balancer likely cannot reach."),
             Clue::Protocol(_, protocol) => format!("The check speaks {protocol}, which the app perhaps does not."),
             Clue::None => "The app likely does not listen there, or only on 127.0.0.1, or has not started.".to_owned(),
         }
@@ -184,7 +127,7 @@ impl<'l, 'a> Clue<'l, 'a> {
 
     fn evidence(&self, group: &str) -> Option<Evidence> {
         match self {
-            Clue::Local(line) | Clue::OtherPort(_, line) => Some(line.evidence.clone()),
+            Clue::Local(_, line) => Some(line.evidence.clone()),
             Clue::Protocol(field, value) => Some(Evidence::new(Call::DescribeTargetGroups, group, field, value)),
             Clue::None => None,
         }
@@ -195,36 +138,7 @@ fn remedy(patient: &Patient, group: &TargetGroup, port: Option<i32>, clue: &Clue
     let arn = &group.target_group_arn;
     let name = &group.target_group_name;
     let resource = |check: &str| format!("resource \"aws_lb_target_group\" \"{name}\" {{\n  health_check {{\n    {check}\n  }}\n}}");
-    let own_port = group.health_check_port.as_deref().is_some_and(|port| port != "traffic-port");
     match clue {
-        Clue::OtherPort(_, _) if own_port => Remedy::new("Let the health check ask the port of the traffic, or let the app listen on this one too.")
-            .cli(format!("aws elbv2 modify-target-group --target-group-arn {arn} --health-check-port traffic-port"))
-            .terraform(resource("port = \"traffic-port\"")),
-        Clue::OtherPort(listens, _) if patient.is_express() => {
-            Remedy::new(format!("Set the container's port to {listens}, and send the whole primary container."))
-                .cli(format!(
-                    "aws ecs update-express-gateway-service --service-arn {} --primary-container file://primary-container.json",
-                    patient.arn()
-                ))
-                .terraform(format!(
-                    "resource \"aws_ecs_express_gateway_service\" \"{}\" {{\n  primary_container {{\n    container_port = {listens}\n  }}\n}}",
-                    patient.name()
-                ))
-        }
-        Clue::OtherPort(listens, _) => {
-            let container = traffic::container(patient, arn).unwrap_or("app");
-            Remedy::new(format!(
-                "Register port {listens} with the target group, and map it in the task definition; or let the app listen on the port that is asked."
-            ))
-            .cli(format!(
-                "aws ecs update-service {} --load-balancers targetGroupArn={arn},containerName={container},containerPort={listens}",
-                patient.cli()
-            ))
-            .terraform(format!(
-                "resource \"aws_ecs_service\" \"{}\" {{\n  load_balancer {{\n    container_port = {listens}\n  }}\n}}",
-                patient.name()
-            ))
-        }
         Clue::Protocol("HealthCheckProtocol", _) => Remedy::new("Let the health check speak HTTP, if the app does.")
             .cli(format!("aws elbv2 modify-target-group --target-group-arn {arn} --health-check-protocol HTTP"))
             .terraform(resource("protocol = \"HTTP\"")),
@@ -233,7 +147,7 @@ fn remedy(patient: &Patient, group: &TargetGroup, port: Option<i32>, clue: &Clue
                 .cli(format!("aws elbv2 describe-target-groups --target-group-arns {arn}"))
                 .terraform(format!("resource \"aws_lb_target_group\" \"{name}\" {{\n  protocol_version = \"HTTP1\"\n}}"))
         }
-        Clue::Local(_) | Clue::None => {
+        Clue::Local(..) | Clue::None => {
             let port = port.map_or_else(|| "the port that is asked".to_owned(), |port| format!("0.0.0.0:{port}"));
             let deploy = if patient.is_express() {
                 format!("aws ecs update-express-gateway-service --service-arn {} --primary-container file://primary-container.json", patient.arn())
@@ -251,6 +165,7 @@ fn remedy(patient: &Patient, group: &TargetGroup, port: Option<i32>, clue: &Clue
 mod tests {
     use super::*;
     use crate::baseline::{self, NOW, id, minutes_ago, target, unhealthy};
+    use crate::call::LOG_STREAM;
     use crate::exam::Outcome;
     use crate::seen::{Seen, Why};
     use crate::snapshot::{LogLine, Snapshot};
@@ -298,13 +213,6 @@ mod tests {
     }
 
     #[test]
-    fn the_log_names_another_port() {
-        let found = says(CHECK, &logging(&["Example app listening on port 3000"]));
-        assert!(found[0].ends_with("The app's log says that it listens on port 3000, which is likely the one to ask."), "{found:?}");
-        assert!(says(CHECK, &logging(&["listening on :3000", "listening on :9090"]))[0].ends_with(SILENT), "which of the two is not known");
-    }
-
-    #[test]
     fn a_sidecars_log_is_not_the_apps() {
         let mut snapshot = logging(&[]);
         let definition = snapshot.services[0].task_definition.clone().unwrap();
@@ -348,14 +256,6 @@ mod tests {
         snapshot.logs.put(format!("/ecs/web{LOG_STREAM}ecs/web/{}", id::task(2)), vec![line]);
         let found = says(CHECK, &snapshot);
         assert!(found[0].contains("on port 3000") && found[0].ends_with(LOCAL), "{found:?}");
-    }
-
-    #[test]
-    fn a_health_check_on_its_own_port_goes_back_to_the_traffics() {
-        let mut snapshot = logging(&["listening on :8080"]);
-        group(&mut snapshot).health_check_port = Some("9000".into());
-        let finding = exam(CHECK, &snapshot).findings.remove(0);
-        assert!(finding.remedy.cli[0].ends_with("--health-check-port traffic-port"), "{:?}", finding.remedy);
     }
 
     #[test]

@@ -53,7 +53,7 @@ crate::check! {
     severity: Critical,
     role: Cause,
     shows: HealthCheckTimesOut,
-    explains: [TargetsUnhealthy],
+    explains: [TargetsUnhealthy, TargetsFlapping, BalancerAnswers504],
     reads: [
         DescribeServices, DescribeServiceRevisions, DescribeTargetGroups, DescribeTargetHealth, DescribeTasks, DescribeLoadBalancers,
         DescribeNetworkInterfaces, DescribeSecurityGroups, DescribeSubnets, DescribeNetworkAcls, GetManagedPrefixListEntries, GetMetricData,

@@ -45,7 +45,7 @@ crate::check! {
     title: "The tasks' security groups do not admit the balancer",
     severity: Critical,
     role: Cause,
-    explains: [TargetsUnhealthy],
+    explains: [TargetsUnhealthy, BalancerAnswers504],
     reads: [
         DescribeServices, DescribeServiceRevisions, DescribeTargetGroups, DescribeTargetHealth, DescribeLoadBalancers, DescribeTasks,
         DescribeNetworkInterfaces, DescribeSecurityGroups, DescribeSubnets, GetManagedPrefixListEntries,

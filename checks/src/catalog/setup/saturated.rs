@@ -50,7 +50,7 @@ crate::check! {
     severity: Medium,
     role: Cause,
     shows: Saturated,
-    explains: [HealthCheckTimesOut],
+    explains: [HealthCheckTimesOut, TargetsFlapping],
     reads: [
         DescribeServices, DescribeServiceDeployments, DescribeServiceRevisions, DescribeTasks, DescribeTaskDefinition, DescribeScalableTargets,
         GetMetricData,

@@ -47,7 +47,7 @@ crate::check! {
     severity: High,
     role: Symptom,
     shows: TasksKeepStopping,
-    explains: [NoTarget, TooFewRunning, DeploymentStuck, RolledBack, RollbackFailed],
+    explains: [NoTarget, TooFewRunning, DeploymentStuck, RolledBack, RollbackFailed, BalancerAnswers502],
     reads: [DescribeServices, DescribeServiceDeployments, DescribeServiceRevisions, DescribeTasks],
     example: on express, |snapshot| {
         use crate::baseline::{express_groups, id, minutes_ago};

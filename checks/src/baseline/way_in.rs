@@ -1,0 +1,58 @@
+//! What guards the way in of the healthy services: certificates for their hosts, and a web ACL that blocks nobody now.
+
+use jiff::SignedDuration;
+
+use super::{ACCOUNT, NOW, REGION};
+use crate::snapshot::metric::{Metric, Series};
+use crate::snapshot::web_acl::Statement;
+use crate::snapshot::{Certificate, ListenerCertificate, Snapshot, WebAcl, WebAclRule};
+
+/// The certificate of every healthy listener.
+pub fn certificate() -> String {
+    format!("arn:aws:acm:{REGION}:{ACCOUNT}:certificate/7c6b5a49-3827-4165-9f0e-1d2c3b4a5968")
+}
+
+pub fn web_acl() -> String {
+    format!("arn:aws:wafv2:{REGION}:{ACCOUNT}:regional/webacl/web/1a2b3c4d-5e6f-4071-8293-a4b5c6d7e8f9")
+}
+
+/// Gives the listeners of a balancer a certificate for every host that their rules name, and the balancer a web ACL.
+pub(super) fn guard(snapshot: &mut Snapshot, balancer: &str) {
+    let arn = certificate();
+    let listeners: Vec<String> = snapshot.listeners.change(balancer).into_iter().flatten().map(|listener| listener.listener_arn.clone()).collect();
+    let mut hosts = vec!["*.example.com".to_owned()];
+    for listener in &listeners {
+        let conditions = snapshot.rules.change(listener).into_iter().flatten().flat_map(|rule| &rule.conditions);
+        hosts.extend(conditions.filter(|condition| condition.field == "host-header").flat_map(|condition| condition.values.clone()));
+        snapshot.listener_certificates.put(listener, vec![ListenerCertificate { certificate_arn: arn.clone(), is_default: true }]);
+    }
+    let certificate = Certificate {
+        certificate_arn: arn.clone(),
+        domain_name: hosts.first().cloned(),
+        subject_alternative_name_summaries: hosts,
+        has_additional_subject_alternative_names: false,
+        status: Some("ISSUED".into()),
+        not_after: Some(NOW + SignedDuration::from_hours(200 * 24)),
+    };
+    snapshot.certificates.put(arn, certificate);
+    let acl = WebAcl {
+        arn: web_acl(),
+        id: "1a2b3c4d-5e6f-4071-8293-a4b5c6d7e8f9".into(),
+        name: "web".into(),
+        default_action: Some("Allow".into()),
+        metric_name: Some("web".into()),
+        managed_by_firewall_manager: false,
+        rules: vec![WebAclRule {
+            name: "common".into(),
+            priority: 0,
+            action: None,
+            override_action: Some("None".into()),
+            metric_name: Some("common".into()),
+            statement: Statement { kind: "ManagedRuleGroup".into(), name: Some("AWS AWSManagedRulesCommonRuleSet".into()), ..Statement::default() },
+        }],
+    };
+    for blocked in [acl.arn.clone(), acl.metric_of("common")] {
+        snapshot.metrics.put(Metric::WafBlocked.of(&blocked), Series::default());
+    }
+    snapshot.web_acls.put(balancer, acl);
+}

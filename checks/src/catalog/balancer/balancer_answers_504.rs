@@ -1,0 +1,168 @@
+//! The balancer itself answers 504: no connection to a target within 10 s, or no answer within its idle timeout. Which of
+//! the two it was is in the metrics of the target groups; why, is for other checks to say.
+
+use crate::call::Call;
+use crate::check::{Findings, NoAnswer};
+use crate::finding::{Finding, Kind, Remedy, Subject};
+use crate::patient::Patient;
+use crate::reading::answers::{self, Errors};
+use crate::reading::metric::Recent;
+use crate::reading::traffic;
+use crate::seen::Blind;
+use crate::snapshot::metric::Metric;
+
+crate::check! {
+    /// The load balancer answers `504 Gateway Time-out` by itself: it could not connect to a target within 10 seconds, or the
+    /// target gave no answer within the balancer's idle timeout.
+    ///
+    /// # Why it matters
+    ///
+    /// Clients wait, and get an error in the end. While they wait they hold connections, and the next ones wait longer.
+    ///
+    /// # How we tell
+    ///
+    /// `HTTPCode_ELB_504_Count` of the balancer has at least three in two of the last 15 minutes. It counts for the whole
+    /// balancer: where other services share it, the service's own target groups have to have connection errors in those
+    /// minutes (`TargetConnectionErrorCount`), or answers that took nearly as long as the idle timeout
+    /// (`TargetResponseTime`). The same two tell a closed way from a slow app, which is "likely".
+    ///
+    /// # What to do
+    ///
+    /// The remedy is in the cause. If the app needs that long on purpose, let the balancer wait longer:
+    ///
+    /// ```sh
+    /// aws elbv2 modify-load-balancer-attributes --load-balancer-arn <arn> --attributes Key=idle_timeout.timeout_seconds,Value=120
+    /// ```
+    ///
+    /// Terraform/OpenTofu: `idle_timeout` in `aws_lb`.
+    ///
+    /// # See also
+    ///
+    /// `task_security_group_blocks_balancer`, `health_check_times_out`,
+    /// <https://docs.aws.amazon.com/elasticloadbalancing/latest/application/load-balancer-troubleshooting.html>
+    title: "The balancer itself answers 504",
+    severity: High,
+    role: Symptom,
+    shows: BalancerAnswers504,
+    explains: [],
+    reads: [
+        DescribeServices, DescribeServiceRevisions, DescribeTargetGroups, DescribeListeners, DescribeRules, DescribeTasks, GetMetricData,
+        DescribeLoadBalancerAttributes,
+    ],
+    example: on fargate, |snapshot| {
+        use crate::baseline::{id, minutes};
+        let balancer = id::elb("loadbalancer/app/web/50dc6c495c0c9188");
+        snapshot.metrics.put(Metric::Elb504.of(&balancer), minutes(4.0));
+        snapshot.metrics.put(Metric::ResponseTime.of(&id::group("api")), minutes(59.2));
+    },
+}
+
+fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
+    if traffic::groups(patient)?.is_empty() {
+        return Err(NoAnswer::NotApplicable("no load balancer"));
+    }
+    for errors in answers::errors(patient, Metric::Elb504)? {
+        let unconnected = errors.of_groups(patient, Metric::ConnectionErrors)?;
+        let timeout = findings.see(answers::idle_timeout(patient, errors.balancer)).flatten();
+        let slowest = errors.of_groups(patient, Metric::ResponseTime)?;
+        // Near the timeout are those that just made it.
+        let slow = slowest.filter(|slowest| timeout.is_some_and(|timeout| slowest.peak >= 0.9 * timeout));
+        let own = errors.alone || unconnected.is_some() || slow.is_some();
+        if own && errors.sum() >= 3.0 {
+            findings.add(finding(patient, &errors, unconnected, slow.zip(timeout))?);
+        }
+    }
+    Ok(())
+}
+
+fn finding(patient: &Patient, errors: &Errors, unconnected: Option<Recent>, slow: Option<(Recent, f64)>) -> Result<Finding, Blind> {
+    let mut says = format!("Load balancer {} answered 504 by itself to {}.", errors.name(), errors.words(patient)?);
+    match (&unconnected, &slow) {
+        (Some(unconnected), _) => {
+            says += &format!(" {:.0} times no connection to a target came about: likely something on the way drops it.", unconnected.sum);
+        }
+        (None, Some((slowest, timeout))) => {
+            says += &format!(
+                " The slowest answer that did come took {:.1} s, and the balancer waits {timeout:.0} s: likely the app is too slow.",
+                slowest.peak
+            );
+        }
+        (None, None) => says += " CloudWatch counts no connection that failed: likely targets take too long, or hang.",
+    }
+    let arn = errors.balancer;
+    let see = Call::DescribeLoadBalancerAttributes.see(patient.cluster(), patient.name(), patient.arn(), arn);
+    let remedy = match &unconnected {
+        Some(_) => Remedy::new("Open the way from the balancer to the targets: security groups, network ACLs, routes.").cli(see),
+        None => Remedy::new("Make the app answer sooner; only if it needs that long on purpose, let the balancer wait longer.")
+            .cli(see)
+            .cli(format!("aws elbv2 modify-load-balancer-attributes --load-balancer-arn {arn} --attributes Key={},Value=120", answers::IDLE_TIMEOUT))
+            .terraform(format!("resource \"aws_lb\" \"{}\" {{\n  idle_timeout = 120\n}}", errors.name())),
+    };
+    let waits = slow.as_ref().filter(|_| unconnected.is_none()).map(|(_, timeout)| answers::idle_timeout_evidence(arn, *timeout));
+    Ok(Subject::new(Kind::LoadBalancer, arn)
+        .sick(says, errors.evidence())
+        .because_all(unconnected.map(|unconnected| unconnected.evidence))
+        .because_all(slow.map(|(slowest, _)| slowest.evidence))
+        .because_all(waits)
+        .mend(remedy)
+        .concerns_all(Kind::TargetGroup, errors.groups.iter().copied()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::baseline::{self, forward, host_rule, id, minutes, minutes_ago};
+    use crate::exam::Outcome;
+    use crate::snapshot::{Series, Snapshot};
+    use crate::testing::{exam, says};
+
+    fn balancer() -> String {
+        id::elb("loadbalancer/app/web/50dc6c495c0c9188")
+    }
+
+    fn shared() -> Snapshot {
+        let mut snapshot = baseline::fargate();
+        snapshot.metrics.put(Metric::Elb504.of(&balancer()), minutes(4.0));
+        let listener = snapshot.rules.0.keys().next().cloned().unwrap();
+        let other = id::group("other");
+        snapshot.rules.change(&listener).unwrap().insert(0, host_rule("arn:other", "5", "other.example.com", forward(&[(&other, 1)])));
+        snapshot
+    }
+
+    #[test]
+    fn a_slow_app_is_told_from_a_closed_way() {
+        let slow = (CHECK.example)();
+        assert_eq!(
+            says(CHECK, &slow),
+            [
+                "Load balancer web answered 504 by itself to 60 requests of 1800 in the last 15 min. The slowest answer that did come took 59.2 s, and the balancer waits 60 s: likely the app is too slow."
+            ]
+        );
+        let mut closed = (CHECK.example)();
+        closed.metrics.put(Metric::ConnectionErrors.of(&id::group("api")), minutes(4.0));
+        assert!(says(CHECK, &closed)[0].ends_with("60 times no connection to a target came about: likely something on the way drops it."));
+    }
+
+    #[test]
+    fn on_a_shared_balancer_the_groups_own_metrics_decide() {
+        let mut snapshot = shared();
+        snapshot.metrics.put(Metric::ResponseTime.of(&id::group("api")), minutes(0.2));
+        assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy);
+        snapshot.metrics.put(Metric::ResponseTime.of(&id::group("api")), minutes(58.0));
+        assert_eq!(exam(CHECK, &snapshot).findings.len(), 1);
+    }
+
+    #[test]
+    fn a_slow_answer_alone_is_no_error() {
+        let mut snapshot = baseline::fargate();
+        snapshot.metrics.put(Metric::ResponseTime.of(&id::group("api")), minutes(58.0));
+        assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy);
+    }
+
+    #[test]
+    fn one_bad_minute_is_over() {
+        let mut snapshot = baseline::fargate();
+        snapshot.metrics.put(Metric::Elb504.of(&balancer()), Series { values: vec![(minutes_ago(6), 40.0)] });
+        assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy);
+    }
+}

@@ -1,0 +1,158 @@
+//! The load balancer itself is not in order: still being made, failed, or impaired.
+
+use jiff::SignedDuration;
+
+use crate::call::Call;
+use crate::check::{Findings, NoAnswer};
+use crate::finding::{Evidence, Kind, Remedy, Subject};
+use crate::patient::Patient;
+use crate::reading::{time, traffic};
+use crate::snapshot::LoadBalancer;
+
+crate::check! {
+    /// A load balancer in front of the service is not in the state `active`.
+    ///
+    /// # Why it matters
+    ///
+    /// While it is `provisioning`, and once it has `failed`, clients cannot connect. An `active_impaired` one works
+    /// and cannot scale: under more load it sheds requests. The usual reason is a subnet without free addresses.
+    ///
+    /// # How we tell
+    ///
+    /// `State.Code` of `DescribeLoadBalancers`, with AWS's own reason where it gives one. A balancer younger than ten
+    /// minutes may still be provisioning, which is normal. Subnets of the balancer with fewer than 8 free addresses are
+    /// named: AWS asks for at least 8 in each.
+    ///
+    /// # What to do
+    ///
+    /// Free addresses, or give the balancer larger subnets. A failed one has to be made anew.
+    ///
+    /// ```sh
+    /// aws elbv2 set-subnets --load-balancer-arn <arn> --subnets <subnet> <subnet>
+    /// ```
+    ///
+    /// Terraform/OpenTofu: `subnets` in `aws_lb`.
+    ///
+    /// # See also
+    ///
+    /// `managed_resource_failed`, `subnet_full`,
+    /// <https://docs.aws.amazon.com/elasticloadbalancing/latest/application/application-load-balancers.html>
+    title: "The load balancer is not active",
+    severity: Critical,
+    role: Cause,
+    explains: [DeploymentStuck],
+    reads: [DescribeServices, DescribeServiceRevisions, DescribeTargetGroups, DescribeLoadBalancers, DescribeSubnets],
+    example: on fargate, |snapshot| {
+        let balancer = crate::baseline::id::elb("loadbalancer/app/web/50dc6c495c0c9188");
+        snapshot.load_balancers.change(&balancer).into_iter().for_each(|balancer| balancer.state = Some("active_impaired".into()));
+        snapshot.subnets.change("subnet-0c3").into_iter().for_each(|subnet| subnet.available_ip_address_count = Some(3));
+    },
+}
+
+/// So long a new balancer may take.
+const PATIENCE: SignedDuration = SignedDuration::from_mins(10);
+
+/// AWS wants so many free addresses in each subnet, for the balancer to scale.
+const ADDRESSES: i32 = 8;
+
+fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
+    let balancers = traffic::balancers(patient)?;
+    if balancers.is_empty() {
+        return Err(NoAnswer::NotApplicable("no load balancer"));
+    }
+    for arn in balancers {
+        let Some(balancer) = findings.see(patient.load_balancer(arn)).flatten() else { continue };
+        let Some(state) = balancer.state.as_deref().filter(|state| *state != "active") else { continue };
+        let young = balancer.created_time.is_some_and(|created| time::age(patient.now(), created) < PATIENCE);
+        if state == "provisioning" && young {
+            continue;
+        }
+        let full = full_subnets(patient, findings, balancer);
+        let effect = match state {
+            "provisioning" => "it is still being made, and clients cannot connect",
+            "active_impaired" => "it works, and cannot scale",
+            "failed" => "it could not be set up, and clients cannot connect",
+            _ => "AWS does not call that active",
+        };
+        let mut says = format!("Load balancer {} is in state {state}: {effect}.", balancer.load_balancer_name);
+        if let Some(reason) = &balancer.state_reason {
+            says += &format!(" AWS says: {}.", reason.trim_end_matches('.'));
+        }
+        for (subnet, free) in &full {
+            says += &format!(" Its subnet {subnet} has {free} free addresses, and {ADDRESSES} are wanted.");
+        }
+        let remedy = Remedy::new(match (state, full.is_empty()) {
+            ("failed", _) => "Make the load balancer anew, in subnets with room.",
+            (_, false) => "Free addresses in these subnets, or give the balancer others.",
+            (_, true) => "See what AWS says about it, and whether its subnets have room.",
+        })
+        .cli(Call::DescribeLoadBalancers.see(patient.cluster(), patient.name(), patient.arn(), arn))
+        .cli(format!("aws elbv2 set-subnets --load-balancer-arn {arn} --subnets '<subnet>' '<subnet>'"))
+        .terraform(format!("resource \"aws_lb\" \"{}\" {{\n  subnets = [\"<subnet>\", \"<subnet>\"]\n}}", balancer.load_balancer_name));
+        let mut finding = Subject::new(Kind::LoadBalancer, arn).sick(says, Evidence::new(Call::DescribeLoadBalancers, arn, "State", state));
+        if let Some(reason) = &balancer.state_reason {
+            finding = finding.because(Evidence::new(Call::DescribeLoadBalancers, arn, "StateReason", reason));
+        }
+        let rooms = full.iter().map(|(subnet, free)| Evidence::new(Call::DescribeSubnets, *subnet, "AvailableIpAddressCount", free));
+        findings.add(finding.because_all(rooms).mend(remedy).concerns(Kind::LoadBalancer, arn));
+    }
+    Ok(())
+}
+
+fn full_subnets<'a>(patient: &Patient<'a>, findings: &mut Findings, balancer: &'a LoadBalancer) -> Vec<(&'a str, i32)> {
+    let mut full = Vec::new();
+    for id in &balancer.subnets {
+        let free = findings.see(patient.subnet(id)).flatten().and_then(|subnet| subnet.available_ip_address_count);
+        full.extend(free.filter(|free| *free < ADDRESSES).map(|free| (id.as_str(), free)));
+    }
+    full
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::baseline::{self, id, minutes_ago};
+    use crate::exam::Outcome;
+    use crate::snapshot::Snapshot;
+    use crate::testing::{exam, says};
+
+    fn in_state(state: &str, minutes: i64) -> Snapshot {
+        let mut snapshot = baseline::fargate();
+        let balancer = snapshot.load_balancers.change(&id::elb("loadbalancer/app/web/50dc6c495c0c9188")).unwrap();
+        balancer.state = Some(state.into());
+        balancer.created_time = Some(minutes_ago(minutes));
+        snapshot
+    }
+
+    #[test]
+    fn names_the_subnet_without_room() {
+        assert_eq!(
+            says(CHECK, &(CHECK.example)()),
+            [
+                "Load balancer web is in state active_impaired: it works, and cannot scale. Its subnet subnet-0c3 has 3 free addresses, and 8 are wanted."
+            ]
+        );
+    }
+
+    #[test]
+    fn a_new_balancer_may_be_provisioning_for_ten_minutes() {
+        assert_eq!(exam(CHECK, &in_state("provisioning", 4)).outcome, Outcome::Healthy);
+        assert!(says(CHECK, &in_state("provisioning", 25))[0].contains("still being made"));
+        assert!(says(CHECK, &in_state("failed", 4))[0].contains("could not be set up"));
+    }
+
+    #[test]
+    fn a_full_subnet_of_an_active_balancer_is_no_trouble_of_it() {
+        let mut snapshot = baseline::fargate();
+        snapshot.subnets.change("subnet-0c3").unwrap().available_ip_address_count = Some(3);
+        assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy);
+    }
+
+    #[test]
+    fn the_reason_is_quoted() {
+        let mut snapshot = in_state("failed", 60);
+        let balancer = snapshot.load_balancers.change(&id::elb("loadbalancer/app/web/50dc6c495c0c9188")).unwrap();
+        balancer.state_reason = Some("You have reached the maximum number of load balancers.".into());
+        assert!(says(CHECK, &snapshot)[0].ends_with("AWS says: You have reached the maximum number of load balancers."));
+    }
+}

@@ -1,0 +1,261 @@
+//! The health check asks a port on which the container does not serve: by what the app logs when it starts, or because
+//! nothing in the task definition maps that port. Why else a check is refused is for `health_check_refused` to say.
+
+use std::collections::BTreeSet;
+
+use crate::call::Call;
+use crate::check::{Findings, NoAnswer};
+use crate::finding::{Evidence, Kind, Remedy, Subject};
+use crate::patient::Patient;
+use crate::reading::health_check::{self, FailedCheck};
+use crate::reading::refused::{self, Line};
+use crate::reading::{and_list, stop, traffic};
+use crate::seen::Blind;
+use crate::snapshot::{TargetGroup, TaskDefinition};
+
+crate::check! {
+    /// The health check of a target group asks a port, and the app serves on another one.
+    ///
+    /// # Why it matters
+    ///
+    /// Every connection is refused, the targets stay unhealthy, and ECS replaces the tasks again and again, though the
+    /// app is well.
+    ///
+    /// # How we tell
+    ///
+    /// The check is refused: something came back at once, so the network lets it through. And the app's log names one other
+    /// port, and never the one that is asked; or the group's `HealthCheckPort` is a port of its own that no container of
+    /// the task definition maps, and the log does not name it either. Both are "likely": an app may listen without saying
+    /// so. A management port that passes its check is fine, whatever the task definition maps.
+    ///
+    /// # What to do
+    ///
+    /// Let the check ask the port of the traffic, or register the port that the app serves on:
+    ///
+    /// ```sh
+    /// aws elbv2 modify-target-group --target-group-arn <arn> --health-check-port traffic-port
+    /// aws ecs update-service --cluster <cluster> --service <service> \
+    ///   --load-balancers targetGroupArn=<arn>,containerName=<container>,containerPort=<port>
+    /// ```
+    ///
+    /// Terraform/OpenTofu: `port` in the `health_check` of `aws_lb_target_group`; `container_port` in the `load_balancer` of
+    /// `aws_ecs_service` or in the `primary_container` of `aws_ecs_express_gateway_service`.
+    ///
+    /// # See also
+    ///
+    /// `health_check_refused`, `targets_unhealthy`,
+    /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/troubleshoot-service-load-balancers.html>
+    title: "The health check asks a port that the app does not serve",
+    severity: Critical,
+    role: Cause,
+    explains: [HealthCheckRefused],
+    reads: [
+        DescribeServices, DescribeServiceRevisions, DescribeTargetGroups, DescribeTargetHealth, DescribeTasks, DescribeTaskDefinition, GetLogEvents,
+    ],
+    example: on fargate, |snapshot| {
+        use crate::baseline::{id, minutes_ago, unhealthy};
+        let refused = |address| unhealthy(address, 8080, "Target.FailedHealthChecks", "Health checks failed");
+        snapshot.target_health.put(id::group("api"), vec![refused("10.0.1.21"), refused("10.0.2.22")]);
+        let stream = format!("ecs/app/{}", id::task(1));
+        let message = "Example app listening on port 3000".into();
+        let line = crate::snapshot::LogLine { timestamp: Some(minutes_ago(3)), message, log_stream_name: stream.clone() };
+        snapshot.logs.put(format!("/ecs/api{}{stream}", crate::call::LOG_STREAM), vec![line]);
+    },
+}
+
+fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
+    let groups = traffic::groups(patient)?;
+    if groups.is_empty() {
+        return Err(NoAnswer::NotApplicable("no load balancer"));
+    }
+    for group in groups {
+        let Some(refused) = findings.see(refused::failures(patient, group)) else { continue };
+        let Some(first) = refused.first() else { continue };
+        let Some(settings) = findings.see(patient.target_group(group)).flatten() else { continue };
+        let Some(asked) = refused::port_in_container(patient, settings, first) else { continue };
+        let Some(lines) = findings.see(refused::lines(patient, group, &refused)) else { continue };
+        let Some(definition) = findings.see(definition(patient, first)).flatten() else { continue };
+        let Some(wrong) = Wrong::of(settings, asked, &lines, definition) else { continue };
+        let says = format!("The health check of target group {} asks port {asked}, and {}", traffic::group_name(group), wrong.words());
+        findings.add(
+            Subject::new(Kind::TargetGroup, group)
+                .sick(says, first.evidence.clone())
+                .because_all(own_port(settings).map(|port| Evidence::new(Call::DescribeTargetGroups, group, "HealthCheckPort", port)))
+                .because_all(wrong.evidence(definition))
+                .mend(remedy(patient, settings, &wrong))
+                .concerns(Kind::TargetGroup, group)
+                .concerns_all(Kind::TargetGroup, traffic::pair(patient, group)?),
+        );
+    }
+    Ok(())
+}
+
+/// What the failing target's task was started from.
+fn definition<'a>(patient: &Patient<'a>, failed: &FailedCheck) -> Result<Option<&'a TaskDefinition>, Blind> {
+    let task = match failed.target {
+        Some(target) => health_check::task_behind(patient, target)?,
+        None => None,
+    };
+    let arn = match task {
+        Some(task) => Some(task.task_definition_arn.clone()),
+        None => stop::primary_version(patient).into_iter().find_map(|version| version.task_definition),
+    };
+    match arn {
+        Some(arn) => patient.task_definition(&arn),
+        None => Ok(None),
+    }
+}
+
+/// A port for the health check alone.
+fn own_port(group: &TargetGroup) -> Option<&str> {
+    group.health_check_port.as_deref().filter(|port| *port != "traffic-port")
+}
+
+enum Wrong<'l, 'a> {
+    /// The app's log names this one instead.
+    Listens(i32, &'l Line<'a>),
+    /// The task definition maps only these.
+    Unmapped(BTreeSet<i32>),
+}
+
+impl<'l, 'a> Wrong<'l, 'a> {
+    fn of(group: &TargetGroup, asked: i32, lines: &'l [Line<'a>], definition: &TaskDefinition) -> Option<Wrong<'l, 'a>> {
+        if let Some((port, line)) = refused::other_port(lines, asked) {
+            return Some(Wrong::Listens(port, line));
+        }
+        own_port(group)?;
+        let named = lines.iter().filter_map(Line::listens).any(|at| at.port == Some(asked));
+        let mapped: BTreeSet<i32> = definition
+            .container_definitions
+            .iter()
+            .flat_map(|container| &container.port_mappings)
+            .filter_map(|mapping| mapping.container_port)
+            .collect();
+        (!named && !mapped.is_empty() && !mapped.contains(&asked)).then_some(Wrong::Unmapped(mapped))
+    }
+
+    fn words(&self) -> String {
+        match self {
+            Wrong::Listens(port, _) => format!("the app's log says that it listens on port {port}, which is likely the one to ask."),
+            Wrong::Unmapped(mapped) => format!("the task definition maps only {}: likely nothing listens where it asks.", and_list(mapped)),
+        }
+    }
+
+    fn evidence(&self, definition: &TaskDefinition) -> Vec<Evidence> {
+        let of = &definition.task_definition_arn;
+        match self {
+            Wrong::Listens(_, line) => vec![line.evidence.clone()],
+            Wrong::Unmapped(mapped) => {
+                mapped.iter().map(|port| Evidence::new(Call::DescribeTaskDefinition, of, "portMappings.containerPort", port)).collect()
+            }
+        }
+    }
+}
+
+fn remedy(patient: &Patient, group: &TargetGroup, wrong: &Wrong) -> Remedy {
+    let arn = &group.target_group_arn;
+    match wrong {
+        _ if own_port(group).is_some() => Remedy::new("Let the health check ask the port of the traffic, or let the app listen on this one too.")
+            .cli(format!("aws elbv2 modify-target-group --target-group-arn {arn} --health-check-port traffic-port"))
+            .terraform(format!(
+                "resource \"aws_lb_target_group\" \"{}\" {{\n  health_check {{\n    port = \"traffic-port\"\n  }}\n}}",
+                group.target_group_name
+            )),
+        Wrong::Listens(listens, _) if patient.is_express() => {
+            Remedy::new(format!("Set the container's port to {listens}, and send the whole primary container."))
+                .cli(format!(
+                    "aws ecs update-express-gateway-service --service-arn {} --primary-container file://primary-container.json",
+                    patient.arn()
+                ))
+                .terraform(format!(
+                    "resource \"aws_ecs_express_gateway_service\" \"{}\" {{\n  primary_container {{\n    container_port = {listens}\n  }}\n}}",
+                    patient.name()
+                ))
+        }
+        Wrong::Listens(..) | Wrong::Unmapped(_) => {
+            let container = traffic::container(patient, arn).unwrap_or("<container>");
+            let port = if let Wrong::Listens(port, _) = wrong { port.to_string() } else { "<port>".into() };
+            Remedy::new(format!(
+                "Register port {port} with the target group, and map it in the task definition; or let the app listen on the port that is asked."
+            ))
+            .cli(format!(
+                "aws ecs update-service {} --load-balancers targetGroupArn={arn},containerName={container},containerPort={port}",
+                patient.cli()
+            ))
+            .terraform(format!("resource \"aws_ecs_service\" \"{}\" {{\n  load_balancer {{\n    container_port = {port}\n  }}\n}}", patient.name()))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::baseline::{self, id, minutes_ago};
+    use crate::call::LOG_STREAM;
+    use crate::exam::Outcome;
+    use crate::seen::{Seen, Why};
+    use crate::snapshot::{LogLine, Snapshot};
+    use crate::testing::{exam, says};
+
+    fn stream() -> String {
+        format!("/ecs/api{LOG_STREAM}ecs/app/{}", id::task(1))
+    }
+
+    /// The app's log has these lines, and the check asks this port.
+    fn logging(messages: &[&str], port: &str) -> Snapshot {
+        let mut snapshot = (CHECK.example)();
+        let line = |message: &&str| LogLine { timestamp: Some(minutes_ago(3)), message: (*message).into(), log_stream_name: "ecs/app/1".into() };
+        snapshot.logs.put(stream(), messages.iter().map(line).collect());
+        snapshot.target_groups.change(&id::group("api")).unwrap().health_check_port = Some(port.into());
+        snapshot
+    }
+
+    #[test]
+    fn the_log_names_another_port() {
+        assert_eq!(
+            says(CHECK, &(CHECK.example)()),
+            [
+                "The health check of target group api asks port 8080, and the app's log says that it listens on port 3000, which is likely the one to ask."
+            ]
+        );
+        let both = logging(&["listening on :3000", "listening on :9090"], "traffic-port");
+        assert_eq!(exam(CHECK, &both).outcome, Outcome::Healthy, "which of the two is not known");
+        let asked = logging(&["listening on 0.0.0.0:8080", "metrics listening on :9090"], "traffic-port");
+        assert_eq!(exam(CHECK, &asked).outcome, Outcome::Healthy, "it listens where it is asked");
+    }
+
+    #[test]
+    fn a_check_on_a_port_of_its_own_that_nobody_maps() {
+        let snapshot = logging(&["ready"], "9000");
+        assert_eq!(
+            says(CHECK, &snapshot),
+            ["The health check of target group api asks port 9000, and the task definition maps only 8080: likely nothing listens where it asks."]
+        );
+        assert!(exam(CHECK, &snapshot).findings[0].remedy.cli[0].ends_with("--health-check-port traffic-port"));
+    }
+
+    #[test]
+    fn a_management_port_that_the_app_names_or_maps_is_the_right_one() {
+        assert_eq!(exam(CHECK, &logging(&["actuator listening on 127.0.0.1:9000"], "9000")).outcome, Outcome::Healthy);
+        let mut snapshot = logging(&["ready"], "9000");
+        let definition = id::ecs("task-definition/api:12");
+        let mappings = &mut snapshot.task_definitions.change(&definition).unwrap().container_definitions[0].port_mappings;
+        let management = crate::snapshot::PortMapping { container_port: Some(9000), ..mappings[0].clone() };
+        mappings.push(management);
+        assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy);
+    }
+
+    #[test]
+    fn a_management_port_that_passes_is_fine() {
+        let mut snapshot = baseline::fargate();
+        snapshot.target_groups.change(&id::group("api")).unwrap().health_check_port = Some("9000".into());
+        assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy);
+    }
+
+    #[test]
+    fn without_the_log_nothing_is_claimed() {
+        let mut snapshot = logging(&[], "9000");
+        snapshot.logs.insert(stream(), Seen::No(Why::Denied("no".into())));
+        assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::CouldNotLook);
+    }
+}

@@ -1,0 +1,214 @@
+//! The app's server closes idle connections before the balancer does, so now and then the balancer sends a request on one
+//! that was just closed. Only a server that names itself in the log, and whose default is known, is spoken of.
+
+use crate::call::Call;
+use crate::check::{Findings, NoAnswer};
+use crate::finding::{Evidence, Finding, Kind, Remedy, Subject};
+use crate::patient::Patient;
+use crate::reading::answers::{self, Errors};
+use crate::reading::{container_log, traffic};
+use crate::seen::Blind;
+use crate::snapshot::LogLine;
+use crate::snapshot::metric::Metric;
+
+crate::check! {
+    /// The balancer answers a few requests with 502 now and then, nothing stops meanwhile, and the app runs on a server that
+    /// by default closes an idle connection sooner than the balancer does.
+    ///
+    /// # Why it matters
+    ///
+    /// The balancer keeps connections to targets open and reuses them. If the target closes one just as the next request is
+    /// on its way, that request fails with 502. It looks random, and grows with quiet hours and not with load.
+    ///
+    /// # How we tell
+    ///
+    /// At least three of the last 15 minutes have 502 of the balancer's own, for at most one request in twenty; only this
+    /// service is behind the balancer; no task stopped around then, every connection came about
+    /// (`TargetConnectionErrorCount`), and targets are healthy. And the log shows a server with a short default: Uvicorn and
+    /// Node.js close after 5 s, Gunicorn after 2 s, against the balancer's `idle_timeout.timeout_seconds`. The server may have been
+    /// told otherwise, so it is "likely" at most.
+    ///
+    /// # What to do
+    ///
+    /// Let the server keep idle connections longer than the balancer: `--timeout-keep-alive 65` (Uvicorn), `--keep-alive 65`
+    /// (Gunicorn), `server.keepAliveTimeout = 65000` in the app (Node.js). Or let the balancer give up sooner:
+    ///
+    /// ```sh
+    /// aws elbv2 modify-load-balancer-attributes --load-balancer-arn <arn> --attributes Key=idle_timeout.timeout_seconds,Value=4
+    /// ```
+    ///
+    /// which also ends requests that take longer. Terraform/OpenTofu: `idle_timeout` in `aws_lb`; the server's own option in
+    /// the `command` of the container definition.
+    ///
+    /// # See also
+    ///
+    /// `balancer_answers_502`,
+    /// <https://docs.aws.amazon.com/elasticloadbalancing/latest/application/load-balancer-troubleshooting.html>
+    title: "The app closes idle connections before the balancer does",
+    severity: Medium,
+    role: Risk,
+    explains: [BalancerAnswers502],
+    reads: [
+        DescribeServices, DescribeServiceRevisions, DescribeTargetGroups, DescribeListeners, DescribeRules, DescribeTargetHealth, DescribeTasks,
+        DescribeTaskDefinition, GetMetricData, DescribeLoadBalancerAttributes, GetLogEvents,
+    ],
+    example: on fargate, |snapshot| {
+        use crate::baseline::{id, minutes_ago};
+        let values = [13, 9, 5, 2].map(|minute| (minutes_ago(minute), 1.0)).to_vec();
+        snapshot.metrics.put(Metric::Elb502.of(&id::elb("loadbalancer/app/web/50dc6c495c0c9188")), crate::snapshot::Series { values });
+        let stream = format!("ecs/app/{}", id::task(1));
+        let message = "INFO:     Uvicorn running on http://0.0.0.0:8080 (Press CTRL+C to quit)".into();
+        let line = LogLine { timestamp: Some(minutes_ago(3)), message, log_stream_name: stream.clone() };
+        snapshot.logs.put(format!("/ecs/api{}{stream}", crate::call::LOG_STREAM), vec![line]);
+    },
+}
+
+/// Words by which a server names itself when it starts, its name, the seconds for which it keeps an idle connection by
+/// default, and how to make that longer. The first that fits: Gunicorn may run Uvicorn's workers.
+const SERVERS: &[(&str, &str, f64, &str)] = &[
+    ("Starting gunicorn", "Gunicorn", 2.0, "--keep-alive 65"),
+    ("Uvicorn running on", "Uvicorn", 5.0, "--timeout-keep-alive 65"),
+    ("> node ", "Node.js", 5.0, "server.keepAliveTimeout = 65000 in the app"),
+];
+
+/// A server that the log names.
+struct Server {
+    name: &'static str,
+    keeps: f64,
+    option: &'static str,
+    evidence: Evidence,
+}
+
+fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
+    if traffic::groups(patient)?.is_empty() {
+        return Err(NoAnswer::NotApplicable("no load balancer"));
+    }
+    for errors in answers::errors(patient, Metric::Elb502)? {
+        if !is_sporadic(patient, &errors)? {
+            continue;
+        }
+        let Some(timeout) = findings.see(answers::idle_timeout(patient, errors.balancer)).flatten() else { continue };
+        let Some(server) = findings.see(server(patient, &errors)).flatten().filter(|server| server.keeps < timeout) else { continue };
+        findings.add(finding(&errors, timeout, server));
+    }
+    Ok(())
+}
+
+/// A request here and there, while all is well otherwise.
+fn is_sporadic(patient: &Patient, errors: &Errors) -> Result<bool, Blind> {
+    let requests = crate::reading::metric::recent(patient, Metric::Requests, errors.balancer, answers::SPAN)?;
+    let few = requests.is_some_and(|requests| errors.sum() <= requests.sum / 20.0);
+    let stopped = patient.stopped_tasks()?;
+    let quiet = !stopped.iter().any(|task| errors.minutes.iter().any(|(at, _)| answers::is_near(task, *at)));
+    let mut healthy = true;
+    for group in &errors.groups {
+        healthy &= patient.targets(group)?.iter().all(|target| target.state != "unhealthy");
+    }
+    let connected = errors.of_groups(patient, Metric::ConnectionErrors)?.is_none();
+    Ok(errors.alone && errors.minutes.len() > 2 && few && quiet && healthy && connected)
+}
+
+fn server(patient: &Patient, errors: &Errors) -> Result<Option<Server>, Blind> {
+    let containers: Vec<&str> = errors.groups.iter().filter_map(|group| traffic::container(patient, group)).collect();
+    for stream in container_log::streams(patient)?.into_iter().filter(|stream| stream.task.last_status == "RUNNING") {
+        if !containers.contains(&stream.container) {
+            continue;
+        }
+        let lines = patient.log_lines(stream.group, &stream.stream)?;
+        for (words, name, keeps, option) in SERVERS {
+            if let Some(line) = lines.iter().find(|line| line.message.contains(words)) {
+                let of = format!("{}{}{}", stream.group, crate::call::LOG_STREAM, stream.stream);
+                let evidence = Evidence::new(Call::GetLogEvents, of, "message", &line.message).at(line.timestamp);
+                return Ok(Some(Server { name, keeps: *keeps, option, evidence }));
+            }
+        }
+    }
+    Ok(None)
+}
+
+fn finding(errors: &Errors, timeout: f64, server: Server) -> Finding {
+    let Server { name, keeps, option, evidence } = server;
+    let says = format!(
+        "{name} closes an idle connection after {keeps:.0} s unless told otherwise, and load balancer {} keeps it for {timeout:.0} s: likely that is why it answers 502 now and then, {:.0} times in 15 min, while no task stops.",
+        errors.name(),
+        errors.sum()
+    );
+    let remedy = Remedy::new(format!("Let {name} keep idle connections for longer than the balancer's {timeout:.0} s: {option}."))
+        .cli(format!("aws elbv2 describe-load-balancer-attributes --load-balancer-arn {}", errors.balancer));
+    let arguments: Vec<String> = option.split(' ').map(|argument| format!("\"{argument}\"")).collect();
+    let remedy = match option.starts_with("--") {
+        true => remedy.terraform(format!("container_definitions = jsonencode([{{\n  command = [\"…\", {}]\n}}])", arguments.join(", "))),
+        false => remedy,
+    };
+    Subject::new(Kind::LoadBalancer, errors.balancer)
+        .sick(says, errors.evidence())
+        .because(answers::idle_timeout_evidence(errors.balancer, timeout))
+        .because(evidence)
+        .mend(remedy)
+        .concerns_all(Kind::TargetGroup, errors.groups.iter().copied())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::baseline::{self, exit_tasks, id, minutes_ago, unhealthy};
+    use crate::exam::Outcome;
+    use crate::snapshot::{Series, Snapshot};
+    use crate::testing::{exam, says};
+
+    fn balancer() -> String {
+        id::elb("loadbalancer/app/web/50dc6c495c0c9188")
+    }
+
+    fn silent(why: &str, change: impl Fn(&mut Snapshot)) {
+        let mut snapshot = (CHECK.example)();
+        change(&mut snapshot);
+        assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy, "{why}");
+    }
+
+    #[test]
+    fn names_the_server_and_both_times() {
+        assert_eq!(
+            says(CHECK, &(CHECK.example)()),
+            [
+                "Uvicorn closes an idle connection after 5 s unless told otherwise, and load balancer web keeps it for 60 s: likely that is why it answers 502 now and then, 4 times in 15 min, while no task stops."
+            ]
+        );
+    }
+
+    #[test]
+    fn a_short_default_alone_is_nothing() {
+        silent("no 502", |snapshot| snapshot.metrics.put(Metric::Elb502.of(&balancer()), Series::default()));
+    }
+
+    #[test]
+    fn other_reasons_for_502_are_others() {
+        silent("a crash", |snapshot| exit_tasks(snapshot, 3, 1, None));
+        silent("refused connections", |snapshot| {
+            let values = vec![(minutes_ago(9), 2.0)];
+            snapshot.metrics.put(Metric::ConnectionErrors.of(&id::group("api")), Series { values });
+        });
+        silent("an unhealthy target", |snapshot| {
+            let refused = unhealthy("10.0.1.21", 8080, "Target.FailedHealthChecks", "Health checks failed");
+            snapshot.target_health.put(id::group("api"), vec![refused]);
+        });
+        silent("every request", |snapshot| snapshot.metrics.put(Metric::Elb502.of(&balancer()), baseline::minutes(90.0)));
+    }
+
+    #[test]
+    fn a_server_that_is_not_known_is_not_blamed() {
+        silent("another server", |snapshot| {
+            for lines in snapshot.logs.0.keys().cloned().collect::<Vec<_>>() {
+                snapshot.logs.change(&lines).unwrap().iter_mut().for_each(|line| line.message = "listening on :8080".into());
+            }
+        });
+    }
+
+    #[test]
+    fn a_balancer_that_gives_up_sooner_is_fine() {
+        silent("4 s", |snapshot| {
+            let attributes = snapshot.load_balancer_attributes.change(&balancer()).unwrap();
+            attributes.insert(answers::IDLE_TIMEOUT.into(), "4".into());
+        });
+    }
+}

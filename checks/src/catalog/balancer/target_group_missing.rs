@@ -1,0 +1,120 @@
+//! The service names a target group that does not exist any more, so ECS has nowhere to register its tasks.
+
+use crate::call::{Call, quote};
+use crate::check::{Findings, NoAnswer};
+use crate::finding::{Evidence, Kind, Remedy, Subject};
+use crate::patient::Patient;
+use crate::reading::event::{self, Event};
+use crate::reading::traffic;
+
+crate::check! {
+    /// A target group that the service is to register its tasks with was deleted.
+    ///
+    /// # Why it matters
+    ///
+    /// No task of the service gets a request through it, and ECS stops tasks that it cannot find there. It happens when
+    /// Terraform replaces a group, for a new name, port or VPC, and the service keeps the old ARN.
+    ///
+    /// # How we tell
+    ///
+    /// `DescribeTargetGroups` answers that there is no such group. A refused call is no such answer. An event with
+    /// `TARGET GROUP IS NOT FOUND` is quoted where there is one; alone it proves nothing, for it may be about a group that
+    /// the service had before.
+    ///
+    /// # What to do
+    ///
+    /// Make a group, let a listener rule forward to it, and name it in the service:
+    ///
+    /// ```sh
+    /// aws ecs update-service --cluster <cluster> --service <service> \
+    ///   --load-balancers targetGroupArn=<new arn>,containerName=<container>,containerPort=<port>
+    /// ```
+    ///
+    /// Terraform/OpenTofu: `lifecycle { create_before_destroy = true }` and `name_prefix` in `aws_lb_target_group`, so
+    /// that the service moves before the old group goes.
+    ///
+    /// # See also
+    ///
+    /// `target_group_empty`, `target_group_not_attached`,
+    /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/service-event-messages-list.html>
+    title: "The service's target group does not exist",
+    severity: Critical,
+    role: Cause,
+    explains: [NoTarget, TasksKeepStopping, TooFewRunning, DeploymentStuck],
+    reads: [DescribeServices, DescribeServiceRevisions, DescribeTargetGroups],
+    example: on fargate, |snapshot| {
+        use crate::baseline::{id, say};
+        let group = id::group("api");
+        snapshot.target_groups.insert(&group, crate::seen::Seen::Yes(None));
+        snapshot.target_health.insert(&group, crate::seen::Seen::Yes(None));
+        let task = id::task(1);
+        say(snapshot, 4, &format!("(service api, taskSet ecs-svc/1000000000000000012) (task {task}) is not healthy in target-group ({group})) due to TARGET GROUP IS NOT FOUND."));
+    },
+}
+
+fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
+    let groups = traffic::groups(patient)?;
+    if groups.is_empty() {
+        return Err(NoAnswer::NotApplicable("no load balancer"));
+    }
+    for group in groups {
+        let Some(None) = findings.see(patient.target_group(group)) else { continue };
+        let name = traffic::group_name(group);
+        let registered = patient.service().load_balancers.iter().find(|balancer| balancer.target_group_arn.as_deref() == Some(group));
+        let container = registered.and_then(|balancer| balancer.container_name.as_deref()).unwrap_or("<container>");
+        let port = registered.and_then(|balancer| balancer.container_port).map_or_else(|| "<port>".to_owned(), |port| port.to_string());
+        let told = patient.service().events.iter().find(|event| event::read(&event.message) == Event::TargetGroupNotFound { group });
+        let remedy = Remedy::new(format!(
+            "Name a group that exists: make a new one in place of {name}, let a rule forward to it, and give its ARN to the service."
+        ))
+        .cli(format!("aws elbv2 describe-target-groups --names {}", quote(name)))
+        .cli(format!(
+            "aws ecs update-service {} --load-balancers 'targetGroupArn=<new arn>,containerName={container},containerPort={port}'",
+            patient.cli()
+        ))
+        .terraform("resource \"aws_lb_target_group\" \"this\" {\n  name_prefix = \"api-\"\n  lifecycle {\n    create_before_destroy = true\n  }\n}");
+        findings.add(
+            Subject::new(Kind::TargetGroup, group)
+                .sick(
+                    format!("The service is to register its tasks in target group {name}, which does not exist any more."),
+                    Evidence::new(Call::DescribeTargetGroups, group, "TargetGroups", "[]"),
+                )
+                .because_all(told.map(|event| patient.evidence("events.message", &event.message).at(event.created_at)))
+                .mend(remedy)
+                .concerns(Kind::TargetGroup, group),
+        );
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::baseline::{self, id, say};
+    use crate::exam::Outcome;
+    use crate::seen::{Seen, Why};
+    use crate::testing::{exam, says};
+
+    #[test]
+    fn names_the_group_and_quotes_the_event() {
+        let snapshot = (CHECK.example)();
+        assert_eq!(says(CHECK, &snapshot), ["The service is to register its tasks in target group api, which does not exist any more."]);
+        assert_eq!(exam(CHECK, &snapshot).findings[0].evidence.len(), 2);
+    }
+
+    #[test]
+    fn a_refused_call_does_not_make_a_group_missing() {
+        let mut snapshot = (CHECK.example)();
+        snapshot.target_groups.insert(id::group("api"), Seen::No(Why::Denied("no".into())));
+        let exam = exam(CHECK, &snapshot);
+        assert_eq!((exam.outcome, exam.findings.len()), (Outcome::CouldNotLook, 0));
+    }
+
+    #[test]
+    fn an_event_about_a_group_that_was_replaced_is_history() {
+        let mut snapshot = baseline::fargate();
+        let gone = id::group("api-before");
+        say(&mut snapshot, 4, &format!("(service api) (task 1) is not healthy in target-group ({gone})) due to TARGET GROUP IS NOT FOUND."));
+        assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy);
+    }
+}

@@ -1,0 +1,151 @@
+//! The service registers its tasks in a target group that no load balancer forwards to.
+
+use crate::call::Call;
+use crate::check::{Findings, NoAnswer};
+use crate::finding::{Evidence, Kind, Remedy, Subject};
+use crate::patient::Patient;
+use crate::reading::{rollout, traffic};
+use crate::seen::Blind;
+
+crate::check! {
+    /// No listener of any load balancer forwards to the service's target group.
+    ///
+    /// # Why it matters
+    ///
+    /// No request reaches the tasks through this group. Its targets stay `unused`: the balancer asks them nothing, so
+    /// nobody would notice if they were ill, and a deployment that waits for healthy targets waits for ever. Often the
+    /// group was made, and the listener rule was forgotten.
+    ///
+    /// # How we tell
+    ///
+    /// `DescribeTargetGroups` gives an empty list of `LoadBalancerArns`. The idle half of a blue/green pair may be
+    /// detached between deployments: as long as the other half is attached, that is normal. Where CodeDeploy or an
+    /// external controller deploys, the service names groups that are not those of today, and nothing is said.
+    ///
+    /// # What to do
+    ///
+    /// ```sh
+    /// aws elbv2 create-rule --listener-arn <listener> --priority <number> \
+    ///   --conditions Field=host-header,Values=<host> --actions Type=forward,TargetGroupArn=<arn>
+    /// ```
+    ///
+    /// Terraform/OpenTofu: an `aws_lb_listener_rule` whose `action` forwards to the group; for a network load balancer
+    /// the `default_action` of its `aws_lb_listener`.
+    ///
+    /// # See also
+    ///
+    /// `targets_unused`, `target_group_missing`,
+    /// <https://docs.aws.amazon.com/elasticloadbalancing/latest/application/target-group-health-checks.html>
+    title: "No load balancer forwards to the service's target group",
+    severity: Critical,
+    role: Cause,
+    explains: [TargetsUnused, DeploymentStuck],
+    reads: [DescribeServices, DescribeServiceRevisions, DescribeTargetGroups],
+    example: on fargate, |snapshot| {
+        use crate::baseline::{id, target};
+        let group = id::group("api");
+        snapshot.target_groups.change(&group).into_iter().for_each(|group| group.load_balancer_arns.clear());
+        let unused = |address, zone| crate::snapshot::Target {
+            reason: Some("Target.NotInUse".into()),
+            description: Some("Target group is not configured to receive traffic from the load balancer".into()),
+            ..target(address, 8080, zone, "unused")
+        };
+        snapshot.target_health.put(group, vec![unused("10.0.1.21", "eu-west-2a"), unused("10.0.2.22", "eu-west-2b")]);
+    },
+}
+
+fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
+    let groups = traffic::groups(patient)?;
+    if groups.is_empty() {
+        return Err(NoAnswer::NotApplicable("no load balancer"));
+    }
+    if !rollout::ecs_controls(patient) {
+        return Err(NoAnswer::NotApplicable(rollout::OTHER_CONTROLLER));
+    }
+    for group in groups {
+        let Some(detached) = findings.see(is_detached(patient, group)) else { continue };
+        if !detached || findings.see(other_half_is_attached(patient, group)) != Some(false) {
+            continue;
+        }
+        let name = traffic::group_name(group);
+        let remedy = Remedy::new("Let a listener rule forward to the group; with a network load balancer, a listener.")
+            .cli(format!(
+                "aws elbv2 create-rule --listener-arn <listener> --priority <number> --conditions Field=host-header,Values=<host> --actions Type=forward,TargetGroupArn={group}"
+            ))
+            .terraform(format!(
+                "resource \"aws_lb_listener_rule\" \"this\" {{\n  listener_arn = aws_lb_listener.https.arn\n  action {{\n    type             = \"forward\"\n    target_group_arn = \"{group}\"\n  }}\n  condition {{\n    host_header {{\n      values = [\"<host>\"]\n    }}\n  }}\n}}"
+            ));
+        findings.add(
+            Subject::new(Kind::TargetGroup, group)
+                .sick(
+                    format!("No load balancer forwards to target group {name}, so no request reaches the service through it."),
+                    Evidence::new(Call::DescribeTargetGroups, group, "LoadBalancerArns", "[]"),
+                )
+                .mend(remedy)
+                .concerns(Kind::TargetGroup, group)
+                .concerns_all(Kind::TargetGroup, traffic::pair(patient, group)?),
+        );
+    }
+    Ok(())
+}
+
+/// A group that is gone is not detached.
+fn is_detached(patient: &Patient, group: &str) -> Result<bool, Blind> {
+    Ok(patient.target_group(group)?.is_some_and(|group| group.load_balancer_arns.is_empty()))
+}
+
+fn other_half_is_attached(patient: &Patient, group: &str) -> Result<bool, Blind> {
+    for half in traffic::pair(patient, group)?.into_iter().filter(|half| *half != group) {
+        if !is_detached(patient, half)? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::baseline::{self, express_groups};
+    use crate::exam::Outcome;
+    use crate::seen::{Seen, Why};
+    use crate::testing::{exam, says};
+
+    #[test]
+    fn names_the_group() {
+        assert_eq!(says(CHECK, &(CHECK.example)()), ["No load balancer forwards to target group api, so no request reaches the service through it."]);
+    }
+
+    #[test]
+    fn the_idle_half_of_a_pair_may_be_detached() {
+        let mut snapshot = baseline::express();
+        let [live, idle] = express_groups();
+        snapshot.target_groups.change(&idle).unwrap().load_balancer_arns.clear();
+        assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy);
+        snapshot.target_groups.insert(live, Seen::No(Why::Denied("no".into())));
+        assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::CouldNotLook, "who knows about the other half");
+    }
+
+    #[test]
+    fn a_pair_that_is_detached_as_a_whole_is_none() {
+        let mut snapshot = baseline::express();
+        for half in express_groups() {
+            snapshot.target_groups.change(&half).unwrap().load_balancer_arns.clear();
+        }
+        assert_eq!(exam(CHECK, &snapshot).findings.len(), 2);
+    }
+
+    #[test]
+    fn codedeploy_moves_between_groups_that_the_service_does_not_name() {
+        let mut snapshot = (CHECK.example)();
+        snapshot.services[0].deployment_controller = Some("CODE_DEPLOY".into());
+        assert!(matches!(exam(CHECK, &snapshot).outcome, Outcome::NotApplicable(_)));
+    }
+
+    #[test]
+    fn a_group_that_is_gone_is_for_another_check() {
+        let mut snapshot = baseline::fargate();
+        snapshot.target_groups.insert(baseline::id::group("api"), Seen::Yes(None));
+        assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy);
+    }
+}

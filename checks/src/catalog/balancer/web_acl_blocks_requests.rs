@@ -1,0 +1,239 @@
+//! The web ACL began to block what clients send: what it blocks went up, and what gets through to the app went down. That it
+//! blocks something is its purpose, and no finding.
+
+use jiff::{SignedDuration, Timestamp};
+
+use crate::call::{Call, quote};
+use crate::check::{Findings, NoAnswer};
+use crate::finding::{Evidence, Finding, Kind, Remedy, Subject};
+use crate::patient::Patient;
+use crate::reading::{answers, time, traffic};
+use crate::seen::Blind;
+use crate::snapshot::metric::Metric;
+use crate::snapshot::{WebAcl, WebAclRule};
+
+crate::check! {
+    /// The web ACL in front of the load balancer answers 403 to most requests, and within the last hour it did not.
+    ///
+    /// # Why it matters
+    ///
+    /// Clients are locked out before the balancer has chosen a target: nothing of it is in the app's log. A new or stricter
+    /// rule, or an allow list that misses an address, does that; the service's own tasks may be among the clients.
+    ///
+    /// # How we tell
+    ///
+    /// By CloudWatch's `BlockedRequests` of the web ACL and the balancer's `RequestCount`, which leaves out what was blocked. In
+    /// the last 15 minutes at least 30 requests were blocked, and at least half of all; before that, within the hour, at most
+    /// one in five was; and requests that get through fell below half of what they were. Then it is likely the
+    /// clients that are blocked. An attack adds blocked requests and takes none away; scanners knocking at an allow list
+    /// were there before. `BlockedRequests` counts for all that the web ACL guards, so it is the fall of this balancer's own
+    /// requests that makes them its clients. The rule that blocks most is named. The app's own 403 is not counted here.
+    ///
+    /// # What to do
+    ///
+    /// Let the rule count instead of block while you look at the requests that it takes, or add the addresses to its IP set:
+    ///
+    /// ```sh
+    /// aws wafv2 get-sampled-requests --web-acl-arn <arn> --rule-metric-name <rule> --scope REGIONAL \
+    ///   --time-window StartTime=<time>,EndTime=<time> --max-items 100
+    /// aws wafv2 update-ip-set --name <name> --scope REGIONAL --id <id> --addresses <all addresses> --lock-token <token>
+    /// ```
+    ///
+    /// Terraform/OpenTofu: `action { count {} }` or `override_action { count {} }` in the `rule` of `aws_wafv2_web_acl`;
+    /// `addresses` in `aws_wafv2_ip_set`.
+    ///
+    /// # See also
+    ///
+    /// `no_rule_matches`, `balancer_closed_to_clients`,
+    /// <https://docs.aws.amazon.com/elasticloadbalancing/latest/application/load-balancer-troubleshooting.html>
+    title: "The web ACL began to block most requests",
+    severity: Critical,
+    role: Cause,
+    explains: [],
+    reads: [DescribeServices, DescribeServiceRevisions, DescribeTargetGroups, GetWebAclForResource, GetMetricData],
+    example: on fargate, |snapshot| {
+        use crate::baseline::{id, minutes_ago, way_in};
+        let series = |now: f64, before: f64| crate::snapshot::Series {
+            values: (1..=60).rev().map(|minute| (minutes_ago(minute), if minute <= 20 { now } else { before })).collect(),
+        };
+        let acl = way_in::web_acl();
+        snapshot.metrics.put(Metric::WafBlocked.of(&acl), series(110.0, 1.0));
+        snapshot.metrics.put(Metric::WafBlocked.of(&format!("{acl}/common")), series(110.0, 1.0));
+        snapshot.metrics.put(Metric::Requests.of(&id::elb("loadbalancer/app/web/50dc6c495c0c9188")), series(9.0, 120.0));
+    },
+}
+
+fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
+    let balancers = traffic::balancers(patient)?;
+    if balancers.is_empty() {
+        return Err(NoAnswer::NotApplicable("no load balancer"));
+    }
+    let mut guarded = false;
+    for balancer in balancers.into_iter().filter(|arn| arn.contains(":loadbalancer/app/")) {
+        let Some(acl) = findings.see(patient.web_acl(balancer)) else { continue };
+        let Some(acl) = acl else { continue };
+        guarded = true;
+        let blocked = findings.see(span_of(patient, &acl.arn, Metric::WafBlocked));
+        let passed = findings.see(span_of(patient, balancer, Metric::Requests));
+        if let (Some(blocked), Some(passed)) = (blocked, passed)
+            && locks_clients_out(&blocked, &passed)
+        {
+            let rule = findings.see(busiest(patient, acl)).flatten();
+            findings.add(finding(patient, balancer, acl, &blocked, &passed, rule));
+        }
+    }
+    if guarded { Ok(()) } else { Err(NoAnswer::NotApplicable("no web ACL")) }
+}
+
+/// A metric in the last minutes and in the rest of the hour before them, by the minute.
+struct Span {
+    now: f64,
+    per_minute_now: f64,
+    per_minute_before: f64,
+    peak: Option<(Timestamp, f64)>,
+}
+
+fn span_of(patient: &Patient, of: &str, metric: Metric) -> Result<Span, Blind> {
+    let start = time::before(patient.now(), answers::SPAN);
+    let values = patient.metric(metric, of)?.map(|series| series.values.as_slice()).unwrap_or_default();
+    let sum = |recent: bool| values.iter().filter(|(at, _)| (*at >= start) == recent).map(|(_, value)| value).sum::<f64>();
+    // It may have begun in the ten minutes before: these are neither now nor before.
+    let settled = time::before(start, SignedDuration::from_mins(10));
+    let before: f64 = values.iter().filter(|(at, _)| *at < settled).map(|(_, value)| value).sum();
+    Ok(Span {
+        now: sum(true),
+        per_minute_now: sum(true) / 15.0,
+        per_minute_before: before / 35.0,
+        peak: values.iter().filter(|(at, _)| *at >= start).copied().max_by(|a, b| a.1.total_cmp(&b.1)),
+    })
+}
+
+fn locks_clients_out(blocked: &Span, passed: &Span) -> bool {
+    let share = |blocked: f64, passed: f64| if blocked + passed > 0.0 { blocked / (blocked + passed) } else { 0.0 };
+    let most_now = share(blocked.per_minute_now, passed.per_minute_now) >= 0.5;
+    let few_before = share(blocked.per_minute_before, passed.per_minute_before) <= 0.2;
+    let had_clients = passed.per_minute_before >= 1.0;
+    blocked.now >= 30.0 && most_now && few_before && had_clients && passed.per_minute_now < passed.per_minute_before / 2.0
+}
+
+/// The rule that blocks most now, with how much.
+fn busiest<'a>(patient: &Patient, acl: &'a WebAcl) -> Result<Option<(&'a WebAclRule, f64)>, Blind> {
+    let mut most: Option<(&WebAclRule, f64)> = None;
+    for rule in &acl.rules {
+        let Some(metric) = &rule.metric_name else { continue };
+        let blocked = span_of(patient, &acl.metric_of(metric), Metric::WafBlocked)?.now;
+        if blocked > most.map_or(0.0, |(_, most)| most) {
+            most = Some((rule, blocked));
+        }
+    }
+    Ok(most)
+}
+
+fn finding(patient: &Patient, balancer: &str, acl: &WebAcl, blocked: &Span, passed: &Span, rule: Option<(&WebAclRule, f64)>) -> Finding {
+    let mut says = format!(
+        "Web ACL {} answered 403 to {:.0} requests in the last 15 min, and what gets through to load balancer {} fell from {:.0} to {:.0} a minute: it likely blocks clients.",
+        acl.name,
+        blocked.now,
+        traffic::balancer_name(balancer),
+        passed.per_minute_before,
+        passed.per_minute_now
+    );
+    match rule {
+        Some((rule, number)) if number >= blocked.now / 2.0 => says += &format!(" Rule {} blocked {number:.0} of them.", rule.name),
+        _ if acl.default_action.as_deref() == Some("Block") => says += " Its default action is to block what no rule allows.",
+        _ => {}
+    }
+    let start = time::before(patient.now(), answers::SPAN);
+    let metric = rule.and_then(|(rule, _)| rule.metric_name.as_deref()).unwrap_or("ALL");
+    let group = rule.is_some_and(|(rule, _)| rule.action.is_none());
+    let name = rule.map_or("<rule>", |(rule, _)| rule.name.as_str());
+    let action = if group { "override_action" } else { "action" };
+    let remedy = Remedy::new("See which requests it blocks; then let the rule count instead of block, or add the clients' addresses to what it allows.")
+        .cli(format!(
+            "aws wafv2 get-sampled-requests --web-acl-arn {} --rule-metric-name {} --scope REGIONAL --time-window StartTime={start},EndTime={} --max-items 100",
+            acl.arn,
+            quote(metric),
+            patient.now()
+        ))
+        .cli(format!("aws wafv2 get-web-acl --name {} --scope REGIONAL --id {}", quote(&acl.name), acl.id))
+        .terraform(format!(
+            "resource \"aws_wafv2_web_acl\" \"this\" {{\n  rule {{\n    name = \"{name}\"\n    {action} {{\n      count {{}}\n    }}\n  }}\n}}"
+        ));
+    let (at, peak) = blocked.peak.map_or((None, 0.0), |(at, peak)| (Some(at), peak));
+    let counted = Evidence::new(Call::GetMetricData, Metric::WafBlocked.of(&acl.arn), Metric::WafBlocked.field(), peak).at(at);
+    let through =
+        passed.peak.map(|(at, peak)| Evidence::new(Call::GetMetricData, Metric::Requests.of(balancer), Metric::Requests.field(), peak).at(Some(at)));
+    Subject::new(Kind::LoadBalancer, balancer)
+        .sick(says, counted)
+        .because_all(through)
+        .because(Evidence::new(Call::GetWebAclForResource, balancer, "WebACL.Name", &acl.name))
+        .mend(remedy)
+        .concerns(Kind::LoadBalancer, balancer)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::baseline::{self, id, minutes, minutes_ago, way_in};
+    use crate::exam::Outcome;
+    use crate::seen::{Seen, Why};
+    use crate::snapshot::{Series, Snapshot};
+    use crate::testing::{exam, says};
+
+    fn balancer() -> String {
+        id::elb("loadbalancer/app/web/50dc6c495c0c9188")
+    }
+
+    fn counting(blocked: Series, passed: Series) -> Snapshot {
+        let mut snapshot = baseline::fargate();
+        snapshot.metrics.put(Metric::WafBlocked.of(&way_in::web_acl()), blocked);
+        snapshot.metrics.put(Metric::Requests.of(&balancer()), passed);
+        snapshot
+    }
+
+    fn step(now: f64, before: f64) -> Series {
+        Series { values: (1..=60).rev().map(|minute| (minutes_ago(minute), if minute <= 20 { now } else { before })).collect() }
+    }
+
+    #[test]
+    fn says_what_fell_and_which_rule_blocks() {
+        assert_eq!(
+            says(CHECK, &(CHECK.example)()),
+            [
+                "Web ACL web answered 403 to 1650 requests in the last 15 min, and what gets through to load balancer web fell from 120 to 9 a minute: it likely blocks clients. Rule common blocked 1650 of them."
+            ]
+        );
+    }
+
+    #[test]
+    fn blocking_an_attack_is_its_purpose() {
+        assert_eq!(exam(CHECK, &counting(step(900.0, 0.0), minutes(120.0))).outcome, Outcome::Healthy);
+    }
+
+    #[test]
+    fn scanners_at_an_allow_list_were_there_before() {
+        assert_eq!(exam(CHECK, &counting(minutes(20.0), step(0.0, 3.0))).outcome, Outcome::Healthy);
+        assert_eq!(exam(CHECK, &counting(step(20.0, 0.0), Series::default())).outcome, Outcome::Healthy, "nobody had come through");
+    }
+
+    #[test]
+    fn fewer_requests_without_blocks_are_a_quiet_hour() {
+        assert_eq!(exam(CHECK, &counting(Series::default(), step(1.0, 120.0))).outcome, Outcome::Healthy);
+    }
+
+    #[test]
+    fn the_apps_own_403_is_not_the_web_acls() {
+        let mut snapshot = baseline::fargate();
+        snapshot.metrics.put(Metric::Target4xx.of(&id::group("api")), minutes(80.0));
+        assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy);
+    }
+
+    #[test]
+    fn without_a_web_acl_there_is_nothing_to_say() {
+        let mut snapshot = (CHECK.example)();
+        snapshot.web_acls.insert(balancer(), Seen::Yes(None));
+        assert!(matches!(exam(CHECK, &snapshot).outcome, Outcome::NotApplicable(_)));
+        snapshot.web_acls.insert(balancer(), Seen::No(Why::Denied("no".into())));
+        assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::CouldNotLook);
+    }
+}

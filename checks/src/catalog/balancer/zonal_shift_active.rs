@@ -1,0 +1,107 @@
+//! Somebody, or AWS, has shifted traffic away from an Availability Zone: targets there are well and get nothing.
+
+use std::collections::BTreeMap;
+
+use crate::call::Call;
+use crate::check::{Findings, NoAnswer};
+use crate::finding::{Evidence, Kind, Remedy, Subject};
+use crate::patient::Patient;
+use crate::reading::{count, traffic};
+
+crate::check! {
+    /// A zonal shift keeps traffic away from the targets of an Availability Zone.
+    ///
+    /// # Why it matters
+    ///
+    /// The targets there look healthy and get no request: nobody needs to chase that. What is left of the service has
+    /// to bear all of the traffic until the shift is cancelled or expires.
+    ///
+    /// # How we tell
+    ///
+    /// `AdministrativeOverride.State` of `DescribeTargetHealth` is `zonal_shift_active`.
+    ///
+    /// # What to do
+    ///
+    /// Nothing, as long as the shift is meant to be. To see and to cancel it:
+    ///
+    /// ```sh
+    /// aws arc-zonal-shift list-zonal-shifts --status ACTIVE
+    /// aws arc-zonal-shift cancel-zonal-shift --zonal-shift-id <id>
+    /// ```
+    ///
+    /// Terraform/OpenTofu: nothing to change; `enable_zonal_shift` in `aws_lb` lets shifts be made.
+    ///
+    /// # See also
+    ///
+    /// `targets_failing_open`, `single_task`,
+    /// <https://docs.aws.amazon.com/elasticloadbalancing/latest/application/target-group-health-checks.html>
+    title: "Traffic is shifted away from a zone",
+    severity: Info,
+    role: Note,
+    explains: [],
+    reads: [DescribeServices, DescribeServiceRevisions, DescribeTargetHealth],
+    example: on fargate, |snapshot| {
+        let group = crate::baseline::id::group("api");
+        for target in snapshot.target_health.change(&group).into_iter().flatten().take(1) {
+            target.administrative_override = Some(SHIFTED.into());
+        }
+    },
+}
+
+const SHIFTED: &str = "zonal_shift_active";
+
+fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
+    let groups = traffic::groups(patient)?;
+    if groups.is_empty() {
+        return Err(NoAnswer::NotApplicable("no load balancer"));
+    }
+    for group in groups {
+        let Some(targets) = findings.see(patient.targets(group)) else { continue };
+        let mut shifted: BTreeMap<&str, usize> = BTreeMap::new();
+        for target in targets.iter().filter(|target| target.administrative_override.as_deref() == Some(SHIFTED)) {
+            *shifted.entry(target.availability_zone.as_deref().unwrap_or("their zone")).or_default() += 1;
+        }
+        for (zone, number) in shifted {
+            let says = format!(
+                "Traffic is shifted away from {zone}: {} of {} in target group {} get nothing on purpose.",
+                number,
+                count(targets.len(), "target"),
+                traffic::group_name(group)
+            );
+            let remedy =
+                Remedy::new("Leave it, if the shift is meant to be; else cancel it.").cli("aws arc-zonal-shift list-zonal-shifts --status ACTIVE");
+            findings.add(
+                Subject::new(Kind::TargetGroup, group)
+                    .sick(says, Evidence::new(Call::DescribeTargetHealth, group, "AdministrativeOverride", SHIFTED))
+                    .mend(remedy)
+                    .concerns(Kind::TargetGroup, group),
+            );
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::baseline::{self, id};
+    use crate::exam::Outcome;
+    use crate::testing::{exam, says};
+
+    #[test]
+    fn counts_the_targets_of_the_zone() {
+        assert_eq!(
+            says(CHECK, &(CHECK.example)()),
+            ["Traffic is shifted away from eu-west-2a: 1 of 2 targets in target group api get nothing on purpose."]
+        );
+    }
+
+    #[test]
+    fn a_shift_that_could_be_made_is_none() {
+        let mut snapshot = baseline::fargate();
+        for target in snapshot.target_health.change(&id::group("api")).unwrap() {
+            target.administrative_override = Some("no_override".into());
+        }
+        assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy);
+    }
+}
