@@ -16,6 +16,7 @@ pub mod diff;
 pub mod digest;
 pub mod door;
 pub mod event;
+pub mod exposed;
 pub mod given_up;
 pub mod health_check;
 pub mod hook;

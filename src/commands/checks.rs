@@ -4,7 +4,7 @@ use std::io::Write;
 
 use anyhow::Result;
 use checks::catalog;
-use comfy_table::{ContentArrangement, Table, presets};
+use comfy_table::{ColumnConstraint, ContentArrangement, Table, presets};
 
 use crate::exit::Exit;
 use crate::report::text;
@@ -19,6 +19,8 @@ pub fn run() -> Result<Exit> {
         let mut table = Table::new();
         table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
         table.set_width(u16::try_from(text::width()).unwrap_or(80));
+        // An id is there to be copied: it stays in one piece.
+        table.set_constraints([ColumnConstraint::ContentWidth]);
         for check in group.checks {
             table.add_row([check.id(), check.role.word(), check.severity.word(), check.title]);
         }

@@ -53,6 +53,10 @@ impl<'a> Door<'a> {
         self.balancer.scheme.as_deref() == Some("internet-facing")
     }
 
+    pub fn is_application(&self) -> bool {
+        self.balancer.load_balancer_type.as_deref() == Some("application")
+    }
+
     pub fn name(&self) -> &'a str {
         &self.balancer.load_balancer_name
     }
@@ -176,10 +180,21 @@ pub fn port_words(ports: &BTreeSet<i32>) -> String {
     format!("{} {}", if ports.len() == 1 { "port" } else { "ports" }, and_list(ports))
 }
 
-/// What to do about rules that are too wide; for groups that Express Mode made, with what is known of the way out.
+/// Whether Express Mode made one of the groups of these rules.
+pub fn is_of_express(wide: &[&Admitted]) -> bool {
+    wide.iter().any(|admitted| admitted.group.ecs_managed)
+}
+
+/// The commands that take away rules that are too wide.
+pub fn revoking<'a>(summary: impl Into<String>, wide: &[&Admitted<'a>]) -> Remedy {
+    let revoke: BTreeSet<String> = wide.iter().map(|admitted| admitted.revoke()).collect();
+    revoke.into_iter().fold(Remedy::new(summary), Remedy::cli)
+}
+
+/// The same; for groups that Express Mode made, with what is known of the ways out.
 pub fn closing<'a>(summary: &str, wide: &[&Admitted<'a>]) -> Remedy {
     let mut summary = summary.to_owned();
-    if wide.iter().any(|admitted| admitted.group.ecs_managed) {
+    if is_of_express(wide) {
         summary.push_str(
             " Express Mode has no setting for who reaches its balancer: the security groups that it takes are the tasks'. ECS is allowed to add \
              the rule again, and likely may, so look after each deployment. Other ways out: a web ACL; private subnets, which make the balancer \
@@ -187,8 +202,7 @@ pub fn closing<'a>(summary: &str, wide: &[&Admitted<'a>]) -> Remedy {
              balancer. Up to 25 services share this one.",
         );
     }
-    let revoke: BTreeSet<String> = wide.iter().map(|admitted| admitted.revoke()).collect();
-    revoke.into_iter().fold(Remedy::new(summary), Remedy::cli)
+    revoking(summary, wide)
 }
 
 /// The blocks that make up the world for one family: the widest ones, if together they are the world.

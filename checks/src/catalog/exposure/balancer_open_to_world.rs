@@ -37,7 +37,13 @@ crate::check! {
     /// ```
     ///
     /// Terraform/OpenTofu: `cidr_ipv4` in `aws_vpc_security_group_ingress_rule`. `aws_ecs_express_gateway_service` has no
-    /// argument for it.
+    /// argument for it: the security groups that Express Mode takes are the tasks'. ECS is allowed to add the rule again, and
+    /// likely may, so look after each deployment. Other ways out: a web ACL in front of the balancer, whose allow list must
+    /// then have the addresses of your own tasks too; private subnets, which make the balancer internal; security groups of
+    /// your own on the balancer, by `aws elbv2 set-security-groups`, which the tasks must then admit (ECS's own policy does
+    /// not let it put its group back; nobody has promised that it stays so); or a service with a balancer of its own, or
+    /// behind an ECS gateway, which takes a security group for its clients. Up to 25 Express services share one balancer:
+    /// whatever is changed there concerns all of them.
     ///
     /// # See also
     ///
@@ -104,7 +110,10 @@ fn judge(patient: &Patient, findings: &mut Findings, door: &Door) {
     }
     let summary = "If anybody may come in, leave it. If not, let the right ones in first, then take the wide rule away (203.0.113.0/24 \
                    stands for them); with --expect-ingress ecs-doctor says what goes too far.";
-    let mut remedy = ingress::closing(summary, &wide);
+    // Few who read this want to close it: whoever does finds the ways out in the explanation.
+    let express = " Express Mode has no setting for it: `ecs-doctor explain balancer_open_to_world` has the ways out.";
+    let express = if ingress::is_of_express(&wide) { express } else { "" };
+    let mut remedy = ingress::revoking(format!("{summary}{express}"), &wide);
     if let (Some(port), Some(one)) = (ports.first(), wide.first()) {
         remedy = remedy.terraform(ingress::terraform(&one.group.group_id, *port, "203.0.113.0/24"));
     }

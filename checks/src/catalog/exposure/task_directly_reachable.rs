@@ -1,17 +1,14 @@
 //! A task with a public address whose own security groups let the world in: whoever knows the address goes around the
 //! balancer, its rules and its web ACL. A public address alone is none: security groups decide.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
-use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
-use crate::finding::{Evidence, Finding, Kind, Remedy, Subject};
+use crate::finding::{Finding, Kind, Remedy, Subject};
 use crate::patient::Patient;
-use crate::reading::address::{self, Cidr};
-use crate::reading::route::{self, Way};
-use crate::reading::{and_list, ingress, parsed, reach, traffic};
-use crate::seen::Blind;
-use crate::snapshot::{Interface, IpPermission, SecurityGroup, Task};
+use crate::reading::exposed::{self, Opening, Reachable};
+use crate::reading::{and_list, ingress, traffic};
+use crate::snapshot::{Interface, Task};
 
 crate::check! {
     /// A task behind a load balancer can be reached from the internet without the load balancer.
@@ -60,85 +57,17 @@ crate::check! {
     },
 }
 
-/// A rule of a task's group that lets the world in, with the port that it opens; none where it opens every port.
-struct Opening<'a> {
-    group: &'a SecurityGroup,
-    permission: &'a IpPermission,
-    port: Option<i32>,
-}
-
-/// The tasks of one version that are reachable, and the rules that make them so.
-struct Reachable<'a> {
-    openings: Vec<Opening<'a>>,
-    tasks: Vec<(&'a Task, &'a Interface)>,
-}
-
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     let balancers = traffic::balancers(patient)?;
     if balancers.is_empty() {
         return Err(NoAnswer::NotApplicable("no load balancer to go around"));
     }
-    let mut reachable: BTreeMap<&str, Reachable> = BTreeMap::new();
-    for task in patient.running_tasks()?.iter().filter(|task| task.last_status == "RUNNING") {
-        let Some(id) = task.network_interface_id.as_deref() else { continue };
-        let Some(interface) = findings.see(patient.interface(id)).flatten() else { continue };
-        if interface.public_ip.is_none() || !findings.see(is_on_internet(patient, interface)).unwrap_or_default() {
-            continue;
-        }
-        let Some(openings) = findings.see(openings(patient, task, interface)) else { continue };
-        if !openings.is_empty() {
-            reachable.entry(&task.task_definition_arn).or_insert_with(|| Reachable { openings, tasks: Vec::new() }).tasks.push((task, interface));
-        }
-    }
-    for Reachable { openings, tasks } in reachable.into_values() {
+    for Reachable { openings, tasks } in exposed::tasks(patient, findings)? {
         let balancer = balancers.iter().find_map(|arn| findings.see(patient.load_balancer(arn)).flatten());
         let admitted = balancer.and_then(|balancer| balancer.security_groups.first());
         findings.add(tell(&openings, &tasks, admitted.map(String::as_str)));
     }
     Ok(())
-}
-
-fn is_on_internet(patient: &Patient, interface: &Interface) -> Result<bool, Blind> {
-    let Some(subnet) = interface.subnet_id.as_deref() else { return Ok(false) };
-    Ok(route::out(patient, subnet, None)?.is_some_and(|exit| matches!(exit.way, Way::Internet(_))))
-}
-
-/// The rules that let the world in where the task listens: on the ports of its containers, or anywhere if it maps none.
-fn openings<'a>(patient: &Patient<'a>, task: &Task, interface: &Interface) -> Result<Vec<Opening<'a>>, Blind> {
-    let mut groups = Vec::new();
-    for id in &interface.groups {
-        groups.extend(patient.security_group(id)?);
-    }
-    let permissions = || groups.iter().flat_map(|group| group.ip_permissions.iter().map(move |permission| (*group, permission)));
-    let definition = patient.task_definition(&task.task_definition_arn)?;
-    let containers = definition.into_iter().flat_map(|definition| &definition.container_definitions);
-    let ports: BTreeSet<i32> = containers.flat_map(|container| &container.port_mappings).filter_map(|mapping| mapping.container_port).collect();
-    let mut openings = Vec::new();
-    let mut open = |port: Option<i32>, here: Vec<(&'a SecurityGroup, &'a IpPermission)>| {
-        if let Some(world) = world(&here)
-            && !address::within(&world, &patient.intent().expect_ingress)
-        {
-            openings.extend(here.into_iter().filter(|(_, one)| names_public(one)).map(|(group, permission)| Opening { group, permission, port }));
-        }
-    };
-    for port in &ports {
-        open(Some(*port), permissions().filter(|(_, permission)| reach::covers_tcp(permission, *port)).collect());
-    }
-    if ports.is_empty() {
-        permissions().for_each(|one| open(one.1.from_port, vec![one]));
-    }
-    Ok(openings)
-}
-
-/// All of IPv4, if these rules together let it in.
-fn world(permissions: &[(&SecurityGroup, &IpPermission)]) -> Option<Cidr> {
-    let blocks: Vec<Cidr> = permissions.iter().flat_map(|(_, permission)| &permission.cidr_ip).filter_map(|cidr| parsed(cidr)).collect();
-    address::together(&blocks).into_iter().find(|block| block.is_world() && !block.is_v6())
-}
-
-/// Whether a rule is a part of the world's way in, and not a private block beside it.
-fn names_public(permission: &IpPermission) -> bool {
-    permission.cidr_ip.iter().filter_map(|cidr| parsed::<Cidr>(cidr)).any(|block| block.length() <= 1)
 }
 
 fn tell(openings: &[Opening], tasks: &[(&Task, &Interface)], admitted: Option<&str>) -> Finding {
@@ -152,20 +81,7 @@ fn tell(openings: &[Opening], tasks: &[(&Task, &Interface)], admitted: Option<&s
         and_list(groups),
         if ports.is_empty() { String::new() } else { format!(" on {}", ingress::port_words(&ports)) },
     );
-    let rules = openings.iter().flat_map(|opening| {
-        let wide = opening.permission.cidr_ip.iter().filter(|cidr| parsed::<Cidr>(cidr).is_some_and(|block| block.length() <= 1));
-        wide.map(|cidr| Evidence::new(Call::DescribeSecurityGroups, &opening.group.group_id, "IpPermissions.IpRanges.CidrIp", cidr))
-    });
-    let mut evidence: Vec<Evidence> = Vec::new();
-    let public = tasks.iter().filter_map(|(_, interface)| {
-        let address = interface.public_ip.as_ref()?;
-        Some(Evidence::new(Call::DescribeNetworkInterfaces, &interface.network_interface_id, "Association.PublicIp", address))
-    });
-    for one in public.chain(rules) {
-        if !evidence.contains(&one) {
-            evidence.push(one);
-        }
-    }
+    let mut evidence = exposed::evidence(openings, tasks);
     let mut remedy = Remedy::new(
         "Let in the balancer's security group only. In subnets with a NAT gateway or the endpoints that the task needs, take the public address \
          away as well.",
@@ -181,13 +97,8 @@ fn tell(openings: &[Opening], tasks: &[(&Task, &Interface)], admitted: Option<&s
              \"tcp\"\n  from_port                    = {port}\n  to_port                      = {port}\n}}"
         ));
     }
-    let revoke: BTreeSet<String> = openings
-        .iter()
-        .flat_map(|opening| {
-            let wide = opening.permission.cidr_ip.iter().filter(|cidr| parsed::<Cidr>(cidr).is_some_and(|block| block.length() <= 1));
-            wide.map(|cidr| ingress::revoke(opening.group, opening.permission, cidr))
-        })
-        .collect();
+    let revoke: BTreeSet<String> =
+        openings.iter().flat_map(|opening| opening.wide().map(|cidr| ingress::revoke(opening.group, opening.permission, cidr))).collect();
     remedy = revoke.into_iter().fold(remedy, Remedy::cli);
     let first = evidence.remove(0);
     Subject::new(Kind::Task, &tasks[0].0.task_arn)
@@ -203,7 +114,7 @@ mod tests {
     use crate::baseline::{self, everywhere, expose_tasks, from_block};
     use crate::exam::Outcome;
     use crate::patient::Intent;
-    use crate::snapshot::Snapshot;
+    use crate::snapshot::{IpPermission, Snapshot};
     use crate::testing::{exam, exam_with, says};
 
     fn exposed(permissions: &[IpPermission]) -> Snapshot {

@@ -1,0 +1,122 @@
+//! A balancer that is open to the world has no web ACL. Security groups decide by address only; whoever wants more than that
+//! in front of a public site wants a web ACL. A balancer that few may reach needs none.
+
+use crate::call::{Call, quote};
+use crate::check::{Findings, NoAnswer};
+use crate::finding::{Evidence, Kind, Remedy, Subject};
+use crate::patient::Patient;
+use crate::reading::ingress;
+
+crate::check! {
+    /// No web ACL of AWS WAF stands in front of an internet-facing application load balancer that lets in every address.
+    ///
+    /// # Why it matters
+    ///
+    /// Security groups know addresses and ports and nothing else. Rate limits, allow lists of addresses that services behind
+    /// a shared balancer need each their own, known bad requests: all that is a web ACL's. Without one, scanners' requests
+    /// reach the app, and their 404s count in an Express service's rollback alarm.
+    ///
+    /// # How we tell
+    ///
+    /// `GetWebACLForResource` names none for the balancer, which is internet-facing and whose security groups let in all of
+    /// IPv4 on a port that it listens on. A balancer that only some may reach is no finding, such as one behind CloudFront
+    /// whose groups have CloudFront's prefix list: its web ACL is likely there. Network load balancers cannot have one.
+    ///
+    /// # What to do
+    ///
+    /// If nothing but the app should decide, leave it. Otherwise associate a web ACL; let its rules count before they block:
+    ///
+    /// ```sh
+    /// aws wafv2 list-web-acls --scope REGIONAL
+    /// aws wafv2 associate-web-acl --web-acl-arn <web ACL> --resource-arn <load balancer>
+    /// ```
+    ///
+    /// On the balancer of Express services it holds for all of them, up to 25.
+    ///
+    /// Terraform/OpenTofu: `aws_wafv2_web_acl_association`.
+    ///
+    /// # See also
+    ///
+    /// `web_acl_can_be_bypassed`, `balancer_open_to_world`, `alarm_counts_client_errors`,
+    /// <https://docs.aws.amazon.com/waf/latest/developerguide/web-acl-associating-aws-resource.html>
+    title: "An open balancer has no web ACL",
+    severity: Low,
+    role: Risk,
+    explains: [],
+    reads: [
+        DescribeServices, DescribeServiceRevisions, DescribeTargetGroups, DescribeLoadBalancers, DescribeListeners, GetWebAclForResource,
+        DescribeSecurityGroups,
+    ],
+    example: on fargate, |snapshot| {
+        use crate::baseline::{everywhere, id};
+        use crate::seen::Seen;
+        snapshot.security_groups.change("sg-balancer").into_iter().for_each(|group| group.ip_permissions = vec![everywhere("tcp", Some(443))]);
+        snapshot.web_acls.insert(id::elb("loadbalancer/app/web/50dc6c495c0c9188"), Seen::Yes(None));
+    },
+}
+
+fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
+    let doors = ingress::doors(patient, findings)?;
+    let open: Vec<_> = doors.iter().filter(|door| door.is_application() && door.is_public() && door.is_open_to_world()).collect();
+    if open.is_empty() {
+        return Err(NoAnswer::NotApplicable("no application load balancer that the whole internet may reach"));
+    }
+    for door in open {
+        let arn = &door.balancer.load_balancer_arn;
+        let Some(None) = findings.see(patient.web_acl(arn)) else { continue };
+        let shared = if patient.is_express() { " It would hold for every Express service on this balancer." } else { "" };
+        let says = format!("Load balancer {} is open to the internet and has no web ACL.", door.name());
+        let remedy = Remedy::new(format!("Associate a web ACL, if more than the app and addresses should decide who gets in.{shared}"))
+            .cli(format!("aws wafv2 associate-web-acl --web-acl-arn {} --resource-arn {}", quote("<web ACL>"), quote(arn)))
+            .terraform(format!(
+                "resource \"aws_wafv2_web_acl_association\" \"web\" {{\n  resource_arn = \"{arn}\"\n  web_acl_arn  = aws_wafv2_web_acl.web.arn\n}}"
+            ));
+        findings.add(
+            Subject::new(Kind::LoadBalancer, arn)
+                .sick(says, Evidence::new(Call::GetWebAclForResource, arn, "WebACL", "[]"))
+                .because(Evidence::new(Call::DescribeLoadBalancers, arn, "Scheme", "internet-facing"))
+                .mend(remedy)
+                .concerns(Kind::LoadBalancer, arn),
+        );
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::baseline::{self, everywhere, id};
+    use crate::exam::Outcome;
+    use crate::seen::{Seen, Why};
+    use crate::testing::{exam, says};
+
+    const ALB: &str = "loadbalancer/app/web/50dc6c495c0c9188";
+
+    #[test]
+    fn a_balancer_that_some_may_reach_needs_none() {
+        let mut snapshot = baseline::fargate();
+        snapshot.web_acls.insert(id::elb(ALB), Seen::Yes(None));
+        assert!(matches!(exam(CHECK, &snapshot).outcome, Outcome::NotApplicable(_)));
+        let group = snapshot.security_groups.change("sg-balancer").unwrap();
+        let mut list = everywhere("tcp", Some(443));
+        list.cidr_ip.clear();
+        list.prefix_list_id = vec!["pl-93a247fa".into()];
+        group.ip_permissions = vec![list];
+        assert!(matches!(exam(CHECK, &snapshot).outcome, Outcome::NotApplicable(_)));
+    }
+
+    #[test]
+    fn an_internal_balancer_needs_none() {
+        let mut snapshot = (CHECK.example)();
+        snapshot.load_balancers.change(&id::elb(ALB)).unwrap().scheme = Some("internal".into());
+        assert!(matches!(exam(CHECK, &snapshot).outcome, Outcome::NotApplicable(_)));
+    }
+
+    #[test]
+    fn one_that_was_not_told_may_be_there() {
+        let mut snapshot = (CHECK.example)();
+        snapshot.web_acls.insert(id::elb(ALB), Seen::No(Why::Denied("no".into())));
+        assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::CouldNotLook);
+        assert_eq!(says(CHECK, &(CHECK.example)()), ["Load balancer web is open to the internet and has no web ACL."]);
+    }
+}

@@ -1,0 +1,225 @@
+//! A web ACL is there, and keeps nobody out: tasks can be reached around it, none of its rules blocks, or the balancer lets
+//! requests through while WAF does not answer. What its rules are good for otherwise is not judged.
+
+use crate::call::{Call, quote};
+use crate::check::{Findings, NoAnswer};
+use crate::finding::{Evidence, Finding, Kind, Remedy, Subject};
+use crate::patient::Patient;
+use crate::reading::exposed::{self, Reachable};
+use crate::reading::{and_list, traffic};
+use crate::snapshot::{WebAcl, WebAclRule};
+
+const FAIL_OPEN: &str = "waf.fail_open.enabled";
+
+crate::check! {
+    /// The load balancer has a web ACL that requests can go around, or that blocks none of them.
+    ///
+    /// # Why it matters
+    ///
+    /// Somebody set it up to keep requests out, and believes that it does.
+    ///
+    /// # How we tell
+    ///
+    /// One of three. Tasks can be reached around the balancer, as `task_directly_reachable` finds them. Or the default action
+    /// is to allow, and no rule can stop a request: each one allows or counts, and rule groups are overridden to count; a
+    /// captcha or a challenge stops requests, too. Rules that Firewall Manager adds are not in the list, so a web ACL that it
+    /// manages is not judged so. Or the balancer's attribute `waf.fail_open.enabled` is true: while WAF does not answer, all
+    /// requests go through. Whether CloudFront in front of it can be gone around depends on the security groups:
+    /// `balancer_open_to_world`. That rules count on purpose for some days, before they block, cannot be told apart.
+    ///
+    /// # What to do
+    ///
+    /// Close the way around; let rules block once you have seen what they count:
+    ///
+    /// ```sh
+    /// aws wafv2 get-web-acl --scope REGIONAL --name <name> --id <id>
+    /// aws wafv2 update-web-acl --scope REGIONAL --name <name> --id <id> --default-action Allow={} --rules file://rules.json \
+    ///   --visibility-config <as it is> --lock-token <token>
+    /// aws elbv2 modify-load-balancer-attributes --load-balancer-arn <load balancer> --attributes Key=waf.fail_open.enabled,Value=false
+    /// ```
+    ///
+    /// Terraform/OpenTofu: `action { block {} }` and `override_action { none {} }` in the `rule` of `aws_wafv2_web_acl`;
+    /// `enable_waf_fail_open = false` in `aws_lb`.
+    ///
+    /// # See also
+    ///
+    /// `no_web_acl`, `task_directly_reachable`, `web_acl_blocks_requests`,
+    /// <https://docs.aws.amazon.com/waf/latest/developerguide/web-acl-processing-order.html>
+    title: "The web ACL can be gone around, or blocks nothing",
+    severity: Medium,
+    role: Risk,
+    explains: [],
+    reads: [
+        DescribeServices, DescribeServiceRevisions, DescribeTasks, DescribeTaskDefinition, DescribeTargetGroups, DescribeLoadBalancerAttributes,
+        GetWebAclForResource, DescribeSecurityGroups, DescribeSubnets, DescribeRouteTables, DescribeNetworkInterfaces,
+    ],
+    example: on fargate, |snapshot| {
+        use crate::baseline::{expose_tasks, from_block};
+        expose_tasks(snapshot);
+        snapshot.security_groups.change("sg-task").into_iter().for_each(|group| group.ip_permissions.push(from_block(8080, "0.0.0.0/0")));
+    },
+}
+
+fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
+    let mut guarded = false;
+    for balancer in traffic::balancers(patient)?.into_iter().filter(|arn| arn.contains(":loadbalancer/app/")) {
+        let Some(Some(acl)) = findings.see(patient.web_acl(balancer)) else { continue };
+        guarded = true;
+        if blocks_nothing(acl) {
+            findings.add(toothless(balancer, acl));
+        }
+        let attributes = findings.see(patient.load_balancer_attributes(balancer)).flatten();
+        if attributes.and_then(|attributes| attributes.get(FAIL_OPEN)).is_some_and(|value| value == "true") {
+            findings.add(fails_open(balancer, acl));
+        }
+        for reachable in exposed::tasks(patient, findings)? {
+            findings.add(gone_around(balancer, acl, &reachable));
+        }
+    }
+    if guarded { Ok(()) } else { Err(NoAnswer::NotApplicable("no web ACL")) }
+}
+
+fn blocks_nothing(acl: &WebAcl) -> bool {
+    acl.default_action.as_deref() == Some("Allow") && !acl.managed_by_firewall_manager && !acl.rules.iter().any(may_stop)
+}
+
+/// Whether a rule can keep a request out. A rule group does what its own rules say, unless it is overridden.
+fn may_stop(rule: &WebAclRule) -> bool {
+    match (rule.action.as_deref(), rule.override_action.as_deref()) {
+        (Some("Allow" | "Count"), _) | (None, Some("Count")) => false,
+        (_, _) => true,
+    }
+}
+
+fn toothless(balancer: &str, acl: &WebAcl) -> Finding {
+    let counting: Vec<&WebAclRule> = acl.rules.iter().filter(|rule| rule.action.as_deref() != Some("Allow")).collect();
+    let why = match counting.as_slice() {
+        [] if acl.rules.is_empty() => "it has no rules".to_owned(),
+        [] => "all of its rules allow".to_owned(),
+        [rule] => format!("its rule {} only counts", rule.name),
+        several => format!("its rules {} only count", and_list(several.iter().map(|rule| &rule.name))),
+    };
+    let says = format!(
+        "Web ACL {} of load balancer {} blocks nothing: {why}, and its default action is to allow.",
+        acl.name,
+        traffic::balancer_name(balancer)
+    );
+    let rules = counting.iter().filter_map(|rule| {
+        let action = rule.action.as_ref().map(|action| ("Rules.Action", action));
+        let (field, value) = action.or(rule.override_action.as_ref().map(|action| ("Rules.OverrideAction", action)))?;
+        Some(Evidence::new(Call::GetWebAclForResource, &acl.arn, field, value))
+    });
+    let remedy = Remedy::new("Look at what the rules count, then let them block.")
+        .cli(format!("aws wafv2 get-web-acl --scope REGIONAL --name {} --id {}", quote(&acl.name), acl.id))
+        .terraform("resource \"aws_wafv2_web_acl\" \"web\" {\n  # in each rule that should block\n  rule {\n    override_action {\n      none {}\n    }\n  }\n}");
+    Subject::new(Kind::LoadBalancer, balancer)
+        .sick(says, Evidence::new(Call::GetWebAclForResource, &acl.arn, "DefaultAction", "Allow"))
+        .because_all(rules)
+        .mend(remedy)
+        .concerns(Kind::LoadBalancer, balancer)
+}
+
+fn fails_open(balancer: &str, acl: &WebAcl) -> Finding {
+    let name = traffic::balancer_name(balancer);
+    let says = format!("While AWS WAF does not answer, load balancer {name} lets every request through, past web ACL {}.", acl.name);
+    let remedy =
+        Remedy::new("Let it fail closed, if keeping requests out matters more than letting them in: clients then get 500 while WAF is away.")
+            .cli(format!("aws elbv2 modify-load-balancer-attributes --load-balancer-arn {balancer} --attributes Key={FAIL_OPEN},Value=false"))
+            .terraform("resource \"aws_lb\" \"web\" {\n  # …\n  enable_waf_fail_open = false\n}");
+    Subject::new(Kind::LoadBalancer, balancer)
+        .sick(says, Evidence::new(Call::DescribeLoadBalancerAttributes, balancer, FAIL_OPEN, "true"))
+        .mend(remedy)
+        .concerns(Kind::LoadBalancer, balancer)
+}
+
+fn gone_around(balancer: &str, acl: &WebAcl, reachable: &Reachable) -> Finding {
+    let Reachable { openings, tasks } = reachable;
+    let addresses: Vec<&str> = tasks.iter().filter_map(|(_, interface)| interface.public_ip.as_deref()).collect();
+    let says = format!(
+        "Web ACL {} of load balancer {} can be gone around: the tasks themselves can be reached at {}.",
+        acl.name,
+        traffic::balancer_name(balancer),
+        and_list(addresses)
+    );
+    let summary = "Let the tasks' security groups admit the balancer only: see `ecs-doctor explain task_directly_reachable`.";
+    Subject::new(Kind::LoadBalancer, balancer)
+        .sick(says, Evidence::new(Call::GetWebAclForResource, &acl.arn, "Name", &acl.name))
+        .because_all(exposed::evidence(openings, tasks))
+        .mend(Remedy::new(summary))
+        .concerns(Kind::LoadBalancer, balancer)
+        .concerns_all(Kind::SecurityGroup, openings.iter().map(|opening| opening.group.group_id.as_str()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::baseline::{self, id};
+    use crate::exam::Outcome;
+    use crate::seen::{Seen, Why};
+    use crate::snapshot::Snapshot;
+    use crate::testing::{exam, says};
+
+    fn alb() -> String {
+        id::elb("loadbalancer/app/web/50dc6c495c0c9188")
+    }
+
+    fn with(change: impl FnOnce(&mut WebAcl)) -> Snapshot {
+        let mut snapshot = baseline::fargate();
+        change(snapshot.web_acls.change(&alb()).unwrap());
+        snapshot
+    }
+
+    fn rule(name: &str, action: Option<&str>, overridden: Option<&str>) -> WebAclRule {
+        WebAclRule { name: name.into(), action: action.map(Into::into), override_action: overridden.map(Into::into), ..WebAclRule::default() }
+    }
+
+    #[test]
+    fn rules_that_only_count_block_nothing() {
+        let counting = with(|acl| acl.rules = vec![rule("office", Some("Count"), None), rule("common", None, Some("Count"))]);
+        assert_eq!(
+            says(CHECK, &counting),
+            ["Web ACL web of load balancer web blocks nothing: its rules office and common only count, and its default action is to allow."]
+        );
+        assert_eq!(says(CHECK, &with(|acl| acl.rules.clear())).len(), 1);
+    }
+
+    #[test]
+    fn whatever_may_stop_a_request_is_enough() {
+        for stops in
+            [rule("a", Some("Block"), None), rule("a", Some("Captcha"), None), rule("a", Some("Challenge"), None), rule("a", None, Some("None"))]
+        {
+            let name = format!("{stops:?}");
+            assert_eq!(exam(CHECK, &with(|acl| acl.rules = vec![rule("b", Some("Count"), None), stops])).outcome, Outcome::Healthy, "{name}");
+        }
+        let list = with(|acl| {
+            acl.default_action = Some("Block".into());
+            acl.rules = vec![rule("office", Some("Allow"), None)];
+        });
+        assert_eq!(exam(CHECK, &list).outcome, Outcome::Healthy);
+    }
+
+    #[test]
+    fn what_firewall_manager_adds_is_not_in_the_list() {
+        let managed = with(|acl| {
+            acl.rules.clear();
+            acl.managed_by_firewall_manager = true;
+        });
+        assert_eq!(exam(CHECK, &managed).outcome, Outcome::Healthy);
+    }
+
+    #[test]
+    fn a_balancer_that_fails_open_is_told() {
+        let mut snapshot = baseline::fargate();
+        snapshot.load_balancer_attributes.change(&alb()).unwrap().insert(FAIL_OPEN.into(), "true".into());
+        assert_eq!(says(CHECK, &snapshot), ["While AWS WAF does not answer, load balancer web lets every request through, past web ACL web."]);
+    }
+
+    #[test]
+    fn without_a_web_acl_there_is_nothing_to_go_around() {
+        let mut snapshot = (CHECK.example)();
+        snapshot.web_acls.insert(alb(), Seen::Yes(None));
+        assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::NotApplicable("no web ACL"));
+        snapshot.web_acls.insert(alb(), Seen::No(Why::Denied("no".into())));
+        assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::CouldNotLook);
+    }
+}
