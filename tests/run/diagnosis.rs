@@ -67,7 +67,8 @@ fn every_call_is_made_once_and_counted() {
         let run = examine(&account, &[service, "--output", "json"]);
         let total = run.json()["calls"]["total"].as_u64().unwrap();
         assert_eq!(total, account.requests().len() as u64, "{name}");
-        assert!(total <= 40, "{name} takes {total} calls");
+        // Express takes most: its balancer, pair of groups and revision are asked about, and what scales and guards it.
+        assert!(total <= 42, "{name} takes {total} calls");
     }
 }
 
