@@ -56,7 +56,36 @@ fn within(sentence: &str) -> String {
 }
 
 /// With which words findings begin, where these are no names.
-const COMMON: &[&str] = &["The", "A", "An", "All", "Of", "No", "One", "Container", "Log", "Role", "Secret", "Task"];
+const COMMON: &[&str] = &[
+    "The",
+    "A",
+    "An",
+    "All",
+    "Of",
+    "No",
+    "One",
+    "Alarm",
+    "Calls",
+    "Container",
+    "Database",
+    "Endpoint",
+    "Gateway",
+    "Load",
+    "Log",
+    "Network",
+    "Role",
+    "Rule",
+    "Secret",
+    "Security",
+    "Service",
+    "Subnets",
+    "Tag",
+    "Target",
+    "Targets",
+    "Task",
+    "Tasks",
+    "While",
+];
 
 fn first_sentence(text: &str) -> &str {
     text.find(". ").map_or(text, |end| &text[..=end])

@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
 use regex::Regex;
+use serde_json::json;
 
 use crate::call::{Call, quote};
 use crate::check::Findings;
@@ -310,6 +311,18 @@ fn of_resource(question: &Question) -> Option<String> {
         "ecr" => format!("aws ecr get-repository-policy --repository-name {}", quote(resource.split_once(":repository/")?.1)),
         _ => return None,
     })
+}
+
+/// What to do with a statement that allows a role an action: the command, and the same as Terraform/OpenTofu. `name` is what
+/// the policy is called.
+pub fn allowing(remedy: Remedy, role: &str, name: &str, action: &str, resource: &str) -> Remedy {
+    let policy = json!({ "Version": "2012-10-17", "Statement": [{ "Effect": "Allow", "Action": action, "Resource": resource }] });
+    let (role_word, document) = (quote(role), quote(&policy.to_string()));
+    remedy.cli(format!("aws iam put-role-policy --role-name {role_word} --policy-name {name} --policy-document {document}")).terraform(format!(
+        "resource \"aws_iam_role_policy\" \"{}\" {{\n  role   = \"{role}\"\n  policy = jsonencode({{\n    Version   = \"2012-10-17\"\n    Statement = [{{ \
+         Effect = \"Allow\", Action = \"{action}\", Resource = \"{resource}\" }}]\n  }})\n}}",
+        name.replace('-', "_")
+    ))
 }
 
 #[cfg(test)]

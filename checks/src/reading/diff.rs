@@ -393,6 +393,7 @@ impl Changes {
         self.value(Area::Size, name, "cpu", from.cpu, to.cpu);
         self.value(Area::Size, name, "memory", from.memory, to.memory);
         self.value(Area::Size, name, "memory reservation", from.memory_reservation, to.memory_reservation);
+        self.value(Area::Command, name, "stop timeout", from.stop_timeout, to.stop_timeout);
         self.value(Area::Containers, name, "essential", Some(from.essential), Some(to.essential));
         self.value(Area::Logs, name, "log driver", from.log_driver.as_ref(), to.log_driver.as_ref());
         self.value(Area::Logs, name, "log group", from.awslogs_group.as_ref(), to.awslogs_group.as_ref());

@@ -60,6 +60,8 @@ pub struct ContainerDefinition {
     pub cpu: Option<i32>,
     pub memory: Option<i32>,
     pub memory_reservation: Option<i32>,
+    /// Seconds between SIGTERM and SIGKILL; absent means 30, unless an instance's agent is set otherwise.
+    pub stop_timeout: Option<i32>,
     /// How many GPUs it needs.
     pub gpu: Option<i32>,
 }

@@ -452,6 +452,7 @@ fn container_definition(from: types::ContainerDefinition) -> ContainerDefinition
         cpu: Some(from.cpu).filter(|cpu| *cpu != 0),
         memory: from.memory,
         memory_reservation: from.memory_reservation,
+        stop_timeout: from.stop_timeout,
         gpu: gpus(from.resource_requirements.unwrap_or_default()),
     }
 }

@@ -2,9 +2,7 @@
 //! Other reasons for which a managed resource fails are for `managed_resource_failed` to tell.
 
 use jiff::SignedDuration;
-use serde_json::json;
 
-use crate::call::quote;
 use crate::check::{Findings, NoAnswer};
 use crate::finding::{Evidence, Finding, Kind, Remedy, Subject};
 use crate::patient::Patient;
@@ -130,13 +128,8 @@ fn remedy(patient: &Patient, denied: Denied) -> Remedy {
                 ))
         }
         Some(action) => {
-            let allow = json!({ "Version": "2012-10-17", "Statement": [{ "Effect": "Allow", "Action": action, "Resource": "*" }] });
-            Remedy::new("Allow the action to the role; ECS tries again by itself within about a minute.")
-                .cli(format!("aws iam put-role-policy --role-name {name} --policy-name ecs-needs --policy-document {}", quote(&allow.to_string())))
-                .terraform(format!(
-                    "resource \"aws_iam_role_policy\" \"ecs_needs\" {{\n  role = \"{name}\"\n  policy = jsonencode({{\n    Version = \"2012-10-17\"\n    \
-                     Statement = [{{\n      Effect   = \"Allow\"\n      Action   = \"{action}\"\n      Resource = \"*\"\n    }}]\n  }})\n}}"
-                ))
+            let remedy = Remedy::new("Allow the action to the role; ECS tries again by itself within about a minute.");
+            access::allowing(remedy, name, "ecs-needs", action, "*")
         }
         None => Remedy::new("Compare the role with AWS's policy for it, and let it trust ecs.amazonaws.com.")
             .cli(format!("aws iam list-attached-role-policies --role-name {name}")),

@@ -190,17 +190,9 @@ impl<'a> Failed<'a> {
 }
 
 fn not_invoked(patient: &Patient, role: &str, target: &str) -> Remedy {
-    let allow = json!({
-        "Version": "2012-10-17",
-        "Statement": [{ "Effect": "Allow", "Action": "lambda:InvokeFunction", "Resource": target }]
-    });
-    let remedy = Remedy::new("Let the hook's role call the function, then deploy again.")
-        .cli(format!("aws iam put-role-policy --role-name {role} --policy-name deployment-hook --policy-document {}", quote(&allow.to_string())))
-        .cli(format!("aws ecs update-service {} --force-new-deployment", patient.cli()));
-    remedy.terraform(format!(
-        "resource \"aws_iam_role_policy\" \"deployment_hook\" {{\n  role = \"{role}\"\n  policy = jsonencode({{\n    Version = \"2012-10-17\"\n    \
-         Statement = [{{\n      Effect   = \"Allow\"\n      Action   = \"lambda:InvokeFunction\"\n      Resource = \"{target}\"\n    }}]\n  }})\n}}"
-    ))
+    let remedy = Remedy::new("Let the hook's role call the function, then deploy again.");
+    access::allowing(remedy, role, "deployment-hook", "lambda:InvokeFunction", target)
+        .cli(format!("aws ecs update-service {} --force-new-deployment", patient.cli()))
 }
 
 /// The role with which ECS calls this function, as configured.

@@ -1,15 +1,13 @@
 //! An essential container ends with an error code of its own. It names container, code and count, and quotes the log's
 //! last word; exit codes that a signal leaves, and a clean exit, are for other checks.
 
-use serde_json::json;
-
-use crate::call::{Call, quote};
+use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
 use crate::finding::{Evidence, Kind, Remedy, Subject};
 use crate::patient::Patient;
 use crate::reading::reason::{self, Refused};
 use crate::reading::stop::{self, Exit, Failures};
-use crate::reading::{crash, rollout};
+use crate::reading::{access, crash, rollout};
 use crate::snapshot::Task;
 
 crate::check! {
@@ -147,14 +145,7 @@ fn allow(remedy: Remedy, denial: &str, service: &str) -> Remedy {
     if denial.contains("explicit deny") {
         return remedy;
     }
-    let statement = json!({ "Effect": "Allow", "Action": action, "Resource": resource });
-    let policy = json!({ "Version": "2012-10-17", "Statement": [statement] }).to_string();
-    remedy.cli(format!("aws iam put-role-policy --role-name {} --policy-name {service} --policy-document {}", quote(role), quote(&policy))).terraform(
-        format!(
-            "resource \"aws_iam_role_policy\" \"{service}\" {{\n  role   = \"{role}\"\n  policy = jsonencode({{\n    Version   = \"2012-10-17\"\n    \
-             Statement = [{{ Effect = \"Allow\", Action = \"{action}\", Resource = \"{resource}\" }}]\n  }})\n}}"
-        ),
-    )
+    access::allowing(remedy, role, service, action, resource)
 }
 
 fn variable(service: &str, container: &str) -> String {

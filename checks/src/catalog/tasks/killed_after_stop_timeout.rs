@@ -9,6 +9,7 @@ use crate::finding::{Evidence, Kind, Remedy, Subject};
 use crate::patient::Patient;
 use crate::reading::stop::{self, StopKind};
 use crate::reading::{reason, rollout, time};
+use crate::seen::Blind;
 use crate::snapshot::{Container, Task};
 
 crate::check! {
@@ -22,7 +23,7 @@ crate::check! {
     /// # How we tell
     ///
     /// Two tasks of a current version within the hour, stopped by a deployment, by scaling, by Spot or by hand, have a container with
-    /// exit code 137 and no reason of the runtime, and took at least 30 seconds to stop. Memory has a reason of its own. A
+    /// exit code 137 and no reason of the runtime, and took at least its `stopTimeout` to stop, which is 30 seconds unless it is set. Memory has a reason of its own. A
     /// container with 143 took the signal and ended.
     ///
     /// # What to do
@@ -44,7 +45,7 @@ crate::check! {
     severity: Low,
     role: Cause,
     explains: [],
-    reads: [DescribeServices, DescribeTasks],
+    reads: [DescribeServices, DescribeTasks, DescribeTaskDefinition],
     example: on fargate, |snapshot| {
         use crate::baseline::{minutes_ago, stop_tasks};
         stop_tasks(snapshot, 3, |task| {
@@ -57,8 +58,8 @@ crate::check! {
     },
 }
 
-/// How long ECS waits between SIGTERM and SIGKILL, unless the task definition says otherwise.
-const STOP_TIMEOUT: SignedDuration = SignedDuration::from_secs(30);
+/// How many seconds ECS waits between SIGTERM and SIGKILL, unless the task definition says otherwise.
+const STOP_TIMEOUT: i32 = 30;
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     let versions = stop::current_versions(patient);
@@ -67,11 +68,15 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     let current = |task: &&Task| versions.iter().any(|version| version.started(task.started_by.as_deref(), &task.task_definition_arn));
     let told = |task: &&Task| matches!(StopKind::of(task), StopKind::Scaling | StopKind::User | StopKind::Spot);
     let stopped: Vec<&Task> = patient.stopped_tasks()?.iter().filter(recent).filter(current).filter(told).collect();
-    let killed: Vec<(&Task, &Container)> = stopped.iter().filter_map(|task| Some((*task, killed(task)?))).collect();
-    let [(newest, container), _, ..] = killed.as_slice() else { return Ok(()) };
-    let tasks: Vec<&Task> = killed.iter().map(|(task, _)| *task).collect();
+    let mut ended: Vec<(&Task, &Container, i32)> = Vec::new();
+    for task in &stopped {
+        ended.extend(killed(patient, task)?);
+    }
+    let killed = ended;
+    let [(newest, container, timeout), _, ..] = killed.as_slice() else { return Ok(()) };
+    let tasks: Vec<&Task> = killed.iter().map(|(task, ..)| *task).collect();
     let says = format!(
-        "Container {} ignores SIGTERM and is killed: {} of {} tasks that were told to stop ended with code 137, not for memory, {}.",
+        "Container {} ignores SIGTERM and is killed {timeout} s later: {} of {} tasks that were told to stop ended with code 137, not for memory, {}.",
         container.name,
         tasks.len(),
         stopped.len(),
@@ -100,13 +105,16 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     Ok(())
 }
 
-/// The container that did not stop in time.
-fn killed(task: &Task) -> Option<&Container> {
-    let took = task.stopped_at?.duration_since(task.stopping_at?);
-    if took < STOP_TIMEOUT || reason::of_task(task).is_some() {
-        return None;
-    }
-    task.containers.iter().find(|container| container.exit_code == Some(137) && container.reason.is_none())
+/// The container that did not stop in time, and how many seconds it had.
+fn killed<'a>(patient: &Patient, task: &'a Task) -> Result<Option<(&'a Task, &'a Container, i32)>, Blind> {
+    let (Some(stopping), Some(stopped)) = (task.stopping_at, task.stopped_at) else { return Ok(None) };
+    let by_force = |container: &&Container| container.exit_code == Some(137) && container.reason.is_none();
+    let Some(container) = task.containers.iter().find(by_force).filter(|_| reason::of_task(task).is_none()) else { return Ok(None) };
+    let definition = patient.task_definition(&task.task_definition_arn)?;
+    let defined = definition.and_then(|definition| definition.container_definitions.iter().find(|one| one.name == container.name));
+    let timeout = defined.and_then(|one| one.stop_timeout).unwrap_or(STOP_TIMEOUT);
+    let in_time = stopped.duration_since(stopping) < SignedDuration::from_secs(timeout.into());
+    Ok((!in_time).then_some((task, container, timeout)))
 }
 
 #[cfg(test)]
@@ -127,10 +135,22 @@ mod tests {
         assert_eq!(
             says(CHECK, &(CHECK.example)()),
             [
-                "Container app ignores SIGTERM and is killed: 3 of 3 tasks that were told to stop ended with code 137, not for memory, within 8 min, the \
+                "Container app ignores SIGTERM and is killed 30 s later: 3 of 3 tasks that were told to stop ended with code 137, not for memory, within 8 min, the \
               last 2 min ago."
             ]
         );
+    }
+
+    #[test]
+    fn its_own_stop_timeout_counts() {
+        let with_timeout = |seconds: i32| {
+            let mut snapshot = (CHECK.example)();
+            let definition = snapshot.task_definitions.change(&crate::baseline::id::ecs("task-definition/api:12")).unwrap();
+            definition.container_definitions[0].stop_timeout = Some(seconds);
+            says(CHECK, &snapshot)
+        };
+        assert!(with_timeout(120).is_empty(), "killed before its time was over, so by another");
+        assert!(with_timeout(5)[0].contains("is killed 5 s later"), "{:?}", with_timeout(5));
     }
 
     #[test]

@@ -1,7 +1,6 @@
 //! The execution role may not read a secret or a parameter that the task definition names, or may not use the key that
 //! it is encrypted with. A secret that cannot be reached, or is not there, is for other checks.
 
-use crate::call::quote;
 use crate::check::{Findings, NoAnswer};
 use crate::finding::Remedy;
 use crate::patient::Patient;
@@ -81,14 +80,8 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         let action = refused.action.unwrap_or(if by_key { "kms:Decrypt" } else { "secretsmanager:GetSecretValue" });
         let resource = refused.resource.unwrap_or("*");
         let role = refused.role.unwrap_or("<execution role>");
-        let policy = format!(r#"{{"Version":"2012-10-17","Statement":[{{"Effect":"Allow","Action":"{action}","Resource":"{resource}"}}]}}"#);
-        let remedy = Remedy::new(format!("Allow {action} to the execution role (not the task role), and deploy again."))
-            .cli(format!("aws iam put-role-policy --role-name {} --policy-name secrets --policy-document {}", quote(role), quote(&policy)))
-            .cli(told.see(patient))
-            .terraform(format!(
-                "resource \"aws_iam_role_policy\" \"secrets\" {{\n  role   = \"{role}\"\n  policy = jsonencode({{\n    Version   = \"2012-10-17\"\n    Statement = \
-                 [{{ Effect = \"Allow\", Action = \"{action}\", Resource = \"{resource}\" }}]\n  }})\n}}"
-            ));
+        let remedy = Remedy::new(format!("Allow {action} to the execution role (not the task role), and deploy again."));
+        let remedy = access::allowing(remedy, role, "secrets", action, resource).cli(told.see(patient));
         let question = access::of_start(patient, findings, told);
         let finding = told.finding(patient, &format!("{who} {what}{on}")).mend(remedy);
         Some(access::settle(patient, findings, finding, told.text, question.as_ref()))
