@@ -97,6 +97,21 @@ calls! {
 }
 
 impl Call {
+    /// Every action that has to be allowed for the call: its own, and what AWS looks for besides. WAF tells of a web ACL
+    /// only whom it would let read it.
+    pub fn needs(self) -> impl Iterator<Item = &'static str> {
+        let besides = match self {
+            Call::GetWebAclForResource => Some("wafv2:GetWebACL"),
+            _ => None,
+        };
+        [self.action()].into_iter().chain(besides)
+    }
+
+    /// The call of an action.
+    pub fn of(action: &str) -> Option<Call> {
+        Call::ALL.iter().copied().find(|call| call.action() == action)
+    }
+
     /// The AWS CLI command that shows the user what we saw. `id` is what was asked about.
     pub fn see(self, cluster: &str, service: &str, arn: &str, id: &str) -> String {
         let (repository, reference) = image_parts(id);
@@ -184,8 +199,7 @@ impl Serialize for Call {
 impl<'de> Deserialize<'de> for Call {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let action = String::deserialize(deserializer)?;
-        let known = Call::ALL.iter().copied().find(|call| call.action() == action);
-        known.ok_or_else(|| serde::de::Error::custom(format!("unknown call {action:?}")))
+        Call::of(&action).ok_or_else(|| serde::de::Error::custom(format!("unknown call {action:?}")))
     }
 }
 

@@ -120,7 +120,7 @@ fn permissions_page() -> Result<String> {
         writeln!(
             text,
             "| `{}` | {} | {} |",
-            call.action(),
+            call.needs().collect::<Vec<_>>().join("` with `"),
             call.why(),
             match (readers, call) {
                 (0, Call::LookupEvents) => "none: only `--trail`".into(),

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::io::Write;
 
 use anstyle::{AnsiColor, Style};
+use checks::call::Call;
 use checks::check::Severity;
 use comfy_table::{ContentArrangement, Table, presets};
 
@@ -270,7 +271,8 @@ impl Text {
         denied.dedup();
         if !denied.is_empty() {
             writeln!(out, "  This IAM statement would help:")?;
-            let actions: Vec<String> = denied.iter().map(|action| format!("\"{action}\"")).collect();
+            let needed = denied.iter().filter_map(|action| Call::of(action)).flat_map(Call::needs);
+            let actions: Vec<String> = needed.map(|action| format!("\"{action}\"")).collect();
             writeln!(out, "    {CODE}{{ \"Effect\": \"Allow\", \"Resource\": \"*\", \"Action\": [")?;
             for (number, action) in actions.iter().enumerate() {
                 writeln!(out, "      {action}{}", if number + 1 == actions.len() { "" } else { "," })?;
