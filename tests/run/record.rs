@@ -15,6 +15,8 @@ pub const EXAMPLES: &[(&str, &str)] = &[
     ("narrow-rule-beside-wide-one", "api"),
     ("custom-domain-after-deploy", "api"),
     ("boomerang", "dashboard"),
+    ("two-causes-two-versions", "mailer"),
+    ("instances-without-room", "web"),
 ];
 
 /// The snapshot of an account, with a time and a made-up mark that never change.
