@@ -18,12 +18,22 @@ pub struct Opening<'a> {
     pub group: &'a SecurityGroup,
     pub permission: &'a IpPermission,
     pub port: Option<i32>,
+    pub family: Family,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Family {
+    V4,
+    V6,
 }
 
 /// The tasks of one version that are reachable, and the rules that make them so.
+#[derive(Default)]
 pub struct Reachable<'a> {
     pub openings: Vec<Opening<'a>>,
     pub tasks: Vec<(&'a Task, &'a Interface)>,
+    /// Where they are reached.
+    pub addresses: Vec<&'a str>,
 }
 
 /// The running tasks that are reachable, by version. What the user expects to be open is left out.
@@ -32,24 +42,68 @@ pub fn tasks<'a>(patient: &Patient<'a>, findings: &mut Findings) -> Result<Vec<R
     for task in patient.running_tasks()?.iter().filter(|task| task.last_status == "RUNNING") {
         let Some(id) = task.network_interface_id.as_deref() else { continue };
         let Some(interface) = findings.see(patient.interface(id)).flatten() else { continue };
-        if interface.public_ip.is_none() || !findings.see(is_on_internet(patient, interface)).unwrap_or_default() {
-            continue;
-        }
-        let Some(openings) = findings.see(openings(patient, task, interface)) else { continue };
-        if !openings.is_empty() {
-            reachable.entry(&task.task_definition_arn).or_insert_with(|| Reachable { openings, tasks: Vec::new() }).tasks.push((task, interface));
+        for family in [Family::V4, Family::V6] {
+            let Some(address) = family.address_of(interface) else { continue };
+            if !findings.see(family.is_on_internet(patient, interface)).unwrap_or_default() {
+                continue;
+            }
+            let Some(openings) = findings.see(openings(patient, task, interface, family)) else { continue };
+            if openings.is_empty() {
+                continue;
+            }
+            let version = reachable.entry(&task.task_definition_arn).or_default();
+            version.addresses.push(address);
+            if !version.openings.iter().any(|opening| opening.family == family) {
+                version.openings.extend(openings);
+            }
+            if !version.tasks.iter().any(|(other, _)| other.task_arn == task.task_arn) {
+                version.tasks.push((task, interface));
+            }
         }
     }
     Ok(reachable.into_values().collect())
 }
 
-fn is_on_internet(patient: &Patient, interface: &Interface) -> Result<bool, Blind> {
-    let Some(subnet) = interface.subnet_id.as_deref() else { return Ok(false) };
-    Ok(route::out(patient, subnet, None)?.is_some_and(|exit| matches!(exit.way, Way::Internet(_))))
+impl Family {
+    pub fn word(self) -> &'static str {
+        match self {
+            Family::V4 => "IPv4",
+            Family::V6 => "IPv6",
+        }
+    }
+
+    /// By which the internet would reach an interface.
+    fn address_of(self, interface: &Interface) -> Option<&str> {
+        match self {
+            Family::V4 => interface.public_ip.as_deref(),
+            Family::V6 => interface.ipv6_address.first().map(String::as_str),
+        }
+    }
+
+    fn blocks(self, permission: &IpPermission) -> &[String] {
+        match self {
+            Family::V4 => &permission.cidr_ip,
+            Family::V6 => &permission.cidr_ipv6,
+        }
+    }
+
+    /// Whether a block is a part of the world's way in, and not a private one beside it.
+    fn is_wide(self, cidr: &str) -> bool {
+        let longest = if self == Family::V4 { 1 } else { 4 };
+        parsed::<Cidr>(cidr).is_some_and(|block| block.length() <= longest)
+    }
+
+    /// An egress-only gateway, and a NAT gateway, let nobody in.
+    fn is_on_internet(self, patient: &Patient, interface: &Interface) -> Result<bool, Blind> {
+        let Some(subnet) = interface.subnet_id.as_deref() else { return Ok(false) };
+        // Where the default route of IPv4 leads, and where any global address of IPv6 would.
+        let to = if self == Family::V4 { None } else { parsed("2000::1") };
+        Ok(route::out(patient, subnet, to)?.is_some_and(|exit| matches!(exit.way, Way::Internet(_))))
+    }
 }
 
 /// The rules that let the world in where the task listens: on the ports of its containers, or anywhere if it maps none.
-fn openings<'a>(patient: &Patient<'a>, task: &Task, interface: &Interface) -> Result<Vec<Opening<'a>>, Blind> {
+fn openings<'a>(patient: &Patient<'a>, task: &Task, interface: &Interface, family: Family) -> Result<Vec<Opening<'a>>, Blind> {
     let mut groups = Vec::new();
     for id in &interface.groups {
         groups.extend(patient.security_group(id)?);
@@ -60,14 +114,12 @@ fn openings<'a>(patient: &Patient<'a>, task: &Task, interface: &Interface) -> Re
     let ports: BTreeSet<i32> = containers.flat_map(|container| &container.port_mappings).filter_map(|mapping| mapping.container_port).collect();
     let mut openings = Vec::new();
     let mut open = |port: Option<i32>, here: Vec<(&'a SecurityGroup, &'a IpPermission)>| {
-        if let Some(world) = world(&here)
+        if let Some(world) = world(&here, family)
             && !address::within(&world, &patient.intent().expect_ingress)
         {
-            openings.extend(here.into_iter().filter(|(_, one)| one.cidr_ip.iter().any(|cidr| is_wide(cidr))).map(|(group, permission)| Opening {
-                group,
-                permission,
-                port,
-            }));
+            let wide = |one: &IpPermission| family.blocks(one).iter().any(|cidr| family.is_wide(cidr));
+            let here = here.into_iter().filter(|(_, permission)| wide(permission));
+            openings.extend(here.map(|(group, permission)| Opening { group, permission, port, family }));
         }
     };
     for port in &ports {
@@ -79,39 +131,40 @@ fn openings<'a>(patient: &Patient<'a>, task: &Task, interface: &Interface) -> Re
     Ok(openings)
 }
 
-/// All of IPv4, if these rules together let it in.
-fn world(permissions: &[(&SecurityGroup, &IpPermission)]) -> Option<Cidr> {
-    let blocks: Vec<Cidr> = permissions.iter().flat_map(|(_, permission)| &permission.cidr_ip).filter_map(|cidr| parsed(cidr)).collect();
-    address::together(&blocks).into_iter().find(|block| block.is_world() && !block.is_v6())
-}
-
-/// Whether a block is a part of the world's way in, and not a private one beside it.
-fn is_wide(cidr: &str) -> bool {
-    parsed::<Cidr>(cidr).is_some_and(|block| block.length() <= 1)
+/// All of the family, if these rules together let it in.
+fn world(permissions: &[(&SecurityGroup, &IpPermission)], family: Family) -> Option<Cidr> {
+    let blocks: Vec<Cidr> = permissions.iter().flat_map(|(_, permission)| family.blocks(permission)).filter_map(|cidr| parsed(cidr)).collect();
+    address::together(&blocks).into_iter().find(Cidr::is_world)
 }
 
 impl<'a> Opening<'a> {
     /// The blocks that make it so wide, as AWS spells them.
     pub fn wide(&self) -> impl Iterator<Item = &'a String> + use<'a> {
-        self.permission.cidr_ip.iter().filter(|cidr| is_wide(cidr))
+        let family = self.family;
+        family.blocks(self.permission).iter().filter(move |cidr| family.is_wide(cidr))
     }
 }
 
-/// The public addresses, and the blocks that may come, each once.
-pub fn evidence(openings: &[Opening], tasks: &[(&Task, &Interface)]) -> Vec<Evidence> {
-    let public = tasks.iter().filter_map(|(_, interface)| {
-        let address = interface.public_ip.as_ref()?;
-        Some(Evidence::new(Call::DescribeNetworkInterfaces, &interface.network_interface_id, "Association.PublicIp", address))
-    });
-    let rules = openings.iter().flat_map(|opening| {
-        let group = &opening.group.group_id;
-        opening.wide().map(move |cidr| Evidence::new(Call::DescribeSecurityGroups, group, "IpPermissions.IpRanges.CidrIp", cidr))
-    });
-    let mut evidence: Vec<Evidence> = Vec::new();
-    for one in public.chain(rules) {
-        if !evidence.contains(&one) {
-            evidence.push(one);
+impl Reachable<'_> {
+    /// The public addresses, and the blocks that may come, each once.
+    pub fn evidence(&self) -> Vec<Evidence> {
+        let families: BTreeSet<Family> = self.openings.iter().map(|opening| opening.family).collect();
+        let addresses = self.tasks.iter().flat_map(|(_, interface)| {
+            families.iter().filter_map(|family| {
+                let field = if *family == Family::V4 { "Association.PublicIp" } else { "Ipv6Addresses.Ipv6Address" };
+                Some(Evidence::new(Call::DescribeNetworkInterfaces, &interface.network_interface_id, field, family.address_of(interface)?))
+            })
+        });
+        let rules = self.openings.iter().flat_map(|opening| {
+            let field = if opening.family == Family::V4 { "IpPermissions.IpRanges.CidrIp" } else { "IpPermissions.Ipv6Ranges.CidrIpv6" };
+            opening.wide().map(move |cidr| Evidence::new(Call::DescribeSecurityGroups, &opening.group.group_id, field, cidr))
+        });
+        let mut evidence: Vec<Evidence> = Vec::new();
+        for one in addresses.chain(rules) {
+            if !evidence.contains(&one) {
+                evidence.push(one);
+            }
         }
+        evidence
     }
-    evidence
 }

@@ -6,9 +6,8 @@ use std::collections::BTreeSet;
 use crate::check::{Findings, NoAnswer};
 use crate::finding::{Finding, Kind, Remedy, Subject};
 use crate::patient::Patient;
-use crate::reading::exposed::{self, Opening, Reachable};
+use crate::reading::exposed::{self, Reachable};
 use crate::reading::{and_list, ingress, traffic};
-use crate::snapshot::{Interface, Task};
 
 crate::check! {
     /// A task behind a load balancer can be reached from the internet without the load balancer.
@@ -20,9 +19,10 @@ crate::check! {
     ///
     /// # How we tell
     ///
-    /// The network interface of a running task has a public IPv4 address, the route of its subnet leads to an internet
-    /// gateway, and the rules of its security groups together let in all of IPv4 on a port of its containers; where the
-    /// task definition maps no port, on any port. A public address behind groups that let in the balancer only is normal:
+    /// The network interface of a running task has a public address, the route of its subnet leads to an internet gateway,
+    /// and the rules of its security groups together let in all of IPv4, or all of IPv6, on a port of its containers; where
+    /// the task definition maps no port, on any port. Every address of IPv6 is public, if an internet gateway takes it; an
+    /// egress-only one lets nobody in. A public address behind groups that let in the balancer only is normal:
     /// Express Mode gives tasks in public subnets public addresses. Without a public address such a rule opens the task
     /// to its VPC only, and is not judged. With `--expect-ingress`, what is expected is no finding.
     ///
@@ -62,26 +62,28 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     if balancers.is_empty() {
         return Err(NoAnswer::NotApplicable("no load balancer to go around"));
     }
-    for Reachable { openings, tasks } in exposed::tasks(patient, findings)? {
+    for reachable in exposed::tasks(patient, findings)? {
         let balancer = balancers.iter().find_map(|arn| findings.see(patient.load_balancer(arn)).flatten());
         let admitted = balancer.and_then(|balancer| balancer.security_groups.first());
-        findings.add(tell(&openings, &tasks, admitted.map(String::as_str)));
+        findings.add(tell(&reachable, admitted.map(String::as_str)));
     }
     Ok(())
 }
 
-fn tell(openings: &[Opening], tasks: &[(&Task, &Interface)], admitted: Option<&str>) -> Finding {
-    let addresses: Vec<&str> = tasks.iter().filter_map(|(_, interface)| interface.public_ip.as_deref()).collect();
+fn tell(reachable: &Reachable, admitted: Option<&str>) -> Finding {
+    let Reachable { openings, tasks, addresses } = reachable;
+    let families: BTreeSet<&str> = openings.iter().map(|opening| opening.family.word()).collect();
     let ports: BTreeSet<i32> = openings.iter().filter_map(|opening| opening.port).collect();
     let groups: BTreeSet<&str> = openings.iter().map(|opening| opening.group.group_name.as_str()).collect();
     let says = format!(
-        "{} can be reached around the balancer, at {}: security group {} lets in every IPv4 address{}.",
+        "{} can be reached around the balancer, at {}: security group {} lets in every {} address{}.",
         if tasks.len() == 1 { "1 task".to_owned() } else { format!("{} tasks", tasks.len()) },
-        and_list(&addresses),
+        and_list(addresses),
         and_list(groups),
+        and_list(families),
         if ports.is_empty() { String::new() } else { format!(" on {}", ingress::port_words(&ports)) },
     );
-    let mut evidence = exposed::evidence(openings, tasks);
+    let mut evidence = reachable.evidence();
     let mut remedy = Remedy::new(
         "Let in the balancer's security group only. In subnets with a NAT gateway or the endpoints that the task needs, take the public address \
          away as well.",
@@ -114,7 +116,7 @@ mod tests {
     use crate::baseline::{self, everywhere, expose_tasks, from_block};
     use crate::exam::Outcome;
     use crate::patient::Intent;
-    use crate::snapshot::{IpPermission, Snapshot};
+    use crate::snapshot::{IpPermission, Route, Snapshot};
     use crate::testing::{exam, exam_with, says};
 
     fn exposed(permissions: &[IpPermission]) -> Snapshot {
@@ -152,6 +154,27 @@ mod tests {
         let interfaces: Vec<String> = snapshot.interfaces.0.keys().cloned().collect();
         interfaces.iter().for_each(|id| snapshot.interfaces.change(id).unwrap().public_ip = None);
         assert_eq!(says(CHECK, &snapshot), [""; 0]);
+    }
+
+    #[test]
+    fn ipv6_is_a_way_in_of_its_own() {
+        let with = |gateway: &str, blocks: &[&str]| {
+            let mut snapshot = baseline::fargate();
+            for table in snapshot.route_tables.change("vpc-1").unwrap() {
+                table.routes.push(Route { destination: "::/0".into(), target: Some(gateway.into()), state: Some("active".into()) });
+            }
+            let first = snapshot.interfaces.0.keys().next().unwrap().clone();
+            snapshot.interfaces.change(&first).unwrap().ipv6_address = vec!["2001:db8::21".into()];
+            let mut rule = from_block(8080, "10.0.0.0/8");
+            rule.cidr_ipv6 = blocks.iter().map(|block| (*block).to_owned()).collect();
+            snapshot.security_groups.change("sg-task").unwrap().ip_permissions.push(rule);
+            says(CHECK, &snapshot)
+        };
+        let expected =
+            "1 task can be reached around the balancer, at 2001:db8::21: security group api-tasks lets in every IPv6 address on port 8080.";
+        assert_eq!(with("igw-1", &["::/0"]), [expected]);
+        assert_eq!(with("eigw-1", &["::/0"]), [""; 0]);
+        assert_eq!(with("igw-1", &["2001:db8::/32"]), [""; 0]);
     }
 
     #[test]

@@ -133,8 +133,7 @@ fn fails_open(balancer: &str, acl: &WebAcl) -> Finding {
 }
 
 fn gone_around(balancer: &str, acl: &WebAcl, reachable: &Reachable) -> Finding {
-    let Reachable { openings, tasks } = reachable;
-    let addresses: Vec<&str> = tasks.iter().filter_map(|(_, interface)| interface.public_ip.as_deref()).collect();
+    let Reachable { openings, addresses, .. } = reachable;
     let says = format!(
         "Web ACL {} of load balancer {} can be gone around: the tasks themselves can be reached at {}.",
         acl.name,
@@ -144,7 +143,7 @@ fn gone_around(balancer: &str, acl: &WebAcl, reachable: &Reachable) -> Finding {
     let summary = "Let the tasks' security groups admit the balancer only: see `ecs-doctor explain task_directly_reachable`.";
     Subject::new(Kind::LoadBalancer, balancer)
         .sick(says, Evidence::new(Call::GetWebAclForResource, &acl.arn, "Name", &acl.name))
-        .because_all(exposed::evidence(openings, tasks))
+        .because_all(reachable.evidence())
         .mend(Remedy::new(summary))
         .concerns(Kind::LoadBalancer, balancer)
         .concerns_all(Kind::SecurityGroup, openings.iter().map(|opening| opening.group.group_id.as_str()))
