@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use crate::call::{Call, quote};
+use crate::call::Call;
 use crate::finding::{Evidence, Kind, Remedy, Subject};
 use crate::patient::Patient;
 use crate::reading::address::Cidr;
@@ -175,28 +175,15 @@ impl Closed<'_> {
     /// The rule that is missing, between the first group of the tasks and the first of the other side.
     pub fn remedy(&self, caller: &Caller, theirs: &[String], port: i32) -> Remedy {
         let (own, theirs) = (caller.group_ids.iter().next().copied().unwrap_or_default(), theirs.first().map_or("", String::as_str));
-        let terraform = |way: &str, group: &str, other: &str| {
-            format!(
-                "resource \"aws_vpc_security_group_{way}_rule\" \"tasks\" {{\n  security_group_id            = \"{group}\"\n  \
-                 referenced_security_group_id = \"{other}\"\n  ip_protocol                  = \"tcp\"\n  from_port                    = {port}\n  \
-                 to_port                      = {port}\n}}"
-            )
-        };
         match self {
-            Closed::In(_) => Remedy::new(format!("Let the tasks' security group in on port {port}."))
-                .cli(format!(
-                    "aws ec2 authorize-security-group-ingress --group-id {} --protocol tcp --port {port} --source-group {}",
-                    quote(theirs),
-                    quote(own)
-                ))
-                .terraform(terraform("ingress", theirs, own)),
-            Closed::Out(_) => Remedy::new(format!("Let the tasks out to security group {theirs} on port {port}."))
-                .cli(format!(
-                    "aws ec2 authorize-security-group-egress --group-id {} --ip-permissions \
-                     'IpProtocol=tcp,FromPort={port},ToPort={port},UserIdGroupPairs=[{{GroupId={theirs}}}]'",
-                    quote(own)
-                ))
-                .terraform(terraform("egress", own, theirs)),
+            Closed::In(_) => {
+                let remedy = Remedy::new(format!("Let the tasks' security group in on port {port}."));
+                reach::let_in(remedy, "tasks", theirs, own, port)
+            }
+            Closed::Out(_) => {
+                let remedy = Remedy::new(format!("Let the tasks out to security group {theirs} on port {port}."));
+                reach::let_out(remedy, "tasks", own, theirs, port)
+            }
         }
     }
 }

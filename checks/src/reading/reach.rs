@@ -4,8 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use crate::call::Call;
-use crate::finding::Evidence;
+use crate::call::{Call, quote};
+use crate::finding::{Evidence, Remedy};
 use crate::patient::Patient;
 use crate::reading::address::Cidr;
 use crate::reading::{health_check, parsed, stop, traffic};
@@ -247,10 +247,30 @@ fn what_it_has(group: &SecurityGroup, permissions: &[IpPermission], [none, from_
     }
 }
 
+/// The rule that lets one group into another on a port, as a command and as Terraform/OpenTofu.
+pub fn let_in(remedy: Remedy, name: &str, group: &str, source: &str, port: i32) -> Remedy {
+    let (into, from) = (quote(group), quote(source));
+    remedy
+        .cli(format!("aws ec2 authorize-security-group-ingress --group-id {into} --protocol tcp --port {port} --source-group {from}"))
+        .terraform(ingress_in_terraform(name, group, source, port))
+}
+
+/// The same of the other direction: the rule that lets one group out to another.
+pub fn let_out(remedy: Remedy, name: &str, group: &str, peer: &str, port: i32) -> Remedy {
+    let pair = quote(&format!("IpProtocol=tcp,FromPort={port},ToPort={port},UserIdGroupPairs=[{{GroupId={peer}}}]"));
+    remedy
+        .cli(format!("aws ec2 authorize-security-group-egress --group-id {} --ip-permissions {pair}", quote(group)))
+        .terraform(rule_in_terraform("egress", name, group, peer, port))
+}
+
 /// A rule that lets one group into another on a port.
 pub fn ingress_in_terraform(name: &str, group: &str, source: &str, port: i32) -> String {
+    rule_in_terraform("ingress", name, group, source, port)
+}
+
+fn rule_in_terraform(way: &str, name: &str, group: &str, peer: &str, port: i32) -> String {
     format!(
-        "resource \"aws_vpc_security_group_ingress_rule\" \"{name}\" {{\n  security_group_id            = \"{group}\"\n  referenced_security_group_id = \"{source}\"\n  ip_protocol                  = \"tcp\"\n  from_port                    = {port}\n  to_port                      = {port}\n}}"
+        "resource \"aws_vpc_security_group_{way}_rule\" \"{name}\" {{\n  security_group_id            = \"{group}\"\n  referenced_security_group_id = \"{peer}\"\n  ip_protocol                  = \"tcp\"\n  from_port                    = {port}\n  to_port                      = {port}\n}}"
     )
 }
 

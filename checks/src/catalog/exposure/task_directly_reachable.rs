@@ -7,7 +7,7 @@ use crate::check::{Findings, NoAnswer};
 use crate::finding::{Finding, Kind, Remedy, Subject};
 use crate::patient::Patient;
 use crate::reading::exposed::{self, Reachable};
-use crate::reading::{and_list, ingress, traffic};
+use crate::reading::{and_list, ingress, reach, traffic};
 
 crate::check! {
     /// A task behind a load balancer can be reached from the internet without the load balancer.
@@ -93,11 +93,7 @@ fn tell(reachable: &Reachable, admitted: Option<&str>) -> Finding {
         let balancer = admitted.unwrap_or("<balancer's group>");
         let source = format!("--source-group {balancer}");
         remedy = remedy.cli(format!("aws ec2 authorize-security-group-ingress --group-id {group} --protocol tcp --port {port} {source}"));
-        let resource = "resource \"aws_vpc_security_group_ingress_rule\" \"from_balancer\"";
-        remedy = remedy.terraform(format!(
-            "{resource} {{\n  security_group_id            = \"{group}\"\n  referenced_security_group_id = \"{balancer}\"\n  ip_protocol                  = \
-             \"tcp\"\n  from_port                    = {port}\n  to_port                      = {port}\n}}"
-        ));
+        remedy = remedy.terraform(reach::ingress_in_terraform("from_balancer", group, balancer, *port));
     }
     let revoke: BTreeSet<String> =
         openings.iter().flat_map(|opening| opening.wide().map(|cidr| ingress::revoke(opening.group, opening.permission, cidr))).collect();

@@ -1,7 +1,6 @@
 //! The security groups of the balancer do not let it out to the tasks on the port that it asks. Rules add up and only
 //! allow, so this is arithmetic; it speaks only where every group is seen and no health check proves the contrary.
 
-use crate::call::quote;
 use crate::check::{Findings, NoAnswer};
 use crate::finding::{Finding, Kind, Remedy, Subject};
 use crate::patient::Patient;
@@ -95,13 +94,8 @@ fn finding(patient: &Patient, group: &TargetGroup, balancer: &LoadBalancer, door
         tasks.join(", "),
         door.effect(group)
     );
-    let pair = format!("IpProtocol=tcp,FromPort={port},ToPort={port},UserIdGroupPairs=[{{GroupId={}}}]", tasks[0]);
-    let remedy = Remedy::new(format!("Let the balancer out to the tasks' security group on port {port}."))
-        .cli(format!("aws ec2 authorize-security-group-egress --group-id {} --ip-permissions {}", quote(mended), quote(&pair)))
-        .terraform(format!(
-            "resource \"aws_vpc_security_group_egress_rule\" \"tasks\" {{\n  security_group_id            = \"{mended}\"\n  referenced_security_group_id = \"{}\"\n  ip_protocol                  = \"tcp\"\n  from_port                    = {port}\n  to_port                      = {port}\n}}",
-            tasks[0]
-        ));
+    let remedy = Remedy::new(format!("Let the balancer out to the tasks' security group on port {port}."));
+    let remedy = reach::let_out(remedy, "tasks", mended, tasks[0], port);
     let arn = &group.target_group_arn;
     Ok(Subject::new(Kind::SecurityGroup, mended)
         .sick(says, reach::what_it_lets_out(closed[0], port))

@@ -1,7 +1,6 @@
 //! The security groups of the tasks do not admit the balancer on the port that it asks. Rules add up and only allow,
 //! so this is arithmetic; it speaks only where every group is seen and no health check proves the contrary.
 
-use crate::call::quote;
 use crate::check::{Findings, NoAnswer};
 use crate::finding::{Finding, Kind, Remedy, Subject};
 use crate::patient::Patient;
@@ -100,13 +99,8 @@ fn finding(patient: &Patient, group: &TargetGroup, balancer: &LoadBalancer, door
     }
     let source = balancer.security_groups[0].as_str();
     let mended = ids[0];
-    let remedy = Remedy::new(format!("Let the balancer's security group in on port {port}."))
-        .cli(format!(
-            "aws ec2 authorize-security-group-ingress --group-id {} --protocol tcp --port {port} --source-group {}",
-            quote(mended),
-            quote(source)
-        ))
-        .terraform(reach::ingress_in_terraform("balancer", mended, source, port));
+    let remedy = Remedy::new(format!("Let the balancer's security group in on port {port}."));
+    let remedy = reach::let_in(remedy, "balancer", mended, source, port);
     Ok(Subject::new(Kind::SecurityGroup, mended)
         .sick(says, reach::what_it_admits(closed[0], port))
         .because_all(closed.iter().skip(1).map(|group| reach::what_it_admits(group, port)))
