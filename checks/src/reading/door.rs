@@ -44,11 +44,11 @@ impl Door<'_> {
     }
 }
 
-/// Calls `tell` for each target group of tasks with addresses of their own and each balancer with security groups.
+/// Calls `tell` for each door between a balancer with security groups and tasks with addresses of their own.
 pub fn each<'a>(
     patient: &Patient<'a>,
     findings: &mut Findings,
-    mut tell: impl FnMut(&'a TargetGroup, &'a LoadBalancer, &mut Findings) -> Result<(), Blind>,
+    mut tell: impl FnMut(&'a TargetGroup, &'a LoadBalancer, &Door<'a>, &mut Findings) -> Result<(), Blind>,
 ) -> Result<(), NoAnswer> {
     let groups = traffic::groups(patient)?;
     if groups.is_empty() {
@@ -61,7 +61,9 @@ pub fn each<'a>(
             let Some(balancer) = findings.see(patient.load_balancer(arn)).flatten() else { continue };
             if settings.target_type.as_deref() == Some("ip") && !balancer.security_groups.is_empty() {
                 examined = true;
-                tell(settings, balancer, findings)?;
+                for door in findings.see(doors(patient, settings)).into_iter().flatten() {
+                    tell(settings, balancer, &door, findings)?;
+                }
             }
         }
     }
@@ -69,7 +71,7 @@ pub fn each<'a>(
 }
 
 /// The doors of a target group: those of its registered targets, and of a task that was just replaced.
-pub fn doors<'a>(patient: &Patient<'a>, group: &TargetGroup) -> Result<Vec<Door<'a>>, Blind> {
+fn doors<'a>(patient: &Patient<'a>, group: &TargetGroup) -> Result<Vec<Door<'a>>, Blind> {
     let arn = &group.target_group_arn;
     let mut doors: BTreeMap<(BTreeSet<&str>, i32), Door> = BTreeMap::new();
     let mut add = |target: Option<&'a Target>, failed: Option<&FailedCheck>| -> Result<(), Blind> {

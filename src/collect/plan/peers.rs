@@ -2,7 +2,6 @@
 //! Nothing is asked for a service that has none of these.
 
 use std::collections::BTreeSet;
-use std::sync::PoisonError;
 
 use checks::patient::{Intent, Patient};
 use checks::reading::connect::{self, Names};
@@ -29,9 +28,11 @@ impl Plan<'_> {
 
     /// Where a sibling's public door is narrow, the addresses that the tasks come from. Everything else has to be known first.
     pub(super) async fn ways_out(&self) {
-        let draft = self.draft.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let intent = Intent::default();
-        let wanted = sibling::behind_narrow_doors(&Patient::new(&draft, self.service, &intent));
+        let mut wanted = BTreeSet::new();
+        self.note(|snapshot| {
+            let intent = Intent::default();
+            wanted = sibling::behind_narrow_doors(&Patient::new(snapshot, self.service, &intent));
+        });
         join_all(wanted.iter().map(|gateway| async move {
             let addresses = self.aws.nat_addresses(gateway).await;
             self.note(|snapshot| snapshot.nat_addresses.insert(gateway, addresses));

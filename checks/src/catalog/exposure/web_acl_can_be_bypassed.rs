@@ -61,10 +61,10 @@ crate::check! {
 }
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
-    let mut guarded = false;
+    let mut guarded = Vec::new();
     for balancer in traffic::balancers(patient)?.into_iter().filter(|arn| arn.contains(":loadbalancer/app/")) {
         let Some(Some(acl)) = findings.see(patient.web_acl(balancer)) else { continue };
-        guarded = true;
+        guarded.push((balancer, acl));
         if blocks_nothing(acl) {
             findings.add(toothless(balancer, acl));
         }
@@ -72,11 +72,14 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         if attributes.and_then(|attributes| attributes.get(FAIL_OPEN)).is_some_and(|value| value == "true") {
             findings.add(fails_open(balancer, acl));
         }
-        for reachable in exposed::tasks(patient, findings)? {
-            findings.add(gone_around(balancer, acl, &reachable));
-        }
     }
-    if guarded { Ok(()) } else { Err(NoAnswer::NotApplicable("no web ACL")) }
+    if guarded.is_empty() {
+        return Err(NoAnswer::NotApplicable("no web ACL"));
+    }
+    for reachable in exposed::tasks(patient, findings)? {
+        guarded.iter().for_each(|(balancer, acl)| findings.add(gone_around(balancer, acl, &reachable)));
+    }
+    Ok(())
 }
 
 fn blocks_nothing(acl: &WebAcl) -> bool {

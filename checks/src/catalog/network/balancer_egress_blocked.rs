@@ -60,11 +60,9 @@ crate::check! {
 }
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
-    door::each(patient, findings, |group, balancer, findings| {
-        for door in findings.see(door::doors(patient, group)).into_iter().flatten() {
-            if let Some(closed) = findings.see(closed(patient, balancer, &door)).flatten() {
-                findings.add(finding(patient, group, balancer, &door, &closed)?);
-            }
+    door::each(patient, findings, |group, balancer, door, findings| {
+        if let Some(closed) = findings.see(closed(patient, balancer, door)).flatten() {
+            findings.add(finding(patient, group, balancer, door, &closed)?);
         }
         Ok(())
     })
