@@ -4,7 +4,8 @@
 use std::collections::BTreeSet;
 
 use crate::call::{Call, LOG_STREAM};
-use crate::finding::Evidence;
+use crate::check::{Findings, NoAnswer};
+use crate::finding::{Evidence, Finding, Kind, Subject};
 use crate::patient::Patient;
 use crate::reading::health_check::{self, FailedCheck, Failure};
 use crate::reading::listen::{self, Listening};
@@ -14,9 +15,43 @@ use crate::seen::Blind;
 use crate::snapshot::{LogLine, TargetGroup};
 
 /// Failures past the grace period at which something came back at once, and it was no answer.
-pub fn failures<'a>(patient: &Patient<'a>, group: &str) -> Result<Vec<FailedCheck<'a>>, Blind> {
+fn failures<'a>(patient: &Patient<'a>, group: &str) -> Result<Vec<FailedCheck<'a>>, Blind> {
     let failures = health_check::failures_past_grace(patient, group)?;
     Ok(failures.into_iter().filter(|failed| failed.failure == Failure::Refused).collect())
+}
+
+/// A target group whose health check is refused.
+pub struct Refused<'a> {
+    pub group: &'a str,
+    pub settings: &'a TargetGroup,
+    pub failures: Vec<FailedCheck<'a>>,
+}
+
+impl<'a> Refused<'a> {
+    pub fn first(&self) -> &FailedCheck<'a> {
+        &self.failures[0]
+    }
+
+    /// The finding, as far as it is the same whatever the cause.
+    pub fn sick(&self, patient: &Patient, says: String) -> Result<Finding, Blind> {
+        let finding = Subject::new(Kind::TargetGroup, self.group).sick(says, self.first().evidence.clone());
+        Ok(finding.concerns(Kind::TargetGroup, self.group).concerns_all(Kind::TargetGroup, traffic::pair(patient, self.group)?))
+    }
+}
+
+/// Every target group of the service whose health check is refused.
+pub fn groups<'a>(patient: &Patient<'a>, findings: &mut Findings) -> Result<Vec<Refused<'a>>, NoAnswer> {
+    let groups = traffic::groups(patient)?;
+    if groups.is_empty() {
+        return Err(NoAnswer::NotApplicable("no load balancer"));
+    }
+    let mut refused = Vec::new();
+    for group in groups {
+        let Some(failures) = findings.see(failures(patient, group)).filter(|failures| !failures.is_empty()) else { continue };
+        let Some(settings) = findings.see(patient.target_group(group)).flatten() else { continue };
+        refused.push(Refused { group, settings, failures });
+    }
+    Ok(refused)
 }
 
 /// The port that the health check asks, as the app inside the container knows it.

@@ -3,9 +3,9 @@
 
 use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
-use crate::finding::{Evidence, Kind, Remedy, Subject};
+use crate::finding::{Evidence, Remedy};
 use crate::patient::Patient;
-use crate::reading::refused::{self, Line};
+use crate::reading::refused::{self, Line, Refused};
 use crate::reading::traffic;
 use crate::snapshot::TargetGroup;
 
@@ -62,16 +62,11 @@ crate::check! {
 }
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
-    let groups = traffic::groups(patient)?;
-    if groups.is_empty() {
-        return Err(NoAnswer::NotApplicable("no load balancer"));
-    }
-    for group in groups {
-        let Some(refused) = findings.see(refused::failures(patient, group)) else { continue };
-        let Some(first) = refused.first() else { continue };
-        let Some(settings) = findings.see(patient.target_group(group)).flatten() else { continue };
+    for refused in refused::groups(patient, findings)? {
+        let Refused { group, settings, ref failures } = refused;
+        let first = refused.first();
         let port = refused::port_in_container(patient, settings, first);
-        let lines = findings.see(refused::lines(patient, group, &refused)).unwrap_or_default();
+        let lines = findings.see(refused::lines(patient, group, failures)).unwrap_or_default();
         let clue = Clue::of(settings, port, &lines);
         let name = traffic::group_name(group);
         let on_port = port.map(|port| format!(" on port {port}")).unwrap_or_default();
@@ -79,14 +74,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
             "The health check of target group {name} gets through, but{on_port} the connection is refused or reset, or the answer is malformed. {}",
             clue.words()
         );
-        findings.add(
-            Subject::new(Kind::TargetGroup, group)
-                .sick(says, first.evidence.clone())
-                .because_all(clue.evidence(group))
-                .mend(remedy(patient, settings, port, &clue))
-                .concerns(Kind::TargetGroup, group)
-                .concerns_all(Kind::TargetGroup, traffic::pair(patient, group)?),
-        );
+        findings.add(refused.sick(patient, says)?.because_all(clue.evidence(group)).mend(remedy(patient, settings, port, &clue)));
     }
     Ok(())
 }

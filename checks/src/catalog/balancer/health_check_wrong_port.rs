@@ -5,10 +5,10 @@ use std::collections::BTreeSet;
 
 use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
-use crate::finding::{Evidence, Kind, Remedy, Subject};
+use crate::finding::{Evidence, Remedy};
 use crate::patient::Patient;
 use crate::reading::health_check::{self, FailedCheck};
-use crate::reading::refused::{self, Line};
+use crate::reading::refused::{self, Line, Refused};
 use crate::reading::{and_list, stop, traffic};
 use crate::seen::Blind;
 use crate::snapshot::{TargetGroup, TaskDefinition};
@@ -64,27 +64,20 @@ crate::check! {
 }
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
-    let groups = traffic::groups(patient)?;
-    if groups.is_empty() {
-        return Err(NoAnswer::NotApplicable("no load balancer"));
-    }
-    for group in groups {
-        let Some(refused) = findings.see(refused::failures(patient, group)) else { continue };
-        let Some(first) = refused.first() else { continue };
-        let Some(settings) = findings.see(patient.target_group(group)).flatten() else { continue };
+    for refused in refused::groups(patient, findings)? {
+        let Refused { group, settings, ref failures } = refused;
+        let first = refused.first();
         let Some(asked) = refused::port_in_container(patient, settings, first) else { continue };
-        let Some(lines) = findings.see(refused::lines(patient, group, &refused)) else { continue };
+        let Some(lines) = findings.see(refused::lines(patient, group, failures)) else { continue };
         let Some(definition) = findings.see(definition(patient, first)).flatten() else { continue };
         let Some(wrong) = Wrong::of(settings, asked, &lines, definition) else { continue };
         let says = format!("The health check of target group {} asks port {asked}, and {}", traffic::group_name(group), wrong.words());
         findings.add(
-            Subject::new(Kind::TargetGroup, group)
-                .sick(says, first.evidence.clone())
+            refused
+                .sick(patient, says)?
                 .because_all(own_port(settings).map(|port| Evidence::new(Call::DescribeTargetGroups, group, "HealthCheckPort", port)))
                 .because_all(wrong.evidence(definition))
-                .mend(remedy(patient, settings, &wrong))
-                .concerns(Kind::TargetGroup, group)
-                .concerns_all(Kind::TargetGroup, traffic::pair(patient, group)?),
+                .mend(remedy(patient, settings, &wrong)),
         );
     }
     Ok(())

@@ -3,9 +3,9 @@
 
 use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
-use crate::finding::{Evidence, Kind, Remedy, Subject};
+use crate::finding::{Evidence, Remedy};
 use crate::patient::Patient;
-use crate::reading::refused::{self, Line};
+use crate::reading::refused::{self, Line, Refused};
 use crate::reading::traffic;
 use crate::snapshot::TargetGroup;
 
@@ -57,15 +57,10 @@ crate::check! {
 }
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
-    let groups = traffic::groups(patient)?;
-    if groups.is_empty() {
-        return Err(NoAnswer::NotApplicable("no load balancer"));
-    }
-    for group in groups {
-        let Some(refused) = findings.see(refused::failures(patient, group)) else { continue };
-        let Some(first) = refused.first() else { continue };
-        let Some(settings) = findings.see(patient.target_group(group)).flatten() else { continue };
-        let Some(lines) = findings.see(refused::lines(patient, group, &refused)) else { continue };
+    for refused in refused::groups(patient, findings)? {
+        let Refused { group, settings, ref failures } = refused;
+        let first = refused.first();
+        let Some(lines) = findings.see(refused::lines(patient, group, failures)) else { continue };
         let port = refused::port_in_container(patient, settings, first);
         let Some((clash, line)) = Clash::of(settings, port, &lines) else { continue };
         let (field, speaks) = clash.setting(settings);
@@ -75,13 +70,11 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
             clash.app()
         );
         findings.add(
-            Subject::new(Kind::TargetGroup, group)
-                .sick(says, first.evidence.clone())
+            refused
+                .sick(patient, says)?
                 .because(Evidence::new(Call::DescribeTargetGroups, group, field, speaks))
                 .because(line.evidence.clone())
-                .mend(remedy(settings, clash))
-                .concerns(Kind::TargetGroup, group)
-                .concerns_all(Kind::TargetGroup, traffic::pair(patient, group)?),
+                .mend(remedy(settings, clash)),
         );
     }
     Ok(())
