@@ -4,7 +4,7 @@ use crate::baseline;
 use crate::check::Check;
 use crate::exam::{Exam, examine};
 use crate::patient::{Intent, Patient};
-use crate::snapshot::Snapshot;
+use crate::snapshot::{ServiceDeployment, Snapshot, Task};
 
 pub fn exam(check: Check, snapshot: &Snapshot) -> Exam {
     exam_with(check, snapshot, &Intent::default())
@@ -25,4 +25,17 @@ pub fn says_of_failed_starts(check: Check, count: u8, reason: &str) -> Vec<Strin
     let mut snapshot = baseline::worker();
     baseline::fail_to_start(&mut snapshot, count, reason);
     says(check, &snapshot)
+}
+
+/// The newest deployment of the service, to change it.
+pub fn newest_deployment(snapshot: &mut Snapshot) -> &mut ServiceDeployment {
+    let arn = snapshot.services[0].service_arn.clone();
+    &mut snapshot.service_deployments.change(&arn).unwrap()[0]
+}
+
+/// The snapshot with each of its stopped tasks changed.
+pub fn each_stopped(mut snapshot: Snapshot, change: impl Fn(&mut Task)) -> Snapshot {
+    let arn = snapshot.services[0].service_arn.clone();
+    snapshot.stopped_tasks.change(&arn).unwrap().iter_mut().for_each(change);
+    snapshot
 }

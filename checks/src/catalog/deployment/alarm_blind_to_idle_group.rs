@@ -172,14 +172,13 @@ mod tests {
     use crate::exam::Outcome;
     use crate::seen::{Seen, Why};
     use crate::snapshot::Snapshot;
-    use crate::testing::{exam, says};
+    use crate::testing::{exam, newest_deployment, says};
 
     const ALARM: &str = "default/api/RollbackAlarm";
 
     fn example(change: impl FnOnce(&mut ServiceDeployment)) -> Snapshot {
         let mut snapshot = (CHECK.example)();
-        let arn = snapshot.services[0].service_arn.clone();
-        change(&mut snapshot.service_deployments.change(&arn).unwrap()[0]);
+        change(newest_deployment(&mut snapshot));
         snapshot
     }
 

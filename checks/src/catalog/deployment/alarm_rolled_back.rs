@@ -146,14 +146,9 @@ mod tests {
     use crate::seen::{Seen, Why};
     use crate::snapshot::deployment::AlarmsState;
     use crate::snapshot::{ServiceEvent, Snapshot};
-    use crate::testing::{exam, says};
+    use crate::testing::{exam, newest_deployment, says};
 
     const ALARM: &str = "default/api/RollbackAlarm";
-
-    fn newest(snapshot: &mut Snapshot) -> &mut ServiceDeployment {
-        let arn = snapshot.services[0].service_arn.clone();
-        &mut snapshot.service_deployments.change(&arn).unwrap()[0]
-    }
 
     fn fired(minutes: i64) -> Vec<AlarmTransition> {
         vec![AlarmTransition { timestamp: Some(minutes_ago(minutes)), history_summary: "Alarm updated from OK to ALARM".into() }]
@@ -183,7 +178,7 @@ mod tests {
     #[test]
     fn of_several_alarms_only_those_fired_that_their_history_shows() {
         let mut snapshot = (CHECK.example)();
-        newest(&mut snapshot).alarms =
+        newest_deployment(&mut snapshot).alarms =
             Some(AlarmsState { status: Some("TRIGGERED".into()), alarm_names: vec!["latency".into(), ALARM.into()], triggered_alarm_names: vec![] });
         snapshot.alarm_history.put("latency", fired(10));
         let abouts: Vec<String> = exam(CHECK, &snapshot).findings.into_iter().map(|finding| finding.about.id).collect();
@@ -213,7 +208,7 @@ mod tests {
     #[test]
     fn a_rollback_by_the_breaker_is_not_the_alarms() {
         let mut snapshot = (CHECK.example)();
-        newest(&mut snapshot).alarms.iter_mut().for_each(|alarms| {
+        newest_deployment(&mut snapshot).alarms.iter_mut().for_each(|alarms| {
             alarms.status = Some("MONITORING_COMPLETE".into());
             alarms.triggered_alarm_names.clear();
         });
@@ -223,7 +218,7 @@ mod tests {
     #[test]
     fn an_alarm_that_stopped_nothing_rolled_nothing_back() {
         let mut snapshot = (CHECK.example)();
-        newest(&mut snapshot).status = "IN_PROGRESS".into();
+        newest_deployment(&mut snapshot).status = "IN_PROGRESS".into();
         assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy);
     }
 

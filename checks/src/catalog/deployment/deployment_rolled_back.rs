@@ -110,14 +110,9 @@ mod tests {
     use crate::baseline::{self, minutes_ago, roll_out};
     use crate::exam::Outcome;
     use crate::seen::{Seen, Why};
+    use crate::snapshot::ServiceDeployment;
     use crate::snapshot::deployment::{AlarmsState, Rollback};
-    use crate::snapshot::{ServiceDeployment, Snapshot};
-    use crate::testing::{exam, says};
-
-    fn newest(snapshot: &mut Snapshot) -> &mut ServiceDeployment {
-        let arn = snapshot.services[0].service_arn.clone();
-        &mut snapshot.service_deployments.change(&arn).unwrap()[0]
-    }
+    use crate::testing::{exam, newest_deployment, says};
 
     #[test]
     fn tells_versions_and_the_breaker() {
@@ -129,8 +124,8 @@ mod tests {
     #[test]
     fn tells_the_alarm() {
         let mut snapshot = (CHECK.example)();
-        newest(&mut snapshot).deployment_circuit_breaker = None;
-        newest(&mut snapshot).alarms =
+        newest_deployment(&mut snapshot).deployment_circuit_breaker = None;
+        newest_deployment(&mut snapshot).alarms =
             Some(AlarmsState { status: Some("TRIGGERED".into()), alarm_names: vec!["errors".into()], triggered_alarm_names: vec!["errors".into()] });
         assert_eq!(says(CHECK, &snapshot), ["The deployment of api:13 was rolled back 19 min ago because alarm errors fired; api:12 runs again."]);
     }
@@ -138,7 +133,7 @@ mod tests {
     #[test]
     fn quotes_a_reason_that_it_does_not_know() {
         let mut snapshot = (CHECK.example)();
-        let deployment = newest(&mut snapshot);
+        let deployment = newest_deployment(&mut snapshot);
         deployment.deployment_circuit_breaker = None;
         deployment.rollback.iter_mut().for_each(|rollback| rollback.reason = Some("Something new.".into()));
         let expected = "The deployment of api:13 was rolled back 19 min ago (ECS says: \"Something new\"); api:12 runs again.";
@@ -165,7 +160,7 @@ mod tests {
         ];
         for (reason, words) in cases {
             let mut snapshot = (CHECK.example)();
-            let deployment = newest(&mut snapshot);
+            let deployment = newest_deployment(&mut snapshot);
             deployment.deployment_circuit_breaker = None;
             deployment.status_reason = Some(reason.clone());
             deployment.rollback.iter_mut().for_each(|rollback| rollback.reason = Some(reason.clone()));
@@ -178,7 +173,7 @@ mod tests {
     fn a_success_after_it_makes_a_rollback_history() {
         let mut snapshot = (CHECK.example)();
         let arn = snapshot.services[0].service_arn.clone();
-        let rolled_back = newest(&mut snapshot).clone();
+        let rolled_back = newest_deployment(&mut snapshot).clone();
         snapshot.service_deployments.change(&arn).unwrap().insert(0, ServiceDeployment { status: "SUCCESSFUL".into(), ..rolled_back });
         assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy);
     }
@@ -188,7 +183,7 @@ mod tests {
         let mut snapshot = baseline::fargate();
         roll_out(&mut snapshot, 40, |deployment| deployment.status = "STOPPED".into());
         assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy);
-        newest(&mut snapshot).rollback = Some(Rollback { started_at: Some(minutes_ago(20)), ..Rollback::default() });
+        newest_deployment(&mut snapshot).rollback = Some(Rollback { started_at: Some(minutes_ago(20)), ..Rollback::default() });
         let expected = "The deployment of api:13 was rolled back 20 min ago and ECS gives no reason; the version before runs again.";
         assert_eq!(says(CHECK, &snapshot), [expected]);
     }
@@ -197,7 +192,7 @@ mod tests {
     fn a_rollback_that_failed_or_still_goes_on_is_not_done() {
         for status in ["ROLLBACK_FAILED", "ROLLBACK_IN_PROGRESS"] {
             let mut snapshot = (CHECK.example)();
-            newest(&mut snapshot).status = status.into();
+            newest_deployment(&mut snapshot).status = status.into();
             assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy, "{status}");
         }
     }
@@ -205,7 +200,7 @@ mod tests {
     #[test]
     fn a_forced_deployment_is_told_by_its_revision() {
         let mut snapshot = (CHECK.example)();
-        let new = newest(&mut snapshot).target_service_revision.clone().unwrap().arn;
+        let new = newest_deployment(&mut snapshot).target_service_revision.clone().unwrap().arn;
         let same = snapshot.services[0].deployments[0].task_definition.clone();
         snapshot.revisions.change(&new).unwrap().task_definition = same;
         let said = says(CHECK, &snapshot);

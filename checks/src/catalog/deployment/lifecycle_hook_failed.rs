@@ -218,18 +218,13 @@ mod tests {
     use crate::exam::Outcome;
     use crate::snapshot::Snapshot;
     use crate::snapshot::service::LifecycleHook;
-    use crate::testing::{exam, says};
+    use crate::testing::{exam, newest_deployment, says};
 
     const FUNCTION: &str = "arn:aws:lambda:eu-west-2:123456789012:function:smoke-test";
 
-    fn newest(snapshot: &mut Snapshot) -> &mut ServiceDeployment {
-        let arn = snapshot.services[0].service_arn.clone();
-        &mut snapshot.service_deployments.change(&arn).unwrap()[0]
-    }
-
     fn failed(reason: &str) -> Snapshot {
         let mut snapshot = (CHECK.example)();
-        newest(&mut snapshot).status_reason = Some(reason.into());
+        newest_deployment(&mut snapshot).status_reason = Some(reason.into());
         snapshot
     }
 
@@ -281,7 +276,7 @@ mod tests {
             role_arn: Some("arn:aws:iam::123456789012:role/hooks".into()),
             ..LifecycleHook::default()
         };
-        newest(&mut snapshot).deployment_configuration.lifecycle_hooks = vec![hook];
+        newest_deployment(&mut snapshot).deployment_configuration.lifecycle_hooks = vec![hook];
         let exam = exam(CHECK, &snapshot);
         assert!(exam.findings[0].says.contains("ECS could not call function smoke-test at stage POST_TEST_TRAFFIC_SHIFT: Function not found"));
         assert!(exam.findings[0].remedy.cli[0].contains("--role-name hooks "));
@@ -290,13 +285,13 @@ mod tests {
     #[test]
     fn a_status_tells_where_ecs_gives_no_reason() {
         let mut snapshot = (CHECK.example)();
-        newest(&mut snapshot).status_reason = None;
+        newest_deployment(&mut snapshot).status_reason = None;
         assert!(says(CHECK, &snapshot)[0].contains("function smoke-test failed"));
-        newest(&mut snapshot).lifecycle_hook_details[0].status = Some("TIMED_OUT".into());
+        newest_deployment(&mut snapshot).lifecycle_hook_details[0].status = Some("TIMED_OUT".into());
         assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Sick);
-        newest(&mut snapshot).lifecycle_hook_details[0].timeout_action = Some("CONTINUE".into());
+        newest_deployment(&mut snapshot).lifecycle_hook_details[0].timeout_action = Some("CONTINUE".into());
         assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy, "it went on, as it was told");
-        newest(&mut snapshot).lifecycle_hook_details[0].status = Some("SUCCEEDED".into());
+        newest_deployment(&mut snapshot).lifecycle_hook_details[0].status = Some("SUCCEEDED".into());
         assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy);
     }
 

@@ -176,12 +176,7 @@ mod tests {
     use crate::baseline::{self, express_groups, forward, id};
     use crate::exam::Outcome;
     use crate::snapshot::{Action, Snapshot};
-    use crate::testing::{exam, says};
-
-    fn newest(snapshot: &mut Snapshot) -> &mut ServiceDeployment {
-        let arn = snapshot.services[0].service_arn.clone();
-        &mut snapshot.service_deployments.change(&arn).unwrap()[0]
-    }
+    use crate::testing::{exam, newest_deployment, says};
 
     fn set_action(snapshot: &mut Snapshot, action: Action) {
         let listener = id::elb("listener/app/ecs-express-gateway-alb-1a2b3c4d/50dc6c495c0c9188/f2f7dc8efc522ab2");
@@ -215,7 +210,7 @@ mod tests {
         let mut snapshot = (CHECK.example)();
         let [live, idle] = express_groups();
         set_action(&mut snapshot, forward(&[(&live, 1)]));
-        newest(&mut snapshot).status_reason = Some(format!(
+        newest_deployment(&mut snapshot).status_reason = Some(format!(
             "Service deployment rolled back because of invalid networking configuration. Target group {idle} is not associated with either \
              productionListenerRule or testListenerRule."
         ));
@@ -263,7 +258,7 @@ mod tests {
         ];
         for (reason, words) in cases {
             let mut snapshot = (CHECK.example)();
-            newest(&mut snapshot).status_reason = Some(reason);
+            newest_deployment(&mut snapshot).status_reason = Some(reason);
             assert!(says(CHECK, &snapshot)[0].contains(words), "{:?}", says(CHECK, &snapshot));
         }
     }
@@ -271,10 +266,11 @@ mod tests {
     #[test]
     fn another_reason_is_another_matter() {
         let mut snapshot = (CHECK.example)();
-        newest(&mut snapshot).status_reason = Some("Service deployment rolled back because the circuit breaker threshold was exceeded.".into());
+        newest_deployment(&mut snapshot).status_reason =
+            Some("Service deployment rolled back because the circuit breaker threshold was exceeded.".into());
         assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy);
         let mut snapshot = (CHECK.example)();
-        newest(&mut snapshot).status = "SUCCESSFUL".into();
+        newest_deployment(&mut snapshot).status = "SUCCESSFUL".into();
         assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy);
     }
 }

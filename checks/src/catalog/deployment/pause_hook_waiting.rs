@@ -121,12 +121,11 @@ mod tests {
     use crate::baseline::minutes_ago;
     use crate::exam::Outcome;
     use crate::snapshot::Snapshot;
-    use crate::testing::{exam, says};
+    use crate::testing::{exam, newest_deployment, says};
 
     fn example(change: impl FnOnce(&mut ServiceDeployment)) -> Snapshot {
         let mut snapshot = (CHECK.example)();
-        let arn = snapshot.services[0].service_arn.clone();
-        change(&mut snapshot.service_deployments.change(&arn).unwrap()[0]);
+        change(newest_deployment(&mut snapshot));
         snapshot
     }
 

@@ -233,12 +233,7 @@ mod tests {
     use crate::seen::{Seen, Why};
     use crate::snapshot::Snapshot;
     use crate::snapshot::deployment::Rollback;
-    use crate::testing::{exam, says};
-
-    fn newest(snapshot: &mut Snapshot) -> &mut ServiceDeployment {
-        let arn = snapshot.services[0].service_arn.clone();
-        &mut snapshot.service_deployments.change(&arn).unwrap()[0]
-    }
+    use crate::testing::{exam, newest_deployment, says};
 
     #[test]
     fn says_what_is_gone() {
@@ -250,9 +245,9 @@ mod tests {
     #[test]
     fn a_failing_deployment_is_warned_before_it_goes_back() {
         let mut snapshot = (CHECK.example)();
-        newest(&mut snapshot).status = "IN_PROGRESS".into();
+        newest_deployment(&mut snapshot).status = "IN_PROGRESS".into();
         assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy, "nothing has failed yet");
-        newest(&mut snapshot).deployment_circuit_breaker.iter_mut().for_each(|breaker| breaker.failure_count = 1);
+        newest_deployment(&mut snapshot).deployment_circuit_breaker.iter_mut().for_each(|breaker| breaker.failure_count = 1);
         assert!(says(CHECK, &snapshot)[0].starts_with("ECS would go back to api:12"));
     }
 
@@ -278,7 +273,7 @@ mod tests {
     #[test]
     fn a_rollback_that_is_done_had_what_it_needed() {
         let mut snapshot = (CHECK.example)();
-        newest(&mut snapshot).status = "ROLLBACK_SUCCESSFUL".into();
+        newest_deployment(&mut snapshot).status = "ROLLBACK_SUCCESSFUL".into();
         assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy);
     }
 

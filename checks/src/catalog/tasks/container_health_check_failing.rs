@@ -107,13 +107,10 @@ mod tests {
     use super::*;
     use crate::baseline::{self, id, minutes_ago};
     use crate::snapshot::Snapshot;
-    use crate::testing::says;
+    use crate::testing::{each_stopped, says};
 
     fn with(change: impl Fn(&mut Task)) -> Snapshot {
-        let mut snapshot = (CHECK.example)();
-        let arn = snapshot.services[0].service_arn.clone();
-        snapshot.stopped_tasks.change(&arn).unwrap().iter_mut().for_each(change);
-        snapshot
+        each_stopped((CHECK.example)(), change)
     }
 
     #[test]
