@@ -610,6 +610,7 @@ fn balance(snapshot: &mut Snapshot, name: &str, port: i32, target_type: &str, gr
         }
     }
     way_in::guard(snapshot, &balancer);
+    peers::neighbour(snapshot);
 }
 
 fn pairs(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {

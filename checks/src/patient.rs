@@ -331,6 +331,16 @@ impl<'a> Patient<'a> {
         Ok(told(&self.snapshot.peers).collect())
     }
 
+    /// The services of the cluster; asked only where clients come in to the service by a load balancer.
+    pub fn cluster_services(&self) -> Row<'a, ClusterServices> {
+        self.row(Call::ListServices, &self.snapshot.cluster_services, &self.service.cluster_arn)
+    }
+
+    /// Another service of the cluster, by its ARN (see `reading::callers`).
+    pub fn sibling(&self, arn: &str) -> Row<'a, Sibling> {
+        self.row(Call::DescribeServices, &self.snapshot.siblings, arn)
+    }
+
     /// The services that use a namespace of Service Connect.
     pub fn namespace_services(&self, namespace: &str) -> Row<'a, NamespaceServices> {
         self.row(Call::ListServicesByNamespace, &self.snapshot.namespace_services, namespace)

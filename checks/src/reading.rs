@@ -6,6 +6,7 @@ pub mod acl;
 pub mod address;
 pub mod answers;
 pub mod callee;
+pub mod callers;
 pub mod capacity;
 pub mod connect;
 pub mod container_log;

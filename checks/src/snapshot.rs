@@ -38,7 +38,9 @@ pub use image::{Image, LifecyclePolicy, PinnedImage, Repository};
 pub use log::LogLine;
 pub use metric::Series;
 pub use network::{Interface, IpPermission, Route, RouteTable, SecurityGroup, Subnet};
-pub use peers::{DbCluster, DbInstance, DbProxy, DbProxyTarget, DiscoveryInstance, DiscoveryService, NamespaceServices, NatAddresses};
+pub use peers::{
+    ClusterServices, DbCluster, DbInstance, DbProxy, DbProxyTarget, DiscoveryInstance, DiscoveryService, NamespaceServices, NatAddresses, Sibling,
+};
 pub use probe::{Probe, ProbeAnswer, ProbeFailure};
 pub use scaling::{NotScaledReason, ScalableTarget, ScalingActivity, ScalingPolicy, ScheduledAction, SuspendedState};
 pub use service::{Deployment, ExpressService, Service, ServiceEvent, ServiceLoadBalancer};
@@ -219,6 +221,12 @@ pub struct Snapshot {
     /// By service ARN: siblings that the service may call.
     #[serde(default)]
     pub peers: Table<Service>,
+    /// By cluster ARN, where clients come in to the service by a load balancer.
+    #[serde(default)]
+    pub cluster_services: Table<ClusterServices>,
+    /// By service ARN: the others of a cluster that has few.
+    #[serde(default)]
+    pub siblings: Table<Sibling>,
     /// By namespace, where the service uses Service Connect.
     #[serde(default)]
     pub namespace_services: Table<NamespaceServices>,

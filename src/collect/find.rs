@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use checks::call::Call;
 use checks::reading::request::{Takes, Url, names_host, takes};
 use checks::seen::{Seen, Why};
-use checks::snapshot::{Listener, LoadBalancer, Revision, Rule, Service};
+use checks::snapshot::{ClusterServices, Listener, LoadBalancer, Revision, Rule, Service};
 use futures::future::{join, join_all};
 
 use super::{Aws, last};
@@ -174,7 +174,10 @@ async fn all_services(aws: &Aws) -> Result<Vec<Service>, NotFound> {
     let mut all = Vec::new();
     let lists = join_all(clusters.iter().map(|cluster| async move {
         match aws.service_arns(cluster).await {
-            Seen::Yes(arns) => (Call::DescribeServices, aws.services(cluster, &arns).await),
+            Seen::Yes(arns) => {
+                aws.memory().services.put(cluster, ClusterServices { service_arns: arns.clone() });
+                (Call::DescribeServices, aws.services(cluster, &arns).await)
+            }
             Seen::No(why) => (Call::ListServices, Seen::No(why)),
         }
     }));

@@ -8,6 +8,7 @@ mod images;
 mod network;
 mod peers;
 mod scaling;
+mod siblings;
 mod signals;
 mod tasks;
 mod versions;
@@ -97,7 +98,7 @@ impl Plan<'_> {
             join(tasks, definitions.clone()).await;
             self.refusals().await;
         };
-        let of_peers = self.peers(definitions.clone());
+        let of_peers = join(self.peers(definitions.clone()), self.cluster_services());
         let of_versions = join3(self.history(current.clone()), self.images(definitions.clone(), current.clone()), self.newest_revisions());
         let of_itself = join5(own_network, self.express_service(), self.alarms(), self.scaling(), self.capacity());
         join5(of_groups, of_tasks, of_versions, of_itself, join(of_roles, of_peers)).await;

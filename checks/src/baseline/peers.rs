@@ -191,6 +191,30 @@ pub(super) fn registered(snapshot: &mut Snapshot) {
     snapshot.discovery_health.put(&registry, tasks.iter().map(|task| (task.id().to_owned(), "HEALTHY".to_owned())).collect());
 }
 
+/// Gives the cluster a second service: `mailer`, which names nobody's host.
+pub(super) fn neighbour(snapshot: &mut Snapshot) {
+    let service = &snapshot.services[0];
+    let (own, cluster) = (service.service_arn.clone(), service.cluster_arn.clone());
+    let mailer = own.replace(&service.service_name, "mailer");
+    let definition = id::ecs("task-definition/mailer:4");
+    snapshot.cluster_services.put(cluster, ClusterServices { service_arns: vec![own, mailer.clone()] });
+    let sibling =
+        Sibling { service_arn: mailer.clone(), service_name: "mailer".into(), status: "ACTIVE".into(), task_definition: Some(definition.clone()) };
+    snapshot.siblings.put(mailer, sibling);
+    let container = ContainerDefinition { name: "worker".into(), essential: true, ..ContainerDefinition::default() };
+    let version =
+        TaskDefinition { task_definition_arn: definition.clone(), revision: 4, container_definitions: vec![container], ..TaskDefinition::default() };
+    snapshot.task_definitions.put(definition, version);
+}
+
+/// The variables of `mailer` that name hosts: these and no others.
+pub fn sibling_names(snapshot: &mut Snapshot, named: &[(&str, &str)]) {
+    let definition = snapshot.task_definitions.change(&id::ecs("task-definition/mailer:4"));
+    for container in definition.into_iter().flat_map(|definition| &mut definition.container_definitions) {
+        container.environment = named.iter().map(|(name, host)| EnvironmentVariable { name: (*name).into(), hosts: vec![(*host).into()] }).collect();
+    }
+}
+
 fn hosts(snapshot: &mut Snapshot) -> Vec<(String, String)> {
     let mut all = Vec::new();
     for definition in definition(snapshot).into_iter().flat_map(|definition| &definition.container_definitions) {

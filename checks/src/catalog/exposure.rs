@@ -4,6 +4,7 @@ use crate::check::Check;
 
 mod balancer_open_to_world;
 mod ingress_wider_than_expected;
+mod internal_service_published;
 mod no_web_acl;
 mod open_rule_beside_narrow_one;
 mod plain_http_served;
@@ -21,4 +22,5 @@ pub(super) const CHECKS: &[Check] = &[
     web_acl_can_be_bypassed::CHECK,
     plain_http_served::CHECK,
     tls_policy_old::CHECK,
+    internal_service_published::CHECK,
 ];

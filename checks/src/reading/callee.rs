@@ -24,13 +24,24 @@ pub struct Named<'a> {
 
 /// Every host that a current version is told to call.
 pub fn named<'a>(patient: &Patient<'a>) -> Result<Vec<Named<'a>>, Blind> {
-    let definitions: BTreeSet<&str> = patient.service().deployments.iter().filter_map(|deployment| deployment.task_definition.as_deref()).collect();
     let mut all = Vec::new();
-    for definition in definitions {
-        for container in patient.task_definition(definition)?.iter().flat_map(|definition| &definition.container_definitions) {
-            for variable in container.environment.iter().filter(|variable| !is_for_browsers(&variable.name)) {
-                all.extend(variable.hosts.iter().map(|host| Named { definition, container: &container.name, variable: &variable.name, host }));
-            }
+    for definition in versions(patient) {
+        all.extend(named_by(patient, definition)?.into_iter().filter(|named| !is_for_browsers(named.variable)));
+    }
+    Ok(all)
+}
+
+/// The task definitions of the current versions.
+pub fn versions<'a>(patient: &Patient<'a>) -> BTreeSet<&'a str> {
+    patient.service().deployments.iter().filter_map(|deployment| deployment.task_definition.as_deref()).collect()
+}
+
+/// Every host that a task definition names, in whatever variable.
+pub fn named_by<'a>(patient: &Patient<'a>, definition: &'a str) -> Result<Vec<Named<'a>>, Blind> {
+    let mut all = Vec::new();
+    for container in patient.task_definition(definition)?.iter().flat_map(|definition| &definition.container_definitions) {
+        for variable in &container.environment {
+            all.extend(variable.hosts.iter().map(|host| Named { definition, container: &container.name, variable: &variable.name, host }));
         }
     }
     Ok(all)
@@ -38,9 +49,8 @@ pub fn named<'a>(patient: &Patient<'a>) -> Result<Vec<Named<'a>>, Blind> {
 
 /// How many variables of the current versions come from secrets: what they name, nobody reads.
 pub fn secrets(patient: &Patient) -> Result<usize, Blind> {
-    let definitions: BTreeSet<&str> = patient.service().deployments.iter().filter_map(|deployment| deployment.task_definition.as_deref()).collect();
     let mut secrets = 0;
-    for definition in definitions {
+    for definition in versions(patient) {
         secrets += patient.task_definition(definition)?.iter().flat_map(|one| &one.container_definitions).map(|one| one.secrets.len()).sum::<usize>();
     }
     Ok(secrets)

@@ -69,6 +69,23 @@ pub struct NamespaceServices {
     pub truncated: bool,
 }
 
+/// The services of a cluster, by ARN.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct ClusterServices {
+    pub service_arns: Vec<String>,
+}
+
+/// Another service of the cluster, with the version that it runs.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct Sibling {
+    pub service_arn: String,
+    pub service_name: String,
+    pub status: String,
+    pub task_definition: Option<String>,
+}
+
 /// A service of Cloud Map.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]

@@ -1,0 +1,304 @@
+//! A service that only its siblings call is on a load balancer that the whole internet can reach. What a service is meant
+//! for no API tells, so it is read from who names its hosts, and is never more than likely.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::call::Call;
+use crate::check::{Findings, NoAnswer};
+use crate::finding::{Evidence, Kind, Remedy};
+use crate::patient::Patient;
+use crate::reading::callers::{self, Caller, Callers};
+use crate::reading::{address, and_list, callee, host, ingress, traffic};
+use crate::seen::Blind;
+use crate::snapshot::LoadBalancer;
+
+crate::check! {
+    /// Other services of the cluster call this one by its public name, nothing tells browsers of that name, and anybody on the
+    /// internet can call it, too.
+    ///
+    /// # Why it matters
+    ///
+    /// An API that was written for its siblings often trusts whoever calls it. Behind an internet-facing balancer everybody
+    /// does, scanners first; and Express Mode gives a service no other name than a public one.
+    ///
+    /// # How we tell
+    ///
+    /// The hosts of the rules that lead to the service on internet-facing balancers, or the balancer's own name where a rule
+    /// takes every host, are looked for in the variables of the other services in the cluster (those of up to 20; of more,
+    /// nothing is said). At least one names such a host, and no variable that is meant for browsers does, there or here
+    /// (`NEXT_PUBLIC_…`, `VITE_…`, CORS origins, redirects, callbacks). Mobile apps, partners and web pages with the
+    /// host written into them cannot be seen: so it is likely, no more. A balancer whose security groups do not let in
+    /// everybody is no finding, nor is a service for which `--expect-ingress` says that everybody is expected.
+    ///
+    /// # What to do
+    ///
+    /// Give the service a private name with Service Connect, let the siblings call that, and then take the public way
+    /// away. The scheme of a load balancer cannot be changed: an internal one is a new one.
+    ///
+    /// ```sh
+    /// aws ecs update-service --cluster <cluster> --service <service> --service-connect-configuration \
+    ///   'enabled=true,namespace=<namespace>,services=[{portName=<port>,clientAliases=[{port=<port>,dnsName=<name>}]}]'
+    /// ```
+    ///
+    /// If others call it as well, say so, and this is no finding: `--expect-ingress 0.0.0.0/0`.
+    ///
+    /// Terraform/OpenTofu: `service_connect_configuration` in `aws_ecs_service`; `internal = true` in `aws_lb`.
+    ///
+    /// # See also
+    ///
+    /// `calls_sibling_over_internet`, `balancer_open_to_world`,
+    /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/service-connect.html>
+    title: "A service for siblings is likely open to the internet",
+    severity: Low,
+    role: Risk,
+    explains: [],
+    reads: [
+        ListServices, DescribeServices, DescribeServiceRevisions, DescribeTaskDefinition, DescribeTargetGroups, DescribeLoadBalancers,
+        DescribeListeners, DescribeRules, DescribeSecurityGroups,
+    ],
+    example: on fargate, |snapshot| {
+        use crate::baseline::{everywhere, peers};
+        peers::sibling_names(snapshot, &[("API_URL", "api.example.com")]);
+        snapshot.security_groups.change("sg-balancer").into_iter().for_each(|group| group.ip_permissions = vec![everywhere("tcp", Some(443))]);
+    },
+}
+
+fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
+    if traffic::balancers(patient)?.is_empty() {
+        return Err(NoAnswer::NotApplicable("no load balancer"));
+    }
+    let names = public_names(patient)?;
+    if names.is_empty() {
+        return Err(NoAnswer::NotApplicable("it has no name on an internet-facing load balancer"));
+    }
+    let callers = match callers::of(patient, &names.keys().cloned().collect())? {
+        Callers::TooMany => return Err(NoAnswer::NotApplicable("the cluster has too many other services to look at all of them")),
+        Callers::Browsers => return Err(NoAnswer::NotApplicable("variables tell browsers its name, too")),
+        Callers::Siblings(callers) if callers.is_empty() => return Err(NoAnswer::NotApplicable("no sibling names one of its hosts")),
+        Callers::Siblings(callers) => callers,
+    };
+    let open = open_to_others(patient, findings)?;
+    let open: BTreeMap<&str, &LoadBalancer> = open.into_iter().map(|balancer| (balancer.load_balancer_arn.as_str(), balancer)).collect();
+    for (arn, balancer) in open {
+        let is_there = |caller: &&Caller| names.get(&caller.named.host.to_ascii_lowercase()).is_some_and(|at| at.contains(arn));
+        let here: Vec<&Caller> = callers.iter().filter(is_there).collect();
+        if !here.is_empty() {
+            tell(patient, findings, balancer, &here)?;
+        }
+    }
+    Ok(())
+}
+
+/// The names by which the internet may call the service, in lower case, each with the balancers that answer there.
+fn public_names<'a>(patient: &Patient<'a>) -> Result<BTreeMap<String, BTreeSet<&'a str>>, Blind> {
+    let mut names: BTreeMap<String, BTreeSet<&str>> = BTreeMap::new();
+    for way in traffic::ways(patient)? {
+        let arn = way.listener.load_balancer_arn.as_str();
+        let Some(balancer) = patient.load_balancer(arn)?.filter(|balancer| balancer.scheme.as_deref() == Some("internet-facing")) else { continue };
+        let takes_any_host = way.hosts().next().is_none();
+        let own = balancer.dns_name.as_deref().filter(|_| takes_any_host);
+        for name in way.hosts().filter(|value| host::is_name(value)).chain(own) {
+            names.entry(name.to_ascii_lowercase()).or_default().insert(arn);
+        }
+    }
+    Ok(names)
+}
+
+/// The internet-facing balancers that let in everybody, unless everybody is expected. A network load balancer without
+/// security groups lets in everybody, too.
+fn open_to_others<'a>(patient: &Patient<'a>, findings: &mut Findings) -> Result<Vec<&'a LoadBalancer>, Blind> {
+    let expected = &patient.intent().expect_ingress;
+    let mut open = Vec::new();
+    for arn in traffic::balancers(patient)? {
+        let unguarded = |balancer: &&LoadBalancer| balancer.scheme.as_deref() == Some("internet-facing") && balancer.security_groups.is_empty();
+        open.extend(patient.load_balancer(arn)?.filter(unguarded).filter(|_| !expected.iter().any(|block| block.is_world())));
+    }
+    for door in ingress::doors(patient, findings)?.into_iter().filter(|door| door.is_public()) {
+        let admitted = door.admitted();
+        let world = door.listeners.iter().filter_map(|listener| ingress::world(&admitted, false, listener.port?)).map(|(world, _)| world).next();
+        if world.is_some_and(|world| !address::within(&world, expected)) {
+            open.push(door.balancer);
+        }
+    }
+    Ok(open)
+}
+
+fn tell(patient: &Patient, findings: &mut Findings, balancer: &LoadBalancer, callers: &[&Caller]) -> Result<(), Blind> {
+    let who: BTreeSet<String> = callers.iter().map(|caller| format!("{} of {}", caller.named.variable, caller.sibling.service_name)).collect();
+    let hosts: BTreeSet<&str> = callers.iter().map(|caller| caller.named.host).collect();
+    let verb = if who.len() == 1 { "names" } else { "name" };
+    let says = format!(
+        "{} {verb} {}, and no variable that is meant for browsers does: likely only siblings call this service, and yet load balancer {} lets in the \
+         whole internet.",
+        and_list(who),
+        and_list(hosts),
+        balancer.load_balancer_name
+    );
+    let scheme = Evidence::new(Call::DescribeLoadBalancers, &balancer.load_balancer_arn, "Scheme", "internet-facing");
+    let runs = |caller: &&Caller| Evidence::new(Call::DescribeServices, &caller.sibling.service_arn, "taskDefinition", caller.named.definition);
+    findings.add(
+        patient
+            .subject()
+            .sick(says, scheme)
+            .because_all(callers.iter().map(runs))
+            .because_all(callers.iter().flat_map(|caller| caller.named.evidence()))
+            .mend(remedy(patient)?)
+            .concerns(Kind::LoadBalancer, &balancer.load_balancer_arn),
+    );
+    Ok(())
+}
+
+fn remedy(patient: &Patient) -> Result<Remedy, Blind> {
+    let mut port = None;
+    for definition in callee::versions(patient) {
+        let containers = patient.task_definition(definition)?.into_iter().flat_map(|definition| &definition.container_definitions);
+        port = port.or(containers.flat_map(|container| &container.port_mappings).next());
+    }
+    let name = port.and_then(|port| port.name.as_deref()).unwrap_or("http");
+    let number = port.and_then(|port| port.container_port).unwrap_or(80);
+    let how = if patient.is_express() {
+        " Express Mode's own API has no Service Connect; update-service is said to take it once the service runs, which AWS does not document: look \
+         again after each Express update. Or run it as a service without a public load balancer."
+    } else {
+        " Then move it to an internal load balancer, or to none: the scheme of a balancer cannot be changed, so an internal one is a new one."
+    };
+    let named = match port.and_then(|port| port.name.as_deref()) {
+        Some(_) => "",
+        None => " The port mapping needs a name first; http stands for it.",
+    };
+    let summary = format!(
+        "If partners, apps or pages call it as well, leave it, and say so with --expect-ingress 0.0.0.0/0. If not, give it a private name and let the \
+         siblings call that (the namespace internal stands for yours).{named}{how}"
+    );
+    let service = patient.name();
+    Ok(Remedy::new(summary)
+        .cli(format!(
+            "aws ecs update-service {} --service-connect-configuration \
+             'enabled=true,namespace=internal,services=[{{portName={name},clientAliases=[{{port={number},dnsName={service}}}]}}]'",
+            patient.cli()
+        ))
+        .terraform(format!(
+            "resource \"aws_ecs_service\" \"{service}\" {{\n  service_connect_configuration {{\n    enabled   = true\n    namespace = \"internal\"\n    service \
+             {{\n      port_name = \"{name}\"\n      client_alias {{\n        port     = {number}\n        dns_name = \"{service}\"\n      }}\n    }}\n  }}\n}}"
+        )))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::baseline::{self, EXPRESS_HOST, everywhere, id, peers};
+    use crate::exam::Outcome;
+    use crate::patient::Intent;
+    use crate::seen::{Seen, Why};
+    use crate::snapshot::{ClusterServices, EnvironmentVariable, Snapshot};
+    use crate::testing::{exam, exam_with, says};
+
+    fn called(variable: &str, host: &str) -> Snapshot {
+        let mut snapshot = (CHECK.example)();
+        peers::sibling_names(&mut snapshot, &[(variable, host)]);
+        snapshot
+    }
+
+    #[test]
+    fn names_who_calls_by_what_and_the_balancer() {
+        assert_eq!(
+            says(CHECK, &(CHECK.example)()),
+            [
+                "API_URL of mailer names api.example.com, and no variable that is meant for browsers does: likely only siblings call this service, and \
+                 yet load balancer web lets in the whole internet."
+            ]
+        );
+    }
+
+    #[test]
+    fn an_express_service_has_no_other_name() {
+        let mut snapshot = baseline::express();
+        peers::sibling_names(&mut snapshot, &[("API_URL", EXPRESS_HOST)]);
+        snapshot.security_groups.change("sg-balancer").unwrap().ip_permissions = vec![everywhere("tcp", Some(443))];
+        let finding = &exam(CHECK, &snapshot).findings[0];
+        assert!(finding.says.starts_with(&format!("API_URL of mailer names {EXPRESS_HOST}")), "{}", finding.says);
+        assert!(finding.remedy.summary.contains("Express Mode's own API has no Service Connect"));
+    }
+
+    #[test]
+    fn what_browsers_are_told_is_public_on_purpose() {
+        let mut snapshot = called("NEXT_PUBLIC_API", "api.example.com");
+        assert!(matches!(exam(CHECK, &snapshot).outcome, Outcome::NotApplicable(_)));
+        // One sibling calls it and tells browsers, too.
+        peers::sibling_names(&mut snapshot, &[("API_URL", "api.example.com"), ("CORS_ORIGIN", "API.example.com")]);
+        assert!(matches!(exam(CHECK, &snapshot).outcome, Outcome::NotApplicable(_)));
+        // The service itself tells them.
+        let mut snapshot = (CHECK.example)();
+        let own = snapshot.task_definitions.change(&id::ecs("task-definition/api:12")).unwrap();
+        own.container_definitions[0].environment.push(EnvironmentVariable { name: "PUBLIC_URL".into(), hosts: vec!["api.example.com".into()] });
+        assert!(matches!(exam(CHECK, &snapshot).outcome, Outcome::NotApplicable(_)));
+    }
+
+    #[test]
+    fn a_host_of_somebody_else_is_no_call() {
+        assert!(matches!(exam(CHECK, &called("API_URL", "api.example.org")).outcome, Outcome::NotApplicable(_)));
+    }
+
+    #[test]
+    fn the_balancers_own_name_counts_where_a_rule_takes_every_host() {
+        let dns = "web-1234567890.eu-west-2.elb.amazonaws.com";
+        assert!(matches!(exam(CHECK, &called("API_URL", dns)).outcome, Outcome::NotApplicable(_)), "a host rule leads to it");
+        let mut snapshot = called("API_URL", dns);
+        let listener = snapshot.rules.0.keys().next().cloned().unwrap();
+        snapshot.rules.change(&listener).unwrap()[0].conditions.clear();
+        assert!(says(CHECK, &snapshot)[0].contains(dns));
+    }
+
+    #[test]
+    fn an_internal_or_a_narrow_balancer_is_closed_to_the_internet() {
+        let mut snapshot = (CHECK.example)();
+        snapshot.load_balancers.change(&id::elb("loadbalancer/app/web/50dc6c495c0c9188")).unwrap().scheme = Some("internal".into());
+        assert!(matches!(exam(CHECK, &snapshot).outcome, Outcome::NotApplicable(_)));
+        let mut snapshot = (CHECK.example)();
+        snapshot.security_groups.change("sg-balancer").unwrap().ip_permissions = vec![baseline::from_block(443, "203.0.113.0/24")];
+        assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy);
+    }
+
+    #[test]
+    fn a_network_balancer_without_groups_lets_in_everybody() {
+        let mut snapshot = (CHECK.example)();
+        let balancer = snapshot.load_balancers.change(&id::elb("loadbalancer/app/web/50dc6c495c0c9188")).unwrap();
+        (balancer.load_balancer_type, balancer.security_groups) = (Some("network".into()), Vec::new());
+        assert_eq!(says(CHECK, &snapshot).len(), 1);
+    }
+
+    #[test]
+    fn who_expects_everybody_is_told_nothing() {
+        let intent = Intent { expect_ingress: vec!["0.0.0.0/0".parse().unwrap()] };
+        assert_eq!(exam_with(CHECK, &(CHECK.example)(), &intent).outcome, Outcome::Healthy);
+    }
+
+    #[test]
+    fn in_a_large_cluster_nobody_says_who_else_calls() {
+        let mut snapshot = (CHECK.example)();
+        let cluster = snapshot.services[0].cluster_arn.clone();
+        let service_arns = (0..=callers::SIBLINGS + 1).map(|n| id::ecs(&format!("service/prod/s{n}"))).collect();
+        snapshot.cluster_services.put(cluster, ClusterServices { service_arns });
+        assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::NotApplicable("the cluster has too many other services to look at all of them"));
+    }
+
+    #[test]
+    fn a_sibling_that_may_not_be_seen_may_tell_browsers() {
+        let mut snapshot = (CHECK.example)();
+        let cluster = snapshot.services[0].cluster_arn.clone();
+        let hidden = id::ecs("service/prod/web");
+        snapshot.cluster_services.change(&cluster).unwrap().service_arns.push(hidden.clone());
+        snapshot.siblings.insert(hidden.clone(), Seen::No(Why::NoAnswer("throttled".into())));
+        assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::CouldNotLook);
+        snapshot.siblings.insert(hidden, Seen::Yes(None));
+        assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Sick, "one that is gone says nothing");
+    }
+
+    #[test]
+    fn a_sibling_that_is_being_deleted_calls_nobody() {
+        let mut snapshot = (CHECK.example)();
+        let mailer = id::ecs("service/prod/mailer");
+        snapshot.siblings.change(&mailer).unwrap().status = "DRAINING".into();
+        assert!(matches!(exam(CHECK, &snapshot).outcome, Outcome::NotApplicable(_)));
+    }
+}

@@ -1,0 +1,52 @@
+//! The other services of the cluster that name one of this service's hosts in a variable. To know that nobody else does,
+//! every one of them has to be seen: so it is told of clusters that have few.
+
+use std::collections::BTreeSet;
+
+use crate::patient::Patient;
+use crate::reading::callee::{self, Named};
+use crate::seen::Blind;
+use crate::snapshot::Sibling;
+
+/// How many other services of a cluster are looked at.
+pub const SIBLINGS: usize = 20;
+
+/// A service and the host that one of its variables names.
+#[derive(Clone, Copy, Debug)]
+pub struct Caller<'a> {
+    pub sibling: &'a Sibling,
+    pub named: Named<'a>,
+}
+
+/// Who calls these hosts, as far as variables tell.
+#[derive(Debug)]
+pub enum Callers<'a> {
+    /// The cluster has too many other services to look at all of them.
+    TooMany,
+    /// A variable of a sibling, or of the service itself, tells browsers the host: so more call it than siblings.
+    Browsers,
+    /// Only siblings, or nobody.
+    Siblings(Vec<Caller<'a>>),
+}
+
+/// Who names one of these hosts, all of them in lower case.
+pub fn of<'a>(patient: &Patient<'a>, hosts: &BTreeSet<String>) -> Result<Callers<'a>, Blind> {
+    let listed = patient.cluster_services()?.map_or(&[][..], |listed| &listed.service_arns);
+    let others: Vec<&String> = listed.iter().filter(|arn| *arn != patient.arn()).collect();
+    if others.len() > SIBLINGS {
+        return Ok(Callers::TooMany);
+    }
+    let is_one = |named: &Named| hosts.contains(&named.host.to_ascii_lowercase());
+    let mut callers = Vec::new();
+    for arn in others {
+        let Some(sibling) = patient.sibling(arn)?.filter(|sibling| sibling.status == "ACTIVE") else { continue };
+        let Some(definition) = sibling.task_definition.as_deref() else { continue };
+        callers.extend(callee::named_by(patient, definition)?.into_iter().filter(is_one).map(|named| Caller { sibling, named }));
+    }
+    let mut own = Vec::new();
+    for definition in callee::versions(patient) {
+        own.extend(callee::named_by(patient, definition)?.into_iter().filter(is_one));
+    }
+    let mut all = callers.iter().map(|caller| &caller.named).chain(&own);
+    Ok(if all.any(|named| callee::is_for_browsers(named.variable)) { Callers::Browsers } else { Callers::Siblings(callers) })
+}

@@ -1,0 +1,43 @@
+//! The other services of the cluster, and the versions that they run: to tell whether anybody but them calls the service by
+//! its public name. Asked only where clients come in by a load balancer, and never of a large cluster.
+
+use checks::reading::callers::SIBLINGS;
+use checks::seen::Seen;
+use checks::snapshot::{ClusterServices, Service, Sibling};
+
+use super::Plan;
+use crate::collect::{fill, list, take};
+
+impl Plan<'_> {
+    pub(super) async fn cluster_services(&self) {
+        if self.service.load_balancers.is_empty() && !self.is_express() {
+            return;
+        }
+        let cluster = &self.service.cluster_arn;
+        let remembered = take(&mut self.aws.memory().services, cluster);
+        let listed = match remembered {
+            Some(listed) => listed,
+            None => self.aws.service_arns(cluster).await.map(|service_arns| Some(ClusterServices { service_arns })),
+        };
+        let arns = match &listed {
+            Seen::Yes(listed) => listed.iter().flat_map(|listed| listed.service_arns.clone()).collect(),
+            Seen::No(_) => Vec::new(),
+        };
+        self.note(|snapshot| snapshot.cluster_services.insert(cluster, listed));
+        let others: Vec<String> = arns.into_iter().filter(|arn| *arn != self.service.service_arn).collect();
+        if others.is_empty() || others.len() > SIBLINGS {
+            return;
+        }
+        let described = self.aws.services(cluster, &others).await;
+        let siblings = described.map(|services| services.into_iter().flatten().map(sibling).collect::<Vec<_>>());
+        let active = list(&siblings).into_iter().filter(|sibling| sibling.status == "ACTIVE");
+        let definitions = active.filter_map(|sibling| sibling.task_definition).collect();
+        self.note(|snapshot| fill(&mut snapshot.siblings, &others, siblings, |sibling| &sibling.service_arn));
+        self.definitions(definitions).await;
+    }
+}
+
+fn sibling(from: Service) -> Sibling {
+    let Service { service_arn, service_name, status, task_definition, .. } = from;
+    Sibling { service_arn, service_name, status, task_definition }
+}
