@@ -35,7 +35,7 @@ use aws_config::{BehaviorVersion, Region, SdkConfig};
 use checks::patient::{Intent, Patient};
 use checks::reading::{Unseen, diff};
 use checks::seen::{Blind, Seen};
-use checks::snapshot::{ClusterServices, Listener, Revision, Rule, Snapshot, Table};
+use checks::snapshot::{ClusterServices, Listener, LoadBalancer, Revision, Rule, Snapshot, Table};
 use jiff::Timestamp;
 
 use ask::Asker;
@@ -76,13 +76,14 @@ pub struct Aws {
     rds: aws_sdk_rds::Client,
 }
 
-/// Listeners, rules, revisions and lists of services that were read to find the service, so that its collection does not ask again.
+/// Balancers, listeners, rules, revisions and lists of services that were read to find the service, so that its collection does not ask again.
 #[derive(Default)]
 pub struct Remembered {
     listeners: Table<Vec<Listener>>,
     rules: Table<Vec<Rule>>,
     revisions: Table<Revision>,
     services: Table<ClusterServices>,
+    load_balancers: Option<Vec<LoadBalancer>>,
 }
 
 /// Takes an answer out of the memory; a refusal is remembered as well.

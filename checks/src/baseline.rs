@@ -175,6 +175,7 @@ fn service(plan: &Plan) -> Snapshot {
         ..ServiceDeployment::default()
     };
     let deployments = vec![deployment(2, 3), deployment(1, 20)];
+    snapshot.other_balancers.put(&arn, Vec::new());
     snapshot.listed_deployments.put(&arn, deployments.iter().map(listed).collect());
     snapshot.service_deployments.put(&arn, deployments);
     snapshot.revisions.put(

@@ -341,6 +341,12 @@ impl<'a> Patient<'a> {
         self.row(Call::DescribeServices, &self.snapshot.siblings, arn)
     }
 
+    /// The load balancers in the VPC that are not the service's own, by their ARNs; asked only where a variable names a host
+    /// that may be behind one (see `reading::sibling::may_be_called`).
+    pub fn other_balancers(&self) -> Result<&'a [String], Blind> {
+        self.list(Call::DescribeLoadBalancers, &self.snapshot.other_balancers, self.arn())
+    }
+
     /// The services that use a namespace of Service Connect.
     pub fn namespace_services(&self, namespace: &str) -> Row<'a, NamespaceServices> {
         self.row(Call::ListServicesByNamespace, &self.snapshot.namespace_services, namespace)

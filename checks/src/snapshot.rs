@@ -167,6 +167,9 @@ pub struct Snapshot {
     /// By load balancer ARN.
     #[serde(default)]
     pub load_balancers: Table<LoadBalancer>,
+    /// By service ARN: the load balancers of its VPC that are not its own, where a variable may name a sibling.
+    #[serde(default)]
+    pub other_balancers: Table<Vec<String>>,
     /// By load balancer ARN.
     #[serde(default)]
     pub load_balancer_attributes: Table<BTreeMap<String, String>>,

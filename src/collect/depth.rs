@@ -140,6 +140,13 @@ fn a_service_is_diagnosed_in_five_round_trips() {
     }
 }
 
+/// Where a variable names a host that may be a sibling's, the balancers of the VPC are asked about as well.
+#[test]
+fn a_host_that_may_be_a_siblings_costs_one_more() {
+    let waves = waves("neighbour-around-the-world", "mailer");
+    assert!(waves.len() <= 6, "{} round trips one after another: {waves:#?}", waves.len());
+}
+
 /// With its cluster named, a service needs no search.
 #[test]
 fn a_named_cluster_saves_one() {

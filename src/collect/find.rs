@@ -328,6 +328,7 @@ async fn doors(aws: &Aws, host: &str) -> Result<Vec<Door>, NotFound> {
         Seen::Yes(balancers) => balancers,
         Seen::No(why) => return Err(blind(what, Call::DescribeLoadBalancers, why)),
     };
+    aws.memory().load_balancers = Some(balancers.clone());
     let named: Vec<_> =
         balancers.iter().filter(|balancer| balancer.dns_name.as_deref().is_some_and(|name| name.eq_ignore_ascii_case(host))).collect();
     let by_name = !named.is_empty();

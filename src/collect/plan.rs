@@ -6,6 +6,7 @@ mod capacity;
 mod guards;
 mod images;
 mod network;
+mod other_balancers;
 mod peers;
 mod scaling;
 mod siblings;
@@ -85,7 +86,8 @@ impl Plan<'_> {
         let definitions = self.definitions(self.definitions_of_deployments()).shared();
         let groups = self.target_groups(current.clone()).shared();
         let trouble = self.target_health(current.clone()).shared();
-        let own_network = self.network_of_service(current.clone());
+        let own_vpcs = self.own_vpcs().shared();
+        let own_network = self.network_of_service(current.clone(), own_vpcs.clone());
         let balancers = async {
             self.load_balancers(current.clone(), groups.clone()).await;
             self.health_beside(self.group_arns(current.clone()).await).await;
@@ -98,7 +100,8 @@ impl Plan<'_> {
             join(tasks, definitions.clone()).await;
             self.refusals().await;
         };
-        let of_peers = join(self.peers(definitions.clone()), self.cluster_services());
+        let others = self.other_balancers(definitions.clone(), current.clone(), groups.clone(), own_vpcs);
+        let of_peers = join3(self.peers(definitions.clone()), self.cluster_services(), others);
         let of_versions = join3(self.history(current.clone()), self.images(definitions.clone(), current.clone()), self.newest_revisions());
         let of_itself = join5(own_network, self.express_service(), self.alarms(), self.scaling(), self.capacity());
         join5(of_groups, of_tasks, of_versions, of_itself, join(of_roles, of_peers)).await;

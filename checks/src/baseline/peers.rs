@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{REGION, from_group, id, minutes_ago};
+use super::{REGION, forward, from_group, host_rule, id, minutes_ago};
 use crate::call::LOG_STREAM;
 use crate::snapshot::peers::{ClientAlias, ServiceConnect, ServiceConnectResource, ServiceConnectService, ServiceRegistry};
 use crate::snapshot::*;
@@ -213,6 +213,36 @@ pub fn sibling_names(snapshot: &mut Snapshot, named: &[(&str, &str)]) {
     for container in definition.into_iter().flat_map(|definition| &mut definition.container_definitions) {
         container.environment = named.iter().map(|(name, host)| EnvironmentVariable { name: (*name).into(), hosts: vec![(*host).into()] }).collect();
     }
+}
+
+/// Puts another application load balancer into the VPC, with a rule for a host; its ARN.
+pub fn other_balancer(snapshot: &mut Snapshot, name: &str, scheme: &str, host: &str) -> String {
+    let balancer = id::elb(&format!("loadbalancer/app/{name}/1111111111111111"));
+    let listener = id::elb(&format!("listener/app/{name}/1111111111111111/2222222222222222"));
+    let rule = id::elb(&format!("listener-rule/app/{name}/1111111111111111/2222222222222222/3333333333333333"));
+    let own = LoadBalancer {
+        load_balancer_arn: balancer.clone(),
+        load_balancer_name: name.into(),
+        load_balancer_type: Some("application".into()),
+        scheme: Some(scheme.into()),
+        dns_name: Some(format!("{name}-987654321.eu-west-2.elb.amazonaws.com")),
+        vpc_id: Some("vpc-1".into()),
+        security_groups: vec!["sg-balancer".into()],
+        ..LoadBalancer::default()
+    };
+    snapshot.load_balancers.put(&balancer, own);
+    let https = Listener {
+        listener_arn: listener.clone(),
+        load_balancer_arn: balancer.clone(),
+        port: Some(443),
+        protocol: Some("HTTPS".into()),
+        ..Listener::default()
+    };
+    snapshot.listeners.put(&balancer, vec![https]);
+    snapshot.rules.put(listener, vec![host_rule(&rule, "1", host, forward(&[(&id::group("billing"), 1)]))]);
+    let service = snapshot.services[0].service_arn.clone();
+    snapshot.other_balancers.change(&service).into_iter().for_each(|others| others.push(balancer.clone()));
+    balancer
 }
 
 fn hosts(snapshot: &mut Snapshot) -> Vec<(String, String)> {

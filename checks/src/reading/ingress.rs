@@ -32,20 +32,18 @@ pub struct Admitted<'a> {
     pub ports: BTreeSet<i32>,
 }
 
-/// Every balancer in front of the service that security groups guard; a network load balancer may have none. What may not be seen of one is noted, and the rest stays useful: what is
-/// let in by the groups that we see is let in, whatever the others say.
+/// Every balancer in front of the service that security groups guard; a network load balancer may have none.
 pub fn doors<'a>(patient: &Patient<'a>, findings: &mut Findings) -> Result<Vec<Door<'a>>, Blind> {
-    let mut doors = Vec::new();
-    for arn in traffic::balancers(patient)? {
-        let Some(balancer) = findings.see(patient.load_balancer(arn)).flatten() else { continue };
-        if balancer.security_groups.is_empty() {
-            continue;
-        }
-        let Some(listeners) = findings.see(patient.listeners(arn)) else { continue };
-        let groups = balancer.security_groups.iter().filter_map(|id| findings.see(patient.security_group(id)).flatten()).collect();
-        doors.push(Door { balancer, listeners, groups });
-    }
-    Ok(doors)
+    Ok(traffic::balancers(patient)?.into_iter().filter_map(|balancer| door(patient, balancer, findings)).collect())
+}
+
+/// One balancer, if security groups guard it. What may not be seen of it is noted, and the rest stays useful: what is let in
+/// by the groups that we see is let in, whatever the others say.
+pub fn door<'a>(patient: &Patient<'a>, balancer: &str, findings: &mut Findings) -> Option<Door<'a>> {
+    let balancer = findings.see(patient.load_balancer(balancer)).flatten().filter(|balancer| !balancer.security_groups.is_empty())?;
+    let listeners = findings.see(patient.listeners(&balancer.load_balancer_arn))?;
+    let groups = balancer.security_groups.iter().filter_map(|id| findings.see(patient.security_group(id)).flatten()).collect();
+    Some(Door { balancer, listeners, groups })
 }
 
 impl<'a> Door<'a> {

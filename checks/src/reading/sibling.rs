@@ -1,5 +1,5 @@
-//! Siblings that the service calls by their public names: behind one of its own balancers, by a balancer's own name, or at
-//! another Express host. And the addresses that its tasks then come from.
+//! Siblings that the service calls by their public names: behind one of its own balancers or another one of its VPC, by a
+//! balancer's own name, or at another Express host. And the addresses that its tasks then come from.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -12,22 +12,49 @@ use crate::reading::callee::{self, Named};
 use crate::reading::route::{self, Way};
 use crate::reading::{ingress, parsed, reach, stop, traffic};
 use crate::seen::Blind;
-use crate::snapshot::{Listener, LoadBalancer, Rule};
+use crate::snapshot::{Listener, LoadBalancer, Rule, TaskDefinition};
 
 /// Who answers at a host, as far as this service's balancers tell.
 #[derive(Clone, Copy, Debug)]
 pub enum Callee<'a> {
-    /// Another service's rule on a balancer that is open to the internet.
+    /// Another service's rule on an internet-facing balancer.
     Rule { listener: &'a Listener, rule: &'a Rule, balancer: &'a LoadBalancer },
-    /// The balancer's own name.
+    /// The own name of an internet-facing balancer.
     Balancer(&'a LoadBalancer),
     /// Some Express service, likely a public one.
     Express,
 }
 
+impl<'a> Callee<'a> {
+    /// The balancer that a call goes through, where it is known.
+    pub fn balancer(&self) -> Option<&'a LoadBalancer> {
+        match self {
+            Callee::Rule { balancer, .. } | Callee::Balancer(balancer) => Some(balancer),
+            Callee::Express => None,
+        }
+    }
+}
+
+/// Whether a host may be that of a sibling behind a load balancer: AWS's own services are behind none of the account, and
+/// private names are the private way.
+pub fn may_be_one(host: &str) -> bool {
+    let host = host.to_ascii_lowercase();
+    let is_private = [".internal", ".local", ".localhost"].iter().any(|end| host.ends_with(end)) || host.starts_with("internal-");
+    let is_aws = host.ends_with(".amazonaws.com") || host.ends_with(".amazonaws.com.cn");
+    let is_balancer = host.contains(".elb.");
+    host.contains('.') && parsed::<IpAddr>(&host).is_none() && !is_private && (!is_aws || is_balancer)
+}
+
+/// Whether variables of these versions name a host that may be a sibling's: only then other balancers are asked about.
+pub fn may_be_called<'d>(definitions: impl IntoIterator<Item = &'d TaskDefinition>) -> bool {
+    let containers = definitions.into_iter().flat_map(|definition| &definition.container_definitions);
+    let variables = containers.flat_map(|container| &container.environment).filter(|variable| !callee::is_for_browsers(&variable.name));
+    variables.flat_map(|variable| &variable.hosts).any(|host| may_be_one(host))
+}
+
 /// The calls of siblings by public names that variables of the current versions tell of.
 pub fn calls<'a>(patient: &Patient<'a>, findings: &mut Findings) -> Result<Vec<(Named<'a>, Callee<'a>)>, Blind> {
-    let named = callee::named(patient)?;
+    let named: Vec<Named> = callee::named(patient)?.into_iter().filter(|named| may_be_one(named.host)).collect();
     if named.is_empty() {
         return Ok(Vec::new());
     }
@@ -35,12 +62,12 @@ pub fn calls<'a>(patient: &Patient<'a>, findings: &mut Findings) -> Result<Vec<(
     Ok(named.into_iter().filter_map(|name| Some((name, siblings.callee(name.host, patient.region())?))).collect())
 }
 
-/// What the service's balancers answer for.
+/// What the balancers of the VPC answer for.
 struct Siblings<'a> {
     own: BTreeSet<String>,
     /// Rules that send a host to another service, with the balancer, where we may see it.
     rules: Vec<(&'a Listener, &'a Rule, Option<&'a LoadBalancer>)>,
-    /// Balancers whose own name does not lead to this service.
+    /// Internet-facing balancers whose own name does not lead to this service.
     balancers: Vec<&'a LoadBalancer>,
 }
 
@@ -64,6 +91,19 @@ impl<'a> Siblings<'a> {
         for arn in traffic::balancers(patient)?.into_iter().filter(|arn| !takes_any_host.contains(arn)) {
             balancers.extend(findings.see(patient.load_balancer(arn)).flatten().filter(|balancer| is_public(balancer)));
         }
+        // One that may not be seen may be the private way to a host: so all of them have to be.
+        for arn in patient.other_balancers()? {
+            let Some(balancer) = patient.load_balancer(arn)? else { continue };
+            balancers.extend(Some(balancer).filter(|balancer| is_public(balancer)));
+            if balancer.load_balancer_type.as_deref() != Some("application") {
+                continue;
+            }
+            for listener in patient.listeners(arn)? {
+                let forwards =
+                    patient.rules(&listener.listener_arn)?.iter().filter(|rule| rule.actions.iter().any(|action| action.kind == "forward"));
+                rules.extend(forwards.map(|rule| (listener, rule, Some(balancer))));
+            }
+        }
         Ok(Siblings { own, rules, balancers })
     }
 
@@ -72,9 +112,11 @@ impl<'a> Siblings<'a> {
         if self.own.contains(&host) {
             return None;
         }
-        if let Some((listener, rule, balancer)) = self.rules.iter().find(|(_, rule, _)| answers(rule, &host)) {
-            let public = balancer.filter(|balancer| is_public(balancer))?;
-            return Some(Callee::Rule { listener, rule, balancer: public });
+        let mut found = self.rules.iter().filter(|(_, rule, _)| answers(rule, &host)).peekable();
+        if let Some((listener, rule, balancer)) = found.peek().copied().copied() {
+            // Where an internal balancer answers for it, too, a private zone may lead there.
+            let all_public = found.all(|(_, _, balancer)| balancer.is_some_and(is_public));
+            return balancer.filter(|_| all_public).map(|balancer| Callee::Rule { listener, rule, balancer });
         }
         let is_name_of = |balancer: &LoadBalancer| {
             let name = balancer.dns_name.as_deref().map(str::to_ascii_lowercase);
@@ -132,17 +174,9 @@ fn ways_out(patient: &Patient) -> Result<(BTreeSet<String>, Vec<Source>), Blind>
 pub fn behind_narrow_doors(patient: &Patient) -> BTreeSet<String> {
     let mut unseen = Findings::default();
     let calls = unseen.see(calls(patient, &mut Findings::default())).unwrap_or_default();
-    let through = |balancer: &LoadBalancer| {
-        calls.iter().any(|(_, callee)| match callee {
-            Callee::Rule { balancer: named, .. } | Callee::Balancer(named) => named.load_balancer_arn == balancer.load_balancer_arn,
-            Callee::Express => false,
-        })
-    };
-    if calls.is_empty() {
-        return BTreeSet::new();
-    }
-    let doors = unseen.see(ingress::doors(patient, &mut Findings::default())).unwrap_or_default();
-    let narrow = doors.iter().any(|door| through(door.balancer) && !door.is_open_to_world());
+    let balancers: BTreeSet<&str> =
+        calls.iter().filter_map(|(_, callee)| callee.balancer()).map(|balancer| balancer.load_balancer_arn.as_str()).collect();
+    let narrow = balancers.iter().any(|arn| ingress::door(patient, arn, &mut unseen).is_some_and(|door| !door.is_open_to_world()));
     if narrow { unseen.see(ways_out(patient)).unwrap_or_default().0 } else { BTreeSet::new() }
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use checks::seen::Seen;
 use checks::snapshot::deployment::IngressPath;
-use checks::snapshot::{Revision, Table, TargetGroup};
+use checks::snapshot::{Listener, Revision, Table, TargetGroup};
 use futures::future::{Shared, join, join_all, join3, join4};
 
 use super::Plan;
@@ -109,29 +109,38 @@ impl Plan<'_> {
             self.note(|snapshot| snapshot.load_balancer_attributes.insert(arn, attributes));
         };
         let listeners = async {
-            let remembered = take(&mut self.aws.memory().listeners, arn);
-            let listeners = match remembered {
-                Some(listeners) => listeners,
-                None => self.aws.listeners(arn).await,
-            };
-            let found = match &listeners {
-                Seen::Yes(listeners) => listeners.clone().unwrap_or_default(),
-                Seen::No(_) => Vec::new(),
-            };
+            let found = self.listeners(arn).await;
             let policies = found.iter().filter_map(|listener| listener.ssl_policy.clone()).collect();
-            self.note(|snapshot| snapshot.listeners.insert(arn, listeners));
-            let rules = join_all(found.iter().map(|listener| async move {
-                let listener = &listener.listener_arn;
-                let remembered = take(&mut self.aws.memory().rules, listener);
-                let rules = match remembered {
-                    Some(rules) => rules,
-                    None => self.aws.rules(listener).await,
-                };
-                self.note(|snapshot| snapshot.rules.insert(listener, rules));
-            }));
-            join3(rules, self.certificates(&found), self.ssl_policies(policies)).await;
+            join3(self.rules(&found), self.certificates(&found), self.ssl_policies(policies)).await;
         };
         join4(balancer, attributes, listeners, self.web_acl(arn)).await;
+    }
+
+    pub(super) async fn listeners(&self, balancer: &str) -> Vec<Listener> {
+        let remembered = take(&mut self.aws.memory().listeners, balancer);
+        let listeners = match remembered {
+            Some(listeners) => listeners,
+            None => self.aws.listeners(balancer).await,
+        };
+        let found = match &listeners {
+            Seen::Yes(listeners) => listeners.clone().unwrap_or_default(),
+            Seen::No(_) => Vec::new(),
+        };
+        self.note(|snapshot| snapshot.listeners.insert(balancer, listeners));
+        found
+    }
+
+    pub(super) async fn rules(&self, listeners: &[Listener]) {
+        join_all(listeners.iter().map(|listener| async move {
+            let listener = &listener.listener_arn;
+            let remembered = take(&mut self.aws.memory().rules, listener);
+            let rules = match remembered {
+                Some(rules) => rules,
+                None => self.aws.rules(listener).await,
+            };
+            self.note(|snapshot| snapshot.rules.insert(listener, rules));
+        }))
+        .await;
     }
 
     async fn ssl_policies(&self, names: Vec<String>) {

@@ -1,5 +1,5 @@
 //! The service calls a sibling by its public name: out of the network and back in by the balancer. It reads hosts in
-//! environment variables and compares them with what the service's own balancers answer for.
+//! environment variables and compares them with what the balancers of its VPC answer for.
 
 use std::collections::BTreeSet;
 
@@ -7,13 +7,13 @@ use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
 use crate::finding::{Evidence, Remedy};
 use crate::patient::Patient;
-use crate::reading::and_list;
 use crate::reading::callee::{self, Named};
 use crate::reading::sibling::{self, Callee};
+use crate::reading::{and_list, traffic};
 
 crate::check! {
-    /// An environment variable names the public host of another service behind the same load balancer, or of an Express
-    /// service: the calls go out to the internet and come back in.
+    /// An environment variable names the public host of another service behind a load balancer of the same VPC, or of an
+    /// Express service: the calls go out to the internet and come back in.
     ///
     /// # Why it matters
     ///
@@ -23,11 +23,12 @@ crate::check! {
     /// # How we tell
     ///
     /// Hosts of URLs in the variables of the current task definitions are compared with the host conditions of other
-    /// services' rules on this service's internet-facing balancers, with the balancers' own names, and with Express
-    /// hosts (`*.ecs.<region>.on.aws`). The service's own hosts do not count, nor variables that are meant for browsers
-    /// (`NEXT_PUBLIC_…`, `VITE_…`, CORS origins, redirects, callbacks), nor hosts that only a wildcard rule would
-    /// match. A host at a private Express endpoint cannot be told from a public one unless its balancer is this
-    /// service's: then it is "likely". Variables from secrets are never read.
+    /// services' rules on internet-facing balancers, with the balancers' own names, and with Express hosts
+    /// (`*.ecs.<region>.on.aws`). The balancers are the service's own and up to 10 others of its VPC. The service's own hosts
+    /// do not count, nor variables that are meant for browsers (`NEXT_PUBLIC_…`, `VITE_…`, CORS origins, redirects,
+    /// callbacks), nor hosts that only a wildcard rule would match, nor hosts for which an internal balancer has a rule,
+    /// too: a private zone may lead there. An Express endpoint that none of these balancers has may be private: then it
+    /// is "likely". Variables from secrets are never read.
     ///
     /// # What to do
     ///
@@ -73,17 +74,20 @@ crate::check! {
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     let calls = sibling::calls(patient, findings)?;
     if !calls.is_empty() {
-        tell(patient, findings, &calls, callee::secrets(patient)?);
+        tell(patient, findings, &calls, callee::secrets(patient)?, &traffic::balancers(patient)?);
     }
     Ok(())
 }
 
-fn tell(patient: &Patient, findings: &mut Findings, calls: &[(Named, Callee)], secrets: usize) {
+fn tell(patient: &Patient, findings: &mut Findings, calls: &[(Named, Callee)], secrets: usize, own: &BTreeSet<&str>) {
     let route = |(name, callee): &(Named, Callee)| match callee {
         Callee::Rule { balancer, .. } => {
             format!("{} names {}, a sibling behind load balancer {}", name.variable, name.host, balancer.load_balancer_name)
         }
-        Callee::Balancer(balancer) => format!("{} names {}, its own load balancer {}", name.variable, name.host, balancer.load_balancer_name),
+        Callee::Balancer(balancer) => {
+            let whose = if own.contains(balancer.load_balancer_arn.as_str()) { "its own" } else { "the" };
+            format!("{} names {}, {whose} load balancer {}", name.variable, name.host, balancer.load_balancer_name)
+        }
         Callee::Express => format!("{} names {}, likely a public Express service", name.variable, name.host),
     };
     let routes: BTreeSet<String> = calls.iter().map(route).collect();
@@ -132,8 +136,9 @@ fn remedy(patient: &Patient) -> Remedy {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::baseline::{self, EXPRESS_HOST, forward, host_rule, id};
+    use crate::baseline::{self, EXPRESS_HOST, forward, host_rule, id, peers};
     use crate::exam::Outcome;
+    use crate::seen::{Seen, Why};
     use crate::snapshot::{Action, EnvironmentVariable, Snapshot};
     use crate::testing::{exam, says};
 
@@ -222,6 +227,44 @@ mod tests {
         assert!(says(CHECK, &snapshot)[0].contains("likely a public Express service"));
         name(&mut snapshot, "mailer:12", "OTHER", "api.stripe.com");
         assert!(!says(CHECK, &snapshot)[0].contains("stripe"));
+    }
+
+    #[test]
+    fn a_sibling_may_be_behind_another_balancer_of_the_vpc() {
+        let mut worker = baseline::worker();
+        peers::other_balancer(&mut worker, "shop", "internet-facing", "billing.example.com");
+        name(&mut worker, "mailer:12", "BILLING_URL", "billing.example.com");
+        assert!(says(CHECK, &worker)[0].contains("BILLING_URL names billing.example.com, a sibling behind load balancer shop."));
+        let mut by_name = baseline::worker();
+        peers::other_balancer(&mut by_name, "shop", "internet-facing", "billing.example.com");
+        name(&mut by_name, "mailer:12", "BILLING_URL", "shop-987654321.eu-west-2.elb.amazonaws.com");
+        assert!(says(CHECK, &by_name)[0].contains("the load balancer shop."), "{:?}", says(CHECK, &by_name));
+    }
+
+    #[test]
+    fn where_an_internal_balancer_has_the_host_too_a_private_zone_may_lead_there() {
+        let mut snapshot = orders("ORDERS_URL");
+        peers::other_balancer(&mut snapshot, "inside", "internal", "orders.example.com");
+        assert!(says(CHECK, &snapshot).is_empty());
+    }
+
+    #[test]
+    fn a_balancer_that_may_not_be_seen_may_be_the_private_way() {
+        let mut snapshot = orders("ORDERS_URL");
+        let inside = peers::other_balancer(&mut snapshot, "inside", "internal", "orders.example.com");
+        snapshot.listeners.insert(inside, Seen::No(Why::NoAnswer("throttled".into())));
+        assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::CouldNotLook);
+    }
+
+    #[test]
+    fn private_names_addresses_and_aws_itself_are_no_siblings() {
+        for host in ["orders", "10.0.1.7", "orders.prod.internal", "orders.prod.local", "sqs.eu-west-2.amazonaws.com"] {
+            assert!(!sibling::may_be_one(host), "{host}");
+        }
+        for host in ["internal-web-1.eu-west-2.elb.amazonaws.com", "mailer-db.c9akciq32rgz.eu-west-2.rds.amazonaws.com"] {
+            assert!(!sibling::may_be_one(host), "{host}");
+        }
+        assert!(sibling::may_be_one("orders.example.com") && sibling::may_be_one("web-1.eu-west-2.elb.amazonaws.com"));
     }
 
     #[test]

@@ -79,9 +79,11 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     if calls.is_empty() {
         return Err(NoAnswer::NotApplicable("it calls no sibling behind a public balancer that we know"));
     }
-    for door in ingress::doors(patient, findings)? {
-        let here: Vec<_> = calls.iter().filter(|(_, balancer, _)| balancer.load_balancer_arn == door.balancer.load_balancer_arn).collect();
-        if here.is_empty() || door.is_open_to_world() || door.groups.len() < door.balancer.security_groups.len() || !door.not_judged().is_empty() {
+    let balancers: BTreeSet<&str> = calls.iter().map(|(_, balancer, _)| balancer.load_balancer_arn.as_str()).collect();
+    for arn in balancers {
+        let Some(door) = ingress::door(patient, arn, findings) else { continue };
+        let here = calls.iter().filter(|(_, balancer, _)| balancer.load_balancer_arn == arn);
+        if door.is_open_to_world() || door.groups.len() < door.balancer.security_groups.len() || !door.not_judged().is_empty() {
             continue;
         }
         let Some(sources) = findings.see(sibling::sources(patient)) else { continue };
@@ -163,11 +165,11 @@ fn remedy(patient: &Patient, door: &Door, port: i32, shut: &[&Source]) -> Remedy
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::baseline::peers::name_host;
+    use crate::baseline::peers::{self, name_host};
     use crate::baseline::{self, everywhere};
     use crate::exam::Outcome;
     use crate::seen::{Seen, Why};
-    use crate::snapshot::{IpPermission, Snapshot};
+    use crate::snapshot::{IpPermission, SecurityGroup, Snapshot};
     use crate::testing::{exam, says};
 
     fn admit(snapshot: &mut Snapshot, permission: IpPermission) {
@@ -201,6 +203,17 @@ mod tests {
         let mut snapshot = (CHECK.example)();
         admit(&mut snapshot, IpPermission { from_port: Some(80), to_port: Some(80), ..block("18.130.1.2/32") });
         assert_eq!(says(CHECK, &snapshot).len(), 1, "another port");
+    }
+
+    #[test]
+    fn the_door_may_be_that_of_another_balancer() {
+        let mut snapshot = (CHECK.example)();
+        let shop = peers::other_balancer(&mut snapshot, "shop", "internet-facing", "billing.example.com");
+        snapshot.load_balancers.change(&shop).unwrap().security_groups = vec!["sg-shop".into()];
+        let narrow = SecurityGroup { group_id: "sg-shop".into(), ip_permissions: vec![block("203.0.113.0/24")], ..SecurityGroup::default() };
+        snapshot.security_groups.put("sg-shop", narrow);
+        name_host(&mut snapshot, &[("BILLING_URL", "billing.example.com")]);
+        assert!(says(CHECK, &snapshot)[0].starts_with("Load balancer shop, where BILLING_URL leads"), "{:?}", says(CHECK, &snapshot));
     }
 
     #[test]
