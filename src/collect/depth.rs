@@ -140,6 +140,15 @@ fn a_service_is_diagnosed_in_five_round_trips() {
     }
 }
 
+/// A prefix list is named by a group of the balancer, which is known last: what is in it costs one round trip more.
+#[test]
+fn a_prefix_list_at_the_door_costs_one_more() {
+    let waves = waves("an-office-list-that-somebody-widened", "api");
+    assert_eq!(waves.len(), 6, "{waves:#?}");
+    let asked = |call: &str| waves.iter().flatten().filter(|asked| asked.contains(call)).count();
+    assert_eq!((asked("DescribeManagedPrefixLists"), asked("GetManagedPrefixListEntries")), (1, 1));
+}
+
 /// With its cluster named, a service needs no search.
 #[test]
 fn a_named_cluster_saves_one() {

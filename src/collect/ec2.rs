@@ -9,7 +9,7 @@ use checks::snapshot::{Interface, IpPermission, NatAddresses, Route, RouteTable,
 use super::{Aws, fill, text};
 
 /// How many ids one filter takes.
-const IDS: usize = 200;
+pub(super) const IDS: usize = 200;
 
 pub(super) fn filter(name: &str, values: &[String]) -> types::Filter {
     types::Filter::builder().name(name).set_values(Some(values.to_vec())).build()

@@ -142,7 +142,7 @@ pub fn behind_narrow_doors(patient: &Patient) -> BTreeSet<String> {
         return BTreeSet::new();
     }
     let doors = unseen.see(ingress::doors(patient, &mut Findings::default())).unwrap_or_default();
-    let narrow = doors.iter().any(|door| through(door.balancer) && !door.is_open_to_world());
+    let narrow = doors.iter().any(|door| through(door.balancer) && !door.is_open_to_world(patient, &mut Findings::default()));
     if narrow { unseen.see(ways_out(patient)).unwrap_or_default().0 } else { BTreeSet::new() }
 }
 
