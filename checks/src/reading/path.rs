@@ -429,10 +429,17 @@ impl<'p, 'a> Draft<'p, 'a> {
             }
             Some(Leads::Elsewhere) => {
                 // A CDN may stand there and hand on to the balancer: so the way goes on, for what gets there.
-                let says = format!("{host} leads to {addresses}, none of the balancer's: a CDN hands on, or the DNS is wrong");
+                let says =
+                    format!("{host} leads to {addresses}, none of the balancer's: a CDN, an accelerator or a proxy hands on, or the DNS is wrong");
                 self.path.hops.push(Hop::new(Kind::Name, Mark::Bad, id, String::new(), says));
             }
-            Some(Leads::ToBalancer) => self.good(Kind::Name, id, "", format!("{host} leads to {addresses}, as the balancer's own name does")),
+            Some(Leads::ToBalancer) => {
+                let compared = match probe {
+                    Some(probe) if probe.by_interfaces => "where the balancer's network interfaces are",
+                    _ => "as the balancer's own name does",
+                };
+                self.good(Kind::Name, id, "", format!("{host} leads to {addresses}, {compared}"));
+            }
             Some(Leads::Unknown) | None => {
                 let is_own = dns_name(self.patient, balancer).is_some_and(|own| own.eq_ignore_ascii_case(host));
                 let says = match (is_own, self.is_managed(host)) {
@@ -1101,9 +1108,14 @@ mod tests {
         };
         snapshot.probe = Some(probe("203.0.113.10"));
         assert_eq!(drawn(&own(&snapshot)[0])[0], "✓ name: api.example.com leads to 203.0.113.10, as the balancer's own name does");
+        snapshot.probe = Some(Probe { by_interfaces: true, ..probe("203.0.113.10") });
+        assert_eq!(drawn(&own(&snapshot)[0])[0], "✓ name: api.example.com leads to 203.0.113.10, where the balancer's network interfaces are");
         snapshot.probe = Some(probe("198.51.100.7"));
         let path = own(&snapshot).remove(0);
-        assert_eq!(drawn(&path)[0], "✗ name: api.example.com leads to 198.51.100.7, none of the balancer's: a CDN hands on, or the DNS is wrong");
+        assert_eq!(
+            drawn(&path)[0],
+            "✗ name: api.example.com leads to 198.51.100.7, none of the balancer's: a CDN, an accelerator or a proxy hands on, or the DNS is wrong"
+        );
         assert!(path.hops.len() > 1 && !path.is_good());
     }
 
