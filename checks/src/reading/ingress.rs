@@ -124,6 +124,17 @@ impl<'a> Door<'a> {
         self.lets_in(patient, findings, |_| false).is_world() || self.lets_in(patient, findings, |_| true).is_world()
     }
 
+    /// What is in the prefix lists that rules name, as evidence that somebody is not in them.
+    pub fn entries(&self, patient: &Patient) -> Vec<Evidence> {
+        let lists: BTreeSet<&String> = self.open_permissions().flat_map(|(_, permission, _)| &permission.prefix_list_id).collect();
+        let of_list = |list: &String| match patient.prefix_list(list) {
+            Ok(Some(blocks)) if blocks.is_empty() => vec![Evidence::new(Call::GetManagedPrefixListEntries, list, "Entries", "[]")],
+            Ok(Some(blocks)) => blocks.iter().take(NAMED).map(|cidr| entry(list, cidr)).collect(),
+            Ok(None) | Err(_) => Vec::new(),
+        };
+        lists.into_iter().flat_map(of_list).collect()
+    }
+
     /// Whether a rule names this prefix list for the port.
     pub fn names_list(&self, list: &String, port: i32) -> bool {
         self.open_permissions().any(|(_, permission, ports)| ports.contains(&port) && permission.prefix_list_id.contains(list))
@@ -182,12 +193,16 @@ impl<'a> Admitted<'a> {
 
     /// The entry of the list that has the block.
     pub fn entry(&self) -> Option<Evidence> {
-        self.list.map(|list| Evidence::new(Call::GetManagedPrefixListEntries, list, "Entries.Cidr", self.cidr))
+        self.list.map(|list| entry(list, self.cidr))
     }
 
     pub fn revoke(&self) -> String {
         revoke(self.group, self.permission, self.source())
     }
+}
+
+fn entry(list: &str, cidr: &str) -> Evidence {
+    Evidence::new(Call::GetManagedPrefixListEntries, list, "Entries.Cidr", cidr)
 }
 
 /// A source of a rule as the user knows it: `pl-3b927c52 (com.amazonaws.global.cloudfront.origin-facing)`. A name that

@@ -93,16 +93,18 @@ fn finding(patient: &Patient, findings: &mut Findings, door: &Door) -> Option<Fi
         and_list(names),
         ingress::port_words(&ports)
     );
-    let block = shut_out.first().map_or("203.0.113.0/24".to_owned(), |block| block.to_string());
+    let expected = shut_out.first().map(|block| block.to_string()).or_else(|| patient.intent().expect_lists.first().cloned());
+    let client = expected.unwrap_or("203.0.113.0/24".into());
     let group = &door.groups.first()?.group_id;
     let arn = &door.balancer.load_balancer_arn;
     let remedy = Remedy::new("Let the clients in (203.0.113.0/24 stands for them, where --expect-ingress does not say who they are).")
-        .cli(format!("aws ec2 authorize-security-group-ingress --group-id {group} --protocol tcp --port {port} --cidr {block}"))
-        .terraform(ingress::terraform(group, port, &block));
+        .cli(ingress::authorize(group, port, &client))
+        .terraform(ingress::terraform(group, port, &client));
     Some(
         Subject::new(Kind::LoadBalancer, arn)
             .sick(says, reach::what_it_admits(door.groups.first()?, port))
             .because_all(door.groups.iter().skip(1).map(|group| reach::what_it_admits(group, port)))
+            .because_all(door.entries(patient))
             .because_all(door.groups.iter().map(|group| Evidence::new(Call::DescribeLoadBalancers, arn, "SecurityGroups", &group.group_id)))
             .because_all(door.listens(&ports))
             .mend(remedy)
@@ -152,6 +154,9 @@ mod tests {
         assert_eq!(outcome(&snapshot, &["192.0.2.0/24"]), Outcome::Sick, "another office");
         prefix_list::list(&mut snapshot, "pl-0ff1ce", "office", &[]);
         assert_eq!(outcome(&snapshot, &[]), Outcome::Sick, "an empty list lets nobody in");
+        let evidence = exam(CHECK, &snapshot).findings.remove(0).evidence;
+        let told: Vec<(&str, &str)> = evidence.iter().map(|one| (one.field, one.value.as_str())).collect();
+        assert!(told.contains(&("PrefixListIds.PrefixListId", "pl-0ff1ce")) && told.contains(&("Entries", "[]")), "{told:?}");
         prefix_list::list(&mut snapshot, "pl-0ff1ce", "office", &["2001:db8::/32"]);
         assert_eq!(outcome(&snapshot, &[]), Outcome::Sick, "nor does one of IPv6 where the balancer has IPv4 only");
     }
@@ -161,6 +166,12 @@ mod tests {
         let snapshot = with(vec![prefix_list::from_list(443, "pl-0ff1ce"), everywhere("tcp", Some(443))]);
         assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy);
         assert_eq!(exam_with(CHECK, &snapshot, &expecting(&["pl-0ff1ce"])).outcome, Outcome::Healthy);
+    }
+
+    #[test]
+    fn an_expected_list_is_what_should_be_let_in() {
+        let finding = exam_with(CHECK, &with(Vec::new()), &expecting(&["pl-0ff1ce"])).findings.remove(0);
+        assert!(finding.remedy.cli[0].ends_with("PrefixListIds=[{PrefixListId=pl-0ff1ce}]'"), "{:?}", finding.remedy.cli);
     }
 
     #[test]
