@@ -145,14 +145,18 @@ fn elsewhere(probe: &Probe, url: &Url, balancer: &Own) -> String {
         return format!("the addresses of load balancer {name} are not known: EC2 told no network interfaces of it, and {dns_name} does not resolve");
     }
     let whose = if probe.by_interfaces { "whose network interfaces have" } else { "whose own name resolves to" };
-    let itself = Url { host: dns_name.clone(), query: None, ..url.clone() };
-    format!(
-        "{} is no address of load balancer {name}, {whose} {}. Something else stands there, likely a CDN, an accelerator or a proxy in front of it. \
-         --url {itself} asks the balancer itself, by a name that certificates and rules for {} do not fit",
-        and_list(&probe.addresses),
-        and_more(&probe.balancer_addresses, NAMED),
-        url.host
-    )
+    let no_address = if probe.addresses.len() == 1 { "is no address" } else { "are no addresses" };
+    let why = if url.host.eq_ignore_ascii_case(dns_name) {
+        "It is the balancer's own name, so whoever resolves names here says something else than AWS".to_owned()
+    } else {
+        let itself = Url { host: dns_name.clone(), query: None, ..url.clone() };
+        format!(
+            "Something else stands there, likely a CDN, an accelerator or a proxy in front of it. --url {itself} asks the balancer itself, by a name \
+             that certificates and rules for {} do not fit",
+            url.host
+        )
+    };
+    format!("{} {no_address} of load balancer {name}, {whose} {}. {why}", and_list(&probe.addresses), and_more(&probe.balancer_addresses, NAMED))
 }
 
 /// Where a redirect leads, if that is the same host.
@@ -352,6 +356,8 @@ mod tests {
                 )
             )
         );
+        let own_name = probe(&names(), &url(&format!("http://{BALANCER}:{port}/")), &own(&["3.8.1.2"])).await.failure.unwrap();
+        assert!(own_name.message.ends_with("says something else than AWS"), "{own_name:?}");
         let nobody = Names(BTreeMap::from([("api.example.com", "127.0.0.1")]));
         let unknown = probe(&nobody, &at, &own(&[])).await.failure.unwrap();
         assert!(unknown.message.starts_with("the addresses of load balancer web are not known"), "{unknown:?}");

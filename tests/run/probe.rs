@@ -56,7 +56,8 @@ fn nothing_is_sent_to_an_address_that_is_not_the_balancers() {
     let run = doctor(&["api", "--url", &url, "--probe", "--output", "json"]).at(&account).run();
     let probe = run.service()["probe"].clone();
     assert_eq!(probe["failure"]["stage"], "address", "{probe:#}");
-    let has = "127.0.0.2 is no address of load balancer web, whose network interfaces have 10.0.1.12, 10.0.2.14, 127.0.0.1 and 127.0.0.3. ";
+    let has =
+        "127.0.0.2 is no address of load balancer web, whose network interfaces have 10.0.1.12, 10.0.2.14, 127.0.0.1, 127.0.0.3 and 2001:db8::12. ";
     assert!(probe["failure"]["message"].as_str().is_some_and(|message| message.starts_with(has)), "{probe:#}");
     assert_eq!(listener.accept().map(drop).map_err(|error| error.kind()), Err(ErrorKind::WouldBlock), "nobody came");
 }
