@@ -19,8 +19,9 @@ crate::check! {
     /// # How we tell
     ///
     /// `GetWebACLForResource` names none for the balancer, which is internet-facing and whose security groups let in all of
-    /// IPv4 on a port that it listens on, prefix lists with what is in them. A balancer that only some may reach is no finding,
-    /// such as one behind CloudFront whose groups have CloudFront's prefix list: its web ACL is likely there. Network load balancers cannot have one.
+    /// IPv4 on a port that it listens on, prefix lists with what is in them. A balancer that only some may reach is no
+    /// finding, such as one behind CloudFront whose groups have CloudFront's prefix list: its web ACL is likely there.
+    /// Network load balancers cannot have one.
     ///
     /// # What to do
     ///
