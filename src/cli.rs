@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use checks::check::Severity;
-use checks::reading::address::Cidr;
+use checks::patient::Expected;
 use checks::reading::request::Url;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use jiff::SignedDuration;
@@ -199,9 +199,9 @@ pub struct ReportOptions {
     /// Exit with 3 if nothing was found but a decisive call was refused
     #[arg(long)]
     pub strict: bool,
-    /// Who should be able to reach the balancer; everything wider is a finding. Repeatable
-    #[arg(long, value_name = "CIDR")]
-    pub expect_ingress: Vec<Cidr>,
+    /// Who should be able to reach the balancer, by block or by prefix list; everything wider is a finding. Repeatable
+    #[arg(long, value_name = "CIDR|pl-ID")]
+    pub expect_ingress: Vec<Expected>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -6,8 +6,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use checks::patient::Intent;
-use checks::reading::address::Cidr;
+use checks::patient::{Expected, Intent};
 use checks::snapshot::Service;
 use serde::Deserialize;
 
@@ -18,7 +17,7 @@ const IN_DIRECTORY: &str = "ecs-doctor.toml";
 #[derive(Debug, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Config {
-    expect_ingress: Option<Vec<Block>>,
+    expect_ingress: Option<Vec<Who>>,
     /// By the service's name, or `cluster/service`, which is nearer.
     #[serde(default)]
     service: BTreeMap<String, Expectations>,
@@ -27,16 +26,16 @@ pub struct Config {
 #[derive(Debug, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 struct Expectations {
-    expect_ingress: Option<Vec<Block>>,
+    expect_ingress: Option<Vec<Who>>,
 }
 
-/// A block, with the message of our own where it is none.
-#[derive(Clone, Copy, Debug, PartialEq)]
-struct Block(Cidr);
+/// A block or a prefix list, with the message of our own where it is neither.
+#[derive(Clone, Debug, PartialEq)]
+struct Who(Expected);
 
-impl<'de> Deserialize<'de> for Block {
+impl<'de> Deserialize<'de> for Who {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?.parse().map(Block).map_err(serde::de::Error::custom)
+        String::deserialize(deserializer)?.parse().map(Who).map_err(serde::de::Error::custom)
     }
 }
 
@@ -57,15 +56,15 @@ impl Config {
     }
 
     /// What is expected of a service: by the command line, else by the nearest entry of the file.
-    pub fn intent(&self, service: &Service, typed: &[Cidr]) -> Intent {
+    pub fn intent(&self, service: &Service, typed: &[Expected]) -> Intent {
         if !typed.is_empty() {
-            return Intent { expect_ingress: typed.to_vec() };
+            return typed.iter().cloned().collect();
         }
         let cluster = service.cluster_arn.rsplit('/').next().unwrap_or_default();
         let names = [format!("{cluster}/{}", service.service_name), service.service_name.clone()];
         let nearest = names.iter().filter_map(|name| self.service.get(name)).find_map(|one| one.expect_ingress.as_ref());
         let nearest = nearest.or(self.expect_ingress.as_ref());
-        Intent { expect_ingress: nearest.into_iter().flatten().map(|block| block.0).collect() }
+        nearest.into_iter().flatten().map(|who| who.0.clone()).collect()
     }
 }
 
@@ -92,8 +91,8 @@ mod tests {
 
     fn expected(text: &str, typed: &[&str]) -> Vec<String> {
         let config: Config = toml::from_str(text).unwrap();
-        let typed: Vec<Cidr> = typed.iter().map(|block| block.parse().unwrap()).collect();
-        config.intent(&service(), &typed).expect_ingress.iter().map(ToString::to_string).collect()
+        let typed: Vec<Expected> = typed.iter().map(|who| who.parse().unwrap()).collect();
+        config.intent(&service(), &typed).expected().map(|who| who.to_string()).collect()
     }
 
     #[test]
@@ -104,6 +103,7 @@ mod tests {
         assert_eq!(expected(text, &["203.0.113.0/24"]), ["203.0.113.0/24"]);
         assert_eq!(expected("expect-ingress = ['0.0.0.0/0']\n[service.'test/api']\nexpect-ingress = []", &[]), ["0.0.0.0/0"]);
         assert_eq!(expected("", &[]), [""; 0]);
+        assert_eq!(expected("expect-ingress = ['pl-3b927c52', '203.0.113.0/24']", &[]), ["203.0.113.0/24", "pl-3b927c52"]);
     }
 
     #[test]
@@ -111,7 +111,7 @@ mod tests {
         let said = |text: &str| in_short(text, &toml::from_str::<Config>(text).unwrap_err());
         assert_eq!(
             said("# who\nexpect-ingress = ['10.0.0.0/33']"),
-            "line 2: \"10.0.0.0/33\" is neither an address nor a CIDR block such as 203.0.113.0/24"
+            "line 2: \"10.0.0.0/33\" is neither an address, nor a CIDR block such as 203.0.113.0/24, nor a prefix list such as pl-3b927c52"
         );
         assert!(said("\n\nexpect_ingress = []").starts_with("line 3: unknown field `expect_ingress`"), "{}", said("\n\nexpect_ingress = []"));
         assert!(said("[service.api]\nexpect = []").contains("unknown field"), "{}", said("[service.api]\nexpect = []"));

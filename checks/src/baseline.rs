@@ -2,6 +2,7 @@
 //! checks' examples make sick. They are made up, say so, and share one clock.
 
 pub mod peers;
+pub mod prefix_list;
 pub mod scaling;
 pub mod way_in;
 
@@ -801,6 +802,12 @@ pub fn ec2() -> Snapshot {
         ..ServiceLoadBalancer::default()
     }];
     capacity::put(&mut snapshot);
+    // The partner comes by a prefix list.
+    let partner = prefix_list::list(&mut snapshot, "pl-9a47e5", "partner", &["198.51.100.0/24"]);
+    if let Some(group) = snapshot.security_groups.change("sg-balancer") {
+        group.ip_permissions.iter_mut().for_each(|permission| permission.cidr_ip.retain(|block| block != "198.51.100.0/24"));
+        group.ip_permissions.push(prefix_list::from_list(443, partner));
+    }
     snapshot
 }
 

@@ -65,11 +65,12 @@ calls! {
     DescribeSecurityGroups = "ec2:DescribeSecurityGroups", "aws ec2 describe-security-groups --group-ids {id}", "who is let in, at the balancer and at the tasks";
     DescribeSubnets = "ec2:DescribeSubnets", "aws ec2 describe-subnets --subnet-ids {id}", "zones, addresses and networks of tasks and balancer";
     DescribeRouteTables = "ec2:DescribeRouteTables", "aws ec2 describe-route-tables --filters Name={filter},Values={id}", "which subnets are public";
-    DescribeNetworkInterfaces = "ec2:DescribeNetworkInterfaces", "aws ec2 describe-network-interfaces --network-interface-ids {id}", "addresses and security groups that tasks really have";
+    DescribeNetworkInterfaces = "ec2:DescribeNetworkInterfaces", "aws ec2 describe-network-interfaces --network-interface-ids {id}", "addresses and security groups that tasks really have; with --probe, the addresses of the balancer";
     DescribeNetworkAcls = "ec2:DescribeNetworkAcls", "aws ec2 describe-network-acls --filters Name={filter},Values={id}", "whether a network ACL drops traffic, where something cannot be reached";
     DescribeVpcEndpoints = "ec2:DescribeVpcEndpoints", "aws ec2 describe-vpc-endpoints --filters Name={filter},Values={id}", "whether AWS can be reached without the internet, where it cannot be reached";
     DescribeVpcAttribute = "ec2:DescribeVpcAttribute", "aws ec2 describe-vpc-attribute --vpc-id {id} --attribute enableDnsSupport", "whether the VPC resolves names, where something cannot be reached";
     GetManagedPrefixListEntries = "ec2:GetManagedPrefixListEntries", "aws ec2 get-managed-prefix-list-entries --prefix-list-id {id}", "the addresses behind a prefix list that a rule or a route names";
+    DescribeManagedPrefixLists = "ec2:DescribeManagedPrefixLists", "aws ec2 describe-managed-prefix-lists --prefix-list-ids {id}", "the name of a prefix list that lets clients in to the balancer, and whose it is";
     GetService = "servicediscovery:GetService", "aws servicediscovery get-service --id {last}", "since when a name of Service Connect exists";
     ListInstances = "servicediscovery:ListInstances", "aws servicediscovery list-instances --service-id {last}", "which addresses Cloud Map gives out for the service";
     GetInstancesHealthStatus = "servicediscovery:GetInstancesHealthStatus", "aws servicediscovery get-instances-health-status --service-id {last}", "which of these addresses Cloud Map holds back";

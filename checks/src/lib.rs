@@ -11,6 +11,7 @@ pub mod check;
 pub mod diagnosis;
 pub mod exam;
 pub mod finding;
+pub mod intent;
 pub mod patient;
 pub mod reading;
 pub mod seen;

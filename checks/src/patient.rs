@@ -8,20 +8,13 @@ use jiff::Timestamp;
 
 use crate::call::{Call, LOG_STREAM};
 use crate::finding::{Evidence, Kind, Subject};
-use crate::reading::address::Cidr;
+pub use crate::intent::{Expected, Intent};
 use crate::reading::parsed;
 use crate::reading::request::Url;
 use crate::seen::{Blind, Seen, Why};
 use crate::snapshot::deployment::ListedDeployment;
 use crate::snapshot::metric::{Metric, Series};
 use crate::snapshot::*;
-
-/// What the user said that the account cannot know.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Intent {
-    /// Who should be able to reach the balancer; empty where the user did not say.
-    pub expect_ingress: Vec<Cidr>,
-}
 
 pub struct Patient<'a> {
     snapshot: &'a Snapshot,
@@ -316,6 +309,11 @@ impl<'a> Patient<'a> {
     /// The blocks behind a prefix list; none where the list is not to be found.
     pub fn prefix_list(&self, id: &str) -> Row<'a, Vec<String>> {
         self.row(Call::GetManagedPrefixListEntries, &self.snapshot.prefix_lists, id)
+    }
+
+    /// Whose a prefix list is, and what it is called.
+    pub fn managed_prefix_list(&self, id: &str) -> Row<'a, ManagedPrefixList> {
+        self.row(Call::DescribeManagedPrefixLists, &self.snapshot.managed_prefix_lists, id)
     }
 
     // Siblings and databases.

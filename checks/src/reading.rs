@@ -97,6 +97,15 @@ pub fn and_list(items: impl IntoIterator<Item = impl ToString>) -> String {
     }
 }
 
+/// The first of many: `a, b, c and 42 more`.
+pub fn and_more(items: impl IntoIterator<Item = impl ToString>, most: usize) -> String {
+    let mut items: Vec<String> = items.into_iter().map(|item| item.to_string()).collect();
+    let more = items.len().saturating_sub(most);
+    items.truncate(most);
+    items.extend((more > 0).then(|| format!("{more} more")));
+    and_list(items)
+}
+
 /// `1 target`, `2 targets`.
 pub(crate) fn count(number: usize, noun: &str) -> String {
     if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") }

@@ -47,7 +47,7 @@ pub use service::{Deployment, ExpressService, Service, ServiceEvent, ServiceLoad
 pub use task::{Container, ProtectedTask, Task};
 pub use task_definition::{Arguments, ContainerDefinition, EnvironmentVariable, HealthCheck, NewestRevisions, PortMapping, TaskDefinition};
 pub use trail::{Trail, TrailEvent};
-pub use vpc::{AclEntry, Endpoint, NatGateway, NetworkAcl, VpcDns};
+pub use vpc::{AclEntry, Endpoint, ManagedPrefixList, NatGateway, NetworkAcl, VpcDns};
 pub use web_acl::{WebAcl, WebAclRule};
 
 use crate::reading::request::Url;
@@ -215,6 +215,9 @@ pub struct Snapshot {
     /// By prefix list id: its blocks, where a rule or a route that matters names it.
     #[serde(default)]
     pub prefix_lists: Table<Vec<String>>,
+    /// By prefix list id: what it is called, where an inbound rule of a balancer names it.
+    #[serde(default)]
+    pub managed_prefix_lists: Table<ManagedPrefixList>,
     /// By network interface id.
     #[serde(default)]
     pub interfaces: Table<Interface>,

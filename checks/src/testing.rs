@@ -3,7 +3,7 @@
 use crate::baseline;
 use crate::check::Check;
 use crate::exam::{Exam, examine};
-use crate::patient::{Intent, Patient};
+use crate::patient::{Expected, Intent, Patient};
 use crate::snapshot::{ServiceDeployment, Snapshot, Task};
 
 pub fn exam(check: Check, snapshot: &Snapshot) -> Exam {
@@ -13,6 +13,11 @@ pub fn exam(check: Check, snapshot: &Snapshot) -> Exam {
 pub fn exam_with(check: Check, snapshot: &Snapshot, intent: &Intent) -> Exam {
     let check: &'static Check = Box::leak(Box::new(check));
     examine(check, &Patient::new(snapshot, &snapshot.services[0], intent))
+}
+
+/// What a user says with `--expect-ingress`.
+pub fn expecting(who: &[&str]) -> Intent {
+    who.iter().map(|who| who.parse::<Expected>().unwrap()).collect()
 }
 
 /// What the check says, finding by finding.

@@ -12,14 +12,14 @@ use ecs_doctor_checks::catalog;
 use ecs_doctor_checks::check::{Check, Role};
 use ecs_doctor_checks::diagnosis::diagnose;
 use ecs_doctor_checks::exam::{Exam, Outcome, examine};
-use ecs_doctor_checks::patient::{Intent, Patient};
+use ecs_doctor_checks::patient::{Expected, Intent, Patient};
 use ecs_doctor_checks::snapshot::Snapshot;
 use ecs_doctor_checks::symptom::Symptom;
 use serde_json::Value;
 
 /// What the user of the examples expects; only the checks that ask for it are moved by it.
 fn intent() -> Intent {
-    Intent { expect_ingress: vec!["203.0.113.0/24".parse().unwrap(), "198.51.100.0/24".parse().unwrap()] }
+    ["203.0.113.0/24", "198.51.100.0/24"].iter().map(|block| block.parse::<Expected>().unwrap()).collect()
 }
 
 fn exam_of(check: &'static Check, snapshot: &Snapshot, forbidden: &[Call]) -> Exam {
@@ -181,7 +181,13 @@ fn has(json: &Value, field: &str, value: &str) -> bool {
             // A value of a metric stands in a pair with its minute.
             let in_pair = |item: &Value| item.as_array().is_some_and(|pair| pair.iter().any(is));
             let listed = named && matches!(member, Value::Array(items) if items.iter().any(|item| is(item) || in_pair(item)));
-            (named && is(member)) || listed || (value == "[]" && name == "yes" && (is(member) || member.is_null())) || has(member, field, value)
+            // The values of a table of lists have no name of their own, like the entries of a prefix list.
+            let in_table = name == "yes" && field == "cidr" && matches!(member, Value::Array(items) if items.iter().any(is));
+            (named && is(member))
+                || listed
+                || in_table
+                || (value == "[]" && name == "yes" && (is(member) || member.is_null()))
+                || has(member, field, value)
         }),
         Value::Array(items) => items.iter().any(|item| has(item, field, value)),
         _ => false,

@@ -147,6 +147,18 @@ fn a_host_that_may_be_a_siblings_costs_one_more() {
     assert!(waves.len() <= 6, "{} round trips one after another: {waves:#?}", waves.len());
 }
 
+/// A prefix list is named by a group of the balancer, which is known last: what is in it costs one round trip more.
+#[test]
+fn a_prefix_list_at_the_door_costs_one_more() {
+    // Where tasks share the group with the balancer, it is known before anybody knows that it is the balancer's.
+    for (account, most) in [("an-office-list-that-somebody-widened", 6), ("one-group-for-all", 5)] {
+        let waves = waves(account, "api");
+        assert!(waves.len() <= most, "{account}: {waves:#?}");
+        let asked = |call: &str| waves.iter().flatten().filter(|asked| asked.contains(call)).count();
+        assert_eq!((asked("DescribeManagedPrefixLists"), asked("GetManagedPrefixListEntries")), (1, 1), "{account}");
+    }
+}
+
 /// With its cluster named, a service needs no search.
 #[test]
 fn a_named_cluster_saves_one() {

@@ -1,15 +1,18 @@
 //! What EC2 tells of the network. All of it is asked by filter, so that one id that is gone hides no other, and so
 //! that no call is the unfiltered kind that EC2 throttles first.
 
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
 use aws_sdk_ec2::types;
 use checks::call::Call;
 use checks::seen::Seen;
-use checks::snapshot::{Interface, IpPermission, NatAddresses, Route, RouteTable, SecurityGroup, Subnet, Table};
+use checks::snapshot::{Interface, IpPermission, LoadBalancer, NatAddresses, Route, RouteTable, SecurityGroup, Subnet, Table};
 
 use super::{Aws, fill, text};
 
 /// How many ids one filter takes.
-const IDS: usize = 200;
+pub(super) const IDS: usize = 200;
 
 pub(super) fn filter(name: &str, values: &[String]) -> types::Filter {
     types::Filter::builder().name(name).set_values(Some(values.to_vec())).build()
@@ -55,6 +58,21 @@ impl Aws {
             fill(&mut table, batch, found, |interface| &interface.network_interface_id);
         }
         table
+    }
+
+    /// Every address of a load balancer's network interfaces. Nothing but their description ties them to the balancer:
+    /// `ELB app/<name>/<id>`, <https://repost.aws/knowledge-center/elb-find-load-balancer-ip>. The VPC is for EC2, which may
+    /// refuse to search many interfaces by description alone.
+    pub async fn balancer_addresses(&self, balancer: &LoadBalancer) -> Seen<Option<BTreeSet<IpAddr>>> {
+        let id = balancer.load_balancer_arn.split_once(":loadbalancer/").map_or("", |(_, id)| id);
+        let mut filters = vec![filter("description", &[format!("ELB {id}")])];
+        filters.extend(balancer.vpc_id.iter().map(|vpc| filter("vpc-id", std::slice::from_ref(vpc))));
+        let pages = self.asker.pages(Call::DescribeNetworkInterfaces, |token| async {
+            let request = self.ec2.describe_network_interfaces().set_filters(Some(filters.clone()));
+            let page = request.set_next_token(token).send().await?;
+            Ok((page.network_interfaces.unwrap_or_default(), page.next_token))
+        });
+        pages.await.map(|found| found.map(|found| found.into_iter().flat_map(addresses).collect()))
     }
 
     /// The public addresses that a NAT gateway lends.
@@ -126,6 +144,15 @@ fn interface(from: types::NetworkInterface) -> Interface {
         subnet_id: from.subnet_id,
         status: text(from.status),
     }
+}
+
+/// Public, private and IPv6, the first of each family and all further ones.
+fn addresses(from: types::NetworkInterface) -> impl Iterator<Item = IpAddr> {
+    let further = from.private_ip_addresses.unwrap_or_default().into_iter();
+    let further = further.flat_map(|address| [address.private_ip_address, address.association.and_then(|association| association.public_ip)]);
+    let first = [from.private_ip_address, from.association.and_then(|association| association.public_ip)];
+    let v6 = from.ipv6_addresses.unwrap_or_default().into_iter().map(|address| address.ipv6_address);
+    first.into_iter().chain(further).chain(v6).flatten().filter_map(|text| text.parse().ok())
 }
 
 fn route_table(from: types::RouteTable) -> RouteTable {

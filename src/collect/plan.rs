@@ -3,6 +3,7 @@
 
 mod access;
 mod capacity;
+mod doors;
 mod guards;
 mod images;
 mod network;

@@ -1,6 +1,6 @@
-//! `--probe`: one GET to the service's own URL. It goes only to addresses that the balancer's own name has too, follows
-//! redirects only within the host, and sends nothing but the URL: no credentials, no cookies, and of the query what a
-//! rule asks for. Whatever goes wrong is evidence as well.
+//! `--probe`: one GET to the service's own URL. It goes only to addresses that the balancer's network interfaces have, or,
+//! where EC2 tells none, the balancer's own name; it follows redirects only within the host, and sends nothing but the
+//! URL: no credentials, no cookies, and of the query what a rule asks for. Whatever goes wrong is evidence as well.
 
 use std::collections::BTreeSet;
 use std::error::Error;
@@ -17,19 +17,25 @@ use aws_smithy_types::byte_stream::ByteStream;
 use checks::patient::{Intent, Patient};
 use checks::reading::path::{self, Kind};
 use checks::reading::request::Url;
-use checks::snapshot::{Probe, ProbeAnswer, ProbeFailure, Snapshot};
+use checks::reading::{and_list, and_more};
+use checks::seen::Seen;
+use checks::snapshot::{LoadBalancer, Probe, ProbeAnswer, ProbeFailure, Snapshot};
+use futures::future::join;
 use tokio::time::Instant;
 
+use super::Aws;
 use super::ask::chain;
 
 /// How long one GET may take, with its connection.
 const PATIENCE: Duration = Duration::from_secs(5);
 const REDIRECTS: usize = 3;
+/// How many of the balancer's addresses are named; a busy one has more.
+const NAMED: usize = 8;
 /// As much of a page as tells whose it is.
 const PAGE: usize = 2048;
 
 /// Probes the URL, or the first URL of the service itself, and keeps the result in the snapshot.
-pub async fn run(snapshot: &mut Snapshot, url: Option<&Url>) {
+pub async fn run(aws: &Aws, snapshot: &mut Snapshot, url: Option<&Url>) {
     let (url, balancer) = match aim(snapshot, url) {
         Ok(aim) => aim,
         Err(why) => {
@@ -38,11 +44,25 @@ pub async fn run(snapshot: &mut Snapshot, url: Option<&Url>) {
             return;
         }
     };
-    snapshot.probe = Some(probe(&Dns, &url, &balancer).await);
+    let interfaces = match aws.balancer_addresses(&balancer).await {
+        Seen::Yes(addresses) => addresses.unwrap_or_default(),
+        Seen::No(_) => BTreeSet::new(),
+    };
+    let LoadBalancer { load_balancer_name: name, dns_name, .. } = balancer;
+    let own = Own { name, dns_name: dns_name.unwrap_or_default(), interfaces };
+    snapshot.probe = Some(probe(&Dns, &url, &own).await);
 }
 
-/// The URL as it may be sent, and the name of the balancer that it is for.
-fn aim(snapshot: &Snapshot, url: Option<&Url>) -> Result<(Url, String), String> {
+/// The balancer, as far as its addresses tell it from everything else.
+struct Own {
+    name: String,
+    dns_name: String,
+    /// The addresses of its network interfaces; empty where EC2 told none.
+    interfaces: BTreeSet<IpAddr>,
+}
+
+/// The URL as it may be sent, and the balancer that it is for.
+fn aim(snapshot: &Snapshot, url: Option<&Url>) -> Result<(Url, LoadBalancer), String> {
     let service = snapshot.services.first().ok_or("there is no service")?;
     let intent = Intent::default();
     let patient = Patient::new(snapshot, service, &intent);
@@ -54,8 +74,8 @@ fn aim(snapshot: &Snapshot, url: Option<&Url>) -> Result<(Url, String), String> 
     let path = paths.iter().find(is_plain).ok_or("the service has no URL of its own; name one with --url")?;
     let url = if url.is_some() { patient.asked_url() } else { path.url.parse().ok() };
     let balancer = path.hops.iter().find(|hop| hop.kind == Kind::LoadBalancer).and_then(|hop| hop.id.as_deref());
-    let name = balancer.and_then(|arn| patient.load_balancer(arn).ok().flatten()).and_then(|balancer| balancer.dns_name.clone());
-    url.zip(name).ok_or_else(|| "the balancer's name is not known, so nobody can tell whether the address is its own".into())
+    let balancer = balancer.and_then(|arn| patient.load_balancer(arn).ok().flatten()).filter(|balancer| balancer.dns_name.is_some());
+    url.zip(balancer.cloned()).ok_or_else(|| "the balancer's name is not known, so nobody can tell whether the address is its own".into())
 }
 
 fn failure(url: String, stage: &str, message: impl ToString, elapsed: Duration) -> ProbeFailure {
@@ -66,24 +86,27 @@ fn milliseconds(elapsed: Duration) -> u64 {
     u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// One GET, and those that redirects within the host ask for, to addresses that the balancer's name resolves to.
-async fn probe(dns: &dyn ResolveDns, url: &Url, balancer: &str) -> Probe {
-    let mut probe = Probe { url: url.to_string(), ..Probe::default() };
+/// One GET, and those that redirects within the host ask for, to addresses that are the balancer's.
+async fn probe(dns: &dyn ResolveDns, url: &Url, balancer: &Own) -> Probe {
+    let mut probe = Probe { url: url.to_string(), by_interfaces: !balancer.interfaces.is_empty(), ..Probe::default() };
     let began = Instant::now();
-    let (addresses, own) = match futures::future::join(resolve(dns, &url.host), resolve(dns, balancer)).await {
-        (Ok(addresses), Ok(own)) => (addresses, own),
+    // A name has only some of the balancer's addresses at a time, and whoever lies about one name lies about the other.
+    let own = async {
+        let by_name = async { resolve(dns, &balancer.dns_name).await.unwrap_or_default() };
+        if probe.by_interfaces { balancer.interfaces.clone() } else { by_name.await }
+    };
+    let (addresses, own) = match join(resolve(dns, &url.host), own).await {
+        (Ok(addresses), own) => (addresses, own),
         (Err(why), _) => {
             probe.failure = Some(failure(url.to_string(), "resolve", why, began.elapsed()));
             return probe;
         }
-        (Ok(addresses), Err(_)) => (addresses, BTreeSet::new()),
     };
     let texts = |addresses: &BTreeSet<IpAddr>| addresses.iter().map(ToString::to_string).collect();
     (probe.addresses, probe.balancer_addresses) = (texts(&addresses), texts(&own));
     let allowed: Vec<IpAddr> = addresses.intersection(&own).copied().collect();
     if allowed.is_empty() {
-        let message = format!("{} is no address of the balancer {balancer}", probe.addresses.join(", "));
-        probe.failure = Some(failure(url.to_string(), "address", message, began.elapsed()));
+        probe.failure = Some(failure(url.to_string(), "address", elsewhere(&probe, url, balancer), began.elapsed()));
         return probe;
     }
     let tls = Provider::Rustls(CryptoMode::AwsLc);
@@ -113,6 +136,27 @@ async fn probe(dns: &dyn ResolveDns, url: &Url, balancer: &str) -> Probe {
         }
     }
     probe
+}
+
+/// Why nothing is sent, and how the balancer can be asked all the same.
+fn elsewhere(probe: &Probe, url: &Url, balancer: &Own) -> String {
+    let Own { name, dns_name, .. } = balancer;
+    if probe.balancer_addresses.is_empty() {
+        return format!("the addresses of load balancer {name} are not known: EC2 told no network interfaces of it, and {dns_name} does not resolve");
+    }
+    let whose = if probe.by_interfaces { "whose network interfaces have" } else { "whose own name resolves to" };
+    let no_address = if probe.addresses.len() == 1 { "is no address" } else { "are no addresses" };
+    let why = if url.host.eq_ignore_ascii_case(dns_name) {
+        "It is the balancer's own name, so whoever resolves names here says something else than AWS".to_owned()
+    } else {
+        let itself = Url { host: dns_name.clone(), query: None, ..url.clone() };
+        format!(
+            "Something else stands there, likely a CDN, an accelerator or a proxy in front of it. --url {itself} asks the balancer itself, by a name \
+             that certificates and rules for {} do not fit",
+            url.host
+        )
+    };
+    format!("{} {no_address} of load balancer {name}, {whose} {}. {why}", and_list(&probe.addresses), and_more(&probe.balancer_addresses, NAMED))
 }
 
 /// Where a redirect leads, if that is the same host.
@@ -226,6 +270,12 @@ mod tests {
 
     const BALANCER: &str = "web-1.elb.amazonaws.com";
 
+    /// The balancer, and the addresses of its network interfaces.
+    fn own(interfaces: &[&str]) -> Own {
+        let interfaces = interfaces.iter().map(|address| address.parse().unwrap()).collect();
+        Own { name: "web".into(), dns_name: BALANCER.into(), interfaces }
+    }
+
     fn names() -> Names {
         Names(BTreeMap::from([(BALANCER, "127.0.0.1"), ("api.example.com", "127.0.0.1"), ("cdn.example.com", "127.0.0.2")]))
     }
@@ -260,7 +310,7 @@ mod tests {
     async fn one_get_without_credentials_and_its_answer() {
         let page = "<html>\r\n<head><title>503 Service Temporarily Unavailable</title></head>\r\n<body>\r\n<center><h1>503 Service Temporarily Unavailable</h1></center>\r\n</body>\r\n</html>";
         let (port, served) = serve(vec![reply("503 Service Temporarily Unavailable", "server: awselb/2.0\r\n", page)]).await;
-        let probe = probe(&names(), &url(&format!("http://ana:hunter2@api.example.com:{port}/v1")), BALANCER).await;
+        let probe = probe(&names(), &url(&format!("http://ana:hunter2@api.example.com:{port}/v1")), &own(&[])).await;
         let [answer] = probe.answers.as_slice() else { panic!("{probe:#?}") };
         assert_eq!((answer.status, answer.server.as_deref(), answer.balancer_page), (503, Some("awselb/2.0"), true));
         assert_eq!((probe.failure, probe.addresses), (None, vec!["127.0.0.1".to_owned()]));
@@ -272,13 +322,45 @@ mod tests {
     #[tokio::test]
     async fn nothing_is_sent_to_an_address_that_is_not_the_balancers() {
         let (port, served) = serve(vec![reply("200 OK", "", "")]).await;
-        let probe = probe(&names(), &url(&format!("http://cdn.example.com:{port}/")), BALANCER).await;
+        let probe = probe(&names(), &url(&format!("http://cdn.example.com:{port}/")), &own(&[])).await;
         let failure = probe.failure.unwrap();
-        assert_eq!(
-            (failure.stage.as_str(), failure.message.as_str()),
-            ("address", "127.0.0.2 is no address of the balancer web-1.elb.amazonaws.com")
+        assert_eq!(failure.stage, "address");
+        assert!(
+            failure.message.starts_with("127.0.0.2 is no address of load balancer web, whose own name resolves to 127.0.0.1. "),
+            "{}",
+            failure.message
         );
-        assert!(probe.answers.is_empty() && !served.is_finished());
+        assert!(!probe.by_interfaces && probe.answers.is_empty() && !served.is_finished());
+    }
+
+    #[tokio::test]
+    async fn interfaces_have_the_word_before_the_balancers_name() {
+        let (port, _) = serve(vec![reply("200 OK", "", "")]).await;
+        let at = url(&format!("http://api.example.com:{port}/v1?token=hunter2"));
+        // DNS gives a few of a busy balancer's addresses, and not the same to everybody.
+        let known = Names(BTreeMap::from([(BALANCER, "192.0.2.1"), ("api.example.com", "127.0.0.1")]));
+        let sent = probe(&known, &at, &own(&["10.0.1.12", "127.0.0.1", "192.0.2.1"])).await;
+        assert_eq!((sent.answers.len(), sent.by_interfaces), (1, true), "{sent:#?}");
+        assert_eq!(sent.balancer_addresses, ["10.0.1.12", "127.0.0.1", "192.0.2.1"]);
+        // A resolver that lies, lies about both names.
+        let lied = probe(&names(), &at, &own(&["3.8.1.2", "2001:db8::12", "10.0.1.12"])).await;
+        let failure = lied.failure.unwrap();
+        assert_eq!(
+            (failure.stage.as_str(), failure.message),
+            (
+                "address",
+                format!(
+                    "127.0.0.1 is no address of load balancer web, whose network interfaces have 3.8.1.2, 10.0.1.12 and 2001:db8::12. Something else \
+                     stands there, likely a CDN, an accelerator or a proxy in front of it. --url http://{BALANCER}:{port}/v1 asks the balancer itself, \
+                     by a name that certificates and rules for api.example.com do not fit"
+                )
+            )
+        );
+        let own_name = probe(&names(), &url(&format!("http://{BALANCER}:{port}/")), &own(&["3.8.1.2"])).await.failure.unwrap();
+        assert!(own_name.message.ends_with("says something else than AWS"), "{own_name:?}");
+        let nobody = Names(BTreeMap::from([("api.example.com", "127.0.0.1")]));
+        let unknown = probe(&nobody, &at, &own(&[])).await.failure.unwrap();
+        assert!(unknown.message.starts_with("the addresses of load balancer web are not known"), "{unknown:?}");
     }
 
     #[tokio::test]
@@ -288,16 +370,16 @@ mod tests {
         let (port, served) = serve(vec![home("/login?next=/"), away.clone()]).await;
         let at = url(&format!("http://api.example.com:{port}/"));
         let statuses = |probe: &Probe| probe.answers.iter().map(|answer| answer.status).collect::<Vec<_>>();
-        assert_eq!(statuses(&probe(&names(), &at, BALANCER).await), [301, 302]);
+        assert_eq!(statuses(&probe(&names(), &at, &own(&[])).await), [301, 302]);
         assert!(served.await.unwrap()[1].starts_with("GET /login?next=/ "));
         let (port, _) = serve(vec![home("/"); 9]).await;
         let at = url(&format!("http://api.example.com:{port}/"));
-        assert_eq!(statuses(&probe(&names(), &at, BALANCER).await), [301; 4]);
+        assert_eq!(statuses(&probe(&names(), &at, &own(&[])).await), [301; 4]);
     }
 
     #[tokio::test]
     async fn a_failure_is_evidence_in_plain_words() {
-        let stage = async |text: String| probe(&names(), &url(&text), BALANCER).await.failure.unwrap();
+        let stage = async |text: String| probe(&names(), &url(&text), &own(&[])).await.failure.unwrap();
         let nowhere = stage("http://gone.example.com/".into()).await;
         assert_eq!((nowhere.stage.as_str(), nowhere.message.as_str()), ("resolve", "no such name"));
         let closed = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port();

@@ -1,13 +1,13 @@
-//! What EC2 tells of a whole VPC: network ACLs, endpoints, NAT gateways, DNS; and what is in a prefix list.
+//! What EC2 tells of a whole VPC: network ACLs, endpoints, NAT gateways, DNS; and what is in a prefix list, and its name.
 
 use aws_sdk_ec2::types;
 use checks::call::Call;
 use checks::seen::Seen;
-use checks::snapshot::{AclEntry, Endpoint, NatGateway, NetworkAcl, VpcDns};
+use checks::snapshot::{AclEntry, Endpoint, ManagedPrefixList, NatGateway, NetworkAcl, Table, VpcDns};
 use futures::future::join;
 
-use super::ec2::filter;
-use super::{Aws, text};
+use super::ec2::{IDS, filter};
+use super::{Aws, fill, text};
 
 impl Aws {
     pub async fn network_acls(&self, vpc: &str) -> Seen<Option<Vec<NetworkAcl>>> {
@@ -50,6 +50,20 @@ impl Aws {
         }
     }
 
+    pub async fn managed_prefix_lists(&self, ids: Vec<String>) -> Table<ManagedPrefixList> {
+        let mut table = Table::default();
+        for batch in ids.chunks(IDS) {
+            let pages = self.asker.pages(Call::DescribeManagedPrefixLists, |token| async {
+                let request = self.ec2.describe_managed_prefix_lists().filters(filter("prefix-list-id", batch));
+                let page = request.set_next_token(token).send().await?;
+                Ok((page.prefix_lists.unwrap_or_default(), page.next_token))
+            });
+            let found = pages.await.map(|found| found.unwrap_or_default().into_iter().map(managed_prefix_list).collect());
+            fill(&mut table, batch, found, |list| &list.prefix_list_id);
+        }
+        table
+    }
+
     pub async fn prefix_list(&self, id: &str) -> Seen<Option<Vec<String>>> {
         let pages = self.asker.pages(Call::GetManagedPrefixListEntries, |token| async {
             let page = self.ec2.get_managed_prefix_list_entries().prefix_list_id(id).set_next_token(token).send().await?;
@@ -57,6 +71,10 @@ impl Aws {
         });
         pages.await.map(|found| found.map(|found| found.into_iter().filter_map(|entry| entry.cidr).collect()))
     }
+}
+
+fn managed_prefix_list(from: types::ManagedPrefixList) -> ManagedPrefixList {
+    ManagedPrefixList { prefix_list_id: from.prefix_list_id.unwrap_or_default(), prefix_list_name: from.prefix_list_name, owner_id: from.owner_id }
 }
 
 fn network_acl(from: types::NetworkAcl) -> NetworkAcl {

@@ -198,7 +198,7 @@ mod live {
             collect::url(&aws, &mut snapshot, url).await;
         }
         if *probe {
-            collect::probe::run(&mut snapshot, *url).await;
+            collect::probe::run(&aws, &mut snapshot, *url).await;
         }
         if *trail {
             collect::trail::trail(&aws, &mut snapshot, pace()?).await;

@@ -10,7 +10,7 @@ use checks::call::Call;
 use checks::catalog;
 use checks::check::Check;
 use checks::diagnosis::diagnose;
-use checks::patient::{Intent, Patient};
+use checks::patient::{Expected, Intent, Patient};
 use checks::snapshot::Snapshot;
 use checks::symptom::Symptom;
 
@@ -54,7 +54,7 @@ fn schema(schema: schemars::Schema) -> Result<String> {
 /// What the check says of its own example, which is a healthy service made sick.
 fn example(check: &Check) -> Result<String> {
     let snapshot = (check.example)();
-    let intent = Intent { expect_ingress: ["203.0.113.0/24", "198.51.100.0/24"].iter().filter_map(|block| block.parse().ok()).collect() };
+    let intent: Intent = ["203.0.113.0/24", "198.51.100.0/24"].iter().filter_map(|block| block.parse::<Expected>().ok()).collect();
     let patient = Patient::new(&snapshot, &snapshot.services[0], &intent);
     let report = ServiceReport::new(&patient, &diagnose(&patient));
     let mut text = String::from("## What it looks like\n");

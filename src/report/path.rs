@@ -70,7 +70,10 @@ pub struct ProbeReport {
     pub url: String,
     /// What its host resolves to.
     pub addresses: Vec<String>,
+    /// What that is compared with.
     pub balancer_addresses: Vec<String>,
+    /// Whose these are: network_interfaces, or balancer_name where EC2 told none
+    pub compared_with: &'static str,
     /// The last one counts; those before are redirects within the host.
     pub answers: Vec<ProbeAnswerReport>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -190,6 +193,7 @@ impl ProbeReport {
             url: plain(&probe.url),
             addresses: all(&probe.addresses),
             balancer_addresses: all(&probe.balancer_addresses),
+            compared_with: if probe.by_interfaces { "network_interfaces" } else { "balancer_name" },
             answers: probe
                 .answers
                 .iter()

@@ -121,6 +121,21 @@ fn a_symptom_without_its_cause_names_its_suspects() {
     );
 }
 
+#[test]
+fn a_prefix_list_that_may_not_be_read_is_not_judged() {
+    let account = Account::start("an-office-list-that-somebody-widened");
+    account.fault("ec2.GetManagedPrefixListEntries", Fault::Denied);
+    let exam = |expected: &str| {
+        let service = doctor(&["api", "--expect-ingress", expected, "--output", "json"]).at(&account).run().service();
+        assert_eq!(service["roots"].as_array().map(Vec::len), Some(0), "{:#}", service["roots"]);
+        let exams = service["exams"].as_array().unwrap();
+        exams.iter().find(|exam| exam["check"] == "ingress_wider_than_expected").unwrap().clone()
+    };
+    let blocks = exam("203.0.113.0/24");
+    assert_eq!((&blocks["outcome"], &blocks["missed"][0]["call"]), (&"could_not_look".into(), &"ec2:GetManagedPrefixListEntries".into()));
+    assert_eq!(exam("pl-0a7d3c9f8e4b21560")["outcome"], "healthy", "whoever expects the list needs no look into it");
+}
+
 /// The IAM action of a call as the loopback account names it.
 fn action(call: &str) -> String {
     call.replacen("elbv2.", "elasticloadbalancing:", 1).replacen('.', ":", 1)

@@ -5,11 +5,11 @@ use std::net::TcpListener;
 use std::thread::JoinHandle;
 
 use crate::doctor::doctor;
-use crate::wire::Account;
+use crate::wire::{Account, Fault};
 
-/// Answers one request on loopback as a balancer answers that has nowhere to send it, and gives back what was asked.
-fn balancer() -> (u16, JoinHandle<String>) {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+/// Answers one request at this address as a balancer answers that has nowhere to send it, and gives back what was asked.
+fn balancer(address: &str) -> (u16, JoinHandle<String>) {
+    let listener = TcpListener::bind((address, 0)).expect("a free port");
     let port = listener.local_addr().expect("an address").port();
     let thread = std::thread::spawn(move || {
         let (mut stream, _) = listener.accept().expect("a request");
@@ -26,7 +26,7 @@ fn balancer() -> (u16, JoinHandle<String>) {
 #[test]
 fn the_answer_is_told_and_kept() {
     let account = Account::start("localhost");
-    let (port, served) = balancer();
+    let (port, served) = balancer("127.0.0.1");
     let url = format!("http://ana:hunter2@localhost:{port}/v1?token=hunter2");
     let file = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("probe.json");
     let name = file.to_str().expect("UTF-8");
@@ -34,6 +34,7 @@ fn the_answer_is_told_and_kept() {
     assert_eq!(account.complaints(), Vec::<String>::new());
     let told = live.stdout.split_whitespace().collect::<Vec<_>>().join(" ");
     assert!(told.contains(", server awselb/2.0: the balancer itself answered"), "{live:#?}");
+    assert!(told.contains(", where the balancer's network interfaces are"), "{live:#?}");
     let asked = served.join().expect("one request");
     assert!(asked.starts_with("GET /v1 HTTP/1.1\r\n"), "{asked}");
     for secret in ["hunter2", "AKIDEXAMPLE", "authorization"] {
@@ -55,7 +56,34 @@ fn nothing_is_sent_to_an_address_that_is_not_the_balancers() {
     let run = doctor(&["api", "--url", &url, "--probe", "--output", "json"]).at(&account).run();
     let probe = run.service()["probe"].clone();
     assert_eq!(probe["failure"]["stage"], "address", "{probe:#}");
+    let has =
+        "127.0.0.2 is no address of load balancer web, whose network interfaces have 10.0.1.12, 10.0.2.14, 127.0.0.1, 127.0.0.3 and 2001:db8::12. ";
+    assert!(probe["failure"]["message"].as_str().is_some_and(|message| message.starts_with(has)), "{probe:#}");
     assert_eq!(listener.accept().map(drop).map_err(|error| error.kind()), Err(ErrorKind::WouldBlock), "nobody came");
+}
+
+/// DNS gives some of a balancer's addresses at a time; its network interfaces have them all.
+#[test]
+fn an_address_that_only_the_interfaces_have_is_the_balancers() {
+    let account = Account::start("localhost");
+    let (port, served) = balancer("127.0.0.3");
+    let run = doctor(&["api", "--url", &format!("http://127.0.0.3:{port}/"), "--probe", "--output", "json"]).at(&account).run();
+    assert_eq!(account.complaints(), Vec::<String>::new());
+    let probe = run.service()["probe"].clone();
+    assert_eq!((&probe["answers"][0]["status"], &probe["compared_with"]), (&503.into(), &"network_interfaces".into()), "{probe:#}");
+    served.join().expect("one request");
+}
+
+#[test]
+fn without_the_interfaces_the_balancers_name_has_the_word() {
+    let account = Account::start("localhost");
+    account.fault("ec2.DescribeNetworkInterfaces", Fault::Denied);
+    let (port, served) = balancer("127.0.0.1");
+    let run = doctor(&["api", "--url", &format!("http://localhost:{port}/"), "--probe", "--output", "json"]).at(&account).run();
+    let probe = run.service()["probe"].clone();
+    assert_eq!((&probe["answers"][0]["status"], &probe["compared_with"]), (&503.into(), &"balancer_name".into()), "{probe:#}");
+    assert!(run.json()["blind"].as_array().is_some_and(|blind| blind.iter().any(|one| one["call"] == "ec2:DescribeNetworkInterfaces")), "{run:#?}");
+    served.join().expect("one request");
 }
 
 /// Without the option nothing is sent, and a snapshot has nobody to send anything to.

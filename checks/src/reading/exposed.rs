@@ -115,7 +115,7 @@ fn openings<'a>(patient: &Patient<'a>, task: &Task, interface: &Interface, famil
     let mut openings = Vec::new();
     let mut open = |port: Option<i32>, here: Vec<(&'a SecurityGroup, &'a IpPermission)>| {
         if let Some(world) = world(&here, family)
-            && !address::within(&world, &patient.intent().expect_ingress)
+            && !patient.intent().expects(&world)
         {
             let wide = |one: &IpPermission| family.blocks(one).iter().any(|cidr| family.is_wide(cidr));
             let here = here.into_iter().filter(|(_, permission)| wide(permission));

@@ -1,8 +1,9 @@
 //! Whom the load balancers of a service let in: every block of every rule of their security groups, at the ports that
-//! they listen on. Rules add up over all groups of a balancer. A prefix list or a group as a source says nothing about
-//! addresses that we know, so it is named and never judged.
+//! they listen on. Rules add up over all groups of a balancer. A prefix list as a source stands for its blocks, where they
+//! were seen; a group says nothing about addresses that we know, so it is named and never judged.
 
 use std::collections::BTreeSet;
+use std::iter;
 
 use crate::call::Call;
 use crate::check::Findings;
@@ -11,7 +12,7 @@ use crate::patient::Patient;
 use crate::reading::address::{self, Cidr};
 use crate::reading::{and_list, parsed, reach, traffic};
 use crate::seen::Blind;
-use crate::snapshot::{IpPermission, Listener, LoadBalancer, SecurityGroup};
+use crate::snapshot::{IpPermission, Listener, LoadBalancer, ManagedPrefixList, SecurityGroup};
 
 /// A load balancer in front of the service, with what decides who may come in.
 #[derive(Debug)]
@@ -26,11 +27,24 @@ pub struct Door<'a> {
 pub struct Admitted<'a> {
     pub group: &'a SecurityGroup,
     pub permission: &'a IpPermission,
+    /// The prefix list that has the block, where the rule names a list.
+    pub list: Option<&'a str>,
     /// As AWS spells it.
     pub cidr: &'a str,
     pub block: Cidr,
     pub ports: BTreeSet<i32>,
 }
+
+/// Whom a door lets in.
+#[derive(Clone, Debug, Default)]
+pub struct LetIn<'a> {
+    pub blocks: Vec<Admitted<'a>>,
+    /// Groups, and prefix lists that were not seen: they let somebody in, nobody knows whom.
+    pub unknown: BTreeSet<&'a str>,
+}
+
+/// How many blocks of one prefix list are named; the list itself has them all.
+pub const NAMED: usize = 3;
 
 /// Every balancer in front of the service that security groups guard; a network load balancer may have none.
 pub fn doors<'a>(patient: &Patient<'a>, findings: &mut Findings) -> Result<Vec<Door<'a>>, Blind> {
@@ -77,30 +91,51 @@ impl<'a> Door<'a> {
         })
     }
 
-    /// Every block that is let in to a port that the balancer listens on.
-    pub fn admitted(&self) -> Vec<Admitted<'a>> {
-        let mut admitted = Vec::new();
+    /// Every block that is let in to a port that the balancer listens on, by itself or in one of the prefix lists that
+    /// count; the others are left out.
+    pub fn lets_in(&self, patient: &Patient<'a>, findings: &mut Findings, counts: impl Fn(&str) -> bool) -> LetIn<'a> {
+        let mut let_in = LetIn::default();
         for (group, permission, ports) in self.open_permissions() {
-            for cidr in permission.cidr_ip.iter().chain(&permission.cidr_ipv6) {
-                let Some(block) = parsed(cidr) else { continue };
-                if self.speaks(&block) {
-                    admitted.push(Admitted { group, permission, cidr, block, ports: ports.clone() });
+            let mut admit = |list: Option<&'a str>, cidrs: &'a [String]| {
+                for cidr in cidrs {
+                    let Some(block) = parsed(cidr).filter(|block| self.speaks(block)) else { continue };
+                    let_in.blocks.push(Admitted { group, permission, list, cidr, block, ports: ports.clone() });
+                }
+            };
+            admit(None, &permission.cidr_ip);
+            admit(None, &permission.cidr_ipv6);
+            let mut unknown: Vec<&'a String> = permission.group_id.iter().collect();
+            for list in permission.prefix_list_id.iter().filter(|list| counts(list)) {
+                match findings.see(patient.prefix_list(list)).flatten() {
+                    Some(blocks) => admit(Some(list), blocks),
+                    None => unknown.push(list),
                 }
             }
+            let_in.unknown.extend(unknown.into_iter().map(String::as_str));
         }
-        admitted
+        let_in
     }
 
-    /// Whether every IPv4 address may come in by some port: then nobody has to know where a caller comes from.
-    pub fn is_open_to_world(&self) -> bool {
-        let admitted = self.admitted();
-        self.ports().any(|port| world(&admitted, false, port).is_some())
+    /// Whether every IPv4 address may come in by some port: then nobody has to know where a caller comes from. Prefix lists
+    /// count only where addresses alone are not the world.
+    pub fn is_open_to_world(&self, patient: &Patient<'a>, findings: &mut Findings) -> bool {
+        self.lets_in(patient, findings, |_| false).is_world() || self.lets_in(patient, findings, |_| true).is_world()
     }
 
-    /// Sources that let somebody in, nobody knows whom: prefix lists and groups.
-    pub fn not_judged(&self) -> BTreeSet<&'a str> {
-        let sources = |(_, permission, _): (_, &'a IpPermission, _)| permission.prefix_list_id.iter().chain(&permission.group_id);
-        self.open_permissions().flat_map(sources).map(String::as_str).collect()
+    /// What is in the prefix lists that rules name, as evidence that somebody is not in them.
+    pub fn entries(&self, patient: &Patient) -> Vec<Evidence> {
+        let lists: BTreeSet<&String> = self.open_permissions().flat_map(|(_, permission, _)| &permission.prefix_list_id).collect();
+        let of_list = |list: &String| match patient.prefix_list(list) {
+            Ok(Some(blocks)) if blocks.is_empty() => vec![Evidence::new(Call::GetManagedPrefixListEntries, list, "Entries", "[]")],
+            Ok(Some(blocks)) => blocks.iter().take(NAMED).map(|cidr| entry(list, cidr)).collect(),
+            Ok(None) | Err(_) => Vec::new(),
+        };
+        lists.into_iter().flat_map(of_list).collect()
+    }
+
+    /// Whether a rule names this prefix list for the port.
+    pub fn names_list(&self, list: &String, port: i32) -> bool {
+        self.open_permissions().any(|(_, permission, ports)| ports.contains(&port) && permission.prefix_list_id.contains(list))
     }
 
     /// Whether anybody is let in on a port: by addresses, by a prefix list, or from a group.
@@ -121,55 +156,125 @@ impl<'a> Door<'a> {
     }
 }
 
-impl Admitted<'_> {
-    pub fn evidence(&self) -> Evidence {
-        let field = if self.block.is_v6() { "IpPermissions.Ipv6Ranges.CidrIpv6" } else { "IpPermissions.IpRanges.CidrIp" };
-        Evidence::new(Call::DescribeSecurityGroups, &self.group.group_id, field, self.cidr)
+impl LetIn<'_> {
+    fn is_world(&self) -> bool {
+        let ports: BTreeSet<i32> = self.blocks.iter().flat_map(|one| &one.ports).copied().collect();
+        ports.into_iter().any(|port| world(&self.blocks, false, port).is_some())
     }
 
-    pub fn revoke(&self) -> String {
-        revoke(self.group, self.permission, self.cidr)
+    /// The sources that nobody knows, by name.
+    pub fn unknown(&self, patient: &Patient) -> impl Iterator<Item = String> {
+        self.unknown.iter().map(|source| source_name(patient, source))
     }
 }
 
-/// The command that takes away this block of this rule and nothing else.
-pub fn revoke(group: &SecurityGroup, permission: &IpPermission, cidr: &str) -> String {
+impl<'a> Admitted<'a> {
+    /// What the rule names: the block itself, or the list that has it.
+    pub fn source(&self) -> &'a str {
+        self.list.unwrap_or(self.cidr)
+    }
+
+    /// `0.0.0.0/0`, or `0.0.0.0/0 in prefix list pl-0ff1ce (office)`.
+    pub fn words(&self, patient: &Patient) -> String {
+        self.list.map_or_else(|| self.cidr.to_owned(), |list| format!("{} in prefix list {}", self.cidr, source_name(patient, list)))
+    }
+
+    /// The rule, as evidence.
+    pub fn rule(&self) -> Evidence {
+        let field = match self.list {
+            Some(_) => "IpPermissions.PrefixListIds.PrefixListId",
+            None if self.block.is_v6() => "IpPermissions.Ipv6Ranges.CidrIpv6",
+            None => "IpPermissions.IpRanges.CidrIp",
+        };
+        Evidence::new(Call::DescribeSecurityGroups, &self.group.group_id, field, self.source())
+    }
+
+    /// The entry of the list that has the block.
+    pub fn entry(&self) -> Option<Evidence> {
+        self.list.map(|list| entry(list, self.cidr))
+    }
+
+    pub fn revoke(&self) -> String {
+        revoke(self.group, self.permission, self.source())
+    }
+}
+
+fn entry(list: &str, cidr: &str) -> Evidence {
+    Evidence::new(Call::GetManagedPrefixListEntries, list, "Entries.Cidr", cidr)
+}
+
+/// A source of a rule as the user knows it: `pl-3b927c52 (com.amazonaws.global.cloudfront.origin-facing)`. A name that
+/// was not told is no news to a check, so nothing is noted.
+pub fn source_name(patient: &Patient, source: &str) -> String {
+    let list = if is_list(source) { patient.managed_prefix_list(source) } else { Ok(None) };
+    match list {
+        Ok(Some(ManagedPrefixList { prefix_list_name: Some(name), .. })) => format!("{source} ({name})"),
+        Ok(_) | Err(_) => source.to_owned(),
+    }
+}
+
+/// Whether a prefix list is this account's, so that its owner can narrow it.
+pub fn is_own_list(patient: &Patient, list: &str) -> bool {
+    let list = patient.managed_prefix_list(list);
+    matches!(list, Ok(Some(list)) if list.owner_id.as_deref() == Some(patient.account()))
+}
+
+fn is_list(source: &str) -> bool {
+    source.starts_with("pl-")
+}
+
+/// The command that takes away this source of this rule, a block or a prefix list, and nothing else.
+pub fn revoke(group: &SecurityGroup, permission: &IpPermission, source: &str) -> String {
     let IpPermission { ip_protocol, from_port, to_port, .. } = permission;
     let ports = match (from_port, to_port) {
         (Some(from), Some(to)) => format!(",FromPort={from},ToPort={to}"),
         _ => String::new(),
     };
-    let ranges = range(cidr);
+    let ranges = range(source);
     format!("aws ec2 revoke-security-group-ingress --group-id {} --ip-permissions 'IpProtocol={ip_protocol}{ports},{ranges}'", group.group_id)
 }
 
-fn range(cidr: &str) -> String {
-    if cidr.contains(':') { format!("Ipv6Ranges=[{{CidrIpv6={cidr}}}]") } else { format!("IpRanges=[{{CidrIp={cidr}}}]") }
+fn range(source: &str) -> String {
+    if is_list(source) {
+        format!("PrefixListIds=[{{PrefixListId={source}}}]")
+    } else if source.contains(':') {
+        format!("Ipv6Ranges=[{{CidrIpv6={source}}}]")
+    } else {
+        format!("IpRanges=[{{CidrIp={source}}}]")
+    }
 }
 
-/// The blocks as evidence, each once.
+/// The blocks as evidence, each once; of a prefix list those that are named.
 pub fn evidence(admitted: &[&Admitted]) -> Vec<Evidence> {
     let mut evidence: Vec<Evidence> = Vec::new();
-    for one in admitted.iter().map(|one| one.evidence()) {
-        if !evidence.contains(&one) {
-            evidence.push(one);
+    for one in admitted {
+        for new in iter::once(one.rule()).chain(one.entry()) {
+            let entries =
+                || evidence.iter().filter(|told| new.call == Call::GetManagedPrefixListEntries && told.call == new.call && told.of == new.of);
+            if !evidence.contains(&new) && entries().count() < NAMED {
+                evidence.push(new);
+            }
         }
     }
     evidence
 }
 
-/// The command that lets a block in on one port.
-pub fn authorize(group: &str, port: i32, block: &Cidr) -> String {
-    let ranges = range(&block.to_string());
+/// The command that lets a block or a prefix list in on one port.
+pub fn authorize(group: &str, port: i32, source: impl ToString) -> String {
+    let ranges = range(&source.to_string());
     format!("aws ec2 authorize-security-group-ingress --group-id {group} --ip-permissions 'IpProtocol=tcp,FromPort={port},ToPort={port},{ranges}'")
 }
 
 /// The same as Terraform/OpenTofu.
-pub fn terraform(group: &str, port: i32, block: &str) -> String {
-    let family = if block.contains(':') { "cidr_ipv6" } else { "cidr_ipv4" };
+pub fn terraform(group: &str, port: i32, source: &str) -> String {
+    let argument = match source {
+        list if is_list(list) => "prefix_list_id",
+        block if block.contains(':') => "cidr_ipv6",
+        _ => "cidr_ipv4",
+    };
     format!(
         "resource \"aws_vpc_security_group_ingress_rule\" \"clients\" {{\n  security_group_id = \"{group}\"\n  ip_protocol       = \"tcp\"\n  \
-         from_port         = {port}\n  to_port           = {port}\n  {family}         = \"{block}\"\n}}"
+         from_port         = {port}\n  to_port           = {port}\n  {argument:<17} = \"{source}\"\n}}"
     )
 }
 

@@ -5,13 +5,14 @@
 use std::collections::BTreeMap;
 use std::slice;
 
+use crate::check::Findings;
 use crate::patient::Patient;
 use crate::reading::health_check::{self, Failure};
 use crate::reading::ingress::{self, Door};
 use crate::reading::probe::{self, Leads};
 use crate::reading::request::{self, Takes, Url};
 use crate::reading::traffic::{self, GroupState};
-use crate::reading::{and_list, count, parsed, rollout};
+use crate::reading::{and_list, and_more, count, parsed, rollout};
 use crate::seen::Blind;
 use crate::snapshot::{Action, Listener, LoadBalancer, Rule, Target};
 
@@ -428,10 +429,17 @@ impl<'p, 'a> Draft<'p, 'a> {
             }
             Some(Leads::Elsewhere) => {
                 // A CDN may stand there and hand on to the balancer: so the way goes on, for what gets there.
-                let says = format!("{host} leads to {addresses}, none of the balancer's: a CDN hands on, or the DNS is wrong");
+                let says =
+                    format!("{host} leads to {addresses}, none of the balancer's: a CDN, an accelerator or a proxy hands on, or the DNS is wrong");
                 self.path.hops.push(Hop::new(Kind::Name, Mark::Bad, id, String::new(), says));
             }
-            Some(Leads::ToBalancer) => self.good(Kind::Name, id, "", format!("{host} leads to {addresses}, as the balancer's own name does")),
+            Some(Leads::ToBalancer) => {
+                let compared = match probe {
+                    Some(probe) if probe.by_interfaces => "where the balancer's network interfaces are",
+                    _ => "as the balancer's own name does",
+                };
+                self.good(Kind::Name, id, "", format!("{host} leads to {addresses}, {compared}"));
+            }
             Some(Leads::Unknown) | None => {
                 let is_own = dns_name(self.patient, balancer).is_some_and(|own| own.eq_ignore_ascii_case(host));
                 let says = match (is_own, self.is_managed(host)) {
@@ -507,25 +515,25 @@ impl<'p, 'a> Draft<'p, 'a> {
         let ids = balancer.security_groups.join(", ");
         let names = and_list(groups.iter().map(|group| &group.group_name));
         let door = Door { balancer, listeners: slice::from_ref(listener), groups };
-        let admitted = door.admitted();
+        let let_in = door.lets_in(self.patient, &mut Findings::default(), |_| true);
         let mut whom: Vec<String> = Vec::new();
         for (v6, family) in [(false, "every IPv4 address"), (true, "every IPv6 address")] {
-            match ingress::world(&admitted, v6, port) {
+            match ingress::world(&let_in.blocks, v6, port) {
                 Some(_) => whom.push(family.into()),
-                None => whom.extend(admitted.iter().filter(|one| one.block.is_v6() == v6).map(|one| one.cidr.to_owned())),
+                None => {
+                    let here = let_in.blocks.iter().filter(|one| one.block.is_v6() == v6);
+                    whom.extend(here.map(|one| ingress::source_name(self.patient, one.source())));
+                }
             }
         }
-        whom.extend(door.not_judged().into_iter().map(str::to_owned));
+        whom.extend(let_in.unknown(self.patient));
         whom.dedup();
         if whom.is_empty() {
             let answer = nobody("no connection gets through: clients wait until they time out");
             self.end(Kind::SecurityGroups, Some(&ids), format!("{names} let nobody in on port {port}"), answer);
             return None;
         }
-        let more = whom.len().saturating_sub(3);
-        whom.truncate(3);
-        whom.extend((more > 0).then(|| format!("{more} more")));
-        self.good(Kind::SecurityGroups, Some(&ids), String::new(), format!("{} may come in on port {port}, by {names}", and_list(whom)));
+        self.good(Kind::SecurityGroups, Some(&ids), String::new(), format!("{} may come in on port {port}, by {names}", and_more(whom, 3)));
         Some(())
     }
 
@@ -1078,6 +1086,18 @@ mod tests {
     }
 
     #[test]
+    fn a_prefix_list_is_named_and_an_empty_one_lets_nobody_in() {
+        let mut snapshot = baseline::ec2();
+        let door = |snapshot: &Snapshot| drawn(&own(snapshot)[0])[2].clone();
+        assert_eq!(door(&snapshot), "✓ security_groups: 203.0.113.0/24 and pl-9a47e5 (partner) may come in on port 443, by web-balancer");
+        snapshot.prefix_lists.put("pl-9a47e5", vec!["0.0.0.0/0".into()]);
+        assert_eq!(door(&snapshot), "✓ security_groups: every IPv4 address may come in on port 443, by web-balancer");
+        snapshot.security_groups.change("sg-balancer").unwrap().ip_permissions.remove(0);
+        snapshot.prefix_lists.put("pl-9a47e5", Vec::new());
+        assert_eq!(door(&snapshot), "✗ security_groups: web-balancer let nobody in on port 443");
+    }
+
+    #[test]
     fn a_probe_tells_where_the_name_leads() {
         let mut snapshot = baseline::fargate();
         let probe = |address: &str| Probe {
@@ -1088,9 +1108,14 @@ mod tests {
         };
         snapshot.probe = Some(probe("203.0.113.10"));
         assert_eq!(drawn(&own(&snapshot)[0])[0], "✓ name: api.example.com leads to 203.0.113.10, as the balancer's own name does");
+        snapshot.probe = Some(Probe { by_interfaces: true, ..probe("203.0.113.10") });
+        assert_eq!(drawn(&own(&snapshot)[0])[0], "✓ name: api.example.com leads to 203.0.113.10, where the balancer's network interfaces are");
         snapshot.probe = Some(probe("198.51.100.7"));
         let path = own(&snapshot).remove(0);
-        assert_eq!(drawn(&path)[0], "✗ name: api.example.com leads to 198.51.100.7, none of the balancer's: a CDN hands on, or the DNS is wrong");
+        assert_eq!(
+            drawn(&path)[0],
+            "✗ name: api.example.com leads to 198.51.100.7, none of the balancer's: a CDN, an accelerator or a proxy hands on, or the DNS is wrong"
+        );
         assert!(path.hops.len() > 1 && !path.is_good());
     }
 

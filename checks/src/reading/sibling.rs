@@ -176,7 +176,9 @@ pub fn behind_narrow_doors(patient: &Patient) -> BTreeSet<String> {
     let calls = unseen.see(calls(patient, &mut Findings::default())).unwrap_or_default();
     let balancers: BTreeSet<&str> =
         calls.iter().filter_map(|(_, callee)| callee.balancer()).map(|balancer| balancer.load_balancer_arn.as_str()).collect();
-    let narrow = balancers.iter().any(|arn| ingress::door(patient, arn, &mut unseen).is_some_and(|door| !door.is_open_to_world()));
+    let narrow = balancers
+        .iter()
+        .any(|arn| ingress::door(patient, arn, &mut unseen).is_some_and(|door| !door.is_open_to_world(patient, &mut Findings::default())));
     if narrow { unseen.see(ways_out(patient)).unwrap_or_default().0 } else { BTreeSet::new() }
 }
 

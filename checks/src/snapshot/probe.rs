@@ -10,8 +10,11 @@ pub struct Probe {
     pub url: String,
     /// What the host of the URL resolves to.
     pub addresses: Vec<String>,
-    /// What the balancer's own name resolves to.
+    /// What it is compared with: the addresses of the balancer's network interfaces; where EC2 told none, what the
+    /// balancer's own name resolves to.
     pub balancer_addresses: Vec<String>,
+    /// Whether these are those of its network interfaces.
+    pub by_interfaces: bool,
     /// The answers, in order: the last is the one that counts, those before are redirects within the host.
     pub answers: Vec<ProbeAnswer>,
     /// Why there is no further answer.

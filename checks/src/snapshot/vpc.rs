@@ -1,4 +1,5 @@
-//! What a VPC has beside subnets and groups: network ACLs, endpoints, NAT gateways and its own name service.
+//! What a VPC has beside subnets and groups: network ACLs, endpoints, NAT gateways and its own name service; and whose
+//! the prefix lists are that rules name.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -68,4 +69,14 @@ pub struct VpcDns {
     pub vpc_id: String,
     pub enable_dns_support: bool,
     pub enable_dns_hostnames: bool,
+}
+
+/// The entries of it are a table of their own: they are asked for by another call.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct ManagedPrefixList {
+    pub prefix_list_id: String,
+    pub prefix_list_name: Option<String>,
+    /// An account, or `AWS` for a list of AWS's own.
+    pub owner_id: Option<String>,
 }

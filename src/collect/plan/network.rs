@@ -41,7 +41,7 @@ impl Plan<'_> {
             .flat_map(|rule| rule.prefix_list_id.clone())
             .collect();
         self.note(|snapshot| snapshot.security_groups.0.extend(table.0));
-        self.prefix_lists(lists).await;
+        join(self.lists_of_doors(), self.lists_in_trouble(lists)).await;
     }
 
     pub(super) async fn subnets(&self, ids: Vec<String>) {

@@ -65,11 +65,14 @@ impl Plan<'_> {
         join(subnets, self.security_groups(needed.iter().flat_map(|endpoint| endpoint.groups.clone()).collect())).await;
     }
 
-    /// What is in the prefix lists that rules name.
-    pub(super) async fn prefix_lists(&self, ids: Vec<String>) {
-        if ids.is_empty() || !self.something_is_unreached().await {
-            return;
+    /// What is in the prefix lists that rules name, where something is unreached.
+    pub(super) async fn lists_in_trouble(&self, ids: Vec<String>) {
+        if !ids.is_empty() && self.something_is_unreached().await {
+            self.prefix_lists(ids).await;
         }
+    }
+
+    pub(super) async fn prefix_lists(&self, ids: Vec<String>) {
         join_all(self.fresh("prefix list", ids).iter().map(|id| async move {
             let list = self.aws.prefix_list(id).await;
             self.note(|snapshot| snapshot.prefix_lists.insert(id, list));

@@ -7,8 +7,8 @@ use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
 use crate::finding::{Evidence, Kind, Subject};
 use crate::patient::Patient;
+use crate::reading::and_list;
 use crate::reading::ingress::{self, Admitted, Door};
-use crate::reading::{address, and_list};
 
 crate::check! {
     /// The security groups of the load balancer let in every address on a port that it listens on.
@@ -21,10 +21,10 @@ crate::check! {
     /// # How we tell
     ///
     /// The balancer is internet-facing, and the inbound rules of all its groups together cover all of IPv4 (`0.0.0.0/0`,
-    /// or its two halves) or, on a dual-stack balancer, all of IPv6, on the port of a listener. Ports without a listener
-    /// do not count, nor do prefix lists, whose entries we do not read: the one of CloudFront is not the world. A web
-    /// ACL is not looked at, nor a network load balancer without security groups. With `--expect-ingress`, what is
-    /// expected is no finding.
+    /// or its two halves) or, on a dual-stack balancer, all of IPv6, on the port of a listener. A prefix list stands for
+    /// the blocks that it has: CloudFront's is not the world, and a list with `0.0.0.0/0` in it is. Ports without a
+    /// listener do not count. A web ACL is not looked at, nor a network load balancer without security groups. With
+    /// `--expect-ingress`, what is expected is no finding.
     ///
     /// # What to do
     ///
@@ -56,6 +56,7 @@ crate::check! {
     explains: [],
     reads: [
         DescribeServices, DescribeServiceRevisions, DescribeTargetGroups, DescribeLoadBalancers, DescribeListeners, DescribeSecurityGroups,
+        GetManagedPrefixListEntries, DescribeManagedPrefixLists,
     ],
     example: on fargate, |snapshot| {
         use crate::baseline::everywhere;
@@ -78,13 +79,14 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
 }
 
 fn judge(patient: &Patient, findings: &mut Findings, door: &Door) {
-    let admitted = door.admitted();
+    let intent = patient.intent();
+    let admitted = door.lets_in(patient, findings, |list| !intent.expects_list(list)).blocks;
     let mut open: BTreeMap<&str, BTreeSet<i32>> = BTreeMap::new();
     let mut wide: Vec<&Admitted> = Vec::new();
     for port in door.listeners.iter().filter_map(|listener| listener.port) {
         for (family, v6) in [("IPv4", false), ("IPv6", true)] {
             let Some((world, rules)) = ingress::world(&admitted, v6, port) else { continue };
-            if !address::within(&world, &patient.intent().expect_ingress) {
+            if !intent.expects(&world) {
                 open.entry(family).or_default().insert(port);
                 wide.extend(rules);
             }
@@ -95,8 +97,10 @@ fn judge(patient: &Patient, findings: &mut Findings, door: &Door) {
     }
     let ports: BTreeSet<i32> = open.values().flatten().copied().collect();
     let groups: BTreeSet<&str> = wide.iter().map(|one| one.group.group_name.as_str()).collect();
+    let lists: BTreeSet<String> = wide.iter().filter_map(|one| one.list).map(|list| ingress::source_name(patient, list)).collect();
+    let lists = if lists.is_empty() { String::new() } else { format!(" with what is in {}", and_list(lists)) };
     let says = format!(
-        "Load balancer {} lets in every {} address on {}, by security group {}.",
+        "Load balancer {} lets in every {} address on {}, by security group {}{lists}.",
         door.name(),
         and_list(open.keys()),
         ingress::port_words(&ports),
@@ -130,11 +134,10 @@ fn judge(patient: &Patient, findings: &mut Findings, door: &Door) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::baseline::{self, everywhere, id};
+    use crate::baseline::{self, everywhere, id, prefix_list};
     use crate::exam::Outcome;
-    use crate::patient::Intent;
     use crate::snapshot::{IpPermission, LoadBalancer, Snapshot};
-    use crate::testing::{exam, exam_with, says};
+    use crate::testing::{exam, exam_with, expecting, says};
 
     fn with(permissions: Vec<IpPermission>) -> Snapshot {
         let mut snapshot = baseline::fargate();
@@ -182,9 +185,28 @@ mod tests {
     }
 
     #[test]
-    fn a_prefix_list_is_not_the_world() {
-        let list = IpPermission { cidr_ip: Vec::new(), prefix_list_id: vec!["pl-93a247fa".into()], ..everywhere("tcp", Some(443)) };
-        assert!(says(CHECK, &with(vec![list])).is_empty());
+    fn cloudfronts_list_is_not_the_world() {
+        let mut snapshot = with(Vec::new());
+        let list = prefix_list::of_cloudfront(&mut snapshot);
+        snapshot.security_groups.change("sg-balancer").unwrap().ip_permissions = vec![prefix_list::from_list(443, list)];
+        assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy);
+    }
+
+    #[test]
+    fn a_list_that_has_the_world_is_the_world() {
+        let mut snapshot = with(vec![prefix_list::from_list(443, "pl-0ff1ce"), blocks(&["128.0.0.0/1"], &[], 443)]);
+        assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::CouldNotLook, "nobody has looked into it");
+        prefix_list::list(&mut snapshot, "pl-0ff1ce", "office", &["203.0.113.0/24", "0.0.0.0/1"]);
+        let finding = exam(CHECK, &snapshot).findings.remove(0);
+        assert_eq!(
+            finding.says,
+            "Load balancer web lets in every IPv4 address on port 443, by security group web-balancer with what is in pl-0ff1ce (office)."
+        );
+        let shut = |source: &str| {
+            format!("aws ec2 revoke-security-group-ingress --group-id sg-balancer --ip-permissions 'IpProtocol=tcp,FromPort=443,ToPort=443,{source}'")
+        };
+        assert_eq!(finding.remedy.cli, [shut("IpRanges=[{CidrIp=128.0.0.0/1}]"), shut("PrefixListIds=[{PrefixListId=pl-0ff1ce}]")]);
+        assert_eq!(exam_with(CHECK, &snapshot, &expecting(&["pl-0ff1ce"])).outcome, Outcome::Healthy, "the user expects the list");
     }
 
     #[test]
@@ -204,7 +226,7 @@ mod tests {
     #[test]
     fn an_expected_world_is_no_finding() {
         let snapshot = with(vec![everywhere("tcp", Some(443))]);
-        let outcome = |expected: &str| exam_with(CHECK, &snapshot, &Intent { expect_ingress: vec![expected.parse().unwrap()] }).outcome;
+        let outcome = |expected: &str| exam_with(CHECK, &snapshot, &expecting(&[expected])).outcome;
         assert_eq!(outcome("0.0.0.0/0"), Outcome::Healthy);
         assert_eq!(outcome("203.0.113.0/24"), Outcome::Sick);
     }

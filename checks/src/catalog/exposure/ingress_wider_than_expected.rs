@@ -6,10 +6,10 @@ use std::collections::BTreeSet;
 use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
 use crate::finding::{Evidence, Kind, Subject};
-use crate::patient::Patient;
+use crate::patient::{Expected, Intent, Patient};
 use crate::reading::address::{self, Cidr};
-use crate::reading::and_list;
-use crate::reading::ingress::{self, Admitted, Door};
+use crate::reading::ingress::{self, Admitted, Door, LetIn};
+use crate::reading::{and_list, and_more};
 
 /// How many rules are named in the sentence; all of them are in the evidence and in the remedy.
 const NAMED: usize = 4;
@@ -26,8 +26,9 @@ crate::check! {
     ///
     /// Each block that the security groups of the balancer let in to a listener port must lie wholly within the blocks
     /// that you expect, taken together. IPv6 blocks count on dual-stack balancers only. Blocks are judged as they stand, on
-    /// an internal balancer too. A prefix list or a group as the source is named and not judged; a web ACL, and a
-    /// network load balancer without security groups, are not looked at.
+    /// an internal balancer too. A rule that names a prefix list is judged by the blocks of the list, unless you expect the
+    /// list itself: that covers every rule that names it, whatever is in it. A group as the source, and a list that was not
+    /// seen, are named and not judged; a web ACL, and a network load balancer without security groups, are not looked at.
     ///
     /// # What to do
     ///
@@ -37,29 +38,41 @@ crate::check! {
     /// aws ec2 revoke-security-group-ingress --group-id <group> --protocol tcp --port 443 --cidr 0.0.0.0/0
     /// ```
     ///
-    /// Terraform/OpenTofu: `cidr_ipv4` in `aws_vpc_security_group_ingress_rule`. The groups of an Express service's
-    /// balancer are ECS's own: there is no argument for them, and ECS may add the rule again.
+    /// A prefix list of your own can be narrowed instead, for every rule that names it; one of AWS's, such as CloudFront's,
+    /// can be expected:
+    ///
+    /// ```sh
+    /// aws ec2 modify-managed-prefix-list --prefix-list-id <list> --current-version <version> --remove-entries Cidr=<block>
+    /// ecs-doctor <service> --expect-ingress <list>
+    /// ```
+    ///
+    /// Terraform/OpenTofu: `cidr_ipv4` or `prefix_list_id` in `aws_vpc_security_group_ingress_rule`. The groups of an
+    /// Express service's balancer are ECS's own: there is no argument for them, and ECS may add the rule again.
     ///
     /// # See also
     ///
     /// `balancer_open_to_world`, `open_rule_beside_narrow_one`,
-    /// <https://docs.aws.amazon.com/vpc/latest/userguide/security-group-rules.html>
+    /// <https://docs.aws.amazon.com/vpc/latest/userguide/security-group-rules.html>,
+    /// <https://docs.aws.amazon.com/vpc/latest/userguide/managed-prefix-lists.html>
     title: "The balancer lets in addresses that you did not expect",
     severity: Medium,
     role: Cause,
     explains: [OpenToWorld, NarrowRuleVoid],
     reads: [
         DescribeServices, DescribeServiceRevisions, DescribeTargetGroups, DescribeLoadBalancers, DescribeListeners, DescribeSecurityGroups,
+        GetManagedPrefixListEntries, DescribeManagedPrefixLists,
     ],
     example: on express, |snapshot| {
-        use crate::baseline::everywhere;
-        snapshot.security_groups.change("sg-balancer").into_iter().for_each(|group| group.ip_permissions = vec![everywhere("tcp", Some(443))]);
+        use crate::baseline::{everywhere, prefix_list};
+        let office = prefix_list::list(snapshot, "pl-0ff1ce", "office", &["203.0.113.0/24", "0.0.0.0/0"]);
+        let wide = [everywhere("tcp", Some(443)), prefix_list::from_list(443, office)];
+        snapshot.security_groups.change("sg-balancer").into_iter().for_each(|group| group.ip_permissions.extend(wide.clone()));
     },
 }
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
-    let expected = &patient.intent().expect_ingress;
-    if expected.is_empty() {
+    let intent = patient.intent();
+    if !intent.says_who() {
         return Err(NoAnswer::NotApplicable("no --expect-ingress given"));
     }
     let doors = ingress::doors(patient, findings)?;
@@ -68,46 +81,34 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     }
     let mut judged = false;
     for door in &doors {
-        let admitted = door.admitted();
-        judged |= !admitted.is_empty() || door.not_judged().is_empty();
-        let (inside, outside): (Vec<&Admitted>, Vec<&Admitted>) = admitted.iter().partition(|one| address::within(&one.block, expected));
+        let let_in = door.lets_in(patient, findings, |list| !intent.expects_list(list));
+        judged |= !let_in.blocks.is_empty() || let_in.unknown.is_empty();
+        let outside: Vec<&Admitted> = let_in.blocks.iter().filter(|one| !intent.expects(&one.block)).collect();
         if !outside.is_empty() {
-            tell(findings, door, expected, &inside, &outside);
+            tell(patient, findings, door, &let_in, &outside);
         }
     }
-    // Whom a prefix list lets in we do not know: that is no health.
-    if judged { Ok(()) } else { Err(NoAnswer::NotApplicable("it lets in prefix lists or groups only, which are not judged")) }
+    // Whom a group lets in we do not know: that is no health.
+    if judged { Ok(()) } else { Err(NoAnswer::NotApplicable("it lets in groups only, which are not judged")) }
 }
 
-fn tell(findings: &mut Findings, door: &Door, expected: &[Cidr], inside: &[&Admitted], outside: &[&Admitted]) {
-    let rule = |one: &Admitted| format!("{} on {} (security group {})", one.cidr, ingress::port_words(&one.ports), one.group.group_name);
-    let mut named: Vec<String> = Vec::new();
-    for one in outside {
-        let words = rule(one);
-        if !named.contains(&words) {
-            named.push(words);
-        }
-    }
-    let more = named.len().saturating_sub(NAMED);
-    named.truncate(NAMED);
-    if more > 0 {
-        named.push(format!("{more} more"));
-    }
-    let mut says = format!("Load balancer {} lets in addresses outside {}: {}.", door.name(), and_list(expected), and_list(named));
-    let not_judged = door.not_judged();
-    if !not_judged.is_empty() {
-        says.push_str(&format!(" Not judged: {}.", and_list(not_judged)));
+fn tell(patient: &Patient, findings: &mut Findings, door: &Door, let_in: &LetIn, outside: &[&Admitted]) {
+    let rules = and_more(rules(patient, outside), NAMED);
+    let mut says = format!("Load balancer {} lets in addresses outside {}: {rules}.", door.name(), and_list(patient.intent().expected()));
+    if !let_in.unknown.is_empty() {
+        says.push_str(&format!(" Not judged: {}.", and_list(let_in.unknown(patient))));
     }
     let ports: BTreeSet<i32> = outside.iter().flat_map(|one| &one.ports).copied().collect();
     let balancer = &door.balancer.load_balancer_arn;
     let group = &outside[0].group.group_id;
-    let mut remedy = ingress::closing("Let in those whom you expect, then take away each rule that goes too far.", outside);
-    let missing = missing(door, expected, inside, &ports);
-    let opening = missing.iter().map(|(port, block)| ingress::authorize(group, *port, block));
+    let lists: BTreeSet<&str> = outside.iter().filter_map(|one| one.list).collect();
+    let ways_out: String = lists.into_iter().map(|list| way_out(patient, list)).collect();
+    let mut remedy = ingress::closing(&format!("Let in those whom you expect, then take away each rule that goes too far.{ways_out}"), outside);
+    let opening = missing(patient.intent(), door, let_in, outside);
     // Those who should come in are let in before the others are shut out.
-    remedy.cli = opening.chain(remedy.cli).collect();
-    if let (Some(port), Some(block)) = (ports.first(), expected.first()) {
-        remedy = remedy.terraform(ingress::terraform(group, *port, &block.to_string()));
+    remedy.cli = opening.into_iter().map(|(port, expected)| ingress::authorize(group, port, expected)).chain(remedy.cli).collect();
+    if let (Some(port), Some(expected)) = (ports.first(), patient.intent().expected().next()) {
+        remedy = remedy.terraform(ingress::terraform(group, *port, &expected.to_string()));
     }
     let attached = Evidence::new(Call::DescribeLoadBalancers, balancer, "SecurityGroups", group);
     findings.add(
@@ -121,14 +122,48 @@ fn tell(findings: &mut Findings, door: &Door, expected: &[Cidr], inside: &[&Admi
     );
 }
 
-/// Whom you expect and whom no rule but those that go too far lets in, by port.
-fn missing(door: &Door, expected: &[Cidr], inside: &[&Admitted], ports: &BTreeSet<i32>) -> Vec<(i32, Cidr)> {
+/// The rules that go too far, each once; of a prefix list those blocks that do.
+fn rules(patient: &Patient, outside: &[&Admitted]) -> Vec<String> {
+    let mut rules: Vec<(&str, String, Vec<&str>)> = Vec::new();
+    for one in outside {
+        let place = format!("on {} (security group {})", ingress::port_words(&one.ports), one.group.group_name);
+        match rules.iter_mut().find(|(source, at, _)| *source == one.source() && *at == place) {
+            Some((_, _, blocks)) if blocks.contains(&one.cidr) => {}
+            Some((_, _, blocks)) => blocks.push(one.cidr),
+            None => rules.push((one.source(), place, vec![one.cidr])),
+        }
+    }
+    let words = |(source, place, blocks): (&str, String, Vec<&str>)| {
+        let of_list = if blocks.contains(&source) { String::new() } else { format!(" in prefix list {}", ingress::source_name(patient, source)) };
+        format!("{}{of_list} {place}", and_more(blocks, ingress::NAMED))
+    };
+    rules.into_iter().map(words).collect()
+}
+
+/// What else can be done about a prefix list than to take its rule away.
+fn way_out(patient: &Patient, list: &str) -> String {
+    let name = ingress::source_name(patient, list);
+    if ingress::is_own_list(patient, list) {
+        format!(" Or take those blocks out of your list {name}, with aws ec2 modify-managed-prefix-list: that holds for every rule that names it.")
+    } else {
+        format!(" If whoever is in {name} may come in, expect it: --expect-ingress {list}.")
+    }
+}
+
+/// Whom you expect and whom no rule but those that go too far lets in, by port. With a prefix list that goes too far all
+/// of it goes, and so do those in it whom you expect.
+fn missing(intent: &Intent, door: &Door, let_in: &LetIn, outside: &[&Admitted]) -> Vec<(i32, Expected)> {
     let v6 = door.balancer.ip_address_type.as_deref().is_some_and(|kind| kind.starts_with("dualstack"));
+    let goes = |one: &Admitted| outside.iter().any(|other| other.permission == one.permission && other.source() == one.source());
+    let ports: BTreeSet<i32> = outside.iter().flat_map(|one| &one.ports).copied().collect();
     let mut missing = Vec::new();
     for port in ports {
-        let stays: Vec<Cidr> = inside.iter().filter(|one| one.ports.contains(port)).map(|one| one.block).collect();
-        let usable = expected.iter().filter(|block| v6 || !block.is_v6());
-        missing.extend(usable.filter(|block| !address::within(block, &stays)).map(|block| (*port, *block)));
+        let stays: Vec<Cidr> = let_in.blocks.iter().filter(|one| one.ports.contains(&port) && !goes(one)).map(|one| one.block).collect();
+        let is_missing = |expected: &Expected| match expected {
+            Expected::Block(block) => (v6 || !block.is_v6()) && !address::within(block, &stays),
+            Expected::List(list) => !door.names_list(list, port),
+        };
+        missing.extend(intent.expected().filter(is_missing).map(|expected| (port, expected)));
     }
     missing
 }
@@ -136,11 +171,11 @@ fn missing(door: &Door, expected: &[Cidr], inside: &[&Admitted], ports: &BTreeSe
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::baseline::{self, everywhere};
+    use crate::baseline::{self, everywhere, from_group, prefix_list};
     use crate::exam::{Exam, Outcome};
-    use crate::patient::Intent;
+    use crate::seen::{Seen, Why};
     use crate::snapshot::{IpPermission, Snapshot};
-    use crate::testing::{exam, exam_with};
+    use crate::testing::{exam, exam_with, expecting as expected};
 
     fn with(permissions: Vec<IpPermission>) -> Snapshot {
         let mut snapshot = baseline::fargate();
@@ -149,7 +184,7 @@ mod tests {
     }
 
     fn expecting(snapshot: &Snapshot, blocks: &[&str]) -> Exam {
-        exam_with(CHECK, snapshot, &Intent { expect_ingress: blocks.iter().map(|block| block.parse().unwrap()).collect() })
+        exam_with(CHECK, snapshot, &expected(blocks))
     }
 
     fn from(blocks: &[&str]) -> IpPermission {
@@ -180,13 +215,88 @@ mod tests {
         assert_eq!(commands, [authorize, revoke]);
     }
 
+    /// Nothing but the list lets anybody in.
+    fn by_list(blocks: &[&str]) -> Snapshot {
+        let mut snapshot = with(vec![prefix_list::from_list(443, "pl-0ff1ce")]);
+        prefix_list::list(&mut snapshot, "pl-0ff1ce", "office", blocks);
+        snapshot
+    }
+
     #[test]
-    fn a_prefix_list_is_named_and_not_judged() {
-        let list = IpPermission { cidr_ip: Vec::new(), prefix_list_id: vec!["pl-93a247fa".into()], ..everywhere("tcp", Some(443)) };
-        let alone = expecting(&with(vec![list.clone()]), &["203.0.113.0/24"]);
-        assert_eq!(alone.outcome, Outcome::NotApplicable("it lets in prefix lists or groups only, which are not judged"));
-        let beside = expecting(&with(vec![list, from(&["0.0.0.0/0"])]), &["203.0.113.0/24"]);
-        assert!(beside.findings[0].says.ends_with("Not judged: pl-93a247fa."), "{}", beside.findings[0].says);
+    fn a_list_is_judged_by_its_blocks() {
+        let snapshot = by_list(&["203.0.113.0/24", "192.0.2.0/24"]);
+        assert_eq!(expecting(&snapshot, &["203.0.113.0/24", "192.0.0.0/16"]).outcome, Outcome::Healthy);
+        let finding = expecting(&snapshot, &["203.0.113.0/24"]).findings.remove(0);
+        assert_eq!(
+            finding.says,
+            "Load balancer web lets in addresses outside 203.0.113.0/24: 192.0.2.0/24 in prefix list pl-0ff1ce (office) on port 443 \
+             (security group web-balancer)."
+        );
+        // The office came in by the list only, and loses its way in with it.
+        let open = "aws ec2 authorize-security-group-ingress --group-id sg-balancer --ip-permissions \
+                    'IpProtocol=tcp,FromPort=443,ToPort=443,IpRanges=[{CidrIp=203.0.113.0/24}]'";
+        let shut = "aws ec2 revoke-security-group-ingress --group-id sg-balancer --ip-permissions \
+                    'IpProtocol=tcp,FromPort=443,ToPort=443,PrefixListIds=[{PrefixListId=pl-0ff1ce}]'";
+        assert_eq!(finding.remedy.cli, [open, shut]);
+        assert!(finding.remedy.summary.contains("take those blocks out of your list pl-0ff1ce (office)"), "{}", finding.remedy.summary);
+    }
+
+    #[test]
+    fn an_expected_list_covers_the_rules_that_name_it() {
+        let snapshot = by_list(&["203.0.113.0/24", "0.0.0.0/0"]);
+        assert_eq!(expecting(&snapshot, &["pl-0ff1ce"]).outcome, Outcome::Healthy);
+        assert_eq!(expecting(&snapshot, &["pl-0dd"]).outcome, Outcome::Sick, "another list");
+        let unseen = with(vec![prefix_list::from_list(443, "pl-0ff1ce")]);
+        assert_eq!(expecting(&unseen, &["pl-0ff1ce"]).outcome, Outcome::Healthy, "nobody has to look into it");
+        let mut beside = by_list(&["203.0.113.0/24"]);
+        beside.security_groups.change("sg-balancer").unwrap().ip_permissions.push(everywhere("tcp", Some(443)));
+        let finding = expecting(&beside, &["pl-0ff1ce", "pl-0dd"]).findings.remove(0);
+        assert!(finding.says.contains("outside pl-0ff1ce and pl-0dd: 0.0.0.0/0 on port 443"), "{}", finding.says);
+        let opened = finding.remedy.cli.iter().filter(|command| command.contains("authorize")).collect::<Vec<_>>();
+        assert!(matches!(opened.as_slice(), [one] if one.ends_with("PrefixListIds=[{PrefixListId=pl-0dd}]'")), "{opened:?}");
+        assert!(finding.remedy.terraform.is_some_and(|text| text.contains("prefix_list_id    = \"pl-0ff1ce\"")));
+    }
+
+    #[test]
+    fn a_list_of_awss_own_can_be_expected_and_not_narrowed() {
+        let mut snapshot = baseline::fargate();
+        let list = prefix_list::of_cloudfront(&mut snapshot);
+        snapshot.security_groups.change("sg-balancer").unwrap().ip_permissions = vec![prefix_list::from_list(443, list)];
+        let finding = expecting(&snapshot, &["203.0.113.0/24"]).findings.remove(0);
+        let named =
+            "13.124.199.0/24, 130.176.0.0/18, 15.158.0.0/16 and 1 more in prefix list pl-3b927c52 (com.amazonaws.global.cloudfront.origin-facing) on";
+        assert!(finding.says.contains(named), "{}", finding.says);
+        assert!(finding.remedy.summary.ends_with("expect it: --expect-ingress pl-3b927c52."), "{}", finding.remedy.summary);
+        assert_eq!(finding.evidence.iter().filter(|evidence| evidence.call == Call::GetManagedPrefixListEntries).count(), 3);
+        assert_eq!(expecting(&snapshot, &["pl-3b927c52"]).outcome, Outcome::Healthy);
+    }
+
+    #[test]
+    fn blocks_of_ipv6_in_a_list_do_not_count_on_an_ipv4_balancer() {
+        let mut snapshot = by_list(&["203.0.113.0/24", "::/0"]);
+        assert_eq!(expecting(&snapshot, &["203.0.113.0/24"]).outcome, Outcome::Healthy);
+        let balancer = baseline::id::elb("loadbalancer/app/web/50dc6c495c0c9188");
+        snapshot.load_balancers.change(&balancer).unwrap().ip_address_type = Some("dualstack".into());
+        assert!(expecting(&snapshot, &["203.0.113.0/24"]).findings[0].says.contains("::/0 in prefix list"));
+    }
+
+    #[test]
+    fn a_list_that_was_refused_is_named_and_not_judged() {
+        let mut alone = by_list(&[]);
+        alone.prefix_lists.insert("pl-0ff1ce", Seen::No(Why::Denied("no".into())));
+        assert_eq!(expecting(&alone, &["203.0.113.0/24"]).outcome, Outcome::CouldNotLook);
+        alone.security_groups.change("sg-balancer").unwrap().ip_permissions.push(from(&["0.0.0.0/0"]));
+        let beside = expecting(&alone, &["203.0.113.0/24"]);
+        assert!(beside.findings[0].says.ends_with("Not judged: pl-0ff1ce (office)."), "{}", beside.findings[0].says);
+        assert!(beside.missed.iter().any(|blind| blind.call == Call::GetManagedPrefixListEntries));
+        alone.managed_prefix_lists.insert("pl-0ff1ce", Seen::No(Why::Denied("no".into())));
+        assert!(expecting(&alone, &["203.0.113.0/24"]).findings[0].says.ends_with("Not judged: pl-0ff1ce."), "without its name");
+    }
+
+    #[test]
+    fn a_group_is_named_and_not_judged() {
+        let alone = expecting(&with(vec![from_group(443, "sg-office")]), &["203.0.113.0/24"]);
+        assert_eq!(alone.outcome, Outcome::NotApplicable("it lets in groups only, which are not judged"));
     }
 
     #[test]
@@ -207,7 +317,7 @@ mod tests {
     #[test]
     fn explains_that_the_balancer_is_open() {
         let snapshot = with(vec![from(&["0.0.0.0/0"])]);
-        let intent = Intent { expect_ingress: vec!["203.0.113.0/24".parse().unwrap()] };
+        let intent = expected(&["203.0.113.0/24"]);
         let patient = Patient::new(&snapshot, &snapshot.services[0], &intent);
         let diagnosis = crate::diagnosis::diagnose(&patient);
         let root = diagnosis.roots.iter().find(|root| root.check.id() == CHECK.id()).unwrap();

@@ -7,8 +7,9 @@ use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
 use crate::finding::{Evidence, Kind, Remedy};
 use crate::patient::Patient;
+use crate::reading::address::Cidr;
 use crate::reading::callers::{self, Caller, Callers};
-use crate::reading::{address, and_list, callee, host, ingress, traffic};
+use crate::reading::{and_list, callee, host, ingress, traffic};
 use crate::seen::Blind;
 use crate::snapshot::LoadBalancer;
 
@@ -107,16 +108,16 @@ fn public_names<'a>(patient: &Patient<'a>) -> Result<BTreeMap<String, BTreeSet<&
 /// The internet-facing balancers that let in everybody, unless everybody is expected. A network load balancer without
 /// security groups lets in everybody, too.
 fn open_to_others<'a>(patient: &Patient<'a>, findings: &mut Findings) -> Result<Vec<&'a LoadBalancer>, Blind> {
-    let expected = &patient.intent().expect_ingress;
+    let intent = patient.intent();
     let mut open = Vec::new();
     for arn in traffic::balancers(patient)? {
         let unguarded = |balancer: &&LoadBalancer| balancer.scheme.as_deref() == Some("internet-facing") && balancer.security_groups.is_empty();
-        open.extend(patient.load_balancer(arn)?.filter(unguarded).filter(|_| !expected.iter().any(|block| block.is_world())));
+        open.extend(patient.load_balancer(arn)?.filter(unguarded).filter(|_| !intent.expect_ingress.iter().any(Cidr::is_world)));
     }
     for door in ingress::doors(patient, findings)?.into_iter().filter(|door| door.is_public()) {
-        let admitted = door.admitted();
-        let world = door.listeners.iter().filter_map(|listener| ingress::world(&admitted, false, listener.port?)).map(|(world, _)| world).next();
-        if world.is_some_and(|world| !address::within(&world, expected)) {
+        let blocks = door.lets_in(patient, findings, |_| false).blocks;
+        let world = door.listeners.iter().filter_map(|listener| ingress::world(&blocks, false, listener.port?)).map(|(world, _)| world).next();
+        if world.is_some_and(|world| !intent.expects(&world)) {
             open.push(door.balancer);
         }
     }
@@ -188,10 +189,9 @@ mod tests {
     use super::*;
     use crate::baseline::{self, EXPRESS_HOST, everywhere, id, peers};
     use crate::exam::Outcome;
-    use crate::patient::Intent;
     use crate::seen::{Seen, Why};
     use crate::snapshot::{ClusterServices, EnvironmentVariable, Snapshot};
-    use crate::testing::{exam, exam_with, says};
+    use crate::testing::{exam, exam_with, expecting, says};
 
     fn called(variable: &str, host: &str) -> Snapshot {
         let mut snapshot = (CHECK.example)();
@@ -269,8 +269,7 @@ mod tests {
 
     #[test]
     fn who_expects_everybody_is_told_nothing() {
-        let intent = Intent { expect_ingress: vec!["0.0.0.0/0".parse().unwrap()] };
-        assert_eq!(exam_with(CHECK, &(CHECK.example)(), &intent).outcome, Outcome::Healthy);
+        assert_eq!(exam_with(CHECK, &(CHECK.example)(), &expecting(&["0.0.0.0/0"])).outcome, Outcome::Healthy);
     }
 
     #[test]

@@ -19,8 +19,9 @@ crate::check! {
     /// # How we tell
     ///
     /// `GetWebACLForResource` names none for the balancer, which is internet-facing and whose security groups let in all of
-    /// IPv4 on a port that it listens on. A balancer that only some may reach is no finding, such as one behind CloudFront
-    /// whose groups have CloudFront's prefix list: its web ACL is likely there. Network load balancers cannot have one.
+    /// IPv4 on a port that it listens on, prefix lists with what is in them. A balancer that only some may reach is no
+    /// finding, such as one behind CloudFront whose groups have CloudFront's prefix list: its web ACL is likely there.
+    /// Network load balancers cannot have one.
     ///
     /// # What to do
     ///
@@ -45,7 +46,7 @@ crate::check! {
     explains: [],
     reads: [
         DescribeServices, DescribeServiceRevisions, DescribeTargetGroups, DescribeLoadBalancers, DescribeListeners, GetWebAclForResource,
-        DescribeSecurityGroups,
+        DescribeSecurityGroups, GetManagedPrefixListEntries,
     ],
     example: on fargate, |snapshot| {
         use crate::baseline::{everywhere, id};
@@ -57,7 +58,8 @@ crate::check! {
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     let doors = ingress::doors(patient, findings)?;
-    let open: Vec<_> = doors.iter().filter(|door| door.is_application() && door.is_public() && door.is_open_to_world()).collect();
+    let public = doors.iter().filter(|door| door.is_application() && door.is_public());
+    let open: Vec<_> = public.filter(|door| door.is_open_to_world(patient, findings)).collect();
     if open.is_empty() {
         return Err(NoAnswer::NotApplicable("no application load balancer that the whole internet may reach"));
     }
@@ -85,7 +87,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::baseline::{self, everywhere, id};
+    use crate::baseline::{self, id, prefix_list};
     use crate::exam::Outcome;
     use crate::seen::{Seen, Why};
     use crate::testing::{exam, says};
@@ -97,12 +99,13 @@ mod tests {
         let mut snapshot = baseline::fargate();
         snapshot.web_acls.insert(id::elb(ALB), Seen::Yes(None));
         assert!(matches!(exam(CHECK, &snapshot).outcome, Outcome::NotApplicable(_)));
-        let group = snapshot.security_groups.change("sg-balancer").unwrap();
-        let mut list = everywhere("tcp", Some(443));
-        list.cidr_ip.clear();
-        list.prefix_list_id = vec!["pl-93a247fa".into()];
-        group.ip_permissions = vec![list];
+        let list = prefix_list::of_cloudfront(&mut snapshot);
+        snapshot.security_groups.change("sg-balancer").unwrap().ip_permissions = vec![prefix_list::from_list(443, list)];
         assert!(matches!(exam(CHECK, &snapshot).outcome, Outcome::NotApplicable(_)));
+        snapshot.prefix_lists.put(list, vec!["0.0.0.0/0".into()]);
+        assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Sick, "a list that has the world");
+        snapshot.prefix_lists.insert(list, Seen::No(Why::Denied("no".into())));
+        assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::CouldNotLook);
     }
 
     #[test]

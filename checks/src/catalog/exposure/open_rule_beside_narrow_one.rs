@@ -6,8 +6,8 @@ use std::collections::BTreeSet;
 use crate::check::{Findings, NoAnswer};
 use crate::finding::{Kind, Subject};
 use crate::patient::Patient;
+use crate::reading::and_list;
 use crate::reading::ingress::{self, Admitted, Door};
-use crate::reading::{address, and_list};
 
 crate::check! {
     /// One rule lets a few addresses in to the load balancer, and another lets in all of them and more on the same port.
@@ -20,8 +20,9 @@ crate::check! {
     /// # How we tell
     ///
     /// Of the blocks that the groups of one balancer let in to one listener port, one lies wholly in a wider one. IPv6
-    /// blocks count on dual-stack balancers only, ports without a listener do not. A prefix list or a group as the
-    /// source is not compared: we do not read whom it names.
+    /// blocks count on dual-stack balancers only, ports without a listener do not. A prefix list stands for its blocks; as
+    /// the narrow one it is void if all of them lie in wider ones. A group as the source is not compared: whom it lets in
+    /// is no matter of addresses.
     ///
     /// # What to do
     ///
@@ -45,6 +46,7 @@ crate::check! {
     explains: [OpenToWorld],
     reads: [
         DescribeServices, DescribeServiceRevisions, DescribeTargetGroups, DescribeLoadBalancers, DescribeListeners, DescribeSecurityGroups,
+        GetManagedPrefixListEntries, DescribeManagedPrefixLists,
     ],
     example: on express, |snapshot| {
         use crate::baseline::everywhere;
@@ -53,41 +55,50 @@ crate::check! {
 }
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
-    let doors = ingress::doors(patient, findings)?;
+    let (doors, intent) = (ingress::doors(patient, findings)?, patient.intent());
     if doors.is_empty() {
         return Err(NoAnswer::NotApplicable("no load balancer with security groups"));
     }
     for door in &doors {
-        let admitted = door.admitted();
+        let admitted = door.lets_in(patient, findings, |_| true).blocks;
         // Of rules inside rules inside rules only the widest one tells the story.
         let widest = admitted.iter().filter(|wide| !admitted.iter().any(|other| covers(other, wide)));
-        let mut told: Vec<(&str, &str)> = Vec::new();
-        for wide in widest.filter(|wide| !address::within(&wide.block, &patient.intent().expect_ingress)) {
-            let void: Vec<&Admitted> = admitted.iter().filter(|narrow| covers(wide, narrow)).collect();
-            let rule = (wide.group.group_id.as_str(), wide.cidr);
+        let unexpected = widest.filter(|wide| !intent.expects(&wide.block) && !wide.list.is_some_and(|list| intent.expects_list(list)));
+        let mut told: Vec<(&str, &str, &str)> = Vec::new();
+        for wide in unexpected {
+            let void: Vec<&Admitted> = admitted.iter().filter(|narrow| covers(wide, narrow) && is_void(narrow, &admitted)).collect();
+            let rule = (wide.group.group_id.as_str(), wide.source(), wide.cidr);
             if !void.is_empty() && !told.contains(&rule) {
                 told.push(rule);
-                tell(findings, door, wide, &void);
+                tell(patient, findings, door, wide, &void);
             }
         }
     }
     Ok(())
 }
 
-/// Whether a block makes another void on some port. Blocks are nested or apart, so no union of wider ones does more.
+/// Whether a block makes another void on some port. Blocks are nested or apart, so no union of wider ones does more. What
+/// is nested within one list was never meant to be narrow.
 fn covers(wide: &Admitted, narrow: &Admitted) -> bool {
-    wide.block != narrow.block && wide.block.covers(&narrow.block) && !wide.ports.is_disjoint(&narrow.ports)
+    let in_one_list = wide.list.is_some() && wide.list == narrow.list;
+    !in_one_list && wide.block != narrow.block && wide.block.covers(&narrow.block) && !wide.ports.is_disjoint(&narrow.ports)
 }
 
-fn tell(findings: &mut Findings, door: &Door, wide: &Admitted, void: &[&Admitted]) {
+/// Whether nothing is left of the rule that has a block: of a list, some other block may still count.
+fn is_void(narrow: &Admitted, admitted: &[Admitted]) -> bool {
+    let mut of_list = admitted.iter().filter(|one| one.list == narrow.list);
+    narrow.list.is_none() || of_list.all(|one| admitted.iter().any(|wide| covers(wide, one)))
+}
+
+fn tell(patient: &Patient, findings: &mut Findings, door: &Door, wide: &Admitted, void: &[&Admitted]) {
     let ports: BTreeSet<i32> = void.iter().flat_map(|narrow| narrow.ports.intersection(&wide.ports)).copied().collect();
-    let narrow: BTreeSet<&str> = void.iter().map(|narrow| narrow.cidr).collect();
+    let narrow: BTreeSet<&str> = void.iter().map(|narrow| narrow.source()).collect();
     let (subject, verb) = if narrow.len() == 1 { ("rule", "has") } else { ("rules", "have") };
     let says = format!(
         "{} of security group {} lets in more than {} on {} of load balancer {}: rules add up, so the narrow {subject} {verb} no effect.",
-        wide.cidr,
+        wide.words(patient),
         wide.group.group_name,
-        and_list(&narrow),
+        and_list(narrow.iter().map(|source| ingress::source_name(patient, source))),
         ingress::port_words(&ports),
         door.name(),
     );
@@ -97,7 +108,8 @@ fn tell(findings: &mut Findings, door: &Door, wide: &Admitted, void: &[&Admitted
     }
     findings.add(
         Subject::new(Kind::SecurityGroup, &wide.group.group_id)
-            .sick(says, wide.evidence())
+            .sick(says, wide.rule())
+            .because_all(wide.entry())
             .because_all(ingress::evidence(void))
             .because_all(door.listens(&ports))
             .mend(remedy)
@@ -109,10 +121,11 @@ fn tell(findings: &mut Findings, door: &Door, wide: &Admitted, void: &[&Admitted
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::baseline::{self, everywhere, id};
-    use crate::patient::Intent;
+    use crate::baseline::{self, everywhere, id, prefix_list};
+    use crate::exam::Outcome;
+    use crate::seen::{Seen, Why};
     use crate::snapshot::{IpPermission, Snapshot};
-    use crate::testing::{exam_with, says};
+    use crate::testing::{exam, exam_with, expecting, says};
 
     fn with(more: Vec<IpPermission>) -> Snapshot {
         let mut snapshot = baseline::fargate();
@@ -162,7 +175,49 @@ mod tests {
 
     #[test]
     fn an_expected_world_needs_no_narrow_rule() {
-        let intent = Intent { expect_ingress: vec!["0.0.0.0/0".parse().unwrap()] };
-        assert!(exam_with(CHECK, &with(vec![everywhere("tcp", Some(443))]), &intent).findings.is_empty());
+        assert!(exam_with(CHECK, &with(vec![everywhere("tcp", Some(443))]), &expecting(&["0.0.0.0/0"])).findings.is_empty());
+    }
+
+    /// Nothing but a list lets anybody in, and one more rule.
+    fn beside_list(blocks: &[&str], more: IpPermission) -> Snapshot {
+        let mut snapshot = baseline::fargate();
+        let list = prefix_list::list(&mut snapshot, "pl-0ff1ce", "office", blocks);
+        snapshot.security_groups.change("sg-balancer").unwrap().ip_permissions = vec![prefix_list::from_list(443, list), more];
+        snapshot
+    }
+
+    #[test]
+    fn a_narrow_list_is_void_with_its_last_block() {
+        let narrow = ["203.0.113.0/24", "192.0.2.0/24"];
+        let says = says(CHECK, &beside_list(&narrow, everywhere("tcp", Some(443))));
+        assert!(says[0].contains("lets in more than pl-0ff1ce (office) on port 443"), "{says:?}");
+        let wider = IpPermission { cidr_ip: vec!["203.0.0.0/16".into()], ..everywhere("tcp", Some(443)) };
+        assert!(exam(CHECK, &beside_list(&narrow, wider)).findings.is_empty(), "the other block still counts");
+    }
+
+    #[test]
+    fn a_wide_block_in_a_list_makes_a_rule_void() {
+        let narrow = IpPermission { cidr_ip: vec!["203.0.113.0/24".into()], ..everywhere("tcp", Some(443)) };
+        let snapshot = beside_list(&["203.0.0.0/16", "203.0.113.128/25"], narrow);
+        let finding = exam(CHECK, &snapshot).findings.remove(0);
+        assert!(
+            finding
+                .says
+                .starts_with("203.0.0.0/16 in prefix list pl-0ff1ce (office) of security group web-balancer lets in more than 203.0.113.0/24 on"),
+            "{}",
+            finding.says
+        );
+        assert!(finding.remedy.cli[0].ends_with("PrefixListIds=[{PrefixListId=pl-0ff1ce}]'"), "{:?}", finding.remedy.cli);
+        assert!(exam_with(CHECK, &snapshot, &expecting(&["pl-0ff1ce"])).findings.is_empty(), "the user expects the list");
+    }
+
+    #[test]
+    fn blocks_of_one_list_are_no_narrow_rules() {
+        let other = IpPermission { cidr_ip: vec!["192.0.2.0/24".into()], ..everywhere("tcp", Some(443)) };
+        let snapshot = beside_list(&["203.0.0.0/16", "203.0.113.0/24"], other);
+        assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy);
+        let mut unseen = snapshot;
+        unseen.prefix_lists.insert("pl-0ff1ce", Seen::No(Why::Denied("no".into())));
+        assert_eq!(exam(CHECK, &unseen).outcome, Outcome::CouldNotLook);
     }
 }

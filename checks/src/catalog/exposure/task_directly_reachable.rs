@@ -111,9 +111,8 @@ mod tests {
     use super::*;
     use crate::baseline::{self, everywhere, expose_tasks, from_block};
     use crate::exam::Outcome;
-    use crate::patient::Intent;
     use crate::snapshot::{IpPermission, Route, Snapshot};
-    use crate::testing::{exam, exam_with, says};
+    use crate::testing::{exam, exam_with, expecting, says};
 
     fn exposed(permissions: &[IpPermission]) -> Snapshot {
         let mut snapshot = baseline::fargate();
@@ -185,7 +184,7 @@ mod tests {
     #[test]
     fn what_the_user_expects_is_no_finding() {
         let snapshot = exposed(&[from_block(8080, "0.0.0.0/0")]);
-        let intent = Intent { expect_ingress: vec!["0.0.0.0/0".parse().unwrap()] };
+        let intent = expecting(&["0.0.0.0/0"]);
         assert_eq!(exam_with(CHECK, &snapshot, &intent).outcome, Outcome::Healthy);
     }
 

@@ -21,9 +21,10 @@ crate::check! {
     /// # How we tell
     ///
     /// All inbound rules of the balancer's security groups together cover none of the ports of its listeners, from nobody:
-    /// no block, no group and no prefix list. Or, with `--expect-ingress`, they admit no address of a block that should
-    /// reach it, while no prefix list or group might do so. A port 80 that is closed beside an open 443 is nothing. Network
-    /// load balancers are left out, because traffic can get to them past their security groups.
+    /// no block, no group and no prefix list that has any block. Or, with `--expect-ingress`, they admit no address of a
+    /// block that should reach it, while no group might do so, nor a prefix list that was not seen. A port 80 that is closed
+    /// beside an open 443 is nothing. Network load balancers are left out, because traffic can get to them past their
+    /// security groups.
     ///
     /// # What to do
     ///
@@ -43,6 +44,7 @@ crate::check! {
     explains: [],
     reads: [
         DescribeServices, DescribeServiceRevisions, DescribeTargetGroups, DescribeLoadBalancers, DescribeListeners, DescribeSecurityGroups,
+        GetManagedPrefixListEntries,
     ],
     example: on fargate, |snapshot| {
         use crate::baseline::everywhere;
@@ -59,17 +61,22 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     for door in doors.iter().filter(application) {
         // A group that is not seen may let anybody in.
         if door.groups.len() == door.balancer.security_groups.len() {
-            finding(patient, door).into_iter().for_each(|finding| findings.add(finding));
+            finding(patient, findings, door).into_iter().for_each(|finding| findings.add(finding));
         }
     }
     Ok(())
 }
 
-fn finding(patient: &Patient, door: &Door) -> Option<Finding> {
+fn finding(patient: &Patient, findings: &mut Findings, door: &Door) -> Option<Finding> {
     let ports: BTreeSet<i32> = door.listeners.iter().filter_map(|listener| listener.port).collect();
     let port = *ports.last()?;
-    let admitted = door.admitted();
-    let by_others = !door.not_judged().is_empty();
+    // Where somebody is let in for sure, and nobody is expected, no prefix list has to be seen.
+    let without_lists = door.lets_in(patient, findings, |_| false);
+    if patient.intent().expect_ingress.is_empty() && !(without_lists.blocks.is_empty() && without_lists.unknown.is_empty()) {
+        return None;
+    }
+    let let_in = door.lets_in(patient, findings, |_| true);
+    let (admitted, by_others) = (&let_in.blocks, !let_in.unknown.is_empty());
     let meets = |expected: &Cidr| admitted.iter().any(|one| one.block.covers(expected) || expected.covers(&one.block));
     let shut_out: Vec<&Cidr> = patient.intent().expect_ingress.iter().filter(|expected| !meets(expected)).collect();
     let names = door.groups.iter().map(|group| format!("{} ({})", group.group_name, group.group_id));
@@ -86,16 +93,18 @@ fn finding(patient: &Patient, door: &Door) -> Option<Finding> {
         and_list(names),
         ingress::port_words(&ports)
     );
-    let block = shut_out.first().map_or("203.0.113.0/24".to_owned(), |block| block.to_string());
+    let expected = shut_out.first().map(|block| block.to_string()).or_else(|| patient.intent().expect_lists.first().cloned());
+    let client = expected.unwrap_or("203.0.113.0/24".into());
     let group = &door.groups.first()?.group_id;
     let arn = &door.balancer.load_balancer_arn;
     let remedy = Remedy::new("Let the clients in (203.0.113.0/24 stands for them, where --expect-ingress does not say who they are).")
-        .cli(format!("aws ec2 authorize-security-group-ingress --group-id {group} --protocol tcp --port {port} --cidr {block}"))
-        .terraform(ingress::terraform(group, port, &block));
+        .cli(ingress::authorize(group, port, &client))
+        .terraform(ingress::terraform(group, port, &client));
     Some(
         Subject::new(Kind::LoadBalancer, arn)
             .sick(says, reach::what_it_admits(door.groups.first()?, port))
             .because_all(door.groups.iter().skip(1).map(|group| reach::what_it_admits(group, port)))
+            .because_all(door.entries(patient))
             .because_all(door.groups.iter().map(|group| Evidence::new(Call::DescribeLoadBalancers, arn, "SecurityGroups", &group.group_id)))
             .because_all(door.listens(&ports))
             .mend(remedy)
@@ -106,12 +115,11 @@ fn finding(patient: &Patient, door: &Door) -> Option<Finding> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::baseline::{self, everywhere, from_group, id};
+    use crate::baseline::{self, everywhere, from_group, id, prefix_list};
     use crate::exam::Outcome;
-    use crate::patient::Intent;
     use crate::seen::{Seen, Why};
     use crate::snapshot::{IpPermission, Snapshot};
-    use crate::testing::{exam, exam_with, says};
+    use crate::testing::{exam, exam_with, expecting, says};
 
     fn with(permissions: Vec<IpPermission>) -> Snapshot {
         let mut snapshot = baseline::fargate();
@@ -129,11 +137,41 @@ mod tests {
 
     #[test]
     fn whoever_is_let_in_by_block_group_or_list_is_somebody() {
-        let by_list = IpPermission { cidr_ip: Vec::new(), prefix_list_id: vec!["pl-93a247fa".into()], ..everywhere("tcp", Some(443)) };
-        for rule in [everywhere("-1", None), from_group(443, "sg-office"), by_list] {
+        for rule in [everywhere("-1", None), from_group(443, "sg-office")] {
             assert_eq!(exam(CHECK, &with(vec![rule])).outcome, Outcome::Healthy);
         }
         assert_eq!(exam(CHECK, &with(Vec::new())).outcome, Outcome::Sick);
+    }
+
+    #[test]
+    fn a_prefix_list_lets_in_whom_it_has() {
+        let mut snapshot = with(vec![prefix_list::from_list(443, "pl-0ff1ce")]);
+        assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::CouldNotLook, "nobody has looked into it");
+        let outcome = |snapshot: &Snapshot, expected: &[&str]| exam_with(CHECK, snapshot, &expecting(expected)).outcome;
+        prefix_list::list(&mut snapshot, "pl-0ff1ce", "office", &["203.0.113.0/24"]);
+        assert_eq!(outcome(&snapshot, &[]), Outcome::Healthy);
+        assert_eq!(outcome(&snapshot, &["203.0.113.7"]), Outcome::Healthy);
+        assert_eq!(outcome(&snapshot, &["192.0.2.0/24"]), Outcome::Sick, "another office");
+        prefix_list::list(&mut snapshot, "pl-0ff1ce", "office", &[]);
+        assert_eq!(outcome(&snapshot, &[]), Outcome::Sick, "an empty list lets nobody in");
+        let evidence = exam(CHECK, &snapshot).findings.remove(0).evidence;
+        let told: Vec<(&str, &str)> = evidence.iter().map(|one| (one.field, one.value.as_str())).collect();
+        assert!(told.contains(&("PrefixListIds.PrefixListId", "pl-0ff1ce")) && told.contains(&("Entries", "[]")), "{told:?}");
+        prefix_list::list(&mut snapshot, "pl-0ff1ce", "office", &["2001:db8::/32"]);
+        assert_eq!(outcome(&snapshot, &[]), Outcome::Sick, "nor does one of IPv6 where the balancer has IPv4 only");
+    }
+
+    #[test]
+    fn a_list_that_was_refused_is_no_matter_beside_an_open_rule() {
+        let snapshot = with(vec![prefix_list::from_list(443, "pl-0ff1ce"), everywhere("tcp", Some(443))]);
+        assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy);
+        assert_eq!(exam_with(CHECK, &snapshot, &expecting(&["pl-0ff1ce"])).outcome, Outcome::Healthy);
+    }
+
+    #[test]
+    fn an_expected_list_is_what_should_be_let_in() {
+        let finding = exam_with(CHECK, &with(Vec::new()), &expecting(&["pl-0ff1ce"])).findings.remove(0);
+        assert!(finding.remedy.cli[0].ends_with("PrefixListIds=[{PrefixListId=pl-0ff1ce}]'"), "{:?}", finding.remedy.cli);
     }
 
     #[test]
@@ -146,7 +184,7 @@ mod tests {
 
     #[test]
     fn whom_the_user_expects_must_be_let_in() {
-        let expect = |block: &str| Intent { expect_ingress: vec![block.parse().unwrap()] };
+        let expect = |block: &str| expecting(&[block]);
         let snapshot = baseline::fargate();
         assert_eq!(exam_with(CHECK, &snapshot, &expect("203.0.113.7/32")).outcome, Outcome::Healthy);
         assert_eq!(exam_with(CHECK, &snapshot, &expect("203.0.0.0/16")).outcome, Outcome::Healthy, "some of them are");

@@ -88,16 +88,11 @@ mod tests {
     use super::*;
     use crate::baseline;
     use crate::exam::Outcome;
-    use crate::patient::Intent;
-    use crate::testing::{exam, exam_with};
-
-    fn expect(blocks: &[&str]) -> Intent {
-        Intent { expect_ingress: blocks.iter().map(|block| block.parse().unwrap()).collect() }
-    }
+    use crate::testing::{exam, exam_with, expecting};
 
     #[test]
     fn names_balancer_and_who_is_outside() {
-        let exam = exam_with(CHECK, &(CHECK.example)(), &expect(&["10.0.0.0/8", "203.0.113.0/24"]));
+        let exam = exam_with(CHECK, &(CHECK.example)(), &expecting(&["10.0.0.0/8", "203.0.113.0/24"]));
         assert_eq!(
             exam.findings[0].says,
             "Load balancer web is internal, so its name leads to private addresses, and 203.0.113.0/24, which --expect-ingress names, is outside."
@@ -107,7 +102,7 @@ mod tests {
     #[test]
     fn on_purpose_it_is_no_finding() {
         assert_eq!(exam(CHECK, &(CHECK.example)()).outcome, Outcome::Healthy);
-        assert_eq!(exam_with(CHECK, &(CHECK.example)(), &expect(&["10.0.0.0/8", "100.64.0.0/10"])).outcome, Outcome::Healthy);
-        assert_eq!(exam_with(CHECK, &baseline::fargate(), &expect(&["203.0.113.0/24"])).outcome, Outcome::Healthy);
+        assert_eq!(exam_with(CHECK, &(CHECK.example)(), &expecting(&["10.0.0.0/8", "100.64.0.0/10"])).outcome, Outcome::Healthy);
+        assert_eq!(exam_with(CHECK, &baseline::fargate(), &expecting(&["203.0.113.0/24"])).outcome, Outcome::Healthy);
     }
 }

@@ -10,7 +10,7 @@ use crate::finding::{Evidence, Finding, Remedy};
 use crate::patient::Patient;
 use crate::reading::address::Cidr;
 use crate::reading::callee::{self, Named};
-use crate::reading::ingress::{self, Door};
+use crate::reading::ingress::{self, Door, LetIn};
 use crate::reading::sibling::{self, Callee, Source};
 use crate::reading::{and_list, dial, parsed};
 use crate::snapshot::LoadBalancer;
@@ -28,8 +28,8 @@ crate::check! {
     /// A variable of a current version names a host of another service behind an internet-facing balancer of this one, or
     /// the balancer's own name. The tasks' way out leads to a NAT gateway, or to the internet with an address of their own; and
     /// no rule of the balancer's security groups admits that address on the listener's port. A rule that names a group
-    /// does not count here: it knows private addresses only. A prefix list may let anybody in, so nothing is claimed
-    /// beside one. Log lines of the last hour that name the host join it with what the tasks suffer.
+    /// does not count here: it knows private addresses only. A prefix list counts with what is in it; where that was not
+    /// seen, nothing is claimed. Log lines of the last hour that name the host join it with what the tasks suffer.
     ///
     /// # What to do
     ///
@@ -52,11 +52,11 @@ crate::check! {
     reads: [
         DescribeServices, DescribeServiceDeployments, DescribeServiceRevisions, DescribeTasks, DescribeTaskDefinition, DescribeTargetGroups,
         DescribeLoadBalancers, DescribeListeners, DescribeRules, DescribeSecurityGroups, DescribeSubnets, DescribeRouteTables,
-        DescribeNetworkInterfaces, DescribeNatGateways, GetLogEvents,
+        DescribeNetworkInterfaces, DescribeNatGateways, GetManagedPrefixListEntries, GetLogEvents,
     ],
     example: on fargate, |snapshot| {
         use crate::baseline::peers::{log, name_host};
-        use crate::baseline::{forward, host_rule, id, roll_out};
+        use crate::baseline::{forward, host_rule, id, prefix_list, roll_out};
         use crate::snapshot::NatAddresses;
         roll_out(snapshot, 30, |deployment| deployment.status = "ROLLBACK_SUCCESSFUL".into());
         let path = "app/web/50dc6c495c0c9188/f2f7dc8efc522ab2";
@@ -64,6 +64,8 @@ crate::check! {
         if let Some(rules) = snapshot.rules.change(&id::elb(&format!("listener/{path}"))) {
             rules.insert(1, rule);
         }
+        let office = prefix_list::list(snapshot, "pl-0ff1ce", "office", &["203.0.113.0/24"]);
+        snapshot.security_groups.change("sg-balancer").into_iter().for_each(|group| group.ip_permissions.push(prefix_list::from_list(443, office)));
         name_host(snapshot, &[("ORDERS_URL", "orders.example.com")]);
         snapshot.nat_addresses.put("nat-1", NatAddresses { nat_gateway_id: "nat-1".into(), public_ip: vec!["18.130.1.2".into()] });
         log(snapshot, "Error: connect ETIMEDOUT https://orders.example.com/v1");
@@ -83,14 +85,18 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     for arn in balancers {
         let Some(door) = ingress::door(patient, arn, findings) else { continue };
         let here = calls.iter().filter(|(_, balancer, _)| balancer.load_balancer_arn == arn);
-        if door.is_open_to_world() || door.groups.len() < door.balancer.security_groups.len() || !door.not_judged().is_empty() {
+        if door.groups.len() < door.balancer.security_groups.len() || door.is_open_to_world(patient, findings) {
+            continue;
+        }
+        let let_in = door.lets_in(patient, findings, |_| true);
+        if !let_in.unknown.is_empty() {
             continue;
         }
         let Some(sources) = findings.see(sibling::sources(patient)) else { continue };
         for (named, _, port) in here {
-            let shut: Vec<&Source> = sources.iter().filter(|source| !admits(&door, *port, source)).collect();
+            let shut: Vec<&Source> = sources.iter().filter(|source| !admits(&let_in, *port, source)).collect();
             if !shut.is_empty() {
-                tell(patient, findings, named, &door, *port, &shut);
+                tell(patient, findings, named, (&door, &let_in), *port, &shut);
             }
         }
     }
@@ -106,11 +112,11 @@ fn through<'a>(named: Named<'a>, callee: Callee<'a>) -> Option<(Named<'a>, &'a L
     }
 }
 
-fn admits(door: &Door, port: Option<i32>, source: &Source) -> bool {
-    door.admitted().iter().any(|admitted| admitted.block.has(source.address) && port.is_none_or(|port| admitted.ports.contains(&port)))
+fn admits(let_in: &LetIn, port: Option<i32>, source: &Source) -> bool {
+    let_in.blocks.iter().any(|admitted| admitted.block.has(source.address) && port.is_none_or(|port| admitted.ports.contains(&port)))
 }
 
-fn tell(patient: &Patient, findings: &mut Findings, named: &Named, door: &Door, port: Option<i32>, shut: &[&Source]) {
+fn tell(patient: &Patient, findings: &mut Findings, named: &Named, (door, let_in): (&Door, &LetIn), port: Option<i32>, shut: &[&Source]) {
     let failed = dial::failed(patient, findings);
     let failed: Vec<_> = failed.iter().filter(|failed| failed.is_about(named.host, None)).collect();
     let nat: BTreeSet<&str> = shut.iter().filter_map(|source| source.nat_gateway.as_deref()).collect();
@@ -125,7 +131,6 @@ fn tell(patient: &Patient, findings: &mut Findings, named: &Named, door: &Door, 
         and_list(&addresses),
         dial::quote(&failed)
     );
-    let admitted = door.admitted();
     let mut sources = shut.iter().map(|source| source.evidence.clone());
     let Some(first) = sources.next() else { return };
     let groups = door.balancer.security_groups.iter();
@@ -133,7 +138,7 @@ fn tell(patient: &Patient, findings: &mut Findings, named: &Named, door: &Door, 
         .subject()
         .sick(says, first)
         .because_all(sources)
-        .because_all(ingress::evidence(&admitted.iter().collect::<Vec<_>>()))
+        .because_all(ingress::evidence(&let_in.blocks.iter().collect::<Vec<_>>()))
         .because_all(groups.map(|group| Evidence::new(Call::DescribeLoadBalancers, &door.balancer.load_balancer_arn, "SecurityGroups", group)))
         .because_all(named.evidence())
         .mend(remedy(patient, door, port.unwrap_or(443), shut));
@@ -166,7 +171,7 @@ fn remedy(patient: &Patient, door: &Door, port: i32, shut: &[&Source]) -> Remedy
 mod tests {
     use super::*;
     use crate::baseline::peers::{self, name_host};
-    use crate::baseline::{self, everywhere};
+    use crate::baseline::{self, everywhere, prefix_list};
     use crate::exam::Outcome;
     use crate::seen::{Seen, Why};
     use crate::snapshot::{IpPermission, SecurityGroup, Snapshot};
@@ -217,10 +222,14 @@ mod tests {
     }
 
     #[test]
-    fn a_prefix_list_may_let_them_in() {
+    fn a_prefix_list_lets_in_whom_it_has() {
         let mut snapshot = (CHECK.example)();
-        admit(&mut snapshot, IpPermission { cidr_ip: Vec::new(), prefix_list_id: vec!["pl-1".into()], ..block("") });
-        assert!(says(CHECK, &snapshot).is_empty());
+        admit(&mut snapshot, prefix_list::from_list(443, "pl-1"));
+        assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::CouldNotLook, "nobody has looked into it");
+        prefix_list::list(&mut snapshot, "pl-1", "office", &["203.0.113.0/24"]);
+        assert_eq!(says(CHECK, &snapshot).len(), 1);
+        prefix_list::list(&mut snapshot, "pl-1", "office", &["18.130.1.0/24"]);
+        assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy);
     }
 
     #[test]
