@@ -19,6 +19,7 @@ use crate::snapshot::*;
 
 pub mod access;
 pub mod capacity;
+pub mod instances;
 mod vpc;
 
 pub use vpc::{endpoint, endpoint_group};
@@ -799,6 +800,7 @@ pub fn ec2() -> Snapshot {
         ..ServiceLoadBalancer::default()
     }];
     capacity::put(&mut snapshot);
+    instances::put(&mut snapshot);
     snapshot
 }
 
