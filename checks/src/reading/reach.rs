@@ -223,7 +223,7 @@ fn balancer_as_peer(patient: &Patient, balancer: &LoadBalancer) -> Result<Option
     Ok(blocks.map(|blocks| Peer { groups: balancer.security_groups.clone(), blocks, ..Peer::default() }))
 }
 
-/// The ports on which single rules of these groups surely admit the balancer: `80`, `8000-8100`.
+/// The ports on which single rules of these groups surely admit the balancer.
 pub fn open_to(patient: &Patient, balancer: &LoadBalancer, groups: &[&SecurityGroup]) -> Result<BTreeSet<Ports>, Blind> {
     let Some(from) = balancer_as_peer(patient, balancer)? else { return Ok(BTreeSet::new()) };
     let rules = groups.iter().flat_map(|group| &group.ip_permissions);
@@ -295,6 +295,14 @@ impl From<i32> for Ports {
 impl From<RangeInclusive<i32>> for Ports {
     fn from(ports: RangeInclusive<i32>) -> Ports {
         Ports(*ports.start(), *ports.end())
+    }
+}
+
+impl Ports {
+    /// `port 8080`, `ports 32768 to 65535`.
+    pub fn words(self) -> String {
+        let Ports(from, to) = self;
+        if from == to { format!("port {from}") } else { format!("ports {from} to {to}") }
     }
 }
 

@@ -99,8 +99,7 @@ fn finding(patient: &Patient, group: &TargetGroup, balancer: &LoadBalancer, door
     if door.dynamic {
         says += &format!(" Bridge mode gives each task another port of its instance, from {} up.", EPHEMERAL.start());
     }
-    let word = if door.dynamic { "ports" } else { "port" };
-    let remedy = Remedy::new(format!("Let the balancer out to the {whose}' security group on {word} {needs}."));
+    let remedy = Remedy::new(format!("Let the balancer out to the {whose}' security group on {}.", needs.words()));
     let remedy = reach::let_out(remedy, "tasks", mended, tasks[0], needs);
     let arn = &group.target_group_arn;
     let first = door.ports.first().copied().unwrap_or_default();

@@ -108,7 +108,8 @@ fn finding(patient: &Patient, group: &TargetGroup, balancer: &LoadBalancer, door
     }
     if door.dynamic {
         let open = reach::open_to(patient, balancer, &closed)?;
-        let but = if open.is_empty() { String::new() } else { format!("They admit it on {} only; ", and_list(open)) };
+        let but =
+            if open.is_empty() { String::new() } else { format!("They admit it on {} only; ", and_list(open.iter().map(|ports| ports.words()))) };
         let bridge = if but.is_empty() { "Bridge" } else { "bridge" };
         says += &format!(" {but}{bridge} mode gives each task another port of its instance, from {} up.", EPHEMERAL.start());
     }
@@ -118,9 +119,9 @@ fn finding(patient: &Patient, group: &TargetGroup, balancer: &LoadBalancer, door
     let source = balancer.security_groups[0].as_str();
     let (mended, needs) = (ids[0], door.needs());
     let remedy = Remedy::new(if door.dynamic {
-        format!("Let the balancer's security group in on all ports from which Docker chooses, {needs}, or map a fixed hostPort and open that.")
+        format!("Let the balancer's security group in on {}, from which Docker chooses; or map a fixed hostPort and open that.", needs.words())
     } else {
-        format!("Let the balancer's security group in on port {needs}.")
+        format!("Let the balancer's security group in on {}.", needs.words())
     });
     let remedy = reach::let_in(remedy, "balancer", mended, source, needs);
     let first = door.ports.first().copied().unwrap_or_default();
@@ -371,7 +372,7 @@ mod tests {
         assert_eq!(
             says(CHECK, &snapshot),
             [
-                "No rule of the instances' security groups (sg-instance) admits load balancer web (sg-balancer) on ports 32768 and 32769, so the health check of target group web times out. They admit it on 80 only; bridge mode gives each task another port of its instance, from 32768 up."
+                "No rule of the instances' security groups (sg-instance) admits load balancer web (sg-balancer) on ports 32768 and 32769, so the health check of target group web times out. They admit it on port 80 only; bridge mode gives each task another port of its instance, from 32768 up."
             ]
         );
         let exam = exam(CHECK, &snapshot);
@@ -394,7 +395,7 @@ mod tests {
         let snapshot = bridged(IpPermission { from_port: Some(32769), to_port: Some(61000), ..from_group(0, "sg-balancer") });
         let found = says(CHECK, &snapshot);
         assert_eq!(found.len(), 1);
-        assert!(found[0].contains("on port 32768, so") && found[0].contains("They admit it on 32769-61000 only"), "{found:?}");
+        assert!(found[0].contains("on port 32768, so") && found[0].contains("They admit it on ports 32769 to 61000 only"), "{found:?}");
     }
 
     #[test]
