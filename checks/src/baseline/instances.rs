@@ -1,8 +1,9 @@
 //! The primary interfaces of the instances behind the EC2 service, and their security group: it lets the balancer in where
 //! Docker takes host ports.
 
-use super::from_group;
+use super::{from_group, peers};
 use crate::reading::instance::EPHEMERAL;
+use crate::snapshot::service::NetworkConfiguration;
 use crate::snapshot::{Interface, IpPermission, SecurityGroup, Snapshot};
 
 /// The instances, in the order of their targets.
@@ -22,8 +23,6 @@ pub(super) fn put(snapshot: &mut Snapshot) {
         };
         snapshot.instance_interfaces.put(instance, row);
     }
-    // Tasks in bridge mode have none of their own.
-    snapshot.security_groups.0.remove("sg-task");
     let group = SecurityGroup {
         group_id: "sg-instance".into(),
         group_name: "web-instances".into(),
@@ -33,6 +32,25 @@ pub(super) fn put(snapshot: &mut Snapshot) {
         ..SecurityGroup::default()
     };
     snapshot.security_groups.put("sg-instance", group);
+    call_others(snapshot);
+}
+
+/// What the worker calls these tasks call, too: with the addresses and the group of their instances.
+fn call_others(snapshot: &mut Snapshot) {
+    peers::databases(snapshot);
+    peers::connected(snapshot);
+    let network =
+        NetworkConfiguration { security_groups: vec!["sg-orders".into()], subnets: vec!["subnet-0a1".into()], ..NetworkConfiguration::default() };
+    for deployment in snapshot.peers.change(&peers::sibling()).into_iter().flat_map(|sibling| &mut sibling.deployments) {
+        deployment.network_configuration = Some(network.clone());
+    }
+    // Tasks in bridge mode have no group of their own.
+    snapshot.security_groups.0.remove("sg-task");
+    for group in ["sg-database", "sg-pool", "sg-orders"] {
+        for permission in snapshot.security_groups.change(group).into_iter().flat_map(|group| &mut group.ip_permissions) {
+            permission.group_id = vec!["sg-instance".into()];
+        }
+    }
 }
 
 /// Lets the balancer in on every port that Docker may take.

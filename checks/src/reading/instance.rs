@@ -4,9 +4,9 @@
 use std::ops::RangeInclusive;
 
 use crate::patient::Patient;
-use crate::reading::health_check;
+use crate::reading::{health_check, stop, traffic};
 use crate::seen::Blind;
-use crate::snapshot::{Interface, Target, TaskDefinition};
+use crate::snapshot::{Interface, Target, Task, TaskDefinition};
 
 /// Where Docker takes a host port from if the port mapping names none; AWS: ports below are outside of the range.
 pub const EPHEMERAL: RangeInclusive<i32> = 32768..=65535;
@@ -21,6 +21,25 @@ pub fn interface<'a>(patient: &Patient<'a>, target: &Target) -> Result<Option<&'
     let is_fixed = fixes(patient, target);
     let ours = health_check::task_behind(patient, target)?.is_some() || is_fixed?;
     if ours { patient.instance_interface(&target.id) } else { Ok(None) }
+}
+
+/// The interfaces of the instances that run tasks of the primary deployment, as far as targets tell, each once: in bridge and
+/// host mode tasks call others with the addresses and the security groups of these.
+pub fn of_tasks<'a>(patient: &Patient<'a>) -> Result<Vec<&'a Interface>, Blind> {
+    let primary = stop::primary_version(patient);
+    let is_primary = |task: &Task| primary.iter().any(|version| version.started(task.started_by.as_deref(), &task.task_definition_arn));
+    let mut interfaces: Vec<&Interface> = Vec::new();
+    for group in traffic::groups(patient)? {
+        for target in patient.targets(group)?.iter().filter(|target| is_one(target)) {
+            if health_check::task_behind(patient, target)?.is_some_and(is_primary)
+                && let Some(interface) = interface(patient, target)?
+                && !interfaces.iter().any(|known| known.network_interface_id == interface.network_interface_id)
+            {
+                interfaces.push(interface);
+            }
+        }
+    }
+    Ok(interfaces)
 }
 
 /// Whether Docker chose the port, so that the next task has another one.
