@@ -42,3 +42,18 @@ fn instances(targets: &[Target]) -> Vec<String> {
     }
     instances
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn instances_with_trouble_come_first_and_each_comes_once() {
+        let target = |id: &str, state: &str| Target { id: id.into(), state: state.into(), ..Target::default() };
+        assert_eq!(instances(&[target("i-1", "healthy"), target("i-2", "unhealthy"), target("i-2", "healthy")]), ["i-2", "i-1"]);
+        let mut many: Vec<Target> = (0..INSTANCES).map(|number| target(&format!("i-{number}"), "healthy")).collect();
+        many.push(target("i-sick", "unhealthy"));
+        let chosen = instances(&many);
+        assert_eq!((chosen.len(), chosen[0].as_str()), (INSTANCES, "i-sick"));
+    }
+}
