@@ -201,7 +201,8 @@ impl Closed<'_> {
         let (own, theirs) = (caller.group_ids.iter().next().copied().unwrap_or_default(), theirs.first().map_or("", String::as_str));
         match self {
             Closed::In(_) => {
-                let remedy = Remedy::new(format!("Let the tasks' security group in on port {port}."));
+                let whose = if caller.on_instances { "instances" } else { "tasks" };
+                let remedy = Remedy::new(format!("Let the {whose}' security group in on port {port}."));
                 reach::let_in(remedy, "tasks", theirs, own, port)
             }
             Closed::Out(_) => {

@@ -137,8 +137,7 @@ fn doors<'a>(patient: &Patient<'a>, group: &TargetGroup) -> Result<Vec<Door<'a>>
     let mut add = |target: Option<&'a Target>, failed: Option<&FailedCheck>| -> Result<(), Blind> {
         let healthy = target.is_some_and(|target| target.state == "healthy");
         let task_groups = match reach::task_groups(patient, target) {
-            // Of very many instances the healthy ones may not have been asked about: their way is open.
-            Err(Blind { why: Why::NotAsked, .. }) if healthy => return Ok(()),
+            Err(Blind { why: Why::NotAsked, .. }) if target.is_some_and(need_not_be_seen) => return Ok(()),
             other => other?,
         };
         let checked = reach::health_check_port(patient, group, target);
@@ -180,6 +179,11 @@ fn doors<'a>(patient: &Patient<'a>, group: &TargetGroup) -> Result<Vec<Door<'a>>
     Ok(doors.into_values().collect())
 }
 
+/// Of very many instances the collector asks only about some, those with trouble first. The way to a healthy one is open.
+fn need_not_be_seen(target: &Target) -> bool {
+    instance::is_one(target) && target.state == "healthy"
+}
+
 /// Whether a failed health check got an answer, so that the way is open.
 fn answers(failed: &FailedCheck) -> bool {
     matches!(failed.failure, Failure::WrongAnswer | Failure::Refused)
@@ -196,18 +200,26 @@ pub struct Shut<'a> {
     pub timed_out: Evidence,
 }
 
+/// Whom a health check that timed out asked in a subnet.
+struct Asked {
+    peer: Cidr,
+    port: i32,
+    /// Docker chose the port.
+    dynamic: bool,
+    timed_out: Evidence,
+}
+
 /// The subnets of a target group's tasks whose health checks all time out, and an ACL between them and the balancer drops
 /// the traffic, one way or the other.
 pub fn shut_by_acls<'a>(patient: &Patient<'a>, group: &TargetGroup, balancer: &'a LoadBalancer) -> Result<Vec<Shut<'a>>, Blind> {
     let arn = &group.target_group_arn;
     let Some(vpc) = &balancer.vpc_id else { return Ok(Vec::new()) };
     let failures = health_check::failures(patient, arn)?;
-    let mut behind: BTreeMap<&str, Vec<(Cidr, RangeInclusive<i32>, Evidence)>> = BTreeMap::new();
+    let mut behind: BTreeMap<&str, Asked> = BTreeMap::new();
     let mut open: BTreeSet<&str> = BTreeSet::new();
     for target in patient.targets(arn)? {
         let subnet = match reach::target_subnet(patient, target) {
-            // Of very many instances the healthy ones may not have been asked about.
-            Err(Blind { why: Why::NotAsked, .. }) if target.state == "healthy" => None,
+            Err(Blind { why: Why::NotAsked, .. }) if need_not_be_seen(target) => None,
             other => other?,
         };
         let Some(subnet) = subnet else { continue };
@@ -221,8 +233,7 @@ pub fn shut_by_acls<'a>(patient: &Patient<'a>, group: &TargetGroup, balancer: &'
             && address.is_ipv4()
         {
             let dynamic = target.port == Some(port) && instance::has_dynamic_port(patient, target);
-            let ports = if dynamic { EPHEMERAL } else { port..=port };
-            behind.entry(subnet).or_default().push((address.into(), ports, failed.evidence.clone()));
+            behind.entry(subnet).or_insert_with(|| Asked { peer: address.into(), port, dynamic, timed_out: failed.evidence.clone() });
         }
     }
     // Between two tasks of a kill loop the one that was replaced tells where it was.
@@ -232,24 +243,28 @@ pub fn shut_by_acls<'a>(patient: &Patient<'a>, group: &TargetGroup, balancer: &'
         let replaced = groups.iter().filter(|stops| matches!(stops.kind, StopKind::BalancerHealthCheck { .. }) && stops.is_of(&primary));
         for subnet in replaced.flat_map(|stops| &stops.tasks).filter_map(|task| task.subnet_id.as_deref()) {
             if let (Some(block), Some(port)) = (reach::subnet_block(patient, subnet)?, reach::health_check_port(patient, group, None)) {
-                behind.entry(subnet).or_default().push((block, port..=port, failed.evidence.clone()));
+                behind.entry(subnet).or_insert_with(|| Asked { peer: block, port, dynamic: false, timed_out: failed.evidence.clone() });
             }
         }
     }
     let mut shut = Vec::new();
-    for (subnet, tasks) in behind.into_iter().filter(|(subnet, _)| !open.contains(subnet)) {
-        let Some((peer, ports, timed_out)) = tasks.into_iter().next() else { continue };
+    for (subnet, Asked { peer, port, dynamic, timed_out }) in behind.into_iter().filter(|(subnet, _)| !open.contains(subnet)) {
         let mut dropped = Vec::new();
         for own in balancer.subnets.iter().filter(|own| *own != subnet) {
             let Some(block) = reach::subnet_block(patient, own)? else { continue };
             let crossing = |subnet, egress, peer, ports| Crossing { subnet, egress, peer, ports };
-            let hops = [
-                crossing(own.as_str(), true, peer, ports.clone()),
-                crossing(subnet, false, block, ports.clone()),
-                crossing(subnet, true, block, acl::OF_BALANCERS),
-                crossing(own.as_str(), false, peer, acl::OF_BALANCERS),
-            ];
-            dropped.extend(acl::dropped(patient, vpc, hops)?);
+            let hops = |ports: RangeInclusive<i32>| {
+                [
+                    crossing(own.as_str(), true, peer, ports.clone()),
+                    crossing(subnet, false, block, ports),
+                    crossing(subnet, true, block, acl::OF_BALANCERS),
+                    crossing(own.as_str(), false, peer, acl::OF_BALANCERS),
+                ]
+            };
+            let Some(found) = acl::dropped(patient, vpc, hops(port..=port))? else { continue };
+            // Where all ports are dropped that Docker may choose, all of them have to be allowed.
+            let all = if dynamic { acl::dropped(patient, vpc, hops(EPHEMERAL))? } else { None };
+            dropped.push(all.filter(|all| all.crossing.is_at(&found.crossing)).unwrap_or(found));
         }
         let cut_off = (dropped.len(), balancer.subnets.len());
         if !dropped.is_empty() {
