@@ -20,6 +20,7 @@ use crate::snapshot::*;
 
 pub mod access;
 pub mod capacity;
+pub mod instances;
 mod vpc;
 
 pub use vpc::{endpoint, endpoint_group};
@@ -808,6 +809,7 @@ pub fn ec2() -> Snapshot {
         group.ip_permissions.iter_mut().for_each(|permission| permission.cidr_ip.retain(|block| block != "198.51.100.0/24"));
         group.ip_permissions.push(prefix_list::from_list(443, partner));
     }
+    instances::put(&mut snapshot);
     snapshot
 }
 

@@ -290,6 +290,11 @@ impl<'a> Patient<'a> {
         self.row(Call::DescribeNetworkInterfaces, &self.snapshot.interfaces, id)
     }
 
+    /// The primary interface of an instance that is a target; none where the instance is gone.
+    pub fn instance_interface(&self, instance: &str) -> Row<'a, Interface> {
+        self.row(Call::DescribeNetworkInterfaces, &self.snapshot.instance_interfaces, instance)
+    }
+
     pub fn network_acls(&self, vpc: &str) -> Result<&'a [NetworkAcl], Blind> {
         self.list(Call::DescribeNetworkAcls, &self.snapshot.network_acls, vpc)
     }

@@ -24,6 +24,7 @@ pub mod hook;
 pub mod host;
 pub mod image;
 pub mod ingress;
+pub mod instance;
 pub mod journey;
 pub mod listen;
 pub mod log;

@@ -221,6 +221,9 @@ pub struct Snapshot {
     /// By network interface id.
     #[serde(default)]
     pub interfaces: Table<Interface>,
+    /// By EC2 instance id, where a target is an instance: its primary interface, to which the balancer talks.
+    #[serde(default)]
+    pub instance_interfaces: Table<Interface>,
     /// By NAT gateway id, where a sibling's public door is narrow: the public addresses that it lends.
     #[serde(default)]
     pub nat_addresses: Table<NatAddresses>,

@@ -125,6 +125,7 @@ fn a_service_is_diagnosed_in_five_round_trips() {
     for (account, typed) in [
         ("fargate", "api"),
         ("ec2", "web"),
+        ("port-80-is-enough", "web"),
         ("worker", "mailer"),
         ("express", "api"),
         ("naff", "api"),

@@ -75,6 +75,32 @@ impl Aws {
         pages.await.map(|found| found.map(|found| found.into_iter().flat_map(addresses).collect()))
     }
 
+    /// The primary interfaces of instances, by the instances' ids.
+    pub async fn instance_interfaces(&self, instances: &[String]) -> Table<Interface> {
+        let mut table = Table::default();
+        for batch in instances.chunks(IDS) {
+            let pages = self.asker.pages(Call::DescribeNetworkInterfaces, |token| async {
+                let request = self.ec2.describe_network_interfaces().filters(filter("attachment.instance-id", batch));
+                let page = request.filters(filter("attachment.device-index", &["0".to_owned()])).set_next_token(token).send().await?;
+                Ok((page.network_interfaces.unwrap_or_default(), page.next_token))
+            });
+            match pages.await {
+                Seen::Yes(found) => {
+                    batch.iter().for_each(|id| table.insert(id, Seen::Yes(None)));
+                    for one in found.unwrap_or_default() {
+                        // Each network card of a large instance has a first interface; the instance's own is on the first card.
+                        let attachment = one.attachment.as_ref().filter(|attachment| attachment.network_card_index.is_none_or(|card| card == 0));
+                        if let Some(id) = attachment.and_then(|attachment| attachment.instance_id.clone()) {
+                            table.put(id, interface(one));
+                        }
+                    }
+                }
+                Seen::No(why) => batch.iter().for_each(|id| table.insert(id, Seen::No(why.clone()))),
+            }
+        }
+        table
+    }
+
     /// The public addresses that a NAT gateway lends.
     pub async fn nat_addresses(&self, gateway: &str) -> Seen<Option<NatAddresses>> {
         let request = self.ec2.describe_nat_gateways().filter(filter("nat-gateway-id", &[gateway.to_owned()])).send();

@@ -6,6 +6,7 @@ mod capacity;
 mod doors;
 mod guards;
 mod images;
+mod instances;
 mod network;
 mod other_balancers;
 mod peers;
@@ -95,8 +96,9 @@ impl Plan<'_> {
         };
         let of_groups = join(balancers, self.metrics(groups.clone()));
         let unreached = self.find_unreached(tasks.clone(), trouble.clone());
-        let logs = self.logs(tasks.clone(), definitions.clone(), trouble);
-        let of_tasks = join4(logs, self.interfaces(tasks.clone()), self.protection(tasks.clone()), unreached);
+        let logs = self.logs(tasks.clone(), definitions.clone(), trouble.clone());
+        let interfaces = join(self.interfaces(tasks.clone()), self.instance_interfaces(trouble));
+        let of_tasks = join4(logs, interfaces, self.protection(tasks.clone()), unreached);
         let of_roles = async {
             join(tasks, definitions.clone()).await;
             self.refusals().await;

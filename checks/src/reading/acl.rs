@@ -28,6 +28,13 @@ pub struct Crossing<'a> {
     pub ports: RangeInclusive<i32>,
 }
 
+impl Crossing<'_> {
+    /// Whether it is at the same border, in the same direction.
+    pub fn is_at(&self, other: &Crossing) -> bool {
+        (self.subnet, self.egress) == (other.subnet, other.egress)
+    }
+}
+
 /// A crossing that an ACL does not let through.
 #[derive(Clone, Debug)]
 pub struct Dropped<'a> {

@@ -9,7 +9,7 @@ use crate::finding::{Evidence, Kind, Remedy, Subject};
 use crate::patient::Patient;
 use crate::reading::address::Cidr;
 use crate::reading::reach::{self, Admission, Peer};
-use crate::reading::{and_list, parsed, stop};
+use crate::reading::{and_list, instance, parsed, stop};
 use crate::seen::Blind;
 use crate::snapshot::{IpPermission, SecurityGroup};
 
@@ -84,14 +84,17 @@ pub struct Caller<'a> {
     pub subnets: Vec<&'a str>,
     pub vpc: &'a str,
     pub peer: Peer,
+    /// The groups, subnets and addresses are those of the tasks' instances.
+    pub on_instances: bool,
 }
 
-/// Why it does not apply where tasks have no network of their own.
-pub const NO_INTERFACE: &str = "tasks have no network interface of their own";
+/// Why it does not apply where tasks have no network of their own, and no target says where their instances are.
+pub const NO_INTERFACE: &str = "tasks have no network interface of their own, and no target tells their instances";
 
-/// The tasks of the primary deployment; none where they have no network of their own, or nobody knows where they are.
+/// The tasks of the primary deployment; none where nobody knows where they are. Tasks without a network of their own call with
+/// the addresses and the groups of their instances.
 pub fn caller<'a>(patient: &Patient<'a>) -> Result<Option<Caller<'a>>, Blind> {
-    let Some(network) = reach::configured(patient, None) else { return Ok(None) };
+    let Some(network) = reach::configured(patient, None) else { return on_instances(patient) };
     let group_ids = reach::task_groups(patient, None)?;
     let mut vpc = None;
     let mut blocks: Vec<Cidr> = Vec::new();
@@ -110,9 +113,23 @@ pub fn caller<'a>(patient: &Patient<'a>) -> Result<Option<Caller<'a>>, Blind> {
     if !addresses.is_empty() {
         blocks.clear();
     }
-    let peer = Peer { groups: group_ids.iter().map(|id| (*id).to_owned()).collect(), addresses, blocks };
-    let groups = reach::security_groups(patient, &group_ids)?;
-    Ok(Some(Caller { groups, group_ids, subnets: network.subnets.iter().map(String::as_str).collect(), vpc, peer }))
+    let subnets = network.subnets.iter().map(String::as_str).collect();
+    Caller::new(patient, group_ids, subnets, vpc, Peer { addresses, blocks, ..Peer::default() }).map(Some)
+}
+
+fn on_instances<'a>(patient: &Patient<'a>) -> Result<Option<Caller<'a>>, Blind> {
+    let interfaces = instance::of_tasks(patient)?;
+    let subnets: BTreeSet<&str> = interfaces.iter().filter_map(|interface| interface.subnet_id.as_deref()).collect();
+    let mut vpc = None;
+    for id in &subnets {
+        vpc = vpc.or(patient.subnet(id)?.and_then(|subnet| subnet.vpc_id.as_deref()));
+    }
+    let Some(vpc) = vpc else { return Ok(None) };
+    // Whoever lets in one of the instances lets in some of the tasks.
+    let group_ids = interfaces.iter().flat_map(|interface| &interface.groups).map(String::as_str).collect();
+    let addresses = interfaces.iter().filter_map(|interface| parsed(interface.private_ip_address.as_deref()?)).collect();
+    let peer = Peer { addresses, ..Peer::default() };
+    Caller::new(patient, group_ids, subnets.into_iter().collect(), vpc, peer).map(Some)
 }
 
 /// The security groups that are proved to keep the tasks from somebody they call.
@@ -125,6 +142,12 @@ pub enum Closed<'a> {
 }
 
 impl<'a> Caller<'a> {
+    fn new(patient: &Patient<'a>, group_ids: BTreeSet<&'a str>, subnets: Vec<&'a str>, vpc: &'a str, mut peer: Peer) -> Result<Caller<'a>, Blind> {
+        peer.groups = group_ids.iter().map(|id| (*id).to_owned()).collect();
+        let groups = reach::security_groups(patient, &group_ids)?;
+        Ok(Caller { groups, group_ids, subnets, vpc, peer, on_instances: reach::configured(patient, None).is_none() })
+    }
+
     /// Whether security groups keep the tasks from somebody in the same VPC who has these groups and subnets. Without
     /// subnets nobody knows the addresses, and any rule that names a block may have them.
     pub fn closed(&self, patient: &Patient<'a>, groups: &[String], subnets: &[String], port: i32) -> Result<Option<Closed<'a>>, Blind> {
@@ -152,14 +175,15 @@ impl Closed<'_> {
     /// `No rule of security group sg-1 of database orders-db admits the tasks (sg-2) on port 5432: they cannot connect.`
     pub fn says(&self, caller: &Caller, whom: &str, port: i32) -> String {
         let list = |groups: &[&SecurityGroup]| and_list(groups.iter().map(|group| &group.group_id));
+        let (who, whose, them) = if caller.on_instances { ("tasks' instances", "instances", "the tasks") } else { ("tasks", "tasks", "them") };
         match self {
             Closed::In(groups) => format!(
-                "No rule of security group {} of {whom} admits the tasks ({}) on port {port}: they cannot connect.",
+                "No rule of security group {} of {whom} admits the {who} ({}) on port {port}: they cannot connect.",
                 list(groups),
                 and_list(&caller.group_ids)
             ),
             Closed::Out(groups) => {
-                format!("No rule of the tasks' security group {} lets them out to {whom} on port {port}: they cannot connect.", list(groups))
+                format!("No rule of the {whose}' security group {} lets {them} out to {whom} on port {port}: they cannot connect.", list(groups))
             }
         }
     }
@@ -187,7 +211,8 @@ impl Closed<'_> {
         let (own, theirs) = (caller.group_ids.iter().next().copied().unwrap_or_default(), theirs.first().map_or("", String::as_str));
         match self {
             Closed::In(_) => {
-                let remedy = Remedy::new(format!("Let the tasks' security group in on port {port}."));
+                let whose = if caller.on_instances { "instances" } else { "tasks" };
+                let remedy = Remedy::new(format!("Let the {whose}' security group in on port {port}."));
                 reach::let_in(remedy, "tasks", theirs, own, port)
             }
             Closed::Out(_) => {

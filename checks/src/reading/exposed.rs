@@ -1,5 +1,5 @@
 //! Tasks that the internet reaches without a load balancer: a public address, a subnet that routes to an internet gateway, and
-//! security groups of their own that let the world in where they listen.
+//! security groups that let the world in where they listen; their own, or those of the instances that stand for them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,10 +8,12 @@ use crate::check::Findings;
 use crate::finding::Evidence;
 use crate::patient::Patient;
 use crate::reading::address::{self, Cidr};
+use crate::reading::instance::{self, EPHEMERAL};
+use crate::reading::reach::{self, Ports};
 use crate::reading::route::{self, Way};
-use crate::reading::{parsed, reach};
+use crate::reading::{health_check, parsed, traffic};
 use crate::seen::Blind;
-use crate::snapshot::{Interface, IpPermission, SecurityGroup, Task};
+use crate::snapshot::{Interface, IpPermission, SecurityGroup, Target, Task};
 
 /// A rule of a task's group that lets the world in, with the port that it opens; none where it opens every port.
 pub struct Opening<'a> {
@@ -19,6 +21,8 @@ pub struct Opening<'a> {
     pub permission: &'a IpPermission,
     pub port: Option<i32>,
     pub family: Family,
+    /// What the balancer has to be let in on instead.
+    pub needs: Option<Ports>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -36,32 +40,72 @@ pub struct Reachable<'a> {
     pub addresses: Vec<&'a str>,
 }
 
+/// Where a task is reached: its own interface, or that of its instance.
+struct Place<'a> {
+    task: &'a Task,
+    interface: &'a Interface,
+    /// The target that the instance is, with its port of the host.
+    target: Option<&'a Target>,
+}
+
 /// The running tasks that are reachable, by version. What the user expects to be open is left out.
 pub fn tasks<'a>(patient: &Patient<'a>, findings: &mut Findings) -> Result<Vec<Reachable<'a>>, Blind> {
     let mut reachable: BTreeMap<&str, Reachable> = BTreeMap::new();
-    for task in patient.running_tasks()?.iter().filter(|task| task.last_status == "RUNNING") {
-        let Some(id) = task.network_interface_id.as_deref() else { continue };
-        let Some(interface) = findings.see(patient.interface(id)).flatten() else { continue };
+    let mut places = with_interfaces(patient, findings)?;
+    places.extend(on_instances(patient, findings)?);
+    for place in places {
         for family in [Family::V4, Family::V6] {
-            let Some(address) = family.address_of(interface) else { continue };
-            if !findings.see(family.is_on_internet(patient, interface)).unwrap_or_default() {
+            let Some(address) = family.address_of(place.interface) else { continue };
+            if !findings.see(family.is_on_internet(patient, place.interface)).unwrap_or_default() {
                 continue;
             }
-            let Some(openings) = findings.see(openings(patient, task, interface, family)) else { continue };
+            let Some(openings) = findings.see(openings(patient, &place, family)) else { continue };
             if openings.is_empty() {
                 continue;
             }
-            let version = reachable.entry(&task.task_definition_arn).or_default();
-            version.addresses.push(address);
-            if !version.openings.iter().any(|opening| opening.family == family) {
-                version.openings.extend(openings);
+            let version = reachable.entry(&place.task.task_definition_arn).or_default();
+            if !version.addresses.contains(&address) {
+                version.addresses.push(address);
             }
-            if !version.tasks.iter().any(|(other, _)| other.task_arn == task.task_arn) {
-                version.tasks.push((task, interface));
+            let known: Vec<(Family, Option<i32>)> = version.openings.iter().map(|opening| (opening.family, opening.port)).collect();
+            version.openings.extend(openings.into_iter().filter(|opening| !known.contains(&(opening.family, opening.port))));
+            let is_here = |(task, interface): &(&Task, &Interface)| {
+                task.task_arn == place.task.task_arn && interface.network_interface_id == place.interface.network_interface_id
+            };
+            if !version.tasks.iter().any(is_here) {
+                version.tasks.push((place.task, place.interface));
             }
         }
     }
     Ok(reachable.into_values().collect())
+}
+
+/// Tasks that have a network interface.
+fn with_interfaces<'a>(patient: &Patient<'a>, findings: &mut Findings) -> Result<Vec<Place<'a>>, Blind> {
+    let mut places = Vec::new();
+    for task in patient.running_tasks()?.iter().filter(|task| task.last_status == "RUNNING") {
+        let Some(id) = task.network_interface_id.as_deref() else { continue };
+        let Some(interface) = findings.see(patient.interface(id)).flatten() else { continue };
+        places.push(Place { task, interface, target: None });
+    }
+    Ok(places)
+}
+
+/// Tasks behind targets that are instances.
+fn on_instances<'a>(patient: &Patient<'a>, findings: &mut Findings) -> Result<Vec<Place<'a>>, Blind> {
+    let mut places = Vec::new();
+    for group in traffic::groups(patient)? {
+        let Some(settings) = findings.see(patient.target_group(group)).flatten() else { continue };
+        if settings.target_type.as_deref() != Some("instance") {
+            continue;
+        }
+        for target in findings.see(patient.targets(group)).into_iter().flatten().filter(|target| !target.state.ends_with("draining")) {
+            let Some(interface) = findings.see(instance::interface(patient, target)).flatten() else { continue };
+            let Some(task) = health_check::task_behind(patient, target)? else { continue };
+            places.push(Place { task, interface, target: Some(target) });
+        }
+    }
+    Ok(places)
 }
 
 impl Family {
@@ -102,16 +146,27 @@ impl Family {
     }
 }
 
-/// The rules that let the world in where the task listens: on the ports of its containers, or anywhere if it maps none.
-fn openings<'a>(patient: &Patient<'a>, task: &Task, interface: &Interface, family: Family) -> Result<Vec<Opening<'a>>, Blind> {
+impl Place<'_> {
+    /// Where the task listens: on a port of the host, or on those of its containers; none where it maps none.
+    fn ports(&self, patient: &Patient) -> Result<BTreeSet<i32>, Blind> {
+        if let Some(target) = self.target {
+            return Ok(target.port.into_iter().collect());
+        }
+        let definition = patient.task_definition(&self.task.task_definition_arn)?;
+        let containers = definition.into_iter().flat_map(|definition| &definition.container_definitions);
+        Ok(containers.flat_map(|container| &container.port_mappings).filter_map(|mapping| mapping.container_port).collect())
+    }
+}
+
+/// The rules that let the world in where the task listens: on its ports, or anywhere if it maps none.
+fn openings<'a>(patient: &Patient<'a>, place: &Place<'a>, family: Family) -> Result<Vec<Opening<'a>>, Blind> {
     let mut groups = Vec::new();
-    for id in &interface.groups {
+    for id in &place.interface.groups {
         groups.extend(patient.security_group(id)?);
     }
     let permissions = || groups.iter().flat_map(|group| group.ip_permissions.iter().map(move |permission| (*group, permission)));
-    let definition = patient.task_definition(&task.task_definition_arn)?;
-    let containers = definition.into_iter().flat_map(|definition| &definition.container_definitions);
-    let ports: BTreeSet<i32> = containers.flat_map(|container| &container.port_mappings).filter_map(|mapping| mapping.container_port).collect();
+    let ports = place.ports(patient)?;
+    let dynamic = place.target.is_some_and(|target| instance::has_dynamic_port(patient, target));
     let mut openings = Vec::new();
     let mut open = |port: Option<i32>, here: Vec<(&'a SecurityGroup, &'a IpPermission)>| {
         if let Some(world) = world(&here, family)
@@ -119,7 +174,8 @@ fn openings<'a>(patient: &Patient<'a>, task: &Task, interface: &Interface, famil
         {
             let wide = |one: &IpPermission| family.blocks(one).iter().any(|cidr| family.is_wide(cidr));
             let here = here.into_iter().filter(|(_, permission)| wide(permission));
-            openings.extend(here.map(|(group, permission)| Opening { group, permission, port, family }));
+            let needs = if dynamic { Some(EPHEMERAL.into()) } else { port.map(Ports::from) };
+            openings.extend(here.map(|(group, permission)| Opening { group, permission, port, family, needs }));
         }
     };
     for port in &ports {

@@ -2,13 +2,15 @@
 //! A prefix list that nobody has looked into may have any address: then nobody may claim that the way is closed.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::net::IpAddr;
+use std::ops::RangeInclusive;
 
 use crate::call::{Call, quote};
 use crate::finding::{Evidence, Remedy};
 use crate::patient::Patient;
 use crate::reading::address::Cidr;
-use crate::reading::{health_check, parsed, stop, traffic};
+use crate::reading::{health_check, instance, parsed, stop, traffic};
 use crate::seen::{Blind, Why};
 use crate::snapshot::service::NetworkConfiguration;
 use crate::snapshot::{IpPermission, LoadBalancer, SecurityGroup, Target, TargetGroup, Task};
@@ -116,9 +118,13 @@ fn through<'p, I: Iterator<Item = &'p IpPermission>>(
     Ok(admits(permissions(), port, peer, &lists))
 }
 
-/// The security groups that the task behind a target really has: those of its interface. Without a target: those of
-/// the newest running task of the primary deployment, or what that deployment asks for. Empty where nothing tells.
+/// The security groups that the task behind a target really has: those of its interface, or of its instance's. Without a
+/// target: those of the newest running task of the primary deployment, or what that deployment asks for. Empty where nothing
+/// tells.
 pub fn task_groups<'a>(patient: &Patient<'a>, target: Option<&Target>) -> Result<BTreeSet<&'a str>, Blind> {
+    if let Some(target) = target.filter(|target| instance::is_one(target)) {
+        return Ok(instance::interface(patient, target)?.into_iter().flat_map(|interface| &interface.groups).map(String::as_str).collect());
+    }
     let task = match target {
         Some(target) => match health_check::task_behind(patient, target)? {
             Some(task) => Some(task),
@@ -144,6 +150,22 @@ pub fn configured<'a>(patient: &Patient<'a>, task: Option<&Task>) -> Option<&'a 
     let started_by = task.and_then(|task| task.started_by.as_deref());
     let deployment = service.deployments.iter().find(|d| started_by.map_or(d.status == "PRIMARY", |id| d.id == id));
     deployment.and_then(|deployment| deployment.network_configuration.as_ref()).or(service.network_configuration.as_ref())
+}
+
+/// The address at which the balancer finds a target; none where its instance is gone.
+pub fn target_address(patient: &Patient, target: &Target) -> Result<Option<IpAddr>, Blind> {
+    if instance::is_one(target) {
+        return Ok(instance::interface(patient, target)?.and_then(|interface| parsed(interface.private_ip_address.as_deref()?)));
+    }
+    Ok(parsed(&target.id))
+}
+
+/// The subnet of the task behind a target, or of its instance.
+pub fn target_subnet<'a>(patient: &Patient<'a>, target: &Target) -> Result<Option<&'a str>, Blind> {
+    if instance::is_one(target) {
+        return Ok(instance::interface(patient, target)?.and_then(|interface| interface.subnet_id.as_deref()));
+    }
+    Ok(health_check::task_behind(patient, target)?.and_then(|task| task.subnet_id.as_deref()))
 }
 
 /// The port that the balancer's health check asks at a target, or at any task of the service.
@@ -187,13 +209,26 @@ pub fn subnet_block(patient: &Patient, id: &str) -> Result<Option<Cidr>, Blind> 
 /// Whether the security groups of a task let the balancer in on a port: by its groups, or by the blocks of its subnets.
 pub fn into_task(patient: &Patient, balancer: &LoadBalancer, task_groups: &BTreeSet<&str>, port: i32) -> Result<Admission, Blind> {
     let Some(groups) = security_groups(patient, task_groups)? else { return Ok(Admission::Unknown) };
-    let mut from = Peer { groups: balancer.security_groups.clone(), ..Peer::default() };
-    if lets_in(patient, &groups, port, &from)? == Admission::Yes {
+    let by_group = Peer { groups: balancer.security_groups.clone(), ..Peer::default() };
+    if lets_in(patient, &groups, port, &by_group)? == Admission::Yes {
         return Ok(Admission::Yes);
     }
-    let Some(blocks) = subnet_blocks(patient, &balancer.subnets)? else { return Ok(Admission::Unknown) };
-    from.blocks = blocks;
+    let Some(from) = balancer_as_peer(patient, balancer)? else { return Ok(Admission::Unknown) };
     lets_in(patient, &groups, port, &from)
+}
+
+/// The balancer as its targets see it; none where one of its subnets is not to be found.
+fn balancer_as_peer(patient: &Patient, balancer: &LoadBalancer) -> Result<Option<Peer>, Blind> {
+    let blocks = subnet_blocks(patient, &balancer.subnets)?;
+    Ok(blocks.map(|blocks| Peer { groups: balancer.security_groups.clone(), blocks, ..Peer::default() }))
+}
+
+/// The ports on which single rules of these groups surely admit the balancer.
+pub fn open_to(patient: &Patient, balancer: &LoadBalancer, groups: &[&SecurityGroup]) -> Result<BTreeSet<Ports>, Blind> {
+    let Some(from) = balancer_as_peer(patient, balancer)? else { return Ok(BTreeSet::new()) };
+    let rules = groups.iter().flat_map(|group| &group.ip_permissions);
+    let admitted = rules.filter(|rule| rule.from_port.is_some_and(|port| admits([*rule], port, &from, &Lists::default()) == Admission::Yes));
+    Ok(admitted.filter_map(|rule| Some(Ports(rule.from_port?, rule.to_port?))).collect())
 }
 
 /// Whether the security groups of a balancer let it out to a target on a port. Without a target, to any task: wherever
@@ -208,7 +243,7 @@ pub fn out_to_task(
     let Some(groups) = security_groups(patient, &balancer.security_groups)? else { return Ok(Admission::Unknown) };
     let mut to = Peer { groups: task_groups.iter().map(|id| (*id).to_owned()).collect(), ..Peer::default() };
     match target {
-        Some(target) => to.addresses.extend(parsed::<IpAddr>(&target.id)),
+        Some(target) => to.addresses.extend(target_address(patient, target)?),
         None => {
             let subnets = configured(patient, None).into_iter().flat_map(|network| &network.subnets);
             let Some(blocks) = subnet_blocks(patient, subnets)? else { return Ok(Admission::Unknown) };
@@ -247,30 +282,63 @@ fn what_it_has(group: &SecurityGroup, permissions: &[IpPermission], [none, from_
     }
 }
 
-/// The rule that lets one group into another on a port, as a command and as Terraform/OpenTofu.
-pub fn let_in(remedy: Remedy, name: &str, group: &str, source: &str, port: i32) -> Remedy {
-    let (into, from) = (quote(group), quote(source));
+/// What a rule opens: one port, or all from the first to the second.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Ports(pub i32, pub i32);
+
+impl From<i32> for Ports {
+    fn from(port: i32) -> Ports {
+        Ports(port, port)
+    }
+}
+
+impl From<RangeInclusive<i32>> for Ports {
+    fn from(ports: RangeInclusive<i32>) -> Ports {
+        Ports(*ports.start(), *ports.end())
+    }
+}
+
+impl Ports {
+    /// `port 8080`, `ports 32768 to 65535`.
+    pub fn words(self) -> String {
+        let Ports(from, to) = self;
+        if from == to { format!("port {from}") } else { format!("ports {from} to {to}") }
+    }
+}
+
+/// As the AWS CLI spells them: `8080`, `32768-65535`.
+impl fmt::Display for Ports {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Ports(from, to) = self;
+        if from == to { write!(f, "{from}") } else { write!(f, "{from}-{to}") }
+    }
+}
+
+/// The rule that lets one group into another on a port, or a range of them, as a command and as Terraform/OpenTofu.
+pub fn let_in(remedy: Remedy, name: &str, group: &str, source: &str, ports: impl Into<Ports>) -> Remedy {
+    let (into, from, ports) = (quote(group), quote(source), ports.into());
     remedy
-        .cli(format!("aws ec2 authorize-security-group-ingress --group-id {into} --protocol tcp --port {port} --source-group {from}"))
-        .terraform(ingress_in_terraform(name, group, source, port))
+        .cli(format!("aws ec2 authorize-security-group-ingress --group-id {into} --protocol tcp --port {ports} --source-group {from}"))
+        .terraform(ingress_in_terraform(name, group, source, ports))
 }
 
 /// The same of the other direction: the rule that lets one group out to another.
-pub fn let_out(remedy: Remedy, name: &str, group: &str, peer: &str, port: i32) -> Remedy {
-    let pair = quote(&format!("IpProtocol=tcp,FromPort={port},ToPort={port},UserIdGroupPairs=[{{GroupId={peer}}}]"));
+pub fn let_out(remedy: Remedy, name: &str, group: &str, peer: &str, ports: impl Into<Ports>) -> Remedy {
+    let ports @ Ports(from, to) = ports.into();
+    let pair = quote(&format!("IpProtocol=tcp,FromPort={from},ToPort={to},UserIdGroupPairs=[{{GroupId={peer}}}]"));
     remedy
         .cli(format!("aws ec2 authorize-security-group-egress --group-id {} --ip-permissions {pair}", quote(group)))
-        .terraform(rule_in_terraform("egress", name, group, peer, port))
+        .terraform(rule_in_terraform("egress", name, group, peer, ports))
 }
 
 /// A rule that lets one group into another on a port.
-pub fn ingress_in_terraform(name: &str, group: &str, source: &str, port: i32) -> String {
-    rule_in_terraform("ingress", name, group, source, port)
+pub fn ingress_in_terraform(name: &str, group: &str, source: &str, ports: impl Into<Ports>) -> String {
+    rule_in_terraform("ingress", name, group, source, ports.into())
 }
 
-fn rule_in_terraform(way: &str, name: &str, group: &str, peer: &str, port: i32) -> String {
+fn rule_in_terraform(way: &str, name: &str, group: &str, peer: &str, Ports(from, to): Ports) -> String {
     format!(
-        "resource \"aws_vpc_security_group_{way}_rule\" \"{name}\" {{\n  security_group_id            = \"{group}\"\n  referenced_security_group_id = \"{peer}\"\n  ip_protocol                  = \"tcp\"\n  from_port                    = {port}\n  to_port                      = {port}\n}}"
+        "resource \"aws_vpc_security_group_{way}_rule\" \"{name}\" {{\n  security_group_id            = \"{group}\"\n  referenced_security_group_id = \"{peer}\"\n  ip_protocol                  = \"tcp\"\n  from_port                    = {from}\n  to_port                      = {to}\n}}"
     )
 }
 

@@ -10,9 +10,9 @@ use crate::finding::Evidence;
 use crate::patient::Patient;
 use crate::reading::callee::{self, Named};
 use crate::reading::route::{self, Way};
-use crate::reading::{ingress, parsed, reach, stop, traffic};
+use crate::reading::{ingress, instance, parsed, reach, stop, traffic};
 use crate::seen::Blind;
-use crate::snapshot::{Listener, LoadBalancer, Rule, TaskDefinition};
+use crate::snapshot::{Interface, Listener, LoadBalancer, Rule, TaskDefinition};
 
 /// Who answers at a host, as far as this service's balancers tell.
 #[derive(Clone, Copy, Debug)]
@@ -145,22 +145,32 @@ pub struct Source {
     pub address: IpAddr,
     /// The NAT gateway that lends it to all of them; without one it is a task's own, and the next task has another.
     pub nat_gateway: Option<String>,
+    /// It is the address of an instance, and the next instance has another.
+    pub of_instance: bool,
     pub evidence: Evidence,
 }
 
-/// Where the tasks' way out leads: the NAT gateways, and the addresses of tasks that have one of their own.
+/// Where the tasks' way out leads: the NAT gateways, and the addresses of tasks, or instances, that have one of their own.
 fn ways_out(patient: &Patient) -> Result<(BTreeSet<String>, Vec<Source>), Blind> {
     let primary = stop::primary_version(patient);
-    let (mut gateways, mut own) = (BTreeSet::new(), Vec::new());
+    let mut places: Vec<(&str, Option<&Interface>, bool)> = Vec::new();
     for task in patient.running_tasks()?.iter().filter(|task| task.last_status == "RUNNING") {
         let is_primary = primary.iter().any(|version| version.started(task.started_by.as_deref(), &task.task_definition_arn));
         let (true, Some(subnet), Some(interface)) = (is_primary, task.subnet_id.as_deref(), task.network_interface_id.as_deref()) else { continue };
-        let public = patient.interface(interface)?.and_then(|interface| interface.public_ip.as_deref());
+        places.push((subnet, patient.interface(interface)?, false));
+    }
+    if is_on_instances(patient) {
+        let interfaces = instance::of_tasks(patient)?;
+        places.extend(interfaces.into_iter().filter_map(|interface| Some((interface.subnet_id.as_deref()?, Some(interface), true))));
+    }
+    let (mut gateways, mut own) = (BTreeSet::new(), Vec::new());
+    for (subnet, interface, of_instance) in places {
         let Some(exit) = route::out(patient, subnet, None)? else { continue };
         if let Way::Internet(_) = exit.way {
-            own.extend(public.and_then(|text| {
-                let evidence = Evidence::new(Call::DescribeNetworkInterfaces, interface, "Association.PublicIp", text);
-                Some(Source { address: parsed(text)?, nat_gateway: None, evidence })
+            own.extend(interface.and_then(|interface| {
+                let text = interface.public_ip.as_deref()?;
+                let evidence = Evidence::new(Call::DescribeNetworkInterfaces, &interface.network_interface_id, "Association.PublicIp", text);
+                Some(Source { address: parsed(text)?, nat_gateway: None, of_instance, evidence })
             }));
         } else {
             let targets = exit.table.routes.iter().filter(|route| route.destination == "0.0.0.0/0").filter_map(|route| route.target.clone());
@@ -188,7 +198,7 @@ pub fn sources(patient: &Patient) -> Result<Vec<Source>, Blind> {
     for gateway in gateways {
         for text in patient.nat_addresses(&gateway)?.into_iter().flat_map(|nat| &nat.public_ip) {
             let evidence = Evidence::new(Call::DescribeNatGateways, &gateway, "NatGatewayAddresses.PublicIp", text);
-            let source = |address| Source { address, nat_gateway: Some(gateway.clone()), evidence };
+            let source = |address| Source { address, nat_gateway: Some(gateway.clone()), of_instance: false, evidence };
             sources.extend(parsed(text).map(source));
         }
     }

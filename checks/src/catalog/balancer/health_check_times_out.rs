@@ -31,7 +31,7 @@ crate::check! {
     /// `DescribeTargetHealth` gives the reason `Target.Timeout`, and the security groups of the balancer (way out) and
     /// of the tasks (way in) both admit the port, and no network ACL between their subnets drops it. Then the app most likely
     /// accepts the connection and is too slow: because it lacks CPU, or because the path of the health check does too much.
-    /// Where targets are instances, nothing proves that the way is open, and this check is silent; so it is while the
+    /// Where targets are instances, the security groups are those of their primary interfaces. The check is silent while the
     /// service's grace period is not over for the task. Routes and firewalls on the way are not examined: if only the
     /// targets of one zone time out, they are the likelier cause.
     ///
@@ -55,7 +55,7 @@ crate::check! {
     shows: HealthCheckTimesOut,
     explains: [TargetsUnhealthy, TargetsFlapping, BalancerAnswers504],
     reads: [
-        DescribeServices, DescribeServiceRevisions, DescribeTargetGroups, DescribeTargetHealth, DescribeTasks, DescribeLoadBalancers,
+        DescribeServices, DescribeServiceRevisions, DescribeTargetGroups, DescribeTargetHealth, DescribeTasks, DescribeTaskDefinition, DescribeLoadBalancers,
         DescribeNetworkInterfaces, DescribeSecurityGroups, DescribeSubnets, DescribeNetworkAcls, GetManagedPrefixListEntries, GetMetricData,
     ],
     example: on fargate, |snapshot| {
@@ -146,7 +146,7 @@ fn all_open(patient: &Patient, settings: &TargetGroup, slow: &[&FailedCheck]) ->
             }
         }
     }
-    Ok(!settings.load_balancer_arns.is_empty() && settings.target_type.as_deref() == Some("ip"))
+    Ok(!settings.load_balancer_arns.is_empty() && matches!(settings.target_type.as_deref(), Some("ip" | "instance")))
 }
 
 /// The one zone whose targets time out, while targets of other zones are healthy.
@@ -161,6 +161,7 @@ fn only_zone<'a>(patient: &Patient<'a>, group: &str, slow: &[&FailedCheck<'a>]) 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::baseline::instances::INSTANCES;
     use crate::baseline::{self, NOW, id, minutes, target, unhealthy};
     use crate::exam::Outcome;
     use crate::seen::{Seen, Why};
@@ -251,10 +252,17 @@ mod tests {
     }
 
     #[test]
-    fn instances_have_security_groups_that_were_not_asked_for() {
+    fn an_instance_has_to_be_open_and_seen() {
         let mut snapshot = baseline::ec2();
-        snapshot.target_health.put(id::group("web"), vec![Target { port: Some(32768), ..slow("i-0a1b2c3d4e5f60001") }]);
-        assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy);
+        snapshot.target_health.put(id::group("web"), vec![Target { port: Some(32768), ..slow(INSTANCES[0]) }]);
+        assert!(says(CHECK, &snapshot)[0].starts_with("The health check of target group web gets no answer within 5 s, though"));
+        snapshot.instance_interfaces.insert(INSTANCES[0], Seen::Yes(None));
+        assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy, "an instance that is gone proves nothing");
+        snapshot.instance_interfaces.insert(INSTANCES[0], Seen::No(Why::Denied("no".into())));
+        assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::CouldNotLook);
+        let mut snapshot = baseline::ec2();
+        snapshot.target_health.put(id::group("web"), vec![Target { port: Some(3000), ..slow(INSTANCES[0]) }]);
+        assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy, "a port that no task has");
     }
 
     #[test]

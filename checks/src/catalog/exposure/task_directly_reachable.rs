@@ -21,7 +21,8 @@ crate::check! {
     ///
     /// The network interface of a running task has a public address, the route of its subnet leads to an internet gateway,
     /// and the rules of its security groups together let in all of IPv4, or all of IPv6, on a port of its containers; where
-    /// the task definition maps no port, on any port. Every address of IPv6 is public, if an internet gateway takes it; an
+    /// the task definition maps no port, on any port. Where targets are instances, it is the primary interface of the instance
+    /// and the port of the host. Every address of IPv6 is public, if an internet gateway takes it; an
     /// egress-only one lets nobody in. A public address behind groups that let in the balancer only is normal:
     /// Express Mode gives tasks in public subnets public addresses. Without a public address such a rule opens the task
     /// to its VPC only, and is not judged. With `--expect-ingress`, what is expected is no finding.
@@ -47,7 +48,7 @@ crate::check! {
     role: Risk,
     explains: [],
     reads: [
-        DescribeServices, DescribeServiceRevisions, DescribeTasks, DescribeTaskDefinition, DescribeTargetGroups, DescribeLoadBalancers,
+        DescribeServices, DescribeServiceRevisions, DescribeTasks, DescribeTaskDefinition, DescribeTargetGroups, DescribeTargetHealth, DescribeLoadBalancers,
         DescribeSecurityGroups, DescribeSubnets, DescribeRouteTables, DescribeNetworkInterfaces,
     ],
     example: on fargate, |snapshot| {
@@ -88,12 +89,12 @@ fn tell(reachable: &Reachable, admitted: Option<&str>) -> Finding {
         "Let in the balancer's security group only. In subnets with a NAT gateway or the endpoints that the task needs, take the public address \
          away as well.",
     );
-    if let (Some(opening), Some(port)) = (openings.first(), ports.first()) {
+    if let Some((opening, needs)) = openings.iter().find_map(|opening| Some((opening, opening.needs?))) {
         let group = &opening.group.group_id;
         let balancer = admitted.unwrap_or("<balancer's group>");
         let source = format!("--source-group {balancer}");
-        remedy = remedy.cli(format!("aws ec2 authorize-security-group-ingress --group-id {group} --protocol tcp --port {port} {source}"));
-        remedy = remedy.terraform(reach::ingress_in_terraform("from_balancer", group, balancer, *port));
+        remedy = remedy.cli(format!("aws ec2 authorize-security-group-ingress --group-id {group} --protocol tcp --port {needs} {source}"));
+        remedy = remedy.terraform(reach::ingress_in_terraform("from_balancer", group, balancer, needs));
     }
     let revoke: BTreeSet<String> =
         openings.iter().flat_map(|opening| opening.wide().map(|cidr| ingress::revoke(opening.group, opening.permission, cidr))).collect();
@@ -109,6 +110,7 @@ fn tell(reachable: &Reachable, admitted: Option<&str>) -> Finding {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::baseline::instances::INSTANCES;
     use crate::baseline::{self, everywhere, expose_tasks, from_block};
     use crate::exam::Outcome;
     use crate::snapshot::{IpPermission, Route, Snapshot};
@@ -170,6 +172,36 @@ mod tests {
         assert_eq!(with("igw-1", &["::/0"]), [expected]);
         assert_eq!(with("eigw-1", &["::/0"]), [""; 0]);
         assert_eq!(with("igw-1", &["2001:db8::/32"]), [""; 0]);
+    }
+
+    #[test]
+    fn an_instance_is_a_way_in_on_the_ports_of_its_tasks() {
+        let with = |permission: IpPermission| {
+            let mut snapshot = baseline::ec2();
+            expose_tasks(&mut snapshot);
+            for (number, instance) in INSTANCES.iter().enumerate() {
+                snapshot.instance_interfaces.change(instance).unwrap().public_ip = Some(format!("198.51.100.{}", 31 + number));
+            }
+            snapshot.security_groups.change("sg-instance").unwrap().ip_permissions.push(permission);
+            snapshot
+        };
+        let open = with(IpPermission { from_port: Some(1024), to_port: Some(65535), ..from_block(0, "0.0.0.0/0") });
+        assert_eq!(
+            says(CHECK, &open),
+            [
+                "2 tasks can be reached around the balancer, at 198.51.100.31 and 198.51.100.32: security group web-instances lets in every IPv4 address on ports 32768 and 32769."
+            ]
+        );
+        let exam = exam(CHECK, &open);
+        assert!(exam.findings[0].remedy.cli[0].contains("--group-id sg-instance --protocol tcp --port 32768-65535 --source-group sg-balancer"));
+        assert_eq!(says(CHECK, &with(from_block(22, "0.0.0.0/0"))), [""; 0], "no task listens there");
+        let mut private = with(everywhere("-1", None));
+        private.instance_interfaces.0.values_mut().for_each(|seen| {
+            if let crate::seen::Seen::Yes(Some(interface)) = seen {
+                interface.public_ip = None;
+            }
+        });
+        assert_eq!(says(CHECK, &private), [""; 0]);
     }
 
     #[test]

@@ -50,7 +50,8 @@ crate::check! {
     role: Risk,
     explains: [],
     reads: [
-        DescribeServices, DescribeServiceRevisions, DescribeTasks, DescribeTaskDefinition, DescribeTargetGroups, DescribeLoadBalancerAttributes,
+        DescribeServices, DescribeServiceRevisions, DescribeTasks, DescribeTaskDefinition, DescribeTargetGroups, DescribeTargetHealth,
+        DescribeLoadBalancerAttributes,
         GetWebAclForResource, DescribeSecurityGroups, DescribeSubnets, DescribeRouteTables, DescribeNetworkInterfaces,
     ],
     example: on fargate, |snapshot| {

@@ -5,10 +5,11 @@ use crate::check::{Findings, NoAnswer};
 use crate::finding::{Finding, Kind, Remedy, Subject};
 use crate::patient::Patient;
 use crate::reading::door::{self, Door};
+use crate::reading::instance::EPHEMERAL;
 use crate::reading::reach::{self, Admission};
-use crate::reading::traffic;
+use crate::reading::{ingress, traffic};
 use crate::seen::Blind;
-use crate::snapshot::{LoadBalancer, SecurityGroup, TargetGroup};
+use crate::snapshot::{LoadBalancer, TargetGroup};
 
 crate::check! {
     /// The balancer may not connect to the tasks: no outbound rule of its security groups covers the port of the target, or
@@ -23,7 +24,8 @@ crate::check! {
     ///
     /// All outbound rules of the balancer's security groups together, with what is in the prefix lists that they name, are
     /// held against the security groups and addresses of the tasks. Nothing is claimed where a health check passes, or fails
-    /// in a way that takes a connection. Balancers without security groups, and instances as targets, are left out.
+    /// in a way that takes a connection. Where targets are instances, these are the groups and addresses of their primary
+    /// interfaces; an instance that is gone tells nothing. Balancers without security groups are left out.
     ///
     /// # What to do
     ///
@@ -44,60 +46,67 @@ crate::check! {
     explains: [TargetsUnhealthy],
     reads: [
         DescribeServices, DescribeServiceRevisions, DescribeTargetGroups, DescribeTargetHealth, DescribeLoadBalancers, DescribeTasks,
-        DescribeNetworkInterfaces, DescribeSecurityGroups, DescribeSubnets, GetManagedPrefixListEntries,
+        DescribeTaskDefinition, DescribeNetworkInterfaces, DescribeSecurityGroups, DescribeSubnets, GetManagedPrefixListEntries,
     ],
-    example: on fargate, |snapshot| {
+    example: on ec2, |snapshot| {
+        use crate::baseline::instances::INSTANCES;
         use crate::baseline::{from_group, id, unhealthy};
-        let slow = |address| unhealthy(address, 8080, "Target.Timeout", "Request timed out");
-        snapshot.target_health.put(id::group("api"), vec![slow("10.0.1.21"), slow("10.0.2.22")]);
-        let mut other = from_group(3000, "sg-task");
+        let slow = |instance, port| unhealthy(instance, port, "Target.Timeout", "Request timed out");
+        snapshot.target_health.put(id::group("web"), vec![slow(INSTANCES[0], 32768), slow(INSTANCES[1], 32769)]);
+        let mut other = from_group(32768, "sg-old-instances");
         other.prefix_list_id = vec!["pl-0ff1ce".into()];
-        other.to_port = Some(8080);
-        other.group_id = vec!["sg-old-tasks".into()];
+        other.to_port = Some(65535);
         snapshot.prefix_lists.put("pl-0ff1ce", vec!["198.51.100.0/24".into()]);
         snapshot.security_groups.change("sg-balancer").into_iter().for_each(|group| group.ip_permissions_egress = vec![other.clone()]);
     },
 }
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
-    door::each(patient, findings, |group, balancer, door, findings| {
-        if let Some(closed) = findings.see(closed(patient, balancer, door)).flatten() {
-            findings.add(finding(patient, group, balancer, door, &closed)?);
-        }
-        Ok(())
-    })
+    door::each(
+        patient,
+        findings,
+        |balancer, door| is_closed(patient, balancer, door),
+        |group, balancer, door| finding(patient, group, balancer, door),
+    )
 }
 
-/// The balancer's security groups, if they are proved to let nothing out to any of the tasks behind a door.
-fn closed<'a>(patient: &Patient<'a>, balancer: &LoadBalancer, door: &Door) -> Result<Option<Vec<&'a SecurityGroup>>, Blind> {
+/// Whether the balancer's security groups are proved to let nothing out to any of the tasks behind a door.
+fn is_closed(patient: &Patient, balancer: &LoadBalancer, door: &Door) -> Result<bool, Blind> {
     if door.is_beyond_doubt(patient) {
-        return Ok(None);
+        return Ok(false);
     }
     let targets: Vec<_> = if door.targets.is_empty() { vec![None] } else { door.targets.iter().copied().map(Some).collect() };
-    for target in targets {
-        if reach::out_to_task(patient, balancer, &door.task_groups, target, door.port)? != Admission::No {
-            return Ok(None);
+    for (target, port) in targets.iter().flat_map(|target| door.ports.iter().map(move |port| (target, *port))) {
+        if reach::out_to_task(patient, balancer, &door.task_groups, *target, port)? != Admission::No {
+            return Ok(false);
         }
     }
-    reach::security_groups(patient, &balancer.security_groups)
+    Ok(true)
 }
 
-fn finding(patient: &Patient, group: &TargetGroup, balancer: &LoadBalancer, door: &Door, closed: &[&SecurityGroup]) -> Result<Finding, Blind> {
-    let (port, mended) = (door.port, closed[0].group_id.as_str());
+fn finding(patient: &Patient, group: &TargetGroup, balancer: &LoadBalancer, door: &Door) -> Result<Finding, Blind> {
+    let closed = reach::security_groups(patient, &balancer.security_groups)?.unwrap_or_default();
+    let (whose, mended, needs) = (door.whose(), closed[0].group_id.as_str(), door.needs());
     let tasks: Vec<&str> = door.task_groups.iter().copied().collect();
-    let says = format!(
-        "No rule of load balancer {}'s security groups ({}) lets it out to the tasks ({}) on port {port}, {}.",
+    let mut says = format!(
+        "No rule of load balancer {}'s security groups ({}) lets it out to the {whose} ({}) on {}, {}.",
         balancer.load_balancer_name,
         balancer.security_groups.join(", "),
         tasks.join(", "),
+        ingress::port_words(&door.ports),
         door.effect(group)
     );
-    let remedy = Remedy::new(format!("Let the balancer out to the tasks' security group on port {port}."));
-    let remedy = reach::let_out(remedy, "tasks", mended, tasks[0], port);
+    if door.dynamic {
+        says += &format!(" Bridge mode gives each task another port of its instance, from {} up.", EPHEMERAL.start());
+    }
+    let remedy = Remedy::new(format!("Let the balancer out to the {whose}' security group on {}.", needs.words()));
+    let remedy = reach::let_out(remedy, "tasks", mended, tasks[0], needs);
     let arn = &group.target_group_arn;
+    let first = door.ports.first().copied().unwrap_or_default();
     Ok(Subject::new(Kind::SecurityGroup, mended)
-        .sick(says, reach::what_it_lets_out(closed[0], port))
-        .because_all(closed.iter().skip(1).map(|group| reach::what_it_lets_out(group, port)))
+        .sick(says, reach::what_it_lets_out(closed[0], first))
+        .because_all(closed.iter().skip(1).map(|group| reach::what_it_lets_out(group, first)))
+        .because_all(door.evidence(patient)?)
         .because_all(door::groups_of(balancer))
         .because_all(door.timed_out.clone())
         .mend(remedy)
@@ -108,14 +117,18 @@ fn finding(patient: &Patient, group: &TargetGroup, balancer: &LoadBalancer, door
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::baseline::instances::INSTANCES;
     use crate::baseline::{self, everywhere, from_group, id, target, unhealthy};
     use crate::exam::Outcome;
     use crate::seen::{Seen, Why};
-    use crate::snapshot::{IpPermission, Snapshot};
+    use crate::snapshot::{IpPermission, SecurityGroup, Snapshot};
     use crate::testing::{exam, says};
 
+    /// Tasks with addresses of their own; the balancer has these rules for its way out.
     fn with(egress: Vec<IpPermission>) -> Snapshot {
-        let mut snapshot = (CHECK.example)();
+        let mut snapshot = baseline::fargate();
+        let slow = |address| unhealthy(address, 8080, "Target.Timeout", "Request timed out");
+        snapshot.target_health.put(id::group("api"), vec![slow("10.0.1.21"), slow("10.0.2.22")]);
         snapshot.security_groups.change("sg-balancer").unwrap().ip_permissions_egress = egress;
         snapshot
     }
@@ -126,8 +139,9 @@ mod tests {
 
     #[test]
     fn names_balancer_groups_and_port() {
+        let stale = IpPermission { from_port: Some(3000), ..from_group(8080, "sg-old-tasks") };
         assert_eq!(
-            says(CHECK, &(CHECK.example)()),
+            says(CHECK, &with(vec![stale])),
             [
                 "No rule of load balancer web's security groups (sg-balancer) lets it out to the tasks (sg-task) on port 8080, so the health check of target group api times out."
             ]
@@ -161,14 +175,41 @@ mod tests {
             target("10.0.1.21", 8080, "eu-west-2a", "healthy"),
             unhealthy("10.0.1.21", 8080, "Target.ResponseCodeMismatch", "Health checks failed with these codes: [404]"),
         ] {
-            let mut snapshot = (CHECK.example)();
+            let mut snapshot = with(Vec::new());
             snapshot.target_health.put(id::group("api"), vec![proof]);
             assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy);
         }
     }
 
     #[test]
-    fn instances_are_left_out() {
-        assert!(matches!(exam(CHECK, &baseline::ec2()).outcome, Outcome::NotApplicable(_)));
+    fn instances_are_reached_on_the_ports_that_docker_chooses() {
+        let with = |egress: Vec<IpPermission>| {
+            let mut snapshot = (CHECK.example)();
+            snapshot.security_groups.change("sg-balancer").unwrap().ip_permissions_egress = egress;
+            exam(CHECK, &snapshot)
+        };
+        let closed = with(vec![from_group(3000, "sg-instance")]);
+        assert_eq!(
+            closed.findings.iter().map(|finding| finding.says.as_str()).collect::<Vec<_>>(),
+            [
+                "No rule of load balancer web's security groups (sg-balancer) lets it out to the instances (sg-instance) on ports 32768 and 32769, so the health check of target group web times out. Bridge mode gives each task another port of its instance, from 32768 up."
+            ]
+        );
+        assert!(closed.findings[0].remedy.cli[0].contains("FromPort=32768,ToPort=65535"), "{closed:?}");
+        let to = |cidr| IpPermission { from_port: Some(1024), to_port: Some(65535), ..to(cidr) };
+        for open in [to("10.0.0.0/16"), IpPermission { to_port: Some(65535), ..from_group(32768, "sg-instance") }] {
+            assert_eq!(with(vec![open]).outcome, Outcome::Healthy);
+        }
+        let one = with(vec![to("10.0.1.101/32")]);
+        assert!(one.findings[0].says.contains("on port 32769, so"), "the first instance is let out to: {one:?}");
+    }
+
+    #[test]
+    fn an_instance_that_is_gone_has_no_address() {
+        let mut snapshot = (CHECK.example)();
+        snapshot.target_health.change(&id::group("web")).unwrap().truncate(1);
+        assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Sick);
+        snapshot.instance_interfaces.insert(INSTANCES[0], Seen::Yes(None));
+        assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy);
     }
 }

@@ -21,7 +21,7 @@ crate::check! {
     ///
     /// # How we tell
     ///
-    /// Health checks of a subnet's targets time out, or tasks of a subnet stopped with the words of a timeout while they
+    /// Health checks of a subnet's targets (tasks, or the instances that stand for them) time out, or tasks of a subnet stopped with the words of a timeout while they
     /// fetched their image, secrets or log group. Then the ACLs on the way are read in the order of their rules, out and in:
     /// those of the balancer's subnets and of the tasks' subnet on the port of the health check and on 1024 to 65535 back; or
     /// that of the tasks' subnet, and of its NAT gateway's, on port 443 and on the ports from which Linux connects. Something
@@ -47,7 +47,7 @@ crate::check! {
     explains: [TargetsUnhealthy, RegistryUnreachable, SecretStoreUnreachable, LogsUnreachable],
     reads: [
         DescribeServices, DescribeServiceDeployments, DescribeServiceRevisions, DescribeTargetGroups, DescribeTargetHealth, DescribeLoadBalancers,
-        DescribeTasks, DescribeSubnets, DescribeRouteTables, DescribeNetworkAcls, DescribeVpcEndpoints, DescribeNatGateways,
+        DescribeTasks, DescribeTaskDefinition, DescribeNetworkInterfaces, DescribeSubnets, DescribeRouteTables, DescribeNetworkAcls, DescribeVpcEndpoints, DescribeNatGateways,
     ],
     example: on fargate, |snapshot| {
         use crate::baseline::{id, target, unhealthy};
@@ -74,9 +74,10 @@ crate::check! {
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     for group in traffic::groups(patient)? {
-        let Some(settings) = findings.see(patient.target_group(group)).flatten().filter(|group| group.target_type.as_deref() == Some("ip")) else {
+        let Some(settings) = findings.see(patient.target_group(group)).flatten() else { continue };
+        if !matches!(settings.target_type.as_deref(), Some("ip" | "instance")) {
             continue;
-        };
+        }
         for arn in &settings.load_balancer_arns {
             let Some(balancer) = findings.see(patient.load_balancer(arn)).flatten() else { continue };
             for shut in by_acl(findings.see(door::shut_by_acls(patient, settings, balancer)).unwrap_or_default()) {
@@ -164,6 +165,7 @@ fn remedy(alike: &[Dropped]) -> Remedy {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::baseline::instances::INSTANCES;
     use crate::baseline::{self, id, minutes_ago, target, unhealthy};
     use crate::exam::Outcome;
     use crate::seen::{Seen, Why};
@@ -255,6 +257,32 @@ mod tests {
         let message = format!("(service api) (port 8080) is unhealthy in (target-group {group}) due to (reason Request timed out).");
         snapshot.services[0].events.insert(0, ServiceEvent { id: "1".into(), created_at: Some(minutes_ago(3)), message });
         assert_eq!(says(CHECK, &snapshot).len(), 1);
+    }
+
+    #[test]
+    fn an_instance_is_reached_in_its_own_subnet_on_the_ports_that_docker_chooses() {
+        let with = |from, to| {
+            let mut snapshot = baseline::ec2();
+            let slow = unhealthy(INSTANCES[1], 32769, "Target.Timeout", "Request timed out");
+            snapshot.target_health.put(id::group("web"), vec![target(INSTANCES[0], 32768, "eu-west-2a", "healthy"), slow]);
+            snapshot.network_acls = (CHECK.example)().network_acls;
+            let entries = entries(&mut snapshot);
+            (entries[0].from, entries[0].to) = (Some(from), Some(to));
+            (entries[1].from, entries[1].to) = (Some(1024), Some(65535));
+            snapshot
+        };
+        let found = says(CHECK, &with(80, 443));
+        assert!(
+            found[0].contains("of subnet subnet-0b2 lets nothing in from 10.0.3.0/24 and 10.0.4.0/24 on ports 32768 to 65535: no rule of it allows"),
+            "{found:?}"
+        );
+        assert_eq!(exam(CHECK, &with(32768, 61000)).outcome, Outcome::Healthy);
+        assert!(says(CHECK, &with(49153, 65535))[0].contains("on port 32769: no rule"), "some of Docker's ports are open, this one is not");
+        let mut gone = with(80, 443);
+        gone.instance_interfaces.insert(INSTANCES[1], Seen::Yes(None));
+        assert_eq!(exam(CHECK, &gone).outcome, Outcome::Healthy);
+        gone.instance_interfaces.insert(INSTANCES[1], Seen::No(Why::Denied("no".into())));
+        assert_eq!(exam(CHECK, &gone).outcome, Outcome::CouldNotLook);
     }
 
     /// Tasks that could not reach ECR, in a subnet whose ACL lets out these ports.

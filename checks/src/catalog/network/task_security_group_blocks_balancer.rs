@@ -1,14 +1,16 @@
-//! The security groups of the tasks do not admit the balancer on the port that it asks. Rules add up and only allow,
-//! so this is arithmetic; it speaks only where every group is seen and no health check proves the contrary.
+//! The security groups of the tasks, or of the instances that stand for them, do not admit the balancer on the port that it
+//! asks. Rules add up and only allow, so this is arithmetic; it speaks only where every group is seen and no health check
+//! proves the contrary.
 
 use crate::check::{Findings, NoAnswer};
 use crate::finding::{Finding, Kind, Remedy, Subject};
 use crate::patient::Patient;
 use crate::reading::door::{self, Door};
+use crate::reading::instance::EPHEMERAL;
 use crate::reading::reach::{self, Admission};
-use crate::reading::traffic;
+use crate::reading::{and_list, ingress, traffic};
 use crate::seen::Blind;
-use crate::snapshot::{LoadBalancer, SecurityGroup, TargetGroup};
+use crate::snapshot::{IpPermission, LoadBalancer, SecurityGroup, TargetGroup};
 
 crate::check! {
     /// The balancer may not connect to the tasks: no rule of the tasks' security groups admits it on the port of the
@@ -18,21 +20,26 @@ crate::check! {
     ///
     /// The health check times out, ECS replaces the tasks, and no request gets through. It happens when a balancer gets
     /// a new security group and the tasks' rule still names the old one, when the container's port changes, and in
-    /// Express Mode when you bring a security group of your own.
+    /// Express Mode when you bring a security group of your own. On instances it happens when the group opens the port of
+    /// the container or of the website, and bridge mode gives each task another one from 32768 up.
     ///
     /// # How we tell
     ///
-    /// The security groups come from the tasks' network interfaces, or from the service where a task has none. All
+    /// The security groups come from the tasks' network interfaces, or from the service where a task has none; where
+    /// targets are instances, from the primary interface of each. All
     /// their inbound rules together, with what is in the prefix lists that they name, are held against the balancer's security
     /// groups and the blocks of its subnets. A rule for some addresses of these subnets might admit it: then nothing is
     /// claimed. Nor if a health check passes, or fails in a way that takes a connection: then the way is open. Balancers without
-    /// security groups, and instances as targets, are left out.
+    /// security groups are left out; so are instances that are gone, or whose port is none of the service's tasks. Of network
+    /// load balancers only the health checks are judged: they may hand on the addresses of their clients.
     ///
     /// # What to do
     ///
     /// ```sh
     /// aws ec2 authorize-security-group-ingress --group-id <task's group> --protocol tcp --port <port> --source-group <balancer's group>
     /// ```
+    ///
+    /// Where Docker chooses the port of the host (no `hostPort`, or 0), open all that it chooses from, 32768 to 65535.
     ///
     /// Terraform/OpenTofu: an `aws_vpc_security_group_ingress_rule` of the tasks' group, with the balancer's group as
     /// `referenced_security_group_id`.
@@ -47,7 +54,7 @@ crate::check! {
     explains: [TargetsUnhealthy, BalancerAnswers504],
     reads: [
         DescribeServices, DescribeServiceRevisions, DescribeTargetGroups, DescribeTargetHealth, DescribeLoadBalancers, DescribeTasks,
-        DescribeNetworkInterfaces, DescribeSecurityGroups, DescribeSubnets, GetManagedPrefixListEntries,
+        DescribeTaskDefinition, DescribeNetworkInterfaces, DescribeSecurityGroups, DescribeSubnets, GetManagedPrefixListEntries,
     ],
     example: on fargate, |snapshot| {
         use crate::baseline::{from_group, id, unhealthy};
@@ -61,47 +68,67 @@ crate::check! {
 }
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
-    door::each(patient, findings, |group, balancer, door, findings| {
-        if let Some(closed) = findings.see(closed(patient, balancer, door)).flatten() {
-            findings.add(finding(patient, group, balancer, door, &closed)?);
-        }
-        Ok(())
-    })
+    door::each(
+        patient,
+        findings,
+        |balancer, door| is_closed(patient, balancer, door),
+        |group, balancer, door| finding(patient, group, balancer, door),
+    )
 }
 
-/// The security groups of the tasks behind a door, if they are proved to be closed to the balancer.
-fn closed<'a>(patient: &Patient<'a>, balancer: &LoadBalancer, door: &Door) -> Result<Option<Vec<&'a SecurityGroup>>, Blind> {
-    if door.is_beyond_doubt(patient) || reach::into_task(patient, balancer, &door.task_groups, door.port)? != Admission::No {
-        return Ok(None);
+/// Whether the security groups of the tasks behind a door are proved to be closed to the balancer.
+fn is_closed(patient: &Patient, balancer: &LoadBalancer, door: &Door) -> Result<bool, Blind> {
+    if door.is_beyond_doubt(patient) {
+        return Ok(false);
     }
-    door.task_groups.iter().map(|id| patient.security_group(id)).collect()
+    for port in &door.ports {
+        if reach::into_task(patient, balancer, &door.task_groups, *port)? != Admission::No {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
-fn finding(patient: &Patient, group: &TargetGroup, balancer: &LoadBalancer, door: &Door, closed: &[&SecurityGroup]) -> Result<Finding, Blind> {
-    let port = door.port;
+fn finding(patient: &Patient, group: &TargetGroup, balancer: &LoadBalancer, door: &Door) -> Result<Finding, Blind> {
+    let closed = reach::security_groups(patient, &door.task_groups)?.unwrap_or_default();
     let arn = group.target_group_arn.as_str();
     let ids: Vec<&str> = door.task_groups.iter().copied().collect();
-    let effect = door.effect(group);
+    let ports = ingress::port_words(&door.ports);
     let mut says = format!(
-        "No rule of the tasks' security groups ({}) admits load balancer {} ({}) on port {port}, {effect}.",
+        "No rule of the {}' security groups ({}) admits load balancer {} ({}) on {ports}, {}.",
+        door.whose(),
         ids.join(", "),
         balancer.load_balancer_name,
-        balancer.security_groups.join(", ")
+        balancer.security_groups.join(", "),
+        door.effect(group)
     );
-    let admitted = admitted(closed, balancer, port);
+    let admitted = admitted(&closed, balancer, door);
     if !admitted.is_empty() {
         says += &format!(" They admit {}, which the balancer does not have.", admitted.join(", "));
+    }
+    if door.dynamic {
+        let open = reach::open_to(patient, balancer, &closed)?;
+        let but =
+            if open.is_empty() { String::new() } else { format!("They admit it on {} only; ", and_list(open.iter().map(|ports| ports.words()))) };
+        let bridge = if but.is_empty() { "Bridge" } else { "bridge" };
+        says += &format!(" {but}{bridge} mode gives each task another port of its instance, from {} up.", EPHEMERAL.start());
     }
     if patient.is_express() && closed.iter().all(|group| !group.ecs_managed) {
         says += " None of them is the one that Express Mode makes and keeps open to its balancer.";
     }
     let source = balancer.security_groups[0].as_str();
-    let mended = ids[0];
-    let remedy = Remedy::new(format!("Let the balancer's security group in on port {port}."));
-    let remedy = reach::let_in(remedy, "balancer", mended, source, port);
+    let (mended, needs) = (ids[0], door.needs());
+    let remedy = Remedy::new(if door.dynamic {
+        format!("Let the balancer's security group in on {}, from which Docker chooses; or map a fixed hostPort and open that.", needs.words())
+    } else {
+        format!("Let the balancer's security group in on {}.", needs.words())
+    });
+    let remedy = reach::let_in(remedy, "balancer", mended, source, needs);
+    let first = door.ports.first().copied().unwrap_or_default();
     Ok(Subject::new(Kind::SecurityGroup, mended)
-        .sick(says, reach::what_it_admits(closed[0], port))
-        .because_all(closed.iter().skip(1).map(|group| reach::what_it_admits(group, port)))
+        .sick(says, reach::what_it_admits(closed[0], first))
+        .because_all(closed.iter().skip(1).map(|group| reach::what_it_admits(group, first)))
+        .because_all(door.evidence(patient)?)
         .because_all(door::groups_of(balancer))
         .because_all(door.timed_out.clone())
         .mend(remedy)
@@ -110,9 +137,10 @@ fn finding(patient: &Patient, group: &TargetGroup, balancer: &LoadBalancer, door
 }
 
 /// Other security groups that are admitted on the port: often the one that the balancer had before.
-fn admitted<'a>(closed: &[&'a SecurityGroup], balancer: &LoadBalancer, port: i32) -> Vec<&'a str> {
+fn admitted<'a>(closed: &[&'a SecurityGroup], balancer: &LoadBalancer, door: &Door) -> Vec<&'a str> {
     let own: Vec<&str> = closed.iter().map(|group| group.group_id.as_str()).collect();
-    let permissions = closed.iter().flat_map(|group| &group.ip_permissions).filter(|permission| reach::covers_tcp(permission, port));
+    let covers = |permission: &&IpPermission| door.ports.iter().any(|port| reach::covers_tcp(permission, *port));
+    let permissions = closed.iter().flat_map(|group| &group.ip_permissions).filter(covers);
     let mut admitted: Vec<&str> = permissions.flat_map(|permission| &permission.group_id).map(String::as_str).collect();
     admitted.retain(|id| !own.contains(id) && !balancer.security_groups.iter().any(|group| group == id));
     admitted
@@ -121,6 +149,7 @@ fn admitted<'a>(closed: &[&'a SecurityGroup], balancer: &LoadBalancer, port: i32
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::baseline::instances::{INSTANCES, dynamic_ports};
     use crate::baseline::{self, everywhere, from_group, id, minutes_ago, target, unhealthy};
     use crate::exam::Outcome;
     use crate::seen::{Seen, Why};
@@ -308,7 +337,124 @@ mod tests {
     }
 
     #[test]
-    fn instances_are_left_out() {
-        assert!(matches!(exam(CHECK, &baseline::ec2()).outcome, Outcome::NotApplicable(_)));
+    fn a_network_balancer_may_hand_on_its_clients_addresses() {
+        let mut snapshot = (CHECK.example)();
+        snapshot.load_balancers.change(&id::elb("loadbalancer/app/web/50dc6c495c0c9188")).unwrap().load_balancer_type = Some("network".into());
+        assert_eq!(exam(CHECK, &snapshot).findings.len(), 1, "its health checks come from itself");
+        admit(&mut snapshot, from_group(9000, "sg-balancer"));
+        snapshot.target_groups.change(&id::group("api")).unwrap().health_check_port = Some("9000".into());
+        with_targets(&mut snapshot, vec![target("10.0.1.21", 8080, "eu-west-2a", "healthy")]);
+        assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy, "whom the tasks admit on port 8080 is a matter of the clients");
+    }
+
+    // Instances as targets.
+
+    fn slow(instance: &str, port: i32) -> Target {
+        unhealthy(instance, port, "Target.Timeout", "Request timed out")
+    }
+
+    /// Two tasks in bridge mode on two instances, whose group has this rule.
+    fn bridged(permission: IpPermission) -> Snapshot {
+        let mut snapshot = baseline::ec2();
+        snapshot.target_health.put(id::group("web"), vec![slow(INSTANCES[0], 32768), slow(INSTANCES[1], 32769)]);
+        snapshot.security_groups.change("sg-instance").unwrap().ip_permissions = vec![permission];
+        snapshot
+    }
+
+    fn mapping(snapshot: &mut Snapshot) -> &mut crate::snapshot::TaskDefinition {
+        let definition = snapshot.services[0].task_definition.clone().unwrap();
+        snapshot.task_definitions.change(&definition).unwrap()
+    }
+
+    #[test]
+    fn an_instance_opens_the_ports_that_docker_chooses() {
+        let snapshot = bridged(from_group(80, "sg-balancer"));
+        assert_eq!(
+            says(CHECK, &snapshot),
+            [
+                "No rule of the instances' security groups (sg-instance) admits load balancer web (sg-balancer) on ports 32768 and 32769, so the health check of target group web times out. They admit it on port 80 only; bridge mode gives each task another port of its instance, from 32768 up."
+            ]
+        );
+        let exam = exam(CHECK, &snapshot);
+        assert!(exam.findings[0].remedy.cli[0].contains("--group-id sg-instance --protocol tcp --port 32768-65535 --source-group sg-balancer"));
+        assert!(exam.findings[0].evidence.iter().any(|evidence| evidence.of == "eni-i1" && evidence.value == "sg-instance"), "{exam:?}");
+        assert_eq!(exam.findings[0].remedy.terraform.as_deref().map(|code| code.contains("to_port                      = 65535")), Some(true));
+    }
+
+    #[test]
+    fn a_group_that_opens_the_dynamic_ports_is_open() {
+        let all = IpPermission { ip_protocol: "-1".into(), from_port: None, to_port: None, ..from_group(0, "sg-balancer") };
+        let by_subnets = IpPermission { from_port: Some(1024), to_port: Some(65535), ..block("10.0.0.0/16") };
+        for permission in [dynamic_ports(), all, by_subnets] {
+            assert_eq!(exam(CHECK, &bridged(permission)).outcome, Outcome::Healthy);
+        }
+    }
+
+    #[test]
+    fn a_range_that_misses_some_ports_is_told_for_those() {
+        let snapshot = bridged(IpPermission { from_port: Some(32769), to_port: Some(61000), ..from_group(0, "sg-balancer") });
+        let found = says(CHECK, &snapshot);
+        assert_eq!(found.len(), 1);
+        assert!(found[0].contains("on port 32768, so") && found[0].contains("They admit it on ports 32769 to 61000 only"), "{found:?}");
+    }
+
+    #[test]
+    fn several_groups_of_an_instance_add_up() {
+        let mut snapshot = bridged(from_group(80, "sg-balancer"));
+        for instance in INSTANCES {
+            snapshot.instance_interfaces.change(instance).unwrap().groups.push("sg-more".into());
+        }
+        let more = SecurityGroup { group_id: "sg-more".into(), ip_permissions: vec![dynamic_ports()], ..SecurityGroup::default() };
+        snapshot.security_groups.put("sg-more", more);
+        assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy);
+        snapshot.security_groups.insert("sg-more", Seen::No(Why::Denied("no".into())));
+        assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::CouldNotLook);
+    }
+
+    #[test]
+    fn an_instance_that_is_gone_or_unseen_tells_nothing() {
+        let mut snapshot = bridged(from_group(80, "sg-balancer"));
+        INSTANCES.iter().for_each(|instance| snapshot.instance_interfaces.insert(*instance, Seen::Yes(None)));
+        assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy);
+        INSTANCES.iter().for_each(|instance| snapshot.instance_interfaces.insert(*instance, Seen::No(Why::Denied("no".into()))));
+        assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::CouldNotLook);
+    }
+
+    #[test]
+    fn of_very_many_instances_the_healthy_ones_need_not_be_seen() {
+        let mut snapshot = bridged(from_group(80, "sg-balancer"));
+        snapshot.target_health.change(&id::group("web")).unwrap()[1].state = "healthy".into();
+        snapshot.instance_interfaces.0.remove(INSTANCES[1]);
+        assert!(says(CHECK, &snapshot)[0].contains("on port 32768,"));
+    }
+
+    #[test]
+    fn an_instance_registered_by_an_auto_scaling_group_is_none_of_the_tasks() {
+        let mut snapshot = bridged(dynamic_ports());
+        snapshot.target_health.put(id::group("web"), vec![slow(INSTANCES[0], 3000)]);
+        assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy, "nobody listens on the group's own port, whatever is open");
+    }
+
+    #[test]
+    fn a_fixed_port_of_the_host_is_opened_alone() {
+        for mode in ["bridge", "host"] {
+            let mut snapshot = bridged(from_group(80, "sg-balancer"));
+            snapshot.target_health.put(id::group("web"), vec![slow(INSTANCES[0], 40080)]);
+            let definition = mapping(&mut snapshot);
+            definition.network_mode = Some(mode.into());
+            let mapping = &mut definition.container_definitions[0].port_mappings[0];
+            *(if mode == "host" { &mut mapping.container_port } else { &mut mapping.host_port }) = Some(40080);
+            let found = exam(CHECK, &snapshot).findings;
+            assert!(found[0].says.ends_with("on port 40080, so the health check of target group web times out."), "{found:?}");
+            assert!(found[0].remedy.cli[0].contains("--port 40080 "), "{found:?}");
+        }
+    }
+
+    #[test]
+    fn an_instance_that_answers_proves_its_port_open() {
+        let mut snapshot = bridged(from_group(80, "sg-balancer"));
+        let refused = |instance, port| unhealthy(instance, port, "Target.FailedHealthChecks", "Health checks failed");
+        snapshot.target_health.put(id::group("web"), vec![refused(INSTANCES[0], 32768), target(INSTANCES[1], 32769, "eu-west-2b", "healthy")]);
+        assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy);
     }
 }

@@ -23,7 +23,8 @@ crate::check! {
     ///
     /// Hosts of variables that end in `.rds.amazonaws.com` name an instance, a cluster or a proxy. Its security groups,
     /// taken together, have no rule that lets in the tasks' groups or addresses on its port; or the tasks' own groups
-    /// do not let them out to it. If it is in another VPC, whose route the tasks' subnets do not have, that is why; with
+    /// do not let them out to it. Tasks in bridge or host mode have the groups and addresses of their instances, which are known
+    /// where these are targets. If it is in another VPC, whose route the tasks' subnets do not have, that is why; with
     /// a route, addresses may be translated on the way, and nothing is claimed. Prefix lists may let anybody in. Log
     /// lines of the last hour that name the host or its port join it with what the tasks suffer. Variables that come
     /// from secrets are never read.
@@ -45,7 +46,7 @@ crate::check! {
     role: Cause,
     explains: [ContainerExits, TargetsUnhealthy],
     reads: [
-        DescribeServices, DescribeServiceDeployments, DescribeServiceRevisions, DescribeTasks, DescribeTaskDefinition, DescribeSecurityGroups,
+        DescribeServices, DescribeServiceDeployments, DescribeServiceRevisions, DescribeTargetHealth, DescribeTasks, DescribeTaskDefinition, DescribeSecurityGroups,
         DescribeSubnets, DescribeRouteTables, DescribeNetworkInterfaces, DescribeDBInstances, DescribeDBClusters, DescribeDBProxies, GetLogEvents,
     ],
     example: on worker, |snapshot| {
@@ -160,6 +161,7 @@ fn connect(subnet: &str, vpc: &str, own: &str) -> Remedy {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::baseline::instances::INSTANCES;
     use crate::baseline::peers::{CLUSTER_HOST, INSTANCE_HOST, log, name_host};
     use crate::baseline::{self, everywhere, from_group, minutes_ago};
     use crate::diagnosis::diagnose;
@@ -280,11 +282,39 @@ mod tests {
     }
 
     #[test]
-    fn instances_are_left_out() {
+    fn tasks_in_bridge_mode_call_as_their_instances() {
+        let with = |permission| {
+            let mut snapshot = baseline::ec2();
+            name_host(&mut snapshot, &[("DATABASE_URL", INSTANCE_HOST)]);
+            *permissions(&mut snapshot, "sg-database") = vec![permission];
+            snapshot
+        };
+        let closed = with(from_group(5432, "sg-old"));
+        assert_eq!(
+            says(CHECK, &closed),
+            [
+                "No rule of security group sg-database of database mailer-db (DATABASE_URL) admits the tasks' instances (sg-instance) on port 5432: they cannot connect."
+            ]
+        );
+        for open in [from_group(5432, "sg-instance"), block("10.0.2.102/32"), block("10.0.0.0/16")] {
+            assert!(says(CHECK, &with(open)).is_empty());
+        }
+        let mut out = with(from_group(5432, "sg-instance"));
+        out.security_groups.change("sg-instance").unwrap().ip_permissions_egress = vec![everywhere("tcp", Some(443))];
+        assert!(says(CHECK, &out)[0].starts_with("No rule of the instances' security group sg-instance lets the tasks out to database mailer-db"));
+    }
+
+    #[test]
+    fn instances_that_no_target_tells_are_not_judged() {
         let mut snapshot = baseline::ec2();
-        name_host(&mut snapshot, &[("DATABASE_URL", INSTANCE_HOST)]);
-        snapshot.db_instances = (CHECK.example)().db_instances;
-        assert!(matches!(exam(CHECK, &snapshot).outcome, Outcome::NotApplicable(_)));
+        *permissions(&mut snapshot, "sg-database") = Vec::new();
+        INSTANCES.iter().for_each(|instance| snapshot.instance_interfaces.insert(*instance, Seen::No(Why::Denied("no".into()))));
+        assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::CouldNotLook);
+        INSTANCES.iter().for_each(|instance| snapshot.instance_interfaces.insert(*instance, Seen::Yes(None)));
+        assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::NotApplicable(callee::NO_INTERFACE), "they are gone");
+        let mut snapshot = baseline::ec2();
+        snapshot.target_health.put(baseline::id::group("web"), Vec::new());
+        assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::NotApplicable(callee::NO_INTERFACE));
     }
 
     #[test]

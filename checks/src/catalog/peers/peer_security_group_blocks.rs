@@ -23,8 +23,8 @@ crate::check! {
     ///
     /// A variable of a current version names the alias of a sibling in the same namespace and VPC. The security groups
     /// that the sibling's primary deployment asks for, taken together, have no rule that lets in the tasks' groups or
-    /// addresses on the container's port, or on `ingressPortOverride`; or the tasks' own groups do not let them out. A
-    /// prefix list may let anybody in. Log lines of the last hour that name the host join it with what the tasks suffer.
+    /// addresses on the container's port, or on `ingressPortOverride`; or the tasks' own groups do not let them out. Tasks in
+    /// bridge or host mode have the groups and addresses of their instances, which are known where these are targets. A prefix list may let anybody in. Log lines of the last hour that name the host join it with what the tasks suffer.
     ///
     /// # What to do
     ///
@@ -43,7 +43,7 @@ crate::check! {
     role: Cause,
     explains: [ContainerExits, TargetsUnhealthy],
     reads: [
-        DescribeServices, DescribeServiceDeployments, DescribeServiceRevisions, DescribeTasks, DescribeTaskDefinition, ListServicesByNamespace,
+        DescribeServices, DescribeServiceDeployments, DescribeServiceRevisions, DescribeTargetHealth, DescribeTasks, DescribeTaskDefinition, ListServicesByNamespace,
         DescribeSecurityGroups, DescribeSubnets, DescribeNetworkInterfaces, GetLogEvents,
     ],
     example: on worker, |snapshot| {
@@ -193,5 +193,16 @@ mod tests {
         let mut snapshot = baseline::worker();
         snapshot.security_groups.change("sg-task").unwrap().ip_permissions_egress = vec![everywhere("tcp", Some(5432))];
         assert!(says(CHECK, &snapshot)[0].starts_with("No rule of the tasks' security group sg-task lets them out to service orders"));
+    }
+    #[test]
+    fn tasks_in_bridge_mode_call_as_their_instances() {
+        let mut snapshot = baseline::ec2();
+        admit(&mut snapshot, from_group(8080, "sg-balancer"));
+        assert!(says(CHECK, &snapshot)[0].contains("admits the tasks' instances (sg-instance) on port 8080"), "{:?}", says(CHECK, &snapshot));
+        admit(&mut snapshot, from_group(8080, "sg-instance"));
+        assert!(says(CHECK, &snapshot).is_empty());
+        let group = id::group("web");
+        snapshot.target_health.insert(&group, Seen::No(Why::Denied("no".into())));
+        assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::CouldNotLook);
     }
 }

@@ -12,7 +12,7 @@ use crate::reading::address::Cidr;
 use crate::reading::callee::{self, Named};
 use crate::reading::ingress::{self, Door, LetIn};
 use crate::reading::sibling::{self, Callee, Source};
-use crate::reading::{and_list, dial, parsed};
+use crate::reading::{and_list, dial, instance, parsed};
 use crate::snapshot::LoadBalancer;
 
 crate::check! {
@@ -26,7 +26,8 @@ crate::check! {
     /// # How we tell
     ///
     /// A variable of a current version names a host of another service behind an internet-facing balancer of this one, or
-    /// the balancer's own name. The tasks' way out leads to a NAT gateway, or to the internet with an address of their own; and
+    /// the balancer's own name. The tasks' way out leads to a NAT gateway, or to the internet with an address of their own, or of
+    /// their instances; and
     /// no rule of the balancer's security groups admits that address on the listener's port. A rule that names a group
     /// does not count here: it knows private addresses only. A prefix list counts with what is in it; where that was not
     /// seen, nothing is claimed. Log lines of the last hour that name the host join it with what the tasks suffer.
@@ -51,7 +52,7 @@ crate::check! {
     explains: [ContainerExits, TargetsUnhealthy],
     reads: [
         DescribeServices, DescribeServiceDeployments, DescribeServiceRevisions, DescribeTasks, DescribeTaskDefinition, DescribeTargetGroups,
-        DescribeLoadBalancers, DescribeListeners, DescribeRules, DescribeSecurityGroups, DescribeSubnets, DescribeRouteTables,
+        DescribeTargetHealth, DescribeLoadBalancers, DescribeListeners, DescribeRules, DescribeSecurityGroups, DescribeSubnets, DescribeRouteTables,
         DescribeNetworkInterfaces, DescribeNatGateways, GetManagedPrefixListEntries, GetLogEvents,
     ],
     example: on fargate, |snapshot| {
@@ -73,7 +74,7 @@ crate::check! {
 }
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
-    if sibling::is_on_instances(patient) {
+    if sibling::is_on_instances(patient) && instance::of_tasks(patient)?.is_empty() {
         return Err(NoAnswer::NotApplicable(callee::NO_INTERFACE));
     }
     let calls = sibling::calls(patient, findings)?;
@@ -121,7 +122,11 @@ fn tell(patient: &Patient, findings: &mut Findings, named: &Named, (door, let_in
     let failed: Vec<_> = failed.iter().filter(|failed| failed.is_about(named.host, None)).collect();
     let nat: BTreeSet<&str> = shut.iter().filter_map(|source| source.nat_gateway.as_deref()).collect();
     let addresses: BTreeSet<String> = shut.iter().map(|source| source.address.to_string()).collect();
-    let whose = if nat.is_empty() { "their own for as long as each task lives".to_owned() } else { format!("of {}", and_list(&nat)) };
+    let whose = match nat.is_empty() {
+        true if shut.iter().any(|source| source.of_instance) => "of their instances for as long as each of these lives".to_owned(),
+        true => "their own for as long as each task lives".to_owned(),
+        false => format!("of {}", and_list(&nat)),
+    };
     let on = port.map_or(String::new(), |port| format!(" on port {port}"));
     let says = format!(
         "Load balancer {}, where {} leads ({}), does not admit {} ({whose}){on}: that is where the tasks come from, so they are shut out.{}",
@@ -155,9 +160,10 @@ fn remedy(patient: &Patient, door: &Door, port: i32, shut: &[&Source]) -> Remedy
     let lent: Vec<Cidr> =
         shut.iter().filter(|source| source.nat_gateway.is_some()).filter_map(|source| parsed(&source.address.to_string())).collect();
     let (Some(group), false) = (door.balancer.security_groups.first(), lent.is_empty()) else {
+        let every = if shut.iter().any(|source| source.of_instance) { "instance" } else { "task" };
         return Remedy::new(format!(
-            "Call the sibling by a private name, with Service Connect or an internal load balancer: the tasks' public addresses are new with every task, so \
-             no list of addresses holds. Or send the tasks out by a NAT gateway and let its address in. The namespace internal stands for yours.{express}"
+            "Call the sibling by a private name, with Service Connect or an internal load balancer: the tasks' public addresses are new with every {every}, \
+             so no list of addresses holds. Or send the tasks out by a NAT gateway and let its address in. The namespace internal stands for yours.{express}"
         ))
         .cli(connect);
     };
@@ -170,8 +176,9 @@ fn remedy(patient: &Patient, door: &Door, port: i32, shut: &[&Source]) -> Remedy
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::baseline::instances::INSTANCES;
     use crate::baseline::peers::{self, name_host};
-    use crate::baseline::{self, everywhere, prefix_list};
+    use crate::baseline::{self, everywhere, forward, host_rule, id, prefix_list};
     use crate::exam::Outcome;
     use crate::seen::{Seen, Why};
     use crate::snapshot::{IpPermission, SecurityGroup, Snapshot};
@@ -243,6 +250,24 @@ mod tests {
         let finding = &exam(CHECK, &snapshot).findings[0];
         assert!(finding.says.contains("3.8.1.1 (their own for as long as each task lives)"), "{}", finding.says);
         assert!(!finding.remedy.cli.iter().any(|command| command.contains("3.8.1.1")));
+    }
+
+    #[test]
+    fn tasks_in_bridge_mode_come_from_the_addresses_of_their_instances() {
+        let mut snapshot = baseline::ec2();
+        let path = "app/web/50dc6c495c0c9188/f2f7dc8efc522ab2";
+        let arn = id::elb(&format!("listener-rule/{path}/1111111111111111"));
+        let rule = host_rule(&arn, "20", "orders.example.com", forward(&[(&id::group("orders"), 1)]));
+        snapshot.rules.change(&id::elb(&format!("listener/{path}"))).unwrap().insert(0, rule);
+        name_host(&mut snapshot, &[("ORDERS_URL", "orders.example.com")]);
+        assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::CouldNotLook, "the NAT gateway's address is not known");
+        baseline::expose_tasks(&mut snapshot);
+        snapshot.instance_interfaces.change(INSTANCES[0]).unwrap().public_ip = Some("3.8.1.1".into());
+        let finding = exam(CHECK, &snapshot).findings.remove(0);
+        assert!(finding.says.contains("3.8.1.1 (of their instances for as long as each of these lives)"), "{}", finding.says);
+        assert!(finding.remedy.summary.contains("are new with every instance"), "{:?}", finding.remedy);
+        admit(&mut snapshot, block("3.8.1.0/24"));
+        assert!(says(CHECK, &snapshot).is_empty());
     }
 
     #[test]
