@@ -61,6 +61,7 @@ calls! {
     DescribeListenerCertificates = "elasticloadbalancing:DescribeListenerCertificates", "aws elbv2 describe-listener-certificates --listener-arn {id}", "the certificates of a listener, beside the default one";
     ListCertificates = "acm:ListCertificates", "aws acm describe-certificate --certificate-arn {id}", "for which hosts a certificate is, and until when";
     GetWebAclForResource = "wafv2:GetWebACLForResource", "aws wafv2 get-web-acl-for-resource --resource-arn {id}", "the web ACL in front of the balancer";
+    GetIpSet = "wafv2:GetIPSet", "aws wafv2 get-ip-set --scope REGIONAL --name {parent} --id {last}", "whether a web ACL lets in the addresses that tasks come from, where they call a sibling by its public name";
     DescribeSSLPolicies = "elasticloadbalancing:DescribeSSLPolicies", "aws elbv2 describe-ssl-policies --names {id}", "which versions of TLS a listener allows";
     DescribeSecurityGroups = "ec2:DescribeSecurityGroups", "aws ec2 describe-security-groups --group-ids {id}", "who is let in, at the balancer and at the tasks";
     DescribeSubnets = "ec2:DescribeSubnets", "aws ec2 describe-subnets --subnet-ids {id}", "zones, addresses and networks of tasks and balancer";
@@ -128,6 +129,7 @@ impl Call {
             .replace("{stream}", stream)
             .replace("{filter}", filter(id))
             .replace("{balancer}", &balancer_of(id))
+            .replace("{parent}", id.rsplit('/').nth(1).unwrap_or(id))
             .replace("{last}", id.rsplit('/').next().unwrap_or(id))
             .replace("{asked}", &asked(id))
             .replace("{quoted}", &quote(id))

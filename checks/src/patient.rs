@@ -268,6 +268,11 @@ impl<'a> Patient<'a> {
         self.row(Call::GetWebAclForResource, &self.snapshot.web_acls, balancer)
     }
 
+    /// The addresses of an IP set; asked only where a web ACL that has it may stand between the tasks and a sibling.
+    pub fn ip_set(&self, arn: &str) -> Row<'a, IpSet> {
+        self.row(Call::GetIpSet, &self.snapshot.ip_sets, arn)
+    }
+
     pub fn ssl_policy(&self, name: &str) -> Row<'a, SslPolicy> {
         self.row(Call::DescribeSSLPolicies, &self.snapshot.ssl_policies, name)
     }

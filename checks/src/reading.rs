@@ -50,6 +50,7 @@ pub mod time;
 pub mod timeline;
 pub mod traffic;
 pub mod trail;
+pub mod web_acl;
 
 use std::str::FromStr;
 

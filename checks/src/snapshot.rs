@@ -48,7 +48,7 @@ pub use task::{Container, ProtectedTask, Task};
 pub use task_definition::{Arguments, ContainerDefinition, EnvironmentVariable, HealthCheck, NewestRevisions, PortMapping, TaskDefinition};
 pub use trail::{Trail, TrailEvent};
 pub use vpc::{AclEntry, Endpoint, ManagedPrefixList, NatGateway, NetworkAcl, VpcDns};
-pub use web_acl::{WebAcl, WebAclRule};
+pub use web_acl::{IpSet, WebAcl, WebAclRule};
 
 use crate::reading::request::Url;
 use crate::seen::{Blind, Seen, Why};
@@ -188,6 +188,9 @@ pub struct Snapshot {
     /// By load balancer ARN: the web ACL in front of it.
     #[serde(default)]
     pub web_acls: Table<WebAcl>,
+    /// By the ARN of an IP set, where a web ACL refers to it through which the service calls a sibling.
+    #[serde(default)]
+    pub ip_sets: Table<IpSet>,
     /// By the name of the security policy of a TLS listener.
     #[serde(default)]
     pub ssl_policies: Table<SslPolicy>,

@@ -2,6 +2,7 @@
 //! nothing here fails: what AWS refuses becomes a blind spot of the snapshot. Each part has a file of its own.
 
 mod access;
+mod calls;
 mod capacity;
 mod doors;
 mod guards;
@@ -108,7 +109,7 @@ impl Plan<'_> {
         let of_versions = join3(self.history(current.clone()), self.images(definitions.clone(), current.clone()), self.newest_revisions());
         let of_itself = join5(own_network, self.express_service(), self.alarms(), self.scaling(), self.capacity());
         join5(of_groups, of_tasks, of_versions, of_itself, join(of_roles, of_peers)).await;
-        self.ways_out().await;
+        self.calls_of_siblings().await;
     }
 
     fn note(&self, write: impl FnOnce(&mut Snapshot)) {

@@ -3,15 +3,32 @@
 use aws_sdk_wafv2::types;
 use checks::call::Call;
 use checks::seen::Seen;
-use checks::snapshot::web_acl::{Statement, WebAcl, WebAclRule};
+use checks::snapshot::web_acl::{IpSet, Statement, WebAcl, WebAclRule};
 
-use super::Aws;
+use super::{Aws, text};
 
 impl Aws {
     pub async fn web_acl(&self, balancer: &str) -> Seen<Option<WebAcl>> {
         let request = self.waf.get_web_acl_for_resource().resource_arn(balancer).send();
         let reply = self.asker.ask(Call::GetWebAclForResource, request).await;
         reply.map(|reply| reply.and_then(|reply| reply.web_acl).map(web_acl))
+    }
+
+    /// The addresses of an IP set, which its ARN names: `…:regional/ipset/<name>/<id>`.
+    pub async fn ip_set(&self, arn: &str) -> Seen<Option<IpSet>> {
+        let mut parts = arn.rsplit('/');
+        let (id, name) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+        let request = self.waf.get_ip_set().scope(types::Scope::Regional).id(id).name(name).send();
+        let reply = self.asker.ask(Call::GetIpSet, request).await;
+        reply.map(|reply| {
+            reply.and_then(|reply| reply.ip_set).map(|set| IpSet {
+                arn: set.arn,
+                id: set.id,
+                name: set.name,
+                ip_address_version: text(Some(set.ip_address_version)),
+                addresses: set.addresses,
+            })
+        })
     }
 }
 
@@ -75,7 +92,8 @@ fn statement(from: types::Statement) -> Statement {
         let inner = group.scope_down_statement.into_iter().map(|inner| *inner).collect();
         Statement { name: Some(format!("{} {}", group.vendor_name, group.name)), ..joined("ManagedRuleGroup", inner) }
     } else if let Some(set) = from.ip_set_reference_statement {
-        refers("IPSetReference", set.arn)
+        let header_name = set.ip_set_forwarded_ip_config.map(|config| config.header_name);
+        Statement { header_name, ..refers("IPSetReference", set.arn) }
     } else if let Some(group) = from.rule_group_reference_statement {
         refers("RuleGroupReference", group.arn)
     } else if let Some(set) = from.regex_pattern_set_reference_statement {

@@ -3,9 +3,10 @@
 
 use std::collections::BTreeMap;
 
-use super::{REGION, forward, from_group, host_rule, id, minutes_ago};
+use super::{REGION, everywhere, forward, from_group, host_rule, id, minutes_ago};
 use crate::call::LOG_STREAM;
 use crate::snapshot::peers::{ClientAlias, ServiceConnect, ServiceConnectResource, ServiceConnectService, ServiceRegistry};
+use crate::snapshot::web_acl::Statement;
 use crate::snapshot::*;
 
 pub const INSTANCE_HOST: &str = "mailer-db.c9akciq32rgz.eu-west-2.rds.amazonaws.com";
@@ -243,6 +244,30 @@ pub fn other_balancer(snapshot: &mut Snapshot, name: &str, scheme: &str, host: &
     let service = snapshot.services[0].service_arn.clone();
     snapshot.other_balancers.change(&service).into_iter().for_each(|others| others.push(balancer.clone()));
     balancer
+}
+
+/// Puts a web ACL before a balancer that lets in just these blocks, and its security groups let in everybody.
+pub fn allow_list(snapshot: &mut Snapshot, balancer: &str, blocks: &[&str]) {
+    let arn = format!("arn:aws:wafv2:{REGION}:{}:regional/ipset/office/9f8e7d6c-5b4a-4938-8271-605f4e3d2c1b", super::ACCOUNT);
+    let set = IpSet {
+        arn: arn.clone(),
+        id: "9f8e7d6c-5b4a-4938-8271-605f4e3d2c1b".into(),
+        name: "office".into(),
+        ip_address_version: Some("IPV4".into()),
+        addresses: blocks.iter().map(|block| (*block).to_owned()).collect(),
+    };
+    snapshot.ip_sets.put(&arn, set);
+    let rule = WebAclRule {
+        name: "the-office".into(),
+        action: Some("Allow".into()),
+        statement: Statement { kind: "IPSetReference".into(), arn: Some(arn), ..Statement::default() },
+        ..WebAclRule::default()
+    };
+    let acl = WebAcl { name: "inside-only".into(), default_action: Some("Block".into()), rules: vec![rule], ..WebAcl::default() };
+    snapshot.web_acls.put(balancer, acl);
+    let group = SecurityGroup { group_id: "sg-open".into(), ip_permissions: vec![everywhere("tcp", Some(443))], ..SecurityGroup::default() };
+    snapshot.security_groups.put("sg-open", group);
+    snapshot.load_balancers.change(balancer).into_iter().for_each(|balancer| balancer.security_groups = vec!["sg-open".into()]);
 }
 
 fn hosts(snapshot: &mut Snapshot) -> Vec<(String, String)> {

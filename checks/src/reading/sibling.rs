@@ -10,7 +10,7 @@ use crate::finding::Evidence;
 use crate::patient::Patient;
 use crate::reading::callee::{self, Named};
 use crate::reading::route::{self, Way};
-use crate::reading::{ingress, instance, parsed, reach, stop, traffic};
+use crate::reading::{ingress, instance, parsed, reach, stop, traffic, web_acl};
 use crate::seen::Blind;
 use crate::snapshot::{Interface, Listener, LoadBalancer, Rule, TaskDefinition};
 
@@ -180,15 +180,22 @@ fn ways_out(patient: &Patient) -> Result<(BTreeSet<String>, Vec<Source>), Blind>
     Ok((gateways, own))
 }
 
-/// The NAT gateways whose addresses the collector has to ask for: a sibling's door is narrow, and tasks leave by them.
+/// The balancers that calls of siblings go through, by their ARNs: what guards them decides whether the calls get there.
+pub fn called(patient: &Patient) -> BTreeSet<String> {
+    let mut unseen = Findings::default();
+    let calls = calls(patient, &mut Findings::default());
+    let calls = unseen.see(calls).unwrap_or_default();
+    calls.iter().filter_map(|(_, callee)| callee.balancer()).map(|balancer| balancer.load_balancer_arn.clone()).collect()
+}
+
+/// The NAT gateways whose addresses the collector has to ask for: a sibling's door is narrow, or a web ACL before it goes by
+/// addresses, and tasks leave by them.
 pub fn behind_narrow_doors(patient: &Patient) -> BTreeSet<String> {
     let mut unseen = Findings::default();
-    let calls = unseen.see(calls(patient, &mut Findings::default())).unwrap_or_default();
-    let balancers: BTreeSet<&str> =
-        calls.iter().filter_map(|(_, callee)| callee.balancer()).map(|balancer| balancer.load_balancer_arn.as_str()).collect();
-    let narrow = balancers
-        .iter()
-        .any(|arn| ingress::door(patient, arn, &mut unseen).is_some_and(|door| !door.is_open_to_world(patient, &mut Findings::default())));
+    let narrow = called(patient).iter().any(|arn| {
+        let is_narrow = ingress::door(patient, arn, &mut unseen).is_some_and(|door| !door.is_open_to_world(patient, &mut Findings::default()));
+        is_narrow || unseen.see(patient.web_acl(arn)).flatten().is_some_and(|acl| !web_acl::ip_sets(acl).is_empty())
+    });
     if narrow { unseen.see(ways_out(patient)).unwrap_or_default().0 } else { BTreeSet::new() }
 }
 

@@ -1,5 +1,6 @@
 //! The web ACL in front of a load balancer, as AWS WAF tells it: what it does with a request that no rule takes, and
-//! each rule with its action. IP sets, pattern sets and rule groups are there by their ARN or name only.
+//! each rule with its action. Pattern sets and rule groups are there by their ARN or name only, IP sets with their
+//! addresses where a caller's has to be looked up.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -40,9 +41,23 @@ pub struct Statement {
     pub kind: String,
     /// Of the IP set, pattern set or rule group that it refers to.
     pub arn: Option<String>,
+    /// Of an IP set: the header that is taken for the client's address, where one is.
+    pub header_name: Option<String>,
     /// Of a managed rule group, with its vendor: `AWS AWSManagedRulesCommonRuleSet`.
     pub name: Option<String>,
     pub statements: Vec<Statement>,
+}
+
+/// Addresses that rules refer to.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct IpSet {
+    pub arn: String,
+    pub id: String,
+    pub name: String,
+    /// `IPV4` or `IPV6`: all of its blocks are of one family.
+    pub ip_address_version: Option<String>,
+    pub addresses: Vec<String>,
 }
 
 impl WebAcl {

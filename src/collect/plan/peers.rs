@@ -3,10 +3,8 @@
 
 use std::collections::BTreeSet;
 
-use checks::patient::{Intent, Patient};
 use checks::reading::connect::{self, Names};
 use checks::reading::database::{self, Kind};
-use checks::reading::sibling;
 use checks::seen::Seen;
 use checks::snapshot::{Service, TaskDefinition};
 use futures::future::{Shared, join, join_all, join3};
@@ -24,20 +22,6 @@ impl Plan<'_> {
             join_all(hosts(&definitions.clone().await).iter().map(|host| self.database(host))).await;
         };
         join3(databases, self.siblings(definitions.clone()), self.registries(registries.collect())).await;
-    }
-
-    /// Where a sibling's public door is narrow, the addresses that the tasks come from. Everything else has to be known first.
-    pub(super) async fn ways_out(&self) {
-        let mut wanted = BTreeSet::new();
-        self.note(|snapshot| {
-            let intent = Intent::default();
-            wanted = sibling::behind_narrow_doors(&Patient::new(snapshot, self.service, &intent));
-        });
-        join_all(wanted.iter().map(|gateway| async move {
-            let addresses = self.aws.nat_addresses(gateway).await;
-            self.note(|snapshot| snapshot.nat_addresses.insert(gateway, addresses));
-        }))
-        .await;
     }
 
     /// A database with the security groups and the subnets that decide who reaches it.

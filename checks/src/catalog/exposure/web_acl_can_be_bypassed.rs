@@ -111,13 +111,13 @@ fn toothless(balancer: &str, acl: &WebAcl) -> Finding {
     let rules = counting.iter().filter_map(|rule| {
         let action = rule.action.as_ref().map(|action| ("Rules.Action", action));
         let (field, value) = action.or(rule.override_action.as_ref().map(|action| ("Rules.OverrideAction", action)))?;
-        Some(Evidence::new(Call::GetWebAclForResource, &acl.arn, field, value))
+        Some(Evidence::new(Call::GetWebAclForResource, balancer, field, value))
     });
     let remedy = Remedy::new("Look at what the rules count, then let them block.")
         .cli(format!("aws wafv2 get-web-acl --scope REGIONAL --name {} --id {}", quote(&acl.name), acl.id))
         .terraform("resource \"aws_wafv2_web_acl\" \"web\" {\n  # in each rule that should block\n  rule {\n    override_action {\n      none {}\n    }\n  }\n}");
     Subject::new(Kind::LoadBalancer, balancer)
-        .sick(says, Evidence::new(Call::GetWebAclForResource, &acl.arn, "DefaultAction", "Allow"))
+        .sick(says, Evidence::new(Call::GetWebAclForResource, balancer, "DefaultAction", "Allow"))
         .because_all(rules)
         .mend(remedy)
         .concerns(Kind::LoadBalancer, balancer)
@@ -146,7 +146,7 @@ fn gone_around(balancer: &str, acl: &WebAcl, reachable: &Reachable) -> Finding {
     );
     let summary = "Let the tasks' security groups admit the balancer only: see `ecs-doctor explain task_directly_reachable`.";
     Subject::new(Kind::LoadBalancer, balancer)
-        .sick(says, Evidence::new(Call::GetWebAclForResource, &acl.arn, "Name", &acl.name))
+        .sick(says, Evidence::new(Call::GetWebAclForResource, balancer, "Name", &acl.name))
         .because_all(reachable.evidence())
         .mend(Remedy::new(summary))
         .concerns(Kind::LoadBalancer, balancer)

@@ -1,0 +1,48 @@
+//! Whether calls of siblings by their public names get in: what the web ACL before the sibling's balancer has for addresses,
+//! and, where it or the security groups are narrow, the addresses that the tasks come from. Everything else has to be known.
+
+use checks::patient::{Intent, Patient};
+use checks::reading::{sibling, web_acl};
+use checks::seen::Seen;
+use checks::snapshot::Snapshot;
+use futures::future::{join, join_all};
+
+use super::Plan;
+
+impl Plan<'_> {
+    pub(super) async fn calls_of_siblings(&self) {
+        let called = self.examined(sibling::called);
+        if called.is_empty() {
+            return;
+        }
+        let mut unguarded = called.clone();
+        self.note(|snapshot| unguarded.retain(|arn| !snapshot.web_acls.0.contains_key(arn) && arn.contains(":loadbalancer/app/")));
+        join_all(unguarded.iter().map(|arn| async move {
+            let acl = self.aws.web_acl(arn).await;
+            self.note(|snapshot| snapshot.web_acls.insert(arn, acl));
+        }))
+        .await;
+        let mut sets = Vec::new();
+        self.note(|snapshot: &mut Snapshot| {
+            let acls = called.iter().filter_map(|arn| snapshot.web_acls.0.get(arn));
+            let acls = acls.filter_map(|acl| if let Seen::Yes(acl) = acl { acl.as_ref() } else { None });
+            sets.extend(acls.flat_map(web_acl::ip_sets).map(str::to_owned));
+        });
+        let sets = join_all(self.fresh("ip set", sets).into_iter().map(|arn| async move {
+            let set = self.aws.ip_set(&arn).await;
+            self.note(|snapshot| snapshot.ip_sets.insert(arn, set));
+        }));
+        let gateways = self.examined(sibling::behind_narrow_doors);
+        let gateways = join_all(gateways.iter().map(|gateway| async move {
+            let addresses = self.aws.nat_addresses(gateway).await;
+            self.note(|snapshot| snapshot.nat_addresses.insert(gateway, addresses));
+        }));
+        join(sets, gateways).await;
+    }
+
+    /// What a reading makes of all that is known by now.
+    fn examined<T>(&self, read: impl FnOnce(&Patient) -> T) -> T {
+        let draft = self.draft.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        read(&Patient::new(&draft, self.service, &Intent::default()))
+    }
+}
