@@ -30,7 +30,7 @@ pub struct PathReport {
 
 #[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct HopReport {
-    /// name, load_balancer, security_groups, listener, rule, target_group, targets or tasks
+    /// name, load_balancer, security_groups, listener, web_acl, rule, target_group, targets or tasks
     pub hop: &'static str,
     /// good, bad or unseen
     pub mark: &'static str,

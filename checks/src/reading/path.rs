@@ -1,20 +1,20 @@
-//! The way of a request, hop by hop: name, balancer, security groups, listener, rule, target group, targets, tasks; and
-//! who makes the answer that the client sees. A hop that could not be seen ends the way: nothing is claimed beyond it.
+//! The way of a request, hop by hop: name, balancer, security groups, listener, web ACL, rule, target group, targets, tasks;
+//! and who makes the answer that the client sees. A hop that could not be seen ends the way: nothing is claimed beyond it.
 //! The path names no trouble and needs no evidence of its own: it shows how the facts that the checks judge hang together.
 
-use std::collections::BTreeMap;
-use std::slice;
+mod answer;
+mod branch;
+mod walk;
 
-use crate::check::Findings;
+use answer::nobody;
+pub use answer::{Answer, By};
+use walk::Draft;
+
 use crate::patient::Patient;
-use crate::reading::health_check::{self, Failure};
-use crate::reading::ingress::{self, Door};
-use crate::reading::probe::{self, Leads};
-use crate::reading::request::{self, Takes, Url};
-use crate::reading::traffic::{self, GroupState};
-use crate::reading::{and_list, and_more, count, parsed, rollout};
+use crate::reading::request::{self, Url};
+use crate::reading::{and_list, parsed, traffic};
 use crate::seen::Blind;
-use crate::snapshot::{Action, Listener, LoadBalancer, Rule, Target};
+use crate::snapshot::{Listener, Rule};
 
 /// What a request meets on its way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,6 +23,7 @@ pub enum Kind {
     LoadBalancer,
     SecurityGroups,
     Listener,
+    WebAcl,
     Rule,
     TargetGroup,
     Targets,
@@ -37,6 +38,7 @@ impl Kind {
             Kind::LoadBalancer => "load_balancer",
             Kind::SecurityGroups => "security_groups",
             Kind::Listener => "listener",
+            Kind::WebAcl => "web_acl",
             Kind::Rule => "rule",
             Kind::TargetGroup => "target_group",
             Kind::Targets => "targets",
@@ -73,50 +75,6 @@ pub struct Branch {
     pub group: String,
     pub percent: f64,
     pub hops: Vec<Hop>,
-}
-
-/// Who makes the answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum By {
-    App,
-    /// The balancer itself: an error of its own, a redirect or a fixed response.
-    LoadBalancer,
-    /// Some requests get an answer of the balancer's own, others the app's.
-    Both,
-    /// There is no answer: the connection fails.
-    Nobody,
-    /// Somebody else: a Lambda function, another balancer, the tasks of another service.
-    Other,
-    Unknown,
-}
-
-impl By {
-    pub fn word(self) -> &'static str {
-        match self {
-            By::App => "app",
-            By::LoadBalancer => "load_balancer",
-            By::Both => "both",
-            By::Nobody => "nobody",
-            By::Other => "other",
-            By::Unknown => "unknown",
-        }
-    }
-}
-
-#[derive(Clone, Debug)]
-pub struct Answer {
-    pub by: By,
-    /// The status code, where the balancer itself answers.
-    pub status: Option<String>,
-    pub says: String,
-    /// Where a redirect leads.
-    pub location: Option<String>,
-}
-
-impl Answer {
-    fn new(by: By, status: Option<&str>, says: impl Into<String>) -> Answer {
-        Answer { by, status: status.map(str::to_owned), says: says.into(), location: None }
-    }
 }
 
 #[derive(Clone, Debug)]
@@ -212,10 +170,6 @@ fn is_for(path: &Path, url: &Url) -> bool {
     parsed::<Url>(&path.url).is_some_and(|of| of.host == url.host) || path.hops.iter().any(|hop| hop.mark == Mark::Unseen)
 }
 
-fn nobody(says: &str) -> Answer {
-    Answer::new(By::Nobody, None, says)
-}
-
 /// `HTTPS:443`.
 fn listener_name(listener: &Listener) -> String {
     format!("{}:{}", listener.protocol.as_deref().unwrap_or("listener"), listener.port.unwrap_or_default())
@@ -250,7 +204,7 @@ fn example(patient: &Patient, listener: &Listener, rule: &Rule) -> Url {
 fn hidden_rules(patient: &Patient, listener: &Listener, blind: Blind) -> Path {
     let name = format!("{} {}", traffic::balancer_name(&listener.load_balancer_arn), listener_name(listener));
     let mut draft = Draft::new(patient, &name);
-    match draft.enter(listener) {
+    match draft.enter(listener).and_then(|()| draft.guard(listener)) {
         Some(()) => draft.hidden(Kind::Rule, blind),
         None => draft.done(),
     }
@@ -260,7 +214,7 @@ fn hidden_rules(patient: &Patient, listener: &Listener, blind: Blind) -> Path {
 fn of_rule(patient: &Patient, listener: &Listener, rules: &[Rule], rule: &Rule) -> Path {
     let url = example(patient, listener, rule);
     let mut draft = Draft::new(patient, &url.to_string());
-    if draft.name(&url, &listener.load_balancer_arn).and_then(|()| draft.enter(listener)).is_none() {
+    if draft.name(&url, &listener.load_balancer_arn).and_then(|()| draft.enter(listener)).and_then(|()| draft.guard(listener)).is_none() {
         return draft.done();
     }
     if let Some(first) = taken_before(rules, rule) {
@@ -350,6 +304,9 @@ fn one_of_url(patient: &Patient, url: &Url) -> Path {
         let says = format!("{speaks}, which does not speak {}", url.scheme);
         return draft.ends(Kind::Listener, Some(&listener.listener_arn), says, nobody("the connection fails"));
     }
+    if draft.guard(listener).is_none() {
+        return draft.done();
+    }
     match patient.rules(&listener.listener_arn) {
         Ok(rules) => draft.choose(rules, listener, url),
         Err(blind) => return draft.hidden(Kind::Rule, blind),
@@ -381,332 +338,6 @@ fn balancer_for<'a>(patient: &Patient<'a>, url: &Url) -> Result<Option<&'a str>,
     Ok(listens.or(balancers.into_iter().next()))
 }
 
-/// A path while it is walked. A step that gives nothing has written down why the way ends there.
-struct Draft<'p, 'a> {
-    patient: &'p Patient<'a>,
-    path: Path,
-}
-
-impl<'p, 'a> Draft<'p, 'a> {
-    fn new(patient: &'p Patient<'a>, url: &str) -> Draft<'p, 'a> {
-        let answer = Answer::new(By::Unknown, None, "who answers is not known");
-        Draft { patient, path: Path { url: url.to_owned(), hops: Vec::new(), branches: Vec::new(), answer } }
-    }
-
-    fn done(self) -> Path {
-        self.path
-    }
-
-    fn good(&mut self, kind: Kind, id: Option<&str>, short: impl Into<String>, says: impl Into<String>) {
-        self.path.hops.push(Hop::new(kind, Mark::Good, id, short.into(), says.into()));
-    }
-
-    fn ends(mut self, kind: Kind, id: Option<&str>, says: String, answer: Answer) -> Path {
-        self.end(kind, id, says, answer);
-        self.done()
-    }
-
-    fn end(&mut self, kind: Kind, id: Option<&str>, says: String, answer: Answer) {
-        self.path.hops.push(Hop::new(kind, Mark::Bad, id, String::new(), says));
-        self.path.answer = answer;
-    }
-
-    fn hidden(mut self, kind: Kind, blind: Blind) -> Path {
-        self.path.hops.push(Hop::unseen(kind, blind));
-        self.done()
-    }
-
-    /// Where the name leads. Only a probe asks DNS, so a name that is not the balancer's own is a condition of all that
-    /// follows.
-    fn name(&mut self, url: &Url, balancer: &str) -> Option<()> {
-        let (host, id) = (&url.host, Some(url.host.as_str()));
-        let probe = self.patient.probe().filter(|probe| parsed::<Url>(&probe.url).is_some_and(|probed| probed.host == *host));
-        let addresses = probe.map(|probe| and_list(&probe.addresses)).unwrap_or_default();
-        match probe.map(probe::leads) {
-            Some(Leads::Nowhere) => {
-                self.end(Kind::Name, id, format!("{host} does not resolve"), nobody("no connection is made"));
-                return None;
-            }
-            Some(Leads::Elsewhere) => {
-                // A CDN may stand there and hand on to the balancer: so the way goes on, for what gets there.
-                let says =
-                    format!("{host} leads to {addresses}, none of the balancer's: a CDN, an accelerator or a proxy hands on, or the DNS is wrong");
-                self.path.hops.push(Hop::new(Kind::Name, Mark::Bad, id, String::new(), says));
-            }
-            Some(Leads::ToBalancer) => {
-                let compared = match probe {
-                    Some(probe) if probe.by_interfaces => "where the balancer's network interfaces are",
-                    _ => "as the balancer's own name does",
-                };
-                self.good(Kind::Name, id, "", format!("{host} leads to {addresses}, {compared}"));
-            }
-            Some(Leads::Unknown) | None => {
-                let is_own = dns_name(self.patient, balancer).is_some_and(|own| own.eq_ignore_ascii_case(host));
-                let says = match (is_own, self.is_managed(host)) {
-                    (true, _) => format!("{host}, the balancer's own name"),
-                    (_, true) => format!("{host}, the name that ECS gave to the service"),
-                    _ => format!("{host}, if its DNS leads to this balancer"),
-                };
-                self.good(Kind::Name, id, "", says);
-            }
-        }
-        Some(())
-    }
-
-    /// Whether the host is an endpoint of an Express service.
-    fn is_managed(&self, host: &str) -> bool {
-        endpoints(self.patient).iter().any(|url| url.host == host)
-    }
-
-    /// Balancer, security groups and listener.
-    fn enter(&mut self, listener: &Listener) -> Option<()> {
-        let balancer = self.balancer(&listener.load_balancer_arn)?;
-        self.admission(balancer, listener)?;
-        let name = listener_name(listener);
-        self.good(Kind::Listener, Some(&listener.listener_arn), name.clone(), name);
-        Some(())
-    }
-
-    fn balancer(&mut self, arn: &str) -> Option<&'a LoadBalancer> {
-        let name = traffic::balancer_name(arn);
-        let balancer = match self.patient.load_balancer(arn) {
-            Ok(Some(balancer)) => balancer,
-            Ok(None) => {
-                self.end(Kind::LoadBalancer, Some(arn), format!("{name} does not exist"), nobody("the connection fails"));
-                return None;
-            }
-            Err(blind) => {
-                self.path.hops.push(Hop::unseen(Kind::LoadBalancer, blind));
-                return None;
-            }
-        };
-        let kind = balancer.load_balancer_type.as_deref().unwrap_or("load balancer");
-        let scheme = balancer.scheme.as_deref().unwrap_or("scheme not known");
-        let state = balancer.state.as_deref().unwrap_or("active");
-        let says = format!("{name}: {kind}, {scheme}, {state}, in {}", count(balancer.availability_zones.len(), "zone"));
-        match state {
-            "provisioning" | "failed" => {
-                self.end(Kind::LoadBalancer, Some(arn), says, nobody("the connection fails"));
-                return None;
-            }
-            "active" => self.good(Kind::LoadBalancer, Some(arn), name, says),
-            _ => self.path.hops.push(Hop::new(Kind::LoadBalancer, Mark::Bad, Some(arn), String::new(), says)),
-        }
-        Some(balancer)
-    }
-
-    /// Whom the balancer's security groups let in on the listener's port.
-    fn admission(&mut self, balancer: &LoadBalancer, listener: &Listener) -> Option<()> {
-        let port = listener.port.unwrap_or_default();
-        if balancer.security_groups.is_empty() {
-            self.good(Kind::SecurityGroups, None, String::new(), "every address: the balancer has no security group");
-            return Some(());
-        }
-        let mut groups = Vec::new();
-        for id in &balancer.security_groups {
-            match self.patient.security_group(id) {
-                Ok(group) => groups.extend(group),
-                Err(blind) => {
-                    self.path.hops.push(Hop::unseen(Kind::SecurityGroups, blind));
-                    return None;
-                }
-            }
-        }
-        let ids = balancer.security_groups.join(", ");
-        let names = and_list(groups.iter().map(|group| &group.group_name));
-        let door = Door { balancer, listeners: slice::from_ref(listener), groups };
-        let let_in = door.lets_in(self.patient, &mut Findings::default(), |_| true);
-        let mut whom: Vec<String> = Vec::new();
-        for (v6, family) in [(false, "every IPv4 address"), (true, "every IPv6 address")] {
-            match ingress::world(&let_in.blocks, v6, port) {
-                Some(_) => whom.push(family.into()),
-                None => {
-                    let here = let_in.blocks.iter().filter(|one| one.block.is_v6() == v6);
-                    whom.extend(here.map(|one| ingress::source_name(self.patient, one.source())));
-                }
-            }
-        }
-        whom.extend(let_in.unknown(self.patient));
-        whom.dedup();
-        if whom.is_empty() {
-            let answer = nobody("no connection gets through: clients wait until they time out");
-            self.end(Kind::SecurityGroups, Some(&ids), format!("{names} let nobody in on port {port}"), answer);
-            return None;
-        }
-        self.good(Kind::SecurityGroups, Some(&ids), String::new(), format!("{} may come in on port {port}, by {names}", and_more(whom, 3)));
-        Some(())
-    }
-
-    /// The first rule that takes the request. Rules before it that only perhaps take it are named.
-    fn choose(&mut self, rules: &[Rule], listener: &Listener, url: &Url) {
-        let mut perhaps = Vec::new();
-        for rule in rules {
-            match request::takes(rule, url) {
-                Takes::No => {}
-                Takes::Perhaps(condition) => perhaps.push(format!("{} comes first for those with {}", rule_name(rule), request::words(condition))),
-                Takes::Yes => {
-                    let before = if perhaps.is_empty() { String::new() } else { format!("; {}", perhaps.join("; ")) };
-                    let others = rules.iter().filter(|other| !other.is_default).count();
-                    let words = match (rule.is_default, others) {
-                        (false, _) => rule_words(rule),
-                        (true, 0) => "default rule, the only one".into(),
-                        (true, 1) => format!("default rule: the other one does not take {}{}", url.host, url.path),
-                        (true, others) => format!("default rule: of {others} others none takes {}{}", url.host, url.path),
-                    };
-                    self.good(Kind::Rule, Some(&rule.rule_arn), rule_name(rule), format!("{words}{before}"));
-                    return self.act(&rule.actions, listener, url);
-                }
-            }
-        }
-        // A network load balancer may have no rules, only the default action of its listener.
-        self.act(&listener.default_actions, listener, url);
-    }
-
-    /// What the rule does with the request.
-    fn act(&mut self, actions: &[Action], listener: &Listener, url: &Url) {
-        let login = actions.iter().find(|action| action.kind.starts_with("authenticate-") || action.kind == "jwt-validation");
-        if let (Some(login), Some(rule)) = (login, self.path.hops.last_mut()) {
-            rule.says.push_str(&format!("; first {}, and whoever fails it gets the balancer's own redirect or 401", login.kind));
-        }
-        let Some(last) = actions.iter().rfind(|action| !action.kind.starts_with("authenticate-") && action.kind != "jwt-validation") else { return };
-        let status = last.status_code.as_deref().map(|code| code.trim_start_matches("HTTP_"));
-        match last.kind.as_str() {
-            "forward" => self.forward(last, listener),
-            "fixed-response" => {
-                let code = status.unwrap_or("a code");
-                if let Some(rule) = self.path.hops.last_mut() {
-                    rule.says.push_str(&format!("; it answers {code} by a fixed response"));
-                    rule.mark = Mark::Bad;
-                }
-                let says = format!("the balancer answers {code} by a fixed response; the app never sees the request");
-                self.path.answer = Answer::new(By::LoadBalancer, status, says);
-            }
-            "redirect" => {
-                let location = redirected(last, url);
-                let code = status.unwrap_or("a redirect");
-                if let Some(rule) = self.path.hops.last_mut() {
-                    rule.says.push_str("; it redirects");
-                }
-                let says = format!("the balancer answers {code} and sends the client to {location}");
-                self.path.answer = Answer { location: Some(location), ..Answer::new(By::LoadBalancer, status, says) };
-            }
-            _ => {}
-        }
-    }
-
-    fn forward(&mut self, action: &Action, listener: &Listener) {
-        let total: i32 = action.target_groups.iter().map(|group| group.weight).sum();
-        // Without any weight above 0 nothing is claimed: AWS does not say what happens then.
-        let mut outcomes = Vec::new();
-        for group in action.target_groups.iter().filter(|group| group.weight > 0) {
-            let percent = f64::from(group.weight) * 100.0 / f64::from(total);
-            let (branch, outcome) = self.branch(&group.target_group_arn, percent, listener);
-            outcomes.push((percent, outcome));
-            self.path.branches.push(branch);
-        }
-        if !outcomes.is_empty() {
-            self.path.answer = together(&outcomes);
-        }
-    }
-
-    fn branch(&self, group: &str, percent: f64, listener: &Listener) -> (Branch, Outcome) {
-        let name = traffic::group_name(group);
-        let part = if percent > 99.9 { "all requests".into() } else { format!("{} of the requests", traffic::percent_words(percent)) };
-        let mut hops = vec![Hop::new(Kind::TargetGroup, Mark::Good, Some(group), name.into(), format!("{name} gets {part}"))];
-        let outcome = self.to_tasks(group, listener, &mut hops);
-        (Branch { group: group.into(), percent, hops }, outcome)
-    }
-
-    fn to_tasks(&self, group: &str, listener: &Listener, hops: &mut Vec<Hop>) -> Outcome {
-        let targets = match self.patient.targets(group) {
-            Ok(targets) => targets,
-            Err(blind) => {
-                hops.push(Hop::unseen(Kind::Targets, blind));
-                return Outcome::Unknown;
-            }
-        };
-        let state = GroupState::of(targets);
-        let mark = if state == GroupState::Serves && targets.iter().all(|target| target.state != "unhealthy") { Mark::Good } else { Mark::Bad };
-        let (short, says) = target_words(targets, state);
-        hops.push(Hop::new(Kind::Targets, mark, Some(group), short, says));
-        if state.answers_503() {
-            return if is_http(listener) { Outcome::Own { status: "503", likely: state == GroupState::Draining } } else { Outcome::Fails };
-        }
-        if let Some((says, outcome)) = self.elsewhere(group) {
-            hops.push(Hop::new(Kind::Tasks, Mark::Good, None, says.into(), says.into()));
-            return outcome;
-        }
-        match self.tasks(targets) {
-            Err(blind) => {
-                hops.push(Hop::unseen(Kind::Tasks, blind));
-                return Outcome::Unknown;
-            }
-            Ok((mark, says)) => hops.push(Hop::new(Kind::Tasks, mark, None, says.clone(), says)),
-        }
-        if hops.last().is_some_and(|tasks| tasks.mark == Mark::Bad) {
-            return Outcome::Unknown;
-        }
-        match state {
-            GroupState::Serves => Outcome::App,
-            GroupState::Warming => Outcome::Unknown,
-            _ => self.fails_open(group, listener),
-        }
-    }
-
-    /// A group whose targets are no tasks of this service.
-    fn elsewhere(&self, group: &str) -> Option<(&'static str, Outcome)> {
-        if let Ok(Some(described)) = self.patient.target_group(group) {
-            match described.target_type.as_deref() {
-                Some("lambda") => return Some(("none: a Lambda function", Outcome::Other("the Lambda function"))),
-                Some("alb") => return Some(("none: another load balancer", Outcome::Other("the load balancer behind it"))),
-                _ => {}
-            }
-        }
-        let own = traffic::groups(self.patient).is_ok_and(|groups| groups.contains(group));
-        (!own).then_some(("not of this service", Outcome::Other("another service")))
-    }
-
-    /// The tasks behind the targets that get requests, by version.
-    fn tasks(&self, targets: &[Target]) -> Result<(Mark, String), Blind> {
-        let healthy = targets.iter().any(|target| target.state == "healthy");
-        let gets_requests = |target: &&Target| if healthy { target.state == "healthy" } else { !target.state.contains("draining") };
-        let mut versions: BTreeMap<&str, usize> = BTreeMap::new();
-        let mut strangers = 0;
-        for target in targets.iter().filter(gets_requests) {
-            match health_check::task_behind(self.patient, target)? {
-                Some(task) => *versions.entry(rollout::short(&task.task_definition_arn)).or_default() += 1,
-                None => strangers += 1,
-            }
-        }
-        let mut words: Vec<String> = versions.iter().map(|(version, tasks)| format!("{} of {version}", count(*tasks, "task"))).collect();
-        if strangers > 0 {
-            words.push(format!("{} that no running task of {} has", count(strangers, "target"), self.patient.name()));
-        }
-        Ok((if versions.is_empty() { Mark::Bad } else { Mark::Good }, and_list(words)))
-    }
-
-    /// What comes of sending requests to targets of which none is healthy, by the way in which they fail. The health check
-    /// tells of other requests only where it asks the port that they go to; that it is late tells of none.
-    fn fails_open(&self, group: &str, listener: &Listener) -> Outcome {
-        let (Ok(failures), Ok(described)) = (health_check::failures(self.patient, group), self.patient.target_group(group)) else {
-            return Outcome::Unknown;
-        };
-        let same_port = |target: &Target| described.is_some_and(|group| traffic::health_check_port(group, target) == target.port);
-        let all = |failure: Failure| !failures.is_empty() && failures.iter().all(|failed| failed.failure == failure);
-        if all(Failure::WrongAnswer) {
-            Outcome::App
-        } else if !is_http(listener) {
-            Outcome::Unknown
-        } else if all(Failure::Refused) && failures.iter().all(|failed| failed.target.is_some_and(same_port)) {
-            Outcome::Own { status: "502", likely: true }
-        } else if all(Failure::TimedOut) {
-            Outcome::AppUnless("504")
-        } else {
-            Outcome::AppUnless("502 or 504")
-        }
-    }
-}
-
 impl Hop {
     fn new(kind: Kind, mark: Mark, id: Option<&str>, short: String, says: String) -> Hop {
         Hop { kind, mark, short, says, id: id.map(str::to_owned), missed: None }
@@ -724,108 +355,14 @@ impl Hop {
     }
 }
 
-/// What a part of the requests gets.
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Outcome {
-    App,
-    /// An answer of the balancer's own.
-    Own {
-        status: &'static str,
-        likely: bool,
-    },
-    /// The app, if it answers at all; otherwise the balancer with this status.
-    AppUnless(&'static str),
-    /// No answer: a network load balancer has no status codes.
-    Fails,
-    Other(&'static str),
-    Unknown,
-}
-
-fn together(outcomes: &[(f64, Outcome)]) -> Answer {
-    let of = |outcome: Outcome, percent: f64| {
-        let all = percent > 99.9;
-        let part = || if all { String::new() } else { format!(" to about {}", traffic::percent_words(percent)) };
-        match outcome {
-            Outcome::App => {
-                if all {
-                    "the app answers".into()
-                } else {
-                    format!("the app answers about {}", traffic::percent_words(percent))
-                }
-            }
-            Outcome::Own { status, likely } => format!("the balancer {}answers {status} by itself{}", if likely { "likely " } else { "" }, part()),
-            Outcome::Fails => {
-                format!("the connection fails{}", if all { String::new() } else { format!(" for about {}", traffic::percent_words(percent)) })
-            }
-            Outcome::AppUnless(status) => {
-                format!("the app answers, or, where it does not, the balancer with {status}{}", part().replace(" to", " for"))
-            }
-            Outcome::Other(who) => format!("{who} answers{}", part()),
-            Outcome::Unknown => format!("who answers is not known{}", part().replace(" to", " for")),
-        }
-    };
-    // Groups that fare alike are told together.
-    let mut parts: Vec<(f64, Outcome)> = Vec::new();
-    for (percent, outcome) in outcomes {
-        match parts.iter_mut().find(|(_, known)| known == outcome) {
-            Some((sum, _)) => *sum += percent,
-            None => parts.push((*percent, *outcome)),
-        }
-    }
-    let says: Vec<String> = parts.iter().map(|(percent, outcome)| of(*outcome, *percent)).collect();
-    let status = parts.iter().find_map(|(_, outcome)| if let Outcome::Own { status, .. } = outcome { Some(*status) } else { None });
-    let by = match parts.as_slice() {
-        [(_, Outcome::App)] => By::App,
-        [(_, Outcome::Own { .. })] => By::LoadBalancer,
-        [(_, Outcome::Fails)] => By::Nobody,
-        [(_, Outcome::Other(_))] => By::Other,
-        _ if parts.iter().any(|(_, outcome)| matches!(outcome, Outcome::Unknown | Outcome::AppUnless(_))) => By::Unknown,
-        _ => By::Both,
-    };
-    Answer::new(by, status, says.join(", and "))
-}
-
-/// `2 of 2 targets healthy`; and what the others are. Targets on their way out are not counted.
-fn target_words(targets: &[Target], state: GroupState) -> (String, String) {
-    let mut states: BTreeMap<&str, usize> = BTreeMap::new();
-    targets.iter().for_each(|target| *states.entry(target.state.as_str()).or_default() += 1);
-    let serving = targets.iter().filter(|target| matches!(target.state.as_str(), "healthy" | "unavailable")).count();
-    let staying = targets.iter().filter(|target| !target.state.contains("draining")).count();
-    let short = format!("{serving} of {} healthy", count(staying, "target"));
-    let others: Vec<String> = states.iter().filter(|(state, _)| **state != "healthy").map(|(state, number)| format!("{number} {state}")).collect();
-    let why = targets.iter().find(|target| target.state != "healthy").and_then(|target| target.description.as_deref());
-    let says = match state {
-        GroupState::Empty => "no target is registered".into(),
-        GroupState::FailsOpen => format!("{short}; the balancer sends requests to them all the same"),
-        _ => short.clone(),
-    };
-    let others = if others.is_empty() { String::new() } else { format!("; {}", others.join(", ")) };
-    let why = why.filter(|_| !others.is_empty()).map_or_else(String::new, |why| format!(": {}", why.trim_end_matches('.')));
-    (short, format!("{says}{others}{why}"))
-}
-
-/// Where a redirect leads. What it does not change it keeps; `#{host}` and the like stand for the request's own.
-fn redirected(action: &Action, url: &Url) -> String {
-    let own = |pattern: Option<&str>, keyword: &str, own: &str| pattern.map_or_else(|| own.to_owned(), |pattern| pattern.replace(keyword, own));
-    let scheme = own(action.redirect_protocol.as_deref(), "#{protocol}", &url.scheme).to_ascii_lowercase();
-    let host = own(action.redirect_host.as_deref(), "#{host}", &url.host);
-    let port = own(action.redirect_port.as_deref(), "#{port}", &url.port.to_string());
-    let path = own(action.redirect_path.as_deref(), "#{path}", url.path.trim_start_matches('/'));
-    let path = if path.starts_with('/') { path } else { format!("/{path}") };
-    let port = match (scheme.as_str(), port.as_str()) {
-        ("https", "443") | ("http", "80") => String::new(),
-        (_, port) => format!(":{port}"),
-    };
-    format!("{scheme}://{host}{port}{path}")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::baseline::{self, express_groups, forward, host_rule, id, target, unhealthy};
     use crate::call::Call;
     use crate::patient::Intent;
-    use crate::snapshot::{Condition, Probe, Snapshot, Task};
+    use crate::seen::Seen;
+    use crate::snapshot::{Action, Condition, Probe, Snapshot, Task};
 
     fn with<T>(snapshot: &Snapshot, hidden: &[Call], look: impl FnOnce(&Patient) -> T) -> T {
         let intent = Intent::default();
@@ -875,6 +412,7 @@ mod tests {
                 "✓ load_balancer: web: application, internet-facing, active, in 2 zones",
                 "✓ security_groups: 203.0.113.0/24 and 198.51.100.0/24 may come in on port 443, by web-balancer",
                 "✓ listener: HTTPS:443",
+                "✓ web_acl: web lets through whom no rule blocks; the others get 403",
                 "✓ rule: rule 10: host api.example.com",
                 "✓ target_group: api gets all requests",
                 "✓ targets: 2 of 2 targets healthy",
@@ -926,12 +464,26 @@ mod tests {
     }
 
     #[test]
+    fn a_web_acl_is_met_before_the_rules_where_there_is_one() {
+        let mut snapshot = baseline::fargate();
+        let web_acl = |snapshot: &Snapshot| drawn(&own(snapshot)[0]).into_iter().find(|hop| hop.contains("web_acl"));
+        let balancer = snapshot.web_acls.0.keys().next().cloned().unwrap();
+        snapshot.web_acls.change(&balancer).unwrap().rules.clear();
+        assert_eq!(web_acl(&snapshot).unwrap(), "✓ web_acl: web blocks nothing");
+        snapshot.web_acls.change(&balancer).unwrap().default_action = Some("Block".into());
+        assert_eq!(web_acl(&snapshot).unwrap(), "✓ web_acl: web blocks whom no rule allows, with 403");
+        snapshot.web_acls.insert(balancer, Seen::Yes(None));
+        assert_eq!(web_acl(&snapshot), None);
+    }
+
+    #[test]
     fn nothing_is_claimed_beyond_a_hop_that_is_not_seen() {
         for (call, kind) in [
             (Call::DescribeTargetGroups, Kind::LoadBalancer),
             (Call::DescribeLoadBalancers, Kind::LoadBalancer),
             (Call::DescribeSecurityGroups, Kind::SecurityGroups),
             (Call::DescribeListeners, Kind::Listener),
+            (Call::GetWebAclForResource, Kind::WebAcl),
             (Call::DescribeRules, Kind::Rule),
             (Call::DescribeTargetHealth, Kind::Targets),
             (Call::DescribeTasks, Kind::Tasks),

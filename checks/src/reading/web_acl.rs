@@ -38,6 +38,19 @@ pub fn ip_sets(acl: &WebAcl) -> Vec<&str> {
     sets
 }
 
+/// Whether it lets every request through, for all that we see of it.
+pub fn blocks_nothing(acl: &WebAcl) -> bool {
+    acl.default_action.as_deref() == Some("Allow") && !acl.managed_by_firewall_manager && !acl.rules.iter().any(may_stop)
+}
+
+/// Whether a rule can keep a request out. A rule group does what its own rules say, unless it is overridden.
+fn may_stop(rule: &WebAclRule) -> bool {
+    match (rule.action.as_deref(), rule.override_action.as_deref()) {
+        (Some("Allow" | "Count"), _) | (None, Some("Count")) => false,
+        (_, _) => true,
+    }
+}
+
 /// What becomes of a request from an address. Rules are evaluated in the order of their priority; the first that allows or
 /// blocks decides.
 pub fn verdict<'a>(patient: &Patient, acl: &'a WebAcl, address: IpAddr) -> Result<Verdict<'a>, Blind> {

@@ -101,6 +101,7 @@ fn label(hop: &HopReport) -> &'static str {
     match hop.hop {
         "load_balancer" => "balancer",
         "security_groups" => "let in",
+        "web_acl" => "web ACL",
         "target_group" => "group",
         other => other,
     }

@@ -6,7 +6,7 @@ use crate::check::{Findings, NoAnswer};
 use crate::finding::{Evidence, Finding, Kind, Remedy, Subject};
 use crate::patient::Patient;
 use crate::reading::exposed::{self, Reachable};
-use crate::reading::{and_list, traffic};
+use crate::reading::{and_list, traffic, web_acl};
 use crate::snapshot::{WebAcl, WebAclRule};
 
 const FAIL_OPEN: &str = "waf.fail_open.enabled";
@@ -66,7 +66,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     for balancer in traffic::balancers(patient)?.into_iter().filter(|arn| arn.contains(":loadbalancer/app/")) {
         let Some(Some(acl)) = findings.see(patient.web_acl(balancer)) else { continue };
         guarded.push((balancer, acl));
-        if blocks_nothing(acl) {
+        if web_acl::blocks_nothing(acl) {
             findings.add(toothless(balancer, acl));
         }
         let attributes = findings.see(patient.load_balancer_attributes(balancer)).flatten();
@@ -81,18 +81,6 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         guarded.iter().for_each(|(balancer, acl)| findings.add(gone_around(balancer, acl, &reachable)));
     }
     Ok(())
-}
-
-fn blocks_nothing(acl: &WebAcl) -> bool {
-    acl.default_action.as_deref() == Some("Allow") && !acl.managed_by_firewall_manager && !acl.rules.iter().any(may_stop)
-}
-
-/// Whether a rule can keep a request out. A rule group does what its own rules say, unless it is overridden.
-fn may_stop(rule: &WebAclRule) -> bool {
-    match (rule.action.as_deref(), rule.override_action.as_deref()) {
-        (Some("Allow" | "Count"), _) | (None, Some("Count")) => false,
-        (_, _) => true,
-    }
 }
 
 fn toothless(balancer: &str, acl: &WebAcl) -> Finding {

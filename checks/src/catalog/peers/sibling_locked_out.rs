@@ -255,7 +255,7 @@ fn opening(shut: &Shut, lent: &[Cidr]) -> Option<(Vec<String>, String)> {
     match &shut.by {
         Guard::Groups { port, .. } => {
             let (group, port) = (shut.balancer.security_groups.first()?, port.unwrap_or(443));
-            let commands = lent.iter().map(|block| ingress::authorize(group, port, &block.to_string())).collect();
+            let commands = lent.iter().map(|block| ingress::authorize(group, port, block.to_string())).collect();
             Some((commands, ingress::terraform(group, port, &first.to_string())))
         }
         Guard::WebAcl { sets, .. } => {
