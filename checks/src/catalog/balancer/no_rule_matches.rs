@@ -1,25 +1,30 @@
-//! The service's own host matches no rule of the listener any more, so the default action answers for it.
+//! No rule of the listener takes the service's own host any more, or the URL that the user asked about, so the default action
+//! answers for it.
+
+use std::collections::BTreeSet;
 
 use jiff::SignedDuration;
 
-use crate::call::Call;
+use crate::call::{Call, quote};
 use crate::check::{Findings, NoAnswer};
 use crate::finding::{Evidence, Finding, Kind, Remedy, Subject};
 use crate::patient::Patient;
-use crate::reading::{metric, request, traffic};
+use crate::reading::probe::{self, Leads};
+use crate::reading::request::{self, Takes, Url};
+use crate::reading::{metric, parsed, traffic};
 use crate::seen::Blind;
 use crate::snapshot::deployment::IngressPath;
 use crate::snapshot::metric::Metric;
 use crate::snapshot::{Listener, Rule};
 
 crate::check! {
-    /// No rule of the listener takes the host that Express Mode gave to the service, so the listener's default action
-    /// answers: with Express Mode a plain 404.
+    /// No rule of the listener takes the host that Express Mode gave to the service, or the URL that was asked about, so the
+    /// listener's default action answers: with Express Mode a plain 404.
     ///
     /// # Why it matters
     ///
-    /// Every request for the service's own URL gets the balancer's 404, and the app never sees it. Somebody changed or
-    /// deleted the rule that ECS made.
+    /// Every request for the URL gets the balancer's own answer, and the app never sees it. Somebody changed or deleted the rule
+    /// that ECS made, or a new host or path has no rule yet.
     ///
     /// # How we tell
     ///
@@ -28,12 +33,19 @@ crate::check! {
     /// host, and regular expressions are not read: with either, nothing is claimed. `HTTP_Fixed_Response_Count` is quoted,
     /// and counts for all services behind the balancer. While ECS makes the rule, it is too early.
     ///
+    /// Of another service nobody knows which hosts it should have: only the URL of `--url` is held against the rules, as a GET,
+    /// on the listener of its port. A rule that may take it, by a header or a sender, is enough to say nothing; so is a
+    /// default action that redirects or forwards to the service, and a probe that finds the name elsewhere. Where
+    /// the name leads is not known otherwise.
+    ///
     /// # What to do
     ///
     /// Put the host back into ECS's rule, with your own in a rule beside it (priority 10 or more leaves ECS room):
     ///
     /// ```sh
     /// aws elbv2 modify-rule --rule-arn <rule> --conditions Field=host-header,Values=<endpoint>
+    /// aws elbv2 create-rule --listener-arn <listener> --priority <free> --conditions Field=host-header,Values=<your host> \
+    ///   --actions Type=forward,TargetGroupArn=<target group>
     /// ```
     ///
     /// Terraform/OpenTofu: an `aws_lb_listener_rule` of your own for your own host; leave ECS's rule out of the code.
@@ -42,7 +54,7 @@ crate::check! {
     ///
     /// `rule_points_at_empty_group`, `managed_resource_failed`,
     /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/express-service-work.html>
-    title: "No listener rule takes the service's host",
+    title: "No listener rule takes the host or the URL",
     severity: Critical,
     role: Cause,
     explains: [],
@@ -56,12 +68,28 @@ crate::check! {
 }
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
-    if !patient.is_express() {
-        return Err(NoAnswer::NotApplicable("not an Express service: which hosts it should have is not known"));
+    let url = patient.asked_url();
+    if !patient.is_express() && url.is_none() {
+        return Err(NoAnswer::NotApplicable("not an Express service, and no --url: which hosts it should have is not known"));
     }
+    let told = of_express(patient, findings)?;
+    if let Some(url) = url.filter(|url| !told.contains(&url.host)) {
+        of_url(patient, findings, &url)?;
+    }
+    Ok(())
+}
+
+/// The endpoints that ECS made and no rule takes.
+fn of_express(patient: &Patient, findings: &mut Findings) -> Result<BTreeSet<String>, Blind> {
+    let mut told = BTreeSet::new();
     let mut paths: Vec<(&str, &IngressPath)> = Vec::new();
-    for arn in &patient.service().current_service_revisions {
-        paths.extend(patient.revision(arn)?.iter().flat_map(|revision| &revision.ingress_paths).map(|path| (arn.as_str(), path)));
+    if patient.is_express() {
+        for arn in &patient.service().current_service_revisions {
+            paths.extend(patient.revision(arn)?.iter().flat_map(|revision| &revision.ingress_paths).map(|path| (arn.as_str(), path)));
+        }
+    }
+    if paths.is_empty() {
+        return Ok(told);
     }
     let rules = traffic::all_rules(patient)?;
     for (revision, path) in paths {
@@ -74,8 +102,75 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         let Some((listener, default)) = rules.iter().find(|(listener, rule)| rule.is_default && is_of(listener, path)) else { continue };
         let counted = findings.see(counted(patient, listener)).flatten();
         findings.add(finding((revision, path), endpoint, listener, default, counted));
+        told.insert(endpoint.trim_start_matches("https://").to_ascii_lowercase());
     }
+    Ok(told)
+}
+
+/// The URL that the user asked about, if just the default action of a listener takes it, and by itself.
+fn of_url(patient: &Patient, findings: &mut Findings, url: &Url) -> Result<(), Blind> {
+    let probed = patient.probe().filter(|probe| parsed::<Url>(&probe.url).is_some_and(|probed| probed.host == url.host));
+    if probed.is_some_and(|probe| probe::leads(probe) == Leads::Elsewhere) {
+        return Ok(());
+    }
+    let mut default = None;
+    for (listener, rule) in traffic::all_rules(patient)?.into_iter().filter(|(listener, _)| listener.port == Some(url.port)) {
+        match (request::takes(rule, url), rule.is_default) {
+            (Takes::No, _) => {}
+            (_, true) => default = default.or(Some((listener, rule))),
+            // Somebody may get through, or another service has the URL: that is for the drawn way to tell.
+            (_, false) => return Ok(()),
+        }
+    }
+    let Some((listener, default)) = default else { return Ok(()) };
+    let answers_itself = default.actions.last().is_some_and(|action| action.kind == "fixed-response");
+    if !answers_itself {
+        return Ok(());
+    }
+    let counted = findings.see(counted(patient, listener)).flatten();
+    let says = format!(
+        "No rule of load balancer {} takes {url}, which was asked about: where its name leads here, {}.{}",
+        traffic::balancer_name(&listener.load_balancer_arn),
+        answer(default),
+        counted_words(counted.as_ref())
+    );
+    findings.add(
+        Subject::new(Kind::Listener, &listener.listener_arn)
+            .sick(says, Evidence::new(Call::DescribeRules, &default.rule_arn, "IsDefault", true))
+            .because_all(status(default))
+            .because_all(counted.map(|counted| counted.evidence))
+            .mend(new_rule(patient, listener, url)?)
+            .concerns(Kind::Listener, &listener.listener_arn),
+    );
     Ok(())
+}
+
+/// A rule that sends the URL to the group of the service that has the traffic now.
+fn new_rule(patient: &Patient, listener: &Listener, url: &Url) -> Result<Remedy, Blind> {
+    let own = traffic::groups(patient)?;
+    let group = traffic::live_groups(patient)?.intersection(&own).next().or(own.first()).copied().unwrap_or("<target group>");
+    let rules = patient.rules(&listener.listener_arn)?;
+    let priority = rules.iter().filter_map(|rule| parsed::<u32>(&rule.priority)).max().unwrap_or(0) + 1;
+    let mut wanted = vec![("host-header", "host_header", url.host.as_str())];
+    // Where the host has rules already, it is the path that none of them takes.
+    if rules.iter().any(|rule| !rule.is_default && request::names_host(rule, &url.host)) {
+        wanted.push(("path-pattern", "path_pattern", url.path.as_str()));
+    }
+    let conditions: Vec<String> = wanted.iter().map(|(field, _, value)| format!("Field={field},Values={}", quote(value))).collect();
+    let blocks: String =
+        wanted.iter().map(|(_, block, value)| format!("  condition {{\n    {block} {{\n      values = [\"{value}\"]\n    }}\n  }}\n")).collect();
+    let pair = if own.len() > 1 { " Each deployment moves the traffic between the service's groups: the rule has to follow." } else { "" };
+    let name = traffic::group_name(group);
+    let listener = &listener.listener_arn;
+    Ok(Remedy::new(format!("If the URL is meant for this service, give it a rule that forwards to {name}.{pair}"))
+        .cli(format!(
+            "aws elbv2 create-rule --listener-arn {listener} --priority {priority} --conditions {} --actions Type=forward,TargetGroupArn={group}",
+            conditions.join(" ")
+        ))
+        .terraform(format!(
+            "resource \"aws_lb_listener_rule\" \"asked\" {{\n  listener_arn = \"{listener}\"\n  priority     = {priority}\n  action {{\n    type             = \
+             \"forward\"\n    target_group_arn = \"{group}\"\n  }}\n{blocks}}}"
+        )))
 }
 
 /// Whether a rule takes requests for a host, or may. The default rule takes what nobody wants.
@@ -92,32 +187,42 @@ fn counted(patient: &Patient, listener: &Listener) -> Result<Option<metric::Rece
     metric::recent(patient, Metric::FixedResponses, &listener.load_balancer_arn, SignedDuration::from_mins(15))
 }
 
-fn finding((revision, path): (&str, &IngressPath), endpoint: &str, listener: &Listener, default: &Rule, counted: Option<metric::Recent>) -> Finding {
-    let action = default.actions.first();
-    let answer = match (action.map(|action| action.kind.as_str()), action.and_then(|action| action.status_code.as_deref())) {
+/// What the default rule does with a request.
+fn answer(default: &Rule) -> String {
+    let action = default.actions.last();
+    match (action.map(|action| action.kind.as_str()), action.and_then(|action| action.status_code.as_deref())) {
         (Some("fixed-response"), Some(code)) => format!("the default action answers {code} by itself"),
         (Some(kind), _) => format!("the default action ({kind}) answers"),
         (None, _) => "the default action answers".to_owned(),
-    };
-    let mut says = format!(
-        "No rule of load balancer {} takes {endpoint}, the service's own host: {answer}.",
-        traffic::balancer_name(&listener.load_balancer_arn)
-    );
-    if let Some(counted) = &counted {
-        says += &format!(" It gave {:.0} fixed answers in 15 min, for all services behind it.", counted.sum);
     }
+}
+
+fn counted_words(counted: Option<&metric::Recent>) -> String {
+    counted.map_or_else(String::new, |counted| format!(" It gave {:.0} fixed answers in 15 min, for all services behind it.", counted.sum))
+}
+
+/// The status code of a fixed response.
+fn status(default: &Rule) -> Option<Evidence> {
+    let code = default.actions.last()?.status_code.as_deref()?;
+    Some(Evidence::new(Call::DescribeRules, &default.rule_arn, "Actions.FixedResponseConfig.StatusCode", code))
+}
+
+fn finding((revision, path): (&str, &IngressPath), endpoint: &str, listener: &Listener, default: &Rule, counted: Option<metric::Recent>) -> Finding {
+    let balancer = traffic::balancer_name(&listener.load_balancer_arn);
+    let mut says = format!("No rule of load balancer {balancer} takes {endpoint}, the service's own host: {}.", answer(default));
+    says += &counted_words(counted.as_ref());
     let rule = path.rule.as_ref().and_then(|rule| rule.arn.as_deref()).unwrap_or("<rule>");
     let remedy = Remedy::new("Put the host back into the rule that ECS made; a host of your own goes into a rule beside it, with a priority of 10 or more.")
         .cli(format!("aws elbv2 modify-rule --rule-arn {rule} --conditions Field=host-header,Values={endpoint}"))
         .terraform(
             "resource \"aws_lb_listener_rule\" \"own_host\" {\n  priority = 10\n  condition {\n    host_header {\n      values = [\"<your host>\"]\n    }\n  }\n}",
         );
-    let mut finding = Subject::new(Kind::Listener, &listener.listener_arn)
-        .sick(says, Evidence::new(Call::DescribeServiceRevisions, revision, "ingressPaths.endpoint", endpoint));
-    if let Some(code) = action.and_then(|action| action.status_code.as_deref()) {
-        finding = finding.because(Evidence::new(Call::DescribeRules, &default.rule_arn, "Actions.FixedResponseConfig.StatusCode", code));
-    }
-    finding.because_all(counted.map(|counted| counted.evidence)).mend(remedy).concerns(Kind::Listener, &listener.listener_arn)
+    Subject::new(Kind::Listener, &listener.listener_arn)
+        .sick(says, Evidence::new(Call::DescribeServiceRevisions, revision, "ingressPaths.endpoint", endpoint))
+        .because_all(status(default))
+        .because_all(counted.map(|counted| counted.evidence))
+        .mend(remedy)
+        .concerns(Kind::Listener, &listener.listener_arn)
 }
 
 #[cfg(test)]
@@ -176,6 +281,66 @@ mod tests {
         let mut snapshot = (CHECK.example)();
         let revision = snapshot.services[0].current_service_revisions[0].clone();
         snapshot.revisions.change(&revision).unwrap().ingress_paths[0].rule.as_mut().unwrap().status = Some("PROVISIONING".into());
+        assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy);
+    }
+
+    /// A service that is not Express's, and a URL that the user asks about.
+    fn asked(url: &str, change: impl FnOnce(&mut Vec<Rule>)) -> Snapshot {
+        let mut snapshot = baseline::fargate();
+        change(rules(&mut snapshot));
+        snapshot.url = Some(url.into());
+        snapshot
+    }
+
+    #[test]
+    fn a_url_that_was_asked_about_gets_the_default_action() {
+        let snapshot = asked("https://www.example.com/v1", |_| {});
+        let finding = &exam(CHECK, &snapshot).findings[0];
+        assert_eq!(
+            finding.says,
+            "No rule of load balancer web takes https://www.example.com/v1, which was asked about: where its name leads here, the default action answers \
+             404 by itself."
+        );
+        assert!(
+            finding.remedy.cli[0].contains("--priority 11 --conditions Field=host-header,Values=www.example.com --actions"),
+            "{:?}",
+            finding.remedy
+        );
+    }
+
+    #[test]
+    fn a_path_without_a_rule_is_given_one_of_its_own() {
+        let paths = |rules: &mut Vec<Rule>| {
+            let path = crate::snapshot::Condition { field: "path-pattern".into(), values: vec!["/v1/*".into()], ..Default::default() };
+            rules[0].conditions.push(path);
+        };
+        assert!(says(CHECK, &asked("https://api.example.com/v1/a", paths)).is_empty());
+        let finding = &exam(CHECK, &asked("https://api.example.com/v2/a", paths)).findings[0];
+        assert!(finding.remedy.cli[0].contains("Field=host-header,Values=api.example.com Field=path-pattern,Values=/v2/a"), "{:?}", finding.remedy);
+    }
+
+    #[test]
+    fn a_url_that_some_rule_may_take_or_a_default_serves_is_no_finding() {
+        use crate::snapshot::{Action, Condition};
+        assert_eq!(exam(CHECK, &asked("https://api.example.com/", |_| {})).outcome, Outcome::Healthy);
+        let by_header = |rules: &mut Vec<Rule>| {
+            rules[0].conditions = vec![Condition { field: "http-header".into(), values: vec!["beta".into()], ..Condition::default() }];
+        };
+        assert_eq!(exam(CHECK, &asked("https://www.example.com/", by_header)).outcome, Outcome::Healthy);
+        let redirects = |rules: &mut Vec<Rule>| rules[1].actions = vec![Action { kind: "redirect".into(), ..Action::default() }];
+        assert_eq!(exam(CHECK, &asked("https://www.example.com/", redirects)).outcome, Outcome::Healthy);
+        assert_eq!(exam(CHECK, &asked("https://www.example.com:8443/", |_| {})).outcome, Outcome::Healthy, "no listener is another matter");
+    }
+
+    #[test]
+    fn a_name_that_leads_elsewhere_is_not_the_rules_matter() {
+        let mut snapshot = asked("https://www.example.com/", |_| {});
+        snapshot.probe = Some(crate::snapshot::Probe {
+            url: "https://www.example.com/".into(),
+            addresses: vec!["198.51.100.7".into()],
+            balancer_addresses: vec!["203.0.113.10".into()],
+            ..Default::default()
+        });
         assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy);
     }
 
