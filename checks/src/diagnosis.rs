@@ -134,7 +134,7 @@ fn conclude(exams: Vec<Exam>) -> Diagnosis {
 fn explains(cause: &Found, effect: &Found) -> bool {
     let after = matches!((cause.finding.since, effect.finding.since), (Some(cause), Some(effect)) if cause > effect);
     let joint = effect.check.shows.is_some_and(|symptom| cause.check.explains.contains(&symptom));
-    joint && !after && cause.finding.scope.overlaps(&effect.finding.scope)
+    joint && !effect.finding.alone && !after && cause.finding.scope.overlaps(&effect.finding.scope)
 }
 
 /// For each finding the one that it stands under: of all that explain it, the one at the end of the longest chain,

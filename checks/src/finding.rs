@@ -73,7 +73,15 @@ impl Subject {
 
     /// A finding about this subject. It takes its first piece of evidence here, so that there is none without.
     pub fn sick(self, says: impl Into<String>, evidence: Evidence) -> Finding {
-        Finding { scope: Scope::default(), about: self, says: says.into(), evidence: vec![evidence], remedy: Remedy::default(), since: None }
+        Finding {
+            scope: Scope::default(),
+            about: self,
+            says: says.into(),
+            evidence: vec![evidence],
+            remedy: Remedy::default(),
+            since: None,
+            alone: false,
+        }
     }
 }
 
@@ -149,6 +157,8 @@ pub struct Finding {
     pub scope: Scope,
     /// When the trouble began, where that is known.
     pub since: Option<Timestamp>,
+    /// It is no case of the symptom that its check shows, so nothing explains it.
+    pub alone: bool,
 }
 
 impl Finding {
@@ -164,6 +174,12 @@ impl Finding {
 
     pub fn mend(mut self, remedy: Remedy) -> Finding {
         self.remedy = remedy;
+        self
+    }
+
+    /// Says that this is no case of the symptom that the check shows.
+    pub fn alone_if(mut self, alone: bool) -> Finding {
+        self.alone = alone;
         self
     }
 

@@ -31,6 +31,7 @@ symptoms! {
     TargetsUnhealthy = "targets are unhealthy";
     TargetsFlapping = "targets go in and out of service";
     HealthCheckRefused = "nothing answers the health check";
+    HealthCheckFailsInApp = "the app answers its health check with an error";
     HealthCheckTimesOut = "the health check gets no answer in time";
     Saturated = "CPU or memory is used up";
     TasksKeepStopping = "tasks keep stopping";

@@ -22,7 +22,8 @@ crate::check! {
     /// `DescribeTargetHealth` gives the reason `Target.ResponseCodeMismatch` and the code; between two tasks, when no
     /// target is registered, the newest service event does. An answer proves that network, security groups and port
     /// are right. Where the container's log shows a path that answers 2xx, it is proposed. A 5xx code says that the
-    /// app is up and fails by itself: then the path may well be right.
+    /// app is up and fails by itself: then the path may well be right, and a database or a sibling that cannot be reached is
+    /// named as the cause where one is found.
     ///
     /// # What to do
     ///
@@ -43,6 +44,7 @@ crate::check! {
     title: "The app gives the health check a code that does not count as healthy",
     severity: Critical,
     role: Cause,
+    shows: HealthCheckFailsInApp,
     explains: [TargetsUnhealthy],
     reads: [
         DescribeServices, DescribeServiceRevisions, DescribeTargetGroups, DescribeTargetHealth, DescribeTasks, DescribeTaskDefinition, GetLogEvents,
@@ -90,7 +92,8 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         finding = finding.because_all(seen);
         let log = findings.see(container_log::groups(patient)).and_then(|logs| logs.into_iter().next());
         let remedy = remedy(patient, settings, code, proposed.as_deref(), log);
-        finding = finding.mend(remedy).concerns_all(Kind::TargetGroup, traffic::pair(patient, group)?);
+        // What the app calls may make it fail, and not make it answer 404.
+        finding = finding.alone_if(!(500..=599).contains(&code)).mend(remedy).concerns_all(Kind::TargetGroup, traffic::pair(patient, group)?);
         findings.add(finding);
     }
     Ok(())
@@ -175,6 +178,13 @@ mod tests {
 
     fn commands(snapshot: &Snapshot) -> Vec<String> {
         exam(CHECK, snapshot).findings[0].remedy.cli.clone()
+    }
+
+    #[test]
+    fn what_the_app_calls_may_explain_its_5xx_and_no_other_code() {
+        for (code, alone) in [(404, true), (401, true), (302, true), (500, false), (503, false)] {
+            assert_eq!(exam(CHECK, &answers(code, "/health", "GET /health")).findings[0].alone, alone, "{code}");
+        }
     }
 
     #[test]

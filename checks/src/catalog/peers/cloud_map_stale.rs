@@ -46,7 +46,7 @@ crate::check! {
     title: "Cloud Map lists no tasks of the service, or dead ones",
     severity: High,
     role: Cause,
-    explains: [ContainerExits, TargetsUnhealthy],
+    explains: [ContainerExits, HealthCheckFailsInApp, TargetsUnhealthy],
     reads: [
         DescribeServices, DescribeServiceDeployments, DescribeServiceRevisions, DescribeTasks, DescribeTaskDefinition, ListServicesByNamespace,
         GetService, ListInstances, GetInstancesHealthStatus, GetLogEvents,

@@ -44,7 +44,7 @@ crate::check! {
     title: "The tasks cannot reach their database",
     severity: High,
     role: Cause,
-    explains: [ContainerExits, TargetsUnhealthy],
+    explains: [ContainerExits, HealthCheckFailsInApp, TargetsUnhealthy],
     reads: [
         DescribeServices, DescribeServiceDeployments, DescribeServiceRevisions, DescribeTargetHealth, DescribeTasks, DescribeTaskDefinition, DescribeSecurityGroups,
         DescribeSubnets, DescribeRouteTables, DescribeNetworkInterfaces, DescribeDBInstances, DescribeDBClusters, DescribeDBProxies, GetLogEvents,

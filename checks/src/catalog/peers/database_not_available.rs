@@ -42,7 +42,7 @@ crate::check! {
     title: "The database that the service names is not available",
     severity: High,
     role: Cause,
-    explains: [ContainerExits, TargetsUnhealthy],
+    explains: [ContainerExits, HealthCheckFailsInApp, TargetsUnhealthy],
     reads: [
         DescribeServices, DescribeServiceDeployments, DescribeServiceRevisions, DescribeTasks, DescribeTaskDefinition, DescribeDBInstances,
         DescribeDBClusters, DescribeDBProxies, DescribeDBProxyTargets, GetLogEvents,

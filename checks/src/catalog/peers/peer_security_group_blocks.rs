@@ -41,7 +41,7 @@ crate::check! {
     title: "Security groups keep the tasks from a sibling they call",
     severity: High,
     role: Cause,
-    explains: [ContainerExits, TargetsUnhealthy],
+    explains: [ContainerExits, HealthCheckFailsInApp, TargetsUnhealthy],
     reads: [
         DescribeServices, DescribeServiceDeployments, DescribeServiceRevisions, DescribeTargetHealth, DescribeTasks, DescribeTaskDefinition, ListServicesByNamespace,
         DescribeSecurityGroups, DescribeSubnets, DescribeNetworkInterfaces, GetLogEvents,

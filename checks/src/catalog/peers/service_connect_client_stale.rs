@@ -38,7 +38,7 @@ crate::check! {
     title: "It was deployed before the Service Connect name it calls was made",
     severity: High,
     role: Cause,
-    explains: [ContainerExits, TargetsUnhealthy],
+    explains: [ContainerExits, HealthCheckFailsInApp, TargetsUnhealthy],
     reads: [
         DescribeServices, DescribeServiceDeployments, DescribeServiceRevisions, DescribeTasks, DescribeTaskDefinition, ListServicesByNamespace,
         GetService, GetLogEvents,

@@ -40,7 +40,7 @@ crate::check! {
     title: "The Service Connect port name is in no port mapping",
     severity: High,
     role: Cause,
-    explains: [ContainerExits, TargetsUnhealthy],
+    explains: [ContainerExits, HealthCheckFailsInApp, TargetsUnhealthy],
     reads: [
         DescribeServices, DescribeServiceDeployments, DescribeServiceRevisions, DescribeTasks, DescribeTaskDefinition, ListServicesByNamespace,
         GetLogEvents,

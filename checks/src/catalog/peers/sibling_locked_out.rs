@@ -55,7 +55,7 @@ crate::check! {
     title: "The sibling's public door is closed to these tasks",
     severity: High,
     role: Cause,
-    explains: [ContainerExits, TargetsUnhealthy],
+    explains: [ContainerExits, HealthCheckFailsInApp, TargetsUnhealthy],
     reads: [
         DescribeServices, DescribeServiceDeployments, DescribeServiceRevisions, DescribeTasks, DescribeTaskDefinition, DescribeTargetGroups,
         DescribeTargetHealth, DescribeLoadBalancers, DescribeListeners, DescribeRules, DescribeSecurityGroups, DescribeSubnets, DescribeRouteTables,
