@@ -194,7 +194,7 @@ pub fn behind_narrow_doors(patient: &Patient) -> BTreeSet<String> {
     let mut unseen = Findings::default();
     let narrow = called(patient).iter().any(|arn| {
         let is_narrow = ingress::door(patient, arn, &mut unseen).is_some_and(|door| !door.is_open_to_world(patient, &mut Findings::default()));
-        is_narrow || unseen.see(patient.web_acl(arn)).flatten().is_some_and(|acl| !web_acl::ip_sets(acl).is_empty())
+        is_narrow || unseen.see(web_acl::before(patient, arn)).flatten().is_some_and(|acl| !web_acl::ip_sets(acl).is_empty())
     });
     if narrow { unseen.see(ways_out(patient)).unwrap_or_default().0 } else { BTreeSet::new() }
 }

@@ -38,6 +38,16 @@ pub fn ip_sets(acl: &WebAcl) -> Vec<&str> {
     sets
 }
 
+/// The web ACL before a load balancer; a network load balancer has none.
+pub fn before<'a>(patient: &Patient<'a>, balancer: &str) -> Result<Option<&'a WebAcl>, Blind> {
+    if balancer.contains(":loadbalancer/app/") { patient.web_acl(balancer) } else { Ok(None) }
+}
+
+/// Whether it is an allow list: whom no rule allows, it blocks.
+pub fn blocks_strangers(acl: &WebAcl) -> bool {
+    acl.default_action.as_deref() == Some("Block")
+}
+
 /// Whether it lets every request through, for all that we see of it.
 pub fn blocks_nothing(acl: &WebAcl) -> bool {
     acl.default_action.as_deref() == Some("Allow") && !acl.managed_by_firewall_manager && !acl.rules.iter().any(may_stop)
@@ -73,7 +83,7 @@ pub fn verdict<'a>(patient: &Patient, acl: &'a WebAcl, address: IpAddr) -> Resul
             _ => return Ok(Verdict::Open),
         }
     }
-    Ok(if acl.default_action.as_deref() == Some("Block") { Verdict::Default } else { Verdict::Open })
+    Ok(if blocks_strangers(acl) { Verdict::Default } else { Verdict::Open })
 }
 
 fn truth(patient: &Patient, statement: &Statement, address: IpAddr) -> Result<Truth, Blind> {

@@ -9,7 +9,7 @@ use crate::finding::{Evidence, Kind, Remedy};
 use crate::patient::Patient;
 use crate::reading::address::Cidr;
 use crate::reading::callers::{self, Caller, Callers};
-use crate::reading::{and_list, callee, host, ingress, traffic};
+use crate::reading::{and_list, callee, host, ingress, traffic, web_acl};
 use crate::seen::Blind;
 use crate::snapshot::LoadBalancer;
 
@@ -29,7 +29,7 @@ crate::check! {
     /// nothing is said). At least one names such a host, and no variable that is meant for browsers does, there or here
     /// (`NEXT_PUBLIC_…`, `VITE_…`, CORS origins, redirects, callbacks). Mobile apps, partners and web pages with the
     /// host written into them cannot be seen: so it is likely, no more. A balancer whose security groups do not let in
-    /// everybody is no finding, nor is a service for which `--expect-ingress` says that everybody is expected.
+    /// everybody is no finding, nor is one whose web ACL blocks whom no rule allows, nor a service for which `--expect-ingress` says that everybody is expected.
     ///
     /// # What to do
     ///
@@ -55,7 +55,7 @@ crate::check! {
     explains: [],
     reads: [
         ListServices, DescribeServices, DescribeServiceRevisions, DescribeTaskDefinition, DescribeTargetGroups, DescribeLoadBalancers,
-        DescribeListeners, DescribeRules, DescribeSecurityGroups,
+        DescribeListeners, DescribeRules, DescribeSecurityGroups, GetWebAclForResource,
     ],
     example: on fargate, |snapshot| {
         use crate::baseline::{everywhere, peers};
@@ -105,7 +105,7 @@ fn public_names<'a>(patient: &Patient<'a>) -> Result<BTreeMap<String, BTreeSet<&
     Ok(names)
 }
 
-/// The internet-facing balancers that let in everybody, unless everybody is expected. A network load balancer without
+/// The internet-facing balancers that let in everybody, unless everybody is expected or a web ACL blocks strangers. A network load balancer without
 /// security groups lets in everybody, too.
 fn open_to_others<'a>(patient: &Patient<'a>, findings: &mut Findings) -> Result<Vec<&'a LoadBalancer>, Blind> {
     let intent = patient.intent();
@@ -121,7 +121,13 @@ fn open_to_others<'a>(patient: &Patient<'a>, findings: &mut Findings) -> Result<
             open.push(door.balancer);
         }
     }
-    Ok(open)
+    let mut unguarded = Vec::new();
+    for balancer in open {
+        if !web_acl::before(patient, &balancer.load_balancer_arn)?.is_some_and(web_acl::blocks_strangers) {
+            unguarded.push(balancer);
+        }
+    }
+    Ok(unguarded)
 }
 
 fn tell(patient: &Patient, findings: &mut Findings, balancer: &LoadBalancer, callers: &[&Caller]) -> Result<(), Blind> {
@@ -257,6 +263,16 @@ mod tests {
         let mut snapshot = (CHECK.example)();
         snapshot.security_groups.change("sg-balancer").unwrap().ip_permissions = vec![baseline::from_block(443, "203.0.113.0/24")];
         assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy);
+    }
+
+    #[test]
+    fn an_allow_list_at_the_web_acl_keeps_the_internet_out() {
+        let mut snapshot = (CHECK.example)();
+        let balancer = id::elb("loadbalancer/app/web/50dc6c495c0c9188");
+        snapshot.web_acls.change(&balancer).unwrap().default_action = Some("Block".into());
+        assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy);
+        snapshot.web_acls.insert(balancer, Seen::No(Why::Denied("no".into())));
+        assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::CouldNotLook);
     }
 
     #[test]

@@ -141,10 +141,7 @@ fn shut_by_groups<'a>(patient: &Patient<'a>, findings: &mut Findings, balancer: 
 }
 
 fn shut_by_web_acl<'a>(patient: &Patient<'a>, balancer: &'a LoadBalancer) -> Result<Option<Shut<'a>>, Blind> {
-    if balancer.load_balancer_type.as_deref() != Some("application") {
-        return Ok(None);
-    }
-    let Some(acl) = patient.web_acl(&balancer.load_balancer_arn)?.filter(|acl| !web_acl::ip_sets(acl).is_empty()) else { return Ok(None) };
+    let Some(acl) = web_acl::before(patient, &balancer.load_balancer_arn)?.filter(|acl| !web_acl::ip_sets(acl).is_empty()) else { return Ok(None) };
     let mut shut: Vec<(Source, Verdict)> = Vec::new();
     for source in sibling::sources(patient)? {
         let verdict = web_acl::verdict(patient, acl, source.address)?;

@@ -171,17 +171,15 @@ impl<'p, 'a> Draft<'p, 'a> {
 
     /// What the web ACL before an application load balancer does; where there is none, there is no hop.
     pub(super) fn guard(&mut self, listener: &Listener) -> Option<()> {
-        let balancer = &listener.load_balancer_arn;
-        if !balancer.contains(":loadbalancer/app/") {
-            return Some(());
-        }
-        match self.patient.web_acl(balancer) {
+        match web_acl::before(self.patient, &listener.load_balancer_arn) {
             Ok(None) => {}
             Ok(Some(acl)) => {
-                let does = match acl.default_action.as_deref() {
-                    Some("Block") => "blocks whom no rule allows, with 403",
-                    _ if web_acl::blocks_nothing(acl) => "blocks nothing",
-                    _ => "lets through whom no rule blocks; the others get 403",
+                let does = if web_acl::blocks_strangers(acl) {
+                    "blocks whom no rule allows, with 403"
+                } else if web_acl::blocks_nothing(acl) {
+                    "blocks nothing"
+                } else {
+                    "lets through whom no rule blocks; the others get 403"
                 };
                 self.good(Kind::WebAcl, Some(&acl.arn), format!("web ACL {}", acl.name), format!("{} {does}", acl.name));
             }
