@@ -32,6 +32,8 @@ const EXAMPLES: &[Example] = examples! {
     "narrow-rule-beside-wide-one": "a rule for one address that keeps nobody out";
     "custom-domain-after-deploy": "a custom domain that answers 503 after each deployment";
     "boomerang": "a dashboard that asks its API over the internet";
+    "the-allow-list-and-the-dashboard": "an allow list that shuts out the own dashboard";
+    "port-80-is-enough": "a security group that opens port 80, and bridge mode that needs others";
     "two-causes-two-versions": "two versions that fail to start, each for a reason of its own";
     "instances-without-room": "a task that no container instance has room for";
 };

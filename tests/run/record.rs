@@ -15,6 +15,8 @@ pub const EXAMPLES: &[(&str, &str)] = &[
     ("narrow-rule-beside-wide-one", "api"),
     ("custom-domain-after-deploy", "api"),
     ("boomerang", "dashboard"),
+    ("the-allow-list-and-the-dashboard", "dashboard"),
+    ("port-80-is-enough", "web"),
     ("two-causes-two-versions", "mailer"),
     ("instances-without-room", "web"),
 ];
