@@ -14,6 +14,10 @@ use crate::reading::{ingress, instance, parsed, reach, stop, traffic, web_acl};
 use crate::seen::Blind;
 use crate::snapshot::{Interface, Listener, LoadBalancer, Rule, TaskDefinition};
 
+/// How many other balancers of a VPC are looked into: Elastic Load Balancing answers an account ten questions a second. Of more
+/// just their names are known.
+pub const OTHERS: usize = 5;
+
 /// Who answers at a host, as far as this service's balancers tell.
 #[derive(Clone, Copy, Debug)]
 pub enum Callee<'a> {
@@ -92,10 +96,11 @@ impl<'a> Siblings<'a> {
             balancers.extend(findings.see(patient.load_balancer(arn)).flatten().filter(|balancer| is_public(balancer)));
         }
         // One that may not be seen may be the private way to a host: so all of them have to be.
-        for arn in patient.other_balancers()? {
+        let others = patient.other_balancers()?;
+        for arn in others {
             let Some(balancer) = patient.load_balancer(arn)? else { continue };
             balancers.extend(Some(balancer).filter(|balancer| is_public(balancer)));
-            if balancer.load_balancer_type.as_deref() != Some("application") {
+            if others.len() > OTHERS || balancer.load_balancer_type.as_deref() != Some("application") {
                 continue;
             }
             for listener in patient.listeners(arn)? {

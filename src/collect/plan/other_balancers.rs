@@ -11,9 +11,6 @@ use futures::future::{Shared, join, join_all};
 use super::Plan;
 use crate::collect::list;
 
-/// How many are looked at: Elastic Load Balancing gives an account ten questions a second.
-const OTHERS: usize = 10;
-
 impl Plan<'_> {
     pub(super) async fn other_balancers(
         &self,
@@ -38,13 +35,16 @@ impl Plan<'_> {
             let is_here = balancer.vpc_id.as_ref().is_some_and(|vpc| vpcs.contains(vpc));
             is_here && balancer.load_balancer_type.as_deref() != Some("gateway") && !own.contains(&balancer.load_balancer_arn)
         };
-        let others = all.map(|all| all.into_iter().filter(is_other).take(OTHERS).collect::<Vec<_>>());
+        let others = all.map(|all| all.into_iter().filter(is_other).collect::<Vec<_>>());
         let arns = others.as_ref().map(|others| Some(others.iter().map(|balancer| balancer.load_balancer_arn.clone()).collect()));
         let others = list(&others);
         self.note(|snapshot| {
             snapshot.other_balancers.insert(&self.service.service_arn, arns);
             others.iter().for_each(|balancer| snapshot.load_balancers.put(&balancer.load_balancer_arn, balancer.clone()));
         });
+        if others.len() > sibling::OTHERS {
+            return;
+        }
         let guards = self.security_groups(others.iter().flat_map(|balancer| balancer.security_groups.clone()).collect());
         let rules = join_all(others.iter().map(|balancer| async {
             let listeners = self.listeners(&balancer.load_balancer_arn).await;

@@ -24,11 +24,11 @@ crate::check! {
     ///
     /// Hosts of URLs in the variables of the current task definitions are compared with the host conditions of other
     /// services' rules on internet-facing balancers, with the balancers' own names, and with Express hosts
-    /// (`*.ecs.<region>.on.aws`). The balancers are the service's own and up to 10 others of its VPC. The service's own hosts
-    /// do not count, nor variables that are meant for browsers (`NEXT_PUBLIC_…`, `VITE_…`, CORS origins, redirects,
-    /// callbacks), nor hosts that only a wildcard rule would match, nor hosts for which an internal balancer has a rule,
-    /// too: a private zone may lead there. An Express endpoint that none of these balancers has may be private: then it
-    /// is "likely". Variables from secrets are never read.
+    /// (`*.ecs.<region>.on.aws`). The balancers are the service's own and the others of its VPC; where those are more than 5,
+    /// their rules are not read. The service's own hosts do not count, nor variables that are meant for browsers
+    /// (`NEXT_PUBLIC_…`, `VITE_…`, CORS origins, redirects, callbacks), nor hosts that only a wildcard rule would match, nor
+    /// hosts for which an internal balancer has a rule, too: a private zone may lead there. An Express endpoint that none
+    /// of these balancers has may be private: then it is "likely". Variables from secrets are never read.
     ///
     /// # What to do
     ///
@@ -254,6 +254,19 @@ mod tests {
         let inside = peers::other_balancer(&mut snapshot, "inside", "internal", "orders.example.com");
         snapshot.listeners.insert(inside, Seen::No(Why::NoAnswer("throttled".into())));
         assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::CouldNotLook);
+    }
+
+    #[test]
+    fn of_many_other_balancers_just_the_names_are_known() {
+        let mut worker = baseline::worker();
+        for n in 0..=sibling::OTHERS {
+            let other = peers::other_balancer(&mut worker, &format!("shop{n}"), "internet-facing", "billing.example.com");
+            worker.listeners.0.remove(&other);
+        }
+        name(&mut worker, "mailer:12", "BILLING_URL", "billing.example.com");
+        assert!(says(CHECK, &worker).is_empty());
+        name(&mut worker, "mailer:12", "SHOP_URL", "shop3-987654321.eu-west-2.elb.amazonaws.com");
+        assert!(says(CHECK, &worker)[0].contains("SHOP_URL names"));
     }
 
     #[test]
