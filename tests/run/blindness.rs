@@ -121,6 +121,24 @@ fn a_symptom_without_its_cause_names_its_suspects() {
     );
 }
 
+/// Which balancers are in the VPC nobody knows without knowing the VPC.
+#[test]
+fn without_the_subnets_no_host_is_cleared_of_being_a_siblings() {
+    let outcome = |denied: Option<&str>| {
+        let account = Account::start("neighbour-around-the-world");
+        denied.into_iter().for_each(|call| account.fault(call, Fault::Denied));
+        let run = doctor(&["mailer", "--output", "json"]).at(&account).run();
+        let service = run.service();
+        let exams = service["exams"].as_array().unwrap().clone();
+        let exam = exams.iter().find(|exam| exam["check"] == "calls_sibling_over_internet").unwrap();
+        exam["outcome"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(outcome(None), "sick");
+    for call in ["ec2.DescribeSubnets", "elbv2.DescribeLoadBalancers", "elbv2.DescribeListeners", "elbv2.DescribeRules"] {
+        assert_eq!(outcome(Some(call)), "could_not_look", "{call}");
+    }
+}
+
 #[test]
 fn a_prefix_list_that_may_not_be_read_is_not_judged() {
     let account = Account::start("an-office-list-that-somebody-widened");

@@ -3,8 +3,9 @@
 
 use std::collections::BTreeSet;
 
+use checks::call::Call;
 use checks::reading::sibling;
-use checks::seen::Seen;
+use checks::seen::{Blind, Seen, Why};
 use checks::snapshot::{LoadBalancer, Revision, TargetGroup, TaskDefinition};
 use futures::future::{Shared, join, join_all};
 
@@ -24,6 +25,9 @@ impl Plan<'_> {
         }
         let (groups, mut vpcs) = join(groups, own_vpcs).await;
         vpcs.extend(groups.iter().filter_map(|group| group.vpc_id.clone()));
+        if vpcs.is_empty() {
+            return self.nowhere();
+        }
         let mut own: BTreeSet<String> = groups.into_iter().flat_map(|group| group.load_balancer_arns).collect();
         own.extend(self.ingress_paths(current).await.into_iter().filter_map(|path| path.load_balancer?.arn));
         let remembered = self.aws.memory().load_balancers.take();
@@ -54,5 +58,17 @@ impl Plan<'_> {
             }
         }));
         join(guards, rules).await;
+    }
+
+    /// Without a VPC there is no other balancer in it, unless the subnets that would tell it were refused.
+    fn nowhere(&self) {
+        self.note(|snapshot| {
+            let hidden = snapshot.subnets.0.values().find_map(|subnet| if let Seen::No(why) = subnet { Some(why.clone()) } else { None });
+            let others = match hidden {
+                Some(why) => Seen::No(Why::Behind(Box::new(Blind { call: Call::DescribeSubnets, why }))),
+                None => Seen::Yes(Some(Vec::new())),
+            };
+            snapshot.other_balancers.insert(&self.service.service_arn, others);
+        });
     }
 }
