@@ -8,8 +8,8 @@ use crate::reading::callee::{self, Named};
 use crate::seen::Blind;
 use crate::snapshot::Sibling;
 
-/// How many other services of a cluster are looked at.
-pub const SIBLINGS: usize = 20;
+/// How many other services of a cluster are looked at: as many as one call describes.
+pub const SIBLINGS: usize = 10;
 
 /// A service and the host that one of its variables names.
 #[derive(Clone, Copy, Debug)]

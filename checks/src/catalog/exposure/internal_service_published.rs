@@ -25,7 +25,7 @@ crate::check! {
     /// # How we tell
     ///
     /// The hosts of the rules that lead to the service on internet-facing balancers, or the balancer's own name where a rule
-    /// takes every host, are looked for in the variables of the other services in the cluster (those of up to 20; of more,
+    /// takes every host, are looked for in the variables of the other services in the cluster (those of up to 10; of more,
     /// nothing is said). At least one names such a host, and no variable that is meant for browsers does, there or here
     /// (`NEXT_PUBLIC_…`, `VITE_…`, CORS origins, redirects, callbacks). Mobile apps, partners and web pages with the
     /// host written into them cannot be seen: so it is likely, no more. A balancer whose security groups do not let in
