@@ -44,9 +44,9 @@ impl<'a> Callee<'a> {
 pub fn may_be_one(host: &str) -> bool {
     let host = host.to_ascii_lowercase();
     let is_private = [".internal", ".local", ".localhost"].iter().any(|end| host.ends_with(end)) || host.starts_with("internal-");
-    let is_aws = host.ends_with(".amazonaws.com") || host.ends_with(".amazonaws.com.cn");
-    let is_balancer = host.contains(".elb.");
-    host.contains('.') && parsed::<IpAddr>(&host).is_none() && !is_private && (!is_aws || is_balancer)
+    let is_aws = [".amazonaws.com", ".amazonaws.com.cn", ".on.aws", ".cloudfront.net"].iter().any(|end| host.ends_with(end));
+    let is_balancers = host.contains(".elb.") || host.contains(".ecs.");
+    host.contains('.') && parsed::<IpAddr>(&host).is_none() && !is_private && (!is_aws || is_balancers)
 }
 
 /// Whether variables of these versions name a host that may be a sibling's: only then other balancers are asked about.

@@ -271,7 +271,9 @@ mod tests {
 
     #[test]
     fn private_names_addresses_and_aws_itself_are_no_siblings() {
-        for host in ["orders", "10.0.1.7", "orders.prod.internal", "orders.prod.local", "sqs.eu-west-2.amazonaws.com"] {
+        for host in
+            ["orders", "10.0.1.7", "orders.prod.internal", "orders.prod.local", "sqs.eu-west-2.amazonaws.com", "abc.lambda-url.eu-west-2.on.aws"]
+        {
             assert!(!sibling::may_be_one(host), "{host}");
         }
         for host in ["internal-web-1.eu-west-2.elb.amazonaws.com", "mailer-db.c9akciq32rgz.eu-west-2.rds.amazonaws.com"] {
