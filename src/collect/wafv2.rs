@@ -48,15 +48,7 @@ fn web_acl(from: types::WebAcl) -> WebAcl {
 }
 
 fn rule(from: types::Rule) -> WebAclRule {
-    let action = from.action.and_then(|action| {
-        first(&[
-            ("Block", action.block.is_some()),
-            ("Allow", action.allow.is_some()),
-            ("Count", action.count.is_some()),
-            ("Captcha", action.captcha.is_some()),
-            ("Challenge", action.challenge.is_some()),
-        ])
-    });
+    let action = from.action.as_ref().and_then(action);
     let over = from.override_action.and_then(|over| first(&[("Count", over.count.is_some()), ("None", over.none.is_some())]));
     WebAclRule {
         name: from.name,
@@ -66,6 +58,16 @@ fn rule(from: types::Rule) -> WebAclRule {
         metric_name: from.visibility_config.map(|config| config.metric_name),
         statement: from.statement.map(statement).unwrap_or_default(),
     }
+}
+
+fn action(from: &types::RuleAction) -> Option<String> {
+    first(&[
+        ("Block", from.block.is_some()),
+        ("Allow", from.allow.is_some()),
+        ("Count", from.count.is_some()),
+        ("Captcha", from.captcha.is_some()),
+        ("Challenge", from.challenge.is_some()),
+    ])
 }
 
 /// WAF says which action it is by which member is there.
@@ -90,7 +92,9 @@ fn statement(from: types::Statement) -> Statement {
         joined("RateBased", rate.scope_down_statement.into_iter().map(|inner| *inner).collect())
     } else if let Some(group) = from.managed_rule_group_statement {
         let inner = group.scope_down_statement.into_iter().map(|inner| *inner).collect();
-        Statement { name: Some(format!("{} {}", group.vendor_name, group.name)), ..joined("ManagedRuleGroup", inner) }
+        let overrides = group.rule_action_overrides.unwrap_or_default().into_iter();
+        let rule_action_overrides = overrides.filter_map(|over| Some((over.name, action(over.action_to_use.as_ref()?)?))).collect();
+        Statement { name: Some(format!("{} {}", group.vendor_name, group.name)), rule_action_overrides, ..joined("ManagedRuleGroup", inner) }
     } else if let Some(set) = from.ip_set_reference_statement {
         let header_name = set.ip_set_forwarded_ip_config.map(|config| config.header_name);
         Statement { header_name, ..refers("IPSetReference", set.arn) }

@@ -78,12 +78,17 @@ pub fn verdict<'a>(patient: &Patient, acl: &'a WebAcl, address: IpAddr) -> Resul
             (Some("Block"), Some(true)) => return Ok(Verdict::Rule(rule)),
             // Whoever it does not block goes on to the next rule.
             (Some("Block"), None) => {}
-            // AWS's own rule groups block and count, and let nobody through.
-            (None, None) if rule.statement.name.as_deref().is_some_and(|name| name.starts_with("AWS ")) => {}
+            (None, None) if allows_nobody(&rule.statement) => {}
             _ => return Ok(Verdict::Open),
         }
     }
     Ok(if blocks_strangers(acl) { Verdict::Default } else { Verdict::Open })
+}
+
+/// Whether it is one of AWS's own rule groups: they block and count, and let nobody through, unless their rules were given
+/// another action.
+fn allows_nobody(group: &Statement) -> bool {
+    group.name.as_deref().is_some_and(|name| name.starts_with("AWS ")) && !group.rule_action_overrides.values().any(|action| action == "Allow")
 }
 
 fn truth(patient: &Patient, statement: &Statement, address: IpAddr) -> Result<Truth, Blind> {
@@ -204,6 +209,8 @@ mod tests {
         let managed = Statement { kind: "ManagedRuleGroup".into(), name: Some("AWS AWSManagedRulesCommonRuleSet".into()), ..Statement::default() };
         let rule_of = |statement| WebAclRule { override_action: Some("None".into()), statement, ..WebAclRule::default() };
         assert_eq!(of("Block", vec![rule_of(managed.clone()), rule("Allow", set("office"))]), "default");
+        let overridden = Statement { rule_action_overrides: [("NoUserAgent_HEADER".into(), "Allow".into())].into(), ..managed.clone() };
+        assert_eq!(of("Block", vec![rule_of(overridden), rule("Allow", set("office"))]), "open");
         let vendor = Statement { name: Some("Somebody Bots".into()), ..managed };
         assert_eq!(of("Block", vec![rule_of(vendor), rule("Allow", set("office"))]), "open");
     }

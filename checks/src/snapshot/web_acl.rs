@@ -2,6 +2,8 @@
 //! each rule with its action. Pattern sets and rule groups are there by their ARN or name only, IP sets with their
 //! addresses where a caller's has to be looked up.
 
+use std::collections::BTreeMap;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -46,6 +48,8 @@ pub struct Statement {
     /// Of a managed rule group, with its vendor: `AWS AWSManagedRulesCommonRuleSet`.
     pub name: Option<String>,
     pub statements: Vec<Statement>,
+    /// Of a managed rule group: the rules that got another action here, and which.
+    pub rule_action_overrides: BTreeMap<String, String>,
 }
 
 /// Addresses that rules refer to.
