@@ -17,15 +17,21 @@ use crate::snapshot::{Action, Listener, LoadBalancer, Rule};
 pub(super) struct Draft<'p, 'a> {
     pub(super) patient: &'p Patient<'a>,
     pub(super) path: Path,
+    /// The web ACL on the way, if it blocks whom no rule allows.
+    allow_list: Option<&'a str>,
 }
 
 impl<'p, 'a> Draft<'p, 'a> {
     pub(super) fn new(patient: &'p Patient<'a>, url: &str) -> Draft<'p, 'a> {
         let answer = Answer::new(By::Unknown, None, "who answers is not known");
-        Draft { patient, path: Path { url: url.to_owned(), hops: Vec::new(), branches: Vec::new(), answer } }
+        Draft { patient, path: Path { url: url.to_owned(), hops: Vec::new(), branches: Vec::new(), answer }, allow_list: None }
     }
 
-    pub(super) fn done(self) -> Path {
+    pub(super) fn done(mut self) -> Path {
+        let answered = !matches!(self.path.answer.by, By::Nobody | By::Unknown);
+        if let Some(acl) = self.allow_list.filter(|_| answered) {
+            self.path.answer.says.push_str(&format!("; web ACL {acl} answers 403 to whom it does not allow"));
+        }
         self.path
     }
 
@@ -175,6 +181,7 @@ impl<'p, 'a> Draft<'p, 'a> {
             Ok(None) => {}
             Ok(Some(acl)) => {
                 let does = if web_acl::blocks_strangers(acl) {
+                    self.allow_list = Some(&acl.name);
                     "blocks whom no rule allows, with 403"
                 } else if web_acl::blocks_nothing(acl) {
                     "blocks nothing"
