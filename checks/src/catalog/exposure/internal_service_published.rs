@@ -29,7 +29,8 @@ crate::check! {
     /// nothing is said). At least one names such a host, and no variable that is meant for browsers does, there or here
     /// (`NEXT_PUBLIC_…`, `VITE_…`, CORS origins, redirects, callbacks). Mobile apps, partners and web pages with the
     /// host written into them cannot be seen: so it is likely, no more. A balancer whose security groups do not let in
-    /// everybody is no finding, nor is one whose web ACL blocks whom no rule allows, nor a service for which `--expect-ingress` says that everybody is expected.
+    /// everybody is no finding, nor is one whose web ACL blocks whom no rule allows, nor a service for which
+    /// `--expect-ingress` says that everybody is expected.
     ///
     /// # What to do
     ///

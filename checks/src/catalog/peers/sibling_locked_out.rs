@@ -29,13 +29,15 @@ crate::check! {
     /// # How we tell
     ///
     /// A variable of a current version names a host of another service behind an internet-facing balancer of the VPC, or
-    /// the balancer's own name. The tasks' way out leads to a NAT gateway, or to the internet with an address of their own, or of
-    /// their instances; and
-    /// no rule of the balancer's security groups admits that address on the listener's port. A rule that names a group
-    /// does not count here: it knows private addresses only. A prefix list counts with what is in it; where that was not
-    /// seen, nothing is claimed. Of the web ACL the rules are gone through in their order with the address: IP sets, and what
-    /// joins and turns around statements, are evaluated; where a rule that looks at anything else might let the request
-    /// through, nothing is claimed. Log lines of the last hour that name the host join it with what the tasks suffer.
+    /// the balancer's own name. The tasks' way out leads to a NAT gateway, or to the internet with an address of their own,
+    /// or of their instances; and no rule of the balancer's security groups admits that address on the listener's port. A
+    /// rule that names a group does not count here: it knows private addresses only. A prefix list counts with what is in
+    /// it; where that was not seen, nothing is claimed. Log lines of the last hour that name the host join it with what
+    /// the tasks suffer.
+    ///
+    /// Of the web ACL the rules are gone through in their order with the address. IP sets, and statements that join others
+    /// or turn them around, are evaluated; where a rule that looks at anything else might let the request through,
+    /// nothing is claimed.
     ///
     /// # What to do
     ///
