@@ -10,7 +10,8 @@ use checks::call::Call;
 use checks::seen::{Blind, Seen, Why};
 use checks::snapshot::deployment::ListedDeployment;
 use checks::snapshot::{
-    ExpressService, NamespaceServices, NewestRevisions, ProtectedTask, Revision, Service, ServiceDeployment, Table, Task, TaskDefinition,
+    ClusterServices, ExpressService, NamespaceServices, NewestRevisions, ProtectedTask, Revision, Service, ServiceDeployment, Table, Task,
+    TaskDefinition,
 };
 use futures::future::{join, join_all};
 
@@ -35,6 +36,15 @@ impl Aws {
             Ok((page.service_arns.unwrap_or_default(), page.next_token))
         });
         pages.await.map(Option::unwrap_or_default)
+    }
+
+    /// The services of a cluster, as far as one page shows them: whoever wants few needs no more.
+    pub async fn cluster_services(&self, cluster: &str) -> Seen<Option<ClusterServices>> {
+        let request = self.ecs.list_services().cluster(cluster).max_results(100).send();
+        self.asker.ask(Call::ListServices, request).await.map(|reply| {
+            let reply = reply?;
+            Some(ClusterServices { service_arns: reply.service_arns.unwrap_or_default(), truncated: reply.next_token.is_some() })
+        })
     }
 
     /// Services of one cluster by name or ARN, ten a call. `None`: there is no such cluster.

@@ -175,7 +175,7 @@ async fn all_services(aws: &Aws) -> Result<Vec<Service>, NotFound> {
     let lists = join_all(clusters.iter().map(|cluster| async move {
         match aws.service_arns(cluster).await {
             Seen::Yes(arns) => {
-                aws.memory().services.put(cluster, ClusterServices { service_arns: arns.clone() });
+                aws.memory().services.put(cluster, ClusterServices { service_arns: arns.clone(), truncated: false });
                 (Call::DescribeServices, aws.services(cluster, &arns).await)
             }
             Seen::No(why) => (Call::ListServices, Seen::No(why)),

@@ -198,7 +198,7 @@ pub(super) fn neighbour(snapshot: &mut Snapshot) {
     let (own, cluster) = (service.service_arn.clone(), service.cluster_arn.clone());
     let mailer = own.replace(&service.service_name, "mailer");
     let definition = id::ecs("task-definition/mailer:4");
-    snapshot.cluster_services.put(cluster, ClusterServices { service_arns: vec![own, mailer.clone()] });
+    snapshot.cluster_services.put(cluster, ClusterServices { service_arns: vec![own, mailer.clone()], truncated: false });
     let sibling =
         Sibling { service_arn: mailer.clone(), service_name: "mailer".into(), status: "ACTIVE".into(), task_definition: Some(definition.clone()) };
     snapshot.siblings.put(mailer, sibling);

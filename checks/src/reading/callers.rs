@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use crate::patient::Patient;
 use crate::reading::callee::{self, Named};
 use crate::seen::Blind;
-use crate::snapshot::Sibling;
+use crate::snapshot::{ClusterServices, Sibling};
 
 /// How many other services of a cluster are looked at: as many as one call describes.
 pub const SIBLINGS: usize = 10;
@@ -29,13 +29,18 @@ pub enum Callers<'a> {
     Siblings(Vec<Caller<'a>>),
 }
 
+/// Whether the cluster has too many services beside this one to look at all of them.
+pub fn are_too_many(listed: &ClusterServices, own: &str) -> bool {
+    listed.truncated || listed.service_arns.iter().filter(|arn| *arn != own).count() > SIBLINGS
+}
+
 /// Who names one of these hosts, all of them in lower case.
 pub fn of<'a>(patient: &Patient<'a>, hosts: &BTreeSet<String>) -> Result<Callers<'a>, Blind> {
-    let listed = patient.cluster_services()?.map_or(&[][..], |listed| &listed.service_arns);
-    let others: Vec<&String> = listed.iter().filter(|arn| *arn != patient.arn()).collect();
-    if others.len() > SIBLINGS {
+    let listed = patient.cluster_services()?;
+    if listed.is_some_and(|listed| are_too_many(listed, patient.arn())) {
         return Ok(Callers::TooMany);
     }
+    let others = listed.iter().flat_map(|listed| &listed.service_arns).filter(|arn| *arn != patient.arn());
     let is_one = |named: &Named| hosts.contains(&named.host.to_ascii_lowercase());
     let mut callers = Vec::new();
     for arn in others {

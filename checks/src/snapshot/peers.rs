@@ -69,11 +69,13 @@ pub struct NamespaceServices {
     pub truncated: bool,
 }
 
-/// The services of a cluster, by ARN.
+/// The services of a cluster, by ARN, as far as one page shows them.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct ClusterServices {
     pub service_arns: Vec<String>,
+    /// There are more than one page shows.
+    pub truncated: bool,
 }
 
 /// Another service of the cluster, with the version that it runs.

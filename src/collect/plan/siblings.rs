@@ -1,9 +1,9 @@
 //! The other services of the cluster, and the versions that they run: to tell whether anybody but them calls the service by
 //! its public name. Asked only where clients come in by a load balancer, and never of a large cluster.
 
-use checks::reading::callers::SIBLINGS;
+use checks::reading::callers;
 use checks::seen::Seen;
-use checks::snapshot::{ClusterServices, Service, Sibling};
+use checks::snapshot::{Service, Sibling};
 
 use super::Plan;
 use crate::collect::{fill, list, take};
@@ -17,15 +17,15 @@ impl Plan<'_> {
         let remembered = take(&mut self.aws.memory().services, cluster);
         let listed = match remembered {
             Some(listed) => listed,
-            None => self.aws.service_arns(cluster).await.map(|service_arns| Some(ClusterServices { service_arns })),
+            None => self.aws.cluster_services(cluster).await,
         };
-        let arns = match &listed {
-            Seen::Yes(listed) => listed.iter().flat_map(|listed| listed.service_arns.clone()).collect(),
-            Seen::No(_) => Vec::new(),
+        let own = &self.service.service_arn;
+        let others: Vec<String> = match &listed {
+            Seen::Yes(Some(listed)) if !callers::are_too_many(listed, own) => listed.service_arns.iter().filter(|arn| *arn != own).cloned().collect(),
+            Seen::Yes(_) | Seen::No(_) => Vec::new(),
         };
         self.note(|snapshot| snapshot.cluster_services.insert(cluster, listed));
-        let others: Vec<String> = arns.into_iter().filter(|arn| *arn != self.service.service_arn).collect();
-        if others.is_empty() || others.len() > SIBLINGS {
+        if others.is_empty() {
             return;
         }
         let described = self.aws.services(cluster, &others).await;

@@ -294,7 +294,9 @@ mod tests {
         let mut snapshot = (CHECK.example)();
         let cluster = snapshot.services[0].cluster_arn.clone();
         let service_arns = (0..=callers::SIBLINGS + 1).map(|n| id::ecs(&format!("service/prod/s{n}"))).collect();
-        snapshot.cluster_services.put(cluster, ClusterServices { service_arns });
+        snapshot.cluster_services.put(&cluster, ClusterServices { service_arns, truncated: false });
+        assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::NotApplicable("the cluster has too many other services to look at all of them"));
+        snapshot.cluster_services.put(cluster, ClusterServices { service_arns: Vec::new(), truncated: true });
         assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::NotApplicable("the cluster has too many other services to look at all of them"));
     }
 
