@@ -9,20 +9,22 @@ use crate::check::Findings;
 use crate::finding::Evidence;
 use crate::patient::Patient;
 use crate::reading::callee::{self, Named};
+use crate::reading::ingress::{self, Door};
 use crate::reading::route::{self, Way};
-use crate::reading::{ingress, instance, parsed, reach, stop, traffic, web_acl};
+use crate::reading::{instance, parsed, reach, stop, traffic, web_acl};
 use crate::seen::Blind;
-use crate::snapshot::{Interface, Listener, LoadBalancer, Rule, TaskDefinition};
+use crate::snapshot::{Interface, Listener, LoadBalancer, Rule, ServiceLoadBalancer, TaskDefinition};
 
 /// How many other balancers of a VPC are looked into: Elastic Load Balancing answers an account ten questions a second. Of more
 /// just their names are known.
 pub const OTHERS: usize = 5;
 
 /// Who answers at a host, as far as this service's balancers tell.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub enum Callee<'a> {
-    /// Another service's rule on an internet-facing balancer.
-    Rule { listener: &'a Listener, rule: &'a Rule, balancer: &'a LoadBalancer },
+    /// Another service's rule on an internet-facing balancer, if the host's DNS leads there; with the ports of all listeners
+    /// that have such a rule.
+    Rule { rule: &'a Rule, balancer: &'a LoadBalancer, ports: BTreeSet<i32> },
     /// The own name of an internet-facing balancer.
     Balancer(&'a LoadBalancer),
     /// Some Express service, likely a public one.
@@ -73,6 +75,8 @@ struct Siblings<'a> {
     rules: Vec<(&'a Listener, &'a Rule, Option<&'a LoadBalancer>)>,
     /// Internet-facing balancers whose own name does not lead to this service.
     balancers: Vec<&'a LoadBalancer>,
+    /// There is an internal balancer whose rules were not read: it may be the private way to any host.
+    unread: bool,
 }
 
 impl<'a> Siblings<'a> {
@@ -86,7 +90,9 @@ impl<'a> Siblings<'a> {
         let mut rules = Vec::new();
         for (listener, rule) in traffic::all_rules(patient)? {
             let forwards = rule.actions.iter().any(|action| action.kind == "forward");
-            if forwards && !ours.contains(rule.rule_arn.as_str()) {
+            let is_test = |balancer: &ServiceLoadBalancer| balancer.test_listener_rule.as_deref() == Some(rule.rule_arn.as_str());
+            let is_own = ours.contains(rule.rule_arn.as_str()) || patient.service().load_balancers.iter().any(is_test);
+            if forwards && !is_own {
                 let balancer = findings.see(patient.load_balancer(&listener.load_balancer_arn)).flatten();
                 rules.push((listener, rule, balancer));
             }
@@ -97,9 +103,11 @@ impl<'a> Siblings<'a> {
         }
         // One that may not be seen may be the private way to a host: so all of them have to be.
         let others = patient.other_balancers()?;
+        let mut unread = false;
         for arn in others {
             let Some(balancer) = patient.load_balancer(arn)? else { continue };
             balancers.extend(Some(balancer).filter(|balancer| is_public(balancer)));
+            unread |= others.len() > OTHERS && !is_public(balancer);
             if others.len() > OTHERS || balancer.load_balancer_type.as_deref() != Some("application") {
                 continue;
             }
@@ -109,7 +117,7 @@ impl<'a> Siblings<'a> {
                 rules.extend(forwards.map(|rule| (listener, rule, Some(balancer))));
             }
         }
-        Ok(Siblings { own, rules, balancers })
+        Ok(Siblings { own, rules, balancers, unread })
     }
 
     fn callee(&self, host: &str, region: &str) -> Option<Callee<'a>> {
@@ -117,11 +125,13 @@ impl<'a> Siblings<'a> {
         if self.own.contains(&host) {
             return None;
         }
-        let mut found = self.rules.iter().filter(|(_, rule, _)| answers(rule, &host)).peekable();
-        if let Some((listener, rule, balancer)) = found.peek().copied().copied() {
+        let found: Vec<_> = self.rules.iter().filter(|(_, rule, _)| answers(rule, &host)).collect();
+        if let Some((_, rule, balancer)) = found.first() {
             // Where an internal balancer answers for it, too, a private zone may lead there.
-            let all_public = found.all(|(_, _, balancer)| balancer.is_some_and(is_public));
-            return balancer.filter(|_| all_public).map(|balancer| Callee::Rule { listener, rule, balancer });
+            let all_public = !self.unread && found.iter().all(|(_, _, balancer)| balancer.is_some_and(is_public));
+            let balancer = balancer.filter(|_| all_public)?;
+            let here = found.iter().filter(|(listener, ..)| listener.load_balancer_arn == balancer.load_balancer_arn);
+            return Some(Callee::Rule { rule, balancer, ports: here.filter_map(|(listener, ..)| listener.port).collect() });
         }
         let is_name_of = |balancer: &LoadBalancer| {
             let name = balancer.dns_name.as_deref().map(str::to_ascii_lowercase);
@@ -187,21 +197,39 @@ fn ways_out(patient: &Patient) -> Result<(BTreeSet<String>, Vec<Source>), Blind>
 
 /// The balancers that calls of siblings go through, by their ARNs: what guards them decides whether the calls get there.
 pub fn called(patient: &Patient) -> BTreeSet<String> {
-    let mut unseen = Findings::default();
+    callees(patient).iter().filter_map(Callee::balancer).map(|balancer| balancer.load_balancer_arn.clone()).collect()
+}
+
+fn callees<'a>(patient: &Patient<'a>) -> Vec<Callee<'a>> {
     let calls = calls(patient, &mut Findings::default());
-    let calls = unseen.see(calls).unwrap_or_default();
-    calls.iter().filter_map(|(_, callee)| callee.balancer()).map(|balancer| balancer.load_balancer_arn.clone()).collect()
+    Findings::default().see(calls).unwrap_or_default().into_iter().map(|(_, callee)| callee).collect()
 }
 
 /// The NAT gateways whose addresses the collector has to ask for: a sibling's door is narrow, or a web ACL before it goes by
 /// addresses, and tasks leave by them.
 pub fn behind_narrow_doors(patient: &Patient) -> BTreeSet<String> {
     let mut unseen = Findings::default();
-    let narrow = called(patient).iter().any(|arn| {
-        let is_narrow = ingress::door(patient, arn, &mut unseen).is_some_and(|door| !door.is_open_to_world(patient, &mut Findings::default()));
+    let narrow = callees(patient).iter().any(|callee| {
+        let Some(arn) = callee.balancer().map(|balancer| balancer.load_balancer_arn.as_str()) else { return false };
+        let is_narrow = ingress::door(patient, arn, &mut unseen).is_some_and(|door| !is_open(patient, &door, callee, &mut Findings::default()));
         is_narrow || unseen.see(web_acl::before(patient, arn)).flatten().is_some_and(|acl| !web_acl::ip_sets(acl).is_empty())
     });
     if narrow { unseen.see(ways_out(patient)).unwrap_or_default().0 } else { BTreeSet::new() }
+}
+
+/// Whether every IPv4 address may come in where the call arrives.
+pub fn is_open<'a>(patient: &Patient<'a>, door: &Door<'a>, callee: &Callee, findings: &mut Findings) -> bool {
+    match callee {
+        Callee::Rule { ports, .. } => {
+            let mut open_by = |lists: bool| {
+                let blocks = door.lets_in(patient, findings, |_| lists).blocks;
+                ports.iter().any(|port| ingress::world(&blocks, false, *port).is_some())
+            };
+            open_by(false) || open_by(true)
+        }
+        // Of a call by the balancer's own name the port is not known.
+        Callee::Balancer(_) | Callee::Express => door.is_open_to_world(patient, findings),
+    }
 }
 
 /// Every public address that the tasks come from, as far as it is known; empty where it is not.
@@ -215,6 +243,21 @@ pub fn sources(patient: &Patient) -> Result<Vec<Source>, Blind> {
         }
     }
     Ok(sources)
+}
+
+/// Whether the tasks may go out by IPv6, too, with addresses that are not known here.
+pub fn may_leave_by_v6(patient: &Patient) -> Result<bool, Blind> {
+    let configured = reach::configured(patient, None).into_iter().flat_map(|network| network.subnets.iter().map(String::as_str));
+    let mut subnets: BTreeSet<&str> = configured.collect();
+    if is_on_instances(patient) {
+        subnets.extend(instance::of_tasks(patient)?.into_iter().filter_map(|interface| interface.subnet_id.as_deref()));
+    }
+    for subnet in subnets {
+        if patient.subnet(subnet)?.is_some_and(|subnet| !subnet.ipv6_cidr_block.is_empty()) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Whether tasks have no network of their own, so that it is their instances' address that counts.

@@ -38,6 +38,31 @@ pub fn ip_sets(acl: &WebAcl) -> Vec<&str> {
     sets
 }
 
+/// The ARNs of the IP sets into which an address has to go that a verdict blocks, to be let through: those that `Allow` rules look
+/// for, or, where a rule blocks whoever is not in a set, that set.
+pub fn letting_in<'a>(acl: &'a WebAcl, verdict: &Verdict<'a>) -> Vec<&'a str> {
+    fn within<'a>(statement: &'a Statement, in_it: bool, wanted: bool, sets: &mut Vec<&'a str>) {
+        if let ("IPSetReference", Some(arn)) = (statement.kind.as_str(), statement.arn.as_deref())
+            && in_it == wanted
+            && !sets.contains(&arn)
+        {
+            sets.push(arn);
+        }
+        let in_it = if statement.kind == "Not" { !in_it } else { in_it };
+        statement.statements.iter().for_each(|inner| within(inner, in_it, wanted, sets));
+    }
+    let mut sets = Vec::new();
+    match verdict {
+        Verdict::Rule(rule) => within(&rule.statement, true, false, &mut sets),
+        Verdict::Default => {
+            let allowing = acl.rules.iter().filter(|rule| rule.action.as_deref() == Some("Allow"));
+            allowing.for_each(|rule| within(&rule.statement, true, true, &mut sets));
+        }
+        Verdict::Open => {}
+    }
+    sets
+}
+
 /// The web ACL before a load balancer; a network load balancer has none.
 pub fn before<'a>(patient: &Patient<'a>, balancer: &str) -> Result<Option<&'a WebAcl>, Blind> {
     if balancer.contains(":loadbalancer/app/") { patient.web_acl(balancer) } else { Ok(None) }

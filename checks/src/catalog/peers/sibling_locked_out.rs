@@ -9,7 +9,7 @@ use crate::finding::{Evidence, Finding, Remedy};
 use crate::patient::Patient;
 use crate::reading::address::Cidr;
 use crate::reading::callee::{self, Named};
-use crate::reading::ingress::{self, Admitted, LetIn};
+use crate::reading::ingress::{self, Admitted, Door, LetIn};
 use crate::reading::sibling::{self, Callee, Source};
 use crate::reading::web_acl::{self, Verdict};
 use crate::reading::{and_list, dial, instance, parsed};
@@ -39,6 +39,10 @@ crate::check! {
     /// or turn them around, are evaluated; where a rule that looks at anything else might let the request through,
     /// nothing is claimed.
     ///
+    /// A rule for the host tells that the balancer answers for it, and not that the name's DNS leads there. So without a log
+    /// line it is "likely", unless the name is the balancer's own or an Express endpoint; and a balancer that admits
+    /// CloudFront is left alone, for calls then come from there. So is one that tasks may call by IPv6.
+    ///
     /// # What to do
     ///
     /// Call the sibling by a private name. Or let the NAT gateway's address in, which stays the same:
@@ -61,7 +65,7 @@ crate::check! {
     reads: [
         DescribeServices, DescribeServiceDeployments, DescribeServiceRevisions, DescribeTasks, DescribeTaskDefinition, DescribeTargetGroups,
         DescribeTargetHealth, DescribeLoadBalancers, DescribeListeners, DescribeRules, DescribeSecurityGroups, DescribeSubnets, DescribeRouteTables,
-        DescribeNetworkInterfaces, DescribeNatGateways, GetManagedPrefixListEntries, GetWebAclForResource, GetIpSet, GetLogEvents,
+        DescribeNetworkInterfaces, DescribeNatGateways, GetManagedPrefixListEntries, DescribeManagedPrefixLists, GetWebAclForResource, GetIpSet, GetLogEvents,
     ],
     example: on fargate, |snapshot| {
         use crate::baseline::peers::{allow_list, log, name_host, other_balancer};
@@ -89,63 +93,82 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         return Err(NoAnswer::NotApplicable(callee::NO_INTERFACE));
     }
     let calls = sibling::calls(patient, findings)?;
-    let calls: Vec<(Named, &LoadBalancer, Option<i32>)> = calls.into_iter().filter_map(|(named, callee)| through(named, callee)).collect();
+    let calls: Vec<(Named, Callee)> = calls.into_iter().filter(|(_, callee)| callee.balancer().is_some()).collect();
     if calls.is_empty() {
         return Err(NoAnswer::NotApplicable("it calls no sibling behind a public balancer that we know"));
     }
-    for (named, balancer, port) in calls {
-        let by_groups = shut_by_groups(patient, findings, balancer, port);
+    for (named, callee) in &calls {
+        let Some(balancer) = callee.balancer() else { continue };
+        let door = ingress::door(patient, &balancer.load_balancer_arn, findings);
+        if door.as_ref().is_some_and(|door| is_behind_a_cdn(patient, findings, door))
+            || findings.see(may_come_by_v6(patient, balancer)) != Some(false)
+        {
+            continue;
+        }
+        let by_groups = door.and_then(|door| shut_by_groups(patient, findings, &door, callee));
         let shut = by_groups.or_else(|| findings.see(shut_by_web_acl(patient, balancer)).flatten());
         if let Some(shut) = shut {
-            tell(patient, findings, &named, &shut);
+            tell(patient, findings, named, callee, &shut);
         }
     }
     Ok(())
 }
 
-/// The balancer that a call goes through, and the port of its listener where that is known.
-fn through<'a>(named: Named<'a>, callee: Callee<'a>) -> Option<(Named<'a>, &'a LoadBalancer, Option<i32>)> {
-    match callee {
-        Callee::Rule { listener, balancer, .. } => Some((named, balancer, listener.port)),
-        Callee::Balancer(balancer) => Some((named, balancer, None)),
-        Callee::Express => None,
-    }
+/// Whether CloudFront is let in: then the name likely leads to a distribution, and calls come from there.
+fn is_behind_a_cdn(patient: &Patient, findings: &mut Findings, door: &Door) -> bool {
+    let lists: BTreeSet<&String> = door.groups.iter().flat_map(|group| &group.ip_permissions).flat_map(|one| &one.prefix_list_id).collect();
+    lists.into_iter().any(|id| {
+        let list = findings.see(patient.managed_prefix_list(id)).flatten();
+        list.is_some_and(|list| list.prefix_list_name.as_deref().is_some_and(|name| name.contains("cloudfront")))
+    })
+}
+
+/// Whether tasks and balancer both speak IPv6: the addresses by which the tasks come then are not known.
+fn may_come_by_v6(patient: &Patient, balancer: &LoadBalancer) -> Result<bool, Blind> {
+    let speaks = balancer.ip_address_type.as_deref().is_some_and(|kind| kind.starts_with("dualstack"));
+    if speaks { sibling::may_leave_by_v6(patient) } else { Ok(false) }
 }
 
 /// Addresses of the tasks that do not get in.
 struct Shut<'a> {
     balancer: &'a LoadBalancer,
     sources: Vec<Source>,
+    /// Other addresses of theirs do get in.
+    some_get_in: bool,
     by: Guard<'a>,
 }
 
 /// What does not let them in.
 enum Guard<'a> {
-    Groups { let_in: LetIn<'a>, port: Option<i32> },
+    Groups { let_in: LetIn<'a>, ports: BTreeSet<i32> },
     WebAcl { acl: &'a WebAcl, verdict: Verdict<'a>, sets: Vec<&'a IpSet> },
 }
 
-fn shut_by_groups<'a>(patient: &Patient<'a>, findings: &mut Findings, balancer: &'a LoadBalancer, port: Option<i32>) -> Option<Shut<'a>> {
-    let door = ingress::door(patient, &balancer.load_balancer_arn, findings)?;
-    if door.groups.len() < balancer.security_groups.len() || door.is_open_to_world(patient, findings) {
+fn shut_by_groups<'a>(patient: &Patient<'a>, findings: &mut Findings, door: &Door<'a>, callee: &Callee) -> Option<Shut<'a>> {
+    let balancer = door.balancer;
+    if door.groups.len() < balancer.security_groups.len() || sibling::is_open(patient, door, callee, findings) {
         return None;
     }
     let let_in = door.lets_in(patient, findings, |_| true);
-    if !let_in.unknown.is_empty() {
+    // A rule that names a group knows private addresses only; what is in a list that was not seen nobody knows.
+    if let_in.unknown.iter().any(|source| source.starts_with("pl-")) {
         return None;
     }
+    let ports = if let Callee::Rule { ports, .. } = callee { ports.clone() } else { BTreeSet::new() };
     let admits = |source: &Source| {
-        let here = |admitted: &Admitted| port.is_none_or(|port| admitted.ports.contains(&port));
+        let here = |admitted: &Admitted| ports.is_empty() || ports.iter().any(|port| admitted.ports.contains(port));
         let_in.blocks.iter().any(|admitted| admitted.block.has(source.address) && here(admitted))
     };
-    let sources: Vec<Source> = findings.see(sibling::sources(patient))?.into_iter().filter(|source| !admits(source)).collect();
-    (!sources.is_empty()).then_some(Shut { balancer, sources, by: Guard::Groups { let_in, port } })
+    let (admitted, sources): (Vec<Source>, Vec<Source>) = findings.see(sibling::sources(patient))?.into_iter().partition(admits);
+    (!sources.is_empty()).then_some(Shut { balancer, sources, some_get_in: !admitted.is_empty(), by: Guard::Groups { let_in, ports } })
 }
 
 fn shut_by_web_acl<'a>(patient: &Patient<'a>, balancer: &'a LoadBalancer) -> Result<Option<Shut<'a>>, Blind> {
     let Some(acl) = web_acl::before(patient, &balancer.load_balancer_arn)?.filter(|acl| !web_acl::ip_sets(acl).is_empty()) else { return Ok(None) };
+    let sources = sibling::sources(patient)?;
+    let all = sources.len();
     let mut shut: Vec<(Source, Verdict)> = Vec::new();
-    for source in sibling::sources(patient)? {
+    for source in sources {
         let verdict = web_acl::verdict(patient, acl, source.address)?;
         shut.extend((verdict != Verdict::Open).then_some((source, verdict)));
     }
@@ -155,10 +178,10 @@ fn shut_by_web_acl<'a>(patient: &Patient<'a>, balancer: &'a LoadBalancer) -> Res
         sets.extend(patient.ip_set(arn)?);
     }
     let by = Guard::WebAcl { acl, verdict: *verdict, sets };
-    Ok(Some(Shut { balancer, sources: shut.into_iter().map(|(source, _)| source).collect(), by }))
+    Ok(Some(Shut { balancer, some_get_in: shut.len() < all, sources: shut.into_iter().map(|(source, _)| source).collect(), by }))
 }
 
-fn tell(patient: &Patient, findings: &mut Findings, named: &Named, shut: &Shut) {
+fn tell(patient: &Patient, findings: &mut Findings, named: &Named, callee: &Callee, shut: &Shut) {
     let failed = dial::failed(patient, findings);
     let failed: Vec<_> = failed.iter().filter(|failed| failed.is_about(named.host, None)).collect();
     let nat: BTreeSet<&str> = shut.sources.iter().filter_map(|source| source.nat_gateway.as_deref()).collect();
@@ -171,19 +194,28 @@ fn tell(patient: &Patient, findings: &mut Findings, named: &Named, shut: &Shut) 
     let (Shut { balancer, .. }, Named { variable, host, .. }) = (shut, named);
     let addresses = format!("{} ({whose})", and_list(&addresses));
     let refuses = match &shut.by {
-        Guard::Groups { port, .. } => {
-            let on = port.map_or(String::new(), |port| format!(" on port {port}"));
-            format!("Load balancer {}, where {variable} leads ({host}), does not admit {addresses}{on}", balancer.load_balancer_name)
+        Guard::Groups { ports, .. } => {
+            let on = if ports.is_empty() { String::new() } else { format!(" on {}", ingress::port_words(ports)) };
+            format!("Load balancer {}, which answers for {variable} ({host}), does not admit {addresses}{on}", balancer.load_balancer_name)
         }
         Guard::WebAcl { acl, verdict, .. } => {
             let why = match verdict {
                 Verdict::Rule(rule) => format!(" by rule {}", rule.name),
                 Verdict::Default | Verdict::Open => ", which no rule lets through".to_owned(),
             };
-            format!("Web ACL {} of load balancer {}, where {variable} leads ({host}), blocks {addresses}{why}", acl.name, balancer.load_balancer_name)
+            let name = &balancer.load_balancer_name;
+            format!("Web ACL {} of load balancer {name}, which answers for {variable} ({host}), blocks {addresses}{why}", acl.name)
         }
     };
-    let says = format!("{refuses}: that is where the tasks come from, so they are shut out.{}", dial::quote(&failed));
+    // A rule tells that the balancer answers for the host, and not that its DNS leads there: a CDN may stand between.
+    let is_there = !failed.is_empty() || matches!(callee, Callee::Balancer(_)) || host.ends_with(&format!(".ecs.{}.on.aws", patient.region()));
+    let effect = match (shut.some_get_in, is_there) {
+        (false, true) => "that is where the tasks come from, so they are shut out",
+        (false, false) => "that is where the tasks come from, so they are likely shut out, unless the name's DNS leads elsewhere first",
+        (true, true) => "calls that leave by there fail, and the others get in",
+        (true, false) => "calls that leave by there likely fail, unless the name's DNS leads elsewhere first, and the others get in",
+    };
+    let says = format!("{refuses}: {effect}.{}", dial::quote(&failed));
     let mut sources = shut.sources.iter().map(|source| source.evidence.clone());
     let Some(first) = sources.next() else { return };
     let finding: Finding = patient
@@ -235,6 +267,11 @@ fn remedy(patient: &Patient, shut: &Shut) -> Remedy {
     let lent: Vec<Cidr> =
         shut.sources.iter().filter(|source| source.nat_gateway.is_some()).filter_map(|source| parsed(&source.address.to_string())).collect();
     let Some((opening, terraform)) = opening(shut, &lent) else {
+        if !lent.is_empty() {
+            let summary = "Call the sibling by a private name, with Service Connect or an internal load balancer; or change what keeps the NAT gateway's address \
+                           out. The namespace internal stands for yours.";
+            return Remedy::new(format!("{summary}{express}")).cli(connect);
+        }
         let every = if shut.sources.iter().any(|source| source.of_instance) { "instance" } else { "task" };
         return Remedy::new(format!(
             "Call the sibling by a private name, with Service Connect or an internal load balancer: the tasks' public addresses are new with every {every}, \
@@ -252,13 +289,16 @@ fn remedy(patient: &Patient, shut: &Shut) -> Remedy {
 fn opening(shut: &Shut, lent: &[Cidr]) -> Option<(Vec<String>, String)> {
     let first = lent.first()?;
     match &shut.by {
-        Guard::Groups { port, .. } => {
-            let (group, port) = (shut.balancer.security_groups.first()?, port.unwrap_or(443));
+        Guard::Groups { ports, .. } => {
+            let port = ports.iter().find(|port| **port == 443).or(ports.first()).copied().unwrap_or(443);
+            let group = shut.balancer.security_groups.first()?;
             let commands = lent.iter().map(|block| ingress::authorize(group, port, block.to_string())).collect();
             Some((commands, ingress::terraform(group, port, &first.to_string())))
         }
-        Guard::WebAcl { sets, .. } => {
-            let set = sets.iter().find(|set| set.ip_address_version.as_deref() == Some("IPV4"))?;
+        Guard::WebAcl { acl, verdict, sets } => {
+            let wanted = web_acl::letting_in(acl, verdict);
+            let is_wanted = |set: &&&IpSet| wanted.contains(&set.arn.as_str()) && set.ip_address_version.as_deref() == Some("IPV4");
+            let set = sets.iter().find(is_wanted)?;
             let blocks: Vec<String> = lent.iter().map(ToString::to_string).collect();
             let named = format!("--scope REGIONAL --name {} --id {}", quote(&set.name), quote(&set.id));
             // The call replaces all addresses, so those that are there come along.
@@ -285,7 +325,8 @@ mod tests {
     use crate::baseline::{self, everywhere, forward, host_rule, id, prefix_list};
     use crate::exam::Outcome;
     use crate::seen::{Seen, Why};
-    use crate::snapshot::{IpPermission, SecurityGroup, Snapshot};
+    use crate::snapshot::web_acl::Statement;
+    use crate::snapshot::{Action, IpPermission, SecurityGroup, Snapshot, WebAclRule};
     use crate::testing::{exam, says};
 
     fn admit(snapshot: &mut Snapshot, permission: IpPermission) {
@@ -301,7 +342,7 @@ mod tests {
         assert_eq!(
             says(CHECK, &(CHECK.example)()),
             [
-                "Load balancer web, where ORDERS_URL leads (orders.example.com), does not admit 18.130.1.2 (of nat-1) on port 443: that is where the tasks \
+                "Load balancer web, which answers for ORDERS_URL (orders.example.com), does not admit 18.130.1.2 (of nat-1) on port 443: that is where the tasks \
               come from, so they are shut out. The log says \"Error: connect ETIMEDOUT https://orders.example.com/v1\"."
             ]
         );
@@ -329,7 +370,7 @@ mod tests {
         let narrow = SecurityGroup { group_id: "sg-shop".into(), ip_permissions: vec![block("203.0.113.0/24")], ..SecurityGroup::default() };
         snapshot.security_groups.put("sg-shop", narrow);
         name_host(&mut snapshot, &[("BILLING_URL", "billing.example.com")]);
-        assert!(says(CHECK, &snapshot)[0].starts_with("Load balancer shop, where BILLING_URL leads"), "{:?}", says(CHECK, &snapshot));
+        assert!(says(CHECK, &snapshot)[0].starts_with("Load balancer shop, which answers for BILLING_URL"), "{:?}", says(CHECK, &snapshot));
     }
 
     /// The example with another sibling's web ACL only: it lets in these blocks.
@@ -345,8 +386,8 @@ mod tests {
         let finding = &exam(CHECK, &behind_a_web_acl(&["203.0.113.0/24"])).findings[0];
         assert_eq!(
             finding.says,
-            "Web ACL inside-only of load balancer shop, where BILLING_URL leads (billing.example.com), blocks 18.130.1.2 (of nat-1), which no rule lets \
-             through: that is where the tasks come from, so they are shut out."
+            "Web ACL inside-only of load balancer shop, which answers for BILLING_URL (billing.example.com), blocks 18.130.1.2 (of nat-1), which no \
+             rule lets through: that is where the tasks come from, so they are likely shut out, unless the name's DNS leads elsewhere first."
         );
         let command = &finding.remedy.cli[0];
         assert!(
@@ -354,6 +395,99 @@ mod tests {
             "{command}"
         );
         assert!(says(CHECK, &behind_a_web_acl(&["203.0.113.0/24", "18.130.0.0/16"])).is_empty());
+    }
+
+    /// Puts a rule before the others that blocks whoever is in a set with these blocks.
+    fn block_list(snapshot: &mut Snapshot, blocks: &[&str]) {
+        let addresses = blocks.iter().map(|block| (*block).to_owned()).collect();
+        let ip_address_version = Some("IPV4".into());
+        snapshot.ip_sets.put("bad", IpSet { arn: "bad".into(), id: "bad-id".into(), name: "bad-bots".into(), ip_address_version, addresses });
+        let statement = Statement { kind: "IPSetReference".into(), arn: Some("bad".into()), ..Statement::default() };
+        let rule = WebAclRule { name: "bots".into(), action: Some("Block".into()), statement, ..WebAclRule::default() };
+        snapshot.web_acls.change(&id::elb("loadbalancer/app/shop/1111111111111111")).unwrap().rules.insert(0, rule);
+    }
+
+    #[test]
+    fn no_address_goes_into_a_block_list() {
+        let mut beside = behind_a_web_acl(&["203.0.113.0/24"]);
+        block_list(&mut beside, &["192.0.2.0/24"]);
+        assert!(exam(CHECK, &beside).findings[0].remedy.cli[0].contains("--name office"));
+        let mut within = behind_a_web_acl(&["0.0.0.0/1"]);
+        block_list(&mut within, &["18.130.1.2/32"]);
+        let finding = &exam(CHECK, &within).findings[0];
+        assert!(finding.says.contains("by rule bots"), "{}", finding.says);
+        assert!(!finding.remedy.cli.iter().any(|command| command.contains("update-ip-set")), "{:?}", finding.remedy.cli);
+    }
+
+    #[test]
+    fn behind_cloudfront_calls_come_from_there() {
+        let mut snapshot = (CHECK.example)();
+        let list = prefix_list::of_cloudfront(&mut snapshot);
+        snapshot.security_groups.change("sg-balancer").unwrap().ip_permissions = vec![prefix_list::from_list(443, list)];
+        assert!(says(CHECK, &snapshot).is_empty());
+    }
+
+    #[test]
+    fn one_open_listener_of_several_is_enough() {
+        let mut snapshot = behind_a_web_acl(&[]);
+        let shop = id::elb("loadbalancer/app/shop/1111111111111111");
+        snapshot.web_acls.insert(&shop, Seen::Yes(None));
+        snapshot.security_groups.change("sg-open").unwrap().ip_permissions = vec![block("18.130.1.2/32")];
+        // The sibling's test listener has the same host, and comes first.
+        let mut test = snapshot.listeners.change(&shop).unwrap()[0].clone();
+        let rules = snapshot.rules.change(&test.listener_arn).unwrap().clone();
+        (test.listener_arn, test.port) = ("test".into(), Some(8443));
+        snapshot.rules.put("test", rules);
+        snapshot.listeners.change(&shop).unwrap().insert(0, test);
+        assert!(says(CHECK, &snapshot).is_empty());
+    }
+
+    #[test]
+    fn an_open_port_for_redirects_opens_no_other() {
+        let mut snapshot = (CHECK.example)();
+        baseline::plain_listener(&mut snapshot, "web", Action { kind: "redirect".into(), ..Action::default() });
+        admit(&mut snapshot, everywhere("tcp", Some(80)));
+        assert_eq!(says(CHECK, &snapshot).len(), 1);
+    }
+
+    #[test]
+    fn a_rule_that_names_a_group_lets_nobody_in_from_the_internet() {
+        let mut snapshot = (CHECK.example)();
+        admit(&mut snapshot, baseline::from_group(443, "sg-task"));
+        assert_eq!(says(CHECK, &snapshot).len(), 1);
+    }
+
+    #[test]
+    fn by_ipv6_tasks_may_come_with_addresses_that_nobody_knows() {
+        let mut snapshot = (CHECK.example)();
+        snapshot.load_balancers.change(&id::elb("loadbalancer/app/web/50dc6c495c0c9188")).unwrap().ip_address_type = Some("dualstack".into());
+        assert_eq!(says(CHECK, &snapshot).len(), 1, "the tasks' subnets have IPv4 only");
+        for subnet in snapshot.subnets.0.values_mut() {
+            if let Seen::Yes(Some(subnet)) = subnet {
+                subnet.ipv6_cidr_block = vec!["2a05:d01c:1:2::/64".into()];
+            }
+        }
+        assert!(says(CHECK, &snapshot).is_empty());
+    }
+
+    #[test]
+    fn of_two_addresses_one_may_get_in() {
+        let mut snapshot = (CHECK.example)();
+        snapshot.nat_addresses.change("nat-1").unwrap().public_ip.push("18.130.1.3".into());
+        admit(&mut snapshot, block("18.130.1.2/32"));
+        let said = says(CHECK, &snapshot).remove(0);
+        assert!(said.contains("does not admit 18.130.1.3 (of nat-1)") && said.contains("calls that leave by there fail"), "{said}");
+    }
+
+    #[test]
+    fn of_many_balancers_an_internal_one_may_be_the_private_way() {
+        let mut snapshot = (CHECK.example)();
+        name_host(&mut snapshot, &[("ORDERS_URL", "orders.example.com")]);
+        for n in 0..=sibling::OTHERS {
+            let other = peers::other_balancer(&mut snapshot, &format!("inside{n}"), "internal", "x.example.com");
+            snapshot.listeners.0.remove(&other);
+        }
+        assert!(says(CHECK, &snapshot).is_empty());
     }
 
     #[test]
