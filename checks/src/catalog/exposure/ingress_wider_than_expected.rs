@@ -1,15 +1,19 @@
 //! The balancer lets in addresses that the user did not expect. The account cannot know who should come in, so this
 //! check asks only where the user said so, and then names each rule and the command that takes it away.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
-use crate::finding::{Evidence, Kind, Subject};
+use crate::finding::{Evidence, Kind, Remedy, Subject};
 use crate::patient::{Expected, Intent, Patient};
 use crate::reading::address::{self, Cidr};
 use crate::reading::ingress::{self, Admitted, Door, LetIn};
-use crate::reading::{and_list, and_more};
+use crate::reading::instance::{self, EPHEMERAL};
+use crate::reading::reach::{self, Ports};
+use crate::reading::{and_list, and_more, health_check, traffic};
+use crate::seen::Blind;
+use crate::snapshot::{IpPermission, SecurityGroup, Target};
 
 /// How many rules are named in the sentence; all of them are in the evidence and in the remedy.
 const NAMED: usize = 4;
@@ -32,7 +36,8 @@ crate::check! {
     ///
     /// # What to do
     ///
-    /// Let in those whom you expect, then take away each rule that goes too far:
+    /// Let in those whom you expect, then take away each rule that goes too far. Where the group is the tasks', too, let it in
+    /// to itself before, on the ports of the targets and of their health check:
     ///
     /// ```sh
     /// aws ec2 revoke-security-group-ingress --group-id <group> --protocol tcp --port 443 --cidr 0.0.0.0/0
@@ -60,7 +65,8 @@ crate::check! {
     explains: [OpenToWorld, NarrowRuleVoid],
     reads: [
         DescribeServices, DescribeServiceRevisions, DescribeTargetGroups, DescribeLoadBalancers, DescribeListeners, DescribeSecurityGroups,
-        GetManagedPrefixListEntries, DescribeManagedPrefixLists,
+        GetManagedPrefixListEntries, DescribeManagedPrefixLists, DescribeTargetHealth, DescribeTasks,
+        DescribeNetworkInterfaces,
     ],
     example: on express, |snapshot| {
         use crate::baseline::{everywhere, prefix_list};
@@ -106,9 +112,28 @@ fn tell(patient: &Patient, findings: &mut Findings, door: &Door, let_in: &LetIn,
     let mut remedy = ingress::closing(&format!("Let in those whom you expect, then take away each rule that goes too far.{ways_out}"), outside);
     let opening = missing(patient.intent(), door, let_in, outside);
     // Those who should come in are let in before the others are shut out.
-    remedy.cli = opening.into_iter().map(|(port, expected)| ingress::authorize(group, port, expected)).chain(remedy.cli).collect();
-    if let (Some(port), Some(expected)) = (ports.first(), patient.intent().expected().next()) {
-        remedy = remedy.terraform(ingress::terraform(group, *port, &expected.to_string()));
+    let mut commands: Vec<String> = opening.iter().map(|(port, expected)| ingress::authorize(group, *port, expected)).collect();
+    let mut code: Vec<String> = opening.iter().map(|(port, expected)| ingress::terraform(group, *port, &expected.to_string())).collect();
+    for (nth, code) in code.iter_mut().enumerate().skip(1) {
+        *code = code.replacen("\"clients\"", &format!("\"clients_{}\"", nth + 1), 1);
+    }
+    for (group, ports) in findings.see(cut_off(patient, door, outside)).unwrap_or_default() {
+        let id = &group.group_id;
+        remedy.summary.push_str(&format!(
+            " {} is the tasks' security group, too: what goes away also lets the balancer in to them, so let the group in to itself first.",
+            group.group_name
+        ));
+        for ports in ports {
+            let name = format!("from_balancer_{}", code.len() + 1);
+            let both = reach::let_in(Remedy::default(), &name, id, id, ports);
+            commands.extend(both.cli);
+            code.extend(both.terraform);
+        }
+    }
+    commands.append(&mut remedy.cli);
+    remedy.cli = commands;
+    if !code.is_empty() {
+        remedy = remedy.terraform(code.join("\n\n"));
     }
     let attached = Evidence::new(Call::DescribeLoadBalancers, balancer, "SecurityGroups", group);
     findings.add(
@@ -166,6 +191,56 @@ fn missing(intent: &Intent, door: &Door, let_in: &LetIn, outside: &[&Admitted]) 
         missing.extend(intent.expected().filter(is_missing).map(|expected| (port, expected)));
     }
     missing
+}
+
+/// Groups that the balancer and the tasks have in common, with the ports on which only rules that go let the balancer in to
+/// the tasks.
+fn cut_off<'a>(patient: &Patient<'a>, door: &Door<'a>, outside: &[&Admitted<'a>]) -> Result<Vec<(&'a SecurityGroup, BTreeSet<Ports>)>, Blind> {
+    let rules = || outside.iter().map(|one| (one.group, one.permission));
+    let mut shared: BTreeMap<&str, (&SecurityGroup, BTreeSet<Ports>)> = BTreeMap::new();
+    for arn in traffic::groups(patient)? {
+        let Some(settings) = patient.target_group(arn)?.filter(|group| group.load_balancer_arns.contains(&door.balancer.load_balancer_arn)) else {
+            continue;
+        };
+        for target in patient.targets(arn)? {
+            let of_tasks = groups_of(patient, target)?;
+            let port = if instance::is_one(target) && target.port.is_some_and(|port| EPHEMERAL.contains(&port)) {
+                Some(EPHEMERAL.into())
+            } else {
+                target.port.map(Ports::from)
+            };
+            let checked = traffic::health_check_port(settings, target).filter(|port| target.port != Some(*port)).map(Ports::from);
+            for ports in port.into_iter().chain(checked) {
+                let is_cut = |group: &SecurityGroup, rule: &IpPermission| of_tasks.contains(group.group_id.as_str()) && opens(rule, ports);
+                for (group, _) in rules().filter(|(group, rule)| is_cut(group, rule)) {
+                    if !lets_itself_in(group, ports) {
+                        shared.entry(&group.group_id).or_insert_with(|| (group, BTreeSet::new())).1.insert(ports);
+                    }
+                }
+            }
+        }
+    }
+    Ok(shared.into_values().collect())
+}
+
+/// The security groups of the task behind a target, or of the instance that runs one.
+fn groups_of<'a>(patient: &Patient<'a>, target: &Target) -> Result<BTreeSet<&'a str>, Blind> {
+    if !instance::is_one(target) {
+        return reach::task_groups(patient, Some(target));
+    }
+    let interface = if health_check::task_behind(patient, target)?.is_some() { patient.instance_interface(&target.id)? } else { None };
+    Ok(interface.into_iter().flat_map(|interface| &interface.groups).map(String::as_str).collect())
+}
+
+/// Whether a rule is open on some of these ports.
+fn opens(rule: &IpPermission, Ports(from, to): Ports) -> bool {
+    let inside = rule.from_port.is_some_and(|port| (from..=to).contains(&port));
+    reach::covers_tcp(rule, from) || (inside && rule.from_port.is_some_and(|port| reach::covers_tcp(rule, port)))
+}
+
+fn lets_itself_in(group: &SecurityGroup, Ports(from, to): Ports) -> bool {
+    let rules = group.ip_permissions.iter().filter(|rule| rule.group_id.contains(&group.group_id));
+    rules.into_iter().any(|rule| reach::covers_tcp(rule, from) && reach::covers_tcp(rule, to))
 }
 
 #[cfg(test)]
@@ -254,7 +329,7 @@ mod tests {
         assert!(finding.says.contains("outside pl-0ff1ce and pl-0dd: 0.0.0.0/0 on port 443"), "{}", finding.says);
         let opened = finding.remedy.cli.iter().filter(|command| command.contains("authorize")).collect::<Vec<_>>();
         assert!(matches!(opened.as_slice(), [one] if one.ends_with("PrefixListIds=[{PrefixListId=pl-0dd}]'")), "{opened:?}");
-        assert!(finding.remedy.terraform.is_some_and(|text| text.contains("prefix_list_id    = \"pl-0ff1ce\"")));
+        assert!(finding.remedy.terraform.is_some_and(|text| text.contains("prefix_list_id    = \"pl-0dd\"") && !text.contains("pl-0ff1ce")));
     }
 
     #[test]
@@ -322,5 +397,37 @@ mod tests {
         let diagnosis = crate::diagnosis::diagnose(&patient);
         let root = diagnosis.roots.iter().find(|root| root.check.id() == CHECK.id()).unwrap();
         assert!(root.explains.iter().any(|node| node.check.id() == "balancer_open_to_world"), "{root:?}");
+    }
+
+    #[test]
+    fn terraform_adds_only_what_is_not_there() {
+        let snapshot = with(vec![from(&["203.0.113.0/24"]), everywhere("tcp", Some(443))]);
+        let code = |blocks: &[&str]| expecting(&snapshot, blocks).findings.remove(0).remedy.terraform;
+        assert_eq!(code(&["203.0.113.0/24"]), None);
+        let two = code(&["203.0.113.0/24", "192.0.2.0/24", "198.51.100.0/24"]).unwrap();
+        assert!(two.contains("\"clients\"") && two.contains("\"clients_2\"") && !two.contains("203.0.113.0/24"), "{two}");
+    }
+
+    #[test]
+    fn a_group_that_the_tasks_have_too_lets_itself_in_first() {
+        let shared = |permissions: Vec<IpPermission>| {
+            let mut snapshot = with(permissions);
+            for seen in snapshot.interfaces.0.values_mut() {
+                if let Seen::Yes(Some(interface)) = seen {
+                    interface.groups = vec!["sg-balancer".into()];
+                }
+            }
+            snapshot.target_groups.change(&baseline::id::group("api")).unwrap().health_check_port = Some("9000".into());
+            expecting(&snapshot, &["203.0.113.0/24"]).findings.remove(0).remedy
+        };
+        let itself =
+            |port| format!("aws ec2 authorize-security-group-ingress --group-id sg-balancer --protocol tcp --port {port} --source-group sg-balancer");
+        let all = shared(vec![from(&["203.0.113.0/24"]), everywhere("-1", None)]);
+        assert_eq!(all.cli[..2], [itself(8080), itself(9000)]);
+        assert!(all.cli[2].contains("revoke") && all.summary.contains("is the tasks' security group, too"), "{all:?}");
+        let some = shared(vec![from(&["203.0.113.0/24"]), everywhere("-1", None), from_group(8080, "sg-balancer")]);
+        assert!(some.cli[0] == itself(9000) && some.cli[1].contains("revoke"), "{some:?}");
+        let other = shared(vec![from(&["203.0.113.0/24"]), everywhere("tcp", Some(443))]);
+        assert_eq!(other.cli.len(), 1, "the rule for clients lets nobody in to the tasks");
     }
 }

@@ -32,7 +32,7 @@ crate::check! {
     /// aws ec2 revoke-security-group-ingress --group-id <group> --protocol tcp --port 443 --cidr 0.0.0.0/0
     /// ```
     ///
-    /// or, if it is the one that is meant, the narrow one. Terraform/OpenTofu: remove the wide
+    /// or, if it is the one that is meant, the narrow one, unless that opens other ports as well. Terraform/OpenTofu: remove the wide
     /// `aws_vpc_security_group_ingress_rule`, or its group from `security_groups` of `aws_lb`.
     ///
     /// # See also
@@ -94,18 +94,23 @@ fn tell(patient: &Patient, findings: &mut Findings, door: &Door, wide: &Admitted
     let ports: BTreeSet<i32> = void.iter().flat_map(|narrow| narrow.ports.intersection(&wide.ports)).copied().collect();
     let narrow: BTreeSet<&str> = void.iter().map(|narrow| narrow.source()).collect();
     let (subject, verb) = if narrow.len() == 1 { ("rule", "has") } else { ("rules", "have") };
+    // On a port that the wide rule leaves alone, the narrow one is all that lets its addresses in.
+    let is_void = void.iter().all(|narrow| narrow.ports.is_subset(&wide.ports));
     let says = format!(
-        "{} of security group {} lets in more than {} on {} of load balancer {}: rules add up, so the narrow {subject} {verb} no effect.",
+        "{} of security group {} lets in more than {} on {} of load balancer {}: rules add up, so the narrow {subject} {verb} no effect{}.",
         wide.words(patient),
         wide.group.group_name,
         and_list(narrow.iter().map(|source| ingress::source_name(patient, source))),
         ingress::port_words(&ports),
         door.name(),
+        if is_void { String::new() } else { format!(" on {}", ingress::port_words(&ports)) },
     );
-    let mut remedy = ingress::closing("Take the wide rule away; if it is the one that is meant, take the narrow one away.", &[wide]);
-    if let (Some(port), Some(narrow)) = (ports.first(), narrow.first()) {
-        remedy = remedy.terraform(ingress::terraform(&wide.group.group_id, *port, narrow));
-    }
+    let summary = if is_void {
+        "Take the wide rule away; if it is the one that is meant, take the narrow one away."
+    } else {
+        "Take the wide rule away. If it is the one that is meant, keep the narrow one all the same: it opens other ports as well."
+    };
+    let remedy = ingress::closing(summary, &[wide]);
     findings.add(
         Subject::new(Kind::SecurityGroup, &wide.group.group_id)
             .sick(says, wide.rule())
@@ -124,7 +129,7 @@ mod tests {
     use crate::baseline::{self, everywhere, id, prefix_list};
     use crate::exam::Outcome;
     use crate::seen::{Seen, Why};
-    use crate::snapshot::{IpPermission, Snapshot};
+    use crate::snapshot::{IpPermission, Listener, Snapshot};
     use crate::testing::{exam, exam_with, expecting, says};
 
     fn with(more: Vec<IpPermission>) -> Snapshot {
@@ -219,5 +224,25 @@ mod tests {
         let mut unseen = snapshot;
         unseen.prefix_lists.insert("pl-0ff1ce", Seen::No(Why::Denied("no".into())));
         assert_eq!(exam(CHECK, &unseen).outcome, Outcome::CouldNotLook);
+    }
+
+    #[test]
+    fn a_narrow_rule_that_works_on_another_port_stays() {
+        let mut snapshot = with(vec![everywhere("tcp", Some(443))]);
+        let listeners = snapshot.listeners.change(&id::elb("loadbalancer/app/web/50dc6c495c0c9188")).unwrap();
+        listeners.push(Listener { listener_arn: "admin".into(), port: Some(8443), ..listeners[0].clone() });
+        let finding = |to: i32| {
+            let mut snapshot = snapshot.clone();
+            let permissions = &mut snapshot.security_groups.change("sg-balancer").unwrap().ip_permissions;
+            permissions.retain(|permission| permission.cidr_ip == ["0.0.0.0/0"]);
+            permissions.push(IpPermission { cidr_ip: vec!["203.0.113.0/24".into()], to_port: Some(to), ..everywhere("tcp", Some(443)) });
+            exam(CHECK, &snapshot).findings.remove(0)
+        };
+        let (both, one) = (finding(8443), finding(443));
+        assert!(both.says.ends_with("so the narrow rule has no effect on port 443."), "{}", both.says);
+        assert!(!both.remedy.summary.contains("take the narrow one away"), "{}", both.remedy.summary);
+        assert!(one.says.ends_with("so the narrow rule has no effect."), "{}", one.says);
+        // The narrow rule is there already, and a rule of the same words is refused.
+        assert_eq!((both.remedy.terraform, one.remedy.terraform), (None, None));
     }
 }

@@ -6,7 +6,7 @@ use crate::check::{Findings, NoAnswer};
 use crate::finding::{Evidence, Finding, Kind, Remedy, Subject};
 use crate::patient::Patient;
 use crate::reading::ingress::{self, Door};
-use crate::reading::{and_list, traffic};
+use crate::reading::{and_list, reach, traffic};
 use crate::snapshot::{Action, Listener};
 
 crate::check! {
@@ -20,14 +20,18 @@ crate::check! {
     /// # How we tell
     ///
     /// A listener with the protocol HTTP has a rule that forwards to a target group of the service, and the security
-    /// groups of the balancer let somebody in on its port. A redirect, a fixed response, an internal balancer, the test
-    /// rule of a blue/green deployment and a rule for `/.well-known/` only are no finding. Whether the app answers such
+    /// groups of the balancer let in public addresses on its port. A redirect, a fixed response, an internal balancer, the
+    /// test rule of a blue/green deployment and a rule for `/.well-known/` only are no finding; nor is a port that is open
+    /// to security groups, to private blocks or to CloudFront's own prefix list only: viewers speak to CloudFront, and a
+    /// distribution that asks its origin by HTTP would follow the redirect in circles. Whether the app answers such
     /// requests with a redirect of its own cannot be seen. Express Mode opens port 80 in the security group and makes no
     /// listener for it: such a port is closed, not plain.
     ///
     /// # What to do
     ///
-    /// Let the listener redirect; a rule before its default action that forwards has to go or to redirect as well:
+    /// If an HTTPS listener forwards to the service, let this one redirect to it; a rule before its default action that
+    /// forwards has to go or to redirect as well. A distribution of CloudFront that comes in here has to ask for HTTPS first:
+    /// set its origin protocol policy to `https-only`.
     ///
     /// ```sh
     /// aws elbv2 modify-listener --listener-arn <listener> --default-actions 'Type=redirect,RedirectConfig={Protocol=HTTPS,Port=443,StatusCode=HTTP_301}'
@@ -45,12 +49,13 @@ crate::check! {
     explains: [],
     reads: [
         DescribeServices, DescribeServiceRevisions, DescribeTargetGroups, DescribeLoadBalancers, DescribeListeners, DescribeRules,
-        DescribeSecurityGroups,
+        DescribeSecurityGroups, GetManagedPrefixListEntries, DescribeManagedPrefixLists,
     ],
     example: on fargate, |snapshot| {
-        use crate::baseline::{from_block, id, plain_listener};
+        use crate::baseline::{id, plain_listener, prefix_list};
         plain_listener(snapshot, "web", crate::baseline::forward(&[(&id::group("api"), 1)]));
-        snapshot.security_groups.change("sg-balancer").into_iter().for_each(|group| group.ip_permissions.push(from_block(80, "203.0.113.0/24")));
+        let office = prefix_list::from_list(80, prefix_list::list(snapshot, "pl-0ff1ce", "office", &["203.0.113.0/24"]));
+        snapshot.security_groups.change("sg-balancer").into_iter().for_each(|group| group.ip_permissions.push(office.clone()));
     },
 }
 
@@ -64,12 +69,48 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         for listener in door.listeners.iter().filter(|listener| listener.protocol.as_deref() == Some("HTTP")) {
             let here = ways.iter().filter(|way| way.listener.listener_arn == listener.listener_arn);
             let plain: Vec<&traffic::Way> = here.filter(|way| way.live().next().is_some() && !is_well_known(way)).collect();
-            if !plain.is_empty() && listener.port.is_some_and(|port| door.lets_somebody_in(port)) {
-                findings.add(tell(door, listener, &plain));
+            let Some(port) = listener.port.filter(|_| !plain.is_empty()) else { continue };
+            let entrants = entrants(patient, findings, door, port);
+            if entrants.public {
+                let secure = ways.iter().find(|way| is_secure(way, door)).and_then(|way| way.listener.port);
+                findings.add(tell(door, listener, &plain, secure, entrants.cloudfront));
             }
         }
     }
     Ok(())
+}
+
+/// Who may come in on a port.
+struct Entrants {
+    /// Addresses that the internet routes, other than CloudFront's.
+    public: bool,
+    cloudfront: bool,
+}
+
+fn entrants<'a>(patient: &Patient<'a>, findings: &mut Findings, door: &Door<'a>, port: i32) -> Entrants {
+    let permissions = door.groups.iter().flat_map(|group| &group.ip_permissions).filter(|permission| reach::covers_tcp(permission, port));
+    let (mut cloudfront, mut others) = (false, Vec::new());
+    for list in permissions.flat_map(|permission| &permission.prefix_list_id) {
+        // A list without a name may be CloudFront's: then nobody knows whether strangers come in.
+        match findings.see(patient.managed_prefix_list(list)).flatten().and_then(|list| list.prefix_list_name.as_deref()) {
+            Some(name) if name.starts_with("com.amazonaws.") && name.ends_with(".cloudfront.origin-facing") => cloudfront = true,
+            Some(_) => others.push(list.as_str()),
+            None => {}
+        }
+    }
+    let mut is_public = |looked_into: &[&str]| {
+        let blocks = door.lets_in(patient, findings, |list| looked_into.contains(&list)).blocks;
+        blocks.iter().any(|one| one.ports.contains(&port) && !one.block.is_private())
+    };
+    // Lists are looked into only where addresses alone do not tell.
+    Entrants { public: is_public(&[]) || is_public(&others), cloudfront }
+}
+
+/// Whether clients get to the service by HTTPS here: a listener that leads elsewhere is nowhere to redirect to.
+fn is_secure(way: &traffic::Way, door: &Door) -> bool {
+    let listener = way.listener;
+    let is_here = listener.load_balancer_arn == door.balancer.load_balancer_arn;
+    is_here && listener.protocol.as_deref() == Some("HTTPS") && way.live().next().is_some()
 }
 
 /// Certificates are proved to belong to a host at such a path, and that has to work over HTTP.
@@ -78,29 +119,30 @@ fn is_well_known(way: &traffic::Way) -> bool {
     paths.any(|condition| condition.regex_values.is_empty() && condition.values.iter().all(|path| path.starts_with("/.well-known/")))
 }
 
-fn tell(door: &Door, listener: &Listener, plain: &[&traffic::Way]) -> Finding {
-    let secure = door.listeners.iter().find(|other| other.protocol.as_deref() == Some("HTTPS")).and_then(|other| other.port);
+fn tell(door: &Door, listener: &Listener, plain: &[&traffic::Way], secure: Option<i32>, cloudfront: bool) -> Finding {
+    let https = door.listeners.iter().find(|other| other.protocol.as_deref() == Some("HTTPS")).and_then(|other| other.port);
     let says = format!(
         "Load balancer {} serves plain HTTP on port {}: it forwards {} and does not redirect, unless the app does.{}",
         door.name(),
         listener.port.unwrap_or_default(),
         and_list(plain.iter().map(|way| if way.rule.is_default { "whatever no other rule takes".into() } else { way.name() })),
-        if secure.is_none() { " It has no HTTPS listener." } else { "" },
+        match (secure, https) {
+            (Some(_), _) => "",
+            (None, Some(_)) => " Its HTTPS listener does not lead to the service.",
+            (None, None) => " It has no HTTPS listener.",
+        },
     );
-    let redirect = quote(&format!("Type=redirect,RedirectConfig={{Protocol=HTTPS,Port={},StatusCode=HTTP_301}}", secure.unwrap_or(443)));
-    let remedy = match secure {
-        None => Remedy::new("Give the balancer an HTTPS listener with a certificate first; then let this one redirect."),
-        Some(_) => Remedy::new("Redirect to HTTPS; requests that are forwarded today get a 301 from then on."),
+    let mut summary = match (secure, https) {
+        (Some(_), _) => "Redirect to HTTPS; requests that are forwarded today get a 301 from then on.".to_owned(),
+        (None, Some(port)) => format!("Let the HTTPS listener on port {port} forward to the service first; then let this one redirect."),
+        (None, None) => "Give the balancer an HTTPS listener with a certificate first; then let this one redirect.".to_owned(),
     };
-    let remedy = plain.iter().fold(remedy, |remedy, way| match (secure, way.rule.is_default) {
-        (None, _) => remedy,
-        (_, true) => remedy.cli(format!("aws elbv2 modify-listener --listener-arn {} --default-actions {redirect}", listener.listener_arn)),
-        (_, false) => remedy.cli(format!("aws elbv2 modify-rule --rule-arn {} --actions {redirect}", way.rule.rule_arn)),
-    });
-    let terraform = format!(
-        "default_action {{\n  type = \"redirect\"\n  redirect {{\n    protocol    = \"HTTPS\"\n    port        = \"{}\"\n    status_code = \"HTTP_301\"\n  }}\n}}",
-        secure.unwrap_or(443)
-    );
+    if cloudfront {
+        summary.push_str(
+            " CloudFront may come in here as well: set the distribution's origin protocol policy to https-only before that, or it follows the redirect in circles.",
+        );
+    }
+    let remedy = secure.map_or_else(|| Remedy::new(&summary), |port| redirecting(Remedy::new(&summary), listener, plain, port));
     let forwards = |way: &&traffic::Way| {
         let action: Option<&Action> = way.rule.actions.iter().find(|action| action.kind == "forward");
         action.map(|action| Evidence::new(Call::DescribeRules, &way.rule.rule_arn, "Actions.Type", &action.kind))
@@ -108,16 +150,31 @@ fn tell(door: &Door, listener: &Listener, plain: &[&traffic::Way]) -> Finding {
     Subject::new(Kind::Listener, &listener.listener_arn)
         .sick(says, Evidence::new(Call::DescribeListeners, &listener.listener_arn, "Protocol", "HTTP"))
         .because_all(plain.iter().filter_map(forwards))
-        .mend(remedy.terraform(terraform))
+        .mend(remedy)
         .concerns(Kind::LoadBalancer, &door.balancer.load_balancer_arn)
+}
+
+fn redirecting(remedy: Remedy, listener: &Listener, plain: &[&traffic::Way], port: i32) -> Remedy {
+    let redirect = quote(&format!("Type=redirect,RedirectConfig={{Protocol=HTTPS,Port={port},StatusCode=HTTP_301}}"));
+    let remedy = plain.iter().fold(remedy, |remedy, way| {
+        if way.rule.is_default {
+            remedy.cli(format!("aws elbv2 modify-listener --listener-arn {} --default-actions {redirect}", listener.listener_arn))
+        } else {
+            remedy.cli(format!("aws elbv2 modify-rule --rule-arn {} --actions {redirect}", way.rule.rule_arn))
+        }
+    });
+    remedy.terraform(format!(
+        "default_action {{\n  type = \"redirect\"\n  redirect {{\n    protocol    = \"HTTPS\"\n    port        = \"{port}\"\n    status_code = \"HTTP_301\"\n  }}\n}}"
+    ))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::baseline::{self, forward, from_block, id, plain_listener};
+    use crate::baseline::{self, forward, from_block, from_group, id, plain_listener, prefix_list};
     use crate::exam::Outcome;
-    use crate::snapshot::{Condition, Snapshot};
+    use crate::seen::{Seen, Why};
+    use crate::snapshot::{Condition, IpPermission, Snapshot};
     use crate::testing::{exam, says};
 
     fn plain(action: Action) -> Snapshot {
@@ -184,5 +241,42 @@ mod tests {
         let mut snapshot = plain(to_api());
         snapshot.security_groups.0.remove("sg-balancer");
         assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::CouldNotLook);
+    }
+
+    fn open_to(permissions: Vec<IpPermission>) -> Snapshot {
+        let mut snapshot = plain(to_api());
+        prefix_list::of_cloudfront(&mut snapshot);
+        snapshot.security_groups.change("sg-balancer").unwrap().ip_permissions = permissions;
+        snapshot
+    }
+
+    #[test]
+    fn cloudfront_is_not_sent_in_circles() {
+        let list = || prefix_list::from_list(80, "pl-3b927c52");
+        let mut alone = open_to(vec![list()]);
+        assert_eq!(exam(CHECK, &alone).outcome, Outcome::Healthy);
+        let summary = exam(CHECK, &open_to(vec![list(), from_block(80, "0.0.0.0/0")])).findings.remove(0).remedy.summary;
+        assert!(summary.contains("origin protocol policy to https-only before that"), "{summary}");
+        alone.managed_prefix_lists.insert("pl-3b927c52", Seen::No(Why::Denied("no".into())));
+        assert_eq!(exam(CHECK, &alone).outcome, Outcome::CouldNotLook, "the list may be anybody's");
+        let mut office = open_to(vec![prefix_list::from_list(80, "pl-0ff1ce")]);
+        prefix_list::list(&mut office, "pl-0ff1ce", "office", &["203.0.113.0/24"]);
+        assert_eq!(says(CHECK, &office).len(), 1);
+    }
+
+    #[test]
+    fn nothing_is_redirected_to_a_listener_that_leads_elsewhere() {
+        let mut snapshot = plain(to_api());
+        let arn = snapshot.listeners.change(&id::elb("loadbalancer/app/web/50dc6c495c0c9188")).unwrap()[0].listener_arn.clone();
+        snapshot.rules.change(&arn).unwrap().iter_mut().for_each(|rule| rule.actions = vec![forward(&[(&id::group("other"), 1)])]);
+        let finding = exam(CHECK, &snapshot).findings.remove(0);
+        assert!(finding.says.ends_with("Its HTTPS listener does not lead to the service."), "{}", finding.says);
+        assert!(finding.remedy.summary.starts_with("Let the HTTPS listener on port 443 forward to the service first"), "{:?}", finding.remedy);
+        assert!(finding.remedy.cli.is_empty() && finding.remedy.terraform.is_none(), "{:?}", finding.remedy);
+    }
+
+    #[test]
+    fn groups_and_private_blocks_are_not_the_internet() {
+        assert_eq!(exam(CHECK, &open_to(vec![from_group(80, "sg-prober"), from_block(80, "10.0.0.0/8")])).outcome, Outcome::Healthy);
     }
 }

@@ -1,13 +1,16 @@
 //! A task with a public address whose own security groups let the world in: whoever knows the address goes around the
 //! balancer, its rules and its web ACL. A public address alone is none: security groups decide.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::check::{Findings, NoAnswer};
 use crate::finding::{Finding, Kind, Remedy, Subject};
 use crate::patient::Patient;
-use crate::reading::exposed::{self, Reachable};
-use crate::reading::{and_list, ingress, reach, traffic};
+use crate::reading::exposed::{self, Opening, Reachable};
+use crate::reading::reach::{self, Ports};
+use crate::reading::{and_list, ingress, traffic};
+use crate::seen::Blind;
+use crate::snapshot::SecurityGroup;
 
 crate::check! {
     /// A task behind a load balancer can be reached from the internet without the load balancer.
@@ -29,14 +32,17 @@ crate::check! {
     ///
     /// # What to do
     ///
-    /// Let in the balancer's security group, then take the wide rule away:
+    /// Let in the security group of each balancer on each port that it needs, that of the health check included, then take
+    /// the wide rule away:
     ///
     /// ```sh
     /// aws ec2 authorize-security-group-ingress --group-id <group> --protocol tcp --port <port> --source-group <balancer's group>
     /// aws ec2 revoke-security-group-ingress --group-id <group> --protocol tcp --port <port> --cidr 0.0.0.0/0
     /// ```
     ///
-    /// Terraform/OpenTofu: `referenced_security_group_id` instead of `cidr_ipv4` in `aws_vpc_security_group_ingress_rule`;
+    /// A network load balancer without security groups can be let in by the blocks of its subnets only; where its target
+    /// groups preserve the addresses of clients, it is the clients who have to stay admitted. Terraform/OpenTofu:
+    /// `referenced_security_group_id` instead of `cidr_ipv4` in `aws_vpc_security_group_ingress_rule`;
     /// in private subnets with a way out, also `assign_public_ip = false`.
     ///
     /// # See also
@@ -64,14 +70,67 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         return Err(NoAnswer::NotApplicable("no load balancer to go around"));
     }
     for reachable in exposed::tasks(patient, findings)? {
-        let balancer = balancers.iter().find_map(|arn| findings.see(patient.load_balancer(arn)).flatten());
-        let admitted = balancer.and_then(|balancer| balancer.security_groups.first());
-        findings.add(tell(&reachable, admitted.map(String::as_str)));
+        let mut sources = Sources::Groups(BTreeSet::new());
+        for arn in &balancers {
+            let groups = findings.see(patient.load_balancer(arn)).flatten().map(|balancer| &balancer.security_groups);
+            sources = match (sources, groups) {
+                (Sources::Groups(_), None) => Sources::Unknown,
+                (Sources::Groups(_), Some(groups)) if groups.is_empty() => Sources::Subnets,
+                (Sources::Groups(others), Some(groups)) => Sources::Groups(others.into_iter().chain(groups.iter().map(String::as_str)).collect()),
+                (settled, _) => settled,
+            };
+        }
+        let checked = health_check_ports(patient, findings)?;
+        findings.add(tell(&reachable, &sources, &checked));
     }
     Ok(())
 }
 
-fn tell(reachable: &Reachable, admitted: Option<&str>) -> Finding {
+/// By what a rule can name the balancers.
+enum Sources<'a> {
+    Groups(BTreeSet<&'a str>),
+    /// One of them has no security group.
+    Subnets,
+    /// One of them was not seen.
+    Unknown,
+}
+
+/// Where the balancers ask whether targets are healthy. What "traffic-port" means for an instance, its opening says.
+fn health_check_ports(patient: &Patient, findings: &mut Findings) -> Result<BTreeSet<Ports>, Blind> {
+    let mut ports = BTreeSet::new();
+    for group in traffic::groups(patient)? {
+        let Some(settings) = findings.see(patient.target_group(group)).flatten() else { continue };
+        let is_fixed = settings.health_check_port.as_deref().is_some_and(|port| port != "traffic-port");
+        if is_fixed || settings.target_type.as_deref() == Some("ip") {
+            ports.extend(reach::health_check_port(patient, settings, None).map(Ports::from));
+        }
+    }
+    Ok(ports)
+}
+
+/// The commands and the code that let each balancer in on every port that it needs, wherever a rule is not there already: the
+/// wide rule may be all that lets it in, so this comes first.
+fn admit(mut remedy: Remedy, openings: &[Opening], sources: &BTreeSet<&str>, checked: &BTreeSet<Ports>) -> Remedy {
+    let ports: BTreeSet<Ports> = openings.iter().filter_map(|opening| opening.needs).chain(checked.iter().copied()).collect();
+    let groups: BTreeMap<&str, &SecurityGroup> = openings.iter().map(|opening| (opening.group.group_id.as_str(), opening.group)).collect();
+    let mut code = Vec::new();
+    for (group, source, ports) in
+        groups.values().flat_map(|group| sources.iter().flat_map(|source| ports.iter().map(|ports| (*group, *source, *ports))))
+    {
+        let is_there = group
+            .ip_permissions
+            .iter()
+            .any(|rule| rule.group_id.iter().any(|id| id == source) && reach::covers_tcp(rule, ports.0) && reach::covers_tcp(rule, ports.1));
+        if !is_there {
+            let name = if code.is_empty() { "from_balancer".to_owned() } else { format!("from_balancer_{}", code.len() + 1) };
+            remedy = reach::let_in(remedy, &name, &group.group_id, source, ports);
+            code.extend(remedy.terraform.take());
+        }
+    }
+    if code.is_empty() { remedy } else { remedy.terraform(code.join("\n\n")) }
+}
+
+fn tell(reachable: &Reachable, sources: &Sources, checked: &BTreeSet<Ports>) -> Finding {
     let Reachable { openings, tasks, addresses } = reachable;
     let families: BTreeSet<&str> = openings.iter().map(|opening| opening.family.word()).collect();
     let ports: BTreeSet<i32> = openings.iter().filter_map(|opening| opening.port).collect();
@@ -85,20 +144,25 @@ fn tell(reachable: &Reachable, admitted: Option<&str>) -> Finding {
         if ports.is_empty() { String::new() } else { format!(" on {}", ingress::port_words(&ports)) },
     );
     let mut evidence = reachable.evidence();
-    let mut remedy = Remedy::new(
-        "Let in the balancer's security group only. In subnets with a NAT gateway or the endpoints that the task needs, take the public address \
-         away as well.",
-    );
-    if let Some((opening, needs)) = openings.iter().find_map(|opening| Some((opening, opening.needs?))) {
-        let group = &opening.group.group_id;
-        let balancer = admitted.unwrap_or("<balancer's group>");
-        let source = format!("--source-group {balancer}");
-        remedy = remedy.cli(format!("aws ec2 authorize-security-group-ingress --group-id {group} --protocol tcp --port {needs} {source}"));
-        remedy = remedy.terraform(reach::ingress_in_terraform("from_balancer", group, balancer, needs));
-    }
-    let revoke: BTreeSet<String> =
-        openings.iter().flat_map(|opening| opening.wide().map(|cidr| ingress::revoke(opening.group, opening.permission, cidr))).collect();
-    remedy = revoke.into_iter().fold(remedy, Remedy::cli);
+    let otherwise = "In subnets with a NAT gateway or the endpoints that the task needs, take the public address away as well.";
+    let remedy = match sources {
+        Sources::Groups(sources) => {
+            let remedy = Remedy::new(format!("Let in the balancer's security group only. {otherwise}"));
+            let revoke: BTreeSet<String> =
+                openings.iter().flat_map(|opening| opening.wide().map(|cidr| ingress::revoke(opening.group, opening.permission, cidr))).collect();
+            revoke.into_iter().fold(admit(remedy, openings, sources, checked), Remedy::cli)
+        }
+        // A command that took the wide rule away would cut off a balancer that nothing else lets in.
+        Sources::Subnets => Remedy::new(format!(
+            "Narrow the wide rule, but do not only take it away: a network load balancer without security groups is let in by the blocks of its \
+             subnets, for traffic and health checks, and where a target group preserves the addresses of clients, the clients have to stay \
+             admitted as well. {otherwise}"
+        )),
+        Sources::Unknown => Remedy::new(format!(
+            "Let in the security group of each balancer, on the ports of the containers and of the health check, before you take the wide rule \
+             away: a balancer could not be looked at. {otherwise}"
+        )),
+    };
     let first = evidence.remove(0);
     Subject::new(Kind::Task, &tasks[0].0.task_arn)
         .sick(says, first)
@@ -111,8 +175,9 @@ fn tell(reachable: &Reachable, admitted: Option<&str>) -> Finding {
 mod tests {
     use super::*;
     use crate::baseline::instances::INSTANCES;
-    use crate::baseline::{self, everywhere, expose_tasks, from_block};
+    use crate::baseline::{self, everywhere, expose_tasks, from_block, from_group, id};
     use crate::exam::Outcome;
+    use crate::seen::{Seen, Why};
     use crate::snapshot::{IpPermission, Route, Snapshot};
     use crate::testing::{exam, exam_with, expecting, says};
 
@@ -193,7 +258,11 @@ mod tests {
             ]
         );
         let exam = exam(CHECK, &open);
-        assert!(exam.findings[0].remedy.cli[0].contains("--group-id sg-instance --protocol tcp --port 32768-65535 --source-group sg-balancer"));
+        assert!(exam.findings[0].remedy.cli.iter().all(|command| command.contains("revoke")), "the balancer has a rule of its own");
+        let mut without = open.clone();
+        without.security_groups.change("sg-instance").unwrap().ip_permissions.retain(|rule| rule.group_id.is_empty());
+        let cli = &crate::testing::exam(CHECK, &without).findings[0].remedy.cli;
+        assert!(cli[0].contains("--group-id sg-instance --protocol tcp --port 32768-65535 --source-group sg-balancer"), "{cli:?}");
         assert_eq!(says(CHECK, &with(from_block(22, "0.0.0.0/0"))), [""; 0], "no task listens there");
         let mut private = with(everywhere("-1", None));
         private.instance_interfaces.0.values_mut().for_each(|seen| {
@@ -225,5 +294,36 @@ mod tests {
         let mut snapshot = exposed(&[]);
         snapshot.security_groups.0.remove("sg-task");
         assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::CouldNotLook);
+    }
+
+    #[test]
+    fn lets_every_balancer_in_on_every_port_before_it_shuts_the_world_out() {
+        let mut snapshot = exposed(&[]);
+        snapshot.target_groups.change(&id::group("api")).unwrap().health_check_port = Some("9000".into());
+        snapshot.load_balancers.change(&id::elb("loadbalancer/app/web/50dc6c495c0c9188")).unwrap().security_groups.push("sg-second".into());
+        // The first of the two is let in on the port of the container already: the same rule again is refused.
+        snapshot.security_groups.change("sg-task").unwrap().ip_permissions = vec![from_group(8080, "sg-balancer"), everywhere("-1", None)];
+        let remedy = exam(CHECK, &snapshot).findings.remove(0).remedy;
+        let authorize = |port, source| {
+            format!("aws ec2 authorize-security-group-ingress --group-id sg-task --protocol tcp --port {port} --source-group {source}")
+        };
+        let revoke = "aws ec2 revoke-security-group-ingress --group-id sg-task --ip-permissions 'IpProtocol=-1,IpRanges=[{CidrIp=0.0.0.0/0}]'";
+        let expected = [authorize(9000, "sg-balancer"), authorize(8080, "sg-second"), authorize(9000, "sg-second"), revoke.to_owned()];
+        assert_eq!(remedy.cli, expected);
+        assert_eq!(remedy.terraform.unwrap().matches("resource \"aws_vpc_security_group_ingress_rule\"").count(), 3);
+    }
+
+    #[test]
+    fn a_balancer_without_security_groups_keeps_its_only_way_in() {
+        let mut snapshot = exposed(&[from_block(8080, "0.0.0.0/0")]);
+        let arn = id::elb("loadbalancer/app/web/50dc6c495c0c9188");
+        let balancer = snapshot.load_balancers.change(&arn).unwrap();
+        balancer.load_balancer_type = Some("network".into());
+        balancer.security_groups.clear();
+        let remedy = exam(CHECK, &snapshot).findings.remove(0).remedy;
+        assert!(remedy.summary.contains("let in by the blocks of its subnets"), "{}", remedy.summary);
+        assert!(remedy.cli.is_empty() && remedy.terraform.is_none(), "{remedy:?}");
+        snapshot.load_balancers.insert(&arn, Seen::No(Why::Denied("no".into())));
+        assert!(exam(CHECK, &snapshot).findings[0].remedy.cli.is_empty(), "it may have none");
     }
 }

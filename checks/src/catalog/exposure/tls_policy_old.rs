@@ -16,6 +16,9 @@ const OLD: [&str; 2] = ["TLSv1", "TLSv1.1"];
 /// Allows TLS 1.2 and 1.3, on application and network load balancers alike.
 const MODERN: &str = "ELBSecurityPolicy-TLS13-1-2-2021-06";
 
+/// The same by a validated cryptographic module.
+const MODERN_FIPS: &str = "ELBSecurityPolicy-TLS13-1-2-FIPS-2023-04";
+
 crate::check! {
     /// A listener in front of the service accepts connections with TLS 1.0 or TLS 1.1.
     ///
@@ -35,7 +38,8 @@ crate::check! {
     /// aws elbv2 modify-listener --listener-arn <listener> --ssl-policy ELBSecurityPolicy-TLS13-1-2-2021-06
     /// ```
     ///
-    /// Terraform/OpenTofu: `ssl_policy` in `aws_lb_listener`.
+    /// Where FIPS is asked for, it is `ELBSecurityPolicy-TLS13-1-2-FIPS-2023-04`. Terraform/OpenTofu: `ssl_policy` in
+    /// `aws_lb_listener`.
     ///
     /// # See also
     ///
@@ -83,9 +87,11 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         let arn = &listener.listener_arn;
         let summary = "Set a policy that begins with TLS 1.2. Clients that know only older versions are then refused: look for them in the access \
                        logs first.";
+        // Whoever chose a policy of FIPS has to keep to it.
+        let modern = if name.split('-').any(|part| part == "FIPS") { MODERN_FIPS } else { MODERN };
         let remedy = Remedy::new(summary)
-            .cli(format!("aws elbv2 modify-listener --listener-arn {arn} --ssl-policy {MODERN}"))
-            .terraform(format!("resource \"aws_lb_listener\" \"https\" {{\n  # …\n  ssl_policy = \"{MODERN}\"\n}}"));
+            .cli(format!("aws elbv2 modify-listener --listener-arn {arn} --ssl-policy {modern}"))
+            .terraform(format!("resource \"aws_lb_listener\" \"https\" {{\n  # …\n  ssl_policy = \"{modern}\"\n}}"));
         findings.add(
             Subject::new(Kind::Listener, arn)
                 .sick(says, Evidence::new(Call::DescribeListeners, arn, "SslPolicy", name))
@@ -137,5 +143,16 @@ mod tests {
     #[test]
     fn without_tls_there_is_no_policy() {
         assert!(matches!(exam(CHECK, &baseline::worker()).outcome, Outcome::NotApplicable(_)));
+    }
+
+    #[test]
+    fn a_policy_of_fips_is_answered_with_one_of_fips() {
+        let mut snapshot = baseline::fargate();
+        let name = "ELBSecurityPolicy-TLS13-1-1-FIPS-2023-04";
+        snapshot.listeners.change(&id::elb("loadbalancer/app/web/50dc6c495c0c9188")).unwrap()[0].ssl_policy = Some(name.into());
+        snapshot.ssl_policies.put(name, SslPolicy { name: name.into(), ssl_protocols: vec!["TLSv1.1".into(), "TLSv1.2".into()] });
+        let remedy = exam(CHECK, &snapshot).findings.remove(0).remedy;
+        assert!(remedy.cli[0].ends_with("--ssl-policy ELBSecurityPolicy-TLS13-1-2-FIPS-2023-04"), "{remedy:?}");
+        assert!(remedy.terraform.is_some_and(|text| text.contains("\"ELBSecurityPolicy-TLS13-1-2-FIPS-2023-04\"")));
     }
 }

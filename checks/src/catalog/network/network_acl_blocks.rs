@@ -1,6 +1,8 @@
 //! A network ACL drops the traffic between balancer and tasks, or between tasks and what they need to start, one way or
 //! the other. ACLs know no connections: answers come back to high ports, and somebody has to allow those too.
 
+use std::collections::BTreeSet;
+
 use crate::check::{Findings, NoAnswer};
 use crate::finding::{Finding, Kind, Remedy, Subject};
 use crate::patient::Patient;
@@ -148,18 +150,41 @@ fn claim(dropped: &[Dropped]) -> String {
 }
 
 fn remedy(alike: &[Dropped]) -> Remedy {
-    let (crossing, id) = (&alike[0].crossing, &alike[0].acl.network_acl_id);
-    let terraform = format!(
-        "resource \"aws_network_acl_rule\" \"allow\" {{\n  network_acl_id = \"{id}\"\n  egress         = {}\n  rule_number    = {}\n  protocol       = \"tcp\"\n  rule_action    = \"allow\"\n  cidr_block     = \"{}\"\n  from_port      = {}\n  to_port        = {}\n}}",
-        crossing.egress,
-        alike[0].free_number(0),
-        crossing.peer,
-        crossing.ports.start(),
-        crossing.ports.end()
-    );
-    let remedy = Remedy::new("Allow it with a rule that comes before the one that denies, and see that the other direction is allowed as well.");
-    let commands = alike.iter().enumerate().map(|(nth, dropped)| dropped.allow(dropped.free_number(nth)));
-    commands.fold(remedy, Remedy::cli).terraform(terraform)
+    let acl = alike[0].acl;
+    let mut summary = "Allow it with a rule that comes before the one that denies, and see that the other direction is allowed as well.".to_owned();
+    let mut taken: BTreeSet<(bool, i32)> = acl.entries.iter().map(|entry| (entry.egress, entry.rule_number)).collect();
+    let (mut commands, mut code) = (Vec::new(), Vec::new());
+    for (nth, dropped) in alike.iter().enumerate() {
+        let number = dropped.free_number(nth);
+        // AWS refuses a second rule of a number.
+        if taken.insert((dropped.crossing.egress, number)) {
+            commands.push(dropped.allow(number));
+            code.push(in_terraform(dropped, number, nth));
+        }
+    }
+    if let Some(entry) = alike[0].entry.filter(|_| commands.len() < alike.len()) {
+        summary.push_str(&format!(" Too few numbers before rule {} are free: give that rule a higher one first.", entry.rule_number));
+    }
+    let remedy = commands.into_iter().fold(Remedy::new(summary), Remedy::cli);
+    if code.is_empty() { remedy } else { remedy.terraform(code.join("\n\n")) }
+}
+
+fn in_terraform(Dropped { acl, crossing, .. }: &Dropped, number: i32, nth: usize) -> String {
+    let name = if nth == 0 { "allow".to_owned() } else { format!("allow_{}", nth + 1) };
+    let block = if crossing.peer.is_v6() { "ipv6_cidr_block" } else { "cidr_block" };
+    let arguments = [
+        ("network_acl_id", format!("\"{}\"", acl.network_acl_id)),
+        ("egress", crossing.egress.to_string()),
+        ("rule_number", number.to_string()),
+        ("protocol", "\"tcp\"".to_owned()),
+        ("rule_action", "\"allow\"".to_owned()),
+        (block, format!("\"{}\"", crossing.peer)),
+        ("from_port", crossing.ports.start().to_string()),
+        ("to_port", crossing.ports.end().to_string()),
+    ];
+    let width = arguments.iter().map(|(argument, _)| argument.len()).max().unwrap_or_default();
+    let lines: String = arguments.iter().map(|(argument, value)| format!("  {argument:<width$} = {value}\n")).collect();
+    format!("resource \"aws_network_acl_rule\" \"{name}\" {{\n{lines}}}")
 }
 
 #[cfg(test)]
@@ -312,5 +337,41 @@ mod tests {
         );
         assert!(says(CHECK, &stranded((443, 443), (1024, 65535))).is_empty());
         assert!(says(CHECK, &stranded((80, 80), (1024, 65535)))[0].contains("lets nothing out to 52.94.53.1 on port 443"));
+    }
+
+    #[test]
+    fn terraform_has_every_rule_that_the_commands_add() {
+        let remedy = exam(CHECK, &(CHECK.example)()).findings.remove(0).remedy;
+        let code = remedy.terraform.unwrap();
+        assert_eq!((remedy.cli.len(), code.matches("resource \"aws_network_acl_rule\"").count()), (2, 2), "{code}");
+        assert!(code.contains("cidr_block     = \"10.0.3.0/24\"") && code.contains("cidr_block     = \"10.0.4.0/24\""), "{code}");
+    }
+
+    #[test]
+    fn a_number_that_is_taken_is_not_given_again() {
+        let at = |number: i32| {
+            let mut snapshot = (CHECK.example)();
+            let first = entries(&mut snapshot)[0].clone();
+            let deny = AclEntry { rule_number: number, rule_action: "deny".into(), protocol: "-1".into(), from: None, to: None, ..first };
+            entries(&mut snapshot).push(deny);
+            exam(CHECK, &snapshot).findings.remove(0).remedy
+        };
+        let none = at(1);
+        assert!(none.cli.is_empty() && none.terraform.is_none(), "{none:?}");
+        assert!(none.summary.ends_with("before rule 1 are free: give that rule a higher one first."), "{}", none.summary);
+        let one = at(2);
+        assert!(matches!(one.cli.as_slice(), [only] if only.contains("--rule-number 1 ")), "{one:?}");
+        assert_eq!(at(3).cli.len(), 2);
+    }
+
+    #[test]
+    fn an_ipv6_peer_has_an_argument_of_its_own() {
+        let mut snapshot = stranded((80, 80), (1024, 65535));
+        let arn = snapshot.services[0].service_arn.clone();
+        for task in snapshot.stopped_tasks.change(&arn).unwrap() {
+            task.stopped_reason = task.stopped_reason.as_ref().map(|reason| reason.replace("52.94.53.1:443", "[2600:1f18::1]:443"));
+        }
+        let code = exam(CHECK, &snapshot).findings.remove(0).remedy.terraform.unwrap();
+        assert!(code.contains("  ipv6_cidr_block = \"2600:1f18::1/128\""), "{code}");
     }
 }
