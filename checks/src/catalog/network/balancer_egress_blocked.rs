@@ -108,7 +108,7 @@ fn finding(patient: &Patient, group: &TargetGroup, balancer: &LoadBalancer, door
         .because_all(closed.iter().skip(1).map(|group| reach::what_it_lets_out(group, first)))
         .because_all(door.evidence(patient)?)
         .because_all(door::groups_of(balancer))
-        .because_all(door.timed_out.clone())
+        .because_all(door.failed.iter().map(|failed| failed.evidence.clone()))
         .mend(remedy)
         .concerns(Kind::TargetGroup, arn)
         .concerns_all(Kind::TargetGroup, traffic::pair(patient, arn)?))
