@@ -31,7 +31,19 @@ fn exam_of(check: &'static Check, snapshot: &Snapshot, forbidden: &[Call]) -> Ex
 /// Every snapshot there is: the healthy ones, and each check's example.
 fn snapshots() -> Vec<(String, Snapshot)> {
     let healthy = baseline::ALL.iter().map(|(name, make)| (format!("healthy {name}"), make()));
-    healthy.chain(catalog::checks().map(|check| (format!("example of {}", check.id()), (check.example)()))).collect()
+    let examples = catalog::checks().map(|check| (format!("example of {}", check.id()), (check.example)()));
+    healthy.chain(examples).chain([("blocked network balancer".into(), behind_network_balancer())]).collect()
+}
+
+/// Tasks that do not admit their network load balancer, which says only that health checks fail.
+fn behind_network_balancer() -> Snapshot {
+    let blocked = catalog::find("task_security_group_blocks_balancer").expect("a check of the catalog");
+    let (mut snapshot, group) = ((blocked.example)(), baseline::id::group("api"));
+    snapshot.target_groups.change(&group).expect("its target group").protocol = Some("TCP".into());
+    for target in snapshot.target_health.change(&group).expect("its targets") {
+        (target.reason, target.description) = (Some("Target.FailedHealthChecks".into()), Some("Health checks failed".into()));
+    }
+    snapshot
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! The doors between a balancer and its tasks: one port of tasks, or of the instances under them, that have the same security
 //! groups, and what the health checks prove about the way there. A health check that passes, or fails with an answer, shows
-//! that the way is open.
+//! that the way is open; that of a network load balancer does not say whether it got one.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
@@ -13,7 +13,7 @@ use crate::reading::acl::{self, Crossing, Dropped};
 use crate::reading::address::Cidr;
 use crate::reading::health_check::{self, FailedCheck, Failure};
 use crate::reading::instance::{self, EPHEMERAL};
-use crate::reading::reach::{self, Ports};
+use crate::reading::reach::{self, Admission, Ports};
 use crate::reading::stop::{self, StopKind};
 use crate::reading::{rollout, traffic};
 use crate::seen::{Blind, Why};
@@ -30,7 +30,8 @@ pub struct Door<'a> {
     /// The health check asks this port, so that its results tell about it.
     pub checked: bool,
     pub passes: bool,
-    pub timed_out: Option<Evidence>,
+    /// A health check that fails here, and in such a way that something may drop it.
+    pub failed: Option<FailedCheck<'a>>,
     /// The targets behind it that are registered now.
     pub targets: Vec<&'a Target>,
 }
@@ -38,7 +39,7 @@ pub struct Door<'a> {
 impl Door<'_> {
     /// Whether a health check proves that it is open; or it is so new that ECS may still be adding the rule for it.
     pub fn is_beyond_doubt(&self, patient: &Patient) -> bool {
-        (self.checked && self.passes) || (self.timed_out.is_none() && rollout::just_began(patient))
+        (self.checked && self.passes) || (self.failed.is_none() && rollout::just_began(patient))
     }
 
     /// Whose security groups they are.
@@ -69,8 +70,8 @@ impl Door<'_> {
     /// What a closed door does to the health check, or to the requests.
     pub fn effect(&self, group: &TargetGroup) -> String {
         let name = traffic::group_name(&group.target_group_arn);
-        match (&self.timed_out, self.checked) {
-            (Some(_), _) => format!("so the health check of target group {name} times out"),
+        match (&self.failed, self.checked) {
+            (Some(failed), _) => format!("so the health check of target group {name} {}", failed.failure.verb()),
             (None, true) => format!("so the health check of target group {name} cannot get through"),
             (None, false) => format!("so requests to target group {name} cannot get through, whatever its health check on another port says"),
         }
@@ -124,7 +125,7 @@ fn add<'a>(closed: &mut Vec<Door<'a>>, door: Door<'a>) {
         Some(alike) => {
             alike.ports.extend(door.ports);
             alike.targets.extend(door.targets);
-            alike.timed_out = alike.timed_out.take().or(door.timed_out);
+            alike.failed = alike.failed.take().or(door.failed);
         }
         None => closed.push(door),
     }
@@ -134,7 +135,7 @@ fn add<'a>(closed: &mut Vec<Door<'a>>, door: Door<'a>) {
 fn doors<'a>(patient: &Patient<'a>, group: &TargetGroup) -> Result<Vec<Door<'a>>, Blind> {
     let arn = &group.target_group_arn;
     let mut doors: BTreeMap<(BTreeSet<&str>, i32), Door> = BTreeMap::new();
-    let mut add = |target: Option<&'a Target>, failed: Option<&FailedCheck>| -> Result<(), Blind> {
+    let mut add = |target: Option<&'a Target>, failed: Option<&FailedCheck<'a>>| -> Result<(), Blind> {
         let healthy = target.is_some_and(|target| target.state == "healthy");
         let task_groups = match reach::task_groups(patient, target) {
             Err(Blind { why: Why::NotAsked, .. }) if target.is_some_and(need_not_be_seen) => return Ok(()),
@@ -152,13 +153,13 @@ fn doors<'a>(patient: &Patient<'a>, group: &TargetGroup) -> Result<Vec<Door<'a>>
                 dynamic,
                 checked,
                 passes: false,
-                timed_out: None,
+                failed: None,
                 targets: Vec::new(),
             };
             let door = doors.entry((task_groups.clone(), port)).or_insert_with(new);
             door.passes |= healthy || failed.is_some_and(answers);
-            if let Some(failed) = failed.filter(|failed| checked && failed.failure == Failure::TimedOut) {
-                door.timed_out.get_or_insert(failed.evidence.clone());
+            if let Some(failed) = failed.filter(|failed| checked && failed.failure.may_be_dropped()) {
+                door.failed.get_or_insert(failed.clone());
             }
             door.targets.extend(target);
         }
@@ -197,20 +198,21 @@ pub struct Shut<'a> {
     pub dropped: Vec<Dropped<'a>>,
     /// How many of the balancer's subnets are cut off, and how many it has.
     pub cut_off: (usize, usize),
-    pub timed_out: Evidence,
+    /// A health check that fails there.
+    pub failed: FailedCheck<'a>,
 }
 
-/// Whom a health check that timed out asked in a subnet.
-struct Asked {
+/// Whom a health check that may be dropped asks in a subnet.
+struct Asked<'a> {
     peer: Cidr,
     port: i32,
     /// Docker chose the port.
     dynamic: bool,
-    timed_out: Evidence,
+    failed: FailedCheck<'a>,
 }
 
-/// The subnets of a target group's tasks whose health checks all time out, and an ACL between them and the balancer drops
-/// the traffic, one way or the other.
+/// The subnets of a target group's tasks whose health checks all time out, or fail without a word of how, and an ACL between
+/// them and the balancer drops the traffic, one way or the other.
 pub fn shut_by_acls<'a>(patient: &Patient<'a>, group: &TargetGroup, balancer: &'a LoadBalancer) -> Result<Vec<Shut<'a>>, Blind> {
     let arn = &group.target_group_arn;
     let Some(vpc) = &balancer.vpc_id else { return Ok(Vec::new()) };
@@ -227,28 +229,28 @@ pub fn shut_by_acls<'a>(patient: &Patient<'a>, group: &TargetGroup, balancer: &'
         if target.state == "healthy" || failed.is_some_and(answers) {
             open.insert(subnet);
         }
-        if let Some(failed) = failed.filter(|failed| failed.failure == Failure::TimedOut)
+        if let Some(failed) = failed.filter(|failed| failed.failure.may_be_dropped())
             && let (Some(address), Some(port)) = (reach::target_address(patient, target)?, reach::health_check_port(patient, group, Some(target)))
             // The balancer's subnets are known by their IPv4 blocks.
             && address.is_ipv4()
         {
             let dynamic = target.port == Some(port) && instance::has_dynamic_port(patient, target);
-            behind.entry(subnet).or_insert_with(|| Asked { peer: address.into(), port, dynamic, timed_out: failed.evidence.clone() });
+            behind.entry(subnet).or_insert_with(|| Asked { peer: address.into(), port, dynamic, failed: failed.clone() });
         }
     }
     // Between two tasks of a kill loop the one that was replaced tells where it was.
-    for failed in failures.iter().filter(|failed| failed.target.is_none() && failed.failure == Failure::TimedOut) {
+    for failed in failures.iter().filter(|failed| failed.target.is_none() && failed.failure.may_be_dropped()) {
         let primary = stop::primary_version(patient);
         let groups = stop::groups(patient)?;
         let replaced = groups.iter().filter(|stops| matches!(stops.kind, StopKind::BalancerHealthCheck { .. }) && stops.is_of(&primary));
         for subnet in replaced.flat_map(|stops| &stops.tasks).filter_map(|task| task.subnet_id.as_deref()) {
             if let (Some(block), Some(port)) = (reach::subnet_block(patient, subnet)?, reach::health_check_port(patient, group, None)) {
-                behind.entry(subnet).or_insert_with(|| Asked { peer: block, port, dynamic: false, timed_out: failed.evidence.clone() });
+                behind.entry(subnet).or_insert_with(|| Asked { peer: block, port, dynamic: false, failed: failed.clone() });
             }
         }
     }
     let mut shut = Vec::new();
-    for (subnet, Asked { peer, port, dynamic, timed_out }) in behind.into_iter().filter(|(subnet, _)| !open.contains(subnet)) {
+    for (subnet, Asked { peer, port, dynamic, failed }) in behind.into_iter().filter(|(subnet, _)| !open.contains(subnet)) {
         let mut dropped = Vec::new();
         for own in balancer.subnets.iter().filter(|own| *own != subnet) {
             let Some(block) = reach::subnet_block(patient, own)? else { continue };
@@ -268,10 +270,32 @@ pub fn shut_by_acls<'a>(patient: &Patient<'a>, group: &TargetGroup, balancer: &'
         }
         let cut_off = (dropped.len(), balancer.subnets.len());
         if !dropped.is_empty() {
-            shut.push(Shut { subnet, dropped, cut_off, timed_out });
+            shut.push(Shut { subnet, dropped, cut_off, failed });
         }
     }
     Ok(shut)
+}
+
+/// Whether security groups or network ACLs are proved to drop some of these health checks, from some balancer.
+pub fn is_shut(patient: &Patient, group: &TargetGroup, failures: &[FailedCheck]) -> Result<bool, Blind> {
+    for arn in &group.load_balancer_arns {
+        let Some(balancer) = patient.load_balancer(arn)? else { continue };
+        if !shut_by_acls(patient, group, balancer)?.is_empty() {
+            return Ok(true);
+        }
+        let guarded = !balancer.security_groups.is_empty();
+        for failed in failures.iter().filter(|_| guarded) {
+            let groups = reach::task_groups(patient, failed.target)?;
+            let Some(port) = reach::health_check_port(patient, group, failed.target).filter(|_| !groups.is_empty()) else { continue };
+            let closed = |admission| admission == Admission::No;
+            if closed(reach::into_task(patient, balancer, &groups, port)?)
+                || closed(reach::out_to_task(patient, balancer, &groups, failed.target, port)?)
+            {
+                return Ok(true);
+            }
+        }
+    }
+    Ok(false)
 }
 
 /// The balancer's groups as evidence.

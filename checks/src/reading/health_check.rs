@@ -23,8 +23,22 @@ pub enum Failure {
     Refused,
     /// No answer in time.
     TimedOut,
+    /// A network load balancer says only that it failed: refused, answered wrongly, or dropped on the way.
+    Unanswered,
     /// Something that is not the app's doing: an internal error, an unusable address, a stopped instance.
     Other,
+}
+
+impl Failure {
+    /// Whether something on the way may drop the health check.
+    pub fn may_be_dropped(self) -> bool {
+        matches!(self, Failure::TimedOut | Failure::Unanswered)
+    }
+
+    /// What the health check does, as far as AWS tells.
+    pub fn verb(self) -> &'static str {
+        if self == Failure::TimedOut { "times out" } else { "fails" }
+    }
 }
 
 /// One target that fails now, or the newest event about one that was replaced.
@@ -42,13 +56,24 @@ pub struct FailedCheck<'a> {
 
 static CODE: LazyLock<Option<Regex>> = LazyLock::new(|| pattern(r"Health checks failed with these codes: \[(\d{3})"));
 
+/// The protocols of the target groups of network load balancers.
+const OF_NETWORK: [&str; 6] = ["TCP", "UDP", "TLS", "TCP_UDP", "QUIC", "TCP_QUIC"];
+
+/// Whether the words of a failed health check tell that something came back: those of a network load balancer do not, and a
+/// group that cannot be seen may be one's.
+fn tells_how(patient: &Patient, group: &str) -> bool {
+    let of_network = |protocol: Option<&str>| protocol.is_some_and(|protocol| OF_NETWORK.contains(&protocol));
+    patient.target_group(group).is_ok_and(|group| group.is_some_and(|group| !of_network(group.protocol.as_deref())))
+}
+
 /// Reads a description as target health and service events have it; they share the words.
-fn failure(description: &str) -> (Failure, Option<u16>) {
+fn failure(patient: &Patient, group: &str, description: &str) -> (Failure, Option<u16>) {
     let code = CODE.as_ref().and_then(|code| code.captures(description)).and_then(|found| parsed(found.get(1)?.as_str()));
     match description {
         _ if code.is_some() => (Failure::WrongAnswer, code),
         "Request timed out" => (Failure::TimedOut, None),
-        "Health checks failed" => (Failure::Refused, None),
+        "Health checks failed" if tells_how(patient, group) => (Failure::Refused, None),
+        "Health checks failed" => (Failure::Unanswered, None),
         _ => (Failure::Other, None),
     }
 }
@@ -61,7 +86,7 @@ pub fn failures<'a>(patient: &Patient<'a>, group: &str) -> Result<Vec<FailedChec
         .filter(|target| target.state == "unhealthy")
         .map(|target| {
             let description = target.description.as_deref().unwrap_or_default();
-            let (failure, code) = failure(description);
+            let (failure, code) = failure(patient, group, description);
             let evidence = match target.description {
                 Some(_) => Evidence::new(Call::DescribeTargetHealth, group, "TargetHealth.Description", description),
                 None => Evidence::new(Call::DescribeTargetHealth, group, "TargetHealth.State", &target.state),
@@ -91,7 +116,7 @@ fn last_replaced<'a>(patient: &Patient<'a>, group: &str) -> Result<Vec<FailedChe
     }
     let told = patient.service().events.iter().filter(|event| is_recent(event.created_at)).find_map(|event| match event::read(&event.message) {
         Event::TargetUnhealthy { group: named, reason } if named == group => {
-            let (failure, code) = failure(reason);
+            let (failure, code) = failure(patient, group, reason);
             let evidence = patient.evidence("events.message", &event.message).at(event.created_at);
             Some(FailedCheck { failure, code, description: reason, target: None, evidence })
         }

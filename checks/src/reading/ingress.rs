@@ -78,7 +78,7 @@ impl<'a> Door<'a> {
     }
 
     /// Whether clients can reach the balancer by addresses of this family at all.
-    fn speaks(&self, block: &Cidr) -> bool {
+    pub fn speaks(&self, block: &Cidr) -> bool {
         let kind = self.balancer.ip_address_type.as_deref().unwrap_or("ipv4");
         if block.is_v6() { kind.starts_with("dualstack") } else { kind != "dualstack-without-public-ipv4" }
     }

@@ -14,10 +14,11 @@ use crate::reading::{container_log, reach, traffic};
 use crate::seen::Blind;
 use crate::snapshot::{LogLine, TargetGroup};
 
-/// Failures past the grace period at which something came back at once, and it was no answer.
+/// Failures past the grace period at which something came back at once, and it was no answer; or may have, as a network load
+/// balancer does not say more.
 fn failures<'a>(patient: &Patient<'a>, group: &str) -> Result<Vec<FailedCheck<'a>>, Blind> {
     let failures = health_check::failures_past_grace(patient, group)?;
-    Ok(failures.into_iter().filter(|failed| failed.failure == Failure::Refused).collect())
+    Ok(failures.into_iter().filter(|failed| matches!(failed.failure, Failure::Refused | Failure::Unanswered)).collect())
 }
 
 /// A target group whose health check is refused.
@@ -30,6 +31,11 @@ pub struct Refused<'a> {
 impl<'a> Refused<'a> {
     pub fn first(&self) -> &FailedCheck<'a> {
         &self.failures[0]
+    }
+
+    /// Whether the way to a target may as well drop the health check: its balancer does not say how it failed.
+    pub fn may_be_dropped(&self) -> bool {
+        self.failures.iter().any(|failed| failed.failure.may_be_dropped())
     }
 
     /// The finding, as far as it is the same whatever the cause.

@@ -5,6 +5,7 @@ use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
 use crate::finding::{Evidence, Remedy};
 use crate::patient::Patient;
+use crate::reading::door;
 use crate::reading::refused::{self, Line, Refused};
 use crate::reading::traffic;
 use crate::snapshot::TargetGroup;
@@ -24,6 +25,8 @@ crate::check! {
     /// so security groups and network are likely open. The line that the app logs when it starts tells more: that it
     /// listens on 127.0.0.1. That it names another port, or speaks another protocol, is for the checks of these. Only lines of the container that is registered with the group, of the
     /// version that fails, are read; and as some apps print `localhost` though they listen everywhere, it is "likely".
+    /// A network load balancer gives this reason for every failure: there it may as well be dropped on the way, and nothing
+    /// is said where a security group or a network ACL is proved to do so.
     /// Else a group that speaks HTTPS, HTTP/2 or gRPC may do so to an app that does not. While the service's grace
     /// period is not over for a task, it may still be starting, and nothing is said.
     ///
@@ -49,6 +52,7 @@ crate::check! {
     explains: [TargetsUnhealthy, BalancerAnswers502],
     reads: [
         DescribeServices, DescribeServiceRevisions, DescribeTargetGroups, DescribeTargetHealth, DescribeTasks, DescribeTaskDefinition, GetLogEvents,
+        DescribeLoadBalancers, DescribeNetworkInterfaces, DescribeSecurityGroups, DescribeSubnets, DescribeNetworkAcls, GetManagedPrefixListEntries,
     ],
     example: on fargate, |snapshot| {
         use crate::baseline::{id, minutes_ago, unhealthy};
@@ -70,10 +74,16 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         let clue = Clue::of(settings, port, &lines);
         let name = traffic::group_name(group);
         let on_port = port.map(|port| format!(" on port {port}")).unwrap_or_default();
-        let says = format!(
-            "The health check of target group {name} gets through, but{on_port} the connection is refused or reset, or the answer is malformed. {}",
-            clue.words()
-        );
+        let fails = if refused.may_be_dropped() {
+            // Where something is proved to drop it, that is the cause; and where that cannot be told, it may be.
+            if findings.see(door::is_shut(patient, settings, failures)) != Some(false) {
+                continue;
+            }
+            format!("fails{on_port}: it is refused, or dropped on the way, or the answer is wrong; a network load balancer does not say which")
+        } else {
+            format!("gets through, but{on_port} the connection is refused or reset, or the answer is malformed")
+        };
+        let says = format!("The health check of target group {name} {fails}. {}", clue.words());
         findings.add(refused.sick(patient, says)?.because_all(clue.evidence(group)).mend(remedy(patient, settings, port, &clue)));
     }
     Ok(())
@@ -186,6 +196,18 @@ mod tests {
                 "The health check of target group api gets through, but on port 8080 the connection is refused or reset, or the answer is malformed. The app's log says that it listens on 127.0.0.1, which the balancer likely cannot reach."
             ]
         );
+    }
+
+    #[test]
+    fn a_network_balancer_does_not_say_whether_the_way_is_open() {
+        let mut snapshot = (CHECK.example)();
+        (group(&mut snapshot).protocol, group(&mut snapshot).health_check_protocol) = (Some("TCP".into()), Some("TCP".into()));
+        let found = says(CHECK, &snapshot);
+        assert!(found[0].contains("api fails on port 8080: it is refused, or dropped on the way,") && found[0].ends_with(LOCAL), "{found:?}");
+        snapshot.security_groups.change("sg-task").unwrap().ip_permissions.clear();
+        assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy, "the security group is the cause");
+        group(&mut snapshot).protocol = Some("HTTP".into());
+        assert!(says(CHECK, &snapshot)[0].contains("api gets through"), "an application load balancer would say that it timed out");
     }
 
     #[test]

@@ -9,7 +9,9 @@ use crate::finding::{Evidence, Finding, Kind, Remedy, Subject};
 use crate::patient::Patient;
 use crate::reading::address::Cidr;
 use crate::reading::ingress::{self, Door};
-use crate::reading::{and_list, reach};
+use crate::reading::{and_list, reach, traffic};
+use crate::seen::Blind;
+use crate::snapshot::Listener;
 
 crate::check! {
     /// No rule of the balancer's security groups lets a client in on a port that it listens on.
@@ -22,9 +24,9 @@ crate::check! {
     ///
     /// All inbound rules of the balancer's security groups together cover none of the ports of its listeners, from nobody:
     /// no block, no group and no prefix list that has any block. Or, with `--expect-ingress`, they admit no address of a
-    /// block that should reach it, while no group might do so, nor a prefix list that was not seen. A port 80 that is closed
-    /// beside an open 443 is nothing. Network load balancers are left out, because traffic can get to them past their
-    /// security groups.
+    /// block that should reach it, while no group might do so, nor a prefix list that was not seen. Blocks of IPv6 count only
+    /// where the balancer has IPv6 addresses, and those of IPv4 likewise. A port 80 that is closed beside an open 443 is
+    /// nothing. Network load balancers are left out, because traffic can get to them past their security groups.
     ///
     /// # What to do
     ///
@@ -43,8 +45,8 @@ crate::check! {
     role: Cause,
     explains: [],
     reads: [
-        DescribeServices, DescribeServiceRevisions, DescribeTargetGroups, DescribeLoadBalancers, DescribeListeners, DescribeSecurityGroups,
-        GetManagedPrefixListEntries,
+        DescribeServices, DescribeServiceRevisions, DescribeTargetGroups, DescribeLoadBalancers, DescribeListeners, DescribeRules,
+        DescribeSecurityGroups, GetManagedPrefixListEntries,
     ],
     example: on fargate, |snapshot| {
         use crate::baseline::everywhere;
@@ -69,7 +71,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
 
 fn finding(patient: &Patient, findings: &mut Findings, door: &Door) -> Option<Finding> {
     let ports: BTreeSet<i32> = door.listeners.iter().filter_map(|listener| listener.port).collect();
-    let port = *ports.last()?;
+    let last = *ports.last()?;
     // Where somebody is let in for sure, and nobody is expected, no prefix list has to be seen.
     let without_lists = door.lets_in(patient, findings, |_| false);
     if patient.intent().expect_ingress.is_empty() && !(without_lists.blocks.is_empty() && without_lists.unknown.is_empty()) {
@@ -78,7 +80,9 @@ fn finding(patient: &Patient, findings: &mut Findings, door: &Door) -> Option<Fi
     let let_in = door.lets_in(patient, findings, |_| true);
     let (admitted, by_others) = (&let_in.blocks, !let_in.unknown.is_empty());
     let meets = |expected: &Cidr| admitted.iter().any(|one| one.block.covers(expected) || expected.covers(&one.block));
-    let shut_out: Vec<&Cidr> = patient.intent().expect_ingress.iter().filter(|expected| !meets(expected)).collect();
+    // Nobody comes by addresses of a family that the balancer does not have, whatever its security groups say.
+    let expected = patient.intent().expect_ingress.iter().filter(|expected| door.speaks(expected));
+    let shut_out: Vec<&Cidr> = expected.filter(|expected| !meets(expected)).collect();
     let names = door.groups.iter().map(|group| format!("{} ({})", group.group_name, group.group_id));
     let who = if admitted.is_empty() && !by_others {
         "anybody".to_owned()
@@ -87,6 +91,7 @@ fn finding(patient: &Patient, findings: &mut Findings, door: &Door) -> Option<Fi
     } else {
         return None;
     };
+    let port = findings.see(served(patient, door)).flatten().unwrap_or(last);
     let says = format!(
         "No rule of load balancer {}'s security groups, {}, lets {who} in on {}: connections time out.",
         door.name(),
@@ -110,6 +115,15 @@ fn finding(patient: &Patient, findings: &mut Findings, door: &Door) -> Option<Fi
             .mend(remedy)
             .concerns(Kind::LoadBalancer, arn),
     )
+}
+
+/// The port by which clients get to this service: the balancer may listen on others for tests, or for other services.
+fn served(patient: &Patient, door: &Door) -> Result<Option<i32>, Blind> {
+    let ways = traffic::ways(patient)?;
+    let here = |listener: &Listener| door.listeners.iter().any(|own| own.listener_arn == listener.listener_arn);
+    let live = ways.iter().filter(|way| here(way.listener) && way.live().next().is_some());
+    let ports: BTreeSet<i32> = live.filter_map(|way| way.listener.port).collect();
+    Ok(ports.get(&443).or(ports.last()).copied())
 }
 
 #[cfg(test)]
@@ -178,7 +192,7 @@ mod tests {
     fn one_port_that_is_open_beside_a_closed_one_is_enough() {
         let mut snapshot = with(vec![everywhere("tcp", Some(443))]);
         let listeners = snapshot.listeners.change(&id::elb("loadbalancer/app/web/50dc6c495c0c9188")).unwrap();
-        listeners.push(crate::snapshot::Listener { listener_arn: "http".into(), port: Some(80), ..listeners[0].clone() });
+        listeners.push(Listener { listener_arn: "http".into(), port: Some(80), ..listeners[0].clone() });
         assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy);
     }
 
@@ -190,6 +204,32 @@ mod tests {
         assert_eq!(exam_with(CHECK, &snapshot, &expect("203.0.0.0/16")).outcome, Outcome::Healthy, "some of them are");
         let exam = exam_with(CHECK, &snapshot, &expect("192.0.2.0/24"));
         assert!(exam.findings[0].says.contains("lets 192.0.2.0/24 in on port 443"), "{exam:?}");
+    }
+
+    #[test]
+    fn nobody_can_come_by_ipv6_where_the_balancer_has_none() {
+        let mut snapshot = with(vec![everywhere("tcp", Some(443))]);
+        let outcome = |snapshot: &Snapshot| exam_with(CHECK, snapshot, &expecting(&["0.0.0.0/0", "::/0"])).outcome;
+        assert_eq!(outcome(&snapshot), Outcome::Healthy);
+        let balancer = snapshot.load_balancers.change(&id::elb("loadbalancer/app/web/50dc6c495c0c9188")).unwrap();
+        balancer.ip_address_type = Some("dualstack".into());
+        assert_eq!(outcome(&snapshot), Outcome::Sick, "now it has, and only IPv4 is let in");
+    }
+
+    #[test]
+    fn the_command_opens_the_port_that_leads_to_the_service() {
+        let mut snapshot = with(Vec::new());
+        let listeners = snapshot.listeners.change(&id::elb("loadbalancer/app/web/50dc6c495c0c9188")).unwrap();
+        let serving = listeners[0].listener_arn.clone();
+        listeners.push(Listener { listener_arn: "test".into(), port: Some(8443), ..listeners[0].clone() });
+        snapshot.rules.put("test", Vec::new());
+        let command = |snapshot: &Snapshot| exam(CHECK, snapshot).findings.remove(0).remedy.cli.remove(0);
+        assert!(command(&snapshot).contains("FromPort=443,ToPort=443,"), "{}", command(&snapshot));
+        let rules = snapshot.rules.change(&serving).unwrap().clone();
+        snapshot.rules.put("test", rules.clone());
+        assert!(command(&snapshot).contains("FromPort=443,"), "both lead there");
+        snapshot.rules.put(&serving, Vec::new());
+        assert!(command(&snapshot).contains("FromPort=8443,"), "only the other one does");
     }
 
     #[test]

@@ -43,7 +43,7 @@ crate::check! {
     title: "The balancer's security groups do not let it out to the tasks",
     severity: Critical,
     role: Cause,
-    explains: [TargetsUnhealthy],
+    explains: [TargetsUnhealthy, BalancerAnswers504],
     reads: [
         DescribeServices, DescribeServiceRevisions, DescribeTargetGroups, DescribeTargetHealth, DescribeLoadBalancers, DescribeTasks,
         DescribeTaskDefinition, DescribeNetworkInterfaces, DescribeSecurityGroups, DescribeSubnets, GetManagedPrefixListEntries,
@@ -108,7 +108,7 @@ fn finding(patient: &Patient, group: &TargetGroup, balancer: &LoadBalancer, door
         .because_all(closed.iter().skip(1).map(|group| reach::what_it_lets_out(group, first)))
         .because_all(door.evidence(patient)?)
         .because_all(door::groups_of(balancer))
-        .because_all(door.timed_out.clone())
+        .because_all(door.failed.iter().map(|failed| failed.evidence.clone()))
         .mend(remedy)
         .concerns(Kind::TargetGroup, arn)
         .concerns_all(Kind::TargetGroup, traffic::pair(patient, arn)?))
@@ -119,7 +119,9 @@ mod tests {
     use super::*;
     use crate::baseline::instances::INSTANCES;
     use crate::baseline::{self, everywhere, from_group, id, target, unhealthy};
+    use crate::diagnosis::diagnose;
     use crate::exam::Outcome;
+    use crate::patient::Intent;
     use crate::seen::{Seen, Why};
     use crate::snapshot::{IpPermission, SecurityGroup, Snapshot};
     use crate::testing::{exam, says};
@@ -179,6 +181,18 @@ mod tests {
             snapshot.target_health.put(id::group("api"), vec![proof]);
             assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy);
         }
+    }
+
+    #[test]
+    fn requests_that_cannot_get_out_end_in_504() {
+        let mut snapshot = (crate::catalog::find("balancer_answers_504").unwrap().example)();
+        snapshot.target_groups.change(&id::group("api")).unwrap().health_check_port = Some("9000".into());
+        snapshot.target_health.put(id::group("api"), vec![target("10.0.1.21", 8080, "eu-west-2a", "healthy")]);
+        snapshot.security_groups.change("sg-balancer").unwrap().ip_permissions_egress = vec![from_group(9000, "sg-task")];
+        let intent = Intent::default();
+        let diagnosis = diagnose(&Patient::new(&snapshot, &snapshot.services[0], &intent));
+        let root = diagnosis.roots.iter().find(|root| root.check.id() == CHECK.id()).unwrap();
+        assert!(root.explains.iter().any(|effect| effect.check.id() == "balancer_answers_504"));
     }
 
     #[test]

@@ -8,6 +8,7 @@ use crate::finding::{Finding, Kind, Remedy, Subject};
 use crate::patient::Patient;
 use crate::reading::acl::{self, Dropped};
 use crate::reading::door::{self, Shut};
+use crate::reading::health_check::Failure;
 use crate::reading::journey::{self, Journey};
 use crate::reading::{and_list, rollout, traffic};
 use crate::seen::Blind;
@@ -23,8 +24,9 @@ crate::check! {
     ///
     /// # How we tell
     ///
-    /// Health checks of a subnet's targets (tasks, or the instances that stand for them) time out, or tasks of a subnet stopped with the words of a timeout while they
-    /// fetched their image, secrets or log group. Then the ACLs on the way are read in the order of their rules, out and in:
+    /// Health checks of a subnet's targets (tasks, or the instances that stand for them) time out, or fail at a network load
+    /// balancer, which does not say how; or tasks of a subnet stopped with the words of a timeout while they fetched their
+    /// image, secrets or log group. Then the ACLs on the way are read in the order of their rules, out and in:
     /// those of the balancer's subnets and of the tasks' subnet on the port of the health check and on 1024 to 65535 back; or
     /// that of the tasks' subnet, and of its NAT gateway's, on port 443 and on the ports from which Linux connects. Something
     /// is claimed only where all of it is dropped; where it depends on addresses or ports, nothing. A health check that gets
@@ -119,17 +121,18 @@ fn of_targets(patient: &Patient, group: &TargetGroup, balancer: &LoadBalancer, s
     let dropped: Vec<Dropped> = shut[0].dropped.iter().filter(|dropped| dropped.is_alike(&shut[0].dropped[0])).cloned().collect();
     let subnets = and_list(shut.iter().map(|shut| shut.subnet));
     let (cut_off, all) = shut[0].cut_off;
+    let fail = if shut[0].failed.failure == Failure::TimedOut { "time out" } else { "fail" };
     let outcome = if cut_off == all {
-        format!("so the health checks of target group {} time out in {subnets}", traffic::group_name(&group.target_group_arn))
+        format!("so the health checks of target group {} {fail} in {subnets}", traffic::group_name(&group.target_group_arn))
     } else {
         format!(
-            "which cuts {subnets} off from {cut_off} of load balancer {}'s {all} subnets; likely that is why health checks time out there",
+            "which cuts {subnets} off from {cut_off} of load balancer {}'s {all} subnets; likely that is why health checks {fail} there",
             balancer.load_balancer_name
         )
     };
     let says = format!("{}, {outcome}.", claim(&dropped));
     Ok(Subject::new(Kind::NetworkAcl, &dropped[0].acl.network_acl_id)
-        .sick(says, shut[0].timed_out.clone())
+        .sick(says, shut[0].failed.evidence.clone())
         .because_all(dropped[0].evidence())
         .mend(remedy(&dropped))
         .concerns_all(Kind::Subnet, shut.iter().map(|shut| shut.subnet))
@@ -244,6 +247,17 @@ mod tests {
         assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy);
         snapshot.target_health.put(id::group("api"), vec![target("10.0.2.22", 8080, "eu-west-2b", "healthy")]);
         assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy);
+    }
+
+    #[test]
+    fn a_network_balancer_says_only_that_health_checks_fail() {
+        let mut snapshot = (CHECK.example)();
+        snapshot.target_groups.change(&id::group("api")).unwrap().protocol = Some("TCP".into());
+        let failed = unhealthy("10.0.2.22", 8080, "Target.FailedHealthChecks", "Health checks failed");
+        snapshot.target_health.change(&id::group("api")).unwrap()[1] = failed;
+        assert!(says(CHECK, &snapshot)[0].ends_with("so the health checks of target group api fail in subnet-0b2."), "{:?}", says(CHECK, &snapshot));
+        snapshot.target_groups.change(&id::group("api")).unwrap().protocol = Some("HTTP".into());
+        assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy, "a refusal comes back from the task");
     }
 
     #[test]

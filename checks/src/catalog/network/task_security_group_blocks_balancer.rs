@@ -31,7 +31,8 @@ crate::check! {
     /// groups and the blocks of its subnets. A rule for some addresses of these subnets might admit it: then nothing is
     /// claimed. Nor if a health check passes, or fails in a way that takes a connection: then the way is open. Balancers without
     /// security groups are left out; so are instances that are gone, or whose port is none of the service's tasks. Of network
-    /// load balancers only the health checks are judged: they may hand on the addresses of their clients.
+    /// load balancers only the health checks are judged: they may hand on the addresses of their clients. That theirs fails
+    /// proves nothing, as they say no more than that.
     ///
     /// # What to do
     ///
@@ -130,7 +131,7 @@ fn finding(patient: &Patient, group: &TargetGroup, balancer: &LoadBalancer, door
         .because_all(closed.iter().skip(1).map(|group| reach::what_it_admits(group, first)))
         .because_all(door.evidence(patient)?)
         .because_all(door::groups_of(balancer))
-        .because_all(door.timed_out.clone())
+        .because_all(door.failed.iter().map(|failed| failed.evidence.clone()))
         .mend(remedy)
         .concerns(Kind::TargetGroup, arn)
         .concerns_all(Kind::TargetGroup, traffic::pair(patient, arn)?))
@@ -336,10 +337,28 @@ mod tests {
         assert!(matches!(exam(CHECK, &snapshot).outcome, Outcome::NotApplicable(_)));
     }
 
+    /// Puts a network load balancer before the tasks, which does not say how health checks fail.
+    fn behind_network_balancer(snapshot: &mut Snapshot) {
+        snapshot.load_balancers.change(&id::elb("loadbalancer/app/web/50dc6c495c0c9188")).unwrap().load_balancer_type = Some("network".into());
+        let group = snapshot.target_groups.change(&id::group("api")).unwrap();
+        (group.protocol, group.health_check_protocol) = (Some("TCP".into()), Some("TCP".into()));
+        let failed = |address| unhealthy(address, 8080, "Target.FailedHealthChecks", "Health checks failed");
+        with_targets(snapshot, vec![failed("10.0.1.21"), failed("10.0.2.22")]);
+    }
+
+    #[test]
+    fn a_network_balancer_says_failed_where_others_say_timeout() {
+        let mut snapshot = (CHECK.example)();
+        behind_network_balancer(&mut snapshot);
+        assert!(says(CHECK, &snapshot)[0].contains("on port 8080, so the health check of target group api fails."));
+        snapshot.target_health.change(&id::group("api")).unwrap()[0].state = "healthy".into();
+        assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy, "one that passes proves the way open");
+    }
+
     #[test]
     fn a_network_balancer_may_hand_on_its_clients_addresses() {
         let mut snapshot = (CHECK.example)();
-        snapshot.load_balancers.change(&id::elb("loadbalancer/app/web/50dc6c495c0c9188")).unwrap().load_balancer_type = Some("network".into());
+        behind_network_balancer(&mut snapshot);
         assert_eq!(exam(CHECK, &snapshot).findings.len(), 1, "its health checks come from itself");
         admit(&mut snapshot, from_group(9000, "sg-balancer"));
         snapshot.target_groups.change(&id::group("api")).unwrap().health_check_port = Some("9000".into());
