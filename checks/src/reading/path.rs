@@ -255,8 +255,7 @@ pub fn rule_within(rule: &Rule) -> String {
 /// The way of a request for one URL, and, where that is a redirect to the same host, the way of the next one.
 pub fn of_url(patient: &Patient, url: &Url) -> Vec<Path> {
     let mut paths = vec![one_of_url(patient, url)];
-    let next: Option<Url> = paths[0].answer.location.as_deref().and_then(parsed);
-    if let Some(next) = next
+    if let Some(next) = paths[0].answer.next.clone()
         && next.host == url.host
         && next != *url
     {
@@ -297,7 +296,8 @@ fn one_of_url(patient: &Patient, url: &Url) -> Path {
     if draft.enter(listener).is_none() {
         return draft.done();
     }
-    if url.scheme == "https" && listener.protocol.as_deref() == Some("HTTP") || url.scheme == "http" && listener.protocol.as_deref() == Some("HTTPS")
+    if url.scheme == "https" && listener.protocol.as_deref() == Some("HTTP")
+        || url.scheme == "http" && listener.protocol.as_deref() == Some("HTTPS")
     {
         let speaks = listener_name(listener);
         draft.path.hops.pop();
@@ -551,6 +551,18 @@ mod tests {
         assert_eq!(paths[0].answer.says, "the balancer answers 301 and sends the client to https://api.example.com/v1");
         assert_eq!((paths.len(), paths[1].url.as_str(), paths[1].answer.by), (2, "https://api.example.com/v1", By::App));
         assert_eq!(own(&snapshot).len(), 1, "a redirect is no way of its own");
+        // The query goes along, and is not shown.
+        for rules in snapshot.rules.0.values_mut() {
+            let Seen::Yes(Some(rules)) = rules else { continue };
+            rules.iter_mut().filter(|rule| !rule.is_default).for_each(|rule| rule.conditions.push(condition("query-string", "v=1")));
+        }
+        let paths = asked(&snapshot, "http://api.example.com/v1?v=1");
+        assert_eq!(paths[0].answer.location.as_deref(), Some("https://api.example.com/v1"));
+        assert_eq!((paths[1].url.as_str(), paths[1].answer.by), ("https://api.example.com/v1", By::App));
+        let redirect = &mut snapshot.rules.change("http").unwrap()[0].actions[0];
+        (redirect.redirect_host, redirect.redirect_path) = (Some("www.example.com".into()), Some("/#{host}/#{path}/#{query}".into()));
+        let answer = asked(&snapshot, "http://api.example.com/v1?v=1").remove(0).answer;
+        assert_eq!(answer.location.as_deref(), Some("https://www.example.com/api.example.com/v1/#{query}"));
     }
 
     #[test]
