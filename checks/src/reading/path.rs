@@ -297,7 +297,7 @@ fn one_of_url(patient: &Patient, url: &Url) -> Path {
         return draft.done();
     }
     if url.scheme == "https" && listener.protocol.as_deref() == Some("HTTP")
-        || url.scheme == "http" && listener.protocol.as_deref() == Some("HTTPS")
+        || url.scheme == "http" && matches!(listener.protocol.as_deref(), Some("HTTPS" | "TLS"))
     {
         let speaks = listener_name(listener);
         draft.path.hops.pop();
@@ -521,6 +521,10 @@ mod tests {
         let path = asked(&baseline::fargate(), "http://api.example.com:443/").remove(0);
         assert_eq!(drawn(&path).pop().unwrap(), "✗ listener: HTTPS:443, which does not speak http");
         assert_eq!(path.answer.by, By::Nobody);
+        let mut snapshot = baseline::fargate();
+        listener(&mut snapshot).protocol = Some("TLS".into());
+        let path = asked(&snapshot, "http://api.example.com:443/").remove(0);
+        assert_eq!((drawn(&path).pop().unwrap().as_str(), path.answer.by), ("✗ listener: TLS:443, which does not speak http", By::Nobody));
     }
 
     #[test]
