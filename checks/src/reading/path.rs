@@ -316,7 +316,7 @@ fn one_of_url(patient: &Patient, url: &Url) -> Path {
 
 /// The service's balancer that a URL is for: by its own name, by a rule that asks for the host, or, where nothing tells,
 /// one that listens on the port.
-fn balancer_for<'a>(patient: &Patient<'a>, url: &Url) -> Result<Option<&'a str>, Blind> {
+pub(crate) fn balancer_for<'a>(patient: &Patient<'a>, url: &Url) -> Result<Option<&'a str>, Blind> {
     let balancers = traffic::balancers(patient)?;
     if let Some(named) = balancers.iter().find(|balancer| dns_name(patient, balancer).is_some_and(|name| name.eq_ignore_ascii_case(&url.host))) {
         return Ok(Some(named));
@@ -525,6 +525,20 @@ mod tests {
         listener(&mut snapshot).protocol = Some("TLS".into());
         let path = asked(&snapshot, "http://api.example.com:443/").remove(0);
         assert_eq!((drawn(&path).pop().unwrap().as_str(), path.answer.by), ("✗ listener: TLS:443, which does not speak http", By::Nobody));
+    }
+
+    #[test]
+    fn a_listener_of_udp_asks_for_rules_of_udp() {
+        let mut snapshot = baseline::fargate();
+        (listener(&mut snapshot).protocol, listener(&mut snapshot).port) = (Some("UDP".into()), Some(53));
+        let mut door = |protocol: &str| {
+            snapshot.security_groups.change("sg-balancer").unwrap().ip_permissions = vec![baseline::everywhere(protocol, Some(53))];
+            drawn(&own(&snapshot)[0])[2].clone()
+        };
+        assert_eq!(door("udp"), "✓ security_groups: every IPv4 address may come in on port 53, by web-balancer");
+        assert_eq!(door("tcp"), "✗ security_groups: web-balancer let nobody in on port 53");
+        listener(&mut snapshot).protocol = Some("TCP_UDP".into());
+        assert!(own(&snapshot)[0].hops.iter().any(|hop| hop.kind == Kind::SecurityGroups && hop.mark == Mark::Good), "either will do");
     }
 
     #[test]
