@@ -12,7 +12,7 @@ use crate::patient::Patient;
 use crate::reading::probe::{self, Leads};
 use crate::reading::request::{self, Takes, Url};
 use crate::reading::traffic::{self, GroupState};
-use crate::reading::{metric, parsed};
+use crate::reading::{metric, parsed, path};
 use crate::seen::Blind;
 use crate::snapshot::deployment::IngressPath;
 use crate::snapshot::metric::Metric;
@@ -120,20 +120,20 @@ fn of_url(patient: &Patient, findings: &mut Findings, url: &Url) -> Result<(), B
     if probed.is_some_and(|probe| probe::leads(probe) == Leads::Elsewhere) {
         return Ok(());
     }
+    let meant = path::balancer_for(patient, url)?;
     let mut default = None;
     for (listener, rule) in traffic::all_rules(patient)?.into_iter().filter(|(listener, _)| listener.port == Some(url.port)) {
         match (request::takes(rule, url), rule.is_default) {
             (Takes::No, _) => {}
-            (_, true) => default = default.or(Some((listener, rule))),
+            // A default that forwards or redirects serves the URL, and of several balancers the name may lead to any.
+            (_, true) if rule.actions.last().is_none_or(|action| action.kind != "fixed-response") => return Ok(()),
+            (_, true) if meant == Some(listener.load_balancer_arn.as_str()) => default = default.or(Some((listener, rule))),
+            (_, true) => {}
             // Somebody may get through, or another service has the URL: that is for the drawn way to tell.
             (_, false) => return Ok(()),
         }
     }
     let Some((listener, default)) = default else { return Ok(()) };
-    let answers_itself = default.actions.last().is_some_and(|action| action.kind == "fixed-response");
-    if !answers_itself {
-        return Ok(());
-    }
     let counted = findings.see(counted(patient, listener)).flatten();
     let says = format!(
         "No rule of load balancer {} takes {url}, which was asked about: where its name leads here, {}.{}",
@@ -440,6 +440,22 @@ mod tests {
         let redirects = |rules: &mut Vec<Rule>| rules[1].actions = vec![Action { kind: "redirect".into(), ..Action::default() }];
         assert_eq!(exam(CHECK, &asked("https://www.example.com/", redirects)).outcome, Outcome::Healthy);
         assert_eq!(exam(CHECK, &asked("https://www.example.com:8443/", |_| {})).outcome, Outcome::Healthy, "no listener is another matter");
+    }
+
+    #[test]
+    fn of_two_balancers_the_one_that_the_url_is_for_is_judged() {
+        use crate::baseline::id;
+        let mut snapshot = baseline::fargate();
+        let zone = baseline::peers::other_balancer(&mut snapshot, "zone", "internal", "zone.example.com");
+        snapshot.target_groups.change(&id::group("api")).unwrap().load_balancer_arns.push(zone.clone());
+        let listener = snapshot.listeners.change(&zone).unwrap()[0].listener_arn.clone();
+        let default = rules(&mut snapshot).iter().find(|rule| rule.is_default).cloned().unwrap();
+        snapshot.rules.put(&listener, vec![Rule { rule_arn: "zone-default".into(), ..default }]);
+        snapshot.url = Some("https://zone-987654321.eu-west-2.elb.amazonaws.com/".into());
+        let said = says(CHECK, &snapshot);
+        assert!(said.len() == 1 && said[0].starts_with("No rule of load balancer zone takes "), "{said:?}");
+        snapshot.rules.change(&listener).unwrap()[0].actions = vec![forward(&[(&id::group("api"), 1)])];
+        assert!(says(CHECK, &snapshot).is_empty(), "its default serves the URL");
     }
 
     #[test]
