@@ -73,10 +73,6 @@ impl<'a> Door<'a> {
         &self.balancer.load_balancer_name
     }
 
-    fn ports(&self) -> impl Iterator<Item = i32> + '_ {
-        self.listeners.iter().filter_map(|listener| listener.port)
-    }
-
     /// Whether clients can reach the balancer by addresses of this family at all.
     pub fn speaks(&self, block: &Cidr) -> bool {
         let kind = self.balancer.ip_address_type.as_deref().unwrap_or("ipv4");
@@ -86,7 +82,7 @@ impl<'a> Door<'a> {
     fn open_permissions(&self) -> impl Iterator<Item = (&'a SecurityGroup, &'a IpPermission, BTreeSet<i32>)> + '_ {
         let of_group = |group: &'a SecurityGroup| group.ip_permissions.iter().map(move |permission| (group, permission));
         self.groups.iter().copied().flat_map(of_group).filter_map(|(group, permission)| {
-            let ports: BTreeSet<i32> = self.ports().filter(|port| reach::covers_tcp(permission, *port)).collect();
+            let ports: BTreeSet<i32> = self.listeners.iter().filter_map(|listener| opened(permission, listener)).collect();
             (!ports.is_empty()).then_some((group, permission, ports))
         })
     }
@@ -197,6 +193,20 @@ impl<'a> Admitted<'a> {
     pub fn revoke(&self) -> String {
         revoke(self.group, self.permission, self.source())
     }
+}
+
+/// The listener's port, if the permission opens it for the protocol that the listener takes.
+fn opened(permission: &IpPermission, listener: &Listener) -> Option<i32> {
+    let port = listener.port?;
+    let IpPermission { ip_protocol, from_port, to_port, .. } = permission;
+    let by_udp = matches!(ip_protocol.as_str(), "udp" | "17") && from_port.is_none_or(|from| from <= port) && to_port.is_none_or(|to| port <= to);
+    let opens = match listener.protocol.as_deref() {
+        _ if ip_protocol == "-1" => true,
+        Some("UDP" | "QUIC") => by_udp,
+        Some("TCP_UDP" | "TCP_QUIC") => by_udp || reach::covers_tcp(permission, port),
+        _ => reach::covers_tcp(permission, port),
+    };
+    opens.then_some(port)
 }
 
 fn entry(list: &str, cidr: &str) -> Evidence {

@@ -255,8 +255,7 @@ pub fn rule_within(rule: &Rule) -> String {
 /// The way of a request for one URL, and, where that is a redirect to the same host, the way of the next one.
 pub fn of_url(patient: &Patient, url: &Url) -> Vec<Path> {
     let mut paths = vec![one_of_url(patient, url)];
-    let next: Option<Url> = paths[0].answer.location.as_deref().and_then(parsed);
-    if let Some(next) = next
+    if let Some(next) = paths[0].answer.next.clone()
         && next.host == url.host
         && next != *url
     {
@@ -297,7 +296,8 @@ fn one_of_url(patient: &Patient, url: &Url) -> Path {
     if draft.enter(listener).is_none() {
         return draft.done();
     }
-    if url.scheme == "https" && listener.protocol.as_deref() == Some("HTTP") || url.scheme == "http" && listener.protocol.as_deref() == Some("HTTPS")
+    if url.scheme == "https" && listener.protocol.as_deref() == Some("HTTP")
+        || url.scheme == "http" && matches!(listener.protocol.as_deref(), Some("HTTPS" | "TLS"))
     {
         let speaks = listener_name(listener);
         draft.path.hops.pop();
@@ -316,7 +316,7 @@ fn one_of_url(patient: &Patient, url: &Url) -> Path {
 
 /// The service's balancer that a URL is for: by its own name, by a rule that asks for the host, or, where nothing tells,
 /// one that listens on the port.
-fn balancer_for<'a>(patient: &Patient<'a>, url: &Url) -> Result<Option<&'a str>, Blind> {
+pub(crate) fn balancer_for<'a>(patient: &Patient<'a>, url: &Url) -> Result<Option<&'a str>, Blind> {
     let balancers = traffic::balancers(patient)?;
     if let Some(named) = balancers.iter().find(|balancer| dns_name(patient, balancer).is_some_and(|name| name.eq_ignore_ascii_case(&url.host))) {
         return Ok(Some(named));
@@ -521,6 +521,24 @@ mod tests {
         let path = asked(&baseline::fargate(), "http://api.example.com:443/").remove(0);
         assert_eq!(drawn(&path).pop().unwrap(), "✗ listener: HTTPS:443, which does not speak http");
         assert_eq!(path.answer.by, By::Nobody);
+        let mut snapshot = baseline::fargate();
+        listener(&mut snapshot).protocol = Some("TLS".into());
+        let path = asked(&snapshot, "http://api.example.com:443/").remove(0);
+        assert_eq!((drawn(&path).pop().unwrap().as_str(), path.answer.by), ("✗ listener: TLS:443, which does not speak http", By::Nobody));
+    }
+
+    #[test]
+    fn a_listener_of_udp_asks_for_rules_of_udp() {
+        let mut snapshot = baseline::fargate();
+        (listener(&mut snapshot).protocol, listener(&mut snapshot).port) = (Some("UDP".into()), Some(53));
+        let mut door = |protocol: &str| {
+            snapshot.security_groups.change("sg-balancer").unwrap().ip_permissions = vec![baseline::everywhere(protocol, Some(53))];
+            drawn(&own(&snapshot)[0])[2].clone()
+        };
+        assert_eq!(door("udp"), "✓ security_groups: every IPv4 address may come in on port 53, by web-balancer");
+        assert_eq!(door("tcp"), "✗ security_groups: web-balancer let nobody in on port 53");
+        listener(&mut snapshot).protocol = Some("TCP_UDP".into());
+        assert!(own(&snapshot)[0].hops.iter().any(|hop| hop.kind == Kind::SecurityGroups && hop.mark == Mark::Good), "either will do");
     }
 
     #[test]
@@ -551,6 +569,18 @@ mod tests {
         assert_eq!(paths[0].answer.says, "the balancer answers 301 and sends the client to https://api.example.com/v1");
         assert_eq!((paths.len(), paths[1].url.as_str(), paths[1].answer.by), (2, "https://api.example.com/v1", By::App));
         assert_eq!(own(&snapshot).len(), 1, "a redirect is no way of its own");
+        // The query goes along, and is not shown.
+        for rules in snapshot.rules.0.values_mut() {
+            let Seen::Yes(Some(rules)) = rules else { continue };
+            rules.iter_mut().filter(|rule| !rule.is_default).for_each(|rule| rule.conditions.push(condition("query-string", "v=1")));
+        }
+        let paths = asked(&snapshot, "http://api.example.com/v1?v=1");
+        assert_eq!(paths[0].answer.location.as_deref(), Some("https://api.example.com/v1"));
+        assert_eq!((paths[1].url.as_str(), paths[1].answer.by), ("https://api.example.com/v1", By::App));
+        let redirect = &mut snapshot.rules.change("http").unwrap()[0].actions[0];
+        (redirect.redirect_host, redirect.redirect_path) = (Some("www.example.com".into()), Some("/#{host}/#{path}/#{query}".into()));
+        let answer = asked(&snapshot, "http://api.example.com/v1?v=1").remove(0).answer;
+        assert_eq!(answer.location.as_deref(), Some("https://www.example.com/api.example.com/v1/#{query}"));
     }
 
     #[test]

@@ -11,11 +11,12 @@ use crate::finding::{Evidence, Finding, Kind, Remedy, Subject};
 use crate::patient::Patient;
 use crate::reading::probe::{self, Leads};
 use crate::reading::request::{self, Takes, Url};
-use crate::reading::{metric, parsed, traffic};
+use crate::reading::traffic::{self, GroupState};
+use crate::reading::{metric, parsed, path};
 use crate::seen::Blind;
 use crate::snapshot::deployment::IngressPath;
 use crate::snapshot::metric::Metric;
-use crate::snapshot::{Listener, Rule};
+use crate::snapshot::{Condition, Listener, Rule};
 
 crate::check! {
     /// No rule of the listener takes the host that Express Mode gave to the service, or the URL that was asked about, so the
@@ -40,10 +41,11 @@ crate::check! {
     ///
     /// # What to do
     ///
-    /// Put the host back into ECS's rule, with your own in a rule beside it (priority 10 or more leaves ECS room):
+    /// Put the host back into ECS's rule, with your own in a rule beside it (priority 10 or more leaves ECS room). `modify-rule`
+    /// replaces all conditions, so name those that the rule has as well; where the rule is gone, make one for the endpoint:
     ///
     /// ```sh
-    /// aws elbv2 modify-rule --rule-arn <rule> --conditions Field=host-header,Values=<endpoint>
+    /// aws elbv2 modify-rule --rule-arn <rule> --conditions Field=host-header,Values=<hosts that it has>,<endpoint>
     /// aws elbv2 create-rule --listener-arn <listener> --priority <free> --conditions Field=host-header,Values=<your host> \
     ///   --actions Type=forward,TargetGroupArn=<target group>
     /// ```
@@ -58,7 +60,9 @@ crate::check! {
     severity: Critical,
     role: Cause,
     explains: [],
-    reads: [DescribeServices, DescribeServiceRevisions, DescribeTargetGroups, DescribeListeners, DescribeRules, GetMetricData],
+    reads: [
+        DescribeServices, DescribeServiceRevisions, DescribeTargetGroups, DescribeTargetHealth, DescribeListeners, DescribeRules, GetMetricData,
+    ],
     example: on express, |snapshot| {
         let listener = snapshot.rules.0.keys().next().cloned();
         if let Some(rules) = listener.and_then(|listener| snapshot.rules.change(&listener)) {
@@ -101,7 +105,10 @@ fn of_express(patient: &Patient, findings: &mut Findings) -> Result<BTreeSet<Str
         }
         let Some((listener, default)) = rules.iter().find(|(listener, rule)| rule.is_default && is_of(listener, path)) else { continue };
         let counted = findings.see(counted(patient, listener)).flatten();
-        findings.add(finding((revision, path), endpoint, listener, default, counted));
+        let managed = path.rule.as_ref().and_then(|rule| rule.arn.as_deref());
+        let rule = rules.iter().find(|(_, rule)| Some(rule.rule_arn.as_str()) == managed).map(|(_, rule)| *rule);
+        let remedy = remedy(patient, listener, rule, endpoint)?;
+        findings.add(finding(revision, endpoint, listener, default, counted).mend(remedy));
         told.insert(endpoint.trim_start_matches("https://").to_ascii_lowercase());
     }
     Ok(told)
@@ -113,20 +120,20 @@ fn of_url(patient: &Patient, findings: &mut Findings, url: &Url) -> Result<(), B
     if probed.is_some_and(|probe| probe::leads(probe) == Leads::Elsewhere) {
         return Ok(());
     }
+    let meant = path::balancer_for(patient, url)?;
     let mut default = None;
     for (listener, rule) in traffic::all_rules(patient)?.into_iter().filter(|(listener, _)| listener.port == Some(url.port)) {
         match (request::takes(rule, url), rule.is_default) {
             (Takes::No, _) => {}
-            (_, true) => default = default.or(Some((listener, rule))),
+            // A default that forwards or redirects serves the URL, and of several balancers the name may lead to any.
+            (_, true) if rule.actions.last().is_none_or(|action| action.kind != "fixed-response") => return Ok(()),
+            (_, true) if meant == Some(listener.load_balancer_arn.as_str()) => default = default.or(Some((listener, rule))),
+            (_, true) => {}
             // Somebody may get through, or another service has the URL: that is for the drawn way to tell.
             (_, false) => return Ok(()),
         }
     }
     let Some((listener, default)) = default else { return Ok(()) };
-    let answers_itself = default.actions.last().is_some_and(|action| action.kind == "fixed-response");
-    if !answers_itself {
-        return Ok(());
-    }
     let counted = findings.see(counted(patient, listener)).flatten();
     let says = format!(
         "No rule of load balancer {} takes {url}, which was asked about: where its name leads here, {}.{}",
@@ -145,32 +152,109 @@ fn of_url(patient: &Patient, findings: &mut Findings, url: &Url) -> Result<(), B
     Ok(())
 }
 
-/// A rule that sends the URL to the group of the service that has the traffic now.
-fn new_rule(patient: &Patient, listener: &Listener, url: &Url) -> Result<Remedy, Blind> {
-    let own = traffic::groups(patient)?;
-    let group = traffic::live_groups(patient)?.intersection(&own).next().or(own.first()).copied().unwrap_or("<target group>");
-    let rules = patient.rules(&listener.listener_arn)?;
-    let priority = rules.iter().filter_map(|rule| parsed::<u32>(&rule.priority)).max().unwrap_or(0) + 1;
-    let mut wanted = vec![("host-header", "host_header", url.host.as_str())];
-    // Where the host has rules already, it is the path that none of them takes.
-    if rules.iter().any(|rule| !rule.is_default && request::names_host(rule, &url.host)) {
-        wanted.push(("path-pattern", "path_pattern", url.path.as_str()));
+/// A condition on the host or the path, with its values.
+type Wanted<'a> = (&'a str, Vec<&'a str>);
+
+/// A rule beside those of a listener, which sends requests to the group of the service that has the traffic now.
+struct Beside<'a> {
+    listener: &'a str,
+    /// Behind all others: none of them takes the requests.
+    priority: u32,
+    group: &'a str,
+    /// What to know of a service that has two groups.
+    pair: &'static str,
+}
+
+impl<'a> Beside<'a> {
+    fn new(patient: &Patient<'a>, listener: &'a Listener) -> Result<Beside<'a>, Blind> {
+        let own = traffic::groups(patient)?;
+        // Where no rule forwards to the service any more, its targets tell which group is the live one.
+        let serves = |group: &&&str| matches!(traffic::state(patient, group), Ok(GroupState::Serves));
+        let serving = own.iter().find(serves);
+        let live = traffic::live_groups(patient)?.intersection(&own).next().copied();
+        let group = live.or(serving.or(own.first()).copied()).unwrap_or("<target group>");
+        let last = patient.rules(&listener.listener_arn)?.iter().filter_map(|rule| parsed::<u32>(&rule.priority)).max();
+        let pair = if own.len() > 1 { " Each deployment moves the traffic between the service's groups: the rule has to follow." } else { "" };
+        Ok(Beside { listener: &listener.listener_arn, priority: last.unwrap_or(0) + 1, group, pair })
     }
-    let conditions: Vec<String> = wanted.iter().map(|(field, _, value)| format!("Field={field},Values={}", quote(value))).collect();
-    let blocks: String =
-        wanted.iter().map(|(_, block, value)| format!("  condition {{\n    {block} {{\n      values = [\"{value}\"]\n    }}\n  }}\n")).collect();
-    let pair = if own.len() > 1 { " Each deployment moves the traffic between the service's groups: the rule has to follow." } else { "" };
-    let name = traffic::group_name(group);
-    let listener = &listener.listener_arn;
-    Ok(Remedy::new(format!("If the URL is meant for this service, give it a rule that forwards to {name}.{pair}"))
-        .cli(format!(
+
+    /// Express Mode keeps the first priorities for its own rules.
+    fn after_express(self) -> Beside<'a> {
+        Beside { priority: self.priority.max(10), ..self }
+    }
+
+    fn cli(&self, wanted: &[Wanted]) -> String {
+        let Beside { listener, priority, group, .. } = self;
+        format!(
             "aws elbv2 create-rule --listener-arn {listener} --priority {priority} --conditions {} --actions Type=forward,TargetGroupArn={group}",
-            conditions.join(" ")
-        ))
-        .terraform(format!(
-            "resource \"aws_lb_listener_rule\" \"asked\" {{\n  listener_arn = \"{listener}\"\n  priority     = {priority}\n  action {{\n    type             = \
+            in_cli(wanted)
+        )
+    }
+
+    fn terraform(&self, name: &str, wanted: &[Wanted]) -> String {
+        let Beside { listener, priority, group, .. } = self;
+        let block = |(field, values): &Wanted| {
+            let values: Vec<String> = values.iter().map(|value| format!("\"{value}\"")).collect();
+            format!("  condition {{\n    {} {{\n      values = [{}]\n    }}\n  }}\n", field.replace('-', "_"), values.join(", "))
+        };
+        let blocks: String = wanted.iter().map(block).collect();
+        format!(
+            "resource \"aws_lb_listener_rule\" \"{name}\" {{\n  listener_arn = \"{listener}\"\n  priority     = {priority}\n  action {{\n    type             = \
              \"forward\"\n    target_group_arn = \"{group}\"\n  }}\n{blocks}}}"
-        )))
+        )
+    }
+}
+
+/// Conditions as the AWS CLI takes them.
+fn in_cli(wanted: &[Wanted]) -> String {
+    let words: Vec<String> = wanted.iter().map(|(field, values)| quote(&format!("Field={field},Values={}", values.join(",")))).collect();
+    words.join(" ")
+}
+
+/// A rule for a URL that none takes.
+fn new_rule(patient: &Patient, listener: &Listener, url: &Url) -> Result<Remedy, Blind> {
+    let beside = Beside::new(patient, listener)?;
+    let mut wanted = vec![("host-header", vec![url.host.as_str()])];
+    // Where the host has rules already, it is the path that none of them takes.
+    if patient.rules(&listener.listener_arn)?.iter().any(|rule| !rule.is_default && request::names_host(rule, &url.host)) {
+        wanted.push(("path-pattern", vec![url.path.as_str()]));
+    }
+    let name = traffic::group_name(beside.group);
+    Ok(Remedy::new(format!("If the URL is meant for this service, give it a rule that forwards to {name}.{}", beside.pair))
+        .cli(beside.cli(&wanted))
+        .terraform(beside.terraform("asked", &wanted)))
+}
+
+/// The way back for an endpoint: by the rule that ECS made, if it is still there, or by one like it.
+fn remedy(patient: &Patient, listener: &Listener, rule: Option<&Rule>, endpoint: &str) -> Result<Remedy, Blind> {
+    let beside = Beside::new(patient, listener)?.after_express();
+    let Some((rule, has)) = rule.and_then(|rule| Some((rule, extendable(rule)?))) else {
+        let wanted = [("host-header", vec![endpoint])];
+        let name = traffic::group_name(beside.group);
+        let why = if rule.is_some() { "has conditions that the endpoint does not meet" } else { "is gone" };
+        return Ok(Remedy::new(format!("The rule that ECS made {why}: give the endpoint a rule that forwards to {name}.{}", beside.pair))
+            .cli(beside.cli(&wanted))
+            .terraform(beside.terraform("endpoint", &wanted)));
+    };
+    // All conditions are replaced at once: whatever is not named here would be gone.
+    let mut wanted = has.clone();
+    wanted.iter_mut().filter(|(field, _)| *field == "host-header").for_each(|(_, hosts)| hosts.push(endpoint));
+    let summary = "Put the host back into the rule that ECS made, beside what the rule has now. ECS may set its rule anew: a host of your own goes into \
+                   a rule beside it, with a priority of 10 or more.";
+    Ok(Remedy::new(format!("{summary}{}", beside.pair))
+        .cli(format!("aws elbv2 modify-rule --rule-arn {} --conditions {}", rule.rule_arn, in_cli(&wanted)))
+        .terraform(beside.terraform("own_host", &has)))
+}
+
+/// The conditions of a rule that can take one more host: those that fit into a few words. A rule has five values at most.
+fn extendable(rule: &Rule) -> Option<Vec<Wanted<'_>>> {
+    let fits = |it: &Condition| matches!(it.field.as_str(), "host-header" | "path-pattern") && !it.values.is_empty() && it.regex_values.is_empty();
+    let values: usize = rule.conditions.iter().map(|condition| condition.values.len()).sum();
+    let mut wanted = Vec::new();
+    for condition in rule.conditions.iter().filter(|condition| fits(condition)) {
+        wanted.push((condition.field.as_str(), condition.values.iter().map(String::as_str).collect()));
+    }
+    (values < 5 && wanted.len() == rule.conditions.len()).then_some(wanted)
 }
 
 /// Whether a rule takes requests for a host, or may. The default rule takes what nobody wants.
@@ -207,28 +291,21 @@ fn status(default: &Rule) -> Option<Evidence> {
     Some(Evidence::new(Call::DescribeRules, &default.rule_arn, "Actions.FixedResponseConfig.StatusCode", code))
 }
 
-fn finding((revision, path): (&str, &IngressPath), endpoint: &str, listener: &Listener, default: &Rule, counted: Option<metric::Recent>) -> Finding {
+fn finding(revision: &str, endpoint: &str, listener: &Listener, default: &Rule, counted: Option<metric::Recent>) -> Finding {
     let balancer = traffic::balancer_name(&listener.load_balancer_arn);
     let mut says = format!("No rule of load balancer {balancer} takes {endpoint}, the service's own host: {}.", answer(default));
     says += &counted_words(counted.as_ref());
-    let rule = path.rule.as_ref().and_then(|rule| rule.arn.as_deref()).unwrap_or("<rule>");
-    let remedy = Remedy::new("Put the host back into the rule that ECS made; a host of your own goes into a rule beside it, with a priority of 10 or more.")
-        .cli(format!("aws elbv2 modify-rule --rule-arn {rule} --conditions Field=host-header,Values={endpoint}"))
-        .terraform(
-            "resource \"aws_lb_listener_rule\" \"own_host\" {\n  priority = 10\n  condition {\n    host_header {\n      values = [\"<your host>\"]\n    }\n  }\n}",
-        );
     Subject::new(Kind::Listener, &listener.listener_arn)
         .sick(says, Evidence::new(Call::DescribeServiceRevisions, revision, "ingressPaths.endpoint", endpoint))
         .because_all(status(default))
         .because_all(counted.map(|counted| counted.evidence))
-        .mend(remedy)
         .concerns(Kind::Listener, &listener.listener_arn)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::baseline::{self, EXPRESS_HOST, express_groups, forward};
+    use crate::baseline::{self, EXPRESS_HOST, express_groups, forward, target};
     use crate::exam::Outcome;
     use crate::snapshot::Snapshot;
     use crate::testing::{exam, says};
@@ -245,6 +322,39 @@ mod tests {
             "No rule of load balancer ecs-express-gateway-alb-1a2b3c4d takes {EXPRESS_HOST}, the service's own host: the default action answers 404 by itself."
         );
         assert_eq!(said, [expected]);
+    }
+
+    #[test]
+    fn the_hosts_that_the_rule_has_stay_in_it() {
+        let path = Condition { field: "path-pattern".into(), values: vec!["/v1/*".into()], ..Condition::default() };
+        let mut snapshot = (CHECK.example)();
+        rules(&mut snapshot)[0].conditions.push(path);
+        let remedy = exam(CHECK, &snapshot).findings.remove(0).remedy;
+        let conditions = format!(" --conditions Field=host-header,Values=www.example.com,{EXPRESS_HOST} 'Field=path-pattern,Values=/v1/*'");
+        assert!(remedy.cli[0].starts_with("aws elbv2 modify-rule ") && remedy.cli[0].ends_with(&conditions), "{remedy:?}");
+        let terraform = remedy.terraform.unwrap();
+        for wanted in ["listener_arn = \"arn:", "priority     = 10\n", "target_group_arn = \"arn:", "values = [\"www.example.com\"]"] {
+            assert!(terraform.contains(wanted), "{wanted}: {terraform}");
+        }
+        rules(&mut snapshot)[0].conditions[1].field = "http-header".into();
+        let remedy = exam(CHECK, &snapshot).findings.remove(0).remedy;
+        assert!(remedy.cli[0].starts_with("aws elbv2 create-rule "), "requests without the header need a rule, too: {remedy:?}");
+    }
+
+    #[test]
+    fn a_rule_that_is_gone_is_made_anew() {
+        let mut snapshot = (CHECK.example)();
+        rules(&mut snapshot).remove(0);
+        let [first, second] = express_groups();
+        // Nothing but its targets tells which group is the live one.
+        for (live, idle) in [(&first, &second), (&second, &first)] {
+            snapshot.target_health.put(live, vec![target("10.0.1.21", 8080, "eu-west-2a", "healthy")]);
+            snapshot.target_health.put(idle, Vec::new());
+            let remedy = exam(CHECK, &snapshot).findings.remove(0).remedy;
+            let command = format!(" --priority 10 --conditions Field=host-header,Values={EXPRESS_HOST} --actions Type=forward,TargetGroupArn={live}");
+            assert!(remedy.cli[0].starts_with("aws elbv2 create-rule --listener-arn arn:") && remedy.cli[0].ends_with(&command), "{remedy:?}");
+            assert!(remedy.terraform.unwrap().contains(&format!("values = [\"{EXPRESS_HOST}\"]")));
+        }
     }
 
     #[test]
@@ -311,7 +421,7 @@ mod tests {
     #[test]
     fn a_path_without_a_rule_is_given_one_of_its_own() {
         let paths = |rules: &mut Vec<Rule>| {
-            let path = crate::snapshot::Condition { field: "path-pattern".into(), values: vec!["/v1/*".into()], ..Default::default() };
+            let path = Condition { field: "path-pattern".into(), values: vec!["/v1/*".into()], ..Condition::default() };
             rules[0].conditions.push(path);
         };
         assert!(says(CHECK, &asked("https://api.example.com/v1/a", paths)).is_empty());
@@ -321,7 +431,7 @@ mod tests {
 
     #[test]
     fn a_url_that_some_rule_may_take_or_a_default_serves_is_no_finding() {
-        use crate::snapshot::{Action, Condition};
+        use crate::snapshot::Action;
         assert_eq!(exam(CHECK, &asked("https://api.example.com/", |_| {})).outcome, Outcome::Healthy);
         let by_header = |rules: &mut Vec<Rule>| {
             rules[0].conditions = vec![Condition { field: "http-header".into(), values: vec!["beta".into()], ..Condition::default() }];
@@ -330,6 +440,22 @@ mod tests {
         let redirects = |rules: &mut Vec<Rule>| rules[1].actions = vec![Action { kind: "redirect".into(), ..Action::default() }];
         assert_eq!(exam(CHECK, &asked("https://www.example.com/", redirects)).outcome, Outcome::Healthy);
         assert_eq!(exam(CHECK, &asked("https://www.example.com:8443/", |_| {})).outcome, Outcome::Healthy, "no listener is another matter");
+    }
+
+    #[test]
+    fn of_two_balancers_the_one_that_the_url_is_for_is_judged() {
+        use crate::baseline::id;
+        let mut snapshot = baseline::fargate();
+        let zone = baseline::peers::other_balancer(&mut snapshot, "zone", "internal", "zone.example.com");
+        snapshot.target_groups.change(&id::group("api")).unwrap().load_balancer_arns.push(zone.clone());
+        let listener = snapshot.listeners.change(&zone).unwrap()[0].listener_arn.clone();
+        let default = rules(&mut snapshot).iter().find(|rule| rule.is_default).cloned().unwrap();
+        snapshot.rules.put(&listener, vec![Rule { rule_arn: "zone-default".into(), ..default }]);
+        snapshot.url = Some("https://zone-987654321.eu-west-2.elb.amazonaws.com/".into());
+        let said = says(CHECK, &snapshot);
+        assert!(said.len() == 1 && said[0].starts_with("No rule of load balancer zone takes "), "{said:?}");
+        snapshot.rules.change(&listener).unwrap()[0].actions = vec![forward(&[(&id::group("api"), 1)])];
+        assert!(says(CHECK, &snapshot).is_empty(), "its default serves the URL");
     }
 
     #[test]

@@ -101,14 +101,33 @@ fn toothless(balancer: &str, acl: &WebAcl) -> Finding {
         let (field, value) = action.or(rule.override_action.as_ref().map(|action| ("Rules.OverrideAction", action)))?;
         Some(Evidence::new(Call::GetWebAclForResource, balancer, field, value))
     });
-    let remedy = Remedy::new("Look at what the rules count, then let them block.")
+    let summary = if counting.is_empty() {
+        "Add a rule that blocks what should be kept out, or take the web ACL away: as it is, it only costs."
+    } else {
+        "Look at what the rules count, then let them block."
+    };
+    let remedy = Remedy::new(summary)
         .cli(format!("aws wafv2 get-web-acl --scope REGIONAL --name {} --id {}", quote(&acl.name), acl.id))
-        .terraform("resource \"aws_wafv2_web_acl\" \"web\" {\n  # in each rule that should block\n  rule {\n    override_action {\n      none {}\n    }\n  }\n}");
+        .terraform(in_terraform(&counting));
     Subject::new(Kind::LoadBalancer, balancer)
         .sick(says, Evidence::new(Call::GetWebAclForResource, balancer, "DefaultAction", "Allow"))
         .because_all(rules)
         .mend(remedy)
         .concerns(Kind::LoadBalancer, balancer)
+}
+
+/// What makes the rules block: a rule has an action of its own, and only a rule group has one that overrides.
+fn in_terraform(counting: &[&WebAclRule]) -> String {
+    let block = |what: &str, action: &str, inner: &str| format!("  # {what}\n  rule {{\n    {action} {{\n      {inner} {{}}\n    }}\n  }}\n");
+    let (rules, groups): (Vec<&WebAclRule>, Vec<&WebAclRule>) = counting.iter().copied().partition(|rule| rule.action.is_some());
+    let mut blocks = String::new();
+    if !rules.is_empty() || groups.is_empty() {
+        blocks += &block("in each rule that should block", "action", "block");
+    }
+    if !groups.is_empty() {
+        blocks += &block("in each rule group that should block", "override_action", "none");
+    }
+    format!("resource \"aws_wafv2_web_acl\" \"web\" {{\n{blocks}}}")
 }
 
 fn fails_open(balancer: &str, acl: &WebAcl) -> Finding {
@@ -172,6 +191,23 @@ mod tests {
             ["Web ACL web of load balancer web blocks nothing: its rules office and common only count, and its default action is to allow."]
         );
         assert_eq!(says(CHECK, &with(|acl| acl.rules.clear())).len(), 1);
+    }
+
+    #[test]
+    fn a_rule_blocks_by_its_action_and_a_group_by_its_override() {
+        let remedy = |rules: Vec<WebAclRule>| exam(CHECK, &with(|acl| acl.rules = rules)).findings.remove(0).remedy;
+        let (plain, group) = (rule("office", Some("Count"), None), rule("common", None, Some("Count")));
+        for (rules, by_action, by_override) in
+            [(vec![plain.clone()], true, false), (vec![group.clone()], false, true), (vec![plain, group], true, true), (vec![], true, false)]
+        {
+            let remedy = remedy(rules);
+            let terraform = remedy.terraform.clone().unwrap();
+            assert_eq!(
+                (terraform.contains(" action {\n      block {}"), terraform.contains("override_action {\n      none {}")),
+                (by_action, by_override)
+            );
+        }
+        assert!(remedy(Vec::new()).summary.starts_with("Add a rule that blocks"), "nothing counts");
     }
 
     #[test]

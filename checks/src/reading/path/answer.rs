@@ -1,7 +1,7 @@
 //! Who makes the answer that the client sees: each part of the requests has an outcome, and together they are the answer.
 
 use crate::reading::request::Url;
-use crate::reading::traffic;
+use crate::reading::{parsed, traffic};
 use crate::snapshot::Action;
 
 /// Who makes the answer.
@@ -38,13 +38,15 @@ pub struct Answer {
     /// The status code, where the balancer itself answers.
     pub status: Option<String>,
     pub says: String,
-    /// Where a redirect leads.
+    /// Where a redirect leads, without the query.
     pub location: Option<String>,
+    /// The same with the query, which is followed and never shown.
+    pub next: Option<Url>,
 }
 
 impl Answer {
     pub fn new(by: By, status: Option<&str>, says: impl Into<String>) -> Answer {
-        Answer { by, status: status.map(str::to_owned), says: says.into(), location: None }
+        Answer { by, status: status.map(str::to_owned), says: says.into(), location: None, next: None }
     }
 }
 
@@ -113,13 +115,32 @@ pub fn together(outcomes: &[(f64, Outcome)]) -> Answer {
     Answer::new(by, status, says.join(", and "))
 }
 
-/// Where a redirect leads. What it does not change it keeps; `#{host}` and the like stand for the request's own.
-pub fn redirected(action: &Action, url: &Url) -> String {
-    let own = |pattern: Option<&str>, keyword: &str, own: &str| pattern.map_or_else(|| own.to_owned(), |pattern| pattern.replace(keyword, own));
-    let scheme = own(action.redirect_protocol.as_deref(), "#{protocol}", &url.scheme).to_ascii_lowercase();
-    let host = own(action.redirect_host.as_deref(), "#{host}", &url.host);
-    let port = own(action.redirect_port.as_deref(), "#{port}", &url.port.to_string());
-    let path = own(action.redirect_path.as_deref(), "#{path}", url.path.trim_start_matches('/'));
+/// Where a redirect leads: as it is shown, without the query, and as the client goes there. What it does not change it keeps;
+/// `#{host}` and the like stand for the request's own, in each part.
+pub fn redirected(action: &Action, url: &Url) -> (String, Option<Url>) {
+    let query = url.query.as_deref().unwrap_or_default();
+    let followed = parsed(&format!("{}?{query}", location(action, url, query)));
+    // A query that goes into the path stays a keyword here.
+    (location(action, url, "#{query}"), followed.map(|next| Url { query: url.query.clone(), ..next }))
+}
+
+fn location(action: &Action, url: &Url, query: &str) -> String {
+    let port = url.port.to_string();
+    let keywords = [
+        ("#{protocol}", url.scheme.as_str()),
+        ("#{host}", &url.host),
+        ("#{port}", &port),
+        ("#{path}", url.path.trim_start_matches('/')),
+        ("#{query}", query),
+    ];
+    let part = |pattern: Option<&str>, own: &str| {
+        let filled = |text: String, (keyword, own): (&str, &str)| text.replace(keyword, own);
+        pattern.map_or_else(|| own.to_owned(), |pattern| keywords.into_iter().fold(pattern.to_owned(), filled))
+    };
+    let scheme = part(action.redirect_protocol.as_deref(), &url.scheme).to_ascii_lowercase();
+    let host = part(action.redirect_host.as_deref(), &url.host);
+    let port = part(action.redirect_port.as_deref(), &port);
+    let path = part(action.redirect_path.as_deref(), &url.path);
     let path = if path.starts_with('/') { path } else { format!("/{path}") };
     let port = match (scheme.as_str(), port.as_str()) {
         ("https", "443") | ("http", "80") => String::new(),

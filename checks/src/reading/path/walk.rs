@@ -243,13 +243,13 @@ impl<'p, 'a> Draft<'p, 'a> {
                 self.path.answer = Answer::new(By::LoadBalancer, status, says);
             }
             "redirect" => {
-                let location = redirected(last, url);
+                let (location, next) = redirected(last, url);
                 let code = status.unwrap_or("a redirect");
                 if let Some(rule) = self.path.hops.last_mut() {
                     rule.says.push_str("; it redirects");
                 }
                 let says = format!("the balancer answers {code} and sends the client to {location}");
-                self.path.answer = Answer { location: Some(location), ..Answer::new(By::LoadBalancer, status, says) };
+                self.path.answer = Answer { location: Some(location), next, ..Answer::new(By::LoadBalancer, status, says) };
             }
             _ => {}
         }
