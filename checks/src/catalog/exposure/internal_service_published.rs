@@ -9,9 +9,9 @@ use crate::finding::{Evidence, Kind, Remedy};
 use crate::patient::Patient;
 use crate::reading::address::Cidr;
 use crate::reading::callers::{self, Caller, Callers};
-use crate::reading::{and_list, callee, host, ingress, traffic, web_acl};
+use crate::reading::{and_list, callee, connect, host, ingress, traffic, web_acl};
 use crate::seen::Blind;
-use crate::snapshot::LoadBalancer;
+use crate::snapshot::{ContainerDefinition, LoadBalancer, PortMapping, ServiceLoadBalancer};
 
 crate::check! {
     /// Other services of the cluster call this one by its public name, nothing tells browsers of that name, and anybody on the
@@ -41,6 +41,8 @@ crate::check! {
     /// aws ecs update-service --cluster <cluster> --service <service> --service-connect-configuration \
     ///   'enabled=true,namespace=<namespace>,services=[{portName=<port>,clientAliases=[{port=<port>,dnsName=<name>}]}]'
     /// ```
+    ///
+    /// The configuration is set as a whole: what the service offers already has to go along.
     ///
     /// If others call it as well, say so, and this is no finding: `--expect-ingress 0.0.0.0/0`.
     ///
@@ -156,13 +158,32 @@ fn tell(patient: &Patient, findings: &mut Findings, balancer: &LoadBalancer, cal
     Ok(())
 }
 
-fn remedy(patient: &Patient) -> Result<Remedy, Blind> {
-    let mut port = None;
+/// The port that the service offers: the one that is behind the balancer, and not that of an agent beside the app.
+fn port<'a>(patient: &Patient<'a>) -> Result<Option<&'a PortMapping>, Blind> {
+    let registered = &patient.service().load_balancers;
+    let is_registered = |container: &ContainerDefinition, port: &PortMapping| {
+        let is_container = |name: &str| container.name == name;
+        let is_here = |one: &ServiceLoadBalancer| {
+            one.container_name.as_deref().is_some_and(is_container) && (one.container_port.is_none() || one.container_port == port.container_port)
+        };
+        // Express Mode registers nothing that the service shows: its container has a fixed name.
+        registered.iter().any(is_here) || (registered.is_empty() && patient.is_express() && is_container("Main"))
+    };
+    let mut first = None;
     for definition in callee::versions(patient) {
-        let containers = patient.task_definition(definition)?.into_iter().flat_map(|definition| &definition.container_definitions);
-        port = port.or(containers.flat_map(|container| &container.port_mappings).next());
+        for container in patient.task_definition(definition)?.into_iter().flat_map(|definition| &definition.container_definitions) {
+            if let Some(port) = container.port_mappings.iter().find(|port| is_registered(container, port)) {
+                return Ok(Some(port));
+            }
+            first = first.or(container.port_mappings.first());
+        }
     }
-    let name = port.and_then(|port| port.name.as_deref()).unwrap_or("http");
+    Ok(first)
+}
+
+fn remedy(patient: &Patient) -> Result<Remedy, Blind> {
+    let port = port(patient)?;
+    let name = port.and_then(|port| port.name.as_deref());
     let number = port.and_then(|port| port.container_port).unwrap_or(80);
     let how = if patient.is_express() {
         " Express Mode's own API has no Service Connect; update-service is said to take it once the service runs, which AWS does not document: look \
@@ -170,25 +191,12 @@ fn remedy(patient: &Patient) -> Result<Remedy, Blind> {
     } else {
         " Then move it to an internal load balancer, or to none: the scheme of a balancer cannot be changed, so an internal one is a new one."
     };
-    let named = match port.and_then(|port| port.name.as_deref()) {
-        Some(_) => "",
-        None => " The port mapping needs a name first; http stands for it.",
-    };
+    let named = if name.is_some() { "" } else { " The port mapping needs a name first; http stands for it." };
     let summary = format!(
         "If partners, apps or pages call it as well, leave it, and say so with --expect-ingress 0.0.0.0/0. If not, give it a private name and let the \
-         siblings call that (the namespace internal stands for yours).{named}{how}"
+         siblings call that.{named}{how}"
     );
-    let service = patient.name();
-    Ok(Remedy::new(summary)
-        .cli(format!(
-            "aws ecs update-service {} --service-connect-configuration \
-             'enabled=true,namespace=internal,services=[{{portName={name},clientAliases=[{{port={number},dnsName={service}}}]}}]'",
-            patient.cli()
-        ))
-        .terraform(format!(
-            "resource \"aws_ecs_service\" \"{service}\" {{\n  service_connect_configuration {{\n    enabled   = true\n    namespace = \"internal\"\n    service \
-             {{\n      port_name = \"{name}\"\n      client_alias {{\n        port     = {number}\n        dns_name = \"{service}\"\n      }}\n    }}\n  }}\n}}"
-        )))
+    Ok(connect::offering(Remedy::new(summary), patient, name.unwrap_or("http"), number))
 }
 
 #[cfg(test)]
@@ -197,6 +205,7 @@ mod tests {
     use crate::baseline::{self, EXPRESS_HOST, everywhere, id, peers};
     use crate::exam::Outcome;
     use crate::seen::{Seen, Why};
+    use crate::snapshot::peers::ServiceConnect;
     use crate::snapshot::{ClusterServices, EnvironmentVariable, Snapshot};
     use crate::testing::{exam, exam_with, expecting, says};
 
@@ -225,6 +234,28 @@ mod tests {
         let finding = &exam(CHECK, &snapshot).findings[0];
         assert!(finding.says.starts_with(&format!("API_URL of mailer names {EXPRESS_HOST}")), "{}", finding.says);
         assert!(finding.remedy.summary.contains("Express Mode's own API has no Service Connect"));
+    }
+
+    #[test]
+    fn the_port_behind_the_balancer_is_offered_and_no_agents() {
+        let mut snapshot = (CHECK.example)();
+        let own = snapshot.task_definitions.change(&id::ecs("task-definition/api:12")).unwrap();
+        let mut agent = own.container_definitions[0].clone();
+        agent.name = "datadog".into();
+        agent.port_mappings = vec![PortMapping { name: Some("trace".into()), container_port: Some(8126), ..PortMapping::default() }];
+        own.container_definitions.insert(0, agent);
+        let command = exam(CHECK, &snapshot).findings.remove(0).remedy.cli.remove(0);
+        assert!(command.contains("port=8080,dnsName=api") && !command.contains("trace"), "{command}");
+    }
+
+    #[test]
+    fn what_it_offers_already_stays() {
+        let mut snapshot = (CHECK.example)();
+        let connect = ServiceConnect { enabled: true, namespace: Some("prod".into()), ..ServiceConnect::default() };
+        snapshot.services[0].deployments[0].service_connect_configuration = Some(connect);
+        let remedy = exam(CHECK, &snapshot).findings.remove(0).remedy;
+        assert!(remedy.cli[1].ends_with("--service-connect-configuration file://connect.json"), "{:?}", remedy.cli);
+        assert!(remedy.summary.contains("This service is in namespace prod"), "{}", remedy.summary);
     }
 
     #[test]
