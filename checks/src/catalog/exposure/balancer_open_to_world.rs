@@ -121,6 +121,9 @@ fn judge(patient: &Patient, findings: &mut Findings, door: &Door) {
     let express = if ingress::is_of_express(&wide) { express } else { "" };
     let mut remedy = ingress::revoking(format!("{summary}{express}"), &wide);
     if let (Some(port), Some(one)) = (ports.first(), wide.first()) {
+        // First of all: in between nobody must be shut out.
+        let admit = ports.iter().map(|port| ingress::authorize(&one.group.group_id, *port, "203.0.113.0/24"));
+        remedy.cli.splice(0..0, admit);
         remedy = remedy.terraform(ingress::terraform(&one.group.group_id, *port, "203.0.113.0/24"));
     }
     findings.add(
@@ -207,7 +210,7 @@ mod tests {
         let shut = |source: &str| {
             format!("aws ec2 revoke-security-group-ingress --group-id sg-balancer --ip-permissions 'IpProtocol=tcp,FromPort=443,ToPort=443,{source}'")
         };
-        assert_eq!(finding.remedy.cli, [shut("IpRanges=[{CidrIp=128.0.0.0/1}]"), shut("PrefixListIds=[{PrefixListId=pl-0ff1ce}]")]);
+        assert_eq!(finding.remedy.cli[1..], [shut("IpRanges=[{CidrIp=128.0.0.0/1}]"), shut("PrefixListIds=[{PrefixListId=pl-0ff1ce}]")]);
         assert_eq!(exam_with(CHECK, &snapshot, &expecting(&["pl-0ff1ce"])).outcome, Outcome::Healthy, "the user expects the list");
     }
 
@@ -249,8 +252,13 @@ mod tests {
         assert!(finding.remedy.summary.contains("Express Mode has no setting"), "{}", finding.remedy.summary);
         assert_eq!(
             finding.remedy.cli,
-            ["aws ec2 revoke-security-group-ingress --group-id sg-balancer --ip-permissions \
-              'IpProtocol=tcp,FromPort=443,ToPort=443,IpRanges=[{CidrIp=0.0.0.0/0}]'"]
+            [
+                "aws ec2 authorize-security-group-ingress --group-id sg-balancer --ip-permissions \
+                 'IpProtocol=tcp,FromPort=443,ToPort=443,IpRanges=[{CidrIp=203.0.113.0/24}]'",
+                "aws ec2 revoke-security-group-ingress --group-id sg-balancer --ip-permissions \
+                 'IpProtocol=tcp,FromPort=443,ToPort=443,IpRanges=[{CidrIp=0.0.0.0/0}]'"
+            ],
+            "the right ones come in before the others stay out"
         );
     }
 
