@@ -23,7 +23,7 @@ crate::check! {
     /// The balancer is internet-facing, and the inbound rules of all its groups together cover all of IPv4 (`0.0.0.0/0`,
     /// or its two halves) or, on a dual-stack balancer, all of IPv6, on the port of a listener. A prefix list stands for
     /// the blocks that it has: CloudFront's is not the world, and a list with `0.0.0.0/0` in it is. Ports without a
-    /// listener do not count. A web ACL that blocks whom no rule allows is named. A network load balancer without
+    /// listener do not count. A web ACL that blocks whom it does not know is named. A network load balancer without
     /// security groups is not looked at. With `--expect-ingress`, what is expected is no finding.
     ///
     /// # What to do
@@ -100,7 +100,7 @@ fn judge(patient: &Patient, findings: &mut Findings, door: &Door) {
     let lists: BTreeSet<String> = wide.iter().filter_map(|one| one.list).map(|list| ingress::source_name(patient, list)).collect();
     let lists = if lists.is_empty() { String::new() } else { format!(" with what is in {}", and_list(lists)) };
     let acl = findings.see(web_acl::before(patient, &door.balancer.load_balancer_arn)).flatten().filter(|acl| web_acl::blocks_strangers(acl));
-    let guard = acl.map_or_else(String::new, |acl| format!(" Its web ACL {} blocks whom no rule allows.", acl.name));
+    let guard = acl.map_or_else(String::new, |acl| format!(" Its web ACL {} blocks whom it does not know.", acl.name));
     let says = format!(
         "Load balancer {} lets in every {} address on {}, by security group {}{lists}.{guard}",
         door.name(),
@@ -218,7 +218,7 @@ mod tests {
     fn an_allow_list_at_the_web_acl_is_named() {
         let mut snapshot = with(vec![everywhere("tcp", Some(443))]);
         snapshot.web_acls.change(&id::elb("loadbalancer/app/web/50dc6c495c0c9188")).unwrap().default_action = Some("Block".into());
-        assert!(says(CHECK, &snapshot)[0].ends_with("by security group web-balancer. Its web ACL web blocks whom no rule allows."));
+        assert!(says(CHECK, &snapshot)[0].ends_with("by security group web-balancer. Its web ACL web blocks whom it does not know."));
     }
 
     #[test]

@@ -29,7 +29,7 @@ crate::check! {
     /// nothing is said). At least one names such a host, and no variable that is meant for browsers does, there or here
     /// (`NEXT_PUBLIC_…`, `VITE_…`, CORS origins, redirects, callbacks). Mobile apps, partners and web pages with the
     /// host written into them cannot be seen: so it is likely, no more. A balancer whose security groups do not let in
-    /// everybody is no finding, nor is one whose web ACL blocks whom no rule allows, nor a service for which
+    /// everybody is no finding, nor is one whose web ACL blocks whom it does not know, nor a service for which
     /// `--expect-ingress` says that everybody is expected.
     ///
     /// # What to do
@@ -206,7 +206,8 @@ mod tests {
     use crate::exam::Outcome;
     use crate::seen::{Seen, Why};
     use crate::snapshot::peers::ServiceConnect;
-    use crate::snapshot::{ClusterServices, EnvironmentVariable, Snapshot};
+    use crate::snapshot::web_acl::Statement;
+    use crate::snapshot::{ClusterServices, EnvironmentVariable, Snapshot, WebAclRule};
     use crate::testing::{exam, exam_with, expecting, says};
 
     fn called(variable: &str, host: &str) -> Snapshot {
@@ -305,6 +306,17 @@ mod tests {
         assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy);
         snapshot.web_acls.insert(balancer, Seen::No(Why::Denied("no".into())));
         assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::CouldNotLook);
+    }
+
+    #[test]
+    fn an_allow_list_may_be_a_rule_that_blocks_all_others() {
+        let mut snapshot = (CHECK.example)();
+        let set = Statement { kind: "IPSetReference".into(), arn: Some("office".into()), ..Statement::default() };
+        let statement = Statement { kind: "Not".into(), statements: vec![set], ..Statement::default() };
+        let acl = snapshot.web_acls.change(&id::elb("loadbalancer/app/web/50dc6c495c0c9188")).unwrap();
+        acl.default_action = Some("Allow".into());
+        acl.rules = vec![WebAclRule { name: "others".into(), action: Some("Block".into()), statement, ..WebAclRule::default() }];
+        assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy);
     }
 
     #[test]
