@@ -9,9 +9,10 @@ use crate::finding::{Evidence, Kind, Remedy};
 use crate::patient::Patient;
 use crate::reading::address::Cidr;
 use crate::reading::callers::{self, Caller, Callers};
+use crate::reading::traffic::Way;
 use crate::reading::{and_list, callee, connect, host, ingress, traffic, web_acl};
 use crate::seen::Blind;
-use crate::snapshot::{ContainerDefinition, LoadBalancer, PortMapping, ServiceLoadBalancer};
+use crate::snapshot::{Action, Condition, ContainerDefinition, LoadBalancer, PortMapping, ServiceLoadBalancer};
 
 crate::check! {
     /// Other services of the cluster call this one by its public name, nothing tells browsers of that name, and anybody on the
@@ -28,7 +29,8 @@ crate::check! {
     /// takes every host, are looked for in the variables of the other services in the cluster (those of up to 10; of more,
     /// nothing is said). At least one names such a host, and no variable that is meant for browsers does, there or here
     /// (`NEXT_PUBLIC_…`, `VITE_…`, CORS origins, redirects, callbacks). Mobile apps, partners and web pages with the
-    /// host written into them cannot be seen: so it is likely, no more. A balancer whose security groups do not let in
+    /// host written into them cannot be seen: so it is likely, no more. Rules that also ask for a sender, a header or a login are
+    /// not open to everybody, and beside a sibling without a task definition of its own nothing is said. A balancer whose security groups do not let in
     /// everybody is no finding, nor is one whose web ACL blocks whom it does not know, nor a service for which
     /// `--expect-ingress` says that everybody is expected.
     ///
@@ -76,6 +78,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         return Err(NoAnswer::NotApplicable("it has no name on an internet-facing load balancer"));
     }
     let callers = match callers::of(patient, &names.keys().cloned().collect())? {
+        Callers::Unread => return Err(NoAnswer::NotApplicable("a sibling has no task definition of its own, so nobody knows whom it calls")),
         Callers::TooMany => return Err(NoAnswer::NotApplicable("the cluster has too many other services to look at all of them")),
         Callers::Browsers => return Err(NoAnswer::NotApplicable("variables tell browsers its name, too")),
         Callers::Siblings(callers) if callers.is_empty() => return Err(NoAnswer::NotApplicable("no sibling names one of its hosts")),
@@ -84,7 +87,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     let open = open_to_others(patient, findings)?;
     let open: BTreeMap<&str, &LoadBalancer> = open.into_iter().map(|balancer| (balancer.load_balancer_arn.as_str(), balancer)).collect();
     for (arn, balancer) in open {
-        let is_there = |caller: &&Caller| names.get(&caller.named.host.to_ascii_lowercase()).is_some_and(|at| at.contains(arn));
+        let is_there = |caller: &&Caller| names.get(&callers::plain(caller.named.host)).is_some_and(|at| at.contains(arn));
         let here: Vec<&Caller> = callers.iter().filter(is_there).collect();
         if !here.is_empty() {
             tell(patient, findings, balancer, &here)?;
@@ -96,16 +99,23 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
 /// The names by which the internet may call the service, in lower case, each with the balancers that answer there.
 fn public_names<'a>(patient: &Patient<'a>) -> Result<BTreeMap<String, BTreeSet<&'a str>>, Blind> {
     let mut names: BTreeMap<String, BTreeSet<&str>> = BTreeMap::new();
-    for way in traffic::ways(patient)? {
+    for way in traffic::ways(patient)?.into_iter().filter(is_for_everybody) {
         let arn = way.listener.load_balancer_arn.as_str();
         let Some(balancer) = patient.load_balancer(arn)?.filter(|balancer| balancer.scheme.as_deref() == Some("internet-facing")) else { continue };
-        let takes_any_host = way.hosts().next().is_none();
+        let takes_any_host = !way.rule.conditions.iter().any(|condition| condition.field == "host-header");
         let own = balancer.dns_name.as_deref().filter(|_| takes_any_host);
         for name in way.hosts().filter(|value| host::is_name(value)).chain(own) {
             names.entry(name.to_ascii_lowercase()).or_default().insert(arn);
         }
     }
     Ok(names)
+}
+
+/// Whether a way is open to everybody who knows host and path: a rule may ask for a sender, a header or a login, too.
+fn is_for_everybody(way: &Way) -> bool {
+    let is_about_name = |condition: &Condition| matches!(condition.field.as_str(), "host-header" | "path-pattern");
+    let is_login = |action: &Action| action.kind.starts_with("authenticate-") || action.kind == "jwt-validation";
+    way.rule.conditions.iter().all(is_about_name) && !way.rule.actions.iter().any(is_login)
 }
 
 /// The internet-facing balancers that let in everybody, unless everybody is expected or a web ACL blocks strangers. A network load balancer without
@@ -207,7 +217,7 @@ mod tests {
     use crate::seen::{Seen, Why};
     use crate::snapshot::peers::ServiceConnect;
     use crate::snapshot::web_acl::Statement;
-    use crate::snapshot::{ClusterServices, EnvironmentVariable, Snapshot, WebAclRule};
+    use crate::snapshot::{ClusterServices, EnvironmentVariable, Rule, Sibling, Snapshot, WebAclRule};
     use crate::testing::{exam, exam_with, expecting, says};
 
     fn called(variable: &str, host: &str) -> Snapshot {
@@ -286,6 +296,57 @@ mod tests {
         let listener = snapshot.rules.0.keys().next().cloned().unwrap();
         snapshot.rules.change(&listener).unwrap()[0].conditions.clear();
         assert!(says(CHECK, &snapshot)[0].contains(dns));
+    }
+
+    #[test]
+    fn a_rule_that_asks_for_a_sender_or_a_login_is_not_for_everybody() {
+        let changed = |change: &dyn Fn(&mut Rule)| {
+            let mut snapshot = (CHECK.example)();
+            let listener = snapshot.rules.0.keys().next().cloned().unwrap();
+            change(&mut snapshot.rules.change(&listener).unwrap()[0]);
+            exam(CHECK, &snapshot).outcome
+        };
+        let condition = |field: &str| Condition { field: field.into(), values: vec!["x".into()], ..Condition::default() };
+        assert_eq!(changed(&|rule| rule.conditions.push(condition("path-pattern"))), Outcome::Sick);
+        for field in ["source-ip", "http-header", "query-string"] {
+            assert!(matches!(changed(&|rule| rule.conditions.push(condition(field))), Outcome::NotApplicable(_)), "{field}");
+        }
+        for kind in ["jwt-validation", "authenticate-oidc"] {
+            let action = || Action { kind: kind.into(), ..Action::default() };
+            assert!(matches!(changed(&|rule| rule.actions.insert(0, action())), Outcome::NotApplicable(_)), "{kind}");
+        }
+    }
+
+    #[test]
+    fn a_pattern_of_hosts_is_not_every_host() {
+        let mut snapshot = called("API_URL", "web-1234567890.eu-west-2.elb.amazonaws.com");
+        let listener = snapshot.rules.0.keys().next().cloned().unwrap();
+        let hosts = Condition { field: "host-header".into(), regex_values: vec!["^api[0-9]".into()], ..Condition::default() };
+        snapshot.rules.change(&listener).unwrap()[0].conditions = vec![hosts];
+        assert!(matches!(exam(CHECK, &snapshot).outcome, Outcome::NotApplicable(_)));
+    }
+
+    #[test]
+    fn a_balancer_has_its_name_in_a_second_form() {
+        let name = "web-1234567890.eu-west-2.elb.amazonaws.com";
+        let second = format!("dualstack.{name}");
+        let mut snapshot = called("API_URL", &second);
+        let listener = snapshot.rules.0.keys().next().cloned().unwrap();
+        snapshot.rules.change(&listener).unwrap()[0].conditions.clear();
+        assert!(says(CHECK, &snapshot)[0].contains(&second));
+        peers::sibling_names(&mut snapshot, &[("API_URL", name), ("NEXT_PUBLIC_API", &second)]);
+        assert!(says(CHECK, &snapshot).is_empty());
+    }
+
+    #[test]
+    fn a_sibling_of_task_sets_cannot_be_read() {
+        let mut snapshot = (CHECK.example)();
+        let cluster = snapshot.services[0].cluster_arn.clone();
+        let web = id::ecs("service/prod/web");
+        snapshot.cluster_services.change(&cluster).unwrap().service_arns.push(web.clone());
+        let sibling = Sibling { service_arn: web.clone(), service_name: "web".into(), status: "ACTIVE".into(), task_definition: None };
+        snapshot.siblings.put(web, sibling);
+        assert!(matches!(exam(CHECK, &snapshot).outcome, Outcome::NotApplicable(_)));
     }
 
     #[test]
