@@ -23,6 +23,8 @@ pub struct Caller<'a> {
 pub enum Callers<'a> {
     /// The cluster has too many other services to look at all of them.
     TooMany,
+    /// A sibling runs versions that are not seen, those of task sets: it may call, or tell browsers.
+    Unread,
     /// A variable of a sibling, or of the service itself, tells browsers the host: so more call it than siblings.
     Browsers,
     /// Only siblings, or nobody.
@@ -34,6 +36,15 @@ pub fn are_too_many(listed: &ClusterServices, own: &str) -> bool {
     listed.truncated || listed.service_arns.iter().filter(|arn| *arn != own).count() > SIBLINGS
 }
 
+/// A host as hosts are compared: in lower case, and a balancer's own name without the `dualstack.` that it may have in front.
+pub fn plain(host: &str) -> String {
+    let host = host.to_ascii_lowercase();
+    match host.strip_prefix("dualstack.") {
+        Some(name) if name.contains(".elb.") => name.to_owned(),
+        _ => host,
+    }
+}
+
 /// Who names one of these hosts, all of them in lower case.
 pub fn of<'a>(patient: &Patient<'a>, hosts: &BTreeSet<String>) -> Result<Callers<'a>, Blind> {
     let listed = patient.cluster_services()?;
@@ -41,11 +52,11 @@ pub fn of<'a>(patient: &Patient<'a>, hosts: &BTreeSet<String>) -> Result<Callers
         return Ok(Callers::TooMany);
     }
     let others = listed.iter().flat_map(|listed| &listed.service_arns).filter(|arn| *arn != patient.arn());
-    let is_one = |named: &Named| hosts.contains(&named.host.to_ascii_lowercase());
+    let is_one = |named: &Named| hosts.contains(&plain(named.host));
     let mut callers = Vec::new();
     for arn in others {
         let Some(sibling) = patient.sibling(arn)?.filter(|sibling| sibling.status == "ACTIVE") else { continue };
-        let Some(definition) = sibling.task_definition.as_deref() else { continue };
+        let Some(definition) = sibling.task_definition.as_deref() else { return Ok(Callers::Unread) };
         callers.extend(callee::named_by(patient, definition)?.into_iter().filter(is_one).map(|named| Caller { sibling, named }));
     }
     let mut own = Vec::new();

@@ -4,7 +4,9 @@
 use std::collections::BTreeSet;
 
 use crate::check::Findings;
+use crate::finding::Remedy;
 use crate::patient::Patient;
+use crate::reading::and_list;
 use crate::reading::callee::{self, Named};
 use crate::seen::Blind;
 use crate::snapshot::peers::{ServiceConnect, ServiceConnectResource, ServiceConnectService};
@@ -148,10 +150,112 @@ pub fn container_port(patient: &Patient, endpoint: &Endpoint) -> Result<Option<i
     Ok(ports.find(|port| port.name.as_deref() == Some(endpoint.offered.port_name.as_str())).and_then(|port| port.container_port))
 }
 
+/// The command that sets Service Connect. It sets all of it: what is not named is gone.
+pub fn setting(patient: &Patient, configuration: &str) -> String {
+    format!("aws ecs update-service {} --service-connect-configuration {configuration}", patient.cli())
+}
+
+/// The commands that change what the service has of Service Connect, by way of connect.json: all of it has to go along.
+pub fn editing(remedy: Remedy, patient: &Patient) -> Remedy {
+    let query = "'services[0].deployments[0].serviceConnectConfiguration' > connect.json";
+    let read = format!("aws ecs describe-services --cluster {} --services {} --query {query}", patient.cluster(), patient.name());
+    remedy.cli(read).cli(setting(patient, "file://connect.json"))
+}
+
+/// The namespace that the service is in, in words; none without Service Connect.
+fn place(patient: &Patient) -> Option<String> {
+    let connect = configuration(patient.service())?;
+    Some(connect.namespace.as_deref().map_or_else(|| "the namespace of its cluster".into(), |namespace| format!("namespace {namespace}")))
+}
+
+/// How the service gets to know a private name that a sibling offers: as a client in the same namespace. One that is in
+/// a namespace stays there, with all that it offers, and its next tasks know the name.
+pub fn joining(mut remedy: Remedy, patient: &Patient) -> Remedy {
+    let resource = |lines: &str| format!("resource \"aws_ecs_service\" \"{}\" {{\n{lines}\n}}", patient.name());
+    if let Some(place) = place(patient) {
+        remedy
+            .summary
+            .push_str(&format!(" This service is in {place}: put the sibling there, then deploy this one again, so that its tasks learn the name."));
+        return remedy
+            .cli(format!("aws ecs update-service {} --force-new-deployment", patient.cli()))
+            .terraform(resource("  force_new_deployment = true"));
+    }
+    remedy.summary.push_str(" The namespace internal stands for yours.");
+    let block = "  service_connect_configuration {\n    enabled   = true\n    namespace = \"internal\"\n  }";
+    remedy.cli(setting(patient, "enabled=true,namespace=internal")).terraform(resource(block))
+}
+
+/// How the service offers a port to siblings by its own name, beside all that it offers already.
+pub fn offering(mut remedy: Remedy, patient: &Patient, port_name: &str, port: i32) -> Remedy {
+    let name = patient.name();
+    let hosts = |one: &Endpoint| (one.offered.port_name == port_name).then(|| one.host.clone());
+    let offered: BTreeSet<String> = endpoints(patient.service()).iter().filter_map(hosts).collect();
+    if !offered.is_empty() {
+        let place = place(patient).unwrap_or_default();
+        remedy.summary.push_str(&format!(" In {place} it is {} already: put the siblings there.", and_list(offered)));
+        return remedy;
+    }
+    let mut namespace = Some("internal");
+    if let (Some(place), Some(connect)) = (place(patient), configuration(patient.service())) {
+        let entry = format!("{{\"portName\":\"{port_name}\",\"clientAliases\":[{{\"port\":{port},\"dnsName\":\"{name}\"}}]}}");
+        remedy.summary.push_str(&format!(" This service is in {place}: add {entry} to services in connect.json, and put the siblings there."));
+        remedy = editing(remedy, patient);
+        namespace = connect.namespace.as_deref();
+    } else {
+        remedy.summary.push_str(" The namespace internal stands for yours.");
+        let entry = format!("{{portName={port_name},clientAliases=[{{port={port},dnsName={name}}}]}}");
+        remedy = remedy.cli(setting(patient, &format!("'enabled=true,namespace=internal,services=[{entry}]'")));
+    }
+    let namespace = namespace.map_or_else(String::new, |namespace| format!("    namespace = \"{namespace}\"\n"));
+    remedy.terraform(format!(
+        "resource \"aws_ecs_service\" \"{name}\" {{\n  service_connect_configuration {{\n    enabled   = true\n{namespace}    service {{\n      port_name = \
+         \"{port_name}\"\n      client_alias {{\n        port     = {port}\n        dns_name = \"{name}\"\n      }}\n    }}\n  }}\n}}"
+    ))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::baseline;
+    use crate::patient::Intent;
     use crate::snapshot::peers::ClientAlias;
+
+    /// What a service is told that has this of Service Connect.
+    fn told(connect: Option<ServiceConnect>, how: impl Fn(Remedy, &Patient) -> Remedy) -> Remedy {
+        let mut snapshot = baseline::fargate();
+        snapshot.services[0].deployments[0].service_connect_configuration = connect;
+        how(Remedy::new("Call it by a private name."), &Patient::new(&snapshot, &snapshot.services[0], &Intent::default()))
+    }
+
+    fn in_prod(port_name: &str) -> Option<ServiceConnect> {
+        let alias = ClientAlias { port: Some(80), dns_name: Some("shop".into()) };
+        let offered = ServiceConnectService { port_name: port_name.into(), client_aliases: vec![alias], ..ServiceConnectService::default() };
+        Some(ServiceConnect { enabled: true, namespace: Some("prod".into()), services: vec![offered] })
+    }
+
+    #[test]
+    fn a_client_stays_in_its_namespace_with_what_it_offers() {
+        let remedy = told(in_prod("admin"), joining);
+        assert_eq!(remedy.cli, ["aws ecs update-service --cluster prod --service api --force-new-deployment"]);
+        assert!(remedy.summary.contains("This service is in namespace prod: put the sibling there"), "{}", remedy.summary);
+        let connect = in_prod("admin").map(|connect| ServiceConnect { namespace: None, ..connect });
+        assert!(told(connect, joining).summary.contains("in the namespace of its cluster"));
+        let plain = "aws ecs update-service --cluster prod --service api --service-connect-configuration enabled=true,namespace=internal";
+        let off = in_prod("admin").map(|connect| ServiceConnect { enabled: false, ..connect });
+        assert_eq!([told(None, joining).cli, told(off, joining).cli].concat(), [plain, plain]);
+    }
+
+    #[test]
+    fn a_new_name_takes_none_away() {
+        let offer = |connect| told(connect, |remedy, patient| offering(remedy, patient, "http", 8080));
+        let remedy = offer(in_prod("admin"));
+        assert!(remedy.cli[1].ends_with("--service-connect-configuration file://connect.json"), "{:?}", remedy.cli);
+        assert!(remedy.summary.contains(r#"add {"portName":"http","clientAliases":[{"port":8080,"dnsName":"api"}]} to services"#));
+        assert!(remedy.terraform.is_some_and(|code| code.contains("namespace = \"prod\"")));
+        assert!(offer(None).cli[0].contains("'enabled=true,namespace=internal,services=[{portName=http,"));
+        let known = offer(in_prod("http"));
+        assert!(known.cli.is_empty() && known.summary.ends_with("In namespace prod it is shop already: put the siblings there."), "{known:?}");
+    }
 
     #[test]
     fn private_names_are_told_from_public_ones() {

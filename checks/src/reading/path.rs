@@ -471,7 +471,7 @@ mod tests {
         snapshot.web_acls.change(&balancer).unwrap().rules.clear();
         assert_eq!(web_acl(&snapshot).unwrap(), "✓ web_acl: web blocks nothing");
         snapshot.web_acls.change(&balancer).unwrap().default_action = Some("Block".into());
-        assert_eq!(web_acl(&snapshot).unwrap(), "✓ web_acl: web blocks whom no rule allows, with 403");
+        assert_eq!(web_acl(&snapshot).unwrap(), "✓ web_acl: web blocks whom it does not know, with 403");
         assert_eq!(own(&snapshot)[0].answer.says, "the app answers; web ACL web answers 403 to whom it does not allow");
         snapshot.web_acls.insert(balancer, Seen::Yes(None));
         assert_eq!(web_acl(&snapshot), None);

@@ -68,9 +68,28 @@ pub fn before<'a>(patient: &Patient<'a>, balancer: &str) -> Result<Option<&'a We
     if balancer.contains(":loadbalancer/app/") { patient.web_acl(balancer) } else { Ok(None) }
 }
 
-/// Whether it is an allow list: whom no rule allows, it blocks.
+/// Whether it is an allow list, in one of the two usual forms: it blocks whom no rule allows, or a rule blocks whoever is in
+/// none of its IP sets.
 pub fn blocks_strangers(acl: &WebAcl) -> bool {
-    acl.default_action.as_deref() == Some("Block")
+    acl.default_action.as_deref() == Some("Block") || blocks_all_but_a_list(acl)
+}
+
+/// Whether a rule blocks whoever is in none of its IP sets, and none before it may let somebody through.
+fn blocks_all_but_a_list(acl: &WebAcl) -> bool {
+    // Firewall Manager has rules of its own before these.
+    if acl.managed_by_firewall_manager {
+        return false;
+    }
+    let is_set = |one: &Statement| one.kind == "IPSetReference" && one.header_name.is_none();
+    let is_list = |one: &Statement| is_set(one) || (one.kind == "Or" && !one.statements.is_empty() && one.statements.iter().all(is_set));
+    let is_all_others = |one: &Statement| one.kind == "Not" && matches!(one.statements.as_slice(), [list] if is_list(list));
+    let lets_through = |rule: &WebAclRule| match (rule.action.as_deref(), rule.override_action.as_deref()) {
+        (Some(action), _) => action == "Allow",
+        (None, Some("Count")) => false,
+        (None, _) => !allows_nobody(&rule.statement),
+    };
+    let decides = acl.rules.iter().find(|rule| lets_through(rule) || (rule.action.as_deref() == Some("Block") && is_all_others(&rule.statement)));
+    decides.is_some_and(|rule| !lets_through(rule))
 }
 
 /// Whether it lets every request through, for all that we see of it.
@@ -107,7 +126,7 @@ pub fn verdict<'a>(patient: &Patient, acl: &'a WebAcl, address: IpAddr) -> Resul
             _ => return Ok(Verdict::Open),
         }
     }
-    Ok(if blocks_strangers(acl) { Verdict::Default } else { Verdict::Open })
+    Ok(if acl.default_action.as_deref() == Some("Block") { Verdict::Default } else { Verdict::Open })
 }
 
 /// Whether it is one of AWS's own rule groups: they block and count, and let nobody through, unless their rules were given
@@ -201,6 +220,30 @@ mod tests {
         assert_eq!(of("Allow", vec![block("own")]), "open");
         assert_eq!(of("Allow", vec![rule("Block", joined("Not", vec![joined("Or", vec![set("office"), set("own")])]))]), "open");
         assert_eq!(of("Allow", vec![rule("Count", joined("Not", vec![set("office")]))]), "open");
+    }
+
+    #[test]
+    fn an_allow_list_has_two_forms() {
+        let acl = |default: &str, rules| WebAcl { default_action: Some(default.into()), rules, ..WebAcl::default() };
+        let block = |statement| rule("Block", joined("Not", vec![statement]));
+        let others = || block(set("office"));
+        assert!(blocks_strangers(&acl("Block", Vec::new())));
+        assert!(blocks_strangers(&acl("Allow", vec![others(), rule("Allow", set("own"))])));
+        assert!(blocks_strangers(&acl("Allow", vec![block(joined("Or", vec![set("office"), set("own")]))])));
+        let path = || Statement { kind: "ByteMatch".into(), ..Statement::default() };
+        for rules in [
+            Vec::new(),
+            vec![rule("Allow", path()), others()],
+            vec![rule("Count", joined("Not", vec![set("office")]))],
+            vec![rule("Block", set("office"))],
+            vec![block(joined("Or", vec![set("office"), path()]))],
+            vec![block(joined("And", vec![set("office"), path()]))],
+            vec![block(Statement { header_name: Some("X-Forwarded-For".into()), ..set("office") })],
+            vec![WebAclRule { action: None, override_action: Some("None".into()), ..rule("", path()) }, others()],
+        ] {
+            assert!(!blocks_strangers(&acl("Allow", rules.clone())), "{rules:?}");
+        }
+        assert!(!blocks_strangers(&WebAcl { managed_by_firewall_manager: true, ..acl("Allow", vec![others()]) }));
     }
 
     #[test]

@@ -23,7 +23,7 @@ crate::check! {
     /// The balancer is internet-facing, and the inbound rules of all its groups together cover all of IPv4 (`0.0.0.0/0`,
     /// or its two halves) or, on a dual-stack balancer, all of IPv6, on the port of a listener. A prefix list stands for
     /// the blocks that it has: CloudFront's is not the world, and a list with `0.0.0.0/0` in it is. Ports without a
-    /// listener do not count. A web ACL that blocks whom no rule allows is named. A network load balancer without
+    /// listener do not count. A web ACL that blocks whom it does not know is named. A network load balancer without
     /// security groups is not looked at. With `--expect-ingress`, what is expected is no finding.
     ///
     /// # What to do
@@ -100,7 +100,7 @@ fn judge(patient: &Patient, findings: &mut Findings, door: &Door) {
     let lists: BTreeSet<String> = wide.iter().filter_map(|one| one.list).map(|list| ingress::source_name(patient, list)).collect();
     let lists = if lists.is_empty() { String::new() } else { format!(" with what is in {}", and_list(lists)) };
     let acl = findings.see(web_acl::before(patient, &door.balancer.load_balancer_arn)).flatten().filter(|acl| web_acl::blocks_strangers(acl));
-    let guard = acl.map_or_else(String::new, |acl| format!(" Its web ACL {} blocks whom no rule allows.", acl.name));
+    let guard = acl.map_or_else(String::new, |acl| format!(" Its web ACL {} blocks whom it does not know.", acl.name));
     let says = format!(
         "Load balancer {} lets in every {} address on {}, by security group {}{lists}.{guard}",
         door.name(),
@@ -121,6 +121,9 @@ fn judge(patient: &Patient, findings: &mut Findings, door: &Door) {
     let express = if ingress::is_of_express(&wide) { express } else { "" };
     let mut remedy = ingress::revoking(format!("{summary}{express}"), &wide);
     if let (Some(port), Some(one)) = (ports.first(), wide.first()) {
+        // First of all: in between nobody must be shut out.
+        let admit = ports.iter().map(|port| ingress::authorize(&one.group.group_id, *port, "203.0.113.0/24"));
+        remedy.cli.splice(0..0, admit);
         remedy = remedy.terraform(ingress::terraform(&one.group.group_id, *port, "203.0.113.0/24"));
     }
     findings.add(
@@ -207,7 +210,7 @@ mod tests {
         let shut = |source: &str| {
             format!("aws ec2 revoke-security-group-ingress --group-id sg-balancer --ip-permissions 'IpProtocol=tcp,FromPort=443,ToPort=443,{source}'")
         };
-        assert_eq!(finding.remedy.cli, [shut("IpRanges=[{CidrIp=128.0.0.0/1}]"), shut("PrefixListIds=[{PrefixListId=pl-0ff1ce}]")]);
+        assert_eq!(finding.remedy.cli[1..], [shut("IpRanges=[{CidrIp=128.0.0.0/1}]"), shut("PrefixListIds=[{PrefixListId=pl-0ff1ce}]")]);
         assert_eq!(exam_with(CHECK, &snapshot, &expecting(&["pl-0ff1ce"])).outcome, Outcome::Healthy, "the user expects the list");
     }
 
@@ -215,7 +218,7 @@ mod tests {
     fn an_allow_list_at_the_web_acl_is_named() {
         let mut snapshot = with(vec![everywhere("tcp", Some(443))]);
         snapshot.web_acls.change(&id::elb("loadbalancer/app/web/50dc6c495c0c9188")).unwrap().default_action = Some("Block".into());
-        assert!(says(CHECK, &snapshot)[0].ends_with("by security group web-balancer. Its web ACL web blocks whom no rule allows."));
+        assert!(says(CHECK, &snapshot)[0].ends_with("by security group web-balancer. Its web ACL web blocks whom it does not know."));
     }
 
     #[test]
@@ -249,8 +252,13 @@ mod tests {
         assert!(finding.remedy.summary.contains("Express Mode has no setting"), "{}", finding.remedy.summary);
         assert_eq!(
             finding.remedy.cli,
-            ["aws ec2 revoke-security-group-ingress --group-id sg-balancer --ip-permissions \
-              'IpProtocol=tcp,FromPort=443,ToPort=443,IpRanges=[{CidrIp=0.0.0.0/0}]'"]
+            [
+                "aws ec2 authorize-security-group-ingress --group-id sg-balancer --ip-permissions \
+                 'IpProtocol=tcp,FromPort=443,ToPort=443,IpRanges=[{CidrIp=203.0.113.0/24}]'",
+                "aws ec2 revoke-security-group-ingress --group-id sg-balancer --ip-permissions \
+                 'IpProtocol=tcp,FromPort=443,ToPort=443,IpRanges=[{CidrIp=0.0.0.0/0}]'"
+            ],
+            "the right ones come in before the others stay out"
         );
     }
 

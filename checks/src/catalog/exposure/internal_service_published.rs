@@ -9,9 +9,10 @@ use crate::finding::{Evidence, Kind, Remedy};
 use crate::patient::Patient;
 use crate::reading::address::Cidr;
 use crate::reading::callers::{self, Caller, Callers};
-use crate::reading::{and_list, callee, host, ingress, traffic, web_acl};
+use crate::reading::traffic::Way;
+use crate::reading::{and_list, callee, connect, host, ingress, traffic, web_acl};
 use crate::seen::Blind;
-use crate::snapshot::LoadBalancer;
+use crate::snapshot::{Action, Condition, ContainerDefinition, LoadBalancer, PortMapping, ServiceLoadBalancer};
 
 crate::check! {
     /// Other services of the cluster call this one by its public name, nothing tells browsers of that name, and anybody on the
@@ -28,8 +29,9 @@ crate::check! {
     /// takes every host, are looked for in the variables of the other services in the cluster (those of up to 10; of more,
     /// nothing is said). At least one names such a host, and no variable that is meant for browsers does, there or here
     /// (`NEXT_PUBLIC_…`, `VITE_…`, CORS origins, redirects, callbacks). Mobile apps, partners and web pages with the
-    /// host written into them cannot be seen: so it is likely, no more. A balancer whose security groups do not let in
-    /// everybody is no finding, nor is one whose web ACL blocks whom no rule allows, nor a service for which
+    /// host written into them cannot be seen: so it is likely, no more. Rules that also ask for a sender, a header or a login are
+    /// not open to everybody, and beside a sibling without a task definition of its own nothing is said. A balancer whose security groups do not let in
+    /// everybody is no finding, nor is one whose web ACL blocks whom it does not know, nor a service for which
     /// `--expect-ingress` says that everybody is expected.
     ///
     /// # What to do
@@ -41,6 +43,8 @@ crate::check! {
     /// aws ecs update-service --cluster <cluster> --service <service> --service-connect-configuration \
     ///   'enabled=true,namespace=<namespace>,services=[{portName=<port>,clientAliases=[{port=<port>,dnsName=<name>}]}]'
     /// ```
+    ///
+    /// The configuration is set as a whole: what the service offers already has to go along.
     ///
     /// If others call it as well, say so, and this is no finding: `--expect-ingress 0.0.0.0/0`.
     ///
@@ -74,6 +78,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         return Err(NoAnswer::NotApplicable("it has no name on an internet-facing load balancer"));
     }
     let callers = match callers::of(patient, &names.keys().cloned().collect())? {
+        Callers::Unread => return Err(NoAnswer::NotApplicable("a sibling has no task definition of its own, so nobody knows whom it calls")),
         Callers::TooMany => return Err(NoAnswer::NotApplicable("the cluster has too many other services to look at all of them")),
         Callers::Browsers => return Err(NoAnswer::NotApplicable("variables tell browsers its name, too")),
         Callers::Siblings(callers) if callers.is_empty() => return Err(NoAnswer::NotApplicable("no sibling names one of its hosts")),
@@ -82,7 +87,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     let open = open_to_others(patient, findings)?;
     let open: BTreeMap<&str, &LoadBalancer> = open.into_iter().map(|balancer| (balancer.load_balancer_arn.as_str(), balancer)).collect();
     for (arn, balancer) in open {
-        let is_there = |caller: &&Caller| names.get(&caller.named.host.to_ascii_lowercase()).is_some_and(|at| at.contains(arn));
+        let is_there = |caller: &&Caller| names.get(&callers::plain(caller.named.host)).is_some_and(|at| at.contains(arn));
         let here: Vec<&Caller> = callers.iter().filter(is_there).collect();
         if !here.is_empty() {
             tell(patient, findings, balancer, &here)?;
@@ -94,16 +99,23 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
 /// The names by which the internet may call the service, in lower case, each with the balancers that answer there.
 fn public_names<'a>(patient: &Patient<'a>) -> Result<BTreeMap<String, BTreeSet<&'a str>>, Blind> {
     let mut names: BTreeMap<String, BTreeSet<&str>> = BTreeMap::new();
-    for way in traffic::ways(patient)? {
+    for way in traffic::ways(patient)?.into_iter().filter(is_for_everybody) {
         let arn = way.listener.load_balancer_arn.as_str();
         let Some(balancer) = patient.load_balancer(arn)?.filter(|balancer| balancer.scheme.as_deref() == Some("internet-facing")) else { continue };
-        let takes_any_host = way.hosts().next().is_none();
+        let takes_any_host = !way.rule.conditions.iter().any(|condition| condition.field == "host-header");
         let own = balancer.dns_name.as_deref().filter(|_| takes_any_host);
         for name in way.hosts().filter(|value| host::is_name(value)).chain(own) {
             names.entry(name.to_ascii_lowercase()).or_default().insert(arn);
         }
     }
     Ok(names)
+}
+
+/// Whether a way is open to everybody who knows host and path: a rule may ask for a sender, a header or a login, too.
+fn is_for_everybody(way: &Way) -> bool {
+    let is_about_name = |condition: &Condition| matches!(condition.field.as_str(), "host-header" | "path-pattern");
+    let is_login = |action: &Action| action.kind.starts_with("authenticate-") || action.kind == "jwt-validation";
+    way.rule.conditions.iter().all(is_about_name) && !way.rule.actions.iter().any(is_login)
 }
 
 /// The internet-facing balancers that let in everybody, unless everybody is expected or a web ACL blocks strangers. A network load balancer without
@@ -156,13 +168,32 @@ fn tell(patient: &Patient, findings: &mut Findings, balancer: &LoadBalancer, cal
     Ok(())
 }
 
-fn remedy(patient: &Patient) -> Result<Remedy, Blind> {
-    let mut port = None;
+/// The port that the service offers: the one that is behind the balancer, and not that of an agent beside the app.
+fn port<'a>(patient: &Patient<'a>) -> Result<Option<&'a PortMapping>, Blind> {
+    let registered = &patient.service().load_balancers;
+    let is_registered = |container: &ContainerDefinition, port: &PortMapping| {
+        let is_container = |name: &str| container.name == name;
+        let is_here = |one: &ServiceLoadBalancer| {
+            one.container_name.as_deref().is_some_and(is_container) && (one.container_port.is_none() || one.container_port == port.container_port)
+        };
+        // Express Mode registers nothing that the service shows: its container has a fixed name.
+        registered.iter().any(is_here) || (registered.is_empty() && patient.is_express() && is_container("Main"))
+    };
+    let mut first = None;
     for definition in callee::versions(patient) {
-        let containers = patient.task_definition(definition)?.into_iter().flat_map(|definition| &definition.container_definitions);
-        port = port.or(containers.flat_map(|container| &container.port_mappings).next());
+        for container in patient.task_definition(definition)?.into_iter().flat_map(|definition| &definition.container_definitions) {
+            if let Some(port) = container.port_mappings.iter().find(|port| is_registered(container, port)) {
+                return Ok(Some(port));
+            }
+            first = first.or(container.port_mappings.first());
+        }
     }
-    let name = port.and_then(|port| port.name.as_deref()).unwrap_or("http");
+    Ok(first)
+}
+
+fn remedy(patient: &Patient) -> Result<Remedy, Blind> {
+    let port = port(patient)?;
+    let name = port.and_then(|port| port.name.as_deref());
     let number = port.and_then(|port| port.container_port).unwrap_or(80);
     let how = if patient.is_express() {
         " Express Mode's own API has no Service Connect; update-service is said to take it once the service runs, which AWS does not document: look \
@@ -170,25 +201,12 @@ fn remedy(patient: &Patient) -> Result<Remedy, Blind> {
     } else {
         " Then move it to an internal load balancer, or to none: the scheme of a balancer cannot be changed, so an internal one is a new one."
     };
-    let named = match port.and_then(|port| port.name.as_deref()) {
-        Some(_) => "",
-        None => " The port mapping needs a name first; http stands for it.",
-    };
+    let named = if name.is_some() { "" } else { " The port mapping needs a name first; http stands for it." };
     let summary = format!(
         "If partners, apps or pages call it as well, leave it, and say so with --expect-ingress 0.0.0.0/0. If not, give it a private name and let the \
-         siblings call that (the namespace internal stands for yours).{named}{how}"
+         siblings call that.{named}{how}"
     );
-    let service = patient.name();
-    Ok(Remedy::new(summary)
-        .cli(format!(
-            "aws ecs update-service {} --service-connect-configuration \
-             'enabled=true,namespace=internal,services=[{{portName={name},clientAliases=[{{port={number},dnsName={service}}}]}}]'",
-            patient.cli()
-        ))
-        .terraform(format!(
-            "resource \"aws_ecs_service\" \"{service}\" {{\n  service_connect_configuration {{\n    enabled   = true\n    namespace = \"internal\"\n    service \
-             {{\n      port_name = \"{name}\"\n      client_alias {{\n        port     = {number}\n        dns_name = \"{service}\"\n      }}\n    }}\n  }}\n}}"
-        )))
+    Ok(connect::offering(Remedy::new(summary), patient, name.unwrap_or("http"), number))
 }
 
 #[cfg(test)]
@@ -197,7 +215,9 @@ mod tests {
     use crate::baseline::{self, EXPRESS_HOST, everywhere, id, peers};
     use crate::exam::Outcome;
     use crate::seen::{Seen, Why};
-    use crate::snapshot::{ClusterServices, EnvironmentVariable, Snapshot};
+    use crate::snapshot::peers::ServiceConnect;
+    use crate::snapshot::web_acl::Statement;
+    use crate::snapshot::{ClusterServices, EnvironmentVariable, Rule, Sibling, Snapshot, WebAclRule};
     use crate::testing::{exam, exam_with, expecting, says};
 
     fn called(variable: &str, host: &str) -> Snapshot {
@@ -225,6 +245,28 @@ mod tests {
         let finding = &exam(CHECK, &snapshot).findings[0];
         assert!(finding.says.starts_with(&format!("API_URL of mailer names {EXPRESS_HOST}")), "{}", finding.says);
         assert!(finding.remedy.summary.contains("Express Mode's own API has no Service Connect"));
+    }
+
+    #[test]
+    fn the_port_behind_the_balancer_is_offered_and_no_agents() {
+        let mut snapshot = (CHECK.example)();
+        let own = snapshot.task_definitions.change(&id::ecs("task-definition/api:12")).unwrap();
+        let mut agent = own.container_definitions[0].clone();
+        agent.name = "datadog".into();
+        agent.port_mappings = vec![PortMapping { name: Some("trace".into()), container_port: Some(8126), ..PortMapping::default() }];
+        own.container_definitions.insert(0, agent);
+        let command = exam(CHECK, &snapshot).findings.remove(0).remedy.cli.remove(0);
+        assert!(command.contains("port=8080,dnsName=api") && !command.contains("trace"), "{command}");
+    }
+
+    #[test]
+    fn what_it_offers_already_stays() {
+        let mut snapshot = (CHECK.example)();
+        let connect = ServiceConnect { enabled: true, namespace: Some("prod".into()), ..ServiceConnect::default() };
+        snapshot.services[0].deployments[0].service_connect_configuration = Some(connect);
+        let remedy = exam(CHECK, &snapshot).findings.remove(0).remedy;
+        assert!(remedy.cli[1].ends_with("--service-connect-configuration file://connect.json"), "{:?}", remedy.cli);
+        assert!(remedy.summary.contains("This service is in namespace prod"), "{}", remedy.summary);
     }
 
     #[test]
@@ -257,6 +299,57 @@ mod tests {
     }
 
     #[test]
+    fn a_rule_that_asks_for_a_sender_or_a_login_is_not_for_everybody() {
+        let changed = |change: &dyn Fn(&mut Rule)| {
+            let mut snapshot = (CHECK.example)();
+            let listener = snapshot.rules.0.keys().next().cloned().unwrap();
+            change(&mut snapshot.rules.change(&listener).unwrap()[0]);
+            exam(CHECK, &snapshot).outcome
+        };
+        let condition = |field: &str| Condition { field: field.into(), values: vec!["x".into()], ..Condition::default() };
+        assert_eq!(changed(&|rule| rule.conditions.push(condition("path-pattern"))), Outcome::Sick);
+        for field in ["source-ip", "http-header", "query-string"] {
+            assert!(matches!(changed(&|rule| rule.conditions.push(condition(field))), Outcome::NotApplicable(_)), "{field}");
+        }
+        for kind in ["jwt-validation", "authenticate-oidc"] {
+            let action = || Action { kind: kind.into(), ..Action::default() };
+            assert!(matches!(changed(&|rule| rule.actions.insert(0, action())), Outcome::NotApplicable(_)), "{kind}");
+        }
+    }
+
+    #[test]
+    fn a_pattern_of_hosts_is_not_every_host() {
+        let mut snapshot = called("API_URL", "web-1234567890.eu-west-2.elb.amazonaws.com");
+        let listener = snapshot.rules.0.keys().next().cloned().unwrap();
+        let hosts = Condition { field: "host-header".into(), regex_values: vec!["^api[0-9]".into()], ..Condition::default() };
+        snapshot.rules.change(&listener).unwrap()[0].conditions = vec![hosts];
+        assert!(matches!(exam(CHECK, &snapshot).outcome, Outcome::NotApplicable(_)));
+    }
+
+    #[test]
+    fn a_balancer_has_its_name_in_a_second_form() {
+        let name = "web-1234567890.eu-west-2.elb.amazonaws.com";
+        let second = format!("dualstack.{name}");
+        let mut snapshot = called("API_URL", &second);
+        let listener = snapshot.rules.0.keys().next().cloned().unwrap();
+        snapshot.rules.change(&listener).unwrap()[0].conditions.clear();
+        assert!(says(CHECK, &snapshot)[0].contains(&second));
+        peers::sibling_names(&mut snapshot, &[("API_URL", name), ("NEXT_PUBLIC_API", &second)]);
+        assert!(says(CHECK, &snapshot).is_empty());
+    }
+
+    #[test]
+    fn a_sibling_of_task_sets_cannot_be_read() {
+        let mut snapshot = (CHECK.example)();
+        let cluster = snapshot.services[0].cluster_arn.clone();
+        let web = id::ecs("service/prod/web");
+        snapshot.cluster_services.change(&cluster).unwrap().service_arns.push(web.clone());
+        let sibling = Sibling { service_arn: web.clone(), service_name: "web".into(), status: "ACTIVE".into(), task_definition: None };
+        snapshot.siblings.put(web, sibling);
+        assert!(matches!(exam(CHECK, &snapshot).outcome, Outcome::NotApplicable(_)));
+    }
+
+    #[test]
     fn an_internal_or_a_narrow_balancer_is_closed_to_the_internet() {
         let mut snapshot = (CHECK.example)();
         snapshot.load_balancers.change(&id::elb("loadbalancer/app/web/50dc6c495c0c9188")).unwrap().scheme = Some("internal".into());
@@ -274,6 +367,17 @@ mod tests {
         assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy);
         snapshot.web_acls.insert(balancer, Seen::No(Why::Denied("no".into())));
         assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::CouldNotLook);
+    }
+
+    #[test]
+    fn an_allow_list_may_be_a_rule_that_blocks_all_others() {
+        let mut snapshot = (CHECK.example)();
+        let set = Statement { kind: "IPSetReference".into(), arn: Some("office".into()), ..Statement::default() };
+        let statement = Statement { kind: "Not".into(), statements: vec![set], ..Statement::default() };
+        let acl = snapshot.web_acls.change(&id::elb("loadbalancer/app/web/50dc6c495c0c9188")).unwrap();
+        acl.default_action = Some("Allow".into());
+        acl.rules = vec![WebAclRule { name: "others".into(), action: Some("Block".into()), statement, ..WebAclRule::default() }];
+        assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy);
     }
 
     #[test]

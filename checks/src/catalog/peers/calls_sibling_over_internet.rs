@@ -9,7 +9,7 @@ use crate::finding::{Evidence, Remedy};
 use crate::patient::Patient;
 use crate::reading::callee::{self, Named};
 use crate::reading::sibling::{self, Callee};
-use crate::reading::{and_list, traffic};
+use crate::reading::{and_list, connect, traffic};
 
 crate::check! {
     /// An environment variable names the public host of another service behind a load balancer of the same VPC, or of an
@@ -32,10 +32,12 @@ crate::check! {
     ///
     /// # What to do
     ///
-    /// Give the sibling a private name, with Service Connect or an internal load balancer, and call that:
+    /// Give the sibling a private name, with Service Connect or an internal load balancer, and call that. A service that has no
+    /// Service Connect yet joins the sibling's namespace; one that has it is deployed again, so that its tasks learn the name:
     ///
     /// ```sh
     /// aws ecs update-service --cluster <cluster> --service <service> --service-connect-configuration enabled=true,namespace=<namespace>
+    /// aws ecs update-service --cluster <cluster> --service <service> --force-new-deployment
     /// ```
     ///
     /// Express Mode's own API has no Service Connect. `update-service` is said to take it on an Express service that runs;
@@ -123,14 +125,9 @@ fn remedy(patient: &Patient) -> Remedy {
          services with their own load balancers."
     } else {
         "Give the sibling a private name with Service Connect, first on the sibling and then here, or an internal load balancer, and name that in \
-         the variable. The namespace internal stands for yours."
+         the variable."
     };
-    Remedy::new(summary)
-        .cli(format!("aws ecs update-service {} --service-connect-configuration enabled=true,namespace=internal", patient.cli()))
-        .terraform(format!(
-            "resource \"aws_ecs_service\" \"{}\" {{\n  service_connect_configuration {{\n    enabled   = true\n    namespace = \"internal\"\n  }}\n}}",
-            patient.name()
-        ))
+    connect::joining(Remedy::new(summary), patient)
 }
 
 #[cfg(test)]
@@ -139,6 +136,7 @@ mod tests {
     use crate::baseline::{self, EXPRESS_HOST, forward, host_rule, id, peers};
     use crate::exam::Outcome;
     use crate::seen::{Seen, Why};
+    use crate::snapshot::peers::ServiceConnect;
     use crate::snapshot::{Action, EnvironmentVariable, Snapshot};
     use crate::testing::{exam, says};
 
@@ -169,6 +167,16 @@ mod tests {
             ["Calls to a sibling go out to the internet and back in: ORDERS_URL names Orders.example.com, a sibling behind load balancer web. 1 \
               variable comes from secrets and was not looked at."]
         );
+    }
+
+    #[test]
+    fn what_the_service_has_of_service_connect_stays() {
+        let mut snapshot = orders("ORDERS_URL");
+        let commands = |snapshot: &Snapshot| exam(CHECK, snapshot).findings.remove(0).remedy.cli;
+        assert!(commands(&snapshot)[0].ends_with(" --service-connect-configuration enabled=true,namespace=internal"));
+        let connect = ServiceConnect { enabled: true, namespace: Some("prod".into()), ..ServiceConnect::default() };
+        snapshot.services[0].deployments[0].service_connect_configuration = Some(connect);
+        assert_eq!(commands(&snapshot), ["aws ecs update-service --cluster prod --service api --force-new-deployment"]);
     }
 
     #[test]

@@ -127,15 +127,14 @@ fn finding(patient: &Patient, called: &Called, own: Option<&ServiceConnect>, log
 
 /// The configuration is set as a whole: what the service offers itself has to go along.
 fn remedy(patient: &Patient, own: Option<&ServiceConnect>, theirs: &str) -> Remedy {
-    let update = |configuration: &str| format!("aws ecs update-service {} --service-connect-configuration {configuration}", patient.cli());
     let remedy = if own.is_some_and(|own| !own.services.is_empty()) {
-        let query = "'services[0].deployments[0].serviceConnectConfiguration' > connect.json";
-        let read = format!("aws ecs describe-services --cluster {} --services {} --query {query}", patient.cluster(), patient.name());
-        Remedy::new(format!("Put this service into namespace {theirs}; it can be in one only, so those who call it have to follow. Change the namespace in connect.json."))
-            .cli(read)
-            .cli(update("file://connect.json"))
+        let summary = format!(
+            "Put this service into namespace {theirs}; it can be in one only, so those who call it have to follow. Change the namespace in connect.json."
+        );
+        connect::editing(Remedy::new(summary), patient)
     } else {
-        Remedy::new("Put this service into the sibling's namespace.").cli(update(&format!("enabled=true,namespace={theirs}")))
+        let configuration = format!("enabled=true,namespace={theirs}");
+        Remedy::new("Put this service into the sibling's namespace.").cli(connect::setting(patient, &configuration))
     };
     remedy.terraform(format!(
         "resource \"aws_ecs_service\" \"{}\" {{\n  service_connect_configuration {{\n    enabled   = true\n    namespace = \"{theirs}\"\n  }}\n}}",

@@ -17,7 +17,7 @@ use crate::snapshot::{Action, Listener, LoadBalancer, Rule};
 pub(super) struct Draft<'p, 'a> {
     pub(super) patient: &'p Patient<'a>,
     pub(super) path: Path,
-    /// The web ACL on the way, if it blocks whom no rule allows.
+    /// The web ACL on the way, if it blocks whom it does not know.
     allow_list: Option<&'a str>,
 }
 
@@ -182,7 +182,7 @@ impl<'p, 'a> Draft<'p, 'a> {
             Ok(Some(acl)) => {
                 let does = if web_acl::blocks_strangers(acl) {
                     self.allow_list = Some(&acl.name);
-                    "blocks whom no rule allows, with 403"
+                    "blocks whom it does not know, with 403"
                 } else if web_acl::blocks_nothing(acl) {
                     "blocks nothing"
                 } else {
