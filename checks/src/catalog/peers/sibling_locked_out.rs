@@ -12,7 +12,7 @@ use crate::reading::callee::{self, Named};
 use crate::reading::ingress::{self, Admitted, Door, LetIn};
 use crate::reading::sibling::{self, Callee, Source};
 use crate::reading::web_acl::{self, Verdict};
-use crate::reading::{and_list, dial, instance, parsed};
+use crate::reading::{and_list, connect, dial, instance, parsed};
 use crate::seen::Blind;
 use crate::snapshot::{IpSet, LoadBalancer, WebAcl};
 
@@ -258,30 +258,36 @@ impl Shut<'_> {
 }
 
 fn remedy(patient: &Patient, shut: &Shut) -> Remedy {
-    let express = if patient.is_express() {
-        " Express Mode's own API has no Service Connect; update-service is said to take it, which AWS does not document."
-    } else {
-        ""
-    };
-    let connect = format!("aws ecs update-service {} --service-connect-configuration enabled=true,namespace=internal", patient.cli());
     let lent: Vec<Cidr> =
         shut.sources.iter().filter(|source| source.nat_gateway.is_some()).filter_map(|source| parsed(&source.address.to_string())).collect();
-    let Some((opening, terraform)) = opening(shut, &lent) else {
-        if !lent.is_empty() {
-            let summary = "Call the sibling by a private name, with Service Connect or an internal load balancer; or change what keeps the NAT gateway's address \
-                           out. The namespace internal stands for yours.";
-            return Remedy::new(format!("{summary}{express}")).cli(connect);
+    let opening = opening(shut, &lent);
+    let terraform = opening.as_ref().map(|(_, terraform)| terraform.clone());
+    let mut remedy = match opening {
+        Some((opening, _)) => {
+            let summary = "Let the NAT gateway's address in: it stays the same. Better, call the sibling by a private name, with Service Connect, first on \
+                           the sibling and then here, or an internal load balancer.";
+            opening.into_iter().fold(Remedy::new(summary), Remedy::cli)
         }
-        let every = if shut.sources.iter().any(|source| source.of_instance) { "instance" } else { "task" };
-        return Remedy::new(format!(
-            "Call the sibling by a private name, with Service Connect or an internal load balancer: the tasks' public addresses are new with every {every}, \
-             so no list of addresses holds. Or send the tasks out by a NAT gateway and let its address in. The namespace internal stands for yours.{express}"
-        ))
-        .cli(connect);
+        None if !lent.is_empty() => Remedy::new(
+            "Call the sibling by a private name, with Service Connect, first on the sibling and then here, or an internal load balancer; or change \
+             what keeps the NAT gateway's address out.",
+        ),
+        None => {
+            let every = if shut.sources.iter().any(|source| source.of_instance) { "instance" } else { "task" };
+            Remedy::new(format!(
+                "Call the sibling by a private name, with Service Connect, first on the sibling and then here, or an internal load balancer: the tasks' \
+                 public addresses are new with every {every}, so no list of addresses holds. Or send the tasks out by a NAT gateway and let its address in."
+            ))
+        }
     };
-    let summary = "Let the NAT gateway's address in: it stays the same. Better, call the sibling by a private name, with Service Connect or an internal load \
-                   balancer; the namespace internal stands for yours.";
-    opening.into_iter().fold(Remedy::new(format!("{summary}{express}")), Remedy::cli).cli(connect).terraform(terraform)
+    remedy = connect::joining(remedy, patient);
+    if patient.is_express() {
+        remedy.summary.push_str(" Express Mode's own API has no Service Connect; update-service is said to take it, which AWS does not document.");
+    }
+    match terraform {
+        Some(terraform) => remedy.terraform(terraform),
+        None => remedy,
+    }
 }
 
 /// The commands that let in the addresses that NAT gateways lend, and the same as Terraform/OpenTofu; none where there are none,
