@@ -280,7 +280,12 @@ pub fn shut_by_acls<'a>(patient: &Patient<'a>, group: &TargetGroup, balancer: &'
 pub fn is_shut(patient: &Patient, group: &TargetGroup, failures: &[FailedCheck]) -> Result<bool, Blind> {
     for arn in &group.load_balancer_arns {
         let Some(balancer) = patient.load_balancer(arn)? else { continue };
-        if !shut_by_acls(patient, group, balancer)?.is_empty() {
+        let by_acls = match shut_by_acls(patient, group, balancer) {
+            // Network ACLs are asked about only where something timed out: nothing proves that one is in the way.
+            Err(Blind { why: Why::NotAsked, .. }) => false,
+            shut => !shut?.is_empty(),
+        };
+        if by_acls {
             return Ok(true);
         }
         let guarded = !balancer.security_groups.is_empty();
