@@ -11,7 +11,8 @@ use jiff::SignedDuration;
 /// There are other programs of this name: the report format tells this one.
 const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (Rust, report format ecs-doctor/v1)");
 
-/// Says why an Amazon ECS service misbehaves: cause first, with the evidence and the fix. Read-only.
+/// Says why an Amazon ECS service misbehaves: cause first, with the evidence and the fix.
+/// Read-only.
 #[derive(Debug, Parser)]
 #[command(version = VERSION, max_term_width = 100, args_conflicts_with_subcommands = true, arg_required_else_help = true)]
 #[command(after_help = "\
@@ -66,22 +67,26 @@ pub struct Diagnose {
     /// The way of a request for this URL: listener, rule, group, tasks, and who answers
     #[arg(long, value_name = "URL")]
     pub url: Option<Url>,
-    /// Send one GET to the URL, or to the service's own: without query or credentials, and to the balancer's addresses only
+    /// Send one GET to the URL, or to the service's own: without query or credentials, and to the
+    /// balancer's addresses only
     #[arg(long, conflicts_with = "from")]
     pub probe: bool,
     /// Read no logs
     #[arg(long)]
     pub no_logs: bool,
-    /// Ask CloudTrail who changed what on the traffic path; two questions a second, so it takes some seconds more
+    /// Ask CloudTrail who changed what on the traffic path; two questions a second, so it takes
+    /// some seconds more
     #[arg(long)]
     pub trail: bool,
-    /// Save what AWS told, to diagnose it again later; without secrets, but with names and log lines
+    /// Save what AWS told, to diagnose it again later; without secrets, but with names and log
+    /// lines
     #[arg(long, value_name = "FILE")]
     pub save: Option<PathBuf>,
     /// Diagnose a saved snapshot instead of asking AWS; `-` reads standard input
     #[arg(long, value_name = "FILE", conflicts_with_all = ["save", "cluster", "region", "profile", "no_logs", "trail"])]
     pub from: Option<PathBuf>,
-    /// Read --expect-ingress from this file, for all services or one; default: ./ecs-doctor.toml, then the user's own
+    /// Read --expect-ingress from this file, for all services or one; default: ./ecs-doctor.toml,
+    /// then the user's own
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
     #[command(flatten)]
@@ -107,11 +112,12 @@ pub struct Access {
 
 #[derive(Debug, Args)]
 pub struct Diff {
-    /// Service name, cluster/service, service ARN, or a URL or host that it answers; a snapshot of one service needs none
+    /// Service name, cluster/service, service ARN, or a URL or host that it answers; a snapshot of
+    /// one service needs none
     #[arg(required_unless_present = "snapshot")]
     pub service: Option<String>,
-    /// The version to compare: a revision number or family:revision of a task definition, or the id or ARN of a service
-    /// revision; without it, the last good version
+    /// The version to compare: a revision number or family:revision of a task definition, or the id
+    /// or ARN of a service revision; without it, the last good version
     #[arg(long, value_name = "REV")]
     pub from: Option<String>,
     /// The version to compare it with; without it, what the newest deployment brings
@@ -132,7 +138,8 @@ pub struct Diff {
 
 #[derive(Debug, Args)]
 pub struct Timeline {
-    /// Service name, cluster/service, service ARN, or a URL or host that it answers; a snapshot of one service needs none
+    /// Service name, cluster/service, service ARN, or a URL or host that it answers; a snapshot of
+    /// one service needs none
     #[arg(required_unless_present = "from")]
     pub service: Option<String>,
     /// How long before the snapshot to begin: 45s, 30m, 2h or 1d
@@ -159,7 +166,9 @@ fn span(text: &str) -> Result<SignedDuration, String> {
         Some(SignedDuration::from_secs(number.checked_mul(*seconds)?))
     });
     let year = SignedDuration::from_secs(366 * 86_400);
-    parsed.filter(|span| span.is_positive() && *span <= year).ok_or_else(|| "a span is a number with s, m, h or d, such as 30m or 2h".into())
+    parsed
+        .filter(|span| span.is_positive() && *span <= year)
+        .ok_or_else(|| "a span is a number with s, m, h or d, such as 30m or 2h".into())
 }
 
 #[derive(Debug, Args)]
@@ -199,7 +208,8 @@ pub struct ReportOptions {
     /// Exit with 3 if nothing was found but a decisive call was refused
     #[arg(long)]
     pub strict: bool,
-    /// Who should be able to reach the balancer, by block or by prefix list; everything wider is a finding. Repeatable
+    /// Who should be able to reach the balancer, by block or by prefix list; everything wider is a
+    /// finding. Repeatable
     #[arg(long, value_name = "CIDR|pl-ID")]
     pub expect_ingress: Vec<Expected>,
 }
@@ -259,7 +269,10 @@ pub fn trace(verbose: bool) {
     use tracing_subscriber::util::SubscriberInitExt;
     if verbose {
         let ours = Targets::new().with_target("ecs_doctor", LevelFilter::INFO);
-        let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_target(false).without_time();
+        let lines = tracing_subscriber::fmt::layer()
+            .with_writer(std::io::stderr)
+            .with_target(false)
+            .without_time();
         let ansi = anstream::AutoStream::choice(&std::io::stderr()) != anstream::ColorChoice::Never;
         tracing_subscriber::registry().with(lines.with_ansi(ansi)).with(ours).init();
     }

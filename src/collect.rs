@@ -1,5 +1,6 @@
-//! How AWS is asked: a client for each of its services, the search for the service, and what every part of the
-//! collection shares. The plan says what is asked and when; one file for each AWS service says how.
+//! How AWS is asked: a client for each of its services, the search for the service, and what every
+//! part of the collection shares. The plan says what is asked and when; one file for each AWS
+//! service says how.
 
 mod acm;
 pub mod ask;
@@ -76,7 +77,8 @@ pub struct Aws {
     rds: aws_sdk_rds::Client,
 }
 
-/// Balancers, listeners, rules, revisions and lists of services that were read to find the service, so that its collection does not ask again.
+/// Balancers, listeners, rules, revisions and lists of services that were read to find the service,
+/// so that its collection does not ask again.
 #[derive(Default)]
 pub struct Remembered {
     listeners: Table<Vec<Listener>>,
@@ -96,7 +98,8 @@ impl Aws {
         self.remembered.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Region, profile, credentials and endpoints as every AWS tool takes them. `None`: there is no region.
+    /// Region, profile, credentials and endpoints as every AWS tool takes them. `None`: there is no
+    /// region.
     pub async fn connect(connection: &Connection) -> Option<Aws> {
         let patience = connection.timeout;
         let timeouts = TimeoutConfig::builder()
@@ -104,7 +107,9 @@ impl Aws {
             .operation_attempt_timeout(patience.mul_f32(0.3))
             .operation_timeout(patience.mul_f32(0.7))
             .build();
-        let mut loader = aws_config::defaults(BehaviorVersion::latest()).timeout_config(timeouts).retry_config(RetryConfig::standard());
+        let mut loader = aws_config::defaults(BehaviorVersion::latest())
+            .timeout_config(timeouts)
+            .retry_config(RetryConfig::standard());
         if let Some(region) = &connection.region {
             loader = loader.region(Region::new(region.clone()));
         }
@@ -131,7 +136,9 @@ impl Aws {
             waf: aws_sdk_wafv2::Client::new(config),
             trail: aws_sdk_cloudtrail::Client::new(config),
             trail_of_iam: aws_sdk_cloudtrail::Client::from_conf(
-                aws_sdk_cloudtrail::config::Builder::from(config).region(trail::region_of_iam(config.region()?.as_ref())).build(),
+                aws_sdk_cloudtrail::config::Builder::from(config)
+                    .region(trail::region_of_iam(config.region()?.as_ref()))
+                    .build(),
             ),
             scaling: aws_sdk_applicationautoscaling::Client::new(config),
             autoscaling: aws_sdk_autoscaling::Client::new(config),
@@ -146,7 +153,8 @@ impl Aws {
 pub async fn version(aws: &Aws, snapshot: &mut Snapshot, wanted: &str) {
     let intent = Intent::default();
     let Some(service) = snapshot.services.first() else { return };
-    if diff::find(&Patient::new(snapshot, service, &intent), wanted, &mut Unseen::default()).is_ok() {
+    if diff::find(&Patient::new(snapshot, service, &intent), wanted, &mut Unseen::default()).is_ok()
+    {
         return;
     }
     // Numbers of task definitions are small; ids of service revisions have nineteen digits.
@@ -155,20 +163,29 @@ pub async fn version(aws: &Aws, snapshot: &mut Snapshot, wanted: &str) {
         let prefix = service.service_arn.replacen(":service/", ":service-revision/", 1);
         let arn = if is_number { format!("{prefix}/{wanted}") } else { wanted.to_owned() };
         let revisions = aws.revisions(BTreeSet::from([arn])).await;
-        for definition in known(&revisions).into_iter().filter_map(|revision| revision.task_definition) {
+        for definition in
+            known(&revisions).into_iter().filter_map(|revision| revision.task_definition)
+        {
             let answer = aws.task_definition(&definition).await;
             snapshot.task_definitions.insert(definition, answer);
         }
         snapshot.revisions.0.extend(revisions.0);
     } else {
-        let families = service.deployments.iter().filter_map(|deployment| deployment.task_definition.as_deref());
-        let family = families.chain(service.task_definition.as_deref()).find_map(|arn| last(arn).split(':').next());
+        let families = service
+            .deployments
+            .iter()
+            .filter_map(|deployment| deployment.task_definition.as_deref());
+        let family = families
+            .chain(service.task_definition.as_deref())
+            .find_map(|arn| last(arn).split(':').next());
         let name = match family {
             Some(family) if is_number => format!("{family}:{wanted}"),
             _ => wanted.to_owned(),
         };
         match aws.task_definition(&name).await {
-            Seen::Yes(Some(definition)) => snapshot.task_definitions.put(definition.task_definition_arn.clone(), definition),
+            Seen::Yes(Some(definition)) => {
+                snapshot.task_definitions.put(definition.task_definition_arn.clone(), definition)
+            }
             answer => snapshot.task_definitions.insert(name, answer),
         }
     }
@@ -176,15 +193,25 @@ pub async fn version(aws: &Aws, snapshot: &mut Snapshot, wanted: &str) {
 
 /// The values of a table that AWS told us.
 fn known<T: Clone>(table: &Table<T>) -> Vec<T> {
-    table.0.values().filter_map(|seen| if let Seen::Yes(value) = seen { value.clone() } else { None }).collect()
+    table
+        .0
+        .values()
+        .filter_map(|seen| if let Seen::Yes(value) = seen { value.clone() } else { None })
+        .collect()
 }
 
 fn list<T: Clone>(seen: &Seen<Vec<T>>) -> Vec<T> {
     if let Seen::Yes(values) = seen { values.clone() } else { Vec::new() }
 }
 
-/// Puts the answer to a batch into a table: what was asked for and is not in the answer does not exist.
-fn fill<T>(table: &mut Table<T>, asked: &[String], answer: Seen<Vec<T>>, key: impl Fn(&T) -> &String) {
+/// Puts the answer to a batch into a table: what was asked for and is not in the answer does not
+/// exist.
+fn fill<T>(
+    table: &mut Table<T>,
+    asked: &[String],
+    answer: Seen<Vec<T>>,
+    key: impl Fn(&T) -> &String,
+) {
     match answer {
         Seen::Yes(found) => {
             asked.iter().for_each(|id| table.insert(id, Seen::Yes(None)));
@@ -211,7 +238,8 @@ fn last(arn: &str) -> &str {
 pub fn close(snapshot: &mut Snapshot, asker: &Asker, elapsed: Duration) {
     let ledger = asker.ledger();
     snapshot.calls.total = ledger.by_call.values().sum();
-    snapshot.calls.by_operation = ledger.by_call.iter().map(|(call, count)| (call.action().to_owned(), *count)).collect();
+    snapshot.calls.by_operation =
+        ledger.by_call.iter().map(|(call, count)| (call.action().to_owned(), *count)).collect();
     snapshot.calls.elapsed_ms = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
     let mut blind: Vec<Blind> = ledger.blind.iter().cloned().collect();
     blind.dedup_by(|a, b| a.call == b.call && a.why.word() == b.why.word());

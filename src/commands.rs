@@ -1,4 +1,5 @@
-//! One file a command: each does what its part of the command line asked for, and tells the exit code.
+//! One file a command: each does what its part of the command line asked for, and tells the exit
+//! code.
 
 pub mod checks;
 pub mod demo;

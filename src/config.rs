@@ -1,6 +1,7 @@
-//! What the user said once and for all, in a file: who should be able to reach the balancers. It is looked for where
-//! `--config` says; else as `ecs-doctor.toml` in the working directory, for a repository to carry its expectations; else in
-//! the user's configuration. The command line has the last word.
+//! What the user said once and for all, in a file: who should be able to reach the balancers. It is
+//! looked for where `--config` says; else as `ecs-doctor.toml` in the working directory, for a
+//! repository to carry its expectations; else in the user's configuration. The command line has the
+//! last word.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -62,21 +63,29 @@ impl Config {
         }
         let cluster = service.cluster_arn.rsplit('/').next().unwrap_or_default();
         let names = [format!("{cluster}/{}", service.service_name), service.service_name.clone()];
-        let nearest = names.iter().filter_map(|name| self.service.get(name)).find_map(|one| one.expect_ingress.as_ref());
+        let nearest = names
+            .iter()
+            .filter_map(|name| self.service.get(name))
+            .find_map(|one| one.expect_ingress.as_ref());
         let nearest = nearest.or(self.expect_ingress.as_ref());
         nearest.into_iter().flatten().map(|who| who.0.clone()).collect()
     }
 }
 
 fn found() -> Option<PathBuf> {
-    let of_user = std::env::var_os("XDG_CONFIG_HOME").map(PathBuf::from).filter(|folder| folder.is_absolute());
-    let of_user = of_user.or_else(|| Some(std::env::home_dir()?.join(".config"))).map(|folder| folder.join("ecs-doctor").join("config.toml"));
+    let of_user = std::env::var_os("XDG_CONFIG_HOME")
+        .map(PathBuf::from)
+        .filter(|folder| folder.is_absolute());
+    let of_user = of_user
+        .or_else(|| Some(std::env::home_dir()?.join(".config")))
+        .map(|folder| folder.join("ecs-doctor").join("config.toml"));
     [Some(PathBuf::from(IN_DIRECTORY)), of_user].into_iter().flatten().find(|path| path.is_file())
 }
 
 /// One line, where the crate would draw the place.
 fn in_short(text: &str, error: &toml::de::Error) -> String {
-    let line = error.span().map(|span| 1 + text[..span.start.min(text.len())].matches('\n').count());
+    let line =
+        error.span().map(|span| 1 + text[..span.start.min(text.len())].matches('\n').count());
     let message = error.message().lines().collect::<Vec<_>>().join(" ");
     line.map_or_else(|| message.clone(), |line| format!("line {line}: {message}"))
 }
@@ -86,7 +95,11 @@ mod tests {
     use super::*;
 
     fn service() -> Service {
-        Service { service_name: "api".into(), cluster_arn: "arn:aws:ecs:eu-west-2:123456789012:cluster/prod".into(), ..Service::default() }
+        Service {
+            service_name: "api".into(),
+            cluster_arn: "arn:aws:ecs:eu-west-2:123456789012:cluster/prod".into(),
+            ..Service::default()
+        }
     }
 
     fn expected(text: &str, typed: &[&str]) -> Vec<String> {
@@ -97,13 +110,21 @@ mod tests {
 
     #[test]
     fn the_nearest_word_counts() {
-        let text =
-            "expect-ingress = ['0.0.0.0/0']\n[service.api]\nexpect-ingress = ['10.0.0.0/8']\n[service.'prod/api']\nexpect-ingress = ['192.0.2.7']";
+        let text = "expect-ingress = ['0.0.0.0/0']\n[service.api]\nexpect-ingress = ['10.0.0.0/8']\n[service.'prod/api']\nexpect-ingress = ['192.0.2.7']";
         assert_eq!(expected(text, &[]), ["192.0.2.7/32"]);
         assert_eq!(expected(text, &["203.0.113.0/24"]), ["203.0.113.0/24"]);
-        assert_eq!(expected("expect-ingress = ['0.0.0.0/0']\n[service.'test/api']\nexpect-ingress = []", &[]), ["0.0.0.0/0"]);
+        assert_eq!(
+            expected(
+                "expect-ingress = ['0.0.0.0/0']\n[service.'test/api']\nexpect-ingress = []",
+                &[]
+            ),
+            ["0.0.0.0/0"]
+        );
         assert_eq!(expected("", &[]), [""; 0]);
-        assert_eq!(expected("expect-ingress = ['pl-3b927c52', '203.0.113.0/24']", &[]), ["203.0.113.0/24", "pl-3b927c52"]);
+        assert_eq!(
+            expected("expect-ingress = ['pl-3b927c52', '203.0.113.0/24']", &[]),
+            ["203.0.113.0/24", "pl-3b927c52"]
+        );
     }
 
     #[test]
@@ -113,7 +134,15 @@ mod tests {
             said("# who\nexpect-ingress = ['10.0.0.0/33']"),
             "line 2: \"10.0.0.0/33\" is neither an address, nor a CIDR block such as 203.0.113.0/24, nor a prefix list such as pl-3b927c52"
         );
-        assert!(said("\n\nexpect_ingress = []").starts_with("line 3: unknown field `expect_ingress`"), "{}", said("\n\nexpect_ingress = []"));
-        assert!(said("[service.api]\nexpect = []").contains("unknown field"), "{}", said("[service.api]\nexpect = []"));
+        assert!(
+            said("\n\nexpect_ingress = []").starts_with("line 3: unknown field `expect_ingress`"),
+            "{}",
+            said("\n\nexpect_ingress = []")
+        );
+        assert!(
+            said("[service.api]\nexpect = []").contains("unknown field"),
+            "{}",
+            said("[service.api]\nexpect = []")
+        );
     }
 }

@@ -34,13 +34,17 @@ impl From<Exit> for ExitCode {
 #[error("{0}")]
 pub struct UsageError(pub String);
 
-/// Prints what went wrong, in one line, and tells the exit code. A reader that has gone away is no error.
+/// Prints what went wrong, in one line, and tells the exit code. A reader that has gone away is no
+/// error.
 pub fn report(done: anyhow::Result<Exit>) -> Exit {
     let error = match done {
         Ok(exit) => return exit,
         Err(error) => error,
     };
-    let gone = error.chain().filter_map(|cause| cause.downcast_ref::<std::io::Error>()).any(|io| io.kind() == std::io::ErrorKind::BrokenPipe);
+    let gone = error
+        .chain()
+        .filter_map(|cause| cause.downcast_ref::<std::io::Error>())
+        .any(|io| io.kind() == std::io::ErrorKind::BrokenPipe);
     if gone {
         return Exit::Fine;
     }

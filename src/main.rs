@@ -1,5 +1,5 @@
-//! ecs-doctor says why an Amazon ECS service misbehaves: it asks AWS once, read-only, and prints the cause before
-//! its symptoms, with the evidence and the fix.
+//! ecs-doctor says why an Amazon ECS service misbehaves: it asks AWS once, read-only, and prints
+//! the cause before its symptoms, with the evidence and the fix.
 
 mod cli;
 #[cfg(feature = "aws")]

@@ -1,6 +1,6 @@
-//! Snapshot files: what AWS told once, to be diagnosed again later, elsewhere, or in a test.
-//! A reader takes every minor version of its own major version; fields that it does not know are left out, fields
-//! that the file does not have count as not asked.
+//! Snapshot files: what AWS told once, to be diagnosed again later, elsewhere, or in a test. A
+//! reader takes every minor version of its own major version; fields that it does not know are left
+//! out, fields that the file does not have count as not asked.
 
 use std::io::Read;
 use std::path::Path;
@@ -11,16 +11,20 @@ use checks::snapshot::{FORMAT, Snapshot};
 pub fn save(snapshot: &Snapshot, file: &Path) -> Result<()> {
     let mut json = serde_json::to_string_pretty(snapshot)?;
     json.push('\n');
-    std::fs::write(file, json).with_context(|| format!("could not save the snapshot to {}", file.display()))
+    std::fs::write(file, json)
+        .with_context(|| format!("could not save the snapshot to {}", file.display()))
 }
 
 pub fn load(file: &Path) -> Result<Snapshot> {
     let json = if file == Path::new("-") {
         let mut json = String::new();
-        std::io::stdin().read_to_string(&mut json).context("could not read the snapshot from standard input")?;
+        std::io::stdin()
+            .read_to_string(&mut json)
+            .context("could not read the snapshot from standard input")?;
         json
     } else {
-        std::fs::read_to_string(file).with_context(|| format!("could not read the snapshot {}", file.display()))?
+        std::fs::read_to_string(file)
+            .with_context(|| format!("could not read the snapshot {}", file.display()))?
     };
     parse(&json).with_context(|| format!("{} is no snapshot of this program", file.display()))
 }

@@ -1,5 +1,6 @@
-//! The report: all that a printer may see, and at the same time the JSON that scripts rely on (`ecs-doctor/v1`).
-//! Text from AWS and from logs is cleaned of control characters here, once, for every printer.
+//! The report: all that a printer may see, and at the same time the JSON that scripts rely on
+//! (`ecs-doctor/v1`). Text from AWS and from logs is cleaned of control characters here, once, for
+//! every printer.
 
 pub mod history;
 pub mod json;
@@ -76,7 +77,8 @@ pub struct ServiceReport {
     /// The newest deployment, where ECS itself controls it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rollout: Option<RolloutReport>,
-    /// From the last good version to the newest, if the newest deployment failed, went back or is stuck.
+    /// From the last good version to the newest, if the newest deployment failed, went back or is
+    /// stuck.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub changes: Option<ChangesReport>,
     /// The last hour of a sick service.
@@ -186,7 +188,11 @@ impl Report {
             example: snapshot.example.as_deref().map(plain),
             services,
             blind: snapshot.blind.iter().map(blind).collect(),
-            calls: Calls { total: snapshot.calls.total, by_operation: snapshot.calls.by_operation.clone(), elapsed_ms: snapshot.calls.elapsed_ms },
+            calls: Calls {
+                total: snapshot.calls.total,
+                by_operation: snapshot.calls.by_operation.clone(),
+                elapsed_ms: snapshot.calls.elapsed_ms,
+            },
         }
     }
 
@@ -197,7 +203,8 @@ impl Report {
             words.extend(finding.explains.iter().flat_map(of));
             words.into_iter()
         }
-        let words: Vec<&str> = self.services.iter().flat_map(|service| &service.roots).flat_map(of).collect();
+        let words: Vec<&str> =
+            self.services.iter().flat_map(|service| &service.roots).flat_map(of).collect();
         Severity::ALL.iter().copied().find(|severity| words.contains(&severity.word()))
     }
 }
@@ -206,22 +213,33 @@ impl ServiceReport {
     pub fn new(patient: &Patient, diagnosis: &Diagnosis) -> ServiceReport {
         let finding = |node: &Node| finding(patient, node, true);
         let (paths, probe) = (PathReport::all(patient, diagnosis), ProbeReport::new(patient));
-        let looked = diagnosis.exams.iter().filter(|exam| exam.outcome == Outcome::Healthy && exam.check.role != Role::Note);
+        let looked = diagnosis
+            .exams
+            .iter()
+            .filter(|exam| exam.outcome == Outcome::Healthy && exam.check.role != Role::Note);
         ServiceReport {
             service: plain(patient.name()),
             cluster: plain(patient.cluster()),
             arn: plain(patient.arn()),
             kind: kind(patient),
             verdict: diagnosis.verdict.word(),
-            headline: plain(&path::headline(&paths, probe.as_ref(), diagnosis).unwrap_or_else(|| wording::headline(diagnosis))),
+            headline: plain(
+                &path::headline(&paths, probe.as_ref(), diagnosis)
+                    .unwrap_or_else(|| wording::headline(diagnosis)),
+            ),
             roots: diagnosis.roots.iter().map(finding).collect(),
             notes: diagnosis.notes.iter().map(finding).collect(),
             paths,
             probe,
             rollout: RolloutReport::new(patient),
             // A first deployment has nothing that it could be compared with.
-            changes: if deployment_fails(diagnosis) { ChangesReport::new(patient, None, None).ok() } else { None },
-            timeline: (diagnosis.verdict == Verdict::Sick).then(|| TimelineReport::new(patient, SignedDuration::from_hours(1))),
+            changes: if deployment_fails(diagnosis) {
+                ChangesReport::new(patient, None, None).ok()
+            } else {
+                None
+            },
+            timeline: (diagnosis.verdict == Verdict::Sick)
+                .then(|| TimelineReport::new(patient, SignedDuration::from_hours(1))),
             trail: TrailReport::new(patient),
             digests: DigestsReport::new(patient),
             ruled_out: looked.map(|exam| exam.check.id()).collect(),
@@ -231,8 +249,14 @@ impl ServiceReport {
 
     /// How many checks of each group were ruled out, in catalog order.
     pub fn ruled_out_by_group(&self) -> Vec<(&'static str, usize)> {
-        let count = |group: &Group| group.checks.iter().filter(|check| self.ruled_out.contains(&check.id())).count();
-        GROUPS.iter().map(|group| (group.name, count(group))).filter(|(_, count)| *count > 0).collect()
+        let count = |group: &Group| {
+            group.checks.iter().filter(|check| self.ruled_out.contains(&check.id())).count()
+        };
+        GROUPS
+            .iter()
+            .map(|group| (group.name, count(group)))
+            .filter(|(_, count)| *count > 0)
+            .collect()
     }
 
     pub fn is_unknown(&self) -> bool {
@@ -242,8 +266,14 @@ impl ServiceReport {
 
 /// Whether the newest deployment failed, went back or is stuck, as some check found.
 fn deployment_fails(diagnosis: &Diagnosis) -> bool {
-    let shown = diagnosis.exams.iter().filter(|exam| exam.outcome == Outcome::Sick).filter_map(|exam| exam.check.shows);
-    shown.into_iter().any(|symptom| matches!(symptom, Symptom::DeploymentStuck | Symptom::RolledBack | Symptom::RollbackFailed))
+    let shown = diagnosis
+        .exams
+        .iter()
+        .filter(|exam| exam.outcome == Outcome::Sick)
+        .filter_map(|exam| exam.check.shows);
+    shown.into_iter().any(|symptom| {
+        matches!(symptom, Symptom::DeploymentStuck | Symptom::RolledBack | Symptom::RollbackFailed)
+    })
 }
 
 fn kind(patient: &Patient) -> &'static str {
@@ -264,14 +294,22 @@ fn finding(patient: &Patient, node: &Node, root: bool) -> FindingReport {
     let mut suspects: Vec<SuspectReport> = Vec::new();
     for suspect in &node.suspects {
         let origin = suspect.missed.origin();
-        let row = SuspectReport { check: suspect.check.id(), call: origin.call.action(), why: origin.why.word() };
+        let row = SuspectReport {
+            check: suspect.check.id(),
+            call: origin.call.action(),
+            why: origin.why.word(),
+        };
         if !suspects.contains(&row) {
             suspects.push(row);
         }
     }
     FindingReport {
         check: node.check.id(),
-        standing: if root || node.check.role != Role::Symptom { node.standing.word() } else { "symptom" },
+        standing: if root || node.check.role != Role::Symptom {
+            node.standing.word()
+        } else {
+            "symptom"
+        },
         severity: node.check.severity.word(),
         title: node.check.title,
         says: plain(&found.says),
@@ -292,32 +330,60 @@ fn finding(patient: &Patient, node: &Node, root: bool) -> FindingReport {
         remedy: RemedyReport {
             summary: plain(&found.remedy.summary),
             cli: found.remedy.cli.iter().map(|command| plain(command)).collect(),
-            terraform: found.remedy.terraform.as_deref().map(|code| code.lines().map(plain).collect::<Vec<_>>().join("\n")),
+            terraform: found
+                .remedy
+                .terraform
+                .as_deref()
+                .map(|code| code.lines().map(plain).collect::<Vec<_>>().join("\n")),
         },
         explains: node.explains.iter().map(|effect| finding(patient, effect, false)).collect(),
         suspects,
     }
 }
 
-/// The command that shows a piece of evidence. For a metric that needs more than what it is a metric of.
+/// The command that shows a piece of evidence. For a metric that needs more than what it is a
+/// metric of.
 fn see(patient: &Patient, evidence: &Evidence) -> String {
-    let Some((name, owner)) = evidence.of.split_once(" of ").filter(|_| evidence.call == Call::GetMetricData) else {
+    let Some((name, owner)) =
+        evidence.of.split_once(" of ").filter(|_| evidence.call == Call::GetMetricData)
+    else {
         return evidence.call.see(patient.cluster(), patient.name(), patient.arn(), &evidence.of);
     };
-    let after = |arn: &str, part: &str| arn.split_once(part).map_or_else(String::new, |(_, rest)| rest.to_owned());
+    let after = |arn: &str, part: &str| {
+        arn.split_once(part).map_or_else(String::new, |(_, rest)| rest.to_owned())
+    };
     let balancer = |arn: &str| format!("Name=LoadBalancer,Value={}", after(arn, ":loadbalancer/"));
     let (namespace, dimensions) = if owner == patient.arn() {
-        ("AWS/ECS", format!("Name=ClusterName,Value={} Name=ServiceName,Value={}", patient.cluster(), patient.name()))
+        (
+            "AWS/ECS",
+            format!(
+                "Name=ClusterName,Value={} Name=ServiceName,Value={}",
+                patient.cluster(),
+                patient.name()
+            ),
+        )
     } else if owner.contains(":loadbalancer/") {
         ("AWS/ApplicationELB", balancer(owner))
     } else if owner.contains(":regional/webacl/") {
         ("AWS/WAFV2", web_acl_dimensions(patient, owner))
     } else {
         let group = patient.target_group(owner).map_or(None, |group| group);
-        let attached = group.and_then(|group| group.load_balancer_arns.first()).map(|arn| format!(" {}", balancer(arn))).unwrap_or_default();
-        ("AWS/ApplicationELB", format!("Name=TargetGroup,Value=targetgroup/{}{attached}", after(owner, ":targetgroup/")))
+        let attached = group
+            .and_then(|group| group.load_balancer_arns.first())
+            .map(|arn| format!(" {}", balancer(arn)))
+            .unwrap_or_default();
+        (
+            "AWS/ApplicationELB",
+            format!(
+                "Name=TargetGroup,Value=targetgroup/{}{attached}",
+                after(owner, ":targetgroup/")
+            ),
+        )
     };
-    let statistic = Metric::ALL.iter().find(|metric| metric.name() == name).map_or("Sum", |metric| metric.statistic());
+    let statistic = Metric::ALL
+        .iter()
+        .find(|metric| metric.name() == name)
+        .map_or("Sum", |metric| metric.statistic());
     let (start, end) = (patient.now() - SignedDuration::from_hours(1), patient.now());
     format!(
         "aws cloudwatch get-metric-statistics --namespace {namespace} --metric-name {name} --dimensions {dimensions} --statistics {statistic} --period 60 --start-time {start} --end-time {end}"
@@ -327,15 +393,24 @@ fn see(patient: &Patient, evidence: &Evidence) -> String {
 /// Of a web ACL as a whole, or of one of its rules: CloudWatch has its own names for both.
 fn web_acl_dimensions(patient: &Patient, owner: &str) -> String {
     let balancers = traffic::balancers(patient).unwrap_or_default();
-    let mut acls = balancers.into_iter().filter_map(|balancer| patient.web_acl(balancer).unwrap_or_default());
+    let mut acls =
+        balancers.into_iter().filter_map(|balancer| patient.web_acl(balancer).unwrap_or_default());
     let acl = acls.find(|acl| owner.starts_with(&acl.arn));
-    let rule = acl.and_then(|acl| owner.strip_prefix(acl.arn.as_str())?.strip_prefix('/')).unwrap_or("ALL");
+    let rule = acl
+        .and_then(|acl| owner.strip_prefix(acl.arn.as_str())?.strip_prefix('/'))
+        .unwrap_or("ALL");
     let name = acl.and_then(|acl| acl.metric_name.as_deref()).unwrap_or_default();
-    format!("Name=WebACL,Value={name} Name=Rule,Value={rule} Name=Region,Value={}", patient.region())
+    format!(
+        "Name=WebACL,Value={name} Name=Rule,Value={rule} Name=Region,Value={}",
+        patient.region()
+    )
 }
 
 fn exam(exam: &Exam) -> ExamReport {
-    let missed = exam.missed.iter().map(|missed| MissedReport { call: missed.origin().call.action(), why: missed.origin().why.word() });
+    let missed = exam.missed.iter().map(|missed| MissedReport {
+        call: missed.origin().call.action(),
+        why: missed.origin().why.word(),
+    });
     ExamReport { check: exam.check.id(), outcome: exam.outcome.word(), missed: unique(missed) }
 }
 
@@ -350,12 +425,20 @@ fn unique<T: PartialEq>(items: impl Iterator<Item = T>) -> Vec<T> {
 }
 
 fn blind(blind: &Blind) -> BlindReport {
-    BlindReport { call: blind.call.action(), why: blind.why.word(), message: blind.why.message().map(plain) }
+    BlindReport {
+        call: blind.call.action(),
+        why: blind.why.word(),
+        message: blind.why.message().map(plain),
+    }
 }
 
-/// Text that cannot move a cursor, change a colour or turn the direction of a line, whoever wrote it.
+/// Text that cannot move a cursor, change a colour or turn the direction of a line, whoever wrote
+/// it.
 pub fn plain(text: &str) -> String {
-    let harmful = |c: char| c.is_control() || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}');
+    let harmful = |c: char| {
+        c.is_control()
+            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+    };
     text.chars()
         .map(|c| match c {
             '\t' | '\n' | '\r' => ' ',

@@ -1,7 +1,12 @@
-//! Makes a new check: its file, from a template that compiles, and its two lines in the list of its group.
-//! `cargo run -p ecs-doctor-checks --example new_check -- tasks disk_full`
+//! Makes a new check: its file, from a template that compiles, and its two lines in the list of its
+//! group. `cargo run -p ecs-doctor-checks --example new_check -- tasks disk_full`
 
-#![expect(clippy::print_stdout, clippy::print_stderr, clippy::disallowed_methods, reason = "a tool for developers reads, writes and speaks")]
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    clippy::disallowed_methods,
+    reason = "a tool for developers reads, writes and speaks"
+)]
 
 use std::fs;
 use std::path::Path;
@@ -28,17 +33,23 @@ fn main() -> ExitCode {
 }
 
 fn make(root: &Path, group: &str, id: &str) -> Result<String, String> {
-    if !id.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_') || id.is_empty() {
-        return Err(format!("{id:?} is no id: use small letters, digits and underscores, and name the trouble"));
+    if !id.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
+        || id.is_empty()
+    {
+        return Err(format!(
+            "{id:?} is no id: use small letters, digits and underscores, and name the trouble"
+        ));
     }
     let list = root.join(format!("src/catalog/{group}.rs"));
     let file = root.join(format!("src/catalog/{group}/{id}.rs"));
-    let text = fs::read_to_string(&list).map_err(|_| format!("there is no group {group:?}; see src/catalog.rs"))?;
+    let text = fs::read_to_string(&list)
+        .map_err(|_| format!("there is no group {group:?}; see src/catalog.rs"))?;
     if file.exists() {
         return Err(format!("{id} is already there"));
     }
     fs::write(&file, TEMPLATE).map_err(|error| format!("{}: {error}", file.display()))?;
-    fs::write(&list, with_lines(&text, id)).map_err(|error| format!("{}: {error}", list.display()))?;
+    fs::write(&list, with_lines(&text, id))
+        .map_err(|error| format!("{}: {error}", list.display()))?;
     Ok(format!("src/catalog/{group}/{id}.rs"))
 }
 
@@ -57,9 +68,10 @@ fn with_lines(text: &str, id: &str) -> String {
     let entry = format!("    {id}::CHECK,");
     match lines.iter().rposition(|other| other == "];") {
         Some(end) => lines.insert(end, entry),
-        None => {
-            lines.iter_mut().filter(|other| other.ends_with("&[];")).for_each(|other| *other = other.replace("&[];", &format!("&[\n{entry}\n];")))
-        }
+        None => lines
+            .iter_mut()
+            .filter(|other| other.ends_with("&[];"))
+            .for_each(|other| *other = other.replace("&[];", &format!("&[\n{entry}\n];"))),
     }
     lines.join("\n") + "\n"
 }

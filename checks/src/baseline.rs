@@ -1,5 +1,5 @@
-//! Healthy services, complete as the collector would bring them: what every check must be silent on, and what the
-//! checks' examples make sick. They are made up, say so, and share one clock.
+//! Healthy services, complete as the collector would bring them: what every check must be silent
+//! on, and what the checks' examples make sick. They are made up, say so, and share one clock.
 
 pub mod peers;
 pub mod prefix_list;
@@ -15,7 +15,9 @@ use crate::reading::container_log;
 use crate::seen::Seen;
 use crate::snapshot::deployment::{BreakerState, ContainerImage, IngressPath, ListedDeployment};
 use crate::snapshot::metric::{Metric, Owner};
-use crate::snapshot::service::{CircuitBreaker, DeploymentAlarms, DeploymentConfiguration, NetworkConfiguration};
+use crate::snapshot::service::{
+    CircuitBreaker, DeploymentAlarms, DeploymentConfiguration, NetworkConfiguration,
+};
 use crate::snapshot::*;
 
 pub mod access;
@@ -35,7 +37,8 @@ pub const NOW: Timestamp = Timestamp::constant(1_795_316_400, 0);
 pub type Make = fn() -> Snapshot;
 
 /// Every baseline by name.
-pub const ALL: &[(&str, Make)] = &[("fargate", fargate), ("express", express), ("ec2", ec2), ("worker", worker)];
+pub const ALL: &[(&str, Make)] =
+    &[("fargate", fargate), ("express", express), ("ec2", ec2), ("worker", worker)];
 
 pub fn minutes_ago(minutes: i64) -> Timestamp {
     NOW - SignedDuration::from_mins(minutes)
@@ -95,7 +98,8 @@ struct Plan {
     log_group: &'static str,
 }
 
-const SUBNETS: [(&str, &str, &str); 2] = [("subnet-0a1", "eu-west-2a", "10.0.1.0/24"), ("subnet-0b2", "eu-west-2b", "10.0.2.0/24")];
+const SUBNETS: [(&str, &str, &str); 2] =
+    [("subnet-0a1", "eu-west-2a", "10.0.1.0/24"), ("subnet-0b2", "eu-west-2b", "10.0.2.0/24")];
 
 /// A service with its tasks, deployments, revision, image and logs; no load balancer.
 fn service(plan: &Plan) -> Snapshot {
@@ -104,7 +108,8 @@ fn service(plan: &Plan) -> Snapshot {
     let arn = id::ecs(&format!("service/{cluster}/{name}"));
     let definition = id::ecs(&format!("task-definition/{name}:12"));
     let revision = id::ecs(&format!("service-revision/{cluster}/{name}/4000000000000000012"));
-    let deployment_arn = |n: u8| id::ecs(&format!("service-deployment/{cluster}/{name}/deployment{n}"));
+    let deployment_arn =
+        |n: u8| id::ecs(&format!("service-deployment/{cluster}/{name}/deployment{n}"));
     let image = id::image(plan.image);
     let network = NetworkConfiguration {
         subnets: SUBNETS.iter().map(|(id, ..)| (*id).into()).collect(),
@@ -115,7 +120,11 @@ fn service(plan: &Plan) -> Snapshot {
         strategy: Some("ROLLING".into()),
         maximum_percent: Some(200),
         minimum_healthy_percent: Some(100),
-        deployment_circuit_breaker: Some(CircuitBreaker { enable: true, rollback: true, reset_on_healthy_task: Some(true) }),
+        deployment_circuit_breaker: Some(CircuitBreaker {
+            enable: true,
+            rollback: true,
+            reset_on_healthy_task: Some(true),
+        }),
         ..DeploymentConfiguration::default()
     };
     let count = i32::from(plan.tasks);
@@ -141,7 +150,9 @@ fn service(plan: &Plan) -> Snapshot {
             created_at: Some(minutes_ago(3 * 1440)),
             updated_at: Some(minutes_ago(3 * 1440 - 8)),
             rollout_state: Some("COMPLETED".into()),
-            rollout_state_reason: Some("ECS deployment ecs-svc/1000000000000000012 completed.".into()),
+            rollout_state_reason: Some(
+                "ECS deployment ecs-svc/1000000000000000012 completed.".into(),
+            ),
             platform_version: (!plan.ec2).then(|| "1.4.0".into()),
             network_configuration: (!plan.ec2).then(|| network.clone()),
             ..Deployment::default()
@@ -167,13 +178,21 @@ fn service(plan: &Plan) -> Snapshot {
         updated_at: Some(minutes_ago(days * 1440 - 8)),
         finished_at: Some(minutes_ago(days * 1440 - 8)),
         target_service_revision: Some(RevisionSummary {
-            arn: if n == 2 { revision.clone() } else { id::ecs(&format!("service-revision/{cluster}/{name}/4000000000000000011")) },
+            arn: if n == 2 {
+                revision.clone()
+            } else {
+                id::ecs(&format!("service-revision/{cluster}/{name}/4000000000000000011"))
+            },
             requested_task_count: count,
             running_task_count: count,
             ..RevisionSummary::default()
         }),
         deployment_configuration: configuration.clone(),
-        deployment_circuit_breaker: Some(BreakerState { status: Some("MONITORING_COMPLETE".into()), failure_count: 0, threshold: 3 }),
+        deployment_circuit_breaker: Some(BreakerState {
+            status: Some("MONITORING_COMPLETE".into()),
+            failure_count: 0,
+            threshold: 3,
+        }),
         ..ServiceDeployment::default()
     };
     let deployments = vec![deployment(2, 3), deployment(1, 20)];
@@ -186,9 +205,17 @@ fn service(plan: &Plan) -> Snapshot {
             service_revision_arn: revision.clone(),
             task_definition: Some(definition.clone()),
             created_at: Some(minutes_ago(3 * 1440)),
-            container_images: vec![ContainerImage { container_name: plan.container.into(), image: image.clone(), image_digest: Some(id::digest(1)) }],
+            container_images: vec![ContainerImage {
+                container_name: plan.container.into(),
+                image: image.clone(),
+                image_digest: Some(id::digest(1)),
+            }],
             security_groups: vec!["sg-task".into()],
-            subnets: if plan.ec2 { Vec::new() } else { SUBNETS.iter().map(|(id, ..)| (*id).into()).collect() },
+            subnets: if plan.ec2 {
+                Vec::new()
+            } else {
+                SUBNETS.iter().map(|(id, ..)| (*id).into()).collect()
+            },
             assign_public_ip: (!plan.ec2).then(|| "DISABLED".into()),
             launch_type: Some(if plan.ec2 { "EC2" } else { "FARGATE" }.into()),
             ..Revision::default()
@@ -213,10 +240,17 @@ fn service(plan: &Plan) -> Snapshot {
                 essential: true,
                 port_mappings: plan
                     .port
-                    .map(|port| PortMapping { container_port: Some(port), protocol: Some("tcp".into()), ..PortMapping::default() })
+                    .map(|port| PortMapping {
+                        container_port: Some(port),
+                        protocol: Some("tcp".into()),
+                        ..PortMapping::default()
+                    })
                     .into_iter()
                     .collect(),
-                environment: vec![EnvironmentVariable { name: "LOG_LEVEL".into(), hosts: Vec::new() }],
+                environment: vec![EnvironmentVariable {
+                    name: "LOG_LEVEL".into(),
+                    hosts: Vec::new(),
+                }],
                 secrets: vec!["DATABASE_PASSWORD".into()],
                 log_driver: Some("awslogs".into()),
                 awslogs_group: Some(plan.log_group.into()),
@@ -230,7 +264,11 @@ fn service(plan: &Plan) -> Snapshot {
     let tasks: Vec<Task> = (1..=plan.tasks).map(|n| task(plan, n, &definition, &image)).collect();
     for task in &tasks {
         let stream = format!("ecs/{}/{}", plan.container, task.id());
-        let line = LogLine { timestamp: Some(minutes_ago(2)), message: "GET /orders 200 3.1 ms".into(), log_stream_name: stream.clone() };
+        let line = LogLine {
+            timestamp: Some(minutes_ago(2)),
+            message: "GET /orders 200 3.1 ms".into(),
+            log_stream_name: stream.clone(),
+        };
         snapshot.logs.put(format!("{}{LOG_STREAM}{stream}", plan.log_group), vec![line]);
         if let (Some(interface), Some(subnet)) = (&task.network_interface_id, &task.subnet_id) {
             let groups = vec!["sg-task".into()];
@@ -260,7 +298,9 @@ fn service(plan: &Plan) -> Snapshot {
             image_status: Some("ACTIVE".into()),
         },
     );
-    snapshot.newest_revisions.put(name, NewestRevisions { family: name.into(), task_definition_arns: vec![definition] });
+    snapshot
+        .newest_revisions
+        .put(name, NewestRevisions { family: name.into(), task_definition_arns: vec![definition] });
     let uri = id::image(name);
     snapshot.repositories.put(
         &uri,
@@ -285,8 +325,16 @@ fn service(plan: &Plan) -> Snapshot {
     }
     let routes = |gateway: &str| {
         vec![
-            Route { destination: "10.0.0.0/16".into(), target: Some("local".into()), state: Some("active".into()) },
-            Route { destination: "0.0.0.0/0".into(), target: Some(gateway.into()), state: Some("active".into()) },
+            Route {
+                destination: "10.0.0.0/16".into(),
+                target: Some("local".into()),
+                state: Some("active".into()),
+            },
+            Route {
+                destination: "0.0.0.0/0".into(),
+                target: Some(gateway.into()),
+                state: Some("active".into()),
+            },
         ]
     };
     snapshot.route_tables.put(
@@ -339,7 +387,9 @@ fn task(plan: &Plan, n: u8, definition: &str, image: &str) -> Task {
         started_at: Some(minutes_ago(3 * 1440 - 2)),
         network_interface_id: (!plan.ec2).then(|| format!("eni-{n}")),
         subnet_id: (!plan.ec2).then(|| subnet.into()),
-        container_instance_arn: plan.ec2.then(|| id::ecs(&format!("container-instance/{}/{}", plan.cluster, id::task(8)))),
+        container_instance_arn: plan
+            .ec2
+            .then(|| id::ecs(&format!("container-instance/{}/{}", plan.cluster, id::task(8)))),
         containers: vec![Container {
             name: plan.container.into(),
             image: Some(image.into()),
@@ -358,7 +408,10 @@ fn task(plan: &Plan, n: u8, definition: &str, image: &str) -> Task {
 pub fn listed(deployment: &ServiceDeployment) -> ListedDeployment {
     ListedDeployment {
         service_deployment_arn: deployment.service_deployment_arn.clone(),
-        target_service_revision_arn: deployment.target_service_revision.as_ref().map(|revision| revision.arn.clone()),
+        target_service_revision_arn: deployment
+            .target_service_revision
+            .as_ref()
+            .map(|revision| revision.arn.clone()),
         status: deployment.status.clone(),
         status_reason: deployment.status_reason.clone(),
         created_at: deployment.created_at,
@@ -367,16 +420,35 @@ pub fn listed(deployment: &ServiceDeployment) -> ListedDeployment {
     }
 }
 
-/// Begins a deployment of version 13, some minutes ago; `change` says how far it came. The service is left as that
-/// deployment leaves it: with both versions, with the new one, or, where it went back, as it was.
-pub fn roll_out(snapshot: &mut Snapshot, minutes: i64, change: impl FnOnce(&mut ServiceDeployment)) {
+/// Begins a deployment of version 13, some minutes ago; `change` says how far it came. The service
+/// is left as that deployment leaves it: with both versions, with the new one, or, where it went
+/// back, as it was.
+pub fn roll_out(
+    snapshot: &mut Snapshot,
+    minutes: i64,
+    change: impl FnOnce(&mut ServiceDeployment),
+) {
     let next = |id: &str| format!("{}13", id.strip_suffix("12").unwrap_or(id));
-    let Service { service_arn: arn, desired_count: count, current_service_revisions, deployments, .. } = snapshot.services[0].clone();
+    let Service {
+        service_arn: arn,
+        desired_count: count,
+        current_service_revisions,
+        deployments,
+        ..
+    } = snapshot.services[0].clone();
     let (old, new) = (&current_service_revisions[0], next(&current_service_revisions[0]));
     let definition = next(deployments[0].task_definition.as_deref().unwrap_or_default());
-    let summary =
-        |arn: &str| RevisionSummary { arn: arn.into(), requested_task_count: count, running_task_count: count, ..RevisionSummary::default() };
-    let before = snapshot.service_deployments.change(&arn).and_then(|all| all.first().cloned()).unwrap_or_default();
+    let summary = |arn: &str| RevisionSummary {
+        arn: arn.into(),
+        requested_task_count: count,
+        running_task_count: count,
+        ..RevisionSummary::default()
+    };
+    let before = snapshot
+        .service_deployments
+        .change(&arn)
+        .and_then(|all| all.first().cloned())
+        .unwrap_or_default();
     let mut deployment = ServiceDeployment {
         service_deployment_arn: before.service_deployment_arn.replace("deployment2", "deployment3"),
         status: "IN_PROGRESS".into(),
@@ -386,20 +458,38 @@ pub fn roll_out(snapshot: &mut Snapshot, minutes: i64, change: impl FnOnce(&mut 
         finished_at: None,
         source_service_revisions: vec![summary(old)],
         target_service_revision: Some(summary(&new)),
-        deployment_circuit_breaker: Some(BreakerState { status: Some("MONITORING".into()), failure_count: 0, threshold: 3 }),
+        deployment_circuit_breaker: Some(BreakerState {
+            status: Some("MONITORING".into()),
+            failure_count: 0,
+            threshold: 3,
+        }),
         ..before
     };
     change(&mut deployment);
     if let Some(revision) = snapshot.revisions.change(old).cloned() {
-        let revision =
-            Revision { service_revision_arn: new.clone(), task_definition: Some(definition.clone()), created_at: deployment.created_at, ..revision };
+        let revision = Revision {
+            service_revision_arn: new.clone(),
+            task_definition: Some(definition.clone()),
+            created_at: deployment.created_at,
+            ..revision
+        };
         snapshot.revisions.put(&new, revision);
     }
-    if let Some(before) = deployments[0].task_definition.as_deref().and_then(|before| snapshot.task_definitions.change(before).cloned()) {
-        snapshot.task_definitions.put(&definition, TaskDefinition { task_definition_arn: definition.clone(), revision: 13, ..before });
+    if let Some(before) = deployments[0]
+        .task_definition
+        .as_deref()
+        .and_then(|before| snapshot.task_definitions.change(before).cloned())
+    {
+        snapshot.task_definitions.put(
+            &definition,
+            TaskDefinition { task_definition_arn: definition.clone(), revision: 13, ..before },
+        );
     }
     let family = snapshot.services[0].service_name.clone();
-    snapshot.newest_revisions.put(&family, NewestRevisions { family: family.clone(), task_definition_arns: vec![definition.clone()] });
+    snapshot.newest_revisions.put(
+        &family,
+        NewestRevisions { family: family.clone(), task_definition_arns: vec![definition.clone()] },
+    );
     let service = &mut snapshot.services[0];
     let primary = |state: &str| Deployment {
         id: "ecs-svc/1000000000000000013".into(),
@@ -413,7 +503,10 @@ pub fn roll_out(snapshot: &mut Snapshot, minutes: i64, change: impl FnOnce(&mut 
     if crate::reading::rollout::is_under_way(&deployment) {
         service.current_service_deployment = Some(deployment.service_deployment_arn.clone());
         service.current_service_revisions = vec![new, old.clone()];
-        service.deployments = vec![primary("IN_PROGRESS"), Deployment { status: "ACTIVE".into(), ..deployments[0].clone() }];
+        service.deployments = vec![
+            primary("IN_PROGRESS"),
+            Deployment { status: "ACTIVE".into(), ..deployments[0].clone() },
+        ];
     } else if deployment.status == "SUCCESSFUL" {
         service.current_service_revisions = vec![new];
         service.deployments = vec![primary("COMPLETED")];
@@ -432,7 +525,13 @@ pub fn minutes(value: f64) -> Series {
 }
 
 pub fn everywhere(protocol: &str, port: Option<i32>) -> IpPermission {
-    IpPermission { ip_protocol: protocol.into(), from_port: port, to_port: port, cidr_ip: vec!["0.0.0.0/0".into()], ..IpPermission::default() }
+    IpPermission {
+        ip_protocol: protocol.into(),
+        from_port: port,
+        to_port: port,
+        cidr_ip: vec!["0.0.0.0/0".into()],
+        ..IpPermission::default()
+    }
 }
 
 /// Lets a block of IPv4 addresses in on one TCP port.
@@ -440,12 +539,20 @@ pub fn from_block(port: i32, cidr: &str) -> IpPermission {
     IpPermission { cidr_ip: vec![cidr.into()], ..everywhere("tcp", Some(port)) }
 }
 
-/// Puts the running tasks on the internet: public addresses, in subnets that route to the internet gateway.
+/// Puts the running tasks on the internet: public addresses, in subnets that route to the internet
+/// gateway.
 pub fn expose_tasks(snapshot: &mut Snapshot) {
     for table in snapshot.route_tables.change("vpc-1").into_iter().flatten() {
-        table.routes.iter_mut().filter(|route| route.destination == "0.0.0.0/0").for_each(|route| route.target = Some("igw-1".into()));
+        table
+            .routes
+            .iter_mut()
+            .filter(|route| route.destination == "0.0.0.0/0")
+            .for_each(|route| route.target = Some("igw-1".into()));
     }
-    let interfaces = snapshot.interfaces.0.values_mut().filter_map(|seen| if let Seen::Yes(interface) = seen { interface.as_mut() } else { None });
+    let interfaces =
+        snapshot.interfaces.0.values_mut().filter_map(|seen| {
+            if let Seen::Yes(interface) = seen { interface.as_mut() } else { None }
+        });
     for (number, interface) in interfaces.enumerate() {
         interface.public_ip = Some(format!("198.51.100.{}", 21 + number));
     }
@@ -469,35 +576,82 @@ pub fn plain_listener(snapshot: &mut Snapshot, name: &str, action: Action) {
 }
 
 pub fn from_group(port: i32, group: &str) -> IpPermission {
-    IpPermission { ip_protocol: "tcp".into(), from_port: Some(port), to_port: Some(port), group_id: vec![group.into()], ..IpPermission::default() }
+    IpPermission {
+        ip_protocol: "tcp".into(),
+        from_port: Some(port),
+        to_port: Some(port),
+        group_id: vec![group.into()],
+        ..IpPermission::default()
+    }
 }
 
 pub fn target(address: &str, port: i32, zone: &str, state: &str) -> Target {
-    Target { id: address.into(), port: Some(port), availability_zone: Some(zone.into()), state: state.into(), ..Target::default() }
+    Target {
+        id: address.into(),
+        port: Some(port),
+        availability_zone: Some(zone.into()),
+        state: state.into(),
+        ..Target::default()
+    }
 }
 
 /// A target that fails its health check, with AWS's reason and words.
 pub fn unhealthy(address: &str, port: i32, reason: &str, description: &str) -> Target {
-    Target { reason: Some(reason.into()), description: Some(description.into()), ..target(address, port, "eu-west-2a", "unhealthy") }
+    Target {
+        reason: Some(reason.into()),
+        description: Some(description.into()),
+        ..target(address, port, "eu-west-2a", "unhealthy")
+    }
 }
 
 pub fn forward(shares: &[(&str, i32)]) -> Action {
-    let group = |(arn, weight): &(&str, i32)| WeightedGroup { target_group_arn: (*arn).into(), weight: *weight };
-    Action { kind: "forward".into(), target_groups: shares.iter().map(group).collect(), ..Action::default() }
+    let group = |(arn, weight): &(&str, i32)| WeightedGroup {
+        target_group_arn: (*arn).into(),
+        weight: *weight,
+    };
+    Action {
+        kind: "forward".into(),
+        target_groups: shares.iter().map(group).collect(),
+        ..Action::default()
+    }
 }
 
 pub fn host_rule(arn: &str, priority: &str, host: &str, action: Action) -> Rule {
-    let condition = Condition { field: "host-header".into(), values: vec![host.into()], ..Condition::default() };
-    Rule { rule_arn: arn.into(), priority: priority.into(), is_default: false, conditions: vec![condition], actions: vec![action] }
+    let condition = Condition {
+        field: "host-header".into(),
+        values: vec![host.into()],
+        ..Condition::default()
+    };
+    Rule {
+        rule_arn: arn.into(),
+        priority: priority.into(),
+        is_default: false,
+        conditions: vec![condition],
+        actions: vec![action],
+    }
 }
 
 fn default_rule(listener: &str, action: Action) -> Rule {
     let arn = format!("{}/0000000000000000", listener.replace(":listener/", ":listener-rule/"));
-    Rule { rule_arn: arn, priority: "default".into(), is_default: true, conditions: Vec::new(), actions: vec![action] }
+    Rule {
+        rule_arn: arn,
+        priority: "default".into(),
+        is_default: true,
+        conditions: Vec::new(),
+        actions: vec![action],
+    }
 }
 
-/// Puts a load balancer before the service: `groups` are its target groups, `rules` those of its HTTPS listener.
-fn balance(snapshot: &mut Snapshot, name: &str, port: i32, target_type: &str, groups: &[&str], rules: impl FnOnce(&str) -> Vec<Rule>) {
+/// Puts a load balancer before the service: `groups` are its target groups, `rules` those of its
+/// HTTPS listener.
+fn balance(
+    snapshot: &mut Snapshot,
+    name: &str,
+    port: i32,
+    target_type: &str,
+    groups: &[&str],
+    rules: impl FnOnce(&str) -> Vec<Rule>,
+) {
     let balancer = id::elb(&format!("loadbalancer/app/{name}/50dc6c495c0c9188"));
     let listener = id::elb(&format!("listener/app/{name}/50dc6c495c0c9188/f2f7dc8efc522ab2"));
     snapshot.load_balancers.put(
@@ -535,7 +689,10 @@ fn balance(snapshot: &mut Snapshot, name: &str, port: i32, target_type: &str, gr
         }],
     );
     let policy = "ELBSecurityPolicy-TLS13-1-2-2021-06";
-    snapshot.ssl_policies.put(policy, SslPolicy { name: policy.into(), ssl_protocols: vec!["TLSv1.2".into(), "TLSv1.3".into()] });
+    snapshot.ssl_policies.put(
+        policy,
+        SslPolicy { name: policy.into(), ssl_protocols: vec!["TLSv1.2".into(), "TLSv1.3".into()] },
+    );
     for group in groups {
         snapshot.target_groups.put(
             *group,
@@ -560,10 +717,14 @@ fn balance(snapshot: &mut Snapshot, name: &str, port: i32, target_type: &str, gr
                 matcher: Some("200".into()),
             },
         );
-        snapshot.target_group_attributes.put(*group, pairs(&[("deregistration_delay.timeout_seconds", "300")]));
+        snapshot
+            .target_group_attributes
+            .put(*group, pairs(&[("deregistration_delay.timeout_seconds", "300")]));
         snapshot.target_health.put(*group, Vec::new());
     }
-    for (subnet, zone, block) in [("subnet-0c3", "eu-west-2a", "10.0.3.0/24"), ("subnet-0d4", "eu-west-2b", "10.0.4.0/24")] {
+    for (subnet, zone, block) in
+        [("subnet-0c3", "eu-west-2a", "10.0.3.0/24"), ("subnet-0d4", "eu-west-2b", "10.0.4.0/24")]
+    {
         let row = Subnet {
             subnet_id: subnet.into(),
             vpc_id: Some("vpc-1".into()),
@@ -609,7 +770,10 @@ fn balance(snapshot: &mut Snapshot, name: &str, port: i32, target_type: &str, gr
         };
         for owner in owners {
             // CloudWatch has no values where nothing happened.
-            snapshot.metrics.put(metric.of(owner), if value > 0.0 { minutes(value) } else { Series::default() });
+            snapshot.metrics.put(
+                metric.of(owner),
+                if value > 0.0 { minutes(value) } else { Series::default() },
+            );
         }
     }
     way_in::guard(snapshot, &balancer);
@@ -620,7 +784,8 @@ fn pairs(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
     pairs.iter().map(|(key, value)| ((*key).into(), (*value).into())).collect()
 }
 
-/// A Fargate service behind an application load balancer: two tasks in two zones, rolling deployments.
+/// A Fargate service behind an application load balancer: two tasks in two zones, rolling
+/// deployments.
 pub fn fargate() -> Snapshot {
     let mut snapshot = service(&Plan {
         name: "api",
@@ -641,10 +806,23 @@ pub fn fargate() -> Snapshot {
                 "api.example.com",
                 forward(&[(&group, 1)]),
             ),
-            default_rule(listener, Action { kind: "fixed-response".into(), status_code: Some("404".into()), ..Action::default() }),
+            default_rule(
+                listener,
+                Action {
+                    kind: "fixed-response".into(),
+                    status_code: Some("404".into()),
+                    ..Action::default()
+                },
+            ),
         ]
     });
-    snapshot.target_health.put(&group, vec![target("10.0.1.21", 8080, "eu-west-2a", "healthy"), target("10.0.2.22", 8080, "eu-west-2b", "healthy")]);
+    snapshot.target_health.put(
+        &group,
+        vec![
+            target("10.0.1.21", 8080, "eu-west-2a", "healthy"),
+            target("10.0.2.22", 8080, "eu-west-2b", "healthy"),
+        ],
+    );
     snapshot.services[0].load_balancers = vec![ServiceLoadBalancer {
         target_group_arn: Some(group),
         container_name: Some("app".into()),
@@ -677,21 +855,46 @@ pub fn express() -> Snapshot {
     });
     let [live, idle] = express_groups();
     let mut rule_arn = String::new();
-    balance(&mut snapshot, "ecs-express-gateway-alb-1a2b3c4d", 8080, "ip", &[&live, &idle], |listener| {
-        rule_arn = format!("{}/9683b2d02a6cabee", listener.replace(":listener/", ":listener-rule/"));
+    balance(
+        &mut snapshot,
+        "ecs-express-gateway-alb-1a2b3c4d",
+        8080,
+        "ip",
+        &[&live, &idle],
+        |listener| {
+            rule_arn =
+                format!("{}/9683b2d02a6cabee", listener.replace(":listener/", ":listener-rule/"));
+            vec![
+                host_rule(&rule_arn, "1", EXPRESS_HOST, forward(&[(&live, 100), (&idle, 0)])),
+                default_rule(
+                    listener,
+                    Action {
+                        kind: "fixed-response".into(),
+                        status_code: Some("404".into()),
+                        ..Action::default()
+                    },
+                ),
+            ]
+        },
+    );
+    snapshot.target_health.put(
+        &live,
         vec![
-            host_rule(&rule_arn, "1", EXPRESS_HOST, forward(&[(&live, 100), (&idle, 0)])),
-            default_rule(listener, Action { kind: "fixed-response".into(), status_code: Some("404".into()), ..Action::default() }),
-        ]
-    });
-    snapshot.target_health.put(&live, vec![target("10.0.1.21", 8080, "eu-west-2a", "healthy"), target("10.0.2.22", 8080, "eu-west-2b", "healthy")]);
+            target("10.0.1.21", 8080, "eu-west-2a", "healthy"),
+            target("10.0.2.22", 8080, "eu-west-2b", "healthy"),
+        ],
+    );
     let alarm = "default/api/RollbackAlarm";
     let configuration = DeploymentConfiguration {
         strategy: Some("CANARY".into()),
         canary_percent: Some(5.0),
         canary_bake_time_in_minutes: Some(3),
         bake_time_in_minutes: Some(3),
-        alarms: Some(DeploymentAlarms { alarm_names: vec![alarm.into()], enable: true, rollback: true }),
+        alarms: Some(DeploymentAlarms {
+            alarm_names: vec![alarm.into()],
+            enable: true,
+            rollback: true,
+        }),
         ..snapshot.services[0].deployment_configuration.clone()
     };
     let service = &mut snapshot.services[0];
@@ -712,10 +915,16 @@ pub fn express() -> Snapshot {
     }
     let active = |arn: &str| {
         let updated_at = Some(minutes_ago(90 * 1440));
-        Some(ManagedResource { arn: Some(arn.into()), status: Some("ACTIVE".into()), status_reason: None, updated_at })
+        Some(ManagedResource {
+            arn: Some(arn.into()),
+            status: Some("ACTIVE".into()),
+            status_reason: None,
+            updated_at,
+        })
     };
     let balancer = id::elb("loadbalancer/app/ecs-express-gateway-alb-1a2b3c4d/50dc6c495c0c9188");
-    let listener = id::elb("listener/app/ecs-express-gateway-alb-1a2b3c4d/50dc6c495c0c9188/f2f7dc8efc522ab2");
+    let listener =
+        id::elb("listener/app/ecs-express-gateway-alb-1a2b3c4d/50dc6c495c0c9188/f2f7dc8efc522ab2");
     if let Some(revision) = snapshot.revisions.change(&revision) {
         let group = |arn: &String| ManagedTargetGroup {
             arn: Some(arn.clone()),
@@ -730,16 +939,33 @@ pub fn express() -> Snapshot {
             access_type: Some("PUBLIC".into()),
             endpoint: Some(EXPRESS_HOST.into()),
             load_balancer: active(&balancer),
-            load_balancer_security_groups: active(&format!("arn:aws:ec2:{REGION}:{ACCOUNT}:security-group/sg-balancer")).into_iter().collect(),
-            certificate: active(&format!("arn:aws:acm:{REGION}:{ACCOUNT}:certificate/7c6b5a49-3827-4165-9f0e-1d2c3b4a5968")),
+            load_balancer_security_groups: active(&format!(
+                "arn:aws:ec2:{REGION}:{ACCOUNT}:security-group/sg-balancer"
+            ))
+            .into_iter()
+            .collect(),
+            certificate: active(&format!(
+                "arn:aws:acm:{REGION}:{ACCOUNT}:certificate/7c6b5a49-3827-4165-9f0e-1d2c3b4a5968"
+            )),
             listener: active(&listener),
             rule: active(&rule_arn),
             target_groups: [&live, &idle].into_iter().map(group).collect(),
         }];
-        revision.scalable_target = active(&format!("arn:aws:application-autoscaling:{REGION}:{ACCOUNT}:scalable-target/0ec51a2b3c4d5e6f7081"));
-        revision.metric_alarms = active(&format!("arn:aws:cloudwatch:{REGION}:{ACCOUNT}:alarm:{alarm}")).into_iter().collect();
-        revision.service_security_groups = active(&format!("arn:aws:ec2:{REGION}:{ACCOUNT}:security-group/sg-task")).into_iter().collect();
-        revision.log_groups = active(&format!("arn:aws:logs:{REGION}:{ACCOUNT}:log-group:/aws/ecs/default/api-1a2b")).into_iter().collect();
+        revision.scalable_target = active(&format!(
+            "arn:aws:application-autoscaling:{REGION}:{ACCOUNT}:scalable-target/0ec51a2b3c4d5e6f7081"
+        ));
+        revision.metric_alarms =
+            active(&format!("arn:aws:cloudwatch:{REGION}:{ACCOUNT}:alarm:{alarm}"))
+                .into_iter()
+                .collect();
+        revision.service_security_groups =
+            active(&format!("arn:aws:ec2:{REGION}:{ACCOUNT}:security-group/sg-task"))
+                .into_iter()
+                .collect();
+        revision.log_groups =
+            active(&format!("arn:aws:logs:{REGION}:{ACCOUNT}:log-group:/aws/ecs/default/api-1a2b"))
+                .into_iter()
+                .collect();
     }
     if let Some(group) = snapshot.security_groups.change("sg-balancer") {
         group.ecs_managed = true;
@@ -791,10 +1017,15 @@ pub fn ec2() -> Snapshot {
         log_group: "/ecs/web",
     });
     let group = id::group("web");
-    balance(&mut snapshot, "web", 3000, "instance", &[&group], |listener| vec![default_rule(listener, forward(&[(&group, 1)]))]);
+    balance(&mut snapshot, "web", 3000, "instance", &[&group], |listener| {
+        vec![default_rule(listener, forward(&[(&group, 1)]))]
+    });
     snapshot.target_health.put(
         &group,
-        vec![target("i-0a1b2c3d4e5f60001", 32768, "eu-west-2a", "healthy"), target("i-0a1b2c3d4e5f60002", 32769, "eu-west-2b", "healthy")],
+        vec![
+            target("i-0a1b2c3d4e5f60001", 32768, "eu-west-2a", "healthy"),
+            target("i-0a1b2c3d4e5f60002", 32769, "eu-west-2b", "healthy"),
+        ],
     );
     snapshot.services[0].load_balancers = vec![ServiceLoadBalancer {
         target_group_arn: Some(group),
@@ -806,7 +1037,10 @@ pub fn ec2() -> Snapshot {
     // The partner comes by a prefix list.
     let partner = prefix_list::list(&mut snapshot, "pl-9a47e5", "partner", &["198.51.100.0/24"]);
     if let Some(group) = snapshot.security_groups.change("sg-balancer") {
-        group.ip_permissions.iter_mut().for_each(|permission| permission.cidr_ip.retain(|block| block != "198.51.100.0/24"));
+        group
+            .ip_permissions
+            .iter_mut()
+            .for_each(|permission| permission.cidr_ip.retain(|block| block != "198.51.100.0/24"));
         group.ip_permissions.push(prefix_list::from_list(443, partner));
     }
     instances::put(&mut snapshot);
@@ -830,7 +1064,8 @@ pub fn worker() -> Snapshot {
     snapshot
 }
 
-/// Takes away all tasks of the service's only deployment, and the targets with them: ECS tries to start new ones.
+/// Takes away all tasks of the service's only deployment, and the targets with them: ECS tries to
+/// start new ones.
 pub fn lack_tasks(snapshot: &mut Snapshot) {
     let service = &mut snapshot.services[0];
     service.running_count = 0;
@@ -844,13 +1079,21 @@ pub fn lack_tasks(snapshot: &mut Snapshot) {
 /// Puts an event before all others.
 pub fn say(snapshot: &mut Snapshot, minutes: i64, message: &str) {
     let id = format!("7f0f2c5e-0000-4000-8000-1{minutes:011}");
-    snapshot.services[0].events.insert(0, ServiceEvent { id, created_at: Some(minutes_ago(minutes)), message: message.into() });
+    snapshot.services[0].events.insert(
+        0,
+        ServiceEvent { id, created_at: Some(minutes_ago(minutes)), message: message.into() },
+    );
 }
 
-/// Puts tasks of the primary deployment that stopped one after the other, four minutes apart, newest first.
+/// Puts tasks of the primary deployment that stopped one after the other, four minutes apart,
+/// newest first.
 pub fn stop_tasks(snapshot: &mut Snapshot, count: u8, change: impl Fn(&mut Task)) {
     let arn = snapshot.services[0].service_arn.clone();
-    let model = snapshot.running_tasks.change(&arn).and_then(|tasks| tasks.first().cloned()).unwrap_or_default();
+    let model = snapshot
+        .running_tasks
+        .change(&arn)
+        .and_then(|tasks| tasks.first().cloned())
+        .unwrap_or_default();
     let primary = snapshot.services[0].deployments[0].clone();
     let stopped = (0..count).map(|n| {
         let minutes = i64::from(n) * 4 + 2;
@@ -869,7 +1112,9 @@ pub fn stop_tasks(snapshot: &mut Snapshot, count: u8, change: impl Fn(&mut Task)
         if task.task_arn.is_empty() {
             task.task_arn = id::ecs(&format!("task/prod/{}", id::task(n + 3)));
         }
-        task.containers.iter_mut().for_each(|container| container.last_status = Some("STOPPED".into()));
+        task.containers
+            .iter_mut()
+            .for_each(|container| container.last_status = Some("STOPPED".into()));
         change(&mut task);
         task
     });
@@ -904,10 +1149,24 @@ pub fn log_at_last(snapshot: &mut Snapshot, lines: &[&str]) {
     let arn = snapshot.services[0].service_arn.clone();
     let stopped = snapshot.stopped_tasks.change(&arn).cloned().unwrap_or_default();
     for task in &stopped {
-        let definition = snapshot.task_definitions.change(&task.task_definition_arn).cloned().unwrap_or_default();
-        for (group, stream) in definition.container_definitions.iter().filter_map(|container| container_log::stream(container, task)) {
-            let line = |message: &&str| LogLine { timestamp: task.stopped_at, message: (*message).into(), log_stream_name: stream.clone() };
-            snapshot.logs.put(format!("{group}{LOG_STREAM}{stream}"), lines.iter().map(line).collect());
+        let definition = snapshot
+            .task_definitions
+            .change(&task.task_definition_arn)
+            .cloned()
+            .unwrap_or_default();
+        for (group, stream) in definition
+            .container_definitions
+            .iter()
+            .filter_map(|container| container_log::stream(container, task))
+        {
+            let line = |message: &&str| LogLine {
+                timestamp: task.stopped_at,
+                message: (*message).into(),
+                log_stream_name: stream.clone(),
+            };
+            snapshot
+                .logs
+                .put(format!("{group}{LOG_STREAM}{stream}"), lines.iter().map(line).collect());
         }
     }
 }

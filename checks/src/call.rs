@@ -1,5 +1,6 @@
-//! Every call that the program may make to AWS: its IAM action, its command, and what it is asked for.
-//! The IAM policy, the docs, the "see for yourself" lines and the collector all come from this one list.
+//! Every call that the program may make to AWS: its IAM action, its command, and what it is asked
+//! for. The IAM policy, the docs, the "see for yourself" lines and the collector all come from this
+//! one list.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -99,8 +100,8 @@ calls! {
 }
 
 impl Call {
-    /// Every action that has to be allowed for the call: its own, and what AWS looks for besides. WAF tells of a web ACL
-    /// only whom it would let read it.
+    /// Every action that has to be allowed for the call: its own, and what AWS looks for besides.
+    /// WAF tells of a web ACL only whom it would let read it.
     pub fn needs(self) -> impl Iterator<Item = &'static str> {
         let besides = match self {
             Call::GetWebAclForResource => Some("wafv2:GetWebACL"),
@@ -159,7 +160,11 @@ fn asked(id: &str) -> String {
 /// Quotes one word for a POSIX shell, where it needs it.
 pub fn quote(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=,@+%".contains(c);
-    if !word.is_empty() && word.chars().all(plain) { word.to_owned() } else { format!("'{}'", word.replace('\'', r"'\''")) }
+    if !word.is_empty() && word.chars().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
+    }
 }
 
 /// `123456789012.dkr.ecr.eu-west-2.amazonaws.com/team/api:1.2` → (`team/api`, `imageTag=1.2`).
@@ -202,7 +207,8 @@ impl Serialize for Call {
 impl<'de> Deserialize<'de> for Call {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let action = String::deserialize(deserializer)?;
-        Call::of(&action).ok_or_else(|| serde::de::Error::custom(format!("unknown call {action:?}")))
+        Call::of(&action)
+            .ok_or_else(|| serde::de::Error::custom(format!("unknown call {action:?}")))
     }
 }
 

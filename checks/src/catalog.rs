@@ -1,4 +1,5 @@
-//! Every check, by group. A group is a folder and a list; a check is one file in it and two lines here below.
+//! Every check, by group. A group is a folder and a list; a check is one file in it and two lines
+//! here below.
 
 mod balancer;
 mod deployment;

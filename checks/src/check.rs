@@ -7,8 +7,8 @@ use crate::seen::Blind;
 use crate::snapshot::Snapshot;
 use crate::symptom::Symptom;
 
-/// How bad it is: `critical` clients are hurt now, `high` the service or its deployment fails, `medium` something
-/// is wrong and will hurt, `low` worth knowing, `info` notes.
+/// How bad it is: `critical` clients are hurt now, `high` the service or its deployment fails,
+/// `medium` something is wrong and will hurt, `low` worth knowing, `info` notes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Severity {
     Critical,
@@ -19,7 +19,8 @@ pub enum Severity {
 }
 
 impl Severity {
-    pub const ALL: &[Severity] = &[Severity::Critical, Severity::High, Severity::Medium, Severity::Low, Severity::Info];
+    pub const ALL: &[Severity] =
+        &[Severity::Critical, Severity::High, Severity::Medium, Severity::Low, Severity::Info];
 
     pub fn word(self) -> &'static str {
         match self {
@@ -132,9 +133,11 @@ impl std::fmt::Debug for Check {
     }
 }
 
-/// Declares the check of a file: its doc comment is what `explain` prints, the free function `look` below does the work.
+/// Declares the check of a file: its doc comment is what `explain` prints, the free function `look`
+/// below does the work.
 ///
-/// `example: on express, |snapshot| { … }` names the healthy service to start from and makes it sick.
+/// `example: on express, |snapshot| { … }` names the healthy service to start from and makes it
+/// sick.
 #[macro_export]
 macro_rules! check {
     (

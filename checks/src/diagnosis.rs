@@ -1,6 +1,7 @@
-//! Findings in causal order: whatever explains stands before whatever is explained.
-//! An edge runs from a finding whose check explains a symptom to a finding whose check shows it, if their scopes
-//! overlap and the cause did not begin after the effect. There are no scores, so the order can be explained.
+//! Findings in causal order: whatever explains stands before whatever is explained. An edge runs
+//! from a finding whose check explains a symptom to a finding whose check shows it, if their scopes
+//! overlap and the cause did not begin after the effect. There are no scores, so the order can be
+//! explained.
 
 use crate::catalog;
 use crate::check::{Check, Role, Severity};
@@ -117,7 +118,10 @@ struct Found<'a> {
 }
 
 fn conclude(exams: Vec<Exam>) -> Diagnosis {
-    let found: Vec<Found> = exams.iter().flat_map(|exam| exam.findings.iter().map(|finding| Found { check: exam.check, finding })).collect();
+    let found: Vec<Found> = exams
+        .iter()
+        .flat_map(|exam| exam.findings.iter().map(|finding| Found { check: exam.check, finding }))
+        .collect();
     let parents: Vec<Option<usize>> = parents(&found);
     let node = |index: usize| build(index, &found, &parents, &exams);
     let mut roots: Vec<Node> = Vec::new();
@@ -137,15 +141,25 @@ fn explains(cause: &Found, effect: &Found) -> bool {
     joint && !effect.finding.alone && !after && cause.finding.scope.overlaps(&effect.finding.scope)
 }
 
-/// For each finding the one that it stands under: of all that explain it, the one at the end of the longest chain,
-/// so that a chain of five reads as five steps and not as five children of one cause.
+/// For each finding the one that it stands under: of all that explain it, the one at the end of the
+/// longest chain, so that a chain of five reads as five steps and not as five children of one
+/// cause.
 fn parents(found: &[Found]) -> Vec<Option<usize>> {
-    let causes: Vec<Vec<usize>> = found.iter().map(|effect| (0..found.len()).filter(|cause| explains(&found[*cause], effect)).collect()).collect();
+    let causes: Vec<Vec<usize>> = found
+        .iter()
+        .map(|effect| (0..found.len()).filter(|cause| explains(&found[*cause], effect)).collect())
+        .collect();
     let depth: Vec<usize> = (0..found.len()).map(|index| depth(index, &causes)).collect();
-    causes.iter().map(|causes| causes.iter().copied().max_by_key(|cause| (depth[*cause], std::cmp::Reverse(*cause)))).collect()
+    causes
+        .iter()
+        .map(|causes| {
+            causes.iter().copied().max_by_key(|cause| (depth[*cause], std::cmp::Reverse(*cause)))
+        })
+        .collect()
 }
 
-/// The length of the longest chain that leads to a finding. A law keeps the causal map free of circles.
+/// The length of the longest chain that leads to a finding. A law keeps the causal map free of
+/// circles.
 fn depth(index: usize, causes: &[Vec<usize>]) -> usize {
     causes[index].iter().map(|cause| 1 + depth(*cause, causes)).max().unwrap_or(0)
 }
@@ -164,12 +178,17 @@ fn build(index: usize, found: &[Found], parents: &[Option<usize>], exams: &[Exam
         finding: (*finding).clone(),
         standing,
         explains,
-        suspects: if root && check.role == Role::Symptom { suspects(check, exams) } else { Vec::new() },
+        suspects: if root && check.role == Role::Symptom {
+            suspects(check, exams)
+        } else {
+            Vec::new()
+        },
     }
 }
 
-/// Checks that would explain a symptom had they been able to look, and behind those that show symptoms themselves the
-/// checks that would explain these: the real cause is often two blind steps away.
+/// Checks that would explain a symptom had they been able to look, and behind those that show
+/// symptoms themselves the checks that would explain these: the real cause is often two blind steps
+/// away.
 fn suspects(symptom: &Check, exams: &[Exam]) -> Vec<Suspect> {
     let mut symptoms: Vec<Symptom> = symptom.shows.into_iter().collect();
     let mut suspects: Vec<Suspect> = Vec::new();
@@ -177,17 +196,27 @@ fn suspects(symptom: &Check, exams: &[Exam]) -> Vec<Suspect> {
     while let Some(shown) = symptoms.get(next).copied() {
         next += 1;
         let known: Vec<&str> = suspects.iter().map(|suspect| suspect.check.id()).collect();
-        let blind = |exam: &&Exam| exam.outcome == Outcome::CouldNotLook && exam.check.explains.contains(&shown) && !known.contains(&exam.check.id());
+        let blind = |exam: &&Exam| {
+            exam.outcome == Outcome::CouldNotLook
+                && exam.check.explains.contains(&shown)
+                && !known.contains(&exam.check.id())
+        };
         let found: Vec<&Exam> = exams.iter().filter(blind).collect();
         symptoms.extend(found.iter().filter_map(|exam| exam.check.shows));
-        suspects.extend(found.iter().flat_map(|exam| exam.missed.iter().map(|missed| Suspect { check: exam.check, missed: missed.clone() })));
+        suspects.extend(found.iter().flat_map(|exam| {
+            exam.missed.iter().map(|missed| Suspect { check: exam.check, missed: missed.clone() })
+        }));
     }
     suspects
 }
 
-/// A call is decisive if a check that shows a symptom could not do without it: unseen is never healthy.
+/// A call is decisive if a check that shows a symptom could not do without it: unseen is never
+/// healthy.
 fn verdict(roots: &[Node], exams: &[Exam]) -> Verdict {
-    let unseen = |exam: &Exam| exam.check.role == Role::Symptom && matches!(exam.outcome, Outcome::CouldNotLook | Outcome::Crashed);
+    let unseen = |exam: &Exam| {
+        exam.check.role == Role::Symptom
+            && matches!(exam.outcome, Outcome::CouldNotLook | Outcome::Crashed)
+    };
     if roots.iter().any(|root| matches!(root.standing, Standing::Cause | Standing::Unexplained)) {
         Verdict::Sick
     } else if exams.iter().any(unseen) {

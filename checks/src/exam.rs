@@ -1,5 +1,6 @@
-//! How one check went for one patient. The engine here is the only place that calls a check: it keeps what was
-//! found before a check went blind, and a check that crashes takes nothing else with it.
+//! How one check went for one patient. The engine here is the only place that calls a check: it
+//! keeps what was found before a check went blind, and a check that crashes takes nothing else with
+//! it.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 

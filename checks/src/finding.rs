@@ -71,7 +71,8 @@ impl Subject {
         Subject { kind, id: id.into() }
     }
 
-    /// A finding about this subject. It takes its first piece of evidence here, so that there is none without.
+    /// A finding about this subject. It takes its first piece of evidence here, so that there is
+    /// none without.
     pub fn sick(self, says: impl Into<String>, evidence: Evidence) -> Finding {
         Finding {
             scope: Scope::default(),
@@ -89,7 +90,8 @@ impl Subject {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Evidence {
     pub call: Call,
-    /// What the call was asked about, or the element of its reply that has the field: an ARN, an id or a name.
+    /// What the call was asked about, or the element of its reply that has the field: an ARN, an id
+    /// or a name.
     pub of: String,
     /// The field in AWS's own spelling, such as `TargetHealth.Description`.
     pub field: &'static str,
@@ -98,7 +100,12 @@ pub struct Evidence {
 }
 
 impl Evidence {
-    pub fn new(call: Call, of: impl Into<String>, field: &'static str, value: impl ToString) -> Evidence {
+    pub fn new(
+        call: Call,
+        of: impl Into<String>,
+        field: &'static str,
+        value: impl ToString,
+    ) -> Evidence {
         Evidence { call, of: of.into(), field, value: value.to_string(), at: None }
     }
 
@@ -132,7 +139,8 @@ impl Remedy {
     }
 }
 
-/// The part of the service that a finding concerns: the whole, or just these groups, deployments or containers.
+/// The part of the service that a finding concerns: the whole, or just these groups, deployments or
+/// containers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Scope(BTreeSet<(Kind, String)>);
 
@@ -141,7 +149,8 @@ impl Scope {
     pub fn overlaps(&self, other: &Scope) -> bool {
         let kinds: BTreeSet<Kind> = self.0.iter().map(|(kind, _)| *kind).collect();
         kinds.into_iter().all(|kind| {
-            let theirs: Vec<&String> = other.0.iter().filter(|(k, _)| *k == kind).map(|(_, id)| id).collect();
+            let theirs: Vec<&String> =
+                other.0.iter().filter(|(k, _)| *k == kind).map(|(_, id)| id).collect();
             theirs.is_empty() || theirs.iter().any(|id| self.0.contains(&(kind, (*id).clone())))
         })
     }
@@ -194,12 +203,17 @@ impl Finding {
         self
     }
 
-    pub fn concerns_all<I: Into<String>>(mut self, kind: Kind, ids: impl IntoIterator<Item = I>) -> Finding {
+    pub fn concerns_all<I: Into<String>>(
+        mut self,
+        kind: Kind,
+        ids: impl IntoIterator<Item = I>,
+    ) -> Finding {
         self.scope.0.extend(ids.into_iter().map(|id| (kind, id.into())));
         self
     }
 
-    /// Says that nothing of this kind is concerned, so that it does not overlap with a finding about such a thing.
+    /// Says that nothing of this kind is concerned, so that it does not overlap with a finding
+    /// about such a thing.
     pub fn concerns_no(mut self, kind: Kind) -> Finding {
         self.scope.0.insert((kind, String::new()));
         self

@@ -1,4 +1,5 @@
-//! What the user said that the account cannot know: who should be able to reach the balancer, by address or by prefix list.
+//! What the user said that the account cannot know: who should be able to reach the balancer, by
+//! address or by prefix list.
 
 use std::fmt::{Display, Formatter};
 use std::str::FromStr;
@@ -59,8 +60,14 @@ impl FromStr for Expected {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let is_list = text.strip_prefix("pl-").is_some_and(|id| !id.is_empty() && id.chars().all(|c| c.is_ascii_hexdigit()));
-        let expected = if is_list { Some(Expected::List(text.into())) } else { parsed(text).map(Expected::Block) };
+        let is_list = text
+            .strip_prefix("pl-")
+            .is_some_and(|id| !id.is_empty() && id.chars().all(|c| c.is_ascii_hexdigit()));
+        let expected = if is_list {
+            Some(Expected::List(text.into()))
+        } else {
+            parsed(text).map(Expected::Block)
+        };
         expected
             .ok_or_else(|| format!("{text:?} is neither an address, nor a CIDR block such as 203.0.113.0/24, nor a prefix list such as pl-3b927c52"))
     }
@@ -81,8 +88,12 @@ mod tests {
 
     #[test]
     fn a_list_is_told_from_a_block() {
-        let intent: Intent = ["203.0.113.0/24", "pl-3b927c52", "::/0"].into_iter().filter_map(parsed).collect();
-        assert_eq!(intent.expected().map(|one| one.to_string()).collect::<Vec<_>>(), ["203.0.113.0/24", "::/0", "pl-3b927c52"]);
+        let intent: Intent =
+            ["203.0.113.0/24", "pl-3b927c52", "::/0"].into_iter().filter_map(parsed).collect();
+        assert_eq!(
+            intent.expected().map(|one| one.to_string()).collect::<Vec<_>>(),
+            ["203.0.113.0/24", "::/0", "pl-3b927c52"]
+        );
         for wrong in ["pl-", "pl-office", "10.0.0.0/33", "office", ""] {
             let said = wrong.parse::<Expected>().unwrap_err();
             assert!(said.contains("nor a prefix list"), "{said}");

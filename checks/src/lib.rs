@@ -1,8 +1,8 @@
-//! What ecs-doctor knows. A [`snapshot::Snapshot`] holds everything AWS told us and everything it would not; a
-//! [`patient::Patient`] is one service of it; a [`check::Check`] looks at a patient and reports
-//! [`finding::Finding`]s, each with evidence; a [`diagnosis::Diagnosis`] puts whatever explains before whatever is
-//! explained. All of it is pure: no SDK, no async, no clock, no I/O. The readings work out once what several
-//! checks need to know; the catalog has one file a check.
+//! What ecs-doctor knows. A [`snapshot::Snapshot`] holds everything AWS told us and everything it
+//! would not; a [`patient::Patient`] is one service of it; a [`check::Check`] looks at a patient
+//! and reports [`finding::Finding`]s, each with evidence; a [`diagnosis::Diagnosis`] puts whatever
+//! explains before whatever is explained. All of it is pure: no SDK, no async, no clock, no I/O.
+//! The readings work out once what several checks need to know; the catalog has one file a check.
 
 pub mod baseline;
 pub mod call;

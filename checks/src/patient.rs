@@ -1,5 +1,5 @@
-//! One service of a snapshot, as a check meets it. Every fact is asked for here, and every question is noted:
-//! that is how a check's declared reads are proved, and how a test can forbid a call.
+//! One service of a snapshot, as a check meets it. Every fact is asked for here, and every question
+//! is noted: that is how a check's declared reads are proved, and how a test can forbid a call.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -56,7 +56,11 @@ impl<'a> Patient<'a> {
 
     fn asks(&self, call: Call) -> Result<(), Blind> {
         self.read.borrow_mut().insert(call);
-        if self.blindfold.contains(&call) { Err(Blind { call, why: Why::Denied(format!("{} is not allowed", call.action())) }) } else { Ok(()) }
+        if self.blindfold.contains(&call) {
+            Err(Blind { call, why: Why::Denied(format!("{} is not allowed", call.action())) })
+        } else {
+            Ok(())
+        }
     }
 
     fn row<T>(&self, call: Call, table: &'a Table<T>, key: &str) -> Row<'a, T> {
@@ -131,7 +135,11 @@ impl<'a> Patient<'a> {
 
     /// The command-line options that name this service: `--cluster default --service api`.
     pub fn cli(&self) -> String {
-        format!("--cluster {} --service {}", crate::call::quote(self.cluster()), crate::call::quote(self.name()))
+        format!(
+            "--cluster {} --service {}",
+            crate::call::quote(self.cluster()),
+            crate::call::quote(self.name())
+        )
     }
 
     // Deployments and tasks.
@@ -158,7 +166,9 @@ impl<'a> Patient<'a> {
     pub fn revisions(&self) -> Result<Vec<&'a Revision>, Blind> {
         self.asks(Call::DescribeServiceRevisions)?;
         let prefix = self.arn().replacen(":service/", ":service-revision/", 1) + "/";
-        Ok(told(&self.snapshot.revisions).filter(|revision| revision.service_revision_arn.starts_with(&prefix)).collect())
+        Ok(told(&self.snapshot.revisions)
+            .filter(|revision| revision.service_revision_arn.starts_with(&prefix))
+            .collect())
     }
 
     pub fn running_tasks(&self) -> Result<&'a [Task], Blind> {
@@ -179,7 +189,8 @@ impl<'a> Patient<'a> {
         self.row(Call::ListTaskDefinitions, &self.snapshot.newest_revisions, family)
     }
 
-    /// Old tasks that ECS may not stop; asked only while a deployment waits for them (see `reading::protection`).
+    /// Old tasks that ECS may not stop; asked only while a deployment waits for them (see
+    /// `reading::protection`).
     pub fn task_protection(&self) -> Result<&'a [ProtectedTask], Blind> {
         self.list(Call::GetTaskProtection, &self.snapshot.task_protection, self.arn())
     }
@@ -253,9 +264,17 @@ impl<'a> Patient<'a> {
         self.list(Call::DescribeRules, &self.snapshot.rules, listener)
     }
 
-    /// The default certificate of a listener and all others; asked only where the listener speaks TLS.
-    pub fn listener_certificates(&self, listener: &str) -> Result<&'a [ListenerCertificate], Blind> {
-        self.list(Call::DescribeListenerCertificates, &self.snapshot.listener_certificates, listener)
+    /// The default certificate of a listener and all others; asked only where the listener speaks
+    /// TLS.
+    pub fn listener_certificates(
+        &self,
+        listener: &str,
+    ) -> Result<&'a [ListenerCertificate], Blind> {
+        self.list(
+            Call::DescribeListenerCertificates,
+            &self.snapshot.listener_certificates,
+            listener,
+        )
     }
 
     /// A certificate of a listener, where it is in ACM.
@@ -268,7 +287,8 @@ impl<'a> Patient<'a> {
         self.row(Call::GetWebAclForResource, &self.snapshot.web_acls, balancer)
     }
 
-    /// The addresses of an IP set; asked only where a web ACL that has it may stand between the tasks and a sibling.
+    /// The addresses of an IP set; asked only where a web ACL that has it may stand between the
+    /// tasks and a sibling.
     pub fn ip_set(&self, arn: &str) -> Row<'a, IpSet> {
         self.row(Call::GetIpSet, &self.snapshot.ip_sets, arn)
     }
@@ -339,7 +359,8 @@ impl<'a> Patient<'a> {
         Ok(told(&self.snapshot.peers).collect())
     }
 
-    /// The services of the cluster; asked only where clients come in to the service by a load balancer.
+    /// The services of the cluster; asked only where clients come in to the service by a load
+    /// balancer.
     pub fn cluster_services(&self) -> Row<'a, ClusterServices> {
         self.row(Call::ListServices, &self.snapshot.cluster_services, &self.service.cluster_arn)
     }
@@ -349,8 +370,9 @@ impl<'a> Patient<'a> {
         self.row(Call::DescribeServices, &self.snapshot.siblings, arn)
     }
 
-    /// The load balancers in the VPC that are not the service's own, by their ARNs; asked only where a variable names a host
-    /// that may be behind one (see `reading::sibling::may_be_called`).
+    /// The load balancers in the VPC that are not the service's own, by their ARNs; asked only
+    /// where a variable names a host that may be behind one (see
+    /// `reading::sibling::may_be_called`).
     pub fn other_balancers(&self) -> Result<&'a [String], Blind> {
         self.list(Call::DescribeLoadBalancers, &self.snapshot.other_balancers, self.arn())
     }
@@ -407,8 +429,8 @@ impl<'a> Patient<'a> {
         self.list(Call::BatchGetImage, &self.snapshot.image_platforms, image)
     }
 
-    /// Whether a pinned digest is still in ECR, by its key (see `reading::image::by_digest`); asked only where the tag
-    /// has another one now.
+    /// Whether a pinned digest is still in ECR, by its key (see `reading::image::by_digest`); asked
+    /// only where the tag has another one now.
     pub fn pinned_image(&self, key: &str) -> Row<'a, PinnedImage> {
         self.row(Call::BatchGetImage, &self.snapshot.pinned_images, key)
     }
@@ -450,7 +472,11 @@ impl<'a> Patient<'a> {
 
     /// Every container instance of the cluster; asked only where `reading::capacity::matters`.
     pub fn container_instances(&self) -> Result<&'a [ContainerInstance], Blind> {
-        self.list(Call::DescribeContainerInstances, &self.snapshot.container_instances, &self.service().cluster_arn)
+        self.list(
+            Call::DescribeContainerInstances,
+            &self.snapshot.container_instances,
+            &self.service().cluster_arn,
+        )
     }
 
     pub fn cluster_details(&self) -> Row<'a, Cluster> {

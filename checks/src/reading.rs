@@ -1,5 +1,6 @@
-//! What several checks need to know, worked out once from the snapshot. A reading asks the patient like a check
-//! does, so its blindness is noted like a check's; it names no trouble, that is the catalog's part.
+//! What several checks need to know, worked out once from the snapshot. A reading asks the patient
+//! like a check does, so its blindness is noted like a check's; it names no trouble, that is the
+//! catalog's part.
 
 pub mod access;
 pub mod acl;
@@ -78,13 +79,19 @@ impl Unseen {
 }
 
 /// A pattern of ours; a test sees to it that each one compiles.
-#[expect(clippy::disallowed_methods, reason = "a pattern that does not compile matches nothing, and a test finds it")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a pattern that does not compile matches nothing, and a test finds it"
+)]
 pub(crate) fn pattern(text: &str) -> Option<Regex> {
     Regex::new(text).ok()
 }
 
 /// Text of AWS's or of a log as a number or an address, where it is one.
-#[expect(clippy::disallowed_methods, reason = "this is about the form of a text that we have, not about a call that failed")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "this is about the form of a text that we have, not about a call that failed"
+)]
 pub(crate) fn parsed<T: FromStr>(text: &str) -> Option<T> {
     text.parse().ok()
 }

@@ -1,6 +1,6 @@
-//! What we know of one thing AWS could have told us: the value, or why we have none.
-//! `Seen` has no `ok()`, `unwrap_or()`, `iter()` or `is_empty()` on purpose: a refused call must never pass
-//! for an empty answer, so every reader has to say what it does about blindness.
+//! What we know of one thing AWS could have told us: the value, or why we have none. `Seen` has no
+//! `ok()`, `unwrap_or()`, `iter()` or `is_empty()` on purpose: a refused call must never pass for
+//! an empty answer, so every reader has to say what it does about blindness.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -61,7 +61,8 @@ impl<T> Seen<T> {
         }
     }
 
-    /// The value, or the call that would have told us; `?` in a check turns it into "could not look".
+    /// The value, or the call that would have told us; `?` in a check turns it into "could not
+    /// look".
     pub fn told_by(self, call: Call) -> Result<T, Blind> {
         match self {
             Seen::Yes(value) => Ok(value),
@@ -86,7 +87,9 @@ impl Why {
     /// What AWS or the network said, where it said anything.
     pub fn message(&self) -> Option<&str> {
         match self {
-            Why::Denied(message) | Why::NoAnswer(message) | Why::Unreadable(message) => Some(message),
+            Why::Denied(message) | Why::NoAnswer(message) | Why::Unreadable(message) => {
+                Some(message)
+            }
             Why::Behind(blind) => blind.why.message(),
             Why::Declined | Why::NotAsked => None,
         }

@@ -1,6 +1,6 @@
-//! Everything AWS told us, and everything it would not, at one moment.
-//! Fields carry AWS's own names in snake case, so that a piece of evidence can be found again in the API.
-//! Nothing secret is in here: values of environment variables and commands never enter, of URLs only the host does.
+//! Everything AWS told us, and everything it would not, at one moment. Fields carry AWS's own names
+//! in snake case, so that a piece of evidence can be found again in the API. Nothing secret is in
+//! here: values of environment variables and commands never enter, of URLs only the host does.
 
 pub mod access;
 pub mod alarm;
@@ -30,22 +30,33 @@ use serde::{Deserialize, Serialize};
 
 pub use access::{Role, Simulation};
 pub use alarm::{Alarm, AlarmTransition};
-pub use balancer::{Action, Condition, Listener, LoadBalancer, Rule, SslPolicy, Target, TargetGroup, WeightedGroup};
+pub use balancer::{
+    Action, Condition, Listener, LoadBalancer, Rule, SslPolicy, Target, TargetGroup, WeightedGroup,
+};
 pub use capacity::{AutoScalingGroup, CapacityProvider, Cluster, ContainerInstance, GroupActivity};
 pub use certificate::{Certificate, ListenerCertificate};
-pub use deployment::{ManagedResource, ManagedTargetGroup, Revision, RevisionSummary, ServiceDeployment};
+pub use deployment::{
+    ManagedResource, ManagedTargetGroup, Revision, RevisionSummary, ServiceDeployment,
+};
 pub use image::{Image, LifecyclePolicy, PinnedImage, Repository};
 pub use log::LogLine;
 pub use metric::Series;
 pub use network::{Interface, IpPermission, Route, RouteTable, SecurityGroup, Subnet};
 pub use peers::{
-    ClusterServices, DbCluster, DbInstance, DbProxy, DbProxyTarget, DiscoveryInstance, DiscoveryService, NamespaceServices, NatAddresses, Sibling,
+    ClusterServices, DbCluster, DbInstance, DbProxy, DbProxyTarget, DiscoveryInstance,
+    DiscoveryService, NamespaceServices, NatAddresses, Sibling,
 };
 pub use probe::{Probe, ProbeAnswer, ProbeFailure};
-pub use scaling::{NotScaledReason, ScalableTarget, ScalingActivity, ScalingPolicy, ScheduledAction, SuspendedState};
+pub use scaling::{
+    NotScaledReason, ScalableTarget, ScalingActivity, ScalingPolicy, ScheduledAction,
+    SuspendedState,
+};
 pub use service::{Deployment, ExpressService, Service, ServiceEvent, ServiceLoadBalancer};
 pub use task::{Container, ProtectedTask, Task};
-pub use task_definition::{Arguments, ContainerDefinition, EnvironmentVariable, HealthCheck, NewestRevisions, PortMapping, TaskDefinition};
+pub use task_definition::{
+    Arguments, ContainerDefinition, EnvironmentVariable, HealthCheck, NewestRevisions, PortMapping,
+    TaskDefinition,
+};
 pub use trail::{Trail, TrailEvent};
 pub use vpc::{AclEntry, Endpoint, ManagedPrefixList, NatGateway, NetworkAcl, VpcDns};
 pub use web_acl::{IpSet, WebAcl, WebAclRule};
@@ -56,7 +67,8 @@ use crate::seen::{Blind, Seen, Why};
 /// The version of the snapshot file: a reader takes every minor version of its own major version.
 pub const FORMAT: &str = "ecs-doctor-snapshot/1.0";
 
-/// What was asked for a key: AWS has it, AWS has none, or AWS would not say. A key never asked for is `NotAsked`.
+/// What was asked for a key: AWS has it, AWS has none, or AWS would not say. A key never asked for
+/// is `NotAsked`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
 pub struct Table<V>(pub BTreeMap<String, Seen<Option<V>>>);
@@ -146,7 +158,8 @@ pub struct Snapshot {
     /// By service ARN: tasks that stopped, newest first; AWS keeps them for about an hour.
     #[serde(default)]
     pub stopped_tasks: Table<Vec<Task>>,
-    /// By service ARN: those old tasks that a deployment waits for (see [`crate::reading::protection`]).
+    /// By service ARN: those old tasks that a deployment waits for (see
+    /// [`crate::reading::protection`]).
     #[serde(default)]
     pub task_protection: Table<Vec<ProtectedTask>>,
     /// By task definition ARN.
@@ -167,7 +180,8 @@ pub struct Snapshot {
     /// By load balancer ARN.
     #[serde(default)]
     pub load_balancers: Table<LoadBalancer>,
-    /// By service ARN: the load balancers of its VPC that are not its own, where a variable may name a sibling.
+    /// By service ARN: the load balancers of its VPC that are not its own, where a variable may
+    /// name a sibling.
     #[serde(default)]
     pub other_balancers: Table<Vec<String>>,
     /// By load balancer ARN.
@@ -188,7 +202,8 @@ pub struct Snapshot {
     /// By load balancer ARN: the web ACL in front of it.
     #[serde(default)]
     pub web_acls: Table<WebAcl>,
-    /// By the ARN of an IP set, where a web ACL refers to it through which the service calls a sibling.
+    /// By the ARN of an IP set, where a web ACL refers to it through which the service calls a
+    /// sibling.
     #[serde(default)]
     pub ip_sets: Table<IpSet>,
     /// By the name of the security policy of a TLS listener.
@@ -203,7 +218,8 @@ pub struct Snapshot {
     /// By VPC id.
     #[serde(default)]
     pub route_tables: Table<Vec<RouteTable>>,
-    /// By VPC id, like endpoints, NAT gateways and DNS: asked only where something cannot be reached.
+    /// By VPC id, like endpoints, NAT gateways and DNS: asked only where something cannot be
+    /// reached.
     #[serde(default)]
     pub network_acls: Table<Vec<NetworkAcl>>,
     /// By VPC id.
@@ -224,10 +240,12 @@ pub struct Snapshot {
     /// By network interface id.
     #[serde(default)]
     pub interfaces: Table<Interface>,
-    /// By EC2 instance id, where a target is an instance: its primary interface, to which the balancer talks.
+    /// By EC2 instance id, where a target is an instance: its primary interface, to which the
+    /// balancer talks.
     #[serde(default)]
     pub instance_interfaces: Table<Interface>,
-    /// By NAT gateway id, where a sibling's public door is narrow: the public addresses that it lends.
+    /// By NAT gateway id, where a sibling's public door is narrow: the public addresses that it
+    /// lends.
     #[serde(default)]
     pub nat_addresses: Table<NatAddresses>,
     /// By service ARN: siblings that the service may call.
@@ -248,7 +266,8 @@ pub struct Snapshot {
     /// By the ARN of a service of Cloud Map.
     #[serde(default)]
     pub discovery_instances: Table<Vec<DiscoveryInstance>>,
-    /// By the ARN of a service of Cloud Map: `HEALTHY`, `UNHEALTHY` or `UNKNOWN` by the id of an instance.
+    /// By the ARN of a service of Cloud Map: `HEALTHY`, `UNHEALTHY` or `UNKNOWN` by the id of an
+    /// instance.
     #[serde(default)]
     pub discovery_health: Table<BTreeMap<String, String>>,
     /// By identifier, where a variable names its host.
@@ -269,7 +288,8 @@ pub struct Snapshot {
     /// By image: digests of the platform manifests behind a multi-architecture tag.
     #[serde(default)]
     pub image_platforms: Table<Vec<String>>,
-    /// By digest (`…/team/api@sha256:…`): what current revisions have pinned and the tag has no longer.
+    /// By digest (`…/team/api@sha256:…`): what current revisions have pinned and the tag has no
+    /// longer.
     #[serde(default)]
     pub pinned_images: Table<PinnedImage>,
     /// By repository URI.
@@ -326,7 +346,8 @@ pub struct Snapshot {
     /// By name: roles that ECS could not assume.
     #[serde(default)]
     pub roles: Table<Role>,
-    /// By role, action and resource that IAM refused (see [`crate::reading::access::Question::key`]).
+    /// By role, action and resource that IAM refused (see
+    /// [`crate::reading::access::Question::key`]).
     #[serde(default)]
     pub simulations: Table<Simulation>,
 }
@@ -334,7 +355,10 @@ pub struct Snapshot {
 impl Snapshot {
     /// Keeps the URL that the user asks about, without what may be secret in it.
     pub fn ask_for(&mut self, url: &Url) {
-        let rules = self.rules.0.values().filter_map(|rules| if let Seen::Yes(rules) = rules { rules.as_deref() } else { None });
+        let rules =
+            self.rules.0.values().filter_map(|rules| {
+                if let Seen::Yes(rules) = rules { rules.as_deref() } else { None }
+            });
         self.url = Some(url.kept(rules.flatten()));
     }
 }

@@ -1,10 +1,11 @@
-//! What an operator sees go wrong: the joints of the causal map.
-//! A check names symptoms and never another check: one check shows a symptom, others explain it, and the
-//! diagnosis draws the edge between their findings.
+//! What an operator sees go wrong: the joints of the causal map. A check names symptoms and never
+//! another check: one check shows a symptom, others explain it, and the diagnosis draws the edge
+//! between their findings.
 
 macro_rules! symptoms {
     ($( $name:ident = $words:literal; )*) => {
-        /// Something that goes wrong, as an operator would say it; the gravest first, as headlines have it.
+        /// Something that goes wrong, as an operator would say it; the gravest first, as headlines
+        /// have it.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum Symptom { $( #[doc = $words] $name, )* }
 

@@ -1,4 +1,5 @@
-//! The causal map: from checks to symptoms and on to checks. It has no circle, so every chain has a beginning.
+//! The causal map: from checks to symptoms and on to checks. It has no circle, so every chain has a
+//! beginning.
 
 #![cfg(test)]
 
@@ -8,7 +9,10 @@ use ecs_doctor_checks::catalog;
 use ecs_doctor_checks::symptom::Symptom;
 
 fn next(symptom: Symptom) -> Vec<Symptom> {
-    catalog::checks().filter(|check| check.shows == Some(symptom)).flat_map(|check| check.explains.iter().copied()).collect()
+    catalog::checks()
+        .filter(|check| check.shows == Some(symptom))
+        .flat_map(|check| check.explains.iter().copied())
+        .collect()
 }
 
 fn walk(symptom: Symptom, path: &mut Vec<Symptom>, done: &mut BTreeMap<Symptom, ()>) {
@@ -36,7 +40,10 @@ fn has_no_circle() {
 fn a_cause_leads_somewhere_known() {
     for check in catalog::checks() {
         for symptom in check.explains {
-            assert!(Symptom::ALL.contains(symptom), "{check:?} explains {symptom:?}, which is not in the list");
+            assert!(
+                Symptom::ALL.contains(symptom),
+                "{check:?} explains {symptom:?}, which is not in the list"
+            );
         }
     }
 }

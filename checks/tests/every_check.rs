@@ -1,5 +1,5 @@
-//! The laws that hold for every check at once. A new check is under them as soon as it is in its group's list, so a
-//! check needs tests of its own only for its traps.
+//! The laws that hold for every check at once. A new check is under them as soon as it is in its
+//! group's list, so a check needs tests of its own only for its traps.
 
 #![cfg(test)]
 
@@ -19,29 +19,39 @@ use serde_json::Value;
 
 /// What the user of the examples expects; only the checks that ask for it are moved by it.
 fn intent() -> Intent {
-    ["203.0.113.0/24", "198.51.100.0/24"].iter().map(|block| block.parse::<Expected>().unwrap()).collect()
+    ["203.0.113.0/24", "198.51.100.0/24"]
+        .iter()
+        .map(|block| block.parse::<Expected>().unwrap())
+        .collect()
 }
 
 fn exam_of(check: &'static Check, snapshot: &Snapshot, forbidden: &[Call]) -> Exam {
     let intent = intent();
-    let patient = Patient::new(snapshot, &snapshot.services[0], &intent).blindfolded(forbidden.iter().copied());
+    let patient = Patient::new(snapshot, &snapshot.services[0], &intent)
+        .blindfolded(forbidden.iter().copied());
     examine(check, &patient)
 }
 
 /// Every snapshot there is: the healthy ones, and each check's example.
 fn snapshots() -> Vec<(String, Snapshot)> {
     let healthy = baseline::ALL.iter().map(|(name, make)| (format!("healthy {name}"), make()));
-    let examples = catalog::checks().map(|check| (format!("example of {}", check.id()), (check.example)()));
-    healthy.chain(examples).chain([("blocked network balancer".into(), behind_network_balancer())]).collect()
+    let examples =
+        catalog::checks().map(|check| (format!("example of {}", check.id()), (check.example)()));
+    healthy
+        .chain(examples)
+        .chain([("blocked network balancer".into(), behind_network_balancer())])
+        .collect()
 }
 
 /// Tasks that do not admit their network load balancer, which says only that health checks fail.
 fn behind_network_balancer() -> Snapshot {
-    let blocked = catalog::find("task_security_group_blocks_balancer").expect("a check of the catalog");
+    let blocked =
+        catalog::find("task_security_group_blocks_balancer").expect("a check of the catalog");
     let (mut snapshot, group) = ((blocked.example)(), baseline::id::group("api"));
     snapshot.target_groups.change(&group).expect("its target group").protocol = Some("TCP".into());
     for target in snapshot.target_health.change(&group).expect("its targets") {
-        (target.reason, target.description) = (Some("Target.FailedHealthChecks".into()), Some("Health checks failed".into()));
+        (target.reason, target.description) =
+            (Some("Target.FailedHealthChecks".into()), Some("Health checks failed".into()));
     }
     snapshot
 }
@@ -80,33 +90,57 @@ fn is_never_healthy_when_blind() {
             assert_ne!(exam.outcome, Outcome::Crashed, "{check:?} without {}", call.action());
             let read = exam.read.contains(&call);
             if read {
-                assert!(matches!(exam.outcome, Outcome::Sick | Outcome::CouldNotLook), "{check:?} without {}: {:?}", call.action(), exam.outcome);
+                assert!(
+                    matches!(exam.outcome, Outcome::Sick | Outcome::CouldNotLook),
+                    "{check:?} without {}: {:?}",
+                    call.action(),
+                    exam.outcome
+                );
             }
             if read && exam.outcome == Outcome::CouldNotLook {
-                assert!(exam.missed.iter().any(|blind| blind.call == call), "{check:?} does not name {}", call.action());
+                assert!(
+                    exam.missed.iter().any(|blind| blind.call == call),
+                    "{check:?} does not name {}",
+                    call.action()
+                );
             }
         }
-        let all: Vec<Call> = check.reads.iter().copied().filter(|call| *call != Call::DescribeServices).collect();
+        let all: Vec<Call> =
+            check.reads.iter().copied().filter(|call| *call != Call::DescribeServices).collect();
         if !all.is_empty() {
             let outcome = exam_of(check, &snapshot, &all).outcome;
-            assert!(matches!(outcome, Outcome::Sick | Outcome::CouldNotLook), "{check:?} without any of its calls: {outcome:?}");
+            assert!(
+                matches!(outcome, Outcome::Sick | Outcome::CouldNotLook),
+                "{check:?} without any of its calls: {outcome:?}"
+            );
         }
     }
 }
 
 #[test]
 fn hiding_data_never_invents_a_finding() {
-    let subjects = |exam: &Exam| exam.findings.iter().map(|finding| finding.about.clone()).collect::<BTreeSet<_>>();
+    let subjects = |exam: &Exam| {
+        exam.findings.iter().map(|finding| finding.about.clone()).collect::<BTreeSet<_>>()
+    };
     for (name, snapshot) in snapshots() {
         for check in catalog::checks() {
             let seen = subjects(&exam_of(check, &snapshot, &[]));
             let single = check.reads.iter().map(|call| vec![*call]);
-            // Any two at once only where most is to be seen: of all examples that would take minutes.
+            // Any two at once only where most is to be seen: of all examples that would take
+            // minutes.
             let own = name.starts_with("healthy") || name.ends_with(&format!(" {}", check.id()));
-            let pairs = check.reads.iter().filter(|_| own).flat_map(|a| check.reads.iter().map(|b| vec![*a, *b]));
+            let pairs = check
+                .reads
+                .iter()
+                .filter(|_| own)
+                .flat_map(|a| check.reads.iter().map(|b| vec![*a, *b]));
             for forbidden in single.chain(pairs) {
                 let blind = subjects(&exam_of(check, &snapshot, &forbidden));
-                assert!(blind.is_subset(&seen), "{check:?} on the {name} invents {:?} without {forbidden:?}", blind.difference(&seen));
+                assert!(
+                    blind.is_subset(&seen),
+                    "{check:?} on the {name} invents {:?} without {forbidden:?}",
+                    blind.difference(&seen)
+                );
             }
         }
     }
@@ -133,13 +167,22 @@ fn evidence_is_in_the_snapshot() {
         for finding in exam_of(check, &snapshot, &[]).findings {
             assert!(!finding.evidence.is_empty(), "{check:?} has no evidence");
             for evidence in finding.evidence {
-                assert!(check.reads.contains(&evidence.call), "{check:?} quotes {} and does not declare it", evidence.call.action());
+                assert!(
+                    check.reads.contains(&evidence.call),
+                    "{check:?} quotes {} and does not declare it",
+                    evidence.call.action()
+                );
                 let mut around = Vec::new();
                 subtrees(&json, &evidence.of, &mut around);
-                assert!(!around.is_empty(), "{check:?}: nothing in the snapshot is called {}", evidence.of);
+                assert!(
+                    !around.is_empty(),
+                    "{check:?}: nothing in the snapshot is called {}",
+                    evidence.of
+                );
                 let field = snake(evidence.field);
                 assert!(
-                    around.iter().any(|tree| has(tree, &field, &evidence.value) || has(tree, evidence.field, &evidence.value)),
+                    around.iter().any(|tree| has(tree, &field, &evidence.value)
+                        || has(tree, evidence.field, &evidence.value)),
                     "{check:?}: no {field} with the value {:?} at {}",
                     evidence.value,
                     evidence.of
@@ -149,7 +192,8 @@ fn evidence_is_in_the_snapshot() {
     }
 }
 
-/// Every part of a document that is about `of`: the value of that key, or an object with a member of that value.
+/// Every part of a document that is about `of`: the value of that key, or an object with a member
+/// of that value.
 fn subtrees<'a>(json: &'a Value, of: &str, found: &mut Vec<&'a Value>) {
     match json {
         Value::Object(members) => {
@@ -168,13 +212,19 @@ fn subtrees<'a>(json: &'a Value, of: &str, found: &mut Vec<&'a Value>) {
     }
 }
 
-/// Whether a value stands at a member of this name. Lists that are empty, and the values of a table, have no name; what
-/// AWS has not is null, and as the answer to a question an empty list; a value of a metric stands beside its minute.
+/// Whether a value stands at a member of this name. Lists that are empty, and the values of a
+/// table, have no name; what AWS has not is null, and as the answer to a question an empty list; a
+/// value of a metric stands beside its minute.
 fn has(json: &Value, field: &str, value: &str) -> bool {
-    let is_number = |number: &serde_json::Number| number.to_string() == value || number.as_f64().is_some_and(|number| value.parse() == Ok(number));
+    let is_number = |number: &serde_json::Number| {
+        number.to_string() == value
+            || number.as_f64().is_some_and(|number| value.parse() == Ok(number))
+    };
     let is = |candidate: &Value| match candidate {
         // Of an event of a log that has several lines, one may be quoted.
-        Value::String(text) => text == value || (field == "message" && text.lines().any(|line| line.trim() == value)),
+        Value::String(text) => {
+            text == value || (field == "message" && text.lines().any(|line| line.trim() == value))
+        }
         Value::Number(number) => is_number(number),
         Value::Bool(truth) => truth.to_string() == value,
         Value::Null => value == "null",
@@ -193,7 +243,8 @@ fn has(json: &Value, field: &str, value: &str) -> bool {
             // A value of a metric stands in a pair with its minute.
             let in_pair = |item: &Value| item.as_array().is_some_and(|pair| pair.iter().any(is));
             let listed = named && matches!(member, Value::Array(items) if items.iter().any(|item| is(item) || in_pair(item)));
-            // The values of a table of lists have no name of their own, like the entries of a prefix list.
+            // The values of a table of lists have no name of their own, like the entries of a
+            // prefix list.
             let in_table = name == "yes" && field == "cidr" && matches!(member, Value::Array(items) if items.iter().any(is));
             (named && is(member))
                 || listed
@@ -239,14 +290,22 @@ fn files_lists_and_contract_agree() {
             assert_eq!(check.group(), group.name, "{check:?}");
             assert!(listed.insert(check.id()), "{check:?} is listed twice");
             if let Some((group, role)) = contract.get(check.id()) {
-                assert_eq!((check.group(), check.role.word()), (*group, *role), "{check:?} against the contract");
+                assert_eq!(
+                    (check.group(), check.role.word()),
+                    (*group, *role),
+                    "{check:?} against the contract"
+                );
             }
         }
         let folder = root.join("src/catalog").join(group.name);
         for entry in std::fs::read_dir(folder).unwrap() {
             let name = entry.unwrap().file_name().into_string().unwrap();
             let id = name.trim_end_matches(".rs");
-            assert!(listed.contains(id), "{name} of {} is not in the list of its group", group.name);
+            assert!(
+                listed.contains(id),
+                "{name} of {} is not in the list of its group",
+                group.name
+            );
         }
     }
 }
@@ -255,21 +314,45 @@ fn files_lists_and_contract_agree() {
 #[test]
 #[expect(clippy::disallowed_methods, reason = "a test may read a file")]
 fn contract_is_a_true_copy() {
-    let Ok(shared) = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/checks.md")) else { return };
-    let ids = shared.lines().filter_map(|line| line.strip_prefix("| `")?.split_once('`')).map(|(id, _)| id).collect::<BTreeSet<_>>();
-    let copy = include_str!("contract.txt").lines().filter(|line| !line.starts_with('#')).filter_map(|line| line.split(' ').nth(1)).collect();
+    let Ok(shared) = std::fs::read_to_string(
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/checks.md"),
+    ) else {
+        return;
+    };
+    let ids = shared
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `")?.split_once('`'))
+        .map(|(id, _)| id)
+        .collect::<BTreeSet<_>>();
+    let copy = include_str!("contract.txt")
+        .lines()
+        .filter(|line| !line.starts_with('#'))
+        .filter_map(|line| line.split(' ').nth(1))
+        .collect();
     assert!(ids.is_subset(&copy), "missing in contract.txt: {:?}", ids.difference(&copy));
 }
 
 #[test]
 fn every_symptom_is_shown_and_explained() {
     for symptom in Symptom::ALL {
-        assert!(catalog::checks().any(|check| check.shows == Some(*symptom)), "nothing shows {symptom:?}");
-        assert!(catalog::checks().any(|check| check.explains.contains(symptom)), "nothing explains {symptom:?}");
+        assert!(
+            catalog::checks().any(|check| check.shows == Some(*symptom)),
+            "nothing shows {symptom:?}"
+        );
+        assert!(
+            catalog::checks().any(|check| check.explains.contains(symptom)),
+            "nothing explains {symptom:?}"
+        );
     }
     for check in catalog::checks() {
-        assert!(check.role != Role::Note || (check.shows.is_none() && check.explains.is_empty()), "{check:?} is a note and has a place in the map");
-        assert!(check.role != Role::Symptom || check.shows.is_some(), "{check:?} is a symptom and shows none");
+        assert!(
+            check.role != Role::Note || (check.shows.is_none() && check.explains.is_empty()),
+            "{check:?} is a note and has a place in the map"
+        );
+        assert!(
+            check.role != Role::Symptom || check.shows.is_some(),
+            "{check:?} is a symptom and shows none"
+        );
     }
 }
 
@@ -279,14 +362,25 @@ fn explanations_have_their_sections() {
         let text = check.explanation;
         let mut at = 0;
         for section in ["# Why it matters", "# How we tell", "# What to do", "# See also"] {
-            let found = text.find(section).unwrap_or_else(|| panic!("{check:?} has no section {section:?}"));
-            assert!(found > at, "{check:?}: {section:?} is out of order, or nothing stands before it");
+            let found = text
+                .find(section)
+                .unwrap_or_else(|| panic!("{check:?} has no section {section:?}"));
+            assert!(
+                found > at,
+                "{check:?}: {section:?} is out of order, or nothing stands before it"
+            );
             at = found;
         }
         let what_to_do = text.split("# What to do").nth(1).unwrap();
         assert!(what_to_do.contains("```sh"), "{check:?}: what to do has no command");
-        assert!(what_to_do.contains("Terraform/OpenTofu"), "{check:?}: what to do has no Terraform/OpenTofu");
-        assert!(check.title.len() <= 72 && !check.title.ends_with('.'), "{check:?}: a title is one short line without a full stop");
+        assert!(
+            what_to_do.contains("Terraform/OpenTofu"),
+            "{check:?}: what to do has no Terraform/OpenTofu"
+        );
+        assert!(
+            check.title.len() <= 72 && !check.title.ends_with('.'),
+            "{check:?}: a title is one short line without a full stop"
+        );
     }
 }
 
@@ -311,7 +405,8 @@ fn findings_tell_what_to_do() {
 fn same_input_gives_same_output() {
     let intent = intent();
     for (name, snapshot) in snapshots() {
-        let tell = || format!("{:?}", diagnose(&Patient::new(&snapshot, &snapshot.services[0], &intent)));
+        let tell =
+            || format!("{:?}", diagnose(&Patient::new(&snapshot, &snapshot.services[0], &intent)));
         assert_eq!(tell(), tell(), "{name}");
     }
 }

@@ -1,5 +1,6 @@
-//! The one place where an outcome of the SDK becomes `Seen` or blind. It also counts the calls, bounds how many go to
-//! one AWS service at a time, and ends each of them when the user's time is up.
+//! The one place where an outcome of the SDK becomes `Seen` or blind. It also counts the calls,
+//! bounds how many go to one AWS service at a time, and ends each of them when the user's time is
+//! up.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
@@ -14,7 +15,8 @@ use checks::seen::{Blind, Seen, Why};
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
-/// How many calls one AWS service gets at the same time, so that a look at a service never throttles its console.
+/// How many calls one AWS service gets at the same time, so that a look at a service never
+/// throttles its console.
 const AT_ONCE: &[(&str, usize)] = &[
     ("ecs", 12),
     ("elasticloadbalancing", 10),
@@ -33,7 +35,13 @@ const AT_ONCE: &[(&str, usize)] = &[
 ];
 
 /// Error codes by which AWS says that IAM, or an organisation's policy, does not allow a call.
-const DENIED: &[&str] = &["AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "Client.UnauthorizedOperation", "NotAuthorized"];
+const DENIED: &[&str] = &[
+    "AccessDenied",
+    "AccessDeniedException",
+    "UnauthorizedOperation",
+    "Client.UnauthorizedOperation",
+    "NotAuthorized",
+];
 
 /// Error codes by which AWS says that it does not accept the credentials themselves.
 const NOT_WHO_YOU_SAY: &[&str] = &[
@@ -90,7 +98,10 @@ impl Asker {
         Asker {
             deadline: Instant::now() + timeout,
             timeout_words: format!("no answer within {} s", timeout.as_secs()),
-            gates: AT_ONCE.iter().map(|(service, permits)| (*service, Semaphore::new(*permits))).collect(),
+            gates: AT_ONCE
+                .iter()
+                .map(|(service, permits)| (*service, Semaphore::new(*permits)))
+                .collect(),
             ledger: Mutex::default(),
         }
     }
@@ -101,8 +112,13 @@ impl Asker {
 
     /// Makes one call. `Yes(None)` means that AWS answered: there is no such thing.
     ///
-    /// The SDK's futures are tens of kilobytes large: boxed here, none of those that wait for them is.
-    pub fn ask<'a, T, E>(&'a self, call: Call, request: impl Future<Output = Outcome<T, E>> + 'a) -> impl Future<Output = Seen<Option<T>>> + 'a
+    /// The SDK's futures are tens of kilobytes large: boxed here, none of those that wait for them
+    /// is.
+    pub fn ask<'a, T, E>(
+        &'a self,
+        call: Call,
+        request: impl Future<Output = Outcome<T, E>> + 'a,
+    ) -> impl Future<Output = Seen<Option<T>>> + 'a
     where
         T: 'a,
         E: ProvideErrorMetadata + Error + 'static,
@@ -121,7 +137,12 @@ impl Asker {
             Err(_) => Seen::No(Why::NoAnswer(self.timeout_words.clone())),
         };
         if let Seen::No(why) = &seen {
-            tracing::info!(call = call.action(), why = why.word(), message = why.message(), "blind");
+            tracing::info!(
+                call = call.action(),
+                why = why.word(),
+                message = why.message(),
+                "blind"
+            );
             self.ledger().blind.insert(Blind { call, why: why.clone() });
         }
         seen
@@ -137,12 +158,22 @@ impl Asker {
         *self.ledger().by_call.entry(call).or_default() += 1;
         let began = Instant::now();
         let outcome = request.await;
-        tracing::info!(call = call.action(), ms = began.elapsed().as_millis() as u64, ok = outcome.is_ok(), "asked");
+        tracing::info!(
+            call = call.action(),
+            ms = began.elapsed().as_millis() as u64,
+            ok = outcome.is_ok(),
+            "asked"
+        );
         outcome
     }
 
-    /// Asks page by page. A page that is refused makes the whole list unseen: a part of a list proves no absence.
-    pub async fn pages<T, E, Fut>(&self, call: Call, mut page: impl FnMut(Option<String>) -> Fut) -> Seen<Option<Vec<T>>>
+    /// Asks page by page. A page that is refused makes the whole list unseen: a part of a list
+    /// proves no absence.
+    pub async fn pages<T, E, Fut>(
+        &self,
+        call: Call,
+        mut page: impl FnMut(Option<String>) -> Fut,
+    ) -> Seen<Option<Vec<T>>>
     where
         E: ProvideErrorMetadata + Error + 'static,
         Fut: Future<Output = Outcome<(Vec<T>, Option<String>), E>>,
@@ -177,9 +208,13 @@ impl Asker {
                 if is_not_found(code, message) {
                     return Seen::Yes(None);
                 }
-                by_code(code, message, status, || self.note_credentials(&format!("{code}: {message}")))
+                by_code(code, message, status, || {
+                    self.note_credentials(&format!("{code}: {message}"))
+                })
             }
-            SdkError::ResponseError(_) => Why::Unreadable(format!("the reply could not be read: {}", root_of(error))),
+            SdkError::ResponseError(_) => {
+                Why::Unreadable(format!("the reply could not be read: {}", root_of(error)))
+            }
             SdkError::TimeoutError(_) => Why::NoAnswer("no answer in time".into()),
             _ => {
                 if let Some(credentials) = find::<CredentialsError>(error) {
@@ -230,7 +265,9 @@ fn find<'a, T: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a 
     chain(error).find_map(|error| error.downcast_ref())
 }
 
-pub(super) fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+pub(super) fn chain<'a>(
+    error: &'a (dyn Error + 'static),
+) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
     std::iter::successors(Some(error), |error: &&'a (dyn Error + 'static)| (*error).source())
 }
 
@@ -241,7 +278,9 @@ fn root_of(error: &(dyn Error + 'static)) -> String {
 
 fn in_short(error: &CredentialsError) -> String {
     let root = root_of(error);
-    if root.contains("no providers in chain") || matches!(error, CredentialsError::CredentialsNotLoaded(_)) {
+    if root.contains("no providers in chain")
+        || matches!(error, CredentialsError::CredentialsNotLoaded(_))
+    {
         "none were found in the environment, the profile, SSO, the container or the instance".into()
     } else {
         root

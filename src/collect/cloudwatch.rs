@@ -1,5 +1,5 @@
-//! What CloudWatch tells: alarms in one batch (ECS's own rollback monitor shares their quota), their history, and
-//! every metric of the last hour in one batch.
+//! What CloudWatch tells: alarms in one batch (ECS's own rollback monitor shares their quota),
+//! their history, and every metric of the last hour in one batch.
 
 use aws_sdk_cloudwatch::types::{self, AlarmType, Dimension, MetricDataQuery, MetricStat, ScanBy};
 use checks::call::Call;
@@ -27,21 +27,37 @@ impl Query {
 
     pub fn of_group(index: usize, arn: &str, balancer: &str) -> Vec<Query> {
         let group = arn.rsplit(':').next().unwrap_or(arn).to_owned();
-        let dimensions = vec![("TargetGroup", group), ("LoadBalancer", suffix(balancer, ":loadbalancer/").to_owned())];
+        let dimensions = vec![
+            ("TargetGroup", group),
+            ("LoadBalancer", suffix(balancer, ":loadbalancer/").to_owned()),
+        ];
         of(Owner::TargetGroup, &format!("tg{index}"), arn, &dimensions)
     }
 
     pub fn of_service(arn: &str, cluster: &str, service: &str) -> Vec<Query> {
-        of(Owner::Service, "svc", arn, &[("ClusterName", cluster.to_owned()), ("ServiceName", service.to_owned())])
+        of(
+            Owner::Service,
+            "svc",
+            arn,
+            &[("ClusterName", cluster.to_owned()), ("ServiceName", service.to_owned())],
+        )
     }
 
     /// What a web ACL blocks as a whole, and by each of its rules.
     pub fn of_web_acl(acl: &WebAcl, region: &str) -> Vec<Query> {
         let Some(name) = &acl.metric_name else { return Vec::new() };
-        let rules = acl.rules.iter().filter_map(|rule| rule.metric_name.as_deref()).map(|rule| (rule, acl.metric_of(rule)));
+        let rules = acl
+            .rules
+            .iter()
+            .filter_map(|rule| rule.metric_name.as_deref())
+            .map(|rule| (rule, acl.metric_of(rule)));
         let all = std::iter::once(("ALL", acl.arn.clone())).chain(rules);
         let of_rule = |(index, (rule, resource)): (usize, (&str, String))| {
-            let dimensions = [("WebACL", name.clone()), ("Rule", rule.to_owned()), ("Region", region.to_owned())];
+            let dimensions = [
+                ("WebACL", name.clone()),
+                ("Rule", rule.to_owned()),
+                ("Region", region.to_owned()),
+            ];
             of(Owner::WebAcl, &format!("acl{index}"), &resource, &dimensions)
         };
         all.enumerate().flat_map(of_rule).collect()
@@ -53,21 +69,41 @@ impl Query {
             Owner::LoadBalancer | Owner::TargetGroup => "AWS/ApplicationELB",
             Owner::WebAcl => "AWS/WAFV2",
         };
-        let dimensions = self.dimensions.iter().map(|(name, value)| Dimension::builder().name(*name).value(value).build()).collect();
-        let metric = types::Metric::builder().namespace(namespace).metric_name(self.metric.name()).set_dimensions(Some(dimensions)).build();
-        let stat = MetricStat::builder().metric(metric).period(60).stat(self.metric.statistic()).build();
+        let dimensions = self
+            .dimensions
+            .iter()
+            .map(|(name, value)| Dimension::builder().name(*name).value(value).build())
+            .collect();
+        let metric = types::Metric::builder()
+            .namespace(namespace)
+            .metric_name(self.metric.name())
+            .set_dimensions(Some(dimensions))
+            .build();
+        let stat =
+            MetricStat::builder().metric(metric).period(60).stat(self.metric.statistic()).build();
         MetricDataQuery::builder().id(&self.id).metric_stat(stat).return_data(true).build()
     }
 }
 
-fn of(owner: Owner, prefix: &str, resource: &str, dimensions: &[(&'static str, String)]) -> Vec<Query> {
+fn of(
+    owner: Owner,
+    prefix: &str,
+    resource: &str,
+    dimensions: &[(&'static str, String)],
+) -> Vec<Query> {
     let metrics = Metric::ALL.iter().copied().filter(|metric| metric.owner() == owner);
     metrics
-        .map(|metric| Query { id: format!("{prefix}_{}", short(metric)), metric, resource: resource.into(), dimensions: dimensions.to_vec() })
+        .map(|metric| Query {
+            id: format!("{prefix}_{}", short(metric)),
+            metric,
+            resource: resource.into(),
+            dimensions: dimensions.to_vec(),
+        })
         .collect()
 }
 
-/// The part of a query's id that says which metric it is; ids start with a small letter and have no capitals here.
+/// The part of a query's id that says which metric it is; ids start with a small letter and have no
+/// capitals here.
 fn short(metric: Metric) -> &'static str {
     match metric {
         Metric::Requests | Metric::GroupRequests => "requests",
@@ -110,8 +146,14 @@ impl Aws {
             });
             let results = pages.await;
             for query in batch {
-                let series =
-                    results.as_ref().map(|results| series(results.iter().flatten().filter(|result| result.id.as_deref() == Some(&query.id))));
+                let series = results.as_ref().map(|results| {
+                    series(
+                        results
+                            .iter()
+                            .flatten()
+                            .filter(|result| result.id.as_deref() == Some(&query.id)),
+                    )
+                });
                 table.insert(query.metric.of(&query.resource), series.map(Some));
             }
         }
@@ -122,14 +164,20 @@ impl Aws {
         let mut table = Table::default();
         for batch in names.chunks(100) {
             let pages = self.asker.pages(Call::DescribeAlarms, |token| async {
-                let request = self.cloudwatch.describe_alarms().set_alarm_names(Some(batch.to_vec()));
-                let request = request.alarm_types(AlarmType::MetricAlarm).alarm_types(AlarmType::CompositeAlarm);
+                let request =
+                    self.cloudwatch.describe_alarms().set_alarm_names(Some(batch.to_vec()));
+                let request = request
+                    .alarm_types(AlarmType::MetricAlarm)
+                    .alarm_types(AlarmType::CompositeAlarm);
                 let page = request.set_next_token(token).send().await?;
                 let metric = page.metric_alarms.unwrap_or_default().into_iter().map(metric_alarm);
-                let composite = page.composite_alarms.unwrap_or_default().into_iter().map(composite_alarm);
+                let composite =
+                    page.composite_alarms.unwrap_or_default().into_iter().map(composite_alarm);
                 Ok((metric.chain(composite).collect::<Vec<_>>(), page.next_token))
             });
-            fill(&mut table, batch, pages.await.map(Option::unwrap_or_default), |alarm| &alarm.alarm_name);
+            fill(&mut table, batch, pages.await.map(Option::unwrap_or_default), |alarm| {
+                &alarm.alarm_name
+            });
         }
         table
     }
@@ -174,11 +222,16 @@ fn moment(at: Timestamp) -> aws_smithy_types::DateTime {
 fn metric_alarm(from: types::MetricAlarm) -> Alarm {
     let queries = from.metrics.unwrap_or_default();
     let stats = || queries.iter().filter_map(|query| query.metric_stat.as_ref()?.metric.as_ref());
-    let dimensions = stats().flat_map(|metric| metric.dimensions()).chain(from.dimensions.iter().flatten());
-    let groups = dimensions.filter(|dimension| dimension.name.as_deref() == Some("TargetGroup")).filter_map(|dimension| dimension.value.clone());
+    let dimensions =
+        stats().flat_map(|metric| metric.dimensions()).chain(from.dimensions.iter().flatten());
+    let groups = dimensions
+        .filter(|dimension| dimension.name.as_deref() == Some("TargetGroup"))
+        .filter_map(|dimension| dimension.value.clone());
     Alarm {
         target_groups: unique(groups),
-        metric_names: unique(stats().filter_map(|metric| metric.metric_name.clone()).chain(from.metric_name.clone())),
+        metric_names: unique(
+            stats().filter_map(|metric| metric.metric_name.clone()).chain(from.metric_name.clone()),
+        ),
         expressions: queries.iter().filter_map(|query| query.expression.clone()).collect(),
         alarm_name: from.alarm_name.unwrap_or_default(),
         state_value: text(from.state_value).unwrap_or_default(),

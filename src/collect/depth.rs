@@ -1,5 +1,6 @@
-//! How many round trips the collection is deep, measured without a clock: every answer is held back until nothing
-//! more can be asked without one, then all of them are given at once. Each such wave is one round trip.
+//! How many round trips the collection is deep, measured without a clock: every answer is held back
+//! until nothing more can be asked without one, then all of them are given at once. Each such wave
+//! is one round trip.
 
 use std::future::poll_fn;
 use std::pin::pin;
@@ -12,7 +13,8 @@ use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_smithy_runtime_api::client::http::{
-    HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpClient, SharedHttpConnector,
+    HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpClient,
+    SharedHttpConnector,
 };
 use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
@@ -51,10 +53,18 @@ impl HttpConnector for Held {
         let account = Arc::clone(&self.account);
         HttpConnectorFuture::new(async move {
             wave.await.unwrap();
-            let headers = request.headers().iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect::<Vec<_>>();
-            let path =
-                request.uri().split_once("://").and_then(|(_, rest)| rest.split_once('/')).map_or_else(|| "/".into(), |(_, path)| format!("/{path}"));
-            let (status, headers, body) = account.answer_here(&path, &headers, request.body().bytes().unwrap_or_default());
+            let headers = request
+                .headers()
+                .iter()
+                .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                .collect::<Vec<_>>();
+            let path = request
+                .uri()
+                .split_once("://")
+                .and_then(|(_, rest)| rest.split_once('/'))
+                .map_or_else(|| "/".into(), |(_, path)| format!("/{path}"));
+            let (status, headers, body) =
+                account.answer_here(&path, &headers, request.body().bytes().unwrap_or_default());
             let mut response = HttpResponse::new(status.try_into().unwrap(), SdkBody::from(body));
             for (name, value) in headers {
                 response.headers_mut().insert(name, value);
@@ -65,7 +75,11 @@ impl HttpConnector for Held {
 }
 
 impl HttpClient for Held {
-    fn http_connector(&self, _: &HttpConnectorSettings, _: &RuntimeComponents) -> SharedHttpConnector {
+    fn http_connector(
+        &self,
+        _: &HttpConnectorSettings,
+        _: &RuntimeComponents,
+    ) -> SharedHttpConnector {
         SharedHttpConnector::new(self.clone())
     }
 }
@@ -86,7 +100,13 @@ fn waves(account: &str, typed: &str) -> Vec<Vec<String>> {
         .behavior_version(BehaviorVersion::latest())
         .region(Region::new("eu-west-2"))
         .endpoint_url("http://127.0.0.1:9")
-        .credentials_provider(SharedCredentialsProvider::new(Credentials::new("AKIDEXAMPLE", "example", None, None, "test")))
+        .credentials_provider(SharedCredentialsProvider::new(Credentials::new(
+            "AKIDEXAMPLE",
+            "example",
+            None,
+            None,
+            "test",
+        )))
         .http_client(SharedHttpClient::new(held.clone()))
         .build();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -137,31 +157,48 @@ fn a_service_is_diagnosed_in_five_round_trips() {
         ("connected", "mailer"),
     ] {
         let waves = waves(account, typed);
-        assert!(waves.len() <= 5, "{account}: {} round trips one after another: {waves:#?}", waves.len());
+        assert!(
+            waves.len() <= 5,
+            "{account}: {} round trips one after another: {waves:#?}",
+            waves.len()
+        );
     }
 }
 
-/// Where a variable names a host that may be a sibling's, the balancers of the VPC are asked about as well; and where one
-/// has it, what guards that.
+/// Where a variable names a host that may be a sibling's, the balancers of the VPC are asked about
+/// as well; and where one has it, what guards that.
 #[test]
 fn a_call_of_a_sibling_by_its_public_name_costs_two_more() {
-    for (account, typed) in
-        [("neighbour-around-the-world", "mailer"), ("the-allow-list-and-the-dashboard", "dashboard"), ("sibling-locked-out", "api")]
-    {
+    for (account, typed) in [
+        ("neighbour-around-the-world", "mailer"),
+        ("the-allow-list-and-the-dashboard", "dashboard"),
+        ("sibling-locked-out", "api"),
+    ] {
         let waves = waves(account, typed);
-        assert!(waves.len() <= 7, "{account}: {} round trips one after another: {waves:#?}", waves.len());
+        assert!(
+            waves.len() <= 7,
+            "{account}: {} round trips one after another: {waves:#?}",
+            waves.len()
+        );
     }
 }
 
-/// A prefix list is named by a group of the balancer, which is known last: what is in it costs one round trip more.
+/// A prefix list is named by a group of the balancer, which is known last: what is in it costs one
+/// round trip more.
 #[test]
 fn a_prefix_list_at_the_door_costs_one_more() {
-    // Where tasks share the group with the balancer, it is known before anybody knows that it is the balancer's.
+    // Where tasks share the group with the balancer, it is known before anybody knows that it is
+    // the balancer's.
     for (account, most) in [("an-office-list-that-somebody-widened", 6), ("one-group-for-all", 5)] {
         let waves = waves(account, "api");
         assert!(waves.len() <= most, "{account}: {waves:#?}");
-        let asked = |call: &str| waves.iter().flatten().filter(|asked| asked.contains(call)).count();
-        assert_eq!((asked("DescribeManagedPrefixLists"), asked("GetManagedPrefixListEntries")), (1, 1), "{account}");
+        let asked =
+            |call: &str| waves.iter().flatten().filter(|asked| asked.contains(call)).count();
+        assert_eq!(
+            (asked("DescribeManagedPrefixLists"), asked("GetManagedPrefixListEntries")),
+            (1, 1),
+            "{account}"
+        );
     }
 }
 

@@ -1,4 +1,5 @@
-//! From what the user typed to one service: a name, `cluster/service`, an ARN, or the URL or host that fails.
+//! From what the user typed to one service: a name, `cluster/service`, an ARN, or the URL or host
+//! that fails.
 
 use std::collections::BTreeSet;
 
@@ -40,7 +41,11 @@ pub enum NotFound {
 }
 
 fn nearest(names: &[String]) -> String {
-    if names.is_empty() { String::new() } else { format!("; the nearest names: {}", names.join(", ")) }
+    if names.is_empty() {
+        String::new()
+    } else {
+        format!("; the nearest names: {}", names.join(", "))
+    }
 }
 
 fn why_words(why: &Why) -> &'static str {
@@ -57,28 +62,44 @@ impl Target {
     pub fn parse(typed: &str, cluster: Option<&str>) -> Result<Target, String> {
         let cluster = cluster.map(str::to_owned);
         if let Some(rest) = typed.strip_prefix("arn:") {
-            let path = rest.split_once(":service/").map(|(_, path)| path.split('/').collect::<Vec<_>>());
+            let path =
+                rest.split_once(":service/").map(|(_, path)| path.split('/').collect::<Vec<_>>());
             return match path.as_deref() {
-                Some([in_cluster, name]) => Ok(Target::Name { service: (*name).into(), cluster: cluster.or(Some((*in_cluster).into())) }),
+                Some([in_cluster, name]) => Ok(Target::Name {
+                    service: (*name).into(),
+                    cluster: cluster.or(Some((*in_cluster).into())),
+                }),
                 // The ARN format of before 2018 has no cluster in it.
                 Some([name]) => Ok(Target::Name { service: (*name).into(), cluster }),
-                _ => Err(format!("{typed} is not the ARN of an ECS service, such as arn:aws:ecs:eu-west-2:123456789012:service/prod/api")),
+                _ => Err(format!(
+                    "{typed} is not the ARN of an ECS service, such as arn:aws:ecs:eu-west-2:123456789012:service/prod/api"
+                )),
             };
         }
         if typed.contains("://") {
             let url: Url = typed.parse()?;
             return Ok(Target::Host { host: url.host.clone(), url: Some(url) });
         }
-        let host = |host: &str| Target::Host { host: host.split(':').next().unwrap_or(host).to_ascii_lowercase(), url: None };
+        let host = |host: &str| Target::Host {
+            host: host.split(':').next().unwrap_or(host).to_ascii_lowercase(),
+            url: None,
+        };
         match typed.split('/').collect::<Vec<_>>().as_slice() {
             [name] if name.contains('.') => Ok(host(name)),
             [name] if is_name(name) => Ok(Target::Name { service: (*name).into(), cluster }),
             [in_cluster, name] if is_name(in_cluster) && is_name(name) => match &cluster {
-                Some(cluster) if cluster != in_cluster => Err(format!("{typed} names the cluster {in_cluster}, and --cluster names {cluster}")),
-                _ => Ok(Target::Name { service: (*name).into(), cluster: Some((*in_cluster).into()) }),
+                Some(cluster) if cluster != in_cluster => Err(format!(
+                    "{typed} names the cluster {in_cluster}, and --cluster names {cluster}"
+                )),
+                _ => Ok(Target::Name {
+                    service: (*name).into(),
+                    cluster: Some((*in_cluster).into()),
+                }),
             },
             [name, ..] if name.contains('.') => Ok(host(name)),
-            _ => Err(format!("{typed:?} is no service name, cluster/service, service ARN, URL or host")),
+            _ => Err(format!(
+                "{typed:?} is no service name, cluster/service, service ARN, URL or host"
+            )),
         }
     }
 }
@@ -110,11 +131,18 @@ async fn in_cluster(aws: &Aws, name: &str, cluster: &str) -> Result<Service, Not
     }
 }
 
-/// The one cluster that has the service. A deleted service stays visible for a while: a living one comes first.
+/// The one cluster that has the service. A deleted service stays visible for a while: a living one
+/// comes first.
 async fn anywhere(aws: &Aws, name: &str) -> Result<Service, NotFound> {
     let clusters = match aws.clusters().await {
         Seen::Yes(clusters) => clusters,
-        Seen::No(why) => return Err(blind("could not look for the cluster; name it with --cluster", Call::ListClusters, why)),
+        Seen::No(why) => {
+            return Err(blind(
+                "could not look for the cluster; name it with --cluster",
+                Call::ListClusters,
+                why,
+            ));
+        }
     };
     let names = [name.to_owned()];
     let mut found = Vec::new();
@@ -122,7 +150,11 @@ async fn anywhere(aws: &Aws, name: &str) -> Result<Service, NotFound> {
         match answer {
             Seen::Yes(services) => found.extend(services.into_iter().flatten()),
             Seen::No(why) => {
-                return Err(blind("could not look for the service in every cluster; name one with --cluster", Call::DescribeServices, why));
+                return Err(blind(
+                    "could not look for the service in every cluster; name one with --cluster",
+                    Call::DescribeServices,
+                    why,
+                ));
             }
         }
     }
@@ -135,7 +167,10 @@ async fn anywhere(aws: &Aws, name: &str) -> Result<Service, NotFound> {
         1 => Ok(found.remove(0)),
         _ => Err(NotFound::Ambiguous {
             name: name.to_owned(),
-            places: found.iter().map(|service| format!("{}/{}", last(&service.cluster_arn), service.service_name)).collect(),
+            places: found
+                .iter()
+                .map(|service| format!("{}/{}", last(&service.cluster_arn), service.service_name))
+                .collect(),
         }),
     }
 }
@@ -147,7 +182,10 @@ async fn no_such_service(aws: &Aws, name: &str, clusters: &[String]) -> NotFound
         clusters => format!("any of {} clusters", clusters.len()),
     };
     let listed = join_all(clusters.iter().map(|cluster| aws.service_arns(cluster))).await;
-    let arns = listed.into_iter().filter_map(|arns| if let Seen::Yes(arns) = arns { Some(arns) } else { None }).flatten();
+    let arns = listed
+        .into_iter()
+        .filter_map(|arns| if let Seen::Yes(arns) = arns { Some(arns) } else { None })
+        .flatten();
     let mut names: Vec<(usize, String)> = arns
         .map(|arn| {
             let other = last(&arn).to_owned();
@@ -155,13 +193,27 @@ async fn no_such_service(aws: &Aws, name: &str, clusters: &[String]) -> NotFound
             let distance = if holds { 1 } else { strsim::damerau_levenshtein(name, &other) };
             (
                 distance,
-                if clusters.len() > 1 { arn.rsplit('/').take(2).collect::<Vec<_>>().into_iter().rev().collect::<Vec<_>>().join("/") } else { other },
+                if clusters.len() > 1 {
+                    arn.rsplit('/')
+                        .take(2)
+                        .collect::<Vec<_>>()
+                        .into_iter()
+                        .rev()
+                        .collect::<Vec<_>>()
+                        .join("/")
+                } else {
+                    other
+                },
             )
         })
         .collect();
     names.sort();
     names.retain(|(distance, _)| *distance <= name.len().max(4) / 2 + 1);
-    NotFound::NoSuchService { name: name.to_owned(), place, names: names.into_iter().take(3).map(|(_, name)| name).collect() }
+    NotFound::NoSuchService {
+        name: name.to_owned(),
+        place,
+        names: names.into_iter().take(3).map(|(_, name)| name).collect(),
+    }
 }
 
 /// Every service of the account, to see which one has the target group or the endpoint.
@@ -175,7 +227,9 @@ async fn all_services(aws: &Aws) -> Result<Vec<Service>, NotFound> {
     let lists = join_all(clusters.iter().map(|cluster| async move {
         match aws.service_arns(cluster).await {
             Seen::Yes(arns) => {
-                aws.memory().services.put(cluster, ClusterServices { service_arns: arns.clone(), truncated: false });
+                aws.memory()
+                    .services
+                    .put(cluster, ClusterServices { service_arns: arns.clone(), truncated: false });
                 (Call::DescribeServices, aws.services(cluster, &arns).await)
             }
             Seen::No(why) => (Call::ListServices, Seen::No(why)),
@@ -193,17 +247,23 @@ async fn all_services(aws: &Aws) -> Result<Vec<Service>, NotFound> {
 async fn by_host(aws: &Aws, host: &str, url: Option<&Url>) -> Result<Service, NotFound> {
     let (doors, services) = join(doors(aws, host), all_services(aws)).await;
     let (doors, services) = (doors?, services?);
-    let living: Vec<Service> = services.into_iter().filter(|service| service.status != "INACTIVE").collect();
+    let living: Vec<Service> =
+        services.into_iter().filter(|service| service.status != "INACTIVE").collect();
     let asked = url.map_or_else(|| host.to_owned(), ToString::to_string);
-    // Who gets the request; else whoever has a rule for the host; else who gets it by a rule that is for every host.
-    for groups in [groups_of(&doors, url, true), groups_for_host(&doors, host), groups_of(&doors, url, false)] {
+    // Who gets the request; else whoever has a rule for the host; else who gets it by a rule that
+    // is for every host.
+    for groups in
+        [groups_of(&doors, url, true), groups_for_host(&doors, host), groups_of(&doors, url, false)]
+    {
         if groups.is_empty() {
             continue;
         }
         let mut found: Vec<Service> = Vec::new();
         let answers = join_all(living.iter().map(|service| {
             let groups = &groups;
-            async move { serves(aws, service, groups).await.map(|serves| serves.then(|| service.clone())) }
+            async move {
+                serves(aws, service, groups).await.map(|serves| serves.then(|| service.clone()))
+            }
         }));
         for answer in answers.await {
             found.extend(answer?);
@@ -212,7 +272,12 @@ async fn by_host(aws: &Aws, host: &str, url: Option<&Url>) -> Result<Service, No
             0 => {}
             1 => return Ok(found.remove(0)),
             _ => {
-                let places = found.iter().map(|service| format!("{}/{}", last(&service.cluster_arn), service.service_name)).collect();
+                let places = found
+                    .iter()
+                    .map(|service| {
+                        format!("{}/{}", last(&service.cluster_arn), service.service_name)
+                    })
+                    .collect();
                 return Err(NotFound::Ambiguous { name: asked, places });
             }
         }
@@ -220,9 +285,13 @@ async fn by_host(aws: &Aws, host: &str, url: Option<&Url>) -> Result<Service, No
     Err(NotFound::NoServiceFor { asked, told: url.and_then(|url| told(&doors, url)) })
 }
 
-/// Whether one of these target groups is the service's. Express services have theirs in their revisions.
+/// Whether one of these target groups is the service's. Express services have theirs in their
+/// revisions.
 async fn serves(aws: &Aws, service: &Service, groups: &BTreeSet<String>) -> Result<bool, NotFound> {
-    let own = service.load_balancers.iter().flat_map(|balancer| [&balancer.target_group_arn, &balancer.alternate_target_group_arn]);
+    let own = service
+        .load_balancers
+        .iter()
+        .flat_map(|balancer| [&balancer.target_group_arn, &balancer.alternate_target_group_arn]);
     if own.flatten().any(|group| groups.contains(group)) {
         return Ok(true);
     }
@@ -236,16 +305,27 @@ async fn serves(aws: &Aws, service: &Service, groups: &BTreeSet<String>) -> Resu
         let revisions = aws.revisions(unknown).await;
         aws.memory().revisions.0.extend(revisions.0);
     }
-    let revisions: Vec<Seen<Option<Revision>>> = arns.iter().filter_map(|arn| aws.memory().revisions.0.get(arn).cloned()).collect();
+    let revisions: Vec<Seen<Option<Revision>>> =
+        arns.iter().filter_map(|arn| aws.memory().revisions.0.get(arn).cloned()).collect();
     for revision in revisions {
         match revision {
             Seen::Yes(revision) => {
                 let paths = revision.iter().flat_map(|revision| &revision.ingress_paths);
-                if paths.flat_map(|path| &path.target_groups).filter_map(|group| group.arn.as_ref()).any(|group| groups.contains(group)) {
+                if paths
+                    .flat_map(|path| &path.target_groups)
+                    .filter_map(|group| group.arn.as_ref())
+                    .any(|group| groups.contains(group))
+                {
                     return Ok(true);
                 }
             }
-            Seen::No(why) => return Err(blind("could not tell which service has the host", Call::DescribeServiceRevisions, why)),
+            Seen::No(why) => {
+                return Err(blind(
+                    "could not tell which service has the host",
+                    Call::DescribeServiceRevisions,
+                    why,
+                ));
+            }
         }
     }
     Ok(false)
@@ -261,7 +341,8 @@ struct Door {
 }
 
 impl Door {
-    /// The rule that takes the request here. One that perhaps takes it before, by a header, is for few.
+    /// The rule that takes the request here. One that perhaps takes it before, by a header, is for
+    /// few.
     fn taken(&self, url: &Url) -> Option<&Rule> {
         let here = self.listener.port == Some(url.port);
         self.rules.iter().find(|rule| here && takes(rule, url) == Takes::Yes)
@@ -269,20 +350,34 @@ impl Door {
 }
 
 fn forwarded<'r>(rules: impl IntoIterator<Item = &'r Rule>) -> BTreeSet<String> {
-    rules.into_iter().flat_map(|rule| &rule.actions).flat_map(|action| &action.target_groups).map(|group| group.target_group_arn.clone()).collect()
+    rules
+        .into_iter()
+        .flat_map(|rule| &rule.actions)
+        .flat_map(|action| &action.target_groups)
+        .map(|group| group.target_group_arn.clone())
+        .collect()
 }
 
-/// The groups that a request for the URL reaches, by rules that are meant for its host or by others.
+/// The groups that a request for the URL reaches, by rules that are meant for its host or by
+/// others.
 fn groups_of(doors: &[Door], url: Option<&Url>, meant: bool) -> BTreeSet<String> {
     let Some(url) = url else { return BTreeSet::new() };
     let is_meant = |door: &Door, rule: &Rule| door.by_name || names_host(rule, &url.host);
-    forwarded(doors.iter().filter_map(|door| door.taken(url).filter(|rule| is_meant(door, rule) == meant)))
+    forwarded(
+        doors
+            .iter()
+            .filter_map(|door| door.taken(url).filter(|rule| is_meant(door, rule) == meant)),
+    )
 }
 
-/// The groups of every rule that asks for the host, whatever else it asks for; by the balancer's own name, of all of its
-/// rules.
+/// The groups of every rule that asks for the host, whatever else it asks for; by the balancer's
+/// own name, of all of its rules.
 fn groups_for_host(doors: &[Door], host: &str) -> BTreeSet<String> {
-    forwarded(doors.iter().flat_map(|door| door.rules.iter().filter(|rule| door.by_name || names_host(rule, host))))
+    forwarded(
+        doors.iter().flat_map(|door| {
+            door.rules.iter().filter(|rule| door.by_name || names_host(rule, host))
+        }),
+    )
 }
 
 /// Who answers a URL that leads to no service.
@@ -290,15 +385,27 @@ fn told(doors: &[Door], url: &Url) -> Option<String> {
     let mut told = Vec::new();
     for door in doors {
         let Some(rule) = door.taken(url) else { continue };
-        let name = if rule.is_default { "the default rule".to_owned() } else { format!("rule {}", rule.priority) };
+        let name = if rule.is_default {
+            "the default rule".to_owned()
+        } else {
+            format!("rule {}", rule.priority)
+        };
         let action = rule.actions.last().map_or("nothing", |action| action.kind.as_str());
         let code = rule
             .actions
             .last()
             .and_then(|action| action.status_code.as_deref())
             .map_or_else(String::new, |code| format!(" {}", code.trim_start_matches("HTTP_")));
-        let on = format!("{}:{} of {}", door.listener.protocol.as_deref().unwrap_or("port"), url.port, door.balancer);
-        told.push((door.by_name || names_host(rule, &url.host), format!("{name} of {on} answers, by {action}{code}")));
+        let on = format!(
+            "{}:{} of {}",
+            door.listener.protocol.as_deref().unwrap_or("port"),
+            url.port,
+            door.balancer
+        );
+        told.push((
+            door.by_name || names_host(rule, &url.host),
+            format!("{name} of {on} answers, by {action}{code}"),
+        ));
     }
     let hosts: BTreeSet<&String> = doors
         .iter()
@@ -308,15 +415,27 @@ fn told(doors: &[Door], url: &Url) -> Option<String> {
         .flat_map(|it| &it.values)
         .collect();
     let hosts: Vec<&str> = hosts.into_iter().map(String::as_str).take(5).collect();
-    let hosts = if hosts.is_empty() { String::new() } else { format!("; rules ask for {}", hosts.join(", ")) };
-    let meant: Vec<String> = told.iter().filter(|(meant, _)| *meant).map(|(_, words)| words.clone()).collect();
+    let hosts = if hosts.is_empty() {
+        String::new()
+    } else {
+        format!("; rules ask for {}", hosts.join(", "))
+    };
+    let meant: Vec<String> =
+        told.iter().filter(|(meant, _)| *meant).map(|(_, words)| words.clone()).collect();
     match (meant.is_empty(), told.as_slice()) {
         (false, _) => Some(meant.join("; ")),
         (true, []) => Some(format!("no load balancer listens on port {}{hosts}", url.port)),
-        (true, [(_, words)]) => Some(format!("no rule asks for {}; if its DNS leads here, {words}{hosts}", url.host)),
+        (true, [(_, words)]) => {
+            Some(format!("no rule asks for {}; if its DNS leads here, {words}{hosts}", url.host))
+        }
         (true, several) => {
-            let words: Vec<&str> = several.iter().take(3).map(|(_, words)| words.as_str()).collect();
-            Some(format!("no rule asks for {}; wherever its DNS leads, {}{hosts}", url.host, words.join("; ")))
+            let words: Vec<&str> =
+                several.iter().take(3).map(|(_, words)| words.as_str()).collect();
+            Some(format!(
+                "no rule asks for {}; wherever its DNS leads, {}{hosts}",
+                url.host,
+                words.join("; ")
+            ))
         }
     }
 }
@@ -329,18 +448,30 @@ async fn doors(aws: &Aws, host: &str) -> Result<Vec<Door>, NotFound> {
         Seen::No(why) => return Err(blind(what, Call::DescribeLoadBalancers, why)),
     };
     aws.memory().load_balancers = Some(balancers.clone());
-    let named: Vec<_> =
-        balancers.iter().filter(|balancer| balancer.dns_name.as_deref().is_some_and(|name| name.eq_ignore_ascii_case(host))).collect();
+    let named: Vec<_> = balancers
+        .iter()
+        .filter(|balancer| {
+            balancer.dns_name.as_deref().is_some_and(|name| name.eq_ignore_ascii_case(host))
+        })
+        .collect();
     let by_name = !named.is_empty();
     let candidates = if by_name { named } else { balancers.iter().collect() };
     let mut doors = Vec::new();
-    for found in join_all(candidates.into_iter().map(|balancer| doors_of(aws, balancer, by_name, what))).await {
+    for found in
+        join_all(candidates.into_iter().map(|balancer| doors_of(aws, balancer, by_name, what)))
+            .await
+    {
         doors.extend(found?);
     }
     Ok(doors)
 }
 
-async fn doors_of(aws: &Aws, balancer: &LoadBalancer, by_name: bool, what: &'static str) -> Result<Vec<Door>, NotFound> {
+async fn doors_of(
+    aws: &Aws,
+    balancer: &LoadBalancer,
+    by_name: bool,
+    what: &'static str,
+) -> Result<Vec<Door>, NotFound> {
     let arn = &balancer.load_balancer_arn;
     let listeners = aws.listeners(arn).await;
     aws.memory().listeners.insert(arn, listeners.clone());
@@ -355,7 +486,12 @@ async fn doors_of(aws: &Aws, balancer: &LoadBalancer, by_name: bool, what: &'sta
         match rules {
             Seen::Yes(rules) => {
                 let rules = rules.unwrap_or_default();
-                doors.push(Door { balancer: balancer.load_balancer_name.clone(), by_name, listener, rules });
+                doors.push(Door {
+                    balancer: balancer.load_balancer_name.clone(),
+                    by_name,
+                    listener,
+                    rules,
+                });
             }
             Seen::No(why) => return Err(blind(what, Call::DescribeRules, why)),
         }
@@ -371,8 +507,14 @@ mod tests {
 
     #[test]
     fn takes_what_users_type() {
-        let name = |service: &str, cluster: Option<&str>| Target::Name { service: service.into(), cluster: cluster.map(Into::into) };
-        let host = |url: Option<&str>| Target::Host { host: "api.example.com".into(), url: url.map(|url| url.parse().unwrap()) };
+        let name = |service: &str, cluster: Option<&str>| Target::Name {
+            service: service.into(),
+            cluster: cluster.map(Into::into),
+        };
+        let host = |url: Option<&str>| Target::Host {
+            host: "api.example.com".into(),
+            url: url.map(|url| url.parse().unwrap()),
+        };
         let cases = [
             ("api", name("api", None)),
             ("prod/api", name("api", Some("prod"))),
@@ -389,7 +531,9 @@ mod tests {
 
     #[test]
     fn says_what_is_wrong_with_what_was_typed() {
-        for typed in ["", "a b", "ftp://x", "arn:aws:ecs:eu-west-2:123456789012:cluster/prod", "a/b/c"] {
+        for typed in
+            ["", "a b", "ftp://x", "arn:aws:ecs:eu-west-2:123456789012:cluster/prod", "a/b/c"]
+        {
             assert!(Target::parse(typed, None).is_err(), "{typed:?}");
         }
         assert!(Target::parse("prod/api", Some("test")).is_err());
@@ -397,14 +541,23 @@ mod tests {
     }
 
     fn door(balancer: &str, rules: Vec<Rule>) -> Door {
-        let listener = Listener { port: Some(443), protocol: Some("HTTPS".into()), ..Listener::default() };
+        let listener =
+            Listener { port: Some(443), protocol: Some("HTTPS".into()), ..Listener::default() };
         Door { balancer: balancer.into(), by_name: false, listener, rules }
     }
 
     fn rule(priority: &str, conditions: &[(&str, &str)], group: &str) -> Rule {
-        let condition = |(field, value): &(&str, &str)| Condition { field: (*field).into(), values: vec![(*value).into()], ..Condition::default() };
+        let condition = |(field, value): &(&str, &str)| Condition {
+            field: (*field).into(),
+            values: vec![(*value).into()],
+            ..Condition::default()
+        };
         let action = match group {
-            "404" => Action { kind: "fixed-response".into(), status_code: Some("404".into()), ..Action::default() },
+            "404" => Action {
+                kind: "fixed-response".into(),
+                status_code: Some("404".into()),
+                ..Action::default()
+            },
             _ => Action {
                 kind: "forward".into(),
                 target_groups: vec![WeightedGroup { target_group_arn: group.into(), weight: 1 }],
@@ -412,7 +565,13 @@ mod tests {
             },
         };
         let conditions = conditions.iter().map(condition).collect();
-        Rule { priority: priority.into(), is_default: priority == "default", conditions, actions: vec![action], ..Rule::default() }
+        Rule {
+            priority: priority.into(),
+            is_default: priority == "default",
+            conditions,
+            actions: vec![action],
+            ..Rule::default()
+        }
     }
 
     #[test]
@@ -425,7 +584,9 @@ mod tests {
                 rule("default", &[], "404"),
             ],
         )];
-        let groups = |url: &str| groups_of(&doors, Some(&url.parse().unwrap()), true).into_iter().collect::<Vec<_>>();
+        let groups = |url: &str| {
+            groups_of(&doors, Some(&url.parse().unwrap()), true).into_iter().collect::<Vec<_>>()
+        };
         assert_eq!(groups("https://api.example.com/v2/orders"), ["new"]);
         assert_eq!(groups("https://api.example.com/v1"), ["old"]);
         assert!(groups("https://other.org/").is_empty());
@@ -435,7 +596,10 @@ mod tests {
 
     #[test]
     fn a_rule_for_the_host_comes_before_another_balancers_default() {
-        let doors = [door("a", vec![rule("default", &[], "everybody")]), door("b", vec![rule("1", &[("host-header", "api.example.com")], "api")])];
+        let doors = [
+            door("a", vec![rule("default", &[], "everybody")]),
+            door("b", vec![rule("1", &[("host-header", "api.example.com")], "api")]),
+        ];
         let url = "https://api.example.com/".parse().unwrap();
         assert_eq!(groups_of(&doors, Some(&url), true), BTreeSet::from(["api".to_owned()]));
         assert_eq!(groups_of(&doors, Some(&url), false), BTreeSet::from(["everybody".to_owned()]));
@@ -443,12 +607,21 @@ mod tests {
 
     #[test]
     fn a_url_without_a_service_is_told_who_answers() {
-        let doors = [door("web", vec![rule("1", &[("host-header", "api.example.com")], "api"), rule("default", &[], "404")])];
+        let doors = [door(
+            "web",
+            vec![
+                rule("1", &[("host-header", "api.example.com")], "api"),
+                rule("default", &[], "404"),
+            ],
+        )];
         let told = |url: &str| told(&doors, &url.parse().unwrap()).unwrap();
         assert_eq!(
             told("https://www.example.com/"),
             "no rule asks for www.example.com; if its DNS leads here, the default rule of HTTPS:443 of web answers, by fixed-response 404; rules ask for api.example.com"
         );
-        assert_eq!(told("https://api.example.com:8443/"), "no load balancer listens on port 8443; rules ask for api.example.com");
+        assert_eq!(
+            told("https://api.example.com:8443/"),
+            "no load balancer listens on port 8443; rules ask for api.example.com"
+        );
     }
 }

@@ -1,5 +1,5 @@
-//! What CloudWatch Logs tells: the last lines of the containers that matter, and what the balancer's health checker
-//! asked them. Every line is masked before it goes anywhere.
+//! What CloudWatch Logs tells: the last lines of the containers that matter, and what the
+//! balancer's health checker asked them. Every line is masked before it goes anywhere.
 
 use checks::call::Call;
 use checks::seen::Seen;
@@ -9,23 +9,40 @@ use jiff::{SignedDuration, Timestamp};
 use super::{Aws, mask};
 
 const LINES: i32 = 50;
-/// How far back the health checker's requests are looked for, and in how many pages: a busy group has many pages
-/// without a match.
+/// How far back the health checker's requests are looked for, and in how many pages: a busy group
+/// has many pages without a match.
 const LOOK_BACK: SignedDuration = SignedDuration::from_mins(15);
 const PAGES: usize = 2;
 
 impl Aws {
-    /// The last lines of a stream, oldest first. A container that has logged nothing yet has no stream.
+    /// The last lines of a stream, oldest first. A container that has logged nothing yet has no
+    /// stream.
     pub async fn log_lines(&self, group: &str, stream: &str) -> Seen<Option<Vec<LogLine>>> {
-        let request = self.logs.get_log_events().log_group_name(group).log_stream_name(stream).start_from_head(false).limit(LINES).send();
+        let request = self
+            .logs
+            .get_log_events()
+            .log_group_name(group)
+            .log_stream_name(stream)
+            .start_from_head(false)
+            .limit(LINES)
+            .send();
         self.asker.ask(Call::GetLogEvents, request).await.map(|reply| {
             let events = reply?.events.unwrap_or_default();
-            Some(events.into_iter().map(|event| line(event.timestamp, event.message, Some(stream.to_owned()))).collect())
+            Some(
+                events
+                    .into_iter()
+                    .map(|event| line(event.timestamp, event.message, Some(stream.to_owned())))
+                    .collect(),
+            )
         })
     }
 
     /// Lines that name the health checker, oldest first, as far as two pages show.
-    pub async fn health_checker_lines(&self, group: &str, now: Timestamp) -> Seen<Option<Vec<LogLine>>> {
+    pub async fn health_checker_lines(
+        &self,
+        group: &str,
+        now: Timestamp,
+    ) -> Seen<Option<Vec<LogLine>>> {
         let mut lines = Vec::new();
         let mut token = None;
         for _ in 0..PAGES {
@@ -41,7 +58,11 @@ impl Aws {
             match self.asker.ask(Call::FilterLogEvents, request).await {
                 Seen::Yes(Some(reply)) => {
                     let events = reply.events.unwrap_or_default();
-                    lines.extend(events.into_iter().map(|event| line(event.timestamp, event.message, event.log_stream_name)));
+                    lines.extend(
+                        events.into_iter().map(|event| {
+                            line(event.timestamp, event.message, event.log_stream_name)
+                        }),
+                    );
                     token = reply.next_token;
                 }
                 Seen::Yes(None) => return Seen::Yes(None),

@@ -1,5 +1,6 @@
-//! What never enters a snapshot: values of variables, commands, keys, tokens, passwords. Of a variable the hosts of URLs
-//! are kept, of a command a fingerprint, of a log line everything but what looks like a secret.
+//! What never enters a snapshot: values of variables, commands, keys, tokens, passwords. Of a
+//! variable the hosts of URLs are kept, of a command a fingerprint, of a log line everything but
+//! what looks like a secret.
 
 use std::sync::LazyLock;
 
@@ -9,10 +10,13 @@ use regex::{Captures, Regex};
 const MASK: &str = "***";
 const LONGEST_LINE: usize = 1000;
 
-/// Hosts of URLs in the value of a variable, and values that are themselves names of hosts: by their end, or because the
-/// variable's name says that they are.
+/// Hosts of URLs in the value of a variable, and values that are themselves names of hosts: by
+/// their end, or because the variable's name says that they are.
 pub fn hosts(name: &str, value: &str) -> Vec<String> {
-    let mut hosts: Vec<String> = value.match_indices("://").filter_map(|(at, _)| host_of_url(&value[..at], &value[at + 3..])).collect();
+    let mut hosts: Vec<String> = value
+        .match_indices("://")
+        .filter_map(|(at, _)| host_of_url(&value[..at], &value[at + 3..]))
+        .collect();
     if hosts.is_empty() {
         hosts.extend(value.split(',').filter_map(|one| bare_host(name, one.trim())));
     }
@@ -21,7 +25,8 @@ pub fn hosts(name: &str, value: &str) -> Vec<String> {
     hosts
 }
 
-/// Ends that only names of hosts have: AWS's own, those of private zones, and the commonest of the internet.
+/// Ends that only names of hosts have: AWS's own, those of private zones, and the commonest of the
+/// internet.
 const ENDS: &[&str] = &[
     ".on.aws",
     ".amazonaws.com",
@@ -40,48 +45,66 @@ const ENDS: &[&str] = &[
 ];
 
 /// Words at the end of a variable's name by which its value is a host, or several.
-const NAMED_FOR_HOSTS: &[&str] = &["HOST", "HOSTS", "HOSTNAME", "ENDPOINT", "ADDR", "ADDRESS", "SERVER", "SERVERS", "BROKERS"];
+const NAMED_FOR_HOSTS: &[&str] =
+    &["HOST", "HOSTS", "HOSTNAME", "ENDPOINT", "ADDR", "ADDRESS", "SERVER", "SERVERS", "BROKERS"];
 
 /// Words in a variable's name by which its value may be a secret, whatever it looks like.
-const NAMED_FOR_SECRETS: &[&str] = &["PASS", "PWD", "SECRET", "TOKEN", "KEY", "CREDENTIAL", "AUTH", "SALT"];
+const NAMED_FOR_SECRETS: &[&str] =
+    &["PASS", "PWD", "SECRET", "TOKEN", "KEY", "CREDENTIAL", "AUTH", "SALT"];
 
 /// `db.prod.local`, `db.internal:5432`, and `orders:8080` if the variable is called `ORDERS_HOST`.
 fn bare_host(name: &str, value: &str) -> Option<String> {
     let name = name.to_ascii_uppercase();
     let (host, port) = value.split_once(':').unwrap_or((value, "80"));
     let is_port = !port.is_empty() && port.len() <= 5 && port.chars().all(|c| c.is_ascii_digit());
-    if !is_port || !is_host(host) || !host.chars().any(|c| c.is_ascii_alphabetic()) || NAMED_FOR_SECRETS.iter().any(|word| name.contains(word)) {
+    if !is_port
+        || !is_host(host)
+        || !host.chars().any(|c| c.is_ascii_alphabetic())
+        || NAMED_FOR_SECRETS.iter().any(|word| name.contains(word))
+    {
         return None;
     }
     let host = host.to_ascii_lowercase();
     let ends = ENDS.iter().any(|end| host.ends_with(end) && host.len() > end.len());
     let named =
-        NAMED_FOR_HOSTS.iter().any(|word| name == *word || name.ends_with(&format!("_{word}"))) && !looks_random(&host) && host != "localhost";
+        NAMED_FOR_HOSTS.iter().any(|word| name == *word || name.ends_with(&format!("_{word}")))
+            && !looks_random(&host)
+            && host != "localhost";
     (ends || named).then_some(host)
 }
 
-/// The words of a command, as far as two commands can be told apart by it. Sixteen bits do not tell which of a list of
-/// passwords was in it; one change of a command in 65536 goes unseen.
+/// The words of a command, as far as two commands can be told apart by it. Sixteen bits do not tell
+/// which of a list of passwords was in it; one change of a command in 65536 goes unseen.
 pub fn arguments(words: &[String]) -> Arguments {
-    // FNV-1a: the same on every machine and in every version. A word ends with a byte that no text has.
+    // FNV-1a: the same on every machine and in every version. A word ends with a byte that no text
+    // has.
     let bytes = words.iter().flat_map(|word| word.bytes().chain([0xff]));
-    let hash = bytes.fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
+    let hash = bytes.fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    });
     let folded = (hash >> 48) ^ (hash >> 32) ^ (hash >> 16) ^ hash;
     Arguments { count: words.len(), fingerprint: format!("{:04x}", folded & 0xffff) }
 }
 
-/// The host after `scheme://`. A password may hold an `@` or a `/` that nobody escaped: so outside HTTP only what
-/// follows the last `@` is taken for a host, and nothing that could be part of a password ever is.
+/// The host after `scheme://`. A password may hold an `@` or a `/` that nobody escaped: so outside
+/// HTTP only what follows the last `@` is taken for a host, and nothing that could be part of a
+/// password ever is.
 fn host_of_url(before: &str, after: &str) -> Option<String> {
     let word = after.split([' ', '"', '\'', ',', ';', '\n', '\t']).next()?;
     let http = before.ends_with("http") || before.ends_with("https");
     let authority = if http { word.split(['/', '?', '#']).next()? } else { word };
     let host = authority.rsplit('@').next()?.split(['/', '?', '#', ':']).next()?;
-    (is_host(host) && !(http && host.len() != authority.len() && authority.matches('@').count() > 1)).then(|| host.to_ascii_lowercase())
+    (is_host(host)
+        && !(http && host.len() != authority.len() && authority.matches('@').count() > 1))
+        .then(|| host.to_ascii_lowercase())
 }
 
 fn is_host(text: &str) -> bool {
-    let label = |label: &str| !label.is_empty() && label.len() <= 63 && label.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_');
+    let label = |label: &str| {
+        !label.is_empty()
+            && label.len() <= 63
+            && label.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_')
+    };
     text.len() <= 253 && text.split('.').all(label)
 }
 
@@ -107,12 +130,18 @@ static WORD: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(r"[A-Za-z0-9/
 pub fn line(text: &str) -> String {
     let mut masked = text.to_owned();
     for secret in SECRETS.iter() {
-        masked =
-            secret.replace_all(&masked, |found: &Captures| format!("{}{MASK}", found.name("keep").map_or("", |keep| keep.as_str()))).into_owned();
+        masked = secret
+            .replace_all(&masked, |found: &Captures| {
+                format!("{}{MASK}", found.name("keep").map_or("", |keep| keep.as_str()))
+            })
+            .into_owned();
     }
     if let Some(word) = WORD.as_ref() {
-        masked =
-            word.replace_all(&masked, |found: &Captures| if looks_random(&found[0]) { MASK.to_owned() } else { found[0].to_owned() }).into_owned();
+        masked = word
+            .replace_all(&masked, |found: &Captures| {
+                if looks_random(&found[0]) { MASK.to_owned() } else { found[0].to_owned() }
+            })
+            .into_owned();
     }
     match masked.char_indices().nth(LONGEST_LINE) {
         Some((at, _)) => format!("{}…", &masked[..at]),
@@ -120,7 +149,8 @@ pub fn line(text: &str) -> String {
     }
 }
 
-/// Long, and of small letters, capitals and digits without the separators of a path: no name of a thing looks so.
+/// Long, and of small letters, capitals and digits without the separators of a path: no name of a
+/// thing looks so.
 fn looks_random(word: &str) -> bool {
     let has = |kind: fn(&char) -> bool| word.chars().any(|c| kind(&c));
     has(char::is_ascii_uppercase)
@@ -180,7 +210,9 @@ mod tests {
 
     #[test]
     fn of_a_command_nothing_but_a_fingerprint_is_kept() {
-        let of = |words: &[&str]| arguments(&words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>());
+        let of = |words: &[&str]| {
+            arguments(&words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>())
+        };
         assert_eq!(of(&["serve", "--token=hunter2"]), of(&["serve", "--token=hunter2"]));
         assert_ne!(of(&["serve", "--token=hunter2"]), of(&["serve", "--token=hunter3"]));
         assert_ne!(of(&["a", "b"]).fingerprint, of(&["ab"]).fingerprint);

@@ -1,5 +1,6 @@
-//! The plan: what is asked of AWS, and when. Everything is asked as soon as its inputs are known, nothing twice, and
-//! nothing here fails: what AWS refuses becomes a blind spot of the snapshot. Each part has a file of its own.
+//! The plan: what is asked of AWS, and when. Everything is asked as soon as its inputs are known,
+//! nothing twice, and nothing here fails: what AWS refuses becomes a blind spot of the snapshot.
+//! Each part has a file of its own.
 
 mod access;
 mod calls;
@@ -34,7 +35,10 @@ use super::Aws;
 /// Everything AWS tells about one service, found before.
 pub async fn collect(aws: &Aws, service: Service, now: Timestamp) -> Snapshot {
     let mut parts = service.service_arn.split(':').skip(3);
-    let (region, account) = (parts.next().unwrap_or(&aws.region).to_owned(), parts.next().unwrap_or_default().to_owned());
+    let (region, account) = (
+        parts.next().unwrap_or(&aws.region).to_owned(),
+        parts.next().unwrap_or_default().to_owned(),
+    );
     let draft = Snapshot {
         format: FORMAT.into(),
         made_by: concat!("ecs-doctor ", env!("CARGO_PKG_VERSION")).into(),
@@ -104,10 +108,21 @@ impl Plan<'_> {
             join(tasks, definitions.clone()).await;
             self.refusals().await;
         };
-        let others = self.other_balancers(definitions.clone(), current.clone(), groups.clone(), own_vpcs);
+        let others =
+            self.other_balancers(definitions.clone(), current.clone(), groups.clone(), own_vpcs);
         let of_peers = join3(self.peers(definitions.clone()), self.cluster_services(), others);
-        let of_versions = join3(self.history(current.clone()), self.images(definitions.clone(), current.clone()), self.newest_revisions());
-        let of_itself = join5(own_network, self.express_service(), self.alarms(), self.scaling(), self.capacity());
+        let of_versions = join3(
+            self.history(current.clone()),
+            self.images(definitions.clone(), current.clone()),
+            self.newest_revisions(),
+        );
+        let of_itself = join5(
+            own_network,
+            self.express_service(),
+            self.alarms(),
+            self.scaling(),
+            self.capacity(),
+        );
         join5(of_groups, of_tasks, of_versions, of_itself, join(of_roles, of_peers)).await;
         self.calls_of_siblings().await;
     }
@@ -116,8 +131,9 @@ impl Plan<'_> {
         write(&mut self.draft.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
-    /// Of these ids those that nobody has asked about yet; from now on they count as asked. Whoever comes second gets
-    /// nothing, so this is only for what goes into the snapshot and is waited for by nobody else.
+    /// Of these ids those that nobody has asked about yet; from now on they count as asked. Whoever
+    /// comes second gets nothing, so this is only for what goes into the snapshot and is waited for
+    /// by nobody else.
     fn fresh(&self, kind: &'static str, ids: impl IntoIterator<Item = String>) -> Vec<String> {
         let mut claimed = self.claimed.lock().unwrap_or_else(PoisonError::into_inner);
         ids.into_iter().filter(|id| !id.is_empty() && claimed.insert((kind, id.clone()))).collect()

@@ -1,6 +1,7 @@
-//! `--probe`: one GET to the service's own URL. It goes only to addresses that the balancer's network interfaces have, or,
-//! where EC2 tells none, the balancer's own name; it follows redirects only within the host, and sends nothing but the
-//! URL: no credentials, no cookies, and of the query what a rule asks for. Whatever goes wrong is evidence as well.
+//! `--probe`: one GET to the service's own URL. It goes only to addresses that the balancer's
+//! network interfaces have, or, where EC2 tells none, the balancer's own name; it follows redirects
+//! only within the host, and sends nothing but the URL: no credentials, no cookies, and of the
+//! query what a rule asks for. Whatever goes wrong is evidence as well.
 
 use std::collections::BTreeSet;
 use std::error::Error;
@@ -39,8 +40,17 @@ pub async fn run(aws: &Aws, snapshot: &mut Snapshot, url: Option<&Url>) {
     let (url, balancer) = match aim(snapshot, url) {
         Ok(aim) => aim,
         Err(why) => {
-            let failure = failure(url.map(ToString::to_string).unwrap_or_default(), "address", why, Duration::ZERO);
-            snapshot.probe = Some(Probe { url: failure.url.clone(), failure: Some(failure), ..Probe::default() });
+            let failure = failure(
+                url.map(ToString::to_string).unwrap_or_default(),
+                "address",
+                why,
+                Duration::ZERO,
+            );
+            snapshot.probe = Some(Probe {
+                url: failure.url.clone(),
+                failure: Some(failure),
+                ..Probe::default()
+            });
             return;
         }
     };
@@ -66,20 +76,37 @@ fn aim(snapshot: &Snapshot, url: Option<&Url>) -> Result<(Url, LoadBalancer), St
     let service = snapshot.services.first().ok_or("there is no service")?;
     let intent = Intent::default();
     let patient = Patient::new(snapshot, service, &intent);
-    let is_plain = |path: &&path::Path| path.url.parse::<Url>().is_ok_and(|url| !url.host.contains('*'));
+    let is_plain =
+        |path: &&path::Path| path.url.parse::<Url>().is_ok_and(|url| !url.host.contains('*'));
     let paths = match url {
         Some(_) => patient.asked_url().map(|url| path::of_url(&patient, &url)).unwrap_or_default(),
         None => path::own(&patient),
     };
-    let path = paths.iter().find(is_plain).ok_or("the service has no URL of its own; name one with --url")?;
+    let path = paths
+        .iter()
+        .find(is_plain)
+        .ok_or("the service has no URL of its own; name one with --url")?;
     let url = if url.is_some() { patient.asked_url() } else { path.url.parse().ok() };
-    let balancer = path.hops.iter().find(|hop| hop.kind == Kind::LoadBalancer).and_then(|hop| hop.id.as_deref());
-    let balancer = balancer.and_then(|arn| patient.load_balancer(arn).ok().flatten()).filter(|balancer| balancer.dns_name.is_some());
-    url.zip(balancer.cloned()).ok_or_else(|| "the balancer's name is not known, so nobody can tell whether the address is its own".into())
+    let balancer = path
+        .hops
+        .iter()
+        .find(|hop| hop.kind == Kind::LoadBalancer)
+        .and_then(|hop| hop.id.as_deref());
+    let balancer = balancer
+        .and_then(|arn| patient.load_balancer(arn).ok().flatten())
+        .filter(|balancer| balancer.dns_name.is_some());
+    url.zip(balancer.cloned()).ok_or_else(|| {
+        "the balancer's name is not known, so nobody can tell whether the address is its own".into()
+    })
 }
 
 fn failure(url: String, stage: &str, message: impl ToString, elapsed: Duration) -> ProbeFailure {
-    ProbeFailure { url, stage: stage.into(), message: message.to_string(), elapsed_ms: milliseconds(elapsed) }
+    ProbeFailure {
+        url,
+        stage: stage.into(),
+        message: message.to_string(),
+        elapsed_ms: milliseconds(elapsed),
+    }
 }
 
 fn milliseconds(elapsed: Duration) -> u64 {
@@ -88,9 +115,14 @@ fn milliseconds(elapsed: Duration) -> u64 {
 
 /// One GET, and those that redirects within the host ask for, to addresses that are the balancer's.
 async fn probe(dns: &dyn ResolveDns, url: &Url, balancer: &Own) -> Probe {
-    let mut probe = Probe { url: url.to_string(), by_interfaces: !balancer.interfaces.is_empty(), ..Probe::default() };
+    let mut probe = Probe {
+        url: url.to_string(),
+        by_interfaces: !balancer.interfaces.is_empty(),
+        ..Probe::default()
+    };
     let began = Instant::now();
-    // A name has only some of the balancer's addresses at a time, and whoever lies about one name lies about the other.
+    // A name has only some of the balancer's addresses at a time, and whoever lies about one name
+    // lies about the other.
     let own = async {
         let by_name = async { resolve(dns, &balancer.dns_name).await.unwrap_or_default() };
         if probe.by_interfaces { balancer.interfaces.clone() } else { by_name.await }
@@ -106,7 +138,12 @@ async fn probe(dns: &dyn ResolveDns, url: &Url, balancer: &Own) -> Probe {
     (probe.addresses, probe.balancer_addresses) = (texts(&addresses), texts(&own));
     let allowed: Vec<IpAddr> = addresses.intersection(&own).copied().collect();
     if allowed.is_empty() {
-        probe.failure = Some(failure(url.to_string(), "address", elsewhere(&probe, url, balancer), began.elapsed()));
+        probe.failure = Some(failure(
+            url.to_string(),
+            "address",
+            elsewhere(&probe, url, balancer),
+            began.elapsed(),
+        ));
         return probe;
     }
     let tls = Provider::Rustls(CryptoMode::AwsLc);
@@ -123,14 +160,18 @@ async fn probe(dns: &dyn ResolveDns, url: &Url, balancer: &Own) -> Probe {
             }
             Err(_) => {
                 let message = format!("nothing came within {} s", PATIENCE.as_secs());
-                probe.failure = Some(failure(next.to_string(), "timeout", message, began.elapsed()));
+                probe.failure =
+                    Some(failure(next.to_string(), "timeout", message, began.elapsed()));
                 break;
             }
         };
         answer.elapsed_ms = milliseconds(began.elapsed());
         let is_redirect = (300..400).contains(&answer.status);
         probe.answers.push(answer);
-        match location.and_then(|location| within(&next, &location)).filter(|_| is_redirect && left > 0) {
+        match location
+            .and_then(|location| within(&next, &location))
+            .filter(|_| is_redirect && left > 0)
+        {
             Some(location) => next = location,
             None => break,
         }
@@ -142,12 +183,19 @@ async fn probe(dns: &dyn ResolveDns, url: &Url, balancer: &Own) -> Probe {
 fn elsewhere(probe: &Probe, url: &Url, balancer: &Own) -> String {
     let Own { name, dns_name, .. } = balancer;
     if probe.balancer_addresses.is_empty() {
-        return format!("the addresses of load balancer {name} are not known: EC2 told no network interfaces of it, and {dns_name} does not resolve");
+        return format!(
+            "the addresses of load balancer {name} are not known: EC2 told no network interfaces of it, and {dns_name} does not resolve"
+        );
     }
-    let whose = if probe.by_interfaces { "whose network interfaces have" } else { "whose own name resolves to" };
+    let whose = if probe.by_interfaces {
+        "whose network interfaces have"
+    } else {
+        "whose own name resolves to"
+    };
     let no_address = if probe.addresses.len() == 1 { "is no address" } else { "are no addresses" };
     let why = if url.host.eq_ignore_ascii_case(dns_name) {
-        "It is the balancer's own name, so whoever resolves names here says something else than AWS".to_owned()
+        "It is the balancer's own name, so whoever resolves names here says something else than AWS"
+            .to_owned()
     } else {
         let itself = Url { host: dns_name.clone(), query: None, ..url.clone() };
         format!(
@@ -156,13 +204,21 @@ fn elsewhere(probe: &Probe, url: &Url, balancer: &Own) -> String {
             url.host
         )
     };
-    format!("{} {no_address} of load balancer {name}, {whose} {}. {why}", and_list(&probe.addresses), and_more(&probe.balancer_addresses, NAMED))
+    format!(
+        "{} {no_address} of load balancer {name}, {whose} {}. {why}",
+        and_list(&probe.addresses),
+        and_more(&probe.balancer_addresses, NAMED)
+    )
 }
 
 /// Where a redirect leads, if that is the same host.
 fn within(url: &Url, location: &str) -> Option<Url> {
     let absolute = if location.starts_with('/') && !location.starts_with("//") {
-        Url { path: "/".into(), query: None, ..url.clone() }.to_string().trim_end_matches('/').to_owned() + location
+        Url { path: "/".into(), query: None, ..url.clone() }
+            .to_string()
+            .trim_end_matches('/')
+            .to_owned()
+            + location
     } else {
         location.to_owned()
     };
@@ -170,7 +226,10 @@ fn within(url: &Url, location: &str) -> Option<Url> {
     (next.host == url.host).then_some(next)
 }
 
-async fn get(connector: &Connector, url: &Url) -> Result<(ProbeAnswer, Option<String>), (&'static str, String)> {
+async fn get(
+    connector: &Connector,
+    url: &Url,
+) -> Result<(ProbeAnswer, Option<String>), (&'static str, String)> {
     let query = url.query.as_deref().map_or_else(String::new, |query| format!("?{query}"));
     let mut request = HttpRequest::new(SdkBody::empty());
     request.set_uri(format!("{url}{query}")).map_err(|error| ("answer", error.to_string()))?;
@@ -178,9 +237,13 @@ async fn get(connector: &Connector, url: &Url) -> Result<(ProbeAnswer, Option<St
     request.headers_mut().insert("accept", "*/*");
     let response = connector.call(request).await.map_err(|error| explain(&error))?;
     let header = |name: &str| response.headers().get(name).map(str::to_owned);
-    let (status, server, location) = (response.status().as_u16(), header("server"), header("location"));
+    let (status, server, location) =
+        (response.status().as_u16(), header("server"), header("location"));
     let balancer_page = is_balancers(status, &page(response).await);
-    Ok((ProbeAnswer { url: url.to_string(), status, server, balancer_page, elapsed_ms: 0 }, location))
+    Ok((
+        ProbeAnswer { url: url.to_string(), status, server, balancer_page, elapsed_ms: 0 },
+        location,
+    ))
 }
 
 async fn page(response: HttpResponse) -> Vec<u8> {
@@ -196,7 +259,8 @@ async fn page(response: HttpResponse) -> Vec<u8> {
     page
 }
 
-/// The balancer's pages are a heading and nothing else; nginx's, which look alike, have a line below it.
+/// The balancer's pages are a heading and nothing else; nginx's, which look alike, have a line
+/// below it.
 fn is_balancers(status: u16, page: &[u8]) -> bool {
     let page = String::from_utf8_lossy(page);
     page.contains(&format!("<center><h1>{status} ")) && !page.contains("<hr>")
@@ -206,7 +270,9 @@ fn is_balancers(status: u16, page: &[u8]) -> bool {
 fn explain(error: &(dyn Error + 'static)) -> (&'static str, String) {
     let texts: Vec<String> = chain(error).map(ToString::to_string).collect();
     let root = texts.last().cloned().unwrap_or_default();
-    let says = |words: &[&str]| texts.iter().any(|text| words.iter().any(|word| text.to_ascii_lowercase().contains(word)));
+    let says = |words: &[&str]| {
+        texts.iter().any(|text| words.iter().any(|word| text.to_ascii_lowercase().contains(word)))
+    };
     let stage = if says(&["certificate", "handshake", "corrupt message", "received fatal alert"]) {
         "tls"
     } else if says(&["tcp connect", "(connect)", "dns error"]) {
@@ -218,9 +284,15 @@ fn explain(error: &(dyn Error + 'static)) -> (&'static str, String) {
 }
 
 async fn resolve(dns: &dyn ResolveDns, host: &str) -> Result<BTreeSet<IpAddr>, String> {
-    let answer = tokio::time::timeout(PATIENCE, dns.resolve_dns(host)).await.map_err(|_| "no answer in time".to_owned())?;
+    let answer = tokio::time::timeout(PATIENCE, dns.resolve_dns(host))
+        .await
+        .map_err(|_| "no answer in time".to_owned())?;
     let addresses = answer.map_err(|error| explain(&error).1)?;
-    if addresses.is_empty() { Err("it has no address".into()) } else { Ok(addresses.into_iter().collect()) }
+    if addresses.is_empty() {
+        Err("it has no address".into())
+    } else {
+        Ok(addresses.into_iter().collect())
+    }
 }
 
 /// The system's own resolver.
@@ -236,7 +308,8 @@ impl ResolveDns for Dns {
     }
 }
 
-/// Resolves every name to the addresses that have been checked: so nothing can change between check and connection.
+/// Resolves every name to the addresses that have been checked: so nothing can change between check
+/// and connection.
 #[derive(Clone, Debug)]
 struct Pinned(Vec<IpAddr>);
 
@@ -277,7 +350,11 @@ mod tests {
     }
 
     fn names() -> Names {
-        Names(BTreeMap::from([(BALANCER, "127.0.0.1"), ("api.example.com", "127.0.0.1"), ("cdn.example.com", "127.0.0.2")]))
+        Names(BTreeMap::from([
+            (BALANCER, "127.0.0.1"),
+            ("api.example.com", "127.0.0.1"),
+            ("cdn.example.com", "127.0.0.2"),
+        ]))
     }
 
     /// Serves these replies on loopback, one after another, and gives back what was asked.
@@ -299,7 +376,10 @@ mod tests {
     }
 
     fn reply(status: &str, headers: &str, body: &str) -> String {
-        format!("HTTP/1.1 {status}\r\ncontent-length: {}\r\nconnection: close\r\n{headers}\r\n{body}", body.len())
+        format!(
+            "HTTP/1.1 {status}\r\ncontent-length: {}\r\nconnection: close\r\n{headers}\r\n{body}",
+            body.len()
+        )
     }
 
     fn url(text: &str) -> Url {
@@ -309,20 +389,43 @@ mod tests {
     #[tokio::test]
     async fn one_get_without_credentials_and_its_answer() {
         let page = "<html>\r\n<head><title>503 Service Temporarily Unavailable</title></head>\r\n<body>\r\n<center><h1>503 Service Temporarily Unavailable</h1></center>\r\n</body>\r\n</html>";
-        let (port, served) = serve(vec![reply("503 Service Temporarily Unavailable", "server: awselb/2.0\r\n", page)]).await;
-        let probe = probe(&names(), &url(&format!("http://ana:hunter2@api.example.com:{port}/v1")), &own(&[])).await;
+        let (port, served) = serve(vec![reply(
+            "503 Service Temporarily Unavailable",
+            "server: awselb/2.0\r\n",
+            page,
+        )])
+        .await;
+        let probe = probe(
+            &names(),
+            &url(&format!("http://ana:hunter2@api.example.com:{port}/v1")),
+            &own(&[]),
+        )
+        .await;
         let [answer] = probe.answers.as_slice() else { panic!("{probe:#?}") };
-        assert_eq!((answer.status, answer.server.as_deref(), answer.balancer_page), (503, Some("awselb/2.0"), true));
+        assert_eq!(
+            (answer.status, answer.server.as_deref(), answer.balancer_page),
+            (503, Some("awselb/2.0"), true)
+        );
         assert_eq!((probe.failure, probe.addresses), (None, vec!["127.0.0.1".to_owned()]));
         let asked = served.await.unwrap().join("").to_ascii_lowercase();
-        assert!(asked.starts_with("get /v1 http/1.1\r\n") && asked.contains(&format!("host: api.example.com:{port}\r\n")), "{asked}");
-        assert!(!asked.contains("hunter2") && !asked.contains("authorization") && !asked.contains("cookie"), "{asked}");
+        assert!(
+            asked.starts_with("get /v1 http/1.1\r\n")
+                && asked.contains(&format!("host: api.example.com:{port}\r\n")),
+            "{asked}"
+        );
+        assert!(
+            !asked.contains("hunter2")
+                && !asked.contains("authorization")
+                && !asked.contains("cookie"),
+            "{asked}"
+        );
     }
 
     #[tokio::test]
     async fn nothing_is_sent_to_an_address_that_is_not_the_balancers() {
         let (port, served) = serve(vec![reply("200 OK", "", "")]).await;
-        let probe = probe(&names(), &url(&format!("http://cdn.example.com:{port}/")), &own(&[])).await;
+        let probe =
+            probe(&names(), &url(&format!("http://cdn.example.com:{port}/")), &own(&[])).await;
         let failure = probe.failure.unwrap();
         assert_eq!(failure.stage, "address");
         assert!(
@@ -338,7 +441,8 @@ mod tests {
         let (port, _) = serve(vec![reply("200 OK", "", "")]).await;
         let at = url(&format!("http://api.example.com:{port}/v1?token=hunter2"));
         // DNS gives a few of a busy balancer's addresses, and not the same to everybody.
-        let known = Names(BTreeMap::from([(BALANCER, "192.0.2.1"), ("api.example.com", "127.0.0.1")]));
+        let known =
+            Names(BTreeMap::from([(BALANCER, "192.0.2.1"), ("api.example.com", "127.0.0.1")]));
         let sent = probe(&known, &at, &own(&["10.0.1.12", "127.0.0.1", "192.0.2.1"])).await;
         assert_eq!((sent.answers.len(), sent.by_interfaces), (1, true), "{sent:#?}");
         assert_eq!(sent.balancer_addresses, ["10.0.1.12", "127.0.0.1", "192.0.2.1"]);
@@ -356,20 +460,29 @@ mod tests {
                 )
             )
         );
-        let own_name = probe(&names(), &url(&format!("http://{BALANCER}:{port}/")), &own(&["3.8.1.2"])).await.failure.unwrap();
+        let own_name =
+            probe(&names(), &url(&format!("http://{BALANCER}:{port}/")), &own(&["3.8.1.2"]))
+                .await
+                .failure
+                .unwrap();
         assert!(own_name.message.ends_with("says something else than AWS"), "{own_name:?}");
         let nobody = Names(BTreeMap::from([("api.example.com", "127.0.0.1")]));
         let unknown = probe(&nobody, &at, &own(&[])).await.failure.unwrap();
-        assert!(unknown.message.starts_with("the addresses of load balancer web are not known"), "{unknown:?}");
+        assert!(
+            unknown.message.starts_with("the addresses of load balancer web are not known"),
+            "{unknown:?}"
+        );
     }
 
     #[tokio::test]
     async fn redirects_are_followed_within_the_host_and_no_further_than_three() {
         let away = reply("302 Found", "location: http://elsewhere.example.com/\r\n", "");
-        let home = |path: &str| reply("301 Moved Permanently", &format!("location: {path}\r\n"), "");
+        let home =
+            |path: &str| reply("301 Moved Permanently", &format!("location: {path}\r\n"), "");
         let (port, served) = serve(vec![home("/login?next=/"), away.clone()]).await;
         let at = url(&format!("http://api.example.com:{port}/"));
-        let statuses = |probe: &Probe| probe.answers.iter().map(|answer| answer.status).collect::<Vec<_>>();
+        let statuses =
+            |probe: &Probe| probe.answers.iter().map(|answer| answer.status).collect::<Vec<_>>();
         assert_eq!(statuses(&probe(&names(), &at, &own(&[])).await), [301, 302]);
         assert!(served.await.unwrap()[1].starts_with("GET /login?next=/ "));
         let (port, _) = serve(vec![home("/"); 9]).await;
@@ -379,7 +492,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_failure_is_evidence_in_plain_words() {
-        let stage = async |text: String| probe(&names(), &url(&text), &own(&[])).await.failure.unwrap();
+        let stage =
+            async |text: String| probe(&names(), &url(&text), &own(&[])).await.failure.unwrap();
         let nowhere = stage("http://gone.example.com/".into()).await;
         assert_eq!((nowhere.stage.as_str(), nowhere.message.as_str()), ("resolve", "no such name"));
         let closed = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port();
@@ -395,7 +509,11 @@ mod tests {
 
     #[test]
     fn the_balancers_page_is_told_from_nginx() {
-        let page = |rest: &str| format!("<html><body>\r\n<center><h1>502 Bad Gateway</h1></center>\r\n{rest}</body></html>");
+        let page = |rest: &str| {
+            format!(
+                "<html><body>\r\n<center><h1>502 Bad Gateway</h1></center>\r\n{rest}</body></html>"
+            )
+        };
         assert!(is_balancers(502, page("").as_bytes()));
         assert!(!is_balancers(502, page("<hr><center>nginx</center>\r\n").as_bytes()));
         assert!(!is_balancers(503, page("").as_bytes()), "another status");

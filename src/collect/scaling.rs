@@ -1,13 +1,18 @@
-//! What Application Auto Scaling tells of one service: the bounds, the policies, the schedules, and what they did lately.
+//! What Application Auto Scaling tells of one service: the bounds, the policies, the schedules, and
+//! what they did lately.
 
 use aws_sdk_applicationautoscaling::types::{self, ScalableDimension, ServiceNamespace};
 use checks::call::Call;
 use checks::seen::Seen;
-use checks::snapshot::{NotScaledReason, ScalableTarget, ScalingActivity, ScalingPolicy, ScheduledAction, SuspendedState};
+use checks::snapshot::{
+    NotScaledReason, ScalableTarget, ScalingActivity, ScalingPolicy, ScheduledAction,
+    SuspendedState,
+};
 
 use super::{Aws, text, time};
 
-/// One page of activities, newest first: about the last hours of a busy service, and weeks of a quiet one.
+/// One page of activities, newest first: about the last hours of a busy service, and weeks of a
+/// quiet one.
 const ACTIVITIES: i32 = 50;
 
 impl Aws {
@@ -20,13 +25,23 @@ impl Aws {
             .resource_ids(resource)
             .send();
         let reply = self.asker.ask(Call::DescribeScalableTargets, request).await;
-        reply.map(|reply| reply.and_then(|reply| reply.scalable_targets?.into_iter().next()).map(scalable_target))
+        reply.map(|reply| {
+            reply.and_then(|reply| reply.scalable_targets?.into_iter().next()).map(scalable_target)
+        })
     }
 
     pub async fn scaling_policies(&self, resource: &str) -> Seen<Option<Vec<ScalingPolicy>>> {
         let pages = self.asker.pages(Call::DescribeScalingPolicies, |token| async {
-            let request = self.scaling.describe_scaling_policies().service_namespace(ServiceNamespace::Ecs).resource_id(resource);
-            let page = request.scalable_dimension(ScalableDimension::EcsServiceDesiredCount).set_next_token(token).send().await?;
+            let request = self
+                .scaling
+                .describe_scaling_policies()
+                .service_namespace(ServiceNamespace::Ecs)
+                .resource_id(resource);
+            let page = request
+                .scalable_dimension(ScalableDimension::EcsServiceDesiredCount)
+                .set_next_token(token)
+                .send()
+                .await?;
             Ok((page.scaling_policies.unwrap_or_default(), page.next_token))
         });
         pages.await.map(|found| found.map(|found| found.into_iter().map(scaling_policy).collect()))
@@ -44,7 +59,12 @@ impl Aws {
             .max_results(ACTIVITIES)
             .send();
         self.asker.ask(Call::DescribeScalingActivities, request).await.map(|reply| {
-            let mut activities: Vec<ScalingActivity> = reply?.scaling_activities.unwrap_or_default().into_iter().map(scaling_activity).collect();
+            let mut activities: Vec<ScalingActivity> = reply?
+                .scaling_activities
+                .unwrap_or_default()
+                .into_iter()
+                .map(scaling_activity)
+                .collect();
             activities.sort_by_key(|activity| std::cmp::Reverse(activity.start_time));
             Some(activities)
         })
@@ -52,17 +72,29 @@ impl Aws {
 
     pub async fn scheduled_actions(&self, resource: &str) -> Seen<Option<Vec<ScheduledAction>>> {
         let pages = self.asker.pages(Call::DescribeScheduledActions, |token| async {
-            let request = self.scaling.describe_scheduled_actions().service_namespace(ServiceNamespace::Ecs).resource_id(resource);
-            let page = request.scalable_dimension(ScalableDimension::EcsServiceDesiredCount).set_next_token(token).send().await?;
+            let request = self
+                .scaling
+                .describe_scheduled_actions()
+                .service_namespace(ServiceNamespace::Ecs)
+                .resource_id(resource);
+            let page = request
+                .scalable_dimension(ScalableDimension::EcsServiceDesiredCount)
+                .set_next_token(token)
+                .send()
+                .await?;
             Ok((page.scheduled_actions.unwrap_or_default(), page.next_token))
         });
-        pages.await.map(|found| found.map(|found| found.into_iter().map(scheduled_action).collect()))
+        pages
+            .await
+            .map(|found| found.map(|found| found.into_iter().map(scheduled_action).collect()))
     }
 }
 
 fn scalable_target(from: types::ScalableTarget) -> ScalableTarget {
     let suspended = from.suspended_state;
-    let is = |part: fn(&types::SuspendedState) -> Option<bool>| suspended.as_ref().and_then(part).unwrap_or(false);
+    let is = |part: fn(&types::SuspendedState) -> Option<bool>| {
+        suspended.as_ref().and_then(part).unwrap_or(false)
+    };
     ScalableTarget {
         resource_id: from.resource_id,
         min_capacity: from.min_capacity,
@@ -82,14 +114,25 @@ fn scaling_policy(from: types::ScalingPolicy) -> ScalingPolicy {
         policy_name: from.policy_name,
         policy_type: text(Some(from.policy_type)).unwrap_or_default(),
         target_value: tracking.map(|tracking| tracking.target_value),
-        predefined_metric_type: tracking
-            .and_then(|tracking| text(tracking.predefined_metric_specification.as_ref().map(|metric| &metric.predefined_metric_type))),
-        metric_name: tracking.and_then(|tracking| tracking.customized_metric_specification.as_ref()?.metric_name.clone()),
+        predefined_metric_type: tracking.and_then(|tracking| {
+            text(
+                tracking
+                    .predefined_metric_specification
+                    .as_ref()
+                    .map(|metric| &metric.predefined_metric_type),
+            )
+        }),
+        metric_name: tracking.and_then(|tracking| {
+            tracking.customized_metric_specification.as_ref()?.metric_name.clone()
+        }),
     }
 }
 
 fn scaling_activity(from: types::ScalingActivity) -> ScalingActivity {
-    let reason = |from: types::NotScaledReason| NotScaledReason { code: from.code, max_capacity: from.max_capacity };
+    let reason = |from: types::NotScaledReason| NotScaledReason {
+        code: from.code,
+        max_capacity: from.max_capacity,
+    };
     ScalingActivity {
         activity_id: from.activity_id,
         description: from.description,
@@ -97,7 +140,12 @@ fn scaling_activity(from: types::ScalingActivity) -> ScalingActivity {
         start_time: time(Some(from.start_time)),
         status_code: text(Some(from.status_code)).unwrap_or_default(),
         status_message: from.status_message,
-        not_scaled_reasons: from.not_scaled_reasons.unwrap_or_default().into_iter().map(reason).collect(),
+        not_scaled_reasons: from
+            .not_scaled_reasons
+            .unwrap_or_default()
+            .into_iter()
+            .map(reason)
+            .collect(),
     }
 }
 

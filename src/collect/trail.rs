@@ -1,5 +1,6 @@
-//! What CloudTrail tells: who changed something on a service's path. One question after another, with a pause between
-//! them, because CloudTrail allows two a second to a whole account and everybody shares them.
+//! What CloudTrail tells: who changed something on a service's path. One question after another,
+//! with a pause between them, because CloudTrail allows two a second to a whole account and
+//! everybody shares them.
 
 use std::time::Duration;
 
@@ -27,7 +28,8 @@ const QUESTIONS: u32 = 24;
 /// How many pages of fifty events are read of one kind.
 const PAGES: usize = 2;
 
-/// Where a partition keeps the events of IAM; of a partition that we do not know, the region itself.
+/// Where a partition keeps the events of IAM; of a partition that we do not know, the region
+/// itself.
 pub fn region_of_iam(region: &str) -> Region {
     Region::new(
         match region.split('-').next() {
@@ -45,7 +47,14 @@ pub async fn trail(aws: &Aws, snapshot: &mut Snapshot, pace: Duration) {
     let (intent, mut unseen) = (Intent::default(), Unseen::default());
     let Some(service) = snapshot.services.first() else { return };
     let patient = Patient::new(snapshot, service, &intent);
-    let mut inquiry = Inquiry { aws, since: since(&patient, &mut unseen), until: snapshot.taken_at, pace, asked: 0, refused: None };
+    let mut inquiry = Inquiry {
+        aws,
+        since: since(&patient, &mut unseen),
+        until: snapshot.taken_at,
+        pace,
+        asked: 0,
+        refused: None,
+    };
     let mut trail = Trail { since: inquiry.since, ..Trail::default() };
     for question in questions(&patient, &mut unseen) {
         if inquiry.asked >= QUESTIONS {
@@ -74,7 +83,9 @@ impl Inquiry<'_> {
     async fn answer(&mut self, question: &Question) -> (Seen<Vec<TrailEvent>>, bool) {
         let attributes: Vec<(LookupAttributeKey, &str)> = match &question.by {
             By::ResourceName(name) => vec![(LookupAttributeKey::ResourceName, name)],
-            By::EventNames(names) => names.iter().map(|name| (LookupAttributeKey::EventName, *name)).collect(),
+            By::EventNames(names) => {
+                names.iter().map(|name| (LookupAttributeKey::EventName, *name)).collect()
+            }
         };
         let (mut events, mut is_cut) = (Vec::new(), false);
         for (key, value) in attributes {
@@ -82,7 +93,9 @@ impl Inquiry<'_> {
             for page in 1.. {
                 match self.page(question.is_global, key.clone(), value, token).await {
                     Seen::Yes((found, next)) => {
-                        events.extend(found.into_iter().filter_map(|event| write_event(event, question)));
+                        events.extend(
+                            found.into_iter().filter_map(|event| write_event(event, question)),
+                        );
                         token = next.filter(|next| !next.is_empty());
                     }
                     Seen::No(why) => return (Seen::No(why), false),
@@ -115,7 +128,8 @@ impl Inquiry<'_> {
         }
         self.asked += 1;
         let client = if is_global { &self.aws.trail_of_iam } else { &self.aws.trail };
-        let attribute = types::LookupAttribute::builder().attribute_key(key).attribute_value(value).build();
+        let attribute =
+            types::LookupAttribute::builder().attribute_key(key).attribute_value(value).build();
         let attribute = match attribute {
             Ok(attribute) => attribute,
             Err(error) => return Seen::No(Why::Unreadable(error.to_string())),
@@ -131,7 +145,11 @@ impl Inquiry<'_> {
         if let Seen::No(why) = &reply {
             self.refused = Some(why.clone());
         }
-        reply.map(|reply| reply.map(|reply| (reply.events.unwrap_or_default(), reply.next_token)).unwrap_or_default())
+        reply.map(|reply| {
+            reply
+                .map(|reply| (reply.events.unwrap_or_default(), reply.next_token))
+                .unwrap_or_default()
+        })
     }
 }
 
@@ -175,11 +193,13 @@ struct Named {
 }
 
 impl Named {
-    /// Whether the request is about a resource: a service by name or ARN, or a family of task definitions.
+    /// Whether the request is about a resource: a service by name or ARN, or a family of task
+    /// definitions.
     fn is_about(&self, resource: &str) -> bool {
         let Some((_, path)) = resource.split_once(":task-definition/") else {
             let mut parts = resource.rsplit('/');
-            let (name, cluster) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+            let (name, cluster) =
+                (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
             let deployment = self.service_deployment_arn.as_str().unwrap_or_default();
             let in_cluster = self.cluster.as_str().is_none_or(|asked| last(asked) == cluster);
             return self.service_arn == resource
@@ -192,8 +212,17 @@ impl Named {
 
 /// The event, if it changed something, or tried to, about this resource.
 fn write_event(event: types::Event, question: &Question) -> Option<TrailEvent> {
-    let record: Record = event.cloud_trail_event.as_deref().and_then(|record| serde_json::from_str(record).ok()).unwrap_or_default();
-    let named = || record.request_parameters.as_ref().is_some_and(|request| request.is_about(&question.resource));
+    let record: Record = event
+        .cloud_trail_event
+        .as_deref()
+        .and_then(|record| serde_json::from_str(record).ok())
+        .unwrap_or_default();
+    let named = || {
+        record
+            .request_parameters
+            .as_ref()
+            .is_some_and(|request| request.is_about(&question.resource))
+    };
     let is_its_own = matches!(question.by, By::ResourceName(_)) || named();
     let is_write = event.read_only.as_deref() != Some("true");
     (is_its_own && is_write).then(|| TrailEvent {
@@ -217,7 +246,11 @@ mod tests {
     }
 
     fn event(record: Value) -> types::Event {
-        types::Event::builder().event_name("X").read_only("false").cloud_trail_event(record.to_string()).build()
+        types::Event::builder()
+            .event_name("X")
+            .read_only("false")
+            .cloud_trail_event(record.to_string())
+            .build()
     }
 
     #[test]
@@ -226,16 +259,28 @@ mod tests {
             "userIdentity": { "type": "AssumedRole", "invokedBy": "ecs.amazonaws.com", "sessionContext": { "sessionIssuer": { "userName": "deploy" } } },
             "requestParameters": { "family": "api", "containerDefinitions": [{ "environment": [{ "name": "PASSWORD", "value": "hunter2" }] }] },
         });
-        let family = asked("arn:aws:ecs:eu-west-2:123456789012:task-definition/api", By::EventNames(&["RegisterTaskDefinition"]));
+        let family = asked(
+            "arn:aws:ecs:eu-west-2:123456789012:task-definition/api",
+            By::EventNames(&["RegisterTaskDefinition"]),
+        );
         let kept = write_event(event(record), &family).unwrap();
-        assert_eq!((kept.role.as_deref(), kept.invoked_by.as_deref()), (Some("deploy"), Some("ecs.amazonaws.com")));
+        assert_eq!(
+            (kept.role.as_deref(), kept.invoked_by.as_deref()),
+            (Some("deploy"), Some("ecs.amazonaws.com"))
+        );
         assert!(!format!("{kept:?}").contains("hunter2"));
     }
 
     #[test]
     fn an_event_of_another_service_is_not_this_ones() {
-        let service = asked("arn:aws:ecs:eu-west-2:123456789012:service/prod/api", By::EventNames(&["UpdateService"]));
-        let of = |request: Value| write_event(event(serde_json::json!({ "requestParameters": request })), &service).is_some();
+        let service = asked(
+            "arn:aws:ecs:eu-west-2:123456789012:service/prod/api",
+            By::EventNames(&["UpdateService"]),
+        );
+        let of = |request: Value| {
+            write_event(event(serde_json::json!({ "requestParameters": request })), &service)
+                .is_some()
+        };
         for own in [
             serde_json::json!({ "service": "api", "cluster": "prod" }),
             serde_json::json!({ "service": service.resource, "cluster": "arn:aws:ecs:eu-west-2:123456789012:cluster/prod" }),
@@ -257,8 +302,12 @@ mod tests {
     #[test]
     fn who_only_looked_changed_nothing() {
         let group = asked("sg-1", By::ResourceName("sg-1".into()));
-        let read = types::Event::builder().event_name("DescribeSecurityGroups").read_only("true").build();
+        let read =
+            types::Event::builder().event_name("DescribeSecurityGroups").read_only("true").build();
         assert_eq!(write_event(read, &group), None);
-        assert!(write_event(types::Event::builder().event_name("X").build(), &group).is_some(), "a record that cannot be read is an event too");
+        assert!(
+            write_event(types::Event::builder().event_name("X").build(), &group).is_some(),
+            "a record that cannot be read is an event too"
+        );
     }
 }

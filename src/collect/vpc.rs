@@ -1,9 +1,12 @@
-//! What EC2 tells of a whole VPC: network ACLs, endpoints, NAT gateways, DNS; and what is in a prefix list, and its name.
+//! What EC2 tells of a whole VPC: network ACLs, endpoints, NAT gateways, DNS; and what is in a
+//! prefix list, and its name.
 
 use aws_sdk_ec2::types;
 use checks::call::Call;
 use checks::seen::Seen;
-use checks::snapshot::{AclEntry, Endpoint, ManagedPrefixList, NatGateway, NetworkAcl, Table, VpcDns};
+use checks::snapshot::{
+    AclEntry, Endpoint, ManagedPrefixList, NatGateway, NetworkAcl, Table, VpcDns,
+};
 use futures::future::join;
 
 use super::ec2::{IDS, filter};
@@ -12,7 +15,13 @@ use super::{Aws, fill, text};
 impl Aws {
     pub async fn network_acls(&self, vpc: &str) -> Seen<Option<Vec<NetworkAcl>>> {
         let pages = self.asker.pages(Call::DescribeNetworkAcls, |token| async {
-            let page = self.ec2.describe_network_acls().filters(filter("vpc-id", &[vpc.to_owned()])).set_next_token(token).send().await?;
+            let page = self
+                .ec2
+                .describe_network_acls()
+                .filters(filter("vpc-id", &[vpc.to_owned()]))
+                .set_next_token(token)
+                .send()
+                .await?;
             Ok((page.network_acls.unwrap_or_default(), page.next_token))
         });
         pages.await.map(|found| found.map(|found| found.into_iter().map(network_acl).collect()))
@@ -20,7 +29,13 @@ impl Aws {
 
     pub async fn endpoints(&self, vpc: &str) -> Seen<Option<Vec<Endpoint>>> {
         let pages = self.asker.pages(Call::DescribeVpcEndpoints, |token| async {
-            let page = self.ec2.describe_vpc_endpoints().filters(filter("vpc-id", &[vpc.to_owned()])).set_next_token(token).send().await?;
+            let page = self
+                .ec2
+                .describe_vpc_endpoints()
+                .filters(filter("vpc-id", &[vpc.to_owned()]))
+                .set_next_token(token)
+                .send()
+                .await?;
             Ok((page.vpc_endpoints.unwrap_or_default(), page.next_token))
         });
         pages.await.map(|found| found.map(|found| found.into_iter().map(endpoint).collect()))
@@ -28,7 +43,13 @@ impl Aws {
 
     pub async fn nat_gateways(&self, vpc: &str) -> Seen<Option<Vec<NatGateway>>> {
         let pages = self.asker.pages(Call::DescribeNatGateways, |token| async {
-            let page = self.ec2.describe_nat_gateways().filter(filter("vpc-id", &[vpc.to_owned()])).set_next_token(token).send().await?;
+            let page = self
+                .ec2
+                .describe_nat_gateways()
+                .filter(filter("vpc-id", &[vpc.to_owned()]))
+                .set_next_token(token)
+                .send()
+                .await?;
             Ok((page.nat_gateways.unwrap_or_default(), page.next_token))
         });
         pages.await.map(|found| found.map(|found| found.into_iter().map(nat_gateway).collect()))
@@ -36,9 +57,20 @@ impl Aws {
 
     /// EC2 tells one attribute at a time.
     pub async fn vpc_dns(&self, vpc: &str) -> Seen<Option<VpcDns>> {
-        let ask = |attribute| self.asker.ask(Call::DescribeVpcAttribute, self.ec2.describe_vpc_attribute().vpc_id(vpc).attribute(attribute).send());
-        let (support, hostnames) = join(ask(types::VpcAttributeName::EnableDnsSupport), ask(types::VpcAttributeName::EnableDnsHostnames)).await;
-        let is_on = |value: Option<types::AttributeBooleanValue>| value.and_then(|value| value.value) == Some(true);
+        let ask = |attribute| {
+            self.asker.ask(
+                Call::DescribeVpcAttribute,
+                self.ec2.describe_vpc_attribute().vpc_id(vpc).attribute(attribute).send(),
+            )
+        };
+        let (support, hostnames) = join(
+            ask(types::VpcAttributeName::EnableDnsSupport),
+            ask(types::VpcAttributeName::EnableDnsHostnames),
+        )
+        .await;
+        let is_on = |value: Option<types::AttributeBooleanValue>| {
+            value.and_then(|value| value.value) == Some(true)
+        };
         match (support, hostnames) {
             (Seen::Yes(Some(support)), Seen::Yes(Some(hostnames))) => Seen::Yes(Some(VpcDns {
                 vpc_id: vpc.to_owned(),
@@ -54,11 +86,16 @@ impl Aws {
         let mut table = Table::default();
         for batch in ids.chunks(IDS) {
             let pages = self.asker.pages(Call::DescribeManagedPrefixLists, |token| async {
-                let request = self.ec2.describe_managed_prefix_lists().filters(filter("prefix-list-id", batch));
+                let request = self
+                    .ec2
+                    .describe_managed_prefix_lists()
+                    .filters(filter("prefix-list-id", batch));
                 let page = request.set_next_token(token).send().await?;
                 Ok((page.prefix_lists.unwrap_or_default(), page.next_token))
             });
-            let found = pages.await.map(|found| found.unwrap_or_default().into_iter().map(managed_prefix_list).collect());
+            let found = pages.await.map(|found| {
+                found.unwrap_or_default().into_iter().map(managed_prefix_list).collect()
+            });
             fill(&mut table, batch, found, |list| &list.prefix_list_id);
         }
         table
@@ -66,24 +103,42 @@ impl Aws {
 
     pub async fn prefix_list(&self, id: &str) -> Seen<Option<Vec<String>>> {
         let pages = self.asker.pages(Call::GetManagedPrefixListEntries, |token| async {
-            let page = self.ec2.get_managed_prefix_list_entries().prefix_list_id(id).set_next_token(token).send().await?;
+            let page = self
+                .ec2
+                .get_managed_prefix_list_entries()
+                .prefix_list_id(id)
+                .set_next_token(token)
+                .send()
+                .await?;
             Ok((page.entries.unwrap_or_default(), page.next_token))
         });
-        pages.await.map(|found| found.map(|found| found.into_iter().filter_map(|entry| entry.cidr).collect()))
+        pages.await.map(|found| {
+            found.map(|found| found.into_iter().filter_map(|entry| entry.cidr).collect())
+        })
     }
 }
 
 fn managed_prefix_list(from: types::ManagedPrefixList) -> ManagedPrefixList {
-    ManagedPrefixList { prefix_list_id: from.prefix_list_id.unwrap_or_default(), prefix_list_name: from.prefix_list_name, owner_id: from.owner_id }
+    ManagedPrefixList {
+        prefix_list_id: from.prefix_list_id.unwrap_or_default(),
+        prefix_list_name: from.prefix_list_name,
+        owner_id: from.owner_id,
+    }
 }
 
 fn network_acl(from: types::NetworkAcl) -> NetworkAcl {
-    let mut entries: Vec<AclEntry> = from.entries.unwrap_or_default().into_iter().map(acl_entry).collect();
+    let mut entries: Vec<AclEntry> =
+        from.entries.unwrap_or_default().into_iter().map(acl_entry).collect();
     entries.sort_by_key(|entry| (entry.egress, entry.rule_number));
     NetworkAcl {
         network_acl_id: from.network_acl_id.unwrap_or_default(),
         is_default: from.is_default == Some(true),
-        subnet_id: from.associations.unwrap_or_default().into_iter().filter_map(|association| association.subnet_id).collect(),
+        subnet_id: from
+            .associations
+            .unwrap_or_default()
+            .into_iter()
+            .filter_map(|association| association.subnet_id)
+            .collect(),
         entries,
     }
 }
@@ -110,7 +165,12 @@ fn endpoint(from: types::VpcEndpoint) -> Endpoint {
         private_dns_enabled: from.private_dns_enabled == Some(true),
         policy_document: from.policy_document,
         subnet_ids: from.subnet_ids.unwrap_or_default(),
-        groups: from.groups.unwrap_or_default().into_iter().filter_map(|group| group.group_id).collect(),
+        groups: from
+            .groups
+            .unwrap_or_default()
+            .into_iter()
+            .filter_map(|group| group.group_id)
+            .collect(),
         route_table_ids: from.route_table_ids.unwrap_or_default(),
     }
 }

@@ -1,4 +1,5 @@
-//! What AWS WAF tells of the web ACL in front of a load balancer. Of statements only their kind and what they refer to.
+//! What AWS WAF tells of the web ACL in front of a load balancer. Of statements only their kind and
+//! what they refer to.
 
 use aws_sdk_wafv2::types;
 use checks::call::Call;
@@ -40,7 +41,9 @@ fn web_acl(from: types::WebAcl) -> WebAcl {
         arn: from.arn,
         id: from.id,
         name: from.name,
-        default_action: default.and_then(|action| first(&[("Block", action.block.is_some()), ("Allow", action.allow.is_some())])),
+        default_action: default.and_then(|action| {
+            first(&[("Block", action.block.is_some()), ("Allow", action.allow.is_some())])
+        }),
         metric_name: from.visibility_config.map(|config| config.metric_name),
         managed_by_firewall_manager: from.managed_by_firewall_manager,
         rules,
@@ -49,7 +52,9 @@ fn web_acl(from: types::WebAcl) -> WebAcl {
 
 fn rule(from: types::Rule) -> WebAclRule {
     let action = from.action.as_ref().and_then(action);
-    let over = from.override_action.and_then(|over| first(&[("Count", over.count.is_some()), ("None", over.none.is_some())]));
+    let over = from
+        .override_action
+        .and_then(|over| first(&[("Count", over.count.is_some()), ("None", over.none.is_some())]));
     WebAclRule {
         name: from.name,
         priority: from.priority,
@@ -81,7 +86,11 @@ fn statement(from: types::Statement) -> Statement {
         statements: statements.into_iter().map(statement).collect(),
         ..Statement::default()
     };
-    let refers = |kind: &str, arn: String| Statement { kind: kind.into(), arn: Some(arn), ..Statement::default() };
+    let refers = |kind: &str, arn: String| Statement {
+        kind: kind.into(),
+        arn: Some(arn),
+        ..Statement::default()
+    };
     if let Some(and) = from.and_statement {
         joined("And", and.statements)
     } else if let Some(or) = from.or_statement {
@@ -93,8 +102,14 @@ fn statement(from: types::Statement) -> Statement {
     } else if let Some(group) = from.managed_rule_group_statement {
         let inner = group.scope_down_statement.into_iter().map(|inner| *inner).collect();
         let overrides = group.rule_action_overrides.unwrap_or_default().into_iter();
-        let rule_action_overrides = overrides.filter_map(|over| Some((over.name, action(over.action_to_use.as_ref()?)?))).collect();
-        Statement { name: Some(format!("{} {}", group.vendor_name, group.name)), rule_action_overrides, ..joined("ManagedRuleGroup", inner) }
+        let rule_action_overrides = overrides
+            .filter_map(|over| Some((over.name, action(over.action_to_use.as_ref()?)?)))
+            .collect();
+        Statement {
+            name: Some(format!("{} {}", group.vendor_name, group.name)),
+            rule_action_overrides,
+            ..joined("ManagedRuleGroup", inner)
+        }
     } else if let Some(set) = from.ip_set_reference_statement {
         let header_name = set.ip_set_forwarded_ip_config.map(|config| config.header_name);
         Statement { header_name, ..refers("IPSetReference", set.arn) }

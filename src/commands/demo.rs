@@ -1,4 +1,5 @@
-//! `ecs-doctor demo`: example accounts, recorded from replies in AWS's own shapes and diagnosed like any other.
+//! `ecs-doctor demo`: example accounts, recorded from replies in AWS's own shapes and diagnosed
+//! like any other.
 
 use std::io::Write;
 
@@ -50,7 +51,11 @@ pub fn run(options: &Demo) -> Result<Exit> {
     let wanted = options.name.as_deref().unwrap_or(EXAMPLES[0].name);
     let Some(example) = EXAMPLES.iter().find(|example| example.name == wanted) else {
         let names: Vec<&str> = EXAMPLES.iter().map(|example| example.name).collect();
-        return Err(UsageError(format!("there is no example {wanted:?}; there are {}", names.join(", "))).into());
+        return Err(UsageError(format!(
+            "there is no example {wanted:?}; there are {}",
+            names.join(", ")
+        ))
+        .into());
     };
     let mut snapshot = replay::parse(example.snapshot)?;
     snapshot.example = Some(example.about.to_owned());

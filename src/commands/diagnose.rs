@@ -1,4 +1,5 @@
-//! `ecs-doctor <SERVICE>`: asks AWS or opens a snapshot, diagnoses every service in it, prints, and tells the code.
+//! `ecs-doctor <SERVICE>`: asks AWS or opens a snapshot, diagnoses every service in it, prints, and
+//! tells the code.
 
 use std::io::Write;
 use std::path::Path;
@@ -56,7 +57,15 @@ pub struct Question<'a> {
 impl<'a> Question<'a> {
     /// Nothing but the service itself.
     pub fn about(service: Option<&'a str>, access: &'a Access) -> Question<'a> {
-        Question { service, access, read_logs: false, trail: false, versions: &[], url: None, probe: false }
+        Question {
+            service,
+            access,
+            read_logs: false,
+            trail: false,
+            versions: &[],
+            url: None,
+            probe: false,
+        }
     }
 }
 
@@ -85,18 +94,30 @@ pub fn only(snapshot: &Snapshot) -> Result<&Service> {
     match snapshot.services.as_slice() {
         [service] => Ok(service),
         several => {
-            let names: Vec<&str> = several.iter().map(|service| service.service_arn.as_str()).collect();
-            Err(UsageError(format!("the snapshot has several such services; name one by its ARN: {}", names.join(", "))).into())
+            let names: Vec<&str> =
+                several.iter().map(|service| service.service_arn.as_str()).collect();
+            Err(UsageError(format!(
+                "the snapshot has several such services; name one by its ARN: {}",
+                names.join(", ")
+            ))
+            .into())
         }
     }
 }
 
 /// The diagnosis of a snapshot, printed, with the exit code that follows from it.
-pub fn conclude(snapshot: &Snapshot, config: &Config, options: &ReportOptions, fail_on: FailOn) -> Result<Exit> {
+pub fn conclude(
+    snapshot: &Snapshot,
+    config: &Config,
+    options: &ReportOptions,
+    fail_on: FailOn,
+) -> Result<Exit> {
     let report = examine(snapshot, |service| config.intent(service, &options.expect_ingress));
     let mut out = anstream::stdout().lock();
     match options.output {
-        Format::Text => Text { width: text::width(), show: options.show.severity() }.print(&report, &mut out)?,
+        Format::Text => {
+            Text { width: text::width(), show: options.show.severity() }.print(&report, &mut out)?
+        }
         Format::Json => Json.print(&report, &mut out)?,
     }
     out.flush()?;
@@ -132,8 +153,11 @@ fn exit(report: &Report, fail_on: Option<Severity>, strict: bool) -> Exit {
 fn chosen(mut snapshot: Snapshot, service: Option<&str>) -> Result<Snapshot> {
     if let Some(typed) = service {
         let name = typed.rsplit('/').next().unwrap_or(typed);
-        let there: Vec<String> = snapshot.services.iter().map(|service| service.service_name.clone()).collect();
-        snapshot.services.retain(|service| service.service_name == name || service.service_arn == typed);
+        let there: Vec<String> =
+            snapshot.services.iter().map(|service| service.service_name.clone()).collect();
+        snapshot
+            .services
+            .retain(|service| service.service_name == name || service.service_arn == typed);
         if snapshot.services.is_empty() {
             return Err(anyhow!("no service {typed} in the snapshot; it has {}", there.join(", ")));
         }
@@ -151,10 +175,14 @@ fn ask(question: &Question) -> Result<Snapshot> {
     use crate::collect::find::Target;
 
     let Some(typed) = question.service else {
-        return Err(UsageError("name a service, or a snapshot with --from; --help tells more".into()).into());
+        return Err(UsageError(
+            "name a service, or a snapshot with --from; --help tells more".into(),
+        )
+        .into());
     };
     let target = Target::parse(typed, question.access.cluster.as_deref()).map_err(UsageError)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let snapshot = runtime.block_on(live::ask(question, &target));
     // Whatever still hangs is left behind.
     runtime.shutdown_background();
@@ -184,11 +212,15 @@ mod live {
             read_logs: *read_logs,
         };
         let Some(aws) = Aws::connect(&connection).await else {
-            return Err(anyhow!("no region: give --region, set AWS_REGION, or put one into the profile"));
+            return Err(anyhow!(
+                "no region: give --region, set AWS_REGION, or put one into the profile"
+            ));
         };
         let service = match find::find(&aws, target).await {
             Ok(service) => service,
-            Err(not_found) => return Err(explain(not_found, aws.asker.ledger().credentials.as_deref())),
+            Err(not_found) => {
+                return Err(explain(not_found, aws.asker.ledger().credentials.as_deref()));
+            }
         };
         let mut snapshot = collect::collect(&aws, service, now()?).await;
         for version in *versions {
@@ -226,7 +258,9 @@ mod live {
     /// The pause between two questions to CloudTrail; tests have none.
     fn pace() -> Result<Duration> {
         match std::env::var("ECS_DOCTOR_PACE_MS") {
-            Ok(set) => Ok(Duration::from_millis(set.parse().with_context(|| format!("ECS_DOCTOR_PACE_MS={set} is no number"))?)),
+            Ok(set) => Ok(Duration::from_millis(
+                set.parse().with_context(|| format!("ECS_DOCTOR_PACE_MS={set} is no number"))?,
+            )),
             Err(_) => Ok(collect::trail::PACE),
         }
     }
@@ -234,7 +268,9 @@ mod live {
     /// The clock of the snapshot; tests set it, so that a recorded account does not age.
     fn now() -> Result<Timestamp> {
         match std::env::var("ECS_DOCTOR_NOW") {
-            Ok(set) => set.parse().with_context(|| format!("ECS_DOCTOR_NOW={set} is no time such as 2026-11-22T03:00:00Z")),
+            Ok(set) => set.parse().with_context(|| {
+                format!("ECS_DOCTOR_NOW={set} is no time such as 2026-11-22T03:00:00Z")
+            }),
             Err(_) => Ok(Timestamp::from_second(Timestamp::now().as_second())?),
         }
     }

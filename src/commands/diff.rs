@@ -1,5 +1,5 @@
-//! `ecs-doctor diff <SERVICE>`: what differs between two versions of a service, the last good one and the newest unless
-//! others are named.
+//! `ecs-doctor diff <SERVICE>`: what differs between two versions of a service, the last good one
+//! and the newest unless others are named.
 
 use std::io::Write;
 
@@ -16,13 +16,19 @@ use crate::report::{json, wording};
 
 pub fn run(options: &cli::Diff) -> Result<Exit> {
     let versions: Vec<&str> = options.from.iter().chain(&options.to).map(String::as_str).collect();
-    let question = Question { trail: options.trail, versions: &versions, ..Question::about(options.service.as_deref(), &options.access) };
+    let question = Question {
+        trail: options.trail,
+        versions: &versions,
+        ..Question::about(options.service.as_deref(), &options.access)
+    };
     let snapshot = diagnose::snapshot(&question, options.snapshot.as_deref())?;
     let intent = Intent::default();
     let patient = Patient::new(&snapshot, diagnose::only(&snapshot)?, &intent);
-    let changes = ChangesReport::new(&patient, options.from.as_deref(), options.to.as_deref()).map_err(|why| explain(why, patient.name()))?;
+    let changes = ChangesReport::new(&patient, options.from.as_deref(), options.to.as_deref())
+        .map_err(|why| explain(why, patient.name()))?;
     let trail = TrailReport::new(&patient);
-    let diff = Diff { heading: Heading::new("ecs-doctor-diff/v1", &snapshot, &patient), changes, trail };
+    let diff =
+        Diff { heading: Heading::new("ecs-doctor-diff/v1", &snapshot, &patient), changes, trail };
     let mut out = anstream::stdout().lock();
     match options.output {
         Format::Text => Text::default().diff(&diff, &mut out)?,
@@ -34,15 +40,27 @@ pub fn run(options: &cli::Diff) -> Result<Exit> {
 
 fn explain(why: NoVersion, service: &str) -> anyhow::Error {
     match why {
-        NoVersion::Unknown { wanted, known } if known.is_empty() => anyhow!("there is no version {wanted} of {service} to be seen"),
-        NoVersion::Unknown { wanted, known } => anyhow!("there is no version {wanted} of {service} to be seen; there are {}", known.join(", ")),
+        NoVersion::Unknown { wanted, known } if known.is_empty() => {
+            anyhow!("there is no version {wanted} of {service} to be seen")
+        }
+        NoVersion::Unknown { wanted, known } => anyhow!(
+            "there is no version {wanted} of {service} to be seen; there are {}",
+            known.join(", ")
+        ),
         NoVersion::NothingToCompare => {
-            anyhow!("{service} has no earlier successful deployment to compare with; name two versions with --from and --to")
+            anyhow!(
+                "{service} has no earlier successful deployment to compare with; name two versions with --from and --to"
+            )
         }
         NoVersion::Blind(blind) => {
             let origin = blind.origin();
-            let said = origin.why.message().map_or_else(String::new, |message| format!(": {message}"));
-            anyhow!("could not see the versions of {service}: {} {}{said}", origin.call.action(), wording::why(origin.why.word()))
+            let said =
+                origin.why.message().map_or_else(String::new, |message| format!(": {message}"));
+            anyhow!(
+                "could not see the versions of {service}: {} {}{said}",
+                origin.call.action(),
+                wording::why(origin.why.word())
+            )
         }
     }
 }

@@ -1,5 +1,6 @@
-//! `ecs-doctor docs <FOLDER>`, hidden: writes every page that is made from the program itself. A test compares the
-//! committed pages with these, so a page can be stale for no longer than until the next test.
+//! `ecs-doctor docs <FOLDER>`, hidden: writes every page that is made from the program itself. A
+//! test compares the committed pages with these, so a page can be stale for no longer than until
+//! the next test.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -26,7 +27,8 @@ pub fn run(options: &Docs) -> Result<Exit> {
     for (name, text) in pages()? {
         let file = options.folder.join(name);
         let folder = file.parent().unwrap_or(&options.folder);
-        fs::create_dir_all(folder).with_context(|| format!("could not make {}", folder.display()))?;
+        fs::create_dir_all(folder)
+            .with_context(|| format!("could not make {}", folder.display()))?;
         fs::write(&file, text).with_context(|| format!("could not write {}", file.display()))?;
     }
     Ok(Exit::Fine)
@@ -35,7 +37,10 @@ pub fn run(options: &Docs) -> Result<Exit> {
 fn pages() -> Result<BTreeMap<String, String>> {
     let mut pages = BTreeMap::new();
     for check in catalog::checks() {
-        pages.insert(format!("checks/{}.md", check.id()), format!("{MADE}{}\n\n{}", explain::page(check), example(check)?));
+        pages.insert(
+            format!("checks/{}.md", check.id()),
+            format!("{MADE}{}\n\n{}", explain::page(check), example(check)?),
+        );
     }
     pages.insert("checks/README.md".into(), list());
     pages.insert("map.md".into(), map());
@@ -54,11 +59,16 @@ fn schema(schema: schemars::Schema) -> Result<String> {
 /// What the check says of its own example, which is a healthy service made sick.
 fn example(check: &Check) -> Result<String> {
     let snapshot = (check.example)();
-    let intent: Intent = ["203.0.113.0/24", "198.51.100.0/24"].iter().filter_map(|block| block.parse::<Expected>().ok()).collect();
+    let intent: Intent = ["203.0.113.0/24", "198.51.100.0/24"]
+        .iter()
+        .filter_map(|block| block.parse::<Expected>().ok())
+        .collect();
     let patient = Patient::new(&snapshot, &snapshot.services[0], &intent);
     let report = ServiceReport::new(&patient, &diagnose(&patient));
     let mut text = String::from("## What it looks like\n");
-    if let Some(finding) = find(&report.roots, check.id()).or_else(|| find(&report.notes, check.id())) {
+    if let Some(finding) =
+        find(&report.roots, check.id()).or_else(|| find(&report.notes, check.id()))
+    {
         writeln!(text, "\n> {}\n", finding.says)?;
         for evidence in &finding.evidence {
             writeln!(text, "- `{}`: `{}` ({})", evidence.field, evidence.value, evidence.call)?;
@@ -75,16 +85,28 @@ fn example(check: &Check) -> Result<String> {
 }
 
 fn find<'a>(findings: &'a [FindingReport], id: &str) -> Option<&'a FindingReport> {
-    findings.iter().find_map(|finding| if finding.check == id { Some(finding) } else { find(&finding.explains, id) })
+    findings.iter().find_map(|finding| {
+        if finding.check == id { Some(finding) } else { find(&finding.explains, id) }
+    })
 }
 
 fn list() -> String {
-    let mut text =
-        format!("{MADE}# The checks\n\nEach is a file, a page, and an id that scripts can rely on. `ecs-doctor explain <check>` prints its page.\n");
+    let mut text = format!(
+        "{MADE}# The checks\n\nEach is a file, a page, and an id that scripts can rely on. `ecs-doctor explain <check>` prints its page.\n"
+    );
     for group in catalog::GROUPS.iter().filter(|group| !group.checks.is_empty()) {
-        text += &format!("\n## {}: {}\n\n| check | the trouble | role | severity |\n|---|---|---|---|\n", group.name, group.about);
+        text += &format!(
+            "\n## {}: {}\n\n| check | the trouble | role | severity |\n|---|---|---|---|\n",
+            group.name, group.about
+        );
         for check in group.checks {
-            text += &format!("| [`{0}`]({0}.md) | {1} | {2} | {3} |\n", check.id(), check.title, check.role.word(), check.severity.word());
+            text += &format!(
+                "| [`{0}`]({0}.md) | {1} | {2} | {3} |\n",
+                check.id(),
+                check.title,
+                check.role.word(),
+                check.severity.word()
+            );
         }
     }
     text
@@ -129,6 +151,10 @@ fn permissions_page() -> Result<String> {
             }
         )?;
     }
-    writeln!(text, "\n## The policy\n\n`ecs-doctor permissions` prints it.\n\n```json\n{}\n```", permissions::policy()?)?;
+    writeln!(
+        text,
+        "\n## The policy\n\n`ecs-doctor permissions` prints it.\n\n```json\n{}\n```",
+        permissions::policy()?
+    )?;
     Ok(text)
 }

@@ -13,7 +13,10 @@ use crate::report::json;
 use crate::report::text::Text;
 
 pub fn run(options: &cli::Timeline) -> Result<Exit> {
-    let question = Question { trail: options.trail, ..Question::about(options.service.as_deref(), &options.access) };
+    let question = Question {
+        trail: options.trail,
+        ..Question::about(options.service.as_deref(), &options.access)
+    };
     let snapshot = diagnose::snapshot(&question, options.from.as_deref())?;
     let intent = Intent::default();
     let patient = Patient::new(&snapshot, diagnose::only(&snapshot)?, &intent);

@@ -1,5 +1,6 @@
-//! What the report tells beside findings: how the newest deployment stands, what changed with it, which code runs, and
-//! what happened in which order. Each part names the calls that it could not see.
+//! What the report tells beside findings: how the newest deployment stands, what changed with it,
+//! which code runs, and what happened in which order. Each part names the calls that it could not
+//! see.
 
 use std::collections::BTreeMap;
 
@@ -42,8 +43,8 @@ pub struct VersionReport {
 
 #[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct ChangeReport {
-    /// containers, image, command, environment, secrets, ports, health_check, size, roles, security_groups, subnets,
-    /// load_balancer, platform, service_connect or logs
+    /// containers, image, command, environment, secrets, ports, health_check, size, roles,
+    /// security_groups, subnets, load_balancer, platform, service_connect or logs
     pub area: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub container: Option<String>,
@@ -137,7 +138,8 @@ pub struct AlarmReport {
     pub state: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub since: Option<Timestamp>,
-    /// Whether it was in ALARM when the deployment began: then ECS ignores it. Absent where that is not known.
+    /// Whether it was in ALARM when the deployment began: then ECS ignores it. Absent where that is
+    /// not known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fired_before: Option<bool>,
 }
@@ -292,15 +294,26 @@ impl Heading {
 }
 
 fn missed(unseen: &Unseen) -> Vec<MissedReport> {
-    unique(unseen.0.iter().map(|blind| MissedReport { call: blind.origin().call.action(), why: blind.origin().why.word() }))
+    unique(unseen.0.iter().map(|blind| MissedReport {
+        call: blind.origin().call.action(),
+        why: blind.origin().why.word(),
+    }))
 }
 
 impl ChangesReport {
     /// Between two versions by name; without names between the last good one and the newest.
-    pub fn new(patient: &Patient, from: Option<&str>, to: Option<&str>) -> Result<ChangesReport, NoVersion> {
+    pub fn new(
+        patient: &Patient,
+        from: Option<&str>,
+        to: Option<&str>,
+    ) -> Result<ChangesReport, NoVersion> {
         let mut unseen = Unseen::default();
         let (before, after) = diff::pair(patient, from, to, &mut unseen)?;
-        let trouble = if diff::is_newest(patient, &after, &mut unseen) { Trouble::of_newest(patient, &mut unseen) } else { Trouble::Unknown };
+        let trouble = if diff::is_newest(patient, &after, &mut unseen) {
+            Trouble::of_newest(patient, &mut unseen)
+        } else {
+            Trouble::Unknown
+        };
         Ok(ChangesReport {
             from: version(&before, &after),
             to: version(&after, &before),
@@ -315,7 +328,9 @@ fn version(version: &Version, other: &Version) -> VersionReport {
     let definition = version.definition.map(|definition| definition.task_definition_arn.as_str());
     VersionReport {
         name: plain(&version.name_beside(other)),
-        task_definition: definition.or(version.revision.and_then(|revision| revision.task_definition.as_deref())).map(plain),
+        task_definition: definition
+            .or(version.revision.and_then(|revision| revision.task_definition.as_deref()))
+            .map(plain),
         service_revision: version.revision.map(|revision| plain(&revision.service_revision_arn)),
         created_at: version.revision.and_then(|revision| revision.created_at),
     }
@@ -347,12 +362,18 @@ impl RolloutReport {
             under_way: progress.is_under_way,
             began: progress.began,
             ended: progress.ended,
-            stage: deployment.lifecycle_stage.as_deref().filter(|_| progress.is_under_way).map(plain),
+            stage: deployment
+                .lifecycle_stage
+                .as_deref()
+                .filter(|_| progress.is_under_way)
+                .map(plain),
             stage_began: progress.stage_began,
             waits_for: progress.waits_for.as_deref().map(plain),
             expected_end: progress.ends,
             versions: progress.sides.iter().map(side).collect(),
-            requests: progress.requests.map(|requests| RequestsReport { since: requests.since, count: requests.count }),
+            requests: progress
+                .requests
+                .map(|requests| RequestsReport { since: requests.since, count: requests.count }),
             circuit_breaker: progress.breaker.map(|breaker| BreakerReport {
                 status: breaker.state.status.as_deref().map(plain),
                 failures: breaker.state.failure_count,
@@ -401,7 +422,12 @@ impl DigestsReport {
         let again = format!("aws ecs update-service {} --force-new-deployment", patient.cli());
         let containers = rows.iter().map(|row| DigestReport {
             service_revision: plain(&row.revision.service_revision_arn),
-            brings: row.revision.task_definition.as_deref().and_then(|arn| arn.rsplit('/').next()).map(plain),
+            brings: row
+                .revision
+                .task_definition
+                .as_deref()
+                .and_then(|arn| arn.rsplit('/').next())
+                .map(plain),
             container: plain(row.container),
             image: plain(row.image),
             pinned: row.pinned.map(plain),

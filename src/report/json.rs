@@ -1,4 +1,5 @@
-//! JSON, `ecs-doctor/v1`: the report as it is, and its parts where they are asked for alone. Additive within v1.
+//! JSON, `ecs-doctor/v1`: the report as it is, and its parts where they are asked for alone.
+//! Additive within v1.
 
 use std::io::Write;
 

@@ -1,5 +1,5 @@
-//! The ways in, as the report has them: hop by hop, who makes the answer, what the probe got, and which causes of the
-//! report stand in the way.
+//! The ways in, as the report has them: hop by hop, who makes the answer, what the probe got, and
+//! which causes of the report stand in the way.
 
 use std::collections::BTreeSet;
 
@@ -30,7 +30,8 @@ pub struct PathReport {
 
 #[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct HopReport {
-    /// name, load_balancer, security_groups, listener, web_acl, rule, target_group, targets or tasks
+    /// name, load_balancer, security_groups, listener, web_acl, rule, target_group, targets or
+    /// tasks
     pub hop: &'static str,
     /// good, bad or unseen
     pub mark: &'static str,
@@ -107,7 +108,9 @@ impl PathReport {
     pub fn all(patient: &Patient, diagnosis: &Diagnosis) -> Vec<PathReport> {
         let asked = patient.asked_url().map(|url| path::of_url(patient, &url)).unwrap_or_default();
         let asked = asked.iter().map(|path| PathReport::new(path, true, diagnosis));
-        asked.chain(path::own(patient).iter().map(|path| PathReport::new(path, false, diagnosis))).collect()
+        asked
+            .chain(path::own(patient).iter().map(|path| PathReport::new(path, false, diagnosis)))
+            .collect()
     }
 
     fn new(path: &Path, asked: bool, diagnosis: &Diagnosis) -> PathReport {
@@ -139,21 +142,34 @@ impl PathReport {
 fn causes(path: &Path, diagnosis: &Diagnosis) -> Vec<&'static str> {
     let ids: BTreeSet<&str> = path.all_hops().filter_map(|hop| hop.id.as_deref()).collect();
     fn meets(node: &Node, ids: &BTreeSet<&str>) -> bool {
-        ids.contains(node.finding.about.id.as_str()) || node.explains.iter().any(|effect| meets(effect, ids))
+        ids.contains(node.finding.about.id.as_str())
+            || node.explains.iter().any(|effect| meets(effect, ids))
     }
-    let now = diagnosis.roots.iter().filter(|root| matches!(root.standing, Standing::Cause | Standing::Unexplained));
-    let mut causes: Vec<&'static str> = now.filter(|root| meets(root, &ids)).map(|root| root.check.id()).collect();
+    let now = diagnosis
+        .roots
+        .iter()
+        .filter(|root| matches!(root.standing, Standing::Cause | Standing::Unexplained));
+    let mut causes: Vec<&'static str> =
+        now.filter(|root| meets(root, &ids)).map(|root| root.check.id()).collect();
     causes.dedup();
     causes
 }
 
-/// Of a service that is not sick, but not reached: by the probe, or by the way of the URL that was asked about.
-pub fn headline(paths: &[PathReport], probe: Option<&ProbeReport>, diagnosis: &Diagnosis) -> Option<String> {
+/// Of a service that is not sick, but not reached: by the probe, or by the way of the URL that was
+/// asked about.
+pub fn headline(
+    paths: &[PathReport],
+    probe: Option<&ProbeReport>,
+    diagnosis: &Diagnosis,
+) -> Option<String> {
     if diagnosis.verdict == Verdict::Sick {
         return None;
     }
-    if let Some(probe) = probe.filter(|probe| probe.failure.as_ref().is_none_or(|failure| failure.stage != "address")) {
-        let fine = probe.failure.is_none() && probe.answers.last().is_some_and(|answer| answer.by == "app" && answer.status < 400);
+    if let Some(probe) = probe
+        .filter(|probe| probe.failure.as_ref().is_none_or(|failure| failure.stage != "address"))
+    {
+        let fine = probe.failure.is_none()
+            && probe.answers.last().is_some_and(|answer| answer.by == "app" && answer.status < 400);
         return probe.words.last().filter(|_| !fine).map(|words| format!("{words}."));
     }
     let asked = paths.iter().rfind(|path| path.asked)?;
@@ -173,7 +189,10 @@ impl HopReport {
             says: plain(&hop.says),
             short: plain(&hop.short),
             id: hop.id.as_deref().map(plain),
-            missed: hop.missed.as_ref().map(|blind| MissedReport { call: blind.origin().call.action(), why: blind.origin().why.word() }),
+            missed: hop.missed.as_ref().map(|blind| MissedReport {
+                call: blind.origin().call.action(),
+                why: blind.origin().why.word(),
+            }),
         }
     }
 }

@@ -1,6 +1,7 @@
-//! The report for people: a headline, then the causal chain with the cause first, its evidence and the fix; then
-//! risks as a table, notes, what was ruled out, and what could not be looked at with the IAM statement that would help.
-//! It fits the terminal from 40 columns on, and without colour it says the same.
+//! The report for people: a headline, then the causal chain with the cause first, its evidence and
+//! the fix; then risks as a table, notes, what was ruled out, and what could not be looked at with
+//! the IAM statement that would help. It fits the terminal from 40 columns on, and without colour
+//! it says the same.
 
 mod history;
 mod path;
@@ -64,11 +65,24 @@ fn chain(finding: &FindingReport) -> Vec<&FindingReport> {
 }
 
 impl Text {
-    fn service(&self, report: &Report, service: &ServiceReport, out: &mut dyn Write) -> anyhow::Result<()> {
+    fn service(
+        &self,
+        report: &Report,
+        service: &ServiceReport,
+        out: &mut dyn Write,
+    ) -> anyhow::Result<()> {
         let kind = wording::kind(service.kind);
-        let place = format!("{}: {kind} in cluster {}, {}, account {}", service.service, service.cluster, report.region, report.account);
+        let place = format!(
+            "{}: {kind} in cluster {}, {}, account {}",
+            service.service, service.cluster, report.region, report.account
+        );
         self.paragraph(out, "", DIM, &place)?;
-        self.paragraph(out, "", DIM, &format!("seen {}", report.taken_at.strftime("%Y-%m-%d %H:%M UTC")))?;
+        self.paragraph(
+            out,
+            "",
+            DIM,
+            &format!("seen {}", report.taken_at.strftime("%Y-%m-%d %H:%M UTC")),
+        )?;
         if let Some(example) = &report.example {
             self.paragraph(out, "", BOLD, &format!("EXAMPLE, not your account: {example}."))?;
         }
@@ -87,9 +101,14 @@ impl Text {
             }
         }
         self.asked_paths(service, out)?;
-        let shown = |finding: &&FindingReport| chain(finding).iter().any(|part| wording::rank(part.severity) <= wording::rank(self.show.word()));
+        let shown = |finding: &&FindingReport| {
+            chain(finding)
+                .iter()
+                .any(|part| wording::rank(part.severity) <= wording::rank(self.show.word()))
+        };
         let roots: Vec<&FindingReport> = service.roots.iter().filter(shown).collect();
-        let (now, later): (Vec<_>, Vec<_>) = roots.into_iter().partition(|root| root.standing != "risk");
+        let (now, later): (Vec<_>, Vec<_>) =
+            roots.into_iter().partition(|root| root.standing != "risk");
         for root in now {
             self.root(root, out)?;
         }
@@ -118,7 +137,12 @@ impl Text {
         self.paragraph(out, "  ", BOLD, root.title)?;
         self.paragraph(out, "  ", Style::new(), &root.says)?;
         if let Some(since) = root.since {
-            self.paragraph(out, "  ", DIM, &format!("since {}", since.strftime("%Y-%m-%d %H:%M UTC")))?;
+            self.paragraph(
+                out,
+                "  ",
+                DIM,
+                &format!("since {}", since.strftime("%Y-%m-%d %H:%M UTC")),
+            )?;
         }
         if !root.explains.is_empty() {
             writeln!(out, "\n  {BOLD}What follows from it{BOLD:#}")?;
@@ -149,22 +173,41 @@ impl Text {
         for suspect in &root.suspects {
             by_call.entry((suspect.call, suspect.why)).or_default().push(suspect.check);
         }
-        writeln!(out, "\n  {BOLD}Suspects{BOLD:#}: these checks would explain it, and could not look")?;
+        writeln!(
+            out,
+            "\n  {BOLD}Suspects{BOLD:#}: these checks would explain it, and could not look"
+        )?;
         for ((call, why), checks) in by_call {
-            self.item(out, "  - ", &format!("{call} ({}): {}", wording::why(why), checks.join(", ")))?;
+            self.item(
+                out,
+                "  - ",
+                &format!("{call} ({}): {}", wording::why(why), checks.join(", ")),
+            )?;
         }
         Ok(())
     }
 
-    /// A tree, one branch an effect; each says the one piece of evidence that decides, unless its cause has said it.
-    fn effects<'a>(&self, effects: &'a [FindingReport], indent: &str, told: Vec<&'a EvidenceReport>, out: &mut dyn Write) -> anyhow::Result<()> {
+    /// A tree, one branch an effect; each says the one piece of evidence that decides, unless its
+    /// cause has said it.
+    fn effects<'a>(
+        &self,
+        effects: &'a [FindingReport],
+        indent: &str,
+        told: Vec<&'a EvidenceReport>,
+        out: &mut dyn Write,
+    ) -> anyhow::Result<()> {
         for (number, effect) in effects.iter().enumerate() {
             let last = number + 1 == effects.len();
             let (branch, trunk) = if last { ("└─ ", "   ") } else { ("├─ ", "│  ") };
             let style = colour(effect.severity);
             let below = format!("{indent}{trunk}");
-            let stem = if effect.explains.is_empty() { below.clone() } else { format!("{below}│  ") };
-            let title = self.wrap(&format!("{} ({})", effect.title, effect.check), indent.chars().count() + 3, below.chars().count());
+            let stem =
+                if effect.explains.is_empty() { below.clone() } else { format!("{below}│  ") };
+            let title = self.wrap(
+                &format!("{} ({})", effect.title, effect.check),
+                indent.chars().count() + 3,
+                below.chars().count(),
+            );
             for (number, line) in title.iter().enumerate() {
                 let before = if number == 0 { format!("{indent}{branch}") } else { below.clone() };
                 writeln!(out, "{before}{style}{line}{style:#}")?;
@@ -205,21 +248,37 @@ impl Text {
         }
         self.heading(out, "Nothing suffers from these yet")?;
         let mut table = Table::new();
-        table.load_style(presets::UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
-        table.set_width(u16::try_from(self.width).unwrap_or(80)).set_header(["severity", "finding"]);
+        table
+            .load_style(presets::UTF8_HORIZONTAL_ONLY)
+            .set_content_arrangement(ContentArrangement::Dynamic);
+        table
+            .set_width(u16::try_from(self.width).unwrap_or(80))
+            .set_header(["severity", "finding"]);
         for risk in risks {
             for part in chain(risk) {
-                table.add_row([part.severity.to_owned(), format!("{}\n{}\nFix: {}", part.check, part.says, part.remedy.summary)]);
+                table.add_row([
+                    part.severity.to_owned(),
+                    format!("{}\n{}\nFix: {}", part.check, part.says, part.remedy.summary),
+                ]);
             }
         }
         for line in table.lines() {
             writeln!(out, "{}", line.trim_end())?;
         }
-        self.paragraph(out, "", DIM, "`ecs-doctor explain <check>` tells more; `--output json` has the commands.")
+        self.paragraph(
+            out,
+            "",
+            DIM,
+            "`ecs-doctor explain <check>` tells more; `--output json` has the commands.",
+        )
     }
 
     fn notes(&self, service: &ServiceReport, out: &mut dyn Write) -> anyhow::Result<()> {
-        let notes: Vec<_> = service.notes.iter().filter(|note| wording::rank(note.severity) <= wording::rank(self.show.word())).collect();
+        let notes: Vec<_> = service
+            .notes
+            .iter()
+            .filter(|note| wording::rank(note.severity) <= wording::rank(self.show.word()))
+            .collect();
         if notes.is_empty() {
             return Ok(());
         }
@@ -234,26 +293,62 @@ impl Text {
         if service.ruled_out.is_empty() {
             return Ok(());
         }
-        let groups: Vec<String> = service.ruled_out_by_group().iter().map(|(group, count)| format!("{group} {count}")).collect();
+        let groups: Vec<String> = service
+            .ruled_out_by_group()
+            .iter()
+            .map(|(group, count)| format!("{group} {count}"))
+            .collect();
         self.heading(out, "Ruled out")?;
         let checks = if service.ruled_out.len() == 1 { "check" } else { "checks" };
-        self.paragraph(out, "", DIM, &format!("{} {checks}, by group: {}. `--output json` names them.", service.ruled_out.len(), groups.join(", ")))
+        self.paragraph(
+            out,
+            "",
+            DIM,
+            &format!(
+                "{} {checks}, by group: {}. `--output json` names them.",
+                service.ruled_out.len(),
+                groups.join(", ")
+            ),
+        )
     }
 
-    fn blind(&self, report: &Report, service: &ServiceReport, out: &mut dyn Write) -> anyhow::Result<()> {
-        let missed: Vec<_> = service.exams.iter().flat_map(|exam| exam.missed.iter().map(|missed| (missed, exam.check))).collect();
-        let crashed: Vec<&str> = service.exams.iter().filter(|exam| exam.outcome == "crashed").map(|exam| exam.check).collect();
+    fn blind(
+        &self,
+        report: &Report,
+        service: &ServiceReport,
+        out: &mut dyn Write,
+    ) -> anyhow::Result<()> {
+        let missed: Vec<_> = service
+            .exams
+            .iter()
+            .flat_map(|exam| exam.missed.iter().map(|missed| (missed, exam.check)))
+            .collect();
+        let crashed: Vec<&str> = service
+            .exams
+            .iter()
+            .filter(|exam| exam.outcome == "crashed")
+            .map(|exam| exam.check)
+            .collect();
         if missed.is_empty() && report.blind.is_empty() && crashed.is_empty() {
             return Ok(());
         }
         self.heading(out, "Could not look")?;
-        let mut calls: Vec<(&str, &str)> = report.blind.iter().map(|blind| (blind.call, blind.why)).collect();
+        let mut calls: Vec<(&str, &str)> =
+            report.blind.iter().map(|blind| (blind.call, blind.why)).collect();
         calls.extend(missed.iter().map(|(missed, _)| (missed.call, missed.why)));
         calls.sort_unstable();
         calls.dedup();
         for (call, why) in &calls {
-            let said = report.blind.iter().find(|blind| blind.call == *call && blind.why == *why).and_then(|blind| blind.message.as_deref());
-            let hidden: Vec<&str> = missed.iter().filter(|(missed, _)| missed.call == *call && missed.why == *why).map(|(_, check)| *check).collect();
+            let said = report
+                .blind
+                .iter()
+                .find(|blind| blind.call == *call && blind.why == *why)
+                .and_then(|blind| blind.message.as_deref());
+            let hidden: Vec<&str> = missed
+                .iter()
+                .filter(|(missed, _)| missed.call == *call && missed.why == *why)
+                .map(|(_, check)| *check)
+                .collect();
             let mut line = format!("{call}: {}", wording::why(why));
             match (hidden.is_empty(), said) {
                 (false, _) => line.push_str(&format!("; hidden from {}", hidden.join(", "))),
@@ -265,17 +360,29 @@ impl Text {
             }
         }
         for check in crashed {
-            self.item(out, "- ", &format!("{check} crashed: please report it, with the snapshot of --save"))?;
+            self.item(
+                out,
+                "- ",
+                &format!("{check} crashed: please report it, with the snapshot of --save"),
+            )?;
         }
-        let mut denied: Vec<&str> = calls.iter().filter(|(_, why)| *why == "denied").map(|(call, _)| *call).collect();
+        let mut denied: Vec<&str> =
+            calls.iter().filter(|(_, why)| *why == "denied").map(|(call, _)| *call).collect();
         denied.dedup();
         if !denied.is_empty() {
             writeln!(out, "  This IAM statement would help:")?;
             let needed = denied.iter().filter_map(|action| Call::of(action)).flat_map(Call::needs);
             let actions: Vec<String> = needed.map(|action| format!("\"{action}\"")).collect();
-            writeln!(out, "    {CODE}{{ \"Effect\": \"Allow\", \"Resource\": \"*\", \"Action\": [")?;
+            writeln!(
+                out,
+                "    {CODE}{{ \"Effect\": \"Allow\", \"Resource\": \"*\", \"Action\": ["
+            )?;
             for (number, action) in actions.iter().enumerate() {
-                writeln!(out, "      {action}{}", if number + 1 == actions.len() { "" } else { "," })?;
+                writeln!(
+                    out,
+                    "      {action}{}",
+                    if number + 1 == actions.len() { "" } else { "," }
+                )?;
             }
             writeln!(out, "    ] }}{CODE:#}")?;
         }
@@ -285,17 +392,37 @@ impl Text {
     fn footer(&self, report: &Report, out: &mut dyn Write) -> anyhow::Result<()> {
         let calls = &report.calls;
         writeln!(out)?;
-        self.paragraph(out, "", DIM, &format!("{} calls, {} ms, read-only.", calls.total, calls.elapsed_ms))
+        self.paragraph(
+            out,
+            "",
+            DIM,
+            &format!("{} calls, {} ms, read-only.", calls.total, calls.elapsed_ms),
+        )
     }
 
     fn wrap(&self, text: &str, first: usize, rest: usize) -> Vec<String> {
         let (first, rest) = (" ".repeat(first), " ".repeat(rest));
-        let options = textwrap::Options::new(self.width).initial_indent(&first).subsequent_indent(&rest);
-        let lines = textwrap::wrap(text, options.word_splitter(textwrap::WordSplitter::NoHyphenation));
-        lines.iter().enumerate().map(|(number, line)| line[if number == 0 { first.len() } else { rest.len() }.min(line.len())..].to_owned()).collect()
+        let options =
+            textwrap::Options::new(self.width).initial_indent(&first).subsequent_indent(&rest);
+        let lines =
+            textwrap::wrap(text, options.word_splitter(textwrap::WordSplitter::NoHyphenation));
+        lines
+            .iter()
+            .enumerate()
+            .map(|(number, line)| {
+                line[if number == 0 { first.len() } else { rest.len() }.min(line.len())..]
+                    .to_owned()
+            })
+            .collect()
     }
 
-    fn paragraph(&self, out: &mut dyn Write, indent: &str, style: Style, text: &str) -> anyhow::Result<()> {
+    fn paragraph(
+        &self,
+        out: &mut dyn Write,
+        indent: &str,
+        style: Style,
+        text: &str,
+    ) -> anyhow::Result<()> {
         let columns = indent.chars().count();
         for line in self.wrap(text, columns, columns) {
             writeln!(out, "{indent}{style}{line}{style:#}")?;
@@ -312,7 +439,8 @@ impl Text {
         Ok(())
     }
 
-    /// A command that can be copied: broken only before an option or between words, and with a backslash.
+    /// A command that can be copied: broken only before an option or between words, and with a
+    /// backslash.
     fn command(&self, out: &mut dyn Write, indent: &str, command: &str) -> anyhow::Result<()> {
         let columns = indent.chars().count();
         let room = self.width.saturating_sub(columns + 4);
@@ -342,7 +470,8 @@ fn split(command: &str) -> Vec<String> {
     let mut rest = command.chars().peekable();
     while let Some(c) = rest.next() {
         quoted ^= c == '\'';
-        let value = words.last().is_some_and(|word| word.starts_with("--") && !word.contains(' ')) && rest.peek() != Some(&'-');
+        let value = words.last().is_some_and(|word| word.starts_with("--") && !word.contains(' '))
+            && rest.peek() != Some(&'-');
         match words.last_mut() {
             Some(word) if c != ' ' || quoted || value => word.push(c),
             _ => words.push(String::new()),
@@ -351,8 +480,12 @@ fn split(command: &str) -> Vec<String> {
     words
 }
 
-/// `TargetHealth.Description: Request timed out (elasticloadbalancing:DescribeTargetHealth, 02:59 UTC)`.
+/// `TargetHealth.Description: Request timed out (elasticloadbalancing:DescribeTargetHealth, 02:59
+/// UTC)`.
 fn fact(evidence: &EvidenceReport) -> String {
-    let at = evidence.at.map(|at| format!(", {}", at.strftime("%Y-%m-%d %H:%M UTC"))).unwrap_or_default();
+    let at = evidence
+        .at
+        .map(|at| format!(", {}", at.strftime("%Y-%m-%d %H:%M UTC")))
+        .unwrap_or_default();
     format!("{}: {} ({}{at})", evidence.field, evidence.value, evidence.call)
 }

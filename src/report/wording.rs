@@ -1,4 +1,5 @@
-//! The words of the report that no check has said: headlines and verdicts, in the present tense and plain.
+//! The words of the report that no check has said: headlines and verdicts, in the present tense and
+//! plain.
 
 use checks::call::Call;
 use checks::check::{Role, Severity};
@@ -12,16 +13,25 @@ pub fn headline(diagnosis: &Diagnosis) -> String {
         (Verdict::Sick, Some(root)) => {
             let why = first_sentence(&root.finding.says);
             match felt(root) {
-                Some(words) if root.standing == Standing::Cause => format!("{words}: {}", within(why)),
+                Some(words) if root.standing == Standing::Cause => {
+                    format!("{words}: {}", within(why))
+                }
                 _ => why.to_owned(),
             }
         }
         (Verdict::Unknown, _) => match decisive(diagnosis) {
-            Some(call) => format!("Nobody knows: {} could not be asked, and without it there is no verdict.", call.action()),
+            Some(call) => format!(
+                "Nobody knows: {} could not be asked, and without it there is no verdict.",
+                call.action()
+            ),
             None => "Nobody knows: a check that decides has failed.".to_owned(),
         },
-        (Verdict::AtRisk, Some(root)) => format!("Nothing suffers now. {}", first_sentence(&root.finding.says)),
-        (Verdict::Healthy | Verdict::AtRisk | Verdict::Sick, _) => "Nothing wrong was found.".to_owned(),
+        (Verdict::AtRisk, Some(root)) => {
+            format!("Nothing suffers now. {}", first_sentence(&root.finding.says))
+        }
+        (Verdict::Healthy | Verdict::AtRisk | Verdict::Sick, _) => {
+            "Nothing wrong was found.".to_owned()
+        }
     }
 }
 
@@ -43,7 +53,10 @@ fn capitalised(words: &str) -> String {
 
 /// The call without which a check that shows a symptom could not look.
 fn decisive(diagnosis: &Diagnosis) -> Option<Call> {
-    let blind = diagnosis.exams.iter().filter(|exam| exam.check.role == Role::Symptom && exam.outcome == Outcome::CouldNotLook);
+    let blind = diagnosis
+        .exams
+        .iter()
+        .filter(|exam| exam.check.role == Role::Symptom && exam.outcome == Outcome::CouldNotLook);
     blind.flat_map(|exam| &exam.missed).map(|missed| missed.origin().call).next()
 }
 

@@ -1,5 +1,5 @@
-//! Whatever one call does, denied, throttled for ever, reset, truncated or hanging: the rest of the diagnosis
-//! stands, the program ends in time, and what was not seen is never called healthy.
+//! Whatever one call does, denied, throttled for ever, reset, truncated or hanging: the rest of the
+//! diagnosis stands, the program ends in time, and what was not seen is never called healthy.
 
 use std::collections::BTreeSet;
 use std::sync::Mutex;
@@ -12,13 +12,19 @@ fn calls(name: &str, service: &str) -> BTreeSet<String> {
     let account = Account::start(name);
     let run = doctor(&[service, "--output", "json"]).at(&account).run();
     assert!(run.code <= 1, "{run:#?}");
-    account.requests().iter().map(|request| request.call()).filter(|call| call != "ecs.DescribeServices" && call != "ecs.ListClusters").collect()
+    account
+        .requests()
+        .iter()
+        .map(|request| request.call())
+        .filter(|call| call != "ecs.DescribeServices" && call != "ecs.ListClusters")
+        .collect()
 }
 
 /// Runs every call with every fault, some at a time: most of that time the program only waits.
 fn with_each(faults: &[Fault], look: impl Fn(&str, Fault) + Sync) {
     let calls = calls("naff", "api");
-    let work: Vec<(String, Fault)> = calls.iter().flat_map(|call| faults.iter().map(|fault| (call.clone(), *fault))).collect();
+    let work: Vec<(String, Fault)> =
+        calls.iter().flat_map(|call| faults.iter().map(|fault| (call.clone(), *fault))).collect();
     let queue = Mutex::new(work.into_iter());
     std::thread::scope(|scope| {
         for _ in 0..6 {
@@ -40,42 +46,66 @@ fn one_call_that_fails_loses_nothing_else() {
         doctor(&["api", "--output", "json"]).at(&account).run().service()
     };
     let whole: BTreeSet<String> = checks(&whole).into_iter().collect();
-    with_each(&[Fault::Denied, Fault::Throttled, Fault::Reset, Fault::Truncated, Fault::Garbage, Fault::ServerError], |call, fault| {
-        let account = Account::start("naff");
-        account.fault(call, fault);
-        let run = doctor(&["api", "--output", "json"]).at(&account).run();
-        let report = run.json();
-        let service = &report["services"][0];
-        let action = action(call);
-        let why = if fault == Fault::Denied {
-            "denied"
-        } else if fault == Fault::Garbage {
-            "unreadable"
-        } else {
-            ""
-        };
-        let blind = report["blind"].as_array().unwrap();
-        assert!(blind.iter().any(|blind| blind["call"] == action && (why.is_empty() || blind["why"] == why)), "{call} {fault:?}: {blind:?}");
-        assert_eq!(blind.iter().filter(|blind| blind["call"] != action).count(), 0, "{call} {fault:?}: {blind:?}");
-        assert_ne!(service["verdict"], "healthy", "{call} {fault:?}");
-        let found = checks(service);
-        for check in &found {
-            assert!(whole.contains(check), "{call} {fault:?} invents {check}");
-        }
-        // What still stands without the call: every check that did not need it.
-        let missed: BTreeSet<&str> = service["exams"]
-            .as_array()
-            .unwrap()
-            .iter()
-            .filter(|exam| exam["missed"].as_array().is_some_and(|missed| !missed.is_empty()))
-            .filter_map(|exam| exam["check"].as_str())
-            .collect();
-        for check in &whole {
-            assert!(found.contains(check) || missed.contains(check.as_str()), "{call} {fault:?} loses {check}, which did not miss it");
-        }
-        assert!(service["exams"].as_array().unwrap().iter().all(|exam| exam["outcome"] != "crashed"), "{call} {fault:?}");
-        assert_eq!(run.stderr, "", "{call} {fault:?}");
-    });
+    with_each(
+        &[
+            Fault::Denied,
+            Fault::Throttled,
+            Fault::Reset,
+            Fault::Truncated,
+            Fault::Garbage,
+            Fault::ServerError,
+        ],
+        |call, fault| {
+            let account = Account::start("naff");
+            account.fault(call, fault);
+            let run = doctor(&["api", "--output", "json"]).at(&account).run();
+            let report = run.json();
+            let service = &report["services"][0];
+            let action = action(call);
+            let why = if fault == Fault::Denied {
+                "denied"
+            } else if fault == Fault::Garbage {
+                "unreadable"
+            } else {
+                ""
+            };
+            let blind = report["blind"].as_array().unwrap();
+            assert!(blind.iter().any(|blind| blind["call"] == action && (why.is_empty() || blind["why"] == why)), "{call} {fault:?}: {blind:?}");
+            assert_eq!(
+                blind.iter().filter(|blind| blind["call"] != action).count(),
+                0,
+                "{call} {fault:?}: {blind:?}"
+            );
+            assert_ne!(service["verdict"], "healthy", "{call} {fault:?}");
+            let found = checks(service);
+            for check in &found {
+                assert!(whole.contains(check), "{call} {fault:?} invents {check}");
+            }
+            // What still stands without the call: every check that did not need it.
+            let missed: BTreeSet<&str> = service["exams"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .filter(|exam| exam["missed"].as_array().is_some_and(|missed| !missed.is_empty()))
+                .filter_map(|exam| exam["check"].as_str())
+                .collect();
+            for check in &whole {
+                assert!(
+                    found.contains(check) || missed.contains(check.as_str()),
+                    "{call} {fault:?} loses {check}, which did not miss it"
+                );
+            }
+            assert!(
+                service["exams"]
+                    .as_array()
+                    .unwrap()
+                    .iter()
+                    .all(|exam| exam["outcome"] != "crashed"),
+                "{call} {fault:?}"
+            );
+            assert_eq!(run.stderr, "", "{call} {fault:?}");
+        },
+    );
 }
 
 /// That the run ends at all is what shows that the timeout holds: the account never answers.
@@ -85,9 +115,16 @@ fn a_call_that_hangs_ends_with_the_timeout() {
         let unanswered = |patience: &str| {
             let account = Account::start("naff");
             account.fault(call, fault);
-            let report = doctor(&["api", "--output", "json", "--timeout", patience]).at(&account).run().json();
+            let report = doctor(&["api", "--output", "json", "--timeout", patience])
+                .at(&account)
+                .run()
+                .json();
             assert_ne!(report["services"][0]["verdict"], "healthy", "{call}");
-            report["blind"].as_array().unwrap().iter().any(|blind| blind["call"] == action(call) && blind["why"] == "no_answer")
+            report["blind"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .any(|blind| blind["call"] == action(call) && blind["why"] == "no_answer")
         };
         // On a machine with much to do, three seconds may be over before the call is made.
         assert!(unanswered("3") || unanswered("20"), "{call}");
@@ -104,7 +141,11 @@ fn unseen_target_health_is_unknown_and_named() {
     let strict = doctor(&["api", "--strict"]).at(&account).run();
     assert_eq!(strict.code, 3, "{strict:#?}");
     assert!(strict.stdout.contains("UNKNOWN"));
-    assert!(strict.stdout.contains("\"elasticloadbalancing:DescribeTargetHealth\""), "{}", strict.stdout);
+    assert!(
+        strict.stdout.contains("\"elasticloadbalancing:DescribeTargetHealth\""),
+        "{}",
+        strict.stdout
+    );
 }
 
 #[test]
@@ -116,7 +157,10 @@ fn a_symptom_without_its_cause_names_its_suspects() {
     assert_eq!(root["standing"], "unexplained", "{root:#}");
     let suspects = root["suspects"].as_array().unwrap();
     assert!(
-        suspects.iter().any(|suspect| suspect["call"] == "elasticloadbalancing:DescribeTargetHealth" && suspect["why"] == "denied"),
+        suspects
+            .iter()
+            .any(|suspect| suspect["call"] == "elasticloadbalancing:DescribeTargetHealth"
+                && suspect["why"] == "denied"),
         "{suspects:?}"
     );
 }
@@ -130,11 +174,17 @@ fn without_the_subnets_no_host_is_cleared_of_being_a_siblings() {
         let run = doctor(&["mailer", "--output", "json"]).at(&account).run();
         let service = run.service();
         let exams = service["exams"].as_array().unwrap().clone();
-        let exam = exams.iter().find(|exam| exam["check"] == "calls_sibling_over_internet").unwrap();
+        let exam =
+            exams.iter().find(|exam| exam["check"] == "calls_sibling_over_internet").unwrap();
         exam["outcome"].as_str().unwrap().to_owned()
     };
     assert_eq!(outcome(None), "sick");
-    for call in ["ec2.DescribeSubnets", "elbv2.DescribeLoadBalancers", "elbv2.DescribeListeners", "elbv2.DescribeRules"] {
+    for call in [
+        "ec2.DescribeSubnets",
+        "elbv2.DescribeLoadBalancers",
+        "elbv2.DescribeListeners",
+        "elbv2.DescribeRules",
+    ] {
         assert_eq!(outcome(Some(call)), "could_not_look", "{call}");
     }
 }
@@ -144,14 +194,24 @@ fn a_prefix_list_that_may_not_be_read_is_not_judged() {
     let account = Account::start("an-office-list-that-somebody-widened");
     account.fault("ec2.GetManagedPrefixListEntries", Fault::Denied);
     let exam = |expected: &str| {
-        let service = doctor(&["api", "--expect-ingress", expected, "--output", "json"]).at(&account).run().service();
+        let service = doctor(&["api", "--expect-ingress", expected, "--output", "json"])
+            .at(&account)
+            .run()
+            .service();
         assert_eq!(service["roots"].as_array().map(Vec::len), Some(0), "{:#}", service["roots"]);
         let exams = service["exams"].as_array().unwrap();
         exams.iter().find(|exam| exam["check"] == "ingress_wider_than_expected").unwrap().clone()
     };
     let blocks = exam("203.0.113.0/24");
-    assert_eq!((&blocks["outcome"], &blocks["missed"][0]["call"]), (&"could_not_look".into(), &"ec2:GetManagedPrefixListEntries".into()));
-    assert_eq!(exam("pl-0a7d3c9f8e4b21560")["outcome"], "healthy", "whoever expects the list needs no look into it");
+    assert_eq!(
+        (&blocks["outcome"], &blocks["missed"][0]["call"]),
+        (&"could_not_look".into(), &"ec2:GetManagedPrefixListEntries".into())
+    );
+    assert_eq!(
+        exam("pl-0a7d3c9f8e4b21560")["outcome"],
+        "healthy",
+        "whoever expects the list needs no look into it"
+    );
 }
 
 /// The IAM action of a call as the loopback account names it.

@@ -1,4 +1,5 @@
-//! What a user types and gets: names that do not exist, credentials that do not work, files that are none.
+//! What a user types and gets: names that do not exist, credentials that do not work, files that
+//! are none.
 
 use crate::doctor::doctor;
 use crate::wire::{Account, Fault};
@@ -71,7 +72,10 @@ fn no_credentials_are_one_line_and_4() {
 
 #[test]
 fn no_region_is_one_line_and_4() {
-    let run = doctor(&["api"]).env("AWS_EC2_METADATA_DISABLED", "true").env("AWS_CONFIG_FILE", "/dev/null").run();
+    let run = doctor(&["api"])
+        .env("AWS_EC2_METADATA_DISABLED", "true")
+        .env("AWS_CONFIG_FILE", "/dev/null")
+        .run();
     assert_eq!(run.code, 4, "{run:#?}");
     one_line(&run.stderr);
     assert!(run.stderr.contains("--region"), "{}", run.stderr);
@@ -185,8 +189,10 @@ fn text_fits_the_terminal() {
         let run = doctor(&["api"]).at(&account).env("COLUMNS", columns).run();
         let width: usize = columns.parse().unwrap();
         for line in run.stdout.lines() {
-            // A word that is longer than a line, an ARN or a name of a rule, cannot be broken and still be copied.
-            let longest = line.split_whitespace().map(|word| word.chars().count()).max().unwrap_or(0);
+            // A word that is longer than a line, an ARN or a name of a rule, cannot be broken and
+            // still be copied.
+            let longest =
+                line.split_whitespace().map(|word| word.chars().count()).max().unwrap_or(0);
             assert!(line.chars().count() <= width || longest > width / 2, "{columns}: {line}");
         }
     }
@@ -196,14 +202,22 @@ fn text_fits_the_terminal() {
 fn no_secret_gets_into_a_snapshot_a_report_or_a_trace() {
     let account = Account::start("careless");
     let file = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("careless.json");
-    let run = doctor(&["mailer", "-v", "--output", "json", "--save", file.to_str().unwrap()]).at(&account).run();
+    let run = doctor(&["mailer", "-v", "--output", "json", "--save", file.to_str().unwrap()])
+        .at(&account)
+        .run();
     assert!(run.code <= 1, "{run:#?}");
     let snapshot = std::fs::read_to_string(file).unwrap();
     for text in [&snapshot, &run.stdout, &run.stderr] {
         assert!(!text.contains("hunter2"), "{text}");
     }
-    assert!(snapshot.contains("DATABASE_URL") && snapshot.contains("db.internal"), "names and hosts are kept");
-    assert!(snapshot.contains("connecting to postgres://***db.internal"), "log lines are kept, masked");
+    assert!(
+        snapshot.contains("DATABASE_URL") && snapshot.contains("db.internal"),
+        "names and hosts are kept"
+    );
+    assert!(
+        snapshot.contains("connecting to postgres://***db.internal"),
+        "log lines are kept, masked"
+    );
 }
 
 /// A folder of its own, with files in it.
@@ -216,23 +230,47 @@ fn folder(name: &str, files: &[(&str, &str)]) -> std::path::PathBuf {
 
 #[test]
 fn what_is_expected_can_stand_in_a_file() {
-    let folder = folder("config", &[("ecs-doctor.toml", "[service.'prod/api']\nexpect-ingress = ['203.0.113.0/24']\n")]);
+    let folder = folder(
+        "config",
+        &[("ecs-doctor.toml", "[service.'prod/api']\nexpect-ingress = ['203.0.113.0/24']\n")],
+    );
     let file = folder.join("ecs-doctor.toml");
-    let found = |run: crate::doctor::Run| run.service()["roots"].to_string().contains("ingress_wider_than_expected");
+    let found = |run: crate::doctor::Run| {
+        run.service()["roots"].to_string().contains("ingress_wider_than_expected")
+    };
     let account = Account::start("fargate");
-    assert!(found(doctor(&["prod/api", "--output", "json", "--config", file.to_str().unwrap()]).at(&account).run()));
-    assert!(found(doctor(&["prod/api", "--output", "json"]).at(&Account::start("fargate")).within(&folder).run()));
-    assert!(!found(doctor(&["prod/api", "--output", "json", "--expect-ingress", "0.0.0.0/0"]).at(&Account::start("fargate")).within(&folder).run()));
+    assert!(found(
+        doctor(&["prod/api", "--output", "json", "--config", file.to_str().unwrap()])
+            .at(&account)
+            .run()
+    ));
+    assert!(found(
+        doctor(&["prod/api", "--output", "json"])
+            .at(&Account::start("fargate"))
+            .within(&folder)
+            .run()
+    ));
+    assert!(!found(
+        doctor(&["prod/api", "--output", "json", "--expect-ingress", "0.0.0.0/0"])
+            .at(&Account::start("fargate"))
+            .within(&folder)
+            .run()
+    ));
 }
 
 #[test]
 fn a_wrong_configuration_is_one_line_and_2() {
-    let folder = folder("wrong-config", &[("ecs-doctor.toml", "expect-ingres = ['203.0.113.0/24']\n")]);
+    let folder =
+        folder("wrong-config", &[("ecs-doctor.toml", "expect-ingres = ['203.0.113.0/24']\n")]);
     let account = Account::start("fargate");
     let run = doctor(&["prod/api"]).at(&account).within(&folder).run();
     assert_eq!(run.code, 2, "{run:#?}");
     one_line(&run.stderr);
-    assert!(run.stderr.contains("ecs-doctor.toml: line 1: unknown field `expect-ingres`"), "{}", run.stderr);
+    assert!(
+        run.stderr.contains("ecs-doctor.toml: line 1: unknown field `expect-ingres`"),
+        "{}",
+        run.stderr
+    );
     assert_eq!(account.requests(), [], "AWS was asked first");
     let missing = doctor(&["prod/api", "--config", "no-such-file.toml"]).at(&account).run();
     assert_eq!(missing.code, 2, "{missing:#?}");

@@ -26,7 +26,12 @@ impl Run {
 /// The program with these arguments; more environment can be added before `run`.
 pub fn doctor(arguments: &[&str]) -> Doctor {
     let mut command = Command::new(env!("CARGO_BIN_EXE_ecs-doctor"));
-    command.args(arguments).env_clear().env("COLUMNS", "80").env("HOME", env!("CARGO_TARGET_TMPDIR")).stdin(Stdio::null());
+    command
+        .args(arguments)
+        .env_clear()
+        .env("COLUMNS", "80")
+        .env("HOME", env!("CARGO_TARGET_TMPDIR"))
+        .stdin(Stdio::null());
     Doctor(command)
 }
 
@@ -47,14 +52,21 @@ impl Doctor {
 
     #[cfg(feature = "aws")]
     pub fn at(mut self, account: &crate::wire::Account) -> Self {
-        self.0.envs(account.environment()).env("ECS_DOCTOR_NOW", account.now()).env("ECS_DOCTOR_PACE_MS", "0");
+        self.0
+            .envs(account.environment())
+            .env("ECS_DOCTOR_NOW", account.now())
+            .env("ECS_DOCTOR_PACE_MS", "0");
         self
     }
 
     pub fn run(mut self) -> Run {
         let output = self.0.output().expect("the binary runs");
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("UTF-8");
-        Run { code: output.status.code().unwrap_or(-1), stdout: text(output.stdout), stderr: text(output.stderr) }
+        Run {
+            code: output.status.code().unwrap_or(-1),
+            stdout: text(output.stdout),
+            stderr: text(output.stderr),
+        }
     }
 }
 

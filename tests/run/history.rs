@@ -1,5 +1,5 @@
-//! `diff`, `timeline`, and the parts of the report beside findings: they say the same of an account and of its saved
-//! snapshot, this year and next, and no more than was seen.
+//! `diff`, `timeline`, and the parts of the report beside findings: they say the same of an account
+//! and of its saved snapshot, this year and next, and no more than was seen.
 
 use std::path::Path;
 
@@ -15,7 +15,8 @@ const GREEN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/recorded/green-c
 /// A snapshot as a file.
 fn saved(name: &str, snapshot: &Snapshot) -> String {
     let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("history-{name}.json"));
-    std::fs::write(&file, serde_json::to_string(snapshot).expect("JSON")).expect("a folder to write to");
+    std::fs::write(&file, serde_json::to_string(snapshot).expect("JSON"))
+        .expect("a folder to write to");
     file.to_str().expect("UTF-8").to_owned()
 }
 
@@ -26,13 +27,23 @@ fn rolled_back() -> Snapshot {
         let old = deployment.source_service_revisions.first().map(|revision| revision.arn.clone());
         deployment.status = "ROLLBACK_SUCCESSFUL".into();
         deployment.finished_at = Some(minutes_ago(19));
-        deployment.rollback = Some(Rollback { reason: None, started_at: Some(minutes_ago(24)), service_revision_arn: old });
+        deployment.rollback = Some(Rollback {
+            reason: None,
+            started_at: Some(minutes_ago(24)),
+            service_revision_arn: old,
+        });
     });
-    let definition = snapshot.task_definitions.change(&id::ecs("task-definition/api:13")).expect("version 13");
+    let definition =
+        snapshot.task_definitions.change(&id::ecs("task-definition/api:13")).expect("version 13");
     definition.memory = Some("256".into());
     definition.container_definitions[0].image = id::image("api:1.5.0");
-    definition.container_definitions[0].environment.push(EnvironmentVariable { name: "FEATURE_X".into(), hosts: Vec::new() });
-    let revision = snapshot.revisions.change(&id::ecs("service-revision/prod/api/4000000000000000013")).expect("its revision");
+    definition.container_definitions[0]
+        .environment
+        .push(EnvironmentVariable { name: "FEATURE_X".into(), hosts: Vec::new() });
+    let revision = snapshot
+        .revisions
+        .change(&id::ecs("service-revision/prod/api/4000000000000000013"))
+        .expect("its revision");
     revision.container_images[0].image = id::image("api:1.5.0");
     revision.container_images[0].image_digest = Some(id::digest(2));
     snapshot
@@ -45,9 +56,13 @@ fn fine(run: Run) -> Run {
 
 fn valid(report: &Value, schema: &str) {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs").join(schema);
-    let schema: Value = serde_json::from_str(&std::fs::read_to_string(file).expect("the schema")).expect("JSON");
+    let schema: Value =
+        serde_json::from_str(&std::fs::read_to_string(file).expect("the schema")).expect("JSON");
     let validator = jsonschema::validator_for(&schema).expect("a schema");
-    let errors: Vec<String> = validator.iter_errors(report).map(|error| format!("{}: {error}", error.instance_path())).collect();
+    let errors: Vec<String> = validator
+        .iter_errors(report)
+        .map(|error| format!("{}: {error}", error.instance_path()))
+        .collect();
     assert!(errors.is_empty(), "{errors:?}");
 }
 
@@ -69,14 +84,35 @@ fn diff_compares_the_last_good_version_with_the_newest() {
 #[test]
 fn diff_takes_any_two_versions_by_any_name() {
     let file = saved("any-two", &rolled_back());
-    let diff =
-        |from: &str, to: &str| fine(doctor(&["diff", "api", "--snapshot", &file, "--from", from, "--to", to, "--output", "json"]).run()).json();
+    let diff = |from: &str, to: &str| {
+        fine(
+            doctor(&[
+                "diff",
+                "api",
+                "--snapshot",
+                &file,
+                "--from",
+                from,
+                "--to",
+                to,
+                "--output",
+                "json",
+            ])
+            .run(),
+        )
+        .json()
+    };
     let there = diff("12", "4000000000000000013");
     valid(&there, "diff.schema.json");
     assert_eq!(there["format"], "ecs-doctor-diff/v1");
     let back = diff("api:13", "api:12");
     let of = |diff: &Value, side: &str| {
-        let change = diff["changes"].as_array().unwrap().iter().find(|change| change["area"] == "size").unwrap();
+        let change = diff["changes"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .find(|change| change["area"] == "size")
+            .unwrap();
         change[side].clone()
     };
     assert_eq!(of(&there, "after"), serde_json::json!(["256"]));
@@ -87,7 +123,8 @@ fn diff_takes_any_two_versions_by_any_name() {
 #[test]
 fn a_version_that_is_not_there_is_one_line_and_4() {
     let file = saved("not-there", &rolled_back());
-    for arguments in [&["--from", "7"][..], &["--to", "api:99"], &["--from", "4000000000000000099"]] {
+    for arguments in [&["--from", "7"][..], &["--to", "api:99"], &["--from", "4000000000000000099"]]
+    {
         let run = doctor(&[&["diff", "api", "--snapshot", &file][..], arguments].concat()).run();
         assert_eq!((run.code, run.stdout.as_str()), (4, ""), "{run:#?}");
         assert_eq!(run.stderr.trim_end().lines().count(), 1, "{}", run.stderr);
@@ -107,10 +144,18 @@ fn a_timeline_is_in_order_and_what_repeats_is_one_line() {
     let entries = json["entries"].as_array().unwrap();
     let times: Vec<&str> = entries.iter().map(|entry| entry["at"].as_str().unwrap()).collect();
     assert!(times.is_sorted(), "{times:?}");
-    let before_the_end: Vec<&Value> =
-        entries.iter().take_while(|entry| !entry["says"].as_str().unwrap().contains("is given up")).filter(|entry| entry["count"] == 3).collect();
-    assert_eq!(before_the_end.len(), 2, "three tasks ran, and three targets were unhealthy: {entries:#?}");
-    let sources: Vec<&str> = entries.iter().map(|entry| entry["source"].as_str().unwrap()).collect();
+    let before_the_end: Vec<&Value> = entries
+        .iter()
+        .take_while(|entry| !entry["says"].as_str().unwrap().contains("is given up"))
+        .filter(|entry| entry["count"] == 3)
+        .collect();
+    assert_eq!(
+        before_the_end.len(),
+        2,
+        "three tasks ran, and three targets were unhealthy: {entries:#?}"
+    );
+    let sources: Vec<&str> =
+        entries.iter().map(|entry| entry["source"].as_str().unwrap()).collect();
     for source in ["deployment", "alarm", "event", "task", "targets"] {
         assert!(sources.contains(&source), "{sources:?}");
     }
@@ -118,19 +163,36 @@ fn a_timeline_is_in_order_and_what_repeats_is_one_line() {
 
 #[test]
 fn a_timeline_begins_where_it_is_told_to() {
-    let since = |span: &str| fine(doctor(&["timeline", "api", "--from", GREEN, "--since", span, "--output", "json"]).run()).json();
+    let since = |span: &str| {
+        fine(
+            doctor(&["timeline", "api", "--from", GREEN, "--since", span, "--output", "json"])
+                .run(),
+        )
+        .json()
+    };
     assert_eq!(since("30m")["since"], "2026-11-22T02:30:00Z");
-    assert!(since("30m")["entries"].as_array().unwrap().len() < since("2h")["entries"].as_array().unwrap().len());
+    assert!(
+        since("30m")["entries"].as_array().unwrap().len()
+            < since("2h")["entries"].as_array().unwrap().len()
+    );
     assert_eq!(since("1s")["entries"], serde_json::json!([]));
     for wrong in ["", "2", "h", "-2h", "0h", "2w", "99999999999999999999d", "1000d"] {
-        assert_eq!(doctor(&["timeline", "api", "--from", GREEN, &format!("--since={wrong}")]).run().code, 2, "{wrong:?}");
+        assert_eq!(
+            doctor(&["timeline", "api", "--from", GREEN, &format!("--since={wrong}")]).run().code,
+            2,
+            "{wrong:?}"
+        );
     }
 }
 
 #[test]
 fn the_clock_is_the_snapshots() {
     let file = saved("clock", &rolled_back());
-    for arguments in [&["timeline", "api", "--from", GREEN][..], &["diff", "api", "--snapshot", &file], &["--from", &file]] {
+    for arguments in [
+        &["timeline", "api", "--from", GREEN][..],
+        &["diff", "api", "--snapshot", &file],
+        &["--from", &file],
+    ] {
         let now = doctor(arguments).run();
         let next_year = doctor(arguments).env("ECS_DOCTOR_NOW", "2027-11-22T03:00:00Z").run();
         assert_eq!(now.stdout, next_year.stdout);
@@ -148,7 +210,11 @@ fn a_report_tells_the_rollback_what_changed_and_the_last_hour() {
     assert_eq!(service["changes"]["changes"].as_array().unwrap().len(), 3);
     assert!(!service["timeline"]["entries"].as_array().unwrap().is_empty());
     let text = doctor(&["--from", &file]).run().stdout;
-    for heading in ["\nThe deployment of api:13\n", "\nWhat changed from api:12, the last good version\n", "\nThe last hour\n"] {
+    for heading in [
+        "\nThe deployment of api:13\n",
+        "\nWhat changed from api:12, the last good version\n",
+        "\nThe last hour\n",
+    ] {
         assert!(text.contains(heading), "{heading} is not in\n{text}");
     }
     assert!(!text.contains("Which code runs"), "what runs is what the tag has:\n{text}");
@@ -160,7 +226,11 @@ fn a_healthy_service_has_digests_and_nothing_to_tell() {
         let file = saved(&format!("healthy-{name}"), &snapshot());
         let service = doctor(&["--from", &file, "--output", "json"]).run().service();
         assert_eq!(service["digests"]["containers"][0]["compared"], "same", "{name}");
-        assert_eq!((&service["timeline"], &service["changes"]), (&Value::Null, &Value::Null), "{name}");
+        assert_eq!(
+            (&service["timeline"], &service["changes"]),
+            (&Value::Null, &Value::Null),
+            "{name}"
+        );
         let text = doctor(&["--from", &file]).run().stdout;
         for heading in ["The deployment", "What changed", "The last hour", "Which code runs"] {
             assert!(!text.contains(heading), "{name}: {text}");
@@ -179,7 +249,9 @@ fn a_tag_that_moved_is_a_row_of_the_table_with_the_command() {
     let (_, table) = text.split_once("\nWhich code runs\n").expect("the table");
     assert!(table.contains("111111111111 in 2") && table.contains("222222222222"), "{table}");
     assert!(table.contains("A new deployment brings what the tag has now:"), "{table}");
-    let row = doctor(&["--from", &file, "--output", "json"]).run().service()["digests"]["containers"][0].clone();
+    let row =
+        doctor(&["--from", &file, "--output", "json"]).run().service()["digests"]["containers"][0]
+            .clone();
     assert_eq!(row["compared"], "tag_moved");
     assert!(row["fix"].as_str().unwrap().ends_with("--force-new-deployment"));
 }
@@ -190,7 +262,11 @@ fn a_rollout_under_way_says_what_it_waits_for_and_when_it_ends() {
     roll_out(&mut snapshot, 9, |deployment| {
         deployment.lifecycle_stage = Some("PRODUCTION_TRAFFIC_SHIFT".into());
         deployment.updated_at = Some(minutes_ago(1));
-        deployment.target_service_revision.as_mut().expect("a target").requested_production_traffic_weight = Some(5.0);
+        deployment
+            .target_service_revision
+            .as_mut()
+            .expect("a target")
+            .requested_production_traffic_weight = Some(5.0);
     });
     let file = saved("under-way", &snapshot);
     let text = doctor(&["--from", &file]).run().stdout;
@@ -219,16 +295,29 @@ mod live {
         doctor(&["api", "--save", name]).at(&account).run();
         let account = Account::start("naff");
         let live = fine(doctor(&["timeline", "api", "--output", "json"]).at(&account).run());
-        assert_eq!(live.stdout, fine(doctor(&["timeline", "api", "--from", name, "--output", "json"]).run()).stdout);
-        assert!(account.requests().iter().all(|request| request.service != "logs"), "a timeline needs no logs");
+        assert_eq!(
+            live.stdout,
+            fine(doctor(&["timeline", "api", "--from", name, "--output", "json"]).run()).stdout
+        );
+        assert!(
+            account.requests().iter().all(|request| request.service != "logs"),
+            "a timeline needs no logs"
+        );
     }
 
     #[test]
     fn a_version_that_the_service_no_longer_runs_is_asked_for() {
         let account = Account::start("fargate");
         let run = doctor(&["diff", "api", "--from", "3", "--to", "12"]).at(&account).run();
-        let asked = |request: &crate::wire::Request| request.call() == "ecs.DescribeTaskDefinition" && request.input["taskDefinition"] == "api:3";
-        assert_eq!(account.requests().iter().filter(|request| asked(request)).count(), 1, "{run:#?}");
+        let asked = |request: &crate::wire::Request| {
+            request.call() == "ecs.DescribeTaskDefinition"
+                && request.input["taskDefinition"] == "api:3"
+        };
+        assert_eq!(
+            account.requests().iter().filter(|request| asked(request)).count(),
+            1,
+            "{run:#?}"
+        );
         assert_eq!(run.code, 4);
         assert!(run.stderr.contains("there is no version 3 of api"), "{}", run.stderr);
     }
@@ -238,7 +327,13 @@ mod live {
         let account = Account::start("naff");
         account.fault("cloudwatch.DescribeAlarmHistory", Fault::Denied);
         let run = fine(doctor(&["timeline", "api"]).at(&account).run());
-        assert!(run.stdout.contains("Not everything could be seen: cloudwatch:DescribeAlarmHistory (denied)."), "{}", run.stdout);
+        assert!(
+            run.stdout.contains(
+                "Not everything could be seen: cloudwatch:DescribeAlarmHistory (denied)."
+            ),
+            "{}",
+            run.stdout
+        );
         let account = Account::start("fargate");
         account.fault("ecs.DescribeServiceDeployments", Fault::Denied);
         let run = doctor(&["diff", "api"]).at(&account).run();
@@ -246,16 +341,26 @@ mod live {
         assert!(run.stderr.contains("ecs:DescribeServiceDeployments denied"), "{}", run.stderr);
     }
 
-    /// The report, the comparison and the timeline of an account, of its snapshot, and of its snapshot next year.
+    /// The report, the comparison and the timeline of an account, of its snapshot, and of its
+    /// snapshot next year.
     #[test]
     fn the_same_snapshot_tells_the_same_for_ever() {
-        for name in
-            ["express", "canary", "naff", "rolled-back-by-breaker", "hook-not-called", "no-way-back", "pause-for-somebody", "work-in-progress"]
-        {
+        for name in [
+            "express",
+            "canary",
+            "naff",
+            "rolled-back-by-breaker",
+            "hook-not-called",
+            "no-way-back",
+            "pause-for-somebody",
+            "work-in-progress",
+        ] {
             let service = if name == "work-in-progress" { "mailer" } else { "api" };
             let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("history-{name}.json"));
             let file = file.to_str().unwrap();
-            let live = doctor(&[service, "--save", file, "--output", "json"]).at(&Account::start(name)).run();
+            let live = doctor(&[service, "--save", file, "--output", "json"])
+                .at(&Account::start(name))
+                .run();
             let without_calls = |run: Run| {
                 let mut report = run.json();
                 valid(&report, "report.schema.json");
@@ -263,13 +368,25 @@ mod live {
                 (run.code, report)
             };
             let live = without_calls(live);
-            let again = |year: &str| without_calls(doctor(&["--from", file, "--output", "json"]).env("ECS_DOCTOR_NOW", year).run());
-            assert!(live == again("2026-11-22T03:00:00Z") && live == again("2027-11-22T03:00:00Z"), "{name}");
+            let again = |year: &str| {
+                without_calls(
+                    doctor(&["--from", file, "--output", "json"]).env("ECS_DOCTOR_NOW", year).run(),
+                )
+            };
+            assert!(
+                live == again("2026-11-22T03:00:00Z") && live == again("2027-11-22T03:00:00Z"),
+                "{name}"
+            );
             for (command, option) in [("diff", "--snapshot"), ("timeline", "--from")] {
-                let live = doctor(&[command, service, "--output", "json"]).at(&Account::start(name)).run();
+                let live =
+                    doctor(&[command, service, "--output", "json"]).at(&Account::start(name)).run();
                 // A snapshot of one service needs no name.
                 let saved = doctor(&[command, option, file, "--output", "json"]).run();
-                assert_eq!((live.code, live.stdout), (saved.code, saved.stdout), "{command} {name}");
+                assert_eq!(
+                    (live.code, live.stdout),
+                    (saved.code, saved.stdout),
+                    "{command} {name}"
+                );
             }
         }
     }
@@ -291,11 +408,20 @@ mod live {
         let (live, _) = asked(&["diff", "api", "--trail", "--output", "json"]);
         valid(&live.json(), "diff.schema.json");
         assert_eq!(live.json()["trail"]["events"][1]["who"], "apply-platform (role terraform)");
-        assert_eq!(live.stdout, fine(doctor(&["diff", "--snapshot", file, "--output", "json"]).run()).stdout);
+        assert_eq!(
+            live.stdout,
+            fine(doctor(&["diff", "--snapshot", file, "--output", "json"]).run()).stdout
+        );
         assert_eq!(live.json()["trail"], run.service()["trail"]);
         let timeline = fine(doctor(&["timeline", "--from", file, "--since", "7h"]).run()).stdout;
-        assert!(timeline.contains("20:48  apply-platform (role terraform): ModifyRule on the rule of"), "{timeline}");
-        assert!(!std::fs::read_to_string(file).unwrap().contains("requestParameters"), "a request may hold secrets");
+        assert!(
+            timeline.contains("20:48  apply-platform (role terraform): ModifyRule on the rule of"),
+            "{timeline}"
+        );
+        assert!(
+            !std::fs::read_to_string(file).unwrap().contains("requestParameters"),
+            "a request may hold secrets"
+        );
     }
 
     #[test]
@@ -304,14 +430,24 @@ mod live {
         account.fault("cloudtrail.LookupEvents", Fault::Denied);
         let run = fine(doctor(&["diff", "api", "--trail"]).at(&account).run());
         assert_eq!(account.count("cloudtrail.LookupEvents"), 1);
-        assert!(run.stdout.contains("Not everything could be seen: cloudtrail:LookupEvents (denied)."), "{}", run.stdout);
+        assert!(
+            run.stdout.contains("Not everything could be seen: cloudtrail:LookupEvents (denied)."),
+            "{}",
+            run.stdout
+        );
         assert!(!run.stdout.contains("Nobody changed anything"), "{}", run.stdout);
     }
 
     #[test]
     fn nothing_found_is_said_too() {
         let run = doctor(&["api", "--trail"]).at(&Account::start("fargate")).run();
-        assert!(run.stdout.contains("Nobody changed anything on the traffic path, as far as CloudTrail knows."), "{}", run.stdout);
+        assert!(
+            run.stdout.contains(
+                "Nobody changed anything on the traffic path, as far as CloudTrail knows."
+            ),
+            "{}",
+            run.stdout
+        );
         assert!(run.stdout.contains("CloudTrail can be 15 minutes late"), "{}", run.stdout);
     }
 }

@@ -1,5 +1,5 @@
-//! The program as a user meets it: one test binary, so that it links once. Each module holds what must hold of one
-//! side of the program; `wire` is the loopback account that they share.
+//! The program as a user meets it: one test binary, so that it links once. Each module holds what
+//! must hold of one side of the program; `wire` is the loopback account that they share.
 
 #![cfg(test)]
 
@@ -20,7 +20,10 @@ mod probe;
 #[cfg(feature = "aws")]
 mod record;
 #[cfg(feature = "aws")]
-#[expect(dead_code, reason = "the collector's test of its depth uses `answer_here`, and this one does not")]
+#[expect(
+    dead_code,
+    reason = "the collector's test of its depth uses `answer_here`, and this one does not"
+)]
 mod wire;
 #[cfg(feature = "aws")]
 mod wire_selftest;

@@ -1,4 +1,5 @@
-//! `--probe`: one GET, to the balancer's addresses and nowhere else, kept in the snapshot and told in every format.
+//! `--probe`: one GET, to the balancer's addresses and nowhere else, kept in the snapshot and told
+//! in every format.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpListener;
@@ -7,7 +8,8 @@ use std::thread::JoinHandle;
 use crate::doctor::doctor;
 use crate::wire::{Account, Fault};
 
-/// Answers one request at this address as a balancer answers that has nowhere to send it, and gives back what was asked.
+/// Answers one request at this address as a balancer answers that has nowhere to send it, and gives
+/// back what was asked.
 fn balancer(address: &str) -> (u16, JoinHandle<String>) {
     let listener = TcpListener::bind((address, 0)).expect("a free port");
     let port = listener.local_addr().expect("an address").port();
@@ -16,7 +18,10 @@ fn balancer(address: &str) -> (u16, JoinHandle<String>) {
         let mut bytes = [0; 4096];
         let read = stream.read(&mut bytes).expect("a request");
         let page = "<html><body><center><h1>503 Service Temporarily Unavailable</h1></center></body></html>";
-        let head = format!("HTTP/1.1 503 Service Temporarily Unavailable\r\nserver: awselb/2.0\r\ncontent-length: {}\r\n\r\n", page.len());
+        let head = format!(
+            "HTTP/1.1 503 Service Temporarily Unavailable\r\nserver: awselb/2.0\r\ncontent-length: {}\r\n\r\n",
+            page.len()
+        );
         stream.write_all((head + page).as_bytes()).expect("a client that listens");
         String::from_utf8_lossy(&bytes[..read]).into_owned()
     });
@@ -44,7 +49,10 @@ fn the_answer_is_told_and_kept() {
     let snapshot = std::fs::read_to_string(&file).expect("the snapshot");
     assert!(!snapshot.contains("hunter2"), "nothing secret is kept");
     let probe = doctor(&["--from", name, "--output", "json"]).run().service()["probe"].clone();
-    assert_eq!((&probe["answers"][0]["status"], &probe["answers"][0]["by"]), (&503.into(), &"load_balancer".into()));
+    assert_eq!(
+        (&probe["answers"][0]["status"], &probe["answers"][0]["by"]),
+        (&503.into(), &"load_balancer".into())
+    );
 }
 
 #[test]
@@ -56,10 +64,16 @@ fn nothing_is_sent_to_an_address_that_is_not_the_balancers() {
     let run = doctor(&["api", "--url", &url, "--probe", "--output", "json"]).at(&account).run();
     let probe = run.service()["probe"].clone();
     assert_eq!(probe["failure"]["stage"], "address", "{probe:#}");
-    let has =
-        "127.0.0.2 is no address of load balancer web, whose network interfaces have 10.0.1.12, 10.0.2.14, 127.0.0.1, 127.0.0.3 and 2001:db8::12. ";
-    assert!(probe["failure"]["message"].as_str().is_some_and(|message| message.starts_with(has)), "{probe:#}");
-    assert_eq!(listener.accept().map(drop).map_err(|error| error.kind()), Err(ErrorKind::WouldBlock), "nobody came");
+    let has = "127.0.0.2 is no address of load balancer web, whose network interfaces have 10.0.1.12, 10.0.2.14, 127.0.0.1, 127.0.0.3 and 2001:db8::12. ";
+    assert!(
+        probe["failure"]["message"].as_str().is_some_and(|message| message.starts_with(has)),
+        "{probe:#}"
+    );
+    assert_eq!(
+        listener.accept().map(drop).map_err(|error| error.kind()),
+        Err(ErrorKind::WouldBlock),
+        "nobody came"
+    );
 }
 
 /// DNS gives some of a balancer's addresses at a time; its network interfaces have them all.
@@ -67,10 +81,23 @@ fn nothing_is_sent_to_an_address_that_is_not_the_balancers() {
 fn an_address_that_only_the_interfaces_have_is_the_balancers() {
     let account = Account::start("localhost");
     let (port, served) = balancer("127.0.0.3");
-    let run = doctor(&["api", "--url", &format!("http://127.0.0.3:{port}/"), "--probe", "--output", "json"]).at(&account).run();
+    let run = doctor(&[
+        "api",
+        "--url",
+        &format!("http://127.0.0.3:{port}/"),
+        "--probe",
+        "--output",
+        "json",
+    ])
+    .at(&account)
+    .run();
     assert_eq!(account.complaints(), Vec::<String>::new());
     let probe = run.service()["probe"].clone();
-    assert_eq!((&probe["answers"][0]["status"], &probe["compared_with"]), (&503.into(), &"network_interfaces".into()), "{probe:#}");
+    assert_eq!(
+        (&probe["answers"][0]["status"], &probe["compared_with"]),
+        (&503.into(), &"network_interfaces".into()),
+        "{probe:#}"
+    );
     served.join().expect("one request");
 }
 
@@ -79,10 +106,28 @@ fn without_the_interfaces_the_balancers_name_has_the_word() {
     let account = Account::start("localhost");
     account.fault("ec2.DescribeNetworkInterfaces", Fault::Denied);
     let (port, served) = balancer("127.0.0.1");
-    let run = doctor(&["api", "--url", &format!("http://localhost:{port}/"), "--probe", "--output", "json"]).at(&account).run();
+    let run = doctor(&[
+        "api",
+        "--url",
+        &format!("http://localhost:{port}/"),
+        "--probe",
+        "--output",
+        "json",
+    ])
+    .at(&account)
+    .run();
     let probe = run.service()["probe"].clone();
-    assert_eq!((&probe["answers"][0]["status"], &probe["compared_with"]), (&503.into(), &"balancer_name".into()), "{probe:#}");
-    assert!(run.json()["blind"].as_array().is_some_and(|blind| blind.iter().any(|one| one["call"] == "ec2:DescribeNetworkInterfaces")), "{run:#?}");
+    assert_eq!(
+        (&probe["answers"][0]["status"], &probe["compared_with"]),
+        (&503.into(), &"balancer_name".into()),
+        "{probe:#}"
+    );
+    assert!(
+        run.json()["blind"].as_array().is_some_and(|blind| blind
+            .iter()
+            .any(|one| one["call"] == "ec2:DescribeNetworkInterfaces")),
+        "{run:#?}"
+    );
     served.join().expect("one request");
 }
 
@@ -95,6 +140,10 @@ fn it_is_off_by_default() {
     let url = format!("http://localhost:{}/", listener.local_addr().expect("an address").port());
     let run = doctor(&["api", "--url", &url, "--output", "json"]).at(&account).run();
     assert!(run.service()["probe"].is_null(), "{run:#?}");
-    assert_eq!(listener.accept().map(drop).map_err(|error| error.kind()), Err(ErrorKind::WouldBlock), "nobody came");
+    assert_eq!(
+        listener.accept().map(drop).map_err(|error| error.kind()),
+        Err(ErrorKind::WouldBlock),
+        "nobody came"
+    );
     assert_eq!(doctor(&["--from", "-", "--probe"]).run().code, 2);
 }

@@ -1,5 +1,6 @@
-//! Records the example accounts of `demo` from the wire, and serves an account by hand. Both are for developers:
-//! `cargo test --test run record::record -- --ignored`, and `ACCOUNT=naff cargo test --test run record::serve -- --ignored --nocapture`.
+//! Records the example accounts of `demo` from the wire, and serves an account by hand. Both are
+//! for developers: `cargo test --test run record::record -- --ignored`, and `ACCOUNT=naff cargo
+//! test --test run record::serve -- --ignored --nocapture`.
 
 use std::path::Path;
 
@@ -41,7 +42,10 @@ fn recorded(name: &str) -> std::path::PathBuf {
 fn recorded_snapshots_are_what_the_wire_tells() {
     for (name, service) in EXAMPLES {
         let committed = std::fs::read_to_string(recorded(name)).expect("a recorded snapshot");
-        assert!(committed == snapshot(name, service), "tests/recorded/{name}.json is stale: cargo test --test run record::record -- --ignored");
+        assert!(
+            committed == snapshot(name, service),
+            "tests/recorded/{name}.json is stale: cargo test --test run record::record -- --ignored"
+        );
     }
 }
 
@@ -56,7 +60,8 @@ fn record() {
 #[test]
 #[ignore = "serves until it is stopped"]
 fn serve() {
-    let account = Account::start(&std::env::var("ACCOUNT").expect("ACCOUNT, a folder of tests/wire/replies"));
+    let account =
+        Account::start(&std::env::var("ACCOUNT").expect("ACCOUNT, a folder of tests/wire/replies"));
     for (name, value) in account.environment() {
         println!("export {name}={value}");
     }

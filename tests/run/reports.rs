@@ -1,4 +1,5 @@
-//! The formats: every report validates against the committed schema, and nothing that came from AWS can move a cursor.
+//! The formats: every report validates against the committed schema, and nothing that came from AWS
+//! can move a cursor.
 
 use std::path::Path;
 
@@ -6,7 +7,8 @@ use crate::doctor::doctor;
 
 fn schema() -> jsonschema::Validator {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/report.schema.json");
-    let schema: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(file).expect("the schema")).expect("JSON");
+    let schema: serde_json::Value =
+        serde_json::from_str(&std::fs::read_to_string(file).expect("the schema")).expect("JSON");
     jsonschema::validator_for(&schema).expect("a schema")
 }
 
@@ -17,16 +19,26 @@ fn every_report_is_valid_and_every_finding_prints() {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
     for check in ::checks::catalog::checks() {
         let file = folder.join(format!("example-{}.json", check.id()));
-        std::fs::write(&file, serde_json::to_string(&(check.example)()).expect("JSON")).expect("a folder to write to");
+        std::fs::write(&file, serde_json::to_string(&(check.example)()).expect("JSON"))
+            .expect("a folder to write to");
         let from = file.to_str().expect("UTF-8");
-        let expected = ["--expect-ingress", "203.0.113.0/24", "--expect-ingress", "198.51.100.0/24"];
+        let expected =
+            ["--expect-ingress", "203.0.113.0/24", "--expect-ingress", "198.51.100.0/24"];
         let json = doctor(&[&["--from", from, "--output", "json"][..], &expected].concat()).run();
         assert!(json.code <= 1, "{}: {json:#?}", check.id());
         let report = json.json();
-        let errors: Vec<String> = schema.iter_errors(&report).map(|error| format!("{}: {error}", error.instance_path())).collect();
+        let errors: Vec<String> = schema
+            .iter_errors(&report)
+            .map(|error| format!("{}: {error}", error.instance_path()))
+            .collect();
         assert!(errors.is_empty(), "{}: {errors:?}", check.id());
         let text = doctor(&[&["--from", from][..], &expected].concat()).run();
-        assert!(text.stdout.contains(check.id()), "{} is not in the text:\n{}", check.id(), text.stdout);
+        assert!(
+            text.stdout.contains(check.id()),
+            "{} is not in the text:\n{}",
+            check.id(),
+            text.stdout
+        );
     }
 }
 
@@ -37,7 +49,8 @@ fn control_characters_never_reach_the_terminal() {
     service.service_name = "api\u{1b}[2J\u{9b}31m\u{202e}".into();
     service.desired_count = 9;
     let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join("control.json");
-    std::fs::write(&file, serde_json::to_string(&snapshot).expect("JSON")).expect("a folder to write to");
+    std::fs::write(&file, serde_json::to_string(&snapshot).expect("JSON"))
+        .expect("a folder to write to");
     for output in ["text", "json"] {
         let run = doctor(&["--from", file.to_str().expect("UTF-8"), "--output", output]).run();
         let harmful = |c: char| c != '\n' && (c.is_control() || c == '\u{202e}');

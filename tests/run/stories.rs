@@ -1,6 +1,7 @@
-//! The stories: what happened, in words; the account in which it happened; and what the doctor prints, to the letter.
-//! Each console block of a story is run with the real binary against the loopback account of the story's name.
-//! With `UPDATE_STORIES=1` the blocks are written anew: read what comes out as the person on call would.
+//! The stories: what happened, in words; the account in which it happened; and what the doctor
+//! prints, to the letter. Each console block of a story is run with the real binary against the
+//! loopback account of the story's name. With `UPDATE_STORIES=1` the blocks are written anew: read
+//! what comes out as the person on call would.
 #![cfg(feature = "aws")]
 
 use std::num::NonZero;
@@ -22,32 +23,51 @@ fn the_doctor_says_what_the_stories_tell() {
     for (story, told) in stories.iter().zip(told) {
         match told {
             Ok(text) if text == story.text => {}
-            Ok(text) if update => std::fs::write(&story.path, text).expect("a story that can be written"),
-            Ok(text) => wrong.push(format!("{}:\n{}", story.name(), difference(&story.text, &text))),
+            Ok(text) if update => {
+                std::fs::write(&story.path, text).expect("a story that can be written")
+            }
+            Ok(text) => {
+                wrong.push(format!("{}:\n{}", story.name(), difference(&story.text, &text)))
+            }
             Err(problem) => wrong.push(format!("{}: {problem}", story.name())),
         }
     }
-    assert!(wrong.is_empty(), "{} stories differ (UPDATE_STORIES=1 writes them anew)\n\n{}", wrong.len(), wrong.join("\n\n"));
+    assert!(
+        wrong.is_empty(),
+        "{} stories differ (UPDATE_STORIES=1 writes them anew)\n\n{}",
+        wrong.len(),
+        wrong.join("\n\n")
+    );
 }
 
-/// Checks that have no story yet are listed: a new check needs one, and the list can only become shorter.
+/// Checks that have no story yet are listed: a new check needs one, and the list can only become
+/// shorter.
 #[test]
 fn every_check_finds_something_in_a_story() {
     let stories = all();
     let told = |id: &str| stories.iter().flat_map(Story::reports).any(|report| finds(report, id));
-    let untold: Vec<&str> = checks::catalog::checks().map(|check| check.id()).filter(|id| !told(id)).collect();
-    let listed: Vec<&str> = include_str!("../stories/untold.txt").lines().filter(|line| !line.starts_with('#')).collect();
+    let untold: Vec<&str> =
+        checks::catalog::checks().map(|check| check.id()).filter(|id| !told(id)).collect();
+    let listed: Vec<&str> = include_str!("../stories/untold.txt")
+        .lines()
+        .filter(|line| !line.starts_with('#'))
+        .collect();
     assert_eq!(untold, listed, "left: checks without a story; right: tests/stories/untold.txt");
 }
 
-/// Tells a few stories at a time: the doctor's patience is counted in seconds, also on a small machine.
+/// Tells a few stories at a time: the doctor's patience is counted in seconds, also on a small
+/// machine.
 fn tell_all(stories: &[Story]) -> Vec<Result<String, String>> {
     let at_once = 2 * std::thread::available_parallelism().map_or(1, NonZero::get);
     let share = stories.len().div_ceil(at_once).max(1);
     std::thread::scope(|scope| {
         let tell = |few: &[Story]| few.iter().map(Story::tell).collect::<Vec<_>>();
-        let threads: Vec<_> = stories.chunks(share).map(|few| scope.spawn(move || tell(few))).collect();
-        threads.into_iter().flat_map(|thread| thread.join().expect("a story that does not panic")).collect()
+        let threads: Vec<_> =
+            stories.chunks(share).map(|few| scope.spawn(move || tell(few))).collect();
+        threads
+            .into_iter()
+            .flat_map(|thread| thread.join().expect("a story that does not panic"))
+            .collect()
     })
 }
 
@@ -58,10 +78,15 @@ struct Story {
 
 fn all() -> Vec<Story> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/stories");
-    let files = std::fs::read_dir(folder).expect("the stories").map(|file| file.expect("a file").path());
-    let mut files: Vec<PathBuf> = files.filter(|path| path.extension().is_some_and(|extension| extension == "md")).collect();
+    let files =
+        std::fs::read_dir(folder).expect("the stories").map(|file| file.expect("a file").path());
+    let mut files: Vec<PathBuf> =
+        files.filter(|path| path.extension().is_some_and(|extension| extension == "md")).collect();
     files.sort();
-    files.into_iter().map(|path| Story { text: std::fs::read_to_string(&path).expect("a story"), path }).collect()
+    files
+        .into_iter()
+        .map(|path| Story { text: std::fs::read_to_string(&path).expect("a story"), path })
+        .collect()
 }
 
 impl Story {
@@ -103,17 +128,23 @@ impl Story {
     }
 }
 
-/// No two runs take the same time, nor always the same number of calls: what is asked in one call depends on what is
-/// known in time.
+/// No two runs take the same time, nor always the same number of calls: what is asked in one call
+/// depends on what is known in time.
 fn without_time(report: &str) -> String {
-    let rest = |line: &str| line.split_once(" calls, ")?.1.split_once(" ms, ").map(|(_, rest)| format!("… calls, … ms, {rest}\n"));
+    let rest = |line: &str| {
+        line.split_once(" calls, ")?
+            .1
+            .split_once(" ms, ")
+            .map(|(_, rest)| format!("… calls, … ms, {rest}\n"))
+    };
     report.lines().map(|line| rest(line).unwrap_or_else(|| format!("{line}\n"))).collect()
 }
 
-/// Whether a report has a finding of the check. Findings stand at the end of a line or in brackets; what was ruled out
-/// and what could not be looked at stands in neither.
+/// Whether a report has a finding of the check. Findings stand at the end of a line or in brackets;
+/// what was ruled out and what could not be looked at stands in neither.
 fn finds(report: &str, check: &str) -> bool {
-    report.contains(&format!("({check})")) || report.lines().any(|line| line.ends_with(&format!("  {check}")))
+    report.contains(&format!("({check})"))
+        || report.lines().any(|line| line.ends_with(&format!("  {check}")))
 }
 
 /// The lines that differ: from the first to the last.

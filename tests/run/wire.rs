@@ -1,8 +1,10 @@
-//! The loopback account: an HTTP server on 127.0.0.1 that answers as AWS answers for one of the accounts in `tests/wire`.
+//! The loopback account: an HTTP server on 127.0.0.1 that answers as AWS answers for one of the
+//! accounts in `tests/wire`.
 //!
-//! It serves bodies that were made from AWS's own service models, reads every request back into the members of the API, and
-//! complains about what AWS would refuse or what we promised not to do. It can also fail in the ways that AWS and networks fail.
-//! It knows nothing of `ecs-doctor`, and has no service model of its own: what it needs of them is in `replies/requests.json`.
+//! It serves bodies that were made from AWS's own service models, reads every request back into the
+//! members of the API, and complains about what AWS would refuse or what we promised not to do. It
+//! can also fail in the ways that AWS and networks fail. It knows nothing of `ecs-doctor`, and has
+//! no service model of its own: what it needs of them is in `replies/requests.json`.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::convert::Infallible;
@@ -39,7 +41,8 @@ pub struct Account {
     thread: Option<JoinHandle<()>>,
 }
 
-/// A request as the API's reference would write it: the members that were given, under their own names.
+/// A request as the API's reference would write it: the members that were given, under their own
+/// names.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Request {
     pub service: String,
@@ -86,7 +89,10 @@ impl Account {
         let (stop, stopped) = oneshot::channel();
         let serving = Arc::clone(&shared);
         let thread = std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .expect("a runtime");
             runtime.block_on(serve(listener, serving, stopped));
         });
         Self { shared, address, stop: Some(stop), thread: Some(thread) }
@@ -144,14 +150,21 @@ impl Account {
 }
 
 impl Account {
-    /// Answers one request without a connection: status, headers and body. Faults do not happen here.
-    pub fn answer_here(&self, path: &str, headers: &[(String, String)], body: &[u8]) -> (u16, Vec<(&'static str, String)>, Vec<u8>) {
+    /// Answers one request without a connection: status, headers and body. Faults do not happen
+    /// here.
+    pub fn answer_here(
+        &self,
+        path: &str,
+        headers: &[(String, String)],
+        body: &[u8],
+    ) -> (u16, Vec<(&'static str, String)>, Vec<u8>) {
         let mut request = hyper::Request::builder().uri(path);
         for (name, value) in headers {
             request = request.header(name, value);
         }
         let (parts, ()) = request.body(()).expect("a request").into_parts();
-        let (service, request) = read_request(&self.shared, &parts, body).expect("a request that we know");
+        let (service, request) =
+            read_request(&self.shared, &parts, body).expect("a request that we know");
         let (_, complaints) = note(&self.shared, service, &request);
         let answer = proper(&self.shared, service, &request, &complaints);
         let mut headers = vec![("content-type", answer.content_type)];
@@ -168,7 +181,11 @@ fn proper(shared: &Shared, service: &Service, request: &Request, complaints: &[S
         let body = std::fs::read(&reply.file).expect("a body that make.py wrote");
         return Answer { status: reply.status, content_type: reply.content_type.clone(), body };
     }
-    service.error(400, "InvalidRequestForThisAccount", complaints.last().map_or("no reply", String::as_str))
+    service.error(
+        400,
+        "InvalidRequestForThisAccount",
+        complaints.last().map_or("no reply", String::as_str),
+    )
 }
 
 impl Drop for Account {
@@ -231,7 +248,8 @@ impl Shared {
     fn load(name: &str) -> Self {
         let described = read_json("requests.json");
         let services = described.as_object().expect("services").iter();
-        let services = services.map(|(name, service)| (name.clone(), Service::read(service))).collect();
+        let services =
+            services.map(|(name, service)| (name.clone(), Service::read(service))).collect();
         let (mut layers, mut next, mut now) = (Vec::new(), Some(name.to_owned()), None);
         while let Some(name) = next {
             let index = read_json(&format!("{name}/index.json"));
@@ -247,7 +265,8 @@ impl Shared {
         self.log.lock().expect("no thread that held the log panicked")
     }
 
-    /// The reply whose `when` says most about the request; of two that say the same, that of the nearer layer.
+    /// The reply whose `when` says most about the request; of two that say the same, that of the
+    /// nearer layer.
     fn reply(&self, request: &Request) -> Option<&Reply> {
         let call = request.call();
         let fits = |reply: &&Reply| reply.call == call && has(&request.input, &reply.when);
@@ -269,10 +288,19 @@ impl Reply {
             call: format!("{}.{}", text("service"), text("operation")),
             when: reply["when"].clone(),
             gone: reply["gone"] == true,
-            status: reply["status"].as_u64().and_then(|status| status.try_into().ok()).unwrap_or(200),
+            status: reply["status"]
+                .as_u64()
+                .and_then(|status| status.try_into().ok())
+                .unwrap_or(200),
             content_type: text("content_type"),
             file: replies().join(account).join(text("file")),
-            series: reply["series"].as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect(),
+            series: reply["series"]
+                .as_array()
+                .into_iter()
+                .flatten()
+                .filter_map(Value::as_str)
+                .map(str::to_owned)
+                .collect(),
         }
     }
 }
@@ -304,27 +332,37 @@ fn replies() -> PathBuf {
 
 fn read_json(file: &str) -> Value {
     let path = replies().join(file);
-    let text = std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}; has make.py run?", path.display()));
+    let text = std::fs::read(&path)
+        .unwrap_or_else(|error| panic!("{}: {error}; has make.py run?", path.display()));
     serde_json::from_slice(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// Whether a request has what a reply's `when` wants: structures may have more, lists may be in another order, and a
-/// member that is wanted as null must not be there.
+/// Whether a request has what a reply's `when` wants: structures may have more, lists may be in
+/// another order, and a member that is wanted as null must not be there.
 fn has(asked: &Value, wanted: &Value) -> bool {
     match (asked, wanted) {
-        (Value::Object(asked), Value::Object(wanted)) => wanted.iter().all(|(member, wanted)| match asked.get(member) {
-            Some(asked) => has(asked, wanted),
-            None => wanted.is_null(),
-        }),
+        (Value::Object(asked), Value::Object(wanted)) => {
+            wanted.iter().all(|(member, wanted)| match asked.get(member) {
+                Some(asked) => has(asked, wanted),
+                None => wanted.is_null(),
+            })
+        }
         (Value::Array(asked), Value::Array(wanted)) => {
-            asked.len() == wanted.len() && wanted.iter().all(|item| asked.iter().any(|other| has(other, item) && has(item, other)))
+            asked.len() == wanted.len()
+                && wanted
+                    .iter()
+                    .all(|item| asked.iter().any(|other| has(other, item) && has(item, other)))
         }
         (Value::Number(asked), Value::Number(wanted)) => asked.as_f64() == wanted.as_f64(),
         _ => asked == wanted,
     }
 }
 
-async fn serve(listener: std::net::TcpListener, shared: Arc<Shared>, mut stopped: oneshot::Receiver<Infallible>) {
+async fn serve(
+    listener: std::net::TcpListener,
+    shared: Arc<Shared>,
+    mut stopped: oneshot::Receiver<Infallible>,
+) {
     let listener = TcpListener::from_std(listener).expect("a listener");
     loop {
         tokio::select! {
@@ -371,14 +409,21 @@ struct Answer {
     body: Vec<u8>,
 }
 
-async fn answer(shared: Arc<Shared>, request: hyper::Request<Incoming>) -> Result<Response<Full<Bytes>>, Hangup> {
+async fn answer(
+    shared: Arc<Shared>,
+    request: hyper::Request<Incoming>,
+) -> Result<Response<Full<Bytes>>, Hangup> {
     let (parts, body) = request.into_parts();
     let body = body.collect().await.map_err(|_| Hangup::Reset)?.to_bytes();
     let (service, request) = match read_request(&shared, &parts, &body) {
         Ok(read) => read,
         Err(complaint) => {
             shared.log().complaints.push(complaint.clone());
-            let answer = Answer { status: 400, content_type: "text/plain".to_owned(), body: complaint.into_bytes() };
+            let answer = Answer {
+                status: 400,
+                content_type: "text/plain".to_owned(),
+                body: complaint.into_bytes(),
+            };
             return Ok(respond(answer, false));
         }
     };
@@ -396,7 +441,8 @@ async fn answer(shared: Arc<Shared>, request: hyper::Request<Incoming>) -> Resul
         Some(Fault::Garbage) => Answer {
             status: 200,
             content_type: "text/html".to_owned(),
-            body: b"<!doctype html><html><body>Please log in to the network.</body></html>".to_vec(),
+            body: b"<!doctype html><html><body>Please log in to the network.</body></html>"
+                .to_vec(),
         },
         Some(fault) => service.failure(fault, &request.operation),
     };
@@ -410,7 +456,9 @@ fn note(shared: &Shared, service: &Service, request: &Request) -> (Option<Fault>
     let mut log = shared.log();
     let mut fault = None;
     for key in [call.as_str(), "*"] {
-        if let Some((kind, times)) = log.faults.get_mut(key).filter(|(_, times)| fault.is_none() && *times > 0) {
+        if let Some((kind, times)) =
+            log.faults.get_mut(key).filter(|(_, times)| fault.is_none() && *times > 0)
+        {
             *times -= 1;
             fault = Some(*kind);
         }
@@ -449,10 +497,13 @@ fn mistakes(shared: &Shared, service: &Service, request: &Request) -> Vec<String
         None => mistakes.push(format!("{call}: the account has no reply for {}", request.input)),
         Some(reply) if !reply.series.is_empty() => {
             let queries = request.input["MetricDataQueries"].as_array().into_iter().flatten();
-            let asked: BTreeSet<_> = queries.filter_map(|query| query["Id"].as_str()).map(str::to_owned).collect();
+            let asked: BTreeSet<_> =
+                queries.filter_map(|query| query["Id"].as_str()).map(str::to_owned).collect();
             if asked != reply.series {
                 let odd: Vec<_> = asked.symmetric_difference(&reply.series).collect();
-                mistakes.push(format!("{call}: either asked for or in the reply, but not both: {odd:?}"));
+                mistakes.push(format!(
+                    "{call}: either asked for or in the reply, but not both: {odd:?}"
+                ));
             }
         }
         Some(_) => {}
@@ -461,8 +512,10 @@ fn mistakes(shared: &Shared, service: &Service, request: &Request) -> Vec<String
 }
 
 fn respond(answer: Answer, cbor: bool) -> Response<Full<Bytes>> {
-    let mut response =
-        Response::builder().status(answer.status).header(header::CONTENT_TYPE, answer.content_type).header("x-amzn-requestid", REQUEST_ID);
+    let mut response = Response::builder()
+        .status(answer.status)
+        .header(header::CONTENT_TYPE, answer.content_type)
+        .header("x-amzn-requestid", REQUEST_ID);
     if cbor {
         response = response.header("smithy-protocol", "rpc-v2-cbor");
     }
@@ -473,43 +526,65 @@ fn respond(answer: Answer, cbor: bool) -> Response<Full<Bytes>> {
 fn half(answer: &Answer) -> Vec<u8> {
     let Answer { status, content_type, body } = answer;
     let length = body.len();
-    let mut bytes = format!("HTTP/1.1 {status} \r\ncontent-type: {content_type}\r\ncontent-length: {length}\r\n\r\n").into_bytes();
+    let mut bytes = format!(
+        "HTTP/1.1 {status} \r\ncontent-type: {content_type}\r\ncontent-length: {length}\r\n\r\n"
+    )
+    .into_bytes();
     bytes.extend_from_slice(&body[..length / 2]);
     bytes
 }
 
-/// Which service and operation a request is for, and what it asks: each protocol says so in another place.
-fn read_request<'a>(shared: &'a Shared, parts: &hyper::http::request::Parts, body: &[u8]) -> Result<(&'a Service, Request), String> {
-    let text = |name: &str| parts.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let find = |fits: &dyn Fn(&Service) -> bool| shared.services.iter().find(|(_, service)| fits(service));
+/// Which service and operation a request is for, and what it asks: each protocol says so in another
+/// place.
+fn read_request<'a>(
+    shared: &'a Shared,
+    parts: &hyper::http::request::Parts,
+    body: &[u8],
+) -> Result<(&'a Service, Request), String> {
+    let text = |name: &str| {
+        parts.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
+    };
+    let find =
+        |fits: &dyn Fn(&Service) -> bool| shared.services.iter().find(|(_, service)| fits(service));
     let path = parts.uri.path();
     let of_target = |wanted: &str, protocol| {
         // botocore's name of CloudTrail has a package before it, that of the SDK has none.
         let is_it = |target: &str| target.rsplit('.').next() == Some(wanted);
-        find(&|service| service.protocol == protocol && service.target.as_deref().is_some_and(is_it))
-            .ok_or_else(|| format!("no service has the target {wanted}"))
+        find(&|service| {
+            service.protocol == protocol && service.target.as_deref().is_some_and(is_it)
+        })
+        .ok_or_else(|| format!("no service has the target {wanted}"))
     };
-    let ((name, service), operation, input) = if let Some((target, operation)) = text("x-amz-target").split_once('.') {
-        let input = serde_json::from_slice(body).map_err(|error| format!("{operation}: not JSON: {error}"))?;
-        (of_target(target, Protocol::Json)?, operation.to_owned(), input)
-    } else if let ["", "service", target, "operation", operation] = path.split('/').collect::<Vec<_>>()[..] {
-        if text("smithy-protocol") != "rpc-v2-cbor" {
-            return Err(format!("{operation}: the header smithy-protocol is missing"));
-        }
-        (of_target(target, Protocol::Cbor)?, operation.to_owned(), read_cbor(body)?)
-    } else {
-        let mut form: BTreeMap<String, String> =
-            serde_urlencoded::from_bytes(body).map_err(|error| format!("{path}: no request that we know: {error}"))?;
-        let version = form.remove("Version").unwrap_or_default();
-        let operation = form.remove("Action").unwrap_or_default();
-        let found = find(&|service| service.version == version && matches!(service.protocol, Protocol::Query | Protocol::Ec2));
-        let found = found.ok_or_else(|| format!("{path}: no service has the version {version:?} of {operation:?}"))?;
-        let input = match found.1.operations.get(&operation) {
-            Some(known) => read_form(&operation, &known["input"], &form)?,
-            None => json!(form),
+    let ((name, service), operation, input) =
+        if let Some((target, operation)) = text("x-amz-target").split_once('.') {
+            let input = serde_json::from_slice(body)
+                .map_err(|error| format!("{operation}: not JSON: {error}"))?;
+            (of_target(target, Protocol::Json)?, operation.to_owned(), input)
+        } else if let ["", "service", target, "operation", operation] =
+            path.split('/').collect::<Vec<_>>()[..]
+        {
+            if text("smithy-protocol") != "rpc-v2-cbor" {
+                return Err(format!("{operation}: the header smithy-protocol is missing"));
+            }
+            (of_target(target, Protocol::Cbor)?, operation.to_owned(), read_cbor(body)?)
+        } else {
+            let mut form: BTreeMap<String, String> = serde_urlencoded::from_bytes(body)
+                .map_err(|error| format!("{path}: no request that we know: {error}"))?;
+            let version = form.remove("Version").unwrap_or_default();
+            let operation = form.remove("Action").unwrap_or_default();
+            let found = find(&|service| {
+                service.version == version
+                    && matches!(service.protocol, Protocol::Query | Protocol::Ec2)
+            });
+            let found = found.ok_or_else(|| {
+                format!("{path}: no service has the version {version:?} of {operation:?}")
+            })?;
+            let input = match found.1.operations.get(&operation) {
+                Some(known) => read_form(&operation, &known["input"], &form)?,
+                None => json!(form),
+            };
+            (found, operation, input)
         };
-        (found, operation, input)
-    };
     Ok((service, Request { service: name.clone(), operation, input }))
 }
 
@@ -517,12 +592,17 @@ fn read_cbor(body: &[u8]) -> Result<Value, String> {
     fn plain(value: ciborium::Value) -> Value {
         match value {
             ciborium::Value::Bool(value) => json!(value),
-            ciborium::Value::Integer(value) => i64::try_from(value).map_or(Value::Null, |value| json!(value)),
+            ciborium::Value::Integer(value) => {
+                i64::try_from(value).map_or(Value::Null, |value| json!(value))
+            }
             ciborium::Value::Float(value) => json!(value),
             ciborium::Value::Text(value) => json!(value),
             ciborium::Value::Bytes(value) => json!(String::from_utf8_lossy(&value)),
             ciborium::Value::Array(items) => items.into_iter().map(plain).collect(),
-            ciborium::Value::Map(entries) => entries.into_iter().map(|(key, value)| (key.into_text().unwrap_or_default(), plain(value))).collect(),
+            ciborium::Value::Map(entries) => entries
+                .into_iter()
+                .map(|(key, value)| (key.into_text().unwrap_or_default(), plain(value)))
+                .collect(),
             ciborium::Value::Tag(_, value) => plain(*value),
             _ => Value::Null,
         }
@@ -534,7 +614,11 @@ fn read_cbor(body: &[u8]) -> Result<Value, String> {
 }
 
 /// A form such as `Filter.1.Value.1=vpc-0a1b` as the members that it stands for.
-fn read_form(operation: &str, shape: &Value, form: &BTreeMap<String, String>) -> Result<Value, String> {
+fn read_form(
+    operation: &str,
+    shape: &Value,
+    form: &BTreeMap<String, String>,
+) -> Result<Value, String> {
     let mut unread: BTreeSet<_> = form.keys().cloned().collect();
     let input = read_field(shape, "", form, &mut unread).unwrap_or_else(|| json!({}));
     match unread.first() {
@@ -543,7 +627,12 @@ fn read_form(operation: &str, shape: &Value, form: &BTreeMap<String, String>) ->
     }
 }
 
-fn read_field(shape: &Value, at: &str, form: &BTreeMap<String, String>, unread: &mut BTreeSet<String>) -> Option<Value> {
+fn read_field(
+    shape: &Value,
+    at: &str,
+    form: &BTreeMap<String, String>,
+    unread: &mut BTreeSet<String>,
+) -> Option<Value> {
     if let Some(members) = shape["structure"].as_object() {
         let mut read = Map::new();
         for (wire, member) in members {
@@ -555,15 +644,20 @@ fn read_field(shape: &Value, at: &str, form: &BTreeMap<String, String>, unread: 
         return (!read.is_empty()).then_some(Value::Object(read));
     }
     if !shape["list"].is_null() {
-        let under = shape["under"].as_str().map_or_else(|| at.to_owned(), |under| format!("{at}.{under}"));
-        let items: Vec<_> = (1..).map_while(|n| read_field(&shape["list"], &format!("{under}.{n}"), form, unread)).collect();
+        let under =
+            shape["under"].as_str().map_or_else(|| at.to_owned(), |under| format!("{at}.{under}"));
+        let items: Vec<_> = (1..)
+            .map_while(|n| read_field(&shape["list"], &format!("{under}.{n}"), form, unread))
+            .collect();
         let empty = items.is_empty() && unread.remove(at);
         return (empty || !items.is_empty()).then_some(Value::Array(items));
     }
     let text = form.get(at)?;
     unread.remove(at);
     Some(match shape.as_str() {
-        Some("integer" | "long" | "float" | "double") => serde_json::from_str(text).unwrap_or_else(|_| json!(text)),
+        Some("integer" | "long" | "float" | "double") => {
+            serde_json::from_str(text).unwrap_or_else(|_| json!(text))
+        }
         Some("boolean") => json!(text == "true"),
         _ => json!(text),
     })
@@ -573,22 +667,36 @@ impl Service {
     /// A failure with the status, the code and the words of this service.
     fn failure(&self, fault: Fault, operation: &str) -> Answer {
         let action = format!("{}:{operation}", self.iam);
-        let denied = format!("User: {WHO} is not authorized to perform: {action} because no identity-based policy allows the {action} action");
+        let denied = format!(
+            "User: {WHO} is not authorized to perform: {action} because no identity-based policy allows the {action} action"
+        );
         let expired = "The security token included in the request is expired";
         match (fault, self.protocol) {
-            (Fault::Denied, Protocol::Json | Protocol::Cbor) => self.error(400, "AccessDeniedException", &denied),
+            (Fault::Denied, Protocol::Json | Protocol::Cbor) => {
+                self.error(400, "AccessDeniedException", &denied)
+            }
             (Fault::Denied, Protocol::Query) => self.error(403, "AccessDenied", &denied),
             (Fault::Denied, Protocol::Ec2) => {
                 let denied = format!("You are not authorized to perform this operation. {denied}");
                 self.error(403, "UnauthorizedOperation", &denied)
             }
-            (Fault::Throttled, Protocol::Json | Protocol::Cbor) => self.error(400, "ThrottlingException", "Rate exceeded"),
+            (Fault::Throttled, Protocol::Json | Protocol::Cbor) => {
+                self.error(400, "ThrottlingException", "Rate exceeded")
+            }
             (Fault::Throttled, Protocol::Query) => self.error(400, "Throttling", "Rate exceeded"),
-            (Fault::Throttled, Protocol::Ec2) => self.error(503, "RequestLimitExceeded", "Request limit exceeded."),
-            (Fault::ExpiredToken, Protocol::Json | Protocol::Cbor) => self.error(400, "ExpiredTokenException", expired),
+            (Fault::Throttled, Protocol::Ec2) => {
+                self.error(503, "RequestLimitExceeded", "Request limit exceeded.")
+            }
+            (Fault::ExpiredToken, Protocol::Json | Protocol::Cbor) => {
+                self.error(400, "ExpiredTokenException", expired)
+            }
             (Fault::ExpiredToken, Protocol::Query) => self.error(403, "ExpiredToken", expired),
-            (Fault::ExpiredToken, Protocol::Ec2) => self.error(400, "RequestExpired", "Request has expired."),
-            (Fault::ServerError, Protocol::Ec2) => self.error(500, "InternalError", "An internal error has occurred"),
+            (Fault::ExpiredToken, Protocol::Ec2) => {
+                self.error(400, "RequestExpired", "Request has expired.")
+            }
+            (Fault::ServerError, Protocol::Ec2) => {
+                self.error(500, "InternalError", "An internal error has occurred")
+            }
             (_, _) => self.error(500, "InternalFailure", "An internal error has occurred"),
         }
     }
@@ -605,18 +713,28 @@ impl Service {
             Protocol::Cbor => {
                 let mut body = Vec::new();
                 let type_name = format!("com.amazonaws.{}#{code}", self.iam);
-                ciborium::into_writer(&json!({ "__type": type_name, "message": message }), &mut body).expect("CBOR");
+                ciborium::into_writer(
+                    &json!({ "__type": type_name, "message": message }),
+                    &mut body,
+                )
+                .expect("CBOR");
                 ("application/cbor", body)
             }
             Protocol::Query => {
-                let error = format!("<Type>Sender</Type><Code>{code}</Code><Message>{escaped}</Message>");
+                let error =
+                    format!("<Type>Sender</Type><Code>{code}</Code><Message>{escaped}</Message>");
                 let request = format!("<RequestId>{REQUEST_ID}</RequestId>");
-                let body = format!(r#"<ErrorResponse xmlns="{namespace}"><Error>{error}</Error>{request}</ErrorResponse>"#);
+                let body = format!(
+                    r#"<ErrorResponse xmlns="{namespace}"><Error>{error}</Error>{request}</ErrorResponse>"#
+                );
                 ("text/xml", body.into_bytes())
             }
             Protocol::Ec2 => {
-                let error = format!("<Error><Code>{code}</Code><Message>{escaped}</Message></Error>");
-                let body = format!("<Response><Errors>{error}</Errors><RequestID>{REQUEST_ID}</RequestID></Response>");
+                let error =
+                    format!("<Error><Code>{code}</Code><Message>{escaped}</Message></Error>");
+                let body = format!(
+                    "<Response><Errors>{error}</Errors><RequestID>{REQUEST_ID}</RequestID></Response>"
+                );
                 ("text/xml;charset=UTF-8", body.into_bytes())
             }
         };

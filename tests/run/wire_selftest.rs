@@ -1,5 +1,6 @@
-//! Tests of the loopback account itself, with a client that knows no more of HTTP than it must. They say what the other
-//! tests may rely on: which reply a request gets, what is complained about, and how each fault looks from outside.
+//! Tests of the loopback account itself, with a client that knows no more of HTTP than it must.
+//! They say what the other tests may rely on: which reply a request gets, what is complained about,
+//! and how each fault looks from outside.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
@@ -9,9 +10,12 @@ use serde_json::{Value, json};
 
 use crate::wire::{Account, Fault, Request};
 
-const TARGET_GROUP: &str = "arn:aws:elasticloadbalancing:eu-west-2:123456789012:targetgroup/api/6d0ecf831eec9f09";
-const REVISION: &str = "arn:aws:ecs:eu-west-2:123456789012:service-revision/prod/api/4872019365518274096";
-const OLD_REVISION: &str = "arn:aws:ecs:eu-west-2:123456789012:service-revision/prod/api/3150926748193057742";
+const TARGET_GROUP: &str =
+    "arn:aws:elasticloadbalancing:eu-west-2:123456789012:targetgroup/api/6d0ecf831eec9f09";
+const REVISION: &str =
+    "arn:aws:ecs:eu-west-2:123456789012:service-revision/prod/api/4872019365518274096";
+const OLD_REVISION: &str =
+    "arn:aws:ecs:eu-west-2:123456789012:service-revision/prod/api/3150926748193057742";
 
 /// A connection to an account that can carry several requests.
 struct Client(TcpStream);
@@ -35,7 +39,8 @@ impl Reply {
 impl Client {
     fn new(account: &Account) -> Self {
         let endpoint = account.endpoint();
-        let stream = TcpStream::connect(endpoint.trim_start_matches("http://")).expect("a connection");
+        let stream =
+            TcpStream::connect(endpoint.trim_start_matches("http://")).expect("a connection");
         stream.set_read_timeout(Some(Duration::from_secs(10))).expect("a timeout");
         Self(stream)
     }
@@ -50,7 +55,11 @@ impl Client {
     }
 
     fn target_health(&mut self) -> std::io::Result<Reply> {
-        self.form(&[("Action", "DescribeTargetHealth"), ("Version", "2015-12-01"), ("TargetGroupArn", TARGET_GROUP)])
+        self.form(&[
+            ("Action", "DescribeTargetHealth"),
+            ("Version", "2015-12-01"),
+            ("TargetGroupArn", TARGET_GROUP),
+        ])
     }
 
     fn cloudwatch(&mut self, operation: &str, input: &Value) -> std::io::Result<Reply> {
@@ -62,7 +71,10 @@ impl Client {
 
     fn post(&mut self, path: &str, headers: &str, body: &[u8]) -> std::io::Result<Reply> {
         let length = body.len();
-        write!(self.0, "POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-length: {length}\r\n{headers}\r\n")?;
+        write!(
+            self.0,
+            "POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-length: {length}\r\n{headers}\r\n"
+        )?;
         self.0.write_all(body)?;
         let mut head = Vec::new();
         while !head.ends_with(b"\r\n\r\n") {
@@ -71,10 +83,13 @@ impl Client {
             head.push(byte[0]);
         }
         let head = String::from_utf8(head).expect("a head in ASCII").to_lowercase();
-        let length = head.split_once("content-length: ").and_then(|(_, rest)| rest.lines().next()?.parse().ok());
+        let length = head
+            .split_once("content-length: ")
+            .and_then(|(_, rest)| rest.lines().next()?.parse().ok());
         let mut body = vec![0; length.expect("a length")];
         self.0.read_exact(&mut body)?;
-        let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status");
+        let status =
+            head.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status");
         Ok(Reply { status, head, body })
     }
 }
@@ -86,7 +101,12 @@ fn each_protocol_is_understood_on_one_connection() {
     assert_eq!(account.now(), "2026-11-22T03:00:00Z");
     assert!(account.environment().contains(&("AWS_ENDPOINT_URL", account.endpoint())));
 
-    let services = client.ecs("DescribeServices", &json!({"cluster": "prod", "services": ["api"], "include": ["TAGS"]})).unwrap();
+    let services = client
+        .ecs(
+            "DescribeServices",
+            &json!({"cluster": "prod", "services": ["api"], "include": ["TAGS"]}),
+        )
+        .unwrap();
     assert_eq!(services.json()["services"][0]["runningCount"], 2);
     assert!(services.head.contains("content-type: application/x-amz-json-1.1"));
 
@@ -97,19 +117,34 @@ fn each_protocol_is_understood_on_one_connection() {
     let filter = [("Filter.1.Name", "vpc-id"), ("Filter.1.Value.1", "vpc-0a1b2c3d4e5f60718")];
     assert!(client.form(&[version, filter].concat()).unwrap().text().contains("<natGatewayId>"));
 
-    let ids = ["requests", "elb_5xx", "elb_502", "elb_503", "elb_504", "fixed"].map(|id| format!("lb0_{id}")).to_vec();
-    let targets = ["requests", "target_5xx", "target_4xx", "connection_errors", "response_time", "healthy", "unhealthy"];
+    let ids = ["requests", "elb_5xx", "elb_502", "elb_503", "elb_504", "fixed"]
+        .map(|id| format!("lb0_{id}"))
+        .to_vec();
+    let targets = [
+        "requests",
+        "target_5xx",
+        "target_4xx",
+        "connection_errors",
+        "response_time",
+        "healthy",
+        "unhealthy",
+    ];
     let targets = targets.map(|id| format!("tg0_{id}")).to_vec();
     let ids = [ids, targets, vec!["svc_cpu".to_owned(), "svc_memory".to_owned()]].concat();
     let queries: Vec<_> = ids.iter().map(|id| json!({ "Id": id })).collect();
-    let metrics = json!({"MetricDataQueries": queries, "StartTime": 1_795_312_800, "EndTime": 1_795_316_400});
+    let metrics =
+        json!({"MetricDataQueries": queries, "StartTime": 1_795_312_800, "EndTime": 1_795_316_400});
     let metrics = client.cloudwatch("GetMetricData", &metrics).unwrap();
     assert!(metrics.head.contains("smithy-protocol: rpc-v2-cbor"));
     let metrics: ciborium::Value = ciborium::from_reader(&metrics.body[..]).unwrap();
     assert_eq!(metrics.as_map().unwrap()[0].0.as_text(), Some("MetricDataResults"));
 
     let filters = json!({"Filters": [{"Name": "vpc-id", "Values": ["vpc-0a1b2c3d4e5f60718"]}]});
-    let expected = Request { service: "ec2".to_owned(), operation: "DescribeRouteTables".to_owned(), input: filters };
+    let expected = Request {
+        service: "ec2".to_owned(),
+        operation: "DescribeRouteTables".to_owned(),
+        input: filters,
+    };
     assert_eq!(account.requests()[2], expected);
     assert_eq!(account.count("ecs.DescribeServices"), 1);
     assert_eq!(account.complaints(), Vec::<String>::new());
@@ -120,7 +155,10 @@ fn things_can_be_asked_about_together_in_any_order_or_alone() {
     let account = Account::start("fargate");
     let mut client = Client::new(&account);
     let mut ask = |arns: &[&str]| {
-        let revisions = client.ecs("DescribeServiceRevisions", &json!({ "serviceRevisionArns": arns })).unwrap().json();
+        let revisions = client
+            .ecs("DescribeServiceRevisions", &json!({ "serviceRevisionArns": arns }))
+            .unwrap()
+            .json();
         revisions["serviceRevisions"].as_array().map(Vec::len)
     };
     assert_eq!(ask(&[OLD_REVISION, REVISION]), Some(2));
@@ -134,12 +172,17 @@ fn an_account_that_extends_another_answers_from_it() {
     let mut client = Client::new(&account);
     let clusters = client.ecs("ListClusters", &json!({})).unwrap().json();
     assert_eq!(clusters["clusterArns"][0], "arn:aws:ecs:eu-west-2:123456789012:cluster/default");
-    let deployments = client.ecs("ListServiceDeployments", &json!({"service": "api"})).unwrap().json();
+    let deployments =
+        client.ecs("ListServiceDeployments", &json!({"service": "api"})).unwrap().json();
     assert_eq!(deployments["serviceDeployments"][0]["status"], "ROLLBACK_FAILED");
     assert_eq!(account.complaints(), Vec::<String>::new());
 
     let gone = json!({"serviceRevisionArns": ["arn:aws:ecs:eu-west-2:123456789012:service-revision/default/api/5820174639201847365"]});
-    assert_eq!(client.ecs("DescribeServiceRevisions", &gone).unwrap().status, 400, "the base has it, this account has not");
+    assert_eq!(
+        client.ecs("DescribeServiceRevisions", &gone).unwrap().status,
+        400,
+        "the base has it, this account has not"
+    );
 }
 
 #[test]
@@ -150,7 +193,10 @@ fn what_aws_would_refuse_is_complained_about() {
         (reply.status, account.complaints().join("; "))
     };
     let (status, says) = complaint("DescribeServices", json!({"services": ["other"]}));
-    assert_eq!((status, says.as_str()), (400, r#"ecs.DescribeServices: the account has no reply for {"services":["other"]}"#));
+    assert_eq!(
+        (status, says.as_str()),
+        (400, r#"ecs.DescribeServices: the account has no reply for {"services":["other"]}"#)
+    );
     let (_, says) = complaint("DescribeServices", json!({ "services": vec!["api"; 11] }));
     assert!(says.contains("11 services in one request, AWS takes 10"), "{says}");
     let (_, says) = complaint("DescribeServices", json!({}));
@@ -162,14 +208,25 @@ fn what_aws_would_refuse_is_complained_about() {
 
     let account = Account::start("fargate");
     let action = [("Action", "DescribeTargetHealth"), ("Version", "2015-12-01")];
-    let reply = Client::new(&account).form(&[&action[..], &[("TargetGroup", TARGET_GROUP)]].concat()).unwrap();
+    let reply = Client::new(&account)
+        .form(&[&action[..], &[("TargetGroup", TARGET_GROUP)]].concat())
+        .unwrap();
     assert_eq!(reply.status, 400);
-    assert_eq!(account.complaints(), ["DescribeTargetHealth: the model has no parameter TargetGroup"]);
+    assert_eq!(
+        account.complaints(),
+        ["DescribeTargetHealth: the model has no parameter TargetGroup"]
+    );
 
     let account = Account::start("fargate");
-    let reply = Client::new(&account).cloudwatch("GetMetricData", &json!({"MetricDataQueries": [{"Id": "q1"}]})).unwrap();
+    let reply = Client::new(&account)
+        .cloudwatch("GetMetricData", &json!({"MetricDataQueries": [{"Id": "q1"}]}))
+        .unwrap();
     assert_eq!(reply.status, 200);
-    assert!(account.complaints().iter().any(|says| says.contains(r#""q1""#)), "{:?}", account.complaints());
+    assert!(
+        account.complaints().iter().any(|says| says.contains(r#""q1""#)),
+        "{:?}",
+        account.complaints()
+    );
 }
 
 #[test]
@@ -197,9 +254,15 @@ fn every_service_refuses_in_its_own_words() {
     assert_eq!(reply.status, 403);
     assert!(reply.text().contains("<Code>AccessDenied</Code>"));
     let action = "elasticloadbalancing:DescribeTargetHealth";
-    let because = format!("not authorized to perform: {action} because no identity-based policy allows the {action} action");
+    let because = format!(
+        "not authorized to perform: {action} because no identity-based policy allows the {action} action"
+    );
     assert!(reply.text().contains(&because));
-    let reply = client.form(&[("Action", "DescribeSubnets"), ("Version", "2016-11-15"), ("SubnetId.1", "subnet-0aa1111111111111a")]);
+    let reply = client.form(&[
+        ("Action", "DescribeSubnets"),
+        ("Version", "2016-11-15"),
+        ("SubnetId.1", "subnet-0aa1111111111111a"),
+    ]);
     let reply = reply.unwrap();
     assert_eq!(reply.status, 403);
     assert!(reply.text().contains("<Code>UnauthorizedOperation</Code>"));
@@ -243,7 +306,10 @@ fn a_hanging_call_ends_with_the_account() {
     let mut client = Client::new(&account);
     client.0.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
     let timed_out = client.ecs("ListClusters", &json!({})).err().map(|error| error.kind());
-    assert!(matches!(timed_out, Some(ErrorKind::WouldBlock | ErrorKind::TimedOut)), "{timed_out:?}");
+    assert!(
+        matches!(timed_out, Some(ErrorKind::WouldBlock | ErrorKind::TimedOut)),
+        "{timed_out:?}"
+    );
     assert_eq!(Client::new(&account).target_health().unwrap().status, 200, "other calls go on");
     drop(account);
     assert_eq!(client.0.read(&mut [0]).ok(), Some(0), "the connection is closed");

@@ -1,9 +1,12 @@
-//! The instances under the EC2 service, with room to spare, and a capacity provider that could bring more. The collector
-//! asks for them only while a service lacks tasks, so healthy checks never look at them.
+//! The instances under the EC2 service, with room to spare, and a capacity provider that could
+//! bring more. The collector asks for them only while a service lacks tasks, so healthy checks
+//! never look at them.
 
 use super::{NOW, id, minutes_ago};
 use crate::snapshot::capacity::{GroupInstance, ManagedScaling, Resources};
-use crate::snapshot::{AutoScalingGroup, CapacityProvider, Cluster, ContainerInstance, GroupActivity, Snapshot};
+use crate::snapshot::{
+    AutoScalingGroup, CapacityProvider, Cluster, ContainerInstance, GroupActivity, Snapshot,
+};
 
 /// The name of the capacity provider, and of the group behind it.
 pub const PROVIDER: &str = "web-instances";
@@ -17,22 +20,28 @@ pub fn instance(digit: u8) -> String {
 pub(super) fn put(snapshot: &mut Snapshot) {
     let cluster = snapshot.services[0].cluster_arn.clone();
     let instances =
-        [(7, "i-0a1b2c3d4e5f60002", "eu-west-2b"), (8, "i-0a1b2c3d4e5f60001", "eu-west-2a")].map(|(digit, name, zone)| ContainerInstance {
-            container_instance_arn: instance(digit),
-            ec2_instance_id: Some(name.into()),
-            status: "ACTIVE".into(),
-            agent_connected: true,
-            agent_version: Some("1.89.2".into()),
-            overall_status: Some("OK".into()),
-            running_tasks_count: 1,
-            registered_at: Some(minutes_ago(30 * 1440)),
-            registered_resources: resources(2048, 3884),
-            remaining_resources: resources(1792, 3372),
-            attributes: [("ecs.availability-zone", zone), ("ecs.instance-type", "t3.medium"), ("ecs.os-type", "linux")]
+        [(7, "i-0a1b2c3d4e5f60002", "eu-west-2b"), (8, "i-0a1b2c3d4e5f60001", "eu-west-2a")].map(
+            |(digit, name, zone)| ContainerInstance {
+                container_instance_arn: instance(digit),
+                ec2_instance_id: Some(name.into()),
+                status: "ACTIVE".into(),
+                agent_connected: true,
+                agent_version: Some("1.89.2".into()),
+                overall_status: Some("OK".into()),
+                running_tasks_count: 1,
+                registered_at: Some(minutes_ago(30 * 1440)),
+                registered_resources: resources(2048, 3884),
+                remaining_resources: resources(1792, 3372),
+                attributes: [
+                    ("ecs.availability-zone", zone),
+                    ("ecs.instance-type", "t3.medium"),
+                    ("ecs.os-type", "linux"),
+                ]
                 .map(|(name, value)| (name.into(), value.into()))
                 .into(),
-            ..ContainerInstance::default()
-        });
+                ..ContainerInstance::default()
+            },
+        );
     snapshot.container_instances.put(cluster, instances.into());
 }
 
@@ -45,7 +54,8 @@ fn resources(cpu: i32, memory: i32) -> Resources {
     }
 }
 
-/// Lets a capacity provider bring the service's instances: its group has one in service and may have four.
+/// Lets a capacity provider bring the service's instances: its group has one in service and may
+/// have four.
 pub fn provide(snapshot: &mut Snapshot) {
     let cluster = snapshot.services[0].cluster_arn.clone();
     snapshot.services[0].capacity_providers = vec![PROVIDER.into()];
@@ -62,7 +72,11 @@ pub fn provide(snapshot: &mut Snapshot) {
     let members: Vec<GroupInstance> = members.collect();
     snapshot.clusters.put(
         &cluster,
-        Cluster { cluster_arn: cluster.clone(), status: Some("ACTIVE".into()), capacity_providers: vec!["FARGATE".into(), PROVIDER.into()] },
+        Cluster {
+            cluster_arn: cluster.clone(),
+            status: Some("ACTIVE".into()),
+            capacity_providers: vec!["FARGATE".into(), PROVIDER.into()],
+        },
     );
     snapshot.capacity_providers.put(
         PROVIDER,

@@ -1,11 +1,13 @@
-//! What healthy services talk to: the worker has its databases and a sibling that it calls by Service Connect; the Fargate
-//! service is registered in Cloud Map.
+//! What healthy services talk to: the worker has its databases and a sibling that it calls by
+//! Service Connect; the Fargate service is registered in Cloud Map.
 
 use std::collections::BTreeMap;
 
 use super::{REGION, everywhere, forward, from_group, host_rule, id, minutes_ago};
 use crate::call::LOG_STREAM;
-use crate::snapshot::peers::{ClientAlias, ServiceConnect, ServiceConnectResource, ServiceConnectService, ServiceRegistry};
+use crate::snapshot::peers::{
+    ClientAlias, ServiceConnect, ServiceConnectResource, ServiceConnectService, ServiceRegistry,
+};
 use crate::snapshot::web_acl::Statement;
 use crate::snapshot::*;
 
@@ -18,9 +20,13 @@ pub fn discovery(id: &str) -> String {
     format!("arn:aws:servicediscovery:{REGION}:{}:service/{id}", super::ACCOUNT)
 }
 
-/// Three databases that let the tasks in. The proxy is in a VPC of its own, to which there is a route.
+/// Three databases that let the tasks in. The proxy is in a VPC of its own, to which there is a
+/// route.
 pub(super) fn databases(snapshot: &mut Snapshot) {
-    name_host(snapshot, &[("DATABASE_URL", INSTANCE_HOST), ("REPORTS_URL", CLUSTER_HOST), ("POOL_URL", PROXY_HOST)]);
+    name_host(
+        snapshot,
+        &[("DATABASE_URL", INSTANCE_HOST), ("REPORTS_URL", CLUSTER_HOST), ("POOL_URL", PROXY_HOST)],
+    );
     let groups = || vec!["sg-database".to_owned()];
     let subnets = || vec!["subnet-db-a".to_owned()];
     snapshot.db_instances.put(
@@ -58,11 +64,16 @@ pub(super) fn databases(snapshot: &mut Snapshot) {
             vpc_subnet_ids: vec!["subnet-pool-a".into()],
         },
     );
-    let target = DbProxyTarget { rds_resource_id: Some("mailer-db".into()), state: Some("AVAILABLE".into()), ..DbProxyTarget::default() };
+    let target = DbProxyTarget {
+        rds_resource_id: Some("mailer-db".into()),
+        state: Some("AVAILABLE".into()),
+        ..DbProxyTarget::default()
+    };
     snapshot.db_proxy_targets.put("pool", vec![target]);
-    for (group, subnet, vpc, block) in
-        [("sg-database", "subnet-db-a", "vpc-1", "10.0.21.0/24"), ("sg-pool", "subnet-pool-a", "vpc-data", "10.9.1.0/24")]
-    {
+    for (group, subnet, vpc, block) in [
+        ("sg-database", "subnet-db-a", "vpc-1", "10.0.21.0/24"),
+        ("sg-pool", "subnet-pool-a", "vpc-data", "10.9.1.0/24"),
+    ] {
         snapshot.security_groups.put(
             group,
             SecurityGroup {
@@ -86,8 +97,17 @@ pub(super) fn databases(snapshot: &mut Snapshot) {
             },
         );
     }
-    let peering = Route { destination: "10.9.0.0/16".into(), target: Some("pcx-1".into()), state: Some("active".into()) };
-    snapshot.route_tables.change("vpc-1").into_iter().flatten().for_each(|table| table.routes.push(peering.clone()));
+    let peering = Route {
+        destination: "10.9.0.0/16".into(),
+        target: Some("pcx-1".into()),
+        state: Some("active".into()),
+    };
+    snapshot
+        .route_tables
+        .change("vpc-1")
+        .into_iter()
+        .flatten()
+        .for_each(|table| table.routes.push(peering.clone()));
 }
 
 /// The sibling's ARN: it serves `http://orders:8080` in the namespace `internal`.
@@ -99,9 +119,11 @@ pub fn sibling() -> String {
 pub(super) fn connected(snapshot: &mut Snapshot) {
     let mut hosts = hosts(snapshot);
     hosts.push(("ORDERS_URL".into(), "orders".into()));
-    let named: Vec<(&str, &str)> = hosts.iter().map(|(name, host)| (name.as_str(), host.as_str())).collect();
+    let named: Vec<(&str, &str)> =
+        hosts.iter().map(|(name, host)| (name.as_str(), host.as_str())).collect();
     name_host(snapshot, &named);
-    let client = ServiceConnect { enabled: true, namespace: Some("internal".into()), services: Vec::new() };
+    let client =
+        ServiceConnect { enabled: true, namespace: Some("internal".into()), services: Vec::new() };
     let service = &mut snapshot.services[0];
     service.deployments[0].service_connect_configuration = Some(client.clone());
     let (own, network) = (service.service_arn.clone(), service.network_configuration.clone());
@@ -116,7 +138,10 @@ pub(super) fn connected(snapshot: &mut Snapshot) {
     orders.service_arn = sibling();
     orders.service_name = "orders".into();
     orders.task_definition = Some(definition.clone());
-    orders.network_configuration = network.map(|network| service::NetworkConfiguration { security_groups: vec!["sg-orders".into()], ..network });
+    orders.network_configuration = network.map(|network| service::NetworkConfiguration {
+        security_groups: vec!["sg-orders".into()],
+        ..network
+    });
     orders.events.clear();
     orders.current_service_revisions.clear();
     orders.current_service_deployment = None;
@@ -125,15 +150,28 @@ pub(super) fn connected(snapshot: &mut Snapshot) {
         deployment.task_definition = Some(definition.clone());
         deployment.network_configuration = orders.network_configuration.clone();
         deployment.created_at = Some(minutes_ago(10 * 1440));
-        deployment.service_connect_configuration = Some(ServiceConnect { services: vec![offered.clone()], ..client.clone() });
-        deployment.service_connect_resources =
-            vec![ServiceConnectResource { discovery_name: Some("orders".into()), discovery_arn: Some(discovery("srv-orders")) }];
+        deployment.service_connect_configuration =
+            Some(ServiceConnect { services: vec![offered.clone()], ..client.clone() });
+        deployment.service_connect_resources = vec![ServiceConnectResource {
+            discovery_name: Some("orders".into()),
+            discovery_arn: Some(discovery("srv-orders")),
+        }];
     }
-    snapshot
-        .namespace_services
-        .put("internal", NamespaceServices { namespace: "internal".into(), service_arns: vec![own, sibling()], truncated: false });
+    snapshot.namespace_services.put(
+        "internal",
+        NamespaceServices {
+            namespace: "internal".into(),
+            service_arns: vec![own, sibling()],
+            truncated: false,
+        },
+    );
     snapshot.peers.put(sibling(), orders);
-    let port = PortMapping { name: Some("http".into()), container_port: Some(8080), protocol: Some("tcp".into()), ..PortMapping::default() };
+    let port = PortMapping {
+        name: Some("http".into()),
+        container_port: Some(8080),
+        protocol: Some("tcp".into()),
+        ..PortMapping::default()
+    };
     snapshot.task_definitions.put(
         &definition,
         TaskDefinition {
@@ -178,18 +216,32 @@ pub(super) fn connected(snapshot: &mut Snapshot) {
 pub(super) fn registered(snapshot: &mut Snapshot) {
     let registry = discovery("srv-api");
     let service = &mut snapshot.services[0];
-    service.service_registries = vec![ServiceRegistry { registry_arn: Some(registry.clone()), ..ServiceRegistry::default() }];
+    service.service_registries = vec![ServiceRegistry {
+        registry_arn: Some(registry.clone()),
+        ..ServiceRegistry::default()
+    }];
     let arn = service.service_arn.clone();
     let tasks = snapshot.running_tasks.change(&arn).map(|tasks| tasks.clone()).unwrap_or_default();
     let instance = |task: &Task| DiscoveryInstance {
         id: task.id().into(),
-        attributes: BTreeMap::from([("AWS_INSTANCE_IPV4".into(), task.private_address().unwrap_or_default().into())]),
+        attributes: BTreeMap::from([(
+            "AWS_INSTANCE_IPV4".into(),
+            task.private_address().unwrap_or_default().into(),
+        )]),
     };
     let record_types = vec!["A".into()];
-    let named = DiscoveryService { id: "srv-api".into(), name: Some("api".into()), create_date: Some(minutes_ago(80 * 1440)), record_types };
+    let named = DiscoveryService {
+        id: "srv-api".into(),
+        name: Some("api".into()),
+        create_date: Some(minutes_ago(80 * 1440)),
+        record_types,
+    };
     snapshot.discovery_services.put(&registry, named);
     snapshot.discovery_instances.put(&registry, tasks.iter().map(instance).collect());
-    snapshot.discovery_health.put(&registry, tasks.iter().map(|task| (task.id().to_owned(), "HEALTHY".to_owned())).collect());
+    snapshot.discovery_health.put(
+        &registry,
+        tasks.iter().map(|task| (task.id().to_owned(), "HEALTHY".to_owned())).collect(),
+    );
 }
 
 /// Gives the cluster a second service: `mailer`, which names nobody's host.
@@ -198,21 +250,44 @@ pub(super) fn neighbour(snapshot: &mut Snapshot) {
     let (own, cluster) = (service.service_arn.clone(), service.cluster_arn.clone());
     let mailer = own.replace(&service.service_name, "mailer");
     let definition = id::ecs("task-definition/mailer:4");
-    snapshot.cluster_services.put(cluster, ClusterServices { service_arns: vec![own, mailer.clone()], truncated: false });
-    let sibling =
-        Sibling { service_arn: mailer.clone(), service_name: "mailer".into(), status: "ACTIVE".into(), task_definition: Some(definition.clone()) };
+    snapshot.cluster_services.put(
+        cluster,
+        ClusterServices { service_arns: vec![own, mailer.clone()], truncated: false },
+    );
+    let sibling = Sibling {
+        service_arn: mailer.clone(),
+        service_name: "mailer".into(),
+        status: "ACTIVE".into(),
+        task_definition: Some(definition.clone()),
+    };
     snapshot.siblings.put(mailer, sibling);
-    let container = ContainerDefinition { name: "worker".into(), essential: true, ..ContainerDefinition::default() };
-    let version =
-        TaskDefinition { task_definition_arn: definition.clone(), revision: 4, container_definitions: vec![container], ..TaskDefinition::default() };
+    let container = ContainerDefinition {
+        name: "worker".into(),
+        essential: true,
+        ..ContainerDefinition::default()
+    };
+    let version = TaskDefinition {
+        task_definition_arn: definition.clone(),
+        revision: 4,
+        container_definitions: vec![container],
+        ..TaskDefinition::default()
+    };
     snapshot.task_definitions.put(definition, version);
 }
 
 /// The variables of `mailer` that name hosts: these and no others.
 pub fn sibling_names(snapshot: &mut Snapshot, named: &[(&str, &str)]) {
     let definition = snapshot.task_definitions.change(&id::ecs("task-definition/mailer:4"));
-    for container in definition.into_iter().flat_map(|definition| &mut definition.container_definitions) {
-        container.environment = named.iter().map(|(name, host)| EnvironmentVariable { name: (*name).into(), hosts: vec![(*host).into()] }).collect();
+    for container in
+        definition.into_iter().flat_map(|definition| &mut definition.container_definitions)
+    {
+        container.environment = named
+            .iter()
+            .map(|(name, host)| EnvironmentVariable {
+                name: (*name).into(),
+                hosts: vec![(*host).into()],
+            })
+            .collect();
     }
 }
 
@@ -220,7 +295,9 @@ pub fn sibling_names(snapshot: &mut Snapshot, named: &[(&str, &str)]) {
 pub fn other_balancer(snapshot: &mut Snapshot, name: &str, scheme: &str, host: &str) -> String {
     let balancer = id::elb(&format!("loadbalancer/app/{name}/1111111111111111"));
     let listener = id::elb(&format!("listener/app/{name}/1111111111111111/2222222222222222"));
-    let rule = id::elb(&format!("listener-rule/app/{name}/1111111111111111/2222222222222222/3333333333333333"));
+    let rule = id::elb(&format!(
+        "listener-rule/app/{name}/1111111111111111/2222222222222222/3333333333333333"
+    ));
     let own = LoadBalancer {
         load_balancer_arn: balancer.clone(),
         load_balancer_name: name.into(),
@@ -240,15 +317,25 @@ pub fn other_balancer(snapshot: &mut Snapshot, name: &str, scheme: &str, host: &
         ..Listener::default()
     };
     snapshot.listeners.put(&balancer, vec![https]);
-    snapshot.rules.put(listener, vec![host_rule(&rule, "1", host, forward(&[(&id::group("billing"), 1)]))]);
+    snapshot
+        .rules
+        .put(listener, vec![host_rule(&rule, "1", host, forward(&[(&id::group("billing"), 1)]))]);
     let service = snapshot.services[0].service_arn.clone();
-    snapshot.other_balancers.change(&service).into_iter().for_each(|others| others.push(balancer.clone()));
+    snapshot
+        .other_balancers
+        .change(&service)
+        .into_iter()
+        .for_each(|others| others.push(balancer.clone()));
     balancer
 }
 
-/// Puts a web ACL before a balancer that lets in just these blocks, and its security groups let in everybody.
+/// Puts a web ACL before a balancer that lets in just these blocks, and its security groups let in
+/// everybody.
 pub fn allow_list(snapshot: &mut Snapshot, balancer: &str, blocks: &[&str]) {
-    let arn = format!("arn:aws:wafv2:{REGION}:{}:regional/ipset/office/9f8e7d6c-5b4a-4938-8271-605f4e3d2c1b", super::ACCOUNT);
+    let arn = format!(
+        "arn:aws:wafv2:{REGION}:{}:regional/ipset/office/9f8e7d6c-5b4a-4938-8271-605f4e3d2c1b",
+        super::ACCOUNT
+    );
     let set = IpSet {
         arn: arn.clone(),
         id: "9f8e7d6c-5b4a-4938-8271-605f4e3d2c1b".into(),
@@ -260,20 +347,44 @@ pub fn allow_list(snapshot: &mut Snapshot, balancer: &str, blocks: &[&str]) {
     let rule = WebAclRule {
         name: "the-office".into(),
         action: Some("Allow".into()),
-        statement: Statement { kind: "IPSetReference".into(), arn: Some(arn), ..Statement::default() },
+        statement: Statement {
+            kind: "IPSetReference".into(),
+            arn: Some(arn),
+            ..Statement::default()
+        },
         ..WebAclRule::default()
     };
-    let acl = WebAcl { name: "inside-only".into(), default_action: Some("Block".into()), rules: vec![rule], ..WebAcl::default() };
+    let acl = WebAcl {
+        name: "inside-only".into(),
+        default_action: Some("Block".into()),
+        rules: vec![rule],
+        ..WebAcl::default()
+    };
     snapshot.web_acls.put(balancer, acl);
-    let group = SecurityGroup { group_id: "sg-open".into(), ip_permissions: vec![everywhere("tcp", Some(443))], ..SecurityGroup::default() };
+    let group = SecurityGroup {
+        group_id: "sg-open".into(),
+        ip_permissions: vec![everywhere("tcp", Some(443))],
+        ..SecurityGroup::default()
+    };
     snapshot.security_groups.put("sg-open", group);
-    snapshot.load_balancers.change(balancer).into_iter().for_each(|balancer| balancer.security_groups = vec!["sg-open".into()]);
+    snapshot
+        .load_balancers
+        .change(balancer)
+        .into_iter()
+        .for_each(|balancer| balancer.security_groups = vec!["sg-open".into()]);
 }
 
 fn hosts(snapshot: &mut Snapshot) -> Vec<(String, String)> {
     let mut all = Vec::new();
-    for definition in definition(snapshot).into_iter().flat_map(|definition| &definition.container_definitions) {
-        all.extend(definition.environment.iter().flat_map(|one| one.hosts.iter().map(|host| (one.name.clone(), host.clone()))));
+    for definition in
+        definition(snapshot).into_iter().flat_map(|definition| &definition.container_definitions)
+    {
+        all.extend(
+            definition
+                .environment
+                .iter()
+                .flat_map(|one| one.hosts.iter().map(|host| (one.name.clone(), host.clone()))),
+        );
     }
     all
 }
@@ -285,9 +396,15 @@ fn definition(snapshot: &mut Snapshot) -> Option<&mut TaskDefinition> {
 
 /// The variables of the current version that name hosts: these and no others.
 pub fn name_host(snapshot: &mut Snapshot, named: &[(&str, &str)]) {
-    for container in definition(snapshot).into_iter().flat_map(|definition| &mut definition.container_definitions) {
+    for container in definition(snapshot)
+        .into_iter()
+        .flat_map(|definition| &mut definition.container_definitions)
+    {
         container.environment.retain(|variable| variable.hosts.is_empty());
-        container.environment.extend(named.iter().map(|(name, host)| EnvironmentVariable { name: (*name).into(), hosts: vec![(*host).into()] }));
+        container.environment.extend(named.iter().map(|(name, host)| EnvironmentVariable {
+            name: (*name).into(),
+            hosts: vec![(*host).into()],
+        }));
     }
 }
 
@@ -296,7 +413,11 @@ pub fn log(snapshot: &mut Snapshot, message: &str) {
     for (key, lines) in &mut snapshot.logs.0 {
         if let crate::seen::Seen::Yes(Some(lines)) = lines {
             let stream = key.split_once(LOG_STREAM).map_or("", |(_, stream)| stream);
-            lines.push(LogLine { timestamp: Some(minutes_ago(2)), message: message.into(), log_stream_name: stream.into() });
+            lines.push(LogLine {
+                timestamp: Some(minutes_ago(2)),
+                message: message.into(),
+                log_stream_name: stream.into(),
+            });
         }
     }
 }

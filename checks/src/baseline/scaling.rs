@@ -1,4 +1,5 @@
-//! What scales the healthy services: target tracking by CPU for those behind a balancer on Fargate, nothing for the others.
+//! What scales the healthy services: target tracking by CPU for those behind a balancer on Fargate,
+//! nothing for the others.
 
 use super::minutes_ago;
 use crate::snapshot::{ScalableTarget, ScalingActivity, ScalingPolicy, Snapshot};
@@ -11,8 +12,17 @@ pub(super) fn add(snapshot: &mut Snapshot, count: Option<i32>) {
         snapshot.scalable_targets.insert(arn, Seen::Yes(None));
         return;
     };
-    let resource_id = format!("service/{}", arn.split_once(":service/").map_or("", |(_, name)| name));
-    snapshot.scalable_targets.put(&arn, ScalableTarget { resource_id, min_capacity: count, max_capacity: 10, ..ScalableTarget::default() });
+    let resource_id =
+        format!("service/{}", arn.split_once(":service/").map_or("", |(_, name)| name));
+    snapshot.scalable_targets.put(
+        &arn,
+        ScalableTarget {
+            resource_id,
+            min_capacity: count,
+            max_capacity: 10,
+            ..ScalableTarget::default()
+        },
+    );
     snapshot.scaling_policies.put(
         &arn,
         vec![ScalingPolicy {
@@ -37,11 +47,17 @@ pub(super) fn add(snapshot: &mut Snapshot, count: Option<i32>) {
     );
 }
 
-/// Lets auto scaling be refused: it wanted more than its maximum, which all tasks of the service make up.
+/// Lets auto scaling be refused: it wanted more than its maximum, which all tasks of the service
+/// make up.
 pub fn refuse_more(snapshot: &mut Snapshot, minutes: i64) {
     use crate::snapshot::NotScaledReason;
-    let (arn, desired) = (snapshot.services[0].service_arn.clone(), snapshot.services[0].desired_count);
-    snapshot.scalable_targets.change(&arn).into_iter().for_each(|target| target.max_capacity = desired);
+    let (arn, desired) =
+        (snapshot.services[0].service_arn.clone(), snapshot.services[0].desired_count);
+    snapshot
+        .scalable_targets
+        .change(&arn)
+        .into_iter()
+        .for_each(|target| target.max_capacity = desired);
     let refused = ScalingActivity {
         activity_id: "e6c5f7d1-0000-4000-8000-000000000002".into(),
         description: "Attempting to scale due to alarm triggered".into(),
@@ -51,5 +67,9 @@ pub fn refuse_more(snapshot: &mut Snapshot, minutes: i64) {
         not_scaled_reasons: vec![NotScaledReason { code: "AlreadyAtMaxCapacity".into(), max_capacity: Some(desired) }],
         ..ScalingActivity::default()
     };
-    snapshot.scaling_activities.change(&arn).into_iter().for_each(|activities| activities.insert(0, refused.clone()));
+    snapshot
+        .scaling_activities
+        .change(&arn)
+        .into_iter()
+        .for_each(|activities| activities.insert(0, refused.clone()));
 }

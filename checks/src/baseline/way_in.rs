@@ -1,4 +1,5 @@
-//! What guards the way in of the healthy services: certificates for their hosts, and a web ACL that blocks nobody now.
+//! What guards the way in of the healthy services: certificates for their hosts, and a web ACL that
+//! blocks nobody now.
 
 use jiff::SignedDuration;
 
@@ -13,18 +14,35 @@ pub fn certificate() -> String {
 }
 
 pub fn web_acl() -> String {
-    format!("arn:aws:wafv2:{REGION}:{ACCOUNT}:regional/webacl/web/1a2b3c4d-5e6f-4071-8293-a4b5c6d7e8f9")
+    format!(
+        "arn:aws:wafv2:{REGION}:{ACCOUNT}:regional/webacl/web/1a2b3c4d-5e6f-4071-8293-a4b5c6d7e8f9"
+    )
 }
 
-/// Gives the listeners of a balancer a certificate for every host that their rules name, and the balancer a web ACL.
+/// Gives the listeners of a balancer a certificate for every host that their rules name, and the
+/// balancer a web ACL.
 pub(super) fn guard(snapshot: &mut Snapshot, balancer: &str) {
     let arn = certificate();
-    let listeners: Vec<String> = snapshot.listeners.change(balancer).into_iter().flatten().map(|listener| listener.listener_arn.clone()).collect();
+    let listeners: Vec<String> = snapshot
+        .listeners
+        .change(balancer)
+        .into_iter()
+        .flatten()
+        .map(|listener| listener.listener_arn.clone())
+        .collect();
     let mut hosts = vec!["*.example.com".to_owned()];
     for listener in &listeners {
-        let conditions = snapshot.rules.change(listener).into_iter().flatten().flat_map(|rule| &rule.conditions);
-        hosts.extend(conditions.filter(|condition| condition.field == "host-header").flat_map(|condition| condition.values.clone()));
-        snapshot.listener_certificates.put(listener, vec![ListenerCertificate { certificate_arn: arn.clone(), is_default: true }]);
+        let conditions =
+            snapshot.rules.change(listener).into_iter().flatten().flat_map(|rule| &rule.conditions);
+        hosts.extend(
+            conditions
+                .filter(|condition| condition.field == "host-header")
+                .flat_map(|condition| condition.values.clone()),
+        );
+        snapshot.listener_certificates.put(
+            listener,
+            vec![ListenerCertificate { certificate_arn: arn.clone(), is_default: true }],
+        );
     }
     let certificate = Certificate {
         certificate_arn: arn.clone(),
@@ -48,7 +66,11 @@ pub(super) fn guard(snapshot: &mut Snapshot, balancer: &str) {
             action: None,
             override_action: Some("None".into()),
             metric_name: Some("common".into()),
-            statement: Statement { kind: "ManagedRuleGroup".into(), name: Some("AWS AWSManagedRulesCommonRuleSet".into()), ..Statement::default() },
+            statement: Statement {
+                kind: "ManagedRuleGroup".into(),
+                name: Some("AWS AWSManagedRulesCommonRuleSet".into()),
+                ..Statement::default()
+            },
         }],
     };
     for blocked in [acl.arn.clone(), acl.metric_of("common")] {

@@ -1,4 +1,5 @@
-//! From the client to a target: load balancer, listener rules, target groups and their health checks.
+//! From the client to a target: load balancer, listener rules, target groups and their health
+//! checks.
 
 use crate::check::Check;
 

@@ -9,5 +9,10 @@ mod tag_moved;
 mod tag_mutable;
 
 /// In catalog order.
-pub(super) const CHECKS: &[Check] =
-    &[tag_moved::CHECK, mixed_digests::CHECK, tag_mutable::CHECK, digest_gone::CHECK, newer_revision_not_deployed::CHECK];
+pub(super) const CHECKS: &[Check] = &[
+    tag_moved::CHECK,
+    mixed_digests::CHECK,
+    tag_mutable::CHECK,
+    digest_gone::CHECK,
+    newer_revision_not_deployed::CHECK,
+];

@@ -1,6 +1,7 @@
-//! Why a role was refused something: IAM's own words in the failure, and what a simulation of the role's policies says now.
-//! A simulation sees the policies of the role, its permissions boundary and the organisation; the policy of the resource, of
-//! its key or of an endpoint it does not see, and that is said.
+//! Why a role was refused something: IAM's own words in the failure, and what a simulation of the
+//! role's policies says now. A simulation sees the policies of the role, its permissions boundary
+//! and the organisation; the policy of the resource, of its key or of an endpoint it does not see,
+//! and that is said.
 
 use std::collections::BTreeSet;
 use std::sync::LazyLock;
@@ -27,24 +28,38 @@ pub struct Question<'a> {
     pub resource: Option<&'a str>,
 }
 
-static ASSUMED: LazyLock<Option<Regex>> =
-    LazyLock::new(|| pattern(r"arn:(?<partition>aws[a-z-]*):sts::(?<account>\d+):assumed-role/(?<name>[^/\s]+)/"));
+static ASSUMED: LazyLock<Option<Regex>> = LazyLock::new(|| {
+    pattern(r"arn:(?<partition>aws[a-z-]*):sts::(?<account>\d+):assumed-role/(?<name>[^/\s]+)/")
+});
 
 impl<'a> Question<'a> {
-    /// The question that a text raises. A session does not tell the path of its role: `known` roles may. Where the text
-    /// names no role at all, it is the last resort `of`.
-    fn read(patient: &Patient, text: &'a str, known: &[&str], of: Option<&str>) -> Option<Question<'a>> {
+    /// The question that a text raises. A session does not tell the path of its role: `known` roles
+    /// may. Where the text names no role at all, it is the last resort `of`.
+    fn read(
+        patient: &Patient,
+        text: &'a str,
+        known: &[&str],
+        of: Option<&str>,
+    ) -> Option<Question<'a>> {
         let refused = reason::refused(text);
         let role = match ASSUMED.as_ref()?.captures(text) {
             Some(session) if session["account"] != *patient.account() => return None,
             Some(session) => {
                 let is_it = |role: &&&str| role.rsplit('/').next() == Some(&session["name"]);
-                let plain = || format!("arn:{}:iam::{}:role/{}", &session["partition"], &session["account"], &session["name"]);
+                let plain = || {
+                    format!(
+                        "arn:{}:iam::{}:role/{}",
+                        &session["partition"], &session["account"], &session["name"]
+                    )
+                };
                 known.iter().find(is_it).map_or_else(plain, |role| (*role).to_owned())
             }
             None => of?.to_owned(),
         };
-        let resource = refused.resource.map(|resource| resource.trim_end_matches(['.', ',', ')'])).filter(|resource| *resource != "*");
+        let resource = refused
+            .resource
+            .map(|resource| resource.trim_end_matches(['.', ',', ')']))
+            .filter(|resource| *resource != "*");
         Some(Question { role, action: refused.action?, resource })
     }
 
@@ -57,7 +72,11 @@ impl<'a> Question<'a> {
     pub fn parse(key: &'a str) -> Option<Question<'a>> {
         let mut words = key.splitn(3, ' ');
         let (role, action, resource) = (words.next()?.to_owned(), words.next()?, words.next()?);
-        Some(Question { role, action, resource: Some(resource).filter(|resource| *resource != "*") })
+        Some(Question {
+            role,
+            action,
+            resource: Some(resource).filter(|resource| *resource != "*"),
+        })
     }
 
     /// The role's name, which the IAM commands want.
@@ -66,11 +85,19 @@ impl<'a> Question<'a> {
     }
 }
 
-/// The question that a failed start raises: ECS used the execution role, unless the text names another one.
-pub fn of_start<'a>(patient: &Patient<'a>, findings: &mut Findings, told: &Told<'a>) -> Option<Question<'a>> {
+/// The question that a failed start raises: ECS used the execution role, unless the text names
+/// another one.
+pub fn of_start<'a>(
+    patient: &Patient<'a>,
+    findings: &mut Findings,
+    told: &Told<'a>,
+) -> Option<Question<'a>> {
     let definition = findings.see(patient.task_definition(told.task_definition)).flatten();
     let execution = definition.and_then(|definition| definition.execution_role_arn.as_deref());
-    let known: Vec<&str> = execution.into_iter().chain(definition.and_then(|definition| definition.task_role_arn.as_deref())).collect();
+    let known: Vec<&str> = execution
+        .into_iter()
+        .chain(definition.and_then(|definition| definition.task_role_arn.as_deref()))
+        .collect();
     Question::read(patient, told.text, &known, execution)
 }
 
@@ -100,15 +127,24 @@ pub fn questions(patient: &Patient) -> Questions {
     }
     for told in reason::told(patient, &mut unseen) {
         match told.reason.trouble {
-            Trouble::RoleNotAssumable => questions.roles.extend(unassumable(patient, told.text).map(str::to_owned)),
-            Trouble::ImagePullDenied | Trouble::SecretDenied | Trouble::LogsDenied | Trouble::LogGroupMissing => {
-                questions.refused.extend(of_start(patient, &mut unseen, &told).map(|question| question.key()));
+            Trouble::RoleNotAssumable => {
+                questions.roles.extend(unassumable(patient, told.text).map(str::to_owned))
+            }
+            Trouble::ImagePullDenied
+            | Trouble::SecretDenied
+            | Trouble::LogsDenied
+            | Trouble::LogGroupMissing => {
+                questions
+                    .refused
+                    .extend(of_start(patient, &mut unseen, &told).map(|question| question.key()));
             }
             _ => {}
         }
     }
     let newest = unseen.see(rollout::newest(patient)).flatten();
-    for (reason, evidence) in newest.into_iter().flat_map(|deployment| given_up::of(patient, deployment)) {
+    for (reason, evidence) in
+        newest.into_iter().flat_map(|deployment| given_up::of(patient, deployment))
+    {
         match reason {
             Reason::Hook { failure: HookFailure::NotInvoked { .. }, .. } => {}
             Reason::Denied(_) if newest.is_some_and(rollback::began) => {}
@@ -117,24 +153,45 @@ pub fn questions(patient: &Patient) -> Questions {
         questions.refused.extend(of_words(patient, &evidence.value).map(|question| question.key()));
     }
     let revision = unseen.see(managed::revision(patient)).flatten();
-    for resource in revision.into_iter().flat_map(managed::resources).filter(|resource| matches!(resource.status, "PROVISIONING" | "FAILED")) {
-        questions.refused.extend(resource.reason.and_then(|reason| of_words(patient, reason)).map(|question| question.key()));
+    for resource in revision
+        .into_iter()
+        .flat_map(managed::resources)
+        .filter(|resource| matches!(resource.status, "PROVISIONING" | "FAILED"))
+    {
+        questions.refused.extend(
+            resource
+                .reason
+                .and_then(|reason| of_words(patient, reason))
+                .map(|question| question.key()),
+        );
     }
     questions
 }
 
-/// Whether there is a word of IAM anywhere: most services have none, and then nothing has to be read twice.
+/// Whether there is a word of IAM anywhere: most services have none, and then nothing has to be
+/// read twice.
 fn somebody_speaks_of_iam(patient: &Patient, unseen: &mut Findings) -> bool {
     let events = patient.service().events.iter().map(|event| event.message.as_str());
     let tasks = unseen.see(patient.stopped_tasks()).into_iter().flatten();
-    let stops = tasks.flat_map(|task| task.stopped_reason.iter().chain(task.containers.iter().filter_map(|container| container.reason.as_ref())));
+    let stops = tasks.flat_map(|task| {
+        task.stopped_reason
+            .iter()
+            .chain(task.containers.iter().filter_map(|container| container.reason.as_ref()))
+    });
     let newest = unseen.see(rollout::newest(patient)).flatten();
-    let given_up =
-        newest.into_iter().flat_map(|newest| newest.status_reason.iter().chain(newest.rollback.iter().filter_map(|it| it.reason.as_ref())));
+    let given_up = newest.into_iter().flat_map(|newest| {
+        newest
+            .status_reason
+            .iter()
+            .chain(newest.rollback.iter().filter_map(|it| it.reason.as_ref()))
+    });
     let revision = unseen.see(managed::revision(patient)).flatten();
-    let managed = revision.into_iter().flat_map(managed::resources).filter_map(|resource| resource.reason);
+    let managed =
+        revision.into_iter().flat_map(managed::resources).filter_map(|resource| resource.reason);
     let mut texts = events.chain(stops.chain(given_up).map(String::as_str)).chain(managed);
-    texts.any(|text| text.contains("not authorized to perform") || text.contains("unable to assume the role"))
+    texts.any(|text| {
+        text.contains("not authorized to perform") || text.contains("unable to assume the role")
+    })
 }
 
 static ROLE: LazyLock<Option<Regex>> = LazyLock::new(|| pattern(r"role '(?<it>[^']+)'"));
@@ -151,7 +208,8 @@ pub fn role_named(text: &str) -> Option<&str> {
     reason::part(&ROLE, text)?.rsplit('/').next()
 }
 
-/// Whether a role exists and whom it trusts, as words to put behind "ECS cannot assume role x", with evidence.
+/// Whether a role exists and whom it trusts, as words to put behind "ECS cannot assume role x",
+/// with evidence.
 pub struct Trust {
     pub words: String,
     pub evidence: Option<Evidence>,
@@ -159,8 +217,14 @@ pub struct Trust {
     pub mend: String,
 }
 
-/// What IAM says of a role that ECS could not assume as that service; none where it may not be seen.
-pub fn trust(patient: &Patient, findings: &mut Findings, name: &str, service: &str) -> Option<Trust> {
+/// What IAM says of a role that ECS could not assume as that service; none where it may not be
+/// seen.
+pub fn trust(
+    patient: &Patient,
+    findings: &mut Findings,
+    name: &str,
+    service: &str,
+) -> Option<Trust> {
     let Some(role) = findings.see(patient.role(name))? else {
         let mend = format!("Create the role and let {service} assume it, or name another one.");
         return Some(Trust { words: "There is no such role".into(), evidence: None, mend });
@@ -168,8 +232,10 @@ pub fn trust(patient: &Patient, findings: &mut Findings, name: &str, service: &s
     let policy = &role.assume_role_policy_document;
     let evidence = |field, value: &str| Some(Evidence::new(Call::GetRole, name, field, value));
     let again = "Deploy again, if the trust policy was changed after ECS last said so.".to_owned();
-    let mend = format!("Let {service} assume the role; the command replaces its whole trust policy.");
-    let trusts = |service: &str| policy.service.iter().any(|trusted| trusted == service || trusted == "*");
+    let mend =
+        format!("Let {service} assume the role; the command replaces its whole trust policy.");
+    let trusts =
+        |service: &str| policy.service.iter().any(|trusted| trusted == service || trusted == "*");
     Some(if !trusts(service) {
         let trusted = match policy.service.as_slice() {
             [] => "no AWS service".to_owned(),
@@ -177,27 +243,53 @@ pub fn trust(patient: &Patient, findings: &mut Findings, name: &str, service: &s
         };
         let first = policy.service.first().map_or("[]", String::as_str);
         let evidence = evidence("AssumeRolePolicyDocument.Statement.Principal.Service", first);
-        Trust { words: format!("Its trust policy lets {trusted} assume it, and not {service}"), evidence, mend }
+        Trust {
+            words: format!("Its trust policy lets {trusted} assume it, and not {service}"),
+            evidence,
+            mend,
+        }
     } else if let Some(first) = policy.condition.first() {
         let conditions = and_list(&policy.condition);
         let evidence = evidence("AssumeRolePolicyDocument.Statement.Condition", first);
-        Trust { words: format!("Its trust policy names {service}, under conditions on {conditions}: they are likely not met"), evidence, mend }
+        Trust {
+            words: format!(
+                "Its trust policy names {service}, under conditions on {conditions}: they are likely not met"
+            ),
+            evidence,
+            mend,
+        }
     } else if policy.denies {
         let evidence = evidence("AssumeRolePolicyDocument.Statement.Principal.Service", service);
-        Trust { words: format!("Its trust policy names {service}, and also has a statement that denies"), evidence, mend }
+        Trust {
+            words: format!(
+                "Its trust policy names {service}, and also has a statement that denies"
+            ),
+            evidence,
+            mend,
+        }
     } else {
         let evidence = evidence("AssumeRolePolicyDocument.Statement.Principal.Service", service);
-        Trust { words: format!("Its trust policy lets {service} assume it now, so it was likely mended since"), evidence, mend: again }
+        Trust {
+            words: format!(
+                "Its trust policy lets {service} assume it now, so it was likely mended since"
+            ),
+            evidence,
+            mend: again,
+        }
     })
 }
 
-static DENIED_BY: LazyLock<Option<Regex>> = LazyLock::new(|| pattern(r"explicit deny in an? (?<it>[\w -]*?(?:policy|permissions boundary))"));
-static ALLOWED_BY_NO: LazyLock<Option<Regex>> = LazyLock::new(|| pattern(r"because no (?<it>[\w -]*?(?:policy|permissions boundary)) allows"));
+static DENIED_BY: LazyLock<Option<Regex>> = LazyLock::new(|| {
+    pattern(r"explicit deny in an? (?<it>[\w -]*?(?:policy|permissions boundary))")
+});
+static ALLOWED_BY_NO: LazyLock<Option<Regex>> =
+    LazyLock::new(|| pattern(r"because no (?<it>[\w -]*?(?:policy|permissions boundary)) allows"));
 
 /// Who refuses, so far as words and simulation tell.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Refusal {
-    /// Some statement denies, and nothing that is added overrules it: `policy no-secrets`, `a service control policy`.
+    /// Some statement denies, and nothing that is added overrules it: `policy no-secrets`, `a
+    /// service control policy`.
     Denies(String),
     /// Something beside the role's own policies would have to allow it too.
     AllowedByNo(String),
@@ -220,24 +312,43 @@ fn refusal(text: &str, simulation: Option<&Simulation>) -> Refusal {
     match simulation.eval_decision.as_str() {
         "allowed" => Refusal::Allowed,
         "explicitDeny" => {
-            let policies: BTreeSet<&str> =
-                simulation.matched_statements.iter().filter_map(|statement| statement.source_policy_id.as_deref()).collect();
-            Refusal::Denies(if policies.is_empty() { "a policy of the role".into() } else { format!("policy {}", and_list(policies)) })
+            let policies: BTreeSet<&str> = simulation
+                .matched_statements
+                .iter()
+                .filter_map(|statement| statement.source_policy_id.as_deref())
+                .collect();
+            Refusal::Denies(if policies.is_empty() {
+                "a policy of the role".into()
+            } else {
+                format!("policy {}", and_list(policies))
+            })
         }
-        _ if simulation.allowed_by_organizations == Some(false) => Refusal::AllowedByNo("service control policy".into()),
-        _ if simulation.allowed_by_permissions_boundary == Some(false) => Refusal::AllowedByNo("permissions boundary".into()),
+        _ if simulation.allowed_by_organizations == Some(false) => {
+            Refusal::AllowedByNo("service control policy".into())
+        }
+        _ if simulation.allowed_by_permissions_boundary == Some(false) => {
+            Refusal::AllowedByNo("permissions boundary".into())
+        }
         _ => Refusal::NotAllowed,
     }
 }
 
-/// Adds to a finding about a refusal who refuses, and mends its remedy where an added permission would not help.
-pub fn settle(patient: &Patient, findings: &mut Findings, mut finding: Finding, text: &str, question: Option<&Question>) -> Finding {
+/// Adds to a finding about a refusal who refuses, and mends its remedy where an added permission
+/// would not help.
+pub fn settle(
+    patient: &Patient,
+    findings: &mut Findings,
+    mut finding: Finding,
+    text: &str,
+    question: Option<&Question>,
+) -> Finding {
     let Some(question) = question else { return finding };
     let Question { action, .. } = question;
     let (key, name) = (question.key(), quote(question.name()));
     let seen = findings.see(patient.simulation(&key));
     let simulation = seen.flatten();
-    let see = Call::SimulatePrincipalPolicy.see(patient.cluster(), patient.name(), patient.arn(), &key);
+    let see =
+        Call::SimulatePrincipalPolicy.see(patient.cluster(), patient.name(), patient.arn(), &key);
     match refusal(text, simulation) {
         Refusal::Unseen if seen.is_some() => return finding,
         Refusal::Unseen => {
@@ -245,14 +356,20 @@ pub fn settle(patient: &Patient, findings: &mut Findings, mut finding: Finding, 
             finding.remedy = finding.remedy.cli(see);
         }
         Refusal::NotAllowed => {
-            let unknown = simulation.map(|simulation| &simulation.missing_context_values).filter(|unknown| !unknown.is_empty());
+            let unknown = simulation
+                .map(|simulation| &simulation.missing_context_values)
+                .filter(|unknown| !unknown.is_empty());
             finding.says += &match unknown {
-                Some(keys) => format!(" No policy of the role allows it, unless under conditions on {}.", and_list(keys)),
+                Some(keys) => format!(
+                    " No policy of the role allows it, unless under conditions on {}.",
+                    and_list(keys)
+                ),
                 None => " No policy of the role allows it.".into(),
             };
         }
         Refusal::Denies(by) => {
-            finding.says += &format!(" It is denied outright by {by}, so an added permission does not help.");
+            finding.says +=
+                &format!(" It is denied outright by {by}, so an added permission does not help.");
             finding.remedy = Remedy::new(format!("Take the deny of {action} out of {by}, or exempt the role from it; then deploy again."))
                 .cli(format!("aws iam list-role-policies --role-name {name}"))
                 .cli(format!("aws iam list-attached-role-policies --role-name {name}"))
@@ -260,7 +377,9 @@ pub fn settle(patient: &Patient, findings: &mut Findings, mut finding: Finding, 
         }
         Refusal::AllowedByNo(what) => {
             finding.says += &format!(" No {what} allows it, whatever the role's own policies say.");
-            let remedy = Remedy::new(format!("Allow {action} to the role in the {what} too, then deploy again."));
+            let remedy = Remedy::new(format!(
+                "Allow {action} to the role in the {what} too, then deploy again."
+            ));
             finding.remedy = match what.as_str() {
                 "permissions boundary" => remedy.cli(format!("aws iam get-role --role-name {name} --query Role.PermissionsBoundary")),
                 "service control policy" => remedy
@@ -273,30 +392,46 @@ pub fn settle(patient: &Patient, findings: &mut Findings, mut finding: Finding, 
         Refusal::Allowed => {
             finding.says += " The role's own policies allow it by now: they were mended since, or the policy of the resource, of its key or of an \
                              endpoint refuses, which is not looked up.";
-            let remedy =
-                Remedy::new("Deploy again if the role's policies were changed after the last failure. If not, see the other policies on the way.");
+            let remedy = Remedy::new(
+                "Deploy again if the role's policies were changed after the last failure. If not, see the other policies on the way.",
+            );
             let remedy = of_resource(question).into_iter().fold(remedy, Remedy::cli);
-            finding.remedy = remedy.cli(format!("aws ecs update-service {} --force-new-deployment", patient.cli()));
+            finding.remedy = remedy
+                .cli(format!("aws ecs update-service {} --force-new-deployment", patient.cli()));
         }
     }
     finding.because_all(simulation.into_iter().flat_map(|simulation| evidence(&key, simulation)))
 }
 
 fn evidence<'a>(key: &'a str, simulation: &'a Simulation) -> impl Iterator<Item = Evidence> + 'a {
-    let evidence = move |field, value: &dyn ToString| Evidence::new(Call::SimulatePrincipalPolicy, key, field, value.to_string());
-    let policies = simulation.matched_statements.iter().filter_map(|statement| statement.source_policy_id.as_ref());
+    let evidence = move |field, value: &dyn ToString| {
+        Evidence::new(Call::SimulatePrincipalPolicy, key, field, value.to_string())
+    };
+    let policies = simulation
+        .matched_statements
+        .iter()
+        .filter_map(|statement| statement.source_policy_id.as_ref());
     let organisation = simulation.allowed_by_organizations.filter(|allowed| !allowed);
     let boundary = simulation.allowed_by_permissions_boundary.filter(|allowed| !allowed);
     std::iter::once(evidence("EvalDecision", &simulation.eval_decision))
         .chain(policies.map(move |policy| evidence("MatchedStatements.SourcePolicyId", policy)))
-        .chain(organisation.map(move |no| evidence("OrganizationsDecisionDetail.AllowedByOrganizations", &no)))
-        .chain(boundary.map(move |no| evidence("PermissionsBoundaryDecisionDetail.AllowedByPermissionsBoundary", &no)))
+        .chain(
+            organisation
+                .map(move |no| evidence("OrganizationsDecisionDetail.AllowedByOrganizations", &no)),
+        )
+        .chain(boundary.map(move |no| {
+            evidence("PermissionsBoundaryDecisionDetail.AllowedByPermissionsBoundary", &no)
+        }))
 }
 
 /// A key can be opened to a role without a change of its policy.
 fn grant(question: &Question) -> Option<String> {
     let (key, operation) = (question.resource?, question.action.strip_prefix("kms:")?);
-    Some(format!("aws kms create-grant --key-id {} --grantee-principal {} --operations {operation}", quote(key), quote(&question.role)))
+    Some(format!(
+        "aws kms create-grant --key-id {} --grantee-principal {} --operations {operation}",
+        quote(key),
+        quote(&question.role)
+    ))
 }
 
 /// The command that shows the policy of the resource itself.
@@ -308,13 +443,16 @@ fn of_resource(question: &Question) -> Option<String> {
         "secretsmanager" => format!("aws secretsmanager get-resource-policy --secret-id {named}"),
         "kms" => format!("aws kms get-key-policy --key-id {named} --policy-name default"),
         "lambda" => format!("aws lambda get-policy --function-name {named}"),
-        "ecr" => format!("aws ecr get-repository-policy --repository-name {}", quote(resource.split_once(":repository/")?.1)),
+        "ecr" => format!(
+            "aws ecr get-repository-policy --repository-name {}",
+            quote(resource.split_once(":repository/")?.1)
+        ),
         _ => return None,
     })
 }
 
-/// What to do with a statement that allows a role an action: the command, and the same as Terraform/OpenTofu. `name` is what
-/// the policy is called.
+/// What to do with a statement that allows a role an action: the command, and the same as
+/// Terraform/OpenTofu. `name` is what the policy is called.
 pub fn allowing(remedy: Remedy, role: &str, name: &str, action: &str, resource: &str) -> Remedy {
     let policy = json!({ "Version": "2012-10-17", "Statement": [{ "Effect": "Allow", "Action": action, "Resource": resource }] });
     let (role_word, document) = (quote(role), quote(&policy.to_string()));
@@ -345,23 +483,48 @@ mod tests {
         assert_eq!(question(TEXT, &[known], None).unwrap().role, known);
         let plain = question(TEXT, &[], None).unwrap();
         assert_eq!(plain.role, "arn:aws:iam::123456789012:role/mailer-execution");
-        assert_eq!((plain.action, plain.resource), ("kms:Decrypt", Some("arn:aws:kms:eu-west-2:123456789012:key/1")));
+        assert_eq!(
+            (plain.action, plain.resource),
+            ("kms:Decrypt", Some("arn:aws:kms:eu-west-2:123456789012:key/1"))
+        );
         assert_eq!(Question::parse(&plain.key()), Some(plain.clone()));
     }
 
     #[test]
     fn a_text_without_an_action_or_with_a_foreign_role_raises_no_question() {
-        assert_eq!(question("AccessDeniedException: Access to KMS is not allowed", &[], Some("arn:aws:iam::123456789012:role/x")), None);
-        assert_eq!(question(&TEXT.replace("123456789012:assumed", "999999999999:assumed"), &[], None), None);
+        assert_eq!(
+            question(
+                "AccessDeniedException: Access to KMS is not allowed",
+                &[],
+                Some("arn:aws:iam::123456789012:role/x")
+            ),
+            None
+        );
+        assert_eq!(
+            question(&TEXT.replace("123456789012:assumed", "999999999999:assumed"), &[], None),
+            None
+        );
     }
 
     #[test]
     fn the_words_of_iam_count_before_a_simulation() {
         let allowed = Simulation { eval_decision: "allowed".into(), ..Simulation::default() };
-        assert_eq!(refusal("with an explicit deny in a service control policy", Some(&allowed)), Refusal::Denies("a service control policy".into()));
-        assert_eq!(refusal("because no VPC endpoint policy allows the x:Y action", None), Refusal::AllowedByNo("VPC endpoint policy".into()));
-        assert_eq!(refusal("because no identity-based policy allows the x:Y action", Some(&allowed)), Refusal::Allowed);
-        assert_eq!(refusal("because no identity-based policy allows the x:Y action", None), Refusal::Unseen);
+        assert_eq!(
+            refusal("with an explicit deny in a service control policy", Some(&allowed)),
+            Refusal::Denies("a service control policy".into())
+        );
+        assert_eq!(
+            refusal("because no VPC endpoint policy allows the x:Y action", None),
+            Refusal::AllowedByNo("VPC endpoint policy".into())
+        );
+        assert_eq!(
+            refusal("because no identity-based policy allows the x:Y action", Some(&allowed)),
+            Refusal::Allowed
+        );
+        assert_eq!(
+            refusal("because no identity-based policy allows the x:Y action", None),
+            Refusal::Unseen
+        );
     }
 
     #[test]
@@ -369,6 +532,9 @@ mod tests {
         let no = Simulation { eval_decision: "implicitDeny".into(), ..Simulation::default() };
         assert_eq!(refusal("denied", Some(&no)), Refusal::NotAllowed);
         let bounded = Simulation { allowed_by_permissions_boundary: Some(false), ..no };
-        assert_eq!(refusal("denied", Some(&bounded)), Refusal::AllowedByNo("permissions boundary".into()));
+        assert_eq!(
+            refusal("denied", Some(&bounded)),
+            Refusal::AllowedByNo("permissions boundary".into())
+        );
     }
 }

@@ -1,5 +1,6 @@
-//! What a network ACL lets through, one way: its entries in the order of their numbers, the first that matches has the
-//! word, and what none matches is dropped. ACLs know no connections, so whoever asks has to ask for both directions.
+//! What a network ACL lets through, one way: its entries in the order of their numbers, the first
+//! that matches has the word, and what none matches is dropped. ACLs know no connections, so
+//! whoever asks has to ask for both directions.
 
 use std::ops::RangeInclusive;
 
@@ -47,12 +48,20 @@ pub struct Dropped<'a> {
 /// The number of the last entry of each direction, which denies what no other has matched.
 const LAST: i32 = 32767;
 
-/// The first of these crossings that is certainly dropped. None where all pass, or where it depends on addresses or ports
-/// that nobody knows.
-pub fn dropped<'a>(patient: &Patient<'a>, vpc: &str, crossings: impl IntoIterator<Item = Crossing<'a>>) -> Result<Option<Dropped<'a>>, Blind> {
+/// The first of these crossings that is certainly dropped. None where all pass, or where it depends
+/// on addresses or ports that nobody knows.
+pub fn dropped<'a>(
+    patient: &Patient<'a>,
+    vpc: &str,
+    crossings: impl IntoIterator<Item = Crossing<'a>>,
+) -> Result<Option<Dropped<'a>>, Blind> {
     let acls = patient.network_acls(vpc)?;
     for crossing in crossings {
-        let Some(acl) = acls.iter().find(|acl| acl.subnet_id.iter().any(|id| id == crossing.subnet)) else { continue };
+        let Some(acl) =
+            acls.iter().find(|acl| acl.subnet_id.iter().any(|id| id == crossing.subnet))
+        else {
+            continue;
+        };
         if passes(acl, &crossing) == Admission::No {
             let entry = denier(acl, &crossing).filter(|entry| entry.rule_number != LAST);
             return Ok(Some(Dropped { acl, crossing, entry }));
@@ -66,10 +75,21 @@ fn entries<'a>(acl: &'a NetworkAcl, crossing: &Crossing) -> Vec<(&'a AclEntry, C
     let mut entries: Vec<(&AclEntry, Cidr)> = acl
         .entries
         .iter()
-        .filter(|entry| entry.egress == crossing.egress && matches!(entry.protocol.as_str(), "-1" | "6"))
-        .filter_map(|entry| Some((entry, parsed::<Cidr>(entry.cidr_block.as_deref().or(entry.ipv6_cidr_block.as_deref())?)?)))
+        .filter(|entry| {
+            entry.egress == crossing.egress && matches!(entry.protocol.as_str(), "-1" | "6")
+        })
+        .filter_map(|entry| {
+            Some((
+                entry,
+                parsed::<Cidr>(entry.cidr_block.as_deref().or(entry.ipv6_cidr_block.as_deref())?)?,
+            ))
+        })
         // Of the world, private blocks are no part.
-        .filter(|(_, block)| block.covers(&crossing.peer) || (crossing.peer.covers(block) && !(crossing.peer.is_world() && block.is_private())))
+        .filter(|(_, block)| {
+            block.covers(&crossing.peer)
+                || (crossing.peer.covers(block)
+                    && !(crossing.peer.is_world() && block.is_private()))
+        })
         .collect();
     entries.sort_by_key(|(entry, _)| entry.rule_number);
     entries
@@ -87,9 +107,15 @@ fn overlap(one: &RangeInclusive<i32>, other: &RangeInclusive<i32>) -> RangeInclu
 }
 
 /// What is left of some ranges without another.
-fn without(ranges: &[RangeInclusive<i32>], taken: &RangeInclusive<i32>) -> Vec<RangeInclusive<i32>> {
+fn without(
+    ranges: &[RangeInclusive<i32>],
+    taken: &RangeInclusive<i32>,
+) -> Vec<RangeInclusive<i32>> {
     let left = |range: &RangeInclusive<i32>| {
-        [*range.start()..=*range.end().min(&(taken.start() - 1)), *range.start().max(&(taken.end() + 1))..=*range.end()]
+        [
+            *range.start()..=*range.end().min(&(taken.start() - 1)),
+            *range.start().max(&(taken.end() + 1))..=*range.end(),
+        ]
     };
     ranges.iter().flat_map(left).filter(|range| !range.is_empty()).collect()
 }
@@ -120,7 +146,10 @@ pub fn passes(acl: &NetworkAcl, crossing: &Crossing) -> Admission {
 /// The entry that denies the first of the ports.
 fn denier<'a>(acl: &'a NetworkAcl, crossing: &Crossing) -> Option<&'a AclEntry> {
     let first = *crossing.ports.start();
-    entries(acl, crossing).into_iter().find(|(entry, block)| block.covers(&crossing.peer) && ports(entry).contains(&first)).map(|(entry, _)| entry)
+    entries(acl, crossing)
+        .into_iter()
+        .find(|(entry, block)| block.covers(&crossing.peer) && ports(entry).contains(&first))
+        .map(|(entry, _)| entry)
 }
 
 impl Dropped<'_> {
@@ -133,20 +162,28 @@ impl Dropped<'_> {
     }
 
     pub fn evidence(&self) -> Vec<Evidence> {
-        let of = |field, value: String| Evidence::new(Call::DescribeNetworkAcls, &self.acl.network_acl_id, field, value);
+        let of = |field, value: String| {
+            Evidence::new(Call::DescribeNetworkAcls, &self.acl.network_acl_id, field, value)
+        };
         let mut evidence = vec![of("Associations.SubnetId", self.crossing.subnet.to_owned())];
         match self.entry {
-            Some(entry) => {
-                evidence.extend([of("Entries.RuleNumber", entry.rule_number.to_string()), of("Entries.RuleAction", entry.rule_action.clone())])
-            }
+            Some(entry) => evidence.extend([
+                of("Entries.RuleNumber", entry.rule_number.to_string()),
+                of("Entries.RuleAction", entry.rule_action.clone()),
+            ]),
             // What is allowed that way: the ports, or where those are all, the blocks.
             None => {
-                for entry in self.acl.entries.iter().filter(|entry| entry.egress == self.crossing.egress && entry.rule_action == "allow") {
+                for entry in self.acl.entries.iter().filter(|entry| {
+                    entry.egress == self.crossing.egress && entry.rule_action == "allow"
+                }) {
                     match (entry.from, entry.to) {
-                        (Some(from), Some(to)) => {
-                            evidence.extend([of("Entries.PortRange.From", from.to_string()), of("Entries.PortRange.To", to.to_string())])
-                        }
-                        _ => evidence.extend(entry.cidr_block.clone().map(|block| of("Entries.CidrBlock", block))),
+                        (Some(from), Some(to)) => evidence.extend([
+                            of("Entries.PortRange.From", from.to_string()),
+                            of("Entries.PortRange.To", to.to_string()),
+                        ]),
+                        _ => evidence.extend(
+                            entry.cidr_block.clone().map(|block| of("Entries.CidrBlock", block)),
+                        ),
                     }
                 }
             }
@@ -156,12 +193,21 @@ impl Dropped<'_> {
 
     /// A number for an entry of ours: before the one that denies, or after all others.
     pub fn free_number(&self, nth: usize) -> i32 {
-        let taken: Vec<i32> = self.acl.entries.iter().filter(|entry| entry.egress == self.crossing.egress).map(|entry| entry.rule_number).collect();
+        let taken: Vec<i32> = self
+            .acl
+            .entries
+            .iter()
+            .filter(|entry| entry.egress == self.crossing.egress)
+            .map(|entry| entry.rule_number)
+            .collect();
         let free = |number: &i32| !taken.contains(number);
         let last = taken.iter().copied().filter(|number| *number < LAST).max().unwrap_or(90);
         match self.entry {
             Some(entry) => (1..entry.rule_number).rev().filter(free).nth(nth).unwrap_or(1),
-            None => (last + 1..LAST).filter(|number| free(number) && number % 10 == 0).nth(nth).unwrap_or(LAST - 1),
+            None => (last + 1..LAST)
+                .filter(|number| free(number) && number % 10 == 0)
+                .nth(nth)
+                .unwrap_or(LAST - 1),
         }
     }
 
@@ -177,11 +223,16 @@ impl Dropped<'_> {
     }
 }
 
-/// `lets nothing out to 10.0.1.21 on port 8080: its rule 90 denies it`, of crossings that are alike.
+/// `lets nothing out to 10.0.1.21 on port 8080: its rule 90 denies it`, of crossings that are
+/// alike.
 pub fn words(alike: &[Dropped]) -> String {
     let Crossing { egress, ports, .. } = &alike[0].crossing;
     let name = |peer: &Cidr| {
-        if peer.is_world() { "the internet".to_owned() } else { peer.to_string().trim_end_matches("/32").trim_end_matches("/128").to_owned() }
+        if peer.is_world() {
+            "the internet".to_owned()
+        } else {
+            peer.to_string().trim_end_matches("/32").trim_end_matches("/128").to_owned()
+        }
     };
     let peers = and_list(alike.iter().map(|dropped| name(&dropped.crossing.peer)));
     let way = if *egress { format!("out to {peers}") } else { format!("in from {peers}") };
@@ -194,7 +245,11 @@ pub fn words(alike: &[Dropped]) -> String {
 
 /// `port 443`, or `ports 1024 to 65535`.
 pub fn port_words(ports: &RangeInclusive<i32>) -> String {
-    if ports.start() == ports.end() { format!("port {}", ports.start()) } else { format!("ports {} to {}", ports.start(), ports.end()) }
+    if ports.start() == ports.end() {
+        format!("port {}", ports.start())
+    } else {
+        format!("ports {} to {}", ports.start(), ports.end())
+    }
 }
 
 #[cfg(test)]
@@ -224,16 +279,26 @@ mod tests {
     }
 
     fn out(acl: &NetworkAcl, peer: &str, ports: RangeInclusive<i32>) -> Admission {
-        passes(acl, &Crossing { subnet: "subnet-1", egress: true, peer: peer.parse().unwrap(), ports })
+        passes(
+            acl,
+            &Crossing { subnet: "subnet-1", egress: true, peer: peer.parse().unwrap(), ports },
+        )
     }
 
     #[test]
     fn the_first_entry_that_matches_has_the_word_whatever_order_they_are_told_in() {
-        let acl = acl(&[(200, "allow", "0.0.0.0/0", None), (100, "deny", "10.0.1.0/24", Some((8080, 8080)))]);
+        let acl = acl(&[
+            (200, "allow", "0.0.0.0/0", None),
+            (100, "deny", "10.0.1.0/24", Some((8080, 8080))),
+        ]);
         assert_eq!(out(&acl, "10.0.1.21/32", 8080..=8080), Admission::No);
         assert_eq!(out(&acl, "10.0.1.21/32", 8081..=8081), Admission::Yes);
         assert_eq!(out(&acl, "10.0.2.21/32", 8080..=8080), Admission::Yes);
-        assert_eq!(out(&acl, "10.0.0.0/16", 8080..=8080), Admission::Unknown, "some of the addresses");
+        assert_eq!(
+            out(&acl, "10.0.0.0/16", 8080..=8080),
+            Admission::Unknown,
+            "some of the addresses"
+        );
     }
 
     #[test]
@@ -253,7 +318,10 @@ mod tests {
 
     #[test]
     fn ranges_of_several_entries_add_up() {
-        let acl = acl(&[(100, "allow", "0.0.0.0/0", Some((1024, 40000))), (110, "allow", "0.0.0.0/0", Some((40001, 65535)))]);
+        let acl = acl(&[
+            (100, "allow", "0.0.0.0/0", Some((1024, 40000))),
+            (110, "allow", "0.0.0.0/0", Some((40001, 65535))),
+        ]);
         assert_eq!(out(&acl, "10.0.1.0/24", OF_BALANCERS), Admission::Yes);
     }
 

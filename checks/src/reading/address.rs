@@ -14,7 +14,9 @@ impl std::str::FromStr for Cidr {
     /// Takes a block, or one address without a length.
     fn from_str(text: &str) -> Result<Self, String> {
         let block = text.parse::<IpNet>().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
-        block.map(|block| Cidr(block.trunc())).map_err(|_| format!("{text:?} is neither an address nor a CIDR block such as 203.0.113.0/24"))
+        block.map(|block| Cidr(block.trunc())).map_err(|_| {
+            format!("{text:?} is neither an address nor a CIDR block such as 203.0.113.0/24")
+        })
     }
 }
 
@@ -62,10 +64,12 @@ impl Cidr {
             (Ipv4Addr::new(169, 254, 0, 0), 16),
         ];
         match self.0 {
-            IpNet::V4(block) => {
-                PRIVATE.iter().any(|(address, length)| block.prefix_len() >= *length && Cidr::of((*address).into(), *length).covers(self))
+            IpNet::V4(block) => PRIVATE.iter().any(|(address, length)| {
+                block.prefix_len() >= *length && Cidr::of((*address).into(), *length).covers(self)
+            }),
+            IpNet::V6(block) => {
+                block.prefix_len() >= 7 && block.network().segments()[0] & 0xfe00 == 0xfc00
             }
-            IpNet::V6(block) => block.prefix_len() >= 7 && block.network().segments()[0] & 0xfe00 == 0xfc00,
         }
     }
 
@@ -103,7 +107,9 @@ mod tests {
         for block in ["10.0.0.0/8", "10.1.2.3/32", "172.31.0.0/16", "100.64.0.0/16", "fd00::/8"] {
             assert!(is_private(block), "{block}");
         }
-        for block in ["0.0.0.0/0", "10.0.0.0/7", "172.32.0.0/16", "52.94.53.1/32", "2600:1f18::/32", "::/0"] {
+        for block in
+            ["0.0.0.0/0", "10.0.0.0/7", "172.32.0.0/16", "52.94.53.1/32", "2600:1f18::/32", "::/0"]
+        {
             assert!(!is_private(block), "{block}");
         }
     }

@@ -1,5 +1,6 @@
-//! The other services of the cluster that name one of this service's hosts in a variable. To know that nobody else does,
-//! every one of them has to be seen: so it is told of clusters that have few.
+//! The other services of the cluster that name one of this service's hosts in a variable. To know
+//! that nobody else does, every one of them has to be seen: so it is told of clusters that have
+//! few.
 
 use std::collections::BTreeSet;
 
@@ -23,9 +24,11 @@ pub struct Caller<'a> {
 pub enum Callers<'a> {
     /// The cluster has too many other services to look at all of them.
     TooMany,
-    /// A sibling runs versions that are not seen, those of task sets: it may call, or tell browsers.
+    /// A sibling runs versions that are not seen, those of task sets: it may call, or tell
+    /// browsers.
     Unread,
-    /// A variable of a sibling, or of the service itself, tells browsers the host: so more call it than siblings.
+    /// A variable of a sibling, or of the service itself, tells browsers the host: so more call it
+    /// than siblings.
     Browsers,
     /// Only siblings, or nobody.
     Siblings(Vec<Caller<'a>>),
@@ -36,7 +39,8 @@ pub fn are_too_many(listed: &ClusterServices, own: &str) -> bool {
     listed.truncated || listed.service_arns.iter().filter(|arn| *arn != own).count() > SIBLINGS
 }
 
-/// A host as hosts are compared: in lower case, and a balancer's own name without the `dualstack.` that it may have in front.
+/// A host as hosts are compared: in lower case, and a balancer's own name without the `dualstack.`
+/// that it may have in front.
 pub fn plain(host: &str) -> String {
     let host = host.to_ascii_lowercase();
     match host.strip_prefix("dualstack.") {
@@ -51,18 +55,33 @@ pub fn of<'a>(patient: &Patient<'a>, hosts: &BTreeSet<String>) -> Result<Callers
     if listed.is_some_and(|listed| are_too_many(listed, patient.arn())) {
         return Ok(Callers::TooMany);
     }
-    let others = listed.iter().flat_map(|listed| &listed.service_arns).filter(|arn| *arn != patient.arn());
+    let others =
+        listed.iter().flat_map(|listed| &listed.service_arns).filter(|arn| *arn != patient.arn());
     let is_one = |named: &Named| hosts.contains(&plain(named.host));
     let mut callers = Vec::new();
     for arn in others {
-        let Some(sibling) = patient.sibling(arn)?.filter(|sibling| sibling.status == "ACTIVE") else { continue };
-        let Some(definition) = sibling.task_definition.as_deref() else { return Ok(Callers::Unread) };
-        callers.extend(callee::named_by(patient, definition)?.into_iter().filter(is_one).map(|named| Caller { sibling, named }));
+        let Some(sibling) = patient.sibling(arn)?.filter(|sibling| sibling.status == "ACTIVE")
+        else {
+            continue;
+        };
+        let Some(definition) = sibling.task_definition.as_deref() else {
+            return Ok(Callers::Unread);
+        };
+        callers.extend(
+            callee::named_by(patient, definition)?
+                .into_iter()
+                .filter(is_one)
+                .map(|named| Caller { sibling, named }),
+        );
     }
     let mut own = Vec::new();
     for definition in callee::versions(patient) {
         own.extend(callee::named_by(patient, definition)?.into_iter().filter(is_one));
     }
     let mut all = callers.iter().map(|caller| &caller.named).chain(&own);
-    Ok(if all.any(|named| callee::is_for_browsers(named.variable)) { Callers::Browsers } else { Callers::Siblings(callers) })
+    Ok(if all.any(|named| callee::is_for_browsers(named.variable)) {
+        Callers::Browsers
+    } else {
+        Callers::Siblings(callers)
+    })
 }

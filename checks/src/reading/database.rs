@@ -1,5 +1,6 @@
-//! The databases of RDS that variables name by their hosts: what each is, in what state, and whether the tasks can reach
-//! it. A host says identifier, kind and region; who else's database it may be, it does not.
+//! The databases of RDS that variables name by their hosts: what each is, in what state, and
+//! whether the tasks can reach it. A host says identifier, kind and region; who else's database it
+//! may be, it does not.
 
 use std::collections::BTreeSet;
 
@@ -27,10 +28,15 @@ pub struct Host<'a> {
     pub region: &'a str,
 }
 
-/// The database that a host names. An endpoint with a name of its own does not say whose it is, and is none here.
+/// The database that a host names. An endpoint with a name of its own does not say whose it is, and
+/// is none here.
 pub fn host(host: &str) -> Option<Host<'_>> {
     let mut labels = host.strip_suffix(".rds.amazonaws.com")?.split('.');
-    let (Some(identifier), Some(account), Some(region), None) = (labels.next(), labels.next(), labels.next(), labels.next()) else { return None };
+    let (Some(identifier), Some(account), Some(region), None) =
+        (labels.next(), labels.next(), labels.next(), labels.next())
+    else {
+        return None;
+    };
     let kind = match account.rsplit_once('-').map(|(kind, _)| kind) {
         None => Kind::Instance,
         Some("cluster" | "cluster-ro") => Kind::Cluster,
@@ -48,7 +54,8 @@ pub enum Told<'a> {
     Proxy(&'a DbProxy),
 }
 
-/// A host of RDS that variables name, with what answers there; none where this account has no such database in the region.
+/// A host of RDS that variables name, with what answers there; none where this account has no such
+/// database in the region.
 #[derive(Clone, Debug)]
 pub struct Database<'a> {
     pub host: Host<'a>,
@@ -57,11 +64,17 @@ pub struct Database<'a> {
     pub told: Option<Told<'a>>,
 }
 
-/// The databases that variables of the current versions name, in the region of the service; what may not be seen is noted.
-pub fn named<'a>(patient: &Patient<'a>, findings: &mut Findings) -> Result<Vec<Database<'a>>, Blind> {
+/// The databases that variables of the current versions name, in the region of the service; what
+/// may not be seen is noted.
+pub fn named<'a>(
+    patient: &Patient<'a>,
+    findings: &mut Findings,
+) -> Result<Vec<Database<'a>>, Blind> {
     let mut databases: Vec<Database> = Vec::new();
     for named in callee::named(patient)? {
-        let Some(host) = host(named.host).filter(|host| host.region == patient.region()) else { continue };
+        let Some(host) = host(named.host).filter(|host| host.region == patient.region()) else {
+            continue;
+        };
         match databases.iter_mut().find(|known| known.named[0].host == named.host) {
             Some(known) => known.named.push(named),
             None => {
@@ -147,7 +160,12 @@ impl<'a> Database<'a> {
     /// `database orders-db (DATABASE_URL)`
     pub fn name(&self) -> String {
         let variables: BTreeSet<&str> = self.named.iter().map(|named| named.variable).collect();
-        format!("{} {} ({})", self.host.kind.words(), self.host.identifier, variables.into_iter().collect::<Vec<_>>().join(", "))
+        format!(
+            "{} {} ({})",
+            self.host.kind.words(),
+            self.host.identifier,
+            variables.into_iter().collect::<Vec<_>>().join(", ")
+        )
     }
 
     /// Evidence of the database itself.
@@ -157,7 +175,10 @@ impl<'a> Database<'a> {
 
     /// Its status, in AWS's spelling.
     pub fn status_evidence(&self, status: &str) -> Evidence {
-        self.evidence(if self.host.kind == Kind::Instance { "DBInstanceStatus" } else { "Status" }, status)
+        self.evidence(
+            if self.host.kind == Kind::Instance { "DBInstanceStatus" } else { "Status" },
+            status,
+        )
     }
 }
 
@@ -168,10 +189,22 @@ mod tests {
     #[test]
     fn a_host_says_what_it_is() {
         let at = |text| host(text).map(|host| (host.kind, host.identifier, host.region));
-        assert_eq!(at("orders-db.c9akciq32rgz.eu-west-2.rds.amazonaws.com"), Some((Kind::Instance, "orders-db", "eu-west-2")));
-        assert_eq!(at("orders.cluster-c9akciq32rgz.eu-west-2.rds.amazonaws.com"), Some((Kind::Cluster, "orders", "eu-west-2")));
-        assert_eq!(at("orders.cluster-ro-c9akciq32rgz.eu-west-2.rds.amazonaws.com"), Some((Kind::Cluster, "orders", "eu-west-2")));
-        assert_eq!(at("pool.proxy-c9akciq32rgz.eu-west-2.rds.amazonaws.com"), Some((Kind::Proxy, "pool", "eu-west-2")));
+        assert_eq!(
+            at("orders-db.c9akciq32rgz.eu-west-2.rds.amazonaws.com"),
+            Some((Kind::Instance, "orders-db", "eu-west-2"))
+        );
+        assert_eq!(
+            at("orders.cluster-c9akciq32rgz.eu-west-2.rds.amazonaws.com"),
+            Some((Kind::Cluster, "orders", "eu-west-2"))
+        );
+        assert_eq!(
+            at("orders.cluster-ro-c9akciq32rgz.eu-west-2.rds.amazonaws.com"),
+            Some((Kind::Cluster, "orders", "eu-west-2"))
+        );
+        assert_eq!(
+            at("pool.proxy-c9akciq32rgz.eu-west-2.rds.amazonaws.com"),
+            Some((Kind::Proxy, "pool", "eu-west-2"))
+        );
     }
 
     #[test]

@@ -1,5 +1,5 @@
-//! Connections that failed, as apps log them: to which host or port, and how. It joins "cannot be reached" as settings
-//! have it with what the app suffers now.
+//! Connections that failed, as apps log them: to which host or port, and how. It joins "cannot be
+//! reached" as settings have it with what the app suffers now.
 
 use jiff::SignedDuration;
 
@@ -64,19 +64,26 @@ pub struct Failed<'a> {
     stream: Stream<'a>,
 }
 
-/// The lines of the last hour about connections that failed, of tasks that tell of today's trouble; the newest first.
+/// The lines of the last hour about connections that failed, of tasks that tell of today's trouble;
+/// the newest first.
 pub fn failed<'a>(patient: &Patient<'a>, findings: &mut Findings) -> Vec<Failed<'a>> {
     let hour_ago = time::before(patient.now(), SignedDuration::from_hours(1));
     let Some(versions) = findings.see(stop::failing_versions(patient)) else { return Vec::new() };
     let Some(streams) = findings.see(container_log::streams(patient)) else { return Vec::new() };
     let mut failed = Vec::new();
     for stream in streams {
-        if !versions.iter().any(|version| version.started(stream.task.started_by.as_deref(), &stream.task.task_definition_arn)) {
+        if !versions.iter().any(|version| {
+            version.started(stream.task.started_by.as_deref(), &stream.task.task_definition_arn)
+        }) {
             continue;
         }
-        let Some(lines) = findings.see(patient.log_lines(stream.group, &stream.stream)) else { continue };
+        let Some(lines) = findings.see(patient.log_lines(stream.group, &stream.stream)) else {
+            continue;
+        };
         let recent = lines.iter().filter(|line| line.timestamp.is_some_and(|at| at >= hour_ago));
-        failed.extend(recent.filter_map(|line| Some(Failed { how: how(&line.message)?, line, stream: stream.clone() })));
+        failed.extend(recent.filter_map(|line| {
+            Some(Failed { how: how(&line.message)?, line, stream: stream.clone() })
+        }));
     }
     failed.sort_by_key(|failed| std::cmp::Reverse(failed.line.timestamp));
     failed
@@ -86,31 +93,36 @@ impl Failed<'_> {
     /// Whether the line names the host, or an address with this port.
     pub fn is_about(&self, host: &str, port: Option<i32>) -> bool {
         let line = self.line.message.to_ascii_lowercase();
-        names(&line, host) || port.is_some_and(|port| names(&line, &port.to_string()) && !line.contains("://"))
+        names(&line, host)
+            || port.is_some_and(|port| names(&line, &port.to_string()) && !line.contains("://"))
     }
 
     pub fn evidence(&self) -> Evidence {
         let of = format!("{}{LOG_STREAM}{}", self.stream.group, self.stream.stream);
-        Evidence::new(Call::GetLogEvents, of, "events.message", &self.line.message).at(self.line.timestamp)
+        Evidence::new(Call::GetLogEvents, of, "events.message", &self.line.message)
+            .at(self.line.timestamp)
     }
 }
 
-/// Whether a word stands in a line by itself, and is not a part of a longer one: `orders`, not `orders-db`.
+/// Whether a word stands in a line by itself, and is not a part of a longer one: `orders`, not
+/// `orders-db`.
 fn names(line: &str, word: &str) -> bool {
     let is_part = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
     line.match_indices(word).any(|(at, _)| {
-        let (before, after) = (line[..at].chars().next_back(), line[at + word.len()..].chars().next());
+        let (before, after) =
+            (line[..at].chars().next_back(), line[at + word.len()..].chars().next());
         !before.is_some_and(|c| is_part(c) || c == '.') && !after.is_some_and(is_part)
     })
 }
 
-/// The finding with what the logs say of it. Only where they do, it may be why tasks of these versions end or fail their
-/// checks; else nothing seen follows from it.
+/// The finding with what the logs say of it. Only where they do, it may be why tasks of these
+/// versions end or fail their checks; else nothing seen follows from it.
 pub fn join(finding: Finding, failed: &[&Failed]) -> Finding {
     match failed.first() {
-        Some(newest) => {
-            finding.because(newest.evidence()).concerns_all(Kind::TaskDefinition, failed.iter().map(|one| &one.stream.task.task_definition_arn))
-        }
+        Some(newest) => finding.because(newest.evidence()).concerns_all(
+            Kind::TaskDefinition,
+            failed.iter().map(|one| &one.stream.task.task_definition_arn),
+        ),
         None => finding.concerns_no(Kind::TaskDefinition).concerns_no(Kind::TargetGroup),
     }
 }
@@ -133,11 +145,17 @@ mod tests {
             ("Error: connect ECONNREFUSED 10.0.21.5:5432", Some(How::Refused)),
             ("Error: connect ETIMEDOUT 10.0.21.5:5432", Some(How::TimedOut)),
             ("Error: getaddrinfo ENOTFOUND orders", Some(How::Unresolved)),
-            ("connection to server at \"db.example\" (10.0.21.5), port 5432 failed: Connection timed out", Some(How::TimedOut)),
+            (
+                "connection to server at \"db.example\" (10.0.21.5), port 5432 failed: Connection timed out",
+                Some(How::TimedOut),
+            ),
             ("dial tcp 10.0.21.5:3306: i/o timeout", Some(How::TimedOut)),
             ("dial tcp: lookup orders on 10.0.0.2:53: no such host", Some(How::Unresolved)),
             ("java.net.UnknownHostException: orders", Some(How::Unresolved)),
-            ("sqlalchemy.exc.OperationalError: (2003, \"Can't connect to MySQL server on 'db.example'\")", Some(How::TimedOut)),
+            (
+                "sqlalchemy.exc.OperationalError: (2003, \"Can't connect to MySQL server on 'db.example'\")",
+                Some(How::TimedOut),
+            ),
             ("GET /orders 200 3.1 ms", None),
             ("FATAL: password authentication failed for user \"app\"", None),
         ];

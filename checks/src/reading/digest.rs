@@ -1,6 +1,7 @@
-//! Which code runs: for each container of each current version the tag, the digest that ECS pinned when the deployment
-//! began, the digests that running tasks report, and the digest that the tag has now. A task may report the platform's
-//! manifest where the tag names an index over several platforms: both are the same image.
+//! Which code runs: for each container of each current version the tag, the digest that ECS pinned
+//! when the deployment began, the digests that running tasks report, and the digest that the tag
+//! has now. A task may report the platform's manifest where the tag names an index over several
+//! platforms: both are the same image.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -64,7 +65,8 @@ impl Row<'_> {
     }
 
     fn compare(&self) -> Compared {
-        let distinct: BTreeSet<Option<&str>> = self.running.keys().map(|digest| (!self.is_tags(digest)).then_some(*digest)).collect();
+        let distinct: BTreeSet<Option<&str>> =
+            self.running.keys().map(|digest| (!self.is_tags(digest)).then_some(*digest)).collect();
         let known: Vec<&str> = self.running.keys().copied().chain(self.pinned).collect();
         // An index whose platforms we could not see may have what runs behind it.
         let opaque = self.tag.is_some_and(Image::is_index) && self.platforms.is_none();
@@ -74,7 +76,9 @@ impl Row<'_> {
             (_, Some(_)) if known.iter().any(|digest| self.is_tags(digest)) => Compared::Same,
             (_, Some(_)) if known.is_empty() || opaque => Compared::Unknown,
             (_, Some(_)) => Compared::Moved,
-            (1, None) if self.pinned.is_some_and(|pinned| self.running.contains_key(pinned)) => Compared::Same,
+            (1, None) if self.pinned.is_some_and(|pinned| self.running.contains_key(pinned)) => {
+                Compared::Same
+            }
             (_, None) => Compared::Unknown,
         }
     }
@@ -86,25 +90,40 @@ const SETTLED: SignedDuration = SignedDuration::from_mins(2);
 /// Every container of every version that the service has now, the newest version first.
 pub fn read<'a>(patient: &Patient<'a>, unseen: &mut Unseen) -> Vec<Row<'a>> {
     let arns = &patient.service().current_service_revisions;
-    let mut revisions: Vec<&Revision> = arns.iter().filter_map(|arn| unseen.see(patient.revision(arn)).flatten()).collect();
+    let mut revisions: Vec<&Revision> =
+        arns.iter().filter_map(|arn| unseen.see(patient.revision(arn)).flatten()).collect();
     revisions.sort_by_key(|revision| std::cmp::Reverse(revision.created_at));
     let tasks = unseen.see(patient.running_tasks()).unwrap_or_default();
     let newest = unseen.see(rollout::newest(patient)).flatten();
     let mut rows = Vec::new();
     for revision in &revisions {
-        let Some(definition) = revision.task_definition.as_deref().and_then(|arn| unseen.see(patient.task_definition(arn)).flatten()) else {
+        let Some(definition) = revision
+            .task_definition
+            .as_deref()
+            .and_then(|arn| unseen.see(patient.task_definition(arn)).flatten())
+        else {
             continue;
         };
-        let own = |task: &&Task| task.last_status == "RUNNING" && version_of(&revisions, task) == Some(*revision);
+        let own = |task: &&Task| {
+            task.last_status == "RUNNING" && version_of(&revisions, task) == Some(*revision)
+        };
         for container in &definition.container_definitions {
-            let tag = image::tagged(&container.image).and_then(|_| unseen.see(patient.image(&container.image)).flatten());
+            let tag = image::tagged(&container.image)
+                .and_then(|_| unseen.see(patient.image(&container.image)).flatten());
             let mut running = BTreeMap::new();
-            let reported = tasks.iter().filter(own).flat_map(|task| &task.containers).filter(|one| one.name == container.name);
+            let reported = tasks
+                .iter()
+                .filter(own)
+                .flat_map(|task| &task.containers)
+                .filter(|one| one.name == container.name);
             for digest in reported.filter_map(|one| one.image_digest.as_deref()) {
                 *running.entry(digest).or_default() += 1;
             }
-            let platforms = tag.filter(|tag| tag.is_index()).and_then(|_| unseen.see(patient.image_platforms(&container.image)));
-            let pinned = revision.container_images.iter().find(|one| one.container_name == container.name);
+            let platforms = tag
+                .filter(|tag| tag.is_index())
+                .and_then(|_| unseen.see(patient.image_platforms(&container.image)));
+            let pinned =
+                revision.container_images.iter().find(|one| one.container_name == container.name);
             let mut row = Row {
                 revision,
                 container: &container.name,
@@ -119,22 +138,34 @@ pub fn read<'a>(patient: &Patient<'a>, unseen: &mut Unseen) -> Vec<Row<'a>> {
             row.compared = row.compare();
             // After a rollback the tag has what was just given up: nobody should bring it again.
             let stays = newest.filter(|newest| {
-                newest.status == "SUCCESSFUL" && newest.target_service_revision.iter().any(|one| one.arn == revision.service_revision_arn)
+                newest.status == "SUCCESSFUL"
+                    && newest
+                        .target_service_revision
+                        .iter()
+                        .any(|one| one.arn == revision.service_revision_arn)
             });
             let pushed_after = |began: Option<Timestamp>| {
-                tag.and_then(|tag| tag.image_pushed_at)
-                    .is_some_and(|pushed| began.is_some_and(|began| began < pushed) && time::age(patient.now(), pushed) >= SETTLED)
+                tag.and_then(|tag| tag.image_pushed_at).is_some_and(|pushed| {
+                    began.is_some_and(|began| began < pushed)
+                        && time::age(patient.now(), pushed) >= SETTLED
+                })
             };
-            row.deploy_again = row.compared == Compared::Moved && stays.is_some_and(|newest| pushed_after(rollout::started(newest)));
+            row.deploy_again = row.compared == Compared::Moved
+                && stays.is_some_and(|newest| pushed_after(rollout::started(newest)));
             rows.push(row);
         }
     }
     rows
 }
 
-/// The version that a task is of: that of its task definition; of several, the newest that is older than the task.
+/// The version that a task is of: that of its task definition; of several, the newest that is older
+/// than the task.
 fn version_of<'a>(revisions: &[&'a Revision], task: &Task) -> Option<&'a Revision> {
-    let same = || revisions.iter().copied().filter(|revision| revision.task_definition.as_deref() == Some(task.task_definition_arn.as_str()));
+    let same = || {
+        revisions.iter().copied().filter(|revision| {
+            revision.task_definition.as_deref() == Some(task.task_definition_arn.as_str())
+        })
+    };
     same().find(|revision| revision.created_at <= task.created_at).or(same().next_back())
 }
 
@@ -184,8 +215,14 @@ mod tests {
 
     #[test]
     fn a_platform_behind_the_tags_index_is_the_tags_image() {
-        assert_eq!(rows(&moved(|snapshot| index(snapshot, Some(vec![id::digest(7), id::digest(1)])))), [(Compared::Same, false)]);
-        assert_eq!(rows(&moved(|snapshot| index(snapshot, Some(vec![id::digest(7)])))), [(Compared::Moved, true)]);
+        assert_eq!(
+            rows(&moved(|snapshot| index(snapshot, Some(vec![id::digest(7), id::digest(1)])))),
+            [(Compared::Same, false)]
+        );
+        assert_eq!(
+            rows(&moved(|snapshot| index(snapshot, Some(vec![id::digest(7)])))),
+            [(Compared::Moved, true)]
+        );
     }
 
     #[test]
@@ -195,13 +232,20 @@ mod tests {
 
     #[test]
     fn what_was_rolled_back_is_not_asked_for_again() {
-        let snapshot = moved(|snapshot| baseline::roll_out(snapshot, 40, |deployment| deployment.status = "ROLLBACK_SUCCESSFUL".into()));
+        let snapshot = moved(|snapshot| {
+            baseline::roll_out(snapshot, 40, |deployment| {
+                deployment.status = "ROLLBACK_SUCCESSFUL".into()
+            })
+        });
         assert_eq!(rows(&snapshot), [(Compared::Moved, false)]);
     }
 
     #[test]
     fn a_push_in_progress_asks_for_nothing() {
-        let snapshot = moved(|snapshot| snapshot.images.change(&id::image("api:1.4.2")).unwrap().image_pushed_at = Some(minutes_ago(1)));
+        let snapshot = moved(|snapshot| {
+            snapshot.images.change(&id::image("api:1.4.2")).unwrap().image_pushed_at =
+                Some(minutes_ago(1))
+        });
         assert_eq!(rows(&snapshot), [(Compared::Moved, false)]);
     }
 
@@ -209,7 +253,8 @@ mod tests {
     fn tasks_of_one_version_with_two_images_are_mixed() {
         let snapshot = moved(|snapshot| {
             let arn = snapshot.services[0].service_arn.clone();
-            snapshot.running_tasks.change(&arn).unwrap()[0].containers[0].image_digest = Some(id::digest(2));
+            snapshot.running_tasks.change(&arn).unwrap()[0].containers[0].image_digest =
+                Some(id::digest(2));
         });
         assert_eq!(rows(&snapshot), [(Compared::Mixed, false)]);
     }
@@ -220,21 +265,28 @@ mod tests {
         baseline::roll_out(&mut snapshot, 5, |_| ());
         let arn = snapshot.services[0].service_arn.clone();
         let definition = snapshot.services[0].deployments[0].task_definition.clone().unwrap();
-        snapshot.revisions.change(&snapshot.services[0].current_service_revisions[0].clone()).unwrap().container_images[0].image_digest =
-            Some(id::digest(2));
+        snapshot
+            .revisions
+            .change(&snapshot.services[0].current_service_revisions[0].clone())
+            .unwrap()
+            .container_images[0]
+            .image_digest = Some(id::digest(2));
         let task = &mut snapshot.running_tasks.change(&arn).unwrap()[0];
         task.task_definition_arn = definition;
         task.containers[0].image_digest = Some(id::digest(2));
         snapshot.images.change(&id::image("api:1.4.2")).unwrap().image_digest = id::digest(2);
-        // The old version runs what the tag had before: its own row says so, and nothing asks to deploy.
+        // The old version runs what the tag had before: its own row says so, and nothing asks to
+        // deploy.
         assert_eq!(rows(&snapshot), [(Compared::Same, false), (Compared::Moved, false)]);
     }
 
     #[test]
     fn an_image_by_digest_is_compared_with_what_was_pinned() {
         let mut snapshot = baseline::fargate();
-        let definition = snapshot.task_definitions.change(&id::ecs("task-definition/api:12")).unwrap();
-        definition.container_definitions[0].image = format!("{}@{}", id::image("api"), id::digest(1));
+        let definition =
+            snapshot.task_definitions.change(&id::ecs("task-definition/api:12")).unwrap();
+        definition.container_definitions[0].image =
+            format!("{}@{}", id::image("api"), id::digest(1));
         assert_eq!(rows(&snapshot), [(Compared::Same, false)]);
     }
 }

@@ -1,5 +1,6 @@
-//! Tasks that the internet reaches without a load balancer: a public address, a subnet that routes to an internet gateway, and
-//! security groups that let the world in where they listen; their own, or those of the instances that stand for them.
+//! Tasks that the internet reaches without a load balancer: a public address, a subnet that routes
+//! to an internet gateway, and security groups that let the world in where they listen; their own,
+//! or those of the instances that stand for them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,7 +16,8 @@ use crate::reading::{health_check, parsed, traffic};
 use crate::seen::Blind;
 use crate::snapshot::{Interface, IpPermission, SecurityGroup, Target, Task};
 
-/// A rule of a task's group that lets the world in, with the port that it opens; none where it opens every port.
+/// A rule of a task's group that lets the world in, with the port that it opens; none where it
+/// opens every port.
 pub struct Opening<'a> {
     pub group: &'a SecurityGroup,
     pub permission: &'a IpPermission,
@@ -49,7 +51,10 @@ struct Place<'a> {
 }
 
 /// The running tasks that are reachable, by version. What the user expects to be open is left out.
-pub fn tasks<'a>(patient: &Patient<'a>, findings: &mut Findings) -> Result<Vec<Reachable<'a>>, Blind> {
+pub fn tasks<'a>(
+    patient: &Patient<'a>,
+    findings: &mut Findings,
+) -> Result<Vec<Reachable<'a>>, Blind> {
     let mut reachable: BTreeMap<&str, Reachable> = BTreeMap::new();
     let mut places = with_interfaces(patient, findings)?;
     places.extend(on_instances(patient, findings)?);
@@ -67,10 +72,16 @@ pub fn tasks<'a>(patient: &Patient<'a>, findings: &mut Findings) -> Result<Vec<R
             if !version.addresses.contains(&address) {
                 version.addresses.push(address);
             }
-            let known: Vec<(Family, Option<i32>)> = version.openings.iter().map(|opening| (opening.family, opening.port)).collect();
-            version.openings.extend(openings.into_iter().filter(|opening| !known.contains(&(opening.family, opening.port))));
+            let known: Vec<(Family, Option<i32>)> =
+                version.openings.iter().map(|opening| (opening.family, opening.port)).collect();
+            version.openings.extend(
+                openings
+                    .into_iter()
+                    .filter(|opening| !known.contains(&(opening.family, opening.port))),
+            );
             let is_here = |(task, interface): &(&Task, &Interface)| {
-                task.task_arn == place.task.task_arn && interface.network_interface_id == place.interface.network_interface_id
+                task.task_arn == place.task.task_arn
+                    && interface.network_interface_id == place.interface.network_interface_id
             };
             if !version.tasks.iter().any(is_here) {
                 version.tasks.push((place.task, place.interface));
@@ -81,7 +92,10 @@ pub fn tasks<'a>(patient: &Patient<'a>, findings: &mut Findings) -> Result<Vec<R
 }
 
 /// Tasks that have a network interface.
-fn with_interfaces<'a>(patient: &Patient<'a>, findings: &mut Findings) -> Result<Vec<Place<'a>>, Blind> {
+fn with_interfaces<'a>(
+    patient: &Patient<'a>,
+    findings: &mut Findings,
+) -> Result<Vec<Place<'a>>, Blind> {
     let mut places = Vec::new();
     for task in patient.running_tasks()?.iter().filter(|task| task.last_status == "RUNNING") {
         let Some(id) = task.network_interface_id.as_deref() else { continue };
@@ -92,15 +106,26 @@ fn with_interfaces<'a>(patient: &Patient<'a>, findings: &mut Findings) -> Result
 }
 
 /// Tasks behind targets that are instances.
-fn on_instances<'a>(patient: &Patient<'a>, findings: &mut Findings) -> Result<Vec<Place<'a>>, Blind> {
+fn on_instances<'a>(
+    patient: &Patient<'a>,
+    findings: &mut Findings,
+) -> Result<Vec<Place<'a>>, Blind> {
     let mut places = Vec::new();
     for group in traffic::groups(patient)? {
         let Some(settings) = findings.see(patient.target_group(group)).flatten() else { continue };
         if settings.target_type.as_deref() != Some("instance") {
             continue;
         }
-        for target in findings.see(patient.targets(group)).into_iter().flatten().filter(|target| !target.state.ends_with("draining")) {
-            let Some(interface) = findings.see(instance::interface(patient, target)).flatten() else { continue };
+        for target in findings
+            .see(patient.targets(group))
+            .into_iter()
+            .flatten()
+            .filter(|target| !target.state.ends_with("draining"))
+        {
+            let Some(interface) = findings.see(instance::interface(patient, target)).flatten()
+            else {
+                continue;
+            };
             let Some(task) = health_check::task_behind(patient, target)? else { continue };
             places.push(Place { task, interface, target: Some(target) });
         }
@@ -142,29 +167,44 @@ impl Family {
         let Some(subnet) = interface.subnet_id.as_deref() else { return Ok(false) };
         // Where the default route of IPv4 leads, and where any global address of IPv6 would.
         let to = if self == Family::V4 { None } else { parsed("2000::1") };
-        Ok(route::out(patient, subnet, to)?.is_some_and(|exit| matches!(exit.way, Way::Internet(_))))
+        Ok(route::out(patient, subnet, to)?
+            .is_some_and(|exit| matches!(exit.way, Way::Internet(_))))
     }
 }
 
 impl Place<'_> {
-    /// Where the task listens: on a port of the host, or on those of its containers; none where it maps none.
+    /// Where the task listens: on a port of the host, or on those of its containers; none where it
+    /// maps none.
     fn ports(&self, patient: &Patient) -> Result<BTreeSet<i32>, Blind> {
         if let Some(target) = self.target {
             return Ok(target.port.into_iter().collect());
         }
         let definition = patient.task_definition(&self.task.task_definition_arn)?;
-        let containers = definition.into_iter().flat_map(|definition| &definition.container_definitions);
-        Ok(containers.flat_map(|container| &container.port_mappings).filter_map(|mapping| mapping.container_port).collect())
+        let containers =
+            definition.into_iter().flat_map(|definition| &definition.container_definitions);
+        Ok(containers
+            .flat_map(|container| &container.port_mappings)
+            .filter_map(|mapping| mapping.container_port)
+            .collect())
     }
 }
 
-/// The rules that let the world in where the task listens: on its ports, or anywhere if it maps none.
-fn openings<'a>(patient: &Patient<'a>, place: &Place<'a>, family: Family) -> Result<Vec<Opening<'a>>, Blind> {
+/// The rules that let the world in where the task listens: on its ports, or anywhere if it maps
+/// none.
+fn openings<'a>(
+    patient: &Patient<'a>,
+    place: &Place<'a>,
+    family: Family,
+) -> Result<Vec<Opening<'a>>, Blind> {
     let mut groups = Vec::new();
     for id in &place.interface.groups {
         groups.extend(patient.security_group(id)?);
     }
-    let permissions = || groups.iter().flat_map(|group| group.ip_permissions.iter().map(move |permission| (*group, permission)));
+    let permissions = || {
+        groups.iter().flat_map(|group| {
+            group.ip_permissions.iter().map(move |permission| (*group, permission))
+        })
+    };
     let ports = place.ports(patient)?;
     let dynamic = place.target.is_some_and(|target| instance::has_dynamic_port(patient, target));
     let mut openings = Vec::new();
@@ -172,14 +212,24 @@ fn openings<'a>(patient: &Patient<'a>, place: &Place<'a>, family: Family) -> Res
         if let Some(world) = world(&here, family)
             && !patient.intent().expects(&world)
         {
-            let wide = |one: &IpPermission| family.blocks(one).iter().any(|cidr| family.is_wide(cidr));
+            let wide =
+                |one: &IpPermission| family.blocks(one).iter().any(|cidr| family.is_wide(cidr));
             let here = here.into_iter().filter(|(_, permission)| wide(permission));
             let needs = if dynamic { Some(EPHEMERAL.into()) } else { port.map(Ports::from) };
-            openings.extend(here.map(|(group, permission)| Opening { group, permission, port, family, needs }));
+            openings.extend(here.map(|(group, permission)| Opening {
+                group,
+                permission,
+                port,
+                family,
+                needs,
+            }));
         }
     };
     for port in &ports {
-        open(Some(*port), permissions().filter(|(_, permission)| reach::covers_tcp(permission, *port)).collect());
+        open(
+            Some(*port),
+            permissions().filter(|(_, permission)| reach::covers_tcp(permission, *port)).collect(),
+        );
     }
     if ports.is_empty() {
         permissions().for_each(|one| open(one.1.from_port, vec![one]));
@@ -189,7 +239,11 @@ fn openings<'a>(patient: &Patient<'a>, place: &Place<'a>, family: Family) -> Res
 
 /// All of the family, if these rules together let it in.
 fn world(permissions: &[(&SecurityGroup, &IpPermission)], family: Family) -> Option<Cidr> {
-    let blocks: Vec<Cidr> = permissions.iter().flat_map(|(_, permission)| family.blocks(permission)).filter_map(|cidr| parsed(cidr)).collect();
+    let blocks: Vec<Cidr> = permissions
+        .iter()
+        .flat_map(|(_, permission)| family.blocks(permission))
+        .filter_map(|cidr| parsed(cidr))
+        .collect();
     address::together(&blocks).into_iter().find(Cidr::is_world)
 }
 
@@ -204,16 +258,32 @@ impl<'a> Opening<'a> {
 impl Reachable<'_> {
     /// The public addresses, and the blocks that may come, each once.
     pub fn evidence(&self) -> Vec<Evidence> {
-        let families: BTreeSet<Family> = self.openings.iter().map(|opening| opening.family).collect();
+        let families: BTreeSet<Family> =
+            self.openings.iter().map(|opening| opening.family).collect();
         let addresses = self.tasks.iter().flat_map(|(_, interface)| {
             families.iter().filter_map(|family| {
-                let field = if *family == Family::V4 { "Association.PublicIp" } else { "Ipv6Addresses.Ipv6Address" };
-                Some(Evidence::new(Call::DescribeNetworkInterfaces, &interface.network_interface_id, field, family.address_of(interface)?))
+                let field = if *family == Family::V4 {
+                    "Association.PublicIp"
+                } else {
+                    "Ipv6Addresses.Ipv6Address"
+                };
+                Some(Evidence::new(
+                    Call::DescribeNetworkInterfaces,
+                    &interface.network_interface_id,
+                    field,
+                    family.address_of(interface)?,
+                ))
             })
         });
         let rules = self.openings.iter().flat_map(|opening| {
-            let field = if opening.family == Family::V4 { "IpPermissions.IpRanges.CidrIp" } else { "IpPermissions.Ipv6Ranges.CidrIpv6" };
-            opening.wide().map(move |cidr| Evidence::new(Call::DescribeSecurityGroups, &opening.group.group_id, field, cidr))
+            let field = if opening.family == Family::V4 {
+                "IpPermissions.IpRanges.CidrIp"
+            } else {
+                "IpPermissions.Ipv6Ranges.CidrIpv6"
+            };
+            opening.wide().map(move |cidr| {
+                Evidence::new(Call::DescribeSecurityGroups, &opening.group.group_id, field, cidr)
+            })
         });
         let mut evidence: Vec<Evidence> = Vec::new();
         for one in addresses.chain(rules) {

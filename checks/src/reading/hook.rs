@@ -1,4 +1,5 @@
-//! Lifecycle hooks of a deployment: what they are called, which have failed, and for which one the deployment waits.
+//! Lifecycle hooks of a deployment: what they are called, which have failed, and for which one the
+//! deployment waits.
 
 use crate::snapshot::ServiceDeployment;
 use crate::snapshot::deployment::HookDetail;
@@ -10,7 +11,11 @@ pub fn function_name(arn: &str) -> &str {
 
 /// The function of a Lambda hook, the id of a pause.
 pub fn name(hook: &HookDetail) -> &str {
-    hook.target_arn.as_deref().map(function_name).or(hook.hook_id.as_deref()).unwrap_or("without an id")
+    hook.target_arn
+        .as_deref()
+        .map(function_name)
+        .or(hook.hook_id.as_deref())
+        .unwrap_or("without an id")
 }
 
 pub fn has_failed(hook: &HookDetail) -> bool {
@@ -21,8 +26,12 @@ pub fn has_failed(hook: &HookDetail) -> bool {
     }
 }
 
-/// The Lambda function that the deployment asks again and again, and that has not said yet whether it may go on.
+/// The Lambda function that the deployment asks again and again, and that has not said yet whether
+/// it may go on.
 pub fn running(deployment: &ServiceDeployment) -> Option<&HookDetail> {
     let mut hooks = deployment.lifecycle_hook_details.iter();
-    hooks.find(|hook| hook.status.as_deref() == Some("IN_PROGRESS") && hook.target_type.as_deref() != Some("PAUSE"))
+    hooks.find(|hook| {
+        hook.status.as_deref() == Some("IN_PROGRESS")
+            && hook.target_type.as_deref() != Some("PAUSE")
+    })
 }

@@ -1,5 +1,6 @@
-//! Images as task definitions spell them: which of them ECR can be asked about, by tag or by digest, and whether the
-//! digest that a deployment has pinned is another than the one that the tag has now.
+//! Images as task definitions spell them: which of them ECR can be asked about, by tag or by
+//! digest, and whether the digest that a deployment has pinned is another than the one that the tag
+//! has now.
 
 use crate::call::Call;
 use crate::finding::Evidence;
@@ -11,7 +12,8 @@ use crate::snapshot::deployment::ContainerImage;
 /// An image in a private ECR registry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct InEcr<'a> {
-    /// `123456789012.dkr.ecr.eu-west-2.amazonaws.com/team/api`, which is also ECR's URI of the repository.
+    /// `123456789012.dkr.ecr.eu-west-2.amazonaws.com/team/api`, which is also ECR's URI of the
+    /// repository.
     pub uri: &'a str,
     pub repository: &'a str,
     pub reference: Reference<'a>,
@@ -32,18 +34,23 @@ impl<'a> InEcr<'a> {
     }
 }
 
-/// Takes the spelling of an image apart; none for another registry. Without a tag it is `latest`, and beside a digest
-/// no tag counts.
+/// Takes the spelling of an image apart; none for another registry. Without a tag it is `latest`,
+/// and beside a digest no tag counts.
 pub fn in_ecr(image: &str) -> Option<InEcr<'_>> {
     let (host, path) = image.split_once('/')?;
     let (account, rest) = host.split_once(".dkr.ecr.")?;
     if account.len() != 12 || !rest.contains(".amazonaws.com") {
         return None;
     }
-    let (name, digest) = path.split_once('@').map_or((path, None), |(name, digest)| (name, Some(digest)));
+    let (name, digest) =
+        path.split_once('@').map_or((path, None), |(name, digest)| (name, Some(digest)));
     let (repository, tag) = name.rsplit_once(':').unwrap_or((name, "latest"));
     let uri = image.get(..host.len() + 1 + repository.len())?;
-    Some(InEcr { uri, repository, reference: digest.map_or(Reference::Tag(tag), Reference::Digest) })
+    Some(InEcr {
+        uri,
+        repository,
+        reference: digest.map_or(Reference::Tag(tag), Reference::Digest),
+    })
 }
 
 /// An image in a private ECR registry by its tag.
@@ -53,11 +60,13 @@ pub struct Tagged<'a> {
     pub tag: &'a str,
 }
 
-/// `123456789012.dkr.ecr.eu-west-2.amazonaws.com/team/api:1.2`; none for another registry, and none with a digest,
-/// for which no tag counts. Without a tag it is `latest`.
+/// `123456789012.dkr.ecr.eu-west-2.amazonaws.com/team/api:1.2`; none for another registry, and none
+/// with a digest, for which no tag counts. Without a tag it is `latest`.
 pub fn tagged(image: &str) -> Option<Tagged<'_>> {
     match in_ecr(image)? {
-        InEcr { repository, reference: Reference::Tag(tag), .. } => Some(Tagged { repository, tag }),
+        InEcr { repository, reference: Reference::Tag(tag), .. } => {
+            Some(Tagged { repository, tag })
+        }
         InEcr { reference: Reference::Digest(_), .. } => None,
     }
 }
@@ -67,13 +76,14 @@ pub fn by_digest(uri: &str, digest: &str) -> String {
     format!("{uri}@{digest}")
 }
 
-/// Whether a pinned digest must be asked about by itself: the tag is gone, or has another one now. The collector asks
-/// for just these.
+/// Whether a pinned digest must be asked about by itself: the tag is gone, or has another one now.
+/// The collector asks for just these.
 pub fn has_left(tag: Option<&Image>, pinned: &str) -> bool {
     tag.is_none_or(|tag| tag.image_digest != pinned)
 }
 
-/// The digest of a container's image that a revision starts its tasks from, if ECR can be asked about it.
+/// The digest of a container's image that a revision starts its tasks from, if ECR can be asked
+/// about it.
 pub fn pinned(container: &ContainerImage) -> Option<(InEcr<'_>, &str)> {
     let image = in_ecr(&container.image)?;
     match (image.reference, container.image_digest.as_deref()) {
@@ -84,8 +94,13 @@ pub fn pinned(container: &ContainerImage) -> Option<(InEcr<'_>, &str)> {
 
 /// The proof that an image that a revision has pinned is not in ECR any more, if it is not.
 pub fn gone(patient: &Patient, container: &ContainerImage) -> Result<Option<Evidence>, Blind> {
-    let Some((image, digest)) = pinned(container).filter(|(image, _)| image.region() == patient.region()) else { return Ok(None) };
-    // The tag is not asked about where another version than the current one is meant; the digest is, then.
+    let Some((image, digest)) =
+        pinned(container).filter(|(image, _)| image.region() == patient.region())
+    else {
+        return Ok(None);
+    };
+    // The tag is not asked about where another version than the current one is meant; the digest
+    // is, then.
     let tag = match image.reference {
         Reference::Tag(_) => patient.image(&container.image),
         Reference::Digest(_) => Ok(None),
@@ -122,9 +137,19 @@ mod tests {
     #[test]
     fn only_tags_in_private_ecr_can_be_asked_about() {
         let parts = |image| tagged(image).map(|tagged| (tagged.repository, tagged.tag));
-        assert_eq!(parts("123456789012.dkr.ecr.eu-west-2.amazonaws.com/team/api:1.2"), Some(("team/api", "1.2")));
-        assert_eq!(parts("123456789012.dkr.ecr.cn-north-1.amazonaws.com.cn/api"), Some(("api", "latest")));
-        for other in ["123456789012.dkr.ecr.eu-west-2.amazonaws.com/api@sha256:00", "nginx:1.27", "public.ecr.aws/nginx/nginx:1.27"] {
+        assert_eq!(
+            parts("123456789012.dkr.ecr.eu-west-2.amazonaws.com/team/api:1.2"),
+            Some(("team/api", "1.2"))
+        );
+        assert_eq!(
+            parts("123456789012.dkr.ecr.cn-north-1.amazonaws.com.cn/api"),
+            Some(("api", "latest"))
+        );
+        for other in [
+            "123456789012.dkr.ecr.eu-west-2.amazonaws.com/api@sha256:00",
+            "nginx:1.27",
+            "public.ecr.aws/nginx/nginx:1.27",
+        ] {
             assert_eq!(parts(other), None, "{other}");
         }
     }
@@ -133,10 +158,21 @@ mod tests {
     fn an_image_by_digest_has_its_repository() {
         let uri = "123456789012.dkr.ecr.eu-west-2.amazonaws.com/team/api";
         for spelled in [format!("{uri}@sha256:00"), format!("{uri}:1.2@sha256:00")] {
-            assert_eq!(in_ecr(&spelled), Some(InEcr { uri, repository: "team/api", reference: Reference::Digest("sha256:00") }), "{spelled}");
+            assert_eq!(
+                in_ecr(&spelled),
+                Some(InEcr {
+                    uri,
+                    repository: "team/api",
+                    reference: Reference::Digest("sha256:00")
+                }),
+                "{spelled}"
+            );
         }
         let tagged = format!("{uri}:1.2");
-        assert_eq!(in_ecr(&tagged).map(|image| by_digest(image.uri, "sha256:01")), Some(format!("{uri}@sha256:01")));
+        assert_eq!(
+            in_ecr(&tagged).map(|image| by_digest(image.uri, "sha256:01")),
+            Some(format!("{uri}@sha256:01"))
+        );
         assert_eq!(in_ecr("public.ecr.aws/nginx/nginx:1.27"), None);
     }
 }

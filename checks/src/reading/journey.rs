@@ -1,6 +1,7 @@
-//! How tasks on Fargate get to what they need to start, where they did not get there: by an endpoint of the VPC, or out
-//! of the subnet. Each hop is looked at by itself: names, endpoint, security groups, network ACLs, route, NAT gateway,
-//! public address. What cannot be seen stops nothing and is blindness of whoever asks.
+//! How tasks on Fargate get to what they need to start, where they did not get there: by an
+//! endpoint of the VPC, or out of the subnet. Each hop is looked at by itself: names, endpoint,
+//! security groups, network ACLs, route, NAT gateway, public address. What cannot be seen stops
+//! nothing and is blindness of whoever asks.
 
 use std::net::IpAddr;
 
@@ -15,7 +16,9 @@ use crate::reading::reach::{self, Admission, Peer};
 use crate::reading::reason::{self, Destination, Fault, Step, Told, Trouble};
 use crate::reading::route::{self, Stranded, Way};
 use crate::seen::Blind;
-use crate::snapshot::{Endpoint, NatGateway, Route, RouteTable, SecurityGroup, Service, Target, Task};
+use crate::snapshot::{
+    Endpoint, NatGateway, Route, RouteTable, SecurityGroup, Service, Target, Task,
+};
 
 /// What of AWS a task needs to start. Each may have an endpoint in the VPC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,7 +32,8 @@ pub enum Need {
 }
 
 impl Need {
-    const ALL: [Need; 6] = [Need::EcrApi, Need::EcrDkr, Need::S3, Need::Logs, Need::SecretsManager, Need::Ssm];
+    const ALL: [Need; 6] =
+        [Need::EcrApi, Need::EcrDkr, Need::S3, Need::Logs, Need::SecretsManager, Need::Ssm];
 
     /// The end of the name of its endpoint service.
     pub fn word(self) -> &'static str {
@@ -43,7 +47,8 @@ impl Need {
         }
     }
 
-    /// What the words of a reason are about; none where an image is not in ECR, or the words leave it open.
+    /// What the words of a reason are about; none where an image is not in ECR, or the words leave
+    /// it open.
     pub fn of(told: &Told) -> Option<Need> {
         let text = told.text;
         let says = |words: &[&str]| words.iter().any(|word| text.contains(word));
@@ -53,10 +58,22 @@ impl Need {
         match told.reason.step? {
             Step::RegistryAuth => Some(Need::EcrApi),
             Step::Pull => {
-                let is_in_ecr = !says(&["https://"]) && told.image().is_some_and(|image| image.contains(".dkr.ecr."));
+                let is_in_ecr = !says(&["https://"])
+                    && told.image().is_some_and(|image| image.contains(".dkr.ecr."));
                 (is_in_ecr || says(&[".dkr.ecr."])).then_some(Need::EcrDkr)
             }
-            Step::Secret if says(&["from ssm", "ssm:", "ssm parameters", "Systems Manager", "Parameter Store", "//ssm."]) => Some(Need::Ssm),
+            Step::Secret
+                if says(&[
+                    "from ssm",
+                    "ssm:",
+                    "ssm parameters",
+                    "Systems Manager",
+                    "Parameter Store",
+                    "//ssm.",
+                ]) =>
+            {
+                Some(Need::Ssm)
+            }
             Step::Secret => Some(Need::SecretsManager),
             Step::Log => Some(Need::Logs),
             Step::EnvironmentFile => Some(Need::S3),
@@ -66,7 +83,9 @@ impl Need {
 
     /// Whether an endpoint is for it, in whatever partition.
     pub fn is_served_by(self, endpoint: &Endpoint) -> bool {
-        endpoint.service_name.contains("amazonaws") && endpoint.service_name.ends_with(&format!(".{}", self.word())) && !is_fips(endpoint)
+        endpoint.service_name.contains("amazonaws")
+            && endpoint.service_name.ends_with(&format!(".{}", self.word()))
+            && !is_fips(endpoint)
     }
 }
 
@@ -103,7 +122,11 @@ pub struct Journey<'a> {
 pub fn failed<'a>(patient: &Patient<'a>, findings: &mut Findings) -> Vec<Journey<'a>> {
     let mut failed = Vec::new();
     for stranded in route::stranded(patient, findings) {
-        if let Some(vpc) = findings.see(patient.subnet(stranded.subnet)).flatten().and_then(|subnet| subnet.vpc_id.as_deref()) {
+        if let Some(vpc) = findings
+            .see(patient.subnet(stranded.subnet))
+            .flatten()
+            .and_then(|subnet| subnet.vpc_id.as_deref())
+        {
             failed.push(Journey { need: Need::of(&stranded.told), stranded, vpc });
         }
     }
@@ -151,16 +174,28 @@ impl<'a> Journey<'a> {
 
     fn endpoints(&self, patient: &Patient<'a>) -> Result<Vec<&'a Endpoint>, Blind> {
         let Some(need) = self.need else { return Ok(Vec::new()) };
-        Ok(patient.endpoints(self.vpc)?.iter().filter(|endpoint| need.is_served_by(endpoint)).collect())
+        Ok(patient
+            .endpoints(self.vpc)?
+            .iter()
+            .filter(|endpoint| need.is_served_by(endpoint))
+            .collect())
     }
 
     /// Which endpoints for what tasks need the VPC has: none of them is for this.
     pub fn other_endpoints(&self, patient: &Patient<'a>) -> Result<Vec<Evidence>, Blind> {
         let all = patient.endpoints(self.vpc)?;
         if all.is_empty() {
-            return Ok(vec![Evidence::new(Call::DescribeVpcEndpoints, self.vpc, "VpcEndpoints", "[]")]);
+            return Ok(vec![Evidence::new(
+                Call::DescribeVpcEndpoints,
+                self.vpc,
+                "VpcEndpoints",
+                "[]",
+            )]);
         }
-        Ok(all.iter().map(|endpoint| of_endpoint(endpoint, "ServiceName", &endpoint.service_name)).collect())
+        Ok(all
+            .iter()
+            .map(|endpoint| of_endpoint(endpoint, "ServiceName", &endpoint.service_name))
+            .collect())
     }
 
     /// The interface endpoint that the name of what is needed leads to.
@@ -168,13 +203,18 @@ impl<'a> Journey<'a> {
         if self.public_address().is_some() || self.stranded.to == Destination::Unresolved {
             return Ok(None);
         }
-        let named = |endpoint: &&Endpoint| is_interface(endpoint) && is_available(endpoint) && endpoint.private_dns_enabled;
+        let named = |endpoint: &&Endpoint| {
+            is_interface(endpoint) && is_available(endpoint) && endpoint.private_dns_enabled
+        };
         Ok(self.endpoints(patient)?.into_iter().find(named))
     }
 
     /// Whether the VPC has an endpoint that the name of what is needed should lead to.
     pub fn has_private_name(&self, patient: &Patient<'a>) -> Result<bool, Blind> {
-        Ok(self.endpoints(patient)?.iter().any(|endpoint| is_interface(endpoint) && endpoint.private_dns_enabled))
+        Ok(self
+            .endpoints(patient)?
+            .iter()
+            .any(|endpoint| is_interface(endpoint) && endpoint.private_dns_enabled))
     }
 
     /// The route table of the subnet.
@@ -188,7 +228,10 @@ impl<'a> Journey<'a> {
             return Ok(false);
         }
         let Some(table) = self.table(patient)? else { return Ok(false) };
-        Ok(self.endpoints(patient)?.iter().any(|endpoint| endpoint.route_table_ids.contains(&table.route_table_id)))
+        Ok(self
+            .endpoints(patient)?
+            .iter()
+            .any(|endpoint| endpoint.route_table_ids.contains(&table.route_table_id)))
     }
 
     /// Whether the words leave open what is needed, so that some endpoint of the VPC may serve it.
@@ -200,11 +243,15 @@ impl<'a> Journey<'a> {
             _ => false,
         };
         let is_vague = is_open && self.need.is_none() && self.stranded.address().is_none();
-        Ok(is_vague && patient.endpoints(self.vpc)?.iter().any(|endpoint| is_interface(endpoint) && is_needed(endpoint)))
+        Ok(is_vague
+            && patient
+                .endpoints(self.vpc)?
+                .iter()
+                .any(|endpoint| is_interface(endpoint) && is_needed(endpoint)))
     }
 
-    /// What stops it on the way out of the subnet. None where it is on its way to an endpoint, where nothing stops it, and
-    /// where that cannot be told.
+    /// What stops it on the way out of the subnet. None where it is on its way to an endpoint,
+    /// where nothing stops it, and where that cannot be told.
     pub fn stop(&self, patient: &Patient<'a>) -> Result<Option<(&'a RouteTable, Stop<'a>)>, Blind> {
         let by_name = matches!(self.stranded.to, Destination::Unresolved);
         let is_v6 = self.stranded.address().is_some_and(|address| address.is_ipv6());
@@ -217,10 +264,17 @@ impl<'a> Journey<'a> {
         {
             return Ok(None);
         }
-        let Some(exit) = route::out(patient, self.stranded.subnet, self.stranded.address())? else { return Ok(None) };
+        let Some(exit) = route::out(patient, self.stranded.subnet, self.stranded.address())? else {
+            return Ok(None);
+        };
         let stop = match exit.way {
             // Without an address IPv6 may have been meant.
-            Way::Nowhere if self.stranded.address().is_none() && self.goes_out_by_v6(patient, exit.table)? => None,
+            Way::Nowhere
+                if self.stranded.address().is_none()
+                    && self.goes_out_by_v6(patient, exit.table)? =>
+            {
+                None
+            }
             Way::Nowhere => Some(Stop::Nowhere),
             // What became of a NAT gateway tells more, where it can still be seen.
             Way::Blackhole(route) => match self.nat(patient, route) {
@@ -228,21 +282,28 @@ impl<'a> Journey<'a> {
                 Ok(_) | Err(_) => Some(Stop::Blackhole(route)),
             },
             Way::Nat(route) => self.nat_stop(patient, route)?,
-            Way::Internet(route) => self.lacks_public_address(patient).then_some(Stop::NoPublicAddress(route)),
+            Way::Internet(route) => {
+                self.lacks_public_address(patient).then_some(Stop::NoPublicAddress(route))
+            }
             Way::Elsewhere | Way::Unknown => None,
         };
         Ok(stop.map(|stop| (exit.table, stop)))
     }
 
     fn goes_out_by_v6(&self, patient: &Patient, table: &RouteTable) -> Result<bool, Blind> {
-        let has_block = patient.subnet(self.stranded.subnet)?.is_some_and(|subnet| !subnet.ipv6_cidr_block.is_empty());
+        let has_block = patient
+            .subnet(self.stranded.subnet)?
+            .is_some_and(|subnet| !subnet.ipv6_cidr_block.is_empty());
         Ok(has_block && table.routes.iter().any(|route| route.destination == "::/0"))
     }
 
     /// The NAT gateway of a route, and the table of the subnet that it is in.
     fn nat(&self, patient: &Patient<'a>, route: &Route) -> Result<Option<&'a NatGateway>, Blind> {
         let id = route.target.as_deref();
-        Ok(patient.nat_gateways(self.vpc)?.iter().find(|gateway| Some(gateway.nat_gateway_id.as_str()) == id))
+        Ok(patient
+            .nat_gateways(self.vpc)?
+            .iter()
+            .find(|gateway| Some(gateway.nat_gateway_id.as_str()) == id))
     }
 
     fn nat_stop(&self, patient: &Patient<'a>, route: &'a Route) -> Result<Option<Stop<'a>>, Blind> {
@@ -251,18 +312,26 @@ impl<'a> Journey<'a> {
             return Ok(Some(Stop::DeadNat(route, gateway)));
         }
         // A private NAT gateway leads to other networks, a regional one is in no subnet.
-        let (Some("public"), Some(subnet)) = (gateway.connectivity_type.as_deref(), gateway.subnet_id.as_deref()) else { return Ok(None) };
-        let Some(table) = route::table(patient.route_tables(self.vpc)?, subnet) else { return Ok(None) };
+        let (Some("public"), Some(subnet)) =
+            (gateway.connectivity_type.as_deref(), gateway.subnet_id.as_deref())
+        else {
+            return Ok(None);
+        };
+        let Some(table) = route::table(patient.route_tables(self.vpc)?, subnet) else {
+            return Ok(None);
+        };
         Ok(route::is_private(table).then_some(Stop::NatWithoutWay(gateway, subnet)))
     }
 
     /// What a version that was rolled back had asked for is not known.
     fn lacks_public_address(&self, patient: &Patient) -> bool {
         let network = reach::configured(patient, None);
-        self.stranded.told.is_primary && network.is_some_and(|network| network.assign_public_ip.as_deref() != Some("ENABLED"))
+        self.stranded.told.is_primary
+            && network.is_some_and(|network| network.assign_public_ip.as_deref() != Some("ENABLED"))
     }
 
-    /// What is wrong with the endpoint that it needs. An endpoint that is no good matters only where nothing else leads out.
+    /// What is wrong with the endpoint that it needs. An endpoint that is no good matters only
+    /// where nothing else leads out.
     pub fn unfit(&self, patient: &Patient<'a>) -> Result<Option<Unfit<'a>>, Blind> {
         let Some(need) = self.need else { return Ok(None) };
         let own = self.endpoints(patient)?;
@@ -270,25 +339,40 @@ impl<'a> Journey<'a> {
             return Ok(None);
         }
         if self.is_inside() || self.endpoint(patient)?.is_some() {
-            let Some(endpoint) = own.into_iter().find(|endpoint| is_interface(endpoint) && endpoint.private_dns_enabled) else { return Ok(None) };
-            return Ok(self.closed(patient, endpoint)?.map(|groups| Unfit::Closed(endpoint, groups)));
+            let Some(endpoint) = own
+                .into_iter()
+                .find(|endpoint| is_interface(endpoint) && endpoint.private_dns_enabled)
+            else {
+                return Ok(None);
+            };
+            return Ok(self
+                .closed(patient, endpoint)?
+                .map(|groups| Unfit::Closed(endpoint, groups)));
         }
         let Some((table, stop)) = self.stop(patient)? else { return Ok(None) };
-        let (interfaces, gateways): (Vec<&Endpoint>, Vec<&Endpoint>) = own.into_iter().partition(|endpoint| is_interface(endpoint));
+        let (interfaces, gateways): (Vec<&Endpoint>, Vec<&Endpoint>) =
+            own.into_iter().partition(|endpoint| is_interface(endpoint));
         let is_own = matches!(stop, Stop::Nowhere | Stop::NoPublicAddress(_));
-        let unfit = if let Some(endpoint) = interfaces.iter().find(|endpoint| !is_available(endpoint)) {
-            Some(Unfit::NotAvailable(endpoint))
-        } else if let Some(endpoint) = interfaces.iter().find(|endpoint| !endpoint.private_dns_enabled) {
-            Some(Unfit::NoPrivateNames(endpoint))
-        } else if let Some(endpoint) = gateways.first() {
-            Some(Unfit::NotInTable(endpoint, table))
-        } else {
-            let others = patient.endpoints(self.vpc)?.iter().filter(|endpoint| is_needed(endpoint) && !need.is_served_by(endpoint));
-            let others: Vec<&Endpoint> = others.collect();
-            // Just a gateway endpoint for S3 does not show that the subnet is meant to live without a way out.
-            let lives_on_endpoints = others.iter().any(|endpoint| is_interface(endpoint));
-            (interfaces.is_empty() && lives_on_endpoints).then_some(Unfit::Missing(others))
-        };
+        let unfit =
+            if let Some(endpoint) = interfaces.iter().find(|endpoint| !is_available(endpoint)) {
+                Some(Unfit::NotAvailable(endpoint))
+            } else if let Some(endpoint) =
+                interfaces.iter().find(|endpoint| !endpoint.private_dns_enabled)
+            {
+                Some(Unfit::NoPrivateNames(endpoint))
+            } else if let Some(endpoint) = gateways.first() {
+                Some(Unfit::NotInTable(endpoint, table))
+            } else {
+                let others = patient
+                    .endpoints(self.vpc)?
+                    .iter()
+                    .filter(|endpoint| is_needed(endpoint) && !need.is_served_by(endpoint));
+                let others: Vec<&Endpoint> = others.collect();
+                // Just a gateway endpoint for S3 does not show that the subnet is meant to live
+                // without a way out.
+                let lives_on_endpoints = others.iter().any(|endpoint| is_interface(endpoint));
+                (interfaces.is_empty() && lives_on_endpoints).then_some(Unfit::Missing(others))
+            };
         // A way out that is broken is the trouble, whatever else is missing.
         Ok(unfit.filter(|_| is_own))
     }
@@ -296,36 +380,63 @@ impl<'a> Journey<'a> {
     /// The security groups that the tasks of the primary deployment have.
     fn task_groups(&self, patient: &Patient<'a>) -> Vec<&'a str> {
         let network = reach::configured(patient, None).filter(|_| self.stranded.told.is_primary);
-        network.into_iter().flat_map(|network| &network.security_groups).map(String::as_str).collect()
+        network
+            .into_iter()
+            .flat_map(|network| &network.security_groups)
+            .map(String::as_str)
+            .collect()
     }
 
     /// The endpoint's security groups, if they admit no task of the subnet.
-    fn closed(&self, patient: &Patient<'a>, endpoint: &'a Endpoint) -> Result<Option<Vec<&'a SecurityGroup>>, Blind> {
+    fn closed(
+        &self,
+        patient: &Patient<'a>,
+        endpoint: &'a Endpoint,
+    ) -> Result<Option<Vec<&'a SecurityGroup>>, Blind> {
         let own = self.task_groups(patient);
-        let (Some(groups), Some(block)) = (reach::security_groups(patient, &endpoint.groups)?, reach::subnet_block(patient, self.stranded.subnet)?)
-        else {
+        let (Some(groups), Some(block)) = (
+            reach::security_groups(patient, &endpoint.groups)?,
+            reach::subnet_block(patient, self.stranded.subnet)?,
+        ) else {
             return Ok(None);
         };
         if own.is_empty() || groups.is_empty() {
             return Ok(None);
         }
-        let from = Peer { groups: own.into_iter().map(String::from).collect(), blocks: vec![block], ..Peer::default() };
+        let from = Peer {
+            groups: own.into_iter().map(String::from).collect(),
+            blocks: vec![block],
+            ..Peer::default()
+        };
         Ok((reach::lets_in(patient, &groups, 443, &from)? == Admission::No).then_some(groups))
     }
 
     /// The other side, as rules of the tasks' own subnet and groups meet it.
     fn peer(&self, patient: &Patient<'a>) -> Result<Option<Peer>, Blind> {
-        let groups_of = |endpoint: Option<&Endpoint>| endpoint.map(|endpoint| endpoint.groups.clone()).unwrap_or_default();
+        let groups_of = |endpoint: Option<&Endpoint>| {
+            endpoint.map(|endpoint| endpoint.groups.clone()).unwrap_or_default()
+        };
         Ok(match (self.stranded.to, self.endpoint(patient)?) {
             (Destination::Unresolved, _) => None,
-            // Whose address it is, only the endpoint's groups tell; without them a rule for a group may be for it.
+            // Whose address it is, only the endpoint's groups tell; without them a rule for a group
+            // may be for it.
             (Destination::Address(_), None) if self.is_inside() => None,
-            (Destination::Address(address), endpoint) => Some(Peer { groups: groups_of(endpoint), addresses: vec![address], ..Peer::default() }),
+            (Destination::Address(address), endpoint) => Some(Peer {
+                groups: groups_of(endpoint),
+                addresses: vec![address],
+                ..Peer::default()
+            }),
             (Destination::Unknown, Some(endpoint)) => {
-                reach::subnet_blocks(patient, &endpoint.subnet_ids)?.map(|blocks| Peer { groups: endpoint.groups.clone(), blocks, ..Peer::default() })
+                reach::subnet_blocks(patient, &endpoint.subnet_ids)?.map(|blocks| Peer {
+                    groups: endpoint.groups.clone(),
+                    blocks,
+                    ..Peer::default()
+                })
             }
             (Destination::Unknown, None) if self.may_have_endpoint(patient)? => None,
-            (Destination::Unknown, None) => Some(Peer { blocks: vec![Cidr::WORLD], ..Peer::default() }),
+            (Destination::Unknown, None) => {
+                Some(Peer { blocks: vec![Cidr::WORLD], ..Peer::default() })
+            }
         })
     }
 
@@ -333,15 +444,22 @@ impl<'a> Journey<'a> {
     pub fn kept_in(&self, patient: &Patient<'a>) -> Result<Option<Vec<&'a SecurityGroup>>, Blind> {
         let own = self.task_groups(patient);
         // Other registries may be asked on other ports.
-        let on_443 = self.need.is_some() || self.stranded.address().is_none() || self.stranded.told.text.contains(":443");
+        let on_443 = self.need.is_some()
+            || self.stranded.address().is_none()
+            || self.stranded.told.text.contains(":443");
         if own.is_empty() || !on_443 {
             return Ok(None);
         }
-        let (Some(peer), Some(groups)) = (self.peer(patient)?, reach::security_groups(patient, &own)?) else { return Ok(None) };
+        let (Some(peer), Some(groups)) =
+            (self.peer(patient)?, reach::security_groups(patient, &own)?)
+        else {
+            return Ok(None);
+        };
         Ok((reach::lets_out(patient, &groups, 443, &peer)? == Admission::No).then_some(groups))
     }
 
-    /// The network ACL that drops it at the border of the tasks' subnet, or of the subnet of its NAT gateway.
+    /// The network ACL that drops it at the border of the tasks' subnet, or of the subnet of its
+    /// NAT gateway.
     pub fn dropped(&self, patient: &Patient<'a>) -> Result<Option<Dropped<'a>>, Blind> {
         let subnet = self.stranded.subnet;
         let peer = match self.peer(patient)? {
@@ -355,11 +473,15 @@ impl<'a> Journey<'a> {
             return Ok(None);
         }
         let crossing = |subnet, egress, peer, ports| Crossing { subnet, egress, peer, ports };
-        let mut hops = vec![crossing(subnet, true, peer, 443..=443), crossing(subnet, false, peer, acl::OF_LINUX)];
+        let mut hops = vec![
+            crossing(subnet, true, peer, 443..=443),
+            crossing(subnet, false, peer, acl::OF_LINUX),
+        ];
         if !self.is_inside()
             && let Some(exit) = route::out(patient, subnet, self.stranded.address())?
             && let Way::Nat(route) = exit.way
-            && let Some(gateway) = self.nat(patient, route)?.and_then(|gateway| gateway.subnet_id.as_deref())
+            && let Some(gateway) =
+                self.nat(patient, route)?.and_then(|gateway| gateway.subnet_id.as_deref())
         {
             hops.push(crossing(gateway, false, own, 443..=443));
             hops.push(crossing(gateway, true, peer, 443..=443));
@@ -398,21 +520,29 @@ pub fn of_endpoint(endpoint: &Endpoint, field: &'static str, value: impl ToStrin
     Evidence::new(Call::DescribeVpcEndpoints, &endpoint.vpc_endpoint_id, field, value)
 }
 
-// What shows that something cannot be reached, so that the collector asks what surrounds the tasks: a little more than
-// the checks take for proved, so that they never miss what was not asked.
+// What shows that something cannot be reached, so that the collector asks what surrounds the tasks:
+// a little more than the checks take for proved, so that they never miss what was not asked.
 
 /// Whether a text speaks of something that did not answer, or of an endpoint that refused.
 fn tells(text: &str) -> bool {
     let is_of_network = |reason: reason::Reason| {
-        matches!(reason.trouble, Trouble::RegistryUnreachable | Trouble::SecretStoreUnreachable | Trouble::LogsUnreachable)
-            || reason.fault == Some(Fault::Network)
+        matches!(
+            reason.trouble,
+            Trouble::RegistryUnreachable
+                | Trouble::SecretStoreUnreachable
+                | Trouble::LogsUnreachable
+        ) || reason.fault == Some(Fault::Network)
     };
-    reason::read(text).is_some_and(is_of_network) || is_of_endpoint(text) || text.contains("Request timed out")
+    reason::read(text).is_some_and(is_of_network)
+        || is_of_endpoint(text)
+        || text.contains("Request timed out")
 }
 
-/// Whether an endpoint refused: by its policy, or S3 for the layers that ECR keeps there, which asks for no role.
+/// Whether an endpoint refused: by its policy, or S3 for the layers that ECR keeps there, which
+/// asks for no role.
 pub fn is_of_endpoint(text: &str) -> bool {
-    text.contains("VPC endpoint policy") || (text.contains("starport-layer-bucket") && text.contains("403"))
+    text.contains("VPC endpoint policy")
+        || (text.contains("starport-layer-bucket") && text.contains("403"))
 }
 
 pub fn is_unreached_by_events(service: &Service) -> bool {
@@ -420,7 +550,10 @@ pub fn is_unreached_by_events(service: &Service) -> bool {
 }
 
 pub fn is_unreached(task: &Task) -> bool {
-    task.stopped_reason.iter().chain(task.containers.iter().filter_map(|container| container.reason.as_ref())).any(|text| tells(text))
+    task.stopped_reason
+        .iter()
+        .chain(task.containers.iter().filter_map(|container| container.reason.as_ref()))
+        .any(|text| tells(text))
 }
 
 pub fn timed_out(target: &Target) -> bool {
@@ -428,7 +561,9 @@ pub fn timed_out(target: &Target) -> bool {
 }
 
 /// Journeys that end at the same thing, told as one: of several subnets, versions apart.
-pub fn together<'j, 'a, S>(stops: Vec<(&'j Journey<'a>, String, S)>) -> Vec<(Vec<&'j Journey<'a>>, S)> {
+pub fn together<'j, 'a, S>(
+    stops: Vec<(&'j Journey<'a>, String, S)>,
+) -> Vec<(Vec<&'j Journey<'a>>, S)> {
     let mut together: Vec<(String, Vec<&Journey>, S)> = Vec::new();
     for (journey, at, stop) in stops {
         let at = format!("{at} {}", journey.stranded.told.task_definition);
@@ -446,7 +581,8 @@ pub fn subnet_words(journeys: &[&Journey]) -> String {
     format!("{noun} {}", and_list(journeys.iter().map(|journey| journey.stranded.subnet)))
 }
 
-/// A finding about journeys that failed: the claim, how many tasks bear it out, and AWS's words as evidence.
+/// A finding about journeys that failed: the claim, how many tasks bear it out, and AWS's words as
+/// evidence.
 pub fn finding(patient: &Patient, about: Subject, journeys: &[&Journey], claim: &str) -> Finding {
     let told = &journeys[0].stranded.told;
     about
@@ -469,22 +605,35 @@ mod tests {
         let intent = Intent::default();
         let patient = Patient::new(snapshot, service, &intent);
         let timed_out = |group: &String| patient.targets(group).unwrap().iter().any(timed_out);
-        is_unreached_by_events(service) || patient.stopped_tasks().unwrap().iter().any(is_unreached) || snapshot.target_health.0.keys().any(timed_out)
+        is_unreached_by_events(service)
+            || patient.stopped_tasks().unwrap().iter().any(is_unreached)
+            || snapshot.target_health.0.keys().any(timed_out)
     }
 
     #[test]
     fn what_checks_read_of_the_surroundings_is_asked_for() {
-        let surroundings = [Call::DescribeNetworkAcls, Call::DescribeVpcEndpoints, Call::DescribeNatGateways, Call::DescribeVpcAttribute];
+        let surroundings = [
+            Call::DescribeNetworkAcls,
+            Call::DescribeVpcEndpoints,
+            Call::DescribeNatGateways,
+            Call::DescribeVpcAttribute,
+        ];
         let intent = Intent::default();
         let mut found = 0;
         for example in catalog::checks() {
             let snapshot = (example.example)();
             // Those of `peers` ask for one NAT gateway by its id.
             let by_vpc = catalog::checks().filter(|check| check.group() != "peers");
-            for check in by_vpc.filter(|check| check.reads.iter().any(|call| surroundings.contains(call))) {
-                let read = examine(check, &Patient::new(&snapshot, &snapshot.services[0], &intent)).read;
+            for check in
+                by_vpc.filter(|check| check.reads.iter().any(|call| surroundings.contains(call)))
+            {
+                let read =
+                    examine(check, &Patient::new(&snapshot, &snapshot.services[0], &intent)).read;
                 if read.iter().any(|call| surroundings.contains(call)) {
-                    assert!(is_asked(&snapshot), "{check:?} reads it in the example of {example:?}");
+                    assert!(
+                        is_asked(&snapshot),
+                        "{check:?} reads it in the example of {example:?}"
+                    );
                     found += 1;
                 }
             }
@@ -505,19 +654,49 @@ mod tests {
             let mut snapshot = crate::baseline::worker();
             crate::baseline::fail_to_start(&mut snapshot, 2, text);
             let intent = Intent::default();
-            failed(&Patient::new(&snapshot, &snapshot.services[0], &intent), &mut Findings::default()).first().and_then(|journey| journey.need)
+            failed(
+                &Patient::new(&snapshot, &snapshot.services[0], &intent),
+                &mut Findings::default(),
+            )
+            .first()
+            .and_then(|journey| journey.need)
         };
         let auth = "ResourceInitializationError: unable to pull secrets or registry auth: ";
-        assert_eq!(need(&format!("{auth}Post \"https://api.ecr.eu-west-2.amazonaws.com/\": dial tcp 1.2.3.4:443: i/o timeout")), Some(Need::EcrApi));
-        assert_eq!(need(&format!("{auth}unable to retrieve secret from asm: context deadline exceeded")), Some(Need::SecretsManager));
-        assert_eq!(need(&format!("{auth}unable to retrieve secrets from ssm: context deadline exceeded")), Some(Need::Ssm));
-        assert_eq!(need(&format!("{auth}pull command failed: : signal: killed")), None, "one of several");
         assert_eq!(
-            need("CannotPullContainerError: Head \"https://registry-1.docker.io/v2/\": context deadline exceeded"),
+            need(&format!(
+                "{auth}Post \"https://api.ecr.eu-west-2.amazonaws.com/\": dial tcp 1.2.3.4:443: i/o timeout"
+            )),
+            Some(Need::EcrApi)
+        );
+        assert_eq!(
+            need(&format!("{auth}unable to retrieve secret from asm: context deadline exceeded")),
+            Some(Need::SecretsManager)
+        );
+        assert_eq!(
+            need(&format!("{auth}unable to retrieve secrets from ssm: context deadline exceeded")),
+            Some(Need::Ssm)
+        );
+        assert_eq!(
+            need(&format!("{auth}pull command failed: : signal: killed")),
+            None,
+            "one of several"
+        );
+        assert_eq!(
+            need(
+                "CannotPullContainerError: Head \"https://registry-1.docker.io/v2/\": context deadline exceeded"
+            ),
             None,
             "no endpoint is for it"
         );
-        assert_eq!(need("CannotPullContainerError: failed to copy: httpReaderSeeker: failed open: failed to do request"), Some(Need::S3));
-        assert_eq!(need("ResourceInitializationError: failed to validate logger args: signal: killed"), Some(Need::Logs));
+        assert_eq!(
+            need(
+                "CannotPullContainerError: failed to copy: httpReaderSeeker: failed open: failed to do request"
+            ),
+            Some(Need::S3)
+        );
+        assert_eq!(
+            need("ResourceInitializationError: failed to validate logger args: signal: killed"),
+            Some(Need::Logs)
+        );
     }
 }

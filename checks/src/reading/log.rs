@@ -1,5 +1,5 @@
-//! Requests and their status codes, as web servers and frameworks log them: enough to see what answers the
-//! balancer's health checker, and which other path would.
+//! Requests and their status codes, as web servers and frameworks log them: enough to see what
+//! answers the balancer's health checker, and which other path would.
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
@@ -17,19 +17,30 @@ pub struct Request<'a> {
 }
 
 /// `"GET /health HTTP/1.1" 200`, `GET /health 200 3ms`, `GET /health -> 200`.
-static PLAIN: LazyLock<Option<Regex>> =
-    LazyLock::new(|| pattern(r#"\b(?:GET|HEAD) (?<path>/[^\s"?]*)[^\s"]*(?: HTTP/[0-9.]+)?"?(?: -| ->|:|,)? "?(?<code>[1-5][0-9]{2})\b"#));
+static PLAIN: LazyLock<Option<Regex>> = LazyLock::new(|| {
+    pattern(
+        r#"\b(?:GET|HEAD) (?<path>/[^\s"?]*)[^\s"]*(?: HTTP/[0-9.]+)?"?(?: -| ->|:|,)? "?(?<code>[1-5][0-9]{2})\b"#,
+    )
+});
 /// `{"path":"/health","status":200}` in whatever order and spelling the usual loggers have.
-static PATH: LazyLock<Option<Regex>> = LazyLock::new(|| pattern(r#""(?:path|url|uri|request_uri|requestPath|RequestPath)"\s*:\s*"(?<path>/[^"?]*)"#));
-static CODE: LazyLock<Option<Regex>> =
-    LazyLock::new(|| pattern(r#""(?:status|statusCode|status_code|StatusCode|code)"\s*:\s*"?(?<code>[1-5][0-9]{2})\b"#));
+static PATH: LazyLock<Option<Regex>> = LazyLock::new(|| {
+    pattern(r#""(?:path|url|uri|request_uri|requestPath|RequestPath)"\s*:\s*"(?<path>/[^"?]*)"#)
+});
+static CODE: LazyLock<Option<Regex>> = LazyLock::new(|| {
+    pattern(
+        r#""(?:status|statusCode|status_code|StatusCode|code)"\s*:\s*"?(?<code>[1-5][0-9]{2})\b"#,
+    )
+});
 
 /// The request that a log line tells of, if it is the line of an access log.
 pub fn request(line: &str) -> Option<Request<'_>> {
     let one = PLAIN.as_ref()?.captures(line);
     let (path, code) = match &one {
         Some(found) => (found.name("path")?, found.name("code")?),
-        None => (PATH.as_ref()?.captures(line)?.name("path")?, CODE.as_ref()?.captures(line)?.name("code")?),
+        None => (
+            PATH.as_ref()?.captures(line)?.name("path")?,
+            CODE.as_ref()?.captures(line)?.name("code")?,
+        ),
     };
     Some(Request { path: path.as_str(), code: parsed(code.as_str())? })
 }
@@ -38,8 +49,11 @@ pub fn is_health_checker(line: &str) -> bool {
     line.contains("ELB-HealthChecker")
 }
 
-/// A path that the log shows to answer 2xx, the likeliest health check first: by its name, then by how often.
-pub fn path_that_answers<'a>(lines: impl IntoIterator<Item = &'a LogLine>) -> Option<(&'a str, &'a LogLine)> {
+/// A path that the log shows to answer 2xx, the likeliest health check first: by its name, then by
+/// how often.
+pub fn path_that_answers<'a>(
+    lines: impl IntoIterator<Item = &'a LogLine>,
+) -> Option<(&'a str, &'a LogLine)> {
     let mut seen: BTreeMap<&str, (usize, &LogLine)> = BTreeMap::new();
     for line in lines {
         if let Some(Request { path, code: 200..=299 }) = request(&line.message) {
@@ -48,16 +62,17 @@ pub fn path_that_answers<'a>(lines: impl IntoIterator<Item = &'a LogLine>) -> Op
             entry.1 = line;
         }
     }
-    let (path, (_, line)) = seen.into_iter().max_by_key(|(path, (count, _))| (named_for_health(path), *count))?;
+    let (path, (_, line)) =
+        seen.into_iter().max_by_key(|(path, (count, _))| (named_for_health(path), *count))?;
     Some((path, line))
 }
 
 /// Whether a path's name says that it is there for health checks.
 pub fn named_for_health(path: &str) -> bool {
     let path = path.to_ascii_lowercase();
-    ["health", "ready", "live", "ping", "status", "up"]
-        .iter()
-        .any(|word| path.rsplit('/').next().is_some_and(|last| last.trim_end_matches('z').starts_with(word)))
+    ["health", "ready", "live", "ping", "status", "up"].iter().any(|word| {
+        path.rsplit('/').next().is_some_and(|last| last.trim_end_matches('z').starts_with(word))
+    })
 }
 
 #[cfg(test)]
@@ -67,7 +82,11 @@ mod tests {
     #[test]
     fn reads_the_usual_access_logs() {
         let cases = [
-            (r#"10.0.1.20 - - [22/Nov/2026:02:59:30 +0000] "GET / HTTP/1.1" 404 22 "-" "ELB-HealthChecker/2.0""#, "/", 404),
+            (
+                r#"10.0.1.20 - - [22/Nov/2026:02:59:30 +0000] "GET / HTTP/1.1" 404 22 "-" "ELB-HealthChecker/2.0""#,
+                "/",
+                404,
+            ),
             (r#"INFO:     10.0.1.20:4312 - "GET /health HTTP/1.1" 200 OK"#, "/health", 200),
             ("GET /healthz?full=1 200 1.2 ms - 15", "/healthz", 200),
             (r#"{"level":"info","status":204,"path":"/ready"}"#, "/ready", 204),
@@ -82,7 +101,12 @@ mod tests {
     #[test]
     fn proposes_the_path_that_is_named_for_health() {
         let line = |message: &str| LogLine { message: message.into(), ..LogLine::default() };
-        let lines = [line("GET /orders 200"), line("GET /orders 200"), line("GET /healthz 200"), line("GET / 404")];
+        let lines = [
+            line("GET /orders 200"),
+            line("GET /orders 200"),
+            line("GET /healthz 200"),
+            line("GET / 404"),
+        ];
         assert_eq!(path_that_answers(&lines).map(|(path, _)| path), Some("/healthz"));
         assert_eq!(path_that_answers(&lines[3..]), None);
     }

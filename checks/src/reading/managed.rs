@@ -1,4 +1,5 @@
-//! What ECS made for an Express service and manages for it: one list of all resources of a revision, whatever their kind.
+//! What ECS made for an Express service and manages for it: one list of all resources of a
+//! revision, whatever their kind.
 
 use jiff::Timestamp;
 
@@ -23,7 +24,11 @@ pub struct Managed<'a> {
 }
 
 impl<'a> Managed<'a> {
-    fn of(kind: &'static str, field: [&'static str; 2], resource: &'a ManagedResource) -> Managed<'a> {
+    fn of(
+        kind: &'static str,
+        field: [&'static str; 2],
+        resource: &'a ManagedResource,
+    ) -> Managed<'a> {
         Managed {
             kind,
             field,
@@ -38,10 +43,18 @@ impl<'a> Managed<'a> {
     pub fn name(&self) -> String {
         match (self.arn, self.kind) {
             (None, kind) => kind.to_owned(),
-            (Some(arn), "load balancer" | "target group") => format!("{} {}", self.kind, arn.rsplit('/').nth(1).unwrap_or(arn)),
-            (Some(arn), "alarm") => format!("alarm {}", arn.rsplit(":alarm:").next().unwrap_or(arn)),
-            (Some(arn), "log group") => format!("log group {}", arn.rsplit(":log-group:").next().unwrap_or(arn)),
-            (Some(arn), "security group") => format!("security group {}", arn.rsplit('/').next().unwrap_or(arn)),
+            (Some(arn), "load balancer" | "target group") => {
+                format!("{} {}", self.kind, arn.rsplit('/').nth(1).unwrap_or(arn))
+            }
+            (Some(arn), "alarm") => {
+                format!("alarm {}", arn.rsplit(":alarm:").next().unwrap_or(arn))
+            }
+            (Some(arn), "log group") => {
+                format!("log group {}", arn.rsplit(":log-group:").next().unwrap_or(arn))
+            }
+            (Some(arn), "security group") => {
+                format!("security group {}", arn.rsplit('/').next().unwrap_or(arn))
+            }
             (Some(_), kind) => kind.to_owned(),
         }
     }
@@ -68,14 +81,23 @@ impl<'a> Managed<'a> {
     pub fn evidence(&self, revision: &Revision) -> impl Iterator<Item = Evidence> {
         let of = revision.service_revision_arn.clone();
         let [status, reason] = self.field;
-        let told = self.reason.map(|text| Evidence::new(Call::DescribeServiceRevisions, &of, reason, text));
-        std::iter::once(Evidence::new(Call::DescribeServiceRevisions, of, status, self.status).at(self.updated_at)).chain(told)
+        let told = self
+            .reason
+            .map(|text| Evidence::new(Call::DescribeServiceRevisions, &of, reason, text));
+        std::iter::once(
+            Evidence::new(Call::DescribeServiceRevisions, of, status, self.status)
+                .at(self.updated_at),
+        )
+        .chain(told)
     }
 }
 
 macro_rules! field {
     ($path:literal) => {
-        [concat!("ecsManagedResources.", $path, ".status"), concat!("ecsManagedResources.", $path, ".statusReason")]
+        [
+            concat!("ecsManagedResources.", $path, ".status"),
+            concat!("ecsManagedResources.", $path, ".statusReason"),
+        ]
     };
 }
 
@@ -84,11 +106,29 @@ pub fn resources(revision: &Revision) -> Vec<Managed<'_>> {
     let mut all = Vec::new();
     for path in &revision.ingress_paths {
         let groups = path.load_balancer_security_groups.iter();
-        all.extend(path.load_balancer.iter().map(|it| Managed::of("load balancer", field!("ingressPaths.loadBalancer"), it)));
-        all.extend(groups.map(|it| Managed::of("security group", field!("ingressPaths.loadBalancerSecurityGroups"), it)));
-        all.extend(path.certificate.iter().map(|it| Managed::of("certificate", field!("ingressPaths.certificate"), it)));
-        all.extend(path.listener.iter().map(|it| Managed::of("listener", field!("ingressPaths.listener"), it)));
-        all.extend(path.rule.iter().map(|it| Managed::of("listener rule", field!("ingressPaths.rule"), it)));
+        all.extend(
+            path.load_balancer
+                .iter()
+                .map(|it| Managed::of("load balancer", field!("ingressPaths.loadBalancer"), it)),
+        );
+        all.extend(groups.map(|it| {
+            Managed::of("security group", field!("ingressPaths.loadBalancerSecurityGroups"), it)
+        }));
+        all.extend(
+            path.certificate
+                .iter()
+                .map(|it| Managed::of("certificate", field!("ingressPaths.certificate"), it)),
+        );
+        all.extend(
+            path.listener
+                .iter()
+                .map(|it| Managed::of("listener", field!("ingressPaths.listener"), it)),
+        );
+        all.extend(
+            path.rule
+                .iter()
+                .map(|it| Managed::of("listener rule", field!("ingressPaths.rule"), it)),
+        );
         all.extend(path.target_groups.iter().map(|group| Managed {
             kind: "target group",
             field: field!("ingressPaths.targetGroups"),
@@ -98,20 +138,39 @@ pub fn resources(revision: &Revision) -> Vec<Managed<'_>> {
             updated_at: group.updated_at,
         }));
     }
-    all.extend(revision.service_security_groups.iter().map(|it| Managed::of("security group", field!("serviceSecurityGroups"), it)));
-    all.extend(revision.scalable_target.iter().map(|it| Managed::of("scalable target", field!("autoScaling.scalableTarget"), it)));
+    all.extend(
+        revision
+            .service_security_groups
+            .iter()
+            .map(|it| Managed::of("security group", field!("serviceSecurityGroups"), it)),
+    );
+    all.extend(
+        revision
+            .scalable_target
+            .iter()
+            .map(|it| Managed::of("scalable target", field!("autoScaling.scalableTarget"), it)),
+    );
     let policies = revision.application_auto_scaling_policies.iter();
-    all.extend(policies.map(|it| Managed::of("scaling policy", field!("autoScaling.applicationAutoScalingPolicies"), it)));
-    all.extend(revision.metric_alarms.iter().map(|it| Managed::of("alarm", field!("metricAlarms"), it)));
-    all.extend(revision.log_groups.iter().map(|it| Managed::of("log group", field!("logGroups"), it)));
+    all.extend(policies.map(|it| {
+        Managed::of("scaling policy", field!("autoScaling.applicationAutoScalingPolicies"), it)
+    }));
+    all.extend(
+        revision.metric_alarms.iter().map(|it| Managed::of("alarm", field!("metricAlarms"), it)),
+    );
+    all.extend(
+        revision.log_groups.iter().map(|it| Managed::of("log group", field!("logGroups"), it)),
+    );
     all
 }
 
-/// The revision whose resources matter now: the one that the newest deployment brings or brought, or, where ECS lists
-/// no deployment, a current one.
+/// The revision whose resources matter now: the one that the newest deployment brings or brought,
+/// or, where ECS lists no deployment, a current one.
 pub fn revision<'a>(patient: &Patient<'a>) -> Result<Option<&'a Revision>, Blind> {
-    let target = rollout::newest(patient)?.and_then(|deployment| deployment.target_service_revision.as_ref()).map(|target| target.arn.as_str());
-    match target.or_else(|| patient.service().current_service_revisions.first().map(String::as_str)) {
+    let target = rollout::newest(patient)?
+        .and_then(|deployment| deployment.target_service_revision.as_ref())
+        .map(|target| target.arn.as_str());
+    match target.or_else(|| patient.service().current_service_revisions.first().map(String::as_str))
+    {
         Some(arn) => patient.revision(arn),
         None => Ok(None),
     }

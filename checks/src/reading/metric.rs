@@ -1,4 +1,5 @@
-//! What a metric said in the last minutes. CloudWatch has no values where nothing happened, which is no error.
+//! What a metric said in the last minutes. CloudWatch has no values where nothing happened, which
+//! is no error.
 
 use jiff::SignedDuration;
 
@@ -19,15 +20,25 @@ pub struct Recent {
 }
 
 /// Sum and peak of a metric over the last minutes; none where it stayed at 0.
-pub fn recent(patient: &Patient, metric: Metric, of: &str, span: SignedDuration) -> Result<Option<Recent>, Blind> {
+pub fn recent(
+    patient: &Patient,
+    metric: Metric,
+    of: &str,
+    span: SignedDuration,
+) -> Result<Option<Recent>, Blind> {
     let start = time::before(patient.now(), span);
-    let minutes = patient.metric(metric, of)?.into_iter().flat_map(|series| &series.values).filter(|(at, value)| *at >= start && *value > 0.0);
+    let minutes = patient
+        .metric(metric, of)?
+        .into_iter()
+        .flat_map(|series| &series.values)
+        .filter(|(at, value)| *at >= start && *value > 0.0);
     let sum = minutes.clone().map(|(_, value)| value).sum();
     let peak = minutes.max_by(|(_, a), (_, b)| a.total_cmp(b));
     Ok(peak.map(|(at, peak)| Recent {
         sum,
         peak: *peak,
-        evidence: Evidence::new(Call::GetMetricData, metric.of(of), metric.field(), peak).at(Some(*at)),
+        evidence: Evidence::new(Call::GetMetricData, metric.of(of), metric.field(), peak)
+            .at(Some(*at)),
     }))
 }
 
@@ -46,12 +57,29 @@ pub struct Lasting {
     pub evidence: Evidence,
 }
 
-/// A metric that was at a limit or above in every one of the last minutes; none where it fell below in one of them.
-pub fn lasting(patient: &Patient, metric: Metric, of: &str, span: SignedDuration, limit: f64) -> Result<Option<Lasting>, Blind> {
+/// A metric that was at a limit or above in every one of the last minutes; none where it fell below
+/// in one of them.
+pub fn lasting(
+    patient: &Patient,
+    metric: Metric,
+    of: &str,
+    span: SignedDuration,
+    limit: f64,
+) -> Result<Option<Lasting>, Blind> {
     let start = time::before(patient.now(), span);
-    let minutes = || patient.metric(metric, of).map(|series| series.into_iter().flat_map(|series| &series.values).filter(|(at, _)| *at >= start));
+    let minutes = || {
+        patient.metric(metric, of).map(|series| {
+            series.into_iter().flat_map(|series| &series.values).filter(|(at, _)| *at >= start)
+        })
+    };
     // CloudWatch is a minute or two behind.
     let is_whole = minutes()?.count() as i64 + 2 >= span.as_mins();
-    let lowest = minutes()?.min_by(|(_, a), (_, b)| a.total_cmp(b)).filter(|(_, low)| is_whole && *low >= limit);
-    Ok(lowest.map(|(at, low)| Lasting { low: *low, evidence: Evidence::new(Call::GetMetricData, metric.of(of), metric.field(), low).at(Some(*at)) }))
+    let lowest = minutes()?
+        .min_by(|(_, a), (_, b)| a.total_cmp(b))
+        .filter(|(_, low)| is_whole && *low >= limit);
+    Ok(lowest.map(|(at, low)| Lasting {
+        low: *low,
+        evidence: Evidence::new(Call::GetMetricData, metric.of(of), metric.field(), low)
+            .at(Some(*at)),
+    }))
 }

@@ -1,5 +1,6 @@
-//! What the probe tells: where the name really leads, and whether the balancer or the app made the answer. An answer with
-//! `server: awselb/2.0` is the balancer's own; without that header, its page gives the balancer away.
+//! What the probe tells: where the name really leads, and whether the balancer or the app made the
+//! answer. An answer with `server: awselb/2.0` is the balancer's own; without that header, its page
+//! gives the balancer away.
 
 use crate::snapshot::{Probe, ProbeAnswer};
 
@@ -34,7 +35,9 @@ pub fn leads(probe: &Probe) -> Leads {
     match (probe.addresses.as_slice(), probe.balancer_addresses.as_slice()) {
         ([], _) if unresolved => Leads::Nowhere,
         ([], _) | (_, []) => Leads::Unknown,
-        (addresses, own) if addresses.iter().any(|address| own.contains(address)) => Leads::ToBalancer,
+        (addresses, own) if addresses.iter().any(|address| own.contains(address)) => {
+            Leads::ToBalancer
+        }
         _ => Leads::Elsewhere,
     }
 }
@@ -42,13 +45,19 @@ pub fn leads(probe: &Probe) -> Leads {
 /// Each step of the probe in a line.
 pub fn words(probe: &Probe) -> Vec<String> {
     let answer = |answer: &ProbeAnswer| {
-        let server = answer.server.as_deref().map_or_else(|| "no server header".to_owned(), |server| format!("server {server}"));
+        let server = answer
+            .server
+            .as_deref()
+            .map_or_else(|| "no server header".to_owned(), |server| format!("server {server}"));
         let maker = match maker(answer) {
             Maker::LoadBalancer => "the balancer itself answered",
             Maker::LikelyLoadBalancer => "likely the balancer itself answered: the page is its own",
             Maker::App => "the app answered, or something before it that is not the balancer",
         };
-        format!("GET {} got {} in {} ms, {server}: {maker}", answer.url, answer.status, answer.elapsed_ms)
+        format!(
+            "GET {} got {} in {} ms, {server}: {maker}",
+            answer.url, answer.status, answer.elapsed_ms
+        )
     };
     let mut words: Vec<String> = probe.answers.iter().map(answer).collect();
     words.extend(probe.failure.as_ref().map(|failure| {
@@ -60,7 +69,12 @@ pub fn words(probe: &Probe) -> Vec<String> {
             "timeout" => "no answer in time",
             _ => "no proper answer",
         };
-        format!("GET {}: {what} after {} ms: {}", failure.url, failure.elapsed_ms, failure.message.trim_end_matches('.'))
+        format!(
+            "GET {}: {what} after {} ms: {}",
+            failure.url,
+            failure.elapsed_ms,
+            failure.message.trim_end_matches('.')
+        )
     }));
     words
 }
@@ -71,20 +85,34 @@ mod tests {
     use crate::snapshot::ProbeFailure;
 
     fn answer(server: Option<&str>, balancer_page: bool) -> ProbeAnswer {
-        ProbeAnswer { url: "http://a.b/".into(), status: 503, server: server.map(Into::into), balancer_page, elapsed_ms: 12 }
+        ProbeAnswer {
+            url: "http://a.b/".into(),
+            status: 503,
+            server: server.map(Into::into),
+            balancer_page,
+            elapsed_ms: 12,
+        }
     }
 
     #[test]
     fn the_header_tells_the_balancer_from_the_app() {
         assert_eq!(maker(&answer(Some("awselb/2.0"), false)), Maker::LoadBalancer);
         assert_eq!(maker(&answer(None, true)), Maker::LikelyLoadBalancer);
-        assert_eq!(maker(&answer(Some("nginx"), true)), Maker::App, "an app's page may look the same");
+        assert_eq!(
+            maker(&answer(Some("nginx"), true)),
+            Maker::App,
+            "an app's page may look the same"
+        );
         assert_eq!(maker(&answer(None, false)), Maker::App);
     }
 
     #[test]
     fn one_address_of_the_balancer_is_enough() {
-        let mut probe = Probe { addresses: vec!["1.2.3.4".into()], balancer_addresses: vec!["5.6.7.8".into(), "1.2.3.4".into()], ..Probe::default() };
+        let mut probe = Probe {
+            addresses: vec!["1.2.3.4".into()],
+            balancer_addresses: vec!["5.6.7.8".into(), "1.2.3.4".into()],
+            ..Probe::default()
+        };
         assert_eq!(leads(&probe), Leads::ToBalancer);
         probe.addresses = vec!["9.9.9.9".into()];
         assert_eq!(leads(&probe), Leads::Elsewhere);
@@ -97,8 +125,17 @@ mod tests {
 
     #[test]
     fn every_step_has_a_line() {
-        let failure = ProbeFailure { url: "https://a.b/".into(), stage: "connect".into(), message: "Connection refused.".into(), elapsed_ms: 3 };
-        let probe = Probe { answers: vec![answer(Some("awselb/2.0"), true)], failure: Some(failure), ..Probe::default() };
+        let failure = ProbeFailure {
+            url: "https://a.b/".into(),
+            stage: "connect".into(),
+            message: "Connection refused.".into(),
+            elapsed_ms: 3,
+        };
+        let probe = Probe {
+            answers: vec![answer(Some("awselb/2.0"), true)],
+            failure: Some(failure),
+            ..Probe::default()
+        };
         assert_eq!(
             words(&probe),
             [

@@ -1,5 +1,6 @@
-//! The newest deployment, told: where it is, what it waits for, when it should end, what both versions have of tasks and
-//! traffic, what the breaker and the alarms say; and of a rollback what triggered it, from where to where.
+//! The newest deployment, told: where it is, what it waits for, when it should end, what both
+//! versions have of tasks and traffic, what the breaker and the alarms say; and of a rollback what
+//! triggered it, from where to where.
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -51,7 +52,8 @@ pub struct Side<'a> {
     pub set: Option<f64>,
 }
 
-/// Requests to all target groups of the service since a moment: the beginning of the stage, three minutes to an hour ago.
+/// Requests to all target groups of the service since a moment: the beginning of the stage, three
+/// minutes to an hour ago.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Requests {
     pub since: Timestamp,
@@ -71,7 +73,8 @@ pub struct AlarmNow<'a> {
     pub name: &'a str,
     pub state: Option<&'a str>,
     pub since: Option<Timestamp>,
-    /// Whether it was in ALARM already when the deployment began: then ECS ignores it. Unknown where its history is.
+    /// Whether it was in ALARM already when the deployment began: then ECS ignores it. Unknown
+    /// where its history is.
     pub fired_before: Option<bool>,
 }
 
@@ -117,27 +120,42 @@ pub fn read<'a>(patient: &Patient<'a>, unseen: &mut Unseen) -> Option<Progress<'
     })
 }
 
-fn sides<'a>(patient: &Patient<'a>, deployment: &'a ServiceDeployment, ways: &[traffic::Way<'a>], unseen: &mut Unseen) -> Vec<Side<'a>> {
+fn sides<'a>(
+    patient: &Patient<'a>,
+    deployment: &'a ServiceDeployment,
+    ways: &[traffic::Way<'a>],
+    unseen: &mut Unseen,
+) -> Vec<Side<'a>> {
     let new = deployment.target_service_revision.iter().map(|summary| (true, summary));
     let old = deployment.source_service_revisions.iter().map(|summary| (false, summary));
     let mut side = |is_new: bool, summary: &'a RevisionSummary| {
         let revision = unseen.see(patient.revision(&summary.arn)).flatten();
-        let groups: Vec<&str> =
-            revision.iter().flat_map(|one| &one.resolved_load_balancers).filter_map(|one| one.target_group_arn.as_deref()).collect();
+        let groups: Vec<&str> = revision
+            .iter()
+            .flat_map(|one| &one.resolved_load_balancers)
+            .filter_map(|one| one.target_group_arn.as_deref())
+            .collect();
         let shares = ways.iter().filter(|way| way.managed).flat_map(|way| &way.shares);
         Side {
             is_new,
             revision: &summary.arn,
-            brings: revision.and_then(|revision| revision.task_definition.as_deref()).map(rollout::short),
+            brings: revision
+                .and_then(|revision| revision.task_definition.as_deref())
+                .map(rollout::short),
             requested: summary.requested_task_count,
             running: summary.running_task_count,
             pending: summary.pending_task_count,
             asked: summary.requested_production_traffic_weight,
-            set: shares.into_iter().find(|share| groups.contains(&share.group)).map(|share| share.percent),
+            set: shares
+                .into_iter()
+                .find(|share| groups.contains(&share.group))
+                .map(|share| share.percent),
         }
     };
-    let mut sides: Vec<Side> = new.chain(old).map(|(is_new, summary)| side(is_new, summary)).collect();
-    // Rolling deployments register both versions in one group: its part of the traffic is nobody's own.
+    let mut sides: Vec<Side> =
+        new.chain(old).map(|(is_new, summary)| side(is_new, summary)).collect();
+    // Rolling deployments register both versions in one group: its part of the traffic is nobody's
+    // own.
     if Strategy::of(&deployment.deployment_configuration) == Strategy::Rolling {
         sides.iter_mut().for_each(|side| side.set = None);
     }
@@ -151,16 +169,25 @@ fn waits_for(patient: &Patient, deployment: &ServiceDeployment) -> Option<String
     if deployment.status == "STOP_REQUESTED" {
         return Some("its own end: somebody stopped it".into());
     }
-    if let Some(hook) = deployment.lifecycle_hook_details.iter().find_map(|hook| hook_words(patient, hook)) {
+    if let Some(hook) =
+        deployment.lifecycle_hook_details.iter().find_map(|hook| hook_words(patient, hook))
+    {
         return Some(hook);
     }
     let target = deployment.target_service_revision.as_ref()?;
     let missing = target.requested_task_count - target.running_task_count;
     if missing > 0 {
-        return Some(format!("{} of {} tasks of the new version to run", missing, target.requested_task_count));
+        return Some(format!(
+            "{} of {} tasks of the new version to run",
+            missing, target.requested_task_count
+        ));
     }
     if let Some(bake) = rollout::baking(patient, deployment) {
-        return Some(format!("its bake of {}, until about {}", time::words(bake.length), time::clock(bake.ends)));
+        return Some(format!(
+            "its bake of {}, until about {}",
+            time::words(bake.length),
+            time::clock(bake.ends)
+        ));
     }
     let alarms = deployment.alarms.as_ref().is_some_and(|alarms| !alarms.alarm_names.is_empty());
     match (deployment.lifecycle_stage.as_deref(), rollout::bake_ends(deployment)) {
@@ -177,7 +204,11 @@ fn waits_for(patient: &Patient, deployment: &ServiceDeployment) -> Option<String
 }
 
 fn old_tasks(deployment: &ServiceDeployment) -> Option<String> {
-    let old: i32 = deployment.source_service_revisions.iter().map(|revision| revision.running_task_count).sum();
+    let old: i32 = deployment
+        .source_service_revisions
+        .iter()
+        .map(|revision| revision.running_task_count)
+        .sum();
     let words = count(tally(old), "old task");
     (old > 0).then(|| format!("{words} to drain and stop"))
 }
@@ -189,39 +220,56 @@ fn hook_words(patient: &Patient, detail: &HookDetail) -> Option<String> {
             Some("ROLLBACK") => ", when it goes back",
             _ => "",
         };
-        format!(", until {} (in {}){then}", time::clock(at), time::words(at.duration_since(patient.now())))
+        format!(
+            ", until {} (in {}){then}",
+            time::clock(at),
+            time::words(at.duration_since(patient.now()))
+        )
     });
     let id = detail.hook_id.as_deref().unwrap_or("without an id");
     match (detail.status.as_deref()?, detail.target_type.as_deref()) {
-        ("AWAITING_ACTION", _) => Some(format!("a person to let it go on, at pause hook {id}{until}")),
+        ("AWAITING_ACTION", _) => {
+            Some(format!("a person to let it go on, at pause hook {id}{until}"))
+        }
         ("IN_PROGRESS", Some("PAUSE")) => Some(format!("pause hook {id}{until}")),
         ("IN_PROGRESS", _) => Some(format!("lifecycle hook {}{until}", hook::name(detail))),
         _ => None,
     }
 }
 
-/// When it should end: after the present bake and those that follow it. Earlier stages have no known end.
+/// When it should end: after the present bake and those that follow it. Earlier stages have no
+/// known end.
 fn ends(patient: &Patient, deployment: &ServiceDeployment) -> Option<Timestamp> {
     let bake = rollout::baking(patient, deployment)?;
     let configured = &deployment.deployment_configuration;
     let last = time::minutes(configured.bake_time_in_minutes.unwrap_or(0));
-    let weight = deployment.target_service_revision.as_ref().and_then(|revision| revision.requested_production_traffic_weight);
+    let weight = deployment
+        .target_service_revision
+        .as_ref()
+        .and_then(|revision| revision.requested_production_traffic_weight);
     let rest = match (deployment.lifecycle_stage.as_deref(), Strategy::of(configured)) {
         (Some("PRODUCTION_TRAFFIC_SHIFT"), Strategy::Canary) => last,
         (Some("PRODUCTION_TRAFFIC_SHIFT"), Strategy::Linear) => {
             let step = configured.step_percent.unwrap_or(10.0).max(0.1);
             // The last step is the whole, and what follows it is the bake.
             let steps = ((100.0 - weight?) / step).ceil() as i32 - 1;
-            last + time::minutes(configured.step_bake_time_in_minutes.unwrap_or(6).saturating_mul(steps.max(0)))
+            last + time::minutes(
+                configured.step_bake_time_in_minutes.unwrap_or(6).saturating_mul(steps.max(0)),
+            )
         }
         _ => SignedDuration::ZERO,
     };
     Some(time::after(bake.ends, rest))
 }
 
-fn requests(patient: &Patient, stage_began: Option<Timestamp>, unseen: &mut Unseen) -> Option<Requests> {
+fn requests(
+    patient: &Patient,
+    stage_began: Option<Timestamp>,
+    unseen: &mut Unseen,
+) -> Option<Requests> {
     let minutes_ago = |minutes| time::before(patient.now(), SignedDuration::from_mins(minutes));
-    // Metrics have one value a minute, and the newest come late: of less than three minutes they would say nothing.
+    // Metrics have one value a minute, and the newest come late: of less than three minutes they
+    // would say nothing.
     let since = stage_began?.clamp(minutes_ago(60), minutes_ago(3));
     let groups = unseen.see(traffic::groups(patient))?;
     if groups.is_empty() {
@@ -230,21 +278,29 @@ fn requests(patient: &Patient, stage_began: Option<Timestamp>, unseen: &mut Unse
     let mut count = 0.0;
     for group in groups {
         // A group that we cannot see could have had them all.
-        count += unseen.see(patient.metric(Metric::GroupRequests, group))?.map_or(0.0, |series| series.sum_since(since));
+        count += unseen
+            .see(patient.metric(Metric::GroupRequests, group))?
+            .map_or(0.0, |series| series.sum_since(since));
     }
     Some(Requests { since, count })
 }
 
-fn breaker<'a>(patient: &Patient, deployment: &'a ServiceDeployment, unseen: &mut Unseen) -> Option<Breaker<'a>> {
+fn breaker<'a>(
+    patient: &Patient,
+    deployment: &'a ServiceDeployment,
+    unseen: &mut Unseen,
+) -> Option<Breaker<'a>> {
     let state = deployment.deployment_circuit_breaker.as_ref()?;
     let configured = deployment.deployment_configuration.deployment_circuit_breaker.as_ref();
-    let off = state.status.as_deref() == Some("DISABLED") || configured.is_some_and(|breaker| !breaker.enable);
+    let off = state.status.as_deref() == Some("DISABLED")
+        || configured.is_some_and(|breaker| !breaker.enable);
     let blind = if off {
         Some("it is off, so no failing task ends the deployment".into())
     } else if rollout::is_under_way(deployment) && state.status.as_deref() == Some("MONITORING") {
         let resets = configured.is_none_or(|breaker| breaker.reset_on_healthy_task != Some(false));
         let failed = failed_tasks(patient, deployment, unseen);
-        let unseen_failures = resets && state.failure_count < state.threshold && failed > tally(state.threshold);
+        let unseen_failures =
+            resets && state.failure_count < state.threshold && failed > tally(state.threshold);
         unseen_failures
             .then(|| format!("{} failed since it began; each task that is healthy for a moment sets its count back to 0", count(failed, "task")))
     } else {
@@ -267,13 +323,20 @@ fn failed_tasks(patient: &Patient, deployment: &ServiceDeployment, unseen: &mut 
     failures.flat_map(|group| &group.tasks).filter(|task| task.stopped_at >= began).count()
 }
 
-fn alarms<'a>(patient: &Patient<'a>, deployment: &'a ServiceDeployment, unseen: &mut Unseen) -> Vec<AlarmNow<'a>> {
+fn alarms<'a>(
+    patient: &Patient<'a>,
+    deployment: &'a ServiceDeployment,
+    unseen: &mut Unseen,
+) -> Vec<AlarmNow<'a>> {
     let names = deployment.alarms.iter().flat_map(|alarms| &alarms.alarm_names);
     names
         .map(|name| {
             let alarm = unseen.see(patient.alarm(name)).flatten();
             let history = unseen.see(patient.alarm_history(name));
-            let (state, since) = (alarm.map(|alarm| alarm.state_value.as_str()), alarm.and_then(|alarm| alarm.state_updated_timestamp));
+            let (state, since) = (
+                alarm.map(|alarm| alarm.state_value.as_str()),
+                alarm.and_then(|alarm| alarm.state_updated_timestamp),
+            );
             let fired_before = match (rollout::started(deployment), history) {
                 (Some(began), Some(history)) => was_firing(history, began).or_else(|| {
                     // Without a change of state since, it was then what it is now.
@@ -286,29 +349,47 @@ fn alarms<'a>(patient: &Patient<'a>, deployment: &'a ServiceDeployment, unseen: 
         .collect()
 }
 
-/// Whether an alarm was in ALARM at a moment: by the last change before it, or by what the first one after it left.
+/// Whether an alarm was in ALARM at a moment: by the last change before it, or by what the first
+/// one after it left.
 fn was_firing(history: &[AlarmTransition], at: Timestamp) -> Option<bool> {
-    let before = history.iter().find(|transition| transition.timestamp.is_some_and(|when| when <= at));
-    let after = history.iter().rev().find(|transition| transition.timestamp.is_some_and(|when| when > at));
-    before.map(AlarmTransition::to_alarm).or_else(|| after.map(|transition| transition.history_summary.contains("from ALARM to")))
+    let before =
+        history.iter().find(|transition| transition.timestamp.is_some_and(|when| when <= at));
+    let after =
+        history.iter().rev().find(|transition| transition.timestamp.is_some_and(|when| when > at));
+    before
+        .map(AlarmTransition::to_alarm)
+        .or_else(|| after.map(|transition| transition.history_summary.contains("from ALARM to")))
 }
 
-fn went_back<'a>(patient: &Patient<'a>, deployment: &'a ServiceDeployment, brings: Option<&'a str>, unseen: &mut Unseen) -> Option<WentBack<'a>> {
+fn went_back<'a>(
+    patient: &Patient<'a>,
+    deployment: &'a ServiceDeployment,
+    brings: Option<&'a str>,
+    unseen: &mut Unseen,
+) -> Option<WentBack<'a>> {
     if !rollback::began(deployment) {
         return None;
     }
-    let to = deployment.rollback.as_ref().and_then(|rollback| rollback.service_revision_arn.as_deref());
+    let to =
+        deployment.rollback.as_ref().and_then(|rollback| rollback.service_revision_arn.as_deref());
     let version = |arn: &'a str, unseen: &mut Unseen| {
-        let definition = unseen.see(rollout::task_definition(patient, arn)).flatten().map(rollout::short);
+        let definition =
+            unseen.see(rollout::task_definition(patient, arn)).flatten().map(rollout::short);
         // A forced deployment has no task definition of its own.
         definition.filter(|definition| Some(*definition) != brings).unwrap_or(rollout::short(arn))
     };
     Some(WentBack {
         trigger: trigger(patient, deployment, unseen),
         at: rollback::started(deployment),
-        from: brings.or(deployment.target_service_revision.as_ref().map(|revision| rollout::short(&revision.arn))),
+        from: brings.or(deployment
+            .target_service_revision
+            .as_ref()
+            .map(|revision| rollout::short(&revision.arn))),
         to: to.map(|arn| version(arn, unseen)),
-        why_not: deployment.status_reason.as_deref().filter(|_| deployment.status == "ROLLBACK_FAILED"),
+        why_not: deployment
+            .status_reason
+            .as_deref()
+            .filter(|_| deployment.status == "ROLLBACK_FAILED"),
     })
 }
 
@@ -344,7 +425,11 @@ mod tests {
         roll_out(&mut snapshot, 20, |deployment| {
             deployment.lifecycle_stage = Some("PRODUCTION_TRAFFIC_SHIFT".into());
             deployment.updated_at = Some(minutes_ago(updated));
-            deployment.target_service_revision.as_mut().unwrap().requested_production_traffic_weight = Some(weight);
+            deployment
+                .target_service_revision
+                .as_mut()
+                .unwrap()
+                .requested_production_traffic_weight = Some(weight);
             deployment.alarms.as_mut().unwrap().status = Some("MONITORING".into());
         });
         snapshot
@@ -353,7 +438,10 @@ mod tests {
     #[test]
     fn a_canary_in_its_bake_ends_after_both_bakes() {
         told(&canary(1, 5.0), |progress| {
-            assert_eq!(progress.waits_for.as_deref(), Some("its bake of 3 min, until about 03:02 UTC"));
+            assert_eq!(
+                progress.waits_for.as_deref(),
+                Some("its bake of 3 min, until about 03:02 UTC")
+            );
             assert_eq!(progress.ends, Some(minutes_ago(-5)));
             assert_eq!(progress.brings, Some("api:13"));
         });
@@ -372,7 +460,8 @@ mod tests {
     fn linear_steps_that_are_left_count() {
         let mut snapshot = canary(1, 60.0);
         let arn = snapshot.services[0].service_arn.clone();
-        let configured = &mut snapshot.service_deployments.change(&arn).unwrap()[0].deployment_configuration;
+        let configured =
+            &mut snapshot.service_deployments.change(&arn).unwrap()[0].deployment_configuration;
         configured.strategy = Some("LINEAR".into());
         configured.step_percent = Some(20.0);
         configured.step_bake_time_in_minutes = Some(5);
@@ -384,21 +473,43 @@ mod tests {
     fn weights_asked_and_set_stand_side_by_side() {
         let mut snapshot = canary(1, 5.0);
         let [live, idle] = baseline::express_groups();
-        for (revision, group) in snapshot.services[0].current_service_revisions.clone().iter().zip([idle, live]) {
-            let resolved = ResolvedLoadBalancer { target_group_arn: Some(group), production_listener_rule: None };
+        for (revision, group) in
+            snapshot.services[0].current_service_revisions.clone().iter().zip([idle, live])
+        {
+            let resolved = ResolvedLoadBalancer {
+                target_group_arn: Some(group),
+                production_listener_rule: None,
+            };
             snapshot.revisions.change(revision).unwrap().resolved_load_balancers = vec![resolved];
         }
         told(&snapshot, |progress| {
-            let sides: Vec<_> = progress.sides.iter().map(|side| (side.is_new, side.brings, side.asked, side.set)).collect();
-            assert_eq!(sides, [(true, Some("api:13"), Some(5.0), Some(0.0)), (false, Some("api:12"), None, Some(100.0))]);
+            let sides: Vec<_> = progress
+                .sides
+                .iter()
+                .map(|side| (side.is_new, side.brings, side.asked, side.set))
+                .collect();
+            assert_eq!(
+                sides,
+                [
+                    (true, Some("api:13"), Some(5.0), Some(0.0)),
+                    (false, Some("api:12"), None, Some(100.0))
+                ]
+            );
         });
     }
 
     #[test]
     fn missing_tasks_come_before_bakes() {
         let mut snapshot = baseline::fargate();
-        roll_out(&mut snapshot, 4, |deployment| deployment.target_service_revision.as_mut().unwrap().running_task_count = 0);
-        told(&snapshot, |progress| assert_eq!(progress.waits_for.as_deref(), Some("2 of 2 tasks of the new version to run")));
+        roll_out(&mut snapshot, 4, |deployment| {
+            deployment.target_service_revision.as_mut().unwrap().running_task_count = 0
+        });
+        told(&snapshot, |progress| {
+            assert_eq!(
+                progress.waits_for.as_deref(),
+                Some("2 of 2 tasks of the new version to run")
+            )
+        });
     }
 
     #[test]
@@ -424,7 +535,12 @@ mod tests {
     fn requests_count_from_the_stage_and_are_unknown_where_one_group_is_hidden() {
         let mut snapshot = canary(11, 5.0);
         let [live, idle] = baseline::express_groups();
-        told(&snapshot, |progress| assert_eq!(progress.requests, Some(Requests { since: minutes_ago(11), count: 2.0 * 11.0 * 120.0 })));
+        told(&snapshot, |progress| {
+            assert_eq!(
+                progress.requests,
+                Some(Requests { since: minutes_ago(11), count: 2.0 * 11.0 * 120.0 })
+            )
+        });
         snapshot.metrics.0.remove(&Metric::GroupRequests.of(&idle));
         told(&snapshot, |progress| assert_eq!(progress.requests, None));
         snapshot.metrics.0.remove(&Metric::GroupRequests.of(&live));
@@ -433,8 +549,12 @@ mod tests {
 
     #[test]
     fn an_alarm_that_fired_before_the_deployment_says_so() {
-        let transition = |minutes, summary: &str| AlarmTransition { timestamp: Some(minutes_ago(minutes)), history_summary: summary.into() };
-        let (to_alarm, to_ok) = ("Alarm updated from OK to ALARM", "Alarm updated from ALARM to OK");
+        let transition = |minutes, summary: &str| AlarmTransition {
+            timestamp: Some(minutes_ago(minutes)),
+            history_summary: summary.into(),
+        };
+        let (to_alarm, to_ok) =
+            ("Alarm updated from OK to ALARM", "Alarm updated from ALARM to OK");
         for (history, expected) in [
             (vec![transition(5, to_ok), transition(60, to_alarm)], Some(true)),
             (vec![transition(5, to_alarm), transition(60, to_ok)], Some(false)),
@@ -444,7 +564,9 @@ mod tests {
         ] {
             let mut snapshot = canary(1, 5.0);
             snapshot.alarm_history.put(ALARM, history.clone());
-            told(&snapshot, |progress| assert_eq!(progress.alarms[0].fired_before, expected, "{history:?}"));
+            told(&snapshot, |progress| {
+                assert_eq!(progress.alarms[0].fired_before, expected, "{history:?}")
+            });
         }
     }
 
@@ -453,8 +575,13 @@ mod tests {
         roll_out(&mut snapshot, 40, |deployment| {
             deployment.status = "ROLLBACK_SUCCESSFUL".into();
             deployment.finished_at = Some(minutes_ago(28));
-            let old = deployment.source_service_revisions.first().map(|revision| revision.arn.clone());
-            deployment.rollback = Some(Rollback { reason: None, started_at: Some(minutes_ago(33)), service_revision_arn: old });
+            let old =
+                deployment.source_service_revisions.first().map(|revision| revision.arn.clone());
+            deployment.rollback = Some(Rollback {
+                reason: None,
+                started_at: Some(minutes_ago(33)),
+                service_revision_arn: old,
+            });
             change(deployment);
         });
         snapshot
@@ -463,20 +590,34 @@ mod tests {
     #[test]
     fn a_rollback_says_what_triggered_it_from_where_to_where() {
         let by_breaker = rolled_back(|deployment| {
-            deployment.deployment_circuit_breaker = Some(BreakerState { status: Some("TRIGGERED".into()), failure_count: 3, threshold: 3 });
+            deployment.deployment_circuit_breaker = Some(BreakerState {
+                status: Some("TRIGGERED".into()),
+                failure_count: 3,
+                threshold: 3,
+            });
         });
         told(&by_breaker, |progress| {
             let back = progress.rollback.unwrap();
-            assert_eq!(back.trigger, "the circuit breaker counted 3 failed tasks (its threshold is 3)");
+            assert_eq!(
+                back.trigger,
+                "the circuit breaker counted 3 failed tasks (its threshold is 3)"
+            );
             assert_eq!((back.from, back.to), (Some("api:13"), Some("api:12")));
             assert!(!progress.is_under_way && progress.waits_for.is_none());
         });
         let by_alarm = rolled_back(|deployment| {
-            deployment.alarms =
-                Some(AlarmsState { status: Some("TRIGGERED".into()), alarm_names: vec![ALARM.into()], triggered_alarm_names: vec![ALARM.into()] });
+            deployment.alarms = Some(AlarmsState {
+                status: Some("TRIGGERED".into()),
+                alarm_names: vec![ALARM.into()],
+                triggered_alarm_names: vec![ALARM.into()],
+            });
         });
-        told(&by_alarm, |progress| assert_eq!(progress.rollback.unwrap().trigger, format!("alarm {ALARM} fired")));
-        told(&rolled_back(|_| ()), |progress| assert_eq!(progress.rollback.unwrap().trigger, "ECS gives no reason"));
+        told(&by_alarm, |progress| {
+            assert_eq!(progress.rollback.unwrap().trigger, format!("alarm {ALARM} fired"))
+        });
+        told(&rolled_back(|_| ()), |progress| {
+            assert_eq!(progress.rollback.unwrap().trigger, "ECS gives no reason")
+        });
     }
 
     #[test]
@@ -484,13 +625,17 @@ mod tests {
         let snapshot = rolled_back(|deployment| {
             deployment.status = "ROLLBACK_FAILED".into();
             deployment.rollback = None;
-            deployment.status_reason = Some("No rollback candidate was found to run the rollback.".into());
+            deployment.status_reason =
+                Some("No rollback candidate was found to run the rollback.".into());
         });
         told(&snapshot, |progress| {
             let back = progress.rollback.unwrap();
             assert_eq!(back.to, None);
             assert_eq!(back.why_not, Some("No rollback candidate was found to run the rollback."));
-            assert_eq!(back.trigger, "ECS says: \"No rollback candidate was found to run the rollback\"");
+            assert_eq!(
+                back.trigger,
+                "ECS says: \"No rollback candidate was found to run the rollback\""
+            );
         });
     }
 
@@ -511,7 +656,10 @@ mod tests {
         snapshot.stopped_tasks.put(&arn, stopped.collect());
         told(&snapshot, |progress| {
             let blind = progress.breaker.unwrap().blind.unwrap();
-            assert_eq!(blind, "5 tasks failed since it began; each task that is healthy for a moment sets its count back to 0");
+            assert_eq!(
+                blind,
+                "5 tasks failed since it began; each task that is healthy for a moment sets its count back to 0"
+            );
         });
     }
 
@@ -520,6 +668,9 @@ mod tests {
         let mut snapshot = baseline::fargate();
         snapshot.services[0].deployment_controller = Some("CODE_DEPLOY".into());
         let intent = Intent::default();
-        assert!(read(&Patient::new(&snapshot, &snapshot.services[0], &intent), &mut Unseen::default()).is_none());
+        assert!(
+            read(&Patient::new(&snapshot, &snapshot.services[0], &intent), &mut Unseen::default())
+                .is_none()
+        );
     }
 }

@@ -1,6 +1,7 @@
-//! Why a task did not start or did not stay, in AWS's own words: read from stopped tasks and their containers, and from
-//! service events where the tasks are gone or never came to be. The words come before exit codes, and the tail of a long
-//! reason before its head: a secrets message may be a network fault, a log message may be IAM. The words are in `table`.
+//! Why a task did not start or did not stay, in AWS's own words: read from stopped tasks and their
+//! containers, and from service events where the tasks are gone or never came to be. The words come
+//! before exit codes, and the tail of a long reason before its head: a secrets message may be a
+//! network fault, a log message may be IAM. The words are in `table`.
 
 mod table;
 
@@ -57,7 +58,8 @@ pub enum Trouble {
 }
 
 impl Trouble {
-    /// Whether it keeps ECS from launching a task at all, so that a task which was launched since then shows that it is over.
+    /// Whether it keeps ECS from launching a task at all, so that a task which was launched since
+    /// then shows that it is over.
     fn is_of_placement(self) -> bool {
         matches!(
             self,
@@ -107,7 +109,8 @@ pub struct Reason {
     pub fault: Option<Fault>,
 }
 
-/// Reads a stopped task's reason, a container's reason or a service event; none where nothing is certain.
+/// Reads a stopped task's reason, a container's reason or a service event; none where nothing is
+/// certain.
 pub fn read(text: &str) -> Option<Reason> {
     let (mut whole, mut step, mut fault) = (None, None, None);
     for clue in table::clues(text) {
@@ -133,8 +136,12 @@ fn together(step: Step, fault: Option<Fault>) -> Option<Trouble> {
         (Step::FileSystem, _) => Trouble::FileSystemNotMounted,
         (Step::Container, _) => Trouble::ContainerCannotStart,
         (Step::Pull, Some(Fault::RateLimit)) => Trouble::RegistryRateLimited,
-        (Step::Pull | Step::RegistryAuth, Some(Fault::Denied | Fault::Key)) => Trouble::ImagePullDenied,
-        (Step::Pull | Step::RegistryAuth | Step::SecretOrRegistryAuth, Some(Fault::Network)) => Trouble::RegistryUnreachable,
+        (Step::Pull | Step::RegistryAuth, Some(Fault::Denied | Fault::Key)) => {
+            Trouble::ImagePullDenied
+        }
+        (Step::Pull | Step::RegistryAuth | Step::SecretOrRegistryAuth, Some(Fault::Network)) => {
+            Trouble::RegistryUnreachable
+        }
         (Step::Pull, Some(Fault::Missing)) => Trouble::ImageNotFound,
         (Step::Secret, Some(Fault::Denied | Fault::Key)) => Trouble::SecretDenied,
         (Step::Secret, Some(Fault::Network)) => Trouble::SecretStoreUnreachable,
@@ -143,7 +150,9 @@ fn together(step: Step, fault: Option<Fault>) -> Option<Trouble> {
         (Step::Log, Some(Fault::Network)) => Trouble::LogsUnreachable,
         (Step::Log, Some(Fault::Missing)) => Trouble::LogGroupMissing,
         (Step::Log, _) => Trouble::LogOptionsWrong,
-        (Step::Pull | Step::RegistryAuth | Step::Secret | Step::SecretOrRegistryAuth, _) => return None,
+        (Step::Pull | Step::RegistryAuth | Step::Secret | Step::SecretOrRegistryAuth, _) => {
+            return None;
+        }
     })
 }
 
@@ -156,7 +165,8 @@ pub struct Refused<'a> {
 }
 
 static ROLE: LazyLock<Option<Regex>> = LazyLock::new(|| pattern(r"assumed-role/(?<it>[^/\s]+)/"));
-static ACTION: LazyLock<Option<Regex>> = LazyLock::new(|| pattern(r"perform: (?<it>[a-z0-9-]+:[A-Za-z]+)"));
+static ACTION: LazyLock<Option<Regex>> =
+    LazyLock::new(|| pattern(r"perform: (?<it>[a-z0-9-]+:[A-Za-z]+)"));
 static RESOURCE: LazyLock<Option<Regex>> = LazyLock::new(|| pattern(r"on resource: (?<it>\S+)"));
 
 /// What a pattern calls `it` in a text.
@@ -165,7 +175,11 @@ pub fn part<'a>(pattern: &LazyLock<Option<Regex>>, text: &'a str) -> Option<&'a 
 }
 
 pub fn refused(text: &str) -> Refused<'_> {
-    Refused { role: part(&ROLE, text), action: part(&ACTION, text), resource: part(&RESOURCE, text) }
+    Refused {
+        role: part(&ROLE, text),
+        action: part(&ACTION, text),
+        resource: part(&RESOURCE, text),
+    }
 }
 
 /// Where a connection went that failed, as far as the words tell.
@@ -177,12 +191,15 @@ pub enum Destination {
     Unknown,
 }
 
-static ADDRESS: LazyLock<Option<Regex>> = LazyLock::new(|| pattern(r"dial (?:tcp|udp) \[?(?<it>[0-9a-f.:]+?)\]?:\d+(?:[:\s]|$)"));
+static ADDRESS: LazyLock<Option<Regex>> =
+    LazyLock::new(|| pattern(r"dial (?:tcp|udp) \[?(?<it>[0-9a-f.:]+?)\]?:\d+(?:[:\s]|$)"));
 
 pub fn destination(text: &str) -> Destination {
     match part(&ADDRESS, text).and_then(parsed) {
         Some(address) => Destination::Address(address),
-        None if text.contains("dial tcp: lookup") || text.contains("no such host") => Destination::Unresolved,
+        None if text.contains("dial tcp: lookup") || text.contains("no such host") => {
+            Destination::Unresolved
+        }
         None => Destination::Unknown,
     }
 }
@@ -190,7 +207,8 @@ pub fn destination(text: &str) -> Destination {
 /// As much of AWS's words as fits into a sentence.
 const QUOTED: usize = 160;
 
-/// AWS's words, cut to what fits into a sentence: the beginning, and of a long one the end, which tells most.
+/// AWS's words, cut to what fits into a sentence: the beginning, and of a long one the end, which
+/// tells most.
 pub fn quoted(text: &str) -> String {
     let words = text.split_whitespace().collect::<Vec<_>>().join(" ");
     let words: Vec<char> = words.trim_end_matches('.').chars().collect();
@@ -231,9 +249,15 @@ impl<'a> Told<'a> {
         let fate = if self.is_primary { "" } else { ", which was rolled back," };
         let version = self.version();
         match (self.tasks.len(), self.said) {
-            (0, Some(at)) => format!("ECS said so of {version}{fate} {} ago", time::words(time::age(now, at))),
+            (0, Some(at)) => {
+                format!("ECS said so of {version}{fate} {} ago", time::words(time::age(now, at)))
+            }
             (0, None) => format!("ECS says so of {version}{fate}"),
-            (some, _) => format!("{some} of {} failed tasks of {version}{fate} stopped so {}", self.failed, stop::when(now, &self.tasks)),
+            (some, _) => format!(
+                "{some} of {} failed tasks of {version}{fate} stopped so {}",
+                self.failed,
+                stop::when(now, &self.tasks)
+            ),
         }
     }
 
@@ -248,9 +272,11 @@ impl<'a> Told<'a> {
         container.image.as_deref()
     }
 
-    /// A finding about this version: the claim, how many tasks bear it out, and AWS's words as evidence.
+    /// A finding about this version: the claim, how many tasks bear it out, and AWS's words as
+    /// evidence.
     pub fn finding(&self, patient: &Patient, claim: &str) -> Finding {
-        // Whatever keeps a task from starting, it is no verdict of a balancer: where tasks stop for that, this is not why.
+        // Whatever keeps a task from starting, it is no verdict of a balancer: where tasks stop for
+        // that, this is not why.
         Subject::new(Kind::TaskDefinition, self.task_definition)
             .sick(format!("{claim}: {}.", self.count(patient.now())), self.evidence.clone())
             .concerns(Kind::TaskDefinition, self.task_definition)
@@ -264,7 +290,8 @@ impl<'a> Told<'a> {
     }
 }
 
-/// Tells each of these troubles that is today's. What may not be seen of tasks is noted; events may still tell.
+/// Tells each of these troubles that is today's. What may not be seen of tasks is noted; events may
+/// still tell.
 pub fn each<'a>(
     patient: &Patient<'a>,
     findings: &mut Findings,
@@ -274,7 +301,9 @@ pub fn each<'a>(
     if !rollout::ecs_controls(patient) {
         return Err(NoAnswer::NotApplicable(rollout::OTHER_CONTROLLER));
     }
-    for told in told(patient, findings).iter().filter(|told| troubles.contains(&told.reason.trouble)) {
+    for told in
+        told(patient, findings).iter().filter(|told| troubles.contains(&told.reason.trouble))
+    {
         let finding = tell(told, findings);
         finding.into_iter().for_each(|finding| findings.add(finding));
     }
@@ -285,9 +314,14 @@ pub fn each<'a>(
 pub fn told<'a>(patient: &Patient<'a>, findings: &mut Findings) -> Vec<Told<'a>> {
     let failures = findings.see(stop::failures(patient));
     let mut told: Vec<Told> = failures.iter().flatten().flat_map(by_tasks).collect();
-    let by_events = by_events(patient).into_iter().chain(findings.see(by_events_of_the_rolled_back(patient)).into_iter().flatten());
+    let by_events = by_events(patient)
+        .into_iter()
+        .chain(findings.see(by_events_of_the_rolled_back(patient)).into_iter().flatten());
     for event in by_events {
-        let known = |told: &Told| told.task_definition == event.task_definition && told.reason.trouble == event.reason.trouble;
+        let known = |told: &Told| {
+            told.task_definition == event.task_definition
+                && told.reason.trouble == event.reason.trouble
+        };
         if !told.iter().any(known) {
             told.push(event);
         }
@@ -302,19 +336,31 @@ pub fn of_task(task: &Task) -> Option<(Reason, &str, Option<&str>)> {
         task.containers.iter().find_map(|container| {
             let text = container.reason.as_deref()?;
             let reason = read(text)?;
-            trouble.is_none_or(|trouble| trouble == reason.trouble).then_some((reason, text, Some(container.name.as_str())))
+            trouble.is_none_or(|trouble| trouble == reason.trouble).then_some((
+                reason,
+                text,
+                Some(container.name.as_str()),
+            ))
         })
     };
     match own {
-        Some((reason, text)) => Some((reason, text, of_container(Some(reason.trouble)).and_then(|(_, _, name)| name))),
+        Some((reason, text)) => {
+            Some((reason, text, of_container(Some(reason.trouble)).and_then(|(_, _, name)| name)))
+        }
         None => of_container(None),
     }
 }
 
 fn by_tasks<'a>(failures: &Failures<'a>) -> Vec<Told<'a>> {
     let mut groups: BTreeMap<Trouble, Vec<&Task>> = BTreeMap::new();
-    // A health check's verdict is no reason to look into what a container said when it was stopped for it.
-    let own = |task: &Task| matches!(StopKind::of(task), StopKind::FailedToStart | StopKind::Exited { .. } | StopKind::Other);
+    // A health check's verdict is no reason to look into what a container said when it was stopped
+    // for it.
+    let own = |task: &Task| {
+        matches!(
+            StopKind::of(task),
+            StopKind::FailedToStart | StopKind::Exited { .. } | StopKind::Other
+        )
+    };
     for task in failures.tasks.iter().copied().filter(|task| own(task)) {
         if let Some((reason, ..)) = of_task(task) {
             groups.entry(reason.trouble).or_default().push(task);
@@ -325,11 +371,16 @@ fn by_tasks<'a>(failures: &Failures<'a>) -> Vec<Told<'a>> {
     groups.retain(|_, tasks| tasks.len() > 1 || newest == Some(tasks[0].task_arn.as_str()));
     let told = groups.into_values().filter_map(|tasks| {
         let (reason, text, container) = of_task(tasks[0])?;
-        let field = if tasks[0].stopped_reason.as_deref() == Some(text) { "stoppedReason" } else { "containers.reason" };
+        let field = if tasks[0].stopped_reason.as_deref() == Some(text) {
+            "stoppedReason"
+        } else {
+            "containers.reason"
+        };
         Some(Told {
             reason,
             text,
-            evidence: Evidence::new(Call::DescribeTasks, &tasks[0].task_arn, field, text).at(tasks[0].stopped_at),
+            evidence: Evidence::new(Call::DescribeTasks, &tasks[0].task_arn, field, text)
+                .at(tasks[0].stopped_at),
             task_definition: failures.task_definition,
             is_primary: failures.is_primary,
             container,
@@ -346,19 +397,29 @@ const DAY: SignedDuration = SignedDuration::from_hours(24);
 /// Placement may fail for a moment, while capacity is on its way.
 pub const SETTLED: SignedDuration = SignedDuration::from_mins(3);
 
-/// What ECS says of the version that it brings up now, as long as that lacks tasks: since the deployment began, and since
-/// the last event that overrules all before it.
+/// What ECS says of the version that it brings up now, as long as that lacks tasks: since the
+/// deployment began, and since the last event that overrules all before it.
 fn by_events<'a>(patient: &Patient<'a>) -> Vec<Told<'a>> {
-    let primary = patient.service().deployments.iter().find(|deployment| deployment.status == "PRIMARY");
-    let Some(definition) = primary.and_then(|primary| primary.task_definition.as_deref()) else { return Vec::new() };
+    let primary =
+        patient.service().deployments.iter().find(|deployment| deployment.status == "PRIMARY");
+    let Some(definition) = primary.and_then(|primary| primary.task_definition.as_deref()) else {
+        return Vec::new();
+    };
     tell_events(patient, complaints(patient), definition, true)
 }
 
-/// The events, newest first, in which ECS says that it cannot start or place tasks of the version that it brings up now.
+/// The events, newest first, in which ECS says that it cannot start or place tasks of the version
+/// that it brings up now.
 pub fn complaints<'a>(patient: &Patient<'a>) -> Vec<&'a ServiceEvent> {
     let service = patient.service();
-    let Some(primary) = service.deployments.iter().find(|deployment| deployment.status == "PRIMARY") else { return Vec::new() };
-    if service.running_count >= service.desired_count && primary.running_count >= primary.desired_count {
+    let Some(primary) =
+        service.deployments.iter().find(|deployment| deployment.status == "PRIMARY")
+    else {
+        return Vec::new();
+    };
+    if service.running_count >= service.desired_count
+        && primary.running_count >= primary.desired_count
+    {
         return Vec::new();
     }
     let overrules = |event: &ServiceEvent| {
@@ -373,13 +434,20 @@ pub fn complaints<'a>(patient: &Patient<'a>) -> Vec<&'a ServiceEvent> {
     };
     let began = primary.created_at;
     let since = service.events.iter().take_while(|event| !overrules(event));
-    let recent = since.filter(|event| event.created_at.is_some_and(|at| began.is_none_or(|began| at >= began) && time::age(patient.now(), at) < DAY));
+    let recent = since.filter(|event| {
+        event.created_at.is_some_and(|at| {
+            began.is_none_or(|began| at >= began) && time::age(patient.now(), at) < DAY
+        })
+    });
     let mut placed = false;
     let mut complaints = Vec::new();
     for event in recent {
         placed |= matches!(event::read(&event.message), Event::Started { .. });
-        // A task that was placed since then shows that there is room; that it started does not show that it ran.
-        let over = || placed && read(&event.message).is_some_and(|reason| reason.trouble.is_of_placement());
+        // A task that was placed since then shows that there is room; that it started does not show
+        // that it ran.
+        let over = || {
+            placed && read(&event.message).is_some_and(|reason| reason.trouble.is_of_placement())
+        };
         if complains(event) && !over() {
             complaints.push(event);
         }
@@ -389,9 +457,21 @@ pub fn complaints<'a>(patient: &Patient<'a>) -> Vec<&'a ServiceEvent> {
 
 /// What ECS said while it tried to bring up the version that it then rolled back.
 fn by_events_of_the_rolled_back<'a>(patient: &Patient<'a>) -> Result<Vec<Told<'a>>, Blind> {
-    let Some(failed) = rollout::newest(patient)?.filter(|deployment| rollout::is_rolled_back(deployment)) else { return Ok(Vec::new()) };
-    let (Some(began), Some(ended)) = (rollout::started(failed), rollback::started(failed).or(failed.finished_at)) else { return Ok(Vec::new()) };
-    let within = |event: &&ServiceEvent| event.created_at.is_some_and(|at| at >= began && at <= ended && time::age(patient.now(), at) < DAY);
+    let Some(failed) =
+        rollout::newest(patient)?.filter(|deployment| rollout::is_rolled_back(deployment))
+    else {
+        return Ok(Vec::new());
+    };
+    let (Some(began), Some(ended)) =
+        (rollout::started(failed), rollback::started(failed).or(failed.finished_at))
+    else {
+        return Ok(Vec::new());
+    };
+    let within = |event: &&ServiceEvent| {
+        event
+            .created_at
+            .is_some_and(|at| at >= began && at <= ended && time::age(patient.now(), at) < DAY)
+    };
     let events: Vec<&ServiceEvent> = patient.service().events.iter().filter(within).collect();
     if events.is_empty() {
         return Ok(Vec::new());
@@ -400,7 +480,12 @@ fn by_events_of_the_rolled_back<'a>(patient: &Patient<'a>) -> Result<Vec<Told<'a
     Ok(tell_events(patient, events, definition, false))
 }
 
-fn tell_events<'a>(patient: &Patient<'a>, events: Vec<&'a ServiceEvent>, definition: &'a str, is_primary: bool) -> Vec<Told<'a>> {
+fn tell_events<'a>(
+    patient: &Patient<'a>,
+    events: Vec<&'a ServiceEvent>,
+    definition: &'a str,
+    is_primary: bool,
+) -> Vec<Told<'a>> {
     let mut groups: BTreeMap<Trouble, Vec<(Reason, &ServiceEvent)>> = BTreeMap::new();
     for event in events.into_iter().filter(|event| complains(event)) {
         if let Some(reason) = read(&event.message) {
@@ -408,7 +493,10 @@ fn tell_events<'a>(patient: &Patient<'a>, events: Vec<&'a ServiceEvent>, definit
         }
     }
     let settled = |events: &[(Reason, &ServiceEvent)]| {
-        events.len() > 1 || events.iter().any(|(_, event)| event.created_at.is_some_and(|at| time::age(patient.now(), at) >= SETTLED))
+        events.len() > 1
+            || events.iter().any(|(_, event)| {
+                event.created_at.is_some_and(|at| time::age(patient.now(), at) >= SETTLED)
+            })
     };
     groups.retain(|_, events| settled(events));
     let told = groups.into_values().map(|events| {
@@ -455,13 +543,20 @@ mod tests {
     fn troubles(snapshot: &Snapshot) -> Vec<(Trouble, usize, usize)> {
         let intent = Intent::default();
         let patient = Patient::new(snapshot, &snapshot.services[0], &intent);
-        told(&patient, &mut Findings::default()).iter().map(|told| (told.reason.trouble, told.tasks.len(), told.failed)).collect()
+        told(&patient, &mut Findings::default())
+            .iter()
+            .map(|told| (told.reason.trouble, told.tasks.len(), told.failed))
+            .collect()
     }
 
     fn complaint(minutes: i64, reason: &str) -> Snapshot {
         let mut snapshot = baseline::worker();
         baseline::lack_tasks(&mut snapshot);
-        baseline::say(&mut snapshot, minutes, &format!("(service mailer) was unable to place a task. Reason: {reason}"));
+        baseline::say(
+            &mut snapshot,
+            minutes,
+            &format!("(service mailer) was unable to place a task. Reason: {reason}"),
+        );
         snapshot
     }
 
@@ -477,7 +572,10 @@ mod tests {
 
     #[test]
     fn what_another_version_or_another_hour_said_names_nothing() {
-        for change in [|task: &mut Task| task.started_by = Some("ecs-svc/1".into()), |task: &mut Task| task.stopped_at = Some(minutes_ago(61))] {
+        for change in [
+            |task: &mut Task| task.started_by = Some("ecs-svc/1".into()),
+            |task: &mut Task| task.stopped_at = Some(minutes_ago(61)),
+        ] {
             let mut snapshot = baseline::worker();
             baseline::fail_to_start(&mut snapshot, 3, MISSING);
             let arn = snapshot.services[0].service_arn.clone();
@@ -491,8 +589,17 @@ mod tests {
         let mut snapshot = baseline::worker();
         baseline::fail_to_start(&mut snapshot, 2, "Task failed to start");
         let arn = snapshot.services[0].service_arn.clone();
-        let containers = vec![Container { name: "worker".into(), reason: Some(MISSING.into()), ..Container::default() }];
-        snapshot.stopped_tasks.change(&arn).unwrap().iter_mut().for_each(|task| task.containers = containers.clone());
+        let containers = vec![Container {
+            name: "worker".into(),
+            reason: Some(MISSING.into()),
+            ..Container::default()
+        }];
+        snapshot
+            .stopped_tasks
+            .change(&arn)
+            .unwrap()
+            .iter_mut()
+            .for_each(|task| task.containers = containers.clone());
         assert_eq!(troubles(&snapshot), [(Trouble::ImageNotFound, 2, 2)]);
     }
 
@@ -514,7 +621,11 @@ mod tests {
         baseline::say(&mut snapshot, 5, "(service mailer) has reached a steady state.");
         assert!(troubles(&snapshot).is_empty());
         let mut snapshot = complaint(100, MISSING);
-        baseline::say(&mut snapshot, 5, "(service mailer) rolling back to deployment ecs-svc/1000000000000000012.");
+        baseline::say(
+            &mut snapshot,
+            5,
+            "(service mailer) rolling back to deployment ecs-svc/1000000000000000012.",
+        );
         assert!(troubles(&snapshot).is_empty());
     }
 
@@ -531,14 +642,19 @@ mod tests {
 
     #[test]
     fn a_task_that_was_placed_since_then_ends_what_was_said_of_placing() {
-        let started = "(service mailer) has started 1 tasks: (task 0123456789abcdef0123456789abcdef).";
+        let started =
+            "(service mailer) has started 1 tasks: (task 0123456789abcdef0123456789abcdef).";
         let mut snapshot = complaint(20, "Capacity is unavailable at this time.");
         assert_eq!(troubles(&snapshot), [(Trouble::FargateCapacityUnavailable, 0, 0)]);
         baseline::say(&mut snapshot, 5, started);
         assert!(troubles(&snapshot).is_empty());
         let mut snapshot = complaint(20, MISSING);
         baseline::say(&mut snapshot, 5, started);
-        assert_eq!(troubles(&snapshot), [(Trouble::ImageNotFound, 0, 0)], "that it was placed does not show that it ran");
+        assert_eq!(
+            troubles(&snapshot),
+            [(Trouble::ImageNotFound, 0, 0)],
+            "that it was placed does not show that it ran"
+        );
     }
 
     #[test]
@@ -549,9 +665,20 @@ mod tests {
     #[test]
     fn names_the_address_that_did_not_answer() {
         let address = |text| Destination::Address(parsed(text).unwrap());
-        assert_eq!(destination("Post \"https://x/\": dial tcp 52.94.53.1:443: i/o timeout"), address("52.94.53.1"));
-        assert_eq!(destination("dial tcp [2600:1f18::1]:443: i/o timeout"), address("2600:1f18::1"));
-        assert_eq!(destination("dial tcp: lookup api.ecr.eu-west-2.amazonaws.com on 10.0.0.2:53: no such host"), Destination::Unresolved);
+        assert_eq!(
+            destination("Post \"https://x/\": dial tcp 52.94.53.1:443: i/o timeout"),
+            address("52.94.53.1")
+        );
+        assert_eq!(
+            destination("dial tcp [2600:1f18::1]:443: i/o timeout"),
+            address("2600:1f18::1")
+        );
+        assert_eq!(
+            destination(
+                "dial tcp: lookup api.ecr.eu-west-2.amazonaws.com on 10.0.0.2:53: no such host"
+            ),
+            Destination::Unresolved
+        );
         assert_eq!(destination("context deadline exceeded"), Destination::Unknown);
     }
 
@@ -559,6 +686,9 @@ mod tests {
     fn names_role_action_and_resource_that_iam_refused() {
         let text = "User: arn:aws:sts::1:assumed-role/exec/01 is not authorized to perform: ecr:BatchGetImage on resource: arn:aws:ecr:x because";
         let refused = refused(text);
-        assert_eq!((refused.role, refused.action, refused.resource), (Some("exec"), Some("ecr:BatchGetImage"), Some("arn:aws:ecr:x")));
+        assert_eq!(
+            (refused.role, refused.action, refused.resource),
+            (Some("exec"), Some("ecr:BatchGetImage"), Some("arn:aws:ecr:x"))
+        );
     }
 }

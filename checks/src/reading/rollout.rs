@@ -1,5 +1,6 @@
-//! The rollout: which deployment, at which stage, for how long, when it should end, what it would go back to.
-//! The API has no start of a stage, so the last update stands for it; what is said with it is "about".
+//! The rollout: which deployment, at which stage, for how long, when it should end, what it would
+//! go back to. The API has no start of a stage, so the last update stands for it; what is said with
+//! it is "about".
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
@@ -64,7 +65,14 @@ pub fn under_way<'a>(patient: &Patient<'a>) -> Result<Option<&'a ServiceDeployme
 }
 
 pub fn is_under_way(deployment: &ServiceDeployment) -> bool {
-    matches!(deployment.status.as_str(), "PENDING" | "IN_PROGRESS" | "STOP_REQUESTED" | "ROLLBACK_REQUESTED" | "ROLLBACK_IN_PROGRESS")
+    matches!(
+        deployment.status.as_str(),
+        "PENDING"
+            | "IN_PROGRESS"
+            | "STOP_REQUESTED"
+            | "ROLLBACK_REQUESTED"
+            | "ROLLBACK_IN_PROGRESS"
+    )
 }
 
 /// Whether ECS goes, or went, back from it to an older version.
@@ -97,13 +105,24 @@ pub fn shifts_traffic(deployment: &ServiceDeployment) -> bool {
 /// The bake that the present stage is configured to wait for.
 pub fn bake(deployment: &ServiceDeployment) -> Option<SignedDuration> {
     let configured = &deployment.deployment_configuration;
-    let weight = deployment.target_service_revision.as_ref().and_then(|revision| revision.requested_production_traffic_weight);
+    let weight = deployment
+        .target_service_revision
+        .as_ref()
+        .and_then(|revision| revision.requested_production_traffic_weight);
     match (deployment.lifecycle_stage.as_deref()?, Strategy::of(configured)) {
         ("BAKE_TIME", _) => configured.bake_time_in_minutes.map(time::minutes),
-        ("PRODUCTION_TRAFFIC_SHIFT", _) if weight.is_some_and(|weight| weight <= 0.0 || weight >= 100.0) => None,
+        ("PRODUCTION_TRAFFIC_SHIFT", _)
+            if weight.is_some_and(|weight| weight <= 0.0 || weight >= 100.0) =>
+        {
+            None
+        }
         // The defaults are those of the API.
-        ("PRODUCTION_TRAFFIC_SHIFT", Strategy::Canary) => Some(time::minutes(configured.canary_bake_time_in_minutes.unwrap_or(10))),
-        ("PRODUCTION_TRAFFIC_SHIFT", Strategy::Linear) => Some(time::minutes(configured.step_bake_time_in_minutes.unwrap_or(6))),
+        ("PRODUCTION_TRAFFIC_SHIFT", Strategy::Canary) => {
+            Some(time::minutes(configured.canary_bake_time_in_minutes.unwrap_or(10)))
+        }
+        ("PRODUCTION_TRAFFIC_SHIFT", Strategy::Linear) => {
+            Some(time::minutes(configured.step_bake_time_in_minutes.unwrap_or(6)))
+        }
         _ => None,
     }
 }
@@ -117,10 +136,14 @@ pub fn bake_ends(deployment: &ServiceDeployment) -> Option<Timestamp> {
 pub fn all_bakes(configured: &DeploymentConfiguration) -> SignedDuration {
     let bake = time::minutes(configured.bake_time_in_minutes.unwrap_or(0));
     match Strategy::of(configured) {
-        Strategy::Canary => bake + time::minutes(configured.canary_bake_time_in_minutes.unwrap_or(10)),
+        Strategy::Canary => {
+            bake + time::minutes(configured.canary_bake_time_in_minutes.unwrap_or(10))
+        }
         Strategy::Linear => {
             let steps = (100.0 / configured.step_percent.unwrap_or(10.0).max(0.1)).ceil() as i32;
-            bake + time::minutes(configured.step_bake_time_in_minutes.unwrap_or(6).saturating_mul(steps))
+            bake + time::minutes(
+                configured.step_bake_time_in_minutes.unwrap_or(6).saturating_mul(steps),
+            )
         }
         Strategy::Rolling | Strategy::BlueGreen | Strategy::Unknown => bake,
     }
@@ -149,13 +172,20 @@ pub fn baking(patient: &Patient, deployment: &ServiceDeployment) -> Option<Bake>
     (patient.now() < ends).then_some(Bake { length, ends, configured })
 }
 
-/// A rolling deployment has no stage that says so: with alarms, it bakes once all its tasks run. Unless it is
-/// configured, AWS says "less than five minutes"; twice that is as long as it can be taken for one.
-fn rolling_bake(patient: &Patient, deployment: &ServiceDeployment) -> Option<(SignedDuration, bool)> {
+/// A rolling deployment has no stage that says so: with alarms, it bakes once all its tasks run.
+/// Unless it is configured, AWS says "less than five minutes"; twice that is as long as it can be
+/// taken for one.
+fn rolling_bake(
+    patient: &Patient,
+    deployment: &ServiceDeployment,
+) -> Option<(SignedDuration, bool)> {
     let configured = &deployment.deployment_configuration;
     let alarms = configured.alarms.as_ref().is_some_and(|alarms| alarms.enable);
-    let primary = patient.service().deployments.iter().find(|deployment| deployment.status == "PRIMARY")?;
-    let complete = primary.running_count > 0 && primary.running_count == primary.desired_count && primary.pending_count == 0;
+    let primary =
+        patient.service().deployments.iter().find(|deployment| deployment.status == "PRIMARY")?;
+    let complete = primary.running_count > 0
+        && primary.running_count == primary.desired_count
+        && primary.pending_count == 0;
     let bakes = Strategy::of(configured) == Strategy::Rolling && alarms && complete;
     bakes.then(|| match configured.bake_time_in_minutes {
         Some(minutes) => (time::minutes(minutes), true),
@@ -163,24 +193,32 @@ fn rolling_bake(patient: &Patient, deployment: &ServiceDeployment) -> Option<(Si
     })
 }
 
-/// How long a deployment may take before anybody should call it stuck: grace, bakes, and draining and ten minutes
-/// for each batch; never less than 25 minutes.
-pub fn patience(patient: &Patient, deployment: &ServiceDeployment, draining: SignedDuration) -> SignedDuration {
+/// How long a deployment may take before anybody should call it stuck: grace, bakes, and draining
+/// and ten minutes for each batch; never less than 25 minutes.
+pub fn patience(
+    patient: &Patient,
+    deployment: &ServiceDeployment,
+    draining: SignedDuration,
+) -> SignedDuration {
     let grace = time::seconds(patient.service().health_check_grace_period_seconds.unwrap_or(0));
     let configured = &deployment.deployment_configuration;
     let each = draining + SignedDuration::from_mins(10);
-    let whole = grace + all_bakes(configured) + each * batches(configured, patient.service().desired_count);
+    let whole =
+        grace + all_bakes(configured) + each * batches(configured, patient.service().desired_count);
     whole.max(SignedDuration::from_mins(25))
 }
 
-/// In how many batches a rolling deployment must replace its tasks; other strategies start all of them at once.
+/// In how many batches a rolling deployment must replace its tasks; other strategies start all of
+/// them at once.
 fn batches(configured: &DeploymentConfiguration, desired: i32) -> i32 {
     let desired = i64::from(desired.max(0));
     let most = desired * i64::from(configured.maximum_percent.unwrap_or(200)) / 100;
     let least = (desired * i64::from(configured.minimum_healthy_percent.unwrap_or(100)) + 99) / 100;
     match (Strategy::of(configured), most - least) {
         // With no room to move there is no batch to wait for.
-        (Strategy::Rolling, room @ 1..) => i32::try_from((desired + room - 1) / room).map_or(1, |batches| batches.max(1)),
+        (Strategy::Rolling, room @ 1..) => {
+            i32::try_from((desired + room - 1) / room).map_or(1, |batches| batches.max(1))
+        }
         _ => 1,
     }
 }
@@ -199,23 +237,33 @@ pub fn draining(patient: &Patient) -> Result<SignedDuration, Blind> {
 
 /// How long targets of a group may drain.
 pub fn deregistration_delay(patient: &Patient, group: &str) -> Result<SignedDuration, Blind> {
-    let delay = patient.target_group_attributes(group)?.and_then(|attributes| attributes.get("deregistration_delay.timeout_seconds"));
+    let delay = patient
+        .target_group_attributes(group)?
+        .and_then(|attributes| attributes.get("deregistration_delay.timeout_seconds"));
     Ok(time::seconds(delay.and_then(|delay| parsed(delay)).unwrap_or(300)))
 }
 
 /// The revision that ECS goes, went or would go back to.
 pub fn back_to(deployment: &ServiceDeployment) -> Option<&str> {
-    let chosen = deployment.rollback.as_ref().and_then(|rollback| rollback.service_revision_arn.as_deref());
+    let chosen =
+        deployment.rollback.as_ref().and_then(|rollback| rollback.service_revision_arn.as_deref());
     chosen.or(deployment.source_service_revisions.first().map(|source| source.arn.as_str()))
 }
 
 /// The task definition of a revision.
-pub fn task_definition<'a>(patient: &Patient<'a>, revision: &str) -> Result<Option<&'a str>, Blind> {
+pub fn task_definition<'a>(
+    patient: &Patient<'a>,
+    revision: &str,
+) -> Result<Option<&'a str>, Blind> {
     Ok(patient.revision(revision)?.and_then(|revision| revision.task_definition.as_deref()))
 }
 
-/// The task definition that a deployment brings: what is said of the deployment concerns this version.
-pub fn brings<'a>(patient: &Patient<'a>, deployment: &ServiceDeployment) -> Result<Option<&'a str>, Blind> {
+/// The task definition that a deployment brings: what is said of the deployment concerns this
+/// version.
+pub fn brings<'a>(
+    patient: &Patient<'a>,
+    deployment: &ServiceDeployment,
+) -> Result<Option<&'a str>, Blind> {
     match &deployment.target_service_revision {
         Some(target) => task_definition(patient, &target.arn),
         None => Ok(None),
@@ -231,21 +279,39 @@ pub fn name(deployment: &ServiceDeployment, brings: Option<&str>) -> String {
 }
 
 /// Evidence from the deployment itself.
-pub fn evidence(deployment: &ServiceDeployment, field: &'static str, value: impl ToString) -> Evidence {
-    Evidence::new(Call::DescribeServiceDeployments, &deployment.service_deployment_arn, field, value)
+pub fn evidence(
+    deployment: &ServiceDeployment,
+    field: &'static str,
+    value: impl ToString,
+) -> Evidence {
+    Evidence::new(
+        Call::DescribeServiceDeployments,
+        &deployment.service_deployment_arn,
+        field,
+        value,
+    )
 }
 
 /// The command that shows the deployment again.
 pub fn see(patient: &Patient, deployment: &ServiceDeployment) -> String {
-    Call::DescribeServiceDeployments.see(patient.cluster(), patient.name(), patient.arn(), &deployment.service_deployment_arn)
+    Call::DescribeServiceDeployments.see(
+        patient.cluster(),
+        patient.name(),
+        patient.arn(),
+        &deployment.service_deployment_arn,
+    )
 }
 
 /// The command that goes back to the version before.
 pub fn stop(deployment: &ServiceDeployment) -> String {
-    format!("aws ecs stop-service-deployment --service-deployment-arn {} --stop-type ROLLBACK", deployment.service_deployment_arn)
+    format!(
+        "aws ecs stop-service-deployment --service-deployment-arn {} --stop-type ROLLBACK",
+        deployment.service_deployment_arn
+    )
 }
 
-/// The command that sets a service's deployment configuration. It replaces the whole, so all that is known is sent.
+/// The command that sets a service's deployment configuration. It replaces the whole, so all that
+/// is known is sent.
 pub fn configure(patient: &Patient, configured: &DeploymentConfiguration) -> String {
     let breaker = configured.deployment_circuit_breaker.as_ref();
     let parts = [
@@ -264,26 +330,37 @@ pub fn configure(patient: &Patient, configured: &DeploymentConfiguration) -> Str
                 .map(|alarms| json!({ "alarmNames": alarms.alarm_names, "enable": alarms.enable, "rollback": alarms.rollback })),
         ),
     ];
-    let whole: serde_json::Map<String, Value> = parts.into_iter().filter_map(|(name, part)| Some((name.to_owned(), part?))).collect();
-    format!("aws ecs update-service {} --deployment-configuration {}", patient.cli(), quote(&Value::Object(whole).to_string()))
+    let whole: serde_json::Map<String, Value> =
+        parts.into_iter().filter_map(|(name, part)| Some((name.to_owned(), part?))).collect();
+    format!(
+        "aws ecs update-service {} --deployment-configuration {}",
+        patient.cli(),
+        quote(&Value::Object(whole).to_string())
+    )
 }
 
 /// A healthy task sets the count back unless that is turned off.
 fn circuit_breaker(breaker: &CircuitBreaker) -> Value {
     match breaker.reset_on_healthy_task {
-        Some(false) => json!({ "enable": breaker.enable, "rollback": breaker.rollback, "resetOnHealthyTask": false }),
+        Some(false) => {
+            json!({ "enable": breaker.enable, "rollback": breaker.rollback, "resetOnHealthyTask": false })
+        }
         Some(true) | None => json!({ "enable": breaker.enable, "rollback": breaker.rollback }),
     }
 }
 
 fn canary(configured: &DeploymentConfiguration) -> Option<Value> {
     let percent = configured.canary_percent?;
-    Some(json!({ "canaryPercent": percent, "canaryBakeTimeInMinutes": configured.canary_bake_time_in_minutes.unwrap_or(10) }))
+    Some(
+        json!({ "canaryPercent": percent, "canaryBakeTimeInMinutes": configured.canary_bake_time_in_minutes.unwrap_or(10) }),
+    )
 }
 
 fn linear(configured: &DeploymentConfiguration) -> Option<Value> {
     let percent = configured.step_percent?;
-    Some(json!({ "stepPercent": percent, "stepBakeTimeInMinutes": configured.step_bake_time_in_minutes.unwrap_or(6) }))
+    Some(
+        json!({ "stepPercent": percent, "stepBakeTimeInMinutes": configured.step_bake_time_in_minutes.unwrap_or(6) }),
+    )
 }
 
 /// The short form of a deployment or revision ARN: its last part.
@@ -291,8 +368,8 @@ pub fn short(arn: &str) -> &str {
     arn.rsplit('/').next().unwrap_or(arn)
 }
 
-/// Whether the service's only deployment is so young that an empty target group or a missing task says nothing yet.
-/// Beside an older deployment it says something: what that one had is gone.
+/// Whether the service's only deployment is so young that an empty target group or a missing task
+/// says nothing yet. Beside an older deployment it says something: what that one had is gone.
 pub fn just_began(patient: &Patient) -> bool {
     let began = match patient.service().deployments.as_slice() {
         [only] => only.created_at,

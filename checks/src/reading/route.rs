@@ -1,6 +1,6 @@
-//! Which way traffic takes out of a subnet: the longest prefix of the route table that the subnet has, or of the VPC's
-//! main one. And which subnets the tasks are in that could not reach something. What endpoints have to do with it is for
-//! the journey to say.
+//! Which way traffic takes out of a subnet: the longest prefix of the route table that the subnet
+//! has, or of the VPC's main one. And which subnets the tasks are in that could not reach
+//! something. What endpoints have to do with it is for the journey to say.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -38,9 +38,16 @@ pub struct Exit<'a> {
     pub way: Way<'a>,
 }
 
-/// The way out of a subnet: to an address, or to wherever the default route leads. None where subnet or table is unknown.
-pub fn out<'a>(patient: &Patient<'a>, subnet: &str, to: Option<IpAddr>) -> Result<Option<Exit<'a>>, Blind> {
-    let Some(vpc) = patient.subnet(subnet)?.and_then(|subnet| subnet.vpc_id.as_deref()) else { return Ok(None) };
+/// The way out of a subnet: to an address, or to wherever the default route leads. None where
+/// subnet or table is unknown.
+pub fn out<'a>(
+    patient: &Patient<'a>,
+    subnet: &str,
+    to: Option<IpAddr>,
+) -> Result<Option<Exit<'a>>, Blind> {
+    let Some(vpc) = patient.subnet(subnet)?.and_then(|subnet| subnet.vpc_id.as_deref()) else {
+        return Ok(None);
+    };
     Ok(table(patient.route_tables(vpc)?, subnet).map(|table| Exit { table, way: way(table, to) }))
 }
 
@@ -50,10 +57,13 @@ pub fn table<'a>(tables: &'a [RouteTable], subnet: &str) -> Option<&'a RouteTabl
     own.or_else(|| tables.iter().find(|table| table.main))
 }
 
-/// Whether nothing of the internet's gets in or out by a table's routes: none of them leads to an internet gateway, and
-/// the default route is missing, a blackhole, or leads to a NAT gateway. A firewall or an appliance may be a way.
+/// Whether nothing of the internet's gets in or out by a table's routes: none of them leads to an
+/// internet gateway, and the default route is missing, a blackhole, or leads to a NAT gateway. A
+/// firewall or an appliance may be a way.
 pub fn is_private(table: &RouteTable) -> bool {
-    let leads_to = |route: &Route, kind: &str| route.target.as_deref().is_some_and(|target| target.starts_with(kind));
+    let leads_to = |route: &Route, kind: &str| {
+        route.target.as_deref().is_some_and(|target| target.starts_with(kind))
+    };
     let is_dead = |route: &Route| route.state.as_deref() == Some("blackhole");
     let has_gateway = table.routes.iter().any(|route| leads_to(route, "igw-") && !is_dead(route));
     let default = table.routes.iter().find(|route| route.destination == "0.0.0.0/0");
@@ -62,18 +72,34 @@ pub fn is_private(table: &RouteTable) -> bool {
 
 fn way(table: &RouteTable, to: Option<IpAddr>) -> Way<'_> {
     let of_block = |route: &Route| parsed::<Cidr>(&route.destination);
-    let has = |block: &Cidr| to.map_or(!block.is_v6() && block.is_world(), |address| block.has(address));
-    let longest = table.routes.iter().filter_map(|route| Some((route, of_block(route).filter(has)?))).max_by_key(|(_, block)| block.length());
+    let has =
+        |block: &Cidr| to.map_or(!block.is_v6() && block.is_world(), |address| block.has(address));
+    let longest = table
+        .routes
+        .iter()
+        .filter_map(|route| Some((route, of_block(route).filter(has)?)))
+        .max_by_key(|(_, block)| block.length());
     let target = |route: &Route| route.target.clone().unwrap_or_default();
     match longest {
         Some((route, _)) if route.state.as_deref() == Some("blackhole") => Way::Blackhole(route),
         Some((route, _)) if target(route).starts_with("igw-") => Way::Internet(route),
         Some((route, _)) if target(route).starts_with("nat-") => Way::Nat(route),
         Some(_) => Way::Elsewhere,
-        // A gateway endpoint's prefix list is that of S3 or DynamoDB; whatever else a list has, it may be the address.
-        None if table.routes.iter().any(|route| of_block(route).is_none() && !target(route).starts_with("vpce-")) => Way::Unknown,
+        // A gateway endpoint's prefix list is that of S3 or DynamoDB; whatever else a list has, it
+        // may be the address.
+        None if table
+            .routes
+            .iter()
+            .any(|route| of_block(route).is_none() && !target(route).starts_with("vpce-")) =>
+        {
+            Way::Unknown
+        }
         // Without an address, a route for a part of the world may be the one that counts.
-        None if to.is_none() && table.routes.iter().any(|route| !["local", "vpce-", "pcx-"].iter().any(|near| target(route).starts_with(near))) => {
+        None if to.is_none()
+            && table.routes.iter().any(|route| {
+                !["local", "vpce-", "pcx-"].iter().any(|near| target(route).starts_with(near))
+            }) =>
+        {
             Way::Unknown
         }
         None => Way::Nowhere,
@@ -83,7 +109,13 @@ fn way(table: &RouteTable, to: Option<IpAddr>) -> Way<'_> {
 /// Every destination that a table does have: what is not among them has no route.
 pub fn destinations(table: &RouteTable) -> Vec<Evidence> {
     let of = &table.route_table_id;
-    table.routes.iter().map(|route| Evidence::new(Call::DescribeRouteTables, of, "Routes.Destination", &route.destination)).collect()
+    table
+        .routes
+        .iter()
+        .map(|route| {
+            Evidence::new(Call::DescribeRouteTables, of, "Routes.Destination", &route.destination)
+        })
+        .collect()
 }
 
 /// A subnet out of which tasks could not reach what they need to start.
@@ -104,20 +136,31 @@ impl Stranded<'_> {
     }
 }
 
-/// The subnets of tasks on Fargate whose reasons prove that the network is the trouble, each once. On instances it is the
-/// instance that pulls, which is no matter of the tasks' subnet.
+/// The subnets of tasks on Fargate whose reasons prove that the network is the trouble, each once.
+/// On instances it is the instance that pulls, which is no matter of the tasks' subnet.
 pub fn stranded<'a>(patient: &Patient<'a>, findings: &mut Findings) -> Vec<Stranded<'a>> {
     let mut stranded: BTreeMap<(&str, &str), Stranded> = BTreeMap::new();
     for told in reason::told(patient, findings) {
         let to = reason::destination(told.text);
-        if !is_of_network(&told) || !is_on_fargate(patient, &told) || !is_by_own_interface(patient, &told) {
+        if !is_of_network(&told)
+            || !is_on_fargate(patient, &told)
+            || !is_by_own_interface(patient, &told)
+        {
             continue;
         }
-        let of_tasks = |told: &Told<'a>| told.tasks.iter().filter_map(|task| task.subnet_id.as_deref()).collect::<Vec<&str>>();
+        let of_tasks = |told: &Told<'a>| {
+            told.tasks.iter().filter_map(|task| task.subnet_id.as_deref()).collect::<Vec<&str>>()
+        };
         let mut subnets = of_tasks(&told);
-        // Where only events tell, it is one of those that the deployment asks for; but stopped tasks might know better.
-        if subnets.is_empty() && told.is_primary && findings.see(patient.stopped_tasks()).is_some() {
-            subnets = reach::configured(patient, None).into_iter().flat_map(|network| &network.subnets).map(String::as_str).collect();
+        // Where only events tell, it is one of those that the deployment asks for; but stopped
+        // tasks might know better.
+        if subnets.is_empty() && told.is_primary && findings.see(patient.stopped_tasks()).is_some()
+        {
+            subnets = reach::configured(patient, None)
+                .into_iter()
+                .flat_map(|network| &network.subnets)
+                .map(String::as_str)
+                .collect();
         }
         for subnet in subnets {
             let told = Told { tasks: told.tasks.clone(), evidence: told.evidence.clone(), ..told };
@@ -129,7 +172,9 @@ pub fn stranded<'a>(patient: &Patient<'a>, findings: &mut Findings) -> Vec<Stran
 
 fn is_of_network(told: &Told) -> bool {
     match told.reason.trouble {
-        Trouble::RegistryUnreachable | Trouble::SecretStoreUnreachable | Trouble::LogsUnreachable => true,
+        Trouble::RegistryUnreachable
+        | Trouble::SecretStoreUnreachable
+        | Trouble::LogsUnreachable => true,
         Trouble::EnvironmentFileUnreadable => told.reason.fault == Some(Fault::Network),
         _ => false,
     }
@@ -144,11 +189,16 @@ fn is_on_fargate(patient: &Patient, told: &Told) -> bool {
     by_service && told.tasks.iter().all(|task| task.container_instance_arn.is_none())
 }
 
-/// Before platform version 1.4.0, Fargate fetched secrets and the registry's authorization over an interface of its own.
+/// Before platform version 1.4.0, Fargate fetched secrets and the registry's authorization over an
+/// interface of its own.
 fn is_by_own_interface(patient: &Patient, told: &Told) -> bool {
     let version = patient.service().platform_version.as_deref().unwrap_or("LATEST");
     let is_old = ["1.0", "1.1", "1.2", "1.3"].iter().any(|old| version.starts_with(old));
-    !(is_old && matches!(told.reason.step, Some(Step::RegistryAuth | Step::Secret | Step::SecretOrRegistryAuth)))
+    !(is_old
+        && matches!(
+            told.reason.step,
+            Some(Step::RegistryAuth | Step::Secret | Step::SecretOrRegistryAuth)
+        ))
 }
 
 #[cfg(test)]
@@ -170,17 +220,34 @@ mod tests {
     fn the_longest_prefix_has_the_word() {
         let to = parsed("52.94.53.1");
         let wide = ("0.0.0.0/0", "nat-1", "active");
-        assert!(matches!(way(&table(&[LOCAL, wide, ("52.94.0.0/16", "igw-1", "active")]), to), Way::Internet(_)));
-        assert!(matches!(way(&table(&[LOCAL, ("52.94.0.0/16", "nat-0", "blackhole"), wide]), to), Way::Blackhole(_)));
-        assert!(matches!(way(&table(&[LOCAL, wide, ("52.95.0.0/16", "nat-0", "blackhole")]), to), Way::Nat(_)));
+        assert!(matches!(
+            way(&table(&[LOCAL, wide, ("52.94.0.0/16", "igw-1", "active")]), to),
+            Way::Internet(_)
+        ));
+        assert!(matches!(
+            way(&table(&[LOCAL, ("52.94.0.0/16", "nat-0", "blackhole"), wide]), to),
+            Way::Blackhole(_)
+        ));
+        assert!(matches!(
+            way(&table(&[LOCAL, wide, ("52.95.0.0/16", "nat-0", "blackhole")]), to),
+            Way::Nat(_)
+        ));
     }
 
     #[test]
     fn no_route_is_no_way_unless_a_list_may_have_it() {
         let to = parsed("52.94.53.1");
         assert_eq!(way(&table(&[LOCAL]), to), Way::Nowhere);
-        assert_eq!(way(&table(&[LOCAL, ("::/0", "eigw-1", "active")]), to), Way::Nowhere, "another family");
-        assert_eq!(way(&table(&[LOCAL, ("pl-7ca54015", "vpce-1", "active")]), to), Way::Nowhere, "the list of S3");
+        assert_eq!(
+            way(&table(&[LOCAL, ("::/0", "eigw-1", "active")]), to),
+            Way::Nowhere,
+            "another family"
+        );
+        assert_eq!(
+            way(&table(&[LOCAL, ("pl-7ca54015", "vpce-1", "active")]), to),
+            Way::Nowhere,
+            "the list of S3"
+        );
         assert_eq!(way(&table(&[LOCAL, ("pl-0123", "tgw-1", "active")]), to), Way::Unknown);
     }
 

@@ -1,5 +1,5 @@
-//! What auto scaling does with a service: its bounds, what it was refused, and its activities in words. A daemon service
-//! has none: it runs one task an instance.
+//! What auto scaling does with a service: its bounds, what it was refused, and its activities in
+//! words. A daemon service has none: it runs one task an instance.
 
 use std::sync::LazyLock;
 
@@ -19,8 +19,8 @@ pub fn resource(service: &Service) -> Option<String> {
     (!is_daemon).then(|| format!("service/{cluster}/{}", service.service_name))
 }
 
-/// Whether the schedule tells anything: of a service at zero, and where schedules are suspended. Where no policy scales the
-/// service, it does, too.
+/// Whether the schedule tells anything: of a service at zero, and where schedules are suspended.
+/// Where no policy scales the service, it does, too.
 pub fn needs_schedule(service: &Service, target: &ScalableTarget) -> bool {
     service.desired_count == 0 || target.suspended_state.scheduled_scaling_suspended
 }
@@ -47,7 +47,8 @@ pub fn evidence(patient: &Patient, field: &'static str, value: impl ToString) ->
 
 /// Evidence from an activity.
 pub fn did(activity: &ScalingActivity, field: &'static str, value: impl ToString) -> Evidence {
-    Evidence::new(Call::DescribeScalingActivities, &activity.activity_id, field, value).at(activity.start_time)
+    Evidence::new(Call::DescribeScalingActivities, &activity.activity_id, field, value)
+        .at(activity.start_time)
 }
 
 /// The command that changes the bounds, or what is suspended.
@@ -86,8 +87,11 @@ impl ScalingActivity {
     }
 }
 
-static MOVED_BY: LazyLock<Option<Regex>> =
-    LazyLock::new(|| pattern(r"triggered policy (?<policy>\S+?)\.?$|^scheduled action name (?<schedule>.+) was triggered"));
+static MOVED_BY: LazyLock<Option<Regex>> = LazyLock::new(|| {
+    pattern(
+        r"triggered policy (?<policy>\S+?)\.?$|^scheduled action name (?<schedule>.+) was triggered",
+    )
+});
 
 /// An activity in a few words; none for a try with nothing to do.
 pub fn words(activity: &ScalingActivity) -> Option<String> {
@@ -99,9 +103,14 @@ pub fn words(activity: &ScalingActivity) -> Option<String> {
     if !activity.not_scaled_reasons.is_empty() {
         return None;
     }
-    let what = what.strip_prefix("Setting ").map_or_else(|| what.to_owned(), |what| format!("sets {what}"));
+    let what = what
+        .strip_prefix("Setting ")
+        .map_or_else(|| what.to_owned(), |what| format!("sets {what}"));
     if activity.failed() {
-        let why = activity.status_message.as_deref().map_or_else(String::new, |why| format!(": {}", why.trim_end_matches('.')));
+        let why = activity
+            .status_message
+            .as_deref()
+            .map_or_else(String::new, |why| format!(": {}", why.trim_end_matches('.')));
         return Some(format!("auto scaling {what} ({by}) and fails{why}"));
     }
     Some(format!("auto scaling {what} ({by})"))
@@ -113,16 +122,27 @@ mod tests {
     use crate::snapshot::NotScaledReason;
 
     fn activity(description: &str, cause: &str) -> ScalingActivity {
-        ScalingActivity { description: description.into(), cause: cause.into(), status_code: "Successful".into(), ..ScalingActivity::default() }
+        ScalingActivity {
+            description: description.into(),
+            cause: cause.into(),
+            status_code: "Successful".into(),
+            ..ScalingActivity::default()
+        }
     }
 
     #[test]
     fn says_what_was_done_and_by_whom() {
         let alarm = "monitor alarm TargetTracking-service/prod/api-AlarmHigh-92d0f1ab in state ALARM triggered policy cpu";
         let cases = [
-            (activity("Setting desired count to 4.", alarm), "auto scaling sets desired count to 4 (policy cpu)"),
             (
-                activity("Setting min capacity to 0 and max capacity to 0", "scheduled action name night was triggered"),
+                activity("Setting desired count to 4.", alarm),
+                "auto scaling sets desired count to 4 (policy cpu)",
+            ),
+            (
+                activity(
+                    "Setting min capacity to 0 and max capacity to 0",
+                    "scheduled action name night was triggered",
+                ),
                 "auto scaling sets min capacity to 0 and max capacity to 0 (scheduled action night)",
             ),
             (
@@ -138,7 +158,12 @@ mod tests {
             status_message: Some("Failed to set desired count to 4.".into()),
             ..activity("Setting desired count to 4.", alarm)
         };
-        assert_eq!(words(&failed).as_deref(), Some("auto scaling sets desired count to 4 (policy cpu) and fails: Failed to set desired count to 4"));
+        assert_eq!(
+            words(&failed).as_deref(),
+            Some(
+                "auto scaling sets desired count to 4 (policy cpu) and fails: Failed to set desired count to 4"
+            )
+        );
     }
 
     #[test]
@@ -146,10 +171,16 @@ mod tests {
         let tried = |code: &str| ScalingActivity {
             status_code: "Failed".into(),
             not_scaled_reasons: vec![NotScaledReason { code: code.into(), max_capacity: None }],
-            ..activity("Attempting to scale due to alarm triggered", "monitor alarm a in state ALARM triggered policy cpu")
+            ..activity(
+                "Attempting to scale due to alarm triggered",
+                "monitor alarm a in state ALARM triggered policy cpu",
+            )
         };
         assert_eq!(words(&tried("AlreadyAtMinCapacity")), None);
         assert!(!tried("AlreadyAtMinCapacity").failed());
-        assert_eq!(words(&tried("AlreadyAtMaxCapacity")).as_deref(), Some("auto scaling wants more tasks than its maximum (policy cpu)"));
+        assert_eq!(
+            words(&tried("AlreadyAtMaxCapacity")).as_deref(),
+            Some("auto scaling wants more tasks than its maximum (policy cpu)")
+        );
     }
 }

@@ -1,6 +1,7 @@
-//! What happened, in one ordered list: service events, steps of deployments, starts and stops of tasks, alarms, what auto
-//! scaling did, and targets that became unhealthy. What repeats between two steps of a deployment is one line with its count, so that a
-//! crash loop of an hour takes as little room as one crash.
+//! What happened, in one ordered list: service events, steps of deployments, starts and stops of
+//! tasks, alarms, what auto scaling did, and targets that became unhealthy. What repeats between
+//! two steps of a deployment is one line with its count, so that a crash loop of an hour takes as
+//! little room as one crash.
 
 use std::sync::LazyLock;
 
@@ -67,7 +68,9 @@ pub fn read(patient: &Patient, since: Timestamp, unseen: &mut Unseen) -> Vec<Ent
         }
     };
     let deployments = unseen.see(patient.service_deployments()).unwrap_or_default();
-    let touches = |deployment: &&ServiceDeployment| rollout::is_under_way(deployment) || ended(deployment).is_none_or(|ended| ended >= since);
+    let touches = |deployment: &&ServiceDeployment| {
+        rollout::is_under_way(deployment) || ended(deployment).is_none_or(|ended| ended >= since)
+    };
     for deployment in deployments.iter().filter(touches) {
         steps(patient, deployment, unseen, &mut note);
     }
@@ -83,9 +86,21 @@ pub fn read(patient: &Patient, since: Timestamp, unseen: &mut Unseen) -> Vec<Ent
             note(event.created_at, Source::Event, says);
         }
     }
-    let mut alarms: Vec<&str> =
-        deployments.iter().flat_map(|deployment| &deployment.alarms).flat_map(|alarms| &alarms.alarm_names).map(String::as_str).collect();
-    alarms.extend(patient.service().deployment_configuration.alarms.iter().flat_map(|alarms| &alarms.alarm_names).map(String::as_str));
+    let mut alarms: Vec<&str> = deployments
+        .iter()
+        .flat_map(|deployment| &deployment.alarms)
+        .flat_map(|alarms| &alarms.alarm_names)
+        .map(String::as_str)
+        .collect();
+    alarms.extend(
+        patient
+            .service()
+            .deployment_configuration
+            .alarms
+            .iter()
+            .flat_map(|alarms| &alarms.alarm_names)
+            .map(String::as_str),
+    );
     alarms.sort_unstable();
     alarms.dedup();
     for alarm in alarms {
@@ -107,12 +122,22 @@ pub fn read(patient: &Patient, since: Timestamp, unseen: &mut Unseen) -> Vec<Ent
         if unseen.see(traffic::is_measured(patient, group)) != Some(true) {
             continue;
         }
-        let Some(series) = unseen.see(patient.metric(Metric::UnhealthyHosts, group)).flatten() else { continue };
+        let Some(series) = unseen.see(patient.metric(Metric::UnhealthyHosts, group)).flatten()
+        else {
+            continue;
+        };
         let mut before = 0.0;
         for (at, value) in &series.values {
             if *value != before {
                 let targets = count(*value as usize, "unhealthy target");
-                note(Some(*at), Source::Targets, format!("{} in {name}", if *value > 0.0 { targets } else { "no unhealthy target".into() }));
+                note(
+                    Some(*at),
+                    Source::Targets,
+                    format!(
+                        "{} in {name}",
+                        if *value > 0.0 { targets } else { "no unhealthy target".into() }
+                    ),
+                );
             }
             before = *value;
         }
@@ -130,7 +155,9 @@ fn fold(line: Vec<Entry>) -> Vec<Entry> {
     let mut folded: Vec<Entry> = Vec::new();
     let mut step = 0;
     for entry in line {
-        let known = folded[step..].iter_mut().find(|known| known.source == entry.source && known.says == entry.says);
+        let known = folded[step..]
+            .iter_mut()
+            .find(|known| known.source == entry.source && known.says == entry.says);
         match known {
             Some(known) => {
                 known.count += 1;
@@ -148,7 +175,12 @@ fn fold(line: Vec<Entry>) -> Vec<Entry> {
     folded
 }
 
-fn steps(patient: &Patient, deployment: &ServiceDeployment, unseen: &mut Unseen, note: &mut impl FnMut(Option<Timestamp>, Source, String)) {
+fn steps(
+    patient: &Patient,
+    deployment: &ServiceDeployment,
+    unseen: &mut Unseen,
+    note: &mut impl FnMut(Option<Timestamp>, Source, String),
+) {
     let brings = unseen.see(rollout::brings(patient, deployment)).flatten();
     let name = match brings {
         Some(definition) => format!("the deployment of {}", rollout::short(definition)),
@@ -156,20 +188,32 @@ fn steps(patient: &Patient, deployment: &ServiceDeployment, unseen: &mut Unseen,
     };
     let strategy = Strategy::of(&deployment.deployment_configuration).words();
     note(rollout::started(deployment), Source::Deployment, format!("{name} begins ({strategy})"));
-    if let Some(stage) =
-        deployment.lifecycle_stage.as_deref().filter(|_| rollout::is_under_way(deployment) && deployment.updated_at > rollout::started(deployment))
-    {
-        note(deployment.updated_at, Source::Deployment, format!("{name} was last updated, at stage {stage}"));
+    if let Some(stage) = deployment.lifecycle_stage.as_deref().filter(|_| {
+        rollout::is_under_way(deployment) && deployment.updated_at > rollout::started(deployment)
+    }) {
+        note(
+            deployment.updated_at,
+            Source::Deployment,
+            format!("{name} was last updated, at stage {stage}"),
+        );
     }
     if rollback::began(deployment) {
-        note(rollback::started(deployment), Source::Deployment, format!("{name} is given up: ECS goes back"));
+        note(
+            rollback::started(deployment),
+            Source::Deployment,
+            format!("{name} is given up: ECS goes back"),
+        );
     }
     let end = match deployment.status.as_str() {
         _ if rollout::is_under_way(deployment) => return,
         "SUCCESSFUL" => format!("{name} succeeds"),
-        "ROLLBACK_SUCCESSFUL" => format!("{name} is rolled back; the old version has the service again"),
+        "ROLLBACK_SUCCESSFUL" => {
+            format!("{name} is rolled back; the old version has the service again")
+        }
         "ROLLBACK_FAILED" => match deployment.status_reason.as_deref() {
-            Some(reason) => format!("{name} fails, and so does its rollback: {}", reason.trim_end_matches('.')),
+            Some(reason) => {
+                format!("{name} fails, and so does its rollback: {}", reason.trim_end_matches('.'))
+            }
             None => format!("{name} fails, and so does its rollback"),
         },
         status => format!("{name} ends: {status}"),
@@ -185,36 +229,74 @@ fn ended(deployment: &ServiceDeployment) -> Option<Timestamp> {
 fn why(task: &Task) -> String {
     let words = StopKind::of(task);
     match (&words, task.stopped_reason.as_deref().and_then(|reason| reason.split_once(':'))) {
-        (StopKind::FailedToStart, Some((error, _))) if error.len() < 60 && !error.contains('/') => format!("{} ({error})", words.words()),
+        (StopKind::FailedToStart, Some((error, _))) if error.len() < 60 && !error.contains('/') => {
+            format!("{} ({error})", words.words())
+        }
         _ => words.words(),
     }
 }
 
-/// What an event says without the service's name and without ids; none where a task or a deployment says it better.
-fn event_words<'a>(event: &ServiceEvent, mut tasks: impl Iterator<Item = &'a Task>, deployments: &[ServiceDeployment]) -> Option<String> {
+/// What an event says without the service's name and without ids; none where a task or a deployment
+/// says it better.
+fn event_words<'a>(
+    event: &ServiceEvent,
+    mut tasks: impl Iterator<Item = &'a Task>,
+    deployments: &[ServiceDeployment],
+) -> Option<String> {
     let named = |group: &str| traffic::group_name(group).to_owned();
     let targets = |number: u32| count(number as usize, "target");
     let near = |at: Option<Timestamp>| {
-        let apart = |at: Timestamp, event: Timestamp| at.duration_since(event).abs() <= time::MINUTE * 2;
+        let apart =
+            |at: Timestamp, event: Timestamp| at.duration_since(event).abs() <= time::MINUTE * 2;
         at.zip(event.created_at).is_some_and(|(at, event)| apart(at, event))
     };
     match event::read(&event.message) {
-        Event::Started { .. } | Event::Stopped { .. } if tasks.any(|task| event.message.contains(task.id())) => None,
-        Event::Started { count: number } => Some(format!("{} started", count(number as usize, "task"))),
-        Event::Stopped { count: number } => Some(format!("{} stopped", count(number as usize, "task"))),
-        Event::SteadyState => Some("the service is steady".into()),
-        Event::Registered { count: number, group } => Some(format!("{} registered in {}", targets(number), named(group))),
-        Event::Deregistered { count: number, group } => Some(format!("{} deregistered from {}", targets(number), named(group))),
-        Event::Draining { count: number } => Some(format!("{} draining", count(number as usize, "task"))),
-        Event::TargetUnhealthy { group, reason } => Some(format!("a target in {} is unhealthy: {reason}", named(group))),
-        Event::DeploymentCompleted { .. } if deployments.iter().any(|one| near(one.finished_at)) => None,
-        Event::RollingBackTo { .. } if deployments.iter().any(|one| near(rollback::started(one))) => None,
-        Event::NoRollbackCandidate | Event::RolledBack { .. }
-            if deployments.iter().any(|one| rollout::is_rolled_back(one) && (near(one.finished_at) || near(rollback::started(one)))) =>
+        Event::Started { .. } | Event::Stopped { .. }
+            if tasks.any(|task| event.message.contains(task.id())) =>
         {
             None
         }
-        Event::PercentDeadlock => Some("ECS can neither start nor stop a task: minimum and maximum percent leave no room".into()),
+        Event::Started { count: number } => {
+            Some(format!("{} started", count(number as usize, "task")))
+        }
+        Event::Stopped { count: number } => {
+            Some(format!("{} stopped", count(number as usize, "task")))
+        }
+        Event::SteadyState => Some("the service is steady".into()),
+        Event::Registered { count: number, group } => {
+            Some(format!("{} registered in {}", targets(number), named(group)))
+        }
+        Event::Deregistered { count: number, group } => {
+            Some(format!("{} deregistered from {}", targets(number), named(group)))
+        }
+        Event::Draining { count: number } => {
+            Some(format!("{} draining", count(number as usize, "task")))
+        }
+        Event::TargetUnhealthy { group, reason } => {
+            Some(format!("a target in {} is unhealthy: {reason}", named(group)))
+        }
+        Event::DeploymentCompleted { .. }
+            if deployments.iter().any(|one| near(one.finished_at)) =>
+        {
+            None
+        }
+        Event::RollingBackTo { .. }
+            if deployments.iter().any(|one| near(rollback::started(one))) =>
+        {
+            None
+        }
+        Event::NoRollbackCandidate | Event::RolledBack { .. }
+            if deployments.iter().any(|one| {
+                rollout::is_rolled_back(one)
+                    && (near(one.finished_at) || near(rollback::started(one)))
+            }) =>
+        {
+            None
+        }
+        Event::PercentDeadlock => Some(
+            "ECS can neither start nor stop a task: minimum and maximum percent leave no room"
+                .into(),
+        ),
         Event::Throttled => Some("ECS's own calls are throttled".into()),
         Event::DeploymentFailed { why, .. } => Some(format!("the deployment fails: {why}")),
         _ => Some(clean(&event.message)),
@@ -223,7 +305,8 @@ fn event_words<'a>(event: &ServiceEvent, mut tasks: impl Iterator<Item = &'a Tas
 
 static PREFIX: LazyLock<Option<Regex>> = LazyLock::new(|| pattern(r"^\(service [^)]*\)\s*"));
 static TASK: LazyLock<Option<Regex>> = LazyLock::new(|| pattern(r"\s*\(?\btask [0-9a-f]{32}\)?"));
-static ARN: LazyLock<Option<Regex>> = LazyLock::new(|| pattern(r"arn:aws[\w-]*:[\w-]*:[\w-]*:\d*:[\w:-]*/?(?<path>[\w./:-]*)"));
+static ARN: LazyLock<Option<Regex>> =
+    LazyLock::new(|| pattern(r"arn:aws[\w-]*:[\w-]*:[\w-]*:\d*:[\w:-]*/?(?<path>[\w./:-]*)"));
 
 /// An event without the service's name and task ids, and with names for ARNs.
 fn clean(message: &str) -> String {
@@ -236,7 +319,10 @@ fn clean(message: &str) -> String {
     }
     if let Some(arn) = ARN.as_ref() {
         text = arn
-            .replace_all(&text, |found: &regex::Captures| rollout::short(found.name("path").map_or(&found[0], |path| path.as_str())).to_owned())
+            .replace_all(&text, |found: &regex::Captures| {
+                rollout::short(found.name("path").map_or(&found[0], |path| path.as_str()))
+                    .to_owned()
+            })
             .into_owned();
     }
     text.trim().trim_end_matches('.').to_owned()
@@ -257,13 +343,22 @@ mod tests {
         let entries = read(&patient, minutes_ago(minutes), &mut unseen);
         let words = |entry: &Entry| match entry.count {
             1 => format!("{} {}", time::clock(entry.at), entry.says),
-            several => format!("{} {} ×{several} until {}", time::clock(entry.at), entry.says, time::clock(entry.last)),
+            several => format!(
+                "{} {} ×{several} until {}",
+                time::clock(entry.at),
+                entry.says,
+                time::clock(entry.last)
+            ),
         };
         (entries.iter().map(words).collect(), unseen)
     }
 
     fn event(snapshot: &mut Snapshot, minutes: i64, message: &str) {
-        let event = ServiceEvent { id: String::new(), created_at: Some(minutes_ago(minutes)), message: format!("(service api) {message}") };
+        let event = ServiceEvent {
+            id: String::new(),
+            created_at: Some(minutes_ago(minutes)),
+            message: format!("(service api) {message}"),
+        };
         snapshot.services[0].events.insert(0, event);
     }
 
@@ -272,7 +367,8 @@ mod tests {
         let mut snapshot = baseline::fargate();
         roll_out(&mut snapshot, 40, |deployment| {
             deployment.status = "ROLLBACK_FAILED".into();
-            deployment.status_reason = Some("No rollback candidate was found to run the rollback.".into());
+            deployment.status_reason =
+                Some("No rollback candidate was found to run the rollback.".into());
             deployment.finished_at = Some(minutes_ago(15));
         });
         let task = |n: u8, minutes| Task {
@@ -286,7 +382,11 @@ mod tests {
         let arn = snapshot.services[0].service_arn.clone();
         snapshot.stopped_tasks.put(&arn, vec![task(6, 5), task(5, 20), task(4, 25), task(3, 30)]);
         event(&mut snapshot, 20, &format!("has stopped 1 running tasks: (task {}).", id::task(5)));
-        event(&mut snapshot, 15, "rollback has failed. No rollback candidate was found to run the rollback.");
+        event(
+            &mut snapshot,
+            15,
+            "rollback has failed. No rollback candidate was found to run the rollback.",
+        );
         snapshot
     }
 
@@ -313,10 +413,20 @@ mod tests {
     #[test]
     fn alarms_and_targets_stand_between_tasks() {
         let mut snapshot = baseline::express();
-        let transition = |minutes, summary: &str| AlarmTransition { timestamp: Some(minutes_ago(minutes)), history_summary: summary.into() };
-        snapshot.alarm_history.put("default/api/RollbackAlarm", vec![transition(9, "Alarm updated from OK to ALARM")]);
+        let transition = |minutes, summary: &str| AlarmTransition {
+            timestamp: Some(minutes_ago(minutes)),
+            history_summary: summary.into(),
+        };
+        snapshot.alarm_history.put(
+            "default/api/RollbackAlarm",
+            vec![transition(9, "Alarm updated from OK to ALARM")],
+        );
         let [live, _] = baseline::express_groups();
-        let values = [12, 11, 10, 9].into_iter().zip([0.0, 1.0, 1.0, 0.0]).map(|(minutes, value)| (minutes_ago(minutes), value)).collect();
+        let values = [12, 11, 10, 9]
+            .into_iter()
+            .zip([0.0, 1.0, 1.0, 0.0])
+            .map(|(minutes, value)| (minutes_ago(minutes), value))
+            .collect();
         snapshot.metrics.put(Metric::UnhealthyHosts.of(&live), Series { values });
         let expected = [
             "02:49 UTC 1 unhealthy target in ecs-gateway-tg-1a2b3c4d5e6f70001",
@@ -330,8 +440,22 @@ mod tests {
     fn events_without_a_task_record_are_told_and_unknown_ones_are_kept() {
         let mut snapshot = baseline::fargate();
         event(&mut snapshot, 9, &format!("has started 1 tasks: (task {}).", id::task(7)));
-        event(&mut snapshot, 8, &format!("(task {}) did something new in (target-group {}).", id::task(7), id::group("api")));
-        assert_eq!(told(&snapshot, 20).0, ["02:51 UTC 1 task started", "02:52 UTC did something new in (target-group 6d0ecf831eec9f09)"]);
+        event(
+            &mut snapshot,
+            8,
+            &format!(
+                "(task {}) did something new in (target-group {}).",
+                id::task(7),
+                id::group("api")
+            ),
+        );
+        assert_eq!(
+            told(&snapshot, 20).0,
+            [
+                "02:51 UTC 1 task started",
+                "02:52 UTC did something new in (target-group 6d0ecf831eec9f09)"
+            ]
+        );
     }
 
     #[test]

@@ -1,5 +1,5 @@
-//! The traffic path of a service: listener, rule, weights, target groups, targets.
-//! Weighted rules do not fail over, and a balancer sends traffic to unhealthy targets if it has no others: so only
+//! The traffic path of a service: listener, rule, weights, target groups, targets. Weighted rules
+//! do not fail over, and a balancer sends traffic to unhealthy targets if it has no others: so only
 //! a group with no usable target at all makes the balancer itself answer 503.
 
 use std::collections::BTreeSet;
@@ -17,7 +17,8 @@ pub struct Way<'a> {
     pub listener: &'a Listener,
     pub rule: &'a Rule,
     pub shares: Vec<Share<'a>>,
-    /// ECS shifts traffic on this rule: it is the production rule of the deployment controller, or Express's own.
+    /// ECS shifts traffic on this rule: it is the production rule of the deployment controller, or
+    /// Express's own.
     pub managed: bool,
 }
 
@@ -38,7 +39,11 @@ pub fn percent_words(percent: f64) -> String {
 impl<'a> Way<'a> {
     /// Hosts that the rule asks for; none where it takes every host.
     pub fn hosts(&self) -> impl Iterator<Item = &'a str> + use<'a> {
-        self.rule.conditions.iter().filter(|condition| condition.field == "host-header").flat_map(|c| c.values.iter().map(String::as_str))
+        self.rule
+            .conditions
+            .iter()
+            .filter(|condition| condition.field == "host-header")
+            .flat_map(|c| c.values.iter().map(String::as_str))
     }
 
     /// Shares that get traffic.
@@ -46,27 +51,45 @@ impl<'a> Way<'a> {
         self.shares.iter().filter(|share| share.weight > 0)
     }
 
-    /// Whether HTTP is spoken here: only then can the balancer answer with a status code of its own.
+    /// Whether HTTP is spoken here: only then can the balancer answer with a status code of its
+    /// own.
     pub fn is_http(&self) -> bool {
         matches!(self.listener.protocol.as_deref(), Some("HTTP" | "HTTPS"))
     }
 
-    /// The command that gives the rule these weights. A default rule belongs to its listener and is changed there.
+    /// The command that gives the rule these weights. A default rule belongs to its listener and is
+    /// changed there.
     pub fn set_weights(&self, weights: &[(&str, i32)]) -> String {
-        let groups: Vec<String> = weights.iter().map(|(group, weight)| format!("{{TargetGroupArn={group},Weight={weight}}}")).collect();
-        let action = quote(&format!("Type=forward,ForwardConfig={{TargetGroups=[{}]}}", groups.join(",")));
+        let groups: Vec<String> = weights
+            .iter()
+            .map(|(group, weight)| format!("{{TargetGroupArn={group},Weight={weight}}}"))
+            .collect();
+        let action =
+            quote(&format!("Type=forward,ForwardConfig={{TargetGroups=[{}]}}", groups.join(",")));
         if self.rule.is_default {
-            format!("aws elbv2 modify-listener --listener-arn {} --default-actions {action}", self.listener.listener_arn)
+            format!(
+                "aws elbv2 modify-listener --listener-arn {} --default-actions {action}",
+                self.listener.listener_arn
+            )
         } else {
             format!("aws elbv2 modify-rule --rule-arn {} --actions {action}", self.rule.rule_arn)
         }
     }
 
-    /// The same weights in Terraform/OpenTofu. ECS changes the weights of its own rule, so the code must not.
+    /// The same weights in Terraform/OpenTofu. ECS changes the weights of its own rule, so the code
+    /// must not.
     pub fn weights_in_terraform(&self, weights: &[(&str, i32)]) -> String {
-        let group = |(arn, weight): &(&str, i32)| format!("      target_group {{\n        arn    = \"{arn}\"\n        weight = {weight}\n      }}\n");
+        let group = |(arn, weight): &(&str, i32)| {
+            format!(
+                "      target_group {{\n        arn    = \"{arn}\"\n        weight = {weight}\n      }}\n"
+            )
+        };
         let groups: String = weights.iter().map(group).collect();
-        let (resource, action) = if self.rule.is_default { ("aws_lb_listener", "default_action") } else { ("aws_lb_listener_rule", "action") };
+        let (resource, action) = if self.rule.is_default {
+            ("aws_lb_listener", "default_action")
+        } else {
+            ("aws_lb_listener_rule", "action")
+        };
         format!(
             "resource \"{resource}\" \"this\" {{\n  {action} {{\n    type = \"forward\"\n    forward {{\n{groups}    }}\n  }}\n  lifecycle {{\n    ignore_changes = [{action}]\n  }}\n}}"
         )
@@ -75,9 +98,18 @@ impl<'a> Way<'a> {
     /// `api.example.com`, or `HTTPS:443` for a rule that takes every host.
     pub fn name(&self) -> String {
         let hosts: Vec<&str> = self.hosts().collect();
-        let paths: Vec<&str> =
-            self.rule.conditions.iter().filter(|c| c.field == "path-pattern").flat_map(|c| c.values.iter().map(String::as_str)).collect();
-        let listener = format!("{}:{}", self.listener.protocol.as_deref().unwrap_or("listener"), self.listener.port.unwrap_or_default());
+        let paths: Vec<&str> = self
+            .rule
+            .conditions
+            .iter()
+            .filter(|c| c.field == "path-pattern")
+            .flat_map(|c| c.values.iter().map(String::as_str))
+            .collect();
+        let listener = format!(
+            "{}:{}",
+            self.listener.protocol.as_deref().unwrap_or("listener"),
+            self.listener.port.unwrap_or_default()
+        );
         let name = match (hosts.is_empty(), paths.is_empty()) {
             (true, true) => listener,
             (true, false) => format!("{listener} {}", paths.join(", ")),
@@ -85,7 +117,11 @@ impl<'a> Way<'a> {
             (false, false) => format!("{} {}", hosts.join(", "), paths.join(", ")),
         };
         // A rule that also asks for a header or a sender takes only some of the requests.
-        let narrowed = self.rule.conditions.iter().any(|c| !matches!(c.field.as_str(), "host-header" | "path-pattern"));
+        let narrowed = self
+            .rule
+            .conditions
+            .iter()
+            .any(|c| !matches!(c.field.as_str(), "host-header" | "path-pattern"));
         if narrowed { format!("{name} (under further conditions)") } else { name }
     }
 }
@@ -95,7 +131,8 @@ pub fn ingress_paths<'a>(patient: &Patient<'a>) -> Result<Vec<&'a IngressPath>, 
     let mut paths = Vec::new();
     if patient.is_express() {
         for arn in &patient.service().current_service_revisions {
-            paths.extend(patient.revision(arn)?.iter().flat_map(|revision| &revision.ingress_paths));
+            paths
+                .extend(patient.revision(arn)?.iter().flat_map(|revision| &revision.ingress_paths));
         }
     }
     Ok(paths)
@@ -115,16 +152,23 @@ pub fn groups<'a>(patient: &Patient<'a>) -> Result<BTreeSet<&'a str>, Blind> {
     Ok(groups)
 }
 
-/// Whether the metrics of a group are asked for: CloudWatch has those that the program reads for application load balancers.
+/// Whether the metrics of a group are asked for: CloudWatch has those that the program reads for
+/// application load balancers.
 pub fn is_measured(patient: &Patient, group: &str) -> Result<bool, Blind> {
     let of_application = |arn: &String| arn.contains(":loadbalancer/app/");
-    Ok(patient.target_group(group)?.is_some_and(|group| group.load_balancer_arns.iter().any(of_application)))
+    Ok(patient
+        .target_group(group)?
+        .is_some_and(|group| group.load_balancer_arns.iter().any(of_application)))
 }
 
 /// The rules on which ECS shifts traffic.
 fn managed_rules<'a>(patient: &Patient<'a>) -> Result<BTreeSet<&'a str>, Blind> {
     let service = patient.service();
-    let mut rules: BTreeSet<&str> = service.load_balancers.iter().filter_map(|balancer| balancer.production_listener_rule.as_deref()).collect();
+    let mut rules: BTreeSet<&str> = service
+        .load_balancers
+        .iter()
+        .filter_map(|balancer| balancer.production_listener_rule.as_deref())
+        .collect();
     for path in ingress_paths(patient)? {
         rules.extend(path.rule.as_ref().and_then(|rule| rule.arn.as_deref()));
     }
@@ -135,7 +179,13 @@ fn managed_rules<'a>(patient: &Patient<'a>) -> Result<BTreeSet<&'a str>, Blind> 
 pub fn balancers<'a>(patient: &Patient<'a>) -> Result<BTreeSet<&'a str>, Blind> {
     let mut balancers = BTreeSet::new();
     for group in groups(patient)? {
-        balancers.extend(patient.target_group(group)?.iter().flat_map(|group| &group.load_balancer_arns).map(String::as_str));
+        balancers.extend(
+            patient
+                .target_group(group)?
+                .iter()
+                .flat_map(|group| &group.load_balancer_arns)
+                .map(String::as_str),
+        );
     }
     for path in ingress_paths(patient)? {
         balancers.extend(path.load_balancer.as_ref().and_then(|balancer| balancer.arn.as_deref()));
@@ -148,35 +198,63 @@ pub fn all_rules<'a>(patient: &Patient<'a>) -> Result<Vec<(&'a Listener, &'a Rul
     let mut rules = Vec::new();
     for balancer in balancers(patient)? {
         for listener in patient.listeners(balancer)? {
-            rules.extend(patient.rules(&listener.listener_arn)?.iter().map(|rule| (listener, rule)));
+            rules
+                .extend(patient.rules(&listener.listener_arn)?.iter().map(|rule| (listener, rule)));
         }
     }
     Ok(rules)
 }
 
-/// Every way in to the service for its clients. The test rule of a blue/green deployment is none: it may well lead to
-/// the empty half of a pair.
+/// Every way in to the service for its clients. The test rule of a blue/green deployment is none:
+/// it may well lead to the empty half of a pair.
 pub fn ways<'a>(patient: &Patient<'a>) -> Result<Vec<Way<'a>>, Blind> {
     let groups = groups(patient)?;
     let managed = managed_rules(patient)?;
-    let is_test = |rule: &Rule| patient.service().load_balancers.iter().any(|b| b.test_listener_rule.as_deref() == Some(rule.rule_arn.as_str()));
+    let is_test = |rule: &Rule| {
+        patient
+            .service()
+            .load_balancers
+            .iter()
+            .any(|b| b.test_listener_rule.as_deref() == Some(rule.rule_arn.as_str()))
+    };
     let mut ways = Vec::new();
     for (listener, rule) in all_rules(patient)?.into_iter().filter(|(_, rule)| !is_test(rule)) {
-        let forwards = || rule.actions.iter().filter(|action| action.kind == "forward").flat_map(|action| &action.target_groups);
+        let forwards = || {
+            rule.actions
+                .iter()
+                .filter(|action| action.kind == "forward")
+                .flat_map(|action| &action.target_groups)
+        };
         if !forwards().any(|group| groups.contains(group.target_group_arn.as_str())) {
             continue;
         }
         let total: i32 = forwards().map(|group| group.weight).sum();
-        let percent = |weight: i32| if total > 0 { f64::from(weight) * 100.0 / f64::from(total) } else { 0.0 };
-        let shares = forwards().map(|group| Share { group: &group.target_group_arn, weight: group.weight, percent: percent(group.weight) }).collect();
-        ways.push(Way { listener, rule, shares, managed: managed.contains(rule.rule_arn.as_str()) });
+        let percent = |weight: i32| {
+            if total > 0 { f64::from(weight) * 100.0 / f64::from(total) } else { 0.0 }
+        };
+        let shares = forwards()
+            .map(|group| Share {
+                group: &group.target_group_arn,
+                weight: group.weight,
+                percent: percent(group.weight),
+            })
+            .collect();
+        ways.push(Way {
+            listener,
+            rule,
+            shares,
+            managed: managed.contains(rule.rule_arn.as_str()),
+        });
     }
     Ok(ways)
 }
 
 /// The groups that get traffic by some rule.
 pub fn live_groups<'a>(patient: &Patient<'a>) -> Result<BTreeSet<&'a str>, Blind> {
-    Ok(ways(patient)?.iter().flat_map(|way| way.live().map(|share| share.group).collect::<Vec<_>>()).collect())
+    Ok(ways(patient)?
+        .iter()
+        .flat_map(|way| way.live().map(|share| share.group).collect::<Vec<_>>())
+        .collect())
 }
 
 /// What a balancer can do with a target group.
@@ -197,7 +275,8 @@ pub enum GroupState {
 
 impl GroupState {
     pub fn of(targets: &[Target]) -> GroupState {
-        let any = |states: &[&str]| targets.iter().any(|target| states.contains(&target.state.as_str()));
+        let any =
+            |states: &[&str]| targets.iter().any(|target| states.contains(&target.state.as_str()));
         if any(&["healthy", "unavailable"]) {
             GroupState::Serves
         } else if any(&["initial"]) {
@@ -225,8 +304,8 @@ impl GroupState {
         }
     }
 
-    /// Whether the balancer has nowhere to send a request and answers 503 itself. Draining alone is not documented
-    /// to do so, but has been seen to.
+    /// Whether the balancer has nowhere to send a request and answers 503 itself. Draining alone is
+    /// not documented to do so, but has been seen to.
     pub fn answers_503(self) -> bool {
         matches!(self, GroupState::Empty | GroupState::Unused | GroupState::Draining)
     }
@@ -257,10 +336,25 @@ impl<'w, 'a> Dead<'w, 'a> {
     pub fn evidence(&self, rule: &Rule) -> [Evidence; 2] {
         let group = self.share.group;
         [
-            Evidence::new(Call::DescribeRules, &rule.rule_arn, "ForwardConfig.TargetGroups.Weight", self.share.weight),
+            Evidence::new(
+                Call::DescribeRules,
+                &rule.rule_arn,
+                "ForwardConfig.TargetGroups.Weight",
+                self.share.weight,
+            ),
             match self.targets.first() {
-                Some(target) => Evidence::new(Call::DescribeTargetHealth, group, "TargetHealth.State", &target.state),
-                None => Evidence::new(Call::DescribeTargetHealth, group, "TargetHealthDescriptions", "[]"),
+                Some(target) => Evidence::new(
+                    Call::DescribeTargetHealth,
+                    group,
+                    "TargetHealth.State",
+                    &target.state,
+                ),
+                None => Evidence::new(
+                    Call::DescribeTargetHealth,
+                    group,
+                    "TargetHealthDescriptions",
+                    "[]",
+                ),
             },
         ]
     }
@@ -273,8 +367,15 @@ pub fn state(patient: &Patient, group: &str) -> Result<GroupState, Blind> {
 /// The container that is registered with a group. Express wants it to be called `Main`.
 pub fn container<'a>(patient: &Patient<'a>, group: &str) -> Option<&'a str> {
     let mut balancers = patient.service().load_balancers.iter();
-    let registered = balancers.find(|b| [&b.target_group_arn, &b.alternate_target_group_arn].into_iter().flatten().any(|arn| arn == group));
-    registered.and_then(|balancer| balancer.container_name.as_deref()).or(patient.is_express().then_some("Main"))
+    let registered = balancers.find(|b| {
+        [&b.target_group_arn, &b.alternate_target_group_arn]
+            .into_iter()
+            .flatten()
+            .any(|arn| arn == group)
+    });
+    registered
+        .and_then(|balancer| balancer.container_name.as_deref())
+        .or(patient.is_express().then_some("Main"))
 }
 
 /// The name of a target group, from its ARN: `arn:…:targetgroup/api/0123` → `api`.
@@ -295,18 +396,24 @@ pub fn health_check_port(group: &TargetGroup, target: &Target) -> Option<i32> {
     }
 }
 
-/// A target group with the other half of its pair, if ECS deploys over a pair: a task that is registered in one half
-/// can be why the other is empty.
+/// A target group with the other half of its pair, if ECS deploys over a pair: a task that is
+/// registered in one half can be why the other is empty.
 pub fn pair<'a>(patient: &Patient<'a>, group: &str) -> Result<BTreeSet<&'a str>, Blind> {
     let service = patient.service();
     for balancer in &service.load_balancers {
-        let pair: BTreeSet<&str> = balancer.target_group_arn.as_deref().into_iter().chain(balancer.alternate_target_group_arn.as_deref()).collect();
+        let pair: BTreeSet<&str> = balancer
+            .target_group_arn
+            .as_deref()
+            .into_iter()
+            .chain(balancer.alternate_target_group_arn.as_deref())
+            .collect();
         if pair.contains(group) {
             return Ok(pair);
         }
     }
     for path in ingress_paths(patient)? {
-        let pair: BTreeSet<&str> = path.target_groups.iter().filter_map(|group| group.arn.as_deref()).collect();
+        let pair: BTreeSet<&str> =
+            path.target_groups.iter().filter_map(|group| group.arn.as_deref()).collect();
         if pair.contains(group) {
             return Ok(pair);
         }
@@ -322,9 +429,12 @@ mod tests {
 
     #[test]
     fn a_rule_that_asks_for_more_than_the_host_says_so() {
-        let listener = Listener { port: Some(443), protocol: Some("HTTPS".into()), ..Listener::default() };
+        let listener =
+            Listener { port: Some(443), protocol: Some("HTTPS".into()), ..Listener::default() };
         let mut rule = host_rule("arn", "1", "api.example.com", forward(&[("group", 1)]));
-        let name = |rule: &Rule| Way { listener: &listener, rule, shares: Vec::new(), managed: false }.name();
+        let name = |rule: &Rule| {
+            Way { listener: &listener, rule, shares: Vec::new(), managed: false }.name()
+        };
         assert_eq!(name(&rule), "api.example.com");
         rule.conditions.push(Condition {
             field: "http-header".into(),
@@ -337,6 +447,9 @@ mod tests {
 
     #[test]
     fn a_small_part_is_not_called_none() {
-        assert_eq!([percent_words(100.0), percent_words(5.0), percent_words(0.4)], ["100 %", "5 %", "less than 1 %"]);
+        assert_eq!(
+            [percent_words(100.0), percent_words(5.0), percent_words(0.4)],
+            ["100 %", "5 %", "less than 1 %"]
+        );
     }
 }

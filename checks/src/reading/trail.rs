@@ -1,5 +1,6 @@
-//! Who changed what on a service's path, and when, as CloudTrail has it: which resources it is asked about, and what it
-//! told. It is asked only where the user wants it, because CloudTrail allows two questions a second to a whole account.
+//! Who changed what on a service's path, and when, as CloudTrail has it: which resources it is
+//! asked about, and what it told. It is asked only where the user wants it, because CloudTrail
+//! allows two questions a second to a whole account.
 
 use std::collections::BTreeSet;
 
@@ -14,7 +15,8 @@ use crate::snapshot::TrailEvent;
 pub struct Question {
     /// An ARN, or the id or name that AWS uses for it.
     pub resource: String,
-    /// What CloudTrail calls it. ECS names no resources in its events: these are asked for by their own names.
+    /// What CloudTrail calls it. ECS names no resources in its events: these are asked for by their
+    /// own names.
     pub by: By,
     /// IAM's events are in one region of the partition.
     pub is_global: bool,
@@ -28,7 +30,8 @@ pub enum By {
 
 const LONGEST: SignedDuration = SignedDuration::from_hours(7 * 24);
 
-/// From when on CloudTrail is asked: shortly before the last good deployment began, but not more than seven days ago.
+/// From when on CloudTrail is asked: shortly before the last good deployment began, but not more
+/// than seven days ago.
 pub fn since(patient: &Patient, unseen: &mut Unseen) -> Timestamp {
     let earliest = time::before(patient.now(), LONGEST);
     let good = unseen.see(rollback::last_success(patient)).flatten();
@@ -43,35 +46,85 @@ pub fn questions(patient: &Patient, unseen: &mut Unseen) -> Vec<Question> {
     } else {
         &["UpdateService", "StopServiceDeployment"]
     };
-    let by_events = |resource: &str, events| Question { resource: resource.to_owned(), by: By::EventNames(events), is_global: false };
-    let by_name = |resource: &str| Question { resource: resource.to_owned(), by: By::ResourceName(resource.to_owned()), is_global: false };
+    let by_events = |resource: &str, events| Question {
+        resource: resource.to_owned(),
+        by: By::EventNames(events),
+        is_global: false,
+    };
+    let by_name = |resource: &str| Question {
+        resource: resource.to_owned(),
+        by: By::ResourceName(resource.to_owned()),
+        is_global: false,
+    };
     let mut questions = vec![by_events(patient.arn(), service)];
-    let definitions: BTreeSet<&str> = patient.service().deployments.iter().filter_map(|one| one.task_definition.as_deref()).collect();
-    let families: BTreeSet<&str> = definitions.iter().filter_map(|arn| arn.rsplit_once(':')).map(|(family, _)| family).collect();
+    let definitions: BTreeSet<&str> = patient
+        .service()
+        .deployments
+        .iter()
+        .filter_map(|one| one.task_definition.as_deref())
+        .collect();
+    let families: BTreeSet<&str> = definitions
+        .iter()
+        .filter_map(|arn| arn.rsplit_once(':'))
+        .map(|(family, _)| family)
+        .collect();
     questions.extend(families.iter().map(|family| by_events(family, &["RegisterTaskDefinition"])));
 
     let ways = unseen.see(traffic::ways(patient)).unwrap_or_default();
-    let rules: BTreeSet<&str> =
-        ways.iter().map(|way| if way.rule.is_default { way.listener.listener_arn.as_str() } else { way.rule.rule_arn.as_str() }).collect();
+    let rules: BTreeSet<&str> = ways
+        .iter()
+        .map(|way| {
+            if way.rule.is_default {
+                way.listener.listener_arn.as_str()
+            } else {
+                way.rule.rule_arn.as_str()
+            }
+        })
+        .collect();
     let groups = unseen.see(traffic::groups(patient)).unwrap_or_default();
     let balancers = unseen.see(traffic::balancers(patient)).unwrap_or_default();
     questions.extend(rules.iter().chain(&groups).map(|arn| by_name(arn)));
 
-    let networks = patient.service().deployments.iter().filter_map(|one| one.network_configuration.as_ref());
-    let mut security: BTreeSet<&str> = networks.flat_map(|network| &network.security_groups).map(String::as_str).collect();
+    let networks =
+        patient.service().deployments.iter().filter_map(|one| one.network_configuration.as_ref());
+    let mut security: BTreeSet<&str> =
+        networks.flat_map(|network| &network.security_groups).map(String::as_str).collect();
     for balancer in &balancers {
         let found = unseen.see(patient.load_balancer(balancer)).flatten();
-        security.extend(found.iter().flat_map(|balancer| &balancer.security_groups).map(String::as_str));
+        security.extend(
+            found.iter().flat_map(|balancer| &balancer.security_groups).map(String::as_str),
+        );
     }
-    let alarms = patient.service().deployment_configuration.alarms.iter().flat_map(|alarms| &alarms.alarm_names);
-    questions.extend(security.into_iter().chain(alarms.map(String::as_str)).chain(balancers.iter().copied()).map(by_name));
+    let alarms = patient
+        .service()
+        .deployment_configuration
+        .alarms
+        .iter()
+        .flat_map(|alarms| &alarms.alarm_names);
+    questions.extend(
+        security
+            .into_iter()
+            .chain(alarms.map(String::as_str))
+            .chain(balancers.iter().copied())
+            .map(by_name),
+    );
 
     let mut roles: BTreeSet<&str> = BTreeSet::new();
     for definition in definitions {
         let found = unseen.see(patient.task_definition(definition)).flatten();
-        roles.extend(found.iter().flat_map(|found| [&found.execution_role_arn, &found.task_role_arn]).flatten().map(String::as_str));
+        roles.extend(
+            found
+                .iter()
+                .flat_map(|found| [&found.execution_role_arn, &found.task_role_arn])
+                .flatten()
+                .map(String::as_str),
+        );
     }
-    questions.extend(roles.into_iter().map(|arn| Question { resource: arn.to_owned(), by: By::ResourceName(last(arn).to_owned()), is_global: true }));
+    questions.extend(roles.into_iter().map(|arn| Question {
+        resource: arn.to_owned(),
+        by: By::ResourceName(last(arn).to_owned()),
+        is_global: true,
+    }));
     questions
 }
 
@@ -95,7 +148,11 @@ pub struct Deed<'a> {
 impl Deed<'_> {
     /// `ana (role admin): ModifyTargetGroup on target group api`
     pub fn words(&self) -> String {
-        let refused = self.event.error_code.as_deref().map_or_else(String::new, |code| format!(", refused: {code}"));
+        let refused = self
+            .event
+            .error_code
+            .as_deref()
+            .map_or_else(String::new, |code| format!(", refused: {code}"));
         format!("{}: {} on {}{refused}", self.who, self.event.event_name, and_list(&self.on))
     }
 }
@@ -108,10 +165,20 @@ pub fn read<'a>(patient: &Patient<'a>, unseen: &mut Unseen) -> Option<Vec<Deed<'
     for question in questions(patient, &mut Unseen::default()) {
         let on = name(patient, &ways, &question.resource);
         for event in unseen.see(patient.trail_events(&question.resource)).unwrap_or_default() {
-            let Some(at) = event.event_time.filter(|at| *at >= trail.since && !is_routine(event)) else { continue };
+            let Some(at) = event.event_time.filter(|at| *at >= trail.since && !is_routine(event))
+            else {
+                continue;
+            };
             match deeds.iter_mut().find(|deed| deed.event.event_id == event.event_id) {
                 Some(deed) => deed.on.push(on.clone()),
-                None => deeds.push(Deed { at, last: at, count: 1, who: who(event), event, on: vec![on.clone()] }),
+                None => deeds.push(Deed {
+                    at,
+                    last: at,
+                    count: 1,
+                    who: who(event),
+                    event,
+                    on: vec![on.clone()],
+                }),
             }
         }
     }
@@ -152,8 +219,14 @@ fn name(patient: &Patient, ways: &[traffic::Way], resource: &str) -> String {
         Some(("targetgroup", _)) => format!("target group {}", traffic::group_name(resource)),
         Some(("loadbalancer", _)) => format!("load balancer {}", traffic::balancer_name(resource)),
         Some((kind @ ("listener-rule" | "listener"), _)) => {
-            let way = ways.iter().find(|way| way.rule.rule_arn == resource || (way.rule.is_default && way.listener.listener_arn == resource));
-            way.map_or_else(|| format!("{kind} {}", last(resource)), |way| format!("the rule of {}", way.name()))
+            let way = ways.iter().find(|way| {
+                way.rule.rule_arn == resource
+                    || (way.rule.is_default && way.listener.listener_arn == resource)
+            });
+            way.map_or_else(
+                || format!("{kind} {}", last(resource)),
+                |way| format!("the rule of {}", way.name()),
+            )
         }
         Some((kind, rest)) => format!("{kind} {}", last(rest)),
         None if resource.starts_with("sg-") => {
@@ -189,7 +262,10 @@ mod tests {
         let mut snapshot = baseline::fargate();
         let mut trail = Trail { since: minutes_ago(600), ..Trail::default() };
         let intent = Intent::default();
-        let asked = questions(&Patient::new(&snapshot, &snapshot.services[0], &intent), &mut Unseen::default());
+        let asked = questions(
+            &Patient::new(&snapshot, &snapshot.services[0], &intent),
+            &mut Unseen::default(),
+        );
         asked.iter().for_each(|question| trail.events.put(&question.resource, Vec::new()));
         events.iter().for_each(|(resource, events)| trail.events.put(*resource, events.clone()));
         snapshot.trail = Some(trail);
@@ -198,15 +274,22 @@ mod tests {
 
     fn told(snapshot: &Snapshot) -> (Vec<String>, Unseen) {
         let (intent, mut unseen) = (Intent::default(), Unseen::default());
-        let deeds = read(&Patient::new(snapshot, &snapshot.services[0], &intent), &mut unseen).unwrap_or_default();
+        let deeds = read(&Patient::new(snapshot, &snapshot.services[0], &intent), &mut unseen)
+            .unwrap_or_default();
         (deeds.iter().map(|deed| format!("{} {}", deed.count, deed.words())).collect(), unseen)
     }
 
     #[test]
     fn names_who_did_what_on_what_in_order() {
         let group = id::group("api");
-        let refused = TrailEvent { error_code: Some("AccessDenied".into()), ..event(3, 10, "ModifyTargetGroup") };
-        let snapshot = with(&[(&group, vec![refused, event(2, 20, "ModifyTargetGroup"), event(1, 21, "ModifyTargetGroup")])]);
+        let refused = TrailEvent {
+            error_code: Some("AccessDenied".into()),
+            ..event(3, 10, "ModifyTargetGroup")
+        };
+        let snapshot = with(&[(
+            &group,
+            vec![refused, event(2, 20, "ModifyTargetGroup"), event(1, 21, "ModifyTargetGroup")],
+        )]);
         let expected = [
             "2 ana (role admin): ModifyTargetGroup on target group api",
             "1 ana (role admin): ModifyTargetGroup on target group api, refused: AccessDenied",
@@ -217,16 +300,25 @@ mod tests {
     #[test]
     fn what_ecs_does_with_every_task_is_no_news_and_of_a_person_it_is() {
         let group = id::group("api");
-        let by_ecs = TrailEvent { invoked_by: Some("ecs.amazonaws.com".into()), ..event(1, 20, "RegisterTargets") };
+        let by_ecs = TrailEvent {
+            invoked_by: Some("ecs.amazonaws.com".into()),
+            ..event(1, 20, "RegisterTargets")
+        };
         let snapshot = with(&[(&group, vec![by_ecs, event(2, 19, "DeregisterTargets")])]);
-        assert_eq!(told(&snapshot).0, ["1 ana (role admin): DeregisterTargets on target group api"]);
+        assert_eq!(
+            told(&snapshot).0,
+            ["1 ana (role admin): DeregisterTargets on target group api"]
+        );
     }
 
     #[test]
     fn an_event_on_two_resources_is_told_once() {
         let (group, arn) = (id::group("api"), baseline::fargate().services[0].service_arn.clone());
         let snapshot = with(&[(&group, vec![event(1, 20, "X")]), (&arn, vec![event(1, 20, "X")])]);
-        assert_eq!(told(&snapshot).0, ["1 ana (role admin): X on service api and target group api"]);
+        assert_eq!(
+            told(&snapshot).0,
+            ["1 ana (role admin): X on service api and target group api"]
+        );
     }
 
     #[test]
@@ -239,7 +331,10 @@ mod tests {
     fn what_could_not_be_looked_up_is_not_nothing() {
         let mut snapshot = with(&[]);
         let refused = Seen::No(Why::Denied("no".into()));
-        snapshot.trail.iter_mut().for_each(|trail| trail.events.insert(id::group("api"), refused.clone()));
+        snapshot
+            .trail
+            .iter_mut()
+            .for_each(|trail| trail.events.insert(id::group("api"), refused.clone()));
         assert_eq!(told(&snapshot).1.0.len(), 1);
         snapshot.trail = None;
         assert_eq!(told(&snapshot), (Vec::new(), Unseen::default()), "nobody asked");
@@ -249,7 +344,9 @@ mod tests {
     fn begins_shortly_before_the_last_good_deployment_and_within_a_week() {
         let intent = Intent::default();
         let mut snapshot = baseline::fargate();
-        let of = |snapshot: &Snapshot| since(&Patient::new(snapshot, &snapshot.services[0], &intent), &mut Unseen::default());
+        let of = |snapshot: &Snapshot| {
+            since(&Patient::new(snapshot, &snapshot.services[0], &intent), &mut Unseen::default())
+        };
         let arn = snapshot.services[0].service_arn.clone();
         let listed = snapshot.listed_deployments.change(&arn).unwrap();
         listed[0].started_at = Some(minutes_ago(60));
@@ -264,8 +361,10 @@ mod tests {
         for (name, snapshot) in baseline::ALL {
             let snapshot = snapshot();
             let mut unseen = Unseen::default();
-            let asked = questions(&Patient::new(&snapshot, &snapshot.services[0], &intent), &mut unseen);
-            let resources: BTreeSet<&str> = asked.iter().map(|question| question.resource.as_str()).collect();
+            let asked =
+                questions(&Patient::new(&snapshot, &snapshot.services[0], &intent), &mut unseen);
+            let resources: BTreeSet<&str> =
+                asked.iter().map(|question| question.resource.as_str()).collect();
             assert_eq!(resources.len(), asked.len(), "{name}: one is asked about twice");
             assert_eq!(unseen, Unseen::default(), "{name}");
         }

@@ -1,5 +1,5 @@
-//! What a web ACL does with a request from an address, as far as addresses decide: enough of AWS WAF's language to read an
-//! allow list. Everything else that a rule may look at is left open.
+//! What a web ACL does with a request from an address, as far as addresses decide: enough of AWS
+//! WAF's language to read an allow list. Everything else that a rule may look at is left open.
 
 use std::net::IpAddr;
 
@@ -23,7 +23,8 @@ pub enum Verdict<'a> {
 /// Whether a statement is true of a request; `None` where more than the address decides.
 type Truth = Option<bool>;
 
-/// The ARNs of the IP sets that decide about addresses: the ones that a caller's address has to be looked up in.
+/// The ARNs of the IP sets that decide about addresses: the ones that a caller's address has to be
+/// looked up in.
 pub fn ip_sets(acl: &WebAcl) -> Vec<&str> {
     fn within<'a>(statement: &'a Statement, sets: &mut Vec<&'a str>) {
         if let ("IPSetReference", Some(arn)) = (statement.kind.as_str(), statement.arn.as_deref())
@@ -38,8 +39,9 @@ pub fn ip_sets(acl: &WebAcl) -> Vec<&str> {
     sets
 }
 
-/// The ARNs of the IP sets into which an address has to go that a verdict blocks, to be let through: those that `Allow` rules look
-/// for, or, where a rule blocks whoever is not in a set, that set.
+/// The ARNs of the IP sets into which an address has to go that a verdict blocks, to be let
+/// through: those that `Allow` rules look for, or, where a rule blocks whoever is not in a set,
+/// that set.
 pub fn letting_in<'a>(acl: &'a WebAcl, verdict: &Verdict<'a>) -> Vec<&'a str> {
     fn within<'a>(statement: &'a Statement, in_it: bool, wanted: bool, sets: &mut Vec<&'a str>) {
         if let ("IPSetReference", Some(arn)) = (statement.kind.as_str(), statement.arn.as_deref())
@@ -68,36 +70,49 @@ pub fn before<'a>(patient: &Patient<'a>, balancer: &str) -> Result<Option<&'a We
     if balancer.contains(":loadbalancer/app/") { patient.web_acl(balancer) } else { Ok(None) }
 }
 
-/// Whether it is an allow list, in one of the two usual forms: it blocks whom no rule allows, or a rule blocks whoever is in
-/// none of its IP sets.
+/// Whether it is an allow list, in one of the two usual forms: it blocks whom no rule allows, or a
+/// rule blocks whoever is in none of its IP sets.
 pub fn blocks_strangers(acl: &WebAcl) -> bool {
     acl.default_action.as_deref() == Some("Block") || blocks_all_but_a_list(acl)
 }
 
-/// Whether a rule blocks whoever is in none of its IP sets, and none before it may let somebody through.
+/// Whether a rule blocks whoever is in none of its IP sets, and none before it may let somebody
+/// through.
 fn blocks_all_but_a_list(acl: &WebAcl) -> bool {
     // Firewall Manager has rules of its own before these.
     if acl.managed_by_firewall_manager {
         return false;
     }
     let is_set = |one: &Statement| one.kind == "IPSetReference" && one.header_name.is_none();
-    let is_list = |one: &Statement| is_set(one) || (one.kind == "Or" && !one.statements.is_empty() && one.statements.iter().all(is_set));
-    let is_all_others = |one: &Statement| one.kind == "Not" && matches!(one.statements.as_slice(), [list] if is_list(list));
-    let lets_through = |rule: &WebAclRule| match (rule.action.as_deref(), rule.override_action.as_deref()) {
-        (Some(action), _) => action == "Allow",
-        (None, Some("Count")) => false,
-        (None, _) => !allows_nobody(&rule.statement),
+    let is_list = |one: &Statement| {
+        is_set(one)
+            || (one.kind == "Or" && !one.statements.is_empty() && one.statements.iter().all(is_set))
     };
-    let decides = acl.rules.iter().find(|rule| lets_through(rule) || (rule.action.as_deref() == Some("Block") && is_all_others(&rule.statement)));
+    let is_all_others = |one: &Statement| {
+        one.kind == "Not" && matches!(one.statements.as_slice(), [list] if is_list(list))
+    };
+    let lets_through =
+        |rule: &WebAclRule| match (rule.action.as_deref(), rule.override_action.as_deref()) {
+            (Some(action), _) => action == "Allow",
+            (None, Some("Count")) => false,
+            (None, _) => !allows_nobody(&rule.statement),
+        };
+    let decides = acl.rules.iter().find(|rule| {
+        lets_through(rule)
+            || (rule.action.as_deref() == Some("Block") && is_all_others(&rule.statement))
+    });
     decides.is_some_and(|rule| !lets_through(rule))
 }
 
 /// Whether it lets every request through, for all that we see of it.
 pub fn blocks_nothing(acl: &WebAcl) -> bool {
-    acl.default_action.as_deref() == Some("Allow") && !acl.managed_by_firewall_manager && !acl.rules.iter().any(may_stop)
+    acl.default_action.as_deref() == Some("Allow")
+        && !acl.managed_by_firewall_manager
+        && !acl.rules.iter().any(may_stop)
 }
 
-/// Whether a rule can keep a request out. A rule group does what its own rules say, unless it is overridden.
+/// Whether a rule can keep a request out. A rule group does what its own rules say, unless it is
+/// overridden.
 fn may_stop(rule: &WebAclRule) -> bool {
     match (rule.action.as_deref(), rule.override_action.as_deref()) {
         (Some("Allow" | "Count"), _) | (None, Some("Count")) => false,
@@ -105,9 +120,13 @@ fn may_stop(rule: &WebAclRule) -> bool {
     }
 }
 
-/// What becomes of a request from an address. Rules are evaluated in the order of their priority; the first that allows or
-/// blocks decides.
-pub fn verdict<'a>(patient: &Patient, acl: &'a WebAcl, address: IpAddr) -> Result<Verdict<'a>, Blind> {
+/// What becomes of a request from an address. Rules are evaluated in the order of their priority;
+/// the first that allows or blocks decides.
+pub fn verdict<'a>(
+    patient: &Patient,
+    acl: &'a WebAcl,
+    address: IpAddr,
+) -> Result<Verdict<'a>, Blind> {
     // Firewall Manager has rules of its own before and after these.
     if acl.managed_by_firewall_manager {
         return Ok(Verdict::Open);
@@ -126,21 +145,37 @@ pub fn verdict<'a>(patient: &Patient, acl: &'a WebAcl, address: IpAddr) -> Resul
             _ => return Ok(Verdict::Open),
         }
     }
-    Ok(if acl.default_action.as_deref() == Some("Block") { Verdict::Default } else { Verdict::Open })
+    Ok(if acl.default_action.as_deref() == Some("Block") {
+        Verdict::Default
+    } else {
+        Verdict::Open
+    })
 }
 
-/// Whether it is one of AWS's own rule groups: they block and count, and let nobody through, unless their rules were given
-/// another action.
+/// Whether it is one of AWS's own rule groups: they block and count, and let nobody through, unless
+/// their rules were given another action.
 fn allows_nobody(group: &Statement) -> bool {
-    group.name.as_deref().is_some_and(|name| name.starts_with("AWS ")) && !group.rule_action_overrides.values().any(|action| action == "Allow")
+    group.name.as_deref().is_some_and(|name| name.starts_with("AWS "))
+        && !group.rule_action_overrides.values().any(|action| action == "Allow")
 }
 
 fn truth(patient: &Patient, statement: &Statement, address: IpAddr) -> Result<Truth, Blind> {
-    let inner = || statement.statements.iter().map(|inner| truth(patient, inner, address)).collect::<Result<Vec<Truth>, Blind>>();
+    let inner = || {
+        statement
+            .statements
+            .iter()
+            .map(|inner| truth(patient, inner, address))
+            .collect::<Result<Vec<Truth>, Blind>>()
+    };
     Ok(match statement.kind.as_str() {
         // Of a header, nobody knows what it says.
         "IPSetReference" if statement.header_name.is_none() => match statement.arn.as_deref() {
-            Some(arn) => patient.ip_set(arn)?.map(|set| set.addresses.iter().filter_map(|one| parsed::<Cidr>(one)).any(|block| block.has(address))),
+            Some(arn) => patient.ip_set(arn)?.map(|set| {
+                set.addresses
+                    .iter()
+                    .filter_map(|one| parsed::<Cidr>(one))
+                    .any(|block| block.has(address))
+            }),
             None => None,
         },
         "And" => every(inner()?),
@@ -184,13 +219,22 @@ mod tests {
     }
 
     fn rule(action: &str, statement: Statement) -> WebAclRule {
-        WebAclRule { name: format!("{action} it"), action: Some(action.into()), statement, ..WebAclRule::default() }
+        WebAclRule {
+            name: format!("{action} it"),
+            action: Some(action.into()),
+            statement,
+            ..WebAclRule::default()
+        }
     }
 
-    /// What an ACL does with 18.130.1.2, where the set `office` has other addresses, and `own` has this one.
+    /// What an ACL does with 18.130.1.2, where the set `office` has other addresses, and `own` has
+    /// this one.
     fn of(default: &str, rules: Vec<WebAclRule>) -> String {
         let mut snapshot = baseline::fargate();
-        let ip_set = |addresses: &[&str]| IpSet { addresses: addresses.iter().map(|one| (*one).to_owned()).collect(), ..IpSet::default() };
+        let ip_set = |addresses: &[&str]| IpSet {
+            addresses: addresses.iter().map(|one| (*one).to_owned()).collect(),
+            ..IpSet::default()
+        };
         snapshot.ip_sets.put("office", ip_set(&["203.0.113.0/24", "2001:db8::/32"]));
         snapshot.ip_sets.put("own", ip_set(&["18.130.1.2/32"]));
         let acl = WebAcl { default_action: Some(default.into()), rules, ..WebAcl::default() };
@@ -202,14 +246,21 @@ mod tests {
     }
 
     fn asked<'a>(snapshot: &'a Snapshot, acl: &'a WebAcl) -> Result<Verdict<'a>, Blind> {
-        verdict(&Patient::new(snapshot, &snapshot.services[0], &Intent::default()), acl, "18.130.1.2".parse().unwrap())
+        verdict(
+            &Patient::new(snapshot, &snapshot.services[0], &Intent::default()),
+            acl,
+            "18.130.1.2".parse().unwrap(),
+        )
     }
 
     #[test]
     fn an_allow_list_before_a_default_that_blocks() {
         assert_eq!(of("Block", vec![rule("Allow", set("office"))]), "default");
         assert_eq!(of("Block", vec![rule("Allow", set("own"))]), "open");
-        assert_eq!(of("Block", vec![rule("Allow", set("office")), rule("Allow", set("own"))]), "open");
+        assert_eq!(
+            of("Block", vec![rule("Allow", set("office")), rule("Allow", set("own"))]),
+            "open"
+        );
         assert_eq!(of("Allow", vec![rule("Allow", set("office"))]), "open");
     }
 
@@ -218,18 +269,34 @@ mod tests {
         let block = |arn| rule("Block", joined("Not", vec![set(arn)]));
         assert_eq!(of("Allow", vec![block("office")]), "Block it");
         assert_eq!(of("Allow", vec![block("own")]), "open");
-        assert_eq!(of("Allow", vec![rule("Block", joined("Not", vec![joined("Or", vec![set("office"), set("own")])]))]), "open");
+        assert_eq!(
+            of(
+                "Allow",
+                vec![rule(
+                    "Block",
+                    joined("Not", vec![joined("Or", vec![set("office"), set("own")])])
+                )]
+            ),
+            "open"
+        );
         assert_eq!(of("Allow", vec![rule("Count", joined("Not", vec![set("office")]))]), "open");
     }
 
     #[test]
     fn an_allow_list_has_two_forms() {
-        let acl = |default: &str, rules| WebAcl { default_action: Some(default.into()), rules, ..WebAcl::default() };
+        let acl = |default: &str, rules| WebAcl {
+            default_action: Some(default.into()),
+            rules,
+            ..WebAcl::default()
+        };
         let block = |statement| rule("Block", joined("Not", vec![statement]));
         let others = || block(set("office"));
         assert!(blocks_strangers(&acl("Block", Vec::new())));
         assert!(blocks_strangers(&acl("Allow", vec![others(), rule("Allow", set("own"))])));
-        assert!(blocks_strangers(&acl("Allow", vec![block(joined("Or", vec![set("office"), set("own")]))])));
+        assert!(blocks_strangers(&acl(
+            "Allow",
+            vec![block(joined("Or", vec![set("office"), set("own")]))]
+        )));
         let path = || Statement { kind: "ByteMatch".into(), ..Statement::default() };
         for rules in [
             Vec::new(),
@@ -239,11 +306,21 @@ mod tests {
             vec![block(joined("Or", vec![set("office"), path()]))],
             vec![block(joined("And", vec![set("office"), path()]))],
             vec![block(Statement { header_name: Some("X-Forwarded-For".into()), ..set("office") })],
-            vec![WebAclRule { action: None, override_action: Some("None".into()), ..rule("", path()) }, others()],
+            vec![
+                WebAclRule {
+                    action: None,
+                    override_action: Some("None".into()),
+                    ..rule("", path())
+                },
+                others(),
+            ],
         ] {
             assert!(!blocks_strangers(&acl("Allow", rules.clone())), "{rules:?}");
         }
-        assert!(!blocks_strangers(&WebAcl { managed_by_firewall_manager: true, ..acl("Allow", vec![others()]) }));
+        assert!(!blocks_strangers(&WebAcl {
+            managed_by_firewall_manager: true,
+            ..acl("Allow", vec![others()])
+        }));
     }
 
     #[test]
@@ -257,9 +334,19 @@ mod tests {
     fn what_more_than_the_address_decides_stays_open() {
         let path = || Statement { kind: "ByteMatch".into(), ..Statement::default() };
         assert_eq!(of("Block", vec![rule("Allow", path())]), "open");
-        assert_eq!(of("Block", vec![rule("Allow", joined("And", vec![set("office"), path()]))]), "default", "not from the office, whatever the path");
-        assert_eq!(of("Block", vec![rule("Allow", joined("And", vec![set("own"), path()]))]), "open");
-        assert_eq!(of("Allow", vec![rule("Block", joined("Or", vec![set("office"), path()]))]), "open");
+        assert_eq!(
+            of("Block", vec![rule("Allow", joined("And", vec![set("office"), path()]))]),
+            "default",
+            "not from the office, whatever the path"
+        );
+        assert_eq!(
+            of("Block", vec![rule("Allow", joined("And", vec![set("own"), path()]))]),
+            "open"
+        );
+        assert_eq!(
+            of("Allow", vec![rule("Block", joined("Or", vec![set("office"), path()]))]),
+            "open"
+        );
         assert_eq!(of("Block", vec![rule("Challenge", path())]), "open");
         let by_header = Statement { header_name: Some("X-Forwarded-For".into()), ..set("office") };
         assert_eq!(of("Block", vec![rule("Allow", by_header)]), "open");
@@ -268,16 +355,37 @@ mod tests {
             statement: Statement { kind: "RuleGroupReference".into(), ..Statement::default() },
             ..WebAclRule::default()
         };
-        assert_eq!(of("Block", vec![own_group.clone()]), "open", "a group of rules may let them through");
-        assert_eq!(of("Block", vec![WebAclRule { override_action: Some("Count".into()), ..own_group }]), "default");
+        assert_eq!(
+            of("Block", vec![own_group.clone()]),
+            "open",
+            "a group of rules may let them through"
+        );
+        assert_eq!(
+            of("Block", vec![WebAclRule { override_action: Some("Count".into()), ..own_group }]),
+            "default"
+        );
     }
 
     #[test]
     fn aws_own_groups_let_nobody_through() {
-        let managed = Statement { kind: "ManagedRuleGroup".into(), name: Some("AWS AWSManagedRulesCommonRuleSet".into()), ..Statement::default() };
-        let rule_of = |statement| WebAclRule { override_action: Some("None".into()), statement, ..WebAclRule::default() };
-        assert_eq!(of("Block", vec![rule_of(managed.clone()), rule("Allow", set("office"))]), "default");
-        let overridden = Statement { rule_action_overrides: [("NoUserAgent_HEADER".into(), "Allow".into())].into(), ..managed.clone() };
+        let managed = Statement {
+            kind: "ManagedRuleGroup".into(),
+            name: Some("AWS AWSManagedRulesCommonRuleSet".into()),
+            ..Statement::default()
+        };
+        let rule_of = |statement| WebAclRule {
+            override_action: Some("None".into()),
+            statement,
+            ..WebAclRule::default()
+        };
+        assert_eq!(
+            of("Block", vec![rule_of(managed.clone()), rule("Allow", set("office"))]),
+            "default"
+        );
+        let overridden = Statement {
+            rule_action_overrides: [("NoUserAgent_HEADER".into(), "Allow".into())].into(),
+            ..managed.clone()
+        };
         assert_eq!(of("Block", vec![rule_of(overridden), rule("Allow", set("office"))]), "open");
         let vendor = Statement { name: Some("Somebody Bots".into()), ..managed };
         assert_eq!(of("Block", vec![rule_of(vendor), rule("Allow", set("office"))]), "open");
@@ -285,14 +393,21 @@ mod tests {
 
     #[test]
     fn a_rate_limit_takes_nobody_outside_its_scope() {
-        assert_eq!(of("Block", vec![rule("Allow", joined("RateBased", vec![set("office")]))]), "default");
+        assert_eq!(
+            of("Block", vec![rule("Allow", joined("RateBased", vec![set("office")]))]),
+            "default"
+        );
         assert_eq!(of("Allow", vec![rule("Block", joined("RateBased", Vec::new()))]), "open");
     }
 
     #[test]
     fn firewall_managers_own_rules_are_not_seen() {
         let snapshot = baseline::fargate();
-        let acl = WebAcl { default_action: Some("Block".into()), managed_by_firewall_manager: true, ..WebAcl::default() };
+        let acl = WebAcl {
+            default_action: Some("Block".into()),
+            managed_by_firewall_manager: true,
+            ..WebAcl::default()
+        };
         assert_eq!(asked(&snapshot, &acl), Ok(Verdict::Open));
     }
 
@@ -300,7 +415,11 @@ mod tests {
     fn without_the_set_nobody_knows() {
         let mut snapshot = baseline::fargate();
         snapshot.ip_sets.insert("office", Seen::No(Why::Denied("no".into())));
-        let acl = WebAcl { default_action: Some("Block".into()), rules: vec![rule("Allow", set("office"))], ..WebAcl::default() };
+        let acl = WebAcl {
+            default_action: Some("Block".into()),
+            rules: vec![rule("Allow", set("office"))],
+            ..WebAcl::default()
+        };
         assert!(asked(&snapshot, &acl).is_err());
     }
 }

@@ -1,5 +1,6 @@
-//! What IAM tells of a role that was refused something: whom it trusts, and whether its policies allow one action on one
-//! resource. Asked for only after a failure that names them. Of a trust policy only what is trusted enters, no conditions.
+//! What IAM tells of a role that was refused something: whom it trusts, and whether its policies
+//! allow one action on one resource. Asked for only after a failure that names them. Of a trust
+//! policy only what is trusted enters, no conditions.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

@@ -1,4 +1,5 @@
-//! Load balancers, listeners, rules, target groups and targets, as Elastic Load Balancing tells them.
+//! Load balancers, listeners, rules, target groups and targets, as Elastic Load Balancing tells
+//! them.
 
 use jiff::Timestamp;
 use schemars::JsonSchema;
@@ -60,7 +61,8 @@ pub struct Rule {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Condition {
-    /// `host-header`, `path-pattern`, `http-header`, `http-request-method`, `query-string` or `source-ip`.
+    /// `host-header`, `path-pattern`, `http-header`, `http-request-method`, `query-string` or
+    /// `source-ip`.
     pub field: String,
     /// For `http-header`: the header's name.
     pub name: Option<String>,
@@ -72,7 +74,8 @@ pub struct Condition {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Action {
-    /// `forward`, `redirect`, `fixed-response`, `authenticate-oidc` and others; the field is called `Type` at AWS.
+    /// `forward`, `redirect`, `fixed-response`, `authenticate-oidc` and others; the field is called
+    /// `Type` at AWS.
     #[serde(rename = "type")]
     pub kind: String,
     /// For `forward`: where to, with relative weights of 0 to 999.
@@ -126,10 +129,12 @@ pub struct Target {
     pub id: String,
     pub port: Option<i32>,
     pub availability_zone: Option<String>,
-    /// `initial`, `healthy`, `unhealthy`, `unused`, `draining`, `unhealthy.draining` or `unavailable`.
+    /// `initial`, `healthy`, `unhealthy`, `unused`, `draining`, `unhealthy.draining` or
+    /// `unavailable`.
     pub state: String,
     pub reason: Option<String>,
     pub description: Option<String>,
-    /// `no_override`, `zonal_shift_active` and others: what an operator or AWS did, beside all health checks.
+    /// `no_override`, `zonal_shift_active` and others: what an operator or AWS did, beside all
+    /// health checks.
     pub administrative_override: Option<String>,
 }

@@ -1,5 +1,6 @@
-//! The instances under a service that brings its own: container instances as ECS knows them, capacity providers, and the
-//! Auto Scaling groups behind those. Asked for only while such a service lacks tasks, or ECS said that it cannot place one.
+//! The instances under a service that brings its own: container instances as ECS knows them,
+//! capacity providers, and the Auto Scaling groups behind those. Asked for only while such a
+//! service lacks tasks, or ECS said that it cannot place one.
 
 use std::collections::BTreeMap;
 

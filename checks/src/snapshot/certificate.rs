@@ -1,10 +1,12 @@
-//! The certificates that listeners show to clients, as Elastic Load Balancing and ACM tell them. Names and dates only.
+//! The certificates that listeners show to clients, as Elastic Load Balancing and ACM tell them.
+//! Names and dates only.
 
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// A certificate of a listener. Beside the default there may be many: the client's host name picks one.
+/// A certificate of a listener. Beside the default there may be many: the client's host name picks
+/// one.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct ListenerCertificate {

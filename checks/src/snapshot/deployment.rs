@@ -1,4 +1,5 @@
-//! Service deployments and service revisions: how one version was rolled out, and what exactly it is.
+//! Service deployments and service revisions: how one version was rolled out, and what exactly it
+//! is.
 
 use jiff::Timestamp;
 use schemars::JsonSchema;
@@ -25,7 +26,8 @@ pub struct ListedDeployment {
 #[serde(default)]
 pub struct ServiceDeployment {
     pub service_deployment_arn: String,
-    /// `PENDING`, `IN_PROGRESS`, `SUCCESSFUL`, `STOPPED`, `ROLLBACK_SUCCESSFUL`, `ROLLBACK_FAILED` and others.
+    /// `PENDING`, `IN_PROGRESS`, `SUCCESSFUL`, `STOPPED`, `ROLLBACK_SUCCESSFUL`, `ROLLBACK_FAILED`
+    /// and others.
     pub status: String,
     pub status_reason: Option<String>,
     pub created_at: Option<Timestamp>,
@@ -90,7 +92,8 @@ pub struct HookDetail {
     pub timeout_action: Option<String>,
 }
 
-/// One version of a service: task definition, images with their pinned digests, and for Express what ECS manages.
+/// One version of a service: task definition, images with their pinned digests, and for Express
+/// what ECS manages.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Revision {

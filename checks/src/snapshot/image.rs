@@ -1,4 +1,5 @@
-//! Images and their repositories as ECR tells them: what a tag points at now, and what may move or remove it.
+//! Images and their repositories as ECR tells them: what a tag points at now, and what may move or
+//! remove it.
 
 use jiff::Timestamp;
 use schemars::JsonSchema;
@@ -55,13 +56,16 @@ pub struct LifecycleRule {
     /// `days`, where it counts time.
     pub count_unit: Option<String>,
     pub count_number: i64,
-    /// `expire`, or a transition to another storage class. The field is called `action.type` at AWS.
+    /// `expire`, or a transition to another storage class. The field is called `action.type` at
+    /// AWS.
     pub action: String,
 }
 
 impl Image {
     /// Whether the digest is that of an index, with one manifest a platform behind it.
     pub fn is_index(&self) -> bool {
-        self.image_manifest_media_type.as_deref().is_some_and(|kind| kind.contains("image.index") || kind.contains("manifest.list"))
+        self.image_manifest_media_type
+            .as_deref()
+            .is_some_and(|kind| kind.contains("image.index") || kind.contains("manifest.list"))
     }
 }

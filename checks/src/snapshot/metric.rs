@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 /// The metrics that are asked for, by the resource they belong to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Metric {
-    /// Of a load balancer. On a balancer that several services share these are not this service's alone.
+    /// Of a load balancer. On a balancer that several services share these are not this service's
+    /// alone.
     Requests,
     Elb5xx,
     Elb502,
@@ -103,14 +104,21 @@ impl Metric {
     pub fn statistic(self) -> &'static str {
         match self {
             Metric::HealthyHosts => "Minimum",
-            Metric::UnhealthyHosts | Metric::ResponseTime | Metric::Cpu | Metric::Memory => "Maximum",
+            Metric::UnhealthyHosts | Metric::ResponseTime | Metric::Cpu | Metric::Memory => {
+                "Maximum"
+            }
             _ => "Sum",
         }
     }
 
     pub fn owner(self) -> Owner {
         match self {
-            Metric::Requests | Metric::Elb5xx | Metric::Elb502 | Metric::Elb503 | Metric::Elb504 | Metric::FixedResponses => Owner::LoadBalancer,
+            Metric::Requests
+            | Metric::Elb5xx
+            | Metric::Elb502
+            | Metric::Elb503
+            | Metric::Elb504
+            | Metric::FixedResponses => Owner::LoadBalancer,
             Metric::Cpu | Metric::Memory => Owner::Service,
             Metric::WafBlocked => Owner::WebAcl,
             _ => Owner::TargetGroup,
@@ -123,7 +131,8 @@ impl Metric {
     }
 }
 
-/// Values with the start of their minute. Without traffic CloudWatch has no values at all, which is not an error.
+/// Values with the start of their minute. Without traffic CloudWatch has no values at all, which is
+/// not an error.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Series {

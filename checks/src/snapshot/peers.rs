@@ -1,5 +1,5 @@
-//! What a service talks to: sibling services by Service Connect or Cloud Map, and databases of RDS. Asked only where the
-//! service is configured for it, or where a variable names the host.
+//! What a service talks to: sibling services by Service Connect or Cloud Map, and databases of RDS.
+//! Asked only where the service is configured for it, or where a variable names the host.
 
 use std::collections::BTreeMap;
 

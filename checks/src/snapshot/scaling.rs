@@ -1,4 +1,5 @@
-//! What scales a service: its bounds, policies and schedules in Application Auto Scaling, and what these did lately.
+//! What scales a service: its bounds, policies and schedules in Application Auto Scaling, and what
+//! these did lately.
 
 use jiff::Timestamp;
 use schemars::JsonSchema;
@@ -56,8 +57,8 @@ pub struct ScalingActivity {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct NotScaledReason {
-    /// `AlreadyAtMaxCapacity`, `AlreadyAtMinCapacity`, `AlreadyAtDesiredCapacity`, `AutoScalingAnticipatedFlapping` or
-    /// `TargetServicePutResourceAsUnscalable`.
+    /// `AlreadyAtMaxCapacity`, `AlreadyAtMinCapacity`, `AlreadyAtDesiredCapacity`,
+    /// `AutoScalingAnticipatedFlapping` or `TargetServicePutResourceAsUnscalable`.
     pub code: String,
     pub max_capacity: Option<i32>,
 }

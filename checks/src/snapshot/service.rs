@@ -18,7 +18,8 @@ pub struct Service {
     pub desired_count: i32,
     pub running_count: i32,
     pub pending_count: i32,
-    /// `EC2`, `FARGATE`, `EXTERNAL` or `MANAGED_INSTANCES`; absent where a capacity provider strategy decides.
+    /// `EC2`, `FARGATE`, `EXTERNAL` or `MANAGED_INSTANCES`; absent where a capacity provider
+    /// strategy decides.
     pub launch_type: Option<String>,
     pub capacity_providers: Vec<String>,
     pub platform_version: Option<String>,

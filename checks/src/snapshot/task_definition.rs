@@ -1,5 +1,5 @@
-//! Task definitions, without anything secret: of environment variables the names, and of URLs in them the hosts; of
-//! commands what tells two of them apart.
+//! Task definitions, without anything secret: of environment variables the names, and of URLs in
+//! them the hosts; of commands what tells two of them apart.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -60,7 +60,8 @@ pub struct ContainerDefinition {
     pub cpu: Option<i32>,
     pub memory: Option<i32>,
     pub memory_reservation: Option<i32>,
-    /// Seconds between SIGTERM and SIGKILL; absent means 30, unless an instance's agent is set otherwise.
+    /// Seconds between SIGTERM and SIGKILL; absent means 30, unless an instance's agent is set
+    /// otherwise.
     pub stop_timeout: Option<i32>,
     /// How many GPUs it needs.
     pub gpu: Option<i32>,
@@ -75,7 +76,8 @@ pub struct PortMapping {
     pub protocol: Option<String>,
 }
 
-/// One environment variable: its name, and the host names of URLs in its value. The value itself is dropped.
+/// One environment variable: its name, and the host names of URLs in its value. The value itself is
+/// dropped.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct EnvironmentVariable {
@@ -83,8 +85,8 @@ pub struct EnvironmentVariable {
     pub hosts: Vec<String>,
 }
 
-/// The words of a command, which may be secret: how many they are, and four digits by which most commands differ. Too
-/// few to find out with them what was in it.
+/// The words of a command, which may be secret: how many they are, and four digits by which most
+/// commands differ. Too few to find out with them what was in it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Arguments {

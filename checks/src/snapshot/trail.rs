@@ -1,5 +1,5 @@
-//! Who changed something: write events of CloudTrail, where the user asked for them. Of a request and its answer nothing
-//! enters: they hold what people typed.
+//! Who changed something: write events of CloudTrail, where the user asked for them. Of a request
+//! and its answer nothing enters: they hold what people typed.
 
 use jiff::Timestamp;
 use schemars::JsonSchema;

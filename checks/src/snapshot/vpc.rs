@@ -1,5 +1,5 @@
-//! What a VPC has beside subnets and groups: network ACLs, endpoints, NAT gateways and its own name service; and whose
-//! the prefix lists are that rules name.
+//! What a VPC has beside subnets and groups: network ACLs, endpoints, NAT gateways and its own name
+//! service; and whose the prefix lists are that rules name.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -62,7 +62,8 @@ pub struct NatGateway {
     pub failure_message: Option<String>,
 }
 
-/// Whether the VPC resolves names at all, and gives names to what is in it; endpoints with private names need both.
+/// Whether the VPC resolves names at all, and gives names to what is in it; endpoints with private
+/// names need both.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct VpcDns {

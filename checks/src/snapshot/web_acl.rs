@@ -1,6 +1,6 @@
-//! The web ACL in front of a load balancer, as AWS WAF tells it: what it does with a request that no rule takes, and
-//! each rule with its action. Pattern sets and rule groups are there by their ARN or name only, IP sets with their
-//! addresses where a caller's has to be looked up.
+//! The web ACL in front of a load balancer, as AWS WAF tells it: what it does with a request that
+//! no rule takes, and each rule with its action. Pattern sets and rule groups are there by their
+//! ARN or name only, IP sets with their addresses where a caller's has to be looked up.
 
 use std::collections::BTreeMap;
 
@@ -39,7 +39,8 @@ pub struct WebAclRule {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Statement {
-    /// AWS's name for it without the word statement: `IPSetReference`, `Not`, `RateBased`, `ManagedRuleGroup` …
+    /// AWS's name for it without the word statement: `IPSetReference`, `Not`, `RateBased`,
+    /// `ManagedRuleGroup` …
     pub kind: String,
     /// Of the IP set, pattern set or rule group that it refers to.
     pub arn: Option<String>,

@@ -1,13 +1,18 @@
-//! ECS's words in the SDK, turned into those of the snapshot. Here values of environment variables and commands are
-//! dropped; nothing behind this file ever had them.
+//! ECS's words in the SDK, turned into those of the snapshot. Here values of environment variables
+//! and commands are dropped; nothing behind this file ever had them.
 
 use aws_sdk_ecs::types;
-use checks::snapshot::deployment::{self, ContainerImage, IngressPath, ListedDeployment, ResolvedLoadBalancer};
-use checks::snapshot::peers::{ClientAlias, ServiceConnect, ServiceConnectResource, ServiceConnectService, ServiceRegistry};
+use checks::snapshot::deployment::{
+    self, ContainerImage, IngressPath, ListedDeployment, ResolvedLoadBalancer,
+};
+use checks::snapshot::peers::{
+    ClientAlias, ServiceConnect, ServiceConnectResource, ServiceConnectService, ServiceRegistry,
+};
 use checks::snapshot::service::{self, NetworkConfiguration};
 use checks::snapshot::{
-    Container, ContainerDefinition, Deployment, EnvironmentVariable, ExpressService, HealthCheck, ManagedResource, ManagedTargetGroup, PortMapping,
-    Revision, RevisionSummary, Service, ServiceDeployment, ServiceEvent, ServiceLoadBalancer, Task, TaskDefinition,
+    Container, ContainerDefinition, Deployment, EnvironmentVariable, ExpressService, HealthCheck,
+    ManagedResource, ManagedTargetGroup, PortMapping, Revision, RevisionSummary, Service,
+    ServiceDeployment, ServiceEvent, ServiceLoadBalancer, Task, TaskDefinition,
 };
 
 use super::instances;
@@ -23,30 +28,65 @@ pub fn service(from: types::Service) -> Service {
         running_count: from.running_count,
         pending_count: from.pending_count,
         launch_type: text(from.launch_type),
-        capacity_providers: from.capacity_provider_strategy.unwrap_or_default().into_iter().map(|item| item.capacity_provider).collect(),
+        capacity_providers: from
+            .capacity_provider_strategy
+            .unwrap_or_default()
+            .into_iter()
+            .map(|item| item.capacity_provider)
+            .collect(),
         platform_version: from.platform_version,
         platform_family: from.platform_family,
         task_definition: from.task_definition,
-        deployment_configuration: from.deployment_configuration.map(deployment_configuration).unwrap_or_default(),
+        deployment_configuration: from
+            .deployment_configuration
+            .map(deployment_configuration)
+            .unwrap_or_default(),
         deployment_controller: text(from.deployment_controller.map(|controller| controller.r#type)),
         deployments: from.deployments.unwrap_or_default().into_iter().map(deployment).collect(),
         task_sets: from.task_sets.unwrap_or_default().into_iter().map(task_set).collect(),
         events: from.events.unwrap_or_default().into_iter().map(event).collect(),
-        load_balancers: from.load_balancers.unwrap_or_default().into_iter().map(service_load_balancer).collect(),
-        service_registries: from.service_registries.unwrap_or_default().into_iter().map(service_registry).collect(),
+        load_balancers: from
+            .load_balancers
+            .unwrap_or_default()
+            .into_iter()
+            .map(service_load_balancer)
+            .collect(),
+        service_registries: from
+            .service_registries
+            .unwrap_or_default()
+            .into_iter()
+            .map(service_registry)
+            .collect(),
         network_configuration: from.network_configuration.and_then(network_configuration),
         health_check_grace_period_seconds: from.health_check_grace_period_seconds,
         scheduling_strategy: text(from.scheduling_strategy),
-        placement_constraints: from.placement_constraints.unwrap_or_default().into_iter().map(instances::constraint).collect(),
-        placement_strategy: from.placement_strategy.unwrap_or_default().into_iter().map(instances::strategy).collect(),
+        placement_constraints: from
+            .placement_constraints
+            .unwrap_or_default()
+            .into_iter()
+            .map(instances::constraint)
+            .collect(),
+        placement_strategy: from
+            .placement_strategy
+            .unwrap_or_default()
+            .into_iter()
+            .map(instances::strategy)
+            .collect(),
         created_at: time(from.created_at),
         current_service_deployment: from.current_service_deployment,
-        current_service_revisions: from.current_service_revisions.unwrap_or_default().into_iter().filter_map(|revision| revision.arn).collect(),
+        current_service_revisions: from
+            .current_service_revisions
+            .unwrap_or_default()
+            .into_iter()
+            .filter_map(|revision| revision.arn)
+            .collect(),
         resource_management_type: text(from.resource_management_type),
     }
 }
 
-fn deployment_configuration(from: types::DeploymentConfiguration) -> service::DeploymentConfiguration {
+fn deployment_configuration(
+    from: types::DeploymentConfiguration,
+) -> service::DeploymentConfiguration {
     let canary = from.canary_configuration.as_ref();
     let linear = from.linear_configuration.as_ref();
     service::DeploymentConfiguration {
@@ -58,17 +98,24 @@ fn deployment_configuration(from: types::DeploymentConfiguration) -> service::De
         canary_bake_time_in_minutes: canary.and_then(|canary| canary.canary_bake_time_in_minutes),
         step_percent: linear.and_then(|linear| linear.step_percent),
         step_bake_time_in_minutes: linear.and_then(|linear| linear.step_bake_time_in_minutes),
-        deployment_circuit_breaker: from.deployment_circuit_breaker.map(|breaker| service::CircuitBreaker {
-            enable: breaker.enable,
-            rollback: breaker.rollback,
-            reset_on_healthy_task: breaker.reset_on_healthy_task,
+        deployment_circuit_breaker: from.deployment_circuit_breaker.map(|breaker| {
+            service::CircuitBreaker {
+                enable: breaker.enable,
+                rollback: breaker.rollback,
+                reset_on_healthy_task: breaker.reset_on_healthy_task,
+            }
         }),
         alarms: from.alarms.map(|alarms| service::DeploymentAlarms {
             alarm_names: alarms.alarm_names,
             enable: alarms.enable,
             rollback: alarms.rollback,
         }),
-        lifecycle_hooks: from.lifecycle_hooks.unwrap_or_default().into_iter().map(lifecycle_hook).collect(),
+        lifecycle_hooks: from
+            .lifecycle_hooks
+            .unwrap_or_default()
+            .into_iter()
+            .map(lifecycle_hook)
+            .collect(),
     }
 }
 
@@ -77,7 +124,12 @@ fn lifecycle_hook(from: types::DeploymentLifecycleHook) -> service::LifecycleHoo
         target_type: text(from.target_type),
         hook_target_arn: from.hook_target_arn,
         role_arn: from.role_arn,
-        lifecycle_stages: from.lifecycle_stages.unwrap_or_default().into_iter().filter_map(|stage| text(Some(stage))).collect(),
+        lifecycle_stages: from
+            .lifecycle_stages
+            .unwrap_or_default()
+            .into_iter()
+            .filter_map(|stage| text(Some(stage)))
+            .collect(),
     }
 }
 
@@ -114,7 +166,10 @@ fn deployment(from: types::Deployment) -> Deployment {
             .service_connect_resources
             .unwrap_or_default()
             .into_iter()
-            .map(|resource| ServiceConnectResource { discovery_name: resource.discovery_name, discovery_arn: resource.discovery_arn })
+            .map(|resource| ServiceConnectResource {
+                discovery_name: resource.discovery_name,
+                discovery_arn: resource.discovery_arn,
+            })
             .collect(),
     }
 }
@@ -123,35 +178,57 @@ fn service_connect(from: types::ServiceConnectConfiguration) -> ServiceConnect {
     ServiceConnect {
         enabled: from.enabled,
         namespace: from.namespace,
-        services: from.services.unwrap_or_default().into_iter().map(service_connect_service).collect(),
+        services: from
+            .services
+            .unwrap_or_default()
+            .into_iter()
+            .map(service_connect_service)
+            .collect(),
     }
 }
 
 fn service_connect_service(from: types::ServiceConnectService) -> ServiceConnectService {
-    let alias = |alias: types::ServiceConnectClientAlias| ClientAlias { port: Some(alias.port), dns_name: alias.dns_name };
+    let alias = |alias: types::ServiceConnectClientAlias| ClientAlias {
+        port: Some(alias.port),
+        dns_name: alias.dns_name,
+    };
     ServiceConnectService {
         port_name: from.port_name,
         discovery_name: from.discovery_name,
         client_aliases: from.client_aliases.unwrap_or_default().into_iter().map(alias).collect(),
         ingress_port_override: from.ingress_port_override,
-        per_request_timeout_seconds: from.timeout.as_ref().and_then(|timeout| timeout.per_request_timeout_seconds),
+        per_request_timeout_seconds: from
+            .timeout
+            .as_ref()
+            .and_then(|timeout| timeout.per_request_timeout_seconds),
         idle_timeout_seconds: from.timeout.and_then(|timeout| timeout.idle_timeout_seconds),
     }
 }
 
 fn service_registry(from: types::ServiceRegistry) -> ServiceRegistry {
-    ServiceRegistry { registry_arn: from.registry_arn, port: from.port, container_name: from.container_name, container_port: from.container_port }
+    ServiceRegistry {
+        registry_arn: from.registry_arn,
+        port: from.port,
+        container_name: from.container_name,
+        container_port: from.container_port,
+    }
 }
 
 fn event(from: types::ServiceEvent) -> ServiceEvent {
-    ServiceEvent { id: from.id.unwrap_or_default(), created_at: time(from.created_at), message: from.message.unwrap_or_default() }
+    ServiceEvent {
+        id: from.id.unwrap_or_default(),
+        created_at: time(from.created_at),
+        message: from.message.unwrap_or_default(),
+    }
 }
 
 fn service_load_balancer(from: types::LoadBalancer) -> ServiceLoadBalancer {
     let advanced = from.advanced_configuration.as_ref();
     ServiceLoadBalancer {
-        alternate_target_group_arn: advanced.and_then(|advanced| advanced.alternate_target_group_arn.clone()),
-        production_listener_rule: advanced.and_then(|advanced| advanced.production_listener_rule.clone()),
+        alternate_target_group_arn: advanced
+            .and_then(|advanced| advanced.alternate_target_group_arn.clone()),
+        production_listener_rule: advanced
+            .and_then(|advanced| advanced.production_listener_rule.clone()),
         test_listener_rule: advanced.and_then(|advanced| advanced.test_listener_rule.clone()),
         target_group_arn: from.target_group_arn,
         container_name: from.container_name,
@@ -168,7 +245,8 @@ fn network_configuration(from: types::NetworkConfiguration) -> Option<NetworkCon
 }
 
 pub fn express_service(from: types::EcsExpressGatewayService) -> ExpressService {
-    let (status_code, status_reason) = from.status.map_or((None, None), |status| (text(status.status_code), status.status_reason));
+    let (status_code, status_reason) =
+        from.status.map_or((None, None), |status| (text(status.status_code), status.status_reason));
     let mut configurations = from.active_configurations.unwrap_or_default();
     configurations.sort_by_key(|configuration| configuration.created_at);
     let newest = configurations.pop();
@@ -213,13 +291,23 @@ pub fn service_deployment(from: types::ServiceDeployment) -> ServiceDeployment {
         finished_at: time(from.finished_at),
         stopped_at: time(from.stopped_at),
         lifecycle_stage: text(from.lifecycle_stage),
-        source_service_revisions: from.source_service_revisions.unwrap_or_default().into_iter().map(revision_summary).collect(),
+        source_service_revisions: from
+            .source_service_revisions
+            .unwrap_or_default()
+            .into_iter()
+            .map(revision_summary)
+            .collect(),
         target_service_revision: from.target_service_revision.map(revision_summary),
-        deployment_configuration: from.deployment_configuration.map(deployment_configuration).unwrap_or_default(),
-        deployment_circuit_breaker: from.deployment_circuit_breaker.map(|breaker| deployment::BreakerState {
-            status: text(breaker.status),
-            failure_count: breaker.failure_count,
-            threshold: breaker.threshold,
+        deployment_configuration: from
+            .deployment_configuration
+            .map(deployment_configuration)
+            .unwrap_or_default(),
+        deployment_circuit_breaker: from.deployment_circuit_breaker.map(|breaker| {
+            deployment::BreakerState {
+                status: text(breaker.status),
+                failure_count: breaker.failure_count,
+                threshold: breaker.threshold,
+            }
         }),
         alarms: from.alarms.map(|alarms| deployment::AlarmsState {
             status: text(alarms.status),
@@ -231,7 +319,12 @@ pub fn service_deployment(from: types::ServiceDeployment) -> ServiceDeployment {
             started_at: time(rollback.started_at),
             service_revision_arn: rollback.service_revision_arn,
         }),
-        lifecycle_hook_details: from.lifecycle_hook_details.unwrap_or_default().into_iter().map(hook).collect(),
+        lifecycle_hook_details: from
+            .lifecycle_hook_details
+            .unwrap_or_default()
+            .into_iter()
+            .map(hook)
+            .collect(),
     }
 }
 
@@ -259,20 +352,38 @@ fn revision_summary(from: types::ServiceRevisionSummary) -> RevisionSummary {
 pub fn revision(from: types::ServiceRevision) -> Revision {
     let managed = from.ecs_managed_resources;
     let network = from.network_configuration.and_then(network_configuration).unwrap_or_default();
-    let resolved = from.resolved_configuration.and_then(|resolved| resolved.load_balancers).unwrap_or_default();
+    let resolved = from
+        .resolved_configuration
+        .and_then(|resolved| resolved.load_balancers)
+        .unwrap_or_default();
     let mut revision = Revision {
         service_revision_arn: from.service_revision_arn.unwrap_or_default(),
         task_definition: from.task_definition,
         created_at: time(from.created_at),
-        container_images: from.container_images.unwrap_or_default().into_iter().map(container_image).collect(),
+        container_images: from
+            .container_images
+            .unwrap_or_default()
+            .into_iter()
+            .map(container_image)
+            .collect(),
         resolved_load_balancers: resolved.into_iter().map(resolved_load_balancer).collect(),
         security_groups: network.security_groups,
         subnets: network.subnets,
         assign_public_ip: network.assign_public_ip,
         launch_type: text(from.launch_type),
-        capacity_providers: from.capacity_provider_strategy.unwrap_or_default().into_iter().map(|item| item.capacity_provider).collect(),
+        capacity_providers: from
+            .capacity_provider_strategy
+            .unwrap_or_default()
+            .into_iter()
+            .map(|item| item.capacity_provider)
+            .collect(),
         platform_version: from.platform_version,
-        load_balancers: from.load_balancers.unwrap_or_default().into_iter().map(service_load_balancer).collect(),
+        load_balancers: from
+            .load_balancers
+            .unwrap_or_default()
+            .into_iter()
+            .map(service_load_balancer)
+            .collect(),
         service_connect_configuration: from.service_connect_configuration.map(service_connect),
         ..managed.map(managed_resources).unwrap_or_default()
     };
@@ -284,25 +395,51 @@ pub fn revision(from: types::ServiceRevision) -> Revision {
 }
 
 fn resolved_load_balancer(from: types::ServiceRevisionLoadBalancer) -> ResolvedLoadBalancer {
-    ResolvedLoadBalancer { target_group_arn: from.target_group_arn, production_listener_rule: from.production_listener_rule }
+    ResolvedLoadBalancer {
+        target_group_arn: from.target_group_arn,
+        production_listener_rule: from.production_listener_rule,
+    }
 }
 
 /// The part of a revision that ECS made for an Express service.
 fn managed_resources(from: types::EcsManagedResources) -> Revision {
     let scaling = from.auto_scaling;
-    let policies = scaling.as_ref().and_then(|scaling| scaling.application_auto_scaling_policies.clone()).unwrap_or_default();
+    let policies = scaling
+        .as_ref()
+        .and_then(|scaling| scaling.application_auto_scaling_policies.clone())
+        .unwrap_or_default();
     Revision {
-        ingress_paths: from.ingress_paths.unwrap_or_default().into_iter().map(ingress_path).collect(),
-        scalable_target: scaling.and_then(|scaling| scaling.scalable_target).map(|it| managed(it.arn, it.status, it.status_reason, it.updated_at)),
-        application_auto_scaling_policies: policies.into_iter().map(|it| managed(it.arn, it.status, it.status_reason, it.updated_at)).collect(),
+        ingress_paths: from
+            .ingress_paths
+            .unwrap_or_default()
+            .into_iter()
+            .map(ingress_path)
+            .collect(),
+        scalable_target: scaling
+            .and_then(|scaling| scaling.scalable_target)
+            .map(|it| managed(it.arn, it.status, it.status_reason, it.updated_at)),
+        application_auto_scaling_policies: policies
+            .into_iter()
+            .map(|it| managed(it.arn, it.status, it.status_reason, it.updated_at))
+            .collect(),
         metric_alarms: from
             .metric_alarms
             .unwrap_or_default()
             .into_iter()
             .map(|it| managed(it.arn, it.status, it.status_reason, it.updated_at))
             .collect(),
-        service_security_groups: from.service_security_groups.unwrap_or_default().into_iter().map(managed_security_group).collect(),
-        log_groups: from.log_groups.unwrap_or_default().into_iter().map(|it| managed(it.arn, it.status, it.status_reason, it.updated_at)).collect(),
+        service_security_groups: from
+            .service_security_groups
+            .unwrap_or_default()
+            .into_iter()
+            .map(managed_security_group)
+            .collect(),
+        log_groups: from
+            .log_groups
+            .unwrap_or_default()
+            .into_iter()
+            .map(|it| managed(it.arn, it.status, it.status_reason, it.updated_at))
+            .collect(),
         ..Revision::default()
     }
 }
@@ -313,7 +450,12 @@ fn managed(
     status_reason: Option<String>,
     updated_at: aws_smithy_types::DateTime,
 ) -> ManagedResource {
-    ManagedResource { arn, status: text(Some(status)), status_reason, updated_at: time(Some(updated_at)) }
+    ManagedResource {
+        arn,
+        status: text(Some(status)),
+        status_reason,
+        updated_at: time(Some(updated_at)),
+    }
 }
 
 fn managed_security_group(from: types::ManagedSecurityGroup) -> ManagedResource {
@@ -321,19 +463,39 @@ fn managed_security_group(from: types::ManagedSecurityGroup) -> ManagedResource 
 }
 
 fn container_image(from: types::ContainerImage) -> ContainerImage {
-    ContainerImage { container_name: from.container_name.unwrap_or_default(), image: from.image.unwrap_or_default(), image_digest: from.image_digest }
+    ContainerImage {
+        container_name: from.container_name.unwrap_or_default(),
+        image: from.image.unwrap_or_default(),
+        image_digest: from.image_digest,
+    }
 }
 
 fn ingress_path(from: types::ManagedIngressPath) -> IngressPath {
     IngressPath {
         access_type: text(Some(from.access_type)),
         endpoint: Some(host(&from.endpoint)),
-        load_balancer: from.load_balancer.map(|it| managed(it.arn, it.status, it.status_reason, it.updated_at)),
-        load_balancer_security_groups: from.load_balancer_security_groups.unwrap_or_default().into_iter().map(managed_security_group).collect(),
-        certificate: from.certificate.map(|it| managed(it.arn, it.status, it.status_reason, it.updated_at)),
-        listener: from.listener.map(|it| managed(it.arn, it.status, it.status_reason, it.updated_at)),
+        load_balancer: from
+            .load_balancer
+            .map(|it| managed(it.arn, it.status, it.status_reason, it.updated_at)),
+        load_balancer_security_groups: from
+            .load_balancer_security_groups
+            .unwrap_or_default()
+            .into_iter()
+            .map(managed_security_group)
+            .collect(),
+        certificate: from
+            .certificate
+            .map(|it| managed(it.arn, it.status, it.status_reason, it.updated_at)),
+        listener: from
+            .listener
+            .map(|it| managed(it.arn, it.status, it.status_reason, it.updated_at)),
         rule: from.rule.map(|it| managed(it.arn, it.status, it.status_reason, it.updated_at)),
-        target_groups: from.target_groups.unwrap_or_default().into_iter().map(managed_target_group).collect(),
+        target_groups: from
+            .target_groups
+            .unwrap_or_default()
+            .into_iter()
+            .map(managed_target_group)
+            .collect(),
     }
 }
 
@@ -351,10 +513,16 @@ fn managed_target_group(from: types::ManagedTargetGroup) -> ManagedTargetGroup {
 
 pub fn task(from: types::Task) -> Task {
     let attachments = from.attachments.unwrap_or_default();
-    let interface = attachments.iter().find(|attachment| attachment.r#type.as_deref() == Some("ElasticNetworkInterface"));
+    let interface = attachments
+        .iter()
+        .find(|attachment| attachment.r#type.as_deref() == Some("ElasticNetworkInterface"));
     let detail = |name: &str| {
-        let details = interface.and_then(|interface| interface.details.as_deref()).unwrap_or_default();
-        details.iter().find(|detail| detail.name.as_deref() == Some(name)).and_then(|detail| detail.value.clone())
+        let details =
+            interface.and_then(|interface| interface.details.as_deref()).unwrap_or_default();
+        details
+            .iter()
+            .find(|detail| detail.name.as_deref() == Some(name))
+            .and_then(|detail| detail.value.clone())
     };
     Task {
         task_arn: from.task_arn.unwrap_or_default(),
@@ -388,8 +556,17 @@ fn container(from: types::Container) -> Container {
         exit_code: from.exit_code,
         reason: from.reason,
         health_status: text(from.health_status),
-        private_ipv4_address: from.network_interfaces.unwrap_or_default().into_iter().find_map(|interface| interface.private_ipv4_address),
-        host_ports: from.network_bindings.unwrap_or_default().into_iter().filter_map(|binding| binding.host_port).collect(),
+        private_ipv4_address: from
+            .network_interfaces
+            .unwrap_or_default()
+            .into_iter()
+            .find_map(|interface| interface.private_ipv4_address),
+        host_ports: from
+            .network_bindings
+            .unwrap_or_default()
+            .into_iter()
+            .filter_map(|binding| binding.host_port)
+            .collect(),
     }
 }
 
@@ -405,10 +582,27 @@ pub fn task_definition(from: types::TaskDefinition) -> TaskDefinition {
         task_role_arn: from.task_role_arn,
         execution_role_arn: from.execution_role_arn,
         cpu_architecture: text(platform.and_then(|platform| platform.cpu_architecture.as_ref())),
-        operating_system_family: text(platform.and_then(|platform| platform.operating_system_family.as_ref())),
-        container_definitions: from.container_definitions.unwrap_or_default().into_iter().map(container_definition).collect(),
-        requires_attributes: from.requires_attributes.unwrap_or_default().into_iter().map(instances::attribute).collect(),
-        placement_constraints: from.placement_constraints.unwrap_or_default().into_iter().map(instances::constraint_of_definition).collect(),
+        operating_system_family: text(
+            platform.and_then(|platform| platform.operating_system_family.as_ref()),
+        ),
+        container_definitions: from
+            .container_definitions
+            .unwrap_or_default()
+            .into_iter()
+            .map(container_definition)
+            .collect(),
+        requires_attributes: from
+            .requires_attributes
+            .unwrap_or_default()
+            .into_iter()
+            .map(instances::attribute)
+            .collect(),
+        placement_constraints: from
+            .placement_constraints
+            .unwrap_or_default()
+            .into_iter()
+            .map(instances::constraint_of_definition)
+            .collect(),
     }
 }
 
@@ -416,7 +610,10 @@ fn container_definition(from: types::ContainerDefinition) -> ContainerDefinition
     let log = from.log_configuration;
     let option = |name: &str| log.as_ref().and_then(|log| log.options.as_ref()?.get(name).cloned());
     let environment = |variable: types::KeyValuePair| EnvironmentVariable {
-        hosts: mask::hosts(variable.name.as_deref().unwrap_or_default(), variable.value.as_deref().unwrap_or_default()),
+        hosts: mask::hosts(
+            variable.name.as_deref().unwrap_or_default(),
+            variable.value.as_deref().unwrap_or_default(),
+        ),
         name: variable.name.unwrap_or_default(),
     };
     let port = |mapping: types::PortMapping| PortMapping {
@@ -446,8 +643,14 @@ fn container_definition(from: types::ContainerDefinition) -> ContainerDefinition
             retries: check.retries,
             start_period: check.start_period,
         }),
-        entry_point: from.entry_point.filter(|words| !words.is_empty()).map(|words| mask::arguments(&words)),
-        command: from.command.filter(|words| !words.is_empty()).map(|words| mask::arguments(&words)),
+        entry_point: from
+            .entry_point
+            .filter(|words| !words.is_empty())
+            .map(|words| mask::arguments(&words)),
+        command: from
+            .command
+            .filter(|words| !words.is_empty())
+            .map(|words| mask::arguments(&words)),
         // ECS sends 0 where nothing is reserved.
         cpu: Some(from.cpu).filter(|cpu| *cpu != 0),
         memory: from.memory,
@@ -459,5 +662,8 @@ fn container_definition(from: types::ContainerDefinition) -> ContainerDefinition
 
 /// How many GPUs a container asks for.
 fn gpus(requirements: Vec<types::ResourceRequirement>) -> Option<i32> {
-    requirements.into_iter().find(|requirement| requirement.r#type == types::ResourceType::Gpu).and_then(|requirement| requirement.value.parse().ok())
+    requirements
+        .into_iter()
+        .find(|requirement| requirement.r#type == types::ResourceType::Gpu)
+        .and_then(|requirement| requirement.value.parse().ok())
 }

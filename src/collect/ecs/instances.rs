@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use aws_sdk_ecs::types;
 use checks::call::Call;
 use checks::seen::Seen;
-use checks::snapshot::capacity::{Attribute, ManagedScaling, PlacementConstraint, PlacementStrategy, Resources};
+use checks::snapshot::capacity::{
+    Attribute, ManagedScaling, PlacementConstraint, PlacementStrategy, Resources,
+};
 use checks::snapshot::{CapacityProvider, Cluster, ContainerInstance, Table};
 use futures::future::join_all;
 
@@ -19,7 +21,14 @@ impl Aws {
     /// Every container instance of a cluster, whatever its status.
     pub async fn container_instances(&self, cluster: &str) -> Seen<Option<Vec<ContainerInstance>>> {
         let pages = self.asker.pages(Call::ListContainerInstances, |token| async {
-            let page = self.ecs.list_container_instances().cluster(cluster).max_results(100).set_next_token(token).send().await?;
+            let page = self
+                .ecs
+                .list_container_instances()
+                .cluster(cluster)
+                .max_results(100)
+                .set_next_token(token)
+                .send()
+                .await?;
             Ok((page.container_instance_arns.unwrap_or_default(), page.next_token))
         });
         let arns = match pages.await {
@@ -27,14 +36,24 @@ impl Aws {
             Seen::No(why) => return behind(Call::ListContainerInstances, &why),
         };
         let batches = arns.chunks(INSTANCES).map(|arns| {
-            let request = self.ecs.describe_container_instances().cluster(cluster).set_container_instances(Some(arns.to_vec()));
+            let request = self
+                .ecs
+                .describe_container_instances()
+                .cluster(cluster)
+                .set_container_instances(Some(arns.to_vec()));
             let request = request.include(types::ContainerInstanceField::ContainerInstanceHealth);
             self.asker.ask(Call::DescribeContainerInstances, request.send())
         });
         let mut instances = Vec::new();
         for batch in join_all(batches).await {
             match batch {
-                Seen::Yes(reply) => instances.extend(reply.and_then(|reply| reply.container_instances).unwrap_or_default().into_iter().map(instance)),
+                Seen::Yes(reply) => instances.extend(
+                    reply
+                        .and_then(|reply| reply.container_instances)
+                        .unwrap_or_default()
+                        .into_iter()
+                        .map(instance),
+                ),
                 Seen::No(why) => return Seen::No(why),
             }
         }
@@ -54,12 +73,29 @@ impl Aws {
         })
     }
 
-    /// Capacity providers by name. Some belong to a cluster, and are told of only where it is named.
-    pub async fn capacity_providers(&self, cluster: &str, names: &[String]) -> Table<CapacityProvider> {
+    /// Capacity providers by name. Some belong to a cluster, and are told of only where it is
+    /// named.
+    pub async fn capacity_providers(
+        &self,
+        cluster: &str,
+        names: &[String],
+    ) -> Table<CapacityProvider> {
         let mut table = Table::default();
-        let request = self.ecs.describe_capacity_providers().cluster(cluster).set_capacity_providers(Some(names.to_vec())).send();
+        let request = self
+            .ecs
+            .describe_capacity_providers()
+            .cluster(cluster)
+            .set_capacity_providers(Some(names.to_vec()))
+            .send();
         let reply = self.asker.ask(Call::DescribeCapacityProviders, request).await;
-        let found = reply.map(|reply| reply.and_then(|reply| reply.capacity_providers).unwrap_or_default().into_iter().map(provider).collect());
+        let found = reply.map(|reply| {
+            reply
+                .and_then(|reply| reply.capacity_providers)
+                .unwrap_or_default()
+                .into_iter()
+                .map(provider)
+                .collect()
+        });
         fill(&mut table, names, found, |provider| &provider.name);
         table
     }
@@ -81,26 +117,43 @@ fn instance(from: types::ContainerInstance) -> ContainerInstance {
         registered_at: time(from.registered_at),
         registered_resources: resources(from.registered_resources.unwrap_or_default()),
         remaining_resources: resources(from.remaining_resources.unwrap_or_default()),
-        attributes: attributes.map(|attribute| (attribute.name, attribute.value.unwrap_or_default())).collect(),
+        attributes: attributes
+            .map(|attribute| (attribute.name, attribute.value.unwrap_or_default()))
+            .collect(),
     }
 }
 
 fn resources(from: Vec<types::Resource>) -> Resources {
-    let named: BTreeMap<String, types::Resource> = from.into_iter().filter_map(|resource| Some((resource.name.clone()?, resource))).collect();
+    let named: BTreeMap<String, types::Resource> =
+        from.into_iter().filter_map(|resource| Some((resource.name.clone()?, resource))).collect();
     let number = |name: &str| named.get(name).map(|resource| resource.integer_value);
-    let set = |name: &str| named.get(name).and_then(|resource| resource.string_set_value.clone()).unwrap_or_default();
-    Resources { cpu: number("CPU"), memory: number("MEMORY"), ports: set("PORTS"), ports_udp: set("PORTS_UDP"), gpu: set("GPU") }
+    let set = |name: &str| {
+        named.get(name).and_then(|resource| resource.string_set_value.clone()).unwrap_or_default()
+    };
+    Resources {
+        cpu: number("CPU"),
+        memory: number("MEMORY"),
+        ports: set("PORTS"),
+        ports_udp: set("PORTS_UDP"),
+        gpu: set("GPU"),
+    }
 }
 
 fn provider(from: types::CapacityProvider) -> CapacityProvider {
-    let (group, scaling) = from.auto_scaling_group_provider.map(|group| (group.auto_scaling_group_arn, group.managed_scaling)).unzip();
+    let (group, scaling) = from
+        .auto_scaling_group_provider
+        .map(|group| (group.auto_scaling_group_arn, group.managed_scaling))
+        .unzip();
     CapacityProvider {
         name: from.name.unwrap_or_default(),
         status: text(from.status),
         update_status: text(from.update_status),
         update_status_reason: from.update_status_reason,
         auto_scaling_group_arn: group,
-        managed_scaling: scaling.flatten().map(|scaling| ManagedScaling { status: text(scaling.status), target_capacity: scaling.target_capacity }),
+        managed_scaling: scaling.flatten().map(|scaling| ManagedScaling {
+            status: text(scaling.status),
+            target_capacity: scaling.target_capacity,
+        }),
     }
 }
 
@@ -112,7 +165,9 @@ pub fn constraint(from: types::PlacementConstraint) -> PlacementConstraint {
     PlacementConstraint { kind: text(from.r#type).unwrap_or_default(), expression: from.expression }
 }
 
-pub fn constraint_of_definition(from: types::TaskDefinitionPlacementConstraint) -> PlacementConstraint {
+pub fn constraint_of_definition(
+    from: types::TaskDefinitionPlacementConstraint,
+) -> PlacementConstraint {
     PlacementConstraint { kind: text(from.r#type).unwrap_or_default(), expression: from.expression }
 }
 

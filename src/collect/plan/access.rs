@@ -1,5 +1,5 @@
-//! What IAM says of roles that were refused something. Whoever has learned of failures calls here: what was asked about
-//! once is not asked again.
+//! What IAM says of roles that were refused something. Whoever has learned of failures calls here:
+//! what was asked about once is not asked again.
 
 use checks::patient::{Intent, Patient};
 use checks::reading::access;
@@ -21,10 +21,13 @@ impl Plan<'_> {
             let role = self.aws.role(name).await;
             self.note(|snapshot| snapshot.roles.insert(name, role));
         }));
-        let simulations = join_all(keys.iter().filter_map(|key| Some((key, access::Question::parse(key)?))).map(|(key, question)| async move {
-            let simulation = self.aws.simulation(&question).await;
-            self.note(|snapshot| snapshot.simulations.insert(key, simulation));
-        }));
+        let simulations =
+            join_all(keys.iter().filter_map(|key| Some((key, access::Question::parse(key)?))).map(
+                |(key, question)| async move {
+                    let simulation = self.aws.simulation(&question).await;
+                    self.note(|snapshot| snapshot.simulations.insert(key, simulation));
+                },
+            ));
         join(roles, simulations).await;
     }
 }

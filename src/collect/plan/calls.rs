@@ -1,5 +1,6 @@
-//! Whether calls of siblings by their public names get in: what the web ACL before the sibling's balancer has for addresses,
-//! and, where it or the security groups are narrow, the addresses that the tasks come from. Everything else has to be known.
+//! Whether calls of siblings by their public names get in: what the web ACL before the sibling's
+//! balancer has for addresses, and, where it or the security groups are narrow, the addresses that
+//! the tasks come from. Everything else has to be known.
 
 use checks::patient::{Intent, Patient};
 use checks::reading::{sibling, web_acl};
@@ -16,7 +17,11 @@ impl Plan<'_> {
             return;
         }
         let mut unguarded = called.clone();
-        self.note(|snapshot| unguarded.retain(|arn| !snapshot.web_acls.0.contains_key(arn) && arn.contains(":loadbalancer/app/")));
+        self.note(|snapshot| {
+            unguarded.retain(|arn| {
+                !snapshot.web_acls.0.contains_key(arn) && arn.contains(":loadbalancer/app/")
+            })
+        });
         join_all(unguarded.iter().map(|arn| async move {
             let acl = self.aws.web_acl(arn).await;
             self.note(|snapshot| snapshot.web_acls.insert(arn, acl));
@@ -25,7 +30,8 @@ impl Plan<'_> {
         let mut sets = Vec::new();
         self.note(|snapshot: &mut Snapshot| {
             let acls = called.iter().filter_map(|arn| snapshot.web_acls.0.get(arn));
-            let acls = acls.filter_map(|acl| if let Seen::Yes(acl) = acl { acl.as_ref() } else { None });
+            let acls =
+                acls.filter_map(|acl| if let Seen::Yes(acl) = acl { acl.as_ref() } else { None });
             sets.extend(acls.flat_map(web_acl::ip_sets).map(str::to_owned));
         });
         let sets = join_all(self.fresh("ip set", sets).into_iter().map(|arn| async move {

@@ -36,12 +36,16 @@ impl Plan<'_> {
     /// The capacity providers, and then the groups behind them.
     async fn capacity_providers(&self, names: &[String]) {
         let providers = self.aws.capacity_providers(&self.service.cluster_arn, names).await;
-        let groups: BTreeSet<String> = known(&providers).iter().filter_map(|provider| provider.group().map(str::to_owned)).collect();
+        let groups: BTreeSet<String> = known(&providers)
+            .iter()
+            .filter_map(|provider| provider.group().map(str::to_owned))
+            .collect();
         let groups: Vec<String> = groups.into_iter().collect();
         self.note(|snapshot| snapshot.capacity_providers = providers);
         if !groups.is_empty() {
             let activities = join_all(groups.iter().map(|group| self.aws.group_activities(group)));
-            let (described, activities) = join(self.aws.auto_scaling_groups(&groups), activities).await;
+            let (described, activities) =
+                join(self.aws.auto_scaling_groups(&groups), activities).await;
             self.note(|snapshot| {
                 snapshot.auto_scaling_groups = described;
                 snapshot.group_activities = Table(groups.into_iter().zip(activities).collect());

@@ -1,4 +1,5 @@
-//! What guards the way in: the certificates of the listeners, and the web ACL in front of a balancer.
+//! What guards the way in: the certificates of the listeners, and the web ACL in front of a
+//! balancer.
 
 use std::collections::BTreeSet;
 
@@ -11,25 +12,39 @@ use crate::collect::cloudwatch::Query;
 use crate::collect::{fill, list};
 
 impl Plan<'_> {
-    /// The certificates of those listeners that speak TLS. ACM lists all of the region at once: its list waits for no
-    /// listener to name its own, and nothing stays but what is on a listener.
+    /// The certificates of those listeners that speak TLS. ACM lists all of the region at once: its
+    /// list waits for no listener to name its own, and nothing stays but what is on a listener.
     pub(super) async fn certificates(&self, listeners: &[Listener]) {
-        let secure = |listener: &&Listener| matches!(listener.protocol.as_deref(), Some("HTTPS" | "TLS"));
-        let secure: Vec<&str> = listeners.iter().filter(secure).map(|listener| listener.listener_arn.as_str()).collect();
+        let secure =
+            |listener: &&Listener| matches!(listener.protocol.as_deref(), Some("HTTPS" | "TLS"));
+        let secure: Vec<&str> = listeners
+            .iter()
+            .filter(secure)
+            .map(|listener| listener.listener_arn.as_str())
+            .collect();
         if secure.is_empty() {
             return;
         }
-        let of_listeners = join_all(secure.iter().map(|listener| self.aws.listener_certificates(listener)));
-        let (of_listeners, listed) = join(of_listeners, self.certificates.get_or_init(|| self.aws.certificates())).await;
+        let of_listeners =
+            join_all(secure.iter().map(|listener| self.aws.listener_certificates(listener)));
+        let (of_listeners, listed) =
+            join(of_listeners, self.certificates.get_or_init(|| self.aws.certificates())).await;
         let named = of_listeners.iter().flat_map(|answer| match answer {
             Seen::Yes(certificates) => certificates.as_deref().unwrap_or_default(),
             Seen::No(_) => &[],
         });
-        let wanted: BTreeSet<String> = named.map(|certificate| certificate.certificate_arn.clone()).filter(|arn| arn.contains(":acm:")).collect();
+        let wanted: BTreeSet<String> = named
+            .map(|certificate| certificate.certificate_arn.clone())
+            .filter(|arn| arn.contains(":acm:"))
+            .collect();
         let wanted: Vec<String> = wanted.into_iter().collect();
-        let found = listed.as_ref().map(|all| all.iter().filter(|one| wanted.contains(&one.certificate_arn)).cloned().collect());
+        let found = listed.as_ref().map(|all| {
+            all.iter().filter(|one| wanted.contains(&one.certificate_arn)).cloned().collect()
+        });
         self.note(|snapshot| {
-            fill(&mut snapshot.certificates, &wanted, found, |certificate| &certificate.certificate_arn);
+            fill(&mut snapshot.certificates, &wanted, found, |certificate| {
+                &certificate.certificate_arn
+            });
             for (listener, answer) in secure.iter().zip(of_listeners) {
                 snapshot.listener_certificates.insert(*listener, answer);
             }

@@ -1,4 +1,5 @@
-//! The network around the service and its balancers. Ids come from many parts, and each is asked about once.
+//! The network around the service and its balancers. Ids come from many parts, and each is asked
+//! about once.
 
 use std::collections::BTreeSet;
 
@@ -11,13 +12,20 @@ use crate::collect::known;
 
 impl Plan<'_> {
     fn networks(&self) -> impl Iterator<Item = &NetworkConfiguration> {
-        let deployments = self.service.deployments.iter().filter_map(|deployment| deployment.network_configuration.as_ref());
+        let deployments = self
+            .service
+            .deployments
+            .iter()
+            .filter_map(|deployment| deployment.network_configuration.as_ref());
         self.service.network_configuration.iter().chain(deployments)
     }
 
     /// The VPC of the tasks, by the subnets that they may be in.
     pub(super) async fn own_vpcs(&self) -> BTreeSet<String> {
-        self.described_subnets(self.networks().flat_map(|network| network.subnets.clone()).collect()).await
+        self.described_subnets(
+            self.networks().flat_map(|network| network.subnets.clone()).collect(),
+        )
+        .await
     }
 
     pub(super) async fn network_of_service(
@@ -28,7 +36,10 @@ impl Plan<'_> {
         let groups = self.networks().flat_map(|network| network.security_groups.clone()).collect();
         let vpcs = async { self.vpcs(own_vpcs.await).await };
         let of_revisions = async {
-            self.security_groups(current.await.into_iter().flat_map(|revision| revision.security_groups).collect()).await;
+            self.security_groups(
+                current.await.into_iter().flat_map(|revision| revision.security_groups).collect(),
+            )
+            .await;
         };
         join(join(vpcs, self.security_groups(groups)), of_revisions).await;
     }

@@ -1,5 +1,5 @@
-//! What the service talks to: databases that variables name, siblings by Service Connect, and its own names in Cloud Map.
-//! Nothing is asked for a service that has none of these.
+//! What the service talks to: databases that variables name, siblings by Service Connect, and its
+//! own names in Cloud Map. Nothing is asked for a service that has none of these.
 
 use std::collections::BTreeSet;
 
@@ -16,17 +16,28 @@ use crate::collect::last;
 const SIBLINGS: usize = 30;
 
 impl Plan<'_> {
-    pub(super) async fn peers(&self, definitions: Shared<impl Future<Output = Vec<TaskDefinition>>>) {
-        let registries = self.service.service_registries.iter().filter_map(|registry| registry.registry_arn.clone());
+    pub(super) async fn peers(
+        &self,
+        definitions: Shared<impl Future<Output = Vec<TaskDefinition>>>,
+    ) {
+        let registries = self
+            .service
+            .service_registries
+            .iter()
+            .filter_map(|registry| registry.registry_arn.clone());
         let databases = async {
-            join_all(hosts(&definitions.clone().await).iter().map(|host| self.database(host))).await;
+            join_all(hosts(&definitions.clone().await).iter().map(|host| self.database(host)))
+                .await;
         };
-        join3(databases, self.siblings(definitions.clone()), self.registries(registries.collect())).await;
+        join3(databases, self.siblings(definitions.clone()), self.registries(registries.collect()))
+            .await;
     }
 
     /// A database with the security groups and the subnets that decide who reaches it.
     async fn database(&self, host: &str) {
-        let Some(host) = database::host(host).filter(|host| host.region == self.aws.region) else { return };
+        let Some(host) = database::host(host).filter(|host| host.region == self.aws.region) else {
+            return;
+        };
         let name = host.identifier;
         if self.fresh("database", [format!("{:?} {name}", host.kind)]).is_empty() {
             return;
@@ -35,7 +46,9 @@ impl Plan<'_> {
             Kind::Instance => {
                 let instance = self.aws.db_instance(name).await;
                 let (groups, subnets) = match &instance {
-                    Seen::Yes(Some(instance)) => (instance.vpc_security_group_id.clone(), instance.subnet_identifier.clone()),
+                    Seen::Yes(Some(instance)) => {
+                        (instance.vpc_security_group_id.clone(), instance.subnet_identifier.clone())
+                    }
                     Seen::Yes(None) | Seen::No(_) => Default::default(),
                 };
                 self.note(|snapshot| snapshot.db_instances.insert(name, instance));
@@ -54,7 +67,9 @@ impl Plan<'_> {
                 let proxy = async {
                     let proxy = self.aws.db_proxy(name).await;
                     let (groups, subnets) = match &proxy {
-                        Seen::Yes(Some(proxy)) => (proxy.vpc_security_group_ids.clone(), proxy.vpc_subnet_ids.clone()),
+                        Seen::Yes(Some(proxy)) => {
+                            (proxy.vpc_security_group_ids.clone(), proxy.vpc_subnet_ids.clone())
+                        }
                         Seen::Yes(None) | Seen::No(_) => Default::default(),
                     };
                     self.note(|snapshot| snapshot.db_proxies.insert(name, proxy));
@@ -69,9 +84,11 @@ impl Plan<'_> {
         }
     }
 
-    /// The siblings that variables name: those of the namespace, and those of the cluster that are called like a host.
+    /// The siblings that variables name: those of the namespace, and those of the cluster that are
+    /// called like a host.
     async fn siblings(&self, definitions: Shared<impl Future<Output = Vec<TaskDefinition>>>) {
-        let namespace = connect::configuration(self.service).and_then(|connect| connect.namespace.as_deref());
+        let namespace =
+            connect::configuration(self.service).and_then(|connect| connect.namespace.as_deref());
         let listed = async {
             let Some(namespace) = namespace else { return Vec::new() };
             let listed = self.aws.namespace_services(namespace).await;
@@ -90,7 +107,8 @@ impl Plan<'_> {
         }
         let own = &self.service.service_arn;
         let prefix = own.strip_suffix(last(own)).unwrap_or(own);
-        let mut wanted: Vec<String> = names.first_labels().map(|label| format!("{prefix}{label}")).collect();
+        let mut wanted: Vec<String> =
+            names.first_labels().map(|label| format!("{prefix}{label}")).collect();
         wanted.extend(listed);
         let mut arns: Vec<String> = Vec::new();
         for arn in wanted.into_iter().filter(|arn| arn != own) {
@@ -100,7 +118,8 @@ impl Plan<'_> {
         }
         let clusters: BTreeSet<String> = arns.iter().map(|arn| cluster_of(arn)).collect();
         join_all(clusters.iter().map(|cluster| {
-            let (arns, names) = (arns.iter().filter(|arn| cluster_of(arn) == *cluster).cloned().collect(), &names);
+            let (arns, names) =
+                (arns.iter().filter(|arn| cluster_of(arn) == *cluster).cloned().collect(), &names);
             self.siblings_of(cluster, arns, names)
         }))
         .await;
@@ -110,23 +129,44 @@ impl Plan<'_> {
         let services: Vec<Service> = match self.aws.services(cluster, &arns).await {
             Seen::Yes(services) => {
                 let services = services.unwrap_or_default();
-                self.note(|snapshot| arns.iter().for_each(|arn| snapshot.peers.insert(arn, Seen::Yes(None))));
-                self.note(|snapshot| services.iter().for_each(|service| snapshot.peers.put(&service.service_arn, service.clone())));
+                self.note(|snapshot| {
+                    arns.iter().for_each(|arn| snapshot.peers.insert(arn, Seen::Yes(None)))
+                });
+                self.note(|snapshot| {
+                    services.iter().for_each(|service| {
+                        snapshot.peers.put(&service.service_arn, service.clone())
+                    })
+                });
                 services
             }
             Seen::No(why) => {
-                self.note(|snapshot| arns.iter().for_each(|arn| snapshot.peers.insert(arn, Seen::No(why.clone()))));
+                self.note(|snapshot| {
+                    arns.iter().for_each(|arn| snapshot.peers.insert(arn, Seen::No(why.clone())))
+                });
                 Vec::new()
             }
         };
-        join_all(services.iter().filter(|service| names.call(service)).map(|service| self.sibling(service))).await;
+        join_all(
+            services
+                .iter()
+                .filter(|service| names.call(service))
+                .map(|service| self.sibling(service)),
+        )
+        .await;
     }
 
     /// A sibling that is called: its ports, who is let in there, and since when its name exists.
     async fn sibling(&self, service: &Service) {
         let Some(deployment) = connect::primary(service) else { return };
-        let network = deployment.network_configuration.clone().or(service.network_configuration.clone()).unwrap_or_default();
-        let names = deployment.service_connect_resources.iter().filter_map(|resource| resource.discovery_arn.clone());
+        let network = deployment
+            .network_configuration
+            .clone()
+            .or(service.network_configuration.clone())
+            .unwrap_or_default();
+        let names = deployment
+            .service_connect_resources
+            .iter()
+            .filter_map(|resource| resource.discovery_arn.clone());
         let named = async {
             join_all(self.fresh("name", names).iter().map(|arn| async move {
                 let named = self.aws.discovery_service(arn).await;
@@ -135,16 +175,25 @@ impl Plan<'_> {
             .await;
         };
         let definition = self.definitions(deployment.task_definition.iter().cloned().collect());
-        let registries = service.service_registries.iter().filter_map(|registry| registry.registry_arn.clone()).collect();
-        let network = join(self.security_groups(network.security_groups), self.subnets(network.subnets));
+        let registries = service
+            .service_registries
+            .iter()
+            .filter_map(|registry| registry.registry_arn.clone())
+            .collect();
+        let network =
+            join(self.security_groups(network.security_groups), self.subnets(network.subnets));
         join(join(definition, network), join(named, self.registries(registries))).await;
     }
 
     /// What Cloud Map gives out for a service.
     async fn registries(&self, arns: Vec<String>) {
         join_all(self.fresh("registry", arns).iter().map(|arn| async move {
-            let (service, instances, health) =
-                join3(self.aws.discovery_service(arn), self.aws.discovery_instances(arn), self.aws.discovery_health(arn)).await;
+            let (service, instances, health) = join3(
+                self.aws.discovery_service(arn),
+                self.aws.discovery_instances(arn),
+                self.aws.discovery_health(arn),
+            )
+            .await;
             self.note(|snapshot| {
                 snapshot.discovery_services.insert(arn, service);
                 snapshot.discovery_instances.insert(arn, instances);
@@ -158,10 +207,16 @@ impl Plan<'_> {
 /// Every host that variables of these versions name.
 fn hosts(definitions: &[TaskDefinition]) -> BTreeSet<String> {
     let containers = definitions.iter().flat_map(|definition| &definition.container_definitions);
-    containers.flat_map(|container| &container.environment).flat_map(|variable| variable.hosts.iter().cloned()).collect()
+    containers
+        .flat_map(|container| &container.environment)
+        .flat_map(|variable| variable.hosts.iter().cloned())
+        .collect()
 }
 
 /// The cluster's ARN, from that of a service.
 fn cluster_of(service: &str) -> String {
-    service.replacen(":service/", ":cluster/", 1).rsplit_once('/').map_or_else(|| service.to_owned(), |(cluster, _)| cluster.to_owned())
+    service
+        .replacen(":service/", ":cluster/", 1)
+        .rsplit_once('/')
+        .map_or_else(|| service.to_owned(), |(cluster, _)| cluster.to_owned())
 }

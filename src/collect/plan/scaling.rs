@@ -12,7 +12,8 @@ impl Plan<'_> {
         let Some(resource) = resource(service) else { return };
         let target = self.aws.scalable_target(&resource).await;
         self.note(|snapshot| snapshot.scalable_targets.insert(arn, target.clone()));
-        // Without bounds there is nothing else; and where they were refused, no check asks any further.
+        // Without bounds there is nothing else; and where they were refused, no check asks any
+        // further.
         let Seen::Yes(Some(bounds)) = target else { return };
         let activities = async {
             let activities = self.aws.scaling_activities(&resource).await;
@@ -37,6 +38,8 @@ impl Plan<'_> {
 
     async fn schedule(&self, resource: &str) {
         let schedule = self.aws.scheduled_actions(resource).await;
-        self.note(|snapshot| snapshot.scheduled_actions.insert(&self.service.service_arn, schedule));
+        self.note(|snapshot| {
+            snapshot.scheduled_actions.insert(&self.service.service_arn, schedule)
+        });
     }
 }

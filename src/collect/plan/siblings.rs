@@ -1,5 +1,6 @@
-//! The other services of the cluster, and the versions that they run: to tell whether anybody but them calls the service by
-//! its public name. Asked only where clients come in by a load balancer, and never of a large cluster.
+//! The other services of the cluster, and the versions that they run: to tell whether anybody but
+//! them calls the service by its public name. Asked only where clients come in by a load balancer,
+//! and never of a large cluster.
 
 use checks::reading::callers;
 use checks::seen::Seen;
@@ -21,7 +22,9 @@ impl Plan<'_> {
         };
         let own = &self.service.service_arn;
         let others: Vec<String> = match &listed {
-            Seen::Yes(Some(listed)) if !callers::are_too_many(listed, own) => listed.service_arns.iter().filter(|arn| *arn != own).cloned().collect(),
+            Seen::Yes(Some(listed)) if !callers::are_too_many(listed, own) => {
+                listed.service_arns.iter().filter(|arn| *arn != own).cloned().collect()
+            }
             Seen::Yes(_) | Seen::No(_) => Vec::new(),
         };
         self.note(|snapshot| snapshot.cluster_services.insert(cluster, listed));
@@ -29,10 +32,13 @@ impl Plan<'_> {
             return;
         }
         let described = self.aws.services(cluster, &others).await;
-        let siblings = described.map(|services| services.into_iter().flatten().map(sibling).collect::<Vec<_>>());
+        let siblings = described
+            .map(|services| services.into_iter().flatten().map(sibling).collect::<Vec<_>>());
         let active = list(&siblings).into_iter().filter(|sibling| sibling.status == "ACTIVE");
         let definitions = active.filter_map(|sibling| sibling.task_definition).collect();
-        self.note(|snapshot| fill(&mut snapshot.siblings, &others, siblings, |sibling| &sibling.service_arn));
+        self.note(|snapshot| {
+            fill(&mut snapshot.siblings, &others, siblings, |sibling| &sibling.service_arn)
+        });
         self.definitions(definitions).await;
     }
 }

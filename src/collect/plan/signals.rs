@@ -26,18 +26,32 @@ impl Plan<'_> {
     pub(super) async fn metrics(&self, groups: Shared<impl Future<Output = Vec<TargetGroup>>>) {
         let groups = groups.await;
         let is_application = |arn: &&String| arn.contains(":loadbalancer/app/");
-        let balancers: BTreeSet<&String> = groups.iter().flat_map(|group| &group.load_balancer_arns).filter(is_application).collect();
-        let mut queries = Query::of_service(&self.service.service_arn, last(&self.service.cluster_arn), &self.service.service_name);
-        queries.extend(balancers.iter().enumerate().flat_map(|(index, arn)| Query::of_balancer(index, arn)));
+        let balancers: BTreeSet<&String> = groups
+            .iter()
+            .flat_map(|group| &group.load_balancer_arns)
+            .filter(is_application)
+            .collect();
+        let mut queries = Query::of_service(
+            &self.service.service_arn,
+            last(&self.service.cluster_arn),
+            &self.service.service_name,
+        );
+        queries.extend(
+            balancers.iter().enumerate().flat_map(|(index, arn)| Query::of_balancer(index, arn)),
+        );
         queries.extend(groups.iter().enumerate().flat_map(|(index, group)| {
             let balancer = group.load_balancer_arns.iter().find(is_application);
-            balancer.map(|balancer| Query::of_group(index, &group.target_group_arn, balancer)).unwrap_or_default()
+            balancer
+                .map(|balancer| Query::of_group(index, &group.target_group_arn, balancer))
+                .unwrap_or_default()
         }));
         let mut table = self.aws.metrics(&queries, self.now).await;
         // Where no balancer sends traffic there is nothing to measure.
         for group in groups.iter().filter(|group| group.load_balancer_arns.is_empty()) {
             let of_group = Metric::ALL.iter().filter(|metric| metric.owner() == Owner::TargetGroup);
-            of_group.for_each(|metric| table.insert(metric.of(&group.target_group_arn), Seen::Yes(None)));
+            of_group.for_each(|metric| {
+                table.insert(metric.of(&group.target_group_arn), Seen::Yes(None))
+            });
         }
         self.note(|snapshot| snapshot.metrics.0.extend(table.0));
     }

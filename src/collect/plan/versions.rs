@@ -11,7 +11,8 @@ use super::Plan;
 use crate::collect::ecr::EcrImage;
 use crate::collect::{known, last, take};
 
-/// How many of the newest deployments have their revisions read, beside the last one that succeeded.
+/// How many of the newest deployments have their revisions read, beside the last one that
+/// succeeded.
 const REVISIONS: usize = 4;
 
 impl Plan<'_> {
@@ -35,7 +36,8 @@ impl Plan<'_> {
         found
     }
 
-    /// The deployments, and the versions of the newest and of the last that succeeded, with their task definitions.
+    /// The deployments, and the versions of the newest and of the last that succeeded, with their
+    /// task definitions.
     pub(super) async fn history(&self, current: Shared<impl Future<Output = Vec<Revision>>>) {
         let arn = self.service.service_arn.clone();
         let listed = self.aws.listed_deployments(self.service).await;
@@ -50,25 +52,45 @@ impl Plan<'_> {
                 Seen::No(_) => &[],
             };
             let good = listed.iter().filter(|deployment| deployment.status == "SUCCESSFUL").take(2);
-            let good: Vec<String> = good.filter_map(|deployment| deployment.target_service_revision_arn.clone()).collect();
-            let newest = listed.iter().take(REVISIONS).filter_map(|deployment| deployment.target_service_revision_arn.clone());
+            let good: Vec<String> = good
+                .filter_map(|deployment| deployment.target_service_revision_arn.clone())
+                .collect();
+            let newest = listed
+                .iter()
+                .take(REVISIONS)
+                .filter_map(|deployment| deployment.target_service_revision_arn.clone());
             let wanted = newest.chain(good.iter().cloned());
-            let wanted = wanted.filter(|arn| !self.service.current_service_revisions.contains(arn)).collect();
+            let wanted = wanted
+                .filter(|arn| !self.service.current_service_revisions.contains(arn))
+                .collect();
             let older = self.revisions(wanted).await;
             let newest = current.await;
-            let definitions = self.definitions(older.iter().chain(&newest).filter_map(|revision| revision.task_definition.clone()).collect());
-            let goes_back = listed.first().is_some_and(|newest| newest.status.starts_with("ROLLBACK_") && newest.status != "ROLLBACK_SUCCESSFUL");
-            let last_good = older.iter().filter(|revision| goes_back && good.first() == Some(&revision.service_revision_arn));
+            let definitions = self.definitions(
+                older
+                    .iter()
+                    .chain(&newest)
+                    .filter_map(|revision| revision.task_definition.clone())
+                    .collect(),
+            );
+            let goes_back = listed.first().is_some_and(|newest| {
+                newest.status.starts_with("ROLLBACK_") && newest.status != "ROLLBACK_SUCCESSFUL"
+            });
+            let last_good = older.iter().filter(|revision| {
+                goes_back && good.first() == Some(&revision.service_revision_arn)
+            });
             join(definitions, self.way_back(last_good)).await;
         };
         join(described, versions).await;
         self.note(|snapshot| snapshot.listed_deployments.insert(&arn, listed.map(Some)));
     }
 
-    /// Whether the version that ECS goes back to still has its images. Those of current versions are asked about anyway.
+    /// Whether the version that ECS goes back to still has its images. Those of current versions
+    /// are asked about anyway.
     pub(super) async fn way_back<'b>(&self, revisions: impl Iterator<Item = &'b Revision>) {
         let images = revisions.flat_map(|revision| &revision.container_images);
-        let pinned = images.filter_map(|image| Some((EcrImage::parse(&image.image)?, image.image_digest.clone()?)));
+        let pinned = images.filter_map(|image| {
+            Some((EcrImage::parse(&image.image)?, image.image_digest.clone()?))
+        });
         let here = pinned.filter(|(image, _)| image.region == self.aws.region);
         join_all(here.map(|(image, digest)| self.pinned(image, [digest].into()))).await;
     }
@@ -82,7 +104,11 @@ impl Plan<'_> {
     }
 
     pub(super) fn definitions_of_deployments(&self) -> Vec<String> {
-        let deployments = self.service.deployments.iter().filter_map(|deployment| deployment.task_definition.clone());
+        let deployments = self
+            .service
+            .deployments
+            .iter()
+            .filter_map(|deployment| deployment.task_definition.clone());
         deployments.chain(self.service.task_definition.clone()).collect()
     }
 
@@ -91,22 +117,32 @@ impl Plan<'_> {
         join_all(arns.iter().map(|arn| self.definition(arn))).await.into_iter().flatten().collect()
     }
 
-    /// Several parts of the plan need the same task definition: the first asks, the others wait for the answer.
+    /// Several parts of the plan need the same task definition: the first asks, the others wait for
+    /// the answer.
     pub(super) async fn definition(&self, arn: &str) -> Option<TaskDefinition> {
-        let answer = Arc::clone(self.definitions.lock().unwrap_or_else(PoisonError::into_inner).entry(arn.to_owned()).or_default());
+        let answer = Arc::clone(
+            self.definitions
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .entry(arn.to_owned())
+                .or_default(),
+        );
         let ask = || async {
             let definition = self.aws.task_definition(arn).await;
-            let known = if let Seen::Yes(definition) = &definition { definition.clone() } else { None };
+            let known =
+                if let Seen::Yes(definition) = &definition { definition.clone() } else { None };
             self.note(|snapshot| snapshot.task_definitions.insert(arn, definition));
             known
         };
         answer.get_or_init(ask).await.clone()
     }
 
-    /// Whether a newer version is registered than any that is deployed; a service has one family of them.
+    /// Whether a newer version is registered than any that is deployed; a service has one family of
+    /// them.
     pub(super) async fn newest_revisions(&self) {
         let families = self.definitions_of_deployments();
-        let families = families.iter().filter_map(|arn| Some(last(arn).split_once(':')?.0.to_owned()));
+        let families =
+            families.iter().filter_map(|arn| Some(last(arn).split_once(':')?.0.to_owned()));
         join_all(self.fresh("family", families).iter().map(|family| async move {
             let newest = self.aws.newest_revisions(family).await;
             self.note(|snapshot| snapshot.newest_revisions.insert(family, newest));

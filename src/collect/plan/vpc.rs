@@ -1,6 +1,7 @@
-//! What surrounds the tasks in their VPC. A healthy service pays nothing for it: network ACLs, endpoints, NAT gateways
-//! and DNS are asked only where a reason, an event or a health check shows that something cannot be reached. What ECS
-//! says in its events is known at once; what tasks and targets tell, a step or two later.
+//! What surrounds the tasks in their VPC. A healthy service pays nothing for it: network ACLs,
+//! endpoints, NAT gateways and DNS are asked only where a reason, an event or a health check shows
+//! that something cannot be reached. What ECS says in its events is known at once; what tasks and
+//! targets tell, a step or two later.
 
 use checks::reading::journey;
 use checks::seen::Seen;
@@ -12,7 +13,11 @@ use crate::collect::known;
 
 impl Plan<'_> {
     /// Finds out whether something cannot be reached, as early as that can be known.
-    pub(super) async fn find_unreached(&self, tasks: Shared<impl Future<Output = Tasks>>, health: Shared<impl Future<Output = bool>>) {
+    pub(super) async fn find_unreached(
+        &self,
+        tasks: Shared<impl Future<Output = Tasks>>,
+        health: Shared<impl Future<Output = bool>>,
+    ) {
         let found = journey::is_unreached_by_events(self.service)
             || (health.await && self.some_target_timed_out())
             || tasks.await.stopped.iter().any(journey::is_unreached);
@@ -21,13 +26,19 @@ impl Plan<'_> {
 
     fn some_target_timed_out(&self) -> bool {
         let mut found = false;
-        self.note(|snapshot: &mut Snapshot| found = known(&snapshot.target_health).iter().flatten().any(journey::timed_out));
+        self.note(|snapshot: &mut Snapshot| {
+            found = known(&snapshot.target_health).iter().flatten().any(journey::timed_out)
+        });
         found
     }
 
     async fn something_is_unreached(&self) -> bool {
         // The plan outlives all of its parts, so the sender is never gone.
-        self.unreached.subscribe().wait_for(Option::is_some).await.is_ok_and(|found| *found == Some(true))
+        self.unreached
+            .subscribe()
+            .wait_for(Option::is_some)
+            .await
+            .is_ok_and(|found| *found == Some(true))
     }
 
     pub(super) async fn surroundings(&self, vpc: &str) {
@@ -53,16 +64,28 @@ impl Plan<'_> {
     async fn endpoints(&self, vpc: &str) {
         let endpoints = self.aws.endpoints(vpc).await;
         let needed: Vec<Endpoint> = match &endpoints {
-            Seen::Yes(found) => found.iter().flatten().filter(|endpoint| journey::is_needed(endpoint)).cloned().collect(),
+            Seen::Yes(found) => found
+                .iter()
+                .flatten()
+                .filter(|endpoint| journey::is_needed(endpoint))
+                .cloned()
+                .collect(),
             Seen::No(_) => Vec::new(),
         };
         self.note(|snapshot| snapshot.endpoints.insert(vpc, endpoints));
         let subnets = async {
-            let subnets = self.fresh("subnet", needed.iter().flat_map(|endpoint| endpoint.subnet_ids.clone()));
+            let subnets = self
+                .fresh("subnet", needed.iter().flat_map(|endpoint| endpoint.subnet_ids.clone()));
             let table = self.aws.subnets(subnets).await;
             self.note(|snapshot| snapshot.subnets.0.extend(table.0));
         };
-        join(subnets, self.security_groups(needed.iter().flat_map(|endpoint| endpoint.groups.clone()).collect())).await;
+        join(
+            subnets,
+            self.security_groups(
+                needed.iter().flat_map(|endpoint| endpoint.groups.clone()).collect(),
+            ),
+        )
+        .await;
     }
 
     /// What is in the prefix lists that rules name, where something is unreached.

@@ -11,9 +11,17 @@ use super::Plan;
 use crate::collect::{known, take};
 
 impl Plan<'_> {
-    /// What ECS manages for an Express service is in its revision; no other service has to wait for that.
-    pub(super) async fn ingress_paths(&self, current: Shared<impl Future<Output = Vec<Revision>>>) -> Vec<IngressPath> {
-        if self.is_express() { current.await.into_iter().flat_map(|revision| revision.ingress_paths).collect() } else { Vec::new() }
+    /// What ECS manages for an Express service is in its revision; no other service has to wait for
+    /// that.
+    pub(super) async fn ingress_paths(
+        &self,
+        current: Shared<impl Future<Output = Vec<Revision>>>,
+    ) -> Vec<IngressPath> {
+        if self.is_express() {
+            current.await.into_iter().flat_map(|revision| revision.ingress_paths).collect()
+        } else {
+            Vec::new()
+        }
     }
 
     pub(super) fn is_express(&self) -> bool {
@@ -21,18 +29,27 @@ impl Plan<'_> {
     }
 
     /// The service's target groups: its own, and those that ECS manages.
-    pub(super) async fn group_arns(&self, current: Shared<impl Future<Output = Vec<Revision>>>) -> BTreeSet<String> {
+    pub(super) async fn group_arns(
+        &self,
+        current: Shared<impl Future<Output = Vec<Revision>>>,
+    ) -> BTreeSet<String> {
         let paths = self.ingress_paths(current).await;
-        let own = self.service.load_balancers.iter().flat_map(|balancer| [&balancer.target_group_arn, &balancer.alternate_target_group_arn]);
+        let own = self.service.load_balancers.iter().flat_map(|balancer| {
+            [&balancer.target_group_arn, &balancer.alternate_target_group_arn]
+        });
         let managed = paths.iter().flat_map(|path| &path.target_groups).map(|group| &group.arn);
         own.chain(managed).flatten().cloned().collect()
     }
 
-    pub(super) async fn target_groups(&self, current: Shared<impl Future<Output = Vec<Revision>>>) -> Vec<TargetGroup> {
+    pub(super) async fn target_groups(
+        &self,
+        current: Shared<impl Future<Output = Vec<Revision>>>,
+    ) -> Vec<TargetGroup> {
         let arns = self.group_arns(current).await;
         let described = join_all(arns.iter().map(|arn| self.aws.target_group(arn)));
         let attributes = join_all(arns.iter().map(|arn| self.aws.target_group_attributes(arn)));
-        // Attributes wait for nothing and nothing waits for them, but a join of both costs no round trip.
+        // Attributes wait for nothing and nothing waits for them, but a join of both costs no round
+        // trip.
         let (described, attributes) = join(described, attributes).await;
         let table = Table(arns.iter().cloned().zip(described).collect());
         let found = known(&table);
@@ -43,17 +60,25 @@ impl Plan<'_> {
         found
     }
 
-    /// Whether some target is not healthy, or a group has none: then it is worth reading the health checker's lines.
-    pub(super) async fn target_health(&self, current: Shared<impl Future<Output = Vec<Revision>>>) -> bool {
+    /// Whether some target is not healthy, or a group has none: then it is worth reading the health
+    /// checker's lines.
+    pub(super) async fn target_health(
+        &self,
+        current: Shared<impl Future<Output = Vec<Revision>>>,
+    ) -> bool {
         let arns = self.group_arns(current).await;
         let health = join_all(arns.iter().map(|arn| self.aws.target_health(arn))).await;
         let table = Table(arns.into_iter().zip(health).collect());
-        let trouble = known(&table).iter().flatten().any(|target| matches!(target.state.as_str(), "unhealthy" | "initial"));
+        let trouble = known(&table)
+            .iter()
+            .flatten()
+            .any(|target| matches!(target.state.as_str(), "unhealthy" | "initial"));
         self.note(|snapshot| snapshot.target_health.0.extend(table.0));
         trouble
     }
 
-    /// A rule may split its traffic between a group of this service and one of another: then both have to be seen.
+    /// A rule may split its traffic between a group of this service and one of another: then both
+    /// have to be seen.
     pub(super) async fn health_beside(&self, own: BTreeSet<String>) {
         let mut beside = BTreeSet::new();
         self.note(|snapshot| {
@@ -79,12 +104,18 @@ impl Plan<'_> {
         // Express names its balancer in the revision, one step before its target groups do.
         let named = async {
             let paths = self.ingress_paths(current).await;
-            self.each_load_balancer(paths.into_iter().filter_map(|path| path.load_balancer?.arn).collect()).await;
+            self.each_load_balancer(
+                paths.into_iter().filter_map(|path| path.load_balancer?.arn).collect(),
+            )
+            .await;
         };
         let attached = async {
             let groups = groups.await;
-            let networks = self.vpcs(groups.iter().filter_map(|group| group.vpc_id.clone()).collect());
-            let balancers = self.each_load_balancer(groups.into_iter().flat_map(|group| group.load_balancer_arns).collect());
+            let networks =
+                self.vpcs(groups.iter().filter_map(|group| group.vpc_id.clone()).collect());
+            let balancers = self.each_load_balancer(
+                groups.into_iter().flat_map(|group| group.load_balancer_arns).collect(),
+            );
             join(networks, balancers).await;
         };
         join(named, attached).await;
@@ -98,7 +129,9 @@ impl Plan<'_> {
         let balancer = async {
             let balancer = self.aws.load_balancer(arn).await;
             let (groups, subnets) = match &balancer {
-                Seen::Yes(Some(balancer)) => (balancer.security_groups.clone(), balancer.subnets.clone()),
+                Seen::Yes(Some(balancer)) => {
+                    (balancer.security_groups.clone(), balancer.subnets.clone())
+                }
                 Seen::Yes(None) | Seen::No(_) => Default::default(),
             };
             self.note(|snapshot| snapshot.load_balancers.insert(arn, balancer));
@@ -110,7 +143,8 @@ impl Plan<'_> {
         };
         let listeners = async {
             let found = self.listeners(arn).await;
-            let policies = found.iter().filter_map(|listener| listener.ssl_policy.clone()).collect();
+            let policies =
+                found.iter().filter_map(|listener| listener.ssl_policy.clone()).collect();
             join3(self.rules(&found), self.certificates(&found), self.ssl_policies(policies)).await;
         };
         join4(balancer, attributes, listeners, self.web_acl(arn)).await;

@@ -1,6 +1,6 @@
-//! The parts of the report beside findings, in words: the deployment as it stands, what changed with it, which code
-//! runs, and the last hour. They are short where nothing needs them: the whole is in JSON, and `diff` and `timeline`
-//! print theirs alone.
+//! The parts of the report beside findings, in words: the deployment as it stands, what changed
+//! with it, which code runs, and the last hour. They are short where nothing needs them: the whole
+//! is in JSON, and `diff` and `timeline` print theirs alone.
 
 use std::io::Write;
 
@@ -11,7 +11,8 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::{BOLD, DIM, Text, wording};
 use crate::report::history::{
-    ChangeReport, ChangesReport, Diff, DigestReport, EntryReport, Heading, RolloutReport, SideReport, Timeline, TimelineReport, TrailReport,
+    ChangeReport, ChangesReport, Diff, DigestReport, EntryReport, Heading, RolloutReport,
+    SideReport, Timeline, TimelineReport, TrailReport,
 };
 use crate::report::{MissedReport, ServiceReport};
 
@@ -23,7 +24,12 @@ impl Text {
         self.place(&diff.heading, out)?;
         let changes = &diff.changes;
         writeln!(out)?;
-        self.paragraph(out, "", BOLD, &format!("What differs from {} to {}", changes.from.name, changes.to.name))?;
+        self.paragraph(
+            out,
+            "",
+            BOLD,
+            &format!("What differs from {} to {}", changes.from.name, changes.to.name),
+        )?;
         self.each_change(changes, out)?;
         self.trail(diff.trail.as_ref(), out)
     }
@@ -34,7 +40,12 @@ impl Text {
         let span = time::words(timeline.heading.taken_at.duration_since(*since));
         writeln!(out)?;
         if entries.is_empty() {
-            self.paragraph(out, "", Style::new(), &format!("Nothing happened in the {span} before."))?;
+            self.paragraph(
+                out,
+                "",
+                Style::new(),
+                &format!("Nothing happened in the {span} before."),
+            )?;
         }
         self.entries(entries, timeline.heading.taken_at, out)?;
         self.missed(missed, out)
@@ -43,17 +54,36 @@ impl Text {
     fn place(&self, heading: &Heading, out: &mut dyn Write) -> anyhow::Result<()> {
         let Heading { service, cluster, region, account, taken_at, .. } = heading;
         let at = taken_at.strftime("%Y-%m-%d %H:%M UTC");
-        self.paragraph(out, "", DIM, &format!("Service {service} in cluster {cluster}, {region} {account}, {at}"))?;
+        self.paragraph(
+            out,
+            "",
+            DIM,
+            &format!("Service {service} in cluster {cluster}, {region} {account}, {at}"),
+        )?;
         match &heading.example {
-            Some(example) => self.paragraph(out, "", BOLD, &format!("EXAMPLE, not your account: {example}.")),
+            Some(example) => {
+                self.paragraph(out, "", BOLD, &format!("EXAMPLE, not your account: {example}."))
+            }
             None => Ok(()),
         }
     }
 
     /// The deployment while it is under way, and after it has failed.
-    pub(super) fn rollout(&self, service: &ServiceReport, now: Timestamp, out: &mut dyn Write) -> anyhow::Result<()> {
-        let Some(rollout) = service.rollout.as_ref().filter(|rollout| rollout.under_way || rollout.rollback.is_some()) else { return Ok(()) };
-        let what = rollout.brings.as_deref().map_or_else(String::new, |brings| format!(" of {brings}"));
+    pub(super) fn rollout(
+        &self,
+        service: &ServiceReport,
+        now: Timestamp,
+        out: &mut dyn Write,
+    ) -> anyhow::Result<()> {
+        let Some(rollout) = service
+            .rollout
+            .as_ref()
+            .filter(|rollout| rollout.under_way || rollout.rollback.is_some())
+        else {
+            return Ok(());
+        };
+        let what =
+            rollout.brings.as_deref().map_or_else(String::new, |brings| format!(" of {brings}"));
         self.heading(out, &format!("The deployment{what}"))?;
         self.item(out, "- ", &state(rollout, now))?;
         if let Some(stage) = stage(rollout, now) {
@@ -62,11 +92,14 @@ impl Text {
         if let Some(back) = &rollout.rollback {
             let at = back.at.map_or_else(String::new, |at| format!(" at {}", time::clock(at)));
             self.item(out, "- ", &format!("given up{at}: {}", back.trigger))?;
-            let from = back.from.as_deref().map_or_else(String::new, |from| format!(" from {from}"));
+            let from =
+                back.from.as_deref().map_or_else(String::new, |from| format!(" from {from}"));
             let to = back.to.as_deref().map_or_else(String::new, |to| format!(" to {to}"));
             let how = match &back.why_not {
                 Some(why) => format!("could not go back{from}{to}: {}", why.trim_end_matches('.')),
-                None if rollout.status == "ROLLBACK_FAILED" => format!("could not go back{from}{to}"),
+                None if rollout.status == "ROLLBACK_FAILED" => {
+                    format!("could not go back{from}{to}")
+                }
                 None if rollout.under_way => format!("goes back{from}{to}"),
                 None => format!("went back{from}{to}"),
             };
@@ -76,87 +109,176 @@ impl Text {
             self.item(out, "- ", &side(version))?;
         }
         // Rolling deployments do not shift traffic, so how much there is does not hold them.
-        if let Some(requests) = rollout.requests.as_ref().filter(|_| rollout.strategy != "rolling") {
-            let noun = if requests.count == 1.0 { "request" } else { "requests" };
-            self.item(out, "- ", &format!("{} {noun} since {}", requests.count, time::clock(requests.since)))?;
-        }
-        if let Some(breaker) =
-            rollout.circuit_breaker.as_ref().filter(|breaker| (rollout.under_way && breaker.threshold > 0) || breaker.blind.is_some())
+        if let Some(requests) = rollout.requests.as_ref().filter(|_| rollout.strategy != "rolling")
         {
-            let counted = (breaker.threshold > 0).then(|| format!("{} of {} failures", breaker.failures, breaker.threshold));
-            let words: Vec<&str> = counted.as_deref().into_iter().chain(breaker.blind.as_deref()).collect();
+            let noun = if requests.count == 1.0 { "request" } else { "requests" };
+            self.item(
+                out,
+                "- ",
+                &format!("{} {noun} since {}", requests.count, time::clock(requests.since)),
+            )?;
+        }
+        if let Some(breaker) = rollout.circuit_breaker.as_ref().filter(|breaker| {
+            (rollout.under_way && breaker.threshold > 0) || breaker.blind.is_some()
+        }) {
+            let counted = (breaker.threshold > 0)
+                .then(|| format!("{} of {} failures", breaker.failures, breaker.threshold));
+            let words: Vec<&str> =
+                counted.as_deref().into_iter().chain(breaker.blind.as_deref()).collect();
             self.item(out, "- ", &format!("circuit breaker: {}", words.join("; ")))?;
         }
         for alarm in &rollout.alarms {
             let state = alarm.state.as_deref().unwrap_or("state not known");
-            let since = alarm.since.map_or_else(String::new, |since| format!(" for {}", time::words(time::age(now, since))));
-            let ignored = if alarm.fired_before == Some(true) { "; it was firing when the deployment began, so ECS ignores it" } else { "" };
+            let since = alarm.since.map_or_else(String::new, |since| {
+                format!(" for {}", time::words(time::age(now, since)))
+            });
+            let ignored = if alarm.fired_before == Some(true) {
+                "; it was firing when the deployment began, so ECS ignores it"
+            } else {
+                ""
+            };
             self.item(out, "- ", &format!("alarm {}: {state}{since}{ignored}", alarm.name))?;
         }
         self.missed(&rollout.missed, out)
     }
 
-    pub(super) fn changes(&self, service: &ServiceReport, out: &mut dyn Write) -> anyhow::Result<()> {
+    pub(super) fn changes(
+        &self,
+        service: &ServiceReport,
+        out: &mut dyn Write,
+    ) -> anyhow::Result<()> {
         let Some(changes) = &service.changes else { return Ok(()) };
-        self.heading(out, &format!("What changed from {}, the last good version", changes.from.name))?;
+        self.heading(
+            out,
+            &format!("What changed from {}, the last good version", changes.from.name),
+        )?;
         self.each_change(changes, out)
     }
 
     fn each_change(&self, changes: &ChangesReport, out: &mut dyn Write) -> anyhow::Result<()> {
         let likely = changes.changes.iter().any(|change| change.likely);
         if let Some(why) = changes.fails_because.filter(|_| likely) {
-            self.paragraph(out, "", DIM, &format!("{} fails because {why}. What such a failure is usually about is marked *.", changes.to.name))?;
+            self.paragraph(
+                out,
+                "",
+                DIM,
+                &format!(
+                    "{} fails because {why}. What such a failure is usually about is marked *.",
+                    changes.to.name
+                ),
+            )?;
         }
         for change in &changes.changes {
             self.item(out, if change.likely { "* " } else { "- " }, &change_words(change))?;
         }
         if changes.changes.is_empty() {
-            let same = changes.from.service_revision == changes.to.service_revision && changes.from.task_definition == changes.to.task_definition;
-            self.item(out, "- ", if same { "nothing: it is one and the same version" } else { "nothing of what can be compared" })?;
+            let same = changes.from.service_revision == changes.to.service_revision
+                && changes.from.task_definition == changes.to.task_definition;
+            self.item(
+                out,
+                "- ",
+                if same {
+                    "nothing: it is one and the same version"
+                } else {
+                    "nothing of what can be compared"
+                },
+            )?;
         }
-        self.paragraph(out, "", DIM, "Values of variables and secrets are never read: a changed value does not show.")?;
+        self.paragraph(
+            out,
+            "",
+            DIM,
+            "Values of variables and secrets are never read: a changed value does not show.",
+        )?;
         self.missed(&changes.missed, out)
     }
 
     /// Who changed what, where CloudTrail was asked.
-    pub(super) fn trail(&self, trail: Option<&TrailReport>, out: &mut dyn Write) -> anyhow::Result<()> {
+    pub(super) fn trail(
+        &self,
+        trail: Option<&TrailReport>,
+        out: &mut dyn Write,
+    ) -> anyhow::Result<()> {
         let Some(TrailReport { since, events, cut, missed }) = trail else { return Ok(()) };
-        self.heading(out, &format!("Who changed what since {}", since.strftime("%Y-%m-%d %H:%M UTC")))?;
+        self.heading(
+            out,
+            &format!("Who changed what since {}", since.strftime("%Y-%m-%d %H:%M UTC")),
+        )?;
         for event in events {
-            let until = event.until.map_or_else(String::new, |until| format!(" ({} times until {})", event.count, until.strftime("%m-%d %H:%M")));
-            self.item(out, &format!("{}  ", event.at.strftime("%m-%d %H:%M")), &format!("{}{until}", event.says))?;
+            let until = event.until.map_or_else(String::new, |until| {
+                format!(" ({} times until {})", event.count, until.strftime("%m-%d %H:%M"))
+            });
+            self.item(
+                out,
+                &format!("{}  ", event.at.strftime("%m-%d %H:%M")),
+                &format!("{}{until}", event.says),
+            )?;
         }
         if events.is_empty() && missed.is_empty() {
-            self.paragraph(out, "", Style::new(), "Nobody changed anything on the traffic path, as far as CloudTrail knows.")?;
+            self.paragraph(
+                out,
+                "",
+                Style::new(),
+                "Nobody changed anything on the traffic path, as far as CloudTrail knows.",
+            )?;
         }
         for resource in cut {
-            self.paragraph(out, "", DIM, &format!("Of {resource} there are more events than were read: only the newest are here."))?;
+            self.paragraph(
+                out,
+                "",
+                DIM,
+                &format!(
+                    "Of {resource} there are more events than were read: only the newest are here."
+                ),
+            )?;
         }
         self.paragraph(out, "", DIM, "CloudTrail can be 15 minutes late, and not every event of AWS names the resources that it is about.")?;
         self.missed(missed, out)
     }
 
     /// The newest lines of the last hour.
-    pub(super) fn last_hour(&self, service: &ServiceReport, now: Timestamp, out: &mut dyn Write) -> anyhow::Result<()> {
-        let Some(timeline) = service.timeline.as_ref().filter(|timeline| !timeline.entries.is_empty()) else { return Ok(()) };
+    pub(super) fn last_hour(
+        &self,
+        service: &ServiceReport,
+        now: Timestamp,
+        out: &mut dyn Write,
+    ) -> anyhow::Result<()> {
+        let Some(timeline) =
+            service.timeline.as_ref().filter(|timeline| !timeline.entries.is_empty())
+        else {
+            return Ok(());
+        };
         self.heading(out, "The last hour")?;
         let earlier = timeline.entries.len().saturating_sub(LINES);
         if earlier > 0 {
             let noun = if earlier == 1 { "line" } else { "lines" };
-            let rest = format!("{earlier} {noun} before: `ecs-doctor timeline {}/{}` has all.", service.cluster, service.service);
+            let rest = format!(
+                "{earlier} {noun} before: `ecs-doctor timeline {}/{}` has all.",
+                service.cluster, service.service
+            );
             self.paragraph(out, "", DIM, &rest)?;
         }
         self.entries(&timeline.entries[earlier..], now, out)?;
         self.missed(&timeline.missed, out)
     }
 
-    fn entries(&self, entries: &[EntryReport], now: Timestamp, out: &mut dyn Write) -> anyhow::Result<()> {
+    fn entries(
+        &self,
+        entries: &[EntryReport],
+        now: Timestamp,
+        out: &mut dyn Write,
+    ) -> anyhow::Result<()> {
         // A list of one day needs no dates.
-        let dated = entries.first().is_some_and(|first| time::age(now, first.at) >= SignedDuration::from_hours(24));
-        let clock = |at: Timestamp| at.strftime(if dated { "%m-%d %H:%M" } else { "%H:%M" }).to_string();
+        let dated = entries
+            .first()
+            .is_some_and(|first| time::age(now, first.at) >= SignedDuration::from_hours(24));
+        let clock =
+            |at: Timestamp| at.strftime(if dated { "%m-%d %H:%M" } else { "%H:%M" }).to_string();
         for entry in entries {
             let times = match entry.until {
-                Some(until) if clock(until) == clock(entry.at) => format!(" ({} times)", entry.count),
+                Some(until) if clock(until) == clock(entry.at) => {
+                    format!(" ({} times)", entry.count)
+                }
                 Some(until) => format!(" ({} times until {})", entry.count, clock(until)),
                 None => String::new(),
             };
@@ -166,21 +288,39 @@ impl Text {
     }
 
     /// The table of digests, where they differ.
-    pub(super) fn digests(&self, service: &ServiceReport, out: &mut dyn Write) -> anyhow::Result<()> {
+    pub(super) fn digests(
+        &self,
+        service: &ServiceReport,
+        out: &mut dyn Write,
+    ) -> anyhow::Result<()> {
         let rows = &service.digests.containers;
-        // The version before may well run what its tag had before: a deployment is there to change that.
-        let newest = |row: &&DigestReport| rows.first().is_some_and(|first| first.service_revision == row.service_revision);
+        // The version before may well run what its tag had before: a deployment is there to change
+        // that.
+        let newest = |row: &&DigestReport| {
+            rows.first().is_some_and(|first| first.service_revision == row.service_revision)
+        };
         if !rows.iter().filter(newest).any(|row| matches!(row.compared, "tag_moved" | "mixed")) {
             return Ok(());
         }
         self.heading(out, "Which code runs")?;
         let mut table = Table::new();
-        table.load_style(presets::UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
-        table.set_width(u16::try_from(self.width).unwrap_or(80)).set_header(["image", "pinned", "running", "tag has now"]);
+        table
+            .load_style(presets::UTF8_HORIZONTAL_ONLY)
+            .set_content_arrangement(ContentArrangement::Dynamic);
+        table.set_width(u16::try_from(self.width).unwrap_or(80)).set_header([
+            "image",
+            "pinned",
+            "running",
+            "tag has now",
+        ]);
         for row in rows {
             let name = row.image.rsplit('/').next().unwrap_or(&row.image);
             let brings = row.brings.as_deref().unwrap_or("?");
-            let running: Vec<String> = row.running.iter().map(|(digest, tasks)| format!("{} in {tasks}", hex(digest))).collect();
+            let running: Vec<String> = row
+                .running
+                .iter()
+                .map(|(digest, tasks)| format!("{} in {tasks}", hex(digest)))
+                .collect();
             let running = if running.is_empty() { "-".to_owned() } else { running.join("\n") };
             let tag = row.tag_has.as_deref().map_or("-", hex);
             table.add_row([
@@ -204,8 +344,16 @@ impl Text {
         if missed.is_empty() {
             return Ok(());
         }
-        let calls: Vec<String> = missed.iter().map(|missed| format!("{} ({})", missed.call, wording::why(missed.why))).collect();
-        self.paragraph(out, "", DIM, &format!("Not everything could be seen: {}.", calls.join(", ")))
+        let calls: Vec<String> = missed
+            .iter()
+            .map(|missed| format!("{} ({})", missed.call, wording::why(missed.why)))
+            .collect();
+        self.paragraph(
+            out,
+            "",
+            DIM,
+            &format!("Not everything could be seen: {}.", calls.join(", ")),
+        )
     }
 }
 
@@ -222,12 +370,16 @@ fn state(rollout: &RolloutReport, now: Timestamp) -> String {
         (Some(began), None) => format!(" for {}", time::words(time::age(now, began))),
         (None, None) => String::new(),
     };
-    let end = rollout.expected_end.map_or_else(String::new, |end| format!(", expected to end at about {}", time::clock(end)));
+    let end = rollout
+        .expected_end
+        .map_or_else(String::new, |end| format!(", expected to end at about {}", time::clock(end)));
     format!("{}, {}{span}{end}", rollout.strategy, rollout.status)
 }
 
 fn stage(rollout: &RolloutReport, now: Timestamp) -> Option<String> {
-    let since = rollout.stage_began.map_or_else(String::new, |began| format!(" for about {}", time::words(time::age(now, began))));
+    let since = rollout.stage_began.map_or_else(String::new, |began| {
+        format!(" for about {}", time::words(time::age(now, began)))
+    });
     match (&rollout.stage, &rollout.waits_for) {
         (Some(stage), Some(waits)) => Some(format!("at stage {stage}{since}; waits for {waits}")),
         (Some(stage), None) => Some(format!("at stage {stage}{since}")),
@@ -236,23 +388,36 @@ fn stage(rollout: &RolloutReport, now: Timestamp) -> Option<String> {
     }
 }
 
-/// `new version api:13: 1 of 1 tasks run; traffic: 5 % asked, 0 % set`: by the deployment, and in the listener rule.
+/// `new version api:13: 1 of 1 tasks run; traffic: 5 % asked, 0 % set`: by the deployment, and in
+/// the listener rule.
 fn side(side: &SideReport) -> String {
     let name = side.brings.as_deref().map_or_else(String::new, |brings| format!(" {brings}"));
     let percent = traffic::percent_words;
     let traffic = match (side.traffic_asked, side.traffic_set) {
-        (Some(asked), Some(set)) => format!("; traffic: {} asked, {} set", percent(asked), percent(set)),
+        (Some(asked), Some(set)) => {
+            format!("; traffic: {} asked, {} set", percent(asked), percent(set))
+        }
         (Some(asked), None) => format!("; traffic: {} asked", percent(asked)),
         (None, Some(set)) => format!("; traffic: {} set", percent(set)),
         (None, None) => String::new(),
     };
-    let pending = if side.pending_tasks > 0 { format!(", {} pending", side.pending_tasks) } else { String::new() };
-    format!("{} version{name}: {} of {} tasks run{pending}{traffic}", side.side, side.running_tasks, side.requested_tasks)
+    let pending = if side.pending_tasks > 0 {
+        format!(", {} pending", side.pending_tasks)
+    } else {
+        String::new()
+    };
+    format!(
+        "{} version{name}: {} of {} tasks run{pending}{traffic}",
+        side.side, side.running_tasks, side.requested_tasks
+    )
 }
 
 /// `image of app: api:1.4.2 → api:1.5.0`, `environment of app: without OLD, with NEW`.
 fn change_words(change: &ChangeReport) -> String {
-    let of = change.container.as_deref().map_or_else(String::new, |container| format!(" of {container}"));
+    let of = change
+        .container
+        .as_deref()
+        .map_or_else(String::new, |container| format!(" of {container}"));
     let (before, after) = (change.before.join(", "), change.after.join(", "));
     let how = match (before.is_empty(), after.is_empty()) {
         (false, false) if !change.is_set => format!("{before} → {after}"),

@@ -1,5 +1,6 @@
-//! The way in, drawn: one line for a way on which all is well, one line for each hop of any other. `✓` goes on, `✗` is
-//! where something is wrong or the request ends, `?` could not be seen, and nothing is claimed beyond it.
+//! The way in, drawn: one line for a way on which all is well, one line for each hop of any other.
+//! `✓` goes on, `✗` is where something is wrong or the request ends, `?` could not be seen, and
+//! nothing is claimed beyond it.
 
 use std::io::Write;
 
@@ -14,22 +15,39 @@ use crate::report::path::{BranchReport, HopReport, PathReport};
 const WAYS: usize = 4;
 
 impl Text {
-    /// The way of the URL that was asked about: that is the question, so it comes before everything else.
-    pub(super) fn asked_paths(&self, service: &ServiceReport, out: &mut dyn Write) -> anyhow::Result<()> {
+    /// The way of the URL that was asked about: that is the question, so it comes before everything
+    /// else.
+    pub(super) fn asked_paths(
+        &self,
+        service: &ServiceReport,
+        out: &mut dyn Write,
+    ) -> anyhow::Result<()> {
         for (number, path) in service.paths.iter().filter(|path| path.asked).enumerate() {
-            self.heading(out, &if number == 0 { format!("The way of {}", path.url) } else { format!("And then of {}", path.url) })?;
+            self.heading(
+                out,
+                &if number == 0 {
+                    format!("The way of {}", path.url)
+                } else {
+                    format!("And then of {}", path.url)
+                },
+            )?;
             self.hops(path, out)?;
         }
         if service.paths.iter().any(|path| path.asked) { self.probe(service, out) } else { Ok(()) }
     }
 
     /// The service's own ways in: those on which something is wrong first.
-    pub(super) fn own_paths(&self, service: &ServiceReport, out: &mut dyn Write) -> anyhow::Result<()> {
+    pub(super) fn own_paths(
+        &self,
+        service: &ServiceReport,
+        out: &mut dyn Write,
+    ) -> anyhow::Result<()> {
         if service.paths.is_empty() || service.paths.iter().any(|path| path.asked) {
             return Ok(());
         }
         self.heading(out, "The way in")?;
-        let (good, bad): (Vec<&PathReport>, Vec<&PathReport>) = service.paths.iter().partition(|path| path.is_good());
+        let (good, bad): (Vec<&PathReport>, Vec<&PathReport>) =
+            service.paths.iter().partition(|path| path.is_good());
         for (number, path) in bad.iter().take(WAYS).enumerate() {
             if number > 0 {
                 writeln!(out)?;
@@ -42,7 +60,12 @@ impl Text {
         }
         let more = bad.len().saturating_sub(WAYS) + good.len().saturating_sub(WAYS);
         if more > 0 {
-            self.paragraph(out, "", DIM, &format!("{more} more of {} ways: `--output json` has all.", service.paths.len()))?;
+            self.paragraph(
+                out,
+                "",
+                DIM,
+                &format!("{more} more of {} ways: `--output json` has all.", service.paths.len()),
+            )?;
         }
         self.probe(service, out)
     }
@@ -54,10 +77,15 @@ impl Text {
                 "bad" => "✗",
                 _ => "?",
             };
-            let says = if hop.hop == "rule" { hop.says.trim_start_matches("rule ") } else { &hop.says };
+            let says =
+                if hop.hop == "rule" { hop.says.trim_start_matches("rule ") } else { &hop.says };
             self.marked(out, hop.mark, &format!("{mark} {:<9} ", label(hop)), says)?;
         }
-        let why = if path.causes.is_empty() { String::new() } else { format!(" ({})", path.causes.join(", ")) };
+        let why = if path.causes.is_empty() {
+            String::new()
+        } else {
+            format!(" ({})", path.causes.join(", "))
+        };
         self.item(out, "→ ", &format!("{}{why}", path.answer.says))
     }
 
@@ -69,7 +97,13 @@ impl Text {
     }
 
     /// A line with a mark, and its further lines below its words.
-    fn marked(&self, out: &mut dyn Write, mark: &str, bullet: &str, text: &str) -> anyhow::Result<()> {
+    fn marked(
+        &self,
+        out: &mut dyn Write,
+        mark: &str,
+        bullet: &str,
+        text: &str,
+    ) -> anyhow::Result<()> {
         let style = match mark {
             "good" => AnsiColor::Green.on_default(),
             "bad" => AnsiColor::Red.on_default(),
@@ -86,9 +120,16 @@ impl Text {
     }
 }
 
-/// `https://api.example.com/ → web → HTTPS:443 → rule 10 → api → 2 of 2 targets healthy → 2 tasks of api:12: the app answers`.
+/// `https://api.example.com/ → web → HTTPS:443 → rule 10 → api → 2 of 2 targets healthy → 2 tasks
+/// of api:12: the app answers`.
 fn in_short(path: &PathReport) -> String {
-    let join = |hops: &[HopReport]| hops.iter().map(|hop| hop.short.as_str()).filter(|short| !short.is_empty()).collect::<Vec<_>>().join(" → ");
+    let join = |hops: &[HopReport]| {
+        hops.iter()
+            .map(|hop| hop.short.as_str())
+            .filter(|short| !short.is_empty())
+            .collect::<Vec<_>>()
+            .join(" → ")
+    };
     let branch = |branch: &BranchReport| match path.branches.len() {
         1 => join(&branch.hops),
         _ => format!("{} {}", traffic::percent_words(branch.percent), join(&branch.hops)),

@@ -1,5 +1,5 @@
-//! The balancer itself answers 502: a target refused or broke a connection that carried a request. Why it did is for other
-//! checks to say.
+//! The balancer itself answers 502: a target refused or broke a connection that carried a request.
+//! Why it did is for other checks to say.
 
 use std::collections::BTreeSet;
 
@@ -15,8 +15,9 @@ use crate::seen::Blind;
 use crate::snapshot::metric::Metric;
 
 crate::check! {
-    /// The load balancer answers `502 Bad Gateway` by itself: it reached a target, and the target refused the connection,
-    /// closed it in the middle of a request, or answered with something that is not HTTP.
+    /// The load balancer answers `502 Bad Gateway` by itself: it reached a target, and the target
+    /// refused the connection, closed it in the middle of a request, or answered with something
+    /// that is not HTTP.
     ///
     /// # Why it matters
     ///
@@ -24,15 +25,17 @@ crate::check! {
     ///
     /// # How we tell
     ///
-    /// `HTTPCode_ELB_502_Count` of the balancer has at least three in two of the last 15 minutes. It counts for the whole
-    /// balancer: where other services share it, only those minutes are this service's in which `TargetConnectionErrorCount`
-    /// of its own target groups counts too. Minutes in which a deployment or scaling stopped a task are left out: a burst
-    /// just then comes from requests that the task did not finish. The app's own 502 is counted elsewhere, and is not this.
-    /// Tasks that failed within a minute of such answers are why, if there are any.
+    /// `HTTPCode_ELB_502_Count` of the balancer has at least three in two of the last 15 minutes.
+    /// It counts for the whole balancer: where other services share it, only those minutes are this
+    /// service's in which `TargetConnectionErrorCount` of its own target groups counts too. Minutes
+    /// in which a deployment or scaling stopped a task are left out: a burst just then comes from
+    /// requests that the task did not finish. The app's own 502 is counted elsewhere, and is not
+    /// this. Tasks that failed within a minute of such answers are why, if there are any.
     ///
     /// # What to do
     ///
-    /// The remedy is in the cause, which stands above this in the report. Access logs tell which requests they were:
+    /// The remedy is in the cause, which stands above this in the report. Access logs tell which
+    /// requests they were:
     ///
     /// ```sh
     /// aws elbv2 modify-load-balancer-attributes --load-balancer-arn <arn> \
@@ -77,11 +80,15 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     Ok(())
 }
 
-/// Of a balancer that others share only the minutes in which the service's own targets could not be connected to.
+/// Of a balancer that others share only the minutes in which the service's own targets could not be
+/// connected to.
 fn keep_own(patient: &Patient, errors: &mut Errors) -> Result<(), Blind> {
     let mut own = BTreeSet::new();
     for group in &errors.groups {
-        let counted = patient.metric(Metric::ConnectionErrors, group)?.into_iter().flat_map(|series| &series.values);
+        let counted = patient
+            .metric(Metric::ConnectionErrors, group)?
+            .into_iter()
+            .flat_map(|series| &series.values);
         own.extend(counted.filter(|(_, value)| *value > 0.0).map(|(at, _)| *at));
     }
     errors.minutes.retain(|(at, _)| own.contains(at));
@@ -94,7 +101,11 @@ fn finding(patient: &Patient, errors: &Errors, refused: Option<Recent>) -> Resul
         .filter(|task| errors.minutes.iter().any(|(at, _)| answers::is_near(task, *at)))
         .map(|task| task.task_definition_arn.as_str())
         .collect();
-    let mut says = format!("Load balancer {} answered 502 by itself to {}.", errors.name(), errors.words(patient)?);
+    let mut says = format!(
+        "Load balancer {} answered 502 by itself to {}.",
+        errors.name(),
+        errors.words(patient)?
+    );
     says += &match (&refused, versions.is_empty()) {
         (_, false) => " Tasks failed in the same minutes.".to_owned(),
         (Some(refused), true) => format!(" {:.0} times it could not connect to a target: nothing answers there, or not always.", refused.sum),
@@ -110,7 +121,9 @@ fn finding(patient: &Patient, errors: &Errors, refused: Option<Recent>) -> Resul
         .mend(remedy);
     // Tasks that fail take a group's targets with them, whatever group they are registered with.
     Ok(if versions.is_empty() {
-        finding.concerns_all(Kind::TargetGroup, errors.groups.iter().copied()).concerns_no(Kind::TaskDefinition)
+        finding
+            .concerns_all(Kind::TargetGroup, errors.groups.iter().copied())
+            .concerns_no(Kind::TaskDefinition)
     } else {
         finding.concerns_all(Kind::TaskDefinition, versions)
     })
@@ -119,7 +132,9 @@ fn finding(patient: &Patient, errors: &Errors, refused: Option<Recent>) -> Resul
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::baseline::{self, exit_tasks, forward, host_rule, id, minutes, minutes_ago, stop_tasks};
+    use crate::baseline::{
+        self, exit_tasks, forward, host_rule, id, minutes, minutes_ago, stop_tasks,
+    };
     use crate::exam::Outcome;
     use crate::seen::{Seen, Why};
     use crate::snapshot::{Series, Snapshot};
@@ -131,7 +146,8 @@ mod tests {
 
     fn counting(values: &[(i64, f64)]) -> Snapshot {
         let mut snapshot = baseline::fargate();
-        let values = values.iter().map(|(minutes, value)| (minutes_ago(*minutes), *value)).collect();
+        let values =
+            values.iter().map(|(minutes, value)| (minutes_ago(*minutes), *value)).collect();
         snapshot.metrics.put(Metric::Elb502.of(&balancer()), Series { values });
         snapshot
     }
@@ -139,7 +155,11 @@ mod tests {
     fn share(snapshot: &mut Snapshot) {
         let listener = snapshot.rules.0.keys().next().cloned().unwrap();
         let other = id::group("other");
-        snapshot.rules.change(&listener).unwrap().insert(0, host_rule("arn:other", "5", "other.example.com", forward(&[(&other, 1)])));
+        snapshot
+            .rules
+            .change(&listener)
+            .unwrap()
+            .insert(0, host_rule("arn:other", "5", "other.example.com", forward(&[(&other, 1)])));
     }
 
     #[test]
@@ -150,21 +170,34 @@ mod tests {
                 "Load balancer web answered 502 by itself to 90 requests of 1800 in the last 15 min. 135 times it could not connect to a target: nothing answers there, or not always."
             ]
         );
-        assert!(says(CHECK, &counting(&[(9, 2.0), (4, 3.0)]))[0].contains("targets likely closed connections in use"));
+        assert!(
+            says(CHECK, &counting(&[(9, 2.0), (4, 3.0)]))[0]
+                .contains("targets likely closed connections in use")
+        );
     }
 
     #[test]
     fn a_few_or_an_old_burst_are_no_symptom() {
         assert_eq!(exam(CHECK, &counting(&[(4, 40.0)])).outcome, Outcome::Healthy, "one minute");
-        assert_eq!(exam(CHECK, &counting(&[(9, 1.0), (4, 1.0)])).outcome, Outcome::Healthy, "two requests");
-        assert_eq!(exam(CHECK, &counting(&[(40, 40.0), (39, 40.0)])).outcome, Outcome::Healthy, "long ago");
+        assert_eq!(
+            exam(CHECK, &counting(&[(9, 1.0), (4, 1.0)])).outcome,
+            Outcome::Healthy,
+            "two requests"
+        );
+        assert_eq!(
+            exam(CHECK, &counting(&[(40, 40.0), (39, 40.0)])).outcome,
+            Outcome::Healthy,
+            "long ago"
+        );
     }
 
     #[test]
     fn a_burst_exactly_at_a_deployment_is_the_old_tasks_end() {
         let mut snapshot = counting(&[(3, 8.0), (2, 21.0), (1, 2.0)]);
         stop_tasks(&mut snapshot, 1, |task| {
-            task.stopped_reason = Some("Scaling activity initiated by (deployment ecs-svc/1000000000000000012)".into());
+            task.stopped_reason = Some(
+                "Scaling activity initiated by (deployment ecs-svc/1000000000000000012)".into(),
+            );
             task.stop_code = Some("ServiceSchedulerInitiated".into());
         });
         assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy);
@@ -180,7 +213,10 @@ mod tests {
         assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy);
         let own = Series { values: vec![(minutes_ago(4), 12.0), (minutes_ago(3), 9.0)] };
         snapshot.metrics.put(Metric::ConnectionErrors.of(&id::group("api")), own);
-        assert!(says(CHECK, &snapshot)[0].contains("to 60 requests in the last 15 min"), "only in the minutes of its own errors");
+        assert!(
+            says(CHECK, &snapshot)[0].contains("to 60 requests in the last 15 min"),
+            "only in the minutes of its own errors"
+        );
     }
 
     #[test]
@@ -189,12 +225,18 @@ mod tests {
         exit_tasks(&mut snapshot, 3, 1, None);
         let of = |snapshot: &Snapshot| exam(CHECK, snapshot).findings.remove(0);
         let definition = snapshot.services[0].task_definition.clone().unwrap();
-        assert_eq!(of(&snapshot).clone().concerns(Kind::TaskDefinition, &definition).scope, of(&snapshot).scope);
+        assert_eq!(
+            of(&snapshot).clone().concerns(Kind::TaskDefinition, &definition).scope,
+            of(&snapshot).scope
+        );
         let service = snapshot.services[0].service_arn.clone();
         for task in snapshot.stopped_tasks.change(&service).unwrap() {
             (task.stopping_at, task.stopped_at) = (Some(minutes_ago(50)), Some(minutes_ago(50)));
         }
-        assert_ne!(of(&snapshot).clone().concerns(Kind::TaskDefinition, &definition).scope, of(&snapshot).scope);
+        assert_ne!(
+            of(&snapshot).clone().concerns(Kind::TaskDefinition, &definition).scope,
+            of(&snapshot).scope
+        );
     }
 
     #[test]
@@ -202,10 +244,16 @@ mod tests {
         let mut snapshot = counting(&[(7, 4.0), (6, 8.0), (3, 8.0), (2, 21.0)]);
         exit_tasks(&mut snapshot, 3, 1, None);
         let intent = crate::patient::Intent::default();
-        let diagnosis = crate::diagnosis::diagnose(&Patient::new(&snapshot, &snapshot.services[0], &intent));
-        let root = diagnosis.roots.iter().find(|root| root.check.id() == "exits_with_error").unwrap();
-        let stopping = root.explains.iter().find(|node| node.check.id() == "tasks_keep_stopping").unwrap();
-        assert!(stopping.explains.iter().any(|node| node.check.id() == "balancer_answers_502"), "{stopping:#?}");
+        let diagnosis =
+            crate::diagnosis::diagnose(&Patient::new(&snapshot, &snapshot.services[0], &intent));
+        let root =
+            diagnosis.roots.iter().find(|root| root.check.id() == "exits_with_error").unwrap();
+        let stopping =
+            root.explains.iter().find(|node| node.check.id() == "tasks_keep_stopping").unwrap();
+        assert!(
+            stopping.explains.iter().any(|node| node.check.id() == "balancer_answers_502"),
+            "{stopping:#?}"
+        );
     }
 
     #[test]

@@ -13,21 +13,24 @@ use crate::seen::Blind;
 use crate::snapshot::metric::Metric;
 
 crate::check! {
-    /// The load balancer has nowhere to send a request for this service, so it answers `503 Service Temporarily
-    /// Unavailable` by itself. The app never sees the request.
+    /// The load balancer has nowhere to send a request for this service, so it answers `503 Service
+    /// Temporarily Unavailable` by itself. The app never sees the request.
     ///
     /// # Why it matters
     ///
-    /// This is the outage that clients see, while the console may show running tasks and a finished deployment.
+    /// This is the outage that clients see, while the console may show running tasks and a finished
+    /// deployment.
     ///
     /// # How we tell
     ///
-    /// By the way that a request takes: a rule of an HTTP listener forwards to a target group with a weight above 0,
-    /// and the group has no registered target, or all of them are `unused`. With only draining targets it is likely,
-    /// though AWS does not say so. A weighted rule does not fail over: the empty group's part of the traffic fails,
-    /// whatever the other groups have. Unhealthy targets are no proof: the balancer sends requests to them if it has
-    /// no others. The metric `HTTPCode_ELB_503_Count` is quoted and never decides: it counts for the whole balancer,
-    /// which other services may share. A deployment younger than three minutes is given time.
+    /// By the way that a request takes: a rule of an HTTP listener forwards to a target group with
+    /// a weight above 0, and the group has no registered target, or all of them are `unused`. With
+    /// only draining targets it is likely, though AWS does not say so. A weighted rule does not
+    /// fail over: the empty group's part of the traffic fails, whatever the other groups have.
+    /// Unhealthy targets are no proof: the balancer sends requests to them if it has no others. The
+    /// metric `HTTPCode_ELB_503_Count` is quoted and never decides: it counts for the whole
+    /// balancer, which other services may share. A deployment younger than three minutes is given
+    /// time.
     ///
     /// # What to do
     ///
@@ -42,7 +45,8 @@ crate::check! {
     ///
     /// # See also
     ///
-    /// `target_group_empty`, `targets_unused`, `rule_points_at_empty_group`, `targets_failing_open`,
+    /// `target_group_empty`, `targets_unused`, `rule_points_at_empty_group`,
+    /// `targets_failing_open`,
     /// <https://docs.aws.amazon.com/elasticloadbalancing/latest/application/load-balancer-troubleshooting.html>
     title: "The balancer itself answers 503",
     severity: Critical,
@@ -86,15 +90,32 @@ fn counted(patient: &Patient, way: &Way) -> Result<Option<metric::Recent>, Blind
     metric::recent(patient, Metric::Elb503, &way.listener.load_balancer_arn, SPAN)
 }
 
-fn finding(patient: &Patient, way: &Way, dead: &[Dead], counted: Option<metric::Recent>) -> Finding {
+fn finding(
+    patient: &Patient,
+    way: &Way,
+    dead: &[Dead],
+    counted: Option<metric::Recent>,
+) -> Finding {
     let balancer = traffic::balancer_name(&way.listener.load_balancer_arn);
-    let likely = if dead.iter().any(|dead| dead.state == GroupState::Draining) { "likely " } else { "" };
+    let likely =
+        if dead.iter().any(|dead| dead.state == GroupState::Draining) { "likely " } else { "" };
     let percent: f64 = dead.iter().map(|dead| dead.share.percent).sum();
-    let part = if percent > 99.9 { "every request".into() } else { format!("about {} of the requests", traffic::percent_words(percent)) };
+    let part = if percent > 99.9 {
+        "every request".into()
+    } else {
+        format!("about {} of the requests", traffic::percent_words(percent))
+    };
     let why: Vec<String> = dead.iter().map(Dead::words).collect();
-    let mut says = format!("Load balancer {balancer} {likely}answers 503 by itself to {part} for {}: {}.", way.name(), why.join("; "));
+    let mut says = format!(
+        "Load balancer {balancer} {likely}answers 503 by itself to {part} for {}: {}.",
+        way.name(),
+        why.join("; ")
+    );
     if let Some(counted) = &counted {
-        says += &format!(" It counts {:.0} such answers in 15 min, for all services behind it.", counted.sum);
+        says += &format!(
+            " It counts {:.0} such answers in 15 min, for all services behind it.",
+            counted.sum
+        );
     }
     let see = |call: Call, of: &str| call.see(patient.cluster(), patient.name(), patient.arn(), of);
     let mut remedy = Remedy::new("Mend what keeps targets out of the group; the balancer stops to answer 503 with the first registered target.")
@@ -124,7 +145,8 @@ mod tests {
 
     fn with_targets(states: &[&str]) -> Snapshot {
         let mut snapshot = baseline::fargate();
-        let targets = states.iter().map(|state| target("10.0.1.21", 8080, "eu-west-2a", state)).collect();
+        let targets =
+            states.iter().map(|state| target("10.0.1.21", 8080, "eu-west-2a", state)).collect();
         snapshot.target_health.put(id::group("api"), targets);
         snapshot
     }
@@ -139,10 +161,16 @@ mod tests {
         let empty = says(CHECK, &with_targets(&[]));
         assert_eq!(
             empty,
-            ["Load balancer web answers 503 by itself to every request for api.example.com: target group api has no registered target."]
+            [
+                "Load balancer web answers 503 by itself to every request for api.example.com: target group api has no registered target."
+            ]
         );
         let unused = says(CHECK, &with_targets(&["unused", "unused"]));
-        assert!(unused[0].contains("answers 503 by itself to every request") && unused[0].contains("does not use"), "{unused:?}");
+        assert!(
+            unused[0].contains("answers 503 by itself to every request")
+                && unused[0].contains("does not use"),
+            "{unused:?}"
+        );
     }
 
     #[test]
@@ -153,8 +181,16 @@ mod tests {
     #[test]
     fn unhealthy_targets_get_the_requests_and_are_no_proof() {
         let mut snapshot = baseline::fargate();
-        let failing = unhealthy("10.0.1.21", 8080, "Target.ResponseCodeMismatch", "Health checks failed with these codes: [404]");
-        snapshot.target_health.put(id::group("api"), vec![failing, target("10.0.2.22", 8080, "eu-west-2b", "draining")]);
+        let failing = unhealthy(
+            "10.0.1.21",
+            8080,
+            "Target.ResponseCodeMismatch",
+            "Health checks failed with these codes: [404]",
+        );
+        snapshot.target_health.put(
+            id::group("api"),
+            vec![failing, target("10.0.2.22", 8080, "eu-west-2b", "draining")],
+        );
         assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy);
     }
 
@@ -166,13 +202,19 @@ mod tests {
     #[test]
     fn the_metric_alone_is_no_proof() {
         let mut snapshot = baseline::fargate();
-        snapshot.metrics.put(Metric::Elb503.of(&id::elb("loadbalancer/app/web/50dc6c495c0c9188")), baseline::minutes(41.0));
+        snapshot.metrics.put(
+            Metric::Elb503.of(&id::elb("loadbalancer/app/web/50dc6c495c0c9188")),
+            baseline::minutes(41.0),
+        );
         assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy);
     }
 
     #[test]
     fn the_metric_is_quoted_with_its_caveat() {
-        assert!(says(CHECK, &(CHECK.example)())[0].ends_with("It counts 615 such answers in 15 min, for all services behind it."));
+        assert!(
+            says(CHECK, &(CHECK.example)())[0]
+                .ends_with("It counts 615 such answers in 15 min, for all services behind it.")
+        );
     }
 
     #[test]

@@ -1,5 +1,6 @@
-//! The balancer itself answers 504: no connection to a target within 10 s, or no answer within its idle timeout. Which of
-//! the two it was is in the metrics of the target groups; why, is for other checks to say.
+//! The balancer itself answers 504: no connection to a target within 10 s, or no answer within its
+//! idle timeout. Which of the two it was is in the metrics of the target groups; why, is for other
+//! checks to say.
 
 use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
@@ -12,23 +13,26 @@ use crate::seen::Blind;
 use crate::snapshot::metric::Metric;
 
 crate::check! {
-    /// The load balancer answers `504 Gateway Time-out` by itself: it could not connect to a target within 10 seconds, or the
-    /// target gave no answer within the balancer's idle timeout.
+    /// The load balancer answers `504 Gateway Time-out` by itself: it could not connect to a target
+    /// within 10 seconds, or the target gave no answer within the balancer's idle timeout.
     ///
     /// # Why it matters
     ///
-    /// Clients wait, and get an error in the end. While they wait they hold connections, and the next ones wait longer.
+    /// Clients wait, and get an error in the end. While they wait they hold connections, and the
+    /// next ones wait longer.
     ///
     /// # How we tell
     ///
-    /// `HTTPCode_ELB_504_Count` of the balancer has at least three in two of the last 15 minutes. It counts for the whole
-    /// balancer: where other services share it, the service's own target groups have to have connection errors in those
-    /// minutes (`TargetConnectionErrorCount`), or answers that took nearly as long as the idle timeout
-    /// (`TargetResponseTime`). The same two tell a closed way from a slow app, which is "likely".
+    /// `HTTPCode_ELB_504_Count` of the balancer has at least three in two of the last 15 minutes.
+    /// It counts for the whole balancer: where other services share it, the service's own target
+    /// groups have to have connection errors in those minutes (`TargetConnectionErrorCount`), or
+    /// answers that took nearly as long as the idle timeout (`TargetResponseTime`). The same two
+    /// tell a closed way from a slow app, which is "likely".
     ///
     /// # What to do
     ///
-    /// The remedy is in the cause. If the app needs that long on purpose, let the balancer wait longer:
+    /// The remedy is in the cause. If the app needs that long on purpose, let the balancer wait
+    /// longer:
     ///
     /// ```sh
     /// aws elbv2 modify-load-balancer-attributes --load-balancer-arn <arn> --attributes Key=idle_timeout.timeout_seconds,Value=120
@@ -66,7 +70,8 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         let timeout = findings.see(answers::idle_timeout(patient, errors.balancer)).flatten();
         let slowest = errors.of_groups(patient, Metric::ResponseTime)?;
         // Near the timeout are those that just made it.
-        let slow = slowest.filter(|slowest| timeout.is_some_and(|timeout| slowest.peak >= 0.9 * timeout));
+        let slow =
+            slowest.filter(|slowest| timeout.is_some_and(|timeout| slowest.peak >= 0.9 * timeout));
         let own = errors.alone || unconnected.is_some() || slow.is_some();
         if own && errors.sum() >= 3.0 {
             findings.add(finding(patient, &errors, unconnected, slow.zip(timeout))?);
@@ -75,11 +80,23 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     Ok(())
 }
 
-fn finding(patient: &Patient, errors: &Errors, unconnected: Option<Recent>, slow: Option<(Recent, f64)>) -> Result<Finding, Blind> {
-    let mut says = format!("Load balancer {} answered 504 by itself to {}.", errors.name(), errors.words(patient)?);
+fn finding(
+    patient: &Patient,
+    errors: &Errors,
+    unconnected: Option<Recent>,
+    slow: Option<(Recent, f64)>,
+) -> Result<Finding, Blind> {
+    let mut says = format!(
+        "Load balancer {} answered 504 by itself to {}.",
+        errors.name(),
+        errors.words(patient)?
+    );
     match (&unconnected, &slow) {
         (Some(unconnected), _) => {
-            says += &format!(" {:.0} times no connection to a target came about: likely something on the way drops it.", unconnected.sum);
+            says += &format!(
+                " {:.0} times no connection to a target came about: likely something on the way drops it.",
+                unconnected.sum
+            );
         }
         (None, Some((slowest, timeout))) => {
             says += &format!(
@@ -87,10 +104,17 @@ fn finding(patient: &Patient, errors: &Errors, unconnected: Option<Recent>, slow
                 slowest.peak
             );
         }
-        (None, None) => says += " CloudWatch counts no connection that failed: likely targets take too long, or hang.",
+        (None, None) => {
+            says += " CloudWatch counts no connection that failed: likely targets take too long, or hang."
+        }
     }
     let arn = errors.balancer;
-    let see = Call::DescribeLoadBalancerAttributes.see(patient.cluster(), patient.name(), patient.arn(), arn);
+    let see = Call::DescribeLoadBalancerAttributes.see(
+        patient.cluster(),
+        patient.name(),
+        patient.arn(),
+        arn,
+    );
     let remedy = match &unconnected {
         Some(_) => Remedy::new("Open the way from the balancer to the targets: security groups, network ACLs, routes.").cli(see),
         None => Remedy::new("Make the app answer sooner; only if it needs that long on purpose, let the balancer wait longer.")
@@ -98,7 +122,10 @@ fn finding(patient: &Patient, errors: &Errors, unconnected: Option<Recent>, slow
             .cli(format!("aws elbv2 modify-load-balancer-attributes --load-balancer-arn {arn} --attributes Key={},Value=120", answers::IDLE_TIMEOUT))
             .terraform(format!("resource \"aws_lb\" \"{}\" {{\n  idle_timeout = 120\n}}", errors.name())),
     };
-    let waits = slow.as_ref().filter(|_| unconnected.is_none()).map(|(_, timeout)| answers::idle_timeout_evidence(arn, *timeout));
+    let waits = slow
+        .as_ref()
+        .filter(|_| unconnected.is_none())
+        .map(|(_, timeout)| answers::idle_timeout_evidence(arn, *timeout));
     Ok(Subject::new(Kind::LoadBalancer, arn)
         .sick(says, errors.evidence())
         .because_all(unconnected.map(|unconnected| unconnected.evidence))
@@ -125,7 +152,11 @@ mod tests {
         snapshot.metrics.put(Metric::Elb504.of(&balancer()), minutes(4.0));
         let listener = snapshot.rules.0.keys().next().cloned().unwrap();
         let other = id::group("other");
-        snapshot.rules.change(&listener).unwrap().insert(0, host_rule("arn:other", "5", "other.example.com", forward(&[(&other, 1)])));
+        snapshot
+            .rules
+            .change(&listener)
+            .unwrap()
+            .insert(0, host_rule("arn:other", "5", "other.example.com", forward(&[(&other, 1)])));
         snapshot
     }
 
@@ -140,7 +171,9 @@ mod tests {
         );
         let mut closed = (CHECK.example)();
         closed.metrics.put(Metric::ConnectionErrors.of(&id::group("api")), minutes(4.0));
-        assert!(says(CHECK, &closed)[0].ends_with("60 times no connection to a target came about: likely something on the way drops it."));
+        assert!(says(CHECK, &closed)[0].ends_with(
+            "60 times no connection to a target came about: likely something on the way drops it."
+        ));
     }
 
     #[test]
@@ -162,7 +195,9 @@ mod tests {
     #[test]
     fn one_bad_minute_is_over() {
         let mut snapshot = baseline::fargate();
-        snapshot.metrics.put(Metric::Elb504.of(&balancer()), Series { values: vec![(minutes_ago(6), 40.0)] });
+        snapshot
+            .metrics
+            .put(Metric::Elb504.of(&balancer()), Series { values: vec![(minutes_ago(6), 40.0)] });
         assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy);
     }
 }

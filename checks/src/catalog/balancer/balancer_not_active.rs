@@ -14,14 +14,15 @@ crate::check! {
     ///
     /// # Why it matters
     ///
-    /// While it is `provisioning`, and once it has `failed`, clients cannot connect. An `active_impaired` one works
-    /// and cannot scale: under more load it sheds requests. The usual reason is a subnet without free addresses.
+    /// While it is `provisioning`, and once it has `failed`, clients cannot connect. An
+    /// `active_impaired` one works and cannot scale: under more load it sheds requests. The usual
+    /// reason is a subnet without free addresses.
     ///
     /// # How we tell
     ///
-    /// `State.Code` of `DescribeLoadBalancers`, with AWS's own reason where it gives one. A balancer younger than ten
-    /// minutes may still be provisioning, which is normal. Subnets of the balancer with fewer than 8 free addresses are
-    /// named: AWS asks for at least 8 in each.
+    /// `State.Code` of `DescribeLoadBalancers`, with AWS's own reason where it gives one. A
+    /// balancer younger than ten minutes may still be provisioning, which is normal. Subnets of the
+    /// balancer with fewer than 8 free addresses are named: AWS asks for at least 8 in each.
     ///
     /// # What to do
     ///
@@ -62,8 +63,12 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     }
     for arn in balancers {
         let Some(balancer) = findings.see(patient.load_balancer(arn)).flatten() else { continue };
-        let Some(state) = balancer.state.as_deref().filter(|state| *state != "active") else { continue };
-        let young = balancer.created_time.is_some_and(|created| time::age(patient.now(), created) < PATIENCE);
+        let Some(state) = balancer.state.as_deref().filter(|state| *state != "active") else {
+            continue;
+        };
+        let young = balancer
+            .created_time
+            .is_some_and(|created| time::age(patient.now(), created) < PATIENCE);
         if state == "provisioning" && young {
             continue;
         }
@@ -74,12 +79,15 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
             "failed" => "it could not be set up, and clients cannot connect",
             _ => "AWS does not call that active",
         };
-        let mut says = format!("Load balancer {} is in state {state}: {effect}.", balancer.load_balancer_name);
+        let mut says =
+            format!("Load balancer {} is in state {state}: {effect}.", balancer.load_balancer_name);
         if let Some(reason) = &balancer.state_reason {
             says += &format!(" AWS says: {}.", reason.trim_end_matches('.'));
         }
         for (subnet, free) in &full {
-            says += &format!(" Its subnet {subnet} has {free} free addresses, and {ADDRESSES} are wanted.");
+            says += &format!(
+                " Its subnet {subnet} has {free} free addresses, and {ADDRESSES} are wanted."
+            );
         }
         let remedy = Remedy::new(match (state, full.is_empty()) {
             ("failed", _) => "Make the load balancer anew, in subnets with room.",
@@ -87,22 +95,42 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
             (_, true) => "See what AWS says about it, and whether its subnets have room.",
         })
         .cli(Call::DescribeLoadBalancers.see(patient.cluster(), patient.name(), patient.arn(), arn))
-        .cli(format!("aws elbv2 set-subnets --load-balancer-arn {arn} --subnets '<subnet>' '<subnet>'"))
-        .terraform(format!("resource \"aws_lb\" \"{}\" {{\n  subnets = [\"<subnet>\", \"<subnet>\"]\n}}", balancer.load_balancer_name));
-        let mut finding = Subject::new(Kind::LoadBalancer, arn).sick(says, Evidence::new(Call::DescribeLoadBalancers, arn, "State", state));
+        .cli(format!(
+            "aws elbv2 set-subnets --load-balancer-arn {arn} --subnets '<subnet>' '<subnet>'"
+        ))
+        .terraform(format!(
+            "resource \"aws_lb\" \"{}\" {{\n  subnets = [\"<subnet>\", \"<subnet>\"]\n}}",
+            balancer.load_balancer_name
+        ));
+        let mut finding = Subject::new(Kind::LoadBalancer, arn)
+            .sick(says, Evidence::new(Call::DescribeLoadBalancers, arn, "State", state));
         if let Some(reason) = &balancer.state_reason {
-            finding = finding.because(Evidence::new(Call::DescribeLoadBalancers, arn, "StateReason", reason));
+            finding = finding.because(Evidence::new(
+                Call::DescribeLoadBalancers,
+                arn,
+                "StateReason",
+                reason,
+            ));
         }
-        let rooms = full.iter().map(|(subnet, free)| Evidence::new(Call::DescribeSubnets, *subnet, "AvailableIpAddressCount", free));
+        let rooms = full.iter().map(|(subnet, free)| {
+            Evidence::new(Call::DescribeSubnets, *subnet, "AvailableIpAddressCount", free)
+        });
         findings.add(finding.because_all(rooms).mend(remedy).concerns(Kind::LoadBalancer, arn));
     }
     Ok(())
 }
 
-fn full_subnets<'a>(patient: &Patient<'a>, findings: &mut Findings, balancer: &'a LoadBalancer) -> Vec<(&'a str, i32)> {
+fn full_subnets<'a>(
+    patient: &Patient<'a>,
+    findings: &mut Findings,
+    balancer: &'a LoadBalancer,
+) -> Vec<(&'a str, i32)> {
     let mut full = Vec::new();
     for id in &balancer.subnets {
-        let free = findings.see(patient.subnet(id)).flatten().and_then(|subnet| subnet.available_ip_address_count);
+        let free = findings
+            .see(patient.subnet(id))
+            .flatten()
+            .and_then(|subnet| subnet.available_ip_address_count);
         full.extend(free.filter(|free| *free < ADDRESSES).map(|free| (id.as_str(), free)));
     }
     full
@@ -118,7 +146,10 @@ mod tests {
 
     fn in_state(state: &str, minutes: i64) -> Snapshot {
         let mut snapshot = baseline::fargate();
-        let balancer = snapshot.load_balancers.change(&id::elb("loadbalancer/app/web/50dc6c495c0c9188")).unwrap();
+        let balancer = snapshot
+            .load_balancers
+            .change(&id::elb("loadbalancer/app/web/50dc6c495c0c9188"))
+            .unwrap();
         balancer.state = Some(state.into());
         balancer.created_time = Some(minutes_ago(minutes));
         snapshot
@@ -151,8 +182,15 @@ mod tests {
     #[test]
     fn the_reason_is_quoted() {
         let mut snapshot = in_state("failed", 60);
-        let balancer = snapshot.load_balancers.change(&id::elb("loadbalancer/app/web/50dc6c495c0c9188")).unwrap();
-        balancer.state_reason = Some("You have reached the maximum number of load balancers.".into());
-        assert!(says(CHECK, &snapshot)[0].ends_with("AWS says: You have reached the maximum number of load balancers."));
+        let balancer = snapshot
+            .load_balancers
+            .change(&id::elb("loadbalancer/app/web/50dc6c495c0c9188"))
+            .unwrap();
+        balancer.state_reason =
+            Some("You have reached the maximum number of load balancers.".into());
+        assert!(
+            says(CHECK, &snapshot)[0]
+                .ends_with("AWS says: You have reached the maximum number of load balancers.")
+        );
     }
 }

@@ -12,21 +12,24 @@ use crate::seen::Blind;
 use crate::snapshot::{Certificate, Listener};
 
 crate::check! {
-    /// A client that asks a listener for one of the service's hosts is shown a certificate for other names, or one that has
-    /// expired.
+    /// A client that asks a listener for one of the service's hosts is shown a certificate for
+    /// other names, or one that has expired.
     ///
     /// # Why it matters
     ///
-    /// Browsers stop with `NET::ERR_CERT_COMMON_NAME_INVALID` or `NET::ERR_CERT_DATE_INVALID`, and other clients fail, before
-    /// any request is made: nothing of it is in the app's log or in the balancer's counts of errors.
+    /// Browsers stop with `NET::ERR_CERT_COMMON_NAME_INVALID` or `NET::ERR_CERT_DATE_INVALID`, and
+    /// other clients fail, before any request is made: nothing of it is in the app's log or in the
+    /// balancer's counts of errors.
     ///
     /// # How we tell
     ///
-    /// The hosts are those of the HTTPS rules that lead to the service. All certificates of the listener count, not only the
-    /// default one: the balancer picks by the name that the client asks for. A `*` in a certificate stands for one label. Names,
-    /// state and end come from ACM. Where one of the certificates is not in ACM, or has more names than ACM lists, it may be the
-    /// one, and nothing is claimed; nor of rules with wildcards or without a host, unless every certificate has
-    /// expired. What stands before the balancer, such as CloudFront, may ask for another name than its clients do.
+    /// The hosts are those of the HTTPS rules that lead to the service. All certificates of the
+    /// listener count, not only the default one: the balancer picks by the name that the client
+    /// asks for. A `*` in a certificate stands for one label. Names, state and end come from ACM.
+    /// Where one of the certificates is not in ACM, or has more names than ACM lists, it may be the
+    /// one, and nothing is claimed; nor of rules with wildcards or without a host, unless every
+    /// certificate has expired. What stands before the balancer, such as CloudFront, may ask for
+    /// another name than its clients do.
     ///
     /// # What to do
     ///
@@ -35,7 +38,8 @@ crate::check! {
     /// aws elbv2 add-listener-certificates --listener-arn <listener> --certificates CertificateArn=<arn>
     /// ```
     ///
-    /// Terraform/OpenTofu: `aws_acm_certificate` with `aws_acm_certificate_validation`, and `aws_lb_listener_certificate`.
+    /// Terraform/OpenTofu: `aws_acm_certificate` with `aws_acm_certificate_validation`, and
+    /// `aws_lb_listener_certificate`.
     ///
     /// # See also
     ///
@@ -63,13 +67,17 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         return Err(NoAnswer::NotApplicable("no load balancer"));
     }
     let ways = traffic::ways(patient)?;
-    let mut secure: Vec<&Way> = ways.iter().filter(|way| matches!(way.listener.protocol.as_deref(), Some("HTTPS" | "TLS"))).collect();
+    let mut secure: Vec<&Way> = ways
+        .iter()
+        .filter(|way| matches!(way.listener.protocol.as_deref(), Some("HTTPS" | "TLS")))
+        .collect();
     secure.sort_by(|a, b| a.listener.listener_arn.cmp(&b.listener.listener_arn));
     for ways in secure.chunk_by(|a, b| a.listener.listener_arn == b.listener.listener_arn) {
         let listener = ways[0].listener;
         let Some(certificates) = findings.see(certificates(patient, listener)) else { continue };
         let Some(certificates) = certificates else { continue };
-        let expired: Vec<&Certificate> = certificates.iter().copied().filter(|one| is_expired(patient, one)).collect();
+        let expired: Vec<&Certificate> =
+            certificates.iter().copied().filter(|one| is_expired(patient, one)).collect();
         if certificates.is_empty() {
             continue;
         }
@@ -79,24 +87,35 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         }
         let hosts = ways.iter().flat_map(|way| way.hosts()).filter(|host| host::is_name(host));
         let is_good = |host: &str, of: &[&Certificate]| of.iter().any(|one| covers(one, host));
-        let valid: Vec<&Certificate> = certificates.iter().copied().filter(|one| !expired.contains(one)).collect();
+        let valid: Vec<&Certificate> =
+            certificates.iter().copied().filter(|one| !expired.contains(one)).collect();
         let bare: BTreeSet<&str> = hosts.filter(|host| !is_good(host, &valid)).collect();
         if !bare.is_empty() {
-            findings.add(uncovered(listener, &bare.into_iter().collect::<Vec<_>>(), &valid, &expired));
+            findings.add(uncovered(
+                listener,
+                &bare.into_iter().collect::<Vec<_>>(),
+                &valid,
+                &expired,
+            ));
         }
     }
     Ok(())
 }
 
 /// All certificates of a listener; none where one of them may be for any name.
-fn certificates<'a>(patient: &Patient<'a>, listener: &Listener) -> Result<Option<Vec<&'a Certificate>>, Blind> {
+fn certificates<'a>(
+    patient: &Patient<'a>,
+    listener: &Listener,
+) -> Result<Option<Vec<&'a Certificate>>, Blind> {
     let mut all = Vec::new();
     for attached in patient.listener_certificates(&listener.listener_arn)? {
         if !attached.certificate_arn.contains(":acm:") {
             return Ok(None);
         }
         match patient.certificate(&attached.certificate_arn)? {
-            Some(certificate) if !certificate.has_additional_subject_alternative_names => all.push(certificate),
+            Some(certificate) if !certificate.has_additional_subject_alternative_names => {
+                all.push(certificate)
+            }
             _ => return Ok(None),
         }
     }
@@ -104,25 +123,38 @@ fn certificates<'a>(patient: &Patient<'a>, listener: &Listener) -> Result<Option
 }
 
 fn covers(certificate: &Certificate, host: &str) -> bool {
-    certificate.domain_name.iter().chain(&certificate.subject_alternative_name_summaries).any(|name| host::covers(name, host))
+    certificate
+        .domain_name
+        .iter()
+        .chain(&certificate.subject_alternative_name_summaries)
+        .any(|name| host::covers(name, host))
 }
 
 fn is_expired(patient: &Patient, certificate: &Certificate) -> bool {
-    certificate.status.as_deref() == Some("EXPIRED") || certificate.not_after.is_some_and(|end| end <= patient.now())
+    certificate.status.as_deref() == Some("EXPIRED")
+        || certificate.not_after.is_some_and(|end| end <= patient.now())
 }
 
 fn end(certificate: &Certificate) -> Evidence {
     let of = &certificate.certificate_arn;
     match certificate.not_after {
         Some(end) => Evidence::new(Call::ListCertificates, of, "NotAfter", end),
-        None => Evidence::new(Call::ListCertificates, of, "Status", certificate.status.as_deref().unwrap_or_default()),
+        None => Evidence::new(
+            Call::ListCertificates,
+            of,
+            "Status",
+            certificate.status.as_deref().unwrap_or_default(),
+        ),
     }
 }
 
 fn all_expired(patient: &Patient, listener: &Listener, expired: &[&Certificate]) -> Finding {
     let first = expired[0];
     let name = first.domain_name.as_deref().unwrap_or("its host");
-    let since = first.not_after.map(|end| format!(" {} ago", time::words(time::age(patient.now(), end)))).unwrap_or_default();
+    let since = first
+        .not_after
+        .map(|end| format!(" {} ago", time::words(time::age(patient.now(), end))))
+        .unwrap_or_default();
     let says = format!(
         "The certificate of {} on load balancer {} for {name} expired{since}: clients refuse to connect.",
         port(listener),
@@ -140,7 +172,12 @@ fn all_expired(patient: &Patient, listener: &Listener, expired: &[&Certificate])
         .since(first.not_after)
 }
 
-fn uncovered(listener: &Listener, hosts: &[&str], valid: &[&Certificate], expired: &[&Certificate]) -> Finding {
+fn uncovered(
+    listener: &Listener,
+    hosts: &[&str],
+    valid: &[&Certificate],
+    expired: &[&Certificate],
+) -> Finding {
     let was = expired.iter().find(|one| hosts.iter().any(|host| covers(one, host)));
     let names: Vec<&str> = valid.iter().filter_map(|one| one.domain_name.as_deref()).collect();
     let why = match was {
@@ -162,11 +199,21 @@ fn uncovered(listener: &Listener, hosts: &[&str], valid: &[&Certificate], expire
             listener.listener_arn
         ));
     let of_names = valid.iter().flat_map(|one| {
-        one.subject_alternative_name_summaries
-            .iter()
-            .map(|name| Evidence::new(Call::ListCertificates, &one.certificate_arn, "SubjectAlternativeNameSummaries", name))
+        one.subject_alternative_name_summaries.iter().map(|name| {
+            Evidence::new(
+                Call::ListCertificates,
+                &one.certificate_arn,
+                "SubjectAlternativeNameSummaries",
+                name,
+            )
+        })
     });
-    let attached = Evidence::new(Call::DescribeListenerCertificates, &listener.listener_arn, "CertificateArn", &valid[0].certificate_arn);
+    let attached = Evidence::new(
+        Call::DescribeListenerCertificates,
+        &listener.listener_arn,
+        "CertificateArn",
+        &valid[0].certificate_arn,
+    );
     Subject::new(Kind::Listener, &listener.listener_arn)
         .sick(says, attached)
         .because_all(of_names)
@@ -177,7 +224,11 @@ fn uncovered(listener: &Listener, hosts: &[&str], valid: &[&Certificate], expire
 
 /// `HTTPS:443`
 fn port(listener: &Listener) -> String {
-    format!("{}:{}", listener.protocol.as_deref().unwrap_or("listener"), listener.port.unwrap_or_default())
+    format!(
+        "{}:{}",
+        listener.protocol.as_deref().unwrap_or("listener"),
+        listener.port.unwrap_or_default()
+    )
 }
 
 #[cfg(test)]
@@ -200,8 +251,12 @@ mod tests {
         attached.push(ListenerCertificate { certificate_arn: arn.into(), is_default: false });
         let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
         let model = snapshot.certificates.change(&certificate()).unwrap().clone();
-        let other =
-            Certificate { certificate_arn: arn.into(), domain_name: names.first().cloned(), subject_alternative_name_summaries: names, ..model };
+        let other = Certificate {
+            certificate_arn: arn.into(),
+            domain_name: names.first().cloned(),
+            subject_alternative_name_summaries: names,
+            ..model
+        };
         snapshot.certificates.put(arn, other);
     }
 
@@ -224,17 +279,26 @@ mod tests {
         assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy);
         let mut snapshot = (CHECK.example)();
         add(&mut snapshot, OTHER, &["*.example.com"]);
-        assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy, "picked by name, not the default");
+        assert_eq!(
+            exam(CHECK, &snapshot).outcome,
+            Outcome::Healthy,
+            "picked by name, not the default"
+        );
     }
 
     #[test]
     fn what_acm_does_not_list_may_be_the_one() {
         let mut snapshot = (CHECK.example)();
-        snapshot.certificates.change(&certificate()).unwrap().has_additional_subject_alternative_names = true;
+        snapshot
+            .certificates
+            .change(&certificate())
+            .unwrap()
+            .has_additional_subject_alternative_names = true;
         assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy);
         let mut snapshot = (CHECK.example)();
         let listener = listener(&snapshot);
-        snapshot.listener_certificates.change(&listener).unwrap()[0].certificate_arn = "arn:aws:iam::123456789012:server-certificate/web".into();
+        snapshot.listener_certificates.change(&listener).unwrap()[0].certificate_arn =
+            "arn:aws:iam::123456789012:server-certificate/web".into();
         assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy);
         let mut snapshot = (CHECK.example)();
         snapshot.certificates.insert(certificate(), Seen::No(Why::Denied("no".into())));
@@ -245,23 +309,35 @@ mod tests {
     fn an_expired_certificate_is_none() {
         let mut snapshot = baseline::ec2();
         snapshot.certificates.change(&certificate()).unwrap().not_after = Some(minutes_ago(180));
-        assert!(says(CHECK, &snapshot)[0].ends_with("for *.example.com expired 3 h ago: clients refuse to connect."));
+        assert!(
+            says(CHECK, &snapshot)[0]
+                .ends_with("for *.example.com expired 3 h ago: clients refuse to connect.")
+        );
         let mut snapshot = baseline::fargate();
         snapshot.certificates.change(&certificate()).unwrap().not_after = Some(minutes_ago(180));
         let mut valid = snapshot.clone();
         add(&mut snapshot, OTHER, &["shop.example.com"]);
         snapshot.certificates.change(OTHER).unwrap().not_after = None;
-        assert!(says(CHECK, &snapshot)[0].ends_with("The one that was has expired, and the others are for shop.example.com."));
+        assert!(
+            says(CHECK, &snapshot)[0].ends_with(
+                "The one that was has expired, and the others are for shop.example.com."
+            )
+        );
         add(&mut valid, OTHER, &["api.example.com"]);
         valid.certificates.change(OTHER).unwrap().not_after = None;
-        assert_eq!(exam(CHECK, &valid).outcome, Outcome::Healthy, "the new one is beside it already");
+        assert_eq!(
+            exam(CHECK, &valid).outcome,
+            Outcome::Healthy,
+            "the new one is beside it already"
+        );
     }
 
     #[test]
     fn a_wildcard_rule_names_no_host() {
         let mut snapshot = (CHECK.example)();
         let listener = listener(&snapshot);
-        snapshot.rules.change(&listener).unwrap()[0].conditions[0].values = vec!["*.example.org".into()];
+        snapshot.rules.change(&listener).unwrap()[0].conditions[0].values =
+            vec!["*.example.org".into()];
         assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy);
     }
 }

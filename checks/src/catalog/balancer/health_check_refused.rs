@@ -1,5 +1,6 @@
-//! The health check reaches the task and nothing there answers it properly: the connection is refused or reset, or the
-//! answer is malformed. What the app's own log says about where it listens narrows it down.
+//! The health check reaches the task and nothing there answers it properly: the connection is
+//! refused or reset, or the answer is malformed. What the app's own log says about where it listens
+//! narrows it down.
 
 use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
@@ -11,24 +12,26 @@ use crate::reading::traffic;
 use crate::snapshot::TargetGroup;
 
 crate::check! {
-    /// The balancer's health check gets through to the task, and there the connection is refused or reset, or what
-    /// comes back is not HTTP as the target group expects it.
+    /// The balancer's health check gets through to the task, and there the connection is refused or
+    /// reset, or what comes back is not HTTP as the target group expects it.
     ///
     /// # Why it matters
     ///
-    /// The target stays unhealthy, and ECS replaces the task again and again. Requests of clients that reach such a
-    /// task get 502.
+    /// The target stays unhealthy, and ECS replaces the task again and again. Requests of clients
+    /// that reach such a task get 502.
     ///
     /// # How we tell
     ///
-    /// `DescribeTargetHealth` gives the reason `Target.FailedHealthChecks` without a code. Something came back at once,
-    /// so security groups and network are likely open. The line that the app logs when it starts tells more: that it
-    /// listens on 127.0.0.1. That it names another port, or speaks another protocol, is for the checks of these. Only lines of the container that is registered with the group, of the
-    /// version that fails, are read; and as some apps print `localhost` though they listen everywhere, it is "likely".
-    /// A network load balancer gives this reason for every failure: there it may as well be dropped on the way, and nothing
-    /// is said where a security group or a network ACL is proved to do so.
-    /// Else a group that speaks HTTPS, HTTP/2 or gRPC may do so to an app that does not. While the service's grace
-    /// period is not over for a task, it may still be starting, and nothing is said.
+    /// `DescribeTargetHealth` gives the reason `Target.FailedHealthChecks` without a code.
+    /// Something came back at once, so security groups and network are likely open. The line that
+    /// the app logs when it starts tells more: that it listens on 127.0.0.1. That it names another
+    /// port, or speaks another protocol, is for the checks of these. Only lines of the container
+    /// that is registered with the group, of the version that fails, are read; and as some apps
+    /// print `localhost` though they listen everywhere, it is "likely". A network load balancer
+    /// gives this reason for every failure: there it may as well be dropped on the way, and nothing
+    /// is said where a security group or a network ACL is proved to do so. Else a group that speaks
+    /// HTTPS, HTTP/2 or gRPC may do so to an app that does not. While the service's grace period is
+    /// not over for a task, it may still be starting, and nothing is said.
     ///
     /// # What to do
     ///
@@ -38,12 +41,14 @@ crate::check! {
     /// aws elbv2 modify-target-group --target-group-arn <arn> --health-check-protocol HTTP --health-check-port traffic-port
     /// ```
     ///
-    /// Terraform/OpenTofu: `container_port` in the `load_balancer` of `aws_ecs_service` or in the `primary_container`
-    /// of `aws_ecs_express_gateway_service`; `protocol` and `port` in the `health_check` of `aws_lb_target_group`.
+    /// Terraform/OpenTofu: `container_port` in the `load_balancer` of `aws_ecs_service` or in the
+    /// `primary_container` of `aws_ecs_express_gateway_service`; `protocol` and `port` in the
+    /// `health_check` of `aws_lb_target_group`.
     ///
     /// # See also
     ///
-    /// `targets_unhealthy`, `health_check_wrong_port`, `health_check_wrong_protocol`, `exits_with_error`,
+    /// `targets_unhealthy`, `health_check_wrong_port`, `health_check_wrong_protocol`,
+    /// `exits_with_error`,
     /// <https://docs.aws.amazon.com/elasticloadbalancing/latest/application/load-balancer-troubleshooting.html>
     title: "Nothing answers the health check properly on its port",
     severity: Critical,
@@ -75,16 +80,26 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         let name = traffic::group_name(group);
         let on_port = port.map(|port| format!(" on port {port}")).unwrap_or_default();
         let fails = if refused.may_be_dropped() {
-            // Where something is proved to drop it, that is the cause; and where that cannot be told, it may be.
+            // Where something is proved to drop it, that is the cause; and where that cannot be
+            // told, it may be.
             if findings.see(door::is_shut(patient, settings, failures)) != Some(false) {
                 continue;
             }
-            format!("fails{on_port}: it is refused, or dropped on the way, or the answer is wrong; a network load balancer does not say which")
+            format!(
+                "fails{on_port}: it is refused, or dropped on the way, or the answer is wrong; a network load balancer does not say which"
+            )
         } else {
-            format!("gets through, but{on_port} the connection is refused or reset, or the answer is malformed")
+            format!(
+                "gets through, but{on_port} the connection is refused or reset, or the answer is malformed"
+            )
         };
         let says = format!("The health check of target group {name} {fails}. {}", clue.words());
-        findings.add(refused.sick(patient, says)?.because_all(clue.evidence(group)).mend(remedy(patient, settings, port, &clue)));
+        findings.add(
+            refused
+                .sick(patient, says)?
+                .because_all(clue.evidence(group))
+                .mend(remedy(patient, settings, port, &clue)),
+        );
     }
     Ok(())
 }
@@ -100,33 +115,51 @@ enum Clue<'l, 'a> {
 
 impl<'l, 'a> Clue<'l, 'a> {
     fn of(group: &'l TargetGroup, port: Option<i32>, lines: &'l [Line<'a>]) -> Clue<'l, 'a> {
-        Clue::in_log(port, lines).unwrap_or(match (group.health_check_protocol.as_deref(), group.protocol_version.as_deref()) {
-            (Some(protocol @ "HTTPS"), _) => Clue::Protocol("HealthCheckProtocol", protocol),
-            (_, Some(version @ ("HTTP2" | "GRPC"))) => Clue::Protocol("ProtocolVersion", version),
-            _ => Clue::None,
-        })
+        Clue::in_log(port, lines).unwrap_or(
+            match (group.health_check_protocol.as_deref(), group.protocol_version.as_deref()) {
+                (Some(protocol @ "HTTPS"), _) => Clue::Protocol("HealthCheckProtocol", protocol),
+                (_, Some(version @ ("HTTP2" | "GRPC"))) => {
+                    Clue::Protocol("ProtocolVersion", version)
+                }
+                _ => Clue::None,
+            },
+        )
     }
 
     fn in_log(port: Option<i32>, lines: &'l [Line<'a>]) -> Option<Clue<'l, 'a>> {
         let port = port?;
         let starts = lines.iter().filter_map(|line| Some((line.listens()?, line)));
         // One line for all addresses outweighs those for some: servers list what they listen on.
-        let (local, open): (Vec<_>, Vec<_>) = starts.filter(|(at, _)| at.port.is_none_or(|named| named == port)).partition(|(at, _)| at.is_local());
-        local.last().filter(|_| open.is_empty()).map(|(at, line)| Clue::Local(at.host.unwrap_or("localhost"), line))
+        let (local, open): (Vec<_>, Vec<_>) = starts
+            .filter(|(at, _)| at.port.is_none_or(|named| named == port))
+            .partition(|(at, _)| at.is_local());
+        local
+            .last()
+            .filter(|_| open.is_empty())
+            .map(|(at, line)| Clue::Local(at.host.unwrap_or("localhost"), line))
     }
 
     fn words(&self) -> String {
         match self {
-            Clue::Local(host, _) => format!("The app's log says that it listens on {host}, which the balancer likely cannot reach."),
-            Clue::Protocol(_, protocol) => format!("The check speaks {protocol}, which the app perhaps does not."),
-            Clue::None => "The app likely does not listen there, or only on 127.0.0.1, or has not started.".to_owned(),
+            Clue::Local(host, _) => format!(
+                "The app's log says that it listens on {host}, which the balancer likely cannot reach."
+            ),
+            Clue::Protocol(_, protocol) => {
+                format!("The check speaks {protocol}, which the app perhaps does not.")
+            }
+            Clue::None => {
+                "The app likely does not listen there, or only on 127.0.0.1, or has not started."
+                    .to_owned()
+            }
         }
     }
 
     fn evidence(&self, group: &str) -> Option<Evidence> {
         match self {
             Clue::Local(_, line) => Some(line.evidence.clone()),
-            Clue::Protocol(field, value) => Some(Evidence::new(Call::DescribeTargetGroups, group, field, value)),
+            Clue::Protocol(field, value) => {
+                Some(Evidence::new(Call::DescribeTargetGroups, group, field, value))
+            }
             Clue::None => None,
         }
     }
@@ -135,7 +168,11 @@ impl<'l, 'a> Clue<'l, 'a> {
 fn remedy(patient: &Patient, group: &TargetGroup, port: Option<i32>, clue: &Clue) -> Remedy {
     let arn = &group.target_group_arn;
     let name = &group.target_group_name;
-    let resource = |check: &str| format!("resource \"aws_lb_target_group\" \"{name}\" {{\n  health_check {{\n    {check}\n  }}\n}}");
+    let resource = |check: &str| {
+        format!(
+            "resource \"aws_lb_target_group\" \"{name}\" {{\n  health_check {{\n    {check}\n  }}\n}}"
+        )
+    };
     match clue {
         Clue::Protocol("HealthCheckProtocol", _) => Remedy::new("Let the health check speak HTTP, if the app does.")
             .cli(format!("aws elbv2 modify-target-group --target-group-arn {arn} --health-check-protocol HTTP"))
@@ -176,7 +213,11 @@ mod tests {
     /// The app's log has these lines.
     fn logging(messages: &[&str]) -> Snapshot {
         let mut snapshot = (CHECK.example)();
-        let line = |message: &&str| LogLine { timestamp: Some(minutes_ago(3)), message: (*message).into(), log_stream_name: "ecs/app/1".into() };
+        let line = |message: &&str| LogLine {
+            timestamp: Some(minutes_ago(3)),
+            message: (*message).into(),
+            log_stream_name: "ecs/app/1".into(),
+        };
         snapshot.logs.put(stream("app"), messages.iter().map(line).collect());
         snapshot
     }
@@ -186,7 +227,8 @@ mod tests {
     }
 
     const LOCAL: &str = "which the balancer likely cannot reach.";
-    const SILENT: &str = "The app likely does not listen there, or only on 127.0.0.1, or has not started.";
+    const SILENT: &str =
+        "The app likely does not listen there, or only on 127.0.0.1, or has not started.";
 
     #[test]
     fn the_log_names_an_address_that_nobody_else_reaches() {
@@ -201,18 +243,34 @@ mod tests {
     #[test]
     fn a_network_balancer_does_not_say_whether_the_way_is_open() {
         let mut snapshot = (CHECK.example)();
-        (group(&mut snapshot).protocol, group(&mut snapshot).health_check_protocol) = (Some("TCP".into()), Some("TCP".into()));
+        (group(&mut snapshot).protocol, group(&mut snapshot).health_check_protocol) =
+            (Some("TCP".into()), Some("TCP".into()));
         let found = says(CHECK, &snapshot);
-        assert!(found[0].contains("api fails on port 8080: it is refused, or dropped on the way,") && found[0].ends_with(LOCAL), "{found:?}");
+        assert!(
+            found[0].contains("api fails on port 8080: it is refused, or dropped on the way,")
+                && found[0].ends_with(LOCAL),
+            "{found:?}"
+        );
         snapshot.security_groups.change("sg-task").unwrap().ip_permissions.clear();
-        assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy, "the security group is the cause");
+        assert_eq!(
+            exam(CHECK, &snapshot).outcome,
+            Outcome::Healthy,
+            "the security group is the cause"
+        );
         group(&mut snapshot).protocol = Some("HTTP".into());
-        assert!(says(CHECK, &snapshot)[0].contains("api gets through"), "an application load balancer would say that it timed out");
+        assert!(
+            says(CHECK, &snapshot)[0].contains("api gets through"),
+            "an application load balancer would say that it timed out"
+        );
     }
 
     #[test]
     fn a_server_that_lists_all_its_addresses_is_not_local() {
-        let flask = [" * Running on all addresses (0.0.0.0)", " * Running on http://127.0.0.1:8080", " * Running on http://10.0.1.21:8080"];
+        let flask = [
+            " * Running on all addresses (0.0.0.0)",
+            " * Running on http://127.0.0.1:8080",
+            " * Running on http://10.0.1.21:8080",
+        ];
         assert!(says(CHECK, &logging(&flask))[0].ends_with(SILENT));
     }
 
@@ -226,8 +284,10 @@ mod tests {
     fn a_sidecars_log_is_not_the_apps() {
         let mut snapshot = logging(&[]);
         let definition = snapshot.services[0].task_definition.clone().unwrap();
-        let containers = &mut snapshot.task_definitions.change(&definition).unwrap().container_definitions;
-        let sidecar = crate::snapshot::ContainerDefinition { name: "proxy".into(), ..containers[0].clone() };
+        let containers =
+            &mut snapshot.task_definitions.change(&definition).unwrap().container_definitions;
+        let sidecar =
+            crate::snapshot::ContainerDefinition { name: "proxy".into(), ..containers[0].clone() };
         containers.push(sidecar);
         let line = LogLine { message: "listening on 127.0.0.1:8080".into(), ..LogLine::default() };
         snapshot.logs.put(stream("proxy"), vec![line]);
@@ -238,11 +298,16 @@ mod tests {
     fn another_versions_log_is_history() {
         let mut snapshot = (CHECK.example)();
         let service = snapshot.services[0].service_arn.clone();
-        // The failing target is the second task's, of a new deployment; the log that was read is the first one's.
+        // The failing target is the second task's, of a new deployment; the log that was read is
+        // the first one's.
         let tasks = snapshot.running_tasks.change(&service).unwrap();
         tasks[1].started_by = Some("ecs-svc/1000000000000000013".into());
-        let refused = unhealthy("10.0.2.22", 8080, "Target.FailedHealthChecks", "Health checks failed");
-        snapshot.target_health.put(id::group("api"), vec![target("10.0.1.21", 8080, "eu-west-2a", "healthy"), refused]);
+        let refused =
+            unhealthy("10.0.2.22", 8080, "Target.FailedHealthChecks", "Health checks failed");
+        snapshot.target_health.put(
+            id::group("api"),
+            vec![target("10.0.1.21", 8080, "eu-west-2a", "healthy"), refused],
+        );
         assert!(says(CHECK, &snapshot)[0].ends_with(SILENT));
     }
 
@@ -250,19 +315,32 @@ mod tests {
     fn the_protocol_is_named_where_the_log_is_silent() {
         let mut snapshot = logging(&[]);
         group(&mut snapshot).health_check_protocol = Some("HTTPS".into());
-        assert!(says(CHECK, &snapshot)[0].ends_with("The check speaks HTTPS, which the app perhaps does not."));
+        assert!(
+            says(CHECK, &snapshot)[0]
+                .ends_with("The check speaks HTTPS, which the app perhaps does not.")
+        );
         group(&mut snapshot).health_check_protocol = Some("HTTP".into());
         group(&mut snapshot).protocol_version = Some("GRPC".into());
-        assert!(says(CHECK, &snapshot)[0].ends_with("The check speaks GRPC, which the app perhaps does not."));
+        assert!(
+            says(CHECK, &snapshot)[0]
+                .ends_with("The check speaks GRPC, which the app perhaps does not.")
+        );
     }
 
     #[test]
     fn on_an_instance_the_containers_port_is_compared() {
         let mut snapshot = baseline::ec2();
-        let refused = unhealthy("i-0a1b2c3d4e5f60001", 32768, "Target.FailedHealthChecks", "Health checks failed");
+        let refused = unhealthy(
+            "i-0a1b2c3d4e5f60001",
+            32768,
+            "Target.FailedHealthChecks",
+            "Health checks failed",
+        );
         snapshot.target_health.put(id::group("web"), vec![refused]);
         let line = LogLine { message: "listening on 127.0.0.1:3000".into(), ..LogLine::default() };
-        snapshot.logs.put(format!("/ecs/web{LOG_STREAM}ecs/web/{}", id::task(1)), vec![line.clone()]);
+        snapshot
+            .logs
+            .put(format!("/ecs/web{LOG_STREAM}ecs/web/{}", id::task(1)), vec![line.clone()]);
         snapshot.logs.put(format!("/ecs/web{LOG_STREAM}ecs/web/{}", id::task(2)), vec![line]);
         let found = says(CHECK, &snapshot);
         assert!(found[0].contains("on port 3000") && found[0].ends_with(LOCAL), "{found:?}");
@@ -289,10 +367,15 @@ mod tests {
 
     #[test]
     fn a_code_or_a_timeout_is_no_refusal() {
-        let others = [("Target.ResponseCodeMismatch", "Health checks failed with these codes: [502]"), ("Target.Timeout", "Request timed out")];
+        let others = [
+            ("Target.ResponseCodeMismatch", "Health checks failed with these codes: [502]"),
+            ("Target.Timeout", "Request timed out"),
+        ];
         for (reason, description) in others {
             let mut snapshot = baseline::fargate();
-            snapshot.target_health.put(id::group("api"), vec![unhealthy("10.0.1.21", 8080, reason, description)]);
+            snapshot
+                .target_health
+                .put(id::group("api"), vec![unhealthy("10.0.1.21", 8080, reason, description)]);
             assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy);
         }
     }

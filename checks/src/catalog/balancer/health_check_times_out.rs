@@ -1,5 +1,6 @@
-//! The health check gets no answer in time, though security groups and network ACLs let it through. Where they do not, or
-//! where that cannot be told, the checks of the network and the symptom itself have the word.
+//! The health check gets no answer in time, though security groups and network ACLs let it through.
+//! Where they do not, or where that cannot be told, the checks of the network and the symptom
+//! itself have the word.
 
 use std::collections::BTreeSet;
 
@@ -18,26 +19,29 @@ use crate::snapshot::TargetGroup;
 use crate::snapshot::metric::Metric;
 
 crate::check! {
-    /// The balancer's health check gets no answer before its timeout, although security groups and network ACLs of balancer
-    /// and tasks let it through.
+    /// The balancer's health check gets no answer before its timeout, although security groups and
+    /// network ACLs of balancer and tasks let it through.
     ///
     /// # Why it matters
     ///
-    /// The target stays unhealthy and ECS replaces the task, which has to start all over again. Requests of clients
-    /// that reach such a task wait, and get 504 in the end.
+    /// The target stays unhealthy and ECS replaces the task, which has to start all over again.
+    /// Requests of clients that reach such a task wait, and get 504 in the end.
     ///
     /// # How we tell
     ///
-    /// `DescribeTargetHealth` gives the reason `Target.Timeout`, and the security groups of the balancer (way out) and
-    /// of the tasks (way in) both admit the port, and no network ACL between their subnets drops it. Then the app most likely
-    /// accepts the connection and is too slow: because it lacks CPU, or because the path of the health check does too much.
-    /// Where targets are instances, the security groups are those of their primary interfaces. The check is silent while the
-    /// service's grace period is not over for the task. Routes and firewalls on the way are not examined: if only the
-    /// targets of one zone time out, they are the likelier cause.
+    /// `DescribeTargetHealth` gives the reason `Target.Timeout`, and the security groups of the
+    /// balancer (way out) and of the tasks (way in) both admit the port, and no network ACL between
+    /// their subnets drops it. Then the app most likely accepts the connection and is too slow:
+    /// because it lacks CPU, or because the path of the health check does too much. Where targets
+    /// are instances, the security groups are those of their primary interfaces. The check is
+    /// silent while the service's grace period is not over for the task. Routes and firewalls on
+    /// the way are not examined: if only the targets of one zone time out, they are the likelier
+    /// cause.
     ///
     /// # What to do
     ///
-    /// Let the path of the health check answer at once, give the app more CPU, or give it more time:
+    /// Let the path of the health check answer at once, give the app more CPU, or give it more
+    /// time:
     ///
     /// ```sh
     /// aws elbv2 modify-target-group --target-group-arn <arn> --health-check-timeout-seconds 10 --health-check-interval-seconds 30
@@ -76,8 +80,11 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         return Err(NoAnswer::NotApplicable("no load balancer"));
     }
     for group in groups {
-        let Some(failures) = findings.see(health_check::failures_past_grace(patient, group)) else { continue };
-        let slow: Vec<&FailedCheck> = failures.iter().filter(|failed| failed.failure == Failure::TimedOut).collect();
+        let Some(failures) = findings.see(health_check::failures_past_grace(patient, group)) else {
+            continue;
+        };
+        let slow: Vec<&FailedCheck> =
+            failures.iter().filter(|failed| failed.failure == Failure::TimedOut).collect();
         let Some(first) = slow.first() else { continue };
         let Some(settings) = findings.see(patient.target_group(group)).flatten() else { continue };
         let Some(open) = findings.see(all_open(patient, settings, &slow)) else { continue };
@@ -90,15 +97,25 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         let mut says = format!(
             "The health check of target group {name} gets no answer within {limit} s, though security groups and network ACLs let it through."
         );
-        let busy = findings.see(metric::recent(patient, Metric::Cpu, patient.arn(), SignedDuration::from_mins(5)));
+        let busy = findings.see(metric::recent(
+            patient,
+            Metric::Cpu,
+            patient.arn(),
+            SignedDuration::from_mins(5),
+        ));
         let busy = busy.flatten().filter(|cpu| cpu.peak >= BUSY);
         let zone = findings.see(only_zone(patient, group, &slow)).flatten();
         says += &match (&busy, zone) {
             (Some(cpu), _) => {
-                format!(" In the last 5 min the service reaches {:.0} % of its CPU, so the app is likely too busy to answer.", cpu.peak)
+                format!(
+                    " In the last 5 min the service reaches {:.0} % of its CPU, so the app is likely too busy to answer.",
+                    cpu.peak
+                )
             }
             (None, Some(zone)) => {
-                format!(" Only targets in {zone} time out: likely a route of that zone's subnets, or a firewall, which were not examined.")
+                format!(
+                    " Only targets in {zone} time out: likely a route of that zone's subnets, or a firewall, which were not examined."
+                )
             }
             (None, None) => " The app is likely too slow to answer, or hangs.".to_owned(),
         };
@@ -114,11 +131,14 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         findings.add(
             Subject::new(Kind::TargetGroup, group)
                 .sick(says, first.evidence.clone())
-                .because_all(
-                    settings
-                        .health_check_timeout_seconds
-                        .map(|limit| Evidence::new(Call::DescribeTargetGroups, group, "HealthCheckTimeoutSeconds", limit)),
-                )
+                .because_all(settings.health_check_timeout_seconds.map(|limit| {
+                    Evidence::new(
+                        Call::DescribeTargetGroups,
+                        group,
+                        "HealthCheckTimeoutSeconds",
+                        limit,
+                    )
+                }))
                 .because_all(busy.map(|cpu| cpu.evidence))
                 .mend(remedy)
                 .concerns(Kind::TargetGroup, group)
@@ -128,16 +148,27 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     Ok(())
 }
 
-/// Whether security groups and network ACLs are proved to let every one of these health checks through, from every balancer.
-fn all_open(patient: &Patient, settings: &TargetGroup, slow: &[&FailedCheck]) -> Result<bool, Blind> {
+/// Whether security groups and network ACLs are proved to let every one of these health checks
+/// through, from every balancer.
+fn all_open(
+    patient: &Patient,
+    settings: &TargetGroup,
+    slow: &[&FailedCheck],
+) -> Result<bool, Blind> {
     for arn in &settings.load_balancer_arns {
-        let Some(balancer) = patient.load_balancer(arn)?.filter(|balancer| !balancer.security_groups.is_empty()) else { return Ok(false) };
+        let Some(balancer) =
+            patient.load_balancer(arn)?.filter(|balancer| !balancer.security_groups.is_empty())
+        else {
+            return Ok(false);
+        };
         if !door::shut_by_acls(patient, settings, balancer)?.is_empty() {
             return Ok(false);
         }
         for failed in slow {
             let groups = reach::task_groups(patient, failed.target)?;
-            let Some(port) = reach::health_check_port(patient, settings, failed.target) else { return Ok(false) };
+            let Some(port) = reach::health_check_port(patient, settings, failed.target) else {
+                return Ok(false);
+            };
             let open = |admission| admission == Admission::Yes;
             if !open(reach::into_task(patient, balancer, &groups, port)?)
                 || !open(reach::out_to_task(patient, balancer, &groups, failed.target, port)?)
@@ -146,14 +177,26 @@ fn all_open(patient: &Patient, settings: &TargetGroup, slow: &[&FailedCheck]) ->
             }
         }
     }
-    Ok(!settings.load_balancer_arns.is_empty() && matches!(settings.target_type.as_deref(), Some("ip" | "instance")))
+    Ok(!settings.load_balancer_arns.is_empty()
+        && matches!(settings.target_type.as_deref(), Some("ip" | "instance")))
 }
 
 /// The one zone whose targets time out, while targets of other zones are healthy.
-fn only_zone<'a>(patient: &Patient<'a>, group: &str, slow: &[&FailedCheck<'a>]) -> Result<Option<&'a str>, Blind> {
-    let zones: BTreeSet<Option<&str>> = slow.iter().map(|failed| failed.target.and_then(|target| target.availability_zone.as_deref())).collect();
-    let healthy: BTreeSet<Option<&str>> =
-        patient.targets(group)?.iter().filter(|target| target.state == "healthy").map(|target| target.availability_zone.as_deref()).collect();
+fn only_zone<'a>(
+    patient: &Patient<'a>,
+    group: &str,
+    slow: &[&FailedCheck<'a>],
+) -> Result<Option<&'a str>, Blind> {
+    let zones: BTreeSet<Option<&str>> = slow
+        .iter()
+        .map(|failed| failed.target.and_then(|target| target.availability_zone.as_deref()))
+        .collect();
+    let healthy: BTreeSet<Option<&str>> = patient
+        .targets(group)?
+        .iter()
+        .filter(|target| target.state == "healthy")
+        .map(|target| target.availability_zone.as_deref())
+        .collect();
     let alone = zones.len() == 1 && !healthy.is_empty() && zones.is_disjoint(&healthy);
     Ok(zones.into_iter().next().flatten().filter(|_| alone))
 }
@@ -201,7 +244,10 @@ mod tests {
     #[test]
     fn one_zone_alone_points_at_its_network() {
         let mut snapshot = sick();
-        snapshot.target_health.put(id::group("api"), vec![slow("10.0.1.21"), target("10.0.2.22", 8080, "eu-west-2b", "healthy")]);
+        snapshot.target_health.put(
+            id::group("api"),
+            vec![slow("10.0.1.21"), target("10.0.2.22", 8080, "eu-west-2b", "healthy")],
+        );
         assert!(says(CHECK, &snapshot)[0].contains("Only targets in eu-west-2a time out"));
     }
 
@@ -231,7 +277,8 @@ mod tests {
     #[test]
     fn is_silent_where_only_the_health_checks_own_port_is_blocked() {
         let mut snapshot = sick();
-        snapshot.target_groups.change(&id::group("api")).unwrap().health_check_port = Some("9000".into());
+        snapshot.target_groups.change(&id::group("api")).unwrap().health_check_port =
+            Some("9000".into());
         assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy);
     }
 
@@ -254,14 +301,26 @@ mod tests {
     #[test]
     fn an_instance_has_to_be_open_and_seen() {
         let mut snapshot = baseline::ec2();
-        snapshot.target_health.put(id::group("web"), vec![Target { port: Some(32768), ..slow(INSTANCES[0]) }]);
-        assert!(says(CHECK, &snapshot)[0].starts_with("The health check of target group web gets no answer within 5 s, though"));
+        snapshot
+            .target_health
+            .put(id::group("web"), vec![Target { port: Some(32768), ..slow(INSTANCES[0]) }]);
+        assert!(
+            says(CHECK, &snapshot)[0].starts_with(
+                "The health check of target group web gets no answer within 5 s, though"
+            )
+        );
         snapshot.instance_interfaces.insert(INSTANCES[0], Seen::Yes(None));
-        assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy, "an instance that is gone proves nothing");
+        assert_eq!(
+            exam(CHECK, &snapshot).outcome,
+            Outcome::Healthy,
+            "an instance that is gone proves nothing"
+        );
         snapshot.instance_interfaces.insert(INSTANCES[0], Seen::No(Why::Denied("no".into())));
         assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::CouldNotLook);
         let mut snapshot = baseline::ec2();
-        snapshot.target_health.put(id::group("web"), vec![Target { port: Some(3000), ..slow(INSTANCES[0]) }]);
+        snapshot
+            .target_health
+            .put(id::group("web"), vec![Target { port: Some(3000), ..slow(INSTANCES[0]) }]);
         assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy, "a port that no task has");
     }
 
@@ -278,7 +337,8 @@ mod tests {
     #[test]
     fn an_answer_or_a_refusal_is_not_a_timeout() {
         let mut snapshot = baseline::fargate();
-        let refused = unhealthy("10.0.1.21", 8080, "Target.FailedHealthChecks", "Health checks failed");
+        let refused =
+            unhealthy("10.0.1.21", 8080, "Target.FailedHealthChecks", "Health checks failed");
         snapshot.target_health.put(id::group("api"), vec![refused]);
         assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy);
     }

@@ -1,5 +1,5 @@
-//! The app answers the health check, but with a code that the matcher refuses. It names the path, the code and the
-//! matcher, and proposes a path that the log shows to answer 2xx.
+//! The app answers the health check, but with a code that the matcher refuses. It names the path,
+//! the code and the matcher, and proposes a path that the log shows to answer 2xx.
 
 use crate::call::{Call, LOG_STREAM};
 use crate::check::{Findings, NoAnswer};
@@ -9,21 +9,22 @@ use crate::reading::{container_log, health_check, log, traffic};
 use crate::snapshot::{LogLine, TargetGroup};
 
 crate::check! {
-    /// The app is up and answers the balancer's health check, but with a status code that the target group does not
-    /// count as healthy: 404 on `/` is the usual one.
+    /// The app is up and answers the balancer's health check, but with a status code that the
+    /// target group does not count as healthy: 404 on `/` is the usual one.
     ///
     /// # Why it matters
     ///
-    /// The target stays unhealthy, ECS replaces the task again and again, a new version never gets traffic, and in
-    /// the end the deployment fails. The console shows none of the reason.
+    /// The target stays unhealthy, ECS replaces the task again and again, a new version never gets
+    /// traffic, and in the end the deployment fails. The console shows none of the reason.
     ///
     /// # How we tell
     ///
-    /// `DescribeTargetHealth` gives the reason `Target.ResponseCodeMismatch` and the code; between two tasks, when no
-    /// target is registered, the newest service event does. An answer proves that network, security groups and port
-    /// are right. Where the container's log shows a path that answers 2xx, it is proposed. A 5xx code says that the
-    /// app is up and fails by itself: then the path may well be right, and a database or a sibling that cannot be reached is
-    /// named as the cause where one is found.
+    /// `DescribeTargetHealth` gives the reason `Target.ResponseCodeMismatch` and the code; between
+    /// two tasks, when no target is registered, the newest service event does. An answer proves
+    /// that network, security groups and port are right. Where the container's log shows a path
+    /// that answers 2xx, it is proposed. A 5xx code says that the app is up and fails by itself:
+    /// then the path may well be right, and a database or a sibling that cannot be reached is named
+    /// as the cause where one is found.
     ///
     /// # What to do
     ///
@@ -34,8 +35,8 @@ crate::check! {
     /// aws ecs update-express-gateway-service --service-arn <arn> --health-check-path /health   # Express Mode
     /// ```
     ///
-    /// Terraform/OpenTofu: `health_check { path = "/health" }` in `aws_lb_target_group`, or `health_check_path` in
-    /// `aws_ecs_express_gateway_service`.
+    /// Terraform/OpenTofu: `health_check { path = "/health" }` in `aws_lb_target_group`, or
+    /// `health_check_path` in `aws_ecs_express_gateway_service`.
     ///
     /// # See also
     ///
@@ -80,7 +81,9 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
             500..=599 => "The app is up, but fails by itself",
             _ => "The app is up and reachable, only the health check asks for the wrong thing",
         };
-        let says = format!("The health check of target group {name} asks {path} and gets {code}; only {matcher} counts as healthy. {answers}.");
+        let says = format!(
+            "The health check of target group {name} asks {path} and gets {code}; only {matcher} counts as healthy. {answers}."
+        );
         let mut finding = Subject::new(Kind::TargetGroup, group)
             .sick(says, first.evidence.clone())
             .because(Evidence::new(Call::DescribeTargetGroups, group, "HealthCheckPath", path))
@@ -90,48 +93,89 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
             None => (None, Vec::new()),
         };
         finding = finding.because_all(seen);
-        let log = findings.see(container_log::groups(patient)).and_then(|logs| logs.into_iter().next());
+        let log =
+            findings.see(container_log::groups(patient)).and_then(|logs| logs.into_iter().next());
         let remedy = remedy(patient, settings, code, proposed.as_deref(), log);
         // What the app calls may make it fail, and not make it answer 404.
-        finding = finding.alone_if(!(500..=599).contains(&code)).mend(remedy).concerns_all(Kind::TargetGroup, traffic::pair(patient, group)?);
+        finding = finding
+            .alone_if(!(500..=599).contains(&code))
+            .mend(remedy)
+            .concerns_all(Kind::TargetGroup, traffic::pair(patient, group)?);
         findings.add(finding);
     }
     Ok(())
 }
 
-/// Log lines of the service's containers, with what they were asked of: a stream or, for the health checker, a group.
-fn lines<'a>(patient: &Patient<'a>) -> Result<Vec<(Call, String, &'a LogLine)>, crate::seen::Blind> {
+/// Log lines of the service's containers, with what they were asked of: a stream or, for the health
+/// checker, a group.
+fn lines<'a>(
+    patient: &Patient<'a>,
+) -> Result<Vec<(Call, String, &'a LogLine)>, crate::seen::Blind> {
     let mut lines = Vec::new();
     for stream in container_log::streams(patient)? {
         let of = format!("{}{LOG_STREAM}{}", stream.group, stream.stream);
-        lines.extend(patient.log_lines(stream.group, &stream.stream)?.iter().map(|line| (Call::GetLogEvents, of.clone(), line)));
+        lines.extend(
+            patient
+                .log_lines(stream.group, &stream.stream)?
+                .iter()
+                .map(|line| (Call::GetLogEvents, of.clone(), line)),
+        );
     }
     for group in container_log::groups(patient)? {
-        lines.extend(patient.health_checker_lines(group)?.iter().map(|line| (Call::FilterLogEvents, group.to_owned(), line)));
+        lines.extend(
+            patient
+                .health_checker_lines(group)?
+                .iter()
+                .map(|line| (Call::FilterLogEvents, group.to_owned(), line)),
+        );
     }
     Ok(lines)
 }
 
 /// The app's own line about the health check, and the path that would have passed it.
-fn evidence_in_logs(path: &str, lines: &[(Call, String, &LogLine)]) -> (Option<String>, Vec<Evidence>) {
-    let evidence = |(call, of, line): &(Call, String, &LogLine)| Evidence::new(*call, of, "message", &line.message).at(line.timestamp);
+fn evidence_in_logs(
+    path: &str,
+    lines: &[(Call, String, &LogLine)],
+) -> (Option<String>, Vec<Evidence>) {
+    let evidence = |(call, of, line): &(Call, String, &LogLine)| {
+        Evidence::new(*call, of, "message", &line.message).at(line.timestamp)
+    };
     let refused = lines.iter().rev().find(|(_, _, line)| {
         log::is_health_checker(&line.message)
-            && log::request(&line.message).is_some_and(|request| request.path == path && !(200..300).contains(&request.code))
+            && log::request(&line.message)
+                .is_some_and(|request| request.path == path && !(200..300).contains(&request.code))
     });
-    let answered = log::path_that_answers(lines.iter().map(|(_, _, line)| *line)).filter(|(answers, _)| *answers != path);
-    let proof = answered.and_then(|(_, line)| lines.iter().find(|(_, _, other)| std::ptr::eq(*other, line)));
-    (answered.map(|(path, _)| path.to_owned()), refused.into_iter().chain(proof).map(evidence).collect())
+    let answered = log::path_that_answers(lines.iter().map(|(_, _, line)| *line))
+        .filter(|(answers, _)| *answers != path);
+    let proof = answered
+        .and_then(|(_, line)| lines.iter().find(|(_, _, other)| std::ptr::eq(*other, line)));
+    (
+        answered.map(|(path, _)| path.to_owned()),
+        refused.into_iter().chain(proof).map(evidence).collect(),
+    )
 }
 
-fn remedy(patient: &Patient, group: &TargetGroup, code: u16, proposed: Option<&str>, log: Option<&str>) -> Remedy {
-    // Whatever else the log shows to answer may well need a login or a database: no command asks for that.
+fn remedy(
+    patient: &Patient,
+    group: &TargetGroup,
+    code: u16,
+    proposed: Option<&str>,
+    log: Option<&str>,
+) -> Remedy {
+    // Whatever else the log shows to answer may well need a login or a database: no command asks
+    // for that.
     let named = proposed.filter(|path| log::named_for_health(path));
     if let (500..=599, None, Some(log)) = (code, named, log) {
         let summary = "Read the app's log: it answers, and fails. If this path needs more than the app itself, such as a database, let it need less.";
-        return Remedy::new(summary).cli(Call::FilterLogEvents.see(patient.cluster(), patient.name(), patient.arn(), log));
+        return Remedy::new(summary).cli(Call::FilterLogEvents.see(
+            patient.cluster(),
+            patient.name(),
+            patient.arn(),
+            log,
+        ));
     }
-    let usual = if group.health_check_path.as_deref() == Some("/health") { "<path>" } else { "/health" };
+    let usual =
+        if group.health_check_path.as_deref() == Some("/health") { "<path>" } else { "/health" };
     let path = named.unwrap_or(usual);
     let summary = match (code, proposed) {
         (500..=599, _) => "Read the app's log: it answers, and fails. Only if this path needs more than the app itself, ask another.".to_owned(),
@@ -167,11 +211,22 @@ mod tests {
     fn answers(code: u16, path: &str, logged: &str) -> Snapshot {
         let mut snapshot = (CHECK.example)();
         let description = format!("Health checks failed with these codes: [{code}]");
-        let target = |address| unhealthy(address, 8080, "Target.ResponseCodeMismatch", &description);
-        snapshot.target_health.put(id::group("api"), vec![target("10.0.1.21"), target("10.0.2.22")]);
-        snapshot.target_groups.change(&id::group("api")).into_iter().for_each(|group| group.health_check_path = Some(path.into()));
+        let target =
+            |address| unhealthy(address, 8080, "Target.ResponseCodeMismatch", &description);
+        snapshot
+            .target_health
+            .put(id::group("api"), vec![target("10.0.1.21"), target("10.0.2.22")]);
+        snapshot
+            .target_groups
+            .change(&id::group("api"))
+            .into_iter()
+            .for_each(|group| group.health_check_path = Some(path.into()));
         let stream = format!("ecs/app/{}", id::task(1));
-        let line = LogLine { message: logged.into(), log_stream_name: stream.clone(), ..LogLine::default() };
+        let line = LogLine {
+            message: logged.into(),
+            log_stream_name: stream.clone(),
+            ..LogLine::default()
+        };
         snapshot.logs.put(format!("/ecs/api{LOG_STREAM}{stream}"), vec![line]);
         snapshot
     }
@@ -183,21 +238,37 @@ mod tests {
     #[test]
     fn what_the_app_calls_may_explain_its_5xx_and_no_other_code() {
         for (code, alone) in [(404, true), (401, true), (302, true), (500, false), (503, false)] {
-            assert_eq!(exam(CHECK, &answers(code, "/health", "GET /health")).findings[0].alone, alone, "{code}");
+            assert_eq!(
+                exam(CHECK, &answers(code, "/health", "GET /health")).findings[0].alone,
+                alone,
+                "{code}"
+            );
         }
     }
 
     #[test]
     fn an_app_that_fails_by_itself_is_sent_to_its_log() {
         let commands = commands(&answers(503, "/health", "GET /orders/4711 200"));
-        assert!(commands[0].starts_with("aws logs filter-log-events --log-group-name /ecs/api"), "{commands:?}");
+        assert!(
+            commands[0].starts_with("aws logs filter-log-events --log-group-name /ecs/api"),
+            "{commands:?}"
+        );
         assert_eq!(commands.len(), 1);
     }
 
     #[test]
     fn no_command_asks_for_a_path_that_is_not_meant_for_health() {
-        assert!(commands(&answers(404, "/", "GET /orders/4711 200"))[0].ends_with(" --health-check-path /health"));
-        assert!(commands(&answers(404, "/health", "GET /orders/4711 200"))[0].ends_with(" --health-check-path <path>"));
-        assert!(commands(&answers(404, "/", "GET /ready 200"))[0].ends_with(" --health-check-path /ready"));
+        assert!(
+            commands(&answers(404, "/", "GET /orders/4711 200"))[0]
+                .ends_with(" --health-check-path /health")
+        );
+        assert!(
+            commands(&answers(404, "/health", "GET /orders/4711 200"))[0]
+                .ends_with(" --health-check-path <path>")
+        );
+        assert!(
+            commands(&answers(404, "/", "GET /ready 200"))[0]
+                .ends_with(" --health-check-path /ready")
+        );
     }
 }

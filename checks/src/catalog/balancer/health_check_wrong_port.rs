@@ -1,5 +1,6 @@
-//! The health check asks a port on which the container does not serve: by what the app logs when it starts, or because
-//! nothing in the task definition maps that port. Why else a check is refused is for `health_check_refused` to say.
+//! The health check asks a port on which the container does not serve: by what the app logs when it
+//! starts, or because nothing in the task definition maps that port. Why else a check is refused is
+//! for `health_check_refused` to say.
 
 use std::collections::BTreeSet;
 
@@ -18,15 +19,16 @@ crate::check! {
     ///
     /// # Why it matters
     ///
-    /// Every connection is refused, the targets stay unhealthy, and ECS replaces the tasks again and again, though the
-    /// app is well.
+    /// Every connection is refused, the targets stay unhealthy, and ECS replaces the tasks again
+    /// and again, though the app is well.
     ///
     /// # How we tell
     ///
-    /// The check is refused: something came back at once, so the network lets it through. And the app's log names one other
-    /// port, and never the one that is asked; or the group's `HealthCheckPort` is a port of its own that no container of
-    /// the task definition maps, and the log does not name it either. Both are "likely": an app may listen without saying
-    /// so. A management port that passes its check is fine, whatever the task definition maps.
+    /// The check is refused: something came back at once, so the network lets it through. And the
+    /// app's log names one other port, and never the one that is asked; or the group's
+    /// `HealthCheckPort` is a port of its own that no container of the task definition maps, and
+    /// the log does not name it either. Both are "likely": an app may listen without saying so. A
+    /// management port that passes its check is fine, whatever the task definition maps.
     ///
     /// # What to do
     ///
@@ -38,8 +40,9 @@ crate::check! {
     ///   --load-balancers targetGroupArn=<arn>,containerName=<container>,containerPort=<port>
     /// ```
     ///
-    /// Terraform/OpenTofu: `port` in the `health_check` of `aws_lb_target_group`; `container_port` in the `load_balancer` of
-    /// `aws_ecs_service` or in the `primary_container` of `aws_ecs_express_gateway_service`.
+    /// Terraform/OpenTofu: `port` in the `health_check` of `aws_lb_target_group`; `container_port`
+    /// in the `load_balancer` of `aws_ecs_service` or in the `primary_container` of
+    /// `aws_ecs_express_gateway_service`.
     ///
     /// # See also
     ///
@@ -71,11 +74,17 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         let Some(lines) = findings.see(refused::lines(patient, group, failures)) else { continue };
         let Some(definition) = findings.see(definition(patient, first)).flatten() else { continue };
         let Some(wrong) = Wrong::of(settings, asked, &lines, definition) else { continue };
-        let says = format!("The health check of target group {} asks port {asked}, and {}", traffic::group_name(group), wrong.words());
+        let says = format!(
+            "The health check of target group {} asks port {asked}, and {}",
+            traffic::group_name(group),
+            wrong.words()
+        );
         findings.add(
             refused
                 .sick(patient, says)?
-                .because_all(own_port(settings).map(|port| Evidence::new(Call::DescribeTargetGroups, group, "HealthCheckPort", port)))
+                .because_all(own_port(settings).map(|port| {
+                    Evidence::new(Call::DescribeTargetGroups, group, "HealthCheckPort", port)
+                }))
                 .because_all(wrong.evidence(definition))
                 .mend(remedy(patient, settings, &wrong)),
         );
@@ -84,14 +93,19 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
 }
 
 /// What the failing target's task was started from.
-fn definition<'a>(patient: &Patient<'a>, failed: &FailedCheck) -> Result<Option<&'a TaskDefinition>, Blind> {
+fn definition<'a>(
+    patient: &Patient<'a>,
+    failed: &FailedCheck,
+) -> Result<Option<&'a TaskDefinition>, Blind> {
     let task = match failed.target {
         Some(target) => health_check::task_behind(patient, target)?,
         None => None,
     };
     let arn = match task {
         Some(task) => Some(task.task_definition_arn.clone()),
-        None => stop::primary_version(patient).into_iter().find_map(|version| version.task_definition),
+        None => {
+            stop::primary_version(patient).into_iter().find_map(|version| version.task_definition)
+        }
     };
     match arn {
         Some(arn) => patient.task_definition(&arn),
@@ -112,7 +126,12 @@ enum Wrong<'l, 'a> {
 }
 
 impl<'l, 'a> Wrong<'l, 'a> {
-    fn of(group: &TargetGroup, asked: i32, lines: &'l [Line<'a>], definition: &TaskDefinition) -> Option<Wrong<'l, 'a>> {
+    fn of(
+        group: &TargetGroup,
+        asked: i32,
+        lines: &'l [Line<'a>],
+        definition: &TaskDefinition,
+    ) -> Option<Wrong<'l, 'a>> {
         if let Some((port, line)) = refused::other_port(lines, asked) {
             return Some(Wrong::Listens(port, line));
         }
@@ -124,13 +143,19 @@ impl<'l, 'a> Wrong<'l, 'a> {
             .flat_map(|container| &container.port_mappings)
             .filter_map(|mapping| mapping.container_port)
             .collect();
-        (!named && !mapped.is_empty() && !mapped.contains(&asked)).then_some(Wrong::Unmapped(mapped))
+        (!named && !mapped.is_empty() && !mapped.contains(&asked))
+            .then_some(Wrong::Unmapped(mapped))
     }
 
     fn words(&self) -> String {
         match self {
-            Wrong::Listens(port, _) => format!("the app's log says that it listens on port {port}, which is likely the one to ask."),
-            Wrong::Unmapped(mapped) => format!("the task definition maps only {}: likely nothing listens where it asks.", and_list(mapped)),
+            Wrong::Listens(port, _) => format!(
+                "the app's log says that it listens on port {port}, which is likely the one to ask."
+            ),
+            Wrong::Unmapped(mapped) => format!(
+                "the task definition maps only {}: likely nothing listens where it asks.",
+                and_list(mapped)
+            ),
         }
     }
 
@@ -138,9 +163,17 @@ impl<'l, 'a> Wrong<'l, 'a> {
         let of = &definition.task_definition_arn;
         match self {
             Wrong::Listens(_, line) => vec![line.evidence.clone()],
-            Wrong::Unmapped(mapped) => {
-                mapped.iter().map(|port| Evidence::new(Call::DescribeTaskDefinition, of, "portMappings.containerPort", port)).collect()
-            }
+            Wrong::Unmapped(mapped) => mapped
+                .iter()
+                .map(|port| {
+                    Evidence::new(
+                        Call::DescribeTaskDefinition,
+                        of,
+                        "portMappings.containerPort",
+                        port,
+                    )
+                })
+                .collect(),
         }
     }
 }
@@ -197,9 +230,14 @@ mod tests {
     /// The app's log has these lines, and the check asks this port.
     fn logging(messages: &[&str], port: &str) -> Snapshot {
         let mut snapshot = (CHECK.example)();
-        let line = |message: &&str| LogLine { timestamp: Some(minutes_ago(3)), message: (*message).into(), log_stream_name: "ecs/app/1".into() };
+        let line = |message: &&str| LogLine {
+            timestamp: Some(minutes_ago(3)),
+            message: (*message).into(),
+            log_stream_name: "ecs/app/1".into(),
+        };
         snapshot.logs.put(stream(), messages.iter().map(line).collect());
-        snapshot.target_groups.change(&id::group("api")).unwrap().health_check_port = Some(port.into());
+        snapshot.target_groups.change(&id::group("api")).unwrap().health_check_port =
+            Some(port.into());
         snapshot
     }
 
@@ -213,7 +251,8 @@ mod tests {
         );
         let both = logging(&["listening on :3000", "listening on :9090"], "traffic-port");
         assert_eq!(exam(CHECK, &both).outcome, Outcome::Healthy, "which of the two is not known");
-        let asked = logging(&["listening on 0.0.0.0:8080", "metrics listening on :9090"], "traffic-port");
+        let asked =
+            logging(&["listening on 0.0.0.0:8080", "metrics listening on :9090"], "traffic-port");
         assert_eq!(exam(CHECK, &asked).outcome, Outcome::Healthy, "it listens where it is asked");
     }
 
@@ -222,18 +261,29 @@ mod tests {
         let snapshot = logging(&["ready"], "9000");
         assert_eq!(
             says(CHECK, &snapshot),
-            ["The health check of target group api asks port 9000, and the task definition maps only 8080: likely nothing listens where it asks."]
+            [
+                "The health check of target group api asks port 9000, and the task definition maps only 8080: likely nothing listens where it asks."
+            ]
         );
-        assert!(exam(CHECK, &snapshot).findings[0].remedy.cli[0].ends_with("--health-check-port traffic-port"));
+        assert!(
+            exam(CHECK, &snapshot).findings[0].remedy.cli[0]
+                .ends_with("--health-check-port traffic-port")
+        );
     }
 
     #[test]
     fn a_management_port_that_the_app_names_or_maps_is_the_right_one() {
-        assert_eq!(exam(CHECK, &logging(&["actuator listening on 127.0.0.1:9000"], "9000")).outcome, Outcome::Healthy);
+        assert_eq!(
+            exam(CHECK, &logging(&["actuator listening on 127.0.0.1:9000"], "9000")).outcome,
+            Outcome::Healthy
+        );
         let mut snapshot = logging(&["ready"], "9000");
         let definition = id::ecs("task-definition/api:12");
-        let mappings = &mut snapshot.task_definitions.change(&definition).unwrap().container_definitions[0].port_mappings;
-        let management = crate::snapshot::PortMapping { container_port: Some(9000), ..mappings[0].clone() };
+        let mappings =
+            &mut snapshot.task_definitions.change(&definition).unwrap().container_definitions[0]
+                .port_mappings;
+        let management =
+            crate::snapshot::PortMapping { container_port: Some(9000), ..mappings[0].clone() };
         mappings.push(management);
         assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy);
     }
@@ -241,7 +291,8 @@ mod tests {
     #[test]
     fn a_management_port_that_passes_is_fine() {
         let mut snapshot = baseline::fargate();
-        snapshot.target_groups.change(&id::group("api")).unwrap().health_check_port = Some("9000".into());
+        snapshot.target_groups.change(&id::group("api")).unwrap().health_check_port =
+            Some("9000".into());
         assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy);
     }
 

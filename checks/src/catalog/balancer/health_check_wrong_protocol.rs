@@ -1,5 +1,6 @@
-//! The health check speaks another protocol than the app: TLS to a plain server, plain HTTP to one that wants TLS, or
-//! HTTP/2 to one that knows HTTP/1.1 only. The app's own log has to say so; a protocol alone is no proof.
+//! The health check speaks another protocol than the app: TLS to a plain server, plain HTTP to one
+//! that wants TLS, or HTTP/2 to one that knows HTTP/1.1 only. The app's own log has to say so; a
+//! protocol alone is no proof.
 
 use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
@@ -14,15 +15,16 @@ crate::check! {
     ///
     /// # Why it matters
     ///
-    /// The app resets the connection or answers with something that is not HTTP, so the targets stay unhealthy. Requests of
-    /// clients go the same way and get 502.
+    /// The app resets the connection or answers with something that is not HTTP, so the targets
+    /// stay unhealthy. Requests of clients go the same way and get 502.
     ///
     /// # How we tell
     ///
-    /// The health check is refused, and the log of the container that is registered says which protocol the app speaks: its
-    /// start line has `http://` or `https://` for the port that is asked, or it complains of the first bytes of a TLS
-    /// handshake (`\x16\x03`) or of the preface of HTTP/2 (`PRI * HTTP/2.0`). `HealthCheckProtocol` and `ProtocolVersion` of
-    /// the group are held against that. It is "likely": a proxy in the container may speak for the app.
+    /// The health check is refused, and the log of the container that is registered says which
+    /// protocol the app speaks: its start line has `http://` or `https://` for the port that is
+    /// asked, or it complains of the first bytes of a TLS handshake (`\x16\x03`) or of the preface
+    /// of HTTP/2 (`PRI * HTTP/2.0`). `HealthCheckProtocol` and `ProtocolVersion` of the group are
+    /// held against that. It is "likely": a proxy in the container may speak for the app.
     ///
     /// # What to do
     ///
@@ -30,8 +32,9 @@ crate::check! {
     /// aws elbv2 modify-target-group --target-group-arn <arn> --health-check-protocol HTTP
     /// ```
     ///
-    /// Protocol and protocol version of the group itself are fixed: they take a new group. Terraform/OpenTofu: `protocol` and
-    /// `protocol_version` in `aws_lb_target_group`, and `protocol` in its `health_check`.
+    /// Protocol and protocol version of the group itself are fixed: they take a new group.
+    /// Terraform/OpenTofu: `protocol` and `protocol_version` in `aws_lb_target_group`, and
+    /// `protocol` in its `health_check`.
     ///
     /// # See also
     ///
@@ -88,12 +91,20 @@ enum Clash {
 }
 
 impl Clash {
-    fn of<'l, 'a>(group: &TargetGroup, port: Option<i32>, lines: &'l [Line<'a>]) -> Option<(Clash, &'l Line<'a>)> {
-        let says = |words: &[&str]| lines.iter().rfind(|line| words.iter().any(|word| line.line.message.contains(word)));
+    fn of<'l, 'a>(
+        group: &TargetGroup,
+        port: Option<i32>,
+        lines: &'l [Line<'a>],
+    ) -> Option<(Clash, &'l Line<'a>)> {
+        let says = |words: &[&str]| {
+            lines.iter().rfind(|line| words.iter().any(|word| line.line.message.contains(word)))
+        };
         // A start line for another port tells of another server.
         let starts = |scheme: &str| {
             lines.iter().rfind(|line| {
-                let here = line.listens().is_some_and(|at| at.port.is_none_or(|named| Some(named) == port));
+                let here = line
+                    .listens()
+                    .is_some_and(|at| at.port.is_none_or(|named| Some(named) == port));
                 here && line.line.message.contains(scheme)
             })
         };
@@ -106,7 +117,9 @@ impl Clash {
                 complains.or(plain).map(|line| (Clash::TlsToPlain, line))
             }
             Some("HTTP") => {
-                let preface = says(&["PRI * HTTP/2.0", "PRI %2A HTTP/2.0"]).filter(|_| http2).map(|line| (Clash::Http2ToHttp1, line));
+                let preface = says(&["PRI * HTTP/2.0", "PRI %2A HTTP/2.0"])
+                    .filter(|_| http2)
+                    .map(|line| (Clash::Http2ToHttp1, line));
                 preface.or(secure.filter(|_| plain.is_none()).map(|line| (Clash::PlainToTls, line)))
             }
             _ => None,
@@ -116,8 +129,12 @@ impl Clash {
     /// The setting that clashes, as AWS has it.
     fn setting(self, group: &TargetGroup) -> (&'static str, &str) {
         match self {
-            Clash::TlsToPlain | Clash::PlainToTls => ("HealthCheckProtocol", group.health_check_protocol.as_deref().unwrap_or("HTTP")),
-            Clash::Http2ToHttp1 => ("ProtocolVersion", group.protocol_version.as_deref().unwrap_or("HTTP2")),
+            Clash::TlsToPlain | Clash::PlainToTls => {
+                ("HealthCheckProtocol", group.health_check_protocol.as_deref().unwrap_or("HTTP"))
+            }
+            Clash::Http2ToHttp1 => {
+                ("ProtocolVersion", group.protocol_version.as_deref().unwrap_or("HTTP2"))
+            }
         }
     }
 
@@ -135,7 +152,9 @@ fn remedy(group: &TargetGroup, clash: Clash) -> Remedy {
     let (vpc, port) = (group.vpc_id.as_deref().unwrap_or("<vpc>"), group.port.unwrap_or(80));
     let kind = group.target_type.as_deref().unwrap_or("ip");
     let create = |protocol: &str| {
-        format!("aws elbv2 create-target-group --name {name}-2 --target-type {kind} --protocol {protocol} --port {port} --vpc-id {vpc}")
+        format!(
+            "aws elbv2 create-target-group --name {name}-2 --target-type {kind} --protocol {protocol} --port {port} --vpc-id {vpc}"
+        )
     };
     match clash {
         Clash::Http2ToHttp1 => Remedy::new(format!(
@@ -181,36 +200,65 @@ mod tests {
         let group = snapshot.target_groups.change(&id::group("api")).unwrap();
         group.health_check_protocol = Some(protocol.into());
         group.protocol_version = Some(version.into());
-        let line = |message: &&str| LogLine { timestamp: Some(minutes_ago(3)), message: (*message).into(), log_stream_name: "ecs/app/1".into() };
+        let line = |message: &&str| LogLine {
+            timestamp: Some(minutes_ago(3)),
+            message: (*message).into(),
+            log_stream_name: "ecs/app/1".into(),
+        };
         snapshot.logs.put(stream(), messages.iter().map(line).collect());
         snapshot
     }
 
     #[test]
     fn tls_to_a_plain_server() {
-        let told = ["The health check of target group api speaks HTTPS, and by its log the app likely speaks HTTP."];
+        let told = [
+            "The health check of target group api speaks HTTPS, and by its log the app likely speaks HTTP.",
+        ];
         assert_eq!(says(CHECK, &(CHECK.example)()), told);
-        assert_eq!(says(CHECK, &with("HTTPS", "HTTP1", &[r#"400 Bad request version ('\x16\x03\x01\x02')"#])), told);
+        assert_eq!(
+            says(
+                CHECK,
+                &with("HTTPS", "HTTP1", &[r#"400 Bad request version ('\x16\x03\x01\x02')"#])
+            ),
+            told
+        );
     }
 
     #[test]
     fn plain_http_to_a_server_with_tls() {
         let snapshot = with("HTTP", "HTTP1", &["Uvicorn running on https://0.0.0.0:8080"]);
-        assert!(says(CHECK, &snapshot)[0].ends_with("speaks HTTP, and by its log the app likely speaks HTTPS."));
-        assert_eq!(exam(CHECK, &snapshot).findings[0].remedy.cli.len(), 2, "its traffic is HTTP as well");
+        assert!(
+            says(CHECK, &snapshot)[0]
+                .ends_with("speaks HTTP, and by its log the app likely speaks HTTPS.")
+        );
+        assert_eq!(
+            exam(CHECK, &snapshot).findings[0].remedy.cli.len(),
+            2,
+            "its traffic is HTTP as well"
+        );
     }
 
     #[test]
     fn http2_to_a_server_that_knows_the_old_one_only() {
         let complaint = r#""PRI * HTTP/2.0" 400 -"#;
-        assert!(says(CHECK, &with("HTTP", "GRPC", &[complaint]))[0].contains("speaks GRPC, and by its log the app likely speaks HTTP/1.1"));
-        assert_eq!(exam(CHECK, &with("HTTP", "HTTP1", &[complaint])).outcome, Outcome::Healthy, "a scanner sent that, not the balancer");
+        assert!(
+            says(CHECK, &with("HTTP", "GRPC", &[complaint]))[0]
+                .contains("speaks GRPC, and by its log the app likely speaks HTTP/1.1")
+        );
+        assert_eq!(
+            exam(CHECK, &with("HTTP", "HTTP1", &[complaint])).outcome,
+            Outcome::Healthy,
+            "a scanner sent that, not the balancer"
+        );
     }
 
     #[test]
     fn a_protocol_alone_is_no_proof() {
         assert_eq!(exam(CHECK, &with("HTTPS", "HTTP1", &["started"])).outcome, Outcome::Healthy);
-        assert_eq!(exam(CHECK, &with("HTTP", "GRPC", &["listening on :8080"])).outcome, Outcome::Healthy);
+        assert_eq!(
+            exam(CHECK, &with("HTTP", "GRPC", &["listening on :8080"])).outcome,
+            Outcome::Healthy
+        );
     }
 
     #[test]

@@ -1,5 +1,6 @@
-//! The app's server closes idle connections before the balancer does, so now and then the balancer sends a request on one
-//! that was just closed. Only a server that names itself in the log, and whose default is known, is spoken of.
+//! The app's server closes idle connections before the balancer does, so now and then the balancer
+//! sends a request on one that was just closed. Only a server that names itself in the log, and
+//! whose default is known, is spoken of.
 
 use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
@@ -12,33 +13,37 @@ use crate::snapshot::LogLine;
 use crate::snapshot::metric::Metric;
 
 crate::check! {
-    /// The balancer answers a few requests with 502 now and then, nothing stops meanwhile, and the app runs on a server that
-    /// by default closes an idle connection sooner than the balancer does.
+    /// The balancer answers a few requests with 502 now and then, nothing stops meanwhile, and the
+    /// app runs on a server that by default closes an idle connection sooner than the balancer
+    /// does.
     ///
     /// # Why it matters
     ///
-    /// The balancer keeps connections to targets open and reuses them. If the target closes one just as the next request is
-    /// on its way, that request fails with 502. It looks random, and grows with quiet hours and not with load.
+    /// The balancer keeps connections to targets open and reuses them. If the target closes one
+    /// just as the next request is on its way, that request fails with 502. It looks random, and
+    /// grows with quiet hours and not with load.
     ///
     /// # How we tell
     ///
-    /// At least three of the last 15 minutes have 502 of the balancer's own, for at most one request in twenty; only this
-    /// service is behind the balancer; no task stopped around then, every connection came about
-    /// (`TargetConnectionErrorCount`), and targets are healthy. And the log shows a server with a short default: Uvicorn and
-    /// Node.js close after 5 s, Gunicorn after 2 s, against the balancer's `idle_timeout.timeout_seconds`. The server may have been
-    /// told otherwise, so it is "likely" at most.
+    /// At least three of the last 15 minutes have 502 of the balancer's own, for at most one
+    /// request in twenty; only this service is behind the balancer; no task stopped around then,
+    /// every connection came about (`TargetConnectionErrorCount`), and targets are healthy. And the
+    /// log shows a server with a short default: Uvicorn and Node.js close after 5 s, Gunicorn after
+    /// 2 s, against the balancer's `idle_timeout.timeout_seconds`. The server may have been told
+    /// otherwise, so it is "likely" at most.
     ///
     /// # What to do
     ///
-    /// Let the server keep idle connections longer than the balancer: `--timeout-keep-alive 65` (Uvicorn), `--keep-alive 65`
-    /// (Gunicorn), `server.keepAliveTimeout = 65000` in the app (Node.js). Or let the balancer give up sooner:
+    /// Let the server keep idle connections longer than the balancer: `--timeout-keep-alive 65`
+    /// (Uvicorn), `--keep-alive 65` (Gunicorn), `server.keepAliveTimeout = 65000` in the app
+    /// (Node.js). Or let the balancer give up sooner:
     ///
     /// ```sh
     /// aws elbv2 modify-load-balancer-attributes --load-balancer-arn <arn> --attributes Key=idle_timeout.timeout_seconds,Value=4
     /// ```
     ///
-    /// which also ends requests that take longer. Terraform/OpenTofu: `idle_timeout` in `aws_lb`; the server's own option in
-    /// the `command` of the container definition.
+    /// which also ends requests that take longer. Terraform/OpenTofu: `idle_timeout` in `aws_lb`;
+    /// the server's own option in the `command` of the container definition.
     ///
     /// # See also
     ///
@@ -63,8 +68,9 @@ crate::check! {
     },
 }
 
-/// Words by which a server names itself when it starts, its name, the seconds for which it keeps an idle connection by
-/// default, and how to make that longer. The first that fits: Gunicorn may run Uvicorn's workers.
+/// Words by which a server names itself when it starts, its name, the seconds for which it keeps an
+/// idle connection by default, and how to make that longer. The first that fits: Gunicorn may run
+/// Uvicorn's workers.
 const SERVERS: &[(&str, &str, f64, &str)] = &[
     ("Starting gunicorn", "Gunicorn", 2.0, "--keep-alive 65"),
     ("Uvicorn running on", "Uvicorn", 5.0, "--timeout-keep-alive 65"),
@@ -87,8 +93,17 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         if !is_sporadic(patient, &errors)? {
             continue;
         }
-        let Some(timeout) = findings.see(answers::idle_timeout(patient, errors.balancer)).flatten() else { continue };
-        let Some(server) = findings.see(server(patient, &errors)).flatten().filter(|server| server.keeps < timeout) else { continue };
+        let Some(timeout) = findings.see(answers::idle_timeout(patient, errors.balancer)).flatten()
+        else {
+            continue;
+        };
+        let Some(server) = findings
+            .see(server(patient, &errors))
+            .flatten()
+            .filter(|server| server.keeps < timeout)
+        else {
+            continue;
+        };
         findings.add(finding(&errors, timeout, server));
     }
     Ok(())
@@ -96,10 +111,13 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
 
 /// A request here and there, while all is well otherwise.
 fn is_sporadic(patient: &Patient, errors: &Errors) -> Result<bool, Blind> {
-    let requests = crate::reading::metric::recent(patient, Metric::Requests, errors.balancer, answers::SPAN)?;
+    let requests =
+        crate::reading::metric::recent(patient, Metric::Requests, errors.balancer, answers::SPAN)?;
     let few = requests.is_some_and(|requests| errors.sum() <= requests.sum / 20.0);
     let stopped = patient.stopped_tasks()?;
-    let quiet = !stopped.iter().any(|task| errors.minutes.iter().any(|(at, _)| answers::is_near(task, *at)));
+    let quiet = !stopped
+        .iter()
+        .any(|task| errors.minutes.iter().any(|(at, _)| answers::is_near(task, *at)));
     let mut healthy = true;
     for group in &errors.groups {
         healthy &= patient.targets(group)?.iter().all(|target| target.state != "unhealthy");
@@ -109,8 +127,12 @@ fn is_sporadic(patient: &Patient, errors: &Errors) -> Result<bool, Blind> {
 }
 
 fn server(patient: &Patient, errors: &Errors) -> Result<Option<Server>, Blind> {
-    let containers: Vec<&str> = errors.groups.iter().filter_map(|group| traffic::container(patient, group)).collect();
-    for stream in container_log::streams(patient)?.into_iter().filter(|stream| stream.task.last_status == "RUNNING") {
+    let containers: Vec<&str> =
+        errors.groups.iter().filter_map(|group| traffic::container(patient, group)).collect();
+    for stream in container_log::streams(patient)?
+        .into_iter()
+        .filter(|stream| stream.task.last_status == "RUNNING")
+    {
         if !containers.contains(&stream.container) {
             continue;
         }
@@ -118,7 +140,8 @@ fn server(patient: &Patient, errors: &Errors) -> Result<Option<Server>, Blind> {
         for (words, name, keeps, option) in SERVERS {
             if let Some(line) = lines.iter().find(|line| line.message.contains(words)) {
                 let of = format!("{}{}{}", stream.group, crate::call::LOG_STREAM, stream.stream);
-                let evidence = Evidence::new(Call::GetLogEvents, of, "message", &line.message).at(line.timestamp);
+                let evidence = Evidence::new(Call::GetLogEvents, of, "message", &line.message)
+                    .at(line.timestamp);
                 return Ok(Some(Server { name, keeps: *keeps, option, evidence }));
             }
         }
@@ -133,11 +156,20 @@ fn finding(errors: &Errors, timeout: f64, server: Server) -> Finding {
         errors.name(),
         errors.sum()
     );
-    let remedy = Remedy::new(format!("Let {name} keep idle connections for longer than the balancer's {timeout:.0} s: {option}."))
-        .cli(format!("aws elbv2 describe-load-balancer-attributes --load-balancer-arn {}", errors.balancer));
-    let arguments: Vec<String> = option.split(' ').map(|argument| format!("\"{argument}\"")).collect();
+    let remedy = Remedy::new(format!(
+        "Let {name} keep idle connections for longer than the balancer's {timeout:.0} s: {option}."
+    ))
+    .cli(format!(
+        "aws elbv2 describe-load-balancer-attributes --load-balancer-arn {}",
+        errors.balancer
+    ));
+    let arguments: Vec<String> =
+        option.split(' ').map(|argument| format!("\"{argument}\"")).collect();
     let remedy = match option.starts_with("--") {
-        true => remedy.terraform(format!("container_definitions = jsonencode([{{\n  command = [\"…\", {}]\n}}])", arguments.join(", "))),
+        true => remedy.terraform(format!(
+            "container_definitions = jsonencode([{{\n  command = [\"…\", {}]\n}}])",
+            arguments.join(", ")
+        )),
         false => remedy,
     };
     Subject::new(Kind::LoadBalancer, errors.balancer)
@@ -178,7 +210,9 @@ mod tests {
 
     #[test]
     fn a_short_default_alone_is_nothing() {
-        silent("no 502", |snapshot| snapshot.metrics.put(Metric::Elb502.of(&balancer()), Series::default()));
+        silent("no 502", |snapshot| {
+            snapshot.metrics.put(Metric::Elb502.of(&balancer()), Series::default())
+        });
     }
 
     #[test]
@@ -189,17 +223,25 @@ mod tests {
             snapshot.metrics.put(Metric::ConnectionErrors.of(&id::group("api")), Series { values });
         });
         silent("an unhealthy target", |snapshot| {
-            let refused = unhealthy("10.0.1.21", 8080, "Target.FailedHealthChecks", "Health checks failed");
+            let refused =
+                unhealthy("10.0.1.21", 8080, "Target.FailedHealthChecks", "Health checks failed");
             snapshot.target_health.put(id::group("api"), vec![refused]);
         });
-        silent("every request", |snapshot| snapshot.metrics.put(Metric::Elb502.of(&balancer()), baseline::minutes(90.0)));
+        silent("every request", |snapshot| {
+            snapshot.metrics.put(Metric::Elb502.of(&balancer()), baseline::minutes(90.0))
+        });
     }
 
     #[test]
     fn a_server_that_is_not_known_is_not_blamed() {
         silent("another server", |snapshot| {
             for lines in snapshot.logs.0.keys().cloned().collect::<Vec<_>>() {
-                snapshot.logs.change(&lines).unwrap().iter_mut().for_each(|line| line.message = "listening on :8080".into());
+                snapshot
+                    .logs
+                    .change(&lines)
+                    .unwrap()
+                    .iter_mut()
+                    .for_each(|line| line.message = "listening on :8080".into());
             }
         });
     }

@@ -1,5 +1,5 @@
-//! No rule of the listener takes the service's own host any more, or the URL that the user asked about, so the default action
-//! answers for it.
+//! No rule of the listener takes the service's own host any more, or the URL that the user asked
+//! about, so the default action answers for it.
 
 use std::collections::BTreeSet;
 
@@ -19,30 +19,34 @@ use crate::snapshot::metric::Metric;
 use crate::snapshot::{Condition, Listener, Rule};
 
 crate::check! {
-    /// No rule of the listener takes the host that Express Mode gave to the service, or the URL that was asked about, so the
-    /// listener's default action answers: with Express Mode a plain 404.
+    /// No rule of the listener takes the host that Express Mode gave to the service, or the URL
+    /// that was asked about, so the listener's default action answers: with Express Mode a plain
+    /// 404.
     ///
     /// # Why it matters
     ///
-    /// Every request for the URL gets the balancer's own answer, and the app never sees it. Somebody changed or deleted the rule
-    /// that ECS made, or a new host or path has no rule yet.
+    /// Every request for the URL gets the balancer's own answer, and the app never sees it.
+    /// Somebody changed or deleted the rule that ECS made, or a new host or path has no rule yet.
     ///
     /// # How we tell
     ///
-    /// The host is the endpoint of the way in that ECS manages. Every rule of the balancer's listeners is held against it as
-    /// Elastic Load Balancing does: without regard to case, with `*` and `?`. A rule without a host condition takes every
-    /// host, and regular expressions are not read: with either, nothing is claimed. `HTTP_Fixed_Response_Count` is quoted,
-    /// and counts for all services behind the balancer. While ECS makes the rule, it is too early.
+    /// The host is the endpoint of the way in that ECS manages. Every rule of the balancer's
+    /// listeners is held against it as Elastic Load Balancing does: without regard to case, with
+    /// `*` and `?`. A rule without a host condition takes every host, and regular expressions are
+    /// not read: with either, nothing is claimed. `HTTP_Fixed_Response_Count` is quoted, and counts
+    /// for all services behind the balancer. While ECS makes the rule, it is too early.
     ///
-    /// Of another service nobody knows which hosts it should have: only the URL of `--url` is held against the rules, as a GET,
-    /// on the listener of its port. A rule that may take it, by a header or a sender, is enough to say nothing; so is a
-    /// default action that redirects or forwards to the service, and a probe that finds the name elsewhere. Where
-    /// the name leads is not known otherwise.
+    /// Of another service nobody knows which hosts it should have: only the URL of `--url` is held
+    /// against the rules, as a GET, on the listener of its port. A rule that may take it, by a
+    /// header or a sender, is enough to say nothing; so is a default action that redirects or
+    /// forwards to the service, and a probe that finds the name elsewhere. Where the name leads is
+    /// not known otherwise.
     ///
     /// # What to do
     ///
-    /// Put the host back into ECS's rule, with your own in a rule beside it (priority 10 or more leaves ECS room). `modify-rule`
-    /// replaces all conditions, so name those that the rule has as well; where the rule is gone, make one for the endpoint:
+    /// Put the host back into ECS's rule, with your own in a rule beside it (priority 10 or more
+    /// leaves ECS room). `modify-rule` replaces all conditions, so name those that the rule has as
+    /// well; where the rule is gone, make one for the endpoint:
     ///
     /// ```sh
     /// aws elbv2 modify-rule --rule-arn <rule> --conditions Field=host-header,Values=<hosts that it has>,<endpoint>
@@ -50,7 +54,8 @@ crate::check! {
     ///   --actions Type=forward,TargetGroupArn=<target group>
     /// ```
     ///
-    /// Terraform/OpenTofu: an `aws_lb_listener_rule` of your own for your own host; leave ECS's rule out of the code.
+    /// Terraform/OpenTofu: an `aws_lb_listener_rule` of your own for your own host; leave ECS's
+    /// rule out of the code.
     ///
     /// # See also
     ///
@@ -74,7 +79,9 @@ crate::check! {
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     let url = patient.asked_url();
     if !patient.is_express() && url.is_none() {
-        return Err(NoAnswer::NotApplicable("not an Express service, and no --url: which hosts it should have is not known"));
+        return Err(NoAnswer::NotApplicable(
+            "not an Express service, and no --url: which hosts it should have is not known",
+        ));
     }
     let told = of_express(patient, findings)?;
     if let Some(url) = url.filter(|url| !told.contains(&url.host)) {
@@ -89,7 +96,13 @@ fn of_express(patient: &Patient, findings: &mut Findings) -> Result<BTreeSet<Str
     let mut paths: Vec<(&str, &IngressPath)> = Vec::new();
     if patient.is_express() {
         for arn in &patient.service().current_service_revisions {
-            paths.extend(patient.revision(arn)?.iter().flat_map(|revision| &revision.ingress_paths).map(|path| (arn.as_str(), path)));
+            paths.extend(
+                patient
+                    .revision(arn)?
+                    .iter()
+                    .flat_map(|revision| &revision.ingress_paths)
+                    .map(|path| (arn.as_str(), path)),
+            );
         }
     }
     if paths.is_empty() {
@@ -97,16 +110,25 @@ fn of_express(patient: &Patient, findings: &mut Findings) -> Result<BTreeSet<Str
     }
     let rules = traffic::all_rules(patient)?;
     for (revision, path) in paths {
-        let (Some(endpoint), Some("ACTIVE")) = (path.endpoint.as_deref(), path.rule.as_ref().and_then(|rule| rule.status.as_deref())) else {
+        let (Some(endpoint), Some("ACTIVE")) =
+            (path.endpoint.as_deref(), path.rule.as_ref().and_then(|rule| rule.status.as_deref()))
+        else {
             continue;
         };
         if rules.iter().any(|(_, rule)| may_take(rule, endpoint)) {
             continue;
         }
-        let Some((listener, default)) = rules.iter().find(|(listener, rule)| rule.is_default && is_of(listener, path)) else { continue };
+        let Some((listener, default)) =
+            rules.iter().find(|(listener, rule)| rule.is_default && is_of(listener, path))
+        else {
+            continue;
+        };
         let counted = findings.see(counted(patient, listener)).flatten();
         let managed = path.rule.as_ref().and_then(|rule| rule.arn.as_deref());
-        let rule = rules.iter().find(|(_, rule)| Some(rule.rule_arn.as_str()) == managed).map(|(_, rule)| *rule);
+        let rule = rules
+            .iter()
+            .find(|(_, rule)| Some(rule.rule_arn.as_str()) == managed)
+            .map(|(_, rule)| *rule);
         let remedy = remedy(patient, listener, rule, endpoint)?;
         findings.add(finding(revision, endpoint, listener, default, counted).mend(remedy));
         told.insert(endpoint.trim_start_matches("https://").to_ascii_lowercase());
@@ -114,22 +136,36 @@ fn of_express(patient: &Patient, findings: &mut Findings) -> Result<BTreeSet<Str
     Ok(told)
 }
 
-/// The URL that the user asked about, if just the default action of a listener takes it, and by itself.
+/// The URL that the user asked about, if just the default action of a listener takes it, and by
+/// itself.
 fn of_url(patient: &Patient, findings: &mut Findings, url: &Url) -> Result<(), Blind> {
-    let probed = patient.probe().filter(|probe| parsed::<Url>(&probe.url).is_some_and(|probed| probed.host == url.host));
+    let probed = patient
+        .probe()
+        .filter(|probe| parsed::<Url>(&probe.url).is_some_and(|probed| probed.host == url.host));
     if probed.is_some_and(|probe| probe::leads(probe) == Leads::Elsewhere) {
         return Ok(());
     }
     let meant = path::balancer_for(patient, url)?;
     let mut default = None;
-    for (listener, rule) in traffic::all_rules(patient)?.into_iter().filter(|(listener, _)| listener.port == Some(url.port)) {
+    for (listener, rule) in traffic::all_rules(patient)?
+        .into_iter()
+        .filter(|(listener, _)| listener.port == Some(url.port))
+    {
         match (request::takes(rule, url), rule.is_default) {
             (Takes::No, _) => {}
-            // A default that forwards or redirects serves the URL, and of several balancers the name may lead to any.
-            (_, true) if rule.actions.last().is_none_or(|action| action.kind != "fixed-response") => return Ok(()),
-            (_, true) if meant == Some(listener.load_balancer_arn.as_str()) => default = default.or(Some((listener, rule))),
+            // A default that forwards or redirects serves the URL, and of several balancers the
+            // name may lead to any.
+            (_, true)
+                if rule.actions.last().is_none_or(|action| action.kind != "fixed-response") =>
+            {
+                return Ok(());
+            }
+            (_, true) if meant == Some(listener.load_balancer_arn.as_str()) => {
+                default = default.or(Some((listener, rule)))
+            }
             (_, true) => {}
-            // Somebody may get through, or another service has the URL: that is for the drawn way to tell.
+            // Somebody may get through, or another service has the URL: that is for the drawn way
+            // to tell.
             (_, false) => return Ok(()),
         }
     }
@@ -155,7 +191,8 @@ fn of_url(patient: &Patient, findings: &mut Findings, url: &Url) -> Result<(), B
 /// A condition on the host or the path, with its values.
 type Wanted<'a> = (&'a str, Vec<&'a str>);
 
-/// A rule beside those of a listener, which sends requests to the group of the service that has the traffic now.
+/// A rule beside those of a listener, which sends requests to the group of the service that has the
+/// traffic now.
 struct Beside<'a> {
     listener: &'a str,
     /// Behind all others: none of them takes the requests.
@@ -168,14 +205,29 @@ struct Beside<'a> {
 impl<'a> Beside<'a> {
     fn new(patient: &Patient<'a>, listener: &'a Listener) -> Result<Beside<'a>, Blind> {
         let own = traffic::groups(patient)?;
-        // Where no rule forwards to the service any more, its targets tell which group is the live one.
-        let serves = |group: &&&str| matches!(traffic::state(patient, group), Ok(GroupState::Serves));
+        // Where no rule forwards to the service any more, its targets tell which group is the live
+        // one.
+        let serves =
+            |group: &&&str| matches!(traffic::state(patient, group), Ok(GroupState::Serves));
         let serving = own.iter().find(serves);
         let live = traffic::live_groups(patient)?.intersection(&own).next().copied();
         let group = live.or(serving.or(own.first()).copied()).unwrap_or("<target group>");
-        let last = patient.rules(&listener.listener_arn)?.iter().filter_map(|rule| parsed::<u32>(&rule.priority)).max();
-        let pair = if own.len() > 1 { " Each deployment moves the traffic between the service's groups: the rule has to follow." } else { "" };
-        Ok(Beside { listener: &listener.listener_arn, priority: last.unwrap_or(0) + 1, group, pair })
+        let last = patient
+            .rules(&listener.listener_arn)?
+            .iter()
+            .filter_map(|rule| parsed::<u32>(&rule.priority))
+            .max();
+        let pair = if own.len() > 1 {
+            " Each deployment moves the traffic between the service's groups: the rule has to follow."
+        } else {
+            ""
+        };
+        Ok(Beside {
+            listener: &listener.listener_arn,
+            priority: last.unwrap_or(0) + 1,
+            group,
+            pair,
+        })
     }
 
     /// Express Mode keeps the first priorities for its own rules.
@@ -195,7 +247,11 @@ impl<'a> Beside<'a> {
         let Beside { listener, priority, group, .. } = self;
         let block = |(field, values): &Wanted| {
             let values: Vec<String> = values.iter().map(|value| format!("\"{value}\"")).collect();
-            format!("  condition {{\n    {} {{\n      values = [{}]\n    }}\n  }}\n", field.replace('-', "_"), values.join(", "))
+            format!(
+                "  condition {{\n    {} {{\n      values = [{}]\n    }}\n  }}\n",
+                field.replace('-', "_"),
+                values.join(", ")
+            )
         };
         let blocks: String = wanted.iter().map(block).collect();
         format!(
@@ -207,7 +263,10 @@ impl<'a> Beside<'a> {
 
 /// Conditions as the AWS CLI takes them.
 fn in_cli(wanted: &[Wanted]) -> String {
-    let words: Vec<String> = wanted.iter().map(|(field, values)| quote(&format!("Field={field},Values={}", values.join(",")))).collect();
+    let words: Vec<String> = wanted
+        .iter()
+        .map(|(field, values)| quote(&format!("Field={field},Values={}", values.join(","))))
+        .collect();
     words.join(" ")
 }
 
@@ -216,43 +275,78 @@ fn new_rule(patient: &Patient, listener: &Listener, url: &Url) -> Result<Remedy,
     let beside = Beside::new(patient, listener)?;
     let mut wanted = vec![("host-header", vec![url.host.as_str()])];
     // Where the host has rules already, it is the path that none of them takes.
-    if patient.rules(&listener.listener_arn)?.iter().any(|rule| !rule.is_default && request::names_host(rule, &url.host)) {
+    if patient
+        .rules(&listener.listener_arn)?
+        .iter()
+        .any(|rule| !rule.is_default && request::names_host(rule, &url.host))
+    {
         wanted.push(("path-pattern", vec![url.path.as_str()]));
     }
     let name = traffic::group_name(beside.group);
-    Ok(Remedy::new(format!("If the URL is meant for this service, give it a rule that forwards to {name}.{}", beside.pair))
-        .cli(beside.cli(&wanted))
-        .terraform(beside.terraform("asked", &wanted)))
+    Ok(Remedy::new(format!(
+        "If the URL is meant for this service, give it a rule that forwards to {name}.{}",
+        beside.pair
+    ))
+    .cli(beside.cli(&wanted))
+    .terraform(beside.terraform("asked", &wanted)))
 }
 
-/// The way back for an endpoint: by the rule that ECS made, if it is still there, or by one like it.
-fn remedy(patient: &Patient, listener: &Listener, rule: Option<&Rule>, endpoint: &str) -> Result<Remedy, Blind> {
+/// The way back for an endpoint: by the rule that ECS made, if it is still there, or by one like
+/// it.
+fn remedy(
+    patient: &Patient,
+    listener: &Listener,
+    rule: Option<&Rule>,
+    endpoint: &str,
+) -> Result<Remedy, Blind> {
     let beside = Beside::new(patient, listener)?.after_express();
     let Some((rule, has)) = rule.and_then(|rule| Some((rule, extendable(rule)?))) else {
         let wanted = [("host-header", vec![endpoint])];
         let name = traffic::group_name(beside.group);
-        let why = if rule.is_some() { "has conditions that the endpoint does not meet" } else { "is gone" };
-        return Ok(Remedy::new(format!("The rule that ECS made {why}: give the endpoint a rule that forwards to {name}.{}", beside.pair))
-            .cli(beside.cli(&wanted))
-            .terraform(beside.terraform("endpoint", &wanted)));
+        let why = if rule.is_some() {
+            "has conditions that the endpoint does not meet"
+        } else {
+            "is gone"
+        };
+        return Ok(Remedy::new(format!(
+            "The rule that ECS made {why}: give the endpoint a rule that forwards to {name}.{}",
+            beside.pair
+        ))
+        .cli(beside.cli(&wanted))
+        .terraform(beside.terraform("endpoint", &wanted)));
     };
     // All conditions are replaced at once: whatever is not named here would be gone.
     let mut wanted = has.clone();
-    wanted.iter_mut().filter(|(field, _)| *field == "host-header").for_each(|(_, hosts)| hosts.push(endpoint));
+    wanted
+        .iter_mut()
+        .filter(|(field, _)| *field == "host-header")
+        .for_each(|(_, hosts)| hosts.push(endpoint));
     let summary = "Put the host back into the rule that ECS made, beside what the rule has now. ECS may set its rule anew: a host of your own goes into \
                    a rule beside it, with a priority of 10 or more.";
     Ok(Remedy::new(format!("{summary}{}", beside.pair))
-        .cli(format!("aws elbv2 modify-rule --rule-arn {} --conditions {}", rule.rule_arn, in_cli(&wanted)))
+        .cli(format!(
+            "aws elbv2 modify-rule --rule-arn {} --conditions {}",
+            rule.rule_arn,
+            in_cli(&wanted)
+        ))
         .terraform(beside.terraform("own_host", &has)))
 }
 
-/// The conditions of a rule that can take one more host: those that fit into a few words. A rule has five values at most.
+/// The conditions of a rule that can take one more host: those that fit into a few words. A rule
+/// has five values at most.
 fn extendable(rule: &Rule) -> Option<Vec<Wanted<'_>>> {
-    let fits = |it: &Condition| matches!(it.field.as_str(), "host-header" | "path-pattern") && !it.values.is_empty() && it.regex_values.is_empty();
+    let fits = |it: &Condition| {
+        matches!(it.field.as_str(), "host-header" | "path-pattern")
+            && !it.values.is_empty()
+            && it.regex_values.is_empty()
+    };
     let values: usize = rule.conditions.iter().map(|condition| condition.values.len()).sum();
     let mut wanted = Vec::new();
     for condition in rule.conditions.iter().filter(|condition| fits(condition)) {
-        wanted.push((condition.field.as_str(), condition.values.iter().map(String::as_str).collect()));
+        wanted.push((
+            condition.field.as_str(),
+            condition.values.iter().map(String::as_str).collect(),
+        ));
     }
     (values < 5 && wanted.len() == rule.conditions.len()).then_some(wanted)
 }
@@ -264,39 +358,76 @@ fn may_take(rule: &Rule, endpoint: &str) -> bool {
 }
 
 fn is_of(listener: &Listener, path: &IngressPath) -> bool {
-    path.listener.as_ref().and_then(|managed| managed.arn.as_deref()).is_none_or(|arn| arn == listener.listener_arn)
+    path.listener
+        .as_ref()
+        .and_then(|managed| managed.arn.as_deref())
+        .is_none_or(|arn| arn == listener.listener_arn)
 }
 
 fn counted(patient: &Patient, listener: &Listener) -> Result<Option<metric::Recent>, Blind> {
-    metric::recent(patient, Metric::FixedResponses, &listener.load_balancer_arn, SignedDuration::from_mins(15))
+    metric::recent(
+        patient,
+        Metric::FixedResponses,
+        &listener.load_balancer_arn,
+        SignedDuration::from_mins(15),
+    )
 }
 
 /// What the default rule does with a request.
 fn answer(default: &Rule) -> String {
     let action = default.actions.last();
-    match (action.map(|action| action.kind.as_str()), action.and_then(|action| action.status_code.as_deref())) {
-        (Some("fixed-response"), Some(code)) => format!("the default action answers {code} by itself"),
+    match (
+        action.map(|action| action.kind.as_str()),
+        action.and_then(|action| action.status_code.as_deref()),
+    ) {
+        (Some("fixed-response"), Some(code)) => {
+            format!("the default action answers {code} by itself")
+        }
         (Some(kind), _) => format!("the default action ({kind}) answers"),
         (None, _) => "the default action answers".to_owned(),
     }
 }
 
 fn counted_words(counted: Option<&metric::Recent>) -> String {
-    counted.map_or_else(String::new, |counted| format!(" It gave {:.0} fixed answers in 15 min, for all services behind it.", counted.sum))
+    counted.map_or_else(String::new, |counted| {
+        format!(" It gave {:.0} fixed answers in 15 min, for all services behind it.", counted.sum)
+    })
 }
 
 /// The status code of a fixed response.
 fn status(default: &Rule) -> Option<Evidence> {
     let code = default.actions.last()?.status_code.as_deref()?;
-    Some(Evidence::new(Call::DescribeRules, &default.rule_arn, "Actions.FixedResponseConfig.StatusCode", code))
+    Some(Evidence::new(
+        Call::DescribeRules,
+        &default.rule_arn,
+        "Actions.FixedResponseConfig.StatusCode",
+        code,
+    ))
 }
 
-fn finding(revision: &str, endpoint: &str, listener: &Listener, default: &Rule, counted: Option<metric::Recent>) -> Finding {
+fn finding(
+    revision: &str,
+    endpoint: &str,
+    listener: &Listener,
+    default: &Rule,
+    counted: Option<metric::Recent>,
+) -> Finding {
     let balancer = traffic::balancer_name(&listener.load_balancer_arn);
-    let mut says = format!("No rule of load balancer {balancer} takes {endpoint}, the service's own host: {}.", answer(default));
+    let mut says = format!(
+        "No rule of load balancer {balancer} takes {endpoint}, the service's own host: {}.",
+        answer(default)
+    );
     says += &counted_words(counted.as_ref());
     Subject::new(Kind::Listener, &listener.listener_arn)
-        .sick(says, Evidence::new(Call::DescribeServiceRevisions, revision, "ingressPaths.endpoint", endpoint))
+        .sick(
+            says,
+            Evidence::new(
+                Call::DescribeServiceRevisions,
+                revision,
+                "ingressPaths.endpoint",
+                endpoint,
+            ),
+        )
         .because_all(status(default))
         .because_all(counted.map(|counted| counted.evidence))
         .concerns(Kind::Listener, &listener.listener_arn)
@@ -326,19 +457,37 @@ mod tests {
 
     #[test]
     fn the_hosts_that_the_rule_has_stay_in_it() {
-        let path = Condition { field: "path-pattern".into(), values: vec!["/v1/*".into()], ..Condition::default() };
+        let path = Condition {
+            field: "path-pattern".into(),
+            values: vec!["/v1/*".into()],
+            ..Condition::default()
+        };
         let mut snapshot = (CHECK.example)();
         rules(&mut snapshot)[0].conditions.push(path);
         let remedy = exam(CHECK, &snapshot).findings.remove(0).remedy;
-        let conditions = format!(" --conditions Field=host-header,Values=www.example.com,{EXPRESS_HOST} 'Field=path-pattern,Values=/v1/*'");
-        assert!(remedy.cli[0].starts_with("aws elbv2 modify-rule ") && remedy.cli[0].ends_with(&conditions), "{remedy:?}");
+        let conditions = format!(
+            " --conditions Field=host-header,Values=www.example.com,{EXPRESS_HOST} 'Field=path-pattern,Values=/v1/*'"
+        );
+        assert!(
+            remedy.cli[0].starts_with("aws elbv2 modify-rule ")
+                && remedy.cli[0].ends_with(&conditions),
+            "{remedy:?}"
+        );
         let terraform = remedy.terraform.unwrap();
-        for wanted in ["listener_arn = \"arn:", "priority     = 10\n", "target_group_arn = \"arn:", "values = [\"www.example.com\"]"] {
+        for wanted in [
+            "listener_arn = \"arn:",
+            "priority     = 10\n",
+            "target_group_arn = \"arn:",
+            "values = [\"www.example.com\"]",
+        ] {
             assert!(terraform.contains(wanted), "{wanted}: {terraform}");
         }
         rules(&mut snapshot)[0].conditions[1].field = "http-header".into();
         let remedy = exam(CHECK, &snapshot).findings.remove(0).remedy;
-        assert!(remedy.cli[0].starts_with("aws elbv2 create-rule "), "requests without the header need a rule, too: {remedy:?}");
+        assert!(
+            remedy.cli[0].starts_with("aws elbv2 create-rule "),
+            "requests without the header need a rule, too: {remedy:?}"
+        );
     }
 
     #[test]
@@ -348,18 +497,28 @@ mod tests {
         let [first, second] = express_groups();
         // Nothing but its targets tells which group is the live one.
         for (live, idle) in [(&first, &second), (&second, &first)] {
-            snapshot.target_health.put(live, vec![target("10.0.1.21", 8080, "eu-west-2a", "healthy")]);
+            snapshot
+                .target_health
+                .put(live, vec![target("10.0.1.21", 8080, "eu-west-2a", "healthy")]);
             snapshot.target_health.put(idle, Vec::new());
             let remedy = exam(CHECK, &snapshot).findings.remove(0).remedy;
-            let command = format!(" --priority 10 --conditions Field=host-header,Values={EXPRESS_HOST} --actions Type=forward,TargetGroupArn={live}");
-            assert!(remedy.cli[0].starts_with("aws elbv2 create-rule --listener-arn arn:") && remedy.cli[0].ends_with(&command), "{remedy:?}");
+            let command = format!(
+                " --priority 10 --conditions Field=host-header,Values={EXPRESS_HOST} --actions Type=forward,TargetGroupArn={live}"
+            );
+            assert!(
+                remedy.cli[0].starts_with("aws elbv2 create-rule --listener-arn arn:")
+                    && remedy.cli[0].ends_with(&command),
+                "{remedy:?}"
+            );
             assert!(remedy.terraform.unwrap().contains(&format!("values = [\"{EXPRESS_HOST}\"]")));
         }
     }
 
     #[test]
     fn wildcards_and_case_match_as_aws_has_it() {
-        for pattern in ["*.ECS.eu-west-2.on.aws", "ap-????????????????????????????????.ecs.eu-west-2.on.aws"] {
+        for pattern in
+            ["*.ECS.eu-west-2.on.aws", "ap-????????????????????????????????.ecs.eu-west-2.on.aws"]
+        {
             let mut snapshot = (CHECK.example)();
             rules(&mut snapshot)[0].conditions[0].values.push(pattern.into());
             assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy, "{pattern}");
@@ -372,7 +531,8 @@ mod tests {
         rules(&mut snapshot)[0].conditions.clear();
         assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy);
         let mut snapshot = (CHECK.example)();
-        rules(&mut snapshot).last_mut().unwrap().actions = vec![forward(&[(&express_groups()[0], 1)])];
+        rules(&mut snapshot).last_mut().unwrap().actions =
+            vec![forward(&[(&express_groups()[0], 1)])];
         assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy);
     }
 
@@ -390,7 +550,11 @@ mod tests {
     fn a_rule_in_the_making_is_too_early() {
         let mut snapshot = (CHECK.example)();
         let revision = snapshot.services[0].current_service_revisions[0].clone();
-        snapshot.revisions.change(&revision).unwrap().ingress_paths[0].rule.as_mut().unwrap().status = Some("PROVISIONING".into());
+        snapshot.revisions.change(&revision).unwrap().ingress_paths[0]
+            .rule
+            .as_mut()
+            .unwrap()
+            .status = Some("PROVISIONING".into());
         assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy);
     }
 
@@ -412,7 +576,9 @@ mod tests {
              404 by itself."
         );
         assert!(
-            finding.remedy.cli[0].contains("--priority 11 --conditions Field=host-header,Values=www.example.com --actions"),
+            finding.remedy.cli[0].contains(
+                "--priority 11 --conditions Field=host-header,Values=www.example.com --actions"
+            ),
             "{:?}",
             finding.remedy
         );
@@ -421,40 +587,79 @@ mod tests {
     #[test]
     fn a_path_without_a_rule_is_given_one_of_its_own() {
         let paths = |rules: &mut Vec<Rule>| {
-            let path = Condition { field: "path-pattern".into(), values: vec!["/v1/*".into()], ..Condition::default() };
+            let path = Condition {
+                field: "path-pattern".into(),
+                values: vec!["/v1/*".into()],
+                ..Condition::default()
+            };
             rules[0].conditions.push(path);
         };
         assert!(says(CHECK, &asked("https://api.example.com/v1/a", paths)).is_empty());
         let finding = &exam(CHECK, &asked("https://api.example.com/v2/a", paths)).findings[0];
-        assert!(finding.remedy.cli[0].contains("Field=host-header,Values=api.example.com Field=path-pattern,Values=/v2/a"), "{:?}", finding.remedy);
+        assert!(
+            finding.remedy.cli[0].contains(
+                "Field=host-header,Values=api.example.com Field=path-pattern,Values=/v2/a"
+            ),
+            "{:?}",
+            finding.remedy
+        );
     }
 
     #[test]
     fn a_url_that_some_rule_may_take_or_a_default_serves_is_no_finding() {
         use crate::snapshot::Action;
-        assert_eq!(exam(CHECK, &asked("https://api.example.com/", |_| {})).outcome, Outcome::Healthy);
+        assert_eq!(
+            exam(CHECK, &asked("https://api.example.com/", |_| {})).outcome,
+            Outcome::Healthy
+        );
         let by_header = |rules: &mut Vec<Rule>| {
-            rules[0].conditions = vec![Condition { field: "http-header".into(), values: vec!["beta".into()], ..Condition::default() }];
+            rules[0].conditions = vec![Condition {
+                field: "http-header".into(),
+                values: vec!["beta".into()],
+                ..Condition::default()
+            }];
         };
-        assert_eq!(exam(CHECK, &asked("https://www.example.com/", by_header)).outcome, Outcome::Healthy);
-        let redirects = |rules: &mut Vec<Rule>| rules[1].actions = vec![Action { kind: "redirect".into(), ..Action::default() }];
-        assert_eq!(exam(CHECK, &asked("https://www.example.com/", redirects)).outcome, Outcome::Healthy);
-        assert_eq!(exam(CHECK, &asked("https://www.example.com:8443/", |_| {})).outcome, Outcome::Healthy, "no listener is another matter");
+        assert_eq!(
+            exam(CHECK, &asked("https://www.example.com/", by_header)).outcome,
+            Outcome::Healthy
+        );
+        let redirects = |rules: &mut Vec<Rule>| {
+            rules[1].actions = vec![Action { kind: "redirect".into(), ..Action::default() }]
+        };
+        assert_eq!(
+            exam(CHECK, &asked("https://www.example.com/", redirects)).outcome,
+            Outcome::Healthy
+        );
+        assert_eq!(
+            exam(CHECK, &asked("https://www.example.com:8443/", |_| {})).outcome,
+            Outcome::Healthy,
+            "no listener is another matter"
+        );
     }
 
     #[test]
     fn of_two_balancers_the_one_that_the_url_is_for_is_judged() {
         use crate::baseline::id;
         let mut snapshot = baseline::fargate();
-        let zone = baseline::peers::other_balancer(&mut snapshot, "zone", "internal", "zone.example.com");
-        snapshot.target_groups.change(&id::group("api")).unwrap().load_balancer_arns.push(zone.clone());
+        let zone =
+            baseline::peers::other_balancer(&mut snapshot, "zone", "internal", "zone.example.com");
+        snapshot
+            .target_groups
+            .change(&id::group("api"))
+            .unwrap()
+            .load_balancer_arns
+            .push(zone.clone());
         let listener = snapshot.listeners.change(&zone).unwrap()[0].listener_arn.clone();
         let default = rules(&mut snapshot).iter().find(|rule| rule.is_default).cloned().unwrap();
         snapshot.rules.put(&listener, vec![Rule { rule_arn: "zone-default".into(), ..default }]);
         snapshot.url = Some("https://zone-987654321.eu-west-2.elb.amazonaws.com/".into());
         let said = says(CHECK, &snapshot);
-        assert!(said.len() == 1 && said[0].starts_with("No rule of load balancer zone takes "), "{said:?}");
-        snapshot.rules.change(&listener).unwrap()[0].actions = vec![forward(&[(&id::group("api"), 1)])];
+        assert!(
+            said.len() == 1 && said[0].starts_with("No rule of load balancer zone takes "),
+            "{said:?}"
+        );
+        snapshot.rules.change(&listener).unwrap()[0].actions =
+            vec![forward(&[(&id::group("api"), 1)])];
         assert!(says(CHECK, &snapshot).is_empty(), "its default serves the URL");
     }
 

@@ -1,5 +1,6 @@
-//! A rule that comes first takes every request of the service's own rule and answers it with an error: a maintenance
-//! page that was left on, most often. The service is fine, and nobody gets there.
+//! A rule that comes first takes every request of the service's own rule and answers it with an
+//! error: a maintenance page that was left on, most often. The service is fine, and nobody gets
+//! there.
 
 use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
@@ -10,20 +11,21 @@ use crate::reading::{parsed, path};
 use crate::snapshot::Rule;
 
 crate::check! {
-    /// A listener rule with a lower priority number takes every request that the service's own rule asks for, and
-    /// answers with an error by a fixed response.
+    /// A listener rule with a lower priority number takes every request that the service's own rule
+    /// asks for, and answers with an error by a fixed response.
     ///
     /// # Why it matters
     ///
-    /// Clients get the fixed error. Tasks and targets are healthy, so nothing else shows it: a page for a maintenance
-    /// that is over looks like this.
+    /// Clients get the fixed error. Tasks and targets are healthy, so nothing else shows it: a page
+    /// for a maintenance that is over looks like this.
     ///
     /// # How we tell
     ///
-    /// A listener evaluates its rules by priority, the lowest number first, and the first that matches decides. A rule
-    /// before the service's own has no conditions beside hosts and paths, and these take everything that the service's
-    /// rule asks for; its action is a fixed response with a status of 400 or more. A rule that takes just a part of the
-    /// requests, forwards or redirects is no trouble.
+    /// A listener evaluates its rules by priority, the lowest number first, and the first that
+    /// matches decides. A rule before the service's own has no conditions beside hosts and paths,
+    /// and these take everything that the service's rule asks for; its action is a fixed response
+    /// with a status of 400 or more. A rule that takes just a part of the requests, forwards or
+    /// redirects is no trouble.
     ///
     /// # What to do
     ///
@@ -62,7 +64,9 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     }
     for way in traffic::ways(patient)?.iter().filter(|way| way.is_http()) {
         let rules = patient.rules(&way.listener.listener_arn)?;
-        if let Some((first, code)) = path::taken_before(rules, way.rule).and_then(|first| Some((first, error(first)?))) {
+        if let Some((first, code)) =
+            path::taken_before(rules, way.rule).and_then(|first| Some((first, error(first)?)))
+        {
             findings.add(finding(way, first, code));
         }
     }
@@ -85,9 +89,22 @@ fn finding(way: &Way, first: &Rule, code: &str) -> Finding {
         .cli(format!("aws elbv2 delete-rule --rule-arn {}", first.rule_arn))
         .terraform("# remove the aws_lb_listener_rule that answers first, or give it the higher number:\nresource \"aws_lb_listener_rule\" \"first\" {\n  priority = 1000\n}");
     Subject::new(Kind::ListenerRule, &first.rule_arn)
-        .sick(says, Evidence::new(Call::DescribeRules, &first.rule_arn, "Actions.FixedResponseConfig.StatusCode", code))
+        .sick(
+            says,
+            Evidence::new(
+                Call::DescribeRules,
+                &first.rule_arn,
+                "Actions.FixedResponseConfig.StatusCode",
+                code,
+            ),
+        )
         .because(Evidence::new(Call::DescribeRules, &first.rule_arn, "Priority", &first.priority))
-        .because(Evidence::new(Call::DescribeRules, &way.rule.rule_arn, "Priority", &way.rule.priority))
+        .because(Evidence::new(
+            Call::DescribeRules,
+            &way.rule.rule_arn,
+            "Priority",
+            &way.rule.priority,
+        ))
         .mend(remedy)
         .concerns(Kind::ListenerRule, &way.rule.rule_arn)
 }
@@ -122,7 +139,11 @@ mod tests {
     #[test]
     fn a_part_of_the_requests_is_no_trouble() {
         let mut snapshot = (CHECK.example)();
-        let path = Condition { field: "path-pattern".into(), values: vec!["/admin/*".into()], ..Condition::default() };
+        let path = Condition {
+            field: "path-pattern".into(),
+            values: vec!["/admin/*".into()],
+            ..Condition::default()
+        };
         first(&mut snapshot).conditions.push(path);
         assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy);
     }

@@ -1,5 +1,6 @@
-//! A listener rule still sends its traffic to the half of a pair that the tasks have left. ECS moves the weights of its
-//! own rule only, so a rule for another host stays behind after each deployment.
+//! A listener rule still sends its traffic to the half of a pair that the tasks have left. ECS
+//! moves the weights of its own rule only, so a rule for another host stays behind after each
+//! deployment.
 
 use std::collections::BTreeSet;
 
@@ -12,33 +13,34 @@ use crate::reading::{count, rollout};
 use crate::seen::Blind;
 
 crate::check! {
-    /// A listener rule sends all its traffic to the half of a pair of target groups that has no usable target, while
-    /// the tasks are registered in the other half.
+    /// A listener rule sends all its traffic to the half of a pair of target groups that has no
+    /// usable target, while the tasks are registered in the other half.
     ///
     /// # Why it matters
     ///
-    /// Requests that this rule takes get 503, while those for another host work. It happens to a domain of your own on
-    /// an Express service, after each deployment that swaps the halves; and to ECS's own rule if Terraform sets its
-    /// weights back.
+    /// Requests that this rule takes get 503, while those for another host work. It happens to a
+    /// domain of your own on an Express service, after each deployment that swaps the halves; and
+    /// to ECS's own rule if Terraform sets its weights back.
     ///
     /// # How we tell
     ///
-    /// Every group that the rule gives a weight above 0 has no registered target, or only unused or draining ones, and
-    /// the other half of the pair has a healthy target. While a deployment is under way, that half must also get
-    /// traffic from ECS's own rule: before the shift, waiting there is normal.
+    /// Every group that the rule gives a weight above 0 has no registered target, or only unused or
+    /// draining ones, and the other half of the pair has a healthy target. While a deployment is
+    /// under way, that half must also get traffic from ECS's own rule: before the shift, waiting
+    /// there is normal.
     ///
     /// # What to do
     ///
-    /// Give the rule the weights of the half that has the tasks, and let whatever manages it follow each deployment:
-    /// an EventBridge rule on `SERVICE_DEPLOYMENT_IN_PROGRESS` that copies the weights, or CloudFront in front of
-    /// ECS's own host name.
+    /// Give the rule the weights of the half that has the tasks, and let whatever manages it follow
+    /// each deployment: an EventBridge rule on `SERVICE_DEPLOYMENT_IN_PROGRESS` that copies the
+    /// weights, or CloudFront in front of ECS's own host name.
     ///
     /// ```sh
     /// aws elbv2 modify-rule --rule-arn <rule> --actions 'Type=forward,ForwardConfig={TargetGroups=[{TargetGroupArn=<live>,Weight=100},{TargetGroupArn=<idle>,Weight=0}]}'
     /// ```
     ///
-    /// Terraform/OpenTofu: `lifecycle { ignore_changes = [action] }` in `aws_lb_listener_rule`, so that the code does
-    /// not set the weights back.
+    /// Terraform/OpenTofu: `lifecycle { ignore_changes = [action] }` in `aws_lb_listener_rule`, so
+    /// that the code does not set the weights back.
     ///
     /// # See also
     ///
@@ -76,7 +78,9 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         if dead.is_empty() || dead.len() < way.live().count() {
             continue;
         }
-        let at_rest = findings.see(rollout::under_way(patient)).is_some_and(|deployment| deployment.is_none());
+        let at_rest = findings
+            .see(rollout::under_way(patient))
+            .is_some_and(|deployment| deployment.is_none());
         if let Some(serving) = findings.see(serving_half(patient, &ways, way, at_rest)).flatten() {
             findings.add(finding(patient, &ways, way, &dead, serving)?);
         }
@@ -84,13 +88,20 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     Ok(())
 }
 
-/// The half of the pair that has the tasks and should have the rule's traffic. Unless ECS is at rest, its own rule has
-/// to say so too.
-fn serving_half<'a>(patient: &Patient<'a>, ways: &[Way<'a>], way: &Way<'a>, at_rest: bool) -> Result<Option<&'a str>, Blind> {
+/// The half of the pair that has the tasks and should have the rule's traffic. Unless ECS is at
+/// rest, its own rule has to say so too.
+fn serving_half<'a>(
+    patient: &Patient<'a>,
+    ways: &[Way<'a>],
+    way: &Way<'a>,
+    at_rest: bool,
+) -> Result<Option<&'a str>, Blind> {
     let live: BTreeSet<&str> = way.live().map(|share| share.group).collect();
     for group in &live {
         for half in traffic::pair(patient, group)?.into_iter().filter(|half| !live.contains(half)) {
-            if (at_rest || managed(ways, half).is_some()) && traffic::state(patient, half)? == GroupState::Serves {
+            if (at_rest || managed(ways, half).is_some())
+                && traffic::state(patient, half)? == GroupState::Serves
+            {
                 return Ok(Some(half));
             }
         }
@@ -103,9 +114,16 @@ fn managed<'w, 'a>(ways: &'w [Way<'a>], group: &str) -> Option<&'w Way<'a>> {
     ways.iter().find(|way| way.managed && way.live().any(|share| share.group == group))
 }
 
-fn finding(patient: &Patient, ways: &[Way], way: &Way, dead: &[Dead], serving: &str) -> Result<Finding, Blind> {
+fn finding(
+    patient: &Patient,
+    ways: &[Way],
+    way: &Way,
+    dead: &[Dead],
+    serving: &str,
+) -> Result<Finding, Blind> {
     let why: Vec<String> = dead.iter().map(Dead::words).collect();
-    let healthy = patient.targets(serving)?.iter().filter(|target| target.state == "healthy").count();
+    let healthy =
+        patient.targets(serving)?.iter().filter(|target| target.state == "healthy").count();
     let reason = match managed(ways, serving) {
         Some(_) => "ECS moved the traffic there with its own rule, and leaves this one as it is.",
         None => "No deployment is under way that would move the traffic there.",
@@ -119,18 +137,33 @@ fn finding(patient: &Patient, ways: &[Way], way: &Way, dead: &[Dead], serving: &
     );
     let weights: Vec<(&str, i32)> = match managed(ways, serving) {
         Some(managed) => managed.shares.iter().map(|share| (share.group, share.weight)).collect(),
-        None => [(serving, 100)].into_iter().chain(dead.iter().map(|dead| (dead.share.group, 0))).collect(),
+        None => [(serving, 100)]
+            .into_iter()
+            .chain(dead.iter().map(|dead| (dead.share.group, 0)))
+            .collect(),
     };
-    let others = if way.rule.actions.len() > 1 { " Name the rule's other actions too: the command replaces all of them." } else { "" };
-    let remedy = Remedy::new(format!("Send the rule's traffic to {}, and let it follow each deployment.{others}", traffic::group_name(serving)))
-        .cli(way.set_weights(&weights))
-        .terraform(way.weights_in_terraform(&weights));
+    let others = if way.rule.actions.len() > 1 {
+        " Name the rule's other actions too: the command replaces all of them."
+    } else {
+        ""
+    };
+    let remedy = Remedy::new(format!(
+        "Send the rule's traffic to {}, and let it follow each deployment.{others}",
+        traffic::group_name(serving)
+    ))
+    .cli(way.set_weights(&weights))
+    .terraform(way.weights_in_terraform(&weights));
     let [weight, state] = dead[0].evidence(way.rule);
     Ok(Subject::new(Kind::ListenerRule, &way.rule.rule_arn)
         .sick(says, weight)
         .because(state)
         .because_all(dead.iter().skip(1).flat_map(|dead| dead.evidence(way.rule)))
-        .because(Evidence::new(Call::DescribeTargetHealth, serving, "TargetHealth.State", "healthy"))
+        .because(Evidence::new(
+            Call::DescribeTargetHealth,
+            serving,
+            "TargetHealth.State",
+            "healthy",
+        ))
         .mend(remedy)
         .concerns(Kind::ListenerRule, &way.rule.rule_arn)
         .concerns(Kind::TargetGroup, serving)
@@ -149,7 +182,14 @@ mod tests {
     fn rule<'a>(snapshot: &'a mut Snapshot, host: &str) -> &'a mut Rule {
         let listener = snapshot.rules.0.keys().next().cloned().unwrap();
         let rules = snapshot.rules.change(&listener).unwrap();
-        rules.iter_mut().find(|rule| rule.conditions.iter().any(|condition| condition.values.iter().any(|value| value == host))).unwrap()
+        rules
+            .iter_mut()
+            .find(|rule| {
+                rule.conditions
+                    .iter()
+                    .any(|condition| condition.values.iter().any(|value| value == host))
+            })
+            .unwrap()
     }
 
     fn deploy(snapshot: &mut Snapshot) {
@@ -171,14 +211,19 @@ mod tests {
     fn copies_the_weights_of_ecs_own_rule() {
         let [live, idle] = express_groups();
         let finding = exam(CHECK, &(CHECK.example)()).findings.remove(0);
-        assert!(finding.remedy.cli[0].contains(&format!("{{TargetGroupArn={live},Weight=100}},{{TargetGroupArn={idle},Weight=0}}")));
+        assert!(finding.remedy.cli[0].contains(&format!(
+            "{{TargetGroupArn={live},Weight=100}},{{TargetGroupArn={idle},Weight=0}}"
+        )));
     }
 
     #[test]
     fn a_default_rule_is_changed_at_its_listener() {
         let mut snapshot = (CHECK.example)();
         rule(&mut snapshot, "www.example.com").is_default = true;
-        assert!(exam(CHECK, &snapshot).findings[0].remedy.cli[0].starts_with("aws elbv2 modify-listener --listener-arn "));
+        assert!(
+            exam(CHECK, &snapshot).findings[0].remedy.cli[0]
+                .starts_with("aws elbv2 modify-listener --listener-arn ")
+        );
     }
 
     #[test]
@@ -195,7 +240,9 @@ mod tests {
         let [_, idle] = express_groups();
         let other = baseline::id::group("other");
         rule(&mut snapshot, "www.example.com").actions = vec![forward(&[(&idle, 1), (&other, 1)])];
-        snapshot.target_health.put(&other, vec![target("10.0.1.40", 8080, "eu-west-2a", "healthy")]);
+        snapshot
+            .target_health
+            .put(&other, vec![target("10.0.1.40", 8080, "eu-west-2a", "healthy")]);
         assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy);
     }
 
@@ -203,7 +250,9 @@ mod tests {
     fn a_half_that_answers_though_unhealthy_is_not_empty() {
         let mut snapshot = (CHECK.example)();
         let [_, idle] = express_groups();
-        snapshot.target_health.put(&idle, vec![unhealthy("10.0.1.30", 8080, "Target.Timeout", "Request timed out")]);
+        snapshot
+            .target_health
+            .put(&idle, vec![unhealthy("10.0.1.30", 8080, "Target.Timeout", "Request timed out")]);
         assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy);
     }
 
@@ -223,10 +272,17 @@ mod tests {
         let [live, idle] = express_groups();
         rule(&mut snapshot, EXPRESS_HOST).actions = vec![forward(&[(&live, 0), (&idle, 100)])];
         let found = says(CHECK, &snapshot);
-        assert!(found[0].ends_with("No deployment is under way that would move the traffic there."), "{found:?}");
+        assert!(
+            found[0].ends_with("No deployment is under way that would move the traffic there."),
+            "{found:?}"
+        );
         let service = snapshot.services[0].service_arn.clone();
         snapshot.service_deployments.insert(service, Seen::No(Why::Denied("no".into())));
-        assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::CouldNotLook, "one may be under way, unseen");
+        assert_eq!(
+            exam(CHECK, &snapshot).outcome,
+            Outcome::CouldNotLook,
+            "one may be under way, unseen"
+        );
     }
 
     #[test]

@@ -1,5 +1,5 @@
-//! The group that gets the traffic has no registered target, so the balancer has nowhere to send a request.
-//! Why the group is empty is for other checks to say.
+//! The group that gets the traffic has no registered target, so the balancer has nowhere to send a
+//! request. Why the group is empty is for other checks to say.
 
 use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
@@ -9,19 +9,20 @@ use crate::reading::rollout;
 use crate::reading::traffic::{self, GroupState};
 
 crate::check! {
-    /// The target group that a listener rule sends the traffic to has no registered target, or only targets that
-    /// are on their way out.
+    /// The target group that a listener rule sends the traffic to has no registered target, or only
+    /// targets that are on their way out.
     ///
     /// # Why it matters
     ///
-    /// A balancer without a target answers every request itself, with 503. The tasks may look fine meanwhile: they
-    /// are replaced, or registered in the other half of a blue/green pair.
+    /// A balancer without a target answers every request itself, with 503. The tasks may look fine
+    /// meanwhile: they are replaced, or registered in the other half of a blue/green pair.
     ///
     /// # How we tell
     ///
-    /// A rule forwards to the group with a weight above 0, and `DescribeTargetHealth` lists no target for it, or only
-    /// draining ones. The idle half of a pair, with weight 0 in every rule, is meant to be empty and is not reported;
-    /// nor is a deployment that is younger than three minutes.
+    /// A rule forwards to the group with a weight above 0, and `DescribeTargetHealth` lists no
+    /// target for it, or only draining ones. The idle half of a pair, with weight 0 in every rule,
+    /// is meant to be empty and is not reported; nor is a deployment that is younger than three
+    /// minutes.
     ///
     /// # What to do
     ///
@@ -61,8 +62,17 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
             let name = traffic::group_name(share.group);
             let (says, evidence) = match GroupState::of(targets) {
                 GroupState::Empty => (
-                    format!("Target group {name} gets {:.0} % of the traffic of {} and has no registered target.", share.percent, way.name()),
-                    Evidence::new(Call::DescribeTargetHealth, share.group, "TargetHealthDescriptions", "[]"),
+                    format!(
+                        "Target group {name} gets {:.0} % of the traffic of {} and has no registered target.",
+                        share.percent,
+                        way.name()
+                    ),
+                    Evidence::new(
+                        Call::DescribeTargetHealth,
+                        share.group,
+                        "TargetHealthDescriptions",
+                        "[]",
+                    ),
                 ),
                 GroupState::Draining => (
                     format!(
@@ -71,16 +81,36 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
                         way.name(),
                         targets.len()
                     ),
-                    Evidence::new(Call::DescribeTargetHealth, share.group, "TargetHealth.State", &targets[0].state),
+                    Evidence::new(
+                        Call::DescribeTargetHealth,
+                        share.group,
+                        "TargetHealth.State",
+                        &targets[0].state,
+                    ),
                 ),
-                GroupState::Serves | GroupState::FailsOpen | GroupState::Warming | GroupState::Unused => continue,
+                GroupState::Serves
+                | GroupState::FailsOpen
+                | GroupState::Warming
+                | GroupState::Unused => continue,
             };
-            let see_again = Remedy::new("Mend what keeps tasks from being registered; then a target appears here.")
-                .cli(Call::DescribeTargetHealth.see(patient.cluster(), patient.name(), patient.arn(), share.group));
+            let see_again = Remedy::new(
+                "Mend what keeps tasks from being registered; then a target appears here.",
+            )
+            .cli(Call::DescribeTargetHealth.see(
+                patient.cluster(),
+                patient.name(),
+                patient.arn(),
+                share.group,
+            ));
             findings.add(
                 Subject::new(Kind::TargetGroup, share.group)
                     .sick(says, evidence)
-                    .because(Evidence::new(Call::DescribeRules, &way.rule.rule_arn, "ForwardConfig.TargetGroups.Weight", share.weight))
+                    .because(Evidence::new(
+                        Call::DescribeRules,
+                        &way.rule.rule_arn,
+                        "ForwardConfig.TargetGroups.Weight",
+                        share.weight,
+                    ))
                     .mend(see_again)
                     .concerns(Kind::TargetGroup, share.group)
                     .concerns(Kind::ListenerRule, &way.rule.rule_arn),

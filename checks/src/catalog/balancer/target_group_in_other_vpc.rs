@@ -1,4 +1,5 @@
-//! The target group is in another network than the tasks, or is for another family of addresses than its balancer has.
+//! The target group is in another network than the tasks, or is for another family of addresses
+//! than its balancer has.
 
 use std::collections::BTreeSet;
 
@@ -11,19 +12,20 @@ use crate::seen::Blind;
 use crate::snapshot::TargetGroup;
 
 crate::check! {
-    /// The target group belongs to another VPC than the subnets of the tasks, or takes IPv6 addresses though its load
-    /// balancer has IPv4 only.
+    /// The target group belongs to another VPC than the subnets of the tasks, or takes IPv6
+    /// addresses though its load balancer has IPv4 only.
     ///
     /// # Why it matters
     ///
-    /// ECS cannot register the tasks there. The VPC and the family of a group are fixed when it is made, so this stays
-    /// until another one takes its place.
+    /// ECS cannot register the tasks there. The VPC and the family of a group are fixed when it is
+    /// made, so this stays until another one takes its place.
     ///
     /// # How we tell
     ///
-    /// `VpcId` of the group is not that of any subnet that the service runs its tasks in; or `IpAddressType` is `ipv6` for
-    /// the group and `ipv4` for the load balancer. With a healthy target in the group nothing is said. Tasks on instances that
-    /// share the instance's address are left out: their subnets are not in the service.
+    /// `VpcId` of the group is not that of any subnet that the service runs its tasks in; or
+    /// `IpAddressType` is `ipv6` for the group and `ipv4` for the load balancer. With a healthy
+    /// target in the group nothing is said. Tasks on instances that share the instance's address
+    /// are left out: their subnets are not in the service.
     ///
     /// # What to do
     ///
@@ -31,7 +33,8 @@ crate::check! {
     /// aws elbv2 create-target-group --name <name> --target-type ip --protocol HTTP --port <port> --vpc-id <vpc of the tasks>
     /// ```
     ///
-    /// Terraform/OpenTofu: `vpc_id` and `ip_address_type` in `aws_lb_target_group`, which replace it.
+    /// Terraform/OpenTofu: `vpc_id` and `ip_address_type` in `aws_lb_target_group`, which replace
+    /// it.
     ///
     /// # See also
     ///
@@ -60,18 +63,26 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         if targets.iter().any(|target| target.state == "healthy") {
             continue;
         }
-        let faults = [findings.see(other_vpc(patient, settings)), findings.see(other_family(patient, settings))];
+        let faults = [
+            findings.see(other_vpc(patient, settings)),
+            findings.see(other_family(patient, settings)),
+        ];
         faults.into_iter().flatten().flatten().for_each(|finding| findings.add(finding));
     }
     Ok(())
 }
 
 fn other_vpc(patient: &Patient, group: &TargetGroup) -> Result<Option<Finding>, Blind> {
-    let (Some(vpc), Some(network)) = (group.vpc_id.as_deref(), reach::configured(patient, None)) else { return Ok(None) };
+    let (Some(vpc), Some(network)) = (group.vpc_id.as_deref(), reach::configured(patient, None))
+    else {
+        return Ok(None);
+    };
     let mut seen: Vec<(&str, &str)> = Vec::new();
     for id in &network.subnets {
         // A subnet that is not to be found may be in the right one.
-        let Some(of) = patient.subnet(id)?.and_then(|subnet| subnet.vpc_id.as_deref()) else { return Ok(None) };
+        let Some(of) = patient.subnet(id)?.and_then(|subnet| subnet.vpc_id.as_deref()) else {
+            return Ok(None);
+        };
         seen.push((id, of));
     }
     let Some((subnet, of)) = seen.first().copied() else { return Ok(None) };
@@ -85,7 +96,10 @@ fn other_vpc(patient: &Patient, group: &TargetGroup) -> Result<Option<Finding>, 
         and_list(&vpcs)
     );
     let finding = Subject::new(Kind::TargetGroup, &group.target_group_arn)
-        .sick(says, Evidence::new(Call::DescribeTargetGroups, &group.target_group_arn, "VpcId", vpc))
+        .sick(
+            says,
+            Evidence::new(Call::DescribeTargetGroups, &group.target_group_arn, "VpcId", vpc),
+        )
         .because(Evidence::new(Call::DescribeSubnets, subnet, "VpcId", of));
     Ok(Some(mended(finding, group, of, "vpc_id", of)))
 }
@@ -93,21 +107,43 @@ fn other_vpc(patient: &Patient, group: &TargetGroup) -> Result<Option<Finding>, 
 fn other_family(patient: &Patient, group: &TargetGroup) -> Result<Option<Finding>, Blind> {
     for arn in &group.load_balancer_arns {
         let Some(balancer) = patient.load_balancer(arn)? else { continue };
-        if group.ip_address_type.as_deref() == Some("ipv6") && balancer.ip_address_type.as_deref() == Some("ipv4") {
+        if group.ip_address_type.as_deref() == Some("ipv6")
+            && balancer.ip_address_type.as_deref() == Some("ipv4")
+        {
             let says = format!(
                 "Target group {} takes IPv6 addresses, and load balancer {} has IPv4 only: it cannot reach them.",
                 group.target_group_name, balancer.load_balancer_name
             );
             let finding = Subject::new(Kind::TargetGroup, &group.target_group_arn)
-                .sick(says, Evidence::new(Call::DescribeTargetGroups, &group.target_group_arn, "IpAddressType", "ipv6"))
+                .sick(
+                    says,
+                    Evidence::new(
+                        Call::DescribeTargetGroups,
+                        &group.target_group_arn,
+                        "IpAddressType",
+                        "ipv6",
+                    ),
+                )
                 .because(Evidence::new(Call::DescribeLoadBalancers, arn, "IpAddressType", "ipv4"));
-            return Ok(Some(mended(finding, group, group.vpc_id.as_deref().unwrap_or("<vpc>"), "ip_address_type", "ipv4")));
+            return Ok(Some(mended(
+                finding,
+                group,
+                group.vpc_id.as_deref().unwrap_or("<vpc>"),
+                "ip_address_type",
+                "ipv4",
+            )));
         }
     }
     Ok(None)
 }
 
-fn mended(finding: Finding, group: &TargetGroup, vpc: &str, argument: &str, value: &str) -> Finding {
+fn mended(
+    finding: Finding,
+    group: &TargetGroup,
+    vpc: &str,
+    argument: &str,
+    value: &str,
+) -> Finding {
     let name = &group.target_group_name;
     let (protocol, port) = (group.protocol.as_deref().unwrap_or("HTTP"), group.port.unwrap_or(80));
     let kind = group.target_type.as_deref().unwrap_or("ip");
@@ -129,14 +165,17 @@ mod tests {
     fn names_both_networks() {
         assert_eq!(
             says(CHECK, &(CHECK.example)()),
-            ["Target group api is in VPC vpc-old, and the tasks run in subnets of vpc-1: ECS cannot register them there."]
+            [
+                "Target group api is in VPC vpc-old, and the tasks run in subnets of vpc-1: ECS cannot register them there."
+            ]
         );
     }
 
     #[test]
     fn a_healthy_target_proves_the_contrary() {
         let mut snapshot = baseline::fargate();
-        snapshot.target_groups.change(&id::group("api")).unwrap().vpc_id = Some("vpc-shared".into());
+        snapshot.target_groups.change(&id::group("api")).unwrap().vpc_id =
+            Some("vpc-shared".into());
         assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy);
     }
 
@@ -153,9 +192,13 @@ mod tests {
         let group = id::group("api");
         snapshot.target_health.put(&group, Vec::new());
         snapshot.target_groups.change(&group).unwrap().ip_address_type = Some("ipv6".into());
-        assert!(says(CHECK, &snapshot)[0].contains("takes IPv6 addresses, and load balancer web has IPv4 only"));
+        assert!(
+            says(CHECK, &snapshot)[0]
+                .contains("takes IPv6 addresses, and load balancer web has IPv4 only")
+        );
         let balancer = id::elb("loadbalancer/app/web/50dc6c495c0c9188");
-        snapshot.load_balancers.change(&balancer).unwrap().ip_address_type = Some("dualstack".into());
+        snapshot.load_balancers.change(&balancer).unwrap().ip_address_type =
+            Some("dualstack".into());
         assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy);
     }
 

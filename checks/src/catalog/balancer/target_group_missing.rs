@@ -1,4 +1,5 @@
-//! The service names a target group that does not exist any more, so ECS has nowhere to register its tasks.
+//! The service names a target group that does not exist any more, so ECS has nowhere to register
+//! its tasks.
 
 use crate::call::{Call, quote};
 use crate::check::{Findings, NoAnswer};
@@ -12,14 +13,15 @@ crate::check! {
     ///
     /// # Why it matters
     ///
-    /// No task of the service gets a request through it, and ECS stops tasks that it cannot find there. It happens when
-    /// Terraform replaces a group, for a new name, port or VPC, and the service keeps the old ARN.
+    /// No task of the service gets a request through it, and ECS stops tasks that it cannot find
+    /// there. It happens when Terraform replaces a group, for a new name, port or VPC, and the
+    /// service keeps the old ARN.
     ///
     /// # How we tell
     ///
-    /// `DescribeTargetGroups` answers that there is no such group. A refused call is no such answer. An event with
-    /// `TARGET GROUP IS NOT FOUND` is quoted where there is one; alone it proves nothing, for it may be about a group that
-    /// the service had before.
+    /// `DescribeTargetGroups` answers that there is no such group. A refused call is no such
+    /// answer. An event with `TARGET GROUP IS NOT FOUND` is quoted where there is one; alone it
+    /// proves nothing, for it may be about a group that the service had before.
     ///
     /// # What to do
     ///
@@ -30,8 +32,8 @@ crate::check! {
     ///   --load-balancers targetGroupArn=<new arn>,containerName=<container>,containerPort=<port>
     /// ```
     ///
-    /// Terraform/OpenTofu: `lifecycle { create_before_destroy = true }` and `name_prefix` in `aws_lb_target_group`, so
-    /// that the service moves before the old group goes.
+    /// Terraform/OpenTofu: `lifecycle { create_before_destroy = true }` and `name_prefix` in
+    /// `aws_lb_target_group`, so that the service moves before the old group goes.
     ///
     /// # See also
     ///
@@ -60,10 +62,22 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     for group in groups {
         let Some(None) = findings.see(patient.target_group(group)) else { continue };
         let name = traffic::group_name(group);
-        let registered = patient.service().load_balancers.iter().find(|balancer| balancer.target_group_arn.as_deref() == Some(group));
-        let container = registered.and_then(|balancer| balancer.container_name.as_deref()).unwrap_or("<container>");
-        let port = registered.and_then(|balancer| balancer.container_port).map_or_else(|| "<port>".to_owned(), |port| port.to_string());
-        let told = patient.service().events.iter().find(|event| event::read(&event.message) == Event::TargetGroupNotFound { group });
+        let registered = patient
+            .service()
+            .load_balancers
+            .iter()
+            .find(|balancer| balancer.target_group_arn.as_deref() == Some(group));
+        let container = registered
+            .and_then(|balancer| balancer.container_name.as_deref())
+            .unwrap_or("<container>");
+        let port = registered
+            .and_then(|balancer| balancer.container_port)
+            .map_or_else(|| "<port>".to_owned(), |port| port.to_string());
+        let told = patient
+            .service()
+            .events
+            .iter()
+            .find(|event| event::read(&event.message) == Event::TargetGroupNotFound { group });
         let remedy = Remedy::new(format!(
             "Name a group that exists: make a new one in place of {name}, let a rule forward to it, and give its ARN to the service."
         ))
@@ -98,7 +112,12 @@ mod tests {
     #[test]
     fn names_the_group_and_quotes_the_event() {
         let snapshot = (CHECK.example)();
-        assert_eq!(says(CHECK, &snapshot), ["The service is to register its tasks in target group api, which does not exist any more."]);
+        assert_eq!(
+            says(CHECK, &snapshot),
+            [
+                "The service is to register its tasks in target group api, which does not exist any more."
+            ]
+        );
         assert_eq!(exam(CHECK, &snapshot).findings[0].evidence.len(), 2);
     }
 
@@ -114,7 +133,13 @@ mod tests {
     fn an_event_about_a_group_that_was_replaced_is_history() {
         let mut snapshot = baseline::fargate();
         let gone = id::group("api-before");
-        say(&mut snapshot, 4, &format!("(service api) (task 1) is not healthy in target-group ({gone})) due to TARGET GROUP IS NOT FOUND."));
+        say(
+            &mut snapshot,
+            4,
+            &format!(
+                "(service api) (task 1) is not healthy in target-group ({gone})) due to TARGET GROUP IS NOT FOUND."
+            ),
+        );
         assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy);
     }
 }

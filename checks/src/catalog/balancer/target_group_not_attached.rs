@@ -12,15 +12,17 @@ crate::check! {
     ///
     /// # Why it matters
     ///
-    /// No request reaches the tasks through this group. Its targets stay `unused`: the balancer asks them nothing, so
-    /// nobody would notice if they were ill, and a deployment that waits for healthy targets waits for ever. Often the
-    /// group was made, and the listener rule was forgotten.
+    /// No request reaches the tasks through this group. Its targets stay `unused`: the balancer
+    /// asks them nothing, so nobody would notice if they were ill, and a deployment that waits for
+    /// healthy targets waits for ever. Often the group was made, and the listener rule was
+    /// forgotten.
     ///
     /// # How we tell
     ///
-    /// `DescribeTargetGroups` gives an empty list of `LoadBalancerArns`. The idle half of a blue/green pair may be
-    /// detached between deployments: as long as the other half is attached, that is normal. Where CodeDeploy or an
-    /// external controller deploys, the service names groups that are not those of today, and nothing is said.
+    /// `DescribeTargetGroups` gives an empty list of `LoadBalancerArns`. The idle half of a
+    /// blue/green pair may be detached between deployments: as long as the other half is attached,
+    /// that is normal. Where CodeDeploy or an external controller deploys, the service names groups
+    /// that are not those of today, and nothing is said.
     ///
     /// # What to do
     ///
@@ -29,8 +31,8 @@ crate::check! {
     ///   --conditions Field=host-header,Values=<host> --actions Type=forward,TargetGroupArn=<arn>
     /// ```
     ///
-    /// Terraform/OpenTofu: an `aws_lb_listener_rule` whose `action` forwards to the group; for a network load balancer
-    /// the `default_action` of its `aws_lb_listener`.
+    /// Terraform/OpenTofu: an `aws_lb_listener_rule` whose `action` forwards to the group; for a
+    /// network load balancer the `default_action` of its `aws_lb_listener`.
     ///
     /// # See also
     ///
@@ -113,7 +115,12 @@ mod tests {
 
     #[test]
     fn names_the_group() {
-        assert_eq!(says(CHECK, &(CHECK.example)()), ["No load balancer forwards to target group api, so no request reaches the service through it."]);
+        assert_eq!(
+            says(CHECK, &(CHECK.example)()),
+            [
+                "No load balancer forwards to target group api, so no request reaches the service through it."
+            ]
+        );
     }
 
     #[test]
@@ -123,7 +130,11 @@ mod tests {
         snapshot.target_groups.change(&idle).unwrap().load_balancer_arns.clear();
         assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy);
         snapshot.target_groups.insert(live, Seen::No(Why::Denied("no".into())));
-        assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::CouldNotLook, "who knows about the other half");
+        assert_eq!(
+            exam(CHECK, &snapshot).outcome,
+            Outcome::CouldNotLook,
+            "who knows about the other half"
+        );
     }
 
     #[test]

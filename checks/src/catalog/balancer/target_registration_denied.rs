@@ -11,7 +11,8 @@ use crate::reading::{given_up, time, traffic};
 use crate::snapshot::ServiceEvent;
 
 crate::check! {
-    /// IAM does not let ECS register the service's tasks in the target group, or look at their health there.
+    /// IAM does not let ECS register the service's tasks in the target group, or look at their
+    /// health there.
     ///
     /// # Why it matters
     ///
@@ -19,13 +20,14 @@ crate::check! {
     ///
     /// # How we tell
     ///
-    /// The newest service event about the group within half an hour says that ECS failed to register targets, or to
-    /// describe their health, because a role is not authorized; and none after it says that it registered any. Other
-    /// errors, such as throttling, are no refusal.
+    /// The newest service event about the group within half an hour says that ECS failed to
+    /// register targets, or to describe their health, because a role is not authorized; and none
+    /// after it says that it registered any. Other errors, such as throttling, are no refusal.
     ///
     /// # What to do
     ///
-    /// Give the role what ECS needs; with no role of your own, let AWS make its service-linked role again:
+    /// Give the role what ECS needs; with no role of your own, let AWS make its service-linked role
+    /// again:
     ///
     /// ```sh
     /// aws iam attach-role-policy --role-name <role> --policy-arn arn:aws:iam::aws:policy/AmazonECSInfrastructureRolePolicyForLoadBalancers
@@ -65,7 +67,8 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         let name = traffic::group_name(group);
         let action = denied.action.unwrap_or("elasticloadbalancing:RegisterTargets");
         let role = denied.name();
-        let since = time::words(time::age(patient.now(), event.created_at.unwrap_or(patient.now())));
+        let since =
+            time::words(time::age(patient.now(), event.created_at.unwrap_or(patient.now())));
         let own = if role.starts_with("AWSServiceRoleFor") {
             Remedy::new("AWS made this role for ECS: a policy of your organisation, or a boundary, takes the action away again.")
                 .cli(format!("aws iam get-role --role-name {}", quote(role)))
@@ -91,14 +94,21 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     Ok(())
 }
 
-/// The newest event about registration in a group, if it is a failure of today; events come newest first.
+/// The newest event about registration in a group, if it is a failure of today; events come newest
+/// first.
 fn refusal<'a>(patient: &Patient<'a>, group: &str) -> Option<(&'a ServiceEvent, &'a str)> {
     let recent = time::before(patient.now(), RECENT);
-    let events = patient.service().events.iter().take_while(|event| event.created_at.is_none_or(|at| at >= recent));
-    let newest = events.map(|event| (event, event::read(&event.message))).find(|(_, read)| match read {
-        Event::Registered { group: named, .. } | Event::RegistrationFailed { group: named, .. } => *named == group,
-        _ => false,
-    })?;
+    let events = patient
+        .service()
+        .events
+        .iter()
+        .take_while(|event| event.created_at.is_none_or(|at| at >= recent));
+    let newest =
+        events.map(|event| (event, event::read(&event.message))).find(|(_, read)| match read {
+            Event::Registered { group: named, .. }
+            | Event::RegistrationFailed { group: named, .. } => *named == group,
+            _ => false,
+        })?;
     match newest {
         (event, Event::RegistrationFailed { error, .. }) => Some((event, error)),
         _ => None,
@@ -116,14 +126,20 @@ mod tests {
     fn names_role_and_action() {
         assert_eq!(
             says(CHECK, &(CHECK.example)()),
-            ["ECS may not use target group api: role ecs-balancer lacks elasticloadbalancing:RegisterTargets. It said so 3 min ago."]
+            [
+                "ECS may not use target group api: role ecs-balancer lacks elasticloadbalancing:RegisterTargets. It said so 3 min ago."
+            ]
         );
     }
 
     #[test]
     fn what_was_registered_since_is_allowed() {
         let mut snapshot = (CHECK.example)();
-        say(&mut snapshot, 1, &format!("(service api) registered 2 targets in (target-group {})", id::group("api")));
+        say(
+            &mut snapshot,
+            1,
+            &format!("(service api) registered 2 targets in (target-group {})", id::group("api")),
+        );
         assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy);
     }
 
@@ -137,7 +153,14 @@ mod tests {
     #[test]
     fn another_error_is_no_refusal() {
         let mut snapshot = baseline::fargate();
-        say(&mut snapshot, 3, &format!("(service api) failed to register targets in (target-group {}) with (error Rate exceeded)", id::group("api")));
+        say(
+            &mut snapshot,
+            3,
+            &format!(
+                "(service api) failed to register targets in (target-group {}) with (error Rate exceeded)",
+                id::group("api")
+            ),
+        );
         assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy);
     }
 
@@ -146,6 +169,9 @@ mod tests {
         let mut snapshot = (CHECK.example)();
         let event = &mut snapshot.services[0].events[0];
         event.message = event.message.replace("ecs-balancer", "AWSServiceRoleForECS");
-        assert!(exam(CHECK, &snapshot).findings[0].remedy.cli[0].starts_with("aws iam get-role --role-name AWSServiceRoleForECS"));
+        assert!(
+            exam(CHECK, &snapshot).findings[0].remedy.cli[0]
+                .starts_with("aws iam get-role --role-name AWSServiceRoleForECS")
+        );
     }
 }

@@ -1,5 +1,5 @@
-//! The target group takes another kind of target than the tasks are: addresses where they share those of instances, or
-//! instances where they have their own.
+//! The target group takes another kind of target than the tasks are: addresses where they share
+//! those of instances, or instances where they have their own.
 
 use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
@@ -8,17 +8,20 @@ use crate::patient::Patient;
 use crate::reading::{stop, traffic};
 
 crate::check! {
-    /// The target type of the group does not fit the network mode of the task definition: tasks with `awsvpc` are
-    /// registered by address, those with `bridge` or `host` by the instance that they run on.
+    /// The target type of the group does not fit the network mode of the task definition: tasks
+    /// with `awsvpc` are registered by address, those with `bridge` or `host` by the instance that
+    /// they run on.
     ///
     /// # Why it matters
     ///
-    /// ECS cannot register such tasks. The deployment that brings the other network mode does not get through.
+    /// ECS cannot register such tasks. The deployment that brings the other network mode does not
+    /// get through.
     ///
     /// # How we tell
     ///
-    /// `TargetType` of the group and `networkMode` of the primary deployment's task definition do not go together. Groups
-    /// for a Lambda function or for another balancer are left out; so is a task definition that names no mode.
+    /// `TargetType` of the group and `networkMode` of the primary deployment's task definition do
+    /// not go together. Groups for a Lambda function or for another balancer are left out; so is a
+    /// task definition that names no mode.
     ///
     /// # What to do
     ///
@@ -50,12 +53,21 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     if groups.is_empty() {
         return Err(NoAnswer::NotApplicable("no load balancer"));
     }
-    let definitions: Vec<String> = stop::primary_version(patient).into_iter().filter_map(|version| version.task_definition).collect();
+    let definitions: Vec<String> = stop::primary_version(patient)
+        .into_iter()
+        .filter_map(|version| version.task_definition)
+        .collect();
     for group in groups {
         let Some(settings) = findings.see(patient.target_group(group)).flatten() else { continue };
         for arn in &definitions {
-            let Some(definition) = findings.see(patient.task_definition(arn)).flatten() else { continue };
-            let (Some(kind), Some(mode)) = (settings.target_type.as_deref(), definition.network_mode.as_deref()) else { continue };
+            let Some(definition) = findings.see(patient.task_definition(arn)).flatten() else {
+                continue;
+            };
+            let (Some(kind), Some(mode)) =
+                (settings.target_type.as_deref(), definition.network_mode.as_deref())
+            else {
+                continue;
+            };
             let wanted = match (mode, kind) {
                 ("awsvpc", "instance") => "ip",
                 ("bridge" | "host", "ip") => "instance",
@@ -66,7 +78,8 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
             let says = format!(
                 "Tasks of {version} have network mode {mode} and need a target group of type {wanted}; {name} is of type {kind}, so ECS cannot register them there."
             );
-            let (protocol, port) = (settings.protocol.as_deref().unwrap_or("HTTP"), settings.port.unwrap_or(80));
+            let (protocol, port) =
+                (settings.protocol.as_deref().unwrap_or("HTTP"), settings.port.unwrap_or(80));
             let vpc = settings.vpc_id.as_deref().unwrap_or("<vpc>");
             let remedy = Remedy::new(format!(
                 "Put a group of type {wanted} in place of {name}, in its listener rule and in the service; or go back to a task definition with the other network mode."
@@ -75,7 +88,10 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
             .terraform(format!("resource \"aws_lb_target_group\" \"{name}\" {{\n  target_type = \"{wanted}\"\n}}"));
             findings.add(
                 Subject::new(Kind::TargetGroup, group)
-                    .sick(says, Evidence::new(Call::DescribeTargetGroups, group, "TargetType", kind))
+                    .sick(
+                        says,
+                        Evidence::new(Call::DescribeTargetGroups, group, "TargetType", kind),
+                    )
                     .because(Evidence::new(Call::DescribeTaskDefinition, arn, "networkMode", mode))
                     .mend(remedy)
                     .concerns(Kind::TargetGroup, group)
@@ -109,7 +125,10 @@ mod tests {
                 "Tasks of api:12 have network mode awsvpc and need a target group of type ip; api is of type instance, so ECS cannot register them there."
             ]
         );
-        assert!(says(CHECK, &with(baseline::ec2(), "ip"))[0].contains("network mode bridge and need a target group of type instance"));
+        assert!(
+            says(CHECK, &with(baseline::ec2(), "ip"))[0]
+                .contains("network mode bridge and need a target group of type instance")
+        );
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! A new target waits for its first health check. It is normal, and its end is known: a note, so that nobody chases it.
+//! A new target waits for its first health check. It is normal, and its end is known: a note, so
+//! that nobody chases it.
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -12,19 +13,21 @@ use crate::seen::Blind;
 use crate::snapshot::{Target, TargetGroup};
 
 crate::check! {
-    /// A target was registered a moment ago and has not had its first health check yet: its state is `initial`. Or it fails
-    /// it, and its task has the service's grace period to start in.
+    /// A target was registered a moment ago and has not had its first health check yet: its state
+    /// is `initial`. Or it fails it, and its task has the service's grace period to start in.
     ///
     /// # Why it matters
     ///
-    /// It is normal. If it is the only target of the group, clients may get an error until the check has passed.
+    /// It is normal. If it is the only target of the group, clients may get an error until the
+    /// check has passed.
     ///
     /// # How we tell
     ///
-    /// `DescribeTargetHealth` gives the state `initial`, and the task with the target's address started no longer ago
-    /// than the service's grace period, two intervals of the health check and one minute. After that it is no longer
-    /// normal, and this note is silent. The same holds for a target that is `unhealthy` while the grace period is not over
-    /// for its task, and others serve. A new target needs one success only, whatever the healthy threshold says.
+    /// `DescribeTargetHealth` gives the state `initial`, and the task with the target's address
+    /// started no longer ago than the service's grace period, two intervals of the health check and
+    /// one minute. After that it is no longer normal, and this note is silent. The same holds for a
+    /// target that is `unhealthy` while the grace period is not over for its task, and others
+    /// serve. A new target needs one success only, whatever the healthy threshold says.
     ///
     /// # What to do
     ///
@@ -64,7 +67,8 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     for group in groups {
         let Some(targets) = findings.see(patient.targets(group)) else { continue };
         starting(patient, findings, group, targets);
-        let initial: Vec<&Target> = targets.iter().filter(|target| target.state == "initial").collect();
+        let initial: Vec<&Target> =
+            targets.iter().filter(|target| target.state == "initial").collect();
         if initial.is_empty() {
             continue;
         }
@@ -82,15 +86,20 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         if GroupState::of(targets) == GroupState::Warming {
             says += " Until then requests to this group may fail.";
         }
-        let remedy = Remedy::new("Wait; one success is enough. Look again then.").cli(Call::DescribeTargetHealth.see(
-            patient.cluster(),
-            patient.name(),
-            patient.arn(),
-            group,
-        ));
+        let remedy = Remedy::new("Wait; one success is enough. Look again then.").cli(
+            Call::DescribeTargetHealth.see(patient.cluster(), patient.name(), patient.arn(), group),
+        );
         findings.add(
             Subject::new(Kind::TargetGroup, group)
-                .sick(says, Evidence::new(Call::DescribeTargetHealth, group, "TargetHealth.State", "initial"))
+                .sick(
+                    says,
+                    Evidence::new(
+                        Call::DescribeTargetHealth,
+                        group,
+                        "TargetHealth.State",
+                        "initial",
+                    ),
+                )
                 .because_all(warming.into_iter().map(|(_, task)| task))
                 .mend(remedy)
                 .concerns(Kind::TargetGroup, group),
@@ -102,7 +111,9 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
 /// Unhealthy targets of tasks that start within the grace period, while others serve.
 fn starting(patient: &Patient, findings: &mut Findings, group: &str, targets: &[Target]) {
     let unhealthy = targets.iter().filter(|target| target.state == "unhealthy");
-    let starting = unhealthy.filter(|target| findings.see(health_check::in_grace(patient, target)) == Some(true)).count();
+    let starting = unhealthy
+        .filter(|target| findings.see(health_check::in_grace(patient, target)) == Some(true))
+        .count();
     let grace = patient.service().health_check_grace_period_seconds.unwrap_or(0);
     if starting == 0 || !targets.iter().any(|target| target.state == "healthy") {
         return;
@@ -113,20 +124,34 @@ fn starting(patient: &Patient, findings: &mut Findings, group: &str, targets: &[
         count(targets.len(), "target"),
         if starting == 1 { "is" } else { "are" },
     );
-    let see = Call::DescribeTargetHealth.see(patient.cluster(), patient.name(), patient.arn(), group);
+    let see =
+        Call::DescribeTargetHealth.see(patient.cluster(), patient.name(), patient.arn(), group);
     findings.add(
         Subject::new(Kind::TargetGroup, group)
-            .sick(says, Evidence::new(Call::DescribeTargetHealth, group, "TargetHealth.State", "unhealthy"))
+            .sick(
+                says,
+                Evidence::new(Call::DescribeTargetHealth, group, "TargetHealth.State", "unhealthy"),
+            )
             .because(patient.evidence("healthCheckGracePeriodSeconds", grace))
-            .mend(Remedy::new("Wait until the grace period is over; then an unhealthy target is a finding.").cli(see))
+            .mend(
+                Remedy::new(
+                    "Wait until the grace period is over; then an unhealthy target is a finding.",
+                )
+                .cli(see),
+            )
             .concerns(Kind::TargetGroup, group),
     );
 }
 
 /// The targets whose wait is normal: until when it is, and the start of the task.
-fn warming(patient: &Patient, group: &TargetGroup, targets: &[&Target]) -> Result<Vec<(Timestamp, Evidence)>, Blind> {
+fn warming(
+    patient: &Patient,
+    group: &TargetGroup,
+    targets: &[&Target],
+) -> Result<Vec<(Timestamp, Evidence)>, Blind> {
     let grace = patient.service().health_check_grace_period_seconds.unwrap_or(0);
-    // Where the interval is unknown, the shortest one: nothing is called normal for longer than it is.
+    // Where the interval is unknown, the shortest one: nothing is called normal for longer than it
+    // is.
     let interval = group.health_check_interval_seconds.unwrap_or(5);
     let patience = time::seconds(grace) + time::seconds(interval) * 2 + time::MINUTE;
     let mut warming = Vec::new();
@@ -135,7 +160,8 @@ fn warming(patient: &Patient, group: &TargetGroup, targets: &[&Target]) -> Resul
         let Some(start) = task.started_at else { continue };
         let end = time::after(start, patience);
         if patient.now() < end {
-            let evidence = Evidence::new(Call::DescribeTasks, &task.task_arn, "startedAt", start).at(Some(start));
+            let evidence = Evidence::new(Call::DescribeTasks, &task.task_arn, "startedAt", start)
+                .at(Some(start));
             warming.push((end, evidence));
         }
     }
@@ -154,7 +180,8 @@ mod tests {
     fn started(seconds: i64) -> Snapshot {
         let mut snapshot = (CHECK.example)();
         let service = snapshot.services[0].service_arn.clone();
-        snapshot.running_tasks.change(&service).unwrap()[0].started_at = Some(NOW - SignedDuration::from_secs(seconds));
+        snapshot.running_tasks.change(&service).unwrap()[0].started_at =
+            Some(NOW - SignedDuration::from_secs(seconds));
         snapshot
     }
 
@@ -162,7 +189,9 @@ mod tests {
     fn says_when_the_wait_ends() {
         assert_eq!(
             says(CHECK, &(CHECK.example)()),
-            ["In target group api, 1 of 2 targets waits for the first health check; the result is due by 03:02 UTC."]
+            [
+                "In target group api, 1 of 2 targets waits for the first health check; the result is due by 03:02 UTC."
+            ]
         );
     }
 
@@ -175,14 +204,18 @@ mod tests {
     #[test]
     fn warns_if_nobody_else_can_answer() {
         let mut snapshot = started(10);
-        snapshot.target_health.put(id::group("api"), vec![target("10.0.1.21", 8080, "eu-west-2a", "initial")]);
+        snapshot
+            .target_health
+            .put(id::group("api"), vec![target("10.0.1.21", 8080, "eu-west-2a", "initial")]);
         assert!(says(CHECK, &snapshot)[0].ends_with("Until then requests to this group may fail."));
     }
 
     #[test]
     fn a_target_without_a_task_is_not_called_normal() {
         let mut snapshot = baseline::fargate();
-        snapshot.target_health.put(id::group("api"), vec![target("10.0.9.9", 8080, "eu-west-2a", "initial")]);
+        snapshot
+            .target_health
+            .put(id::group("api"), vec![target("10.0.9.9", 8080, "eu-west-2a", "initial")]);
         assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy);
     }
 
@@ -190,9 +223,12 @@ mod tests {
     fn an_instances_target_is_matched_by_its_port() {
         let mut snapshot = baseline::ec2();
         let service = snapshot.services[0].service_arn.clone();
-        snapshot.running_tasks.change(&service).unwrap()[1].started_at = Some(NOW - SignedDuration::from_secs(20));
-        let targets =
-            vec![target("i-0a1b2c3d4e5f60001", 32768, "eu-west-2a", "healthy"), target("i-0a1b2c3d4e5f60002", 32769, "eu-west-2b", "initial")];
+        snapshot.running_tasks.change(&service).unwrap()[1].started_at =
+            Some(NOW - SignedDuration::from_secs(20));
+        let targets = vec![
+            target("i-0a1b2c3d4e5f60001", 32768, "eu-west-2a", "healthy"),
+            target("i-0a1b2c3d4e5f60002", 32769, "eu-west-2b", "initial"),
+        ];
         snapshot.target_health.put(id::group("web"), targets);
         assert_eq!(exam(CHECK, &snapshot).findings.len(), 1);
     }
@@ -200,12 +236,19 @@ mod tests {
     #[test]
     fn a_task_may_fail_the_check_while_it_starts_and_others_serve() {
         let mut snapshot = started(40);
-        let unhealthy = baseline::unhealthy("10.0.1.21", 8080, "Target.FailedHealthChecks", "Health checks failed");
+        let unhealthy = baseline::unhealthy(
+            "10.0.1.21",
+            8080,
+            "Target.FailedHealthChecks",
+            "Health checks failed",
+        );
         let healthy = target("10.0.2.22", 8080, "eu-west-2b", "healthy");
         snapshot.target_health.put(id::group("api"), vec![unhealthy.clone(), healthy]);
         assert_eq!(
             says(CHECK, &snapshot),
-            ["In target group api, 1 of 2 targets is unhealthy within the grace period of 60 s: likely the task still starts."]
+            [
+                "In target group api, 1 of 2 targets is unhealthy within the grace period of 60 s: likely the task still starts."
+            ]
         );
         snapshot.target_health.put(id::group("api"), vec![unhealthy]);
         assert!(says(CHECK, &snapshot).is_empty(), "nobody serves");

@@ -1,5 +1,6 @@
-//! All targets of a group are unhealthy, so the balancer sends requests to all of them: what clients see then comes
-//! from the app, and is no 503 of the balancer. A note, so that nobody looks for one.
+//! All targets of a group are unhealthy, so the balancer sends requests to all of them: what
+//! clients see then comes from the app, and is no 503 of the balancer. A note, so that nobody looks
+//! for one.
 
 use std::collections::BTreeSet;
 
@@ -14,31 +15,34 @@ use crate::reading::{count, metric};
 use crate::snapshot::metric::Metric;
 
 crate::check! {
-    /// Every target of the group that gets the traffic is unhealthy, so the balancer fails open: it sends requests to
-    /// all of them, as if they were healthy.
+    /// Every target of the group that gets the traffic is unhealthy, so the balancer fails open: it
+    /// sends requests to all of them, as if they were healthy.
     ///
     /// # Why it matters
     ///
-    /// The site may work, or show the app's own errors, while the console says unhealthy. It is not a 503: that takes
-    /// a group without any usable target. The moment that one target turns healthy, it gets all requests.
+    /// The site may work, or show the app's own errors, while the console says unhealthy. It is not
+    /// a 503: that takes a group without any usable target. The moment that one target turns
+    /// healthy, it gets all requests.
     ///
     /// # How we tell
     ///
-    /// A rule of an HTTP listener sends traffic to the group, `DescribeTargetHealth` has an `unhealthy` target in it,
-    /// and none that is `healthy` or has its first check before it. Requests of the group's metric `RequestCount` are
-    /// quoted where there are any; the balancer's own health checks are not counted there.
+    /// A rule of an HTTP listener sends traffic to the group, `DescribeTargetHealth` has an
+    /// `unhealthy` target in it, and none that is `healthy` or has its first check before it.
+    /// Requests of the group's metric `RequestCount` are quoted where there are any; the balancer's
+    /// own health checks are not counted there.
     ///
     /// # What to do
     ///
-    /// Mend the health check. To take the balancer out of DNS instead of failing open, where another Region can serve:
+    /// Mend the health check. To take the balancer out of DNS instead of failing open, where
+    /// another Region can serve:
     ///
     /// ```sh
     /// aws elbv2 modify-target-group-attributes --target-group-arn <arn> \
     ///   --attributes Key=target_group_health.dns_failover.minimum_healthy_targets.count,Value=1
     /// ```
     ///
-    /// Terraform/OpenTofu: `target_group_health { dns_failover { minimum_healthy_targets_count = 1 } }` in
-    /// `aws_lb_target_group`.
+    /// Terraform/OpenTofu: `target_group_health { dns_failover { minimum_healthy_targets_count = 1
+    /// } }` in `aws_lb_target_group`.
     ///
     /// # See also
     ///
@@ -63,7 +67,11 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         return Err(NoAnswer::NotApplicable("no load balancer"));
     }
     let ways = traffic::ways(patient)?;
-    let live: BTreeSet<&str> = ways.iter().filter(|way| way.is_http()).flat_map(|way| way.live().map(|share| share.group)).collect();
+    let live: BTreeSet<&str> = ways
+        .iter()
+        .filter(|way| way.is_http())
+        .flat_map(|way| way.live().map(|share| share.group))
+        .collect();
     for group in live {
         let Some(targets) = findings.see(patient.targets(group)) else { continue };
         if GroupState::of(targets) != GroupState::FailsOpen {
@@ -75,20 +83,30 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
             traffic::group_name(group),
             count(unhealthy, "unhealthy target"),
         );
-        let requests = findings.see(metric::recent(patient, Metric::GroupRequests, group, SignedDuration::from_mins(15)));
+        let requests = findings.see(metric::recent(
+            patient,
+            Metric::GroupRequests,
+            group,
+            SignedDuration::from_mins(15),
+        ));
         let requests = requests.flatten();
         if let Some(requests) = &requests {
             says += &format!(" It got {:.0} requests in the last 15 min.", requests.sum);
         }
-        let remedy = Remedy::new("Nothing to do about this as such; mend the health check.").cli(Call::DescribeTargetHealth.see(
-            patient.cluster(),
-            patient.name(),
-            patient.arn(),
-            group,
-        ));
+        let remedy = Remedy::new("Nothing to do about this as such; mend the health check.").cli(
+            Call::DescribeTargetHealth.see(patient.cluster(), patient.name(), patient.arn(), group),
+        );
         findings.add(
             Subject::new(Kind::TargetGroup, group)
-                .sick(says, Evidence::new(Call::DescribeTargetHealth, group, "TargetHealth.State", "unhealthy"))
+                .sick(
+                    says,
+                    Evidence::new(
+                        Call::DescribeTargetHealth,
+                        group,
+                        "TargetHealth.State",
+                        "unhealthy",
+                    ),
+                )
                 .because_all(requests.map(|requests| requests.evidence))
                 .mend(remedy)
                 .concerns(Kind::TargetGroup, group),
@@ -107,7 +125,12 @@ mod tests {
     use crate::testing::{exam, says};
 
     fn failing(address: &str) -> Target {
-        unhealthy(address, 8080, "Target.ResponseCodeMismatch", "Health checks failed with these codes: [404]")
+        unhealthy(
+            address,
+            8080,
+            "Target.ResponseCodeMismatch",
+            "Health checks failed with these codes: [404]",
+        )
     }
 
     fn with(targets: Vec<Target>) -> Snapshot {
@@ -119,7 +142,10 @@ mod tests {
     #[test]
     fn says_that_it_is_not_a_503_and_how_many_requests_pass() {
         let says = says(CHECK, &(CHECK.example)());
-        assert!(says[0].contains("2 unhealthy targets") && says[0].contains("not a 503"), "{says:?}");
+        assert!(
+            says[0].contains("2 unhealthy targets") && says[0].contains("not a 503"),
+            "{says:?}"
+        );
         assert!(says[0].ends_with("It got 1800 requests in the last 15 min."), "{says:?}");
     }
 
@@ -132,7 +158,8 @@ mod tests {
 
     #[test]
     fn one_healthy_target_gets_all_requests() {
-        let snapshot = with(vec![failing("10.0.1.21"), target("10.0.2.22", 8080, "eu-west-2b", "healthy")]);
+        let snapshot =
+            with(vec![failing("10.0.1.21"), target("10.0.2.22", 8080, "eu-west-2b", "healthy")]);
         assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy);
     }
 

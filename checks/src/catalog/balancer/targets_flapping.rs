@@ -1,4 +1,5 @@
-//! Targets fail the health check, recover, and fail again. One dip is nothing; three within the hour are a pattern.
+//! Targets fail the health check, recover, and fail again. One dip is nothing; three within the
+//! hour are a pattern.
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -16,26 +17,29 @@ crate::check! {
     ///
     /// # Why it matters
     ///
-    /// Each time the others have to bear the load, and often that is what makes them fail next. ECS may replace tasks in
-    /// waves, and each healthy moment sets a deployment's circuit breaker back.
+    /// Each time the others have to bear the load, and often that is what makes them fail next. ECS
+    /// may replace tasks in waves, and each healthy moment sets a deployment's circuit breaker
+    /// back.
     ///
     /// # How we tell
     ///
-    /// `UnHealthyHostCount` of the group rises from 0 at least three times within the last hour, each time after a minute in
-    /// which it was 0 and `HealthyHostCount` was not; the last rise is within 15 minutes. A lone dip that healed is
-    /// normal. What was unhealthy all along is for `targets_unhealthy`. CPU at 90 % or more in the same hour is named: then
-    /// the app is likely too busy to answer in time.
+    /// `UnHealthyHostCount` of the group rises from 0 at least three times within the last hour,
+    /// each time after a minute in which it was 0 and `HealthyHostCount` was not; the last rise is
+    /// within 15 minutes. A lone dip that healed is normal. What was unhealthy all along is for
+    /// `targets_unhealthy`. CPU at 90 % or more in the same hour is named: then the app is likely
+    /// too busy to answer in time.
     ///
     /// # What to do
     ///
-    /// Give the tasks more CPU or run more of them, let the health check need less, and bear more failures in a row:
+    /// Give the tasks more CPU or run more of them, let the health check need less, and bear more
+    /// failures in a row:
     ///
     /// ```sh
     /// aws elbv2 modify-target-group --target-group-arn <arn> --unhealthy-threshold-count 5
     /// ```
     ///
-    /// Terraform/OpenTofu: `cpu` in `aws_ecs_task_definition`; `unhealthy_threshold` in the `health_check` of
-    /// `aws_lb_target_group`.
+    /// Terraform/OpenTofu: `cpu` in `aws_ecs_task_definition`; `unhealthy_threshold` in the
+    /// `health_check` of `aws_lb_target_group`.
     ///
     /// # See also
     ///
@@ -78,10 +82,15 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
             time::words(last.duration_since(first.0)),
             time::words(time::age(patient.now(), *last))
         );
-        let cpu = findings.see(metric::recent(patient, Metric::Cpu, patient.arn(), SignedDuration::from_hours(1))).flatten();
+        let cpu = findings
+            .see(metric::recent(patient, Metric::Cpu, patient.arn(), SignedDuration::from_hours(1)))
+            .flatten();
         let busy = cpu.filter(|cpu| cpu.peak >= 90.0);
         if let Some(busy) = &busy {
-            says += &format!(" The service reached {:.0} % of its CPU meanwhile: the app is likely too busy to answer the check.", busy.peak);
+            says += &format!(
+                " The service reached {:.0} % of its CPU meanwhile: the app is likely too busy to answer the check.",
+                busy.peak
+            );
         }
         let remedy = Remedy::new("Give the tasks more CPU, or run more of them; let the path of the health check need less.")
             .cli(format!("aws elbv2 modify-target-group --target-group-arn {group} --unhealthy-threshold-count 5"))
@@ -91,7 +100,13 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
             Subject::new(Kind::TargetGroup, group)
                 .sick(
                     says,
-                    Evidence::new(Call::GetMetricData, Metric::UnhealthyHosts.of(group), Metric::UnhealthyHosts.field(), number).at(Some(*last)),
+                    Evidence::new(
+                        Call::GetMetricData,
+                        Metric::UnhealthyHosts.of(group),
+                        Metric::UnhealthyHosts.field(),
+                        number,
+                    )
+                    .at(Some(*last)),
                 )
                 .because_all(busy.map(|busy| busy.evidence))
                 .because_all(told(patient, group))
@@ -102,17 +117,25 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     Ok(())
 }
 
-/// Each minute in which the group's targets turned unhealthy, after they had all been well, with the number of them.
+/// Each minute in which the group's targets turned unhealthy, after they had all been well, with
+/// the number of them.
 fn falls(patient: &Patient, group: &str) -> Result<Vec<(Timestamp, f64)>, Blind> {
-    let healthy = patient.metric(Metric::HealthyHosts, group)?.map(|series| series.values.as_slice()).unwrap_or_default();
-    let unhealthy = patient.metric(Metric::UnhealthyHosts, group)?.map(|series| series.values.as_slice()).unwrap_or_default();
+    let healthy = patient
+        .metric(Metric::HealthyHosts, group)?
+        .map(|series| series.values.as_slice())
+        .unwrap_or_default();
+    let unhealthy = patient
+        .metric(Metric::UnhealthyHosts, group)?
+        .map(|series| series.values.as_slice())
+        .unwrap_or_default();
     let mut was_well = false;
     let mut falls = Vec::new();
     for (at, number) in unhealthy {
         if *number > 0.0 && was_well {
             falls.push((*at, *number));
         }
-        was_well = *number == 0.0 && healthy.iter().any(|(minute, number)| minute == at && *number > 0.0);
+        was_well =
+            *number == 0.0 && healthy.iter().any(|(minute, number)| minute == at && *number > 0.0);
     }
     Ok(falls)
 }
@@ -120,7 +143,11 @@ fn falls(patient: &Patient, group: &str) -> Result<Vec<(Timestamp, f64)>, Blind>
 /// The newest event that says how the check failed.
 fn told(patient: &Patient, group: &str) -> Option<Evidence> {
     let hour_ago = time::before(patient.now(), SignedDuration::from_hours(1));
-    let recent = patient.service().events.iter().filter(|event| event.created_at.is_some_and(|at| at >= hour_ago));
+    let recent = patient
+        .service()
+        .events
+        .iter()
+        .filter(|event| event.created_at.is_some_and(|at| at >= hour_ago));
     let is_own = |message: &str| matches!(event::read(message), Event::TargetUnhealthy { group: named, .. } if named == group);
     let event = recent.into_iter().find(|event| is_own(&event.message))?;
     Some(patient.evidence("events.message", &event.message).at(event.created_at))
@@ -153,26 +180,44 @@ mod tests {
 
     #[test]
     fn a_minute_that_healed_is_no_pattern() {
-        assert_eq!(exam(CHECK, &unhealthy(|minute| if minute == 8 { 1.0 } else { 0.0 })).outcome, Outcome::Healthy);
-        assert_eq!(exam(CHECK, &unhealthy(|minute| if matches!(minute, 8 | 5) { 1.0 } else { 0.0 })).outcome, Outcome::Healthy);
+        assert_eq!(
+            exam(CHECK, &unhealthy(|minute| if minute == 8 { 1.0 } else { 0.0 })).outcome,
+            Outcome::Healthy
+        );
+        assert_eq!(
+            exam(CHECK, &unhealthy(|minute| if matches!(minute, 8 | 5) { 1.0 } else { 0.0 }))
+                .outcome,
+            Outcome::Healthy
+        );
     }
 
     #[test]
     fn a_group_that_no_application_balancer_has_is_not_measured() {
         let mut snapshot = (CHECK.example)();
-        snapshot.target_groups.change(&id::group("api")).unwrap().load_balancer_arns = vec![id::elb("loadbalancer/net/edge/50dc6c495c0c9188")];
+        snapshot.target_groups.change(&id::group("api")).unwrap().load_balancer_arns =
+            vec![id::elb("loadbalancer/net/edge/50dc6c495c0c9188")];
         snapshot.metrics.0.retain(|metric, _| !metric.contains(":targetgroup/"));
         assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy);
     }
 
     #[test]
     fn unhealthy_all_along_is_another_matter() {
-        assert_eq!(exam(CHECK, &unhealthy(|minute| if minute < 40 { 2.0 } else { 0.0 })).outcome, Outcome::Healthy);
+        assert_eq!(
+            exam(CHECK, &unhealthy(|minute| if minute < 40 { 2.0 } else { 0.0 })).outcome,
+            Outcome::Healthy
+        );
     }
 
     #[test]
     fn what_was_over_a_while_ago_is_history() {
-        assert_eq!(exam(CHECK, &unhealthy(|minute| if minute > 25 && minute % 6 == 0 { 1.0 } else { 0.0 })).outcome, Outcome::Healthy);
+        assert_eq!(
+            exam(
+                CHECK,
+                &unhealthy(|minute| if minute > 25 && minute % 6 == 0 { 1.0 } else { 0.0 })
+            )
+            .outcome,
+            Outcome::Healthy
+        );
     }
 
     #[test]

@@ -1,5 +1,6 @@
-//! Targets fail the balancer's health check, in any group of the service: in the half that gets the traffic, or in
-//! the half that a new version waits in. How they fail is told by the `health_check_…` checks.
+//! Targets fail the balancer's health check, in any group of the service: in the half that gets the
+//! traffic, or in the half that a new version waits in. How they fail is told by the
+//! `health_check_…` checks.
 
 use std::collections::BTreeSet;
 
@@ -16,21 +17,23 @@ crate::check! {
     ///
     /// # Why it matters
     ///
-    /// ECS stops a task whose target is unhealthy and starts another, again and again. A new version never gets
-    /// traffic, and its deployment does not end. It is not yet an outage: a balancer that has only unhealthy targets
-    /// sends requests to all of them.
+    /// ECS stops a task whose target is unhealthy and starts another, again and again. A new
+    /// version never gets traffic, and its deployment does not end. It is not yet an outage: a
+    /// balancer that has only unhealthy targets sends requests to all of them.
     ///
     /// # How we tell
     ///
-    /// `DescribeTargetHealth` gives the state `unhealthy` now. In a kill loop there are moments without a target: then
-    /// a task of the current version that was stopped for this health check within half an hour, and the service event
-    /// that says how it failed, tell the same. A lone event about a target that has recovered is no finding. Both
-    /// halves of a blue/green pair count. During the service's grace period a target may be unhealthy because its task
-    /// still starts: while others are healthy that is no finding, and if none is, the finding says so.
+    /// `DescribeTargetHealth` gives the state `unhealthy` now. In a kill loop there are moments
+    /// without a target: then a task of the current version that was stopped for this health check
+    /// within half an hour, and the service event that says how it failed, tell the same. A lone
+    /// event about a target that has recovered is no finding. Both halves of a blue/green pair
+    /// count. During the service's grace period a target may be unhealthy because its task still
+    /// starts: while others are healthy that is no finding, and if none is, the finding says so.
     ///
     /// # What to do
     ///
-    /// The remedy is in the cause, which stands above this in the report. The reason as the balancer has it:
+    /// The remedy is in the cause, which stands above this in the report. The reason as the
+    /// balancer has it:
     ///
     /// ```sh
     /// aws elbv2 describe-target-health --target-group-arn <arn>
@@ -40,7 +43,8 @@ crate::check! {
     ///
     /// # See also
     ///
-    /// `health_check_wrong_answer`, `health_check_refused`, `health_check_times_out`, `targets_failing_open`,
+    /// `health_check_wrong_answer`, `health_check_refused`, `health_check_times_out`,
+    /// `targets_failing_open`,
     /// <https://docs.aws.amazon.com/elasticloadbalancing/latest/application/target-group-health-checks.html>
     title: "Targets fail the balancer's health check",
     severity: High,
@@ -67,18 +71,23 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         let Some(first) = failures.first() else { continue };
         let starting = findings.see(all_in_grace(patient, &failures));
         let others_serve = patient.targets(group)?.iter().any(|target| target.state == "healthy");
-        // Nobody waits for a task that starts while others serve; where that cannot be seen, nothing is claimed.
+        // Nobody waits for a task that starts while others serve; where that cannot be seen,
+        // nothing is claimed.
         if others_serve && starting != Some(false) {
             continue;
         }
         let mut says = says(patient, group, &failures)?;
         if starting == Some(true) {
             let grace = patient.service().health_check_grace_period_seconds.unwrap_or(0);
-            says += &format!(" The grace period of {grace} s is not over for them: they may still be starting.");
+            says += &format!(
+                " The grace period of {grace} s is not over for them: they may still be starting."
+            );
         }
         let see_again = Remedy::new("Mend what makes the health check fail; ECS stops to replace the tasks as soon as it passes.")
             .cli(Call::DescribeTargetHealth.see(patient.cluster(), patient.name(), patient.arn(), group));
-        let mut finding = Subject::new(Kind::TargetGroup, group).sick(says, first.evidence.clone()).mend(see_again);
+        let mut finding = Subject::new(Kind::TargetGroup, group)
+            .sick(says, first.evidence.clone())
+            .mend(see_again);
         for failed in &failures {
             if !finding.evidence.contains(&failed.evidence) {
                 finding = finding.because(failed.evidence.clone());
@@ -98,14 +107,22 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
 
 fn says(patient: &Patient, group: &str, failures: &[FailedCheck]) -> Result<String, Blind> {
     let name = traffic::group_name(group);
-    let reasons: BTreeSet<&str> = failures.iter().map(|failed| failed.description).filter(|text| !text.is_empty()).collect();
+    let reasons: BTreeSet<&str> =
+        failures.iter().map(|failed| failed.description).filter(|text| !text.is_empty()).collect();
     let reasons = reasons.into_iter().collect::<Vec<_>>().join("; ");
     let why = if reasons.is_empty() { reasons } else { format!(": {reasons}") };
     if failures.iter().all(|failed| failed.target.is_none()) {
-        return Ok(format!("Target group {name} has no healthy target, and its last one was replaced because it failed the health check{why}."));
+        return Ok(format!(
+            "Target group {name} has no healthy target, and its last one was replaced because it failed the health check{why}."
+        ));
     }
-    let registered = patient.targets(group)?.iter().filter(|target| !target.state.ends_with("draining")).count();
-    Ok(format!("Of {} in target group {name}, {} failed the health check{why}.", count(registered, "target"), failures.len()))
+    let registered =
+        patient.targets(group)?.iter().filter(|target| !target.state.ends_with("draining")).count();
+    Ok(format!(
+        "Of {} in target group {name}, {} failed the health check{why}.",
+        count(registered, "target"),
+        failures.len()
+    ))
 }
 
 fn all_in_grace(patient: &Patient, failures: &[FailedCheck]) -> Result<bool, Blind> {
@@ -118,9 +135,12 @@ fn all_in_grace(patient: &Patient, failures: &[FailedCheck]) -> Result<bool, Bli
     Ok(true)
 }
 
-/// The task definitions of the failing targets: targets of the old version are not why the new one does not come up.
-/// None where one of them cannot be told.
-fn versions<'a>(patient: &Patient<'a>, failures: &[FailedCheck<'a>]) -> Result<BTreeSet<String>, Blind> {
+/// The task definitions of the failing targets: targets of the old version are not why the new one
+/// does not come up. None where one of them cannot be told.
+fn versions<'a>(
+    patient: &Patient<'a>,
+    failures: &[FailedCheck<'a>],
+) -> Result<BTreeSet<String>, Blind> {
     let mut versions = BTreeSet::new();
     for failed in failures {
         match failed.target {
@@ -129,7 +149,11 @@ fn versions<'a>(patient: &Patient<'a>, failures: &[FailedCheck<'a>]) -> Result<B
                 None => return Ok(BTreeSet::new()),
             },
             None => {
-                versions.extend(stop::primary_version(patient).into_iter().filter_map(|version| version.task_definition));
+                versions.extend(
+                    stop::primary_version(patient)
+                        .into_iter()
+                        .filter_map(|version| version.task_definition),
+                );
                 true
             }
         };
@@ -159,7 +183,9 @@ mod tests {
         let running = snapshot.running_tasks.change(&service).unwrap().remove(0);
         let stopped = Task {
             stop_code: Some("ServiceSchedulerInitiated".into()),
-            stopped_reason: Some(format!("Task failed ELB health checks in (target-group {group})")),
+            stopped_reason: Some(format!(
+                "Task failed ELB health checks in (target-group {group})"
+            )),
             stopped_at: Some(minutes_ago(2)),
             last_status: "STOPPED".into(),
             ..running
@@ -171,22 +197,33 @@ mod tests {
     }
 
     fn event(group: &str, minutes: i64) -> ServiceEvent {
-        let message = format!("(service api) (port 8080) is unhealthy in (target-group {group}) due to (reason Request timed out).");
+        let message = format!(
+            "(service api) (port 8080) is unhealthy in (target-group {group}) due to (reason Request timed out)."
+        );
         ServiceEvent { id: "1".into(), created_at: Some(minutes_ago(minutes)), message }
     }
 
     #[test]
     fn counts_and_quotes_the_balancers_words() {
         let mut snapshot = baseline::fargate();
-        snapshot.target_health.put(id::group("api"), vec![refused("10.0.1.21"), target("10.0.2.22", 8080, "eu-west-2b", "healthy")]);
-        assert_eq!(says(CHECK, &snapshot), ["Of 2 targets in target group api, 1 failed the health check: Health checks failed."]);
+        snapshot.target_health.put(
+            id::group("api"),
+            vec![refused("10.0.1.21"), target("10.0.2.22", 8080, "eu-west-2b", "healthy")],
+        );
+        assert_eq!(
+            says(CHECK, &snapshot),
+            ["Of 2 targets in target group api, 1 failed the health check: Health checks failed."]
+        );
     }
 
     #[test]
     fn targets_on_their_way_out_do_not_count() {
         let mut snapshot = baseline::fargate();
         let draining = target("10.0.1.21", 8080, "eu-west-2a", "unhealthy.draining");
-        snapshot.target_health.put(id::group("api"), vec![draining, target("10.0.2.22", 8080, "eu-west-2b", "healthy")]);
+        snapshot.target_health.put(
+            id::group("api"),
+            vec![draining, target("10.0.2.22", 8080, "eu-west-2b", "healthy")],
+        );
         assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy);
     }
 
@@ -194,7 +231,9 @@ mod tests {
     fn targets_that_are_not_used_are_not_asked() {
         let mut snapshot = in_a_kill_loop();
         assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Sick);
-        snapshot.target_health.put(id::group("api"), vec![target("10.0.1.21", 8080, "eu-west-2a", "unused")]);
+        snapshot
+            .target_health
+            .put(id::group("api"), vec![target("10.0.1.21", 8080, "eu-west-2a", "unused")]);
         assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy);
     }
 
@@ -210,7 +249,9 @@ mod tests {
         let says = says(CHECK, &in_a_kill_loop());
         assert_eq!(
             says,
-            ["Target group api has no healthy target, and its last one was replaced because it failed the health check: Request timed out."]
+            [
+                "Target group api has no healthy target, and its last one was replaced because it failed the health check: Request timed out."
+            ]
         );
     }
 
@@ -218,7 +259,8 @@ mod tests {
     fn an_old_versions_stop_says_nothing_about_today() {
         let mut snapshot = in_a_kill_loop();
         let service = snapshot.services[0].service_arn.clone();
-        snapshot.stopped_tasks.change(&service).unwrap()[0].started_by = Some("ecs-svc/1000000000000000011".into());
+        snapshot.stopped_tasks.change(&service).unwrap()[0].started_by =
+            Some("ecs-svc/1000000000000000011".into());
         assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy);
     }
 
@@ -226,10 +268,15 @@ mod tests {
     fn a_task_may_start_while_others_serve() {
         let mut snapshot = baseline::fargate();
         let service = snapshot.services[0].service_arn.clone();
-        let refused = unhealthy("10.0.1.21", 8080, "Target.FailedHealthChecks", "Health checks failed");
-        snapshot.target_health.put(id::group("api"), vec![refused, target("10.0.2.22", 8080, "eu-west-2b", "healthy")]);
+        let refused =
+            unhealthy("10.0.1.21", 8080, "Target.FailedHealthChecks", "Health checks failed");
+        snapshot.target_health.put(
+            id::group("api"),
+            vec![refused, target("10.0.2.22", 8080, "eu-west-2b", "healthy")],
+        );
         assert_eq!(says(CHECK, &snapshot).len(), 1, "it started long ago");
-        snapshot.running_tasks.change(&service).unwrap()[0].started_at = Some(baseline::NOW - jiff::SignedDuration::from_secs(50));
+        snapshot.running_tasks.change(&service).unwrap()[0].started_at =
+            Some(baseline::NOW - jiff::SignedDuration::from_secs(50));
         assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy);
         snapshot.running_tasks.insert(service, Seen::No(Why::Denied("no".into())));
         assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::CouldNotLook);
@@ -244,7 +291,9 @@ mod tests {
         tasks[0].started_at = Some(minutes_ago(0));
         assert!(!says(CHECK, &snapshot)[0].contains("grace period"), "one of two is not young");
         snapshot.running_tasks.change(&service).unwrap()[1].started_at = Some(minutes_ago(0));
-        assert!(says(CHECK, &snapshot)[0].ends_with("The grace period of 60 s is not over for them: they may still be starting."));
+        assert!(says(CHECK, &snapshot)[0].ends_with(
+            "The grace period of 60 s is not over for them: they may still be starting."
+        ));
     }
 
     #[test]
@@ -286,17 +335,38 @@ mod tests {
     fn a_first_version_that_fails_its_check_leaves_the_other_half_empty_and_that_is_the_503() {
         let mut snapshot = baseline::express();
         let [live, idle] = express_groups();
-        let mismatch = unhealthy("10.0.1.21", 8080, "Target.ResponseCodeMismatch", "Health checks failed with these codes: [404]");
+        let mismatch = unhealthy(
+            "10.0.1.21",
+            8080,
+            "Target.ResponseCodeMismatch",
+            "Health checks failed with these codes: [404]",
+        );
         snapshot.target_health.put(&live, Vec::new());
         snapshot.target_health.put(&idle, vec![mismatch]);
         let intent = crate::patient::Intent::default();
-        let diagnosis = crate::diagnosis::diagnose(&crate::patient::Patient::new(&snapshot, &snapshot.services[0], &intent));
-        let mut node = diagnosis.roots.iter().find(|root| root.check.id() == "health_check_wrong_answer").unwrap();
+        let diagnosis = crate::diagnosis::diagnose(&crate::patient::Patient::new(
+            &snapshot,
+            &snapshot.services[0],
+            &intent,
+        ));
+        let mut node = diagnosis
+            .roots
+            .iter()
+            .find(|root| root.check.id() == "health_check_wrong_answer")
+            .unwrap();
         let mut chain = vec![node.check.id()];
         while let Some(next) = node.explains.first() {
             node = next;
             chain.push(node.check.id());
         }
-        assert_eq!(chain, ["health_check_wrong_answer", "targets_unhealthy", "target_group_empty", "balancer_answers_503"]);
+        assert_eq!(
+            chain,
+            [
+                "health_check_wrong_answer",
+                "targets_unhealthy",
+                "target_group_empty",
+                "balancer_answers_503"
+            ]
+        );
     }
 }

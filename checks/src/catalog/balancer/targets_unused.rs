@@ -1,5 +1,6 @@
-//! Every target of a group is `unused`: registered where the balancer sends no traffic. The balancer's words tell
-//! whether the group is in no rule, or the zone is not enabled; what to change there is for other checks to say.
+//! Every target of a group is `unused`: registered where the balancer sends no traffic. The
+//! balancer's words tell whether the group is in no rule, or the zone is not enabled; what to
+//! change there is for other checks to say.
 
 use std::collections::BTreeSet;
 
@@ -12,30 +13,33 @@ use crate::reading::{count, rollout};
 use crate::seen::Blind;
 
 crate::check! {
-    /// The tasks are registered as targets, but every one of them is `unused`: the target group is in no rule of the
-    /// balancer, or the tasks run in a zone that the balancer does not serve.
+    /// The tasks are registered as targets, but every one of them is `unused`: the target group is
+    /// in no rule of the balancer, or the tasks run in a zone that the balancer does not serve.
     ///
     /// # Why it matters
     ///
-    /// An unused target is not health-checked and gets no requests. If the group is the one that a rule sends the
-    /// traffic to, the balancer answers 503. ECS takes such a target for an unhealthy one, and replaces its task.
+    /// An unused target is not health-checked and gets no requests. If the group is the one that a
+    /// rule sends the traffic to, the balancer answers 503. ECS takes such a target for an
+    /// unhealthy one, and replaces its task.
     ///
     /// # How we tell
     ///
-    /// `DescribeTargetHealth` gives the state `unused` for every target of the group. The idle half of a blue/green
-    /// pair may be detached between deployments: it is not reported while the other half has targets. Nor is a
-    /// deployment that is younger than three minutes.
+    /// `DescribeTargetHealth` gives the state `unused` for every target of the group. The idle half
+    /// of a blue/green pair may be detached between deployments: it is not reported while the other
+    /// half has targets. Nor is a deployment that is younger than three minutes.
     ///
     /// # What to do
     ///
-    /// The description of the state tells which: let a rule forward to the group, or enable the zone.
+    /// The description of the state tells which: let a rule forward to the group, or enable the
+    /// zone.
     ///
     /// ```sh
     /// aws elbv2 describe-target-health --target-group-arn <arn>
     /// aws elbv2 set-subnets --load-balancer-arn <arn> --subnets <subnet> <subnet>
     /// ```
     ///
-    /// Terraform/OpenTofu: an `aws_lb_listener_rule` that forwards to the group, or `subnets` of `aws_lb`.
+    /// Terraform/OpenTofu: an `aws_lb_listener_rule` that forwards to the group, or `subnets` of
+    /// `aws_lb`.
     ///
     /// # See also
     ///
@@ -71,13 +75,16 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         if GroupState::of(targets) != GroupState::Unused {
             continue;
         }
-        // Of a pair one half is idle, and may be detached: that is meant to be, as long as the other half works.
+        // Of a pair one half is idle, and may be detached: that is meant to be, as long as the
+        // other half works.
         if findings.see(other_half_works(patient, group)) != Some(false) {
             continue;
         }
         let name = traffic::group_name(group);
-        let reasons: BTreeSet<&str> = targets.iter().filter_map(|target| target.description.as_deref()).collect();
-        let mut says = format!("Of {} in target group {name} none is in use", count(targets.len(), "target"));
+        let reasons: BTreeSet<&str> =
+            targets.iter().filter_map(|target| target.description.as_deref()).collect();
+        let mut says =
+            format!("Of {} in target group {name} none is in use", count(targets.len(), "target"));
         for reason in &reasons {
             says += &format!(": {reason}");
         }
@@ -85,8 +92,23 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
             .cli(Call::DescribeTargetHealth.see(patient.cluster(), patient.name(), patient.arn(), group));
         findings.add(
             Subject::new(Kind::TargetGroup, group)
-                .sick(says + ".", Evidence::new(Call::DescribeTargetHealth, group, "TargetHealth.State", &targets[0].state))
-                .because_all(reasons.iter().map(|reason| Evidence::new(Call::DescribeTargetHealth, group, "TargetHealth.Description", reason)))
+                .sick(
+                    says + ".",
+                    Evidence::new(
+                        Call::DescribeTargetHealth,
+                        group,
+                        "TargetHealth.State",
+                        &targets[0].state,
+                    ),
+                )
+                .because_all(reasons.iter().map(|reason| {
+                    Evidence::new(
+                        Call::DescribeTargetHealth,
+                        group,
+                        "TargetHealth.Description",
+                        reason,
+                    )
+                }))
                 .mend(remedy)
                 .concerns(Kind::TargetGroup, group)
                 .concerns_all(Kind::TargetGroup, traffic::pair(patient, group)?),
@@ -121,14 +143,19 @@ mod tests {
         let says = says(CHECK, &(CHECK.example)());
         assert_eq!(
             says,
-            ["Of 2 targets in target group api none is in use: Target is in an Availability Zone that is not enabled for the load balancer."]
+            [
+                "Of 2 targets in target group api none is in use: Target is in an Availability Zone that is not enabled for the load balancer."
+            ]
         );
     }
 
     #[test]
     fn one_usable_target_is_enough() {
         let mut snapshot = baseline::fargate();
-        snapshot.target_health.put(id::group("api"), vec![unused(), target("10.0.2.22", 8080, "eu-west-2b", "initial")]);
+        snapshot.target_health.put(
+            id::group("api"),
+            vec![unused(), target("10.0.2.22", 8080, "eu-west-2b", "initial")],
+        );
         assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy);
     }
 
@@ -149,7 +176,10 @@ mod tests {
         let exam = exam(CHECK, &snapshot);
         assert_eq!(exam.findings.len(), 1);
         let of_live = exam.findings[0].clone().concerns(Kind::TargetGroup, &live).scope;
-        assert_eq!(exam.findings[0].scope, of_live, "it explains what goes wrong in the other half");
+        assert_eq!(
+            exam.findings[0].scope, of_live,
+            "it explains what goes wrong in the other half"
+        );
     }
 
     #[test]

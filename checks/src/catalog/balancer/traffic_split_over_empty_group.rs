@@ -1,5 +1,6 @@
-//! A weighted rule sends a part of its traffic to a group without a usable target, and that part fails. Where the group
-//! is the one that the tasks should be in, the rule is right and the tasks are the trouble: that is for other checks.
+//! A weighted rule sends a part of its traffic to a group without a usable target, and that part
+//! fails. Where the group is the one that the tasks should be in, the rule is right and the tasks
+//! are the trouble: that is for other checks.
 
 use crate::check::{Findings, NoAnswer};
 use crate::finding::{Finding, Kind, Remedy, Subject};
@@ -9,18 +10,20 @@ use crate::reading::traffic::{self, Dead, Way};
 use crate::seen::Blind;
 
 crate::check! {
-    /// A weighted rule splits its traffic over several target groups, and one of them has no usable target.
+    /// A weighted rule splits its traffic over several target groups, and one of them has no usable
+    /// target.
     ///
     /// # Why it matters
     ///
-    /// Weighted rules do not fail over: the part that goes to the empty group gets 503, though the other group could
-    /// serve it. It looks like an app that fails now and then.
+    /// Weighted rules do not fail over: the part that goes to the empty group gets 503, though the
+    /// other group could serve it. It looks like an app that fails now and then.
     ///
     /// # How we tell
     ///
-    /// A rule gives several groups a weight above 0; one of them has no registered target, or only unused or draining
-    /// ones, and another can answer. The empty group is the half of a pair that the tasks have left, or another
-    /// service's. While a deployment is under way, the weights of ECS's own rule are left to ECS.
+    /// A rule gives several groups a weight above 0; one of them has no registered target, or only
+    /// unused or draining ones, and another can answer. The empty group is the half of a pair that
+    /// the tasks have left, or another service's. While a deployment is under way, the weights of
+    /// ECS's own rule are left to ECS.
     ///
     /// # What to do
     ///
@@ -30,7 +33,8 @@ crate::check! {
     /// aws elbv2 modify-rule --rule-arn <rule> --actions 'Type=forward,ForwardConfig={TargetGroups=[{TargetGroupArn=<live>,Weight=100},{TargetGroupArn=<empty>,Weight=0}]}'
     /// ```
     ///
-    /// Terraform/OpenTofu: `weight` of the `target_group` in the `forward` block of `aws_lb_listener_rule`.
+    /// Terraform/OpenTofu: `weight` of the `target_group` in the `forward` block of
+    /// `aws_lb_listener_rule`.
     ///
     /// # See also
     ///
@@ -67,7 +71,10 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
                 None => {}
             }
         }
-        if !answers || dead.is_empty() || findings.see(is_ecs_business(patient, &way)) != Some(false) {
+        if !answers
+            || dead.is_empty()
+            || findings.see(is_ecs_business(patient, &way)) != Some(false)
+        {
             continue;
         }
         dead.retain(|dead| findings.see(is_left(patient, dead.share.group)) == Some(true));
@@ -83,7 +90,8 @@ fn is_ecs_business(patient: &Patient, way: &Way) -> Result<bool, Blind> {
     Ok(way.managed && rollout::under_way(patient)?.is_some())
 }
 
-/// Whether the service's tasks are not meant to be in this group: they are in its other half, or it is not the service's.
+/// Whether the service's tasks are not meant to be in this group: they are in its other half, or it
+/// is not the service's.
 fn is_left(patient: &Patient, group: &str) -> Result<bool, Blind> {
     for half in traffic::pair(patient, group)?.into_iter().filter(|half| *half != group) {
         if !traffic::state(patient, half)?.answers_503() {
@@ -103,11 +111,20 @@ fn finding(way: &Way, dead: &[Dead]) -> Finding {
         why.join("; ")
     );
     let is_dead = |group: &str| dead.iter().any(|dead| dead.share.group == group);
-    let weights: Vec<(&str, i32)> = way.shares.iter().map(|share| (share.group, if is_dead(share.group) { 0 } else { share.weight })).collect();
-    let others = if way.rule.actions.len() > 1 { " Name the rule's other actions too: the command replaces all of them." } else { "" };
-    let remedy = Remedy::new(format!("Give the empty group the weight 0 until it has targets.{others}"))
-        .cli(way.set_weights(&weights))
-        .terraform(way.weights_in_terraform(&weights));
+    let weights: Vec<(&str, i32)> = way
+        .shares
+        .iter()
+        .map(|share| (share.group, if is_dead(share.group) { 0 } else { share.weight }))
+        .collect();
+    let others = if way.rule.actions.len() > 1 {
+        " Name the rule's other actions too: the command replaces all of them."
+    } else {
+        ""
+    };
+    let remedy =
+        Remedy::new(format!("Give the empty group the weight 0 until it has targets.{others}"))
+            .cli(way.set_weights(&weights))
+            .terraform(way.weights_in_terraform(&weights));
     let [weight, state] = dead[0].evidence(way.rule);
     Subject::new(Kind::ListenerRule, &way.rule.rule_arn)
         .sick(says, weight)
@@ -133,9 +150,13 @@ mod tests {
     }
 
     /// A rolling service that shares its host with another one.
-    fn shared_host(own: Vec<crate::snapshot::Target>, other: Vec<crate::snapshot::Target>) -> Snapshot {
+    fn shared_host(
+        own: Vec<crate::snapshot::Target>,
+        other: Vec<crate::snapshot::Target>,
+    ) -> Snapshot {
         let mut snapshot = baseline::fargate();
-        first_rule(&mut snapshot).actions = vec![forward(&[(&id::group("api"), 3), (&id::group("other"), 1)])];
+        first_rule(&mut snapshot).actions =
+            vec![forward(&[(&id::group("api"), 3), (&id::group("other"), 1)])];
         snapshot.target_health.put(id::group("api"), own);
         snapshot.target_health.put(id::group("other"), other);
         snapshot
@@ -155,7 +176,9 @@ mod tests {
     fn the_remedy_keeps_the_weights_of_the_others() {
         let [live, idle] = express_groups();
         let finding = exam(CHECK, &(CHECK.example)()).findings.remove(0);
-        assert!(finding.remedy.cli[0].contains(&format!("{{TargetGroupArn={live},Weight=950}},{{TargetGroupArn={idle},Weight=0}}")));
+        assert!(finding.remedy.cli[0].contains(&format!(
+            "{{TargetGroupArn={live},Weight=950}},{{TargetGroupArn={idle},Weight=0}}"
+        )));
     }
 
     #[test]
@@ -172,7 +195,9 @@ mod tests {
     fn unhealthy_targets_still_get_their_part() {
         let mut snapshot = (CHECK.example)();
         let [_, idle] = express_groups();
-        snapshot.target_health.put(idle, vec![unhealthy("10.0.1.30", 8080, "Target.Timeout", "Request timed out")]);
+        snapshot
+            .target_health
+            .put(idle, vec![unhealthy("10.0.1.30", 8080, "Target.Timeout", "Request timed out")]);
         assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy);
     }
 

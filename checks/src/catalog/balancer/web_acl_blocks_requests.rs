@@ -1,5 +1,5 @@
-//! The web ACL began to block what clients send: what it blocks went up, and what gets through to the app went down. That it
-//! blocks something is its purpose, and no finding.
+//! The web ACL began to block what clients send: what it blocks went up, and what gets through to
+//! the app went down. That it blocks something is its purpose, and no finding.
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -13,25 +13,30 @@ use crate::snapshot::metric::Metric;
 use crate::snapshot::{WebAcl, WebAclRule};
 
 crate::check! {
-    /// The web ACL in front of the load balancer answers 403 to most requests, and within the last hour it did not.
+    /// The web ACL in front of the load balancer answers 403 to most requests, and within the last
+    /// hour it did not.
     ///
     /// # Why it matters
     ///
-    /// Clients are locked out before the balancer has chosen a target: nothing of it is in the app's log. A new or stricter
-    /// rule, or an allow list that misses an address, does that; the service's own tasks may be among the clients.
+    /// Clients are locked out before the balancer has chosen a target: nothing of it is in the
+    /// app's log. A new or stricter rule, or an allow list that misses an address, does that; the
+    /// service's own tasks may be among the clients.
     ///
     /// # How we tell
     ///
-    /// By CloudWatch's `BlockedRequests` of the web ACL and the balancer's `RequestCount`, which leaves out what was blocked. In
-    /// the last 15 minutes at least 30 requests were blocked, and at least half of all; before that, within the hour, at most
-    /// one in five was; and requests that get through fell below half of what they were. Then it is likely the
-    /// clients that are blocked. An attack adds blocked requests and takes none away; scanners knocking at an allow list
-    /// were there before. `BlockedRequests` counts for all that the web ACL guards, so it is the fall of this balancer's own
-    /// requests that makes them its clients. The rule that blocks most is named. The app's own 403 is not counted here.
+    /// By CloudWatch's `BlockedRequests` of the web ACL and the balancer's `RequestCount`, which
+    /// leaves out what was blocked. In the last 15 minutes at least 30 requests were blocked, and
+    /// at least half of all; before that, within the hour, at most one in five was; and requests
+    /// that get through fell below half of what they were. Then it is likely the clients that are
+    /// blocked. An attack adds blocked requests and takes none away; scanners knocking at an allow
+    /// list were there before. `BlockedRequests` counts for all that the web ACL guards, so it is
+    /// the fall of this balancer's own requests that makes them its clients. The rule that blocks
+    /// most is named. The app's own 403 is not counted here.
     ///
     /// # What to do
     ///
-    /// Let the rule count instead of block while you look at the requests that it takes, or add the addresses to its IP set:
+    /// Let the rule count instead of block while you look at the requests that it takes, or add the
+    /// addresses to its IP set:
     ///
     /// ```sh
     /// aws wafv2 get-sampled-requests --web-acl-arn <arn> --rule-metric-name <rule> --scope REGIONAL \
@@ -39,8 +44,8 @@ crate::check! {
     /// aws wafv2 update-ip-set --name <name> --scope REGIONAL --id <id> --addresses <all addresses> --lock-token <token>
     /// ```
     ///
-    /// Terraform/OpenTofu: `action { count {} }` or `override_action { count {} }` in the `rule` of `aws_wafv2_web_acl`;
-    /// `addresses` in `aws_wafv2_ip_set`.
+    /// Terraform/OpenTofu: `action { count {} }` or `override_action { count {} }` in the `rule` of
+    /// `aws_wafv2_web_acl`; `addresses` in `aws_wafv2_ip_set`.
     ///
     /// # See also
     ///
@@ -95,8 +100,15 @@ struct Span {
 
 fn span_of(patient: &Patient, of: &str, metric: Metric) -> Result<Span, Blind> {
     let start = time::before(patient.now(), answers::SPAN);
-    let values = patient.metric(metric, of)?.map(|series| series.values.as_slice()).unwrap_or_default();
-    let sum = |recent: bool| values.iter().filter(|(at, _)| (*at >= start) == recent).map(|(_, value)| value).sum::<f64>();
+    let values =
+        patient.metric(metric, of)?.map(|series| series.values.as_slice()).unwrap_or_default();
+    let sum = |recent: bool| {
+        values
+            .iter()
+            .filter(|(at, _)| (*at >= start) == recent)
+            .map(|(_, value)| value)
+            .sum::<f64>()
+    };
     // It may have begun in the ten minutes before: these are neither now nor before.
     let settled = time::before(start, SignedDuration::from_mins(10));
     let before: f64 = values.iter().filter(|(at, _)| *at < settled).map(|(_, value)| value).sum();
@@ -104,16 +116,26 @@ fn span_of(patient: &Patient, of: &str, metric: Metric) -> Result<Span, Blind> {
         now: sum(true),
         per_minute_now: sum(true) / 15.0,
         per_minute_before: before / 35.0,
-        peak: values.iter().filter(|(at, _)| *at >= start).copied().max_by(|a, b| a.1.total_cmp(&b.1)),
+        peak: values
+            .iter()
+            .filter(|(at, _)| *at >= start)
+            .copied()
+            .max_by(|a, b| a.1.total_cmp(&b.1)),
     })
 }
 
 fn locks_clients_out(blocked: &Span, passed: &Span) -> bool {
-    let share = |blocked: f64, passed: f64| if blocked + passed > 0.0 { blocked / (blocked + passed) } else { 0.0 };
+    let share = |blocked: f64, passed: f64| {
+        if blocked + passed > 0.0 { blocked / (blocked + passed) } else { 0.0 }
+    };
     let most_now = share(blocked.per_minute_now, passed.per_minute_now) >= 0.5;
     let few_before = share(blocked.per_minute_before, passed.per_minute_before) <= 0.2;
     let had_clients = passed.per_minute_before >= 1.0;
-    blocked.now >= 30.0 && most_now && few_before && had_clients && passed.per_minute_now < passed.per_minute_before / 2.0
+    blocked.now >= 30.0
+        && most_now
+        && few_before
+        && had_clients
+        && passed.per_minute_now < passed.per_minute_before / 2.0
 }
 
 /// The rule that blocks most now, with how much.
@@ -129,7 +151,14 @@ fn busiest<'a>(patient: &Patient, acl: &'a WebAcl) -> Result<Option<(&'a WebAclR
     Ok(most)
 }
 
-fn finding(patient: &Patient, balancer: &str, acl: &WebAcl, blocked: &Span, passed: &Span, rule: Option<(&WebAclRule, f64)>) -> Finding {
+fn finding(
+    patient: &Patient,
+    balancer: &str,
+    acl: &WebAcl,
+    blocked: &Span,
+    passed: &Span,
+    rule: Option<(&WebAclRule, f64)>,
+) -> Finding {
     let mut says = format!(
         "Web ACL {} answered 403 to {:.0} requests in the last 15 min, and what gets through to load balancer {} fell from {:.0} to {:.0} a minute: it likely blocks clients.",
         acl.name,
@@ -139,8 +168,12 @@ fn finding(patient: &Patient, balancer: &str, acl: &WebAcl, blocked: &Span, pass
         passed.per_minute_now
     );
     match rule {
-        Some((rule, number)) if number >= blocked.now / 2.0 => says += &format!(" Rule {} blocked {number:.0} of them.", rule.name),
-        _ if acl.default_action.as_deref() == Some("Block") => says += " Its default action is to block what no rule allows.",
+        Some((rule, number)) if number >= blocked.now / 2.0 => {
+            says += &format!(" Rule {} blocked {number:.0} of them.", rule.name)
+        }
+        _ if acl.default_action.as_deref() == Some("Block") => {
+            says += " Its default action is to block what no rule allows."
+        }
         _ => {}
     }
     let start = time::before(patient.now(), answers::SPAN);
@@ -160,9 +193,22 @@ fn finding(patient: &Patient, balancer: &str, acl: &WebAcl, blocked: &Span, pass
             "resource \"aws_wafv2_web_acl\" \"this\" {{\n  rule {{\n    name = \"{name}\"\n    {action} {{\n      count {{}}\n    }}\n  }}\n}}"
         ));
     let (at, peak) = blocked.peak.map_or((None, 0.0), |(at, peak)| (Some(at), peak));
-    let counted = Evidence::new(Call::GetMetricData, Metric::WafBlocked.of(&acl.arn), Metric::WafBlocked.field(), peak).at(at);
-    let through =
-        passed.peak.map(|(at, peak)| Evidence::new(Call::GetMetricData, Metric::Requests.of(balancer), Metric::Requests.field(), peak).at(Some(at)));
+    let counted = Evidence::new(
+        Call::GetMetricData,
+        Metric::WafBlocked.of(&acl.arn),
+        Metric::WafBlocked.field(),
+        peak,
+    )
+    .at(at);
+    let through = passed.peak.map(|(at, peak)| {
+        Evidence::new(
+            Call::GetMetricData,
+            Metric::Requests.of(balancer),
+            Metric::Requests.field(),
+            peak,
+        )
+        .at(Some(at))
+    });
     Subject::new(Kind::LoadBalancer, balancer)
         .sick(says, counted)
         .because_all(through)
@@ -192,7 +238,12 @@ mod tests {
     }
 
     fn step(now: f64, before: f64) -> Series {
-        Series { values: (1..=60).rev().map(|minute| (minutes_ago(minute), if minute <= 20 { now } else { before })).collect() }
+        Series {
+            values: (1..=60)
+                .rev()
+                .map(|minute| (minutes_ago(minute), if minute <= 20 { now } else { before }))
+                .collect(),
+        }
     }
 
     #[test]
@@ -207,18 +258,28 @@ mod tests {
 
     #[test]
     fn blocking_an_attack_is_its_purpose() {
-        assert_eq!(exam(CHECK, &counting(step(900.0, 0.0), minutes(120.0))).outcome, Outcome::Healthy);
+        assert_eq!(
+            exam(CHECK, &counting(step(900.0, 0.0), minutes(120.0))).outcome,
+            Outcome::Healthy
+        );
     }
 
     #[test]
     fn scanners_at_an_allow_list_were_there_before() {
         assert_eq!(exam(CHECK, &counting(minutes(20.0), step(0.0, 3.0))).outcome, Outcome::Healthy);
-        assert_eq!(exam(CHECK, &counting(step(20.0, 0.0), Series::default())).outcome, Outcome::Healthy, "nobody had come through");
+        assert_eq!(
+            exam(CHECK, &counting(step(20.0, 0.0), Series::default())).outcome,
+            Outcome::Healthy,
+            "nobody had come through"
+        );
     }
 
     #[test]
     fn fewer_requests_without_blocks_are_a_quiet_hour() {
-        assert_eq!(exam(CHECK, &counting(Series::default(), step(1.0, 120.0))).outcome, Outcome::Healthy);
+        assert_eq!(
+            exam(CHECK, &counting(Series::default(), step(1.0, 120.0))).outcome,
+            Outcome::Healthy
+        );
     }
 
     #[test]

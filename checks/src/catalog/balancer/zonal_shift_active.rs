@@ -1,4 +1,5 @@
-//! Somebody, or AWS, has shifted traffic away from an Availability Zone: targets there are well and get nothing.
+//! Somebody, or AWS, has shifted traffic away from an Availability Zone: targets there are well and
+//! get nothing.
 
 use std::collections::BTreeMap;
 
@@ -13,8 +14,8 @@ crate::check! {
     ///
     /// # Why it matters
     ///
-    /// The targets there look healthy and get no request: nobody needs to chase that. What is left of the service has
-    /// to bear all of the traffic until the shift is cancelled or expires.
+    /// The targets there look healthy and get no request: nobody needs to chase that. What is left
+    /// of the service has to bear all of the traffic until the shift is cancelled or expires.
     ///
     /// # How we tell
     ///
@@ -58,8 +59,13 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     for group in groups {
         let Some(targets) = findings.see(patient.targets(group)) else { continue };
         let mut shifted: BTreeMap<&str, usize> = BTreeMap::new();
-        for target in targets.iter().filter(|target| target.administrative_override.as_deref() == Some(SHIFTED)) {
-            *shifted.entry(target.availability_zone.as_deref().unwrap_or("their zone")).or_default() += 1;
+        for target in targets
+            .iter()
+            .filter(|target| target.administrative_override.as_deref() == Some(SHIFTED))
+        {
+            *shifted
+                .entry(target.availability_zone.as_deref().unwrap_or("their zone"))
+                .or_default() += 1;
         }
         for (zone, number) in shifted {
             let says = format!(
@@ -68,11 +74,19 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
                 count(targets.len(), "target"),
                 traffic::group_name(group)
             );
-            let remedy =
-                Remedy::new("Leave it, if the shift is meant to be; else cancel it.").cli("aws arc-zonal-shift list-zonal-shifts --status ACTIVE");
+            let remedy = Remedy::new("Leave it, if the shift is meant to be; else cancel it.")
+                .cli("aws arc-zonal-shift list-zonal-shifts --status ACTIVE");
             findings.add(
                 Subject::new(Kind::TargetGroup, group)
-                    .sick(says, Evidence::new(Call::DescribeTargetHealth, group, "AdministrativeOverride", SHIFTED))
+                    .sick(
+                        says,
+                        Evidence::new(
+                            Call::DescribeTargetHealth,
+                            group,
+                            "AdministrativeOverride",
+                            SHIFTED,
+                        ),
+                    )
                     .mend(remedy)
                     .concerns(Kind::TargetGroup, group),
             );
@@ -92,7 +106,9 @@ mod tests {
     fn counts_the_targets_of_the_zone() {
         assert_eq!(
             says(CHECK, &(CHECK.example)()),
-            ["Traffic is shifted away from eu-west-2a: 1 of 2 targets in target group api get nothing on purpose."]
+            [
+                "Traffic is shifted away from eu-west-2a: 1 of 2 targets in target group api get nothing on purpose."
+            ]
         );
     }
 

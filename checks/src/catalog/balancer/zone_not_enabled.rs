@@ -1,4 +1,5 @@
-//! Tasks run in an Availability Zone that the load balancer does not serve: their targets stay unused.
+//! Tasks run in an Availability Zone that the load balancer does not serve: their targets stay
+//! unused.
 
 use std::collections::BTreeSet;
 
@@ -14,19 +15,22 @@ use crate::seen::Blind;
 use crate::snapshot::{LoadBalancer, Target};
 
 crate::check! {
-    /// Targets are in an Availability Zone that is not enabled for the load balancer, so it sends them nothing.
+    /// Targets are in an Availability Zone that is not enabled for the load balancer, so it sends
+    /// them nothing.
     ///
     /// # Why it matters
     ///
-    /// A task there never gets a request and never becomes healthy. If all are there, the balancer answers 503; if some
-    /// are, deployments fail now and then, by where ECS happens to start a task. In Express Mode the first service of a
-    /// VPC fixed the balancer's subnets for all that came later.
+    /// A task there never gets a request and never becomes healthy. If all are there, the balancer
+    /// answers 503; if some are, deployments fail now and then, by where ECS happens to start a
+    /// task. In Express Mode the first service of a VPC fixed the balancer's subnets for all that
+    /// came later.
     ///
     /// # How we tell
     ///
-    /// `DescribeTargetHealth` says so itself, in the words `Target is in an Availability Zone that is not enabled for the
-    /// load balancer`; between two tasks of a kill loop, a service event of the last half hour does. The balancer's zones,
-    /// and the service's subnets outside them, are named from `DescribeLoadBalancers` and `DescribeSubnets`.
+    /// `DescribeTargetHealth` says so itself, in the words `Target is in an Availability Zone that
+    /// is not enabled for the load balancer`; between two tasks of a kill loop, a service event of
+    /// the last half hour does. The balancer's zones, and the service's subnets outside them, are
+    /// named from `DescribeLoadBalancers` and `DescribeSubnets`.
     ///
     /// # What to do
     ///
@@ -68,9 +72,12 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     }
     for group in groups {
         let Some(targets) = findings.see(patient.targets(group)) else { continue };
-        let outside: Vec<&Target> = targets.iter().filter(|target| target.description.as_deref() == Some(WORDS)).collect();
+        let outside: Vec<&Target> =
+            targets.iter().filter(|target| target.description.as_deref() == Some(WORDS)).collect();
         let evidence = match outside.first() {
-            Some(_) => Evidence::new(Call::DescribeTargetHealth, group, "TargetHealth.Description", WORDS),
+            Some(_) => {
+                Evidence::new(Call::DescribeTargetHealth, group, "TargetHealth.Description", WORDS)
+            }
             None if targets.is_empty() => match told(patient, group) {
                 Some(evidence) => evidence,
                 None => continue,
@@ -78,7 +85,9 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
             None => continue,
         };
         let balancer = findings.see(balancer(patient, group)).flatten();
-        let stray = balancer.and_then(|balancer| findings.see(stray_subnets(patient, balancer))).unwrap_or_default();
+        let stray = balancer
+            .and_then(|balancer| findings.see(stray_subnets(patient, balancer)))
+            .unwrap_or_default();
         findings.add(finding(patient, group, &outside, evidence, balancer, &stray)?);
     }
     Ok(())
@@ -87,12 +96,20 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
 /// The newest event about a target in the group, if that is its reason.
 fn told(patient: &Patient, group: &str) -> Option<Evidence> {
     let recent = time::before(patient.now(), SignedDuration::from_mins(30));
-    let events = patient.service().events.iter().filter(|event| event.created_at.is_some_and(|at| at >= recent));
-    let (event, reason) = events.into_iter().find_map(|event| match event::read(&event.message) {
-        Event::TargetUnhealthy { group: named, reason } if named == group => Some((event, reason)),
-        _ => None,
-    })?;
-    (reason == WORDS).then(|| patient.evidence("events.message", &event.message).at(event.created_at))
+    let events = patient
+        .service()
+        .events
+        .iter()
+        .filter(|event| event.created_at.is_some_and(|at| at >= recent));
+    let (event, reason) =
+        events.into_iter().find_map(|event| match event::read(&event.message) {
+            Event::TargetUnhealthy { group: named, reason } if named == group => {
+                Some((event, reason))
+            }
+            _ => None,
+        })?;
+    (reason == WORDS)
+        .then(|| patient.evidence("events.message", &event.message).at(event.created_at))
 }
 
 fn balancer<'a>(patient: &Patient<'a>, group: &str) -> Result<Option<&'a LoadBalancer>, Blind> {
@@ -103,10 +120,14 @@ fn balancer<'a>(patient: &Patient<'a>, group: &str) -> Result<Option<&'a LoadBal
 }
 
 /// Subnets of the service in zones that the balancer does not have, each with its zone.
-fn stray_subnets<'a>(patient: &Patient<'a>, balancer: &LoadBalancer) -> Result<Vec<(&'a str, &'a str)>, Blind> {
+fn stray_subnets<'a>(
+    patient: &Patient<'a>,
+    balancer: &LoadBalancer,
+) -> Result<Vec<(&'a str, &'a str)>, Blind> {
     let mut stray = Vec::new();
     for id in reach::configured(patient, None).into_iter().flat_map(|network| &network.subnets) {
-        if let Some(zone) = patient.subnet(id)?.and_then(|subnet| subnet.availability_zone.as_deref())
+        if let Some(zone) =
+            patient.subnet(id)?.and_then(|subnet| subnet.availability_zone.as_deref())
             && !balancer.availability_zones.iter().any(|served| served == zone)
         {
             stray.push((id.as_str(), zone));
@@ -123,18 +144,32 @@ fn finding(
     balancer: Option<&LoadBalancer>,
     stray: &[(&str, &str)],
 ) -> Result<Finding, Blind> {
-    let zones: BTreeSet<&str> =
-        outside.iter().filter_map(|target| target.availability_zone.as_deref()).chain(stray.iter().map(|(_, zone)| *zone)).collect();
-    let zone = if zones.is_empty() { "another zone".to_owned() } else { format!("zone {}", and_list(&zones)) };
+    let zones: BTreeSet<&str> = outside
+        .iter()
+        .filter_map(|target| target.availability_zone.as_deref())
+        .chain(stray.iter().map(|(_, zone)| *zone))
+        .collect();
+    let zone = if zones.is_empty() {
+        "another zone".to_owned()
+    } else {
+        format!("zone {}", and_list(&zones))
+    };
     let who = if outside.is_empty() { "Tasks".to_owned() } else { count(outside.len(), "target") };
     let verb = if outside.len() == 1 { "is" } else { "are" };
     let name = traffic::group_name(group);
-    let mut says = format!("{who} of target group {name} {verb} in {zone}, where the load balancer is not: it sends nothing there.");
+    let mut says = format!(
+        "{who} of target group {name} {verb} in {zone}, where the load balancer is not: it sends nothing there."
+    );
     if let Some(balancer) = balancer {
-        says += &format!(" Load balancer {} serves {}.", balancer.load_balancer_name, and_list(&balancer.availability_zones));
+        says += &format!(
+            " Load balancer {} serves {}.",
+            balancer.load_balancer_name,
+            and_list(&balancer.availability_zones)
+        );
     }
     let arn = balancer.map_or("<load balancer>", |balancer| balancer.load_balancer_arn.as_str());
-    let own: Vec<&str> = balancer.into_iter().flat_map(|balancer| &balancer.subnets).map(String::as_str).collect();
+    let own: Vec<&str> =
+        balancer.into_iter().flat_map(|balancer| &balancer.subnets).map(String::as_str).collect();
     let fitting: Vec<&str> = reach::configured(patient, None)
         .into_iter()
         .flat_map(|network| &network.subnets)
@@ -164,9 +199,20 @@ fn finding(
         .sick(says, evidence)
         .because_all(balancer.into_iter().flat_map(|balancer| {
             let zones = balancer.availability_zones.iter();
-            zones.map(|zone| Evidence::new(Call::DescribeLoadBalancers, &balancer.load_balancer_arn, "AvailabilityZones", zone))
+            zones.map(|zone| {
+                Evidence::new(
+                    Call::DescribeLoadBalancers,
+                    &balancer.load_balancer_arn,
+                    "AvailabilityZones",
+                    zone,
+                )
+            })
         }))
-        .because_all(stray.iter().map(|(id, zone)| Evidence::new(Call::DescribeSubnets, *id, "AvailabilityZone", zone)))
+        .because_all(
+            stray.iter().map(|(id, zone)| {
+                Evidence::new(Call::DescribeSubnets, *id, "AvailabilityZone", zone)
+            }),
+        )
         .mend(remedy)
         .concerns(Kind::TargetGroup, group)
         .concerns_all(Kind::TargetGroup, traffic::pair(patient, group)?))
@@ -189,7 +235,13 @@ mod tests {
         let mut snapshot = (CHECK.example)();
         let group = id::group("api");
         snapshot.target_health.put(&group, Vec::new());
-        say(&mut snapshot, minutes, &format!("(service api) (port 8080) is unhealthy in (target-group {group}) due to (reason {reason})."));
+        say(
+            &mut snapshot,
+            minutes,
+            &format!(
+                "(service api) (port 8080) is unhealthy in (target-group {group}) due to (reason {reason})."
+            ),
+        );
         snapshot
     }
 
@@ -205,17 +257,24 @@ mod tests {
 
     #[test]
     fn an_event_tells_it_between_two_tasks_and_not_for_ever() {
-        assert!(says(CHECK, &between_two_tasks(5, WORDS))[0].starts_with("Tasks of target group api are in zone eu-west-2c"));
+        assert!(
+            says(CHECK, &between_two_tasks(5, WORDS))[0]
+                .starts_with("Tasks of target group api are in zone eu-west-2c")
+        );
         assert_eq!(exam(CHECK, &between_two_tasks(45, WORDS)).outcome, Outcome::Healthy);
-        assert_eq!(exam(CHECK, &between_two_tasks(5, "Request timed out")).outcome, Outcome::Healthy);
+        assert_eq!(
+            exam(CHECK, &between_two_tasks(5, "Request timed out")).outcome,
+            Outcome::Healthy
+        );
     }
 
     #[test]
     fn an_unused_target_for_another_reason_is_another_matter() {
         let mut snapshot = (CHECK.example)();
         for target in snapshot.target_health.change(&id::group("api")).unwrap() {
-            target.description =
-                target.description.as_ref().map(|_| "Target group is not configured to receive traffic from the load balancer".into());
+            target.description = target.description.as_ref().map(|_| {
+                "Target group is not configured to receive traffic from the load balancer".into()
+            });
         }
         assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy);
     }

@@ -1,5 +1,5 @@
-//! An alarm was in ALARM when the deployment began, so ECS does not watch alarms for it. A risk: nothing has gone
-//! wrong by it yet, but nothing would stop it either.
+//! An alarm was in ALARM when the deployment began, so ECS does not watch alarms for it. A risk:
+//! nothing has gone wrong by it yet, but nothing would stop it either.
 
 use jiff::Timestamp;
 
@@ -17,14 +17,15 @@ crate::check! {
     ///
     /// # Why it matters
     ///
-    /// ECS then does not look at the alarms for the whole deployment: a bad version is not rolled back, though everything
-    /// seems to be configured for it.
+    /// ECS then does not look at the alarms for the whole deployment: a bad version is not rolled
+    /// back, though everything seems to be configured for it.
     ///
     /// # How we tell
     ///
-    /// A deployment with alarms is under way, and the alarm's history, or its present state with the time of its last change,
-    /// shows that it was in ALARM at the start. An alarm that went off later is none of these. Some users say that
-    /// such a deployment fails at once; AWS's documentation says that the alarms are ignored.
+    /// A deployment with alarms is under way, and the alarm's history, or its present state with
+    /// the time of its last change, shows that it was in ALARM at the start. An alarm that went off
+    /// later is none of these. Some users say that such a deployment fails at once; AWS's
+    /// documentation says that the alarms are ignored.
     ///
     /// # What to do
     ///
@@ -34,7 +35,8 @@ crate::check! {
     /// aws cloudwatch describe-alarms --alarm-names <name> --query 'MetricAlarms[].StateValue'
     /// ```
     ///
-    /// Terraform/OpenTofu: `alarms` of `aws_ecs_service`, if the alarm is not fit to guard deployments.
+    /// Terraform/OpenTofu: `alarms` of `aws_ecs_service`, if the alarm is not fit to guard
+    /// deployments.
     ///
     /// # See also
     ///
@@ -63,20 +65,42 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     if !rollout::ecs_controls(patient) {
         return Err(NoAnswer::NotApplicable(rollout::OTHER_CONTROLLER));
     }
-    let Some(deployment) = rollout::under_way(patient)?.filter(|deployment| deployment.status == "IN_PROGRESS") else { return Ok(()) };
-    let (Some(began), Some(alarms)) = (rollout::started(deployment), &deployment.deployment_configuration.alarms) else { return Ok(()) };
+    let Some(deployment) =
+        rollout::under_way(patient)?.filter(|deployment| deployment.status == "IN_PROGRESS")
+    else {
+        return Ok(());
+    };
+    let (Some(began), Some(alarms)) =
+        (rollout::started(deployment), &deployment.deployment_configuration.alarms)
+    else {
+        return Ok(());
+    };
     for name in alarms.alarm_names.iter().filter(|_| alarms.enable) {
         let Some(Some(firing)) = findings.see(was_firing(patient, name, began)) else { continue };
         let brings = findings.see(rollout::brings(patient, deployment)).flatten();
-        findings.add(tell(patient, deployment, brings, name, firing).concerns_all(Kind::TaskDefinition, brings));
+        findings.add(
+            tell(patient, deployment, brings, name, firing)
+                .concerns_all(Kind::TaskDefinition, brings),
+        );
     }
     Ok(())
 }
 
-fn tell(patient: &Patient, deployment: &ServiceDeployment, brings: Option<&str>, name: &str, firing: Evidence) -> crate::finding::Finding {
-    let of = brings.map_or("the deployment".to_owned(), |definition| format!("the deployment of {}", rollout::short(definition)));
-    let at = rollout::started(deployment).map_or_else(String::new, |at| format!(" at {}", clock(at)));
-    let says = format!("Alarm {name} was in ALARM when {of} began{at}, so ECS watches no alarm for it and will not go back by one.");
+fn tell(
+    patient: &Patient,
+    deployment: &ServiceDeployment,
+    brings: Option<&str>,
+    name: &str,
+    firing: Evidence,
+) -> crate::finding::Finding {
+    let of = brings.map_or("the deployment".to_owned(), |definition| {
+        format!("the deployment of {}", rollout::short(definition))
+    });
+    let at =
+        rollout::started(deployment).map_or_else(String::new, |at| format!(" at {}", clock(at)));
+    let says = format!(
+        "Alarm {name} was in ALARM when {of} began{at}, so ECS watches no alarm for it and will not go back by one."
+    );
     let see = |call: Call| call.see(patient.cluster(), patient.name(), patient.arn(), name);
     Subject::new(Kind::Alarm, name)
         .sick(says, firing)
@@ -89,8 +113,8 @@ fn tell(patient: &Patient, deployment: &ServiceDeployment, brings: Option<&str>,
         .concerns(Kind::Alarm, name)
 }
 
-/// The proof that an alarm was in ALARM at a moment: the change before it; where the history does not reach back so
-/// far, the change after it; and without any change, its state since then.
+/// The proof that an alarm was in ALARM at a moment: the change before it; where the history does
+/// not reach back so far, the change after it; and without any change, its state since then.
 fn was_firing(patient: &Patient, name: &str, at: Timestamp) -> Result<Option<Evidence>, Blind> {
     let history = patient.alarm_history(name)?;
     let is_before = |moment: Option<Timestamp>| moment.is_some_and(|moment| moment <= at);
@@ -102,11 +126,21 @@ fn was_firing(patient: &Patient, name: &str, at: Timestamp) -> Result<Option<Evi
         (None, None) => None,
     };
     if let Some((change, firing)) = told {
-        let evidence = Evidence::new(Call::DescribeAlarmHistory, name, "AlarmHistoryItems.HistorySummary", &change.history_summary);
+        let evidence = Evidence::new(
+            Call::DescribeAlarmHistory,
+            name,
+            "AlarmHistoryItems.HistorySummary",
+            &change.history_summary,
+        );
         return Ok(firing.then(|| evidence.at(change.timestamp)));
     }
-    let alarm = patient.alarm(name)?.filter(|alarm| alarm.state_value == "ALARM" && is_before(alarm.state_updated_timestamp));
-    Ok(alarm.map(|alarm| Evidence::new(Call::DescribeAlarms, name, "StateValue", "ALARM").at(alarm.state_updated_timestamp)))
+    let alarm = patient
+        .alarm(name)?
+        .filter(|alarm| alarm.state_value == "ALARM" && is_before(alarm.state_updated_timestamp));
+    Ok(alarm.map(|alarm| {
+        Evidence::new(Call::DescribeAlarms, name, "StateValue", "ALARM")
+            .at(alarm.state_updated_timestamp)
+    }))
 }
 
 #[cfg(test)]
@@ -122,8 +156,10 @@ mod tests {
 
     fn history(changes: &[(i64, &str)]) -> Snapshot {
         let mut snapshot = (CHECK.example)();
-        let change =
-            |(minutes, summary): &(i64, &str)| AlarmTransition { timestamp: Some(minutes_ago(*minutes)), history_summary: (*summary).into() };
+        let change = |(minutes, summary): &(i64, &str)| AlarmTransition {
+            timestamp: Some(minutes_ago(*minutes)),
+            history_summary: (*summary).into(),
+        };
         snapshot.alarm_history.put(ALARM, changes.iter().map(change).collect());
         snapshot
     }
@@ -137,15 +173,24 @@ mod tests {
 
     #[test]
     fn an_alarm_that_was_ok_at_the_start_counts_whatever_it_is_now() {
-        let fired_later = history(&[(3, "Alarm updated from OK to ALARM"), (90, "Alarm updated from ALARM to OK")]);
+        let fired_later = history(&[
+            (3, "Alarm updated from OK to ALARM"),
+            (90, "Alarm updated from ALARM to OK"),
+        ]);
         assert_eq!(exam(CHECK, &fired_later).outcome, Outcome::Healthy);
-        let mended_before = history(&[(20, "Alarm updated from ALARM to OK"), (50, "Alarm updated from OK to ALARM")]);
+        let mended_before = history(&[
+            (20, "Alarm updated from ALARM to OK"),
+            (50, "Alarm updated from OK to ALARM"),
+        ]);
         assert_eq!(exam(CHECK, &mended_before).outcome, Outcome::Healthy);
     }
 
     #[test]
     fn an_alarm_that_was_firing_and_is_ok_by_now_is_ignored_all_the_same() {
-        let mended = history(&[(3, "Alarm updated from ALARM to OK"), (50, "Alarm updated from OK to ALARM")]);
+        let mended = history(&[
+            (3, "Alarm updated from ALARM to OK"),
+            (50, "Alarm updated from OK to ALARM"),
+        ]);
         assert_eq!(exam(CHECK, &mended).outcome, Outcome::Sick);
         let only_the_later_change = history(&[(3, "Alarm updated from ALARM to OK")]);
         assert_eq!(exam(CHECK, &only_the_later_change).outcome, Outcome::Sick);
@@ -156,7 +201,11 @@ mod tests {
         let mut snapshot = history(&[]);
         assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Sick);
         snapshot.alarms.change(ALARM).unwrap().state_updated_timestamp = Some(minutes_ago(5));
-        assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy, "nobody knows what it was before");
+        assert_eq!(
+            exam(CHECK, &snapshot).outcome,
+            Outcome::Healthy,
+            "nobody knows what it was before"
+        );
     }
 
     #[test]

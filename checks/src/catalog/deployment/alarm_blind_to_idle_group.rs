@@ -1,5 +1,6 @@
-//! The new version never gets healthy, so it never gets traffic, so the alarms that count answers can never fire, and
-//! nothing else would end the deployment. Why it does not get healthy is for the health check's checks to say.
+//! The new version never gets healthy, so it never gets traffic, so the alarms that count answers
+//! can never fire, and nothing else would end the deployment. Why it does not get healthy is for
+//! the health check's checks to say.
 
 use jiff::SignedDuration;
 
@@ -16,20 +17,22 @@ use crate::snapshot::service::{CircuitBreaker, DeploymentConfiguration};
 use crate::snapshot::{Alarm, ServiceDeployment, Target};
 
 crate::check! {
-    /// Only alarms over requests and answers guard the deployment, and the group of the new version gets no requests.
+    /// Only alarms over requests and answers guard the deployment, and the group of the new version
+    /// gets no requests.
     ///
     /// # Why it matters
     ///
-    /// A new version that never passes its health check stays in its half of the pair, without traffic, and the alarms are
-    /// OK all the time: there is nothing that they could count. With the circuit breaker off the deployment hangs for
-    /// up to 24 hours.
+    /// A new version that never passes its health check stays in its half of the pair, without
+    /// traffic, and the alarms are OK all the time: there is nothing that they could count. With
+    /// the circuit breaker off the deployment hangs for up to 24 hours.
     ///
     /// # How we tell
     ///
-    /// A blue/green, linear or canary deployment has been at `SCALE_UP` or `POST_SCALE_UP` for more than its grace period and
-    /// 15 minutes; the half of the pair that gets no traffic has no healthy target; the circuit breaker is off; and
-    /// every alarm looks only at requests, answers or their times, and none is in ALARM. An alarm over unhealthy hosts or over
-    /// the service itself is not blind.
+    /// A blue/green, linear or canary deployment has been at `SCALE_UP` or `POST_SCALE_UP` for more
+    /// than its grace period and 15 minutes; the half of the pair that gets no traffic has no
+    /// healthy target; the circuit breaker is off; and every alarm looks only at requests, answers
+    /// or their times, and none is in ALARM. An alarm over unhealthy hosts or over the service
+    /// itself is not blind.
     ///
     /// # What to do
     ///
@@ -39,7 +42,8 @@ crate::check! {
     /// aws ecs stop-service-deployment --service-deployment-arn <arn> --stop-type ROLLBACK
     /// ```
     ///
-    /// Terraform/OpenTofu: `deployment_circuit_breaker { enable = true rollback = true }` of `aws_ecs_service`.
+    /// Terraform/OpenTofu: `deployment_circuit_breaker { enable = true rollback = true }` of
+    /// `aws_ecs_service`.
     ///
     /// # See also
     ///
@@ -73,17 +77,29 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     if !rollout::ecs_controls(patient) {
         return Err(NoAnswer::NotApplicable(rollout::OTHER_CONTROLLER));
     }
-    let Some(deployment) = rollout::under_way(patient)?.filter(|deployment| only_alarms_guard(deployment)) else { return Ok(()) };
+    let Some(deployment) =
+        rollout::under_way(patient)?.filter(|deployment| only_alarms_guard(deployment))
+    else {
+        return Ok(());
+    };
     let grace = seconds(patient.service().health_check_grace_period_seconds.unwrap_or(0));
-    let Some(lasts) = rollout::stage_began(deployment).map(|at| age(patient.now(), at)).filter(|lasts| *lasts > grace + MARGIN) else {
+    let Some(lasts) = rollout::stage_began(deployment)
+        .map(|at| age(patient.now(), at))
+        .filter(|lasts| *lasts > grace + MARGIN)
+    else {
         return Ok(());
     };
     let alarms = alarms(patient, deployment)?;
-    if alarms.is_empty() || !alarms.iter().all(|alarm| counts_answers(alarm) && alarm.state_value != "ALARM") {
+    if alarms.is_empty()
+        || !alarms.iter().all(|alarm| counts_answers(alarm) && alarm.state_value != "ALARM")
+    {
         return Ok(());
     }
     let live = traffic::live_groups(patient)?;
-    for group in traffic::groups(patient)?.into_iter().filter(|group| !live.is_empty() && !live.contains(group)) {
+    for group in traffic::groups(patient)?
+        .into_iter()
+        .filter(|group| !live.is_empty() && !live.contains(group))
+    {
         let targets = patient.targets(group)?;
         let state = GroupState::of(targets);
         if !matches!(state, GroupState::FailsOpen | GroupState::Empty) {
@@ -99,13 +115,24 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
             words(lasts),
             group_name(group),
             state.words(),
-            if let [name] = names[..] { format!("alarm {name} has") } else { format!("alarms {} have", and_list(&names)) }
+            if let [name] = names[..] {
+                format!("alarm {name} has")
+            } else {
+                format!("alarms {} have", and_list(&names))
+            }
         );
         findings.add(
             Subject::new(Kind::TargetGroup, group)
                 .sick(says, target_evidence(group, targets))
                 .because(rollout::evidence(deployment, "lifecycleStage", stage))
-                .because_all(alarms.iter().map(|alarm| Evidence::new(Call::DescribeAlarms, &alarm.alarm_name, "StateValue", &alarm.state_value)))
+                .because_all(alarms.iter().map(|alarm| {
+                    Evidence::new(
+                        Call::DescribeAlarms,
+                        &alarm.alarm_name,
+                        "StateValue",
+                        &alarm.state_value,
+                    )
+                }))
                 .mend(remedy(patient, deployment))
                 .concerns(Kind::TargetGroup, group)
                 .concerns_all(Kind::TaskDefinition, brings),
@@ -117,17 +144,31 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
 /// Whether it still starts its tasks, and nothing but alarms could end it.
 fn only_alarms_guard(deployment: &ServiceDeployment) -> bool {
     let configured = &deployment.deployment_configuration;
-    let shifts = matches!(Strategy::of(configured), Strategy::BlueGreen | Strategy::Linear | Strategy::Canary);
-    let starts = matches!(deployment.lifecycle_stage.as_deref(), Some("SCALE_UP" | "POST_SCALE_UP"));
-    let breaker = configured.deployment_circuit_breaker.as_ref().is_some_and(|breaker| breaker.enable);
-    let alarms = configured.alarms.as_ref().is_some_and(|alarms| alarms.enable && !alarms.alarm_names.is_empty());
+    let shifts = matches!(
+        Strategy::of(configured),
+        Strategy::BlueGreen | Strategy::Linear | Strategy::Canary
+    );
+    let starts =
+        matches!(deployment.lifecycle_stage.as_deref(), Some("SCALE_UP" | "POST_SCALE_UP"));
+    let breaker =
+        configured.deployment_circuit_breaker.as_ref().is_some_and(|breaker| breaker.enable);
+    let alarms = configured
+        .alarms
+        .as_ref()
+        .is_some_and(|alarms| alarms.enable && !alarms.alarm_names.is_empty());
     deployment.status == "IN_PROGRESS" && shifts && starts && alarms && !breaker
 }
 
-/// Every alarm of the deployment: one that cannot be seen may be one that is not blind. One that does not exist says nothing.
-fn alarms<'a>(patient: &Patient<'a>, deployment: &ServiceDeployment) -> Result<Vec<&'a Alarm>, Blind> {
+/// Every alarm of the deployment: one that cannot be seen may be one that is not blind. One that
+/// does not exist says nothing.
+fn alarms<'a>(
+    patient: &Patient<'a>,
+    deployment: &ServiceDeployment,
+) -> Result<Vec<&'a Alarm>, Blind> {
     let mut alarms = Vec::new();
-    for name in deployment.deployment_configuration.alarms.iter().flat_map(|alarms| &alarms.alarm_names) {
+    for name in
+        deployment.deployment_configuration.alarms.iter().flat_map(|alarms| &alarms.alarm_names)
+    {
         alarms.extend(patient.alarm(name)?);
     }
     Ok(alarms)
@@ -135,13 +176,19 @@ fn alarms<'a>(patient: &Patient<'a>, deployment: &ServiceDeployment) -> Result<V
 
 /// Whether it looks at nothing but what only traffic brings.
 fn counts_answers(alarm: &Alarm) -> bool {
-    let brought = |name: &String| name.starts_with("HTTPCode_") || name.starts_with("RequestCount") || name.starts_with("TargetResponseTime");
+    let brought = |name: &String| {
+        name.starts_with("HTTPCode_")
+            || name.starts_with("RequestCount")
+            || name.starts_with("TargetResponseTime")
+    };
     !alarm.metric_names.is_empty() && alarm.metric_names.iter().all(brought)
 }
 
 fn target_evidence(group: &str, targets: &[Target]) -> Evidence {
     match targets.first() {
-        Some(target) => Evidence::new(Call::DescribeTargetHealth, group, "TargetHealth.State", &target.state),
+        Some(target) => {
+            Evidence::new(Call::DescribeTargetHealth, group, "TargetHealth.State", &target.state)
+        }
         None => Evidence::new(Call::DescribeTargetHealth, group, "TargetHealthDescriptions", "[]"),
     }
 }
@@ -149,7 +196,8 @@ fn target_evidence(group: &str, targets: &[Target]) -> Evidence {
 fn remedy(patient: &Patient, deployment: &ServiceDeployment) -> Remedy {
     let configured = &patient.service().deployment_configuration;
     let on = CircuitBreaker { enable: true, rollback: true, reset_on_healthy_task: None };
-    let configured = DeploymentConfiguration { deployment_circuit_breaker: Some(on), ..configured.clone() };
+    let configured =
+        DeploymentConfiguration { deployment_circuit_breaker: Some(on), ..configured.clone() };
     let remedy = Remedy::new(
         "Go back now, and turn the circuit breaker on: it counts tasks. The second command replaces the whole deployment configuration: add what \
          else is set there, such as hooks.",
@@ -193,15 +241,26 @@ mod tests {
     #[test]
     fn a_breaker_ends_it_and_time_may_mend_it() {
         let on = CircuitBreaker { enable: true, rollback: true, reset_on_healthy_task: None };
-        let guarded = example(|deployment| deployment.deployment_configuration.deployment_circuit_breaker = Some(on));
+        let guarded = example(|deployment| {
+            deployment.deployment_configuration.deployment_circuit_breaker = Some(on)
+        });
         assert_eq!(exam(CHECK, &guarded).outcome, Outcome::Healthy);
-        assert_eq!(exam(CHECK, &example(|deployment| deployment.updated_at = Some(minutes_ago(14)))).outcome, Outcome::Healthy);
+        assert_eq!(
+            exam(CHECK, &example(|deployment| deployment.updated_at = Some(minutes_ago(14))))
+                .outcome,
+            Outcome::Healthy
+        );
     }
 
     #[test]
     fn once_it_gets_traffic_the_alarms_see() {
         for stage in ["PRODUCTION_TRAFFIC_SHIFT", "BAKE_TIME", "CLEAN_UP"] {
-            assert_eq!(exam(CHECK, &example(|deployment| deployment.lifecycle_stage = Some(stage.into()))).outcome, Outcome::Healthy, "{stage}");
+            assert_eq!(
+                exam(CHECK, &example(|deployment| deployment.lifecycle_stage = Some(stage.into())))
+                    .outcome,
+                Outcome::Healthy,
+                "{stage}"
+            );
         }
     }
 
@@ -209,7 +268,9 @@ mod tests {
     fn a_new_version_that_is_healthy_needs_no_alarm() {
         for state in ["healthy", "initial"] {
             let mut snapshot = example(|_| ());
-            snapshot.target_health.put(&express_groups()[1], vec![target("10.0.1.31", 8080, "eu-west-2a", state)]);
+            snapshot
+                .target_health
+                .put(&express_groups()[1], vec![target("10.0.1.31", 8080, "eu-west-2a", state)]);
             assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy, "{state}");
         }
     }

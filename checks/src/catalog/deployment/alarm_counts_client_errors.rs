@@ -1,5 +1,6 @@
-//! The alarm that rolled the deployment back counts 4xx answers as errors, and it was those that made it fire: then
-//! strangers who ask for the wrong thing can roll a good version back. It is silent where the app failed itself.
+//! The alarm that rolled the deployment back counts 4xx answers as errors, and it was those that
+//! made it fire: then strangers who ask for the wrong thing can roll a good version back. It is
+//! silent where the app failed itself.
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -15,21 +16,24 @@ use crate::snapshot::service::{DeploymentAlarms, DeploymentConfiguration};
 use crate::snapshot::{Alarm, ServiceDeployment};
 
 crate::check! {
-    /// A deployment alarm that counts 4xx answers fired, while the app answered next to no request with 5xx.
+    /// A deployment alarm that counts 4xx answers fired, while the app answered next to no request
+    /// with 5xx.
     ///
     /// # Why it matters
     ///
-    /// 401, 403 and 404 are answers to what a client asked. Scanners, crawlers and expired logins bring them to any
-    /// public service, at any time: the alarm makes each deployment a matter of luck. Express Mode makes such an
-    /// alarm for every service: more than 1 % of 4xx and 5xx together, in 2 of 3 minutes, over both versions.
+    /// 401, 403 and 404 are answers to what a client asked. Scanners, crawlers and expired logins
+    /// bring them to any public service, at any time: the alarm makes each deployment a matter of
+    /// luck. Express Mode makes such an alarm for every service: more than 1 % of 4xx and 5xx
+    /// together, in 2 of 3 minutes, over both versions.
     ///
     /// # How we tell
     ///
-    /// The alarm made the newest deployment go back; among its metrics is `HTTPCode_Target_4XX_Count`, and beside it
-    /// only other answers and requests of this service's target groups. In the ten minutes before it fired, 4xx
-    /// outnumber 5xx a hundred to one. Where that is longer ago than the metrics reach, the last hour must show the
-    /// same, and the finding says "likely". Health checks are not in these metrics, so a failing health check does
-    /// not count here.
+    /// The alarm made the newest deployment go back; among its metrics is
+    /// `HTTPCode_Target_4XX_Count`, and beside it only other answers and requests of this service's
+    /// target groups. In the ten minutes before it fired, 4xx outnumber 5xx a hundred to one. Where
+    /// that is longer ago than the metrics reach, the last hour must show the same, and the finding
+    /// says "likely". Health checks are not in these metrics, so a failing health check does not
+    /// count here.
     ///
     /// # What to do
     ///
@@ -39,14 +43,17 @@ crate::check! {
     /// aws cloudwatch put-metric-alarm --alarm-name <name> --namespace AWS/ApplicationELB --metric-name HTTPCode_Target_5XX_Count …
     /// ```
     ///
-    /// Express rewrites its alarm at the start of each deployment: there, keep bots away with a web ACL, or take the
-    /// alarm out of the deployment configuration. Sources differ on whether Express accepts the latter.
+    /// Express rewrites its alarm at the start of each deployment: there, keep bots away with a web
+    /// ACL, or take the alarm out of the deployment configuration. Sources differ on whether
+    /// Express accepts the latter.
     ///
-    /// Terraform/OpenTofu: `metric_name = "HTTPCode_Target_5XX_Count"` of `aws_cloudwatch_metric_alarm`; none for Express.
+    /// Terraform/OpenTofu: `metric_name = "HTTPCode_Target_5XX_Count"` of
+    /// `aws_cloudwatch_metric_alarm`; none for Express.
     ///
     /// # See also
     ///
-    /// `alarm_rolled_back`, <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/deployment-alarm-failure.html>,
+    /// `alarm_rolled_back`,
+    /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/deployment-alarm-failure.html>,
     /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/express-service-update-full.html>
     title: "The rollback alarm counts 4xx, the fault of clients",
     severity: High,
@@ -85,7 +92,8 @@ crate::check! {
     },
 }
 
-/// How long before an alarm fires its metrics began to breach: periods, and the delay of the metrics.
+/// How long before an alarm fires its metrics began to breach: periods, and the delay of the
+/// metrics.
 const WINDOW: SignedDuration = SignedDuration::from_mins(10);
 
 /// How far the metrics of a snapshot reach back.
@@ -99,7 +107,8 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     for name in rollback::fired_alarms(patient, deployment)? {
         let Some(alarm) = patient.alarm(name)?.filter(|alarm| counts_4xx(alarm)) else { continue };
         let Some(groups) = groups_of(patient, alarm)? else { continue };
-        let moment = rollback::went_off(patient, deployment, name)?.and_then(|transition| transition.timestamp);
+        let moment = rollback::went_off(patient, deployment, name)?
+            .and_then(|transition| transition.timestamp);
         let moment = moment.or(rollback::started(deployment)).or(deployment.finished_at);
         let reach = before(patient.now(), REACH);
         let seen = moment.map(|at| (before(at, WINDOW), at)).filter(|(start, _)| *start >= reach);
@@ -110,18 +119,27 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         }
         let (clients, app) = (answers.clients, answers.app);
         let what = match (seen, moment) {
-            (Some(_), _) => format!("in the 10 min before it fired there were {clients} answers with 4xx and {app} with 5xx"),
+            (Some(_), _) => format!(
+                "in the 10 min before it fired there were {clients} answers with 4xx and {app} with 5xx"
+            ),
             (None, Some(at)) => format!(
                 "it fired {} ago, likely because of those: in the last hour there were {clients} answers with 4xx and {app} with 5xx",
                 words(age(patient.now(), at))
             ),
-            (None, None) => format!("likely those made it fire: in the last hour there were {clients} answers with 4xx and {app} with 5xx"),
+            (None, None) => format!(
+                "likely those made it fire: in the last hour there were {clients} answers with 4xx and {app} with 5xx"
+            ),
         };
         let brings = findings.see(rollout::brings(patient, deployment)).flatten();
         let remedy = remedy(patient, findings, deployment, alarm, &groups);
         findings.add(
             Subject::new(Kind::Alarm, name)
-                .sick(format!("Alarm {name} counts 4xx as errors, though clients cause them; {what}."), metric_evidence(alarm, name))
+                .sick(
+                    format!(
+                        "Alarm {name} counts 4xx as errors, though clients cause them; {what}."
+                    ),
+                    metric_evidence(alarm, name),
+                )
                 .because_all(answers.peak)
                 .because(rollout::evidence(deployment, "status", &deployment.status))
                 .mend(remedy)
@@ -136,20 +154,32 @@ const CLIENT_ERRORS: &str = "HTTPCode_Target_4XX_Count";
 
 /// Whether it counts 4xx, and nothing that could have made it fire beside answers of targets.
 fn counts_4xx(alarm: &Alarm) -> bool {
-    let known = |name: &String| name.starts_with("HTTPCode_Target_") || name.starts_with("RequestCount");
-    alarm.metric_names.iter().any(|name| name == CLIENT_ERRORS) && alarm.metric_names.iter().all(known)
+    let known =
+        |name: &String| name.starts_with("HTTPCode_Target_") || name.starts_with("RequestCount");
+    alarm.metric_names.iter().any(|name| name == CLIENT_ERRORS)
+        && alarm.metric_names.iter().all(known)
 }
 
 fn metric_evidence(alarm: &Alarm, name: &str) -> Evidence {
-    let metric = alarm.metric_names.iter().find(|metric| *metric == CLIENT_ERRORS).map_or(CLIENT_ERRORS, String::as_str);
+    let metric = alarm
+        .metric_names
+        .iter()
+        .find(|metric| *metric == CLIENT_ERRORS)
+        .map_or(CLIENT_ERRORS, String::as_str);
     Evidence::new(Call::DescribeAlarms, name, "Metrics.MetricNames", metric)
 }
 
-/// The ARNs of the alarm's target groups, if all of them are this service's: of others there are no metrics.
+/// The ARNs of the alarm's target groups, if all of them are this service's: of others there are no
+/// metrics.
 fn groups_of<'a>(patient: &Patient<'a>, alarm: &Alarm) -> Result<Option<Vec<&'a str>>, Blind> {
     let ours = traffic::groups(patient)?;
-    let found: Option<Vec<&str>> =
-        alarm.target_groups.iter().map(|group| ours.iter().copied().find(|arn| arn.rsplit(':').next() == Some(group.as_str()))).collect();
+    let found: Option<Vec<&str>> = alarm
+        .target_groups
+        .iter()
+        .map(|group| {
+            ours.iter().copied().find(|arn| arn.rsplit(':').next() == Some(group.as_str()))
+        })
+        .collect();
     Ok(found.filter(|groups| !groups.is_empty()))
 }
 
@@ -162,7 +192,12 @@ struct Answers {
 }
 
 impl Answers {
-    fn of(patient: &Patient, groups: &[&str], start: Timestamp, end: Timestamp) -> Result<Answers, Blind> {
+    fn of(
+        patient: &Patient,
+        groups: &[&str],
+        start: Timestamp,
+        end: Timestamp,
+    ) -> Result<Answers, Blind> {
         let mut answers = Answers { clients: 0.0, app: 0.0, peak: None };
         let mut most = 0.0;
         for group in groups {
@@ -174,28 +209,46 @@ impl Answers {
                 if count > most {
                     most = count;
                     let of = Metric::Target4xx.of(group);
-                    answers.peak = Some(Evidence::new(Call::GetMetricData, of, Metric::Target4xx.field(), count).at(Some(at)));
+                    answers.peak = Some(
+                        Evidence::new(Call::GetMetricData, of, Metric::Target4xx.field(), count)
+                            .at(Some(at)),
+                    );
                 }
             }
         }
         Ok(answers)
     }
 
-    /// A hundred to one: 5xx are then below 1 % of all requests, which is what Express's alarm allows.
+    /// A hundred to one: 5xx are then below 1 % of all requests, which is what Express's alarm
+    /// allows.
     fn are_clients_fault(&self) -> bool {
         self.clients >= 5.0 && self.app * 100.0 <= self.clients
     }
 }
 
 fn within(series: Option<&Series>, start: Timestamp, end: Timestamp) -> Vec<(Timestamp, f64)> {
-    series.iter().flat_map(|series| &series.values).copied().filter(|(at, _)| start <= *at && *at <= end).collect()
+    series
+        .iter()
+        .flat_map(|series| &series.values)
+        .copied()
+        .filter(|(at, _)| start <= *at && *at <= end)
+        .collect()
 }
 
-fn remedy(patient: &Patient, findings: &mut Findings, deployment: &ServiceDeployment, alarm: &Alarm, groups: &[&str]) -> Remedy {
+fn remedy(
+    patient: &Patient,
+    findings: &mut Findings,
+    deployment: &ServiceDeployment,
+    alarm: &Alarm,
+    groups: &[&str],
+) -> Remedy {
     let name = quote(&alarm.alarm_name);
     if patient.is_express() {
         let none = DeploymentAlarms { alarm_names: Vec::new(), enable: false, rollback: false };
-        let configured = DeploymentConfiguration { alarms: Some(none), ..deployment.deployment_configuration.clone() };
+        let configured = DeploymentConfiguration {
+            alarms: Some(none),
+            ..deployment.deployment_configuration.clone()
+        };
         return Remedy::new(
             "Keep bots off with a web ACL and answer what they ask for, such as / and /robots.txt. Or take the alarm out of the deployment: the \
              command replaces the whole structure, ECS may put the alarm back at the next deployment, and not every Express service accepts it.",
@@ -203,8 +256,14 @@ fn remedy(patient: &Patient, findings: &mut Findings, deployment: &ServiceDeploy
         .cli(rollout::configure(patient, &configured));
     }
     let group = groups.first().copied().unwrap_or_default();
-    let balancers = findings.see(patient.target_group(group)).flatten().map_or(&[][..], |group| &group.load_balancer_arns);
-    let balancer = balancers.first().and_then(|arn| arn.split_once(":loadbalancer/")).map_or("<balancer>", |(_, name)| name);
+    let balancers = findings
+        .see(patient.target_group(group))
+        .flatten()
+        .map_or(&[][..], |group| &group.load_balancer_arns);
+    let balancer = balancers
+        .first()
+        .and_then(|arn| arn.split_once(":loadbalancer/"))
+        .map_or("<balancer>", |(_, name)| name);
     let dimension = group.rsplit(':').next().unwrap_or(group);
     Remedy::new("Let the alarm count 5xx only; choose how many a minute are too many.")
         .cli(format!(
@@ -239,7 +298,8 @@ mod tests {
     }
 
     fn count(snapshot: &mut Snapshot, metric: Metric, values: &[(i64, f64)]) {
-        let values = values.iter().map(|(minutes, value)| (minutes_ago(*minutes), *value)).collect();
+        let values =
+            values.iter().map(|(minutes, value)| (minutes_ago(*minutes), *value)).collect();
         snapshot.metrics.put(metric.of(&express_groups()[0]), Series { values });
     }
 
@@ -254,7 +314,11 @@ mod tests {
     fn is_silent_where_the_app_failed_itself() {
         let mut snapshot = express();
         count(&mut snapshot, Metric::Target5xx, &[(36, 2.0)]);
-        assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy, "2 of 162 may have made it fire");
+        assert_eq!(
+            exam(CHECK, &snapshot).outcome,
+            Outcome::Healthy,
+            "2 of 162 may have made it fire"
+        );
         count(&mut snapshot, Metric::Target5xx, &[(36, 1.0)]);
         assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Sick, "1 of 162 cannot have");
     }
@@ -266,13 +330,22 @@ mod tests {
         assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Sick);
         count(&mut snapshot, Metric::Target4xx, &[(5, 400.0)]);
         count(&mut snapshot, Metric::Target5xx, &[]);
-        assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy, "these came long after the alarm");
+        assert_eq!(
+            exam(CHECK, &snapshot).outcome,
+            Outcome::Healthy,
+            "these came long after the alarm"
+        );
     }
 
     #[test]
     fn health_checks_that_fail_with_404_are_no_client_errors() {
         let mut snapshot = express();
-        let mismatch = baseline::unhealthy("10.0.1.23", 8080, "Target.ResponseCodeMismatch", "Health checks failed with these codes: [404]");
+        let mismatch = baseline::unhealthy(
+            "10.0.1.23",
+            8080,
+            "Target.ResponseCodeMismatch",
+            "Health checks failed with these codes: [404]",
+        );
         snapshot.target_health.put(express_groups()[1].as_str(), vec![mismatch]);
         count(&mut snapshot, Metric::Target4xx, &[]);
         assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy);
@@ -284,7 +357,10 @@ mod tests {
         let arn = snapshot.services[0].service_arn.clone();
         let deployment = &mut snapshot.service_deployments.change(&arn).unwrap()[0];
         deployment.started_at = Some(minutes_ago(200));
-        deployment.rollback.iter_mut().for_each(|rollback| rollback.started_at = Some(minutes_ago(190)));
+        deployment
+            .rollback
+            .iter_mut()
+            .for_each(|rollback| rollback.started_at = Some(minutes_ago(190)));
         snapshot.alarm_history.put(ALARM, Vec::new());
         assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy, "nothing shows client errors");
         count(&mut snapshot, Metric::Target4xx, &[(30, 20.0), (10, 30.0)]);
@@ -296,16 +372,23 @@ mod tests {
     fn a_refused_metric_is_not_taken_for_silence() {
         for metric in [Metric::Target4xx, Metric::Target5xx] {
             let mut snapshot = express();
-            snapshot.metrics.insert(metric.of(&express_groups()[1]), Seen::No(Why::Denied("no".into())));
+            snapshot
+                .metrics
+                .insert(metric.of(&express_groups()[1]), Seen::No(Why::Denied("no".into())));
             assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::CouldNotLook, "{metric:?}");
         }
     }
 
     #[test]
     fn an_alarm_that_watches_other_things_too_may_have_fired_for_them() {
-        for names in [&["HTTPCode_Target_4XX_Count", "TargetResponseTime"][..], &["HTTPCode_Target_5XX_Count"], &[]] {
+        for names in [
+            &["HTTPCode_Target_4XX_Count", "TargetResponseTime"][..],
+            &["HTTPCode_Target_5XX_Count"],
+            &[],
+        ] {
             let mut snapshot = express();
-            snapshot.alarms.change(ALARM).unwrap().metric_names = names.iter().map(|name| (*name).into()).collect();
+            snapshot.alarms.change(ALARM).unwrap().metric_names =
+                names.iter().map(|name| (*name).into()).collect();
             assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy, "{names:?}");
         }
     }
@@ -314,7 +397,8 @@ mod tests {
     fn the_groups_of_another_service_are_not_ours_to_judge() {
         for groups in [&[][..], &["targetgroup/other/6d0ecf831eec9f09"]] {
             let mut snapshot = express();
-            snapshot.alarms.change(ALARM).unwrap().target_groups = groups.iter().map(|group| (*group).into()).collect();
+            snapshot.alarms.change(ALARM).unwrap().target_groups =
+                groups.iter().map(|group| (*group).into()).collect();
             assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy, "{groups:?}");
         }
     }
@@ -337,6 +421,9 @@ mod tests {
     #[test]
     fn the_remedy_for_express_takes_the_alarm_out() {
         let command = &exam(CHECK, &express()).findings[0].remedy.cli[0];
-        assert!(command.contains(r#""alarms":{"alarmNames":[],"enable":false,"rollback":false}"#), "{command}");
+        assert!(
+            command.contains(r#""alarms":{"alarmNames":[],"enable":false,"rollback":false}"#),
+            "{command}"
+        );
     }
 }

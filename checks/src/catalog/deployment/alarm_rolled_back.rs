@@ -1,5 +1,5 @@
-//! A CloudWatch alarm that the deployment watches fired, and ECS went back because of it. Whether the alarm counts
-//! the wrong thing is for `alarm_counts_client_errors` to say.
+//! A CloudWatch alarm that the deployment watches fired, and ECS went back because of it. Whether
+//! the alarm counts the wrong thing is for `alarm_counts_client_errors` to say.
 
 use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
@@ -10,18 +10,21 @@ use crate::reading::{rollback, rollout};
 use crate::snapshot::{Alarm, AlarmTransition, ServiceDeployment};
 
 crate::check! {
-    /// While the newest deployment ran, one of its alarms went to ALARM, and ECS went back to the version before.
+    /// While the newest deployment ran, one of its alarms went to ALARM, and ECS went back to the
+    /// version before.
     ///
     /// # Why it matters
     ///
-    /// The tasks may have been healthy all the time: not the new version alone decides, but whatever the alarm
-    /// looks at. If that is both target groups, errors of the old version roll the new one back.
+    /// The tasks may have been healthy all the time: not the new version alone decides, but
+    /// whatever the alarm looks at. If that is both target groups, errors of the old version roll
+    /// the new one back.
     ///
     /// # How we tell
     ///
-    /// The newest service deployment went back, and it names the triggered alarms, or its alarm monitor is
-    /// `TRIGGERED`, or a service event says "alarm detected". The alarm's history has the moment. An alarm that was
-    /// in ALARM before the deployment began is ignored by ECS for the whole deployment, and so it is here.
+    /// The newest service deployment went back, and it names the triggered alarms, or its alarm
+    /// monitor is `TRIGGERED`, or a service event says "alarm detected". The alarm's history has
+    /// the moment. An alarm that was in ALARM before the deployment began is ignored by ECS for the
+    /// whole deployment, and so it is here.
     ///
     /// # What to do
     ///
@@ -32,7 +35,8 @@ crate::check! {
     /// ```
     ///
     /// Terraform/OpenTofu: `threshold`, `evaluation_periods` and `datapoints_to_alarm` of
-    /// `aws_cloudwatch_metric_alarm`, if the alarm is too nervous; which alarms count is in `alarms` of `aws_ecs_service`.
+    /// `aws_cloudwatch_metric_alarm`, if the alarm is too nervous; which alarms count is in
+    /// `alarms` of `aws_ecs_service`.
     ///
     /// # See also
     ///
@@ -75,15 +79,28 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         let alarm = findings.see(patient.alarm(name)).flatten();
         let went_off = findings.see(rollback::went_off(patient, deployment, name)).flatten();
         let event = rollback::alarm_event(patient, deployment);
-        let says = format!("Alarm {name} went off{} and {}.{}", during(deployment, brings, went_off), went_back(deployment), watches(alarm));
+        let says = format!(
+            "Alarm {name} went off{} and {}.{}",
+            during(deployment, brings, went_off),
+            went_back(deployment),
+            watches(alarm)
+        );
         findings.add(
             Subject::new(Kind::Alarm, name)
                 .sick(says, proof(deployment, name))
                 .because(rollout::evidence(deployment, "status", &deployment.status))
                 .because_all(went_off.map(|moment| {
-                    Evidence::new(Call::DescribeAlarmHistory, name, "AlarmHistoryItems.HistorySummary", &moment.history_summary).at(moment.timestamp)
+                    Evidence::new(
+                        Call::DescribeAlarmHistory,
+                        name,
+                        "AlarmHistoryItems.HistorySummary",
+                        &moment.history_summary,
+                    )
+                    .at(moment.timestamp)
                 }))
-                .because_all(event.map(|event| patient.evidence("events.message", &event.message).at(event.created_at)))
+                .because_all(event.map(|event| {
+                    patient.evidence("events.message", &event.message).at(event.created_at)
+                }))
                 .mend(remedy(patient, name))
                 .concerns(Kind::Alarm, name)
                 .concerns_all(Kind::TaskDefinition, brings)
@@ -95,14 +112,29 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
 
 /// What the deployment itself says of the alarm.
 fn proof(deployment: &ServiceDeployment, name: &str) -> Evidence {
-    let named = deployment.alarms.iter().any(|alarms| alarms.triggered_alarm_names.iter().any(|triggered| triggered == name));
-    rollout::evidence(deployment, if named { "alarms.triggeredAlarmNames" } else { "alarms.alarmNames" }, name)
+    let named = deployment
+        .alarms
+        .iter()
+        .any(|alarms| alarms.triggered_alarm_names.iter().any(|triggered| triggered == name));
+    rollout::evidence(
+        deployment,
+        if named { "alarms.triggeredAlarmNames" } else { "alarms.alarmNames" },
+        name,
+    )
 }
 
-fn during(deployment: &ServiceDeployment, brings: Option<&str>, went_off: Option<&AlarmTransition>) -> String {
-    let of = brings.map_or("the deployment".to_owned(), |definition| format!("the deployment of {}", rollout::short(definition)));
+fn during(
+    deployment: &ServiceDeployment,
+    brings: Option<&str>,
+    went_off: Option<&AlarmTransition>,
+) -> String {
+    let of = brings.map_or("the deployment".to_owned(), |definition| {
+        format!("the deployment of {}", rollout::short(definition))
+    });
     match (went_off.and_then(|moment| moment.timestamp), rollout::started(deployment)) {
-        (Some(at), Some(began)) => format!(" at {}, {} into {of},", clock(at), words(age(at, began))),
+        (Some(at), Some(began)) => {
+            format!(" at {}, {} into {of},", clock(at), words(age(at, began)))
+        }
         _ => format!(" during {of},"),
     }
 }
@@ -116,10 +148,14 @@ fn went_back(deployment: &ServiceDeployment) -> &'static str {
 }
 
 fn watches(alarm: Option<&Alarm>) -> String {
-    let Some(alarm) = alarm.filter(|alarm| !alarm.metric_names.is_empty()) else { return String::new() };
+    let Some(alarm) = alarm.filter(|alarm| !alarm.metric_names.is_empty()) else {
+        return String::new();
+    };
     let groups = match alarm.target_groups.len() {
         0 | 1 => String::new(),
-        several => format!(", of {several} target groups, so errors of the old version may count too"),
+        several => {
+            format!(", of {several} target groups, so errors of the old version may count too")
+        }
     };
     format!(" It watches {}{groups}.", alarm.metric_names.join(", "))
 }
@@ -151,7 +187,10 @@ mod tests {
     const ALARM: &str = "default/api/RollbackAlarm";
 
     fn fired(minutes: i64) -> Vec<AlarmTransition> {
-        vec![AlarmTransition { timestamp: Some(minutes_ago(minutes)), history_summary: "Alarm updated from OK to ALARM".into() }]
+        vec![AlarmTransition {
+            timestamp: Some(minutes_ago(minutes)),
+            history_summary: "Alarm updated from OK to ALARM".into(),
+        }]
     }
 
     #[test]
@@ -170,18 +209,29 @@ mod tests {
         for other in [10, 55] {
             snapshot.alarm_history.put(ALARM, fired(other));
             let exam = exam(CHECK, &snapshot);
-            assert_eq!(exam.findings[0].since, None, "{other} min ago: the deployment names the alarm, its history has no moment");
-            assert!(exam.findings[0].says.contains("went off during the deployment"), "{}", exam.findings[0].says);
+            assert_eq!(
+                exam.findings[0].since, None,
+                "{other} min ago: the deployment names the alarm, its history has no moment"
+            );
+            assert!(
+                exam.findings[0].says.contains("went off during the deployment"),
+                "{}",
+                exam.findings[0].says
+            );
         }
     }
 
     #[test]
     fn of_several_alarms_only_those_fired_that_their_history_shows() {
         let mut snapshot = (CHECK.example)();
-        newest_deployment(&mut snapshot).alarms =
-            Some(AlarmsState { status: Some("TRIGGERED".into()), alarm_names: vec!["latency".into(), ALARM.into()], triggered_alarm_names: vec![] });
+        newest_deployment(&mut snapshot).alarms = Some(AlarmsState {
+            status: Some("TRIGGERED".into()),
+            alarm_names: vec!["latency".into(), ALARM.into()],
+            triggered_alarm_names: vec![],
+        });
         snapshot.alarm_history.put("latency", fired(10));
-        let abouts: Vec<String> = exam(CHECK, &snapshot).findings.into_iter().map(|finding| finding.about.id).collect();
+        let abouts: Vec<String> =
+            exam(CHECK, &snapshot).findings.into_iter().map(|finding| finding.about.id).collect();
         assert_eq!(abouts, [ALARM]);
         snapshot.alarm_history.insert("latency", Seen::No(Why::Denied("no".into())));
         assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::CouldNotLook);
@@ -192,17 +242,35 @@ mod tests {
         let mut snapshot = baseline::fargate();
         roll_out(&mut snapshot, 40, |deployment| {
             deployment.status = "ROLLBACK_SUCCESSFUL".into();
-            deployment.alarms = Some(AlarmsState { alarm_names: vec!["errors".into()], ..AlarmsState::default() });
+            deployment.alarms =
+                Some(AlarmsState { alarm_names: vec!["errors".into()], ..AlarmsState::default() });
         });
         snapshot.alarm_history.put("errors", Vec::new());
         snapshot.alarms.put("errors", Alarm::default());
-        assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy, "nothing says that the alarm fired");
+        assert_eq!(
+            exam(CHECK, &snapshot).outcome,
+            Outcome::Healthy,
+            "nothing says that the alarm fired"
+        );
         let message = "(service api) (deployment ecs-svc/1000000000000000013) deployment failed: alarm detected.";
-        let event = |minutes| ServiceEvent { id: "e".into(), created_at: Some(minutes_ago(minutes)), message: message.into() };
+        let event = |minutes| ServiceEvent {
+            id: "e".into(),
+            created_at: Some(minutes_ago(minutes)),
+            message: message.into(),
+        };
         snapshot.services[0].events = vec![event(90)];
-        assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy, "an event of an older deployment is history");
+        assert_eq!(
+            exam(CHECK, &snapshot).outcome,
+            Outcome::Healthy,
+            "an event of an older deployment is history"
+        );
         snapshot.services[0].events = vec![event(30)];
-        assert_eq!(says(CHECK, &snapshot), ["Alarm errors went off during the deployment of api:13, and ECS went back to the version before."]);
+        assert_eq!(
+            says(CHECK, &snapshot),
+            [
+                "Alarm errors went off during the deployment of api:13, and ECS went back to the version before."
+            ]
+        );
     }
 
     #[test]
@@ -227,8 +295,10 @@ mod tests {
         use crate::diagnosis::{Node, diagnose};
         use crate::patient::{Intent, Patient};
         let chain = |snapshot: &Snapshot, root: &str| {
-            let diagnosis = diagnose(&Patient::new(snapshot, &snapshot.services[0], &Intent::default()));
-            let mut node: Option<&Node> = diagnosis.roots.iter().find(|node| node.check.id() == root);
+            let diagnosis =
+                diagnose(&Patient::new(snapshot, &snapshot.services[0], &Intent::default()));
+            let mut node: Option<&Node> =
+                diagnosis.roots.iter().find(|node| node.check.id() == root);
             let mut ids = Vec::new();
             while let Some(Node { check, explains, .. }) = node {
                 ids.push(check.id());
@@ -236,11 +306,18 @@ mod tests {
             }
             ids
         };
-        assert_eq!(chain(&(CHECK.example)(), "alarm_rolled_back"), ["alarm_rolled_back", "deployment_rolled_back"]);
+        assert_eq!(
+            chain(&(CHECK.example)(), "alarm_rolled_back"),
+            ["alarm_rolled_back", "deployment_rolled_back"]
+        );
         let counted = (super::super::alarm_counts_client_errors::CHECK.example)();
-        let expected = ["alarm_counts_client_errors", "alarm_rolled_back", "deployment_rolled_back"];
+        let expected =
+            ["alarm_counts_client_errors", "alarm_rolled_back", "deployment_rolled_back"];
         assert_eq!(chain(&counted, "alarm_counts_client_errors"), expected);
         let starved = (super::super::canary_starved_of_traffic::CHECK.example)();
-        assert_eq!(chain(&starved, "canary_starved_of_traffic"), ["canary_starved_of_traffic", "deployment_stuck"]);
+        assert_eq!(
+            chain(&starved, "canary_starved_of_traffic"),
+            ["canary_starved_of_traffic", "deployment_stuck"]
+        );
     }
 }

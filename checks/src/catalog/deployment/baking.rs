@@ -1,5 +1,5 @@
-//! The deployment waits on purpose, and will go on by itself. A note that says until when, so that nobody stops a
-//! deployment that does what it was told.
+//! The deployment waits on purpose, and will go on by itself. A note that says until when, so that
+//! nobody stops a deployment that does what it was told.
 
 use crate::check::{Findings, NoAnswer};
 use crate::finding::{Kind, Remedy, Subject};
@@ -12,15 +12,16 @@ crate::check! {
     ///
     /// # Why it matters
     ///
-    /// For minutes, or up to a day, the deployment is `IN_PROGRESS` while all tasks run and nothing happens. That is
-    /// normal; stopping it throws a good deployment away.
+    /// For minutes, or up to a day, the deployment is `IN_PROGRESS` while all tasks run and nothing
+    /// happens. That is normal; stopping it throws a good deployment away.
     ///
     /// # How we tell
     ///
-    /// The newest service deployment is at `BAKE_TIME`, or a canary or linear one shifts part of the traffic, for less
-    /// than the bake configured for that stage. Or a rolling deployment with alarms has all its tasks running: AWS
-    /// then waits "less than five minutes" unless a bake is configured. The API has no start of a stage; the
-    /// deployment's last update stands for it, so the end is about.
+    /// The newest service deployment is at `BAKE_TIME`, or a canary or linear one shifts part of
+    /// the traffic, for less than the bake configured for that stage. Or a rolling deployment with
+    /// alarms has all its tasks running: AWS then waits "less than five minutes" unless a bake is
+    /// configured. The API has no start of a stage; the deployment's last update stands for it, so
+    /// the end is about.
     ///
     /// # What to do
     ///
@@ -30,7 +31,8 @@ crate::check! {
     /// aws ecs describe-service-deployments --service-deployment-arns <arn>
     /// ```
     ///
-    /// Terraform/OpenTofu: `bake_time_in_minutes` in `deployment_configuration` of `aws_ecs_service`, for the next time.
+    /// Terraform/OpenTofu: `bake_time_in_minutes` in `deployment_configuration` of
+    /// `aws_ecs_service`, for the next time.
     ///
     /// # See also
     ///
@@ -59,17 +61,31 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     let name = rollout::name(deployment, brings);
     let left = words(age(bake.ends, patient.now()));
     let says = if bake.configured {
-        format!("{name} is in its configured bake of {}, which ends at about {}, in {left}.", words(bake.length), clock(bake.ends))
+        format!(
+            "{name} is in its configured bake of {}, which ends at about {}, in {left}.",
+            words(bake.length),
+            clock(bake.ends)
+        )
     } else {
-        format!("{name} has all its tasks running; ECS watches its alarms before it calls it done, by default for less than 5 min.")
+        format!(
+            "{name} has all its tasks running; ECS watches its alarms before it calls it done, by default for less than 5 min."
+        )
     };
-    let stage = deployment.lifecycle_stage.as_ref().map(|stage| rollout::evidence(deployment, "lifecycleStage", stage));
+    let stage = deployment
+        .lifecycle_stage
+        .as_ref()
+        .map(|stage| rollout::evidence(deployment, "lifecycleStage", stage));
     findings.add(
         Subject::new(Kind::Deployment, &deployment.service_deployment_arn)
             .sick(says, rollout::evidence(deployment, "status", &deployment.status))
             .because_all(stage)
-            .because_all(deployment.updated_at.map(|at| rollout::evidence(deployment, "updatedAt", at)))
-            .mend(Remedy::new(format!("Wait until about {}.", clock(bake.ends))).cli(rollout::see(patient, deployment)))
+            .because_all(
+                deployment.updated_at.map(|at| rollout::evidence(deployment, "updatedAt", at)),
+            )
+            .mend(
+                Remedy::new(format!("Wait until about {}.", clock(bake.ends)))
+                    .cli(rollout::see(patient, deployment)),
+            )
             .concerns_all(Kind::TaskDefinition, brings),
     );
     Ok(())
@@ -96,7 +112,11 @@ mod tests {
     fn rolling(change: impl FnOnce(&mut ServiceDeployment)) -> Snapshot {
         let mut snapshot = baseline::fargate();
         roll_out(&mut snapshot, 9, |deployment| {
-            deployment.deployment_configuration.alarms = Some(DeploymentAlarms { alarm_names: vec!["errors".into()], enable: true, rollback: true });
+            deployment.deployment_configuration.alarms = Some(DeploymentAlarms {
+                alarm_names: vec!["errors".into()],
+                enable: true,
+                rollback: true,
+            });
             change(deployment);
         });
         snapshot
@@ -106,7 +126,9 @@ mod tests {
     fn says_when_it_ends() {
         assert_eq!(
             says(CHECK, &(CHECK.example)()),
-            ["The deployment of api:13 is in its configured bake of 3 min, which ends at about 03:02 UTC, in 2 min."]
+            [
+                "The deployment of api:13 is in its configured bake of 3 min, which ends at about 03:02 UTC, in 2 min."
+            ]
         );
     }
 
@@ -115,7 +137,10 @@ mod tests {
         let shift = |weight| {
             express(|deployment| {
                 deployment.lifecycle_stage = Some("PRODUCTION_TRAFFIC_SHIFT".into());
-                deployment.target_service_revision.iter_mut().for_each(|target| target.requested_production_traffic_weight = Some(weight));
+                deployment
+                    .target_service_revision
+                    .iter_mut()
+                    .for_each(|target| target.requested_production_traffic_weight = Some(weight));
             })
         };
         assert_eq!(exam(CHECK, &shift(5.0)).outcome, Outcome::Sick);
@@ -142,7 +167,12 @@ mod tests {
         let mut snapshot = rolling(|_| ());
         assert!(says(CHECK, &snapshot)[0].contains("by default for less than 5 min"));
         assert!(
-            says(CHECK, &rolling(|deployment| deployment.deployment_configuration.bake_time_in_minutes = Some(20)))[0].contains("bake of 20 min")
+            says(
+                CHECK,
+                &rolling(|deployment| deployment.deployment_configuration.bake_time_in_minutes =
+                    Some(20))
+            )[0]
+            .contains("bake of 20 min")
         );
         snapshot.services[0].deployments[0].running_count = 1;
         assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy);

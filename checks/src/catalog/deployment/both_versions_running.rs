@@ -1,5 +1,5 @@
-//! Old and new tasks run side by side because the deployment's strategy wants it so. A note, so that nobody takes the
-//! old tasks for leftovers.
+//! Old and new tasks run side by side because the deployment's strategy wants it so. A note, so
+//! that nobody takes the old tasks for leftovers.
 
 use crate::check::{Findings, NoAnswer};
 use crate::finding::{Kind, Remedy, Subject};
@@ -7,32 +7,36 @@ use crate::patient::Patient;
 use crate::reading::rollout::{self, Strategy};
 
 crate::check! {
-    /// A canary, linear or blue/green deployment keeps the old version running beside the new one until its bake is
-    /// over.
+    /// A canary, linear or blue/green deployment keeps the old version running beside the new one
+    /// until its bake is over.
     ///
     /// # Why it matters
     ///
-    /// Twice the tasks run, two images answer, and requests may be served by either. That is what these strategies
-    /// are for; killing the old tasks takes the way back away.
+    /// Twice the tasks run, two images answer, and requests may be served by either. That is what
+    /// these strategies are for; killing the old tasks takes the way back away.
     ///
     /// # How we tell
     ///
-    /// The newest service deployment is under way with one of these strategies, between its test traffic and the end
-    /// of its bake, and tasks of both revisions run. A rolling deployment is not meant: it never keeps both for long.
+    /// The newest service deployment is under way with one of these strategies, between its test
+    /// traffic and the end of its bake, and tasks of both revisions run. A rolling deployment is
+    /// not meant: it never keeps both for long.
     ///
     /// # What to do
     ///
-    /// Wait; `baking` says until when, `deployment_stuck` whether it takes too long. To see the share of the traffic:
+    /// Wait; `baking` says until when, `deployment_stuck` whether it takes too long. To see the
+    /// share of the traffic:
     ///
     /// ```sh
     /// aws ecs describe-service-deployments --service-deployment-arns <arn>
     /// ```
     ///
-    /// Terraform/OpenTofu: `strategy` in `deployment_configuration` of `aws_ecs_service`, if it is not wanted.
+    /// Terraform/OpenTofu: `strategy` in `deployment_configuration` of `aws_ecs_service`, if it is
+    /// not wanted.
     ///
     /// # See also
     ///
-    /// `baking`, `deployment_stuck`, <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/canary-deployment.html>,
+    /// `baking`, `deployment_stuck`,
+    /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/canary-deployment.html>,
     /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/blue-green-deployment-how-it-works.html>
     title: "Both versions run on purpose",
     severity: Info,
@@ -51,16 +55,30 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     if !rollout::ecs_controls(patient) {
         return Err(NoAnswer::NotApplicable(rollout::OTHER_CONTROLLER));
     }
-    let Some(deployment) = rollout::under_way(patient)?.filter(|deployment| deployment.status == "IN_PROGRESS") else { return Ok(()) };
+    let Some(deployment) =
+        rollout::under_way(patient)?.filter(|deployment| deployment.status == "IN_PROGRESS")
+    else {
+        return Ok(());
+    };
     let strategy = Strategy::of(&deployment.deployment_configuration);
-    let on_purpose = matches!(strategy, Strategy::BlueGreen | Strategy::Linear | Strategy::Canary) && rollout::shifts_traffic(deployment);
-    let old: i32 = deployment.source_service_revisions.iter().map(|revision| revision.running_task_count).sum();
-    let Some(target) = deployment.target_service_revision.as_ref().filter(|target| on_purpose && old > 0 && target.running_task_count > 0) else {
+    let on_purpose = matches!(strategy, Strategy::BlueGreen | Strategy::Linear | Strategy::Canary)
+        && rollout::shifts_traffic(deployment);
+    let old: i32 = deployment
+        .source_service_revisions
+        .iter()
+        .map(|revision| revision.running_task_count)
+        .sum();
+    let Some(target) = deployment
+        .target_service_revision
+        .as_ref()
+        .filter(|target| on_purpose && old > 0 && target.running_task_count > 0)
+    else {
         return Ok(());
     };
     let brings = findings.see(rollout::brings(patient, deployment)).flatten();
-    let share =
-        target.requested_production_traffic_weight.map_or_else(String::new, |weight| format!(", and the new one gets {weight} % of the traffic"));
+    let share = target.requested_production_traffic_weight.map_or_else(String::new, |weight| {
+        format!(", and the new one gets {weight} % of the traffic")
+    });
     let stage = deployment.lifecycle_stage.as_deref().unwrap_or_default();
     let says = format!(
         "{} runs both versions on purpose, as its {} strategy wants: {} and {} new. It is at stage {stage}{share}.",
@@ -74,17 +92,35 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         Subject::new(Kind::Deployment, &deployment.service_deployment_arn)
             .sick(says, rollout::evidence(deployment, "lifecycleStage", stage))
             .because_all(
-                deployment.deployment_configuration.strategy.as_ref().map(|s| rollout::evidence(deployment, "deploymentConfiguration.strategy", s)),
-            )
-            .because_all(
                 deployment
-                    .source_service_revisions
-                    .iter()
-                    .map(|old| rollout::evidence(deployment, "sourceServiceRevisions.runningTaskCount", old.running_task_count)),
+                    .deployment_configuration
+                    .strategy
+                    .as_ref()
+                    .map(|s| rollout::evidence(deployment, "deploymentConfiguration.strategy", s)),
             )
-            .because(rollout::evidence(deployment, "targetServiceRevision.runningTaskCount", target.running_task_count))
-            .because_all(weight.map(|weight| rollout::evidence(deployment, "targetServiceRevision.requestedProductionTrafficWeight", weight)))
-            .mend(Remedy::new("Leave the old tasks alone: ECS stops them when the deployment ends.").cli(rollout::see(patient, deployment)))
+            .because_all(deployment.source_service_revisions.iter().map(|old| {
+                rollout::evidence(
+                    deployment,
+                    "sourceServiceRevisions.runningTaskCount",
+                    old.running_task_count,
+                )
+            }))
+            .because(rollout::evidence(
+                deployment,
+                "targetServiceRevision.runningTaskCount",
+                target.running_task_count,
+            ))
+            .because_all(weight.map(|weight| {
+                rollout::evidence(
+                    deployment,
+                    "targetServiceRevision.requestedProductionTrafficWeight",
+                    weight,
+                )
+            }))
+            .mend(
+                Remedy::new("Leave the old tasks alone: ECS stops them when the deployment ends.")
+                    .cli(rollout::see(patient, deployment)),
+            )
             .concerns_all(Kind::TaskDefinition, brings),
     );
     Ok(())
@@ -112,7 +148,12 @@ mod tests {
 
     #[test]
     fn one_task_is_no_plural() {
-        let snapshot = example(|deployment| deployment.source_service_revisions.iter_mut().for_each(|old| old.running_task_count = 1));
+        let snapshot = example(|deployment| {
+            deployment
+                .source_service_revisions
+                .iter_mut()
+                .for_each(|old| old.running_task_count = 1)
+        });
         assert!(says(CHECK, &snapshot)[0].contains("wants: 1 old task and 2 new."));
     }
 
@@ -125,7 +166,8 @@ mod tests {
     #[test]
     fn before_and_after_the_shift_there_is_nothing_to_note() {
         for stage in [Some("SCALE_UP"), Some("CLEAN_UP"), None] {
-            let snapshot = example(|deployment| deployment.lifecycle_stage = stage.map(str::to_owned));
+            let snapshot =
+                example(|deployment| deployment.lifecycle_stage = stage.map(str::to_owned));
             assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy, "{stage:?}");
         }
     }

@@ -1,5 +1,6 @@
-//! A canary or linear deployment is past its bake and next to no requests arrive: with nothing to judge by, it does
-//! not go on. AWS does not document why; so it is said to be likely, and only where nothing else holds it.
+//! A canary or linear deployment is past its bake and next to no requests arrive: with nothing to
+//! judge by, it does not go on. AWS does not document why; so it is said to be likely, and only
+//! where nothing else holds it.
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -16,21 +17,21 @@ use crate::snapshot::metric::Metric;
 use crate::snapshot::service::DeploymentConfiguration;
 
 crate::check! {
-    /// A canary or linear deployment should have gone on by now, but the service gets next to no requests, and its
-    /// alarms have nothing to judge by.
+    /// A canary or linear deployment should have gone on by now, but the service gets next to no
+    /// requests, and its alarms have nothing to judge by.
     ///
     /// # Why it matters
     ///
-    /// Old and new version both run, for hours, and cost twice. Express Mode deploys no other way, so it hits small
-    /// services most: 5 % of next to nothing is nothing.
+    /// Old and new version both run, for hours, and cost twice. Express Mode deploys no other way,
+    /// so it hits small services most: 5 % of next to nothing is nothing.
     ///
     /// # How we tell
     ///
-    /// The deployment is at `PRODUCTION_TRAFFIC_SHIFT` or `BAKE_TIME`, more than ten minutes past the bake of that
-    /// stage; it watches alarms, none has fired; all tasks of the new version run, and no hook waits. Since the
-    /// stage began, the target groups of the service got less than one request a minute. Health checks are not in
-    /// that metric, and CloudWatch has no values at all where there is no traffic. That requests make it go on has
-    /// been seen, but is not documented.
+    /// The deployment is at `PRODUCTION_TRAFFIC_SHIFT` or `BAKE_TIME`, more than ten minutes past
+    /// the bake of that stage; it watches alarms, none has fired; all tasks of the new version run,
+    /// and no hook waits. Since the stage began, the target groups of the service got less than one
+    /// request a minute. Health checks are not in that metric, and CloudWatch has no values at all
+    /// where there is no traffic. That requests make it go on has been seen, but is not documented.
     ///
     /// # What to do
     ///
@@ -40,12 +41,13 @@ crate::check! {
     /// aws ecs stop-service-deployment --service-deployment-arn <arn> --stop-type ROLLBACK
     /// ```
     ///
-    /// Terraform/OpenTofu: `deployment_configuration { strategy = "ROLLING" }` of `aws_ecs_service` needs no traffic;
-    /// `aws_ecs_express_gateway_service` has no argument for it.
+    /// Terraform/OpenTofu: `deployment_configuration { strategy = "ROLLING" }` of `aws_ecs_service`
+    /// needs no traffic; `aws_ecs_express_gateway_service` has no argument for it.
     ///
     /// # See also
     ///
-    /// `deployment_stuck`, `baking`, <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/canary-deployment.html>,
+    /// `deployment_stuck`, `baking`,
+    /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/canary-deployment.html>,
     /// <https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/alarms-and-missing-data.html>
     title: "The canary is past its bake, and next to no requests arrive",
     severity: High,
@@ -67,15 +69,23 @@ crate::check! {
     },
 }
 
-/// What a stage may take beyond its bake before we call it late: shifting, and the delay of metrics.
+/// What a stage may take beyond its bake before we call it late: shifting, and the delay of
+/// metrics.
 const MARGIN: SignedDuration = SignedDuration::from_mins(10);
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     if !rollout::ecs_controls(patient) {
         return Err(NoAnswer::NotApplicable(rollout::OTHER_CONTROLLER));
     }
-    let Some(deployment) = rollout::under_way(patient)?.filter(|deployment| waits_for_traffic(deployment)) else { return Ok(()) };
-    let (Some(bake), Some(began)) = (rollout::bake(deployment), rollout::stage_began(deployment)) else { return Ok(()) };
+    let Some(deployment) =
+        rollout::under_way(patient)?.filter(|deployment| waits_for_traffic(deployment))
+    else {
+        return Ok(());
+    };
+    let (Some(bake), Some(began)) = (rollout::bake(deployment), rollout::stage_began(deployment))
+    else {
+        return Ok(());
+    };
     if patient.now() < after(began, bake + MARGIN) {
         return Ok(());
     }
@@ -100,7 +110,9 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     findings.add(
         Subject::new(Kind::Deployment, &deployment.service_deployment_arn)
             .sick(says, rollout::evidence(deployment, "lifecycleStage", stage))
-            .because_all(deployment.updated_at.map(|at| rollout::evidence(deployment, "updatedAt", at)))
+            .because_all(
+                deployment.updated_at.map(|at| rollout::evidence(deployment, "updatedAt", at)),
+            )
             .because_all(values)
             .because_all(alarms)
             .mend(remedy(patient, deployment))
@@ -109,11 +121,21 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     Ok(())
 }
 
-/// Whether nothing but its alarms can hold it: it shifts by and by, its tasks run, no hook waits, no alarm fired.
+/// Whether nothing but its alarms can hold it: it shifts by and by, its tasks run, no hook waits,
+/// no alarm fired.
 fn waits_for_traffic(deployment: &ServiceDeployment) -> bool {
-    let shifts = matches!(Strategy::of(&deployment.deployment_configuration), Strategy::Canary | Strategy::Linear);
-    let runs = deployment.target_service_revision.as_ref().is_some_and(|target| target.running_task_count >= target.requested_task_count.max(1));
-    let hook = deployment.lifecycle_hook_details.iter().any(|hook| matches!(hook.status.as_deref(), Some("AWAITING_ACTION" | "IN_PROGRESS")));
+    let shifts = matches!(
+        Strategy::of(&deployment.deployment_configuration),
+        Strategy::Canary | Strategy::Linear
+    );
+    let runs = deployment
+        .target_service_revision
+        .as_ref()
+        .is_some_and(|target| target.running_task_count >= target.requested_task_count.max(1));
+    let hook = deployment
+        .lifecycle_hook_details
+        .iter()
+        .any(|hook| matches!(hook.status.as_deref(), Some("AWAITING_ACTION" | "IN_PROGRESS")));
     let judged = deployment.alarms.as_ref().is_some_and(|alarms| {
         !alarms.alarm_names.is_empty()
             && alarms.triggered_alarm_names.is_empty()
@@ -122,35 +144,48 @@ fn waits_for_traffic(deployment: &ServiceDeployment) -> bool {
     deployment.status == "IN_PROGRESS" && shifts && runs && judged && !hook
 }
 
-/// All requests to the service's target groups since a moment, and of each group the busiest minute or else its last.
-/// One group that we cannot see could have had them all.
+/// All requests to the service's target groups since a moment, and of each group the busiest minute
+/// or else its last. One group that we cannot see could have had them all.
 fn requests(patient: &Patient, from: Timestamp) -> Result<(f64, Vec<Evidence>), Blind> {
     let mut sum = 0.0;
     let mut evidence = Vec::new();
     for group in traffic::groups(patient)? {
-        let values = patient.metric(Metric::GroupRequests, group)?.map_or(&[][..], |series| &series.values);
+        let values =
+            patient.metric(Metric::GroupRequests, group)?.map_or(&[][..], |series| &series.values);
         let since = || values.iter().filter(|(at, _)| *at >= from);
         sum += since().map(|(_, count)| count).sum::<f64>();
         let minute = since().max_by(|a, b| a.1.total_cmp(&b.1)).or(values.last());
         let value = minute.map_or("[]".to_owned(), |(_, count)| count.to_string());
         let of = Metric::GroupRequests.of(group);
-        evidence.push(Evidence::new(Call::GetMetricData, of, Metric::GroupRequests.field(), value).at(minute.map(|(at, _)| *at)));
+        evidence.push(
+            Evidence::new(Call::GetMetricData, of, Metric::GroupRequests.field(), value)
+                .at(minute.map(|(at, _)| *at)),
+        );
     }
     Ok((sum, evidence))
 }
 
 /// What its alarms say, and since when.
-fn alarm_states(patient: &Patient, findings: &mut Findings, deployment: &ServiceDeployment) -> Vec<Evidence> {
+fn alarm_states(
+    patient: &Patient,
+    findings: &mut Findings,
+    deployment: &ServiceDeployment,
+) -> Vec<Evidence> {
     let names = deployment.alarms.iter().flat_map(|alarms| &alarms.alarm_names);
     let alarms = names.filter_map(|name| findings.see(patient.alarm(name)).flatten());
     alarms
-        .map(|alarm| Evidence::new(Call::DescribeAlarms, &alarm.alarm_name, "StateValue", &alarm.state_value).at(alarm.state_updated_timestamp))
+        .map(|alarm| {
+            Evidence::new(Call::DescribeAlarms, &alarm.alarm_name, "StateValue", &alarm.state_value)
+                .at(alarm.state_updated_timestamp)
+        })
         .collect()
 }
 
 fn remedy(patient: &Patient, deployment: &ServiceDeployment) -> Remedy {
     let now = "Send about 20 requests a minute to the service until the deployment ends, or go back to the version before.";
-    let now_only = |summary: String| Remedy::new(summary).cli(rollout::see(patient, deployment)).cli(rollout::stop(deployment));
+    let now_only = |summary: String| {
+        Remedy::new(summary).cli(rollout::see(patient, deployment)).cli(rollout::stop(deployment))
+    };
     if patient.is_express() {
         return now_only(format!("{now} Express knows no other strategy."));
     }
@@ -188,7 +223,9 @@ mod tests {
                         the service got 0 requests: likely too few for its alarms to judge the new version by.";
         assert_eq!(
             says(CHECK, &example(|_| ())),
-            [expected.replace("3 min. In", "180 s. In").replace("180 s", &words(SignedDuration::from_mins(3)))]
+            [expected
+                .replace("3 min. In", "180 s. In")
+                .replace("180 s", &words(SignedDuration::from_mins(3)))]
         );
     }
 
@@ -198,7 +235,9 @@ mod tests {
         assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy);
         let snapshot = example(|deployment| deployment.updated_at = Some(minutes_ago(14)));
         assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Sick);
-        let snapshot = example(|deployment| deployment.deployment_configuration.canary_bake_time_in_minutes = Some(240));
+        let snapshot = example(|deployment| {
+            deployment.deployment_configuration.canary_bake_time_in_minutes = Some(240)
+        });
         assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy, "four hours were asked for");
     }
 
@@ -224,7 +263,10 @@ mod tests {
     #[test]
     fn a_refused_metric_is_not_no_traffic() {
         let mut snapshot = example(|_| ());
-        snapshot.metrics.insert(Metric::GroupRequests.of(&express_groups()[1]), Seen::No(Why::Denied("no".into())));
+        snapshot.metrics.insert(
+            Metric::GroupRequests.of(&express_groups()[1]),
+            Seen::No(Why::Denied("no".into())),
+        );
         assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::CouldNotLook);
     }
 
@@ -232,9 +274,22 @@ mod tests {
     fn what_else_holds_it_is_not_starvation() {
         type Change = fn(&mut ServiceDeployment);
         let held: [(&str, Change); 6] = [
-            ("tasks of the new version do not run", |d| d.target_service_revision.iter_mut().for_each(|target| target.running_task_count = 1)),
-            ("a hook waits", |d| d.lifecycle_hook_details = vec![HookDetail { status: Some("AWAITING_ACTION".into()), ..HookDetail::default() }]),
-            ("an alarm fired", |d| d.alarms.iter_mut().for_each(|alarms| alarms.triggered_alarm_names = alarms.alarm_names.clone())),
+            ("tasks of the new version do not run", |d| {
+                d.target_service_revision
+                    .iter_mut()
+                    .for_each(|target| target.running_task_count = 1)
+            }),
+            ("a hook waits", |d| {
+                d.lifecycle_hook_details = vec![HookDetail {
+                    status: Some("AWAITING_ACTION".into()),
+                    ..HookDetail::default()
+                }]
+            }),
+            ("an alarm fired", |d| {
+                d.alarms
+                    .iter_mut()
+                    .for_each(|alarms| alarms.triggered_alarm_names = alarms.alarm_names.clone())
+            }),
             ("no alarm could judge", |d| d.alarms = None),
             ("it still starts its tasks", |d| d.lifecycle_stage = Some("SCALE_UP".into())),
             ("it goes back", |d| d.status = "ROLLBACK_IN_PROGRESS".into()),
@@ -246,7 +301,9 @@ mod tests {
 
     #[test]
     fn a_rolling_deployment_needs_no_traffic() {
-        let snapshot = example(|deployment| deployment.deployment_configuration.strategy = Some("ROLLING".into()));
+        let snapshot = example(|deployment| {
+            deployment.deployment_configuration.strategy = Some("ROLLING".into())
+        });
         assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy);
     }
 }

@@ -1,5 +1,5 @@
-//! Tasks fail again and again, and the circuit breaker never gets to its threshold: every task that is healthy for a
-//! moment sets its count back. Why the tasks fail is for other checks to say.
+//! Tasks fail again and again, and the circuit breaker never gets to its threshold: every task that
+//! is healthy for a moment sets its count back. Why the tasks fail is for other checks to say.
 
 use crate::check::{Findings, NoAnswer};
 use crate::finding::{Kind, Remedy, Subject};
@@ -10,20 +10,22 @@ use crate::snapshot::service::{CircuitBreaker, DeploymentConfiguration};
 use crate::snapshot::{ServiceDeployment, Task};
 
 crate::check! {
-    /// More tasks of the new version have failed than the circuit breaker allows, and it has not triggered, because a
-    /// task that becomes healthy sets its count back to 0.
+    /// More tasks of the new version have failed than the circuit breaker allows, and it has not
+    /// triggered, because a task that becomes healthy sets its count back to 0.
     ///
     /// # Why it matters
     ///
-    /// A version that starts, passes one health check and dies is the worst of all: the breaker never ends it. The
-    /// deployment goes on for hours, starts tasks and loses them.
+    /// A version that starts, passes one health check and dies is the worst of all: the breaker
+    /// never ends it. The deployment goes on for hours, starts tasks and loses them.
     ///
     /// # How we tell
     ///
-    /// The deployment is `IN_PROGRESS`, its breaker is enabled and `MONITORING`, `resetOnHealthyTask` is not turned off
-    /// (it is on by default), and more tasks of the new version have failed since it began than the threshold, while
-    /// `failureCount` is below it. At least one of these tasks ran. Tasks of other versions, and those that scaling, a
-    /// deployment or a person stopped, do not count. Stopped tasks are kept for about an hour, so there may have been more.
+    /// The deployment is `IN_PROGRESS`, its breaker is enabled and `MONITORING`,
+    /// `resetOnHealthyTask` is not turned off (it is on by default), and more tasks of the new
+    /// version have failed since it began than the threshold, while `failureCount` is below it. At
+    /// least one of these tasks ran. Tasks of other versions, and those that scaling, a deployment
+    /// or a person stopped, do not count. Stopped tasks are kept for about an hour, so there may
+    /// have been more.
     ///
     /// # What to do
     ///
@@ -34,7 +36,8 @@ crate::check! {
     ///   '{"deploymentCircuitBreaker":{"enable":true,"rollback":true,"resetOnHealthyTask":false}}'
     /// ```
     ///
-    /// Terraform/OpenTofu: `deployment_configuration.deployment_circuit_breaker.reset_on_healthy_task` of
+    /// Terraform/OpenTofu:
+    /// `deployment_configuration.deployment_circuit_breaker.reset_on_healthy_task` of
     /// `awscc_ecs_service`; whether `aws_ecs_service` has it depends on the provider's version.
     ///
     /// # See also
@@ -72,15 +75,24 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     if !rollout::ecs_controls(patient) {
         return Err(NoAnswer::NotApplicable(rollout::OTHER_CONTROLLER));
     }
-    let Some(deployment) = rollout::under_way(patient)?.filter(|deployment| deployment.status == "IN_PROGRESS" && resets(deployment)) else {
+    let Some(deployment) = rollout::under_way(patient)?
+        .filter(|deployment| deployment.status == "IN_PROGRESS" && resets(deployment))
+    else {
         return Ok(());
     };
-    let Some(breaker) = deployment.deployment_circuit_breaker.as_ref().filter(|breaker| breaker.status.as_deref() == Some("MONITORING")) else {
+    let Some(breaker) = deployment
+        .deployment_circuit_breaker
+        .as_ref()
+        .filter(|breaker| breaker.status.as_deref() == Some("MONITORING"))
+    else {
         return Ok(());
     };
     let failed = failed(patient.stopped_tasks()?, patient, deployment);
     let below = breaker.failure_count < breaker.threshold;
-    if !below || failed.len() as i64 <= i64::from(breaker.threshold) || !failed.iter().any(|task| task.started_at.is_some()) {
+    if !below
+        || failed.len() as i64 <= i64::from(breaker.threshold)
+        || !failed.iter().any(|task| task.started_at.is_some())
+    {
         return Ok(());
     }
     let brings = findings.see(rollout::brings(patient, deployment)).flatten();
@@ -93,8 +105,19 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     );
     findings.add(
         Subject::new(Kind::Deployment, &deployment.service_deployment_arn)
-            .sick(says, rollout::evidence(deployment, "deploymentCircuitBreaker.failureCount", breaker.failure_count))
-            .because(rollout::evidence(deployment, "deploymentCircuitBreaker.threshold", breaker.threshold))
+            .sick(
+                says,
+                rollout::evidence(
+                    deployment,
+                    "deploymentCircuitBreaker.failureCount",
+                    breaker.failure_count,
+                ),
+            )
+            .because(rollout::evidence(
+                deployment,
+                "deploymentCircuitBreaker.threshold",
+                breaker.threshold,
+            ))
             .because(rollout::evidence(deployment, "deploymentCircuitBreaker.status", "MONITORING"))
             .because_all(failed.first().map(|task| stop::evidence(task)))
             .mend(remedy(patient, deployment))
@@ -110,18 +133,33 @@ fn resets(deployment: &ServiceDeployment) -> bool {
 }
 
 /// Tasks of the new version that failed since the deployment began, newest first.
-fn failed<'a>(stopped: &'a [Task], patient: &Patient, deployment: &ServiceDeployment) -> Vec<&'a Task> {
+fn failed<'a>(
+    stopped: &'a [Task],
+    patient: &Patient,
+    deployment: &ServiceDeployment,
+) -> Vec<&'a Task> {
     let new = stop::primary_version(patient);
     let began = rollout::started(deployment);
-    let is_new = |task: &&Task| new.iter().any(|version| version.started(task.started_by.as_deref(), &task.task_definition_arn));
-    let since = |task: &&Task| task.stopped_at.is_some_and(|at| began.is_none_or(|began| at >= began));
-    stopped.iter().filter(is_new).filter(since).filter(|task| StopKind::of(task).is_failure()).collect()
+    let is_new = |task: &&Task| {
+        new.iter()
+            .any(|version| version.started(task.started_by.as_deref(), &task.task_definition_arn))
+    };
+    let since =
+        |task: &&Task| task.stopped_at.is_some_and(|at| began.is_none_or(|began| at >= began));
+    stopped
+        .iter()
+        .filter(is_new)
+        .filter(since)
+        .filter(|task| StopKind::of(task).is_failure())
+        .collect()
 }
 
 fn remedy(patient: &Patient, deployment: &ServiceDeployment) -> Remedy {
     let configured = &patient.service().deployment_configuration;
-    let stands = CircuitBreaker { enable: true, rollback: true, reset_on_healthy_task: Some(false) };
-    let configured = DeploymentConfiguration { deployment_circuit_breaker: Some(stands), ..configured.clone() };
+    let stands =
+        CircuitBreaker { enable: true, rollback: true, reset_on_healthy_task: Some(false) };
+    let configured =
+        DeploymentConfiguration { deployment_circuit_breaker: Some(stands), ..configured.clone() };
     let remedy = Remedy::new(
         "Go back now; and for the next time let the count stand. The second command replaces the whole deployment configuration: add what else \
          is set there, such as hooks.",
@@ -167,7 +205,11 @@ mod tests {
     fn a_breaker_that_may_still_trigger_is_left_to_it() {
         let mut snapshot = example(|_| ());
         stopped(&mut snapshot).truncate(3);
-        assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy, "three failures are the threshold, not more");
+        assert_eq!(
+            exam(CHECK, &snapshot).outcome,
+            Outcome::Healthy,
+            "three failures are the threshold, not more"
+        );
     }
 
     #[test]
@@ -175,11 +217,24 @@ mod tests {
         type Change = fn(&mut ServiceDeployment);
         let others: [(&str, Change); 5] = [
             ("the count stands", |d| {
-                d.deployment_configuration.deployment_circuit_breaker.iter_mut().for_each(|breaker| breaker.reset_on_healthy_task = Some(false));
+                d.deployment_configuration
+                    .deployment_circuit_breaker
+                    .iter_mut()
+                    .for_each(|breaker| breaker.reset_on_healthy_task = Some(false));
             }),
-            ("the breaker is off", |d| d.deployment_configuration.deployment_circuit_breaker = None),
-            ("the breaker triggered", |d| d.deployment_circuit_breaker.iter_mut().for_each(|breaker| breaker.status = Some("TRIGGERED".into()))),
-            ("the count is at its threshold", |d| d.deployment_circuit_breaker.iter_mut().for_each(|breaker| breaker.failure_count = 3)),
+            ("the breaker is off", |d| {
+                d.deployment_configuration.deployment_circuit_breaker = None
+            }),
+            ("the breaker triggered", |d| {
+                d.deployment_circuit_breaker
+                    .iter_mut()
+                    .for_each(|breaker| breaker.status = Some("TRIGGERED".into()))
+            }),
+            ("the count is at its threshold", |d| {
+                d.deployment_circuit_breaker
+                    .iter_mut()
+                    .for_each(|breaker| breaker.failure_count = 3)
+            }),
             ("it goes back", |d| d.status = "ROLLBACK_IN_PROGRESS".into()),
         ];
         for (why, change) in others {
@@ -197,10 +252,15 @@ mod tests {
     #[test]
     fn old_tasks_and_clean_stops_do_not_count() {
         let mut snapshot = example(|_| ());
-        stopped(&mut snapshot).iter_mut().for_each(|task| task.started_by = Some("ecs-svc/1000000000000000012".into()));
+        stopped(&mut snapshot)
+            .iter_mut()
+            .for_each(|task| task.started_by = Some("ecs-svc/1000000000000000012".into()));
         assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy);
         let mut snapshot = example(|_| ());
-        stopped(&mut snapshot).iter_mut().for_each(|task| task.stopped_reason = Some("Scaling activity initiated by (deployment ecs-svc/1)".into()));
+        stopped(&mut snapshot).iter_mut().for_each(|task| {
+            task.stopped_reason =
+                Some("Scaling activity initiated by (deployment ecs-svc/1)".into())
+        });
         assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy);
     }
 

@@ -1,5 +1,5 @@
-//! Neither the circuit breaker nor an alarm would stop a failing deployment. A risk: it is about the next deployment,
-//! not about the one that runs.
+//! Neither the circuit breaker nor an alarm would stop a failing deployment. A risk: it is about
+//! the next deployment, not about the one that runs.
 
 use crate::check::{Findings, NoAnswer};
 use crate::finding::Remedy;
@@ -12,14 +12,14 @@ crate::check! {
     ///
     /// # Why it matters
     ///
-    /// ECS starts the tasks of a broken version again and again, for hours or days, and calls the deployment
-    /// `IN_PROGRESS` all the time. Nobody is told, and the way back is yours to find.
+    /// ECS starts the tasks of a broken version again and again, for hours or days, and calls the
+    /// deployment `IN_PROGRESS` all the time. Nobody is told, and the way back is yours to find.
     ///
     /// # How we tell
     ///
-    /// `deploymentCircuitBreaker.enable` of the service is false, which is the default, and there is no deployment
-    /// alarm that is enabled and rolls back. Services that CodeDeploy or an external controller deploys are not
-    /// looked at: the breaker is not theirs to have.
+    /// `deploymentCircuitBreaker.enable` of the service is false, which is the default, and there
+    /// is no deployment alarm that is enabled and rolls back. Services that CodeDeploy or an
+    /// external controller deploys are not looked at: the breaker is not theirs to have.
     ///
     /// # What to do
     ///
@@ -30,11 +30,13 @@ crate::check! {
     ///   '{"deploymentCircuitBreaker":{"enable":true,"rollback":true},"maximumPercent":200,"minimumHealthyPercent":100}'
     /// ```
     ///
-    /// Terraform/OpenTofu: `deployment_circuit_breaker { enable = true rollback = true }` of `aws_ecs_service`.
+    /// Terraform/OpenTofu: `deployment_circuit_breaker { enable = true rollback = true }` of
+    /// `aws_ecs_service`.
     ///
     /// # See also
     ///
-    /// `deployment_stuck`, <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/deployment-circuit-breaker.html>
+    /// `deployment_stuck`,
+    /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/deployment-circuit-breaker.html>
     title: "The circuit breaker is off, and no alarm rolls back",
     severity: Medium,
     role: Risk,
@@ -52,8 +54,10 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     }
     let configured = &patient.service().deployment_configuration;
     let breaker = configured.deployment_circuit_breaker.as_ref();
-    let alarms = configured.alarms.as_ref().filter(|alarms| alarms.enable && !alarms.alarm_names.is_empty());
-    if breaker.is_some_and(|breaker| breaker.enable) || alarms.is_some_and(|alarms| alarms.rollback) {
+    let alarms =
+        configured.alarms.as_ref().filter(|alarms| alarms.enable && !alarms.alarm_names.is_empty());
+    if breaker.is_some_and(|breaker| breaker.enable) || alarms.is_some_and(|alarms| alarms.rollback)
+    {
         return Ok(());
     }
     let says = match alarms {
@@ -64,11 +68,17 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         None => "The deployment circuit breaker is off and no alarm is set: ECS retries a version that fails without end.".to_owned(),
     };
     let evidence = match breaker {
-        Some(breaker) => patient.evidence("deploymentConfiguration.deploymentCircuitBreaker.enable", breaker.enable),
+        Some(breaker) => patient
+            .evidence("deploymentConfiguration.deploymentCircuitBreaker.enable", breaker.enable),
         None => patient.evidence("deploymentConfiguration.deploymentCircuitBreaker", "null"),
     };
-    let rolls_back = alarms.map(|alarms| patient.evidence("deploymentConfiguration.alarms.rollback", alarms.rollback));
-    let on = CircuitBreaker { enable: true, rollback: true, reset_on_healthy_task: breaker.and_then(|breaker| breaker.reset_on_healthy_task) };
+    let rolls_back = alarms
+        .map(|alarms| patient.evidence("deploymentConfiguration.alarms.rollback", alarms.rollback));
+    let on = CircuitBreaker {
+        enable: true,
+        rollback: true,
+        reset_on_healthy_task: breaker.and_then(|breaker| breaker.reset_on_healthy_task),
+    };
     let name = patient.name();
     let remedy = Remedy::new(
         "Turn the breaker on, with rollback. The command replaces the whole deployment configuration: add what else is set there, such as hooks.",
@@ -91,7 +101,8 @@ mod tests {
 
     fn with_alarms(enable: bool, rollback: bool) -> Snapshot {
         let mut snapshot = (CHECK.example)();
-        snapshot.services[0].deployment_configuration.alarms = Some(DeploymentAlarms { alarm_names: vec!["errors".into()], enable, rollback });
+        snapshot.services[0].deployment_configuration.alarms =
+            Some(DeploymentAlarms { alarm_names: vec!["errors".into()], enable, rollback });
         snapshot
     }
 
@@ -103,7 +114,10 @@ mod tests {
     #[test]
     fn an_alarm_that_is_off_or_does_not_roll_back_is_not() {
         assert!(says(CHECK, &with_alarms(false, true))[0].contains("no alarm is set"));
-        assert!(says(CHECK, &with_alarms(true, false))[0].contains("alarm errors ends a deployment without going back"));
+        assert!(
+            says(CHECK, &with_alarms(true, false))[0]
+                .contains("alarm errors ends a deployment without going back")
+        );
     }
 
     #[test]
@@ -126,16 +140,27 @@ mod tests {
         for controller in ["CODE_DEPLOY", "EXTERNAL"] {
             let mut snapshot = (CHECK.example)();
             snapshot.services[0].deployment_controller = Some(controller.into());
-            assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::NotApplicable(rollout::OTHER_CONTROLLER));
+            assert_eq!(
+                exam(CHECK, &snapshot).outcome,
+                Outcome::NotApplicable(rollout::OTHER_CONTROLLER)
+            );
         }
     }
 
     #[test]
     fn the_command_keeps_what_was_configured() {
         let command = &exam(CHECK, &with_alarms(true, false)).findings[0].remedy.cli[0];
-        for part in [r#""maximumPercent":200"#, r#""minimumHealthyPercent":100"#, r#""strategy":"ROLLING""#, r#""alarmNames":["errors"]"#] {
+        for part in [
+            r#""maximumPercent":200"#,
+            r#""minimumHealthyPercent":100"#,
+            r#""strategy":"ROLLING""#,
+            r#""alarmNames":["errors"]"#,
+        ] {
             assert!(command.contains(part), "{command} has no {part}");
         }
-        assert!(command.contains(r#""deploymentCircuitBreaker":{"enable":true,"rollback":true}"#), "{command}");
+        assert!(
+            command.contains(r#""deploymentCircuitBreaker":{"enable":true,"rollback":true}"#),
+            "{command}"
+        );
     }
 }

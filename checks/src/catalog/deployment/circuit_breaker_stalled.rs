@@ -1,5 +1,5 @@
-//! The new version failed, the way back failed as well, and now ECS starts nothing any more. A first deployment that
-//! has nothing to go back to is not meant: `rollback_failed` tells of that.
+//! The new version failed, the way back failed as well, and now ECS starts nothing any more. A
+//! first deployment that has nothing to go back to is not meant: `rollback_failed` tells of that.
 
 use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
@@ -12,19 +12,20 @@ use crate::snapshot::deployment::ContainerImage;
 use crate::snapshot::{Deployment, ServiceDeployment};
 
 crate::check! {
-    /// The circuit breaker went back to the version before, that one failed too, and no deployment is left that ever
-    /// completed.
+    /// The circuit breaker went back to the version before, that one failed too, and no deployment
+    /// is left that ever completed.
     ///
     /// # Why it matters
     ///
-    /// With no completed deployment to go back to, the breaker starts no new tasks: the service stays as it is, with
-    /// too few tasks or none, until somebody deploys.
+    /// With no completed deployment to go back to, the breaker starts no new tasks: the service
+    /// stays as it is, with too few tasks or none, until somebody deploys.
     ///
     /// # How we tell
     ///
-    /// The newest service deployment goes or went back to a version and is not done; the primary deployment of the
-    /// service is `FAILED`, and none of its deployments is `COMPLETED`; the circuit breaker is on. Where ECS found no
-    /// version to go back to, this is no stalled rollback but a first deployment.
+    /// The newest service deployment goes or went back to a version and is not done; the primary
+    /// deployment of the service is `FAILED`, and none of its deployments is `COMPLETED`; the
+    /// circuit breaker is on. Where ECS found no version to go back to, this is no stalled rollback
+    /// but a first deployment.
     ///
     /// # What to do
     ///
@@ -34,7 +35,8 @@ crate::check! {
     /// aws ecs update-service --cluster <cluster> --service <service> --task-definition <family:revision> --force-new-deployment
     /// ```
     ///
-    /// Terraform/OpenTofu: `task_definition` and `force_new_deployment = true` of `aws_ecs_service`.
+    /// Terraform/OpenTofu: `task_definition` and `force_new_deployment = true` of
+    /// `aws_ecs_service`.
     ///
     /// # See also
     ///
@@ -72,18 +74,36 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         return Err(NoAnswer::NotApplicable(rollout::OTHER_CONTROLLER));
     }
     let service = patient.service();
-    let Some(primary) = service.deployments.iter().find(|deployment| deployment.status == "PRIMARY") else { return Ok(()) };
-    let is = |deployment: &Deployment, state: &str| deployment.rollout_state.as_deref() == Some(state);
-    let breaker_is_on = service.deployment_configuration.deployment_circuit_breaker.as_ref().is_some_and(|breaker| breaker.enable);
-    if !breaker_is_on || !is(primary, "FAILED") || service.deployments.iter().any(|deployment| is(deployment, "COMPLETED")) {
+    let Some(primary) =
+        service.deployments.iter().find(|deployment| deployment.status == "PRIMARY")
+    else {
+        return Ok(());
+    };
+    let is =
+        |deployment: &Deployment, state: &str| deployment.rollout_state.as_deref() == Some(state);
+    let breaker_is_on = service
+        .deployment_configuration
+        .deployment_circuit_breaker
+        .as_ref()
+        .is_some_and(|breaker| breaker.enable);
+    if !breaker_is_on
+        || !is(primary, "FAILED")
+        || service.deployments.iter().any(|deployment| is(deployment, "COMPLETED"))
+    {
         return Ok(());
     }
-    let Some(deployment) = rollout::newest(patient)?.filter(|deployment| rollback::is_open(deployment)) else { return Ok(()) };
+    let Some(deployment) =
+        rollout::newest(patient)?.filter(|deployment| rollback::is_open(deployment))
+    else {
+        return Ok(());
+    };
     let Some(goes_back) = goes_back(patient, deployment) else { return Ok(()) };
     let brings = findings.see(rollout::brings(patient, deployment)).flatten();
-    let back = rollout::back_to(deployment).and_then(|revision| findings.see(rollout::task_definition(patient, revision)).flatten());
+    let back = rollout::back_to(deployment)
+        .and_then(|revision| findings.see(rollout::task_definition(patient, revision)).flatten());
     let to = back.map_or("the version before", rollout::short);
-    let since = rollback::started(deployment).map_or_else(String::new, |at| format!(" {} ago", words(age(patient.now(), at))));
+    let since = rollback::started(deployment)
+        .map_or_else(String::new, |at| format!(" {} ago", words(age(patient.now(), at))));
     let says = format!(
         "{} failed, ECS began to go back to {to}{since}, and that failed too. No deployment of the service is completed, so the circuit breaker starts \
          no more tasks: {} of {} run.",
@@ -95,20 +115,38 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     let version = good.and_then(|listed| listed.target_service_revision_arn.as_deref());
     let version = version.and_then(|revision| findings.see(patient.revision(revision)).flatten());
     // What was good then is of no use now if its image is gone.
-    let gone = |image: &ContainerImage| findings.see(image::gone(patient, image)).flatten().is_some();
+    let gone =
+        |image: &ContainerImage| findings.see(image::gone(patient, image)).flatten().is_some();
     let is_gone = version.is_some_and(|revision| revision.container_images.iter().any(gone));
-    let version = version.filter(|_| !is_gone).and_then(|revision| revision.task_definition.as_deref());
+    let version =
+        version.filter(|_| !is_gone).and_then(|revision| revision.task_definition.as_deref());
     let definition = version.map_or("<family:revision>", rollout::short);
-    let which = if is_gone { "a version whose image is there, which that of the last good one is not" } else { "a version that is known to be good" };
-    let remedy = Remedy::new(format!("Deploy {which}: only a new deployment makes ECS start tasks again."))
-        .cli(format!("aws ecs update-service {} --task-definition {definition} --force-new-deployment", patient.cli()));
-    let remedy = if patient.is_express() { remedy } else { remedy.terraform(forced(patient.name())) };
+    let which = if is_gone {
+        "a version whose image is there, which that of the last good one is not"
+    } else {
+        "a version that is known to be good"
+    };
+    let remedy =
+        Remedy::new(format!("Deploy {which}: only a new deployment makes ECS start tasks again."))
+            .cli(format!(
+                "aws ecs update-service {} --task-definition {definition} --force-new-deployment",
+                patient.cli()
+            ));
+    let remedy =
+        if patient.is_express() { remedy } else { remedy.terraform(forced(patient.name())) };
     findings.add(
         Subject::new(Kind::Deployment, &deployment.service_deployment_arn)
             .sick(says, rollout::evidence(deployment, "status", &deployment.status))
             .because(patient.evidence("deployments.rolloutState", "FAILED"))
             .because(goes_back)
-            .because_all(good.map(|listed| Evidence::new(Call::ListServiceDeployments, &listed.service_deployment_arn, "status", &listed.status)))
+            .because_all(good.map(|listed| {
+                Evidence::new(
+                    Call::ListServiceDeployments,
+                    &listed.service_deployment_arn,
+                    "status",
+                    &listed.status,
+                )
+            }))
             .mend(remedy)
             .since(rollback::started(deployment))
             .concerns_all(Kind::TaskDefinition, brings.into_iter().chain(back)),
@@ -118,17 +156,29 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
 
 /// The proof that there was a version to go back to.
 fn goes_back(patient: &Patient, deployment: &ServiceDeployment) -> Option<Evidence> {
-    let revision = deployment.rollback.as_ref().and_then(|rollback| rollback.service_revision_arn.as_ref());
+    let revision =
+        deployment.rollback.as_ref().and_then(|rollback| rollback.service_revision_arn.as_ref());
     let began = rollout::started(deployment)?;
-    let mut events = patient.service().events.iter().filter(|event| event.created_at.is_some_and(|at| at >= began));
-    let event = events.find(|event| matches!(event::read(&event.message), Event::RollingBackTo { .. }));
+    let mut events = patient
+        .service()
+        .events
+        .iter()
+        .filter(|event| event.created_at.is_some_and(|at| at >= began));
+    let event =
+        events.find(|event| matches!(event::read(&event.message), Event::RollingBackTo { .. }));
     revision
         .map(|revision| rollout::evidence(deployment, "rollback.serviceRevisionArn", revision))
-        .or_else(|| event.map(|event| patient.evidence("events.message", &event.message).at(event.created_at)))
+        .or_else(|| {
+            event.map(|event| {
+                patient.evidence("events.message", &event.message).at(event.created_at)
+            })
+        })
 }
 
 fn forced(name: &str) -> String {
-    format!("resource \"aws_ecs_service\" \"{name}\" {{\n  task_definition      = \"<family:revision>\"\n  force_new_deployment = true\n}}")
+    format!(
+        "resource \"aws_ecs_service\" \"{name}\" {{\n  task_definition      = \"<family:revision>\"\n  force_new_deployment = true\n}}"
+    )
 }
 
 #[cfg(test)]
@@ -158,7 +208,8 @@ mod tests {
         use crate::snapshot::PinnedImage;
         let mut snapshot = (CHECK.example)();
         snapshot.images.insert(id::image("api:1.4.2"), crate::seen::Seen::Yes(None));
-        let gone = PinnedImage { image_digest: id::digest(1), failure_code: Some("ImageNotFound".into()) };
+        let gone =
+            PinnedImage { image_digest: id::digest(1), failure_code: Some("ImageNotFound".into()) };
         snapshot.pinned_images.put(image::by_digest(&id::image("api"), &id::digest(1)), gone);
         let remedy = exam(CHECK, &snapshot).findings[0].remedy.clone();
         assert!(remedy.summary.contains("whose image is there"), "{}", remedy.summary);
@@ -177,7 +228,8 @@ mod tests {
     fn an_event_tells_that_there_was_a_way_back() {
         let mut snapshot = (CHECK.example)();
         deployment(&mut snapshot).rollback = None;
-        snapshot.services[0].events[0].message = "(service api) rolling back to deployment ecs-svc/1000000000000000012.".into();
+        snapshot.services[0].events[0].message =
+            "(service api) rolling back to deployment ecs-svc/1000000000000000012.".into();
         assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Sick);
         snapshot.services[0].events[0].created_at = Some(crate::baseline::minutes_ago(1440));
         assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy, "that was another deployment");
@@ -192,7 +244,11 @@ mod tests {
         }
         let mut snapshot = (CHECK.example)();
         snapshot.services[0].deployments[1].rollout_state = Some("COMPLETED".into());
-        assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy, "an older deployment is completed, ECS can go back to it");
+        assert_eq!(
+            exam(CHECK, &snapshot).outcome,
+            Outcome::Healthy,
+            "an older deployment is completed, ECS can go back to it"
+        );
     }
 
     #[test]

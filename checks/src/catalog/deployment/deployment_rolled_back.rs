@@ -1,5 +1,5 @@
-//! The newest deployment was rolled back, so an old version runs. It says from which version to which, and what
-//! made ECS go back: the circuit breaker, an alarm, or the reason that ECS gives.
+//! The newest deployment was rolled back, so an old version runs. It says from which version to
+//! which, and what made ECS go back: the circuit breaker, an alarm, or the reason that ECS gives.
 
 use crate::check::{Findings, NoAnswer};
 use crate::finding::{Evidence, Kind, Remedy, Subject};
@@ -12,14 +12,15 @@ crate::check! {
     ///
     /// # Why it matters
     ///
-    /// The service looks fine and runs old code: what was deployed is not live, and the next deployment of the same
-    /// version will fail in the same way.
+    /// The service looks fine and runs old code: what was deployed is not live, and the next
+    /// deployment of the same version will fail in the same way.
     ///
     /// # How we tell
     ///
-    /// The status of the newest service deployment is `ROLLBACK_SUCCESSFUL`, or `STOPPED` with a rollback. Its
-    /// circuit breaker or its alarms are `TRIGGERED`, or it gives a reason in words. A rollback that a later
-    /// deployment followed is history, and a deployment that was stopped because a newer one began is none.
+    /// The status of the newest service deployment is `ROLLBACK_SUCCESSFUL`, or `STOPPED` with a
+    /// rollback. Its circuit breaker or its alarms are `TRIGGERED`, or it gives a reason in words.
+    /// A rollback that a later deployment followed is history, and a deployment that was stopped
+    /// because a newer one began is none.
     ///
     /// # What to do
     ///
@@ -60,24 +61,45 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     if !rollout::ecs_controls(patient) {
         return Err(NoAnswer::NotApplicable(rollout::OTHER_CONTROLLER));
     }
-    let Some(deployment) = rollout::newest(patient)?.filter(|deployment| rollback::is_done(deployment)) else { return Ok(()) };
+    let Some(deployment) =
+        rollout::newest(patient)?.filter(|deployment| rollback::is_done(deployment))
+    else {
+        return Ok(());
+    };
     let brings = findings.see(rollout::brings(patient, deployment)).flatten();
     let ended = deployment.finished_at.or(rollback::started(deployment));
-    let when = ended.map_or_else(String::new, |at| format!(" {} ago", words(age(patient.now(), at))));
-    let back = deployment.rollback.as_ref().and_then(|rollback| rollback.service_revision_arn.as_deref());
+    let when =
+        ended.map_or_else(String::new, |at| format!(" {} ago", words(age(patient.now(), at))));
+    let back =
+        deployment.rollback.as_ref().and_then(|rollback| rollback.service_revision_arn.as_deref());
     let (runs, evidence_of_old) = match back {
-        Some(revision) => old_version(revision, findings.see(rollout::task_definition(patient, revision)).flatten(), brings),
+        Some(revision) => old_version(
+            revision,
+            findings.see(rollout::task_definition(patient, revision)).flatten(),
+            brings,
+        ),
         None => ("the version before".to_owned(), None),
     };
     // Alarms that ECS does not name are for `alarm_rolled_back` to find out.
-    let fired: Vec<&str> = deployment.alarms.iter().flat_map(|alarms| &alarms.triggered_alarm_names).map(String::as_str).collect();
+    let fired: Vec<&str> = deployment
+        .alarms
+        .iter()
+        .flat_map(|alarms| &alarms.triggered_alarm_names)
+        .map(String::as_str)
+        .collect();
     let triggers = rollback::triggers(patient, deployment, &fired);
     let because = match (triggers.is_empty(), rollback::reason(deployment)) {
-        (false, _) => format!(" because {}", triggers.iter().map(|(words, _)| words.as_str()).collect::<Vec<_>>().join(", and ")),
+        (false, _) => format!(
+            " because {}",
+            triggers.iter().map(|(words, _)| words.as_str()).collect::<Vec<_>>().join(", and ")
+        ),
         (true, Some(reason)) => format!(" (ECS says: \"{}\")", reason.value.trim_end_matches('.')),
         (true, None) => " and ECS gives no reason".to_owned(),
     };
-    let says = format!("{} was rolled back{when}{because}; {runs} runs again.", rollout::name(deployment, brings));
+    let says = format!(
+        "{} was rolled back{when}{because}; {runs} runs again.",
+        rollout::name(deployment, brings)
+    );
     let status = rollout::evidence(deployment, "status", &deployment.status).at(ended);
     findings.add(
         Subject::new(Kind::Deployment, &deployment.service_deployment_arn)
@@ -85,19 +107,31 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
             .because_all(triggers.into_iter().map(|(_, evidence)| evidence))
             .because_all(rollback::reason(deployment))
             .because_all(evidence_of_old)
-            .mend(Remedy::new("Mend what made it fail, then deploy again.").cli(rollout::see(patient, deployment)))
+            .mend(
+                Remedy::new("Mend what made it fail, then deploy again.")
+                    .cli(rollout::see(patient, deployment)),
+            )
             .concerns_all(Kind::TaskDefinition, brings)
             .since(rollback::started(deployment)),
     );
     Ok(())
 }
 
-/// What runs again, in the words that tell it from what was given up: a forced deployment has no task definition of
-/// its own.
-fn old_version(revision: &str, definition: Option<&str>, given_up: Option<&str>) -> (String, Option<Evidence>) {
+/// What runs again, in the words that tell it from what was given up: a forced deployment has no
+/// task definition of its own.
+fn old_version(
+    revision: &str,
+    definition: Option<&str>,
+    given_up: Option<&str>,
+) -> (String, Option<Evidence>) {
     match definition {
         Some(definition) if given_up != Some(definition) => {
-            let evidence = Evidence::new(crate::call::Call::DescribeServiceRevisions, revision, "taskDefinition", definition);
+            let evidence = Evidence::new(
+                crate::call::Call::DescribeServiceRevisions,
+                revision,
+                "taskDefinition",
+                definition,
+            );
             (rollout::short(definition).to_owned(), Some(evidence))
         }
         _ => (format!("service revision {}", rollout::short(revision)), None),
@@ -125,9 +159,17 @@ mod tests {
     fn tells_the_alarm() {
         let mut snapshot = (CHECK.example)();
         newest_deployment(&mut snapshot).deployment_circuit_breaker = None;
-        newest_deployment(&mut snapshot).alarms =
-            Some(AlarmsState { status: Some("TRIGGERED".into()), alarm_names: vec!["errors".into()], triggered_alarm_names: vec!["errors".into()] });
-        assert_eq!(says(CHECK, &snapshot), ["The deployment of api:13 was rolled back 19 min ago because alarm errors fired; api:12 runs again."]);
+        newest_deployment(&mut snapshot).alarms = Some(AlarmsState {
+            status: Some("TRIGGERED".into()),
+            alarm_names: vec!["errors".into()],
+            triggered_alarm_names: vec!["errors".into()],
+        });
+        assert_eq!(
+            says(CHECK, &snapshot),
+            [
+                "The deployment of api:13 was rolled back 19 min ago because alarm errors fired; api:12 runs again."
+            ]
+        );
     }
 
     #[test]
@@ -135,7 +177,10 @@ mod tests {
         let mut snapshot = (CHECK.example)();
         let deployment = newest_deployment(&mut snapshot);
         deployment.deployment_circuit_breaker = None;
-        deployment.rollback.iter_mut().for_each(|rollback| rollback.reason = Some("Something new.".into()));
+        deployment
+            .rollback
+            .iter_mut()
+            .for_each(|rollback| rollback.reason = Some("Something new.".into()));
         let expected = "The deployment of api:13 was rolled back 19 min ago (ECS says: \"Something new\"); api:12 runs again.";
         assert_eq!(says(CHECK, &snapshot), [expected]);
     }
@@ -146,24 +191,38 @@ mod tests {
         let hooks = "Service deployment rolled back because POST_TEST_TRAFFIC_SHIFT lifecycle hook(s) failed.";
         let network = "Service deployment rolled back because of invalid networking configuration.";
         let cases = [
-            (format!("{hooks} Lifecycle hook target {function} returned FAILED status."), "lifecycle hook smoke-test said FAILED"),
             (
-                format!("{hooks} ECS was unable to invoke hook target {function} due to no permission"),
+                format!("{hooks} Lifecycle hook target {function} returned FAILED status."),
+                "lifecycle hook smoke-test said FAILED",
+            ),
+            (
+                format!(
+                    "{hooks} ECS was unable to invoke hook target {function} due to no permission"
+                ),
                 "lifecycle hook smoke-test could not be called",
             ),
             (
                 "Service deployment rolled back because POST_SCALE_UP pause hook timed out.".into(),
                 "nobody let it go on in time at the pause of stage",
             ),
-            (format!("{network} One or more rules not found"), "its listener rules do not fit the strategy"),
-            ("Service deployment stopped by StopServiceDeployment.".into(), "a person or a script stopped it"),
+            (
+                format!("{network} One or more rules not found"),
+                "its listener rules do not fit the strategy",
+            ),
+            (
+                "Service deployment stopped by StopServiceDeployment.".into(),
+                "a person or a script stopped it",
+            ),
         ];
         for (reason, words) in cases {
             let mut snapshot = (CHECK.example)();
             let deployment = newest_deployment(&mut snapshot);
             deployment.deployment_circuit_breaker = None;
             deployment.status_reason = Some(reason.clone());
-            deployment.rollback.iter_mut().for_each(|rollback| rollback.reason = Some(reason.clone()));
+            deployment
+                .rollback
+                .iter_mut()
+                .for_each(|rollback| rollback.reason = Some(reason.clone()));
             let said = says(CHECK, &snapshot);
             assert!(said[0].contains(&format!("because {words}")), "{said:?}");
         }
@@ -174,7 +233,11 @@ mod tests {
         let mut snapshot = (CHECK.example)();
         let arn = snapshot.services[0].service_arn.clone();
         let rolled_back = newest_deployment(&mut snapshot).clone();
-        snapshot.service_deployments.change(&arn).unwrap().insert(0, ServiceDeployment { status: "SUCCESSFUL".into(), ..rolled_back });
+        snapshot
+            .service_deployments
+            .change(&arn)
+            .unwrap()
+            .insert(0, ServiceDeployment { status: "SUCCESSFUL".into(), ..rolled_back });
         assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy);
     }
 
@@ -183,7 +246,8 @@ mod tests {
         let mut snapshot = baseline::fargate();
         roll_out(&mut snapshot, 40, |deployment| deployment.status = "STOPPED".into());
         assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy);
-        newest_deployment(&mut snapshot).rollback = Some(Rollback { started_at: Some(minutes_ago(20)), ..Rollback::default() });
+        newest_deployment(&mut snapshot).rollback =
+            Some(Rollback { started_at: Some(minutes_ago(20)), ..Rollback::default() });
         let expected = "The deployment of api:13 was rolled back 20 min ago and ECS gives no reason; the version before runs again.";
         assert_eq!(says(CHECK, &snapshot), [expected]);
     }
@@ -205,7 +269,8 @@ mod tests {
         snapshot.revisions.change(&new).unwrap().task_definition = same;
         let said = says(CHECK, &snapshot);
         assert!(
-            said[0].starts_with("The deployment of api:12 was") && said[0].ends_with("service revision 4000000000000000012 runs again."),
+            said[0].starts_with("The deployment of api:12 was")
+                && said[0].ends_with("service revision 4000000000000000012 runs again."),
             "{said:?}"
         );
     }
@@ -218,7 +283,11 @@ mod tests {
         }
         let exam = exam(CHECK, &snapshot);
         assert_eq!(exam.outcome, Outcome::Sick);
-        assert!(exam.findings[0].says.starts_with("Deployment deployment3 was rolled back"), "{}", exam.findings[0].says);
+        assert!(
+            exam.findings[0].says.starts_with("Deployment deployment3 was rolled back"),
+            "{}",
+            exam.findings[0].says
+        );
         assert_eq!(exam.missed.len(), 1);
     }
 }

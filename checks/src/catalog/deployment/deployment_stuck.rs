@@ -1,5 +1,5 @@
-//! A deployment runs far past the time that its own settings explain. It says at which stage it is and since when;
-//! why it does not end is for other checks to say.
+//! A deployment runs far past the time that its own settings explain. It says at which stage it is
+//! and since when; why it does not end is for other checks to say.
 
 use crate::call::quote;
 use crate::check::{Findings, NoAnswer};
@@ -11,21 +11,22 @@ use crate::snapshot::ServiceDeployment;
 use crate::snapshot::deployment::HookDetail;
 
 crate::check! {
-    /// A deployment is still under way, long after its grace period, its bakes and the draining of old targets
-    /// should have been over.
+    /// A deployment is still under way, long after its grace period, its bakes and the draining of
+    /// old targets should have been over.
     ///
     /// # Why it matters
     ///
-    /// The new version is not fully live, and both versions may be running and billed. ECS itself gives up only
-    /// after 24 hours in one stage.
+    /// The new version is not fully live, and both versions may be running and billed. ECS itself
+    /// gives up only after 24 hours in one stage.
     ///
     /// # How we tell
     ///
-    /// The newest service deployment has not ended, and its age exceeds the grace period, all configured bakes, and
-    /// for each batch of tasks the longest deregistration delay of the service's target groups (300 s where a group
-    /// does not say) and ten minutes; never less than 25 minutes. A deployment in its configured bake is not stuck.
-    /// Where the deregistration delay cannot be read, the longest that AWS allows, one hour, stands for it. The API
-    /// has no start of a stage, so the deployment's last update stands for it, and "since" is about.
+    /// The newest service deployment has not ended, and its age exceeds the grace period, all
+    /// configured bakes, and for each batch of tasks the longest deregistration delay of the
+    /// service's target groups (300 s where a group does not say) and ten minutes; never less than
+    /// 25 minutes. A deployment in its configured bake is not stuck. Where the deregistration delay
+    /// cannot be read, the longest that AWS allows, one hour, stands for it. The API has no start
+    /// of a stage, so the deployment's last update stands for it, and "since" is about.
     ///
     /// # What to do
     ///
@@ -35,8 +36,8 @@ crate::check! {
     /// aws ecs stop-service-deployment --service-deployment-arn <arn> --stop-type ROLLBACK
     /// ```
     ///
-    /// Terraform/OpenTofu: nothing to change here; `deployment_circuit_breaker { enable = true rollback = true }` of
-    /// `aws_ecs_service` ends a failing deployment by itself.
+    /// Terraform/OpenTofu: nothing to change here; `deployment_circuit_breaker { enable = true
+    /// rollback = true }` of `aws_ecs_service` ends a failing deployment by itself.
     ///
     /// # See also
     ///
@@ -62,7 +63,9 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     }
     let Some(deployment) = rollout::under_way(patient)? else { return Ok(()) };
     // A rollback is a rollout of its own, and its time begins anew.
-    let Some(began) = rollback::started(deployment).or(rollout::started(deployment)) else { return Ok(()) };
+    let Some(began) = rollback::started(deployment).or(rollout::started(deployment)) else {
+        return Ok(());
+    };
     let draining = findings.see(rollout::draining(patient)).unwrap_or(rollout::LONGEST_DRAINING);
     let patience = rollout::patience(patient, deployment, draining);
     let lasts = age(patient.now(), began);
@@ -71,17 +74,28 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     }
     let brings = findings.see(rollout::brings(patient, deployment)).flatten();
     let stage = match (&deployment.lifecycle_stage, deployment.updated_at) {
-        (Some(stage), Some(at)) => format!(", at stage {stage} since about {} ({} ago)", clock(at), words(age(patient.now(), at))),
+        (Some(stage), Some(at)) => format!(
+            ", at stage {stage} since about {} ({} ago)",
+            clock(at),
+            words(age(patient.now(), at))
+        ),
         (Some(stage), None) => format!(", at stage {stage}"),
-        (None, Some(at)) => format!(", at no named stage, last updated {} ago", words(age(patient.now(), at))),
+        (None, Some(at)) => {
+            format!(", at no named stage, last updated {} ago", words(age(patient.now(), at)))
+        }
         (None, None) => String::new(),
     };
     let tasks = match &deployment.target_service_revision {
-        Some(target) => format!(" {} of {} tasks of the new version run.", target.running_task_count, target.requested_task_count),
+        Some(target) => format!(
+            " {} of {} tasks of the new version run.",
+            target.running_task_count, target.requested_task_count
+        ),
         None => String::new(),
     };
     let running = hook::running(deployment);
-    let waits = running.map_or_else(String::new, |running| format!(" It waits for lifecycle hook {}, which has not ended.", hook::name(running)));
+    let waits = running.map_or_else(String::new, |running| {
+        format!(" It waits for lifecycle hook {}, which has not ended.", hook::name(running))
+    });
     let says = format!(
         "{} has been {} for {}{stage}; {} is the most that its settings explain.{tasks}{waits}",
         rollout::name(deployment, brings),
@@ -93,21 +107,46 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     findings.add(
         Subject::new(Kind::Deployment, &deployment.service_deployment_arn)
             .sick(says, rollout::evidence(deployment, "status", &deployment.status).at(Some(began)))
-            .because_all(deployment.lifecycle_stage.as_ref().map(|stage| rollout::evidence(deployment, "lifecycleStage", stage)))
-            .because_all(deployment.updated_at.map(|at| rollout::evidence(deployment, "updatedAt", at)))
-            .because_all(target.map(|target| rollout::evidence(deployment, "targetServiceRevision.runningTaskCount", target.running_task_count)))
-            .because_all(running.map(|_| rollout::evidence(deployment, "lifecycleHookDetails.status", "IN_PROGRESS")))
+            .because_all(
+                deployment
+                    .lifecycle_stage
+                    .as_ref()
+                    .map(|stage| rollout::evidence(deployment, "lifecycleStage", stage)),
+            )
+            .because_all(
+                deployment.updated_at.map(|at| rollout::evidence(deployment, "updatedAt", at)),
+            )
+            .because_all(target.map(|target| {
+                rollout::evidence(
+                    deployment,
+                    "targetServiceRevision.runningTaskCount",
+                    target.running_task_count,
+                )
+            }))
+            .because_all(running.map(|_| {
+                rollout::evidence(deployment, "lifecycleHookDetails.status", "IN_PROGRESS")
+            }))
             .mend(remedy(patient, deployment, running))
             .concerns_all(Kind::TaskDefinition, brings),
     );
     Ok(())
 }
 
-fn remedy(patient: &Patient, deployment: &ServiceDeployment, running: Option<&HookDetail>) -> Remedy {
+fn remedy(
+    patient: &Patient,
+    deployment: &ServiceDeployment,
+    running: Option<&HookDetail>,
+) -> Remedy {
     let remedy = match running.and_then(|running| running.target_arn.as_deref()) {
-        Some(function) => Remedy::new("See what the hook's function waits for; or go back to the version before.")
-            .cli(format!("aws logs tail /aws/lambda/{} --since 2h", quote(hook::function_name(function)))),
-        None => Remedy::new("Mend what keeps it from ending; or go back to the version before.").cli(rollout::see(patient, deployment)),
+        Some(function) => {
+            Remedy::new("See what the hook's function waits for; or go back to the version before.")
+                .cli(format!(
+                    "aws logs tail /aws/lambda/{} --since 2h",
+                    quote(hook::function_name(function))
+                ))
+        }
+        None => Remedy::new("Mend what keeps it from ending; or go back to the version before.")
+            .cli(rollout::see(patient, deployment)),
     };
     remedy.cli(rollout::stop(deployment))
 }
@@ -128,7 +167,8 @@ mod tests {
     }
 
     fn drain(snapshot: &mut Snapshot, seconds: Option<&str>) {
-        let attributes = seconds.map(|seconds| ("deregistration_delay.timeout_seconds".to_owned(), seconds.to_owned()));
+        let attributes = seconds
+            .map(|seconds| ("deregistration_delay.timeout_seconds".to_owned(), seconds.to_owned()));
         snapshot.target_group_attributes.put(id::group("api"), attributes.into_iter().collect());
     }
 
@@ -136,8 +176,10 @@ mod tests {
     fn names_stage_and_since_when() {
         assert_eq!(
             says(CHECK, &(CHECK.example)()),
-            ["The deployment of api:13 has been IN_PROGRESS for 3 h, at stage SCALE_UP since about 00:02 UTC (2 h 58 min ago); 25 min is the \
-                 most that its settings explain. 0 of 2 tasks of the new version run."]
+            [
+                "The deployment of api:13 has been IN_PROGRESS for 3 h, at stage SCALE_UP since about 00:02 UTC (2 h 58 min ago); 25 min is the \
+                 most that its settings explain. 0 of 2 tasks of the new version run."
+            ]
         );
     }
 
@@ -146,16 +188,23 @@ mod tests {
         let with = |status: &str| {
             let mut snapshot = (CHECK.example)();
             let arn = snapshot.services[0].service_arn.clone();
-            snapshot.service_deployments.change(&arn).unwrap()[0].lifecycle_hook_details = vec![HookDetail {
-                target_type: Some("AWS_LAMBDA".into()),
-                target_arn: Some("arn:aws:lambda:eu-west-2:123456789012:function:load-test:live".into()),
-                status: Some(status.into()),
-                ..HookDetail::default()
-            }];
+            snapshot.service_deployments.change(&arn).unwrap()[0].lifecycle_hook_details =
+                vec![HookDetail {
+                    target_type: Some("AWS_LAMBDA".into()),
+                    target_arn: Some(
+                        "arn:aws:lambda:eu-west-2:123456789012:function:load-test:live".into(),
+                    ),
+                    status: Some(status.into()),
+                    ..HookDetail::default()
+                }];
             exam(CHECK, &snapshot).findings[0].clone()
         };
         let finding = with("IN_PROGRESS");
-        assert!(finding.says.ends_with("It waits for lifecycle hook load-test, which has not ended."), "{}", finding.says);
+        assert!(
+            finding.says.ends_with("It waits for lifecycle hook load-test, which has not ended."),
+            "{}",
+            finding.says
+        );
         assert_eq!(finding.remedy.cli[0], "aws logs tail /aws/lambda/load-test --since 2h");
         assert!(!with("SUCCEEDED").says.contains("load-test"), "that one is over");
     }
@@ -178,7 +227,11 @@ mod tests {
         let mut snapshot = rolling(27);
         snapshot.services[0].health_check_grace_period_seconds = Some(900);
         drain(&mut snapshot, None);
-        assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy, "15 min of grace, 5 of draining, 10 for the rest");
+        assert_eq!(
+            exam(CHECK, &snapshot).outcome,
+            Outcome::Healthy,
+            "15 min of grace, 5 of draining, 10 for the rest"
+        );
         snapshot.services[0].health_check_grace_period_seconds = Some(600);
         assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Sick);
     }
@@ -186,7 +239,9 @@ mod tests {
     #[test]
     fn a_hidden_delay_may_be_an_hour_and_no_longer() {
         let hide = |mut snapshot: Snapshot| {
-            snapshot.target_group_attributes.insert(id::group("api"), Seen::No(Why::Denied("no".into())));
+            snapshot
+                .target_group_attributes
+                .insert(id::group("api"), Seen::No(Why::Denied("no".into())));
             snapshot
         };
         assert_eq!(exam(CHECK, &hide(rolling(60))).outcome, Outcome::CouldNotLook);
@@ -207,7 +262,9 @@ mod tests {
     fn many_small_batches_take_their_time() {
         let mut snapshot = baseline::fargate();
         snapshot.services[0].desired_count = 20;
-        roll_out(&mut snapshot, 120, |deployment| deployment.deployment_configuration.maximum_percent = Some(110));
+        roll_out(&mut snapshot, 120, |deployment| {
+            deployment.deployment_configuration.maximum_percent = Some(110)
+        });
         assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy, "ten batches of two tasks");
     }
 
@@ -216,7 +273,10 @@ mod tests {
         let mut snapshot = baseline::fargate();
         roll_out(&mut snapshot, 180, |deployment| {
             deployment.status = "ROLLBACK_IN_PROGRESS".into();
-            deployment.rollback = Some(crate::snapshot::deployment::Rollback { started_at: Some(minutes_ago(5)), ..Default::default() });
+            deployment.rollback = Some(crate::snapshot::deployment::Rollback {
+                started_at: Some(minutes_ago(5)),
+                ..Default::default()
+            });
         });
         assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy);
     }
@@ -227,6 +287,9 @@ mod tests {
         roll_out(&mut snapshot, 180, |deployment| deployment.status = "SUCCESSFUL".into());
         assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy);
         snapshot.services[0].deployment_controller = Some("CODE_DEPLOY".into());
-        assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::NotApplicable(rollout::OTHER_CONTROLLER));
+        assert_eq!(
+            exam(CHECK, &snapshot).outcome,
+            Outcome::NotApplicable(rollout::OTHER_CONTROLLER)
+        );
     }
 }

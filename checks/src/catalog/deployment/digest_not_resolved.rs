@@ -1,5 +1,5 @@
-//! ECS could not resolve the tag of an image to a digest, so it pins none. Why, an image check says: the tag is gone,
-//! the registry refuses or cannot be reached.
+//! ECS could not resolve the tag of an image to a digest, so it pins none. Why, an image check
+//! says: the tag is gone, the registry refuses or cannot be reached.
 
 use jiff::SignedDuration;
 
@@ -14,19 +14,22 @@ use crate::snapshot::deployment::ContainerImage;
 use crate::snapshot::{Revision, TaskDefinition};
 
 crate::check! {
-    /// A revision of the service has an image by tag and no digest for it: ECS tried three times to resolve the tag.
+    /// A revision of the service has an image by tag and no digest for it: ECS tried three times to
+    /// resolve the tag.
     ///
     /// # Why it matters
     ///
-    /// Without a digest there is no version consistency: each task takes what the tag has at the moment, so tasks of one
-    /// version may run different code. With the circuit breaker on, such a deployment fails as a whole.
+    /// Without a digest there is no version consistency: each task takes what the tag has at the
+    /// moment, so tasks of one version may run different code. With the circuit breaker on, such a
+    /// deployment fails as a whole.
     ///
     /// # How we tell
     ///
-    /// `containerImages[].imageDigest` of the revision is absent, its image is spelled by tag, and its task definition has
-    /// that container and does not turn `versionConsistency` off. A service scaled to zero resolves nothing, a revision
-    /// of the last minutes may not have come to it, and containers that ECS adds (GuardDuty, Service Connect) are never
-    /// resolved: these are left alone.
+    /// `containerImages[].imageDigest` of the revision is absent, its image is spelled by tag, and
+    /// its task definition has that container and does not turn `versionConsistency` off. A service
+    /// scaled to zero resolves nothing, a revision of the last minutes may not have come to it, and
+    /// containers that ECS adds (GuardDuty, Service Connect) are never resolved: these are left
+    /// alone.
     ///
     /// # What to do
     ///
@@ -36,12 +39,13 @@ crate::check! {
     /// aws ecs update-service --cluster <cluster> --service <service> --force-new-deployment
     /// ```
     ///
-    /// Better, name the image by its digest. Terraform/OpenTofu: `image = "${repository}@${digest}"` in
-    /// `container_definitions` of `aws_ecs_task_definition`.
+    /// Better, name the image by its digest. Terraform/OpenTofu: `image =
+    /// "${repository}@${digest}"` in `container_definitions` of `aws_ecs_task_definition`.
     ///
     /// # See also
     ///
-    /// `mixed_digests`, `digest_gone`, <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/deployment-type-ecs.html>
+    /// `mixed_digests`, `digest_gone`,
+    /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/deployment-type-ecs.html>
     title: "ECS could not resolve the image tag to a digest",
     severity: Medium,
     role: Symptom,
@@ -65,13 +69,16 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         return Err(NoAnswer::NotApplicable("the service is scaled to zero: no tag is resolved"));
     }
     for revision in revisions(patient)? {
-        let settled = revision.created_at.is_none_or(|created| age(patient.now(), created) >= SETTLED);
+        let settled =
+            revision.created_at.is_none_or(|created| age(patient.now(), created) >= SETTLED);
         let Some(name) = revision.task_definition.as_deref().filter(|_| settled) else { continue };
         if revision.container_images.iter().all(|image| image.image_digest.is_some()) {
             continue;
         }
         let Some(definition) = patient.task_definition(name)? else { continue };
-        for image in revision.container_images.iter().filter(|image| should_have_digest(image, definition)) {
+        for image in
+            revision.container_images.iter().filter(|image| should_have_digest(image, definition))
+        {
             tell(patient, findings, revision, name, image);
         }
     }
@@ -85,8 +92,9 @@ fn revisions<'a>(patient: &Patient<'a>) -> Result<Vec<&'a Revision>, Blind> {
     for arn in current {
         revisions.extend(patient.revision(arn)?);
     }
-    let failed =
-        rollout::newest(patient)?.filter(|deployment| rollback::began(deployment)).and_then(|failed| failed.target_service_revision.as_ref());
+    let failed = rollout::newest(patient)?
+        .filter(|deployment| rollback::began(deployment))
+        .and_then(|failed| failed.target_service_revision.as_ref());
     if let Some(target) = failed.filter(|target| !current.contains(&target.arn)) {
         revisions.extend(patient.revision(&target.arn)?);
     }
@@ -94,19 +102,31 @@ fn revisions<'a>(patient: &Patient<'a>) -> Result<Vec<&'a Revision>, Blind> {
 }
 
 fn should_have_digest(image: &ContainerImage, definition: &TaskDefinition) -> bool {
-    let container = definition.container_definitions.iter().find(|container| container.name == image.container_name);
-    let consistent = container.is_some_and(|container| container.version_consistency.as_deref() != Some("disabled"));
+    let container = definition
+        .container_definitions
+        .iter()
+        .find(|container| container.name == image.container_name);
+    let consistent = container
+        .is_some_and(|container| container.version_consistency.as_deref() != Some("disabled"));
     image.image_digest.is_none() && consistent && !image.image.contains('@')
 }
 
-fn tell(patient: &Patient, findings: &mut Findings, revision: &Revision, definition: &str, image: &ContainerImage) {
+fn tell(
+    patient: &Patient,
+    findings: &mut Findings,
+    revision: &Revision,
+    definition: &str,
+    image: &ContainerImage,
+) {
     let short = image.image.rsplit('/').next().unwrap_or(&image.image);
     let version = rollout::short(definition);
     let says = format!(
         "ECS has pinned no digest for image {short} of container {} in {version}: it could not resolve the tag, so its tasks may run different images.",
         image.container_name
     );
-    let of = |field, value: &str| Evidence::new(Call::DescribeServiceRevisions, &revision.service_revision_arn, field, value);
+    let of = |field, value: &str| {
+        Evidence::new(Call::DescribeServiceRevisions, &revision.service_revision_arn, field, value)
+    };
     let remedy = Remedy::new("Mend why the registry does not answer for the tag, then deploy again; better, name the image by its digest.")
         .cli(format!("aws ecs update-service {} --force-new-deployment", patient.cli()));
     findings.add(
@@ -145,8 +165,13 @@ mod tests {
     fn what_needs_no_resolving_is_resolved() {
         type Change = fn(&mut Revision);
         let others: [(&str, Change); 3] = [
-            ("spelled by its digest", |revision| revision.container_images[0].image = format!("{}@{}", id::image("api"), id::digest(1))),
-            ("a container that ECS added", |revision| revision.container_images[0].container_name = "aws-guardduty-agent".into()),
+            ("spelled by its digest", |revision| {
+                revision.container_images[0].image =
+                    format!("{}@{}", id::image("api"), id::digest(1))
+            }),
+            ("a container that ECS added", |revision| {
+                revision.container_images[0].container_name = "aws-guardduty-agent".into()
+            }),
             ("a revision of this minute", |revision| revision.created_at = Some(minutes_ago(1))),
         ];
         for (why, change) in others {
@@ -157,7 +182,8 @@ mod tests {
     #[test]
     fn consistency_that_was_turned_off_is_meant() {
         let mut snapshot = example(|_| ());
-        let definition = snapshot.task_definitions.change(&id::ecs("task-definition/api:12")).unwrap();
+        let definition =
+            snapshot.task_definitions.change(&id::ecs("task-definition/api:12")).unwrap();
         definition.container_definitions[0].version_consistency = Some("disabled".into());
         assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy);
     }

@@ -1,5 +1,5 @@
-//! Express Mode deploys by canary and by nothing else. A note for the moment when that matters: a deployment takes
-//! long, or its alarm sent it back.
+//! Express Mode deploys by canary and by nothing else. A note for the moment when that matters: a
+//! deployment takes long, or its alarm sent it back.
 
 use jiff::SignedDuration;
 
@@ -17,25 +17,26 @@ crate::check! {
     ///
     /// # Why it matters
     ///
-    /// A canary needs traffic to judge by and time to bake. A small service has neither, and nobody finds the switch for
-    /// another strategy, for there is none.
+    /// A canary needs traffic to judge by and time to bake. A small service has neither, and nobody
+    /// finds the switch for another strategy, for there is none.
     ///
     /// # How we tell
     ///
-    /// The service is an Express one, and its newest deployment has been under way for more than 25 minutes, twice as long as
-    /// usual, or an alarm sent it back.
+    /// The service is an Express one, and its newest deployment has been under way for more than 25
+    /// minutes, twice as long as usual, or an alarm sent it back.
     ///
     /// # What to do
     ///
-    /// The bake times can be changed; sources differ on whether each Express service accepts it. The command replaces
-    /// the whole structure:
+    /// The bake times can be changed; sources differ on whether each Express service accepts it.
+    /// The command replaces the whole structure:
     ///
     /// ```sh
     /// aws ecs update-service --cluster <cluster> --service <service> --deployment-configuration '{"strategy":"CANARY","bakeTimeInMinutes":1,…}'
     /// ```
     ///
-    /// For another strategy, make it an ordinary service. Terraform/OpenTofu: `deployment_configuration { strategy = "ROLLING" }`
-    /// of `aws_ecs_service`; `aws_ecs_express_gateway_service` has no argument for it.
+    /// For another strategy, make it an ordinary service. Terraform/OpenTofu:
+    /// `deployment_configuration { strategy = "ROLLING" }` of `aws_ecs_service`;
+    /// `aws_ecs_express_gateway_service` has no argument for it.
     ///
     /// # See also
     ///
@@ -60,14 +61,19 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     }
     let Some(deployment) = rollout::newest(patient)? else { return Ok(()) };
     let began = rollout::started(deployment);
-    let long = rollout::is_under_way(deployment) && began.is_some_and(|began| age(patient.now(), began) > LONG);
+    let long = rollout::is_under_way(deployment)
+        && began.is_some_and(|began| age(patient.now(), began) > LONG);
     if !long && !alarm_sent_it_back(deployment) {
         return Ok(());
     }
     let configured = &deployment.deployment_configuration;
     let Some(strategy) = configured.strategy.as_deref() else { return Ok(()) };
     let brings = findings.see(rollout::brings(patient, deployment)).flatten();
-    let says = format!("Express Mode deploys by {} only{}; there is no other strategy to choose.", strategy.to_ascii_lowercase(), shape(configured));
+    let says = format!(
+        "Express Mode deploys by {} only{}; there is no other strategy to choose.",
+        strategy.to_ascii_lowercase(),
+        shape(configured)
+    );
     findings.add(
         Subject::new(Kind::Deployment, &deployment.service_deployment_arn)
             .sick(says, rollout::evidence(deployment, "deploymentConfiguration.strategy", strategy))
@@ -79,19 +85,27 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
 }
 
 fn alarm_sent_it_back(deployment: &ServiceDeployment) -> bool {
-    let fired =
-        deployment.alarms.as_ref().is_some_and(|alarms| alarms.status.as_deref() == Some("TRIGGERED") || !alarms.triggered_alarm_names.is_empty());
+    let fired = deployment.alarms.as_ref().is_some_and(|alarms| {
+        alarms.status.as_deref() == Some("TRIGGERED") || !alarms.triggered_alarm_names.is_empty()
+    });
     fired && rollback::began(deployment)
 }
 
 /// `, with 5 % of the traffic for 3 min and all of it for 3 min`
 fn shape(configured: &DeploymentConfiguration) -> String {
-    let (Some(percent), Some(canary), Some(bake)) =
-        (configured.canary_percent, configured.canary_bake_time_in_minutes, configured.bake_time_in_minutes)
-    else {
+    let (Some(percent), Some(canary), Some(bake)) = (
+        configured.canary_percent,
+        configured.canary_bake_time_in_minutes,
+        configured.bake_time_in_minutes,
+    ) else {
         return String::new();
     };
-    format!(", with {} of the traffic for {} and all of it for {}", percent_words(percent), words(minutes(canary)), words(minutes(bake)))
+    format!(
+        ", with {} of the traffic for {} and all of it for {}",
+        percent_words(percent),
+        words(minutes(canary)),
+        words(minutes(bake))
+    )
 }
 
 #[cfg(test)]
@@ -123,14 +137,22 @@ mod tests {
 
     #[test]
     fn an_alarm_that_sent_it_back_makes_it_worth_saying() {
-        assert_eq!(exam(CHECK, &(super::super::alarm_rolled_back::CHECK.example)()).outcome, Outcome::Sick);
+        assert_eq!(
+            exam(CHECK, &(super::super::alarm_rolled_back::CHECK.example)()).outcome,
+            Outcome::Sick
+        );
         let mut by_breaker = baseline::express();
-        roll_out(&mut by_breaker, 40, |deployment| deployment.status = "ROLLBACK_SUCCESSFUL".into());
+        roll_out(&mut by_breaker, 40, |deployment| {
+            deployment.status = "ROLLBACK_SUCCESSFUL".into()
+        });
         assert_eq!(exam(CHECK, &by_breaker).outcome, Outcome::Healthy);
     }
 
     #[test]
     fn other_services_choose() {
-        assert_eq!(exam(CHECK, &baseline::fargate()).outcome, Outcome::NotApplicable("not an Express service"));
+        assert_eq!(
+            exam(CHECK, &baseline::fargate()).outcome,
+            Outcome::NotApplicable("not an Express service")
+        );
     }
 }

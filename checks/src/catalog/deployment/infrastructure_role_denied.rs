@@ -1,5 +1,6 @@
-//! The role with which ECS manages the balancer, or what Express Mode makes, does not allow something that ECS needs.
-//! Other reasons for which a managed resource fails are for `managed_resource_failed` to tell.
+//! The role with which ECS manages the balancer, or what Express Mode makes, does not allow
+//! something that ECS needs. Other reasons for which a managed resource fails are for
+//! `managed_resource_failed` to tell.
 
 use jiff::SignedDuration;
 
@@ -15,15 +16,17 @@ crate::check! {
     ///
     /// # Why it matters
     ///
-    /// Without it ECS can neither move traffic between versions nor make or change the balancer of an Express service: the
-    /// deployment hangs with a resource that stays in `PROVISIONING`, or goes back.
+    /// Without it ECS can neither move traffic between versions nor make or change the balancer of
+    /// an Express service: the deployment hangs with a resource that stays in `PROVISIONING`, or
+    /// goes back.
     ///
     /// # How we tell
     ///
-    /// The reason that ECS gives for going back, or the `statusReason` of a resource that it manages, names the role and
-    /// the action, or says that permissions are missing on the infrastructure role. AWS's own managed policies have had
-    /// gaps. A role or policy that was made within the last two minutes may not have arrived everywhere; such
-    /// a young refusal is left alone. Where an action is named, a simulation of the role's policies tells who refuses.
+    /// The reason that ECS gives for going back, or the `statusReason` of a resource that it
+    /// manages, names the role and the action, or says that permissions are missing on the
+    /// infrastructure role. AWS's own managed policies have had gaps. A role or policy that was
+    /// made within the last two minutes may not have arrived everywhere; such a young refusal is
+    /// left alone. Where an action is named, a simulation of the role's policies tells who refuses.
     ///
     /// # What to do
     ///
@@ -32,9 +35,10 @@ crate::check! {
     /// aws iam put-role-policy --role-name <role> --policy-name <name> --policy-document '{…}'   # one action
     /// ```
     ///
-    /// The role must also trust `ecs.amazonaws.com`. Terraform/OpenTofu: `aws_iam_role_policy_attachment` or
-    /// `aws_iam_role_policy`; `role_arn` in `advanced_configuration` of the service's `load_balancer` names the role. The role
-    /// of an Express service cannot be replaced, only its policies.
+    /// The role must also trust `ecs.amazonaws.com`. Terraform/OpenTofu:
+    /// `aws_iam_role_policy_attachment` or `aws_iam_role_policy`; `role_arn` in
+    /// `advanced_configuration` of the service's `load_balancer` names the role. The role of an
+    /// Express service cannot be replaced, only its policies.
     ///
     /// # See also
     ///
@@ -84,33 +88,74 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
                 let subject = Subject::new(Kind::Deployment, &deployment.service_deployment_arn);
                 let text = evidence.value.clone();
                 let finding = finding(patient, subject, denied, "the load balancer", evidence);
-                let finding = access::settle(patient, findings, finding, &text, access::of_words(patient, &text).as_ref());
-                findings.add(finding.since(rollback::started(deployment)).concerns_all(Kind::TaskDefinition, brings));
+                let finding = access::settle(
+                    patient,
+                    findings,
+                    finding,
+                    &text,
+                    access::of_words(patient, &text).as_ref(),
+                );
+                findings.add(
+                    finding
+                        .since(rollback::started(deployment))
+                        .concerns_all(Kind::TaskDefinition, brings),
+                );
                 break;
             }
         }
     }
     let Some(revision) = managed::revision(patient)? else { return Ok(()) };
     let mut told: Vec<Denied> = Vec::new();
-    for resource in managed::resources(revision).into_iter().filter(|resource| matches!(resource.status, "PROVISIONING" | "FAILED")) {
+    for resource in managed::resources(revision)
+        .into_iter()
+        .filter(|resource| matches!(resource.status, "PROVISIONING" | "FAILED"))
+    {
         let settled = resource.updated_at.is_none_or(|at| age(patient.now(), at) >= SETTLED);
-        let Some(denied) = resource.reason.and_then(given_up::denied).filter(|denied| settled && !told.contains(denied)) else { continue };
+        let Some(denied) = resource
+            .reason
+            .and_then(given_up::denied)
+            .filter(|denied| settled && !told.contains(denied))
+        else {
+            continue;
+        };
         told.push(denied);
         let mut evidence = resource.evidence(revision);
         let Some(status) = evidence.next() else { continue };
-        let finding = finding(patient, resource.subject(revision), denied, &resource.name(), status).because_all(evidence);
+        let finding =
+            finding(patient, resource.subject(revision), denied, &resource.name(), status)
+                .because_all(evidence);
         let text = resource.reason.unwrap_or_default();
-        let finding = access::settle(patient, findings, finding, text, access::of_words(patient, text).as_ref());
-        findings.add(finding.since(resource.updated_at).concerns_all(Kind::TaskDefinition, revision.task_definition.as_deref()));
+        let finding = access::settle(
+            patient,
+            findings,
+            finding,
+            text,
+            access::of_words(patient, text).as_ref(),
+        );
+        findings.add(
+            finding
+                .since(resource.updated_at)
+                .concerns_all(Kind::TaskDefinition, revision.task_definition.as_deref()),
+        );
     }
     Ok(())
 }
 
-fn finding(patient: &Patient, subject: Subject, denied: Denied, what: &str, evidence: Evidence) -> Finding {
+fn finding(
+    patient: &Patient,
+    subject: Subject,
+    denied: Denied,
+    what: &str,
+    evidence: Evidence,
+) -> Finding {
     let name = denied.name();
     let says = match denied.action {
-        Some(action) => format!("ECS needs {action} for {what}, and its infrastructure role {name} does not allow it."),
-        None => format!("ECS may not manage {what}: its infrastructure role {name} lacks permissions."),
+        Some(action) => format!(
+            "ECS needs {action} for {what}, and its infrastructure role {name} does not allow it."
+        ),
+        None => {
+            format!("ECS may not manage {what}: its infrastructure role {name} lacks permissions.")
+        }
     };
     subject.sick(says, evidence).mend(remedy(patient, denied))
 }
@@ -120,7 +165,8 @@ fn remedy(patient: &Patient, denied: Denied) -> Remedy {
     let balancing = denied.action.is_none_or(|action| action.starts_with("elasticloadbalancing:"));
     let remedy = match denied.action {
         _ if balancing && !patient.is_express() => {
-            let policy = "arn:aws:iam::aws:policy/AmazonECSInfrastructureRolePolicyForLoadBalancers";
+            let policy =
+                "arn:aws:iam::aws:policy/AmazonECSInfrastructureRolePolicyForLoadBalancers";
             Remedy::new("Give the role AWS's policy for it, and let it trust ecs.amazonaws.com; then deploy again.")
                 .cli(format!("aws iam attach-role-policy --role-name {name} --policy-arn {policy}"))
                 .terraform(format!(
@@ -128,13 +174,21 @@ fn remedy(patient: &Patient, denied: Denied) -> Remedy {
                 ))
         }
         Some(action) => {
-            let remedy = Remedy::new("Allow the action to the role; ECS tries again by itself within about a minute.");
+            let remedy = Remedy::new(
+                "Allow the action to the role; ECS tries again by itself within about a minute.",
+            );
             access::allowing(remedy, name, "ecs-needs", action, "*")
         }
-        None => Remedy::new("Compare the role with AWS's policy for it, and let it trust ecs.amazonaws.com.")
-            .cli(format!("aws iam list-attached-role-policies --role-name {name}")),
+        None => Remedy::new(
+            "Compare the role with AWS's policy for it, and let it trust ecs.amazonaws.com.",
+        )
+        .cli(format!("aws iam list-attached-role-policies --role-name {name}")),
     };
-    if patient.is_express() { remedy } else { remedy.cli(format!("aws ecs update-service {} --force-new-deployment", patient.cli())) }
+    if patient.is_express() {
+        remedy
+    } else {
+        remedy.cli(format!("aws ecs update-service {} --force-new-deployment", patient.cli()))
+    }
 }
 
 #[cfg(test)]
@@ -166,7 +220,12 @@ mod tests {
                         ecsInfrastructureRoleForExpressServices does not allow it. No policy of the role allows it.";
         assert_eq!(exam.findings[0].says, expected);
         let command = &exam.findings[0].remedy.cli[0];
-        assert!(command.starts_with("aws iam put-role-policy --role-name ecsInfrastructureRoleForExpressServices "), "{command}");
+        assert!(
+            command.starts_with(
+                "aws iam put-role-policy --role-name ecsInfrastructureRoleForExpressServices "
+            ),
+            "{command}"
+        );
         assert!(command.contains(r#""Action":"ec2:DescribeAccountAttributes""#), "{command}");
     }
 
@@ -181,13 +240,20 @@ mod tests {
         );
         assert_eq!(
             said,
-            ["ECS needs elasticloadbalancing:ModifyListener for the load balancer, and its infrastructure role ecsElb does not allow it."]
+            [
+                "ECS needs elasticloadbalancing:ModifyListener for the load balancer, and its infrastructure role ecsElb does not allow it."
+            ]
         );
         let snapshot = went_back(
             "Service deployment rolled back because of invalid networking configuration. ECS was unable to manage the ELB resources due to missing \
              permissions on ECS Infrastructure Role 'arn:aws:iam::123456789012:role/ecsElb'.",
         );
-        assert_eq!(says(CHECK, &snapshot), ["ECS may not manage the load balancer: its infrastructure role ecsElb lacks permissions."]);
+        assert_eq!(
+            says(CHECK, &snapshot),
+            [
+                "ECS may not manage the load balancer: its infrastructure role ecsElb lacks permissions."
+            ]
+        );
         let command = &exam(CHECK, &snapshot).findings[0].remedy.cli[0];
         assert!(command.starts_with("aws iam attach-role-policy --role-name ecsElb "), "{command}");
     }
@@ -214,7 +280,8 @@ mod tests {
         balancer(&mut snapshot).status = Some("ACTIVE".into());
         assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy, "it works by now");
         let mut snapshot = (CHECK.example)();
-        balancer(&mut snapshot).status_reason = Some("The subnet has too few free addresses.".into());
+        balancer(&mut snapshot).status_reason =
+            Some("The subnet has too few free addresses.".into());
         assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy);
     }
 }

@@ -1,5 +1,5 @@
-//! A lifecycle hook said no, could not be called or gave no answer that ECS can read, or a pause timed out. A hook
-//! that still waits for somebody is for `pause_hook_waiting` to tell.
+//! A lifecycle hook said no, could not be called or gave no answer that ECS can read, or a pause
+//! timed out. A hook that still waits for somebody is for `pause_hook_waiting` to tell.
 
 use serde_json::json;
 
@@ -14,33 +14,34 @@ use crate::snapshot::ServiceDeployment;
 use crate::snapshot::deployment::HookDetail;
 
 crate::check! {
-    /// ECS gave the newest deployment up because of a lifecycle hook: its Lambda function said `FAILED`, could not be
-    /// called or answered with something that is no hook's answer, or a pause timed out.
+    /// ECS gave the newest deployment up because of a lifecycle hook: its Lambda function said
+    /// `FAILED`, could not be called or answered with something that is no hook's answer, or a
+    /// pause timed out.
     ///
     /// # Why it matters
     ///
-    /// The new version may be perfectly well: the test of it is what failed. Each further deployment will fail in the
-    /// same way, and on a new service there is nothing to go back to.
+    /// The new version may be perfectly well: the test of it is what failed. Each further
+    /// deployment will fail in the same way, and on a new service there is nothing to go back to.
     ///
     /// # How we tell
     ///
-    /// `statusReason` or `rollback.reason` of the newest service deployment, or a service event, names the hook's stage and
-    /// how it failed, in AWS's words; or among `lifecycleHookDetails` one is `FAILED`, or is `TIMED_OUT` and its timeout
-    /// action is not to go on. A role that may not move the traffic is told in the same words, and is
-    /// `infrastructure_role_denied`. Where IAM named what the hook's role may not do, a simulation of its policies tells who
-    /// refuses.
+    /// `statusReason` or `rollback.reason` of the newest service deployment, or a service event,
+    /// names the hook's stage and how it failed, in AWS's words; or among `lifecycleHookDetails`
+    /// one is `FAILED`, or is `TIMED_OUT` and its timeout action is not to go on. A role that may
+    /// not move the traffic is told in the same words, and is `infrastructure_role_denied`. Where
+    /// IAM named what the hook's role may not do, a simulation of its policies tells who refuses.
     ///
     /// # What to do
     ///
-    /// See what the function logged. It has to answer `{"hookStatus": "SUCCEEDED"}`, or `IN_PROGRESS` to be asked again,
-    /// within 15 minutes:
+    /// See what the function logged. It has to answer `{"hookStatus": "SUCCEEDED"}`, or
+    /// `IN_PROGRESS` to be asked again, within 15 minutes:
     ///
     /// ```sh
     /// aws logs tail /aws/lambda/<function> --since 2h
     /// ```
     ///
-    /// Terraform/OpenTofu: `hook_target_arn`, `role_arn` and `lifecycle_stages` of `lifecycle_hook` in
-    /// `deployment_configuration` of `aws_ecs_service`.
+    /// Terraform/OpenTofu: `hook_target_arn`, `role_arn` and `lifecycle_stages` of `lifecycle_hook`
+    /// in `deployment_configuration` of `aws_ecs_service`.
     ///
     /// # See also
     ///
@@ -79,17 +80,32 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     if !rollout::ecs_controls(patient) {
         return Err(NoAnswer::NotApplicable(rollout::OTHER_CONTROLLER));
     }
-    let Some(deployment) = rollout::newest(patient)?.filter(|deployment| deployment.status != "SUCCESSFUL") else { return Ok(()) };
+    let Some(deployment) =
+        rollout::newest(patient)?.filter(|deployment| deployment.status != "SUCCESSFUL")
+    else {
+        return Ok(());
+    };
     let hook = deployment.lifecycle_hook_details.iter().find(|hook| has_failed(hook));
     let reasons = given_up::of(patient, deployment);
-    let told = reasons.iter().find_map(|(reason, evidence)| Some((Failed::told(reason)?, evidence.clone())));
-    // The same words tell of a role that may not move the traffic: then no hook failed, whatever its status says.
+    let told = reasons
+        .iter()
+        .find_map(|(reason, evidence)| Some((Failed::told(reason)?, evidence.clone())));
+    // The same words tell of a role that may not move the traffic: then no hook failed, whatever
+    // its status says.
     let denied = reasons.iter().any(|(reason, _)| matches!(reason, Reason::Denied(_)));
-    let by_status = || hook.filter(|_| !denied).and_then(|hook| Some((Failed::seen(deployment, hook), status(deployment, hook)?)));
+    let by_status = || {
+        hook.filter(|_| !denied)
+            .and_then(|hook| Some((Failed::seen(deployment, hook), status(deployment, hook)?)))
+    };
     let Some((failed, evidence)) = told.or_else(by_status) else { return Ok(()) };
     let brings = findings.see(rollout::brings(patient, deployment)).flatten();
-    let ends = if rollback::began(deployment) { "so ECS gave it up" } else { "and ECS has not gone on" };
-    let says = format!("{} failed at a hook: {}, {ends}.", rollout::name(deployment, brings), failed.words());
+    let ends =
+        if rollback::began(deployment) { "so ECS gave it up" } else { "and ECS has not gone on" };
+    let says = format!(
+        "{} failed at a hook: {}, {ends}.",
+        rollout::name(deployment, brings),
+        failed.words()
+    );
     let mut finding = Subject::new(Kind::Deployment, &deployment.service_deployment_arn)
         .sick(says, evidence)
         .because_all(hook.and_then(|hook| status(deployment, hook)))
@@ -98,14 +114,22 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         .since(rollback::started(deployment))
         .concerns_all(Kind::TaskDefinition, brings);
     if let What::Hook(HookFailure::NotInvoked { why, .. }) = failed.what {
-        finding = access::settle(patient, findings, finding, why, access::of_words(patient, why).as_ref());
+        finding = access::settle(
+            patient,
+            findings,
+            finding,
+            why,
+            access::of_words(patient, why).as_ref(),
+        );
     }
     findings.add(finding);
     Ok(())
 }
 
 fn status(deployment: &ServiceDeployment, hook: &HookDetail) -> Option<Evidence> {
-    hook.status.as_ref().map(|status| rollout::evidence(deployment, "lifecycleHookDetails.status", status))
+    hook.status
+        .as_ref()
+        .map(|status| rollout::evidence(deployment, "lifecycleHookDetails.status", status))
 }
 
 /// What failed, at which stage.
@@ -126,40 +150,68 @@ enum What<'a> {
 impl<'a> Failed<'a> {
     fn told(reason: &Reason<'a>) -> Option<Failed<'a>> {
         match *reason {
-            Reason::Hook { stage, failure } => Some(Failed { stage: Some(stage), what: What::Hook(failure) }),
-            Reason::PauseTimedOut { stage } => Some(Failed { stage: Some(stage), what: What::PauseTimedOut }),
+            Reason::Hook { stage, failure } => {
+                Some(Failed { stage: Some(stage), what: What::Hook(failure) })
+            }
+            Reason::PauseTimedOut { stage } => {
+                Some(Failed { stage: Some(stage), what: What::PauseTimedOut })
+            }
             _ => None,
         }
     }
 
     fn seen(deployment: &'a ServiceDeployment, hook: &'a HookDetail) -> Failed<'a> {
         let pause = hook.target_type.as_deref() == Some("PAUSE");
-        let what = if pause { What::PauseTimedOut } else { What::Silent { target: hook.target_arn.as_deref() } };
+        let what = if pause {
+            What::PauseTimedOut
+        } else {
+            What::Silent { target: hook.target_arn.as_deref() }
+        };
         Failed { stage: deployment.lifecycle_stage.as_deref(), what }
     }
 
     fn words(&self) -> String {
         let at = self.stage.map_or_else(String::new, |stage| format!(" at stage {stage}"));
         match self.what {
-            What::Hook(HookFailure::SaidFailed { target }) => format!("{}{at} answered FAILED", function(target)),
-            What::Hook(HookFailure::Unparsed { target, why }) => format!("{}{at} gave an answer that ECS cannot read ({why})", function(target)),
+            What::Hook(HookFailure::SaidFailed { target }) => {
+                format!("{}{at} answered FAILED", function(target))
+            }
+            What::Hook(HookFailure::Unparsed { target, why }) => {
+                format!("{}{at} gave an answer that ECS cannot read ({why})", function(target))
+            }
             What::Hook(HookFailure::NotInvoked { target, why }) => match given_up::denied(why) {
                 Some(denied) => {
                     let action = denied.action.unwrap_or("lambda:InvokeFunction");
-                    format!("ECS could not call {}{at}, because role {} does not allow {action}", function(target), denied.name())
+                    format!(
+                        "ECS could not call {}{at}, because role {} does not allow {action}",
+                        function(target),
+                        denied.name()
+                    )
                 }
-                None => format!("ECS could not call {}{at}: {}", function(target), why.trim_end_matches('.')),
+                None => format!(
+                    "ECS could not call {}{at}: {}",
+                    function(target),
+                    why.trim_end_matches('.')
+                ),
             },
-            What::Hook(HookFailure::RoleNotAssumed { role }) => format!("ECS could not take the hook's role {}{at}", name(role)),
+            What::Hook(HookFailure::RoleNotAssumed { role }) => {
+                format!("ECS could not take the hook's role {}{at}", name(role))
+            }
             What::Hook(HookFailure::Other("")) => format!("the hook{at} failed"),
-            What::Hook(HookFailure::Other(why)) => format!("the hook{at} failed (ECS says: \"{why}\")"),
-            What::Silent { target } => format!("{}{at} failed", target.map_or("the hook".to_owned(), function)),
+            What::Hook(HookFailure::Other(why)) => {
+                format!("the hook{at} failed (ECS says: \"{why}\")")
+            }
+            What::Silent { target } => {
+                format!("{}{at} failed", target.map_or("the hook".to_owned(), function))
+            }
             What::PauseTimedOut => format!("the pause{at} timed out before anybody let it go on"),
         }
     }
 
     fn remedy(&self, patient: &Patient, deployment: &ServiceDeployment) -> Remedy {
-        let tail = |target: &str| format!("aws logs tail /aws/lambda/{} --since 2h", quote(function_name(target)));
+        let tail = |target: &str| {
+            format!("aws logs tail /aws/lambda/{} --since 2h", quote(function_name(target)))
+        };
         match self.what {
             What::Hook(HookFailure::SaidFailed { target }) => {
                 Remedy::new("See what the function tested, mend that or the test, and deploy again.").cli(tail(target))
@@ -228,7 +280,8 @@ mod tests {
         snapshot
     }
 
-    const HOOKS: &str = "Service deployment rolled back because POST_TEST_TRAFFIC_SHIFT lifecycle hook(s) failed.";
+    const HOOKS: &str =
+        "Service deployment rolled back because POST_TEST_TRAFFIC_SHIFT lifecycle hook(s) failed.";
 
     #[test]
     fn names_function_stage_and_what_the_role_may_not() {
@@ -236,7 +289,10 @@ mod tests {
         let expected = "The deployment of api:13 failed at a hook: ECS could not call function smoke-test at stage POST_TEST_TRAFFIC_SHIFT, because role \
                         deploymentHooks does not allow lambda:InvokeFunction, so ECS gave it up. No policy of the role allows it.";
         assert_eq!(exam.findings[0].says, expected);
-        assert!(exam.findings[0].remedy.cli[0].starts_with("aws iam put-role-policy --role-name deploymentHooks "));
+        assert!(
+            exam.findings[0].remedy.cli[0]
+                .starts_with("aws iam put-role-policy --role-name deploymentHooks ")
+        );
     }
 
     #[test]
@@ -270,7 +326,9 @@ mod tests {
 
     #[test]
     fn a_function_that_cannot_be_called_for_another_reason_names_the_configured_role() {
-        let mut snapshot = failed(&format!("{HOOKS} ECS was unable to invoke hook target {FUNCTION} due to Function not found"));
+        let mut snapshot = failed(&format!(
+            "{HOOKS} ECS was unable to invoke hook target {FUNCTION} due to Function not found"
+        ));
         let hook = LifecycleHook {
             hook_target_arn: Some(FUNCTION.into()),
             role_arn: Some("arn:aws:iam::123456789012:role/hooks".into()),
@@ -287,11 +345,14 @@ mod tests {
         let mut snapshot = (CHECK.example)();
         newest_deployment(&mut snapshot).status_reason = None;
         assert!(says(CHECK, &snapshot)[0].contains("function smoke-test failed"));
-        newest_deployment(&mut snapshot).lifecycle_hook_details[0].status = Some("TIMED_OUT".into());
+        newest_deployment(&mut snapshot).lifecycle_hook_details[0].status =
+            Some("TIMED_OUT".into());
         assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Sick);
-        newest_deployment(&mut snapshot).lifecycle_hook_details[0].timeout_action = Some("CONTINUE".into());
+        newest_deployment(&mut snapshot).lifecycle_hook_details[0].timeout_action =
+            Some("CONTINUE".into());
         assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy, "it went on, as it was told");
-        newest_deployment(&mut snapshot).lifecycle_hook_details[0].status = Some("SUCCEEDED".into());
+        newest_deployment(&mut snapshot).lifecycle_hook_details[0].status =
+            Some("SUCCEEDED".into());
         assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy);
     }
 

@@ -1,5 +1,6 @@
-//! The production rule is not in the state that the deployment strategy needs: both halves of the pair get traffic, or
-//! one is in no rule, or a stranger is in it. A rule that sends clients nowhere is for the balancer checks to tell.
+//! The production rule is not in the state that the deployment strategy needs: both halves of the
+//! pair get traffic, or one is in no rule, or a stranger is in it. A rule that sends clients
+//! nowhere is for the balancer checks to tell.
 
 use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
@@ -12,19 +13,21 @@ use crate::reading::{and_list, rollback};
 use crate::snapshot::ServiceDeployment;
 
 crate::check! {
-    /// A blue/green, linear or canary deployment cannot move its traffic, because the listener rule is not as it needs it.
+    /// A blue/green, linear or canary deployment cannot move its traffic, because the listener rule
+    /// is not as it needs it.
     ///
     /// # Why it matters
     ///
-    /// ECS checks the rule before it moves traffic, and gives the deployment up if it does not fit. Every further
-    /// deployment fails in the same way, until somebody puts the rule right.
+    /// ECS checks the rule before it moves traffic, and gives the deployment up if it does not fit.
+    /// Every further deployment fails in the same way, until somebody puts the rule right.
     ///
     /// # How we tell
     ///
-    /// The newest deployment went back "because of invalid networking configuration", and AWS's words say what is wrong:
-    /// two target groups get traffic, a target group of the pair is in no rule, another group is in it, or the rule
-    /// does not exist. Or a deployment is under way, has not begun to move traffic, and its production rule already
-    /// gives both groups a weight above 0: left over from a deployment that somebody interrupted, or set by hand.
+    /// The newest deployment went back "because of invalid networking configuration", and AWS's
+    /// words say what is wrong: two target groups get traffic, a target group of the pair is in no
+    /// rule, another group is in it, or the rule does not exist. Or a deployment is under way, has
+    /// not begun to move traffic, and its production rule already gives both groups a weight above
+    /// 0: left over from a deployment that somebody interrupted, or set by hand.
     ///
     /// # What to do
     ///
@@ -34,9 +37,10 @@ crate::check! {
     /// aws elbv2 modify-rule --rule-arn <rule> --actions 'Type=forward,ForwardConfig={TargetGroups=[{TargetGroupArn=<live>,Weight=100},{TargetGroupArn=<other>,Weight=0}]}'
     /// ```
     ///
-    /// Terraform/OpenTofu: `alternate_target_group_arn`, `production_listener_rule` and `test_listener_rule` in
-    /// `advanced_configuration` of the service's `load_balancer`; and `lifecycle { ignore_changes = [action] }` in
-    /// `aws_lb_listener_rule`, so that applying it does not undo what ECS has set.
+    /// Terraform/OpenTofu: `alternate_target_group_arn`, `production_listener_rule` and
+    /// `test_listener_rule` in `advanced_configuration` of the service's `load_balancer`; and
+    /// `lifecycle { ignore_changes = [action] }` in `aws_lb_listener_rule`, so that applying it
+    /// does not undo what ECS has set.
     ///
     /// # See also
     ///
@@ -80,49 +84,103 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     }
     let Some(deployment) = rollout::newest(patient)? else { return Ok(()) };
     if rollback::began(deployment) {
-        let told = given_up::of(patient, deployment).into_iter().find_map(|(reason, evidence)| match reason {
-            Reason::Rule(fault) => Some((fault, evidence)),
-            _ => None,
-        });
+        let told =
+            given_up::of(patient, deployment).into_iter().find_map(
+                |(reason, evidence)| match reason {
+                    Reason::Rule(fault) => Some((fault, evidence)),
+                    _ => None,
+                },
+            );
         if let Some((fault, evidence)) = told {
             let ways = findings.see(traffic::ways(patient)).unwrap_or_default();
-            let says = format!("was given up because its listener rules do not fit: {}", words(fault));
-            tell(patient, findings, deployment, &says, evidence, ways.iter().find(|way| way.managed));
+            let says =
+                format!("was given up because its listener rules do not fit: {}", words(fault));
+            tell(
+                patient,
+                findings,
+                deployment,
+                &says,
+                evidence,
+                ways.iter().find(|way| way.managed),
+            );
         }
     } else if may_meet_leftovers(deployment) {
         let ways = traffic::ways(patient)?;
         if let Some(way) = ways.iter().find(|way| way.managed && way.live().count() > 1) {
-            let stage = rollout::evidence(deployment, "lifecycleStage", deployment.lifecycle_stage.as_deref().unwrap_or_default());
-            tell(patient, findings, deployment, "has not begun to move traffic, and two target groups already get some", stage, Some(way));
+            let stage = rollout::evidence(
+                deployment,
+                "lifecycleStage",
+                deployment.lifecycle_stage.as_deref().unwrap_or_default(),
+            );
+            tell(
+                patient,
+                findings,
+                deployment,
+                "has not begun to move traffic, and two target groups already get some",
+                stage,
+                Some(way),
+            );
         }
     }
     Ok(())
 }
 
 fn may_meet_leftovers(deployment: &ServiceDeployment) -> bool {
-    let shifts = matches!(Strategy::of(&deployment.deployment_configuration), Strategy::BlueGreen | Strategy::Linear | Strategy::Canary);
+    let shifts = matches!(
+        Strategy::of(&deployment.deployment_configuration),
+        Strategy::BlueGreen | Strategy::Linear | Strategy::Canary
+    );
     let stage = deployment.lifecycle_stage.as_deref();
-    deployment.status == "IN_PROGRESS" && shifts && stage.is_some_and(|stage| BEFORE_SHIFT.contains(&stage))
+    deployment.status == "IN_PROGRESS"
+        && shifts
+        && stage.is_some_and(|stage| BEFORE_SHIFT.contains(&stage))
 }
 
 fn words(fault: RuleFault) -> String {
     match fault {
-        RuleFault::BothServe { .. } => "two target groups get traffic where there should be one".into(),
-        RuleFault::GroupMissing { group } => format!("target group {} is in neither the production nor the test rule", group_name(group)),
-        RuleFault::PairMissing => "the two target groups of the service are not both in the production or the test rule".into(),
-        RuleFault::ForeignGroup { group } => format!("it forwards to target group {}, which ECS does not expect there", group_name(group)),
+        RuleFault::BothServe { .. } => {
+            "two target groups get traffic where there should be one".into()
+        }
+        RuleFault::GroupMissing { group } => format!(
+            "target group {} is in neither the production nor the test rule",
+            group_name(group)
+        ),
+        RuleFault::PairMissing => {
+            "the two target groups of the service are not both in the production or the test rule"
+                .into()
+        }
+        RuleFault::ForeignGroup { group } => format!(
+            "it forwards to target group {}, which ECS does not expect there",
+            group_name(group)
+        ),
         RuleFault::RuleGone => "a rule that the service names does not exist".into(),
         RuleFault::Other("") => "ECS calls the networking configuration invalid".into(),
         RuleFault::Other(why) => format!("ECS says: \"{}\"", why.trim_end_matches('.')),
     }
 }
 
-fn tell(patient: &Patient, findings: &mut Findings, deployment: &ServiceDeployment, what: &str, evidence: Evidence, way: Option<&Way>) {
+fn tell(
+    patient: &Patient,
+    findings: &mut Findings,
+    deployment: &ServiceDeployment,
+    what: &str,
+    evidence: Evidence,
+    way: Option<&Way>,
+) {
     let brings = findings.see(rollout::brings(patient, deployment)).flatten();
-    let now = way.map_or_else(String::new, |way| format!(" Now the rule of {} sends {}.", way.name(), shares(way)));
+    let now = way.map_or_else(String::new, |way| {
+        format!(" Now the rule of {} sends {}.", way.name(), shares(way))
+    });
     let says = format!("{} {what}.{now}", rollout::name(deployment, brings));
     let weights = way.into_iter().flat_map(|way| {
-        let of = |share: &traffic::Share| Evidence::new(Call::DescribeRules, &way.rule.rule_arn, "ForwardConfig.TargetGroups.Weight", share.weight);
+        let of = |share: &traffic::Share| {
+            Evidence::new(
+                Call::DescribeRules,
+                &way.rule.rule_arn,
+                "ForwardConfig.TargetGroups.Weight",
+                share.weight,
+            )
+        };
         way.shares.iter().map(of).collect::<Vec<_>>()
     });
     let remedy = match way {
@@ -142,26 +200,48 @@ fn tell(patient: &Patient, findings: &mut Findings, deployment: &ServiceDeployme
 
 /// `95 % to api-a and 5 % to api-b`
 fn shares(way: &Way) -> String {
-    and_list(way.shares.iter().map(|share| format!("{} to {}", percent_words(share.percent), group_name(share.group))))
+    and_list(
+        way.shares.iter().map(|share| {
+            format!("{} to {}", percent_words(share.percent), group_name(share.group))
+        }),
+    )
 }
 
-/// Both groups of the pair in the rule, and all the traffic to the one that can serve it; if that cannot be seen, to the
-/// one with the larger part of it.
+/// Both groups of the pair in the rule, and all the traffic to the one that can serve it; if that
+/// cannot be seen, to the one with the larger part of it.
 fn put_right(patient: &Patient, findings: &mut Findings, way: &Way) -> Remedy {
-    let pairs = way.shares.iter().filter_map(|share| findings.see(traffic::pair(patient, share.group))).filter(|pair| !pair.is_empty());
+    let pairs = way
+        .shares
+        .iter()
+        .filter_map(|share| findings.see(traffic::pair(patient, share.group)))
+        .filter(|pair| !pair.is_empty());
     let mut groups: Vec<&str> = pairs.take(1).flatten().collect();
     if groups.is_empty() {
         groups = way.shares.iter().map(|share| share.group).collect();
     }
-    let serves = |group: &str| traffic::state(patient, group).map(|state| state == traffic::GroupState::Serves);
-    let weight = |group: &str| way.shares.iter().find(|share| share.group == group).map_or(0, |share| share.weight);
-    let candidates: Vec<(bool, i32, &str)> =
-        groups.iter().map(|group| (findings.see(serves(group)).unwrap_or_default(), weight(group), *group)).collect();
-    let Some((_, _, live)) = candidates.iter().max() else { return Remedy::new("Give all the traffic to one target group.") };
-    let weights: Vec<(&str, i32)> = groups.iter().map(|group| (*group, if group == live { 100 } else { 0 })).collect();
-    let missing = groups.iter().find(|group| !way.shares.iter().any(|share| share.group == **group));
+    let serves = |group: &str| {
+        traffic::state(patient, group).map(|state| state == traffic::GroupState::Serves)
+    };
+    let weight = |group: &str| {
+        way.shares.iter().find(|share| share.group == group).map_or(0, |share| share.weight)
+    };
+    let candidates: Vec<(bool, i32, &str)> = groups
+        .iter()
+        .map(|group| (findings.see(serves(group)).unwrap_or_default(), weight(group), *group))
+        .collect();
+    let Some((_, _, live)) = candidates.iter().max() else {
+        return Remedy::new("Give all the traffic to one target group.");
+    };
+    let weights: Vec<(&str, i32)> =
+        groups.iter().map(|group| (*group, if group == live { 100 } else { 0 })).collect();
+    let missing =
+        groups.iter().find(|group| !way.shares.iter().any(|share| share.group == **group));
     let what = match missing {
-        Some(missing) => format!("Put {} into the rule, beside {}, which keeps all the traffic", group_name(missing), group_name(live)),
+        Some(missing) => format!(
+            "Put {} into the rule, beside {}, which keeps all the traffic",
+            group_name(missing),
+            group_name(live)
+        ),
         None => format!("Give all the traffic to {}", group_name(live)),
     };
     let remedy = Remedy::new(format!("{what}; then deploy again."))
@@ -179,7 +259,9 @@ mod tests {
     use crate::testing::{exam, newest_deployment, says};
 
     fn set_action(snapshot: &mut Snapshot, action: Action) {
-        let listener = id::elb("listener/app/ecs-express-gateway-alb-1a2b3c4d/50dc6c495c0c9188/f2f7dc8efc522ab2");
+        let listener = id::elb(
+            "listener/app/ecs-express-gateway-alb-1a2b3c4d/50dc6c495c0c9188/f2f7dc8efc522ab2",
+        );
         snapshot.rules.change(&listener).unwrap()[0].actions = vec![action];
     }
 
@@ -187,7 +269,9 @@ mod tests {
         let mut snapshot = baseline::express();
         let [live, idle] = express_groups();
         set_action(&mut snapshot, forward(&[(&live, weights[0]), (&idle, weights[1])]));
-        baseline::roll_out(&mut snapshot, 6, |deployment| deployment.lifecycle_stage = Some(stage.into()));
+        baseline::roll_out(&mut snapshot, 6, |deployment| {
+            deployment.lifecycle_stage = Some(stage.into())
+        });
         snapshot
     }
 
@@ -202,7 +286,12 @@ mod tests {
         assert_eq!(exam.findings[0].says, expected);
         let [live, idle] = express_groups();
         let command = &exam.findings[0].remedy.cli[0];
-        assert!(command.contains(&format!("{{TargetGroupArn={live},Weight=100}},{{TargetGroupArn={idle},Weight=0}}")), "{command}");
+        assert!(
+            command.contains(&format!(
+                "{{TargetGroupArn={live},Weight=100}},{{TargetGroupArn={idle},Weight=0}}"
+            )),
+            "{command}"
+        );
     }
 
     #[test]
@@ -215,21 +304,41 @@ mod tests {
              productionListenerRule or testListenerRule."
         ));
         let remedy = exam(CHECK, &snapshot).findings[0].remedy.clone();
-        assert!(remedy.summary.starts_with("Put ecs-gateway-tg-1a2b3c4d5e6f70002 into the rule, beside"), "{}", remedy.summary);
-        assert!(remedy.cli[0].contains(&format!("{{TargetGroupArn={live},Weight=100}},{{TargetGroupArn={idle},Weight=0}}")), "{}", remedy.cli[0]);
+        assert!(
+            remedy
+                .summary
+                .starts_with("Put ecs-gateway-tg-1a2b3c4d5e6f70002 into the rule, beside"),
+            "{}",
+            remedy.summary
+        );
+        assert!(
+            remedy.cli[0].contains(&format!(
+                "{{TargetGroupArn={live},Weight=100}},{{TargetGroupArn={idle},Weight=0}}"
+            )),
+            "{}",
+            remedy.cli[0]
+        );
     }
 
     #[test]
     fn weights_that_were_left_over_stop_the_next_deployment() {
         let said = says(CHECK, &under_way("SCALE_UP", [950, 50]));
-        assert!(said[0].contains("has not begun to move traffic, and two target groups already get some"), "{said:?}");
+        assert!(
+            said[0]
+                .contains("has not begun to move traffic, and two target groups already get some"),
+            "{said:?}"
+        );
         assert_eq!(exam(CHECK, &under_way("SCALE_UP", [100, 0])).outcome, Outcome::Healthy);
     }
 
     #[test]
     fn a_canary_that_moves_traffic_has_two_weights_on_purpose() {
         for stage in ["PRODUCTION_TRAFFIC_SHIFT", "BAKE_TIME"] {
-            assert_eq!(exam(CHECK, &under_way(stage, [950, 50])).outcome, Outcome::Healthy, "{stage}");
+            assert_eq!(
+                exam(CHECK, &under_way(stage, [950, 50])).outcome,
+                Outcome::Healthy,
+                "{stage}"
+            );
         }
     }
 
@@ -247,14 +356,21 @@ mod tests {
         let network = "Service deployment rolled back because of invalid networking configuration.";
         let cases = [
             (
-                format!("{network} Target group {group} is not associated with either productionListenerRule or testListenerRule."),
+                format!(
+                    "{network} Target group {group} is not associated with either productionListenerRule or testListenerRule."
+                ),
                 "group blue is in neither",
             ),
             (
-                format!("{network} Production listener rule is forwarding traffic to unexpected target group {group}. Expected a"),
+                format!(
+                    "{network} Production listener rule is forwarding traffic to unexpected target group {group}. Expected a"
+                ),
                 "it forwards to target group blue",
             ),
-            (format!("{network} One or more rules not found"), "a rule that the service names does not exist"),
+            (
+                format!("{network} One or more rules not found"),
+                "a rule that the service names does not exist",
+            ),
         ];
         for (reason, words) in cases {
             let mut snapshot = (CHECK.example)();
@@ -266,8 +382,10 @@ mod tests {
     #[test]
     fn another_reason_is_another_matter() {
         let mut snapshot = (CHECK.example)();
-        newest_deployment(&mut snapshot).status_reason =
-            Some("Service deployment rolled back because the circuit breaker threshold was exceeded.".into());
+        newest_deployment(&mut snapshot).status_reason = Some(
+            "Service deployment rolled back because the circuit breaker threshold was exceeded."
+                .into(),
+        );
         assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy);
         let mut snapshot = (CHECK.example)();
         newest_deployment(&mut snapshot).status = "SUCCESSFUL".into();

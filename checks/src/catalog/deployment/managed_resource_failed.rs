@@ -1,5 +1,5 @@
-//! Something that ECS made for an Express service, or should have made, failed or is stuck. A role that does not
-//! allow it is for `infrastructure_role_denied` to tell.
+//! Something that ECS made for an Express service, or should have made, failed or is stuck. A role
+//! that does not allow it is for `infrastructure_role_denied` to tell.
 
 use jiff::SignedDuration;
 
@@ -13,19 +13,20 @@ use crate::reading::time::{age, words};
 use crate::snapshot::Revision;
 
 crate::check! {
-    /// A resource that Express Mode manages for the service is `FAILED`, or has been `PROVISIONING` for too long.
+    /// A resource that Express Mode manages for the service is `FAILED`, or has been `PROVISIONING`
+    /// for too long.
     ///
     /// # Why it matters
     ///
-    /// The console shows it on no main page: the deployment goes on and on, or the address answers nothing, and the one
-    /// place that says why is the resource's `statusReason`.
+    /// The console shows it on no main page: the deployment goes on and on, or the address answers
+    /// nothing, and the one place that says why is the resource's `statusReason`.
     ///
     /// # How we tell
     ///
-    /// `ecsManagedResources` of the revision that the newest deployment brings: load balancer, certificate, listener, rule,
-    /// target groups, security groups, scaling, alarms and log groups. `FAILED` counts at once; `PROVISIONING` after 15
-    /// minutes without a change, for a certificate or a balancer takes some. A refusal by IAM is told by
-    /// `infrastructure_role_denied`.
+    /// `ecsManagedResources` of the revision that the newest deployment brings: load balancer,
+    /// certificate, listener, rule, target groups, security groups, scaling, alarms and log groups.
+    /// `FAILED` counts at once; `PROVISIONING` after 15 minutes without a change, for a certificate
+    /// or a balancer takes some. A refusal by IAM is told by `infrastructure_role_denied`.
     ///
     /// # What to do
     ///
@@ -35,8 +36,9 @@ crate::check! {
     /// aws ecs describe-service-revisions --service-revision-arns <revision> --query 'serviceRevisions[0].ecsManagedResources'
     /// ```
     ///
-    /// A resource that lost its tag `AmazonECSManaged=true` cannot be changed by ECS any more. Terraform/OpenTofu: nothing to
-    /// change, unless it took the resource over; `aws_ecs_express_gateway_service` manages none of them.
+    /// A resource that lost its tag `AmazonECSManaged=true` cannot be changed by ECS any more.
+    /// Terraform/OpenTofu: nothing to change, unless it took the resource over;
+    /// `aws_ecs_express_gateway_service` manages none of them.
     ///
     /// # See also
     ///
@@ -69,12 +71,19 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     let Some(revision) = managed::revision(patient)? else { return Ok(()) };
     for resource in managed::resources(revision) {
         let Some(state) = trouble(patient, revision, &resource) else { continue };
-        let why =
-            resource.reason.map_or_else(|| "ECS gives no reason".to_owned(), |reason| format!("ECS says: \"{}\"", reason.trim_end_matches('.')));
+        let why = resource.reason.map_or_else(
+            || "ECS gives no reason".to_owned(),
+            |reason| format!("ECS says: \"{}\"", reason.trim_end_matches('.')),
+        );
         let name = resource.name();
         let mut evidence = resource.evidence(revision);
         let Some(first) = evidence.next() else { continue };
-        let see = Call::DescribeServiceRevisions.see(patient.cluster(), patient.name(), patient.arn(), &revision.service_revision_arn);
+        let see = Call::DescribeServiceRevisions.see(
+            patient.cluster(),
+            patient.name(),
+            patient.arn(),
+            &revision.service_revision_arn,
+        );
         findings.add(
             resource
                 .subject(revision)
@@ -101,7 +110,9 @@ fn trouble(patient: &Patient, revision: &Revision, resource: &Managed) -> Option
     let ago = lasts.map_or_else(String::new, |lasts| format!(" for {}", words(lasts)));
     match resource.status {
         "FAILED" => Some(format!("has been FAILED{ago}")),
-        "PROVISIONING" if lasts.is_some_and(|lasts| lasts > PATIENCE) => Some(format!("has been PROVISIONING{ago}")),
+        "PROVISIONING" if lasts.is_some_and(|lasts| lasts > PATIENCE) => {
+            Some(format!("has been PROVISIONING{ago}"))
+        }
         _ => None,
     }
 }
@@ -117,7 +128,12 @@ mod tests {
     fn example(change: impl FnOnce(&mut ManagedResource)) -> Snapshot {
         let mut snapshot = (CHECK.example)();
         let newest = snapshot.services[0].current_service_revisions[0].clone();
-        change(snapshot.revisions.change(&newest).unwrap().ingress_paths[0].certificate.as_mut().unwrap());
+        change(
+            snapshot.revisions.change(&newest).unwrap().ingress_paths[0]
+                .certificate
+                .as_mut()
+                .unwrap(),
+        );
         snapshot
     }
 
@@ -162,19 +178,32 @@ mod tests {
         let all = managed::resources(revision).len();
         let fail = |resource: &mut ManagedResource| resource.status = Some("FAILED".into());
         let path = &mut revision.ingress_paths[0];
-        [&mut path.load_balancer, &mut path.certificate, &mut path.listener, &mut path.rule, &mut revision.scalable_target]
-            .into_iter()
-            .for_each(|resource| resource.iter_mut().for_each(fail));
+        [
+            &mut path.load_balancer,
+            &mut path.certificate,
+            &mut path.listener,
+            &mut path.rule,
+            &mut revision.scalable_target,
+        ]
+        .into_iter()
+        .for_each(|resource| resource.iter_mut().for_each(fail));
         path.load_balancer_security_groups.iter_mut().for_each(fail);
         path.target_groups.iter_mut().for_each(|group| group.status = Some("FAILED".into()));
-        [&mut revision.metric_alarms, &mut revision.service_security_groups, &mut revision.log_groups]
-            .into_iter()
-            .for_each(|resources| resources.iter_mut().for_each(fail));
+        [
+            &mut revision.metric_alarms,
+            &mut revision.service_security_groups,
+            &mut revision.log_groups,
+        ]
+        .into_iter()
+        .for_each(|resources| resources.iter_mut().for_each(fail));
         assert_eq!(says(CHECK, &snapshot).len(), all);
     }
 
     #[test]
     fn other_services_have_no_managed_resources() {
-        assert_eq!(exam(CHECK, &baseline::fargate()).outcome, Outcome::NotApplicable("ECS manages resources for Express services only"));
+        assert_eq!(
+            exam(CHECK, &baseline::fargate()).outcome,
+            Outcome::NotApplicable("ECS manages resources for Express services only")
+        );
     }
 }

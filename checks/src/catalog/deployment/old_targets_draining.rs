@@ -1,5 +1,5 @@
-//! The new version is live and complete, and the old targets still drain. A note that says until when, so that nobody
-//! takes the last minutes of a deployment for a hang.
+//! The new version is live and complete, and the old targets still drain. A note that says until
+//! when, so that nobody takes the last minutes of a deployment for a hang.
 
 use jiff::Timestamp;
 
@@ -15,18 +15,20 @@ use crate::reading::{count, time};
 use crate::snapshot::{ServiceDeployment, Target};
 
 crate::check! {
-    /// All tasks of the new version run, and the deployment waits for the old targets to finish their last requests.
+    /// All tasks of the new version run, and the deployment waits for the old targets to finish
+    /// their last requests.
     ///
     /// # Why it matters
     ///
-    /// For up to five minutes by default, or an hour if it is so configured, the deployment is `IN_PROGRESS` though nothing
-    /// is left to do. That is normal; no client is hurt.
+    /// For up to five minutes by default, or an hour if it is so configured, the deployment is
+    /// `IN_PROGRESS` though nothing is left to do. That is normal; no client is hurt.
     ///
     /// # How we tell
     ///
-    /// A deployment is under way, at `CLEAN_UP` or, if it is a rolling one, with all its new tasks running beside an older
-    /// deployment; targets of the service are `draining`; and since ECS began to drain them the deregistration delay of
-    /// their group has not passed. Once it has, this is no excuse any more.
+    /// A deployment is under way, at `CLEAN_UP` or, if it is a rolling one, with all its new tasks
+    /// running beside an older deployment; targets of the service are `draining`; and since ECS
+    /// began to drain them the deregistration delay of their group has not passed. Once it has,
+    /// this is no excuse any more.
     ///
     /// # What to do
     ///
@@ -40,7 +42,8 @@ crate::check! {
     ///
     /// # See also
     ///
-    /// `deployment_stuck`, <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/load-balancer-connection-draining.html>
+    /// `deployment_stuck`,
+    /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/load-balancer-connection-draining.html>
     title: "The new version is live; the old targets drain",
     severity: Info,
     role: Note,
@@ -63,10 +66,18 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     if !rollout::ecs_controls(patient) {
         return Err(NoAnswer::NotApplicable(rollout::OTHER_CONTROLLER));
     }
-    let Some(deployment) = rollout::under_way(patient)?.filter(|deployment| is_complete(patient, deployment)) else { return Ok(()) };
+    let Some(deployment) =
+        rollout::under_way(patient)?.filter(|deployment| is_complete(patient, deployment))
+    else {
+        return Ok(());
+    };
     let began = began(patient, deployment);
     for group in traffic::groups(patient)? {
-        let draining: Vec<&Target> = patient.targets(group)?.iter().filter(|target| target.state.ends_with("draining")).collect();
+        let draining: Vec<&Target> = patient
+            .targets(group)?
+            .iter()
+            .filter(|target| target.state.ends_with("draining"))
+            .collect();
         let Some(first) = draining.first() else { continue };
         let delay = findings.see(rollout::deregistration_delay(patient, group));
         let ends = began.as_ref().zip(delay).map(|((at, _), delay)| after(*at, delay));
@@ -74,20 +85,37 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
             continue;
         }
         let until = match (ends, delay) {
-            (Some(ends), _) => format!(" until about {}, in {}", clock(ends), words(age(ends, patient.now()))),
+            (Some(ends), _) => {
+                format!(" until about {}, in {}", clock(ends), words(age(ends, patient.now())))
+            }
             (None, Some(delay)) => format!(" for up to {}", words(delay)),
             (None, None) => String::new(),
         };
         let brings = findings.see(rollout::brings(patient, deployment)).flatten();
         let old = count(draining.len(), "old target");
         let verb = if draining.len() == 1 { "drains" } else { "drain" };
-        let says = format!("{} is live; {old} of target group {} {verb}{until}.", rollout::name(deployment, brings), group_name(group));
+        let says = format!(
+            "{} is live; {old} of target group {} {verb}{until}.",
+            rollout::name(deployment, brings),
+            group_name(group)
+        );
         findings.add(
             Subject::new(Kind::TargetGroup, group)
-                .sick(says, Evidence::new(Call::DescribeTargetHealth, group, "TargetHealth.State", &first.state))
+                .sick(
+                    says,
+                    Evidence::new(
+                        Call::DescribeTargetHealth,
+                        group,
+                        "TargetHealth.State",
+                        &first.state,
+                    ),
+                )
                 .because(rollout::evidence(deployment, "status", &deployment.status))
                 .because_all(began.as_ref().map(|(_, event)| event.clone()))
-                .mend(Remedy::new("Wait: ECS ends the deployment when the old targets are done.").cli(rollout::see(patient, deployment)))
+                .mend(
+                    Remedy::new("Wait: ECS ends the deployment when the old targets are done.")
+                        .cli(rollout::see(patient, deployment)),
+                )
                 .concerns(Kind::TargetGroup, group)
                 .concerns_all(Kind::TaskDefinition, brings),
         );
@@ -99,17 +127,31 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
 fn is_complete(patient: &Patient, deployment: &ServiceDeployment) -> bool {
     let service = patient.service();
     let primary = service.deployments.iter().find(|deployment| deployment.status == "PRIMARY");
-    let all_run = primary.is_some_and(|primary| primary.running_count > 0 && primary.running_count >= service.desired_count);
-    let rolls = Strategy::of(&deployment.deployment_configuration) == Strategy::Rolling && service.deployments.len() > 1;
-    deployment.status == "IN_PROGRESS" && all_run && (rolls || deployment.lifecycle_stage.as_deref() == Some("CLEAN_UP"))
+    let all_run = primary.is_some_and(|primary| {
+        primary.running_count > 0 && primary.running_count >= service.desired_count
+    });
+    let rolls = Strategy::of(&deployment.deployment_configuration) == Strategy::Rolling
+        && service.deployments.len() > 1;
+    deployment.status == "IN_PROGRESS"
+        && all_run
+        && (rolls || deployment.lifecycle_stage.as_deref() == Some("CLEAN_UP"))
 }
 
 /// When ECS began to drain the last of them, if it says so.
 fn began(patient: &Patient, deployment: &ServiceDeployment) -> Option<(Timestamp, Evidence)> {
-    let from = rollout::started(deployment).unwrap_or_else(|| time::before(patient.now(), rollout::LONGEST_DRAINING));
-    let mut events = patient.service().events.iter().filter(|event| event.created_at.is_some_and(|at| at >= from));
-    let event = events.find(|event| matches!(event::read(&event.message), Event::Draining { .. }))?;
-    Some((event.created_at?, patient.evidence("events.message", &event.message).at(event.created_at)))
+    let from = rollout::started(deployment)
+        .unwrap_or_else(|| time::before(patient.now(), rollout::LONGEST_DRAINING));
+    let mut events = patient
+        .service()
+        .events
+        .iter()
+        .filter(|event| event.created_at.is_some_and(|at| at >= from));
+    let event =
+        events.find(|event| matches!(event::read(&event.message), Event::Draining { .. }))?;
+    Some((
+        event.created_at?,
+        patient.evidence("events.message", &event.message).at(event.created_at),
+    ))
 }
 
 #[cfg(test)]
@@ -135,22 +177,35 @@ mod tests {
 
     #[test]
     fn past_the_delay_it_is_no_excuse() {
-        let late = example(|snapshot| snapshot.services[0].events[0].created_at = Some(minutes_ago(6)));
+        let late =
+            example(|snapshot| snapshot.services[0].events[0].created_at = Some(minutes_ago(6)));
         assert_eq!(exam(CHECK, &late).outcome, Outcome::Healthy);
     }
 
     #[test]
     fn without_an_event_it_says_how_long_at_most() {
         let snapshot = example(|snapshot| drop(snapshot.services[0].events.remove(0)));
-        assert!(says(CHECK, &snapshot)[0].ends_with("drain for up to 5 min."), "{:?}", says(CHECK, &snapshot));
+        assert!(
+            says(CHECK, &snapshot)[0].ends_with("drain for up to 5 min."),
+            "{:?}",
+            says(CHECK, &snapshot)
+        );
     }
 
     #[test]
     fn a_hidden_delay_leaves_the_note_without_its_end() {
-        let snapshot = example(|snapshot| snapshot.target_group_attributes.insert(id::group("api"), Seen::No(Why::Denied("no".into()))));
+        let snapshot = example(|snapshot| {
+            snapshot
+                .target_group_attributes
+                .insert(id::group("api"), Seen::No(Why::Denied("no".into())))
+        });
         let exam = exam(CHECK, &snapshot);
         assert_eq!(exam.outcome, Outcome::Sick);
-        assert!(exam.findings[0].says.ends_with("target group api drain."), "{}", exam.findings[0].says);
+        assert!(
+            exam.findings[0].says.ends_with("target group api drain."),
+            "{}",
+            exam.findings[0].says
+        );
     }
 
     #[test]
@@ -158,7 +213,9 @@ mod tests {
         let starts = example(|snapshot| snapshot.services[0].deployments[0].running_count = 1);
         assert_eq!(exam(CHECK, &starts).outcome, Outcome::Healthy);
         let arn = starts.services[0].service_arn.clone();
-        let ended = example(|snapshot| snapshot.service_deployments.change(&arn).unwrap()[0].status = "SUCCESSFUL".into());
+        let ended = example(|snapshot| {
+            snapshot.service_deployments.change(&arn).unwrap()[0].status = "SUCCESSFUL".into()
+        });
         assert_eq!(exam(CHECK, &ended).outcome, Outcome::Healthy);
     }
 

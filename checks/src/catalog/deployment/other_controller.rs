@@ -1,5 +1,5 @@
-//! CodeDeploy or an external controller deploys this service, so what the other checks of this group know does not
-//! apply. A note that says so, and what the controller's task sets do.
+//! CodeDeploy or an external controller deploys this service, so what the other checks of this
+//! group know does not apply. A note that says so, and what the controller's task sets do.
 
 use crate::check::{Findings, NoAnswer};
 use crate::finding::Remedy;
@@ -12,12 +12,13 @@ crate::check! {
     ///
     /// # Why it matters
     ///
-    /// ECS has no service deployments, no circuit breaker, no rollback alarms and no stages for it: their absence here says
-    /// nothing. What happens is to be read at the controller.
+    /// ECS has no service deployments, no circuit breaker, no rollback alarms and no stages for it:
+    /// their absence here says nothing. What happens is to be read at the controller.
     ///
     /// # How we tell
     ///
-    /// `deploymentController.type` is `CODE_DEPLOY` or `EXTERNAL`. The service has task sets instead of deployments.
+    /// `deploymentController.type` is `CODE_DEPLOY` or `EXTERNAL`. The service has task sets
+    /// instead of deployments.
     ///
     /// # What to do
     ///
@@ -28,12 +29,13 @@ crate::check! {
     /// aws deploy get-deployment --deployment-id <id>
     /// ```
     ///
-    /// Terraform/OpenTofu: `deployment_controller { type = "ECS" }` of `aws_ecs_service` would let ECS deploy it, blue/green
-    /// included; changing it makes a new service.
+    /// Terraform/OpenTofu: `deployment_controller { type = "ECS" }` of `aws_ecs_service` would let
+    /// ECS deploy it, blue/green included; changing it makes a new service.
     ///
     /// # See also
     ///
-    /// `deployment_stuck`, <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/service-deployment.html>
+    /// `deployment_stuck`,
+    /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/service-deployment.html>
     title: "CodeDeploy or an external controller deploys the service",
     severity: Info,
     role: Note,
@@ -65,17 +67,26 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     let who = if controller == "CODE_DEPLOY" { "CodeDeploy" } else { "An external controller" };
     let sets: Vec<String> = service.task_sets.iter().map(words).collect();
     let sets = if sets.is_empty() { String::new() } else { format!(" {}.", sets.join("; ")) };
-    let says = format!("{who} deploys this service, so ECS's breaker, alarms and stages are not there to look at.{sets}");
-    let remedy = Remedy::new("Ask the controller how its deployment is doing.").cli(format!("aws ecs describe-task-sets {}", patient.cli()));
-    let ids = service.task_sets.iter().filter(|_| controller == "CODE_DEPLOY").filter_map(|set| set.external_id.as_deref());
-    let remedy = ids.fold(remedy, |remedy, id| remedy.cli(format!("aws deploy get-deployment --deployment-id {id}")));
+    let says = format!(
+        "{who} deploys this service, so ECS's breaker, alarms and stages are not there to look at.{sets}"
+    );
+    let remedy = Remedy::new("Ask the controller how its deployment is doing.")
+        .cli(format!("aws ecs describe-task-sets {}", patient.cli()));
+    let ids = service
+        .task_sets
+        .iter()
+        .filter(|_| controller == "CODE_DEPLOY")
+        .filter_map(|set| set.external_id.as_deref());
+    let remedy = ids.fold(remedy, |remedy, id| {
+        remedy.cli(format!("aws deploy get-deployment --deployment-id {id}"))
+    });
     findings.add(
         patient
             .subject()
             .sick(says, patient.evidence("deploymentController", controller))
-            .because_all(
-                service.task_sets.iter().filter_map(|set| Some(patient.evidence("taskSets.stabilityStatus", set.stability_status.as_ref()?))),
-            )
+            .because_all(service.task_sets.iter().filter_map(|set| {
+                Some(patient.evidence("taskSets.stabilityStatus", set.stability_status.as_ref()?))
+            }))
             .mend(remedy),
     );
     Ok(())
@@ -83,9 +94,16 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
 
 /// `The PRIMARY task set runs 2 of 2 tasks of api:12 (STEADY_STATE)`
 fn words(set: &TaskSet) -> String {
-    let version = set.task_definition.as_deref().map_or(String::new(), |definition| format!(" of {}", rollout::short(definition)));
-    let state = set.stability_status.as_deref().map_or(String::new(), |state| format!(" ({state})"));
-    format!("The {} task set runs {} of {} tasks{version}{state}", set.status, set.running_count, set.computed_desired_count)
+    let version = set
+        .task_definition
+        .as_deref()
+        .map_or(String::new(), |definition| format!(" of {}", rollout::short(definition)));
+    let state =
+        set.stability_status.as_deref().map_or(String::new(), |state| format!(" ({state})"));
+    format!(
+        "The {} task set runs {} of {} tasks{version}{state}",
+        set.status, set.running_count, set.computed_desired_count
+    )
 }
 
 #[cfg(test)]
@@ -100,7 +118,10 @@ mod tests {
         let expected = "CodeDeploy deploys this service, so ECS's breaker, alarms and stages are not there to look at. The PRIMARY task set runs 2 of 2 \
                         tasks of api:12 (STEADY_STATE).";
         assert_eq!(says(CHECK, &(CHECK.example)()), [expected]);
-        assert!(exam(CHECK, &(CHECK.example)()).findings[0].remedy.cli[1].ends_with("--deployment-id d-ABCDEF123"));
+        assert!(
+            exam(CHECK, &(CHECK.example)()).findings[0].remedy.cli[1]
+                .ends_with("--deployment-id d-ABCDEF123")
+        );
     }
 
     #[test]
@@ -124,7 +145,8 @@ mod tests {
         use crate::diagnosis::{Verdict, diagnose};
         use crate::patient::Intent;
         let snapshot = (CHECK.example)();
-        let diagnosis = diagnose(&Patient::new(&snapshot, &snapshot.services[0], &Intent::default()));
+        let diagnosis =
+            diagnose(&Patient::new(&snapshot, &snapshot.services[0], &Intent::default()));
         assert!(diagnosis.verdict >= Verdict::AtRisk, "{:?}", diagnosis.roots);
         assert!(diagnosis.notes.iter().any(|note| note.check.id() == "other_controller"));
     }

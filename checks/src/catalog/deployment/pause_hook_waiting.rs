@@ -1,5 +1,5 @@
-//! The deployment waits for a person, or for a script in a person's place, to let it go on. It was told to; that
-//! nobody knows is the trouble.
+//! The deployment waits for a person, or for a script in a person's place, to let it go on. It was
+//! told to; that nobody knows is the trouble.
 
 use crate::check::{Findings, NoAnswer};
 use crate::finding::{Kind, Remedy, Subject};
@@ -14,15 +14,16 @@ crate::check! {
     ///
     /// # Why it matters
     ///
-    /// Nothing else will move it: not time, not traffic, not another task. AWS records no person to ask: whoever may call
-    /// `ecs:ContinueServiceDeployment` can let it go on. When the pause times out, ECS does what the
-    /// hook was configured to do then, which may be to go back.
+    /// Nothing else will move it: not time, not traffic, not another task. AWS records no person to
+    /// ask: whoever may call `ecs:ContinueServiceDeployment` can let it go on. When the pause times
+    /// out, ECS does what the hook was configured to do then, which may be to go back.
     ///
     /// # How we tell
     ///
-    /// Among `lifecycleHookDetails` of the deployment under way one has the status `AWAITING_ACTION` and has not
-    /// expired. A hook that calls a Lambda function waits by itself, and is not meant. The API has no start of a
-    /// stage; the deployment's last update stands for it, so "since" is about.
+    /// Among `lifecycleHookDetails` of the deployment under way one has the status
+    /// `AWAITING_ACTION` and has not expired. A hook that calls a Lambda function waits by itself,
+    /// and is not meant. The API has no start of a stage; the deployment's last update stands for
+    /// it, so "since" is about.
     ///
     /// # What to do
     ///
@@ -31,8 +32,8 @@ crate::check! {
     /// aws ecs continue-service-deployment --service-deployment-arn <arn> --hook-id <id> --action ROLLBACK
     /// ```
     ///
-    /// Terraform/OpenTofu: `lifecycle_hook` in `deployment_configuration` of `aws_ecs_service`, if nobody should be asked
-    /// the next time.
+    /// Terraform/OpenTofu: `lifecycle_hook` in `deployment_configuration` of `aws_ecs_service`, if
+    /// nobody should be asked the next time.
     ///
     /// # See also
     ///
@@ -68,11 +69,18 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     let Some(deployment) = rollout::under_way(patient)? else { return Ok(()) };
     for hook in deployment.lifecycle_hook_details.iter().filter(|hook| waits(patient, hook)) {
         let brings = findings.see(rollout::brings(patient, deployment)).flatten();
-        let stage = deployment.lifecycle_stage.as_deref().map_or_else(String::new, |stage| format!(" at stage {stage}"));
-        let since = rollout::stage_began(deployment)
-            .map_or_else(String::new, |at| format!(", since about {} ({} ago)", clock(at), words(age(patient.now(), at))));
+        let stage = deployment
+            .lifecycle_stage
+            .as_deref()
+            .map_or_else(String::new, |stage| format!(" at stage {stage}"));
+        let since = rollout::stage_began(deployment).map_or_else(String::new, |at| {
+            format!(", since about {} ({} ago)", clock(at), words(age(patient.now(), at)))
+        });
         let name = rollout::name(deployment, brings);
-        let says = format!("{name} waits{stage} for somebody to let it go on{since}. AWS names nobody.{}", ends(patient, hook));
+        let says = format!(
+            "{name} waits{stage} for somebody to let it go on{since}. AWS names nobody.{}",
+            ends(patient, hook)
+        );
         let id = hook.hook_id.as_deref();
         findings.add(
             Subject::new(Kind::Deployment, &deployment.service_deployment_arn)
@@ -92,9 +100,11 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     Ok(())
 }
 
-/// Whether it waits for an action now. Only a pause does; a snapshot without the type has nothing else to say so.
+/// Whether it waits for an action now. Only a pause does; a snapshot without the type has nothing
+/// else to say so.
 fn waits(patient: &Patient, hook: &HookDetail) -> bool {
-    let pauses = hook.target_type.as_deref().is_none_or(|kind| kind == "PAUSE") && hook.status.as_deref() == Some("AWAITING_ACTION");
+    let pauses = hook.target_type.as_deref().is_none_or(|kind| kind == "PAUSE")
+        && hook.status.as_deref() == Some("AWAITING_ACTION");
     pauses && hook.expires_at.is_none_or(|at| at > patient.now())
 }
 
@@ -112,7 +122,9 @@ fn ends(patient: &Patient, hook: &HookDetail) -> String {
 fn go_on(deployment: &ServiceDeployment, hook: &HookDetail, action: &str) -> String {
     let id = hook.hook_id.as_deref().unwrap_or("<hook>");
     let arn = &deployment.service_deployment_arn;
-    format!("aws ecs continue-service-deployment --service-deployment-arn {arn} --hook-id {id} --action {action}")
+    format!(
+        "aws ecs continue-service-deployment --service-deployment-arn {arn} --hook-id {id} --action {action}"
+    )
 }
 
 #[cfg(test)]
@@ -136,12 +148,17 @@ mod tests {
                         ago). AWS names nobody. In 20 h 50 min (at 23:50 UTC) ECS goes back to the version before.";
         assert_eq!(says(CHECK, &snapshot), [expected]);
         let command = &exam(CHECK, &snapshot).findings[0].remedy.cli[0];
-        assert!(command.ends_with("/deployment3 --hook-id ecs-hook-0a1b2c3d --action CONTINUE"), "{command}");
+        assert!(
+            command.ends_with("/deployment3 --hook-id ecs-hook-0a1b2c3d --action CONTINUE"),
+            "{command}"
+        );
     }
 
     #[test]
     fn a_pause_that_goes_on_by_itself_says_so() {
-        let snapshot = example(|deployment| deployment.lifecycle_hook_details[0].timeout_action = Some("CONTINUE".into()));
+        let snapshot = example(|deployment| {
+            deployment.lifecycle_hook_details[0].timeout_action = Some("CONTINUE".into())
+        });
         assert!(says(CHECK, &snapshot)[0].ends_with("ECS goes on by itself."));
     }
 
@@ -164,7 +181,10 @@ mod tests {
 
     #[test]
     fn a_deployment_that_ended_waits_no_longer() {
-        assert_eq!(exam(CHECK, &example(|deployment| deployment.status = "STOPPED".into())).outcome, Outcome::Healthy);
+        assert_eq!(
+            exam(CHECK, &example(|deployment| deployment.status = "STOPPED".into())).outcome,
+            Outcome::Healthy
+        );
     }
 
     #[test]
@@ -172,7 +192,8 @@ mod tests {
         use crate::diagnosis::diagnose;
         use crate::patient::{Intent, Patient};
         let snapshot = example(|_| ());
-        let diagnosis = diagnose(&Patient::new(&snapshot, &snapshot.services[0], &Intent::default()));
+        let diagnosis =
+            diagnose(&Patient::new(&snapshot, &snapshot.services[0], &Intent::default()));
         assert_eq!(diagnosis.roots[0].check.id(), "pause_hook_waiting");
         assert_eq!(diagnosis.roots[0].explains[0].check.id(), "deployment_stuck");
     }

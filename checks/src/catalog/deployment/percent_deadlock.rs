@@ -1,5 +1,5 @@
-//! Minimum and maximum percent leave a rolling deployment no room: it may start no task before it stops one, and stop
-//! none before it starts one.
+//! Minimum and maximum percent leave a rolling deployment no room: it may start no task before it
+//! stops one, and stop none before it starts one.
 
 use jiff::SignedDuration;
 
@@ -13,20 +13,23 @@ use crate::snapshot::ServiceDeployment;
 use crate::snapshot::service::DeploymentConfiguration;
 
 crate::check! {
-    /// The percentages of the deployment configuration allow no task more than there are, and no task fewer.
+    /// The percentages of the deployment configuration allow no task more than there are, and no
+    /// task fewer.
     ///
     /// # Why it matters
     ///
-    /// The deployment does nothing at all, for ever: no task of the new version starts, no old one stops, and there is no
-    /// failure that the circuit breaker could count. It is easily set: one task with 100 and 100.
+    /// The deployment does nothing at all, for ever: no task of the new version starts, no old one
+    /// stops, and there is no failure that the circuit breaker could count. It is easily set: one
+    /// task with 100 and 100.
     ///
     /// # How we tell
     ///
-    /// A rolling deployment is under way and its new version has fewer tasks than desired; rounded as ECS does, down and
-    /// up, `maximumPercent` allows no more tasks than desired and `minimumHealthyPercent` no fewer; and there are as many
-    /// tasks as allowed. Or ECS says in a service event that the deployment configuration keeps it from starting and
-    /// stopping tasks. Blue/green, linear and canary deployments start all new tasks beside the old ones, and a daemon
-    /// service stops before it starts: neither is meant.
+    /// A rolling deployment is under way and its new version has fewer tasks than desired; rounded
+    /// as ECS does, down and up, `maximumPercent` allows no more tasks than desired and
+    /// `minimumHealthyPercent` no fewer; and there are as many tasks as allowed. Or ECS says in a
+    /// service event that the deployment configuration keeps it from starting and stopping tasks.
+    /// Blue/green, linear and canary deployments start all new tasks beside the old ones, and a
+    /// daemon service stops before it starts: neither is meant.
     ///
     /// # What to do
     ///
@@ -34,12 +37,13 @@ crate::check! {
     /// aws ecs update-service --cluster <cluster> --service <service> --deployment-configuration maximumPercent=200,minimumHealthyPercent=100
     /// ```
     ///
-    /// Terraform/OpenTofu: `deployment_maximum_percent = 200` and `deployment_minimum_healthy_percent = 100` of
-    /// `aws_ecs_service`.
+    /// Terraform/OpenTofu: `deployment_maximum_percent = 200` and
+    /// `deployment_minimum_healthy_percent = 100` of `aws_ecs_service`.
     ///
     /// # See also
     ///
-    /// `deployment_stuck`, <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/deployment-type-ecs.html>,
+    /// `deployment_stuck`,
+    /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/deployment-type-ecs.html>,
     /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/service-event-messages-list.html>
     title: "Minimum and maximum percent leave no room to start or stop a task",
     severity: High,
@@ -62,16 +66,30 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     }
     let service = patient.service();
     if service.scheduling_strategy.as_deref() == Some("DAEMON") {
-        return Err(NoAnswer::NotApplicable("a daemon service stops its old task before it starts the new one"));
+        return Err(NoAnswer::NotApplicable(
+            "a daemon service stops its old task before it starts the new one",
+        ));
     }
-    let Some(deployment) = rollout::under_way(patient)?.filter(|deployment| deployment.status == "IN_PROGRESS") else { return Ok(()) };
-    let Some(primary) = service.deployments.iter().find(|deployment| deployment.status == "PRIMARY") else { return Ok(()) };
+    let Some(deployment) =
+        rollout::under_way(patient)?.filter(|deployment| deployment.status == "IN_PROGRESS")
+    else {
+        return Ok(());
+    };
+    let Some(primary) =
+        service.deployments.iter().find(|deployment| deployment.status == "PRIMARY")
+    else {
+        return Ok(());
+    };
     let rolls = Strategy::of(&deployment.deployment_configuration) == Strategy::Rolling;
     if !rolls || primary.running_count >= service.desired_count {
         return Ok(());
     }
     let room = Room::of(&deployment.deployment_configuration, service.desired_count);
-    let tasks: i32 = service.deployments.iter().map(|deployment| deployment.running_count + deployment.pending_count).sum();
+    let tasks: i32 = service
+        .deployments
+        .iter()
+        .map(|deployment| deployment.running_count + deployment.pending_count)
+        .sum();
     let told = told(patient, deployment);
     if told.is_none() && !(room.is_none_left() && i64::from(tasks) >= room.most) {
         return Ok(());
@@ -83,13 +101,23 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
             room.desired, room.maximum, room.most, room.minimum, room.least
         )
     } else {
-        format!("with maximumPercent {} and minimumHealthyPercent {} ECS says that it can do neither", room.maximum, room.minimum)
+        format!(
+            "with maximumPercent {} and minimumHealthyPercent {} ECS says that it can do neither",
+            room.maximum, room.minimum
+        )
     };
-    let says = format!("{} can start no new task and stop no old one: {why}.", rollout::name(deployment, brings));
+    let says = format!(
+        "{} can start no new task and stop no old one: {why}.",
+        rollout::name(deployment, brings)
+    );
     findings.add(
         Subject::new(Kind::Deployment, &deployment.service_deployment_arn)
             .sick(says, patient.evidence("desiredCount", service.desired_count))
-            .because_all(percent(deployment, "deploymentConfiguration.maximumPercent", deployment.deployment_configuration.maximum_percent))
+            .because_all(percent(
+                deployment,
+                "deploymentConfiguration.maximumPercent",
+                deployment.deployment_configuration.maximum_percent,
+            ))
             .because_all(percent(
                 deployment,
                 "deploymentConfiguration.minimumHealthyPercent",
@@ -115,9 +143,18 @@ struct Room {
 impl Room {
     /// Rounds as ECS does: the most down, the least up. The defaults are those of the API.
     fn of(configured: &DeploymentConfiguration, desired: i32) -> Room {
-        let (maximum, minimum) = (configured.maximum_percent.unwrap_or(200), configured.minimum_healthy_percent.unwrap_or(100));
+        let (maximum, minimum) = (
+            configured.maximum_percent.unwrap_or(200),
+            configured.minimum_healthy_percent.unwrap_or(100),
+        );
         let desired = i64::from(desired.max(0));
-        Room { desired, maximum, minimum, most: desired * i64::from(maximum) / 100, least: (desired * i64::from(minimum) + 99) / 100 }
+        Room {
+            desired,
+            maximum,
+            minimum,
+            most: desired * i64::from(maximum) / 100,
+            least: (desired * i64::from(minimum) + 99) / 100,
+        }
     }
 
     fn is_none_left(&self) -> bool {
@@ -125,21 +162,34 @@ impl Room {
     }
 }
 
-fn percent(deployment: &ServiceDeployment, field: &'static str, value: Option<i32>) -> Option<Evidence> {
+fn percent(
+    deployment: &ServiceDeployment,
+    field: &'static str,
+    value: Option<i32>,
+) -> Option<Evidence> {
     value.map(|value| rollout::evidence(deployment, field, value))
 }
 
 /// ECS's own words for it, of this deployment and of the last hour.
 fn told(patient: &Patient, deployment: &ServiceDeployment) -> Option<Evidence> {
-    let from = rollout::started(deployment)?.max(time::before(patient.now(), SignedDuration::from_hours(1)));
-    let mut events = patient.service().events.iter().filter(|event| event.created_at.is_some_and(|at| at >= from));
+    let from = rollout::started(deployment)?
+        .max(time::before(patient.now(), SignedDuration::from_hours(1)));
+    let mut events = patient
+        .service()
+        .events
+        .iter()
+        .filter(|event| event.created_at.is_some_and(|at| at >= from));
     let event = events.find(|event| event::read(&event.message) == Event::PercentDeadlock)?;
     Some(patient.evidence("events.message", &event.message).at(event.created_at))
 }
 
 fn remedy(patient: &Patient) -> Remedy {
     let configured = &patient.service().deployment_configuration;
-    let room = DeploymentConfiguration { maximum_percent: Some(200), minimum_healthy_percent: Some(100), ..configured.clone() };
+    let room = DeploymentConfiguration {
+        maximum_percent: Some(200),
+        minimum_healthy_percent: Some(100),
+        ..configured.clone()
+    };
     let name = patient.name();
     Remedy::new(
         "Let ECS start the new tasks before it stops the old ones. The command replaces the whole deployment configuration: add what else is set there, \
@@ -162,8 +212,10 @@ mod tests {
     fn example(desired: i32, minimum: i32, maximum: i32) -> Snapshot {
         let mut snapshot = (CHECK.example)();
         let arn = snapshot.services[0].service_arn.clone();
-        let configured = &mut snapshot.service_deployments.change(&arn).unwrap()[0].deployment_configuration;
-        (configured.minimum_healthy_percent, configured.maximum_percent) = (Some(minimum), Some(maximum));
+        let configured =
+            &mut snapshot.service_deployments.change(&arn).unwrap()[0].deployment_configuration;
+        (configured.minimum_healthy_percent, configured.maximum_percent) =
+            (Some(minimum), Some(maximum));
         let service = &mut snapshot.services[0];
         (service.desired_count, service.deployments[1].running_count) = (desired, desired);
         snapshot
@@ -203,14 +255,19 @@ mod tests {
     fn only_a_rolling_deployment_under_way_needs_room() {
         let arn = example(1, 100, 100).services[0].service_arn.clone();
         let mut snapshot = example(1, 100, 100);
-        snapshot.service_deployments.change(&arn).unwrap()[0].deployment_configuration.strategy = Some("BLUE_GREEN".into());
+        snapshot.service_deployments.change(&arn).unwrap()[0].deployment_configuration.strategy =
+            Some("BLUE_GREEN".into());
         assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy);
         let mut snapshot = example(1, 100, 100);
         snapshot.service_deployments.change(&arn).unwrap()[0].status = "SUCCESSFUL".into();
         assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy);
         let mut snapshot = example(1, 100, 100);
         snapshot.services[0].deployments[0].running_count = 1;
-        assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy, "the new task runs: there was room");
+        assert_eq!(
+            exam(CHECK, &snapshot).outcome,
+            Outcome::Healthy,
+            "the new task runs: there was room"
+        );
         let mut snapshot = example(1, 100, 100);
         snapshot.services[0].scheduling_strategy = Some("DAEMON".into());
         assert!(matches!(exam(CHECK, &snapshot).outcome, Outcome::NotApplicable(_)));
@@ -221,9 +278,17 @@ mod tests {
         let mut snapshot = example(4, 75, 100);
         let message = "(service api) was unable to stop or start tasks during a deployment because of the service deployment configuration. Update the \
                        minimumHealthyPercent or maximumPercent value and try again.";
-        let event = |minutes| ServiceEvent { id: "e".into(), created_at: Some(minutes_ago(minutes)), message: message.into() };
+        let event = |minutes| ServiceEvent {
+            id: "e".into(),
+            created_at: Some(minutes_ago(minutes)),
+            message: message.into(),
+        };
         snapshot.services[0].events = vec![event(100)];
-        assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy, "that was before this deployment");
+        assert_eq!(
+            exam(CHECK, &snapshot).outcome,
+            Outcome::Healthy,
+            "that was before this deployment"
+        );
         snapshot.services[0].events = vec![event(10)];
         assert!(says(CHECK, &snapshot)[0].ends_with("ECS says that it can do neither."));
     }

@@ -1,5 +1,5 @@
-//! The newest deployment failed, and going back failed too. A first deployment has nothing to go back to: then the
-//! failed rollback is a consequence, and says so, lest somebody chases it.
+//! The newest deployment failed, and going back failed too. A first deployment has nothing to go
+//! back to: then the failed rollback is a consequence, and says so, lest somebody chases it.
 
 use jiff::SignedDuration;
 
@@ -16,26 +16,28 @@ crate::check! {
     ///
     /// # Why it matters
     ///
-    /// "Rollback failed" sounds worse than the failure itself. On a new service it is not: there is no version to go
-    /// back to, and the thing to mend is whatever made the first deployment fail. On an old service no healthy
-    /// version may be left running.
+    /// "Rollback failed" sounds worse than the failure itself. On a new service it is not: there is
+    /// no version to go back to, and the thing to mend is whatever made the first deployment fail.
+    /// On an old service no healthy version may be left running.
     ///
     /// # How we tell
     ///
-    /// The status of the newest service deployment is `ROLLBACK_FAILED`. With the reason "No rollback candidate was
-    /// found to run the rollback." we look for an earlier deployment that succeeded. ECS keeps deployments for 90
-    /// days, so of an older service we say only that none succeeded in that time.
+    /// The status of the newest service deployment is `ROLLBACK_FAILED`. With the reason "No
+    /// rollback candidate was found to run the rollback." we look for an earlier deployment that
+    /// succeeded. ECS keeps deployments for 90 days, so of an older service we say only that none
+    /// succeeded in that time.
     ///
     /// # What to do
     ///
-    /// Mend what made the deployment fail and deploy again; no rollback target is needed for that. An old service
-    /// can be sent back by hand:
+    /// Mend what made the deployment fail and deploy again; no rollback target is needed for that.
+    /// An old service can be sent back by hand:
     ///
     /// ```sh
     /// aws ecs update-service --cluster <cluster> --service <service> --task-definition <family:revision> --force-new-deployment
     /// ```
     ///
-    /// Terraform/OpenTofu: `task_definition` of `aws_ecs_service`, for an old service; nothing to change for a new one.
+    /// Terraform/OpenTofu: `task_definition` of `aws_ecs_service`, for an old service; nothing to
+    /// change for a new one.
     ///
     /// # See also
     ///
@@ -73,16 +75,30 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     if !rollout::ecs_controls(patient) {
         return Err(NoAnswer::NotApplicable(rollout::OTHER_CONTROLLER));
     }
-    let Some(deployment) = rollout::newest(patient)?.filter(|deployment| deployment.status == "ROLLBACK_FAILED") else { return Ok(()) };
+    let Some(deployment) =
+        rollout::newest(patient)?.filter(|deployment| deployment.status == "ROLLBACK_FAILED")
+    else {
+        return Ok(());
+    };
     let brings = findings.see(rollout::brings(patient, deployment)).flatten();
     let given = deployment.rollback.as_ref().and_then(|rollback| rollback.reason.as_ref());
-    let status_reason = deployment.status_reason.as_ref().map(|reason| rollout::evidence(deployment, "statusReason", reason));
-    let reasons: Vec<Evidence> =
-        status_reason.into_iter().chain(given.map(|reason| rollout::evidence(deployment, "rollback.reason", reason))).collect();
+    let status_reason = deployment
+        .status_reason
+        .as_ref()
+        .map(|reason| rollout::evidence(deployment, "statusReason", reason));
+    let reasons: Vec<Evidence> = status_reason
+        .into_iter()
+        .chain(given.map(|reason| rollout::evidence(deployment, "rollback.reason", reason)))
+        .collect();
     let no_candidate = reasons.iter().any(|reason| reason.value.contains(NO_CANDIDATE));
-    let earlier = findings.see(patient.listed_deployments()).map(|all| all.iter().find(|listed| has_succeeded(listed)));
-    let when = deployment.finished_at.map_or_else(String::new, |at| format!(" {} ago", words(age(patient.now(), at))));
-    let young = patient.service().created_at.is_some_and(|created| age(patient.now(), created) < KEPT);
+    let earlier = findings
+        .see(patient.listed_deployments())
+        .map(|all| all.iter().find(|listed| has_succeeded(listed)));
+    let when = deployment
+        .finished_at
+        .map_or_else(String::new, |at| format!(" {} ago", words(age(patient.now(), at))));
+    let young =
+        patient.service().created_at.is_some_and(|created| age(patient.now(), created) < KEPT);
     let (meaning, remedy) = match earlier {
         Some(None) if no_candidate => (
             format!(
@@ -93,23 +109,43 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
                     "no deployment has succeeded in the 90 days that ECS remembers"
                 }
             ),
-            Remedy::new("Leave the rollback: mend what made the deployment fail, then deploy again."),
+            Remedy::new(
+                "Leave the rollback: mend what made the deployment fail, then deploy again.",
+            ),
         ),
         _ => {
             // The reason for going back is none for failing at it.
             let told = deployment.status_reason.as_ref();
-            let told = told.map_or("ECS gives no reason".to_owned(), |reason| format!("ECS says: {}", reason.trim_end_matches('.')));
-            let good = earlier.flatten().and_then(|listed| listed.target_service_revision_arn.as_deref());
-            let good = good.and_then(|revision| findings.see(rollout::task_definition(patient, revision)).flatten());
+            let told = told.map_or("ECS gives no reason".to_owned(), |reason| {
+                format!("ECS says: {}", reason.trim_end_matches('.'))
+            });
+            let good =
+                earlier.flatten().and_then(|listed| listed.target_service_revision_arn.as_deref());
+            let good = good.and_then(|revision| {
+                findings.see(rollout::task_definition(patient, revision)).flatten()
+            });
             (told, go_back_by_hand(patient, good))
         }
     };
-    let says = format!("{} failed, and so did its rollback{when}. {meaning}.", rollout::name(deployment, brings));
-    let earlier =
-        earlier.flatten().map(|listed| Evidence::new(Call::ListServiceDeployments, &listed.service_deployment_arn, "status", &listed.status));
+    let says = format!(
+        "{} failed, and so did its rollback{when}. {meaning}.",
+        rollout::name(deployment, brings)
+    );
+    let earlier = earlier.flatten().map(|listed| {
+        Evidence::new(
+            Call::ListServiceDeployments,
+            &listed.service_deployment_arn,
+            "status",
+            &listed.status,
+        )
+    });
     findings.add(
         Subject::new(Kind::Deployment, &deployment.service_deployment_arn)
-            .sick(says, rollout::evidence(deployment, "status", &deployment.status).at(deployment.finished_at))
+            .sick(
+                says,
+                rollout::evidence(deployment, "status", &deployment.status)
+                    .at(deployment.finished_at),
+            )
             .because_all(reasons)
             .because_all(earlier)
             .mend(remedy.cli(rollout::see(patient, deployment)))
@@ -125,11 +161,16 @@ fn has_succeeded(listed: &ListedDeployment) -> bool {
 }
 
 fn go_back_by_hand(patient: &Patient, good: Option<&str>) -> Remedy {
-    let remedy = Remedy::new("Mend what made the deployment fail and deploy again; or deploy a version that has worked.");
+    let remedy = Remedy::new(
+        "Mend what made the deployment fail and deploy again; or deploy a version that has worked.",
+    );
     match good {
         Some(definition) if !patient.is_express() => {
             let definition = rollout::short(definition);
-            remedy.cli(format!("aws ecs update-service {} --task-definition {definition} --force-new-deployment", patient.cli()))
+            remedy.cli(format!(
+                "aws ecs update-service {} --task-definition {definition} --force-new-deployment",
+                patient.cli()
+            ))
         }
         _ => remedy,
     }
@@ -180,10 +221,17 @@ mod tests {
 
     #[test]
     fn with_an_earlier_success_it_is_no_mere_consequence() {
-        let exam = exam(CHECK, &failed(Some("No rollback candidate was found to run the rollback.")));
+        let exam =
+            exam(CHECK, &failed(Some("No rollback candidate was found to run the rollback.")));
         let [finding] = exam.findings.as_slice() else { panic!("{exam:?}") };
         assert!(!finding.says.contains("Nothing to go back to"), "{}", finding.says);
-        assert!(finding.says.ends_with("ECS says: No rollback candidate was found to run the rollback."), "{}", finding.says);
+        assert!(
+            finding
+                .says
+                .ends_with("ECS says: No rollback candidate was found to run the rollback."),
+            "{}",
+            finding.says
+        );
     }
 
     #[test]
@@ -192,16 +240,26 @@ mod tests {
         let arn = snapshot.services[0].service_arn.clone();
         snapshot.listed_deployments.insert(arn, Seen::No(Why::Denied("no".into())));
         let exam = exam(CHECK, &snapshot);
-        assert!(!exam.findings[0].says.contains("Nothing to go back to"), "{}", exam.findings[0].says);
+        assert!(
+            !exam.findings[0].says.contains("Nothing to go back to"),
+            "{}",
+            exam.findings[0].says
+        );
         assert_eq!(exam.missed.len(), 1);
     }
 
     #[test]
     fn another_reason_is_quoted_with_a_version_that_worked() {
-        let mut snapshot = failed(Some("Service deployment rolled back because PRE_SCALE_UP lifecycle hook(s) failed"));
+        let mut snapshot = failed(Some(
+            "Service deployment rolled back because PRE_SCALE_UP lifecycle hook(s) failed",
+        ));
         let arn = snapshot.services[0].service_arn.clone();
         let exam = exam(CHECK, &snapshot);
-        assert!(exam.findings[0].says.ends_with("PRE_SCALE_UP lifecycle hook(s) failed."), "{}", exam.findings[0].says);
+        assert!(
+            exam.findings[0].says.ends_with("PRE_SCALE_UP lifecycle hook(s) failed."),
+            "{}",
+            exam.findings[0].says
+        );
         let good = "aws ecs update-service --cluster prod --service api --task-definition api:12 --force-new-deployment";
         assert_eq!(exam.findings[0].remedy.cli[0], good);
         snapshot.service_deployments.change(&arn).unwrap()[0].status_reason = None;

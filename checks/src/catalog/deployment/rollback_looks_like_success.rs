@@ -1,5 +1,5 @@
-//! After a rollback the primary deployment says COMPLETED: of the old version. A note, so that a green pipeline is
-//! not taken for a new version that is live.
+//! After a rollback the primary deployment says COMPLETED: of the old version. A note, so that a
+//! green pipeline is not taken for a new version that is live.
 
 use crate::check::{Findings, NoAnswer};
 use crate::finding::{Kind, Remedy, Subject};
@@ -7,32 +7,35 @@ use crate::patient::Patient;
 use crate::reading::{rollback, rollout};
 
 crate::check! {
-    /// The service's primary deployment says `COMPLETED`, and it is the rollback that was completed.
+    /// The service's primary deployment says `COMPLETED`, and it is the rollback that was
+    /// completed.
     ///
     /// # Why it matters
     ///
-    /// Pipelines, dashboards and Terraform that wait for a steady state report success, while the old version runs.
+    /// Pipelines, dashboards and Terraform that wait for a steady state report success, while the
+    /// old version runs.
     ///
     /// # How we tell
     ///
-    /// The newest service deployment was rolled back, its target revision is not among the service's current ones,
-    /// and the primary deployment of `DescribeServices` says `COMPLETED`.
+    /// The newest service deployment was rolled back, its target revision is not among the
+    /// service's current ones, and the primary deployment of `DescribeServices` says `COMPLETED`.
     ///
     /// # What to do
     ///
-    /// Nothing to mend at the service: see `deployment_rolled_back` for the rollback. Let pipelines ask for the
-    /// status of the service deployment:
+    /// Nothing to mend at the service: see `deployment_rolled_back` for the rollback. Let pipelines
+    /// ask for the status of the service deployment:
     ///
     /// ```sh
     /// aws ecs describe-service-deployments --service-deployment-arns <arn> --query 'serviceDeployments[0].status'
     /// ```
     ///
-    /// Terraform/OpenTofu: `wait_for_steady_state = true` of `aws_ecs_service`, with a `postcondition` that
-    /// `self.task_definition` is the one that was meant.
+    /// Terraform/OpenTofu: `wait_for_steady_state = true` of `aws_ecs_service`, with a
+    /// `postcondition` that `self.task_definition` is the one that was meant.
     ///
     /// # See also
     ///
-    /// `deployment_rolled_back`, <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/service-deployment.html>
+    /// `deployment_rolled_back`,
+    /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/service-deployment.html>
     title: "ECS says COMPLETED, but of the rollback",
     severity: Info,
     role: Note,
@@ -47,25 +50,46 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     if !rollout::ecs_controls(patient) {
         return Err(NoAnswer::NotApplicable(rollout::OTHER_CONTROLLER));
     }
-    let Some(deployment) = rollout::newest(patient)?.filter(|deployment| rollback::is_done(deployment)) else { return Ok(()) };
+    let Some(deployment) =
+        rollout::newest(patient)?.filter(|deployment| rollback::is_done(deployment))
+    else {
+        return Ok(());
+    };
     let service = patient.service();
-    let Some(primary) = service.deployments.iter().find(|deployment| deployment.status == "PRIMARY") else { return Ok(()) };
-    let is_live = deployment.target_service_revision.as_ref().is_some_and(|target| service.current_service_revisions.contains(&target.arn));
+    let Some(primary) =
+        service.deployments.iter().find(|deployment| deployment.status == "PRIMARY")
+    else {
+        return Ok(());
+    };
+    let is_live = deployment
+        .target_service_revision
+        .as_ref()
+        .is_some_and(|target| service.current_service_revisions.contains(&target.arn));
     if primary.rollout_state.as_deref() != Some("COMPLETED") || is_live {
         return Ok(());
     }
     let brings = findings.see(rollout::brings(patient, deployment)).flatten();
     let runs = primary.task_definition.as_deref().map_or("the version before", rollout::short);
-    let says =
-        format!("The primary deployment says COMPLETED, but that is the rollback to {runs}. {} did not succeed.", rollout::name(deployment, brings));
-    let remedy = Remedy::new("Let pipelines ask for the status of the service deployment, not of the service.")
-        .cli(format!("{} --query 'serviceDeployments[0].status'", rollout::see(patient, deployment)));
-    let remedy = if patient.is_express() { remedy } else { remedy.terraform(postcondition(patient.name())) };
+    let says = format!(
+        "The primary deployment says COMPLETED, but that is the rollback to {runs}. {} did not succeed.",
+        rollout::name(deployment, brings)
+    );
+    let remedy = Remedy::new(
+        "Let pipelines ask for the status of the service deployment, not of the service.",
+    )
+    .cli(format!("{} --query 'serviceDeployments[0].status'", rollout::see(patient, deployment)));
+    let remedy =
+        if patient.is_express() { remedy } else { remedy.terraform(postcondition(patient.name())) };
     findings.add(
         Subject::new(Kind::Deployment, &deployment.service_deployment_arn)
             .sick(says, rollout::evidence(deployment, "status", &deployment.status))
             .because(patient.evidence("deployments.rolloutState", "COMPLETED"))
-            .because_all(primary.task_definition.as_ref().map(|definition| patient.evidence("deployments.taskDefinition", definition)))
+            .because_all(
+                primary
+                    .task_definition
+                    .as_ref()
+                    .map(|definition| patient.evidence("deployments.taskDefinition", definition)),
+            )
             .mend(remedy)
             .concerns_all(Kind::TaskDefinition, brings),
     );
@@ -111,7 +135,11 @@ mod tests {
     fn a_version_that_is_current_was_not_taken_back() {
         let mut snapshot = (CHECK.example)();
         let arn = snapshot.services[0].service_arn.clone();
-        let target = snapshot.service_deployments.change(&arn).unwrap()[0].target_service_revision.clone().unwrap().arn;
+        let target = snapshot.service_deployments.change(&arn).unwrap()[0]
+            .target_service_revision
+            .clone()
+            .unwrap()
+            .arn;
         snapshot.services[0].current_service_revisions.push(target);
         assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy);
     }

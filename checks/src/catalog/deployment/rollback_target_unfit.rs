@@ -1,5 +1,6 @@
-//! The version that ECS goes back to, or would, cannot come up: its image is gone, or it fails today's health check,
-//! which is another than its own. That the way back failed is for `rollback_failed` to tell.
+//! The version that ECS goes back to, or would, cannot come up: its image is gone, or it fails
+//! today's health check, which is another than its own. That the way back failed is for
+//! `rollback_failed` to tell.
 
 use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
@@ -17,19 +18,21 @@ crate::check! {
     ///
     /// # Why it matters
     ///
-    /// A rollback is only as good as what it goes back to. If the image that this version has pinned is deleted, its tasks
-    /// cannot start; the old tasks that still run are all there is.
+    /// A rollback is only as good as what it goes back to. If the image that this version has
+    /// pinned is deleted, its tasks cannot start; the old tasks that still run are all there is.
     ///
     /// # How we tell
     ///
-    /// ECS goes back, could not, or the circuit breaker has begun to count failures of the new version; and ECR does not
-    /// have the digest that the revision to go back to has pinned. Or, where ECS goes back: the target group's health
-    /// check asks another path or port than this revision was made for, and tasks of it have failed that check since. The
-    /// latter can be told for Express services only, whose revisions carry their health check.
+    /// ECS goes back, could not, or the circuit breaker has begun to count failures of the new
+    /// version; and ECR does not have the digest that the revision to go back to has pinned. Or,
+    /// where ECS goes back: the target group's health check asks another path or port than this
+    /// revision was made for, and tasks of it have failed that check since. The latter can be told
+    /// for Express services only, whose revisions carry their health check.
     ///
     /// # What to do
     ///
-    /// Deploy the old version anew, so that ECS resolves its tag again; if the tag is gone too, push the image first:
+    /// Deploy the old version anew, so that ECS resolves its tag again; if the tag is gone too,
+    /// push the image first:
     ///
     /// ```sh
     /// aws ecs update-service --cluster <cluster> --service <service> --task-definition <family:revision> --force-new-deployment
@@ -70,8 +73,14 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     if !rollout::ecs_controls(patient) {
         return Err(NoAnswer::NotApplicable(rollout::OTHER_CONTROLLER));
     }
-    let Some(deployment) = rollout::newest(patient)?.filter(|deployment| rollback::is_open(deployment) || fails(deployment)) else { return Ok(()) };
-    let is_target = |arn: &&str| deployment.target_service_revision.as_ref().is_none_or(|target| target.arn != *arn);
+    let Some(deployment) = rollout::newest(patient)?
+        .filter(|deployment| rollback::is_open(deployment) || fails(deployment))
+    else {
+        return Ok(());
+    };
+    let is_target = |arn: &&str| {
+        deployment.target_service_revision.as_ref().is_none_or(|target| target.arn != *arn)
+    };
     let Some(back) = rollout::back_to(deployment).filter(is_target) else { return Ok(()) };
     let Some(revision) = patient.revision(back)? else { return Ok(()) };
     for container in &revision.container_images {
@@ -116,8 +125,15 @@ fn tell_gone(
         short(digest),
         image.repository
     );
-    let pinned = Evidence::new(Call::DescribeServiceRevisions, &revision.service_revision_arn, "containerImages.imageDigest", digest);
-    let finding = Subject::new(Kind::Revision, &revision.service_revision_arn).sick(says, proof).because(pinned);
+    let pinned = Evidence::new(
+        Call::DescribeServiceRevisions,
+        &revision.service_revision_arn,
+        "containerImages.imageDigest",
+        digest,
+    );
+    let finding = Subject::new(Kind::Revision, &revision.service_revision_arn)
+        .sick(says, proof)
+        .because(pinned);
     add(patient, findings, deployment, revision, finding, deploy_anew(patient, revision));
 }
 
@@ -144,8 +160,12 @@ fn add(
 ) {
     let brings = findings.see(rollout::brings(patient, deployment)).flatten();
     let versions = brings.into_iter().chain(revision.task_definition.as_deref());
-    findings
-        .add(finding.because(rollout::evidence(deployment, "status", &deployment.status)).mend(remedy).concerns_all(Kind::TaskDefinition, versions));
+    findings.add(
+        finding
+            .because(rollout::evidence(deployment, "status", &deployment.status))
+            .mend(remedy)
+            .concerns_all(Kind::TaskDefinition, versions),
+    );
 }
 
 /// What a health check was, and what it is now.
@@ -158,8 +178,12 @@ struct OtherCheck<'a> {
 impl<'a> OtherCheck<'a> {
     fn of(managed: &'a ManagedTargetGroup, group: &'a TargetGroup) -> Option<OtherCheck<'a>> {
         let paths = managed.health_check_path.as_deref().zip(group.health_check_path.as_deref());
-        let ports = managed.health_check_port.zip(group.health_check_port.as_deref().and_then(parsed));
-        let other = OtherCheck { paths: paths.filter(|(then, now)| then != now), ports: ports.filter(|(then, now)| then != now) };
+        let ports =
+            managed.health_check_port.zip(group.health_check_port.as_deref().and_then(parsed));
+        let other = OtherCheck {
+            paths: paths.filter(|(then, now)| then != now),
+            ports: ports.filter(|(then, now)| then != now),
+        };
         (other.paths.is_some() || other.ports.is_some()).then_some(other)
     }
 
@@ -175,38 +199,63 @@ impl<'a> OtherCheck<'a> {
     }
 
     fn evidence(&self, revision: &str, group: &str) -> Vec<Evidence> {
-        let then = |field, value: &dyn ToString| Evidence::new(Call::DescribeServiceRevisions, revision, field, value.to_string());
-        let now = |field, value: &dyn ToString| Evidence::new(Call::DescribeTargetGroups, group, field, value.to_string());
+        let then = |field, value: &dyn ToString| {
+            Evidence::new(Call::DescribeServiceRevisions, revision, field, value.to_string())
+        };
+        let now = |field, value: &dyn ToString| {
+            Evidence::new(Call::DescribeTargetGroups, group, field, value.to_string())
+        };
         let mut evidence = Vec::new();
         if let Some((path, today)) = &self.paths {
-            evidence.push(then("ecsManagedResources.ingressPaths.targetGroups.healthCheckPath", path));
+            evidence
+                .push(then("ecsManagedResources.ingressPaths.targetGroups.healthCheckPath", path));
             evidence.push(now("HealthCheckPath", today));
         }
         if let Some((port, today)) = &self.ports {
-            evidence.push(then("ecsManagedResources.ingressPaths.targetGroups.healthCheckPort", port));
+            evidence
+                .push(then("ecsManagedResources.ingressPaths.targetGroups.healthCheckPort", port));
             evidence.push(now("HealthCheckPort", today));
         }
         evidence
     }
 
     fn remedy(&self, group: &str) -> Remedy {
-        let path = self.paths.map_or_else(String::new, |(path, _)| format!(" --health-check-path {}", crate::call::quote(path)));
-        let port = self.ports.map_or_else(String::new, |(port, _)| format!(" --health-check-port {port}"));
-        Remedy::new(format!("Let the health check ask {} again until the old version is back.", self.words(false)))
-            .cli(format!("aws elbv2 modify-target-group --target-group-arn {group}{path}{port}"))
+        let path = self.paths.map_or_else(String::new, |(path, _)| {
+            format!(" --health-check-path {}", crate::call::quote(path))
+        });
+        let port =
+            self.ports.map_or_else(String::new, |(port, _)| format!(" --health-check-port {port}"));
+        Remedy::new(format!(
+            "Let the health check ask {} again until the old version is back.",
+            self.words(false)
+        ))
+        .cli(format!("aws elbv2 modify-target-group --target-group-arn {group}{path}{port}"))
     }
 }
 
 /// Tasks of the old version that fail a health check which is not the one that it was made for.
-fn fails_health_check(patient: &Patient, findings: &mut Findings, deployment: &ServiceDeployment, revision: &Revision) -> Result<(), Blind> {
-    let (Some(version), Some(since)) = (revision.task_definition.as_deref(), rollback::started(deployment)) else { return Ok(()) };
+fn fails_health_check(
+    patient: &Patient,
+    findings: &mut Findings,
+    deployment: &ServiceDeployment,
+    revision: &Revision,
+) -> Result<(), Blind> {
+    let (Some(version), Some(since)) =
+        (revision.task_definition.as_deref(), rollback::started(deployment))
+    else {
+        return Ok(());
+    };
     for managed in revision.ingress_paths.iter().flat_map(|path| &path.target_groups) {
         let Some(arn) = managed.arn.as_deref() else { continue };
         let Some(group) = patient.target_group(arn)? else { continue };
         let Some(other) = OtherCheck::of(managed, group) else { continue };
         let of_group = |task: &&Task| matches!(StopKind::of(task), StopKind::BalancerHealthCheck { group } if group == arn);
-        let its_own = |task: &&Task| task.task_definition_arn == version && task.created_at.is_some_and(|created| created >= since);
-        let failed: Vec<&Task> = patient.stopped_tasks()?.iter().filter(its_own).filter(of_group).collect();
+        let its_own = |task: &&Task| {
+            task.task_definition_arn == version
+                && task.created_at.is_some_and(|created| created >= since)
+        };
+        let failed: Vec<&Task> =
+            patient.stopped_tasks()?.iter().filter(its_own).filter(of_group).collect();
         let Some(newest) = failed.first() else { continue };
         let says = format!(
             "{}, which was made for a health check of {}; target group {} asks {} now, and {} of that version failed it since.",
@@ -247,7 +296,10 @@ mod tests {
         let mut snapshot = (CHECK.example)();
         newest_deployment(&mut snapshot).status = "IN_PROGRESS".into();
         assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy, "nothing has failed yet");
-        newest_deployment(&mut snapshot).deployment_circuit_breaker.iter_mut().for_each(|breaker| breaker.failure_count = 1);
+        newest_deployment(&mut snapshot)
+            .deployment_circuit_breaker
+            .iter_mut()
+            .for_each(|breaker| breaker.failure_count = 1);
         assert!(says(CHECK, &snapshot)[0].starts_with("ECS would go back to api:12"));
     }
 
@@ -282,7 +334,8 @@ mod tests {
         use crate::diagnosis::diagnose;
         use crate::patient::Intent;
         let snapshot = (CHECK.example)();
-        let diagnosis = diagnose(&Patient::new(&snapshot, &snapshot.services[0], &Intent::default()));
+        let diagnosis =
+            diagnose(&Patient::new(&snapshot, &snapshot.services[0], &Intent::default()));
         assert_eq!(diagnosis.roots[0].check.id(), "rollback_target_unfit");
         assert_eq!(diagnosis.roots[0].explains[0].check.id(), "rollback_failed");
     }
@@ -292,8 +345,13 @@ mod tests {
         let mut snapshot = baseline::express();
         roll_out(&mut snapshot, 50, |deployment| {
             deployment.status = "ROLLBACK_IN_PROGRESS".into();
-            let old = deployment.source_service_revisions.first().map(|revision| revision.arn.clone());
-            deployment.rollback = Some(Rollback { reason: None, started_at: Some(minutes_ago(35)), service_revision_arn: old });
+            let old =
+                deployment.source_service_revisions.first().map(|revision| revision.arn.clone());
+            deployment.rollback = Some(Rollback {
+                reason: None,
+                started_at: Some(minutes_ago(35)),
+                service_revision_arn: old,
+            });
         });
         let [live, _] = express_groups();
         snapshot.target_groups.change(&live).unwrap().health_check_path = Some(path.into());
@@ -315,8 +373,16 @@ mod tests {
         let expected = "ECS goes back to api:12, which was made for a health check of /health; target group ecs-gateway-tg-1a2b3c4d5e6f70001 asks /ready now, \
                         and 1 task of that version failed it since.";
         assert_eq!(says(CHECK, &other_check("/ready", true)), [expected]);
-        assert_eq!(exam(CHECK, &other_check("/ready", false)).outcome, Outcome::Healthy, "none of its tasks has failed it");
-        assert_eq!(exam(CHECK, &other_check("/health", true)).outcome, Outcome::Healthy, "it failed its own check: that is another trouble");
+        assert_eq!(
+            exam(CHECK, &other_check("/ready", false)).outcome,
+            Outcome::Healthy,
+            "none of its tasks has failed it"
+        );
+        assert_eq!(
+            exam(CHECK, &other_check("/health", true)).outcome,
+            Outcome::Healthy,
+            "it failed its own check: that is another trouble"
+        );
     }
 
     #[test]
@@ -328,13 +394,24 @@ mod tests {
             snapshot
         };
         let made_for = with_port("traffic-port").revisions.0.values().find_map(|row| match row {
-            Seen::Yes(Some(revision)) => revision.ingress_paths[0].target_groups[0].health_check_port,
+            Seen::Yes(Some(revision)) => {
+                revision.ingress_paths[0].target_groups[0].health_check_port
+            }
             _ => None,
         });
         let port = made_for.expect("Express names it");
         let exam_of = |port: &str| exam(CHECK, &with_port(port));
-        assert!(exam_of("9000").findings[0].says.contains(&format!("a health check of port {port}; target group")), "{:?}", exam_of("9000").findings);
-        assert!(exam_of("9000").findings[0].remedy.cli[0].ends_with(&format!(" --health-check-port {port}")));
+        assert!(
+            exam_of("9000").findings[0]
+                .says
+                .contains(&format!("a health check of port {port}; target group")),
+            "{:?}",
+            exam_of("9000").findings
+        );
+        assert!(
+            exam_of("9000").findings[0].remedy.cli[0]
+                .ends_with(&format!(" --health-check-port {port}"))
+        );
         assert_eq!(exam_of("traffic-port").outcome, Outcome::Healthy, "that is likely the same");
         assert_eq!(exam_of(&port.to_string()).outcome, Outcome::Healthy);
     }

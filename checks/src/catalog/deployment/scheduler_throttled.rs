@@ -1,5 +1,5 @@
-//! ECS's own calls for the service are throttled, so it starts, stops and registers tasks late. That is not the
-//! throttling of this program's or of anybody's calls to ECS.
+//! ECS's own calls for the service are throttled, so it starts, stops and registers tasks late.
+//! That is not the throttling of this program's or of anybody's calls to ECS.
 
 use jiff::SignedDuration;
 
@@ -11,21 +11,24 @@ use crate::reading::time::{age, before, words};
 use crate::snapshot::ServiceEvent;
 
 crate::check! {
-    /// ECS says that its operations for the service are being throttled, and that it will try again later.
+    /// ECS says that its operations for the service are being throttled, and that it will try again
+    /// later.
     ///
     /// # Why it matters
     ///
-    /// ECS starts tasks and registers targets with calls of its own to EC2, Elastic Load Balancing and others. When these
-    /// are throttled, deployments and scaling take long, and a target may be registered minutes after its task runs.
+    /// ECS starts tasks and registers targets with calls of its own to EC2, Elastic Load Balancing
+    /// and others. When these are throttled, deployments and scaling take long, and a target may be
+    /// registered minutes after its task runs.
     ///
     /// # How we tell
     ///
-    /// Two or more service events of the last hour say "operations are being throttled", the newest of them not half an hour
-    /// old. One alone is retried and nobody notices.
+    /// Two or more service events of the last hour say "operations are being throttled", the newest
+    /// of them not half an hour old. One alone is retried and nobody notices.
     ///
     /// # What to do
     ///
-    /// Find who calls too often: other services that deploy at the same time, scripts that poll, scanners. The quotas:
+    /// Find who calls too often: other services that deploy at the same time, scripts that poll,
+    /// scanners. The quotas:
     ///
     /// ```sh
     /// aws service-quotas list-service-quotas --service-code elasticloadbalancing
@@ -36,7 +39,8 @@ crate::check! {
     ///
     /// # See also
     ///
-    /// `deployment_stuck`, <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/service-event-messages-list.html>
+    /// `deployment_stuck`,
+    /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/service-event-messages-list.html>
     title: "ECS's own calls for the service are throttled",
     severity: Medium,
     role: Risk,
@@ -55,8 +59,12 @@ const RECENT: SignedDuration = SignedDuration::from_mins(30);
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     let from = before(patient.now(), WINDOW);
-    let is_throttled = |event: &&ServiceEvent| event.created_at.is_some_and(|at| at >= from) && event::read(&event.message) == Event::Throttled;
-    let throttled: Vec<&ServiceEvent> = patient.service().events.iter().filter(is_throttled).collect();
+    let is_throttled = |event: &&ServiceEvent| {
+        event.created_at.is_some_and(|at| at >= from)
+            && event::read(&event.message) == Event::Throttled
+    };
+    let throttled: Vec<&ServiceEvent> =
+        patient.service().events.iter().filter(is_throttled).collect();
     let times = || throttled.iter().filter_map(|event| event.created_at);
     let (Some(first), Some(last)) = (times().min(), times().max()) else { return Ok(()) };
     let [newest, _, ..] = throttled.as_slice() else { return Ok(()) };
@@ -95,14 +103,21 @@ mod tests {
     fn throttled(ages: &[i64]) -> Snapshot {
         let mut snapshot = (CHECK.example)();
         let message = "(service api) operations are being throttled. Will try again later.";
-        let event = |minutes: &i64| ServiceEvent { id: "t".into(), created_at: Some(minutes_ago(*minutes)), message: message.into() };
+        let event = |minutes: &i64| ServiceEvent {
+            id: "t".into(),
+            created_at: Some(minutes_ago(*minutes)),
+            message: message.into(),
+        };
         snapshot.services[0].events = ages.iter().map(event).collect();
         snapshot
     }
 
     #[test]
     fn says_how_often_and_when_last() {
-        assert!(says(CHECK, &throttled(&[3, 20, 50]))[0].starts_with("ECS says 3 times within the last hour"));
+        assert!(
+            says(CHECK, &throttled(&[3, 20, 50]))[0]
+                .starts_with("ECS says 3 times within the last hour")
+        );
     }
 
     #[test]
@@ -117,12 +132,15 @@ mod tests {
         use crate::baseline::roll_out;
         use crate::diagnosis::{Standing, Verdict, diagnose};
         use crate::patient::Intent;
-        let diagnose_it = |snapshot: &Snapshot| diagnose(&Patient::new(snapshot, &snapshot.services[0], &Intent::default()));
+        let diagnose_it = |snapshot: &Snapshot| {
+            diagnose(&Patient::new(snapshot, &snapshot.services[0], &Intent::default()))
+        };
         let mut snapshot = throttled(&[3, 20, 50]);
         assert_eq!(diagnose_it(&snapshot).verdict, Verdict::AtRisk);
         roll_out(&mut snapshot, 45, |_| ());
         let diagnosis = diagnose_it(&snapshot);
-        let root = diagnosis.roots.iter().find(|root| root.check.id() == "scheduler_throttled").unwrap();
+        let root =
+            diagnosis.roots.iter().find(|root| root.check.id() == "scheduler_throttled").unwrap();
         assert_eq!((diagnosis.verdict, root.standing), (Verdict::Sick, Standing::Cause));
         assert_eq!(root.explains[0].check.id(), "deployment_stuck");
     }

@@ -1,4 +1,5 @@
-//! A stage of the deployment lasts so long that ECS will soon end it. Why it lasts is for other checks to say.
+//! A stage of the deployment lasts so long that ECS will soon end it. Why it lasts is for other
+//! checks to say.
 
 use jiff::SignedDuration;
 
@@ -9,18 +10,20 @@ use crate::reading::rollout::{self, Strategy};
 use crate::reading::time::{after, age, clock, words};
 
 crate::check! {
-    /// One stage of a blue/green, linear or canary deployment nears the 24 hours after which ECS fails the deployment.
+    /// One stage of a blue/green, linear or canary deployment nears the 24 hours after which ECS
+    /// fails the deployment.
     ///
     /// # Why it matters
     ///
-    /// When the 24 hours are over, ECS goes back to the version before, at an hour that nobody chose. CloudFormation gives up
-    /// after 36 hours by itself.
+    /// When the 24 hours are over, ECS goes back to the version before, at an hour that nobody
+    /// chose. CloudFormation gives up after 36 hours by itself.
     ///
     /// # How we tell
     ///
-    /// The deployment is `IN_PROGRESS` and was last updated more than 20 hours ago; the API has no start of a stage, so
-    /// the last update stands for it. A pause has a time limit of its own, and a bake that is configured to last
-    /// so long ends by itself: both are left alone. Rolling deployments have no stages.
+    /// The deployment is `IN_PROGRESS` and was last updated more than 20 hours ago; the API has no
+    /// start of a stage, so the last update stands for it. A pause has a time limit of its own, and
+    /// a bake that is configured to last so long ends by itself: both are left alone. Rolling
+    /// deployments have no stages.
     ///
     /// # What to do
     ///
@@ -56,17 +59,35 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     if !rollout::ecs_controls(patient) {
         return Err(NoAnswer::NotApplicable(rollout::OTHER_CONTROLLER));
     }
-    let Some(deployment) = rollout::under_way(patient)?.filter(|deployment| deployment.status == "IN_PROGRESS") else { return Ok(()) };
-    let (Some(stage), Some(began)) = (&deployment.lifecycle_stage, rollout::stage_began(deployment)) else { return Ok(()) };
-    let has_stages = matches!(Strategy::of(&deployment.deployment_configuration), Strategy::BlueGreen | Strategy::Linear | Strategy::Canary);
-    let pauses = deployment.lifecycle_hook_details.iter().any(|hook| hook.status.as_deref() == Some("AWAITING_ACTION"));
+    let Some(deployment) =
+        rollout::under_way(patient)?.filter(|deployment| deployment.status == "IN_PROGRESS")
+    else {
+        return Ok(());
+    };
+    let (Some(stage), Some(began)) =
+        (&deployment.lifecycle_stage, rollout::stage_began(deployment))
+    else {
+        return Ok(());
+    };
+    let has_stages = matches!(
+        Strategy::of(&deployment.deployment_configuration),
+        Strategy::BlueGreen | Strategy::Linear | Strategy::Canary
+    );
+    let pauses = deployment
+        .lifecycle_hook_details
+        .iter()
+        .any(|hook| hook.status.as_deref() == Some("AWAITING_ACTION"));
     let lasts = age(patient.now(), began);
     if !has_stages || pauses || lasts < NEAR || rollout::baking(patient, deployment).is_some() {
         return Ok(());
     }
     let brings = findings.see(rollout::brings(patient, deployment)).flatten();
     let end = after(began, LIMIT);
-    let when = if end > patient.now() { format!("in about {} (at {})", words(age(end, patient.now())), clock(end)) } else { "any moment now".into() };
+    let when = if end > patient.now() {
+        format!("in about {} (at {})", words(age(end, patient.now())), clock(end))
+    } else {
+        "any moment now".into()
+    };
     let says = format!(
         "{} has been at stage {stage} for about {}. ECS fails a stage after 24 h and goes back to the version before: {when}.",
         rollout::name(deployment, brings),
@@ -120,9 +141,14 @@ mod tests {
     fn what_ends_by_itself_is_left_alone() {
         type Change = fn(&mut ServiceDeployment);
         let others: [(&str, Change); 4] = [
-            ("a rolling deployment has no stages", |d| d.deployment_configuration.strategy = Some("ROLLING".into())),
+            ("a rolling deployment has no stages", |d| {
+                d.deployment_configuration.strategy = Some("ROLLING".into())
+            }),
             ("a pause has its own limit", |d| {
-                d.lifecycle_hook_details = vec![HookDetail { status: Some("AWAITING_ACTION".into()), ..HookDetail::default() }];
+                d.lifecycle_hook_details = vec![HookDetail {
+                    status: Some("AWAITING_ACTION".into()),
+                    ..HookDetail::default()
+                }];
             }),
             ("a bake of a day was asked for", |d| {
                 d.lifecycle_stage = Some("BAKE_TIME".into());

@@ -1,5 +1,5 @@
-//! A deployment stopped because a newer one began. A note for whoever looks for their deployment and finds it
-//! `STOPPED`.
+//! A deployment stopped because a newer one began. A note for whoever looks for their deployment
+//! and finds it `STOPPED`.
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -15,13 +15,14 @@ crate::check! {
     ///
     /// # Why it matters
     ///
-    /// Its status is `STOPPED`, and what it brought is nowhere. That is no failure: ECS works on one deployment at a time,
-    /// and the newest one wins.
+    /// Its status is `STOPPED`, and what it brought is nowhere. That is no failure: ECS works on
+    /// one deployment at a time, and the newest one wins.
     ///
     /// # How we tell
     ///
-    /// The deployment before the newest is `STOPPED` or `STOP_REQUESTED` without a rollback, and the newest one began within
-    /// a minute of that. It is told while the newest is under way, or for two hours.
+    /// The deployment before the newest is `STOPPED` or `STOP_REQUESTED` without a rollback, and
+    /// the newest one began within a minute of that. It is told while the newest is under way, or
+    /// for two hours.
     ///
     /// # What to do
     ///
@@ -31,11 +32,13 @@ crate::check! {
     /// aws ecs list-service-deployments --service <arn> --max-results 3
     /// ```
     ///
-    /// Terraform/OpenTofu: nothing to change; two pipelines that deploy the same service should wait for each other.
+    /// Terraform/OpenTofu: nothing to change; two pipelines that deploy the same service should
+    /// wait for each other.
     ///
     /// # See also
     ///
-    /// `deployment_rolled_back`, <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/service-deployment.html>
+    /// `deployment_rolled_back`,
+    /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/service-deployment.html>
     title: "A newer deployment replaced the one before",
     severity: Info,
     role: Note,
@@ -69,26 +72,38 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         return Err(NoAnswer::NotApplicable(rollout::OTHER_CONTROLLER));
     }
     let [newest, before, ..] = patient.service_deployments()? else { return Ok(()) };
-    let (Some(began), Some(ended)) = (newest.created_at, ended(before, newest)) else { return Ok(()) };
+    let (Some(began), Some(ended)) = (newest.created_at, ended(before, newest)) else {
+        return Ok(());
+    };
     let is_news = rollout::is_under_way(newest) || age(patient.now(), began) < NEWS;
     if !is_news || began.duration_since(ended).abs() > NEAR {
         return Ok(());
     }
     let gone = findings.see(rollout::brings(patient, before)).flatten();
     let brings = findings.see(rollout::brings(patient, newest)).flatten();
-    let after = before.created_at.map_or_else(String::new, |at| format!(", {} after it began", words(age(ended, at))));
+    let after = before
+        .created_at
+        .map_or_else(String::new, |at| format!(", {} after it began", words(age(ended, at))));
     let instead = match (brings, gone) {
-        (Some(brings), Some(gone)) if brings == gone => "the same version, deployed again".to_owned(),
+        (Some(brings), Some(gone)) if brings == gone => {
+            "the same version, deployed again".to_owned()
+        }
         (Some(brings), _) => rollout::short(brings).to_owned(),
         (None, _) => "the newer one".to_owned(),
     };
     let name = rollout::name(before, gone);
-    let says = format!("{name} was stopped {} ago{after}, because a newer one began: {instead}.", words(age(patient.now(), ended)));
+    let says = format!(
+        "{name} was stopped {} ago{after}, because a newer one began: {instead}.",
+        words(age(patient.now(), ended))
+    );
     findings.add(
         Subject::new(Kind::Deployment, &before.service_deployment_arn)
             .sick(says, rollout::evidence(before, "status", &before.status).at(Some(ended)))
             .because(rollout::evidence(newest, "createdAt", began).at(Some(began)))
-            .mend(Remedy::new("Look at the newest deployment instead.").cli(rollout::see(patient, newest)))
+            .mend(
+                Remedy::new("Look at the newest deployment instead.")
+                    .cli(rollout::see(patient, newest)),
+            )
             .concerns_all(Kind::TaskDefinition, gone),
     );
     Ok(())
@@ -122,8 +137,7 @@ mod tests {
 
     #[test]
     fn says_what_took_its_place() {
-        let expected =
-            "The deployment of api:13 was stopped 6 min ago, 8 min after it began, because a newer one began: the same version, deployed again.";
+        let expected = "The deployment of api:13 was stopped 6 min ago, 8 min after it began, because a newer one began: the same version, deployed again.";
         assert_eq!(says(CHECK, &example(|_| ())), [expected]);
     }
 

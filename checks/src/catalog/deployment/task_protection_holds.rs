@@ -1,5 +1,6 @@
-//! The new version is complete, and the deployment does not end because old tasks are protected from being stopped:
-//! somebody, usually the app itself, asked ECS to leave them alone until their work is done.
+//! The new version is complete, and the deployment does not end because old tasks are protected
+//! from being stopped: somebody, usually the app itself, asked ECS to leave them alone until their
+//! work is done.
 
 use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
@@ -12,18 +13,21 @@ use crate::reading::{count, protection};
 use crate::snapshot::{ProtectedTask, ServiceDeployment, Task};
 
 crate::check! {
-    /// Tasks of the old version have scale-in protection, so ECS may not stop them and the deployment cannot end.
+    /// Tasks of the old version have scale-in protection, so ECS may not stop them and the
+    /// deployment cannot end.
     ///
     /// # Why it matters
     ///
-    /// Old code goes on running, and the deployment is `IN_PROGRESS` until the protection ends: two hours by default, and up to
-    /// two days. A worker that never takes its protection back holds every deployment.
+    /// Old code goes on running, and the deployment is `IN_PROGRESS` until the protection ends: two
+    /// hours by default, and up to two days. A worker that never takes its protection back holds
+    /// every deployment.
     ///
     /// # How we tell
     ///
-    /// A deployment is under way, all its new tasks run (and, unless it is a rolling one, it is at `CLEAN_UP`), or ECS says in
-    /// an event that protected tasks keep it from scaling in; and `GetTaskProtection` has protected tasks of older
-    /// deployments whose protection has not expired. That may be meant: the work of these tasks is not done.
+    /// A deployment is under way, all its new tasks run (and, unless it is a rolling one, it is at
+    /// `CLEAN_UP`), or ECS says in an event that protected tasks keep it from scaling in; and
+    /// `GetTaskProtection` has protected tasks of older deployments whose protection has not
+    /// expired. That may be meant: the work of these tasks is not done.
     ///
     /// # What to do
     ///
@@ -37,7 +41,8 @@ crate::check! {
     ///
     /// # See also
     ///
-    /// `deployment_stuck`, <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/service-event-messages-list.html>
+    /// `deployment_stuck`,
+    /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/service-event-messages-list.html>
     title: "Protected tasks keep the deployment from ending",
     severity: Medium,
     role: Cause,
@@ -61,7 +66,11 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     if !rollout::ecs_controls(patient) {
         return Err(NoAnswer::NotApplicable(rollout::OTHER_CONTROLLER));
     }
-    let Some(deployment) = rollout::under_way(patient)?.filter(|deployment| deployment.status == "IN_PROGRESS") else { return Ok(()) };
+    let Some(deployment) =
+        rollout::under_way(patient)?.filter(|deployment| deployment.status == "IN_PROGRESS")
+    else {
+        return Ok(());
+    };
     let told = told(patient, deployment);
     if told.is_none() && !is_complete(patient, deployment) {
         return Ok(());
@@ -70,15 +79,30 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     if old.is_empty() {
         return Ok(());
     }
-    let protected: Vec<&ProtectedTask> = patient.task_protection()?.iter().filter(|task| is_protected(patient, task, &old)).collect();
-    let Some(last) = protected.iter().max_by_key(|task| task.expiration_date) else { return Ok(()) };
+    let protected: Vec<&ProtectedTask> = patient
+        .task_protection()?
+        .iter()
+        .filter(|task| is_protected(patient, task, &old))
+        .collect();
+    let Some(last) = protected.iter().max_by_key(|task| task.expiration_date) else {
+        return Ok(());
+    };
     let brings = findings.see(rollout::brings(patient, deployment)).flatten();
     let ends = last.expiration_date.map_or_else(String::new, |at| {
-        format!(" The last protection ends in {} (at {}), unless it is renewed.", words(age(at, patient.now())), clock(at))
+        format!(
+            " The last protection ends in {} (at {}), unless it is renewed.",
+            words(age(at, patient.now())),
+            clock(at)
+        )
     });
-    let (tasks, verb) = (count(protected.len(), "old task"), if protected.len() == 1 { "is" } else { "are" });
-    let says = format!("{} cannot end: {tasks} {verb} protected from being stopped.{ends}", rollout::name(deployment, brings));
-    let ids: Vec<&str> = protected.iter().filter_map(|task| task.task_arn.rsplit('/').next()).collect();
+    let (tasks, verb) =
+        (count(protected.len(), "old task"), if protected.len() == 1 { "is" } else { "are" });
+    let says = format!(
+        "{} cannot end: {tasks} {verb} protected from being stopped.{ends}",
+        rollout::name(deployment, brings)
+    );
+    let ids: Vec<&str> =
+        protected.iter().filter_map(|task| task.task_arn.rsplit('/').next()).collect();
     let cluster = crate::call::quote(patient.cluster());
     findings.add(
         Subject::new(Kind::Deployment, &deployment.service_deployment_arn)
@@ -105,7 +129,11 @@ fn is_complete(patient: &Patient, deployment: &ServiceDeployment) -> bool {
 
 fn told(patient: &Patient, deployment: &ServiceDeployment) -> Option<Evidence> {
     let from = rollout::started(deployment)?;
-    let mut events = patient.service().events.iter().filter(|event| event.created_at.is_some_and(|at| at >= from));
+    let mut events = patient
+        .service()
+        .events
+        .iter()
+        .filter(|event| event.created_at.is_some_and(|at| at >= from));
     let event = events.find(|event| event::read(&event.message) == Event::ProtectedTasks)?;
     Some(patient.evidence("events.message", &event.message).at(event.created_at))
 }
@@ -138,14 +166,24 @@ mod tests {
                         UTC), unless it is renewed.";
         assert_eq!(says(CHECK, &snapshot), [expected]);
         let command = &exam(CHECK, &snapshot).findings[0].remedy.cli[0];
-        assert_eq!(*command, format!("aws ecs update-task-protection --cluster prod --tasks {} --no-protection-enabled", "1".repeat(32)));
+        assert_eq!(
+            *command,
+            format!(
+                "aws ecs update-task-protection --cluster prod --tasks {} --no-protection-enabled",
+                "1".repeat(32)
+            )
+        );
     }
 
     #[test]
     fn a_protection_that_is_off_or_over_holds_nothing() {
-        let off = example(|snapshot, arn| snapshot.task_protection.change(arn).unwrap()[0].protection_enabled = false);
+        let off = example(|snapshot, arn| {
+            snapshot.task_protection.change(arn).unwrap()[0].protection_enabled = false
+        });
         assert_eq!(exam(CHECK, &off).outcome, Outcome::Healthy);
-        let over = example(|snapshot, arn| snapshot.task_protection.change(arn).unwrap()[0].expiration_date = Some(minutes_ago(1)));
+        let over = example(|snapshot, arn| {
+            snapshot.task_protection.change(arn).unwrap()[0].expiration_date = Some(minutes_ago(1))
+        });
         assert_eq!(exam(CHECK, &over).outcome, Outcome::Healthy);
     }
 
@@ -156,7 +194,11 @@ mod tests {
                 snapshot.services[0].deployments[0].running_count = 1;
                 let message = "(service mailer, taskSet ecs-svc/1) was unable to reach steady state because task set (ecs-svc/1) was unable to scale in. \
                                Reason: The number of protected tasks are more than the desired count of tasks";
-                let event = ServiceEvent { id: "e".into(), created_at: Some(minutes_ago(3)), message: message.into() };
+                let event = ServiceEvent {
+                    id: "e".into(),
+                    created_at: Some(minutes_ago(3)),
+                    message: message.into(),
+                };
                 snapshot.services[0].events.splice(0..0, told.then_some(event));
             })
         };
@@ -180,7 +222,9 @@ mod tests {
     fn new_tasks_may_be_protected() {
         let snapshot = example(|snapshot, arn| {
             let tasks = snapshot.running_tasks.change(arn).unwrap();
-            tasks.iter_mut().for_each(|task| task.started_by = Some("ecs-svc/1000000000000000013".into()));
+            tasks
+                .iter_mut()
+                .for_each(|task| task.started_by = Some("ecs-svc/1000000000000000013".into()));
         });
         let exam = exam(CHECK, &snapshot);
         assert_eq!(exam.outcome, Outcome::Healthy);
@@ -189,7 +233,9 @@ mod tests {
 
     #[test]
     fn a_refused_answer_is_not_no_protection() {
-        let snapshot = example(|snapshot, arn| snapshot.task_protection.insert(arn, Seen::No(Why::Denied("no".into()))));
+        let snapshot = example(|snapshot, arn| {
+            snapshot.task_protection.insert(arn, Seen::No(Why::Denied("no".into())))
+        });
         assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::CouldNotLook);
     }
 }

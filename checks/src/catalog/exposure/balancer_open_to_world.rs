@@ -1,5 +1,6 @@
-//! The balancer lets in every address. That is right for a public site and wrong for anything else, so it is a risk
-//! unless the user said who should come in; which rules go too far then is for `ingress_wider_than_expected` to say.
+//! The balancer lets in every address. That is right for a public site and wrong for anything else,
+//! so it is a risk unless the user said who should come in; which rules go too far then is for
+//! `ingress_wider_than_expected` to say.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,35 +16,39 @@ crate::check! {
     ///
     /// # Why it matters
     ///
-    /// Everybody on the internet can send requests to the service, and scanners will. For a public site that is what
-    /// it is for. Express Mode opens its balancer to the world by itself, and has no setting for it.
+    /// Everybody on the internet can send requests to the service, and scanners will. For a public
+    /// site that is what it is for. Express Mode opens its balancer to the world by itself, and has
+    /// no setting for it.
     ///
     /// # How we tell
     ///
-    /// The balancer is internet-facing, and the inbound rules of all its groups together cover all of IPv4 (`0.0.0.0/0`,
-    /// or its two halves) or, on a dual-stack balancer, all of IPv6, on the port of a listener. A prefix list stands for
-    /// the blocks that it has: CloudFront's is not the world, and a list with `0.0.0.0/0` in it is. Ports without a
-    /// listener do not count. A web ACL that blocks whom it does not know is named. A network load balancer without
-    /// security groups is not looked at. With `--expect-ingress`, what is expected is no finding.
+    /// The balancer is internet-facing, and the inbound rules of all its groups together cover all
+    /// of IPv4 (`0.0.0.0/0`, or its two halves) or, on a dual-stack balancer, all of IPv6, on the
+    /// port of a listener. A prefix list stands for the blocks that it has: CloudFront's is not the
+    /// world, and a list with `0.0.0.0/0` in it is. Ports without a listener do not count. A web
+    /// ACL that blocks whom it does not know is named. A network load balancer without security
+    /// groups is not looked at. With `--expect-ingress`, what is expected is no finding.
     ///
     /// # What to do
     ///
-    /// Say who should come in, and ecs-doctor compares: `--expect-ingress 203.0.113.0/24`. To close it, let the right
-    /// ones in first, then take the rule away:
+    /// Say who should come in, and ecs-doctor compares: `--expect-ingress 203.0.113.0/24`. To close
+    /// it, let the right ones in first, then take the rule away:
     ///
     /// ```sh
     /// aws ec2 authorize-security-group-ingress --group-id <group> --protocol tcp --port 443 --cidr <block>
     /// aws ec2 revoke-security-group-ingress --group-id <group> --protocol tcp --port 443 --cidr 0.0.0.0/0
     /// ```
     ///
-    /// Terraform/OpenTofu: `cidr_ipv4` in `aws_vpc_security_group_ingress_rule`. `aws_ecs_express_gateway_service` has no
-    /// argument for it: the security groups that Express Mode takes are the tasks'. ECS is allowed to add the rule again, and
-    /// likely may, so look after each deployment. Other ways out: a web ACL in front of the balancer, whose allow list must
-    /// then have the addresses of your own tasks too; private subnets, which make the balancer internal; security groups of
-    /// your own on the balancer, by `aws elbv2 set-security-groups`, which the tasks must then admit (ECS's own policy does
-    /// not let it put its group back; nobody has promised that it stays so); or a service with a balancer of its own, or
-    /// behind an ECS gateway, which takes a security group for its clients. Up to 25 Express services share one balancer:
-    /// whatever is changed there concerns all of them.
+    /// Terraform/OpenTofu: `cidr_ipv4` in `aws_vpc_security_group_ingress_rule`.
+    /// `aws_ecs_express_gateway_service` has no argument for it: the security groups that Express
+    /// Mode takes are the tasks'. ECS is allowed to add the rule again, and likely may, so look
+    /// after each deployment. Other ways out: a web ACL in front of the balancer, whose allow list
+    /// must then have the addresses of your own tasks too; private subnets, which make the balancer
+    /// internal; security groups of your own on the balancer, by `aws elbv2 set-security-groups`,
+    /// which the tasks must then admit (ECS's own policy does not let it put its group back; nobody
+    /// has promised that it stays so); or a service with a balancer of its own, or behind an ECS
+    /// gateway, which takes a security group for its clients. Up to 25 Express services share one
+    /// balancer: whatever is changed there concerns all of them.
     ///
     /// # See also
     ///
@@ -97,10 +102,23 @@ fn judge(patient: &Patient, findings: &mut Findings, door: &Door) {
     }
     let ports: BTreeSet<i32> = open.values().flatten().copied().collect();
     let groups: BTreeSet<&str> = wide.iter().map(|one| one.group.group_name.as_str()).collect();
-    let lists: BTreeSet<String> = wide.iter().filter_map(|one| one.list).map(|list| ingress::source_name(patient, list)).collect();
-    let lists = if lists.is_empty() { String::new() } else { format!(" with what is in {}", and_list(lists)) };
-    let acl = findings.see(web_acl::before(patient, &door.balancer.load_balancer_arn)).flatten().filter(|acl| web_acl::blocks_strangers(acl));
-    let guard = acl.map_or_else(String::new, |acl| format!(" Its web ACL {} blocks whom it does not know.", acl.name));
+    let lists: BTreeSet<String> = wide
+        .iter()
+        .filter_map(|one| one.list)
+        .map(|list| ingress::source_name(patient, list))
+        .collect();
+    let lists = if lists.is_empty() {
+        String::new()
+    } else {
+        format!(" with what is in {}", and_list(lists))
+    };
+    let acl = findings
+        .see(web_acl::before(patient, &door.balancer.load_balancer_arn))
+        .flatten()
+        .filter(|acl| web_acl::blocks_strangers(acl));
+    let guard = acl.map_or_else(String::new, |acl| {
+        format!(" Its web ACL {} blocks whom it does not know.", acl.name)
+    });
     let says = format!(
         "Load balancer {} lets in every {} address on {}, by security group {}{lists}.{guard}",
         door.name(),
@@ -112,7 +130,12 @@ fn judge(patient: &Patient, findings: &mut Findings, door: &Door) {
     let scheme = Evidence::new(Call::DescribeLoadBalancers, balancer, "Scheme", "internet-facing");
     let mut finding = Subject::new(Kind::LoadBalancer, balancer).sick(says, scheme);
     if let (true, Some(kind)) = (open.contains_key("IPv6"), &door.balancer.ip_address_type) {
-        finding = finding.because(Evidence::new(Call::DescribeLoadBalancers, balancer, "IpAddressType", kind));
+        finding = finding.because(Evidence::new(
+            Call::DescribeLoadBalancers,
+            balancer,
+            "IpAddressType",
+            kind,
+        ));
     }
     let summary = "If anybody may come in, leave it. If not, let the right ones in first, then take the wide rule away (203.0.113.0/24 \
                    stands for them); with --expect-ingress ecs-doctor says what goes too far.";
@@ -122,7 +145,9 @@ fn judge(patient: &Patient, findings: &mut Findings, door: &Door) {
     let mut remedy = ingress::revoking(format!("{summary}{express}"), &wide);
     if let (Some(port), Some(one)) = (ports.first(), wide.first()) {
         // First of all: in between nobody must be shut out.
-        let admit = ports.iter().map(|port| ingress::authorize(&one.group.group_id, *port, "203.0.113.0/24"));
+        let admit = ports
+            .iter()
+            .map(|port| ingress::authorize(&one.group.group_id, *port, "203.0.113.0/24"));
         remedy.cli.splice(0..0, admit);
         remedy = remedy.terraform(ingress::terraform(&one.group.group_id, *port, "203.0.113.0/24"));
     }
@@ -167,9 +192,17 @@ mod tests {
         other.group_name = "other".into();
         other.ip_permissions = vec![blocks(&["128.0.0.0/1"], &[], 443)];
         snapshot.security_groups.put("sg-other", other);
-        assert!(says(CHECK, &snapshot).is_empty(), "a group that the balancer does not have counts");
+        assert!(
+            says(CHECK, &snapshot).is_empty(),
+            "a group that the balancer does not have counts"
+        );
         balancer(&mut snapshot).security_groups.push("sg-other".into());
-        assert_eq!(says(CHECK, &snapshot), ["Load balancer web lets in every IPv4 address on port 443, by security group other and web-balancer."]);
+        assert_eq!(
+            says(CHECK, &snapshot),
+            [
+                "Load balancer web lets in every IPv4 address on port 443, by security group other and web-balancer."
+            ]
+        );
     }
 
     #[test]
@@ -193,14 +226,22 @@ mod tests {
     fn cloudfronts_list_is_not_the_world() {
         let mut snapshot = with(Vec::new());
         let list = prefix_list::of_cloudfront(&mut snapshot);
-        snapshot.security_groups.change("sg-balancer").unwrap().ip_permissions = vec![prefix_list::from_list(443, list)];
+        snapshot.security_groups.change("sg-balancer").unwrap().ip_permissions =
+            vec![prefix_list::from_list(443, list)];
         assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy);
     }
 
     #[test]
     fn a_list_that_has_the_world_is_the_world() {
-        let mut snapshot = with(vec![prefix_list::from_list(443, "pl-0ff1ce"), blocks(&["128.0.0.0/1"], &[], 443)]);
-        assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::CouldNotLook, "nobody has looked into it");
+        let mut snapshot = with(vec![
+            prefix_list::from_list(443, "pl-0ff1ce"),
+            blocks(&["128.0.0.0/1"], &[], 443),
+        ]);
+        assert_eq!(
+            exam(CHECK, &snapshot).outcome,
+            Outcome::CouldNotLook,
+            "nobody has looked into it"
+        );
         prefix_list::list(&mut snapshot, "pl-0ff1ce", "office", &["203.0.113.0/24", "0.0.0.0/1"]);
         let finding = exam(CHECK, &snapshot).findings.remove(0);
         assert_eq!(
@@ -208,31 +249,55 @@ mod tests {
             "Load balancer web lets in every IPv4 address on port 443, by security group web-balancer with what is in pl-0ff1ce (office)."
         );
         let shut = |source: &str| {
-            format!("aws ec2 revoke-security-group-ingress --group-id sg-balancer --ip-permissions 'IpProtocol=tcp,FromPort=443,ToPort=443,{source}'")
+            format!(
+                "aws ec2 revoke-security-group-ingress --group-id sg-balancer --ip-permissions 'IpProtocol=tcp,FromPort=443,ToPort=443,{source}'"
+            )
         };
-        assert_eq!(finding.remedy.cli[1..], [shut("IpRanges=[{CidrIp=128.0.0.0/1}]"), shut("PrefixListIds=[{PrefixListId=pl-0ff1ce}]")]);
-        assert_eq!(exam_with(CHECK, &snapshot, &expecting(&["pl-0ff1ce"])).outcome, Outcome::Healthy, "the user expects the list");
+        assert_eq!(
+            finding.remedy.cli[1..],
+            [
+                shut("IpRanges=[{CidrIp=128.0.0.0/1}]"),
+                shut("PrefixListIds=[{PrefixListId=pl-0ff1ce}]")
+            ]
+        );
+        assert_eq!(
+            exam_with(CHECK, &snapshot, &expecting(&["pl-0ff1ce"])).outcome,
+            Outcome::Healthy,
+            "the user expects the list"
+        );
     }
 
     #[test]
     fn an_allow_list_at_the_web_acl_is_named() {
         let mut snapshot = with(vec![everywhere("tcp", Some(443))]);
-        snapshot.web_acls.change(&id::elb("loadbalancer/app/web/50dc6c495c0c9188")).unwrap().default_action = Some("Block".into());
-        assert!(says(CHECK, &snapshot)[0].ends_with("by security group web-balancer. Its web ACL web blocks whom it does not know."));
+        snapshot
+            .web_acls
+            .change(&id::elb("loadbalancer/app/web/50dc6c495c0c9188"))
+            .unwrap()
+            .default_action = Some("Block".into());
+        assert!(says(CHECK, &snapshot)[0].ends_with(
+            "by security group web-balancer. Its web ACL web blocks whom it does not know."
+        ));
     }
 
     #[test]
     fn an_internal_balancer_is_not_open_to_the_world() {
         let mut snapshot = with(vec![everywhere("tcp", Some(443))]);
         balancer(&mut snapshot).scheme = Some("internal".into());
-        assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::NotApplicable("the load balancer is internal"));
+        assert_eq!(
+            exam(CHECK, &snapshot).outcome,
+            Outcome::NotApplicable("the load balancer is internal")
+        );
     }
 
     #[test]
     fn a_balancer_without_groups_is_not_judged() {
         let mut snapshot = baseline::fargate();
         balancer(&mut snapshot).security_groups.clear();
-        assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::NotApplicable("no load balancer with security groups"));
+        assert_eq!(
+            exam(CHECK, &snapshot).outcome,
+            Outcome::NotApplicable("no load balancer with security groups")
+        );
     }
 
     #[test]
@@ -246,10 +311,15 @@ mod tests {
     #[test]
     fn express_is_told_the_ways_out() {
         let mut snapshot = baseline::express();
-        snapshot.security_groups.change("sg-balancer").unwrap().ip_permissions = vec![everywhere("tcp", Some(443)), everywhere("tcp", Some(80))];
+        snapshot.security_groups.change("sg-balancer").unwrap().ip_permissions =
+            vec![everywhere("tcp", Some(443)), everywhere("tcp", Some(80))];
         let finding = &exam(CHECK, &snapshot).findings[0];
         assert!(finding.says.contains("on port 443,"), "{}", finding.says);
-        assert!(finding.remedy.summary.contains("Express Mode has no setting"), "{}", finding.remedy.summary);
+        assert!(
+            finding.remedy.summary.contains("Express Mode has no setting"),
+            "{}",
+            finding.remedy.summary
+        );
         assert_eq!(
             finding.remedy.cli,
             [

@@ -1,5 +1,6 @@
-//! The balancer lets in addresses that the user did not expect. The account cannot know who should come in, so this
-//! check asks only where the user said so, and then names each rule and the command that takes it away.
+//! The balancer lets in addresses that the user did not expect. The account cannot know who should
+//! come in, so this check asks only where the user said so, and then names each rule and the
+//! command that takes it away.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,40 +20,45 @@ use crate::snapshot::{IpPermission, SecurityGroup, Target};
 const NAMED: usize = 4;
 
 crate::check! {
-    /// The load balancer lets in addresses outside those that you said to expect with `--expect-ingress`.
+    /// The load balancer lets in addresses outside those that you said to expect with
+    /// `--expect-ingress`.
     ///
     /// # Why it matters
     ///
-    /// The service can be reached by those whom you meant to keep out. A narrow rule beside the wide one does not help:
-    /// rules add up.
+    /// The service can be reached by those whom you meant to keep out. A narrow rule beside the
+    /// wide one does not help: rules add up.
     ///
     /// # How we tell
     ///
-    /// Each block that the security groups of the balancer let in to a listener port must lie wholly within the blocks
-    /// that you expect, taken together. IPv6 blocks count on dual-stack balancers only. Blocks are judged as they stand, on
-    /// an internal balancer too. A rule that names a prefix list is judged by the blocks of the list, unless you expect the
-    /// list itself: that covers every rule that names it, whatever is in it. A group as the source, and a list that was not
-    /// seen, are named and not judged; a web ACL, and a network load balancer without security groups, are not looked at.
+    /// Each block that the security groups of the balancer let in to a listener port must lie
+    /// wholly within the blocks that you expect, taken together. IPv6 blocks count on dual-stack
+    /// balancers only. Blocks are judged as they stand, on an internal balancer too. A rule that
+    /// names a prefix list is judged by the blocks of the list, unless you expect the list itself:
+    /// that covers every rule that names it, whatever is in it. A group as the source, and a list
+    /// that was not seen, are named and not judged; a web ACL, and a network load balancer without
+    /// security groups, are not looked at.
     ///
     /// # What to do
     ///
-    /// Let in those whom you expect, then take away each rule that goes too far. Where the group is the tasks', too, let it in
-    /// to itself before, on the ports of the targets and of their health check:
+    /// Let in those whom you expect, then take away each rule that goes too far. Where the group is
+    /// the tasks', too, let it in to itself before, on the ports of the targets and of their health
+    /// check:
     ///
     /// ```sh
     /// aws ec2 revoke-security-group-ingress --group-id <group> --protocol tcp --port 443 --cidr 0.0.0.0/0
     /// ```
     ///
-    /// A prefix list of your own can be narrowed instead, for every rule that names it; one of AWS's, such as CloudFront's,
-    /// can be expected:
+    /// A prefix list of your own can be narrowed instead, for every rule that names it; one of
+    /// AWS's, such as CloudFront's, can be expected:
     ///
     /// ```sh
     /// aws ec2 modify-managed-prefix-list --prefix-list-id <list> --current-version <version> --remove-entries Cidr=<block>
     /// ecs-doctor <service> --expect-ingress <list>
     /// ```
     ///
-    /// Terraform/OpenTofu: `cidr_ipv4` or `prefix_list_id` in `aws_vpc_security_group_ingress_rule`. The groups of an
-    /// Express service's balancer are ECS's own: there is no argument for them, and ECS may add the rule again.
+    /// Terraform/OpenTofu: `cidr_ipv4` or `prefix_list_id` in
+    /// `aws_vpc_security_group_ingress_rule`. The groups of an Express service's balancer are ECS's
+    /// own: there is no argument for them, and ECS may add the rule again.
     ///
     /// # See also
     ///
@@ -89,18 +95,33 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     for door in &doors {
         let let_in = door.lets_in(patient, findings, |list| !intent.expects_list(list));
         judged |= !let_in.blocks.is_empty() || let_in.unknown.is_empty();
-        let outside: Vec<&Admitted> = let_in.blocks.iter().filter(|one| !intent.expects(&one.block)).collect();
+        let outside: Vec<&Admitted> =
+            let_in.blocks.iter().filter(|one| !intent.expects(&one.block)).collect();
         if !outside.is_empty() {
             tell(patient, findings, door, &let_in, &outside);
         }
     }
     // Whom a group lets in we do not know: that is no health.
-    if judged { Ok(()) } else { Err(NoAnswer::NotApplicable("it lets in groups only, which are not judged")) }
+    if judged {
+        Ok(())
+    } else {
+        Err(NoAnswer::NotApplicable("it lets in groups only, which are not judged"))
+    }
 }
 
-fn tell(patient: &Patient, findings: &mut Findings, door: &Door, let_in: &LetIn, outside: &[&Admitted]) {
+fn tell(
+    patient: &Patient,
+    findings: &mut Findings,
+    door: &Door,
+    let_in: &LetIn,
+    outside: &[&Admitted],
+) {
     let rules = and_more(rules(patient, outside), NAMED);
-    let mut says = format!("Load balancer {} lets in addresses outside {}: {rules}.", door.name(), and_list(patient.intent().expected()));
+    let mut says = format!(
+        "Load balancer {} lets in addresses outside {}: {rules}.",
+        door.name(),
+        and_list(patient.intent().expected())
+    );
     if !let_in.unknown.is_empty() {
         says.push_str(&format!(" Not judged: {}.", and_list(let_in.unknown(patient))));
     }
@@ -109,11 +130,20 @@ fn tell(patient: &Patient, findings: &mut Findings, door: &Door, let_in: &LetIn,
     let group = &outside[0].group.group_id;
     let lists: BTreeSet<&str> = outside.iter().filter_map(|one| one.list).collect();
     let ways_out: String = lists.into_iter().map(|list| way_out(patient, list)).collect();
-    let mut remedy = ingress::closing(&format!("Let in those whom you expect, then take away each rule that goes too far.{ways_out}"), outside);
+    let mut remedy = ingress::closing(
+        &format!(
+            "Let in those whom you expect, then take away each rule that goes too far.{ways_out}"
+        ),
+        outside,
+    );
     let opening = missing(patient.intent(), door, let_in, outside);
     // Those who should come in are let in before the others are shut out.
-    let mut commands: Vec<String> = opening.iter().map(|(port, expected)| ingress::authorize(group, *port, expected)).collect();
-    let mut code: Vec<String> = opening.iter().map(|(port, expected)| ingress::terraform(group, *port, &expected.to_string())).collect();
+    let mut commands: Vec<String> =
+        opening.iter().map(|(port, expected)| ingress::authorize(group, *port, expected)).collect();
+    let mut code: Vec<String> = opening
+        .iter()
+        .map(|(port, expected)| ingress::terraform(group, *port, &expected.to_string()))
+        .collect();
     for (nth, code) in code.iter_mut().enumerate().skip(1) {
         *code = code.replacen("\"clients\"", &format!("\"clients_{}\"", nth + 1), 1);
     }
@@ -143,7 +173,10 @@ fn tell(patient: &Patient, findings: &mut Findings, door: &Door, let_in: &LetIn,
             .because_all(door.listens(&ports))
             .mend(remedy)
             .concerns(Kind::LoadBalancer, balancer)
-            .concerns_all(Kind::SecurityGroup, outside.iter().map(|one| one.group.group_id.as_str())),
+            .concerns_all(
+                Kind::SecurityGroup,
+                outside.iter().map(|one| one.group.group_id.as_str()),
+            ),
     );
 }
 
@@ -151,7 +184,11 @@ fn tell(patient: &Patient, findings: &mut Findings, door: &Door, let_in: &LetIn,
 fn rules(patient: &Patient, outside: &[&Admitted]) -> Vec<String> {
     let mut rules: Vec<(&str, String, Vec<&str>)> = Vec::new();
     for one in outside {
-        let place = format!("on {} (security group {})", ingress::port_words(&one.ports), one.group.group_name);
+        let place = format!(
+            "on {} (security group {})",
+            ingress::port_words(&one.ports),
+            one.group.group_name
+        );
         match rules.iter_mut().find(|(source, at, _)| *source == one.source() && *at == place) {
             Some((_, _, blocks)) if blocks.contains(&one.cidr) => {}
             Some((_, _, blocks)) => blocks.push(one.cidr),
@@ -159,7 +196,11 @@ fn rules(patient: &Patient, outside: &[&Admitted]) -> Vec<String> {
         }
     }
     let words = |(source, place, blocks): (&str, String, Vec<&str>)| {
-        let of_list = if blocks.contains(&source) { String::new() } else { format!(" in prefix list {}", ingress::source_name(patient, source)) };
+        let of_list = if blocks.contains(&source) {
+            String::new()
+        } else {
+            format!(" in prefix list {}", ingress::source_name(patient, source))
+        };
         format!("{}{of_list} {place}", and_more(blocks, ingress::NAMED))
     };
     rules.into_iter().map(words).collect()
@@ -169,21 +210,38 @@ fn rules(patient: &Patient, outside: &[&Admitted]) -> Vec<String> {
 fn way_out(patient: &Patient, list: &str) -> String {
     let name = ingress::source_name(patient, list);
     if ingress::is_own_list(patient, list) {
-        format!(" Or take those blocks out of your list {name}, with aws ec2 modify-managed-prefix-list: that holds for every rule that names it.")
+        format!(
+            " Or take those blocks out of your list {name}, with aws ec2 modify-managed-prefix-list: that holds for every rule that names it."
+        )
     } else {
         format!(" If whoever is in {name} may come in, expect it: --expect-ingress {list}.")
     }
 }
 
-/// Whom you expect and whom no rule but those that go too far lets in, by port. With a prefix list that goes too far all
-/// of it goes, and so do those in it whom you expect.
-fn missing(intent: &Intent, door: &Door, let_in: &LetIn, outside: &[&Admitted]) -> Vec<(i32, Expected)> {
-    let v6 = door.balancer.ip_address_type.as_deref().is_some_and(|kind| kind.starts_with("dualstack"));
-    let goes = |one: &Admitted| outside.iter().any(|other| other.permission == one.permission && other.source() == one.source());
+/// Whom you expect and whom no rule but those that go too far lets in, by port. With a prefix list
+/// that goes too far all of it goes, and so do those in it whom you expect.
+fn missing(
+    intent: &Intent,
+    door: &Door,
+    let_in: &LetIn,
+    outside: &[&Admitted],
+) -> Vec<(i32, Expected)> {
+    let v6 =
+        door.balancer.ip_address_type.as_deref().is_some_and(|kind| kind.starts_with("dualstack"));
+    let goes = |one: &Admitted| {
+        outside
+            .iter()
+            .any(|other| other.permission == one.permission && other.source() == one.source())
+    };
     let ports: BTreeSet<i32> = outside.iter().flat_map(|one| &one.ports).copied().collect();
     let mut missing = Vec::new();
     for port in ports {
-        let stays: Vec<Cidr> = let_in.blocks.iter().filter(|one| one.ports.contains(&port) && !goes(one)).map(|one| one.block).collect();
+        let stays: Vec<Cidr> = let_in
+            .blocks
+            .iter()
+            .filter(|one| one.ports.contains(&port) && !goes(one))
+            .map(|one| one.block)
+            .collect();
         let is_missing = |expected: &Expected| match expected {
             Expected::Block(block) => (v6 || !block.is_v6()) && !address::within(block, &stays),
             Expected::List(list) => !door.names_list(list, port),
@@ -193,28 +251,45 @@ fn missing(intent: &Intent, door: &Door, let_in: &LetIn, outside: &[&Admitted]) 
     missing
 }
 
-/// Groups that the balancer and the tasks have in common, with the ports on which only rules that go let the balancer in to
-/// the tasks.
-fn cut_off<'a>(patient: &Patient<'a>, door: &Door<'a>, outside: &[&Admitted<'a>]) -> Result<Vec<(&'a SecurityGroup, BTreeSet<Ports>)>, Blind> {
+/// Groups that the balancer and the tasks have in common, with the ports on which only rules that
+/// go let the balancer in to the tasks.
+fn cut_off<'a>(
+    patient: &Patient<'a>,
+    door: &Door<'a>,
+    outside: &[&Admitted<'a>],
+) -> Result<Vec<(&'a SecurityGroup, BTreeSet<Ports>)>, Blind> {
     let rules = || outside.iter().map(|one| (one.group, one.permission));
     let mut shared: BTreeMap<&str, (&SecurityGroup, BTreeSet<Ports>)> = BTreeMap::new();
     for arn in traffic::groups(patient)? {
-        let Some(settings) = patient.target_group(arn)?.filter(|group| group.load_balancer_arns.contains(&door.balancer.load_balancer_arn)) else {
+        let Some(settings) = patient
+            .target_group(arn)?
+            .filter(|group| group.load_balancer_arns.contains(&door.balancer.load_balancer_arn))
+        else {
             continue;
         };
         for target in patient.targets(arn)? {
             let of_tasks = groups_of(patient, target)?;
-            let port = if instance::is_one(target) && target.port.is_some_and(|port| EPHEMERAL.contains(&port)) {
+            let port = if instance::is_one(target)
+                && target.port.is_some_and(|port| EPHEMERAL.contains(&port))
+            {
                 Some(EPHEMERAL.into())
             } else {
                 target.port.map(Ports::from)
             };
-            let checked = traffic::health_check_port(settings, target).filter(|port| target.port != Some(*port)).map(Ports::from);
+            let checked = traffic::health_check_port(settings, target)
+                .filter(|port| target.port != Some(*port))
+                .map(Ports::from);
             for ports in port.into_iter().chain(checked) {
-                let is_cut = |group: &SecurityGroup, rule: &IpPermission| of_tasks.contains(group.group_id.as_str()) && opens(rule, ports);
+                let is_cut = |group: &SecurityGroup, rule: &IpPermission| {
+                    of_tasks.contains(group.group_id.as_str()) && opens(rule, ports)
+                };
                 for (group, _) in rules().filter(|(group, rule)| is_cut(group, rule)) {
                     if !lets_itself_in(group, ports) {
-                        shared.entry(&group.group_id).or_insert_with(|| (group, BTreeSet::new())).1.insert(ports);
+                        shared
+                            .entry(&group.group_id)
+                            .or_insert_with(|| (group, BTreeSet::new()))
+                            .1
+                            .insert(ports);
                     }
                 }
             }
@@ -228,14 +303,19 @@ fn groups_of<'a>(patient: &Patient<'a>, target: &Target) -> Result<BTreeSet<&'a 
     if !instance::is_one(target) {
         return reach::task_groups(patient, Some(target));
     }
-    let interface = if health_check::task_behind(patient, target)?.is_some() { patient.instance_interface(&target.id)? } else { None };
+    let interface = if health_check::task_behind(patient, target)?.is_some() {
+        patient.instance_interface(&target.id)?
+    } else {
+        None
+    };
     Ok(interface.into_iter().flat_map(|interface| &interface.groups).map(String::as_str).collect())
 }
 
 /// Whether a rule is open on some of these ports.
 fn opens(rule: &IpPermission, Ports(from, to): Ports) -> bool {
     let inside = rule.from_port.is_some_and(|port| (from..=to).contains(&port));
-    reach::covers_tcp(rule, from) || (inside && rule.from_port.is_some_and(|port| reach::covers_tcp(rule, port)))
+    reach::covers_tcp(rule, from)
+        || (inside && rule.from_port.is_some_and(|port| reach::covers_tcp(rule, port)))
 }
 
 fn lets_itself_in(group: &SecurityGroup, Ports(from, to): Ports) -> bool {
@@ -263,18 +343,27 @@ mod tests {
     }
 
     fn from(blocks: &[&str]) -> IpPermission {
-        IpPermission { cidr_ip: blocks.iter().map(|block| (*block).to_owned()).collect(), ..everywhere("tcp", Some(443)) }
+        IpPermission {
+            cidr_ip: blocks.iter().map(|block| (*block).to_owned()).collect(),
+            ..everywhere("tcp", Some(443))
+        }
     }
 
     #[test]
     fn asks_only_where_the_user_said_what_to_expect() {
-        assert_eq!(exam(CHECK, &with(vec![from(&["0.0.0.0/0"])])).outcome, Outcome::NotApplicable("no --expect-ingress given"));
+        assert_eq!(
+            exam(CHECK, &with(vec![from(&["0.0.0.0/0"])])).outcome,
+            Outcome::NotApplicable("no --expect-ingress given")
+        );
     }
 
     #[test]
     fn two_expected_halves_cover_a_whole_block() {
         let snapshot = with(vec![from(&["203.0.113.0/24"])]);
-        assert_eq!(expecting(&snapshot, &["203.0.113.0/25", "203.0.113.128/25"]).outcome, Outcome::Healthy);
+        assert_eq!(
+            expecting(&snapshot, &["203.0.113.0/25", "203.0.113.128/25"]).outcome,
+            Outcome::Healthy
+        );
         assert_eq!(expecting(&snapshot, &["203.0.113.0/25"]).outcome, Outcome::Sick);
     }
 
@@ -300,7 +389,10 @@ mod tests {
     #[test]
     fn a_list_is_judged_by_its_blocks() {
         let snapshot = by_list(&["203.0.113.0/24", "192.0.2.0/24"]);
-        assert_eq!(expecting(&snapshot, &["203.0.113.0/24", "192.0.0.0/16"]).outcome, Outcome::Healthy);
+        assert_eq!(
+            expecting(&snapshot, &["203.0.113.0/24", "192.0.0.0/16"]).outcome,
+            Outcome::Healthy
+        );
         let finding = expecting(&snapshot, &["203.0.113.0/24"]).findings.remove(0);
         assert_eq!(
             finding.says,
@@ -313,7 +405,14 @@ mod tests {
         let shut = "aws ec2 revoke-security-group-ingress --group-id sg-balancer --ip-permissions \
                     'IpProtocol=tcp,FromPort=443,ToPort=443,PrefixListIds=[{PrefixListId=pl-0ff1ce}]'";
         assert_eq!(finding.remedy.cli, [open, shut]);
-        assert!(finding.remedy.summary.contains("take those blocks out of your list pl-0ff1ce (office)"), "{}", finding.remedy.summary);
+        assert!(
+            finding
+                .remedy
+                .summary
+                .contains("take those blocks out of your list pl-0ff1ce (office)"),
+            "{}",
+            finding.remedy.summary
+        );
     }
 
     #[test]
@@ -322,27 +421,65 @@ mod tests {
         assert_eq!(expecting(&snapshot, &["pl-0ff1ce"]).outcome, Outcome::Healthy);
         assert_eq!(expecting(&snapshot, &["pl-0dd"]).outcome, Outcome::Sick, "another list");
         let unseen = with(vec![prefix_list::from_list(443, "pl-0ff1ce")]);
-        assert_eq!(expecting(&unseen, &["pl-0ff1ce"]).outcome, Outcome::Healthy, "nobody has to look into it");
+        assert_eq!(
+            expecting(&unseen, &["pl-0ff1ce"]).outcome,
+            Outcome::Healthy,
+            "nobody has to look into it"
+        );
         let mut beside = by_list(&["203.0.113.0/24"]);
-        beside.security_groups.change("sg-balancer").unwrap().ip_permissions.push(everywhere("tcp", Some(443)));
+        beside
+            .security_groups
+            .change("sg-balancer")
+            .unwrap()
+            .ip_permissions
+            .push(everywhere("tcp", Some(443)));
         let finding = expecting(&beside, &["pl-0ff1ce", "pl-0dd"]).findings.remove(0);
-        assert!(finding.says.contains("outside pl-0ff1ce and pl-0dd: 0.0.0.0/0 on port 443"), "{}", finding.says);
-        let opened = finding.remedy.cli.iter().filter(|command| command.contains("authorize")).collect::<Vec<_>>();
-        assert!(matches!(opened.as_slice(), [one] if one.ends_with("PrefixListIds=[{PrefixListId=pl-0dd}]'")), "{opened:?}");
-        assert!(finding.remedy.terraform.is_some_and(|text| text.contains("prefix_list_id    = \"pl-0dd\"") && !text.contains("pl-0ff1ce")));
+        assert!(
+            finding.says.contains("outside pl-0ff1ce and pl-0dd: 0.0.0.0/0 on port 443"),
+            "{}",
+            finding.says
+        );
+        let opened = finding
+            .remedy
+            .cli
+            .iter()
+            .filter(|command| command.contains("authorize"))
+            .collect::<Vec<_>>();
+        assert!(
+            matches!(opened.as_slice(), [one] if one.ends_with("PrefixListIds=[{PrefixListId=pl-0dd}]'")),
+            "{opened:?}"
+        );
+        assert!(
+            finding
+                .remedy
+                .terraform
+                .is_some_and(|text| text.contains("prefix_list_id    = \"pl-0dd\"")
+                    && !text.contains("pl-0ff1ce"))
+        );
     }
 
     #[test]
     fn a_list_of_awss_own_can_be_expected_and_not_narrowed() {
         let mut snapshot = baseline::fargate();
         let list = prefix_list::of_cloudfront(&mut snapshot);
-        snapshot.security_groups.change("sg-balancer").unwrap().ip_permissions = vec![prefix_list::from_list(443, list)];
+        snapshot.security_groups.change("sg-balancer").unwrap().ip_permissions =
+            vec![prefix_list::from_list(443, list)];
         let finding = expecting(&snapshot, &["203.0.113.0/24"]).findings.remove(0);
-        let named =
-            "13.124.199.0/24, 130.176.0.0/18, 15.158.0.0/16 and 1 more in prefix list pl-3b927c52 (com.amazonaws.global.cloudfront.origin-facing) on";
+        let named = "13.124.199.0/24, 130.176.0.0/18, 15.158.0.0/16 and 1 more in prefix list pl-3b927c52 (com.amazonaws.global.cloudfront.origin-facing) on";
         assert!(finding.says.contains(named), "{}", finding.says);
-        assert!(finding.remedy.summary.ends_with("expect it: --expect-ingress pl-3b927c52."), "{}", finding.remedy.summary);
-        assert_eq!(finding.evidence.iter().filter(|evidence| evidence.call == Call::GetManagedPrefixListEntries).count(), 3);
+        assert!(
+            finding.remedy.summary.ends_with("expect it: --expect-ingress pl-3b927c52."),
+            "{}",
+            finding.remedy.summary
+        );
+        assert_eq!(
+            finding
+                .evidence
+                .iter()
+                .filter(|evidence| evidence.call == Call::GetManagedPrefixListEntries)
+                .count(),
+            3
+        );
         assert_eq!(expecting(&snapshot, &["pl-3b927c52"]).outcome, Outcome::Healthy);
     }
 
@@ -351,8 +488,13 @@ mod tests {
         let mut snapshot = by_list(&["203.0.113.0/24", "::/0"]);
         assert_eq!(expecting(&snapshot, &["203.0.113.0/24"]).outcome, Outcome::Healthy);
         let balancer = baseline::id::elb("loadbalancer/app/web/50dc6c495c0c9188");
-        snapshot.load_balancers.change(&balancer).unwrap().ip_address_type = Some("dualstack".into());
-        assert!(expecting(&snapshot, &["203.0.113.0/24"]).findings[0].says.contains("::/0 in prefix list"));
+        snapshot.load_balancers.change(&balancer).unwrap().ip_address_type =
+            Some("dualstack".into());
+        assert!(
+            expecting(&snapshot, &["203.0.113.0/24"]).findings[0]
+                .says
+                .contains("::/0 in prefix list")
+        );
     }
 
     #[test]
@@ -360,33 +502,64 @@ mod tests {
         let mut alone = by_list(&[]);
         alone.prefix_lists.insert("pl-0ff1ce", Seen::No(Why::Denied("no".into())));
         assert_eq!(expecting(&alone, &["203.0.113.0/24"]).outcome, Outcome::CouldNotLook);
-        alone.security_groups.change("sg-balancer").unwrap().ip_permissions.push(from(&["0.0.0.0/0"]));
+        alone
+            .security_groups
+            .change("sg-balancer")
+            .unwrap()
+            .ip_permissions
+            .push(from(&["0.0.0.0/0"]));
         let beside = expecting(&alone, &["203.0.113.0/24"]);
-        assert!(beside.findings[0].says.ends_with("Not judged: pl-0ff1ce (office)."), "{}", beside.findings[0].says);
+        assert!(
+            beside.findings[0].says.ends_with("Not judged: pl-0ff1ce (office)."),
+            "{}",
+            beside.findings[0].says
+        );
         assert!(beside.missed.iter().any(|blind| blind.call == Call::GetManagedPrefixListEntries));
         alone.managed_prefix_lists.insert("pl-0ff1ce", Seen::No(Why::Denied("no".into())));
-        assert!(expecting(&alone, &["203.0.113.0/24"]).findings[0].says.ends_with("Not judged: pl-0ff1ce."), "without its name");
+        assert!(
+            expecting(&alone, &["203.0.113.0/24"]).findings[0]
+                .says
+                .ends_with("Not judged: pl-0ff1ce."),
+            "without its name"
+        );
     }
 
     #[test]
     fn a_group_is_named_and_not_judged() {
         let alone = expecting(&with(vec![from_group(443, "sg-office")]), &["203.0.113.0/24"]);
-        assert_eq!(alone.outcome, Outcome::NotApplicable("it lets in groups only, which are not judged"));
+        assert_eq!(
+            alone.outcome,
+            Outcome::NotApplicable("it lets in groups only, which are not judged")
+        );
     }
 
     #[test]
     fn ipv6_and_ports_that_nobody_can_use_do_not_count() {
-        let v6 = IpPermission { cidr_ip: Vec::new(), cidr_ipv6: vec!["::/0".into()], ..everywhere("tcp", Some(443)) };
+        let v6 = IpPermission {
+            cidr_ip: Vec::new(),
+            cidr_ipv6: vec!["::/0".into()],
+            ..everywhere("tcp", Some(443))
+        };
         let snapshot = with(vec![from(&["203.0.113.0/24"]), everywhere("tcp", Some(22)), v6]);
         assert_eq!(expecting(&snapshot, &["203.0.113.0/24"]).outcome, Outcome::Healthy);
     }
 
     #[test]
     fn a_long_list_is_cut_in_the_sentence_only() {
-        let blocks = ["192.0.2.0/28", "192.0.2.16/28", "192.0.2.32/28", "192.0.2.48/28", "192.0.2.64/28", "192.0.2.80/28"];
+        let blocks = [
+            "192.0.2.0/28",
+            "192.0.2.16/28",
+            "192.0.2.32/28",
+            "192.0.2.48/28",
+            "192.0.2.64/28",
+            "192.0.2.80/28",
+        ];
         let exam = expecting(&with(vec![from(&blocks)]), &["203.0.113.0/24"]);
         assert!(exam.findings[0].says.ends_with("and 2 more."), "{}", exam.findings[0].says);
-        assert_eq!(exam.findings[0].remedy.cli.iter().filter(|command| command.contains("revoke")).count(), 6);
+        assert_eq!(
+            exam.findings[0].remedy.cli.iter().filter(|command| command.contains("revoke")).count(),
+            6
+        );
     }
 
     #[test]
@@ -396,16 +569,25 @@ mod tests {
         let patient = Patient::new(&snapshot, &snapshot.services[0], &intent);
         let diagnosis = crate::diagnosis::diagnose(&patient);
         let root = diagnosis.roots.iter().find(|root| root.check.id() == CHECK.id()).unwrap();
-        assert!(root.explains.iter().any(|node| node.check.id() == "balancer_open_to_world"), "{root:?}");
+        assert!(
+            root.explains.iter().any(|node| node.check.id() == "balancer_open_to_world"),
+            "{root:?}"
+        );
     }
 
     #[test]
     fn terraform_adds_only_what_is_not_there() {
         let snapshot = with(vec![from(&["203.0.113.0/24"]), everywhere("tcp", Some(443))]);
-        let code = |blocks: &[&str]| expecting(&snapshot, blocks).findings.remove(0).remedy.terraform;
+        let code =
+            |blocks: &[&str]| expecting(&snapshot, blocks).findings.remove(0).remedy.terraform;
         assert_eq!(code(&["203.0.113.0/24"]), None);
         let two = code(&["203.0.113.0/24", "192.0.2.0/24", "198.51.100.0/24"]).unwrap();
-        assert!(two.contains("\"clients\"") && two.contains("\"clients_2\"") && !two.contains("203.0.113.0/24"), "{two}");
+        assert!(
+            two.contains("\"clients\"")
+                && two.contains("\"clients_2\"")
+                && !two.contains("203.0.113.0/24"),
+            "{two}"
+        );
     }
 
     #[test]
@@ -417,15 +599,27 @@ mod tests {
                     interface.groups = vec!["sg-balancer".into()];
                 }
             }
-            snapshot.target_groups.change(&baseline::id::group("api")).unwrap().health_check_port = Some("9000".into());
+            snapshot.target_groups.change(&baseline::id::group("api")).unwrap().health_check_port =
+                Some("9000".into());
             expecting(&snapshot, &["203.0.113.0/24"]).findings.remove(0).remedy
         };
-        let itself =
-            |port| format!("aws ec2 authorize-security-group-ingress --group-id sg-balancer --protocol tcp --port {port} --source-group sg-balancer");
+        let itself = |port| {
+            format!(
+                "aws ec2 authorize-security-group-ingress --group-id sg-balancer --protocol tcp --port {port} --source-group sg-balancer"
+            )
+        };
         let all = shared(vec![from(&["203.0.113.0/24"]), everywhere("-1", None)]);
         assert_eq!(all.cli[..2], [itself(8080), itself(9000)]);
-        assert!(all.cli[2].contains("revoke") && all.summary.contains("is the tasks' security group, too"), "{all:?}");
-        let some = shared(vec![from(&["203.0.113.0/24"]), everywhere("-1", None), from_group(8080, "sg-balancer")]);
+        assert!(
+            all.cli[2].contains("revoke")
+                && all.summary.contains("is the tasks' security group, too"),
+            "{all:?}"
+        );
+        let some = shared(vec![
+            from(&["203.0.113.0/24"]),
+            everywhere("-1", None),
+            from_group(8080, "sg-balancer"),
+        ]);
         assert!(some.cli[0] == itself(9000) && some.cli[1].contains("revoke"), "{some:?}");
         let other = shared(vec![from(&["203.0.113.0/24"]), everywhere("tcp", Some(443))]);
         assert_eq!(other.cli.len(), 1, "the rule for clients lets nobody in to the tasks");

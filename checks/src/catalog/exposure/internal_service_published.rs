@@ -1,5 +1,6 @@
-//! A service that only its siblings call is on a load balancer that the whole internet can reach. What a service is meant
-//! for no API tells, so it is read from who names its hosts, and is never more than likely.
+//! A service that only its siblings call is on a load balancer that the whole internet can reach.
+//! What a service is meant for no API tells, so it is read from who names its hosts, and is never
+//! more than likely.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,32 +13,38 @@ use crate::reading::callers::{self, Caller, Callers};
 use crate::reading::traffic::Way;
 use crate::reading::{and_list, callee, connect, host, ingress, traffic, web_acl};
 use crate::seen::Blind;
-use crate::snapshot::{Action, Condition, ContainerDefinition, LoadBalancer, PortMapping, ServiceLoadBalancer};
+use crate::snapshot::{
+    Action, Condition, ContainerDefinition, LoadBalancer, PortMapping, ServiceLoadBalancer,
+};
 
 crate::check! {
-    /// Other services of the cluster call this one by its public name, nothing tells browsers of that name, and anybody on the
-    /// internet can call it, too.
+    /// Other services of the cluster call this one by its public name, nothing tells browsers of
+    /// that name, and anybody on the internet can call it, too.
     ///
     /// # Why it matters
     ///
-    /// An API that was written for its siblings often trusts whoever calls it. Behind an internet-facing balancer everybody
-    /// does, scanners first; and Express Mode gives a service no other name than a public one.
+    /// An API that was written for its siblings often trusts whoever calls it. Behind an
+    /// internet-facing balancer everybody does, scanners first; and Express Mode gives a service no
+    /// other name than a public one.
     ///
     /// # How we tell
     ///
-    /// The hosts of the rules that lead to the service on internet-facing balancers, or the balancer's own name where a rule
-    /// takes every host, are looked for in the variables of the other services in the cluster (those of up to 10; of more,
-    /// nothing is said). At least one names such a host, and no variable that is meant for browsers does, there or here
-    /// (`NEXT_PUBLIC_…`, `VITE_…`, CORS origins, redirects, callbacks). Mobile apps, partners and web pages with the
-    /// host written into them cannot be seen: so it is likely, no more. Rules that also ask for a sender, a header or a login are
-    /// not open to everybody, and beside a sibling without a task definition of its own nothing is said. A balancer whose security groups do not let in
-    /// everybody is no finding, nor is one whose web ACL blocks whom it does not know, nor a service for which
-    /// `--expect-ingress` says that everybody is expected.
+    /// The hosts of the rules that lead to the service on internet-facing balancers, or the
+    /// balancer's own name where a rule takes every host, are looked for in the variables of the
+    /// other services in the cluster (those of up to 10; of more, nothing is said). At least one
+    /// names such a host, and no variable that is meant for browsers does, there or here
+    /// (`NEXT_PUBLIC_…`, `VITE_…`, CORS origins, redirects, callbacks). Mobile apps, partners and
+    /// web pages with the host written into them cannot be seen: so it is likely, no more. Rules
+    /// that also ask for a sender, a header or a login are not open to everybody, and beside a
+    /// sibling without a task definition of its own nothing is said. A balancer whose security
+    /// groups do not let in everybody is no finding, nor is one whose web ACL blocks whom it does
+    /// not know, nor a service for which `--expect-ingress` says that everybody is expected.
     ///
     /// # What to do
     ///
-    /// Give the service a private name with Service Connect, let the siblings call that, and then take the public way
-    /// away. The scheme of a load balancer cannot be changed: an internal one is a new one.
+    /// Give the service a private name with Service Connect, let the siblings call that, and then
+    /// take the public way away. The scheme of a load balancer cannot be changed: an internal one
+    /// is a new one.
     ///
     /// ```sh
     /// aws ecs update-service --cluster <cluster> --service <service> --service-connect-configuration \
@@ -48,7 +55,8 @@ crate::check! {
     ///
     /// If others call it as well, say so, and this is no finding: `--expect-ingress 0.0.0.0/0`.
     ///
-    /// Terraform/OpenTofu: `service_connect_configuration` in `aws_ecs_service`; `internal = true` in `aws_lb`.
+    /// Terraform/OpenTofu: `service_connect_configuration` in `aws_ecs_service`; `internal = true`
+    /// in `aws_lb`.
     ///
     /// # See also
     ///
@@ -78,16 +86,31 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         return Err(NoAnswer::NotApplicable("it has no name on an internet-facing load balancer"));
     }
     let callers = match callers::of(patient, &names.keys().cloned().collect())? {
-        Callers::Unread => return Err(NoAnswer::NotApplicable("a sibling has no task definition of its own, so nobody knows whom it calls")),
-        Callers::TooMany => return Err(NoAnswer::NotApplicable("the cluster has too many other services to look at all of them")),
-        Callers::Browsers => return Err(NoAnswer::NotApplicable("variables tell browsers its name, too")),
-        Callers::Siblings(callers) if callers.is_empty() => return Err(NoAnswer::NotApplicable("no sibling names one of its hosts")),
+        Callers::Unread => {
+            return Err(NoAnswer::NotApplicable(
+                "a sibling has no task definition of its own, so nobody knows whom it calls",
+            ));
+        }
+        Callers::TooMany => {
+            return Err(NoAnswer::NotApplicable(
+                "the cluster has too many other services to look at all of them",
+            ));
+        }
+        Callers::Browsers => {
+            return Err(NoAnswer::NotApplicable("variables tell browsers its name, too"));
+        }
+        Callers::Siblings(callers) if callers.is_empty() => {
+            return Err(NoAnswer::NotApplicable("no sibling names one of its hosts"));
+        }
         Callers::Siblings(callers) => callers,
     };
     let open = open_to_others(patient, findings)?;
-    let open: BTreeMap<&str, &LoadBalancer> = open.into_iter().map(|balancer| (balancer.load_balancer_arn.as_str(), balancer)).collect();
+    let open: BTreeMap<&str, &LoadBalancer> =
+        open.into_iter().map(|balancer| (balancer.load_balancer_arn.as_str(), balancer)).collect();
     for (arn, balancer) in open {
-        let is_there = |caller: &&Caller| names.get(&callers::plain(caller.named.host)).is_some_and(|at| at.contains(arn));
+        let is_there = |caller: &&Caller| {
+            names.get(&callers::plain(caller.named.host)).is_some_and(|at| at.contains(arn))
+        };
         let here: Vec<&Caller> = callers.iter().filter(is_there).collect();
         if !here.is_empty() {
             tell(patient, findings, balancer, &here)?;
@@ -96,13 +119,20 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     Ok(())
 }
 
-/// The names by which the internet may call the service, in lower case, each with the balancers that answer there.
+/// The names by which the internet may call the service, in lower case, each with the balancers
+/// that answer there.
 fn public_names<'a>(patient: &Patient<'a>) -> Result<BTreeMap<String, BTreeSet<&'a str>>, Blind> {
     let mut names: BTreeMap<String, BTreeSet<&str>> = BTreeMap::new();
     for way in traffic::ways(patient)?.into_iter().filter(is_for_everybody) {
         let arn = way.listener.load_balancer_arn.as_str();
-        let Some(balancer) = patient.load_balancer(arn)?.filter(|balancer| balancer.scheme.as_deref() == Some("internet-facing")) else { continue };
-        let takes_any_host = !way.rule.conditions.iter().any(|condition| condition.field == "host-header");
+        let Some(balancer) = patient
+            .load_balancer(arn)?
+            .filter(|balancer| balancer.scheme.as_deref() == Some("internet-facing"))
+        else {
+            continue;
+        };
+        let takes_any_host =
+            !way.rule.conditions.iter().any(|condition| condition.field == "host-header");
         let own = balancer.dns_name.as_deref().filter(|_| takes_any_host);
         for name in way.hosts().filter(|value| host::is_name(value)).chain(own) {
             names.entry(name.to_ascii_lowercase()).or_default().insert(arn);
@@ -111,40 +141,70 @@ fn public_names<'a>(patient: &Patient<'a>) -> Result<BTreeMap<String, BTreeSet<&
     Ok(names)
 }
 
-/// Whether a way is open to everybody who knows host and path: a rule may ask for a sender, a header or a login, too.
+/// Whether a way is open to everybody who knows host and path: a rule may ask for a sender, a
+/// header or a login, too.
 fn is_for_everybody(way: &Way) -> bool {
-    let is_about_name = |condition: &Condition| matches!(condition.field.as_str(), "host-header" | "path-pattern");
-    let is_login = |action: &Action| action.kind.starts_with("authenticate-") || action.kind == "jwt-validation";
+    let is_about_name =
+        |condition: &Condition| matches!(condition.field.as_str(), "host-header" | "path-pattern");
+    let is_login = |action: &Action| {
+        action.kind.starts_with("authenticate-") || action.kind == "jwt-validation"
+    };
     way.rule.conditions.iter().all(is_about_name) && !way.rule.actions.iter().any(is_login)
 }
 
-/// The internet-facing balancers that let in everybody, unless everybody is expected or a web ACL blocks strangers. A network load balancer without
-/// security groups lets in everybody, too.
-fn open_to_others<'a>(patient: &Patient<'a>, findings: &mut Findings) -> Result<Vec<&'a LoadBalancer>, Blind> {
+/// The internet-facing balancers that let in everybody, unless everybody is expected or a web ACL
+/// blocks strangers. A network load balancer without security groups lets in everybody, too.
+fn open_to_others<'a>(
+    patient: &Patient<'a>,
+    findings: &mut Findings,
+) -> Result<Vec<&'a LoadBalancer>, Blind> {
     let intent = patient.intent();
     let mut open = Vec::new();
     for arn in traffic::balancers(patient)? {
-        let unguarded = |balancer: &&LoadBalancer| balancer.scheme.as_deref() == Some("internet-facing") && balancer.security_groups.is_empty();
-        open.extend(patient.load_balancer(arn)?.filter(unguarded).filter(|_| !intent.expect_ingress.iter().any(Cidr::is_world)));
+        let unguarded = |balancer: &&LoadBalancer| {
+            balancer.scheme.as_deref() == Some("internet-facing")
+                && balancer.security_groups.is_empty()
+        };
+        open.extend(
+            patient
+                .load_balancer(arn)?
+                .filter(unguarded)
+                .filter(|_| !intent.expect_ingress.iter().any(Cidr::is_world)),
+        );
     }
     for door in ingress::doors(patient, findings)?.into_iter().filter(|door| door.is_public()) {
         let blocks = door.lets_in(patient, findings, |_| false).blocks;
-        let world = door.listeners.iter().filter_map(|listener| ingress::world(&blocks, false, listener.port?)).map(|(world, _)| world).next();
+        let world = door
+            .listeners
+            .iter()
+            .filter_map(|listener| ingress::world(&blocks, false, listener.port?))
+            .map(|(world, _)| world)
+            .next();
         if world.is_some_and(|world| !intent.expects(&world)) {
             open.push(door.balancer);
         }
     }
     let mut unguarded = Vec::new();
     for balancer in open {
-        if !web_acl::before(patient, &balancer.load_balancer_arn)?.is_some_and(web_acl::blocks_strangers) {
+        if !web_acl::before(patient, &balancer.load_balancer_arn)?
+            .is_some_and(web_acl::blocks_strangers)
+        {
             unguarded.push(balancer);
         }
     }
     Ok(unguarded)
 }
 
-fn tell(patient: &Patient, findings: &mut Findings, balancer: &LoadBalancer, callers: &[&Caller]) -> Result<(), Blind> {
-    let who: BTreeSet<String> = callers.iter().map(|caller| format!("{} of {}", caller.named.variable, caller.sibling.service_name)).collect();
+fn tell(
+    patient: &Patient,
+    findings: &mut Findings,
+    balancer: &LoadBalancer,
+    callers: &[&Caller],
+) -> Result<(), Blind> {
+    let who: BTreeSet<String> = callers
+        .iter()
+        .map(|caller| format!("{} of {}", caller.named.variable, caller.sibling.service_name))
+        .collect();
     let hosts: BTreeSet<&str> = callers.iter().map(|caller| caller.named.host).collect();
     let verb = if who.len() == 1 { "names" } else { "name" };
     let says = format!(
@@ -154,8 +214,20 @@ fn tell(patient: &Patient, findings: &mut Findings, balancer: &LoadBalancer, cal
         and_list(hosts),
         balancer.load_balancer_name
     );
-    let scheme = Evidence::new(Call::DescribeLoadBalancers, &balancer.load_balancer_arn, "Scheme", "internet-facing");
-    let runs = |caller: &&Caller| Evidence::new(Call::DescribeServices, &caller.sibling.service_arn, "taskDefinition", caller.named.definition);
+    let scheme = Evidence::new(
+        Call::DescribeLoadBalancers,
+        &balancer.load_balancer_arn,
+        "Scheme",
+        "internet-facing",
+    );
+    let runs = |caller: &&Caller| {
+        Evidence::new(
+            Call::DescribeServices,
+            &caller.sibling.service_arn,
+            "taskDefinition",
+            caller.named.definition,
+        )
+    };
     findings.add(
         patient
             .subject()
@@ -168,21 +240,30 @@ fn tell(patient: &Patient, findings: &mut Findings, balancer: &LoadBalancer, cal
     Ok(())
 }
 
-/// The port that the service offers: the one that is behind the balancer, and not that of an agent beside the app.
+/// The port that the service offers: the one that is behind the balancer, and not that of an agent
+/// beside the app.
 fn port<'a>(patient: &Patient<'a>) -> Result<Option<&'a PortMapping>, Blind> {
     let registered = &patient.service().load_balancers;
     let is_registered = |container: &ContainerDefinition, port: &PortMapping| {
         let is_container = |name: &str| container.name == name;
         let is_here = |one: &ServiceLoadBalancer| {
-            one.container_name.as_deref().is_some_and(is_container) && (one.container_port.is_none() || one.container_port == port.container_port)
+            one.container_name.as_deref().is_some_and(is_container)
+                && (one.container_port.is_none() || one.container_port == port.container_port)
         };
         // Express Mode registers nothing that the service shows: its container has a fixed name.
-        registered.iter().any(is_here) || (registered.is_empty() && patient.is_express() && is_container("Main"))
+        registered.iter().any(is_here)
+            || (registered.is_empty() && patient.is_express() && is_container("Main"))
     };
     let mut first = None;
     for definition in callee::versions(patient) {
-        for container in patient.task_definition(definition)?.into_iter().flat_map(|definition| &definition.container_definitions) {
-            if let Some(port) = container.port_mappings.iter().find(|port| is_registered(container, port)) {
+        for container in patient
+            .task_definition(definition)?
+            .into_iter()
+            .flat_map(|definition| &definition.container_definitions)
+        {
+            if let Some(port) =
+                container.port_mappings.iter().find(|port| is_registered(container, port))
+            {
                 return Ok(Some(port));
             }
             first = first.or(container.port_mappings.first());
@@ -201,7 +282,11 @@ fn remedy(patient: &Patient) -> Result<Remedy, Blind> {
     } else {
         " Then move it to an internal load balancer, or to none: the scheme of a balancer cannot be changed, so an internal one is a new one."
     };
-    let named = if name.is_some() { "" } else { " The port mapping needs a name first; http stands for it." };
+    let named = if name.is_some() {
+        ""
+    } else {
+        " The port mapping needs a name first; http stands for it."
+    };
     let summary = format!(
         "If partners, apps or pages call it as well, leave it, and say so with --expect-ingress 0.0.0.0/0. If not, give it a private name and let the \
          siblings call that.{named}{how}"
@@ -217,7 +302,9 @@ mod tests {
     use crate::seen::{Seen, Why};
     use crate::snapshot::peers::ServiceConnect;
     use crate::snapshot::web_acl::Statement;
-    use crate::snapshot::{ClusterServices, EnvironmentVariable, Rule, Sibling, Snapshot, WebAclRule};
+    use crate::snapshot::{
+        ClusterServices, EnvironmentVariable, Rule, Sibling, Snapshot, WebAclRule,
+    };
     use crate::testing::{exam, exam_with, expecting, says};
 
     fn called(variable: &str, host: &str) -> Snapshot {
@@ -241,9 +328,14 @@ mod tests {
     fn an_express_service_has_no_other_name() {
         let mut snapshot = baseline::express();
         peers::sibling_names(&mut snapshot, &[("API_URL", EXPRESS_HOST)]);
-        snapshot.security_groups.change("sg-balancer").unwrap().ip_permissions = vec![everywhere("tcp", Some(443))];
+        snapshot.security_groups.change("sg-balancer").unwrap().ip_permissions =
+            vec![everywhere("tcp", Some(443))];
         let finding = &exam(CHECK, &snapshot).findings[0];
-        assert!(finding.says.starts_with(&format!("API_URL of mailer names {EXPRESS_HOST}")), "{}", finding.says);
+        assert!(
+            finding.says.starts_with(&format!("API_URL of mailer names {EXPRESS_HOST}")),
+            "{}",
+            finding.says
+        );
         assert!(finding.remedy.summary.contains("Express Mode's own API has no Service Connect"));
     }
 
@@ -253,19 +345,34 @@ mod tests {
         let own = snapshot.task_definitions.change(&id::ecs("task-definition/api:12")).unwrap();
         let mut agent = own.container_definitions[0].clone();
         agent.name = "datadog".into();
-        agent.port_mappings = vec![PortMapping { name: Some("trace".into()), container_port: Some(8126), ..PortMapping::default() }];
+        agent.port_mappings = vec![PortMapping {
+            name: Some("trace".into()),
+            container_port: Some(8126),
+            ..PortMapping::default()
+        }];
         own.container_definitions.insert(0, agent);
         let command = exam(CHECK, &snapshot).findings.remove(0).remedy.cli.remove(0);
-        assert!(command.contains("port=8080,dnsName=api") && !command.contains("trace"), "{command}");
+        assert!(
+            command.contains("port=8080,dnsName=api") && !command.contains("trace"),
+            "{command}"
+        );
     }
 
     #[test]
     fn what_it_offers_already_stays() {
         let mut snapshot = (CHECK.example)();
-        let connect = ServiceConnect { enabled: true, namespace: Some("prod".into()), ..ServiceConnect::default() };
+        let connect = ServiceConnect {
+            enabled: true,
+            namespace: Some("prod".into()),
+            ..ServiceConnect::default()
+        };
         snapshot.services[0].deployments[0].service_connect_configuration = Some(connect);
         let remedy = exam(CHECK, &snapshot).findings.remove(0).remedy;
-        assert!(remedy.cli[1].ends_with("--service-connect-configuration file://connect.json"), "{:?}", remedy.cli);
+        assert!(
+            remedy.cli[1].ends_with("--service-connect-configuration file://connect.json"),
+            "{:?}",
+            remedy.cli
+        );
         assert!(remedy.summary.contains("This service is in namespace prod"), "{}", remedy.summary);
     }
 
@@ -274,24 +381,36 @@ mod tests {
         let mut snapshot = called("NEXT_PUBLIC_API", "api.example.com");
         assert!(matches!(exam(CHECK, &snapshot).outcome, Outcome::NotApplicable(_)));
         // One sibling calls it and tells browsers, too.
-        peers::sibling_names(&mut snapshot, &[("API_URL", "api.example.com"), ("CORS_ORIGIN", "API.example.com")]);
+        peers::sibling_names(
+            &mut snapshot,
+            &[("API_URL", "api.example.com"), ("CORS_ORIGIN", "API.example.com")],
+        );
         assert!(matches!(exam(CHECK, &snapshot).outcome, Outcome::NotApplicable(_)));
         // The service itself tells them.
         let mut snapshot = (CHECK.example)();
         let own = snapshot.task_definitions.change(&id::ecs("task-definition/api:12")).unwrap();
-        own.container_definitions[0].environment.push(EnvironmentVariable { name: "PUBLIC_URL".into(), hosts: vec!["api.example.com".into()] });
+        own.container_definitions[0].environment.push(EnvironmentVariable {
+            name: "PUBLIC_URL".into(),
+            hosts: vec!["api.example.com".into()],
+        });
         assert!(matches!(exam(CHECK, &snapshot).outcome, Outcome::NotApplicable(_)));
     }
 
     #[test]
     fn a_host_of_somebody_else_is_no_call() {
-        assert!(matches!(exam(CHECK, &called("API_URL", "api.example.org")).outcome, Outcome::NotApplicable(_)));
+        assert!(matches!(
+            exam(CHECK, &called("API_URL", "api.example.org")).outcome,
+            Outcome::NotApplicable(_)
+        ));
     }
 
     #[test]
     fn the_balancers_own_name_counts_where_a_rule_takes_every_host() {
         let dns = "web-1234567890.eu-west-2.elb.amazonaws.com";
-        assert!(matches!(exam(CHECK, &called("API_URL", dns)).outcome, Outcome::NotApplicable(_)), "a host rule leads to it");
+        assert!(
+            matches!(exam(CHECK, &called("API_URL", dns)).outcome, Outcome::NotApplicable(_)),
+            "a host rule leads to it"
+        );
         let mut snapshot = called("API_URL", dns);
         let listener = snapshot.rules.0.keys().next().cloned().unwrap();
         snapshot.rules.change(&listener).unwrap()[0].conditions.clear();
@@ -306,14 +425,30 @@ mod tests {
             change(&mut snapshot.rules.change(&listener).unwrap()[0]);
             exam(CHECK, &snapshot).outcome
         };
-        let condition = |field: &str| Condition { field: field.into(), values: vec!["x".into()], ..Condition::default() };
+        let condition = |field: &str| Condition {
+            field: field.into(),
+            values: vec!["x".into()],
+            ..Condition::default()
+        };
         assert_eq!(changed(&|rule| rule.conditions.push(condition("path-pattern"))), Outcome::Sick);
         for field in ["source-ip", "http-header", "query-string"] {
-            assert!(matches!(changed(&|rule| rule.conditions.push(condition(field))), Outcome::NotApplicable(_)), "{field}");
+            assert!(
+                matches!(
+                    changed(&|rule| rule.conditions.push(condition(field))),
+                    Outcome::NotApplicable(_)
+                ),
+                "{field}"
+            );
         }
         for kind in ["jwt-validation", "authenticate-oidc"] {
             let action = || Action { kind: kind.into(), ..Action::default() };
-            assert!(matches!(changed(&|rule| rule.actions.insert(0, action())), Outcome::NotApplicable(_)), "{kind}");
+            assert!(
+                matches!(
+                    changed(&|rule| rule.actions.insert(0, action())),
+                    Outcome::NotApplicable(_)
+                ),
+                "{kind}"
+            );
         }
     }
 
@@ -321,7 +456,11 @@ mod tests {
     fn a_pattern_of_hosts_is_not_every_host() {
         let mut snapshot = called("API_URL", "web-1234567890.eu-west-2.elb.amazonaws.com");
         let listener = snapshot.rules.0.keys().next().cloned().unwrap();
-        let hosts = Condition { field: "host-header".into(), regex_values: vec!["^api[0-9]".into()], ..Condition::default() };
+        let hosts = Condition {
+            field: "host-header".into(),
+            regex_values: vec!["^api[0-9]".into()],
+            ..Condition::default()
+        };
         snapshot.rules.change(&listener).unwrap()[0].conditions = vec![hosts];
         assert!(matches!(exam(CHECK, &snapshot).outcome, Outcome::NotApplicable(_)));
     }
@@ -344,7 +483,12 @@ mod tests {
         let cluster = snapshot.services[0].cluster_arn.clone();
         let web = id::ecs("service/prod/web");
         snapshot.cluster_services.change(&cluster).unwrap().service_arns.push(web.clone());
-        let sibling = Sibling { service_arn: web.clone(), service_name: "web".into(), status: "ACTIVE".into(), task_definition: None };
+        let sibling = Sibling {
+            service_arn: web.clone(),
+            service_name: "web".into(),
+            status: "ACTIVE".into(),
+            task_definition: None,
+        };
         snapshot.siblings.put(web, sibling);
         assert!(matches!(exam(CHECK, &snapshot).outcome, Outcome::NotApplicable(_)));
     }
@@ -352,10 +496,15 @@ mod tests {
     #[test]
     fn an_internal_or_a_narrow_balancer_is_closed_to_the_internet() {
         let mut snapshot = (CHECK.example)();
-        snapshot.load_balancers.change(&id::elb("loadbalancer/app/web/50dc6c495c0c9188")).unwrap().scheme = Some("internal".into());
+        snapshot
+            .load_balancers
+            .change(&id::elb("loadbalancer/app/web/50dc6c495c0c9188"))
+            .unwrap()
+            .scheme = Some("internal".into());
         assert!(matches!(exam(CHECK, &snapshot).outcome, Outcome::NotApplicable(_)));
         let mut snapshot = (CHECK.example)();
-        snapshot.security_groups.change("sg-balancer").unwrap().ip_permissions = vec![baseline::from_block(443, "203.0.113.0/24")];
+        snapshot.security_groups.change("sg-balancer").unwrap().ip_permissions =
+            vec![baseline::from_block(443, "203.0.113.0/24")];
         assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy);
     }
 
@@ -372,36 +521,67 @@ mod tests {
     #[test]
     fn an_allow_list_may_be_a_rule_that_blocks_all_others() {
         let mut snapshot = (CHECK.example)();
-        let set = Statement { kind: "IPSetReference".into(), arn: Some("office".into()), ..Statement::default() };
-        let statement = Statement { kind: "Not".into(), statements: vec![set], ..Statement::default() };
-        let acl = snapshot.web_acls.change(&id::elb("loadbalancer/app/web/50dc6c495c0c9188")).unwrap();
+        let set = Statement {
+            kind: "IPSetReference".into(),
+            arn: Some("office".into()),
+            ..Statement::default()
+        };
+        let statement =
+            Statement { kind: "Not".into(), statements: vec![set], ..Statement::default() };
+        let acl =
+            snapshot.web_acls.change(&id::elb("loadbalancer/app/web/50dc6c495c0c9188")).unwrap();
         acl.default_action = Some("Allow".into());
-        acl.rules = vec![WebAclRule { name: "others".into(), action: Some("Block".into()), statement, ..WebAclRule::default() }];
+        acl.rules = vec![WebAclRule {
+            name: "others".into(),
+            action: Some("Block".into()),
+            statement,
+            ..WebAclRule::default()
+        }];
         assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy);
     }
 
     #[test]
     fn a_network_balancer_without_groups_lets_in_everybody() {
         let mut snapshot = (CHECK.example)();
-        let balancer = snapshot.load_balancers.change(&id::elb("loadbalancer/app/web/50dc6c495c0c9188")).unwrap();
-        (balancer.load_balancer_type, balancer.security_groups) = (Some("network".into()), Vec::new());
+        let balancer = snapshot
+            .load_balancers
+            .change(&id::elb("loadbalancer/app/web/50dc6c495c0c9188"))
+            .unwrap();
+        (balancer.load_balancer_type, balancer.security_groups) =
+            (Some("network".into()), Vec::new());
         assert_eq!(says(CHECK, &snapshot).len(), 1);
     }
 
     #[test]
     fn who_expects_everybody_is_told_nothing() {
-        assert_eq!(exam_with(CHECK, &(CHECK.example)(), &expecting(&["0.0.0.0/0"])).outcome, Outcome::Healthy);
+        assert_eq!(
+            exam_with(CHECK, &(CHECK.example)(), &expecting(&["0.0.0.0/0"])).outcome,
+            Outcome::Healthy
+        );
     }
 
     #[test]
     fn in_a_large_cluster_nobody_says_who_else_calls() {
         let mut snapshot = (CHECK.example)();
         let cluster = snapshot.services[0].cluster_arn.clone();
-        let service_arns = (0..=callers::SIBLINGS + 1).map(|n| id::ecs(&format!("service/prod/s{n}"))).collect();
+        let service_arns =
+            (0..=callers::SIBLINGS + 1).map(|n| id::ecs(&format!("service/prod/s{n}"))).collect();
         snapshot.cluster_services.put(&cluster, ClusterServices { service_arns, truncated: false });
-        assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::NotApplicable("the cluster has too many other services to look at all of them"));
-        snapshot.cluster_services.put(cluster, ClusterServices { service_arns: Vec::new(), truncated: true });
-        assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::NotApplicable("the cluster has too many other services to look at all of them"));
+        assert_eq!(
+            exam(CHECK, &snapshot).outcome,
+            Outcome::NotApplicable(
+                "the cluster has too many other services to look at all of them"
+            )
+        );
+        snapshot
+            .cluster_services
+            .put(cluster, ClusterServices { service_arns: Vec::new(), truncated: true });
+        assert_eq!(
+            exam(CHECK, &snapshot).outcome,
+            Outcome::NotApplicable(
+                "the cluster has too many other services to look at all of them"
+            )
+        );
     }
 
     #[test]

@@ -1,5 +1,6 @@
-//! A balancer that is open to the world has no web ACL. Security groups decide by address only; whoever wants more than that
-//! in front of a public site wants a web ACL. A balancer that few may reach needs none.
+//! A balancer that is open to the world has no web ACL. Security groups decide by address only;
+//! whoever wants more than that in front of a public site wants a web ACL. A balancer that few may
+//! reach needs none.
 
 use crate::call::{Call, quote};
 use crate::check::{Findings, NoAnswer};
@@ -8,24 +9,28 @@ use crate::patient::Patient;
 use crate::reading::ingress;
 
 crate::check! {
-    /// No web ACL of AWS WAF stands in front of an internet-facing application load balancer that lets in every address.
+    /// No web ACL of AWS WAF stands in front of an internet-facing application load balancer that
+    /// lets in every address.
     ///
     /// # Why it matters
     ///
-    /// Security groups know addresses and ports and nothing else. Rate limits, allow lists of addresses that services behind
-    /// a shared balancer need each their own, known bad requests: all that is a web ACL's. Without one, scanners' requests
-    /// reach the app, and their 404s count in an Express service's rollback alarm.
+    /// Security groups know addresses and ports and nothing else. Rate limits, allow lists of
+    /// addresses that services behind a shared balancer need each their own, known bad requests:
+    /// all that is a web ACL's. Without one, scanners' requests reach the app, and their 404s count
+    /// in an Express service's rollback alarm.
     ///
     /// # How we tell
     ///
-    /// `GetWebACLForResource` names none for the balancer, which is internet-facing and whose security groups let in all of
-    /// IPv4 on a port that it listens on, prefix lists with what is in them. A balancer that only some may reach is no
-    /// finding, such as one behind CloudFront whose groups have CloudFront's prefix list: its web ACL is likely there.
-    /// Network load balancers cannot have one.
+    /// `GetWebACLForResource` names none for the balancer, which is internet-facing and whose
+    /// security groups let in all of IPv4 on a port that it listens on, prefix lists with what is
+    /// in them. A balancer that only some may reach is no finding, such as one behind CloudFront
+    /// whose groups have CloudFront's prefix list: its web ACL is likely there. Network load
+    /// balancers cannot have one.
     ///
     /// # What to do
     ///
-    /// If nothing but the app should decide, leave it. Otherwise associate a web ACL; let its rules count before they block:
+    /// If nothing but the app should decide, leave it. Otherwise associate a web ACL; let its rules
+    /// count before they block:
     ///
     /// ```sh
     /// aws wafv2 list-web-acls --scope REGIONAL
@@ -61,13 +66,20 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     let public = doors.iter().filter(|door| door.is_application() && door.is_public());
     let open: Vec<_> = public.filter(|door| door.is_open_to_world(patient, findings)).collect();
     if open.is_empty() {
-        return Err(NoAnswer::NotApplicable("no application load balancer that the whole internet may reach"));
+        return Err(NoAnswer::NotApplicable(
+            "no application load balancer that the whole internet may reach",
+        ));
     }
     for door in open {
         let arn = &door.balancer.load_balancer_arn;
         let Some(None) = findings.see(patient.web_acl(arn)) else { continue };
-        let shared = if patient.is_express() { " It would hold for every Express service on this balancer." } else { "" };
-        let says = format!("Load balancer {} is open to the internet and has no web ACL.", door.name());
+        let shared = if patient.is_express() {
+            " It would hold for every Express service on this balancer."
+        } else {
+            ""
+        };
+        let says =
+            format!("Load balancer {} is open to the internet and has no web ACL.", door.name());
         let remedy = Remedy::new(format!("Associate a web ACL, if more than the app and addresses should decide who gets in.{shared}"))
             .cli(format!("aws wafv2 associate-web-acl --web-acl-arn {} --resource-arn {}", quote("<web ACL>"), quote(arn)))
             .terraform(format!(
@@ -76,7 +88,12 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         findings.add(
             Subject::new(Kind::LoadBalancer, arn)
                 .sick(says, Evidence::new(Call::GetWebAclForResource, arn, "WebACL", "[]"))
-                .because(Evidence::new(Call::DescribeLoadBalancers, arn, "Scheme", "internet-facing"))
+                .because(Evidence::new(
+                    Call::DescribeLoadBalancers,
+                    arn,
+                    "Scheme",
+                    "internet-facing",
+                ))
                 .mend(remedy)
                 .concerns(Kind::LoadBalancer, arn),
         );
@@ -100,7 +117,8 @@ mod tests {
         snapshot.web_acls.insert(id::elb(ALB), Seen::Yes(None));
         assert!(matches!(exam(CHECK, &snapshot).outcome, Outcome::NotApplicable(_)));
         let list = prefix_list::of_cloudfront(&mut snapshot);
-        snapshot.security_groups.change("sg-balancer").unwrap().ip_permissions = vec![prefix_list::from_list(443, list)];
+        snapshot.security_groups.change("sg-balancer").unwrap().ip_permissions =
+            vec![prefix_list::from_list(443, list)];
         assert!(matches!(exam(CHECK, &snapshot).outcome, Outcome::NotApplicable(_)));
         snapshot.prefix_lists.put(list, vec!["0.0.0.0/0".into()]);
         assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Sick, "a list that has the world");
@@ -120,6 +138,9 @@ mod tests {
         let mut snapshot = (CHECK.example)();
         snapshot.web_acls.insert(id::elb(ALB), Seen::No(Why::Denied("no".into())));
         assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::CouldNotLook);
-        assert_eq!(says(CHECK, &(CHECK.example)()), ["Load balancer web is open to the internet and has no web ACL."]);
+        assert_eq!(
+            says(CHECK, &(CHECK.example)()),
+            ["Load balancer web is open to the internet and has no web ACL."]
+        );
     }
 }

@@ -1,5 +1,5 @@
-//! A narrow rule stands beside a wide one on the same port, and is void: security groups only allow, and all rules
-//! of all groups add up. Somebody believes the door to be narrower than it is.
+//! A narrow rule stands beside a wide one on the same port, and is void: security groups only
+//! allow, and all rules of all groups add up. Somebody believes the door to be narrower than it is.
 
 use std::collections::BTreeSet;
 
@@ -10,19 +10,22 @@ use crate::reading::and_list;
 use crate::reading::ingress::{self, Admitted, Door};
 
 crate::check! {
-    /// One rule lets a few addresses in to the load balancer, and another lets in all of them and more on the same port.
+    /// One rule lets a few addresses in to the load balancer, and another lets in all of them and
+    /// more on the same port.
     ///
     /// # Why it matters
     ///
-    /// Rules of a security group only allow, and the rules of all groups of a balancer add up. A narrow group beside the
-    /// wide one that Express Mode attaches closes nothing: whoever added it believes that the service is closed.
+    /// Rules of a security group only allow, and the rules of all groups of a balancer add up. A
+    /// narrow group beside the wide one that Express Mode attaches closes nothing: whoever added it
+    /// believes that the service is closed.
     ///
     /// # How we tell
     ///
-    /// Of the blocks that the groups of one balancer let in to one listener port, one lies wholly in a wider one. IPv6
-    /// blocks count on dual-stack balancers only, ports without a listener do not. A prefix list stands for its blocks; as
-    /// the narrow one it is void if all of them lie in wider ones. A group as the source is not compared: whom it lets in
-    /// is no matter of addresses.
+    /// Of the blocks that the groups of one balancer let in to one listener port, one lies wholly
+    /// in a wider one. IPv6 blocks count on dual-stack balancers only, ports without a listener do
+    /// not. A prefix list stands for its blocks; as the narrow one it is void if all of them lie in
+    /// wider ones. A group as the source is not compared: whom it lets in is no matter of
+    /// addresses.
     ///
     /// # What to do
     ///
@@ -32,8 +35,9 @@ crate::check! {
     /// aws ec2 revoke-security-group-ingress --group-id <group> --protocol tcp --port 443 --cidr 0.0.0.0/0
     /// ```
     ///
-    /// or, if it is the one that is meant, the narrow one, unless that opens other ports as well. Terraform/OpenTofu: remove the wide
-    /// `aws_vpc_security_group_ingress_rule`, or its group from `security_groups` of `aws_lb`.
+    /// or, if it is the one that is meant, the narrow one, unless that opens other ports as well.
+    /// Terraform/OpenTofu: remove the wide `aws_vpc_security_group_ingress_rule`, or its group from
+    /// `security_groups` of `aws_lb`.
     ///
     /// # See also
     ///
@@ -62,11 +66,17 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     for door in &doors {
         let admitted = door.lets_in(patient, findings, |_| true).blocks;
         // Of rules inside rules inside rules only the widest one tells the story.
-        let widest = admitted.iter().filter(|wide| !admitted.iter().any(|other| covers(other, wide)));
-        let unexpected = widest.filter(|wide| !intent.expects(&wide.block) && !wide.list.is_some_and(|list| intent.expects_list(list)));
+        let widest =
+            admitted.iter().filter(|wide| !admitted.iter().any(|other| covers(other, wide)));
+        let unexpected = widest.filter(|wide| {
+            !intent.expects(&wide.block) && !wide.list.is_some_and(|list| intent.expects_list(list))
+        });
         let mut told: Vec<(&str, &str, &str)> = Vec::new();
         for wide in unexpected {
-            let void: Vec<&Admitted> = admitted.iter().filter(|narrow| covers(wide, narrow) && is_void(narrow, &admitted)).collect();
+            let void: Vec<&Admitted> = admitted
+                .iter()
+                .filter(|narrow| covers(wide, narrow) && is_void(narrow, &admitted))
+                .collect();
             let rule = (wide.group.group_id.as_str(), wide.source(), wide.cidr);
             if !void.is_empty() && !told.contains(&rule) {
                 told.push(rule);
@@ -77,21 +87,32 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     Ok(())
 }
 
-/// Whether a block makes another void on some port. Blocks are nested or apart, so no union of wider ones does more. What
-/// is nested within one list was never meant to be narrow.
+/// Whether a block makes another void on some port. Blocks are nested or apart, so no union of
+/// wider ones does more. What is nested within one list was never meant to be narrow.
 fn covers(wide: &Admitted, narrow: &Admitted) -> bool {
     let in_one_list = wide.list.is_some() && wide.list == narrow.list;
-    !in_one_list && wide.block != narrow.block && wide.block.covers(&narrow.block) && !wide.ports.is_disjoint(&narrow.ports)
+    !in_one_list
+        && wide.block != narrow.block
+        && wide.block.covers(&narrow.block)
+        && !wide.ports.is_disjoint(&narrow.ports)
 }
 
-/// Whether nothing is left of the rule that has a block: of a list, some other block may still count.
+/// Whether nothing is left of the rule that has a block: of a list, some other block may still
+/// count.
 fn is_void(narrow: &Admitted, admitted: &[Admitted]) -> bool {
     let mut of_list = admitted.iter().filter(|one| one.list == narrow.list);
     narrow.list.is_none() || of_list.all(|one| admitted.iter().any(|wide| covers(wide, one)))
 }
 
-fn tell(patient: &Patient, findings: &mut Findings, door: &Door, wide: &Admitted, void: &[&Admitted]) {
-    let ports: BTreeSet<i32> = void.iter().flat_map(|narrow| narrow.ports.intersection(&wide.ports)).copied().collect();
+fn tell(
+    patient: &Patient,
+    findings: &mut Findings,
+    door: &Door,
+    wide: &Admitted,
+    void: &[&Admitted],
+) {
+    let ports: BTreeSet<i32> =
+        void.iter().flat_map(|narrow| narrow.ports.intersection(&wide.ports)).copied().collect();
     let narrow: BTreeSet<&str> = void.iter().map(|narrow| narrow.source()).collect();
     let (subject, verb) = if narrow.len() == 1 { ("rule", "has") } else { ("rules", "have") };
     // On a port that the wide rule leaves alone, the narrow one is all that lets its addresses in.
@@ -142,52 +163,78 @@ mod tests {
     fn rules_of_two_groups_add_up() {
         let mut snapshot = baseline::fargate();
         let mut wide = snapshot.security_groups.change("sg-balancer").unwrap().clone();
-        (wide.group_id, wide.group_name, wide.ip_permissions) = ("sg-wide".into(), "wide".into(), vec![everywhere("tcp", Some(443))]);
+        (wide.group_id, wide.group_name, wide.ip_permissions) =
+            ("sg-wide".into(), "wide".into(), vec![everywhere("tcp", Some(443))]);
         snapshot.security_groups.put("sg-wide", wide);
-        snapshot.load_balancers.change(&id::elb("loadbalancer/app/web/50dc6c495c0c9188")).unwrap().security_groups.push("sg-wide".into());
+        snapshot
+            .load_balancers
+            .change(&id::elb("loadbalancer/app/web/50dc6c495c0c9188"))
+            .unwrap()
+            .security_groups
+            .push("sg-wide".into());
         assert_eq!(
             says(CHECK, &snapshot),
-            ["0.0.0.0/0 of security group wide lets in more than 198.51.100.0/24 and 203.0.113.0/24 on port 443 of load balancer web: \
-              rules add up, so the narrow rules have no effect."]
+            [
+                "0.0.0.0/0 of security group wide lets in more than 198.51.100.0/24 and 203.0.113.0/24 on port 443 of load balancer web: \
+              rules add up, so the narrow rules have no effect."
+            ]
         );
     }
 
     #[test]
     fn a_block_that_covers_another_is_enough() {
-        let wider = IpPermission { cidr_ip: vec!["203.0.0.0/16".into()], ..everywhere("tcp", Some(443)) };
+        let wider =
+            IpPermission { cidr_ip: vec!["203.0.0.0/16".into()], ..everywhere("tcp", Some(443)) };
         let says = says(CHECK, &with(vec![wider]));
-        assert!(says[0].starts_with("203.0.0.0/16 of") && says[0].contains("than 203.0.113.0/24 on"), "{says:?}");
+        assert!(
+            says[0].starts_with("203.0.0.0/16 of") && says[0].contains("than 203.0.113.0/24 on"),
+            "{says:?}"
+        );
     }
 
     #[test]
     fn of_nested_rules_only_the_widest_is_told() {
-        let wider = IpPermission { cidr_ip: vec!["203.0.0.0/16".into()], ..everywhere("tcp", Some(443)) };
+        let wider =
+            IpPermission { cidr_ip: vec!["203.0.0.0/16".into()], ..everywhere("tcp", Some(443)) };
         assert_eq!(says(CHECK, &with(vec![wider, everywhere("-1", None)])).len(), 1);
     }
 
     #[test]
     fn another_port_or_family_makes_nothing_void() {
-        let v6 = IpPermission { cidr_ip: Vec::new(), cidr_ipv6: vec!["::/0".into()], ..everywhere("tcp", Some(443)) };
-        assert!(says(CHECK, &with(vec![everywhere("tcp", Some(80)), everywhere("udp", Some(443)), v6])).is_empty());
+        let v6 = IpPermission {
+            cidr_ip: Vec::new(),
+            cidr_ipv6: vec!["::/0".into()],
+            ..everywhere("tcp", Some(443))
+        };
+        assert!(
+            says(CHECK, &with(vec![everywhere("tcp", Some(80)), everywhere("udp", Some(443)), v6]))
+                .is_empty()
+        );
     }
 
     #[test]
     fn the_same_block_twice_is_no_narrow_rule() {
         let mut snapshot = baseline::fargate();
-        snapshot.security_groups.change("sg-balancer").unwrap().ip_permissions = vec![everywhere("tcp", Some(443)), everywhere("-1", None)];
+        snapshot.security_groups.change("sg-balancer").unwrap().ip_permissions =
+            vec![everywhere("tcp", Some(443)), everywhere("-1", None)];
         assert!(says(CHECK, &snapshot).is_empty());
     }
 
     #[test]
     fn an_expected_world_needs_no_narrow_rule() {
-        assert!(exam_with(CHECK, &with(vec![everywhere("tcp", Some(443))]), &expecting(&["0.0.0.0/0"])).findings.is_empty());
+        assert!(
+            exam_with(CHECK, &with(vec![everywhere("tcp", Some(443))]), &expecting(&["0.0.0.0/0"]))
+                .findings
+                .is_empty()
+        );
     }
 
     /// Nothing but a list lets anybody in, and one more rule.
     fn beside_list(blocks: &[&str], more: IpPermission) -> Snapshot {
         let mut snapshot = baseline::fargate();
         let list = prefix_list::list(&mut snapshot, "pl-0ff1ce", "office", blocks);
-        snapshot.security_groups.change("sg-balancer").unwrap().ip_permissions = vec![prefix_list::from_list(443, list), more];
+        snapshot.security_groups.change("sg-balancer").unwrap().ip_permissions =
+            vec![prefix_list::from_list(443, list), more];
         snapshot
     }
 
@@ -196,13 +243,18 @@ mod tests {
         let narrow = ["203.0.113.0/24", "192.0.2.0/24"];
         let says = says(CHECK, &beside_list(&narrow, everywhere("tcp", Some(443))));
         assert!(says[0].contains("lets in more than pl-0ff1ce (office) on port 443"), "{says:?}");
-        let wider = IpPermission { cidr_ip: vec!["203.0.0.0/16".into()], ..everywhere("tcp", Some(443)) };
-        assert!(exam(CHECK, &beside_list(&narrow, wider)).findings.is_empty(), "the other block still counts");
+        let wider =
+            IpPermission { cidr_ip: vec!["203.0.0.0/16".into()], ..everywhere("tcp", Some(443)) };
+        assert!(
+            exam(CHECK, &beside_list(&narrow, wider)).findings.is_empty(),
+            "the other block still counts"
+        );
     }
 
     #[test]
     fn a_wide_block_in_a_list_makes_a_rule_void() {
-        let narrow = IpPermission { cidr_ip: vec!["203.0.113.0/24".into()], ..everywhere("tcp", Some(443)) };
+        let narrow =
+            IpPermission { cidr_ip: vec!["203.0.113.0/24".into()], ..everywhere("tcp", Some(443)) };
         let snapshot = beside_list(&["203.0.0.0/16", "203.0.113.128/25"], narrow);
         let finding = exam(CHECK, &snapshot).findings.remove(0);
         assert!(
@@ -212,13 +264,21 @@ mod tests {
             "{}",
             finding.says
         );
-        assert!(finding.remedy.cli[0].ends_with("PrefixListIds=[{PrefixListId=pl-0ff1ce}]'"), "{:?}", finding.remedy.cli);
-        assert!(exam_with(CHECK, &snapshot, &expecting(&["pl-0ff1ce"])).findings.is_empty(), "the user expects the list");
+        assert!(
+            finding.remedy.cli[0].ends_with("PrefixListIds=[{PrefixListId=pl-0ff1ce}]'"),
+            "{:?}",
+            finding.remedy.cli
+        );
+        assert!(
+            exam_with(CHECK, &snapshot, &expecting(&["pl-0ff1ce"])).findings.is_empty(),
+            "the user expects the list"
+        );
     }
 
     #[test]
     fn blocks_of_one_list_are_no_narrow_rules() {
-        let other = IpPermission { cidr_ip: vec!["192.0.2.0/24".into()], ..everywhere("tcp", Some(443)) };
+        let other =
+            IpPermission { cidr_ip: vec!["192.0.2.0/24".into()], ..everywhere("tcp", Some(443)) };
         let snapshot = beside_list(&["203.0.0.0/16", "203.0.113.0/24"], other);
         assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy);
         let mut unseen = snapshot;
@@ -229,18 +289,36 @@ mod tests {
     #[test]
     fn a_narrow_rule_that_works_on_another_port_stays() {
         let mut snapshot = with(vec![everywhere("tcp", Some(443))]);
-        let listeners = snapshot.listeners.change(&id::elb("loadbalancer/app/web/50dc6c495c0c9188")).unwrap();
-        listeners.push(Listener { listener_arn: "admin".into(), port: Some(8443), ..listeners[0].clone() });
+        let listeners =
+            snapshot.listeners.change(&id::elb("loadbalancer/app/web/50dc6c495c0c9188")).unwrap();
+        listeners.push(Listener {
+            listener_arn: "admin".into(),
+            port: Some(8443),
+            ..listeners[0].clone()
+        });
         let finding = |to: i32| {
             let mut snapshot = snapshot.clone();
-            let permissions = &mut snapshot.security_groups.change("sg-balancer").unwrap().ip_permissions;
+            let permissions =
+                &mut snapshot.security_groups.change("sg-balancer").unwrap().ip_permissions;
             permissions.retain(|permission| permission.cidr_ip == ["0.0.0.0/0"]);
-            permissions.push(IpPermission { cidr_ip: vec!["203.0.113.0/24".into()], to_port: Some(to), ..everywhere("tcp", Some(443)) });
+            permissions.push(IpPermission {
+                cidr_ip: vec!["203.0.113.0/24".into()],
+                to_port: Some(to),
+                ..everywhere("tcp", Some(443))
+            });
             exam(CHECK, &snapshot).findings.remove(0)
         };
         let (both, one) = (finding(8443), finding(443));
-        assert!(both.says.ends_with("so the narrow rule has no effect on port 443."), "{}", both.says);
-        assert!(!both.remedy.summary.contains("take the narrow one away"), "{}", both.remedy.summary);
+        assert!(
+            both.says.ends_with("so the narrow rule has no effect on port 443."),
+            "{}",
+            both.says
+        );
+        assert!(
+            !both.remedy.summary.contains("take the narrow one away"),
+            "{}",
+            both.remedy.summary
+        );
         assert!(one.says.ends_with("so the narrow rule has no effect."), "{}", one.says);
         // The narrow rule is there already, and a rule of the same words is refused.
         assert_eq!((both.remedy.terraform, one.remedy.terraform), (None, None));

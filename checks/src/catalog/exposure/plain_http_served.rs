@@ -1,5 +1,6 @@
-//! A listener serves the service over plain HTTP. A redirect to HTTPS is what it should be, and never a finding; whether
-//! the app itself redirects is for the app to know, so the finding says "unless".
+//! A listener serves the service over plain HTTP. A redirect to HTTPS is what it should be, and
+//! never a finding; whether the app itself redirects is for the app to know, so the finding says
+//! "unless".
 
 use crate::call::{Call, quote};
 use crate::check::{Findings, NoAnswer};
@@ -10,28 +11,31 @@ use crate::reading::{and_list, reach, traffic};
 use crate::snapshot::{Action, Listener};
 
 crate::check! {
-    /// An internet-facing load balancer forwards plain HTTP to the service instead of redirecting it to HTTPS.
+    /// An internet-facing load balancer forwards plain HTTP to the service instead of redirecting
+    /// it to HTTPS.
     ///
     /// # Why it matters
     ///
-    /// Whoever is on the way can read and change what is sent, session cookies and passwords included. A browser that is
-    /// not told to use HTTPS starts with HTTP.
+    /// Whoever is on the way can read and change what is sent, session cookies and passwords
+    /// included. A browser that is not told to use HTTPS starts with HTTP.
     ///
     /// # How we tell
     ///
-    /// A listener with the protocol HTTP has a rule that forwards to a target group of the service, and the security
-    /// groups of the balancer let in public addresses on its port. A redirect, a fixed response, an internal balancer, the
-    /// test rule of a blue/green deployment and a rule for `/.well-known/` only are no finding; nor is a port that is open
-    /// to security groups, to private blocks or to CloudFront's own prefix list only: viewers speak to CloudFront, and a
-    /// distribution that asks its origin by HTTP would follow the redirect in circles. Whether the app answers such
-    /// requests with a redirect of its own cannot be seen. Express Mode opens port 80 in the security group and makes no
-    /// listener for it: such a port is closed, not plain.
+    /// A listener with the protocol HTTP has a rule that forwards to a target group of the service,
+    /// and the security groups of the balancer let in public addresses on its port. A redirect, a
+    /// fixed response, an internal balancer, the test rule of a blue/green deployment and a rule
+    /// for `/.well-known/` only are no finding; nor is a port that is open to security groups, to
+    /// private blocks or to CloudFront's own prefix list only: viewers speak to CloudFront, and a
+    /// distribution that asks its origin by HTTP would follow the redirect in circles. Whether the
+    /// app answers such requests with a redirect of its own cannot be seen. Express Mode opens port
+    /// 80 in the security group and makes no listener for it: such a port is closed, not plain.
     ///
     /// # What to do
     ///
-    /// If an HTTPS listener forwards to the service, let this one redirect to it; a rule before its default action that
-    /// forwards has to go or to redirect as well. A distribution of CloudFront that comes in here has to ask for HTTPS first:
-    /// set its origin protocol policy to `https-only`.
+    /// If an HTTPS listener forwards to the service, let this one redirect to it; a rule before its
+    /// default action that forwards has to go or to redirect as well. A distribution of CloudFront
+    /// that comes in here has to ask for HTTPS first: set its origin protocol policy to
+    /// `https-only`.
     ///
     /// ```sh
     /// aws elbv2 modify-listener --listener-arn <listener> --default-actions 'Type=redirect,RedirectConfig={Protocol=HTTPS,Port=443,StatusCode=HTTP_301}'
@@ -62,17 +66,23 @@ crate::check! {
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     let doors = ingress::doors(patient, findings)?;
     if !doors.iter().any(Door::is_public) {
-        return Err(NoAnswer::NotApplicable("no internet-facing load balancer with security groups"));
+        return Err(NoAnswer::NotApplicable(
+            "no internet-facing load balancer with security groups",
+        ));
     }
     let ways = traffic::ways(patient)?;
     for door in doors.iter().filter(|door| door.is_public()) {
-        for listener in door.listeners.iter().filter(|listener| listener.protocol.as_deref() == Some("HTTP")) {
+        for listener in
+            door.listeners.iter().filter(|listener| listener.protocol.as_deref() == Some("HTTP"))
+        {
             let here = ways.iter().filter(|way| way.listener.listener_arn == listener.listener_arn);
-            let plain: Vec<&traffic::Way> = here.filter(|way| way.live().next().is_some() && !is_well_known(way)).collect();
+            let plain: Vec<&traffic::Way> =
+                here.filter(|way| way.live().next().is_some() && !is_well_known(way)).collect();
             let Some(port) = listener.port.filter(|_| !plain.is_empty()) else { continue };
             let entrants = entrants(patient, findings, door, port);
             if entrants.public {
-                let secure = ways.iter().find(|way| is_secure(way, door)).and_then(|way| way.listener.port);
+                let secure =
+                    ways.iter().find(|way| is_secure(way, door)).and_then(|way| way.listener.port);
                 findings.add(tell(door, listener, &plain, secure, entrants.cloudfront));
             }
         }
@@ -87,13 +97,31 @@ struct Entrants {
     cloudfront: bool,
 }
 
-fn entrants<'a>(patient: &Patient<'a>, findings: &mut Findings, door: &Door<'a>, port: i32) -> Entrants {
-    let permissions = door.groups.iter().flat_map(|group| &group.ip_permissions).filter(|permission| reach::covers_tcp(permission, port));
+fn entrants<'a>(
+    patient: &Patient<'a>,
+    findings: &mut Findings,
+    door: &Door<'a>,
+    port: i32,
+) -> Entrants {
+    let permissions = door
+        .groups
+        .iter()
+        .flat_map(|group| &group.ip_permissions)
+        .filter(|permission| reach::covers_tcp(permission, port));
     let (mut cloudfront, mut others) = (false, Vec::new());
     for list in permissions.flat_map(|permission| &permission.prefix_list_id) {
         // A list without a name may be CloudFront's: then nobody knows whether strangers come in.
-        match findings.see(patient.managed_prefix_list(list)).flatten().and_then(|list| list.prefix_list_name.as_deref()) {
-            Some(name) if name.starts_with("com.amazonaws.") && name.ends_with(".cloudfront.origin-facing") => cloudfront = true,
+        match findings
+            .see(patient.managed_prefix_list(list))
+            .flatten()
+            .and_then(|list| list.prefix_list_name.as_deref())
+        {
+            Some(name)
+                if name.starts_with("com.amazonaws.")
+                    && name.ends_with(".cloudfront.origin-facing") =>
+            {
+                cloudfront = true
+            }
             Some(_) => others.push(list.as_str()),
             None => {}
         }
@@ -106,7 +134,8 @@ fn entrants<'a>(patient: &Patient<'a>, findings: &mut Findings, door: &Door<'a>,
     Entrants { public: is_public(&[]) || is_public(&others), cloudfront }
 }
 
-/// Whether clients get to the service by HTTPS here: a listener that leads elsewhere is nowhere to redirect to.
+/// Whether clients get to the service by HTTPS here: a listener that leads elsewhere is nowhere to
+/// redirect to.
 fn is_secure(way: &traffic::Way, door: &Door) -> bool {
     let listener = way.listener;
     let is_here = listener.load_balancer_arn == door.balancer.load_balancer_arn;
@@ -115,17 +144,35 @@ fn is_secure(way: &traffic::Way, door: &Door) -> bool {
 
 /// Certificates are proved to belong to a host at such a path, and that has to work over HTTP.
 fn is_well_known(way: &traffic::Way) -> bool {
-    let mut paths = way.rule.conditions.iter().filter(|condition| condition.field == "path-pattern");
-    paths.any(|condition| condition.regex_values.is_empty() && condition.values.iter().all(|path| path.starts_with("/.well-known/")))
+    let mut paths =
+        way.rule.conditions.iter().filter(|condition| condition.field == "path-pattern");
+    paths.any(|condition| {
+        condition.regex_values.is_empty()
+            && condition.values.iter().all(|path| path.starts_with("/.well-known/"))
+    })
 }
 
-fn tell(door: &Door, listener: &Listener, plain: &[&traffic::Way], secure: Option<i32>, cloudfront: bool) -> Finding {
-    let https = door.listeners.iter().find(|other| other.protocol.as_deref() == Some("HTTPS")).and_then(|other| other.port);
+fn tell(
+    door: &Door,
+    listener: &Listener,
+    plain: &[&traffic::Way],
+    secure: Option<i32>,
+    cloudfront: bool,
+) -> Finding {
+    let https = door
+        .listeners
+        .iter()
+        .find(|other| other.protocol.as_deref() == Some("HTTPS"))
+        .and_then(|other| other.port);
     let says = format!(
         "Load balancer {} serves plain HTTP on port {}: it forwards {} and does not redirect, unless the app does.{}",
         door.name(),
         listener.port.unwrap_or_default(),
-        and_list(plain.iter().map(|way| if way.rule.is_default { "whatever no other rule takes".into() } else { way.name() })),
+        and_list(plain.iter().map(|way| if way.rule.is_default {
+            "whatever no other rule takes".into()
+        } else {
+            way.name()
+        })),
         match (secure, https) {
             (Some(_), _) => "",
             (None, Some(_)) => " Its HTTPS listener does not lead to the service.",
@@ -142,25 +189,42 @@ fn tell(door: &Door, listener: &Listener, plain: &[&traffic::Way], secure: Optio
             " CloudFront may come in here as well: set the distribution's origin protocol policy to https-only before that, or it follows the redirect in circles.",
         );
     }
-    let remedy = secure.map_or_else(|| Remedy::new(&summary), |port| redirecting(Remedy::new(&summary), listener, plain, port));
+    let remedy = secure.map_or_else(
+        || Remedy::new(&summary),
+        |port| redirecting(Remedy::new(&summary), listener, plain, port),
+    );
     let forwards = |way: &&traffic::Way| {
-        let action: Option<&Action> = way.rule.actions.iter().find(|action| action.kind == "forward");
-        action.map(|action| Evidence::new(Call::DescribeRules, &way.rule.rule_arn, "Actions.Type", &action.kind))
+        let action: Option<&Action> =
+            way.rule.actions.iter().find(|action| action.kind == "forward");
+        action.map(|action| {
+            Evidence::new(Call::DescribeRules, &way.rule.rule_arn, "Actions.Type", &action.kind)
+        })
     };
     Subject::new(Kind::Listener, &listener.listener_arn)
-        .sick(says, Evidence::new(Call::DescribeListeners, &listener.listener_arn, "Protocol", "HTTP"))
+        .sick(
+            says,
+            Evidence::new(Call::DescribeListeners, &listener.listener_arn, "Protocol", "HTTP"),
+        )
         .because_all(plain.iter().filter_map(forwards))
         .mend(remedy)
         .concerns(Kind::LoadBalancer, &door.balancer.load_balancer_arn)
 }
 
 fn redirecting(remedy: Remedy, listener: &Listener, plain: &[&traffic::Way], port: i32) -> Remedy {
-    let redirect = quote(&format!("Type=redirect,RedirectConfig={{Protocol=HTTPS,Port={port},StatusCode=HTTP_301}}"));
+    let redirect = quote(&format!(
+        "Type=redirect,RedirectConfig={{Protocol=HTTPS,Port={port},StatusCode=HTTP_301}}"
+    ));
     let remedy = plain.iter().fold(remedy, |remedy, way| {
         if way.rule.is_default {
-            remedy.cli(format!("aws elbv2 modify-listener --listener-arn {} --default-actions {redirect}", listener.listener_arn))
+            remedy.cli(format!(
+                "aws elbv2 modify-listener --listener-arn {} --default-actions {redirect}",
+                listener.listener_arn
+            ))
         } else {
-            remedy.cli(format!("aws elbv2 modify-rule --rule-arn {} --actions {redirect}", way.rule.rule_arn))
+            remedy.cli(format!(
+                "aws elbv2 modify-rule --rule-arn {} --actions {redirect}",
+                way.rule.rule_arn
+            ))
         }
     });
     remedy.terraform(format!(
@@ -180,7 +244,12 @@ mod tests {
     fn plain(action: Action) -> Snapshot {
         let mut snapshot = baseline::fargate();
         plain_listener(&mut snapshot, "web", action);
-        snapshot.security_groups.change("sg-balancer").unwrap().ip_permissions.push(from_block(80, "0.0.0.0/0"));
+        snapshot
+            .security_groups
+            .change("sg-balancer")
+            .unwrap()
+            .ip_permissions
+            .push(from_block(80, "0.0.0.0/0"));
         snapshot
     }
 
@@ -190,8 +259,12 @@ mod tests {
 
     #[test]
     fn a_redirect_is_what_it_should_be() {
-        let redirect =
-            Action { kind: "redirect".into(), status_code: Some("HTTP_301".into()), redirect_protocol: Some("HTTPS".into()), ..Action::default() };
+        let redirect = Action {
+            kind: "redirect".into(),
+            status_code: Some("HTTP_301".into()),
+            redirect_protocol: Some("HTTPS".into()),
+            ..Action::default()
+        };
         assert_eq!(exam(CHECK, &plain(redirect)).outcome, Outcome::Healthy);
     }
 
@@ -203,7 +276,11 @@ mod tests {
             finding.says,
             "Load balancer web serves plain HTTP on port 80: it forwards whatever no other rule takes and does not redirect, unless the app does."
         );
-        assert!(finding.remedy.cli[0].starts_with("aws elbv2 modify-listener"), "{:?}", finding.remedy.cli);
+        assert!(
+            finding.remedy.cli[0].starts_with("aws elbv2 modify-listener"),
+            "{:?}",
+            finding.remedy.cli
+        );
     }
 
     #[test]
@@ -219,8 +296,11 @@ mod tests {
         let listener = id::elb("listener/app/web/50dc6c495c0c9188/0000000000000080");
         let rules = snapshot.rules.change(&listener).unwrap();
         rules[0].is_default = false;
-        rules[0].conditions =
-            vec![Condition { field: "path-pattern".into(), values: vec!["/.well-known/acme-challenge/*".into()], ..Condition::default() }];
+        rules[0].conditions = vec![Condition {
+            field: "path-pattern".into(),
+            values: vec!["/.well-known/acme-challenge/*".into()],
+            ..Condition::default()
+        }];
         assert_eq!(says(CHECK, &snapshot), [""; 0]);
     }
 
@@ -232,8 +312,15 @@ mod tests {
     #[test]
     fn an_internal_balancer_is_not_judged() {
         let mut snapshot = plain(to_api());
-        snapshot.load_balancers.change(&id::elb("loadbalancer/app/web/50dc6c495c0c9188")).unwrap().scheme = Some("internal".into());
-        assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::NotApplicable("no internet-facing load balancer with security groups"));
+        snapshot
+            .load_balancers
+            .change(&id::elb("loadbalancer/app/web/50dc6c495c0c9188"))
+            .unwrap()
+            .scheme = Some("internal".into());
+        assert_eq!(
+            exam(CHECK, &snapshot).outcome,
+            Outcome::NotApplicable("no internet-facing load balancer with security groups")
+        );
     }
 
     #[test]
@@ -255,7 +342,11 @@ mod tests {
         let list = || prefix_list::from_list(80, "pl-3b927c52");
         let mut alone = open_to(vec![list()]);
         assert_eq!(exam(CHECK, &alone).outcome, Outcome::Healthy);
-        let summary = exam(CHECK, &open_to(vec![list(), from_block(80, "0.0.0.0/0")])).findings.remove(0).remedy.summary;
+        let summary = exam(CHECK, &open_to(vec![list(), from_block(80, "0.0.0.0/0")]))
+            .findings
+            .remove(0)
+            .remedy
+            .summary;
         assert!(summary.contains("origin protocol policy to https-only before that"), "{summary}");
         alone.managed_prefix_lists.insert("pl-3b927c52", Seen::No(Why::Denied("no".into())));
         assert_eq!(exam(CHECK, &alone).outcome, Outcome::CouldNotLook, "the list may be anybody's");
@@ -267,16 +358,44 @@ mod tests {
     #[test]
     fn nothing_is_redirected_to_a_listener_that_leads_elsewhere() {
         let mut snapshot = plain(to_api());
-        let arn = snapshot.listeners.change(&id::elb("loadbalancer/app/web/50dc6c495c0c9188")).unwrap()[0].listener_arn.clone();
-        snapshot.rules.change(&arn).unwrap().iter_mut().for_each(|rule| rule.actions = vec![forward(&[(&id::group("other"), 1)])]);
+        let arn =
+            snapshot.listeners.change(&id::elb("loadbalancer/app/web/50dc6c495c0c9188")).unwrap()
+                [0]
+            .listener_arn
+            .clone();
+        snapshot
+            .rules
+            .change(&arn)
+            .unwrap()
+            .iter_mut()
+            .for_each(|rule| rule.actions = vec![forward(&[(&id::group("other"), 1)])]);
         let finding = exam(CHECK, &snapshot).findings.remove(0);
-        assert!(finding.says.ends_with("Its HTTPS listener does not lead to the service."), "{}", finding.says);
-        assert!(finding.remedy.summary.starts_with("Let the HTTPS listener on port 443 forward to the service first"), "{:?}", finding.remedy);
-        assert!(finding.remedy.cli.is_empty() && finding.remedy.terraform.is_none(), "{:?}", finding.remedy);
+        assert!(
+            finding.says.ends_with("Its HTTPS listener does not lead to the service."),
+            "{}",
+            finding.says
+        );
+        assert!(
+            finding
+                .remedy
+                .summary
+                .starts_with("Let the HTTPS listener on port 443 forward to the service first"),
+            "{:?}",
+            finding.remedy
+        );
+        assert!(
+            finding.remedy.cli.is_empty() && finding.remedy.terraform.is_none(),
+            "{:?}",
+            finding.remedy
+        );
     }
 
     #[test]
     fn groups_and_private_blocks_are_not_the_internet() {
-        assert_eq!(exam(CHECK, &open_to(vec![from_group(80, "sg-prober"), from_block(80, "10.0.0.0/8")])).outcome, Outcome::Healthy);
+        assert_eq!(
+            exam(CHECK, &open_to(vec![from_group(80, "sg-prober"), from_block(80, "10.0.0.0/8")]))
+                .outcome,
+            Outcome::Healthy
+        );
     }
 }

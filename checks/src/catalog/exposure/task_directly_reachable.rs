@@ -1,5 +1,6 @@
-//! A task with a public address whose own security groups let the world in: whoever knows the address goes around the
-//! balancer, its rules and its web ACL. A public address alone is none: security groups decide.
+//! A task with a public address whose own security groups let the world in: whoever knows the
+//! address goes around the balancer, its rules and its web ACL. A public address alone is none:
+//! security groups decide.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,33 +18,36 @@ crate::check! {
     ///
     /// # Why it matters
     ///
-    /// Whatever the balancer keeps out, by its security groups, its rules, a login or a web ACL, gets in at the task's own
-    /// address, and in plain text.
+    /// Whatever the balancer keeps out, by its security groups, its rules, a login or a web ACL,
+    /// gets in at the task's own address, and in plain text.
     ///
     /// # How we tell
     ///
-    /// The network interface of a running task has a public address, the route of its subnet leads to an internet gateway,
-    /// and the rules of its security groups together let in all of IPv4, or all of IPv6, on a port of its containers; where
-    /// the task definition maps no port, on any port. Where targets are instances, it is the primary interface of the instance
-    /// and the port of the host. Every address of IPv6 is public, if an internet gateway takes it; an
-    /// egress-only one lets nobody in. A public address behind groups that let in the balancer only is normal:
-    /// Express Mode gives tasks in public subnets public addresses. Without a public address such a rule opens the task
-    /// to its VPC only, and is not judged. With `--expect-ingress`, what is expected is no finding.
+    /// The network interface of a running task has a public address, the route of its subnet leads
+    /// to an internet gateway, and the rules of its security groups together let in all of IPv4, or
+    /// all of IPv6, on a port of its containers; where the task definition maps no port, on any
+    /// port. Where targets are instances, it is the primary interface of the instance and the port
+    /// of the host. Every address of IPv6 is public, if an internet gateway takes it; an
+    /// egress-only one lets nobody in. A public address behind groups that let in the balancer only
+    /// is normal: Express Mode gives tasks in public subnets public addresses. Without a public
+    /// address such a rule opens the task to its VPC only, and is not judged. With
+    /// `--expect-ingress`, what is expected is no finding.
     ///
     /// # What to do
     ///
-    /// Let in the security group of each balancer on each port that it needs, that of the health check included, then take
-    /// the wide rule away:
+    /// Let in the security group of each balancer on each port that it needs, that of the health
+    /// check included, then take the wide rule away:
     ///
     /// ```sh
     /// aws ec2 authorize-security-group-ingress --group-id <group> --protocol tcp --port <port> --source-group <balancer's group>
     /// aws ec2 revoke-security-group-ingress --group-id <group> --protocol tcp --port <port> --cidr 0.0.0.0/0
     /// ```
     ///
-    /// A network load balancer without security groups can be let in by the blocks of its subnets only; where its target
-    /// groups preserve the addresses of clients, it is the clients who have to stay admitted. Terraform/OpenTofu:
-    /// `referenced_security_group_id` instead of `cidr_ipv4` in `aws_vpc_security_group_ingress_rule`;
-    /// in private subnets with a way out, also `assign_public_ip = false`.
+    /// A network load balancer without security groups can be let in by the blocks of its subnets
+    /// only; where its target groups preserve the addresses of clients, it is the clients who have
+    /// to stay admitted. Terraform/OpenTofu: `referenced_security_group_id` instead of `cidr_ipv4`
+    /// in `aws_vpc_security_group_ingress_rule`; in private subnets with a way out, also
+    /// `assign_public_ip = false`.
     ///
     /// # See also
     ///
@@ -72,11 +76,16 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     for reachable in exposed::tasks(patient, findings)? {
         let mut sources = Sources::Groups(BTreeSet::new());
         for arn in &balancers {
-            let groups = findings.see(patient.load_balancer(arn)).flatten().map(|balancer| &balancer.security_groups);
+            let groups = findings
+                .see(patient.load_balancer(arn))
+                .flatten()
+                .map(|balancer| &balancer.security_groups);
             sources = match (sources, groups) {
                 (Sources::Groups(_), None) => Sources::Unknown,
                 (Sources::Groups(_), Some(groups)) if groups.is_empty() => Sources::Subnets,
-                (Sources::Groups(others), Some(groups)) => Sources::Groups(others.into_iter().chain(groups.iter().map(String::as_str)).collect()),
+                (Sources::Groups(others), Some(groups)) => Sources::Groups(
+                    others.into_iter().chain(groups.iter().map(String::as_str)).collect(),
+                ),
                 (settled, _) => settled,
             };
         }
@@ -95,12 +104,17 @@ enum Sources<'a> {
     Unknown,
 }
 
-/// Where the balancers ask whether targets are healthy. What "traffic-port" means for an instance, its opening says.
-fn health_check_ports(patient: &Patient, findings: &mut Findings) -> Result<BTreeSet<Ports>, Blind> {
+/// Where the balancers ask whether targets are healthy. What "traffic-port" means for an instance,
+/// its opening says.
+fn health_check_ports(
+    patient: &Patient,
+    findings: &mut Findings,
+) -> Result<BTreeSet<Ports>, Blind> {
     let mut ports = BTreeSet::new();
     for group in traffic::groups(patient)? {
         let Some(settings) = findings.see(patient.target_group(group)).flatten() else { continue };
-        let is_fixed = settings.health_check_port.as_deref().is_some_and(|port| port != "traffic-port");
+        let is_fixed =
+            settings.health_check_port.as_deref().is_some_and(|port| port != "traffic-port");
         if is_fixed || settings.target_type.as_deref() == Some("ip") {
             ports.extend(reach::health_check_port(patient, settings, None).map(Ports::from));
         }
@@ -108,21 +122,36 @@ fn health_check_ports(patient: &Patient, findings: &mut Findings) -> Result<BTre
     Ok(ports)
 }
 
-/// The commands and the code that let each balancer in on every port that it needs, wherever a rule is not there already: the
-/// wide rule may be all that lets it in, so this comes first.
-fn admit(mut remedy: Remedy, openings: &[Opening], sources: &BTreeSet<&str>, checked: &BTreeSet<Ports>) -> Remedy {
-    let ports: BTreeSet<Ports> = openings.iter().filter_map(|opening| opening.needs).chain(checked.iter().copied()).collect();
-    let groups: BTreeMap<&str, &SecurityGroup> = openings.iter().map(|opening| (opening.group.group_id.as_str(), opening.group)).collect();
+/// The commands and the code that let each balancer in on every port that it needs, wherever a rule
+/// is not there already: the wide rule may be all that lets it in, so this comes first.
+fn admit(
+    mut remedy: Remedy,
+    openings: &[Opening],
+    sources: &BTreeSet<&str>,
+    checked: &BTreeSet<Ports>,
+) -> Remedy {
+    let ports: BTreeSet<Ports> = openings
+        .iter()
+        .filter_map(|opening| opening.needs)
+        .chain(checked.iter().copied())
+        .collect();
+    let groups: BTreeMap<&str, &SecurityGroup> =
+        openings.iter().map(|opening| (opening.group.group_id.as_str(), opening.group)).collect();
     let mut code = Vec::new();
-    for (group, source, ports) in
-        groups.values().flat_map(|group| sources.iter().flat_map(|source| ports.iter().map(|ports| (*group, *source, *ports))))
-    {
-        let is_there = group
-            .ip_permissions
-            .iter()
-            .any(|rule| rule.group_id.iter().any(|id| id == source) && reach::covers_tcp(rule, ports.0) && reach::covers_tcp(rule, ports.1));
+    for (group, source, ports) in groups.values().flat_map(|group| {
+        sources.iter().flat_map(|source| ports.iter().map(|ports| (*group, *source, *ports)))
+    }) {
+        let is_there = group.ip_permissions.iter().any(|rule| {
+            rule.group_id.iter().any(|id| id == source)
+                && reach::covers_tcp(rule, ports.0)
+                && reach::covers_tcp(rule, ports.1)
+        });
         if !is_there {
-            let name = if code.is_empty() { "from_balancer".to_owned() } else { format!("from_balancer_{}", code.len() + 1) };
+            let name = if code.is_empty() {
+                "from_balancer".to_owned()
+            } else {
+                format!("from_balancer_{}", code.len() + 1)
+            };
             remedy = reach::let_in(remedy, &name, &group.group_id, source, ports);
             code.extend(remedy.terraform.take());
         }
@@ -134,25 +163,38 @@ fn tell(reachable: &Reachable, sources: &Sources, checked: &BTreeSet<Ports>) -> 
     let Reachable { openings, tasks, addresses } = reachable;
     let families: BTreeSet<&str> = openings.iter().map(|opening| opening.family.word()).collect();
     let ports: BTreeSet<i32> = openings.iter().filter_map(|opening| opening.port).collect();
-    let groups: BTreeSet<&str> = openings.iter().map(|opening| opening.group.group_name.as_str()).collect();
+    let groups: BTreeSet<&str> =
+        openings.iter().map(|opening| opening.group.group_name.as_str()).collect();
     let says = format!(
         "{} can be reached around the balancer, at {}: security group {} lets in every {} address{}.",
         if tasks.len() == 1 { "1 task".to_owned() } else { format!("{} tasks", tasks.len()) },
         and_list(addresses),
         and_list(groups),
         and_list(families),
-        if ports.is_empty() { String::new() } else { format!(" on {}", ingress::port_words(&ports)) },
+        if ports.is_empty() {
+            String::new()
+        } else {
+            format!(" on {}", ingress::port_words(&ports))
+        },
     );
     let mut evidence = reachable.evidence();
     let otherwise = "In subnets with a NAT gateway or the endpoints that the task needs, take the public address away as well.";
     let remedy = match sources {
         Sources::Groups(sources) => {
-            let remedy = Remedy::new(format!("Let in the balancer's security group only. {otherwise}"));
-            let revoke: BTreeSet<String> =
-                openings.iter().flat_map(|opening| opening.wide().map(|cidr| ingress::revoke(opening.group, opening.permission, cidr))).collect();
+            let remedy =
+                Remedy::new(format!("Let in the balancer's security group only. {otherwise}"));
+            let revoke: BTreeSet<String> = openings
+                .iter()
+                .flat_map(|opening| {
+                    opening
+                        .wide()
+                        .map(|cidr| ingress::revoke(opening.group, opening.permission, cidr))
+                })
+                .collect();
             revoke.into_iter().fold(admit(remedy, openings, sources, checked), Remedy::cli)
         }
-        // A command that took the wide rule away would cut off a balancer that nothing else lets in.
+        // A command that took the wide rule away would cut off a balancer that nothing else lets
+        // in.
         Sources::Subnets => Remedy::new(format!(
             "Narrow the wide rule, but do not only take it away: a network load balancer without security groups is let in by the blocks of its \
              subnets, for traffic and health checks, and where a target group preserves the addresses of clients, the clients have to stay \
@@ -168,7 +210,10 @@ fn tell(reachable: &Reachable, sources: &Sources, checked: &BTreeSet<Ports>) -> 
         .sick(says, first)
         .because_all(evidence)
         .mend(remedy)
-        .concerns_all(Kind::SecurityGroup, openings.iter().map(|opening| opening.group.group_id.as_str()))
+        .concerns_all(
+            Kind::SecurityGroup,
+            openings.iter().map(|opening| opening.group.group_id.as_str()),
+        )
 }
 
 #[cfg(test)]
@@ -184,7 +229,12 @@ mod tests {
     fn exposed(permissions: &[IpPermission]) -> Snapshot {
         let mut snapshot = baseline::fargate();
         expose_tasks(&mut snapshot);
-        snapshot.security_groups.change("sg-task").unwrap().ip_permissions.extend_from_slice(permissions);
+        snapshot
+            .security_groups
+            .change("sg-task")
+            .unwrap()
+            .ip_permissions
+            .extend_from_slice(permissions);
         snapshot
     }
 
@@ -196,11 +246,16 @@ mod tests {
 
     #[test]
     fn two_halves_add_up_to_the_world() {
-        let says = says(CHECK, &exposed(&[from_block(8080, "0.0.0.0/1"), from_block(8080, "128.0.0.0/1")]));
+        let says = says(
+            CHECK,
+            &exposed(&[from_block(8080, "0.0.0.0/1"), from_block(8080, "128.0.0.0/1")]),
+        );
         assert_eq!(
             says,
-            ["2 tasks can be reached around the balancer, at 198.51.100.21 and 198.51.100.22: security group api-tasks lets in every IPv4 address \
-              on port 8080."]
+            [
+                "2 tasks can be reached around the balancer, at 198.51.100.21 and 198.51.100.22: security group api-tasks lets in every IPv4 address \
+              on port 8080."
+            ]
         );
     }
 
@@ -223,7 +278,11 @@ mod tests {
         let with = |gateway: &str, blocks: &[&str]| {
             let mut snapshot = baseline::fargate();
             for table in snapshot.route_tables.change("vpc-1").unwrap() {
-                table.routes.push(Route { destination: "::/0".into(), target: Some(gateway.into()), state: Some("active".into()) });
+                table.routes.push(Route {
+                    destination: "::/0".into(),
+                    target: Some(gateway.into()),
+                    state: Some("active".into()),
+                });
             }
             let first = snapshot.interfaces.0.keys().next().unwrap().clone();
             snapshot.interfaces.change(&first).unwrap().ipv6_address = vec!["2001:db8::21".into()];
@@ -232,8 +291,7 @@ mod tests {
             snapshot.security_groups.change("sg-task").unwrap().ip_permissions.push(rule);
             says(CHECK, &snapshot)
         };
-        let expected =
-            "1 task can be reached around the balancer, at 2001:db8::21: security group api-tasks lets in every IPv6 address on port 8080.";
+        let expected = "1 task can be reached around the balancer, at 2001:db8::21: security group api-tasks lets in every IPv6 address on port 8080.";
         assert_eq!(with("igw-1", &["::/0"]), [expected]);
         assert_eq!(with("eigw-1", &["::/0"]), [""; 0]);
         assert_eq!(with("igw-1", &["2001:db8::/32"]), [""; 0]);
@@ -245,12 +303,17 @@ mod tests {
             let mut snapshot = baseline::ec2();
             expose_tasks(&mut snapshot);
             for (number, instance) in INSTANCES.iter().enumerate() {
-                snapshot.instance_interfaces.change(instance).unwrap().public_ip = Some(format!("198.51.100.{}", 31 + number));
+                snapshot.instance_interfaces.change(instance).unwrap().public_ip =
+                    Some(format!("198.51.100.{}", 31 + number));
             }
             snapshot.security_groups.change("sg-instance").unwrap().ip_permissions.push(permission);
             snapshot
         };
-        let open = with(IpPermission { from_port: Some(1024), to_port: Some(65535), ..from_block(0, "0.0.0.0/0") });
+        let open = with(IpPermission {
+            from_port: Some(1024),
+            to_port: Some(65535),
+            ..from_block(0, "0.0.0.0/0")
+        });
         assert_eq!(
             says(CHECK, &open),
             [
@@ -258,12 +321,24 @@ mod tests {
             ]
         );
         let exam = exam(CHECK, &open);
-        assert!(exam.findings[0].remedy.cli.iter().all(|command| command.contains("revoke")), "the balancer has a rule of its own");
+        assert!(
+            exam.findings[0].remedy.cli.iter().all(|command| command.contains("revoke")),
+            "the balancer has a rule of its own"
+        );
         let mut without = open.clone();
-        without.security_groups.change("sg-instance").unwrap().ip_permissions.retain(|rule| rule.group_id.is_empty());
+        without
+            .security_groups
+            .change("sg-instance")
+            .unwrap()
+            .ip_permissions
+            .retain(|rule| rule.group_id.is_empty());
         let cli = &crate::testing::exam(CHECK, &without).findings[0].remedy.cli;
         assert!(cli[0].contains("--group-id sg-instance --protocol tcp --port 32768-65535 --source-group sg-balancer"), "{cli:?}");
-        assert_eq!(says(CHECK, &with(from_block(22, "0.0.0.0/0"))), [""; 0], "no task listens there");
+        assert_eq!(
+            says(CHECK, &with(from_block(22, "0.0.0.0/0"))),
+            [""; 0],
+            "no task listens there"
+        );
         let mut private = with(everywhere("-1", None));
         private.instance_interfaces.0.values_mut().for_each(|seen| {
             if let crate::seen::Seen::Yes(Some(interface)) = seen {
@@ -277,7 +352,11 @@ mod tests {
     fn behind_a_nat_gateway_nobody_comes_in() {
         let mut snapshot = exposed(&[from_block(8080, "0.0.0.0/0")]);
         for table in snapshot.route_tables.change("vpc-1").unwrap() {
-            table.routes.iter_mut().filter(|route| route.destination == "0.0.0.0/0").for_each(|route| route.target = Some("nat-1".into()));
+            table
+                .routes
+                .iter_mut()
+                .filter(|route| route.destination == "0.0.0.0/0")
+                .for_each(|route| route.target = Some("nat-1".into()));
         }
         assert_eq!(says(CHECK, &snapshot), [""; 0]);
     }
@@ -299,18 +378,40 @@ mod tests {
     #[test]
     fn lets_every_balancer_in_on_every_port_before_it_shuts_the_world_out() {
         let mut snapshot = exposed(&[]);
-        snapshot.target_groups.change(&id::group("api")).unwrap().health_check_port = Some("9000".into());
-        snapshot.load_balancers.change(&id::elb("loadbalancer/app/web/50dc6c495c0c9188")).unwrap().security_groups.push("sg-second".into());
-        // The first of the two is let in on the port of the container already: the same rule again is refused.
-        snapshot.security_groups.change("sg-task").unwrap().ip_permissions = vec![from_group(8080, "sg-balancer"), everywhere("-1", None)];
+        snapshot.target_groups.change(&id::group("api")).unwrap().health_check_port =
+            Some("9000".into());
+        snapshot
+            .load_balancers
+            .change(&id::elb("loadbalancer/app/web/50dc6c495c0c9188"))
+            .unwrap()
+            .security_groups
+            .push("sg-second".into());
+        // The first of the two is let in on the port of the container already: the same rule again
+        // is refused.
+        snapshot.security_groups.change("sg-task").unwrap().ip_permissions =
+            vec![from_group(8080, "sg-balancer"), everywhere("-1", None)];
         let remedy = exam(CHECK, &snapshot).findings.remove(0).remedy;
         let authorize = |port, source| {
-            format!("aws ec2 authorize-security-group-ingress --group-id sg-task --protocol tcp --port {port} --source-group {source}")
+            format!(
+                "aws ec2 authorize-security-group-ingress --group-id sg-task --protocol tcp --port {port} --source-group {source}"
+            )
         };
         let revoke = "aws ec2 revoke-security-group-ingress --group-id sg-task --ip-permissions 'IpProtocol=-1,IpRanges=[{CidrIp=0.0.0.0/0}]'";
-        let expected = [authorize(9000, "sg-balancer"), authorize(8080, "sg-second"), authorize(9000, "sg-second"), revoke.to_owned()];
+        let expected = [
+            authorize(9000, "sg-balancer"),
+            authorize(8080, "sg-second"),
+            authorize(9000, "sg-second"),
+            revoke.to_owned(),
+        ];
         assert_eq!(remedy.cli, expected);
-        assert_eq!(remedy.terraform.unwrap().matches("resource \"aws_vpc_security_group_ingress_rule\"").count(), 3);
+        assert_eq!(
+            remedy
+                .terraform
+                .unwrap()
+                .matches("resource \"aws_vpc_security_group_ingress_rule\"")
+                .count(),
+            3
+        );
     }
 
     #[test]
@@ -321,7 +422,11 @@ mod tests {
         balancer.load_balancer_type = Some("network".into());
         balancer.security_groups.clear();
         let remedy = exam(CHECK, &snapshot).findings.remove(0).remedy;
-        assert!(remedy.summary.contains("let in by the blocks of its subnets"), "{}", remedy.summary);
+        assert!(
+            remedy.summary.contains("let in by the blocks of its subnets"),
+            "{}",
+            remedy.summary
+        );
         assert!(remedy.cli.is_empty() && remedy.terraform.is_none(), "{remedy:?}");
         snapshot.load_balancers.insert(&arn, Seen::No(Why::Denied("no".into())));
         assert!(exam(CHECK, &snapshot).findings[0].remedy.cli.is_empty(), "it may have none");

@@ -1,5 +1,5 @@
-//! A listener still takes TLS 1.0 or 1.1. Which protocols a policy allows is asked of Elastic Load Balancing: the names of
-//! policies do not tell it reliably.
+//! A listener still takes TLS 1.0 or 1.1. Which protocols a policy allows is asked of Elastic Load
+//! Balancing: the names of policies do not tell it reliably.
 
 use std::collections::BTreeSet;
 
@@ -24,13 +24,15 @@ crate::check! {
     ///
     /// # Why it matters
     ///
-    /// Both versions are retired (RFC 8996). Scanners and auditors report them, and no current browser uses them.
+    /// Both versions are retired (RFC 8996). Scanners and auditors report them, and no current
+    /// browser uses them.
     ///
     /// # How we tell
     ///
-    /// The security policy of each HTTPS or TLS listener that forwards to the service is looked up with
-    /// `DescribeSSLPolicies`; it is old if its protocols have `TLSv1` or `TLSv1.1`. Old clients may be why: the metric
-    /// `ClientTLSNegotiationErrorCount` shows who is lost after the change, access logs show who they are before.
+    /// The security policy of each HTTPS or TLS listener that forwards to the service is looked up
+    /// with `DescribeSSLPolicies`; it is old if its protocols have `TLSv1` or `TLSv1.1`. Old
+    /// clients may be why: the metric `ClientTLSNegotiationErrorCount` shows who is lost after the
+    /// change, access logs show who they are before.
     ///
     /// # What to do
     ///
@@ -38,8 +40,8 @@ crate::check! {
     /// aws elbv2 modify-listener --listener-arn <listener> --ssl-policy ELBSecurityPolicy-TLS13-1-2-2021-06
     /// ```
     ///
-    /// Where FIPS is asked for, it is `ELBSecurityPolicy-TLS13-1-2-FIPS-2023-04`. Terraform/OpenTofu: `ssl_policy` in
-    /// `aws_lb_listener`.
+    /// Where FIPS is asked for, it is `ELBSecurityPolicy-TLS13-1-2-FIPS-2023-04`.
+    /// Terraform/OpenTofu: `ssl_policy` in `aws_lb_listener`.
     ///
     /// # See also
     ///
@@ -74,7 +76,12 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     }
     for (listener, name) in listeners {
         let Some(policy) = findings.see(patient.ssl_policy(name)).flatten() else { continue };
-        let old: Vec<&str> = policy.ssl_protocols.iter().map(String::as_str).filter(|protocol| OLD.contains(protocol)).collect();
+        let old: Vec<&str> = policy
+            .ssl_protocols
+            .iter()
+            .map(String::as_str)
+            .filter(|protocol| OLD.contains(protocol))
+            .collect();
         if old.is_empty() {
             continue;
         }
@@ -91,11 +98,15 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         let modern = if name.split('-').any(|part| part == "FIPS") { MODERN_FIPS } else { MODERN };
         let remedy = Remedy::new(summary)
             .cli(format!("aws elbv2 modify-listener --listener-arn {arn} --ssl-policy {modern}"))
-            .terraform(format!("resource \"aws_lb_listener\" \"https\" {{\n  # …\n  ssl_policy = \"{modern}\"\n}}"));
+            .terraform(format!(
+                "resource \"aws_lb_listener\" \"https\" {{\n  # …\n  ssl_policy = \"{modern}\"\n}}"
+            ));
         findings.add(
             Subject::new(Kind::Listener, arn)
                 .sick(says, Evidence::new(Call::DescribeListeners, arn, "SslPolicy", name))
-                .because_all(old.iter().map(|protocol| Evidence::new(Call::DescribeSSLPolicies, name, "SslProtocols", protocol)))
+                .because_all(old.iter().map(|protocol| {
+                    Evidence::new(Call::DescribeSSLPolicies, name, "SslProtocols", protocol)
+                }))
                 .mend(remedy)
                 .concerns(Kind::LoadBalancer, &listener.load_balancer_arn),
         );
@@ -116,10 +127,18 @@ mod tests {
         let mut snapshot = baseline::fargate();
         let name = "ELBSecurityPolicy-TLS13-1-2-2021-06";
         assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy);
-        snapshot.ssl_policies.put(name, SslPolicy { name: name.into(), ssl_protocols: vec!["TLSv1.1".into(), "TLSv1.3".into()] });
+        snapshot.ssl_policies.put(
+            name,
+            SslPolicy {
+                name: name.into(),
+                ssl_protocols: vec!["TLSv1.1".into(), "TLSv1.3".into()],
+            },
+        );
         assert_eq!(
             says(CHECK, &snapshot),
-            ["The listener on port 443 of load balancer web allows TLSv1.1, by policy ELBSecurityPolicy-TLS13-1-2-2021-06."]
+            [
+                "The listener on port 443 of load balancer web allows TLSv1.1, by policy ELBSecurityPolicy-TLS13-1-2-2021-06."
+            ]
         );
     }
 
@@ -127,9 +146,15 @@ mod tests {
     fn a_listener_that_leads_elsewhere_does_not_count() {
         let mut snapshot = baseline::fargate();
         plain_listener(&mut snapshot, "web", forward(&[(&id::group("other"), 1)]));
-        snapshot.security_groups.change("sg-balancer").unwrap().ip_permissions.push(from_block(80, "0.0.0.0/0"));
+        snapshot
+            .security_groups
+            .change("sg-balancer")
+            .unwrap()
+            .ip_permissions
+            .push(from_block(80, "0.0.0.0/0"));
         let balancer = id::elb("loadbalancer/app/web/50dc6c495c0c9188");
-        snapshot.listeners.change(&balancer).unwrap()[1].ssl_policy = Some("ELBSecurityPolicy-2015-05".into());
+        snapshot.listeners.change(&balancer).unwrap()[1].ssl_policy =
+            Some("ELBSecurityPolicy-2015-05".into());
         assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy);
     }
 
@@ -149,10 +174,24 @@ mod tests {
     fn a_policy_of_fips_is_answered_with_one_of_fips() {
         let mut snapshot = baseline::fargate();
         let name = "ELBSecurityPolicy-TLS13-1-1-FIPS-2023-04";
-        snapshot.listeners.change(&id::elb("loadbalancer/app/web/50dc6c495c0c9188")).unwrap()[0].ssl_policy = Some(name.into());
-        snapshot.ssl_policies.put(name, SslPolicy { name: name.into(), ssl_protocols: vec!["TLSv1.1".into(), "TLSv1.2".into()] });
+        snapshot.listeners.change(&id::elb("loadbalancer/app/web/50dc6c495c0c9188")).unwrap()[0]
+            .ssl_policy = Some(name.into());
+        snapshot.ssl_policies.put(
+            name,
+            SslPolicy {
+                name: name.into(),
+                ssl_protocols: vec!["TLSv1.1".into(), "TLSv1.2".into()],
+            },
+        );
         let remedy = exam(CHECK, &snapshot).findings.remove(0).remedy;
-        assert!(remedy.cli[0].ends_with("--ssl-policy ELBSecurityPolicy-TLS13-1-2-FIPS-2023-04"), "{remedy:?}");
-        assert!(remedy.terraform.is_some_and(|text| text.contains("\"ELBSecurityPolicy-TLS13-1-2-FIPS-2023-04\"")));
+        assert!(
+            remedy.cli[0].ends_with("--ssl-policy ELBSecurityPolicy-TLS13-1-2-FIPS-2023-04"),
+            "{remedy:?}"
+        );
+        assert!(
+            remedy
+                .terraform
+                .is_some_and(|text| text.contains("\"ELBSecurityPolicy-TLS13-1-2-FIPS-2023-04\""))
+        );
     }
 }

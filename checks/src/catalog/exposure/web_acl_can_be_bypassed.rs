@@ -1,5 +1,6 @@
-//! A web ACL is there, and keeps nobody out: tasks can be reached around it, none of its rules blocks, or the balancer lets
-//! requests through while WAF does not answer. What its rules are good for otherwise is not judged.
+//! A web ACL is there, and keeps nobody out: tasks can be reached around it, none of its rules
+//! blocks, or the balancer lets requests through while WAF does not answer. What its rules are good
+//! for otherwise is not judged.
 
 use crate::call::{Call, quote};
 use crate::check::{Findings, NoAnswer};
@@ -20,12 +21,14 @@ crate::check! {
     ///
     /// # How we tell
     ///
-    /// One of three. Tasks can be reached around the balancer, as `task_directly_reachable` finds them. Or the default action
-    /// is to allow, and no rule can stop a request: each one allows or counts, and rule groups are overridden to count; a
-    /// captcha or a challenge stops requests, too. Rules that Firewall Manager adds are not in the list, so a web ACL that it
-    /// manages is not judged so. Or the balancer's attribute `waf.fail_open.enabled` is true: while WAF does not answer, all
-    /// requests go through. Whether CloudFront in front of it can be gone around depends on the security groups:
-    /// `balancer_open_to_world`. That rules count on purpose for some days, before they block, cannot be told apart.
+    /// One of three. Tasks can be reached around the balancer, as `task_directly_reachable` finds
+    /// them. Or the default action is to allow, and no rule can stop a request: each one allows or
+    /// counts, and rule groups are overridden to count; a captcha or a challenge stops requests,
+    /// too. Rules that Firewall Manager adds are not in the list, so a web ACL that it manages is
+    /// not judged so. Or the balancer's attribute `waf.fail_open.enabled` is true: while WAF does
+    /// not answer, all requests go through. Whether CloudFront in front of it can be gone around
+    /// depends on the security groups: `balancer_open_to_world`. That rules count on purpose for
+    /// some days, before they block, cannot be told apart.
     ///
     /// # What to do
     ///
@@ -38,8 +41,8 @@ crate::check! {
     /// aws elbv2 modify-load-balancer-attributes --load-balancer-arn <load balancer> --attributes Key=waf.fail_open.enabled,Value=false
     /// ```
     ///
-    /// Terraform/OpenTofu: `action { block {} }` and `override_action { none {} }` in the `rule` of `aws_wafv2_web_acl`;
-    /// `enable_waf_fail_open = false` in `aws_lb`.
+    /// Terraform/OpenTofu: `action { block {} }` and `override_action { none {} }` in the `rule` of
+    /// `aws_wafv2_web_acl`; `enable_waf_fail_open = false` in `aws_lb`.
     ///
     /// # See also
     ///
@@ -63,14 +66,19 @@ crate::check! {
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     let mut guarded = Vec::new();
-    for balancer in traffic::balancers(patient)?.into_iter().filter(|arn| arn.contains(":loadbalancer/app/")) {
+    for balancer in
+        traffic::balancers(patient)?.into_iter().filter(|arn| arn.contains(":loadbalancer/app/"))
+    {
         let Some(Some(acl)) = findings.see(patient.web_acl(balancer)) else { continue };
         guarded.push((balancer, acl));
         if web_acl::blocks_nothing(acl) {
             findings.add(toothless(balancer, acl));
         }
         let attributes = findings.see(patient.load_balancer_attributes(balancer)).flatten();
-        if attributes.and_then(|attributes| attributes.get(FAIL_OPEN)).is_some_and(|value| value == "true") {
+        if attributes
+            .and_then(|attributes| attributes.get(FAIL_OPEN))
+            .is_some_and(|value| value == "true")
+        {
             findings.add(fails_open(balancer, acl));
         }
     }
@@ -78,18 +86,23 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         return Err(NoAnswer::NotApplicable("no web ACL"));
     }
     for reachable in exposed::tasks(patient, findings)? {
-        guarded.iter().for_each(|(balancer, acl)| findings.add(gone_around(balancer, acl, &reachable)));
+        guarded
+            .iter()
+            .for_each(|(balancer, acl)| findings.add(gone_around(balancer, acl, &reachable)));
     }
     Ok(())
 }
 
 fn toothless(balancer: &str, acl: &WebAcl) -> Finding {
-    let counting: Vec<&WebAclRule> = acl.rules.iter().filter(|rule| rule.action.as_deref() != Some("Allow")).collect();
+    let counting: Vec<&WebAclRule> =
+        acl.rules.iter().filter(|rule| rule.action.as_deref() != Some("Allow")).collect();
     let why = match counting.as_slice() {
         [] if acl.rules.is_empty() => "it has no rules".to_owned(),
         [] => "all of its rules allow".to_owned(),
         [rule] => format!("its rule {} only counts", rule.name),
-        several => format!("its rules {} only count", and_list(several.iter().map(|rule| &rule.name))),
+        several => {
+            format!("its rules {} only count", and_list(several.iter().map(|rule| &rule.name)))
+        }
     };
     let says = format!(
         "Web ACL {} of load balancer {} blocks nothing: {why}, and its default action is to allow.",
@@ -98,7 +111,8 @@ fn toothless(balancer: &str, acl: &WebAcl) -> Finding {
     );
     let rules = counting.iter().filter_map(|rule| {
         let action = rule.action.as_ref().map(|action| ("Rules.Action", action));
-        let (field, value) = action.or(rule.override_action.as_ref().map(|action| ("Rules.OverrideAction", action)))?;
+        let (field, value) = action
+            .or(rule.override_action.as_ref().map(|action| ("Rules.OverrideAction", action)))?;
         Some(Evidence::new(Call::GetWebAclForResource, balancer, field, value))
     });
     let summary = if counting.is_empty() {
@@ -107,7 +121,11 @@ fn toothless(balancer: &str, acl: &WebAcl) -> Finding {
         "Look at what the rules count, then let them block."
     };
     let remedy = Remedy::new(summary)
-        .cli(format!("aws wafv2 get-web-acl --scope REGIONAL --name {} --id {}", quote(&acl.name), acl.id))
+        .cli(format!(
+            "aws wafv2 get-web-acl --scope REGIONAL --name {} --id {}",
+            quote(&acl.name),
+            acl.id
+        ))
         .terraform(in_terraform(&counting));
     Subject::new(Kind::LoadBalancer, balancer)
         .sick(says, Evidence::new(Call::GetWebAclForResource, balancer, "DefaultAction", "Allow"))
@@ -116,10 +134,14 @@ fn toothless(balancer: &str, acl: &WebAcl) -> Finding {
         .concerns(Kind::LoadBalancer, balancer)
 }
 
-/// What makes the rules block: a rule has an action of its own, and only a rule group has one that overrides.
+/// What makes the rules block: a rule has an action of its own, and only a rule group has one that
+/// overrides.
 fn in_terraform(counting: &[&WebAclRule]) -> String {
-    let block = |what: &str, action: &str, inner: &str| format!("  # {what}\n  rule {{\n    {action} {{\n      {inner} {{}}\n    }}\n  }}\n");
-    let (rules, groups): (Vec<&WebAclRule>, Vec<&WebAclRule>) = counting.iter().copied().partition(|rule| rule.action.is_some());
+    let block = |what: &str, action: &str, inner: &str| {
+        format!("  # {what}\n  rule {{\n    {action} {{\n      {inner} {{}}\n    }}\n  }}\n")
+    };
+    let (rules, groups): (Vec<&WebAclRule>, Vec<&WebAclRule>) =
+        counting.iter().copied().partition(|rule| rule.action.is_some());
     let mut blocks = String::new();
     if !rules.is_empty() || groups.is_empty() {
         blocks += &block("in each rule that should block", "action", "block");
@@ -132,13 +154,19 @@ fn in_terraform(counting: &[&WebAclRule]) -> String {
 
 fn fails_open(balancer: &str, acl: &WebAcl) -> Finding {
     let name = traffic::balancer_name(balancer);
-    let says = format!("While AWS WAF does not answer, load balancer {name} lets every request through, past web ACL {}.", acl.name);
+    let says = format!(
+        "While AWS WAF does not answer, load balancer {name} lets every request through, past web ACL {}.",
+        acl.name
+    );
     let remedy =
         Remedy::new("Let it fail closed, if keeping requests out matters more than letting them in: clients then get 500 while WAF is away.")
             .cli(format!("aws elbv2 modify-load-balancer-attributes --load-balancer-arn {balancer} --attributes Key={FAIL_OPEN},Value=false"))
             .terraform("resource \"aws_lb\" \"web\" {\n  # …\n  enable_waf_fail_open = false\n}");
     Subject::new(Kind::LoadBalancer, balancer)
-        .sick(says, Evidence::new(Call::DescribeLoadBalancerAttributes, balancer, FAIL_OPEN, "true"))
+        .sick(
+            says,
+            Evidence::new(Call::DescribeLoadBalancerAttributes, balancer, FAIL_OPEN, "true"),
+        )
         .mend(remedy)
         .concerns(Kind::LoadBalancer, balancer)
 }
@@ -157,7 +185,10 @@ fn gone_around(balancer: &str, acl: &WebAcl, reachable: &Reachable) -> Finding {
         .because_all(reachable.evidence())
         .mend(Remedy::new(summary))
         .concerns(Kind::LoadBalancer, balancer)
-        .concerns_all(Kind::SecurityGroup, openings.iter().map(|opening| opening.group.group_id.as_str()))
+        .concerns_all(
+            Kind::SecurityGroup,
+            openings.iter().map(|opening| opening.group.group_id.as_str()),
+        )
 }
 
 #[cfg(test)]
@@ -180,30 +211,49 @@ mod tests {
     }
 
     fn rule(name: &str, action: Option<&str>, overridden: Option<&str>) -> WebAclRule {
-        WebAclRule { name: name.into(), action: action.map(Into::into), override_action: overridden.map(Into::into), ..WebAclRule::default() }
+        WebAclRule {
+            name: name.into(),
+            action: action.map(Into::into),
+            override_action: overridden.map(Into::into),
+            ..WebAclRule::default()
+        }
     }
 
     #[test]
     fn rules_that_only_count_block_nothing() {
-        let counting = with(|acl| acl.rules = vec![rule("office", Some("Count"), None), rule("common", None, Some("Count"))]);
+        let counting = with(|acl| {
+            acl.rules =
+                vec![rule("office", Some("Count"), None), rule("common", None, Some("Count"))]
+        });
         assert_eq!(
             says(CHECK, &counting),
-            ["Web ACL web of load balancer web blocks nothing: its rules office and common only count, and its default action is to allow."]
+            [
+                "Web ACL web of load balancer web blocks nothing: its rules office and common only count, and its default action is to allow."
+            ]
         );
         assert_eq!(says(CHECK, &with(|acl| acl.rules.clear())).len(), 1);
     }
 
     #[test]
     fn a_rule_blocks_by_its_action_and_a_group_by_its_override() {
-        let remedy = |rules: Vec<WebAclRule>| exam(CHECK, &with(|acl| acl.rules = rules)).findings.remove(0).remedy;
-        let (plain, group) = (rule("office", Some("Count"), None), rule("common", None, Some("Count")));
-        for (rules, by_action, by_override) in
-            [(vec![plain.clone()], true, false), (vec![group.clone()], false, true), (vec![plain, group], true, true), (vec![], true, false)]
-        {
+        let remedy = |rules: Vec<WebAclRule>| {
+            exam(CHECK, &with(|acl| acl.rules = rules)).findings.remove(0).remedy
+        };
+        let (plain, group) =
+            (rule("office", Some("Count"), None), rule("common", None, Some("Count")));
+        for (rules, by_action, by_override) in [
+            (vec![plain.clone()], true, false),
+            (vec![group.clone()], false, true),
+            (vec![plain, group], true, true),
+            (vec![], true, false),
+        ] {
             let remedy = remedy(rules);
             let terraform = remedy.terraform.clone().unwrap();
             assert_eq!(
-                (terraform.contains(" action {\n      block {}"), terraform.contains("override_action {\n      none {}")),
+                (
+                    terraform.contains(" action {\n      block {}"),
+                    terraform.contains("override_action {\n      none {}")
+                ),
                 (by_action, by_override)
             );
         }
@@ -212,11 +262,19 @@ mod tests {
 
     #[test]
     fn whatever_may_stop_a_request_is_enough() {
-        for stops in
-            [rule("a", Some("Block"), None), rule("a", Some("Captcha"), None), rule("a", Some("Challenge"), None), rule("a", None, Some("None"))]
-        {
+        for stops in [
+            rule("a", Some("Block"), None),
+            rule("a", Some("Captcha"), None),
+            rule("a", Some("Challenge"), None),
+            rule("a", None, Some("None")),
+        ] {
             let name = format!("{stops:?}");
-            assert_eq!(exam(CHECK, &with(|acl| acl.rules = vec![rule("b", Some("Count"), None), stops])).outcome, Outcome::Healthy, "{name}");
+            assert_eq!(
+                exam(CHECK, &with(|acl| acl.rules = vec![rule("b", Some("Count"), None), stops]))
+                    .outcome,
+                Outcome::Healthy,
+                "{name}"
+            );
         }
         let list = with(|acl| {
             acl.default_action = Some("Block".into());
@@ -237,8 +295,17 @@ mod tests {
     #[test]
     fn a_balancer_that_fails_open_is_told() {
         let mut snapshot = baseline::fargate();
-        snapshot.load_balancer_attributes.change(&alb()).unwrap().insert(FAIL_OPEN.into(), "true".into());
-        assert_eq!(says(CHECK, &snapshot), ["While AWS WAF does not answer, load balancer web lets every request through, past web ACL web."]);
+        snapshot
+            .load_balancer_attributes
+            .change(&alb())
+            .unwrap()
+            .insert(FAIL_OPEN.into(), "true".into());
+        assert_eq!(
+            says(CHECK, &snapshot),
+            [
+                "While AWS WAF does not answer, load balancer web lets every request through, past web ACL web."
+            ]
+        );
     }
 
     #[test]

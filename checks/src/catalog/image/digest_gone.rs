@@ -1,5 +1,5 @@
-//! What the service runs is not in the registry any more, or will not be for long. The running tasks live on, and the
-//! next one does not start.
+//! What the service runs is not in the registry any more, or will not be for long. The running
+//! tasks live on, and the next one does not start.
 
 use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
@@ -13,32 +13,35 @@ use crate::snapshot::image::LifecycleRule;
 use crate::snapshot::{Image, Revision};
 
 crate::check! {
-    /// The image that a current version of the service starts its tasks from is gone from ECR, is archived there, or
-    /// is about to be removed by a lifecycle rule.
+    /// The image that a current version of the service starts its tasks from is gone from ECR, is
+    /// archived there, or is about to be removed by a lifecycle rule.
     ///
     /// # Why it matters
     ///
-    /// Nothing shows it: the tasks that run have their image. The next task that has to start, by scaling, by a restart or
-    /// by a rollback, cannot pull it, and then the service shrinks or stays down.
+    /// Nothing shows it: the tasks that run have their image. The next task that has to start, by
+    /// scaling, by a restart or by a rollback, cannot pull it, and then the service shrinks or
+    /// stays down.
     ///
     /// # How we tell
     ///
-    /// The tag has another digest now than the one that the revision has pinned, or is gone, and ECR answers `ImageNotFound`
-    /// for the pinned one. Or no digest was pinned and the tag is gone. Or ECR calls the image `ARCHIVED`, which likely
-    /// cannot be pulled. Or the tag has moved on and a lifecycle rule removes images without a tag: unless another
-    /// tag keeps the image, it goes. A platform of a multi-architecture tag is not without a tag. Where ECS is on its
-    /// way back to that version, `rollback_target_unfit` tells it.
+    /// The tag has another digest now than the one that the revision has pinned, or is gone, and
+    /// ECR answers `ImageNotFound` for the pinned one. Or no digest was pinned and the tag is gone.
+    /// Or ECR calls the image `ARCHIVED`, which likely cannot be pulled. Or the tag has moved on
+    /// and a lifecycle rule removes images without a tag: unless another tag keeps the image, it
+    /// goes. A platform of a multi-architecture tag is not without a tag. Where ECS is on its way
+    /// back to that version, `rollback_target_unfit` tells it.
     ///
     /// # What to do
     ///
-    /// Deploy again now, while there are tasks, so that ECS pins what the tag has; if the tag is gone too, push the image first:
+    /// Deploy again now, while there are tasks, so that ECS pins what the tag has; if the tag is
+    /// gone too, push the image first:
     ///
     /// ```sh
     /// aws ecs update-service --cluster <cluster> --service <service> --force-new-deployment
     /// ```
     ///
-    /// And let the lifecycle policy keep what is deployed. Terraform/OpenTofu: `policy` of `aws_ecr_lifecycle_policy`, with
-    /// `countType = "imageCountMoreThan"` and enough of them.
+    /// And let the lifecycle policy keep what is deployed. Terraform/OpenTofu: `policy` of
+    /// `aws_ecr_lifecycle_policy`, with `countType = "imageCountMoreThan"` and enough of them.
     ///
     /// # See also
     ///
@@ -76,11 +79,21 @@ crate::check! {
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     let newest = rollout::newest(patient)?;
-    let told_elsewhere = newest.filter(|deployment| rollback::is_open(deployment)).and_then(rollout::back_to);
-    for arn in patient.service().current_service_revisions.iter().filter(|arn| told_elsewhere != Some(arn.as_str())) {
+    let told_elsewhere =
+        newest.filter(|deployment| rollback::is_open(deployment)).and_then(rollout::back_to);
+    for arn in patient
+        .service()
+        .current_service_revisions
+        .iter()
+        .filter(|arn| told_elsewhere != Some(arn.as_str()))
+    {
         let Some(revision) = patient.revision(arn)? else { continue };
         for container in &revision.container_images {
-            let Some(image) = image::in_ecr(&container.image).filter(|image| image.region() == patient.region()) else { continue };
+            let Some(image) =
+                image::in_ecr(&container.image).filter(|image| image.region() == patient.region())
+            else {
+                continue;
+            };
             let lost = findings.see(Lost::of(patient, container, image)).flatten();
             if let Some(lost) = lost {
                 let finding = lost.tell(patient, findings, revision, container, image);
@@ -100,7 +113,11 @@ enum Lost<'a> {
 }
 
 impl<'a> Lost<'a> {
-    fn of(patient: &Patient<'a>, container: &'a ContainerImage, image: InEcr<'a>) -> Result<Option<Lost<'a>>, Blind> {
+    fn of(
+        patient: &Patient<'a>,
+        container: &'a ContainerImage,
+        image: InEcr<'a>,
+    ) -> Result<Option<Lost<'a>>, Blind> {
         let pinned = image::pinned(container).map(|(_, digest)| digest);
         if let (Some(proof), Some(digest)) = (image::gone(patient, container)?, pinned) {
             return Ok(Some(Lost::Digest { digest, proof }));
@@ -109,44 +126,83 @@ impl<'a> Lost<'a> {
         let tag = patient.image(&container.image)?;
         match (tag, pinned) {
             (None, None) => Ok(Some(Lost::Tag { tag: name })),
-            (Some(tag), _) if tag.image_status.as_deref() == Some("ARCHIVED") && pinned.is_none_or(|digest| !has_left(Some(tag), digest)) => {
+            (Some(tag), _)
+                if tag.image_status.as_deref() == Some("ARCHIVED")
+                    && pinned.is_none_or(|digest| !has_left(Some(tag), digest)) =>
+            {
                 Ok(Some(Lost::Archived { tag }))
             }
-            (Some(tag), Some(digest)) if has_left(Some(tag), digest) && !is_platform(patient, tag, container, digest)? => {
-                Ok(removes_untagged(patient, image)?.map(|rule| Lost::Soon { digest, tag: name, rule }))
+            (Some(tag), Some(digest))
+                if has_left(Some(tag), digest)
+                    && !is_platform(patient, tag, container, digest)? =>
+            {
+                Ok(removes_untagged(patient, image)?.map(|rule| Lost::Soon {
+                    digest,
+                    tag: name,
+                    rule,
+                }))
             }
             _ => Ok(None),
         }
     }
 
-    fn tell(&self, patient: &Patient, findings: &mut Findings, revision: &Revision, container: &ContainerImage, image: InEcr) -> Finding {
+    fn tell(
+        &self,
+        patient: &Patient,
+        findings: &mut Findings,
+        revision: &Revision,
+        container: &ContainerImage,
+        image: InEcr,
+    ) -> Finding {
         let version = revision.task_definition.as_deref().map_or("This version", rollout::short);
         let repository = image.repository;
-        let pinned =
-            |digest: &str| Evidence::new(Call::DescribeServiceRevisions, &revision.service_revision_arn, "containerImages.imageDigest", digest);
+        let pinned = |digest: &str| {
+            Evidence::new(
+                Call::DescribeServiceRevisions,
+                &revision.service_revision_arn,
+                "containerImages.imageDigest",
+                digest,
+            )
+        };
         let subject = Subject::new(Kind::Image, &container.image);
         let finding = match self {
             Lost::Digest { digest, proof } => {
                 let rule = findings.see(removed_by(patient, image)).flatten();
-                let why = rule.map_or_else(String::new, |rule| format!(" A lifecycle rule {}, so likely it did.", removes(rule)));
+                let why = rule.map_or_else(String::new, |rule| {
+                    format!(" A lifecycle rule {}, so likely it did.", removes(rule))
+                });
                 let says = format!(
                     "{version} starts its tasks from {} of {repository}, and that is not in ECR any more: the next task cannot start.{why}",
                     short(digest)
                 );
-                subject.sick(says, proof.clone()).because(pinned(digest)).because_all(rule.map(|rule| evidence(image, rule)))
+                subject
+                    .sick(says, proof.clone())
+                    .because(pinned(digest))
+                    .because_all(rule.map(|rule| evidence(image, rule)))
             }
             Lost::Tag { tag } => {
                 let says = format!(
                     "{version} starts its tasks from tag {tag} of {repository}, and that is not in ECR any more: the next task cannot start."
                 );
-                subject.sick(says, Evidence::new(Call::DescribeImages, &container.image, "imageDetails", "[]"))
+                subject.sick(
+                    says,
+                    Evidence::new(Call::DescribeImages, &container.image, "imageDetails", "[]"),
+                )
             }
             Lost::Archived { tag } => {
                 let says = format!(
                     "{version} starts its tasks from {} of {repository}, and ECR has archived it: likely the next task cannot start.",
                     short(&tag.image_digest)
                 );
-                subject.sick(says, Evidence::new(Call::DescribeImages, &container.image, "imageStatus", "ARCHIVED"))
+                subject.sick(
+                    says,
+                    Evidence::new(
+                        Call::DescribeImages,
+                        &container.image,
+                        "imageStatus",
+                        "ARCHIVED",
+                    ),
+                )
             }
             Lost::Soon { digest, tag, rule } => {
                 let says = format!(
@@ -171,7 +227,9 @@ impl<'a> Lost<'a> {
                 "Deploy again now, while there are tasks, so that ECS pins what the tag has; if the tag is gone too, push the image first. And let the \
                  lifecycle policy keep what is deployed.",
             ),
-            Lost::Tag { .. } => Remedy::new("Push the image again under its tag, or deploy another one; then ECS pins its digest."),
+            Lost::Tag { .. } => Remedy::new(
+                "Push the image again under its tag, or deploy another one; then ECS pins its digest.",
+            ),
             Lost::Archived { .. } => Remedy::new("Restore the image, or deploy another one."),
         };
         let remedy = remedy.cli(anew);
@@ -190,21 +248,32 @@ impl<'a> Lost<'a> {
 }
 
 /// Whether a digest is one of the platforms behind the tag: then the tag keeps it.
-fn is_platform(patient: &Patient, tag: &Image, container: &ContainerImage, digest: &str) -> Result<bool, Blind> {
-    Ok(tag.is_index() && patient.image_platforms(&container.image)?.iter().any(|platform| platform == digest))
+fn is_platform(
+    patient: &Patient,
+    tag: &Image,
+    container: &ContainerImage,
+    digest: &str,
+) -> Result<bool, Blind> {
+    Ok(tag.is_index()
+        && patient.image_platforms(&container.image)?.iter().any(|platform| platform == digest))
 }
 
 /// The rule of the repository that takes images without a tag away.
-fn removes_untagged<'a>(patient: &Patient<'a>, image: InEcr) -> Result<Option<&'a LifecycleRule>, Blind> {
+fn removes_untagged<'a>(
+    patient: &Patient<'a>,
+    image: InEcr,
+) -> Result<Option<&'a LifecycleRule>, Blind> {
     let rules = patient.lifecycle_policy(image.uri)?.map_or(&[][..], |policy| &policy.rules);
     Ok(rules.iter().find(|rule| rule.action == "expire" && rule.tag_status == "untagged"))
 }
 
-/// The rule that may have taken an image away: one over images without a tag, or over all of them. Of those over some
-/// tags we do not know which tags the image had.
+/// The rule that may have taken an image away: one over images without a tag, or over all of them.
+/// Of those over some tags we do not know which tags the image had.
 fn removed_by<'a>(patient: &Patient<'a>, image: InEcr) -> Result<Option<&'a LifecycleRule>, Blind> {
     let rules = patient.lifecycle_policy(image.uri)?.map_or(&[][..], |policy| &policy.rules);
-    Ok(rules.iter().find(|rule| rule.action == "expire" && matches!(rule.tag_status.as_str(), "untagged" | "any")))
+    Ok(rules.iter().find(|rule| {
+        rule.action == "expire" && matches!(rule.tag_status.as_str(), "untagged" | "any")
+    }))
 }
 
 /// `removes images without a tag 14 days after they were pushed`
@@ -221,7 +290,12 @@ fn removes(rule: &LifecycleRule) -> String {
 }
 
 fn evidence(image: InEcr, rule: &LifecycleRule) -> Evidence {
-    Evidence::new(Call::GetLifecyclePolicy, image.uri, "lifecyclePolicyText.rules.selection.countNumber", rule.count_number)
+    Evidence::new(
+        Call::GetLifecyclePolicy,
+        image.uri,
+        "lifecyclePolicyText.rules.selection.countNumber",
+        rule.count_number,
+    )
 }
 
 #[cfg(test)]
@@ -255,26 +329,32 @@ mod tests {
         assert_eq!(says(CHECK, &example(|_| ())), [expected]);
         let of_all = example(|snapshot| {
             let rule = &mut snapshot.lifecycle_policies.change(&id::image("api")).unwrap().rules[0];
-            (rule.tag_status, rule.count_type, rule.count_number) = ("any".into(), "imageCountMoreThan".into(), 50);
+            (rule.tag_status, rule.count_type, rule.count_number) =
+                ("any".into(), "imageCountMoreThan".into(), 50);
         });
         assert!(
-            says(CHECK, &of_all)[0].ends_with("A lifecycle rule keeps only the newest 50 images, so likely it did."),
+            says(CHECK, &of_all)[0]
+                .ends_with("A lifecycle rule keeps only the newest 50 images, so likely it did."),
             "{:?}",
             says(CHECK, &of_all)
         );
-        let no_rule = example(|snapshot| snapshot.lifecycle_policies.insert(id::image("api"), Seen::Yes(None)));
+        let no_rule = example(|snapshot| {
+            snapshot.lifecycle_policies.insert(id::image("api"), Seen::Yes(None))
+        });
         assert!(says(CHECK, &no_rule)[0].ends_with("the next task cannot start."));
     }
 
     #[test]
     fn an_image_that_a_rule_will_take_is_told_beforehand() {
-        let there = example(|snapshot| snapshot.pinned_images.change(&key()).unwrap().failure_code = None);
+        let there =
+            example(|snapshot| snapshot.pinned_images.change(&key()).unwrap().failure_code = None);
         let expected = "api:12 starts its tasks from sha256:111111111111 of api. Tag 1.4.2 has moved on from it, and a lifecycle rule removes images without a \
                         tag 1 day after they were pushed: unless another tag keeps it, the next task cannot start then.";
         assert_eq!(says(CHECK, &there), [expected]);
         let kept = example(|snapshot| {
             snapshot.pinned_images.change(&key()).unwrap().failure_code = None;
-            snapshot.lifecycle_policies.change(&id::image("api")).unwrap().rules[0].tag_status = "tagged".into();
+            snapshot.lifecycle_policies.change(&id::image("api")).unwrap().rules[0].tag_status =
+                "tagged".into();
         });
         assert_eq!(exam(CHECK, &kept).outcome, Outcome::Healthy);
     }
@@ -283,7 +363,8 @@ mod tests {
     fn a_platform_of_the_tag_is_not_without_a_tag() {
         let platform = example(|snapshot| {
             snapshot.pinned_images.change(&key()).unwrap().failure_code = None;
-            tag(snapshot).image_manifest_media_type = Some("application/vnd.oci.image.index.v1+json".into());
+            tag(snapshot).image_manifest_media_type =
+                Some("application/vnd.oci.image.index.v1+json".into());
             snapshot.image_platforms.put(id::image("api:1.4.2"), vec![id::digest(1)]);
         });
         assert_eq!(exam(CHECK, &platform).outcome, Outcome::Healthy);
@@ -308,15 +389,22 @@ mod tests {
 
     #[test]
     fn without_a_pinned_digest_the_tag_itself_may_be_gone() {
-        let mut snapshot = example(|snapshot| snapshot.images.insert(id::image("api:1.4.2"), Seen::Yes(None)));
+        let mut snapshot =
+            example(|snapshot| snapshot.images.insert(id::image("api:1.4.2"), Seen::Yes(None)));
         let revision = snapshot.services[0].current_service_revisions[0].clone();
         snapshot.revisions.change(&revision).unwrap().container_images[0].image_digest = None;
-        assert!(says(CHECK, &snapshot)[0].starts_with("api:12 starts its tasks from tag 1.4.2 of api, and that is not in ECR any more"));
+        assert!(says(CHECK, &snapshot)[0].starts_with(
+            "api:12 starts its tasks from tag 1.4.2 of api, and that is not in ECR any more"
+        ));
         use crate::diagnosis::{Standing, diagnose};
         use crate::patient::Intent;
-        let diagnosis = diagnose(&Patient::new(&snapshot, &snapshot.services[0], &Intent::default()));
+        let diagnosis =
+            diagnose(&Patient::new(&snapshot, &snapshot.services[0], &Intent::default()));
         let root = diagnosis.roots.iter().find(|root| root.check.id() == "digest_gone").unwrap();
-        assert_eq!((root.standing, root.explains[0].check.id()), (Standing::Cause, "digest_not_resolved"));
+        assert_eq!(
+            (root.standing, root.explains[0].check.id()),
+            (Standing::Cause, "digest_not_resolved")
+        );
     }
 
     #[test]
@@ -324,7 +412,10 @@ mod tests {
         let mut snapshot = baseline::fargate();
         let revision = snapshot.services[0].current_service_revisions[0].clone();
         snapshot.revisions.change(&revision).unwrap().container_images[0].image = key();
-        snapshot.pinned_images.put(key(), PinnedImage { image_digest: id::digest(1), failure_code: Some("ImageNotFound".into()) });
+        snapshot.pinned_images.put(
+            key(),
+            PinnedImage { image_digest: id::digest(1), failure_code: Some("ImageNotFound".into()) },
+        );
         snapshot.lifecycle_policies.insert(id::image("api"), Seen::Yes(None));
         assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Sick);
         snapshot.pinned_images.change(&key()).unwrap().failure_code = None;
@@ -333,13 +424,21 @@ mod tests {
 
     #[test]
     fn a_refused_answer_is_not_an_image_that_is_there() {
-        let hidden = example(|snapshot| snapshot.pinned_images.insert(key(), Seen::No(Why::Denied("no".into()))));
+        let hidden = example(|snapshot| {
+            snapshot.pinned_images.insert(key(), Seen::No(Why::Denied("no".into())))
+        });
         assert_eq!(exam(CHECK, &hidden).outcome, Outcome::CouldNotLook);
     }
 
     #[test]
     fn the_version_that_ecs_goes_back_to_is_told_elsewhere() {
-        let back = example(|snapshot| roll_out(snapshot, 40, |deployment| deployment.status = "ROLLBACK_IN_PROGRESS".into()));
-        assert!(says(CHECK, &back).iter().all(|says| !says.starts_with("api:12")), "{:?}", says(CHECK, &back));
+        let back = example(|snapshot| {
+            roll_out(snapshot, 40, |deployment| deployment.status = "ROLLBACK_IN_PROGRESS".into())
+        });
+        assert!(
+            says(CHECK, &back).iter().all(|says| !says.starts_with("api:12")),
+            "{:?}",
+            says(CHECK, &back)
+        );
     }
 }

@@ -1,4 +1,5 @@
-//! Tasks of one deployment run different images. Tasks of two deployments may: that is what a deployment is for.
+//! Tasks of one deployment run different images. Tasks of two deployments may: that is what a
+//! deployment is for.
 
 use std::collections::BTreeMap;
 
@@ -13,33 +14,38 @@ use crate::seen::Blind;
 use crate::snapshot::{Container, Revision, Task};
 
 crate::check! {
-    /// Among the running tasks that one deployment started, the same container has different image digests.
+    /// Among the running tasks that one deployment started, the same container has different image
+    /// digests.
     ///
     /// # Why it matters
     ///
-    /// Clients meet one version or the other, by chance. Errors come and go with the task that answers, and a restart may
-    /// change which code runs.
+    /// Clients meet one version or the other, by chance. Errors come and go with the task that
+    /// answers, and a restart may change which code runs.
     ///
     /// # How we tell
     ///
-    /// Running tasks are grouped by the deployment that started them, for two versions side by side are normal while one
-    /// replaces the other. A multi-architecture image counts once: its index and each platform behind it are the same
-    /// image. Only images in ECR in the service's region are looked at, for of others that cannot be told; unless the
-    /// task definition turns `versionConsistency` off, which explains the difference by itself.
+    /// Running tasks are grouped by the deployment that started them, for two versions side by side
+    /// are normal while one replaces the other. A multi-architecture image counts once: its index
+    /// and each platform behind it are the same image. Only images in ECR in the service's region
+    /// are looked at, for of others that cannot be told; unless the task definition turns
+    /// `versionConsistency` off, which explains the difference by itself.
     ///
     /// # What to do
     ///
-    /// Take `"versionConsistency": "disabled"` out of the container definition, if it is there, and deploy again:
+    /// Take `"versionConsistency": "disabled"` out of the container definition, if it is there, and
+    /// deploy again:
     ///
     /// ```sh
     /// aws ecs update-service --cluster <cluster> --service <service> --force-new-deployment
     /// ```
     ///
-    /// Terraform/OpenTofu: `versionConsistency` in `container_definitions` of `aws_ecs_task_definition`; better, an image by its digest.
+    /// Terraform/OpenTofu: `versionConsistency` in `container_definitions` of
+    /// `aws_ecs_task_definition`; better, an image by its digest.
     ///
     /// # See also
     ///
-    /// `digest_not_resolved`, `tag_moved`, <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/deployment-type-ecs.html>
+    /// `digest_not_resolved`, `tag_moved`,
+    /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/deployment-type-ecs.html>
     title: "Tasks of one deployment run different images",
     severity: High,
     role: Cause,
@@ -72,9 +78,14 @@ type Share<'a> = (&'a str, Vec<&'a Task>);
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     let mut groups: BTreeMap<Group, Vec<(&Task, &Container)>> = BTreeMap::new();
     for task in patient.running_tasks()?.iter().filter(|task| task.last_status == "RUNNING") {
-        let Some(by) = task.started_by.as_deref().filter(|by| by.starts_with("ecs-svc/")) else { continue };
+        let Some(by) = task.started_by.as_deref().filter(|by| by.starts_with("ecs-svc/")) else {
+            continue;
+        };
         for container in &task.containers {
-            groups.entry((by, &task.task_definition_arn, &container.name)).or_default().push((task, container));
+            groups
+                .entry((by, &task.task_definition_arn, &container.name))
+                .or_default()
+                .push((task, container));
         }
     }
     for ((_, definition, container), tasks) in groups {
@@ -83,7 +94,8 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
             continue;
         }
         let Some(consistency) = consistency(patient, definition, container)? else { continue };
-        let spelled = tasks.iter().find_map(|(_, container)| container.image.as_deref()).unwrap_or_default();
+        let spelled =
+            tasks.iter().find_map(|(_, container)| container.image.as_deref()).unwrap_or_default();
         if consistency != Consistency::Disabled && are_one(patient, spelled, &shares)? {
             continue;
         }
@@ -116,15 +128,25 @@ enum Consistency {
 }
 
 /// Of a container of the service's own; those that ECS adds are none of the task definition's.
-fn consistency(patient: &Patient, definition: &str, container: &str) -> Result<Option<Consistency>, Blind> {
-    let containers = patient.task_definition(definition)?.map_or(&[][..], |definition| &definition.container_definitions);
+fn consistency(
+    patient: &Patient,
+    definition: &str,
+    container: &str,
+) -> Result<Option<Consistency>, Blind> {
+    let containers = patient
+        .task_definition(definition)?
+        .map_or(&[][..], |definition| &definition.container_definitions);
     let Some(found) = containers.iter().find(|one| one.name == container) else { return Ok(None) };
     if found.version_consistency.as_deref() == Some("disabled") {
         return Ok(Some(Consistency::Disabled));
     }
     for arn in &patient.service().current_service_revisions {
-        let revision: Option<&Revision> = patient.revision(arn)?.filter(|revision| revision.task_definition.as_deref() == Some(definition));
-        let image = revision.and_then(|revision| revision.container_images.iter().find(|image| image.container_name == container));
+        let revision: Option<&Revision> = patient
+            .revision(arn)?
+            .filter(|revision| revision.task_definition.as_deref() == Some(definition));
+        let image = revision.and_then(|revision| {
+            revision.container_images.iter().find(|image| image.container_name == container)
+        });
         if image.is_some_and(|image| image.image_digest.is_none()) {
             return Ok(Some(Consistency::NotPinned(arn.clone())));
         }
@@ -132,8 +154,8 @@ fn consistency(patient: &Patient, definition: &str, container: &str) -> Result<O
     Ok(Some(Consistency::Enabled))
 }
 
-/// Whether these digests are one image after all: an index and the platforms behind it. Of an image that cannot be
-/// asked about nobody knows, so it may be.
+/// Whether these digests are one image after all: an index and the platforms behind it. Of an image
+/// that cannot be asked about nobody knows, so it may be.
 fn are_one(patient: &Patient, spelled: &str, shares: &[Share]) -> Result<bool, Blind> {
     let is_here = image::in_ecr(spelled).is_some_and(|image| image.region() == patient.region());
     if !is_here || image::tagged(spelled).is_none() {
@@ -141,35 +163,71 @@ fn are_one(patient: &Patient, spelled: &str, shares: &[Share]) -> Result<bool, B
     }
     let Some(tag) = patient.image(spelled)?.filter(|tag| tag.is_index()) else { return Ok(false) };
     let platforms = patient.image_platforms(spelled)?;
-    Ok(shares.iter().all(|(digest, _)| *digest == tag.image_digest || platforms.iter().any(|platform| platform == digest)))
+    Ok(shares.iter().all(|(digest, _)| {
+        *digest == tag.image_digest || platforms.iter().any(|platform| platform == digest)
+    }))
 }
 
-fn tell(patient: &Patient, findings: &mut Findings, definition: &str, container: &str, spelled: &str, consistency: &Consistency, shares: &[Share]) {
-    let told: Vec<String> = shares.iter().map(|(digest, tasks)| share(patient, digest, tasks)).collect();
+fn tell(
+    patient: &Patient,
+    findings: &mut Findings,
+    definition: &str,
+    container: &str,
+    spelled: &str,
+    consistency: &Consistency,
+    shares: &[Share],
+) {
+    let told: Vec<String> =
+        shares.iter().map(|(digest, tasks)| share(patient, digest, tasks)).collect();
     let version = rollout::short(definition);
     let why = match consistency {
-        Consistency::Disabled => " Its versionConsistency is disabled, so each task takes what the tag has when it starts.",
-        Consistency::NotPinned(_) => " ECS could not resolve the tag when it deployed, so each task takes what the tag has when it starts.",
+        Consistency::Disabled => {
+            " Its versionConsistency is disabled, so each task takes what the tag has when it starts."
+        }
+        Consistency::NotPinned(_) => {
+            " ECS could not resolve the tag when it deployed, so each task takes what the tag has when it starts."
+        }
         Consistency::Enabled => "",
     };
-    let says = format!("Tasks of one deployment of {version} run different images in container {container}: {}.{why}", told.join(", "));
+    let says = format!(
+        "Tasks of one deployment of {version} run different images in container {container}: {}.{why}",
+        told.join(", ")
+    );
     let of = |(digest, tasks): &Share| {
         let task = tasks.first()?;
-        Some(Evidence::new(Call::DescribeTasks, &task.task_arn, "containers.imageDigest", digest).at(task.started_at))
+        Some(
+            Evidence::new(Call::DescribeTasks, &task.task_arn, "containers.imageDigest", digest)
+                .at(task.started_at),
+        )
     };
     let mut digests = shares.iter().filter_map(of);
     let Some(first) = digests.next() else { return };
     let because = match consistency {
-        Consistency::Disabled => Some(Evidence::new(Call::DescribeTaskDefinition, definition, "containerDefinitions.versionConsistency", "disabled")),
-        Consistency::NotPinned(arn) => Some(Evidence::new(Call::DescribeServiceRevisions, arn, "containerImages.imageDigest", "null")),
+        Consistency::Disabled => Some(Evidence::new(
+            Call::DescribeTaskDefinition,
+            definition,
+            "containerDefinitions.versionConsistency",
+            "disabled",
+        )),
+        Consistency::NotPinned(arn) => Some(Evidence::new(
+            Call::DescribeServiceRevisions,
+            arn,
+            "containerImages.imageDigest",
+            "null",
+        )),
         Consistency::Enabled => None,
     };
     let how = match consistency {
-        Consistency::Disabled => "Take versionConsistency out of the task definition and deploy again.",
-        Consistency::NotPinned(_) | Consistency::Enabled => "Deploy again, so that ECS pins one digest; better, name the image by its digest.",
+        Consistency::Disabled => {
+            "Take versionConsistency out of the task definition and deploy again."
+        }
+        Consistency::NotPinned(_) | Consistency::Enabled => {
+            "Deploy again, so that ECS pins one digest; better, name the image by its digest."
+        }
     };
     let name = patient.name();
-    let remedy = Remedy::new(how).cli(format!("aws ecs update-service {} --force-new-deployment", patient.cli()));
+    let remedy = Remedy::new(how)
+        .cli(format!("aws ecs update-service {} --force-new-deployment", patient.cli()));
     let terraform = format!(
         "resource \"aws_ecs_task_definition\" \"{name}\" {{\n  container_definitions = jsonencode([{{\n    name               = \"{container}\"\n    \
          versionConsistency = \"enabled\"\n  }}])\n}}"
@@ -187,7 +245,10 @@ fn tell(patient: &Patient, findings: &mut Findings, definition: &str, container:
 
 /// `2 tasks sha256:0123456789ab (for 30 min)`
 fn share(patient: &Patient, digest: &str, tasks: &[&Task]) -> String {
-    let since = tasks.first().and_then(|task| task.started_at).map_or_else(String::new, |at| format!(" (for {})", words(age(patient.now(), at))));
+    let since = tasks
+        .first()
+        .and_then(|task| task.started_at)
+        .map_or_else(String::new, |at| format!(" (for {})", words(age(patient.now(), at))));
     format!("{} {}{since}", count(tasks.len(), "task"), short(digest))
 }
 
@@ -216,7 +277,11 @@ mod tests {
     }
 
     fn definition(snapshot: &mut Snapshot) -> &mut crate::snapshot::ContainerDefinition {
-        &mut snapshot.task_definitions.change(&id::ecs("task-definition/api:12")).unwrap().container_definitions[0]
+        &mut snapshot
+            .task_definitions
+            .change(&id::ecs("task-definition/api:12"))
+            .unwrap()
+            .container_definitions[0]
     }
 
     #[test]
@@ -229,14 +294,20 @@ mod tests {
 
     #[test]
     fn says_why_where_it_can() {
-        assert!(says(CHECK, &(CHECK.example)())[0].contains("ECS could not resolve the tag when it deployed"));
-        let disabled = mixed(|snapshot| definition(snapshot).version_consistency = Some("disabled".into()));
+        assert!(
+            says(CHECK, &(CHECK.example)())[0]
+                .contains("ECS could not resolve the tag when it deployed")
+        );
+        let disabled =
+            mixed(|snapshot| definition(snapshot).version_consistency = Some("disabled".into()));
         assert!(says(CHECK, &disabled)[0].contains("Its versionConsistency is disabled"));
     }
 
     #[test]
     fn two_deployments_side_by_side_may_differ() {
-        let snapshot = mixed(|snapshot| tasks(snapshot)[1].started_by = Some("ecs-svc/1000000000000000013".into()));
+        let snapshot = mixed(|snapshot| {
+            tasks(snapshot)[1].started_by = Some("ecs-svc/1000000000000000013".into())
+        });
         assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy);
     }
 
@@ -245,7 +316,8 @@ mod tests {
         let index = |platforms: Vec<String>| {
             mixed(|snapshot| {
                 let image = id::image("api:1.4.2");
-                snapshot.images.change(&image).unwrap().image_manifest_media_type = Some("application/vnd.oci.image.index.v1+json".into());
+                snapshot.images.change(&image).unwrap().image_manifest_media_type =
+                    Some("application/vnd.oci.image.index.v1+json".into());
                 snapshot.image_platforms.put(&image, platforms);
             })
         };
@@ -257,17 +329,27 @@ mod tests {
     fn of_an_image_elsewhere_nobody_knows() {
         let elsewhere = |consistency: Option<&str>| {
             mixed(|snapshot| {
-                tasks(snapshot).iter_mut().for_each(|task| task.containers[0].image = Some("nginx:1.27".into()));
+                tasks(snapshot)
+                    .iter_mut()
+                    .for_each(|task| task.containers[0].image = Some("nginx:1.27".into()));
                 definition(snapshot).version_consistency = consistency.map(str::to_owned);
             })
         };
         assert_eq!(exam(CHECK, &elsewhere(None)).outcome, Outcome::Healthy);
-        assert_eq!(exam(CHECK, &elsewhere(Some("disabled"))).outcome, Outcome::Sick, "that it may differ was asked for");
+        assert_eq!(
+            exam(CHECK, &elsewhere(Some("disabled"))).outcome,
+            Outcome::Sick,
+            "that it may differ was asked for"
+        );
     }
 
     #[test]
     fn containers_that_ecs_adds_and_tasks_that_start_do_not_count() {
-        let sidecar = mixed(|snapshot| tasks(snapshot).iter_mut().for_each(|task| task.containers[0].name = "ecs-service-connect-1a2b".into()));
+        let sidecar = mixed(|snapshot| {
+            tasks(snapshot)
+                .iter_mut()
+                .for_each(|task| task.containers[0].name = "ecs-service-connect-1a2b".into())
+        });
         assert_eq!(exam(CHECK, &sidecar).outcome, Outcome::Healthy);
         let starts = mixed(|snapshot| tasks(snapshot)[1].last_status = "PENDING".into());
         assert_eq!(exam(CHECK, &starts).outcome, Outcome::Healthy);
@@ -277,7 +359,9 @@ mod tests {
 
     #[test]
     fn a_hidden_tag_may_be_an_index() {
-        let hidden = mixed(|snapshot| snapshot.images.insert(id::image("api:1.4.2"), Seen::No(Why::Denied("no".into()))));
+        let hidden = mixed(|snapshot| {
+            snapshot.images.insert(id::image("api:1.4.2"), Seen::No(Why::Denied("no".into())))
+        });
         assert_eq!(exam(CHECK, &hidden).outcome, Outcome::CouldNotLook);
     }
 }

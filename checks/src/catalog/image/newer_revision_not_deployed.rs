@@ -1,5 +1,5 @@
-//! A newer revision of the task definition is registered than any that is deployed. A note: it may be meant for
-//! something else, but it is the first place to look when a change does not show.
+//! A newer revision of the task definition is registered than any that is deployed. A note: it may
+//! be meant for something else, but it is the first place to look when a change does not show.
 
 use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
@@ -8,18 +8,20 @@ use crate::patient::Patient;
 use crate::reading::{parsed, rollout};
 
 crate::check! {
-    /// Somebody registered a newer revision of the service's task definition, and nobody deployed it.
+    /// Somebody registered a newer revision of the service's task definition, and nobody deployed
+    /// it.
     ///
     /// # Why it matters
     ///
-    /// "The change is in the task definition, why does the service not have it?" A service runs the revision that it was
-    /// told to run, not the newest.
+    /// "The change is in the task definition, why does the service not have it?" A service runs the
+    /// revision that it was told to run, not the newest.
     ///
     /// # How we tell
     ///
-    /// The newest active revision of the family has a higher number than those of the service's deployments and of its newest
-    /// service deployment, whatever came of that one. One-off tasks and other pipelines may register revisions for
-    /// themselves, and Express Mode registers its own: it need not mean anything.
+    /// The newest active revision of the family has a higher number than those of the service's
+    /// deployments and of its newest service deployment, whatever came of that one. One-off tasks
+    /// and other pipelines may register revisions for themselves, and Express Mode registers its
+    /// own: it need not mean anything.
     ///
     /// # What to do
     ///
@@ -29,12 +31,13 @@ crate::check! {
     /// aws ecs update-service --cluster <cluster> --service <service> --task-definition <family>
     /// ```
     ///
-    /// Terraform/OpenTofu: `task_definition = aws_ecs_task_definition.this.arn` of `aws_ecs_service`, without
-    /// `ignore_changes` for it.
+    /// Terraform/OpenTofu: `task_definition = aws_ecs_task_definition.this.arn` of
+    /// `aws_ecs_service`, without `ignore_changes` for it.
     ///
     /// # See also
     ///
-    /// `tag_moved`, `deployment_rolled_back`, <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/service-deployment.html>
+    /// `tag_moved`, `deployment_rolled_back`,
+    /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/service-deployment.html>
     title: "A newer task definition exists and is not deployed",
     severity: Info,
     role: Note,
@@ -48,32 +51,59 @@ crate::check! {
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     let service = patient.service();
-    let Some(primary) = service.deployments.iter().find(|deployment| deployment.status == "PRIMARY") else {
+    let Some(primary) =
+        service.deployments.iter().find(|deployment| deployment.status == "PRIMARY")
+    else {
         return Err(NoAnswer::NotApplicable(rollout::OTHER_CONTROLLER));
     };
-    let Some((family, runs)) = primary.task_definition.as_deref().and_then(revision) else { return Ok(()) };
-    let Some(newest) = patient.newest_revisions(family)?.and_then(|family| family.task_definition_arns.first()) else { return Ok(()) };
+    let Some((family, runs)) = primary.task_definition.as_deref().and_then(revision) else {
+        return Ok(());
+    };
+    let Some(newest) =
+        patient.newest_revisions(family)?.and_then(|family| family.task_definition_arns.first())
+    else {
+        return Ok(());
+    };
     let Some((_, number)) = revision(newest).filter(|(of, _)| *of == family) else { return Ok(()) };
     // The newest deployment may have failed and gone: its version was deployed all the same.
     let tried = match rollout::newest(patient)? {
         Some(deployment) => rollout::brings(patient, deployment)?,
         None => None,
     };
-    let deployed = service.deployments.iter().filter_map(|deployment| deployment.task_definition.as_deref()).chain(tried);
+    let deployed = service
+        .deployments
+        .iter()
+        .filter_map(|deployment| deployment.task_definition.as_deref())
+        .chain(tried);
     if deployed.filter_map(revision).any(|(_, deployed)| deployed >= number) {
         return Ok(());
     }
-    let says = format!("{family}:{number} is registered and not deployed; the service runs {family}:{runs}.");
-    let remedy = Remedy::new("If it was meant for this service, deploy it; if it was made for something else, leave it.");
+    let says = format!(
+        "{family}:{number} is registered and not deployed; the service runs {family}:{runs}."
+    );
+    let remedy = Remedy::new(
+        "If it was meant for this service, deploy it; if it was made for something else, leave it.",
+    );
     let remedy = if patient.is_express() {
         remedy
     } else {
-        remedy.cli(format!("aws ecs update-service {} --task-definition {family}:{number}", patient.cli()))
+        remedy.cli(format!(
+            "aws ecs update-service {} --task-definition {family}:{number}",
+            patient.cli()
+        ))
     };
     findings.add(
         Subject::new(Kind::TaskDefinition, newest)
-            .sick(says, Evidence::new(Call::ListTaskDefinitions, family, "taskDefinitionArns", newest))
-            .because_all(primary.task_definition.as_ref().map(|definition| patient.evidence("deployments.taskDefinition", definition)))
+            .sick(
+                says,
+                Evidence::new(Call::ListTaskDefinitions, family, "taskDefinitionArns", newest),
+            )
+            .because_all(
+                primary
+                    .task_definition
+                    .as_ref()
+                    .map(|definition| patient.evidence("deployments.taskDefinition", definition)),
+            )
             .mend(remedy)
             .concerns(Kind::TaskDefinition, newest),
     );
@@ -96,12 +126,16 @@ mod tests {
     use crate::testing::{exam, says};
 
     fn newest(snapshot: &mut Snapshot, number: u32) {
-        snapshot.newest_revisions.change("api").unwrap().task_definition_arns = vec![id::ecs(&format!("task-definition/api:{number}"))];
+        snapshot.newest_revisions.change("api").unwrap().task_definition_arns =
+            vec![id::ecs(&format!("task-definition/api:{number}"))];
     }
 
     #[test]
     fn says_what_is_registered_and_what_runs() {
-        assert_eq!(says(CHECK, &(CHECK.example)()), ["api:14 is registered and not deployed; the service runs api:12."]);
+        assert_eq!(
+            says(CHECK, &(CHECK.example)()),
+            ["api:14 is registered and not deployed; the service runs api:12."]
+        );
     }
 
     #[test]

@@ -1,5 +1,5 @@
-//! The tag of an image points at something newer than what runs. ECS resolves a tag once a deployment and then pins the
-//! digest, so neither time nor stopped tasks bring the newer image.
+//! The tag of an image points at something newer than what runs. ECS resolves a tag once a
+//! deployment and then pins the digest, so neither time nor stopped tasks bring the newer image.
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -15,18 +15,22 @@ use crate::snapshot::{Container, Deployment, Image, Revision, Task};
 const SETTLED: SignedDuration = SignedDuration::from_mins(2);
 
 crate::check! {
-    /// Somebody pushed a new image under the tag that the service uses, and the service still runs the one before.
+    /// Somebody pushed a new image under the tag that the service uses, and the service still runs
+    /// the one before.
     ///
     /// # Why it matters
     ///
-    /// "I pushed the fix and nothing changed." ECS resolves a tag to a digest when a deployment begins, and starts every task
-    /// of it from that digest. Stopping tasks, or letting ECS replace them, brings the old image again.
+    /// "I pushed the fix and nothing changed." ECS resolves a tag to a digest when a deployment
+    /// begins, and starts every task of it from that digest. Stopping tasks, or letting ECS replace
+    /// them, brings the old image again.
     ///
     /// # How we tell
     ///
-    /// ECR's digest of the tag differs from the digest that the deployment pinned and from that of every running task, and it was
-    /// pushed after the deployment began. A digest behind a multi-architecture tag counts as the tag's own. A push of the
-    /// last two minutes, or a deployment that is younger than the push, is left alone. Only tags in private ECR are looked at.
+    /// ECR's digest of the tag differs from the digest that the deployment pinned and from that of
+    /// every running task, and it was pushed after the deployment began. A digest behind a
+    /// multi-architecture tag counts as the tag's own. A push of the last two minutes, or a
+    /// deployment that is younger than the push, is left alone. Only tags in private ECR are looked
+    /// at.
     ///
     /// # What to do
     ///
@@ -36,8 +40,9 @@ crate::check! {
     /// aws ecs update-service --cluster <cluster> --service <service> --force-new-deployment
     /// ```
     ///
-    /// Better, name each image by a tag of its own or by its digest. Terraform/OpenTofu: `force_new_deployment` with
-    /// `triggers` in `aws_ecs_service`, or the digest of `data.aws_ecr_image` in the task definition.
+    /// Better, name each image by a tag of its own or by its digest. Terraform/OpenTofu:
+    /// `force_new_deployment` with `triggers` in `aws_ecs_service`, or the digest of
+    /// `data.aws_ecr_image` in the task definition.
     ///
     /// # See also
     ///
@@ -71,22 +76,49 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     let Some(name) = primary.task_definition.as_deref() else { return Ok(()) };
     let Some(definition) = patient.task_definition(name)? else { return Ok(()) };
     let version = stop::primary_version(patient);
-    let is_current = |task: &&Task| version.iter().any(|version| version.started(task.started_by.as_deref(), &task.task_definition_arn));
-    let tasks: Vec<&Task> = patient.running_tasks()?.iter().filter(|task| task.last_status == "RUNNING").filter(is_current).collect();
+    let is_current = |task: &&Task| {
+        version
+            .iter()
+            .any(|version| version.started(task.started_by.as_deref(), &task.task_definition_arn))
+    };
+    let tasks: Vec<&Task> = patient
+        .running_tasks()?
+        .iter()
+        .filter(|task| task.last_status == "RUNNING")
+        .filter(is_current)
+        .collect();
     let revision = revision(patient, name)?;
-    for container in definition.container_definitions.iter().filter(|container| image::tagged(&container.image).is_some()) {
+    for container in definition
+        .container_definitions
+        .iter()
+        .filter(|container| image::tagged(&container.image).is_some())
+    {
         let Some(tag) = findings.see(patient.image(&container.image)).flatten() else { continue };
-        let pinned =
-            revision.and_then(|revision| Some((revision, revision.container_images.iter().find(|one| one.container_name == container.name)?)));
-        let running: Vec<Running> = tasks.iter().filter_map(|task| Running::of(task, &container.name)).collect();
+        let pinned = revision.and_then(|revision| {
+            Some((
+                revision,
+                revision
+                    .container_images
+                    .iter()
+                    .find(|one| one.container_name == container.name)?,
+            ))
+        });
+        let running: Vec<Running> =
+            tasks.iter().filter_map(|task| Running::of(task, &container.name)).collect();
         let moved = Moved {
             image: &container.image,
             tag,
-            pinned: pinned.and_then(|(revision, one)| Some((revision.service_revision_arn.as_str(), one.image_digest.as_deref()?))),
+            pinned: pinned.and_then(|(revision, one)| {
+                Some((revision.service_revision_arn.as_str(), one.image_digest.as_deref()?))
+            }),
             running,
         };
         let Some(pushed) = moved.pushed_after(patient, primary) else { continue };
-        let platforms = if tag.is_index() { findings.see(patient.image_platforms(&container.image)) } else { Some(&[][..]) };
+        let platforms = if tag.is_index() {
+            findings.see(patient.image_platforms(&container.image))
+        } else {
+            Some(&[][..])
+        };
         if platforms.is_some_and(|platforms| moved.is_stale(platforms)) {
             moved.tell(patient, findings, &container.name, name, pushed);
         }
@@ -98,7 +130,9 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
 fn revision<'a>(patient: &Patient<'a>, definition: &str) -> Result<Option<&'a Revision>, Blind> {
     let mut newest: Option<&Revision> = None;
     for arn in &patient.service().current_service_revisions {
-        let found = patient.revision(arn)?.filter(|revision| revision.task_definition.as_deref() == Some(definition));
+        let found = patient
+            .revision(arn)?
+            .filter(|revision| revision.task_definition.as_deref() == Some(definition));
         newest = newest.into_iter().chain(found).max_by_key(|revision| revision.created_at);
     }
     Ok(newest)
@@ -113,7 +147,10 @@ struct Running<'a> {
 impl<'a> Running<'a> {
     fn of(task: &'a Task, container: &str) -> Option<Running<'a>> {
         let digest = |container: &'a Container| container.image_digest.as_deref();
-        Some(Running { task, digest: task.containers.iter().find(|one| one.name == container).and_then(digest)? })
+        Some(Running {
+            task,
+            digest: task.containers.iter().find(|one| one.name == container).and_then(digest)?,
+        })
     }
 }
 
@@ -134,41 +171,83 @@ impl Moved<'_> {
         (settled && primary.created_at.is_some_and(|began| began < pushed)).then_some(pushed)
     }
 
-    /// Whether neither the deployment nor any of its tasks has what the tag has now. Where tasks differ, something
-    /// else is wrong; where no digest is known at all, nothing can be said.
+    /// Whether neither the deployment nor any of its tasks has what the tag has now. Where tasks
+    /// differ, something else is wrong; where no digest is known at all, nothing can be said.
     fn is_stale(&self, platforms: &[String]) -> bool {
-        let is_tags = |digest: &str| digest == self.tag.image_digest || platforms.iter().any(|platform| platform == digest);
-        let mut known = self.pinned.iter().map(|(_, digest)| *digest).chain(self.running.iter().map(|running| running.digest)).peekable();
+        let is_tags = |digest: &str| {
+            digest == self.tag.image_digest || platforms.iter().any(|platform| platform == digest)
+        };
+        let mut known = self
+            .pinned
+            .iter()
+            .map(|(_, digest)| *digest)
+            .chain(self.running.iter().map(|running| running.digest))
+            .peekable();
         known.peek().is_some() && !known.any(is_tags)
     }
 
-    fn tell(&self, patient: &Patient, findings: &mut Findings, container: &str, definition: &str, pushed: Timestamp) {
+    fn tell(
+        &self,
+        patient: &Patient,
+        findings: &mut Findings,
+        container: &str,
+        definition: &str,
+        pushed: Timestamp,
+    ) {
         let Some(tagged) = image::tagged(self.image) else { return };
         let newest = image::short(&self.tag.image_digest);
         let age = time::words(time::age(patient.now(), pushed));
         let what = match (self.running.as_slice(), self.pinned) {
-            ([], Some((_, digest))) => format!("every task of this deployment starts {}", image::short(digest)),
+            ([], Some((_, digest))) => {
+                format!("every task of this deployment starts {}", image::short(digest))
+            }
             ([one], _) => format!("the running task has {}", image::short(one.digest)),
-            (tasks, _) => format!("{} running tasks have {}", tasks.len(), image::short(tasks[0].digest)),
+            (tasks, _) => {
+                format!("{} running tasks have {}", tasks.len(), image::short(tasks[0].digest))
+            }
         };
-        let restarted: Vec<&Running> = self.running.iter().filter(|one| one.task.started_at.is_some_and(|started| started > pushed)).collect();
-        let mut says = format!("Tag {} of {} is {newest}, pushed {age} ago, but {what}.", tagged.tag, tagged.repository);
+        let restarted: Vec<&Running> = self
+            .running
+            .iter()
+            .filter(|one| one.task.started_at.is_some_and(|started| started > pushed))
+            .collect();
+        let mut says = format!(
+            "Tag {} of {} is {newest}, pushed {age} ago, but {what}.",
+            tagged.tag, tagged.repository
+        );
         if !restarted.is_empty() {
-            let tasks = if restarted.len() == 1 { "One task that started" } else { "Tasks that started" };
+            let tasks =
+                if restarted.len() == 1 { "One task that started" } else { "Tasks that started" };
             says.push_str(&format!(" {tasks} after the push got the old image too: ECS pins the digest until the next deployment."));
         }
-        let of_image = |field, value: String| Evidence::new(Call::DescribeImages, self.image, field, value);
-        let of_task = |one: &Running| Evidence::new(Call::DescribeTasks, &one.task.task_arn, "containers.imageDigest", one.digest);
+        let of_image =
+            |field, value: String| Evidence::new(Call::DescribeImages, self.image, field, value);
+        let of_task = |one: &Running| {
+            Evidence::new(
+                Call::DescribeTasks,
+                &one.task.task_arn,
+                "containers.imageDigest",
+                one.digest,
+            )
+        };
         let finding = Subject::new(Kind::Image, self.image)
             .sick(says, of_image("imageDigest", self.tag.image_digest.clone()))
             .because(of_image("imagePushedAt", pushed.to_string()).at(Some(pushed)))
-            .because_all(
-                self.pinned.map(|(revision, digest)| Evidence::new(Call::DescribeServiceRevisions, revision, "containerImages.imageDigest", digest)),
-            )
+            .because_all(self.pinned.map(|(revision, digest)| {
+                Evidence::new(
+                    Call::DescribeServiceRevisions,
+                    revision,
+                    "containerImages.imageDigest",
+                    digest,
+                )
+            }))
             .because_all(self.running.first().map(of_task))
             .because_all(restarted.first().and_then(|one| {
                 let started = one.task.started_at?;
-                Some(Evidence::new(Call::DescribeTasks, &one.task.task_arn, "startedAt", started).at(Some(started)))
+                Some(
+                    Evidence::new(Call::DescribeTasks, &one.task.task_arn, "startedAt", started)
+                        .at(Some(started)),
+                )
             }))
             .concerns(Kind::TaskDefinition, definition)
             .concerns(Kind::Container, container);
@@ -181,7 +260,11 @@ impl Moved<'_> {
             tagged.tag,
             patient.name()
         );
-        findings.add(finding.mend(if patient.is_express() { remedy } else { remedy.terraform(terraform) }));
+        findings.add(finding.mend(if patient.is_express() {
+            remedy
+        } else {
+            remedy.terraform(terraform)
+        }));
     }
 }
 
@@ -216,7 +299,9 @@ mod tests {
     fn says_what_the_tag_has_and_what_runs() {
         assert_eq!(
             says(CHECK, &moved(|_| ())),
-            ["Tag 1.4.2 of api is sha256:222222222222, pushed 50 min ago, but 2 running tasks have sha256:111111111111."]
+            [
+                "Tag 1.4.2 of api is sha256:222222222222, pushed 50 min ago, but 2 running tasks have sha256:111111111111."
+            ]
         );
     }
 
@@ -233,7 +318,8 @@ mod tests {
     fn a_platform_of_the_tags_index_is_the_tags_image() {
         let index = |platforms: Vec<String>| {
             moved(|snapshot| {
-                tag(snapshot).image_manifest_media_type = Some("application/vnd.docker.distribution.manifest.list.v2+json".into());
+                tag(snapshot).image_manifest_media_type =
+                    Some("application/vnd.docker.distribution.manifest.list.v2+json".into());
                 snapshot.image_platforms.put(id::image("api:1.4.2"), platforms);
             })
         };
@@ -245,26 +331,48 @@ mod tests {
     fn a_deployment_that_pinned_the_tags_digest_is_current_whatever_tasks_report() {
         let snapshot = moved(|snapshot| {
             let revision = snapshot.services[0].current_service_revisions[0].clone();
-            snapshot.revisions.change(&revision).unwrap().container_images[0].image_digest = Some(id::digest(2));
+            snapshot.revisions.change(&revision).unwrap().container_images[0].image_digest =
+                Some(id::digest(2));
         });
         assert!(says(CHECK, &snapshot).is_empty());
     }
 
     #[test]
     fn a_push_in_progress_and_a_newer_deployment_are_left_alone() {
-        assert!(says(CHECK, &moved(|snapshot| tag(snapshot).image_pushed_at = Some(minutes_ago(1)))).is_empty());
-        assert!(says(CHECK, &moved(|snapshot| snapshot.services[0].deployments[0].created_at = Some(minutes_ago(40)))).is_empty());
+        assert!(
+            says(CHECK, &moved(|snapshot| tag(snapshot).image_pushed_at = Some(minutes_ago(1))))
+                .is_empty()
+        );
+        assert!(
+            says(
+                CHECK,
+                &moved(|snapshot| snapshot.services[0].deployments[0].created_at =
+                    Some(minutes_ago(40)))
+            )
+            .is_empty()
+        );
     }
 
     #[test]
     fn tasks_that_differ_are_another_trouble() {
-        assert!(says(CHECK, &moved(|snapshot| tasks(snapshot)[0].containers[0].image_digest = Some(id::digest(2)))).is_empty());
+        assert!(
+            says(
+                CHECK,
+                &moved(
+                    |snapshot| tasks(snapshot)[0].containers[0].image_digest = Some(id::digest(2))
+                )
+            )
+            .is_empty()
+        );
     }
 
     #[test]
     fn without_a_running_task_the_pinned_digest_tells() {
         let says = says(CHECK, &moved(|snapshot| tasks(snapshot).clear()));
-        assert!(says[0].ends_with("every task of this deployment starts sha256:111111111111."), "{says:?}");
+        assert!(
+            says[0].ends_with("every task of this deployment starts sha256:111111111111."),
+            "{says:?}"
+        );
     }
 
     #[test]
@@ -279,9 +387,11 @@ mod tests {
 
     #[test]
     fn images_elsewhere_or_by_digest_are_not_asked_about() {
-        for spelled in ["nginx:1.27".to_owned(), format!("{}@{}", id::image("api"), id::digest(1))] {
+        for spelled in ["nginx:1.27".to_owned(), format!("{}@{}", id::image("api"), id::digest(1))]
+        {
             let snapshot = moved(|snapshot| {
-                let definition = snapshot.task_definitions.change(&id::ecs("task-definition/api:12")).unwrap();
+                let definition =
+                    snapshot.task_definitions.change(&id::ecs("task-definition/api:12")).unwrap();
                 definition.container_definitions[0].image = spelled;
             });
             let exam = exam(CHECK, &snapshot);

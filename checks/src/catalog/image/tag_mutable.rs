@@ -1,4 +1,5 @@
-//! The service runs a tag that anybody who may push can move. Whether it was moved is for `tag_moved` to tell.
+//! The service runs a tag that anybody who may push can move. Whether it was moved is for
+//! `tag_moved` to tell.
 
 use std::collections::BTreeSet;
 
@@ -14,13 +15,15 @@ crate::check! {
     ///
     /// # Why it matters
     ///
-    /// What a tag meant yesterday nobody can say today: a deployment of the same task definition brings other code, a
-    /// rollback brings back what the tag has now, and the image before may be removed as untagged.
+    /// What a tag meant yesterday nobody can say today: a deployment of the same task definition
+    /// brings other code, a rollback brings back what the tag has now, and the image before may be
+    /// removed as untagged.
     ///
     /// # How we tell
     ///
-    /// `imageTagMutability` of the repository is `MUTABLE`, or its exclusion filters make it so for this tag, and the primary
-    /// deployment's task definition names an image by that tag. Only private ECR in the service's region is asked.
+    /// `imageTagMutability` of the repository is `MUTABLE`, or its exclusion filters make it so for
+    /// this tag, and the primary deployment's task definition names an image by that tag. Only
+    /// private ECR in the service's region is asked.
     ///
     /// # What to do
     ///
@@ -30,12 +33,13 @@ crate::check! {
     /// aws ecr put-image-tag-mutability --repository-name <repository> --image-tag-mutability IMMUTABLE
     /// ```
     ///
-    /// Pipelines that push `latest` fail then; `IMMUTABLE_WITH_EXCLUSION` lets it be. Terraform/OpenTofu:
-    /// `image_tag_mutability = "IMMUTABLE"` of `aws_ecr_repository`.
+    /// Pipelines that push `latest` fail then; `IMMUTABLE_WITH_EXCLUSION` lets it be.
+    /// Terraform/OpenTofu: `image_tag_mutability = "IMMUTABLE"` of `aws_ecr_repository`.
     ///
     /// # See also
     ///
-    /// `tag_moved`, `digest_gone`, <https://docs.aws.amazon.com/AmazonECR/latest/userguide/image-tag-mutability.html>
+    /// `tag_moved`, `digest_gone`,
+    /// <https://docs.aws.amazon.com/AmazonECR/latest/userguide/image-tag-mutability.html>
     title: "The service runs a tag that can be moved",
     severity: Low,
     role: Risk,
@@ -54,16 +58,26 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     };
     let Some(name) = primary.task_definition.as_deref() else { return Ok(()) };
     let Some(definition) = patient.task_definition(name)? else { return Ok(()) };
-    let images: BTreeSet<&str> = definition.container_definitions.iter().map(|container| container.image.as_str()).collect();
+    let images: BTreeSet<&str> =
+        definition.container_definitions.iter().map(|container| container.image.as_str()).collect();
     for spelled in images {
-        let Some(InEcr { uri, reference: Reference::Tag(tag), .. }) = image::in_ecr(spelled).filter(|image| image.region() == patient.region())
+        let Some(InEcr { uri, reference: Reference::Tag(tag), .. }) =
+            image::in_ecr(spelled).filter(|image| image.region() == patient.region())
         else {
             continue;
         };
-        let Some(repository) = findings.see(patient.repository(uri)).flatten().filter(|repository| can_be_moved(repository, tag)) else { continue };
+        let Some(repository) = findings
+            .see(patient.repository(uri))
+            .flatten()
+            .filter(|repository| can_be_moved(repository, tag))
+        else {
+            continue;
+        };
         let mutability = repository.image_tag_mutability.as_deref().unwrap_or_default();
         let name = &repository.repository_name;
-        let says = format!("Tag {tag} of {name} can be pushed again to another image: the repository's tags are {mutability}.");
+        let says = format!(
+            "Tag {tag} of {name} can be pushed again to another image: the repository's tags are {mutability}."
+        );
         let remedy = Remedy::new("Give each build a tag of its own and make tags immutable; or name the image by its digest.")
             .cli(format!("aws ecr put-image-tag-mutability --repository-name {name} --image-tag-mutability IMMUTABLE"))
             .terraform(format!(
@@ -72,7 +86,15 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
             ));
         findings.add(
             Subject::new(Kind::Image, spelled)
-                .sick(says, Evidence::new(Call::DescribeRepositories, uri, "imageTagMutability", mutability))
+                .sick(
+                    says,
+                    Evidence::new(
+                        Call::DescribeRepositories,
+                        uri,
+                        "imageTagMutability",
+                        mutability,
+                    ),
+                )
                 .mend(remedy)
                 .concerns(Kind::Image, spelled),
         );
@@ -81,7 +103,8 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
 }
 
 fn can_be_moved(repository: &Repository, tag: &str) -> bool {
-    let excluded = repository.image_tag_mutability_exclusion_filters.iter().any(|filter| matches(filter, tag));
+    let excluded =
+        repository.image_tag_mutability_exclusion_filters.iter().any(|filter| matches(filter, tag));
     match repository.image_tag_mutability.as_deref() {
         Some("MUTABLE") => true,
         Some("MUTABLE_WITH_EXCLUSION") => !excluded,
@@ -94,9 +117,9 @@ fn can_be_moved(repository: &Repository, tag: &str) -> bool {
 fn matches(filter: &str, tag: &str) -> bool {
     match filter.split_once('*') {
         None => filter == tag,
-        Some((start, rest)) => {
-            tag.strip_prefix(start).is_some_and(|tail| (0..=tail.len()).any(|at| tail.get(at..).is_some_and(|tail| matches(rest, tail))))
-        }
+        Some((start, rest)) => tag.strip_prefix(start).is_some_and(|tail| {
+            (0..=tail.len()).any(|at| tail.get(at..).is_some_and(|tail| matches(rest, tail)))
+        }),
     }
 }
 
@@ -112,13 +135,19 @@ mod tests {
         let mut snapshot = baseline::fargate();
         let repository = snapshot.repositories.change(&id::image("api")).unwrap();
         repository.image_tag_mutability = Some(mutability.into());
-        repository.image_tag_mutability_exclusion_filters = filters.iter().map(|filter| (*filter).to_owned()).collect();
+        repository.image_tag_mutability_exclusion_filters =
+            filters.iter().map(|filter| (*filter).to_owned()).collect();
         snapshot
     }
 
     #[test]
     fn names_tag_and_repository() {
-        assert_eq!(says(CHECK, &(CHECK.example)()), ["Tag 1.4.2 of api can be pushed again to another image: the repository's tags are MUTABLE."]);
+        assert_eq!(
+            says(CHECK, &(CHECK.example)()),
+            [
+                "Tag 1.4.2 of api can be pushed again to another image: the repository's tags are MUTABLE."
+            ]
+        );
     }
 
     #[test]
@@ -139,11 +168,18 @@ mod tests {
 
     #[test]
     fn an_image_by_digest_or_elsewhere_has_no_tag_to_move() {
-        for spelled in
-            [format!("{}@{}", id::image("api"), id::digest(1)), "nginx:1.27".into(), id::image("api:1.4.2").replace("eu-west-2", "us-east-1")]
-        {
+        for spelled in [
+            format!("{}@{}", id::image("api"), id::digest(1)),
+            "nginx:1.27".into(),
+            id::image("api:1.4.2").replace("eu-west-2", "us-east-1"),
+        ] {
             let mut snapshot = repository("MUTABLE", &[]);
-            snapshot.task_definitions.change(&id::ecs("task-definition/api:12")).unwrap().container_definitions[0].image = spelled.clone();
+            snapshot
+                .task_definitions
+                .change(&id::ecs("task-definition/api:12"))
+                .unwrap()
+                .container_definitions[0]
+                .image = spelled.clone();
             let exam = exam(CHECK, &snapshot);
             assert_eq!(exam.outcome, Outcome::Healthy, "{spelled}");
             assert!(!exam.read.contains(&Call::DescribeRepositories), "{spelled}");

@@ -1,5 +1,6 @@
-//! The balancer's security groups let nobody in where it listens, or not those whom the user expects. Rules add up and only
-//! allow, so this is arithmetic; who should come in, only the user knows.
+//! The balancer's security groups let nobody in where it listens, or not those whom the user
+//! expects. Rules add up and only allow, so this is arithmetic; who should come in, only the user
+//! knows.
 
 use std::collections::BTreeSet;
 
@@ -18,15 +19,18 @@ crate::check! {
     ///
     /// # Why it matters
     ///
-    /// Clients get no answer at all: no status code, just a timeout. Targets are healthy and every console is green.
+    /// Clients get no answer at all: no status code, just a timeout. Targets are healthy and every
+    /// console is green.
     ///
     /// # How we tell
     ///
-    /// All inbound rules of the balancer's security groups together cover none of the ports of its listeners, from nobody:
-    /// no block, no group and no prefix list that has any block. Or, with `--expect-ingress`, they admit no address of a
-    /// block that should reach it, while no group might do so, nor a prefix list that was not seen. Blocks of IPv6 count only
-    /// where the balancer has IPv6 addresses, and those of IPv4 likewise. A port 80 that is closed beside an open 443 is
-    /// nothing. Network load balancers are left out, because traffic can get to them past their security groups.
+    /// All inbound rules of the balancer's security groups together cover none of the ports of its
+    /// listeners, from nobody: no block, no group and no prefix list that has any block. Or, with
+    /// `--expect-ingress`, they admit no address of a block that should reach it, while no group
+    /// might do so, nor a prefix list that was not seen. Blocks of IPv6 count only where the
+    /// balancer has IPv6 addresses, and those of IPv4 likewise. A port 80 that is closed beside an
+    /// open 443 is nothing. Network load balancers are left out, because traffic can get to them
+    /// past their security groups.
     ///
     /// # What to do
     ///
@@ -56,7 +60,8 @@ crate::check! {
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     let doors = ingress::doors(patient, findings)?;
-    let application = |door: &&Door| door.balancer.load_balancer_type.as_deref() == Some("application");
+    let application =
+        |door: &&Door| door.balancer.load_balancer_type.as_deref() == Some("application");
     if !doors.iter().any(|door| application(&door)) {
         return Err(NoAnswer::NotApplicable("no application load balancer with security groups"));
     }
@@ -74,16 +79,22 @@ fn finding(patient: &Patient, findings: &mut Findings, door: &Door) -> Option<Fi
     let last = *ports.last()?;
     // Where somebody is let in for sure, and nobody is expected, no prefix list has to be seen.
     let without_lists = door.lets_in(patient, findings, |_| false);
-    if patient.intent().expect_ingress.is_empty() && !(without_lists.blocks.is_empty() && without_lists.unknown.is_empty()) {
+    if patient.intent().expect_ingress.is_empty()
+        && !(without_lists.blocks.is_empty() && without_lists.unknown.is_empty())
+    {
         return None;
     }
     let let_in = door.lets_in(patient, findings, |_| true);
     let (admitted, by_others) = (&let_in.blocks, !let_in.unknown.is_empty());
-    let meets = |expected: &Cidr| admitted.iter().any(|one| one.block.covers(expected) || expected.covers(&one.block));
-    // Nobody comes by addresses of a family that the balancer does not have, whatever its security groups say.
+    let meets = |expected: &Cidr| {
+        admitted.iter().any(|one| one.block.covers(expected) || expected.covers(&one.block))
+    };
+    // Nobody comes by addresses of a family that the balancer does not have, whatever its security
+    // groups say.
     let expected = patient.intent().expect_ingress.iter().filter(|expected| door.speaks(expected));
     let shut_out: Vec<&Cidr> = expected.filter(|expected| !meets(expected)).collect();
-    let names = door.groups.iter().map(|group| format!("{} ({})", group.group_name, group.group_id));
+    let names =
+        door.groups.iter().map(|group| format!("{} ({})", group.group_name, group.group_id));
     let who = if admitted.is_empty() && !by_others {
         "anybody".to_owned()
     } else if !shut_out.is_empty() && !by_others {
@@ -98,7 +109,10 @@ fn finding(patient: &Patient, findings: &mut Findings, door: &Door) -> Option<Fi
         and_list(names),
         ingress::port_words(&ports)
     );
-    let expected = shut_out.first().map(|block| block.to_string()).or_else(|| patient.intent().expect_lists.first().cloned());
+    let expected = shut_out
+        .first()
+        .map(|block| block.to_string())
+        .or_else(|| patient.intent().expect_lists.first().cloned());
     let client = expected.unwrap_or("203.0.113.0/24".into());
     let group = &door.groups.first()?.group_id;
     let arn = &door.balancer.load_balancer_arn;
@@ -110,17 +124,22 @@ fn finding(patient: &Patient, findings: &mut Findings, door: &Door) -> Option<Fi
             .sick(says, reach::what_it_admits(door.groups.first()?, port))
             .because_all(door.groups.iter().skip(1).map(|group| reach::what_it_admits(group, port)))
             .because_all(door.entries(patient))
-            .because_all(door.groups.iter().map(|group| Evidence::new(Call::DescribeLoadBalancers, arn, "SecurityGroups", &group.group_id)))
+            .because_all(door.groups.iter().map(|group| {
+                Evidence::new(Call::DescribeLoadBalancers, arn, "SecurityGroups", &group.group_id)
+            }))
             .because_all(door.listens(&ports))
             .mend(remedy)
             .concerns(Kind::LoadBalancer, arn),
     )
 }
 
-/// The port by which clients get to this service: the balancer may listen on others for tests, or for other services.
+/// The port by which clients get to this service: the balancer may listen on others for tests, or
+/// for other services.
 fn served(patient: &Patient, door: &Door) -> Result<Option<i32>, Blind> {
     let ways = traffic::ways(patient)?;
-    let here = |listener: &Listener| door.listeners.iter().any(|own| own.listener_arn == listener.listener_arn);
+    let here = |listener: &Listener| {
+        door.listeners.iter().any(|own| own.listener_arn == listener.listener_arn)
+    };
     let live = ways.iter().filter(|way| here(way.listener) && way.live().next().is_some());
     let ports: BTreeSet<i32> = live.filter_map(|way| way.listener.port).collect();
     Ok(ports.get(&443).or(ports.last()).copied())
@@ -145,7 +164,9 @@ mod tests {
     fn names_balancer_groups_and_port() {
         assert_eq!(
             says(CHECK, &(CHECK.example)()),
-            ["No rule of load balancer web's security groups, web-balancer (sg-balancer), lets anybody in on port 443: connections time out."]
+            [
+                "No rule of load balancer web's security groups, web-balancer (sg-balancer), lets anybody in on port 443: connections time out."
+            ]
         );
     }
 
@@ -160,8 +181,14 @@ mod tests {
     #[test]
     fn a_prefix_list_lets_in_whom_it_has() {
         let mut snapshot = with(vec![prefix_list::from_list(443, "pl-0ff1ce")]);
-        assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::CouldNotLook, "nobody has looked into it");
-        let outcome = |snapshot: &Snapshot, expected: &[&str]| exam_with(CHECK, snapshot, &expecting(expected)).outcome;
+        assert_eq!(
+            exam(CHECK, &snapshot).outcome,
+            Outcome::CouldNotLook,
+            "nobody has looked into it"
+        );
+        let outcome = |snapshot: &Snapshot, expected: &[&str]| {
+            exam_with(CHECK, snapshot, &expecting(expected)).outcome
+        };
         prefix_list::list(&mut snapshot, "pl-0ff1ce", "office", &["203.0.113.0/24"]);
         assert_eq!(outcome(&snapshot, &[]), Outcome::Healthy);
         assert_eq!(outcome(&snapshot, &["203.0.113.7"]), Outcome::Healthy);
@@ -169,30 +196,53 @@ mod tests {
         prefix_list::list(&mut snapshot, "pl-0ff1ce", "office", &[]);
         assert_eq!(outcome(&snapshot, &[]), Outcome::Sick, "an empty list lets nobody in");
         let evidence = exam(CHECK, &snapshot).findings.remove(0).evidence;
-        let told: Vec<(&str, &str)> = evidence.iter().map(|one| (one.field, one.value.as_str())).collect();
-        assert!(told.contains(&("PrefixListIds.PrefixListId", "pl-0ff1ce")) && told.contains(&("Entries", "[]")), "{told:?}");
+        let told: Vec<(&str, &str)> =
+            evidence.iter().map(|one| (one.field, one.value.as_str())).collect();
+        assert!(
+            told.contains(&("PrefixListIds.PrefixListId", "pl-0ff1ce"))
+                && told.contains(&("Entries", "[]")),
+            "{told:?}"
+        );
         prefix_list::list(&mut snapshot, "pl-0ff1ce", "office", &["2001:db8::/32"]);
-        assert_eq!(outcome(&snapshot, &[]), Outcome::Sick, "nor does one of IPv6 where the balancer has IPv4 only");
+        assert_eq!(
+            outcome(&snapshot, &[]),
+            Outcome::Sick,
+            "nor does one of IPv6 where the balancer has IPv4 only"
+        );
     }
 
     #[test]
     fn a_list_that_was_refused_is_no_matter_beside_an_open_rule() {
-        let snapshot = with(vec![prefix_list::from_list(443, "pl-0ff1ce"), everywhere("tcp", Some(443))]);
+        let snapshot =
+            with(vec![prefix_list::from_list(443, "pl-0ff1ce"), everywhere("tcp", Some(443))]);
         assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy);
-        assert_eq!(exam_with(CHECK, &snapshot, &expecting(&["pl-0ff1ce"])).outcome, Outcome::Healthy);
+        assert_eq!(
+            exam_with(CHECK, &snapshot, &expecting(&["pl-0ff1ce"])).outcome,
+            Outcome::Healthy
+        );
     }
 
     #[test]
     fn an_expected_list_is_what_should_be_let_in() {
-        let finding = exam_with(CHECK, &with(Vec::new()), &expecting(&["pl-0ff1ce"])).findings.remove(0);
-        assert!(finding.remedy.cli[0].ends_with("PrefixListIds=[{PrefixListId=pl-0ff1ce}]'"), "{:?}", finding.remedy.cli);
+        let finding =
+            exam_with(CHECK, &with(Vec::new()), &expecting(&["pl-0ff1ce"])).findings.remove(0);
+        assert!(
+            finding.remedy.cli[0].ends_with("PrefixListIds=[{PrefixListId=pl-0ff1ce}]'"),
+            "{:?}",
+            finding.remedy.cli
+        );
     }
 
     #[test]
     fn one_port_that_is_open_beside_a_closed_one_is_enough() {
         let mut snapshot = with(vec![everywhere("tcp", Some(443))]);
-        let listeners = snapshot.listeners.change(&id::elb("loadbalancer/app/web/50dc6c495c0c9188")).unwrap();
-        listeners.push(Listener { listener_arn: "http".into(), port: Some(80), ..listeners[0].clone() });
+        let listeners =
+            snapshot.listeners.change(&id::elb("loadbalancer/app/web/50dc6c495c0c9188")).unwrap();
+        listeners.push(Listener {
+            listener_arn: "http".into(),
+            port: Some(80),
+            ..listeners[0].clone()
+        });
         assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy);
     }
 
@@ -200,8 +250,15 @@ mod tests {
     fn whom_the_user_expects_must_be_let_in() {
         let expect = |block: &str| expecting(&[block]);
         let snapshot = baseline::fargate();
-        assert_eq!(exam_with(CHECK, &snapshot, &expect("203.0.113.7/32")).outcome, Outcome::Healthy);
-        assert_eq!(exam_with(CHECK, &snapshot, &expect("203.0.0.0/16")).outcome, Outcome::Healthy, "some of them are");
+        assert_eq!(
+            exam_with(CHECK, &snapshot, &expect("203.0.113.7/32")).outcome,
+            Outcome::Healthy
+        );
+        assert_eq!(
+            exam_with(CHECK, &snapshot, &expect("203.0.0.0/16")).outcome,
+            Outcome::Healthy,
+            "some of them are"
+        );
         let exam = exam_with(CHECK, &snapshot, &expect("192.0.2.0/24"));
         assert!(exam.findings[0].says.contains("lets 192.0.2.0/24 in on port 443"), "{exam:?}");
     }
@@ -209,9 +266,14 @@ mod tests {
     #[test]
     fn nobody_can_come_by_ipv6_where_the_balancer_has_none() {
         let mut snapshot = with(vec![everywhere("tcp", Some(443))]);
-        let outcome = |snapshot: &Snapshot| exam_with(CHECK, snapshot, &expecting(&["0.0.0.0/0", "::/0"])).outcome;
+        let outcome = |snapshot: &Snapshot| {
+            exam_with(CHECK, snapshot, &expecting(&["0.0.0.0/0", "::/0"])).outcome
+        };
         assert_eq!(outcome(&snapshot), Outcome::Healthy);
-        let balancer = snapshot.load_balancers.change(&id::elb("loadbalancer/app/web/50dc6c495c0c9188")).unwrap();
+        let balancer = snapshot
+            .load_balancers
+            .change(&id::elb("loadbalancer/app/web/50dc6c495c0c9188"))
+            .unwrap();
         balancer.ip_address_type = Some("dualstack".into());
         assert_eq!(outcome(&snapshot), Outcome::Sick, "now it has, and only IPv4 is let in");
     }
@@ -219,11 +281,17 @@ mod tests {
     #[test]
     fn the_command_opens_the_port_that_leads_to_the_service() {
         let mut snapshot = with(Vec::new());
-        let listeners = snapshot.listeners.change(&id::elb("loadbalancer/app/web/50dc6c495c0c9188")).unwrap();
+        let listeners =
+            snapshot.listeners.change(&id::elb("loadbalancer/app/web/50dc6c495c0c9188")).unwrap();
         let serving = listeners[0].listener_arn.clone();
-        listeners.push(Listener { listener_arn: "test".into(), port: Some(8443), ..listeners[0].clone() });
+        listeners.push(Listener {
+            listener_arn: "test".into(),
+            port: Some(8443),
+            ..listeners[0].clone()
+        });
         snapshot.rules.put("test", Vec::new());
-        let command = |snapshot: &Snapshot| exam(CHECK, snapshot).findings.remove(0).remedy.cli.remove(0);
+        let command =
+            |snapshot: &Snapshot| exam(CHECK, snapshot).findings.remove(0).remedy.cli.remove(0);
         assert!(command(&snapshot).contains("FromPort=443,ToPort=443,"), "{}", command(&snapshot));
         let rules = snapshot.rules.change(&serving).unwrap().clone();
         snapshot.rules.put("test", rules.clone());

@@ -1,5 +1,6 @@
-//! The security groups of the balancer do not let it out to the tasks on the port that it asks. Rules add up and only
-//! allow, so this is arithmetic; it speaks only where every group is seen and no health check proves the contrary.
+//! The security groups of the balancer do not let it out to the tasks on the port that it asks.
+//! Rules add up and only allow, so this is arithmetic; it speaks only where every group is seen and
+//! no health check proves the contrary.
 
 use crate::check::{Findings, NoAnswer};
 use crate::finding::{Finding, Kind, Remedy, Subject};
@@ -12,20 +13,22 @@ use crate::seen::Blind;
 use crate::snapshot::{LoadBalancer, TargetGroup};
 
 crate::check! {
-    /// The balancer may not connect to the tasks: no outbound rule of its security groups covers the port of the target, or
-    /// of the health check, towards them.
+    /// The balancer may not connect to the tasks: no outbound rule of its security groups covers
+    /// the port of the target, or of the health check, towards them.
     ///
     /// # Why it matters
     ///
-    /// The health check times out, ECS replaces the tasks, and no request gets through. It happens when somebody takes away
-    /// the rule that lets out everything, or when the container's port changes and the balancer's rule does not.
+    /// The health check times out, ECS replaces the tasks, and no request gets through. It happens
+    /// when somebody takes away the rule that lets out everything, or when the container's port
+    /// changes and the balancer's rule does not.
     ///
     /// # How we tell
     ///
-    /// All outbound rules of the balancer's security groups together, with what is in the prefix lists that they name, are
-    /// held against the security groups and addresses of the tasks. Nothing is claimed where a health check passes, or fails
-    /// in a way that takes a connection. Where targets are instances, these are the groups and addresses of their primary
-    /// interfaces; an instance that is gone tells nothing. Balancers without security groups are left out.
+    /// All outbound rules of the balancer's security groups together, with what is in the prefix
+    /// lists that they name, are held against the security groups and addresses of the tasks.
+    /// Nothing is claimed where a health check passes, or fails in a way that takes a connection.
+    /// Where targets are instances, these are the groups and addresses of their primary interfaces;
+    /// an instance that is gone tells nothing. Balancers without security groups are left out.
     ///
     /// # What to do
     ///
@@ -33,8 +36,8 @@ crate::check! {
     /// aws ec2 authorize-security-group-egress --group-id <balancer's group> --ip-permissions 'IpProtocol=tcp,FromPort=<port>,ToPort=<port>,UserIdGroupPairs=[{GroupId=<task's group>}]'
     /// ```
     ///
-    /// Terraform/OpenTofu: an `aws_vpc_security_group_egress_rule` of the balancer's group, with the tasks' group as
-    /// `referenced_security_group_id`.
+    /// Terraform/OpenTofu: an `aws_vpc_security_group_egress_rule` of the balancer's group, with
+    /// the tasks' group as `referenced_security_group_id`.
     ///
     /// # See also
     ///
@@ -70,21 +73,34 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     )
 }
 
-/// Whether the balancer's security groups are proved to let nothing out to any of the tasks behind a door.
+/// Whether the balancer's security groups are proved to let nothing out to any of the tasks behind
+/// a door.
 fn is_closed(patient: &Patient, balancer: &LoadBalancer, door: &Door) -> Result<bool, Blind> {
     if door.is_beyond_doubt(patient) {
         return Ok(false);
     }
-    let targets: Vec<_> = if door.targets.is_empty() { vec![None] } else { door.targets.iter().copied().map(Some).collect() };
-    for (target, port) in targets.iter().flat_map(|target| door.ports.iter().map(move |port| (target, *port))) {
-        if reach::out_to_task(patient, balancer, &door.task_groups, *target, port)? != Admission::No {
+    let targets: Vec<_> = if door.targets.is_empty() {
+        vec![None]
+    } else {
+        door.targets.iter().copied().map(Some).collect()
+    };
+    for (target, port) in
+        targets.iter().flat_map(|target| door.ports.iter().map(move |port| (target, *port)))
+    {
+        if reach::out_to_task(patient, balancer, &door.task_groups, *target, port)? != Admission::No
+        {
             return Ok(false);
         }
     }
     Ok(true)
 }
 
-fn finding(patient: &Patient, group: &TargetGroup, balancer: &LoadBalancer, door: &Door) -> Result<Finding, Blind> {
+fn finding(
+    patient: &Patient,
+    group: &TargetGroup,
+    balancer: &LoadBalancer,
+    door: &Door,
+) -> Result<Finding, Blind> {
     let closed = reach::security_groups(patient, &balancer.security_groups)?.unwrap_or_default();
     let (whose, mended, needs) = (door.whose(), closed[0].group_id.as_str(), door.needs());
     let tasks: Vec<&str> = door.task_groups.iter().copied().collect();
@@ -97,9 +113,15 @@ fn finding(patient: &Patient, group: &TargetGroup, balancer: &LoadBalancer, door
         door.effect(group)
     );
     if door.dynamic {
-        says += &format!(" Bridge mode gives each task another port of its instance, from {} up.", EPHEMERAL.start());
+        says += &format!(
+            " Bridge mode gives each task another port of its instance, from {} up.",
+            EPHEMERAL.start()
+        );
     }
-    let remedy = Remedy::new(format!("Let the balancer out to the {whose}' security group on {}.", needs.words()));
+    let remedy = Remedy::new(format!(
+        "Let the balancer out to the {whose}' security group on {}.",
+        needs.words()
+    ));
     let remedy = reach::let_out(remedy, "tasks", mended, tasks[0], needs);
     let arn = &group.target_group_arn;
     let first = door.ports.first().copied().unwrap_or_default();
@@ -155,7 +177,11 @@ mod tests {
         for open in [from_group(8080, "sg-task"), to("10.0.0.0/16"), everywhere("-1", None)] {
             assert_eq!(exam(CHECK, &with(vec![open])).outcome, Outcome::Healthy);
         }
-        assert_eq!(exam(CHECK, &with(vec![to("10.0.1.21/32")])).outcome, Outcome::Healthy, "one of the tasks is");
+        assert_eq!(
+            exam(CHECK, &with(vec![to("10.0.1.21/32")])).outcome,
+            Outcome::Healthy,
+            "one of the tasks is"
+        );
         assert_eq!(exam(CHECK, &with(Vec::new())).outcome, Outcome::Sick);
         assert_eq!(exam(CHECK, &with(vec![from_group(8081, "sg-task")])).outcome, Outcome::Sick);
     }
@@ -163,8 +189,17 @@ mod tests {
     #[test]
     fn rules_of_all_groups_add_up_and_an_unseen_one_may_let_it_out() {
         let mut snapshot = with(Vec::new());
-        snapshot.load_balancers.change(&id::elb("loadbalancer/app/web/50dc6c495c0c9188")).unwrap().security_groups.push("sg-more".into());
-        let more = SecurityGroup { group_id: "sg-more".into(), ip_permissions_egress: vec![to("10.0.0.0/8")], ..SecurityGroup::default() };
+        snapshot
+            .load_balancers
+            .change(&id::elb("loadbalancer/app/web/50dc6c495c0c9188"))
+            .unwrap()
+            .security_groups
+            .push("sg-more".into());
+        let more = SecurityGroup {
+            group_id: "sg-more".into(),
+            ip_permissions_egress: vec![to("10.0.0.0/8")],
+            ..SecurityGroup::default()
+        };
         snapshot.security_groups.put("sg-more", more);
         assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy);
         snapshot.security_groups.insert("sg-more", Seen::No(Why::Denied("no".into())));
@@ -175,7 +210,12 @@ mod tests {
     fn a_health_check_that_gets_through_proves_the_way_open() {
         for proof in [
             target("10.0.1.21", 8080, "eu-west-2a", "healthy"),
-            unhealthy("10.0.1.21", 8080, "Target.ResponseCodeMismatch", "Health checks failed with these codes: [404]"),
+            unhealthy(
+                "10.0.1.21",
+                8080,
+                "Target.ResponseCodeMismatch",
+                "Health checks failed with these codes: [404]",
+            ),
         ] {
             let mut snapshot = with(Vec::new());
             snapshot.target_health.put(id::group("api"), vec![proof]);
@@ -186,9 +226,13 @@ mod tests {
     #[test]
     fn requests_that_cannot_get_out_end_in_504() {
         let mut snapshot = (crate::catalog::find("balancer_answers_504").unwrap().example)();
-        snapshot.target_groups.change(&id::group("api")).unwrap().health_check_port = Some("9000".into());
-        snapshot.target_health.put(id::group("api"), vec![target("10.0.1.21", 8080, "eu-west-2a", "healthy")]);
-        snapshot.security_groups.change("sg-balancer").unwrap().ip_permissions_egress = vec![from_group(9000, "sg-task")];
+        snapshot.target_groups.change(&id::group("api")).unwrap().health_check_port =
+            Some("9000".into());
+        snapshot
+            .target_health
+            .put(id::group("api"), vec![target("10.0.1.21", 8080, "eu-west-2a", "healthy")]);
+        snapshot.security_groups.change("sg-balancer").unwrap().ip_permissions_egress =
+            vec![from_group(9000, "sg-task")];
         let intent = Intent::default();
         let diagnosis = diagnose(&Patient::new(&snapshot, &snapshot.services[0], &intent));
         let root = diagnosis.roots.iter().find(|root| root.check.id() == CHECK.id()).unwrap();
@@ -209,13 +253,22 @@ mod tests {
                 "No rule of load balancer web's security groups (sg-balancer) lets it out to the instances (sg-instance) on ports 32768 and 32769, so the health check of target group web times out. Bridge mode gives each task another port of its instance, from 32768 up."
             ]
         );
-        assert!(closed.findings[0].remedy.cli[0].contains("FromPort=32768,ToPort=65535"), "{closed:?}");
+        assert!(
+            closed.findings[0].remedy.cli[0].contains("FromPort=32768,ToPort=65535"),
+            "{closed:?}"
+        );
         let to = |cidr| IpPermission { from_port: Some(1024), to_port: Some(65535), ..to(cidr) };
-        for open in [to("10.0.0.0/16"), IpPermission { to_port: Some(65535), ..from_group(32768, "sg-instance") }] {
+        for open in [
+            to("10.0.0.0/16"),
+            IpPermission { to_port: Some(65535), ..from_group(32768, "sg-instance") },
+        ] {
             assert_eq!(with(vec![open]).outcome, Outcome::Healthy);
         }
         let one = with(vec![to("10.0.1.101/32")]);
-        assert!(one.findings[0].says.contains("on port 32769, so"), "the first instance is let out to: {one:?}");
+        assert!(
+            one.findings[0].says.contains("on port 32769, so"),
+            "the first instance is let out to: {one:?}"
+        );
     }
 
     #[test]

@@ -1,5 +1,5 @@
-//! An internet-facing balancer is in a subnet that has no route to an internet gateway: its addresses there are public,
-//! and nothing gets to them.
+//! An internet-facing balancer is in a subnet that has no route to an internet gateway: its
+//! addresses there are public, and nothing gets to them.
 
 use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
@@ -14,15 +14,16 @@ crate::check! {
     ///
     /// # Why it matters
     ///
-    /// The balancer's name leads to one public address for each of its subnets. Those of a private subnet never answer:
-    /// clients time out always, or, if it is one subnet of two, every other time.
+    /// The balancer's name leads to one public address for each of its subnets. Those of a private
+    /// subnet never answer: clients time out always, or, if it is one subnet of two, every other
+    /// time.
     ///
     /// # How we tell
     ///
-    /// `Scheme` is `internet-facing`, and the route table of a subnet of the balancer, its own or the VPC's main one, has no
-    /// route to an internet gateway: its default route is missing, a blackhole, or leads to a NAT gateway. A default route to
-    /// a firewall or an appliance may be a way in, so nothing is claimed. Balancers with public addresses of IPv6 only are
-    /// left out.
+    /// `Scheme` is `internet-facing`, and the route table of a subnet of the balancer, its own or
+    /// the VPC's main one, has no route to an internet gateway: its default route is missing, a
+    /// blackhole, or leads to a NAT gateway. A default route to a firewall or an appliance may be a
+    /// way in, so nothing is claimed. Balancers with public addresses of IPv6 only are left out.
     ///
     /// # What to do
     ///
@@ -55,12 +56,17 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     for arn in traffic::balancers(patient)? {
         let Some(balancer) = findings.see(patient.load_balancer(arn)).flatten() else { continue };
         let is_public = balancer.scheme.as_deref() == Some("internet-facing");
-        if !is_public || balancer.ip_address_type.as_deref() == Some("dualstack-without-public-ipv4") {
+        if !is_public
+            || balancer.ip_address_type.as_deref() == Some("dualstack-without-public-ipv4")
+        {
             continue;
         }
         let mut private: Vec<(&str, &RouteTable)> = Vec::new();
         for subnet in &balancer.subnets {
-            let table = findings.see(table(patient, subnet)).flatten().filter(|table| route::is_private(table));
+            let table = findings
+                .see(table(patient, subnet))
+                .flatten()
+                .filter(|table| route::is_private(table));
             private.extend(table.map(|table| (subnet.as_str(), table)));
         }
         if let Some((_, table)) = private.first() {
@@ -71,15 +77,25 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
 }
 
 fn table<'a>(patient: &Patient<'a>, subnet: &str) -> Result<Option<&'a RouteTable>, Blind> {
-    let Some(vpc) = patient.subnet(subnet)?.and_then(|subnet| subnet.vpc_id.as_deref()) else { return Ok(None) };
+    let Some(vpc) = patient.subnet(subnet)?.and_then(|subnet| subnet.vpc_id.as_deref()) else {
+        return Ok(None);
+    };
     Ok(route::table(patient.route_tables(vpc)?, subnet))
 }
 
-fn finding(balancer: &LoadBalancer, private: &[(&str, &RouteTable)], table: &RouteTable) -> crate::finding::Finding {
+fn finding(
+    balancer: &LoadBalancer,
+    private: &[(&str, &RouteTable)],
+    table: &RouteTable,
+) -> crate::finding::Finding {
     let arn = &balancer.load_balancer_arn;
     let (closed, all) = (private.len(), balancer.subnets.len());
     let subnets = and_list(private.iter().map(|(subnet, _)| *subnet));
-    let outcome = if closed == all { "no client outside gets an answer" } else { "clients that get an address there get no answer" };
+    let outcome = if closed == all {
+        "no client outside gets an answer"
+    } else {
+        "clients that get an address there get no answer"
+    };
     let says = format!(
         "Load balancer {} is internet-facing, and {closed} of its {all} subnets ({subnets}) has no route to an internet gateway: {outcome}.",
         balancer.load_balancer_name
@@ -88,7 +104,9 @@ fn finding(balancer: &LoadBalancer, private: &[(&str, &RouteTable)], table: &Rou
     let routes = private.iter().flat_map(|(_, table)| {
         let of = &table.route_table_id;
         let targets = table.routes.iter().filter_map(|route| route.target.as_deref());
-        targets.map(move |target| Evidence::new(Call::DescribeRouteTables, of, "Routes.Target", target))
+        targets.map(move |target| {
+            Evidence::new(Call::DescribeRouteTables, of, "Routes.Target", target)
+        })
     });
     let mut evidence: Vec<Evidence> = Vec::new();
     for one in routes {
@@ -142,7 +160,8 @@ mod tests {
     fn a_firewall_on_the_way_may_let_clients_in() {
         for target in ["vpce-0f1", "eni-0a1", "igw-1"] {
             let mut snapshot = (CHECK.example)();
-            snapshot.route_tables.change("vpc-1").unwrap()[0].routes[1].target = Some(target.into());
+            snapshot.route_tables.change("vpc-1").unwrap()[0].routes[1].target =
+                Some(target.into());
             assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy, "{target}");
         }
     }
@@ -150,7 +169,11 @@ mod tests {
     #[test]
     fn an_internal_balancer_belongs_into_private_subnets() {
         let mut snapshot = (CHECK.example)();
-        snapshot.load_balancers.change(&id::elb("loadbalancer/app/web/50dc6c495c0c9188")).unwrap().scheme = Some("internal".into());
+        snapshot
+            .load_balancers
+            .change(&id::elb("loadbalancer/app/web/50dc6c495c0c9188"))
+            .unwrap()
+            .scheme = Some("internal".into());
         assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy);
     }
 

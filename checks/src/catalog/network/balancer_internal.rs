@@ -1,5 +1,5 @@
-//! The balancer is internal, and the user expects clients from the internet. Without an expectation an internal balancer
-//! is what somebody wanted, and this check has nothing to say.
+//! The balancer is internal, and the user expects clients from the internet. Without an expectation
+//! an internal balancer is what somebody wanted, and this check has nothing to say.
 
 use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
@@ -12,25 +12,27 @@ crate::check! {
     ///
     /// # Why it matters
     ///
-    /// The name of an internal balancer leads to private addresses. From outside its network every connection times out,
-    /// whatever security groups say. Express Mode makes an internal balancer if it is given private subnets.
+    /// The name of an internal balancer leads to private addresses. From outside its network every
+    /// connection times out, whatever security groups say. Express Mode makes an internal balancer
+    /// if it is given private subnets.
     ///
     /// # How we tell
     ///
-    /// `Scheme` of the balancer is `internal`, and `--expect-ingress` names a block of public addresses. Nobody else knows who
-    /// the clients are, so without `--expect-ingress` an internal balancer is no finding. Nor are private blocks, of a VPN or
-    /// a peered VPC.
+    /// `Scheme` of the balancer is `internal`, and `--expect-ingress` names a block of public
+    /// addresses. Nobody else knows who the clients are, so without `--expect-ingress` an internal
+    /// balancer is no finding. Nor are private blocks, of a VPN or a peered VPC.
     ///
     /// # What to do
     ///
-    /// The scheme of a balancer cannot be changed. Make another one in public subnets, and point the name at it:
+    /// The scheme of a balancer cannot be changed. Make another one in public subnets, and point
+    /// the name at it:
     ///
     /// ```sh
     /// aws elbv2 create-load-balancer --name <name> --scheme internet-facing --subnets <public subnets> --security-groups <group>
     /// ```
     ///
-    /// Terraform/OpenTofu: `internal = false` of `aws_lb`, which replaces it; public subnets in the `network_configuration` of
-    /// `aws_ecs_express_gateway_service`.
+    /// Terraform/OpenTofu: `internal = false` of `aws_lb`, which replaces it; public subnets in the
+    /// `network_configuration` of `aws_ecs_express_gateway_service`.
     ///
     /// # See also
     ///
@@ -49,7 +51,8 @@ crate::check! {
 }
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
-    let outside: Vec<_> = patient.intent().expect_ingress.iter().filter(|block| !block.is_private()).collect();
+    let outside: Vec<_> =
+        patient.intent().expect_ingress.iter().filter(|block| !block.is_private()).collect();
     for arn in traffic::balancers(patient)? {
         let Some(balancer) = findings.see(patient.load_balancer(arn)).flatten() else { continue };
         if outside.is_empty() || balancer.scheme.as_deref() != Some("internal") {
@@ -92,7 +95,8 @@ mod tests {
 
     #[test]
     fn names_balancer_and_who_is_outside() {
-        let exam = exam_with(CHECK, &(CHECK.example)(), &expecting(&["10.0.0.0/8", "203.0.113.0/24"]));
+        let exam =
+            exam_with(CHECK, &(CHECK.example)(), &expecting(&["10.0.0.0/8", "203.0.113.0/24"]));
         assert_eq!(
             exam.findings[0].says,
             "Load balancer web is internal, so its name leads to private addresses, and 203.0.113.0/24, which --expect-ingress names, is outside."
@@ -102,7 +106,14 @@ mod tests {
     #[test]
     fn on_purpose_it_is_no_finding() {
         assert_eq!(exam(CHECK, &(CHECK.example)()).outcome, Outcome::Healthy);
-        assert_eq!(exam_with(CHECK, &(CHECK.example)(), &expecting(&["10.0.0.0/8", "100.64.0.0/10"])).outcome, Outcome::Healthy);
-        assert_eq!(exam_with(CHECK, &baseline::fargate(), &expecting(&["203.0.113.0/24"])).outcome, Outcome::Healthy);
+        assert_eq!(
+            exam_with(CHECK, &(CHECK.example)(), &expecting(&["10.0.0.0/8", "100.64.0.0/10"]))
+                .outcome,
+            Outcome::Healthy
+        );
+        assert_eq!(
+            exam_with(CHECK, &baseline::fargate(), &expecting(&["203.0.113.0/24"])).outcome,
+            Outcome::Healthy
+        );
     }
 }

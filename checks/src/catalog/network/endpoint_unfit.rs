@@ -1,6 +1,7 @@
-//! The endpoint by which tasks were meant to reach what they need is missing, closed, has no private names, or its policy
-//! refuses. It speaks only where a stopped task's reason proves that something was not reached, and where nothing else
-//! leads out of the subnet; an endpoint that nobody needs may be as it likes.
+//! The endpoint by which tasks were meant to reach what they need is missing, closed, has no
+//! private names, or its policy refuses. It speaks only where a stopped task's reason proves that
+//! something was not reached, and where nothing else leads out of the subnet; an endpoint that
+//! nobody needs may be as it likes.
 
 use crate::check::{Findings, NoAnswer};
 use crate::finding::{Evidence, Finding, Kind, Remedy, Subject};
@@ -13,22 +14,24 @@ use crate::seen::Blind;
 use crate::snapshot::Endpoint;
 
 crate::check! {
-    /// A VPC endpoint that the tasks need is missing, not available, without private DNS, closed to them, or refuses by its
-    /// policy.
+    /// A VPC endpoint that the tasks need is missing, not available, without private DNS, closed to
+    /// them, or refuses by its policy.
     ///
     /// # Why it matters
     ///
-    /// In a subnet without a way out, endpoints are the only way to ECR, S3, CloudWatch Logs, Secrets Manager and Parameter
-    /// Store. One that is missing or unfit, and no task starts. The messages speak of images, secrets or roles.
+    /// In a subnet without a way out, endpoints are the only way to ECR, S3, CloudWatch Logs,
+    /// Secrets Manager and Parameter Store. One that is missing or unfit, and no task starts. The
+    /// messages speak of images, secrets or roles.
     ///
     /// # How we tell
     ///
-    /// Tasks on Fargate stopped with the words of a timeout, and nothing else leads out of their subnet. The endpoint for
-    /// what they asked for does not exist, though the VPC has others; or its state is not `available`; or it has no private
-    /// DNS, so that the name leads out of the VPC; or, for S3, it is not in the subnet's route table; or none of its
-    /// security groups admits the tasks on port 443. A policy counts where AWS names it in its refusal, or where S3 answers
-    /// 403 for the layers that ECR keeps there, and the policy allows `s3:GetObject` on that bucket to nobody. An endpoint in
-    /// another zone than the task's is fine.
+    /// Tasks on Fargate stopped with the words of a timeout, and nothing else leads out of their
+    /// subnet. The endpoint for what they asked for does not exist, though the VPC has others; or
+    /// its state is not `available`; or it has no private DNS, so that the name leads out of the
+    /// VPC; or, for S3, it is not in the subnet's route table; or none of its security groups
+    /// admits the tasks on port 443. A policy counts where AWS names it in its refusal, or where S3
+    /// answers 403 for the layers that ECR keeps there, and the policy allows `s3:GetObject` on
+    /// that bucket to nobody. An endpoint in another zone than the task's is fine.
     ///
     /// # What to do
     ///
@@ -38,7 +41,8 @@ crate::check! {
     /// aws ec2 modify-vpc-endpoint --vpc-endpoint-id <endpoint> --add-route-table-ids <table>
     /// ```
     ///
-    /// Terraform/OpenTofu: `private_dns_enabled`, `security_group_ids`, `route_table_ids` and `policy` of `aws_vpc_endpoint`.
+    /// Terraform/OpenTofu: `private_dns_enabled`, `security_group_ids`, `route_table_ids` and
+    /// `policy` of `aws_vpc_endpoint`.
     ///
     /// # See also
     ///
@@ -71,7 +75,9 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     let journeys = journey::failed(patient, findings);
     let mut unfit = Vec::new();
     for journey in &journeys {
-        if let (Some(need), Some(found)) = (journey.need, findings.see(journey.unfit(patient)).flatten()) {
+        if let (Some(need), Some(found)) =
+            (journey.need, findings.see(journey.unfit(patient)).flatten())
+        {
             let at = format!("{need:?} {found:?}");
             unfit.push((journey, at, (need, found)));
         }
@@ -79,7 +85,9 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     for (journeys, (need, unfit)) in journey::together(unfit) {
         findings.add(finding(patient, &journeys, need, &unfit));
     }
-    for told in reason::told(patient, findings).iter().filter(|told| journey::is_of_endpoint(told.text)) {
+    for told in
+        reason::told(patient, findings).iter().filter(|told| journey::is_of_endpoint(told.text))
+    {
         if let Some(finding) = findings.see(refusal(patient, told)).flatten() {
             findings.add(finding);
         }
@@ -88,9 +96,18 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
 }
 
 fn finding(patient: &Patient, journeys: &[&Journey], need: Need, unfit: &Unfit) -> Finding {
-    let (subnets, vpc, word, name) = (journey::subnet_words(journeys), journeys[0].vpc, need.word(), need.words());
-    let has_no_way = format!("{subnets} {} no other way to {name}", if journeys.len() == 1 { "has" } else { "have" });
-    let modify = |endpoint: &Endpoint, option: &str| format!("aws ec2 modify-vpc-endpoint --vpc-endpoint-id {} {option}", endpoint.vpc_endpoint_id);
+    let (subnets, vpc, word, name) =
+        (journey::subnet_words(journeys), journeys[0].vpc, need.word(), need.words());
+    let has_no_way = format!(
+        "{subnets} {} no other way to {name}",
+        if journeys.len() == 1 { "has" } else { "have" }
+    );
+    let modify = |endpoint: &Endpoint, option: &str| {
+        format!(
+            "aws ec2 modify-vpc-endpoint --vpc-endpoint-id {} {option}",
+            endpoint.vpc_endpoint_id
+        )
+    };
     let subject = |endpoint: &Endpoint| Subject::new(Kind::Endpoint, &endpoint.vpc_endpoint_id);
     let (subject, claim, evidence, remedy) = match unfit {
         Unfit::Missing(others) => {
@@ -158,9 +175,17 @@ fn finding(patient: &Patient, journeys: &[&Journey], need: Need, unfit: &Unfit) 
 fn create(patient: &Patient, need: Need, journey: &Journey) -> String {
     let kind = match need {
         Need::S3 => "--vpc-endpoint-type Gateway --route-table-ids <table>".to_owned(),
-        _ => format!("--vpc-endpoint-type Interface --private-dns-enabled --security-group-ids <group> --subnet-ids {}", journey.stranded.subnet),
+        _ => format!(
+            "--vpc-endpoint-type Interface --private-dns-enabled --security-group-ids <group> --subnet-ids {}",
+            journey.stranded.subnet
+        ),
     };
-    format!("aws ec2 create-vpc-endpoint --vpc-id {} --service-name com.amazonaws.{}.{} {kind}", journey.vpc, patient.region(), need.word())
+    format!(
+        "aws ec2 create-vpc-endpoint --vpc-id {} --service-name com.amazonaws.{}.{} {kind}",
+        journey.vpc,
+        patient.region(),
+        need.word()
+    )
 }
 
 /// `ecr.api`, of `com.amazonaws.eu-west-2.ecr.api`.
@@ -173,23 +198,46 @@ const QUOTED: usize = 400;
 
 /// A refusal that was the endpoint's and no role's.
 fn refusal(patient: &Patient, told: &Told) -> Result<Option<Finding>, Blind> {
-    let denied = matches!(told.reason.trouble, Trouble::ImagePullDenied | Trouble::SecretDenied | Trouble::LogsDenied);
+    let denied = matches!(
+        told.reason.trouble,
+        Trouble::ImagePullDenied | Trouble::SecretDenied | Trouble::LogsDenied
+    );
     let (Some(need), true) = (Need::of(told), denied) else { return Ok(None) };
     let of_tasks = told.tasks.iter().find_map(|task| task.subnet_id.as_deref());
-    let configured = || reach::configured(patient, None).and_then(|network| network.subnets.first()).map(String::as_str);
+    let configured = || {
+        reach::configured(patient, None)
+            .and_then(|network| network.subnets.first())
+            .map(String::as_str)
+    };
     let Some(subnet) = of_tasks.or_else(configured) else { return Ok(None) };
-    let Some(vpc) = patient.subnet(subnet)?.and_then(|subnet| subnet.vpc_id.as_deref()) else { return Ok(None) };
+    let Some(vpc) = patient.subnet(subnet)?.and_then(|subnet| subnet.vpc_id.as_deref()) else {
+        return Ok(None);
+    };
     let layers = format!("arn:aws:s3:::prod-{}-starport-layer-bucket/*", patient.region());
     let named = told.text.contains("VPC endpoint policy");
     let refuses = |endpoint: &&Endpoint| {
         let policy = endpoint.policy_document.as_deref();
-        named || policy.is_some_and(|policy| policy::allows(policy, "s3:GetObject", &layers) == Admission::No)
+        named
+            || policy.is_some_and(|policy| {
+                policy::allows(policy, "s3:GetObject", &layers) == Admission::No
+            })
     };
-    let Some(endpoint) = patient.endpoints(vpc)?.iter().filter(|endpoint| need.is_served_by(endpoint)).find(refuses) else { return Ok(None) };
-    let action = if named { reason::refused(told.text).action.unwrap_or("what was asked") } else { "s3:GetObject on the bucket of ECR's layers" };
+    let Some(endpoint) =
+        patient.endpoints(vpc)?.iter().filter(|endpoint| need.is_served_by(endpoint)).find(refuses)
+    else {
+        return Ok(None);
+    };
+    let action = if named {
+        reason::refused(told.text).action.unwrap_or("what was asked")
+    } else {
+        "s3:GetObject on the bucket of ECR's layers"
+    };
     let id = &endpoint.vpc_endpoint_id;
-    let says =
-        format!("The policy of endpoint {id} for {} does not allow {action}, whatever the role may: {}.", need.word(), told.count(patient.now()));
+    let says = format!(
+        "The policy of endpoint {id} for {} does not allow {action}, whatever the role may: {}.",
+        need.word(),
+        told.count(patient.now())
+    );
     let remedy = Remedy::new("Allow it in the endpoint's policy. Without one of its own, an endpoint lets everything through that roles may do.")
         .cli(format!("aws ec2 modify-vpc-endpoint --vpc-endpoint-id {id} --reset-policy"))
         .terraform("resource \"aws_vpc_endpoint\" \"this\" {\n  policy = data.aws_iam_policy_document.endpoint.json\n}");
@@ -219,14 +267,16 @@ mod tests {
     use crate::snapshot::Snapshot;
     use crate::testing::{exam, says};
 
-    const OUTSIDE: &str =
-        "RequestError: send request failed caused by: Post \"https://api.ecr.eu-west-2.amazonaws.com/\": dial tcp 52.94.53.1:443: i/o timeout";
+    const OUTSIDE: &str = "RequestError: send request failed caused by: Post \"https://api.ecr.eu-west-2.amazonaws.com/\": dial tcp 52.94.53.1:443: i/o timeout";
     const LAYERS: &str = "CannotPullContainerError: ref pull has been retried 5 time(s): failed to copy: httpReadSeeker: failed open: failed to do request: Get \"https://prod-eu-west-2-starport-layer-bucket.s3.eu-west-2.amazonaws.com/abc\": dial tcp 52.95.148.10:443: i/o timeout";
 
     /// A subnet without a way out, and these endpoints.
     fn private(reason: &str, endpoints: Vec<Endpoint>) -> Snapshot {
         let mut snapshot = baseline::worker();
-        let reason = reason.replace("RequestError", "ResourceInitializationError: unable to pull secrets or registry auth: RequestError");
+        let reason = reason.replace(
+            "RequestError",
+            "ResourceInitializationError: unable to pull secrets or registry auth: RequestError",
+        );
         baseline::fail_to_start(&mut snapshot, 2, &reason);
         snapshot.route_tables.change("vpc-1").unwrap()[0].routes.truncate(1);
         snapshot.endpoints.put("vpc-1", endpoints);
@@ -236,7 +286,12 @@ mod tests {
 
     fn gateway(tables: &[&str]) -> Endpoint {
         let route_table_ids = tables.iter().map(|id| (*id).into()).collect();
-        Endpoint { vpc_endpoint_type: "Gateway".into(), private_dns_enabled: false, route_table_ids, ..endpoint("s3") }
+        Endpoint {
+            vpc_endpoint_type: "Gateway".into(),
+            private_dns_enabled: false,
+            route_table_ids,
+            ..endpoint("s3")
+        }
     }
 
     #[test]
@@ -277,33 +332,49 @@ mod tests {
 
     #[test]
     fn one_that_is_missing_among_others_is_named() {
-        let found = says(CHECK, &private(OUTSIDE, vec![endpoint("ecr.dkr"), endpoint("logs"), gateway(&["rtb-private"])]));
+        let found = says(
+            CHECK,
+            &private(
+                OUTSIDE,
+                vec![endpoint("ecr.dkr"), endpoint("logs"), gateway(&["rtb-private"])],
+            ),
+        );
         assert!(
             found[0]
                 .starts_with("VPC vpc-1 has endpoints for ecr.dkr, logs and s3, and none for ecr.api: subnet subnet-0a1 has no other way to ECR."),
             "{found:?}"
         );
-        assert!(says(CHECK, &private(OUTSIDE, vec![gateway(&["rtb-private"])])).is_empty(), "a gateway for S3 is no sign of a closed VPC");
+        assert!(
+            says(CHECK, &private(OUTSIDE, vec![gateway(&["rtb-private"])])).is_empty(),
+            "a gateway for S3 is no sign of a closed VPC"
+        );
     }
 
     #[test]
     fn one_that_is_not_available_is_named() {
         let pending = Endpoint { state: "pending".into(), ..endpoint("ecr.api") };
-        assert!(says(CHECK, &private(OUTSIDE, vec![pending]))[0].starts_with("Endpoint vpce-ecr-api for ecr.api is in state pending"));
+        assert!(
+            says(CHECK, &private(OUTSIDE, vec![pending]))[0]
+                .starts_with("Endpoint vpce-ecr-api for ecr.api is in state pending")
+        );
         let in_capitals = Endpoint { state: "Available".into(), ..endpoint("ecr.api") };
         assert!(says(CHECK, &private(OUTSIDE, vec![in_capitals])).is_empty());
     }
 
     #[test]
     fn a_gateway_for_s3_must_be_in_the_subnets_table() {
-        let found = says(CHECK, &private(LAYERS, vec![endpoint("ecr.api"), gateway(&["rtb-public"])]));
+        let found =
+            says(CHECK, &private(LAYERS, vec![endpoint("ecr.api"), gateway(&["rtb-public"])]));
         assert!(
             found[0].starts_with(
                 "Gateway endpoint vpce-s3 for s3 is not in route table rtb-private, and subnet subnet-0a1 has no other way to S3, where ECR keeps"
             ),
             "{found:?}"
         );
-        assert!(says(CHECK, &private(LAYERS, vec![endpoint("ecr.api"), gateway(&["rtb-private"])])).is_empty());
+        assert!(
+            says(CHECK, &private(LAYERS, vec![endpoint("ecr.api"), gateway(&["rtb-private"])]))
+                .is_empty()
+        );
     }
 
     #[test]
@@ -318,7 +389,9 @@ mod tests {
             found[0].starts_with("The policy of endpoint vpce-ecr-api for ecr.api does not allow ecr:GetAuthorizationToken, whatever the role may"),
             "{found:?}"
         );
-        assert!(says(CHECK, &private(&text("identity-based"), vec![endpoint("ecr.api")])).is_empty());
+        assert!(
+            says(CHECK, &private(&text("identity-based"), vec![endpoint("ecr.api")])).is_empty()
+        );
     }
 
     #[test]
@@ -326,7 +399,13 @@ mod tests {
         let text = "CannotPullContainerError: failed to copy: httpReadSeeker: failed open: unexpected status code https://prod-eu-west-2-starport-layer-bucket.s3.eu-west-2.amazonaws.com/abc: 403 Forbidden";
         let policy = r#"{"Statement":[{"Effect":"Allow","Principal":"*","Action":"s3:*","Resource":["arn:aws:s3:::ours","arn:aws:s3:::ours/*"]}]}"#;
         let own = Endpoint { policy_document: Some(policy.into()), ..gateway(&["rtb-private"]) };
-        assert!(says(CHECK, &private(text, vec![own]))[0].contains("does not allow s3:GetObject on the bucket of ECR's layers"));
-        assert!(says(CHECK, &private(text, vec![gateway(&["rtb-private"])])).is_empty(), "the default lets everything through");
+        assert!(
+            says(CHECK, &private(text, vec![own]))[0]
+                .contains("does not allow s3:GetObject on the bucket of ECR's layers")
+        );
+        assert!(
+            says(CHECK, &private(text, vec![gateway(&["rtb-private"])])).is_empty(),
+            "the default lets everything through"
+        );
     }
 }

@@ -1,5 +1,6 @@
-//! A network ACL drops the traffic between balancer and tasks, or between tasks and what they need to start, one way or
-//! the other. ACLs know no connections: answers come back to high ports, and somebody has to allow those too.
+//! A network ACL drops the traffic between balancer and tasks, or between tasks and what they need
+//! to start, one way or the other. ACLs know no connections: answers come back to high ports, and
+//! somebody has to allow those too.
 
 use std::collections::BTreeSet;
 
@@ -19,18 +20,21 @@ crate::check! {
     ///
     /// # Why it matters
     ///
-    /// What an ACL drops times out, without a word. Often it is one zone: its subnets have an ACL of their own, and somebody
-    /// allowed the requests and forgot the answers, which go to ports from 1024 up.
+    /// What an ACL drops times out, without a word. Often it is one zone: its subnets have an ACL
+    /// of their own, and somebody allowed the requests and forgot the answers, which go to ports
+    /// from 1024 up.
     ///
     /// # How we tell
     ///
-    /// Health checks of a subnet's targets (tasks, or the instances that stand for them) time out, or fail at a network load
-    /// balancer, which does not say how; or tasks of a subnet stopped with the words of a timeout while they fetched their
-    /// image, secrets or log group. Then the ACLs on the way are read in the order of their rules, out and in:
-    /// those of the balancer's subnets and of the tasks' subnet on the port of the health check and on 1024 to 65535 back; or
-    /// that of the tasks' subnet, and of its NAT gateway's, on port 443 and on the ports from which Linux connects. Something
-    /// is claimed only where all of it is dropped; where it depends on addresses or ports, nothing. A health check that gets
-    /// an answer from the same subnet proves the way open. Where only some of the balancer's subnets are cut off, it is only
+    /// Health checks of a subnet's targets (tasks, or the instances that stand for them) time out,
+    /// or fail at a network load balancer, which does not say how; or tasks of a subnet stopped
+    /// with the words of a timeout while they fetched their image, secrets or log group. Then the
+    /// ACLs on the way are read in the order of their rules, out and in: those of the balancer's
+    /// subnets and of the tasks' subnet on the port of the health check and on 1024 to 65535 back;
+    /// or that of the tasks' subnet, and of its NAT gateway's, on port 443 and on the ports from
+    /// which Linux connects. Something is claimed only where all of it is dropped; where it depends
+    /// on addresses or ports, nothing. A health check that gets an answer from the same subnet
+    /// proves the way open. Where only some of the balancer's subnets are cut off, it is only
     /// likely.
     ///
     /// # What to do
@@ -83,8 +87,12 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
             continue;
         }
         for arn in &settings.load_balancer_arns {
-            let Some(balancer) = findings.see(patient.load_balancer(arn)).flatten() else { continue };
-            for shut in by_acl(findings.see(door::shut_by_acls(patient, settings, balancer)).unwrap_or_default()) {
+            let Some(balancer) = findings.see(patient.load_balancer(arn)).flatten() else {
+                continue;
+            };
+            for shut in by_acl(
+                findings.see(door::shut_by_acls(patient, settings, balancer)).unwrap_or_default(),
+            ) {
                 findings.add(of_targets(patient, settings, balancer, &shut)?);
             }
         }
@@ -94,7 +102,11 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         let mut dropped = Vec::new();
         for journey in &journeys {
             if let Some(found) = findings.see(journey.dropped(patient)).flatten() {
-                dropped.push((journey, format!("{} {}", found.acl.network_acl_id, journey.destination()), found));
+                dropped.push((
+                    journey,
+                    format!("{} {}", found.acl.network_acl_id, journey.destination()),
+                    found,
+                ));
             }
         }
         for (journeys, dropped) in journey::together(dropped) {
@@ -108,7 +120,9 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
 fn by_acl(shut: Vec<Shut>) -> Vec<Vec<Shut>> {
     let mut by_acl: Vec<Vec<Shut>> = Vec::new();
     for shut in shut {
-        match by_acl.iter_mut().find(|others| others[0].dropped[0].acl.network_acl_id == shut.dropped[0].acl.network_acl_id) {
+        match by_acl.iter_mut().find(|others| {
+            others[0].dropped[0].acl.network_acl_id == shut.dropped[0].acl.network_acl_id
+        }) {
             Some(others) => others.push(shut),
             None => by_acl.push(vec![shut]),
         }
@@ -116,14 +130,27 @@ fn by_acl(shut: Vec<Shut>) -> Vec<Vec<Shut>> {
     by_acl
 }
 
-fn of_targets(patient: &Patient, group: &TargetGroup, balancer: &LoadBalancer, shut: &[Shut]) -> Result<Finding, Blind> {
+fn of_targets(
+    patient: &Patient,
+    group: &TargetGroup,
+    balancer: &LoadBalancer,
+    shut: &[Shut],
+) -> Result<Finding, Blind> {
     // What is dropped in another way, or elsewhere, comes to light when this is mended.
-    let dropped: Vec<Dropped> = shut[0].dropped.iter().filter(|dropped| dropped.is_alike(&shut[0].dropped[0])).cloned().collect();
+    let dropped: Vec<Dropped> = shut[0]
+        .dropped
+        .iter()
+        .filter(|dropped| dropped.is_alike(&shut[0].dropped[0]))
+        .cloned()
+        .collect();
     let subnets = and_list(shut.iter().map(|shut| shut.subnet));
     let (cut_off, all) = shut[0].cut_off;
     let fail = if shut[0].failed.failure == Failure::TimedOut { "time out" } else { "fail" };
     let outcome = if cut_off == all {
-        format!("so the health checks of target group {} {fail} in {subnets}", traffic::group_name(&group.target_group_arn))
+        format!(
+            "so the health checks of target group {} {fail} in {subnets}",
+            traffic::group_name(&group.target_group_arn)
+        )
     } else {
         format!(
             "which cuts {subnets} off from {cut_off} of load balancer {}'s {all} subnets; likely that is why health checks {fail} there",
@@ -142,20 +169,36 @@ fn of_targets(patient: &Patient, group: &TargetGroup, balancer: &LoadBalancer, s
 
 fn of_tasks(patient: &Patient, journeys: &[&Journey], dropped: &Dropped) -> Finding {
     let alike = std::slice::from_ref(dropped);
-    let claim = format!("{}, so the tasks of {} cannot get {}", claim(alike), journey::subnet_words(journeys), journeys[0].destination());
-    journey::finding(patient, Subject::new(Kind::NetworkAcl, &dropped.acl.network_acl_id), journeys, &claim)
-        .because_all(dropped.evidence())
-        .mend(remedy(alike))
+    let claim = format!(
+        "{}, so the tasks of {} cannot get {}",
+        claim(alike),
+        journey::subnet_words(journeys),
+        journeys[0].destination()
+    );
+    journey::finding(
+        patient,
+        Subject::new(Kind::NetworkAcl, &dropped.acl.network_acl_id),
+        journeys,
+        &claim,
+    )
+    .because_all(dropped.evidence())
+    .mend(remedy(alike))
 }
 
 fn claim(dropped: &[Dropped]) -> String {
-    format!("Network ACL {} of subnet {} {}", dropped[0].acl.network_acl_id, dropped[0].crossing.subnet, acl::words(dropped))
+    format!(
+        "Network ACL {} of subnet {} {}",
+        dropped[0].acl.network_acl_id,
+        dropped[0].crossing.subnet,
+        acl::words(dropped)
+    )
 }
 
 fn remedy(alike: &[Dropped]) -> Remedy {
     let acl = alike[0].acl;
     let mut summary = "Allow it with a rule that comes before the one that denies, and see that the other direction is allowed as well.".to_owned();
-    let mut taken: BTreeSet<(bool, i32)> = acl.entries.iter().map(|entry| (entry.egress, entry.rule_number)).collect();
+    let mut taken: BTreeSet<(bool, i32)> =
+        acl.entries.iter().map(|entry| (entry.egress, entry.rule_number)).collect();
     let (mut commands, mut code) = (Vec::new(), Vec::new());
     for (nth, dropped) in alike.iter().enumerate() {
         let number = dropped.free_number(nth);
@@ -166,7 +209,10 @@ fn remedy(alike: &[Dropped]) -> Remedy {
         }
     }
     if let Some(entry) = alike[0].entry.filter(|_| commands.len() < alike.len()) {
-        summary.push_str(&format!(" Too few numbers before rule {} are free: give that rule a higher one first.", entry.rule_number));
+        summary.push_str(&format!(
+            " Too few numbers before rule {} are free: give that rule a higher one first.",
+            entry.rule_number
+        ));
     }
     let remedy = commands.into_iter().fold(Remedy::new(summary), Remedy::cli);
     if code.is_empty() { remedy } else { remedy.terraform(code.join("\n\n")) }
@@ -186,7 +232,10 @@ fn in_terraform(Dropped { acl, crossing, .. }: &Dropped, number: i32, nth: usize
         ("to_port", crossing.ports.end().to_string()),
     ];
     let width = arguments.iter().map(|(argument, _)| argument.len()).max().unwrap_or_default();
-    let lines: String = arguments.iter().map(|(argument, value)| format!("  {argument:<width$} = {value}\n")).collect();
+    let lines: String = arguments
+        .iter()
+        .map(|(argument, value)| format!("  {argument:<width$} = {value}\n"))
+        .collect();
     format!("resource \"aws_network_acl_rule\" \"{name}\" {{\n{lines}}}")
 }
 
@@ -229,7 +278,9 @@ mod tests {
         entries(&mut snapshot).push(deny(110));
         assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy);
         entries(&mut snapshot).push(deny(90));
-        assert!(says(CHECK, &snapshot)[0].contains("lets nothing in from 10.0.3.0/24 and 10.0.4.0/24 on port 8080: its rule 90 denies it"));
+        assert!(says(CHECK, &snapshot)[0].contains(
+            "lets nothing in from 10.0.3.0/24 and 10.0.4.0/24 on port 8080: its rule 90 denies it"
+        ));
     }
 
     #[test]
@@ -242,10 +293,17 @@ mod tests {
     #[test]
     fn an_answer_from_the_subnet_proves_the_way_open() {
         let mut snapshot = (CHECK.example)();
-        let answers = unhealthy("10.0.2.22", 8080, "Target.ResponseCodeMismatch", "Health checks failed with these codes: [404]");
+        let answers = unhealthy(
+            "10.0.2.22",
+            8080,
+            "Target.ResponseCodeMismatch",
+            "Health checks failed with these codes: [404]",
+        );
         snapshot.target_health.put(id::group("api"), vec![answers]);
         assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy);
-        snapshot.target_health.put(id::group("api"), vec![target("10.0.2.22", 8080, "eu-west-2b", "healthy")]);
+        snapshot
+            .target_health
+            .put(id::group("api"), vec![target("10.0.2.22", 8080, "eu-west-2b", "healthy")]);
         assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy);
     }
 
@@ -253,11 +311,21 @@ mod tests {
     fn a_network_balancer_says_only_that_health_checks_fail() {
         let mut snapshot = (CHECK.example)();
         snapshot.target_groups.change(&id::group("api")).unwrap().protocol = Some("TCP".into());
-        let failed = unhealthy("10.0.2.22", 8080, "Target.FailedHealthChecks", "Health checks failed");
+        let failed =
+            unhealthy("10.0.2.22", 8080, "Target.FailedHealthChecks", "Health checks failed");
         snapshot.target_health.change(&id::group("api")).unwrap()[1] = failed;
-        assert!(says(CHECK, &snapshot)[0].ends_with("so the health checks of target group api fail in subnet-0b2."), "{:?}", says(CHECK, &snapshot));
+        assert!(
+            says(CHECK, &snapshot)[0]
+                .ends_with("so the health checks of target group api fail in subnet-0b2."),
+            "{:?}",
+            says(CHECK, &snapshot)
+        );
         snapshot.target_groups.change(&id::group("api")).unwrap().protocol = Some("HTTP".into());
-        assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy, "a refusal comes back from the task");
+        assert_eq!(
+            exam(CHECK, &snapshot).outcome,
+            Outcome::Healthy,
+            "a refusal comes back from the task"
+        );
     }
 
     #[test]
@@ -289,12 +357,17 @@ mod tests {
         let mut snapshot = (CHECK.example)();
         let group = id::group("api");
         baseline::stop_tasks(&mut snapshot, 1, |task| {
-            task.stopped_reason = Some(format!("Task failed ELB health checks in (target-group {group})"));
+            task.stopped_reason =
+                Some(format!("Task failed ELB health checks in (target-group {group})"));
             task.subnet_id = Some("subnet-0b2".into());
         });
         snapshot.target_health.put(&group, Vec::new());
-        let message = format!("(service api) (port 8080) is unhealthy in (target-group {group}) due to (reason Request timed out).");
-        snapshot.services[0].events.insert(0, ServiceEvent { id: "1".into(), created_at: Some(minutes_ago(3)), message });
+        let message = format!(
+            "(service api) (port 8080) is unhealthy in (target-group {group}) due to (reason Request timed out)."
+        );
+        snapshot.services[0]
+            .events
+            .insert(0, ServiceEvent { id: "1".into(), created_at: Some(minutes_ago(3)), message });
         assert_eq!(says(CHECK, &snapshot).len(), 1);
     }
 
@@ -303,7 +376,10 @@ mod tests {
         let with = |from, to| {
             let mut snapshot = baseline::ec2();
             let slow = unhealthy(INSTANCES[1], 32769, "Target.Timeout", "Request timed out");
-            snapshot.target_health.put(id::group("web"), vec![target(INSTANCES[0], 32768, "eu-west-2a", "healthy"), slow]);
+            snapshot.target_health.put(
+                id::group("web"),
+                vec![target(INSTANCES[0], 32768, "eu-west-2a", "healthy"), slow],
+            );
             snapshot.network_acls = (CHECK.example)().network_acls;
             let entries = entries(&mut snapshot);
             (entries[0].from, entries[0].to) = (Some(from), Some(to));
@@ -316,7 +392,10 @@ mod tests {
             "{found:?}"
         );
         assert_eq!(exam(CHECK, &with(32768, 61000)).outcome, Outcome::Healthy);
-        assert!(says(CHECK, &with(49153, 65535))[0].contains("on port 32769: no rule"), "some of Docker's ports are open, this one is not");
+        assert!(
+            says(CHECK, &with(49153, 65535))[0].contains("on port 32769: no rule"),
+            "some of Docker's ports are open, this one is not"
+        );
         let mut gone = with(80, 443);
         gone.instance_interfaces.insert(INSTANCES[1], Seen::Yes(None));
         assert_eq!(exam(CHECK, &gone).outcome, Outcome::Healthy);
@@ -350,15 +429,26 @@ mod tests {
             "{found:?}"
         );
         assert!(says(CHECK, &stranded((443, 443), (1024, 65535))).is_empty());
-        assert!(says(CHECK, &stranded((80, 80), (1024, 65535)))[0].contains("lets nothing out to 52.94.53.1 on port 443"));
+        assert!(
+            says(CHECK, &stranded((80, 80), (1024, 65535)))[0]
+                .contains("lets nothing out to 52.94.53.1 on port 443")
+        );
     }
 
     #[test]
     fn terraform_has_every_rule_that_the_commands_add() {
         let remedy = exam(CHECK, &(CHECK.example)()).findings.remove(0).remedy;
         let code = remedy.terraform.unwrap();
-        assert_eq!((remedy.cli.len(), code.matches("resource \"aws_network_acl_rule\"").count()), (2, 2), "{code}");
-        assert!(code.contains("cidr_block     = \"10.0.3.0/24\"") && code.contains("cidr_block     = \"10.0.4.0/24\""), "{code}");
+        assert_eq!(
+            (remedy.cli.len(), code.matches("resource \"aws_network_acl_rule\"").count()),
+            (2, 2),
+            "{code}"
+        );
+        assert!(
+            code.contains("cidr_block     = \"10.0.3.0/24\"")
+                && code.contains("cidr_block     = \"10.0.4.0/24\""),
+            "{code}"
+        );
     }
 
     #[test]
@@ -366,15 +456,29 @@ mod tests {
         let at = |number: i32| {
             let mut snapshot = (CHECK.example)();
             let first = entries(&mut snapshot)[0].clone();
-            let deny = AclEntry { rule_number: number, rule_action: "deny".into(), protocol: "-1".into(), from: None, to: None, ..first };
+            let deny = AclEntry {
+                rule_number: number,
+                rule_action: "deny".into(),
+                protocol: "-1".into(),
+                from: None,
+                to: None,
+                ..first
+            };
             entries(&mut snapshot).push(deny);
             exam(CHECK, &snapshot).findings.remove(0).remedy
         };
         let none = at(1);
         assert!(none.cli.is_empty() && none.terraform.is_none(), "{none:?}");
-        assert!(none.summary.ends_with("before rule 1 are free: give that rule a higher one first."), "{}", none.summary);
+        assert!(
+            none.summary.ends_with("before rule 1 are free: give that rule a higher one first."),
+            "{}",
+            none.summary
+        );
         let one = at(2);
-        assert!(matches!(one.cli.as_slice(), [only] if only.contains("--rule-number 1 ")), "{one:?}");
+        assert!(
+            matches!(one.cli.as_slice(), [only] if only.contains("--rule-number 1 ")),
+            "{one:?}"
+        );
         assert_eq!(at(3).cli.len(), 2);
     }
 
@@ -383,7 +487,10 @@ mod tests {
         let mut snapshot = stranded((80, 80), (1024, 65535));
         let arn = snapshot.services[0].service_arn.clone();
         for task in snapshot.stopped_tasks.change(&arn).unwrap() {
-            task.stopped_reason = task.stopped_reason.as_ref().map(|reason| reason.replace("52.94.53.1:443", "[2600:1f18::1]:443"));
+            task.stopped_reason = task
+                .stopped_reason
+                .as_ref()
+                .map(|reason| reason.replace("52.94.53.1:443", "[2600:1f18::1]:443"));
         }
         let code = exam(CHECK, &snapshot).findings.remove(0).remedy.terraform.unwrap();
         assert!(code.contains("  ipv6_cidr_block = \"2600:1f18::1/128\""), "{code}");

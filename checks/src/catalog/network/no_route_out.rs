@@ -1,6 +1,6 @@
-//! The subnet of the tasks has no route to what they need to start, or one that leads to something which is gone. It speaks
-//! only where a stopped task's reason proves that the network is the trouble: a private subnet without a way out is fine
-//! as long as endpoints serve it.
+//! The subnet of the tasks has no route to what they need to start, or one that leads to something
+//! which is gone. It speaks only where a stopped task's reason proves that the network is the
+//! trouble: a private subnet without a way out is fine as long as endpoints serve it.
 
 use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
@@ -12,22 +12,26 @@ use crate::reading::route;
 use crate::snapshot::{NatGateway, RouteTable};
 
 crate::check! {
-    /// The tasks' subnet has no working route to the registry, to the store of the secrets or to CloudWatch Logs.
+    /// The tasks' subnet has no working route to the registry, to the store of the secrets or to
+    /// CloudWatch Logs.
     ///
     /// # Why it matters
     ///
-    /// On Fargate everything that a task needs to start goes over its own network interface. Without a way out, tasks time
-    /// out before they run, and the messages speak of secrets, images or log groups.
+    /// On Fargate everything that a task needs to start goes over its own network interface.
+    /// Without a way out, tasks time out before they run, and the messages speak of secrets, images
+    /// or log groups.
     ///
     /// # How we tell
     ///
-    /// Tasks stopped with the words of a timeout while they fetched their image, secrets or log group; and the route table of
-    /// their subnet, its own or the VPC's main one, has no route to the address that did not answer, or its longest match
-    /// leads to something that is not there any more (`blackhole`), to a NAT gateway that failed or is deleted, or to one in a
-    /// subnet that has no way to the internet itself. Where the message has no address, the default route counts. No endpoint
-    /// of the VPC serves what was asked for; where one was meant to, that is `endpoint_unfit`. A private address is that of an
-    /// endpoint, so routes are not the trouble. Instances pull for their tasks and are left out, as is what Fargate fetched
-    /// by itself before platform version 1.4.0.
+    /// Tasks stopped with the words of a timeout while they fetched their image, secrets or log
+    /// group; and the route table of their subnet, its own or the VPC's main one, has no route to
+    /// the address that did not answer, or its longest match leads to something that is not there
+    /// any more (`blackhole`), to a NAT gateway that failed or is deleted, or to one in a subnet
+    /// that has no way to the internet itself. Where the message has no address, the default route
+    /// counts. No endpoint of the VPC serves what was asked for; where one was meant to, that is
+    /// `endpoint_unfit`. A private address is that of an endpoint, so routes are not the trouble.
+    /// Instances pull for their tasks and are left out, as is what Fargate fetched by itself before
+    /// platform version 1.4.0.
     ///
     /// # What to do
     ///
@@ -35,8 +39,9 @@ crate::check! {
     /// aws ec2 create-route --route-table-id <table> --destination-cidr-block 0.0.0.0/0 --nat-gateway-id <nat>
     /// ```
     ///
-    /// Or endpoints for `ecr.api`, `ecr.dkr`, `logs`, `secretsmanager` or `ssm`, and a gateway endpoint for S3.
-    /// Terraform/OpenTofu: `aws_route` and `aws_nat_gateway`, or `aws_vpc_endpoint`.
+    /// Or endpoints for `ecr.api`, `ecr.dkr`, `logs`, `secretsmanager` or `ssm`, and a gateway
+    /// endpoint for S3. Terraform/OpenTofu: `aws_route` and `aws_nat_gateway`, or
+    /// `aws_vpc_endpoint`.
     ///
     /// # See also
     ///
@@ -85,27 +90,61 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     Ok(())
 }
 
-fn finding(patient: &Patient, journeys: &[&Journey], table: &RouteTable, stop: Stop, endpoints: Vec<Evidence>) -> Finding {
+fn finding(
+    patient: &Patient,
+    journeys: &[&Journey],
+    table: &RouteTable,
+    stop: Stop,
+    endpoints: Vec<Evidence>,
+) -> Finding {
     let (subnets, id) = (journey::subnet_words(journeys), table.route_table_id.as_str());
     let to = journeys[0].destination();
     let of_table = |field, value: &str| Evidence::new(Call::DescribeRouteTables, id, field, value);
-    let of_gateway = |gateway: &NatGateway, field, value: &str| Evidence::new(Call::DescribeNatGateways, &gateway.nat_gateway_id, field, value);
+    let of_gateway = |gateway: &NatGateway, field, value: &str| {
+        Evidence::new(Call::DescribeNatGateways, &gateway.nat_gateway_id, field, value)
+    };
     let mut evidence = route::destinations(table);
     let (claim, verb) = match stop {
         Stop::Blackhole(route) => {
             let target = route.target.as_deref().unwrap_or("its target");
             evidence.insert(0, of_table("Routes.State", "blackhole"));
-            (format!("The route of {subnets} {to} leads to {target}, which is gone: a blackhole in route table {id}"), "replace-route")
+            (
+                format!(
+                    "The route of {subnets} {to} leads to {target}, which is gone: a blackhole in route table {id}"
+                ),
+                "replace-route",
+            )
         }
         Stop::DeadNat(_, gateway) => {
-            let why = gateway.failure_message.as_deref().map(|message| format!(" ({})", message.trim_end_matches('.'))).unwrap_or_default();
-            evidence = vec![of_table("Routes.Target", &gateway.nat_gateway_id), of_gateway(gateway, "State", &gateway.state)];
-            evidence.extend(gateway.failure_message.as_deref().map(|message| of_gateway(gateway, "FailureMessage", message)));
+            let why = gateway
+                .failure_message
+                .as_deref()
+                .map(|message| format!(" ({})", message.trim_end_matches('.')))
+                .unwrap_or_default();
+            evidence = vec![
+                of_table("Routes.Target", &gateway.nat_gateway_id),
+                of_gateway(gateway, "State", &gateway.state),
+            ];
+            evidence.extend(
+                gateway
+                    .failure_message
+                    .as_deref()
+                    .map(|message| of_gateway(gateway, "FailureMessage", message)),
+            );
             let name = &gateway.nat_gateway_id;
-            (format!("The way out of {subnets} is NAT gateway {name} in route table {id}, and its state is {}{why}", gateway.state), "replace-route")
+            (
+                format!(
+                    "The way out of {subnets} is NAT gateway {name} in route table {id}, and its state is {}{why}",
+                    gateway.state
+                ),
+                "replace-route",
+            )
         }
         Stop::NatWithoutWay(gateway, home) => {
-            evidence = vec![of_table("Routes.Target", &gateway.nat_gateway_id), of_gateway(gateway, "SubnetId", home)];
+            evidence = vec![
+                of_table("Routes.Target", &gateway.nat_gateway_id),
+                of_gateway(gateway, "SubnetId", home),
+            ];
             let name = &gateway.nat_gateway_id;
             (
                 format!(
@@ -116,9 +155,18 @@ fn finding(patient: &Patient, journeys: &[&Journey], table: &RouteTable, stop: S
         }
         Stop::Nowhere | Stop::NoPublicAddress(_) => {
             evidence.extend(endpoints);
-            let no_endpoint = journeys[0].need.map(|need| format!(", and the VPC has no endpoint for {}", need.word())).unwrap_or_default();
+            let no_endpoint = journeys[0]
+                .need
+                .map(|need| format!(", and the VPC has no endpoint for {}", need.word()))
+                .unwrap_or_default();
             let verb = if journeys.len() == 1 { "has" } else { "have" };
-            (format!("S{} {verb} no route {to}: route table {id} has none{no_endpoint}", &subnets[1..]), "create-route")
+            (
+                format!(
+                    "S{} {verb} no route {to}: route table {id} has none{no_endpoint}",
+                    &subnets[1..]
+                ),
+                "create-route",
+            )
         }
     };
     let mut remedy = Remedy::new(
@@ -134,7 +182,14 @@ fn finding(patient: &Patient, journeys: &[&Journey], table: &RouteTable, stop: S
             "resource \"aws_route\" \"out\" {{\n  route_table_id         = \"{id}\"\n  destination_cidr_block = \"0.0.0.0/0\"\n  nat_gateway_id         = \
              aws_nat_gateway.this.id\n}}"
         ));
-    journey::finding(patient, Subject::new(Kind::Subnet, journeys[0].stranded.subnet), journeys, &claim).because_all(evidence).mend(remedy)
+    journey::finding(
+        patient,
+        Subject::new(Kind::Subnet, journeys[0].stranded.subnet),
+        journeys,
+        &claim,
+    )
+    .because_all(evidence)
+    .mend(remedy)
 }
 
 #[cfg(test)]
@@ -189,12 +244,20 @@ mod tests {
         snapshot.endpoints.put("vpc-1", vec![baseline::endpoint("ecr.dkr")]);
         assert!(says(CHECK, &snapshot).is_empty());
         snapshot.endpoints.insert("vpc-1", Seen::No(Why::Denied("no".into())));
-        assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::CouldNotLook, "an endpoint that is not seen may be the way");
+        assert_eq!(
+            exam(CHECK, &snapshot).outcome,
+            Outcome::CouldNotLook,
+            "an endpoint that is not seen may be the way"
+        );
     }
 
     fn by_nat(change: impl Fn(&mut NatGateway)) -> Vec<String> {
         let mut snapshot = (CHECK.example)();
-        let route = Route { destination: "0.0.0.0/0".into(), target: Some("nat-1".into()), state: Some("active".into()) };
+        let route = Route {
+            destination: "0.0.0.0/0".into(),
+            target: Some("nat-1".into()),
+            state: Some("active".into()),
+        };
         snapshot.route_tables.change("vpc-1").unwrap()[0].routes.push(route);
         snapshot.nat_gateways.change("vpc-1").unwrap().iter_mut().for_each(change);
         says(CHECK, &snapshot)
@@ -203,7 +266,10 @@ mod tests {
     #[test]
     fn a_nat_gateway_in_a_public_subnet_works() {
         assert!(by_nat(|_| {}).is_empty());
-        assert!(by_nat(|gateway| gateway.subnet_id = None).is_empty(), "a regional one is in no subnet");
+        assert!(
+            by_nat(|gateway| gateway.subnet_id = None).is_empty(),
+            "a regional one is in no subnet"
+        );
     }
 
     #[test]
@@ -221,8 +287,17 @@ mod tests {
     #[test]
     fn a_nat_gateway_in_a_private_subnet_is_no_way_out() {
         let private = by_nat(|gateway| gateway.subnet_id = Some("subnet-0b2".into()));
-        assert!(private[0].contains("which is in subnet subnet-0b2, and that has no route to an internet gateway itself"), "{private:?}");
-        assert!(by_nat(|gateway| (gateway.connectivity_type, gateway.subnet_id) = (Some("private".into()), Some("subnet-0b2".into()))).is_empty());
+        assert!(
+            private[0].contains(
+                "which is in subnet subnet-0b2, and that has no route to an internet gateway itself"
+            ),
+            "{private:?}"
+        );
+        assert!(
+            by_nat(|gateway| (gateway.connectivity_type, gateway.subnet_id) =
+                (Some("private".into()), Some("subnet-0b2".into())))
+            .is_empty()
+        );
     }
 
     #[test]
@@ -235,15 +310,29 @@ mod tests {
     #[test]
     fn a_route_whose_gateway_is_gone_is_a_blackhole() {
         let mut snapshot = (CHECK.example)();
-        let gone = Route { destination: "0.0.0.0/0".into(), target: Some("nat-0dead".into()), state: Some("blackhole".into()) };
+        let gone = Route {
+            destination: "0.0.0.0/0".into(),
+            target: Some("nat-0dead".into()),
+            state: Some("blackhole".into()),
+        };
         snapshot.route_tables.change("vpc-1").unwrap()[0].routes.push(gone);
-        assert!(says(CHECK, &snapshot)[0].contains("leads to nat-0dead, which is gone: a blackhole in route table rtb-private"));
+        assert!(
+            says(CHECK, &snapshot)[0].contains(
+                "leads to nat-0dead, which is gone: a blackhole in route table rtb-private"
+            )
+        );
     }
 
     #[test]
     fn a_private_address_or_a_name_that_does_not_resolve_is_no_matter_of_routes() {
-        for tail in ["dial tcp 10.0.1.77:443: i/o timeout", "dial tcp: lookup api.ecr.eu-west-2.amazonaws.com: no such host"] {
-            assert!(says(CHECK, &with(&format!("CannotPullContainerError: {tail}"))).is_empty(), "{tail}");
+        for tail in [
+            "dial tcp 10.0.1.77:443: i/o timeout",
+            "dial tcp: lookup api.ecr.eu-west-2.amazonaws.com: no such host",
+        ] {
+            assert!(
+                says(CHECK, &with(&format!("CannotPullContainerError: {tail}"))).is_empty(),
+                "{tail}"
+            );
         }
     }
 
@@ -252,7 +341,13 @@ mod tests {
         let mut snapshot = baseline::worker();
         snapshot.route_tables = (CHECK.example)().route_tables;
         assert!(says(CHECK, &snapshot).is_empty());
-        assert!(says(CHECK, &with("CannotPullContainerError: failed to resolve ref mailer:1: not found")).is_empty());
+        assert!(
+            says(
+                CHECK,
+                &with("CannotPullContainerError: failed to resolve ref mailer:1: not found")
+            )
+            .is_empty()
+        );
     }
 
     #[test]
@@ -273,7 +368,8 @@ mod tests {
     fn explains_the_registry_that_cannot_be_reached_and_so_the_tasks_that_do_not_start() {
         let snapshot = (CHECK.example)();
         let intent = crate::patient::Intent::default();
-        let diagnosis = crate::diagnosis::diagnose(&Patient::new(&snapshot, &snapshot.services[0], &intent));
+        let diagnosis =
+            crate::diagnosis::diagnose(&Patient::new(&snapshot, &snapshot.services[0], &intent));
         let chain = |id: &str| diagnosis.roots.iter().find(|root| root.check.id() == id).cloned();
         let root = chain(CHECK.id()).unwrap();
         assert_eq!(root.explains[0].check.id(), "registry_unreachable");

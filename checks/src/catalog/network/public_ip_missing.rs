@@ -1,5 +1,6 @@
-//! The subnet's way out is an internet gateway, and the tasks have no public address: whatever they send, nothing comes back.
-//! It speaks only where a stopped task's reason proves that the network is the trouble.
+//! The subnet's way out is an internet gateway, and the tasks have no public address: whatever they
+//! send, nothing comes back. It speaks only where a stopped task's reason proves that the network
+//! is the trouble.
 
 use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
@@ -15,14 +16,16 @@ crate::check! {
     ///
     /// # Why it matters
     ///
-    /// An internet gateway takes only what has a public address. A task without one times out on everything outside its VPC,
-    /// and does not start. `assignPublicIp` is off unless somebody turns it on.
+    /// An internet gateway takes only what has a public address. A task without one times out on
+    /// everything outside its VPC, and does not start. `assignPublicIp` is off unless somebody
+    /// turns it on.
     ///
     /// # How we tell
     ///
-    /// Tasks on Fargate stopped with the words of a timeout while they fetched their image, secrets or log group; the route
-    /// of their subnet leads to an internet gateway; and the deployment's `assignPublicIp` is not `ENABLED`. No endpoint of
-    /// the VPC serves what was asked for; where one was meant to, that is `endpoint_unfit`.
+    /// Tasks on Fargate stopped with the words of a timeout while they fetched their image, secrets
+    /// or log group; the route of their subnet leads to an internet gateway; and the deployment's
+    /// `assignPublicIp` is not `ENABLED`. No endpoint of the VPC serves what was asked for; where
+    /// one was meant to, that is `endpoint_unfit`.
     ///
     /// # What to do
     ///
@@ -32,7 +35,8 @@ crate::check! {
     /// aws ecs update-service --cluster <cluster> --service <service> --network-configuration 'awsvpcConfiguration={subnets=[…],securityGroups=[…],assignPublicIp=ENABLED}'
     /// ```
     ///
-    /// Terraform/OpenTofu: `network_configuration { assign_public_ip = true }` of `aws_ecs_service`.
+    /// Terraform/OpenTofu: `network_configuration { assign_public_ip = true }` of
+    /// `aws_ecs_service`.
     ///
     /// # See also
     ///
@@ -68,33 +72,53 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     for journey in &journeys {
         // Where an endpoint was meant to be the way, that is the trouble.
         if findings.see(journey.unfit(patient)).is_some_and(|unfit| unfit.is_none())
-            && let Some((table, Stop::NoPublicAddress(route))) = findings.see(journey.stop(patient)).flatten()
+            && let Some((table, Stop::NoPublicAddress(route))) =
+                findings.see(journey.stop(patient)).flatten()
         {
             stops.push((journey, table.route_table_id.clone(), (table, route)));
         }
     }
     for (journeys, (table, route)) in journey::together(stops) {
-        // Where an address is known, it is no endpoint's, and which of them there are tells nothing.
+        // Where an address is known, it is no endpoint's, and which of them there are tells
+        // nothing.
         let by_name = journeys[0].stranded.address().is_none();
-        let endpoints = if by_name { findings.see(journeys[0].other_endpoints(patient)).unwrap_or_default() } else { Vec::new() };
+        let endpoints = if by_name {
+            findings.see(journeys[0].other_endpoints(patient)).unwrap_or_default()
+        } else {
+            Vec::new()
+        };
         findings.add(finding(patient, &journeys, table, route, endpoints));
     }
     Ok(())
 }
 
-fn finding(patient: &Patient, journeys: &[&Journey], table: &RouteTable, route: &Route, endpoints: Vec<Evidence>) -> Finding {
+fn finding(
+    patient: &Patient,
+    journeys: &[&Journey],
+    table: &RouteTable,
+    route: &Route,
+    endpoints: Vec<Evidence>,
+) -> Finding {
     let network = reach::configured(patient, None);
     let gateway = route.target.as_deref().unwrap_or("an internet gateway");
     let outcome = match (journeys[0].stranded.address(), journeys[0].need) {
         (Some(address), _) => format!("so they cannot reach {address}"),
-        (None, Some(need)) => format!("so they cannot reach {}, for which the VPC has no endpoint", need.words()),
+        (None, Some(need)) => {
+            format!("so they cannot reach {}, for which the VPC has no endpoint", need.words())
+        }
         (None, None) => "so they reach nothing outside".to_owned(),
     };
-    let claim =
-        format!("The way out of {} is internet gateway {gateway}, and the tasks get no public address, {outcome}", journey::subnet_words(journeys));
+    let claim = format!(
+        "The way out of {} is internet gateway {gateway}, and the tasks get no public address, {outcome}",
+        journey::subnet_words(journeys)
+    );
     let asked = network.and_then(|network| network.assign_public_ip.as_deref());
-    let asked = asked.map(|asked| patient.evidence("networkConfiguration.awsvpcConfiguration.assignPublicIp", asked));
-    let ids = |ids: fn(&NetworkConfiguration) -> &Vec<String>| network.map(|network| ids(network).join(",")).unwrap_or_default();
+    let asked = asked.map(|asked| {
+        patient.evidence("networkConfiguration.awsvpcConfiguration.assignPublicIp", asked)
+    });
+    let ids = |ids: fn(&NetworkConfiguration) -> &Vec<String>| {
+        network.map(|network| ids(network).join(",")).unwrap_or_default()
+    };
     let remedy = Remedy::new("Give the tasks a public address, or put them into private subnets behind a NAT gateway.")
         .cli(format!(
             "aws ecs update-service {} --network-configuration 'awsvpcConfiguration={{subnets=[{}],securityGroups=[{}],assignPublicIp=ENABLED}}'",
@@ -106,11 +130,21 @@ fn finding(patient: &Patient, journeys: &[&Journey], table: &RouteTable, route: 
             "resource \"aws_ecs_service\" \"{}\" {{\n  network_configuration {{\n    assign_public_ip = true\n  }}\n}}",
             patient.name()
         ));
-    journey::finding(patient, Subject::new(Kind::Subnet, journeys[0].stranded.subnet), journeys, &claim)
-        .because(Evidence::new(Call::DescribeRouteTables, &table.route_table_id, "Routes.Target", gateway))
-        .because_all(asked)
-        .because_all(endpoints)
-        .mend(remedy)
+    journey::finding(
+        patient,
+        Subject::new(Kind::Subnet, journeys[0].stranded.subnet),
+        journeys,
+        &claim,
+    )
+    .because(Evidence::new(
+        Call::DescribeRouteTables,
+        &table.route_table_id,
+        "Routes.Target",
+        gateway,
+    ))
+    .because_all(asked)
+    .because_all(endpoints)
+    .mend(remedy)
 }
 
 #[cfg(test)]
@@ -133,7 +167,11 @@ mod tests {
     fn tasks_that_get_a_public_address_have_a_way_out() {
         let mut snapshot = (CHECK.example)();
         let enabled = Some("ENABLED".to_owned());
-        snapshot.services[0].deployments[0].network_configuration.as_mut().unwrap().assign_public_ip = enabled;
+        snapshot.services[0].deployments[0]
+            .network_configuration
+            .as_mut()
+            .unwrap()
+            .assign_public_ip = enabled;
         assert!(says(CHECK, &snapshot).is_empty());
     }
 

@@ -1,5 +1,6 @@
-//! The security groups of the tasks do not let them out to what they need. It speaks only where a stopped task's reason
-//! proves that something was not reached; rules add up and only allow, so the rest is arithmetic.
+//! The security groups of the tasks do not let them out to what they need. It speaks only where a
+//! stopped task's reason proves that something was not reached; rules add up and only allow, so the
+//! rest is arithmetic.
 
 use crate::call::quote;
 use crate::check::{Findings, NoAnswer};
@@ -10,20 +11,23 @@ use crate::reading::{reach, rollout};
 use crate::snapshot::SecurityGroup;
 
 crate::check! {
-    /// No rule of the tasks' security groups lets them out to the registry, the store of the secrets or CloudWatch Logs.
+    /// No rule of the tasks' security groups lets them out to the registry, the store of the
+    /// secrets or CloudWatch Logs.
     ///
     /// # Why it matters
     ///
-    /// On Fargate everything that a task needs to start goes over its own network interface, and past its security groups.
-    /// If they let nothing out on port 443, no task starts. It happens when somebody takes away the rule that lets out
-    /// everything, or when Terraform makes the group: it takes that rule away unless told otherwise.
+    /// On Fargate everything that a task needs to start goes over its own network interface, and
+    /// past its security groups. If they let nothing out on port 443, no task starts. It happens
+    /// when somebody takes away the rule that lets out everything, or when Terraform makes the
+    /// group: it takes that rule away unless told otherwise.
     ///
     /// # How we tell
     ///
-    /// Tasks on Fargate stopped with the words of a timeout while they fetched their image, secrets or log group; and no
-    /// outbound rule of the security groups that the primary deployment asks for covers port 443 to the address that did not
-    /// answer, to the endpoint that serves it, or, where neither is known, to any address of the internet. Prefix lists are
-    /// looked into. A rule that may be for it is taken for one. Names resolve whatever security groups say.
+    /// Tasks on Fargate stopped with the words of a timeout while they fetched their image, secrets
+    /// or log group; and no outbound rule of the security groups that the primary deployment asks
+    /// for covers port 443 to the address that did not answer, to the endpoint that serves it, or,
+    /// where neither is known, to any address of the internet. Prefix lists are looked into. A rule
+    /// that may be for it is taken for one. Names resolve whatever security groups say.
     ///
     /// # What to do
     ///
@@ -81,7 +85,11 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
 
 fn finding(patient: &Patient, journeys: &[&Journey], groups: &[&SecurityGroup]) -> Finding {
     let ids: Vec<&str> = groups.iter().map(|group| group.group_id.as_str()).collect();
-    let claim = format!("No rule of the tasks' security groups ({}) lets them out on port 443 {}", ids.join(", "), journeys[0].destination());
+    let claim = format!(
+        "No rule of the tasks' security groups ({}) lets them out on port 443 {}",
+        ids.join(", "),
+        journeys[0].destination()
+    );
     let remedy = Remedy::new("Let the tasks out on port 443: to everywhere, or to the endpoints' security group and the prefix list of S3.")
         .cli(format!("aws ec2 authorize-security-group-egress --group-id {} --protocol tcp --port 443 --cidr 0.0.0.0/0", quote(ids[0])))
         .terraform(format!(
@@ -140,7 +148,12 @@ mod tests {
         let reason = "CannotPullContainerError: failed to do request: Head \"https://123456789012.dkr.ecr.eu-west-2.amazonaws.com/v2/\": context deadline exceeded";
         let mut snapshot = with(vec![from_group(443, "sg-endpoint")]);
         let arn = snapshot.services[0].service_arn.clone();
-        snapshot.stopped_tasks.change(&arn).unwrap().iter_mut().for_each(|task| task.stopped_reason = Some(reason.into()));
+        snapshot
+            .stopped_tasks
+            .change(&arn)
+            .unwrap()
+            .iter_mut()
+            .for_each(|task| task.stopped_reason = Some(reason.into()));
         assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Sick, "there is no such endpoint");
         snapshot.endpoints.put("vpc-1", vec![endpoint("ecr.dkr")]);
         assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy);

@@ -1,6 +1,6 @@
-//! The security groups of the tasks, or of the instances that stand for them, do not admit the balancer on the port that it
-//! asks. Rules add up and only allow, so this is arithmetic; it speaks only where every group is seen and no health check
-//! proves the contrary.
+//! The security groups of the tasks, or of the instances that stand for them, do not admit the
+//! balancer on the port that it asks. Rules add up and only allow, so this is arithmetic; it speaks
+//! only where every group is seen and no health check proves the contrary.
 
 use crate::check::{Findings, NoAnswer};
 use crate::finding::{Finding, Kind, Remedy, Subject};
@@ -13,26 +13,28 @@ use crate::seen::Blind;
 use crate::snapshot::{IpPermission, LoadBalancer, SecurityGroup, TargetGroup};
 
 crate::check! {
-    /// The balancer may not connect to the tasks: no rule of the tasks' security groups admits it on the port of the
-    /// target, or on the port of the health check.
+    /// The balancer may not connect to the tasks: no rule of the tasks' security groups admits it
+    /// on the port of the target, or on the port of the health check.
     ///
     /// # Why it matters
     ///
-    /// The health check times out, ECS replaces the tasks, and no request gets through. It happens when a balancer gets
-    /// a new security group and the tasks' rule still names the old one, when the container's port changes, and in
-    /// Express Mode when you bring a security group of your own. On instances it happens when the group opens the port of
-    /// the container or of the website, and bridge mode gives each task another one from 32768 up.
+    /// The health check times out, ECS replaces the tasks, and no request gets through. It happens
+    /// when a balancer gets a new security group and the tasks' rule still names the old one, when
+    /// the container's port changes, and in Express Mode when you bring a security group of your
+    /// own. On instances it happens when the group opens the port of the container or of the
+    /// website, and bridge mode gives each task another one from 32768 up.
     ///
     /// # How we tell
     ///
-    /// The security groups come from the tasks' network interfaces, or from the service where a task has none; where
-    /// targets are instances, from the primary interface of each. All
-    /// their inbound rules together, with what is in the prefix lists that they name, are held against the balancer's security
-    /// groups and the blocks of its subnets. A rule for some addresses of these subnets might admit it: then nothing is
-    /// claimed. Nor if a health check passes, or fails in a way that takes a connection: then the way is open. Balancers without
-    /// security groups are left out; so are instances that are gone, or whose port is none of the service's tasks. Of network
-    /// load balancers only the health checks are judged: they may hand on the addresses of their clients. That theirs fails
-    /// proves nothing, as they say no more than that.
+    /// The security groups come from the tasks' network interfaces, or from the service where a
+    /// task has none; where targets are instances, from the primary interface of each. All their
+    /// inbound rules together, with what is in the prefix lists that they name, are held against
+    /// the balancer's security groups and the blocks of its subnets. A rule for some addresses of
+    /// these subnets might admit it: then nothing is claimed. Nor if a health check passes, or
+    /// fails in a way that takes a connection: then the way is open. Balancers without security
+    /// groups are left out; so are instances that are gone, or whose port is none of the service's
+    /// tasks. Of network load balancers only the health checks are judged: they may hand on the
+    /// addresses of their clients. That theirs fails proves nothing, as they say no more than that.
     ///
     /// # What to do
     ///
@@ -40,10 +42,11 @@ crate::check! {
     /// aws ec2 authorize-security-group-ingress --group-id <task's group> --protocol tcp --port <port> --source-group <balancer's group>
     /// ```
     ///
-    /// Where Docker chooses the port of the host (no `hostPort`, or 0), open all that it chooses from, 32768 to 65535.
+    /// Where Docker chooses the port of the host (no `hostPort`, or 0), open all that it chooses
+    /// from, 32768 to 65535.
     ///
-    /// Terraform/OpenTofu: an `aws_vpc_security_group_ingress_rule` of the tasks' group, with the balancer's group as
-    /// `referenced_security_group_id`.
+    /// Terraform/OpenTofu: an `aws_vpc_security_group_ingress_rule` of the tasks' group, with the
+    /// balancer's group as `referenced_security_group_id`.
     ///
     /// # See also
     ///
@@ -90,7 +93,12 @@ fn is_closed(patient: &Patient, balancer: &LoadBalancer, door: &Door) -> Result<
     Ok(true)
 }
 
-fn finding(patient: &Patient, group: &TargetGroup, balancer: &LoadBalancer, door: &Door) -> Result<Finding, Blind> {
+fn finding(
+    patient: &Patient,
+    group: &TargetGroup,
+    balancer: &LoadBalancer,
+    door: &Door,
+) -> Result<Finding, Blind> {
     let closed = reach::security_groups(patient, &door.task_groups)?.unwrap_or_default();
     let arn = group.target_group_arn.as_str();
     let ids: Vec<&str> = door.task_groups.iter().copied().collect();
@@ -109,10 +117,16 @@ fn finding(patient: &Patient, group: &TargetGroup, balancer: &LoadBalancer, door
     }
     if door.dynamic {
         let open = reach::open_to(patient, balancer, &closed)?;
-        let but =
-            if open.is_empty() { String::new() } else { format!("They admit it on {} only; ", and_list(open.iter().map(|ports| ports.words()))) };
+        let but = if open.is_empty() {
+            String::new()
+        } else {
+            format!("They admit it on {} only; ", and_list(open.iter().map(|ports| ports.words())))
+        };
         let bridge = if but.is_empty() { "Bridge" } else { "bridge" };
-        says += &format!(" {but}{bridge} mode gives each task another port of its instance, from {} up.", EPHEMERAL.start());
+        says += &format!(
+            " {but}{bridge} mode gives each task another port of its instance, from {} up.",
+            EPHEMERAL.start()
+        );
     }
     if patient.is_express() && closed.iter().all(|group| !group.ecs_managed) {
         says += " None of them is the one that Express Mode makes and keeps open to its balancer.";
@@ -120,7 +134,10 @@ fn finding(patient: &Patient, group: &TargetGroup, balancer: &LoadBalancer, door
     let source = balancer.security_groups[0].as_str();
     let (mended, needs) = (ids[0], door.needs());
     let remedy = Remedy::new(if door.dynamic {
-        format!("Let the balancer's security group in on {}, from which Docker chooses; or map a fixed hostPort and open that.", needs.words())
+        format!(
+            "Let the balancer's security group in on {}, from which Docker chooses; or map a fixed hostPort and open that.",
+            needs.words()
+        )
     } else {
         format!("Let the balancer's security group in on {}.", needs.words())
     });
@@ -138,12 +155,21 @@ fn finding(patient: &Patient, group: &TargetGroup, balancer: &LoadBalancer, door
 }
 
 /// Other security groups that are admitted on the port: often the one that the balancer had before.
-fn admitted<'a>(closed: &[&'a SecurityGroup], balancer: &LoadBalancer, door: &Door) -> Vec<&'a str> {
+fn admitted<'a>(
+    closed: &[&'a SecurityGroup],
+    balancer: &LoadBalancer,
+    door: &Door,
+) -> Vec<&'a str> {
     let own: Vec<&str> = closed.iter().map(|group| group.group_id.as_str()).collect();
-    let covers = |permission: &&IpPermission| door.ports.iter().any(|port| reach::covers_tcp(permission, *port));
+    let covers = |permission: &&IpPermission| {
+        door.ports.iter().any(|port| reach::covers_tcp(permission, *port))
+    };
     let permissions = closed.iter().flat_map(|group| &group.ip_permissions).filter(covers);
-    let mut admitted: Vec<&str> = permissions.flat_map(|permission| &permission.group_id).map(String::as_str).collect();
-    admitted.retain(|id| !own.contains(id) && !balancer.security_groups.iter().any(|group| group == id));
+    let mut admitted: Vec<&str> =
+        permissions.flat_map(|permission| &permission.group_id).map(String::as_str).collect();
+    admitted.retain(|id| {
+        !own.contains(id) && !balancer.security_groups.iter().any(|group| group == id)
+    });
     admitted
 }
 
@@ -194,16 +220,29 @@ mod tests {
     #[test]
     fn the_balancer_may_come_by_ipv6() {
         let mut snapshot = (CHECK.example)();
-        for (subnet, block) in [("subnet-0c3", "2001:db8:0:3::/64"), ("subnet-0d4", "2001:db8:0:4::/64")] {
+        for (subnet, block) in
+            [("subnet-0c3", "2001:db8:0:3::/64"), ("subnet-0d4", "2001:db8:0:4::/64")]
+        {
             snapshot.subnets.change(subnet).unwrap().ipv6_cidr_block = vec![block.into()];
         }
-        admit(&mut snapshot, IpPermission { cidr_ip: Vec::new(), cidr_ipv6: vec!["2001:db8::/56".into()], ..block("") });
+        admit(
+            &mut snapshot,
+            IpPermission {
+                cidr_ip: Vec::new(),
+                cidr_ipv6: vec!["2001:db8::/56".into()],
+                ..block("")
+            },
+        );
         assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy);
     }
 
     #[test]
     fn a_prefix_list_or_single_addresses_may_be_the_balancer() {
-        let prefix_list = IpPermission { cidr_ip: Vec::new(), prefix_list_id: vec!["pl-0123".into()], ..block("") };
+        let prefix_list = IpPermission {
+            cidr_ip: Vec::new(),
+            prefix_list_id: vec!["pl-0123".into()],
+            ..block("")
+        };
         for permission in [prefix_list, block("10.0.3.17/32")] {
             let mut snapshot = (CHECK.example)();
             admit(&mut snapshot, permission);
@@ -226,39 +265,71 @@ mod tests {
         for interface in ["eni-1", "eni-2"] {
             snapshot.interfaces.change(interface).unwrap().groups.push("sg-shared".into());
         }
-        let shared =
-            SecurityGroup { group_id: "sg-shared".into(), ip_permissions: vec![from_group(8080, "sg-balancer")], ..SecurityGroup::default() };
+        let shared = SecurityGroup {
+            group_id: "sg-shared".into(),
+            ip_permissions: vec![from_group(8080, "sg-balancer")],
+            ..SecurityGroup::default()
+        };
         snapshot.security_groups.put("sg-shared", shared);
         assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy);
         snapshot.security_groups.insert("sg-shared", Seen::No(Why::Denied("no".into())));
-        assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::CouldNotLook, "an unseen group may be the one that admits");
+        assert_eq!(
+            exam(CHECK, &snapshot).outcome,
+            Outcome::CouldNotLook,
+            "an unseen group may be the one that admits"
+        );
         snapshot.security_groups.insert("sg-shared", Seen::Yes(None));
-        assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy, "so may one that is not shown to us");
+        assert_eq!(
+            exam(CHECK, &snapshot).outcome,
+            Outcome::Healthy,
+            "so may one that is not shown to us"
+        );
     }
 
     #[test]
     fn the_interface_has_the_word_and_not_the_configuration() {
         let mut snapshot = baseline::fargate();
-        snapshot.security_groups.put("sg-new", SecurityGroup { group_id: "sg-new".into(), ..SecurityGroup::default() });
-        snapshot.services[0].deployments[0].network_configuration.as_mut().unwrap().security_groups = vec!["sg-new".into()];
-        with_targets(&mut snapshot, vec![unhealthy("10.0.1.21", 8080, "Target.Timeout", "Request timed out")]);
+        snapshot
+            .security_groups
+            .put("sg-new", SecurityGroup { group_id: "sg-new".into(), ..SecurityGroup::default() });
+        snapshot.services[0].deployments[0]
+            .network_configuration
+            .as_mut()
+            .unwrap()
+            .security_groups = vec!["sg-new".into()];
+        with_targets(
+            &mut snapshot,
+            vec![unhealthy("10.0.1.21", 8080, "Target.Timeout", "Request timed out")],
+        );
         assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy);
         snapshot.interfaces.insert("eni-1", Seen::No(Why::Denied("no".into())));
         assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::CouldNotLook);
         snapshot.interfaces.insert("eni-1", Seen::Yes(None));
-        assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Sick, "an interface that is gone tells nothing, the configuration does");
+        assert_eq!(
+            exam(CHECK, &snapshot).outcome,
+            Outcome::Sick,
+            "an interface that is gone tells nothing, the configuration does"
+        );
     }
 
     #[test]
     fn a_health_check_that_gets_through_proves_the_way_open() {
         let proofs = [
             target("10.0.1.21", 8080, "eu-west-2a", "healthy"),
-            unhealthy("10.0.1.21", 8080, "Target.ResponseCodeMismatch", "Health checks failed with these codes: [404]"),
+            unhealthy(
+                "10.0.1.21",
+                8080,
+                "Target.ResponseCodeMismatch",
+                "Health checks failed with these codes: [404]",
+            ),
             unhealthy("10.0.1.21", 8080, "Target.FailedHealthChecks", "Health checks failed"),
         ];
         for proof in proofs {
             let mut snapshot = (CHECK.example)();
-            with_targets(&mut snapshot, vec![proof, unhealthy("10.0.2.22", 8080, "Target.Timeout", "Request timed out")]);
+            with_targets(
+                &mut snapshot,
+                vec![proof, unhealthy("10.0.2.22", 8080, "Target.Timeout", "Request timed out")],
+            );
             assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy);
         }
     }
@@ -267,9 +338,16 @@ mod tests {
     fn without_a_result_yet_it_says_what_will_happen() {
         let mut snapshot = (CHECK.example)();
         with_targets(&mut snapshot, vec![target("10.0.1.21", 8080, "eu-west-2a", "initial")]);
-        assert!(says(CHECK, &snapshot)[0].contains("so the health check of target group api cannot get through."));
+        assert!(
+            says(CHECK, &snapshot)[0]
+                .contains("so the health check of target group api cannot get through.")
+        );
         snapshot.services[0].deployments[0].created_at = Some(minutes_ago(1));
-        assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy, "the rule of a service this young may be on its way");
+        assert_eq!(
+            exam(CHECK, &snapshot).outcome,
+            Outcome::Healthy,
+            "the rule of a service this young may be on its way"
+        );
     }
 
     #[test]
@@ -279,7 +357,11 @@ mod tests {
         assert_eq!(exam(CHECK, &snapshot).findings.len(), 1);
         let service = snapshot.services[0].service_arn.clone();
         snapshot.running_tasks.put(&service, Vec::new());
-        assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy, "nothing runs, nothing is blocked");
+        assert_eq!(
+            exam(CHECK, &snapshot).outcome,
+            Outcome::Healthy,
+            "nothing runs, nothing is blocked"
+        );
     }
 
     #[test]
@@ -288,35 +370,56 @@ mod tests {
         let (service, group) = (snapshot.services[0].service_arn.clone(), id::group("api"));
         with_targets(&mut snapshot, Vec::new());
         let mut stopped = snapshot.running_tasks.change(&service).unwrap().split_off(1);
-        stopped[0].stopped_reason = Some(format!("Task failed ELB health checks in (target-group {group})"));
+        stopped[0].stopped_reason =
+            Some(format!("Task failed ELB health checks in (target-group {group})"));
         stopped[0].stopped_at = Some(minutes_ago(2));
         snapshot.running_tasks.put(&service, Vec::new());
         snapshot.stopped_tasks.put(&service, stopped);
-        let message = format!("(service api) (port 8080) is unhealthy in (target-group {group}) due to (reason Request timed out).");
-        snapshot.services[0].events.insert(0, ServiceEvent { id: "1".into(), created_at: Some(minutes_ago(3)), message: message.clone() });
+        let message = format!(
+            "(service api) (port 8080) is unhealthy in (target-group {group}) due to (reason Request timed out)."
+        );
+        snapshot.services[0].events.insert(
+            0,
+            ServiceEvent {
+                id: "1".into(),
+                created_at: Some(minutes_ago(3)),
+                message: message.clone(),
+            },
+        );
         let exam = exam(CHECK, &snapshot);
-        assert!(exam.findings[0].evidence.iter().any(|evidence| evidence.value == message), "{exam:?}");
+        assert!(
+            exam.findings[0].evidence.iter().any(|evidence| evidence.value == message),
+            "{exam:?}"
+        );
     }
 
     #[test]
     fn the_health_checks_own_port_has_to_be_open_too() {
         let mut snapshot = (CHECK.example)();
         admit(&mut snapshot, from_group(8080, "sg-balancer"));
-        snapshot.target_groups.change(&id::group("api")).unwrap().health_check_port = Some("9000".into());
+        snapshot.target_groups.change(&id::group("api")).unwrap().health_check_port =
+            Some("9000".into());
         let found = says(CHECK, &snapshot);
         assert_eq!(found.len(), 1);
-        assert!(found[0].contains("on port 9000, so the health check of target group api times out"), "{found:?}");
+        assert!(
+            found[0].contains("on port 9000, so the health check of target group api times out"),
+            "{found:?}"
+        );
     }
 
     #[test]
     fn a_health_check_on_another_port_says_nothing_about_the_requests() {
         let mut snapshot = (CHECK.example)();
         admit(&mut snapshot, from_group(9000, "sg-balancer"));
-        snapshot.target_groups.change(&id::group("api")).unwrap().health_check_port = Some("9000".into());
+        snapshot.target_groups.change(&id::group("api")).unwrap().health_check_port =
+            Some("9000".into());
         with_targets(&mut snapshot, vec![target("10.0.1.21", 8080, "eu-west-2a", "healthy")]);
         let found = says(CHECK, &snapshot);
         assert_eq!(found.len(), 1);
-        assert!(found[0].contains("on port 8080, so requests to target group api cannot get through"), "{found:?}");
+        assert!(
+            found[0].contains("on port 8080, so requests to target group api cannot get through"),
+            "{found:?}"
+        );
     }
 
     #[test]
@@ -324,8 +427,12 @@ mod tests {
         let mut snapshot = baseline::express();
         let [live, _] = baseline::express_groups();
         snapshot.security_groups.change("sg-task").unwrap().ip_permissions.clear();
-        snapshot.target_health.put(&live, vec![unhealthy("10.0.1.21", 8080, "Target.Timeout", "Request timed out")]);
-        assert!(says(CHECK, &snapshot)[0].ends_with("None of them is the one that Express Mode makes and keeps open to its balancer."));
+        snapshot
+            .target_health
+            .put(&live, vec![unhealthy("10.0.1.21", 8080, "Target.Timeout", "Request timed out")]);
+        assert!(says(CHECK, &snapshot)[0].ends_with(
+            "None of them is the one that Express Mode makes and keeps open to its balancer."
+        ));
         snapshot.security_groups.change("sg-task").unwrap().ecs_managed = true;
         assert!(says(CHECK, &snapshot)[0].ends_with("times out."));
     }
@@ -333,16 +440,26 @@ mod tests {
     #[test]
     fn a_balancer_without_security_groups_is_left_out() {
         let mut snapshot = (CHECK.example)();
-        snapshot.load_balancers.change(&id::elb("loadbalancer/app/web/50dc6c495c0c9188")).unwrap().security_groups.clear();
+        snapshot
+            .load_balancers
+            .change(&id::elb("loadbalancer/app/web/50dc6c495c0c9188"))
+            .unwrap()
+            .security_groups
+            .clear();
         assert!(matches!(exam(CHECK, &snapshot).outcome, Outcome::NotApplicable(_)));
     }
 
     /// Puts a network load balancer before the tasks, which does not say how health checks fail.
     fn behind_network_balancer(snapshot: &mut Snapshot) {
-        snapshot.load_balancers.change(&id::elb("loadbalancer/app/web/50dc6c495c0c9188")).unwrap().load_balancer_type = Some("network".into());
+        snapshot
+            .load_balancers
+            .change(&id::elb("loadbalancer/app/web/50dc6c495c0c9188"))
+            .unwrap()
+            .load_balancer_type = Some("network".into());
         let group = snapshot.target_groups.change(&id::group("api")).unwrap();
         (group.protocol, group.health_check_protocol) = (Some("TCP".into()), Some("TCP".into()));
-        let failed = |address| unhealthy(address, 8080, "Target.FailedHealthChecks", "Health checks failed");
+        let failed =
+            |address| unhealthy(address, 8080, "Target.FailedHealthChecks", "Health checks failed");
         with_targets(snapshot, vec![failed("10.0.1.21"), failed("10.0.2.22")]);
     }
 
@@ -350,9 +467,16 @@ mod tests {
     fn a_network_balancer_says_failed_where_others_say_timeout() {
         let mut snapshot = (CHECK.example)();
         behind_network_balancer(&mut snapshot);
-        assert!(says(CHECK, &snapshot)[0].contains("on port 8080, so the health check of target group api fails."));
+        assert!(
+            says(CHECK, &snapshot)[0]
+                .contains("on port 8080, so the health check of target group api fails.")
+        );
         snapshot.target_health.change(&id::group("api")).unwrap()[0].state = "healthy".into();
-        assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy, "one that passes proves the way open");
+        assert_eq!(
+            exam(CHECK, &snapshot).outcome,
+            Outcome::Healthy,
+            "one that passes proves the way open"
+        );
     }
 
     #[test]
@@ -361,9 +485,14 @@ mod tests {
         behind_network_balancer(&mut snapshot);
         assert_eq!(exam(CHECK, &snapshot).findings.len(), 1, "its health checks come from itself");
         admit(&mut snapshot, from_group(9000, "sg-balancer"));
-        snapshot.target_groups.change(&id::group("api")).unwrap().health_check_port = Some("9000".into());
+        snapshot.target_groups.change(&id::group("api")).unwrap().health_check_port =
+            Some("9000".into());
         with_targets(&mut snapshot, vec![target("10.0.1.21", 8080, "eu-west-2a", "healthy")]);
-        assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy, "whom the tasks admit on port 8080 is a matter of the clients");
+        assert_eq!(
+            exam(CHECK, &snapshot).outcome,
+            Outcome::Healthy,
+            "whom the tasks admit on port 8080 is a matter of the clients"
+        );
     }
 
     // Instances as targets.
@@ -375,7 +504,9 @@ mod tests {
     /// Two tasks in bridge mode on two instances, whose group has this rule.
     fn bridged(permission: IpPermission) -> Snapshot {
         let mut snapshot = baseline::ec2();
-        snapshot.target_health.put(id::group("web"), vec![slow(INSTANCES[0], 32768), slow(INSTANCES[1], 32769)]);
+        snapshot
+            .target_health
+            .put(id::group("web"), vec![slow(INSTANCES[0], 32768), slow(INSTANCES[1], 32769)]);
         snapshot.security_groups.change("sg-instance").unwrap().ip_permissions = vec![permission];
         snapshot
     }
@@ -395,15 +526,36 @@ mod tests {
             ]
         );
         let exam = exam(CHECK, &snapshot);
-        assert!(exam.findings[0].remedy.cli[0].contains("--group-id sg-instance --protocol tcp --port 32768-65535 --source-group sg-balancer"));
-        assert!(exam.findings[0].evidence.iter().any(|evidence| evidence.of == "eni-i1" && evidence.value == "sg-instance"), "{exam:?}");
-        assert_eq!(exam.findings[0].remedy.terraform.as_deref().map(|code| code.contains("to_port                      = 65535")), Some(true));
+        assert!(exam.findings[0].remedy.cli[0].contains(
+            "--group-id sg-instance --protocol tcp --port 32768-65535 --source-group sg-balancer"
+        ));
+        assert!(
+            exam.findings[0]
+                .evidence
+                .iter()
+                .any(|evidence| evidence.of == "eni-i1" && evidence.value == "sg-instance"),
+            "{exam:?}"
+        );
+        assert_eq!(
+            exam.findings[0]
+                .remedy
+                .terraform
+                .as_deref()
+                .map(|code| code.contains("to_port                      = 65535")),
+            Some(true)
+        );
     }
 
     #[test]
     fn a_group_that_opens_the_dynamic_ports_is_open() {
-        let all = IpPermission { ip_protocol: "-1".into(), from_port: None, to_port: None, ..from_group(0, "sg-balancer") };
-        let by_subnets = IpPermission { from_port: Some(1024), to_port: Some(65535), ..block("10.0.0.0/16") };
+        let all = IpPermission {
+            ip_protocol: "-1".into(),
+            from_port: None,
+            to_port: None,
+            ..from_group(0, "sg-balancer")
+        };
+        let by_subnets =
+            IpPermission { from_port: Some(1024), to_port: Some(65535), ..block("10.0.0.0/16") };
         for permission in [dynamic_ports(), all, by_subnets] {
             assert_eq!(exam(CHECK, &bridged(permission)).outcome, Outcome::Healthy);
         }
@@ -411,10 +563,18 @@ mod tests {
 
     #[test]
     fn a_range_that_misses_some_ports_is_told_for_those() {
-        let snapshot = bridged(IpPermission { from_port: Some(32769), to_port: Some(61000), ..from_group(0, "sg-balancer") });
+        let snapshot = bridged(IpPermission {
+            from_port: Some(32769),
+            to_port: Some(61000),
+            ..from_group(0, "sg-balancer")
+        });
         let found = says(CHECK, &snapshot);
         assert_eq!(found.len(), 1);
-        assert!(found[0].contains("on port 32768, so") && found[0].contains("They admit it on ports 32769 to 61000 only"), "{found:?}");
+        assert!(
+            found[0].contains("on port 32768, so")
+                && found[0].contains("They admit it on ports 32769 to 61000 only"),
+            "{found:?}"
+        );
     }
 
     #[test]
@@ -423,7 +583,11 @@ mod tests {
         for instance in INSTANCES {
             snapshot.instance_interfaces.change(instance).unwrap().groups.push("sg-more".into());
         }
-        let more = SecurityGroup { group_id: "sg-more".into(), ip_permissions: vec![dynamic_ports()], ..SecurityGroup::default() };
+        let more = SecurityGroup {
+            group_id: "sg-more".into(),
+            ip_permissions: vec![dynamic_ports()],
+            ..SecurityGroup::default()
+        };
         snapshot.security_groups.put("sg-more", more);
         assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy);
         snapshot.security_groups.insert("sg-more", Seen::No(Why::Denied("no".into())));
@@ -433,9 +597,13 @@ mod tests {
     #[test]
     fn an_instance_that_is_gone_or_unseen_tells_nothing() {
         let mut snapshot = bridged(from_group(80, "sg-balancer"));
-        INSTANCES.iter().for_each(|instance| snapshot.instance_interfaces.insert(*instance, Seen::Yes(None)));
+        INSTANCES
+            .iter()
+            .for_each(|instance| snapshot.instance_interfaces.insert(*instance, Seen::Yes(None)));
         assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy);
-        INSTANCES.iter().for_each(|instance| snapshot.instance_interfaces.insert(*instance, Seen::No(Why::Denied("no".into()))));
+        INSTANCES.iter().for_each(|instance| {
+            snapshot.instance_interfaces.insert(*instance, Seen::No(Why::Denied("no".into())))
+        });
         assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::CouldNotLook);
     }
 
@@ -451,7 +619,11 @@ mod tests {
     fn an_instance_registered_by_an_auto_scaling_group_is_none_of_the_tasks() {
         let mut snapshot = bridged(dynamic_ports());
         snapshot.target_health.put(id::group("web"), vec![slow(INSTANCES[0], 3000)]);
-        assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy, "nobody listens on the group's own port, whatever is open");
+        assert_eq!(
+            exam(CHECK, &snapshot).outcome,
+            Outcome::Healthy,
+            "nobody listens on the group's own port, whatever is open"
+        );
     }
 
     #[test]
@@ -462,9 +634,15 @@ mod tests {
             let definition = mapping(&mut snapshot);
             definition.network_mode = Some(mode.into());
             let mapping = &mut definition.container_definitions[0].port_mappings[0];
-            *(if mode == "host" { &mut mapping.container_port } else { &mut mapping.host_port }) = Some(40080);
+            *(if mode == "host" { &mut mapping.container_port } else { &mut mapping.host_port }) =
+                Some(40080);
             let found = exam(CHECK, &snapshot).findings;
-            assert!(found[0].says.ends_with("on port 40080, so the health check of target group web times out."), "{found:?}");
+            assert!(
+                found[0]
+                    .says
+                    .ends_with("on port 40080, so the health check of target group web times out."),
+                "{found:?}"
+            );
             assert!(found[0].remedy.cli[0].contains("--port 40080 "), "{found:?}");
         }
     }
@@ -472,8 +650,16 @@ mod tests {
     #[test]
     fn an_instance_that_answers_proves_its_port_open() {
         let mut snapshot = bridged(from_group(80, "sg-balancer"));
-        let refused = |instance, port| unhealthy(instance, port, "Target.FailedHealthChecks", "Health checks failed");
-        snapshot.target_health.put(id::group("web"), vec![refused(INSTANCES[0], 32768), target(INSTANCES[1], 32769, "eu-west-2b", "healthy")]);
+        let refused = |instance, port| {
+            unhealthy(instance, port, "Target.FailedHealthChecks", "Health checks failed")
+        };
+        snapshot.target_health.put(
+            id::group("web"),
+            vec![
+                refused(INSTANCES[0], 32768),
+                target(INSTANCES[1], 32769, "eu-west-2b", "healthy"),
+            ],
+        );
         assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy);
     }
 }

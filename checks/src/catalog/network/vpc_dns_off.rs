@@ -1,5 +1,6 @@
-//! The VPC does not resolve names, so no name of AWS's leads anywhere, and no endpoint's. It speaks only where a stopped
-//! task's reason proves that something was not reached: with name servers of its own a VPC may do without.
+//! The VPC does not resolve names, so no name of AWS's leads anywhere, and no endpoint's. It speaks
+//! only where a stopped task's reason proves that something was not reached: with name servers of
+//! its own a VPC may do without.
 
 use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
@@ -16,15 +17,16 @@ crate::check! {
     ///
     /// # Why it matters
     ///
-    /// Tasks ask for the registry, the store of their secrets and CloudWatch Logs by name. Without `enableDnsSupport` Amazon's
-    /// name server answers nothing; without `enableDnsHostnames` as well, the private names of endpoints, and of Cloud Map,
-    /// do not count.
+    /// Tasks ask for the registry, the store of their secrets and CloudWatch Logs by name. Without
+    /// `enableDnsSupport` Amazon's name server answers nothing; without `enableDnsHostnames` as
+    /// well, the private names of endpoints, and of Cloud Map, do not count.
     ///
     /// # How we tell
     ///
-    /// Tasks on Fargate stopped because a name did not resolve, or timed out without an address, and `enableDnsSupport` of
-    /// their VPC is off. Or they asked a public address though the VPC has an endpoint with private DNS for it, and one of
-    /// the two is off. A VPC may have name servers of its own, in its DHCP options, which are not looked at: so it is likely.
+    /// Tasks on Fargate stopped because a name did not resolve, or timed out without an address,
+    /// and `enableDnsSupport` of their VPC is off. Or they asked a public address though the VPC
+    /// has an endpoint with private DNS for it, and one of the two is off. A VPC may have name
+    /// servers of its own, in its DHCP options, which are not looked at: so it is likely.
     ///
     /// # What to do
     ///
@@ -76,11 +78,14 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
 
 /// The settings of the journey's VPC, if they are why it failed.
 fn off<'a>(patient: &Patient<'a>, journey: &Journey<'a>) -> Result<Option<&'a VpcDns>, Blind> {
-    let endpoint_is_passed_by = journey.public_address().is_some() && journey.has_private_name(patient)?;
+    let endpoint_is_passed_by =
+        journey.public_address().is_some() && journey.has_private_name(patient)?;
     let Some(dns) = patient.vpc_dns(journey.vpc)? else { return Ok(None) };
     let is_off = match journey.stranded.to {
         Destination::Unresolved | Destination::Unknown => !dns.enable_dns_support,
-        Destination::Address(_) => endpoint_is_passed_by && !(dns.enable_dns_support && dns.enable_dns_hostnames),
+        Destination::Address(_) => {
+            endpoint_is_passed_by && !(dns.enable_dns_support && dns.enable_dns_hostnames)
+        }
     };
     Ok(is_off.then_some(dns))
 }
@@ -93,15 +98,22 @@ fn finding(patient: &Patient, journeys: &[&Journey], dns: &VpcDns) -> Finding {
         ("EnableDnsSupport", "--enable-dns-support", "enable_dns_support")
     };
     let outcome = match journeys[0].stranded.to {
-        Destination::Address(address) => format!("so the private name of its endpoint does not count, and tasks ask {address}"),
-        Destination::Unresolved => "so the name does not resolve, unless it has name servers of its own".to_owned(),
-        Destination::Unknown => "so likely no name resolves there, unless it has name servers of its own".to_owned(),
+        Destination::Address(address) => {
+            format!("so the private name of its endpoint does not count, and tasks ask {address}")
+        }
+        Destination::Unresolved => {
+            "so the name does not resolve, unless it has name servers of its own".to_owned()
+        }
+        Destination::Unknown => {
+            "so likely no name resolves there, unless it has name servers of its own".to_owned()
+        }
     };
     let setting = format!("{}{}", field[..1].to_lowercase(), &field[1..]);
     let claim = format!("{setting} of VPC {vpc} is off, {outcome}");
-    let remedy = Remedy::new("Turn on DNS in the VPC; endpoints with private names need both settings.")
-        .cli(format!("aws ec2 modify-vpc-attribute --vpc-id {vpc} {option}"))
-        .terraform(format!("resource \"aws_vpc\" \"this\" {{\n  {argument} = true\n}}"));
+    let remedy =
+        Remedy::new("Turn on DNS in the VPC; endpoints with private names need both settings.")
+            .cli(format!("aws ec2 modify-vpc-attribute --vpc-id {vpc} {option}"))
+            .terraform(format!("resource \"aws_vpc\" \"this\" {{\n  {argument} = true\n}}"));
     journey::finding(patient, Subject::new(Kind::Vpc, vpc), journeys, &claim)
         .because(Evidence::new(Call::DescribeVpcAttribute, vpc, field, false))
         .mend(remedy)
@@ -146,7 +158,10 @@ mod tests {
             "ResourceInitializationError: unable to pull secrets or registry auth: RequestError: send request failed caused by: Post \"https://api.ecr.eu-west-2.amazonaws.com/\": dial tcp 52.94.53.1:443: i/o timeout",
         );
         snapshot.vpc_dns.change("vpc-1").unwrap().enable_dns_hostnames = false;
-        assert!(says(CHECK, &snapshot).is_empty(), "without an endpoint, a public address is as it should be");
+        assert!(
+            says(CHECK, &snapshot).is_empty(),
+            "without an endpoint, a public address is as it should be"
+        );
         snapshot.endpoints.put("vpc-1", vec![endpoint("ecr.api")]);
         assert!(
             says(CHECK, &snapshot)[0]

@@ -1,5 +1,6 @@
-//! The service calls a sibling by its public name: out of the network and back in by the balancer. It reads hosts in
-//! environment variables and compares them with what the balancers of its VPC answer for.
+//! The service calls a sibling by its public name: out of the network and back in by the balancer.
+//! It reads hosts in environment variables and compares them with what the balancers of its VPC
+//! answer for.
 
 use std::collections::BTreeSet;
 
@@ -12,36 +13,39 @@ use crate::reading::sibling::{self, Callee};
 use crate::reading::{and_list, connect, traffic};
 
 crate::check! {
-    /// An environment variable names the public host of another service behind a load balancer of the same VPC, or of an
-    /// Express service: the calls go out to the internet and come back in.
+    /// An environment variable names the public host of another service behind a load balancer of
+    /// the same VPC, or of an Express service: the calls go out to the internet and come back in.
     ///
     /// # Why it matters
     ///
-    /// The way round costs time and NAT traffic, and it breaks on the day that the balancer is closed to strangers: the
-    /// address that the tasks come from is then a stranger's too.
+    /// The way round costs time and NAT traffic, and it breaks on the day that the balancer is
+    /// closed to strangers: the address that the tasks come from is then a stranger's too.
     ///
     /// # How we tell
     ///
-    /// Hosts of URLs in the variables of the current task definitions are compared with the host conditions of other
-    /// services' rules on internet-facing balancers, with the balancers' own names, and with Express hosts
-    /// (`*.ecs.<region>.on.aws`). The balancers are the service's own and the others of its VPC; where those are more than 5,
-    /// their rules are not read. The service's own hosts do not count, nor variables that are meant for browsers
-    /// (`NEXT_PUBLIC_…`, `VITE_…`, CORS origins, redirects, callbacks), nor hosts that only a wildcard rule would match, nor
-    /// hosts for which an internal balancer has a rule, too: a private zone may lead there. An Express endpoint that none
-    /// of these balancers has may be private: then it is "likely". Variables from secrets are never read.
+    /// Hosts of URLs in the variables of the current task definitions are compared with the host
+    /// conditions of other services' rules on internet-facing balancers, with the balancers' own
+    /// names, and with Express hosts (`*.ecs.<region>.on.aws`). The balancers are the service's own
+    /// and the others of its VPC; where those are more than 5, their rules are not read. The
+    /// service's own hosts do not count, nor variables that are meant for browsers
+    /// (`NEXT_PUBLIC_…`, `VITE_…`, CORS origins, redirects, callbacks), nor hosts that only a
+    /// wildcard rule would match, nor hosts for which an internal balancer has a rule, too: a
+    /// private zone may lead there. An Express endpoint that none of these balancers has may be
+    /// private: then it is "likely". Variables from secrets are never read.
     ///
     /// # What to do
     ///
-    /// Give the sibling a private name, with Service Connect or an internal load balancer, and call that. A service that has no
-    /// Service Connect yet joins the sibling's namespace; one that has it is deployed again, so that its tasks learn the name:
+    /// Give the sibling a private name, with Service Connect or an internal load balancer, and call
+    /// that. A service that has no Service Connect yet joins the sibling's namespace; one that has
+    /// it is deployed again, so that its tasks learn the name:
     ///
     /// ```sh
     /// aws ecs update-service --cluster <cluster> --service <service> --service-connect-configuration enabled=true,namespace=<namespace>
     /// aws ecs update-service --cluster <cluster> --service <service> --force-new-deployment
     /// ```
     ///
-    /// Express Mode's own API has no Service Connect. `update-service` is said to take it on an Express service that runs;
-    /// AWS does not document it, so check after each Express update.
+    /// Express Mode's own API has no Service Connect. `update-service` is said to take it on an
+    /// Express service that runs; AWS does not document it, so check after each Express update.
     ///
     /// Terraform/OpenTofu: `service_connect_configuration` in `aws_ecs_service`.
     ///
@@ -81,21 +85,38 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     Ok(())
 }
 
-fn tell(patient: &Patient, findings: &mut Findings, calls: &[(Named, Callee)], secrets: usize, own: &BTreeSet<&str>) {
+fn tell(
+    patient: &Patient,
+    findings: &mut Findings,
+    calls: &[(Named, Callee)],
+    secrets: usize,
+    own: &BTreeSet<&str>,
+) {
     let route = |(name, callee): &(Named, Callee)| match callee {
         Callee::Rule { balancer, .. } => {
-            format!("{} names {}, a sibling behind load balancer {}", name.variable, name.host, balancer.load_balancer_name)
+            format!(
+                "{} names {}, a sibling behind load balancer {}",
+                name.variable, name.host, balancer.load_balancer_name
+            )
         }
         Callee::Balancer(balancer) => {
-            let whose = if own.contains(balancer.load_balancer_arn.as_str()) { "its own" } else { "the" };
-            format!("{} names {}, {whose} load balancer {}", name.variable, name.host, balancer.load_balancer_name)
+            let whose =
+                if own.contains(balancer.load_balancer_arn.as_str()) { "its own" } else { "the" };
+            format!(
+                "{} names {}, {whose} load balancer {}",
+                name.variable, name.host, balancer.load_balancer_name
+            )
         }
-        Callee::Express => format!("{} names {}, likely a public Express service", name.variable, name.host),
+        Callee::Express => {
+            format!("{} names {}, likely a public Express service", name.variable, name.host)
+        }
     };
     let routes: BTreeSet<String> = calls.iter().map(route).collect();
-    let mut says = format!("Calls to a sibling go out to the internet and back in: {}.", and_list(routes));
+    let mut says =
+        format!("Calls to a sibling go out to the internet and back in: {}.", and_list(routes));
     if secrets > 0 {
-        let (variables, verb) = if secrets == 1 { ("variable comes", "was") } else { ("variables come", "were") };
+        let (variables, verb) =
+            if secrets == 1 { ("variable comes", "was") } else { ("variables come", "were") };
         says.push_str(&format!(" {secrets} {variables} from secrets and {verb} not looked at."));
     }
     let mut evidence: Vec<Evidence> = Vec::new();
@@ -103,12 +124,33 @@ fn tell(patient: &Patient, findings: &mut Findings, calls: &[(Named, Callee)], s
         evidence.extend(name.evidence());
         match callee {
             Callee::Rule { rule, balancer, .. } => {
-                let values = rule.conditions.iter().flat_map(|condition| &condition.values).filter(|value| value.eq_ignore_ascii_case(name.host));
-                evidence.extend(values.map(|value| Evidence::new(Call::DescribeRules, &rule.rule_arn, "HostHeaderConfig.Values", value)));
-                evidence.push(Evidence::new(Call::DescribeLoadBalancers, &balancer.load_balancer_arn, "Scheme", "internet-facing"));
+                let values = rule
+                    .conditions
+                    .iter()
+                    .flat_map(|condition| &condition.values)
+                    .filter(|value| value.eq_ignore_ascii_case(name.host));
+                evidence.extend(values.map(|value| {
+                    Evidence::new(
+                        Call::DescribeRules,
+                        &rule.rule_arn,
+                        "HostHeaderConfig.Values",
+                        value,
+                    )
+                }));
+                evidence.push(Evidence::new(
+                    Call::DescribeLoadBalancers,
+                    &balancer.load_balancer_arn,
+                    "Scheme",
+                    "internet-facing",
+                ));
             }
             Callee::Balancer(balancer) => {
-                evidence.push(Evidence::new(Call::DescribeLoadBalancers, &balancer.load_balancer_arn, "Scheme", "internet-facing"));
+                evidence.push(Evidence::new(
+                    Call::DescribeLoadBalancers,
+                    &balancer.load_balancer_arn,
+                    "Scheme",
+                    "internet-facing",
+                ));
             }
             Callee::Express => {}
         }
@@ -143,29 +185,47 @@ mod tests {
     const LISTENER: &str = "app/web/50dc6c495c0c9188/f2f7dc8efc522ab2";
 
     fn name(snapshot: &mut Snapshot, definition: &str, variable: &str, host: &str) {
-        let definition = snapshot.task_definitions.change(&id::ecs(&format!("task-definition/{definition}"))).unwrap();
-        definition.container_definitions[0].environment.push(EnvironmentVariable { name: variable.into(), hosts: vec![host.into()] });
+        let definition = snapshot
+            .task_definitions
+            .change(&id::ecs(&format!("task-definition/{definition}")))
+            .unwrap();
+        definition.container_definitions[0]
+            .environment
+            .push(EnvironmentVariable { name: variable.into(), hosts: vec![host.into()] });
     }
 
-    /// A service whose balancer has a rule for a sibling's host, and that names a host in a variable.
+    /// A service whose balancer has a rule for a sibling's host, and that names a host in a
+    /// variable.
     fn fargate(rule: &str, action: Action, variable: &str, host: &str) -> Snapshot {
         let mut snapshot = baseline::fargate();
-        let rule = host_rule(&id::elb(&format!("listener-rule/{LISTENER}/1111111111111111")), "20", rule, action);
+        let rule = host_rule(
+            &id::elb(&format!("listener-rule/{LISTENER}/1111111111111111")),
+            "20",
+            rule,
+            action,
+        );
         snapshot.rules.change(&id::elb(&format!("listener/{LISTENER}"))).unwrap().insert(1, rule);
         name(&mut snapshot, "api:12", variable, host);
         snapshot
     }
 
     fn orders(variable: &str) -> Snapshot {
-        fargate("orders.example.com", forward(&[(&id::group("orders"), 1)]), variable, "Orders.example.com")
+        fargate(
+            "orders.example.com",
+            forward(&[(&id::group("orders"), 1)]),
+            variable,
+            "Orders.example.com",
+        )
     }
 
     #[test]
     fn names_the_variable_the_host_and_what_it_could_not_read() {
         assert_eq!(
             says(CHECK, &orders("ORDERS_URL")),
-            ["Calls to a sibling go out to the internet and back in: ORDERS_URL names Orders.example.com, a sibling behind load balancer web. 1 \
-              variable comes from secrets and was not looked at."]
+            [
+                "Calls to a sibling go out to the internet and back in: ORDERS_URL names Orders.example.com, a sibling behind load balancer web. 1 \
+              variable comes from secrets and was not looked at."
+            ]
         );
     }
 
@@ -173,17 +233,34 @@ mod tests {
     fn what_the_service_has_of_service_connect_stays() {
         let mut snapshot = orders("ORDERS_URL");
         let commands = |snapshot: &Snapshot| exam(CHECK, snapshot).findings.remove(0).remedy.cli;
-        assert!(commands(&snapshot)[0].ends_with(" --service-connect-configuration enabled=true,namespace=internal"));
-        let connect = ServiceConnect { enabled: true, namespace: Some("prod".into()), ..ServiceConnect::default() };
+        assert!(
+            commands(&snapshot)[0]
+                .ends_with(" --service-connect-configuration enabled=true,namespace=internal")
+        );
+        let connect = ServiceConnect {
+            enabled: true,
+            namespace: Some("prod".into()),
+            ..ServiceConnect::default()
+        };
         snapshot.services[0].deployments[0].service_connect_configuration = Some(connect);
-        assert_eq!(commands(&snapshot), ["aws ecs update-service --cluster prod --service api --force-new-deployment"]);
+        assert_eq!(
+            commands(&snapshot),
+            ["aws ecs update-service --cluster prod --service api --force-new-deployment"]
+        );
     }
 
     #[test]
     fn what_a_browser_is_told_does_not_count() {
-        for variable in
-            ["NEXT_PUBLIC_API", "VITE_API", "REACT_APP_API", "PUBLIC_URL", "CORS_HOSTS", "ALLOWED_ORIGINS", "OAUTH_REDIRECT_URI", "CALLBACK_URL"]
-        {
+        for variable in [
+            "NEXT_PUBLIC_API",
+            "VITE_API",
+            "REACT_APP_API",
+            "PUBLIC_URL",
+            "CORS_HOSTS",
+            "ALLOWED_ORIGINS",
+            "OAUTH_REDIRECT_URI",
+            "CALLBACK_URL",
+        ] {
             assert!(says(CHECK, &orders(variable)).is_empty(), "{variable}");
         }
     }
@@ -200,20 +277,32 @@ mod tests {
 
     #[test]
     fn a_host_that_only_a_wildcard_matches_may_live_elsewhere() {
-        let snapshot = fargate("*.example.com", forward(&[(&id::group("orders"), 1)]), "MAIL_URL", "mail.example.com");
+        let snapshot = fargate(
+            "*.example.com",
+            forward(&[(&id::group("orders"), 1)]),
+            "MAIL_URL",
+            "mail.example.com",
+        );
         assert!(says(CHECK, &snapshot).is_empty());
     }
 
     #[test]
     fn a_rule_that_only_redirects_is_no_service() {
         let redirect = Action { kind: "redirect".into(), ..Action::default() };
-        assert!(says(CHECK, &fargate("old.example.com", redirect, "OLD_URL", "old.example.com")).is_empty());
+        assert!(
+            says(CHECK, &fargate("old.example.com", redirect, "OLD_URL", "old.example.com"))
+                .is_empty()
+        );
     }
 
     #[test]
     fn an_internal_balancer_is_the_private_way() {
         let mut snapshot = orders("ORDERS_URL");
-        snapshot.load_balancers.change(&id::elb("loadbalancer/app/web/50dc6c495c0c9188")).unwrap().scheme = Some("internal".into());
+        snapshot
+            .load_balancers
+            .change(&id::elb("loadbalancer/app/web/50dc6c495c0c9188"))
+            .unwrap()
+            .scheme = Some("internal".into());
         assert!(says(CHECK, &snapshot).is_empty());
     }
 
@@ -242,11 +331,22 @@ mod tests {
         let mut worker = baseline::worker();
         peers::other_balancer(&mut worker, "shop", "internet-facing", "billing.example.com");
         name(&mut worker, "mailer:12", "BILLING_URL", "billing.example.com");
-        assert!(says(CHECK, &worker)[0].contains("BILLING_URL names billing.example.com, a sibling behind load balancer shop."));
+        assert!(says(CHECK, &worker)[0].contains(
+            "BILLING_URL names billing.example.com, a sibling behind load balancer shop."
+        ));
         let mut by_name = baseline::worker();
         peers::other_balancer(&mut by_name, "shop", "internet-facing", "billing.example.com");
-        name(&mut by_name, "mailer:12", "BILLING_URL", "shop-987654321.eu-west-2.elb.amazonaws.com");
-        assert!(says(CHECK, &by_name)[0].contains("the load balancer shop."), "{:?}", says(CHECK, &by_name));
+        name(
+            &mut by_name,
+            "mailer:12",
+            "BILLING_URL",
+            "shop-987654321.eu-west-2.elb.amazonaws.com",
+        );
+        assert!(
+            says(CHECK, &by_name)[0].contains("the load balancer shop."),
+            "{:?}",
+            says(CHECK, &by_name)
+        );
     }
 
     #[test]
@@ -259,7 +359,8 @@ mod tests {
     #[test]
     fn a_balancer_that_may_not_be_seen_may_be_the_private_way() {
         let mut snapshot = orders("ORDERS_URL");
-        let inside = peers::other_balancer(&mut snapshot, "inside", "internal", "orders.example.com");
+        let inside =
+            peers::other_balancer(&mut snapshot, "inside", "internal", "orders.example.com");
         snapshot.listeners.insert(inside, Seen::No(Why::NoAnswer("throttled".into())));
         assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::CouldNotLook);
     }
@@ -268,7 +369,12 @@ mod tests {
     fn of_many_other_balancers_just_the_names_are_known() {
         let mut worker = baseline::worker();
         for n in 0..=sibling::OTHERS {
-            let other = peers::other_balancer(&mut worker, &format!("shop{n}"), "internet-facing", "billing.example.com");
+            let other = peers::other_balancer(
+                &mut worker,
+                &format!("shop{n}"),
+                "internet-facing",
+                "billing.example.com",
+            );
             worker.listeners.0.remove(&other);
         }
         name(&mut worker, "mailer:12", "BILLING_URL", "billing.example.com");
@@ -279,21 +385,35 @@ mod tests {
 
     #[test]
     fn private_names_addresses_and_aws_itself_are_no_siblings() {
-        for host in
-            ["orders", "10.0.1.7", "orders.prod.internal", "orders.prod.local", "sqs.eu-west-2.amazonaws.com", "abc.lambda-url.eu-west-2.on.aws"]
-        {
+        for host in [
+            "orders",
+            "10.0.1.7",
+            "orders.prod.internal",
+            "orders.prod.local",
+            "sqs.eu-west-2.amazonaws.com",
+            "abc.lambda-url.eu-west-2.on.aws",
+        ] {
             assert!(!sibling::may_be_one(host), "{host}");
         }
-        for host in ["internal-web-1.eu-west-2.elb.amazonaws.com", "mailer-db.c9akciq32rgz.eu-west-2.rds.amazonaws.com"] {
+        for host in [
+            "internal-web-1.eu-west-2.elb.amazonaws.com",
+            "mailer-db.c9akciq32rgz.eu-west-2.rds.amazonaws.com",
+        ] {
             assert!(!sibling::may_be_one(host), "{host}");
         }
-        assert!(sibling::may_be_one("orders.example.com") && sibling::may_be_one("web-1.eu-west-2.elb.amazonaws.com"));
+        assert!(
+            sibling::may_be_one("orders.example.com")
+                && sibling::may_be_one("web-1.eu-west-2.elb.amazonaws.com")
+        );
     }
 
     #[test]
     fn without_hosts_nothing_more_is_asked() {
         let exam = exam(CHECK, &baseline::fargate());
-        assert_eq!((exam.outcome, exam.read), (Outcome::Healthy, vec![Call::DescribeServices, Call::DescribeTaskDefinition]));
+        assert_eq!(
+            (exam.outcome, exam.read),
+            (Outcome::Healthy, vec![Call::DescribeServices, Call::DescribeTaskDefinition])
+        );
     }
 
     #[test]

@@ -1,5 +1,6 @@
-//! Cloud Map lists nobody for a service whose tasks run, or tasks that are gone: of this service, whose callers suffer, or of
-//! a sibling that it calls. What Cloud Map holds back as unhealthy, nobody is sent to.
+//! Cloud Map lists nobody for a service whose tasks run, or tasks that are gone: of this service,
+//! whose callers suffer, or of a sibling that it calls. What Cloud Map holds back as unhealthy,
+//! nobody is sent to.
 
 use std::collections::BTreeSet;
 
@@ -15,18 +16,20 @@ use crate::seen::Blind;
 use crate::snapshot::{DiscoveryInstance, Service};
 
 crate::check! {
-    /// Cloud Map gives out no address for a service whose tasks run, or addresses of tasks that are gone.
+    /// Cloud Map gives out no address for a service whose tasks run, or addresses of tasks that are
+    /// gone.
     ///
     /// # Why it matters
     ///
-    /// Who calls the service by its name in DNS gets no answer, or is sent to an address where nobody is any more: some calls
-    /// hang, others work, and the service itself is well.
+    /// Who calls the service by its name in DNS gets no answer, or is sent to an address where
+    /// nobody is any more: some calls hang, others work, and the service itself is well.
     ///
     /// # How we tell
     ///
-    /// The instances of the Cloud Map service that ECS registers tasks with (`serviceRegistries`) are compared with the tasks.
-    /// None is registered though tasks have run for three minutes; or an instance that ECS registered for this service has
-    /// the id of a task that is neither running nor stopped within three minutes, and Cloud Map does not hold it back as
+    /// The instances of the Cloud Map service that ECS registers tasks with (`serviceRegistries`)
+    /// are compared with the tasks. None is registered though tasks have run for three minutes; or
+    /// an instance that ECS registered for this service has the id of a task that is neither
+    /// running nor stopped within three minutes, and Cloud Map does not hold it back as
     /// `UNHEALTHY`. Of siblings that a variable names by a private name, only an empty list counts.
     ///
     /// # What to do
@@ -38,11 +41,13 @@ crate::check! {
     /// aws servicediscovery deregister-instance --service-id <service> --instance-id <instance>
     /// ```
     ///
-    /// Terraform/OpenTofu: `service_registries` in `aws_ecs_service`, `dns_config` in `aws_service_discovery_service`.
+    /// Terraform/OpenTofu: `service_registries` in `aws_ecs_service`, `dns_config` in
+    /// `aws_service_discovery_service`.
     ///
     /// # See also
     ///
-    /// `vpc_dns_off`, <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/service-discovery.html>
+    /// `vpc_dns_off`,
+    /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/service-discovery.html>
     title: "Cloud Map lists no tasks of the service, or dead ones",
     severity: High,
     role: Cause,
@@ -81,7 +86,8 @@ const PATIENCE: SignedDuration = SignedDuration::from_mins(3);
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     let siblings = connect::siblings(patient, findings)?;
     let registries: Vec<&str> = registries(patient.service()).collect();
-    if registries.is_empty() && siblings.iter().all(|sibling| sibling.service_registries.is_empty()) {
+    if registries.is_empty() && siblings.iter().all(|sibling| sibling.service_registries.is_empty())
+    {
         return Err(NoAnswer::NotApplicable("no service registry"));
     }
     for registry in registries {
@@ -90,7 +96,10 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     }
     for sibling in siblings {
         for registry in registries_that_should_be_full(patient, sibling) {
-            if findings.see(patient.discovery_instances(registry)).is_some_and(<[DiscoveryInstance]>::is_empty) {
+            if findings
+                .see(patient.discovery_instances(registry))
+                .is_some_and(<[DiscoveryInstance]>::is_empty)
+            {
                 of_sibling(patient, findings, sibling, registry)?;
             }
         }
@@ -103,9 +112,13 @@ fn registries(service: &Service) -> impl Iterator<Item = &str> {
 }
 
 /// A service whose tasks have run for a while has somebody to register.
-fn registries_that_should_be_full<'a>(patient: &Patient, sibling: &'a Service) -> impl Iterator<Item = &'a str> {
-    let settled =
-        connect::primary(sibling).and_then(|deployment| deployment.updated_at.or(deployment.created_at)).is_some_and(|at| is_past(patient, at));
+fn registries_that_should_be_full<'a>(
+    patient: &Patient,
+    sibling: &'a Service,
+) -> impl Iterator<Item = &'a str> {
+    let settled = connect::primary(sibling)
+        .and_then(|deployment| deployment.updated_at.or(deployment.created_at))
+        .is_some_and(|at| is_past(patient, at));
     registries(sibling).filter(move |_| settled && sibling.running_count > 0)
 }
 
@@ -113,14 +126,26 @@ fn is_past(patient: &Patient, at: Timestamp) -> bool {
     time::age(patient.now(), at) > PATIENCE
 }
 
-fn own(patient: &Patient, findings: &mut Findings, registry: &str, instances: &[DiscoveryInstance]) -> Result<(), Blind> {
+fn own(
+    patient: &Patient,
+    findings: &mut Findings,
+    registry: &str,
+    instances: &[DiscoveryInstance],
+) -> Result<(), Blind> {
     let running = patient.running_tasks()?;
-    let settled = running.iter().filter(|task| task.last_status == "RUNNING" && task.started_at.is_some_and(|at| is_past(patient, at))).count();
+    let settled = running
+        .iter()
+        .filter(|task| {
+            task.last_status == "RUNNING" && task.started_at.is_some_and(|at| is_past(patient, at))
+        })
+        .count();
     if instances.is_empty() {
         if settled > 0 {
             let name = name(patient, findings, registry);
-            let says =
-                format!("Cloud Map lists nobody for {name}, though {}: who calls it by that name gets no answer.", run(settled, "this service"));
+            let says = format!(
+                "Cloud Map lists nobody for {name}, though {}: who calls it by that name gets no answer.",
+                run(settled, "this service")
+            );
             let finding = patient
                 .subject()
                 .sick(says, Evidence::new(Call::ListInstances, registry, "Instances", "[]"))
@@ -129,15 +154,28 @@ fn own(patient: &Patient, findings: &mut Findings, registry: &str, instances: &[
         }
         return Ok(());
     }
-    let stopping = patient.stopped_tasks()?.iter().filter(|task| task.stopped_at.is_none_or(|at| !is_past(patient, at)));
+    let stopping = patient
+        .stopped_tasks()?
+        .iter()
+        .filter(|task| task.stopped_at.is_none_or(|at| !is_past(patient, at)));
     let alive: BTreeSet<&str> = running.iter().chain(stopping).map(|task| task.id()).collect();
-    let ours = |instance: &&DiscoveryInstance| instance.attributes.get("ECS_SERVICE_NAME").is_some_and(|name| name == patient.name());
-    let mut gone: Vec<&DiscoveryInstance> = instances.iter().filter(ours).filter(|instance| !alive.contains(instance.id.as_str())).collect();
+    let ours = |instance: &&DiscoveryInstance| {
+        instance.attributes.get("ECS_SERVICE_NAME").is_some_and(|name| name == patient.name())
+    };
+    let mut gone: Vec<&DiscoveryInstance> = instances
+        .iter()
+        .filter(ours)
+        .filter(|instance| !alive.contains(instance.id.as_str()))
+        .collect();
     if gone.is_empty() {
         return Ok(());
     }
     let health = patient.discovery_health(registry)?;
-    gone.retain(|instance| health.and_then(|health| health.get(&instance.id)).is_none_or(|health| health != "UNHEALTHY"));
+    gone.retain(|instance| {
+        health
+            .and_then(|health| health.get(&instance.id))
+            .is_none_or(|health| health != "UNHEALTHY")
+    });
     let Some(first) = gone.first() else { return Ok(()) };
     let addresses = gone.iter().filter_map(|instance| instance.attributes.get("AWS_INSTANCE_IPV4"));
     let name = name(patient, findings, registry);
@@ -147,20 +185,36 @@ fn own(patient: &Patient, findings: &mut Findings, registry: &str, instances: &[
         gone.len(),
         and_list(addresses)
     );
-    let says = if gone.len() > 1 { says.replace("of which is gone", "of which are gone").replace("sent there", "sent to them") } else { says };
-    let remedy = gone.iter().fold(Remedy::new("Take away what is left over."), |remedy, instance| {
-        remedy.cli(format!("aws servicediscovery deregister-instance --service-id {} --instance-id {}", last(registry), quote(&instance.id)))
-    });
+    let says = if gone.len() > 1 {
+        says.replace("of which is gone", "of which are gone").replace("sent there", "sent to them")
+    } else {
+        says
+    };
+    let remedy =
+        gone.iter().fold(Remedy::new("Take away what is left over."), |remedy, instance| {
+            remedy.cli(format!(
+                "aws servicediscovery deregister-instance --service-id {} --instance-id {}",
+                last(registry),
+                quote(&instance.id)
+            ))
+        });
     let finding = patient
         .subject()
         .sick(says, Evidence::new(Call::ListInstances, registry, "Instances.Id", &first.id))
-        .because_all(gone.iter().skip(1).map(|instance| Evidence::new(Call::ListInstances, registry, "Instances.Id", &instance.id)))
+        .because_all(gone.iter().skip(1).map(|instance| {
+            Evidence::new(Call::ListInstances, registry, "Instances.Id", &instance.id)
+        }))
         .because(patient.evidence("serviceRegistries.registryArn", registry));
     findings.add(dial::join(finding.mend(remedy), &[]));
     Ok(())
 }
 
-fn of_sibling(patient: &Patient, findings: &mut Findings, sibling: &Service, registry: &str) -> Result<(), Blind> {
+fn of_sibling(
+    patient: &Patient,
+    findings: &mut Findings,
+    sibling: &Service,
+    registry: &str,
+) -> Result<(), Blind> {
     let named = callee::named(patient)?;
     let calls = |host: &str| Names::of([host], None).call(sibling);
     let Some(named) = named.into_iter().find(|named| calls(named.host)) else { return Ok(()) };
@@ -178,7 +232,12 @@ fn of_sibling(patient: &Patient, findings: &mut Findings, sibling: &Service, reg
     let cluster = sibling.cluster_arn.rsplit('/').next().unwrap_or_default();
     let finding = Subject::new(Kind::Service, &sibling.service_arn)
         .sick(says, Evidence::new(Call::ListInstances, registry, "Instances", "[]"))
-        .because(Evidence::new(Call::DescribeServices, &sibling.service_arn, "runningCount", sibling.running_count))
+        .because(Evidence::new(
+            Call::DescribeServices,
+            &sibling.service_arn,
+            "runningCount",
+            sibling.running_count,
+        ))
         .because_all(named.evidence())
         .mend(again(cluster, &sibling.service_name));
     findings.add(dial::join(finding, &failed));
@@ -200,7 +259,11 @@ fn run(tasks: usize, of: &str) -> String {
 
 /// `api (srv-e4anhexample0004)`, or the id alone where the name may not be seen.
 fn name(patient: &Patient, findings: &mut Findings, registry: &str) -> String {
-    match findings.see(patient.discovery_service(registry)).flatten().and_then(|service| service.name.as_deref()) {
+    match findings
+        .see(patient.discovery_service(registry))
+        .flatten()
+        .and_then(|service| service.name.as_deref())
+    {
         Some(name) => format!("{name} ({})", last(registry)),
         None => last(registry).to_owned(),
     }
@@ -247,9 +310,16 @@ mod tests {
     fn an_empty_list_counts_once_tasks_have_run_for_a_while() {
         let mut snapshot = baseline::fargate();
         instances(&mut snapshot).clear();
-        assert!(says(CHECK, &snapshot)[0].starts_with("Cloud Map lists nobody for api (srv-api), though 2 tasks of this service run"));
+        assert!(says(CHECK, &snapshot)[0].starts_with(
+            "Cloud Map lists nobody for api (srv-api), though 2 tasks of this service run"
+        ));
         let arn = snapshot.services[0].service_arn.clone();
-        snapshot.running_tasks.change(&arn).unwrap().iter_mut().for_each(|task| task.started_at = Some(minutes_ago(1)));
+        snapshot
+            .running_tasks
+            .change(&arn)
+            .unwrap()
+            .iter_mut()
+            .for_each(|task| task.started_at = Some(minutes_ago(1)));
         assert!(says(CHECK, &snapshot).is_empty());
     }
 
@@ -266,7 +336,11 @@ mod tests {
     #[test]
     fn what_cloud_map_holds_back_hurts_nobody() {
         let mut snapshot = with_gone();
-        snapshot.discovery_health.change(&discovery("srv-api")).unwrap().insert(id::task(7), "UNHEALTHY".into());
+        snapshot
+            .discovery_health
+            .change(&discovery("srv-api"))
+            .unwrap()
+            .insert(id::task(7), "UNHEALTHY".into());
         assert!(says(CHECK, &snapshot).is_empty());
     }
 

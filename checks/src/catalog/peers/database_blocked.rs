@@ -1,5 +1,6 @@
-//! A database that a variable names cannot be reached from the tasks: by security groups, on the one side or the other, or
-//! because no route leads into its network. Whether the database itself is well is for another check.
+//! A database that a variable names cannot be reached from the tasks: by security groups, on the
+//! one side or the other, or because no route leads into its network. Whether the database itself
+//! is well is for another check.
 
 use crate::check::{Findings, NoAnswer};
 use crate::finding::{Evidence, Kind, Remedy, Subject};
@@ -16,18 +17,19 @@ crate::check! {
     ///
     /// # Why it matters
     ///
-    /// Security groups drop what they do not allow, so connections hang until they time out. Tasks end, fail their
-    /// health checks or answer with errors, and the database looks perfectly well.
+    /// Security groups drop what they do not allow, so connections hang until they time out. Tasks
+    /// end, fail their health checks or answer with errors, and the database looks perfectly well.
     ///
     /// # How we tell
     ///
-    /// Hosts of variables that end in `.rds.amazonaws.com` name an instance, a cluster or a proxy. Its security groups,
-    /// taken together, have no rule that lets in the tasks' groups or addresses on its port; or the tasks' own groups
-    /// do not let them out to it. Tasks in bridge or host mode have the groups and addresses of their instances, which are known
-    /// where these are targets. If it is in another VPC, whose route the tasks' subnets do not have, that is why; with
-    /// a route, addresses may be translated on the way, and nothing is claimed. Prefix lists may let anybody in. Log
-    /// lines of the last hour that name the host or its port join it with what the tasks suffer. Variables that come
-    /// from secrets are never read.
+    /// Hosts of variables that end in `.rds.amazonaws.com` name an instance, a cluster or a proxy.
+    /// Its security groups, taken together, have no rule that lets in the tasks' groups or
+    /// addresses on its port; or the tasks' own groups do not let them out to it. Tasks in bridge
+    /// or host mode have the groups and addresses of their instances, which are known where these
+    /// are targets. If it is in another VPC, whose route the tasks' subnets do not have, that is
+    /// why; with a route, addresses may be translated on the way, and nothing is claimed. Prefix
+    /// lists may let anybody in. Log lines of the last hour that name the host or its port join it
+    /// with what the tasks suffer. Variables that come from secrets are never read.
     ///
     /// # What to do
     ///
@@ -73,7 +75,9 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     if databases.iter().all(|database| database.told.is_none()) {
         return Err(NoAnswer::NotApplicable(database::ELSEWHERE));
     }
-    let Some(caller) = callee::caller(patient)? else { return Err(NoAnswer::NotApplicable(callee::NO_INTERFACE)) };
+    let Some(caller) = callee::caller(patient)? else {
+        return Err(NoAnswer::NotApplicable(callee::NO_INTERFACE));
+    };
     for database in databases {
         let Some(told) = database.told else { continue };
         if let Some(obstacle) = findings.see(obstacle(patient, &caller, &told)).flatten() {
@@ -94,28 +98,52 @@ enum Obstacle<'a> {
     },
 }
 
-fn obstacle<'a>(patient: &Patient<'a>, caller: &Caller<'a>, told: &Told<'a>) -> Result<Option<Obstacle<'a>>, Blind> {
-    let (Some(port), Some(group)) = (told.port(), told.security_groups().first()) else { return Ok(None) };
+fn obstacle<'a>(
+    patient: &Patient<'a>,
+    caller: &Caller<'a>,
+    told: &Told<'a>,
+) -> Result<Option<Obstacle<'a>>, Blind> {
+    let (Some(port), Some(group)) = (told.port(), told.security_groups().first()) else {
+        return Ok(None);
+    };
     let vpc = patient.security_group(group)?.and_then(|group| group.vpc_id.as_deref());
     match vpc.filter(|vpc| *vpc != caller.vpc) {
         Some(vpc) => no_route(patient, caller, told, vpc),
-        None => Ok(caller.closed(patient, told.security_groups(), told.subnets(), port)?.map(Obstacle::SecurityGroups)),
+        None => Ok(caller
+            .closed(patient, told.security_groups(), told.subnets(), port)?
+            .map(Obstacle::SecurityGroups)),
     }
 }
 
 /// Whether no subnet of the tasks has a route to any subnet of a database in another VPC.
-fn no_route<'a>(patient: &Patient<'a>, caller: &Caller<'a>, told: &Told<'a>, vpc: &'a str) -> Result<Option<Obstacle<'a>>, Blind> {
+fn no_route<'a>(
+    patient: &Patient<'a>,
+    caller: &Caller<'a>,
+    told: &Told<'a>,
+    vpc: &'a str,
+) -> Result<Option<Obstacle<'a>>, Blind> {
     // One that has a public address may be meant to be called there.
-    let private = matches!(told, Told::Instance(instance) if !instance.publicly_accessible) || matches!(told, Told::Proxy(_));
+    let private = matches!(told, Told::Instance(instance) if !instance.publicly_accessible)
+        || matches!(told, Told::Proxy(_));
     let address = |subnet: &Subnet| parsed(subnet.cidr_block.as_deref()?.split('/').next()?);
-    let addresses: Option<Vec<_>> = told.subnets().iter().map(|id| Ok(patient.subnet(id)?.and_then(address))).collect::<Result<_, Blind>>()?;
-    let Some(addresses) = addresses.filter(|addresses| private && !addresses.is_empty()) else { return Ok(None) };
+    let addresses: Option<Vec<_>> = told
+        .subnets()
+        .iter()
+        .map(|id| Ok(patient.subnet(id)?.and_then(address)))
+        .collect::<Result<_, Blind>>()?;
+    let Some(addresses) = addresses.filter(|addresses| private && !addresses.is_empty()) else {
+        return Ok(None);
+    };
     let mut evidence = Vec::new();
     for subnet in &caller.subnets {
         for address in &addresses {
             match route::out(patient, subnet, Some(*address))? {
                 // An internet gateway takes no private address.
-                Some(exit) if matches!(exit.way, Way::Nowhere | Way::Blackhole(_) | Way::Internet(_)) => evidence = route::destinations(exit.table),
+                Some(exit)
+                    if matches!(exit.way, Way::Nowhere | Way::Blackhole(_) | Way::Internet(_)) =>
+                {
+                    evidence = route::destinations(exit.table)
+                }
                 _ => return Ok(None),
             }
         }
@@ -123,23 +151,42 @@ fn no_route<'a>(patient: &Patient<'a>, caller: &Caller<'a>, told: &Told<'a>, vpc
     Ok(caller.subnets.last().map(|subnet| Obstacle::Route { subnet, vpc, evidence }))
 }
 
-fn tell(patient: &Patient, findings: &mut Findings, caller: &Caller, database: &Database, told: &Told, obstacle: &Obstacle) {
+fn tell(
+    patient: &Patient,
+    findings: &mut Findings,
+    caller: &Caller,
+    database: &Database,
+    told: &Told,
+    obstacle: &Obstacle,
+) {
     let port = told.port().unwrap_or_default();
     let failed = dial::failed(patient, findings);
-    let failed: Vec<_> = failed.iter().filter(|failed| failed.is_about(database.named[0].host, Some(port))).collect();
+    let failed: Vec<_> = failed
+        .iter()
+        .filter(|failed| failed.is_about(database.named[0].host, Some(port)))
+        .collect();
     let name = database.name();
     let (subject, says, evidence, remedy) = match obstacle {
-        Obstacle::SecurityGroups(closed) => {
-            (closed.subject(), closed.says(caller, &name, port), closed.evidence(port), closed.remedy(caller, told.security_groups(), port))
-        }
+        Obstacle::SecurityGroups(closed) => (
+            closed.subject(),
+            closed.says(caller, &name, port),
+            closed.evidence(port),
+            closed.remedy(caller, told.security_groups(), port),
+        ),
         Obstacle::Route { subnet, vpc, evidence } => (
             Subject::new(Kind::Subnet, *subnet),
-            format!("Subnet {subnet} of the tasks has no route to {name}, which is in another VPC ({vpc}): they cannot connect."),
+            format!(
+                "Subnet {subnet} of the tasks has no route to {name}, which is in another VPC ({vpc}): they cannot connect."
+            ),
             evidence.clone(),
             connect(subnet, vpc, caller.vpc),
         ),
     };
-    let field = if matches!(told, Told::Proxy(_)) { "VpcSecurityGroupIds" } else { "VpcSecurityGroups.VpcSecurityGroupId" };
+    let field = if matches!(told, Told::Proxy(_)) {
+        "VpcSecurityGroupIds"
+    } else {
+        "VpcSecurityGroups.VpcSecurityGroupId"
+    };
     let of_database = told.security_groups().iter().map(|group| database.evidence(field, group));
     let mut evidence = evidence.into_iter().chain(of_database);
     let Some(first) = evidence.next() else { return };
@@ -204,7 +251,9 @@ mod tests {
             *permissions(&mut snapshot, "sg-database") = vec![block(cidr)];
             assert!(says(CHECK, &snapshot).is_empty(), "{cidr}");
         }
-        for other in [block("192.168.0.0/16"), from_group(3306, "sg-task"), from_group(5432, "sg-other")] {
+        for other in
+            [block("192.168.0.0/16"), from_group(3306, "sg-task"), from_group(5432, "sg-other")]
+        {
             let mut snapshot = one();
             *permissions(&mut snapshot, "sg-database") = vec![other];
             assert_eq!(says(CHECK, &snapshot).len(), 1);
@@ -214,7 +263,11 @@ mod tests {
     #[test]
     fn a_prefix_list_or_a_group_that_is_not_shown_may_let_them_in() {
         let mut snapshot = one();
-        *permissions(&mut snapshot, "sg-database") = vec![IpPermission { cidr_ip: Vec::new(), prefix_list_id: vec!["pl-1".into()], ..block("") }];
+        *permissions(&mut snapshot, "sg-database") = vec![IpPermission {
+            cidr_ip: Vec::new(),
+            prefix_list_id: vec!["pl-1".into()],
+            ..block("")
+        }];
         assert!(says(CHECK, &snapshot).is_empty());
         snapshot.security_groups.insert("sg-database", Seen::Yes(None));
         assert!(says(CHECK, &snapshot).is_empty());
@@ -225,7 +278,11 @@ mod tests {
     #[test]
     fn a_rule_for_ipv6_may_be_how_they_meet() {
         let mut snapshot = one();
-        let permission = IpPermission { cidr_ip: Vec::new(), cidr_ipv6: vec!["2a05:d01c::/36".into()], ..block("") };
+        let permission = IpPermission {
+            cidr_ip: Vec::new(),
+            cidr_ipv6: vec!["2a05:d01c::/36".into()],
+            ..block("")
+        };
         *permissions(&mut snapshot, "sg-database") = vec![permission];
         assert!(says(CHECK, &snapshot).is_empty());
     }
@@ -234,11 +291,18 @@ mod tests {
     fn the_tasks_own_group_may_not_let_them_out() {
         let mut snapshot = baseline::worker();
         name_host(&mut snapshot, &[("DATABASE_URL", INSTANCE_HOST)]);
-        snapshot.security_groups.change("sg-task").unwrap().ip_permissions_egress = vec![everywhere("tcp", Some(443))];
-        assert!(says(CHECK, &snapshot)[0].starts_with("No rule of the tasks' security group sg-task lets them out to database mailer-db"));
+        snapshot.security_groups.change("sg-task").unwrap().ip_permissions_egress =
+            vec![everywhere("tcp", Some(443))];
+        assert!(says(CHECK, &snapshot)[0].starts_with(
+            "No rule of the tasks' security group sg-task lets them out to database mailer-db"
+        ));
         for rule in [from_group(5432, "sg-database"), block("10.0.21.0/24"), block("10.0.0.0/16")] {
             snapshot.security_groups.change("sg-task").unwrap().ip_permissions_egress = vec![rule];
-            assert!(says(CHECK, &snapshot).iter().all(|says| !says.contains("out to")), "{:?}", says(CHECK, &snapshot));
+            assert!(
+                says(CHECK, &snapshot).iter().all(|says| !says.contains("out to")),
+                "{:?}",
+                says(CHECK, &snapshot)
+            );
         }
     }
 
@@ -246,9 +310,11 @@ mod tests {
     fn a_cluster_does_not_tell_its_addresses() {
         let mut snapshot = baseline::worker();
         name_host(&mut snapshot, &[("DATABASE_URL", CLUSTER_HOST)]);
-        snapshot.security_groups.change("sg-task").unwrap().ip_permissions_egress = vec![block("10.0.99.0/24")];
+        snapshot.security_groups.change("sg-task").unwrap().ip_permissions_egress =
+            vec![block("10.0.99.0/24")];
         assert!(says(CHECK, &snapshot).is_empty());
-        snapshot.security_groups.change("sg-task").unwrap().ip_permissions_egress = vec![everywhere("tcp", Some(443))];
+        snapshot.security_groups.change("sg-task").unwrap().ip_permissions_egress =
+            vec![everywhere("tcp", Some(443))];
         assert_eq!(says(CHECK, &snapshot).len(), 1);
     }
 
@@ -257,17 +323,24 @@ mod tests {
         let mut snapshot = one();
         snapshot.security_groups.change("sg-database").unwrap().vpc_id = Some("vpc-data".into());
         let subnets = ["subnet-data-a", "subnet-data-b"];
-        snapshot.db_instances.change("mailer-db").unwrap().subnet_identifier = subnets.map(String::from).into();
+        snapshot.db_instances.change("mailer-db").unwrap().subnet_identifier =
+            subnets.map(String::from).into();
         for id in subnets {
-            let subnet =
-                Subnet { subnet_id: id.into(), vpc_id: Some("vpc-data".into()), cidr_block: Some("10.9.1.0/24".into()), ..Subnet::default() };
+            let subnet = Subnet {
+                subnet_id: id.into(),
+                vpc_id: Some("vpc-data".into()),
+                cidr_block: Some("10.9.1.0/24".into()),
+                ..Subnet::default()
+            };
             snapshot.subnets.put(id, subnet);
         }
         assert!(says(CHECK, &snapshot).is_empty(), "the NAT gateway's subnet may know a way");
         for table in snapshot.route_tables.change("vpc-1").unwrap() {
             table.routes.retain(|route| route.target.as_deref() == Some("local"));
         }
-        assert!(says(CHECK, &snapshot)[0].contains("has no route to database mailer-db (DATABASE_URL), which is in another VPC (vpc-data)"));
+        assert!(says(CHECK, &snapshot)[0].contains(
+            "has no route to database mailer-db (DATABASE_URL), which is in another VPC (vpc-data)"
+        ));
         snapshot.db_instances.change("mailer-db").unwrap().publicly_accessible = true;
         assert!(says(CHECK, &snapshot).is_empty());
     }
@@ -277,8 +350,14 @@ mod tests {
         let mut snapshot = one();
         snapshot.db_instances.insert("mailer-db", Seen::Yes(None));
         assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::NotApplicable(database::ELSEWHERE));
-        name_host(&mut snapshot, &[("DATABASE_URL", "mailer-db.c9akciq32rgz.us-east-1.rds.amazonaws.com")]);
-        assert!(matches!(exam(CHECK, &snapshot).outcome, Outcome::NotApplicable(_)), "nor one in another region");
+        name_host(
+            &mut snapshot,
+            &[("DATABASE_URL", "mailer-db.c9akciq32rgz.us-east-1.rds.amazonaws.com")],
+        );
+        assert!(
+            matches!(exam(CHECK, &snapshot).outcome, Outcome::NotApplicable(_)),
+            "nor one in another region"
+        );
     }
 
     #[test]
@@ -296,11 +375,13 @@ mod tests {
                 "No rule of security group sg-database of database mailer-db (DATABASE_URL) admits the tasks' instances (sg-instance) on port 5432: they cannot connect."
             ]
         );
-        for open in [from_group(5432, "sg-instance"), block("10.0.2.102/32"), block("10.0.0.0/16")] {
+        for open in [from_group(5432, "sg-instance"), block("10.0.2.102/32"), block("10.0.0.0/16")]
+        {
             assert!(says(CHECK, &with(open)).is_empty());
         }
         let mut out = with(from_group(5432, "sg-instance"));
-        out.security_groups.change("sg-instance").unwrap().ip_permissions_egress = vec![everywhere("tcp", Some(443))];
+        out.security_groups.change("sg-instance").unwrap().ip_permissions_egress =
+            vec![everywhere("tcp", Some(443))];
         assert!(says(CHECK, &out)[0].starts_with("No rule of the instances' security group sg-instance lets the tasks out to database mailer-db"));
     }
 
@@ -308,10 +389,18 @@ mod tests {
     fn instances_that_no_target_tells_are_not_judged() {
         let mut snapshot = baseline::ec2();
         *permissions(&mut snapshot, "sg-database") = Vec::new();
-        INSTANCES.iter().for_each(|instance| snapshot.instance_interfaces.insert(*instance, Seen::No(Why::Denied("no".into()))));
+        INSTANCES.iter().for_each(|instance| {
+            snapshot.instance_interfaces.insert(*instance, Seen::No(Why::Denied("no".into())))
+        });
         assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::CouldNotLook);
-        INSTANCES.iter().for_each(|instance| snapshot.instance_interfaces.insert(*instance, Seen::Yes(None)));
-        assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::NotApplicable(callee::NO_INTERFACE), "they are gone");
+        INSTANCES
+            .iter()
+            .for_each(|instance| snapshot.instance_interfaces.insert(*instance, Seen::Yes(None)));
+        assert_eq!(
+            exam(CHECK, &snapshot).outcome,
+            Outcome::NotApplicable(callee::NO_INTERFACE),
+            "they are gone"
+        );
         let mut snapshot = baseline::ec2();
         snapshot.target_health.put(baseline::id::group("web"), Vec::new());
         assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::NotApplicable(callee::NO_INTERFACE));
@@ -330,14 +419,25 @@ mod tests {
                     message: message.into(),
                     log_stream_name: stream.clone(),
                 });
-                snapshot.logs.put(format!("/ecs/mailer{}{stream}", crate::call::LOG_STREAM), lines.into_iter().collect());
+                snapshot.logs.put(
+                    format!("/ecs/mailer{}{stream}", crate::call::LOG_STREAM),
+                    lines.into_iter().collect(),
+                );
             }
             let intent = Intent::default();
             let diagnosis = diagnose(&Patient::new(&snapshot, &snapshot.services[0], &intent));
-            let root = diagnosis.roots.iter().find(|root| root.check.id() == "database_blocked").cloned().unwrap();
+            let root = diagnosis
+                .roots
+                .iter()
+                .find(|root| root.check.id() == "database_blocked")
+                .cloned()
+                .unwrap();
             root.explains.first().map(|node| node.check.id())
         };
-        assert_eq!(joined(Some("Error: connect ETIMEDOUT 10.0.21.5:5432")), Some("exits_with_error"));
+        assert_eq!(
+            joined(Some("Error: connect ETIMEDOUT 10.0.21.5:5432")),
+            Some("exits_with_error")
+        );
         assert_eq!(joined(Some("Error: MAIL_FROM is not set")), None);
         assert_eq!(joined(None), None);
     }

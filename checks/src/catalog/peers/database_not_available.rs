@@ -1,5 +1,6 @@
-//! A database that a variable names is not available: stopped, full, failed, or on its way up. A database that is backed
-//! up or modified is available, and a status that we do not know is no finding.
+//! A database that a variable names is not available: stopped, full, failed, or on its way up. A
+//! database that is backed up or modified is available, and a status that we do not know is no
+//! finding.
 
 use crate::call::quote;
 use crate::check::{Findings, NoAnswer};
@@ -14,17 +15,20 @@ crate::check! {
     ///
     /// # Why it matters
     ///
-    /// Nothing in ECS says so: tasks end or fail their health checks, and deployments of good versions roll back.
+    /// Nothing in ECS says so: tasks end or fail their health checks, and deployments of good
+    /// versions roll back.
     ///
     /// # How we tell
     ///
-    /// Hosts of variables that end in `.rds.amazonaws.com` name an instance, a cluster or a proxy. Its status is one in
-    /// which nobody can work with it: `stopped`, `stopping`, `storage-full`, `failed`, `creating`, `deleting`,
-    /// `inaccessible-encryption-credentials`, `incompatible-network` and the like; a cluster has no instance; or all
-    /// databases behind a proxy are `UNAVAILABLE`. One that starts, reboots, is upgraded or fails over, and one that this account
-    /// does not have, count only if a log line of the last hour says that it cannot be reached. `backing-up`,
-    /// `modifying`, `storage-optimization` and others are no trouble. A host in another region, an endpoint with a name
-    /// of its own, and variables from secrets are not looked at.
+    /// Hosts of variables that end in `.rds.amazonaws.com` name an instance, a cluster or a proxy.
+    /// Its status is one in which nobody can work with it: `stopped`, `stopping`, `storage-full`,
+    /// `failed`, `creating`, `deleting`, `inaccessible-encryption-credentials`,
+    /// `incompatible-network` and the like; a cluster has no instance; or all databases behind a
+    /// proxy are `UNAVAILABLE`. One that starts, reboots, is upgraded or fails over, and one that
+    /// this account does not have, count only if a log line of the last hour says that it cannot be
+    /// reached. `backing-up`, `modifying`, `storage-optimization` and others are no trouble. A host
+    /// in another region, an endpoint with a name of its own, and variables from secrets are not
+    /// looked at.
     ///
     /// # What to do
     ///
@@ -71,7 +75,8 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         let Some(trouble) = trouble(patient, findings, &database) else { continue };
         let failed = dial::failed(patient, findings);
         let port = database.told.and_then(|told| told.port());
-        let failed: Vec<_> = failed.iter().filter(|failed| failed.is_about(database.named[0].host, port)).collect();
+        let failed: Vec<_> =
+            failed.iter().filter(|failed| failed.is_about(database.named[0].host, port)).collect();
         if trouble.certain || !failed.is_empty() {
             let finding = Subject::new(Subjects::Database, database.host.identifier)
                 .sick(trouble.says + &dial::quote(&failed), trouble.evidence)
@@ -95,12 +100,25 @@ fn trouble(patient: &Patient, findings: &mut Findings, database: &Database) -> O
     let name = capital(&database.name());
     let Some(told) = database.told else { return Some(missing(patient, database, &name)) };
     let status = told.status().unwrap_or_default();
-    let of_status = |says, remedy, certain| Trouble { says, evidence: database.status_evidence(status), remedy, certain };
+    let of_status = |says, remedy, certain| Trouble {
+        says,
+        evidence: database.status_evidence(status),
+        remedy,
+        certain,
+    };
     if is_down(status) {
-        return Some(of_status(format!("{name} is {status}: {}.", meaning(status)), mend(database, &told, status), true));
+        return Some(of_status(
+            format!("{name} is {status}: {}.", meaning(status)),
+            mend(database, &told, status),
+            true,
+        ));
     }
     if matches!(status, "starting" | "rebooting" | "upgrading" | "failing-over") {
-        return Some(of_status(format!("{name} is {status}: for that time it takes no connections."), wait(database), false));
+        return Some(of_status(
+            format!("{name} is {status}: for that time it takes no connections."),
+            wait(database),
+            false,
+        ));
     }
     match told {
         Told::Cluster(cluster) if cluster.db_cluster_members.is_empty() => Some(Trouble {
@@ -125,7 +143,12 @@ fn trouble(patient: &Patient, findings: &mut Findings, database: &Database) -> O
 
 /// A database that the answer does not have: it was deleted, or it is another account's.
 fn missing(patient: &Patient, database: &Database, name: &str) -> Trouble {
-    let see = database.host.kind.call().see(patient.cluster(), patient.name(), patient.arn(), database.host.identifier);
+    let see = database.host.kind.call().see(
+        patient.cluster(),
+        patient.name(),
+        patient.arn(),
+        database.host.identifier,
+    );
     Trouble {
         says: format!(
             "{name} does not exist in account {}, {}: it is gone, or it is in another account, which this look cannot tell.",
@@ -151,20 +174,30 @@ fn behind(database: &Database, name: &str, targets: &[DbProxyTarget]) -> Option<
     let first = targets.first().filter(|_| targets.iter().all(unavailable))?;
     let reason = first.reason.as_deref().unwrap_or("UNAVAILABLE");
     let likely = match reason {
-        "AUTH_FAILURE" => "the secret that the proxy logs in with is wrong, or its role may not read it",
+        "AUTH_FAILURE" => {
+            "the secret that the proxy logs in with is wrong, or its role may not read it"
+        }
         "UNREACHABLE" | "CONNECTION_FAILED" => "the database does not let the proxy in, or is down",
         _ => "the proxy's targets are not ready",
     };
     Some(Trouble {
         says: format!("{name} reaches none of its databases ({reason}): likely {likely}."),
-        evidence: Evidence::new(crate::call::Call::DescribeDBProxyTargets, database.host.identifier, "TargetHealth.State", "UNAVAILABLE"),
-        remedy: Remedy::new("Mend what the proxy says of its targets.")
-            .cli(format!("aws rds describe-db-proxy-targets --db-proxy-name {}", quote(database.host.identifier))),
+        evidence: Evidence::new(
+            crate::call::Call::DescribeDBProxyTargets,
+            database.host.identifier,
+            "TargetHealth.State",
+            "UNAVAILABLE",
+        ),
+        remedy: Remedy::new("Mend what the proxy says of its targets.").cli(format!(
+            "aws rds describe-db-proxy-targets --db-proxy-name {}",
+            quote(database.host.identifier)
+        )),
         certain: true,
     })
 }
 
-/// Whether nobody can work with a database in this status. What is not in the list is either fine or not known.
+/// Whether nobody can work with a database in this status. What is not in the list is either fine
+/// or not known.
 fn is_down(status: &str) -> bool {
     let prefixes = ["incompatible-", "inaccessible-encryption-credentials"];
     let whole = [
@@ -181,7 +214,9 @@ fn is_down(status: &str) -> bool {
         "suspending",
     ];
     // Options that do not fit leave the database as it is.
-    whole.contains(&status) || (status != "incompatible-option-group" && prefixes.iter().any(|prefix| status.starts_with(prefix)))
+    whole.contains(&status)
+        || (status != "incompatible-option-group"
+            && prefixes.iter().any(|prefix| status.starts_with(prefix)))
 }
 
 fn meaning(status: &str) -> &'static str {
@@ -191,7 +226,9 @@ fn meaning(status: &str) -> &'static str {
         "creating" => "it takes no connections yet",
         "incompatible-parameters" => "its parameters keep it from starting",
         "incompatible-network" => "its subnets have no free address or do not fit",
-        _ if status.starts_with("inaccessible-encryption-credentials") => "RDS may not use its KMS key",
+        _ if status.starts_with("inaccessible-encryption-credentials") => {
+            "RDS may not use its KMS key"
+        }
         _ => "it takes no connections",
     }
 }
@@ -270,7 +307,9 @@ mod tests {
     fn names_database_variable_status_and_what_the_log_says() {
         assert_eq!(
             says(CHECK, &(CHECK.example)()),
-            ["Database mailer-db (DATABASE_URL) is stopped: it takes no connections. The log says \"Error: connect ETIMEDOUT 10.0.21.5:5432\"."]
+            [
+                "Database mailer-db (DATABASE_URL) is stopped: it takes no connections. The log says \"Error: connect ETIMEDOUT 10.0.21.5:5432\"."
+            ]
         );
     }
 
@@ -294,7 +333,13 @@ mod tests {
 
     #[test]
     fn down_is_down_whatever_the_log_says() {
-        for status in ["stopped", "storage-full", "failed", "incompatible-parameters", "inaccessible-encryption-credentials-recoverable"] {
+        for status in [
+            "stopped",
+            "storage-full",
+            "failed",
+            "incompatible-parameters",
+            "inaccessible-encryption-credentials-recoverable",
+        ] {
             assert_eq!(says(CHECK, &with(status)).len(), 1, "{status}");
         }
     }
@@ -329,7 +374,10 @@ mod tests {
     #[test]
     fn one_in_another_region_is_not_looked_at() {
         let mut snapshot = baseline::worker();
-        name_host(&mut snapshot, &[("DATABASE_URL", "mailer-db.c9akciq32rgz.us-east-1.rds.amazonaws.com")]);
+        name_host(
+            &mut snapshot,
+            &[("DATABASE_URL", "mailer-db.c9akciq32rgz.us-east-1.rds.amazonaws.com")],
+        );
         let exam = exam(CHECK, &snapshot);
         assert!(matches!(exam.outcome, Outcome::NotApplicable(_)));
         assert!(!exam.read.contains(&Call::DescribeDBInstances));
@@ -340,24 +388,40 @@ mod tests {
         let mut snapshot = baseline::worker();
         name_host(&mut snapshot, &[("REPORTS_URL", CLUSTER_HOST)]);
         snapshot.db_clusters.change("reports").unwrap().db_cluster_members.clear();
-        assert_eq!(says(CHECK, &snapshot), ["Database cluster reports (REPORTS_URL) has no instance: its endpoints lead nowhere."]);
+        assert_eq!(
+            says(CHECK, &snapshot),
+            ["Database cluster reports (REPORTS_URL) has no instance: its endpoints lead nowhere."]
+        );
     }
 
     #[test]
     fn a_proxy_is_as_good_as_the_databases_behind_it() {
         let mut snapshot = baseline::worker();
         name_host(&mut snapshot, &[("POOL_URL", PROXY_HOST)]);
-        let target = |state: &str, reason: &str| DbProxyTarget { state: Some(state.into()), reason: Some(reason.into()), ..DbProxyTarget::default() };
-        snapshot.db_proxy_targets.put("pool", vec![target("UNAVAILABLE", "AUTH_FAILURE"), target("AVAILABLE", "")]);
+        let target = |state: &str, reason: &str| DbProxyTarget {
+            state: Some(state.into()),
+            reason: Some(reason.into()),
+            ..DbProxyTarget::default()
+        };
+        snapshot
+            .db_proxy_targets
+            .put("pool", vec![target("UNAVAILABLE", "AUTH_FAILURE"), target("AVAILABLE", "")]);
         assert!(says(CHECK, &snapshot).is_empty());
         snapshot.db_proxy_targets.put("pool", vec![target("UNAVAILABLE", "AUTH_FAILURE")]);
-        assert!(says(CHECK, &snapshot)[0].contains("reaches none of its databases (AUTH_FAILURE): likely the secret"));
+        assert!(
+            says(CHECK, &snapshot)[0]
+                .contains("reaches none of its databases (AUTH_FAILURE): likely the secret")
+        );
     }
 
     #[test]
     fn what_an_older_version_names_does_not_count() {
         let mut snapshot = with("stopped");
-        let old = snapshot.task_definitions.change(&id::ecs("task-definition/mailer:12")).unwrap().clone();
+        let old = snapshot
+            .task_definitions
+            .change(&id::ecs("task-definition/mailer:12"))
+            .unwrap()
+            .clone();
         snapshot.task_definitions.put(id::ecs("task-definition/mailer:11"), old);
         name_host(&mut snapshot, &[]);
         assert!(matches!(exam(CHECK, &snapshot).outcome, Outcome::NotApplicable(_)));

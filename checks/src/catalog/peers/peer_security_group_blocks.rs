@@ -1,5 +1,6 @@
-//! A sibling that the service calls by a private name does not let its tasks in, or they are not let out to it. Asked only
-//! of siblings in the same VPC: between VPCs, addresses may be translated.
+//! A sibling that the service calls by a private name does not let its tasks in, or they are not
+//! let out to it. Asked only of siblings in the same VPC: between VPCs, addresses may be
+//! translated.
 
 use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
@@ -16,15 +17,19 @@ crate::check! {
     ///
     /// # Why it matters
     ///
-    /// The name resolves and the sibling is well, but calls hang: security groups drop what they do not allow. Service
-    /// Connect goes from task to task, so it is the sibling's tasks that have to let the callers in, not its balancer.
+    /// The name resolves and the sibling is well, but calls hang: security groups drop what they do
+    /// not allow. Service Connect goes from task to task, so it is the sibling's tasks that have to
+    /// let the callers in, not its balancer.
     ///
     /// # How we tell
     ///
-    /// A variable of a current version names the alias of a sibling in the same namespace and VPC. The security groups
-    /// that the sibling's primary deployment asks for, taken together, have no rule that lets in the tasks' groups or
-    /// addresses on the container's port, or on `ingressPortOverride`; or the tasks' own groups do not let them out. Tasks in
-    /// bridge or host mode have the groups and addresses of their instances, which are known where these are targets. A prefix list may let anybody in. Log lines of the last hour that name the host join it with what the tasks suffer.
+    /// A variable of a current version names the alias of a sibling in the same namespace and VPC.
+    /// The security groups that the sibling's primary deployment asks for, taken together, have no
+    /// rule that lets in the tasks' groups or addresses on the container's port, or on
+    /// `ingressPortOverride`; or the tasks' own groups do not let them out. Tasks in bridge or host
+    /// mode have the groups and addresses of their instances, which are known where these are
+    /// targets. A prefix list may let anybody in. Log lines of the last hour that name the host
+    /// join it with what the tasks suffer.
     ///
     /// # What to do
     ///
@@ -58,7 +63,9 @@ crate::check! {
 }
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
-    let Some(own) = connect::configuration(patient.service()) else { return Err(NoAnswer::NotApplicable(connect::NOT_CONNECTED)) };
+    let Some(own) = connect::configuration(patient.service()) else {
+        return Err(NoAnswer::NotApplicable(connect::NOT_CONNECTED));
+    };
     if own.namespace.is_none() {
         return Err(NoAnswer::NotApplicable(connect::BY_DEFAULT));
     }
@@ -66,22 +73,30 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     if called.is_empty() {
         return Ok(());
     }
-    let Some(caller) = callee::caller(patient)? else { return Err(NoAnswer::NotApplicable(callee::NO_INTERFACE)) };
+    let Some(caller) = callee::caller(patient)? else {
+        return Err(NoAnswer::NotApplicable(callee::NO_INTERFACE));
+    };
     let mut judged = false;
     for called in called {
         let is_near = findings.see(is_near(patient, &caller, &called)).unwrap_or(true);
         judged |= is_near;
         if is_near
-            && connect::same_namespace(own.namespace.as_deref(), called.endpoint.namespace) == Some(true)
+            && connect::same_namespace(own.namespace.as_deref(), called.endpoint.namespace)
+                == Some(true)
             && let Some(port) = findings.see(port(patient, &called)).flatten()
         {
             tell(patient, findings, &caller, &called, port)?;
         }
     }
-    if judged { Ok(()) } else { Err(NoAnswer::NotApplicable("the siblings that it calls are in another VPC")) }
+    if judged {
+        Ok(())
+    } else {
+        Err(NoAnswer::NotApplicable("the siblings that it calls are in another VPC"))
+    }
 }
 
-/// Whether a sibling is in the VPC of the tasks, so that its security groups meet their addresses as they are.
+/// Whether a sibling is in the VPC of the tasks, so that its security groups meet their addresses
+/// as they are.
 fn is_near(patient: &Patient, caller: &Caller, called: &Called) -> Result<bool, Blind> {
     for group in network(called).into_iter().flat_map(|network| &network.security_groups) {
         let vpc = patient.security_group(group)?.and_then(|group| group.vpc_id.as_deref());
@@ -101,27 +116,49 @@ fn port(patient: &Patient, called: &Called) -> Result<Option<i32>, Blind> {
 }
 
 fn network<'a>(called: &Called<'a>) -> Option<&'a NetworkConfiguration> {
-    called.endpoint.deployment.network_configuration.as_ref().or(called.endpoint.service.network_configuration.as_ref())
+    called.endpoint.deployment.network_configuration.as_ref().or(called
+        .endpoint
+        .service
+        .network_configuration
+        .as_ref())
 }
 
-fn tell(patient: &Patient, findings: &mut Findings, caller: &Caller, called: &Called, port: i32) -> Result<(), Blind> {
+fn tell(
+    patient: &Patient,
+    findings: &mut Findings,
+    caller: &Caller,
+    called: &Called,
+    port: i32,
+) -> Result<(), Blind> {
     let Some(network) = network(called) else { return Ok(()) };
-    let Some(closed) = caller.closed(patient, &network.security_groups, &network.subnets, port)? else { return Ok(()) };
+    let Some(closed) = caller.closed(patient, &network.security_groups, &network.subnets, port)?
+    else {
+        return Ok(());
+    };
     let (named, sibling) = (&called.named, called.endpoint.service);
     let failed = dial::failed(patient, findings);
     let failed: Vec<_> = failed.iter().filter(|failed| failed.is_about(named.host, None)).collect();
-    let says = closed.says(caller, &format!("service {} ({} names {})", sibling.service_name, named.variable, named.host), port);
-    let of_sibling = network
-        .security_groups
-        .iter()
-        .map(|group| Evidence::new(Call::DescribeServices, &sibling.service_arn, "awsvpcConfiguration.securityGroups", group));
+    let says = closed.says(
+        caller,
+        &format!("service {} ({} names {})", sibling.service_name, named.variable, named.host),
+        port,
+    );
+    let of_sibling = network.security_groups.iter().map(|group| {
+        Evidence::new(
+            Call::DescribeServices,
+            &sibling.service_arn,
+            "awsvpcConfiguration.securityGroups",
+            group,
+        )
+    });
     let mut evidence = closed.evidence(port).into_iter().chain(of_sibling);
     let Some(first) = evidence.next() else { return Ok(()) };
-    let finding = closed.subject().sick(says + &dial::quote(&failed), first).because_all(evidence).because_all(named.evidence()).mend(closed.remedy(
-        caller,
-        &network.security_groups,
-        port,
-    ));
+    let finding = closed
+        .subject()
+        .sick(says + &dial::quote(&failed), first)
+        .because_all(evidence)
+        .because_all(named.evidence())
+        .mend(closed.remedy(caller, &network.security_groups, port));
     findings.add(dial::join(finding, &failed));
     Ok(())
 }
@@ -150,8 +187,10 @@ mod tests {
     fn names_the_groups_the_port_and_what_the_log_says() {
         assert_eq!(
             says(CHECK, &(CHECK.example)()),
-            ["No rule of security group sg-orders of service orders (ORDERS_URL names orders) admits the tasks (sg-task) on port 8080: they cannot \
-              connect. The log says \"Error: connect ETIMEDOUT http://orders:8080/v1/orders\"."]
+            [
+                "No rule of security group sg-orders of service orders (ORDERS_URL names orders) admits the tasks (sg-task) on port 8080: they cannot \
+              connect. The log says \"Error: connect ETIMEDOUT http://orders:8080/v1/orders\"."
+            ]
         );
     }
 
@@ -159,7 +198,10 @@ mod tests {
     fn the_tasks_may_be_let_in_by_their_addresses() {
         for cidr in ["10.0.1.0/24", "10.0.0.0/16", "0.0.0.0/0"] {
             let mut snapshot = closed();
-            admit(&mut snapshot, IpPermission { cidr_ip: vec![cidr.into()], ..everywhere("tcp", Some(8080)) });
+            admit(
+                &mut snapshot,
+                IpPermission { cidr_ip: vec![cidr.into()], ..everywhere("tcp", Some(8080)) },
+            );
             assert!(says(CHECK, &snapshot).is_empty(), "{cidr}");
         }
     }
@@ -168,7 +210,8 @@ mod tests {
     fn the_proxy_may_listen_on_another_port() {
         let mut snapshot = baseline::worker();
         let orders = snapshot.peers.change(&sibling()).unwrap();
-        orders.deployments[0].service_connect_configuration.as_mut().unwrap().services[0].ingress_port_override = Some(15000);
+        orders.deployments[0].service_connect_configuration.as_mut().unwrap().services[0]
+            .ingress_port_override = Some(15000);
         assert!(says(CHECK, &snapshot)[0].contains("on port 15000"));
         admit(&mut snapshot, from_group(15000, "sg-task"));
         assert!(says(CHECK, &snapshot).is_empty());
@@ -184,21 +227,31 @@ mod tests {
     #[test]
     fn without_the_siblings_port_nobody_knows() {
         let mut snapshot = closed();
-        snapshot.task_definitions.insert(id::ecs("task-definition/orders:7"), Seen::No(Why::Denied("no".into())));
+        snapshot
+            .task_definitions
+            .insert(id::ecs("task-definition/orders:7"), Seen::No(Why::Denied("no".into())));
         assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::CouldNotLook);
     }
 
     #[test]
     fn the_tasks_own_group_may_not_let_them_out() {
         let mut snapshot = baseline::worker();
-        snapshot.security_groups.change("sg-task").unwrap().ip_permissions_egress = vec![everywhere("tcp", Some(5432))];
-        assert!(says(CHECK, &snapshot)[0].starts_with("No rule of the tasks' security group sg-task lets them out to service orders"));
+        snapshot.security_groups.change("sg-task").unwrap().ip_permissions_egress =
+            vec![everywhere("tcp", Some(5432))];
+        assert!(says(CHECK, &snapshot)[0].starts_with(
+            "No rule of the tasks' security group sg-task lets them out to service orders"
+        ));
     }
     #[test]
     fn tasks_in_bridge_mode_call_as_their_instances() {
         let mut snapshot = baseline::ec2();
         admit(&mut snapshot, from_group(8080, "sg-balancer"));
-        assert!(says(CHECK, &snapshot)[0].contains("admits the tasks' instances (sg-instance) on port 8080"), "{:?}", says(CHECK, &snapshot));
+        assert!(
+            says(CHECK, &snapshot)[0]
+                .contains("admits the tasks' instances (sg-instance) on port 8080"),
+            "{:?}",
+            says(CHECK, &snapshot)
+        );
         admit(&mut snapshot, from_group(8080, "sg-instance"));
         assert!(says(CHECK, &snapshot).is_empty());
         let group = id::group("web");

@@ -1,5 +1,6 @@
-//! A name of Service Connect that the service calls is younger than its own deployment: its tasks do not know it. Tasks
-//! that ECS has replaced since then are like those of the deployment, so their age does not count.
+//! A name of Service Connect that the service calls is younger than its own deployment: its tasks
+//! do not know it. Tasks that ECS has replaced since then are like those of the deployment, so
+//! their age does not count.
 
 use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
@@ -8,18 +9,20 @@ use crate::patient::Patient;
 use crate::reading::{connect, dial, time};
 
 crate::check! {
-    /// The service calls a sibling by a Service Connect name that was made after the service was deployed last.
+    /// The service calls a sibling by a Service Connect name that was made after the service was
+    /// deployed last.
     ///
     /// # Why it matters
     ///
-    /// The proxy of a task knows the names that the namespace had when its service was deployed. A newer name does not
-    /// resolve there, though the sibling is well and registered.
+    /// The proxy of a task knows the names that the namespace had when its service was deployed. A
+    /// newer name does not resolve there, though the sibling is well and registered.
     ///
     /// # How we tell
     ///
-    /// A variable of a current version names the alias of a sibling in the same namespace, whose service in Cloud Map
-    /// has a `CreateDate` later than the primary deployment. Tasks that scaling or a failure started since then do not count:
-    /// AWS gives them what the deployment had. A name with dots may resolve by DNS all the same: then it is only likely.
+    /// A variable of a current version names the alias of a sibling in the same namespace, whose
+    /// service in Cloud Map has a `CreateDate` later than the primary deployment. Tasks that
+    /// scaling or a failure started since then do not count: AWS gives them what the deployment
+    /// had. A name with dots may resolve by DNS all the same: then it is only likely.
     ///
     /// # What to do
     ///
@@ -56,7 +59,9 @@ crate::check! {
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     let service = patient.service();
-    let (Some(own), Some(deployment)) = (connect::configuration(service), connect::primary(service)) else {
+    let (Some(own), Some(deployment)) =
+        (connect::configuration(service), connect::primary(service))
+    else {
         return Err(NoAnswer::NotApplicable(connect::NOT_CONNECTED));
     };
     if own.namespace.is_none() {
@@ -64,15 +69,29 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     }
     for called in connect::called(patient, findings)? {
         let (endpoint, host) = (&called.endpoint, called.named.host);
-        let Some(arn) = endpoint.resource().and_then(|resource| resource.discovery_arn.as_deref()) else { continue };
+        let Some(arn) = endpoint.resource().and_then(|resource| resource.discovery_arn.as_deref())
+        else {
+            continue;
+        };
         if connect::same_namespace(own.namespace.as_deref(), endpoint.namespace) != Some(true) {
             continue;
         }
-        let Some(made) = findings.see(patient.discovery_service(arn)).flatten().and_then(|name| name.create_date) else { continue };
-        let Some(deployed) = deployment.created_at.filter(|deployed| *deployed < made) else { continue };
+        let Some(made) = findings
+            .see(patient.discovery_service(arn))
+            .flatten()
+            .and_then(|name| name.create_date)
+        else {
+            continue;
+        };
+        let Some(deployed) = deployment.created_at.filter(|deployed| *deployed < made) else {
+            continue;
+        };
         let failed = dial::failed(patient, findings);
         let failed: Vec<_> = failed.iter().filter(|failed| failed.is_about(host, None)).collect();
-        let (ago, unless) = (|at| time::words(time::age(patient.now(), at)), if host.contains('.') { ", unless DNS has it" } else { "" });
+        let (ago, unless) = (
+            |at| time::words(time::age(patient.now(), at)),
+            if host.contains('.') { ", unless DNS has it" } else { "" },
+        );
         let says = format!(
             "The name {host} ({}) of service {} was made {} ago, and this service was deployed {} ago: its tasks do not know the name{unless}.{}",
             called.named.variable,
@@ -89,7 +108,10 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
             .mend(
                 Remedy::new("Deploy this service again, so that its tasks learn the name.")
                     .cli(format!("aws ecs update-service {} --force-new-deployment", patient.cli()))
-                    .terraform(format!("resource \"aws_ecs_service\" \"{}\" {{\n  force_new_deployment = true\n}}", patient.name())),
+                    .terraform(format!(
+                        "resource \"aws_ecs_service\" \"{}\" {{\n  force_new_deployment = true\n}}",
+                        patient.name()
+                    )),
             );
         findings.add(dial::join(finding, &failed));
     }
@@ -108,7 +130,8 @@ mod tests {
 
     fn made(minutes: i64) -> Snapshot {
         let mut snapshot = baseline::worker();
-        snapshot.discovery_services.change(&discovery("srv-orders")).unwrap().create_date = Some(minutes_ago(minutes));
+        snapshot.discovery_services.change(&discovery("srv-orders")).unwrap().create_date =
+            Some(minutes_ago(minutes));
         snapshot
     }
 
@@ -116,8 +139,10 @@ mod tests {
     fn names_both_moments_and_what_the_log_says() {
         assert_eq!(
             says(CHECK, &(CHECK.example)()),
-            ["The name orders (ORDERS_URL) of service orders was made 3 h ago, and this service was deployed 3 days ago: its tasks do not know the \
-              name. The log says \"Error: getaddrinfo ENOTFOUND orders\"."]
+            [
+                "The name orders (ORDERS_URL) of service orders was made 3 h ago, and this service was deployed 3 days ago: its tasks do not know the \
+              name. The log says \"Error: getaddrinfo ENOTFOUND orders\"."
+            ]
         );
     }
 
@@ -141,7 +166,12 @@ mod tests {
     fn tasks_that_were_replaced_since_are_no_newer() {
         let mut snapshot = made(180);
         let arn = snapshot.services[0].service_arn.clone();
-        snapshot.running_tasks.change(&arn).unwrap().iter_mut().for_each(|task| task.started_at = Some(minutes_ago(10)));
+        snapshot
+            .running_tasks
+            .change(&arn)
+            .unwrap()
+            .iter_mut()
+            .for_each(|task| task.started_at = Some(minutes_ago(10)));
         assert_eq!(says(CHECK, &snapshot).len(), 1);
     }
 
@@ -149,7 +179,8 @@ mod tests {
     fn a_name_in_another_namespace_is_another_trouble() {
         let mut snapshot = made(180);
         let orders = snapshot.peers.change(&sibling()).unwrap();
-        orders.deployments[0].service_connect_configuration.as_mut().unwrap().namespace = Some("beta".into());
+        orders.deployments[0].service_connect_configuration.as_mut().unwrap().namespace =
+            Some("beta".into());
         assert!(says(CHECK, &snapshot).is_empty());
     }
 

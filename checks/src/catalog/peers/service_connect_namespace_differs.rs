@@ -1,5 +1,6 @@
-//! The service names a sibling by its Service Connect name, and is not in the sibling's namespace: in another one, or in
-//! none. A name with dots may be in DNS, so only a log line that says otherwise makes it a trouble.
+//! The service names a sibling by its Service Connect name, and is not in the sibling's namespace:
+//! in another one, or in none. A name with dots may be in DNS, so only a log line that says
+//! otherwise makes it a trouble.
 
 use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
@@ -15,15 +16,18 @@ crate::check! {
     ///
     /// # Why it matters
     ///
-    /// A service has one namespace, and its tasks know the names of that one. To them the sibling's name does not exist.
+    /// A service has one namespace, and its tasks know the names of that one. To them the sibling's
+    /// name does not exist.
     ///
     /// # How we tell
     ///
-    /// A variable of a current version names the alias of a sibling, of its cluster or namespace; that sibling is in
-    /// another namespace than this service, or this service has no Service Connect at all; and nobody in its own
-    /// namespace has the name. One word, such as `orders`, resolves in no other way, unless it is a container of the same
-    /// task; a name with dots may be in DNS, so it counts only if a log line of the last hour says that it does not resolve.
-    /// A namespace that one side has by name and the other by ARN, or by the cluster's default, is not compared.
+    /// A variable of a current version names the alias of a sibling, of its cluster or namespace;
+    /// that sibling is in another namespace than this service, or this service has no Service
+    /// Connect at all; and nobody in its own namespace has the name. One word, such as `orders`,
+    /// resolves in no other way, unless it is a container of the same task; a name with dots may be
+    /// in DNS, so it counts only if a log line of the last hour says that it does not resolve. A
+    /// namespace that one side has by name and the other by ARN, or by the cluster's default, is
+    /// not compared.
     ///
     /// # What to do
     ///
@@ -73,7 +77,10 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         return Err(NoAnswer::NotApplicable(connect::BY_DEFAULT));
     }
     if let Some(namespace) = namespace
-        && findings.see(patient.namespace_services(namespace)).flatten().is_some_and(|listed| listed.truncated)
+        && findings
+            .see(patient.namespace_services(namespace))
+            .flatten()
+            .is_some_and(|listed| listed.truncated)
     {
         return Err(NoAnswer::NotApplicable("the namespace has more services than one page shows"));
     }
@@ -84,13 +91,21 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     for called in &all {
         let theirs = called.endpoint.namespace;
         let differs = own.is_none() || connect::same_namespace(namespace, theirs) == Some(false);
-        // Somebody in the own namespace may have the name as well; one that is not comparable may be there.
-        let here = |other: &Called| own.is_some() && connect::same_namespace(namespace, other.endpoint.namespace) != Some(false);
-        if !differs || all.iter().any(|other| other.named.host == called.named.host && here(other)) || is_container(patient, called)? {
+        // Somebody in the own namespace may have the name as well; one that is not comparable may
+        // be there.
+        let here = |other: &Called| {
+            own.is_some()
+                && connect::same_namespace(namespace, other.endpoint.namespace) != Some(false)
+        };
+        if !differs
+            || all.iter().any(|other| other.named.host == called.named.host && here(other))
+            || is_container(patient, called)?
+        {
             continue;
         }
         let failed = dial::failed(patient, findings);
-        let failed: Vec<_> = failed.iter().filter(|failed| failed.is_about(called.named.host, None)).collect();
+        let failed: Vec<_> =
+            failed.iter().filter(|failed| failed.is_about(called.named.host, None)).collect();
         let unresolved = failed.iter().any(|failed| failed.how == dial::How::Unresolved);
         if unresolved || !called.named.host.contains('.') {
             findings.add(dial::join(finding(patient, called, own, &dial::quote(&failed)), &failed));
@@ -101,13 +116,22 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
 
 /// Whether a container of the same task has the name: bridge networking can link them.
 fn is_container(patient: &Patient, called: &Called) -> Result<bool, Blind> {
-    let containers = patient.task_definition(called.named.definition)?.into_iter().flat_map(|definition| &definition.container_definitions);
+    let containers = patient
+        .task_definition(called.named.definition)?
+        .into_iter()
+        .flat_map(|definition| &definition.container_definitions);
     Ok(containers.into_iter().any(|container| container.name == called.named.host))
 }
 
-fn finding(patient: &Patient, called: &Called, own: Option<&ServiceConnect>, logged: &str) -> crate::finding::Finding {
+fn finding(
+    patient: &Patient,
+    called: &Called,
+    own: Option<&ServiceConnect>,
+    logged: &str,
+) -> crate::finding::Finding {
     let (endpoint, named) = (&called.endpoint, &called.named);
-    let (theirs, namespace) = (endpoint.namespace.unwrap_or_default(), own.and_then(|own| own.namespace.as_deref()));
+    let (theirs, namespace) =
+        (endpoint.namespace.unwrap_or_default(), own.and_then(|own| own.namespace.as_deref()));
     let here = match namespace {
         Some(namespace) => format!("is in namespace {namespace}"),
         None => "has no Service Connect".to_owned(),
@@ -116,12 +140,21 @@ fn finding(patient: &Patient, called: &Called, own: Option<&ServiceConnect>, log
         "{} names {}, which service {} offers in namespace {theirs}; this service {here}, so its tasks do not know the name.{logged}",
         named.variable, named.host, endpoint.service.service_name
     );
-    let of = |service: &str, value| Evidence::new(Call::DescribeServices, service, "serviceConnectConfiguration.namespace", value);
+    let of = |service: &str, value| {
+        Evidence::new(
+            Call::DescribeServices,
+            service,
+            "serviceConnectConfiguration.namespace",
+            value,
+        )
+    };
     let own_namespace = match namespace {
         Some(namespace) => of(patient.arn(), namespace),
         None => patient.evidence("deployments.serviceConnectConfiguration", "null"),
     };
-    let finding = Subject::new(Kind::Service, patient.arn()).sick(says, of(&endpoint.service.service_arn, theirs)).because(own_namespace);
+    let finding = Subject::new(Kind::Service, patient.arn())
+        .sick(says, of(&endpoint.service.service_arn, theirs))
+        .because(own_namespace);
     finding.because_all(named.evidence()).mend(remedy(patient, own, theirs))
 }
 
@@ -134,7 +167,8 @@ fn remedy(patient: &Patient, own: Option<&ServiceConnect>, theirs: &str) -> Reme
         connect::editing(Remedy::new(summary), patient)
     } else {
         let configuration = format!("enabled=true,namespace={theirs}");
-        Remedy::new("Put this service into the sibling's namespace.").cli(connect::setting(patient, &configuration))
+        Remedy::new("Put this service into the sibling's namespace.")
+            .cli(connect::setting(patient, &configuration))
     };
     remedy.terraform(format!(
         "resource \"aws_ecs_service\" \"{}\" {{\n  service_connect_configuration {{\n    enabled   = true\n    namespace = \"{theirs}\"\n  }}\n}}",
@@ -177,11 +211,18 @@ mod tests {
 
     #[test]
     fn the_clusters_default_or_an_arn_may_be_the_same() {
-        for namespace in [None, Some("arn:aws:servicediscovery:eu-west-2:123456789012:namespace/ns-1".to_owned())] {
+        for namespace in [
+            None,
+            Some("arn:aws:servicediscovery:eu-west-2:123456789012:namespace/ns-1".to_owned()),
+        ] {
             let mut snapshot = quiet();
             let listed = snapshot.namespace_services.change("internal").unwrap().clone();
             snapshot.namespace_services.put(namespace.clone().unwrap_or_default(), listed);
-            snapshot.services[0].deployments[0].service_connect_configuration.as_mut().unwrap().namespace = namespace;
+            snapshot.services[0].deployments[0]
+                .service_connect_configuration
+                .as_mut()
+                .unwrap()
+                .namespace = namespace;
             assert!(says(CHECK, &snapshot).is_empty());
         }
     }
@@ -191,7 +232,12 @@ mod tests {
         let mut snapshot = quiet();
         let mut other = baseline::worker().peers.change(&sibling()).unwrap().clone();
         other.service_arn = id::ecs("service/other/orders");
-        snapshot.namespace_services.change("internal").unwrap().service_arns.push(other.service_arn.clone());
+        snapshot
+            .namespace_services
+            .change("internal")
+            .unwrap()
+            .service_arns
+            .push(other.service_arn.clone());
         snapshot.peers.put(other.service_arn.clone(), other);
         assert!(says(CHECK, &snapshot).is_empty());
     }
@@ -201,18 +247,25 @@ mod tests {
         let mut snapshot = quiet();
         name_host(&mut snapshot, &[("ORDERS_URL", "orders.prod.local")]);
         let orders = snapshot.peers.change(&sibling()).unwrap();
-        orders.deployments[0].service_connect_configuration.as_mut().unwrap().services[0].client_aliases[0].dns_name =
-            Some("orders.prod.local".into());
+        orders.deployments[0].service_connect_configuration.as_mut().unwrap().services[0]
+            .client_aliases[0]
+            .dns_name = Some("orders.prod.local".into());
         assert!(says(CHECK, &snapshot).is_empty());
-        baseline::peers::log(&mut snapshot, "dial tcp: lookup orders.prod.local on 10.0.0.2:53: no such host");
+        baseline::peers::log(
+            &mut snapshot,
+            "dial tcp: lookup orders.prod.local on 10.0.0.2:53: no such host",
+        );
         assert_eq!(says(CHECK, &snapshot).len(), 1);
     }
 
     #[test]
     fn a_container_of_the_same_task_is_no_sibling() {
         let mut snapshot = quiet();
-        let definition = snapshot.task_definitions.change(&id::ecs("task-definition/mailer:12")).unwrap();
-        definition.container_definitions.push(ContainerDefinition { name: "orders".into(), ..ContainerDefinition::default() });
+        let definition =
+            snapshot.task_definitions.change(&id::ecs("task-definition/mailer:12")).unwrap();
+        definition
+            .container_definitions
+            .push(ContainerDefinition { name: "orders".into(), ..ContainerDefinition::default() });
         assert!(says(CHECK, &snapshot).is_empty());
     }
 

@@ -1,5 +1,5 @@
-//! A port that Service Connect offers is in no port mapping of the task definition: of the service itself, or of a sibling
-//! that it calls. Then the name exists, and nothing stands behind it.
+//! A port that Service Connect offers is in no port mapping of the task definition: of the service
+//! itself, or of a sibling that it calls. Then the name exists, and nothing stands behind it.
 
 use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
@@ -19,8 +19,9 @@ crate::check! {
     ///
     /// # How we tell
     ///
-    /// `portName` in the Service Connect configuration of the primary deployment is compared with the names of the port
-    /// mappings of all containers in its task definition; for this service, and for siblings that its variables name.
+    /// `portName` in the Service Connect configuration of the primary deployment is compared with
+    /// the names of the port mappings of all containers in its task definition; for this service,
+    /// and for siblings that its variables name.
     ///
     /// # What to do
     ///
@@ -31,7 +32,8 @@ crate::check! {
     /// aws ecs update-service --cluster <cluster> --service <service> --service-connect-configuration file://connect.json
     /// ```
     ///
-    /// Terraform/OpenTofu: `port_name` in `service_connect_configuration`, and `portMappings` in `container_definitions`.
+    /// Terraform/OpenTofu: `port_name` in `service_connect_configuration`, and `portMappings` in
+    /// `container_definitions`.
     ///
     /// # See also
     ///
@@ -63,44 +65,84 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     }
     for endpoint in connect::endpoints(service) {
         if let Some(definition) = findings.see(without_port(patient, &endpoint)).flatten() {
-            findings.add(finding(patient, &endpoint, definition, "").concerns(Kind::TaskDefinition, &definition.task_definition_arn));
+            findings.add(
+                finding(patient, &endpoint, definition, "")
+                    .concerns(Kind::TaskDefinition, &definition.task_definition_arn),
+            );
         }
     }
     for called in connect::called(patient, findings)? {
-        let Some(definition) = findings.see(without_port(patient, &called.endpoint)).flatten() else { continue };
+        let Some(definition) = findings.see(without_port(patient, &called.endpoint)).flatten()
+        else {
+            continue;
+        };
         let failed = dial::failed(patient, findings);
-        let failed: Vec<_> = failed.iter().filter(|failed| failed.is_about(called.named.host, None)).collect();
-        let finding = finding(patient, &called.endpoint, definition, &dial::quote(&failed)).because_all(called.named.evidence());
+        let failed: Vec<_> =
+            failed.iter().filter(|failed| failed.is_about(called.named.host, None)).collect();
+        let finding = finding(patient, &called.endpoint, definition, &dial::quote(&failed))
+            .because_all(called.named.evidence());
         findings.add(dial::join(finding, &failed));
     }
     Ok(())
 }
 
 /// The task definition of an endpoint, if it has no port of that name.
-fn without_port<'a>(patient: &Patient<'a>, endpoint: &Endpoint) -> Result<Option<&'a TaskDefinition>, Blind> {
+fn without_port<'a>(
+    patient: &Patient<'a>,
+    endpoint: &Endpoint,
+) -> Result<Option<&'a TaskDefinition>, Blind> {
     let Some(definition) = endpoint.deployment.task_definition.as_deref() else { return Ok(None) };
-    let has = |definition: &TaskDefinition| names(definition).contains(&endpoint.offered.port_name.as_str());
+    let has = |definition: &TaskDefinition| {
+        names(definition).contains(&endpoint.offered.port_name.as_str())
+    };
     Ok(patient.task_definition(definition)?.filter(|definition| !has(definition)))
 }
 
 fn names(definition: &TaskDefinition) -> Vec<&str> {
-    let ports = definition.container_definitions.iter().flat_map(|container| &container.port_mappings);
+    let ports =
+        definition.container_definitions.iter().flat_map(|container| &container.port_mappings);
     ports.filter_map(|port| port.name.as_deref()).collect()
 }
 
-fn finding(patient: &Patient, endpoint: &Endpoint, definition: &TaskDefinition, logged: &str) -> crate::finding::Finding {
+fn finding(
+    patient: &Patient,
+    endpoint: &Endpoint,
+    definition: &TaskDefinition,
+    logged: &str,
+) -> crate::finding::Finding {
     let (service, port) = (endpoint.service, &endpoint.offered.port_name);
     let names = names(definition);
-    let known = if names.is_empty() { "no named port".to_owned() } else { format!("only {}", and_list(&names)) };
+    let known = if names.is_empty() {
+        "no named port".to_owned()
+    } else {
+        format!("only {}", and_list(&names))
+    };
     let version = rollout::short(&definition.task_definition_arn);
     let says = format!(
         "Service {} offers port {port} as {}, but {version} has {known}: nothing stands behind the name.{logged}",
         service.service_name, endpoint.host
     );
     let cluster = service.cluster_arn.rsplit('/').next().unwrap_or_default();
-    let evidence = Evidence::new(Call::DescribeServices, &service.service_arn, "serviceConnectConfiguration.services.portName", port);
-    let named = names.iter().map(|name| Evidence::new(Call::DescribeTaskDefinition, &definition.task_definition_arn, "portMappings.name", name));
-    let see = Call::DescribeTaskDefinition.see(patient.cluster(), patient.name(), patient.arn(), &definition.task_definition_arn);
+    let evidence = Evidence::new(
+        Call::DescribeServices,
+        &service.service_arn,
+        "serviceConnectConfiguration.services.portName",
+        port,
+    );
+    let named = names.iter().map(|name| {
+        Evidence::new(
+            Call::DescribeTaskDefinition,
+            &definition.task_definition_arn,
+            "portMappings.name",
+            name,
+        )
+    });
+    let see = Call::DescribeTaskDefinition.see(
+        patient.cluster(),
+        patient.name(),
+        patient.arn(),
+        &definition.task_definition_arn,
+    );
     Subject::new(Kind::Service, &service.service_arn).sick(says, evidence).because_all(named).mend(
         Remedy::new(format!("Name the container's port {port} in the task definition and deploy that, or offer a port that it has."))
             .cli(see)
@@ -127,26 +169,33 @@ mod tests {
     fn names_service_port_name_and_what_the_version_has() {
         assert_eq!(
             says(CHECK, &(CHECK.example)()),
-            ["Service orders offers port http as orders, but orders:7 has only web: nothing stands behind the name. The log says \"Error: connect \
-              ECONNREFUSED orders:8080\"."]
+            [
+                "Service orders offers port http as orders, but orders:7 has only web: nothing stands behind the name. The log says \"Error: connect \
+              ECONNREFUSED orders:8080\"."
+            ]
         );
     }
 
     #[test]
     fn its_own_port_counts_too() {
         let mut snapshot = baseline::worker();
-        let offered = snapshot.peers.change(&sibling()).unwrap().deployments[0].service_connect_configuration.clone();
+        let offered = snapshot.peers.change(&sibling()).unwrap().deployments[0]
+            .service_connect_configuration
+            .clone();
         snapshot.services[0].deployments[0].service_connect_configuration = offered;
         assert_eq!(
             says(CHECK, &snapshot),
-            ["Service mailer offers port http as orders, but mailer:12 has no named port: nothing stands behind the name."]
+            [
+                "Service mailer offers port http as orders, but mailer:12 has no named port: nothing stands behind the name."
+            ]
         );
     }
 
     #[test]
     fn any_container_may_have_the_port() {
         let mut snapshot = (CHECK.example)();
-        let definition = snapshot.task_definitions.change(&id::ecs("task-definition/orders:7")).unwrap();
+        let definition =
+            snapshot.task_definitions.change(&id::ecs("task-definition/orders:7")).unwrap();
         let mut sidecar = definition.container_definitions[0].clone();
         sidecar.port_mappings[0].name = Some("http".into());
         definition.container_definitions.push(sidecar);

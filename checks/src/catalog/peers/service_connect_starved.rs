@@ -1,5 +1,6 @@
-//! The proxy that Service Connect puts beside the containers has nothing to live on, or its timeout cuts calls short that
-//! take longer. The first is arithmetic on the task definition, the second is what the log says.
+//! The proxy that Service Connect puts beside the containers has nothing to live on, or its timeout
+//! cuts calls short that take longer. The first is arithmetic on the task definition, the second is
+//! what the log says.
 
 use crate::call::{Call, quote};
 use crate::check::{Findings, NoAnswer};
@@ -10,19 +11,22 @@ use crate::reading::{dial, parsed, rollout};
 use crate::snapshot::TaskDefinition;
 
 crate::check! {
-    /// The Service Connect proxy has no CPU or memory left beside the containers, or its timeout is too short.
+    /// The Service Connect proxy has no CPU or memory left beside the containers, or its timeout is
+    /// too short.
     ///
     /// # Why it matters
     ///
-    /// All calls between siblings go through the proxies of both. One without CPU answers late, one without memory is
-    /// killed and takes its task along; and one that waits 15 s ends every call that takes 16.
+    /// All calls between siblings go through the proxies of both. One without CPU answers late, one
+    /// without memory is killed and takes its task along; and one that waits 15 s ends every call
+    /// that takes 16.
     ///
     /// # How we tell
     ///
-    /// The containers of the primary deployment's task definition reserve all of the task's CPU, or may use so much of its
-    /// memory that less than 64 MiB are left, which AWS asks for. Where containers have no limits of their own, nobody
-    /// knows what is left. A log line of the last hour with the proxy's words `upstream request timeout`
-    /// stands for the timeout: `perRequestTimeoutSeconds` of the sibling that a variable names, 15 s unless it is set.
+    /// The containers of the primary deployment's task definition reserve all of the task's CPU, or
+    /// may use so much of its memory that less than 64 MiB are left, which AWS asks for. Where
+    /// containers have no limits of their own, nobody knows what is left. A log line of the last
+    /// hour with the proxy's words `upstream request timeout` stands for the timeout:
+    /// `perRequestTimeoutSeconds` of the sibling that a variable names, 15 s unless it is set.
     ///
     /// # What to do
     ///
@@ -33,11 +37,13 @@ crate::check! {
     /// aws ecs update-service --cluster <cluster> --service <sibling> --service-connect-configuration file://connect.json
     /// ```
     ///
-    /// Terraform/OpenTofu: `cpu` and `memory` in `aws_ecs_task_definition`; `timeout` in `service_connect_configuration`.
+    /// Terraform/OpenTofu: `cpu` and `memory` in `aws_ecs_task_definition`; `timeout` in
+    /// `service_connect_configuration`.
     ///
     /// # See also
     ///
-    /// `saturated`, <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/service-connect-concepts-deploy.html>
+    /// `saturated`,
+    /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/service-connect-concepts-deploy.html>
     title: "The Service Connect proxy has too little CPU, memory or time",
     severity: Medium,
     role: Risk,
@@ -64,16 +70,23 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     if connect::configuration(service).is_none() {
         return Err(NoAnswer::NotApplicable(connect::NOT_CONNECTED));
     }
-    let definition = connect::primary(service).and_then(|deployment| deployment.task_definition.as_deref());
+    let definition =
+        connect::primary(service).and_then(|deployment| deployment.task_definition.as_deref());
     if let Some(definition) = definition
         && let Some(definition) = findings.see(patient.task_definition(definition)).flatten()
     {
         starved(definition, findings);
     }
     let failed = dial::failed(patient, findings);
-    let cut: Vec<_> = failed.iter().filter(|failed| failed.line.message.contains("upstream request timeout")).collect();
+    let cut: Vec<_> = failed
+        .iter()
+        .filter(|failed| failed.line.message.contains("upstream request timeout"))
+        .collect();
     let Some(newest) = cut.first() else { return Ok(()) };
-    for called in connect::called(patient, findings)?.iter().filter(|called| called.endpoint.offered.per_request_timeout_seconds != Some(0)) {
+    for called in connect::called(patient, findings)?
+        .iter()
+        .filter(|called| called.endpoint.offered.per_request_timeout_seconds != Some(0))
+    {
         findings.add(short(called, newest, &dial::quote(&cut)));
     }
     Ok(())
@@ -81,10 +94,14 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
 
 fn starved(definition: &TaskDefinition, findings: &mut Findings) {
     let containers = &definition.container_definitions;
-    let sum = |of: fn(&crate::snapshot::ContainerDefinition) -> Option<i32>| containers.iter().map(of).sum::<Option<i32>>().unwrap_or_default();
+    let sum = |of: fn(&crate::snapshot::ContainerDefinition) -> Option<i32>| {
+        containers.iter().map(of).sum::<Option<i32>>().unwrap_or_default()
+    };
     let whole = |text: &Option<String>| text.as_deref().and_then(parsed::<i32>);
     let mut short: Vec<(String, Evidence)> = Vec::new();
-    let evidence = |field, value: i32| Evidence::new(Call::DescribeTaskDefinition, &definition.task_definition_arn, field, value);
+    let evidence = |field, value: i32| {
+        Evidence::new(Call::DescribeTaskDefinition, &definition.task_definition_arn, field, value)
+    };
     if let Some(task) = whole(&definition.cpu)
         && sum(|container| container.cpu) >= task
     {
@@ -104,9 +121,17 @@ fn starved(definition: &TaskDefinition, findings: &mut Findings) {
     );
     let mut evidence = short.into_iter().map(|(_, evidence)| evidence);
     let Some(first) = evidence.next() else { return };
-    let remedy = Remedy::new(format!("Give the task 256 CPU units and {MEMORY} MiB more than its containers may use."))
-        .cli(format!("aws ecs describe-task-definition --task-definition {}", quote(&definition.task_definition_arn)))
-        .terraform(format!("resource \"aws_ecs_task_definition\" \"{}\" {{\n  cpu    = 512\n  memory = 1024\n}}", definition.family));
+    let remedy = Remedy::new(format!(
+        "Give the task 256 CPU units and {MEMORY} MiB more than its containers may use."
+    ))
+    .cli(format!(
+        "aws ecs describe-task-definition --task-definition {}",
+        quote(&definition.task_definition_arn)
+    ))
+    .terraform(format!(
+        "resource \"aws_ecs_task_definition\" \"{}\" {{\n  cpu    = 512\n  memory = 1024\n}}",
+        definition.family
+    ));
     findings.add(
         Subject::new(Kind::TaskDefinition, &definition.task_definition_arn)
             .sick(says, first)
@@ -117,7 +142,8 @@ fn starved(definition: &TaskDefinition, findings: &mut Findings) {
 }
 
 fn short(called: &Called, newest: &dial::Failed, logged: &str) -> crate::finding::Finding {
-    let (sibling, set) = (called.endpoint.service, called.endpoint.offered.per_request_timeout_seconds);
+    let (sibling, set) =
+        (called.endpoint.service, called.endpoint.offered.per_request_timeout_seconds);
     let seconds = set.unwrap_or(SECONDS);
     let by = if set.is_some() { "as it is set" } else { "the default" };
     let says = format!(
@@ -158,10 +184,12 @@ mod tests {
     /// Two containers, with these limits each.
     fn with(cpu: Option<i32>, memory: Option<i32>) -> Snapshot {
         let mut snapshot = baseline::worker();
-        let definition = snapshot.task_definitions.change(&id::ecs("task-definition/mailer:12")).unwrap();
+        let definition =
+            snapshot.task_definitions.change(&id::ecs("task-definition/mailer:12")).unwrap();
         let mut sidecar = definition.container_definitions[0].clone();
         (sidecar.cpu, sidecar.memory) = (Some(64), Some(128));
-        (definition.container_definitions[0].cpu, definition.container_definitions[0].memory) = (cpu, memory);
+        (definition.container_definitions[0].cpu, definition.container_definitions[0].memory) =
+            (cpu, memory);
         definition.container_definitions.push(sidecar);
         snapshot
     }
@@ -199,7 +227,8 @@ mod tests {
         );
         let offered = |snapshot: &mut Snapshot, seconds| {
             let orders = snapshot.peers.change(&sibling()).unwrap();
-            orders.deployments[0].service_connect_configuration.as_mut().unwrap().services[0].per_request_timeout_seconds = Some(seconds);
+            orders.deployments[0].service_connect_configuration.as_mut().unwrap().services[0]
+                .per_request_timeout_seconds = Some(seconds);
         };
         offered(&mut snapshot, 5);
         assert!(says(CHECK, &snapshot)[0].contains("end after 5 s, as it is set"));
@@ -210,7 +239,11 @@ mod tests {
     #[test]
     fn without_service_connect_there_is_no_proxy() {
         let mut snapshot = with(Some(192), Some(384));
-        snapshot.services[0].deployments[0].service_connect_configuration.as_mut().unwrap().enabled = false;
+        snapshot.services[0].deployments[0]
+            .service_connect_configuration
+            .as_mut()
+            .unwrap()
+            .enabled = false;
         assert!(matches!(exam(CHECK, &snapshot).outcome, Outcome::NotApplicable(_)));
     }
 }

@@ -1,5 +1,6 @@
-//! The service calls a sibling by its public name, and what guards the sibling's balancer, its security groups or its web ACL,
-//! does not let in the address that the tasks come from. It needs the balancer's rules and the tasks' public addresses.
+//! The service calls a sibling by its public name, and what guards the sibling's balancer, its
+//! security groups or its web ACL, does not let in the address that the tasks come from. It needs
+//! the balancer's rules and the tasks' public addresses.
 
 use std::collections::BTreeSet;
 
@@ -17,42 +18,47 @@ use crate::seen::Blind;
 use crate::snapshot::{IpSet, LoadBalancer, WebAcl};
 
 crate::check! {
-    /// The tasks call a sibling by its public name, and the security groups of the sibling's load balancer, or its web ACL, do
-    /// not let in their address.
+    /// The tasks call a sibling by its public name, and the security groups of the sibling's load
+    /// balancer, or its web ACL, do not let in their address.
     ///
     /// # Why it matters
     ///
-    /// Somebody closed the balancer to strangers, and by the public way the own tasks are strangers: they come from the
-    /// address of the NAT gateway, or from one that is new with every task. Where security groups shut them out, their calls
-    /// hang until they time out; a web ACL answers 403.
+    /// Somebody closed the balancer to strangers, and by the public way the own tasks are
+    /// strangers: they come from the address of the NAT gateway, or from one that is new with every
+    /// task. Where security groups shut them out, their calls hang until they time out; a web ACL
+    /// answers 403.
     ///
     /// # How we tell
     ///
-    /// A variable of a current version names a host of another service behind an internet-facing balancer of the VPC, or
-    /// the balancer's own name. The tasks' way out leads to a NAT gateway, or to the internet with an address of their own,
-    /// or of their instances; and no rule of the balancer's security groups admits that address on the listener's port. A
-    /// rule that names a group does not count here: it knows private addresses only. A prefix list counts with what is in
-    /// it; where that was not seen, nothing is claimed. Log lines of the last hour that name the host join it with what
-    /// the tasks suffer.
+    /// A variable of a current version names a host of another service behind an internet-facing
+    /// balancer of the VPC, or the balancer's own name. The tasks' way out leads to a NAT gateway,
+    /// or to the internet with an address of their own, or of their instances; and no rule of the
+    /// balancer's security groups admits that address on the listener's port. A rule that names a
+    /// group does not count here: it knows private addresses only. A prefix list counts with what
+    /// is in it; where that was not seen, nothing is claimed. Log lines of the last hour that name
+    /// the host join it with what the tasks suffer.
     ///
-    /// Of the web ACL the rules are gone through in their order with the address. IP sets, and statements that join others
-    /// or turn them around, are evaluated; where a rule that looks at anything else might let the request through,
-    /// nothing is claimed.
+    /// Of the web ACL the rules are gone through in their order with the address. IP sets, and
+    /// statements that join others or turn them around, are evaluated; where a rule that looks at
+    /// anything else might let the request through, nothing is claimed.
     ///
-    /// A rule for the host tells that the balancer answers for it, and not that the name's DNS leads there. So without a log
-    /// line it is "likely", unless the name is the balancer's own or an Express endpoint; and a balancer that admits
-    /// CloudFront is left alone, for calls then come from there. So is one that tasks may call by IPv6.
+    /// A rule for the host tells that the balancer answers for it, and not that the name's DNS
+    /// leads there. So without a log line it is "likely", unless the name is the balancer's own or
+    /// an Express endpoint; and a balancer that admits CloudFront is left alone, for calls then
+    /// come from there. So is one that tasks may call by IPv6.
     ///
     /// # What to do
     ///
-    /// Call the sibling by a private name. Or let the NAT gateway's address in, which stays the same:
+    /// Call the sibling by a private name. Or let the NAT gateway's address in, which stays the
+    /// same:
     ///
     /// ```sh
     /// aws ec2 authorize-security-group-ingress --group-id <balancer's group> --protocol tcp --port 443 --cidr <address>/32
     /// aws wafv2 update-ip-set --scope REGIONAL --name <name> --id <id> --addresses <all addresses> --lock-token <token>
     /// ```
     ///
-    /// Terraform/OpenTofu: `aws_vpc_security_group_ingress_rule`, `addresses` in `aws_wafv2_ip_set`, or `service_connect_configuration` in `aws_ecs_service`.
+    /// Terraform/OpenTofu: `aws_vpc_security_group_ingress_rule`, `addresses` in
+    /// `aws_wafv2_ip_set`, or `service_connect_configuration` in `aws_ecs_service`.
     ///
     /// # See also
     ///
@@ -93,9 +99,12 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         return Err(NoAnswer::NotApplicable(callee::NO_INTERFACE));
     }
     let calls = sibling::calls(patient, findings)?;
-    let calls: Vec<(Named, Callee)> = calls.into_iter().filter(|(_, callee)| callee.balancer().is_some()).collect();
+    let calls: Vec<(Named, Callee)> =
+        calls.into_iter().filter(|(_, callee)| callee.balancer().is_some()).collect();
     if calls.is_empty() {
-        return Err(NoAnswer::NotApplicable("it calls no sibling behind a public balancer that we know"));
+        return Err(NoAnswer::NotApplicable(
+            "it calls no sibling behind a public balancer that we know",
+        ));
     }
     for (named, callee) in &calls {
         let Some(balancer) = callee.balancer() else { continue };
@@ -114,18 +123,28 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     Ok(())
 }
 
-/// Whether CloudFront is let in: then the name likely leads to a distribution, and calls come from there.
+/// Whether CloudFront is let in: then the name likely leads to a distribution, and calls come from
+/// there.
 fn is_behind_a_cdn(patient: &Patient, findings: &mut Findings, door: &Door) -> bool {
-    let lists: BTreeSet<&String> = door.groups.iter().flat_map(|group| &group.ip_permissions).flat_map(|one| &one.prefix_list_id).collect();
+    let lists: BTreeSet<&String> = door
+        .groups
+        .iter()
+        .flat_map(|group| &group.ip_permissions)
+        .flat_map(|one| &one.prefix_list_id)
+        .collect();
     lists.into_iter().any(|id| {
         let list = findings.see(patient.managed_prefix_list(id)).flatten();
-        list.is_some_and(|list| list.prefix_list_name.as_deref().is_some_and(|name| name.contains("cloudfront")))
+        list.is_some_and(|list| {
+            list.prefix_list_name.as_deref().is_some_and(|name| name.contains("cloudfront"))
+        })
     })
 }
 
-/// Whether tasks and balancer both speak IPv6: the addresses by which the tasks come then are not known.
+/// Whether tasks and balancer both speak IPv6: the addresses by which the tasks come then are not
+/// known.
 fn may_come_by_v6(patient: &Patient, balancer: &LoadBalancer) -> Result<bool, Blind> {
-    let speaks = balancer.ip_address_type.as_deref().is_some_and(|kind| kind.starts_with("dualstack"));
+    let speaks =
+        balancer.ip_address_type.as_deref().is_some_and(|kind| kind.starts_with("dualstack"));
     if speaks { sibling::may_leave_by_v6(patient) } else { Ok(false) }
 }
 
@@ -144,27 +163,51 @@ enum Guard<'a> {
     WebAcl { acl: &'a WebAcl, verdict: Verdict<'a>, sets: Vec<&'a IpSet> },
 }
 
-fn shut_by_groups<'a>(patient: &Patient<'a>, findings: &mut Findings, door: &Door<'a>, callee: &Callee) -> Option<Shut<'a>> {
+fn shut_by_groups<'a>(
+    patient: &Patient<'a>,
+    findings: &mut Findings,
+    door: &Door<'a>,
+    callee: &Callee,
+) -> Option<Shut<'a>> {
     let balancer = door.balancer;
-    if door.groups.len() < balancer.security_groups.len() || sibling::is_open(patient, door, callee, findings) {
+    if door.groups.len() < balancer.security_groups.len()
+        || sibling::is_open(patient, door, callee, findings)
+    {
         return None;
     }
     let let_in = door.lets_in(patient, findings, |_| true);
-    // A rule that names a group knows private addresses only; what is in a list that was not seen nobody knows.
+    // A rule that names a group knows private addresses only; what is in a list that was not seen
+    // nobody knows.
     if let_in.unknown.iter().any(|source| source.starts_with("pl-")) {
         return None;
     }
-    let ports = if let Callee::Rule { ports, .. } = callee { ports.clone() } else { BTreeSet::new() };
+    let ports =
+        if let Callee::Rule { ports, .. } = callee { ports.clone() } else { BTreeSet::new() };
     let admits = |source: &Source| {
-        let here = |admitted: &Admitted| ports.is_empty() || ports.iter().any(|port| admitted.ports.contains(port));
+        let here = |admitted: &Admitted| {
+            ports.is_empty() || ports.iter().any(|port| admitted.ports.contains(port))
+        };
         let_in.blocks.iter().any(|admitted| admitted.block.has(source.address) && here(admitted))
     };
-    let (admitted, sources): (Vec<Source>, Vec<Source>) = findings.see(sibling::sources(patient))?.into_iter().partition(admits);
-    (!sources.is_empty()).then_some(Shut { balancer, sources, some_get_in: !admitted.is_empty(), by: Guard::Groups { let_in, ports } })
+    let (admitted, sources): (Vec<Source>, Vec<Source>) =
+        findings.see(sibling::sources(patient))?.into_iter().partition(admits);
+    (!sources.is_empty()).then_some(Shut {
+        balancer,
+        sources,
+        some_get_in: !admitted.is_empty(),
+        by: Guard::Groups { let_in, ports },
+    })
 }
 
-fn shut_by_web_acl<'a>(patient: &Patient<'a>, balancer: &'a LoadBalancer) -> Result<Option<Shut<'a>>, Blind> {
-    let Some(acl) = web_acl::before(patient, &balancer.load_balancer_arn)?.filter(|acl| !web_acl::ip_sets(acl).is_empty()) else { return Ok(None) };
+fn shut_by_web_acl<'a>(
+    patient: &Patient<'a>,
+    balancer: &'a LoadBalancer,
+) -> Result<Option<Shut<'a>>, Blind> {
+    let Some(acl) = web_acl::before(patient, &balancer.load_balancer_arn)?
+        .filter(|acl| !web_acl::ip_sets(acl).is_empty())
+    else {
+        return Ok(None);
+    };
     let sources = sibling::sources(patient)?;
     let all = sources.len();
     let mut shut: Vec<(Source, Verdict)> = Vec::new();
@@ -178,16 +221,25 @@ fn shut_by_web_acl<'a>(patient: &Patient<'a>, balancer: &'a LoadBalancer) -> Res
         sets.extend(patient.ip_set(arn)?);
     }
     let by = Guard::WebAcl { acl, verdict: *verdict, sets };
-    Ok(Some(Shut { balancer, some_get_in: shut.len() < all, sources: shut.into_iter().map(|(source, _)| source).collect(), by }))
+    Ok(Some(Shut {
+        balancer,
+        some_get_in: shut.len() < all,
+        sources: shut.into_iter().map(|(source, _)| source).collect(),
+        by,
+    }))
 }
 
 fn tell(patient: &Patient, findings: &mut Findings, named: &Named, callee: &Callee, shut: &Shut) {
     let failed = dial::failed(patient, findings);
     let failed: Vec<_> = failed.iter().filter(|failed| failed.is_about(named.host, None)).collect();
-    let nat: BTreeSet<&str> = shut.sources.iter().filter_map(|source| source.nat_gateway.as_deref()).collect();
-    let addresses: BTreeSet<String> = shut.sources.iter().map(|source| source.address.to_string()).collect();
+    let nat: BTreeSet<&str> =
+        shut.sources.iter().filter_map(|source| source.nat_gateway.as_deref()).collect();
+    let addresses: BTreeSet<String> =
+        shut.sources.iter().map(|source| source.address.to_string()).collect();
     let whose = match nat.is_empty() {
-        true if shut.sources.iter().any(|source| source.of_instance) => "of their instances for as long as each of these lives".to_owned(),
+        true if shut.sources.iter().any(|source| source.of_instance) => {
+            "of their instances for as long as each of these lives".to_owned()
+        }
         true => "their own for as long as each task lives".to_owned(),
         false => format!("of {}", and_list(&nat)),
     };
@@ -195,8 +247,15 @@ fn tell(patient: &Patient, findings: &mut Findings, named: &Named, callee: &Call
     let addresses = format!("{} ({whose})", and_list(&addresses));
     let refuses = match &shut.by {
         Guard::Groups { ports, .. } => {
-            let on = if ports.is_empty() { String::new() } else { format!(" on {}", ingress::port_words(ports)) };
-            format!("Load balancer {}, which answers for {variable} ({host}), does not admit {addresses}{on}", balancer.load_balancer_name)
+            let on = if ports.is_empty() {
+                String::new()
+            } else {
+                format!(" on {}", ingress::port_words(ports))
+            };
+            format!(
+                "Load balancer {}, which answers for {variable} ({host}), does not admit {addresses}{on}",
+                balancer.load_balancer_name
+            )
         }
         Guard::WebAcl { acl, verdict, .. } => {
             let why = match verdict {
@@ -204,16 +263,26 @@ fn tell(patient: &Patient, findings: &mut Findings, named: &Named, callee: &Call
                 Verdict::Default | Verdict::Open => ", which no rule lets through".to_owned(),
             };
             let name = &balancer.load_balancer_name;
-            format!("Web ACL {} of load balancer {name}, which answers for {variable} ({host}), blocks {addresses}{why}", acl.name)
+            format!(
+                "Web ACL {} of load balancer {name}, which answers for {variable} ({host}), blocks {addresses}{why}",
+                acl.name
+            )
         }
     };
-    // A rule tells that the balancer answers for the host, and not that its DNS leads there: a CDN may stand between.
-    let is_there = !failed.is_empty() || matches!(callee, Callee::Balancer(_)) || host.ends_with(&format!(".ecs.{}.on.aws", patient.region()));
+    // A rule tells that the balancer answers for the host, and not that its DNS leads there: a CDN
+    // may stand between.
+    let is_there = !failed.is_empty()
+        || matches!(callee, Callee::Balancer(_))
+        || host.ends_with(&format!(".ecs.{}.on.aws", patient.region()));
     let effect = match (shut.some_get_in, is_there) {
         (false, true) => "that is where the tasks come from, so they are shut out",
-        (false, false) => "that is where the tasks come from, so they are likely shut out, unless the name's DNS leads elsewhere first",
+        (false, false) => {
+            "that is where the tasks come from, so they are likely shut out, unless the name's DNS leads elsewhere first"
+        }
         (true, true) => "calls that leave by there fail, and the others get in",
-        (true, false) => "calls that leave by there likely fail, unless the name's DNS leads elsewhere first, and the others get in",
+        (true, false) => {
+            "calls that leave by there likely fail, unless the name's DNS leads elsewhere first, and the others get in"
+        }
     };
     let says = format!("{refuses}: {effect}.{}", dial::quote(&failed));
     let mut sources = shut.sources.iter().map(|source| source.evidence.clone());
@@ -235,7 +304,9 @@ impl Shut<'_> {
             Guard::Groups { let_in, .. } => {
                 let groups = self.balancer.security_groups.iter();
                 let mut evidence = ingress::evidence(&let_in.blocks.iter().collect::<Vec<_>>());
-                evidence.extend(groups.map(|group| Evidence::new(Call::DescribeLoadBalancers, arn, "SecurityGroups", group)));
+                evidence.extend(groups.map(|group| {
+                    Evidence::new(Call::DescribeLoadBalancers, arn, "SecurityGroups", group)
+                }));
                 evidence
             }
             Guard::WebAcl { verdict, sets, .. } => {
@@ -244,12 +315,16 @@ impl Shut<'_> {
                     Verdict::Default | Verdict::Open => ("DefaultAction", "Block"),
                 };
                 let of_set = |set: &&IpSet| {
-                    let some: Vec<String> = set.addresses.iter().take(ingress::NAMED).cloned().collect();
+                    let some: Vec<String> =
+                        set.addresses.iter().take(ingress::NAMED).cloned().collect();
                     let arn = set.arn.clone();
                     let none = set.addresses.is_empty().then(|| "[]".to_owned());
-                    some.into_iter().chain(none).map(move |address| Evidence::new(Call::GetIpSet, &arn, "Addresses", address))
+                    some.into_iter().chain(none).map(move |address| {
+                        Evidence::new(Call::GetIpSet, &arn, "Addresses", address)
+                    })
                 };
-                let mut evidence = vec![Evidence::new(Call::GetWebAclForResource, arn, decided.0, decided.1)];
+                let mut evidence =
+                    vec![Evidence::new(Call::GetWebAclForResource, arn, decided.0, decided.1)];
                 evidence.extend(sets.iter().flat_map(of_set));
                 evidence
             }
@@ -258,8 +333,12 @@ impl Shut<'_> {
 }
 
 fn remedy(patient: &Patient, shut: &Shut) -> Remedy {
-    let lent: Vec<Cidr> =
-        shut.sources.iter().filter(|source| source.nat_gateway.is_some()).filter_map(|source| parsed(&source.address.to_string())).collect();
+    let lent: Vec<Cidr> = shut
+        .sources
+        .iter()
+        .filter(|source| source.nat_gateway.is_some())
+        .filter_map(|source| parsed(&source.address.to_string()))
+        .collect();
     let opening = opening(shut, &lent);
     let terraform = opening.as_ref().map(|(_, terraform)| terraform.clone());
     let mut remedy = match opening {
@@ -273,7 +352,11 @@ fn remedy(patient: &Patient, shut: &Shut) -> Remedy {
              what keeps the NAT gateway's address out.",
         ),
         None => {
-            let every = if shut.sources.iter().any(|source| source.of_instance) { "instance" } else { "task" };
+            let every = if shut.sources.iter().any(|source| source.of_instance) {
+                "instance"
+            } else {
+                "task"
+            };
             Remedy::new(format!(
                 "Call the sibling by a private name, with Service Connect, first on the sibling and then here, or an internal load balancer: the tasks' \
                  public addresses are new with every {every}, so no list of addresses holds. Or send the tasks out by a NAT gateway and let its address in."
@@ -290,25 +373,35 @@ fn remedy(patient: &Patient, shut: &Shut) -> Remedy {
     }
 }
 
-/// The commands that let in the addresses that NAT gateways lend, and the same as Terraform/OpenTofu; none where there are none,
-/// or nothing that takes them.
+/// The commands that let in the addresses that NAT gateways lend, and the same as
+/// Terraform/OpenTofu; none where there are none, or nothing that takes them.
 fn opening(shut: &Shut, lent: &[Cidr]) -> Option<(Vec<String>, String)> {
     let first = lent.first()?;
     match &shut.by {
         Guard::Groups { ports, .. } => {
-            let port = ports.iter().find(|port| **port == 443).or(ports.first()).copied().unwrap_or(443);
+            let port =
+                ports.iter().find(|port| **port == 443).or(ports.first()).copied().unwrap_or(443);
             let group = shut.balancer.security_groups.first()?;
-            let commands = lent.iter().map(|block| ingress::authorize(group, port, block.to_string())).collect();
+            let commands = lent
+                .iter()
+                .map(|block| ingress::authorize(group, port, block.to_string()))
+                .collect();
             Some((commands, ingress::terraform(group, port, &first.to_string())))
         }
         Guard::WebAcl { acl, verdict, sets } => {
             let wanted = web_acl::letting_in(acl, verdict);
-            let is_wanted = |set: &&&IpSet| wanted.contains(&set.arn.as_str()) && set.ip_address_version.as_deref() == Some("IPV4");
+            let is_wanted = |set: &&&IpSet| {
+                wanted.contains(&set.arn.as_str())
+                    && set.ip_address_version.as_deref() == Some("IPV4")
+            };
             let set = sets.iter().find(is_wanted)?;
             let blocks: Vec<String> = lent.iter().map(ToString::to_string).collect();
-            let named = format!("--scope REGIONAL --name {} --id {}", quote(&set.name), quote(&set.id));
+            let named =
+                format!("--scope REGIONAL --name {} --id {}", quote(&set.name), quote(&set.id));
             // The call replaces all addresses, so those that are there come along.
-            let told = |what: &str| format!("$(aws wafv2 get-ip-set {named} --query {what} --output text)");
+            let told = |what: &str| {
+                format!("$(aws wafv2 get-ip-set {named} --query {what} --output text)")
+            };
             let command = format!(
                 "aws wafv2 update-ip-set {named} --addresses {} {} --lock-token {}",
                 told("IPSet.Addresses"),
@@ -316,8 +409,10 @@ fn opening(shut: &Shut, lent: &[Cidr]) -> Option<(Vec<String>, String)> {
                 told("LockToken")
             );
             let lines: String = blocks.iter().map(|block| format!("    \"{block}\",\n")).collect();
-            let terraform =
-                format!("resource \"aws_wafv2_ip_set\" \"{}\" {{\n  addresses = [\n    # and those that are there\n{lines}  ]\n}}", set.name);
+            let terraform = format!(
+                "resource \"aws_wafv2_ip_set\" \"{}\" {{\n  addresses = [\n    # and those that are there\n{lines}  ]\n}}",
+                set.name
+            );
             Some((vec![command], terraform))
         }
     }
@@ -364,7 +459,10 @@ mod tests {
             assert!(says(CHECK, &snapshot).is_empty(), "{cidr}");
         }
         let mut snapshot = (CHECK.example)();
-        admit(&mut snapshot, IpPermission { from_port: Some(80), to_port: Some(80), ..block("18.130.1.2/32") });
+        admit(
+            &mut snapshot,
+            IpPermission { from_port: Some(80), to_port: Some(80), ..block("18.130.1.2/32") },
+        );
         assert_eq!(says(CHECK, &snapshot).len(), 1, "another port");
     }
 
@@ -373,16 +471,29 @@ mod tests {
         let mut snapshot = (CHECK.example)();
         let shop = id::elb("loadbalancer/app/shop/1111111111111111");
         snapshot.load_balancers.change(&shop).unwrap().security_groups = vec!["sg-shop".into()];
-        let narrow = SecurityGroup { group_id: "sg-shop".into(), ip_permissions: vec![block("203.0.113.0/24")], ..SecurityGroup::default() };
+        let narrow = SecurityGroup {
+            group_id: "sg-shop".into(),
+            ip_permissions: vec![block("203.0.113.0/24")],
+            ..SecurityGroup::default()
+        };
         snapshot.security_groups.put("sg-shop", narrow);
         name_host(&mut snapshot, &[("BILLING_URL", "billing.example.com")]);
-        assert!(says(CHECK, &snapshot)[0].starts_with("Load balancer shop, which answers for BILLING_URL"), "{:?}", says(CHECK, &snapshot));
+        assert!(
+            says(CHECK, &snapshot)[0]
+                .starts_with("Load balancer shop, which answers for BILLING_URL"),
+            "{:?}",
+            says(CHECK, &snapshot)
+        );
     }
 
     /// The example with another sibling's web ACL only: it lets in these blocks.
     fn behind_a_web_acl(blocks: &[&str]) -> Snapshot {
         let mut snapshot = (CHECK.example)();
-        peers::allow_list(&mut snapshot, &id::elb("loadbalancer/app/shop/1111111111111111"), blocks);
+        peers::allow_list(
+            &mut snapshot,
+            &id::elb("loadbalancer/app/shop/1111111111111111"),
+            blocks,
+        );
         name_host(&mut snapshot, &[("BILLING_URL", "billing.example.com")]);
         snapshot
     }
@@ -397,7 +508,9 @@ mod tests {
         );
         let command = &finding.remedy.cli[0];
         assert!(
-            command.starts_with("aws wafv2 update-ip-set --scope REGIONAL --name office --id 9f8e7d6c-") && command.contains(" 18.130.1.2/32 "),
+            command.starts_with(
+                "aws wafv2 update-ip-set --scope REGIONAL --name office --id 9f8e7d6c-"
+            ) && command.contains(" 18.130.1.2/32 "),
             "{command}"
         );
         assert!(says(CHECK, &behind_a_web_acl(&["203.0.113.0/24", "18.130.0.0/16"])).is_empty());
@@ -407,10 +520,33 @@ mod tests {
     fn block_list(snapshot: &mut Snapshot, blocks: &[&str]) {
         let addresses = blocks.iter().map(|block| (*block).to_owned()).collect();
         let ip_address_version = Some("IPV4".into());
-        snapshot.ip_sets.put("bad", IpSet { arn: "bad".into(), id: "bad-id".into(), name: "bad-bots".into(), ip_address_version, addresses });
-        let statement = Statement { kind: "IPSetReference".into(), arn: Some("bad".into()), ..Statement::default() };
-        let rule = WebAclRule { name: "bots".into(), action: Some("Block".into()), statement, ..WebAclRule::default() };
-        snapshot.web_acls.change(&id::elb("loadbalancer/app/shop/1111111111111111")).unwrap().rules.insert(0, rule);
+        snapshot.ip_sets.put(
+            "bad",
+            IpSet {
+                arn: "bad".into(),
+                id: "bad-id".into(),
+                name: "bad-bots".into(),
+                ip_address_version,
+                addresses,
+            },
+        );
+        let statement = Statement {
+            kind: "IPSetReference".into(),
+            arn: Some("bad".into()),
+            ..Statement::default()
+        };
+        let rule = WebAclRule {
+            name: "bots".into(),
+            action: Some("Block".into()),
+            statement,
+            ..WebAclRule::default()
+        };
+        snapshot
+            .web_acls
+            .change(&id::elb("loadbalancer/app/shop/1111111111111111"))
+            .unwrap()
+            .rules
+            .insert(0, rule);
     }
 
     #[test]
@@ -422,14 +558,19 @@ mod tests {
         block_list(&mut within, &["18.130.1.2/32"]);
         let finding = &exam(CHECK, &within).findings[0];
         assert!(finding.says.contains("by rule bots"), "{}", finding.says);
-        assert!(!finding.remedy.cli.iter().any(|command| command.contains("update-ip-set")), "{:?}", finding.remedy.cli);
+        assert!(
+            !finding.remedy.cli.iter().any(|command| command.contains("update-ip-set")),
+            "{:?}",
+            finding.remedy.cli
+        );
     }
 
     #[test]
     fn behind_cloudfront_calls_come_from_there() {
         let mut snapshot = (CHECK.example)();
         let list = prefix_list::of_cloudfront(&mut snapshot);
-        snapshot.security_groups.change("sg-balancer").unwrap().ip_permissions = vec![prefix_list::from_list(443, list)];
+        snapshot.security_groups.change("sg-balancer").unwrap().ip_permissions =
+            vec![prefix_list::from_list(443, list)];
         assert!(says(CHECK, &snapshot).is_empty());
     }
 
@@ -438,7 +579,8 @@ mod tests {
         let mut snapshot = behind_a_web_acl(&[]);
         let shop = id::elb("loadbalancer/app/shop/1111111111111111");
         snapshot.web_acls.insert(&shop, Seen::Yes(None));
-        snapshot.security_groups.change("sg-open").unwrap().ip_permissions = vec![block("18.130.1.2/32")];
+        snapshot.security_groups.change("sg-open").unwrap().ip_permissions =
+            vec![block("18.130.1.2/32")];
         // The sibling's test listener has the same host, and comes first.
         let mut test = snapshot.listeners.change(&shop).unwrap()[0].clone();
         let rules = snapshot.rules.change(&test.listener_arn).unwrap().clone();
@@ -451,7 +593,11 @@ mod tests {
     #[test]
     fn an_open_port_for_redirects_opens_no_other() {
         let mut snapshot = (CHECK.example)();
-        baseline::plain_listener(&mut snapshot, "web", Action { kind: "redirect".into(), ..Action::default() });
+        baseline::plain_listener(
+            &mut snapshot,
+            "web",
+            Action { kind: "redirect".into(), ..Action::default() },
+        );
         admit(&mut snapshot, everywhere("tcp", Some(80)));
         assert_eq!(says(CHECK, &snapshot).len(), 1);
     }
@@ -466,7 +612,11 @@ mod tests {
     #[test]
     fn by_ipv6_tasks_may_come_with_addresses_that_nobody_knows() {
         let mut snapshot = (CHECK.example)();
-        snapshot.load_balancers.change(&id::elb("loadbalancer/app/web/50dc6c495c0c9188")).unwrap().ip_address_type = Some("dualstack".into());
+        snapshot
+            .load_balancers
+            .change(&id::elb("loadbalancer/app/web/50dc6c495c0c9188"))
+            .unwrap()
+            .ip_address_type = Some("dualstack".into());
         assert_eq!(says(CHECK, &snapshot).len(), 1, "the tasks' subnets have IPv4 only");
         for subnet in snapshot.subnets.0.values_mut() {
             if let Seen::Yes(Some(subnet)) = subnet {
@@ -482,7 +632,11 @@ mod tests {
         snapshot.nat_addresses.change("nat-1").unwrap().public_ip.push("18.130.1.3".into());
         admit(&mut snapshot, block("18.130.1.2/32"));
         let said = says(CHECK, &snapshot).remove(0);
-        assert!(said.contains("does not admit 18.130.1.3 (of nat-1)") && said.contains("calls that leave by there fail"), "{said}");
+        assert!(
+            said.contains("does not admit 18.130.1.3 (of nat-1)")
+                && said.contains("calls that leave by there fail"),
+            "{said}"
+        );
     }
 
     #[test]
@@ -490,7 +644,12 @@ mod tests {
         let mut snapshot = (CHECK.example)();
         name_host(&mut snapshot, &[("ORDERS_URL", "orders.example.com")]);
         for n in 0..=sibling::OTHERS {
-            let other = peers::other_balancer(&mut snapshot, &format!("inside{n}"), "internal", "x.example.com");
+            let other = peers::other_balancer(
+                &mut snapshot,
+                &format!("inside{n}"),
+                "internal",
+                "x.example.com",
+            );
             snapshot.listeners.0.remove(&other);
         }
         assert!(says(CHECK, &snapshot).is_empty());
@@ -515,7 +674,11 @@ mod tests {
     fn a_prefix_list_lets_in_whom_it_has() {
         let mut snapshot = (CHECK.example)();
         admit(&mut snapshot, prefix_list::from_list(443, "pl-1"));
-        assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::CouldNotLook, "nobody has looked into it");
+        assert_eq!(
+            exam(CHECK, &snapshot).outcome,
+            Outcome::CouldNotLook,
+            "nobody has looked into it"
+        );
         prefix_list::list(&mut snapshot, "pl-1", "office", &["203.0.113.0/24"]);
         assert_eq!(says(CHECK, &snapshot).len(), 1);
         prefix_list::list(&mut snapshot, "pl-1", "office", &["18.130.1.0/24"]);
@@ -526,12 +689,23 @@ mod tests {
     fn addresses_of_their_own_are_new_with_every_task() {
         let mut snapshot = (CHECK.example)();
         for table in snapshot.route_tables.change("vpc-1").unwrap() {
-            table.routes.iter_mut().filter(|route| route.destination == "0.0.0.0/0").for_each(|route| route.target = Some("igw-1".into()));
+            table
+                .routes
+                .iter_mut()
+                .filter(|route| route.destination == "0.0.0.0/0")
+                .for_each(|route| route.target = Some("igw-1".into()));
         }
-        assert!(says(CHECK, &snapshot).is_empty(), "without an address they get nowhere, which is another trouble");
+        assert!(
+            says(CHECK, &snapshot).is_empty(),
+            "without an address they get nowhere, which is another trouble"
+        );
         snapshot.interfaces.change("eni-1").unwrap().public_ip = Some("3.8.1.1".into());
         let finding = &exam(CHECK, &snapshot).findings[0];
-        assert!(finding.says.contains("3.8.1.1 (their own for as long as each task lives)"), "{}", finding.says);
+        assert!(
+            finding.says.contains("3.8.1.1 (their own for as long as each task lives)"),
+            "{}",
+            finding.says
+        );
         assert!(!finding.remedy.cli.iter().any(|command| command.contains("3.8.1.1")));
     }
 
@@ -540,15 +714,31 @@ mod tests {
         let mut snapshot = baseline::ec2();
         let path = "app/web/50dc6c495c0c9188/f2f7dc8efc522ab2";
         let arn = id::elb(&format!("listener-rule/{path}/1111111111111111"));
-        let rule = host_rule(&arn, "20", "orders.example.com", forward(&[(&id::group("orders"), 1)]));
+        let rule =
+            host_rule(&arn, "20", "orders.example.com", forward(&[(&id::group("orders"), 1)]));
         snapshot.rules.change(&id::elb(&format!("listener/{path}"))).unwrap().insert(0, rule);
         name_host(&mut snapshot, &[("ORDERS_URL", "orders.example.com")]);
-        assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::CouldNotLook, "the NAT gateway's address is not known");
+        assert_eq!(
+            exam(CHECK, &snapshot).outcome,
+            Outcome::CouldNotLook,
+            "the NAT gateway's address is not known"
+        );
         baseline::expose_tasks(&mut snapshot);
-        snapshot.instance_interfaces.change(INSTANCES[0]).unwrap().public_ip = Some("3.8.1.1".into());
+        snapshot.instance_interfaces.change(INSTANCES[0]).unwrap().public_ip =
+            Some("3.8.1.1".into());
         let finding = exam(CHECK, &snapshot).findings.remove(0);
-        assert!(finding.says.contains("3.8.1.1 (of their instances for as long as each of these lives)"), "{}", finding.says);
-        assert!(finding.remedy.summary.contains("are new with every instance"), "{:?}", finding.remedy);
+        assert!(
+            finding
+                .says
+                .contains("3.8.1.1 (of their instances for as long as each of these lives)"),
+            "{}",
+            finding.says
+        );
+        assert!(
+            finding.remedy.summary.contains("are new with every instance"),
+            "{:?}",
+            finding.remedy
+        );
         admit(&mut snapshot, block("3.8.1.0/24"));
         assert!(says(CHECK, &snapshot).is_empty());
     }
@@ -563,7 +753,13 @@ mod tests {
     #[test]
     fn what_a_browser_is_told_is_no_call() {
         let mut snapshot = (CHECK.example)();
-        name_host(&mut snapshot, &[("NEXT_PUBLIC_ORDERS_URL", "orders.example.com"), ("FRONTEND_URL", "orders.example.com")]);
+        name_host(
+            &mut snapshot,
+            &[
+                ("NEXT_PUBLIC_ORDERS_URL", "orders.example.com"),
+                ("FRONTEND_URL", "orders.example.com"),
+            ],
+        );
         assert!(matches!(exam(CHECK, &snapshot).outcome, Outcome::NotApplicable(_)));
     }
 

@@ -1,5 +1,5 @@
-//! The service is scaled to zero though a balancer sends it traffic. That may be meant, by a schedule for instance; it
-//! is why nothing answers all the same.
+//! The service is scaled to zero though a balancer sends it traffic. That may be meant, by a
+//! schedule for instance; it is why nothing answers all the same.
 
 use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
@@ -13,15 +13,16 @@ crate::check! {
     ///
     /// # Why it matters
     ///
-    /// The balancer has no target and answers every request with 503. ECS calls the deployment completed all the same:
-    /// none of no tasks is missing. A policy of auto scaling does not bring it back either, for without
-    /// a task there is no CPU or memory to measure.
+    /// The balancer has no target and answers every request with 503. ECS calls the deployment
+    /// completed all the same: none of no tasks is missing. A policy of auto scaling does not bring
+    /// it back either, for without a task there is no CPU or memory to measure.
     ///
     /// # How we tell
     ///
-    /// `desiredCount` and `runningCount` are 0, and the service has a target group. A service without one, such as a worker, is
-    /// left alone: nobody waits for it. Where the service has auto scaling, its activities tell whether a schedule or a policy
-    /// set it to 0, and its scheduled actions whether one sets a minimum again.
+    /// `desiredCount` and `runningCount` are 0, and the service has a target group. A service
+    /// without one, such as a worker, is left alone: nobody waits for it. Where the service has
+    /// auto scaling, its activities tell whether a schedule or a policy set it to 0, and its
+    /// scheduled actions whether one sets a minimum again.
     ///
     /// # What to do
     ///
@@ -30,9 +31,9 @@ crate::check! {
     /// aws ecs update-express-gateway-service --service-arn <arn> --scaling-target minTaskCount=1   # Express Mode
     /// ```
     ///
-    /// and, so that it does not fall to 0 again, a minimum of 1 in auto scaling. Terraform/OpenTofu: `desired_count` in
-    /// `aws_ecs_service`, `min_capacity` in `aws_appautoscaling_target`, `scaling_target` in
-    /// `aws_ecs_express_gateway_service`.
+    /// and, so that it does not fall to 0 again, a minimum of 1 in auto scaling.
+    /// Terraform/OpenTofu: `desired_count` in `aws_ecs_service`, `min_capacity` in
+    /// `aws_appautoscaling_target`, `scaling_target` in `aws_ecs_express_gateway_service`.
     ///
     /// # See also
     ///
@@ -68,24 +69,40 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     if service.desired_count != 0 || service.running_count != 0 {
         return Ok(());
     }
-    let completed =
-        service.deployments.iter().find(|deployment| deployment.status == "PRIMARY" && deployment.rollout_state.as_deref() == Some("COMPLETED"));
-    let mut says = vec!["The service is scaled to 0 tasks, so its load balancer has nowhere to send a request.".to_owned()];
+    let completed = service.deployments.iter().find(|deployment| {
+        deployment.status == "PRIMARY" && deployment.rollout_state.as_deref() == Some("COMPLETED")
+    });
+    let mut says = vec![
+        "The service is scaled to 0 tasks, so its load balancer has nowhere to send a request."
+            .to_owned(),
+    ];
     let mut evidence = Vec::new();
     let bounds = findings.see(scaling::target(patient)).flatten();
     if let Some(bounds) = bounds {
         let activities = findings.see(scaling::activities(patient)).unwrap_or_default();
-        let set = activities.first().filter(|newest| newest.description.trim_end_matches('.').ends_with("desired count to 0"));
+        let set = activities.first().filter(|newest| {
+            newest.description.trim_end_matches('.').ends_with("desired count to 0")
+        });
         says.extend(set.map(|set| who_set_it(patient, set, activities)));
         evidence.push(scaling::evidence(patient, "MinCapacity", bounds.min_capacity));
-        evidence.extend(set.map(|set| scaling::did(set, "ScalingActivities.Description", &set.description)));
+        evidence.extend(
+            set.map(|set| scaling::did(set, "ScalingActivities.Description", &set.description)),
+        );
     }
     says.extend(completed.map(|_| "ECS calls the deployment completed all the same.".to_owned()));
     if bounds.is_some() {
-        let again = findings.see(patient.scheduled_actions()).map(|actions| actions.iter().find(|action| action.min_capacity.unwrap_or(0) > 0));
+        let again = findings
+            .see(patient.scheduled_actions())
+            .map(|actions| actions.iter().find(|action| action.min_capacity.unwrap_or(0) > 0));
         says.push(what_brings_it_back(again));
-        let schedule =
-            |action: &ScheduledAction| Evidence::new(Call::DescribeScheduledActions, &action.scheduled_action_name, "Schedule", &action.schedule);
+        let schedule = |action: &ScheduledAction| {
+            Evidence::new(
+                Call::DescribeScheduledActions,
+                &action.scheduled_action_name,
+                "Schedule",
+                &action.schedule,
+            )
+        };
         evidence.extend(again.flatten().map(schedule));
     }
     findings.add(
@@ -93,21 +110,27 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
             .subject()
             .sick(says.join(" "), patient.evidence("desiredCount", 0))
             .because(patient.evidence("runningCount", 0))
-            .because_all(completed.map(|_| patient.evidence("deployments.rolloutState", "COMPLETED")))
+            .because_all(
+                completed.map(|_| patient.evidence("deployments.rolloutState", "COMPLETED")),
+            )
             .because_all(evidence)
             .mend(remedy(patient, bounds)),
     );
     Ok(())
 }
 
-/// `Auto scaling did that 31 h ago (scheduled action weekend).` A schedule changes the bounds, and these the count.
+/// `Auto scaling did that 31 h ago (scheduled action weekend).` A schedule changes the bounds, and
+/// these the count.
 fn who_set_it(patient: &Patient, set: &ScalingActivity, activities: &[ScalingActivity]) -> String {
     let near = |other: &ScalingActivity| match (other.start_time, set.start_time) {
         (Some(other), Some(set)) => set.duration_since(other).abs() <= time::MINUTE * 5,
         _ => false,
     };
-    let scheduled = activities.iter().find(|other| other.cause.starts_with("scheduled action") && near(other));
-    let ago = set.start_time.map_or_else(String::new, |at| format!(" {} ago", time::words(time::age(patient.now(), at))));
+    let scheduled =
+        activities.iter().find(|other| other.cause.starts_with("scheduled action") && near(other));
+    let ago = set.start_time.map_or_else(String::new, |at| {
+        format!(" {} ago", time::words(time::age(patient.now(), at)))
+    });
     format!("Auto scaling did that{ago} ({}).", scheduled.unwrap_or(set).moved_by())
 }
 
@@ -134,7 +157,9 @@ fn remedy(patient: &Patient, bounds: Option<&ScalableTarget>) -> Remedy {
         "If a schedule or a person meant it, leave it. If not, ask for a task again, and where auto scaling is set up for a minimum of 1.",
     );
     if patient.is_express() {
-        let code = format!("resource \"aws_ecs_express_gateway_service\" \"{name}\" {{\n  scaling_target {{\n    min_task_count = 1\n  }}\n}}");
+        let code = format!(
+            "resource \"aws_ecs_express_gateway_service\" \"{name}\" {{\n  scaling_target {{\n    min_task_count = 1\n  }}\n}}"
+        );
         return remedy
             .cli(format!("aws ecs update-express-gateway-service --service-arn {} --scaling-target minTaskCount=1", patient.arn()))
             .terraform(code);
@@ -144,9 +169,13 @@ fn remedy(patient: &Patient, bounds: Option<&ScalableTarget>) -> Remedy {
         // Raised, the minimum itself brings a task back.
         Some(bounds) if bounds.min_capacity == 0 => {
             let maximum = if bounds.max_capacity == 0 { " --max-capacity 2" } else { "" };
-            remedy.cli(scaling::register(patient, &format!("--min-capacity 1{maximum}"))).terraform(scaling::terraform(patient, "  min_capacity = 1"))
+            remedy
+                .cli(scaling::register(patient, &format!("--min-capacity 1{maximum}")))
+                .terraform(scaling::terraform(patient, "  min_capacity = 1"))
         }
-        _ => remedy.terraform(format!("resource \"aws_ecs_service\" \"{name}\" {{\n  desired_count = 1\n}}")),
+        _ => remedy.terraform(format!(
+            "resource \"aws_ecs_service\" \"{name}\" {{\n  desired_count = 1\n}}"
+        )),
     }
 }
 
@@ -190,8 +219,15 @@ mod tests {
             ..ScalingActivity::default()
         };
         let activities = snapshot.scaling_activities.change(&arn).unwrap();
-        activities.insert(0, activity("Setting min capacity to 0 and max capacity to 0", "scheduled action name night was triggered"));
-        activities.insert(0, activity("Setting desired count to 0.", "maximum capacity was set to 0"));
+        activities.insert(
+            0,
+            activity(
+                "Setting min capacity to 0 and max capacity to 0",
+                "scheduled action name night was triggered",
+            ),
+        );
+        activities
+            .insert(0, activity("Setting desired count to 0.", "maximum capacity was set to 0"));
         snapshot.scheduled_actions.put(&arn, Vec::new());
         snapshot
     }
@@ -200,7 +236,10 @@ mod tests {
     fn says_which_schedule_did_it_and_which_ends_it() {
         let mut snapshot = by_schedule();
         let told = says(CHECK, &snapshot);
-        assert!(told[0].contains(" Auto scaling did that 10 h ago (scheduled action night). "), "{told:?}");
+        assert!(
+            told[0].contains(" Auto scaling did that 10 h ago (scheduled action night). "),
+            "{told:?}"
+        );
         assert!(told[0].ends_with(" No schedule brings it back, and no policy likely does: with no task there is nothing to measure."), "{told:?}");
         let arn = snapshot.services[0].service_arn.clone();
         let morning = ScheduledAction {
@@ -230,7 +269,10 @@ mod tests {
 
     #[test]
     fn a_worker_at_zero_keeps_nobody_waiting() {
-        assert_eq!(exam(CHECK, &at_zero(baseline::worker())).outcome, Outcome::NotApplicable("no load balancer"));
+        assert_eq!(
+            exam(CHECK, &at_zero(baseline::worker())).outcome,
+            Outcome::NotApplicable("no load balancer")
+        );
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! Targets leave sooner than their slowest requests take, so that each deployment and each scale-in cuts some off.
+//! Targets leave sooner than their slowest requests take, so that each deployment and each scale-in
+//! cuts some off.
 
 use jiff::SignedDuration;
 
@@ -15,24 +16,27 @@ crate::check! {
     ///
     /// # Why it matters
     ///
-    /// At every deployment and every scale-in the balancer waits for as long as the deregistration delay, then closes what
-    /// is still open: the client gets 502, and the work is done for nothing, or half.
+    /// At every deployment and every scale-in the balancer waits for as long as the deregistration
+    /// delay, then closes what is still open: the client gets 502, and the work is done for
+    /// nothing, or half.
     ///
     /// # How we tell
     ///
-    /// In the last hour some request took longer (`TargetResponseTime`, until the first byte of the answer) than
-    /// `deregistration_delay.timeout_seconds`. Downloads and web sockets last longer yet, which no metric shows.
+    /// In the last hour some request took longer (`TargetResponseTime`, until the first byte of the
+    /// answer) than `deregistration_delay.timeout_seconds`. Downloads and web sockets last longer
+    /// yet, which no metric shows.
     ///
     /// # What to do
     ///
-    /// Let targets drain for longer than the slowest request takes, or make these requests shorter. The app must go on
-    /// answering after SIGTERM, within its `stopTimeout`.
+    /// Let targets drain for longer than the slowest request takes, or make these requests shorter.
+    /// The app must go on answering after SIGTERM, within its `stopTimeout`.
     ///
     /// ```sh
     /// aws elbv2 modify-target-group-attributes --target-group-arn <arn> --attributes Key=deregistration_delay.timeout_seconds,Value=60
     /// ```
     ///
-    /// Terraform/OpenTofu: `deregistration_delay` in `aws_lb_target_group`; `stopTimeout` in `container_definitions`.
+    /// Terraform/OpenTofu: `deregistration_delay` in `aws_lb_target_group`; `stopTimeout` in
+    /// `container_definitions`.
     ///
     /// # See also
     ///
@@ -64,9 +68,15 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         if !findings.see(speaks_http(patient, group)).unwrap_or_default() {
             continue;
         }
-        let Some(delay) = findings.see(rollout::deregistration_delay(patient, group)) else { continue };
+        let Some(delay) = findings.see(rollout::deregistration_delay(patient, group)) else {
+            continue;
+        };
         let hour = SignedDuration::from_hours(1);
-        let Some(slowest) = findings.see(metric::recent(patient, Metric::ResponseTime, group, hour)).flatten() else { continue };
+        let Some(slowest) =
+            findings.see(metric::recent(patient, Metric::ResponseTime, group, hour)).flatten()
+        else {
+            continue;
+        };
         if slowest.peak <= delay.as_secs_f64() {
             continue;
         }
@@ -80,11 +90,16 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         let remedy = Remedy::new("Let targets drain for longer than the slowest request takes; and let the app finish its requests after SIGTERM.")
             .cli(format!("aws elbv2 modify-target-group-attributes --target-group-arn {group} --attributes Key={DELAY},Value={longer:.0}"))
             .terraform(format!("resource \"aws_lb_target_group\" \"{name}\" {{\n  deregistration_delay = {longer:.0}\n}}"));
-        let set = findings.see(patient.target_group_attributes(group)).flatten().and_then(|attributes| attributes.get(DELAY));
+        let set = findings
+            .see(patient.target_group_attributes(group))
+            .flatten()
+            .and_then(|attributes| attributes.get(DELAY));
         findings.add(
             Subject::new(Kind::TargetGroup, group)
                 .sick(says, slowest.evidence)
-                .because_all(set.map(|set| Evidence::new(Call::DescribeTargetGroupAttributes, group, DELAY, set)))
+                .because_all(set.map(|set| {
+                    Evidence::new(Call::DescribeTargetGroupAttributes, group, DELAY, set)
+                }))
                 .mend(remedy)
                 .concerns(Kind::TargetGroup, group),
         );
@@ -92,10 +107,13 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     Ok(())
 }
 
-/// Only of HTTP, and of a group that some balancer sends requests to, does CloudWatch know how long they take.
+/// Only of HTTP, and of a group that some balancer sends requests to, does CloudWatch know how long
+/// they take.
 fn speaks_http(patient: &Patient, group: &str) -> Result<bool, Blind> {
     let http = |protocol: &str| matches!(protocol, "HTTP" | "HTTPS");
-    Ok(patient.target_group(group)?.is_some_and(|group| group.protocol.as_deref().is_some_and(http) && !group.load_balancer_arns.is_empty()))
+    Ok(patient.target_group(group)?.is_some_and(|group| {
+        group.protocol.as_deref().is_some_and(http) && !group.load_balancer_arns.is_empty()
+    }))
 }
 
 #[cfg(test)]
@@ -119,7 +137,9 @@ mod tests {
     fn says_both_times() {
         assert_eq!(
             says(CHECK, &with("5", 22.4)),
-            ["Targets of api get 5 s to drain, and the slowest request of the last hour took 23 s: deployments and scale-in cut such requests off."]
+            [
+                "Targets of api get 5 s to drain, and the slowest request of the last hour took 23 s: deployments and scale-in cut such requests off."
+            ]
         );
     }
 
@@ -144,7 +164,9 @@ mod tests {
     #[test]
     fn unseen_is_not_quick() {
         let mut snapshot = with("5", 22.4);
-        snapshot.metrics.insert(Metric::ResponseTime.of(&id::group("api")), Seen::No(Why::Denied("no".into())));
+        snapshot
+            .metrics
+            .insert(Metric::ResponseTime.of(&id::group("api")), Seen::No(Why::Denied("no".into())));
         assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::CouldNotLook);
     }
 }

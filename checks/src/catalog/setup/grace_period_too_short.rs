@@ -1,5 +1,6 @@
-//! ECS replaces tasks while they still start. It is a matter of arithmetic: how long the app takes until it listens, how soon
-//! the balancer gives up, how long ECS overlooks that, and when the tasks were killed.
+//! ECS replaces tasks while they still start. It is a matter of arithmetic: how long the app takes
+//! until it listens, how soon the balancer gives up, how long ECS overlooks that, and when the
+//! tasks were killed.
 
 use jiff::SignedDuration;
 
@@ -15,21 +16,25 @@ use crate::seen::Blind;
 use crate::snapshot::{TargetGroup, Task};
 
 crate::check! {
-    /// The app takes longer to start than ECS waits before it takes a failed health check seriously.
+    /// The app takes longer to start than ECS waits before it takes a failed health check
+    /// seriously.
     ///
     /// # Why it matters
     ///
-    /// Each task is killed shortly before or after it is ready, and the next one starts from the beginning. It may have worked
-    /// for years, until the app grew, or a smaller machine made it slower.
+    /// Each task is killed shortly before or after it is ready, and the next one starts from the
+    /// beginning. It may have worked for years, until the app grew, or a smaller machine made it
+    /// slower.
     ///
     /// # How we tell
     ///
-    /// From `startedAt` of a task to the line in which its app says that it listens: that long it takes to start. By then the
-    /// balancer has called the target unhealthy (`UnhealthyThresholdCount` checks, `HealthCheckIntervalSeconds` apart), and
-    /// it takes `HealthyThresholdCount` passed checks more until it is healthy again. If `healthCheckGracePeriodSeconds` is
-    /// less than both together, and two tasks of this version were killed for the balancer's health check before that time
-    /// was over, the grace period is too short. Not so where the app answers with a code of its own, 404 or 401 or a
-    /// redirect: no grace period heals that. The log must have been read, and the app must say when it is ready.
+    /// From `startedAt` of a task to the line in which its app says that it listens: that long it
+    /// takes to start. By then the balancer has called the target unhealthy
+    /// (`UnhealthyThresholdCount` checks, `HealthCheckIntervalSeconds` apart), and it takes
+    /// `HealthyThresholdCount` passed checks more until it is healthy again. If
+    /// `healthCheckGracePeriodSeconds` is less than both together, and two tasks of this version
+    /// were killed for the balancer's health check before that time was over, the grace period is
+    /// too short. Not so where the app answers with a code of its own, 404 or 401 or a redirect: no
+    /// grace period heals that. The log must have been read, and the app must say when it is ready.
     ///
     /// # What to do
     ///
@@ -62,22 +67,42 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     }
     for failures in stop::failures(patient)? {
         for group in traffic::groups(patient)? {
-            let Some(found) = findings.see(too_short(patient, &failures, group)).flatten() else { continue };
+            let Some(found) = findings.see(too_short(patient, &failures, group)).flatten() else {
+                continue;
+            };
             findings.add(found);
         }
     }
     Ok(())
 }
 
-fn too_short(patient: &Patient, failures: &Failures, group: &str) -> Result<Option<Finding>, Blind> {
-    let lived: Vec<(&Task, SignedDuration)> = failures.tasks.iter().filter_map(|task| Some((*task, killed_after(task, group)?))).collect();
+fn too_short(
+    patient: &Patient,
+    failures: &Failures,
+    group: &str,
+) -> Result<Option<Finding>, Blind> {
+    let lived: Vec<(&Task, SignedDuration)> = failures
+        .tasks
+        .iter()
+        .filter_map(|task| Some((*task, killed_after(task, group)?)))
+        .collect();
     if lived.len() < 2 || answers_by_itself(patient, group) {
         return Ok(None);
     }
-    let (Some(container), Some(settings)) = (traffic::container(patient, group), patient.target_group(group)?) else { return Ok(None) };
-    let Some(start) = start::slowest(patient, failures.task_definition, container)? else { return Ok(None) };
+    let (Some(container), Some(settings)) =
+        (traffic::container(patient, group), patient.target_group(group)?)
+    else {
+        return Ok(None);
+    };
+    let Some(start) = start::slowest(patient, failures.task_definition, container)? else {
+        return Ok(None);
+    };
     let grace = time::seconds(patient.service().health_check_grace_period_seconds.unwrap_or(0));
-    let Some(patience) = Patience::of(settings, start.took).filter(|patience| grace < patience.needed) else { return Ok(None) };
+    let Some(patience) =
+        Patience::of(settings, start.took).filter(|patience| grace < patience.needed)
+    else {
+        return Ok(None);
+    };
     let cut: Vec<_> = lived.into_iter().filter(|(_, lived)| *lived < patience.needed).collect();
     Ok((cut.len() > 1).then(|| tell(patient, failures, settings, &start, &patience, &cut)))
 }
@@ -89,15 +114,22 @@ fn killed_after(task: &Task, group: &str) -> Option<SignedDuration> {
     Some(ended.duration_since(task.started_at?)).filter(|_| because)
 }
 
-/// Whether the app answered the health check with a code of its own; what comes back while it starts is 502 or 503 at most.
+/// Whether the app answered the health check with a code of its own; what comes back while it
+/// starts is 502 or 503 at most.
 fn answers_by_itself(patient: &Patient, group: &str) -> bool {
     let hour_ago = time::before(patient.now(), SignedDuration::from_hours(1));
-    patient.service().events.iter().filter(|event| event.created_at.is_some_and(|at| at >= hour_ago)).any(|event| match event::read(&event.message) {
-        Event::TargetUnhealthy { group: named, reason } if named == group => {
-            reason.contains("these codes: [") && !["[502]", "[503]"].iter().any(|code| reason.contains(code))
-        }
-        _ => false,
-    })
+    patient
+        .service()
+        .events
+        .iter()
+        .filter(|event| event.created_at.is_some_and(|at| at >= hour_ago))
+        .any(|event| match event::read(&event.message) {
+            Event::TargetUnhealthy { group: named, reason } if named == group => {
+                reason.contains("these codes: [")
+                    && !["[502]", "[503]"].iter().any(|code| reason.contains(code))
+            }
+            _ => false,
+        })
 }
 
 /// How the target group times its checks, and how long a task needs in all to be healthy.
@@ -109,13 +141,20 @@ struct Patience {
 }
 
 impl Patience {
-    /// None where the app is ready before the balancer has given up: then the first check that passes makes it healthy.
+    /// None where the app is ready before the balancer has given up: then the first check that
+    /// passes makes it healthy.
     fn of(settings: &TargetGroup, took: SignedDuration) -> Option<Patience> {
         let interval = settings.health_check_interval_seconds?;
-        let (failures, passes) = (settings.unhealthy_threshold_count?, settings.healthy_threshold_count?);
+        let (failures, passes) =
+            (settings.unhealthy_threshold_count?, settings.healthy_threshold_count?);
         // The first check may come at once, so the last that counts may be one interval sooner.
         let gives_up = time::seconds(interval * (failures - 1));
-        (took > gives_up).then(|| Patience { interval, failures, passes, needed: took + time::seconds(interval * passes) })
+        (took > gives_up).then(|| Patience {
+            interval,
+            failures,
+            passes,
+            needed: took + time::seconds(interval * passes),
+        })
     }
 }
 
@@ -130,9 +169,14 @@ fn tell(
     let group = settings.target_group_arn.as_str();
     let grace = patient.service().health_check_grace_period_seconds;
     let seconds = |span: SignedDuration| span.as_secs();
-    let (shortest, longest) = (cut.iter().map(|(_, lived)| seconds(*lived)).min(), cut.iter().map(|(_, lived)| seconds(*lived)).max());
+    let (shortest, longest) = (
+        cut.iter().map(|(_, lived)| seconds(*lived)).min(),
+        cut.iter().map(|(_, lived)| seconds(*lived)).max(),
+    );
     let lived = match (shortest, longest) {
-        (Some(shortest), Some(longest)) if shortest < longest => format!("{shortest} to {longest} s"),
+        (Some(shortest), Some(longest)) if shortest < longest => {
+            format!("{shortest} to {longest} s")
+        }
         (_, longest) => format!("{} s", longest.unwrap_or_default()),
     };
     let Patience { interval, failures: fails, passes, needed } = patience;
@@ -155,12 +199,17 @@ fn tell(
     } else {
         remedy.terraform(format!("resource \"aws_ecs_service\" \"{}\" {{\n  health_check_grace_period_seconds = {enough}\n}}", patient.name()))
     };
-    let of_group = |field, value: i32| Evidence::new(Call::DescribeTargetGroups, group, field, value);
+    let of_group =
+        |field, value: i32| Evidence::new(Call::DescribeTargetGroups, group, field, value);
     let of_task = |(task, _): &(&Task, SignedDuration)| stop::evidence(task);
     patient
         .subject()
         .sick(says, start.evidence.clone())
-        .because_all(start.task.started_at.map(|at| Evidence::new(Call::DescribeTasks, &start.task.task_arn, "startedAt", at)))
+        .because_all(
+            start.task.started_at.map(|at| {
+                Evidence::new(Call::DescribeTasks, &start.task.task_arn, "startedAt", at)
+            }),
+        )
         .because_all(grace.map(|grace| patient.evidence("healthCheckGracePeriodSeconds", grace)))
         .because(of_group("UnhealthyThresholdCount", *fails))
         .because(of_group("HealthCheckIntervalSeconds", *interval))
@@ -171,14 +220,16 @@ fn tell(
         .concerns(Kind::TargetGroup, group)
 }
 
-/// Lets three tasks be killed some seconds after they began, whose app says after some seconds that it listens.
+/// Lets three tasks be killed some seconds after they began, whose app says after some seconds that
+/// it listens.
 fn slow_start(snapshot: &mut crate::snapshot::Snapshot, listens_after: i64, killed_after: i64) {
     use crate::baseline::{id, stop_tasks};
     use crate::snapshot::LogLine;
     let group = id::group("api");
     stop_tasks(snapshot, 3, |task| {
         task.stop_code = Some("ServiceSchedulerInitiated".into());
-        task.stopped_reason = Some(format!("Task failed ELB health checks in (target-group {group})"));
+        task.stopped_reason =
+            Some(format!("Task failed ELB health checks in (target-group {group})"));
         task.started_at = task.stopping_at.map(|at| at - SignedDuration::from_secs(killed_after));
     });
     let arn = snapshot.services[0].service_arn.clone();
@@ -188,7 +239,10 @@ fn slow_start(snapshot: &mut crate::snapshot::Snapshot, listens_after: i64, kill
         let message = "Tomcat started on port(s): 8080 (http) with context path ''".into();
         let line = LogLine { timestamp, message, log_stream_name: stream.clone() };
         let is_written = listens_after <= killed_after;
-        snapshot.logs.put(format!("/ecs/api{}{stream}", crate::call::LOG_STREAM), is_written.then_some(line).into_iter().collect());
+        snapshot.logs.put(
+            format!("/ecs/api{}{stream}", crate::call::LOG_STREAM),
+            is_written.then_some(line).into_iter().collect(),
+        );
     }
 }
 
@@ -228,7 +282,10 @@ mod tests {
     #[test]
     fn a_start_within_the_grace_period_was_not_the_trouble() {
         assert!(says(CHECK, &graced(slow(138, 320), 300)).is_empty());
-        assert!(says(CHECK, &graced(slow(138, 150), 300)).is_empty(), "killed sooner than the grace period allows, so for another reason");
+        assert!(
+            says(CHECK, &graced(slow(138, 150), 300)).is_empty(),
+            "killed sooner than the grace period allows, so for another reason"
+        );
     }
 
     #[test]
@@ -249,7 +306,10 @@ mod tests {
         say(
             &mut snapshot,
             5,
-            &format!("(service api) (task {}) (port 8080) is unhealthy in (target-group {group}) due to (reason {reason}).", id::task(3)),
+            &format!(
+                "(service api) (task {}) (port 8080) is unhealthy in (target-group {group}) due to (reason {reason}).",
+                id::task(3)
+            ),
         );
         assert!(says(CHECK, &snapshot).is_empty());
     }
@@ -262,7 +322,10 @@ mod tests {
         say(
             &mut snapshot,
             5,
-            &format!("(service api) (task {}) (port 8080) is unhealthy in (target-group {group}) due to (reason {reason}).", id::task(3)),
+            &format!(
+                "(service api) (task {}) (port 8080) is unhealthy in (target-group {group}) due to (reason {reason}).",
+                id::task(3)
+            ),
         );
         assert_eq!(says(CHECK, &snapshot).len(), 1);
     }
@@ -277,7 +340,9 @@ mod tests {
         let mut snapshot = slow(138, 150);
         for lines in snapshot.logs.0.values_mut() {
             if let Seen::Yes(Some(lines)) = lines {
-                lines.iter_mut().for_each(|line| line.message = "Uvicorn running on http://127.0.0.1:8080".into());
+                lines.iter_mut().for_each(|line| {
+                    line.message = "Uvicorn running on http://127.0.0.1:8080".into()
+                });
             }
         }
         assert!(says(CHECK, &snapshot).is_empty());
@@ -290,7 +355,12 @@ mod tests {
         snapshot.stopped_tasks.change(&arn).unwrap().truncate(1);
         assert!(says(CHECK, &snapshot).is_empty());
         let mut snapshot = slow(138, 150);
-        snapshot.stopped_tasks.change(&arn).unwrap().iter_mut().for_each(|task| task.started_by = Some("ecs-svc/1000000000000000011".into()));
+        snapshot
+            .stopped_tasks
+            .change(&arn)
+            .unwrap()
+            .iter_mut()
+            .for_each(|task| task.started_by = Some("ecs-svc/1000000000000000011".into()));
         assert!(says(CHECK, &snapshot).is_empty());
     }
 
@@ -304,8 +374,11 @@ mod tests {
     #[test]
     fn stands_above_the_refused_health_check_and_the_stops() {
         let mut snapshot = slow(138, 150);
-        let refused = |address| unhealthy(address, 8080, "Target.FailedHealthChecks", "Health checks failed");
-        snapshot.target_health.put(id::group("api"), vec![refused("10.0.1.21"), refused("10.0.2.22")]);
+        let refused =
+            |address| unhealthy(address, 8080, "Target.FailedHealthChecks", "Health checks failed");
+        snapshot
+            .target_health
+            .put(id::group("api"), vec![refused("10.0.1.21"), refused("10.0.2.22")]);
         let intent = Intent::default();
         let diagnosis = diagnose(&Patient::new(&snapshot, &snapshot.services[0], &intent));
         let mut chain = vec![&diagnosis.roots[0]];
@@ -313,6 +386,9 @@ mod tests {
             chain.push(next);
         }
         let chain: Vec<&str> = chain.iter().map(|node| node.check.id()).collect();
-        assert_eq!(chain, [CHECK.id(), "health_check_refused", "targets_unhealthy", "tasks_keep_stopping"]);
+        assert_eq!(
+            chain,
+            [CHECK.id(), "health_check_refused", "targets_unhealthy", "tasks_keep_stopping"]
+        );
     }
 }

@@ -1,5 +1,5 @@
-//! A container has no log configuration, so what it says when it fails is lost. Logs that go elsewhere than to CloudWatch are
-//! none of its business.
+//! A container has no log configuration, so what it says when it fails is lost. Logs that go
+//! elsewhere than to CloudWatch are none of its business.
 
 use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
@@ -13,14 +13,16 @@ crate::check! {
     ///
     /// # Why it matters
     ///
-    /// When a task ends, what it logged is the quickest way to the reason, and often the only one. On Fargate output without
-    /// a log configuration is gone with the task; on an instance it stays in Docker's own files there, for a while.
+    /// When a task ends, what it logged is the quickest way to the reason, and often the only one.
+    /// On Fargate output without a log configuration is gone with the task; on an instance it stays
+    /// in Docker's own files there, for a while.
     ///
     /// # How we tell
     ///
-    /// `logConfiguration` of an essential container is missing in the task definition that is deployed now. Every driver counts as
-    /// one, FireLens and Splunk as well as `awslogs`; and the container that routes the logs of the others needs none. An app
-    /// may still send its logs by itself, over the network: this cannot be seen.
+    /// `logConfiguration` of an essential container is missing in the task definition that is
+    /// deployed now. Every driver counts as one, FireLens and Splunk as well as `awslogs`; and the
+    /// container that routes the logs of the others needs none. An app may still send its logs by
+    /// itself, over the network: this cannot be seen.
     ///
     /// # What to do
     ///
@@ -29,8 +31,8 @@ crate::check! {
     /// aws ecs register-task-definition --cli-input-json file://task-definition.json
     /// ```
     ///
-    /// Terraform/OpenTofu: `logConfiguration` in `container_definitions` of `aws_ecs_task_definition`,
-    /// `aws_cloudwatch_log_group`.
+    /// Terraform/OpenTofu: `logConfiguration` in `container_definitions` of
+    /// `aws_ecs_task_definition`, `aws_cloudwatch_log_group`.
     ///
     /// # See also
     ///
@@ -53,16 +55,35 @@ crate::check! {
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     let service = patient.service();
     let primary = service.deployments.iter().find(|deployment| deployment.status == "PRIMARY");
-    let Some(arn) = primary.and_then(|primary| primary.task_definition.as_deref()).or(service.task_definition.as_deref()) else {
+    let Some(arn) = primary
+        .and_then(|primary| primary.task_definition.as_deref())
+        .or(service.task_definition.as_deref())
+    else {
         return Err(NoAnswer::NotApplicable("no task definition of its own"));
     };
     let Some(definition) = patient.task_definition(arn)? else { return Ok(()) };
-    let is_mute = |container: &&ContainerDefinition| container.essential && container.log_driver.is_none() && container.firelens_type.is_none();
-    let mute: Vec<&str> = definition.container_definitions.iter().filter(is_mute).map(|container| container.name.as_str()).collect();
+    let is_mute = |container: &&ContainerDefinition| {
+        container.essential && container.log_driver.is_none() && container.firelens_type.is_none()
+    };
+    let mute: Vec<&str> = definition
+        .container_definitions
+        .iter()
+        .filter(is_mute)
+        .map(|container| container.name.as_str())
+        .collect();
     let Some(first) = mute.first() else { return Ok(()) };
-    let (containers, have) = if mute.len() == 1 { ("Container", "has") } else { ("Containers", "have") };
-    let fate = if is_fargate(service) { "is lost with the task" } else { "stays in Docker's files on the instance, if anywhere" };
-    let says = format!("{containers} {} of {} {have} no log configuration: what is written there {fate}.", and_list(&mute), rollout::short(arn));
+    let (containers, have) =
+        if mute.len() == 1 { ("Container", "has") } else { ("Containers", "have") };
+    let fate = if is_fargate(service) {
+        "is lost with the task"
+    } else {
+        "stays in Docker's files on the instance, if anywhere"
+    };
+    let says = format!(
+        "{containers} {} of {} {have} no log configuration: what is written there {fate}.",
+        and_list(&mute),
+        rollout::short(arn)
+    );
     let group = format!("/ecs/{}", patient.name());
     let configuration = format!(
         "logConfiguration = {{\n      logDriver = \"awslogs\"\n      options = {{\n        awslogs-group         = \"{group}\"\n        \
@@ -78,7 +99,15 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         ));
     findings.add(
         Subject::new(Kind::TaskDefinition, arn)
-            .sick(says, Evidence::new(Call::DescribeTaskDefinition, arn, "containerDefinitions.logConfiguration.logDriver", "null"))
+            .sick(
+                says,
+                Evidence::new(
+                    Call::DescribeTaskDefinition,
+                    arn,
+                    "containerDefinitions.logConfiguration.logDriver",
+                    "null",
+                ),
+            )
             .mend(remedy)
             .concerns(Kind::TaskDefinition, arn),
     );
@@ -86,7 +115,8 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
 }
 
 fn is_fargate(service: &Service) -> bool {
-    service.launch_type.as_deref() == Some("FARGATE") || service.capacity_providers.iter().any(|provider| provider.starts_with("FARGATE"))
+    service.launch_type.as_deref() == Some("FARGATE")
+        || service.capacity_providers.iter().any(|provider| provider.starts_with("FARGATE"))
 }
 
 #[cfg(test)]
@@ -110,16 +140,26 @@ mod tests {
     fn says_what_becomes_of_the_output() {
         assert_eq!(
             says(CHECK, &(CHECK.example)()),
-            ["Container worker of mailer:12 has no log configuration: what is written there is lost with the task."]
+            [
+                "Container worker of mailer:12 has no log configuration: what is written there is lost with the task."
+            ]
         );
-        assert!(says(CHECK, &with(baseline::ec2(), mute))[0].ends_with("stays in Docker's files on the instance, if anywhere."));
+        assert!(
+            says(CHECK, &with(baseline::ec2(), mute))[0]
+                .ends_with("stays in Docker's files on the instance, if anywhere.")
+        );
     }
 
     #[test]
     fn logs_may_go_elsewhere_than_to_cloudwatch() {
         for driver in ["awsfirelens", "splunk", "json-file"] {
             assert!(
-                says(CHECK, &with(baseline::worker(), |definition| definition.container_definitions[0].log_driver = Some(driver.into()))).is_empty()
+                says(
+                    CHECK,
+                    &with(baseline::worker(), |definition| definition.container_definitions[0]
+                        .log_driver = Some(driver.into()))
+                )
+                .is_empty()
             );
         }
     }

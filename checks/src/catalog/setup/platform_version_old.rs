@@ -1,4 +1,5 @@
-//! The service is held at an old platform version of Fargate, or still on one from before a newer came.
+//! The service is held at an old platform version of Fargate, or still on one from before a newer
+//! came.
 
 use crate::check::{Findings, NoAnswer};
 use crate::finding::{Evidence, Remedy};
@@ -10,13 +11,15 @@ crate::check! {
     ///
     /// # Why it matters
     ///
-    /// Before 1.4.0 there is no EFS, no Service Connect, and one network interface less per task, so that pulls and secrets
-    /// took another way than the app. AWS retires old versions: tasks on them can then not be started any more.
+    /// Before 1.4.0 there is no EFS, no Service Connect, and one network interface less per task,
+    /// so that pulls and secrets took another way than the app. AWS retires old versions: tasks on
+    /// them can then not be started any more.
     ///
     /// # How we tell
     ///
-    /// On Linux, `platformVersion` of the service is a number below 1.4.0; or it is `LATEST`, and the deployment that runs was
-    /// made when that was less. Windows has versions of its own, and 1.0.0 is a current one.
+    /// On Linux, `platformVersion` of the service is a number below 1.4.0; or it is `LATEST`, and
+    /// the deployment that runs was made when that was less. Windows has versions of its own, and
+    /// 1.0.0 is a current one.
     ///
     /// # What to do
     ///
@@ -52,17 +55,33 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     if service.platform_version.is_none() && running.is_none() {
         return Err(NoAnswer::NotApplicable("not on Fargate"));
     }
-    if service.platform_family.as_deref().is_some_and(|family| !family.eq_ignore_ascii_case("linux")) {
+    if service
+        .platform_family
+        .as_deref()
+        .is_some_and(|family| !family.eq_ignore_ascii_case("linux"))
+    {
         return Err(NoAnswer::NotApplicable("Windows has platform versions of its own"));
     }
-    let field = |of: &'static str, version: Option<&str>| version.filter(|version| is_old(version)).map(|version| patient.evidence(of, version));
+    let field = |of: &'static str, version: Option<&str>| {
+        version.filter(|version| is_old(version)).map(|version| patient.evidence(of, version))
+    };
     let pinned: Option<Evidence> = field("platformVersion", service.platform_version.as_deref());
     let made = field("deployments.platformVersion", running);
     let (says, evidence) = match (pinned, made) {
-        (Some(pinned), _) => (format!("The service is held at platform version {} of Fargate, which is older than 1.4.0.", pinned.value), pinned),
-        (None, Some(made)) => {
-            (format!("The tasks run on platform version {} of Fargate: LATEST was no more when they were deployed.", made.value), made)
-        }
+        (Some(pinned), _) => (
+            format!(
+                "The service is held at platform version {} of Fargate, which is older than 1.4.0.",
+                pinned.value
+            ),
+            pinned,
+        ),
+        (None, Some(made)) => (
+            format!(
+                "The tasks run on platform version {} of Fargate: LATEST was no more when they were deployed.",
+                made.value
+            ),
+            made,
+        ),
         (None, None) => return Ok(()),
     };
     let remedy = Remedy::new(
@@ -97,10 +116,17 @@ mod tests {
 
     #[test]
     fn says_whether_it_is_held_or_was_left() {
-        assert_eq!(says(CHECK, &with("1.3.0", "1.3.0")), ["The service is held at platform version 1.3.0 of Fargate, which is older than 1.4.0."]);
+        assert_eq!(
+            says(CHECK, &with("1.3.0", "1.3.0")),
+            [
+                "The service is held at platform version 1.3.0 of Fargate, which is older than 1.4.0."
+            ]
+        );
         assert_eq!(
             says(CHECK, &with("LATEST", "1.3.0")),
-            ["The tasks run on platform version 1.3.0 of Fargate: LATEST was no more when they were deployed."]
+            [
+                "The tasks run on platform version 1.3.0 of Fargate: LATEST was no more when they were deployed."
+            ]
         );
     }
 

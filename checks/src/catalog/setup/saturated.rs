@@ -1,5 +1,5 @@
-//! The tasks use up their CPU or their memory. What the health check makes of that is for other checks to say; a container
-//! that was killed for memory is `out_of_memory`'s.
+//! The tasks use up their CPU or their memory. What the health check makes of that is for other
+//! checks to say; a container that was killed for memory is `out_of_memory`'s.
 
 use jiff::SignedDuration;
 
@@ -20,15 +20,18 @@ crate::check! {
     ///
     /// # Why it matters
     ///
-    /// With no CPU left requests queue: they get slower, and then the health check gets no answer in time either, and ECS
-    /// replaces the very tasks that are needed. With no memory left the kernel kills a container.
+    /// With no CPU left requests queue: they get slower, and then the health check gets no answer
+    /// in time either, and ECS replaces the very tasks that are needed. With no memory left the
+    /// kernel kills a container.
     ///
     /// # How we tell
     ///
-    /// In every one of the last ten minutes `CPUUtilization` was at 90 % or more, or `MemoryUtilization` at 95 % or more, as
-    /// the maximum over all tasks, where the task definition sets a limit for the whole task: without one, on EC2, more than
-    /// 100 % may well be fine. CPU counts only behind a load balancer: a worker may use all that it is given. A start takes
-    /// CPU too, so nothing is said while tasks exit by themselves or no task is older than five minutes.
+    /// In every one of the last ten minutes `CPUUtilization` was at 90 % or more, or
+    /// `MemoryUtilization` at 95 % or more, as the maximum over all tasks, where the task
+    /// definition sets a limit for the whole task: without one, on EC2, more than 100 % may well be
+    /// fine. CPU counts only behind a load balancer: a worker may use all that it is given. A start
+    /// takes CPU too, so nothing is said while tasks exit by themselves or no task is older than
+    /// five minutes.
     ///
     /// # What to do
     ///
@@ -39,8 +42,9 @@ crate::check! {
     /// aws ecs register-task-definition --cpu 512 --memory 1024 --cli-input-json file://task-definition.json
     /// ```
     ///
-    /// Terraform/OpenTofu: `cpu` and `memory` in `aws_ecs_task_definition`; `aws_appautoscaling_policy` with
-    /// `ECSServiceAverageCPUUtilization`, so that tasks are added in time.
+    /// Terraform/OpenTofu: `cpu` and `memory` in `aws_ecs_task_definition`;
+    /// `aws_appautoscaling_policy` with `ECSServiceAverageCPUUtilization`, so that tasks are added
+    /// in time.
     ///
     /// # See also
     ///
@@ -68,21 +72,27 @@ const FULL: f64 = 95.0;
 const STARTING: SignedDuration = SignedDuration::from_mins(5);
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
-    let lasting = |metric, limit| metric::lasting(patient, metric, patient.arn(), metric::LASTING, limit);
+    let lasting =
+        |metric, limit| metric::lasting(patient, metric, patient.arn(), metric::LASTING, limit);
     let has_clients = !traffic::groups(patient)?.is_empty();
     let (cpu, memory) = (lasting(Metric::Cpu, metric::BUSY)?, lasting(Metric::Memory, FULL)?);
     if cpu.is_none() && memory.is_none() {
         return Ok(());
     }
-    let primary = patient.service().deployments.iter().find(|deployment| deployment.status == "PRIMARY");
-    let Some(definition) = primary.and_then(|primary| primary.task_definition.as_deref()) else { return Ok(()) };
+    let primary =
+        patient.service().deployments.iter().find(|deployment| deployment.status == "PRIMARY");
+    let Some(definition) = primary.and_then(|primary| primary.task_definition.as_deref()) else {
+        return Ok(());
+    };
     let Some(definition) = patient.task_definition(definition)? else { return Ok(()) };
-    let running: Vec<&Task> = patient.running_tasks()?.iter().filter(|task| task.last_status == "RUNNING").collect();
+    let running: Vec<&Task> =
+        patient.running_tasks()?.iter().filter(|task| task.last_status == "RUNNING").collect();
     if let (Some(cpu), Some(limit)) = (cpu, &definition.cpu)
         && has_clients
         && !is_starting(patient, &running)?
     {
-        let maximum = findings.see(scaling::target(patient)).flatten().map(|target| target.max_capacity);
+        let maximum =
+            findings.see(scaling::target(patient)).flatten().map(|target| target.max_capacity);
         findings.add(short_of_cpu(patient, definition, limit, &running, cpu, maximum)?);
     }
     if let (Some(memory), Some(limit)) = (memory, &definition.memory)
@@ -93,15 +103,25 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     Ok(())
 }
 
-/// Whether the CPU may be that of starts: of tasks that are young, or end by themselves and start again.
+/// Whether the CPU may be that of starts: of tasks that are young, or end by themselves and start
+/// again.
 fn is_starting(patient: &Patient, running: &[&Task]) -> Result<bool, Blind> {
-    let settled = |task: &&Task| task.started_at.is_some_and(|at| time::age(patient.now(), at) > STARTING);
-    let ends = |task: &&Task| !matches!(StopKind::of(task), StopKind::BalancerHealthCheck { .. } | StopKind::ContainerHealthCheck);
-    Ok(!running.iter().any(settled) || stop::failures(patient)?.iter().any(|failures| failures.tasks.iter().any(ends)))
+    let settled =
+        |task: &&Task| task.started_at.is_some_and(|at| time::age(patient.now(), at) > STARTING);
+    let ends = |task: &&Task| {
+        !matches!(
+            StopKind::of(task),
+            StopKind::BalancerHealthCheck { .. } | StopKind::ContainerHealthCheck
+        )
+    };
+    Ok(!running.iter().any(settled)
+        || stop::failures(patient)?.iter().any(|failures| failures.tasks.iter().any(ends)))
 }
 
 fn was_killed_for_memory(patient: &Patient) -> Result<bool, Blind> {
-    let killed = |task: &&Task| reason::of_task(task).is_some_and(|(reason, ..)| reason.trouble == Trouble::OutOfMemory);
+    let killed = |task: &&Task| {
+        reason::of_task(task).is_some_and(|(reason, ..)| reason.trouble == Trouble::OutOfMemory)
+    };
     Ok(stop::failures(patient)?.iter().any(|failures| failures.tasks.iter().any(killed)))
 }
 
@@ -122,8 +142,15 @@ fn short_of_cpu(
     maximum: Option<i32>,
 ) -> Result<Finding, Blind> {
     let units: Option<u32> = parsed(limit);
-    let vcpu = units.map_or_else(|| format!("{limit} CPU units"), |units| format!("{} vCPU", f64::from(units) / 1024.0));
-    let says = format!("{} used {:.0} % or more of its CPU ({vcpu}) in each of the last 10 min.", busiest(running), cpu.low.floor());
+    let vcpu = units.map_or_else(
+        || format!("{limit} CPU units"),
+        |units| format!("{} vCPU", f64::from(units) / 1024.0),
+    );
+    let says = format!(
+        "{} used {:.0} % or more of its CPU ({vcpu}) in each of the last 10 min.",
+        busiest(running),
+        cpu.low.floor()
+    );
     let desired = patient.service().desired_count;
     let more = desired.saturating_mul(2).max(desired + 1);
     let larger = units.map_or("<more>".to_owned(), |units| units.saturating_mul(2).to_string());
@@ -148,13 +175,20 @@ fn short_of_cpu(
         .concerns_all(Kind::TargetGroup, traffic::groups(patient)?))
 }
 
-fn short_of_memory(patient: &Patient, definition: &TaskDefinition, limit: &str, running: &[&Task], memory: Lasting) -> Finding {
+fn short_of_memory(
+    patient: &Patient,
+    definition: &TaskDefinition,
+    limit: &str,
+    running: &[&Task],
+    memory: Lasting,
+) -> Finding {
     let says = format!(
         "{} used {:.0} % or more of its memory ({limit} MiB) in each of the last 10 min: a little more, and the kernel kills a container.",
         busiest(running),
         memory.low.floor()
     );
-    let larger = parsed::<u32>(limit).map_or("<more>".to_owned(), |limit| limit.saturating_mul(2).to_string());
+    let larger = parsed::<u32>(limit)
+        .map_or("<more>".to_owned(), |limit| limit.saturating_mul(2).to_string());
     let remedy = Remedy::new("Give the task more memory, or hold the app (its heap, its caches, its workers) below what it has.")
         .cli(format!("aws ecs register-task-definition --memory {larger} --cli-input-json file://task-definition.json"))
         .terraform(format!("resource \"aws_ecs_task_definition\" \"{}\" {{\n  memory = \"{larger}\"\n}}", patient.name()));
@@ -189,14 +223,18 @@ mod tests {
     /// The first of the last sixty minutes, and the rest.
     fn from(minutes_back: i64, before: f64, then: f64) -> Series {
         let value = |minute| if minute <= minutes_back { then } else { before };
-        Series { values: (1..=60).rev().map(|minute| (minutes_ago(minute), value(minute))).collect() }
+        Series {
+            values: (1..=60).rev().map(|minute| (minutes_ago(minute), value(minute))).collect(),
+        }
     }
 
     #[test]
     fn says_how_much_of_how_much() {
         assert_eq!(
             says(CHECK, &(CHECK.example)()),
-            ["The busiest of 2 tasks has used 98 % or more of its CPU (0.25 vCPU) in each of the last 10 min."]
+            [
+                "The busiest of 2 tasks has used 98 % or more of its CPU (0.25 vCPU) in each of the last 10 min."
+            ]
         );
         assert_eq!(
             says(CHECK, &with(baseline::worker(), Metric::Memory, minutes(97.9))),
@@ -209,9 +247,16 @@ mod tests {
 
     #[test]
     fn a_burst_is_none() {
-        assert!(says(CHECK, &with(baseline::fargate(), Metric::Cpu, from(1, 20.0, 99.0))).is_empty());
-        assert!(says(CHECK, &with(baseline::fargate(), Metric::Cpu, from(6, 20.0, 99.0))).is_empty());
-        assert_eq!(says(CHECK, &with(baseline::fargate(), Metric::Cpu, from(12, 20.0, 99.0))).len(), 1);
+        assert!(
+            says(CHECK, &with(baseline::fargate(), Metric::Cpu, from(1, 20.0, 99.0))).is_empty()
+        );
+        assert!(
+            says(CHECK, &with(baseline::fargate(), Metric::Cpu, from(6, 20.0, 99.0))).is_empty()
+        );
+        assert_eq!(
+            says(CHECK, &with(baseline::fargate(), Metric::Cpu, from(12, 20.0, 99.0))).len(),
+            1
+        );
     }
 
     #[test]
@@ -222,12 +267,19 @@ mod tests {
 
     #[test]
     fn a_worker_may_use_all_the_cpu_that_it_is_given() {
-        assert_eq!(exam(CHECK, &with(baseline::worker(), Metric::Cpu, minutes(100.0))).outcome, Outcome::Healthy);
+        assert_eq!(
+            exam(CHECK, &with(baseline::worker(), Metric::Cpu, minutes(100.0))).outcome,
+            Outcome::Healthy
+        );
     }
 
     #[test]
     fn without_a_limit_for_the_task_more_than_all_may_be_fine() {
-        let mut snapshot = with(with(baseline::ec2(), Metric::Cpu, minutes(180.0)), Metric::Memory, minutes(120.0));
+        let mut snapshot = with(
+            with(baseline::ec2(), Metric::Cpu, minutes(180.0)),
+            Metric::Memory,
+            minutes(120.0),
+        );
         let definition = snapshot.services[0].task_definition.clone().unwrap();
         let definition = snapshot.task_definitions.change(&definition).unwrap();
         (definition.cpu, definition.memory) = (None, None);
@@ -238,7 +290,12 @@ mod tests {
     fn a_start_takes_cpu_too() {
         let mut young = (CHECK.example)();
         let arn = young.services[0].service_arn.clone();
-        young.running_tasks.change(&arn).unwrap().iter_mut().for_each(|task| task.started_at = Some(minutes_ago(2)));
+        young
+            .running_tasks
+            .change(&arn)
+            .unwrap()
+            .iter_mut()
+            .for_each(|task| task.started_at = Some(minutes_ago(2)));
         assert!(says(CHECK, &young).is_empty());
         let mut crashing = (CHECK.example)();
         exit_tasks(&mut crashing, 3, 1, None);
@@ -248,7 +305,12 @@ mod tests {
     #[test]
     fn a_container_killed_for_memory_has_a_check_of_its_own() {
         let mut snapshot = with(baseline::fargate(), Metric::Memory, minutes(99.0));
-        exit_tasks(&mut snapshot, 3, 137, Some("OutOfMemoryError: Container killed due to memory usage"));
+        exit_tasks(
+            &mut snapshot,
+            3,
+            137,
+            Some("OutOfMemoryError: Container killed due to memory usage"),
+        );
         assert!(says(CHECK, &snapshot).is_empty());
     }
 
@@ -263,10 +325,14 @@ mod tests {
     #[test]
     fn is_why_the_health_check_gets_no_answer_and_the_maximum_is_why_it_stays_so() {
         let mut snapshot = (CHECK.example)();
-        let slow = |address| baseline::unhealthy(address, 8080, "Target.Timeout", "Request timed out");
+        let slow =
+            |address| baseline::unhealthy(address, 8080, "Target.Timeout", "Request timed out");
         let group = baseline::id::group("api");
         snapshot.target_health.put(&group, vec![slow("10.0.1.21"), slow("10.0.2.22")]);
-        stop_tasks(&mut snapshot, 3, |task| task.stopped_reason = Some(format!("Task failed ELB health checks in (target-group {group})")));
+        stop_tasks(&mut snapshot, 3, |task| {
+            task.stopped_reason =
+                Some(format!("Task failed ELB health checks in (target-group {group})"))
+        });
         baseline::scaling::refuse_more(&mut snapshot, 6);
         let intent = Intent::default();
         let diagnosis = diagnose(&Patient::new(&snapshot, &snapshot.services[0], &intent));
@@ -275,14 +341,26 @@ mod tests {
             chain.push(next);
         }
         let chain: Vec<&str> = chain.iter().map(|node| node.check.id()).collect();
-        assert_eq!(chain, ["scaling_at_maximum", CHECK.id(), "health_check_times_out", "targets_unhealthy", "tasks_keep_stopping"]);
+        assert_eq!(
+            chain,
+            [
+                "scaling_at_maximum",
+                CHECK.id(),
+                "health_check_times_out",
+                "targets_unhealthy",
+                "tasks_keep_stopping"
+            ]
+        );
     }
 
     #[test]
     fn memory_is_no_reason_for_a_slow_answer() {
         let mut snapshot = with(baseline::fargate(), Metric::Memory, minutes(97.0));
-        let slow = |address| baseline::unhealthy(address, 8080, "Target.Timeout", "Request timed out");
-        snapshot.target_health.put(baseline::id::group("api"), vec![slow("10.0.1.21"), slow("10.0.2.22")]);
+        let slow =
+            |address| baseline::unhealthy(address, 8080, "Target.Timeout", "Request timed out");
+        snapshot
+            .target_health
+            .put(baseline::id::group("api"), vec![slow("10.0.1.21"), slow("10.0.2.22")]);
         let intent = Intent::default();
         let diagnosis = diagnose(&Patient::new(&snapshot, &snapshot.services[0], &intent));
         let memory = diagnosis.roots.iter().find(|root| root.check.id() == CHECK.id()).unwrap();

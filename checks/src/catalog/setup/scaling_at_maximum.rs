@@ -1,4 +1,5 @@
-//! Auto scaling wants more tasks than its maximum. What that does to the tasks there are is for `saturated` to say.
+//! Auto scaling wants more tasks than its maximum. What that does to the tasks there are is for
+//! `saturated` to say.
 
 use jiff::SignedDuration;
 
@@ -13,19 +14,21 @@ crate::check! {
     ///
     /// # Why it matters
     ///
-    /// From here on more load makes every request slower: nothing is added any more, and nothing says so but a line in the
-    /// activities of auto scaling.
+    /// From here on more load makes every request slower: nothing is added any more, and nothing
+    /// says so but a line in the activities of auto scaling.
     ///
     /// # How we tell
     ///
-    /// `desiredCount` is at the maximum of the scalable target, and the newest activity of auto scaling was not carried out
-    /// for `AlreadyAtMaxCapacity`: within the last hour, or earlier, if the CPU has been used up for ten minutes now. A
-    /// service that runs at its maximum and wants no more is left alone; so is a size that was fixed on purpose (minimum
-    /// and maximum are the same) while the CPU has room.
+    /// `desiredCount` is at the maximum of the scalable target, and the newest activity of auto
+    /// scaling was not carried out for `AlreadyAtMaxCapacity`: within the last hour, or earlier, if
+    /// the CPU has been used up for ten minutes now. A service that runs at its maximum and wants
+    /// no more is left alone; so is a size that was fixed on purpose (minimum and maximum are the
+    /// same) while the CPU has room.
     ///
     /// # What to do
     ///
-    /// Raise the maximum, if subnets, quotas and the database behind have room for more tasks; else make each task larger.
+    /// Raise the maximum, if subnets, quotas and the database behind have room for more tasks; else
+    /// make each task larger.
     ///
     /// ```sh
     /// aws application-autoscaling register-scalable-target --service-namespace ecs --scalable-dimension ecs:service:DesiredCount --resource-id service/<cluster>/<service> --max-capacity 20
@@ -52,13 +55,22 @@ crate::check! {
 }
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
-    let Some(target) = scaling::target(patient)? else { return Err(NoAnswer::NotApplicable("no auto scaling")) };
+    let Some(target) = scaling::target(patient)? else {
+        return Err(NoAnswer::NotApplicable("no auto scaling"));
+    };
     let (desired, maximum) = (patient.service().desired_count, target.max_capacity);
     let newest = scaling::activities(patient)?.first();
-    let Some(refused) = newest.filter(|activity| activity.refused_at_maximum() && desired >= maximum && maximum > 0) else { return Ok(()) };
-    let busy = findings.see(metric::lasting(patient, Metric::Cpu, patient.arn(), metric::LASTING, metric::BUSY)).flatten();
+    let Some(refused) = newest
+        .filter(|activity| activity.refused_at_maximum() && desired >= maximum && maximum > 0)
+    else {
+        return Ok(());
+    };
+    let busy = findings
+        .see(metric::lasting(patient, Metric::Cpu, patient.arn(), metric::LASTING, metric::BUSY))
+        .flatten();
     let ago = refused.start_time.map(|at| time::age(patient.now(), at));
-    let is_recent = ago.is_some_and(|ago| ago <= SignedDuration::from_hours(1)) && target.min_capacity < maximum;
+    let is_recent = ago.is_some_and(|ago| ago <= SignedDuration::from_hours(1))
+        && target.min_capacity < maximum;
     if !is_recent && busy.is_none() {
         return Ok(());
     }
@@ -69,7 +81,9 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         refused.moved_by()
     );
     let more = maximum.saturating_mul(2);
-    let remedy = Remedy::new("Raise the maximum, if subnets, quotas and the database behind have room for more tasks; else make each task larger.");
+    let remedy = Remedy::new(
+        "Raise the maximum, if subnets, quotas and the database behind have room for more tasks; else make each task larger.",
+    );
     let remedy = if patient.is_express() {
         let lines = format!("  scaling_target {{\n    max_task_count = {more}\n  }}");
         remedy
@@ -77,7 +91,9 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
             .terraform(format!("resource \"aws_ecs_express_gateway_service\" \"{}\" {{\n{lines}\n}}", patient.name()))
     } else {
         let command = scaling::register(patient, &format!("--max-capacity {more}"));
-        remedy.cli(command).terraform(scaling::terraform(patient, &format!("  max_capacity = {more}")))
+        remedy
+            .cli(command)
+            .terraform(scaling::terraform(patient, &format!("  max_capacity = {more}")))
     };
     findings.add(
         patient
@@ -103,11 +119,18 @@ mod tests {
     fn refused(minutes: i64) -> Snapshot {
         let mut snapshot = baseline::fargate();
         refuse_more(&mut snapshot, minutes);
-        snapshot.scalable_targets.change(&snapshot.services[0].service_arn.clone()).unwrap().min_capacity = 1;
+        snapshot
+            .scalable_targets
+            .change(&snapshot.services[0].service_arn.clone())
+            .unwrap()
+            .min_capacity = 1;
         snapshot
     }
 
-    fn change(mut snapshot: Snapshot, change: impl FnOnce(&mut crate::snapshot::ScalableTarget)) -> Snapshot {
+    fn change(
+        mut snapshot: Snapshot,
+        change: impl FnOnce(&mut crate::snapshot::ScalableTarget),
+    ) -> Snapshot {
         let arn = snapshot.services[0].service_arn.clone();
         change(snapshot.scalable_targets.change(&arn).unwrap());
         snapshot
@@ -123,7 +146,9 @@ mod tests {
     fn says_who_wanted_more_and_when() {
         assert_eq!(
             says(CHECK, &refused(6)),
-            ["The service may not grow beyond 2 tasks, the maximum of its auto scaling: policy cpu asked for more 6 min ago and got none."]
+            [
+                "The service may not grow beyond 2 tasks, the maximum of its auto scaling: policy cpu asked for more 6 min ago and got none."
+            ]
         );
     }
 
@@ -158,8 +183,14 @@ mod tests {
 
     #[test]
     fn at_its_maximum_and_content() {
-        assert_eq!(exam(CHECK, &change(baseline::fargate(), |target| target.max_capacity = 2)).outcome, Outcome::Healthy);
-        assert_eq!(exam(CHECK, &baseline::worker()).outcome, Outcome::NotApplicable("no auto scaling"));
+        assert_eq!(
+            exam(CHECK, &change(baseline::fargate(), |target| target.max_capacity = 2)).outcome,
+            Outcome::Healthy
+        );
+        assert_eq!(
+            exam(CHECK, &baseline::worker()).outcome,
+            Outcome::NotApplicable("no auto scaling")
+        );
     }
 
     #[test]

@@ -1,5 +1,5 @@
-//! Auto scaling is set up and moves nothing: it is suspended, has nothing to go by, or fails. That it scales nothing in while
-//! a deployment runs is by design.
+//! Auto scaling is set up and moves nothing: it is suspended, has nothing to go by, or fails. That
+//! it scales nothing in while a deployment runs is by design.
 
 use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
@@ -9,19 +9,20 @@ use crate::reading::{and_list, rollout, scaling};
 use crate::snapshot::ScalableTarget;
 
 crate::check! {
-    /// The service has auto scaling that does not work: it is suspended, has neither a policy nor a schedule, or its last
-    /// attempt failed.
+    /// The service has auto scaling that does not work: it is suspended, has neither a policy nor a
+    /// schedule, or its last attempt failed.
     ///
     /// # Why it matters
     ///
-    /// The service looks as if it grew with its load, and stays as it is. Whoever suspended it, for a load test or an
-    /// incident, has likely forgotten to resume it.
+    /// The service looks as if it grew with its load, and stays as it is. Whoever suspended it, for
+    /// a load test or an incident, has likely forgotten to resume it.
     ///
     /// # How we tell
     ///
-    /// `SuspendedState` of the scalable target; no policy and no scheduled action for it; or a newest activity with status
-    /// `Failed` that is no mere "already there". AWS turns scale-in off by itself while a deployment runs: then only
-    /// the other kinds count. Suspended schedules count only where there are some.
+    /// `SuspendedState` of the scalable target; no policy and no scheduled action for it; or a
+    /// newest activity with status `Failed` that is no mere "already there". AWS turns scale-in off
+    /// by itself while a deployment runs: then only the other kinds count. Suspended schedules
+    /// count only where there are some.
     ///
     /// # What to do
     ///
@@ -29,7 +30,8 @@ crate::check! {
     /// aws application-autoscaling register-scalable-target --service-namespace ecs --scalable-dimension ecs:service:DesiredCount --resource-id service/<cluster>/<service> --suspended-state DynamicScalingInSuspended=false,DynamicScalingOutSuspended=false,ScheduledScalingSuspended=false
     /// ```
     ///
-    /// Terraform/OpenTofu: `suspended_state` in `aws_appautoscaling_target`; `aws_appautoscaling_policy`.
+    /// Terraform/OpenTofu: `suspended_state` in `aws_appautoscaling_target`;
+    /// `aws_appautoscaling_policy`.
     ///
     /// # See also
     ///
@@ -57,7 +59,9 @@ crate::check! {
 }
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
-    let Some(target) = scaling::target(patient)? else { return Err(NoAnswer::NotApplicable("no auto scaling")) };
+    let Some(target) = scaling::target(patient)? else {
+        return Err(NoAnswer::NotApplicable("no auto scaling"));
+    };
     if suspended(patient, findings, target) {
         return Ok(());
     }
@@ -67,17 +71,33 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
             "Auto scaling may run {} to {} tasks, but has no policy and no scheduled action to go by: nothing ever changes their number.",
             target.min_capacity, target.max_capacity
         );
-        let none = Evidence::new(Call::DescribeScalingPolicies, patient.arn(), "ScalingPolicies", "[]");
-        findings.add(patient.subject().sick(says, none).mend(policy(patient)).concerns(Kind::Service, patient.arn()));
+        let none =
+            Evidence::new(Call::DescribeScalingPolicies, patient.arn(), "ScalingPolicies", "[]");
+        findings.add(
+            patient
+                .subject()
+                .sick(says, none)
+                .mend(policy(patient))
+                .concerns(Kind::Service, patient.arn()),
+        );
         return Ok(());
     }
-    if let Some(failed) = scaling::activities(patient)?.first().filter(|activity| activity.failed()) {
-        let why = failed.status_message.as_deref().unwrap_or(&failed.description).trim_end_matches('.');
-        let says = format!("The last attempt of auto scaling ({}) failed: {why}.", failed.moved_by());
+    if let Some(failed) = scaling::activities(patient)?.first().filter(|activity| activity.failed())
+    {
+        let why =
+            failed.status_message.as_deref().unwrap_or(&failed.description).trim_end_matches('.');
+        let says =
+            format!("The last attempt of auto scaling ({}) failed: {why}.", failed.moved_by());
         let remedy = Remedy::new("Mend what the message names: likely a permission of the service-linked role of auto scaling, or a quota.")
             .cli(Call::DescribeScalingActivities.see(patient.cluster(), patient.name(), patient.arn(), patient.arn()));
         let evidence = scaling::did(failed, "ScalingActivities.StatusCode", &failed.status_code);
-        findings.add(patient.subject().sick(says, evidence).mend(remedy).concerns(Kind::Service, patient.arn()));
+        findings.add(
+            patient
+                .subject()
+                .sick(says, evidence)
+                .mend(remedy)
+                .concerns(Kind::Service, patient.arn()),
+        );
     }
     Ok(())
 }
@@ -85,13 +105,23 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
 /// Tells what is suspended, if anything is that matters now.
 fn suspended(patient: &Patient, findings: &mut Findings, target: &ScalableTarget) -> bool {
     let state = &target.suspended_state;
-    let scheduled = state.scheduled_scaling_suspended && findings.see(patient.scheduled_actions()).is_some_and(|actions| !actions.is_empty());
-    // While a deployment runs, nothing is scaled in anyway. Where that cannot be seen, nothing is claimed.
+    let scheduled = state.scheduled_scaling_suspended
+        && findings.see(patient.scheduled_actions()).is_some_and(|actions| !actions.is_empty());
+    // While a deployment runs, nothing is scaled in anyway. Where that cannot be seen, nothing is
+    // claimed.
     let scale_in = state.dynamic_scaling_in_suspended
         && matches!(findings.see(rollout::under_way(patient)), Some(None))
-        && !patient.service().deployments.iter().any(|deployment| deployment.rollout_state.as_deref() == Some("IN_PROGRESS"));
+        && !patient
+            .service()
+            .deployments
+            .iter()
+            .any(|deployment| deployment.rollout_state.as_deref() == Some("IN_PROGRESS"));
     let kinds = [
-        (state.dynamic_scaling_out_suspended, "scale-out", "SuspendedState.DynamicScalingOutSuspended"),
+        (
+            state.dynamic_scaling_out_suspended,
+            "scale-out",
+            "SuspendedState.DynamicScalingOutSuspended",
+        ),
         (scale_in, "scale-in", "SuspendedState.DynamicScalingInSuspended"),
         (scheduled, "scheduled scaling", "SuspendedState.ScheduledScalingSuspended"),
     ];
@@ -101,13 +131,17 @@ fn suspended(patient: &Patient, findings: &mut Findings, target: &ScalableTarget
     let what = and_list(off.iter().map(|(_, word, _)| word));
     let verb = if off.len() == 1 { "is" } else { "are" };
     let effect = if state.dynamic_scaling_out_suspended {
-        format!("however busy it gets, the service stays at {}", scaling::tasks(patient.service().desired_count))
+        format!(
+            "however busy it gets, the service stays at {}",
+            scaling::tasks(patient.service().desired_count)
+        )
     } else if scale_in {
         "what a peak added stays, and costs".to_owned()
     } else {
         "its schedules change nothing".to_owned()
     };
-    let says = format!("Of auto scaling, {what} {verb} suspended: {effect}, until somebody resumes it.");
+    let says =
+        format!("Of auto scaling, {what} {verb} suspended: {effect}, until somebody resumes it.");
     let finding = patient.subject().sick(says, first).because_all(evidence).mend(resume(patient));
     findings.add(only_if(state.dynamic_scaling_out_suspended, patient, finding));
     true
@@ -115,7 +149,11 @@ fn suspended(patient: &Patient, findings: &mut Findings, target: &ScalableTarget
 
 /// Only what adds no task explains that those there are have too much to do.
 fn only_if(adds_none: bool, patient: &Patient, finding: Finding) -> Finding {
-    if adds_none { finding.concerns(Kind::Service, patient.arn()) } else { finding.concerns_no(Kind::Service) }
+    if adds_none {
+        finding.concerns(Kind::Service, patient.arn())
+    } else {
+        finding.concerns_no(Kind::Service)
+    }
 }
 
 fn resume(patient: &Patient) -> Remedy {
@@ -189,7 +227,9 @@ mod tests {
         );
         assert_eq!(
             says(CHECK, &scale_in()),
-            ["Of auto scaling, scale-in is suspended: what a peak added stays, and costs, until somebody resumes it."]
+            [
+                "Of auto scaling, scale-in is suspended: what a peak added stays, and costs, until somebody resumes it."
+            ]
         );
     }
 
@@ -210,7 +250,8 @@ mod tests {
 
     #[test]
     fn a_schedule_that_is_not_there_cannot_be_missed() {
-        let mut snapshot = with(SuspendedState { scheduled_scaling_suspended: true, ..SuspendedState::default() });
+        let mut snapshot =
+            with(SuspendedState { scheduled_scaling_suspended: true, ..SuspendedState::default() });
         let arn = snapshot.services[0].service_arn.clone();
         snapshot.scheduled_actions.put(arn, Vec::new());
         assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy);
@@ -222,7 +263,10 @@ mod tests {
         let arn = snapshot.services[0].service_arn.clone();
         snapshot.scaling_policies.put(&arn, Vec::new());
         snapshot.scheduled_actions.put(&arn, Vec::new());
-        assert!(says(CHECK, &snapshot)[0].starts_with("Auto scaling may run 2 to 10 tasks, but has no policy"));
+        assert!(
+            says(CHECK, &snapshot)[0]
+                .starts_with("Auto scaling may run 2 to 10 tasks, but has no policy")
+        );
         snapshot.scheduled_actions.put(&arn, vec![ScheduledAction::default()]);
         assert!(says(CHECK, &snapshot).is_empty());
     }
@@ -234,19 +278,25 @@ mod tests {
         let activities = snapshot.scaling_activities.change(&arn).unwrap();
         let mut failed = activities[0].clone();
         failed.status_code = "Failed".into();
-        failed.status_message = Some("Failed to set desired count to 4. Reason: AccessDenied.".into());
+        failed.status_message =
+            Some("Failed to set desired count to 4. Reason: AccessDenied.".into());
         activities.push(failed.clone());
         assert!(says(CHECK, &snapshot).is_empty(), "it failed before it succeeded");
         snapshot.scaling_activities.change(&arn).unwrap().insert(0, failed);
         assert_eq!(
             says(CHECK, &snapshot),
-            ["The last attempt of auto scaling (policy cpu) failed: Failed to set desired count to 4. Reason: AccessDenied."]
+            [
+                "The last attempt of auto scaling (policy cpu) failed: Failed to set desired count to 4. Reason: AccessDenied."
+            ]
         );
     }
 
     #[test]
     fn only_what_adds_no_task_is_why_the_others_are_busy() {
-        let out = with(SuspendedState { dynamic_scaling_out_suspended: true, ..SuspendedState::default() });
+        let out = with(SuspendedState {
+            dynamic_scaling_out_suspended: true,
+            ..SuspendedState::default()
+        });
         assert!(roots(&busy(out)).contains(&(CHECK.id(), 1)));
         assert!(roots(&busy(scale_in())).contains(&(CHECK.id(), 0)));
     }

@@ -6,16 +6,19 @@ use crate::patient::Patient;
 use crate::reading::scaling::tasks;
 
 crate::check! {
-    /// Somebody deleted the service: ECS starts no task for it any more, and shows it for a while yet.
+    /// Somebody deleted the service: ECS starts no task for it any more, and shows it for a while
+    /// yet.
     ///
     /// # Why it matters
     ///
-    /// If it was meant, all is well, and what still points at it (listener rules, alarms, DNS names) wants to be tidied up. If
-    /// not, it must be made anew: a service that was deleted cannot be brought back.
+    /// If it was meant, all is well, and what still points at it (listener rules, alarms, DNS
+    /// names) wants to be tidied up. If not, it must be made anew: a service that was deleted
+    /// cannot be brought back.
     ///
     /// # How we tell
     ///
-    /// `status` is `DRAINING` (deleted, and tasks still stop) or `INACTIVE` (deleted, and all are gone).
+    /// `status` is `DRAINING` (deleted, and tasks still stop) or `INACTIVE` (deleted, and all are
+    /// gone).
     ///
     /// # What to do
     ///
@@ -25,7 +28,8 @@ crate::check! {
     /// aws ecs create-service --cluster <cluster> --service-name <service> --cli-input-json file://service.json
     /// ```
     ///
-    /// Terraform/OpenTofu: `terraform apply -replace=aws_ecs_service.<name>`, or take the resource away.
+    /// Terraform/OpenTofu: `terraform apply -replace=aws_ecs_service.<name>`, or take the resource
+    /// away.
     ///
     /// # See also
     ///
@@ -49,10 +53,17 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         "DRAINING" if service.running_count > 0 => {
             let tasks = tasks(service.running_count);
             let verb = if service.running_count == 1 { "is" } else { "are" };
-            format!("The service is being deleted: {tasks} {verb} still to stop, and none is started.")
+            format!(
+                "The service is being deleted: {tasks} {verb} still to stop, and none is started."
+            )
         }
-        "DRAINING" => "The service is being deleted: its last tasks are gone, and none is started.".to_owned(),
-        "INACTIVE" => "The service was deleted: it has no task and starts none; ECS shows it for a while yet.".to_owned(),
+        "DRAINING" => {
+            "The service is being deleted: its last tasks are gone, and none is started.".to_owned()
+        }
+        "INACTIVE" => {
+            "The service was deleted: it has no task and starts none; ECS shows it for a while yet."
+                .to_owned()
+        }
         _ => return Ok(()),
     };
     let remedy = Remedy::new(
@@ -92,8 +103,14 @@ mod tests {
 
     #[test]
     fn says_how_far_it_is() {
-        assert_eq!(says(CHECK, &with("DRAINING", 2)), ["The service is being deleted: 2 tasks are still to stop, and none is started."]);
-        assert_eq!(says(CHECK, &with("DRAINING", 1)), ["The service is being deleted: 1 task is still to stop, and none is started."]);
+        assert_eq!(
+            says(CHECK, &with("DRAINING", 2)),
+            ["The service is being deleted: 2 tasks are still to stop, and none is started."]
+        );
+        assert_eq!(
+            says(CHECK, &with("DRAINING", 1)),
+            ["The service is being deleted: 1 task is still to stop, and none is started."]
+        );
         assert!(says(CHECK, &with("INACTIVE", 0))[0].starts_with("The service was deleted"));
     }
 
@@ -109,6 +126,9 @@ mod tests {
         let intent = Intent::default();
         let diagnosis = diagnose(&Patient::new(&snapshot, &snapshot.services[0], &intent));
         let root = &diagnosis.roots[0];
-        assert_eq!((root.check.id(), root.explains[0].check.id()), (CHECK.id(), "target_group_empty"));
+        assert_eq!(
+            (root.check.id(), root.explains[0].check.id()),
+            (CHECK.id(), "target_group_empty")
+        );
     }
 }

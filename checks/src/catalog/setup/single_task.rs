@@ -14,13 +14,13 @@ crate::check! {
     ///
     /// # Why it matters
     ///
-    /// Tasks end: by a crash, by AWS's maintenance of the host, with a zone. With one task, nothing answers until the next
-    /// one runs and is healthy. For a worker that may wait it is fine.
+    /// Tasks end: by a crash, by AWS's maintenance of the host, with a zone. With one task, nothing
+    /// answers until the next one runs and is healthy. For a worker that may wait it is fine.
     ///
     /// # How we tell
     ///
-    /// `desiredCount` is 1; or it is more, and every running task is in the same zone. A daemon service, a service at zero and a
-    /// deployment of the last three minutes are left alone.
+    /// `desiredCount` is 1; or it is more, and every running task is in the same zone. A daemon
+    /// service, a service at zero and a deployment of the last three minutes are left alone.
     ///
     /// # What to do
     ///
@@ -31,9 +31,9 @@ crate::check! {
     /// aws ecs update-express-gateway-service --service-arn <arn> --scaling-target minTaskCount=2   # Express Mode
     /// ```
     ///
-    /// Terraform/OpenTofu: `desired_count`, and subnets of two zones in `network_configuration`, of `aws_ecs_service`;
-    /// `min_capacity` in `aws_appautoscaling_target`;
-    /// `scaling_target` in `aws_ecs_express_gateway_service`.
+    /// Terraform/OpenTofu: `desired_count`, and subnets of two zones in `network_configuration`, of
+    /// `aws_ecs_service`; `min_capacity` in `aws_appautoscaling_target`; `scaling_target` in
+    /// `aws_ecs_express_gateway_service`.
     ///
     /// # See also
     ///
@@ -67,10 +67,13 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
 
 fn one_task(patient: &Patient, findings: &mut Findings) {
     let configuration = &patient.service().deployment_configuration;
-    let mut says = "One task is desired: when it ends, nothing takes over until the next one runs.".to_owned();
+    let mut says =
+        "One task is desired: when it ends, nothing takes over until the next one runs.".to_owned();
     let mut evidence = vec![patient.evidence("desiredCount", 1)];
     // With one task and no room above it, ECS must stop the old task before it starts the new one.
-    if let (Some(100), Some(minimum @ 0..=99)) = (configuration.maximum_percent, configuration.minimum_healthy_percent) {
+    if let (Some(100), Some(minimum @ 0..=99)) =
+        (configuration.maximum_percent, configuration.minimum_healthy_percent)
+    {
         says.push_str(" Each deployment stops it first, too: its maximum is 100 %.");
         evidence.push(patient.evidence("deploymentConfiguration.maximumPercent", 100));
         evidence.push(patient.evidence("deploymentConfiguration.minimumHealthyPercent", minimum));
@@ -80,33 +83,50 @@ fn one_task(patient: &Patient, findings: &mut Findings) {
         Remedy::new(summary)
             .cli(format!("aws ecs update-express-gateway-service --service-arn {} --scaling-target minTaskCount=2", patient.arn()))
             .terraform(express(patient.name()))
-    } else if findings.see(scaling::target(patient)).flatten().is_some_and(|target| target.min_capacity < 2) {
+    } else if findings
+        .see(scaling::target(patient))
+        .flatten()
+        .is_some_and(|target| target.min_capacity < 2)
+    {
         // Auto scaling takes a second task away again, if its minimum is less.
-        Remedy::new(summary).cli(scaling::register(patient, "--min-capacity 2")).terraform(scaling::terraform(patient, "  min_capacity = 2"))
+        Remedy::new(summary)
+            .cli(scaling::register(patient, "--min-capacity 2"))
+            .terraform(scaling::terraform(patient, "  min_capacity = 2"))
     } else {
         Remedy::new(summary)
             .cli(format!("aws ecs update-service {} --desired-count 2", patient.cli()))
-            .terraform(format!("resource \"aws_ecs_service\" \"{}\" {{\n  desired_count = 2\n}}", patient.name()))
+            .terraform(format!(
+                "resource \"aws_ecs_service\" \"{}\" {{\n  desired_count = 2\n}}",
+                patient.name()
+            ))
     };
     let first = evidence.remove(0);
     findings.add(patient.subject().sick(says, first).because_all(evidence).mend(remedy));
 }
 
 fn express(name: &str) -> String {
-    format!("resource \"aws_ecs_express_gateway_service\" \"{name}\" {{\n  scaling_target {{\n    min_task_count = 2\n  }}\n}}")
+    format!(
+        "resource \"aws_ecs_express_gateway_service\" \"{name}\" {{\n  scaling_target {{\n    min_task_count = 2\n  }}\n}}"
+    )
 }
 
 fn one_zone(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
-    let running: Vec<&Task> = patient.running_tasks()?.iter().filter(|task| task.last_status == "RUNNING").collect();
-    let zones: BTreeSet<Option<&str>> = running.iter().map(|task| task.availability_zone.as_deref()).collect();
+    let running: Vec<&Task> =
+        patient.running_tasks()?.iter().filter(|task| task.last_status == "RUNNING").collect();
+    let zones: BTreeSet<Option<&str>> =
+        running.iter().map(|task| task.availability_zone.as_deref()).collect();
     let zones: Vec<Option<&str>> = zones.into_iter().collect();
     // Of a task whose zone is not told nobody knows.
     let [Some(zone)] = zones.as_slice() else { return Ok(()) };
     if running.len() < 2 || rollout::just_began(patient) {
         return Ok(());
     }
-    let says = format!("All {} running tasks are in zone {zone}: when it goes, nothing takes over until others run elsewhere.", running.len());
-    let in_zone = |task: &&Task| Evidence::new(Call::DescribeTasks, &task.task_arn, "availabilityZone", zone);
+    let says = format!(
+        "All {} running tasks are in zone {zone}: when it goes, nothing takes over until others run elsewhere.",
+        running.len()
+    );
+    let in_zone =
+        |task: &&Task| Evidence::new(Call::DescribeTasks, &task.task_arn, "availabilityZone", zone);
     let remedy = Remedy::new("Give the service subnets in two zones; where it has them, let ECS spread the tasks.")
         .cli(format!("aws ecs update-service {} --availability-zone-rebalancing ENABLED", patient.cli()))
         .terraform(format!(
@@ -114,7 +134,9 @@ fn one_zone(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> 
             patient.name()
         ));
     let first = patient.evidence("desiredCount", patient.service().desired_count);
-    findings.add(patient.subject().sick(says, first).because_all(running.iter().map(in_zone)).mend(remedy));
+    findings.add(
+        patient.subject().sick(says, first).because_all(running.iter().map(in_zone)).mend(remedy),
+    );
     Ok(())
 }
 
@@ -136,17 +158,26 @@ mod tests {
 
     #[test]
     fn two_tasks_in_one_zone_fall_together() {
-        let snapshot = with(|_, tasks| tasks[1].availability_zone = tasks[0].availability_zone.clone());
+        let snapshot =
+            with(|_, tasks| tasks[1].availability_zone = tasks[0].availability_zone.clone());
         assert_eq!(
             says(CHECK, &snapshot),
-            ["All 2 running tasks are in zone eu-west-2a: when it goes, nothing takes over until others run elsewhere."]
+            [
+                "All 2 running tasks are in zone eu-west-2a: when it goes, nothing takes over until others run elsewhere."
+            ]
         );
     }
 
     #[test]
     fn a_zone_that_is_not_told_is_no_zone() {
         assert!(says(CHECK, &with(|_, tasks| tasks[1].availability_zone = None)).is_empty());
-        assert!(says(CHECK, &with(|_, tasks| tasks.iter_mut().for_each(|task| task.availability_zone = None))).is_empty());
+        assert!(
+            says(
+                CHECK,
+                &with(|_, tasks| tasks.iter_mut().for_each(|task| task.availability_zone = None))
+            )
+            .is_empty()
+        );
     }
 
     #[test]
@@ -176,7 +207,10 @@ mod tests {
             service.deployment_configuration.maximum_percent = Some(100);
             service.deployment_configuration.minimum_healthy_percent = Some(0);
         });
-        assert!(says(CHECK, &snapshot)[0].ends_with("Each deployment stops it first, too: its maximum is 100 %."));
+        assert!(
+            says(CHECK, &snapshot)[0]
+                .ends_with("Each deployment stops it first, too: its maximum is 100 %.")
+        );
     }
 
     #[test]
@@ -193,7 +227,9 @@ mod tests {
 
     #[test]
     fn a_daemon_and_a_service_at_zero_are_left_alone() {
-        let daemon = with(|service, _| (service.desired_count, service.scheduling_strategy) = (1, Some("DAEMON".into())));
+        let daemon = with(|service, _| {
+            (service.desired_count, service.scheduling_strategy) = (1, Some("DAEMON".into()))
+        });
         let zero = with(|service, _| service.desired_count = 0);
         for snapshot in [daemon, zero] {
             assert!(matches!(exam(CHECK, &snapshot).outcome, Outcome::NotApplicable(_)));

@@ -13,24 +13,28 @@ crate::check! {
     ///
     /// # Why it matters
     ///
-    /// The instance runs and costs money, and takes no new task. What runs on it goes on, unsupervised.
+    /// The instance runs and costs money, and takes no new task. What runs on it goes on,
+    /// unsupervised.
     ///
     /// # How we tell
     ///
-    /// A service event says that the closest instance "encountered error AGENT", or that the agent did not start in time; or a
-    /// task stopped with the reason `AGENT`. Then `agentConnected` of each instance tells which ones it is about. Where ECS says
-    /// that no instance fits, an instance counts that would fit if only its agent were connected. Each agent reconnects
+    /// A service event says that the closest instance "encountered error AGENT", or that the agent
+    /// did not start in time; or a task stopped with the reason `AGENT`. Then `agentConnected` of
+    /// each instance tells which ones it is about. Where ECS says that no instance fits, an
+    /// instance counts that would fit if only its agent were connected. Each agent reconnects
     /// several times a day as a matter of course, so a disconnected one by itself is no finding.
     ///
     /// # What to do
     ///
-    /// Look at the agent's log on the instance, its role and its way to ECS; or replace the instance.
+    /// Look at the agent's log on the instance, its role and its way to ECS; or replace the
+    /// instance.
     ///
     /// ```sh
     /// aws ecs list-container-instances --cluster <cluster> --filter agentConnected==false
     /// ```
     ///
-    /// Terraform/OpenTofu: the launch template of `aws_autoscaling_group`: its AMI, instance profile and subnets.
+    /// Terraform/OpenTofu: the launch template of `aws_autoscaling_group`: its AMI, instance
+    /// profile and subnets.
     ///
     /// # See also
     ///
@@ -61,57 +65,87 @@ crate::check! {
 }
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
-    reason::each(patient, findings, &[Trouble::AgentDisconnected, Trouble::NoInstanceFits], |told, findings| {
-        let said = told.reason.trouble == Trouble::AgentDisconnected;
-        let candidates = candidates(patient, told, findings);
-        let without: Vec<&Candidate> = candidates.iter().flatten().filter(|candidate| is_without_agent(candidate, said)).collect();
-        if !said && without.is_empty() {
-            return None;
-        }
-        let names = and_list(without.iter().map(|candidate| candidate.instance.name()));
-        let claim = match without.as_slice() {
-            [] => "The ECS agent of the closest container instance is not connected".to_owned(),
-            [only] if !said => format!("Instance {} would fit the task, but its ECS agent is not connected", only.instance.name()),
-            [_] => format!("The ECS agent of instance {names} is not connected"),
-            many => format!("The ECS agents of {} are not connected ({names})", count(many.len(), "instance")),
-        };
-        let cluster = quote(patient.cluster());
-        let mut remedy = Remedy::new(
+    reason::each(
+        patient,
+        findings,
+        &[Trouble::AgentDisconnected, Trouble::NoInstanceFits],
+        |told, findings| {
+            let said = told.reason.trouble == Trouble::AgentDisconnected;
+            let candidates = candidates(patient, told, findings);
+            let without: Vec<&Candidate> = candidates
+                .iter()
+                .flatten()
+                .filter(|candidate| is_without_agent(candidate, said))
+                .collect();
+            if !said && without.is_empty() {
+                return None;
+            }
+            let names = and_list(without.iter().map(|candidate| candidate.instance.name()));
+            let claim = match without.as_slice() {
+                [] => "The ECS agent of the closest container instance is not connected".to_owned(),
+                [only] if !said => format!(
+                    "Instance {} would fit the task, but its ECS agent is not connected",
+                    only.instance.name()
+                ),
+                [_] => format!("The ECS agent of instance {names} is not connected"),
+                many => format!(
+                    "The ECS agents of {} are not connected ({names})",
+                    count(many.len(), "instance")
+                ),
+            };
+            let cluster = quote(patient.cluster());
+            let mut remedy = Remedy::new(
             "Look at the agent on the instance: whether it runs, its log /var/log/ecs/ecs-agent.log, its instance profile, and its way to ECS on \
              port 443. Or replace the instance.",
         )
         .cli(format!("aws ecs list-container-instances --cluster {cluster} --filter agentConnected==false"));
-        if let Some(id) = without.first().and_then(|candidate| candidate.instance.ec2_instance_id.as_deref()) {
-            remedy = remedy.cli(format!("aws ssm start-session --target {id}"));
-        }
-        let evidence = without.iter().map(|candidate| {
-            Evidence::new(
-                Call::DescribeContainerInstances,
-                &candidate.instance.container_instance_arn,
-                "agentConnected",
-                candidate.instance.agent_connected,
-            )
-        });
-        let mut finding = told.finding(patient, &claim).because_all(evidence).mend(remedy);
-        if said && without.is_empty() && candidates.is_some() {
-            finding.says += " By now every agent is connected that takes tasks.";
-        }
-        Some(finding)
-    })
+            if let Some(id) =
+                without.first().and_then(|candidate| candidate.instance.ec2_instance_id.as_deref())
+            {
+                remedy = remedy.cli(format!("aws ssm start-session --target {id}"));
+            }
+            let evidence = without.iter().map(|candidate| {
+                Evidence::new(
+                    Call::DescribeContainerInstances,
+                    &candidate.instance.container_instance_arn,
+                    "agentConnected",
+                    candidate.instance.agent_connected,
+                )
+            });
+            let mut finding = told.finding(patient, &claim).because_all(evidence).mend(remedy);
+            if said && without.is_empty() && candidates.is_some() {
+                finding.says += " By now every agent is connected that takes tasks.";
+            }
+            Some(finding)
+        },
+    )
 }
 
-/// Every instance that the service may use, where they may be seen; the network is of no interest here.
-fn candidates<'a>(patient: &Patient<'a>, told: &Told<'a>, findings: &mut Findings) -> Option<Vec<Candidate<'a>>> {
+/// Every instance that the service may use, where they may be seen; the network is of no interest
+/// here.
+fn candidates<'a>(
+    patient: &Patient<'a>,
+    told: &Told<'a>,
+    findings: &mut Findings,
+) -> Option<Vec<Candidate<'a>>> {
     if !capacity::matters(patient.service(), patient.now()) {
         return None;
     }
     let definition = findings.see(patient.task_definition(told.task_definition)).flatten()?;
-    findings.see(capacity::candidates(patient, &Need::of(patient.service(), definition, Vec::new()), None))
+    findings.see(capacity::candidates(
+        patient,
+        &Need::of(patient.service(), definition, Vec::new()),
+        None,
+    ))
 }
 
 /// Whether the agent is away: where ECS does not speak of it, only if nothing else is in the way.
 fn is_without_agent(candidate: &Candidate, said: bool) -> bool {
-    if said { candidate.instance.status == "ACTIVE" && candidate.lacks.contains(&Lack::Agent) } else { candidate.lacks == [Lack::Agent] }
+    if said {
+        candidate.instance.status == "ACTIVE" && candidate.lacks.contains(&Lack::Agent)
+    } else {
+        candidate.lacks == [Lack::Agent]
+    }
 }
 
 #[cfg(test)]
@@ -124,7 +158,9 @@ mod tests {
     fn an_agent_is_told_by_its_name() {
         assert_eq!(
             says(CHECK, &(CHECK.example)()),
-            ["The ECS agent of instance i-0a1b2c3d4e5f60001 is not connected: ECS said so of web:12 8 min ago."]
+            [
+                "The ECS agent of instance i-0a1b2c3d4e5f60001 is not connected: ECS said so of web:12 8 min ago."
+            ]
         );
     }
 
@@ -132,8 +168,16 @@ mod tests {
     fn an_agent_that_came_back_is_said_to_have() {
         let mut snapshot = (CHECK.example)();
         let cluster = snapshot.services[0].cluster_arn.clone();
-        snapshot.container_instances.change(&cluster).unwrap().iter_mut().for_each(|instance| instance.agent_connected = true);
-        assert!(says(CHECK, &snapshot)[0].ends_with("8 min ago. By now every agent is connected that takes tasks."));
+        snapshot
+            .container_instances
+            .change(&cluster)
+            .unwrap()
+            .iter_mut()
+            .for_each(|instance| instance.agent_connected = true);
+        assert!(
+            says(CHECK, &snapshot)[0]
+                .ends_with("8 min ago. By now every agent is connected that takes tasks.")
+        );
     }
 
     #[test]
@@ -149,7 +193,8 @@ mod tests {
         instances[1].agent_connected = false;
         let expected = "Instance i-0a1b2c3d4e5f60001 would fit the task, but its ECS agent is not connected: ECS said so of web:12 8 min ago.";
         assert_eq!(says(CHECK, &snapshot), [expected]);
-        snapshot.container_instances.change(&cluster).unwrap()[1].remaining_resources.memory = Some(1);
+        snapshot.container_instances.change(&cluster).unwrap()[1].remaining_resources.memory =
+            Some(1);
         assert!(says(CHECK, &snapshot).is_empty(), "with its agent it would not fit either");
     }
 

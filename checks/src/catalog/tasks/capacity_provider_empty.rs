@@ -1,5 +1,6 @@
-//! The capacity provider has no container instances to give, or the cluster may not wait for more of them. Why stands in the
-//! provider, in the Auto Scaling group behind it, and in what that group tried last.
+//! The capacity provider has no container instances to give, or the cluster may not wait for more
+//! of them. Why stands in the provider, in the Auto Scaling group behind it, and in what that group
+//! tried last.
 
 use jiff::SignedDuration;
 
@@ -13,21 +14,24 @@ use crate::reading::{and_list, count, rollout, time};
 use crate::snapshot::Task;
 
 crate::check! {
-    /// The service's capacity provider has no instances for its tasks, and none are coming; or too many tasks wait already.
+    /// The service's capacity provider has no instances for its tasks, and none are coming; or too
+    /// many tasks wait already.
     ///
     /// # Why it matters
     ///
-    /// No task is placed until instances come, and they may never: the Auto Scaling group may be at its maximum, suspended, or
-    /// its instances may fail to launch or to register.
+    /// No task is placed until instances come, and they may never: the Auto Scaling group may be at
+    /// its maximum, suspended, or its instances may fail to launch or to register.
     ///
     /// # How we tell
     ///
-    /// A service event says "No Container Instances were found in your capacity provider", or that the provisioning limit of 500
-    /// tasks a cluster was exceeded; or no instance fits; or tasks wait in `PROVISIONING` for longer than three minutes. Then
-    /// the first thing that is amiss is named: the cluster lacks the provider, the provider is not active, the group is
-    /// gone, its newest launch failed within the hour, launching is suspended, instances are in service that no agent
-    /// registered, the group is at its maximum, or nobody scales it. Instances that are on their way take some minutes: within
-    /// ten of the first event, and while tasks only wait, it takes one of these to be a finding.
+    /// A service event says "No Container Instances were found in your capacity provider", or that
+    /// the provisioning limit of 500 tasks a cluster was exceeded; or no instance fits; or tasks
+    /// wait in `PROVISIONING` for longer than three minutes. Then the first thing that is amiss is
+    /// named: the cluster lacks the provider, the provider is not active, the group is gone, its
+    /// newest launch failed within the hour, launching is suspended, instances are in service that
+    /// no agent registered, the group is at its maximum, or nobody scales it. Instances that are on
+    /// their way take some minutes: within ten of the first event, and while tasks only wait, it
+    /// takes one of these to be a finding.
     ///
     /// # What to do
     ///
@@ -36,7 +40,8 @@ crate::check! {
     /// aws autoscaling describe-scaling-activities --auto-scaling-group-name <group> --max-items 5
     /// ```
     ///
-    /// Terraform/OpenTofu: `max_size` of `aws_autoscaling_group`, `managed_scaling` of `aws_ecs_capacity_provider`.
+    /// Terraform/OpenTofu: `max_size` of `aws_autoscaling_group`, `managed_scaling` of
+    /// `aws_ecs_capacity_provider`.
     ///
     /// # See also
     ///
@@ -75,46 +80,69 @@ crate::check! {
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     let mut told_of = Vec::new();
-    reason::each(patient, findings, &[Trouble::CapacityProviderEmpty, Trouble::NoInstanceFits], |told, findings| {
-        told_of.push(told.task_definition);
-        let empty = told.reason.trouble == Trouble::CapacityProviderEmpty;
-        let supplies = supplies(patient, findings);
-        let blocked = supplies.iter().flatten().find(|supply| supply.block.is_some());
-        let young = empty && first_said(patient).is_some_and(|age| age < ARRIVAL);
-        match blocked {
-            // Whether instances are on their way cannot be known without looking, and if they are there is nothing to find.
-            None if !empty || young => None,
-            None => Some(unblocked(patient, told)),
-            Some(supply) => {
-                let claim = claim(patient, supply);
-                let finding = if empty || told.is_primary { told.finding(patient, &claim) } else { return None };
-                Some(mended(patient, supply, finding).mend(remedy(patient, supply)))
+    reason::each(
+        patient,
+        findings,
+        &[Trouble::CapacityProviderEmpty, Trouble::NoInstanceFits],
+        |told, findings| {
+            told_of.push(told.task_definition);
+            let empty = told.reason.trouble == Trouble::CapacityProviderEmpty;
+            let supplies = supplies(patient, findings);
+            let blocked = supplies.iter().flatten().find(|supply| supply.block.is_some());
+            let young = empty && first_said(patient).is_some_and(|age| age < ARRIVAL);
+            match blocked {
+                // Whether instances are on their way cannot be known without looking, and if they
+                // are there is nothing to find.
+                None if !empty || young => None,
+                None => Some(unblocked(patient, told)),
+                Some(supply) => {
+                    let claim = claim(patient, supply);
+                    let finding = if empty || told.is_primary {
+                        told.finding(patient, &claim)
+                    } else {
+                        return None;
+                    };
+                    Some(mended(patient, supply, finding).mend(remedy(patient, supply)))
+                }
             }
-        }
-    })?;
+        },
+    )?;
     of_waiting(patient, findings, &told_of)
 }
 
 /// Tasks that wait for an instance of which no event tells.
-fn of_waiting(patient: &Patient, findings: &mut Findings, told_of: &[&str]) -> Result<(), NoAnswer> {
+fn of_waiting(
+    patient: &Patient,
+    findings: &mut Findings,
+    told_of: &[&str],
+) -> Result<(), NoAnswer> {
     if capacity::providers(patient.service()).next().is_none() {
         return Ok(());
     }
-    let age = |task: &Task| task.created_at.map_or(SignedDuration::ZERO, |created| time::age(patient.now(), created));
-    let waits = |task: &&Task| capacity::waits_for_instance(patient.service(), task) && age(task) >= SETTLED;
+    let age = |task: &Task| {
+        task.created_at.map_or(SignedDuration::ZERO, |created| time::age(patient.now(), created))
+    };
+    let waits = |task: &&Task| {
+        capacity::waits_for_instance(patient.service(), task) && age(task) >= SETTLED
+    };
     let waiting: Vec<&Task> = patient.running_tasks()?.iter().filter(waits).collect();
     let Some(longest) = waiting.iter().copied().max_by_key(|task| age(task)) else { return Ok(()) };
     if told_of.contains(&longest.task_definition_arn.as_str()) {
         return Ok(());
     }
     let supplies = supplies(patient, findings);
-    let Some(supply) = supplies.iter().flatten().find(|supply| supply.block.is_some()) else { return Ok(()) };
-    let (version, since) = (rollout::short(&longest.task_definition_arn), time::words(age(longest)));
+    let Some(supply) = supplies.iter().flatten().find(|supply| supply.block.is_some()) else {
+        return Ok(());
+    };
+    let (version, since) =
+        (rollout::short(&longest.task_definition_arn), time::words(age(longest)));
     let waits = match waiting.len() {
         1 => format!("a task of {version} has been waiting for an instance for {since}"),
         many => format!("{many} tasks of {version} wait for instances, the longest for {since}"),
     };
-    let evidence = Evidence::new(Call::DescribeTasks, &longest.task_arn, "lastStatus", &longest.last_status).at(longest.created_at);
+    let evidence =
+        Evidence::new(Call::DescribeTasks, &longest.task_arn, "lastStatus", &longest.last_status)
+            .at(longest.created_at);
     let finding = Subject::new(Kind::TaskDefinition, &longest.task_definition_arn)
         .sick(format!("{}: {waits}.", claim(patient, supply)), evidence)
         .concerns(Kind::TaskDefinition, &longest.task_definition_arn)
@@ -123,18 +151,23 @@ fn of_waiting(patient: &Patient, findings: &mut Findings, told_of: &[&str]) -> R
     Ok(())
 }
 
-/// What stands behind each of the service's providers; none where that may not be seen, or is not worth a look.
+/// What stands behind each of the service's providers; none where that may not be seen, or is not
+/// worth a look.
 fn supplies<'a>(patient: &Patient<'a>, findings: &mut Findings) -> Option<Vec<Supply<'a>>> {
     if !capacity::matters(patient.service(), patient.now()) {
         return None;
     }
-    let supplies: Result<Vec<Supply>, _> = capacity::providers(patient.service()).map(|name| capacity::supply(patient, name)).collect();
+    let supplies: Result<Vec<Supply>, _> = capacity::providers(patient.service())
+        .map(|name| capacity::supply(patient, name))
+        .collect();
     findings.see(supplies)
 }
 
 /// How long ago ECS first said that there are no instances, of all that tells of now.
 fn first_said(patient: &Patient) -> Option<SignedDuration> {
-    let is_it = |message: &str| reason::read(message).is_some_and(|reason| reason.trouble == Trouble::CapacityProviderEmpty);
+    let is_it = |message: &str| {
+        reason::read(message).is_some_and(|reason| reason.trouble == Trouble::CapacityProviderEmpty)
+    };
     let complaints = reason::complaints(patient);
     let first = complaints.iter().rev().find(|event| is_it(&event.message))?;
     first.created_at.map(|at| time::age(patient.now(), at))
@@ -143,7 +176,8 @@ fn first_said(patient: &Patient) -> Option<SignedDuration> {
 /// What ECS says, where nothing that we see keeps instances from coming.
 fn unblocked(patient: &Patient, told: &Told) -> Finding {
     let providers: Vec<&str> = capacity::providers(patient.service()).collect();
-    let named = if providers.is_empty() { String::new() } else { format!(" {}", and_list(&providers)) };
+    let named =
+        if providers.is_empty() { String::new() } else { format!(" {}", and_list(&providers)) };
     let claim = match told.text.contains("provisioning capacity limit") {
         true => "Too many tasks of the cluster wait for instances: its limit is 500".to_owned(),
         false => format!("Capacity provider{named} has no container instances"),
@@ -155,36 +189,60 @@ fn unblocked(patient: &Patient, told: &Told) -> Finding {
             providers.iter().map(|name| quote(name)).collect::<Vec<_>>().join(" ")
         ),
     };
-    let remedy = Remedy::new("See why the Auto Scaling group brings no instances: its maximum, its scaling activities, and whether they register.");
+    let remedy = Remedy::new(
+        "See why the Auto Scaling group brings no instances: its maximum, its scaling activities, and whether they register.",
+    );
     told.finding(patient, &claim).mend(remedy.cli(see).cli(told.see(patient)))
 }
 
 fn claim(patient: &Patient, supply: &Supply) -> String {
     let Supply { name, group, block, .. } = supply;
     let group = group.map_or("", |group| group.auto_scaling_group_name.as_str());
-    let Some(block) = block else { return format!("Capacity provider {name} has no container instances") };
+    let Some(block) = block else {
+        return format!("Capacity provider {name} has no container instances");
+    };
     match block {
-        Block::NotOfCluster => format!("Cluster {} does not have capacity provider {name}", patient.cluster()),
+        Block::NotOfCluster => {
+            format!("Cluster {} does not have capacity provider {name}", patient.cluster())
+        }
         Block::NotActive(status) => format!("Capacity provider {name} is {status}"),
-        Block::UpdateFailed(reason) => format!("Capacity provider {name} could not be updated (\"{}\")", reason::quoted(reason)),
-        Block::GroupGone(group) => format!("Auto Scaling group {group} of capacity provider {name} does not exist"),
+        Block::UpdateFailed(reason) => format!(
+            "Capacity provider {name} could not be updated (\"{}\")",
+            reason::quoted(reason)
+        ),
+        Block::GroupGone(group) => {
+            format!("Auto Scaling group {group} of capacity provider {name} does not exist")
+        }
         Block::LaunchFailed(activity) => {
-            let at = activity.start_time.map_or_else(String::new, |at| format!(" {} ago", time::words(time::age(patient.now(), at))));
-            let why = activity.status_message.as_deref().map_or_else(String::new, |why| format!(" (\"{}\")", reason::quoted(decisive(why))));
-            format!("Auto Scaling group {group} of capacity provider {name} could not launch an instance{at}{why}")
+            let at = activity.start_time.map_or_else(String::new, |at| {
+                format!(" {} ago", time::words(time::age(patient.now(), at)))
+            });
+            let why = activity.status_message.as_deref().map_or_else(String::new, |why| {
+                format!(" (\"{}\")", reason::quoted(decisive(why)))
+            });
+            format!(
+                "Auto Scaling group {group} of capacity provider {name} could not launch an instance{at}{why}"
+            )
         }
         Block::Suspended(process) => {
-            let why = process.suspension_reason.as_deref().map_or_else(String::new, |why| format!(" (\"{}\")", reason::quoted(why)));
+            let why = process
+                .suspension_reason
+                .as_deref()
+                .map_or_else(String::new, |why| format!(" (\"{}\")", reason::quoted(why)));
             format!(
                 "Auto Scaling group {group} of capacity provider {name} launches nothing, since its process {} is suspended{why}",
                 process.process_name
             )
         }
         Block::AtMaximum { desired, maximum } => {
-            format!("Auto Scaling group {group} of capacity provider {name} is at its maximum ({desired} of {maximum} instances)")
+            format!(
+                "Auto Scaling group {group} of capacity provider {name} is at its maximum ({desired} of {maximum} instances)"
+            )
         }
         Block::NotManaged { desired } => {
-            format!("Nobody scales capacity provider {name}: its managed scaling is off, and Auto Scaling group {group} is wanted at {desired}")
+            format!(
+                "Nobody scales capacity provider {name}: its managed scaling is off, and Auto Scaling group {group} is wanted at {desired}"
+            )
         }
         Block::Unregistered { in_service, registered } => format!(
             "Of {} in service in Auto Scaling group {group} only {registered} registered with cluster {}",
@@ -194,7 +252,8 @@ fn claim(patient: &Patient, supply: &Supply) -> String {
     }
 }
 
-/// The sentence of a failed launch that has the reason, and not the one that says that there was one.
+/// The sentence of a failed launch that has the reason, and not the one that says that there was
+/// one.
 fn decisive(message: &str) -> &str {
     let mut sentences = message.split(". ");
     sentences.find(|sentence| !sentence.starts_with("Could not launch")).unwrap_or(message)
@@ -204,47 +263,78 @@ fn decisive(message: &str) -> &str {
 fn mended(patient: &Patient, supply: &Supply, finding: Finding) -> Finding {
     let Some(block) = &supply.block else { return finding };
     let cluster = &patient.service().cluster_arn;
-    let of_provider = |field, value: &str| Evidence::new(Call::DescribeCapacityProviders, supply.name, field, value);
+    let of_provider = |field, value: &str| {
+        Evidence::new(Call::DescribeCapacityProviders, supply.name, field, value)
+    };
     let of_group = |field, value: &dyn ToString| {
         let group = supply.group.map_or("", |group| group.auto_scaling_group_name.as_str());
         Evidence::new(Call::DescribeAutoScalingGroups, group, field, value.to_string())
     };
     finding.because_all(match block {
         Block::NotOfCluster => {
-            let status = supply.provider.and_then(|provider| provider.status.as_deref()).map(|status| of_provider("status", status));
-            status.into_iter().chain([Evidence::new(Call::DescribeClusters, cluster, "clusterArn", cluster)]).collect()
+            let status = supply
+                .provider
+                .and_then(|provider| provider.status.as_deref())
+                .map(|status| of_provider("status", status));
+            status
+                .into_iter()
+                .chain([Evidence::new(Call::DescribeClusters, cluster, "clusterArn", cluster)])
+                .collect()
         }
         Block::NotActive(status) => vec![of_provider("status", status)],
         Block::UpdateFailed(reason) => vec![of_provider("updateStatusReason", reason)],
         Block::GroupGone(_) => {
-            let arn = supply.provider.and_then(|provider| provider.auto_scaling_group_arn.as_deref());
-            arn.map(|arn| of_provider("autoScalingGroupProvider.autoScalingGroupArn", arn)).into_iter().collect()
+            let arn =
+                supply.provider.and_then(|provider| provider.auto_scaling_group_arn.as_deref());
+            arn.map(|arn| of_provider("autoScalingGroupProvider.autoScalingGroupArn", arn))
+                .into_iter()
+                .collect()
         }
         Block::LaunchFailed(activity) => {
             let group = supply.group.map_or("", |group| group.auto_scaling_group_name.as_str());
             let of = |field, value: &Option<String>| {
-                value.as_ref().map(|value| Evidence::new(Call::DescribeGroupActivities, group, field, value).at(activity.start_time))
+                value.as_ref().map(|value| {
+                    Evidence::new(Call::DescribeGroupActivities, group, field, value)
+                        .at(activity.start_time)
+                })
             };
-            of("Activities.StatusCode", &activity.status_code).into_iter().chain(of("Activities.StatusMessage", &activity.status_message)).collect()
+            of("Activities.StatusCode", &activity.status_code)
+                .into_iter()
+                .chain(of("Activities.StatusMessage", &activity.status_message))
+                .collect()
         }
-        Block::Suspended(process) => vec![of_group("SuspendedProcesses.ProcessName", &process.process_name)],
-        Block::AtMaximum { desired, maximum } => vec![of_group("MaxSize", maximum), of_group("DesiredCapacity", desired)],
+        Block::Suspended(process) => {
+            vec![of_group("SuspendedProcesses.ProcessName", &process.process_name)]
+        }
+        Block::AtMaximum { desired, maximum } => {
+            vec![of_group("MaxSize", maximum), of_group("DesiredCapacity", desired)]
+        }
         Block::NotManaged { desired } => {
-            vec![of_provider("autoScalingGroupProvider.managedScaling.status", "DISABLED"), of_group("DesiredCapacity", desired)]
+            vec![
+                of_provider("autoScalingGroupProvider.managedScaling.status", "DISABLED"),
+                of_group("DesiredCapacity", desired),
+            ]
         }
         Block::Unregistered { .. } => {
             let instances = supply.group.into_iter().flat_map(|group| &group.instances);
-            instances.map(|instance| of_group("Instances.InstanceId", &instance.instance_id)).collect()
+            instances
+                .map(|instance| of_group("Instances.InstanceId", &instance.instance_id))
+                .collect()
         }
     })
 }
 
 fn remedy(patient: &Patient, supply: &Supply) -> Remedy {
     let (name, cluster) = (quote(supply.name), quote(patient.cluster()));
-    let group = supply.group.map_or("<group>".to_owned(), |group| quote(&group.auto_scaling_group_name));
+    let group =
+        supply.group.map_or("<group>".to_owned(), |group| quote(&group.auto_scaling_group_name));
     let describe = format!("aws ecs describe-capacity-providers --capacity-providers {name}");
-    let activities = format!("aws autoscaling describe-scaling-activities --auto-scaling-group-name {group} --max-items 5");
-    let Some(block) = &supply.block else { return Remedy::new("See why no instance comes.").cli(describe).cli(activities) };
+    let activities = format!(
+        "aws autoscaling describe-scaling-activities --auto-scaling-group-name {group} --max-items 5"
+    );
+    let Some(block) = &supply.block else {
+        return Remedy::new("See why no instance comes.").cli(describe).cli(activities);
+    };
     match block {
         Block::NotOfCluster | Block::NotActive(_) | Block::GroupGone(_) => {
             Remedy::new("Give the cluster the capacity provider that the service names, or have the service name one that the cluster has.")
@@ -305,14 +395,19 @@ mod tests {
     use crate::snapshot::{AutoScalingGroup, GroupActivity, Snapshot};
     use crate::testing::{exam, says};
 
-    /// A task that waits for an instance since some minutes, in a cluster with none; `change` is told of the group.
-    fn waiting(minutes: i64, change: impl FnOnce(&mut AutoScalingGroup, &mut Vec<GroupActivity>)) -> Snapshot {
+    /// A task that waits for an instance since some minutes, in a cluster with none; `change` is
+    /// told of the group.
+    fn waiting(
+        minutes: i64,
+        change: impl FnOnce(&mut AutoScalingGroup, &mut Vec<GroupActivity>),
+    ) -> Snapshot {
         let mut snapshot = baseline::ec2();
         let arn = snapshot.services[0].service_arn.clone();
         let mut task = snapshot.running_tasks.change(&arn).unwrap()[0].clone();
         baseline::capacity::provide(&mut snapshot);
         baseline::lack_tasks(&mut snapshot);
-        (task.last_status, task.container_instance_arn, task.created_at) = ("PROVISIONING".into(), None, Some(minutes_ago(minutes)));
+        (task.last_status, task.container_instance_arn, task.created_at) =
+            ("PROVISIONING".into(), None, Some(minutes_ago(minutes)));
         snapshot.running_tasks.put(&arn, vec![task]);
         let mut activities = snapshot.group_activities.change(GROUP).unwrap().clone();
         change(snapshot.auto_scaling_groups.change(GROUP).unwrap(), &mut activities);
@@ -333,10 +428,12 @@ mod tests {
     #[test]
     fn names_the_group_that_is_at_its_maximum() {
         let exam = exam(CHECK, &(CHECK.example)());
-        let expected =
-            "Auto Scaling group web-asg of capacity provider web-instances is at its maximum (2 of 2 instances): ECS said so of web:12 38 min ago.";
+        let expected = "Auto Scaling group web-asg of capacity provider web-instances is at its maximum (2 of 2 instances): ECS said so of web:12 38 min ago.";
         assert_eq!(exam.findings[0].says, expected);
-        assert!(exam.findings[0].remedy.cli[0].ends_with("--auto-scaling-group-name web-asg --max-size 3"));
+        assert!(
+            exam.findings[0].remedy.cli[0]
+                .ends_with("--auto-scaling-group-name web-asg --max-size 3")
+        );
     }
 
     #[test]
@@ -352,7 +449,8 @@ mod tests {
         let up = |minutes| {
             waiting(minutes, |group, activities| {
                 (group.desired_capacity, group.instances) = (Some(1), Vec::new());
-                let launching = GroupActivity { status_code: Some("InProgress".into()), ..failed(4) };
+                let launching =
+                    GroupActivity { status_code: Some("InProgress".into()), ..failed(4) };
                 activities.insert(0, launching);
             })
         };
@@ -363,11 +461,20 @@ mod tests {
             6,
             "(service web) was unable to reach steady state. Reason: No Container Instances were found in your capacity provider.",
         );
-        assert_eq!(exam(CHECK, &said).outcome, Outcome::Healthy, "the event is young, and nothing keeps instances away");
+        assert_eq!(
+            exam(CHECK, &said).outcome,
+            Outcome::Healthy,
+            "the event is young, and nothing keeps instances away"
+        );
         let intent = Intent::default();
         let check: &'static crate::check::Check = Box::leak(Box::new(CHECK));
-        let blind = Patient::new(&said, &said.services[0], &intent).blindfolded([Call::DescribeAutoScalingGroups]);
-        assert_eq!(examine(check, &blind).outcome, Outcome::CouldNotLook, "not seeing them is no finding");
+        let blind = Patient::new(&said, &said.services[0], &intent)
+            .blindfolded([Call::DescribeAutoScalingGroups]);
+        assert_eq!(
+            examine(check, &blind).outcome,
+            Outcome::CouldNotLook,
+            "not seeing them is no finding"
+        );
     }
 
     #[test]
@@ -379,35 +486,56 @@ mod tests {
         ));
         let mended = waiting(12, |_, activities| {
             activities.insert(0, failed(9));
-            activities.insert(0, GroupActivity { status_code: Some("Successful".into()), ..failed(5) });
+            activities
+                .insert(0, GroupActivity { status_code: Some("Successful".into()), ..failed(5) });
         });
         assert!(says(CHECK, &mended).is_empty());
-        assert!(says(CHECK, &waiting(12, |_, activities| activities.insert(0, failed(90)))).is_empty(), "an hour ago is history");
+        assert!(
+            says(CHECK, &waiting(12, |_, activities| activities.insert(0, failed(90)))).is_empty(),
+            "an hour ago is history"
+        );
     }
 
     #[test]
     fn each_thing_that_keeps_instances_away_has_its_own_words() {
         let suspended = waiting(12, |group, _| {
-            group.suspended_processes = vec![SuspendedProcess { process_name: "Launch".into(), suspension_reason: Some("User suspended".into()) }];
+            group.suspended_processes = vec![SuspendedProcess {
+                process_name: "Launch".into(),
+                suspension_reason: Some("User suspended".into()),
+            }];
         });
-        assert!(says(CHECK, &suspended)[0].contains("launches nothing, since its process Launch is suspended (\"User suspended\")"));
+        assert!(says(CHECK, &suspended)[0].contains(
+            "launches nothing, since its process Launch is suspended (\"User suspended\")"
+        ));
         let harmless = waiting(12, |group, _| {
-            group.suspended_processes = vec![SuspendedProcess { process_name: "AZRebalance".into(), suspension_reason: None }];
+            group.suspended_processes = vec![SuspendedProcess {
+                process_name: "AZRebalance".into(),
+                suspension_reason: None,
+            }];
         });
         assert!(says(CHECK, &harmless).is_empty());
         let mut off = waiting(12, |_, _| ());
-        off.capacity_providers.change(PROVIDER).unwrap().managed_scaling.as_mut().unwrap().status = Some("DISABLED".into());
+        off.capacity_providers.change(PROVIDER).unwrap().managed_scaling.as_mut().unwrap().status =
+            Some("DISABLED".into());
         assert!(says(CHECK, &off)[0].starts_with("Nobody scales capacity provider web-instances"));
         let mut inactive = waiting(12, |_, _| ());
         inactive.capacity_providers.change(PROVIDER).unwrap().status = Some("INACTIVE".into());
-        assert!(says(CHECK, &inactive)[0].starts_with("Capacity provider web-instances is INACTIVE: "));
+        assert!(
+            says(CHECK, &inactive)[0].starts_with("Capacity provider web-instances is INACTIVE: ")
+        );
         let mut managed = waiting(12, |_, _| ());
         managed.capacity_providers.insert(PROVIDER, crate::seen::Seen::Yes(None));
-        assert!(says(CHECK, &managed).is_empty(), "the cluster has it, and ECS tells no more of it");
+        assert!(
+            says(CHECK, &managed).is_empty(),
+            "the cluster has it, and ECS tells no more of it"
+        );
         let mut foreign = waiting(12, |_, _| ());
         let cluster = foreign.services[0].cluster_arn.clone();
         foreign.clusters.change(&cluster).unwrap().capacity_providers.clear();
-        assert!(says(CHECK, &foreign)[0].starts_with("Cluster prod does not have capacity provider web-instances: "));
+        assert!(
+            says(CHECK, &foreign)[0]
+                .starts_with("Cluster prod does not have capacity provider web-instances: ")
+        );
         let mut lost = waiting(12, |_, _| ());
         lost.container_instances.put(&cluster, Vec::new());
         assert!(says(CHECK, &lost)[0].starts_with("Of 2 instances in service in Auto Scaling group web-asg only 0 registered with cluster prod: "));
@@ -422,14 +550,23 @@ mod tests {
             38,
             "(service web) was unable to place tasks in your cluster because the tasks provisioning capacity limit was exceeded.",
         );
-        assert_eq!(says(CHECK, &snapshot), ["Too many tasks of the cluster wait for instances: its limit is 500: ECS said so of web:12 38 min ago."]);
+        assert_eq!(
+            says(CHECK, &snapshot),
+            [
+                "Too many tasks of the cluster wait for instances: its limit is 500: ECS said so of web:12 38 min ago."
+            ]
+        );
     }
 
     #[test]
     fn instances_without_room_are_not_none() {
         let mut snapshot = baseline::ec2();
         baseline::lack_tasks(&mut snapshot);
-        baseline::say(&mut snapshot, 8, "(service web) was unable to place a task because no container instance met all of its requirements.");
+        baseline::say(
+            &mut snapshot,
+            8,
+            "(service web) was unable to place a task because no container instance met all of its requirements.",
+        );
         assert!(says(CHECK, &snapshot).is_empty());
     }
 }

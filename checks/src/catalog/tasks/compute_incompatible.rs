@@ -1,5 +1,5 @@
-//! The task definition does not fit what the service runs on: registered for instances, and asked to run on Fargate, or the
-//! other way round.
+//! The task definition does not fit what the service runs on: registered for instances, and asked
+//! to run on Fargate, or the other way round.
 
 use crate::check::{Findings, NoAnswer};
 use crate::finding::{Evidence, Remedy};
@@ -7,7 +7,8 @@ use crate::patient::Patient;
 use crate::reading::reason::{self, Trouble};
 
 crate::check! {
-    /// The task definition cannot run on the launch type or capacity provider that the service asks for.
+    /// The task definition cannot run on the launch type or capacity provider that the service asks
+    /// for.
     ///
     /// # Why it matters
     ///
@@ -15,8 +16,8 @@ crate::check! {
     ///
     /// # How we tell
     ///
-    /// A stopped task or a service event says that the task definition "is not compatible with the selected compute strategy". The network
-    /// mode is quoted: Fargate takes `awsvpc` alone.
+    /// A stopped task or a service event says that the task definition "is not compatible with the
+    /// selected compute strategy". The network mode is quoted: Fargate takes `awsvpc` alone.
     ///
     /// # What to do
     ///
@@ -26,7 +27,8 @@ crate::check! {
     /// aws ecs register-task-definition --requires-compatibilities FARGATE --network-mode awsvpc --cli-input-json file://task-definition.json
     /// ```
     ///
-    /// Terraform/OpenTofu: `requires_compatibilities` and `network_mode` of `aws_ecs_task_definition`.
+    /// Terraform/OpenTofu: `requires_compatibilities` and `network_mode` of
+    /// `aws_ecs_task_definition`.
     ///
     /// # See also
     ///
@@ -49,11 +51,15 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     reason::each(patient, findings, &[Trouble::ComputeIncompatible], |told, findings| {
         let definition = findings.see(patient.task_definition(told.task_definition)).flatten();
         let service = patient.service();
-        let on = service.launch_type.clone().or_else(|| (!service.capacity_providers.is_empty()).then(|| service.capacity_providers.join(", ")));
+        let on = service.launch_type.clone().or_else(|| {
+            (!service.capacity_providers.is_empty()).then(|| service.capacity_providers.join(", "))
+        });
         let on = on.unwrap_or_else(|| "what the service runs on".into());
         let mode = definition.and_then(|definition| definition.network_mode.as_deref());
         let wrong_mode = mode.filter(|mode| *mode != "awsvpc" && on.starts_with("FARGATE"));
-        let why = wrong_mode.map_or_else(String::new, |mode| format!(", because its network mode is {mode} and Fargate takes awsvpc alone"));
+        let why = wrong_mode.map_or_else(String::new, |mode| {
+            format!(", because its network mode is {mode} and Fargate takes awsvpc alone")
+        });
         let remedy = Remedy::new(format!("Register the task definition so that it fits {on}, or run the service on what it fits."))
             .cli("aws ecs register-task-definition --requires-compatibilities FARGATE --network-mode awsvpc --cli-input-json file://task-definition.json")
             .cli(told.see(patient))
@@ -61,8 +67,22 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
                 "resource \"aws_ecs_task_definition\" \"{}\" {{\n  requires_compatibilities = [\"FARGATE\"]\n  network_mode             = \"awsvpc\"\n}}",
                 patient.name()
             ));
-        let evidence = wrong_mode.map(|mode| Evidence::new(crate::call::Call::DescribeTaskDefinition, told.task_definition, "networkMode", mode));
-        Some(told.finding(patient, &format!("Task definition {} does not fit {on}{why}", told.version())).because_all(evidence).mend(remedy))
+        let evidence = wrong_mode.map(|mode| {
+            Evidence::new(
+                crate::call::Call::DescribeTaskDefinition,
+                told.task_definition,
+                "networkMode",
+                mode,
+            )
+        });
+        Some(
+            told.finding(
+                patient,
+                &format!("Task definition {} does not fit {on}{why}", told.version()),
+            )
+            .because_all(evidence)
+            .mend(remedy),
+        )
     })
 }
 
@@ -81,8 +101,12 @@ mod tests {
     #[test]
     fn with_the_right_mode_something_else_does_not_fit() {
         assert!(
-            says_of_failed_starts(CHECK, 2, "The selected task definition is not compatible with the selected compute strategy.")[0]
-                .starts_with("Task definition mailer:12 does not fit FARGATE: 2 of 2")
+            says_of_failed_starts(
+                CHECK,
+                2,
+                "The selected task definition is not compatible with the selected compute strategy."
+            )[0]
+            .starts_with("Task definition mailer:12 does not fit FARGATE: 2 of 2")
         );
     }
 }

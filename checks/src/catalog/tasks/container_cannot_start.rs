@@ -1,5 +1,6 @@
-//! The runtime cannot start a container's command: it is not in the image, may not be executed, or the container cannot be
-//! made at all. Without an app there is no log, so the runtime's words are all there is.
+//! The runtime cannot start a container's command: it is not in the image, may not be executed, or
+//! the container cannot be made at all. Without an app there is no log, so the runtime's words are
+//! all there is.
 
 use std::sync::LazyLock;
 
@@ -20,19 +21,22 @@ crate::check! {
     ///
     /// # How we tell
     ///
-    /// Tasks of the version stopped with `CannotStartContainerError`, `CannotCreateContainerError`, `ContainerRuntimeError` or one
-    /// like these. "Executable file not found" names the command. `exec format error` is another CPU, and a full disk a full
-    /// disk: these have checks of their own.
+    /// Tasks of the version stopped with `CannotStartContainerError`, `CannotCreateContainerError`,
+    /// `ContainerRuntimeError` or one like these. "Executable file not found" names the command.
+    /// `exec format error` is another CPU, and a full disk a full disk: these have checks of their
+    /// own.
     ///
     /// # What to do
     ///
-    /// Run the image with the same command elsewhere. `command` and `entryPoint` are lists of words, not lines for a shell.
+    /// Run the image with the same command elsewhere. `command` and `entryPoint` are lists of
+    /// words, not lines for a shell.
     ///
     /// ```sh
     /// aws ecs describe-task-definition --task-definition <family:revision> --query 'taskDefinition.containerDefinitions[].[name,entryPoint,command]'
     /// ```
     ///
-    /// Terraform/OpenTofu: `entryPoint` and `command` in `container_definitions` of `aws_ecs_task_definition`.
+    /// Terraform/OpenTofu: `entryPoint` and `command` in `container_definitions` of
+    /// `aws_ecs_task_definition`.
     ///
     /// # See also
     ///
@@ -57,13 +61,22 @@ static COMMAND: LazyLock<Option<Regex>> = LazyLock::new(|| pattern(r#"exec: "(?<
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     reason::each(patient, findings, &[Trouble::ContainerCannotStart], |told, _| {
         let command = reason::part(&COMMAND, told.text);
-        let who = told.container.map_or("a container".to_owned(), |name| format!("container {name}"));
+        let who =
+            told.container.map_or("a container".to_owned(), |name| format!("container {name}"));
         let why = match command {
-            Some(command) if told.text.contains("not found") || told.text.contains("no such file") => {
-                let hint = if command.contains(' ') { " (a command is a list of words, not a line for a shell)" } else { "" };
+            Some(command)
+                if told.text.contains("not found") || told.text.contains("no such file") =>
+            {
+                let hint = if command.contains(' ') {
+                    " (a command is a list of words, not a line for a shell)"
+                } else {
+                    ""
+                };
                 format!(", because \"{command}\" is not in the image{hint}")
             }
-            Some(command) if told.text.contains("permission denied") => format!(", because \"{command}\" may not be executed"),
+            Some(command) if told.text.contains("permission denied") => {
+                format!(", because \"{command}\" may not be executed")
+            }
             _ => format!(" (\"{}\")", reason::quoted(told.text)),
         };
         let remedy = Remedy::new("Mend command or entryPoint in the task definition, or the file in the image, and deploy again.")
@@ -82,7 +95,11 @@ mod tests {
     use crate::testing::{says, says_of_failed_starts};
 
     fn with(tail: &str) -> Vec<String> {
-        says_of_failed_starts(CHECK, 2, &format!("CannotStartContainerError: Error response from daemon: {tail}"))
+        says_of_failed_starts(
+            CHECK,
+            2,
+            &format!("CannotStartContainerError: Error response from daemon: {tail}"),
+        )
     }
 
     #[test]
@@ -90,8 +107,13 @@ mod tests {
         assert!(says(CHECK, &(CHECK.example)())[0].starts_with(
             "The runtime cannot start a container, because \"mailer serve\" is not in the image (a command is a list of words, not a line for a shell): 3 of 3"
         ));
-        assert!(with("exec: \"/run.sh\": permission denied: unknown")[0].contains("because \"/run.sh\" may not be executed: 2 of 2"));
-        assert!(with("something new")[0].contains("(\"CannotStartContainerError: Error response from daemon: something new\")"));
+        assert!(
+            with("exec: \"/run.sh\": permission denied: unknown")[0]
+                .contains("because \"/run.sh\" may not be executed: 2 of 2")
+        );
+        assert!(with("something new")[0].contains(
+            "(\"CannotStartContainerError: Error response from daemon: something new\")"
+        ));
     }
 
     #[test]

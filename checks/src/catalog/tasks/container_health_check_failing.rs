@@ -1,5 +1,5 @@
-//! The health check that the task definition gives to a container fails, so ECS replaces the task. The balancer's health
-//! check is another one, and may pass all the while.
+//! The health check that the task definition gives to a container fails, so ECS replaces the task.
+//! The balancer's health check is another one, and may pass all the while.
 
 use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
@@ -14,13 +14,14 @@ crate::check! {
     ///
     /// # Why it matters
     ///
-    /// The balancer may call the same task healthy, and yet ECS replaces it. Often the command of the check needs a tool that
-    /// is not in the image, such as `curl`, or the app needs longer to start than the check has patience.
+    /// The balancer may call the same task healthy, and yet ECS replaces it. Often the command of
+    /// the check needs a tool that is not in the image, such as `curl`, or the app needs longer to
+    /// start than the check has patience.
     ///
     /// # How we tell
     ///
-    /// Two tasks of the version within the hour, or the newest failure, stopped with "failed container health checks". `UNKNOWN`
-    /// means that there is no such check, and is normal.
+    /// Two tasks of the version within the hour, or the newest failure, stopped with "failed
+    /// container health checks". `UNKNOWN` means that there is no such check, and is normal.
     ///
     /// # What to do
     ///
@@ -56,17 +57,28 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         return Err(NoAnswer::NotApplicable(rollout::OTHER_CONTROLLER));
     }
     for failures in stop::failures(patient)? {
-        let tasks: Vec<&Task> = failures.tasks.iter().copied().filter(|task| StopKind::of(task) == StopKind::ContainerHealthCheck).collect();
+        let tasks: Vec<&Task> = failures
+            .tasks
+            .iter()
+            .copied()
+            .filter(|task| StopKind::of(task) == StopKind::ContainerHealthCheck)
+            .collect();
         let Some(newest) = tasks.first().copied() else { continue };
         if tasks.len() < 2 && failures.tasks[0].task_arn != newest.task_arn {
             continue;
         }
-        let unhealthy = newest.containers.iter().find(|container| container.health_status.as_deref() == Some("UNHEALTHY"));
-        let whose = unhealthy.map_or("a container".to_owned(), |container| format!("container {}", container.name));
+        let unhealthy = newest
+            .containers
+            .iter()
+            .find(|container| container.health_status.as_deref() == Some("UNHEALTHY"));
+        let whose = unhealthy
+            .map_or("a container".to_owned(), |container| format!("container {}", container.name));
         let fate = if failures.is_primary { "" } else { ", which was rolled back," };
-        let lived = newest.started_at.zip(newest.stopped_at).filter(|(started, stopped)| stopped > started);
-        let lived = lived
-            .map_or_else(String::new, |(started, stopped)| format!(" The newest of them ran for {}.", time::words(stopped.duration_since(started))));
+        let lived =
+            newest.started_at.zip(newest.stopped_at).filter(|(started, stopped)| stopped > started);
+        let lived = lived.map_or_else(String::new, |(started, stopped)| {
+            format!(" The newest of them ran for {}.", time::words(stopped.duration_since(started)))
+        });
         let says = format!(
             "The health check of {whose} fails: {} of {} failed tasks of {}{fate} stopped so {}.{lived}",
             tasks.len(),
@@ -88,7 +100,12 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
             ));
         let of_container = |container: &crate::snapshot::Container| {
             let status = container.health_status.as_deref()?;
-            Some(Evidence::new(Call::DescribeTasks, &newest.task_arn, "containers.healthStatus", status))
+            Some(Evidence::new(
+                Call::DescribeTasks,
+                &newest.task_arn,
+                "containers.healthStatus",
+                status,
+            ))
         };
         findings.add(
             Subject::new(Kind::TaskDefinition, failures.task_definition)
@@ -127,13 +144,22 @@ mod tests {
 
     #[test]
     fn the_balancers_health_check_is_another_one() {
-        let reason = format!("Task failed ELB health checks in (target-group {})", id::group("api"));
+        let reason =
+            format!("Task failed ELB health checks in (target-group {})", id::group("api"));
         assert!(says(CHECK, &with(|task| task.stopped_reason = Some(reason.clone()))).is_empty());
     }
 
     #[test]
     fn without_a_health_check_the_status_is_unknown_and_that_is_normal() {
         assert!(says(CHECK, &baseline::worker()).is_empty());
-        assert!(says(CHECK, &with(|task| task.stopped_reason = Some("Essential container in task exited".into()))).is_empty());
+        assert!(
+            says(
+                CHECK,
+                &with(
+                    |task| task.stopped_reason = Some("Essential container in task exited".into())
+                )
+            )
+            .is_empty()
+        );
     }
 }

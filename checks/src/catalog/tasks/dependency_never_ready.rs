@@ -1,5 +1,5 @@
-//! A container waits for another one of its task, which does not get there: `dependsOn` was not fulfilled in time, or can
-//! never be.
+//! A container waits for another one of its task, which does not get there: `dependsOn` was not
+//! fulfilled in time, or can never be.
 
 use std::sync::LazyLock;
 
@@ -16,23 +16,27 @@ crate::check! {
     ///
     /// # Why it matters
     ///
-    /// The app itself is not started at all, and its log is empty: the trouble is in the container that it waits for.
+    /// The app itself is not started at all, and its log is empty: the trouble is in the container
+    /// that it waits for.
     ///
     /// # How we tell
     ///
-    /// A reason speaks of a "container ordering dependency" that has timed out, did not exit successfully or will never start.
-    /// That is the ECS agent's wording; where Fargate words it otherwise, this check stays silent.
+    /// A reason speaks of a "container ordering dependency" that has timed out, did not exit
+    /// successfully or will never start. That is the ECS agent's wording; where Fargate words it
+    /// otherwise, this check stays silent.
     ///
     /// # What to do
     ///
-    /// Read the log of the container that is waited for. If it only needs longer, raise its `startTimeout`; if it is a
-    /// one-time job, the condition is `SUCCESS` or `COMPLETE`, not `HEALTHY`.
+    /// Read the log of the container that is waited for. If it only needs longer, raise its
+    /// `startTimeout`; if it is a one-time job, the condition is `SUCCESS` or `COMPLETE`, not
+    /// `HEALTHY`.
     ///
     /// ```sh
     /// aws ecs describe-task-definition --task-definition <family:revision> --query 'taskDefinition.containerDefinitions[].[name,dependsOn,startTimeout]'
     /// ```
     ///
-    /// Terraform/OpenTofu: `dependsOn` and `startTimeout` in `container_definitions` of `aws_ecs_task_definition`.
+    /// Terraform/OpenTofu: `dependsOn` and `startTimeout` in `container_definitions` of
+    /// `aws_ecs_task_definition`.
     ///
     /// # See also
     ///
@@ -52,17 +56,25 @@ crate::check! {
     },
 }
 
-static WAITED_FOR: LazyLock<Option<Regex>> = LazyLock::new(|| pattern(r"dependency \[(?<it>[A-Za-z0-9_-]+)\]"));
-static WAITING: LazyLock<Option<Regex>> = LazyLock::new(|| pattern(r"for target \[(?<it>[A-Za-z0-9_-]+)\]"));
+static WAITED_FOR: LazyLock<Option<Regex>> =
+    LazyLock::new(|| pattern(r"dependency \[(?<it>[A-Za-z0-9_-]+)\]"));
+static WAITING: LazyLock<Option<Regex>> =
+    LazyLock::new(|| pattern(r"for target \[(?<it>[A-Za-z0-9_-]+)\]"));
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     reason::each(patient, findings, &[Trouble::DependencyNeverReady], |told, _| {
-        let name = |it: Option<&str>, otherwise: &str| it.map_or(otherwise.to_owned(), |name| format!("container {name}"));
+        let name = |it: Option<&str>, otherwise: &str| {
+            it.map_or(otherwise.to_owned(), |name| format!("container {name}"))
+        };
         let waiting = name(reason::part(&WAITING, told.text), "a container");
         let waited_for = name(reason::part(&WAITED_FOR, told.text), "another one");
         let what = match told.text {
-            text if text.contains("did not exit successfully") => format!("Of its task, {waiting} waits for {waited_for}, which failed"),
-            text if text.contains("has timed out") => format!("Of its task, {waiting} waits for {waited_for}, which is not ready in time"),
+            text if text.contains("did not exit successfully") => {
+                format!("Of its task, {waiting} waits for {waited_for}, which failed")
+            }
+            text if text.contains("has timed out") => {
+                format!("Of its task, {waiting} waits for {waited_for}, which is not ready in time")
+            }
             _ => format!("Of its task, {waiting} waits for {waited_for}, which will never start"),
         };
         let remedy = Remedy::new(format!("Read the log of {waited_for}; mend it, give it more time with startTimeout, or wait for something else."))
@@ -90,6 +102,13 @@ mod tests {
 
     #[test]
     fn a_word_about_dependencies_alone_says_nothing() {
-        assert!(says_of_failed_starts(CHECK, 2, "ResourceInitializationError: dependency not available").is_empty());
+        assert!(
+            says_of_failed_starts(
+                CHECK,
+                2,
+                "ResourceInitializationError: dependency not available"
+            )
+            .is_empty()
+        );
     }
 }

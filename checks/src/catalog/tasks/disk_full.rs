@@ -1,4 +1,5 @@
-//! The disk of the task, or of its instance, has no room for the image or for what the container writes.
+//! The disk of the task, or of its instance, has no room for the image or for what the container
+//! writes.
 
 use crate::check::{Findings, NoAnswer};
 use crate::finding::Remedy;
@@ -10,8 +11,9 @@ crate::check! {
     ///
     /// # Why it matters
     ///
-    /// The image cannot be unpacked, or the container cannot write, and the task does not start. The size that ECR shows is
-    /// that of the compressed image; unpacked it may be three times as large.
+    /// The image cannot be unpacked, or the container cannot write, and the task does not start.
+    /// The size that ECR shows is that of the compressed image; unpacked it may be three times as
+    /// large.
     ///
     /// # How we tell
     ///
@@ -19,8 +21,8 @@ crate::check! {
     ///
     /// # What to do
     ///
-    /// A Fargate task has 20 GiB unless its task definition asks for more, up to 200. On EC2 the instance's disk is full, often
-    /// of images that nobody uses any more.
+    /// A Fargate task has 20 GiB unless its task definition asks for more, up to 200. On EC2 the
+    /// instance's disk is full, often of images that nobody uses any more.
     ///
     /// ```sh
     /// aws ecs register-task-definition --ephemeral-storage sizeInGiB=40 --cli-input-json file://task-definition.json
@@ -75,8 +77,15 @@ mod tests {
     #[test]
     fn on_an_instance_it_is_the_instances_disk() {
         let mut snapshot = baseline::ec2();
-        baseline::fail_to_start(&mut snapshot, 2, "CannotPullContainerError: write /var/lib/docker/tmp: no space left on device");
-        assert!(says(CHECK, &snapshot)[0].starts_with("No space is left on the instance's disk: 2 of 2"));
+        baseline::fail_to_start(
+            &mut snapshot,
+            2,
+            "CannotPullContainerError: write /var/lib/docker/tmp: no space left on device",
+        );
+        assert!(
+            says(CHECK, &snapshot)[0]
+                .starts_with("No space is left on the instance's disk: 2 of 2")
+        );
         assert!(exam(CHECK, &snapshot).findings[0].remedy.terraform.is_none());
     }
 

@@ -1,5 +1,5 @@
-//! The environment file in S3 that the task definition names cannot be read: it is not there, the execution role may not, or
-//! S3 cannot be reached.
+//! The environment file in S3 that the task definition names cannot be read: it is not there, the
+//! execution role may not, or S3 cannot be reached.
 
 use crate::check::{Findings, NoAnswer};
 use crate::finding::Remedy;
@@ -15,19 +15,22 @@ crate::check! {
     ///
     /// # How we tell
     ///
-    /// Tasks of the version stopped with "failed to download env files", or because the task cannot download the environment variable
-    /// files. The end of the reason tells a timeout from a denial and from a file that is not there; S3 also answers 403 for a file
-    /// that is not there, if the role may not list the bucket.
+    /// Tasks of the version stopped with "failed to download env files", or because the task cannot
+    /// download the environment variable files. The end of the reason tells a timeout from a denial
+    /// and from a file that is not there; S3 also answers 403 for a file that is not there, if the
+    /// role may not list the bucket.
     ///
     /// # What to do
     ///
-    /// The *execution* role needs `s3:GetObject` on the file and `s3:GetBucketLocation` on the bucket, and the subnet a way to S3.
+    /// The *execution* role needs `s3:GetObject` on the file and `s3:GetBucketLocation` on the
+    /// bucket, and the subnet a way to S3.
     ///
     /// ```sh
     /// aws s3api head-object --bucket <bucket> --key <file>
     /// ```
     ///
-    /// Terraform/OpenTofu: `aws_iam_role_policy` of the execution role; `environmentFiles` in `container_definitions`.
+    /// Terraform/OpenTofu: `aws_iam_role_policy` of the execution role; `environmentFiles` in
+    /// `container_definitions`.
     ///
     /// # See also
     ///
@@ -58,11 +61,22 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
                 "S3 answers that it is forbidden",
                 "Allow s3:GetObject on the file and s3:GetBucketLocation on the bucket to the execution role, and see that the file is there.",
             ),
-            Some(Fault::Missing) => ("it is not there", "Put the file where environmentFiles names it, or mend the name."),
-            _ => ("S3 did not hand it out", "See the end of the reason: the way to S3, the execution role, or the name of the file."),
+            Some(Fault::Missing) => (
+                "it is not there",
+                "Put the file where environmentFiles names it, or mend the name.",
+            ),
+            _ => (
+                "S3 did not hand it out",
+                "See the end of the reason: the way to S3, the execution role, or the name of the file.",
+            ),
         };
-        let remedy = Remedy::new(advice).cli("aws s3api head-object --bucket <bucket> --key <file>").cli(told.see(patient));
-        Some(told.finding(patient, &format!("The environment file cannot be read, because {why}")).mend(remedy))
+        let remedy = Remedy::new(advice)
+            .cli("aws s3api head-object --bucket <bucket> --key <file>")
+            .cli(told.see(patient));
+        Some(
+            told.finding(patient, &format!("The environment file cannot be read, because {why}"))
+                .mend(remedy),
+        )
     })
 }
 
@@ -77,13 +91,18 @@ mod tests {
 
     #[test]
     fn the_end_of_the_reason_tells_why() {
-        assert!(
-            says(CHECK, &(CHECK.example)())[0].starts_with("The environment file cannot be read, because S3 answers that it is forbidden: 3 of 3")
-        );
+        assert!(says(CHECK, &(CHECK.example)())[0].starts_with(
+            "The environment file cannot be read, because S3 answers that it is forbidden: 3 of 3"
+        ));
         let head = "failed to download env files: file download command: non-empty error stream:";
-        let timeout = with(&format!("{head} RequestCanceled: request context canceled caused by: context deadline exceeded"));
+        let timeout = with(&format!(
+            "{head} RequestCanceled: request context canceled caused by: context deadline exceeded"
+        ));
         assert!(timeout[0].contains("because S3 cannot be reached"));
-        assert!(with(&format!("{head} NoSuchKey: The specified key does not exist"))[0].contains("because it is not there"));
+        assert!(
+            with(&format!("{head} NoSuchKey: The specified key does not exist"))[0]
+                .contains("because it is not there")
+        );
     }
 
     #[test]

@@ -1,5 +1,6 @@
-//! An essential container ends with an error code of its own. It names container, code and count, and quotes the log's
-//! last word; exit codes that a signal leaves, and a clean exit, are for other checks.
+//! An essential container ends with an error code of its own. It names container, code and count,
+//! and quotes the log's last word; exit codes that a signal leaves, and a clean exit, are for other
+//! checks.
 
 use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
@@ -15,19 +16,23 @@ crate::check! {
     ///
     /// # Why it matters
     ///
-    /// ECS starts the task again, and it ends again. The version never gets to work, and a deployment of it fails.
+    /// ECS starts the task again, and it ends again. The version never gets to work, and a
+    /// deployment of it fails.
     ///
     /// # How we tell
     ///
-    /// A stopped task has `EssentialContainerExited` and an essential container with an exit code that the app chose itself:
-    /// not 0, and not 132, 134, 136, 137, 139 or 143, which signals leave. It counts if two tasks of the version ended so within the hour,
-    /// or the newest one did, and it is not over. 126 and 127 mean that the command cannot be run or is not there. The end of
-    /// the container's log is read for the line by which a runtime, a database or a shell says why it ends; that it is why is
-    /// likely, not certain. Where no such line is known, the log's last word is quoted.
+    /// A stopped task has `EssentialContainerExited` and an essential container with an exit code
+    /// that the app chose itself: not 0, and not 132, 134, 136, 137, 139 or 143, which signals
+    /// leave. It counts if two tasks of the version ended so within the hour, or the newest one
+    /// did, and it is not over. 126 and 127 mean that the command cannot be run or is not there.
+    /// The end of the container's log is read for the line by which a runtime, a database or a
+    /// shell says why it ends; that it is why is likely, not certain. Where no such line is known,
+    /// the log's last word is quoted.
     ///
     /// # What to do
     ///
-    /// Read the log up to its end, and mend the app or what it needs: a variable, a secret, a database.
+    /// Read the log up to its end, and mend the app or what it needs: a variable, a secret, a
+    /// database.
     ///
     /// ```sh
     /// aws logs get-log-events --log-group-name <group> --log-stream-name <prefix>/<container>/<task>
@@ -93,15 +98,26 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     }
     for failures in stop::failures(patient)? {
         // Who is essential, and so could have ended the task, stands in the task definition.
-        let Some(definition) = findings.see(patient.task_definition(failures.task_definition)) else { continue };
-        for (exit, tasks) in stop::exits(&failures, definition, |code| !matches!(code, 0 | 132 | 134 | 136 | 137 | 139 | 143)) {
+        let Some(definition) = findings.see(patient.task_definition(failures.task_definition))
+        else {
+            continue;
+        };
+        for (exit, tasks) in stop::exits(&failures, definition, |code| {
+            !matches!(code, 0 | 132 | 134 | 136 | 137 | 139 | 143)
+        }) {
             tell(patient, findings, &failures, exit, &tasks);
         }
     }
     Ok(())
 }
 
-fn tell(patient: &Patient, findings: &mut Findings, failures: &Failures, (container, code): Exit, tasks: &[&Task]) {
+fn tell(
+    patient: &Patient,
+    findings: &mut Findings,
+    failures: &Failures,
+    (container, code): Exit,
+    tasks: &[&Task],
+) {
     let newest = tasks[0];
     let meaning = match code {
         126 => " (its command cannot be executed)",
@@ -110,7 +126,11 @@ fn tell(patient: &Patient, findings: &mut Findings, failures: &Failures, (contai
     };
     let version = rollout::short(failures.task_definition);
     let fate = if failures.is_primary { "" } else { ", which was rolled back," };
-    let count = if tasks.len() == 1 { "the newest task".to_owned() } else { format!("{} tasks", tasks.len()) };
+    let count = if tasks.len() == 1 {
+        "the newest task".to_owned()
+    } else {
+        format!("{} tasks", tasks.len())
+    };
     let logged = crash::last_word(patient, findings, container, tasks);
     let says = format!(
         "Container {container} exits with code {code}{meaning}{}: {count} of {version}{fate} ended so {}.{}",
@@ -118,30 +138,49 @@ fn tell(patient: &Patient, findings: &mut Findings, failures: &Failures, (contai
         stop::when(patient.now(), tasks),
         logged.says()
     );
-    let summary =
-        logged.crash.as_ref().map_or("Read the log up to its end, mend the app or what it needs, and deploy again.", |crash| crash.kind.advice());
+    let summary = logged.crash.as_ref().map_or(
+        "Read the log up to its end, mend the app or what it needs, and deploy again.",
+        |crash| crash.kind.advice(),
+    );
     let see = |call: Call, id: &str| call.see(patient.cluster(), patient.name(), patient.arn(), id);
     let remedy = match &logged.stream {
         Some(stream) => Remedy::new(summary).cli(see(Call::GetLogEvents, stream)),
         None => Remedy::new(summary).cli(see(Call::DescribeTasks, newest.id())),
     };
     let remedy = match &logged.crash {
-        Some(crash) if crash.kind == crash::Kind::MissingVariable => remedy.terraform(variable(patient.name(), container)),
-        Some(crash) if crash.kind == crash::Kind::AwsDenied => allow(remedy, crash.quote, patient.name()),
+        Some(crash) if crash.kind == crash::Kind::MissingVariable => {
+            remedy.terraform(variable(patient.name(), container))
+        }
+        Some(crash) if crash.kind == crash::Kind::AwsDenied => {
+            allow(remedy, crash.quote, patient.name())
+        }
         _ => remedy,
     };
     let finding = Subject::new(Kind::TaskDefinition, failures.task_definition)
-        .sick(says, Evidence::new(Call::DescribeTasks, &newest.task_arn, "containers.exitCode", code).at(newest.stopped_at))
+        .sick(
+            says,
+            Evidence::new(Call::DescribeTasks, &newest.task_arn, "containers.exitCode", code)
+                .at(newest.stopped_at),
+        )
         .because(stop::evidence(newest))
         .because_all(logged.evidence)
         .mend(remedy);
     // An exit is no verdict of a balancer: where tasks stop for that, this is not why.
-    findings.add(finding.concerns(Kind::TaskDefinition, failures.task_definition).concerns_no(Kind::TargetGroup));
+    findings.add(
+        finding
+            .concerns(Kind::TaskDefinition, failures.task_definition)
+            .concerns_no(Kind::TargetGroup),
+    );
 }
 
-/// The statement that was missing, where IAM says which: a denial that somebody wrote on purpose is not undone by it.
+/// The statement that was missing, where IAM says which: a denial that somebody wrote on purpose is
+/// not undone by it.
 fn allow(remedy: Remedy, denial: &str, service: &str) -> Remedy {
-    let Refused { role: Some(role), action: Some(action), resource: Some(resource) } = reason::refused(denial) else { return remedy };
+    let Refused { role: Some(role), action: Some(action), resource: Some(resource) } =
+        reason::refused(denial)
+    else {
+        return remedy;
+    };
     if denial.contains("explicit deny") {
         return remedy;
     }
@@ -204,13 +243,20 @@ mod tests {
             ]
         );
         let finding = &exam(CHECK, &(CHECK.example)()).findings[0];
-        assert!(finding.remedy.summary.ends_with("likely a variable is missing."), "{}", finding.remedy.summary);
+        assert!(
+            finding.remedy.summary.ends_with("likely a variable is missing."),
+            "{}",
+            finding.remedy.summary
+        );
     }
 
     #[test]
     fn codes_of_signals_and_a_clean_exit_are_not_the_apps_errors() {
         for code in [0, 132, 134, 136, 137, 139, 143] {
-            let snapshot = with(vec![ended(1, vec![container("app", code)]), ended(2, vec![container("app", code)])]);
+            let snapshot = with(vec![
+                ended(1, vec![container("app", code)]),
+                ended(2, vec![container("app", code)]),
+            ]);
             assert!(says(CHECK, &snapshot).is_empty(), "{code}");
         }
     }
@@ -219,18 +265,27 @@ mod tests {
     fn a_helper_that_is_not_essential_does_not_end_a_task() {
         let both = || vec![container("migrate", 1), container("app", 0)];
         let mut snapshot = with(vec![ended(1, both()), ended(2, both())]);
-        let definition = snapshot.task_definitions.change(&id::ecs("task-definition/api:12")).unwrap();
-        definition.container_definitions.push(ContainerDefinition { name: "migrate".into(), ..ContainerDefinition::default() });
+        let definition =
+            snapshot.task_definitions.change(&id::ecs("task-definition/api:12")).unwrap();
+        definition
+            .container_definitions
+            .push(ContainerDefinition { name: "migrate".into(), ..ContainerDefinition::default() });
         assert!(says(CHECK, &snapshot).is_empty());
         snapshot.task_definitions.0.clear();
-        assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::CouldNotLook, "without the task definition nobody knows");
+        assert_eq!(
+            exam(CHECK, &snapshot).outcome,
+            Outcome::CouldNotLook,
+            "without the task definition nobody knows"
+        );
     }
 
     #[test]
     fn running_out_of_memory_is_no_exit_of_its_own() {
         let mut app = container("app", 1);
         app.reason = Some("OutOfMemoryError: Container killed due to memory usage".into());
-        assert!(says(CHECK, &with(vec![ended(1, vec![app.clone()]), ended(2, vec![app])])).is_empty());
+        assert!(
+            says(CHECK, &with(vec![ended(1, vec![app.clone()]), ended(2, vec![app])])).is_empty()
+        );
     }
 
     #[test]
@@ -245,7 +300,9 @@ mod tests {
     fn a_task_that_ecs_stopped_may_exit_as_it_likes() {
         let scaled = |n| Task {
             stop_code: Some("ServiceSchedulerInitiated".into()),
-            stopped_reason: Some("Scaling activity initiated by (deployment ecs-svc/1000000000000000012)".into()),
+            stopped_reason: Some(
+                "Scaling activity initiated by (deployment ecs-svc/1000000000000000012)".into(),
+            ),
             ..ended(n, vec![container("app", 1)])
         };
         assert!(says(CHECK, &with(vec![scaled(1), scaled(2)])).is_empty());
@@ -253,7 +310,10 @@ mod tests {
 
     #[test]
     fn a_log_that_may_not_be_read_hides_the_words_and_not_the_exit() {
-        let mut snapshot = with(vec![ended(1, vec![container("app", 127)]), ended(2, vec![container("app", 127)])]);
+        let mut snapshot = with(vec![
+            ended(1, vec![container("app", 127)]),
+            ended(2, vec![container("app", 127)]),
+        ]);
         snapshot.logs.0.clear();
         let exam = exam(CHECK, &snapshot);
         assert_eq!(exam.missed.len(), 1);
@@ -267,19 +327,33 @@ mod tests {
     fn with_log(messages: &[&str]) -> Snapshot {
         let mut snapshot = with(vec![ended(1, vec![container("app", 1)])]);
         let line = |message: &&str| LogLine { message: (*message).into(), ..LogLine::default() };
-        snapshot.logs.put(format!("/ecs/api{LOG_STREAM}ecs/app/{}", id::task(1)), messages.iter().map(line).collect());
+        snapshot.logs.put(
+            format!("/ecs/api{LOG_STREAM}ecs/app/{}", id::task(1)),
+            messages.iter().map(line).collect(),
+        );
         snapshot
     }
 
     #[test]
     fn names_what_the_log_says_and_where_to_look() {
-        let finding = &exam(CHECK, &with_log(&["listening", "Error: connect ECONNREFUSED 10.0.9.9:5432\n    at Socket", "bye", "  "])).findings[0];
+        let finding = &exam(
+            CHECK,
+            &with_log(&[
+                "listening",
+                "Error: connect ECONNREFUSED 10.0.9.9:5432\n    at Socket",
+                "bye",
+                "  ",
+            ]),
+        )
+        .findings[0];
         assert_eq!(
             finding.says,
             "Container app exits with code 1, likely because 10.0.9.9:5432 refuses the connection (the port of Postgres): the newest task of api:12 \
              ended so 60 s ago."
         );
-        let quoted = |finding: &Finding| finding.evidence[2..].iter().map(|evidence| evidence.value.clone()).collect::<Vec<_>>();
+        let quoted = |finding: &Finding| {
+            finding.evidence[2..].iter().map(|evidence| evidence.value.clone()).collect::<Vec<_>>()
+        };
         assert_eq!(quoted(finding), ["Error: connect ECONNREFUSED 10.0.9.9:5432", "bye"]);
         assert!(finding.remedy.summary.starts_with("Look whether it runs and listens there"));
     }
@@ -288,10 +362,21 @@ mod tests {
     fn a_denial_names_the_statement_that_is_missing_unless_somebody_denied_it_on_purpose() {
         let denial = |why: &str| {
             let who = "User: arn:aws:sts::123456789012:assumed-role/api-task/01 is not authorized to perform: sqs:ReceiveMessage";
-            let finding = exam(CHECK, &with_log(&[&format!("{who} on resource: arn:aws:sqs:eu-west-2:123456789012:mail {why}")])).findings.remove(0);
-            (finding.says.contains("likely because IAM denies it sqs:ReceiveMessage"), finding.remedy)
+            let finding = exam(
+                CHECK,
+                &with_log(&[&format!(
+                    "{who} on resource: arn:aws:sqs:eu-west-2:123456789012:mail {why}"
+                )]),
+            )
+            .findings
+            .remove(0);
+            (
+                finding.says.contains("likely because IAM denies it sqs:ReceiveMessage"),
+                finding.remedy,
+            )
         };
-        let (named, remedy) = denial("because no identity-based policy allows the sqs:ReceiveMessage action");
+        let (named, remedy) =
+            denial("because no identity-based policy allows the sqs:ReceiveMessage action");
         assert!(named);
         assert_eq!(
             remedy.cli[1],
@@ -306,33 +391,53 @@ mod tests {
     fn quotes_the_last_word_where_no_signature_is_known_and_keeps_it_short() {
         let long = format!("order 17 failed {}", "x".repeat(300));
         let says = &says(CHECK, &with_log(&["listening", &long, "bye"]))[0];
-        assert!(says.contains(" Its log says \"order 17 failed xxx") && says.ends_with("x…\"."), "{says}");
+        assert!(
+            says.contains(" Its log says \"order 17 failed xxx") && says.ends_with("x…\"."),
+            "{says}"
+        );
         assert!(!says.contains("likely"));
     }
 
     #[test]
     fn the_log_of_another_version_says_nothing_of_this() {
         let mut snapshot = with(vec![ended(1, vec![container("app", 1)])]);
-        let old = Task { started_by: Some("ecs-svc/1000000000000000011".into()), ..ended(2, vec![container("app", 1)]) };
+        let old = Task {
+            started_by: Some("ecs-svc/1000000000000000011".into()),
+            ..ended(2, vec![container("app", 1)])
+        };
         let arn = snapshot.services[0].service_arn.clone();
         snapshot.stopped_tasks.change(&arn).unwrap().push(old);
-        let line = LogLine { message: "Error: Cannot find module 'express'".into(), ..LogLine::default() };
+        let line =
+            LogLine { message: "Error: Cannot find module 'express'".into(), ..LogLine::default() };
         snapshot.logs.put(format!("/ecs/api{LOG_STREAM}ecs/app/{}", id::task(2)), vec![line]);
-        assert!(says(CHECK, &snapshot)[0].starts_with("Container app exits with code 1: the newest task"));
+        assert!(
+            says(CHECK, &snapshot)[0]
+                .starts_with("Container app exits with code 1: the newest task")
+        );
     }
 
     #[test]
     fn explains_tasks_that_keep_stopping_unless_they_stop_for_the_balancer() {
-        let exited = || vec![ended(1, vec![container("app", 1)]), ended(2, vec![container("app", 1)])];
+        let exited =
+            || vec![ended(1, vec![container("app", 1)]), ended(2, vec![container("app", 1)])];
         let explains = |snapshot: &Snapshot| {
             let intent = Intent::default();
             let diagnosis = diagnose(&Patient::new(snapshot, &snapshot.services[0], &intent));
-            diagnosis.roots.into_iter().find(|root| root.check.id() == CHECK.id()).unwrap().explains.len()
+            diagnosis
+                .roots
+                .into_iter()
+                .find(|root| root.check.id() == CHECK.id())
+                .unwrap()
+                .explains
+                .len()
         };
         assert_eq!(explains(&with(exited())), 1);
         let unhealthy = |n| Task {
             stop_code: Some("ServiceSchedulerInitiated".into()),
-            stopped_reason: Some(format!("Task failed ELB health checks in (target-group {})", id::group("api"))),
+            stopped_reason: Some(format!(
+                "Task failed ELB health checks in (target-group {})",
+                id::group("api")
+            )),
             ..ended(n, Vec::new())
         };
         let mostly_unhealthy = exited().into_iter().chain([3, 4, 5].map(unhealthy)).collect();

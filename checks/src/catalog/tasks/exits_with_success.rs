@@ -1,5 +1,5 @@
-//! An essential container ends as if its work were done. A service must keep running, so to ECS that is a failure, though
-//! every exit code is 0.
+//! An essential container ends as if its work were done. A service must keep running, so to ECS
+//! that is a failure, though every exit code is 0.
 
 use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
@@ -13,24 +13,28 @@ crate::check! {
     ///
     /// # Why it matters
     ///
-    /// Nothing looks like an error, and yet tasks come and go: ECS wants a service's tasks to run for ever.
+    /// Nothing looks like an error, and yet tasks come and go: ECS wants a service's tasks to run
+    /// for ever.
     ///
     /// # How we tell
     ///
-    /// Two tasks of the version within the hour, or the newest failure, have `EssentialContainerExited`, and the container that
-    /// ended them has exit code 0; none failed before it. Tasks that a deployment or scaling stopped may end with 0, too, and do
-    /// not count. If its log ends with a crash all the same, a shell likely swallowed the code.
+    /// Two tasks of the version within the hour, or the newest failure, have
+    /// `EssentialContainerExited`, and the container that ended them has exit code 0; none failed
+    /// before it. Tasks that a deployment or scaling stopped may end with 0, too, and do not count.
+    /// If its log ends with a crash all the same, a shell likely swallowed the code.
     ///
     /// # What to do
     ///
-    /// Either the command runs in the background and returns (start it in the foreground), or it is a job (run it with
-    /// `run-task` or a schedule, not as a service), or a helper is done and should not be essential.
+    /// Either the command runs in the background and returns (start it in the foreground), or it is
+    /// a job (run it with `run-task` or a schedule, not as a service), or a helper is done and
+    /// should not be essential.
     ///
     /// ```sh
     /// aws ecs describe-task-definition --task-definition <family:revision> --query 'taskDefinition.containerDefinitions[].[name,essential,command]'
     /// ```
     ///
-    /// Terraform/OpenTofu: `essential` and `command` in `container_definitions` of `aws_ecs_task_definition`.
+    /// Terraform/OpenTofu: `essential` and `command` in `container_definitions` of
+    /// `aws_ecs_task_definition`.
     ///
     /// # See also
     ///
@@ -51,12 +55,19 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         return Err(NoAnswer::NotApplicable(rollout::OTHER_CONTROLLER));
     }
     for failures in stop::failures(patient)? {
-        let Some(definition) = findings.see(patient.task_definition(failures.task_definition)) else { continue };
+        let Some(definition) = findings.see(patient.task_definition(failures.task_definition))
+        else {
+            continue;
+        };
         for ((container, code), tasks) in stop::exits(&failures, definition, |code| code == 0) {
-            let first = |task: &&&Task| stop::culprit(task).is_some_and(|culprit| culprit.name == container);
+            let first = |task: &&&Task| {
+                stop::culprit(task).is_some_and(|culprit| culprit.name == container)
+            };
             let tasks: Vec<&Task> = tasks.iter().filter(first).copied().collect();
             let Some(newest) = tasks.first() else { continue };
-            let helpers = definition.is_some_and(|definition| definition.container_definitions.iter().filter(|one| one.essential).count() > 1);
+            let helpers = definition.is_some_and(|definition| {
+                definition.container_definitions.iter().filter(|one| one.essential).count() > 1
+            });
             let fate = if failures.is_primary { "" } else { ", which was rolled back," };
             let logged = crash::last_word(patient, findings, container, &tasks);
             // A shell that starts the app may end with 0 whatever the app ended with.
@@ -71,17 +82,45 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
                 rollout::short(failures.task_definition),
                 stop::when(patient.now(), &tasks)
             );
-            let helper = if helpers { " If it is a helper that may end, set essential to false." } else { "" };
+            let helper = if helpers {
+                " If it is a helper that may end, set essential to false."
+            } else {
+                ""
+            };
             let advice = match &logged.crash {
-                Some(crash) => format!("{} And let the start script pass the exit code on, so that a failure looks like one.", crash.kind.advice()),
-                None => format!("Keep the process in the foreground; or, if it is a job, run it with run-task or a schedule.{helper}"),
+                Some(crash) => format!(
+                    "{} And let the start script pass the exit code on, so that a failure looks like one.",
+                    crash.kind.advice()
+                ),
+                None => format!(
+                    "Keep the process in the foreground; or, if it is a job, run it with run-task or a schedule.{helper}"
+                ),
             };
             let remedy = Remedy::new(advice)
-                .cli(Call::DescribeTaskDefinition.see(patient.cluster(), patient.name(), patient.arn(), rollout::short(failures.task_definition)))
-                .cli(Call::DescribeTasks.see(patient.cluster(), patient.name(), patient.arn(), newest.id()));
+                .cli(Call::DescribeTaskDefinition.see(
+                    patient.cluster(),
+                    patient.name(),
+                    patient.arn(),
+                    rollout::short(failures.task_definition),
+                ))
+                .cli(Call::DescribeTasks.see(
+                    patient.cluster(),
+                    patient.name(),
+                    patient.arn(),
+                    newest.id(),
+                ));
             findings.add(
                 Subject::new(Kind::TaskDefinition, failures.task_definition)
-                    .sick(says, Evidence::new(Call::DescribeTasks, &newest.task_arn, "containers.exitCode", code).at(newest.stopped_at))
+                    .sick(
+                        says,
+                        Evidence::new(
+                            Call::DescribeTasks,
+                            &newest.task_arn,
+                            "containers.exitCode",
+                            code,
+                        )
+                        .at(newest.stopped_at),
+                    )
                     .because(stop::evidence(newest))
                     .because_all(logged.evidence)
                     .mend(remedy)
@@ -108,8 +147,10 @@ mod tests {
     fn an_exit_with_0_is_a_failure_of_a_service() {
         assert_eq!(
             says(CHECK, &(CHECK.example)()),
-            ["Container worker ends with exit code 0, as if it were done: 3 of 3 failed tasks of mailer:12 stopped so within 8 min, the last 2 min \
-              ago."]
+            [
+                "Container worker ends with exit code 0, as if it were done: 3 of 3 failed tasks of mailer:12 stopped so within 8 min, the last 2 min \
+              ago."
+            ]
         );
     }
 
@@ -122,21 +163,32 @@ mod tests {
                 .starts_with("Container worker ends with exit code 0, though by its log Node.js cannot find module 'express': 3 of")
         );
         baseline::log_at_last(&mut snapshot, &["sent 12 messages", "done"]);
-        assert!(says(CHECK, &snapshot)[0].starts_with("Container worker ends with exit code 0, as if it were done: 3 of"));
+        assert!(
+            says(CHECK, &snapshot)[0]
+                .starts_with("Container worker ends with exit code 0, as if it were done: 3 of")
+        );
     }
 
     #[test]
     fn a_clean_stop_by_a_deployment_is_normal() {
         let scaled = |task: &mut Task| {
             task.stop_code = Some("ServiceSchedulerInitiated".into());
-            task.stopped_reason = Some("Scaling activity initiated by (deployment ecs-svc/1000000000000000012)".into());
+            task.stopped_reason = Some(
+                "Scaling activity initiated by (deployment ecs-svc/1000000000000000012)".into(),
+            );
         };
         assert!(says(CHECK, &with(scaled)).is_empty());
     }
 
     #[test]
     fn a_container_that_ends_after_another_had_failed_is_not_the_one() {
-        let failed = |task: &mut Task| task.containers.push(Container { name: "proxy".into(), exit_code: Some(1), ..Container::default() });
+        let failed = |task: &mut Task| {
+            task.containers.push(Container {
+                name: "proxy".into(),
+                exit_code: Some(1),
+                ..Container::default()
+            })
+        };
         assert!(says(CHECK, &with(failed)).is_empty());
     }
 
@@ -144,7 +196,8 @@ mod tests {
     fn a_helper_that_may_end_ends_nothing() {
         let mut snapshot = (CHECK.example)();
         let definition = baseline::id::ecs("task-definition/mailer:12");
-        snapshot.task_definitions.change(&definition).unwrap().container_definitions[0].essential = false;
+        snapshot.task_definitions.change(&definition).unwrap().container_definitions[0].essential =
+            false;
         assert!(says(CHECK, &snapshot).is_empty());
     }
 }

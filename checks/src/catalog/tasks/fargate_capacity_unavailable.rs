@@ -11,12 +11,14 @@ crate::check! {
     ///
     /// # Why it matters
     ///
-    /// The task is not started until there is some. With Spot alone or a single zone there is nowhere to go meanwhile.
+    /// The task is not started until there is some. With Spot alone or a single zone there is
+    /// nowhere to go meanwhile.
     ///
     /// # How we tell
     ///
-    /// A service event says "Capacity is unavailable at this time", and no later event overrules it. One such event of the last
-    /// three minutes does not count. The account's own quota has another message.
+    /// A service event says "Capacity is unavailable at this time", and no later event overrules
+    /// it. One such event of the last three minutes does not count. The account's own quota has
+    /// another message.
     ///
     /// # What to do
     ///
@@ -26,7 +28,8 @@ crate::check! {
     /// aws ecs update-service --cluster <cluster> --service <service> --capacity-provider-strategy capacityProvider=FARGATE,base=1,weight=1 capacityProvider=FARGATE_SPOT,weight=3
     /// ```
     ///
-    /// Terraform/OpenTofu: `capacity_provider_strategy` and `network_configuration { subnets }` of `aws_ecs_service`.
+    /// Terraform/OpenTofu: `capacity_provider_strategy` and `network_configuration { subnets }` of
+    /// `aws_ecs_service`.
     ///
     /// # See also
     ///
@@ -50,16 +53,23 @@ crate::check! {
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     reason::each(patient, findings, &[Trouble::FargateCapacityUnavailable], |told, _| {
         let providers = &patient.service().capacity_providers;
-        let only_spot = !providers.is_empty() && providers.iter().all(|provider| provider == "FARGATE_SPOT");
+        let only_spot =
+            !providers.is_empty() && providers.iter().all(|provider| provider == "FARGATE_SPOT");
         let subnets = reach::configured(patient, None).map_or(0, |network| network.subnets.len());
         let claim = match (only_spot, subnets) {
-            (true, _) => "Fargate has no Spot capacity now, and the service asks for nothing else".to_owned(),
-            (false, 1) => "Fargate has no capacity now in the zone of the service's only subnet".to_owned(),
+            (true, _) => {
+                "Fargate has no Spot capacity now, and the service asks for nothing else".to_owned()
+            }
+            (false, 1) => {
+                "Fargate has no capacity now in the zone of the service's only subnet".to_owned()
+            }
             (false, _) => "Fargate has no capacity now in the service's zones".to_owned(),
         };
         let mut finding = told.finding(patient, &claim);
         if only_spot {
-            finding = finding.because_all(providers.iter().map(|provider| patient.evidence("capacityProviders", provider)));
+            finding = finding.because_all(
+                providers.iter().map(|provider| patient.evidence("capacityProviders", provider)),
+            );
         }
         let remedy = Remedy::new("Add subnets in other zones, and on-demand capacity as a base beside Spot; or wait, ECS tries again by itself.")
             .cli(format!(
@@ -83,9 +93,16 @@ mod tests {
     #[test]
     fn tells_spot_alone_from_fargate() {
         let mut snapshot = (CHECK.example)();
-        assert_eq!(says(CHECK, &snapshot), ["Fargate has no capacity now in the service's zones: ECS said so of mailer:12 8 min ago."]);
+        assert_eq!(
+            says(CHECK, &snapshot),
+            [
+                "Fargate has no capacity now in the service's zones: ECS said so of mailer:12 8 min ago."
+            ]
+        );
         snapshot.services[0].capacity_providers = vec!["FARGATE_SPOT".into()];
-        assert!(says(CHECK, &snapshot)[0].starts_with("Fargate has no Spot capacity now, and the service asks for nothing else: "));
+        assert!(says(CHECK, &snapshot)[0].starts_with(
+            "Fargate has no Spot capacity now, and the service asks for nothing else: "
+        ));
     }
 
     #[test]

@@ -15,16 +15,18 @@ crate::check! {
     ///
     /// # Why it matters
     ///
-    /// A task that ran for weeks is suddenly gone, without a deployment and without an error. It is normal, unless it was the only one.
+    /// A task that ran for weeks is suddenly gone, without a deployment and without an error. It is
+    /// normal, unless it was the only one.
     ///
     /// # How we tell
     ///
-    /// A task stopped within the hour because "ECS is performing maintenance on the underlying infrastructure", or with the stop
-    /// code `InfrastructureHealth`.
+    /// A task stopped within the hour because "ECS is performing maintenance on the underlying
+    /// infrastructure", or with the stop code `InfrastructureHealth`.
     ///
     /// # What to do
     ///
-    /// Nothing. Two tasks in two zones do not feel it; AWS tells of planned retirements beforehand in its Health Dashboard.
+    /// Nothing. Two tasks in two zones do not feel it; AWS tells of planned retirements beforehand
+    /// in its Health Dashboard.
     ///
     /// ```sh
     /// aws ecs describe-tasks --cluster <cluster> --tasks <task>
@@ -52,20 +54,23 @@ crate::check! {
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     let hour_ago = time::before(patient.now(), SignedDuration::from_hours(1));
     let recent = |task: &&Task| task.stopped_at.is_some_and(|at| at >= hour_ago);
-    let stopped: Vec<&Task> = patient.stopped_tasks()?.iter().filter(recent).filter(|task| StopKind::of(task) == StopKind::Maintenance).collect();
+    let stopped: Vec<&Task> = patient
+        .stopped_tasks()?
+        .iter()
+        .filter(recent)
+        .filter(|task| StopKind::of(task) == StopKind::Maintenance)
+        .collect();
     let Some(newest) = stopped.first() else { return Ok(()) };
     let says = format!(
         "AWS stopped {} for maintenance {}, which is normal: ECS starts others in their place.",
         crate::reading::count(stopped.len(), "task"),
         stop::when(patient.now(), &stopped)
     );
-    let see = Call::DescribeTasks.see(patient.cluster(), patient.name(), patient.arn(), newest.id());
-    findings.add(
-        patient
-            .subject()
-            .sick(says, stop::evidence(newest))
-            .mend(Remedy::new("Nothing to mend; with two tasks in two zones nobody feels it.").cli(see)),
-    );
+    let see =
+        Call::DescribeTasks.see(patient.cluster(), patient.name(), patient.arn(), newest.id());
+    findings.add(patient.subject().sick(says, stop::evidence(newest)).mend(
+        Remedy::new("Nothing to mend; with two tasks in two zones nobody feels it.").cli(see),
+    ));
     Ok(())
 }
 
@@ -80,7 +85,9 @@ mod tests {
     fn counts_what_aws_replaced() {
         assert_eq!(
             says(CHECK, &(CHECK.example)()),
-            ["AWS stopped 1 task for maintenance 2 min ago, which is normal: ECS starts others in their place."]
+            [
+                "AWS stopped 1 task for maintenance 2 min ago, which is normal: ECS starts others in their place."
+            ]
         );
     }
 
@@ -88,7 +95,8 @@ mod tests {
     fn maintenance_is_no_failure_of_the_service() {
         let snapshot = (CHECK.example)();
         let intent = Intent::default();
-        let diagnosis = crate::diagnosis::diagnose(&Patient::new(&snapshot, &snapshot.services[0], &intent));
+        let diagnosis =
+            crate::diagnosis::diagnose(&Patient::new(&snapshot, &snapshot.services[0], &intent));
         assert!(diagnosis.roots.is_empty(), "{:?}", diagnosis.roots);
     }
 

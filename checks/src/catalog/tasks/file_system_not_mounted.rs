@@ -1,4 +1,5 @@
-//! An EFS file system of the task cannot be mounted: nobody lets the task in on port 2049, or the access point is not there.
+//! An EFS file system of the task cannot be mounted: nobody lets the task in on port 2049, or the
+//! access point is not there.
 
 use crate::check::{Findings, NoAnswer};
 use crate::finding::Remedy;
@@ -14,9 +15,10 @@ crate::check! {
     ///
     /// # How we tell
     ///
-    /// Tasks of the version stopped with "failed to invoke EFS utils commands". The end of the reason tells a timeout (the security
-    /// group of the mount target, or no mount target in the zone) from a denial (IAM, file system policy) and from what does not
-    /// exist. The mount targets themselves are not looked up.
+    /// Tasks of the version stopped with "failed to invoke EFS utils commands". The end of the
+    /// reason tells a timeout (the security group of the mount target, or no mount target in the
+    /// zone) from a denial (IAM, file system policy) and from what does not exist. The mount
+    /// targets themselves are not looked up.
     ///
     /// # What to do
     ///
@@ -25,7 +27,8 @@ crate::check! {
     /// aws ec2 authorize-security-group-ingress --group-id <mount target's group> --protocol tcp --port 2049 --source-group <task's group>
     /// ```
     ///
-    /// Terraform/OpenTofu: `aws_efs_mount_target` in each zone, with `security_groups` that admit the tasks on port 2049.
+    /// Terraform/OpenTofu: `aws_efs_mount_target` in each zone, with `security_groups` that admit
+    /// the tasks on port 2049.
     ///
     /// # See also
     ///
@@ -49,9 +52,10 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     reason::each(patient, findings, &[Trouble::FileSystemNotMounted], |told, _| {
         let timed_out = told.text.to_ascii_lowercase().contains("timed out");
         let (why, advice) = match told.reason.fault {
-            _ if timed_out => {
-                (" in time", "Let the tasks' security group in on port 2049 at the mount targets, and have a mount target in each zone of the tasks.")
-            }
+            _ if timed_out => (
+                " in time",
+                "Let the tasks' security group in on port 2049 at the mount targets, and have a mount target in each zone of the tasks.",
+            ),
             Some(Fault::Network) => (
                 ", because it cannot be reached",
                 "Let the tasks' security group in on port 2049 at the mount targets, and have a mount target in each zone of the tasks.",
@@ -64,10 +68,18 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
                 ", because something that it names does not exist",
                 "Mend the file system, access point or directory that the task definition names.",
             ),
-            _ => ("", "See the end of the reason: a closed port 2049, a missing mount target, a denial, or a directory that is not there."),
+            _ => (
+                "",
+                "See the end of the reason: a closed port 2049, a missing mount target, a denial, or a directory that is not there.",
+            ),
         };
-        let remedy = Remedy::new(advice).cli("aws efs describe-mount-targets --file-system-id <file system>").cli(told.see(patient));
-        Some(told.finding(patient, &format!("The EFS file system cannot be mounted{why}")).mend(remedy))
+        let remedy = Remedy::new(advice)
+            .cli("aws efs describe-mount-targets --file-system-id <file system>")
+            .cli(told.see(patient));
+        Some(
+            told.finding(patient, &format!("The EFS file system cannot be mounted{why}"))
+                .mend(remedy),
+        )
     })
 }
 
@@ -82,9 +94,15 @@ mod tests {
 
     #[test]
     fn the_end_of_the_reason_tells_why() {
-        assert!(says(CHECK, &(CHECK.example)())[0].starts_with("The EFS file system cannot be mounted in time: 3 of 3"));
+        assert!(
+            says(CHECK, &(CHECK.example)())[0]
+                .starts_with("The EFS file system cannot be mounted in time: 3 of 3")
+        );
         let head = "failed to invoke EFS utils commands to set up EFS volumes: stderr:";
-        assert!(with(&format!("{head} access denied by server: AccessDeniedException"))[0].contains("because access is denied"));
+        assert!(
+            with(&format!("{head} access denied by server: AccessDeniedException"))[0]
+                .contains("because access is denied")
+        );
         assert!(
             with(&format!("{head} b'mount.nfs4: mounting fs failed, reason given by server: No such file or directory'"))[0]
                 .starts_with("The EFS file system cannot be mounted: 2 of 2")
@@ -93,6 +111,9 @@ mod tests {
 
     #[test]
     fn another_resource_is_no_file_system() {
-        assert!(with("unable to pull secrets or registry auth: pull command failed: : signal: killed").is_empty());
+        assert!(
+            with("unable to pull secrets or registry auth: pull command failed: : signal: killed")
+                .is_empty()
+        );
     }
 }

@@ -1,5 +1,6 @@
-//! The image of a task is not in its registry: a tag that was never pushed, a repository that is not there, or a digest
-//! that has been deleted. Where the registry merely could not be asked, other checks have the word.
+//! The image of a task is not in its registry: a tag that was never pushed, a repository that is
+//! not there, or a digest that has been deleted. Where the registry merely could not be asked,
+//! other checks have the word.
 
 use std::sync::LazyLock;
 
@@ -17,15 +18,17 @@ crate::check! {
     ///
     /// # Why it matters
     ///
-    /// No task of this version can start. A typo, a tag that was not pushed, another region or account, a lifecycle policy
-    /// that deleted the digest which the deployment had pinned: the message is the same.
+    /// No task of this version can start. A typo, a tag that was not pushed, another region or
+    /// account, a lifecycle policy that deleted the digest which the deployment had pinned: the
+    /// message is the same.
     ///
     /// # How we tell
     ///
-    /// Tasks of the version stopped with `CannotPullContainerError`, and the end of the reason says "not found", "manifest
-    /// unknown" or "check whether the image exists". Words of a timeout or of a denial in it mean something else, and so other
-    /// checks. If ECR has the tag by now, it says so. Docker Hub answers "pull access denied" for what is missing and for what
-    /// is private, and that cannot be told apart.
+    /// Tasks of the version stopped with `CannotPullContainerError`, and the end of the reason says
+    /// "not found", "manifest unknown" or "check whether the image exists". Words of a timeout or
+    /// of a denial in it mean something else, and so other checks. If ECR has the tag by now, it
+    /// says so. Docker Hub answers "pull access denied" for what is missing and for what is
+    /// private, and that cannot be told apart.
     ///
     /// # What to do
     ///
@@ -57,7 +60,9 @@ crate::check! {
     },
 }
 
-static NAMED: LazyLock<Option<Regex>> = LazyLock::new(|| pattern(r"(?:resolve ref|manifest for|access denied for) (?<it>[^\s,]+?):?(?:[\s,]|$)"));
+static NAMED: LazyLock<Option<Regex>> = LazyLock::new(|| {
+    pattern(r"(?:resolve ref|manifest for|access denied for) (?<it>[^\s,]+?):?(?:[\s,]|$)")
+});
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     reason::each(patient, findings, &[Trouble::ImageNotFound], |told, findings| {
@@ -68,22 +73,38 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         } else {
             format!("The image {name} is not in the registry")
         };
-        let what = if told.text.contains("pull access denied") { format!("{what}, or is private") } else { what };
+        let what = if told.text.contains("pull access denied") {
+            format!("{what}, or is private")
+        } else {
+            what
+        };
         let mut finding = told.finding(patient, &what);
         if let Some(pushed) = pushed_since(patient, told, findings, named) {
-            finding.says.push_str(&format!(" ECR has that tag now: it was pushed {} ago, so a new deployment may find it.", words(patient, &pushed)));
+            finding.says.push_str(&format!(
+                " ECR has that tag now: it was pushed {} ago, so a new deployment may find it.",
+                words(patient, &pushed)
+            ));
             finding = finding.because(pushed);
         }
         Some(finding.mend(remedy(patient, told, named)))
     })
 }
 
-/// The push of the tag, if ECR has it now. Asked only of what the service runs now: of that alone the collector asks.
-fn pushed_since(patient: &Patient, told: &Told, findings: &mut Findings, named: Option<&str>) -> Option<Evidence> {
+/// The push of the tag, if ECR has it now. Asked only of what the service runs now: of that alone
+/// the collector asks.
+fn pushed_since(
+    patient: &Patient,
+    told: &Told,
+    findings: &mut Findings,
+    named: Option<&str>,
+) -> Option<Evidence> {
     let image = named.filter(|image| told.is_primary && image::tagged(image).is_some())?;
     let row = findings.see(patient.image(image)).flatten()?;
     let pushed = row.image_pushed_at?;
-    Some(Evidence::new(Call::DescribeImages, image, "imageDetails.imagePushedAt", pushed).at(Some(pushed)))
+    Some(
+        Evidence::new(Call::DescribeImages, image, "imageDetails.imagePushedAt", pushed)
+            .at(Some(pushed)),
+    )
 }
 
 fn words(patient: &Patient, pushed: &Evidence) -> String {
@@ -97,9 +118,15 @@ fn short(image: &str) -> &str {
 }
 
 fn remedy(patient: &Patient, told: &Told, named: Option<&str>) -> Remedy {
-    let remedy = Remedy::new("Push the image under this tag, or deploy a task definition whose image is there.").cli(told.see(patient));
+    let remedy = Remedy::new(
+        "Push the image under this tag, or deploy a task definition whose image is there.",
+    )
+    .cli(told.see(patient));
     let remedy = match named.and_then(image::tagged) {
-        Some(image) => remedy.cli(format!("aws ecr describe-images --repository-name {} --image-ids imageTag={}", image.repository, image.tag)),
+        Some(image) => remedy.cli(format!(
+            "aws ecr describe-images --repository-name {} --image-ids imageTag={}",
+            image.repository, image.tag
+        )),
         None => remedy,
     };
     remedy.cli(format!("aws ecs update-service {} --force-new-deployment", patient.cli()))
@@ -119,7 +146,9 @@ mod tests {
     fn names_the_image_and_the_count() {
         assert_eq!(
             says(CHECK, &(CHECK.example)()),
-            ["The image mailer:0.9.0 is not in the registry: 3 of 3 failed tasks of mailer:12 stopped so within 8 min, the last 2 min ago."]
+            [
+                "The image mailer:0.9.0 is not in the registry: 3 of 3 failed tasks of mailer:12 stopped so within 8 min, the last 2 min ago."
+            ]
         );
     }
 
@@ -128,14 +157,23 @@ mod tests {
         let mut snapshot = (CHECK.example)();
         let image = id::image("mailer:0.9.0");
         let row = baseline::worker().images.change(&image).cloned().unwrap();
-        snapshot.images.put(&image, crate::snapshot::Image { image_pushed_at: Some(minutes_ago(1)), ..row });
-        assert!(says(CHECK, &snapshot)[0].ends_with("ECR has that tag now: it was pushed 60 s ago, so a new deployment may find it."));
+        snapshot
+            .images
+            .put(&image, crate::snapshot::Image { image_pushed_at: Some(minutes_ago(1)), ..row });
+        assert!(says(CHECK, &snapshot)[0].ends_with(
+            "ECR has that tag now: it was pushed 60 s ago, so a new deployment may find it."
+        ));
     }
 
     #[test]
     fn a_digest_that_was_deleted_is_named_as_one() {
-        let reason = format!("CannotPullContainerError: failed to resolve ref mailer:1@sha256:{}: not found", "0".repeat(64));
-        assert!(with(&reason)[0].starts_with("The digest of image mailer:0.9.0 is not in the registry any more: 2 of 2"));
+        let reason = format!(
+            "CannotPullContainerError: failed to resolve ref mailer:1@sha256:{}: not found",
+            "0".repeat(64)
+        );
+        assert!(with(&reason)[0].starts_with(
+            "The digest of image mailer:0.9.0 is not in the registry any more: 2 of 2"
+        ));
     }
 
     #[test]

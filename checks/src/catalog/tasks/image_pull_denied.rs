@@ -1,5 +1,5 @@
-//! The registry answers and refuses the pull: the execution role, the instance role, or the password for a private
-//! registry is not enough. It names role and action as IAM named them.
+//! The registry answers and refuses the pull: the execution role, the instance role, or the
+//! password for a private registry is not enough. It names role and action as IAM named them.
 
 use crate::call::quote;
 use crate::check::{Findings, NoAnswer};
@@ -13,15 +13,16 @@ crate::check! {
     ///
     /// # Why it matters
     ///
-    /// No task of this version can start. On Fargate the *execution* role pulls, not the task role; on EC2 the role of the
-    /// instance does.
+    /// No task of this version can start. On Fargate the *execution* role pulls, not the task role;
+    /// on EC2 the role of the instance does.
     ///
     /// # How we tell
     ///
-    /// Tasks of the version stopped while they pulled the image or fetched ECR's authorization, and the end of the reason
-    /// is a denial: `AccessDeniedException`, "not authorized to perform", 403, 401, or "check that the role has the
-    /// permissions". Where IAM names role, action and resource, so do we. Then a simulation of the role's policies tells whether
-    /// none allows it, one denies it, or all is well with them and another policy refuses.
+    /// Tasks of the version stopped while they pulled the image or fetched ECR's authorization, and
+    /// the end of the reason is a denial: `AccessDeniedException`, "not authorized to perform",
+    /// 403, 401, or "check that the role has the permissions". Where IAM names role, action and
+    /// resource, so do we. Then a simulation of the role's policies tells whether none allows it,
+    /// one denies it, or all is well with them and another policy refuses.
     ///
     /// # What to do
     ///
@@ -66,12 +67,17 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         }
         let refused = reason::refused(told.text);
         let claim = match (refused.role, refused.action) {
-            (Some(role), Some(action)) => format!("The registry refuses the pull, because role {role} may not {action}"),
+            (Some(role), Some(action)) => {
+                format!("The registry refuses the pull, because role {role} may not {action}")
+            }
             _ => "The registry refuses the pull".to_owned(),
         };
         let role = refused.role.map_or("<execution role>".to_owned(), quote);
-        let policy =
-            if is_of_instance(told.text, patient) { "AmazonEC2ContainerRegistryReadOnly" } else { "service-role/AmazonECSTaskExecutionRolePolicy" };
+        let policy = if is_of_instance(told.text, patient) {
+            "AmazonEC2ContainerRegistryReadOnly"
+        } else {
+            "service-role/AmazonECSTaskExecutionRolePolicy"
+        };
         let remedy = Remedy::new(
             "Let the role pull: ecr:GetAuthorizationToken on *, and ecr:BatchCheckLayerAvailability, ecr:GetDownloadUrlForLayer and \
              ecr:BatchGetImage on the repository. A repository of another account must allow it too; another registry needs repositoryCredentials.",
@@ -82,13 +88,20 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
             "resource \"aws_iam_role_policy_attachment\" \"pull\" {{\n  role       = \"{role}\"\n  policy_arn = \"arn:aws:iam::aws:policy/{policy}\"\n}}"
         ));
         let question = access::of_start(patient, findings, told);
-        Some(access::settle(patient, findings, told.finding(patient, &claim).mend(remedy), told.text, question.as_ref()))
+        Some(access::settle(
+            patient,
+            findings,
+            told.finding(patient, &claim).mend(remedy),
+            told.text,
+            question.as_ref(),
+        ))
     })
 }
 
 /// On EC2 it is the instance that pulls, unless the text names an execution role.
 fn is_of_instance(text: &str, patient: &Patient) -> bool {
-    patient.service().launch_type.as_deref() == Some("EC2") && !text.contains("execution resource retrieval")
+    patient.service().launch_type.as_deref() == Some("EC2")
+        && !text.contains("execution resource retrieval")
 }
 
 #[cfg(test)]
@@ -106,15 +119,22 @@ mod tests {
         let snapshot = (CHECK.example)();
         assert_eq!(
             says(CHECK, &snapshot),
-            ["The registry refuses the pull, because role mailer-execution may not ecr:GetAuthorizationToken: 3 of 3 failed tasks of mailer:12 \
-              stopped so within 8 min, the last 2 min ago. No policy of the role allows it."]
+            [
+                "The registry refuses the pull, because role mailer-execution may not ecr:GetAuthorizationToken: 3 of 3 failed tasks of mailer:12 \
+              stopped so within 8 min, the last 2 min ago. No policy of the role allows it."
+            ]
         );
-        assert!(exam(CHECK, &snapshot).findings[0].remedy.cli[0].contains("--role-name mailer-execution "));
+        assert!(
+            exam(CHECK, &snapshot).findings[0].remedy.cli[0]
+                .contains("--role-name mailer-execution ")
+        );
     }
 
     #[test]
     fn a_bare_403_names_nobody() {
-        let found = with("CannotPullContainerError: failed to resolve ref mailer:1: unexpected status from HEAD request to https://x: 403 Forbidden");
+        let found = with(
+            "CannotPullContainerError: failed to resolve ref mailer:1: unexpected status from HEAD request to https://x: 403 Forbidden",
+        );
         assert!(found[0].starts_with("The registry refuses the pull: 2 of 2"));
     }
 
@@ -135,7 +155,14 @@ mod tests {
     #[test]
     fn on_instances_the_instance_pulls() {
         let mut snapshot = baseline::ec2();
-        baseline::fail_to_start(&mut snapshot, 2, "CannotPullContainerError: Error response from daemon: no basic auth credentials");
-        assert!(exam(CHECK, &snapshot).findings[0].remedy.cli[0].ends_with("AmazonEC2ContainerRegistryReadOnly"));
+        baseline::fail_to_start(
+            &mut snapshot,
+            2,
+            "CannotPullContainerError: Error response from daemon: no basic auth credentials",
+        );
+        assert!(
+            exam(CHECK, &snapshot).findings[0].remedy.cli[0]
+                .ends_with("AmazonEC2ContainerRegistryReadOnly")
+        );
     }
 }

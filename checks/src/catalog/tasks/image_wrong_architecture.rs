@@ -1,5 +1,6 @@
-//! The image is built for another CPU than the tasks have: the registry has no manifest for it, or the kernel cannot run
-//! the program. The first is a pull that fails, the second a container that ends at once; both are told here.
+//! The image is built for another CPU than the tasks have: the registry has no manifest for it, or
+//! the kernel cannot run the program. The first is a pull that fails, the second a container that
+//! ends at once; both are told here.
 
 use std::sync::LazyLock;
 
@@ -18,12 +19,14 @@ crate::check! {
     ///
     /// # Why it matters
     ///
-    /// No task of this version can work. It is what an image built on an Apple laptop does on Fargate's default, X86_64.
+    /// No task of this version can work. It is what an image built on an Apple laptop does on
+    /// Fargate's default, X86_64.
     ///
     /// # How we tell
     ///
-    /// Either tasks stopped while they pulled, and the reason says that the manifest has no descriptor for the platform; or
-    /// a container ended by itself, and its log says `exec format error`.
+    /// Either tasks stopped while they pulled, and the reason says that the manifest has no
+    /// descriptor for the platform; or a container ended by itself, and its log says `exec format
+    /// error`.
     ///
     /// # What to do
     ///
@@ -34,7 +37,8 @@ crate::check! {
     /// aws ecs register-task-definition --runtime-platform cpuArchitecture=ARM64,operatingSystemFamily=LINUX --cli-input-json file://task-definition.json
     /// ```
     ///
-    /// Terraform/OpenTofu: `runtime_platform { cpu_architecture = "ARM64" }` of `aws_ecs_task_definition`.
+    /// Terraform/OpenTofu: `runtime_platform { cpu_architecture = "ARM64" }` of
+    /// `aws_ecs_task_definition`.
     ///
     /// # See also
     ///
@@ -56,12 +60,15 @@ crate::check! {
 
 const AT_EXEC: &str = "exec format error";
 
-static PLATFORM: LazyLock<Option<Regex>> = LazyLock::new(|| pattern(r"matching platform '?(?<it>[a-z]+/[a-z0-9/]+)"));
+static PLATFORM: LazyLock<Option<Regex>> =
+    LazyLock::new(|| pattern(r"matching platform '?(?<it>[a-z]+/[a-z0-9/]+)"));
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     reason::each(patient, findings, &[Trouble::WrongArchitecture], |told, _| {
         let claim = match reason::part(&PLATFORM, told.text) {
-            Some(platform) => format!("The image has no variant for {platform}, on which the tasks run"),
+            Some(platform) => {
+                format!("The image has no variant for {platform}, on which the tasks run")
+            }
             None => "The image is built for another CPU than the tasks have".to_owned(),
         };
         Some(told.finding(patient, &claim).mend(remedy(patient, told.see(patient))))
@@ -74,10 +81,15 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
 
 /// The kernel's word in the log of a container that ended by itself.
 fn at_exec(patient: &Patient, findings: &mut Findings, failures: &Failures) {
-    let exited = |arn: &str| failures.tasks.iter().any(|task| task.task_arn == arn && matches!(StopKind::of(task), StopKind::Exited { .. }));
+    let exited = |arn: &str| {
+        failures.tasks.iter().any(|task| {
+            task.task_arn == arn && matches!(StopKind::of(task), StopKind::Exited { .. })
+        })
+    };
     let streams = findings.see(container_log::streams(patient)).unwrap_or_default();
     for stream in streams.into_iter().filter(|stream| exited(&stream.task.task_arn)) {
-        let lines = findings.see(patient.log_lines(stream.group, &stream.stream)).unwrap_or_default();
+        let lines =
+            findings.see(patient.log_lines(stream.group, &stream.stream)).unwrap_or_default();
         let Some(line) = lines.iter().find(|line| line.message.contains(AT_EXEC)) else { continue };
         let of = format!("{}{LOG_STREAM}{}", stream.group, stream.stream);
         let says = format!(
@@ -87,9 +99,16 @@ fn at_exec(patient: &Patient, findings: &mut Findings, failures: &Failures) {
             reason::quoted(&line.message)
         );
         let finding = Subject::new(Kind::TaskDefinition, failures.task_definition)
-            .sick(says, Evidence::new(Call::GetLogEvents, &of, "events.message", &line.message).at(line.timestamp))
+            .sick(
+                says,
+                Evidence::new(Call::GetLogEvents, &of, "events.message", &line.message)
+                    .at(line.timestamp),
+            )
             .because(stop::evidence(stream.task))
-            .mend(remedy(patient, Call::GetLogEvents.see(patient.cluster(), patient.name(), patient.arn(), &of)))
+            .mend(remedy(
+                patient,
+                Call::GetLogEvents.see(patient.cluster(), patient.name(), patient.arn(), &of),
+            ))
             .concerns(Kind::TaskDefinition, failures.task_definition)
             .concerns_no(Kind::TargetGroup);
         findings.add(finding);
@@ -128,8 +147,10 @@ mod tests {
     fn a_pull_message_that_is_an_architecture_names_the_platform() {
         assert_eq!(
             says(CHECK, &(CHECK.example)()),
-            ["The image has no variant for linux/amd64, on which the tasks run: 3 of 3 failed tasks of mailer:12 stopped so within 8 min, the last \
-              2 min ago."]
+            [
+                "The image has no variant for linux/amd64, on which the tasks run: 3 of 3 failed tasks of mailer:12 stopped so within 8 min, the last \
+              2 min ago."
+            ]
         );
     }
 
@@ -137,8 +158,10 @@ mod tests {
     fn the_log_of_a_container_that_ended_tells_too() {
         assert_eq!(
             says(CHECK, &with_log("exec /usr/bin/sh: exec format error")),
-            ["The kernel cannot run the program of container worker, which is built for another CPU: its log of a task of mailer:12 says \"exec \
-              /usr/bin/sh: exec format error\"."]
+            [
+                "The kernel cannot run the program of container worker, which is built for another CPU: its log of a task of mailer:12 says \"exec \
+              /usr/bin/sh: exec format error\"."
+            ]
         );
         assert!(says(CHECK, &with_log("Error: bad format")).is_empty());
     }
@@ -147,9 +170,13 @@ mod tests {
     fn it_stands_before_the_exit_that_follows_from_it() {
         let snapshot = with_log("exec /app: exec format error");
         let intent = crate::patient::Intent::default();
-        let diagnosis = crate::diagnosis::diagnose(&Patient::new(&snapshot, &snapshot.services[0], &intent));
+        let diagnosis =
+            crate::diagnosis::diagnose(&Patient::new(&snapshot, &snapshot.services[0], &intent));
         let root = diagnosis.roots.iter().find(|root| root.check.id() == CHECK.id()).unwrap();
-        assert_eq!(root.explains.iter().map(|node| node.check.id()).collect::<Vec<_>>(), ["exits_with_error"]);
+        assert_eq!(
+            root.explains.iter().map(|node| node.check.id()).collect::<Vec<_>>(),
+            ["exits_with_error"]
+        );
         assert_eq!(root.explains[0].explains[0].check.id(), "tasks_keep_stopping");
     }
 }

@@ -1,4 +1,5 @@
-//! A task's network interface, or its disk, was not there in time. Once it is a hiccup of AWS's; again and again it is not.
+//! A task's network interface, or its disk, was not there in time. Once it is a hiccup of AWS's;
+//! again and again it is not.
 
 use crate::check::{Findings, NoAnswer};
 use crate::finding::Remedy;
@@ -6,20 +7,24 @@ use crate::patient::Patient;
 use crate::reading::reason::{self, Trouble};
 
 crate::check! {
-    /// AWS does not get the network interface or the disk of the tasks ready in time, again and again.
+    /// AWS does not get the network interface or the disk of the tasks ready in time, again and
+    /// again.
     ///
     /// # Why it matters
     ///
-    /// The task stops before it began. Mostly it is over with the next try, which ECS makes by itself.
+    /// The task stops before it began. Mostly it is over with the next try, which ECS makes by
+    /// itself.
     ///
     /// # How we tell
     ///
-    /// Three or more tasks of the version stopped within the hour with "Timeout waiting for network interface provisioning", the same
-    /// for ephemeral storage, or an EC2 error while the interface was made. Fewer are a hiccup, and not told. A full subnet has a word of its own.
+    /// Three or more tasks of the version stopped within the hour with "Timeout waiting for network
+    /// interface provisioning", the same for ephemeral storage, or an EC2 error while the interface
+    /// was made. Fewer are a hiccup, and not told. A full subnet has a word of its own.
     ///
     /// # What to do
     ///
-    /// Wait for the next try; if it goes on, look whether the account reached its quota of network interfaces, and ask AWS Support.
+    /// Wait for the next try; if it goes on, look whether the account reached its quota of network
+    /// interfaces, and ask AWS Support.
     ///
     /// ```sh
     /// aws service-quotas get-service-quota --service-code vpc --quota-code L-DF5E4CA3
@@ -51,9 +56,16 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
             return None;
         }
         let claim = match told.text {
-            text if text.contains("EphemeralStorage") => "AWS does not get the task's disk ready in time".to_owned(),
-            text if text.contains("Timeout") => "AWS does not get the task's network interface ready in time".to_owned(),
-            text => format!("EC2 refuses to make the task's network interface (\"{}\")", reason::quoted(text)),
+            text if text.contains("EphemeralStorage") => {
+                "AWS does not get the task's disk ready in time".to_owned()
+            }
+            text if text.contains("Timeout") => {
+                "AWS does not get the task's network interface ready in time".to_owned()
+            }
+            text => format!(
+                "EC2 refuses to make the task's network interface (\"{}\")",
+                reason::quoted(text)
+            ),
         };
         let remedy = Remedy::new("ECS tries again by itself; if it goes on, look at the quota of network interfaces, and ask AWS Support.")
             .cli("aws service-quotas get-service-quota --service-code vpc --quota-code L-DF5E4CA3")
@@ -74,9 +86,15 @@ mod tests {
     #[test]
     fn three_are_told_and_two_are_a_hiccup() {
         let reason = "Timeout waiting for network interface provisioning to complete.";
-        assert!(with(3, reason)[0].starts_with("AWS does not get the task's network interface ready in time: 3 of 3"));
+        assert!(
+            with(3, reason)[0]
+                .starts_with("AWS does not get the task's network interface ready in time: 3 of 3")
+        );
         assert!(with(2, reason).is_empty());
-        assert!(with(3, "Timeout waiting for EphemeralStorage provisioning to complete.")[0].starts_with("AWS does not get the task's disk"));
+        assert!(
+            with(3, "Timeout waiting for EphemeralStorage provisioning to complete.")[0]
+                .starts_with("AWS does not get the task's disk")
+        );
     }
 
     #[test]

@@ -1,5 +1,5 @@
-//! ECS told a container to stop, it did not, and ECS killed it: exit code 137 that is not memory. It looks only at tasks
-//! that ECS or somebody stopped on purpose.
+//! ECS told a container to stop, it did not, and ECS killed it: exit code 137 that is not memory.
+//! It looks only at tasks that ECS or somebody stopped on purpose.
 
 use jiff::SignedDuration;
 
@@ -17,25 +17,29 @@ crate::check! {
     ///
     /// # Why it matters
     ///
-    /// Requests that are under way are cut off at every deployment and every time the service scales in, and each stop takes
-    /// half a minute longer. Usually a shell is the first process and does not pass the signal on.
+    /// Requests that are under way are cut off at every deployment and every time the service
+    /// scales in, and each stop takes half a minute longer. Usually a shell is the first process
+    /// and does not pass the signal on.
     ///
     /// # How we tell
     ///
-    /// Two tasks of a current version within the hour, stopped by a deployment, by scaling, by Spot or by hand, have a container with
-    /// exit code 137 and no reason of the runtime, and took at least its `stopTimeout` to stop, which is 30 seconds unless it is set. Memory has a reason of its own. A
-    /// container with 143 took the signal and ended.
+    /// Two tasks of a current version within the hour, stopped by a deployment, by scaling, by Spot
+    /// or by hand, have a container with exit code 137 and no reason of the runtime, and took at
+    /// least its `stopTimeout` to stop, which is 30 seconds unless it is set. Memory has a reason
+    /// of its own. A container with 143 took the signal and ended.
     ///
     /// # What to do
     ///
-    /// Start the app as the first process (`ENTRYPOINT ["app"]`, not `ENTRYPOINT app`), or let an init process pass signals on:
-    /// `linuxParameters.initProcessEnabled`. If it really needs longer, raise `stopTimeout`, on Fargate up to 120 seconds.
+    /// Start the app as the first process (`ENTRYPOINT ["app"]`, not `ENTRYPOINT app`), or let an
+    /// init process pass signals on: `linuxParameters.initProcessEnabled`. If it really needs
+    /// longer, raise `stopTimeout`, on Fargate up to 120 seconds.
     ///
     /// ```sh
     /// aws ecs register-task-definition --cli-input-json file://task-definition.json
     /// ```
     ///
-    /// Terraform/OpenTofu: `linuxParameters` and `stopTimeout` in `container_definitions` of `aws_ecs_task_definition`.
+    /// Terraform/OpenTofu: `linuxParameters` and `stopTimeout` in `container_definitions` of
+    /// `aws_ecs_task_definition`.
     ///
     /// # See also
     ///
@@ -58,16 +62,24 @@ crate::check! {
     },
 }
 
-/// How many seconds ECS waits between SIGTERM and SIGKILL, unless the task definition says otherwise.
+/// How many seconds ECS waits between SIGTERM and SIGKILL, unless the task definition says
+/// otherwise.
 const STOP_TIMEOUT: i32 = 30;
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     let versions = stop::current_versions(patient);
     let hour_ago = time::before(patient.now(), SignedDuration::from_hours(1));
     let recent = |task: &&Task| task.stopped_at.is_some_and(|at| at >= hour_ago);
-    let current = |task: &&Task| versions.iter().any(|version| version.started(task.started_by.as_deref(), &task.task_definition_arn));
-    let told = |task: &&Task| matches!(StopKind::of(task), StopKind::Scaling | StopKind::User | StopKind::Spot);
-    let stopped: Vec<&Task> = patient.stopped_tasks()?.iter().filter(recent).filter(current).filter(told).collect();
+    let current = |task: &&Task| {
+        versions
+            .iter()
+            .any(|version| version.started(task.started_by.as_deref(), &task.task_definition_arn))
+    };
+    let told = |task: &&Task| {
+        matches!(StopKind::of(task), StopKind::Scaling | StopKind::User | StopKind::Spot)
+    };
+    let stopped: Vec<&Task> =
+        patient.stopped_tasks()?.iter().filter(recent).filter(current).filter(told).collect();
     let mut ended: Vec<(&Task, &Container, i32)> = Vec::new();
     for task in &stopped {
         ended.extend(killed(patient, task)?);
@@ -95,23 +107,46 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         container.name
     ));
     findings.add(
-        Subject::new(Kind::Container, format!("{}/{}", rollout::short(&newest.task_definition_arn), container.name))
-            .sick(says, Evidence::new(Call::DescribeTasks, &newest.task_arn, "containers.exitCode", 137).at(newest.stopped_at))
-            .because(stop::evidence(newest))
-            .because_all(newest.stopping_at.map(|at| Evidence::new(Call::DescribeTasks, &newest.task_arn, "stoppingAt", at)))
-            .mend(remedy)
-            .concerns(Kind::TaskDefinition, &newest.task_definition_arn),
+        Subject::new(
+            Kind::Container,
+            format!("{}/{}", rollout::short(&newest.task_definition_arn), container.name),
+        )
+        .sick(
+            says,
+            Evidence::new(Call::DescribeTasks, &newest.task_arn, "containers.exitCode", 137)
+                .at(newest.stopped_at),
+        )
+        .because(stop::evidence(newest))
+        .because_all(
+            newest
+                .stopping_at
+                .map(|at| Evidence::new(Call::DescribeTasks, &newest.task_arn, "stoppingAt", at)),
+        )
+        .mend(remedy)
+        .concerns(Kind::TaskDefinition, &newest.task_definition_arn),
     );
     Ok(())
 }
 
 /// The container that did not stop in time, and how many seconds it had.
-fn killed<'a>(patient: &Patient, task: &'a Task) -> Result<Option<(&'a Task, &'a Container, i32)>, Blind> {
-    let (Some(stopping), Some(stopped)) = (task.stopping_at, task.stopped_at) else { return Ok(None) };
-    let by_force = |container: &&Container| container.exit_code == Some(137) && container.reason.is_none();
-    let Some(container) = task.containers.iter().find(by_force).filter(|_| reason::of_task(task).is_none()) else { return Ok(None) };
+fn killed<'a>(
+    patient: &Patient,
+    task: &'a Task,
+) -> Result<Option<(&'a Task, &'a Container, i32)>, Blind> {
+    let (Some(stopping), Some(stopped)) = (task.stopping_at, task.stopped_at) else {
+        return Ok(None);
+    };
+    let by_force =
+        |container: &&Container| container.exit_code == Some(137) && container.reason.is_none();
+    let Some(container) =
+        task.containers.iter().find(by_force).filter(|_| reason::of_task(task).is_none())
+    else {
+        return Ok(None);
+    };
     let definition = patient.task_definition(&task.task_definition_arn)?;
-    let defined = definition.and_then(|definition| definition.container_definitions.iter().find(|one| one.name == container.name));
+    let defined = definition.and_then(|definition| {
+        definition.container_definitions.iter().find(|one| one.name == container.name)
+    });
     let timeout = defined.and_then(|one| one.stop_timeout).unwrap_or(STOP_TIMEOUT);
     let in_time = stopped.duration_since(stopping) < SignedDuration::from_secs(timeout.into());
     Ok((!in_time).then_some((task, container, timeout)))
@@ -142,7 +177,10 @@ mod tests {
     fn its_own_stop_timeout_counts() {
         let with_timeout = |seconds: i32| {
             let mut snapshot = (CHECK.example)();
-            let definition = snapshot.task_definitions.change(&crate::baseline::id::ecs("task-definition/api:12")).unwrap();
+            let definition = snapshot
+                .task_definitions
+                .change(&crate::baseline::id::ecs("task-definition/api:12"))
+                .unwrap();
             definition.container_definitions[0].stop_timeout = Some(seconds);
             says(CHECK, &snapshot)
         };
@@ -152,14 +190,20 @@ mod tests {
 
     #[test]
     fn memory_is_another_matter() {
-        let oom = |task: &mut Task| task.containers[0].reason = Some("OutOfMemoryError: Container killed due to memory usage".into());
+        let oom = |task: &mut Task| {
+            task.containers[0].reason =
+                Some("OutOfMemoryError: Container killed due to memory usage".into())
+        };
         assert!(says(CHECK, &with(oom)).is_empty());
     }
 
     #[test]
     fn a_container_that_took_the_signal_is_fine() {
         assert!(says(CHECK, &with(|task| task.containers[0].exit_code = Some(143))).is_empty());
-        assert!(says(CHECK, &with(|task| task.stopping_at = task.stopped_at)).is_empty(), "killed before its time was over, so by another");
+        assert!(
+            says(CHECK, &with(|task| task.stopping_at = task.stopped_at)).is_empty(),
+            "killed before its time was over, so by another"
+        );
     }
 
     #[test]
@@ -173,6 +217,9 @@ mod tests {
 
     #[test]
     fn an_older_version_may_have_ignored_it() {
-        assert!(says(CHECK, &with(|task| task.started_by = Some("ecs-svc/1000000000000000011".into()))).is_empty());
+        assert!(
+            says(CHECK, &with(|task| task.started_by = Some("ecs-svc/1000000000000000011".into())))
+                .is_empty()
+        );
     }
 }

@@ -1,5 +1,6 @@
-//! The log driver cannot be set up: its options are wrong, the execution role may not write, or CloudWatch Logs cannot be
-//! reached. The last is explained by the network, so it shows a symptom; the other two are mended here.
+//! The log driver cannot be set up: its options are wrong, the execution role may not write, or
+//! CloudWatch Logs cannot be reached. The last is explained by the network, so it shows a symptom;
+//! the other two are mended here.
 
 use std::sync::LazyLock;
 
@@ -16,13 +17,15 @@ crate::check! {
     ///
     /// # Why it matters
     ///
-    /// No task of this version can start: the log driver comes before the app. So there is no log to look into.
+    /// No task of this version can start: the log driver comes before the app. So there is no log
+    /// to look into.
     ///
     /// # How we tell
     ///
-    /// Tasks of the version stopped with "failed to validate logger args" or "failed to initialize logging driver". The
-    /// end of the reason tells three things apart: the words of a timeout mean that CloudWatch Logs cannot be reached, a
-    /// denial that the execution role may not write, anything else that the driver refuses its options.
+    /// Tasks of the version stopped with "failed to validate logger args" or "failed to initialize
+    /// logging driver". The end of the reason tells three things apart: the words of a timeout mean
+    /// that CloudWatch Logs cannot be reached, a denial that the execution role may not write,
+    /// anything else that the driver refuses its options.
     ///
     /// # What to do
     ///
@@ -32,7 +35,8 @@ crate::check! {
     /// aws ecs describe-task-definition --task-definition <family:revision> --query 'taskDefinition.containerDefinitions[].logConfiguration'
     /// ```
     ///
-    /// Terraform/OpenTofu: `logConfiguration` in `container_definitions`; `aws_vpc_endpoint` for `logs`.
+    /// Terraform/OpenTofu: `logConfiguration` in `container_definitions`; `aws_vpc_endpoint` for
+    /// `logs`.
     ///
     /// # See also
     ///
@@ -67,20 +71,25 @@ crate::check! {
     },
 }
 
-static ARGUMENTS: LazyLock<Option<Regex>> = LazyLock::new(|| pattern(r"validate logger args: (?<it>.+?)(?: ?: exit status \d+)?$"));
+static ARGUMENTS: LazyLock<Option<Regex>> =
+    LazyLock::new(|| pattern(r"validate logger args: (?<it>.+?)(?: ?: exit status \d+)?$"));
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
-    reason::each(patient, findings, &[Trouble::LogsUnreachable, Trouble::LogsDenied, Trouble::LogOptionsWrong], |told, findings| {
-        // What an endpoint refuses, no role can mend.
-        if journey::is_of_endpoint(told.text) {
-            return None;
-        }
-        let refused = reason::refused(told.text);
-        let see = format!(
-            "aws ecs describe-task-definition --task-definition {} --query 'taskDefinition.containerDefinitions[].logConfiguration'",
-            told.version()
-        );
-        let (claim, remedy) = match told.reason.trouble {
+    reason::each(
+        patient,
+        findings,
+        &[Trouble::LogsUnreachable, Trouble::LogsDenied, Trouble::LogOptionsWrong],
+        |told, findings| {
+            // What an endpoint refuses, no role can mend.
+            if journey::is_of_endpoint(told.text) {
+                return None;
+            }
+            let refused = reason::refused(told.text);
+            let see = format!(
+                "aws ecs describe-task-definition --task-definition {} --query 'taskDefinition.containerDefinitions[].logConfiguration'",
+                told.version()
+            );
+            let (claim, remedy) = match told.reason.trouble {
             Trouble::LogsUnreachable => (
                 "The log driver cannot reach CloudWatch Logs".to_owned(),
                 Remedy::new(
@@ -107,18 +116,25 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
                 Remedy::new("Mend the options of the log driver in the task definition, and deploy it.").cli(see),
             ),
         };
-        let subnets = told.tasks.iter().filter_map(|task| task.subnet_id.as_deref());
-        let finding = told.finding(patient, &claim).mend(remedy);
-        // Only the way to CloudWatch is something that a subnet's route can explain.
-        Some(match told.reason.trouble {
-            Trouble::LogsUnreachable => finding.concerns_all(Kind::Subnet, subnets),
-            Trouble::LogsDenied => {
-                let question = access::of_start(patient, findings, told);
-                access::settle(patient, findings, finding.concerns_no(Kind::Subnet), told.text, question.as_ref())
-            }
-            _ => finding.concerns_no(Kind::Subnet),
-        })
-    })
+            let subnets = told.tasks.iter().filter_map(|task| task.subnet_id.as_deref());
+            let finding = told.finding(patient, &claim).mend(remedy);
+            // Only the way to CloudWatch is something that a subnet's route can explain.
+            Some(match told.reason.trouble {
+                Trouble::LogsUnreachable => finding.concerns_all(Kind::Subnet, subnets),
+                Trouble::LogsDenied => {
+                    let question = access::of_start(patient, findings, told);
+                    access::settle(
+                        patient,
+                        findings,
+                        finding.concerns_no(Kind::Subnet),
+                        told.text,
+                        question.as_ref(),
+                    )
+                }
+                _ => finding.concerns_no(Kind::Subnet),
+            })
+        },
+    )
 }
 
 #[cfg(test)]
@@ -127,21 +143,26 @@ mod tests {
     use crate::testing::says_of_failed_starts;
 
     fn with(tail: &str) -> Vec<String> {
-        says_of_failed_starts(CHECK, 2, &format!("ResourceInitializationError: failed to validate logger args: {tail}"))
+        says_of_failed_starts(
+            CHECK,
+            2,
+            &format!("ResourceInitializationError: failed to validate logger args: {tail}"),
+        )
     }
 
     #[test]
     fn the_end_of_the_reason_tells_network_role_and_options_apart() {
         let network = "The task cannot find the Amazon CloudWatch log group defined in the task definition. There is a connection issue between the \
                        task and Amazon CloudWatch. Check your network configuration. : signal: killed";
-        assert!(with(network)[0].starts_with("The log driver cannot reach CloudWatch Logs: 2 of 2"));
+        assert!(
+            with(network)[0].starts_with("The log driver cannot reach CloudWatch Logs: 2 of 2")
+        );
         let denied = "failed to create Cloudwatch log stream: AccessDeniedException: User: arn:aws:sts::123456789012:assumed-role/exec/01 is not \
                       authorized to perform: logs:CreateLogStream on resource: arn:aws:logs:x";
         assert!(with(denied)[0].starts_with("Role exec may not logs:CreateLogStream: "));
-        assert!(
-            with("awslogs-region is required: exit status 1")[0]
-                .starts_with("The log driver refuses its options (\"awslogs-region is required\"): 2 of 2")
-        );
+        assert!(with("awslogs-region is required: exit status 1")[0].starts_with(
+            "The log driver refuses its options (\"awslogs-region is required\"): 2 of 2"
+        ));
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! The log group that the task definition names is not there, and may not be made by the execution role either.
+//! The log group that the task definition names is not there, and may not be made by the execution
+//! role either.
 
 use std::collections::BTreeSet;
 
@@ -14,14 +15,15 @@ crate::check! {
     ///
     /// # Why it matters
     ///
-    /// No task of this version can start: the log driver comes before the app. With `awslogs-create-group` the execution
-    /// role needs `logs:CreateLogGroup`, which the managed policy does not have.
+    /// No task of this version can start: the log driver comes before the app. With
+    /// `awslogs-create-group` the execution role needs `logs:CreateLogGroup`, which the managed
+    /// policy does not have.
     ///
     /// # How we tell
     ///
     /// Tasks of the version stopped while the log driver was set up, and the end of the reason is
-    /// `ResourceNotFoundException`, or a denied `logs:CreateLogGroup`. ECS may speak of a missing log group in a reason that
-    /// ends in a timeout: that is the network.
+    /// `ResourceNotFoundException`, or a denied `logs:CreateLogGroup`. ECS may speak of a missing
+    /// log group in a reason that ends in a timeout: that is the network.
     ///
     /// # What to do
     ///
@@ -67,7 +69,8 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     reason::each(patient, findings, &[Trouble::LogGroupMissing], |told, findings| {
         let definition = findings.see(patient.task_definition(told.task_definition)).flatten();
         let containers = definition.iter().flat_map(|definition| &definition.container_definitions);
-        let groups: BTreeSet<&str> = containers.filter_map(|container| container.awslogs_group.as_deref()).collect();
+        let groups: BTreeSet<&str> =
+            containers.filter_map(|container| container.awslogs_group.as_deref()).collect();
         // Of several groups nobody knows which one it is.
         let name = match groups.len() {
             0 => "The log group".to_owned(),
@@ -79,9 +82,12 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
             Some(role) => format!("{name} does not exist, and role {role} may not create it"),
             None => format!("{name} does not exist"),
         };
-        let mut remedy = Remedy::new("Create the log group, keep its logs for a limited time, and deploy again.");
+        let mut remedy = Remedy::new(
+            "Create the log group, keep its logs for a limited time, and deploy again.",
+        );
         for group in &groups {
-            remedy = remedy.cli(format!("aws logs create-log-group --log-group-name {}", quote(group)));
+            remedy =
+                remedy.cli(format!("aws logs create-log-group --log-group-name {}", quote(group)));
         }
         if let Some(group) = groups.first() {
             remedy = remedy.terraform(format!(
@@ -90,10 +96,19 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
             ));
         }
         let named = |group: &&str| {
-            Evidence::new(Call::DescribeTaskDefinition, told.task_definition, "containerDefinitions.logConfiguration.options.awslogs_group", group)
+            Evidence::new(
+                Call::DescribeTaskDefinition,
+                told.task_definition,
+                "containerDefinitions.logConfiguration.options.awslogs_group",
+                group,
+            )
         };
-        let finding = told.finding(patient, &claim).because_all(groups.iter().map(named)).mend(remedy.cli(told.see(patient)));
-        // Whoever creates the group needs no permission for the role: what its policies say is told, and the remedy stays.
+        let finding = told
+            .finding(patient, &claim)
+            .because_all(groups.iter().map(named))
+            .mend(remedy.cli(told.see(patient)));
+        // Whoever creates the group needs no permission for the role: what its policies say is
+        // told, and the remedy stays.
         let remedy = finding.remedy.clone();
         let question = access::of_start(patient, findings, told);
         Some(access::settle(patient, findings, finding, told.text, question.as_ref()).mend(remedy))
@@ -107,14 +122,23 @@ mod tests {
     use crate::testing::says_of_failed_starts;
 
     fn with(tail: &str) -> Vec<String> {
-        says_of_failed_starts(CHECK, 2, &format!("ResourceInitializationError: failed to validate logger args: {tail}"))
+        says_of_failed_starts(
+            CHECK,
+            2,
+            &format!("ResourceInitializationError: failed to validate logger args: {tail}"),
+        )
     }
 
     #[test]
     fn names_the_group() {
-        let found =
-            with("failed to create Cloudwatch log stream: ResourceNotFoundException: The specified log group does not exist. : exit status 1");
-        assert!(found[0].starts_with("Log group /ecs/mailer does not exist: 2 of 2 failed tasks of mailer:12"));
+        let found = with(
+            "failed to create Cloudwatch log stream: ResourceNotFoundException: The specified log group does not exist. : exit status 1",
+        );
+        assert!(
+            found[0].starts_with(
+                "Log group /ecs/mailer does not exist: 2 of 2 failed tasks of mailer:12"
+            )
+        );
     }
 
     #[test]
@@ -123,7 +147,9 @@ mod tests {
             "failed to create Cloudwatch log group: AccessDeniedException: User: arn:aws:sts::123456789012:assumed-role/exec/01 is not authorized to \
              perform: logs:CreateLogGroup on resource: arn:aws:logs:eu-west-2:123456789012:log-group:/ecs/mailer:log-stream:",
         );
-        assert!(found[0].starts_with("Log group /ecs/mailer does not exist, and role exec may not create it: "));
+        assert!(found[0].starts_with(
+            "Log group /ecs/mailer does not exist, and role exec may not create it: "
+        ));
     }
 
     #[test]
@@ -137,17 +163,20 @@ mod tests {
 
     #[test]
     fn a_log_message_that_is_iam_is_no_missing_group() {
-        let found = with("failed to create Cloudwatch log stream: AccessDeniedException: not authorized to perform: logs:CreateLogStream");
+        let found = with(
+            "failed to create Cloudwatch log stream: AccessDeniedException: not authorized to perform: logs:CreateLogStream",
+        );
         assert!(found.is_empty());
     }
 
     #[test]
     fn two_causes_at_once_have_each_its_own_chain() {
         let network = "CannotPullContainerError: failed to resolve ref mailer:1: failed to do request: dial tcp 52.94.53.1:443: i/o timeout";
-        let missing =
-            "ResourceInitializationError: failed to validate logger args: ResourceNotFoundException: The specified log group does not exist.";
+        let missing = "ResourceInitializationError: failed to validate logger args: ResourceNotFoundException: The specified log group does not exist.";
         let mut snapshot = baseline::worker();
-        baseline::roll_out(&mut snapshot, 40, |deployment| deployment.status = "ROLLBACK_SUCCESSFUL".into());
+        baseline::roll_out(&mut snapshot, 40, |deployment| {
+            deployment.status = "ROLLBACK_SUCCESSFUL".into()
+        });
         baseline::fail_to_start(&mut snapshot, 6, network);
         for table in snapshot.route_tables.change("vpc-1").unwrap() {
             table.routes.truncate(1);
@@ -159,7 +188,8 @@ mod tests {
             task.stopped_reason = Some(missing.into());
         }
         let intent = crate::patient::Intent::default();
-        let diagnosis = crate::diagnosis::diagnose(&Patient::new(&snapshot, &snapshot.services[0], &intent));
+        let diagnosis =
+            crate::diagnosis::diagnose(&Patient::new(&snapshot, &snapshot.services[0], &intent));
         let chain = |id: &str| {
             let root = diagnosis.roots.iter().find(|root| root.check.id() == id).unwrap();
             let mut ids = Vec::new();
@@ -170,7 +200,18 @@ mod tests {
             }
             ids
         };
-        assert_eq!(chain("no_route_out"), ["registry_unreachable", "tasks_fail_to_start", "tasks_keep_stopping", "too_few_running"]);
-        assert_eq!(chain("log_group_missing"), ["tasks_fail_to_start", "tasks_keep_stopping", "deployment_rolled_back"]);
+        assert_eq!(
+            chain("no_route_out"),
+            [
+                "registry_unreachable",
+                "tasks_fail_to_start",
+                "tasks_keep_stopping",
+                "too_few_running"
+            ]
+        );
+        assert_eq!(
+            chain("log_group_missing"),
+            ["tasks_fail_to_start", "tasks_keep_stopping", "deployment_rolled_back"]
+        );
     }
 }

@@ -1,5 +1,5 @@
-//! The process of an essential container died of a signal of its own making: a crash in native code, not an error that the
-//! app reports.
+//! The process of an essential container died of a signal of its own making: a crash in native
+//! code, not an error that the app reports.
 
 use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
@@ -12,20 +12,22 @@ crate::check! {
     ///
     /// # Why it matters
     ///
-    /// The app did not get to say anything; the log often ends in the middle. ECS starts the task again, and it crashes again.
+    /// The app did not get to say anything; the log often ends in the middle. ECS starts the task
+    /// again, and it crashes again.
     ///
     /// # How we tell
     ///
-    /// A stopped task has `EssentialContainerExited`, and an essential container has an exit code that a signal leaves: 139
-    /// (SIGSEGV, a bad access to memory), 134 (SIGABRT, it aborted itself), 132 (SIGILL, often an instruction that the CPU
-    /// does not have), 136 (SIGFPE). It counts if two tasks of the version ended so within the hour, or the newest one did.
-    /// 137 and 143 come from outside, and are other matters. Some runtimes say in the log why they abort: Node.js, for one,
-    /// when its heap is full.
+    /// A stopped task has `EssentialContainerExited`, and an essential container has an exit code
+    /// that a signal leaves: 139 (SIGSEGV, a bad access to memory), 134 (SIGABRT, it aborted
+    /// itself), 132 (SIGILL, often an instruction that the CPU does not have), 136 (SIGFPE). It
+    /// counts if two tasks of the version ended so within the hour, or the newest one did. 137 and
+    /// 143 come from outside, and are other matters. Some runtimes say in the log why they abort:
+    /// Node.js, for one, when its heap is full.
     ///
     /// # What to do
     ///
-    /// It is in the image, not in ECS: a native library, the runtime, or a CPU that is not the one it was built for. Run the
-    /// same image elsewhere, and get a core dump.
+    /// It is in the image, not in ECS: a native library, the runtime, or a CPU that is not the one
+    /// it was built for. Run the same image elsewhere, and get a core dump.
     ///
     /// ```sh
     /// aws logs get-log-events --log-group-name <group> --log-stream-name <prefix>/<container>/<task>
@@ -48,19 +50,25 @@ crate::check! {
 }
 
 /// The signals that a process brings upon itself, by the exit code they leave.
-const SIGNALS: &[(i32, &str)] = &[(132, "SIGILL"), (134, "SIGABRT"), (136, "SIGFPE"), (139, "SIGSEGV")];
+const SIGNALS: &[(i32, &str)] =
+    &[(132, "SIGILL"), (134, "SIGABRT"), (136, "SIGFPE"), (139, "SIGSEGV")];
 
-const LOOK: &str = "Look for the crash in the image: a native library, the runtime, or how it was built.";
+const LOOK: &str =
+    "Look for the crash in the image: a native library, the runtime, or how it was built.";
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     if !rollout::ecs_controls(patient) {
         return Err(NoAnswer::NotApplicable(rollout::OTHER_CONTROLLER));
     }
     for failures in stop::failures(patient)? {
-        let Some(definition) = findings.see(patient.task_definition(failures.task_definition)) else { continue };
+        let Some(definition) = findings.see(patient.task_definition(failures.task_definition))
+        else {
+            continue;
+        };
         let is_signal = |code: i32| SIGNALS.iter().any(|(signal, _)| *signal == code);
         for ((container, code), tasks) in stop::exits(&failures, definition, is_signal) {
-            let signal = SIGNALS.iter().find(|(one, _)| *one == code).map_or("a signal", |(_, name)| name);
+            let signal =
+                SIGNALS.iter().find(|(one, _)| *one == code).map_or("a signal", |(_, name)| name);
             let fate = if failures.is_primary { "" } else { ", which was rolled back," };
             let logged = crash::last_word(patient, findings, container, &tasks);
             let says = format!(
@@ -73,17 +81,30 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
             );
             let advice = match (&logged.crash, code) {
                 (Some(crash), _) => crash.kind.advice().to_owned(),
-                (None, 132) => format!("{LOOK} SIGILL likely means that it uses instructions which this CPU does not have."),
+                (None, 132) => format!(
+                    "{LOOK} SIGILL likely means that it uses instructions which this CPU does not have."
+                ),
                 (None, _) => LOOK.to_owned(),
             };
-            let see = |call: Call, id: &str| call.see(patient.cluster(), patient.name(), patient.arn(), id);
+            let see = |call: Call, id: &str| {
+                call.see(patient.cluster(), patient.name(), patient.arn(), id)
+            };
             let remedy = match &logged.stream {
                 Some(stream) => Remedy::new(advice).cli(see(Call::GetLogEvents, stream)),
                 None => Remedy::new(advice).cli(see(Call::DescribeTasks, tasks[0].id())),
             };
             findings.add(
                 Subject::new(Kind::TaskDefinition, failures.task_definition)
-                    .sick(says, Evidence::new(Call::DescribeTasks, &tasks[0].task_arn, "containers.exitCode", code).at(tasks[0].stopped_at))
+                    .sick(
+                        says,
+                        Evidence::new(
+                            Call::DescribeTasks,
+                            &tasks[0].task_arn,
+                            "containers.exitCode",
+                            code,
+                        )
+                        .at(tasks[0].stopped_at),
+                    )
                     .because(stop::evidence(tasks[0]))
                     .because_all(logged.evidence)
                     .mend(remedy)
@@ -111,7 +132,9 @@ mod tests {
     fn names_the_signal() {
         assert_eq!(
             says(CHECK, &(CHECK.example)()),
-            ["Container worker dies of SIGSEGV (exit code 139): 3 of 3 failed tasks of mailer:12 stopped so within 8 min, the last 2 min ago."]
+            [
+                "Container worker dies of SIGSEGV (exit code 139): 3 of 3 failed tasks of mailer:12 stopped so within 8 min, the last 2 min ago."
+            ]
         );
         assert!(ended(134)[0].contains("SIGABRT"));
     }
@@ -120,7 +143,10 @@ mod tests {
     fn a_runtime_that_aborts_says_why() {
         let mut snapshot = baseline::worker();
         baseline::exit_tasks(&mut snapshot, 2, 134, None);
-        baseline::log_at_last(&mut snapshot, &["FATAL ERROR: Reached heap limit Allocation failed - JavaScript heap out of memory"]);
+        baseline::log_at_last(
+            &mut snapshot,
+            &["FATAL ERROR: Reached heap limit Allocation failed - JavaScript heap out of memory"],
+        );
         assert!(
             says(CHECK, &snapshot)[0]
                 .starts_with("Container worker dies of SIGABRT (exit code 134), likely because Node.js runs out of heap: 2 of 2")

@@ -1,5 +1,5 @@
-//! No container instance of the cluster has room for the task, or fits it. ECS names the closest one and what it lacks; the
-//! instances themselves tell in numbers how far each is off.
+//! No container instance of the cluster has room for the task, or fits it. ECS names the closest
+//! one and what it lacks; the instances themselves tell in numbers how far each is off.
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
@@ -20,27 +20,31 @@ crate::check! {
     ///
     /// # Why it matters
     ///
-    /// The task is not started at all. During a rolling deployment there must be room for the old and the new tasks beside
-    /// each other.
+    /// The task is not started at all. During a rolling deployment there must be room for the old
+    /// and the new tasks beside each other.
     ///
     /// # How we tell
     ///
-    /// A service event says that no container instance met all requirements, or a stopped task has a reason like
-    /// `RESOURCE:MEMORY`, and no later event overrules it. One such event of the last three minutes does not count: instances
-    /// may be on their way. Then what the task needs (CPU, memory, fixed host ports, GPUs, attributes, placement constraints,
-    /// the zones of its subnets) is held against what each instance has left now, whether it takes tasks, and whether its
-    /// agent is connected. Constraints that are more than one comparison, and free network interfaces, are not judged.
+    /// A service event says that no container instance met all requirements, or a stopped task has
+    /// a reason like `RESOURCE:MEMORY`, and no later event overrules it. One such event of the last
+    /// three minutes does not count: instances may be on their way. Then what the task needs (CPU,
+    /// memory, fixed host ports, GPUs, attributes, placement constraints, the zones of its subnets)
+    /// is held against what each instance has left now, whether it takes tasks, and whether its
+    /// agent is connected. Constraints that are more than one comparison, and free network
+    /// interfaces, are not judged.
     ///
     /// # What to do
     ///
-    /// More or larger instances, or smaller tasks; fixed host ports let one task run on an instance:
+    /// More or larger instances, or smaller tasks; fixed host ports let one task run on an
+    /// instance:
     ///
     /// ```sh
     /// aws ecs list-container-instances --cluster <cluster>
     /// aws ecs describe-container-instances --cluster <cluster> --container-instances <instance> --query 'containerInstances[].remainingResources'
     /// ```
     ///
-    /// Terraform/OpenTofu: `aws_ecs_capacity_provider` with `managed_scaling`, `cpu` and `memory` of `aws_ecs_task_definition`.
+    /// Terraform/OpenTofu: `aws_ecs_capacity_provider` with `managed_scaling`, `cpu` and `memory`
+    /// of `aws_ecs_task_definition`.
     ///
     /// # See also
     ///
@@ -81,8 +85,10 @@ crate::check! {
     },
 }
 
-static INSTANCE: LazyLock<Option<Regex>> = LazyLock::new(|| pattern(r"container-instance (?<it>[0-9a-f-]+)"));
-static LACKS: LazyLock<Option<Regex>> = LazyLock::new(|| pattern(r"container-instance [0-9a-f-]+\)? (?<it>[^.]+)"));
+static INSTANCE: LazyLock<Option<Regex>> =
+    LazyLock::new(|| pattern(r"container-instance (?<it>[0-9a-f-]+)"));
+static LACKS: LazyLock<Option<Regex>> =
+    LazyLock::new(|| pattern(r"container-instance [0-9a-f-]+\)? (?<it>[^.]+)"));
 static RESOURCE: LazyLock<Option<Regex>> = LazyLock::new(|| pattern(r"RESOURCE:(?<it>\w+)"));
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
@@ -90,37 +96,63 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         let named = reason::part(&INSTANCE, told.text);
         let lacks = reason::part(&LACKS, told.text);
         let definition = findings.see(patient.task_definition(told.task_definition)).flatten();
-        let need = definition.map(|definition| Need::of(patient.service(), definition, zones(patient, findings, definition)));
-        let candidates = need.as_ref().filter(|_| capacity::matters(patient.service(), patient.now()));
-        let candidates = candidates.and_then(|need| Some((need, findings.see(capacity::candidates(patient, need, named))?)));
+        let need = definition.map(|definition| {
+            Need::of(patient.service(), definition, zones(patient, findings, definition))
+        });
+        let candidates =
+            need.as_ref().filter(|_| capacity::matters(patient.service(), patient.now()));
+        let candidates = candidates.and_then(|need| {
+            Some((need, findings.see(capacity::candidates(patient, need, named))?))
+        });
         let Some((need, candidates)) = candidates else {
             // Without the instances, ECS's own words are all there is.
             let why = match (named, lacks, reason::part(&RESOURCE, told.text)) {
-                (Some(instance), Some(lacks), _) => format!(" (the closest one, {}, {lacks})", instance.get(..12).unwrap_or(instance)),
+                (Some(instance), Some(lacks), _) => format!(
+                    " (the closest one, {}, {lacks})",
+                    instance.get(..12).unwrap_or(instance)
+                ),
                 (_, _, Some(resource)) => format!(" (they lack {resource})"),
                 _ => String::new(),
             };
-            return Some(told.finding(patient, &format!("{CLAIM}{why}")).mend(remedy_by_words(patient, lacks.unwrap_or_default(), named)));
+            return Some(told.finding(patient, &format!("{CLAIM}{why}")).mend(remedy_by_words(
+                patient,
+                lacks.unwrap_or_default(),
+                named,
+            )));
         };
         let mut finding = told.finding(patient, CLAIM);
         finding.says = in_numbers(patient, told, need, &candidates);
         let closest = candidates.first().zip(definition);
-        let lacks = closest.into_iter().flat_map(|(closest, definition)| closest.lacks.iter().map(move |lack| (closest.instance, lack, definition)));
-        let evidence = lacks.filter_map(|(instance, lack, definition)| lack.evidence(patient, instance, definition));
-        Some(finding.because_all(needs(definition)).because_all(evidence).mend(remedy(patient, need, &candidates)))
+        let lacks = closest.into_iter().flat_map(|(closest, definition)| {
+            closest.lacks.iter().map(move |lack| (closest.instance, lack, definition))
+        });
+        let evidence = lacks.filter_map(|(instance, lack, definition)| {
+            lack.evidence(patient, instance, definition)
+        });
+        Some(finding.because_all(needs(definition)).because_all(evidence).mend(remedy(
+            patient,
+            need,
+            &candidates,
+        )))
     })
 }
 
 const CLAIM: &str = "No container instance has room for the task, or fits it";
 
 /// The zones of the service's subnets; none where one of them is hidden.
-fn zones<'a>(patient: &Patient<'a>, findings: &mut Findings, definition: &TaskDefinition) -> Vec<&'a str> {
+fn zones<'a>(
+    patient: &Patient<'a>,
+    findings: &mut Findings,
+    definition: &TaskDefinition,
+) -> Vec<&'a str> {
     let service = patient.service();
     if definition.network_mode.as_deref() != Some("awsvpc") {
         return Vec::new();
     }
     let primary = service.deployments.iter().find(|deployment| deployment.status == "PRIMARY");
-    let network = primary.and_then(|primary| primary.network_configuration.as_ref()).or(service.network_configuration.as_ref());
+    let network = primary
+        .and_then(|primary| primary.network_configuration.as_ref())
+        .or(service.network_configuration.as_ref());
     let zones: Option<Vec<&str>> = network
         .into_iter()
         .flat_map(|network| &network.subnets)
@@ -129,7 +161,8 @@ fn zones<'a>(patient: &Patient<'a>, findings: &mut Findings, definition: &TaskDe
     zones.unwrap_or_default()
 }
 
-/// `No container instance fits web:31: the closest of 3, i-0a1b, is 212 MiB of memory short …. A task needs …`.
+/// `No container instance fits web:31: the closest of 3, i-0a1b, is 212 MiB of memory short …. A
+/// task needs …`.
 fn in_numbers(patient: &Patient, told: &Told, need: &Need, candidates: &[Candidate]) -> String {
     let version = told.version();
     let needs = match need.words() {
@@ -137,28 +170,44 @@ fn in_numbers(patient: &Patient, told: &Told, need: &Need, candidates: &[Candida
         words => format!("A task needs {words}; "),
     };
     let tail = match told.said {
-        Some(at) => format!("{needs}ECS last said {} ago that it cannot place one.", time::words(time::age(patient.now(), at))),
+        Some(at) => format!(
+            "{needs}ECS last said {} ago that it cannot place one.",
+            time::words(time::age(patient.now(), at))
+        ),
         None => format!("{needs}{}.", told.count(patient.now())),
     };
     let Some((closest, others)) = candidates.split_first() else {
-        return format!("No container instance fits {version}: the cluster has none of the kind that it wants. {tail}");
+        return format!(
+            "No container instance fits {version}: the cluster has none of the kind that it wants. {tail}"
+        );
     };
     let name = closest.instance.name();
     if closest.lacks.is_empty() {
-        return format!("No container instance had room for {version}, though by now {name} seems to have what it needs. {tail}");
+        return format!(
+            "No container instance had room for {version}, though by now {name} seems to have what it needs. {tail}"
+        );
     }
-    let words = |candidate: &Candidate| and_list(candidate.lacks.iter().map(|lack| lack.words(candidate.instance)));
+    let words = |candidate: &Candidate| {
+        and_list(candidate.lacks.iter().map(|lack| lack.words(candidate.instance)))
+    };
     let lacks = words(closest);
     let how = match others {
         [] => format!("the only one, {name}, {lacks}"),
-        all if all.iter().all(|other| words(other) == lacks) => format!("each of {} instances {lacks}", candidates.len()),
-        [other] => format!("the closest of 2, {name}, {lacks}; the other, {}, {}", other.instance.name(), words(other)),
+        all if all.iter().all(|other| words(other) == lacks) => {
+            format!("each of {} instances {lacks}", candidates.len())
+        }
+        [other] => format!(
+            "the closest of 2, {name}, {lacks}; the other, {}, {}",
+            other.instance.name(),
+            words(other)
+        ),
         many => {
             let mut kinds: BTreeMap<&str, usize> = BTreeMap::new();
             for lack in many.iter().filter_map(|other| other.lacks.first()) {
                 *kinds.entry(kind(lack)).or_default() += 1;
             }
-            let kinds = and_list(kinds.into_iter().map(|(kind, number)| format!("{number} {kind}")));
+            let kinds =
+                and_list(kinds.into_iter().map(|(kind, number)| format!("{number} {kind}")));
             format!("the closest of {}, {name}, {lacks}; of the others {kinds}", candidates.len())
         }
     };
@@ -183,22 +232,28 @@ fn kind(lack: &Lack) -> &'static str {
 /// What the task asks for: as a whole, or its containers one by one.
 fn needs(definition: Option<&TaskDefinition>) -> Vec<Evidence> {
     let Some(definition) = definition else { return Vec::new() };
-    let of = |field, value: String| Evidence::new(Call::DescribeTaskDefinition, &definition.task_definition_arn, field, value);
-    let mut needs: Vec<Evidence> = definition.cpu.iter().map(|cpu| of("cpu", cpu.clone())).collect();
+    let of = |field, value: String| {
+        Evidence::new(Call::DescribeTaskDefinition, &definition.task_definition_arn, field, value)
+    };
+    let mut needs: Vec<Evidence> =
+        definition.cpu.iter().map(|cpu| of("cpu", cpu.clone())).collect();
     needs.extend(definition.memory.iter().map(|memory| of("memory", memory.clone())));
     if definition.memory.is_none() {
         needs.extend(definition.container_definitions.iter().filter_map(|container| {
-            let reserved = container.memory_reservation.map(|memory| of("containerDefinitions.memoryReservation", memory.to_string()));
-            reserved.or_else(|| Some(of("containerDefinitions.memory", container.memory?.to_string())))
+            let reserved = container
+                .memory_reservation
+                .map(|memory| of("containerDefinitions.memoryReservation", memory.to_string()));
+            reserved
+                .or_else(|| Some(of("containerDefinitions.memory", container.memory?.to_string())))
         }));
     }
     needs
 }
 
 const PORT: &str = "A fixed host port lets one such task run on an instance: use hostPort 0, awsvpc, or more instances.";
-const ATTRIBUTE: &str = "Give an instance the attribute that the task asks for, or do not ask for it.";
-const ROOM: &str =
-    "Add or enlarge instances, or ask for less CPU and memory; a deployment needs room for both versions, unless minimumHealthyPercent is below 100.";
+const ATTRIBUTE: &str =
+    "Give an instance the attribute that the task asks for, or do not ask for it.";
+const ROOM: &str = "Add or enlarge instances, or ask for less CPU and memory; a deployment needs room for both versions, unless minimumHealthyPercent is below 100.";
 
 /// What to do by ECS's words alone.
 fn remedy_by_words(patient: &Patient, lacks: &str, instance: Option<&str>) -> Remedy {
@@ -224,7 +279,8 @@ fn remedy(patient: &Patient, need: &Need, candidates: &[Candidate]) -> Remedy {
          containerInstanceArns --output text) --query 'containerInstances[].[ec2InstanceId,status,agentConnected,remainingResources]'"
     );
     let update = |options: &str| format!("aws ecs update-service {} {options}", patient.cli());
-    let free_port = "# in the portMappings of container_definitions of aws_ecs_task_definition\nhostPort = 0";
+    let free_port =
+        "# in the portMappings of container_definitions of aws_ecs_task_definition\nhostPort = 0";
     let deploys = patient.service().deployments.len() > 1;
     let more = "resource \"aws_ecs_capacity_provider\" \"instances\" {\n  name = \"instances\"\n  auto_scaling_group_provider {\n    auto_scaling_group_arn \
                 = aws_autoscaling_group.ecs.arn\n    managed_scaling { status = \"ENABLED\" }\n  }\n}";
@@ -270,14 +326,18 @@ fn remedy(patient: &Patient, need: &Need, candidates: &[Candidate]) -> Remedy {
     }
 }
 
-/// The command that gives an instance an attribute: by name, or as the simple expression asks for it.
+/// The command that gives an instance an attribute: by name, or as the simple expression asks for
+/// it.
 fn put_attribute(cluster: &str, wanted: &str, instance: &ContainerInstance) -> String {
     let wanted = wanted.trim_start_matches("attribute:");
     let attribute = match wanted.split_once("==") {
         Some((name, value)) => format!("name={},value={}", name.trim(), value.trim()),
         None => format!("name={}", wanted.split([' ', '!']).next().unwrap_or(wanted)),
     };
-    format!("aws ecs put-attributes --cluster {cluster} --attributes {attribute},targetType=container-instance,targetId={}", instance.id())
+    format!(
+        "aws ecs put-attributes --cluster {cluster} --attributes {attribute},targetType=container-instance,targetId={}",
+        instance.id()
+    )
 }
 
 #[cfg(test)]
@@ -312,9 +372,11 @@ mod tests {
     fn says_in_numbers_why_no_instance_fits() {
         assert_eq!(
             says(CHECK, &(CHECK.example)()),
-            ["No container instance fits web:12: the closest of 2, i-0a1b2c3d4e5f60001, is 212 MiB of memory short (300 of 3884 free); the other, \
+            [
+                "No container instance fits web:12: the closest of 2, i-0a1b2c3d4e5f60001, is 212 MiB of memory short (300 of 3884 free); the other, \
               i-0a1b2c3d4e5f60002, is 292 MiB of memory short (220 of 3884 free). A task needs 256 CPU units and 512 MiB of memory; ECS last said 8 min \
-              ago that it cannot place one."]
+              ago that it cannot place one."
+            ]
         );
     }
 
@@ -322,13 +384,17 @@ mod tests {
     fn without_the_instances_it_says_what_ecs_says() {
         let snapshot = (CHECK.example)();
         let intent = Intent::default();
-        let patient = Patient::new(&snapshot, &snapshot.services[0], &intent).blindfolded([Call::DescribeContainerInstances]);
+        let patient = Patient::new(&snapshot, &snapshot.services[0], &intent)
+            .blindfolded([Call::DescribeContainerInstances]);
         let check: &'static crate::check::Check = Box::leak(Box::new(CHECK));
         let exam = examine(check, &patient);
         let expected = "No container instance has room for the task, or fits it (the closest one, 888888888888, has insufficient memory available): ECS \
                         said so of web:12 8 min ago.";
         assert_eq!(exam.findings[0].says, expected);
-        assert_eq!((exam.outcome, exam.missed[0].call), (Outcome::Sick, Call::DescribeContainerInstances));
+        assert_eq!(
+            (exam.outcome, exam.missed[0].call),
+            (Outcome::Sick, Call::DescribeContainerInstances)
+        );
     }
 
     #[test]
@@ -353,20 +419,38 @@ mod tests {
         });
         definition(&mut snapshot).container_definitions[0].port_mappings[0].host_port = Some(3000);
         let finding = exam(CHECK, &snapshot).findings.remove(0);
-        assert!(finding.says.contains("fits web:12: the only one, i-0a1b2c3d4e5f60002, has port 3000 taken. A task needs"), "{}", finding.says);
+        assert!(
+            finding.says.contains(
+                "fits web:12: the only one, i-0a1b2c3d4e5f60002, has port 3000 taken. A task needs"
+            ),
+            "{}",
+            finding.says
+        );
         assert!(finding.remedy.summary.starts_with("A fixed host port"));
         let mut own = Task { container_instance_arn: Some(instance(7)), ..Task::default() };
-        own.containers.push(crate::snapshot::Container { host_ports: vec![3000], ..Default::default() });
+        own.containers
+            .push(crate::snapshot::Container { host_ports: vec![3000], ..Default::default() });
         let arn = snapshot.services[0].service_arn.clone();
         snapshot.running_tasks.put(arn, vec![own]);
         let finding = exam(CHECK, &snapshot).findings.remove(0);
-        assert!(finding.says.contains("has port 3000 taken by a task of this service. A task needs"), "{}", finding.says);
-        assert!(finding.remedy.summary.starts_with("The service's own tasks hold the port, one an instance: "));
+        assert!(
+            finding.says.contains("has port 3000 taken by a task of this service. A task needs"),
+            "{}",
+            finding.says
+        );
+        assert!(
+            finding
+                .remedy
+                .summary
+                .starts_with("The service's own tasks hold the port, one an instance: ")
+        );
         let older = snapshot.services[0].deployments[0].clone();
         snapshot.services[0].deployments.push(older);
         let finding = exam(CHECK, &snapshot).findings.remove(0);
         assert!(
-            finding.remedy.cli[0].ends_with("--deployment-configuration minimumHealthyPercent=50,maximumPercent=100"),
+            finding.remedy.cli[0].ends_with(
+                "--deployment-configuration minimumHealthyPercent=50,maximumPercent=100"
+            ),
             "a deployment needs no more"
         );
     }
@@ -376,14 +460,20 @@ mod tests {
         let mut snapshot = short(|_| ());
         definition(&mut snapshot).memory = Some("8192".into());
         let finding = exam(CHECK, &snapshot).findings.remove(0);
-        assert!(finding.remedy.summary.starts_with("Even an empty instance is too small"), "{}", finding.remedy.summary);
+        assert!(
+            finding.remedy.summary.starts_with("Even an empty instance is too small"),
+            "{}",
+            finding.remedy.summary
+        );
     }
 
     #[test]
     fn a_constraint_of_the_service_is_quoted_and_can_be_met_or_dropped() {
         let mut snapshot = short(|_| ());
-        let constraint =
-            crate::snapshot::capacity::PlacementConstraint { kind: "memberOf".into(), expression: Some("attribute:stack == batch".into()) };
+        let constraint = crate::snapshot::capacity::PlacementConstraint {
+            kind: "memberOf".into(),
+            expression: Some("attribute:stack == batch".into()),
+        };
         snapshot.services[0].placement_constraints = vec![constraint];
         let finding = exam(CHECK, &snapshot).findings.remove(0);
         assert!(
@@ -391,14 +481,24 @@ mod tests {
             "{}",
             finding.says
         );
-        assert!(finding.evidence.iter().any(|evidence| evidence.field == "placementConstraints.expression"));
-        assert!(finding.remedy.cli[0].contains("--attributes name=stack,value=batch,targetType=container-instance,targetId=7777"));
+        assert!(
+            finding
+                .evidence
+                .iter()
+                .any(|evidence| evidence.field == "placementConstraints.expression")
+        );
+        assert!(finding.remedy.cli[0].contains(
+            "--attributes name=stack,value=batch,targetType=container-instance,targetId=7777"
+        ));
     }
 
     #[test]
     fn room_that_is_there_by_now_is_said_to_be() {
         let says = says(CHECK, &short(|_| ()));
-        assert!(says[0].contains("by now i-0a1b2c3d4e5f60002 seems to have what it needs"), "{says:?}");
+        assert!(
+            says[0].contains("by now i-0a1b2c3d4e5f60002 seems to have what it needs"),
+            "{says:?}"
+        );
     }
 
     #[test]

@@ -1,5 +1,5 @@
-//! Tasks stopped, and every one of them on purpose: by a deployment, by scaling or by hand. It says so, so that nobody
-//! chases them.
+//! Tasks stopped, and every one of them on purpose: by a deployment, by scaling or by hand. It says
+//! so, so that nobody chases them.
 
 use std::collections::BTreeMap;
 
@@ -12,16 +12,19 @@ use crate::reading::{and_list, stop};
 use crate::snapshot::Task;
 
 crate::check! {
-    /// Every task that stopped lately was stopped on purpose: by a deployment, by scaling, or by a person or a script.
+    /// Every task that stopped lately was stopped on purpose: by a deployment, by scaling, or by a
+    /// person or a script.
     ///
     /// # Why it matters
     ///
-    /// A list of stopped tasks looks like trouble, and exit code 143 like a crash. It is how ECS replaces tasks.
+    /// A list of stopped tasks looks like trouble, and exit code 143 like a crash. It is how ECS
+    /// replaces tasks.
     ///
     /// # How we tell
     ///
-    /// Of all tasks that `DescribeTasks` still has, about those of the last hour, each has the reason `Scaling activity
-    /// initiated by …` or the stop code `UserInitiated`. One failure among them, and this note is not made.
+    /// Of all tasks that `DescribeTasks` still has, about those of the last hour, each has the
+    /// reason `Scaling activity initiated by …` or the stop code `UserInitiated`. One failure among
+    /// them, and this note is not made.
     ///
     /// # What to do
     ///
@@ -71,9 +74,20 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     }
     let words = kinds.iter().map(|(kind, tasks)| format!("{} {}", tasks.len(), kind.words()));
     let tasks = if stopped.len() == 1 { "task" } else { "tasks" };
-    let says = format!("{} {tasks} stopped {}, none for a failure: {}.", stopped.len(), stop::when(patient.now(), &stopped), and_list(words));
+    let says = format!(
+        "{} {tasks} stopped {}, none for a failure: {}.",
+        stopped.len(),
+        stop::when(patient.now(), &stopped),
+        and_list(words)
+    );
     let see = Call::ListTasks.see(patient.cluster(), patient.name(), patient.arn(), patient.arn());
-    findings.add(patient.subject().sick(says, first).because_all(evidence).mend(Remedy::new("Nothing to mend.").cli(see)));
+    findings.add(
+        patient
+            .subject()
+            .sick(says, first)
+            .because_all(evidence)
+            .mend(Remedy::new("Nothing to mend.").cli(see)),
+    );
     Ok(())
 }
 
@@ -98,8 +112,10 @@ mod tests {
         });
         assert_eq!(
             says(CHECK, &snapshot),
-            ["2 tasks stopped within 60 s, the last 4 min ago, none for a failure: 1 stopped by a deployment or by scaling and 1 stopped by a \
-              person or a script."]
+            [
+                "2 tasks stopped within 60 s, the last 4 min ago, none for a failure: 1 stopped by a deployment or by scaling and 1 stopped by a \
+              person or a script."
+            ]
         );
     }
 

@@ -1,5 +1,5 @@
-//! The kernel killed a container because it used more memory than it may. Only the runtime's words prove it: exit code 137
-//! is any SIGKILL, and ECS sends one too.
+//! The kernel killed a container because it used more memory than it may. Only the runtime's words
+//! prove it: exit code 137 is any SIGKILL, and ECS sends one too.
 
 use jiff::SignedDuration;
 
@@ -19,19 +19,22 @@ crate::check! {
     ///
     /// # How we tell
     ///
-    /// The container's reason says `OutOfMemoryError`, or "killed due to memory usage". Exit code 137 alone does not count: ECS
-    /// kills containers too, when they ignore SIGTERM. A container that is not essential does not end its task and is left
-    /// out. The service's memory of the last hour is quoted where it was near its limit, and the log where it says so too.
+    /// The container's reason says `OutOfMemoryError`, or "killed due to memory usage". Exit code
+    /// 137 alone does not count: ECS kills containers too, when they ignore SIGTERM. A container
+    /// that is not essential does not end its task and is left out. The service's memory of the
+    /// last hour is quoted where it was near its limit, and the log where it says so too.
     ///
     /// # What to do
     ///
-    /// Give the task more memory, or the app a limit below it (`-XX:MaxRAMPercentage`, `--max-old-space-size`):
+    /// Give the task more memory, or the app a limit below it (`-XX:MaxRAMPercentage`,
+    /// `--max-old-space-size`):
     ///
     /// ```sh
     /// aws ecs register-task-definition --memory 1024 --cli-input-json file://task-definition.json
     /// ```
     ///
-    /// Terraform/OpenTofu: `memory` of `aws_ecs_task_definition`, and `memory` in its `container_definitions`.
+    /// Terraform/OpenTofu: `memory` of `aws_ecs_task_definition`, and `memory` in its
+    /// `container_definitions`.
     ///
     /// # See also
     ///
@@ -56,18 +59,33 @@ const NEAR: f64 = 90.0;
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     reason::each(patient, findings, &[Trouble::OutOfMemory], |told, findings| {
-        // Who is essential stands in the task definition; without it nobody knows whether this ended the task.
+        // Who is essential stands in the task definition; without it nobody knows whether this
+        // ended the task.
         let definition = findings.see(patient.task_definition(told.task_definition))?;
         if told.container.is_some_and(|name| !stop::is_essential(definition, name)) {
             return None;
         }
-        let who = told.container.map_or("A container".to_owned(), |name| format!("Container {name}"));
+        let who =
+            told.container.map_or("A container".to_owned(), |name| format!("Container {name}"));
         let memory = definition.and_then(|definition| definition.memory.as_deref());
-        let limit = memory.map_or_else(String::new, |memory| format!(" of a task with {memory} MiB"));
-        let mut finding = told.finding(patient, &format!("{who}{limit} runs out of memory and is killed"));
-        finding = finding
-            .because_all(memory.map(|memory| Evidence::new(crate::call::Call::DescribeTaskDefinition, told.task_definition, "memory", memory)));
-        let used = findings.see(metric::recent(patient, Metric::Memory, patient.arn(), SignedDuration::from_hours(1)));
+        let limit =
+            memory.map_or_else(String::new, |memory| format!(" of a task with {memory} MiB"));
+        let mut finding =
+            told.finding(patient, &format!("{who}{limit} runs out of memory and is killed"));
+        finding = finding.because_all(memory.map(|memory| {
+            Evidence::new(
+                crate::call::Call::DescribeTaskDefinition,
+                told.task_definition,
+                "memory",
+                memory,
+            )
+        }));
+        let used = findings.see(metric::recent(
+            patient,
+            Metric::Memory,
+            patient.arn(),
+            SignedDuration::from_hours(1),
+        ));
         if let Some(used) = used.flatten().filter(|used| used.peak >= NEAR) {
             finding.says.push_str(&format!(" The service's memory peaked at {:.0} %.", used.peak));
             finding = finding.because(used.evidence);
@@ -78,7 +96,9 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
                 finding = finding.because_all(logged.evidence);
             }
         }
-        let more = memory.and_then(crate::reading::parsed::<u32>).map_or("<more>".to_owned(), |memory| memory.saturating_mul(2).to_string());
+        let more = memory
+            .and_then(crate::reading::parsed::<u32>)
+            .map_or("<more>".to_owned(), |memory| memory.saturating_mul(2).to_string());
         let remedy = Remedy::new("Give the task or the container more memory, or hold the app below what it has; then look for what grows.")
             .cli(format!("aws ecs register-task-definition --memory {more} --cli-input-json file://task-definition.json"))
             .cli(told.see(patient))
@@ -98,8 +118,10 @@ mod tests {
     fn names_container_limit_and_peak() {
         assert_eq!(
             says(CHECK, &(CHECK.example)()),
-            ["Container worker of a task with 512 MiB runs out of memory and is killed: 3 of 3 failed tasks of mailer:12 stopped so within 8 min, \
-              the last 2 min ago. The service's memory peaked at 100 %."]
+            [
+                "Container worker of a task with 512 MiB runs out of memory and is killed: 3 of 3 failed tasks of mailer:12 stopped so within 8 min, \
+              the last 2 min ago. The service's memory peaked at 100 %."
+            ]
         );
     }
 
@@ -114,7 +136,8 @@ mod tests {
     fn a_helper_that_is_not_essential_does_not_end_a_task() {
         let mut snapshot = (CHECK.example)();
         let definition = baseline::id::ecs("task-definition/mailer:12");
-        snapshot.task_definitions.change(&definition).unwrap().container_definitions[0].essential = false;
+        snapshot.task_definitions.change(&definition).unwrap().container_definitions[0].essential =
+            false;
         assert!(says(CHECK, &snapshot).is_empty());
         snapshot.task_definitions.0.clear();
         assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::CouldNotLook);

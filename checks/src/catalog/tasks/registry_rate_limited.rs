@@ -1,5 +1,5 @@
-//! The registry answers that there were too many pulls. Docker Hub counts them by address, and the tasks of a VPC share
-//! that of its NAT gateway.
+//! The registry answers that there were too many pulls. Docker Hub counts them by address, and the
+//! tasks of a VPC share that of its NAT gateway.
 
 use std::sync::LazyLock;
 
@@ -16,12 +16,14 @@ crate::check! {
     ///
     /// # Why it matters
     ///
-    /// Tasks start or do not start by luck. Docker Hub counts anonymous pulls by address, and all tasks behind a NAT gateway
-    /// have one address; a crash loop uses up the allowance of everybody beside it.
+    /// Tasks start or do not start by luck. Docker Hub counts anonymous pulls by address, and all
+    /// tasks behind a NAT gateway have one address; a crash loop uses up the allowance of everybody
+    /// beside it.
     ///
     /// # How we tell
     ///
-    /// Tasks of the version stopped while they pulled, and the reason says `toomanyrequests` or 429.
+    /// Tasks of the version stopped while they pulled, and the reason says `toomanyrequests` or
+    /// 429.
     ///
     /// # What to do
     ///
@@ -31,7 +33,8 @@ crate::check! {
     /// aws ecr create-pull-through-cache-rule --ecr-repository-prefix docker-hub --upstream-registry-url registry-1.docker.io --credential-arn <secret>
     /// ```
     ///
-    /// Terraform/OpenTofu: `aws_ecr_pull_through_cache_rule`, or `repositoryCredentials` in `container_definitions`.
+    /// Terraform/OpenTofu: `aws_ecr_pull_through_cache_rule`, or `repositoryCredentials` in
+    /// `container_definitions`.
     ///
     /// # See also
     ///
@@ -51,7 +54,8 @@ crate::check! {
     },
 }
 
-static NAMED: LazyLock<Option<Regex>> = LazyLock::new(|| pattern(r"/v2/(?:library/)?(?<it>[^\s:]+?)/(?:manifests|blobs)/"));
+static NAMED: LazyLock<Option<Regex>> =
+    LazyLock::new(|| pattern(r"/v2/(?:library/)?(?<it>[^\s:]+?)/(?:manifests|blobs)/"));
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     reason::each(patient, findings, &[Trouble::RegistryRateLimited], |told, _| {
@@ -59,8 +63,9 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
             true => (true, "Docker Hub"),
             false => (false, "The registry"),
         };
-        let remedy =
-            Remedy::new("Pull through ECR's cache, keep the image in ECR, or pull with an account that may pull more (repositoryCredentials).");
+        let remedy = Remedy::new(
+            "Pull through ECR's cache, keep the image in ECR, or pull with an account that may pull more (repositoryCredentials).",
+        );
         let remedy = match of_docker {
             true => remedy
                 .cli(
@@ -73,8 +78,12 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
                 ),
             false => remedy,
         };
-        let image = reason::part(&NAMED, told.text).map_or_else(String::new, |image| format!(" to hand out {image}"));
-        Some(told.finding(patient, &format!("{registry} refuses{image}, because of too many pulls")).mend(remedy.cli(told.see(patient))))
+        let image = reason::part(&NAMED, told.text)
+            .map_or_else(String::new, |image| format!(" to hand out {image}"));
+        Some(
+            told.finding(patient, &format!("{registry} refuses{image}, because of too many pulls"))
+                .mend(remedy.cli(told.see(patient))),
+        )
     })
 }
 
@@ -85,9 +94,9 @@ mod tests {
 
     #[test]
     fn names_docker_hub_where_it_is_the_one() {
-        assert!(
-            says(CHECK, &(CHECK.example)())[0].starts_with("Docker Hub refuses to hand out nginx, because of too many pulls: 3 of 3 failed tasks")
-        );
+        assert!(says(CHECK, &(CHECK.example)())[0].starts_with(
+            "Docker Hub refuses to hand out nginx, because of too many pulls: 3 of 3 failed tasks"
+        ));
     }
 
     #[test]

@@ -1,5 +1,6 @@
-//! Nobody answers where the registry should be: timeouts and refused connections while a task pulls its image or fetches
-//! ECR's authorization. Why the way is closed is for the checks of the network to say.
+//! Nobody answers where the registry should be: timeouts and refused connections while a task pulls
+//! its image or fetches ECR's authorization. Why the way is closed is for the checks of the network
+//! to say.
 
 use crate::check::{Findings, NoAnswer};
 use crate::finding::{Kind, Remedy};
@@ -11,26 +12,28 @@ crate::check! {
     ///
     /// # Why it matters
     ///
-    /// No task of this version can start. All of it goes over the task's own network interface: through the subnet's route,
-    /// with the task's address, past its security groups.
+    /// No task of this version can start. All of it goes over the task's own network interface:
+    /// through the subnet's route, with the task's address, past its security groups.
     ///
     /// # How we tell
     ///
-    /// Tasks of the version stopped while they pulled the image or fetched ECR's authorization, and the end of the reason has
-    /// the words of a timeout: `dial tcp`, `i/o timeout`, `context deadline exceeded`, `signal: killed`, "connection issue". It
-    /// may begin like a missing permission or a missing image: the end has the word. `httpReaderSeeker: failed open` means
+    /// Tasks of the version stopped while they pulled the image or fetched ECR's authorization, and
+    /// the end of the reason has the words of a timeout: `dial tcp`, `i/o timeout`, `context
+    /// deadline exceeded`, `signal: killed`, "connection issue". It may begin like a missing
+    /// permission or a missing image: the end has the word. `httpReaderSeeker: failed open` means
     /// that ECR itself was reached, and the layers in S3 were not.
     ///
     /// # What to do
     ///
-    /// Give the subnet a way: a NAT gateway, a public address behind an internet gateway, or endpoints for `ecr.api`, `ecr.dkr`
-    /// and S3. See where it goes now:
+    /// Give the subnet a way: a NAT gateway, a public address behind an internet gateway, or
+    /// endpoints for `ecr.api`, `ecr.dkr` and S3. See where it goes now:
     ///
     /// ```sh
     /// aws ec2 describe-route-tables --filters Name=association.subnet-id,Values=<subnet>
     /// ```
     ///
-    /// Terraform/OpenTofu: `aws_nat_gateway`, `aws_vpc_endpoint`, or `assign_public_ip` of `aws_ecs_service`.
+    /// Terraform/OpenTofu: `aws_nat_gateway`, `aws_vpc_endpoint`, or `assign_public_ip` of
+    /// `aws_ecs_service`.
     ///
     /// # See also
     ///
@@ -54,8 +57,12 @@ crate::check! {
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     reason::each(patient, findings, &[Trouble::RegistryUnreachable], |told, _| {
         let claim = match told.reason.step {
-            Some(Step::SecretOrRegistryAuth) => "The task cannot reach ECR, or the store of its secrets",
-            _ if told.text.contains("httpReaderSeeker") => "The task reaches the registry and not the image's layers, which ECR keeps in S3",
+            Some(Step::SecretOrRegistryAuth) => {
+                "The task cannot reach ECR, or the store of its secrets"
+            }
+            _ if told.text.contains("httpReaderSeeker") => {
+                "The task reaches the registry and not the image's layers, which ECR keeps in S3"
+            }
             Some(Step::RegistryAuth) => "The task cannot reach ECR to log in",
             _ => "The task cannot reach the registry of its image",
         };
@@ -80,7 +87,11 @@ mod tests {
 
     #[test]
     fn says_what_of_the_registry_cannot_be_reached() {
-        assert!(says(CHECK, &(CHECK.example)())[0].starts_with("The task cannot reach ECR to log in: 3 of 3 failed tasks of mailer:12"));
+        assert!(
+            says(CHECK, &(CHECK.example)())[0].starts_with(
+                "The task cannot reach ECR to log in: 3 of 3 failed tasks of mailer:12"
+            )
+        );
         assert!(
             with("ResourceInitializationError: unable to pull secrets or registry auth: pull command failed: : signal: killed")[0]
                 .starts_with("The task cannot reach ECR, or the store of its secrets: ")

@@ -1,4 +1,5 @@
-//! ECS cannot assume the task or the execution role: it is not there, or its trust policy does not name ECS tasks.
+//! ECS cannot assume the task or the execution role: it is not there, or its trust policy does not
+//! name ECS tasks.
 
 use crate::call::quote;
 use crate::check::{Findings, NoAnswer};
@@ -12,13 +13,15 @@ crate::check! {
     ///
     /// # Why it matters
     ///
-    /// No task is launched at all, so there is no stopped task to look into: only a service event says so.
+    /// No task is launched at all, so there is no stopped task to look into: only a service event
+    /// says so.
     ///
     /// # How we tell
     ///
-    /// A service event says "ECS was unable to assume the role", and no later event overrules it. In the first seconds of a
-    /// new role that is normal, so one such event of the last three minutes does not count. Then the role itself is looked at:
-    /// whether it exists, and whom its trust policy lets assume it.
+    /// A service event says "ECS was unable to assume the role", and no later event overrules it.
+    /// In the first seconds of a new role that is normal, so one such event of the last three
+    /// minutes does not count. Then the role itself is looked at: whether it exists, and whom its
+    /// trust policy lets assume it.
     ///
     /// # What to do
     ///
@@ -51,8 +54,7 @@ crate::check! {
     },
 }
 
-const TRUST: &str =
-    r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":"ecs-tasks.amazonaws.com"},"Action":"sts:AssumeRole"}]}"#;
+const TRUST: &str = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":"ecs-tasks.amazonaws.com"},"Action":"sts:AssumeRole"}]}"#;
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     reason::each(patient, findings, &[Trouble::RoleNotAssumable], |told, findings| {
@@ -71,7 +73,8 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
                 role.unwrap_or("role")
             ));
         let mut finding = told.finding(patient, &claim).mend(remedy);
-        let trust = access::unassumable(patient, told.text).and_then(|role| access::trust(patient, findings, role, "ecs-tasks.amazonaws.com"));
+        let trust = access::unassumable(patient, told.text)
+            .and_then(|role| access::trust(patient, findings, role, "ecs-tasks.amazonaws.com"));
         if let Some(trust) = trust {
             finding.says += &format!(" {}.", trust.words);
             finding.remedy.summary = trust.mend;
@@ -92,8 +95,10 @@ mod tests {
     fn names_the_role() {
         assert_eq!(
             says(CHECK, &(CHECK.example)()),
-            ["ECS cannot assume role mailer-task: ECS said so of mailer:12 12 min ago. Its trust policy lets ec2.amazonaws.com assume it, and not \
-              ecs-tasks.amazonaws.com."]
+            [
+                "ECS cannot assume role mailer-task: ECS said so of mailer:12 12 min ago. Its trust policy lets ec2.amazonaws.com assume it, and not \
+              ecs-tasks.amazonaws.com."
+            ]
         );
     }
 
@@ -107,15 +112,31 @@ mod tests {
 
     #[test]
     fn tells_a_role_that_is_gone_from_one_that_trusts_others_or_was_mended() {
-        assert_eq!(of_role(|snapshot| snapshot.roles.insert("mailer-task", Seen::Yes(None))), " There is no such role.");
-        let mended = of_role(|snapshot| baseline::access::trust(snapshot, "mailer-task", &["ecs-tasks.amazonaws.com"]));
-        assert_eq!(mended, " Its trust policy lets ecs-tasks.amazonaws.com assume it now, so it was likely mended since.");
+        assert_eq!(
+            of_role(|snapshot| snapshot.roles.insert("mailer-task", Seen::Yes(None))),
+            " There is no such role."
+        );
+        let mended = of_role(|snapshot| {
+            baseline::access::trust(snapshot, "mailer-task", &["ecs-tasks.amazonaws.com"])
+        });
+        assert_eq!(
+            mended,
+            " Its trust policy lets ecs-tasks.amazonaws.com assume it now, so it was likely mended since."
+        );
         let narrow = of_role(|snapshot| {
             baseline::access::trust(snapshot, "mailer-task", &["ecs-tasks.amazonaws.com"]);
-            snapshot.roles.change("mailer-task").unwrap().assume_role_policy_document.condition = vec!["aws:SourceAccount".into()];
+            snapshot.roles.change("mailer-task").unwrap().assume_role_policy_document.condition =
+                vec!["aws:SourceAccount".into()];
         });
-        assert_eq!(narrow, " Its trust policy names ecs-tasks.amazonaws.com, under conditions on aws:SourceAccount: they are likely not met.");
-        assert_eq!(of_role(|snapshot| snapshot.roles.0.clear()), "", "what may not be seen says nothing");
+        assert_eq!(
+            narrow,
+            " Its trust policy names ecs-tasks.amazonaws.com, under conditions on aws:SourceAccount: they are likely not met."
+        );
+        assert_eq!(
+            of_role(|snapshot| snapshot.roles.0.clear()),
+            "",
+            "what may not be seen says nothing"
+        );
     }
 
     #[test]

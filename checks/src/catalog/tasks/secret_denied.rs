@@ -1,5 +1,6 @@
-//! The execution role may not read a secret or a parameter that the task definition names, or may not use the key that
-//! it is encrypted with. A secret that cannot be reached, or is not there, is for other checks.
+//! The execution role may not read a secret or a parameter that the task definition names, or may
+//! not use the key that it is encrypted with. A secret that cannot be reached, or is not there, is
+//! for other checks.
 
 use crate::check::{Findings, NoAnswer};
 use crate::finding::Remedy;
@@ -8,19 +9,20 @@ use crate::reading::reason::{self, Fault, Trouble};
 use crate::reading::{access, journey};
 
 crate::check! {
-    /// The task's execution role is not allowed to read a secret, a parameter or the key that it is encrypted with.
+    /// The task's execution role is not allowed to read a secret, a parameter or the key that it is
+    /// encrypted with.
     ///
     /// # Why it matters
     ///
-    /// No task of this version can start. It is the *execution* role that reads what `secrets` names, not the task role that
-    /// the app has while it runs.
+    /// No task of this version can start. It is the *execution* role that reads what `secrets`
+    /// names, not the task role that the app has while it runs.
     ///
     /// # How we tell
     ///
-    /// Tasks of the version stopped while ECS fetched their secrets, and the end of the reason is a denial:
-    /// `AccessDeniedException`, or "Access to KMS is not allowed". Where IAM names role, action and resource, so
-    /// do we. Then a simulation of the role's policies tells whether
-    /// none allows it, one denies it, or all is well with them and another policy refuses.
+    /// Tasks of the version stopped while ECS fetched their secrets, and the end of the reason is a
+    /// denial: `AccessDeniedException`, or "Access to KMS is not allowed". Where IAM names role,
+    /// action and resource, so do we. Then a simulation of the role's policies tells whether none
+    /// allows it, one denies it, or all is well with them and another policy refuses.
     ///
     /// # What to do
     ///
@@ -28,7 +30,8 @@ crate::check! {
     /// aws iam put-role-policy --role-name <execution role> --policy-name secrets --policy-document file://policy.json
     /// ```
     ///
-    /// Terraform/OpenTofu: `aws_iam_role_policy` of the execution role; for a customer managed key also `kms:Decrypt` on it.
+    /// Terraform/OpenTofu: `aws_iam_role_policy` of the execution role; for a customer managed key
+    /// also `kms:Decrypt` on it.
     ///
     /// # See also
     ///
@@ -70,18 +73,27 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         }
         let refused = reason::refused(told.text);
         let by_key = told.reason.fault == Some(Fault::Key);
-        let who = refused.role.map_or("The execution role".to_owned(), |role| format!("Role {role}"));
+        let who =
+            refused.role.map_or("The execution role".to_owned(), |role| format!("Role {role}"));
         let what = match (refused.action, by_key) {
             (Some(action), _) => format!("may not {action}"),
             (None, true) => "may not use the key that a secret is encrypted with".to_owned(),
             (None, false) => "may not read a secret".to_owned(),
         };
-        let on = refused.resource.map_or_else(String::new, |resource| format!(" on {}", name(resource)));
-        let action = refused.action.unwrap_or(if by_key { "kms:Decrypt" } else { "secretsmanager:GetSecretValue" });
+        let on =
+            refused.resource.map_or_else(String::new, |resource| format!(" on {}", name(resource)));
+        let action = refused.action.unwrap_or(if by_key {
+            "kms:Decrypt"
+        } else {
+            "secretsmanager:GetSecretValue"
+        });
         let resource = refused.resource.unwrap_or("*");
         let role = refused.role.unwrap_or("<execution role>");
-        let remedy = Remedy::new(format!("Allow {action} to the execution role (not the task role), and deploy again."));
-        let remedy = access::allowing(remedy, role, "secrets", action, resource).cli(told.see(patient));
+        let remedy = Remedy::new(format!(
+            "Allow {action} to the execution role (not the task role), and deploy again."
+        ));
+        let remedy =
+            access::allowing(remedy, role, "secrets", action, resource).cli(told.see(patient));
         let question = access::of_start(patient, findings, told);
         let finding = told.finding(patient, &format!("{who} {what}{on}")).mend(remedy);
         Some(access::settle(patient, findings, finding, told.text, question.as_ref()))
@@ -99,7 +111,9 @@ mod tests {
     use crate::testing::{exam, says, says_of_failed_starts};
 
     fn with(tail: &str) -> Vec<String> {
-        let text = format!("ResourceInitializationError: unable to pull secrets or registry auth: unable to retrieve secret from asm: {tail}");
+        let text = format!(
+            "ResourceInitializationError: unable to pull secrets or registry auth: unable to retrieve secret from asm: {tail}"
+        );
         says_of_failed_starts(CHECK, 2, &text)
     }
 
@@ -113,7 +127,10 @@ mod tests {
               min, the last 2 min ago. No policy of the role allows it."
             ]
         );
-        assert!(exam(CHECK, &snapshot).findings[0].remedy.cli[0].contains("\"Action\":\"secretsmanager:GetSecretValue\""));
+        assert!(
+            exam(CHECK, &snapshot).findings[0].remedy.cli[0]
+                .contains("\"Action\":\"secretsmanager:GetSecretValue\"")
+        );
     }
 
     /// The example, as IAM's simulation decides it.
@@ -128,9 +145,21 @@ mod tests {
     fn a_deny_is_not_mended_by_allowing_more() {
         let mut snapshot = (CHECK.example)();
         let secret = "arn:aws:secretsmanager:eu-west-2:123456789012:secret:mailer-db-AbCdEf";
-        crate::baseline::access::simulate(&mut snapshot, "mailer-execution", "secretsmanager:GetSecretValue", secret, "explicitDeny");
+        crate::baseline::access::simulate(
+            &mut snapshot,
+            "mailer-execution",
+            "secretsmanager:GetSecretValue",
+            secret,
+            "explicitDeny",
+        );
         let finding = exam(CHECK, &snapshot).findings.remove(0);
-        assert!(finding.says.ends_with("It is denied outright by policy no-secrets, so an added permission does not help."), "{}", finding.says);
+        assert!(
+            finding.says.ends_with(
+                "It is denied outright by policy no-secrets, so an added permission does not help."
+            ),
+            "{}",
+            finding.says
+        );
         assert!(finding.remedy.cli.iter().all(|command| !command.contains("put-role-policy")));
         assert!(finding.evidence.iter().any(|evidence| evidence.value == "no-secrets"));
     }
@@ -138,8 +167,15 @@ mod tests {
     #[test]
     fn policies_that_allow_it_by_now_send_to_the_other_policies() {
         let finding = decided("allowed");
-        assert!(finding.says.contains("The role's own policies allow it by now"), "{}", finding.says);
-        assert!(finding.remedy.cli[0].starts_with("aws secretsmanager get-resource-policy --secret-id arn:"));
+        assert!(
+            finding.says.contains("The role's own policies allow it by now"),
+            "{}",
+            finding.says
+        );
+        assert!(
+            finding.remedy.cli[0]
+                .starts_with("aws secretsmanager get-resource-policy --secret-id arn:")
+        );
     }
 
     #[test]
@@ -147,8 +183,14 @@ mod tests {
         let mut snapshot = (CHECK.example)();
         snapshot.simulations.0.clear();
         let exam = exam(CHECK, &snapshot);
-        assert!(exam.findings[0].says.ends_with("the last 2 min ago."), "{}", exam.findings[0].says);
-        assert!(exam.findings[0].remedy.summary.ends_with("iam:SimulatePrincipalPolicy would tell."));
+        assert!(
+            exam.findings[0].says.ends_with("the last 2 min ago."),
+            "{}",
+            exam.findings[0].says
+        );
+        assert!(
+            exam.findings[0].remedy.summary.ends_with("iam:SimulatePrincipalPolicy would tell.")
+        );
         assert_eq!(exam.missed[0].call, crate::call::Call::SimulatePrincipalPolicy);
         let command = exam.findings[0].remedy.cli.last().unwrap();
         assert!(command.starts_with("aws iam simulate-principal-policy --policy-source-arn arn:aws:iam::123456789012:role/mailer-execution --action-names secretsmanager:GetSecretValue --resource-arns arn:"), "{command}");
@@ -156,15 +198,17 @@ mod tests {
 
     #[test]
     fn a_key_that_may_not_be_used_is_named_as_one() {
-        assert!(
-            with("AccessDeniedException: Access to KMS is not allowed")[0]
-                .starts_with("The execution role may not use the key that a secret is encrypted with: 2 of 2")
-        );
+        assert!(with("AccessDeniedException: Access to KMS is not allowed")[0].starts_with(
+            "The execution role may not use the key that a secret is encrypted with: 2 of 2"
+        ));
     }
 
     #[test]
     fn a_secrets_message_that_is_a_network_fault_is_no_denial() {
         assert!(with("There is a connection issue between the task and AWS Secrets Manager. context deadline exceeded").is_empty());
-        assert!(with("ResourceNotFoundException: Secrets Manager can't find the specified secret.").is_empty());
+        assert!(
+            with("ResourceNotFoundException: Secrets Manager can't find the specified secret.")
+                .is_empty()
+        );
     }
 }

@@ -1,5 +1,5 @@
-//! A secret, its current version, a key in its JSON, or a parameter is not there under the name that the task definition
-//! has for it.
+//! A secret, its current version, a key in its JSON, or a parameter is not there under the name
+//! that the task definition has for it.
 
 use std::sync::LazyLock;
 
@@ -16,13 +16,14 @@ crate::check! {
     ///
     /// # Why it matters
     ///
-    /// No task of this version can start. The name may be wrong, the secret in another region, its value not yet set, or the
-    /// JSON in it may lack the key.
+    /// No task of this version can start. The name may be wrong, the secret in another region, its
+    /// value not yet set, or the JSON in it may lack the key.
     ///
     /// # How we tell
     ///
-    /// Tasks of the version stopped while ECS fetched their secrets, and the end of the reason says that Secrets Manager
-    /// cannot find the secret or its version, that the secret "did not contain json key", or that parameters are invalid.
+    /// Tasks of the version stopped while ECS fetched their secrets, and the end of the reason says
+    /// that Secrets Manager cannot find the secret or its version, that the secret "did not contain
+    /// json key", or that parameters are invalid.
     ///
     /// # What to do
     ///
@@ -31,8 +32,8 @@ crate::check! {
     /// aws ssm get-parameters --names <parameter> --query InvalidParameters
     /// ```
     ///
-    /// Terraform/OpenTofu: `secrets[].valueFrom` in `container_definitions`: the ARN of the secret with `:KEY::` for a key
-    /// in its JSON; `aws_secretsmanager_secret_version` for its value.
+    /// Terraform/OpenTofu: `secrets[].valueFrom` in `container_definitions`: the ARN of the secret
+    /// with `:KEY::` for a key in its JSON; `aws_secretsmanager_secret_version` for its value.
     ///
     /// # See also
     ///
@@ -53,27 +54,44 @@ crate::check! {
 }
 
 static KEY: LazyLock<Option<Regex>> = LazyLock::new(|| pattern(r"json key (?<it>[^\s:,]+)"));
-static SECRET: LazyLock<Option<Regex>> = LazyLock::new(|| pattern(r"secret (?<it>arn:aws[^\s,]*:secret:[^\s:,]+)"));
-static PARAMETERS: LazyLock<Option<Regex>> = LazyLock::new(|| pattern(r"invalid ssm parameters: (?<it>[^\s,]+(?:, ?[^\s,]+)*)"));
+static SECRET: LazyLock<Option<Regex>> =
+    LazyLock::new(|| pattern(r"secret (?<it>arn:aws[^\s,]*:secret:[^\s:,]+)"));
+static PARAMETERS: LazyLock<Option<Regex>> =
+    LazyLock::new(|| pattern(r"invalid ssm parameters: (?<it>[^\s,]+(?:, ?[^\s,]+)*)"));
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     reason::each(patient, findings, &[Trouble::SecretMissing], |told, _| {
         let secret = reason::part(&SECRET, told.text);
-        let name = secret.map_or("A secret of the task definition".to_owned(), |arn| format!("Secret {}", arn.rsplit(':').next().unwrap_or(arn)));
+        let name = secret.map_or("A secret of the task definition".to_owned(), |arn| {
+            format!("Secret {}", arn.rsplit(':').next().unwrap_or(arn))
+        });
         let parameters = reason::part(&PARAMETERS, told.text);
         let claim = match (parameters, reason::part(&KEY, told.text)) {
             (Some(parameters), _) => format!("Parameter Store has no {parameters}"),
             (None, Some(key)) => format!("{name} has no key {key} in its JSON"),
-            (None, None) if told.text.contains("staging label") => format!("{name} has no current value"),
-            (None, None) if told.text.contains("marked for deletion") => format!("{name} is marked for deletion"),
+            (None, None) if told.text.contains("staging label") => {
+                format!("{name} has no current value")
+            }
+            (None, None) if told.text.contains("marked for deletion") => {
+                format!("{name} is marked for deletion")
+            }
             (None, None) => format!("{name} does not exist under that name in this region"),
         };
         let see = match (parameters, secret) {
-            (Some(parameters), _) => format!("aws ssm get-parameters --names {} --query InvalidParameters", parameters.replace(',', " ")),
-            (None, secret) => format!("aws secretsmanager describe-secret --secret-id {}", secret.unwrap_or("<secret>")),
+            (Some(parameters), _) => format!(
+                "aws ssm get-parameters --names {} --query InvalidParameters",
+                parameters.replace(',', " ")
+            ),
+            (None, secret) => format!(
+                "aws secretsmanager describe-secret --secret-id {}",
+                secret.unwrap_or("<secret>")
+            ),
         };
-        let remedy =
-            Remedy::new("Create what is missing, or mend valueFrom in the task definition, and deploy again.").cli(see).cli(told.see(patient));
+        let remedy = Remedy::new(
+            "Create what is missing, or mend valueFrom in the task definition, and deploy again.",
+        )
+        .cli(see)
+        .cli(told.see(patient));
         Some(told.finding(patient, &claim).mend(remedy))
     })
 }
@@ -84,32 +102,47 @@ mod tests {
     use crate::testing::{says, says_of_failed_starts};
 
     fn with(tail: &str) -> Vec<String> {
-        let text = format!("ResourceInitializationError: unable to pull secrets or registry auth: unable to retrieve secret {tail}");
+        let text = format!(
+            "ResourceInitializationError: unable to pull secrets or registry auth: unable to retrieve secret {tail}"
+        );
         says_of_failed_starts(CHECK, 2, &text)
     }
 
     #[test]
     fn names_key_secret_or_parameter() {
-        assert!(says(CHECK, &(CHECK.example)())[0].starts_with("A secret of the task definition has no key DATABASE_PASSWORD in its JSON: 3 of 3"));
+        assert!(says(CHECK, &(CHECK.example)())[0].starts_with(
+            "A secret of the task definition has no key DATABASE_PASSWORD in its JSON: 3 of 3"
+        ));
         assert!(
             with("from ssm: service call has been retried 1 time(s): invalid ssm parameters: /mailer/key")[0]
                 .starts_with("Parameter Store has no /mailer/key: ")
         );
         let gone = "from asm: failed to fetch secret arn:aws:secretsmanager:eu-west-2:123456789012:secret:db-AbCdEf from secrets manager: \
                     ResourceNotFoundException: Secrets Manager can't find the specified secret.";
-        assert!(with(gone)[0].starts_with("Secret db-AbCdEf does not exist under that name in this region: "));
+        assert!(
+            with(gone)[0]
+                .starts_with("Secret db-AbCdEf does not exist under that name in this region: ")
+        );
         let deleted = gone.replace(
             "ResourceNotFoundException: Secrets Manager can't find the specified secret.",
             "InvalidRequestException: You can't perform this operation on the secret because it was marked for deletion.",
         );
         assert!(with(&deleted)[0].starts_with("Secret db-AbCdEf is marked for deletion: "));
         let empty = "from asm: ResourceNotFoundException: Secrets Manager can't find the specified secret value for staging label: AWSCURRENT";
-        assert!(with(empty)[0].starts_with("A secret of the task definition has no current value: "));
+        assert!(
+            with(empty)[0].starts_with("A secret of the task definition has no current value: ")
+        );
     }
 
     #[test]
     fn a_store_that_nobody_reaches_or_that_refuses_lacks_nothing() {
-        assert!(with("from asm: There is a connection issue between the task and AWS Secrets Manager.").is_empty());
-        assert!(with("from ssm: AccessDeniedException: not authorized to perform: ssm:GetParameters").is_empty());
+        assert!(
+            with("from asm: There is a connection issue between the task and AWS Secrets Manager.")
+                .is_empty()
+        );
+        assert!(
+            with("from ssm: AccessDeniedException: not authorized to perform: ssm:GetParameters")
+                .is_empty()
+        );
     }
 }

@@ -1,5 +1,6 @@
-//! Nobody answers where Secrets Manager or Parameter Store should be. The reason begins like a missing permission, and ends
-//! in a timeout; the end has the word. Why the way is closed is for the checks of the network to say.
+//! Nobody answers where Secrets Manager or Parameter Store should be. The reason begins like a
+//! missing permission, and ends in a timeout; the end has the word. Why the way is closed is for
+//! the checks of the network to say.
 
 use crate::check::{Findings, NoAnswer};
 use crate::finding::{Kind, Remedy};
@@ -11,22 +12,26 @@ crate::check! {
     ///
     /// # Why it matters
     ///
-    /// No task of this version can start. IAM is the usual suspect here, and wrongly: nobody was there to refuse anything.
+    /// No task of this version can start. IAM is the usual suspect here, and wrongly: nobody was
+    /// there to refuse anything.
     ///
     /// # How we tell
     ///
-    /// Tasks of the version stopped while ECS fetched their secrets, and the end of the reason has the words of a timeout:
-    /// `dial tcp`, `i/o timeout`, `context deadline exceeded`, "connection issue".
+    /// Tasks of the version stopped while ECS fetched their secrets, and the end of the reason has
+    /// the words of a timeout: `dial tcp`, `i/o timeout`, `context deadline exceeded`, "connection
+    /// issue".
     ///
     /// # What to do
     ///
-    /// Give the subnet a way: a NAT gateway, a public address behind an internet gateway, or an endpoint:
+    /// Give the subnet a way: a NAT gateway, a public address behind an internet gateway, or an
+    /// endpoint:
     ///
     /// ```sh
     /// aws ec2 create-vpc-endpoint --vpc-endpoint-type Interface --service-name com.amazonaws.<region>.secretsmanager --vpc-id <vpc> --subnet-ids <subnets> --security-group-ids <group>
     /// ```
     ///
-    /// Terraform/OpenTofu: `aws_vpc_endpoint`, `aws_nat_gateway`, or `assign_public_ip` of `aws_ecs_service`.
+    /// Terraform/OpenTofu: `aws_vpc_endpoint`, `aws_nat_gateway`, or `assign_public_ip` of
+    /// `aws_ecs_service`.
     ///
     /// # See also
     ///
@@ -49,8 +54,14 @@ crate::check! {
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     reason::each(patient, findings, &[Trouble::SecretStoreUnreachable], |told, _| {
-        let of_parameters = ["ssm", "Systems Manager", "Parameter Store"].iter().any(|word| told.text.contains(word));
-        let (store, endpoint) = if of_parameters { ("Parameter Store", "ssm") } else { ("Secrets Manager", "secretsmanager") };
+        let of_parameters = ["ssm", "Systems Manager", "Parameter Store"]
+            .iter()
+            .any(|word| told.text.contains(word));
+        let (store, endpoint) = if of_parameters {
+            ("Parameter Store", "ssm")
+        } else {
+            ("Secrets Manager", "secretsmanager")
+        };
         let subnets = told.tasks.iter().filter_map(|task| task.subnet_id.as_deref());
         let remedy = Remedy::new(format!(
             "Give the tasks a way to {store}: a NAT gateway, a public address behind an internet gateway, or an interface endpoint for {endpoint}; and \
@@ -69,10 +80,15 @@ mod tests {
 
     #[test]
     fn names_the_store() {
-        assert!(says(CHECK, &(CHECK.example)())[0].starts_with("The task cannot reach Secrets Manager, and nobody refused it anything: 3 of 3"));
+        assert!(says(CHECK, &(CHECK.example)())[0].starts_with(
+            "The task cannot reach Secrets Manager, and nobody refused it anything: 3 of 3"
+        ));
         let text = "ResourceInitializationError: unable to pull secrets or registry auth: unable to retrieve secrets from ssm: service call has been \
                     retried 5 time(s): RequestCanceled: request context canceled caused by: context deadline exceeded";
-        assert!(says_of_failed_starts(CHECK, 2, text)[0].starts_with("The task cannot reach Parameter Store"));
+        assert!(
+            says_of_failed_starts(CHECK, 2, text)[0]
+                .starts_with("The task cannot reach Parameter Store")
+        );
     }
 
     #[test]

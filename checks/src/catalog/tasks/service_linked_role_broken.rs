@@ -1,4 +1,5 @@
-//! ECS lost the permissions with which it looks after the service: its service-linked role is missing or was changed.
+//! ECS lost the permissions with which it looks after the service: its service-linked role is
+//! missing or was changed.
 
 use crate::check::{Findings, NoAnswer};
 use crate::finding::Remedy;
@@ -10,12 +11,14 @@ crate::check! {
     ///
     /// # Why it matters
     ///
-    /// Tasks that stop are not replaced, targets are not registered, nothing scales. What runs goes on until it stops.
+    /// Tasks that stop are not replaced, targets are not registered, nothing scales. What runs goes
+    /// on until it stops.
     ///
     /// # How we tell
     ///
-    /// While tasks are lacking, a service event says that IAM's permissions policies or trust relationship "have been misconfigured or
-    /// changed, and ECS can no longer maintain your service", and no later event overrules it.
+    /// While tasks are lacking, a service event says that IAM's permissions policies or trust
+    /// relationship "have been misconfigured or changed, and ECS can no longer maintain your
+    /// service", and no later event overrules it.
     ///
     /// # What to do
     ///
@@ -24,7 +27,8 @@ crate::check! {
     /// aws iam create-service-linked-role --aws-service-name ecs.amazonaws.com
     /// ```
     ///
-    /// Terraform/OpenTofu: `aws_iam_service_linked_role` with `aws_service_name = "ecs.amazonaws.com"`.
+    /// Terraform/OpenTofu: `aws_iam_service_linked_role` with `aws_service_name =
+    /// "ecs.amazonaws.com"`.
     ///
     /// # See also
     ///
@@ -47,12 +51,22 @@ crate::check! {
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     reason::each(patient, findings, &[Trouble::ServiceLinkedRoleBroken], |told, _| {
-        let what = if told.text.contains("trust relationship") { "its role does not trust it any more" } else { "its role has lost permissions" };
+        let what = if told.text.contains("trust relationship") {
+            "its role does not trust it any more"
+        } else {
+            "its role has lost permissions"
+        };
         let remedy = Remedy::new("Bring the service-linked role back, or undo the change to the role that the service names.")
             .cli("aws iam get-role --role-name AWSServiceRoleForECS")
             .cli("aws iam create-service-linked-role --aws-service-name ecs.amazonaws.com")
             .terraform("resource \"aws_iam_service_linked_role\" \"ecs\" {\n  aws_service_name = \"ecs.amazonaws.com\"\n}");
-        Some(told.finding(patient, &format!("ECS cannot maintain the service any more, because {what}")).mend(remedy))
+        Some(
+            told.finding(
+                patient,
+                &format!("ECS cannot maintain the service any more, because {what}"),
+            )
+            .mend(remedy),
+        )
     })
 }
 
@@ -67,7 +81,9 @@ mod tests {
         let mut snapshot = (CHECK.example)();
         assert_eq!(
             says(CHECK, &snapshot),
-            ["ECS cannot maintain the service any more, because its role does not trust it any more: ECS said so of mailer:12 8 min ago."]
+            [
+                "ECS cannot maintain the service any more, because its role does not trust it any more: ECS said so of mailer:12 8 min ago."
+            ]
         );
         snapshot.services[0].events[0].message =
             "(service mailer) IAM permissions policies have been misconfigured or changed, and ECS can no longer maintain your service.".into();
@@ -78,7 +94,11 @@ mod tests {
     fn a_role_of_the_task_is_another_one() {
         let mut snapshot = baseline::worker();
         baseline::lack_tasks(&mut snapshot);
-        baseline::say(&mut snapshot, 8, "(service mailer) failed to launch a task with (error ECS was unable to assume the role 'x'.).");
+        baseline::say(
+            &mut snapshot,
+            8,
+            "(service mailer) failed to launch a task with (error ECS was unable to assume the role 'x'.).",
+        );
         assert!(says(CHECK, &snapshot).is_empty());
     }
 }

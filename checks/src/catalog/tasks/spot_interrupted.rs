@@ -1,5 +1,5 @@
-//! Spot capacity was taken back, and the tasks that ran on it have not been replaced. An interruption that was made good is
-//! what Spot is, and no trouble.
+//! Spot capacity was taken back, and the tasks that ran on it have not been replaced. An
+//! interruption that was made good is what Spot is, and no trouble.
 
 use jiff::SignedDuration;
 
@@ -16,12 +16,14 @@ crate::check! {
     ///
     /// # Why it matters
     ///
-    /// With Spot alone there may be no capacity for the tasks that were interrupted, for as long as it takes.
+    /// With Spot alone there may be no capacity for the tasks that were interrupted, for as long as
+    /// it takes.
     ///
     /// # How we tell
     ///
-    /// A task of a current version stopped within the hour with `SpotInterruption` or `TerminationNotice`, or because "your Spot
-    /// Task was interrupted", and fewer tasks run than desired. Interruptions that were made good are not told.
+    /// A task of a current version stopped within the hour with `SpotInterruption` or
+    /// `TerminationNotice`, or because "your Spot Task was interrupted", and fewer tasks run than
+    /// desired. Interruptions that were made good are not told.
     ///
     /// # What to do
     ///
@@ -31,7 +33,8 @@ crate::check! {
     /// aws ecs update-service --cluster <cluster> --service <service> --capacity-provider-strategy capacityProvider=FARGATE,base=1,weight=1 capacityProvider=FARGATE_SPOT,weight=3
     /// ```
     ///
-    /// Terraform/OpenTofu: `capacity_provider_strategy { capacity_provider = "FARGATE" base = 1 }` of `aws_ecs_service`.
+    /// Terraform/OpenTofu: `capacity_provider_strategy { capacity_provider = "FARGATE" base = 1 }`
+    /// of `aws_ecs_service`.
     ///
     /// # See also
     ///
@@ -60,11 +63,20 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     let versions = stop::current_versions(patient);
     let hour_ago = time::before(patient.now(), SignedDuration::from_hours(1));
     let is_spot = |task: &&Task| {
-        StopKind::of(task) == StopKind::Spot || task.stopped_reason.as_deref().is_some_and(|reason| reason.contains("Spot Task was interrupted"))
+        StopKind::of(task) == StopKind::Spot
+            || task
+                .stopped_reason
+                .as_deref()
+                .is_some_and(|reason| reason.contains("Spot Task was interrupted"))
     };
-    let current = |task: &&Task| versions.iter().any(|version| version.started(task.started_by.as_deref(), &task.task_definition_arn));
+    let current = |task: &&Task| {
+        versions
+            .iter()
+            .any(|version| version.started(task.started_by.as_deref(), &task.task_definition_arn))
+    };
     let recent = |task: &&Task| task.stopped_at.is_some_and(|at| at >= hour_ago);
-    let stopped: Vec<&Task> = patient.stopped_tasks()?.iter().filter(is_spot).filter(current).filter(recent).collect();
+    let stopped: Vec<&Task> =
+        patient.stopped_tasks()?.iter().filter(is_spot).filter(current).filter(recent).collect();
     let Some(newest) = stopped.first() else { return Ok(()) };
     let says = format!(
         "Spot capacity was taken back from {} {}, and {} of {} desired tasks run.",
@@ -84,7 +96,12 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
             patient.name()
         ));
     let subject: Subject = patient.subject();
-    findings.add(subject.sick(says, stop::evidence(newest)).because(patient.evidence("runningCount", service.running_count)).mend(remedy));
+    findings.add(
+        subject
+            .sick(says, stop::evidence(newest))
+            .because(patient.evidence("runningCount", service.running_count))
+            .mend(remedy),
+    );
     Ok(())
 }
 
@@ -97,7 +114,9 @@ mod tests {
     fn counts_interruptions_and_what_is_left() {
         assert_eq!(
             says(CHECK, &(CHECK.example)()),
-            ["Spot capacity was taken back from 2 tasks within 4 min, the last 2 min ago, and 0 of 2 desired tasks run."]
+            [
+                "Spot capacity was taken back from 2 tasks within 4 min, the last 2 min ago, and 0 of 2 desired tasks run."
+            ]
         );
     }
 

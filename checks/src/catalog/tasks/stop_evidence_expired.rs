@@ -1,5 +1,6 @@
-//! Something is wrong and tasks did stop, but so long ago that ECS has dropped them: their reasons cannot be read any
-//! more. It says so, rather than to let an empty list pass for "nothing stopped".
+//! Something is wrong and tasks did stop, but so long ago that ECS has dropped them: their reasons
+//! cannot be read any more. It says so, rather than to let an empty list pass for "nothing
+//! stopped".
 
 use jiff::SignedDuration;
 
@@ -18,19 +19,20 @@ const KEPT: SignedDuration = SignedDuration::from_hours(1);
 const DAY: SignedDuration = SignedDuration::from_hours(24);
 
 crate::check! {
-    /// The service's events tell of tasks that failed or stopped, but ECS has dropped the tasks, and their reasons with
-    /// them.
+    /// The service's events tell of tasks that failed or stopped, but ECS has dropped the tasks,
+    /// and their reasons with them.
     ///
     /// # Why it matters
     ///
-    /// ECS keeps stopped tasks for about an hour. After that nothing says any more why they stopped, and an empty list
-    /// must not pass for "nothing stopped".
+    /// ECS keeps stopped tasks for about an hour. After that nothing says any more why they
+    /// stopped, and an empty list must not pass for "nothing stopped".
     ///
     /// # How we tell
     ///
-    /// An event of the last day, more than an hour old, tells of stopped or unhealthy tasks or of a failed deployment; of the
-    /// tasks that `DescribeTasks` still has, none failed; and something is wrong now: too few tasks run, or the newest
-    /// deployment was rolled back. Without that it would be history, and no note is made.
+    /// An event of the last day, more than an hour old, tells of stopped or unhealthy tasks or of a
+    /// failed deployment; of the tasks that `DescribeTasks` still has, none failed; and something
+    /// is wrong now: too few tasks run, or the newest deployment was rolled back. Without that it
+    /// would be history, and no note is made.
     ///
     /// # What to do
     ///
@@ -67,7 +69,15 @@ crate::check! {
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     let now = patient.now();
     let today = |event: &&ServiceEvent| event.created_at.is_some_and(|at| time::age(now, at) < DAY);
-    let Some(told) = patient.service().events.iter().filter(today).find(|event| tells_of_failure(&event.message)) else { return Ok(()) };
+    let Some(told) = patient
+        .service()
+        .events
+        .iter()
+        .filter(today)
+        .find(|event| tells_of_failure(&event.message))
+    else {
+        return Ok(());
+    };
     let Some(at) = told.created_at.filter(|at| time::age(now, *at) > KEPT) else { return Ok(()) };
     let Some(wrong) = wrong_now(patient)? else { return Ok(()) };
     let left = patient.stopped_tasks()?;
@@ -124,7 +134,14 @@ fn wrong_now(patient: &Patient) -> Result<Option<Evidence>, Blind> {
         return Ok(Some(patient.evidence("runningCount", service.running_count)));
     }
     let failed = rollout::newest(patient)?.filter(|deployment| rollout::is_rolled_back(deployment));
-    Ok(failed.map(|deployment| Evidence::new(Call::DescribeServiceDeployments, &deployment.service_deployment_arn, "status", &deployment.status)))
+    Ok(failed.map(|deployment| {
+        Evidence::new(
+            Call::DescribeServiceDeployments,
+            &deployment.service_deployment_arn,
+            "status",
+            &deployment.status,
+        )
+    }))
 }
 
 #[cfg(test)]
@@ -138,18 +155,25 @@ mod tests {
         let mut snapshot = baseline::fargate();
         let service = &mut snapshot.services[0];
         service.running_count = running;
-        service.events.push(ServiceEvent { id: "1".into(), created_at: Some(minutes_ago(minutes)), message: message.into() });
+        service.events.push(ServiceEvent {
+            id: "1".into(),
+            created_at: Some(minutes_ago(minutes)),
+            message: message.into(),
+        });
         snapshot
     }
 
-    const STOPPED: &str = "(service api) has stopped 1 running tasks: (task 0123456789abcdef0123456789abcdef).";
+    const STOPPED: &str =
+        "(service api) has stopped 1 running tasks: (task 0123456789abcdef0123456789abcdef).";
 
     #[test]
     fn says_how_old_the_last_word_is() {
         assert_eq!(
             says(CHECK, &with(200, STOPPED, 0)),
-            ["The newest event about failing or stopping tasks is 3 h 20 min old, and ECS keeps stopped tasks for about an hour: their reasons \
-              cannot be read any more."]
+            [
+                "The newest event about failing or stopping tasks is 3 h 20 min old, and ECS keeps stopped tasks for about an hour: their reasons \
+              cannot be read any more."
+            ]
         );
     }
 

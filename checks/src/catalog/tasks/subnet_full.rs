@@ -17,14 +17,14 @@ crate::check! {
     ///
     /// # Why it matters
     ///
-    /// Each task with `awsvpc` networking takes one address, and a deployment runs both versions for a while. In a small
-    /// subnet the service runs well until it is deployed.
+    /// Each task with `awsvpc` networking takes one address, and a deployment runs both versions
+    /// for a while. In a small subnet the service runs well until it is deployed.
     ///
     /// # How we tell
     ///
-    /// Tasks stopped, or ECS says in an event, that EC2 refused the network interface with `InsufficientFreeAddressesInSubnet`; or EC2
-    /// refused it without that word and the subnet that it names has no free address now. How many it has is quoted:
-    /// it may have some again.
+    /// Tasks stopped, or ECS says in an event, that EC2 refused the network interface with
+    /// `InsufficientFreeAddressesInSubnet`; or EC2 refused it without that word and the subnet that
+    /// it names has no free address now. How many it has is quoted: it may have some again.
     ///
     /// # What to do
     ///
@@ -34,7 +34,8 @@ crate::check! {
     /// aws ec2 describe-network-interfaces --filters Name=subnet-id,Values=<subnet> --query 'NetworkInterfaces[].[Status,Description]'
     /// ```
     ///
-    /// Terraform/OpenTofu: `network_configuration { subnets }` of `aws_ecs_service`, and another `aws_subnet`.
+    /// Terraform/OpenTofu: `network_configuration { subnets }` of `aws_ecs_service`, and another
+    /// `aws_subnet`.
     ///
     /// # See also
     ///
@@ -58,32 +59,55 @@ crate::check! {
 static SUBNET: LazyLock<Option<Regex>> = LazyLock::new(|| pattern(r"(?<it>subnet-[0-9a-f]+)"));
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
-    reason::each(patient, findings, &[Trouble::SubnetFull, Trouble::InterfaceNotProvisioned], |told, findings| {
-        // The tasks may have met several full subnets, one after the other.
-        let texts = told.tasks.iter().filter_map(|task| reason::of_task(task)).map(|(_, text, _)| text).chain([told.text]);
-        let named: BTreeMap<&str, Option<i32>> = texts
-            .filter_map(|text| reason::part(&SUBNET, text))
-            .map(|id| (id, findings.see(patient.subnet(id)).flatten().and_then(|subnet| subnet.available_ip_address_count)))
-            .collect();
-        let full = told.reason.trouble == Trouble::SubnetFull;
-        let shown: Vec<(&str, Option<i32>)> = named.into_iter().filter(|(_, free)| full || *free == Some(0)).collect();
-        if !full && shown.is_empty() {
-            return None;
-        }
-        let words: Vec<String> = shown
-            .iter()
-            .map(|(id, free)| match free {
-                Some(free) => format!("{id} ({free} free now)"),
-                None => (*id).to_owned(),
-            })
-            .collect();
-        let claim = match words.as_slice() {
-            [] => "A subnet has no free address for the task".to_owned(),
-            words => format!("No address was free for the task in {}", crate::reading::and_list(words)),
-        };
-        let counted = shown.iter().filter_map(|(id, free)| Some(Evidence::new(Call::DescribeSubnets, *id, "AvailableIpAddressCount", (*free)?)));
-        let subnet = shown.first().map_or("<subnet>", |(id, _)| id);
-        let remedy = Remedy::new(
+    reason::each(
+        patient,
+        findings,
+        &[Trouble::SubnetFull, Trouble::InterfaceNotProvisioned],
+        |told, findings| {
+            // The tasks may have met several full subnets, one after the other.
+            let texts = told
+                .tasks
+                .iter()
+                .filter_map(|task| reason::of_task(task))
+                .map(|(_, text, _)| text)
+                .chain([told.text]);
+            let named: BTreeMap<&str, Option<i32>> = texts
+                .filter_map(|text| reason::part(&SUBNET, text))
+                .map(|id| {
+                    (
+                        id,
+                        findings
+                            .see(patient.subnet(id))
+                            .flatten()
+                            .and_then(|subnet| subnet.available_ip_address_count),
+                    )
+                })
+                .collect();
+            let full = told.reason.trouble == Trouble::SubnetFull;
+            let shown: Vec<(&str, Option<i32>)> =
+                named.into_iter().filter(|(_, free)| full || *free == Some(0)).collect();
+            if !full && shown.is_empty() {
+                return None;
+            }
+            let words: Vec<String> = shown
+                .iter()
+                .map(|(id, free)| match free {
+                    Some(free) => format!("{id} ({free} free now)"),
+                    None => (*id).to_owned(),
+                })
+                .collect();
+            let claim = match words.as_slice() {
+                [] => "A subnet has no free address for the task".to_owned(),
+                words => format!(
+                    "No address was free for the task in {}",
+                    crate::reading::and_list(words)
+                ),
+            };
+            let counted = shown.iter().filter_map(|(id, free)| {
+                Some(Evidence::new(Call::DescribeSubnets, *id, "AvailableIpAddressCount", (*free)?))
+            });
+            let subnet = shown.first().map_or("<subnet>", |(id, _)| id);
+            let remedy = Remedy::new(
             "Add subnets with room to the service, or free the addresses that nobody uses; a deployment needs twice the tasks' addresses.",
         )
         .cli(format!(
@@ -94,8 +118,14 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
             "resource \"aws_ecs_service\" \"{}\" {{\n  network_configuration {{\n    subnets = [/* with another one */]\n  }}\n}}",
             patient.name()
         ));
-        Some(told.finding(patient, &claim).because_all(counted).concerns_all(Kind::Subnet, shown.iter().map(|(id, _)| *id)).mend(remedy))
-    })
+            Some(
+                told.finding(patient, &claim)
+                    .because_all(counted)
+                    .concerns_all(Kind::Subnet, shown.iter().map(|(id, _)| *id))
+                    .mend(remedy),
+            )
+        },
+    )
 }
 
 #[cfg(test)]
@@ -113,7 +143,10 @@ mod tests {
         snapshot.subnets.change("subnet-0a1").unwrap().available_ip_address_count = Some(7);
         assert!(says(CHECK, &snapshot)[0].contains("(7 free now)"));
         snapshot.subnets.0.clear();
-        assert!(says(CHECK, &snapshot)[0].starts_with("No address was free for the task in subnet-0a1: 3 of 3"));
+        assert!(
+            says(CHECK, &snapshot)[0]
+                .starts_with("No address was free for the task in subnet-0a1: 3 of 3")
+        );
     }
 
     #[test]
@@ -128,6 +161,13 @@ mod tests {
 
     #[test]
     fn a_timeout_is_no_full_subnet() {
-        assert!(says_of_failed_starts(CHECK, 3, "Timeout waiting for network interface provisioning to complete.").is_empty());
+        assert!(
+            says_of_failed_starts(
+                CHECK,
+                3,
+                "Timeout waiting for network interface provisioning to complete."
+            )
+            .is_empty()
+        );
     }
 }

@@ -1,5 +1,6 @@
-//! Tasks of the version that matters today never get to run: they stop before, or ECS cannot even place them. It counts
-//! them and quotes the usual reason; what is behind the reason is for other checks to say.
+//! Tasks of the version that matters today never get to run: they stop before, or ECS cannot even
+//! place them. It counts them and quotes the usual reason; what is behind the reason is for other
+//! checks to say.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -18,15 +19,16 @@ crate::check! {
     ///
     /// # Why it matters
     ///
-    /// The app is not to blame: it was never started. ECS tries again, after each failure a little later, up to every 15
-    /// minutes; only a new deployment or a new task definition resets that.
+    /// The app is not to blame: it was never started. ECS tries again, after each failure a little
+    /// later, up to every 15 minutes; only a new deployment or a new task definition resets that.
     ///
     /// # How we tell
     ///
-    /// Tasks of the version that ECS brings up, or has just rolled back, stopped with `TaskFailedToStart` within the hour:
-    /// two of them, or the newest of all failures. Or, while tasks are lacking, ECS says in a service event that it cannot
-    /// place, launch or consistently start tasks, and no later event overrules it. One such event of the last three minutes
-    /// says little yet.
+    /// Tasks of the version that ECS brings up, or has just rolled back, stopped with
+    /// `TaskFailedToStart` within the hour: two of them, or the newest of all failures. Or, while
+    /// tasks are lacking, ECS says in a service event that it cannot place, launch or consistently
+    /// start tasks, and no later event overrules it. One such event of the last three minutes says
+    /// little yet.
     ///
     /// # What to do
     ///
@@ -58,7 +60,8 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         return Err(NoAnswer::NotApplicable(rollout::OTHER_CONTROLLER));
     }
     let failures = findings.see(stop::failures(patient)).unwrap_or_default();
-    let told: Vec<Finding> = failures.iter().filter_map(|failures| of_tasks(patient, failures)).collect();
+    let told: Vec<Finding> =
+        failures.iter().filter_map(|failures| of_tasks(patient, failures)).collect();
     let primary_told = failures.iter().zip(&told).any(|(failures, _)| failures.is_primary);
     told.into_iter().for_each(|finding| findings.add(finding));
     if !primary_told {
@@ -68,9 +71,16 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
 }
 
 fn of_tasks(patient: &Patient, failures: &Failures) -> Option<Finding> {
-    let stopped: Vec<&Task> = failures.tasks.iter().copied().filter(|task| StopKind::of(task) == StopKind::FailedToStart).collect();
+    let stopped: Vec<&Task> = failures
+        .tasks
+        .iter()
+        .copied()
+        .filter(|task| StopKind::of(task) == StopKind::FailedToStart)
+        .collect();
     let newest = *stopped.first()?;
-    if stopped.len() < 2 && failures.tasks.first().is_none_or(|last| last.task_arn != newest.task_arn) {
+    if stopped.len() < 2
+        && failures.tasks.first().is_none_or(|last| last.task_arn != newest.task_arn)
+    {
         return None;
     }
     let reasons = by_reason(&stopped);
@@ -78,7 +88,11 @@ fn of_tasks(patient: &Patient, failures: &Failures) -> Option<Finding> {
     let fate = if failures.is_primary { "" } else { ", which was rolled back," };
     let others = match reasons.len() {
         1 => String::new(),
-        more => format!(", and {} other {} for the rest", more - 1, if more == 2 { "reason" } else { "reasons" }),
+        more => format!(
+            ", and {} other {} for the rest",
+            more - 1,
+            if more == 2 { "reason" } else { "reasons" }
+        ),
     };
     let says = format!(
         "{} of {} failed tasks of {}{fate} stopped before they ran, {}: \"{}\" ({}){others}.",
@@ -92,11 +106,17 @@ fn of_tasks(patient: &Patient, failures: &Failures) -> Option<Finding> {
     let finding = Subject::new(Kind::TaskDefinition, failures.task_definition)
         .sick(says, stop::evidence(of_usual[0]))
         .because_all(reasons[1..].iter().map(|tasks| stop::evidence(tasks[0])))
-        .mend(remedy(Call::DescribeTasks.see(patient.cluster(), patient.name(), patient.arn(), newest.id())));
+        .mend(remedy(Call::DescribeTasks.see(
+            patient.cluster(),
+            patient.name(),
+            patient.arn(),
+            newest.id(),
+        )));
     Some(concerning(finding, failures.task_definition))
 }
 
-/// The tasks by what their reason means, the usual one first: two texts of one trouble differ in ids of requests alone.
+/// The tasks by what their reason means, the usual one first: two texts of one trouble differ in
+/// ids of requests alone.
 fn by_reason<'a>(stopped: &[&'a Task]) -> Vec<Vec<&'a Task>> {
     let mut reasons: BTreeMap<(Option<Trouble>, &str), Vec<&Task>> = BTreeMap::new();
     for task in stopped.iter().copied() {
@@ -112,29 +132,47 @@ fn by_reason<'a>(stopped: &[&'a Task]) -> Vec<Vec<&'a Task>> {
 }
 
 fn words(task: &Task) -> &str {
-    reason::of_task(task).map_or(task.stopped_reason.as_deref().unwrap_or("no reason"), |(_, text, _)| text)
+    reason::of_task(task)
+        .map_or(task.stopped_reason.as_deref().unwrap_or("no reason"), |(_, text, _)| text)
 }
 
 fn of_events(patient: &Patient) -> Option<Finding> {
-    let primary = patient.service().deployments.iter().find(|deployment| deployment.status == "PRIMARY")?;
+    let primary =
+        patient.service().deployments.iter().find(|deployment| deployment.status == "PRIMARY")?;
     let definition = primary.task_definition.as_deref()?;
     let complaints = reason::complaints(patient);
     let telling = complaints.iter().find(|event| reason::read(&event.message).is_some());
     let newest = *telling.or(complaints.first())?;
     let oldest = complaints.last().and_then(|event| event.created_at);
-    if complaints.len() < 2 && oldest.is_none_or(|at| time::age(patient.now(), at) < reason::SETTLED) {
+    if complaints.len() < 2
+        && oldest.is_none_or(|at| time::age(patient.now(), at) < reason::SETTLED)
+    {
         return None;
     }
-    let ago = newest.created_at.map_or_else(String::new, |at| format!(" {} ago", time::words(time::age(patient.now(), at))));
-    let says = format!("ECS cannot start tasks of {}, and said so last{ago}: \"{}\".", rollout::short(definition), reason::quoted(&newest.message));
+    let ago = newest.created_at.map_or_else(String::new, |at| {
+        format!(" {} ago", time::words(time::age(patient.now(), at)))
+    });
+    let says = format!(
+        "ECS cannot start tasks of {}, and said so last{ago}: \"{}\".",
+        rollout::short(definition),
+        reason::quoted(&newest.message)
+    );
     let finding = Subject::new(Kind::TaskDefinition, definition)
         .sick(says, patient.evidence("events.message", &newest.message).at(newest.created_at))
-        .mend(remedy(Call::DescribeServices.see(patient.cluster(), patient.name(), patient.arn(), patient.arn())));
+        .mend(remedy(Call::DescribeServices.see(
+            patient.cluster(),
+            patient.name(),
+            patient.arn(),
+            patient.arn(),
+        )));
     Some(concerning(finding, definition))
 }
 
 fn remedy(see: String) -> Remedy {
-    Remedy::new("Mend the reason, then deploy again: a new deployment does not wait for ECS's next try.").cli(see)
+    Remedy::new(
+        "Mend the reason, then deploy again: a new deployment does not wait for ECS's next try.",
+    )
+    .cli(see)
 }
 
 /// What never ran was never registered: a target that fails now is not why.
@@ -152,21 +190,28 @@ mod tests {
     fn counts_and_quotes_the_usual_reason_and_its_outliers() {
         let mut snapshot = (CHECK.example)();
         let arn = snapshot.services[0].service_arn.clone();
-        snapshot.stopped_tasks.change(&arn).unwrap()[1].stopped_reason = Some("InternalError: odd".into());
+        snapshot.stopped_tasks.change(&arn).unwrap()[1].stopped_reason =
+            Some("InternalError: odd".into());
         assert_eq!(
             says(CHECK, &snapshot),
-            ["3 of 3 failed tasks of mailer:12 stopped before they ran, within 8 min, the last 2 min ago: \"ResourceInitializationError: \
-              something that no check knows\" (2), and 1 other reason for the rest."]
+            [
+                "3 of 3 failed tasks of mailer:12 stopped before they ran, within 8 min, the last 2 min ago: \"ResourceInitializationError: \
+              something that no check knows\" (2), and 1 other reason for the rest."
+            ]
         );
     }
 
     #[test]
     fn texts_that_differ_in_an_id_are_one_reason() {
-        for text in ["failed to validate logger args: RequestID: 1, The specified log group does not exist.", "InternalError: RequestID: 1, odd"] {
+        for text in [
+            "failed to validate logger args: RequestID: 1, The specified log group does not exist.",
+            "InternalError: RequestID: 1, odd",
+        ] {
             let mut snapshot = (CHECK.example)();
             let arn = snapshot.services[0].service_arn.clone();
             for (n, task) in snapshot.stopped_tasks.change(&arn).unwrap().iter_mut().enumerate() {
-                task.stopped_reason = Some(text.replace("RequestID: 1", &format!("RequestID: {n}")));
+                task.stopped_reason =
+                    Some(text.replace("RequestID: 1", &format!("RequestID: {n}")));
             }
             assert!(says(CHECK, &snapshot)[0].ends_with("\" (3)."), "{text}");
         }
@@ -177,9 +222,17 @@ mod tests {
         let mut snapshot = baseline::worker();
         baseline::exit_tasks(&mut snapshot, 2, 1, None);
         let arn = snapshot.services[0].service_arn.clone();
-        let start = |minutes| Task { stop_code: Some("TaskFailedToStart".into()), stopped_at: Some(minutes_ago(minutes)), ..Task::default() };
+        let start = |minutes| Task {
+            stop_code: Some("TaskFailedToStart".into()),
+            stopped_at: Some(minutes_ago(minutes)),
+            ..Task::default()
+        };
         let model = snapshot.stopped_tasks.change(&arn).unwrap()[0].clone();
-        let task = |minutes| Task { started_by: model.started_by.clone(), task_definition_arn: model.task_definition_arn.clone(), ..start(minutes) };
+        let task = |minutes| Task {
+            started_by: model.started_by.clone(),
+            task_definition_arn: model.task_definition_arn.clone(),
+            ..start(minutes)
+        };
         snapshot.stopped_tasks.change(&arn).unwrap().push(task(20));
         assert!(says(CHECK, &snapshot).is_empty());
         snapshot.stopped_tasks.change(&arn).unwrap().insert(0, task(1));
@@ -189,17 +242,30 @@ mod tests {
     #[test]
     fn events_tell_while_tasks_are_lacking() {
         let mut snapshot = baseline::worker();
-        baseline::say(&mut snapshot, 30, "(service mailer) is unable to consistently start tasks successfully.");
+        baseline::say(
+            &mut snapshot,
+            30,
+            "(service mailer) is unable to consistently start tasks successfully.",
+        );
         assert!(says(CHECK, &snapshot).is_empty(), "every desired task runs");
         baseline::lack_tasks(&mut snapshot);
         assert_eq!(
             says(CHECK, &snapshot),
-            ["ECS cannot start tasks of mailer:12, and said so last 30 min ago: \"(service mailer) is unable to consistently start tasks \
-              successfully\"."]
+            [
+                "ECS cannot start tasks of mailer:12, and said so last 30 min ago: \"(service mailer) is unable to consistently start tasks \
+              successfully\"."
+            ]
         );
-        baseline::say(&mut snapshot, 40, "(service mailer) was unable to place a task. Reason: Capacity is unavailable at this time.");
+        baseline::say(
+            &mut snapshot,
+            40,
+            "(service mailer) was unable to place a task. Reason: Capacity is unavailable at this time.",
+        );
         snapshot.services[0].events.swap(0, 1);
-        assert!(says(CHECK, &snapshot)[0].contains("Capacity is unavailable"), "the event that tells why has the word");
+        assert!(
+            says(CHECK, &snapshot)[0].contains("Capacity is unavailable"),
+            "the event that tells why has the word"
+        );
     }
 
     #[test]

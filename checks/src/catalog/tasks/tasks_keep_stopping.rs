@@ -1,5 +1,5 @@
-//! Tasks of the version that matters today stop again and again. It counts them and names the usual reason; what is
-//! behind the reason is for other checks to say.
+//! Tasks of the version that matters today stop again and again. It counts them and names the usual
+//! reason; what is behind the reason is for other checks to say.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -18,15 +18,17 @@ crate::check! {
     ///
     /// # Why it matters
     ///
-    /// Every stop takes a task out of service, and a version whose tasks do not stay is rolled back or never gets done. The
-    /// counters hide it: `failedTasks` falls back to 0 as soon as one task runs.
+    /// Every stop takes a task out of service, and a version whose tasks do not stay is rolled back
+    /// or never gets done. The counters hide it: `failedTasks` falls back to 0 as soon as one task
+    /// runs.
     ///
     /// # How we tell
     ///
-    /// Two or more tasks of one version stopped for a failure within the last hour: a health check, an exit, a failed
-    /// start. Stops by scaling, by a deployment or by a person do not count, nor those of older versions; those of a
-    /// version that was rolled back do, if it was the newest. Nor do stops count that are over: all desired tasks run, and
-    /// there was no stop for thrice the usual time and ten minutes at least.
+    /// Two or more tasks of one version stopped for a failure within the last hour: a health check,
+    /// an exit, a failed start. Stops by scaling, by a deployment or by a person do not count, nor
+    /// those of older versions; those of a version that was rolled back do, if it was the newest.
+    /// Nor do stops count that are over: all desired tasks run, and there was no stop for thrice
+    /// the usual time and ten minutes at least.
     ///
     /// # What to do
     ///
@@ -76,41 +78,58 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     Ok(())
 }
 
-const WHO_KILLS: &str =
-    "Look for who sends SIGKILL: a watchdog or supervisor in the image, or a script that stops the container. The end of the log may tell.";
+const WHO_KILLS: &str = "Look for who sends SIGKILL: a watchdog or supervisor in the image, or a script that stops the container. The end of the log may tell.";
 
 fn tell(patient: &Patient, findings: &mut Findings, failures: &Failures) -> Result<(), Blind> {
     let reasons = reasons(&failures.tasks);
-    let words: Vec<String> = reasons.iter().map(|(kind, tasks)| format!("{} ({})", kind.words(), tasks.len())).collect();
+    let words: Vec<String> =
+        reasons.iter().map(|(kind, tasks)| format!("{} ({})", kind.words(), tasks.len())).collect();
     let version = rollout::short(failures.task_definition);
     let fate = if failures.is_primary { "" } else { ", which was rolled back," };
     let (usual, newest) = (&reasons[0].0, reasons[0].1[0]);
-    let by_signal = matches!(usual, StopKind::Exited { code: Some(137), .. }) && reason::of_task(newest).is_none();
+    let by_signal = matches!(usual, StopKind::Exited { code: Some(137), .. })
+        && reason::of_task(newest).is_none();
     let says = format!(
         "{} tasks of {version}{fate} failed {}: {}.{}",
         failures.tasks.len(),
         stop::when(patient.now(), &failures.tasks),
         words.join(", "),
-        if by_signal { " Code 137 is SIGKILL, and nothing says that it was for memory." } else { "" }
+        if by_signal {
+            " Code 137 is SIGKILL, and nothing says that it was for memory."
+        } else {
+            ""
+        }
     );
     let newest_of_others = reasons[1..].iter().map(|(_, tasks)| tasks[0]);
-    let exits = reasons.iter().filter(|(kind, _)| matches!(kind, StopKind::Exited { .. })).flat_map(|(_, tasks)| exit_code(tasks[0]));
+    let exits = reasons
+        .iter()
+        .filter(|(kind, _)| matches!(kind, StopKind::Exited { .. }))
+        .flat_map(|(_, tasks)| exit_code(tasks[0]));
     let see = |call: Call, id: &str| call.see(patient.cluster(), patient.name(), patient.arn(), id);
     let mut finding = Subject::new(Kind::TaskDefinition, failures.task_definition)
         .sick(says, stop::evidence(newest))
         .because_all(newest_of_others.map(stop::evidence))
         .because_all(exits)
-        .because(Evidence::new(Call::DescribeTasks, &newest.task_arn, "taskDefinitionArn", failures.task_definition))
+        .because(Evidence::new(
+            Call::DescribeTasks,
+            &newest.task_arn,
+            "taskDefinitionArn",
+            failures.task_definition,
+        ))
         .mend(
-            Remedy::new(if by_signal { WHO_KILLS } else { "Mend the reason for which the tasks stop." })
-                .cli(see(Call::DescribeTasks, newest.id()))
-                .cli(see(Call::ListTasks, patient.arn())),
+            Remedy::new(if by_signal {
+                WHO_KILLS
+            } else {
+                "Mend the reason for which the tasks stop."
+            })
+            .cli(see(Call::DescribeTasks, newest.id()))
+            .cli(see(Call::ListTasks, patient.arn())),
         )
         .concerns(Kind::TaskDefinition, failures.task_definition);
     finding = match usual {
-        StopKind::BalancerHealthCheck { group } => {
-            finding.concerns(Kind::TargetGroup, group).concerns_all(Kind::TargetGroup, traffic::pair(patient, group)?)
-        }
+        StopKind::BalancerHealthCheck { group } => finding
+            .concerns(Kind::TargetGroup, group)
+            .concerns_all(Kind::TargetGroup, traffic::pair(patient, group)?),
         // A target that fails at the moment is not why tasks exit or never start.
         _ => finding.concerns_no(Kind::TargetGroup),
     };
@@ -131,7 +150,10 @@ fn reasons<'a>(tasks: &[&'a Task]) -> Vec<(StopKind, Vec<&'a Task>)> {
 
 fn exit_code(task: &Task) -> Option<Evidence> {
     let code = stop::culprit(task)?.exit_code?;
-    Some(Evidence::new(Call::DescribeTasks, &task.task_arn, "containers.exitCode", code).at(task.stopped_at))
+    Some(
+        Evidence::new(Call::DescribeTasks, &task.task_arn, "containers.exitCode", code)
+            .at(task.stopped_at),
+    )
 }
 
 #[cfg(test)]
@@ -156,7 +178,8 @@ mod tests {
     }
 
     fn exited(minutes: i64, code: i32) -> Task {
-        let container = Container { name: "app".into(), exit_code: Some(code), ..Container::default() };
+        let container =
+            Container { name: "app".into(), exit_code: Some(code), ..Container::default() };
         Task {
             stop_code: Some("EssentialContainerExited".into()),
             stopped_reason: Some("Essential container in task exited".into()),
@@ -177,7 +200,9 @@ mod tests {
         let snapshot = with(vec![failed_to_start(2), exited(6, 1), exited(9, 1)]);
         assert_eq!(
             says(CHECK, &snapshot),
-            ["3 tasks of api:12 failed within 7 min, the last 2 min ago: container app exited with code 1 (2), failed to start (1)."]
+            [
+                "3 tasks of api:12 failed within 7 min, the last 2 min ago: container app exited with code 1 (2), failed to start (1)."
+            ]
         );
     }
 
@@ -194,8 +219,12 @@ mod tests {
             ..task
         };
         assert!(says(CHECK, &with(vec![old(exited(2, 1)), old(exited(4, 1))])).is_empty());
-        let same_definition = |task: Task| Task { started_by: Some("ecs-svc/1000000000000000011".into()), ..task };
-        assert!(says(CHECK, &with(vec![same_definition(exited(2, 1)), same_definition(exited(4, 1))])).is_empty());
+        let same_definition =
+            |task: Task| Task { started_by: Some("ecs-svc/1000000000000000011".into()), ..task };
+        assert!(
+            says(CHECK, &with(vec![same_definition(exited(2, 1)), same_definition(exited(4, 1))]))
+                .is_empty()
+        );
     }
 
     #[test]
@@ -206,18 +235,26 @@ mod tests {
             says(CHECK, &with(tasks)).remove(0)
         };
         assert!(says_of(None).ends_with("exited with code 137 (2). Code 137 is SIGKILL, and nothing says that it was for memory."));
-        assert!(says_of(Some("OutOfMemoryError: Container killed due to memory usage")).ends_with("exited with code 137 (2)."));
+        assert!(
+            says_of(Some("OutOfMemoryError: Container killed due to memory usage"))
+                .ends_with("exited with code 137 (2).")
+        );
     }
 
     #[test]
     fn stops_on_purpose_do_not_count() {
         let scaled = |minutes| Task {
             stop_code: Some("ServiceSchedulerInitiated".into()),
-            stopped_reason: Some("Scaling activity initiated by (deployment ecs-svc/1000000000000000012)".into()),
+            stopped_reason: Some(
+                "Scaling activity initiated by (deployment ecs-svc/1000000000000000012)".into(),
+            ),
             ..exited(minutes, 143)
         };
-        let by_hand =
-            |minutes| Task { stop_code: Some("UserInitiated".into()), stopped_reason: Some("Task stopped by user".into()), ..exited(minutes, 143) };
+        let by_hand = |minutes| Task {
+            stop_code: Some("UserInitiated".into()),
+            stopped_reason: Some("Task stopped by user".into()),
+            ..exited(minutes, 143)
+        };
         assert!(says(CHECK, &with(vec![scaled(1), scaled(2), by_hand(3), by_hand(4)])).is_empty());
     }
 
@@ -228,7 +265,11 @@ mod tests {
         let mut still_missing = with(over);
         still_missing.services[0].running_count = 1;
         assert_eq!(says(CHECK, &still_missing).len(), 1);
-        assert_eq!(says(CHECK, &with(vec![exited(15, 1), exited(35, 1), exited(55, 1)])).len(), 1, "a slow loop is not over");
+        assert_eq!(
+            says(CHECK, &with(vec![exited(15, 1), exited(35, 1), exited(55, 1)])).len(),
+            1,
+            "a slow loop is not over"
+        );
     }
 
     #[test]
@@ -238,12 +279,17 @@ mod tests {
         assert!(says(CHECK, &snapshot).is_empty());
     }
 
-    /// The newest deployment, of this version, was rolled back; ECS has dropped it from the service.
+    /// The newest deployment, of this version, was rolled back; ECS has dropped it from the
+    /// service.
     fn rolled_back(version: &str, stopped: Vec<Task>) -> Snapshot {
         let mut snapshot = with(stopped);
         let arn = snapshot.services[0].service_arn.clone();
         let revision = id::ecs("service-revision/prod/api/4000000000000000013");
-        let mut row = snapshot.revisions.change(&snapshot.services[0].current_service_revisions[0]).unwrap().clone();
+        let mut row = snapshot
+            .revisions
+            .change(&snapshot.services[0].current_service_revisions[0])
+            .unwrap()
+            .clone();
         row.task_definition = Some(id::ecs(&format!("task-definition/{version}")));
         snapshot.revisions.put(&revision, row);
         let deployments = snapshot.service_deployments.change(&arn).unwrap();
@@ -256,7 +302,11 @@ mod tests {
     }
 
     fn of_13(task: Task) -> Task {
-        Task { started_by: Some("ecs-svc/1000000000000000013".into()), task_definition_arn: id::ecs("task-definition/api:13"), ..task }
+        Task {
+            started_by: Some("ecs-svc/1000000000000000013".into()),
+            task_definition_arn: id::ecs("task-definition/api:13"),
+            ..task
+        }
     }
 
     #[test]
@@ -264,20 +314,26 @@ mod tests {
         let snapshot = rolled_back("api:13", vec![of_13(exited(40, 1)), of_13(exited(44, 1))]);
         assert_eq!(
             says(CHECK, &snapshot),
-            ["2 tasks of api:13, which was rolled back, failed within 4 min, the last 40 min ago: container app exited with code 1 (2)."]
+            [
+                "2 tasks of api:13, which was rolled back, failed within 4 min, the last 40 min ago: container app exited with code 1 (2)."
+            ]
         );
     }
 
     #[test]
     fn a_deployment_that_was_rolled_back_may_share_its_task_definition_with_the_one_before() {
-        let forced = |task: Task| Task { started_by: Some("ecs-svc/1000000000000000013".into()), ..task };
+        let forced =
+            |task: Task| Task { started_by: Some("ecs-svc/1000000000000000013".into()), ..task };
         let snapshot = rolled_back("api:12", vec![forced(exited(40, 1)), forced(exited(44, 1))]);
         assert_eq!(says(CHECK, &snapshot).len(), 1);
     }
 
     #[test]
     fn an_earlier_try_of_the_version_that_was_rolled_back_is_history() {
-        assert!(says(CHECK, &rolled_back("api:13", vec![of_13(exited(55, 1)), of_13(exited(57, 1))])).is_empty());
+        assert!(
+            says(CHECK, &rolled_back("api:13", vec![of_13(exited(55, 1)), of_13(exited(57, 1))]))
+                .is_empty()
+        );
     }
 
     #[test]

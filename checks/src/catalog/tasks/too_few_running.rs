@@ -1,4 +1,5 @@
-//! Fewer tasks run than desired, and not just because one is being replaced right now. Why is for other checks to say.
+//! Fewer tasks run than desired, and not just because one is being replaced right now. Why is for
+//! other checks to say.
 
 use jiff::SignedDuration;
 
@@ -25,11 +26,12 @@ crate::check! {
     ///
     /// # How we tell
     ///
-    /// `runningCount` is below `desiredCount`. It is not reported while a task is replaced in the ordinary way: the
-    /// deployment or the missing task is younger than three minutes and no more than one task has failed within the hour;
-    /// nor while a task waits for an instance of a capacity provider, in its first ten minutes;
-    /// nor during a deployment whose `minimumHealthyPercent` allows for it, in its first 25 minutes. A daemon
-    /// service runs one task an instance and is not looked at.
+    /// `runningCount` is below `desiredCount`. It is not reported while a task is replaced in the
+    /// ordinary way: the deployment or the missing task is younger than three minutes and no more
+    /// than one task has failed within the hour; nor while a task waits for an instance of a
+    /// capacity provider, in its first ten minutes; nor during a deployment whose
+    /// `minimumHealthyPercent` allows for it, in its first 25 minutes. A daemon service runs one
+    /// task an instance and is not looked at.
     ///
     /// # What to do
     ///
@@ -68,16 +70,23 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     if service.status != "ACTIVE" || service.desired_count == 0 {
         return Err(NoAnswer::NotApplicable("no task is desired"));
     }
-    if service.running_count >= service.desired_count || rollout::just_began(patient) || is_being_replaced(patient)? {
+    if service.running_count >= service.desired_count
+        || rollout::just_began(patient)
+        || is_being_replaced(patient)?
+    {
         return Ok(());
     }
-    let Service { desired_count: desired, running_count: running, pending_count: pending, .. } = service;
+    let Service { desired_count: desired, running_count: running, pending_count: pending, .. } =
+        service;
     let waiting = longest_waiting(patient)?;
     let mut says = match (pending, waiting) {
         (0, _) => format!("{running} of {desired} desired tasks run, and none is pending."),
         (1.., Some(task)) => format!(
             "{running} of {desired} desired tasks run, {pending} pending, one of them for {}.",
-            time::words(task.created_at.map_or(SignedDuration::ZERO, |created| time::age(patient.now(), created)))
+            time::words(
+                task.created_at
+                    .map_or(SignedDuration::ZERO, |created| time::age(patient.now(), created))
+            )
         ),
         _ => format!("{running} of {desired} desired tasks run, {pending} pending."),
     };
@@ -85,12 +94,17 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     if let Some((event, at)) = complaint.and_then(|event| Some((event, event.created_at?))) {
         says.push_str(&match event::read(&event.message) {
             Event::CannotPlace { reason } => {
-                format!(" At {} ECS said that it cannot place a task: \"{}\".", time::clock(at), reason.trim_end_matches('.'))
+                format!(
+                    " At {} ECS said that it cannot place a task: \"{}\".",
+                    time::clock(at),
+                    reason.trim_end_matches('.')
+                )
             }
             _ => format!(" At {} ECS said that it cannot start or place a task.", time::clock(at)),
         });
     }
-    let see = |call: Call| call.see(patient.cluster(), patient.name(), patient.arn(), patient.arn());
+    let see =
+        |call: Call| call.see(patient.cluster(), patient.name(), patient.arn(), patient.arn());
     let mut finding = patient
         .subject()
         .sick(says, patient.evidence("runningCount", running))
@@ -107,40 +121,66 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
                 .cli(see(Call::DescribeServices))
                 .cli(see(Call::ListTasks)),
         );
-    let lacking = service.deployments.iter().filter(|deployment| deployment.running_count < deployment.desired_count);
-    finding = finding.concerns_all(Kind::TaskDefinition, lacking.filter_map(|deployment| deployment.task_definition.as_deref()));
+    let lacking = service
+        .deployments
+        .iter()
+        .filter(|deployment| deployment.running_count < deployment.desired_count);
+    finding = finding.concerns_all(
+        Kind::TaskDefinition,
+        lacking.filter_map(|deployment| deployment.task_definition.as_deref()),
+    );
     // A task that runs can be registered: if a rule has no target nevertheless, this is not why.
     findings.add(if *running > 0 { finding.concerns_no(Kind::ListenerRule) } else { finding });
     Ok(())
 }
 
-/// Whether all that is missing is on its way, or has only just stopped, in the ordinary course of things.
+/// Whether all that is missing is on its way, or has only just stopped, in the ordinary course of
+/// things.
 fn is_being_replaced(patient: &Patient) -> Result<bool, Blind> {
     let service = patient.service();
     let recent = time::before(patient.now(), REPLACEMENT);
     let current = stop::primary_version(patient);
     let groups = stop::groups(patient)?;
-    let failures: usize = groups.iter().filter(|group| group.kind.is_failure() && group.is_of(&current)).map(|group| group.tasks.len()).sum();
+    let failures: usize = groups
+        .iter()
+        .filter(|group| group.kind.is_failure() && group.is_of(&current))
+        .map(|group| group.tasks.len())
+        .sum();
     if failures > 1 {
         return Ok(false);
     }
-    let stopped = groups.iter().flat_map(|group| &group.tasks).filter(|task| task.stopped_at.is_some_and(|at| at >= recent)).count();
+    let stopped = groups
+        .iter()
+        .flat_map(|group| &group.tasks)
+        .filter(|task| task.stopped_at.is_some_and(|at| at >= recent))
+        .count();
     let arriving = time::before(patient.now(), capacity::ARRIVAL);
-    let since = |task: &Task| if capacity::waits_for_instance(service, task) { arriving } else { recent };
-    let starting = patient.running_tasks()?.iter().filter(|task| is_starting(task) && task.created_at.is_some_and(|at| at >= since(task))).count();
+    let since =
+        |task: &Task| if capacity::waits_for_instance(service, task) { arriving } else { recent };
+    let starting = patient
+        .running_tasks()?
+        .iter()
+        .filter(|task| is_starting(task) && task.created_at.is_some_and(|at| at >= since(task)))
+        .count();
     let excused = stopped as i64 + starting as i64;
-    Ok(excused >= i64::from(service.desired_count) - i64::from(service.running_count) || is_allowed_by_deployment(patient))
+    Ok(excused >= i64::from(service.desired_count) - i64::from(service.running_count)
+        || is_allowed_by_deployment(patient))
 }
 
 /// Whether a young deployment runs fewer tasks on purpose.
 fn is_allowed_by_deployment(patient: &Patient) -> bool {
     let service = patient.service();
-    let percent = i64::from(service.deployment_configuration.minimum_healthy_percent.unwrap_or(100));
-    let enough = i64::from(service.running_count) * 100 >= i64::from(service.desired_count) * percent;
-    let mut primary = service.deployments.iter().filter(|deployment| deployment.status == "PRIMARY");
+    let percent =
+        i64::from(service.deployment_configuration.minimum_healthy_percent.unwrap_or(100));
+    let enough =
+        i64::from(service.running_count) * 100 >= i64::from(service.desired_count) * percent;
+    let mut primary =
+        service.deployments.iter().filter(|deployment| deployment.status == "PRIMARY");
     let young = primary.any(|deployment| {
         deployment.rollout_state.as_deref() == Some("IN_PROGRESS")
-            && deployment.created_at.is_some_and(|created| time::age(patient.now(), created) < DEPLOYMENT)
+            && deployment
+                .created_at
+                .is_some_and(|created| time::age(patient.now(), created) < DEPLOYMENT)
     });
     percent > 0 && enough && young
 }
@@ -150,12 +190,17 @@ fn is_starting(task: &Task) -> bool {
 }
 
 fn longest_waiting<'a>(patient: &Patient<'a>) -> Result<Option<&'a Task>, Blind> {
-    Ok(patient.running_tasks()?.iter().filter(|task| is_starting(task) && task.created_at.is_some()).min_by_key(|task| task.created_at))
+    Ok(patient
+        .running_tasks()?
+        .iter()
+        .filter(|task| is_starting(task) && task.created_at.is_some())
+        .min_by_key(|task| task.created_at))
 }
 
 /// The newest event in which ECS says why it has no task, unless all was well afterwards.
 fn complaint(service: &Service) -> Option<&ServiceEvent> {
-    let since_steady = service.events.iter().take_while(|event| event::read(&event.message) != Event::SteadyState);
+    let since_steady =
+        service.events.iter().take_while(|event| event::read(&event.message) != Event::SteadyState);
     since_steady.into_iter().find(|event| reason::complains(event))
 }
 
@@ -197,13 +242,19 @@ mod tests {
             service.pending_count = 1;
             pending(running, 12);
         });
-        assert_eq!(says(CHECK, &snapshot), ["1 of 2 desired tasks run, 1 pending, one of them for 12 min."]);
+        assert_eq!(
+            says(CHECK, &snapshot),
+            ["1 of 2 desired tasks run, 1 pending, one of them for 12 min."]
+        );
     }
 
     #[test]
     fn a_task_that_is_being_replaced_is_not_missing() {
         assert!(says(CHECK, &missing(|_, running, _| pending(running, 1))).is_empty());
-        assert!(says(CHECK, &missing(|_, _, stopped| stopped[0].stopped_at = Some(minutes_ago(1)))).is_empty());
+        assert!(
+            says(CHECK, &missing(|_, _, stopped| stopped[0].stopped_at = Some(minutes_ago(1))))
+                .is_empty()
+        );
     }
 
     #[test]
@@ -245,7 +296,8 @@ mod tests {
 
     #[test]
     fn a_deployment_that_just_began_says_nothing_yet() {
-        let snapshot = missing(|service, _, _| service.deployments[0].created_at = Some(minutes_ago(1)));
+        let snapshot =
+            missing(|service, _, _| service.deployments[0].created_at = Some(minutes_ago(1)));
         assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy);
     }
 
@@ -262,11 +314,17 @@ mod tests {
     fn ecs_complaints_count_until_the_next_steady_state() {
         let complain = |service: &mut Service, at: usize| {
             let message = "(service api) was unable to place a task. Reason: Capacity is unavailable at this time.".into();
-            service.events.insert(at, ServiceEvent { id: "1".into(), created_at: Some(minutes_ago(8)), message });
+            service.events.insert(
+                at,
+                ServiceEvent { id: "1".into(), created_at: Some(minutes_ago(8)), message },
+            );
         };
         let said = "At 02:52 UTC ECS said that it cannot place a task: \"Capacity is unavailable at this time\".";
         assert!(says(CHECK, &missing(|service, _, _| complain(service, 0)))[0].ends_with(said));
-        assert!(says(CHECK, &missing(|service, _, _| complain(service, 1)))[0].ends_with("none is pending."));
+        assert!(
+            says(CHECK, &missing(|service, _, _| complain(service, 1)))[0]
+                .ends_with("none is pending.")
+        );
     }
 
     #[test]
@@ -274,8 +332,13 @@ mod tests {
         let explains = |mut snapshot: Snapshot| {
             snapshot.target_health.put(baseline::id::group("api"), Vec::new());
             let intent = crate::patient::Intent::default();
-            let diagnosis = crate::diagnosis::diagnose(&Patient::new(&snapshot, &snapshot.services[0], &intent));
-            let root = diagnosis.roots.iter().find(|root| root.check.id() == CHECK.id()).cloned().unwrap();
+            let diagnosis = crate::diagnosis::diagnose(&Patient::new(
+                &snapshot,
+                &snapshot.services[0],
+                &intent,
+            ));
+            let root =
+                diagnosis.roots.iter().find(|root| root.check.id() == CHECK.id()).cloned().unwrap();
             root.explains.iter().any(|node| node.check.id() == "target_group_empty")
         };
         assert!(!explains(missing(|_, _, _| ())));

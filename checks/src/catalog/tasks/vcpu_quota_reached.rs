@@ -1,4 +1,5 @@
-//! The account may not run more: its quota of Fargate vCPUs or tasks is used up, or the account is blocked.
+//! The account may not run more: its quota of Fargate vCPUs or tasks is used up, or the account is
+//! blocked.
 
 use crate::check::{Findings, NoAnswer};
 use crate::finding::Remedy;
@@ -10,13 +11,14 @@ crate::check! {
     ///
     /// # Why it matters
     ///
-    /// No task starts, of any service in this region. A deployment needs twice the tasks for a while, so the quota may be enough for
-    /// the service and not for its deployment.
+    /// No task starts, of any service in this region. A deployment needs twice the tasks for a
+    /// while, so the quota may be enough for the service and not for its deployment.
     ///
     /// # How we tell
     ///
-    /// A service event says that the limit on the number of vCPUs or tasks is reached, that the requested configuration is above the limit,
-    /// or that the account is blocked; and no later event overrules it. The quota itself is not looked up yet.
+    /// A service event says that the limit on the number of vCPUs or tasks is reached, that the
+    /// requested configuration is above the limit, or that the account is blocked; and no later
+    /// event overrules it. The quota itself is not looked up yet.
     ///
     /// # What to do
     ///
@@ -49,17 +51,26 @@ crate::check! {
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     reason::each(patient, findings, &[Trouble::QuotaReached], |told, _| {
         let claim = match told.text {
-            text if text.contains("blocked") => "AWS says that the account is blocked, so it may run no task",
-            text if text.contains("configuration is above your limit") => "The task asks for more CPU or memory than the account may run",
+            text if text.contains("blocked") => {
+                "AWS says that the account is blocked, so it may run no task"
+            }
+            text if text.contains("configuration is above your limit") => {
+                "The task asks for more CPU or memory than the account may run"
+            }
             text if text.contains("number of tasks") => "The account runs as many tasks as it may",
             _ => "The account runs as many Fargate vCPUs as it may",
         };
         let blocked = told.text.contains("blocked");
-        let spot = patient.service().capacity_providers.iter().any(|provider| provider == "FARGATE_SPOT");
+        let spot =
+            patient.service().capacity_providers.iter().any(|provider| provider == "FARGATE_SPOT");
         let code = if spot { "L-36FBB829" } else { "L-3032A538" };
         let remedy = match blocked {
-            true => Remedy::new("Ask AWS Support why the account is blocked; new accounts are until they are verified."),
-            false => Remedy::new("Ask for a higher quota, or stop what need not run; remember that a deployment runs both versions."),
+            true => Remedy::new(
+                "Ask AWS Support why the account is blocked; new accounts are until they are verified.",
+            ),
+            false => Remedy::new(
+                "Ask for a higher quota, or stop what need not run; remember that a deployment runs both versions.",
+            ),
         };
         let remedy = remedy
             .cli(format!("aws service-quotas get-service-quota --service-code fargate --quota-code {code}"))
@@ -78,16 +89,31 @@ mod tests {
 
     fn with(reason: &str) -> Vec<String> {
         let mut snapshot = (CHECK.example)();
-        snapshot.services[0].events[0].message = format!("(service mailer) was unable to place a task. Reason: {reason}");
+        snapshot.services[0].events[0].message =
+            format!("(service mailer) was unable to place a task. Reason: {reason}");
         says(CHECK, &snapshot)
     }
 
     #[test]
     fn tells_quota_size_and_block_apart() {
-        assert_eq!(says(CHECK, &(CHECK.example)()), ["The account runs as many Fargate vCPUs as it may: ECS said so of mailer:12 8 min ago."]);
-        assert!(with("You've reached the limit on the number of tasks you can run concurrently")[0].starts_with("The account runs as many tasks"));
-        assert!(with("The requested MEMORY configuration is above your limit.")[0].starts_with("The task asks for more CPU or memory"));
-        assert!(with("Task could not be placed because your account is currently blocked.")[0].starts_with("AWS says that the account is blocked"));
+        assert_eq!(
+            says(CHECK, &(CHECK.example)()),
+            [
+                "The account runs as many Fargate vCPUs as it may: ECS said so of mailer:12 8 min ago."
+            ]
+        );
+        assert!(
+            with("You've reached the limit on the number of tasks you can run concurrently")[0]
+                .starts_with("The account runs as many tasks")
+        );
+        assert!(
+            with("The requested MEMORY configuration is above your limit.")[0]
+                .starts_with("The task asks for more CPU or memory")
+        );
+        assert!(
+            with("Task could not be placed because your account is currently blocked.")[0]
+                .starts_with("AWS says that the account is blocked")
+        );
     }
 
     #[test]

@@ -1,5 +1,5 @@
-//! An EBS volume that ECS manages for the task cannot be made or attached. What is told is what ECS says in the task's
-//! reason; the status of attachments is not in the snapshot.
+//! An EBS volume that ECS manages for the task cannot be made or attached. What is told is what ECS
+//! says in the task's reason; the status of attachments is not in the snapshot.
 
 use std::sync::LazyLock;
 
@@ -20,13 +20,14 @@ crate::check! {
     ///
     /// # How we tell
     ///
-    /// Tasks of the version stopped, and the reason speaks of an EBS volume, of creating or attaching it, or of the infrastructure
-    /// role with which ECS does that. The wording varies, so the reason is quoted and nothing more is claimed.
+    /// Tasks of the version stopped, and the reason speaks of an EBS volume, of creating or
+    /// attaching it, or of the infrastructure role with which ECS does that. The wording varies, so
+    /// the reason is quoted and nothing more is claimed.
     ///
     /// # What to do
     ///
-    /// The infrastructure role needs `AmazonECSInfrastructureRolePolicyForVolumes` and must trust `ecs.amazonaws.com`; a snapshot, key or
-    /// volume type must exist in the zone.
+    /// The infrastructure role needs `AmazonECSInfrastructureRolePolicyForVolumes` and must trust
+    /// `ecs.amazonaws.com`; a snapshot, key or volume type must exist in the zone.
     ///
     /// ```sh
     /// aws ecs describe-tasks --cluster <cluster> --tasks <task> --query 'tasks[].attachments[?type==`AmazonElasticBlockStorage`]'
@@ -52,22 +53,37 @@ crate::check! {
     },
 }
 
-static ROLE: LazyLock<Option<Regex>> = LazyLock::new(|| pattern(r"unable to assume the configured ECS Infrastructure Role '[^']*role/(?<it>[^']+)'"));
+static ROLE: LazyLock<Option<Regex>> = LazyLock::new(|| {
+    pattern(r"unable to assume the configured ECS Infrastructure Role '[^']*role/(?<it>[^']+)'")
+});
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     reason::each(patient, findings, &[Trouble::VolumeNotAttached], |told, _| {
         let role = reason::part(&ROLE, told.text);
-        let why = role.map_or_else(|| format!(" (\"{}\")", reason::quoted(told.text)), |role| format!(", because ECS may not assume role {role}"));
+        let why = role.map_or_else(
+            || format!(" (\"{}\")", reason::quoted(told.text)),
+            |role| format!(", because ECS may not assume role {role}"),
+        );
         let advice = match role.is_some() {
-            true => "Let ecs.amazonaws.com assume the infrastructure role, and attach AmazonECSInfrastructureRolePolicyForVolumes to it.",
-            false => "See the attachment's statusReason, and mend what it names: the role, the key, the snapshot, or the zone.",
+            true => {
+                "Let ecs.amazonaws.com assume the infrastructure role, and attach AmazonECSInfrastructureRolePolicyForVolumes to it."
+            }
+            false => {
+                "See the attachment's statusReason, and mend what it names: the role, the key, the snapshot, or the zone."
+            }
         };
         let task = told.tasks.first().map_or("<task>", |task| task.id());
         let remedy = Remedy::new(advice).cli(format!(
             "aws ecs describe-tasks --cluster {} --tasks {task} --query 'tasks[].attachments[?type==`AmazonElasticBlockStorage`]'",
             crate::call::quote(patient.cluster())
         ));
-        Some(told.finding(patient, &format!("The task's EBS volume cannot be made or attached{why}")).mend(remedy))
+        Some(
+            told.finding(
+                patient,
+                &format!("The task's EBS volume cannot be made or attached{why}"),
+            )
+            .mend(remedy),
+        )
     })
 }
 
@@ -84,7 +100,10 @@ mod tests {
                 .starts_with("The task's EBS volume cannot be made or attached, because ECS may not assume role mailer-volumes: 3 of 3")
         );
         let text = "InvalidVolume.ZoneMismatch: The volume is not in the zone of the task";
-        assert!(says_of_failed_starts(CHECK, 2, text)[0].contains("attached (\"InvalidVolume.ZoneMismatch: "));
+        assert!(
+            says_of_failed_starts(CHECK, 2, text)[0]
+                .contains("attached (\"InvalidVolume.ZoneMismatch: ")
+        );
     }
 
     #[test]

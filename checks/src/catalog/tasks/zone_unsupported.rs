@@ -1,4 +1,5 @@
-//! Fargate does not run in a zone of the service's subnets. ECS says no more than "Internal error.", so it is only likely.
+//! Fargate does not run in a zone of the service's subnets. ECS says no more than "Internal
+//! error.", so it is only likely.
 
 use std::collections::BTreeSet;
 
@@ -14,12 +15,14 @@ crate::check! {
     ///
     /// # Why it matters
     ///
-    /// Some zones of some regions have no Fargate, and local zones have none. Each try that meets such a subnet fails.
+    /// Some zones of some regions have no Fargate, and local zones have none. Each try that meets
+    /// such a subnet fails.
     ///
     /// # How we tell
     ///
-    /// A service event says "was unable to place a task. Reason: Internal error.", which AWS documents as just this, and no later
-    /// event overrules it. Which zones have Fargate cannot be asked, so the zones are listed and the claim is "likely".
+    /// A service event says "was unable to place a task. Reason: Internal error.", which AWS
+    /// documents as just this, and no later event overrules it. Which zones have Fargate cannot be
+    /// asked, so the zones are listed and the claim is "likely".
     ///
     /// # What to do
     ///
@@ -48,13 +51,24 @@ crate::check! {
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     reason::each(patient, findings, &[Trouble::ZoneUnsupported], |told, findings| {
-        let subnets = reach::configured(patient, None).map(|network| network.subnets.as_slice()).unwrap_or_default();
-        let zone =
-            |id: &String, findings: &mut Findings| findings.see(patient.subnet(id)).flatten().and_then(|subnet| subnet.availability_zone.as_deref());
-        let seen: Vec<(&String, &str)> = subnets.iter().filter_map(|id| Some((id, zone(id, findings)?))).collect();
+        let subnets = reach::configured(patient, None)
+            .map(|network| network.subnets.as_slice())
+            .unwrap_or_default();
+        let zone = |id: &String, findings: &mut Findings| {
+            findings
+                .see(patient.subnet(id))
+                .flatten()
+                .and_then(|subnet| subnet.availability_zone.as_deref())
+        };
+        let seen: Vec<(&String, &str)> =
+            subnets.iter().filter_map(|id| Some((id, zone(id, findings)?))).collect();
         // Where a task runs, Fargate runs.
         let running = findings.see(patient.running_tasks()).unwrap_or_default();
-        let supported = |zone: &str| running.iter().any(|task| task.last_status == "RUNNING" && task.availability_zone.as_deref() == Some(zone));
+        let supported = |zone: &str| {
+            running.iter().any(|task| {
+                task.last_status == "RUNNING" && task.availability_zone.as_deref() == Some(zone)
+            })
+        };
         let (good, doubtful): (Vec<_>, Vec<_>) = seen.iter().partition(|(_, zone)| supported(zone));
         let seen = if doubtful.is_empty() { good } else { doubtful };
         let zones: BTreeSet<&str> = seen.iter().map(|(_, zone)| *zone).collect();
@@ -63,14 +77,20 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
             1 => and_list(&zones),
             _ => format!("one of {}", and_list(&zones)),
         };
-        let evidence = seen.iter().map(|(id, zone)| Evidence::new(Call::DescribeSubnets, *id, "AvailabilityZone", zone));
+        let evidence = seen
+            .iter()
+            .map(|(id, zone)| Evidence::new(Call::DescribeSubnets, *id, "AvailabilityZone", zone));
         let remedy = Remedy::new("Take the subnet whose zone has no Fargate out of the service; AWS's docs list the zones by id.")
             .cli(format!(
                 "aws ec2 describe-subnets --subnet-ids {} --query 'Subnets[].[SubnetId,AvailabilityZone,AvailabilityZoneId]'",
                 subnets.join(" ")
             ))
             .cli(told.see(patient));
-        Some(told.finding(patient, &format!("Fargate likely does not run in {of}")).because_all(evidence).mend(remedy))
+        Some(
+            told.finding(patient, &format!("Fargate likely does not run in {of}"))
+                .because_all(evidence)
+                .mend(remedy),
+        )
     })
 }
 
@@ -83,7 +103,9 @@ mod tests {
     fn lists_the_zones_and_says_likely() {
         assert_eq!(
             says(CHECK, &(CHECK.example)()),
-            ["Fargate likely does not run in one of eu-west-2a and eu-west-2b: ECS said so of mailer:12 8 min ago."]
+            [
+                "Fargate likely does not run in one of eu-west-2a and eu-west-2b: ECS said so of mailer:12 8 min ago."
+            ]
         );
     }
 
@@ -96,7 +118,10 @@ mod tests {
         let running = snapshot.running_tasks.change(&arn).unwrap();
         running.truncate(1);
         running[0].availability_zone = Some("eu-west-2a".into());
-        assert_eq!(says(CHECK, &snapshot), ["Fargate likely does not run in eu-west-2b: ECS said so of mailer:12 8 min ago."]);
+        assert_eq!(
+            says(CHECK, &snapshot),
+            ["Fargate likely does not run in eu-west-2b: ECS said so of mailer:12 8 min ago."]
+        );
     }
 
     #[test]

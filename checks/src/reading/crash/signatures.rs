@@ -1,6 +1,7 @@
-//! The lines by which runtimes, servers and clients say why they end, as data: to teach a new one, add a row with a line as
-//! it is really written, and one that looks like it and says something else. All patterns are tried in one pass; of those
-//! that match a line, the first in the table has the word, so what is certain stands before what is general.
+//! The lines by which runtimes, servers and clients say why they end, as data: to teach a new one,
+//! add a row with a line as it is really written, and one that looks like it and says something
+//! else. All patterns are tried in one pass; of those that match a line, the first in the table has
+//! the word, so what is certain stands before what is general.
 
 use std::sync::LazyLock;
 
@@ -14,13 +15,25 @@ pub(super) struct Signature {
     pub pattern: &'static str,
     /// What it means, as a clause that can follow "because"; `$it` is what the pattern found.
     pub words: &'static str,
-    #[cfg_attr(not(test), expect(dead_code, reason = "it says what the pattern is for, and the tests match it"))]
+    #[cfg_attr(
+        not(test),
+        expect(dead_code, reason = "it says what the pattern is for, and the tests match it")
+    )]
     pub example: &'static str,
-    #[cfg_attr(not(test), expect(dead_code, reason = "it says where the pattern ends, and the tests match it"))]
+    #[cfg_attr(
+        not(test),
+        expect(dead_code, reason = "it says where the pattern ends, and the tests match it")
+    )]
     pub unlike: &'static str,
 }
 
-const fn row(kind: Kind, pattern: &'static str, words: &'static str, example: &'static str, unlike: &'static str) -> Signature {
+const fn row(
+    kind: Kind,
+    pattern: &'static str,
+    words: &'static str,
+    example: &'static str,
+    unlike: &'static str,
+) -> Signature {
     Signature { kind, pattern, words, example, unlike }
 }
 
@@ -369,7 +382,8 @@ pub(super) const SIGNATURES: &[Signature] = &[
         r#"nginx: [emerg] unknown directive "proxy_passs" in /etc/nginx/conf.d/default.conf:4"#,
         "nginx: configuration file /etc/nginx/nginx.conf test is successful"),
 
-    // Below here is what only says that it went wrong: whatever stands above has the word before it.
+    // Below here is what only says that it went wrong: whatever stands above has the word before
+    // it.
     row(Migration, r"(?i:migrations? failed|failed to (?:run|apply) (?:the )?(?:database )?migrations?|migration of schema .* failed)|FlywayMigrateException|LiquibaseException|PendingMigrationError|\bP30(?:09|18)\b|Dirty database version",
         "a database migration fails",
         "Error: P3018: A migration failed to apply. New migrations cannot be applied before the error is recovered from.",
@@ -444,8 +458,12 @@ pub(super) const SIGNATURES: &[Signature] = &[
         "traceback sampling is on"),
 ];
 
-#[expect(clippy::disallowed_methods, reason = "patterns that do not compile match nothing, and a test finds them")]
-static SET: LazyLock<Option<RegexSet>> = LazyLock::new(|| RegexSet::new(SIGNATURES.iter().map(|signature| signature.pattern)).ok());
+#[expect(
+    clippy::disallowed_methods,
+    reason = "patterns that do not compile match nothing, and a test finds them"
+)]
+static SET: LazyLock<Option<RegexSet>> =
+    LazyLock::new(|| RegexSet::new(SIGNATURES.iter().map(|signature| signature.pattern)).ok());
 
 /// The first signature in the table that a line bears, and what `it` is there.
 pub(super) fn of(line: &str) -> Option<(&'static Signature, String)> {
@@ -459,7 +477,12 @@ fn it(signature: &Signature, line: &str) -> Option<String> {
         return Some(String::new());
     }
     let pattern: Option<Regex> = crate::reading::pattern(signature.pattern);
-    Some(pattern?.captures(line)?.name("it").map_or_else(String::new, |found| found.as_str().to_owned()))
+    Some(
+        pattern?
+            .captures(line)?
+            .name("it")
+            .map_or_else(String::new, |found| found.as_str().to_owned()),
+    )
 }
 
 #[cfg(test)]
@@ -482,7 +505,8 @@ mod tests {
     #[test]
     fn what_only_looks_like_it_is_no_crash() {
         for signature in SIGNATURES {
-            let found = crate::reading::pattern(signature.pattern).unwrap().is_match(signature.unlike);
+            let found =
+                crate::reading::pattern(signature.pattern).unwrap().is_match(signature.unlike);
             assert!(!found, "{} matches {}", signature.pattern, signature.unlike);
         }
     }

@@ -1,4 +1,5 @@
-//! Who makes the answer that the client sees: each part of the requests has an outcome, and together they are the answer.
+//! Who makes the answer that the client sees: each part of the requests has an outcome, and
+//! together they are the answer.
 
 use crate::reading::request::Url;
 use crate::reading::{parsed, traffic};
@@ -46,7 +47,13 @@ pub struct Answer {
 
 impl Answer {
     pub fn new(by: By, status: Option<&str>, says: impl Into<String>) -> Answer {
-        Answer { by, status: status.map(str::to_owned), says: says.into(), location: None, next: None }
+        Answer {
+            by,
+            status: status.map(str::to_owned),
+            says: says.into(),
+            location: None,
+            next: None,
+        }
     }
 }
 
@@ -74,7 +81,13 @@ pub enum Outcome {
 pub fn together(outcomes: &[(f64, Outcome)]) -> Answer {
     let of = |outcome: Outcome, percent: f64| {
         let all = percent > 99.9;
-        let part = || if all { String::new() } else { format!(" to about {}", traffic::percent_words(percent)) };
+        let part = || {
+            if all {
+                String::new()
+            } else {
+                format!(" to about {}", traffic::percent_words(percent))
+            }
+        };
         match outcome {
             Outcome::App => {
                 if all {
@@ -83,15 +96,31 @@ pub fn together(outcomes: &[(f64, Outcome)]) -> Answer {
                     format!("the app answers about {}", traffic::percent_words(percent))
                 }
             }
-            Outcome::Own { status, likely } => format!("the balancer {}answers {status} by itself{}", if likely { "likely " } else { "" }, part()),
+            Outcome::Own { status, likely } => format!(
+                "the balancer {}answers {status} by itself{}",
+                if likely { "likely " } else { "" },
+                part()
+            ),
             Outcome::Fails => {
-                format!("the connection fails{}", if all { String::new() } else { format!(" for about {}", traffic::percent_words(percent)) })
+                format!(
+                    "the connection fails{}",
+                    if all {
+                        String::new()
+                    } else {
+                        format!(" for about {}", traffic::percent_words(percent))
+                    }
+                )
             }
             Outcome::AppUnless(status) => {
-                format!("the app answers, or, where it does not, the balancer with {status}{}", part().replace(" to", " for"))
+                format!(
+                    "the app answers, or, where it does not, the balancer with {status}{}",
+                    part().replace(" to", " for")
+                )
             }
             Outcome::Other(who) => format!("{who} answers{}", part()),
-            Outcome::Unknown => format!("who answers is not known{}", part().replace(" to", " for")),
+            Outcome::Unknown => {
+                format!("who answers is not known{}", part().replace(" to", " for"))
+            }
         }
     };
     // Groups that fare alike are told together.
@@ -103,25 +132,35 @@ pub fn together(outcomes: &[(f64, Outcome)]) -> Answer {
         }
     }
     let says: Vec<String> = parts.iter().map(|(percent, outcome)| of(*outcome, *percent)).collect();
-    let status = parts.iter().find_map(|(_, outcome)| if let Outcome::Own { status, .. } = outcome { Some(*status) } else { None });
+    let status = parts.iter().find_map(|(_, outcome)| {
+        if let Outcome::Own { status, .. } = outcome { Some(*status) } else { None }
+    });
     let by = match parts.as_slice() {
         [(_, Outcome::App)] => By::App,
         [(_, Outcome::Own { .. })] => By::LoadBalancer,
         [(_, Outcome::Fails)] => By::Nobody,
         [(_, Outcome::Other(_))] => By::Other,
-        _ if parts.iter().any(|(_, outcome)| matches!(outcome, Outcome::Unknown | Outcome::AppUnless(_))) => By::Unknown,
+        _ if parts
+            .iter()
+            .any(|(_, outcome)| matches!(outcome, Outcome::Unknown | Outcome::AppUnless(_))) =>
+        {
+            By::Unknown
+        }
         _ => By::Both,
     };
     Answer::new(by, status, says.join(", and "))
 }
 
-/// Where a redirect leads: as it is shown, without the query, and as the client goes there. What it does not change it keeps;
-/// `#{host}` and the like stand for the request's own, in each part.
+/// Where a redirect leads: as it is shown, without the query, and as the client goes there. What it
+/// does not change it keeps; `#{host}` and the like stand for the request's own, in each part.
 pub fn redirected(action: &Action, url: &Url) -> (String, Option<Url>) {
     let query = url.query.as_deref().unwrap_or_default();
     let followed = parsed(&format!("{}?{query}", location(action, url, query)));
     // A query that goes into the path stays a keyword here.
-    (location(action, url, "#{query}"), followed.map(|next| Url { query: url.query.clone(), ..next }))
+    (
+        location(action, url, "#{query}"),
+        followed.map(|next| Url { query: url.query.clone(), ..next }),
+    )
 }
 
 fn location(action: &Action, url: &Url, query: &str) -> String {
@@ -135,7 +174,10 @@ fn location(action: &Action, url: &Url, query: &str) -> String {
     ];
     let part = |pattern: Option<&str>, own: &str| {
         let filled = |text: String, (keyword, own): (&str, &str)| text.replace(keyword, own);
-        pattern.map_or_else(|| own.to_owned(), |pattern| keywords.into_iter().fold(pattern.to_owned(), filled))
+        pattern.map_or_else(
+            || own.to_owned(),
+            |pattern| keywords.into_iter().fold(pattern.to_owned(), filled),
+        )
     };
     let scheme = part(action.redirect_protocol.as_deref(), &url.scheme).to_ascii_lowercase();
     let host = part(action.redirect_host.as_deref(), &url.host);

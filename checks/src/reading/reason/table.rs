@@ -1,6 +1,7 @@
-//! The words by which AWS's reasons are told apart, as data: to teach a new text, add a line and a case to the tests.
-//! All patterns are tried in one pass; of those that match, the first in the table has the word. So what is certain stands
-//! before what is general, and the tail of a reason (timeouts, denials) before words that mean little by themselves.
+//! The words by which AWS's reasons are told apart, as data: to teach a new text, add a line and a
+//! case to the tests. All patterns are tried in one pass; of those that match, the first in the
+//! table has the word. So what is certain stands before what is general, and the tail of a reason
+//! (timeouts, denials) before words that mean little by themselves.
 
 use std::sync::LazyLock;
 
@@ -21,18 +22,31 @@ pub(super) enum Clue {
 
 use Clue::{Fault as F, Step as S, Whole as W};
 
-/// Texts are those of AWS's docs, of the ECS agent's source, and of real accounts. Apostrophes may be typographic: `.`.
+/// Texts are those of AWS's docs, of the ECS agent's source, and of real accounts. Apostrophes may
+/// be typographic: `.`.
 pub(super) const CLUES: &[(Clue, &str)] = &[
     (W(Trouble::OutOfMemory), r"OutOfMemoryError|[Cc]ontainer killed due to memory usage"),
-    (W(Trouble::SubnetFull), r"InsufficientFreeAddressesInSubnet|has insufficient free addresses|not enough free addresses"),
+    (
+        W(Trouble::SubnetFull),
+        r"InsufficientFreeAddressesInSubnet|has insufficient free addresses|not enough free addresses",
+    ),
     (W(Trouble::RoleNotAssumable), r"ECS was unable to assume the role"),
-    (W(Trouble::VolumeNotAttached), r"Infrastructure Role|EBS volume|attempting to (Create|Attach) ?Volume|InvalidVolume\."),
-    (W(Trouble::AgentDisconnected), r#"^(TaskFailedToStart: )?AGENT$|encountered error "?AGENT"?|Amazon ECS Agent to start"#),
+    (
+        W(Trouble::VolumeNotAttached),
+        r"Infrastructure Role|EBS volume|attempting to (Create|Attach) ?Volume|InvalidVolume\.",
+    ),
+    (
+        W(Trouble::AgentDisconnected),
+        r#"^(TaskFailedToStart: )?AGENT$|encountered error "?AGENT"?|Amazon ECS Agent to start"#,
+    ),
     (
         W(Trouble::CapacityProviderEmpty),
         r"No Container Instances were found in your (capacity provider|cluster)|provisioning capacity limit was exceeded",
     ),
-    (W(Trouble::FargateCapacityUnavailable), r"Capacity is unavailable at this time|RESOURCE:FARGATE"),
+    (
+        W(Trouble::FargateCapacityUnavailable),
+        r"Capacity is unavailable at this time|RESOURCE:FARGATE",
+    ),
     (
         W(Trouble::NoInstanceFits),
         r"no container instance met all of its requirements|^(TaskFailedToStart: )?(RESOURCE:|ATTRIBUTE$|MemberOf placement constraint)",
@@ -47,24 +61,45 @@ pub(super) const CLUES: &[(Clue, &str)] = &[
         r"Timeout waiting for (network interface|EphemeralStorage) provisioning|attempting to Create Network Interface",
     ),
     (W(Trouble::ComputeIncompatible), r"not compatible with the selected compute strategy"),
-    (W(Trouble::ServiceLinkedRoleBroken), r"IAM (permissions policies have|trust relationship has) been misconfigured|AWSServiceRoleForECS"),
-    (W(Trouble::DependencyNeverReady), r"container ordering dependency .*(has timed out|did not exit successfully|will never start|does not exist)"),
+    (
+        W(Trouble::ServiceLinkedRoleBroken),
+        r"IAM (permissions policies have|trust relationship has) been misconfigured|AWSServiceRoleForECS",
+    ),
+    (
+        W(Trouble::DependencyNeverReady),
+        r"container ordering dependency .*(has timed out|did not exit successfully|will never start|does not exist)",
+    ),
     (W(Trouble::LogGroupMissing), r"not authorized to perform: logs:CreateLogGroup"),
     // What ECS was about to do, the more telling words first.
     (S(Step::EnvironmentFile), r"environment (variable )?files? from|failed to download env files"),
     (S(Step::FileSystem), r"EFS utils|EFS volumes?|mount\.nfs4?|amazon-efs-mount"),
-    (S(Step::Log), r"logger args|logging driver|CloudWatch log (group|stream)|Cloudwatch log (group|stream)|awslogs"),
-    (S(Step::Secret), r"from (asm|ssm)|[Ss]ecrets? [Mm]anager|Parameter Store|ssm parameters|secretsmanager:|ssm:GetParameters|retrieve secret"),
-    (S(Step::RegistryAuth), r"retrieve ecr registry auth|registry auth(entication)? from Amazon ECR|ecr:GetAuthorizationToken|https://api\.ecr\."),
+    (
+        S(Step::Log),
+        r"logger args|logging driver|CloudWatch log (group|stream)|Cloudwatch log (group|stream)|awslogs",
+    ),
+    (
+        S(Step::Secret),
+        r"from (asm|ssm)|[Ss]ecrets? [Mm]anager|Parameter Store|ssm parameters|secretsmanager:|ssm:GetParameters|retrieve secret",
+    ),
+    (
+        S(Step::RegistryAuth),
+        r"retrieve ecr registry auth|registry auth(entication)? from Amazon ECR|ecr:GetAuthorizationToken|https://api\.ecr\.",
+    ),
     (S(Step::SecretOrRegistryAuth), r"unable to pull secrets or registry auth"),
-    (S(Step::Pull), r"CannotPull|pull image manifest|can(no|.)t pull .*image|ref pull has been retried|failed to resolve ref"),
+    (
+        S(Step::Pull),
+        r"CannotPull|pull image manifest|can(no|.)t pull .*image|ref pull has been retried|failed to resolve ref",
+    ),
     (
         S(Step::Container),
         r"Cannot(Start|Create|Inspect)ContainerError|CannotCreateVolumeError|(ContainerRuntime|ContainerRuntimeTimeout|DockerTimeout)Error",
     ),
     // What went wrong with it.
     (F(Fault::Space), r"no space left on device"),
-    (F(Fault::Platform), r"descriptor matching platform|no match for platform|no matching manifest for|exec format error"),
+    (
+        F(Fault::Platform),
+        r"descriptor matching platform|no match for platform|no matching manifest for|exec format error",
+    ),
     (F(Fault::RateLimit), r"toomanyrequests|429 Too Many Requests|pull rate limit"),
     (F(Fault::Key), r"kms:Decrypt|Access to KMS is not allowed|KMS key|KMSAccessDenied"),
     (
@@ -81,8 +116,12 @@ pub(super) const CLUES: &[(Clue, &str)] = &[
     ),
 ];
 
-#[expect(clippy::disallowed_methods, reason = "patterns that do not compile match nothing, and a test finds them")]
-static SET: LazyLock<Option<RegexSet>> = LazyLock::new(|| RegexSet::new(CLUES.iter().map(|(_, pattern)| pattern)).ok());
+#[expect(
+    clippy::disallowed_methods,
+    reason = "patterns that do not compile match nothing, and a test finds them"
+)]
+static SET: LazyLock<Option<RegexSet>> =
+    LazyLock::new(|| RegexSet::new(CLUES.iter().map(|(_, pattern)| pattern)).ok());
 
 /// What a text tells, in the order of the table.
 pub(super) fn clues(text: &str) -> impl Iterator<Item = Clue> {
@@ -134,7 +173,10 @@ mod tests {
             Trouble::RegistryUnreachable,
             "ResourceInitializationError: unable to pull secrets or registry auth: The task cannot pull registry auth from Amazon ECR: There is a connection issue between the task and Amazon ECR. Check your task network configuration. operation error ECR: GetAuthorizationToken, exceeded maximum number of attempts, 3, https response error StatusCode: 0, RequestID: , request send failed, Post \"https://api.ecr.eu-north-1.amazonaws.com/\": dial tcp 13.53.180.123:443: i/o timeout.",
         ),
-        (Trouble::RegistryUnreachable, "ResourceInitializationError: unable to pull secrets or registry auth: pull command failed: : signal: killed"),
+        (
+            Trouble::RegistryUnreachable,
+            "ResourceInitializationError: unable to pull secrets or registry auth: pull command failed: : signal: killed",
+        ),
         (
             Trouble::RegistryUnreachable,
             "CannotPullContainerError: ref pull has been retried 5 time(s): failed to copy: httpReaderSeeker: failed open: failed to do request",
@@ -151,7 +193,10 @@ mod tests {
             Trouble::WrongArchitecture,
             "CannotPullContainerError: pull image manifest has been retried 7 time(s): image Manifest does not contain descriptor matching platform 'linux/amd64'",
         ),
-        (Trouble::WrongArchitecture, "CannotStartContainerError: Error response from daemon: exec /app: exec format error"),
+        (
+            Trouble::WrongArchitecture,
+            "CannotStartContainerError: Error response from daemon: exec /app: exec format error",
+        ),
         (
             Trouble::DiskFull,
             "CannotPullContainerError: ref pull has been retried 1 time(s): failed to extract layer sha256:00: write /var/lib/containerd/x: no space left on device: unknown",
@@ -204,7 +249,10 @@ mod tests {
             Trouble::LogsDenied,
             "ResourceInitializationError: failed to validate logger args: create stream has been retried 1 times: failed to create Cloudwatch log stream: AccessDeniedException: User: arn:aws:sts::123456789012:assumed-role/exec/0123 is not authorized to perform: logs:CreateLogStream on resource: arn:aws:logs:eu-west-2:123456789012:log-group:/ecs/api:log-stream:ecs/app/0123",
         ),
-        (Trouble::LogOptionsWrong, "ResourceInitializationError: failed to validate logger args: awslogs-region is required: exit status 1"),
+        (
+            Trouble::LogOptionsWrong,
+            "ResourceInitializationError: failed to validate logger args: awslogs-region is required: exit status 1",
+        ),
         (
             Trouble::RoleNotAssumable,
             "(service api) failed to launch a task with (error ECS was unable to assume the role 'arn:aws:iam::123456789012:role/exec' that was provided for this task. Please verify that the role being passed has the proper trust relationship and permissions and that your IAM user has permissions to pass this role.).",
@@ -214,8 +262,14 @@ mod tests {
             Trouble::SubnetFull,
             "Unexpected EC2 error while attempting to Create Network Interface with public IP assignment enabled in subnet 'subnet-0a1': InsufficientFreeAddressesInSubnet",
         ),
-        (Trouble::InterfaceNotProvisioned, "Timeout waiting for network interface provisioning to complete."),
-        (Trouble::InterfaceNotProvisioned, "Timeout waiting for EphemeralStorage provisioning to complete."),
+        (
+            Trouble::InterfaceNotProvisioned,
+            "Timeout waiting for network interface provisioning to complete.",
+        ),
+        (
+            Trouble::InterfaceNotProvisioned,
+            "Timeout waiting for EphemeralStorage provisioning to complete.",
+        ),
         (
             Trouble::NoInstanceFits,
             "(service web) was unable to place a task because no container instance met all of its requirements. The closest matching container-instance 8f has insufficient memory available.",
@@ -237,13 +291,22 @@ mod tests {
             Trouble::QuotaReached,
             "(service api) was unable to place a task. Reason: You’ve reached the limit on the number of vCPUs you can run concurrently",
         ),
-        (Trouble::ZoneUnsupported, "(service api) was unable to place a task. Reason: Internal error."),
-        (Trouble::ComputeIncompatible, "The selected task definition is not compatible with the selected compute strategy."),
+        (
+            Trouble::ZoneUnsupported,
+            "(service api) was unable to place a task. Reason: Internal error.",
+        ),
+        (
+            Trouble::ComputeIncompatible,
+            "The selected task definition is not compatible with the selected compute strategy.",
+        ),
         (
             Trouble::ServiceLinkedRoleBroken,
             "(service api) IAM trust relationship has been misconfigured or changed, and ECS can no longer maintain your service.",
         ),
-        (Trouble::DependencyNeverReady, "dependency graph: container ordering dependency [db] for target [app] has timed out."),
+        (
+            Trouble::DependencyNeverReady,
+            "dependency graph: container ordering dependency [db] for target [app] has timed out.",
+        ),
         (
             Trouble::ContainerCannotStart,
             "CannotStartContainerError: Error response from daemon: failed to create task for container: exec: \"serve\": executable file not found in $PATH: unknown",
@@ -252,7 +315,10 @@ mod tests {
             Trouble::ContainerCannotStart,
             "CannotStartContainerError: ResourceInitializationError: failed to create new container runtime task: failed to create shim task: OCI runtime create failed: exec: \"serve\": permission denied: unknown",
         ),
-        (Trouble::ContainerCannotStart, "DockerTimeoutError: Could not transition to started; timed out after waiting 3m0s"),
+        (
+            Trouble::ContainerCannotStart,
+            "DockerTimeoutError: Could not transition to started; timed out after waiting 3m0s",
+        ),
         (
             Trouble::FileSystemNotMounted,
             "ResourceInitializationError: failed to invoke EFS utils commands to set up EFS volumes: stderr: mount.nfs4: Connection timed out : unsuccessful EFS utils command execution; code: 32",
@@ -265,7 +331,10 @@ mod tests {
             Trouble::EnvironmentFileUnreadable,
             "ResourceInitializationError: The task can't download the environment variable files from Amazon S3. There is a connection issue between the task and Amazon S3.",
         ),
-        (Trouble::VolumeNotAttached, "ECS was unable to assume the configured ECS Infrastructure Role 'arn:aws:iam::123456789012:role/volumes'."),
+        (
+            Trouble::VolumeNotAttached,
+            "ECS was unable to assume the configured ECS Infrastructure Role 'arn:aws:iam::123456789012:role/volumes'.",
+        ),
     ];
 
     #[test]
