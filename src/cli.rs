@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use checks::check::Severity;
+use checks::facts::inbound::request::Url;
 use checks::patient::Expected;
-use checks::reading::request::Url;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use jiff::SignedDuration;
 

@@ -34,9 +34,10 @@ use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use checks::patient::{Intent, Patient};
-use checks::reading::{Unseen, diff};
+use checks::seen::Unseen;
 use checks::seen::{Blind, Seen};
 use checks::snapshot::{ClusterServices, Listener, LoadBalancer, Revision, Rule, Snapshot, Table};
+use checks::views::diff;
 use jiff::Timestamp;
 
 use ask::Asker;

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::call::LOG_STREAM;
-use crate::reading::container_log;
+use crate::facts::tasks::container_log;
 use crate::seen::Seen;
 use crate::snapshot::deployment::{BreakerState, ContainerImage, IngressPath, ListedDeployment};
 use crate::snapshot::metric::{Metric, Owner};
@@ -500,7 +500,7 @@ pub fn roll_out(
         rollout_state_reason: None,
         ..deployments[0].clone()
     };
-    if crate::reading::rollout::is_under_way(&deployment) {
+    if crate::facts::deployment::rollout::is_under_way(&deployment) {
         service.current_service_deployment = Some(deployment.service_deployment_arn.clone());
         service.current_service_revisions = vec![new, old.clone()];
         service.deployments = vec![
@@ -698,7 +698,7 @@ fn balance(
             *group,
             TargetGroup {
                 target_group_arn: (*group).into(),
-                target_group_name: crate::reading::traffic::group_name(group).into(),
+                target_group_name: crate::facts::inbound::traffic::group_name(group).into(),
                 protocol: Some("HTTP".into()),
                 protocol_version: Some("HTTP1".into()),
                 port: Some(port),

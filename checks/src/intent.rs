@@ -4,8 +4,8 @@
 use std::fmt::{Display, Formatter};
 use std::str::FromStr;
 
-use crate::reading::address::{self, Cidr};
-use crate::reading::parsed;
+use crate::aws::cidr::{self, Cidr};
+use crate::text::parsed;
 
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Intent {
@@ -29,7 +29,7 @@ impl Intent {
 
     /// Whether every address of a block may come in, by whatever rule.
     pub fn expects(&self, block: &Cidr) -> bool {
-        address::within(block, &self.expect_ingress)
+        cidr::within(block, &self.expect_ingress)
     }
 
     /// Whether a rule that names this prefix list may stand.

@@ -7,14 +7,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 
 use crate::call::{Call, LOG_STREAM};
+use crate::facts::inbound::request::Url;
 use crate::finding::{Evidence, Kind, Subject};
 pub use crate::intent::{Expected, Intent};
-use crate::reading::parsed;
-use crate::reading::request::Url;
 use crate::seen::{Blind, Seen, Why};
 use crate::snapshot::deployment::ListedDeployment;
 use crate::snapshot::metric::{Metric, Series};
 use crate::snapshot::*;
+use crate::text::parsed;
 
 pub struct Patient<'a> {
     snapshot: &'a Snapshot,
@@ -190,7 +190,7 @@ impl<'a> Patient<'a> {
     }
 
     /// Old tasks that ECS may not stop; asked only while a deployment waits for them (see
-    /// `reading::protection`).
+    /// `facts::deployment::protection`).
     pub fn task_protection(&self) -> Result<&'a [ProtectedTask], Blind> {
         self.list(Call::GetTaskProtection, &self.snapshot.task_protection, self.arn())
     }
@@ -214,7 +214,7 @@ impl<'a> Patient<'a> {
         }
     }
 
-    // What scales it (see `reading::scaling`).
+    // What scales it (see `facts::tasks::scaling`).
 
     pub fn scalable_target(&self) -> Row<'a, ScalableTarget> {
         self.row(Call::DescribeScalableTargets, &self.snapshot.scalable_targets, self.arn())
@@ -365,14 +365,14 @@ impl<'a> Patient<'a> {
         self.row(Call::ListServices, &self.snapshot.cluster_services, &self.service.cluster_arn)
     }
 
-    /// Another service of the cluster, by its ARN (see `reading::callers`).
+    /// Another service of the cluster, by its ARN (see `facts::peers::callers`).
     pub fn sibling(&self, arn: &str) -> Row<'a, Sibling> {
         self.row(Call::DescribeServices, &self.snapshot.siblings, arn)
     }
 
     /// The load balancers in the VPC that are not the service's own, by their ARNs; asked only
     /// where a variable names a host that may be behind one (see
-    /// `reading::sibling::may_be_called`).
+    /// `facts::peers::sibling::may_be_called`).
     pub fn other_balancers(&self) -> Result<&'a [String], Blind> {
         self.list(Call::DescribeLoadBalancers, &self.snapshot.other_balancers, self.arn())
     }
@@ -429,7 +429,7 @@ impl<'a> Patient<'a> {
         self.list(Call::BatchGetImage, &self.snapshot.image_platforms, image)
     }
 
-    /// Whether a pinned digest is still in ECR, by its key (see `reading::image::by_digest`); asked
+    /// Whether a pinned digest is still in ECR, by its key (see `facts::image::reference::by_digest`); asked
     /// only where the tag has another one now.
     pub fn pinned_image(&self, key: &str) -> Row<'a, PinnedImage> {
         self.row(Call::BatchGetImage, &self.snapshot.pinned_images, key)
@@ -470,7 +470,7 @@ impl<'a> Patient<'a> {
 
     // Instances, and who may do what.
 
-    /// Every container instance of the cluster; asked only where `reading::capacity::matters`.
+    /// Every container instance of the cluster; asked only where `facts::tasks::capacity::matters`.
     pub fn container_instances(&self) -> Result<&'a [ContainerInstance], Blind> {
         self.list(
             Call::DescribeContainerInstances,
@@ -501,7 +501,7 @@ impl<'a> Patient<'a> {
         self.row(Call::GetRole, &self.snapshot.roles, name)
     }
 
-    /// Whether a role's policies allow what it was refused, by `reading::access::Question::key`.
+    /// Whether a role's policies allow what it was refused, by `facts::access::refusal::Question::key`.
     pub fn simulation(&self, key: &str) -> Row<'a, Simulation> {
         self.row(Call::SimulatePrincipalPolicy, &self.snapshot.simulations, key)
     }

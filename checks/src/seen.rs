@@ -105,3 +105,22 @@ impl Blind {
         }
     }
 }
+
+/// What a fact or a view could not see while it told the rest.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Unseen(pub Vec<Blind>);
+
+impl Unseen {
+    /// Takes what may be hidden: notes the blindness, each call once, and goes on with `None`.
+    pub fn see<T>(&mut self, row: Result<T, Blind>) -> Option<T> {
+        match row {
+            Ok(value) => Some(value),
+            Err(blind) => {
+                if !self.0.iter().any(|known| known.origin().call == blind.origin().call) {
+                    self.0.push(blind);
+                }
+                None
+            }
+        }
+    }
+}

@@ -61,7 +61,7 @@ pub use trail::{Trail, TrailEvent};
 pub use vpc::{AclEntry, Endpoint, ManagedPrefixList, NatGateway, NetworkAcl, VpcDns};
 pub use web_acl::{IpSet, WebAcl, WebAclRule};
 
-use crate::reading::request::Url;
+use crate::facts::inbound::request::Url;
 use crate::seen::{Blind, Seen, Why};
 
 /// The version of the snapshot file: a reader takes every minor version of its own major version.
@@ -159,7 +159,7 @@ pub struct Snapshot {
     #[serde(default)]
     pub stopped_tasks: Table<Vec<Task>>,
     /// By service ARN: those old tasks that a deployment waits for (see
-    /// [`crate::reading::protection`]).
+    /// [`crate::facts::deployment::protection`]).
     #[serde(default)]
     pub task_protection: Table<Vec<ProtectedTask>>,
     /// By task definition ARN.
@@ -307,7 +307,7 @@ pub struct Snapshot {
     /// By service ARN, newest first: what was done, and what was tried and not done.
     #[serde(default)]
     pub scaling_activities: Table<Vec<ScalingActivity>>,
-    /// By service ARN, where a schedule matters (see [`crate::reading::scaling::needs_schedule`]).
+    /// By service ARN, where a schedule matters (see [`crate::facts::tasks::scaling::needs_schedule`]).
     #[serde(default)]
     pub scheduled_actions: Table<Vec<ScheduledAction>>,
     /// By alarm name.
@@ -347,7 +347,7 @@ pub struct Snapshot {
     #[serde(default)]
     pub roles: Table<Role>,
     /// By role, action and resource that IAM refused (see
-    /// [`crate::reading::access::Question::key`]).
+    /// [`crate::facts::access::refusal::Question::key`]).
     #[serde(default)]
     pub simulations: Table<Simulation>,
 }

@@ -3,7 +3,7 @@
 
 use aws_sdk_ecr::types::ImageIdentifier;
 use checks::call::Call;
-use checks::reading::image::{InEcr, Reference, in_ecr};
+use checks::facts::image::reference::{InEcr, Reference, in_ecr};
 use checks::seen::Seen;
 use checks::snapshot::image::LifecycleRule;
 use checks::snapshot::{Image, LifecyclePolicy, PinnedImage, Repository};

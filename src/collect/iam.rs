@@ -4,7 +4,7 @@
 
 use aws_sdk_iam::types;
 use checks::call::Call;
-use checks::reading::access::Question;
+use checks::facts::access::refusal::Question;
 use checks::seen::Seen;
 use checks::snapshot::access::{MatchedStatement, TrustPolicy};
 use checks::snapshot::{Role, Simulation};

@@ -15,12 +15,12 @@ use aws_smithy_runtime_api::client::http::HttpConnector;
 use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
 use aws_smithy_types::body::SdkBody;
 use aws_smithy_types::byte_stream::ByteStream;
+use checks::facts::inbound::request::Url;
 use checks::patient::{Intent, Patient};
-use checks::reading::path::{self, Kind};
-use checks::reading::request::Url;
-use checks::reading::{and_list, and_more};
 use checks::seen::Seen;
 use checks::snapshot::{LoadBalancer, Probe, ProbeAnswer, ProbeFailure, Snapshot};
+use checks::text::{and_list, and_more};
+use checks::views::request_path::{self, Kind};
 use futures::future::join;
 use tokio::time::Instant;
 
@@ -76,11 +76,14 @@ fn aim(snapshot: &Snapshot, url: Option<&Url>) -> Result<(Url, LoadBalancer), St
     let service = snapshot.services.first().ok_or("there is no service")?;
     let intent = Intent::default();
     let patient = Patient::new(snapshot, service, &intent);
-    let is_plain =
-        |path: &&path::Path| path.url.parse::<Url>().is_ok_and(|url| !url.host.contains('*'));
+    let is_plain = |path: &&request_path::Path| {
+        path.url.parse::<Url>().is_ok_and(|url| !url.host.contains('*'))
+    };
     let paths = match url {
-        Some(_) => patient.asked_url().map(|url| path::of_url(&patient, &url)).unwrap_or_default(),
-        None => path::own(&patient),
+        Some(_) => {
+            patient.asked_url().map(|url| request_path::of_url(&patient, &url)).unwrap_or_default()
+        }
+        None => request_path::own(&patient),
     };
     let path = paths
         .iter()

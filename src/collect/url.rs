@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 
+use checks::facts::inbound::request::Url;
 use checks::patient::{Intent, Patient};
-use checks::reading::path;
-use checks::reading::request::Url;
 use checks::snapshot::Snapshot;
+use checks::views::request_path;
 use futures::future::{join, join_all};
 
 use super::Aws;
@@ -16,7 +16,7 @@ pub async fn url(aws: &Aws, snapshot: &mut Snapshot, url: &Url) {
     snapshot.ask_for(url);
     let Some(service) = snapshot.services.first() else { return };
     let intent = Intent::default();
-    let paths = path::of_url(&Patient::new(snapshot, service, &intent), url);
+    let paths = request_path::of_url(&Patient::new(snapshot, service, &intent), url);
     let groups: BTreeSet<String> =
         paths.into_iter().flat_map(|path| path.branches).map(|branch| branch.group).collect();
     let unknown: Vec<String> =

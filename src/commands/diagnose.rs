@@ -7,8 +7,8 @@ use std::path::Path;
 use anyhow::{Result, anyhow};
 use checks::check::Severity;
 use checks::diagnosis::diagnose;
+use checks::facts::inbound::request::Url;
 use checks::patient::{Intent, Patient};
-use checks::reading::request::Url;
 use checks::snapshot::{Service, Snapshot};
 
 use crate::cli::{Access, Diagnose, FailOn, Format, ReportOptions};

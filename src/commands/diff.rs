@@ -5,7 +5,7 @@ use std::io::Write;
 
 use anyhow::{Result, anyhow};
 use checks::patient::{Intent, Patient};
-use checks::reading::diff::NoVersion;
+use checks::views::diff::NoVersion;
 
 use crate::cli::{self, Format};
 use crate::commands::diagnose::{self, Question};

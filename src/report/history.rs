@@ -4,13 +4,15 @@
 
 use std::collections::BTreeMap;
 
+use checks::aws::time;
 use checks::patient::Patient;
-use checks::reading::diff::{self, Change, NoVersion, Trouble, Version};
-use checks::reading::progress::{self, Side};
-use checks::reading::timeline::{self, Entry};
-use checks::reading::trail::{self, Deed};
-use checks::reading::{Unseen, digest, time};
+use checks::seen::Unseen;
 use checks::snapshot::Snapshot;
+use checks::views::diff::{self, Change, NoVersion, Trouble, Version};
+use checks::views::digests;
+use checks::views::progress::{self, Side};
+use checks::views::timeline::{self, Entry};
+use checks::views::trail::{self, Deed};
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -418,7 +420,7 @@ fn side(side: &Side) -> SideReport {
 impl DigestsReport {
     pub fn new(patient: &Patient) -> DigestsReport {
         let mut unseen = Unseen::default();
-        let rows = digest::read(patient, &mut unseen);
+        let rows = digests::read(patient, &mut unseen);
         let again = format!("aws ecs update-service {} --force-new-deployment", patient.cli());
         let containers = rows.iter().map(|row| DigestReport {
             service_revision: plain(&row.revision.service_revision_arn),

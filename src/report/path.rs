@@ -4,9 +4,9 @@
 use std::collections::BTreeSet;
 
 use checks::diagnosis::{Diagnosis, Node, Standing, Verdict};
+use checks::facts::inbound::probe;
 use checks::patient::Patient;
-use checks::reading::path::{self, Branch, Hop, Mark, Path};
-use checks::reading::probe;
+use checks::views::request_path::{self, Branch, Hop, Mark, Path};
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -106,10 +106,15 @@ pub struct ProbeFailureReport {
 impl PathReport {
     /// The way of the URL that was asked about, if any, then the service's own ways in.
     pub fn all(patient: &Patient, diagnosis: &Diagnosis) -> Vec<PathReport> {
-        let asked = patient.asked_url().map(|url| path::of_url(patient, &url)).unwrap_or_default();
+        let asked =
+            patient.asked_url().map(|url| request_path::of_url(patient, &url)).unwrap_or_default();
         let asked = asked.iter().map(|path| PathReport::new(path, true, diagnosis));
         asked
-            .chain(path::own(patient).iter().map(|path| PathReport::new(path, false, diagnosis)))
+            .chain(
+                request_path::own(patient)
+                    .iter()
+                    .map(|path| PathReport::new(path, false, diagnosis)),
+            )
             .collect()
     }
 

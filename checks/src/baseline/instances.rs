@@ -2,7 +2,7 @@
 //! lets the balancer in where Docker takes host ports.
 
 use super::{from_group, peers};
-use crate::reading::instance::EPHEMERAL;
+use crate::facts::inbound::instance::EPHEMERAL;
 use crate::snapshot::service::NetworkConfiguration;
 use crate::snapshot::{Interface, IpPermission, SecurityGroup, Snapshot};
 

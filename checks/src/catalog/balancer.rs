@@ -8,6 +8,7 @@ mod balancer_answers_503;
 mod balancer_answers_504;
 mod balancer_not_active;
 mod certificate_wrong;
+mod common;
 mod health_check_refused;
 mod health_check_times_out;
 mod health_check_wrong_answer;

@@ -2,8 +2,9 @@
 //! balancer has for addresses, and, where it or the security groups are narrow, the addresses that
 //! the tasks come from. Everything else has to be known.
 
+use checks::facts::inbound::web_acl;
+use checks::facts::peers::sibling;
 use checks::patient::{Intent, Patient};
-use checks::reading::{sibling, web_acl};
 use checks::seen::Seen;
 use checks::snapshot::Snapshot;
 use futures::future::{join, join_all};

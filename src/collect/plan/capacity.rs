@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use checks::reading::capacity;
+use checks::facts::tasks::capacity;
 use checks::snapshot::Table;
 use futures::future::{join, join_all};
 

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use checks::reading::image::{Reference, by_digest, has_left};
+use checks::facts::image::reference::{Reference, by_digest, has_left};
 use checks::seen::Seen;
 use checks::snapshot::{Image, PinnedImage, Revision, Table, TaskDefinition};
 use futures::future::{Shared, join, join_all};

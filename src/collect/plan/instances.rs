@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use checks::reading::instance;
+use checks::facts::inbound::instance;
 use checks::snapshot::{Snapshot, Target};
 use futures::future::{Shared, join};
 

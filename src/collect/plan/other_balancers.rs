@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use checks::call::Call;
-use checks::reading::sibling;
+use checks::facts::peers::sibling;
 use checks::seen::{Blind, Seen, Why};
 use checks::snapshot::{LoadBalancer, Revision, TargetGroup, TaskDefinition};
 use futures::future::{Shared, join, join_all};

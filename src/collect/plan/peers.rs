@@ -3,8 +3,8 @@
 
 use std::collections::BTreeSet;
 
-use checks::reading::connect::{self, Names};
-use checks::reading::database::{self, Kind};
+use checks::facts::peers::database::{self, Kind};
+use checks::facts::peers::service_connect::{self, Names};
 use checks::seen::Seen;
 use checks::snapshot::{Service, TaskDefinition};
 use futures::future::{Shared, join, join_all, join3};
@@ -87,8 +87,8 @@ impl Plan<'_> {
     /// The siblings that variables name: those of the namespace, and those of the cluster that are
     /// called like a host.
     async fn siblings(&self, definitions: Shared<impl Future<Output = Vec<TaskDefinition>>>) {
-        let namespace =
-            connect::configuration(self.service).and_then(|connect| connect.namespace.as_deref());
+        let namespace = service_connect::configuration(self.service)
+            .and_then(|connect| connect.namespace.as_deref());
         let listed = async {
             let Some(namespace) = namespace else { return Vec::new() };
             let listed = self.aws.namespace_services(namespace).await;
@@ -157,7 +157,7 @@ impl Plan<'_> {
 
     /// A sibling that is called: its ports, who is let in there, and since when its name exists.
     async fn sibling(&self, service: &Service) {
-        let Some(deployment) = connect::primary(service) else { return };
+        let Some(deployment) = service_connect::primary(service) else { return };
         let network = deployment
             .network_configuration
             .clone()

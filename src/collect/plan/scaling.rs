@@ -1,6 +1,6 @@
 //! What scales the service. Most have no auto scaling, and cost one call.
 
-use checks::reading::scaling::{needs_schedule, resource};
+use checks::facts::tasks::scaling::{needs_schedule, resource};
 use checks::seen::Seen;
 use futures::future::join3;
 

@@ -2,7 +2,7 @@
 //! them calls the service by its public name. Asked only where clients come in by a load balancer,
 //! and never of a large cluster.
 
-use checks::reading::callers;
+use checks::facts::peers::callers;
 use checks::seen::Seen;
 use checks::snapshot::{Service, Sibling};
 

@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 
 use checks::call::LOG_STREAM;
-use checks::reading::stop::StopKind;
-use checks::reading::{container_log, protection};
+use checks::facts::deployment::protection;
+use checks::facts::tasks::container_log;
+use checks::facts::tasks::stop::StopKind;
 use checks::seen::{Seen, Why};
 use checks::snapshot::{Task, TaskDefinition};
 use futures::future::{Shared, join, join_all};

@@ -3,7 +3,7 @@
 //! that something cannot be reached. What ECS says in its events is known at once; what tasks and
 //! targets tell, a step or two later.
 
-use checks::reading::journey;
+use checks::facts::network::egress_path;
 use checks::seen::Seen;
 use checks::snapshot::{Endpoint, Snapshot};
 use futures::future::{Shared, join, join_all, join4};
@@ -18,16 +18,16 @@ impl Plan<'_> {
         tasks: Shared<impl Future<Output = Tasks>>,
         health: Shared<impl Future<Output = bool>>,
     ) {
-        let found = journey::is_unreached_by_events(self.service)
+        let found = egress_path::is_unreached_by_events(self.service)
             || (health.await && self.some_target_timed_out())
-            || tasks.await.stopped.iter().any(journey::is_unreached);
+            || tasks.await.stopped.iter().any(egress_path::is_unreached);
         self.unreached.send_replace(Some(found));
     }
 
     fn some_target_timed_out(&self) -> bool {
         let mut found = false;
         self.note(|snapshot: &mut Snapshot| {
-            found = known(&snapshot.target_health).iter().flatten().any(journey::timed_out)
+            found = known(&snapshot.target_health).iter().flatten().any(egress_path::timed_out)
         });
         found
     }
@@ -67,7 +67,7 @@ impl Plan<'_> {
             Seen::Yes(found) => found
                 .iter()
                 .flatten()
-                .filter(|endpoint| journey::is_needed(endpoint))
+                .filter(|endpoint| egress_path::is_needed(endpoint))
                 .cloned()
                 .collect(),
             Seen::No(_) => Vec::new(),

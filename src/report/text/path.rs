@@ -5,7 +5,7 @@
 use std::io::Write;
 
 use anstyle::{AnsiColor, Style};
-use checks::reading::traffic;
+use checks::facts::inbound::traffic;
 
 use super::{DIM, Text};
 use crate::report::ServiceReport;

@@ -4,13 +4,13 @@
 use std::collections::BTreeSet;
 
 use crate::call::Call;
+use crate::catalog::balancer::common::balancer_errors::{self, Errors};
 use crate::check::{Findings, NoAnswer};
+use crate::facts::inbound::traffic;
+use crate::facts::tasks::metric::Recent;
+use crate::facts::tasks::stop::StopKind;
 use crate::finding::{Finding, Kind, Remedy, Subject};
 use crate::patient::Patient;
-use crate::reading::answers::{self, Errors};
-use crate::reading::metric::Recent;
-use crate::reading::stop::StopKind;
-use crate::reading::traffic;
 use crate::seen::Blind;
 use crate::snapshot::metric::Metric;
 
@@ -68,7 +68,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     if traffic::groups(patient)?.is_empty() {
         return Err(NoAnswer::NotApplicable("no load balancer"));
     }
-    for mut errors in answers::errors(patient, Metric::Elb502)? {
+    for mut errors in balancer_errors::errors(patient, Metric::Elb502)? {
         let refused = errors.of_groups(patient, Metric::ConnectionErrors)?;
         if !errors.alone {
             keep_own(patient, &mut errors)?;
@@ -98,7 +98,7 @@ fn keep_own(patient: &Patient, errors: &mut Errors) -> Result<(), Blind> {
 fn finding(patient: &Patient, errors: &Errors, refused: Option<Recent>) -> Result<Finding, Blind> {
     let failed = patient.stopped_tasks()?.iter().filter(|task| StopKind::of(task).is_failure());
     let versions: BTreeSet<&str> = failed
-        .filter(|task| errors.minutes.iter().any(|(at, _)| answers::is_near(task, *at)))
+        .filter(|task| errors.minutes.iter().any(|(at, _)| balancer_errors::is_near(task, *at)))
         .map(|task| task.task_definition_arn.as_str())
         .collect();
     let mut says = format!(

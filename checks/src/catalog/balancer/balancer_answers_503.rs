@@ -5,10 +5,11 @@ use jiff::SignedDuration;
 
 use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
+use crate::facts::deployment::rollout;
+use crate::facts::inbound::traffic::{self, Dead, GroupState, Way};
+use crate::facts::tasks::metric;
 use crate::finding::{Finding, Kind, Remedy, Subject};
 use crate::patient::Patient;
-use crate::reading::traffic::{self, Dead, GroupState, Way};
-use crate::reading::{metric, rollout};
 use crate::seen::Blind;
 use crate::snapshot::metric::Metric;
 

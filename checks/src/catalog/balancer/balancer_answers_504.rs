@@ -3,12 +3,12 @@
 //! checks to say.
 
 use crate::call::Call;
+use crate::catalog::balancer::common::balancer_errors::{self, Errors};
 use crate::check::{Findings, NoAnswer};
+use crate::facts::inbound::traffic;
+use crate::facts::tasks::metric::Recent;
 use crate::finding::{Finding, Kind, Remedy, Subject};
 use crate::patient::Patient;
-use crate::reading::answers::{self, Errors};
-use crate::reading::metric::Recent;
-use crate::reading::traffic;
 use crate::seen::Blind;
 use crate::snapshot::metric::Metric;
 
@@ -65,9 +65,10 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     if traffic::groups(patient)?.is_empty() {
         return Err(NoAnswer::NotApplicable("no load balancer"));
     }
-    for errors in answers::errors(patient, Metric::Elb504)? {
+    for errors in balancer_errors::errors(patient, Metric::Elb504)? {
         let unconnected = errors.of_groups(patient, Metric::ConnectionErrors)?;
-        let timeout = findings.see(answers::idle_timeout(patient, errors.balancer)).flatten();
+        let timeout =
+            findings.see(balancer_errors::idle_timeout(patient, errors.balancer)).flatten();
         let slowest = errors.of_groups(patient, Metric::ResponseTime)?;
         // Near the timeout are those that just made it.
         let slow =
@@ -119,13 +120,13 @@ fn finding(
         Some(_) => Remedy::new("Open the way from the balancer to the targets: security groups, network ACLs, routes.").cli(see),
         None => Remedy::new("Make the app answer sooner; only if it needs that long on purpose, let the balancer wait longer.")
             .cli(see)
-            .cli(format!("aws elbv2 modify-load-balancer-attributes --load-balancer-arn {arn} --attributes Key={},Value=120", answers::IDLE_TIMEOUT))
+            .cli(format!("aws elbv2 modify-load-balancer-attributes --load-balancer-arn {arn} --attributes Key={},Value=120", balancer_errors::IDLE_TIMEOUT))
             .terraform(format!("resource \"aws_lb\" \"{}\" {{\n  idle_timeout = 120\n}}", errors.name())),
     };
     let waits = slow
         .as_ref()
         .filter(|_| unconnected.is_none())
-        .map(|(_, timeout)| answers::idle_timeout_evidence(arn, *timeout));
+        .map(|(_, timeout)| balancer_errors::idle_timeout_evidence(arn, *timeout));
     Ok(Subject::new(Kind::LoadBalancer, arn)
         .sick(says, errors.evidence())
         .because_all(unconnected.map(|unconnected| unconnected.evidence))

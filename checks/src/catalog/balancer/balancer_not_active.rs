@@ -2,11 +2,12 @@
 
 use jiff::SignedDuration;
 
+use crate::aws::time;
 use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
+use crate::facts::inbound::traffic;
 use crate::finding::{Evidence, Kind, Remedy, Subject};
 use crate::patient::Patient;
-use crate::reading::{time, traffic};
 use crate::snapshot::LoadBalancer;
 
 crate::check! {

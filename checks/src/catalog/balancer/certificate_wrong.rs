@@ -2,14 +2,15 @@
 
 use std::collections::BTreeSet;
 
+use crate::aws::{host, time};
 use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
+use crate::facts::inbound::traffic::{self, Way};
 use crate::finding::{Evidence, Finding, Kind, Remedy, Subject};
 use crate::patient::Patient;
-use crate::reading::traffic::{self, Way};
-use crate::reading::{and_list, host, time};
 use crate::seen::Blind;
 use crate::snapshot::{Certificate, Listener};
+use crate::text::and_list;
 
 crate::check! {
     /// A client that asks a listener for one of the service's hosts is shown a certificate for

@@ -3,12 +3,12 @@
 //! narrows it down.
 
 use crate::call::Call;
+use crate::catalog::balancer::common::refused_health_check::{self, Line, Refused};
 use crate::check::{Findings, NoAnswer};
+use crate::facts::inbound::task_access;
+use crate::facts::inbound::traffic;
 use crate::finding::{Evidence, Remedy};
 use crate::patient::Patient;
-use crate::reading::door;
-use crate::reading::refused::{self, Line, Refused};
-use crate::reading::traffic;
 use crate::snapshot::TargetGroup;
 
 crate::check! {
@@ -71,18 +71,19 @@ crate::check! {
 }
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
-    for refused in refused::groups(patient, findings)? {
+    for refused in refused_health_check::groups(patient, findings)? {
         let Refused { group, settings, ref failures } = refused;
         let first = refused.first();
-        let port = refused::port_in_container(patient, settings, first);
-        let lines = findings.see(refused::lines(patient, group, failures)).unwrap_or_default();
+        let port = refused_health_check::port_in_container(patient, settings, first);
+        let lines =
+            findings.see(refused_health_check::lines(patient, group, failures)).unwrap_or_default();
         let clue = Clue::of(settings, port, &lines);
         let name = traffic::group_name(group);
         let on_port = port.map(|port| format!(" on port {port}")).unwrap_or_default();
         let fails = if refused.may_be_dropped() {
             // Where something is proved to drop it, that is the cause; and where that cannot be
             // told, it may be.
-            if findings.see(door::is_shut(patient, settings, failures)) != Some(false) {
+            if findings.see(task_access::is_shut(patient, settings, failures)) != Some(false) {
                 continue;
             }
             format!(

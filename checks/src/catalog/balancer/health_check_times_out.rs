@@ -8,12 +8,13 @@ use jiff::SignedDuration;
 
 use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
+use crate::facts::inbound::health_check::{self, FailedCheck, Failure};
+use crate::facts::inbound::task_access;
+use crate::facts::inbound::traffic;
+use crate::facts::network::reach::{self, Admission};
+use crate::facts::tasks::metric;
 use crate::finding::{Evidence, Kind, Remedy, Subject};
 use crate::patient::Patient;
-use crate::reading::door;
-use crate::reading::health_check::{self, FailedCheck, Failure};
-use crate::reading::reach::{self, Admission};
-use crate::reading::{metric, traffic};
 use crate::seen::Blind;
 use crate::snapshot::TargetGroup;
 use crate::snapshot::metric::Metric;
@@ -161,7 +162,7 @@ fn all_open(
         else {
             return Ok(false);
         };
-        if !door::shut_by_acls(patient, settings, balancer)?.is_empty() {
+        if !task_access::shut_by_acls(patient, settings, balancer)?.is_empty() {
             return Ok(false);
         }
         for failed in slow {

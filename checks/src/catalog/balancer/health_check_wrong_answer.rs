@@ -1,11 +1,13 @@
 //! The app answers the health check, but with a code that the matcher refuses. It names the path,
 //! the code and the matcher, and proposes a path that the log shows to answer 2xx.
 
+use crate::aws::request_log;
 use crate::call::{Call, LOG_STREAM};
 use crate::check::{Findings, NoAnswer};
+use crate::facts::inbound::{health_check, traffic};
+use crate::facts::tasks::container_log;
 use crate::finding::{Evidence, Kind, Remedy, Subject};
 use crate::patient::Patient;
-use crate::reading::{container_log, health_check, log, traffic};
 use crate::snapshot::{LogLine, TargetGroup};
 
 crate::check! {
@@ -141,11 +143,11 @@ fn evidence_in_logs(
         Evidence::new(*call, of, "message", &line.message).at(line.timestamp)
     };
     let refused = lines.iter().rev().find(|(_, _, line)| {
-        log::is_health_checker(&line.message)
-            && log::request(&line.message)
+        request_log::is_health_checker(&line.message)
+            && request_log::request(&line.message)
                 .is_some_and(|request| request.path == path && !(200..300).contains(&request.code))
     });
-    let answered = log::path_that_answers(lines.iter().map(|(_, _, line)| *line))
+    let answered = request_log::path_that_answers(lines.iter().map(|(_, _, line)| *line))
         .filter(|(answers, _)| *answers != path);
     let proof = answered
         .and_then(|(_, line)| lines.iter().find(|(_, _, other)| std::ptr::eq(*other, line)));
@@ -164,7 +166,7 @@ fn remedy(
 ) -> Remedy {
     // Whatever else the log shows to answer may well need a login or a database: no command asks
     // for that.
-    let named = proposed.filter(|path| log::named_for_health(path));
+    let named = proposed.filter(|path| request_log::named_for_health(path));
     if let (500..=599, None, Some(log)) = (code, named, log) {
         let summary = "Read the app's log: it answers, and fails. If this path needs more than the app itself, such as a database, let it need less.";
         return Remedy::new(summary).cli(Call::FilterLogEvents.see(

@@ -5,14 +5,16 @@
 use std::collections::BTreeSet;
 
 use crate::call::Call;
+use crate::catalog::balancer::common::refused_health_check::{self, Line, Refused};
 use crate::check::{Findings, NoAnswer};
+use crate::facts::inbound::health_check::{self, FailedCheck};
+use crate::facts::inbound::traffic;
+use crate::facts::tasks::stop;
 use crate::finding::{Evidence, Remedy};
 use crate::patient::Patient;
-use crate::reading::health_check::{self, FailedCheck};
-use crate::reading::refused::{self, Line, Refused};
-use crate::reading::{and_list, stop, traffic};
 use crate::seen::Blind;
 use crate::snapshot::{TargetGroup, TaskDefinition};
+use crate::text::and_list;
 
 crate::check! {
     /// The health check of a target group asks a port, and the app serves on another one.
@@ -67,11 +69,16 @@ crate::check! {
 }
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
-    for refused in refused::groups(patient, findings)? {
+    for refused in refused_health_check::groups(patient, findings)? {
         let Refused { group, settings, ref failures } = refused;
         let first = refused.first();
-        let Some(asked) = refused::port_in_container(patient, settings, first) else { continue };
-        let Some(lines) = findings.see(refused::lines(patient, group, failures)) else { continue };
+        let Some(asked) = refused_health_check::port_in_container(patient, settings, first) else {
+            continue;
+        };
+        let Some(lines) = findings.see(refused_health_check::lines(patient, group, failures))
+        else {
+            continue;
+        };
         let Some(definition) = findings.see(definition(patient, first)).flatten() else { continue };
         let Some(wrong) = Wrong::of(settings, asked, &lines, definition) else { continue };
         let says = format!(
@@ -132,7 +139,7 @@ impl<'l, 'a> Wrong<'l, 'a> {
         lines: &'l [Line<'a>],
         definition: &TaskDefinition,
     ) -> Option<Wrong<'l, 'a>> {
-        if let Some((port, line)) = refused::other_port(lines, asked) {
+        if let Some((port, line)) = refused_health_check::other_port(lines, asked) {
             return Some(Wrong::Listens(port, line));
         }
         own_port(group)?;

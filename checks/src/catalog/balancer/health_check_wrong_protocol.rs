@@ -3,11 +3,11 @@
 //! protocol alone is no proof.
 
 use crate::call::Call;
+use crate::catalog::balancer::common::refused_health_check::{self, Line, Refused};
 use crate::check::{Findings, NoAnswer};
+use crate::facts::inbound::traffic;
 use crate::finding::{Evidence, Remedy};
 use crate::patient::Patient;
-use crate::reading::refused::{self, Line, Refused};
-use crate::reading::traffic;
 use crate::snapshot::TargetGroup;
 
 crate::check! {
@@ -60,11 +60,14 @@ crate::check! {
 }
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
-    for refused in refused::groups(patient, findings)? {
+    for refused in refused_health_check::groups(patient, findings)? {
         let Refused { group, settings, ref failures } = refused;
         let first = refused.first();
-        let Some(lines) = findings.see(refused::lines(patient, group, failures)) else { continue };
-        let port = refused::port_in_container(patient, settings, first);
+        let Some(lines) = findings.see(refused_health_check::lines(patient, group, failures))
+        else {
+            continue;
+        };
+        let port = refused_health_check::port_in_container(patient, settings, first);
         let Some((clash, line)) = Clash::of(settings, port, &lines) else { continue };
         let (field, speaks) = clash.setting(settings);
         let says = format!(

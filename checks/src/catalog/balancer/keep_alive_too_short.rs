@@ -3,11 +3,12 @@
 //! whose default is known, is spoken of.
 
 use crate::call::Call;
+use crate::catalog::balancer::common::balancer_errors::{self, Errors};
 use crate::check::{Findings, NoAnswer};
+use crate::facts::inbound::traffic;
+use crate::facts::tasks::container_log;
 use crate::finding::{Evidence, Finding, Kind, Remedy, Subject};
 use crate::patient::Patient;
-use crate::reading::answers::{self, Errors};
-use crate::reading::{container_log, traffic};
 use crate::seen::Blind;
 use crate::snapshot::LogLine;
 use crate::snapshot::metric::Metric;
@@ -89,11 +90,12 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     if traffic::groups(patient)?.is_empty() {
         return Err(NoAnswer::NotApplicable("no load balancer"));
     }
-    for errors in answers::errors(patient, Metric::Elb502)? {
+    for errors in balancer_errors::errors(patient, Metric::Elb502)? {
         if !is_sporadic(patient, &errors)? {
             continue;
         }
-        let Some(timeout) = findings.see(answers::idle_timeout(patient, errors.balancer)).flatten()
+        let Some(timeout) =
+            findings.see(balancer_errors::idle_timeout(patient, errors.balancer)).flatten()
         else {
             continue;
         };
@@ -111,13 +113,17 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
 
 /// A request here and there, while all is well otherwise.
 fn is_sporadic(patient: &Patient, errors: &Errors) -> Result<bool, Blind> {
-    let requests =
-        crate::reading::metric::recent(patient, Metric::Requests, errors.balancer, answers::SPAN)?;
+    let requests = crate::facts::tasks::metric::recent(
+        patient,
+        Metric::Requests,
+        errors.balancer,
+        balancer_errors::SPAN,
+    )?;
     let few = requests.is_some_and(|requests| errors.sum() <= requests.sum / 20.0);
     let stopped = patient.stopped_tasks()?;
     let quiet = !stopped
         .iter()
-        .any(|task| errors.minutes.iter().any(|(at, _)| answers::is_near(task, *at)));
+        .any(|task| errors.minutes.iter().any(|(at, _)| balancer_errors::is_near(task, *at)));
     let mut healthy = true;
     for group in &errors.groups {
         healthy &= patient.targets(group)?.iter().all(|target| target.state != "unhealthy");
@@ -174,7 +180,7 @@ fn finding(errors: &Errors, timeout: f64, server: Server) -> Finding {
     };
     Subject::new(Kind::LoadBalancer, errors.balancer)
         .sick(says, errors.evidence())
-        .because(answers::idle_timeout_evidence(errors.balancer, timeout))
+        .because(balancer_errors::idle_timeout_evidence(errors.balancer, timeout))
         .because(evidence)
         .mend(remedy)
         .concerns_all(Kind::TargetGroup, errors.groups.iter().copied())
@@ -250,7 +256,7 @@ mod tests {
     fn a_balancer_that_gives_up_sooner_is_fine() {
         silent("4 s", |snapshot| {
             let attributes = snapshot.load_balancer_attributes.change(&balancer()).unwrap();
-            attributes.insert(answers::IDLE_TIMEOUT.into(), "4".into());
+            attributes.insert(balancer_errors::IDLE_TIMEOUT.into(), "4".into());
         });
     }
 }

@@ -7,16 +7,18 @@ use jiff::SignedDuration;
 
 use crate::call::{Call, quote};
 use crate::check::{Findings, NoAnswer};
+use crate::facts::inbound::probe::{self, Leads};
+use crate::facts::inbound::request::{self, Takes, Url};
+use crate::facts::inbound::traffic::{self, GroupState};
+use crate::facts::tasks::metric;
 use crate::finding::{Evidence, Finding, Kind, Remedy, Subject};
 use crate::patient::Patient;
-use crate::reading::probe::{self, Leads};
-use crate::reading::request::{self, Takes, Url};
-use crate::reading::traffic::{self, GroupState};
-use crate::reading::{metric, parsed, path};
 use crate::seen::Blind;
 use crate::snapshot::deployment::IngressPath;
 use crate::snapshot::metric::Metric;
 use crate::snapshot::{Condition, Listener, Rule};
+use crate::text::parsed;
+use crate::views::request_path;
 
 crate::check! {
     /// No rule of the listener takes the host that Express Mode gave to the service, or the URL
@@ -145,7 +147,7 @@ fn of_url(patient: &Patient, findings: &mut Findings, url: &Url) -> Result<(), B
     if probed.is_some_and(|probe| probe::leads(probe) == Leads::Elsewhere) {
         return Ok(());
     }
-    let meant = path::balancer_for(patient, url)?;
+    let meant = request_path::balancer_for(patient, url)?;
     let mut default = None;
     for (listener, rule) in traffic::all_rules(patient)?
         .into_iter()

@@ -4,11 +4,12 @@
 
 use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
+use crate::facts::inbound::traffic::{self, Way};
 use crate::finding::{Evidence, Finding, Kind, Remedy, Subject};
 use crate::patient::Patient;
-use crate::reading::traffic::{self, Way};
-use crate::reading::{parsed, path};
 use crate::snapshot::Rule;
+use crate::text::parsed;
+use crate::views::request_path;
 
 crate::check! {
     /// A listener rule with a lower priority number takes every request that the service's own rule
@@ -64,8 +65,8 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     }
     for way in traffic::ways(patient)?.iter().filter(|way| way.is_http()) {
         let rules = patient.rules(&way.listener.listener_arn)?;
-        if let Some((first, code)) =
-            path::taken_before(rules, way.rule).and_then(|first| Some((first, error(first)?)))
+        if let Some((first, code)) = request_path::taken_before(rules, way.rule)
+            .and_then(|first| Some((first, error(first)?)))
         {
             findings.add(finding(way, first, code));
         }
@@ -82,10 +83,10 @@ fn error(rule: &Rule) -> Option<&str> {
 fn finding(way: &Way, first: &Rule, code: &str) -> Finding {
     let says = format!(
         "{} comes before {} and takes all its requests: the balancer answers {code} by a fixed response, and the service never sees one.",
-        capitalised(&path::rule_within(first)),
-        path::rule_within(way.rule)
+        capitalised(&request_path::rule_within(first)),
+        request_path::rule_within(way.rule)
     );
-    let remedy = Remedy::new(format!("If that answer is not wanted any more, take {} away; else move it behind {}.", path::rule_name(first), path::rule_name(way.rule)))
+    let remedy = Remedy::new(format!("If that answer is not wanted any more, take {} away; else move it behind {}.", request_path::rule_name(first), request_path::rule_name(way.rule)))
         .cli(format!("aws elbv2 delete-rule --rule-arn {}", first.rule_arn))
         .terraform("# remove the aws_lb_listener_rule that answers first, or give it the higher number:\nresource \"aws_lb_listener_rule\" \"first\" {\n  priority = 1000\n}");
     Subject::new(Kind::ListenerRule, &first.rule_arn)

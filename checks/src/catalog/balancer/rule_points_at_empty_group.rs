@@ -6,11 +6,12 @@ use std::collections::BTreeSet;
 
 use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
+use crate::facts::deployment::rollout;
+use crate::facts::inbound::traffic::{self, Dead, GroupState, Way};
 use crate::finding::{Evidence, Finding, Kind, Remedy, Subject};
 use crate::patient::Patient;
-use crate::reading::traffic::{self, Dead, GroupState, Way};
-use crate::reading::{count, rollout};
 use crate::seen::Blind;
+use crate::text::count;
 
 crate::check! {
     /// A listener rule sends all its traffic to the half of a pair of target groups that has no

@@ -3,10 +3,10 @@
 
 use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
+use crate::facts::deployment::rollout;
+use crate::facts::inbound::traffic::{self, GroupState};
 use crate::finding::{Evidence, Kind, Remedy, Subject};
 use crate::patient::Patient;
-use crate::reading::rollout;
-use crate::reading::traffic::{self, GroupState};
 
 crate::check! {
     /// The target group that a listener rule sends the traffic to has no registered target, or only

@@ -5,11 +5,13 @@ use std::collections::BTreeSet;
 
 use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
+use crate::facts::inbound::traffic;
+use crate::facts::network::reach;
 use crate::finding::{Evidence, Finding, Kind, Remedy, Subject};
 use crate::patient::Patient;
-use crate::reading::{and_list, reach, traffic};
 use crate::seen::Blind;
 use crate::snapshot::TargetGroup;
+use crate::text::and_list;
 
 crate::check! {
     /// The target group belongs to another VPC than the subnets of the tasks, or takes IPv6

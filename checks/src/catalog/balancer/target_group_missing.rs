@@ -1,12 +1,12 @@
 //! The service names a target group that does not exist any more, so ECS has nowhere to register
 //! its tasks.
 
+use crate::aws::event::{self, Event};
 use crate::call::{Call, quote};
 use crate::check::{Findings, NoAnswer};
+use crate::facts::inbound::traffic;
 use crate::finding::{Evidence, Kind, Remedy, Subject};
 use crate::patient::Patient;
-use crate::reading::event::{self, Event};
-use crate::reading::traffic;
 
 crate::check! {
     /// A target group that the service is to register its tasks with was deleted.

@@ -2,12 +2,13 @@
 
 use jiff::SignedDuration;
 
+use crate::aws::event::{self, Event};
+use crate::aws::{rollback_reason, time};
 use crate::call::quote;
 use crate::check::{Findings, NoAnswer};
+use crate::facts::inbound::traffic;
 use crate::finding::{Kind, Remedy, Subject};
 use crate::patient::Patient;
-use crate::reading::event::{self, Event};
-use crate::reading::{given_up, time, traffic};
 use crate::snapshot::ServiceEvent;
 
 crate::check! {
@@ -63,7 +64,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     }
     for group in groups {
         let Some((event, error)) = refusal(patient, group) else { continue };
-        let Some(denied) = given_up::denied(error) else { continue };
+        let Some(denied) = rollback_reason::denied(error) else { continue };
         let name = traffic::group_name(group);
         let action = denied.action.unwrap_or("elasticloadbalancing:RegisterTargets");
         let role = denied.name();

@@ -3,9 +3,10 @@
 
 use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
+use crate::facts::inbound::traffic;
+use crate::facts::tasks::stop;
 use crate::finding::{Evidence, Kind, Remedy, Subject};
 use crate::patient::Patient;
-use crate::reading::{stop, traffic};
 
 crate::check! {
     /// The target type of the group does not fit the network mode of the task definition: tasks

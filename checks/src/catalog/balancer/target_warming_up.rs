@@ -3,14 +3,16 @@
 
 use jiff::{SignedDuration, Timestamp};
 
+use crate::aws::time;
 use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
+use crate::facts::inbound::health_check;
+use crate::facts::inbound::traffic::{self, GroupState};
 use crate::finding::{Evidence, Kind, Remedy, Subject};
 use crate::patient::Patient;
-use crate::reading::traffic::{self, GroupState};
-use crate::reading::{count, health_check, time};
 use crate::seen::Blind;
 use crate::snapshot::{Target, TargetGroup};
+use crate::text::count;
 
 crate::check! {
     /// A target was registered a moment ago and has not had its first health check yet: its state

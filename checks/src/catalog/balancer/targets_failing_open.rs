@@ -8,11 +8,12 @@ use jiff::SignedDuration;
 
 use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
+use crate::facts::inbound::traffic::{self, GroupState};
+use crate::facts::tasks::metric;
 use crate::finding::{Evidence, Kind, Remedy, Subject};
 use crate::patient::Patient;
-use crate::reading::traffic::{self, GroupState};
-use crate::reading::{count, metric};
 use crate::snapshot::metric::Metric;
+use crate::text::count;
 
 crate::check! {
     /// Every target of the group that gets the traffic is unhealthy, so the balancer fails open: it

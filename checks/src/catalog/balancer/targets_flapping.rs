@@ -3,12 +3,14 @@
 
 use jiff::{SignedDuration, Timestamp};
 
+use crate::aws::event::{self, Event};
+use crate::aws::time;
 use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
+use crate::facts::inbound::traffic;
+use crate::facts::tasks::metric;
 use crate::finding::{Evidence, Kind, Remedy, Subject};
 use crate::patient::Patient;
-use crate::reading::event::{self, Event};
-use crate::reading::{metric, time, traffic};
 use crate::seen::Blind;
 use crate::snapshot::metric::Metric;
 

@@ -6,11 +6,13 @@ use std::collections::BTreeSet;
 
 use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
+use crate::facts::inbound::health_check::{self, FailedCheck};
+use crate::facts::inbound::traffic;
+use crate::facts::tasks::stop;
 use crate::finding::{Kind, Remedy, Subject};
 use crate::patient::Patient;
-use crate::reading::health_check::{self, FailedCheck};
-use crate::reading::{count, stop, traffic};
 use crate::seen::Blind;
+use crate::text::count;
 
 crate::check! {
     /// Targets of the service fail the balancer's health check.

@@ -6,11 +6,12 @@ use std::collections::BTreeSet;
 
 use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
+use crate::facts::deployment::rollout;
+use crate::facts::inbound::traffic::{self, GroupState};
 use crate::finding::{Evidence, Kind, Remedy, Subject};
 use crate::patient::Patient;
-use crate::reading::traffic::{self, GroupState};
-use crate::reading::{count, rollout};
 use crate::seen::Blind;
+use crate::text::count;
 
 crate::check! {
     /// The tasks are registered as targets, but every one of them is `unused`: the target group is

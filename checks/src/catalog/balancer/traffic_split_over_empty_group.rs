@@ -3,10 +3,10 @@
 //! are the trouble: that is for other checks.
 
 use crate::check::{Findings, NoAnswer};
+use crate::facts::deployment::rollout;
+use crate::facts::inbound::traffic::{self, Dead, Way};
 use crate::finding::{Finding, Kind, Remedy, Subject};
 use crate::patient::Patient;
-use crate::reading::rollout;
-use crate::reading::traffic::{self, Dead, Way};
 use crate::seen::Blind;
 
 crate::check! {

@@ -3,11 +3,13 @@
 
 use jiff::{SignedDuration, Timestamp};
 
+use crate::aws::time;
 use crate::call::{Call, quote};
+use crate::catalog::balancer::common::balancer_errors;
 use crate::check::{Findings, NoAnswer};
+use crate::facts::inbound::traffic;
 use crate::finding::{Evidence, Finding, Kind, Remedy, Subject};
 use crate::patient::Patient;
-use crate::reading::{answers, time, traffic};
 use crate::seen::Blind;
 use crate::snapshot::metric::Metric;
 use crate::snapshot::{WebAcl, WebAclRule};
@@ -99,7 +101,7 @@ struct Span {
 }
 
 fn span_of(patient: &Patient, of: &str, metric: Metric) -> Result<Span, Blind> {
-    let start = time::before(patient.now(), answers::SPAN);
+    let start = time::before(patient.now(), balancer_errors::SPAN);
     let values =
         patient.metric(metric, of)?.map(|series| series.values.as_slice()).unwrap_or_default();
     let sum = |recent: bool| {
@@ -176,7 +178,7 @@ fn finding(
         }
         _ => {}
     }
-    let start = time::before(patient.now(), answers::SPAN);
+    let start = time::before(patient.now(), balancer_errors::SPAN);
     let metric = rule.and_then(|(rule, _)| rule.metric_name.as_deref()).unwrap_or("ALL");
     let group = rule.is_some_and(|(rule, _)| rule.action.is_none());
     let name = rule.map_or("<rule>", |(rule, _)| rule.name.as_str());

@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 
 use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
+use crate::facts::inbound::traffic;
 use crate::finding::{Evidence, Kind, Remedy, Subject};
 use crate::patient::Patient;
-use crate::reading::{count, traffic};
+use crate::text::count;
 
 crate::check! {
     /// A zonal shift keeps traffic away from the targets of an Availability Zone.

@@ -5,14 +5,17 @@ use std::collections::BTreeSet;
 
 use jiff::SignedDuration;
 
+use crate::aws::event::{self, Event};
+use crate::aws::time;
 use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
+use crate::facts::inbound::traffic;
+use crate::facts::network::reach;
 use crate::finding::{Evidence, Finding, Kind, Remedy, Subject};
 use crate::patient::Patient;
-use crate::reading::event::{self, Event};
-use crate::reading::{and_list, count, reach, time, traffic};
 use crate::seen::Blind;
 use crate::snapshot::{LoadBalancer, Target};
+use crate::text::{and_list, count};
 
 crate::check! {
     /// Targets are in an Availability Zone that is not enabled for the load balancer, so it sends

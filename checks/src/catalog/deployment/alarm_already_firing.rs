@@ -3,12 +3,12 @@
 
 use jiff::Timestamp;
 
+use crate::aws::time::clock;
 use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
+use crate::facts::deployment::rollout;
 use crate::finding::{Evidence, Kind, Remedy, Subject};
 use crate::patient::Patient;
-use crate::reading::rollout;
-use crate::reading::time::clock;
 use crate::seen::Blind;
 use crate::snapshot::ServiceDeployment;
 

@@ -4,17 +4,17 @@
 
 use jiff::SignedDuration;
 
+use crate::aws::time::{age, seconds, words};
 use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
+use crate::facts::deployment::rollout::{self, Strategy};
+use crate::facts::inbound::traffic::{self, GroupState, group_name};
 use crate::finding::{Evidence, Kind, Remedy, Subject};
 use crate::patient::Patient;
-use crate::reading::and_list;
-use crate::reading::rollout::{self, Strategy};
-use crate::reading::time::{age, seconds, words};
-use crate::reading::traffic::{self, GroupState, group_name};
 use crate::seen::Blind;
 use crate::snapshot::service::{CircuitBreaker, DeploymentConfiguration};
 use crate::snapshot::{Alarm, ServiceDeployment, Target};
+use crate::text::and_list;
 
 crate::check! {
     /// Only alarms over requests and answers guard the deployment, and the group of the new version

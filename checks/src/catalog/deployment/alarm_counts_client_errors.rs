@@ -4,12 +4,13 @@
 
 use jiff::{SignedDuration, Timestamp};
 
+use crate::aws::time::{age, before, words};
 use crate::call::{Call, quote};
 use crate::check::{Findings, NoAnswer};
+use crate::facts::deployment::{rollback, rollout};
+use crate::facts::inbound::traffic;
 use crate::finding::{Evidence, Kind, Remedy, Subject};
 use crate::patient::Patient;
-use crate::reading::time::{age, before, words};
-use crate::reading::{rollback, rollout, traffic};
 use crate::seen::Blind;
 use crate::snapshot::metric::{Metric, Series};
 use crate::snapshot::service::{DeploymentAlarms, DeploymentConfiguration};

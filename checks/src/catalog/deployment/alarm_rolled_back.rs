@@ -1,12 +1,12 @@
 //! A CloudWatch alarm that the deployment watches fired, and ECS went back because of it. Whether
 //! the alarm counts the wrong thing is for `alarm_counts_client_errors` to say.
 
+use crate::aws::time::{age, clock, words};
 use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
+use crate::facts::deployment::{rollback, rollout};
 use crate::finding::{Evidence, Kind, Remedy, Subject};
 use crate::patient::Patient;
-use crate::reading::time::{age, clock, words};
-use crate::reading::{rollback, rollout};
 use crate::snapshot::{Alarm, AlarmTransition, ServiceDeployment};
 
 crate::check! {

@@ -1,11 +1,11 @@
 //! The deployment waits on purpose, and will go on by itself. A note that says until when, so that
 //! nobody stops a deployment that does what it was told.
 
+use crate::aws::time::{age, clock, words};
 use crate::check::{Findings, NoAnswer};
+use crate::facts::deployment::rollout;
 use crate::finding::{Kind, Remedy, Subject};
 use crate::patient::Patient;
-use crate::reading::rollout;
-use crate::reading::time::{age, clock, words};
 
 crate::check! {
     /// The new version runs, and ECS watches its alarms for the configured time before it goes on.

@@ -2,9 +2,9 @@
 //! that nobody takes the old tasks for leftovers.
 
 use crate::check::{Findings, NoAnswer};
+use crate::facts::deployment::rollout::{self, Strategy};
 use crate::finding::{Kind, Remedy, Subject};
 use crate::patient::Patient;
-use crate::reading::rollout::{self, Strategy};
 
 crate::check! {
     /// A canary, linear or blue/green deployment keeps the old version running beside the new one

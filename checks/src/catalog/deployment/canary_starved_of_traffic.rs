@@ -4,13 +4,13 @@
 
 use jiff::{SignedDuration, Timestamp};
 
+use crate::aws::time::{after, age, before, words};
 use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
+use crate::facts::deployment::rollout::{self, Strategy};
+use crate::facts::inbound::traffic;
 use crate::finding::{Evidence, Kind, Remedy, Subject};
 use crate::patient::Patient;
-use crate::reading::rollout::{self, Strategy};
-use crate::reading::time::{after, age, before, words};
-use crate::reading::traffic;
 use crate::seen::Blind;
 use crate::snapshot::ServiceDeployment;
 use crate::snapshot::metric::Metric;

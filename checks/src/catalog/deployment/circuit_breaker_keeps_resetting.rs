@@ -2,12 +2,13 @@
 //! is healthy for a moment sets its count back. Why the tasks fail is for other checks to say.
 
 use crate::check::{Findings, NoAnswer};
+use crate::facts::deployment::rollout;
+use crate::facts::tasks::stop::{self, StopKind};
 use crate::finding::{Kind, Remedy, Subject};
 use crate::patient::Patient;
-use crate::reading::stop::{self, StopKind};
-use crate::reading::{count, rollout};
 use crate::snapshot::service::{CircuitBreaker, DeploymentConfiguration};
 use crate::snapshot::{ServiceDeployment, Task};
+use crate::text::count;
 
 crate::check! {
     /// More tasks of the new version have failed than the circuit breaker allows, and it has not

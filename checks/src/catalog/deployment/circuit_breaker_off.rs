@@ -2,9 +2,9 @@
 //! the next deployment, not about the one that runs.
 
 use crate::check::{Findings, NoAnswer};
+use crate::facts::deployment::rollout;
 use crate::finding::Remedy;
 use crate::patient::Patient;
-use crate::reading::rollout;
 use crate::snapshot::service::{CircuitBreaker, DeploymentConfiguration};
 
 crate::check! {

@@ -1,11 +1,11 @@
 //! The newest deployment was rolled back, so an old version runs. It says from which version to
 //! which, and what made ECS go back: the circuit breaker, an alarm, or the reason that ECS gives.
 
+use crate::aws::time::{age, words};
 use crate::check::{Findings, NoAnswer};
+use crate::facts::deployment::{rollback, rollout};
 use crate::finding::{Evidence, Kind, Remedy, Subject};
 use crate::patient::Patient;
-use crate::reading::time::{age, words};
-use crate::reading::{rollback, rollout};
 
 crate::check! {
     /// The newest deployment failed and ECS put the version before it back in place.

@@ -1,12 +1,12 @@
 //! A deployment runs far past the time that its own settings explain. It says at which stage it is
 //! and since when; why it does not end is for other checks to say.
 
+use crate::aws::time::{age, clock, words};
 use crate::call::quote;
 use crate::check::{Findings, NoAnswer};
+use crate::facts::deployment::{hook, rollback, rollout};
 use crate::finding::{Kind, Remedy, Subject};
 use crate::patient::Patient;
-use crate::reading::time::{age, clock, words};
-use crate::reading::{hook, rollback, rollout};
 use crate::snapshot::ServiceDeployment;
 use crate::snapshot::deployment::HookDetail;
 

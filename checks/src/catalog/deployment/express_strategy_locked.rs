@@ -3,12 +3,12 @@
 
 use jiff::SignedDuration;
 
+use crate::aws::time::{age, minutes, words};
 use crate::check::{Findings, NoAnswer};
+use crate::facts::deployment::{rollback, rollout};
+use crate::facts::inbound::traffic::percent_words;
 use crate::finding::{Kind, Remedy, Subject};
 use crate::patient::Patient;
-use crate::reading::time::{age, minutes, words};
-use crate::reading::traffic::percent_words;
-use crate::reading::{rollback, rollout};
 use crate::snapshot::ServiceDeployment;
 use crate::snapshot::service::DeploymentConfiguration;
 

@@ -4,12 +4,13 @@
 
 use jiff::SignedDuration;
 
+use crate::aws::rollback_reason::{self, Denied, Reason};
+use crate::aws::time::age;
 use crate::check::{Findings, NoAnswer};
+use crate::facts::access::refusal;
+use crate::facts::deployment::{managed, rollback, rollout};
 use crate::finding::{Evidence, Finding, Kind, Remedy, Subject};
 use crate::patient::Patient;
-use crate::reading::given_up::{self, Denied, Reason};
-use crate::reading::time::age;
-use crate::reading::{access, managed, rollback, rollout};
 
 crate::check! {
     /// ECS was refused an action by IAM, under the infrastructure role that the service gave to it.
@@ -82,18 +83,18 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     }
     let deployment = rollout::newest(patient)?;
     if let Some(deployment) = deployment.filter(|deployment| rollback::began(deployment)) {
-        for (reason, evidence) in given_up::of(patient, deployment) {
+        for (reason, evidence) in rollback_reason::of(patient, deployment) {
             if let Reason::Denied(denied) = reason {
                 let brings = findings.see(rollout::brings(patient, deployment)).flatten();
                 let subject = Subject::new(Kind::Deployment, &deployment.service_deployment_arn);
                 let text = evidence.value.clone();
                 let finding = finding(patient, subject, denied, "the load balancer", evidence);
-                let finding = access::settle(
+                let finding = refusal::settle(
                     patient,
                     findings,
                     finding,
                     &text,
-                    access::of_words(patient, &text).as_ref(),
+                    refusal::of_words(patient, &text).as_ref(),
                 );
                 findings.add(
                     finding
@@ -113,7 +114,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         let settled = resource.updated_at.is_none_or(|at| age(patient.now(), at) >= SETTLED);
         let Some(denied) = resource
             .reason
-            .and_then(given_up::denied)
+            .and_then(rollback_reason::denied)
             .filter(|denied| settled && !told.contains(denied))
         else {
             continue;
@@ -125,12 +126,12 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
             finding(patient, resource.subject(revision), denied, &resource.name(), status)
                 .because_all(evidence);
         let text = resource.reason.unwrap_or_default();
-        let finding = access::settle(
+        let finding = refusal::settle(
             patient,
             findings,
             finding,
             text,
-            access::of_words(patient, text).as_ref(),
+            refusal::of_words(patient, text).as_ref(),
         );
         findings.add(
             finding
@@ -177,7 +178,7 @@ fn remedy(patient: &Patient, denied: Denied) -> Remedy {
             let remedy = Remedy::new(
                 "Allow the action to the role; ECS tries again by itself within about a minute.",
             );
-            access::allowing(remedy, name, "ecs-needs", action, "*")
+            refusal::allowing(remedy, name, "ecs-needs", action, "*")
         }
         None => Remedy::new(
             "Compare the role with AWS's policy for it, and let it trust ecs.amazonaws.com.",

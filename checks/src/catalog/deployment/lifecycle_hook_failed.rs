@@ -3,13 +3,14 @@
 
 use serde_json::json;
 
+use crate::aws::rollback_reason::{self, HookFailure, Reason};
 use crate::call::quote;
 use crate::check::{Findings, NoAnswer};
+use crate::facts::access::refusal;
+use crate::facts::deployment::hook::{function_name, has_failed};
+use crate::facts::deployment::{rollback, rollout};
 use crate::finding::{Evidence, Kind, Remedy, Subject};
 use crate::patient::Patient;
-use crate::reading::given_up::{self, HookFailure, Reason};
-use crate::reading::hook::{function_name, has_failed};
-use crate::reading::{access, rollback, rollout};
 use crate::snapshot::ServiceDeployment;
 use crate::snapshot::deployment::HookDetail;
 
@@ -86,7 +87,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         return Ok(());
     };
     let hook = deployment.lifecycle_hook_details.iter().find(|hook| has_failed(hook));
-    let reasons = given_up::of(patient, deployment);
+    let reasons = rollback_reason::of(patient, deployment);
     let told = reasons
         .iter()
         .find_map(|(reason, evidence)| Some((Failed::told(reason)?, evidence.clone())));
@@ -114,12 +115,12 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         .since(rollback::started(deployment))
         .concerns_all(Kind::TaskDefinition, brings);
     if let What::Hook(HookFailure::NotInvoked { why, .. }) = failed.what {
-        finding = access::settle(
+        finding = refusal::settle(
             patient,
             findings,
             finding,
             why,
-            access::of_words(patient, why).as_ref(),
+            refusal::of_words(patient, why).as_ref(),
         );
     }
     findings.add(finding);
@@ -179,21 +180,23 @@ impl<'a> Failed<'a> {
             What::Hook(HookFailure::Unparsed { target, why }) => {
                 format!("{}{at} gave an answer that ECS cannot read ({why})", function(target))
             }
-            What::Hook(HookFailure::NotInvoked { target, why }) => match given_up::denied(why) {
-                Some(denied) => {
-                    let action = denied.action.unwrap_or("lambda:InvokeFunction");
-                    format!(
-                        "ECS could not call {}{at}, because role {} does not allow {action}",
+            What::Hook(HookFailure::NotInvoked { target, why }) => {
+                match rollback_reason::denied(why) {
+                    Some(denied) => {
+                        let action = denied.action.unwrap_or("lambda:InvokeFunction");
+                        format!(
+                            "ECS could not call {}{at}, because role {} does not allow {action}",
+                            function(target),
+                            denied.name()
+                        )
+                    }
+                    None => format!(
+                        "ECS could not call {}{at}: {}",
                         function(target),
-                        denied.name()
-                    )
+                        why.trim_end_matches('.')
+                    ),
                 }
-                None => format!(
-                    "ECS could not call {}{at}: {}",
-                    function(target),
-                    why.trim_end_matches('.')
-                ),
-            },
+            }
             What::Hook(HookFailure::RoleNotAssumed { role }) => {
                 format!("ECS could not take the hook's role {}{at}", name(role))
             }
@@ -220,7 +223,7 @@ impl<'a> Failed<'a> {
                 Remedy::new("Let the function answer {\"hookStatus\": \"SUCCEEDED\"}, FAILED or IN_PROGRESS, within 15 minutes.").cli(tail(target))
             }
             What::Hook(HookFailure::NotInvoked { target, why }) => {
-                let role = given_up::denied(why).map(|denied| denied.name()).or_else(|| role_of(deployment, target));
+                let role = rollback_reason::denied(why).map(|denied| denied.name()).or_else(|| role_of(deployment, target));
                 not_invoked(patient, role.unwrap_or("<role>"), target)
             }
             What::Hook(HookFailure::RoleNotAssumed { role }) => {
@@ -243,7 +246,7 @@ impl<'a> Failed<'a> {
 
 fn not_invoked(patient: &Patient, role: &str, target: &str) -> Remedy {
     let remedy = Remedy::new("Let the hook's role call the function, then deploy again.");
-    access::allowing(remedy, role, "deployment-hook", "lambda:InvokeFunction", target)
+    refusal::allowing(remedy, role, "deployment-hook", "lambda:InvokeFunction", target)
         .cli(format!("aws ecs update-service {} --force-new-deployment", patient.cli()))
 }
 

@@ -2,15 +2,16 @@
 //! pair get traffic, or one is in no rule, or a stranger is in it. A rule that sends clients
 //! nowhere is for the balancer checks to tell.
 
+use crate::aws::rollback_reason::{self, Reason, RuleFault};
 use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
+use crate::facts::deployment::rollback;
+use crate::facts::deployment::rollout::{self, Strategy};
+use crate::facts::inbound::traffic::{self, Way, group_name, percent_words};
 use crate::finding::{Evidence, Kind, Remedy, Subject};
 use crate::patient::Patient;
-use crate::reading::given_up::{self, Reason, RuleFault};
-use crate::reading::rollout::{self, Strategy};
-use crate::reading::traffic::{self, Way, group_name, percent_words};
-use crate::reading::{and_list, rollback};
 use crate::snapshot::ServiceDeployment;
+use crate::text::and_list;
 
 crate::check! {
     /// A blue/green, linear or canary deployment cannot move its traffic, because the listener rule
@@ -85,12 +86,12 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     let Some(deployment) = rollout::newest(patient)? else { return Ok(()) };
     if rollback::began(deployment) {
         let told =
-            given_up::of(patient, deployment).into_iter().find_map(
-                |(reason, evidence)| match reason {
+            rollback_reason::of(patient, deployment).into_iter().find_map(|(reason, evidence)| {
+                match reason {
                     Reason::Rule(fault) => Some((fault, evidence)),
                     _ => None,
-                },
-            );
+                }
+            });
         if let Some((fault, evidence)) = told {
             let ways = findings.see(traffic::ways(patient)).unwrap_or_default();
             let says =

@@ -3,13 +3,13 @@
 
 use jiff::SignedDuration;
 
+use crate::aws::rollback_reason;
+use crate::aws::time::{age, words};
 use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
+use crate::facts::deployment::managed::{self, Managed};
 use crate::finding::{Kind, Remedy};
 use crate::patient::Patient;
-use crate::reading::given_up;
-use crate::reading::managed::{self, Managed};
-use crate::reading::time::{age, words};
 use crate::snapshot::Revision;
 
 crate::check! {
@@ -102,7 +102,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
 
 /// What is wrong with it, in words.
 fn trouble(patient: &Patient, revision: &Revision, resource: &Managed) -> Option<String> {
-    if resource.reason.and_then(given_up::denied).is_some() {
+    if resource.reason.and_then(rollback_reason::denied).is_some() {
         return None;
     }
     let since = resource.updated_at.or(revision.created_at);

@@ -3,16 +3,17 @@
 
 use jiff::Timestamp;
 
+use crate::aws::event::{self, Event};
+use crate::aws::time;
+use crate::aws::time::{after, age, clock, words};
 use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
+use crate::facts::deployment::rollout::{self, Strategy};
+use crate::facts::inbound::traffic::{self, group_name};
 use crate::finding::{Evidence, Kind, Remedy, Subject};
 use crate::patient::Patient;
-use crate::reading::event::{self, Event};
-use crate::reading::rollout::{self, Strategy};
-use crate::reading::time::{after, age, clock, words};
-use crate::reading::traffic::{self, group_name};
-use crate::reading::{count, time};
 use crate::snapshot::{ServiceDeployment, Target};
+use crate::text::count;
 
 crate::check! {
     /// All tasks of the new version run, and the deployment waits for the old targets to finish

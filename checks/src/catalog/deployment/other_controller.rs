@@ -2,9 +2,9 @@
 //! group know does not apply. A note that says so, and what the controller's task sets do.
 
 use crate::check::{Findings, NoAnswer};
+use crate::facts::deployment::rollout;
 use crate::finding::Remedy;
 use crate::patient::Patient;
-use crate::reading::rollout;
 use crate::snapshot::service::TaskSet;
 
 crate::check! {

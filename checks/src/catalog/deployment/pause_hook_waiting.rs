@@ -1,11 +1,11 @@
 //! The deployment waits for a person, or for a script in a person's place, to let it go on. It was
 //! told to; that nobody knows is the trouble.
 
+use crate::aws::time::{age, clock, words};
 use crate::check::{Findings, NoAnswer};
+use crate::facts::deployment::rollout;
 use crate::finding::{Kind, Remedy, Subject};
 use crate::patient::Patient;
-use crate::reading::rollout;
-use crate::reading::time::{age, clock, words};
 use crate::snapshot::ServiceDeployment;
 use crate::snapshot::deployment::HookDetail;
 

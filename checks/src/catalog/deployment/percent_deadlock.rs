@@ -3,12 +3,12 @@
 
 use jiff::SignedDuration;
 
+use crate::aws::event::{self, Event};
+use crate::aws::time;
 use crate::check::{Findings, NoAnswer};
+use crate::facts::deployment::rollout::{self, Strategy};
 use crate::finding::{Evidence, Kind, Remedy, Subject};
 use crate::patient::Patient;
-use crate::reading::event::{self, Event};
-use crate::reading::rollout::{self, Strategy};
-use crate::reading::time;
 use crate::snapshot::ServiceDeployment;
 use crate::snapshot::service::DeploymentConfiguration;
 

@@ -3,12 +3,12 @@
 
 use jiff::SignedDuration;
 
+use crate::aws::time::{age, words};
 use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
+use crate::facts::deployment::{rollback, rollout};
 use crate::finding::{Evidence, Kind, Remedy, Subject};
 use crate::patient::Patient;
-use crate::reading::time::{age, words};
-use crate::reading::{rollback, rollout};
 use crate::snapshot::deployment::ListedDeployment;
 
 crate::check! {

@@ -2,9 +2,9 @@
 //! green pipeline is not taken for a new version that is live.
 
 use crate::check::{Findings, NoAnswer};
+use crate::facts::deployment::{rollback, rollout};
 use crate::finding::{Kind, Remedy, Subject};
 use crate::patient::Patient;
-use crate::reading::{rollback, rollout};
 
 crate::check! {
     /// The service's primary deployment says `COMPLETED`, and it is the rollback that was

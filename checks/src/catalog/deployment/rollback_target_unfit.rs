@@ -4,14 +4,16 @@
 
 use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
+use crate::facts::deployment::{rollback, rollout};
+use crate::facts::image::reference::{self, short};
+use crate::facts::tasks::stop;
+use crate::facts::tasks::stop::StopKind;
 use crate::finding::{Evidence, Kind, Remedy, Subject};
 use crate::patient::Patient;
-use crate::reading::image::{self, short};
-use crate::reading::stop::StopKind;
-use crate::reading::{count, parsed, rollback, rollout, stop};
 use crate::seen::Blind;
 use crate::snapshot::deployment::ContainerImage;
 use crate::snapshot::{ManagedTargetGroup, Revision, ServiceDeployment, TargetGroup, Task};
+use crate::text::{count, parsed};
 
 crate::check! {
     /// The newest deployment fails, and the version before it cannot take its place.
@@ -64,7 +66,7 @@ crate::check! {
         let [live, _] = express_groups();
         snapshot.target_groups.change(&live).into_iter().for_each(|group| group.health_check_path = Some("/ready".into()));
         snapshot.images.change(&id::image("api:1.4.2")).into_iter().for_each(|tag| tag.image_digest = id::digest(2));
-        let key = image::by_digest(&id::image("api"), &id::digest(1));
+        let key = reference::by_digest(&id::image("api"), &id::digest(1));
         snapshot.pinned_images.put(key, PinnedImage { image_digest: id::digest(1), failure_code: Some("ImageNotFound".into()) });
     },
 }
@@ -84,7 +86,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     let Some(back) = rollout::back_to(deployment).filter(is_target) else { return Ok(()) };
     let Some(revision) = patient.revision(back)? else { return Ok(()) };
     for container in &revision.container_images {
-        if let Some(Some(proof)) = findings.see(image::gone(patient, container)) {
+        if let Some(Some(proof)) = findings.see(reference::gone(patient, container)) {
             tell_gone(patient, findings, deployment, revision, container, proof);
         }
     }
@@ -118,7 +120,7 @@ fn tell_gone(
     container: &ContainerImage,
     proof: Evidence,
 ) {
-    let Some((image, digest)) = image::pinned(container) else { return };
+    let Some((image, digest)) = reference::pinned(container) else { return };
     let says = format!(
         "{}, but the image that it has pinned, {} of {}, is not in ECR any more: no task of it can start.",
         way_back(deployment, revision),
@@ -313,7 +315,7 @@ mod tests {
     #[test]
     fn a_digest_that_the_tag_has_left_may_still_be_there() {
         let mut snapshot = (CHECK.example)();
-        let key = image::by_digest(&id::image("api"), &id::digest(1));
+        let key = reference::by_digest(&id::image("api"), &id::digest(1));
         snapshot.pinned_images.change(&key).unwrap().failure_code = None;
         assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy);
         snapshot.pinned_images.change(&key).unwrap().failure_code = Some("KmsError".into());

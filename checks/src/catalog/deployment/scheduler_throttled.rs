@@ -3,11 +3,11 @@
 
 use jiff::SignedDuration;
 
+use crate::aws::event::{self, Event};
+use crate::aws::time::{age, before, words};
 use crate::check::{Findings, NoAnswer};
 use crate::finding::Remedy;
 use crate::patient::Patient;
-use crate::reading::event::{self, Event};
-use crate::reading::time::{age, before, words};
 use crate::snapshot::ServiceEvent;
 
 crate::check! {

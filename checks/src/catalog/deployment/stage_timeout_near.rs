@@ -3,11 +3,11 @@
 
 use jiff::SignedDuration;
 
+use crate::aws::time::{after, age, clock, words};
 use crate::check::{Findings, NoAnswer};
+use crate::facts::deployment::rollout::{self, Strategy};
 use crate::finding::{Kind, Remedy, Subject};
 use crate::patient::Patient;
-use crate::reading::rollout::{self, Strategy};
-use crate::reading::time::{after, age, clock, words};
 
 crate::check! {
     /// One stage of a blue/green, linear or canary deployment nears the 24 hours after which ECS

@@ -3,11 +3,11 @@
 
 use jiff::{SignedDuration, Timestamp};
 
+use crate::aws::time::{age, words};
 use crate::check::{Findings, NoAnswer};
+use crate::facts::deployment::rollout;
 use crate::finding::{Kind, Remedy, Subject};
 use crate::patient::Patient;
-use crate::reading::rollout;
-use crate::reading::time::{age, words};
 use crate::snapshot::ServiceDeployment;
 
 crate::check! {

@@ -2,15 +2,16 @@
 //! from being stopped: somebody, usually the app itself, asked ECS to leave them alone until their
 //! work is done.
 
+use crate::aws::event::{self, Event};
+use crate::aws::time::{age, clock, words};
 use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
+use crate::facts::deployment::protection;
+use crate::facts::deployment::rollout::{self, Strategy};
 use crate::finding::{Evidence, Kind, Remedy, Subject};
 use crate::patient::Patient;
-use crate::reading::event::{self, Event};
-use crate::reading::rollout::{self, Strategy};
-use crate::reading::time::{age, clock, words};
-use crate::reading::{count, protection};
 use crate::snapshot::{ProtectedTask, ServiceDeployment, Task};
+use crate::text::count;
 
 crate::check! {
     /// Tasks of the old version have scale-in protection, so ECS may not stop them and the

@@ -6,10 +6,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
+use crate::facts::inbound::inbound_rules::{self, Admitted, Door};
+use crate::facts::inbound::web_acl;
 use crate::finding::{Evidence, Kind, Subject};
 use crate::patient::Patient;
-use crate::reading::ingress::{self, Admitted, Door};
-use crate::reading::{and_list, web_acl};
+use crate::text::and_list;
 
 crate::check! {
     /// The security groups of the load balancer let in every address on a port that it listens on.
@@ -70,7 +71,7 @@ crate::check! {
 }
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
-    let doors = ingress::doors(patient, findings)?;
+    let doors = inbound_rules::doors(patient, findings)?;
     if doors.is_empty() {
         return Err(NoAnswer::NotApplicable("no load balancer with security groups"));
     }
@@ -90,7 +91,7 @@ fn judge(patient: &Patient, findings: &mut Findings, door: &Door) {
     let mut wide: Vec<&Admitted> = Vec::new();
     for port in door.listeners.iter().filter_map(|listener| listener.port) {
         for (family, v6) in [("IPv4", false), ("IPv6", true)] {
-            let Some((world, rules)) = ingress::world(&admitted, v6, port) else { continue };
+            let Some((world, rules)) = inbound_rules::world(&admitted, v6, port) else { continue };
             if !intent.expects(&world) {
                 open.entry(family).or_default().insert(port);
                 wide.extend(rules);
@@ -105,7 +106,7 @@ fn judge(patient: &Patient, findings: &mut Findings, door: &Door) {
     let lists: BTreeSet<String> = wide
         .iter()
         .filter_map(|one| one.list)
-        .map(|list| ingress::source_name(patient, list))
+        .map(|list| inbound_rules::source_name(patient, list))
         .collect();
     let lists = if lists.is_empty() {
         String::new()
@@ -123,7 +124,7 @@ fn judge(patient: &Patient, findings: &mut Findings, door: &Door) {
         "Load balancer {} lets in every {} address on {}, by security group {}{lists}.{guard}",
         door.name(),
         and_list(open.keys()),
-        ingress::port_words(&ports),
+        inbound_rules::port_words(&ports),
         and_list(groups)
     );
     let balancer = &door.balancer.load_balancer_arn;
@@ -141,19 +142,23 @@ fn judge(patient: &Patient, findings: &mut Findings, door: &Door) {
                    stands for them); with --expect-ingress ecs-doctor says what goes too far.";
     // Few who read this want to close it: whoever does finds the ways out in the explanation.
     let express = " Express Mode has no setting for it: `ecs-doctor explain balancer_open_to_world` has the ways out.";
-    let express = if ingress::is_of_express(&wide) { express } else { "" };
-    let mut remedy = ingress::revoking(format!("{summary}{express}"), &wide);
+    let express = if inbound_rules::is_of_express(&wide) { express } else { "" };
+    let mut remedy = inbound_rules::revoking(format!("{summary}{express}"), &wide);
     if let (Some(port), Some(one)) = (ports.first(), wide.first()) {
         // First of all: in between nobody must be shut out.
         let admit = ports
             .iter()
-            .map(|port| ingress::authorize(&one.group.group_id, *port, "203.0.113.0/24"));
+            .map(|port| inbound_rules::authorize(&one.group.group_id, *port, "203.0.113.0/24"));
         remedy.cli.splice(0..0, admit);
-        remedy = remedy.terraform(ingress::terraform(&one.group.group_id, *port, "203.0.113.0/24"));
+        remedy = remedy.terraform(inbound_rules::terraform(
+            &one.group.group_id,
+            *port,
+            "203.0.113.0/24",
+        ));
     }
     findings.add(
         finding
-            .because_all(ingress::evidence(&wide))
+            .because_all(inbound_rules::evidence(&wide))
             .because_all(door.listens(&ports))
             .mend(remedy)
             .concerns(Kind::LoadBalancer, balancer)

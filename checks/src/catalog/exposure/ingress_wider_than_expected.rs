@@ -4,17 +4,18 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::aws::cidr::{self, Cidr};
 use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
+use crate::facts::inbound::inbound_rules::{self, Admitted, Door, LetIn};
+use crate::facts::inbound::instance::{self, EPHEMERAL};
+use crate::facts::inbound::{health_check, traffic};
+use crate::facts::network::reach::{self, Ports};
 use crate::finding::{Evidence, Kind, Remedy, Subject};
 use crate::patient::{Expected, Intent, Patient};
-use crate::reading::address::{self, Cidr};
-use crate::reading::ingress::{self, Admitted, Door, LetIn};
-use crate::reading::instance::{self, EPHEMERAL};
-use crate::reading::reach::{self, Ports};
-use crate::reading::{and_list, and_more, health_check, traffic};
 use crate::seen::Blind;
 use crate::snapshot::{IpPermission, SecurityGroup, Target};
+use crate::text::{and_list, and_more};
 
 /// How many rules are named in the sentence; all of them are in the evidence and in the remedy.
 const NAMED: usize = 4;
@@ -87,7 +88,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     if !intent.says_who() {
         return Err(NoAnswer::NotApplicable("no --expect-ingress given"));
     }
-    let doors = ingress::doors(patient, findings)?;
+    let doors = inbound_rules::doors(patient, findings)?;
     if doors.is_empty() {
         return Err(NoAnswer::NotApplicable("no load balancer with security groups"));
     }
@@ -130,7 +131,7 @@ fn tell(
     let group = &outside[0].group.group_id;
     let lists: BTreeSet<&str> = outside.iter().filter_map(|one| one.list).collect();
     let ways_out: String = lists.into_iter().map(|list| way_out(patient, list)).collect();
-    let mut remedy = ingress::closing(
+    let mut remedy = inbound_rules::closing(
         &format!(
             "Let in those whom you expect, then take away each rule that goes too far.{ways_out}"
         ),
@@ -138,11 +139,13 @@ fn tell(
     );
     let opening = missing(patient.intent(), door, let_in, outside);
     // Those who should come in are let in before the others are shut out.
-    let mut commands: Vec<String> =
-        opening.iter().map(|(port, expected)| ingress::authorize(group, *port, expected)).collect();
+    let mut commands: Vec<String> = opening
+        .iter()
+        .map(|(port, expected)| inbound_rules::authorize(group, *port, expected))
+        .collect();
     let mut code: Vec<String> = opening
         .iter()
-        .map(|(port, expected)| ingress::terraform(group, *port, &expected.to_string()))
+        .map(|(port, expected)| inbound_rules::terraform(group, *port, &expected.to_string()))
         .collect();
     for (nth, code) in code.iter_mut().enumerate().skip(1) {
         *code = code.replacen("\"clients\"", &format!("\"clients_{}\"", nth + 1), 1);
@@ -169,7 +172,7 @@ fn tell(
     findings.add(
         Subject::new(Kind::LoadBalancer, balancer)
             .sick(says, attached)
-            .because_all(ingress::evidence(outside))
+            .because_all(inbound_rules::evidence(outside))
             .because_all(door.listens(&ports))
             .mend(remedy)
             .concerns(Kind::LoadBalancer, balancer)
@@ -186,7 +189,7 @@ fn rules(patient: &Patient, outside: &[&Admitted]) -> Vec<String> {
     for one in outside {
         let place = format!(
             "on {} (security group {})",
-            ingress::port_words(&one.ports),
+            inbound_rules::port_words(&one.ports),
             one.group.group_name
         );
         match rules.iter_mut().find(|(source, at, _)| *source == one.source() && *at == place) {
@@ -199,17 +202,17 @@ fn rules(patient: &Patient, outside: &[&Admitted]) -> Vec<String> {
         let of_list = if blocks.contains(&source) {
             String::new()
         } else {
-            format!(" in prefix list {}", ingress::source_name(patient, source))
+            format!(" in prefix list {}", inbound_rules::source_name(patient, source))
         };
-        format!("{}{of_list} {place}", and_more(blocks, ingress::NAMED))
+        format!("{}{of_list} {place}", and_more(blocks, inbound_rules::NAMED))
     };
     rules.into_iter().map(words).collect()
 }
 
 /// What else can be done about a prefix list than to take its rule away.
 fn way_out(patient: &Patient, list: &str) -> String {
-    let name = ingress::source_name(patient, list);
-    if ingress::is_own_list(patient, list) {
+    let name = inbound_rules::source_name(patient, list);
+    if inbound_rules::is_own_list(patient, list) {
         format!(
             " Or take those blocks out of your list {name}, with aws ec2 modify-managed-prefix-list: that holds for every rule that names it."
         )
@@ -243,7 +246,7 @@ fn missing(
             .map(|one| one.block)
             .collect();
         let is_missing = |expected: &Expected| match expected {
-            Expected::Block(block) => (v6 || !block.is_v6()) && !address::within(block, &stays),
+            Expected::Block(block) => (v6 || !block.is_v6()) && !cidr::within(block, &stays),
             Expected::List(list) => !door.names_list(list, port),
         };
         missing.extend(intent.expected().filter(is_missing).map(|expected| (port, expected)));

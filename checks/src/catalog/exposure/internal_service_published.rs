@@ -4,18 +4,21 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::aws::cidr::Cidr;
+use crate::aws::host;
 use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
+use crate::facts::inbound::traffic::Way;
+use crate::facts::inbound::{inbound_rules, traffic, web_acl};
+use crate::facts::peers::callers::{self, Caller, Callers};
+use crate::facts::peers::{callee, service_connect};
 use crate::finding::{Evidence, Kind, Remedy};
 use crate::patient::Patient;
-use crate::reading::address::Cidr;
-use crate::reading::callers::{self, Caller, Callers};
-use crate::reading::traffic::Way;
-use crate::reading::{and_list, callee, connect, host, ingress, traffic, web_acl};
 use crate::seen::Blind;
 use crate::snapshot::{
     Action, Condition, ContainerDefinition, LoadBalancer, PortMapping, ServiceLoadBalancer,
 };
+use crate::text::and_list;
 
 crate::check! {
     /// Other services of the cluster call this one by its public name, nothing tells browsers of
@@ -172,12 +175,13 @@ fn open_to_others<'a>(
                 .filter(|_| !intent.expect_ingress.iter().any(Cidr::is_world)),
         );
     }
-    for door in ingress::doors(patient, findings)?.into_iter().filter(|door| door.is_public()) {
+    for door in inbound_rules::doors(patient, findings)?.into_iter().filter(|door| door.is_public())
+    {
         let blocks = door.lets_in(patient, findings, |_| false).blocks;
         let world = door
             .listeners
             .iter()
-            .filter_map(|listener| ingress::world(&blocks, false, listener.port?))
+            .filter_map(|listener| inbound_rules::world(&blocks, false, listener.port?))
             .map(|(world, _)| world)
             .next();
         if world.is_some_and(|world| !intent.expects(&world)) {
@@ -291,7 +295,7 @@ fn remedy(patient: &Patient) -> Result<Remedy, Blind> {
         "If partners, apps or pages call it as well, leave it, and say so with --expect-ingress 0.0.0.0/0. If not, give it a private name and let the \
          siblings call that.{named}{how}"
     );
-    Ok(connect::offering(Remedy::new(summary), patient, name.unwrap_or("http"), number))
+    Ok(service_connect::offering(Remedy::new(summary), patient, name.unwrap_or("http"), number))
 }
 
 #[cfg(test)]

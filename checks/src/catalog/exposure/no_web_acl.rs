@@ -4,9 +4,9 @@
 
 use crate::call::{Call, quote};
 use crate::check::{Findings, NoAnswer};
+use crate::facts::inbound::inbound_rules;
 use crate::finding::{Evidence, Kind, Remedy, Subject};
 use crate::patient::Patient;
-use crate::reading::ingress;
 
 crate::check! {
     /// No web ACL of AWS WAF stands in front of an internet-facing application load balancer that
@@ -62,7 +62,7 @@ crate::check! {
 }
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
-    let doors = ingress::doors(patient, findings)?;
+    let doors = inbound_rules::doors(patient, findings)?;
     let public = doors.iter().filter(|door| door.is_application() && door.is_public());
     let open: Vec<_> = public.filter(|door| door.is_open_to_world(patient, findings)).collect();
     if open.is_empty() {

@@ -4,10 +4,10 @@
 use std::collections::BTreeSet;
 
 use crate::check::{Findings, NoAnswer};
+use crate::facts::inbound::inbound_rules::{self, Admitted, Door};
 use crate::finding::{Kind, Subject};
 use crate::patient::Patient;
-use crate::reading::and_list;
-use crate::reading::ingress::{self, Admitted, Door};
+use crate::text::and_list;
 
 crate::check! {
     /// One rule lets a few addresses in to the load balancer, and another lets in all of them and
@@ -59,7 +59,7 @@ crate::check! {
 }
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
-    let (doors, intent) = (ingress::doors(patient, findings)?, patient.intent());
+    let (doors, intent) = (inbound_rules::doors(patient, findings)?, patient.intent());
     if doors.is_empty() {
         return Err(NoAnswer::NotApplicable("no load balancer with security groups"));
     }
@@ -121,22 +121,22 @@ fn tell(
         "{} of security group {} lets in more than {} on {} of load balancer {}: rules add up, so the narrow {subject} {verb} no effect{}.",
         wide.words(patient),
         wide.group.group_name,
-        and_list(narrow.iter().map(|source| ingress::source_name(patient, source))),
-        ingress::port_words(&ports),
+        and_list(narrow.iter().map(|source| inbound_rules::source_name(patient, source))),
+        inbound_rules::port_words(&ports),
         door.name(),
-        if is_void { String::new() } else { format!(" on {}", ingress::port_words(&ports)) },
+        if is_void { String::new() } else { format!(" on {}", inbound_rules::port_words(&ports)) },
     );
     let summary = if is_void {
         "Take the wide rule away; if it is the one that is meant, take the narrow one away."
     } else {
         "Take the wide rule away. If it is the one that is meant, keep the narrow one all the same: it opens other ports as well."
     };
-    let remedy = ingress::closing(summary, &[wide]);
+    let remedy = inbound_rules::closing(summary, &[wide]);
     findings.add(
         Subject::new(Kind::SecurityGroup, &wide.group.group_id)
             .sick(says, wide.rule())
             .because_all(wide.entry())
-            .because_all(ingress::evidence(void))
+            .because_all(inbound_rules::evidence(void))
             .because_all(door.listens(&ports))
             .mend(remedy)
             .concerns(Kind::LoadBalancer, &door.balancer.load_balancer_arn)

@@ -4,11 +4,13 @@
 
 use crate::call::{Call, quote};
 use crate::check::{Findings, NoAnswer};
+use crate::facts::inbound::inbound_rules::{self, Door};
+use crate::facts::inbound::traffic;
+use crate::facts::network::reach;
 use crate::finding::{Evidence, Finding, Kind, Remedy, Subject};
 use crate::patient::Patient;
-use crate::reading::ingress::{self, Door};
-use crate::reading::{and_list, reach, traffic};
 use crate::snapshot::{Action, Listener};
+use crate::text::and_list;
 
 crate::check! {
     /// An internet-facing load balancer forwards plain HTTP to the service instead of redirecting
@@ -64,7 +66,7 @@ crate::check! {
 }
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
-    let doors = ingress::doors(patient, findings)?;
+    let doors = inbound_rules::doors(patient, findings)?;
     if !doors.iter().any(Door::is_public) {
         return Err(NoAnswer::NotApplicable(
             "no internet-facing load balancer with security groups",

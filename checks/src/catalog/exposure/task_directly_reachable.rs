@@ -5,13 +5,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::check::{Findings, NoAnswer};
+use crate::facts::inbound::exposed::{self, Opening, Reachable};
+use crate::facts::inbound::{inbound_rules, traffic};
+use crate::facts::network::reach::{self, Ports};
 use crate::finding::{Finding, Kind, Remedy, Subject};
 use crate::patient::Patient;
-use crate::reading::exposed::{self, Opening, Reachable};
-use crate::reading::reach::{self, Ports};
-use crate::reading::{and_list, ingress, traffic};
 use crate::seen::Blind;
 use crate::snapshot::SecurityGroup;
+use crate::text::and_list;
 
 crate::check! {
     /// A task behind a load balancer can be reached from the internet without the load balancer.
@@ -174,7 +175,7 @@ fn tell(reachable: &Reachable, sources: &Sources, checked: &BTreeSet<Ports>) -> 
         if ports.is_empty() {
             String::new()
         } else {
-            format!(" on {}", ingress::port_words(&ports))
+            format!(" on {}", inbound_rules::port_words(&ports))
         },
     );
     let mut evidence = reachable.evidence();
@@ -188,7 +189,7 @@ fn tell(reachable: &Reachable, sources: &Sources, checked: &BTreeSet<Ports>) -> 
                 .flat_map(|opening| {
                     opening
                         .wide()
-                        .map(|cidr| ingress::revoke(opening.group, opening.permission, cidr))
+                        .map(|cidr| inbound_rules::revoke(opening.group, opening.permission, cidr))
                 })
                 .collect();
             revoke.into_iter().fold(admit(remedy, openings, sources, checked), Remedy::cli)

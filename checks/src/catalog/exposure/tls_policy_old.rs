@@ -5,10 +5,11 @@ use std::collections::BTreeSet;
 
 use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
+use crate::facts::inbound::traffic;
 use crate::finding::{Evidence, Kind, Remedy, Subject};
 use crate::patient::Patient;
-use crate::reading::{and_list, traffic};
 use crate::snapshot::Listener;
+use crate::text::and_list;
 
 /// What AWS lists as no longer fit for new connections: RFC 8996 retired both.
 const OLD: [&str; 2] = ["TLSv1", "TLSv1.1"];

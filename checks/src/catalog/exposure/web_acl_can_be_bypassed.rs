@@ -4,11 +4,12 @@
 
 use crate::call::{Call, quote};
 use crate::check::{Findings, NoAnswer};
+use crate::facts::inbound::exposed::{self, Reachable};
+use crate::facts::inbound::{traffic, web_acl};
 use crate::finding::{Evidence, Finding, Kind, Remedy, Subject};
 use crate::patient::Patient;
-use crate::reading::exposed::{self, Reachable};
-use crate::reading::{and_list, traffic, web_acl};
 use crate::snapshot::{WebAcl, WebAclRule};
+use crate::text::and_list;
 
 const FAIL_OPEN: &str = "waf.fail_open.enabled";
 

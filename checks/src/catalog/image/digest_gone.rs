@@ -3,10 +3,10 @@
 
 use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
+use crate::facts::deployment::{rollback, rollout};
+use crate::facts::image::reference::{self, InEcr, Reference, has_left, short};
 use crate::finding::{Evidence, Finding, Kind, Remedy, Subject};
 use crate::patient::Patient;
-use crate::reading::image::{self, InEcr, Reference, has_left, short};
-use crate::reading::{rollback, rollout};
 use crate::seen::Blind;
 use crate::snapshot::deployment::ContainerImage;
 use crate::snapshot::image::LifecycleRule;
@@ -64,7 +64,7 @@ crate::check! {
             tag.image_pushed_at = Some(minutes_ago(2 * 1440));
         }
         let gone = PinnedImage { image_digest: id::digest(1), failure_code: Some("ImageNotFound".into()) };
-        snapshot.pinned_images.put(image::by_digest(&uri, &id::digest(1)), gone);
+        snapshot.pinned_images.put(reference::by_digest(&uri, &id::digest(1)), gone);
         let rule = LifecycleRule {
             rule_priority: 1,
             tag_status: "untagged".into(),
@@ -89,8 +89,8 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     {
         let Some(revision) = patient.revision(arn)? else { continue };
         for container in &revision.container_images {
-            let Some(image) =
-                image::in_ecr(&container.image).filter(|image| image.region() == patient.region())
+            let Some(image) = reference::in_ecr(&container.image)
+                .filter(|image| image.region() == patient.region())
             else {
                 continue;
             };
@@ -118,8 +118,8 @@ impl<'a> Lost<'a> {
         container: &'a ContainerImage,
         image: InEcr<'a>,
     ) -> Result<Option<Lost<'a>>, Blind> {
-        let pinned = image::pinned(container).map(|(_, digest)| digest);
-        if let (Some(proof), Some(digest)) = (image::gone(patient, container)?, pinned) {
+        let pinned = reference::pinned(container).map(|(_, digest)| digest);
+        if let (Some(proof), Some(digest)) = (reference::gone(patient, container)?, pinned) {
             return Ok(Some(Lost::Digest { digest, proof }));
         }
         let Reference::Tag(name) = image.reference else { return Ok(None) };
@@ -309,7 +309,7 @@ mod tests {
     use crate::testing::{exam, says};
 
     fn key() -> String {
-        image::by_digest(&id::image("api"), &id::digest(1))
+        reference::by_digest(&id::image("api"), &id::digest(1))
     }
 
     fn example(change: impl FnOnce(&mut Snapshot)) -> Snapshot {

@@ -3,9 +3,10 @@
 
 use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
+use crate::facts::deployment::rollout;
 use crate::finding::{Evidence, Kind, Remedy, Subject};
 use crate::patient::Patient;
-use crate::reading::{parsed, rollout};
+use crate::text::parsed;
 
 crate::check! {
     /// Somebody registered a newer revision of the service's task definition, and nobody deployed

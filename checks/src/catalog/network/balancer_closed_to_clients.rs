@@ -4,15 +4,17 @@
 
 use std::collections::BTreeSet;
 
+use crate::aws::cidr::Cidr;
 use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
+use crate::facts::inbound::inbound_rules::{self, Door};
+use crate::facts::inbound::traffic;
+use crate::facts::network::reach;
 use crate::finding::{Evidence, Finding, Kind, Remedy, Subject};
 use crate::patient::Patient;
-use crate::reading::address::Cidr;
-use crate::reading::ingress::{self, Door};
-use crate::reading::{and_list, reach, traffic};
 use crate::seen::Blind;
 use crate::snapshot::Listener;
+use crate::text::and_list;
 
 crate::check! {
     /// No rule of the balancer's security groups lets a client in on a port that it listens on.
@@ -59,7 +61,7 @@ crate::check! {
 }
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
-    let doors = ingress::doors(patient, findings)?;
+    let doors = inbound_rules::doors(patient, findings)?;
     let application =
         |door: &&Door| door.balancer.load_balancer_type.as_deref() == Some("application");
     if !doors.iter().any(|door| application(&door)) {
@@ -107,7 +109,7 @@ fn finding(patient: &Patient, findings: &mut Findings, door: &Door) -> Option<Fi
         "No rule of load balancer {}'s security groups, {}, lets {who} in on {}: connections time out.",
         door.name(),
         and_list(names),
-        ingress::port_words(&ports)
+        inbound_rules::port_words(&ports)
     );
     let expected = shut_out
         .first()
@@ -117,8 +119,8 @@ fn finding(patient: &Patient, findings: &mut Findings, door: &Door) -> Option<Fi
     let group = &door.groups.first()?.group_id;
     let arn = &door.balancer.load_balancer_arn;
     let remedy = Remedy::new("Let the clients in (203.0.113.0/24 stands for them, where --expect-ingress does not say who they are).")
-        .cli(ingress::authorize(group, port, &client))
-        .terraform(ingress::terraform(group, port, &client));
+        .cli(inbound_rules::authorize(group, port, &client))
+        .terraform(inbound_rules::terraform(group, port, &client));
     Some(
         Subject::new(Kind::LoadBalancer, arn)
             .sick(says, reach::what_it_admits(door.groups.first()?, port))

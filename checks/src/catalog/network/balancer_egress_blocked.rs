@@ -3,12 +3,12 @@
 //! no health check proves the contrary.
 
 use crate::check::{Findings, NoAnswer};
+use crate::facts::inbound::instance::EPHEMERAL;
+use crate::facts::inbound::task_access::{self, Door};
+use crate::facts::inbound::{inbound_rules, traffic};
+use crate::facts::network::reach::{self, Admission};
 use crate::finding::{Finding, Kind, Remedy, Subject};
 use crate::patient::Patient;
-use crate::reading::door::{self, Door};
-use crate::reading::instance::EPHEMERAL;
-use crate::reading::reach::{self, Admission};
-use crate::reading::{ingress, traffic};
 use crate::seen::Blind;
 use crate::snapshot::{LoadBalancer, TargetGroup};
 
@@ -65,7 +65,7 @@ crate::check! {
 }
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
-    door::each(
+    task_access::each(
         patient,
         findings,
         |balancer, door| is_closed(patient, balancer, door),
@@ -109,7 +109,7 @@ fn finding(
         balancer.load_balancer_name,
         balancer.security_groups.join(", "),
         tasks.join(", "),
-        ingress::port_words(&door.ports),
+        inbound_rules::port_words(&door.ports),
         door.effect(group)
     );
     if door.dynamic {
@@ -129,7 +129,7 @@ fn finding(
         .sick(says, reach::what_it_lets_out(closed[0], first))
         .because_all(closed.iter().skip(1).map(|group| reach::what_it_lets_out(group, first)))
         .because_all(door.evidence(patient)?)
-        .because_all(door::groups_of(balancer))
+        .because_all(task_access::groups_of(balancer))
         .because_all(door.failed.iter().map(|failed| failed.evidence.clone()))
         .mend(remedy)
         .concerns(Kind::TargetGroup, arn)

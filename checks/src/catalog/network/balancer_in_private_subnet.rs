@@ -3,11 +3,13 @@
 
 use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
+use crate::facts::inbound::traffic;
+use crate::facts::network::route;
 use crate::finding::{Evidence, Kind, Remedy, Subject};
 use crate::patient::Patient;
-use crate::reading::{and_list, route, traffic};
 use crate::seen::Blind;
 use crate::snapshot::{LoadBalancer, RouteTable};
+use crate::text::and_list;
 
 crate::check! {
     /// An internet-facing balancer is in a subnet without a route to an internet gateway.

@@ -3,9 +3,10 @@
 
 use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
+use crate::facts::inbound::traffic;
 use crate::finding::{Evidence, Kind, Remedy, Subject};
 use crate::patient::Patient;
-use crate::reading::{and_list, traffic};
+use crate::text::and_list;
 
 crate::check! {
     /// The balancer is internal, and clients are to come from the internet.

@@ -3,15 +3,17 @@
 //! something was not reached, and where nothing else leads out of the subnet; an endpoint that
 //! nobody needs may be as it likes.
 
+use crate::aws::policy;
 use crate::check::{Findings, NoAnswer};
+use crate::facts::deployment::rollout;
+use crate::facts::network::egress_path::{self, Journey, Need, Unfit, of_endpoint};
+use crate::facts::network::reach::{self, Admission};
+use crate::facts::tasks::reason::{self, Told, Trouble};
 use crate::finding::{Evidence, Finding, Kind, Remedy, Subject};
 use crate::patient::Patient;
-use crate::reading::journey::{self, Journey, Need, Unfit, of_endpoint};
-use crate::reading::reach::{self, Admission};
-use crate::reading::reason::{self, Told, Trouble};
-use crate::reading::{and_list, policy, rollout};
 use crate::seen::Blind;
 use crate::snapshot::Endpoint;
+use crate::text::and_list;
 
 crate::check! {
     /// A VPC endpoint that the tasks need is missing, not available, without private DNS, closed to
@@ -72,7 +74,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     if !rollout::ecs_controls(patient) {
         return Err(NoAnswer::NotApplicable(rollout::OTHER_CONTROLLER));
     }
-    let journeys = journey::failed(patient, findings);
+    let journeys = egress_path::failed(patient, findings);
     let mut unfit = Vec::new();
     for journey in &journeys {
         if let (Some(need), Some(found)) =
@@ -82,11 +84,11 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
             unfit.push((journey, at, (need, found)));
         }
     }
-    for (journeys, (need, unfit)) in journey::together(unfit) {
+    for (journeys, (need, unfit)) in egress_path::together(unfit) {
         findings.add(finding(patient, &journeys, need, &unfit));
     }
     for told in
-        reason::told(patient, findings).iter().filter(|told| journey::is_of_endpoint(told.text))
+        reason::told(patient, findings).iter().filter(|told| egress_path::is_of_endpoint(told.text))
     {
         if let Some(finding) = findings.see(refusal(patient, told)).flatten() {
             findings.add(finding);
@@ -97,7 +99,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
 
 fn finding(patient: &Patient, journeys: &[&Journey], need: Need, unfit: &Unfit) -> Finding {
     let (subnets, vpc, word, name) =
-        (journey::subnet_words(journeys), journeys[0].vpc, need.word(), need.words());
+        (egress_path::subnet_words(journeys), journeys[0].vpc, need.word(), need.words());
     let has_no_way = format!(
         "{subnets} {} no other way to {name}",
         if journeys.len() == 1 { "has" } else { "have" }
@@ -169,7 +171,7 @@ fn finding(patient: &Patient, journeys: &[&Journey], need: Need, unfit: &Unfit) 
             (subject(endpoint), claim, evidence, remedy)
         }
     };
-    journey::finding(patient, subject, journeys, &claim).because_all(evidence).mend(remedy)
+    egress_path::finding(patient, subject, journeys, &claim).because_all(evidence).mend(remedy)
 }
 
 fn create(patient: &Patient, need: Need, journey: &Journey) -> String {

@@ -5,15 +5,17 @@
 use std::collections::BTreeSet;
 
 use crate::check::{Findings, NoAnswer};
+use crate::facts::deployment::rollout;
+use crate::facts::inbound::health_check::Failure;
+use crate::facts::inbound::task_access::{self, Shut};
+use crate::facts::inbound::traffic;
+use crate::facts::network::egress_path::{self, Journey};
+use crate::facts::network::network_acl::{self, Dropped};
 use crate::finding::{Finding, Kind, Remedy, Subject};
 use crate::patient::Patient;
-use crate::reading::acl::{self, Dropped};
-use crate::reading::door::{self, Shut};
-use crate::reading::health_check::Failure;
-use crate::reading::journey::{self, Journey};
-use crate::reading::{and_list, rollout, traffic};
 use crate::seen::Blind;
 use crate::snapshot::{LoadBalancer, TargetGroup};
+use crate::text::and_list;
 
 crate::check! {
     /// A network ACL drops what the tasks send, or what they are sent.
@@ -91,14 +93,16 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
                 continue;
             };
             for shut in by_acl(
-                findings.see(door::shut_by_acls(patient, settings, balancer)).unwrap_or_default(),
+                findings
+                    .see(task_access::shut_by_acls(patient, settings, balancer))
+                    .unwrap_or_default(),
             ) {
                 findings.add(of_targets(patient, settings, balancer, &shut)?);
             }
         }
     }
     if rollout::ecs_controls(patient) {
-        let journeys = journey::failed(patient, findings);
+        let journeys = egress_path::failed(patient, findings);
         let mut dropped = Vec::new();
         for journey in &journeys {
             if let Some(found) = findings.see(journey.dropped(patient)).flatten() {
@@ -109,7 +113,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
                 ));
             }
         }
-        for (journeys, dropped) in journey::together(dropped) {
+        for (journeys, dropped) in egress_path::together(dropped) {
             findings.add(of_tasks(patient, &journeys, &dropped));
         }
     }
@@ -172,10 +176,10 @@ fn of_tasks(patient: &Patient, journeys: &[&Journey], dropped: &Dropped) -> Find
     let claim = format!(
         "{}, so the tasks of {} cannot get {}",
         claim(alike),
-        journey::subnet_words(journeys),
+        egress_path::subnet_words(journeys),
         journeys[0].destination()
     );
-    journey::finding(
+    egress_path::finding(
         patient,
         Subject::new(Kind::NetworkAcl, &dropped.acl.network_acl_id),
         journeys,
@@ -190,7 +194,7 @@ fn claim(dropped: &[Dropped]) -> String {
         "Network ACL {} of subnet {} {}",
         dropped[0].acl.network_acl_id,
         dropped[0].crossing.subnet,
-        acl::words(dropped)
+        network_acl::words(dropped)
     )
 }
 

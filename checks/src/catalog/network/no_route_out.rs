@@ -4,11 +4,11 @@
 
 use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
+use crate::facts::deployment::rollout;
+use crate::facts::network::egress_path::{self, Journey, Stop};
+use crate::facts::network::route;
 use crate::finding::{Evidence, Finding, Kind, Remedy, Subject};
 use crate::patient::Patient;
-use crate::reading::journey::{self, Journey, Stop};
-use crate::reading::rollout;
-use crate::reading::route;
 use crate::snapshot::{NatGateway, RouteTable};
 
 crate::check! {
@@ -72,7 +72,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     if !rollout::ecs_controls(patient) {
         return Err(NoAnswer::NotApplicable(rollout::OTHER_CONTROLLER));
     }
-    let journeys = journey::failed(patient, findings);
+    let journeys = egress_path::failed(patient, findings);
     let mut stops = Vec::new();
     for journey in &journeys {
         // Where an endpoint was meant to be the way, that is the trouble.
@@ -83,7 +83,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
             stops.push((journey, table.route_table_id.clone(), (table, stop)));
         }
     }
-    for (journeys, (table, stop)) in journey::together(stops) {
+    for (journeys, (table, stop)) in egress_path::together(stops) {
         let endpoints = findings.see(journeys[0].other_endpoints(patient)).unwrap_or_default();
         findings.add(finding(patient, &journeys, table, stop, endpoints));
     }
@@ -97,7 +97,7 @@ fn finding(
     stop: Stop,
     endpoints: Vec<Evidence>,
 ) -> Finding {
-    let (subnets, id) = (journey::subnet_words(journeys), table.route_table_id.as_str());
+    let (subnets, id) = (egress_path::subnet_words(journeys), table.route_table_id.as_str());
     let to = journeys[0].destination();
     let of_table = |field, value: &str| Evidence::new(Call::DescribeRouteTables, id, field, value);
     let of_gateway = |gateway: &NatGateway, field, value: &str| {
@@ -182,7 +182,7 @@ fn finding(
             "resource \"aws_route\" \"out\" {{\n  route_table_id         = \"{id}\"\n  destination_cidr_block = \"0.0.0.0/0\"\n  nat_gateway_id         = \
              aws_nat_gateway.this.id\n}}"
         ));
-    journey::finding(
+    egress_path::finding(
         patient,
         Subject::new(Kind::Subnet, journeys[0].stranded.subnet),
         journeys,

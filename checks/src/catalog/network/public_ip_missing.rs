@@ -4,10 +4,11 @@
 
 use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
+use crate::facts::deployment::rollout;
+use crate::facts::network::egress_path::{self, Journey, Stop};
+use crate::facts::network::reach;
 use crate::finding::{Evidence, Finding, Kind, Remedy, Subject};
 use crate::patient::Patient;
-use crate::reading::journey::{self, Journey, Stop};
-use crate::reading::{reach, rollout};
 use crate::snapshot::service::NetworkConfiguration;
 use crate::snapshot::{Route, RouteTable};
 
@@ -67,7 +68,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     if !rollout::ecs_controls(patient) {
         return Err(NoAnswer::NotApplicable(rollout::OTHER_CONTROLLER));
     }
-    let journeys = journey::failed(patient, findings);
+    let journeys = egress_path::failed(patient, findings);
     let mut stops = Vec::new();
     for journey in &journeys {
         // Where an endpoint was meant to be the way, that is the trouble.
@@ -78,7 +79,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
             stops.push((journey, table.route_table_id.clone(), (table, route)));
         }
     }
-    for (journeys, (table, route)) in journey::together(stops) {
+    for (journeys, (table, route)) in egress_path::together(stops) {
         // Where an address is known, it is no endpoint's, and which of them there are tells
         // nothing.
         let by_name = journeys[0].stranded.address().is_none();
@@ -110,7 +111,7 @@ fn finding(
     };
     let claim = format!(
         "The way out of {} is internet gateway {gateway}, and the tasks get no public address, {outcome}",
-        journey::subnet_words(journeys)
+        egress_path::subnet_words(journeys)
     );
     let asked = network.and_then(|network| network.assign_public_ip.as_deref());
     let asked = asked.map(|asked| {
@@ -130,7 +131,7 @@ fn finding(
             "resource \"aws_ecs_service\" \"{}\" {{\n  network_configuration {{\n    assign_public_ip = true\n  }}\n}}",
             patient.name()
         ));
-    journey::finding(
+    egress_path::finding(
         patient,
         Subject::new(Kind::Subnet, journeys[0].stranded.subnet),
         journeys,

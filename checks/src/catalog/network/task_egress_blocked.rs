@@ -4,10 +4,11 @@
 
 use crate::call::quote;
 use crate::check::{Findings, NoAnswer};
+use crate::facts::deployment::rollout;
+use crate::facts::network::egress_path::{self, Journey};
+use crate::facts::network::reach;
 use crate::finding::{Finding, Kind, Remedy, Subject};
 use crate::patient::Patient;
-use crate::reading::journey::{self, Journey};
-use crate::reading::{reach, rollout};
 use crate::snapshot::SecurityGroup;
 
 crate::check! {
@@ -70,14 +71,14 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     if !rollout::ecs_controls(patient) {
         return Err(NoAnswer::NotApplicable(rollout::OTHER_CONTROLLER));
     }
-    let journeys = journey::failed(patient, findings);
+    let journeys = egress_path::failed(patient, findings);
     let mut kept_in = Vec::new();
     for journey in &journeys {
         if let Some(groups) = findings.see(journey.kept_in(patient)).flatten() {
             kept_in.push((journey, journey.destination(), groups));
         }
     }
-    for (journeys, groups) in journey::together(kept_in) {
+    for (journeys, groups) in egress_path::together(kept_in) {
         findings.add(finding(patient, &journeys, &groups));
     }
     Ok(())
@@ -96,7 +97,7 @@ fn finding(patient: &Patient, journeys: &[&Journey], groups: &[&SecurityGroup]) 
             "resource \"aws_vpc_security_group_egress_rule\" \"https\" {{\n  security_group_id = \"{}\"\n  ip_protocol       = \"tcp\"\n  from_port         = 443\n  to_port           = 443\n  cidr_ipv4         = \"0.0.0.0/0\"\n}}",
             ids[0]
         ));
-    journey::finding(patient, Subject::new(Kind::SecurityGroup, ids[0]), journeys, &claim)
+    egress_path::finding(patient, Subject::new(Kind::SecurityGroup, ids[0]), journeys, &claim)
         .because_all(groups.iter().map(|group| reach::what_it_lets_out(group, 443)))
         .mend(remedy)
 }

@@ -3,14 +3,15 @@
 //! only where every group is seen and no health check proves the contrary.
 
 use crate::check::{Findings, NoAnswer};
+use crate::facts::inbound::instance::EPHEMERAL;
+use crate::facts::inbound::task_access::{self, Door};
+use crate::facts::inbound::{inbound_rules, traffic};
+use crate::facts::network::reach::{self, Admission};
 use crate::finding::{Finding, Kind, Remedy, Subject};
 use crate::patient::Patient;
-use crate::reading::door::{self, Door};
-use crate::reading::instance::EPHEMERAL;
-use crate::reading::reach::{self, Admission};
-use crate::reading::{and_list, ingress, traffic};
 use crate::seen::Blind;
 use crate::snapshot::{IpPermission, LoadBalancer, SecurityGroup, TargetGroup};
+use crate::text::and_list;
 
 crate::check! {
     /// The balancer may not connect to the tasks: no rule of the tasks' security groups admits it
@@ -72,7 +73,7 @@ crate::check! {
 }
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
-    door::each(
+    task_access::each(
         patient,
         findings,
         |balancer, door| is_closed(patient, balancer, door),
@@ -102,7 +103,7 @@ fn finding(
     let closed = reach::security_groups(patient, &door.task_groups)?.unwrap_or_default();
     let arn = group.target_group_arn.as_str();
     let ids: Vec<&str> = door.task_groups.iter().copied().collect();
-    let ports = ingress::port_words(&door.ports);
+    let ports = inbound_rules::port_words(&door.ports);
     let mut says = format!(
         "No rule of the {}' security groups ({}) admits load balancer {} ({}) on {ports}, {}.",
         door.whose(),
@@ -147,7 +148,7 @@ fn finding(
         .sick(says, reach::what_it_admits(closed[0], first))
         .because_all(closed.iter().skip(1).map(|group| reach::what_it_admits(group, first)))
         .because_all(door.evidence(patient)?)
-        .because_all(door::groups_of(balancer))
+        .because_all(task_access::groups_of(balancer))
         .because_all(door.failed.iter().map(|failed| failed.evidence.clone()))
         .mend(remedy)
         .concerns(Kind::TargetGroup, arn)

@@ -4,11 +4,11 @@
 
 use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
+use crate::facts::deployment::rollout;
+use crate::facts::network::egress_path::{self, Journey};
+use crate::facts::tasks::reason::Destination;
 use crate::finding::{Evidence, Finding, Kind, Remedy, Subject};
 use crate::patient::Patient;
-use crate::reading::journey::{self, Journey};
-use crate::reading::reason::Destination;
-use crate::reading::rollout;
 use crate::seen::Blind;
 use crate::snapshot::VpcDns;
 
@@ -63,14 +63,14 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     if !rollout::ecs_controls(patient) {
         return Err(NoAnswer::NotApplicable(rollout::OTHER_CONTROLLER));
     }
-    let journeys = journey::failed(patient, findings);
+    let journeys = egress_path::failed(patient, findings);
     let mut unnamed = Vec::new();
     for journey in &journeys {
         if let Some(dns) = findings.see(off(patient, journey)).flatten() {
             unnamed.push((journey, dns.vpc_id.clone(), dns));
         }
     }
-    for (journeys, dns) in journey::together(unnamed) {
+    for (journeys, dns) in egress_path::together(unnamed) {
         findings.add(finding(patient, &journeys, dns));
     }
     Ok(())
@@ -114,7 +114,7 @@ fn finding(patient: &Patient, journeys: &[&Journey], dns: &VpcDns) -> Finding {
         Remedy::new("Turn on DNS in the VPC; endpoints with private names need both settings.")
             .cli(format!("aws ec2 modify-vpc-attribute --vpc-id {vpc} {option}"))
             .terraform(format!("resource \"aws_vpc\" \"this\" {{\n  {argument} = true\n}}"));
-    journey::finding(patient, Subject::new(Kind::Vpc, vpc), journeys, &claim)
+    egress_path::finding(patient, Subject::new(Kind::Vpc, vpc), journeys, &claim)
         .because(Evidence::new(Call::DescribeVpcAttribute, vpc, field, false))
         .mend(remedy)
 }

@@ -6,11 +6,13 @@ use std::collections::BTreeSet;
 
 use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
+use crate::facts::inbound::traffic;
+use crate::facts::peers::callee::{self, Named};
+use crate::facts::peers::service_connect;
+use crate::facts::peers::sibling::{self, Callee};
 use crate::finding::{Evidence, Remedy};
 use crate::patient::Patient;
-use crate::reading::callee::{self, Named};
-use crate::reading::sibling::{self, Callee};
-use crate::reading::{and_list, connect, traffic};
+use crate::text::and_list;
 
 crate::check! {
     /// An environment variable names the public host of another service behind a load balancer of
@@ -169,7 +171,7 @@ fn remedy(patient: &Patient) -> Remedy {
         "Give the sibling a private name with Service Connect, first on the sibling and then here, or an internal load balancer, and name that in \
          the variable."
     };
-    connect::joining(Remedy::new(summary), patient)
+    service_connect::joining(Remedy::new(summary), patient)
 }
 
 #[cfg(test)]

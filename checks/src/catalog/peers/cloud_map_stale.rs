@@ -6,14 +6,17 @@ use std::collections::BTreeSet;
 
 use jiff::{SignedDuration, Timestamp};
 
+use crate::aws::time;
 use crate::call::{Call, quote};
 use crate::check::{Findings, NoAnswer};
+use crate::facts::peers::callee;
+use crate::facts::peers::service_connect::{self, Names};
+use crate::facts::tasks::connection_errors;
 use crate::finding::{Evidence, Kind, Remedy, Subject};
 use crate::patient::Patient;
-use crate::reading::connect::{self, Names};
-use crate::reading::{and_list, callee, count, dial, time};
 use crate::seen::Blind;
 use crate::snapshot::{DiscoveryInstance, Service};
+use crate::text::{and_list, count};
 
 crate::check! {
     /// Cloud Map gives out no address for a service whose tasks run, or addresses of tasks that are
@@ -84,7 +87,7 @@ crate::check! {
 const PATIENCE: SignedDuration = SignedDuration::from_mins(3);
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
-    let siblings = connect::siblings(patient, findings)?;
+    let siblings = service_connect::siblings(patient, findings)?;
     let registries: Vec<&str> = registries(patient.service()).collect();
     if registries.is_empty() && siblings.iter().all(|sibling| sibling.service_registries.is_empty())
     {
@@ -116,7 +119,7 @@ fn registries_that_should_be_full<'a>(
     patient: &Patient,
     sibling: &'a Service,
 ) -> impl Iterator<Item = &'a str> {
-    let settled = connect::primary(sibling)
+    let settled = service_connect::primary(sibling)
         .and_then(|deployment| deployment.updated_at.or(deployment.created_at))
         .is_some_and(|at| is_past(patient, at));
     registries(sibling).filter(move |_| settled && sibling.running_count > 0)
@@ -150,7 +153,10 @@ fn own(
                 .subject()
                 .sick(says, Evidence::new(Call::ListInstances, registry, "Instances", "[]"))
                 .because(patient.evidence("serviceRegistries.registryArn", registry));
-            findings.add(dial::join(finding.mend(again(patient.cluster(), patient.name())), &[]));
+            findings.add(connection_errors::join(
+                finding.mend(again(patient.cluster(), patient.name())),
+                &[],
+            ));
         }
         return Ok(());
     }
@@ -205,7 +211,7 @@ fn own(
             Evidence::new(Call::ListInstances, registry, "Instances.Id", &instance.id)
         }))
         .because(patient.evidence("serviceRegistries.registryArn", registry));
-    findings.add(dial::join(finding.mend(remedy), &[]));
+    findings.add(connection_errors::join(finding.mend(remedy), &[]));
     Ok(())
 }
 
@@ -218,7 +224,7 @@ fn of_sibling(
     let named = callee::named(patient)?;
     let calls = |host: &str| Names::of([host], None).call(sibling);
     let Some(named) = named.into_iter().find(|named| calls(named.host)) else { return Ok(()) };
-    let failed = dial::failed(patient, findings);
+    let failed = connection_errors::failed(patient, findings);
     let failed: Vec<_> = failed.iter().filter(|failed| failed.is_about(named.host, None)).collect();
     let says = format!(
         "Cloud Map lists nobody for {} of service {}, though {}: {} ({}) does not resolve.{}",
@@ -227,7 +233,7 @@ fn of_sibling(
         run(sibling.running_count.unsigned_abs() as usize, "it"),
         named.host,
         named.variable,
-        dial::quote(&failed)
+        connection_errors::quote(&failed)
     );
     let cluster = sibling.cluster_arn.rsplit('/').next().unwrap_or_default();
     let finding = Subject::new(Kind::Service, &sibling.service_arn)
@@ -240,7 +246,7 @@ fn of_sibling(
         ))
         .because_all(named.evidence())
         .mend(again(cluster, &sibling.service_name));
-    findings.add(dial::join(finding, &failed));
+    findings.add(connection_errors::join(finding, &failed));
     Ok(())
 }
 

@@ -3,14 +3,15 @@
 //! is well is for another check.
 
 use crate::check::{Findings, NoAnswer};
+use crate::facts::network::route::{self, Way};
+use crate::facts::peers::callee::{self, Caller, Closed};
+use crate::facts::peers::database::{self, Database, Told};
+use crate::facts::tasks::connection_errors;
 use crate::finding::{Evidence, Kind, Remedy, Subject};
 use crate::patient::Patient;
-use crate::reading::callee::{self, Caller, Closed};
-use crate::reading::database::{self, Database, Told};
-use crate::reading::route::{self, Way};
-use crate::reading::{dial, parsed};
 use crate::seen::Blind;
 use crate::snapshot::Subnet;
+use crate::text::parsed;
 
 crate::check! {
     /// The tasks cannot reach a database of RDS that one of their variables names.
@@ -160,7 +161,7 @@ fn tell(
     obstacle: &Obstacle,
 ) {
     let port = told.port().unwrap_or_default();
-    let failed = dial::failed(patient, findings);
+    let failed = connection_errors::failed(patient, findings);
     let failed: Vec<_> = failed
         .iter()
         .filter(|failed| failed.is_about(database.named[0].host, Some(port)))
@@ -191,11 +192,11 @@ fn tell(
     let mut evidence = evidence.into_iter().chain(of_database);
     let Some(first) = evidence.next() else { return };
     let finding = subject
-        .sick(says + &dial::quote(&failed), first)
+        .sick(says + &connection_errors::quote(&failed), first)
         .because_all(evidence)
         .because_all(database.named.iter().flat_map(callee::Named::evidence))
         .mend(remedy);
-    findings.add(dial::join(finding, &failed));
+    findings.add(connection_errors::join(finding, &failed));
 }
 
 fn connect(subnet: &str, vpc: &str, own: &str) -> Remedy {

@@ -4,10 +4,11 @@
 
 use crate::call::quote;
 use crate::check::{Findings, NoAnswer};
+use crate::facts::peers::callee;
+use crate::facts::peers::database::{self, Database, Kind, Told};
+use crate::facts::tasks::connection_errors;
 use crate::finding::{Evidence, Kind as Subjects, Remedy, Subject};
 use crate::patient::Patient;
-use crate::reading::database::{self, Database, Kind, Told};
-use crate::reading::{callee, dial};
 use crate::snapshot::DbProxyTarget;
 
 crate::check! {
@@ -73,16 +74,16 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     let elsewhere = databases.iter().all(|database| database.told.is_none());
     for database in databases {
         let Some(trouble) = trouble(patient, findings, &database) else { continue };
-        let failed = dial::failed(patient, findings);
+        let failed = connection_errors::failed(patient, findings);
         let port = database.told.and_then(|told| told.port());
         let failed: Vec<_> =
             failed.iter().filter(|failed| failed.is_about(database.named[0].host, port)).collect();
         if trouble.certain || !failed.is_empty() {
             let finding = Subject::new(Subjects::Database, database.host.identifier)
-                .sick(trouble.says + &dial::quote(&failed), trouble.evidence)
+                .sick(trouble.says + &connection_errors::quote(&failed), trouble.evidence)
                 .because_all(database.named.iter().flat_map(callee::Named::evidence))
                 .mend(trouble.remedy);
-            findings.add(dial::join(finding, &failed));
+            findings.add(connection_errors::join(finding, &failed));
         }
     }
     if elsewhere { Err(NoAnswer::NotApplicable(database::ELSEWHERE)) } else { Ok(()) }

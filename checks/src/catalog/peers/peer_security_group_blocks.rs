@@ -4,11 +4,11 @@
 
 use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
+use crate::facts::peers::callee::{self, Caller};
+use crate::facts::peers::service_connect::{self, Called};
+use crate::facts::tasks::connection_errors;
 use crate::finding::Evidence;
 use crate::patient::Patient;
-use crate::reading::callee::{self, Caller};
-use crate::reading::connect::{self, Called};
-use crate::reading::dial;
 use crate::seen::Blind;
 use crate::snapshot::service::NetworkConfiguration;
 
@@ -63,13 +63,13 @@ crate::check! {
 }
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
-    let Some(own) = connect::configuration(patient.service()) else {
-        return Err(NoAnswer::NotApplicable(connect::NOT_CONNECTED));
+    let Some(own) = service_connect::configuration(patient.service()) else {
+        return Err(NoAnswer::NotApplicable(service_connect::NOT_CONNECTED));
     };
     if own.namespace.is_none() {
-        return Err(NoAnswer::NotApplicable(connect::BY_DEFAULT));
+        return Err(NoAnswer::NotApplicable(service_connect::BY_DEFAULT));
     }
-    let called = connect::called(patient, findings)?;
+    let called = service_connect::called(patient, findings)?;
     if called.is_empty() {
         return Ok(());
     }
@@ -81,7 +81,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         let is_near = findings.see(is_near(patient, &caller, &called)).unwrap_or(true);
         judged |= is_near;
         if is_near
-            && connect::same_namespace(own.namespace.as_deref(), called.endpoint.namespace)
+            && service_connect::same_namespace(own.namespace.as_deref(), called.endpoint.namespace)
                 == Some(true)
             && let Some(port) = findings.see(port(patient, &called)).flatten()
         {
@@ -111,7 +111,7 @@ fn is_near(patient: &Patient, caller: &Caller, called: &Called) -> Result<bool, 
 fn port(patient: &Patient, called: &Called) -> Result<Option<i32>, Blind> {
     match called.endpoint.offered.ingress_port_override {
         Some(port) => Ok(Some(port)),
-        None => connect::container_port(patient, &called.endpoint),
+        None => service_connect::container_port(patient, &called.endpoint),
     }
 }
 
@@ -136,7 +136,7 @@ fn tell(
         return Ok(());
     };
     let (named, sibling) = (&called.named, called.endpoint.service);
-    let failed = dial::failed(patient, findings);
+    let failed = connection_errors::failed(patient, findings);
     let failed: Vec<_> = failed.iter().filter(|failed| failed.is_about(named.host, None)).collect();
     let says = closed.says(
         caller,
@@ -155,11 +155,11 @@ fn tell(
     let Some(first) = evidence.next() else { return Ok(()) };
     let finding = closed
         .subject()
-        .sick(says + &dial::quote(&failed), first)
+        .sick(says + &connection_errors::quote(&failed), first)
         .because_all(evidence)
         .because_all(named.evidence())
         .mend(closed.remedy(caller, &network.security_groups, port));
-    findings.add(dial::join(finding, &failed));
+    findings.add(connection_errors::join(finding, &failed));
     Ok(())
 }
 

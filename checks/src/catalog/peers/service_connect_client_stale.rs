@@ -2,11 +2,13 @@
 //! do not know it. Tasks that ECS has replaced since then are like those of the deployment, so
 //! their age does not count.
 
+use crate::aws::time;
 use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
+use crate::facts::peers::service_connect;
+use crate::facts::tasks::connection_errors;
 use crate::finding::{Evidence, Remedy};
 use crate::patient::Patient;
-use crate::reading::{connect, dial, time};
 
 crate::check! {
     /// The service calls a sibling by a Service Connect name that was made after the service was
@@ -60,20 +62,22 @@ crate::check! {
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     let service = patient.service();
     let (Some(own), Some(deployment)) =
-        (connect::configuration(service), connect::primary(service))
+        (service_connect::configuration(service), service_connect::primary(service))
     else {
-        return Err(NoAnswer::NotApplicable(connect::NOT_CONNECTED));
+        return Err(NoAnswer::NotApplicable(service_connect::NOT_CONNECTED));
     };
     if own.namespace.is_none() {
-        return Err(NoAnswer::NotApplicable(connect::BY_DEFAULT));
+        return Err(NoAnswer::NotApplicable(service_connect::BY_DEFAULT));
     }
-    for called in connect::called(patient, findings)? {
+    for called in service_connect::called(patient, findings)? {
         let (endpoint, host) = (&called.endpoint, called.named.host);
         let Some(arn) = endpoint.resource().and_then(|resource| resource.discovery_arn.as_deref())
         else {
             continue;
         };
-        if connect::same_namespace(own.namespace.as_deref(), endpoint.namespace) != Some(true) {
+        if service_connect::same_namespace(own.namespace.as_deref(), endpoint.namespace)
+            != Some(true)
+        {
             continue;
         }
         let Some(made) = findings
@@ -86,7 +90,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         let Some(deployed) = deployment.created_at.filter(|deployed| *deployed < made) else {
             continue;
         };
-        let failed = dial::failed(patient, findings);
+        let failed = connection_errors::failed(patient, findings);
         let failed: Vec<_> = failed.iter().filter(|failed| failed.is_about(host, None)).collect();
         let (ago, unless) = (
             |at| time::words(time::age(patient.now(), at)),
@@ -98,7 +102,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
             endpoint.service.service_name,
             ago(made),
             ago(deployed),
-            dial::quote(&failed)
+            connection_errors::quote(&failed)
         );
         let finding = patient
             .subject()
@@ -113,7 +117,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
                         patient.name()
                     )),
             );
-        findings.add(dial::join(finding, &failed));
+        findings.add(connection_errors::join(finding, &failed));
     }
     Ok(())
 }

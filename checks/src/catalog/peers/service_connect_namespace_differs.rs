@@ -4,10 +4,11 @@
 
 use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
+use crate::facts::deployment::rollout;
+use crate::facts::peers::service_connect::{self, Called};
+use crate::facts::tasks::connection_errors;
 use crate::finding::{Evidence, Kind, Remedy, Subject};
 use crate::patient::Patient;
-use crate::reading::connect::{self, Called};
-use crate::reading::{dial, rollout};
 use crate::seen::Blind;
 use crate::snapshot::peers::ServiceConnect;
 
@@ -71,10 +72,10 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     if !rollout::ecs_controls(patient) {
         return Err(NoAnswer::NotApplicable(rollout::OTHER_CONTROLLER));
     }
-    let own = connect::configuration(patient.service());
+    let own = service_connect::configuration(patient.service());
     let namespace = own.and_then(|own| own.namespace.as_deref());
     if own.is_some() && namespace.is_none() {
-        return Err(NoAnswer::NotApplicable(connect::BY_DEFAULT));
+        return Err(NoAnswer::NotApplicable(service_connect::BY_DEFAULT));
     }
     if let Some(namespace) = namespace
         && findings
@@ -84,18 +85,20 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     {
         return Err(NoAnswer::NotApplicable("the namespace has more services than one page shows"));
     }
-    let all = connect::called(patient, findings)?;
+    let all = service_connect::called(patient, findings)?;
     if own.is_none() && all.is_empty() {
-        return Err(NoAnswer::NotApplicable(connect::NOT_CONNECTED));
+        return Err(NoAnswer::NotApplicable(service_connect::NOT_CONNECTED));
     }
     for called in &all {
         let theirs = called.endpoint.namespace;
-        let differs = own.is_none() || connect::same_namespace(namespace, theirs) == Some(false);
+        let differs =
+            own.is_none() || service_connect::same_namespace(namespace, theirs) == Some(false);
         // Somebody in the own namespace may have the name as well; one that is not comparable may
         // be there.
         let here = |other: &Called| {
             own.is_some()
-                && connect::same_namespace(namespace, other.endpoint.namespace) != Some(false)
+                && service_connect::same_namespace(namespace, other.endpoint.namespace)
+                    != Some(false)
         };
         if !differs
             || all.iter().any(|other| other.named.host == called.named.host && here(other))
@@ -103,12 +106,16 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         {
             continue;
         }
-        let failed = dial::failed(patient, findings);
+        let failed = connection_errors::failed(patient, findings);
         let failed: Vec<_> =
             failed.iter().filter(|failed| failed.is_about(called.named.host, None)).collect();
-        let unresolved = failed.iter().any(|failed| failed.how == dial::How::Unresolved);
+        let unresolved =
+            failed.iter().any(|failed| failed.how == connection_errors::How::Unresolved);
         if unresolved || !called.named.host.contains('.') {
-            findings.add(dial::join(finding(patient, called, own, &dial::quote(&failed)), &failed));
+            findings.add(connection_errors::join(
+                finding(patient, called, own, &connection_errors::quote(&failed)),
+                &failed,
+            ));
         }
     }
     Ok(())
@@ -164,11 +171,11 @@ fn remedy(patient: &Patient, own: Option<&ServiceConnect>, theirs: &str) -> Reme
         let summary = format!(
             "Put this service into namespace {theirs}; it can be in one only, so those who call it have to follow. Change the namespace in connect.json."
         );
-        connect::editing(Remedy::new(summary), patient)
+        service_connect::editing(Remedy::new(summary), patient)
     } else {
         let configuration = format!("enabled=true,namespace={theirs}");
         Remedy::new("Put this service into the sibling's namespace.")
-            .cli(connect::setting(patient, &configuration))
+            .cli(service_connect::setting(patient, &configuration))
     };
     remedy.terraform(format!(
         "resource \"aws_ecs_service\" \"{}\" {{\n  service_connect_configuration {{\n    enabled   = true\n    namespace = \"{theirs}\"\n  }}\n}}",

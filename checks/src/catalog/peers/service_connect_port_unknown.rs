@@ -3,12 +3,14 @@
 
 use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
+use crate::facts::deployment::rollout;
+use crate::facts::peers::service_connect::{self, Endpoint};
+use crate::facts::tasks::connection_errors;
 use crate::finding::{Evidence, Kind, Remedy, Subject};
 use crate::patient::Patient;
-use crate::reading::connect::{self, Endpoint};
-use crate::reading::{and_list, dial, rollout};
 use crate::seen::Blind;
 use crate::snapshot::TaskDefinition;
+use crate::text::and_list;
 
 crate::check! {
     /// Service Connect offers a port by a name that no port mapping of the task definition has.
@@ -60,10 +62,10 @@ crate::check! {
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     let service = patient.service();
-    if connect::configuration(service).is_none() {
-        return Err(NoAnswer::NotApplicable(connect::NOT_CONNECTED));
+    if service_connect::configuration(service).is_none() {
+        return Err(NoAnswer::NotApplicable(service_connect::NOT_CONNECTED));
     }
-    for endpoint in connect::endpoints(service) {
+    for endpoint in service_connect::endpoints(service) {
         if let Some(definition) = findings.see(without_port(patient, &endpoint)).flatten() {
             findings.add(
                 finding(patient, &endpoint, definition, "")
@@ -71,17 +73,18 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
             );
         }
     }
-    for called in connect::called(patient, findings)? {
+    for called in service_connect::called(patient, findings)? {
         let Some(definition) = findings.see(without_port(patient, &called.endpoint)).flatten()
         else {
             continue;
         };
-        let failed = dial::failed(patient, findings);
+        let failed = connection_errors::failed(patient, findings);
         let failed: Vec<_> =
             failed.iter().filter(|failed| failed.is_about(called.named.host, None)).collect();
-        let finding = finding(patient, &called.endpoint, definition, &dial::quote(&failed))
-            .because_all(called.named.evidence());
-        findings.add(dial::join(finding, &failed));
+        let finding =
+            finding(patient, &called.endpoint, definition, &connection_errors::quote(&failed))
+                .because_all(called.named.evidence());
+        findings.add(connection_errors::join(finding, &failed));
     }
     Ok(())
 }

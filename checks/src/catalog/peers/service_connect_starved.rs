@@ -4,11 +4,13 @@
 
 use crate::call::{Call, quote};
 use crate::check::{Findings, NoAnswer};
+use crate::facts::deployment::rollout;
+use crate::facts::peers::service_connect::{self, Called};
+use crate::facts::tasks::connection_errors;
 use crate::finding::{Evidence, Kind, Remedy, Subject};
 use crate::patient::Patient;
-use crate::reading::connect::{self, Called};
-use crate::reading::{dial, parsed, rollout};
 use crate::snapshot::TaskDefinition;
+use crate::text::parsed;
 
 crate::check! {
     /// The Service Connect proxy has no CPU or memory left beside the containers, or its timeout is
@@ -67,27 +69,27 @@ const SECONDS: i32 = 15;
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     let service = patient.service();
-    if connect::configuration(service).is_none() {
-        return Err(NoAnswer::NotApplicable(connect::NOT_CONNECTED));
+    if service_connect::configuration(service).is_none() {
+        return Err(NoAnswer::NotApplicable(service_connect::NOT_CONNECTED));
     }
-    let definition =
-        connect::primary(service).and_then(|deployment| deployment.task_definition.as_deref());
+    let definition = service_connect::primary(service)
+        .and_then(|deployment| deployment.task_definition.as_deref());
     if let Some(definition) = definition
         && let Some(definition) = findings.see(patient.task_definition(definition)).flatten()
     {
         starved(definition, findings);
     }
-    let failed = dial::failed(patient, findings);
+    let failed = connection_errors::failed(patient, findings);
     let cut: Vec<_> = failed
         .iter()
         .filter(|failed| failed.line.message.contains("upstream request timeout"))
         .collect();
     let Some(newest) = cut.first() else { return Ok(()) };
-    for called in connect::called(patient, findings)?
+    for called in service_connect::called(patient, findings)?
         .iter()
         .filter(|called| called.endpoint.offered.per_request_timeout_seconds != Some(0))
     {
-        findings.add(short(called, newest, &dial::quote(&cut)));
+        findings.add(short(called, newest, &connection_errors::quote(&cut)));
     }
     Ok(())
 }
@@ -141,7 +143,11 @@ fn starved(definition: &TaskDefinition, findings: &mut Findings) {
     );
 }
 
-fn short(called: &Called, newest: &dial::Failed, logged: &str) -> crate::finding::Finding {
+fn short(
+    called: &Called,
+    newest: &connection_errors::Failed,
+    logged: &str,
+) -> crate::finding::Finding {
     let (sibling, set) =
         (called.endpoint.service, called.endpoint.offered.per_request_timeout_seconds);
     let seconds = set.unwrap_or(SECONDS);

@@ -4,18 +4,21 @@
 
 use std::collections::BTreeSet;
 
+use crate::aws::cidr::Cidr;
 use crate::call::{Call, quote};
 use crate::check::{Findings, NoAnswer};
+use crate::facts::inbound::inbound_rules::{self, Admitted, Door, LetIn};
+use crate::facts::inbound::instance;
+use crate::facts::inbound::web_acl::{self, Verdict};
+use crate::facts::peers::callee::{self, Named};
+use crate::facts::peers::service_connect;
+use crate::facts::peers::sibling::{self, Callee, Source};
+use crate::facts::tasks::connection_errors;
 use crate::finding::{Evidence, Finding, Remedy};
 use crate::patient::Patient;
-use crate::reading::address::Cidr;
-use crate::reading::callee::{self, Named};
-use crate::reading::ingress::{self, Admitted, Door, LetIn};
-use crate::reading::sibling::{self, Callee, Source};
-use crate::reading::web_acl::{self, Verdict};
-use crate::reading::{and_list, connect, dial, instance, parsed};
 use crate::seen::Blind;
 use crate::snapshot::{IpSet, LoadBalancer, WebAcl};
+use crate::text::{and_list, parsed};
 
 crate::check! {
     /// The tasks call a sibling by its public name, and the security groups of the sibling's load
@@ -108,7 +111,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     }
     for (named, callee) in &calls {
         let Some(balancer) = callee.balancer() else { continue };
-        let door = ingress::door(patient, &balancer.load_balancer_arn, findings);
+        let door = inbound_rules::door(patient, &balancer.load_balancer_arn, findings);
         if door.as_ref().is_some_and(|door| is_behind_a_cdn(patient, findings, door))
             || findings.see(may_come_by_v6(patient, balancer)) != Some(false)
         {
@@ -230,7 +233,7 @@ fn shut_by_web_acl<'a>(
 }
 
 fn tell(patient: &Patient, findings: &mut Findings, named: &Named, callee: &Callee, shut: &Shut) {
-    let failed = dial::failed(patient, findings);
+    let failed = connection_errors::failed(patient, findings);
     let failed: Vec<_> = failed.iter().filter(|failed| failed.is_about(named.host, None)).collect();
     let nat: BTreeSet<&str> =
         shut.sources.iter().filter_map(|source| source.nat_gateway.as_deref()).collect();
@@ -250,7 +253,7 @@ fn tell(patient: &Patient, findings: &mut Findings, named: &Named, callee: &Call
             let on = if ports.is_empty() {
                 String::new()
             } else {
-                format!(" on {}", ingress::port_words(ports))
+                format!(" on {}", inbound_rules::port_words(ports))
             };
             format!(
                 "Load balancer {}, which answers for {variable} ({host}), does not admit {addresses}{on}",
@@ -284,7 +287,7 @@ fn tell(patient: &Patient, findings: &mut Findings, named: &Named, callee: &Call
             "calls that leave by there likely fail, unless the name's DNS leads elsewhere first, and the others get in"
         }
     };
-    let says = format!("{refuses}: {effect}.{}", dial::quote(&failed));
+    let says = format!("{refuses}: {effect}.{}", connection_errors::quote(&failed));
     let mut sources = shut.sources.iter().map(|source| source.evidence.clone());
     let Some(first) = sources.next() else { return };
     let finding: Finding = patient
@@ -294,7 +297,7 @@ fn tell(patient: &Patient, findings: &mut Findings, named: &Named, callee: &Call
         .because_all(shut.evidence())
         .because_all(named.evidence())
         .mend(remedy(patient, shut));
-    findings.add(dial::join(finding, &failed));
+    findings.add(connection_errors::join(finding, &failed));
 }
 
 impl Shut<'_> {
@@ -303,7 +306,8 @@ impl Shut<'_> {
         match &self.by {
             Guard::Groups { let_in, .. } => {
                 let groups = self.balancer.security_groups.iter();
-                let mut evidence = ingress::evidence(&let_in.blocks.iter().collect::<Vec<_>>());
+                let mut evidence =
+                    inbound_rules::evidence(&let_in.blocks.iter().collect::<Vec<_>>());
                 evidence.extend(groups.map(|group| {
                     Evidence::new(Call::DescribeLoadBalancers, arn, "SecurityGroups", group)
                 }));
@@ -316,7 +320,7 @@ impl Shut<'_> {
                 };
                 let of_set = |set: &&IpSet| {
                     let some: Vec<String> =
-                        set.addresses.iter().take(ingress::NAMED).cloned().collect();
+                        set.addresses.iter().take(inbound_rules::NAMED).cloned().collect();
                     let arn = set.arn.clone();
                     let none = set.addresses.is_empty().then(|| "[]".to_owned());
                     some.into_iter().chain(none).map(move |address| {
@@ -363,7 +367,7 @@ fn remedy(patient: &Patient, shut: &Shut) -> Remedy {
             ))
         }
     };
-    remedy = connect::joining(remedy, patient);
+    remedy = service_connect::joining(remedy, patient);
     if patient.is_express() {
         remedy.summary.push_str(" Express Mode's own API has no Service Connect; update-service is said to take it, which AWS does not document.");
     }
@@ -384,9 +388,9 @@ fn opening(shut: &Shut, lent: &[Cidr]) -> Option<(Vec<String>, String)> {
             let group = shut.balancer.security_groups.first()?;
             let commands = lent
                 .iter()
-                .map(|block| ingress::authorize(group, port, block.to_string()))
+                .map(|block| inbound_rules::authorize(group, port, block.to_string()))
                 .collect();
-            Some((commands, ingress::terraform(group, port, &first.to_string())))
+            Some((commands, inbound_rules::terraform(group, port, &first.to_string())))
         }
         Guard::WebAcl { acl, verdict, sets } => {
             let wanted = web_acl::letting_in(acl, verdict);

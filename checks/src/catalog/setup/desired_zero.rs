@@ -1,11 +1,13 @@
 //! The service is scaled to zero though a balancer sends it traffic. That may be meant, by a
 //! schedule for instance; it is why nothing answers all the same.
 
+use crate::aws::time;
 use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
+use crate::facts::inbound::traffic;
+use crate::facts::tasks::scaling;
 use crate::finding::{Evidence, Remedy};
 use crate::patient::Patient;
-use crate::reading::{scaling, time, traffic};
 use crate::snapshot::{ScalableTarget, ScalingActivity, ScheduledAction};
 
 crate::check! {

@@ -5,9 +5,11 @@ use jiff::SignedDuration;
 
 use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
+use crate::facts::deployment::rollout;
+use crate::facts::inbound::traffic;
+use crate::facts::tasks::metric;
 use crate::finding::{Evidence, Kind, Remedy, Subject};
 use crate::patient::Patient;
-use crate::reading::{metric, rollout, traffic};
 use crate::seen::Blind;
 use crate::snapshot::metric::Metric;
 

@@ -4,14 +4,16 @@
 
 use jiff::SignedDuration;
 
+use crate::aws::event::{self, Event};
+use crate::aws::time;
 use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
+use crate::facts::deployment::rollout;
+use crate::facts::inbound::traffic;
+use crate::facts::tasks::start::{self, Start};
+use crate::facts::tasks::stop::{self, Failures, StopKind};
 use crate::finding::{Evidence, Finding, Kind, Remedy};
 use crate::patient::Patient;
-use crate::reading::event::{self, Event};
-use crate::reading::start::{self, Start};
-use crate::reading::stop::{self, Failures, StopKind};
-use crate::reading::{rollout, time, traffic};
 use crate::seen::Blind;
 use crate::snapshot::{TargetGroup, Task};
 

@@ -3,10 +3,11 @@
 
 use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
+use crate::facts::deployment::rollout;
 use crate::finding::{Evidence, Kind, Remedy, Subject};
 use crate::patient::Patient;
-use crate::reading::{and_list, rollout};
 use crate::snapshot::{ContainerDefinition, Service};
+use crate::text::and_list;
 
 crate::check! {
     /// An essential container has no log configuration.

@@ -4,7 +4,7 @@
 use crate::check::{Findings, NoAnswer};
 use crate::finding::{Evidence, Remedy};
 use crate::patient::Patient;
-use crate::reading::parsed;
+use crate::text::parsed;
 
 crate::check! {
     /// The service runs on an old platform version of Fargate.

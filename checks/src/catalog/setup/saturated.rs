@@ -3,17 +3,20 @@
 
 use jiff::SignedDuration;
 
+use crate::aws::time;
 use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
+use crate::facts::inbound::traffic;
+use crate::facts::tasks::metric::{self, Lasting};
+use crate::facts::tasks::reason::{self, Trouble};
+use crate::facts::tasks::scaling;
+use crate::facts::tasks::stop::{self, StopKind};
 use crate::finding::{Evidence, Finding, Kind, Remedy};
 use crate::patient::Patient;
-use crate::reading::metric::{self, Lasting};
-use crate::reading::reason::{self, Trouble};
-use crate::reading::stop::{self, StopKind};
-use crate::reading::{parsed, scaling, time, traffic};
 use crate::seen::Blind;
 use crate::snapshot::metric::Metric;
 use crate::snapshot::{Task, TaskDefinition};
+use crate::text::parsed;
 
 crate::check! {
     /// The busiest task has used up its CPU, or its memory, for minutes on end.

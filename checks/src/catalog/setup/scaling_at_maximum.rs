@@ -3,10 +3,11 @@
 
 use jiff::SignedDuration;
 
+use crate::aws::time;
 use crate::check::{Findings, NoAnswer};
+use crate::facts::tasks::{metric, scaling};
 use crate::finding::Remedy;
 use crate::patient::Patient;
-use crate::reading::{metric, scaling, time};
 use crate::snapshot::metric::Metric;
 
 crate::check! {

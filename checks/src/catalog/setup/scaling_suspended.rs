@@ -3,10 +3,12 @@
 
 use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
+use crate::facts::deployment::rollout;
+use crate::facts::tasks::scaling;
 use crate::finding::{Evidence, Finding, Kind, Remedy};
 use crate::patient::Patient;
-use crate::reading::{and_list, rollout, scaling};
 use crate::snapshot::ScalableTarget;
+use crate::text::and_list;
 
 crate::check! {
     /// The service has auto scaling that does not work: it is suspended, has neither a policy nor a

@@ -1,9 +1,9 @@
 //! The service is being deleted, or was. Everything else about it follows from that.
 
 use crate::check::{Findings, NoAnswer};
+use crate::facts::tasks::scaling::tasks;
 use crate::finding::Remedy;
 use crate::patient::Patient;
-use crate::reading::scaling::tasks;
 
 crate::check! {
     /// Somebody deleted the service: ECS starts no task for it any more, and shows it for a while

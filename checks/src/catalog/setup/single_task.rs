@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 
 use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
+use crate::facts::deployment::rollout;
+use crate::facts::tasks::scaling;
 use crate::finding::{Evidence, Remedy};
 use crate::patient::Patient;
-use crate::reading::{rollout, scaling};
 use crate::snapshot::Task;
 
 crate::check! {

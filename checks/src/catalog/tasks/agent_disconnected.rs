@@ -2,11 +2,11 @@
 
 use crate::call::{Call, quote};
 use crate::check::{Findings, NoAnswer};
+use crate::facts::tasks::capacity::{self, Candidate, Lack, Need};
+use crate::facts::tasks::reason::{self, Told, Trouble};
 use crate::finding::{Evidence, Remedy};
 use crate::patient::Patient;
-use crate::reading::capacity::{self, Candidate, Lack, Need};
-use crate::reading::reason::{self, Told, Trouble};
-use crate::reading::{and_list, count};
+use crate::text::{and_list, count};
 
 crate::check! {
     /// The ECS agent of an instance does not talk to ECS.

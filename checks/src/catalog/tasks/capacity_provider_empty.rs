@@ -4,14 +4,16 @@
 
 use jiff::SignedDuration;
 
+use crate::aws::time;
 use crate::call::{Call, quote};
 use crate::check::{Findings, NoAnswer};
+use crate::facts::deployment::rollout;
+use crate::facts::tasks::capacity::{self, ARRIVAL, Block, Supply};
+use crate::facts::tasks::reason::{self, SETTLED, Told, Trouble};
 use crate::finding::{Evidence, Finding, Kind, Remedy, Subject};
 use crate::patient::Patient;
-use crate::reading::capacity::{self, ARRIVAL, Block, Supply};
-use crate::reading::reason::{self, SETTLED, Told, Trouble};
-use crate::reading::{and_list, count, rollout, time};
 use crate::snapshot::Task;
+use crate::text::{and_list, count};
 
 crate::check! {
     /// The service's capacity provider has no instances for its tasks, and none are coming; or too

@@ -2,9 +2,9 @@
 //! to run on Fargate, or the other way round.
 
 use crate::check::{Findings, NoAnswer};
+use crate::facts::tasks::reason::{self, Trouble};
 use crate::finding::{Evidence, Remedy};
 use crate::patient::Patient;
-use crate::reading::reason::{self, Trouble};
 
 crate::check! {
     /// The task definition cannot run on the launch type or capacity provider that the service asks

@@ -1,12 +1,13 @@
 //! The health check that the task definition gives to a container fails, so ECS replaces the task.
 //! The balancer's health check is another one, and may pass all the while.
 
+use crate::aws::time;
 use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
+use crate::facts::deployment::rollout;
+use crate::facts::tasks::stop::{self, StopKind};
 use crate::finding::{Evidence, Kind, Remedy, Subject};
 use crate::patient::Patient;
-use crate::reading::stop::{self, StopKind};
-use crate::reading::{rollout, time};
 use crate::snapshot::Task;
 
 crate::check! {

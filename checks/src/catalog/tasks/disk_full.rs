@@ -2,9 +2,9 @@
 //! writes.
 
 use crate::check::{Findings, NoAnswer};
+use crate::facts::tasks::reason::{self, Trouble};
 use crate::finding::Remedy;
 use crate::patient::Patient;
-use crate::reading::reason::{self, Trouble};
 
 crate::check! {
     /// There is no space left on the disk of the task or of its instance.

@@ -2,9 +2,9 @@
 //! execution role may not, or S3 cannot be reached.
 
 use crate::check::{Findings, NoAnswer};
+use crate::facts::tasks::reason::{self, Fault, Trouble};
 use crate::finding::Remedy;
 use crate::patient::Patient;
-use crate::reading::reason::{self, Fault, Trouble};
 
 crate::check! {
     /// A task cannot download its environment file from S3.

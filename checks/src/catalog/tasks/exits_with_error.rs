@@ -4,11 +4,13 @@
 
 use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
+use crate::facts::access::refusal;
+use crate::facts::deployment::rollout;
+use crate::facts::tasks::crash;
+use crate::facts::tasks::reason::{self, Refused};
+use crate::facts::tasks::stop::{self, Exit, Failures};
 use crate::finding::{Evidence, Kind, Remedy, Subject};
 use crate::patient::Patient;
-use crate::reading::reason::{self, Refused};
-use crate::reading::stop::{self, Exit, Failures};
-use crate::reading::{access, crash, rollout};
 use crate::snapshot::Task;
 
 crate::check! {
@@ -184,7 +186,7 @@ fn allow(remedy: Remedy, denial: &str, service: &str) -> Remedy {
     if denial.contains("explicit deny") {
         return remedy;
     }
-    access::allowing(remedy, role, service, action, resource)
+    refusal::allowing(remedy, role, service, action, resource)
 }
 
 fn variable(service: &str, container: &str) -> String {

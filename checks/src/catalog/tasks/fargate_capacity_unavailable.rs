@@ -1,10 +1,10 @@
 //! Fargate itself has no room in the zones that the service asks for, at this moment.
 
 use crate::check::{Findings, NoAnswer};
+use crate::facts::network::reach;
+use crate::facts::tasks::reason::{self, Trouble};
 use crate::finding::Remedy;
 use crate::patient::Patient;
-use crate::reading::reach;
-use crate::reading::reason::{self, Trouble};
 
 crate::check! {
     /// AWS has no Fargate capacity left in the service's zones, or no Spot capacity.

@@ -2,12 +2,12 @@
 
 use jiff::SignedDuration;
 
+use crate::aws::time;
 use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
+use crate::facts::tasks::stop::{self, StopKind};
 use crate::finding::Remedy;
 use crate::patient::Patient;
-use crate::reading::stop::{self, StopKind};
-use crate::reading::time;
 use crate::snapshot::Task;
 
 crate::check! {
@@ -63,7 +63,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     let Some(newest) = stopped.first() else { return Ok(()) };
     let says = format!(
         "AWS stopped {} for maintenance {}, which is normal: ECS starts others in their place.",
-        crate::reading::count(stopped.len(), "task"),
+        crate::text::count(stopped.len(), "task"),
         stop::when(patient.now(), &stopped)
     );
     let see =

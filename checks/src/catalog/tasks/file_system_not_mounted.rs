@@ -2,9 +2,9 @@
 //! access point is not there.
 
 use crate::check::{Findings, NoAnswer};
+use crate::facts::tasks::reason::{self, Fault, Trouble};
 use crate::finding::Remedy;
 use crate::patient::Patient;
-use crate::reading::reason::{self, Fault, Trouble};
 
 crate::check! {
     /// A task cannot mount its EFS file system.

@@ -6,12 +6,14 @@ use std::sync::LazyLock;
 
 use regex::Regex;
 
+use crate::aws::time;
 use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
+use crate::facts::image::reference;
+use crate::facts::tasks::reason::{self, Told, Trouble};
 use crate::finding::{Evidence, Remedy};
 use crate::patient::Patient;
-use crate::reading::reason::{self, Told, Trouble};
-use crate::reading::{image, pattern, time};
+use crate::text::pattern;
 
 crate::check! {
     /// The registry answers, and says that it does not have the image, or its tag, or its digest.
@@ -98,7 +100,7 @@ fn pushed_since(
     findings: &mut Findings,
     named: Option<&str>,
 ) -> Option<Evidence> {
-    let image = named.filter(|image| told.is_primary && image::tagged(image).is_some())?;
+    let image = named.filter(|image| told.is_primary && reference::tagged(image).is_some())?;
     let row = findings.see(patient.image(image)).flatten()?;
     let pushed = row.image_pushed_at?;
     Some(
@@ -122,7 +124,7 @@ fn remedy(patient: &Patient, told: &Told, named: Option<&str>) -> Remedy {
         "Push the image under this tag, or deploy a task definition whose image is there.",
     )
     .cli(told.see(patient));
-    let remedy = match named.and_then(image::tagged) {
+    let remedy = match named.and_then(reference::tagged) {
         Some(image) => remedy.cli(format!(
             "aws ecr describe-images --repository-name {} --image-ids imageTag={}",
             image.repository, image.tag

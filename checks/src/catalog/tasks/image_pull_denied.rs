@@ -3,10 +3,11 @@
 
 use crate::call::quote;
 use crate::check::{Findings, NoAnswer};
+use crate::facts::access::refusal;
+use crate::facts::network::egress_path;
+use crate::facts::tasks::reason::{self, Trouble};
 use crate::finding::Remedy;
 use crate::patient::Patient;
-use crate::reading::reason::{self, Trouble};
-use crate::reading::{access, journey};
 
 crate::check! {
     /// The registry refuses to hand out the image.
@@ -62,7 +63,7 @@ crate::check! {
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     reason::each(patient, findings, &[Trouble::ImagePullDenied], |told, findings| {
         // What an endpoint refuses, no role can mend.
-        if journey::is_of_endpoint(told.text) {
+        if egress_path::is_of_endpoint(told.text) {
             return None;
         }
         let refused = reason::refused(told.text);
@@ -87,8 +88,8 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         .terraform(format!(
             "resource \"aws_iam_role_policy_attachment\" \"pull\" {{\n  role       = \"{role}\"\n  policy_arn = \"arn:aws:iam::aws:policy/{policy}\"\n}}"
         ));
-        let question = access::of_start(patient, findings, told);
-        Some(access::settle(
+        let question = refusal::of_start(patient, findings, told);
+        Some(refusal::settle(
             patient,
             findings,
             told.finding(patient, &claim).mend(remedy),

@@ -8,11 +8,13 @@ use regex::Regex;
 
 use crate::call::{Call, LOG_STREAM};
 use crate::check::{Findings, NoAnswer};
+use crate::facts::deployment::rollout;
+use crate::facts::tasks::container_log;
+use crate::facts::tasks::reason::{self, Trouble};
+use crate::facts::tasks::stop::{self, Failures, StopKind};
 use crate::finding::{Evidence, Kind, Remedy, Subject};
 use crate::patient::Patient;
-use crate::reading::reason::{self, Trouble};
-use crate::reading::stop::{self, Failures, StopKind};
-use crate::reading::{container_log, pattern, rollout};
+use crate::text::pattern;
 
 crate::check! {
     /// The image has no variant for the CPU on which the tasks run.

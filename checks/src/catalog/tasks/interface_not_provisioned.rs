@@ -2,9 +2,9 @@
 //! again and again it is not.
 
 use crate::check::{Findings, NoAnswer};
+use crate::facts::tasks::reason::{self, Trouble};
 use crate::finding::Remedy;
 use crate::patient::Patient;
-use crate::reading::reason::{self, Trouble};
 
 crate::check! {
     /// AWS does not get the network interface or the disk of the tasks ready in time, again and

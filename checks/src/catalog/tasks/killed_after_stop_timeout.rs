@@ -3,12 +3,14 @@
 
 use jiff::SignedDuration;
 
+use crate::aws::time;
 use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
+use crate::facts::deployment::rollout;
+use crate::facts::tasks::reason;
+use crate::facts::tasks::stop::{self, StopKind};
 use crate::finding::{Evidence, Kind, Remedy, Subject};
 use crate::patient::Patient;
-use crate::reading::stop::{self, StopKind};
-use crate::reading::{reason, rollout, time};
 use crate::seen::Blind;
 use crate::snapshot::{Container, Task};
 

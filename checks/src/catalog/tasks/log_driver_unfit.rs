@@ -7,10 +7,12 @@ use std::sync::LazyLock;
 use regex::Regex;
 
 use crate::check::{Findings, NoAnswer};
+use crate::facts::access::refusal;
+use crate::facts::network::egress_path;
+use crate::facts::tasks::reason::{self, Trouble};
 use crate::finding::{Kind, Remedy};
 use crate::patient::Patient;
-use crate::reading::reason::{self, Trouble};
-use crate::reading::{access, journey, pattern};
+use crate::text::pattern;
 
 crate::check! {
     /// The log driver of a container cannot be set up, though its log group is not what is missing.
@@ -81,7 +83,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         &[Trouble::LogsUnreachable, Trouble::LogsDenied, Trouble::LogOptionsWrong],
         |told, findings| {
             // What an endpoint refuses, no role can mend.
-            if journey::is_of_endpoint(told.text) {
+            if egress_path::is_of_endpoint(told.text) {
                 return None;
             }
             let refused = reason::refused(told.text);
@@ -122,8 +124,8 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
             Some(match told.reason.trouble {
                 Trouble::LogsUnreachable => finding.concerns_all(Kind::Subnet, subnets),
                 Trouble::LogsDenied => {
-                    let question = access::of_start(patient, findings, told);
-                    access::settle(
+                    let question = refusal::of_start(patient, findings, told);
+                    refusal::settle(
                         patient,
                         findings,
                         finding.concerns_no(Kind::Subnet),

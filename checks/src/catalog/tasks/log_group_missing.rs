@@ -5,10 +5,11 @@ use std::collections::BTreeSet;
 
 use crate::call::{Call, quote};
 use crate::check::{Findings, NoAnswer};
+use crate::facts::access::refusal;
+use crate::facts::tasks::reason::{self, Trouble};
 use crate::finding::{Evidence, Remedy};
 use crate::patient::Patient;
-use crate::reading::reason::{self, Trouble};
-use crate::reading::{access, and_list};
+use crate::text::and_list;
 
 crate::check! {
     /// The log group of a container does not exist, and ECS may not create it.
@@ -110,8 +111,8 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         // Whoever creates the group needs no permission for the role: what its policies say is
         // told, and the remedy stays.
         let remedy = finding.remedy.clone();
-        let question = access::of_start(patient, findings, told);
-        Some(access::settle(patient, findings, finding, told.text, question.as_ref()).mend(remedy))
+        let question = refusal::of_start(patient, findings, told);
+        Some(refusal::settle(patient, findings, finding, told.text, question.as_ref()).mend(remedy))
     })
 }
 

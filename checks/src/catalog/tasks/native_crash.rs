@@ -3,9 +3,10 @@
 
 use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
+use crate::facts::deployment::rollout;
+use crate::facts::tasks::{crash, stop};
 use crate::finding::{Evidence, Kind, Remedy, Subject};
 use crate::patient::Patient;
-use crate::reading::{crash, rollout, stop};
 
 crate::check! {
     /// The process of an essential container crashed: the kernel ended it with a signal.

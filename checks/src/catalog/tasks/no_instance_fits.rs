@@ -6,14 +6,15 @@ use std::sync::LazyLock;
 
 use regex::Regex;
 
+use crate::aws::time;
 use crate::call::{Call, quote};
 use crate::check::{Findings, NoAnswer};
+use crate::facts::tasks::capacity::{self, Candidate, Lack, Need};
+use crate::facts::tasks::reason::{self, Told, Trouble};
 use crate::finding::{Evidence, Remedy};
 use crate::patient::Patient;
-use crate::reading::capacity::{self, Candidate, Lack, Need};
-use crate::reading::reason::{self, Told, Trouble};
-use crate::reading::{and_list, pattern, time};
 use crate::snapshot::{ContainerInstance, TaskDefinition};
+use crate::text::{and_list, pattern};
 
 crate::check! {
     /// ECS finds no container instance on which the task could run.

@@ -5,11 +5,12 @@ use std::collections::BTreeMap;
 
 use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
+use crate::facts::tasks::stop;
+use crate::facts::tasks::stop::StopKind;
 use crate::finding::Remedy;
 use crate::patient::Patient;
-use crate::reading::stop::StopKind;
-use crate::reading::{and_list, stop};
 use crate::snapshot::Task;
+use crate::text::and_list;
 
 crate::check! {
     /// Every task that stopped lately was stopped on purpose: by a deployment, by scaling, or by a

@@ -4,10 +4,10 @@
 use jiff::SignedDuration;
 
 use crate::check::{Findings, NoAnswer};
+use crate::facts::tasks::reason::{self, Trouble};
+use crate::facts::tasks::{crash, metric, stop};
 use crate::finding::{Evidence, Remedy};
 use crate::patient::Patient;
-use crate::reading::reason::{self, Trouble};
-use crate::reading::{crash, metric, stop};
 use crate::snapshot::metric::Metric;
 
 crate::check! {
@@ -97,7 +97,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
             }
         }
         let more = memory
-            .and_then(crate::reading::parsed::<u32>)
+            .and_then(crate::text::parsed::<u32>)
             .map_or("<more>".to_owned(), |memory| memory.saturating_mul(2).to_string());
         let remedy = Remedy::new("Give the task or the container more memory, or hold the app below what it has; then look for what grows.")
             .cli(format!("aws ecs register-task-definition --memory {more} --cli-input-json file://task-definition.json"))

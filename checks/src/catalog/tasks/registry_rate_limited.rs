@@ -6,10 +6,10 @@ use std::sync::LazyLock;
 use regex::Regex;
 
 use crate::check::{Findings, NoAnswer};
+use crate::facts::tasks::reason::{self, Trouble};
 use crate::finding::Remedy;
 use crate::patient::Patient;
-use crate::reading::pattern;
-use crate::reading::reason::{self, Trouble};
+use crate::text::pattern;
 
 crate::check! {
     /// The registry refuses pulls because there were too many of them.

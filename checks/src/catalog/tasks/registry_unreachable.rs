@@ -3,9 +3,9 @@
 //! to say.
 
 use crate::check::{Findings, NoAnswer};
+use crate::facts::tasks::reason::{self, Step, Trouble};
 use crate::finding::{Kind, Remedy};
 use crate::patient::Patient;
-use crate::reading::reason::{self, Step, Trouble};
 
 crate::check! {
     /// The task cannot reach the registry of its image.

@@ -3,10 +3,10 @@
 
 use crate::call::quote;
 use crate::check::{Findings, NoAnswer};
+use crate::facts::access::refusal;
+use crate::facts::tasks::reason::{self, Trouble};
 use crate::finding::Remedy;
 use crate::patient::Patient;
-use crate::reading::access;
-use crate::reading::reason::{self, Trouble};
 
 crate::check! {
     /// ECS cannot assume a role that the task definition names.
@@ -58,7 +58,7 @@ const TRUST: &str = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","P
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     reason::each(patient, findings, &[Trouble::RoleNotAssumable], |told, findings| {
-        let role = access::role_named(told.text);
+        let role = refusal::role_named(told.text);
         let claim = match role {
             Some(role) => format!("ECS cannot assume role {role}"),
             None => "ECS cannot assume a role of the task".to_owned(),
@@ -73,8 +73,8 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
                 role.unwrap_or("role")
             ));
         let mut finding = told.finding(patient, &claim).mend(remedy);
-        let trust = access::unassumable(patient, told.text)
-            .and_then(|role| access::trust(patient, findings, role, "ecs-tasks.amazonaws.com"));
+        let trust = refusal::unassumable(patient, told.text)
+            .and_then(|role| refusal::trust(patient, findings, role, "ecs-tasks.amazonaws.com"));
         if let Some(trust) = trust {
             finding.says += &format!(" {}.", trust.words);
             finding.remedy.summary = trust.mend;

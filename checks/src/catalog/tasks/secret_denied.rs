@@ -3,10 +3,11 @@
 //! for other checks.
 
 use crate::check::{Findings, NoAnswer};
+use crate::facts::access::refusal;
+use crate::facts::network::egress_path;
+use crate::facts::tasks::reason::{self, Fault, Trouble};
 use crate::finding::Remedy;
 use crate::patient::Patient;
-use crate::reading::reason::{self, Fault, Trouble};
-use crate::reading::{access, journey};
 
 crate::check! {
     /// The task's execution role is not allowed to read a secret, a parameter or the key that it is
@@ -68,7 +69,7 @@ crate::check! {
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     reason::each(patient, findings, &[Trouble::SecretDenied], |told, findings| {
         // What an endpoint refuses, no role can mend.
-        if journey::is_of_endpoint(told.text) {
+        if egress_path::is_of_endpoint(told.text) {
             return None;
         }
         let refused = reason::refused(told.text);
@@ -93,10 +94,10 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
             "Allow {action} to the execution role (not the task role), and deploy again."
         ));
         let remedy =
-            access::allowing(remedy, role, "secrets", action, resource).cli(told.see(patient));
-        let question = access::of_start(patient, findings, told);
+            refusal::allowing(remedy, role, "secrets", action, resource).cli(told.see(patient));
+        let question = refusal::of_start(patient, findings, told);
         let finding = told.finding(patient, &format!("{who} {what}{on}")).mend(remedy);
-        Some(access::settle(patient, findings, finding, told.text, question.as_ref()))
+        Some(refusal::settle(patient, findings, finding, told.text, question.as_ref()))
     })
 }
 

@@ -3,9 +3,9 @@
 //! the checks of the network to say.
 
 use crate::check::{Findings, NoAnswer};
+use crate::facts::tasks::reason::{self, Trouble};
 use crate::finding::{Kind, Remedy};
 use crate::patient::Patient;
-use crate::reading::reason::{self, Trouble};
 
 crate::check! {
     /// The task cannot reach the store of its secrets: Secrets Manager or Parameter Store.

@@ -2,9 +2,9 @@
 //! missing or was changed.
 
 use crate::check::{Findings, NoAnswer};
+use crate::facts::tasks::reason::{self, Trouble};
 use crate::finding::Remedy;
 use crate::patient::Patient;
-use crate::reading::reason::{self, Trouble};
 
 crate::check! {
     /// ECS may not maintain the service any more.

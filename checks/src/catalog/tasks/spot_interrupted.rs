@@ -3,12 +3,12 @@
 
 use jiff::SignedDuration;
 
+use crate::aws::time;
 use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
+use crate::facts::tasks::stop::{self, StopKind};
 use crate::finding::{Remedy, Subject};
 use crate::patient::Patient;
-use crate::reading::stop::{self, StopKind};
-use crate::reading::time;
 use crate::snapshot::Task;
 
 crate::check! {
@@ -80,7 +80,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     let Some(newest) = stopped.first() else { return Ok(()) };
     let says = format!(
         "Spot capacity was taken back from {} {}, and {} of {} desired tasks run.",
-        crate::reading::count(stopped.len(), "task"),
+        crate::text::count(stopped.len(), "task"),
         stop::when(patient.now(), &stopped),
         service.running_count,
         service.desired_count

@@ -4,13 +4,14 @@
 
 use jiff::SignedDuration;
 
+use crate::aws::event::{self, Event};
+use crate::aws::time;
 use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
+use crate::facts::deployment::rollout;
+use crate::facts::tasks::stop::{self, StopKind};
 use crate::finding::{Evidence, Remedy};
 use crate::patient::Patient;
-use crate::reading::event::{self, Event};
-use crate::reading::stop::{self, StopKind};
-use crate::reading::{rollout, time};
 use crate::seen::Blind;
 use crate::snapshot::ServiceEvent;
 

@@ -7,10 +7,10 @@ use regex::Regex;
 
 use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
+use crate::facts::tasks::reason::{self, Trouble};
 use crate::finding::{Evidence, Kind, Remedy};
 use crate::patient::Patient;
-use crate::reading::pattern;
-use crate::reading::reason::{self, Trouble};
+use crate::text::pattern;
 
 crate::check! {
     /// A subnet of the service has no free addresses.
@@ -98,10 +98,9 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
                 .collect();
             let claim = match words.as_slice() {
                 [] => "A subnet has no free address for the task".to_owned(),
-                words => format!(
-                    "No address was free for the task in {}",
-                    crate::reading::and_list(words)
-                ),
+                words => {
+                    format!("No address was free for the task in {}", crate::text::and_list(words))
+                }
             };
             let counted = shown.iter().filter_map(|(id, free)| {
                 Some(Evidence::new(Call::DescribeSubnets, *id, "AvailableIpAddressCount", (*free)?))

@@ -5,13 +5,14 @@
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
+use crate::aws::time;
 use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
+use crate::facts::deployment::rollout;
+use crate::facts::tasks::reason::{self, Trouble};
+use crate::facts::tasks::stop::{self, Failures, StopKind};
 use crate::finding::{Finding, Kind, Remedy, Subject};
 use crate::patient::Patient;
-use crate::reading::reason::{self, Trouble};
-use crate::reading::stop::{self, Failures, StopKind};
-use crate::reading::{rollout, time};
 use crate::snapshot::Task;
 
 crate::check! {

@@ -6,10 +6,12 @@ use std::collections::BTreeMap;
 
 use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
+use crate::facts::deployment::rollout;
+use crate::facts::inbound::traffic;
+use crate::facts::tasks::reason;
+use crate::facts::tasks::stop::{self, Failures, StopKind};
 use crate::finding::{Evidence, Kind, Remedy, Subject};
 use crate::patient::Patient;
-use crate::reading::stop::{self, Failures, StopKind};
-use crate::reading::{reason, rollout, traffic};
 use crate::seen::Blind;
 use crate::snapshot::Task;
 

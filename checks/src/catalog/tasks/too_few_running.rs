@@ -3,12 +3,14 @@
 
 use jiff::SignedDuration;
 
+use crate::aws::event::{self, Event};
+use crate::aws::time;
 use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
+use crate::facts::deployment::rollout;
+use crate::facts::tasks::{capacity, reason, stop};
 use crate::finding::{Evidence, Kind, Remedy};
 use crate::patient::Patient;
-use crate::reading::event::{self, Event};
-use crate::reading::{capacity, reason, rollout, stop, time};
 use crate::seen::Blind;
 use crate::snapshot::{Service, ServiceEvent, Task};
 

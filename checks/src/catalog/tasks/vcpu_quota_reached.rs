@@ -2,9 +2,9 @@
 //! blocked.
 
 use crate::check::{Findings, NoAnswer};
+use crate::facts::tasks::reason::{self, Trouble};
 use crate::finding::Remedy;
 use crate::patient::Patient;
-use crate::reading::reason::{self, Trouble};
 
 crate::check! {
     /// The account's quota of Fargate vCPUs is used up, or the account may run nothing.

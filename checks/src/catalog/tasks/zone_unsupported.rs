@@ -5,10 +5,11 @@ use std::collections::BTreeSet;
 
 use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
+use crate::facts::network::reach;
+use crate::facts::tasks::reason::{self, Trouble};
 use crate::finding::{Evidence, Remedy};
 use crate::patient::Patient;
-use crate::reading::reason::{self, Trouble};
-use crate::reading::{and_list, reach};
+use crate::text::and_list;
 
 crate::check! {
     /// Fargate cannot place tasks in a zone of the service's subnets.

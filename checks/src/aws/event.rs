@@ -1,0 +1,249 @@
+//! The grammar of service events. AWS varies brackets, words and the trailing dot between launch
+//! types and years, so the patterns anchor leniently; what no pattern knows stays `Other` and is
+//! never guessed at.
+
+use std::sync::LazyLock;
+
+use regex::{Captures, Regex};
+
+use crate::text::{parsed, pattern};
+
+/// What one service event says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event<'a> {
+    SteadyState,
+    Started {
+        count: u32,
+    },
+    Stopped {
+        count: u32,
+    },
+    Registered {
+        count: u32,
+        group: &'a str,
+    },
+    Deregistered {
+        count: u32,
+        group: &'a str,
+    },
+    Draining {
+        count: u32,
+    },
+    DeploymentCompleted {
+        deployment: &'a str,
+    },
+    /// `tasks failed to start` or `alarm detected`.
+    DeploymentFailed {
+        deployment: &'a str,
+        why: &'a str,
+    },
+    RollingBackTo {
+        deployment: &'a str,
+    },
+    /// `Service deployment rolled back because …`, of blue/green, linear and canary deployments.
+    RolledBack {
+        why: &'a str,
+    },
+    NoRollbackCandidate,
+    TargetUnhealthy {
+        group: &'a str,
+        reason: &'a str,
+    },
+    TargetGroupNotFound {
+        group: &'a str,
+    },
+    LaunchFailed {
+        error: &'a str,
+    },
+    CannotPlace {
+        reason: &'a str,
+    },
+    CannotStartConsistently,
+    PercentDeadlock,
+    ProtectedTasks,
+    NoInstancesInProvider,
+    CouldNotLaunch {
+        count: u32,
+    },
+    ProvisioningLimit,
+    Throttled,
+    IamMisconfigured,
+    RegistrationFailed {
+        group: &'a str,
+        error: &'a str,
+    },
+    AgentTimedOut,
+    Other,
+}
+
+type Make = for<'a> fn(&Captures<'a>) -> Event<'a>;
+
+fn text<'a>(captures: &Captures<'a>, name: &str) -> &'a str {
+    captures.name(name).map_or("", |found| found.as_str())
+}
+
+fn count(captures: &Captures) -> u32 {
+    parsed(text(captures, "n")).unwrap_or_default()
+}
+
+/// Patterns in order of trial: the more telling before the more general.
+const GRAMMAR: &[(&str, Make)] = &[
+    (r"has reached a steady state\.?$", |_| Event::SteadyState),
+    (r"has started (?<n>\d+) tasks?:", |c| Event::Started { count: count(c) }),
+    (r"has stopped (?<n>\d+) running tasks?:", |c| Event::Stopped { count: count(c) }),
+    (r"\) registered (?<n>\d+) targets? in \(target-group (?<tg>[^)]+)\)", |c| Event::Registered {
+        count: count(c),
+        group: text(c, "tg"),
+    }),
+    (r"\) deregistered (?<n>\d+) targets? in \(target-group (?<tg>[^)]+)\)", |c| {
+        Event::Deregistered { count: count(c), group: text(c, "tg") }
+    }),
+    (r"has begun draining connections on (?<n>\d+) tasks?", |c| Event::Draining {
+        count: count(c),
+    }),
+    (r"\(deployment (?<d>[^)]+)\) deployment completed\.?$", |c| Event::DeploymentCompleted {
+        deployment: text(c, "d"),
+    }),
+    (r"\(deployment (?<d>[^)]+)\) deployment failed: (?<why>.+?)\.?$", |c| {
+        Event::DeploymentFailed { deployment: text(c, "d"), why: text(c, "why") }
+    }),
+    (r"rolling back to deployment (?<d>\S+?)\.?$", |c| Event::RollingBackTo {
+        deployment: text(c, "d"),
+    }),
+    (r"Service deployment rolled back because (?<why>.+)$", |c| Event::RolledBack {
+        why: text(c, "why"),
+    }),
+    (r"No rollback candidate was found", |_| Event::NoRollbackCandidate),
+    (r"target-group (?<tg>\S+?)\)* due to TARGET (GROUP )?IS NOT FOUND", |c| {
+        Event::TargetGroupNotFound { group: text(c, "tg").trim_start_matches('(') }
+    }),
+    (
+        r"is unhealthy in \(?(target-group|elb) (?<tg>[^\s)]+)\)? due to \(reason (?<r>.+?)\)\.?$",
+        |c| Event::TargetUnhealthy { group: text(c, "tg"), reason: text(c, "r") },
+    ),
+    (r"failed to launch a task with \(error (?<e>.+)\)\.?$", |c| Event::LaunchFailed {
+        error: text(c, "e"),
+    }),
+    (
+        r"failed to (describe target health on|register targets in) \(?target-group (?<tg>[^\s)]+)\)? with \(error (?<e>.+)\)",
+        |c| Event::RegistrationFailed { group: text(c, "tg"), error: text(c, "e") },
+    ),
+    (r"was unable to place a task because (?<r>.+)$", |c| Event::CannotPlace {
+        reason: text(c, "r"),
+    }),
+    (r"was unable to place a task\. Reason: (?<r>.+)$", |c| Event::CannotPlace {
+        reason: text(c, "r"),
+    }),
+    (r"is unable to consistently start tasks successfully", |_| Event::CannotStartConsistently),
+    (
+        r"was unable to stop or start tasks during a deployment because of the service deployment configuration",
+        |_| Event::PercentDeadlock,
+    ),
+    (r"was unable to scale in\. Reason: The number of protected tasks", |_| Event::ProtectedTasks),
+    (r"No Container Instances were found in your capacity provider", |_| {
+        Event::NoInstancesInProvider
+    }),
+    (r"could not launch (?<n>\d+) tasks? for deployment", |c| Event::CouldNotLaunch {
+        count: count(c),
+    }),
+    (r"tasks provisioning capacity limit was exceeded", |_| Event::ProvisioningLimit),
+    (r"operations are being throttled", |_| Event::Throttled),
+    (r"IAM (permissions policies have|trust relationship has) been misconfigured", |_| {
+        Event::IamMisconfigured
+    }),
+    (r"Timed out waiting for Amazon ECS Agent to start", |_| Event::AgentTimedOut),
+];
+
+static PATTERNS: LazyLock<Vec<(Regex, Make)>> = LazyLock::new(|| {
+    GRAMMAR.iter().filter_map(|(text, make)| Some((pattern(text)?, *make))).collect()
+});
+
+/// Reads one service event.
+pub fn read(message: &str) -> Event<'_> {
+    PATTERNS
+        .iter()
+        .find_map(|(pattern, make)| pattern.captures(message).map(|captures| make(&captures)))
+        .unwrap_or(Event::Other)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_pattern_compiles() {
+        assert_eq!(PATTERNS.len(), GRAMMAR.len());
+    }
+
+    #[test]
+    fn reads_events_as_ecs_writes_them() {
+        let group =
+            "arn:aws:elasticloadbalancing:eu-west-2:123456789012:targetgroup/api/0123456789abcdef";
+        let unhealthy = format!(
+            "(service api) (port 8080) is unhealthy in (target-group {group}) due to (reason Health checks failed with these codes: [404])."
+        );
+        let registered = format!("(service api) registered 2 targets in (target-group {group})");
+        let deregistered =
+            format!("(service api) deregistered 1 targets in (target-group {group})");
+        let gone = format!(
+            "(service api, taskSet ecs-svc/1) (task 0123456789abcdef0123456789abcdef) is not healthy in target-group ({group})) due to TARGET GROUP IS NOT FOUND."
+        );
+        let task_unhealthy = format!(
+            "(service api, taskSet ecs-svc/12) (task 0123456789abcdef0123456789abcdef) (port 80) is unhealthy in (target-group {group}) due to (reason Request timed out)"
+        );
+        let cases: &[(&str, Event)] = &[
+            ("(service api) has reached a steady state.", Event::SteadyState),
+            (
+                "(service api) has started 2 tasks: (task 0123456789abcdef0123456789abcdef) (task 1123456789abcdef0123456789abcdef).",
+                Event::Started { count: 2 },
+            ),
+            (
+                "(service api) has stopped 1 running tasks: (task 0123456789abcdef0123456789abcdef).",
+                Event::Stopped { count: 1 },
+            ),
+            (&registered, Event::Registered { count: 2, group }),
+            (&deregistered, Event::Deregistered { count: 1, group }),
+            (
+                "(service api, taskSet ecs-svc/7) has begun draining connections on 1 tasks.",
+                Event::Draining { count: 1 },
+            ),
+            (
+                "(service api) (deployment ecs-svc/7) deployment completed.",
+                Event::DeploymentCompleted { deployment: "ecs-svc/7" },
+            ),
+            (
+                "(service api) (deployment ecs-svc/8) deployment failed: tasks failed to start.",
+                Event::DeploymentFailed { deployment: "ecs-svc/8", why: "tasks failed to start" },
+            ),
+            (
+                "(service api) (deployment ecs-svc/8) deployment failed: alarm detected.",
+                Event::DeploymentFailed { deployment: "ecs-svc/8", why: "alarm detected" },
+            ),
+            (
+                "(service api) rolling back to deployment ecs-svc/7.",
+                Event::RollingBackTo { deployment: "ecs-svc/7" },
+            ),
+            (
+                &unhealthy,
+                Event::TargetUnhealthy {
+                    group,
+                    reason: "Health checks failed with these codes: [404]",
+                },
+            ),
+            (&task_unhealthy, Event::TargetUnhealthy { group, reason: "Request timed out" }),
+            (&gone, Event::TargetGroupNotFound { group }),
+            (
+                "(service api) was unable to place a task. Reason: Capacity is unavailable at this time.",
+                Event::CannotPlace { reason: "Capacity is unavailable at this time." },
+            ),
+            (
+                "(service api) is unable to consistently start tasks successfully.",
+                Event::CannotStartConsistently,
+            ),
+            ("(service api) did something new.", Event::Other),
+        ];
+        for (message, event) in cases {
+            assert_eq!(&read(message), event, "{message}");
+        }
+    }
+}

@@ -1,0 +1,4 @@
+//! What only the checks of load balancers share.
+
+pub(super) mod balancer_errors;
+pub(super) mod refused_health_check;

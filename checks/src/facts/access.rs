@@ -1,0 +1,3 @@
+//! Who may do what: roles, and what IAM refused them.
+
+pub mod refusal;

@@ -1,0 +1,414 @@
+//! Whom the load balancers of a service let in: every block of every rule of their security groups,
+//! at the ports that they listen on. Rules add up over all groups of a balancer. A prefix list as a
+//! source stands for its blocks, where they were seen; a group says nothing about addresses that we
+//! know, so it is named and never judged.
+
+use std::collections::BTreeSet;
+use std::iter;
+
+use crate::aws::cidr::{self, Cidr};
+use crate::call::Call;
+use crate::check::Findings;
+use crate::facts::inbound::traffic;
+use crate::facts::network::reach;
+use crate::finding::{Evidence, Remedy};
+use crate::patient::Patient;
+use crate::seen::Blind;
+use crate::snapshot::{IpPermission, Listener, LoadBalancer, ManagedPrefixList, SecurityGroup};
+use crate::text::{and_list, parsed};
+
+/// A load balancer in front of the service, with what decides who may come in.
+#[derive(Debug)]
+pub struct Door<'a> {
+    pub balancer: &'a LoadBalancer,
+    pub listeners: &'a [Listener],
+    pub groups: Vec<&'a SecurityGroup>,
+}
+
+/// One block of one rule, and the listener ports that it opens.
+#[derive(Clone, Debug)]
+pub struct Admitted<'a> {
+    pub group: &'a SecurityGroup,
+    pub permission: &'a IpPermission,
+    /// The prefix list that has the block, where the rule names a list.
+    pub list: Option<&'a str>,
+    /// As AWS spells it.
+    pub cidr: &'a str,
+    pub block: Cidr,
+    pub ports: BTreeSet<i32>,
+}
+
+/// Whom a door lets in.
+#[derive(Clone, Debug, Default)]
+pub struct LetIn<'a> {
+    pub blocks: Vec<Admitted<'a>>,
+    /// Groups, and prefix lists that were not seen: they let somebody in, nobody knows whom.
+    pub unknown: BTreeSet<&'a str>,
+}
+
+/// How many blocks of one prefix list are named; the list itself has them all.
+pub const NAMED: usize = 3;
+
+/// Every balancer in front of the service that security groups guard; a network load balancer may
+/// have none.
+pub fn doors<'a>(patient: &Patient<'a>, findings: &mut Findings) -> Result<Vec<Door<'a>>, Blind> {
+    Ok(traffic::balancers(patient)?
+        .into_iter()
+        .filter_map(|balancer| door(patient, balancer, findings))
+        .collect())
+}
+
+/// One balancer, if security groups guard it. What may not be seen of it is noted, and the rest
+/// stays useful: what is let in by the groups that we see is let in, whatever the others say.
+pub fn door<'a>(
+    patient: &Patient<'a>,
+    balancer: &str,
+    findings: &mut Findings,
+) -> Option<Door<'a>> {
+    let balancer = findings
+        .see(patient.load_balancer(balancer))
+        .flatten()
+        .filter(|balancer| !balancer.security_groups.is_empty())?;
+    let listeners = findings.see(patient.listeners(&balancer.load_balancer_arn))?;
+    let groups = balancer
+        .security_groups
+        .iter()
+        .filter_map(|id| findings.see(patient.security_group(id)).flatten())
+        .collect();
+    Some(Door { balancer, listeners, groups })
+}
+
+impl<'a> Door<'a> {
+    pub fn is_public(&self) -> bool {
+        self.balancer.scheme.as_deref() == Some("internet-facing")
+    }
+
+    pub fn is_application(&self) -> bool {
+        self.balancer.load_balancer_type.as_deref() == Some("application")
+    }
+
+    pub fn name(&self) -> &'a str {
+        &self.balancer.load_balancer_name
+    }
+
+    /// Whether clients can reach the balancer by addresses of this family at all.
+    pub fn speaks(&self, block: &Cidr) -> bool {
+        let kind = self.balancer.ip_address_type.as_deref().unwrap_or("ipv4");
+        if block.is_v6() {
+            kind.starts_with("dualstack")
+        } else {
+            kind != "dualstack-without-public-ipv4"
+        }
+    }
+
+    fn open_permissions(
+        &self,
+    ) -> impl Iterator<Item = (&'a SecurityGroup, &'a IpPermission, BTreeSet<i32>)> + '_ {
+        let of_group = |group: &'a SecurityGroup| {
+            group.ip_permissions.iter().map(move |permission| (group, permission))
+        };
+        self.groups.iter().copied().flat_map(of_group).filter_map(|(group, permission)| {
+            let ports: BTreeSet<i32> =
+                self.listeners.iter().filter_map(|listener| opened(permission, listener)).collect();
+            (!ports.is_empty()).then_some((group, permission, ports))
+        })
+    }
+
+    /// Every block that is let in to a port that the balancer listens on, by itself or in one of
+    /// the prefix lists that count; the others are left out.
+    pub fn lets_in(
+        &self,
+        patient: &Patient<'a>,
+        findings: &mut Findings,
+        counts: impl Fn(&str) -> bool,
+    ) -> LetIn<'a> {
+        let mut let_in = LetIn::default();
+        for (group, permission, ports) in self.open_permissions() {
+            let mut admit = |list: Option<&'a str>, cidrs: &'a [String]| {
+                for cidr in cidrs {
+                    let Some(block) = parsed(cidr).filter(|block| self.speaks(block)) else {
+                        continue;
+                    };
+                    let_in.blocks.push(Admitted {
+                        group,
+                        permission,
+                        list,
+                        cidr,
+                        block,
+                        ports: ports.clone(),
+                    });
+                }
+            };
+            admit(None, &permission.cidr_ip);
+            admit(None, &permission.cidr_ipv6);
+            let mut unknown: Vec<&'a String> = permission.group_id.iter().collect();
+            for list in permission.prefix_list_id.iter().filter(|list| counts(list)) {
+                match findings.see(patient.prefix_list(list)).flatten() {
+                    Some(blocks) => admit(Some(list), blocks),
+                    None => unknown.push(list),
+                }
+            }
+            let_in.unknown.extend(unknown.into_iter().map(String::as_str));
+        }
+        let_in
+    }
+
+    /// Whether every IPv4 address may come in by some port: then nobody has to know where a caller
+    /// comes from. Prefix lists count only where addresses alone are not the world.
+    pub fn is_open_to_world(&self, patient: &Patient<'a>, findings: &mut Findings) -> bool {
+        self.lets_in(patient, findings, |_| false).is_world()
+            || self.lets_in(patient, findings, |_| true).is_world()
+    }
+
+    /// What is in the prefix lists that rules name, as evidence that somebody is not in them.
+    pub fn entries(&self, patient: &Patient) -> Vec<Evidence> {
+        let lists: BTreeSet<&String> = self
+            .open_permissions()
+            .flat_map(|(_, permission, _)| &permission.prefix_list_id)
+            .collect();
+        let of_list = |list: &String| match patient.prefix_list(list) {
+            Ok(Some(blocks)) if blocks.is_empty() => {
+                vec![Evidence::new(Call::GetManagedPrefixListEntries, list, "Entries", "[]")]
+            }
+            Ok(Some(blocks)) => blocks.iter().take(NAMED).map(|cidr| entry(list, cidr)).collect(),
+            Ok(None) | Err(_) => Vec::new(),
+        };
+        lists.into_iter().flat_map(of_list).collect()
+    }
+
+    /// Whether a rule names this prefix list for the port.
+    pub fn names_list(&self, list: &String, port: i32) -> bool {
+        self.open_permissions().any(|(_, permission, ports)| {
+            ports.contains(&port) && permission.prefix_list_id.contains(list)
+        })
+    }
+
+    /// Whether anybody is let in on a port: by addresses, by a prefix list, or from a group.
+    pub fn lets_somebody_in(&self, port: i32) -> bool {
+        let has_source = |permission: &IpPermission| {
+            let IpPermission { cidr_ip, cidr_ipv6, group_id, prefix_list_id, .. } = permission;
+            [cidr_ip, cidr_ipv6, group_id, prefix_list_id].iter().any(|sources| !sources.is_empty())
+        };
+        self.open_permissions()
+            .any(|(_, permission, ports)| ports.contains(&port) && has_source(permission))
+    }
+
+    /// The listener's port, as evidence, for each of these ports.
+    pub fn listens(&self, ports: &BTreeSet<i32>) -> Vec<Evidence> {
+        let on = |listener: &&Listener| listener.port.is_some_and(|port| ports.contains(&port));
+        let evidence = |listener: &Listener| {
+            Evidence::new(
+                Call::DescribeListeners,
+                &listener.listener_arn,
+                "Port",
+                listener.port.unwrap_or_default(),
+            )
+        };
+        self.listeners.iter().filter(on).map(evidence).collect()
+    }
+}
+
+impl LetIn<'_> {
+    fn is_world(&self) -> bool {
+        let ports: BTreeSet<i32> = self.blocks.iter().flat_map(|one| &one.ports).copied().collect();
+        ports.into_iter().any(|port| world(&self.blocks, false, port).is_some())
+    }
+
+    /// The sources that nobody knows, by name.
+    pub fn unknown(&self, patient: &Patient) -> impl Iterator<Item = String> {
+        self.unknown.iter().map(|source| source_name(patient, source))
+    }
+}
+
+impl<'a> Admitted<'a> {
+    /// What the rule names: the block itself, or the list that has it.
+    pub fn source(&self) -> &'a str {
+        self.list.unwrap_or(self.cidr)
+    }
+
+    /// `0.0.0.0/0`, or `0.0.0.0/0 in prefix list pl-0ff1ce (office)`.
+    pub fn words(&self, patient: &Patient) -> String {
+        self.list.map_or_else(
+            || self.cidr.to_owned(),
+            |list| format!("{} in prefix list {}", self.cidr, source_name(patient, list)),
+        )
+    }
+
+    /// The rule, as evidence.
+    pub fn rule(&self) -> Evidence {
+        let field = match self.list {
+            Some(_) => "IpPermissions.PrefixListIds.PrefixListId",
+            None if self.block.is_v6() => "IpPermissions.Ipv6Ranges.CidrIpv6",
+            None => "IpPermissions.IpRanges.CidrIp",
+        };
+        Evidence::new(Call::DescribeSecurityGroups, &self.group.group_id, field, self.source())
+    }
+
+    /// The entry of the list that has the block.
+    pub fn entry(&self) -> Option<Evidence> {
+        self.list.map(|list| entry(list, self.cidr))
+    }
+
+    pub fn revoke(&self) -> String {
+        revoke(self.group, self.permission, self.source())
+    }
+}
+
+/// The listener's port, if the permission opens it for the protocol that the listener takes.
+fn opened(permission: &IpPermission, listener: &Listener) -> Option<i32> {
+    let port = listener.port?;
+    let IpPermission { ip_protocol, from_port, to_port, .. } = permission;
+    let by_udp = matches!(ip_protocol.as_str(), "udp" | "17")
+        && from_port.is_none_or(|from| from <= port)
+        && to_port.is_none_or(|to| port <= to);
+    let opens = match listener.protocol.as_deref() {
+        _ if ip_protocol == "-1" => true,
+        Some("UDP" | "QUIC") => by_udp,
+        Some("TCP_UDP" | "TCP_QUIC") => by_udp || reach::covers_tcp(permission, port),
+        _ => reach::covers_tcp(permission, port),
+    };
+    opens.then_some(port)
+}
+
+fn entry(list: &str, cidr: &str) -> Evidence {
+    Evidence::new(Call::GetManagedPrefixListEntries, list, "Entries.Cidr", cidr)
+}
+
+/// A source of a rule as the user knows it: `pl-3b927c52
+/// (com.amazonaws.global.cloudfront.origin-facing)`. A name that was not told is no news to a
+/// check, so nothing is noted.
+pub fn source_name(patient: &Patient, source: &str) -> String {
+    let list = if is_list(source) { patient.managed_prefix_list(source) } else { Ok(None) };
+    match list {
+        Ok(Some(ManagedPrefixList { prefix_list_name: Some(name), .. })) => {
+            format!("{source} ({name})")
+        }
+        Ok(_) | Err(_) => source.to_owned(),
+    }
+}
+
+/// Whether a prefix list is this account's, so that its owner can narrow it.
+pub fn is_own_list(patient: &Patient, list: &str) -> bool {
+    let list = patient.managed_prefix_list(list);
+    matches!(list, Ok(Some(list)) if list.owner_id.as_deref() == Some(patient.account()))
+}
+
+fn is_list(source: &str) -> bool {
+    source.starts_with("pl-")
+}
+
+/// The command that takes away this source of this rule, a block or a prefix list, and nothing
+/// else.
+pub fn revoke(group: &SecurityGroup, permission: &IpPermission, source: &str) -> String {
+    let IpPermission { ip_protocol, from_port, to_port, .. } = permission;
+    let ports = match (from_port, to_port) {
+        (Some(from), Some(to)) => format!(",FromPort={from},ToPort={to}"),
+        _ => String::new(),
+    };
+    let ranges = range(source);
+    format!(
+        "aws ec2 revoke-security-group-ingress --group-id {} --ip-permissions 'IpProtocol={ip_protocol}{ports},{ranges}'",
+        group.group_id
+    )
+}
+
+fn range(source: &str) -> String {
+    if is_list(source) {
+        format!("PrefixListIds=[{{PrefixListId={source}}}]")
+    } else if source.contains(':') {
+        format!("Ipv6Ranges=[{{CidrIpv6={source}}}]")
+    } else {
+        format!("IpRanges=[{{CidrIp={source}}}]")
+    }
+}
+
+/// The blocks as evidence, each once; of a prefix list those that are named.
+pub fn evidence(admitted: &[&Admitted]) -> Vec<Evidence> {
+    let mut evidence: Vec<Evidence> = Vec::new();
+    for one in admitted {
+        for new in iter::once(one.rule()).chain(one.entry()) {
+            let entries = || {
+                evidence.iter().filter(|told| {
+                    new.call == Call::GetManagedPrefixListEntries
+                        && told.call == new.call
+                        && told.of == new.of
+                })
+            };
+            if !evidence.contains(&new) && entries().count() < NAMED {
+                evidence.push(new);
+            }
+        }
+    }
+    evidence
+}
+
+/// The command that lets a block or a prefix list in on one port.
+pub fn authorize(group: &str, port: i32, source: impl ToString) -> String {
+    let ranges = range(&source.to_string());
+    format!(
+        "aws ec2 authorize-security-group-ingress --group-id {group} --ip-permissions 'IpProtocol=tcp,FromPort={port},ToPort={port},{ranges}'"
+    )
+}
+
+/// The same as Terraform/OpenTofu.
+pub fn terraform(group: &str, port: i32, source: &str) -> String {
+    let argument = match source {
+        list if is_list(list) => "prefix_list_id",
+        block if block.contains(':') => "cidr_ipv6",
+        _ => "cidr_ipv4",
+    };
+    format!(
+        "resource \"aws_vpc_security_group_ingress_rule\" \"clients\" {{\n  security_group_id = \"{group}\"\n  ip_protocol       = \"tcp\"\n  \
+         from_port         = {port}\n  to_port           = {port}\n  {argument:<17} = \"{source}\"\n}}"
+    )
+}
+
+/// `port 443` or `ports 80 and 443`.
+pub fn port_words(ports: &BTreeSet<i32>) -> String {
+    format!("{} {}", if ports.len() == 1 { "port" } else { "ports" }, and_list(ports))
+}
+
+/// Whether Express Mode made one of the groups of these rules.
+pub fn is_of_express(wide: &[&Admitted]) -> bool {
+    wide.iter().any(|admitted| admitted.group.ecs_managed)
+}
+
+/// The commands that take away rules that are too wide.
+pub fn revoking<'a>(summary: impl Into<String>, wide: &[&Admitted<'a>]) -> Remedy {
+    let revoke: BTreeSet<String> = wide.iter().map(|admitted| admitted.revoke()).collect();
+    revoke.into_iter().fold(Remedy::new(summary), Remedy::cli)
+}
+
+/// The same; for groups that Express Mode made, with what is known of the ways out.
+pub fn closing<'a>(summary: &str, wide: &[&Admitted<'a>]) -> Remedy {
+    let mut summary = summary.to_owned();
+    if is_of_express(wide) {
+        summary.push_str(
+            " Express Mode has no setting for who reaches its balancer: the security groups that it takes are the tasks'. ECS is allowed to add \
+             the rule again, and likely may, so look after each deployment. Other ways out: a web ACL; private subnets, which make the balancer \
+             internal; a group of your own by aws elbv2 set-security-groups, which the tasks must then admit; or a service with its own \
+             balancer. Up to 25 services share this one.",
+        );
+    }
+    revoking(summary, wide)
+}
+
+/// The blocks that make up the world for one family: the widest ones, if together they are the
+/// world.
+pub fn world<'b, 'a>(
+    admitted: &'b [Admitted<'a>],
+    v6: bool,
+    port: i32,
+) -> Option<(Cidr, Vec<&'b Admitted<'a>>)> {
+    let here: Vec<&Admitted> = admitted
+        .iter()
+        .filter(|one| one.block.is_v6() == v6 && one.ports.contains(&port))
+        .collect();
+    let blocks: Vec<Cidr> = here.iter().map(|one| one.block).collect();
+    let world = cidr::together(&blocks).into_iter().find(Cidr::is_world)?;
+    let widest = |one: &Admitted| {
+        world.covers(&one.block)
+            && !blocks.iter().any(|block| *block != one.block && block.covers(&one.block))
+    };
+    Some((world, here.into_iter().filter(|one| widest(one)).collect()))
+}

@@ -1,0 +1,407 @@
+//! The doors between a balancer and its tasks: one port of tasks, or of the instances under them,
+//! that have the same security groups, and what the health checks prove about the way there. A
+//! health check that passes, or fails with an answer, shows that the way is open; that of a network
+//! load balancer does not say whether it got one.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::RangeInclusive;
+
+use crate::aws::cidr::Cidr;
+use crate::call::Call;
+use crate::check::{Findings, NoAnswer};
+use crate::facts::deployment::rollout;
+use crate::facts::inbound::health_check::{self, FailedCheck, Failure};
+use crate::facts::inbound::instance::{self, EPHEMERAL};
+use crate::facts::inbound::traffic;
+use crate::facts::network::network_acl::{self, Crossing, Dropped};
+use crate::facts::network::reach::{self, Admission, Ports};
+use crate::facts::tasks::stop::{self, StopKind};
+use crate::finding::{Evidence, Finding};
+use crate::patient::Patient;
+use crate::seen::{Blind, Why};
+use crate::snapshot::{LoadBalancer, Target, TargetGroup};
+
+/// One port of tasks that have the same security groups; of ports that Docker chose, those that
+/// have the same trouble.
+#[derive(Clone)]
+pub struct Door<'a> {
+    /// The security groups of the tasks, or of the instances that stand for them.
+    pub task_groups: BTreeSet<&'a str>,
+    pub ports: BTreeSet<i32>,
+    /// Docker chose the ports, so that the next task has another one.
+    pub dynamic: bool,
+    /// The health check asks this port, so that its results tell about it.
+    pub checked: bool,
+    pub passes: bool,
+    /// A health check that fails here, and in such a way that something may drop it.
+    pub failed: Option<FailedCheck<'a>>,
+    /// The targets behind it that are registered now.
+    pub targets: Vec<&'a Target>,
+}
+
+impl Door<'_> {
+    /// Whether a health check proves that it is open; or it is so new that ECS may still be adding
+    /// the rule for it.
+    pub fn is_beyond_doubt(&self, patient: &Patient) -> bool {
+        (self.checked && self.passes) || (self.failed.is_none() && rollout::just_began(patient))
+    }
+
+    /// Whose security groups they are.
+    pub fn whose(&self) -> &'static str {
+        if self.targets.iter().any(|target| instance::is_one(target)) {
+            "instances"
+        } else {
+            "tasks"
+        }
+    }
+
+    /// What has to be open for this door, and for that of the next task.
+    pub fn needs(&self) -> Ports {
+        match self.ports.first() {
+            Some(port) if !self.dynamic => (*port).into(),
+            _ => EPHEMERAL.into(),
+        }
+    }
+
+    /// Which instances have these groups, as evidence; where a task has an interface, that is named
+    /// by the task itself.
+    pub fn evidence(&self, patient: &Patient) -> Result<Vec<Evidence>, Blind> {
+        let mut evidence = Vec::new();
+        if let Some(target) = self.targets.iter().find(|target| instance::is_one(target))
+            && let Some(interface) = instance::interface(patient, target)?
+        {
+            let of_interface = |group| {
+                Evidence::new(
+                    Call::DescribeNetworkInterfaces,
+                    &interface.network_interface_id,
+                    "Groups",
+                    group,
+                )
+            };
+            evidence.extend(interface.groups.iter().map(of_interface));
+        }
+        Ok(evidence)
+    }
+
+    /// What a closed door does to the health check, or to the requests.
+    pub fn effect(&self, group: &TargetGroup) -> String {
+        let name = traffic::group_name(&group.target_group_arn);
+        match (&self.failed, self.checked) {
+            (Some(failed), _) => {
+                format!("so the health check of target group {name} {}", failed.failure.verb())
+            }
+            (None, true) => {
+                format!("so the health check of target group {name} cannot get through")
+            }
+            (None, false) => format!(
+                "so requests to target group {name} cannot get through, whatever its health check on another port says"
+            ),
+        }
+    }
+}
+
+/// Examines each door between a balancer with security groups and tasks, or their instances, and
+/// tells of those that are closed. What is closed in the same way on several ports that Docker
+/// chose is told once.
+pub fn each<'a>(
+    patient: &Patient<'a>,
+    findings: &mut Findings,
+    is_closed: impl Fn(&LoadBalancer, &Door<'a>) -> Result<bool, Blind>,
+    tell: impl Fn(&'a TargetGroup, &'a LoadBalancer, &Door<'a>) -> Result<Finding, Blind>,
+) -> Result<(), NoAnswer> {
+    let groups = traffic::groups(patient)?;
+    if groups.is_empty() {
+        return Err(NoAnswer::NotApplicable("no load balancer"));
+    }
+    let mut examined = false;
+    for group in groups {
+        let Some(settings) = findings.see(patient.target_group(group)).flatten() else { continue };
+        for arn in &settings.load_balancer_arns {
+            let Some(balancer) = findings.see(patient.load_balancer(arn)).flatten() else {
+                continue;
+            };
+            if matches!(settings.target_type.as_deref(), Some("ip" | "instance"))
+                && !balancer.security_groups.is_empty()
+            {
+                examined = true;
+                let mut closed: Vec<Door> = Vec::new();
+                for door in findings
+                    .see(doors(patient, settings))
+                    .into_iter()
+                    .flatten()
+                    .filter(|door| is_balancers_own(balancer, door))
+                {
+                    if findings.see(is_closed(balancer, &door)).unwrap_or_default() {
+                        add(&mut closed, door);
+                    }
+                }
+                for door in closed {
+                    findings.add(tell(settings, balancer, &door)?);
+                }
+            }
+        }
+    }
+    if examined {
+        Ok(())
+    } else {
+        Err(NoAnswer::NotApplicable("no tasks or instances behind a balancer with security groups"))
+    }
+}
+
+/// Whether what comes to this door has addresses and groups of the balancer's own. A network load
+/// balancer may hand on its clients' addresses; only its health checks always come from itself.
+fn is_balancers_own(balancer: &LoadBalancer, door: &Door) -> bool {
+    door.checked || balancer.load_balancer_type.as_deref() != Some("network")
+}
+
+/// Adds a closed door, or its port to those that are closed in the same way.
+fn add<'a>(closed: &mut Vec<Door<'a>>, door: Door<'a>) {
+    let is_alike = |other: &&mut Door| {
+        other.dynamic
+            && door.dynamic
+            && other.task_groups == door.task_groups
+            && other.checked == door.checked
+    };
+    match closed.iter_mut().find(is_alike) {
+        Some(alike) => {
+            alike.ports.extend(door.ports);
+            alike.targets.extend(door.targets);
+            alike.failed = alike.failed.take().or(door.failed);
+        }
+        None => closed.push(door),
+    }
+}
+
+/// The doors of a target group: those of its registered targets, and of a task that was just
+/// replaced.
+fn doors<'a>(patient: &Patient<'a>, group: &TargetGroup) -> Result<Vec<Door<'a>>, Blind> {
+    let arn = &group.target_group_arn;
+    let mut doors: BTreeMap<(BTreeSet<&str>, i32), Door> = BTreeMap::new();
+    let mut add = |target: Option<&'a Target>,
+                   failed: Option<&FailedCheck<'a>>|
+     -> Result<(), Blind> {
+        let healthy = target.is_some_and(|target| target.state == "healthy");
+        let task_groups = match reach::task_groups(patient, target) {
+            Err(Blind { why: Why::NotAsked, .. }) if target.is_some_and(need_not_be_seen) => {
+                return Ok(());
+            }
+            other => other?,
+        };
+        let checked = reach::health_check_port(patient, group, target);
+        let traffic = target.map_or(reach::container_port(patient, group), |target| target.port);
+        let dynamic = target.is_some_and(|target| instance::has_dynamic_port(patient, target));
+        // Which groups a stranger's target has, nobody knows.
+        for port in BTreeSet::from([checked, traffic])
+            .into_iter()
+            .flatten()
+            .filter(|_| !task_groups.is_empty())
+        {
+            let (checked, dynamic) = (checked == Some(port), dynamic && traffic == Some(port));
+            let new = || Door {
+                task_groups: task_groups.clone(),
+                ports: BTreeSet::from([port]),
+                dynamic,
+                checked,
+                passes: false,
+                failed: None,
+                targets: Vec::new(),
+            };
+            let door = doors.entry((task_groups.clone(), port)).or_insert_with(new);
+            door.passes |= healthy || failed.is_some_and(answers);
+            if let Some(failed) = failed.filter(|failed| checked && failed.failure.may_be_dropped())
+            {
+                door.failed.get_or_insert(failed.clone());
+            }
+            door.targets.extend(target);
+        }
+        Ok(())
+    };
+    let failures = health_check::failures(patient, arn)?;
+    for target in patient.targets(arn)?.iter().filter(|target| !target.state.ends_with("draining"))
+    {
+        add(Some(target), failures.iter().find(|failed| failed.target == Some(target)))?;
+    }
+    for failed in failures.iter().filter(|failed| failed.target.is_none()) {
+        add(None, Some(failed))?;
+    }
+    // Of a pair nobody knows which half a task that is not registered belongs to.
+    let alone = patient.targets(arn)?.is_empty() && traffic::pair(patient, arn)?.len() < 2;
+    if alone && patient.running_tasks()?.iter().any(|task| task.last_status == "RUNNING") {
+        add(None, None)?;
+    }
+    Ok(doors.into_values().collect())
+}
+
+/// Of very many instances the collector asks only about some, those with trouble first. The way to
+/// a healthy one is open.
+fn need_not_be_seen(target: &Target) -> bool {
+    instance::is_one(target) && target.state == "healthy"
+}
+
+/// Whether a failed health check got an answer, so that the way is open.
+fn answers(failed: &FailedCheck) -> bool {
+    matches!(failed.failure, Failure::WrongAnswer | Failure::Refused)
+}
+
+/// A subnet of tasks where a network ACL drops the health checks.
+#[derive(Debug)]
+pub struct Shut<'a> {
+    pub subnet: &'a str,
+    /// What is dropped first on the way from each of the balancer's subnets that is cut off.
+    pub dropped: Vec<Dropped<'a>>,
+    /// How many of the balancer's subnets are cut off, and how many it has.
+    pub cut_off: (usize, usize),
+    /// A health check that fails there.
+    pub failed: FailedCheck<'a>,
+}
+
+/// Whom a health check that may be dropped asks in a subnet.
+struct Asked<'a> {
+    peer: Cidr,
+    port: i32,
+    /// Docker chose the port.
+    dynamic: bool,
+    failed: FailedCheck<'a>,
+}
+
+/// The subnets of a target group's tasks whose health checks all time out, or fail without a word
+/// of how, and an ACL between them and the balancer drops the traffic, one way or the other.
+pub fn shut_by_acls<'a>(
+    patient: &Patient<'a>,
+    group: &TargetGroup,
+    balancer: &'a LoadBalancer,
+) -> Result<Vec<Shut<'a>>, Blind> {
+    let arn = &group.target_group_arn;
+    let Some(vpc) = &balancer.vpc_id else { return Ok(Vec::new()) };
+    let failures = health_check::failures(patient, arn)?;
+    let mut behind: BTreeMap<&str, Asked> = BTreeMap::new();
+    let mut open: BTreeSet<&str> = BTreeSet::new();
+    for target in patient.targets(arn)? {
+        let subnet = match reach::target_subnet(patient, target) {
+            Err(Blind { why: Why::NotAsked, .. }) if need_not_be_seen(target) => None,
+            other => other?,
+        };
+        let Some(subnet) = subnet else { continue };
+        let failed = failures.iter().find(|failed| failed.target == Some(target));
+        if target.state == "healthy" || failed.is_some_and(answers) {
+            open.insert(subnet);
+        }
+        if let Some(failed) = failed.filter(|failed| failed.failure.may_be_dropped())
+            && let (Some(address), Some(port)) = (reach::target_address(patient, target)?, reach::health_check_port(patient, group, Some(target)))
+            // The balancer's subnets are known by their IPv4 blocks.
+            && address.is_ipv4()
+        {
+            let dynamic = target.port == Some(port) && instance::has_dynamic_port(patient, target);
+            behind.entry(subnet).or_insert_with(|| Asked {
+                peer: address.into(),
+                port,
+                dynamic,
+                failed: failed.clone(),
+            });
+        }
+    }
+    // Between two tasks of a kill loop the one that was replaced tells where it was.
+    for failed in
+        failures.iter().filter(|failed| failed.target.is_none() && failed.failure.may_be_dropped())
+    {
+        let primary = stop::primary_version(patient);
+        let groups = stop::groups(patient)?;
+        let replaced = groups.iter().filter(|stops| {
+            matches!(stops.kind, StopKind::BalancerHealthCheck { .. }) && stops.is_of(&primary)
+        });
+        for subnet in
+            replaced.flat_map(|stops| &stops.tasks).filter_map(|task| task.subnet_id.as_deref())
+        {
+            if let (Some(block), Some(port)) = (
+                reach::subnet_block(patient, subnet)?,
+                reach::health_check_port(patient, group, None),
+            ) {
+                behind.entry(subnet).or_insert_with(|| Asked {
+                    peer: block,
+                    port,
+                    dynamic: false,
+                    failed: failed.clone(),
+                });
+            }
+        }
+    }
+    let mut shut = Vec::new();
+    for (subnet, Asked { peer, port, dynamic, failed }) in
+        behind.into_iter().filter(|(subnet, _)| !open.contains(subnet))
+    {
+        let mut dropped = Vec::new();
+        for own in balancer.subnets.iter().filter(|own| *own != subnet) {
+            let Some(block) = reach::subnet_block(patient, own)? else { continue };
+            let crossing = |subnet, egress, peer, ports| Crossing { subnet, egress, peer, ports };
+            let hops = |ports: RangeInclusive<i32>| {
+                [
+                    crossing(own.as_str(), true, peer, ports.clone()),
+                    crossing(subnet, false, block, ports),
+                    crossing(subnet, true, block, network_acl::OF_BALANCERS),
+                    crossing(own.as_str(), false, peer, network_acl::OF_BALANCERS),
+                ]
+            };
+            let Some(found) = network_acl::dropped(patient, vpc, hops(port..=port))? else {
+                continue;
+            };
+            // Where all ports are dropped that Docker may choose, all of them have to be allowed.
+            let all =
+                if dynamic { network_acl::dropped(patient, vpc, hops(EPHEMERAL))? } else { None };
+            dropped.push(all.filter(|all| all.crossing.is_at(&found.crossing)).unwrap_or(found));
+        }
+        let cut_off = (dropped.len(), balancer.subnets.len());
+        if !dropped.is_empty() {
+            shut.push(Shut { subnet, dropped, cut_off, failed });
+        }
+    }
+    Ok(shut)
+}
+
+/// Whether security groups or network ACLs are proved to drop some of these health checks, from
+/// some balancer.
+pub fn is_shut(
+    patient: &Patient,
+    group: &TargetGroup,
+    failures: &[FailedCheck],
+) -> Result<bool, Blind> {
+    for arn in &group.load_balancer_arns {
+        let Some(balancer) = patient.load_balancer(arn)? else { continue };
+        let by_acls = match shut_by_acls(patient, group, balancer) {
+            // Network ACLs are asked about only where something timed out: nothing proves that one
+            // is in the way.
+            Err(Blind { why: Why::NotAsked, .. }) => false,
+            shut => !shut?.is_empty(),
+        };
+        if by_acls {
+            return Ok(true);
+        }
+        let guarded = !balancer.security_groups.is_empty();
+        for failed in failures.iter().filter(|_| guarded) {
+            let groups = reach::task_groups(patient, failed.target)?;
+            let Some(port) = reach::health_check_port(patient, group, failed.target)
+                .filter(|_| !groups.is_empty())
+            else {
+                continue;
+            };
+            let closed = |admission| admission == Admission::No;
+            if closed(reach::into_task(patient, balancer, &groups, port)?)
+                || closed(reach::out_to_task(patient, balancer, &groups, failed.target, port)?)
+            {
+                return Ok(true);
+            }
+        }
+    }
+    Ok(false)
+}
+
+/// The balancer's groups as evidence.
+pub fn groups_of(balancer: &LoadBalancer) -> impl Iterator<Item = Evidence> {
+    balancer.security_groups.iter().map(|id| {
+        Evidence::new(
+            Call::DescribeLoadBalancers,
+            &balancer.load_balancer_arn,
+            "SecurityGroups",
+            id,
+        )
+    })
+}

@@ -1,0 +1,455 @@
+//! The traffic path of a service: listener, rule, weights, target groups, targets. Weighted rules
+//! do not fail over, and a balancer sends traffic to unhealthy targets if it has no others: so only
+//! a group with no usable target at all makes the balancer itself answer 503.
+
+use std::collections::BTreeSet;
+
+use crate::call::{Call, quote};
+use crate::finding::Evidence;
+use crate::patient::Patient;
+use crate::seen::Blind;
+use crate::snapshot::deployment::IngressPath;
+use crate::snapshot::{Listener, Rule, Target, TargetGroup};
+
+/// One way in: a rule that forwards to some group of the service.
+#[derive(Debug)]
+pub struct Way<'a> {
+    pub listener: &'a Listener,
+    pub rule: &'a Rule,
+    pub shares: Vec<Share<'a>>,
+    /// ECS shifts traffic on this rule: it is the production rule of the deployment controller, or
+    /// Express's own.
+    pub managed: bool,
+}
+
+/// A target group of a rule, with its part of the traffic.
+#[derive(Debug)]
+pub struct Share<'a> {
+    pub group: &'a str,
+    pub weight: i32,
+    /// Of all weights of the rule, 0 to 100.
+    pub percent: f64,
+}
+
+/// A part of the traffic in words: `5 %`, `less than 1 %`.
+pub fn percent_words(percent: f64) -> String {
+    if percent > 0.0 && percent < 1.0 { "less than 1 %".into() } else { format!("{percent:.0} %") }
+}
+
+impl<'a> Way<'a> {
+    /// Hosts that the rule asks for; none where it takes every host.
+    pub fn hosts(&self) -> impl Iterator<Item = &'a str> + use<'a> {
+        self.rule
+            .conditions
+            .iter()
+            .filter(|condition| condition.field == "host-header")
+            .flat_map(|c| c.values.iter().map(String::as_str))
+    }
+
+    /// Shares that get traffic.
+    pub fn live(&self) -> impl Iterator<Item = &Share<'a>> {
+        self.shares.iter().filter(|share| share.weight > 0)
+    }
+
+    /// Whether HTTP is spoken here: only then can the balancer answer with a status code of its
+    /// own.
+    pub fn is_http(&self) -> bool {
+        matches!(self.listener.protocol.as_deref(), Some("HTTP" | "HTTPS"))
+    }
+
+    /// The command that gives the rule these weights. A default rule belongs to its listener and is
+    /// changed there.
+    pub fn set_weights(&self, weights: &[(&str, i32)]) -> String {
+        let groups: Vec<String> = weights
+            .iter()
+            .map(|(group, weight)| format!("{{TargetGroupArn={group},Weight={weight}}}"))
+            .collect();
+        let action =
+            quote(&format!("Type=forward,ForwardConfig={{TargetGroups=[{}]}}", groups.join(",")));
+        if self.rule.is_default {
+            format!(
+                "aws elbv2 modify-listener --listener-arn {} --default-actions {action}",
+                self.listener.listener_arn
+            )
+        } else {
+            format!("aws elbv2 modify-rule --rule-arn {} --actions {action}", self.rule.rule_arn)
+        }
+    }
+
+    /// The same weights in Terraform/OpenTofu. ECS changes the weights of its own rule, so the code
+    /// must not.
+    pub fn weights_in_terraform(&self, weights: &[(&str, i32)]) -> String {
+        let group = |(arn, weight): &(&str, i32)| {
+            format!(
+                "      target_group {{\n        arn    = \"{arn}\"\n        weight = {weight}\n      }}\n"
+            )
+        };
+        let groups: String = weights.iter().map(group).collect();
+        let (resource, action) = if self.rule.is_default {
+            ("aws_lb_listener", "default_action")
+        } else {
+            ("aws_lb_listener_rule", "action")
+        };
+        format!(
+            "resource \"{resource}\" \"this\" {{\n  {action} {{\n    type = \"forward\"\n    forward {{\n{groups}    }}\n  }}\n  lifecycle {{\n    ignore_changes = [{action}]\n  }}\n}}"
+        )
+    }
+
+    /// `api.example.com`, or `HTTPS:443` for a rule that takes every host.
+    pub fn name(&self) -> String {
+        let hosts: Vec<&str> = self.hosts().collect();
+        let paths: Vec<&str> = self
+            .rule
+            .conditions
+            .iter()
+            .filter(|c| c.field == "path-pattern")
+            .flat_map(|c| c.values.iter().map(String::as_str))
+            .collect();
+        let listener = format!(
+            "{}:{}",
+            self.listener.protocol.as_deref().unwrap_or("listener"),
+            self.listener.port.unwrap_or_default()
+        );
+        let name = match (hosts.is_empty(), paths.is_empty()) {
+            (true, true) => listener,
+            (true, false) => format!("{listener} {}", paths.join(", ")),
+            (false, true) => hosts.join(", "),
+            (false, false) => format!("{} {}", hosts.join(", "), paths.join(", ")),
+        };
+        // A rule that also asks for a header or a sender takes only some of the requests.
+        let narrowed = self
+            .rule
+            .conditions
+            .iter()
+            .any(|c| !matches!(c.field.as_str(), "host-header" | "path-pattern"));
+        if narrowed { format!("{name} (under further conditions)") } else { name }
+    }
+}
+
+/// The ways in that ECS manages for an Express service; for all others none, and nothing is asked.
+pub fn ingress_paths<'a>(patient: &Patient<'a>) -> Result<Vec<&'a IngressPath>, Blind> {
+    let mut paths = Vec::new();
+    if patient.is_express() {
+        for arn in &patient.service().current_service_revisions {
+            paths
+                .extend(patient.revision(arn)?.iter().flat_map(|revision| &revision.ingress_paths));
+        }
+    }
+    Ok(paths)
+}
+
+/// The target groups of a service: those it is registered with, and the other half of a pair.
+pub fn groups<'a>(patient: &Patient<'a>) -> Result<BTreeSet<&'a str>, Blind> {
+    let service = patient.service();
+    let mut groups = BTreeSet::new();
+    for balancer in &service.load_balancers {
+        groups.extend(balancer.target_group_arn.as_deref());
+        groups.extend(balancer.alternate_target_group_arn.as_deref());
+    }
+    for path in ingress_paths(patient)? {
+        groups.extend(path.target_groups.iter().filter_map(|group| group.arn.as_deref()));
+    }
+    Ok(groups)
+}
+
+/// Whether the metrics of a group are asked for: CloudWatch has those that the program reads for
+/// application load balancers.
+pub fn is_measured(patient: &Patient, group: &str) -> Result<bool, Blind> {
+    let of_application = |arn: &String| arn.contains(":loadbalancer/app/");
+    Ok(patient
+        .target_group(group)?
+        .is_some_and(|group| group.load_balancer_arns.iter().any(of_application)))
+}
+
+/// The rules on which ECS shifts traffic.
+fn managed_rules<'a>(patient: &Patient<'a>) -> Result<BTreeSet<&'a str>, Blind> {
+    let service = patient.service();
+    let mut rules: BTreeSet<&str> = service
+        .load_balancers
+        .iter()
+        .filter_map(|balancer| balancer.production_listener_rule.as_deref())
+        .collect();
+    for path in ingress_paths(patient)? {
+        rules.extend(path.rule.as_ref().and_then(|rule| rule.arn.as_deref()));
+    }
+    Ok(rules)
+}
+
+/// The load balancers in front of the service.
+pub fn balancers<'a>(patient: &Patient<'a>) -> Result<BTreeSet<&'a str>, Blind> {
+    let mut balancers = BTreeSet::new();
+    for group in groups(patient)? {
+        balancers.extend(
+            patient
+                .target_group(group)?
+                .iter()
+                .flat_map(|group| &group.load_balancer_arns)
+                .map(String::as_str),
+        );
+    }
+    for path in ingress_paths(patient)? {
+        balancers.extend(path.load_balancer.as_ref().and_then(|balancer| balancer.arn.as_deref()));
+    }
+    Ok(balancers)
+}
+
+/// Every rule of the service's balancers, with its listener.
+pub fn all_rules<'a>(patient: &Patient<'a>) -> Result<Vec<(&'a Listener, &'a Rule)>, Blind> {
+    let mut rules = Vec::new();
+    for balancer in balancers(patient)? {
+        for listener in patient.listeners(balancer)? {
+            rules
+                .extend(patient.rules(&listener.listener_arn)?.iter().map(|rule| (listener, rule)));
+        }
+    }
+    Ok(rules)
+}
+
+/// Every way in to the service for its clients. The test rule of a blue/green deployment is none:
+/// it may well lead to the empty half of a pair.
+pub fn ways<'a>(patient: &Patient<'a>) -> Result<Vec<Way<'a>>, Blind> {
+    let groups = groups(patient)?;
+    let managed = managed_rules(patient)?;
+    let is_test = |rule: &Rule| {
+        patient
+            .service()
+            .load_balancers
+            .iter()
+            .any(|b| b.test_listener_rule.as_deref() == Some(rule.rule_arn.as_str()))
+    };
+    let mut ways = Vec::new();
+    for (listener, rule) in all_rules(patient)?.into_iter().filter(|(_, rule)| !is_test(rule)) {
+        let forwards = || {
+            rule.actions
+                .iter()
+                .filter(|action| action.kind == "forward")
+                .flat_map(|action| &action.target_groups)
+        };
+        if !forwards().any(|group| groups.contains(group.target_group_arn.as_str())) {
+            continue;
+        }
+        let total: i32 = forwards().map(|group| group.weight).sum();
+        let percent = |weight: i32| {
+            if total > 0 { f64::from(weight) * 100.0 / f64::from(total) } else { 0.0 }
+        };
+        let shares = forwards()
+            .map(|group| Share {
+                group: &group.target_group_arn,
+                weight: group.weight,
+                percent: percent(group.weight),
+            })
+            .collect();
+        ways.push(Way {
+            listener,
+            rule,
+            shares,
+            managed: managed.contains(rule.rule_arn.as_str()),
+        });
+    }
+    Ok(ways)
+}
+
+/// The groups that get traffic by some rule.
+pub fn live_groups<'a>(patient: &Patient<'a>) -> Result<BTreeSet<&'a str>, Blind> {
+    Ok(ways(patient)?
+        .iter()
+        .flat_map(|way| way.live().map(|share| share.group).collect::<Vec<_>>())
+        .collect())
+}
+
+/// What a balancer can do with a target group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GroupState {
+    /// Some target is healthy, or its health is not checked.
+    Serves,
+    /// All registered targets are unhealthy: the balancer sends traffic to all of them.
+    FailsOpen,
+    /// No target is healthy yet, and some have had no health check.
+    Warming,
+    /// Every target is registered where this balancer sends no traffic.
+    Unused,
+    /// Every target is on its way out.
+    Draining,
+    Empty,
+}
+
+impl GroupState {
+    pub fn of(targets: &[Target]) -> GroupState {
+        let any =
+            |states: &[&str]| targets.iter().any(|target| states.contains(&target.state.as_str()));
+        if any(&["healthy", "unavailable"]) {
+            GroupState::Serves
+        } else if any(&["initial"]) {
+            GroupState::Warming
+        } else if any(&["unhealthy"]) {
+            GroupState::FailsOpen
+        } else if any(&["draining", "unhealthy.draining"]) {
+            GroupState::Draining
+        } else if targets.is_empty() {
+            GroupState::Empty
+        } else {
+            GroupState::Unused
+        }
+    }
+
+    /// What a group in this state has: `no registered target`.
+    pub fn words(self) -> &'static str {
+        match self {
+            GroupState::Serves => "a healthy target",
+            GroupState::FailsOpen => "only unhealthy targets",
+            GroupState::Warming => "only targets that wait for their first health check",
+            GroupState::Unused => "only targets that the balancer does not use",
+            GroupState::Draining => "only draining targets",
+            GroupState::Empty => "no registered target",
+        }
+    }
+
+    /// Whether the balancer has nowhere to send a request and answers 503 itself. Draining alone is
+    /// not documented to do so, but has been seen to.
+    pub fn answers_503(self) -> bool {
+        matches!(self, GroupState::Empty | GroupState::Unused | GroupState::Draining)
+    }
+}
+
+/// A part of a rule's traffic that goes to a group without a target that could answer.
+#[derive(Debug)]
+pub struct Dead<'w, 'a> {
+    pub share: &'w Share<'a>,
+    pub state: GroupState,
+    targets: &'a [Target],
+}
+
+impl<'w, 'a> Dead<'w, 'a> {
+    /// The share as a dead one, if it is.
+    pub fn of(patient: &Patient<'a>, share: &'w Share<'a>) -> Result<Option<Dead<'w, 'a>>, Blind> {
+        let targets = patient.targets(share.group)?;
+        let state = GroupState::of(targets);
+        Ok(state.answers_503().then_some(Dead { share, state, targets }))
+    }
+
+    /// `target group api has no registered target`
+    pub fn words(&self) -> String {
+        format!("target group {} has {}", group_name(self.share.group), self.state.words())
+    }
+
+    /// The share in the rule, and the state of the group's first target, or that there is none.
+    pub fn evidence(&self, rule: &Rule) -> [Evidence; 2] {
+        let group = self.share.group;
+        [
+            Evidence::new(
+                Call::DescribeRules,
+                &rule.rule_arn,
+                "ForwardConfig.TargetGroups.Weight",
+                self.share.weight,
+            ),
+            match self.targets.first() {
+                Some(target) => Evidence::new(
+                    Call::DescribeTargetHealth,
+                    group,
+                    "TargetHealth.State",
+                    &target.state,
+                ),
+                None => Evidence::new(
+                    Call::DescribeTargetHealth,
+                    group,
+                    "TargetHealthDescriptions",
+                    "[]",
+                ),
+            },
+        ]
+    }
+}
+
+pub fn state(patient: &Patient, group: &str) -> Result<GroupState, Blind> {
+    Ok(GroupState::of(patient.targets(group)?))
+}
+
+/// The container that is registered with a group. Express wants it to be called `Main`.
+pub fn container<'a>(patient: &Patient<'a>, group: &str) -> Option<&'a str> {
+    let mut balancers = patient.service().load_balancers.iter();
+    let registered = balancers.find(|b| {
+        [&b.target_group_arn, &b.alternate_target_group_arn]
+            .into_iter()
+            .flatten()
+            .any(|arn| arn == group)
+    });
+    registered
+        .and_then(|balancer| balancer.container_name.as_deref())
+        .or(patient.is_express().then_some("Main"))
+}
+
+/// The name of a target group, from its ARN: `arn:…:targetgroup/api/0123` → `api`.
+pub fn group_name(arn: &str) -> &str {
+    arn.rsplit('/').nth(1).unwrap_or(arn)
+}
+
+/// The name of a load balancer, from its ARN: `arn:…:loadbalancer/app/web/0123` → `web`.
+pub fn balancer_name(arn: &str) -> &str {
+    arn.rsplit('/').nth(1).unwrap_or(arn)
+}
+
+/// The port that the health check of a target really asks.
+pub fn health_check_port(group: &TargetGroup, target: &Target) -> Option<i32> {
+    match group.health_check_port.as_deref() {
+        None | Some("traffic-port") => target.port,
+        Some(port) => crate::text::parsed(port),
+    }
+}
+
+/// A target group with the other half of its pair, if ECS deploys over a pair: a task that is
+/// registered in one half can be why the other is empty.
+pub fn pair<'a>(patient: &Patient<'a>, group: &str) -> Result<BTreeSet<&'a str>, Blind> {
+    let service = patient.service();
+    for balancer in &service.load_balancers {
+        let pair: BTreeSet<&str> = balancer
+            .target_group_arn
+            .as_deref()
+            .into_iter()
+            .chain(balancer.alternate_target_group_arn.as_deref())
+            .collect();
+        if pair.contains(group) {
+            return Ok(pair);
+        }
+    }
+    for path in ingress_paths(patient)? {
+        let pair: BTreeSet<&str> =
+            path.target_groups.iter().filter_map(|group| group.arn.as_deref()).collect();
+        if pair.contains(group) {
+            return Ok(pair);
+        }
+    }
+    Ok(BTreeSet::new())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::baseline::{forward, host_rule};
+    use crate::snapshot::Condition;
+
+    #[test]
+    fn a_rule_that_asks_for_more_than_the_host_says_so() {
+        let listener =
+            Listener { port: Some(443), protocol: Some("HTTPS".into()), ..Listener::default() };
+        let mut rule = host_rule("arn", "1", "api.example.com", forward(&[("group", 1)]));
+        let name = |rule: &Rule| {
+            Way { listener: &listener, rule, shares: Vec::new(), managed: false }.name()
+        };
+        assert_eq!(name(&rule), "api.example.com");
+        rule.conditions.push(Condition {
+            field: "http-header".into(),
+            name: Some("X-Test".into()),
+            values: vec!["1".into()],
+            ..Condition::default()
+        });
+        assert_eq!(name(&rule), "api.example.com (under further conditions)");
+    }
+
+    #[test]
+    fn a_small_part_is_not_called_none() {
+        assert_eq!(
+            [percent_words(100.0), percent_words(5.0), percent_words(0.4)],
+            ["100 %", "5 %", "less than 1 %"]
+        );
+    }
+}

@@ -1,0 +1,261 @@
+//! Which way traffic takes out of a subnet: the longest prefix of the route table that the subnet
+//! has, or of the VPC's main one. And which subnets the tasks are in that could not reach
+//! something. What endpoints have to do with it is for the journey to say.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use crate::aws::cidr::Cidr;
+use crate::call::Call;
+use crate::check::Findings;
+use crate::facts::network::reach;
+use crate::facts::tasks::reason::{self, Destination, Fault, Step, Told, Trouble};
+use crate::finding::Evidence;
+use crate::patient::Patient;
+use crate::seen::Blind;
+use crate::snapshot::{Route, RouteTable};
+use crate::text::parsed;
+
+/// Where the traffic goes.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Way<'a> {
+    /// No route has the address.
+    Nowhere,
+    /// The route leads to something that is not there any more.
+    Blackhole(&'a Route),
+    /// To an internet gateway, which takes only who has a public address.
+    Internet(&'a Route),
+    /// To a NAT gateway.
+    Nat(&'a Route),
+    /// Somewhere else: a transit gateway, an appliance.
+    Elsewhere,
+    /// A prefix list or a partial route may or may not have it.
+    Unknown,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub struct Exit<'a> {
+    pub table: &'a RouteTable,
+    pub way: Way<'a>,
+}
+
+/// The way out of a subnet: to an address, or to wherever the default route leads. None where
+/// subnet or table is unknown.
+pub fn out<'a>(
+    patient: &Patient<'a>,
+    subnet: &str,
+    to: Option<IpAddr>,
+) -> Result<Option<Exit<'a>>, Blind> {
+    let Some(vpc) = patient.subnet(subnet)?.and_then(|subnet| subnet.vpc_id.as_deref()) else {
+        return Ok(None);
+    };
+    Ok(table(patient.route_tables(vpc)?, subnet).map(|table| Exit { table, way: way(table, to) }))
+}
+
+/// The route table of a subnet among those of its VPC: its own, or the main one.
+pub fn table<'a>(tables: &'a [RouteTable], subnet: &str) -> Option<&'a RouteTable> {
+    let own = tables.iter().find(|table| table.subnet_ids.iter().any(|id| id == subnet));
+    own.or_else(|| tables.iter().find(|table| table.main))
+}
+
+/// Whether nothing of the internet's gets in or out by a table's routes: none of them leads to an
+/// internet gateway, and the default route is missing, a blackhole, or leads to a NAT gateway. A
+/// firewall or an appliance may be a way.
+pub fn is_private(table: &RouteTable) -> bool {
+    let leads_to = |route: &Route, kind: &str| {
+        route.target.as_deref().is_some_and(|target| target.starts_with(kind))
+    };
+    let is_dead = |route: &Route| route.state.as_deref() == Some("blackhole");
+    let has_gateway = table.routes.iter().any(|route| leads_to(route, "igw-") && !is_dead(route));
+    let default = table.routes.iter().find(|route| route.destination == "0.0.0.0/0");
+    !has_gateway && default.is_none_or(|route| is_dead(route) || leads_to(route, "nat-"))
+}
+
+fn way(table: &RouteTable, to: Option<IpAddr>) -> Way<'_> {
+    let of_block = |route: &Route| parsed::<Cidr>(&route.destination);
+    let has =
+        |block: &Cidr| to.map_or(!block.is_v6() && block.is_world(), |address| block.has(address));
+    let longest = table
+        .routes
+        .iter()
+        .filter_map(|route| Some((route, of_block(route).filter(has)?)))
+        .max_by_key(|(_, block)| block.length());
+    let target = |route: &Route| route.target.clone().unwrap_or_default();
+    match longest {
+        Some((route, _)) if route.state.as_deref() == Some("blackhole") => Way::Blackhole(route),
+        Some((route, _)) if target(route).starts_with("igw-") => Way::Internet(route),
+        Some((route, _)) if target(route).starts_with("nat-") => Way::Nat(route),
+        Some(_) => Way::Elsewhere,
+        // A gateway endpoint's prefix list is that of S3 or DynamoDB; whatever else a list has, it
+        // may be the address.
+        None if table
+            .routes
+            .iter()
+            .any(|route| of_block(route).is_none() && !target(route).starts_with("vpce-")) =>
+        {
+            Way::Unknown
+        }
+        // Without an address, a route for a part of the world may be the one that counts.
+        None if to.is_none()
+            && table.routes.iter().any(|route| {
+                !["local", "vpce-", "pcx-"].iter().any(|near| target(route).starts_with(near))
+            }) =>
+        {
+            Way::Unknown
+        }
+        None => Way::Nowhere,
+    }
+}
+
+/// Every destination that a table does have: what is not among them has no route.
+pub fn destinations(table: &RouteTable) -> Vec<Evidence> {
+    let of = &table.route_table_id;
+    table
+        .routes
+        .iter()
+        .map(|route| {
+            Evidence::new(Call::DescribeRouteTables, of, "Routes.Destination", &route.destination)
+        })
+        .collect()
+}
+
+/// A subnet out of which tasks could not reach what they need to start.
+#[derive(Debug)]
+pub struct Stranded<'a> {
+    pub subnet: &'a str,
+    pub told: Told<'a>,
+    /// What did not answer, as far as the words tell.
+    pub to: Destination,
+}
+
+impl Stranded<'_> {
+    pub fn address(&self) -> Option<IpAddr> {
+        match self.to {
+            Destination::Address(address) => Some(address),
+            Destination::Unresolved | Destination::Unknown => None,
+        }
+    }
+}
+
+/// The subnets of tasks on Fargate whose reasons prove that the network is the trouble, each once.
+/// On instances it is the instance that pulls, which is no matter of the tasks' subnet.
+pub fn stranded<'a>(patient: &Patient<'a>, findings: &mut Findings) -> Vec<Stranded<'a>> {
+    let mut stranded: BTreeMap<(&str, &str), Stranded> = BTreeMap::new();
+    for told in reason::told(patient, findings) {
+        let to = reason::destination(told.text);
+        if !is_of_network(&told)
+            || !is_on_fargate(patient, &told)
+            || !is_by_own_interface(patient, &told)
+        {
+            continue;
+        }
+        let of_tasks = |told: &Told<'a>| {
+            told.tasks.iter().filter_map(|task| task.subnet_id.as_deref()).collect::<Vec<&str>>()
+        };
+        let mut subnets = of_tasks(&told);
+        // Where only events tell, it is one of those that the deployment asks for; but stopped
+        // tasks might know better.
+        if subnets.is_empty() && told.is_primary && findings.see(patient.stopped_tasks()).is_some()
+        {
+            subnets = reach::configured(patient, None)
+                .into_iter()
+                .flat_map(|network| &network.subnets)
+                .map(String::as_str)
+                .collect();
+        }
+        for subnet in subnets {
+            let told = Told { tasks: told.tasks.clone(), evidence: told.evidence.clone(), ..told };
+            stranded.entry((subnet, told.task_definition)).or_insert(Stranded { subnet, told, to });
+        }
+    }
+    stranded.into_values().collect()
+}
+
+fn is_of_network(told: &Told) -> bool {
+    match told.reason.trouble {
+        Trouble::RegistryUnreachable
+        | Trouble::SecretStoreUnreachable
+        | Trouble::LogsUnreachable => true,
+        Trouble::EnvironmentFileUnreadable => told.reason.fault == Some(Fault::Network),
+        _ => false,
+    }
+}
+
+fn is_on_fargate(patient: &Patient, told: &Told) -> bool {
+    let service = patient.service();
+    let by_service = match service.launch_type.as_deref() {
+        Some(launch_type) => launch_type == "FARGATE",
+        None => service.capacity_providers.iter().all(|provider| provider.starts_with("FARGATE")),
+    };
+    by_service && told.tasks.iter().all(|task| task.container_instance_arn.is_none())
+}
+
+/// Before platform version 1.4.0, Fargate fetched secrets and the registry's authorization over an
+/// interface of its own.
+fn is_by_own_interface(patient: &Patient, told: &Told) -> bool {
+    let version = patient.service().platform_version.as_deref().unwrap_or("LATEST");
+    let is_old = ["1.0", "1.1", "1.2", "1.3"].iter().any(|old| version.starts_with(old));
+    !(is_old
+        && matches!(
+            told.reason.step,
+            Some(Step::RegistryAuth | Step::Secret | Step::SecretOrRegistryAuth)
+        ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn table(routes: &[(&str, &str, &str)]) -> RouteTable {
+        let route = |(destination, target, state): &(&str, &str, &str)| Route {
+            destination: (*destination).into(),
+            target: Some((*target).into()),
+            state: Some((*state).into()),
+        };
+        RouteTable { routes: routes.iter().map(route).collect(), ..RouteTable::default() }
+    }
+
+    const LOCAL: (&str, &str, &str) = ("10.0.0.0/16", "local", "active");
+
+    #[test]
+    fn the_longest_prefix_has_the_word() {
+        let to = parsed("52.94.53.1");
+        let wide = ("0.0.0.0/0", "nat-1", "active");
+        assert!(matches!(
+            way(&table(&[LOCAL, wide, ("52.94.0.0/16", "igw-1", "active")]), to),
+            Way::Internet(_)
+        ));
+        assert!(matches!(
+            way(&table(&[LOCAL, ("52.94.0.0/16", "nat-0", "blackhole"), wide]), to),
+            Way::Blackhole(_)
+        ));
+        assert!(matches!(
+            way(&table(&[LOCAL, wide, ("52.95.0.0/16", "nat-0", "blackhole")]), to),
+            Way::Nat(_)
+        ));
+    }
+
+    #[test]
+    fn no_route_is_no_way_unless_a_list_may_have_it() {
+        let to = parsed("52.94.53.1");
+        assert_eq!(way(&table(&[LOCAL]), to), Way::Nowhere);
+        assert_eq!(
+            way(&table(&[LOCAL, ("::/0", "eigw-1", "active")]), to),
+            Way::Nowhere,
+            "another family"
+        );
+        assert_eq!(
+            way(&table(&[LOCAL, ("pl-7ca54015", "vpce-1", "active")]), to),
+            Way::Nowhere,
+            "the list of S3"
+        );
+        assert_eq!(way(&table(&[LOCAL, ("pl-0123", "tgw-1", "active")]), to), Way::Unknown);
+    }
+
+    #[test]
+    fn without_an_address_the_default_route_counts() {
+        assert_eq!(way(&table(&[LOCAL, ("172.16.0.0/12", "pcx-1", "active")]), None), Way::Nowhere);
+        assert_eq!(way(&table(&[LOCAL, ("52.0.0.0/8", "tgw-1", "active")]), None), Way::Unknown);
+        assert_eq!(way(&table(&[LOCAL, ("0.0.0.0/0", "tgw-1", "active")]), None), Way::Elsewhere);
+    }
+}

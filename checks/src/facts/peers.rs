@@ -1,0 +1,7 @@
+//! Who else there is: services that are called or call, and databases.
+
+pub mod callee;
+pub mod callers;
+pub mod database;
+pub mod service_connect;
+pub mod sibling;

@@ -1,0 +1,12 @@
+//! Tasks and their containers: why they stopped or did not start, what their logs say, where they run
+//! and how many there should be.
+
+pub mod capacity;
+pub mod connection_errors;
+pub mod container_log;
+pub mod crash;
+pub mod metric;
+pub mod reason;
+pub mod scaling;
+pub mod start;
+pub mod stop;

@@ -1,0 +1,176 @@
+//! Connections that failed, as apps log them: to which host or port, and how. It joins "cannot be
+//! reached" as settings have it with what the app suffers now.
+
+use jiff::SignedDuration;
+
+use crate::aws::time;
+use crate::call::{Call, LOG_STREAM};
+use crate::check::Findings;
+use crate::facts::tasks::container_log::{self, Stream};
+use crate::facts::tasks::stop;
+use crate::finding::{Evidence, Finding, Kind};
+use crate::patient::Patient;
+use crate::snapshot::LogLine;
+
+/// How a connection failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum How {
+    /// The name does not resolve.
+    Unresolved,
+    /// The other side, or what stands before it, says no.
+    Refused,
+    /// No answer in time.
+    TimedOut,
+}
+
+/// What clients in the usual languages say; the first word that a line has decides.
+const WORDS: &[(&str, How)] = &[
+    ("enotfound", How::Unresolved),
+    ("eai_again", How::Unresolved),
+    ("no such host", How::Unresolved),
+    ("unknownhostexception", How::Unresolved),
+    ("could not translate host name", How::Unresolved),
+    ("name or service not known", How::Unresolved),
+    ("nodename nor servname", How::Unresolved),
+    ("temporary failure in name resolution", How::Unresolved),
+    ("getaddrinfo failed", How::Unresolved),
+    ("host not found in upstream", How::Unresolved),
+    ("econnrefused", How::Refused),
+    ("connection refused", How::Refused),
+    ("actively refused", How::Refused),
+    ("etimedout", How::TimedOut),
+    ("timed out", How::TimedOut),
+    ("i/o timeout", How::TimedOut),
+    ("timeout expired", How::TimedOut),
+    ("connect timeout", How::TimedOut),
+    ("connection timeout", How::TimedOut),
+    ("upstream request timeout", How::TimedOut),
+    ("deadline exceeded", How::TimedOut),
+    ("ehostunreach", How::TimedOut),
+    ("no route to host", How::TimedOut),
+    ("can't connect to", How::TimedOut),
+];
+
+/// How a connection failed, if the line tells of one that did.
+pub fn how(line: &str) -> Option<How> {
+    let line = line.to_ascii_lowercase();
+    WORDS.iter().find(|(word, _)| line.contains(word)).map(|(_, how)| *how)
+}
+
+/// A log line about a connection that failed.
+#[derive(Clone, Debug)]
+pub struct Failed<'a> {
+    pub how: How,
+    pub line: &'a LogLine,
+    stream: Stream<'a>,
+}
+
+/// The lines of the last hour about connections that failed, of tasks that tell of today's trouble;
+/// the newest first.
+pub fn failed<'a>(patient: &Patient<'a>, findings: &mut Findings) -> Vec<Failed<'a>> {
+    let hour_ago = time::before(patient.now(), SignedDuration::from_hours(1));
+    let Some(versions) = findings.see(stop::failing_versions(patient)) else { return Vec::new() };
+    let Some(streams) = findings.see(container_log::streams(patient)) else { return Vec::new() };
+    let mut failed = Vec::new();
+    for stream in streams {
+        if !versions.iter().any(|version| {
+            version.started(stream.task.started_by.as_deref(), &stream.task.task_definition_arn)
+        }) {
+            continue;
+        }
+        let Some(lines) = findings.see(patient.log_lines(stream.group, &stream.stream)) else {
+            continue;
+        };
+        let recent = lines.iter().filter(|line| line.timestamp.is_some_and(|at| at >= hour_ago));
+        failed.extend(recent.filter_map(|line| {
+            Some(Failed { how: how(&line.message)?, line, stream: stream.clone() })
+        }));
+    }
+    failed.sort_by_key(|failed| std::cmp::Reverse(failed.line.timestamp));
+    failed
+}
+
+impl Failed<'_> {
+    /// Whether the line names the host, or an address with this port.
+    pub fn is_about(&self, host: &str, port: Option<i32>) -> bool {
+        let line = self.line.message.to_ascii_lowercase();
+        names(&line, host)
+            || port.is_some_and(|port| names(&line, &port.to_string()) && !line.contains("://"))
+    }
+
+    pub fn evidence(&self) -> Evidence {
+        let of = format!("{}{LOG_STREAM}{}", self.stream.group, self.stream.stream);
+        Evidence::new(Call::GetLogEvents, of, "events.message", &self.line.message)
+            .at(self.line.timestamp)
+    }
+}
+
+/// Whether a word stands in a line by itself, and is not a part of a longer one: `orders`, not
+/// `orders-db`.
+fn names(line: &str, word: &str) -> bool {
+    let is_part = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+    line.match_indices(word).any(|(at, _)| {
+        let (before, after) =
+            (line[..at].chars().next_back(), line[at + word.len()..].chars().next());
+        !before.is_some_and(|c| is_part(c) || c == '.') && !after.is_some_and(is_part)
+    })
+}
+
+/// The finding with what the logs say of it. Only where they do, it may be why tasks of these
+/// versions end or fail their checks; else nothing seen follows from it.
+pub fn join(finding: Finding, failed: &[&Failed]) -> Finding {
+    match failed.first() {
+        Some(newest) => finding.because(newest.evidence()).concerns_all(
+            Kind::TaskDefinition,
+            failed.iter().map(|one| &one.stream.task.task_definition_arn),
+        ),
+        None => finding.concerns_no(Kind::TaskDefinition).concerns_no(Kind::TargetGroup),
+    }
+}
+
+/// ` The log says "…".`
+pub fn quote(failed: &[&Failed]) -> String {
+    let Some(newest) = failed.first() else { return String::new() };
+    let line = newest.line.message.trim().lines().next().unwrap_or_default().trim_end();
+    let cut: String = line.chars().take(160).collect();
+    format!(" The log says \"{cut}{}\".", if cut.len() < line.len() { "…" } else { "" })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_what_clients_log() {
+        let cases = [
+            ("Error: connect ECONNREFUSED 10.0.21.5:5432", Some(How::Refused)),
+            ("Error: connect ETIMEDOUT 10.0.21.5:5432", Some(How::TimedOut)),
+            ("Error: getaddrinfo ENOTFOUND orders", Some(How::Unresolved)),
+            (
+                "connection to server at \"db.example\" (10.0.21.5), port 5432 failed: Connection timed out",
+                Some(How::TimedOut),
+            ),
+            ("dial tcp 10.0.21.5:3306: i/o timeout", Some(How::TimedOut)),
+            ("dial tcp: lookup orders on 10.0.0.2:53: no such host", Some(How::Unresolved)),
+            ("java.net.UnknownHostException: orders", Some(How::Unresolved)),
+            (
+                "sqlalchemy.exc.OperationalError: (2003, \"Can't connect to MySQL server on 'db.example'\")",
+                Some(How::TimedOut),
+            ),
+            ("GET /orders 200 3.1 ms", None),
+            ("FATAL: password authentication failed for user \"app\"", None),
+        ];
+        for (line, expected) in cases {
+            assert_eq!(how(line), expected, "{line}");
+        }
+    }
+
+    #[test]
+    fn a_name_is_not_a_part_of_a_longer_one() {
+        assert!(names("getaddrinfo enotfound orders", "orders"));
+        assert!(names("connect to http://orders:8080 timed out", "orders"));
+        assert!(!names("getaddrinfo enotfound orders-db", "orders"));
+        assert!(!names("getaddrinfo enotfound old.orders", "orders"));
+        assert!(!names("connect econnrefused 10.0.0.5:15432", "5432"));
+    }
+}

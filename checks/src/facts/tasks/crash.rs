@@ -1,0 +1,456 @@
+//! Why a container ended, in the words of its own log: the line that decides, of the newest crash,
+//! of a task and revision that tell of today. What a runtime says by its log may have followed from
+//! something that it does not know, so all of this is likely and never certain. The lines by which
+//! it is known are in `signatures`.
+
+mod signatures;
+
+use std::sync::LazyLock;
+
+use jiff::SignedDuration;
+use regex::Regex;
+
+use crate::call::{Call, LOG_STREAM};
+use crate::check::Findings;
+use crate::facts::tasks::container_log;
+use crate::finding::Evidence;
+use crate::patient::Patient;
+use crate::snapshot::{LogLine, Task};
+use crate::text::{parsed, pattern};
+
+/// What a crash is about, and so where to look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Architecture,
+    OutOfMemory,
+    /// AWS refused the app something, or it has no credentials: a matter of the task role.
+    AwsDenied,
+    /// A database or cache refused the user or the password, or does not know what it asked for.
+    Login,
+    Schema,
+    Exhausted,
+    Dns,
+    Refused,
+    /// No answer: what a security group or a missing route does.
+    Silent,
+    Tls,
+    MissingVariable,
+    /// The image has the wrong version of what runs the app.
+    Runtime,
+    MissingModule,
+    PortTaken,
+    LowPort,
+    Permission,
+    ReadOnly,
+    DiskFull,
+    Setting,
+    Migration,
+    /// The runtime names what ended it, which says what and not why.
+    Uncaught,
+    NotBooted,
+}
+
+impl Kind {
+    /// Whether a line only says that something went wrong, and how little it tells: a line of a
+    /// lower rank has the word.
+    fn rank(self) -> u8 {
+        match self {
+            Kind::NotBooted => 3,
+            Kind::Uncaught => 2,
+            Kind::Migration => 1,
+            _ => 0,
+        }
+    }
+
+    /// Where to look, and what to do.
+    pub fn advice(self) -> &'static str {
+        match self {
+            Kind::Architecture => {
+                "Build the image for the CPU of the tasks, or name the image's in runtimePlatform."
+            }
+            Kind::OutOfMemory => {
+                "Hold the runtime's own limit below the task's memory, or give the task more; then look for what grows."
+            }
+            Kind::AwsDenied => {
+                "Give the task role (not the execution role) what the log names, and deploy again."
+            }
+            Kind::Login => {
+                "Compare user, password and names with those in the secret that the task gets; it may have been rotated."
+            }
+            Kind::Schema => {
+                "Run the migrations on the database that the task uses, then start it again."
+            }
+            Kind::Exhausted => {
+                "Use fewer connections for each task (a pool, or RDS Proxy), or let the database take more."
+            }
+            Kind::Dns => {
+                "Compare the name with the one in the task definition, and look whether the VPC resolves it: a private zone, Cloud Map, Service Connect."
+            }
+            Kind::Refused => {
+                "Look whether it runs and listens there, and whether the task definition has its right address."
+            }
+            Kind::Silent => {
+                "Look whether its security groups admit the task, and whether the subnet has a route to it: silence is likely the network."
+            }
+            Kind::Tls => {
+                "Compare the certificate and its name with what the app trusts, and whether the other side asks for TLS."
+            }
+            Kind::MissingVariable => {
+                "Give the container the variable, under environment or secrets, and deploy again: likely a variable is missing."
+            }
+            Kind::Runtime => {
+                "Take a base image with the version that the app was built for, and deploy again."
+            }
+            Kind::MissingModule => {
+                "Build it into the image, and deploy again; the same image with the same command fails anywhere."
+            }
+            Kind::PortTaken => {
+                "Let one process have the port: the containers of a task share their ports in awsvpc mode."
+            }
+            Kind::LowPort => {
+                "Let it listen on a port above 1023, or run as root; then the port mapping and the target group follow."
+            }
+            Kind::Permission => "Let the image's user read, write or run what the log names.",
+            Kind::ReadOnly => {
+                "Give it a volume for what it writes, or set readonlyRootFilesystem to false."
+            }
+            Kind::DiskFull => {
+                "Ask for more ephemeralStorage in the task definition, or let it write less."
+            }
+            Kind::Setting => {
+                "Mend the configuration that the log names, build the image, and deploy again."
+            }
+            Kind::Migration => {
+                "Look at the migration's own error in the log, and mend the migration or the database's state."
+            }
+            Kind::Uncaught | Kind::NotBooted => {
+                "Read the log from this line on, and mend the app or what it needs."
+            }
+        }
+    }
+}
+
+/// The line that decides.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Crash<'a> {
+    pub kind: Kind,
+    /// What it means, as a clause: `Node.js cannot find module 'express'`.
+    pub words: String,
+    pub line: &'a LogLine,
+    /// The one line of it, where an event of the log has several.
+    pub quote: &'a str,
+}
+
+/// How long before its last word a container may have said why it ends: what it said before, it
+/// survived.
+const LAST_MOMENTS: SignedDuration = SignedDuration::from_mins(2);
+
+/// Reads the end of one container's log, oldest line first.
+pub fn read(lines: &[LogLine]) -> Option<Crash<'_>> {
+    let last = lines.iter().rev().find_map(|line| line.timestamp);
+    let recent = |line: &&LogLine| {
+        line.timestamp.zip(last).is_none_or(|(at, last)| last.duration_since(at) <= LAST_MOMENTS)
+    };
+    let spoken: Vec<(&LogLine, &str)> = lines
+        .iter()
+        .filter(recent)
+        .flat_map(|line| line.message.lines().map(move |text| (line, text.trim())))
+        .collect();
+    let crashes: Vec<(usize, Crash)> = spoken
+        .iter()
+        .enumerate()
+        .filter_map(|(at, (line, text))| Some((at, one(line, text)?)))
+        .collect();
+    let best = crashes.iter().map(|(_, crash)| crash.kind.rank()).min()?;
+    // The last of those that tell most: with "Caused by:" the deepest cause stands last. In Python
+    // it stands first.
+    let mut decisive: Vec<(usize, Crash)> =
+        crashes.into_iter().filter(|(_, crash)| crash.kind.rank() == best).collect();
+    while let [.., (before, _), (at, _)] = decisive.as_slice()
+        && spoken[*before..*at]
+            .iter()
+            .any(|(_, text)| text.ends_with(CHAINED[0]) || text.starts_with(CHAINED[1]))
+    {
+        decisive.pop();
+    }
+    decisive.pop().map(|(_, crash)| crash)
+}
+
+/// What Python writes between an exception and the one that followed from it.
+const CHAINED: [&str; 2] = [
+    "the direct cause of the following exception:",
+    "During handling of the above exception, another exception occurred",
+];
+
+fn one<'a>(line: &'a LogLine, text: &'a str) -> Option<Crash<'a>> {
+    if is_harmless(text) {
+        return None;
+    }
+    let (signature, it) = signatures::of(text)?;
+    let words = signature.words.replace("$it", &short(&it, LONGEST_PART));
+    Some(Crash {
+        kind: signature.kind,
+        words: format!("{words}{}", served_at(&it)),
+        line,
+        quote: text,
+    })
+}
+
+/// What the app itself does not call an error.
+static HARMLESS: LazyLock<Option<Regex>> = LazyLock::new(|| {
+    pattern(
+        r#"\b(?:TRACE|DEBUG|INFO|NOTICE|WARN|WARNING)\b|"?level"?\s*[=:]\s*"?(?i:trace|debug|info|notice|warn|10\b|20\b|30\b|40\b)"#,
+    )
+});
+static GRAVE: LazyLock<Option<Regex>> =
+    LazyLock::new(|| pattern(r"\b(?:ERROR|FATAL|CRITICAL|PANIC|SEVERE)\b"));
+
+fn is_harmless(text: &str) -> bool {
+    let is = |pattern: &LazyLock<Option<Regex>>| {
+        pattern.as_ref().is_some_and(|pattern| pattern.is_match(text))
+    };
+    is(&HARMLESS) && !is(&GRAVE)
+}
+
+/// What usually listens on the port of an address: ` (the port of Postgres)`.
+fn served_at(address: &str) -> String {
+    let port = address.rsplit_once(':').and_then(|(_, port)| parsed::<u16>(port));
+    let served = PORTS.iter().find(|(known, _)| port == Some(*known));
+    served.map_or_else(String::new, |(_, name)| format!(" (the port of {name})"))
+}
+
+const PORTS: &[(u16, &str)] = &[
+    (3306, "MySQL"),
+    (5432, "Postgres"),
+    (5672, "RabbitMQ"),
+    (6379, "Redis"),
+    (9092, "Kafka"),
+    (9200, "OpenSearch"),
+    (11211, "Memcached"),
+    (27017, "MongoDB"),
+];
+
+/// What a container's log says in the end.
+#[derive(Debug, Default)]
+pub struct LastWord<'a> {
+    /// The stream, as the commands that show it name it.
+    pub stream: Option<String>,
+    pub crash: Option<Crash<'a>>,
+    /// The line that tells most, where no signature is known.
+    pub quote: Option<&'a str>,
+    /// Whether there is a log, and nobody let us read it.
+    pub hidden: bool,
+    pub evidence: Vec<Evidence>,
+}
+
+/// As much of a log line as fits into a sentence, and of what a signature finds in it.
+const LONGEST_QUOTE: usize = 160;
+const LONGEST_PART: usize = 60;
+
+/// The end of the log of the newest of these tasks that says anything.
+pub fn last_word<'a>(
+    patient: &Patient<'a>,
+    findings: &mut Findings,
+    container: &str,
+    tasks: &[&Task],
+) -> LastWord<'a> {
+    let streams = findings.see(container_log::streams(patient)).unwrap_or_default();
+    let is_ours = |task: &Task| tasks.iter().any(|one| one.task_arn == task.task_arn);
+    let mut silent = LastWord::default();
+    for stream in
+        streams.into_iter().filter(|stream| stream.container == container && is_ours(stream.task))
+    {
+        let of = format!("{}{LOG_STREAM}{}", stream.group, stream.stream);
+        match findings
+            .see(patient.log_lines(stream.group, &stream.stream))
+            .map(|lines| word(lines, &of))
+        {
+            Some(Some(word)) => return LastWord { stream: Some(of), ..word },
+            Some(None) => {}
+            None => silent.hidden = true,
+        }
+        silent.stream.get_or_insert(of);
+    }
+    silent
+}
+
+fn word<'a>(lines: &'a [LogLine], of: &str) -> Option<LastWord<'a>> {
+    let spoken: Vec<&LogLine> =
+        lines.iter().filter(|line| !line.message.trim().is_empty()).collect();
+    let newest = *spoken.last()?;
+    let crash = read(lines);
+    let (line, quote) = match &crash {
+        Some(crash) => (crash.line, crash.quote),
+        None => {
+            let telling = spoken
+                .iter()
+                .rev()
+                .copied()
+                .find(|line| names_a_failure(&line.message))
+                .unwrap_or(newest);
+            (telling, first_line(telling))
+        }
+    };
+    let mut quoted = vec![(line, quote)];
+    quoted.extend((!std::ptr::eq(line, newest)).then(|| (newest, first_line(newest))));
+    let evidence = quoted.into_iter().map(|(line, quote)| {
+        Evidence::new(Call::GetLogEvents, of, "events.message", quote).at(line.timestamp)
+    });
+    Some(LastWord {
+        crash,
+        quote: Some(quote),
+        evidence: evidence.collect(),
+        ..LastWord::default()
+    })
+}
+
+impl LastWord<'_> {
+    /// `, likely because Node.js cannot find module 'express'`, where the log says so.
+    pub fn because(&self) -> String {
+        self.crash
+            .as_ref()
+            .map_or_else(String::new, |crash| format!(", likely because {}", crash.words))
+    }
+
+    /// ` Its log says "…".`, where no signature says it shorter.
+    pub fn says(&self) -> String {
+        match (&self.crash, self.quote) {
+            (None, Some(quote)) => format!(" Its log says \"{}\".", short(quote, LONGEST_QUOTE)),
+            (None, None) if self.hidden => {
+                " What it logged in the end could not be read.".to_owned()
+            }
+            _ => String::new(),
+        }
+    }
+}
+
+fn first_line(line: &LogLine) -> &str {
+    line.message.trim().lines().next().unwrap_or_default().trim_end()
+}
+
+fn names_a_failure(line: &str) -> bool {
+    let line = line.to_ascii_lowercase();
+    [
+        "error",
+        "exception",
+        "fatal",
+        "panic",
+        "failed",
+        "cannot",
+        "could not",
+        "not found",
+        "denied",
+        "refused",
+    ]
+    .iter()
+    .any(|word| line.contains(word))
+}
+
+fn short(text: &str, longest: usize) -> String {
+    let cut: String = text.chars().take(longest).collect();
+    if cut.len() < text.len() { format!("{cut}…") } else { cut }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::baseline::minutes_ago;
+
+    fn log(messages: &[&str]) -> Vec<LogLine> {
+        messages
+            .iter()
+            .map(|message| LogLine {
+                timestamp: Some(minutes_ago(2)),
+                message: (*message).into(),
+                ..LogLine::default()
+            })
+            .collect()
+    }
+
+    fn words(messages: &[&str]) -> Option<String> {
+        read(&log(messages)).map(|crash| crash.words)
+    }
+
+    #[test]
+    fn the_deepest_cause_has_the_word() {
+        let java = [
+            "APPLICATION FAILED TO START",
+            "org.springframework.beans.factory.BeanCreationException: Error creating bean with name 'orders'",
+            "\tat org.springframework.boot.SpringApplication.run(SpringApplication.java:343)",
+            "Caused by: org.hibernate.exception.JDBCConnectionException: Unable to open JDBC Connection",
+            "Caused by: java.net.UnknownHostException: db.internal: Name or service not known",
+            "\t... 24 more",
+        ];
+        assert_eq!(words(&java).as_deref(), Some("the name db.internal does not resolve"));
+        let python = [
+            "Traceback (most recent call last):",
+            "KeyError: 'DATABASE_URL'",
+            "During handling of the above exception, another exception occurred:",
+            "Traceback (most recent call last):",
+            "django.core.exceptions.ImproperlyConfigured: The SECRET_KEY setting must not be empty.",
+            "[2026-11-22 02:57:00 +0000] [1] [ERROR] Reason: Worker failed to boot.",
+        ];
+        assert_eq!(words(&python).as_deref(), Some("the variable DATABASE_URL is not set"));
+    }
+
+    #[test]
+    fn a_line_that_decides_stands_before_one_that_only_says_that_it_went_wrong() {
+        let go = [
+            "panic: dial tcp 10.0.9.9:6379: connect: connection refused",
+            "goroutine 1 [running]:",
+            "exit status 2",
+        ];
+        assert_eq!(
+            words(&go).as_deref(),
+            Some("10.0.9.9:6379 refuses the connection (the port of Redis)")
+        );
+        let migration = [
+            "ERROR:  permission denied for table orders",
+            "Error: P3018: A migration failed to apply.",
+        ];
+        assert_eq!(words(&migration).as_deref(), Some("its database user has no right to orders"));
+        let python = [
+            "Traceback (most recent call last):",
+            "ValueError: no orders",
+            "[ERROR] Reason: Worker failed to boot.",
+        ];
+        assert_eq!(words(&python).as_deref(), Some("it ends with an uncaught ValueError"));
+    }
+
+    #[test]
+    fn of_several_crashes_the_newest_counts() {
+        let twice = [
+            "Error: connect ECONNREFUSED 10.0.9.9:5432",
+            "retrying",
+            "Error: Cannot find module 'pg-native'",
+        ];
+        assert_eq!(words(&twice).as_deref(), Some("Node.js cannot find module 'pg-native'"));
+    }
+
+    #[test]
+    fn what_the_app_calls_a_warning_or_has_survived_is_no_crash() {
+        assert_eq!(words(&["WARN  cache: connection refused, going on without", "bye"]), None);
+        assert_eq!(words(&[r#"{"level":30,"msg":"connect ECONNREFUSED 10.0.9.9:6379"}"#]), None);
+        assert!(words(&["2026-11-22 INFO and ERROR: connection refused"]).is_some());
+        let mut survived = log(&["Error: connect ECONNREFUSED 10.0.9.9:5432", "bye"]);
+        survived[0].timestamp = Some(minutes_ago(9));
+        assert_eq!(read(&survived), None);
+    }
+
+    #[test]
+    fn of_an_event_with_a_whole_stack_one_line_is_quoted() {
+        let stack = log(&[
+            "Error: Cannot find module 'express'\nRequire stack:\n- /app/server.js\n    at Module._load",
+        ]);
+        assert_eq!(
+            read(&stack).map(|crash| crash.quote),
+            Some("Error: Cannot find module 'express'")
+        );
+    }
+
+    #[test]
+    fn a_long_part_is_cut() {
+        let long = format!("panic: {}", "x".repeat(200));
+        assert!(words(&[&long]).is_some_and(|words| words.ends_with("x…)")));
+    }
+}

@@ -1,0 +1,696 @@
+//! Why a task did not start or did not stay, in AWS's own words: read from stopped tasks and their
+//! containers, and from service events where the tasks are gone or never came to be. The words come
+//! before exit codes, and the tail of a long reason before its head: a secrets message may be a
+//! network fault, a log message may be IAM. The words are in `table`.
+
+mod table;
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::LazyLock;
+
+use jiff::{SignedDuration, Timestamp};
+use regex::Regex;
+
+use crate::aws::event::{self, Event};
+use crate::aws::time;
+use crate::call::Call;
+use crate::check::{Findings, NoAnswer};
+use crate::facts::deployment::{rollback, rollout};
+use crate::facts::tasks::stop::{self, Failures, StopKind};
+use crate::finding::{Evidence, Finding, Kind, Subject};
+use crate::patient::Patient;
+use crate::seen::Blind;
+use crate::snapshot::{ServiceEvent, Task};
+use crate::text::{parsed, pattern};
+
+/// What a reason says is wrong: each has a check of its own, or shares one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Trouble {
+    ImageNotFound,
+    ImagePullDenied,
+    RegistryUnreachable,
+    RegistryRateLimited,
+    WrongArchitecture,
+    DiskFull,
+    SecretDenied,
+    SecretMissing,
+    SecretStoreUnreachable,
+    LogGroupMissing,
+    LogsDenied,
+    LogsUnreachable,
+    LogOptionsWrong,
+    RoleNotAssumable,
+    OutOfMemory,
+    DependencyNeverReady,
+    ContainerCannotStart,
+    NoInstanceFits,
+    AgentDisconnected,
+    CapacityProviderEmpty,
+    FargateCapacityUnavailable,
+    QuotaReached,
+    SubnetFull,
+    InterfaceNotProvisioned,
+    ZoneUnsupported,
+    FileSystemNotMounted,
+    VolumeNotAttached,
+    EnvironmentFileUnreadable,
+    ComputeIncompatible,
+    ServiceLinkedRoleBroken,
+}
+
+impl Trouble {
+    /// Whether it keeps ECS from launching a task at all, so that a task which was launched since
+    /// then shows that it is over.
+    fn is_of_placement(self) -> bool {
+        matches!(
+            self,
+            Trouble::NoInstanceFits
+                | Trouble::AgentDisconnected
+                | Trouble::CapacityProviderEmpty
+                | Trouble::FargateCapacityUnavailable
+                | Trouble::QuotaReached
+                | Trouble::ZoneUnsupported
+                | Trouble::RoleNotAssumable
+        )
+    }
+}
+
+/// What ECS was about to do when it failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    Pull,
+    RegistryAuth,
+    Secret,
+    /// One of the two, and the text does not say which.
+    SecretOrRegistryAuth,
+    Log,
+    EnvironmentFile,
+    FileSystem,
+    Container,
+}
+
+/// What went wrong with it: what the tail of a reason tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    Space,
+    Platform,
+    RateLimit,
+    /// The encryption key may not be used.
+    Key,
+    Denied,
+    Network,
+    Missing,
+}
+
+/// What one text says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reason {
+    pub trouble: Trouble,
+    pub step: Option<Step>,
+    pub fault: Option<Fault>,
+}
+
+/// Reads a stopped task's reason, a container's reason or a service event; none where nothing is
+/// certain.
+pub fn read(text: &str) -> Option<Reason> {
+    let (mut whole, mut step, mut fault) = (None, None, None);
+    for clue in table::clues(text) {
+        match clue {
+            table::Clue::Whole(trouble) => whole = whole.or(Some(trouble)),
+            table::Clue::Step(one) => step = step.or(Some(one)),
+            table::Clue::Fault(one) => fault = fault.or(Some(one)),
+        }
+    }
+    let trouble = match whole {
+        Some(trouble) => trouble,
+        None => together(step?, fault)?,
+    };
+    Some(Reason { trouble, step, fault })
+}
+
+/// What a step and its fault amount to; none where the text was cut off before it said so.
+fn together(step: Step, fault: Option<Fault>) -> Option<Trouble> {
+    Some(match (step, fault) {
+        (_, Some(Fault::Space)) => Trouble::DiskFull,
+        (Step::Pull | Step::Container, Some(Fault::Platform)) => Trouble::WrongArchitecture,
+        (Step::EnvironmentFile, _) => Trouble::EnvironmentFileUnreadable,
+        (Step::FileSystem, _) => Trouble::FileSystemNotMounted,
+        (Step::Container, _) => Trouble::ContainerCannotStart,
+        (Step::Pull, Some(Fault::RateLimit)) => Trouble::RegistryRateLimited,
+        (Step::Pull | Step::RegistryAuth, Some(Fault::Denied | Fault::Key)) => {
+            Trouble::ImagePullDenied
+        }
+        (Step::Pull | Step::RegistryAuth | Step::SecretOrRegistryAuth, Some(Fault::Network)) => {
+            Trouble::RegistryUnreachable
+        }
+        (Step::Pull, Some(Fault::Missing)) => Trouble::ImageNotFound,
+        (Step::Secret, Some(Fault::Denied | Fault::Key)) => Trouble::SecretDenied,
+        (Step::Secret, Some(Fault::Network)) => Trouble::SecretStoreUnreachable,
+        (Step::Secret, Some(Fault::Missing)) => Trouble::SecretMissing,
+        (Step::Log, Some(Fault::Denied | Fault::Key)) => Trouble::LogsDenied,
+        (Step::Log, Some(Fault::Network)) => Trouble::LogsUnreachable,
+        (Step::Log, Some(Fault::Missing)) => Trouble::LogGroupMissing,
+        (Step::Log, _) => Trouble::LogOptionsWrong,
+        (Step::Pull | Step::RegistryAuth | Step::Secret | Step::SecretOrRegistryAuth, _) => {
+            return None;
+        }
+    })
+}
+
+/// Whom IAM refused what, as far as the words tell.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Refused<'a> {
+    pub role: Option<&'a str>,
+    pub action: Option<&'a str>,
+    pub resource: Option<&'a str>,
+}
+
+static ROLE: LazyLock<Option<Regex>> = LazyLock::new(|| pattern(r"assumed-role/(?<it>[^/\s]+)/"));
+static ACTION: LazyLock<Option<Regex>> =
+    LazyLock::new(|| pattern(r"perform: (?<it>[a-z0-9-]+:[A-Za-z]+)"));
+static RESOURCE: LazyLock<Option<Regex>> = LazyLock::new(|| pattern(r"on resource: (?<it>\S+)"));
+
+/// What a pattern calls `it` in a text.
+pub fn part<'a>(pattern: &LazyLock<Option<Regex>>, text: &'a str) -> Option<&'a str> {
+    pattern.as_ref()?.captures(text)?.name("it").map(|found| found.as_str())
+}
+
+pub fn refused(text: &str) -> Refused<'_> {
+    Refused {
+        role: part(&ROLE, text),
+        action: part(&ACTION, text),
+        resource: part(&RESOURCE, text),
+    }
+}
+
+/// Where a connection went that failed, as far as the words tell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Destination {
+    Address(IpAddr),
+    /// A name that did not resolve: that is no matter of routes.
+    Unresolved,
+    Unknown,
+}
+
+static ADDRESS: LazyLock<Option<Regex>> =
+    LazyLock::new(|| pattern(r"dial (?:tcp|udp) \[?(?<it>[0-9a-f.:]+?)\]?:\d+(?:[:\s]|$)"));
+
+pub fn destination(text: &str) -> Destination {
+    match part(&ADDRESS, text).and_then(parsed) {
+        Some(address) => Destination::Address(address),
+        None if text.contains("dial tcp: lookup") || text.contains("no such host") => {
+            Destination::Unresolved
+        }
+        None => Destination::Unknown,
+    }
+}
+
+/// As much of AWS's words as fits into a sentence.
+const QUOTED: usize = 160;
+
+/// AWS's words, cut to what fits into a sentence: the beginning, and of a long one the end, which
+/// tells most.
+pub fn quoted(text: &str) -> String {
+    let words = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let words: Vec<char> = words.trim_end_matches('.').chars().collect();
+    if words.len() <= QUOTED {
+        return words.into_iter().collect();
+    }
+    let (head, tail) = (&words[..QUOTED / 3], &words[words.len() - QUOTED * 2 / 3..]);
+    head.iter().chain(&['…']).chain(tail).collect()
+}
+
+/// One trouble of one version, with everything that tells of it.
+#[derive(Debug)]
+pub struct Told<'a> {
+    pub reason: Reason,
+    /// AWS's words, the newest.
+    pub text: &'a str,
+    pub evidence: Evidence,
+    pub task_definition: &'a str,
+    /// Whether the primary deployment brings this version; if not, it was rolled back.
+    pub is_primary: bool,
+    /// The container whose own reason it is.
+    pub container: Option<&'a str>,
+    /// The tasks that stopped for it, newest first; none where only events tell.
+    pub tasks: Vec<&'a Task>,
+    /// How many tasks of the version failed, for whatever reason.
+    pub failed: usize,
+    /// When ECS last said so in an event, where no stopped task tells.
+    pub said: Option<Timestamp>,
+}
+
+impl<'a> Told<'a> {
+    pub fn version(&self) -> &'a str {
+        rollout::short(self.task_definition)
+    }
+
+    /// `7 of 7 failed tasks of api:12 stopped so within 40 s, the last 3 min ago`.
+    pub fn count(&self, now: Timestamp) -> String {
+        let fate = if self.is_primary { "" } else { ", which was rolled back," };
+        let version = self.version();
+        match (self.tasks.len(), self.said) {
+            (0, Some(at)) => {
+                format!("ECS said so of {version}{fate} {} ago", time::words(time::age(now, at)))
+            }
+            (0, None) => format!("ECS says so of {version}{fate}"),
+            (some, _) => format!(
+                "{some} of {} failed tasks of {version}{fate} stopped so {}",
+                self.failed,
+                stop::when(now, &self.tasks)
+            ),
+        }
+    }
+
+    /// The image of the container that it is about, where that is certain.
+    pub fn image(&self) -> Option<&'a str> {
+        let containers = &self.tasks.first()?.containers;
+        let container = match (self.container, containers.as_slice()) {
+            (Some(name), all) => all.iter().find(|container| container.name == name)?,
+            (None, [only]) => only,
+            (None, _) => return None,
+        };
+        container.image.as_deref()
+    }
+
+    /// A finding about this version: the claim, how many tasks bear it out, and AWS's words as
+    /// evidence.
+    pub fn finding(&self, patient: &Patient, claim: &str) -> Finding {
+        // Whatever keeps a task from starting, it is no verdict of a balancer: where tasks stop for
+        // that, this is not why.
+        Subject::new(Kind::TaskDefinition, self.task_definition)
+            .sick(format!("{claim}: {}.", self.count(patient.now())), self.evidence.clone())
+            .concerns(Kind::TaskDefinition, self.task_definition)
+            .concerns_no(Kind::TargetGroup)
+    }
+
+    /// The command that shows AWS's words again.
+    pub fn see(&self, patient: &Patient) -> String {
+        let id = self.tasks.first().map_or(patient.arn(), |task| task.id());
+        self.evidence.call.see(patient.cluster(), patient.name(), patient.arn(), id)
+    }
+}
+
+/// Tells each of these troubles that is today's. What may not be seen of tasks is noted; events may
+/// still tell.
+pub fn each<'a>(
+    patient: &Patient<'a>,
+    findings: &mut Findings,
+    troubles: &[Trouble],
+    mut tell: impl FnMut(&Told<'a>, &mut Findings) -> Option<Finding>,
+) -> Result<(), NoAnswer> {
+    if !rollout::ecs_controls(patient) {
+        return Err(NoAnswer::NotApplicable(rollout::OTHER_CONTROLLER));
+    }
+    for told in
+        told(patient, findings).iter().filter(|told| troubles.contains(&told.reason.trouble))
+    {
+        let finding = tell(told, findings);
+        finding.into_iter().for_each(|finding| findings.add(finding));
+    }
+    Ok(())
+}
+
+/// Every trouble that tells of today: of the versions that matter, not over, and not an hour old.
+pub fn told<'a>(patient: &Patient<'a>, findings: &mut Findings) -> Vec<Told<'a>> {
+    let failures = findings.see(stop::failures(patient));
+    let mut told: Vec<Told> = failures.iter().flatten().flat_map(by_tasks).collect();
+    let by_events = by_events(patient)
+        .into_iter()
+        .chain(findings.see(by_events_of_the_rolled_back(patient)).into_iter().flatten());
+    for event in by_events {
+        let known = |told: &Told| {
+            told.task_definition == event.task_definition
+                && told.reason.trouble == event.reason.trouble
+        };
+        if !told.iter().any(known) {
+            told.push(event);
+        }
+    }
+    told
+}
+
+/// What one task's record says: its own reason first, then those of its containers.
+pub fn of_task(task: &Task) -> Option<(Reason, &str, Option<&str>)> {
+    let own = task.stopped_reason.as_deref().and_then(|text| Some((read(text)?, text)));
+    let of_container = |trouble: Option<Trouble>| {
+        task.containers.iter().find_map(|container| {
+            let text = container.reason.as_deref()?;
+            let reason = read(text)?;
+            trouble.is_none_or(|trouble| trouble == reason.trouble).then_some((
+                reason,
+                text,
+                Some(container.name.as_str()),
+            ))
+        })
+    };
+    match own {
+        Some((reason, text)) => {
+            Some((reason, text, of_container(Some(reason.trouble)).and_then(|(_, _, name)| name)))
+        }
+        None => of_container(None),
+    }
+}
+
+fn by_tasks<'a>(failures: &Failures<'a>) -> Vec<Told<'a>> {
+    let mut groups: BTreeMap<Trouble, Vec<&Task>> = BTreeMap::new();
+    // A health check's verdict is no reason to look into what a container said when it was stopped
+    // for it.
+    let own = |task: &Task| {
+        matches!(
+            StopKind::of(task),
+            StopKind::FailedToStart | StopKind::Exited { .. } | StopKind::Other
+        )
+    };
+    for task in failures.tasks.iter().copied().filter(|task| own(task)) {
+        if let Some((reason, ..)) = of_task(task) {
+            groups.entry(reason.trouble).or_default().push(task);
+        }
+    }
+    let newest = failures.tasks.first().map(|task| task.task_arn.as_str());
+    // One stop among many others is an outlier, unless it is the last word.
+    groups.retain(|_, tasks| tasks.len() > 1 || newest == Some(tasks[0].task_arn.as_str()));
+    let told = groups.into_values().filter_map(|tasks| {
+        let (reason, text, container) = of_task(tasks[0])?;
+        let field = if tasks[0].stopped_reason.as_deref() == Some(text) {
+            "stoppedReason"
+        } else {
+            "containers.reason"
+        };
+        Some(Told {
+            reason,
+            text,
+            evidence: Evidence::new(Call::DescribeTasks, &tasks[0].task_arn, field, text)
+                .at(tasks[0].stopped_at),
+            task_definition: failures.task_definition,
+            is_primary: failures.is_primary,
+            container,
+            tasks,
+            failed: failures.tasks.len(),
+            said: None,
+        })
+    });
+    told.collect()
+}
+
+/// For how long an event can tell of what is still so.
+const DAY: SignedDuration = SignedDuration::from_hours(24);
+/// Placement may fail for a moment, while capacity is on its way.
+pub const SETTLED: SignedDuration = SignedDuration::from_mins(3);
+
+/// What ECS says of the version that it brings up now, as long as that lacks tasks: since the
+/// deployment began, and since the last event that overrules all before it.
+fn by_events<'a>(patient: &Patient<'a>) -> Vec<Told<'a>> {
+    let primary =
+        patient.service().deployments.iter().find(|deployment| deployment.status == "PRIMARY");
+    let Some(definition) = primary.and_then(|primary| primary.task_definition.as_deref()) else {
+        return Vec::new();
+    };
+    tell_events(patient, complaints(patient), definition, true)
+}
+
+/// The events, newest first, in which ECS says that it cannot start or place tasks of the version
+/// that it brings up now.
+pub fn complaints<'a>(patient: &Patient<'a>) -> Vec<&'a ServiceEvent> {
+    let service = patient.service();
+    let Some(primary) =
+        service.deployments.iter().find(|deployment| deployment.status == "PRIMARY")
+    else {
+        return Vec::new();
+    };
+    if service.running_count >= service.desired_count
+        && primary.running_count >= primary.desired_count
+    {
+        return Vec::new();
+    }
+    let overrules = |event: &ServiceEvent| {
+        matches!(
+            event::read(&event.message),
+            Event::SteadyState
+                | Event::DeploymentCompleted { .. }
+                | Event::RollingBackTo { .. }
+                | Event::DeploymentFailed { .. }
+                | Event::RolledBack { .. }
+        )
+    };
+    let began = primary.created_at;
+    let since = service.events.iter().take_while(|event| !overrules(event));
+    let recent = since.filter(|event| {
+        event.created_at.is_some_and(|at| {
+            began.is_none_or(|began| at >= began) && time::age(patient.now(), at) < DAY
+        })
+    });
+    let mut placed = false;
+    let mut complaints = Vec::new();
+    for event in recent {
+        placed |= matches!(event::read(&event.message), Event::Started { .. });
+        // A task that was placed since then shows that there is room; that it started does not show
+        // that it ran.
+        let over = || {
+            placed && read(&event.message).is_some_and(|reason| reason.trouble.is_of_placement())
+        };
+        if complains(event) && !over() {
+            complaints.push(event);
+        }
+    }
+    complaints
+}
+
+/// What ECS said while it tried to bring up the version that it then rolled back.
+fn by_events_of_the_rolled_back<'a>(patient: &Patient<'a>) -> Result<Vec<Told<'a>>, Blind> {
+    let Some(failed) =
+        rollout::newest(patient)?.filter(|deployment| rollout::is_rolled_back(deployment))
+    else {
+        return Ok(Vec::new());
+    };
+    let (Some(began), Some(ended)) =
+        (rollout::started(failed), rollback::started(failed).or(failed.finished_at))
+    else {
+        return Ok(Vec::new());
+    };
+    let within = |event: &&ServiceEvent| {
+        event
+            .created_at
+            .is_some_and(|at| at >= began && at <= ended && time::age(patient.now(), at) < DAY)
+    };
+    let events: Vec<&ServiceEvent> = patient.service().events.iter().filter(within).collect();
+    if events.is_empty() {
+        return Ok(Vec::new());
+    }
+    let Some(definition) = rollout::brings(patient, failed)? else { return Ok(Vec::new()) };
+    Ok(tell_events(patient, events, definition, false))
+}
+
+fn tell_events<'a>(
+    patient: &Patient<'a>,
+    events: Vec<&'a ServiceEvent>,
+    definition: &'a str,
+    is_primary: bool,
+) -> Vec<Told<'a>> {
+    let mut groups: BTreeMap<Trouble, Vec<(Reason, &ServiceEvent)>> = BTreeMap::new();
+    for event in events.into_iter().filter(|event| complains(event)) {
+        if let Some(reason) = read(&event.message) {
+            groups.entry(reason.trouble).or_default().push((reason, event));
+        }
+    }
+    let settled = |events: &[(Reason, &ServiceEvent)]| {
+        events.len() > 1
+            || events.iter().any(|(_, event)| {
+                event.created_at.is_some_and(|at| time::age(patient.now(), at) >= SETTLED)
+            })
+    };
+    groups.retain(|_, events| settled(events));
+    let told = groups.into_values().map(|events| {
+        let (reason, newest) = events[0];
+        Told {
+            reason,
+            text: &newest.message,
+            evidence: patient.evidence("events.message", &newest.message).at(newest.created_at),
+            task_definition: definition,
+            is_primary,
+            container: None,
+            tasks: Vec::new(),
+            failed: 0,
+            said: newest.created_at,
+        }
+    });
+    told.collect()
+}
+
+/// Whether ECS says in an event that it cannot start or place a task.
+pub fn complains(event: &ServiceEvent) -> bool {
+    matches!(
+        event::read(&event.message),
+        Event::CannotPlace { .. }
+            | Event::CannotStartConsistently
+            | Event::LaunchFailed { .. }
+            | Event::NoInstancesInProvider
+            | Event::CouldNotLaunch { .. }
+            | Event::ProvisioningLimit
+            | Event::AgentTimedOut
+            | Event::IamMisconfigured
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::baseline::{self, minutes_ago};
+    use crate::patient::Intent;
+    use crate::snapshot::{Container, Snapshot};
+
+    const MISSING: &str = "CannotPullContainerError: failed to resolve ref mailer:1: not found";
+
+    fn troubles(snapshot: &Snapshot) -> Vec<(Trouble, usize, usize)> {
+        let intent = Intent::default();
+        let patient = Patient::new(snapshot, &snapshot.services[0], &intent);
+        told(&patient, &mut Findings::default())
+            .iter()
+            .map(|told| (told.reason.trouble, told.tasks.len(), told.failed))
+            .collect()
+    }
+
+    fn complaint(minutes: i64, reason: &str) -> Snapshot {
+        let mut snapshot = baseline::worker();
+        baseline::lack_tasks(&mut snapshot);
+        baseline::say(
+            &mut snapshot,
+            minutes,
+            &format!("(service mailer) was unable to place a task. Reason: {reason}"),
+        );
+        snapshot
+    }
+
+    #[test]
+    fn the_modal_reason_counts_and_an_outlier_does_not() {
+        let mut snapshot = baseline::worker();
+        baseline::fail_to_start(&mut snapshot, 3, MISSING);
+        let arn = snapshot.services[0].service_arn.clone();
+        snapshot.stopped_tasks.change(&arn).unwrap()[2].stopped_reason =
+            Some("Timeout waiting for network interface provisioning to complete.".into());
+        assert_eq!(troubles(&snapshot), [(Trouble::ImageNotFound, 2, 3)]);
+    }
+
+    #[test]
+    fn what_another_version_or_another_hour_said_names_nothing() {
+        for change in [
+            |task: &mut Task| task.started_by = Some("ecs-svc/1".into()),
+            |task: &mut Task| task.stopped_at = Some(minutes_ago(61)),
+        ] {
+            let mut snapshot = baseline::worker();
+            baseline::fail_to_start(&mut snapshot, 3, MISSING);
+            let arn = snapshot.services[0].service_arn.clone();
+            snapshot.stopped_tasks.change(&arn).unwrap().iter_mut().for_each(change);
+            assert!(troubles(&snapshot).is_empty());
+        }
+    }
+
+    #[test]
+    fn a_containers_reason_counts_where_the_tasks_says_nothing() {
+        let mut snapshot = baseline::worker();
+        baseline::fail_to_start(&mut snapshot, 2, "Task failed to start");
+        let arn = snapshot.services[0].service_arn.clone();
+        let containers = vec![Container {
+            name: "worker".into(),
+            reason: Some(MISSING.into()),
+            ..Container::default()
+        }];
+        snapshot
+            .stopped_tasks
+            .change(&arn)
+            .unwrap()
+            .iter_mut()
+            .for_each(|task| task.containers = containers.clone());
+        assert_eq!(troubles(&snapshot), [(Trouble::ImageNotFound, 2, 2)]);
+    }
+
+    #[test]
+    fn events_tell_where_the_tasks_have_expired() {
+        assert_eq!(troubles(&complaint(100, MISSING)), [(Trouble::ImageNotFound, 0, 0)]);
+    }
+
+    #[test]
+    fn an_event_adds_nothing_to_what_tasks_tell() {
+        let mut snapshot = complaint(5, MISSING);
+        baseline::fail_to_start(&mut snapshot, 2, MISSING);
+        assert_eq!(troubles(&snapshot), [(Trouble::ImageNotFound, 2, 2)]);
+    }
+
+    #[test]
+    fn events_that_later_ones_overrule_tell_nothing() {
+        let mut snapshot = complaint(100, MISSING);
+        baseline::say(&mut snapshot, 5, "(service mailer) has reached a steady state.");
+        assert!(troubles(&snapshot).is_empty());
+        let mut snapshot = complaint(100, MISSING);
+        baseline::say(
+            &mut snapshot,
+            5,
+            "(service mailer) rolling back to deployment ecs-svc/1000000000000000012.",
+        );
+        assert!(troubles(&snapshot).is_empty());
+    }
+
+    #[test]
+    fn events_of_before_the_deployment_or_of_a_full_service_tell_nothing() {
+        let mut snapshot = complaint(100, MISSING);
+        snapshot.services[0].deployments[0].created_at = Some(minutes_ago(50));
+        assert!(troubles(&snapshot).is_empty());
+        let mut snapshot = complaint(100, MISSING);
+        snapshot.services[0].running_count = 2;
+        snapshot.services[0].deployments[0].running_count = 2;
+        assert!(troubles(&snapshot).is_empty());
+    }
+
+    #[test]
+    fn a_task_that_was_placed_since_then_ends_what_was_said_of_placing() {
+        let started =
+            "(service mailer) has started 1 tasks: (task 0123456789abcdef0123456789abcdef).";
+        let mut snapshot = complaint(20, "Capacity is unavailable at this time.");
+        assert_eq!(troubles(&snapshot), [(Trouble::FargateCapacityUnavailable, 0, 0)]);
+        baseline::say(&mut snapshot, 5, started);
+        assert!(troubles(&snapshot).is_empty());
+        let mut snapshot = complaint(20, MISSING);
+        baseline::say(&mut snapshot, 5, started);
+        assert_eq!(
+            troubles(&snapshot),
+            [(Trouble::ImageNotFound, 0, 0)],
+            "that it was placed does not show that it ran"
+        );
+    }
+
+    #[test]
+    fn one_complaint_of_just_now_may_be_over_in_a_moment() {
+        assert!(troubles(&complaint(1, "Capacity is unavailable at this time.")).is_empty());
+    }
+
+    #[test]
+    fn names_the_address_that_did_not_answer() {
+        let address = |text| Destination::Address(parsed(text).unwrap());
+        assert_eq!(
+            destination("Post \"https://x/\": dial tcp 52.94.53.1:443: i/o timeout"),
+            address("52.94.53.1")
+        );
+        assert_eq!(
+            destination("dial tcp [2600:1f18::1]:443: i/o timeout"),
+            address("2600:1f18::1")
+        );
+        assert_eq!(
+            destination(
+                "dial tcp: lookup api.ecr.eu-west-2.amazonaws.com on 10.0.0.2:53: no such host"
+            ),
+            Destination::Unresolved
+        );
+        assert_eq!(destination("context deadline exceeded"), Destination::Unknown);
+    }
+
+    #[test]
+    fn names_role_action_and_resource_that_iam_refused() {
+        let text = "User: arn:aws:sts::1:assumed-role/exec/01 is not authorized to perform: ecr:BatchGetImage on resource: arn:aws:ecr:x because";
+        let refused = refused(text);
+        assert_eq!(
+            (refused.role, refused.action, refused.resource),
+            (Some("exec"), Some("ecr:BatchGetImage"), Some("arn:aws:ecr:x"))
+        );
+    }
+}

@@ -1,0 +1,384 @@
+//! Why tasks stopped, grouped by deployment and reason. The reasons in words come before exit
+//! codes: 137 alone is not memory, and a task that ECS stopped for a deployment or for scaling is
+//! no failure.
+
+use std::collections::BTreeMap;
+
+use jiff::{SignedDuration, Timestamp};
+
+use crate::aws::time;
+use crate::call::Call;
+use crate::facts::deployment::rollout;
+use crate::finding::Evidence;
+use crate::patient::Patient;
+use crate::seen::Blind;
+use crate::snapshot::{Container, Task, TaskDefinition};
+
+/// Why a task stopped, as far as its own record tells.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum StopKind {
+    /// The balancer's health check of this target group failed, so ECS replaced the task.
+    BalancerHealthCheck {
+        group: String,
+    },
+    ContainerHealthCheck,
+    /// An essential container ended by itself.
+    Exited {
+        container: String,
+        code: Option<i32>,
+    },
+    /// It never ran: image, secrets, network, placement.
+    FailedToStart,
+    /// A deployment or scaling activity of ECS stopped it: normal.
+    Scaling,
+    /// A person or a script stopped it.
+    User,
+    Spot,
+    Maintenance,
+    Other,
+}
+
+impl StopKind {
+    pub fn of(task: &Task) -> StopKind {
+        let reason = task.stopped_reason.as_deref().unwrap_or_default();
+        let code = task.stop_code.as_deref().unwrap_or_default();
+        if let Some((_, rest)) = reason.split_once("failed ELB health checks in") {
+            let group =
+                rest.trim_start().trim_start_matches("(target-group ").trim_start_matches('(');
+            let end = group.find([')', ' ']).unwrap_or(group.len());
+            return StopKind::BalancerHealthCheck { group: group[..end].to_owned() };
+        }
+        if reason.contains("failed container health checks") {
+            return StopKind::ContainerHealthCheck;
+        }
+        if reason.contains("ECS is performing maintenance") {
+            return StopKind::Maintenance;
+        }
+        if reason.starts_with("Scaling activity initiated by") {
+            return StopKind::Scaling;
+        }
+        match code {
+            "EssentialContainerExited" => match culprit(task) {
+                Some(container) => StopKind::Exited {
+                    container: container.name.clone(),
+                    code: container.exit_code,
+                },
+                None => StopKind::Other,
+            },
+            "TaskFailedToStart" => StopKind::FailedToStart,
+            "UserInitiated" => StopKind::User,
+            "SpotInterruption" | "TerminationNotice" => StopKind::Spot,
+            "InfrastructureHealth" => StopKind::Maintenance,
+            _ => StopKind::Other,
+        }
+    }
+
+    /// Whether it is a failure of the service, rather than something that ECS, AWS or a person did
+    /// on purpose.
+    pub fn is_failure(&self) -> bool {
+        match self {
+            StopKind::BalancerHealthCheck { .. }
+            | StopKind::ContainerHealthCheck
+            | StopKind::Exited { .. }
+            | StopKind::FailedToStart => true,
+            StopKind::Scaling
+            | StopKind::User
+            | StopKind::Spot
+            | StopKind::Maintenance
+            | StopKind::Other => false,
+        }
+    }
+
+    /// Whether a deployment, scaling or a person stopped it: nothing that anybody should chase.
+    pub fn is_on_purpose(&self) -> bool {
+        matches!(self, StopKind::Scaling | StopKind::User)
+    }
+
+    /// In a few words: `failed the balancer's health check`.
+    pub fn words(&self) -> String {
+        match self {
+            StopKind::BalancerHealthCheck { .. } => "failed the balancer's health check".into(),
+            StopKind::ContainerHealthCheck => "failed the container's own health check".into(),
+            StopKind::Exited { container, code: Some(code) } => {
+                format!("container {container} exited with code {code}")
+            }
+            StopKind::Exited { container, code: None } => format!("container {container} exited"),
+            StopKind::FailedToStart => "failed to start".into(),
+            StopKind::Scaling => "stopped by a deployment or by scaling".into(),
+            StopKind::User => "stopped by a person or a script".into(),
+            StopKind::Spot => "Spot capacity was taken back".into(),
+            StopKind::Maintenance => "replaced by AWS for maintenance".into(),
+            StopKind::Other => "stopped for another reason".into(),
+        }
+    }
+}
+
+/// The container that ended the task: the first to fail; a clean exit only if none failed.
+pub fn culprit(task: &Task) -> Option<&Container> {
+    let failed = |c: &&Container| c.exit_code.is_some_and(|code| code != 0) || c.reason.is_some();
+    // A container that was told to stop after another had ended reports SIGTERM or SIGKILL: it is
+    // not the first.
+    let told = |c: &&Container| matches!(c.exit_code, Some(137 | 143)) && c.reason.is_none();
+    task.containers
+        .iter()
+        .find(|c| failed(c) && !told(c))
+        .or_else(|| task.containers.iter().find(|c| c.exit_code == Some(0)))
+        .or_else(|| task.containers.iter().find(failed))
+}
+
+/// Tasks of one deployment that stopped for one reason, newest first.
+#[derive(Debug)]
+pub struct StopGroup<'a> {
+    pub kind: StopKind,
+    /// The id of the deployment that started them.
+    pub started_by: Option<&'a str>,
+    pub task_definition: &'a str,
+    pub tasks: Vec<&'a Task>,
+}
+
+impl<'a> StopGroup<'a> {
+    pub fn newest(&self) -> Option<&'a Task> {
+        self.tasks.first().copied()
+    }
+
+    pub fn first_stop(&self) -> Option<Timestamp> {
+        self.tasks.iter().filter_map(|task| task.stopped_at).min()
+    }
+
+    pub fn last_stop(&self) -> Option<Timestamp> {
+        self.tasks.iter().filter_map(|task| task.stopped_at).max()
+    }
+
+    /// The newest task's reason, as evidence.
+    pub fn evidence(&self) -> Option<Evidence> {
+        let task = self.newest()?;
+        let reason = task.stopped_reason.as_deref()?;
+        Some(
+            Evidence::new(Call::DescribeTasks, &task.task_arn, "stoppedReason", reason)
+                .at(task.stopped_at),
+        )
+    }
+
+    pub fn is_of(&self, revision: &[Version]) -> bool {
+        revision.iter().any(|version| version.started(self.started_by, self.task_definition))
+    }
+}
+
+/// Something that tells tasks of one version from those of another.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Version {
+    pub deployment: String,
+    pub task_definition: Option<String>,
+}
+
+impl Version {
+    pub fn of(task: &Task) -> Version {
+        Version {
+            deployment: task.started_by.clone().unwrap_or_default(),
+            task_definition: Some(task.task_definition_arn.clone()),
+        }
+    }
+
+    pub fn started(&self, started_by: Option<&str>, task_definition: &str) -> bool {
+        match started_by {
+            Some(id) if id.starts_with("ecs-svc/") => id == self.deployment,
+            _ => self.task_definition.as_deref() == Some(task_definition),
+        }
+    }
+}
+
+/// Every version that the service has now: the primary deployment, and those that still run beside
+/// it.
+pub fn current_versions(patient: &Patient) -> Vec<Version> {
+    let service = patient.service();
+    service
+        .deployments
+        .iter()
+        .map(|d| Version { deployment: d.id.clone(), task_definition: d.task_definition.clone() })
+        .collect()
+}
+
+/// The version that ECS is bringing up, or has brought up last.
+pub fn primary_version(patient: &Patient) -> Vec<Version> {
+    let primary = patient.service().deployments.iter().filter(|d| d.status == "PRIMARY");
+    primary
+        .map(|d| Version { deployment: d.id.clone(), task_definition: d.task_definition.clone() })
+        .collect()
+}
+
+/// Stopped tasks by deployment and reason, the largest group first.
+pub fn groups<'a>(patient: &Patient<'a>) -> Result<Vec<StopGroup<'a>>, Blind> {
+    let mut groups: BTreeMap<(Option<&str>, &str, StopKind), Vec<&'a Task>> = BTreeMap::new();
+    for task in patient.stopped_tasks()? {
+        let key =
+            (task.started_by.as_deref(), task.task_definition_arn.as_str(), StopKind::of(task));
+        groups.entry(key).or_default().push(task);
+    }
+    let mut groups: Vec<StopGroup> = groups
+        .into_iter()
+        .map(|((started_by, task_definition, kind), tasks)| StopGroup {
+            kind,
+            started_by,
+            task_definition,
+            tasks,
+        })
+        .collect();
+    groups.sort_by_key(|group| std::cmp::Reverse(group.tasks.len()));
+    Ok(groups)
+}
+
+/// The versions whose stopped tasks tell of today's trouble: the one that ECS is bringing up or has
+/// brought up last, and, if the newest deployment was rolled back, the one that it failed to bring
+/// up. ECS drops that one from the service's deployments, so it is known by its task definition and
+/// by tasks that are younger than the deployment.
+pub fn failing_versions(patient: &Patient) -> Result<Vec<Version>, Blind> {
+    let mut versions = primary_version(patient);
+    let Some(failed) =
+        rollout::newest(patient)?.filter(|deployment| rollout::is_rolled_back(deployment))
+    else {
+        return Ok(versions);
+    };
+    let Some(target) = &failed.target_service_revision else { return Ok(versions) };
+    let Some(definition) =
+        patient.revision(&target.arn)?.and_then(|revision| revision.task_definition.clone())
+    else {
+        return Ok(versions);
+    };
+    for task in
+        patient.stopped_tasks()?.iter().filter(|task| task.task_definition_arn == definition)
+    {
+        let its_own = rollout::started(failed)
+            .is_none_or(|started| task.created_at.is_some_and(|created| created >= started));
+        if let (true, Some(deployment)) = (its_own, &task.started_by) {
+            versions.push(Version {
+                deployment: deployment.clone(),
+                task_definition: Some(definition.clone()),
+            });
+        }
+    }
+    versions.dedup();
+    Ok(versions)
+}
+
+/// Tasks of one version that stopped for a failure within the last hour, newest first.
+#[derive(Debug)]
+pub struct Failures<'a> {
+    pub task_definition: &'a str,
+    /// Whether the primary deployment started them; if not, it was the one that was rolled back.
+    pub is_primary: bool,
+    pub tasks: Vec<&'a Task>,
+}
+
+/// Failures of the versions that tell of today's trouble, without what is over.
+pub fn failures<'a>(patient: &Patient<'a>) -> Result<Vec<Failures<'a>>, Blind> {
+    let hour_ago = time::before(patient.now(), SignedDuration::from_hours(1));
+    let (primary, versions) = (primary_version(patient), failing_versions(patient)?);
+    let started = |versions: &[Version], task: &Task| {
+        versions.iter().any(|v| v.started(task.started_by.as_deref(), &task.task_definition_arn))
+    };
+    let mut failed: BTreeMap<(&str, bool), Vec<&Task>> = BTreeMap::new();
+    for task in patient.stopped_tasks()? {
+        let recent = task.stopped_at.is_some_and(|at| at >= hour_ago);
+        if recent && started(&versions, task) && StopKind::of(task).is_failure() {
+            failed
+                .entry((&task.task_definition_arn, started(&primary, task)))
+                .or_default()
+                .push(task);
+        }
+    }
+    let failures = failed.into_iter().map(|((task_definition, is_primary), tasks)| Failures {
+        task_definition,
+        is_primary,
+        tasks,
+    });
+    Ok(failures
+        .filter(|failures| !failures.is_primary || !has_ceased(patient, &failures.tasks))
+        .collect())
+}
+
+/// A container with the code that it ended with.
+pub type Exit<'a> = (&'a str, i32);
+
+/// The essential containers that ended tasks by themselves with such a code, and with no reason of
+/// the runtime, which would have the word; the tasks newest first. One such exit among other
+/// failures counts only if it is the newest.
+pub fn exits<'a>(
+    failures: &Failures<'a>,
+    definition: Option<&TaskDefinition>,
+    is_such: impl Fn(i32) -> bool,
+) -> BTreeMap<Exit<'a>, Vec<&'a Task>> {
+    let mut exits: BTreeMap<Exit, Vec<&Task>> = BTreeMap::new();
+    for task in failures
+        .tasks
+        .iter()
+        .copied()
+        .filter(|task| matches!(StopKind::of(task), StopKind::Exited { .. }))
+    {
+        let by_itself = |container: &&Container| {
+            is_essential(definition, &container.name) && !is_of_runtime(container.reason.as_deref())
+        };
+        let mut ended = task.containers.iter().filter(by_itself);
+        if let Some(exit) = ended.find_map(|container| {
+            Some((container.name.as_str(), container.exit_code.filter(|code| is_such(*code))?))
+        }) {
+            exits.entry(exit).or_default().push(task);
+        }
+    }
+    let newest = failures.tasks.first().map(|task| task.task_arn.as_str());
+    exits.retain(|_, tasks| tasks.len() > 1 || newest == Some(tasks[0].task_arn.as_str()));
+    exits
+}
+
+/// Who is essential, and so can end the task, stands in the task definition; without one it is
+/// everybody, as by default.
+pub fn is_essential(definition: Option<&TaskDefinition>, name: &str) -> bool {
+    let mut containers =
+        definition.into_iter().flat_map(|definition| &definition.container_definitions);
+    containers.find(|container| container.name == name).is_none_or(|container| container.essential)
+}
+
+/// With such a reason the code is not the app's: it could not be started, or ran out of memory.
+fn is_of_runtime(reason: Option<&str>) -> bool {
+    reason.is_some_and(|reason| {
+        ["OutOfMemory", "due to memory usage", "Cannot", "ContainerRuntime"]
+            .iter()
+            .any(|word| reason.contains(word))
+    })
+}
+
+/// Whether tasks have ceased to stop: all that are desired run, and the last stop was longer ago
+/// than ten minutes and than thrice the usual time between two stops.
+fn has_ceased(patient: &Patient, stops: &[&Task]) -> bool {
+    let service = patient.service();
+    let times: Vec<Timestamp> = stops.iter().filter_map(|task| task.stopped_at).collect();
+    let (Some(first), Some(last)) = (times.iter().min(), times.iter().max()) else { return false };
+    let quiet = time::age(patient.now(), *last).as_secs();
+    let usual = last.duration_since(*first).as_secs() / (times.len() as i64 - 1).max(1);
+    service.running_count >= service.desired_count && quiet > (3 * usual).max(600)
+}
+
+/// Why a task stopped, in AWS's words, as evidence; its bare code where there are no words.
+pub fn evidence(task: &Task) -> Evidence {
+    let (field, value) = match (&task.stopped_reason, &task.stop_code) {
+        (Some(reason), _) => ("stoppedReason", reason),
+        (None, Some(code)) => ("stopCode", code),
+        (None, None) => ("lastStatus", &task.last_status),
+    };
+    Evidence::new(Call::DescribeTasks, &task.task_arn, field, value).at(task.stopped_at)
+}
+
+/// `within 12 min, the last 3 min ago`; of one stop just `3 min ago`.
+pub fn when(now: Timestamp, stops: &[&Task]) -> String {
+    let times: Vec<Timestamp> = stops.iter().filter_map(|task| task.stopped_at).collect();
+    match (times.iter().min(), times.iter().max()) {
+        (Some(first), Some(last)) if first < last => {
+            format!(
+                "within {}, the last {} ago",
+                time::words(last.duration_since(*first)),
+                time::words(time::age(now, *last))
+            )
+        }
+        (_, Some(last)) => format!("{} ago", time::words(time::age(now, *last))),
+        _ => "within the last hour".into(),
+    }
+}

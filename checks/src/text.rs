@@ -1,0 +1,48 @@
+//! Words and patterns: lists, counts and plurals as sentences have them, and texts of AWS's or of a
+//! log taken as numbers. What AWS's texts mean is for `aws`.
+
+use std::str::FromStr;
+
+use regex::Regex;
+
+/// A pattern of ours; a test sees to it that each one compiles.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a pattern that does not compile matches nothing, and a test finds it"
+)]
+pub(crate) fn pattern(text: &str) -> Option<Regex> {
+    Regex::new(text).ok()
+}
+
+/// Text of AWS's or of a log as a number or an address, where it is one.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "this is about the form of a text that we have, not about a call that failed"
+)]
+pub(crate) fn parsed<T: FromStr>(text: &str) -> Option<T> {
+    text.parse().ok()
+}
+
+/// `a`, `a and b`, `a, b and c`.
+pub fn and_list(items: impl IntoIterator<Item = impl ToString>) -> String {
+    let items: Vec<String> = items.into_iter().map(|item| item.to_string()).collect();
+    match items.split_last() {
+        None => String::new(),
+        Some((last, [])) => last.clone(),
+        Some((last, others)) => format!("{} and {last}", others.join(", ")),
+    }
+}
+
+/// The first of many: `a, b, c and 42 more`.
+pub fn and_more(items: impl IntoIterator<Item = impl ToString>, most: usize) -> String {
+    let mut items: Vec<String> = items.into_iter().map(|item| item.to_string()).collect();
+    let more = items.len().saturating_sub(most);
+    items.truncate(most);
+    items.extend((more > 0).then(|| format!("{more} more")));
+    and_list(items)
+}
+
+/// `1 target`, `2 targets`.
+pub(crate) fn count(number: usize, noun: &str) -> String {
+    if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") }
+}

@@ -1,0 +1,193 @@
+//! Who makes the answer that the client sees: each part of the requests has an outcome, and
+//! together they are the answer.
+
+use crate::facts::inbound::request::Url;
+use crate::facts::inbound::traffic;
+use crate::snapshot::Action;
+use crate::text::parsed;
+
+/// Who makes the answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum By {
+    App,
+    /// The balancer itself: an error of its own, a redirect or a fixed response.
+    LoadBalancer,
+    /// Some requests get an answer of the balancer's own, others the app's.
+    Both,
+    /// There is no answer: the connection fails.
+    Nobody,
+    /// Somebody else: a Lambda function, another balancer, the tasks of another service.
+    Other,
+    Unknown,
+}
+
+impl By {
+    pub fn word(self) -> &'static str {
+        match self {
+            By::App => "app",
+            By::LoadBalancer => "load_balancer",
+            By::Both => "both",
+            By::Nobody => "nobody",
+            By::Other => "other",
+            By::Unknown => "unknown",
+        }
+    }
+}
+
+#[derive(Clone, Debug)]
+pub struct Answer {
+    pub by: By,
+    /// The status code, where the balancer itself answers.
+    pub status: Option<String>,
+    pub says: String,
+    /// Where a redirect leads, without the query.
+    pub location: Option<String>,
+    /// The same with the query, which is followed and never shown.
+    pub next: Option<Url>,
+}
+
+impl Answer {
+    pub fn new(by: By, status: Option<&str>, says: impl Into<String>) -> Answer {
+        Answer {
+            by,
+            status: status.map(str::to_owned),
+            says: says.into(),
+            location: None,
+            next: None,
+        }
+    }
+}
+
+pub fn nobody(says: &str) -> Answer {
+    Answer::new(By::Nobody, None, says)
+}
+
+/// What a part of the requests gets.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Outcome {
+    App,
+    /// An answer of the balancer's own.
+    Own {
+        status: &'static str,
+        likely: bool,
+    },
+    /// The app, if it answers at all; otherwise the balancer with this status.
+    AppUnless(&'static str),
+    /// No answer: a network load balancer has no status codes.
+    Fails,
+    Other(&'static str),
+    Unknown,
+}
+
+pub fn together(outcomes: &[(f64, Outcome)]) -> Answer {
+    let of = |outcome: Outcome, percent: f64| {
+        let all = percent > 99.9;
+        let part = || {
+            if all {
+                String::new()
+            } else {
+                format!(" to about {}", traffic::percent_words(percent))
+            }
+        };
+        match outcome {
+            Outcome::App => {
+                if all {
+                    "the app answers".into()
+                } else {
+                    format!("the app answers about {}", traffic::percent_words(percent))
+                }
+            }
+            Outcome::Own { status, likely } => format!(
+                "the balancer {}answers {status} by itself{}",
+                if likely { "likely " } else { "" },
+                part()
+            ),
+            Outcome::Fails => {
+                format!(
+                    "the connection fails{}",
+                    if all {
+                        String::new()
+                    } else {
+                        format!(" for about {}", traffic::percent_words(percent))
+                    }
+                )
+            }
+            Outcome::AppUnless(status) => {
+                format!(
+                    "the app answers, or, where it does not, the balancer with {status}{}",
+                    part().replace(" to", " for")
+                )
+            }
+            Outcome::Other(who) => format!("{who} answers{}", part()),
+            Outcome::Unknown => {
+                format!("who answers is not known{}", part().replace(" to", " for"))
+            }
+        }
+    };
+    // Groups that fare alike are told together.
+    let mut parts: Vec<(f64, Outcome)> = Vec::new();
+    for (percent, outcome) in outcomes {
+        match parts.iter_mut().find(|(_, known)| known == outcome) {
+            Some((sum, _)) => *sum += percent,
+            None => parts.push((*percent, *outcome)),
+        }
+    }
+    let says: Vec<String> = parts.iter().map(|(percent, outcome)| of(*outcome, *percent)).collect();
+    let status = parts.iter().find_map(|(_, outcome)| {
+        if let Outcome::Own { status, .. } = outcome { Some(*status) } else { None }
+    });
+    let by = match parts.as_slice() {
+        [(_, Outcome::App)] => By::App,
+        [(_, Outcome::Own { .. })] => By::LoadBalancer,
+        [(_, Outcome::Fails)] => By::Nobody,
+        [(_, Outcome::Other(_))] => By::Other,
+        _ if parts
+            .iter()
+            .any(|(_, outcome)| matches!(outcome, Outcome::Unknown | Outcome::AppUnless(_))) =>
+        {
+            By::Unknown
+        }
+        _ => By::Both,
+    };
+    Answer::new(by, status, says.join(", and "))
+}
+
+/// Where a redirect leads: as it is shown, without the query, and as the client goes there. What it
+/// does not change it keeps; `#{host}` and the like stand for the request's own, in each part.
+pub fn redirected(action: &Action, url: &Url) -> (String, Option<Url>) {
+    let query = url.query.as_deref().unwrap_or_default();
+    let followed = parsed(&format!("{}?{query}", location(action, url, query)));
+    // A query that goes into the path stays a keyword here.
+    (
+        location(action, url, "#{query}"),
+        followed.map(|next| Url { query: url.query.clone(), ..next }),
+    )
+}
+
+fn location(action: &Action, url: &Url, query: &str) -> String {
+    let port = url.port.to_string();
+    let keywords = [
+        ("#{protocol}", url.scheme.as_str()),
+        ("#{host}", &url.host),
+        ("#{port}", &port),
+        ("#{path}", url.path.trim_start_matches('/')),
+        ("#{query}", query),
+    ];
+    let part = |pattern: Option<&str>, own: &str| {
+        let filled = |text: String, (keyword, own): (&str, &str)| text.replace(keyword, own);
+        pattern.map_or_else(
+            || own.to_owned(),
+            |pattern| keywords.into_iter().fold(pattern.to_owned(), filled),
+        )
+    };
+    let scheme = part(action.redirect_protocol.as_deref(), &url.scheme).to_ascii_lowercase();
+    let host = part(action.redirect_host.as_deref(), &url.host);
+    let port = part(action.redirect_port.as_deref(), &port);
+    let path = part(action.redirect_path.as_deref(), &url.path);
+    let path = if path.starts_with('/') { path } else { format!("/{path}") };
+    let port = match (scheme.as_str(), port.as_str()) {
+        ("https", "443") | ("http", "80") => String::new(),
+        (_, port) => format!(":{port}"),
+    };
+    format!("{scheme}://{host}{port}{path}")
+}
