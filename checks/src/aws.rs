@@ -1,6 +1,7 @@
 //! The grammar of what AWS and programs write: addresses, hosts, URLs, events, reasons, policies, log
 //! lines, times. Nothing here knows a patient or a snapshot: a text goes in, its meaning comes out.
 
+pub mod arn;
 pub mod cidr;
 pub mod event;
 pub mod host;

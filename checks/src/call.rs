@@ -2,11 +2,19 @@
 //! for. The IAM policy, the docs, the "see for yourself" lines and the collector all come from this
 //! one list.
 
+use jiff::SignedDuration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::aws::{arn, time};
+use crate::command::{Command, Words};
+use crate::finding::{Kind, Of, Subject};
+use crate::patient::Patient;
+use crate::snapshot::metric::{Metric, Owner};
+use crate::{aws, words};
+
 macro_rules! calls {
-    ($( $name:ident = $action:literal, $cli:literal, $why:literal; )*) => {
+    ($( $name:ident = $action:literal, $about:ident, $cli:literal, $why:literal; )*) => {
         /// A read-only call to AWS.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum Call { $( #[doc = $why] $name, )* }
@@ -20,11 +28,17 @@ macro_rules! calls {
                 match self { $( Call::$name => $action, )* }
             }
 
+            /// The kind of thing that it is asked about.
+            pub fn about(self) -> Kind {
+                match self { $( Call::$name => Kind::$about, )* }
+            }
+
             /// What the program asks it for.
             pub fn why(self) -> &'static str {
                 match self { $( Call::$name => $why, )* }
             }
 
+            /// The words of the command that shows the same, with names for its values.
             fn command(self) -> &'static str {
                 match self { $( Call::$name => $cli, )* }
             }
@@ -33,70 +47,70 @@ macro_rules! calls {
 }
 
 calls! {
-    ListClusters = "ecs:ListClusters", "aws ecs list-clusters", "find the cluster that has the service";
-    ListServices = "ecs:ListServices", "aws ecs list-services --cluster {id}", "find a service by its URL; suggest the nearest names";
-    DescribeServices = "ecs:DescribeServices", "aws ecs describe-services --cluster {cluster} --services {service}", "the service, its deployments and events";
-    DescribeExpressGatewayService = "ecs:DescribeExpressGatewayService", "aws ecs describe-express-gateway-service --service-arn {id}", "what an Express service was asked to be";
-    ListServiceDeployments = "ecs:ListServiceDeployments", "aws ecs list-service-deployments --service {arn}", "the deployments of the last weeks";
-    DescribeServiceDeployments = "ecs:DescribeServiceDeployments", "aws ecs describe-service-deployments --service-deployment-arns {id}", "stage, breaker, alarms and rollback of a deployment";
-    DescribeServiceRevisions = "ecs:DescribeServiceRevisions", "aws ecs describe-service-revisions --service-revision-arns {id}", "pinned image digests; what Express manages";
-    ListTasks = "ecs:ListTasks", "aws ecs list-tasks --cluster {cluster} --service-name {service} --desired-status STOPPED", "running tasks, and those stopped within the last hour";
-    DescribeTasks = "ecs:DescribeTasks", "aws ecs describe-tasks --cluster {cluster} --tasks {id}", "why tasks stopped, and what the running ones run";
-    DescribeTaskDefinition = "ecs:DescribeTaskDefinition", "aws ecs describe-task-definition --task-definition {id}", "images, ports and log groups";
-    ListTaskDefinitions = "ecs:ListTaskDefinitions", "aws ecs list-task-definitions --family-prefix {quoted} --sort DESC --max-items 1", "whether a newer version is registered than the one that is deployed";
-    ListServicesByNamespace = "ecs:ListServicesByNamespace", "aws ecs list-services-by-namespace --namespace {id}", "the siblings that share a Service Connect namespace";
-    GetTaskProtection = "ecs:GetTaskProtection", "aws ecs get-task-protection --cluster {cluster} --tasks {id}", "whether old tasks are protected from being stopped, during a deployment";
-    ListContainerInstances = "ecs:ListContainerInstances", "aws ecs list-container-instances --cluster {cluster}", "the instances of the cluster, where a service on EC2 or external instances lacks tasks";
-    DescribeContainerInstances = "ecs:DescribeContainerInstances", "aws ecs describe-container-instances --cluster {cluster} --container-instances {last}", "what each instance has left, and whether its agent is connected";
-    DescribeClusters = "ecs:DescribeClusters", "aws ecs describe-clusters --clusters {cluster}", "the capacity providers of the cluster";
-    DescribeCapacityProviders = "ecs:DescribeCapacityProviders", "aws ecs describe-capacity-providers --capacity-providers {quoted}", "the Auto Scaling group behind a capacity provider";
-    DescribeAutoScalingGroups = "autoscaling:DescribeAutoScalingGroups", "aws autoscaling describe-auto-scaling-groups --auto-scaling-group-names {quoted}", "how large the group is, and may become";
-    DescribeGroupActivities = "autoscaling:DescribeScalingActivities", "aws autoscaling describe-scaling-activities --auto-scaling-group-name {quoted} --max-items 5", "why no instance could be launched";
-    DescribeTargetGroups = "elasticloadbalancing:DescribeTargetGroups", "aws elbv2 describe-target-groups --target-group-arns {id}", "the health check: path, port, matcher, timing";
-    DescribeTargetHealth = "elasticloadbalancing:DescribeTargetHealth", "aws elbv2 describe-target-health --target-group-arn {id}", "which targets are healthy, and why not";
-    DescribeTargetGroupAttributes = "elasticloadbalancing:DescribeTargetGroupAttributes", "aws elbv2 describe-target-group-attributes --target-group-arn {id}", "how long targets drain";
-    DescribeLoadBalancers = "elasticloadbalancing:DescribeLoadBalancers", "aws elbv2 describe-load-balancers --load-balancer-arns {id}", "scheme, security groups and zones of the balancer";
-    DescribeLoadBalancerAttributes = "elasticloadbalancing:DescribeLoadBalancerAttributes", "aws elbv2 describe-load-balancer-attributes --load-balancer-arn {id}", "idle timeout of the balancer";
-    DescribeListeners = "elasticloadbalancing:DescribeListeners", "aws elbv2 describe-listeners --load-balancer-arn {balancer}", "ports and default actions of the balancer";
-    DescribeRules = "elasticloadbalancing:DescribeRules", "aws elbv2 describe-rules --rule-arns {id}", "which host goes to which target group";
-    DescribeListenerCertificates = "elasticloadbalancing:DescribeListenerCertificates", "aws elbv2 describe-listener-certificates --listener-arn {id}", "the certificates of a listener, beside the default one";
-    ListCertificates = "acm:ListCertificates", "aws acm describe-certificate --certificate-arn {id}", "for which hosts a certificate is, and until when";
-    GetWebAclForResource = "wafv2:GetWebACLForResource", "aws wafv2 get-web-acl-for-resource --resource-arn {id}", "the web ACL in front of the balancer";
-    GetIpSet = "wafv2:GetIPSet", "aws wafv2 get-ip-set --scope REGIONAL --name {parent} --id {last}", "whether a web ACL lets in the addresses that tasks come from, where they call a sibling by its public name";
-    DescribeSSLPolicies = "elasticloadbalancing:DescribeSSLPolicies", "aws elbv2 describe-ssl-policies --names {id}", "which versions of TLS a listener allows";
-    DescribeSecurityGroups = "ec2:DescribeSecurityGroups", "aws ec2 describe-security-groups --group-ids {id}", "who is let in, at the balancer and at the tasks";
-    DescribeSubnets = "ec2:DescribeSubnets", "aws ec2 describe-subnets --subnet-ids {id}", "zones, addresses and networks of tasks and balancer";
-    DescribeRouteTables = "ec2:DescribeRouteTables", "aws ec2 describe-route-tables --filters Name={filter},Values={id}", "which subnets are public";
-    DescribeNetworkInterfaces = "ec2:DescribeNetworkInterfaces", "aws ec2 describe-network-interfaces --network-interface-ids {id}", "addresses and security groups that tasks really have; with --probe, the addresses of the balancer";
-    DescribeNetworkAcls = "ec2:DescribeNetworkAcls", "aws ec2 describe-network-acls --filters Name={filter},Values={id}", "whether a network ACL drops traffic, where something cannot be reached";
-    DescribeVpcEndpoints = "ec2:DescribeVpcEndpoints", "aws ec2 describe-vpc-endpoints --filters Name={filter},Values={id}", "whether AWS can be reached without the internet, where it cannot be reached";
-    DescribeVpcAttribute = "ec2:DescribeVpcAttribute", "aws ec2 describe-vpc-attribute --vpc-id {id} --attribute enableDnsSupport", "whether the VPC resolves names, where something cannot be reached";
-    GetManagedPrefixListEntries = "ec2:GetManagedPrefixListEntries", "aws ec2 get-managed-prefix-list-entries --prefix-list-id {id}", "the addresses behind a prefix list that a rule or a route names";
-    DescribeManagedPrefixLists = "ec2:DescribeManagedPrefixLists", "aws ec2 describe-managed-prefix-lists --prefix-list-ids {id}", "the name of a prefix list that lets clients in to the balancer, and whose it is";
-    GetService = "servicediscovery:GetService", "aws servicediscovery get-service --id {last}", "since when a name of Service Connect exists";
-    ListInstances = "servicediscovery:ListInstances", "aws servicediscovery list-instances --service-id {last}", "which addresses Cloud Map gives out for the service";
-    GetInstancesHealthStatus = "servicediscovery:GetInstancesHealthStatus", "aws servicediscovery get-instances-health-status --service-id {last}", "which of these addresses Cloud Map holds back";
-    DescribeDBInstances = "rds:DescribeDBInstances", "aws rds describe-db-instances --db-instance-identifier {id}", "whether a database that a variable names is available, and whom it lets in";
-    DescribeDBClusters = "rds:DescribeDBClusters", "aws rds describe-db-clusters --db-cluster-identifier {id}", "the same of a cluster";
-    DescribeDBProxies = "rds:DescribeDBProxies", "aws rds describe-db-proxies --db-proxy-name {id}", "the same of a proxy";
-    DescribeDBProxyTargets = "rds:DescribeDBProxyTargets", "aws rds describe-db-proxy-targets --db-proxy-name {id}", "whether the databases behind a proxy answer it";
-    DescribeNatGateways = "ec2:DescribeNatGateways", "aws ec2 describe-nat-gateways --nat-gateway-ids {id}", "whether the NAT gateway of a route works, where something cannot be reached; the address it lends";
-    DescribeImages = "ecr:DescribeImages", "aws ecr describe-images --repository-name {repository} --image-ids {reference}", "the digest that a tag has now";
-    BatchGetImage = "ecr:BatchGetImage", "aws ecr batch-get-image --repository-name {repository} --image-ids {reference}", "the platforms behind a multi-architecture tag; whether a pinned digest is still there";
-    DescribeRepositories = "ecr:DescribeRepositories", "aws ecr describe-repositories --repository-names {repository}", "whether tags can be moved";
-    GetLifecyclePolicy = "ecr:GetLifecyclePolicy", "aws ecr get-lifecycle-policy --repository-name {repository}", "whether a rule removes images that a deployment has pinned";
-    DescribeAlarms = "cloudwatch:DescribeAlarms", "aws cloudwatch describe-alarms --alarm-names {quoted}", "alarms that can roll a deployment back";
-    DescribeAlarmHistory = "cloudwatch:DescribeAlarmHistory", "aws cloudwatch describe-alarm-history --history-item-type StateUpdate --alarm-name {quoted}", "when such an alarm fired";
-    DescribeScalableTargets = "application-autoscaling:DescribeScalableTargets", "aws application-autoscaling describe-scalable-targets --service-namespace ecs --resource-ids service/{cluster}/{service}", "the bounds of auto scaling, and whether it is suspended";
-    DescribeScalingPolicies = "application-autoscaling:DescribeScalingPolicies", "aws application-autoscaling describe-scaling-policies --service-namespace ecs --resource-id service/{cluster}/{service}", "what the service is scaled by";
-    DescribeScalingActivities = "application-autoscaling:DescribeScalingActivities", "aws application-autoscaling describe-scaling-activities --service-namespace ecs --include-not-scaled-activities --resource-id service/{cluster}/{service}", "when auto scaling changed the number of tasks, or could not";
-    DescribeScheduledActions = "application-autoscaling:DescribeScheduledActions", "aws application-autoscaling describe-scheduled-actions --service-namespace ecs --resource-id service/{cluster}/{service}", "whether a schedule set the service to zero";
-    GetMetricData = "cloudwatch:GetMetricData", "aws cloudwatch get-metric-data", "requests, errors, healthy hosts, CPU and memory of the last hour";
-    GetLogEvents = "logs:GetLogEvents", "aws logs get-log-events --log-group-name {group} --log-stream-name {stream}", "the last lines of failing tasks";
-    FilterLogEvents = "logs:FilterLogEvents", "aws logs filter-log-events --log-group-name {id} --filter-pattern ELB-HealthChecker", "the health checker's requests, as the app logs them";
-    LookupEvents = "cloudtrail:LookupEvents", "aws cloudtrail lookup-events --lookup-attributes AttributeKey=ResourceName,AttributeValue={quoted}", "with --trail: who changed what on the traffic path";
-    GetRole = "iam:GetRole", "aws iam get-role --role-name {quoted}", "whom a role trusts that ECS could not assume";
-    SimulatePrincipalPolicy = "iam:SimulatePrincipalPolicy", "aws iam simulate-principal-policy --policy-source-arn {asked}", "whether the policies of a role allow what it was refused";
+    ListClusters = "ecs:ListClusters", Cluster, "ecs list-clusters", "find the cluster that has the service";
+    ListServices = "ecs:ListServices", Cluster, "ecs list-services --cluster {id}", "find a service by its URL; suggest the nearest names";
+    DescribeServices = "ecs:DescribeServices", Service, "ecs describe-services --cluster {cluster} --services {service}", "the service, its deployments and events";
+    DescribeExpressGatewayService = "ecs:DescribeExpressGatewayService", Service, "ecs describe-express-gateway-service --service-arn {id}", "what an Express service was asked to be";
+    ListServiceDeployments = "ecs:ListServiceDeployments", Service, "ecs list-service-deployments --service {arn}", "the deployments of the last weeks";
+    DescribeServiceDeployments = "ecs:DescribeServiceDeployments", Deployment, "ecs describe-service-deployments --service-deployment-arns {id}", "stage, breaker, alarms and rollback of a deployment";
+    DescribeServiceRevisions = "ecs:DescribeServiceRevisions", Revision, "ecs describe-service-revisions --service-revision-arns {id}", "pinned image digests; what Express manages";
+    ListTasks = "ecs:ListTasks", Service, "ecs list-tasks --cluster {cluster} --service-name {service} --desired-status STOPPED", "running tasks, and those stopped within the last hour";
+    DescribeTasks = "ecs:DescribeTasks", Task, "ecs describe-tasks --cluster {cluster} --tasks {id}", "why tasks stopped, and what the running ones run";
+    DescribeTaskDefinition = "ecs:DescribeTaskDefinition", TaskDefinition, "ecs describe-task-definition --task-definition {id}", "images, ports and log groups";
+    ListTaskDefinitions = "ecs:ListTaskDefinitions", TaskDefinition, "ecs list-task-definitions --family-prefix {id} --sort DESC --max-items 1", "whether a newer version is registered than the one that is deployed";
+    ListServicesByNamespace = "ecs:ListServicesByNamespace", Namespace, "ecs list-services-by-namespace --namespace {id}", "the siblings that share a Service Connect namespace";
+    GetTaskProtection = "ecs:GetTaskProtection", Task, "ecs get-task-protection --cluster {cluster} --tasks {id}", "whether old tasks are protected from being stopped, during a deployment";
+    ListContainerInstances = "ecs:ListContainerInstances", Cluster, "ecs list-container-instances --cluster {cluster}", "the instances of the cluster, where a service on EC2 or external instances lacks tasks";
+    DescribeContainerInstances = "ecs:DescribeContainerInstances", ContainerInstance, "ecs describe-container-instances --cluster {cluster} --container-instances {last}", "what each instance has left, and whether its agent is connected";
+    DescribeClusters = "ecs:DescribeClusters", Cluster, "ecs describe-clusters --clusters {cluster}", "the capacity providers of the cluster";
+    DescribeCapacityProviders = "ecs:DescribeCapacityProviders", CapacityProvider, "ecs describe-capacity-providers --capacity-providers {id}", "the Auto Scaling group behind a capacity provider";
+    DescribeAutoScalingGroups = "autoscaling:DescribeAutoScalingGroups", AutoScalingGroup, "autoscaling describe-auto-scaling-groups --auto-scaling-group-names {id}", "how large the group is, and may become";
+    DescribeGroupActivities = "autoscaling:DescribeScalingActivities", AutoScalingGroup, "autoscaling describe-scaling-activities --auto-scaling-group-name {id} --max-items 5", "why no instance could be launched";
+    DescribeTargetGroups = "elasticloadbalancing:DescribeTargetGroups", TargetGroup, "elbv2 describe-target-groups --target-group-arns {id}", "the health check: path, port, matcher, timing";
+    DescribeTargetHealth = "elasticloadbalancing:DescribeTargetHealth", TargetGroup, "elbv2 describe-target-health --target-group-arn {id}", "which targets are healthy, and why not";
+    DescribeTargetGroupAttributes = "elasticloadbalancing:DescribeTargetGroupAttributes", TargetGroup, "elbv2 describe-target-group-attributes --target-group-arn {id}", "how long targets drain";
+    DescribeLoadBalancers = "elasticloadbalancing:DescribeLoadBalancers", LoadBalancer, "elbv2 describe-load-balancers --load-balancer-arns {id}", "scheme, security groups and zones of the balancer";
+    DescribeLoadBalancerAttributes = "elasticloadbalancing:DescribeLoadBalancerAttributes", LoadBalancer, "elbv2 describe-load-balancer-attributes --load-balancer-arn {id}", "idle timeout of the balancer";
+    DescribeListeners = "elasticloadbalancing:DescribeListeners", Listener, "elbv2 describe-listeners --load-balancer-arn {balancer}", "ports and default actions of the balancer";
+    DescribeRules = "elasticloadbalancing:DescribeRules", ListenerRule, "elbv2 describe-rules --rule-arns {id}", "which host goes to which target group";
+    DescribeListenerCertificates = "elasticloadbalancing:DescribeListenerCertificates", Listener, "elbv2 describe-listener-certificates --listener-arn {id}", "the certificates of a listener, beside the default one";
+    ListCertificates = "acm:ListCertificates", Certificate, "acm describe-certificate --certificate-arn {id}", "for which hosts a certificate is, and until when";
+    GetWebAclForResource = "wafv2:GetWebACLForResource", WebAcl, "wafv2 get-web-acl-for-resource --resource-arn {id}", "the web ACL in front of the balancer";
+    GetIpSet = "wafv2:GetIPSet", IpSet, "wafv2 get-ip-set --scope REGIONAL --name {parent} --id {last}", "whether a web ACL lets in the addresses that tasks come from, where they call a sibling by its public name";
+    DescribeSSLPolicies = "elasticloadbalancing:DescribeSSLPolicies", Listener, "elbv2 describe-ssl-policies --names {id}", "which versions of TLS a listener allows";
+    DescribeSecurityGroups = "ec2:DescribeSecurityGroups", SecurityGroup, "ec2 describe-security-groups --group-ids {id}", "who is let in, at the balancer and at the tasks";
+    DescribeSubnets = "ec2:DescribeSubnets", Subnet, "ec2 describe-subnets --subnet-ids {id}", "zones, addresses and networks of tasks and balancer";
+    DescribeRouteTables = "ec2:DescribeRouteTables", RouteTable, "ec2 describe-route-tables --filters Name={filter},Values={id}", "which subnets are public";
+    DescribeNetworkInterfaces = "ec2:DescribeNetworkInterfaces", NetworkInterface, "ec2 describe-network-interfaces --network-interface-ids {id}", "addresses and security groups that tasks really have; with --probe, the addresses of the balancer";
+    DescribeNetworkAcls = "ec2:DescribeNetworkAcls", NetworkAcl, "ec2 describe-network-acls --filters Name={filter},Values={id}", "whether a network ACL drops traffic, where something cannot be reached";
+    DescribeVpcEndpoints = "ec2:DescribeVpcEndpoints", Endpoint, "ec2 describe-vpc-endpoints --filters Name={filter},Values={id}", "whether AWS can be reached without the internet, where it cannot be reached";
+    DescribeVpcAttribute = "ec2:DescribeVpcAttribute", Vpc, "ec2 describe-vpc-attribute --vpc-id {id} --attribute enableDnsSupport", "whether the VPC resolves names, where something cannot be reached";
+    GetManagedPrefixListEntries = "ec2:GetManagedPrefixListEntries", PrefixList, "ec2 get-managed-prefix-list-entries --prefix-list-id {id}", "the addresses behind a prefix list that a rule or a route names";
+    DescribeManagedPrefixLists = "ec2:DescribeManagedPrefixLists", PrefixList, "ec2 describe-managed-prefix-lists --prefix-list-ids {id}", "the name of a prefix list that lets clients in to the balancer, and whose it is";
+    GetService = "servicediscovery:GetService", DiscoveryService, "servicediscovery get-service --id {last}", "since when a name of Service Connect exists";
+    ListInstances = "servicediscovery:ListInstances", DiscoveryService, "servicediscovery list-instances --service-id {last}", "which addresses Cloud Map gives out for the service";
+    GetInstancesHealthStatus = "servicediscovery:GetInstancesHealthStatus", DiscoveryService, "servicediscovery get-instances-health-status --service-id {last}", "which of these addresses Cloud Map holds back";
+    DescribeDBInstances = "rds:DescribeDBInstances", Database, "rds describe-db-instances --db-instance-identifier {id}", "whether a database that a variable names is available, and whom it lets in";
+    DescribeDBClusters = "rds:DescribeDBClusters", Database, "rds describe-db-clusters --db-cluster-identifier {id}", "the same of a cluster";
+    DescribeDBProxies = "rds:DescribeDBProxies", Database, "rds describe-db-proxies --db-proxy-name {id}", "the same of a proxy";
+    DescribeDBProxyTargets = "rds:DescribeDBProxyTargets", Database, "rds describe-db-proxy-targets --db-proxy-name {id}", "whether the databases behind a proxy answer it";
+    DescribeNatGateways = "ec2:DescribeNatGateways", NatGateway, "ec2 describe-nat-gateways --nat-gateway-ids {id}", "whether the NAT gateway of a route works, where something cannot be reached; the address it lends";
+    DescribeImages = "ecr:DescribeImages", Image, "ecr describe-images --repository-name {repository} --image-ids {reference}", "the digest that a tag has now";
+    BatchGetImage = "ecr:BatchGetImage", Image, "ecr batch-get-image --repository-name {repository} --image-ids {reference}", "the platforms behind a multi-architecture tag; whether a pinned digest is still there";
+    DescribeRepositories = "ecr:DescribeRepositories", Repository, "ecr describe-repositories --repository-names {repository}", "whether tags can be moved";
+    GetLifecyclePolicy = "ecr:GetLifecyclePolicy", Repository, "ecr get-lifecycle-policy --repository-name {repository}", "whether a rule removes images that a deployment has pinned";
+    DescribeAlarms = "cloudwatch:DescribeAlarms", Alarm, "cloudwatch describe-alarms --alarm-names {id}", "alarms that can roll a deployment back";
+    DescribeAlarmHistory = "cloudwatch:DescribeAlarmHistory", Alarm, "cloudwatch describe-alarm-history --history-item-type StateUpdate --alarm-name {id}", "when such an alarm fired";
+    DescribeScalableTargets = "application-autoscaling:DescribeScalableTargets", Service, "application-autoscaling describe-scalable-targets --service-namespace ecs --resource-ids service/{cluster}/{service}", "the bounds of auto scaling, and whether it is suspended";
+    DescribeScalingPolicies = "application-autoscaling:DescribeScalingPolicies", Service, "application-autoscaling describe-scaling-policies --service-namespace ecs --resource-id service/{cluster}/{service}", "what the service is scaled by";
+    DescribeScalingActivities = "application-autoscaling:DescribeScalingActivities", Service, "application-autoscaling describe-scaling-activities --service-namespace ecs --include-not-scaled-activities --resource-id service/{cluster}/{service}", "when auto scaling changed the number of tasks, or could not";
+    DescribeScheduledActions = "application-autoscaling:DescribeScheduledActions", Service, "application-autoscaling describe-scheduled-actions --service-namespace ecs --resource-id service/{cluster}/{service}", "whether a schedule set the service to zero";
+    GetMetricData = "cloudwatch:GetMetricData", Service, "cloudwatch get-metric-data", "requests, errors, healthy hosts, CPU and memory of the last hour";
+    GetLogEvents = "logs:GetLogEvents", LogGroup, "logs get-log-events --log-group-name {group} --log-stream-name {stream}", "the last lines of failing tasks";
+    FilterLogEvents = "logs:FilterLogEvents", LogGroup, "logs filter-log-events --log-group-name {id} --filter-pattern ELB-HealthChecker", "the health checker's requests, as the app logs them";
+    LookupEvents = "cloudtrail:LookupEvents", Resource, "cloudtrail lookup-events --lookup-attributes AttributeKey=ResourceName,AttributeValue={id}", "with --trail: who changed what on the traffic path";
+    GetRole = "iam:GetRole", Role, "iam get-role --role-name {id}", "whom a role trusts that ECS could not assume";
+    SimulatePrincipalPolicy = "iam:SimulatePrincipalPolicy", Role, "iam simulate-principal-policy --policy-source-arn {asked}", "whether the policies of a role allow what it was refused";
 }
 
 impl Call {
@@ -115,57 +129,108 @@ impl Call {
         Call::ALL.iter().copied().find(|call| call.action() == action)
     }
 
-    /// The AWS CLI command that shows the user what we saw. `id` is what was asked about.
-    pub fn see(self, cluster: &str, service: &str, arn: &str, id: &str) -> String {
-        let (repository, reference) = image_parts(id);
-        let (group, stream) = id.split_once(LOG_STREAM).unwrap_or((id, ""));
-        let (cluster, service) = service_of(id).unwrap_or((cluster, service));
-        self.command()
-            .replace("{cluster}", cluster)
-            .replace("{service}", service)
-            .replace("{arn}", arn)
-            .replace("{repository}", repository)
-            .replace("{reference}", &reference)
-            .replace("{group}", group)
-            .replace("{stream}", stream)
-            .replace("{filter}", filter(id))
-            .replace("{balancer}", &balancer_of(id))
-            .replace("{parent}", id.rsplit('/').nth(1).unwrap_or(id))
-            .replace("{last}", id.rsplit('/').next().unwrap_or(id))
-            .replace("{asked}", &asked(id))
-            .replace("{quoted}", &quote(id))
-            .replace("{id}", id)
+    /// The AWS CLI command that shows the user what we saw of a thing.
+    pub fn see(self, patient: &Patient, of: &Of) -> Command {
+        match of {
+            Of::Metric(metric, owner) => seen_metric(patient, *metric, owner),
+            Of::Question { role, action, resource } => aws!("iam simulate-principal-policy")
+                .and(words!("--policy-source-arn {}", role))
+                .and(words!("--action-names {}", action))
+                .and(words!("--resource-arns {}", resource)),
+            Of::Thing(_) | Of::LogStream { .. } => {
+                let words = self.command().split_whitespace();
+                Command::aws(Words::default().args(words.map(|word| named(word, patient, of))))
+            }
+        }
     }
 }
 
-/// Cluster and name of the service that an ARN names: it may be a sibling.
+/// A word of a command with its named values filled in.
+fn named(word: &str, patient: &Patient, of: &Of) -> String {
+    let Some((before, (name, after))) =
+        word.split_once('{').and_then(|(before, rest)| Some((before, rest.split_once('}')?)))
+    else {
+        return word.to_owned();
+    };
+    let id = of.to_string();
+    let (cluster, service) = service_of(&id).unwrap_or((patient.cluster(), patient.name()));
+    let (repository, reference) = image_parts(&id);
+    let value = match (name, of) {
+        ("group", Of::LogStream { group, .. }) => group,
+        ("stream", Of::LogStream { stream, .. }) => stream,
+        ("cluster", _) => cluster,
+        ("service", _) => service,
+        ("arn", _) => patient.arn(),
+        ("repository", _) => repository,
+        ("reference", _) => &reference,
+        ("filter", _) => filter(&id),
+        ("balancer", _) => &balancer_of(&id),
+        ("parent", _) => id.rsplit('/').nth(1).unwrap_or(&id),
+        ("last", _) => arn::last(&id),
+        _ => &id,
+    };
+    format!("{before}{value}{}", named(after, patient, of))
+}
+
+/// A metric needs more than what it is a metric of: a namespace, and dimensions of several things.
+fn seen_metric(patient: &Patient, metric: Metric, owner: &Subject) -> Command {
+    let after = |id: &str, part: &str| {
+        id.split_once(part).map_or_else(String::new, |(_, rest)| rest.to_owned())
+    };
+    let balancer = |id: &str| words!("Name=LoadBalancer,Value={}", after(id, ":loadbalancer/"));
+    let (namespace, dimensions) = match metric.owner() {
+        Owner::Service => (
+            "AWS/ECS",
+            words!(
+                "Name=ClusterName,Value={} Name=ServiceName,Value={}",
+                patient.cluster(),
+                patient.name()
+            ),
+        ),
+        Owner::LoadBalancer => ("AWS/ApplicationELB", balancer(&owner.id)),
+        Owner::WebAcl => ("AWS/WAFV2", web_acl_dimensions(patient, &owner.id)),
+        Owner::TargetGroup => {
+            let group = match patient.target_group(&owner.id) {
+                Ok(group) => group,
+                Err(_) => None,
+            };
+            let attached = group.and_then(|group| group.load_balancer_arns.first());
+            let of_group =
+                words!("Name=TargetGroup,Value=targetgroup/{}", after(&owner.id, ":targetgroup/"));
+            let attached = attached.map(|arn| balancer(arn)).unwrap_or_default();
+            ("AWS/ApplicationELB", of_group.and(attached))
+        }
+    };
+    aws!("cloudwatch get-metric-statistics --namespace {}", namespace)
+        .and(words!("--metric-name {} --dimensions", metric.name()))
+        .and(dimensions)
+        .and(words!("--statistics {} --period 60", metric.statistic()))
+        .and(words!(
+            "--start-time {} --end-time {}",
+            time::before(patient.now(), SignedDuration::from_hours(1)),
+            patient.now()
+        ))
+}
+
+/// Of a web ACL as a whole, or of one of its rules: CloudWatch has its own names for both.
+fn web_acl_dimensions(patient: &Patient, owner: &str) -> Words {
+    let acl = patient.web_acls().into_iter().find(|acl| owner.starts_with(&acl.arn));
+    let rule = acl.and_then(|acl| owner.strip_prefix(acl.arn.as_str())?.strip_prefix('/'));
+    words!(
+        "Name=WebACL,Value={} Name=Rule,Value={} Name=Region,Value={}",
+        acl.and_then(|acl| acl.metric_name.as_deref()).unwrap_or_default(),
+        rule.unwrap_or("ALL"),
+        patient.region()
+    )
+}
+
+/// Cluster and name of the service that an ARN names: it may be another one.
 fn service_of(arn: &str) -> Option<(&str, &str)> {
     arn.split_once(":service/")?.1.split_once('/')
 }
 
 /// What stands between group and stream where one log stream is named.
 pub const LOG_STREAM: &str = ":log-stream:";
-
-/// `role action resource` as the options that ask about them.
-fn asked(id: &str) -> String {
-    let mut words = id.splitn(3, ' ').map(quote);
-    let mut asked = words.next().unwrap_or_default();
-    for (option, word) in [" --action-names ", " --resource-arns "].iter().zip(words) {
-        asked += option;
-        asked += &word;
-    }
-    asked
-}
-
-/// Quotes one word for a POSIX shell, where it needs it.
-pub fn quote(word: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=,@+%".contains(c);
-    if !word.is_empty() && word.chars().all(plain) {
-        word.to_owned()
-    } else {
-        format!("'{}'", word.replace('\'', r"'\''"))
-    }
-}
 
 /// `123456789012.dkr.ecr.eu-west-2.amazonaws.com/team/api:1.2` → (`team/api`, `imageTag=1.2`).
 fn image_parts(image: &str) -> (&str, String) {

@@ -2,10 +2,16 @@
 //! It is built so that it cannot exist without evidence.
 
 use std::collections::BTreeSet;
+use std::fmt;
 
 use jiff::Timestamp;
 
-use crate::call::Call;
+use crate::call::{Call, LOG_STREAM};
+use crate::command::Command;
+use crate::hcl::Hcl;
+use crate::patient::Patient;
+use crate::snapshot::metric::{Metric, Owner};
+use crate::text;
 
 /// The kinds of things that a finding can be about; the spelling in JSON is that of [`Kind::word`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -30,6 +36,23 @@ pub enum Kind {
     Alarm,
     LogGroup,
     Database,
+    Cluster,
+    ContainerInstance,
+    CapacityProvider,
+    AutoScalingGroup,
+    Certificate,
+    WebAcl,
+    IpSet,
+    PrefixList,
+    RouteTable,
+    NatGateway,
+    NetworkInterface,
+    Namespace,
+    DiscoveryService,
+    Repository,
+    Role,
+    /// Whatever CloudTrail has events of.
+    Resource,
 }
 
 impl Kind {
@@ -55,6 +78,22 @@ impl Kind {
             Kind::Alarm => "alarm",
             Kind::LogGroup => "log_group",
             Kind::Database => "database",
+            Kind::Cluster => "cluster",
+            Kind::ContainerInstance => "container_instance",
+            Kind::CapacityProvider => "capacity_provider",
+            Kind::AutoScalingGroup => "auto_scaling_group",
+            Kind::Certificate => "certificate",
+            Kind::WebAcl => "web_acl",
+            Kind::IpSet => "ip_set",
+            Kind::PrefixList => "prefix_list",
+            Kind::RouteTable => "route_table",
+            Kind::NatGateway => "nat_gateway",
+            Kind::NetworkInterface => "network_interface",
+            Kind::Namespace => "namespace",
+            Kind::DiscoveryService => "discovery_service",
+            Kind::Repository => "repository",
+            Kind::Role => "role",
+            Kind::Resource => "resource",
         }
     }
 }
@@ -73,11 +112,13 @@ impl Subject {
 
     /// A finding about this subject. It takes its first piece of evidence here, so that there is
     /// none without.
-    pub fn sick(self, says: impl Into<String>, evidence: Evidence) -> Finding {
+    pub fn sick(self, claim: impl Into<String>, evidence: Evidence) -> Finding {
         Finding {
             scope: Scope::default(),
             about: self,
-            says: says.into(),
+            claim: claim.into(),
+            names: false,
+            detail: String::new(),
             evidence: vec![evidence],
             remedy: Remedy::default(),
             since: None,
@@ -86,13 +127,56 @@ impl Subject {
     }
 }
 
+/// What a call was asked about, or the element of its reply that has the field.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Of {
+    Thing(Subject),
+    Metric(Metric, Subject),
+    LogStream {
+        group: String,
+        stream: String,
+    },
+    /// Whether a role may do something to a resource.
+    Question {
+        role: String,
+        action: String,
+        resource: String,
+    },
+}
+
+impl Of {
+    /// The thing that a call is asked about by an id, by the key of a log stream, or by that of a
+    /// question to IAM.
+    fn asked(call: Call, id: &str) -> Of {
+        if let Some((group, stream)) = id.split_once(LOG_STREAM) {
+            return Of::LogStream { group: group.into(), stream: stream.into() };
+        }
+        let mut words = id.splitn(3, ' ').map(String::from);
+        match (call, words.next(), words.next(), words.next()) {
+            (Call::SimulatePrincipalPolicy, Some(role), Some(action), Some(resource)) => {
+                Of::Question { role, action, resource }
+            }
+            _ => Of::Thing(Subject::new(call.about(), id)),
+        }
+    }
+}
+
+impl fmt::Display for Of {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Of::Thing(subject) => f.write_str(&subject.id),
+            Of::Metric(metric, owner) => f.write_str(&metric.of(&owner.id)),
+            Of::LogStream { group, stream } => write!(f, "{group}{LOG_STREAM}{stream}"),
+            Of::Question { role, action, resource } => write!(f, "{role} {action} {resource}"),
+        }
+    }
+}
+
 /// What makes us say so: a call, the thing it was asked about, and a field with its value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Evidence {
     pub call: Call,
-    /// What the call was asked about, or the element of its reply that has the field: an ARN, an id
-    /// or a name.
-    pub of: String,
+    pub of: Of,
     /// The field in AWS's own spelling, such as `TargetHealth.Description`.
     pub field: &'static str,
     pub value: String,
@@ -100,18 +184,47 @@ pub struct Evidence {
 }
 
 impl Evidence {
+    /// Of a thing by its ARN, id or name; of a log stream by its key.
     pub fn new(
         call: Call,
-        of: impl Into<String>,
+        of: impl AsRef<str>,
         field: &'static str,
         value: impl ToString,
     ) -> Evidence {
-        Evidence { call, of: of.into(), field, value: value.to_string(), at: None }
+        Evidence {
+            call,
+            of: Of::asked(call, of.as_ref()),
+            field,
+            value: value.to_string(),
+            at: None,
+        }
+    }
+
+    /// A value of a metric, with the resource that it is a metric of.
+    pub fn metric(metric: Metric, owner: &str, value: impl ToString) -> Evidence {
+        let kind = match metric.owner() {
+            Owner::LoadBalancer => Kind::LoadBalancer,
+            Owner::TargetGroup => Kind::TargetGroup,
+            Owner::Service => Kind::Service,
+            Owner::WebAcl => Kind::WebAcl,
+        };
+        Evidence {
+            call: Call::GetMetricData,
+            of: Of::Metric(metric, Subject::new(kind, owner)),
+            field: metric.field(),
+            value: value.to_string(),
+            at: None,
+        }
     }
 
     pub fn at(mut self, at: Option<Timestamp>) -> Evidence {
         self.at = at;
         self
+    }
+
+    /// The command that shows it.
+    pub fn see(&self, patient: &Patient) -> Command {
+        self.call.see(patient, &self.of)
     }
 }
 
@@ -119,8 +232,8 @@ impl Evidence {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Remedy {
     pub summary: String,
-    pub cli: Vec<String>,
-    pub terraform: Option<String>,
+    pub commands: Vec<Command>,
+    pub terraform: Option<Hcl>,
 }
 
 impl Remedy {
@@ -128,14 +241,19 @@ impl Remedy {
         Remedy { summary: summary.into(), ..Remedy::default() }
     }
 
-    pub fn cli(mut self, command: impl Into<String>) -> Remedy {
-        self.cli.push(command.into());
+    pub fn cli(mut self, command: Command) -> Remedy {
+        self.commands.push(command);
         self
     }
 
-    pub fn terraform(mut self, code: impl Into<String>) -> Remedy {
-        self.terraform = Some(code.into());
+    pub fn terraform(mut self, code: Hcl) -> Remedy {
+        self.terraform = Some(code);
         self
+    }
+
+    /// The commands as a shell takes them.
+    pub fn shell(&self) -> Vec<String> {
+        self.commands.iter().map(Command::to_string).collect()
     }
 }
 
@@ -159,8 +277,13 @@ impl Scope {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
     pub about: Subject,
-    /// One or two sentences in the present tense, with numbers and the names that the user knows.
-    pub says: String,
+    /// What is wrong, as a clause that can follow a colon: in the present tense, with numbers and
+    /// the names that the user knows.
+    pub claim: String,
+    /// The claim begins with a name, which keeps its spelling at the start of a sentence.
+    pub names: bool,
+    /// What else there is to say, in whole sentences.
+    pub detail: String,
     pub evidence: Vec<Evidence>,
     pub remedy: Remedy,
     pub scope: Scope,
@@ -171,6 +294,32 @@ pub struct Finding {
 }
 
 impl Finding {
+    /// The claim as a sentence, and the detail after it.
+    pub fn says(&self) -> String {
+        let claim = if self.names { self.claim.clone() } else { text::capitalised(&self.claim) };
+        let stop = if claim.ends_with(['.', '!', '?']) { "" } else { "." };
+        match self.detail.as_str() {
+            "" => format!("{claim}{stop}"),
+            detail => format!("{claim}{stop} {detail}"),
+        }
+    }
+
+    /// Adds a sentence to what there is to say beside the claim.
+    pub fn detail(mut self, sentence: impl AsRef<str>) -> Finding {
+        let sentence = sentence.as_ref().trim();
+        if !self.detail.is_empty() && !sentence.is_empty() {
+            self.detail.push(' ');
+        }
+        self.detail.push_str(sentence);
+        self
+    }
+
+    /// Says that the claim begins with a name.
+    pub fn named(mut self) -> Finding {
+        self.names = true;
+        self
+    }
+
     pub fn because(mut self, evidence: Evidence) -> Finding {
         self.evidence.push(evidence);
         self

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 
 use crate::call::{Call, LOG_STREAM};
+use crate::command::{Command, Words};
 use crate::facts::inbound::request::Url;
 use crate::finding::{Evidence, Kind, Subject};
 pub use crate::intent::{Expected, Intent};
@@ -15,6 +16,7 @@ use crate::snapshot::deployment::ListedDeployment;
 use crate::snapshot::metric::{Metric, Series};
 use crate::snapshot::*;
 use crate::text::parsed;
+use crate::{aws, words};
 
 pub struct Patient<'a> {
     snapshot: &'a Snapshot,
@@ -133,13 +135,19 @@ impl<'a> Patient<'a> {
         Evidence::new(Call::DescribeServices, self.arn(), field, value)
     }
 
-    /// The command-line options that name this service: `--cluster default --service api`.
-    pub fn cli(&self) -> String {
-        format!(
-            "--cluster {} --service {}",
-            crate::call::quote(self.cluster()),
-            crate::call::quote(self.name())
-        )
+    /// The options that name this service: `--cluster default --service api`.
+    pub fn cli(&self) -> Words {
+        words!("--cluster {} --service {}", self.cluster(), self.name())
+    }
+
+    /// The command that changes this service, without what it changes.
+    pub fn update_service(&self) -> Command {
+        aws!("ecs update-service").and(self.cli())
+    }
+
+    /// The command that shows what a call tells of a thing.
+    pub fn see(&self, call: Call, id: impl AsRef<str>) -> Command {
+        Evidence::new(call, id, "", "").see(self)
     }
 
     // Deployments and tasks.
@@ -285,6 +293,11 @@ impl<'a> Patient<'a> {
     /// The web ACL in front of an application load balancer.
     pub fn web_acl(&self, balancer: &str) -> Row<'a, WebAcl> {
         self.row(Call::GetWebAclForResource, &self.snapshot.web_acls, balancer)
+    }
+
+    /// Every web ACL that AWS told us of.
+    pub fn web_acls(&self) -> Vec<&'a WebAcl> {
+        told(&self.snapshot.web_acls).collect()
     }
 
     /// The addresses of an IP set; asked only where a web ACL that has it may stand between the

@@ -114,7 +114,7 @@ fn finding(patient: &Patient, errors: &Errors, refused: Option<Recent>) -> Resul
         }
     };
     let remedy = Remedy::new("Mend what makes targets refuse or break connections; access logs of the balancer name the requests and the targets.")
-        .cli(Call::DescribeLoadBalancerAttributes.see(patient.cluster(), patient.name(), patient.arn(), errors.balancer));
+        .cli(patient.see(Call::DescribeLoadBalancerAttributes, errors.balancer));
     let finding = Subject::new(Kind::LoadBalancer, errors.balancer)
         .sick(says, errors.evidence())
         .because_all(refused.map(|refused| refused.evidence))

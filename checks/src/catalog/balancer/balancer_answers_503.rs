@@ -118,7 +118,7 @@ fn finding(
             counted.sum
         );
     }
-    let see = |call: Call, of: &str| call.see(patient.cluster(), patient.name(), patient.arn(), of);
+    let see = |call: Call, of: &str| patient.see(call, of);
     let mut remedy = Remedy::new("Mend what keeps targets out of the group; the balancer stops to answer 503 with the first registered target.")
         .cli(see(Call::DescribeRules, &way.rule.rule_arn));
     for Dead { share, .. } in dead {

@@ -110,12 +110,7 @@ fn finding(
         }
     }
     let arn = errors.balancer;
-    let see = Call::DescribeLoadBalancerAttributes.see(
-        patient.cluster(),
-        patient.name(),
-        patient.arn(),
-        arn,
-    );
+    let see = patient.see(Call::DescribeLoadBalancerAttributes, arn);
     let remedy = match &unconnected {
         Some(_) => Remedy::new("Open the way from the balancer to the targets: security groups, network ACLs, routes.").cli(see),
         None => Remedy::new("Make the app answer sooner; only if it needs that long on purpose, let the balancer wait longer.")

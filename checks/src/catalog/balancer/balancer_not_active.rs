@@ -95,7 +95,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
             (_, false) => "Free addresses in these subnets, or give the balancer others.",
             (_, true) => "See what AWS says about it, and whether its subnets have room.",
         })
-        .cli(Call::DescribeLoadBalancers.see(patient.cluster(), patient.name(), patient.arn(), arn))
+        .cli(patient.see(Call::DescribeLoadBalancers, arn))
         .cli(format!(
             "aws elbv2 set-subnets --load-balancer-arn {arn} --subnets '<subnet>' '<subnet>'"
         ))

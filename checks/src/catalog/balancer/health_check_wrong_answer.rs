@@ -169,12 +169,7 @@ fn remedy(
     let named = proposed.filter(|path| request_log::named_for_health(path));
     if let (500..=599, None, Some(log)) = (code, named, log) {
         let summary = "Read the app's log: it answers, and fails. If this path needs more than the app itself, such as a database, let it need less.";
-        return Remedy::new(summary).cli(Call::FilterLogEvents.see(
-            patient.cluster(),
-            patient.name(),
-            patient.arn(),
-            log,
-        ));
+        return Remedy::new(summary).cli(patient.see(Call::FilterLogEvents, log));
     }
     let usual =
         if group.health_check_path.as_deref() == Some("/health") { "<path>" } else { "/health" };

@@ -96,12 +96,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
             let see_again = Remedy::new(
                 "Mend what keeps tasks from being registered; then a target appears here.",
             )
-            .cli(Call::DescribeTargetHealth.see(
-                patient.cluster(),
-                patient.name(),
-                patient.arn(),
-                share.group,
-            ));
+            .cli(patient.see(Call::DescribeTargetHealth, share.group));
             findings.add(
                 Subject::new(Kind::TargetGroup, share.group)
                     .sick(says, evidence)

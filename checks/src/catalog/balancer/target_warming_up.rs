@@ -88,9 +88,8 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         if GroupState::of(targets) == GroupState::Warming {
             says += " Until then requests to this group may fail.";
         }
-        let remedy = Remedy::new("Wait; one success is enough. Look again then.").cli(
-            Call::DescribeTargetHealth.see(patient.cluster(), patient.name(), patient.arn(), group),
-        );
+        let remedy = Remedy::new("Wait; one success is enough. Look again then.")
+            .cli(patient.see(Call::DescribeTargetHealth, group));
         findings.add(
             Subject::new(Kind::TargetGroup, group)
                 .sick(
@@ -126,8 +125,7 @@ fn starting(patient: &Patient, findings: &mut Findings, group: &str, targets: &[
         count(targets.len(), "target"),
         if starting == 1 { "is" } else { "are" },
     );
-    let see =
-        Call::DescribeTargetHealth.see(patient.cluster(), patient.name(), patient.arn(), group);
+    let see = patient.see(Call::DescribeTargetHealth, group);
     findings.add(
         Subject::new(Kind::TargetGroup, group)
             .sick(

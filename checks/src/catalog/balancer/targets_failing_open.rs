@@ -94,9 +94,8 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         if let Some(requests) = &requests {
             says += &format!(" It got {:.0} requests in the last 15 min.", requests.sum);
         }
-        let remedy = Remedy::new("Nothing to do about this as such; mend the health check.").cli(
-            Call::DescribeTargetHealth.see(patient.cluster(), patient.name(), patient.arn(), group),
-        );
+        let remedy = Remedy::new("Nothing to do about this as such; mend the health check.")
+            .cli(patient.see(Call::DescribeTargetHealth, group));
         findings.add(
             Subject::new(Kind::TargetGroup, group)
                 .sick(

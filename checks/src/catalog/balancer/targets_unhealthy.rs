@@ -86,7 +86,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
             );
         }
         let see_again = Remedy::new("Mend what makes the health check fail; ECS stops to replace the tasks as soon as it passes.")
-            .cli(Call::DescribeTargetHealth.see(patient.cluster(), patient.name(), patient.arn(), group));
+            .cli(patient.see(Call::DescribeTargetHealth, group));
         let mut finding = Subject::new(Kind::TargetGroup, group)
             .sick(says, first.evidence.clone())
             .mend(see_again);

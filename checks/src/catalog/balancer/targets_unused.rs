@@ -90,7 +90,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
             says += &format!(": {reason}");
         }
         let remedy = Remedy::new("Let a rule forward to this group, or enable the targets' zone on the load balancer, as the description says.")
-            .cli(Call::DescribeTargetHealth.see(patient.cluster(), patient.name(), patient.arn(), group));
+            .cli(patient.see(Call::DescribeTargetHealth, group));
         findings.add(
             Subject::new(Kind::TargetGroup, group)
                 .sick(

@@ -101,7 +101,7 @@ fn tell(
     let says = format!(
         "Alarm {name} was in ALARM when {of} began{at}, so ECS watches no alarm for it and will not go back by one."
     );
-    let see = |call: Call| call.see(patient.cluster(), patient.name(), patient.arn(), name);
+    let see = |call: Call| patient.see(call, name);
     Subject::new(Kind::Alarm, name)
         .sick(says, firing)
         .because_all(deployment.started_at.map(|at| rollout::evidence(deployment, "startedAt", at)))

@@ -161,7 +161,7 @@ fn watches(alarm: Option<&Alarm>) -> String {
 }
 
 fn remedy(patient: &Patient, name: &str) -> Remedy {
-    let see = |call: Call| call.see(patient.cluster(), patient.name(), patient.arn(), name);
+    let see = |call: Call| patient.see(call, name);
     let remedy = Remedy::new("See what fired. If the alarm is right, mend the app; if not, let it count less. Deploy again when it is OK.")
         .cli(see(Call::DescribeAlarmHistory))
         .cli(see(Call::DescribeAlarms));

@@ -78,12 +78,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         let name = resource.name();
         let mut evidence = resource.evidence(revision);
         let Some(first) = evidence.next() else { continue };
-        let see = Call::DescribeServiceRevisions.see(
-            patient.cluster(),
-            patient.name(),
-            patient.arn(),
-            &revision.service_revision_arn,
-        );
+        let see = patient.see(Call::DescribeServiceRevisions, &revision.service_revision_arn);
         findings.add(
             resource
                 .subject(revision)

@@ -144,12 +144,7 @@ fn trouble(patient: &Patient, findings: &mut Findings, database: &Database) -> O
 
 /// A database that the answer does not have: it was deleted, or it is another account's.
 fn missing(patient: &Patient, database: &Database, name: &str) -> Trouble {
-    let see = database.host.kind.call().see(
-        patient.cluster(),
-        patient.name(),
-        patient.arn(),
-        database.host.identifier,
-    );
+    let see = patient.see(database.host.kind.call(), database.host.identifier);
     Trouble {
         says: format!(
             "{name} does not exist in account {}, {}: it is gone, or it is in another account, which this look cannot tell.",

@@ -140,12 +140,7 @@ fn finding(
             name,
         )
     });
-    let see = Call::DescribeTaskDefinition.see(
-        patient.cluster(),
-        patient.name(),
-        patient.arn(),
-        &definition.task_definition_arn,
-    );
+    let see = patient.see(Call::DescribeTaskDefinition, &definition.task_definition_arn);
     Subject::new(Kind::Service, &service.service_arn).sick(says, evidence).because_all(named).mend(
         Remedy::new(format!("Name the container's port {port} in the task definition and deploy that, or offer a port that it has."))
             .cli(see)

@@ -91,7 +91,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         let says =
             format!("The last attempt of auto scaling ({}) failed: {why}.", failed.moved_by());
         let remedy = Remedy::new("Mend what the message names: likely a permission of the service-linked role of auto scaling, or a quota.")
-            .cli(Call::DescribeScalingActivities.see(patient.cluster(), patient.name(), patient.arn(), patient.arn()));
+            .cli(patient.see(Call::DescribeScalingActivities, patient.arn()));
         let evidence = scaling::did(failed, "ScalingActivities.StatusCode", &failed.status_code);
         findings.add(
             patient

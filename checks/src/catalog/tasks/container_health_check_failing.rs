@@ -93,7 +93,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
                 "aws ecs describe-task-definition --task-definition {} --query 'taskDefinition.containerDefinitions[].[name,healthCheck]'",
                 rollout::short(failures.task_definition)
             ))
-            .cli(Call::DescribeTasks.see(patient.cluster(), patient.name(), patient.arn(), newest.id()))
+            .cli(patient.see(Call::DescribeTasks, newest.id()))
             .terraform(format!(
                 "resource \"aws_ecs_task_definition\" \"{}\" {{\n  container_definitions = jsonencode([{{\n    name        = \"{name}\"\n    healthCheck = {{ \
                  command = [\"CMD-SHELL\", \"…\"], startPeriod = 60 }}\n  }}])\n}}",

@@ -144,7 +144,7 @@ fn tell(
         "Read the log up to its end, mend the app or what it needs, and deploy again.",
         |crash| crash.kind.advice(),
     );
-    let see = |call: Call, id: &str| call.see(patient.cluster(), patient.name(), patient.arn(), id);
+    let see = |call: Call, id: &str| patient.see(call, id);
     let remedy = match &logged.stream {
         Some(stream) => Remedy::new(summary).cli(see(Call::GetLogEvents, stream)),
         None => Remedy::new(summary).cli(see(Call::DescribeTasks, newest.id())),

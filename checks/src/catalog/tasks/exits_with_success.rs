@@ -97,19 +97,13 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
                     "Keep the process in the foreground; or, if it is a job, run it with run-task or a schedule.{helper}"
                 ),
             };
-            let remedy = Remedy::new(advice)
-                .cli(Call::DescribeTaskDefinition.see(
-                    patient.cluster(),
-                    patient.name(),
-                    patient.arn(),
-                    rollout::short(failures.task_definition),
-                ))
-                .cli(Call::DescribeTasks.see(
-                    patient.cluster(),
-                    patient.name(),
-                    patient.arn(),
-                    newest.id(),
-                ));
+            let remedy =
+                Remedy::new(advice)
+                    .cli(patient.see(
+                        Call::DescribeTaskDefinition,
+                        rollout::short(failures.task_definition),
+                    ))
+                    .cli(patient.see(Call::DescribeTasks, newest.id()));
             findings.add(
                 Subject::new(Kind::TaskDefinition, failures.task_definition)
                     .sick(

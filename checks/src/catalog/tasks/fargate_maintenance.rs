@@ -66,8 +66,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         crate::text::count(stopped.len(), "task"),
         stop::when(patient.now(), &stopped)
     );
-    let see =
-        Call::DescribeTasks.see(patient.cluster(), patient.name(), patient.arn(), newest.id());
+    let see = patient.see(Call::DescribeTasks, newest.id());
     findings.add(patient.subject().sick(says, stop::evidence(newest)).mend(
         Remedy::new("Nothing to mend; with two tasks in two zones nobody feels it.").cli(see),
     ));

@@ -107,10 +107,7 @@ fn at_exec(patient: &Patient, findings: &mut Findings, failures: &Failures) {
                     .at(line.timestamp),
             )
             .because(stop::evidence(stream.task))
-            .mend(remedy(
-                patient,
-                Call::GetLogEvents.see(patient.cluster(), patient.name(), patient.arn(), &of),
-            ))
+            .mend(remedy(patient, patient.see(Call::GetLogEvents, &of)))
             .concerns(Kind::TaskDefinition, failures.task_definition)
             .concerns_no(Kind::TargetGroup);
         findings.add(finding);

@@ -101,7 +101,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
          raise stopTimeout.",
     )
     .cli("aws ecs register-task-definition --cli-input-json file://task-definition.json")
-    .cli(Call::DescribeTasks.see(patient.cluster(), patient.name(), patient.arn(), newest.id()))
+    .cli(patient.see(Call::DescribeTasks, newest.id()))
     .terraform(format!(
         "resource \"aws_ecs_task_definition\" \"{}\" {{\n  container_definitions = jsonencode([{{\n    name            = \"{}\"\n    stopTimeout     = 60\n    \
          linuxParameters = {{ initProcessEnabled = true }}\n  }}])\n}}",

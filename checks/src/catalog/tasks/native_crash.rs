@@ -87,9 +87,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
                 ),
                 (None, _) => LOOK.to_owned(),
             };
-            let see = |call: Call, id: &str| {
-                call.see(patient.cluster(), patient.name(), patient.arn(), id)
-            };
+            let see = |call: Call, id: &str| patient.see(call, id);
             let remedy = match &logged.stream {
                 Some(stream) => Remedy::new(advice).cli(see(Call::GetLogEvents, stream)),
                 None => Remedy::new(advice).cli(see(Call::DescribeTasks, tasks[0].id())),

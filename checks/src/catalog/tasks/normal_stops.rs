@@ -81,7 +81,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         stop::when(patient.now(), &stopped),
         and_list(words)
     );
-    let see = Call::ListTasks.see(patient.cluster(), patient.name(), patient.arn(), patient.arn());
+    let see = patient.see(Call::ListTasks, patient.arn());
     findings.add(
         patient
             .subject()

@@ -90,7 +90,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
             "aws ecs update-service {} --capacity-provider-strategy capacityProvider=FARGATE,base=1,weight=1 capacityProvider=FARGATE_SPOT,weight=3",
             patient.cli()
         ))
-        .cli(Call::DescribeTasks.see(patient.cluster(), patient.name(), patient.arn(), newest.id()))
+        .cli(patient.see(Call::DescribeTasks, newest.id()))
         .terraform(format!(
             "resource \"aws_ecs_service\" \"{}\" {{\n  capacity_provider_strategy {{\n    capacity_provider = \"FARGATE\"\n    base              = 1\n    weight            = 1\n  }}\n}}",
             patient.name()

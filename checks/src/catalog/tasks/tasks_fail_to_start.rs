@@ -107,12 +107,7 @@ fn of_tasks(patient: &Patient, failures: &Failures) -> Option<Finding> {
     let finding = Subject::new(Kind::TaskDefinition, failures.task_definition)
         .sick(says, stop::evidence(of_usual[0]))
         .because_all(reasons[1..].iter().map(|tasks| stop::evidence(tasks[0])))
-        .mend(remedy(Call::DescribeTasks.see(
-            patient.cluster(),
-            patient.name(),
-            patient.arn(),
-            newest.id(),
-        )));
+        .mend(remedy(patient.see(Call::DescribeTasks, newest.id())));
     Some(concerning(finding, failures.task_definition))
 }
 
@@ -160,12 +155,7 @@ fn of_events(patient: &Patient) -> Option<Finding> {
     );
     let finding = Subject::new(Kind::TaskDefinition, definition)
         .sick(says, patient.evidence("events.message", &newest.message).at(newest.created_at))
-        .mend(remedy(Call::DescribeServices.see(
-            patient.cluster(),
-            patient.name(),
-            patient.arn(),
-            patient.arn(),
-        )));
+        .mend(remedy(patient.see(Call::DescribeServices, patient.arn())));
     Some(concerning(finding, definition))
 }
 

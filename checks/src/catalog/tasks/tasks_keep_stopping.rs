@@ -107,7 +107,7 @@ fn tell(patient: &Patient, findings: &mut Findings, failures: &Failures) -> Resu
         .iter()
         .filter(|(kind, _)| matches!(kind, StopKind::Exited { .. }))
         .flat_map(|(_, tasks)| exit_code(tasks[0]));
-    let see = |call: Call, id: &str| call.see(patient.cluster(), patient.name(), patient.arn(), id);
+    let see = |call: Call, id: &str| patient.see(call, id);
     let mut finding = Subject::new(Kind::TaskDefinition, failures.task_definition)
         .sick(says, stop::evidence(newest))
         .because_all(newest_of_others.map(stop::evidence))

@@ -105,8 +105,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
             _ => format!(" At {} ECS said that it cannot start or place a task.", time::clock(at)),
         });
     }
-    let see =
-        |call: Call| call.see(patient.cluster(), patient.name(), patient.arn(), patient.arn());
+    let see = |call: Call| patient.see(call, patient.arn());
     let mut finding = patient
         .subject()
         .sick(says, patient.evidence("runningCount", running))

@@ -348,8 +348,7 @@ pub fn settle(
     let (key, name) = (question.key(), quote(question.name()));
     let seen = findings.see(patient.simulation(&key));
     let simulation = seen.flatten();
-    let see =
-        Call::SimulatePrincipalPolicy.see(patient.cluster(), patient.name(), patient.arn(), &key);
+    let see = patient.see(Call::SimulatePrincipalPolicy, &key);
     match refusal(text, simulation) {
         Refusal::Unseen if seen.is_some() => return finding,
         Refusal::Unseen => {

@@ -296,12 +296,7 @@ pub fn evidence(
 
 /// The command that shows the deployment again.
 pub fn see(patient: &Patient, deployment: &ServiceDeployment) -> String {
-    Call::DescribeServiceDeployments.see(
-        patient.cluster(),
-        patient.name(),
-        patient.arn(),
-        &deployment.service_deployment_arn,
-    )
+    patient.see(Call::DescribeServiceDeployments, &deployment.service_deployment_arn)
 }
 
 /// The command that goes back to the version before.

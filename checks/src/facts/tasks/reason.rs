@@ -288,7 +288,7 @@ impl<'a> Told<'a> {
     /// The command that shows AWS's words again.
     pub fn see(&self, patient: &Patient) -> String {
         let id = self.tasks.first().map_or(patient.arn(), |task| task.id());
-        self.evidence.call.see(patient.cluster(), patient.name(), patient.arn(), id)
+        patient.see(self.evidence.call, id)
     }
 }
 
