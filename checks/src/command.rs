@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 #[macro_export]
 macro_rules! words {
     ($template:literal $(, $value:expr)* $(,)?) => {{
-        const { $crate::command::holes($template, [$( stringify!($value) ),*].len()) };
+        const { $crate::command::holes($template, &[$( stringify!($value) ),*]) };
         $crate::command::Words::new(
             $template,
             &[$( $crate::command::Argument::word(&$value) ),*],
@@ -155,14 +155,14 @@ macro_rules! arguments {
         } )*
     };
 }
-arguments!(str, String, char, i32, i64, u16, u32, u64, usize, f64, jiff::Timestamp);
+arguments!(str, String, i32, i64, u16, u32, u64, usize, f64, jiff::Timestamp, serde_json::Value);
 
 /// Words that belong together: an option with its value, or a command without its program.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Words(Vec<Word>);
 
 /// Looks, while the program is compiled, that a template has as many `{}` as it is given values.
-pub const fn holes(template: &str, values: usize) {
+pub const fn holes(template: &str, values: &[&str]) {
     let bytes = template.as_bytes();
     let (mut at, mut found) = (0, 0);
     while at + 1 < bytes.len() {
@@ -171,7 +171,7 @@ pub const fn holes(template: &str, values: usize) {
         }
         at += 1;
     }
-    assert!(found == values, "the template and its values differ in number");
+    assert!(found == values.len(), "the template and its values differ in number");
 }
 
 impl Words {
@@ -223,17 +223,19 @@ fn fill<'a>(template: &'static str, values: &mut impl Iterator<Item = &'a Word>)
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Command {
     words: Vec<Word>,
+    /// The file that gets what it prints.
+    into: Option<&'static str>,
 }
 
 impl Command {
     /// For [`aws!`].
     pub fn aws(words: Words) -> Command {
-        Command { words: [vec![Word::new("aws")], words.0].concat() }
+        Command::of("aws", words)
     }
 
     /// A command of another program.
     pub fn of(program: &'static str, words: Words) -> Command {
-        Command { words: [vec![Word::new(program)], words.0].concat() }
+        Command { words: [vec![Word::new(program)], words.0].concat(), into: None }
     }
 
     /// One more argument.
@@ -253,6 +255,12 @@ impl Command {
         self
     }
 
+    /// What it prints goes to a file that a later command reads.
+    pub fn into_file(mut self, name: &'static str) -> Command {
+        self.into = Some(name);
+        self
+    }
+
     /// The arguments as the program gets them.
     pub fn argv(&self) -> Vec<String> {
         self.words.iter().map(Word::raw).collect()
@@ -260,7 +268,8 @@ impl Command {
 
     /// The words as a POSIX shell takes them: joined by blanks they are the command.
     pub fn shell_words(&self) -> Vec<String> {
-        self.words.iter().map(Word::quoted).collect()
+        let into = self.into.map(|name| format!("> {name}"));
+        self.words.iter().map(Word::quoted).chain(into).collect()
     }
 
     /// Variables that the user has to set before, each once.

@@ -10,7 +10,7 @@ use std::fmt;
 #[macro_export]
 macro_rules! hcl {
     ($template:literal $(, $value:expr)* $(,)?) => {{
-        const { $crate::command::holes($template, [$( stringify!($value) ),*].len()) };
+        const { $crate::command::holes($template, &[$( stringify!($value) ),*]) };
         $crate::hcl::Hcl::new($template, &[$( $crate::hcl::Value::rendered(&$value) ),*])
     }};
 }
@@ -123,21 +123,40 @@ impl Hcl {
         let mut rest = template.as_str();
         while let Some((before, after)) = rest.split_once("{}") {
             code.push_str(before);
-            if let Some(value) = values.next() {
-                let line = code.lines().last().unwrap_or_default();
-                let within = line.replace("\\\"", "").matches('"').count() % 2 == 1;
-                code.push_str(if within { &value.within } else { &value.code });
-            }
             rest = after;
+            let Some(value) = values.next() else { continue };
+            let line = code.rsplit('\n').next().unwrap_or_default();
+            if line.replace("\\\"", "").matches('"').count() % 2 == 1 {
+                code.push_str(&value.within);
+            } else if value.code.is_empty() && line.trim().is_empty() && rest.starts_with('\n') {
+                // A line that has nothing is none.
+                code.truncate(code.len() - line.len());
+                rest = rest.get(1..).unwrap_or_default();
+            } else {
+                let indent = format!("\n{}", " ".repeat(line.len() - line.trim_start().len()));
+                code.push_str(&value.code.replace('\n', &indent));
+            }
         }
         code.push_str(rest);
         Hcl(code)
     }
 
-    /// One piece after the other, with an empty line between them.
-    pub fn and(mut self, other: Hcl) -> Hcl {
-        self.0 = format!("{}\n\n{}", self.0, other.0);
-        self
+    /// Pieces in lines of their own.
+    pub fn lines(pieces: impl IntoIterator<Item = Hcl>) -> Hcl {
+        Hcl::joined(pieces, "\n")
+    }
+
+    /// Pieces with an empty line between them.
+    pub fn blocks(pieces: impl IntoIterator<Item = Hcl>) -> Hcl {
+        Hcl::joined(pieces, "\n\n")
+    }
+
+    fn joined(pieces: impl IntoIterator<Item = Hcl>, between: &str) -> Hcl {
+        Hcl(pieces.into_iter().map(|piece| piece.0).collect::<Vec<_>>().join(between))
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 
     pub fn as_str(&self) -> &str {
@@ -203,6 +222,9 @@ mod tests {
     fn code_can_hold_code() {
         let inner = hcl!("x = {}", 1);
         assert_eq!(hcl!("a {\n  {}\n}", inner.clone()).as_str(), "a {\n  x = 1\n}");
-        assert_eq!(inner.clone().and(inner).as_str(), "x = 1\n\nx = 1");
+        let two = Hcl::lines([inner.clone(), inner.clone()]);
+        assert_eq!(hcl!("a {\n  {}\n}", two).as_str(), "a {\n  x = 1\n  x = 1\n}");
+        assert_eq!(hcl!("a {\n  {}\n}", Hcl::default()).as_str(), "a {\n}");
+        assert_eq!(Hcl::blocks([inner.clone(), inner]).as_str(), "x = 1\n\nx = 1");
     }
 }

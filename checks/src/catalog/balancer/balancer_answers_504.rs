@@ -11,6 +11,7 @@ use crate::finding::{Finding, Kind, Remedy, Subject};
 use crate::patient::Patient;
 use crate::seen::Blind;
 use crate::snapshot::metric::Metric;
+use crate::{aws, hcl};
 
 crate::check! {
     /// The load balancer answers `504 Gateway Time-out` by itself: it could not connect to a target
@@ -115,8 +116,10 @@ fn finding(
         Some(_) => Remedy::new("Open the way from the balancer to the targets: security groups, network ACLs, routes.").cli(see),
         None => Remedy::new("Make the app answer sooner; only if it needs that long on purpose, let the balancer wait longer.")
             .cli(see)
-            .cli(format!("aws elbv2 modify-load-balancer-attributes --load-balancer-arn {arn} --attributes Key={},Value=120", balancer_errors::IDLE_TIMEOUT))
-            .terraform(format!("resource \"aws_lb\" \"{}\" {{\n  idle_timeout = 120\n}}", errors.name())),
+            .cli(aws!("elbv2 modify-load-balancer-attributes --load-balancer-arn {} --attributes Key={},Value=120", arn, balancer_errors::IDLE_TIMEOUT))
+            .terraform(hcl!(r#"resource "aws_lb" "{}" {
+  idle_timeout = 120
+}"#, errors.name())),
     };
     let waits = slow
         .as_ref()

@@ -9,6 +9,7 @@ use crate::facts::inbound::traffic;
 use crate::finding::{Evidence, Kind, Remedy, Subject};
 use crate::patient::Patient;
 use crate::snapshot::LoadBalancer;
+use crate::{aws, hcl};
 
 crate::check! {
     /// A load balancer in front of the service is not in the state `active`.
@@ -96,11 +97,11 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
             (_, true) => "See what AWS says about it, and whether its subnets have room.",
         })
         .cli(patient.see(Call::DescribeLoadBalancers, arn))
-        .cli(format!(
-            "aws elbv2 set-subnets --load-balancer-arn {arn} --subnets '<subnet>' '<subnet>'"
-        ))
-        .terraform(format!(
-            "resource \"aws_lb\" \"{}\" {{\n  subnets = [\"<subnet>\", \"<subnet>\"]\n}}",
+        .cli(aws!("elbv2 set-subnets --load-balancer-arn {} --subnets $SUBNET $SUBNET", arn))
+        .terraform(hcl!(
+            r#"resource "aws_lb" "{}" {
+  subnets = ["<subnet>", "<subnet>"]
+}"#,
             balancer.load_balancer_name
         ));
         let mut finding = Subject::new(Kind::LoadBalancer, arn)

@@ -11,6 +11,7 @@ use crate::patient::Patient;
 use crate::seen::Blind;
 use crate::snapshot::{Certificate, Listener};
 use crate::text::and_list;
+use crate::{aws, hcl};
 
 crate::check! {
     /// A client that asks a listener for one of the service's hosts is shown a certificate for
@@ -162,9 +163,11 @@ fn all_expired(patient: &Patient, listener: &Listener, expired: &[&Certificate])
         traffic::balancer_name(&listener.load_balancer_arn)
     );
     let remedy = Remedy::new("Renew the certificate where it comes from, or put a new one of ACM's in its place: those renew by themselves.")
-        .cli(format!("aws acm describe-certificate --certificate-arn {}", first.certificate_arn))
-        .cli(format!("aws elbv2 modify-listener --listener-arn {} --certificates 'CertificateArn=<new arn>'", listener.listener_arn))
-        .terraform("resource \"aws_lb_listener\" \"https\" {\n  certificate_arn = aws_acm_certificate_validation.this.certificate_arn\n}");
+        .cli(aws!("acm describe-certificate --certificate-arn {}", first.certificate_arn))
+        .cli(aws!("elbv2 modify-listener --listener-arn {} --certificates CertificateArn=$NEW_ARN", listener.listener_arn))
+        .terraform(hcl!(r#"resource "aws_lb_listener" "https" {
+  certificate_arn = aws_acm_certificate_validation.this.certificate_arn
+}"#));
     Subject::new(Kind::Listener, &listener.listener_arn)
         .sick(says, end(first))
         .because_all(expired.iter().skip(1).map(|certificate| end(certificate)))
@@ -192,13 +195,22 @@ fn uncovered(
         and_list(hosts),
         and_list(&names)
     );
-    let remedy = Remedy::new(format!("Get a certificate for {} and put it on the listener, beside those that it has.", and_list(hosts)))
-        .cli(format!("aws acm request-certificate --domain-name {} --validation-method DNS", hosts[0]))
-        .cli(format!("aws elbv2 add-listener-certificates --listener-arn {} --certificates 'CertificateArn=<new arn>'", listener.listener_arn))
-        .terraform(format!(
-            "resource \"aws_lb_listener_certificate\" \"this\" {{\n  listener_arn    = \"{}\"\n  certificate_arn = aws_acm_certificate_validation.this.certificate_arn\n}}",
-            listener.listener_arn
-        ));
+    let remedy = Remedy::new(format!(
+        "Get a certificate for {} and put it on the listener, beside those that it has.",
+        and_list(hosts)
+    ))
+    .cli(aws!("acm request-certificate --domain-name {} --validation-method DNS", hosts[0]))
+    .cli(aws!(
+        "elbv2 add-listener-certificates --listener-arn {} --certificates CertificateArn=$NEW_ARN",
+        listener.listener_arn
+    ))
+    .terraform(hcl!(
+        r#"resource "aws_lb_listener_certificate" "this" {
+  listener_arn    = "{}"
+  certificate_arn = aws_acm_certificate_validation.this.certificate_arn
+}"#,
+        listener.listener_arn
+    ));
     let of_names = valid.iter().flat_map(|one| {
         one.subject_alternative_name_summaries.iter().map(|name| {
             Evidence::new(

@@ -10,6 +10,7 @@ use crate::facts::inbound::traffic;
 use crate::finding::{Evidence, Remedy};
 use crate::patient::Patient;
 use crate::snapshot::TargetGroup;
+use crate::{aws, hcl, words};
 
 crate::check! {
     /// The balancer's health check gets through to the task, and there the connection is refused or
@@ -170,29 +171,39 @@ fn remedy(patient: &Patient, group: &TargetGroup, port: Option<i32>, clue: &Clue
     let arn = &group.target_group_arn;
     let name = &group.target_group_name;
     let resource = |check: &str| {
-        format!(
-            "resource \"aws_lb_target_group\" \"{name}\" {{\n  health_check {{\n    {check}\n  }}\n}}"
+        hcl!(
+            r#"resource "aws_lb_target_group" "{}" {
+  health_check {
+    {}
+  }
+}"#,
+            name,
+            check
         )
     };
     match clue {
         Clue::Protocol("HealthCheckProtocol", _) => Remedy::new("Let the health check speak HTTP, if the app does.")
-            .cli(format!("aws elbv2 modify-target-group --target-group-arn {arn} --health-check-protocol HTTP"))
+            .cli(aws!("elbv2 modify-target-group --target-group-arn {} --health-check-protocol HTTP", arn))
             .terraform(resource("protocol = \"HTTP\"")),
         Clue::Protocol(..) => {
             Remedy::new("If the app speaks HTTP/1.1, put a new target group in place of this one: the protocol version of a group is fixed.")
-                .cli(format!("aws elbv2 describe-target-groups --target-group-arns {arn}"))
-                .terraform(format!("resource \"aws_lb_target_group\" \"{name}\" {{\n  protocol_version = \"HTTP1\"\n}}"))
+                .cli(aws!("elbv2 describe-target-groups --target-group-arns {}", arn))
+                .terraform(hcl!(r#"resource "aws_lb_target_group" "{}" {
+  protocol_version = "HTTP1"
+}"#, name))
         }
         Clue::Local(..) | Clue::None => {
             let port = port.map_or_else(|| "the port that is asked".to_owned(), |port| format!("0.0.0.0:{port}"));
             let deploy = if patient.is_express() {
-                format!("aws ecs update-express-gateway-service --service-arn {} --primary-container file://primary-container.json", patient.arn())
+                aws!("ecs update-express-gateway-service --service-arn {} --primary-container file://primary-container.json", patient.arn())
             } else {
-                format!("aws ecs update-service {} --task-definition <family>:<revision>", patient.cli())
+                patient.update_service().and(words!("--task-definition $FAMILY:$REVISION"))
             };
             Remedy::new(format!("Let the app listen on {port}, often by a variable such as HOST=0.0.0.0, and deploy it."))
                 .cli(deploy)
-                .terraform("container_definitions = jsonencode([{\n  environment = [{ name = \"HOST\", value = \"0.0.0.0\" }]\n}])")
+                .terraform(hcl!(r#"container_definitions = jsonencode([{
+  environment = [{ name = "HOST", value = "0.0.0.0" }]
+}])"#))
         }
     }
 }

@@ -18,6 +18,7 @@ use crate::patient::Patient;
 use crate::seen::Blind;
 use crate::snapshot::TargetGroup;
 use crate::snapshot::metric::Metric;
+use crate::{aws, hcl};
 
 crate::check! {
     /// The balancer's health check gets no answer before its timeout, although security groups and
@@ -123,12 +124,13 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         let longer = (limit * 2).min(60);
         let interval = interval.max(longer + 5);
         let remedy = Remedy::new("Let the path of the health check answer at once and without a database; else give it more time, or the app more CPU.")
-            .cli(format!(
-                "aws elbv2 modify-target-group --target-group-arn {group} --health-check-timeout-seconds {longer} --health-check-interval-seconds {interval}"
-            ))
-            .terraform(format!(
-                "resource \"aws_lb_target_group\" \"{name}\" {{\n  health_check {{\n    timeout  = {longer}\n    interval = {interval}\n  }}\n}}"
-            ));
+            .cli(aws!("elbv2 modify-target-group --target-group-arn {} --health-check-timeout-seconds {} --health-check-interval-seconds {}", group, longer, interval))
+            .terraform(hcl!(r#"resource "aws_lb_target_group" "{}" {
+  health_check {
+    timeout  = {}
+    interval = {}
+  }
+}"#, name, longer, interval));
         findings.add(
             Subject::new(Kind::TargetGroup, group)
                 .sick(says, first.evidence.clone())

@@ -9,6 +9,7 @@ use crate::facts::tasks::container_log;
 use crate::finding::{Evidence, Kind, Remedy, Subject};
 use crate::patient::Patient;
 use crate::snapshot::{LogLine, TargetGroup};
+use crate::{aws, hcl};
 
 crate::check! {
     /// The app is up and answers the balancer's health check, but with a status code that the
@@ -185,14 +186,33 @@ fn remedy(
     };
     if patient.is_express() {
         Remedy::new(summary)
-            .cli(format!("aws ecs update-express-gateway-service --service-arn {} --health-check-path {path}", patient.arn()))
-            .terraform(format!("resource \"aws_ecs_express_gateway_service\" \"{}\" {{\n  health_check_path = \"{path}\"\n}}", patient.name()))
+            .cli(aws!(
+                "ecs update-express-gateway-service --service-arn {} --health-check-path {}",
+                patient.arn(),
+                path
+            ))
+            .terraform(hcl!(
+                r#"resource "aws_ecs_express_gateway_service" "{}" {
+  health_check_path = "{}"
+}"#,
+                patient.name(),
+                path
+            ))
     } else {
         Remedy::new(summary)
-            .cli(format!("aws elbv2 modify-target-group --target-group-arn {} --health-check-path {path}", group.target_group_arn))
-            .terraform(format!(
-                "resource \"aws_lb_target_group\" \"{}\" {{\n  health_check {{\n    path = \"{path}\"\n  }}\n}}",
-                group.target_group_name
+            .cli(aws!(
+                "elbv2 modify-target-group --target-group-arn {} --health-check-path {}",
+                group.target_group_arn,
+                path
+            ))
+            .terraform(hcl!(
+                r#"resource "aws_lb_target_group" "{}" {
+  health_check {
+    path = "{}"
+  }
+}"#,
+                group.target_group_name,
+                path
             ))
     }
 }

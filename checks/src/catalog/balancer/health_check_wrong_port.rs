@@ -15,6 +15,7 @@ use crate::patient::Patient;
 use crate::seen::Blind;
 use crate::snapshot::{TargetGroup, TaskDefinition};
 use crate::text::and_list;
+use crate::{aws, hcl, words};
 
 crate::check! {
     /// The health check of a target group asks a port, and the app serves on another one.
@@ -189,21 +190,20 @@ fn remedy(patient: &Patient, group: &TargetGroup, wrong: &Wrong) -> Remedy {
     let arn = &group.target_group_arn;
     match wrong {
         _ if own_port(group).is_some() => Remedy::new("Let the health check ask the port of the traffic, or let the app listen on this one too.")
-            .cli(format!("aws elbv2 modify-target-group --target-group-arn {arn} --health-check-port traffic-port"))
-            .terraform(format!(
-                "resource \"aws_lb_target_group\" \"{}\" {{\n  health_check {{\n    port = \"traffic-port\"\n  }}\n}}",
-                group.target_group_name
-            )),
+            .cli(aws!("elbv2 modify-target-group --target-group-arn {} --health-check-port traffic-port", arn))
+            .terraform(hcl!(r#"resource "aws_lb_target_group" "{}" {
+  health_check {
+    port = "traffic-port"
+  }
+}"#, group.target_group_name)),
         Wrong::Listens(listens, _) if patient.is_express() => {
             Remedy::new(format!("Set the container's port to {listens}, and send the whole primary container."))
-                .cli(format!(
-                    "aws ecs update-express-gateway-service --service-arn {} --primary-container file://primary-container.json",
-                    patient.arn()
-                ))
-                .terraform(format!(
-                    "resource \"aws_ecs_express_gateway_service\" \"{}\" {{\n  primary_container {{\n    container_port = {listens}\n  }}\n}}",
-                    patient.name()
-                ))
+                .cli(aws!("ecs update-express-gateway-service --service-arn {} --primary-container file://primary-container.json", patient.arn()))
+                .terraform(hcl!(r#"resource "aws_ecs_express_gateway_service" "{}" {
+  primary_container {
+    container_port = {}
+  }
+}"#, patient.name(), listens))
         }
         Wrong::Listens(..) | Wrong::Unmapped(_) => {
             let container = traffic::container(patient, arn).unwrap_or("<container>");
@@ -211,11 +211,12 @@ fn remedy(patient: &Patient, group: &TargetGroup, wrong: &Wrong) -> Remedy {
             Remedy::new(format!(
                 "Register port {port} with the target group, and map it in the task definition; or let the app listen on the port that is asked."
             ))
-            .cli(format!(
-                "aws ecs update-service {} --load-balancers targetGroupArn={arn},containerName={container},containerPort={port}",
-                patient.cli()
-            ))
-            .terraform(format!("resource \"aws_ecs_service\" \"{}\" {{\n  load_balancer {{\n    container_port = {port}\n  }}\n}}", patient.name()))
+            .cli(patient.update_service().and(words!("--load-balancers targetGroupArn={},containerName={},containerPort={}", arn, container, port)))
+            .terraform(hcl!(r#"resource "aws_ecs_service" "{}" {
+  load_balancer {
+    container_port = {}
+  }
+}"#, patient.name(), port))
         }
     }
 }

@@ -9,6 +9,7 @@ use crate::facts::inbound::traffic;
 use crate::finding::{Evidence, Remedy};
 use crate::patient::Patient;
 use crate::snapshot::TargetGroup;
+use crate::{aws, hcl};
 
 crate::check! {
     /// The target group's protocol, or its protocol version, is not what the app speaks.
@@ -155,8 +156,13 @@ fn remedy(group: &TargetGroup, clash: Clash) -> Remedy {
     let (vpc, port) = (group.vpc_id.as_deref().unwrap_or("<vpc>"), group.port.unwrap_or(80));
     let kind = group.target_type.as_deref().unwrap_or("ip");
     let create = |protocol: &str| {
-        format!(
-            "aws elbv2 create-target-group --name {name}-2 --target-type {kind} --protocol {protocol} --port {port} --vpc-id {vpc}"
+        aws!(
+            "elbv2 create-target-group --name {}-2 --target-type {} --protocol {} --port {} --vpc-id {}",
+            name,
+            kind,
+            protocol,
+            port,
+            vpc
         )
     };
     match clash {
@@ -164,10 +170,12 @@ fn remedy(group: &TargetGroup, clash: Clash) -> Remedy {
             "Put a group with protocol version HTTP1 in place of {name}; or let the app speak HTTP/2. The version of a group is fixed."
         ))
         .cli(format!("{} --protocol-version HTTP1", create(group.protocol.as_deref().unwrap_or("HTTP"))))
-        .terraform(format!("resource \"aws_lb_target_group\" \"{name}\" {{\n  protocol_version = \"HTTP1\"\n}}")),
+        .terraform(hcl!(r#"resource "aws_lb_target_group" "{}" {
+  protocol_version = "HTTP1"
+}"#, name)),
         Clash::TlsToPlain | Clash::PlainToTls => {
             let wanted = clash.app();
-            let check = format!("aws elbv2 modify-target-group --target-group-arn {arn} --health-check-protocol {wanted}");
+            let check = aws!("elbv2 modify-target-group --target-group-arn {} --health-check-protocol {}", arn, wanted);
             let traffic_too = group.protocol.as_deref() != Some(wanted);
             let summary = if traffic_too {
                 format!(
@@ -176,9 +184,12 @@ fn remedy(group: &TargetGroup, clash: Clash) -> Remedy {
             } else {
                 format!("Let the health check speak {wanted}.")
             };
-            let remedy = Remedy::new(summary).cli(check).terraform(format!(
-                "resource \"aws_lb_target_group\" \"{name}\" {{\n  protocol = \"{wanted}\"\n  health_check {{\n    protocol = \"{wanted}\"\n  }}\n}}"
-            ));
+            let remedy = Remedy::new(summary).cli(check).terraform(hcl!(r#"resource "aws_lb_target_group" "{}" {
+  protocol = "{}"
+  health_check {
+    protocol = "{}"
+  }
+}"#, name, wanted, wanted));
             if traffic_too { remedy.cli(create(wanted)) } else { remedy }
         }
     }

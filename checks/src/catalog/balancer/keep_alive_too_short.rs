@@ -2,6 +2,7 @@
 //! sends a request on one that was just closed. Only a server that names itself in the log, and
 //! whose default is known, is spoken of.
 
+use crate::aws;
 use crate::call::Call;
 use crate::catalog::balancer::common::balancer_errors::{self, Errors};
 use crate::check::{Findings, NoAnswer};
@@ -165,10 +166,7 @@ fn finding(errors: &Errors, timeout: f64, server: Server) -> Finding {
     let remedy = Remedy::new(format!(
         "Let {name} keep idle connections for longer than the balancer's {timeout:.0} s: {option}."
     ))
-    .cli(format!(
-        "aws elbv2 describe-load-balancer-attributes --load-balancer-arn {}",
-        errors.balancer
-    ));
+    .cli(aws!("elbv2 describe-load-balancer-attributes --load-balancer-arn {}", errors.balancer));
     let arguments: Vec<String> =
         option.split(' ').map(|argument| format!("\"{argument}\"")).collect();
     let remedy = match option.starts_with("--") {

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use jiff::SignedDuration;
 
-use crate::call::{Call, quote};
+use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
 use crate::facts::inbound::probe::{self, Leads};
 use crate::facts::inbound::request::{self, Takes, Url};
@@ -19,6 +19,7 @@ use crate::snapshot::metric::Metric;
 use crate::snapshot::{Condition, Listener, Rule};
 use crate::text::parsed;
 use crate::views::request_path;
+use crate::{aws, hcl};
 
 crate::check! {
     /// No rule of the listener takes the host that Express Mode gave to the service, or the URL
@@ -239,9 +240,12 @@ impl<'a> Beside<'a> {
 
     fn cli(&self, wanted: &[Wanted]) -> String {
         let Beside { listener, priority, group, .. } = self;
-        format!(
-            "aws elbv2 create-rule --listener-arn {listener} --priority {priority} --conditions {} --actions Type=forward,TargetGroupArn={group}",
-            in_cli(wanted)
+        aws!(
+            "elbv2 create-rule --listener-arn {} --priority {} --conditions {} --actions Type=forward,TargetGroupArn={}",
+            listener,
+            priority,
+            in_cli(wanted),
+            group
         )
     }
 
@@ -256,9 +260,20 @@ impl<'a> Beside<'a> {
             )
         };
         let blocks: String = wanted.iter().map(block).collect();
-        format!(
-            "resource \"aws_lb_listener_rule\" \"{name}\" {{\n  listener_arn = \"{listener}\"\n  priority     = {priority}\n  action {{\n    type             = \
-             \"forward\"\n    target_group_arn = \"{group}\"\n  }}\n{blocks}}}"
+        hcl!(
+            r#"resource "aws_lb_listener_rule" "{}" {
+  listener_arn = "{}"
+  priority     = {}
+  action {
+    type             = "forward"
+    target_group_arn = "{}"
+  }
+{}}"#,
+            name,
+            listener,
+            priority,
+            group,
+            blocks
         )
     }
 }
@@ -267,7 +282,7 @@ impl<'a> Beside<'a> {
 fn in_cli(wanted: &[Wanted]) -> String {
     let words: Vec<String> = wanted
         .iter()
-        .map(|(field, values)| quote(&format!("Field={field},Values={}", values.join(","))))
+        .map(|(field, values)| &format!("Field={field},Values={}", values.join(",")))
         .collect();
     words.join(" ")
 }
@@ -326,8 +341,8 @@ fn remedy(
     let summary = "Put the host back into the rule that ECS made, beside what the rule has now. ECS may set its rule anew: a host of your own goes into \
                    a rule beside it, with a priority of 10 or more.";
     Ok(Remedy::new(format!("{summary}{}", beside.pair))
-        .cli(format!(
-            "aws elbv2 modify-rule --rule-arn {} --conditions {}",
+        .cli(aws!(
+            "elbv2 modify-rule --rule-arn {} --conditions {}",
             rule.rule_arn,
             in_cli(&wanted)
         ))

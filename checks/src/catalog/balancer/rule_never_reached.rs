@@ -10,6 +10,7 @@ use crate::patient::Patient;
 use crate::snapshot::Rule;
 use crate::text::parsed;
 use crate::views::request_path;
+use crate::{aws, hcl};
 
 crate::check! {
     /// A listener rule with a lower priority number takes every request that the service's own rule
@@ -86,9 +87,18 @@ fn finding(way: &Way, first: &Rule, code: &str) -> Finding {
         capitalised(&request_path::rule_within(first)),
         request_path::rule_within(way.rule)
     );
-    let remedy = Remedy::new(format!("If that answer is not wanted any more, take {} away; else move it behind {}.", request_path::rule_name(first), request_path::rule_name(way.rule)))
-        .cli(format!("aws elbv2 delete-rule --rule-arn {}", first.rule_arn))
-        .terraform("# remove the aws_lb_listener_rule that answers first, or give it the higher number:\nresource \"aws_lb_listener_rule\" \"first\" {\n  priority = 1000\n}");
+    let remedy = Remedy::new(format!(
+        "If that answer is not wanted any more, take {} away; else move it behind {}.",
+        request_path::rule_name(first),
+        request_path::rule_name(way.rule)
+    ))
+    .cli(aws!("elbv2 delete-rule --rule-arn {}", first.rule_arn))
+    .terraform(hcl!(
+        r#"# remove the aws_lb_listener_rule that answers first, or give it the higher number:
+resource "aws_lb_listener_rule" "first" {
+  priority = 1000
+}"#
+    ));
     Subject::new(Kind::ListenerRule, &first.rule_arn)
         .sick(
             says,

@@ -12,6 +12,7 @@ use crate::patient::Patient;
 use crate::seen::Blind;
 use crate::snapshot::TargetGroup;
 use crate::text::and_list;
+use crate::{aws, hcl};
 
 crate::check! {
     /// The target group belongs to another VPC than the subnets of the tasks, or takes IPv6
@@ -150,8 +151,10 @@ fn mended(
     let (protocol, port) = (group.protocol.as_deref().unwrap_or("HTTP"), group.port.unwrap_or(80));
     let kind = group.target_type.as_deref().unwrap_or("ip");
     let remedy = Remedy::new(format!("Make a group in the tasks' network, and put it in place of {name} in the listener rule and in the service."))
-        .cli(format!("aws elbv2 create-target-group --name {name}-2 --target-type {kind} --protocol {protocol} --port {port} --vpc-id {vpc}"))
-        .terraform(format!("resource \"aws_lb_target_group\" \"{name}\" {{\n  {argument} = \"{value}\"\n}}"));
+        .cli(aws!("elbv2 create-target-group --name {}-2 --target-type {} --protocol {} --port {} --vpc-id {}", name, kind, protocol, port, vpc))
+        .terraform(hcl!(r#"resource "aws_lb_target_group" "{}" {
+  {} = "{}"
+}"#, name, argument, value));
     finding.mend(remedy).concerns(Kind::TargetGroup, &group.target_group_arn)
 }
 

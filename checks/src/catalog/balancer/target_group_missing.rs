@@ -2,11 +2,12 @@
 //! its tasks.
 
 use crate::aws::event::{self, Event};
-use crate::call::{Call, quote};
+use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
 use crate::facts::inbound::traffic;
 use crate::finding::{Evidence, Kind, Remedy, Subject};
 use crate::patient::Patient;
+use crate::{aws, hcl, words};
 
 crate::check! {
     /// A target group that the service is to register its tasks with was deleted.
@@ -81,12 +82,14 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         let remedy = Remedy::new(format!(
             "Name a group that exists: make a new one in place of {name}, let a rule forward to it, and give its ARN to the service."
         ))
-        .cli(format!("aws elbv2 describe-target-groups --names {}", quote(name)))
-        .cli(format!(
-            "aws ecs update-service {} --load-balancers 'targetGroupArn=<new arn>,containerName={container},containerPort={port}'",
-            patient.cli()
-        ))
-        .terraform("resource \"aws_lb_target_group\" \"this\" {\n  name_prefix = \"api-\"\n  lifecycle {\n    create_before_destroy = true\n  }\n}");
+        .cli(aws!("elbv2 describe-target-groups --names {}", name))
+        .cli(patient.update_service().and(words!("--load-balancers targetGroupArn=$NEW_ARN,containerName={},containerPort={}", container, port)))
+        .terraform(hcl!(r#"resource "aws_lb_target_group" "this" {
+  name_prefix = "api-"
+  lifecycle {
+    create_before_destroy = true
+  }
+}"#));
         findings.add(
             Subject::new(Kind::TargetGroup, group)
                 .sick(

@@ -7,6 +7,7 @@ use crate::facts::inbound::traffic;
 use crate::finding::{Evidence, Kind, Remedy, Subject};
 use crate::patient::Patient;
 use crate::seen::Blind;
+use crate::{aws, hcl};
 
 crate::check! {
     /// No listener of any load balancer forwards to the service's target group.
@@ -72,12 +73,19 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         }
         let name = traffic::group_name(group);
         let remedy = Remedy::new("Let a listener rule forward to the group; with a network load balancer, a listener.")
-            .cli(format!(
-                "aws elbv2 create-rule --listener-arn <listener> --priority <number> --conditions Field=host-header,Values=<host> --actions Type=forward,TargetGroupArn={group}"
-            ))
-            .terraform(format!(
-                "resource \"aws_lb_listener_rule\" \"this\" {{\n  listener_arn = aws_lb_listener.https.arn\n  action {{\n    type             = \"forward\"\n    target_group_arn = \"{group}\"\n  }}\n  condition {{\n    host_header {{\n      values = [\"<host>\"]\n    }}\n  }}\n}}"
-            ));
+            .cli(aws!("elbv2 create-rule --listener-arn $LISTENER --priority $NUMBER --conditions Field=host-header,Values=$HOST --actions Type=forward,TargetGroupArn={}", group))
+            .terraform(hcl!(r#"resource "aws_lb_listener_rule" "this" {
+  listener_arn = aws_lb_listener.https.arn
+  action {
+    type             = "forward"
+    target_group_arn = "{}"
+  }
+  condition {
+    host_header {
+      values = ["<host>"]
+    }
+  }
+}"#, group));
         findings.add(
             Subject::new(Kind::TargetGroup, group)
                 .sick(

@@ -4,12 +4,12 @@ use jiff::SignedDuration;
 
 use crate::aws::event::{self, Event};
 use crate::aws::{rollback_reason, time};
-use crate::call::quote;
 use crate::check::{Findings, NoAnswer};
 use crate::facts::inbound::traffic;
 use crate::finding::{Kind, Remedy, Subject};
 use crate::patient::Patient;
 use crate::snapshot::ServiceEvent;
+use crate::{aws, hcl};
 
 crate::check! {
     /// IAM does not let ECS register the service's tasks in the target group, or look at their
@@ -72,15 +72,16 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
             time::words(time::age(patient.now(), event.created_at.unwrap_or(patient.now())));
         let own = if role.starts_with("AWSServiceRoleFor") {
             Remedy::new("AWS made this role for ECS: a policy of your organisation, or a boundary, takes the action away again.")
-                .cli(format!("aws iam get-role --role-name {}", quote(role)))
+                .cli(aws!("iam get-role --role-name {}", role))
         } else {
-            Remedy::new(format!("Give role {role} what ECS needs for load balancers; ECS then registers the tasks by itself.")).cli(format!(
-                "aws iam attach-role-policy --role-name {} --policy-arn arn:aws:iam::aws:policy/AmazonECSInfrastructureRolePolicyForLoadBalancers",
-                quote(role)
-            ))
+            Remedy::new(format!("Give role {role} what ECS needs for load balancers; ECS then registers the tasks by itself.")).cli(aws!("iam attach-role-policy --role-name {} --policy-arn arn:aws:iam::aws:policy/AmazonECSInfrastructureRolePolicyForLoadBalancers", role))
         };
-        let terraform = format!(
-            "resource \"aws_iam_role_policy_attachment\" \"balancer\" {{\n  role       = \"{role}\"\n  policy_arn = \"arn:aws:iam::aws:policy/AmazonECSInfrastructureRolePolicyForLoadBalancers\"\n}}"
+        let terraform = hcl!(
+            r#"resource "aws_iam_role_policy_attachment" "balancer" {
+  role       = "{}"
+  policy_arn = "arn:aws:iam::aws:policy/AmazonECSInfrastructureRolePolicyForLoadBalancers"
+}"#,
+            role
         );
         findings.add(
             Subject::new(Kind::TargetGroup, group)

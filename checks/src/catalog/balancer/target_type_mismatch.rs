@@ -7,6 +7,7 @@ use crate::facts::inbound::traffic;
 use crate::facts::tasks::stop;
 use crate::finding::{Evidence, Kind, Remedy, Subject};
 use crate::patient::Patient;
+use crate::{aws, hcl};
 
 crate::check! {
     /// The target type of the group does not fit the network mode of the task definition: tasks
@@ -85,8 +86,10 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
             let remedy = Remedy::new(format!(
                 "Put a group of type {wanted} in place of {name}, in its listener rule and in the service; or go back to a task definition with the other network mode."
             ))
-            .cli(format!("aws elbv2 create-target-group --name {name}-{wanted} --target-type {wanted} --protocol {protocol} --port {port} --vpc-id {vpc}"))
-            .terraform(format!("resource \"aws_lb_target_group\" \"{name}\" {{\n  target_type = \"{wanted}\"\n}}"));
+            .cli(aws!("elbv2 create-target-group --name {}-{} --target-type {} --protocol {} --port {} --vpc-id {}", name, wanted, wanted, protocol, port, vpc))
+            .terraform(hcl!(r#"resource "aws_lb_target_group" "{}" {
+  target_type = "{}"
+}"#, name, wanted));
             findings.add(
                 Subject::new(Kind::TargetGroup, group)
                     .sick(

@@ -13,6 +13,7 @@ use crate::finding::{Evidence, Kind, Remedy, Subject};
 use crate::patient::Patient;
 use crate::seen::Blind;
 use crate::snapshot::metric::Metric;
+use crate::{aws, hcl, words};
 
 crate::check! {
     /// Targets of a group turn unhealthy and healthy again, several times within an hour.
@@ -95,9 +96,13 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
             );
         }
         let remedy = Remedy::new("Give the tasks more CPU, or run more of them; let the path of the health check need less.")
-            .cli(format!("aws elbv2 modify-target-group --target-group-arn {group} --unhealthy-threshold-count 5"))
-            .cli(format!("aws ecs update-service {} --desired-count {}", patient.cli(), patient.service().desired_count + 1))
-            .terraform(format!("resource \"aws_lb_target_group\" \"{name}\" {{\n  health_check {{\n    unhealthy_threshold = 5\n  }}\n}}"));
+            .cli(aws!("elbv2 modify-target-group --target-group-arn {} --unhealthy-threshold-count 5", group))
+            .cli(patient.update_service().and(words!("--desired-count {}", patient.service().desired_count + 1)))
+            .terraform(hcl!(r#"resource "aws_lb_target_group" "{}" {
+  health_check {
+    unhealthy_threshold = 5
+  }
+}"#, name));
         findings.add(
             Subject::new(Kind::TargetGroup, group)
                 .sick(

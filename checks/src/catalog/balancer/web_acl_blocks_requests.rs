@@ -4,7 +4,7 @@
 use jiff::{SignedDuration, Timestamp};
 
 use crate::aws::time;
-use crate::call::{Call, quote};
+use crate::call::Call;
 use crate::catalog::balancer::common::balancer_errors;
 use crate::check::{Findings, NoAnswer};
 use crate::facts::inbound::traffic;
@@ -13,6 +13,7 @@ use crate::patient::Patient;
 use crate::seen::Blind;
 use crate::snapshot::metric::Metric;
 use crate::snapshot::{WebAcl, WebAclRule};
+use crate::{aws, hcl};
 
 crate::check! {
     /// The web ACL in front of the load balancer answers 403 to most requests, and within the last
@@ -184,16 +185,16 @@ fn finding(
     let name = rule.map_or("<rule>", |(rule, _)| rule.name.as_str());
     let action = if group { "override_action" } else { "action" };
     let remedy = Remedy::new("See which requests it blocks; then let the rule count instead of block, or add the clients' addresses to what it allows.")
-        .cli(format!(
-            "aws wafv2 get-sampled-requests --web-acl-arn {} --rule-metric-name {} --scope REGIONAL --time-window StartTime={start},EndTime={} --max-items 100",
-            acl.arn,
-            quote(metric),
-            patient.now()
-        ))
-        .cli(format!("aws wafv2 get-web-acl --name {} --scope REGIONAL --id {}", quote(&acl.name), acl.id))
-        .terraform(format!(
-            "resource \"aws_wafv2_web_acl\" \"this\" {{\n  rule {{\n    name = \"{name}\"\n    {action} {{\n      count {{}}\n    }}\n  }}\n}}"
-        ));
+        .cli(aws!("wafv2 get-sampled-requests --web-acl-arn {} --rule-metric-name {} --scope REGIONAL --time-window StartTime={},EndTime={} --max-items 100", acl.arn, metric, start, patient.now()))
+        .cli(aws!("wafv2 get-web-acl --name {} --scope REGIONAL --id {}", &acl.name, acl.id))
+        .terraform(hcl!(r#"resource "aws_wafv2_web_acl" "this" {
+  rule {
+    name = "{}"
+    {} {
+      count {}
+    }
+  }
+}"#, name, action));
     let (at, peak) = blocked.peak.map_or((None, 0.0), |(at, peak)| (Some(at), peak));
     let counted = Evidence::new(
         Call::GetMetricData,

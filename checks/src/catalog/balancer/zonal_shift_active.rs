@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::aws;
 use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
 use crate::facts::inbound::traffic;
@@ -76,7 +77,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
                 traffic::group_name(group)
             );
             let remedy = Remedy::new("Leave it, if the shift is meant to be; else cancel it.")
-                .cli("aws arc-zonal-shift list-zonal-shifts --status ACTIVE");
+                .cli(aws!("arc-zonal-shift list-zonal-shifts --status ACTIVE"));
             findings.add(
                 Subject::new(Kind::TargetGroup, group)
                     .sick(

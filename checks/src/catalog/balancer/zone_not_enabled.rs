@@ -16,6 +16,7 @@ use crate::patient::Patient;
 use crate::seen::Blind;
 use crate::snapshot::{LoadBalancer, Target};
 use crate::text::{and_list, count};
+use crate::{aws, hcl};
 
 crate::check! {
     /// Targets are in an Availability Zone that is not enabled for the load balancer, so it sends
@@ -181,22 +182,20 @@ fn finding(
         .collect();
     let remedy = if patient.is_express() {
         Remedy::new("Run the service only in subnets of the zones that the balancer has: in Express Mode the first service of the VPC chose them.")
-            .cli(format!(
-                "aws ecs update-express-gateway-service --service-arn {} --network-configuration subnets={}",
-                patient.arn(),
-                fitting.join(",")
-            ))
-            .terraform(format!(
-                "resource \"aws_ecs_express_gateway_service\" \"{}\" {{\n  network_configuration {{\n    subnets = {}\n  }}\n}}",
-                patient.name(),
-                listed(&fitting)
-            ))
+            .cli(aws!("ecs update-express-gateway-service --service-arn {} --network-configuration subnets={}", patient.arn(), fitting.join(",")))
+            .terraform(hcl!(r#"resource "aws_ecs_express_gateway_service" "{}" {
+  network_configuration {
+    subnets = {}
+  }
+}"#, patient.name(), listed(&fitting)))
     } else {
         let mut wanted = own.clone();
         wanted.push("<subnet in the zone>");
         Remedy::new(format!("Give the load balancer a subnet in {zone} as well, or take that zone's subnets out of the service."))
-            .cli(format!("aws elbv2 set-subnets --load-balancer-arn {arn} --subnets {} '<subnet in the zone>'", own.join(" ")))
-            .terraform(format!("resource \"aws_lb\" \"this\" {{\n  subnets = {}\n}}", listed(&wanted)))
+            .cli(aws!("elbv2 set-subnets --load-balancer-arn {} --subnets {} $SUBNET_IN_THE_ZONE", arn, own.join(" ")))
+            .terraform(hcl!(r#"resource "aws_lb" "this" {
+  subnets = {}
+}"#, listed(&wanted)))
     };
     Ok(Subject::new(Kind::TargetGroup, group)
         .sick(says, evidence)

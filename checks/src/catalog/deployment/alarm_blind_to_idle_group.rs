@@ -10,6 +10,7 @@ use crate::check::{Findings, NoAnswer};
 use crate::facts::deployment::rollout::{self, Strategy};
 use crate::facts::inbound::traffic::{self, GroupState, group_name};
 use crate::finding::{Evidence, Kind, Remedy, Subject};
+use crate::hcl;
 use crate::patient::Patient;
 use crate::seen::Blind;
 use crate::snapshot::service::{CircuitBreaker, DeploymentConfiguration};
@@ -207,8 +208,13 @@ fn remedy(patient: &Patient, deployment: &ServiceDeployment) -> Remedy {
     if patient.is_express() {
         return remedy;
     }
-    remedy.terraform(format!(
-        "resource \"aws_ecs_service\" \"{}\" {{\n  deployment_circuit_breaker {{\n    enable   = true\n    rollback = true\n  }}\n}}",
+    remedy.terraform(hcl!(
+        r#"resource "aws_ecs_service" "{}" {
+  deployment_circuit_breaker {
+    enable   = true
+    rollback = true
+  }
+}"#,
         patient.name()
     ))
 }

@@ -5,7 +5,7 @@
 use jiff::{SignedDuration, Timestamp};
 
 use crate::aws::time::{age, before, words};
-use crate::call::{Call, quote};
+use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
 use crate::facts::deployment::{rollback, rollout};
 use crate::facts::inbound::traffic;
@@ -15,6 +15,7 @@ use crate::seen::Blind;
 use crate::snapshot::metric::{Metric, Series};
 use crate::snapshot::service::{DeploymentAlarms, DeploymentConfiguration};
 use crate::snapshot::{Alarm, ServiceDeployment};
+use crate::{aws, hcl};
 
 crate::check! {
     /// A deployment alarm that counts 4xx answers fired, while the app answered next to no request
@@ -243,7 +244,7 @@ fn remedy(
     alarm: &Alarm,
     groups: &[&str],
 ) -> Remedy {
-    let name = quote(&alarm.alarm_name);
+    let name = &alarm.alarm_name;
     if patient.is_express() {
         let none = DeploymentAlarms { alarm_names: Vec::new(), enable: false, rollback: false };
         let configured = DeploymentConfiguration {
@@ -267,17 +268,12 @@ fn remedy(
         .map_or("<balancer>", |(_, name)| name);
     let dimension = group.rsplit(':').next().unwrap_or(group);
     Remedy::new("Let the alarm count 5xx only; choose how many a minute are too many.")
-        .cli(format!(
-            "aws cloudwatch put-metric-alarm --alarm-name {name} --namespace AWS/ApplicationELB --metric-name HTTPCode_Target_5XX_Count \
-             --dimensions Name=TargetGroup,Value={dimension} Name=LoadBalancer,Value={balancer} --statistic Sum --period 60 \
-             --evaluation-periods 3 --datapoints-to-alarm 2 --threshold 5 --comparison-operator GreaterThanThreshold \
-             --treat-missing-data notBreaching"
-        ))
-        .terraform(format!(
-            "resource \"aws_cloudwatch_metric_alarm\" \"rollback\" {{\n  alarm_name  = \"{}\"\n  namespace   = \"AWS/ApplicationELB\"\n  \
-             metric_name = \"HTTPCode_Target_5XX_Count\"\n}}",
-            alarm.alarm_name
-        ))
+        .cli(aws!("cloudwatch put-metric-alarm --alarm-name {} --namespace AWS/ApplicationELB --metric-name HTTPCode_Target_5XX_Count --dimensions Name=TargetGroup,Value={} Name=LoadBalancer,Value={} --statistic Sum --period 60 --evaluation-periods 3 --datapoints-to-alarm 2 --threshold 5 --comparison-operator GreaterThanThreshold --treat-missing-data notBreaching", name, dimension, balancer))
+        .terraform(hcl!(r#"resource "aws_cloudwatch_metric_alarm" "rollback" {
+  alarm_name  = "{}"
+  namespace   = "AWS/ApplicationELB"
+  metric_name = "HTTPCode_Target_5XX_Count"
+}"#, alarm.alarm_name))
 }
 
 #[cfg(test)]

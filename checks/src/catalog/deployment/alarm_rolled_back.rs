@@ -6,6 +6,7 @@ use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
 use crate::facts::deployment::{rollback, rollout};
 use crate::finding::{Evidence, Kind, Remedy, Subject};
+use crate::hcl;
 use crate::patient::Patient;
 use crate::snapshot::{Alarm, AlarmTransition, ServiceDeployment};
 
@@ -168,9 +169,13 @@ fn remedy(patient: &Patient, name: &str) -> Remedy {
     if patient.is_express() {
         return remedy;
     }
-    remedy.terraform(format!(
-        "resource \"aws_cloudwatch_metric_alarm\" \"rollback\" {{\n  alarm_name          = \"{name}\"\n  \
-         evaluation_periods  = 3 # of these,\n  datapoints_to_alarm = 3 # so many must breach\n}}"
+    remedy.terraform(hcl!(
+        r#"resource "aws_cloudwatch_metric_alarm" "rollback" {
+  alarm_name          = "{}"
+  evaluation_periods  = 3 # of these,
+  datapoints_to_alarm = 3 # so many must breach
+}"#,
+        name
     ))
 }
 

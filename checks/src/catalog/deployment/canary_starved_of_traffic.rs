@@ -10,6 +10,7 @@ use crate::check::{Findings, NoAnswer};
 use crate::facts::deployment::rollout::{self, Strategy};
 use crate::facts::inbound::traffic;
 use crate::finding::{Evidence, Kind, Remedy, Subject};
+use crate::hcl;
 use crate::patient::Patient;
 use crate::seen::Blind;
 use crate::snapshot::ServiceDeployment;
@@ -198,7 +199,11 @@ fn remedy(patient: &Patient, deployment: &ServiceDeployment) -> Remedy {
     };
     now_only(format!("{now} For the next time, the rolling strategy needs no traffic; the last command replaces the whole configuration."))
         .cli(rollout::configure(patient, &rolling))
-        .terraform(format!("resource \"aws_ecs_service\" \"{name}\" {{\n  deployment_configuration {{\n    strategy = \"ROLLING\"\n  }}\n}}"))
+        .terraform(hcl!(r#"resource "aws_ecs_service" "{}" {
+  deployment_configuration {
+    strategy = "ROLLING"
+  }
+}"#, name))
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use crate::check::{Findings, NoAnswer};
 use crate::facts::deployment::rollout;
 use crate::facts::tasks::stop::{self, StopKind};
 use crate::finding::{Kind, Remedy, Subject};
+use crate::hcl;
 use crate::patient::Patient;
 use crate::snapshot::service::{CircuitBreaker, DeploymentConfiguration};
 use crate::snapshot::{ServiceDeployment, Task};
@@ -171,9 +172,17 @@ fn remedy(patient: &Patient, deployment: &ServiceDeployment) -> Remedy {
         return remedy;
     }
     let name = patient.name();
-    remedy.terraform(format!(
-        "resource \"awscc_ecs_service\" \"{name}\" {{\n  deployment_configuration = {{\n    deployment_circuit_breaker = {{\n      enable                \
-         = true\n      rollback              = true\n      reset_on_healthy_task = false\n    }}\n  }}\n}}"
+    remedy.terraform(hcl!(
+        r#"resource "awscc_ecs_service" "{}" {
+  deployment_configuration = {
+    deployment_circuit_breaker = {
+      enable                = true
+      rollback              = true
+      reset_on_healthy_task = false
+    }
+  }
+}"#,
+        name
     ))
 }
 

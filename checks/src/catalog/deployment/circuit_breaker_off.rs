@@ -4,6 +4,7 @@
 use crate::check::{Findings, NoAnswer};
 use crate::facts::deployment::rollout;
 use crate::finding::Remedy;
+use crate::hcl;
 use crate::patient::Patient;
 use crate::snapshot::service::{CircuitBreaker, DeploymentConfiguration};
 
@@ -84,9 +85,12 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         "Turn the breaker on, with rollback. The command replaces the whole deployment configuration: add what else is set there, such as hooks.",
     )
     .cli(rollout::configure(patient, &DeploymentConfiguration { deployment_circuit_breaker: Some(on), ..configured.clone() }))
-    .terraform(format!(
-        "resource \"aws_ecs_service\" \"{name}\" {{\n  deployment_circuit_breaker {{\n    enable   = true\n    rollback = true\n  }}\n}}"
-    ));
+    .terraform(hcl!(r#"resource "aws_ecs_service" "{}" {
+  deployment_circuit_breaker {
+    enable   = true
+    rollback = true
+  }
+}"#, name));
     findings.add(patient.subject().sick(says, evidence).because_all(rolls_back).mend(remedy));
     Ok(())
 }

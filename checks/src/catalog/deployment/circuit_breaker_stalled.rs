@@ -8,9 +8,11 @@ use crate::check::{Findings, NoAnswer};
 use crate::facts::deployment::{rollback, rollout};
 use crate::facts::image::reference;
 use crate::finding::{Evidence, Kind, Remedy, Subject};
+use crate::hcl::Hcl;
 use crate::patient::Patient;
 use crate::snapshot::deployment::ContainerImage;
 use crate::snapshot::{Deployment, ServiceDeployment};
+use crate::{aws, hcl, words};
 
 crate::check! {
     /// The circuit breaker went back to the version before, that one failed too, and no deployment
@@ -129,10 +131,11 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     };
     let remedy =
         Remedy::new(format!("Deploy {which}: only a new deployment makes ECS start tasks again."))
-            .cli(format!(
-                "aws ecs update-service {} --task-definition {definition} --force-new-deployment",
-                patient.cli()
-            ));
+            .cli(
+                patient
+                    .update_service()
+                    .and(words!("--task-definition {} --force-new-deployment", definition)),
+            );
     let remedy =
         if patient.is_express() { remedy } else { remedy.terraform(forced(patient.name())) };
     findings.add(
@@ -176,9 +179,13 @@ fn goes_back(patient: &Patient, deployment: &ServiceDeployment) -> Option<Eviden
         })
 }
 
-fn forced(name: &str) -> String {
-    format!(
-        "resource \"aws_ecs_service\" \"{name}\" {{\n  task_definition      = \"<family:revision>\"\n  force_new_deployment = true\n}}"
+fn forced(name: &str) -> Hcl {
+    hcl!(
+        r#"resource "aws_ecs_service" "{}" {
+  task_definition      = "<family:revision>"
+  force_new_deployment = true
+}"#,
+        name
     )
 }
 

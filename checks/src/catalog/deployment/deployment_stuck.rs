@@ -1,8 +1,8 @@
 //! A deployment runs far past the time that its own settings explain. It says at which stage it is
 //! and since when; why it does not end is for other checks to say.
 
+use crate::aws;
 use crate::aws::time::{age, clock, words};
-use crate::call::quote;
 use crate::check::{Findings, NoAnswer};
 use crate::facts::deployment::{hook, rollback, rollout};
 use crate::finding::{Kind, Remedy, Subject};
@@ -140,10 +140,7 @@ fn remedy(
     let remedy = match running.and_then(|running| running.target_arn.as_deref()) {
         Some(function) => {
             Remedy::new("See what the hook's function waits for; or go back to the version before.")
-                .cli(format!(
-                    "aws logs tail /aws/lambda/{} --since 2h",
-                    quote(hook::function_name(function))
-                ))
+                .cli(aws!("logs tail /aws/lambda/{} --since 2h", hook::function_name(function)))
         }
         None => Remedy::new("Mend what keeps it from ending; or go back to the version before.")
             .cli(rollout::see(patient, deployment)),

@@ -12,6 +12,7 @@ use crate::patient::Patient;
 use crate::seen::Blind;
 use crate::snapshot::deployment::ContainerImage;
 use crate::snapshot::{Revision, TaskDefinition};
+use crate::{aws, words};
 
 crate::check! {
     /// A revision of the service has an image by tag and no digest for it: ECS tried three times to
@@ -128,7 +129,7 @@ fn tell(
         Evidence::new(Call::DescribeServiceRevisions, &revision.service_revision_arn, field, value)
     };
     let remedy = Remedy::new("Mend why the registry does not answer for the tag, then deploy again; better, name the image by its digest.")
-        .cli(format!("aws ecs update-service {} --force-new-deployment", patient.cli()));
+        .cli(patient.update_service().and(words!("--force-new-deployment")));
     findings.add(
         Subject::new(Kind::Image, &image.image)
             .sick(says, of("containerImages.imageDigest", "null"))

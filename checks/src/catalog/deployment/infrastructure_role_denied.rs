@@ -11,6 +11,7 @@ use crate::facts::access::refusal;
 use crate::facts::deployment::{managed, rollback, rollout};
 use crate::finding::{Evidence, Finding, Kind, Remedy, Subject};
 use crate::patient::Patient;
+use crate::{aws, hcl, words};
 
 crate::check! {
     /// ECS was refused an action by IAM, under the infrastructure role that the service gave to it.
@@ -169,10 +170,11 @@ fn remedy(patient: &Patient, denied: Denied) -> Remedy {
             let policy =
                 "arn:aws:iam::aws:policy/AmazonECSInfrastructureRolePolicyForLoadBalancers";
             Remedy::new("Give the role AWS's policy for it, and let it trust ecs.amazonaws.com; then deploy again.")
-                .cli(format!("aws iam attach-role-policy --role-name {name} --policy-arn {policy}"))
-                .terraform(format!(
-                    "resource \"aws_iam_role_policy_attachment\" \"ecs_balancer\" {{\n  role       = \"{name}\"\n  policy_arn = \"{policy}\"\n}}"
-                ))
+                .cli(aws!("iam attach-role-policy --role-name {} --policy-arn {}", name, policy))
+                .terraform(hcl!(r#"resource "aws_iam_role_policy_attachment" "ecs_balancer" {
+  role       = "{}"
+  policy_arn = "{}"
+}"#, name, policy))
         }
         Some(action) => {
             let remedy = Remedy::new(
@@ -183,12 +185,12 @@ fn remedy(patient: &Patient, denied: Denied) -> Remedy {
         None => Remedy::new(
             "Compare the role with AWS's policy for it, and let it trust ecs.amazonaws.com.",
         )
-        .cli(format!("aws iam list-attached-role-policies --role-name {name}")),
+        .cli(aws!("iam list-attached-role-policies --role-name {}", name)),
     };
     if patient.is_express() {
         remedy
     } else {
-        remedy.cli(format!("aws ecs update-service {} --force-new-deployment", patient.cli()))
+        remedy.cli(patient.update_service().and(words!("--force-new-deployment")))
     }
 }
 

@@ -4,7 +4,6 @@
 use serde_json::json;
 
 use crate::aws::rollback_reason::{self, HookFailure, Reason};
-use crate::call::quote;
 use crate::check::{Findings, NoAnswer};
 use crate::facts::access::refusal;
 use crate::facts::deployment::hook::{function_name, has_failed};
@@ -13,6 +12,7 @@ use crate::finding::{Evidence, Kind, Remedy, Subject};
 use crate::patient::Patient;
 use crate::snapshot::ServiceDeployment;
 use crate::snapshot::deployment::HookDetail;
+use crate::{aws, words};
 
 crate::check! {
     /// ECS gave the newest deployment up because of a lifecycle hook: its Lambda function said
@@ -212,9 +212,8 @@ impl<'a> Failed<'a> {
     }
 
     fn remedy(&self, patient: &Patient, deployment: &ServiceDeployment) -> Remedy {
-        let tail = |target: &str| {
-            format!("aws logs tail /aws/lambda/{} --since 2h", quote(function_name(target)))
-        };
+        let tail =
+            |target: &str| aws!("logs tail /aws/lambda/{} --since 2h", function_name(target));
         match self.what {
             What::Hook(HookFailure::SaidFailed { target }) => {
                 Remedy::new("See what the function tested, mend that or the test, and deploy again.").cli(tail(target))
@@ -232,14 +231,14 @@ impl<'a> Failed<'a> {
                     "Statement": [{ "Effect": "Allow", "Principal": { "Service": "ecs.amazonaws.com" }, "Action": "sts:AssumeRole" }]
                 });
                 Remedy::new("Let ECS take the role: it must exist and trust ecs.amazonaws.com. The command replaces its whole trust policy.")
-                    .cli(format!("aws iam update-assume-role-policy --role-name {} --policy-document {}", name(role), quote(&trust.to_string())))
+                    .cli(aws!("iam update-assume-role-policy --role-name {} --policy-document {}", name(role), &trust.to_string()))
             }
             What::Silent { target: Some(target) } => Remedy::new("See what the function logged, mend it, and deploy again.").cli(tail(target)),
             What::Hook(HookFailure::Other(_)) | What::Silent { target: None } => {
                 Remedy::new("See which hook failed, mend it, and deploy again.").cli(rollout::see(patient, deployment))
             }
             What::PauseTimedOut => Remedy::new("Deploy again, and let it go on in time; or give the pause more time.")
-                .cli(format!("aws ecs update-service {} --force-new-deployment", patient.cli())),
+                .cli(patient.update_service().and(words!("--force-new-deployment"))),
         }
     }
 }
@@ -247,7 +246,7 @@ impl<'a> Failed<'a> {
 fn not_invoked(patient: &Patient, role: &str, target: &str) -> Remedy {
     let remedy = Remedy::new("Let the hook's role call the function, then deploy again.");
     refusal::allowing(remedy, role, "deployment-hook", "lambda:InvokeFunction", target)
-        .cli(format!("aws ecs update-service {} --force-new-deployment", patient.cli()))
+        .cli(patient.update_service().and(words!("--force-new-deployment")))
 }
 
 /// The role with which ECS calls this function, as configured.

@@ -12,6 +12,7 @@ use crate::finding::{Evidence, Kind, Remedy, Subject};
 use crate::patient::Patient;
 use crate::snapshot::ServiceDeployment;
 use crate::text::and_list;
+use crate::{aws, words};
 
 crate::check! {
     /// A blue/green, linear or canary deployment cannot move its traffic, because the listener rule
@@ -247,7 +248,7 @@ fn put_right(patient: &Patient, findings: &mut Findings, way: &Way) -> Remedy {
     };
     let remedy = Remedy::new(format!("{what}; then deploy again."))
         .cli(way.set_weights(&weights))
-        .cli(format!("aws ecs update-service {} --force-new-deployment", patient.cli()));
+        .cli(patient.update_service().and(words!("--force-new-deployment")));
     if patient.is_express() { remedy } else { remedy.terraform(way.weights_in_terraform(&weights)) }
 }
 

@@ -1,6 +1,7 @@
 //! CodeDeploy or an external controller deploys this service, so what the other checks of this
 //! group know does not apply. A note that says so, and what the controller's task sets do.
 
+use crate::aws;
 use crate::check::{Findings, NoAnswer};
 use crate::facts::deployment::rollout;
 use crate::finding::Remedy;
@@ -71,14 +72,14 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         "{who} deploys this service, so ECS's breaker, alarms and stages are not there to look at.{sets}"
     );
     let remedy = Remedy::new("Ask the controller how its deployment is doing.")
-        .cli(format!("aws ecs describe-task-sets {}", patient.cli()));
+        .cli(aws!("ecs describe-task-sets {}", patient.cli()));
     let ids = service
         .task_sets
         .iter()
         .filter(|_| controller == "CODE_DEPLOY")
         .filter_map(|set| set.external_id.as_deref());
     let remedy = ids.fold(remedy, |remedy, id| {
-        remedy.cli(format!("aws deploy get-deployment --deployment-id {id}"))
+        remedy.cli(aws!("deploy get-deployment --deployment-id {}", id))
     });
     findings.add(
         patient

@@ -1,6 +1,7 @@
 //! The deployment waits for a person, or for a script in a person's place, to let it go on. It was
 //! told to; that nobody knows is the trouble.
 
+use crate::aws;
 use crate::aws::time::{age, clock, words};
 use crate::check::{Findings, NoAnswer};
 use crate::facts::deployment::rollout;
@@ -122,8 +123,11 @@ fn ends(patient: &Patient, hook: &HookDetail) -> String {
 fn go_on(deployment: &ServiceDeployment, hook: &HookDetail, action: &str) -> String {
     let id = hook.hook_id.as_deref().unwrap_or("<hook>");
     let arn = &deployment.service_deployment_arn;
-    format!(
-        "aws ecs continue-service-deployment --service-deployment-arn {arn} --hook-id {id} --action {action}"
+    aws!(
+        "ecs continue-service-deployment --service-deployment-arn {} --hook-id {} --action {}",
+        arn,
+        id,
+        action
     )
 }
 

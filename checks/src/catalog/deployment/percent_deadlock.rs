@@ -8,6 +8,7 @@ use crate::aws::time;
 use crate::check::{Findings, NoAnswer};
 use crate::facts::deployment::rollout::{self, Strategy};
 use crate::finding::{Evidence, Kind, Remedy, Subject};
+use crate::hcl;
 use crate::patient::Patient;
 use crate::snapshot::ServiceDeployment;
 use crate::snapshot::service::DeploymentConfiguration;
@@ -196,9 +197,10 @@ fn remedy(patient: &Patient) -> Remedy {
          such as hooks.",
     )
     .cli(rollout::configure(patient, &room))
-    .terraform(format!(
-        "resource \"aws_ecs_service\" \"{name}\" {{\n  deployment_maximum_percent         = 200\n  deployment_minimum_healthy_percent = 100\n}}"
-    ))
+    .terraform(hcl!(r#"resource "aws_ecs_service" "{}" {
+  deployment_maximum_percent         = 200
+  deployment_minimum_healthy_percent = 100
+}"#, name))
 }
 
 #[cfg(test)]

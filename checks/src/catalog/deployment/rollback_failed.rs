@@ -10,6 +10,7 @@ use crate::facts::deployment::{rollback, rollout};
 use crate::finding::{Evidence, Kind, Remedy, Subject};
 use crate::patient::Patient;
 use crate::snapshot::deployment::ListedDeployment;
+use crate::{aws, words};
 
 crate::check! {
     /// The newest deployment failed, ECS wanted to go back to the version before, and could not.
@@ -167,10 +168,11 @@ fn go_back_by_hand(patient: &Patient, good: Option<&str>) -> Remedy {
     match good {
         Some(definition) if !patient.is_express() => {
             let definition = rollout::short(definition);
-            remedy.cli(format!(
-                "aws ecs update-service {} --task-definition {definition} --force-new-deployment",
-                patient.cli()
-            ))
+            remedy.cli(
+                patient
+                    .update_service()
+                    .and(words!("--task-definition {} --force-new-deployment", definition)),
+            )
         }
         _ => remedy,
     }

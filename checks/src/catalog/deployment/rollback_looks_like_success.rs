@@ -4,6 +4,8 @@
 use crate::check::{Findings, NoAnswer};
 use crate::facts::deployment::{rollback, rollout};
 use crate::finding::{Kind, Remedy, Subject};
+use crate::hcl;
+use crate::hcl::Hcl;
 use crate::patient::Patient;
 
 crate::check! {
@@ -96,11 +98,19 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     Ok(())
 }
 
-fn postcondition(name: &str) -> String {
-    format!(
-        "resource \"aws_ecs_service\" \"{name}\" {{\n  wait_for_steady_state = true\n  lifecycle {{\n    postcondition {{\n      \
-         condition     = self.task_definition == aws_ecs_task_definition.{name}.arn\n      \
-         error_message = \"The deployment was rolled back.\"\n    }}\n  }}\n}}"
+fn postcondition(name: &str) -> Hcl {
+    hcl!(
+        r#"resource "aws_ecs_service" "{}" {
+  wait_for_steady_state = true
+  lifecycle {
+    postcondition {
+      condition     = self.task_definition == aws_ecs_task_definition.{}.arn
+      error_message = "The deployment was rolled back."
+    }
+  }
+}"#,
+        name,
+        name
     )
 }
 

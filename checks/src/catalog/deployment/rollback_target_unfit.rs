@@ -14,6 +14,7 @@ use crate::seen::Blind;
 use crate::snapshot::deployment::ContainerImage;
 use crate::snapshot::{ManagedTargetGroup, Revision, ServiceDeployment, TargetGroup, Task};
 use crate::text::{count, parsed};
+use crate::{aws, hcl, words};
 
 crate::check! {
     /// The newest deployment fails, and the version before it cannot take its place.
@@ -142,13 +143,17 @@ fn tell_gone(
 fn deploy_anew(patient: &Patient, revision: &Revision) -> Remedy {
     let version = revision.task_definition.as_deref().map_or("<family:revision>", rollout::short);
     let remedy = Remedy::new("Deploy that version anew, so that ECS resolves its tag again; if its tag is gone too, push the image first.")
-        .cli(format!("aws ecs update-service {} --task-definition {version} --force-new-deployment", patient.cli()));
+        .cli(patient.update_service().and(words!("--task-definition {} --force-new-deployment", version)));
     if patient.is_express() {
         return remedy;
     }
-    remedy.terraform(format!(
-        "resource \"aws_ecs_service\" \"{}\" {{\n  task_definition      = \"{version}\"\n  force_new_deployment = true\n}}",
-        patient.name()
+    remedy.terraform(hcl!(
+        r#"resource "aws_ecs_service" "{}" {
+  task_definition      = "{}"
+  force_new_deployment = true
+}"#,
+        patient.name(),
+        version
     ))
 }
 
@@ -222,16 +227,21 @@ impl<'a> OtherCheck<'a> {
     }
 
     fn remedy(&self, group: &str) -> Remedy {
-        let path = self.paths.map_or_else(String::new, |(path, _)| {
-            format!(" --health-check-path {}", crate::call::quote(path))
-        });
+        let path = self
+            .paths
+            .map_or_else(String::new, |(path, _)| format!(" --health-check-path {}", path));
         let port =
             self.ports.map_or_else(String::new, |(port, _)| format!(" --health-check-port {port}"));
         Remedy::new(format!(
             "Let the health check ask {} again until the old version is back.",
             self.words(false)
         ))
-        .cli(format!("aws elbv2 modify-target-group --target-group-arn {group}{path}{port}"))
+        .cli(aws!(
+            "elbv2 modify-target-group --target-group-arn {}{}{}",
+            group,
+            path,
+            port
+        ))
     }
 }
 

@@ -3,6 +3,7 @@
 
 use jiff::SignedDuration;
 
+use crate::aws;
 use crate::aws::event::{self, Event};
 use crate::aws::time::{age, before, words};
 use crate::check::{Findings, NoAnswer};
@@ -84,8 +85,8 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
             .sick(says, patient.evidence("events.message", &newest.message).at(newest.created_at))
             .mend(
                 Remedy::new("Find who calls AWS too often in this account and region, and let them wait; or have the quota raised.")
-                    .cli("aws service-quotas list-service-quotas --service-code elasticloadbalancing")
-                    .cli("aws service-quotas list-service-quotas --service-code ec2"),
+                    .cli(aws!("service-quotas list-service-quotas --service-code elasticloadbalancing"))
+                    .cli(aws!("service-quotas list-service-quotas --service-code ec2")),
             )
             .since(Some(first)),
     );

@@ -2,6 +2,7 @@
 //! from being stopped: somebody, usually the app itself, asked ECS to leave them alone until their
 //! work is done.
 
+use crate::aws;
 use crate::aws::event::{self, Event};
 use crate::aws::time::{age, clock, words};
 use crate::call::Call;
@@ -104,7 +105,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     );
     let ids: Vec<&str> =
         protected.iter().filter_map(|task| task.task_arn.rsplit('/').next()).collect();
-    let cluster = crate::call::quote(patient.cluster());
+    let cluster = patient.cluster();
     findings.add(
         Subject::new(Kind::Deployment, &deployment.service_deployment_arn)
             .sick(says, Evidence::new(Call::GetTaskProtection, &last.task_arn, "protectedTasks.protectionEnabled", true))
@@ -112,7 +113,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
             .because_all(told)
             .mend(
                 Remedy::new("Wait for the work of these tasks; or, if it can be lost, take their protection away.")
-                    .cli(format!("aws ecs update-task-protection --cluster {cluster} --tasks {} --no-protection-enabled", ids.join(" "))),
+                    .cli(aws!("ecs update-task-protection --cluster {} --tasks {} --no-protection-enabled", cluster, ids.join(" "))),
             )
             .concerns_all(Kind::TaskDefinition, brings),
     );

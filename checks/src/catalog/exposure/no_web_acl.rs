@@ -2,11 +2,12 @@
 //! whoever wants more than that in front of a public site wants a web ACL. A balancer that few may
 //! reach needs none.
 
-use crate::call::{Call, quote};
+use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
 use crate::facts::inbound::inbound_rules;
 use crate::finding::{Evidence, Kind, Remedy, Subject};
 use crate::patient::Patient;
+use crate::{aws, hcl};
 
 crate::check! {
     /// No web ACL of AWS WAF stands in front of an internet-facing application load balancer that
@@ -81,10 +82,11 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         let says =
             format!("Load balancer {} is open to the internet and has no web ACL.", door.name());
         let remedy = Remedy::new(format!("Associate a web ACL, if more than the app and addresses should decide who gets in.{shared}"))
-            .cli(format!("aws wafv2 associate-web-acl --web-acl-arn {} --resource-arn {}", quote("<web ACL>"), quote(arn)))
-            .terraform(format!(
-                "resource \"aws_wafv2_web_acl_association\" \"web\" {{\n  resource_arn = \"{arn}\"\n  web_acl_arn  = aws_wafv2_web_acl.web.arn\n}}"
-            ));
+            .cli(aws!("wafv2 associate-web-acl --web-acl-arn {} --resource-arn {}", "<web ACL>", arn))
+            .terraform(hcl!(r#"resource "aws_wafv2_web_acl_association" "web" {
+  resource_arn = "{}"
+  web_acl_arn  = aws_wafv2_web_acl.web.arn
+}"#, arn));
         findings.add(
             Subject::new(Kind::LoadBalancer, arn)
                 .sick(says, Evidence::new(Call::GetWebAclForResource, arn, "WebACL", "[]"))

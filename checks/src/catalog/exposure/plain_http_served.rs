@@ -2,7 +2,8 @@
 //! never a finding; whether the app itself redirects is for the app to know, so the finding says
 //! "unless".
 
-use crate::call::{Call, quote};
+use crate::aws;
+use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
 use crate::facts::inbound::inbound_rules::{self, Door};
 use crate::facts::inbound::traffic;
@@ -213,19 +214,20 @@ fn tell(
 }
 
 fn redirecting(remedy: Remedy, listener: &Listener, plain: &[&traffic::Way], port: i32) -> Remedy {
-    let redirect = quote(&format!(
-        "Type=redirect,RedirectConfig={{Protocol=HTTPS,Port={port},StatusCode=HTTP_301}}"
-    ));
+    let redirect =
+        &format!("Type=redirect,RedirectConfig={{Protocol=HTTPS,Port={port},StatusCode=HTTP_301}}");
     let remedy = plain.iter().fold(remedy, |remedy, way| {
         if way.rule.is_default {
-            remedy.cli(format!(
-                "aws elbv2 modify-listener --listener-arn {} --default-actions {redirect}",
-                listener.listener_arn
+            remedy.cli(aws!(
+                "elbv2 modify-listener --listener-arn {} --default-actions {}",
+                listener.listener_arn,
+                redirect
             ))
         } else {
-            remedy.cli(format!(
-                "aws elbv2 modify-rule --rule-arn {} --actions {redirect}",
-                way.rule.rule_arn
+            remedy.cli(aws!(
+                "elbv2 modify-rule --rule-arn {} --actions {}",
+                way.rule.rule_arn,
+                redirect
             ))
         }
     });

@@ -10,6 +10,7 @@ use crate::finding::{Evidence, Kind, Remedy, Subject};
 use crate::patient::Patient;
 use crate::snapshot::Listener;
 use crate::text::and_list;
+use crate::{aws, hcl};
 
 /// What AWS lists as no longer fit for new connections: RFC 8996 retired both.
 const OLD: [&str; 2] = ["TLSv1", "TLSv1.1"];
@@ -98,9 +99,13 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         // Whoever chose a policy of FIPS has to keep to it.
         let modern = if name.split('-').any(|part| part == "FIPS") { MODERN_FIPS } else { MODERN };
         let remedy = Remedy::new(summary)
-            .cli(format!("aws elbv2 modify-listener --listener-arn {arn} --ssl-policy {modern}"))
-            .terraform(format!(
-                "resource \"aws_lb_listener\" \"https\" {{\n  # …\n  ssl_policy = \"{modern}\"\n}}"
+            .cli(aws!("elbv2 modify-listener --listener-arn {} --ssl-policy {}", arn, modern))
+            .terraform(hcl!(
+                r#"resource "aws_lb_listener" "https" {
+  # …
+  ssl_policy = "{}"
+}"#,
+                modern
             ));
         findings.add(
             Subject::new(Kind::Listener, arn)

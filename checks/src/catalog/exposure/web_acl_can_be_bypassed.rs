@@ -2,7 +2,7 @@
 //! blocks, or the balancer lets requests through while WAF does not answer. What its rules are good
 //! for otherwise is not judged.
 
-use crate::call::{Call, quote};
+use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
 use crate::facts::inbound::exposed::{self, Reachable};
 use crate::facts::inbound::{traffic, web_acl};
@@ -10,6 +10,7 @@ use crate::finding::{Evidence, Finding, Kind, Remedy, Subject};
 use crate::patient::Patient;
 use crate::snapshot::{WebAcl, WebAclRule};
 use crate::text::and_list;
+use crate::{aws, hcl};
 
 const FAIL_OPEN: &str = "waf.fail_open.enabled";
 
@@ -122,11 +123,7 @@ fn toothless(balancer: &str, acl: &WebAcl) -> Finding {
         "Look at what the rules count, then let them block."
     };
     let remedy = Remedy::new(summary)
-        .cli(format!(
-            "aws wafv2 get-web-acl --scope REGIONAL --name {} --id {}",
-            quote(&acl.name),
-            acl.id
-        ))
+        .cli(aws!("wafv2 get-web-acl --scope REGIONAL --name {} --id {}", &acl.name, acl.id))
         .terraform(in_terraform(&counting));
     Subject::new(Kind::LoadBalancer, balancer)
         .sick(says, Evidence::new(Call::GetWebAclForResource, balancer, "DefaultAction", "Allow"))
@@ -150,7 +147,11 @@ fn in_terraform(counting: &[&WebAclRule]) -> String {
     if !groups.is_empty() {
         blocks += &block("in each rule group that should block", "override_action", "none");
     }
-    format!("resource \"aws_wafv2_web_acl\" \"web\" {{\n{blocks}}}")
+    hcl!(
+        r#"resource "aws_wafv2_web_acl" "web" {
+{}}"#,
+        blocks
+    )
 }
 
 fn fails_open(balancer: &str, acl: &WebAcl) -> Finding {
@@ -161,8 +162,11 @@ fn fails_open(balancer: &str, acl: &WebAcl) -> Finding {
     );
     let remedy =
         Remedy::new("Let it fail closed, if keeping requests out matters more than letting them in: clients then get 500 while WAF is away.")
-            .cli(format!("aws elbv2 modify-load-balancer-attributes --load-balancer-arn {balancer} --attributes Key={FAIL_OPEN},Value=false"))
-            .terraform("resource \"aws_lb\" \"web\" {\n  # …\n  enable_waf_fail_open = false\n}");
+            .cli(aws!("elbv2 modify-load-balancer-attributes --load-balancer-arn {} --attributes Key={},Value=false", balancer, FAIL_OPEN))
+            .terraform(hcl!(r#"resource "aws_lb" "web" {
+  # …
+  enable_waf_fail_open = false
+}"#));
     Subject::new(Kind::LoadBalancer, balancer)
         .sick(
             says,

@@ -11,6 +11,7 @@ use crate::seen::Blind;
 use crate::snapshot::deployment::ContainerImage;
 use crate::snapshot::image::LifecycleRule;
 use crate::snapshot::{Image, Revision};
+use crate::{aws, hcl, words};
 
 crate::check! {
     /// The image that a current version of the service starts its tasks from is gone from ECR, is
@@ -221,7 +222,7 @@ impl<'a> Lost<'a> {
     }
 
     fn remedy(&self, patient: &Patient, repository: &str) -> Remedy {
-        let anew = format!("aws ecs update-service {} --force-new-deployment", patient.cli());
+        let anew = patient.update_service().and(words!("--force-new-deployment"));
         let remedy = match self {
             Lost::Digest { .. } | Lost::Soon { .. } => Remedy::new(
                 "Deploy again now, while there are tasks, so that ECS pins what the tag has; if the tag is gone too, push the image first. And let the \
@@ -234,15 +235,21 @@ impl<'a> Lost<'a> {
         };
         let remedy = remedy.cli(anew);
         let remedy = if matches!(self, Lost::Digest { .. } | Lost::Soon { .. }) {
-            remedy.cli(format!("aws ecr get-lifecycle-policy --repository-name {repository}"))
+            remedy.cli(aws!("ecr get-lifecycle-policy --repository-name {}", repository))
         } else {
             remedy
         };
-        remedy.terraform(format!(
-            "resource \"aws_ecr_lifecycle_policy\" \"{}\" {{\n  repository = \"{repository}\"\n  policy = jsonencode({{ rules = [{{\n    rulePriority = \
-             1\n    selection    = {{ tagStatus = \"any\", countType = \"imageCountMoreThan\", countNumber = 100 }}\n    action       = {{ type = \
-             \"expire\" }}\n  }}] }})\n}}",
-            repository.replace('/', "_")
+        remedy.terraform(hcl!(
+            r#"resource "aws_ecr_lifecycle_policy" "{}" {
+  repository = "{}"
+  policy = jsonencode({ rules = [{
+    rulePriority = 1
+    selection    = { tagStatus = "any", countType = "imageCountMoreThan", countNumber = 100 }
+    action       = { type = "expire" }
+  }] })
+}"#,
+            repository.replace('/', "_"),
+            repository
         ))
     }
 }

@@ -13,6 +13,7 @@ use crate::patient::Patient;
 use crate::seen::Blind;
 use crate::snapshot::{Container, Revision, Task};
 use crate::text::count;
+use crate::{aws, hcl, words};
 
 crate::check! {
     /// Among the running tasks that one deployment started, the same container has different image
@@ -228,11 +229,17 @@ fn tell(
         }
     };
     let name = patient.name();
-    let remedy = Remedy::new(how)
-        .cli(format!("aws ecs update-service {} --force-new-deployment", patient.cli()));
-    let terraform = format!(
-        "resource \"aws_ecs_task_definition\" \"{name}\" {{\n  container_definitions = jsonencode([{{\n    name               = \"{container}\"\n    \
-         versionConsistency = \"enabled\"\n  }}])\n}}"
+    let remedy =
+        Remedy::new(how).cli(patient.update_service().and(words!("--force-new-deployment")));
+    let terraform = hcl!(
+        r#"resource "aws_ecs_task_definition" "{}" {
+  container_definitions = jsonencode([{
+    name               = "{}"
+    versionConsistency = "enabled"
+  }])
+}"#,
+        name,
+        container
     );
     findings.add(
         Subject::new(Kind::Image, spelled)

@@ -7,6 +7,7 @@ use crate::facts::deployment::rollout;
 use crate::finding::{Evidence, Kind, Remedy, Subject};
 use crate::patient::Patient;
 use crate::text::parsed;
+use crate::{aws, words};
 
 crate::check! {
     /// Somebody registered a newer revision of the service's task definition, and nobody deployed
@@ -88,10 +89,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     let remedy = if patient.is_express() {
         remedy
     } else {
-        remedy.cli(format!(
-            "aws ecs update-service {} --task-definition {family}:{number}",
-            patient.cli()
-        ))
+        remedy.cli(patient.update_service().and(words!("--task-definition {}:{}", family, number)))
     };
     findings.add(
         Subject::new(Kind::TaskDefinition, newest)

@@ -12,6 +12,7 @@ use crate::finding::{Evidence, Kind, Remedy, Subject};
 use crate::patient::Patient;
 use crate::seen::Blind;
 use crate::snapshot::{Container, Deployment, Image, Revision, Task};
+use crate::{aws, hcl, words};
 
 /// A push that is younger may still be on its way into a deployment.
 const SETTLED: SignedDuration = SignedDuration::from_mins(2);
@@ -254,13 +255,22 @@ impl Moved<'_> {
             .concerns(Kind::TaskDefinition, definition)
             .concerns(Kind::Container, container);
         let remedy = Remedy::new("Deploy again, so that ECS resolves the tag again; better, give each image a tag of its own, or name its digest.")
-            .cli(format!("aws ecs update-service {} --force-new-deployment", patient.cli()));
-        let terraform = format!(
-            "data \"aws_ecr_image\" \"{container}\" {{\n  repository_name = \"{}\"\n  image_tag       = \"{}\"\n}}\n\nresource \"aws_ecs_service\" \
-             \"{}\" {{\n  force_new_deployment = true\n  triggers             = {{ image = data.aws_ecr_image.{container}.image_digest }}\n}}",
+            .cli(patient.update_service().and(words!("--force-new-deployment")));
+        let terraform = hcl!(
+            r#"data "aws_ecr_image" "{}" {
+  repository_name = "{}"
+  image_tag       = "{}"
+}
+
+resource "aws_ecs_service" "{}" {
+  force_new_deployment = true
+  triggers             = { image = data.aws_ecr_image.{}.image_digest }
+}"#,
+            container,
             tagged.repository,
             tagged.tag,
-            patient.name()
+            patient.name(),
+            container
         );
         findings.add(finding.mend(if patient.is_express() {
             remedy

@@ -9,6 +9,7 @@ use crate::facts::image::reference::{self, InEcr, Reference};
 use crate::finding::{Evidence, Kind, Remedy, Subject};
 use crate::patient::Patient;
 use crate::snapshot::Repository;
+use crate::{aws, hcl};
 
 crate::check! {
     /// The repository allows a tag that the service uses to be pushed again, to another image.
@@ -79,11 +80,11 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
             "Tag {tag} of {name} can be pushed again to another image: the repository's tags are {mutability}."
         );
         let remedy = Remedy::new("Give each build a tag of its own and make tags immutable; or name the image by its digest.")
-            .cli(format!("aws ecr put-image-tag-mutability --repository-name {name} --image-tag-mutability IMMUTABLE"))
-            .terraform(format!(
-                "resource \"aws_ecr_repository\" \"{}\" {{\n  name                 = \"{name}\"\n  image_tag_mutability = \"IMMUTABLE\"\n}}",
-                name.replace('/', "_")
-            ));
+            .cli(aws!("ecr put-image-tag-mutability --repository-name {} --image-tag-mutability IMMUTABLE", name))
+            .terraform(hcl!(r#"resource "aws_ecr_repository" "{}" {
+  name                 = "{}"
+  image_tag_mutability = "IMMUTABLE"
+}"#, name.replace('/', "_"), name));
         findings.add(
             Subject::new(Kind::Image, spelled)
                 .sick(

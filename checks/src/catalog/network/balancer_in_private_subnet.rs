@@ -10,6 +10,7 @@ use crate::patient::Patient;
 use crate::seen::Blind;
 use crate::snapshot::{LoadBalancer, RouteTable};
 use crate::text::and_list;
+use crate::{aws, hcl};
 
 crate::check! {
     /// An internet-facing balancer is in a subnet without a route to an internet gateway.
@@ -117,12 +118,11 @@ fn finding(
         }
     }
     let remedy = Remedy::new("Put the balancer into public subnets, at least two; or give these a route to an internet gateway.")
-        .cli(format!("aws elbv2 set-subnets --load-balancer-arn {arn} --subnets <public subnets>"))
-        .cli(format!(
-            "aws ec2 create-route --route-table-id {} --destination-cidr-block 0.0.0.0/0 --gateway-id <internet gateway>",
-            table.route_table_id
-        ))
-        .terraform("resource \"aws_lb\" \"this\" {\n  subnets = aws_subnet.public[*].id\n}");
+        .cli(aws!("elbv2 set-subnets --load-balancer-arn {} --subnets $PUBLIC_SUBNETS", arn))
+        .cli(aws!("ec2 create-route --route-table-id {} --destination-cidr-block 0.0.0.0/0 --gateway-id $INTERNET_GATEWAY", table.route_table_id))
+        .terraform(hcl!(r#"resource "aws_lb" "this" {
+  subnets = aws_subnet.public[*].id
+}"#));
     Subject::new(Kind::LoadBalancer, arn)
         .sick(says, Evidence::new(Call::DescribeLoadBalancers, arn, "Scheme", "internet-facing"))
         .because_all(evidence)

@@ -7,6 +7,7 @@ use crate::facts::inbound::traffic;
 use crate::finding::{Evidence, Kind, Remedy, Subject};
 use crate::patient::Patient;
 use crate::text::and_list;
+use crate::{aws, hcl};
 
 crate::check! {
     /// The balancer is internal, and clients are to come from the internet.
@@ -71,12 +72,10 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
             "Make an internet-facing balancer in public subnets, and point the name at it; or reach this one from inside, by a VPN."
         };
         let remedy = Remedy::new(summary)
-            .cli(format!(
-                "aws elbv2 create-load-balancer --name {}-public --scheme internet-facing --subnets <public subnets> --security-groups {}",
-                balancer.load_balancer_name,
-                balancer.security_groups.join(" ")
-            ))
-            .terraform("resource \"aws_lb\" \"this\" {\n  internal = false\n}");
+            .cli(aws!("elbv2 create-load-balancer --name {}-public --scheme internet-facing --subnets $PUBLIC_SUBNETS --security-groups {}", balancer.load_balancer_name, balancer.security_groups.join(" ")))
+            .terraform(hcl!(r#"resource "aws_lb" "this" {
+  internal = false
+}"#));
         findings.add(
             Subject::new(Kind::LoadBalancer, arn)
                 .sick(says, Evidence::new(Call::DescribeLoadBalancers, arn, "Scheme", "internal"))

@@ -14,6 +14,7 @@ use crate::patient::Patient;
 use crate::seen::Blind;
 use crate::snapshot::Endpoint;
 use crate::text::and_list;
+use crate::{aws, hcl};
 
 crate::check! {
     /// A VPC endpoint that the tasks need is missing, not available, without private DNS, closed to
@@ -105,38 +106,59 @@ fn finding(patient: &Patient, journeys: &[&Journey], need: Need, unfit: &Unfit) 
         if journeys.len() == 1 { "has" } else { "have" }
     );
     let modify = |endpoint: &Endpoint, option: &str| {
-        format!(
-            "aws ec2 modify-vpc-endpoint --vpc-endpoint-id {} {option}",
-            endpoint.vpc_endpoint_id
-        )
+        aws!("ec2 modify-vpc-endpoint --vpc-endpoint-id {} {}", endpoint.vpc_endpoint_id, option)
     };
     let subject = |endpoint: &Endpoint| Subject::new(Kind::Endpoint, &endpoint.vpc_endpoint_id);
     let (subject, claim, evidence, remedy) = match unfit {
         Unfit::Missing(others) => {
             let services = and_list(others.iter().map(|endpoint| short(endpoint)));
-            let evidence = others.iter().map(|endpoint| of_endpoint(endpoint, "ServiceName", &endpoint.service_name)).collect();
-            let remedy = Remedy::new(format!("Add an endpoint for {word} to the VPC.")).cli(create(patient, need, journeys[0])).terraform(format!(
-                "resource \"aws_vpc_endpoint\" \"{}\" {{\n  vpc_id       = \"{vpc}\"\n  service_name = \"com.amazonaws.{}.{word}\"\n}}",
-                word.replace('.', "_"),
-                patient.region()
-            ));
-            let claim = format!("VPC {vpc} has endpoints for {services}, and none for {word}: {has_no_way}");
+            let evidence = others
+                .iter()
+                .map(|endpoint| of_endpoint(endpoint, "ServiceName", &endpoint.service_name))
+                .collect();
+            let remedy = Remedy::new(format!("Add an endpoint for {word} to the VPC."))
+                .cli(create(patient, need, journeys[0]))
+                .terraform(hcl!(
+                    r#"resource "aws_vpc_endpoint" "{}" {
+  vpc_id       = "{}"
+  service_name = "com.amazonaws.{}.{}"
+}"#,
+                    word.replace('.', "_"),
+                    vpc,
+                    patient.region(),
+                    word
+                ));
+            let claim = format!(
+                "VPC {vpc} has endpoints for {services}, and none for {word}: {has_no_way}"
+            );
             (Subject::new(Kind::Vpc, vpc), claim, evidence, remedy)
         }
         Unfit::NotAvailable(endpoint) => (
             subject(endpoint),
-            format!("Endpoint {} for {word} is in state {}, and {has_no_way}", endpoint.vpc_endpoint_id, endpoint.state),
+            format!(
+                "Endpoint {} for {word} is in state {}, and {has_no_way}",
+                endpoint.vpc_endpoint_id, endpoint.state
+            ),
             vec![of_endpoint(endpoint, "State", &endpoint.state)],
-            Remedy::new("Find out why the endpoint is not available, or make it anew.")
-                .cli(format!("aws ec2 describe-vpc-endpoints --vpc-endpoint-ids {}", endpoint.vpc_endpoint_id)),
+            Remedy::new("Find out why the endpoint is not available, or make it anew.").cli(aws!(
+                "ec2 describe-vpc-endpoints --vpc-endpoint-ids {}",
+                endpoint.vpc_endpoint_id
+            )),
         ),
         Unfit::NoPrivateNames(endpoint) => (
             subject(endpoint),
-            format!("Endpoint {} for {word} has no private DNS, so the name of {name} leads out of the VPC; {has_no_way}", endpoint.vpc_endpoint_id),
+            format!(
+                "Endpoint {} for {word} has no private DNS, so the name of {name} leads out of the VPC; {has_no_way}",
+                endpoint.vpc_endpoint_id
+            ),
             vec![of_endpoint(endpoint, "PrivateDnsEnabled", false)],
             Remedy::new("Turn on private DNS of the endpoint.")
                 .cli(modify(endpoint, "--private-dns-enabled"))
-                .terraform("resource \"aws_vpc_endpoint\" \"this\" {\n  private_dns_enabled = true\n}"),
+                .terraform(hcl!(
+                    r#"resource "aws_vpc_endpoint" "this" {
+  private_dns_enabled = true
+}"#
+                )),
         ),
         Unfit::NotInTable(endpoint, table) => (
             subject(endpoint),
@@ -146,27 +168,38 @@ fn finding(patient: &Patient, journeys: &[&Journey], need: Need, unfit: &Unfit) 
                 table.route_table_id,
                 if need == Need::S3 { ", where ECR keeps the layers of images" } else { "" }
             ),
-            endpoint.route_table_ids.iter().map(|id| of_endpoint(endpoint, "RouteTableIds", id)).collect(),
+            endpoint
+                .route_table_ids
+                .iter()
+                .map(|id| of_endpoint(endpoint, "RouteTableIds", id))
+                .collect(),
             Remedy::new("Add the subnet's route table to the endpoint.")
                 .cli(modify(endpoint, &format!("--add-route-table-ids {}", table.route_table_id)))
-                .terraform(format!(
-                    "resource \"aws_vpc_endpoint_route_table_association\" \"s3\" {{\n  vpc_endpoint_id = \"{}\"\n  route_table_id  = \"{}\"\n}}",
-                    endpoint.vpc_endpoint_id, table.route_table_id
+                .terraform(hcl!(
+                    r#"resource "aws_vpc_endpoint_route_table_association" "s3" {
+  vpc_endpoint_id = "{}"
+  route_table_id  = "{}"
+}"#,
+                    endpoint.vpc_endpoint_id,
+                    table.route_table_id
                 )),
         ),
         Unfit::Closed(endpoint, groups) => {
-            let own = reach::configured(patient, None).and_then(|network| network.security_groups.first().cloned()).unwrap_or_default();
+            let own = reach::configured(patient, None)
+                .and_then(|network| network.security_groups.first().cloned())
+                .unwrap_or_default();
             let ids = groups.iter().map(|group| group.group_id.as_str());
             let claim = format!(
                 "No rule of the security groups of endpoint {} for {word} ({}) admits the tasks of {subnets} on port 443",
                 endpoint.vpc_endpoint_id,
                 ids.clone().collect::<Vec<_>>().join(", ")
             );
-            let mut evidence: Vec<Evidence> = ids.map(|id| of_endpoint(endpoint, "Groups", id)).collect();
+            let mut evidence: Vec<Evidence> =
+                ids.map(|id| of_endpoint(endpoint, "Groups", id)).collect();
             evidence.extend(groups.iter().map(|group| reach::what_it_admits(group, 443)));
             let group = &groups[0].group_id;
             let remedy = Remedy::new("Let the tasks' security group in on port 443.")
-                .cli(format!("aws ec2 authorize-security-group-ingress --group-id {group} --protocol tcp --port 443 --source-group {own}"))
+                .cli(aws!("ec2 authorize-security-group-ingress --group-id {} --protocol tcp --port 443 --source-group {}", group, own))
                 .terraform(reach::ingress_in_terraform("endpoint", group, &own, 443));
             (subject(endpoint), claim, evidence, remedy)
         }
@@ -182,11 +215,12 @@ fn create(patient: &Patient, need: Need, journey: &Journey) -> String {
             journey.stranded.subnet
         ),
     };
-    format!(
-        "aws ec2 create-vpc-endpoint --vpc-id {} --service-name com.amazonaws.{}.{} {kind}",
+    aws!(
+        "ec2 create-vpc-endpoint --vpc-id {} --service-name com.amazonaws.{}.{} {}",
         journey.vpc,
         patient.region(),
-        need.word()
+        need.word(),
+        kind
     )
 }
 
@@ -241,8 +275,10 @@ fn refusal(patient: &Patient, told: &Told) -> Result<Option<Finding>, Blind> {
         told.count(patient.now())
     );
     let remedy = Remedy::new("Allow it in the endpoint's policy. Without one of its own, an endpoint lets everything through that roles may do.")
-        .cli(format!("aws ec2 modify-vpc-endpoint --vpc-endpoint-id {id} --reset-policy"))
-        .terraform("resource \"aws_vpc_endpoint\" \"this\" {\n  policy = data.aws_iam_policy_document.endpoint.json\n}");
+        .cli(aws!("ec2 modify-vpc-endpoint --vpc-endpoint-id {} --reset-policy", id))
+        .terraform(hcl!(r#"resource "aws_vpc_endpoint" "this" {
+  policy = data.aws_iam_policy_document.endpoint.json
+}"#));
     Ok(Some(
         Subject::new(Kind::Endpoint, id)
             .sick(says, told.evidence.clone())

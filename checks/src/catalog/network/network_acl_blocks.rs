@@ -12,6 +12,7 @@ use crate::facts::inbound::traffic;
 use crate::facts::network::egress_path::{self, Journey};
 use crate::facts::network::network_acl::{self, Dropped};
 use crate::finding::{Finding, Kind, Remedy, Subject};
+use crate::hcl;
 use crate::patient::Patient;
 use crate::seen::Blind;
 use crate::snapshot::{LoadBalancer, TargetGroup};
@@ -240,7 +241,12 @@ fn in_terraform(Dropped { acl, crossing, .. }: &Dropped, number: i32, nth: usize
         .iter()
         .map(|(argument, value)| format!("  {argument:<width$} = {value}\n"))
         .collect();
-    format!("resource \"aws_network_acl_rule\" \"{name}\" {{\n{lines}}}")
+    hcl!(
+        r#"resource "aws_network_acl_rule" "{}" {
+{}}"#,
+        name,
+        lines
+    )
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use crate::facts::network::route;
 use crate::finding::{Evidence, Finding, Kind, Remedy, Subject};
 use crate::patient::Patient;
 use crate::snapshot::{NatGateway, RouteTable};
+use crate::{aws, hcl};
 
 crate::check! {
     /// The tasks' subnet has no working route to the registry, to the store of the secrets or to
@@ -174,14 +175,17 @@ fn finding(
          gateway endpoint, logs, secretsmanager or ssm).",
     );
     if matches!(stop, Stop::DeadNat(..) | Stop::NatWithoutWay(..)) {
-        remedy = remedy.cli("aws ec2 create-nat-gateway --subnet-id <public subnet> --allocation-id <elastic address>");
+        remedy = remedy.cli(aws!(
+            "ec2 create-nat-gateway --subnet-id $PUBLIC_SUBNET --allocation-id $ELASTIC_ADDRESS"
+        ));
     }
     let remedy = remedy
-        .cli(format!("aws ec2 {verb} --route-table-id {id} --destination-cidr-block 0.0.0.0/0 --nat-gateway-id <nat gateway>"))
-        .terraform(format!(
-            "resource \"aws_route\" \"out\" {{\n  route_table_id         = \"{id}\"\n  destination_cidr_block = \"0.0.0.0/0\"\n  nat_gateway_id         = \
-             aws_nat_gateway.this.id\n}}"
-        ));
+        .cli(aws!("ec2 {} --route-table-id {} --destination-cidr-block 0.0.0.0/0 --nat-gateway-id $NAT_GATEWAY", verb, id))
+        .terraform(hcl!(r#"resource "aws_route" "out" {
+  route_table_id         = "{}"
+  destination_cidr_block = "0.0.0.0/0"
+  nat_gateway_id         = aws_nat_gateway.this.id
+}"#, id));
     egress_path::finding(
         patient,
         Subject::new(Kind::Subnet, journeys[0].stranded.subnet),

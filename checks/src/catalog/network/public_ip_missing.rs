@@ -11,6 +11,7 @@ use crate::finding::{Evidence, Finding, Kind, Remedy, Subject};
 use crate::patient::Patient;
 use crate::snapshot::service::NetworkConfiguration;
 use crate::snapshot::{Route, RouteTable};
+use crate::{aws, hcl, words};
 
 crate::check! {
     /// The tasks are in a public subnet and have no public address.
@@ -121,16 +122,12 @@ fn finding(
         network.map(|network| ids(network).join(",")).unwrap_or_default()
     };
     let remedy = Remedy::new("Give the tasks a public address, or put them into private subnets behind a NAT gateway.")
-        .cli(format!(
-            "aws ecs update-service {} --network-configuration 'awsvpcConfiguration={{subnets=[{}],securityGroups=[{}],assignPublicIp=ENABLED}}'",
-            patient.cli(),
-            ids(|network| &network.subnets),
-            ids(|network| &network.security_groups)
-        ))
-        .terraform(format!(
-            "resource \"aws_ecs_service\" \"{}\" {{\n  network_configuration {{\n    assign_public_ip = true\n  }}\n}}",
-            patient.name()
-        ));
+        .cli(patient.update_service().and(words!("--network-configuration awsvpcConfiguration={subnets=[{}],securityGroups=[{}],assignPublicIp=ENABLED}", ids(|network| &network.subnets)), ids(|network| &network.security_groups)))
+        .terraform(hcl!(r#"resource "aws_ecs_service" "{}" {
+  network_configuration {
+    assign_public_ip = true
+  }
+}"#, patient.name()));
     egress_path::finding(
         patient,
         Subject::new(Kind::Subnet, journeys[0].stranded.subnet),

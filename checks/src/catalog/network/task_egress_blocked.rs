@@ -2,7 +2,6 @@
 //! stopped task's reason proves that something was not reached; rules add up and only allow, so the
 //! rest is arithmetic.
 
-use crate::call::quote;
 use crate::check::{Findings, NoAnswer};
 use crate::facts::deployment::rollout;
 use crate::facts::network::egress_path::{self, Journey};
@@ -10,6 +9,7 @@ use crate::facts::network::reach;
 use crate::finding::{Finding, Kind, Remedy, Subject};
 use crate::patient::Patient;
 use crate::snapshot::SecurityGroup;
+use crate::{aws, hcl};
 
 crate::check! {
     /// No rule of the tasks' security groups lets them out to the registry, the store of the
@@ -92,11 +92,14 @@ fn finding(patient: &Patient, journeys: &[&Journey], groups: &[&SecurityGroup]) 
         journeys[0].destination()
     );
     let remedy = Remedy::new("Let the tasks out on port 443: to everywhere, or to the endpoints' security group and the prefix list of S3.")
-        .cli(format!("aws ec2 authorize-security-group-egress --group-id {} --protocol tcp --port 443 --cidr 0.0.0.0/0", quote(ids[0])))
-        .terraform(format!(
-            "resource \"aws_vpc_security_group_egress_rule\" \"https\" {{\n  security_group_id = \"{}\"\n  ip_protocol       = \"tcp\"\n  from_port         = 443\n  to_port           = 443\n  cidr_ipv4         = \"0.0.0.0/0\"\n}}",
-            ids[0]
-        ));
+        .cli(aws!("ec2 authorize-security-group-egress --group-id {} --protocol tcp --port 443 --cidr 0.0.0.0/0", ids[0]))
+        .terraform(hcl!(r#"resource "aws_vpc_security_group_egress_rule" "https" {
+  security_group_id = "{}"
+  ip_protocol       = "tcp"
+  from_port         = 443
+  to_port           = 443
+  cidr_ipv4         = "0.0.0.0/0"
+}"#, ids[0]));
     egress_path::finding(patient, Subject::new(Kind::SecurityGroup, ids[0]), journeys, &claim)
         .because_all(groups.iter().map(|group| reach::what_it_lets_out(group, 443)))
         .mend(remedy)

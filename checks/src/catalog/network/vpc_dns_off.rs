@@ -11,6 +11,7 @@ use crate::finding::{Evidence, Finding, Kind, Remedy, Subject};
 use crate::patient::Patient;
 use crate::seen::Blind;
 use crate::snapshot::VpcDns;
+use crate::{aws, hcl};
 
 crate::check! {
     /// DNS is off in the tasks' VPC, so names do not resolve, or do not lead to its endpoints.
@@ -112,8 +113,13 @@ fn finding(patient: &Patient, journeys: &[&Journey], dns: &VpcDns) -> Finding {
     let claim = format!("{setting} of VPC {vpc} is off, {outcome}");
     let remedy =
         Remedy::new("Turn on DNS in the VPC; endpoints with private names need both settings.")
-            .cli(format!("aws ec2 modify-vpc-attribute --vpc-id {vpc} {option}"))
-            .terraform(format!("resource \"aws_vpc\" \"this\" {{\n  {argument} = true\n}}"));
+            .cli(aws!("ec2 modify-vpc-attribute --vpc-id {} {}", vpc, option))
+            .terraform(hcl!(
+                r#"resource "aws_vpc" "this" {
+  {} = true
+}"#,
+                argument
+            ));
     egress_path::finding(patient, Subject::new(Kind::Vpc, vpc), journeys, &claim)
         .because(Evidence::new(Call::DescribeVpcAttribute, vpc, field, false))
         .mend(remedy)

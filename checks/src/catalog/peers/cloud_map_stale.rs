@@ -6,8 +6,9 @@ use std::collections::BTreeSet;
 
 use jiff::{SignedDuration, Timestamp};
 
+use crate::aws;
 use crate::aws::time;
-use crate::call::{Call, quote};
+use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
 use crate::facts::peers::callee;
 use crate::facts::peers::service_connect::{self, Names};
@@ -198,10 +199,10 @@ fn own(
     };
     let remedy =
         gone.iter().fold(Remedy::new("Take away what is left over."), |remedy, instance| {
-            remedy.cli(format!(
-                "aws servicediscovery deregister-instance --service-id {} --instance-id {}",
+            remedy.cli(aws!(
+                "servicediscovery deregister-instance --service-id {} --instance-id {}",
                 last(registry),
-                quote(&instance.id)
+                &instance.id
             ))
         });
     let finding = patient
@@ -251,10 +252,10 @@ fn of_sibling(
 }
 
 fn again(cluster: &str, service: &str) -> Remedy {
-    Remedy::new("Deploy it again: new tasks are registered when they run.").cli(format!(
-        "aws ecs update-service --cluster {} --service {} --force-new-deployment",
-        quote(cluster),
-        quote(service)
+    Remedy::new("Deploy it again: new tasks are registered when they run.").cli(aws!(
+        "ecs update-service --cluster {} --service {} --force-new-deployment",
+        cluster,
+        service
     ))
 }
 

@@ -12,6 +12,7 @@ use crate::patient::Patient;
 use crate::seen::Blind;
 use crate::snapshot::Subnet;
 use crate::text::parsed;
+use crate::{aws, hcl};
 
 crate::check! {
     /// The tasks cannot reach a database of RDS that one of their variables names.
@@ -201,9 +202,12 @@ fn tell(
 
 fn connect(subnet: &str, vpc: &str, own: &str) -> Remedy {
     Remedy::new("Run the service in the database's VPC, or connect the two by peering or a transit gateway, with routes both ways.")
-        .cli(format!("aws ec2 describe-route-tables --filters Name=association.subnet-id,Values={subnet}"))
-        .cli(format!("aws ec2 create-vpc-peering-connection --vpc-id {own} --peer-vpc-id {vpc}"))
-        .terraform(format!("resource \"aws_vpc_peering_connection\" \"database\" {{\n  vpc_id      = \"{own}\"\n  peer_vpc_id = \"{vpc}\"\n}}"))
+        .cli(aws!("ec2 describe-route-tables --filters Name=association.subnet-id,Values={}", subnet))
+        .cli(aws!("ec2 create-vpc-peering-connection --vpc-id {} --peer-vpc-id {}", own, vpc))
+        .terraform(hcl!(r#"resource "aws_vpc_peering_connection" "database" {
+  vpc_id      = "{}"
+  peer_vpc_id = "{}"
+}"#, own, vpc))
 }
 
 #[cfg(test)]

@@ -2,7 +2,6 @@
 //! database that is backed up or modified is available, and a status that we do not know is no
 //! finding.
 
-use crate::call::quote;
 use crate::check::{Findings, NoAnswer};
 use crate::facts::peers::callee;
 use crate::facts::peers::database::{self, Database, Kind, Told};
@@ -10,6 +9,7 @@ use crate::facts::tasks::connection_errors;
 use crate::finding::{Evidence, Kind as Subjects, Remedy, Subject};
 use crate::patient::Patient;
 use crate::snapshot::DbProxyTarget;
+use crate::{aws, hcl};
 
 crate::check! {
     /// A database of RDS that the service names in a variable is not available.
@@ -126,12 +126,10 @@ fn trouble(patient: &Patient, findings: &mut Findings, database: &Database) -> O
             says: format!("{name} has no instance: its endpoints lead nowhere."),
             evidence: database.evidence("DBClusterMembers", "[]"),
             remedy: Remedy::new("Add an instance to the cluster.")
-                .cli(format!(
-                    "aws rds create-db-instance --db-cluster-identifier {0} --db-instance-identifier {0}-1 --engine {1} --db-instance-class db.r6g.large",
-                    database.host.identifier,
-                    cluster.engine.as_deref().unwrap_or("aurora-postgresql")
-                ))
-                .terraform("resource \"aws_rds_cluster_instance\" \"this\" {\n  cluster_identifier = aws_rds_cluster.this.id\n}"),
+                .cli(aws!("rds create-db-instance --db-cluster-identifier {} --db-instance-identifier {}-1 --engine {} --db-instance-class db.r6g.large", database.host.identifier, database.host.identifier, cluster.engine.as_deref().unwrap_or("aurora-postgresql")))
+                .terraform(hcl!(r#"resource "aws_rds_cluster_instance" "this" {
+  cluster_identifier = aws_rds_cluster.this.id
+}"#)),
             certain: true,
         }),
         Told::Proxy(_) => {
@@ -184,9 +182,9 @@ fn behind(database: &Database, name: &str, targets: &[DbProxyTarget]) -> Option<
             "TargetHealth.State",
             "UNAVAILABLE",
         ),
-        remedy: Remedy::new("Mend what the proxy says of its targets.").cli(format!(
-            "aws rds describe-db-proxy-targets --db-proxy-name {}",
-            quote(database.host.identifier)
+        remedy: Remedy::new("Mend what the proxy says of its targets.").cli(aws!(
+            "rds describe-db-proxy-targets --db-proxy-name {}",
+            database.host.identifier
         )),
         certain: true,
     })
@@ -230,34 +228,27 @@ fn meaning(status: &str) -> &'static str {
 }
 
 fn mend(database: &Database, told: &Told, status: &str) -> Remedy {
-    let identifier = quote(database.host.identifier);
+    let identifier = database.host.identifier;
     match (status, told) {
         ("stopped", Told::Instance(_)) => {
-            Remedy::new("Start the database.").cli(format!("aws rds start-db-instance --db-instance-identifier {identifier}"))
+            Remedy::new("Start the database.").cli(aws!("rds start-db-instance --db-instance-identifier {}", identifier))
         }
         ("stopped", Told::Cluster(_)) => {
-            Remedy::new("Start the cluster.").cli(format!("aws rds start-db-cluster --db-cluster-identifier {identifier}"))
+            Remedy::new("Start the cluster.").cli(aws!("rds start-db-cluster --db-cluster-identifier {}", identifier))
         }
         ("storage-full", Told::Instance(instance)) => {
             // RDS takes no growth of less than a tenth.
             let now = instance.allocated_storage.unwrap_or(20);
             let more = now + now / 5 + 1;
             Remedy::new(format!("Give it more storage than its {now} GiB, and let it grow by itself from now on."))
-                .cli(format!(
-                    "aws rds modify-db-instance --db-instance-identifier {identifier} --allocated-storage {more} --max-allocated-storage {} \
-                     --apply-immediately",
-                    more * 2
-                ))
-                .terraform(format!(
-                    "resource \"aws_db_instance\" \"this\" {{\n  allocated_storage     = {more}\n  max_allocated_storage = {}\n}}",
-                    more * 2
-                ))
+                .cli(aws!("rds modify-db-instance --db-instance-identifier {} --allocated-storage {} --max-allocated-storage {} --apply-immediately", identifier, more, more * 2))
+                .terraform(hcl!(r#"resource "aws_db_instance" "this" {
+  allocated_storage     = {}
+  max_allocated_storage = {}
+}"#, more, more * 2))
         }
         ("failed" | "restore-error", Told::Instance(_)) => {
-            Remedy::new("Restore it to its last good moment under a new name, and name that one in the variable.").cli(format!(
-                "aws rds restore-db-instance-to-point-in-time --source-db-instance-identifier {identifier} --target-db-instance-identifier \
-                 {identifier}-restored --use-latest-restorable-time"
-            ))
+            Remedy::new("Restore it to its last good moment under a new name, and name that one in the variable.").cli(aws!("rds restore-db-instance-to-point-in-time --source-db-instance-identifier {} --target-db-instance-identifier {}-restored --use-latest-restorable-time", identifier, identifier))
         }
         _ => events(database, "Read what RDS says of it, and mend that."),
     }
@@ -273,8 +264,12 @@ fn events(database: &Database, summary: &str) -> Remedy {
         Kind::Cluster => "db-cluster",
         Kind::Proxy => "db-proxy",
     };
-    let identifier = quote(database.host.identifier);
-    Remedy::new(summary).cli(format!("aws rds describe-events --source-type {source} --source-identifier {identifier} --duration 1440"))
+    let identifier = database.host.identifier;
+    Remedy::new(summary).cli(aws!(
+        "rds describe-events --source-type {} --source-identifier {} --duration 1440",
+        source,
+        identifier
+    ))
 }
 
 fn capital(text: &str) -> String {

@@ -9,6 +9,7 @@ use crate::facts::peers::service_connect;
 use crate::facts::tasks::connection_errors;
 use crate::finding::{Evidence, Remedy};
 use crate::patient::Patient;
+use crate::{aws, hcl, words};
 
 crate::check! {
     /// The service calls a sibling by a Service Connect name that was made after the service was
@@ -111,9 +112,11 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
             .because_all(called.named.evidence())
             .mend(
                 Remedy::new("Deploy this service again, so that its tasks learn the name.")
-                    .cli(format!("aws ecs update-service {} --force-new-deployment", patient.cli()))
-                    .terraform(format!(
-                        "resource \"aws_ecs_service\" \"{}\" {{\n  force_new_deployment = true\n}}",
+                    .cli(patient.update_service().and(words!("--force-new-deployment")))
+                    .terraform(hcl!(
+                        r#"resource "aws_ecs_service" "{}" {
+  force_new_deployment = true
+}"#,
                         patient.name()
                     )),
             );

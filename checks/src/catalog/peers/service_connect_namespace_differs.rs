@@ -8,6 +8,7 @@ use crate::facts::deployment::rollout;
 use crate::facts::peers::service_connect::{self, Called};
 use crate::facts::tasks::connection_errors;
 use crate::finding::{Evidence, Kind, Remedy, Subject};
+use crate::hcl;
 use crate::patient::Patient;
 use crate::seen::Blind;
 use crate::snapshot::peers::ServiceConnect;
@@ -177,9 +178,15 @@ fn remedy(patient: &Patient, own: Option<&ServiceConnect>, theirs: &str) -> Reme
         Remedy::new("Put this service into the sibling's namespace.")
             .cli(service_connect::setting(patient, &configuration))
     };
-    remedy.terraform(format!(
-        "resource \"aws_ecs_service\" \"{}\" {{\n  service_connect_configuration {{\n    enabled   = true\n    namespace = \"{theirs}\"\n  }}\n}}",
-        patient.name()
+    remedy.terraform(hcl!(
+        r#"resource "aws_ecs_service" "{}" {
+  service_connect_configuration {
+    enabled   = true
+    namespace = "{}"
+  }
+}"#,
+        patient.name(),
+        theirs
     ))
 }
 

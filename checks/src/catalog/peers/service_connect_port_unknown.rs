@@ -11,6 +11,7 @@ use crate::patient::Patient;
 use crate::seen::Blind;
 use crate::snapshot::TaskDefinition;
 use crate::text::and_list;
+use crate::{aws, hcl};
 
 crate::check! {
     /// Service Connect offers a port by a name that no port mapping of the task definition has.
@@ -144,13 +145,15 @@ fn finding(
     Subject::new(Kind::Service, &service.service_arn).sick(says, evidence).because_all(named).mend(
         Remedy::new(format!("Name the container's port {port} in the task definition and deploy that, or offer a port that it has."))
             .cli(see)
-            .cli(format!("aws ecs update-service --cluster {cluster} --service {} --task-definition <new version>", service.service_name))
-            .terraform(format!(
-                "resource \"aws_ecs_service\" \"{0}\" {{\n  service_connect_configuration {{\n    enabled = true\n    service {{\n      port_name = \
-                 \"{1}\"\n    }}\n  }}\n}}",
-                service.service_name,
-                names.first().unwrap_or(&"http")
-            )),
+            .cli(aws!("ecs update-service --cluster {} --service {} --task-definition $NEW_VERSION", cluster, service.service_name))
+            .terraform(hcl!(r#"resource "aws_ecs_service" "{}" {
+  service_connect_configuration {
+    enabled = true
+    service {
+      port_name = "{}"
+    }
+  }
+}"#, service.service_name, names.first().unwrap_or(&"http"))),
     )
 }
 

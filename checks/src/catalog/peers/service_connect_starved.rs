@@ -2,7 +2,7 @@
 //! cuts calls short that take longer. The first is arithmetic on the task definition, the second is
 //! what the log says.
 
-use crate::call::{Call, quote};
+use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
 use crate::facts::deployment::rollout;
 use crate::facts::peers::service_connect::{self, Called};
@@ -11,6 +11,7 @@ use crate::finding::{Evidence, Kind, Remedy, Subject};
 use crate::patient::Patient;
 use crate::snapshot::TaskDefinition;
 use crate::text::parsed;
+use crate::{aws, hcl};
 
 crate::check! {
     /// The Service Connect proxy has no CPU or memory left beside the containers, or its timeout is
@@ -126,12 +127,12 @@ fn starved(definition: &TaskDefinition, findings: &mut Findings) {
     let remedy = Remedy::new(format!(
         "Give the task 256 CPU units and {MEMORY} MiB more than its containers may use."
     ))
-    .cli(format!(
-        "aws ecs describe-task-definition --task-definition {}",
-        quote(&definition.task_definition_arn)
-    ))
-    .terraform(format!(
-        "resource \"aws_ecs_task_definition\" \"{}\" {{\n  cpu    = 512\n  memory = 1024\n}}",
+    .cli(aws!("ecs describe-task-definition --task-definition {}", &definition.task_definition_arn))
+    .terraform(hcl!(
+        r#"resource "aws_ecs_task_definition" "{}" {
+  cpu    = 512
+  memory = 1024
+}"#,
         definition.family
     ));
     findings.add(
@@ -158,23 +159,26 @@ fn short(
     );
     let value = set.map_or("null".to_owned(), |seconds| seconds.to_string());
     let cluster = sibling.cluster_arn.rsplit('/').next().unwrap_or_default();
-    let name = quote(&sibling.service_name);
+    let name = &sibling.service_name;
     Subject::new(Kind::Service, &sibling.service_arn)
         .sick(says, newest.evidence())
         .because(Evidence::new(Call::DescribeServices, &sibling.service_arn, "services.timeout.perRequestTimeoutSeconds", value))
         .because_all(called.named.evidence())
         .mend(
             Remedy::new("Find out why it takes so long; or give it more time in timeout.perRequestTimeoutSeconds of its port (0 is for ever), and deploy both.")
-                .cli(format!(
-                    "aws ecs describe-services --cluster {cluster} --services {name} --query \
-                     'services[0].deployments[0].serviceConnectConfiguration' > connect.json"
-                ))
-                .cli(format!("aws ecs update-service --cluster {cluster} --service {name} --service-connect-configuration file://connect.json"))
-                .terraform(format!(
-                    "resource \"aws_ecs_service\" \"{}\" {{\n  service_connect_configuration {{\n    enabled = true\n    service {{\n      port_name = \
-                     \"{}\"\n      timeout {{\n        per_request_timeout_seconds = 60\n      }}\n    }}\n  }}\n}}",
-                    sibling.service_name, called.endpoint.offered.port_name
-                )),
+                .cli(aws!("ecs describe-services --cluster {} --services {} --query services[0].deployments[0].serviceConnectConfiguration > connect.json", cluster, name))
+                .cli(aws!("ecs update-service --cluster {} --service {} --service-connect-configuration file://connect.json", cluster, name))
+                .terraform(hcl!(r#"resource "aws_ecs_service" "{}" {
+  service_connect_configuration {
+    enabled = true
+    service {
+      port_name = "{}"
+      timeout {
+        per_request_timeout_seconds = 60
+      }
+    }
+  }
+}"#, sibling.service_name, called.endpoint.offered.port_name)),
         )
 }
 

@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 
 use crate::aws::cidr::Cidr;
-use crate::call::{Call, quote};
+use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
 use crate::facts::inbound::inbound_rules::{self, Admitted, Door, LetIn};
 use crate::facts::inbound::instance;
@@ -19,6 +19,7 @@ use crate::patient::Patient;
 use crate::seen::Blind;
 use crate::snapshot::{IpSet, LoadBalancer, WebAcl};
 use crate::text::{and_list, parsed};
+use crate::{aws, hcl};
 
 crate::check! {
     /// The tasks call a sibling by its public name, and the security groups of the sibling's load
@@ -400,22 +401,27 @@ fn opening(shut: &Shut, lent: &[Cidr]) -> Option<(Vec<String>, String)> {
             };
             let set = sets.iter().find(is_wanted)?;
             let blocks: Vec<String> = lent.iter().map(ToString::to_string).collect();
-            let named =
-                format!("--scope REGIONAL --name {} --id {}", quote(&set.name), quote(&set.id));
+            let named = format!("--scope REGIONAL --name {} --id {}", &set.name, &set.id);
             // The call replaces all addresses, so those that are there come along.
             let told = |what: &str| {
                 format!("$(aws wafv2 get-ip-set {named} --query {what} --output text)")
             };
-            let command = format!(
-                "aws wafv2 update-ip-set {named} --addresses {} {} --lock-token {}",
+            let command = aws!(
+                "wafv2 update-ip-set {} --addresses {} {} --lock-token {}",
+                named,
                 told("IPSet.Addresses"),
                 blocks.join(" "),
                 told("LockToken")
             );
             let lines: String = blocks.iter().map(|block| format!("    \"{block}\",\n")).collect();
-            let terraform = format!(
-                "resource \"aws_wafv2_ip_set\" \"{}\" {{\n  addresses = [\n    # and those that are there\n{lines}  ]\n}}",
-                set.name
+            let terraform = hcl!(
+                r#"resource "aws_wafv2_ip_set" "{}" {
+  addresses = [
+    # and those that are there
+{}  ]
+}"#,
+                set.name,
+                lines
             );
             Some((vec![command], terraform))
         }

@@ -9,6 +9,7 @@ use crate::facts::tasks::scaling;
 use crate::finding::{Evidence, Remedy};
 use crate::patient::Patient;
 use crate::snapshot::{ScalableTarget, ScalingActivity, ScheduledAction};
+use crate::{aws, hcl, words};
 
 crate::check! {
     /// The service wants no tasks, and has a load balancer that clients come to.
@@ -159,14 +160,19 @@ fn remedy(patient: &Patient, bounds: Option<&ScalableTarget>) -> Remedy {
         "If a schedule or a person meant it, leave it. If not, ask for a task again, and where auto scaling is set up for a minimum of 1.",
     );
     if patient.is_express() {
-        let code = format!(
-            "resource \"aws_ecs_express_gateway_service\" \"{name}\" {{\n  scaling_target {{\n    min_task_count = 1\n  }}\n}}"
+        let code = hcl!(
+            r#"resource "aws_ecs_express_gateway_service" "{}" {
+  scaling_target {
+    min_task_count = 1
+  }
+}"#,
+            name
         );
         return remedy
-            .cli(format!("aws ecs update-express-gateway-service --service-arn {} --scaling-target minTaskCount=1", patient.arn()))
+            .cli(aws!("ecs update-express-gateway-service --service-arn {} --scaling-target minTaskCount=1", patient.arn()))
             .terraform(code);
     }
-    let remedy = remedy.cli(format!("aws ecs update-service {} --desired-count 1", patient.cli()));
+    let remedy = remedy.cli(patient.update_service().and(words!("--desired-count 1")));
     match bounds {
         // Raised, the minimum itself brings a task back.
         Some(bounds) if bounds.min_capacity == 0 => {
@@ -175,8 +181,11 @@ fn remedy(patient: &Patient, bounds: Option<&ScalableTarget>) -> Remedy {
                 .cli(scaling::register(patient, &format!("--min-capacity 1{maximum}")))
                 .terraform(scaling::terraform(patient, "  min_capacity = 1"))
         }
-        _ => remedy.terraform(format!(
-            "resource \"aws_ecs_service\" \"{name}\" {{\n  desired_count = 1\n}}"
+        _ => remedy.terraform(hcl!(
+            r#"resource "aws_ecs_service" "{}" {
+  desired_count = 1
+}"#,
+            name
         )),
     }
 }

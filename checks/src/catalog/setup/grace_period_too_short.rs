@@ -16,6 +16,7 @@ use crate::finding::{Evidence, Finding, Kind, Remedy};
 use crate::patient::Patient;
 use crate::seen::Blind;
 use crate::snapshot::{TargetGroup, Task};
+use crate::{aws, hcl, words};
 
 crate::check! {
     /// The app takes longer to start than ECS waits before it takes a failed health check
@@ -194,12 +195,18 @@ fn tell(
     let remedy = Remedy::new(format!(
         "Raise the grace period to {enough} s, so that ECS waits for the start; then see why it takes so long. Fewer passes to be healthy help, too."
     ))
-    .cli(format!("aws ecs update-service {} --health-check-grace-period-seconds {enough}", patient.cli()))
-    .cli(format!("aws elbv2 modify-target-group --target-group-arn {group} --healthy-threshold-count 2"));
+    .cli(patient.update_service().and(words!("--health-check-grace-period-seconds {}", enough)))
+    .cli(aws!("elbv2 modify-target-group --target-group-arn {} --healthy-threshold-count 2", group));
     let remedy = if patient.is_express() {
         remedy
     } else {
-        remedy.terraform(format!("resource \"aws_ecs_service\" \"{}\" {{\n  health_check_grace_period_seconds = {enough}\n}}", patient.name()))
+        remedy.terraform(hcl!(
+            r#"resource "aws_ecs_service" "{}" {
+  health_check_grace_period_seconds = {}
+}"#,
+            patient.name(),
+            enough
+        ))
     };
     let of_group =
         |field, value: i32| Evidence::new(Call::DescribeTargetGroups, group, field, value);

@@ -8,6 +8,7 @@ use crate::finding::{Evidence, Kind, Remedy, Subject};
 use crate::patient::Patient;
 use crate::snapshot::{ContainerDefinition, Service};
 use crate::text::and_list;
+use crate::{aws, hcl};
 
 crate::check! {
     /// An essential container has no log configuration.
@@ -92,12 +93,14 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         patient.region()
     );
     let remedy = Remedy::new("Give it a log driver, unless the app sends its logs elsewhere by itself; the execution role must be allowed to write them.")
-        .cli(format!("aws logs create-log-group --log-group-name {}", crate::call::quote(&group)))
-        .cli("aws ecs register-task-definition --cli-input-json file://task-definition.json")
-        .terraform(format!(
-            "resource \"aws_ecs_task_definition\" \"{}\" {{\n  container_definitions = jsonencode([{{\n    name = \"{first}\"\n    {configuration}\n  }}])\n}}",
-            patient.name()
-        ));
+        .cli(aws!("logs create-log-group --log-group-name {}", &group))
+        .cli(aws!("ecs register-task-definition --cli-input-json file://task-definition.json"))
+        .terraform(hcl!(r#"resource "aws_ecs_task_definition" "{}" {
+  container_definitions = jsonencode([{
+    name = "{}"
+    {}
+  }])
+}"#, patient.name(), first, configuration));
     findings.add(
         Subject::new(Kind::TaskDefinition, arn)
             .sick(

@@ -5,6 +5,7 @@ use crate::check::{Findings, NoAnswer};
 use crate::finding::{Evidence, Remedy};
 use crate::patient::Patient;
 use crate::text::parsed;
+use crate::{aws, hcl, words};
 
 crate::check! {
     /// The service runs on an old platform version of Fargate.
@@ -87,8 +88,10 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     let remedy = Remedy::new(
         "Deploy with LATEST, in a test environment first: from 1.4.0 on, pulls, secrets and logs need a way out of the task's own subnet.",
     )
-    .cli(format!("aws ecs update-service {} --platform-version LATEST --force-new-deployment", patient.cli()))
-    .terraform(format!("resource \"aws_ecs_service\" \"{}\" {{\n  platform_version = \"LATEST\"\n}}", patient.name()));
+    .cli(patient.update_service().and(words!("--platform-version LATEST --force-new-deployment")))
+    .terraform(hcl!(r#"resource "aws_ecs_service" "{}" {
+  platform_version = "LATEST"
+}"#, patient.name()));
     findings.add(patient.subject().sick(says, evidence).mend(remedy));
     Ok(())
 }

@@ -17,6 +17,7 @@ use crate::seen::Blind;
 use crate::snapshot::metric::Metric;
 use crate::snapshot::{Task, TaskDefinition};
 use crate::text::parsed;
+use crate::{aws, hcl, words};
 
 crate::check! {
     /// The busiest task has used up its CPU, or its memory, for minutes on end.
@@ -165,9 +166,18 @@ fn short_of_cpu(
         _ => "Run more tasks, or give each task more CPU; then look for what uses it.".to_owned(),
     };
     let remedy = Remedy::new(summary)
-        .cli(format!("aws ecs update-service {} --desired-count {more}", patient.cli()))
-        .cli(format!("aws ecs register-task-definition --cpu {larger} --cli-input-json file://task-definition.json"))
-        .terraform(format!("resource \"aws_ecs_task_definition\" \"{}\" {{\n  cpu = \"{larger}\"\n}}", patient.name()));
+        .cli(patient.update_service().and(words!("--desired-count {}", more)))
+        .cli(aws!(
+            "ecs register-task-definition --cpu {} --cli-input-json file://task-definition.json",
+            larger
+        ))
+        .terraform(hcl!(
+            r#"resource "aws_ecs_task_definition" "{}" {
+  cpu = "{}"
+}"#,
+            patient.name(),
+            larger
+        ));
     let of = &definition.task_definition_arn;
     Ok(patient
         .subject()
@@ -193,8 +203,10 @@ fn short_of_memory(
     let larger = parsed::<u32>(limit)
         .map_or("<more>".to_owned(), |limit| limit.saturating_mul(2).to_string());
     let remedy = Remedy::new("Give the task more memory, or hold the app (its heap, its caches, its workers) below what it has.")
-        .cli(format!("aws ecs register-task-definition --memory {larger} --cli-input-json file://task-definition.json"))
-        .terraform(format!("resource \"aws_ecs_task_definition\" \"{}\" {{\n  memory = \"{larger}\"\n}}", patient.name()));
+        .cli(aws!("ecs register-task-definition --memory {} --cli-input-json file://task-definition.json", larger))
+        .terraform(hcl!(r#"resource "aws_ecs_task_definition" "{}" {
+  memory = "{}"
+}"#, patient.name(), larger));
     let of = &definition.task_definition_arn;
     patient
         .subject()

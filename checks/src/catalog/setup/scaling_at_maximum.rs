@@ -9,6 +9,7 @@ use crate::facts::tasks::{metric, scaling};
 use crate::finding::Remedy;
 use crate::patient::Patient;
 use crate::snapshot::metric::Metric;
+use crate::{aws, hcl};
 
 crate::check! {
     /// The service runs as many tasks as auto scaling may give it, and its policies want more.
@@ -88,10 +89,12 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     let remedy = if patient.is_express() {
         let lines = format!("  scaling_target {{\n    max_task_count = {more}\n  }}");
         remedy
-            .cli(format!("aws ecs update-express-gateway-service --service-arn {} --scaling-target maxTaskCount={more}", patient.arn()))
-            .terraform(format!("resource \"aws_ecs_express_gateway_service\" \"{}\" {{\n{lines}\n}}", patient.name()))
+            .cli(aws!("ecs update-express-gateway-service --service-arn {} --scaling-target maxTaskCount={}", patient.arn(), more))
+            .terraform(hcl!(r#"resource "aws_ecs_express_gateway_service" "{}" {
+{}
+}"#, patient.name(), lines))
     } else {
-        let command = scaling::register(patient, &format!("--max-capacity {more}"));
+        let command = scaling::register(patient, words!("--max-capacity {}", more));
         remedy
             .cli(command)
             .terraform(scaling::terraform(patient, &format!("  max_capacity = {more}")))

@@ -9,6 +9,7 @@ use crate::finding::{Evidence, Finding, Kind, Remedy};
 use crate::patient::Patient;
 use crate::snapshot::ScalableTarget;
 use crate::text::and_list;
+use crate::{aws, hcl};
 
 crate::check! {
     /// The service has auto scaling that does not work: it is suspended, has neither a policy nor a
@@ -163,24 +164,24 @@ fn resume(patient: &Patient) -> Remedy {
     let lines = "  suspended_state {\n    dynamic_scaling_in_suspended  = false\n    dynamic_scaling_out_suspended = false\n    \
                  scheduled_scaling_suspended   = false\n  }";
     Remedy::new("If the reason for it is over, resume it.")
-        .cli(scaling::register(patient, &format!("--suspended-state {on}")))
+        .cli(scaling::register(patient, words!("--suspended-state {}", on)))
         .terraform(scaling::terraform(patient, lines))
 }
 
 fn policy(patient: &Patient) -> Remedy {
-    let resource = crate::call::quote(&format!("service/{}/{}", patient.cluster(), patient.name()));
+    let resource = &format!("service/{}/{}", patient.cluster(), patient.name());
     let configuration = r#"'{"TargetValue":60,"PredefinedMetricSpecification":{"PredefinedMetricType":"ECSServiceAverageCPUUtilization"}}'"#;
     Remedy::new("Give it a policy, such as target tracking by CPU; or take auto scaling away, so that nobody counts on it.")
-        .cli(format!(
-            "aws application-autoscaling put-scaling-policy --service-namespace ecs --scalable-dimension ecs:service:DesiredCount --resource-id \
-             {resource} --policy-name cpu --policy-type TargetTrackingScaling --target-tracking-scaling-policy-configuration {configuration}"
-        ))
-        .terraform(format!(
-            "resource \"aws_appautoscaling_policy\" \"{}\" {{\n  policy_type = \"TargetTrackingScaling\"\n  target_tracking_scaling_policy_configuration \
-             {{\n    target_value = 60\n    predefined_metric_specification {{\n      predefined_metric_type = \
-             \"ECSServiceAverageCPUUtilization\"\n    }}\n  }}\n}}",
-            patient.name()
-        ))
+        .cli(aws!("application-autoscaling put-scaling-policy --service-namespace ecs --scalable-dimension ecs:service:DesiredCount --resource-id {} --policy-name cpu --policy-type TargetTrackingScaling --target-tracking-scaling-policy-configuration {}", resource, configuration))
+        .terraform(hcl!(r#"resource "aws_appautoscaling_policy" "{}" {
+  policy_type = "TargetTrackingScaling"
+  target_tracking_scaling_policy_configuration {
+    target_value = 60
+    predefined_metric_specification {
+      predefined_metric_type = "ECSServiceAverageCPUUtilization"
+    }
+  }
+}"#, patient.name()))
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! The service is being deleted, or was. Everything else about it follows from that.
 
+use crate::aws;
 use crate::check::{Findings, NoAnswer};
 use crate::facts::tasks::scaling::tasks;
 use crate::finding::Remedy;
@@ -69,11 +70,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     let remedy = Remedy::new(
         "If it was meant, take away what still points at it, such as listener rules. If not, make it anew once it is INACTIVE: it cannot be brought back.",
     )
-    .cli(format!(
-        "aws ecs create-service --cluster {} --service-name {} --cli-input-json file://service.json",
-        crate::call::quote(patient.cluster()),
-        crate::call::quote(patient.name())
-    ));
+    .cli(aws!("ecs create-service --cluster {} --service-name {} --cli-input-json file://service.json", patient.cluster(), patient.name()));
     findings.add(
         patient
             .subject()

@@ -7,8 +7,10 @@ use crate::check::{Findings, NoAnswer};
 use crate::facts::deployment::rollout;
 use crate::facts::tasks::scaling;
 use crate::finding::{Evidence, Remedy};
+use crate::hcl::Hcl;
 use crate::patient::Patient;
 use crate::snapshot::Task;
+use crate::{aws, hcl, words};
 
 crate::check! {
     /// The service runs one task, or all of its tasks in one Availability Zone.
@@ -82,7 +84,7 @@ fn one_task(patient: &Patient, findings: &mut Findings) {
     let summary = "Run two tasks in two zones, unless it may be away for a while.";
     let remedy = if patient.is_express() {
         Remedy::new(summary)
-            .cli(format!("aws ecs update-express-gateway-service --service-arn {} --scaling-target minTaskCount=2", patient.arn()))
+            .cli(aws!("ecs update-express-gateway-service --service-arn {} --scaling-target minTaskCount=2", patient.arn()))
             .terraform(express(patient.name()))
     } else if findings
         .see(scaling::target(patient))
@@ -91,13 +93,15 @@ fn one_task(patient: &Patient, findings: &mut Findings) {
     {
         // Auto scaling takes a second task away again, if its minimum is less.
         Remedy::new(summary)
-            .cli(scaling::register(patient, "--min-capacity 2"))
+            .cli(scaling::register(patient, words!("--min-capacity 2")))
             .terraform(scaling::terraform(patient, "  min_capacity = 2"))
     } else {
         Remedy::new(summary)
-            .cli(format!("aws ecs update-service {} --desired-count 2", patient.cli()))
-            .terraform(format!(
-                "resource \"aws_ecs_service\" \"{}\" {{\n  desired_count = 2\n}}",
+            .cli(patient.update_service().and(words!("--desired-count 2")))
+            .terraform(hcl!(
+                r#"resource "aws_ecs_service" "{}" {
+  desired_count = 2
+}"#,
                 patient.name()
             ))
     };
@@ -105,9 +109,14 @@ fn one_task(patient: &Patient, findings: &mut Findings) {
     findings.add(patient.subject().sick(says, first).because_all(evidence).mend(remedy));
 }
 
-fn express(name: &str) -> String {
-    format!(
-        "resource \"aws_ecs_express_gateway_service\" \"{name}\" {{\n  scaling_target {{\n    min_task_count = 2\n  }}\n}}"
+fn express(name: &str) -> Hcl {
+    hcl!(
+        r#"resource "aws_ecs_express_gateway_service" "{}" {
+  scaling_target {
+    min_task_count = 2
+  }
+}"#,
+        name
     )
 }
 
@@ -128,12 +137,19 @@ fn one_zone(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> 
     );
     let in_zone =
         |task: &&Task| Evidence::new(Call::DescribeTasks, &task.task_arn, "availabilityZone", zone);
-    let remedy = Remedy::new("Give the service subnets in two zones; where it has them, let ECS spread the tasks.")
-        .cli(format!("aws ecs update-service {} --availability-zone-rebalancing ENABLED", patient.cli()))
-        .terraform(format!(
-            "resource \"aws_ecs_service\" \"{}\" {{\n  availability_zone_rebalancing = \"ENABLED\"\n  network_configuration {{\n    subnets = var.subnets_in_two_zones\n  }}\n}}",
-            patient.name()
-        ));
+    let remedy = Remedy::new(
+        "Give the service subnets in two zones; where it has them, let ECS spread the tasks.",
+    )
+    .cli(patient.update_service().and(words!("--availability-zone-rebalancing ENABLED")))
+    .terraform(hcl!(
+        r#"resource "aws_ecs_service" "{}" {
+  availability_zone_rebalancing = "ENABLED"
+  network_configuration {
+    subnets = var.subnets_in_two_zones
+  }
+}"#,
+        patient.name()
+    ));
     let first = patient.evidence("desiredCount", patient.service().desired_count);
     findings.add(
         patient.subject().sick(says, first).because_all(running.iter().map(in_zone)).mend(remedy),

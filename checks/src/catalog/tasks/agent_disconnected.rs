@@ -1,6 +1,7 @@
 //! The ECS agent of a container instance is not connected, so nothing can be placed there.
 
-use crate::call::{Call, quote};
+use crate::aws;
+use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
 use crate::facts::tasks::capacity::{self, Candidate, Lack, Need};
 use crate::facts::tasks::reason::{self, Told, Trouble};
@@ -93,16 +94,16 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
                     count(many.len(), "instance")
                 ),
             };
-            let cluster = quote(patient.cluster());
+            let cluster = patient.cluster();
             let mut remedy = Remedy::new(
             "Look at the agent on the instance: whether it runs, its log /var/log/ecs/ecs-agent.log, its instance profile, and its way to ECS on \
              port 443. Or replace the instance.",
         )
-        .cli(format!("aws ecs list-container-instances --cluster {cluster} --filter agentConnected==false"));
+        .cli(aws!("ecs list-container-instances --cluster {} --filter agentConnected==false", cluster));
             if let Some(id) =
                 without.first().and_then(|candidate| candidate.instance.ec2_instance_id.as_deref())
             {
-                remedy = remedy.cli(format!("aws ssm start-session --target {id}"));
+                remedy = remedy.cli(aws!("ssm start-session --target {}", id));
             }
             let evidence = without.iter().map(|candidate| {
                 Evidence::new(

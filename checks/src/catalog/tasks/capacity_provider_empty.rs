@@ -5,7 +5,7 @@
 use jiff::SignedDuration;
 
 use crate::aws::time;
-use crate::call::{Call, quote};
+use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
 use crate::facts::deployment::rollout;
 use crate::facts::tasks::capacity::{self, ARRIVAL, Block, Supply};
@@ -14,6 +14,7 @@ use crate::finding::{Evidence, Finding, Kind, Remedy, Subject};
 use crate::patient::Patient;
 use crate::snapshot::Task;
 use crate::text::{and_list, count};
+use crate::{aws, hcl};
 
 crate::check! {
     /// The service's capacity provider has no instances for its tasks, and none are coming; or too
@@ -185,10 +186,10 @@ fn unblocked(patient: &Patient, told: &Told) -> Finding {
         false => format!("Capacity provider{named} has no container instances"),
     };
     let see = match providers.is_empty() {
-        true => format!("aws ecs describe-clusters --clusters {}", quote(patient.cluster())),
-        false => format!(
-            "aws ecs describe-capacity-providers --capacity-providers {}",
-            providers.iter().map(|name| quote(name)).collect::<Vec<_>>().join(" ")
+        true => aws!("ecs describe-clusters --clusters {}", patient.cluster()),
+        false => aws!(
+            "ecs describe-capacity-providers --capacity-providers {}",
+            providers.iter().map(|name| name).collect::<Vec<_>>().join(" ")
         ),
     };
     let remedy = Remedy::new(
@@ -327,12 +328,12 @@ fn mended(patient: &Patient, supply: &Supply, finding: Finding) -> Finding {
 }
 
 fn remedy(patient: &Patient, supply: &Supply) -> Remedy {
-    let (name, cluster) = (quote(supply.name), quote(patient.cluster()));
-    let group =
-        supply.group.map_or("<group>".to_owned(), |group| quote(&group.auto_scaling_group_name));
-    let describe = format!("aws ecs describe-capacity-providers --capacity-providers {name}");
-    let activities = format!(
-        "aws autoscaling describe-scaling-activities --auto-scaling-group-name {group} --max-items 5"
+    let (name, cluster) = (supply.name, patient.cluster());
+    let group = supply.group.map_or("<group>".to_owned(), |group| &group.auto_scaling_group_name);
+    let describe = aws!("ecs describe-capacity-providers --capacity-providers {}", name);
+    let activities = aws!(
+        "autoscaling describe-scaling-activities --auto-scaling-group-name {} --max-items 5",
+        group
     );
     let Some(block) = &supply.block else {
         return Remedy::new("See why no instance comes.").cli(describe).cli(activities);
@@ -340,46 +341,49 @@ fn remedy(patient: &Patient, supply: &Supply) -> Remedy {
     match block {
         Block::NotOfCluster | Block::NotActive(_) | Block::GroupGone(_) => {
             Remedy::new("Give the cluster the capacity provider that the service names, or have the service name one that the cluster has.")
-                .cli(format!("aws ecs describe-clusters --clusters {cluster} --query 'clusters[].capacityProviders'"))
+                .cli(aws!("ecs describe-clusters --clusters {} --query clusters[].capacityProviders", cluster))
                 .cli(describe)
-                .terraform(format!(
-                    "resource \"aws_ecs_cluster_capacity_providers\" \"cluster\" {{\n  cluster_name       = \"{}\"\n  capacity_providers = [\"{}\"]\n}}",
-                    patient.cluster(),
-                    supply.name
-                ))
+                .terraform(hcl!(r#"resource "aws_ecs_cluster_capacity_providers" "cluster" {
+  cluster_name       = "{}"
+  capacity_providers = ["{}"]
+}"#, patient.cluster(), supply.name))
         }
         Block::UpdateFailed(_) => Remedy::new("Mend what ECS says of the update, and update the capacity provider again.").cli(describe),
         Block::LaunchFailed(_) => Remedy::new(
             "Let the group use more instance types or zones (a mixed instances policy), or mend what the message names: AMI, key pair, quota, role.",
         )
-        .cli(format!("aws autoscaling update-auto-scaling-group --auto-scaling-group-name {group} --vpc-zone-identifier <subnet>,<subnet>"))
-        .terraform(
-            "# in aws_autoscaling_group\nmixed_instances_policy {\n  launch_template {\n    launch_template_specification {\n      launch_template_id = \
-             aws_launch_template.ecs.id\n    }\n    override { instance_type = \"m6i.large\" }\n    override { instance_type = \"m5.large\" }\n  }\n}",
-        ),
-        Block::Suspended(process) => Remedy::new("Ask who suspended it and why, then resume it.").cli(format!(
-            "aws autoscaling resume-processes --auto-scaling-group-name {group} --scaling-processes {}",
-            process.process_name
-        )),
+        .cli(aws!("autoscaling update-auto-scaling-group --auto-scaling-group-name {} --vpc-zone-identifier $SUBNET,$SUBNET", group))
+        .terraform(hcl!(r#"# in aws_autoscaling_group
+mixed_instances_policy {
+  launch_template {
+    launch_template_specification {
+      launch_template_id = aws_launch_template.ecs.id
+    }
+    override { instance_type = "m6i.large" }
+    override { instance_type = "m5.large" }
+  }
+}"#)),
+        Block::Suspended(process) => Remedy::new("Ask who suspended it and why, then resume it.").cli(aws!("autoscaling resume-processes --auto-scaling-group-name {} --scaling-processes {}", group, process.process_name)),
         Block::AtMaximum { maximum, .. } => {
             let more = *maximum + (*maximum).max(2) / 2;
             Remedy::new("Raise the maximum of the group, or ask for fewer or smaller tasks.")
-                .cli(format!("aws autoscaling update-auto-scaling-group --auto-scaling-group-name {group} --max-size {more}"))
+                .cli(aws!("autoscaling update-auto-scaling-group --auto-scaling-group-name {} --max-size {}", group, more))
                 .terraform(format!("# in aws_autoscaling_group\nmax_size = {more}"))
         }
         Block::NotManaged { desired } => Remedy::new("Let ECS scale the group (managed scaling), or add instances by hand.")
-            .cli(format!("aws autoscaling set-desired-capacity --auto-scaling-group-name {group} --desired-capacity {}", desired + 1))
-            .cli(format!(
-                "aws ecs update-capacity-provider --name {name} --auto-scaling-group-provider managedScaling={{status=ENABLED,targetCapacity=100}}"
-            ))
-            .terraform("# in auto_scaling_group_provider of aws_ecs_capacity_provider\nmanaged_scaling {\n  status = \"ENABLED\"\n}"),
+            .cli(aws!("autoscaling set-desired-capacity --auto-scaling-group-name {} --desired-capacity {}", group, desired + 1))
+            .cli(aws!("ecs update-capacity-provider --name {} --auto-scaling-group-provider managedScaling={status=ENABLED,targetCapacity=100}", name))
+            .terraform(hcl!(r#"# in auto_scaling_group_provider of aws_ecs_capacity_provider
+managed_scaling {
+  status = "ENABLED"
+}"#)),
         Block::Unregistered { .. } => Remedy::new(format!(
             "See why the agents do not register: ECS_CLUSTER={} in the user data, an instance profile with AmazonEC2ContainerServiceforEC2Role, an \
              ECS-optimized AMI, and a way to ECS on port 443.",
             patient.cluster()
         ))
-        .cli(format!("aws ecs list-container-instances --cluster {cluster}"))
-        .cli(format!("aws autoscaling describe-auto-scaling-groups --auto-scaling-group-names {group} --query 'AutoScalingGroups[].Instances[]'"))
+        .cli(aws!("ecs list-container-instances --cluster {}", cluster))
+        .cli(aws!("autoscaling describe-auto-scaling-groups --auto-scaling-group-names {} --query AutoScalingGroups[].Instances[]", group))
         .terraform(format!(
             "# in aws_launch_template\nuser_data = base64encode(\"#!/bin/bash\\necho ECS_CLUSTER={} >> /etc/ecs/ecs.config\\n\")",
             patient.cluster()

@@ -5,6 +5,7 @@ use crate::check::{Findings, NoAnswer};
 use crate::facts::tasks::reason::{self, Trouble};
 use crate::finding::{Evidence, Remedy};
 use crate::patient::Patient;
+use crate::{aws, hcl};
 
 crate::check! {
     /// The task definition cannot run on the launch type or capacity provider that the service asks
@@ -61,12 +62,12 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
             format!(", because its network mode is {mode} and Fargate takes awsvpc alone")
         });
         let remedy = Remedy::new(format!("Register the task definition so that it fits {on}, or run the service on what it fits."))
-            .cli("aws ecs register-task-definition --requires-compatibilities FARGATE --network-mode awsvpc --cli-input-json file://task-definition.json")
+            .cli(aws!("ecs register-task-definition --requires-compatibilities FARGATE --network-mode awsvpc --cli-input-json file://task-definition.json"))
             .cli(told.see(patient))
-            .terraform(format!(
-                "resource \"aws_ecs_task_definition\" \"{}\" {{\n  requires_compatibilities = [\"FARGATE\"]\n  network_mode             = \"awsvpc\"\n}}",
-                patient.name()
-            ));
+            .terraform(hcl!(r#"resource "aws_ecs_task_definition" "{}" {
+  requires_compatibilities = ["FARGATE"]
+  network_mode             = "awsvpc"
+}"#, patient.name()));
         let evidence = wrong_mode.map(|mode| {
             Evidence::new(
                 crate::call::Call::DescribeTaskDefinition,

@@ -6,6 +6,7 @@ use std::sync::LazyLock;
 
 use regex::Regex;
 
+use crate::aws;
 use crate::check::{Findings, NoAnswer};
 use crate::facts::tasks::reason::{self, Trouble};
 use crate::finding::Remedy;
@@ -80,10 +81,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
             _ => format!(" (\"{}\")", reason::quoted(told.text)),
         };
         let remedy = Remedy::new("Mend command or entryPoint in the task definition, or the file in the image, and deploy again.")
-            .cli(format!(
-                "aws ecs describe-task-definition --task-definition {} --query 'taskDefinition.containerDefinitions[].[name,entryPoint,command]'",
-                told.version()
-            ))
+            .cli(aws!("ecs describe-task-definition --task-definition {} --query taskDefinition.containerDefinitions[].[name,entryPoint,command]", told.version()))
             .cli(told.see(patient));
         Some(told.finding(patient, &format!("The runtime cannot start {who}{why}")).mend(remedy))
     })

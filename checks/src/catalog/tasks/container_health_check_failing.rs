@@ -9,6 +9,7 @@ use crate::facts::tasks::stop::{self, StopKind};
 use crate::finding::{Evidence, Kind, Remedy, Subject};
 use crate::patient::Patient;
 use crate::snapshot::Task;
+use crate::{aws, hcl};
 
 crate::check! {
     /// The container's own health check fails, and ECS stops the task for it.
@@ -89,16 +90,14 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         );
         let name = unhealthy.map_or("app", |container| container.name.as_str());
         let remedy = Remedy::new("Try the check's command inside the image (is curl in there?), and give the app time to start with startPeriod.")
-            .cli(format!(
-                "aws ecs describe-task-definition --task-definition {} --query 'taskDefinition.containerDefinitions[].[name,healthCheck]'",
-                rollout::short(failures.task_definition)
-            ))
+            .cli(aws!("ecs describe-task-definition --task-definition {} --query taskDefinition.containerDefinitions[].[name,healthCheck]", rollout::short(failures.task_definition)))
             .cli(patient.see(Call::DescribeTasks, newest.id()))
-            .terraform(format!(
-                "resource \"aws_ecs_task_definition\" \"{}\" {{\n  container_definitions = jsonencode([{{\n    name        = \"{name}\"\n    healthCheck = {{ \
-                 command = [\"CMD-SHELL\", \"…\"], startPeriod = 60 }}\n  }}])\n}}",
-                patient.name()
-            ));
+            .terraform(hcl!(r#"resource "aws_ecs_task_definition" "{}" {
+  container_definitions = jsonencode([{
+    name        = "{}"
+    healthCheck = { command = ["CMD-SHELL", "…"], startPeriod = 60 }
+  }])
+}"#, patient.name(), name));
         let of_container = |container: &crate::snapshot::Container| {
             let status = container.health_status.as_deref()?;
             Some(Evidence::new(

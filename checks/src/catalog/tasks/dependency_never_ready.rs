@@ -5,6 +5,7 @@ use std::sync::LazyLock;
 
 use regex::Regex;
 
+use crate::aws;
 use crate::check::{Findings, NoAnswer};
 use crate::facts::tasks::reason::{self, Trouble};
 use crate::finding::Remedy;
@@ -78,10 +79,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
             _ => format!("Of its task, {waiting} waits for {waited_for}, which will never start"),
         };
         let remedy = Remedy::new(format!("Read the log of {waited_for}; mend it, give it more time with startTimeout, or wait for something else."))
-            .cli(format!(
-                "aws ecs describe-task-definition --task-definition {} --query 'taskDefinition.containerDefinitions[].[name,dependsOn,startTimeout]'",
-                told.version()
-            ))
+            .cli(aws!("ecs describe-task-definition --task-definition {} --query taskDefinition.containerDefinitions[].[name,dependsOn,startTimeout]", told.version()))
             .cli(told.see(patient));
         Some(told.finding(patient, &what).mend(remedy))
     })

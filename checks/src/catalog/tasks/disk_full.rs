@@ -5,6 +5,7 @@ use crate::check::{Findings, NoAnswer};
 use crate::facts::tasks::reason::{self, Trouble};
 use crate::finding::Remedy;
 use crate::patient::Patient;
+use crate::{aws, hcl};
 
 crate::check! {
     /// There is no space left on the disk of the task or of its instance.
@@ -56,12 +57,13 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
                 Remedy::new("Make room on the instances: a larger volume, or images that nobody uses any more removed sooner.").cli(told.see(patient))
             }
             false => Remedy::new("Ask for more storage in the task definition (20 GiB is the default, 200 the most), or make the image smaller.")
-                .cli("aws ecs register-task-definition --ephemeral-storage sizeInGiB=40 --cli-input-json file://task-definition.json")
+                .cli(aws!("ecs register-task-definition --ephemeral-storage sizeInGiB=40 --cli-input-json file://task-definition.json"))
                 .cli(told.see(patient))
-                .terraform(format!(
-                    "resource \"aws_ecs_task_definition\" \"{}\" {{\n  ephemeral_storage {{\n    size_in_gib = 40\n  }}\n}}",
-                    patient.name()
-                )),
+                .terraform(hcl!(r#"resource "aws_ecs_task_definition" "{}" {
+  ephemeral_storage {
+    size_in_gib = 40
+  }
+}"#, patient.name())),
         };
         let whose = if on_instance { "the instance's" } else { "the task's" };
         Some(told.finding(patient, &format!("No space is left on {whose} disk")).mend(remedy))

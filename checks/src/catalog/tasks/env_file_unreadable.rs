@@ -1,6 +1,7 @@
 //! The environment file in S3 that the task definition names cannot be read: it is not there, the
 //! execution role may not, or S3 cannot be reached.
 
+use crate::aws;
 use crate::check::{Findings, NoAnswer};
 use crate::facts::tasks::reason::{self, Fault, Trouble};
 use crate::finding::Remedy;
@@ -71,7 +72,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
             ),
         };
         let remedy = Remedy::new(advice)
-            .cli("aws s3api head-object --bucket <bucket> --key <file>")
+            .cli(aws!("s3api head-object --bucket $BUCKET --key $FILE"))
             .cli(told.see(patient));
         Some(
             told.finding(patient, &format!("The environment file cannot be read, because {why}"))

@@ -10,6 +10,8 @@ use crate::facts::tasks::crash;
 use crate::facts::tasks::reason::{self, Refused};
 use crate::facts::tasks::stop::{self, Exit, Failures};
 use crate::finding::{Evidence, Kind, Remedy, Subject};
+use crate::hcl;
+use crate::hcl::Hcl;
 use crate::patient::Patient;
 use crate::snapshot::Task;
 
@@ -189,10 +191,16 @@ fn allow(remedy: Remedy, denial: &str, service: &str) -> Remedy {
     refusal::allowing(remedy, role, service, action, resource)
 }
 
-fn variable(service: &str, container: &str) -> String {
-    format!(
-        "resource \"aws_ecs_task_definition\" \"{service}\" {{\n  container_definitions = jsonencode([{{\n    name        = \"{container}\"\n    \
-         environment = [{{ name = \"NAME\", value = \"value\" }}]\n  }}])\n}}"
+fn variable(service: &str, container: &str) -> Hcl {
+    hcl!(
+        r#"resource "aws_ecs_task_definition" "{}" {
+  container_definitions = jsonencode([{
+    name        = "{}"
+    environment = [{ name = "NAME", value = "value" }]
+  }])
+}"#,
+        service,
+        container
     )
 }
 

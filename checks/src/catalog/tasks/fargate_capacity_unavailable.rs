@@ -5,6 +5,7 @@ use crate::facts::network::reach;
 use crate::facts::tasks::reason::{self, Trouble};
 use crate::finding::Remedy;
 use crate::patient::Patient;
+use crate::{aws, hcl, words};
 
 crate::check! {
     /// AWS has no Fargate capacity left in the service's zones, or no Spot capacity.
@@ -72,15 +73,15 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
             );
         }
         let remedy = Remedy::new("Add subnets in other zones, and on-demand capacity as a base beside Spot; or wait, ECS tries again by itself.")
-            .cli(format!(
-                "aws ecs update-service {} --capacity-provider-strategy capacityProvider=FARGATE,base=1,weight=1",
-                patient.cli()
-            ))
+            .cli(patient.update_service().and(words!("--capacity-provider-strategy capacityProvider=FARGATE,base=1,weight=1")))
             .cli(told.see(patient))
-            .terraform(format!(
-                "resource \"aws_ecs_service\" \"{}\" {{\n  capacity_provider_strategy {{\n    capacity_provider = \"FARGATE\"\n    base              = 1\n    weight            = 1\n  }}\n}}",
-                patient.name()
-            ));
+            .terraform(hcl!(r#"resource "aws_ecs_service" "{}" {
+  capacity_provider_strategy {
+    capacity_provider = "FARGATE"
+    base              = 1
+    weight            = 1
+  }
+}"#, patient.name()));
         Some(finding.mend(remedy))
     })
 }

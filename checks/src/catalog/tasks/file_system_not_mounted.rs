@@ -1,6 +1,7 @@
 //! An EFS file system of the task cannot be mounted: nobody lets the task in on port 2049, or the
 //! access point is not there.
 
+use crate::aws;
 use crate::check::{Findings, NoAnswer};
 use crate::facts::tasks::reason::{self, Fault, Trouble};
 use crate::finding::Remedy;
@@ -74,7 +75,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
             ),
         };
         let remedy = Remedy::new(advice)
-            .cli("aws efs describe-mount-targets --file-system-id <file system>")
+            .cli(aws!("efs describe-mount-targets --file-system-id $FILE_SYSTEM"))
             .cli(told.see(patient));
         Some(
             told.finding(patient, &format!("The EFS file system cannot be mounted{why}"))

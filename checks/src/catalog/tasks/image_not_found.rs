@@ -14,6 +14,7 @@ use crate::facts::tasks::reason::{self, Told, Trouble};
 use crate::finding::{Evidence, Remedy};
 use crate::patient::Patient;
 use crate::text::pattern;
+use crate::{aws, words};
 
 crate::check! {
     /// The registry answers, and says that it does not have the image, or its tag, or its digest.
@@ -82,7 +83,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         };
         let mut finding = told.finding(patient, &what);
         if let Some(pushed) = pushed_since(patient, told, findings, named) {
-            finding.says.push_str(&format!(
+            finding = finding.detail(&format!(
                 " ECR has that tag now: it was pushed {} ago, so a new deployment may find it.",
                 words(patient, &pushed)
             ));
@@ -125,13 +126,14 @@ fn remedy(patient: &Patient, told: &Told, named: Option<&str>) -> Remedy {
     )
     .cli(told.see(patient));
     let remedy = match named.and_then(reference::tagged) {
-        Some(image) => remedy.cli(format!(
-            "aws ecr describe-images --repository-name {} --image-ids imageTag={}",
-            image.repository, image.tag
+        Some(image) => remedy.cli(aws!(
+            "ecr describe-images --repository-name {} --image-ids imageTag={}",
+            image.repository,
+            image.tag
         )),
         None => remedy,
     };
-    remedy.cli(format!("aws ecs update-service {} --force-new-deployment", patient.cli()))
+    remedy.cli(patient.update_service().and(words!("--force-new-deployment")))
 }
 
 #[cfg(test)]

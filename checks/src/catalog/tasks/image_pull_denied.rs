@@ -1,13 +1,13 @@
 //! The registry answers and refuses the pull: the execution role, the instance role, or the
 //! password for a private registry is not enough. It names role and action as IAM named them.
 
-use crate::call::quote;
 use crate::check::{Findings, NoAnswer};
 use crate::facts::access::refusal;
 use crate::facts::network::egress_path;
 use crate::facts::tasks::reason::{self, Trouble};
 use crate::finding::Remedy;
 use crate::patient::Patient;
+use crate::{aws, hcl};
 
 crate::check! {
     /// The registry refuses to hand out the image.
@@ -83,11 +83,12 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
             "Let the role pull: ecr:GetAuthorizationToken on *, and ecr:BatchCheckLayerAvailability, ecr:GetDownloadUrlForLayer and \
              ecr:BatchGetImage on the repository. A repository of another account must allow it too; another registry needs repositoryCredentials.",
         )
-        .cli(format!("aws iam attach-role-policy --role-name {role} --policy-arn arn:aws:iam::aws:policy/{policy}"))
+        .cli(aws!("iam attach-role-policy --role-name {} --policy-arn arn:aws:iam::aws:policy/{}", role, policy))
         .cli(told.see(patient))
-        .terraform(format!(
-            "resource \"aws_iam_role_policy_attachment\" \"pull\" {{\n  role       = \"{role}\"\n  policy_arn = \"arn:aws:iam::aws:policy/{policy}\"\n}}"
-        ));
+        .terraform(hcl!(r#"resource "aws_iam_role_policy_attachment" "pull" {
+  role       = "{}"
+  policy_arn = "arn:aws:iam::aws:policy/{}"
+}"#, role, policy));
         let question = refusal::of_start(patient, findings, told);
         Some(refusal::settle(
             patient,

@@ -15,6 +15,7 @@ use crate::facts::tasks::stop::{self, Failures, StopKind};
 use crate::finding::{Evidence, Kind, Remedy, Subject};
 use crate::patient::Patient;
 use crate::text::pattern;
+use crate::{aws, hcl};
 
 crate::check! {
     /// The image has no variant for the CPU on which the tasks run.
@@ -120,12 +121,14 @@ fn remedy(patient: &Patient, see: String) -> Remedy {
         "Build the image for the CPU of the tasks (docker buildx build --platform linux/amd64, or linux/arm64, or both), or name the image's CPU in \
          the task definition's runtimePlatform.",
     )
-    .cli("aws ecs register-task-definition --runtime-platform cpuArchitecture=ARM64,operatingSystemFamily=LINUX --cli-input-json file://task-definition.json")
+    .cli(aws!("ecs register-task-definition --runtime-platform cpuArchitecture=ARM64,operatingSystemFamily=LINUX --cli-input-json file://task-definition.json"))
     .cli(see)
-    .terraform(format!(
-        "resource \"aws_ecs_task_definition\" \"{}\" {{\n  runtime_platform {{\n    cpu_architecture        = \"ARM64\"\n    operating_system_family = \"LINUX\"\n  }}\n}}",
-        patient.name()
-    ))
+    .terraform(hcl!(r#"resource "aws_ecs_task_definition" "{}" {
+  runtime_platform {
+    cpu_architecture        = "ARM64"
+    operating_system_family = "LINUX"
+  }
+}"#, patient.name()))
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! A task's network interface, or its disk, was not there in time. Once it is a hiccup of AWS's;
 //! again and again it is not.
 
+use crate::aws;
 use crate::check::{Findings, NoAnswer};
 use crate::facts::tasks::reason::{self, Trouble};
 use crate::finding::Remedy;
@@ -68,7 +69,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
             ),
         };
         let remedy = Remedy::new("ECS tries again by itself; if it goes on, look at the quota of network interfaces, and ask AWS Support.")
-            .cli("aws service-quotas get-service-quota --service-code vpc --quota-code L-DF5E4CA3")
+            .cli(aws!("service-quotas get-service-quota --service-code vpc --quota-code L-DF5E4CA3"))
             .cli(told.see(patient));
         Some(told.finding(patient, &claim).mend(remedy))
     })

@@ -13,6 +13,7 @@ use crate::finding::{Evidence, Kind, Remedy, Subject};
 use crate::patient::Patient;
 use crate::seen::Blind;
 use crate::snapshot::{Container, Task};
+use crate::{aws, hcl};
 
 crate::check! {
     /// Containers ignore SIGTERM, so that ECS kills them when their time to stop is over.
@@ -100,14 +101,15 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         "Run the app as the first process (exec form of ENTRYPOINT) or set initProcessEnabled, so that it gets SIGTERM; if it needs longer to finish, \
          raise stopTimeout.",
     )
-    .cli("aws ecs register-task-definition --cli-input-json file://task-definition.json")
+    .cli(aws!("ecs register-task-definition --cli-input-json file://task-definition.json"))
     .cli(patient.see(Call::DescribeTasks, newest.id()))
-    .terraform(format!(
-        "resource \"aws_ecs_task_definition\" \"{}\" {{\n  container_definitions = jsonencode([{{\n    name            = \"{}\"\n    stopTimeout     = 60\n    \
-         linuxParameters = {{ initProcessEnabled = true }}\n  }}])\n}}",
-        patient.name(),
-        container.name
-    ));
+    .terraform(hcl!(r#"resource "aws_ecs_task_definition" "{}" {
+  container_definitions = jsonencode([{
+    name            = "{}"
+    stopTimeout     = 60
+    linuxParameters = { initProcessEnabled = true }
+  }])
+}"#, patient.name(), container.name));
     findings.add(
         Subject::new(
             Kind::Container,

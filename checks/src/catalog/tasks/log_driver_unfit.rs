@@ -6,6 +6,7 @@ use std::sync::LazyLock;
 
 use regex::Regex;
 
+use crate::aws;
 use crate::check::{Findings, NoAnswer};
 use crate::facts::access::refusal;
 use crate::facts::network::egress_path;
@@ -87,8 +88,8 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
                 return None;
             }
             let refused = reason::refused(told.text);
-            let see = format!(
-                "aws ecs describe-task-definition --task-definition {} --query 'taskDefinition.containerDefinitions[].logConfiguration'",
+            let see = aws!(
+                "ecs describe-task-definition --task-definition {} --query taskDefinition.containerDefinitions[].logConfiguration",
                 told.version()
             );
             let (claim, remedy) = match told.reason.trouble {
@@ -107,10 +108,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
                     refused.action.unwrap_or("write logs")
                 ),
                 Remedy::new("Allow logs:CreateLogStream and logs:PutLogEvents on the log group to the execution role, and deploy again.")
-                    .cli(format!(
-                        "aws iam attach-role-policy --role-name {} --policy-arn arn:aws:iam::aws:policy/service-role/AmazonECSTaskExecutionRolePolicy",
-                        refused.role.map_or("<execution role>".to_owned(), crate::call::quote)
-                    ))
+                    .cli(aws!("iam attach-role-policy --role-name {} --policy-arn arn:aws:iam::aws:policy/service-role/AmazonECSTaskExecutionRolePolicy", refused.role.map_or("<execution role>".to_owned(), crate::call::quote)))
                     .cli(told.see(patient)),
             ),
             _ => (

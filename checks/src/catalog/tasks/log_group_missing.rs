@@ -3,13 +3,14 @@
 
 use std::collections::BTreeSet;
 
-use crate::call::{Call, quote};
+use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
 use crate::facts::access::refusal;
 use crate::facts::tasks::reason::{self, Trouble};
 use crate::finding::{Evidence, Remedy};
 use crate::patient::Patient;
 use crate::text::and_list;
+use crate::{aws, hcl};
 
 crate::check! {
     /// The log group of a container does not exist, and ECS may not create it.
@@ -87,13 +88,16 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
             "Create the log group, keep its logs for a limited time, and deploy again.",
         );
         for group in &groups {
-            remedy =
-                remedy.cli(format!("aws logs create-log-group --log-group-name {}", quote(group)));
+            remedy = remedy.cli(aws!("logs create-log-group --log-group-name {}", group));
         }
         if let Some(group) = groups.first() {
-            remedy = remedy.terraform(format!(
-                "resource \"aws_cloudwatch_log_group\" \"{}\" {{\n  name              = \"{group}\"\n  retention_in_days = 30\n}}",
-                patient.name()
+            remedy = remedy.terraform(hcl!(
+                r#"resource "aws_cloudwatch_log_group" "{}" {
+  name              = "{}"
+  retention_in_days = 30
+}"#,
+                patient.name(),
+                group
             ));
         }
         let named = |group: &&str| {

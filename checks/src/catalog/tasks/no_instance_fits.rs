@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 use regex::Regex;
 
 use crate::aws::time;
-use crate::call::{Call, quote};
+use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
 use crate::facts::tasks::capacity::{self, Candidate, Lack, Need};
 use crate::facts::tasks::reason::{self, Told, Trouble};
@@ -15,6 +15,7 @@ use crate::finding::{Evidence, Remedy};
 use crate::patient::Patient;
 use crate::snapshot::{ContainerInstance, TaskDefinition};
 use crate::text::{and_list, pattern};
+use crate::{aws, hcl, words};
 
 crate::check! {
     /// ECS finds no container instance on which the task could run.
@@ -263,23 +264,22 @@ fn remedy_by_words(patient: &Patient, lacks: &str, instance: Option<&str>) -> Re
         lacks if lacks.contains("attribute") => ATTRIBUTE,
         _ => ROOM,
     };
-    let cluster = quote(patient.cluster());
+    let cluster = patient.cluster();
     Remedy::new(advice).cli(match instance {
-        Some(instance) => format!(
-            "aws ecs describe-container-instances --cluster {cluster} --container-instances {instance} --query 'containerInstances[].remainingResources'"
-        ),
-        None => format!("aws ecs list-container-instances --cluster {cluster}"),
+        Some(instance) => aws!("ecs describe-container-instances --cluster {} --container-instances {} --query containerInstances[].remainingResources", cluster, instance),
+        None => aws!("ecs list-container-instances --cluster {}", cluster),
     })
 }
 
 /// What to do about what the closest instance lacks.
 fn remedy(patient: &Patient, need: &Need, candidates: &[Candidate]) -> Remedy {
-    let cluster = quote(patient.cluster());
-    let all = format!(
-        "aws ecs describe-container-instances --cluster {cluster} --container-instances $(aws ecs list-container-instances --cluster {cluster} --query \
-         containerInstanceArns --output text) --query 'containerInstances[].[ec2InstanceId,status,agentConnected,remainingResources]'"
+    let cluster = patient.cluster();
+    let all = aws!(
+        "ecs describe-container-instances --cluster {} --container-instances $(aws ecs list-container-instances --cluster {} --query containerInstanceArns --output text) --query containerInstances[].[ec2InstanceId,status,agentConnected,remainingResources]",
+        cluster,
+        cluster
     );
-    let update = |options: &str| format!("aws ecs update-service {} {options}", patient.cli());
+    let update = |options: &str| patient.update_service().and(words!("{}", options));
     let free_port =
         "# in the portMappings of container_definitions of aws_ecs_task_definition\nhostPort = 0";
     let deploys = patient.service().deployments.len() > 1;
@@ -299,7 +299,9 @@ fn remedy(patient: &Patient, need: &Need, candidates: &[Candidate]) -> Remedy {
         Some(Lack::Port { by_us: true, .. }) if deploys => {
             Remedy::new("The old tasks hold the port that the new ones need: let ECS stop a task first, or use hostPort 0 or awsvpc.")
                 .cli(update("--deployment-configuration minimumHealthyPercent=50,maximumPercent=100"))
-                .terraform("# in aws_ecs_service\ndeployment_minimum_healthy_percent = 50\ndeployment_maximum_percent         = 100")
+                .terraform(hcl!(r"# in aws_ecs_service
+deployment_minimum_healthy_percent = 50
+deployment_maximum_percent         = 100"))
         }
         Some(Lack::Port { by_us: true, .. }) => {
             Remedy::new("The service's own tasks hold the port, one an instance: add an instance, or use hostPort 0 or awsvpc.").cli(all).terraform(free_port)
@@ -308,15 +310,13 @@ fn remedy(patient: &Patient, need: &Need, candidates: &[Candidate]) -> Remedy {
         Some(Lack::Constraint(expression)) if capacity::is_of_service(patient.service(), expression) => Remedy::new(ATTRIBUTE)
             .cli(put_attribute(&cluster, expression, instance))
             .cli(update("--placement-constraints '[]'"))
-            .terraform("# in aws_ecs_service: take away or mend\nplacement_constraints {}"),
+            .terraform(hcl!(r"# in aws_ecs_service: take away or mend
+placement_constraints {}")),
         Some(Lack::Constraint(name) | Lack::Attribute(name)) => Remedy::new(ATTRIBUTE).cli(put_attribute(&cluster, name, instance)),
         Some(Lack::Gpu { .. }) => Remedy::new("Add an instance type with enough GPUs, on the ECS GPU-optimized AMI, or ask for fewer.").cli(all),
         Some(Lack::Occupied) => Remedy::new("One task an instance is asked for (distinctInstance): add instances, or want fewer tasks.").cli(all),
         Some(Lack::Zone(_)) => Remedy::new("Give the service a subnet in the zone of the instances, or instances in the zones of its subnets.").cli(all),
-        Some(Lack::Status(_)) => Remedy::new("Let an instance take tasks again, or add one: what drains or deregisters takes none.").cli(format!(
-            "aws ecs update-container-instances-state --cluster {cluster} --container-instances {} --status ACTIVE",
-            instance.id()
-        )),
+        Some(Lack::Status(_)) => Remedy::new("Let an instance take tasks again, or add one: what drains or deregisters takes none.").cli(aws!("ecs update-container-instances-state --cluster {} --container-instances {} --status ACTIVE", cluster, instance.id())),
         Some(Lack::Agent) => Remedy::new("Mend the agent of the instance that has room, or replace the instance.").cli(all),
         Some(Lack::Cpu { .. } | Lack::Memory { .. }) => Remedy::new(ROOM).cli(all).terraform(more),
         None => Remedy::new(
@@ -335,8 +335,10 @@ fn put_attribute(cluster: &str, wanted: &str, instance: &ContainerInstance) -> S
         Some((name, value)) => format!("name={},value={}", name.trim(), value.trim()),
         None => format!("name={}", wanted.split([' ', '!']).next().unwrap_or(wanted)),
     };
-    format!(
-        "aws ecs put-attributes --cluster {cluster} --attributes {attribute},targetType=container-instance,targetId={}",
+    aws!(
+        "ecs put-attributes --cluster {} --attributes {},targetType=container-instance,targetId={}",
+        cluster,
+        attribute,
         instance.id()
     )
 }

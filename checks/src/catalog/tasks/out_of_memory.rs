@@ -9,6 +9,7 @@ use crate::facts::tasks::{crash, metric, stop};
 use crate::finding::{Evidence, Remedy};
 use crate::patient::Patient;
 use crate::snapshot::metric::Metric;
+use crate::{aws, hcl};
 
 crate::check! {
     /// An essential container used more memory than it may, and the kernel killed it.
@@ -87,7 +88,8 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
             SignedDuration::from_hours(1),
         ));
         if let Some(used) = used.flatten().filter(|used| used.peak >= NEAR) {
-            finding.says.push_str(&format!(" The service's memory peaked at {:.0} %.", used.peak));
+            finding =
+                finding.detail(&format!(" The service's memory peaked at {:.0} %.", used.peak));
             finding = finding.because(used.evidence);
         }
         if let Some(name) = told.container {
@@ -100,9 +102,11 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
             .and_then(crate::text::parsed::<u32>)
             .map_or("<more>".to_owned(), |memory| memory.saturating_mul(2).to_string());
         let remedy = Remedy::new("Give the task or the container more memory, or hold the app below what it has; then look for what grows.")
-            .cli(format!("aws ecs register-task-definition --memory {more} --cli-input-json file://task-definition.json"))
+            .cli(aws!("ecs register-task-definition --memory {} --cli-input-json file://task-definition.json", more))
             .cli(told.see(patient))
-            .terraform(format!("resource \"aws_ecs_task_definition\" \"{}\" {{\n  memory = \"{more}\"\n}}", patient.name()));
+            .terraform(hcl!(r#"resource "aws_ecs_task_definition" "{}" {
+  memory = "{}"
+}"#, patient.name(), more));
         Some(finding.mend(remedy))
     })
 }

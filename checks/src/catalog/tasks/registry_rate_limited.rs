@@ -10,6 +10,7 @@ use crate::facts::tasks::reason::{self, Trouble};
 use crate::finding::Remedy;
 use crate::patient::Patient;
 use crate::text::pattern;
+use crate::{aws, hcl};
 
 crate::check! {
     /// The registry refuses pulls because there were too many of them.
@@ -68,14 +69,12 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         );
         let remedy = match of_docker {
             true => remedy
-                .cli(
-                    "aws ecr create-pull-through-cache-rule --ecr-repository-prefix docker-hub --upstream-registry-url registry-1.docker.io \
-                     --credential-arn <secret>",
-                )
-                .terraform(
-                    "resource \"aws_ecr_pull_through_cache_rule\" \"docker_hub\" {\n  ecr_repository_prefix = \"docker-hub\"\n  upstream_registry_url = \
-                     \"registry-1.docker.io\"\n  credential_arn        = aws_secretsmanager_secret.docker_hub.arn\n}",
-                ),
+                .cli(aws!("ecr create-pull-through-cache-rule --ecr-repository-prefix docker-hub --upstream-registry-url registry-1.docker.io --credential-arn $SECRET"))
+                .terraform(hcl!(r#"resource "aws_ecr_pull_through_cache_rule" "docker_hub" {
+  ecr_repository_prefix = "docker-hub"
+  upstream_registry_url = "registry-1.docker.io"
+  credential_arn        = aws_secretsmanager_secret.docker_hub.arn
+}"#)),
             false => remedy,
         };
         let image = reason::part(&NAMED, told.text)

@@ -1,12 +1,12 @@
 //! ECS cannot assume the task or the execution role: it is not there, or its trust policy does not
 //! name ECS tasks.
 
-use crate::call::quote;
 use crate::check::{Findings, NoAnswer};
 use crate::facts::access::refusal;
 use crate::facts::tasks::reason::{self, Trouble};
 use crate::finding::Remedy;
 use crate::patient::Patient;
+use crate::{aws, hcl};
 
 crate::check! {
     /// ECS cannot assume a role that the task definition names.
@@ -63,20 +63,22 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
             Some(role) => format!("ECS cannot assume role {role}"),
             None => "ECS cannot assume a role of the task".to_owned(),
         };
-        let named = quote(role.unwrap_or("<role>"));
+        let named = role.unwrap_or("<role>");
         let remedy = Remedy::new("Create the role, or let ecs-tasks.amazonaws.com assume it.")
-            .cli(format!("aws iam get-role --role-name {named} --query Role.AssumeRolePolicyDocument"))
-            .cli(format!("aws iam update-assume-role-policy --role-name {named} --policy-document '{TRUST}'"))
-            .terraform(format!(
-                "resource \"aws_iam_role\" \"task\" {{\n  name               = \"{}\"\n  assume_role_policy = jsonencode({{\n    Version   = \"2012-10-17\"\n    \
-                 Statement = [{{ Effect = \"Allow\", Principal = {{ Service = \"ecs-tasks.amazonaws.com\" }}, Action = \"sts:AssumeRole\" }}]\n  }})\n}}",
-                role.unwrap_or("role")
-            ));
+            .cli(aws!("iam get-role --role-name {} --query Role.AssumeRolePolicyDocument", named))
+            .cli(aws!("iam update-assume-role-policy --role-name {} --policy-document {}", named, TRUST))
+            .terraform(hcl!(r#"resource "aws_iam_role" "task" {
+  name               = "{}"
+  assume_role_policy = jsonencode({
+    Version   = "2012-10-17"
+    Statement = [{ Effect = "Allow", Principal = { Service = "ecs-tasks.amazonaws.com" }, Action = "sts:AssumeRole" }]
+  })
+}"#, role.unwrap_or("role")));
         let mut finding = told.finding(patient, &claim).mend(remedy);
         let trust = refusal::unassumable(patient, told.text)
             .and_then(|role| refusal::trust(patient, findings, role, "ecs-tasks.amazonaws.com"));
         if let Some(trust) = trust {
-            finding.says += &format!(" {}.", trust.words);
+            finding = finding.detail(&format!(" {}.", trust.words));
             finding.remedy.summary = trust.mend;
             finding = finding.because_all(trust.evidence);
         }

@@ -5,6 +5,7 @@ use std::sync::LazyLock;
 
 use regex::Regex;
 
+use crate::aws;
 use crate::check::{Findings, NoAnswer};
 use crate::facts::tasks::reason::{self, Trouble};
 use crate::finding::Remedy;
@@ -78,14 +79,13 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
             (None, None) => format!("{name} does not exist under that name in this region"),
         };
         let see = match (parameters, secret) {
-            (Some(parameters), _) => format!(
-                "aws ssm get-parameters --names {} --query InvalidParameters",
+            (Some(parameters), _) => aws!(
+                "ssm get-parameters --names {} --query InvalidParameters",
                 parameters.replace(',', " ")
             ),
-            (None, secret) => format!(
-                "aws secretsmanager describe-secret --secret-id {}",
-                secret.unwrap_or("<secret>")
-            ),
+            (None, secret) => {
+                aws!("secretsmanager describe-secret --secret-id {}", secret.unwrap_or("<secret>"))
+            }
         };
         let remedy = Remedy::new(
             "Create what is missing, or mend valueFrom in the task definition, and deploy again.",

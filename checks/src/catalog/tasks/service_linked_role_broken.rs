@@ -5,6 +5,7 @@ use crate::check::{Findings, NoAnswer};
 use crate::facts::tasks::reason::{self, Trouble};
 use crate::finding::Remedy;
 use crate::patient::Patient;
+use crate::{aws, hcl};
 
 crate::check! {
     /// ECS may not maintain the service any more.
@@ -57,9 +58,11 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
             "its role has lost permissions"
         };
         let remedy = Remedy::new("Bring the service-linked role back, or undo the change to the role that the service names.")
-            .cli("aws iam get-role --role-name AWSServiceRoleForECS")
-            .cli("aws iam create-service-linked-role --aws-service-name ecs.amazonaws.com")
-            .terraform("resource \"aws_iam_service_linked_role\" \"ecs\" {\n  aws_service_name = \"ecs.amazonaws.com\"\n}");
+            .cli(aws!("iam get-role --role-name AWSServiceRoleForECS"))
+            .cli(aws!("iam create-service-linked-role --aws-service-name ecs.amazonaws.com"))
+            .terraform(hcl!(r#"resource "aws_iam_service_linked_role" "ecs" {
+  aws_service_name = "ecs.amazonaws.com"
+}"#));
         Some(
             told.finding(
                 patient,

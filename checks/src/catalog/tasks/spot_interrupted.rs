@@ -10,6 +10,7 @@ use crate::facts::tasks::stop::{self, StopKind};
 use crate::finding::{Remedy, Subject};
 use crate::patient::Patient;
 use crate::snapshot::Task;
+use crate::{aws, hcl, words};
 
 crate::check! {
     /// AWS took Spot capacity back, and tasks are lacking since.
@@ -86,15 +87,15 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         service.desired_count
     );
     let remedy = Remedy::new("Add on-demand capacity as a base beside Spot, and subnets in more zones.")
-        .cli(format!(
-            "aws ecs update-service {} --capacity-provider-strategy capacityProvider=FARGATE,base=1,weight=1 capacityProvider=FARGATE_SPOT,weight=3",
-            patient.cli()
-        ))
+        .cli(patient.update_service().and(words!("--capacity-provider-strategy capacityProvider=FARGATE,base=1,weight=1 capacityProvider=FARGATE_SPOT,weight=3")))
         .cli(patient.see(Call::DescribeTasks, newest.id()))
-        .terraform(format!(
-            "resource \"aws_ecs_service\" \"{}\" {{\n  capacity_provider_strategy {{\n    capacity_provider = \"FARGATE\"\n    base              = 1\n    weight            = 1\n  }}\n}}",
-            patient.name()
-        ));
+        .terraform(hcl!(r#"resource "aws_ecs_service" "{}" {
+  capacity_provider_strategy {
+    capacity_provider = "FARGATE"
+    base              = 1
+    weight            = 1
+  }
+}"#, patient.name()));
     let subject: Subject = patient.subject();
     findings.add(
         subject

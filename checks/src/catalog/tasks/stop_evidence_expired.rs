@@ -14,6 +14,7 @@ use crate::finding::{Evidence, Remedy};
 use crate::patient::Patient;
 use crate::seen::Blind;
 use crate::snapshot::ServiceEvent;
+use crate::{aws, hcl};
 
 /// How long ECS keeps stopped tasks, at least.
 const KEPT: SignedDuration = SignedDuration::from_hours(1);
@@ -102,15 +103,14 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         "aws events put-rule --name ecs-stopped-tasks --event-pattern \
          '{\"source\":[\"aws.ecs\"],\"detail-type\":[\"ECS Task State Change\"],\"detail\":{\"lastStatus\":[\"STOPPED\"]}}'",
     )
-    .cli(format!(
-        "aws events put-targets --rule ecs-stopped-tasks --targets Id=logs,Arn=arn:aws:logs:{}:{}:log-group:/aws/events/ecs-stopped-tasks",
-        patient.region(),
-        patient.account()
-    ))
-    .terraform(
-        "resource \"aws_cloudwatch_event_rule\" \"stopped_tasks\" {\n  event_pattern = jsonencode({\n    source      = [\"aws.ecs\"]\n    \
-         detail-type = [\"ECS Task State Change\"]\n    detail      = { lastStatus = [\"STOPPED\"] }\n  })\n}",
-    );
+    .cli(aws!("events put-targets --rule ecs-stopped-tasks --targets Id=logs,Arn=arn:aws:logs:{}:{}:log-group:/aws/events/ecs-stopped-tasks", patient.region(), patient.account()))
+    .terraform(hcl!(r#"resource "aws_cloudwatch_event_rule" "stopped_tasks" {
+  event_pattern = jsonencode({
+    source      = ["aws.ecs"]
+    detail-type = ["ECS Task State Change"]
+    detail      = { lastStatus = ["STOPPED"] }
+  })
+}"#));
     let evidence = patient.evidence("events.message", &told.message).at(told.created_at);
     findings.add(patient.subject().sick(says, evidence).because(gone).because(wrong).mend(keep));
     Ok(())

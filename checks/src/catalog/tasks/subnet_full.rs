@@ -11,6 +11,7 @@ use crate::facts::tasks::reason::{self, Trouble};
 use crate::finding::{Evidence, Kind, Remedy};
 use crate::patient::Patient;
 use crate::text::pattern;
+use crate::{aws, hcl};
 
 crate::check! {
     /// A subnet of the service has no free addresses.
@@ -109,14 +110,13 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
             let remedy = Remedy::new(
             "Add subnets with room to the service, or free the addresses that nobody uses; a deployment needs twice the tasks' addresses.",
         )
-        .cli(format!(
-            "aws ec2 describe-network-interfaces --filters Name=subnet-id,Values={subnet} --query 'NetworkInterfaces[].[Status,Description]'"
-        ))
+        .cli(aws!("ec2 describe-network-interfaces --filters Name=subnet-id,Values={} --query NetworkInterfaces[].[Status,Description]", subnet))
         .cli(told.see(patient))
-        .terraform(format!(
-            "resource \"aws_ecs_service\" \"{}\" {{\n  network_configuration {{\n    subnets = [/* with another one */]\n  }}\n}}",
-            patient.name()
-        ));
+        .terraform(hcl!(r#"resource "aws_ecs_service" "{}" {
+  network_configuration {
+    subnets = [/* with another one */]
+  }
+}"#, patient.name()));
             Some(
                 told.finding(patient, &claim)
                     .because_all(counted)

@@ -5,6 +5,7 @@ use crate::check::{Findings, NoAnswer};
 use crate::facts::tasks::reason::{self, Trouble};
 use crate::finding::Remedy;
 use crate::patient::Patient;
+use crate::{aws, hcl};
 
 crate::check! {
     /// The account's quota of Fargate vCPUs is used up, or the account may run nothing.
@@ -73,11 +74,13 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
             ),
         };
         let remedy = remedy
-            .cli(format!("aws service-quotas get-service-quota --service-code fargate --quota-code {code}"))
-            .cli(format!("aws service-quotas request-service-quota-increase --service-code fargate --quota-code {code} --desired-value <vCPUs>"))
-            .terraform(format!(
-                "resource \"aws_servicequotas_service_quota\" \"fargate\" {{\n  service_code = \"fargate\"\n  quota_code   = \"{code}\"\n  value        = 64\n}}"
-            ));
+            .cli(aws!("service-quotas get-service-quota --service-code fargate --quota-code {}", code))
+            .cli(aws!("service-quotas request-service-quota-increase --service-code fargate --quota-code {} --desired-value $VCPUS", code))
+            .terraform(hcl!(r#"resource "aws_servicequotas_service_quota" "fargate" {
+  service_code = "fargate"
+  quota_code   = "{}"
+  value        = 64
+}"#, code));
         Some(told.finding(patient, claim).mend(remedy))
     })
 }

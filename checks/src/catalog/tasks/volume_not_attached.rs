@@ -5,6 +5,7 @@ use std::sync::LazyLock;
 
 use regex::Regex;
 
+use crate::aws;
 use crate::check::{Findings, NoAnswer};
 use crate::facts::tasks::reason::{self, Trouble};
 use crate::finding::Remedy;
@@ -73,10 +74,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
             }
         };
         let task = told.tasks.first().map_or("<task>", |task| task.id());
-        let remedy = Remedy::new(advice).cli(format!(
-            "aws ecs describe-tasks --cluster {} --tasks {task} --query 'tasks[].attachments[?type==`AmazonElasticBlockStorage`]'",
-            crate::call::quote(patient.cluster())
-        ));
+        let remedy = Remedy::new(advice).cli(aws!("ecs describe-tasks --cluster {} --tasks {} --query tasks[].attachments[?type==`AmazonElasticBlockStorage`]", patient.cluster(), task));
         Some(
             told.finding(
                 patient,

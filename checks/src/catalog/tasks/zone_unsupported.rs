@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 
+use crate::aws;
 use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
 use crate::facts::network::reach;
@@ -82,10 +83,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
             .iter()
             .map(|(id, zone)| Evidence::new(Call::DescribeSubnets, *id, "AvailabilityZone", zone));
         let remedy = Remedy::new("Take the subnet whose zone has no Fargate out of the service; AWS's docs list the zones by id.")
-            .cli(format!(
-                "aws ec2 describe-subnets --subnet-ids {} --query 'Subnets[].[SubnetId,AvailabilityZone,AvailabilityZoneId]'",
-                subnets.join(" ")
-            ))
+            .cli(aws!("ec2 describe-subnets --subnet-ids {} --query Subnets[].[SubnetId,AvailabilityZone,AvailabilityZoneId]", subnets.join(" ")))
             .cli(told.see(patient));
         Some(
             told.finding(patient, &format!("Fargate likely does not run in {of}"))

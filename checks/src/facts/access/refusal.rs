@@ -10,14 +10,16 @@ use regex::Regex;
 use serde_json::json;
 
 use crate::aws::rollback_reason::{self, HookFailure, Reason};
-use crate::call::{Call, quote};
+use crate::call::Call;
 use crate::check::Findings;
+use crate::command::Command;
 use crate::facts::deployment::{managed, rollback, rollout};
 use crate::facts::tasks::reason::{self, Told, Trouble};
 use crate::finding::{Evidence, Finding, Remedy};
 use crate::patient::Patient;
 use crate::snapshot::Simulation;
 use crate::text::{and_list, pattern};
+use crate::{aws, hcl, words};
 
 /// What IAM refused: to which role, which action, on what.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -345,7 +347,7 @@ pub fn settle(
 ) -> Finding {
     let Some(question) = question else { return finding };
     let Question { action, .. } = question;
-    let (key, name) = (question.key(), quote(question.name()));
+    let (key, name) = (question.key(), question.name());
     let seen = findings.see(patient.simulation(&key));
     let simulation = seen.flatten();
     let see = patient.see(Call::SimulatePrincipalPolicy, &key);
@@ -359,45 +361,47 @@ pub fn settle(
             let unknown = simulation
                 .map(|simulation| &simulation.missing_context_values)
                 .filter(|unknown| !unknown.is_empty());
-            finding.says += &match unknown {
+            finding = finding.detail(match unknown {
                 Some(keys) => format!(
-                    " No policy of the role allows it, unless under conditions on {}.",
+                    "No policy of the role allows it, unless under conditions on {}.",
                     and_list(keys)
                 ),
-                None => " No policy of the role allows it.".into(),
-            };
+                None => "No policy of the role allows it.".into(),
+            });
         }
         Refusal::Denies(by) => {
-            finding.says +=
-                &format!(" It is denied outright by {by}, so an added permission does not help.");
+            finding = finding.detail(format!(
+                "It is denied outright by {by}, so an added permission does not help."
+            ));
             finding.remedy = Remedy::new(format!("Take the deny of {action} out of {by}, or exempt the role from it; then deploy again."))
-                .cli(format!("aws iam list-role-policies --role-name {name}"))
-                .cli(format!("aws iam list-attached-role-policies --role-name {name}"))
+                .cli(aws!("iam list-role-policies --role-name {}", name))
+                .cli(aws!("iam list-attached-role-policies --role-name {}", name))
                 .cli(see);
         }
         Refusal::AllowedByNo(what) => {
-            finding.says += &format!(" No {what} allows it, whatever the role's own policies say.");
+            finding = finding
+                .detail(format!("No {what} allows it, whatever the role's own policies say."));
             let remedy = Remedy::new(format!(
                 "Allow {action} to the role in the {what} too, then deploy again."
             ));
             finding.remedy = match what.as_str() {
-                "permissions boundary" => remedy.cli(format!("aws iam get-role --role-name {name} --query Role.PermissionsBoundary")),
+                "permissions boundary" => remedy.cli(aws!("iam get-role --role-name {} --query Role.PermissionsBoundary", name)),
                 "service control policy" => remedy
-                    .cli(format!("aws organizations list-policies-for-target --target-id {} --filter SERVICE_CONTROL_POLICY", patient.account())),
+                    .cli(aws!("organizations list-policies-for-target --target-id {} --filter SERVICE_CONTROL_POLICY", patient.account())),
                 "resource-based policy" => of_resource(question).into_iter().chain(grant(question)).fold(remedy, Remedy::cli),
                 _ => remedy,
             }
             .cli(see);
         }
         Refusal::Allowed => {
-            finding.says += " The role's own policies allow it by now: they were mended since, or the policy of the resource, of its key or of an \
-                             endpoint refuses, which is not looked up.";
+            finding = finding.detail("The role's own policies allow it by now: they were mended since, or the policy of the resource, of its key or of an \
+                             endpoint refuses, which is not looked up.");
             let remedy = Remedy::new(
                 "Deploy again if the role's policies were changed after the last failure. If not, see the other policies on the way.",
             );
             let remedy = of_resource(question).into_iter().fold(remedy, Remedy::cli);
-            finding.remedy = remedy
-                .cli(format!("aws ecs update-service {} --force-new-deployment", patient.cli()));
+            finding.remedy =
+                remedy.cli(patient.update_service().and(words!("--force-new-deployment")));
         }
     }
     finding.because_all(simulation.into_iter().flat_map(|simulation| evidence(&key, simulation)))
@@ -425,27 +429,27 @@ fn evidence<'a>(key: &'a str, simulation: &'a Simulation) -> impl Iterator<Item 
 }
 
 /// A key can be opened to a role without a change of its policy.
-fn grant(question: &Question) -> Option<String> {
+fn grant(question: &Question) -> Option<Command> {
     let (key, operation) = (question.resource?, question.action.strip_prefix("kms:")?);
-    Some(format!(
-        "aws kms create-grant --key-id {} --grantee-principal {} --operations {operation}",
-        quote(key),
-        quote(&question.role)
+    Some(aws!(
+        "kms create-grant --key-id {} --grantee-principal {} --operations {}",
+        key,
+        &question.role,
+        operation
     ))
 }
 
 /// The command that shows the policy of the resource itself.
-fn of_resource(question: &Question) -> Option<String> {
+fn of_resource(question: &Question) -> Option<Command> {
     let resource = question.resource?;
     let service = question.action.split(':').next()?;
-    let named = quote(resource);
     Some(match service {
-        "secretsmanager" => format!("aws secretsmanager get-resource-policy --secret-id {named}"),
-        "kms" => format!("aws kms get-key-policy --key-id {named} --policy-name default"),
-        "lambda" => format!("aws lambda get-policy --function-name {named}"),
-        "ecr" => format!(
-            "aws ecr get-repository-policy --repository-name {}",
-            quote(resource.split_once(":repository/")?.1)
+        "secretsmanager" => aws!("secretsmanager get-resource-policy --secret-id {}", resource),
+        "kms" => aws!("kms get-key-policy --key-id {} --policy-name default", resource),
+        "lambda" => aws!("lambda get-policy --function-name {}", resource),
+        "ecr" => aws!(
+            "ecr get-repository-policy --repository-name {}",
+            resource.split_once(":repository/")?.1
         ),
         _ => return None,
     })
@@ -455,12 +459,26 @@ fn of_resource(question: &Question) -> Option<String> {
 /// Terraform/OpenTofu. `name` is what the policy is called.
 pub fn allowing(remedy: Remedy, role: &str, name: &str, action: &str, resource: &str) -> Remedy {
     let policy = json!({ "Version": "2012-10-17", "Statement": [{ "Effect": "Allow", "Action": action, "Resource": resource }] });
-    let (role_word, document) = (quote(role), quote(&policy.to_string()));
-    remedy.cli(format!("aws iam put-role-policy --role-name {role_word} --policy-name {name} --policy-document {document}")).terraform(format!(
-        "resource \"aws_iam_role_policy\" \"{}\" {{\n  role   = \"{role}\"\n  policy = jsonencode({{\n    Version   = \"2012-10-17\"\n    Statement = [{{ \
-         Effect = \"Allow\", Action = \"{action}\", Resource = \"{resource}\" }}]\n  }})\n}}",
-        name.replace('-', "_")
-    ))
+    remedy
+        .cli(aws!(
+            "iam put-role-policy --role-name {} --policy-name {} --policy-document {}",
+            role,
+            name,
+            policy
+        ))
+        .terraform(hcl!(
+            r#"resource "aws_iam_role_policy" "{}" {
+  role   = "{}"
+  policy = jsonencode({
+    Version   = "2012-10-17"
+    Statement = [{ Effect = "Allow", Action = "{}", Resource = "{}" }]
+  })
+}"#,
+            name.replace('-', "_"),
+            role,
+            action,
+            resource
+        ))
 }
 
 #[cfg(test)]

@@ -6,7 +6,8 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use crate::aws::time;
-use crate::call::{Call, quote};
+use crate::call::Call;
+use crate::command::Command;
 use crate::facts::inbound::traffic;
 use crate::finding::Evidence;
 use crate::patient::Patient;
@@ -14,6 +15,7 @@ use crate::seen::Blind;
 use crate::snapshot::ServiceDeployment;
 use crate::snapshot::service::{CircuitBreaker, DeploymentConfiguration};
 use crate::text::parsed;
+use crate::{aws, words};
 
 /// How a strategy moves traffic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -295,21 +297,21 @@ pub fn evidence(
 }
 
 /// The command that shows the deployment again.
-pub fn see(patient: &Patient, deployment: &ServiceDeployment) -> String {
+pub fn see(patient: &Patient, deployment: &ServiceDeployment) -> Command {
     patient.see(Call::DescribeServiceDeployments, &deployment.service_deployment_arn)
 }
 
 /// The command that goes back to the version before.
-pub fn stop(deployment: &ServiceDeployment) -> String {
-    format!(
-        "aws ecs stop-service-deployment --service-deployment-arn {} --stop-type ROLLBACK",
+pub fn stop(deployment: &ServiceDeployment) -> Command {
+    aws!(
+        "ecs stop-service-deployment --service-deployment-arn {} --stop-type ROLLBACK",
         deployment.service_deployment_arn
     )
 }
 
 /// The command that sets a service's deployment configuration. It replaces the whole, so all that
 /// is known is sent.
-pub fn configure(patient: &Patient, configured: &DeploymentConfiguration) -> String {
+pub fn configure(patient: &Patient, configured: &DeploymentConfiguration) -> Command {
     let breaker = configured.deployment_circuit_breaker.as_ref();
     let parts = [
         ("strategy", configured.strategy.as_ref().map(|strategy| json!(strategy))),
@@ -329,11 +331,7 @@ pub fn configure(patient: &Patient, configured: &DeploymentConfiguration) -> Str
     ];
     let whole: serde_json::Map<String, Value> =
         parts.into_iter().filter_map(|(name, part)| Some((name.to_owned(), part?))).collect();
-    format!(
-        "aws ecs update-service {} --deployment-configuration {}",
-        patient.cli(),
-        quote(&Value::Object(whole).to_string())
-    )
+    patient.update_service().and(words!("--deployment-configuration {}", Value::Object(whole)))
 }
 
 /// A healthy task sets the count back unless that is turned off.

@@ -9,13 +9,16 @@ use std::iter;
 use crate::aws::cidr::{self, Cidr};
 use crate::call::Call;
 use crate::check::Findings;
+use crate::command::Command;
 use crate::facts::inbound::traffic;
 use crate::facts::network::reach;
 use crate::finding::{Evidence, Remedy};
+use crate::hcl::Hcl;
 use crate::patient::Patient;
 use crate::seen::Blind;
 use crate::snapshot::{IpPermission, Listener, LoadBalancer, ManagedPrefixList, SecurityGroup};
 use crate::text::{and_list, parsed};
+use crate::{aws, hcl};
 
 /// A load balancer in front of the service, with what decides who may come in.
 #[derive(Debug)]
@@ -299,16 +302,19 @@ fn is_list(source: &str) -> bool {
 
 /// The command that takes away this source of this rule, a block or a prefix list, and nothing
 /// else.
-pub fn revoke(group: &SecurityGroup, permission: &IpPermission, source: &str) -> String {
+pub fn revoke(group: &SecurityGroup, permission: &IpPermission, source: &str) -> Command {
     let IpPermission { ip_protocol, from_port, to_port, .. } = permission;
     let ports = match (from_port, to_port) {
         (Some(from), Some(to)) => format!(",FromPort={from},ToPort={to}"),
         _ => String::new(),
     };
     let ranges = range(source);
-    format!(
-        "aws ec2 revoke-security-group-ingress --group-id {} --ip-permissions 'IpProtocol={ip_protocol}{ports},{ranges}'",
-        group.group_id
+    aws!(
+        "ec2 revoke-security-group-ingress --group-id {} --ip-permissions IpProtocol={}{},{}",
+        group.group_id,
+        ip_protocol,
+        ports,
+        ranges
     )
 }
 
@@ -343,23 +349,37 @@ pub fn evidence(admitted: &[&Admitted]) -> Vec<Evidence> {
 }
 
 /// The command that lets a block or a prefix list in on one port.
-pub fn authorize(group: &str, port: i32, source: impl ToString) -> String {
+pub fn authorize(group: &str, port: i32, source: impl ToString) -> Command {
     let ranges = range(&source.to_string());
-    format!(
-        "aws ec2 authorize-security-group-ingress --group-id {group} --ip-permissions 'IpProtocol=tcp,FromPort={port},ToPort={port},{ranges}'"
+    aws!(
+        "ec2 authorize-security-group-ingress --group-id {} --ip-permissions IpProtocol=tcp,FromPort={},ToPort={},{}",
+        group,
+        port,
+        port,
+        ranges
     )
 }
 
 /// The same as Terraform/OpenTofu.
-pub fn terraform(group: &str, port: i32, source: &str) -> String {
-    let argument = match source {
-        list if is_list(list) => "prefix_list_id",
-        block if block.contains(':') => "cidr_ipv6",
-        _ => "cidr_ipv4",
+pub fn terraform(group: &str, port: i32, source: &str) -> Hcl {
+    let source = match source {
+        list if is_list(list) => hcl!("prefix_list_id    = {}", list),
+        block if block.contains(':') => hcl!("cidr_ipv6         = {}", block),
+        block => hcl!("cidr_ipv4         = {}", block),
     };
-    format!(
-        "resource \"aws_vpc_security_group_ingress_rule\" \"clients\" {{\n  security_group_id = \"{group}\"\n  ip_protocol       = \"tcp\"\n  \
-         from_port         = {port}\n  to_port           = {port}\n  {argument:<17} = \"{source}\"\n}}"
+    hcl!(
+        r#"
+        resource "aws_vpc_security_group_ingress_rule" "clients" {
+          security_group_id = {}
+          ip_protocol       = "tcp"
+          from_port         = {}
+          to_port           = {}
+          {}
+        }"#,
+        group,
+        port,
+        port,
+        source
     )
 }
 
@@ -375,7 +395,7 @@ pub fn is_of_express(wide: &[&Admitted]) -> bool {
 
 /// The commands that take away rules that are too wide.
 pub fn revoking<'a>(summary: impl Into<String>, wide: &[&Admitted<'a>]) -> Remedy {
-    let revoke: BTreeSet<String> = wide.iter().map(|admitted| admitted.revoke()).collect();
+    let revoke: BTreeSet<Command> = wide.iter().map(|admitted| admitted.revoke()).collect();
     revoke.into_iter().fold(Remedy::new(summary), Remedy::cli)
 }
 

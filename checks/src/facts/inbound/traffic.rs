@@ -4,12 +4,15 @@
 
 use std::collections::BTreeSet;
 
-use crate::call::{Call, quote};
+use crate::call::Call;
+use crate::command::Command;
 use crate::finding::Evidence;
+use crate::hcl::{Hcl, Name};
 use crate::patient::Patient;
 use crate::seen::Blind;
 use crate::snapshot::deployment::IngressPath;
 use crate::snapshot::{Listener, Rule, Target, TargetGroup};
+use crate::{aws, hcl};
 
 /// One way in: a rule that forwards to some group of the service.
 #[derive(Debug)]
@@ -59,39 +62,51 @@ impl<'a> Way<'a> {
 
     /// The command that gives the rule these weights. A default rule belongs to its listener and is
     /// changed there.
-    pub fn set_weights(&self, weights: &[(&str, i32)]) -> String {
+    pub fn set_weights(&self, weights: &[(&str, i32)]) -> Command {
         let groups: Vec<String> = weights
             .iter()
             .map(|(group, weight)| format!("{{TargetGroupArn={group},Weight={weight}}}"))
             .collect();
-        let action =
-            quote(&format!("Type=forward,ForwardConfig={{TargetGroups=[{}]}}", groups.join(",")));
+        let action = &format!("Type=forward,ForwardConfig={{TargetGroups=[{}]}}", groups.join(","));
         if self.rule.is_default {
-            format!(
-                "aws elbv2 modify-listener --listener-arn {} --default-actions {action}",
-                self.listener.listener_arn
+            aws!(
+                "elbv2 modify-listener --listener-arn {} --default-actions {}",
+                self.listener.listener_arn,
+                action
             )
         } else {
-            format!("aws elbv2 modify-rule --rule-arn {} --actions {action}", self.rule.rule_arn)
+            aws!("elbv2 modify-rule --rule-arn {} --actions {}", self.rule.rule_arn, action)
         }
     }
 
     /// The same weights in Terraform/OpenTofu. ECS changes the weights of its own rule, so the code
     /// must not.
-    pub fn weights_in_terraform(&self, weights: &[(&str, i32)]) -> String {
+    pub fn weights_in_terraform(&self, weights: &[(&str, i32)]) -> Hcl {
         let group = |(arn, weight): &(&str, i32)| {
-            format!(
-                "      target_group {{\n        arn    = \"{arn}\"\n        weight = {weight}\n      }}\n"
-            )
+            hcl!("target_group {\n  arn    = {}\n  weight = {}\n}", arn, weight)
         };
-        let groups: String = weights.iter().map(group).collect();
+        let groups = Hcl::lines(weights.iter().map(group));
         let (resource, action) = if self.rule.is_default {
-            ("aws_lb_listener", "default_action")
+            ("aws_lb_listener", Name("default_action"))
         } else {
-            ("aws_lb_listener_rule", "action")
+            ("aws_lb_listener_rule", Name("action"))
         };
-        format!(
-            "resource \"{resource}\" \"this\" {{\n  {action} {{\n    type = \"forward\"\n    forward {{\n{groups}    }}\n  }}\n  lifecycle {{\n    ignore_changes = [{action}]\n  }}\n}}"
+        hcl!(
+            r#"resource "{}" "this" {
+  {} {
+    type = "forward"
+    forward {
+      {}
+    }
+  }
+  lifecycle {
+    ignore_changes = [{}]
+  }
+}"#,
+            resource,
+            action,
+            groups,
+            action
         )
     }
 

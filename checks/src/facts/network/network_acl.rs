@@ -4,6 +4,7 @@
 
 use std::ops::RangeInclusive;
 
+use crate::aws;
 use crate::aws::cidr::Cidr;
 use crate::call::Call;
 use crate::facts::network::reach::Admission;
@@ -216,9 +217,15 @@ impl Dropped<'_> {
         let direction = if self.crossing.egress { "--egress" } else { "--ingress" };
         let (from, to) = (self.crossing.ports.start(), self.crossing.ports.end());
         let block = if self.crossing.peer.is_v6() { "--ipv6-cidr-block" } else { "--cidr-block" };
-        format!(
-            "aws ec2 create-network-acl-entry --network-acl-id {} {direction} --rule-number {number} --protocol tcp --port-range From={from},To={to} {block} {} --rule-action allow",
-            self.acl.network_acl_id, self.crossing.peer
+        aws!(
+            "ec2 create-network-acl-entry --network-acl-id {} {} --rule-number {} --protocol tcp --port-range From={},To={} {} {} --rule-action allow",
+            self.acl.network_acl_id,
+            direction,
+            number,
+            from,
+            to,
+            block,
+            self.crossing.peer
         )
     }
 }

@@ -8,15 +8,17 @@ use std::net::IpAddr;
 use std::ops::RangeInclusive;
 
 use crate::aws::cidr::Cidr;
-use crate::call::{Call, quote};
+use crate::call::Call;
 use crate::facts::inbound::{health_check, instance, traffic};
 use crate::facts::tasks::stop;
 use crate::finding::{Evidence, Remedy};
+use crate::hcl::Hcl;
 use crate::patient::Patient;
 use crate::seen::{Blind, Why};
 use crate::snapshot::service::NetworkConfiguration;
 use crate::snapshot::{IpPermission, LoadBalancer, SecurityGroup, Target, TargetGroup, Task};
 use crate::text::parsed;
+use crate::{aws, hcl};
 
 /// Whether some rule lets traffic through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -455,9 +457,9 @@ pub fn let_in(
     source: &str,
     ports: impl Into<Ports>,
 ) -> Remedy {
-    let (into, from, ports) = (quote(group), quote(source), ports.into());
+    let (into, from, ports) = (group, source, ports.into());
     remedy
-        .cli(format!("aws ec2 authorize-security-group-ingress --group-id {into} --protocol tcp --port {ports} --source-group {from}"))
+        .cli(aws!("ec2 authorize-security-group-ingress --group-id {} --protocol tcp --port {} --source-group {}", into, ports.to_string(), from))
         .terraform(ingress_in_terraform(name, group, source, ports))
 }
 
@@ -470,24 +472,20 @@ pub fn let_out(
     ports: impl Into<Ports>,
 ) -> Remedy {
     let ports @ Ports(from, to) = ports.into();
-    let pair = quote(&format!(
+    let pair = &format!(
         "IpProtocol=tcp,FromPort={from},ToPort={to},UserIdGroupPairs=[{{GroupId={peer}}}]"
-    ));
+    );
     remedy
-        .cli(format!(
-            "aws ec2 authorize-security-group-egress --group-id {} --ip-permissions {pair}",
-            quote(group)
+        .cli(aws!(
+            "ec2 authorize-security-group-egress --group-id {} --ip-permissions {}",
+            group,
+            pair
         ))
         .terraform(rule_in_terraform("egress", name, group, peer, ports))
 }
 
 /// A rule that lets one group into another on a port.
-pub fn ingress_in_terraform(
-    name: &str,
-    group: &str,
-    source: &str,
-    ports: impl Into<Ports>,
-) -> String {
+pub fn ingress_in_terraform(name: &str, group: &str, source: &str, ports: impl Into<Ports>) -> Hcl {
     rule_in_terraform("ingress", name, group, source, ports.into())
 }
 
@@ -497,9 +495,21 @@ fn rule_in_terraform(
     group: &str,
     peer: &str,
     Ports(from, to): Ports,
-) -> String {
-    format!(
-        "resource \"aws_vpc_security_group_{way}_rule\" \"{name}\" {{\n  security_group_id            = \"{group}\"\n  referenced_security_group_id = \"{peer}\"\n  ip_protocol                  = \"tcp\"\n  from_port                    = {from}\n  to_port                      = {to}\n}}"
+) -> Hcl {
+    hcl!(
+        r#"resource "aws_vpc_security_group_{}_rule" "{}" {
+  security_group_id            = "{}"
+  referenced_security_group_id = "{}"
+  ip_protocol                  = "tcp"
+  from_port                    = {}
+  to_port                      = {}
+}"#,
+        way,
+        name,
+        group,
+        peer,
+        from,
+        to
     )
 }
 

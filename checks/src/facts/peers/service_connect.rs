@@ -4,13 +4,16 @@
 use std::collections::BTreeSet;
 
 use crate::check::Findings;
+use crate::command::Command;
 use crate::facts::peers::callee::{self, Named};
 use crate::finding::Remedy;
+use crate::hcl::Hcl;
 use crate::patient::Patient;
 use crate::seen::Blind;
 use crate::snapshot::peers::{ServiceConnect, ServiceConnectResource, ServiceConnectService};
 use crate::snapshot::{Deployment, Service};
 use crate::text::and_list;
+use crate::{aws, hcl, words};
 
 /// Why it does not apply.
 pub const NOT_CONNECTED: &str = "no Service Connect";
@@ -205,22 +208,20 @@ pub fn container_port(patient: &Patient, endpoint: &Endpoint) -> Result<Option<i
 }
 
 /// The command that sets Service Connect. It sets all of it: what is not named is gone.
-pub fn setting(patient: &Patient, configuration: &str) -> String {
-    format!(
-        "aws ecs update-service {} --service-connect-configuration {configuration}",
-        patient.cli()
-    )
+pub fn setting(patient: &Patient, configuration: &str) -> Command {
+    patient.update_service().and(words!("--service-connect-configuration {}", configuration))
 }
 
 /// The commands that change what the service has of Service Connect, by way of connect.json: all of
 /// it has to go along.
 pub fn editing(remedy: Remedy, patient: &Patient) -> Remedy {
-    let query = "'services[0].deployments[0].serviceConnectConfiguration' > connect.json";
-    let read = format!(
-        "aws ecs describe-services --cluster {} --services {} --query {query}",
+    let read = aws!(
+        "ecs describe-services --cluster {} --services {} \
+         --query services[0].deployments[0].serviceConnectConfiguration",
         patient.cluster(),
         patient.name()
-    );
+    )
+    .into_file("connect.json");
     remedy.cli(read).cli(setting(patient, "file://connect.json"))
 }
 
@@ -237,19 +238,26 @@ fn place(patient: &Patient) -> Option<String> {
 /// namespace. One that is in a namespace stays there, with all that it offers, and its next tasks
 /// know the name.
 pub fn joining(mut remedy: Remedy, patient: &Patient) -> Remedy {
-    let resource = |lines: &str| {
-        format!("resource \"aws_ecs_service\" \"{}\" {{\n{lines}\n}}", patient.name())
+    let resource = |lines: Hcl| {
+        hcl!(
+            r#"resource "aws_ecs_service" "{}" {
+  {}
+}"#,
+            patient.name(),
+            lines
+        )
     };
     if let Some(place) = place(patient) {
         remedy
             .summary
             .push_str(&format!(" This service is in {place}: put the sibling there, then deploy this one again, so that its tasks learn the name."));
         return remedy
-            .cli(format!("aws ecs update-service {} --force-new-deployment", patient.cli()))
-            .terraform(resource("  force_new_deployment = true"));
+            .cli(patient.update_service().and(words!("--force-new-deployment")))
+            .terraform(resource(hcl!("force_new_deployment = true")));
     }
     remedy.summary.push_str(" The namespace internal stands for yours.");
-    let block = "  service_connect_configuration {\n    enabled   = true\n    namespace = \"internal\"\n  }";
+    let block =
+        hcl!("service_connect_configuration {\n  enabled   = true\n  namespace = \"internal\"\n}");
     remedy.cli(setting(patient, "enabled=true,namespace=internal")).terraform(resource(block))
 }
 
@@ -278,16 +286,30 @@ pub fn offering(mut remedy: Remedy, patient: &Patient, port_name: &str, port: i3
         remedy.summary.push_str(" The namespace internal stands for yours.");
         let entry =
             format!("{{portName={port_name},clientAliases=[{{port={port},dnsName={name}}}]}}");
-        remedy = remedy.cli(setting(
-            patient,
-            &format!("'enabled=true,namespace=internal,services=[{entry}]'"),
-        ));
+        remedy = remedy
+            .cli(setting(patient, &format!("enabled=true,namespace=internal,services=[{entry}]")));
     }
-    let namespace = namespace
-        .map_or_else(String::new, |namespace| format!("    namespace = \"{namespace}\"\n"));
-    remedy.terraform(format!(
-        "resource \"aws_ecs_service\" \"{name}\" {{\n  service_connect_configuration {{\n    enabled   = true\n{namespace}    service {{\n      port_name = \
-         \"{port_name}\"\n      client_alias {{\n        port     = {port}\n        dns_name = \"{name}\"\n      }}\n    }}\n  }}\n}}"
+    let namespace =
+        namespace.map_or_else(Hcl::default, |namespace| hcl!("namespace = {}", namespace));
+    remedy.terraform(hcl!(
+        r#"resource "aws_ecs_service" "{}" {
+  service_connect_configuration {
+    enabled   = true
+    {}
+    service {
+      port_name = "{}"
+      client_alias {
+        port     = {}
+        dns_name = "{}"
+      }
+    }
+  }
+}"#,
+        name,
+        namespace,
+        port_name,
+        port,
+        name
     ))
 }
 

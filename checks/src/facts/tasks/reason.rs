@@ -16,6 +16,7 @@ use crate::aws::event::{self, Event};
 use crate::aws::time;
 use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
+use crate::command::Command;
 use crate::facts::deployment::{rollback, rollout};
 use crate::facts::tasks::stop::{self, Failures, StopKind};
 use crate::finding::{Evidence, Finding, Kind, Subject};
@@ -286,7 +287,7 @@ impl<'a> Told<'a> {
     }
 
     /// The command that shows AWS's words again.
-    pub fn see(&self, patient: &Patient) -> String {
+    pub fn see(&self, patient: &Patient) -> Command {
         let id = self.tasks.first().map_or(patient.arn(), |task| task.id());
         patient.see(self.evidence.call, id)
     }

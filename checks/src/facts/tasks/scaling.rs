@@ -5,12 +5,15 @@ use std::sync::LazyLock;
 
 use regex::Regex;
 
-use crate::call::{Call, quote};
+use crate::call::Call;
+use crate::command::{Command, Words};
 use crate::finding::Evidence;
+use crate::hcl::Hcl;
 use crate::patient::Patient;
 use crate::seen::Blind;
 use crate::snapshot::{ScalableTarget, ScalingActivity, Service};
 use crate::text::{count, pattern};
+use crate::{aws, hcl};
 
 /// What Application Auto Scaling calls the service; none for one that it cannot scale.
 pub fn resource(service: &Service) -> Option<String> {
@@ -52,17 +55,25 @@ pub fn did(activity: &ScalingActivity, field: &'static str, value: impl ToString
 }
 
 /// The command that changes the bounds, or what is suspended.
-pub fn register(patient: &Patient, options: &str) -> String {
-    let resource = quote(&format!("service/{}/{}", patient.cluster(), patient.name()));
-    format!(
-        "aws application-autoscaling register-scalable-target --service-namespace ecs --scalable-dimension ecs:service:DesiredCount \
-         --resource-id {resource} {options}"
+pub fn register(patient: &Patient, options: Words) -> Command {
+    aws!(
+        "application-autoscaling register-scalable-target --service-namespace ecs \
+         --scalable-dimension ecs:service:DesiredCount --resource-id service/{}/{}",
+        patient.cluster(),
+        patient.name()
     )
+    .and(options)
 }
 
 /// The same in Terraform/OpenTofu: lines of the scalable target.
-pub fn terraform(patient: &Patient, lines: &str) -> String {
-    format!("resource \"aws_appautoscaling_target\" \"{}\" {{\n{lines}\n}}", patient.name())
+pub fn terraform(patient: &Patient, lines: Hcl) -> Hcl {
+    hcl!(
+        r#"resource "aws_appautoscaling_target" "{}" {
+  {}
+}"#,
+        patient.name(),
+        lines
+    )
 }
 
 impl ScalingActivity {
