@@ -1,5 +1,6 @@
 //! What a check is, and the `check!` macro with which each file of the catalog declares its own.
 
+use crate::applies::Applies;
 use crate::call::Call;
 use crate::finding::Finding;
 use crate::patient::Patient;
@@ -109,6 +110,8 @@ pub struct Check {
     pub role: Role,
     pub shows: Option<Symptom>,
     pub explains: &'static [Symptom],
+    /// Which services it is about; of others it says that it does not apply.
+    pub applies: &'static [Applies],
     /// Every call whose answer the check reads.
     pub reads: &'static [Call],
     /// Makes a healthy service sick in exactly this way.
@@ -147,6 +150,7 @@ macro_rules! check {
         role: $role:ident,
         $( shows: $shows:ident, )?
         explains: [ $( $explains:ident ),* $(,)? ],
+        $( applies: [ $( $applies:ident ),* $(,)? ], )?
         reads: [ $( $reads:ident ),* $(,)? ],
         example: on $baseline:ident, |$snapshot:ident| $example:block $(,)?
     ) => {
@@ -158,6 +162,7 @@ macro_rules! check {
             role: $crate::check::Role::$role,
             shows: $crate::check!(@first $( $shows )?),
             explains: &[ $( $crate::symptom::Symptom::$explains ),* ],
+            applies: &[ $( $( $crate::applies::Applies::$applies ),* )? ],
             reads: &[ $( $crate::call::Call::$reads ),* ],
             example: {
                 fn example() -> $crate::snapshot::Snapshot {

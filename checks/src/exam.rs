@@ -48,7 +48,10 @@ pub struct Exam {
 pub fn examine(check: &'static Check, patient: &Patient) -> Exam {
     patient.forget_reads();
     let mut findings = Findings::default();
-    let ended = catch_unwind(AssertUnwindSafe(|| (check.look)(patient, &mut findings)));
+    let ended = catch_unwind(AssertUnwindSafe(|| {
+        check.applies.iter().try_for_each(|condition| condition.ask(patient))?;
+        (check.look)(patient, &mut findings)
+    }));
     let Findings { found, hidden: mut missed } = findings;
     let clean = match ended {
         Ok(Ok(())) => Outcome::Healthy,

@@ -155,6 +155,11 @@ impl Hcl {
         Hcl(pieces.into_iter().map(|piece| piece.0).collect::<Vec<_>>().join(between))
     }
 
+    /// Whether the code has this text.
+    pub fn contains(&self, text: &str) -> bool {
+        self.0.contains(text)
+    }
+
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

@@ -5,6 +5,7 @@
 //! `aws` is the grammar of AWS's texts; `facts` work out once what several checks need to know;
 //! `views` are what only the report asks; the catalog has one file a check.
 
+pub mod applies;
 pub mod aws;
 pub mod baseline;
 pub mod call;

@@ -22,7 +22,7 @@ pub fn expecting(who: &[&str]) -> Intent {
 
 /// What the check says, finding by finding.
 pub fn says(check: Check, snapshot: &Snapshot) -> Vec<String> {
-    exam(check, snapshot).findings.into_iter().map(|finding| finding.says).collect()
+    exam(check, snapshot).findings.into_iter().map(|finding| finding.says()).collect()
 }
 
 /// What the check says of a worker of which so many tasks never ran, for this reason.

@@ -173,7 +173,7 @@ fn evidence_is_in_the_snapshot() {
                     evidence.call.action()
                 );
                 let mut around = Vec::new();
-                subtrees(&json, &evidence.of, &mut around);
+                subtrees(&json, &evidence.of.to_string(), &mut around);
                 assert!(
                     !around.is_empty(),
                     "{check:?}: nothing in the snapshot is called {}",
@@ -388,17 +388,28 @@ fn explanations_have_their_sections() {
 fn findings_tell_what_to_do() {
     for check in catalog::checks() {
         for finding in exam_of(check, &(check.example)(), &[]).findings {
-            let says = &finding.says;
+            let says = &finding.says();
             assert!(says.ends_with('.') && !says.contains('\n'), "{check:?} says {says:?}");
+            assert!(follows_a_colon(&finding), "{check:?} claims {:?}", finding.claim);
             assert!(!finding.remedy.summary.is_empty(), "{check:?} has no remedy");
             if check.role == Role::Cause {
-                assert!(!finding.remedy.cli.is_empty(), "{check:?} is a cause and has no command");
+                assert!(!finding.remedy.commands.is_empty(), "{check:?} is a cause and has no command");
             }
-            for command in &finding.remedy.cli {
+            for command in finding.remedy.shell() {
                 assert!(command.starts_with("aws "), "{check:?}: {command}");
             }
         }
     }
+}
+
+/// Whether a claim reads well after "Clients get 503:": it begins small, unless with a name or an
+/// acronym, and is no sentence yet.
+fn follows_a_colon(finding: &Finding) -> bool {
+    let word = finding.claim.split([' ', '\'']).next().unwrap_or_default();
+    let small = word.starts_with(|c: char| c.is_lowercase() || c.is_ascii_digit() || c == '"');
+    let acronym = word.chars().filter(|c| c.is_uppercase()).count() > 1;
+    let product = ["Fargate", "Express", "Docker", "Auto", "Amazon", "Cloud", "Service"].contains(&word);
+    (finding.names || small || acronym || product) && !finding.claim.ends_with('.')
 }
 
 #[test]

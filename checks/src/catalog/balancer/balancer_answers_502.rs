@@ -101,22 +101,26 @@ fn finding(patient: &Patient, errors: &Errors, refused: Option<Recent>) -> Resul
         .filter(|task| errors.minutes.iter().any(|(at, _)| balancer_errors::is_near(task, *at)))
         .map(|task| task.task_definition_arn.as_str())
         .collect();
-    let mut says = format!(
-        "Load balancer {} answered 502 by itself to {}.",
+    let claim = format!(
+        "load balancer {} answered 502 by itself to {}",
         errors.name(),
         errors.words(patient)?
     );
-    says += &match (&refused, versions.is_empty()) {
-        (_, false) => " Tasks failed in the same minutes.".to_owned(),
-        (Some(refused), true) => format!(" {:.0} times it could not connect to a target: nothing answers there, or not always.", refused.sum),
+    let why = match (&refused, versions.is_empty()) {
+        (_, false) => "Tasks failed in the same minutes.".to_owned(),
+        (Some(refused), true) => format!(
+            "{:.0} times it could not connect to a target: nothing answers there, or not always.",
+            refused.sum
+        ),
         (None, true) => {
-            " No connection failed to come about, and no task failed: targets likely closed connections in use, or answered with something that is no HTTP.".to_owned()
+            "No connection failed to come about, and no task failed: targets likely closed connections in use, or answered with something that is no HTTP.".to_owned()
         }
     };
     let remedy = Remedy::new("Mend what makes targets refuse or break connections; access logs of the balancer name the requests and the targets.")
         .cli(patient.see(Call::DescribeLoadBalancerAttributes, errors.balancer));
     let finding = Subject::new(Kind::LoadBalancer, errors.balancer)
-        .sick(says, errors.evidence())
+        .sick(claim, errors.evidence())
+        .detail(why)
         .because_all(refused.map(|refused| refused.evidence))
         .mend(remedy);
     // Tasks that fail take a group's targets with them, whatever group they are registered with.

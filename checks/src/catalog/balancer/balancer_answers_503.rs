@@ -107,26 +107,23 @@ fn finding(
         format!("about {} of the requests", traffic::percent_words(percent))
     };
     let why: Vec<String> = dead.iter().map(Dead::words).collect();
-    let mut says = format!(
-        "Load balancer {balancer} {likely}answers 503 by itself to {part} for {}: {}.",
+    let claim = format!(
+        "load balancer {balancer} {likely}answers 503 by itself to {part} for {}: {}",
         way.name(),
         why.join("; ")
     );
-    if let Some(counted) = &counted {
-        says += &format!(
-            " It counts {:.0} such answers in 15 min, for all services behind it.",
-            counted.sum
-        );
-    }
-    let see = |call: Call, of: &str| patient.see(call, of);
+    let told = counted.as_ref().map_or_else(String::new, |counted| {
+        format!("It counts {:.0} such answers in 15 min, for all services behind it.", counted.sum)
+    });
     let mut remedy = Remedy::new("Mend what keeps targets out of the group; the balancer stops to answer 503 with the first registered target.")
-        .cli(see(Call::DescribeRules, &way.rule.rule_arn));
+        .cli(patient.see(Call::DescribeRules, &way.rule.rule_arn));
     for Dead { share, .. } in dead {
-        remedy = remedy.cli(see(Call::DescribeTargetHealth, share.group));
+        remedy = remedy.cli(patient.see(Call::DescribeTargetHealth, share.group));
     }
     let [weight, state] = dead[0].evidence(way.rule);
     Subject::new(Kind::ListenerRule, &way.rule.rule_arn)
-        .sick(says, state)
+        .sick(claim, state)
+        .detail(told)
         .because(weight)
         .because_all(dead.iter().skip(1).flat_map(|dead| dead.evidence(way.rule)))
         .because_all(counted.map(|counted| counted.evidence))

@@ -88,45 +88,56 @@ fn finding(
     unconnected: Option<Recent>,
     slow: Option<(Recent, f64)>,
 ) -> Result<Finding, Blind> {
-    let mut says = format!(
-        "Load balancer {} answered 504 by itself to {}.",
+    let claim = format!(
+        "load balancer {} answered 504 by itself to {}",
         errors.name(),
         errors.words(patient)?
     );
-    match (&unconnected, &slow) {
-        (Some(unconnected), _) => {
-            says += &format!(
-                " {:.0} times no connection to a target came about: likely something on the way drops it.",
-                unconnected.sum
-            );
-        }
-        (None, Some((slowest, timeout))) => {
-            says += &format!(
-                " The slowest answer that did come took {:.1} s, and the balancer waits {timeout:.0} s: likely the app is too slow.",
-                slowest.peak
-            );
-        }
+    let why = match (&unconnected, &slow) {
+        (Some(unconnected), _) => format!(
+            "{:.0} times no connection to a target came about: likely something on the way drops it.",
+            unconnected.sum
+        ),
+        (None, Some((slowest, timeout))) => format!(
+            "The slowest answer that did come took {:.1} s, and the balancer waits {timeout:.0} s: likely the app is too slow.",
+            slowest.peak
+        ),
         (None, None) => {
-            says += " CloudWatch counts no connection that failed: likely targets take too long, or hang."
+            "CloudWatch counts no connection that failed: likely targets take too long, or hang."
+                .to_owned()
         }
-    }
+    };
     let arn = errors.balancer;
     let see = patient.see(Call::DescribeLoadBalancerAttributes, arn);
-    let remedy = match &unconnected {
-        Some(_) => Remedy::new("Open the way from the balancer to the targets: security groups, network ACLs, routes.").cli(see),
-        None => Remedy::new("Make the app answer sooner; only if it needs that long on purpose, let the balancer wait longer.")
+    let remedy = if unconnected.is_some() {
+        Remedy::new(
+            "Open the way from the balancer to the targets: security groups, network ACLs, routes.",
+        )
+        .cli(see)
+    } else {
+        Remedy::new("Make the app answer sooner; only if it needs that long on purpose, let the balancer wait longer.")
             .cli(see)
-            .cli(aws!("elbv2 modify-load-balancer-attributes --load-balancer-arn {} --attributes Key={},Value=120", arn, balancer_errors::IDLE_TIMEOUT))
-            .terraform(hcl!(r#"resource "aws_lb" "{}" {
-  idle_timeout = 120
-}"#, errors.name())),
+            .cli(aws!(
+                "elbv2 modify-load-balancer-attributes --load-balancer-arn {} \
+                 --attributes Key={},Value=120",
+                arn,
+                balancer_errors::IDLE_TIMEOUT
+            ))
+            .terraform(hcl!(
+                r#"
+                resource "aws_lb" {} {
+                  idle_timeout = 120
+                }"#,
+                errors.name()
+            ))
     };
     let waits = slow
         .as_ref()
         .filter(|_| unconnected.is_none())
         .map(|(_, timeout)| balancer_errors::idle_timeout_evidence(arn, *timeout));
     Ok(Subject::new(Kind::LoadBalancer, arn)
-        .sick(says, errors.evidence())
+        .sick(claim, errors.evidence())
+        .detail(why)
         .because_all(unconnected.map(|unconnected| unconnected.evidence))
         .because_all(slow.map(|(slowest, _)| slowest.evidence))
         .because_all(waits)

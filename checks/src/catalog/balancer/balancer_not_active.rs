@@ -81,37 +81,42 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
             "failed" => "it could not be set up, and clients cannot connect",
             _ => "AWS does not call that active",
         };
-        let mut says =
-            format!("Load balancer {} is in state {state}: {effect}.", balancer.load_balancer_name);
-        if let Some(reason) = &balancer.state_reason {
-            says += &format!(" AWS says: {}.", reason.trim_end_matches('.'));
-        }
-        for (subnet, free) in &full {
-            says += &format!(
-                " Its subnet {subnet} has {free} free addresses, and {ADDRESSES} are wanted."
-            );
-        }
+        let claim =
+            format!("load balancer {} is in state {state}: {effect}", balancer.load_balancer_name);
+        let told = balancer.state_reason.as_ref().map_or_else(String::new, |reason| {
+            format!("AWS says: {}.", reason.trim_end_matches('.'))
+        });
         let remedy = Remedy::new(match (state, full.is_empty()) {
             ("failed", _) => "Make the load balancer anew, in subnets with room.",
             (_, false) => "Free addresses in these subnets, or give the balancer others.",
             (_, true) => "See what AWS says about it, and whether its subnets have room.",
         })
         .cli(patient.see(Call::DescribeLoadBalancers, arn))
-        .cli(aws!("elbv2 set-subnets --load-balancer-arn {} --subnets $SUBNET $SUBNET", arn))
+        .cli(aws!(
+            "elbv2 set-subnets --load-balancer-arn {} --subnets $SUBNET_ID $OTHER_SUBNET_ID",
+            arn
+        ))
         .terraform(hcl!(
-            r#"resource "aws_lb" "{}" {
-  subnets = ["<subnet>", "<subnet>"]
-}"#,
+            r#"
+            resource "aws_lb" {} {
+              subnets = ["<subnet>", "<subnet>"]
+            }"#,
             balancer.load_balancer_name
         ));
         let mut finding = Subject::new(Kind::LoadBalancer, arn)
-            .sick(says, Evidence::new(Call::DescribeLoadBalancers, arn, "State", state));
+            .sick(claim, Evidence::new(Call::DescribeLoadBalancers, arn, "State", state))
+            .detail(told);
         if let Some(reason) = &balancer.state_reason {
             finding = finding.because(Evidence::new(
                 Call::DescribeLoadBalancers,
                 arn,
                 "StateReason",
                 reason,
+            ));
+        }
+        for (subnet, free) in &full {
+            finding = finding.detail(format!(
+                "Its subnet {subnet} has {free} free addresses, and {ADDRESSES} are wanted."
             ));
         }
         let rooms = full.iter().map(|(subnet, free)| {

@@ -157,19 +157,26 @@ fn all_expired(patient: &Patient, listener: &Listener, expired: &[&Certificate])
         .not_after
         .map(|end| format!(" {} ago", time::words(time::age(patient.now(), end))))
         .unwrap_or_default();
-    let says = format!(
-        "The certificate of {} on load balancer {} for {name} expired{since}: clients refuse to connect.",
+    let claim = format!(
+        "the certificate of {} on load balancer {} for {name} expired{since}: clients refuse to connect",
         port(listener),
         traffic::balancer_name(&listener.load_balancer_arn)
     );
     let remedy = Remedy::new("Renew the certificate where it comes from, or put a new one of ACM's in its place: those renew by themselves.")
         .cli(aws!("acm describe-certificate --certificate-arn {}", first.certificate_arn))
-        .cli(aws!("elbv2 modify-listener --listener-arn {} --certificates CertificateArn=$NEW_ARN", listener.listener_arn))
-        .terraform(hcl!(r#"resource "aws_lb_listener" "https" {
-  certificate_arn = aws_acm_certificate_validation.this.certificate_arn
-}"#));
+        .cli(aws!(
+            "elbv2 modify-listener --listener-arn {} \
+             --certificates CertificateArn=$CERTIFICATE_ARN",
+            listener.listener_arn
+        ))
+        .terraform(hcl!(
+            r#"
+            resource "aws_lb_listener" "https" {
+              certificate_arn = aws_acm_certificate_validation.this.certificate_arn
+            }"#
+        ));
     Subject::new(Kind::Listener, &listener.listener_arn)
-        .sick(says, end(first))
+        .sick(claim, end(first))
         .because_all(expired.iter().skip(1).map(|certificate| end(certificate)))
         .mend(remedy)
         .concerns(Kind::Listener, &listener.listener_arn)
@@ -185,15 +192,14 @@ fn uncovered(
     let was = expired.iter().find(|one| hosts.iter().any(|host| covers(one, host)));
     let names: Vec<&str> = valid.iter().filter_map(|one| one.domain_name.as_deref()).collect();
     let why = match was {
-        Some(_) => "The one that was has expired, and the others are for".to_owned(),
-        None => "Those that it has are for".to_owned(),
+        Some(_) => "The one that was has expired, and the others are for",
+        None => "Those that it has are for",
     };
-    let says = format!(
-        "No certificate of {} on load balancer {} is good for {}: a client that connects by that name refuses. {why} {}.",
+    let claim = format!(
+        "no certificate of {} on load balancer {} is good for {}: a client that connects by that name refuses",
         port(listener),
         traffic::balancer_name(&listener.load_balancer_arn),
-        and_list(hosts),
-        and_list(&names)
+        and_list(hosts)
     );
     let remedy = Remedy::new(format!(
         "Get a certificate for {} and put it on the listener, beside those that it has.",
@@ -201,14 +207,16 @@ fn uncovered(
     ))
     .cli(aws!("acm request-certificate --domain-name {} --validation-method DNS", hosts[0]))
     .cli(aws!(
-        "elbv2 add-listener-certificates --listener-arn {} --certificates CertificateArn=$NEW_ARN",
+        "elbv2 add-listener-certificates --listener-arn {} \
+         --certificates CertificateArn=$CERTIFICATE_ARN",
         listener.listener_arn
     ))
     .terraform(hcl!(
-        r#"resource "aws_lb_listener_certificate" "this" {
-  listener_arn    = "{}"
-  certificate_arn = aws_acm_certificate_validation.this.certificate_arn
-}"#,
+        r#"
+        resource "aws_lb_listener_certificate" "this" {
+          listener_arn    = {}
+          certificate_arn = aws_acm_certificate_validation.this.certificate_arn
+        }"#,
         listener.listener_arn
     ));
     let of_names = valid.iter().flat_map(|one| {
@@ -228,7 +236,8 @@ fn uncovered(
         &valid[0].certificate_arn,
     );
     Subject::new(Kind::Listener, &listener.listener_arn)
-        .sick(says, attached)
+        .sick(claim, attached)
+        .detail(format!("{why} {}.", and_list(&names)))
         .because_all(of_names)
         .because_all(was.map(|one| end(one)))
         .mend(remedy)

@@ -95,10 +95,11 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
                 "gets through, but{on_port} the connection is refused or reset, or the answer is malformed"
             )
         };
-        let says = format!("The health check of target group {name} {fails}. {}", clue.words());
+        let claim = format!("the health check of target group {name} {fails}");
         findings.add(
             refused
-                .sick(patient, says)?
+                .sick(patient, claim)?
+                .detail(clue.words())
                 .because_all(clue.evidence(group))
                 .mend(remedy(patient, settings, port, &clue)),
         );
@@ -170,40 +171,59 @@ impl<'l, 'a> Clue<'l, 'a> {
 fn remedy(patient: &Patient, group: &TargetGroup, port: Option<i32>, clue: &Clue) -> Remedy {
     let arn = &group.target_group_arn;
     let name = &group.target_group_name;
-    let resource = |check: &str| {
-        hcl!(
-            r#"resource "aws_lb_target_group" "{}" {
-  health_check {
-    {}
-  }
-}"#,
-            name,
-            check
-        )
-    };
     match clue {
-        Clue::Protocol("HealthCheckProtocol", _) => Remedy::new("Let the health check speak HTTP, if the app does.")
-            .cli(aws!("elbv2 modify-target-group --target-group-arn {} --health-check-protocol HTTP", arn))
-            .terraform(resource("protocol = \"HTTP\"")),
+        Clue::Protocol("HealthCheckProtocol", _) => {
+            Remedy::new("Let the health check speak HTTP, if the app does.")
+                .cli(aws!(
+                    "elbv2 modify-target-group --target-group-arn {} --health-check-protocol HTTP",
+                    arn
+                ))
+                .terraform(hcl!(
+                    r#"
+                    resource "aws_lb_target_group" {} {
+                      health_check {
+                        protocol = "HTTP"
+                      }
+                    }"#,
+                    name
+                ))
+        }
         Clue::Protocol(..) => {
-            Remedy::new("If the app speaks HTTP/1.1, put a new target group in place of this one: the protocol version of a group is fixed.")
+            let summary = "If the app speaks HTTP/1.1, put a new target group in place of this one: the protocol version of a group is fixed.";
+            Remedy::new(summary)
                 .cli(aws!("elbv2 describe-target-groups --target-group-arns {}", arn))
-                .terraform(hcl!(r#"resource "aws_lb_target_group" "{}" {
-  protocol_version = "HTTP1"
-}"#, name))
+                .terraform(hcl!(
+                    r#"
+                    resource "aws_lb_target_group" {} {
+                      protocol_version = "HTTP1"
+                    }"#,
+                    name
+                ))
         }
         Clue::Local(..) | Clue::None => {
-            let port = port.map_or_else(|| "the port that is asked".to_owned(), |port| format!("0.0.0.0:{port}"));
+            let port = port.map_or_else(
+                || "the port that is asked".to_owned(),
+                |port| format!("0.0.0.0:{port}"),
+            );
             let deploy = if patient.is_express() {
-                aws!("ecs update-express-gateway-service --service-arn {} --primary-container file://primary-container.json", patient.arn())
+                aws!(
+                    "ecs update-express-gateway-service --service-arn {} \
+                     --primary-container file://primary-container.json",
+                    patient.arn()
+                )
             } else {
-                patient.update_service().and(words!("--task-definition $FAMILY:$REVISION"))
+                patient.update_service().and(words!("--task-definition $TASK_DEFINITION"))
             };
-            Remedy::new(format!("Let the app listen on {port}, often by a variable such as HOST=0.0.0.0, and deploy it."))
-                .cli(deploy)
-                .terraform(hcl!(r#"container_definitions = jsonencode([{
-  environment = [{ name = "HOST", value = "0.0.0.0" }]
-}])"#))
+            Remedy::new(format!(
+                "Let the app listen on {port}, often by a variable such as HOST=0.0.0.0, and deploy it."
+            ))
+            .cli(deploy)
+            .terraform(hcl!(
+                r#"
+                container_definitions = jsonencode([{
+                  environment = [{ name = "HOST", value = "0.0.0.0" }]
+                }])"#
+            ))
         }
     }
 }
@@ -364,7 +384,7 @@ mod tests {
         snapshot.logs.insert(stream("app"), Seen::No(Why::Denied("no".into())));
         let exam = exam(CHECK, &snapshot);
         assert_eq!((exam.outcome, exam.missed.len()), (Outcome::Sick, 1));
-        assert!(exam.findings[0].says.ends_with(SILENT));
+        assert!(exam.findings[0].says().ends_with(SILENT));
     }
 
     #[test]

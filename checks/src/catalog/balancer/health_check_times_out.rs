@@ -96,8 +96,8 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         let limit = settings.health_check_timeout_seconds.unwrap_or(5);
         let interval = settings.health_check_interval_seconds.unwrap_or(30);
         let name = traffic::group_name(group);
-        let mut says = format!(
-            "The health check of target group {name} gets no answer within {limit} s, though security groups and network ACLs let it through."
+        let claim = format!(
+            "the health check of target group {name} gets no answer within {limit} s, though security groups and network ACLs let it through"
         );
         let busy = findings.see(metric::recent(
             patient,
@@ -107,33 +107,43 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         ));
         let busy = busy.flatten().filter(|cpu| cpu.peak >= BUSY);
         let zone = findings.see(only_zone(patient, group, &slow)).flatten();
-        says += &match (&busy, zone) {
-            (Some(cpu), _) => {
-                format!(
-                    " In the last 5 min the service reaches {:.0} % of its CPU, so the app is likely too busy to answer.",
-                    cpu.peak
-                )
-            }
-            (None, Some(zone)) => {
-                format!(
-                    " Only targets in {zone} time out: likely a route of that zone's subnets, or a firewall, which were not examined."
-                )
-            }
-            (None, None) => " The app is likely too slow to answer, or hangs.".to_owned(),
+        let why = match (&busy, zone) {
+            (Some(cpu), _) => format!(
+                "In the last 5 min the service reaches {:.0} % of its CPU, so the app is likely too busy to answer.",
+                cpu.peak
+            ),
+            (None, Some(zone)) => format!(
+                "Only targets in {zone} time out: likely a route of that zone's subnets, or a firewall, which were not examined."
+            ),
+            (None, None) => "The app is likely too slow to answer, or hangs.".to_owned(),
         };
         let longer = (limit * 2).min(60);
         let interval = interval.max(longer + 5);
-        let remedy = Remedy::new("Let the path of the health check answer at once and without a database; else give it more time, or the app more CPU.")
-            .cli(aws!("elbv2 modify-target-group --target-group-arn {} --health-check-timeout-seconds {} --health-check-interval-seconds {}", group, longer, interval))
-            .terraform(hcl!(r#"resource "aws_lb_target_group" "{}" {
-  health_check {
-    timeout  = {}
-    interval = {}
-  }
-}"#, name, longer, interval));
+        let summary = "Let the path of the health check answer at once and without a database; else give it more time, or the app more CPU.";
+        let remedy = Remedy::new(summary)
+            .cli(aws!(
+                "elbv2 modify-target-group --target-group-arn {} --health-check-timeout-seconds {} \
+                 --health-check-interval-seconds {}",
+                group,
+                longer,
+                interval
+            ))
+            .terraform(hcl!(
+                r#"
+                resource "aws_lb_target_group" {} {
+                  health_check {
+                    timeout  = {}
+                    interval = {}
+                  }
+                }"#,
+                name,
+                longer,
+                interval
+            ));
         findings.add(
             Subject::new(Kind::TargetGroup, group)
-                .sick(says, first.evidence.clone())
+                .sick(claim, first.evidence.clone())
+                .detail(why)
                 .because_all(settings.health_check_timeout_seconds.map(|limit| {
                     Evidence::new(
                         Call::DescribeTargetGroups,

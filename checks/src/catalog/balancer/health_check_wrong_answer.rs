@@ -4,6 +4,7 @@
 use crate::aws::request_log;
 use crate::call::{Call, LOG_STREAM};
 use crate::check::{Findings, NoAnswer};
+use crate::command::Word;
 use crate::facts::inbound::{health_check, traffic};
 use crate::facts::tasks::container_log;
 use crate::finding::{Evidence, Kind, Remedy, Subject};
@@ -81,14 +82,15 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         let matcher = settings.matcher.as_deref().unwrap_or("200");
         let name = traffic::group_name(group);
         let answers = match code {
-            500..=599 => "The app is up, but fails by itself",
-            _ => "The app is up and reachable, only the health check asks for the wrong thing",
+            500..=599 => "The app is up, but fails by itself.",
+            _ => "The app is up and reachable, only the health check asks for the wrong thing.",
         };
-        let says = format!(
-            "The health check of target group {name} asks {path} and gets {code}; only {matcher} counts as healthy. {answers}."
+        let claim = format!(
+            "the health check of target group {name} asks {path} and gets {code}; only {matcher} counts as healthy"
         );
         let mut finding = Subject::new(Kind::TargetGroup, group)
-            .sick(says, first.evidence.clone())
+            .sick(claim, first.evidence.clone())
+            .detail(answers)
             .because(Evidence::new(Call::DescribeTargetGroups, group, "HealthCheckPath", path))
             .because(Evidence::new(Call::DescribeTargetGroups, group, "Matcher", matcher));
         let (proposed, seen) = match findings.see(lines(patient)) {
@@ -172,9 +174,11 @@ fn remedy(
         let summary = "Read the app's log: it answers, and fails. If this path needs more than the app itself, such as a database, let it need less.";
         return Remedy::new(summary).cli(patient.see(Call::FilterLogEvents, log));
     }
-    let usual =
-        if group.health_check_path.as_deref() == Some("/health") { "<path>" } else { "/health" };
-    let path = named.unwrap_or(usual);
+    // Where the usual path is the one that fails, the user knows which to ask.
+    let usual = Some("/health").filter(|usual| group.health_check_path.as_deref() != Some(*usual));
+    let known = named.or(usual);
+    let word = known.map_or_else(|| Word::needed("HEALTH_CHECK_PATH"), Word::new);
+    let path = known.unwrap_or("<path>");
     let summary = match (code, proposed) {
         (500..=599, _) => "Read the app's log: it answers, and fails. Only if this path needs more than the app itself, ask another.".to_owned(),
         (_, Some(path)) if named.is_some() => format!("Let the health check ask {path}, which answers 2xx in the container's log."),
@@ -189,12 +193,13 @@ fn remedy(
             .cli(aws!(
                 "ecs update-express-gateway-service --service-arn {} --health-check-path {}",
                 patient.arn(),
-                path
+                word
             ))
             .terraform(hcl!(
-                r#"resource "aws_ecs_express_gateway_service" "{}" {
-  health_check_path = "{}"
-}"#,
+                r#"
+                resource "aws_ecs_express_gateway_service" {} {
+                  health_check_path = {}
+                }"#,
                 patient.name(),
                 path
             ))
@@ -203,14 +208,15 @@ fn remedy(
             .cli(aws!(
                 "elbv2 modify-target-group --target-group-arn {} --health-check-path {}",
                 group.target_group_arn,
-                path
+                word
             ))
             .terraform(hcl!(
-                r#"resource "aws_lb_target_group" "{}" {
-  health_check {
-    path = "{}"
-  }
-}"#,
+                r#"
+                resource "aws_lb_target_group" {} {
+                  health_check {
+                    path = {}
+                  }
+                }"#,
                 group.target_group_name,
                 path
             ))
@@ -249,7 +255,7 @@ mod tests {
     }
 
     fn commands(snapshot: &Snapshot) -> Vec<String> {
-        exam(CHECK, snapshot).findings[0].remedy.cli.clone()
+        exam(CHECK, snapshot).findings[0].remedy.shell()
     }
 
     #[test]
@@ -281,7 +287,7 @@ mod tests {
         );
         assert!(
             commands(&answers(404, "/health", "GET /orders/4711 200"))[0]
-                .ends_with(" --health-check-path <path>")
+                .ends_with(" --health-check-path \"$HEALTH_CHECK_PATH\"")
         );
         assert!(
             commands(&answers(404, "/", "GET /ready 200"))[0]

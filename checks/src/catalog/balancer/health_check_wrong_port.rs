@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use crate::call::Call;
 use crate::catalog::balancer::common::refused_health_check::{self, Line, Refused};
 use crate::check::{Findings, NoAnswer};
+use crate::command::Word;
 use crate::facts::inbound::health_check::{self, FailedCheck};
 use crate::facts::inbound::traffic;
 use crate::facts::tasks::stop;
@@ -82,14 +83,14 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         };
         let Some(definition) = findings.see(definition(patient, first)).flatten() else { continue };
         let Some(wrong) = Wrong::of(settings, asked, &lines, definition) else { continue };
-        let says = format!(
-            "The health check of target group {} asks port {asked}, and {}",
+        let claim = format!(
+            "the health check of target group {} asks port {asked}, and {}",
             traffic::group_name(group),
             wrong.words()
         );
         findings.add(
             refused
-                .sick(patient, says)?
+                .sick(patient, claim)?
                 .because_all(own_port(settings).map(|port| {
                     Evidence::new(Call::DescribeTargetGroups, group, "HealthCheckPort", port)
                 }))
@@ -158,10 +159,10 @@ impl<'l, 'a> Wrong<'l, 'a> {
     fn words(&self) -> String {
         match self {
             Wrong::Listens(port, _) => format!(
-                "the app's log says that it listens on port {port}, which is likely the one to ask."
+                "the app's log says that it listens on port {port}, which is likely the one to ask"
             ),
             Wrong::Unmapped(mapped) => format!(
-                "the task definition maps only {}: likely nothing listens where it asks.",
+                "the task definition maps only {}: likely nothing listens where it asks",
                 and_list(mapped)
             ),
         }
@@ -187,38 +188,72 @@ impl<'l, 'a> Wrong<'l, 'a> {
 }
 
 fn remedy(patient: &Patient, group: &TargetGroup, wrong: &Wrong) -> Remedy {
-    let arn = &group.target_group_arn;
     match wrong {
-        _ if own_port(group).is_some() => Remedy::new("Let the health check ask the port of the traffic, or let the app listen on this one too.")
-            .cli(aws!("elbv2 modify-target-group --target-group-arn {} --health-check-port traffic-port", arn))
-            .terraform(hcl!(r#"resource "aws_lb_target_group" "{}" {
-  health_check {
-    port = "traffic-port"
-  }
-}"#, group.target_group_name)),
-        Wrong::Listens(listens, _) if patient.is_express() => {
-            Remedy::new(format!("Set the container's port to {listens}, and send the whole primary container."))
-                .cli(aws!("ecs update-express-gateway-service --service-arn {} --primary-container file://primary-container.json", patient.arn()))
-                .terraform(hcl!(r#"resource "aws_ecs_express_gateway_service" "{}" {
-  primary_container {
-    container_port = {}
-  }
-}"#, patient.name(), listens))
+        Wrong::Listens(listens, _) if own_port(group).is_none() => {
+            serve_on(patient, &group.target_group_arn, *listens)
         }
-        Wrong::Listens(..) | Wrong::Unmapped(_) => {
-            let container = traffic::container(patient, arn).unwrap_or("<container>");
-            let port = if let Wrong::Listens(port, _) = wrong { port.to_string() } else { "<port>".into() };
-            Remedy::new(format!(
-                "Register port {port} with the target group, and map it in the task definition; or let the app listen on the port that is asked."
-            ))
-            .cli(patient.update_service().and(words!("--load-balancers targetGroupArn={},containerName={},containerPort={}", arn, container, port)))
-            .terraform(hcl!(r#"resource "aws_ecs_service" "{}" {
-  load_balancer {
-    container_port = {}
-  }
-}"#, patient.name(), port))
-        }
+        Wrong::Listens(..) | Wrong::Unmapped(_) => Remedy::new(
+            "Let the health check ask the port of the traffic, or let the app listen on this one too.",
+        )
+        .cli(aws!(
+            "elbv2 modify-target-group --target-group-arn {} --health-check-port traffic-port",
+            group.target_group_arn
+        ))
+        .terraform(hcl!(
+            r#"
+            resource "aws_lb_target_group" {} {
+              health_check {
+                port = "traffic-port"
+              }
+            }"#,
+            group.target_group_name
+        )),
     }
+}
+
+/// Lets the traffic, and the health check with it, go to the port that the app listens on.
+fn serve_on(patient: &Patient, group: &str, port: i32) -> Remedy {
+    if patient.is_express() {
+        return Remedy::new(format!(
+            "Set the container's port to {port}, and send the whole primary container."
+        ))
+        .cli(aws!(
+            "ecs update-express-gateway-service --service-arn {} \
+             --primary-container file://primary-container.json",
+            patient.arn()
+        ))
+        .terraform(hcl!(
+            r#"
+            resource "aws_ecs_express_gateway_service" {} {
+              primary_container {
+                container_port = {}
+              }
+            }"#,
+            patient.name(),
+            port
+        ));
+    }
+    let container = traffic::container(patient, group)
+        .map_or_else(|| Word::needed("CONTAINER_NAME"), Word::new);
+    Remedy::new(format!(
+        "Register port {port} with the target group, and map it in the task definition; or let the app listen on the port that is asked."
+    ))
+    .cli(patient.update_service().and(words!(
+        "--load-balancers targetGroupArn={},containerName={},containerPort={}",
+        group,
+        container,
+        port
+    )))
+    .terraform(hcl!(
+        r#"
+        resource "aws_ecs_service" {} {
+          load_balancer {
+            container_port = {}
+          }
+        }"#,
+        patient.name(),
+        port
+    ))
 }
 
 #[cfg(test)]
@@ -274,7 +309,7 @@ mod tests {
             ]
         );
         assert!(
-            exam(CHECK, &snapshot).findings[0].remedy.cli[0]
+            exam(CHECK, &snapshot).findings[0].remedy.shell()[0]
                 .ends_with("--health-check-port traffic-port")
         );
     }

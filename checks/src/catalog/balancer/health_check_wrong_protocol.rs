@@ -5,11 +5,12 @@
 use crate::call::Call;
 use crate::catalog::balancer::common::refused_health_check::{self, Line, Refused};
 use crate::check::{Findings, NoAnswer};
+use crate::command::Word;
 use crate::facts::inbound::traffic;
 use crate::finding::{Evidence, Remedy};
 use crate::patient::Patient;
 use crate::snapshot::TargetGroup;
-use crate::{aws, hcl};
+use crate::{aws, hcl, words};
 
 crate::check! {
     /// The target group's protocol, or its protocol version, is not what the app speaks.
@@ -71,14 +72,14 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         let port = refused_health_check::port_in_container(patient, settings, first);
         let Some((clash, line)) = Clash::of(settings, port, &lines) else { continue };
         let (field, speaks) = clash.setting(settings);
-        let says = format!(
-            "The health check of target group {} speaks {speaks}, and by its log the app likely speaks {}.",
+        let claim = format!(
+            "the health check of target group {} speaks {speaks}, and by its log the app likely speaks {}",
             traffic::group_name(group),
             clash.app()
         );
         findings.add(
             refused
-                .sick(patient, says)?
+                .sick(patient, claim)?
                 .because(Evidence::new(Call::DescribeTargetGroups, group, field, speaks))
                 .because(line.evidence.clone())
                 .mend(remedy(settings, clash)),
@@ -153,11 +154,13 @@ impl Clash {
 
 fn remedy(group: &TargetGroup, clash: Clash) -> Remedy {
     let (arn, name) = (&group.target_group_arn, &group.target_group_name);
-    let (vpc, port) = (group.vpc_id.as_deref().unwrap_or("<vpc>"), group.port.unwrap_or(80));
+    let vpc = group.vpc_id.as_deref().map_or_else(|| Word::needed("VPC_ID"), Word::new);
+    let port = group.port.unwrap_or(80);
     let kind = group.target_type.as_deref().unwrap_or("ip");
     let create = |protocol: &str| {
         aws!(
-            "elbv2 create-target-group --name {}-2 --target-type {} --protocol {} --port {} --vpc-id {}",
+            "elbv2 create-target-group --name {}-2 --target-type {} --protocol {} --port {} \
+             --vpc-id {}",
             name,
             kind,
             protocol,
@@ -166,16 +169,22 @@ fn remedy(group: &TargetGroup, clash: Clash) -> Remedy {
         )
     };
     match clash {
-        Clash::Http2ToHttp1 => Remedy::new(format!(
-            "Put a group with protocol version HTTP1 in place of {name}; or let the app speak HTTP/2. The version of a group is fixed."
-        ))
-        .cli(format!("{} --protocol-version HTTP1", create(group.protocol.as_deref().unwrap_or("HTTP"))))
-        .terraform(hcl!(r#"resource "aws_lb_target_group" "{}" {
-  protocol_version = "HTTP1"
-}"#, name)),
+        Clash::Http2ToHttp1 => {
+            let protocol = group.protocol.as_deref().unwrap_or("HTTP");
+            Remedy::new(format!(
+                "Put a group with protocol version HTTP1 in place of {name}; or let the app speak HTTP/2. The version of a group is fixed."
+            ))
+            .cli(create(protocol).and(words!("--protocol-version HTTP1")))
+            .terraform(hcl!(
+                r#"
+                resource "aws_lb_target_group" {} {
+                  protocol_version = "HTTP1"
+                }"#,
+                name
+            ))
+        }
         Clash::TlsToPlain | Clash::PlainToTls => {
             let wanted = clash.app();
-            let check = aws!("elbv2 modify-target-group --target-group-arn {} --health-check-protocol {}", arn, wanted);
             let traffic_too = group.protocol.as_deref() != Some(wanted);
             let summary = if traffic_too {
                 format!(
@@ -184,12 +193,24 @@ fn remedy(group: &TargetGroup, clash: Clash) -> Remedy {
             } else {
                 format!("Let the health check speak {wanted}.")
             };
-            let remedy = Remedy::new(summary).cli(check).terraform(hcl!(r#"resource "aws_lb_target_group" "{}" {
-  protocol = "{}"
-  health_check {
-    protocol = "{}"
-  }
-}"#, name, wanted, wanted));
+            let remedy = Remedy::new(summary)
+                .cli(aws!(
+                    "elbv2 modify-target-group --target-group-arn {} --health-check-protocol {}",
+                    arn,
+                    wanted
+                ))
+                .terraform(hcl!(
+                    r#"
+                    resource "aws_lb_target_group" {} {
+                      protocol = {}
+                      health_check {
+                        protocol = {}
+                      }
+                    }"#,
+                    name,
+                    wanted,
+                    wanted
+                ));
             if traffic_too { remedy.cli(create(wanted)) } else { remedy }
         }
     }
@@ -246,7 +267,7 @@ mod tests {
                 .ends_with("speaks HTTP, and by its log the app likely speaks HTTPS.")
         );
         assert_eq!(
-            exam(CHECK, &snapshot).findings[0].remedy.cli.len(),
+            exam(CHECK, &snapshot).findings[0].remedy.shell().len(),
             2,
             "its traffic is HTTP as well"
         );

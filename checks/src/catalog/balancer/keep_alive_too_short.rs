@@ -2,7 +2,8 @@
 //! sends a request on one that was just closed. Only a server that names itself in the log, and
 //! whose default is known, is spoken of.
 
-use crate::aws;
+use std::iter;
+
 use crate::call::Call;
 use crate::catalog::balancer::common::balancer_errors::{self, Errors};
 use crate::check::{Findings, NoAnswer};
@@ -13,6 +14,7 @@ use crate::patient::Patient;
 use crate::seen::Blind;
 use crate::snapshot::LogLine;
 use crate::snapshot::metric::Metric;
+use crate::{aws, hcl};
 
 crate::check! {
     /// The balancer answers a few requests with 502 now and then, nothing stops meanwhile, and the
@@ -158,26 +160,28 @@ fn server(patient: &Patient, errors: &Errors) -> Result<Option<Server>, Blind> {
 
 fn finding(errors: &Errors, timeout: f64, server: Server) -> Finding {
     let Server { name, keeps, option, evidence } = server;
-    let says = format!(
-        "{name} closes an idle connection after {keeps:.0} s unless told otherwise, and load balancer {} keeps it for {timeout:.0} s: likely that is why it answers 502 now and then, {:.0} times in 15 min, while no task stops.",
+    let claim = format!(
+        "{name} closes an idle connection after {keeps:.0} s unless told otherwise, and load balancer {} keeps it for {timeout:.0} s: likely that is why it answers 502 now and then, {:.0} times in 15 min, while no task stops",
         errors.name(),
         errors.sum()
     );
-    let remedy = Remedy::new(format!(
+    let mut remedy = Remedy::new(format!(
         "Let {name} keep idle connections for longer than the balancer's {timeout:.0} s: {option}."
     ))
     .cli(aws!("elbv2 describe-load-balancer-attributes --load-balancer-arn {}", errors.balancer));
-    let arguments: Vec<String> =
-        option.split(' ').map(|argument| format!("\"{argument}\"")).collect();
-    let remedy = match option.starts_with("--") {
-        true => remedy.terraform(format!(
-            "container_definitions = jsonencode([{{\n  command = [\"…\", {}]\n}}])",
-            arguments.join(", ")
-        )),
-        false => remedy,
-    };
+    if option.starts_with("--") {
+        let command: Vec<&str> = iter::once("…").chain(option.split(' ')).collect();
+        remedy = remedy.terraform(hcl!(
+            r#"
+            container_definitions = jsonencode([{
+              command = {}
+            }])"#,
+            command
+        ));
+    }
     Subject::new(Kind::LoadBalancer, errors.balancer)
-        .sick(says, errors.evidence())
+        .sick(claim, errors.evidence())
+        .named()
         .because(balancer_errors::idle_timeout_evidence(errors.balancer, timeout))
         .because(evidence)
         .mend(remedy)

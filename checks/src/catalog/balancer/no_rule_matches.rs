@@ -7,11 +7,13 @@ use jiff::SignedDuration;
 
 use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
+use crate::command::{Command, Word};
 use crate::facts::inbound::probe::{self, Leads};
 use crate::facts::inbound::request::{self, Takes, Url};
 use crate::facts::inbound::traffic::{self, GroupState};
 use crate::facts::tasks::metric;
 use crate::finding::{Evidence, Finding, Kind, Remedy, Subject};
+use crate::hcl::{Hcl, Name};
 use crate::patient::Patient;
 use crate::seen::Blind;
 use crate::snapshot::deployment::IngressPath;
@@ -19,7 +21,7 @@ use crate::snapshot::metric::Metric;
 use crate::snapshot::{Condition, Listener, Rule};
 use crate::text::parsed;
 use crate::views::request_path;
-use crate::{aws, hcl};
+use crate::{aws, hcl, words};
 
 crate::check! {
     /// No rule of the listener takes the host that Express Mode gave to the service, or the URL
@@ -174,15 +176,15 @@ fn of_url(patient: &Patient, findings: &mut Findings, url: &Url) -> Result<(), B
     }
     let Some((listener, default)) = default else { return Ok(()) };
     let counted = findings.see(counted(patient, listener)).flatten();
-    let says = format!(
-        "No rule of load balancer {} takes {url}, which was asked about: where its name leads here, {}.{}",
+    let claim = format!(
+        "no rule of load balancer {} takes {url}, which was asked about: where its name leads here, {}",
         traffic::balancer_name(&listener.load_balancer_arn),
-        answer(default),
-        counted_words(counted.as_ref())
+        answer(default)
     );
     findings.add(
         Subject::new(Kind::Listener, &listener.listener_arn)
-            .sick(says, Evidence::new(Call::DescribeRules, &default.rule_arn, "IsDefault", true))
+            .sick(claim, Evidence::new(Call::DescribeRules, &default.rule_arn, "IsDefault", true))
+            .detail(counted_words(counted.as_ref()))
             .because_all(status(default))
             .because_all(counted.map(|counted| counted.evidence))
             .mend(new_rule(patient, listener, url)?)
@@ -200,7 +202,8 @@ struct Beside<'a> {
     listener: &'a str,
     /// Behind all others: none of them takes the requests.
     priority: u32,
-    group: &'a str,
+    /// None where the service has no group.
+    group: Option<&'a str>,
     /// What to know of a service that has two groups.
     pair: &'static str,
 }
@@ -214,7 +217,7 @@ impl<'a> Beside<'a> {
             |group: &&&str| matches!(traffic::state(patient, group), Ok(GroupState::Serves));
         let serving = own.iter().find(serves);
         let live = traffic::live_groups(patient)?.intersection(&own).next().copied();
-        let group = live.or(serving.or(own.first()).copied()).unwrap_or("<target group>");
+        let group = live.or(serving.or(own.first()).copied());
         let last = patient
             .rules(&listener.listener_arn)?
             .iter()
@@ -238,53 +241,59 @@ impl<'a> Beside<'a> {
         Beside { priority: self.priority.max(10), ..self }
     }
 
-    fn cli(&self, wanted: &[Wanted]) -> String {
-        let Beside { listener, priority, group, .. } = self;
-        aws!(
-            "elbv2 create-rule --listener-arn {} --priority {} --conditions {} --actions Type=forward,TargetGroupArn={}",
-            listener,
-            priority,
-            in_cli(wanted),
-            group
-        )
+    /// The group by the name that the user knows.
+    fn name(&self) -> &'a str {
+        self.group.map_or("the target group", traffic::group_name)
     }
 
-    fn terraform(&self, name: &str, wanted: &[Wanted]) -> String {
-        let Beside { listener, priority, group, .. } = self;
-        let block = |(field, values): &Wanted| {
-            let values: Vec<String> = values.iter().map(|value| format!("\"{value}\"")).collect();
-            format!(
-                "  condition {{\n    {} {{\n      values = [{}]\n    }}\n  }}\n",
-                field.replace('-', "_"),
-                values.join(", ")
+    fn cli(&self, wanted: &[Wanted]) -> Command {
+        let group = self.group.map_or_else(|| Word::needed("TARGET_GROUP_ARN"), Word::new);
+        aws!(
+            "elbv2 create-rule --listener-arn {} --priority {} --conditions",
+            self.listener,
+            self.priority
+        )
+        .args(in_cli(wanted))
+        .and(words!("--actions Type=forward,TargetGroupArn={}", group))
+    }
+
+    fn terraform(&self, name: &str, wanted: &[Wanted]) -> Hcl {
+        let condition = |(field, values): &Wanted| {
+            hcl!(
+                r#"
+                condition {
+                  {} {
+                    values = {}
+                  }
+                }"#,
+                Name(field),
+                values
             )
         };
-        let blocks: String = wanted.iter().map(block).collect();
         hcl!(
-            r#"resource "aws_lb_listener_rule" "{}" {
-  listener_arn = "{}"
-  priority     = {}
-  action {
-    type             = "forward"
-    target_group_arn = "{}"
-  }
-{}}"#,
+            r#"
+            resource "aws_lb_listener_rule" {} {
+              listener_arn = {}
+              priority     = {}
+              action {
+                type             = "forward"
+                target_group_arn = {}
+              }
+              {}
+            }"#,
             name,
-            listener,
-            priority,
-            group,
-            blocks
+            self.listener,
+            self.priority,
+            self.group.unwrap_or("<target group>"),
+            Hcl::lines(wanted.iter().map(condition))
         )
     }
 }
 
 /// Conditions as the AWS CLI takes them.
-fn in_cli(wanted: &[Wanted]) -> String {
-    let words: Vec<String> = wanted
-        .iter()
-        .map(|(field, values)| &format!("Field={field},Values={}", values.join(",")))
-        .collect();
-    words.join(" ")
+fn in_cli(wanted: &[Wanted]) -> Vec<String> {
+    let condition = |(field, values): &Wanted| format!("Field={field},Values={}", values.join(","));
+    wanted.iter().map(condition).collect()
 }
 
 /// A rule for a URL that none takes.
@@ -299,9 +308,9 @@ fn new_rule(patient: &Patient, listener: &Listener, url: &Url) -> Result<Remedy,
     {
         wanted.push(("path-pattern", vec![url.path.as_str()]));
     }
-    let name = traffic::group_name(beside.group);
     Ok(Remedy::new(format!(
-        "If the URL is meant for this service, give it a rule that forwards to {name}.{}",
+        "If the URL is meant for this service, give it a rule that forwards to {}.{}",
+        beside.name(),
         beside.pair
     ))
     .cli(beside.cli(&wanted))
@@ -319,14 +328,14 @@ fn remedy(
     let beside = Beside::new(patient, listener)?.after_express();
     let Some((rule, has)) = rule.and_then(|rule| Some((rule, extendable(rule)?))) else {
         let wanted = [("host-header", vec![endpoint])];
-        let name = traffic::group_name(beside.group);
         let why = if rule.is_some() {
             "has conditions that the endpoint does not meet"
         } else {
             "is gone"
         };
         return Ok(Remedy::new(format!(
-            "The rule that ECS made {why}: give the endpoint a rule that forwards to {name}.{}",
+            "The rule that ECS made {why}: give the endpoint a rule that forwards to {}.{}",
+            beside.name(),
             beside.pair
         ))
         .cli(beside.cli(&wanted))
@@ -341,11 +350,10 @@ fn remedy(
     let summary = "Put the host back into the rule that ECS made, beside what the rule has now. ECS may set its rule anew: a host of your own goes into \
                    a rule beside it, with a priority of 10 or more.";
     Ok(Remedy::new(format!("{summary}{}", beside.pair))
-        .cli(aws!(
-            "elbv2 modify-rule --rule-arn {} --conditions {}",
-            rule.rule_arn,
-            in_cli(&wanted)
-        ))
+        .cli(
+            aws!("elbv2 modify-rule --rule-arn {} --conditions", rule.rule_arn)
+                .args(in_cli(&wanted)),
+        )
         .terraform(beside.terraform("own_host", &has)))
 }
 
@@ -407,7 +415,7 @@ fn answer(default: &Rule) -> String {
 
 fn counted_words(counted: Option<&metric::Recent>) -> String {
     counted.map_or_else(String::new, |counted| {
-        format!(" It gave {:.0} fixed answers in 15 min, for all services behind it.", counted.sum)
+        format!("It gave {:.0} fixed answers in 15 min, for all services behind it.", counted.sum)
     })
 }
 
@@ -430,14 +438,13 @@ fn finding(
     counted: Option<metric::Recent>,
 ) -> Finding {
     let balancer = traffic::balancer_name(&listener.load_balancer_arn);
-    let mut says = format!(
-        "No rule of load balancer {balancer} takes {endpoint}, the service's own host: {}.",
+    let claim = format!(
+        "no rule of load balancer {balancer} takes {endpoint}, the service's own host: {}",
         answer(default)
     );
-    says += &counted_words(counted.as_ref());
     Subject::new(Kind::Listener, &listener.listener_arn)
         .sick(
-            says,
+            claim,
             Evidence::new(
                 Call::DescribeServiceRevisions,
                 revision,
@@ -445,6 +452,7 @@ fn finding(
                 endpoint,
             ),
         )
+        .detail(counted_words(counted.as_ref()))
         .because_all(status(default))
         .because_all(counted.map(|counted| counted.evidence))
         .concerns(Kind::Listener, &listener.listener_arn)
@@ -483,11 +491,11 @@ mod tests {
         rules(&mut snapshot)[0].conditions.push(path);
         let remedy = exam(CHECK, &snapshot).findings.remove(0).remedy;
         let conditions = format!(
-            " --conditions Field=host-header,Values=www.example.com,{EXPRESS_HOST} 'Field=path-pattern,Values=/v1/*'"
+            " --conditions 'Field=host-header,Values=www.example.com,{EXPRESS_HOST}' 'Field=path-pattern,Values=/v1/*'"
         );
         assert!(
-            remedy.cli[0].starts_with("aws elbv2 modify-rule ")
-                && remedy.cli[0].ends_with(&conditions),
+            remedy.shell()[0].starts_with("aws elbv2 modify-rule ")
+                && remedy.shell()[0].ends_with(&conditions),
             "{remedy:?}"
         );
         let terraform = remedy.terraform.unwrap();
@@ -502,7 +510,7 @@ mod tests {
         rules(&mut snapshot)[0].conditions[1].field = "http-header".into();
         let remedy = exam(CHECK, &snapshot).findings.remove(0).remedy;
         assert!(
-            remedy.cli[0].starts_with("aws elbv2 create-rule "),
+            remedy.shell()[0].starts_with("aws elbv2 create-rule "),
             "requests without the header need a rule, too: {remedy:?}"
         );
     }
@@ -520,11 +528,11 @@ mod tests {
             snapshot.target_health.put(idle, Vec::new());
             let remedy = exam(CHECK, &snapshot).findings.remove(0).remedy;
             let command = format!(
-                " --priority 10 --conditions Field=host-header,Values={EXPRESS_HOST} --actions Type=forward,TargetGroupArn={live}"
+                " --priority 10 --conditions 'Field=host-header,Values={EXPRESS_HOST}' --actions 'Type=forward,TargetGroupArn={live}'"
             );
             assert!(
-                remedy.cli[0].starts_with("aws elbv2 create-rule --listener-arn arn:")
-                    && remedy.cli[0].ends_with(&command),
+                remedy.shell()[0].starts_with("aws elbv2 create-rule --listener-arn arn:")
+                    && remedy.shell()[0].ends_with(&command),
                 "{remedy:?}"
             );
             assert!(remedy.terraform.unwrap().contains(&format!("values = [\"{EXPRESS_HOST}\"]")));
@@ -588,13 +596,13 @@ mod tests {
         let snapshot = asked("https://www.example.com/v1", |_| {});
         let finding = &exam(CHECK, &snapshot).findings[0];
         assert_eq!(
-            finding.says,
+            finding.says(),
             "No rule of load balancer web takes https://www.example.com/v1, which was asked about: where its name leads here, the default action answers \
              404 by itself."
         );
         assert!(
-            finding.remedy.cli[0].contains(
-                "--priority 11 --conditions Field=host-header,Values=www.example.com --actions"
+            finding.remedy.shell()[0].contains(
+                "--priority 11 --conditions 'Field=host-header,Values=www.example.com' --actions"
             ),
             "{:?}",
             finding.remedy
@@ -614,8 +622,8 @@ mod tests {
         assert!(says(CHECK, &asked("https://api.example.com/v1/a", paths)).is_empty());
         let finding = &exam(CHECK, &asked("https://api.example.com/v2/a", paths)).findings[0];
         assert!(
-            finding.remedy.cli[0].contains(
-                "Field=host-header,Values=api.example.com Field=path-pattern,Values=/v2/a"
+            finding.remedy.shell()[0].contains(
+                "'Field=host-header,Values=api.example.com' 'Field=path-pattern,Values=/v2/a'"
             ),
             "{:?}",
             finding.remedy

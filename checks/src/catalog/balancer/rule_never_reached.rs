@@ -82,9 +82,9 @@ fn error(rule: &Rule) -> Option<&str> {
 }
 
 fn finding(way: &Way, first: &Rule, code: &str) -> Finding {
-    let says = format!(
-        "{} comes before {} and takes all its requests: the balancer answers {code} by a fixed response, and the service never sees one.",
-        capitalised(&request_path::rule_within(first)),
+    let claim = format!(
+        "{} comes before {} and takes all its requests: the balancer answers {code} by a fixed response, and the service never sees one",
+        request_path::rule_within(first),
         request_path::rule_within(way.rule)
     );
     let remedy = Remedy::new(format!(
@@ -94,14 +94,15 @@ fn finding(way: &Way, first: &Rule, code: &str) -> Finding {
     ))
     .cli(aws!("elbv2 delete-rule --rule-arn {}", first.rule_arn))
     .terraform(hcl!(
-        r#"# remove the aws_lb_listener_rule that answers first, or give it the higher number:
-resource "aws_lb_listener_rule" "first" {
-  priority = 1000
-}"#
+        r#"
+        # remove the aws_lb_listener_rule that answers first, or give it the higher number:
+        resource "aws_lb_listener_rule" "first" {
+          priority = 1000
+        }"#
     ));
     Subject::new(Kind::ListenerRule, &first.rule_arn)
         .sick(
-            says,
+            claim,
             Evidence::new(
                 Call::DescribeRules,
                 &first.rule_arn,
@@ -118,10 +119,6 @@ resource "aws_lb_listener_rule" "first" {
         ))
         .mend(remedy)
         .concerns(Kind::ListenerRule, &way.rule.rule_arn)
-}
-
-fn capitalised(words: &str) -> String {
-    words.strip_prefix("rule").map_or_else(|| words.to_owned(), |rest| format!("Rule{rest}"))
 }
 
 #[cfg(test)]

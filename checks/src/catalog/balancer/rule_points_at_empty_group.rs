@@ -129,12 +129,15 @@ fn finding(
         Some(_) => "ECS moved the traffic there with its own rule, and leaves this one as it is.",
         None => "No deployment is under way that would move the traffic there.",
     };
-    let says = format!(
-        "The rule for {} sends all its traffic where no target answers: {}. The other half, {}, has {}. {reason}",
+    let claim = format!(
+        "the rule for {} sends all its traffic where no target answers: {}",
         way.name(),
-        why.join("; "),
+        why.join("; ")
+    );
+    let other_half = format!(
+        "The other half, {}, has {}. {reason}",
         traffic::group_name(serving),
-        count(healthy, "healthy target"),
+        count(healthy, "healthy target")
     );
     let weights: Vec<(&str, i32)> = match managed(ways, serving) {
         Some(managed) => managed.shares.iter().map(|share| (share.group, share.weight)).collect(),
@@ -156,7 +159,8 @@ fn finding(
     .terraform(way.weights_in_terraform(&weights));
     let [weight, state] = dead[0].evidence(way.rule);
     Ok(Subject::new(Kind::ListenerRule, &way.rule.rule_arn)
-        .sick(says, weight)
+        .sick(claim, weight)
+        .detail(other_half)
         .because(state)
         .because_all(dead.iter().skip(1).flat_map(|dead| dead.evidence(way.rule)))
         .because(Evidence::new(
@@ -212,7 +216,7 @@ mod tests {
     fn copies_the_weights_of_ecs_own_rule() {
         let [live, idle] = express_groups();
         let finding = exam(CHECK, &(CHECK.example)()).findings.remove(0);
-        assert!(finding.remedy.cli[0].contains(&format!(
+        assert!(finding.remedy.shell()[0].contains(&format!(
             "{{TargetGroupArn={live},Weight=100}},{{TargetGroupArn={idle},Weight=0}}"
         )));
     }
@@ -222,7 +226,7 @@ mod tests {
         let mut snapshot = (CHECK.example)();
         rule(&mut snapshot, "www.example.com").is_default = true;
         assert!(
-            exam(CHECK, &snapshot).findings[0].remedy.cli[0]
+            exam(CHECK, &snapshot).findings[0].remedy.shell()[0]
                 .starts_with("aws elbv2 modify-listener --listener-arn ")
         );
     }

@@ -60,10 +60,10 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         for share in way.live() {
             let Some(targets) = findings.see(patient.targets(share.group)) else { continue };
             let name = traffic::group_name(share.group);
-            let (says, evidence) = match GroupState::of(targets) {
+            let (claim, evidence) = match GroupState::of(targets) {
                 GroupState::Empty => (
                     format!(
-                        "Target group {name} gets {:.0} % of the traffic of {} and has no registered target.",
+                        "target group {name} gets {:.0} % of the traffic of {} and has no registered target",
                         share.percent,
                         way.name()
                     ),
@@ -76,7 +76,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
                 ),
                 GroupState::Draining => (
                     format!(
-                        "Target group {name} gets {:.0} % of the traffic of {}, and all of its {} targets are draining.",
+                        "target group {name} gets {:.0} % of the traffic of {}, and all of its {} targets are draining",
                         share.percent,
                         way.name(),
                         targets.len()
@@ -99,7 +99,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
             .cli(patient.see(Call::DescribeTargetHealth, share.group));
             findings.add(
                 Subject::new(Kind::TargetGroup, share.group)
-                    .sick(says, evidence)
+                    .sick(claim, evidence)
                     .because(Evidence::new(
                         Call::DescribeRules,
                         &way.rule.rule_arn,

@@ -5,9 +5,11 @@ use std::collections::BTreeSet;
 
 use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
+use crate::command::Word;
 use crate::facts::inbound::traffic;
 use crate::facts::network::reach;
 use crate::finding::{Evidence, Finding, Kind, Remedy, Subject};
+use crate::hcl::Name;
 use crate::patient::Patient;
 use crate::seen::Blind;
 use crate::snapshot::TargetGroup;
@@ -93,18 +95,18 @@ fn other_vpc(patient: &Patient, group: &TargetGroup) -> Result<Option<Finding>, 
         return Ok(None);
     }
     let vpcs: BTreeSet<&str> = seen.iter().map(|(_, of)| *of).collect();
-    let says = format!(
-        "Target group {} is in VPC {vpc}, and the tasks run in subnets of {}: ECS cannot register them there.",
+    let claim = format!(
+        "target group {} is in VPC {vpc}, and the tasks run in subnets of {}: ECS cannot register them there",
         group.target_group_name,
         and_list(&vpcs)
     );
     let finding = Subject::new(Kind::TargetGroup, &group.target_group_arn)
         .sick(
-            says,
+            claim,
             Evidence::new(Call::DescribeTargetGroups, &group.target_group_arn, "VpcId", vpc),
         )
         .because(Evidence::new(Call::DescribeSubnets, subnet, "VpcId", of));
-    Ok(Some(mended(finding, group, of, "vpc_id", of)))
+    Ok(Some(mended(finding, group, Some(of), "vpc_id", of)))
 }
 
 fn other_family(patient: &Patient, group: &TargetGroup) -> Result<Option<Finding>, Blind> {
@@ -113,13 +115,13 @@ fn other_family(patient: &Patient, group: &TargetGroup) -> Result<Option<Finding
         if group.ip_address_type.as_deref() == Some("ipv6")
             && balancer.ip_address_type.as_deref() == Some("ipv4")
         {
-            let says = format!(
-                "Target group {} takes IPv6 addresses, and load balancer {} has IPv4 only: it cannot reach them.",
+            let claim = format!(
+                "target group {} takes IPv6 addresses, and load balancer {} has IPv4 only: it cannot reach them",
                 group.target_group_name, balancer.load_balancer_name
             );
             let finding = Subject::new(Kind::TargetGroup, &group.target_group_arn)
                 .sick(
-                    says,
+                    claim,
                     Evidence::new(
                         Call::DescribeTargetGroups,
                         &group.target_group_arn,
@@ -131,7 +133,7 @@ fn other_family(patient: &Patient, group: &TargetGroup) -> Result<Option<Finding
             return Ok(Some(mended(
                 finding,
                 group,
-                group.vpc_id.as_deref().unwrap_or("<vpc>"),
+                group.vpc_id.as_deref(),
                 "ip_address_type",
                 "ipv4",
             )));
@@ -143,18 +145,35 @@ fn other_family(patient: &Patient, group: &TargetGroup) -> Result<Option<Finding
 fn mended(
     finding: Finding,
     group: &TargetGroup,
-    vpc: &str,
+    vpc: Option<&str>,
     argument: &str,
     value: &str,
 ) -> Finding {
     let name = &group.target_group_name;
     let (protocol, port) = (group.protocol.as_deref().unwrap_or("HTTP"), group.port.unwrap_or(80));
     let kind = group.target_type.as_deref().unwrap_or("ip");
-    let remedy = Remedy::new(format!("Make a group in the tasks' network, and put it in place of {name} in the listener rule and in the service."))
-        .cli(aws!("elbv2 create-target-group --name {}-2 --target-type {} --protocol {} --port {} --vpc-id {}", name, kind, protocol, port, vpc))
-        .terraform(hcl!(r#"resource "aws_lb_target_group" "{}" {
-  {} = "{}"
-}"#, name, argument, value));
+    let vpc = vpc.map_or_else(|| Word::needed("VPC_ID"), Word::new);
+    let remedy = Remedy::new(format!(
+        "Make a group in the tasks' network, and put it in place of {name} in the listener rule and in the service."
+    ))
+    .cli(aws!(
+        "elbv2 create-target-group --name {}-2 --target-type {} --protocol {} --port {} \
+         --vpc-id {}",
+        name,
+        kind,
+        protocol,
+        port,
+        vpc
+    ))
+    .terraform(hcl!(
+        r#"
+        resource "aws_lb_target_group" {} {
+          {} = {}
+        }"#,
+        name,
+        Name(argument),
+        value
+    ));
     finding.mend(remedy).concerns(Kind::TargetGroup, &group.target_group_arn)
 }
 

@@ -4,6 +4,7 @@
 use crate::aws::event::{self, Event};
 use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
+use crate::command::Word;
 use crate::facts::inbound::traffic;
 use crate::finding::{Evidence, Kind, Remedy, Subject};
 use crate::patient::Patient;
@@ -70,10 +71,10 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
             .find(|balancer| balancer.target_group_arn.as_deref() == Some(group));
         let container = registered
             .and_then(|balancer| balancer.container_name.as_deref())
-            .unwrap_or("<container>");
+            .map_or_else(|| Word::needed("CONTAINER_NAME"), Word::new);
         let port = registered
             .and_then(|balancer| balancer.container_port)
-            .map_or_else(|| "<port>".to_owned(), |port| port.to_string());
+            .map_or_else(|| Word::needed("CONTAINER_PORT"), |port| Word::new(port.to_string()));
         let told = patient
             .service()
             .events
@@ -83,20 +84,29 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
             "Name a group that exists: make a new one in place of {name}, let a rule forward to it, and give its ARN to the service."
         ))
         .cli(aws!("elbv2 describe-target-groups --names {}", name))
-        .cli(patient.update_service().and(words!("--load-balancers targetGroupArn=$NEW_ARN,containerName={},containerPort={}", container, port)))
-        .terraform(hcl!(r#"resource "aws_lb_target_group" "this" {
-  name_prefix = "api-"
-  lifecycle {
-    create_before_destroy = true
-  }
-}"#));
+        .cli(patient.update_service().and(words!(
+            "--load-balancers targetGroupArn=$TARGET_GROUP_ARN,containerName={},containerPort={}",
+            container,
+            port
+        )))
+        .terraform(hcl!(
+            r#"
+            resource "aws_lb_target_group" "this" {
+              name_prefix = "api-"
+              lifecycle {
+                create_before_destroy = true
+              }
+            }"#
+        ));
+        let claim = format!(
+            "the service is to register its tasks in target group {name}, which does not exist any more"
+        );
         findings.add(
             Subject::new(Kind::TargetGroup, group)
-                .sick(
-                    format!("The service is to register its tasks in target group {name}, which does not exist any more."),
-                    Evidence::new(Call::DescribeTargetGroups, group, "TargetGroups", "[]"),
-                )
-                .because_all(told.map(|event| patient.evidence("events.message", &event.message).at(event.created_at)))
+                .sick(claim, Evidence::new(Call::DescribeTargetGroups, group, "TargetGroups", "[]"))
+                .because_all(told.map(|event| {
+                    patient.evidence("events.message", &event.message).at(event.created_at)
+                }))
                 .mend(remedy)
                 .concerns(Kind::TargetGroup, group),
         );

@@ -72,24 +72,38 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
             continue;
         }
         let name = traffic::group_name(group);
-        let remedy = Remedy::new("Let a listener rule forward to the group; with a network load balancer, a listener.")
-            .cli(aws!("elbv2 create-rule --listener-arn $LISTENER --priority $NUMBER --conditions Field=host-header,Values=$HOST --actions Type=forward,TargetGroupArn={}", group))
-            .terraform(hcl!(r#"resource "aws_lb_listener_rule" "this" {
-  listener_arn = aws_lb_listener.https.arn
-  action {
-    type             = "forward"
-    target_group_arn = "{}"
-  }
-  condition {
-    host_header {
-      values = ["<host>"]
-    }
-  }
-}"#, group));
+        let remedy = Remedy::new(
+            "Let a listener rule forward to the group; with a network load balancer, a listener.",
+        )
+        .cli(aws!(
+            "elbv2 create-rule --listener-arn $LISTENER_ARN --priority $PRIORITY \
+             --conditions Field=host-header,Values=$HOST_NAME \
+             --actions Type=forward,TargetGroupArn={}",
+            group
+        ))
+        .terraform(hcl!(
+            r#"
+            resource "aws_lb_listener_rule" "this" {
+              listener_arn = aws_lb_listener.https.arn
+              action {
+                type             = "forward"
+                target_group_arn = {}
+              }
+              condition {
+                host_header {
+                  values = ["<host>"]
+                }
+              }
+            }"#,
+            group
+        ));
+        let claim = format!(
+            "no load balancer forwards to target group {name}, so no request reaches the service through it"
+        );
         findings.add(
             Subject::new(Kind::TargetGroup, group)
                 .sick(
-                    format!("No load balancer forwards to target group {name}, so no request reaches the service through it."),
+                    claim,
                     Evidence::new(Call::DescribeTargetGroups, group, "LoadBalancerArns", "[]"),
                 )
                 .mend(remedy)

@@ -70,26 +70,35 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         let role = denied.name();
         let since =
             time::words(time::age(patient.now(), event.created_at.unwrap_or(patient.now())));
-        let own = if role.starts_with("AWSServiceRoleFor") {
+        let remedy = if role.starts_with("AWSServiceRoleFor") {
             Remedy::new("AWS made this role for ECS: a policy of your organisation, or a boundary, takes the action away again.")
                 .cli(aws!("iam get-role --role-name {}", role))
         } else {
-            Remedy::new(format!("Give role {role} what ECS needs for load balancers; ECS then registers the tasks by itself.")).cli(aws!("iam attach-role-policy --role-name {} --policy-arn arn:aws:iam::aws:policy/AmazonECSInfrastructureRolePolicyForLoadBalancers", role))
+            Remedy::new(format!(
+                "Give role {role} what ECS needs for load balancers; ECS then registers the tasks by itself."
+            ))
+            .cli(aws!(
+                "iam attach-role-policy --role-name {} \
+                 --policy-arn arn:aws:iam::aws:policy/AmazonECSInfrastructureRolePolicyForLoadBalancers",
+                role
+            ))
         };
         let terraform = hcl!(
-            r#"resource "aws_iam_role_policy_attachment" "balancer" {
-  role       = "{}"
-  policy_arn = "arn:aws:iam::aws:policy/AmazonECSInfrastructureRolePolicyForLoadBalancers"
-}"#,
+            r#"
+            resource "aws_iam_role_policy_attachment" "balancer" {
+              role       = {}
+              policy_arn = "arn:aws:iam::aws:policy/AmazonECSInfrastructureRolePolicyForLoadBalancers"
+            }"#,
             role
         );
         findings.add(
             Subject::new(Kind::TargetGroup, group)
                 .sick(
-                    format!("ECS may not use target group {name}: role {role} lacks {action}. It said so {since} ago."),
+                    format!("ECS may not use target group {name}: role {role} lacks {action}"),
                     patient.evidence("events.message", &event.message).at(event.created_at),
                 )
-                .mend(own.terraform(terraform))
+                .detail(format!("It said so {since} ago."))
+                .mend(remedy.terraform(terraform))
                 .concerns(Kind::TargetGroup, group),
         );
     }
@@ -172,7 +181,7 @@ mod tests {
         let event = &mut snapshot.services[0].events[0];
         event.message = event.message.replace("ecs-balancer", "AWSServiceRoleForECS");
         assert!(
-            exam(CHECK, &snapshot).findings[0].remedy.cli[0]
+            exam(CHECK, &snapshot).findings[0].remedy.shell()[0]
                 .starts_with("aws iam get-role --role-name AWSServiceRoleForECS")
         );
     }

@@ -3,6 +3,7 @@
 
 use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
+use crate::command::Word;
 use crate::facts::inbound::traffic;
 use crate::facts::tasks::stop;
 use crate::finding::{Evidence, Kind, Remedy, Subject};
@@ -77,23 +78,37 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
             };
             let name = traffic::group_name(group);
             let version = format!("{}:{}", definition.family, definition.revision);
-            let says = format!(
-                "Tasks of {version} have network mode {mode} and need a target group of type {wanted}; {name} is of type {kind}, so ECS cannot register them there."
+            let claim = format!(
+                "tasks of {version} have network mode {mode} and need a target group of type {wanted}; {name} is of type {kind}, so ECS cannot register them there"
             );
             let (protocol, port) =
                 (settings.protocol.as_deref().unwrap_or("HTTP"), settings.port.unwrap_or(80));
-            let vpc = settings.vpc_id.as_deref().unwrap_or("<vpc>");
+            let vpc = settings.vpc_id.as_deref().map_or_else(|| Word::needed("VPC_ID"), Word::new);
             let remedy = Remedy::new(format!(
                 "Put a group of type {wanted} in place of {name}, in its listener rule and in the service; or go back to a task definition with the other network mode."
             ))
-            .cli(aws!("elbv2 create-target-group --name {}-{} --target-type {} --protocol {} --port {} --vpc-id {}", name, wanted, wanted, protocol, port, vpc))
-            .terraform(hcl!(r#"resource "aws_lb_target_group" "{}" {
-  target_type = "{}"
-}"#, name, wanted));
+            .cli(aws!(
+                "elbv2 create-target-group --name {}-{} --target-type {} --protocol {} --port {} \
+                 --vpc-id {}",
+                name,
+                wanted,
+                wanted,
+                protocol,
+                port,
+                vpc
+            ))
+            .terraform(hcl!(
+                r#"
+                resource "aws_lb_target_group" {} {
+                  target_type = {}
+                }"#,
+                name,
+                wanted
+            ));
             findings.add(
                 Subject::new(Kind::TargetGroup, group)
                     .sick(
-                        says,
+                        claim,
                         Evidence::new(Call::DescribeTargetGroups, group, "TargetType", kind),
                     )
                     .because(Evidence::new(Call::DescribeTaskDefinition, arn, "networkMode", mode))

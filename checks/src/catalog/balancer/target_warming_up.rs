@@ -77,23 +77,24 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         let Some(settings) = findings.see(patient.target_group(group)).flatten() else { continue };
         let Some(warming) = findings.see(warming(patient, settings, &initial)) else { continue };
         let Some((end, _)) = warming.iter().max_by_key(|(end, _)| *end) else { continue };
-        let mut says = format!(
-            "In target group {}, {} of {} {} for the first health check; the result is due by {}.",
+        let claim = format!(
+            "in target group {}, {} of {} {} for the first health check; the result is due by {}",
             traffic::group_name(group),
             warming.len(),
             count(targets.len(), "target"),
             if warming.len() == 1 { "waits" } else { "wait" },
             time::clock(*end)
         );
-        if GroupState::of(targets) == GroupState::Warming {
-            says += " Until then requests to this group may fail.";
-        }
+        let meanwhile = match GroupState::of(targets) {
+            GroupState::Warming => "Until then requests to this group may fail.",
+            _ => "",
+        };
         let remedy = Remedy::new("Wait; one success is enough. Look again then.")
             .cli(patient.see(Call::DescribeTargetHealth, group));
         findings.add(
             Subject::new(Kind::TargetGroup, group)
                 .sick(
-                    says,
+                    claim,
                     Evidence::new(
                         Call::DescribeTargetHealth,
                         group,
@@ -101,6 +102,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
                         "initial",
                     ),
                 )
+                .detail(meanwhile)
                 .because_all(warming.into_iter().map(|(_, task)| task))
                 .mend(remedy)
                 .concerns(Kind::TargetGroup, group),
@@ -119,8 +121,8 @@ fn starting(patient: &Patient, findings: &mut Findings, group: &str, targets: &[
     if starting == 0 || !targets.iter().any(|target| target.state == "healthy") {
         return;
     }
-    let says = format!(
-        "In target group {}, {starting} of {} {} unhealthy within the grace period of {grace} s: likely the task still starts.",
+    let claim = format!(
+        "in target group {}, {starting} of {} {} unhealthy within the grace period of {grace} s: likely the task still starts",
         traffic::group_name(group),
         count(targets.len(), "target"),
         if starting == 1 { "is" } else { "are" },
@@ -129,7 +131,7 @@ fn starting(patient: &Patient, findings: &mut Findings, group: &str, targets: &[
     findings.add(
         Subject::new(Kind::TargetGroup, group)
             .sick(
-                says,
+                claim,
                 Evidence::new(Call::DescribeTargetHealth, group, "TargetHealth.State", "unhealthy"),
             )
             .because(patient.evidence("healthCheckGracePeriodSeconds", grace))

@@ -79,8 +79,8 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
             continue;
         }
         let unhealthy = targets.iter().filter(|target| target.state == "unhealthy").count();
-        let mut says = format!(
-            "Target group {} has no healthy target, so the balancer sends requests to {} all the same: clients get what the app answers, or 502 or 504 where it gives no answer, and not a 503.",
+        let claim = format!(
+            "target group {} has no healthy target, so the balancer sends requests to {} all the same: clients get what the app answers, or 502 or 504 where it gives no answer, and not a 503",
             traffic::group_name(group),
             count(unhealthy, "unhealthy target"),
         );
@@ -91,15 +91,15 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
             SignedDuration::from_mins(15),
         ));
         let requests = requests.flatten();
-        if let Some(requests) = &requests {
-            says += &format!(" It got {:.0} requests in the last 15 min.", requests.sum);
-        }
+        let counted = requests.as_ref().map_or_else(String::new, |requests| {
+            format!("It got {:.0} requests in the last 15 min.", requests.sum)
+        });
         let remedy = Remedy::new("Nothing to do about this as such; mend the health check.")
             .cli(patient.see(Call::DescribeTargetHealth, group));
         findings.add(
             Subject::new(Kind::TargetGroup, group)
                 .sick(
-                    says,
+                    claim,
                     Evidence::new(
                         Call::DescribeTargetHealth,
                         group,
@@ -107,6 +107,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
                         "unhealthy",
                     ),
                 )
+                .detail(counted)
                 .because_all(requests.map(|requests| requests.evidence))
                 .mend(remedy)
                 .concerns(Kind::TargetGroup, group),

@@ -5,7 +5,6 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::aws::event::{self, Event};
 use crate::aws::time;
-use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
 use crate::facts::inbound::traffic;
 use crate::facts::tasks::metric;
@@ -79,8 +78,8 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
             continue;
         }
         let name = traffic::group_name(group);
-        let mut says = format!(
-            "Targets of group {name} turned unhealthy {} times within {} and recovered in between, the last time {} ago.",
+        let claim = format!(
+            "targets of group {name} turned unhealthy {} times within {} and recovered in between, the last time {} ago",
             falls.len(),
             time::words(last.duration_since(first.0)),
             time::words(time::age(patient.now(), *last))
@@ -89,32 +88,35 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
             .see(metric::recent(patient, Metric::Cpu, patient.arn(), SignedDuration::from_hours(1)))
             .flatten();
         let busy = cpu.filter(|cpu| cpu.peak >= 90.0);
-        if let Some(busy) = &busy {
-            says += &format!(
-                " The service reached {:.0} % of its CPU meanwhile: the app is likely too busy to answer the check.",
+        let why = busy.as_ref().map_or_else(String::new, |busy| {
+            format!(
+                "The service reached {:.0} % of its CPU meanwhile: the app is likely too busy to answer the check.",
                 busy.peak
-            );
-        }
+            )
+        });
+        let more = patient.service().desired_count + 1;
         let remedy = Remedy::new("Give the tasks more CPU, or run more of them; let the path of the health check need less.")
-            .cli(aws!("elbv2 modify-target-group --target-group-arn {} --unhealthy-threshold-count 5", group))
-            .cli(patient.update_service().and(words!("--desired-count {}", patient.service().desired_count + 1)))
-            .terraform(hcl!(r#"resource "aws_lb_target_group" "{}" {
-  health_check {
-    unhealthy_threshold = 5
-  }
-}"#, name));
+            .cli(aws!(
+                "elbv2 modify-target-group --target-group-arn {} --unhealthy-threshold-count 5",
+                group
+            ))
+            .cli(patient.update_service().and(words!("--desired-count {}", more)))
+            .terraform(hcl!(
+                r#"
+                resource "aws_lb_target_group" {} {
+                  health_check {
+                    unhealthy_threshold = 5
+                  }
+                }"#,
+                name
+            ));
         findings.add(
             Subject::new(Kind::TargetGroup, group)
                 .sick(
-                    says,
-                    Evidence::new(
-                        Call::GetMetricData,
-                        Metric::UnhealthyHosts.of(group),
-                        Metric::UnhealthyHosts.field(),
-                        number,
-                    )
-                    .at(Some(*last)),
+                    claim,
+                    Evidence::metric(Metric::UnhealthyHosts, group, number).at(Some(*last)),
                 )
+                .detail(why)
                 .because_all(busy.map(|busy| busy.evidence))
                 .because_all(told(patient, group))
                 .mend(remedy)

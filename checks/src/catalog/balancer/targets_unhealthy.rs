@@ -78,18 +78,17 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         if others_serve && starting != Some(false) {
             continue;
         }
-        let mut says = says(patient, group, &failures)?;
-        if starting == Some(true) {
-            let grace = patient.service().health_check_grace_period_seconds.unwrap_or(0);
-            says += &format!(
-                " The grace period of {grace} s is not over for them: they may still be starting."
-            );
-        }
         let see_again = Remedy::new("Mend what makes the health check fail; ECS stops to replace the tasks as soon as it passes.")
             .cli(patient.see(Call::DescribeTargetHealth, group));
         let mut finding = Subject::new(Kind::TargetGroup, group)
-            .sick(says, first.evidence.clone())
+            .sick(claim(patient, group, &failures)?, first.evidence.clone())
             .mend(see_again);
+        if starting == Some(true) {
+            let grace = patient.service().health_check_grace_period_seconds.unwrap_or(0);
+            finding = finding.detail(format!(
+                "The grace period of {grace} s is not over for them: they may still be starting."
+            ));
+        }
         for failed in &failures {
             if !finding.evidence.contains(&failed.evidence) {
                 finding = finding.because(failed.evidence.clone());
@@ -107,7 +106,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     Ok(())
 }
 
-fn says(patient: &Patient, group: &str, failures: &[FailedCheck]) -> Result<String, Blind> {
+fn claim(patient: &Patient, group: &str, failures: &[FailedCheck]) -> Result<String, Blind> {
     let name = traffic::group_name(group);
     let reasons: BTreeSet<&str> =
         failures.iter().map(|failed| failed.description).filter(|text| !text.is_empty()).collect();
@@ -115,13 +114,13 @@ fn says(patient: &Patient, group: &str, failures: &[FailedCheck]) -> Result<Stri
     let why = if reasons.is_empty() { reasons } else { format!(": {reasons}") };
     if failures.iter().all(|failed| failed.target.is_none()) {
         return Ok(format!(
-            "Target group {name} has no healthy target, and its last one was replaced because it failed the health check{why}."
+            "target group {name} has no healthy target, and its last one was replaced because it failed the health check{why}"
         ));
     }
     let registered =
         patient.targets(group)?.iter().filter(|target| !target.state.ends_with("draining")).count();
     Ok(format!(
-        "Of {} in target group {name}, {} failed the health check{why}.",
+        "of {} in target group {name}, {} failed the health check{why}",
         count(registered, "target"),
         failures.len()
     ))

@@ -84,17 +84,17 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         let name = traffic::group_name(group);
         let reasons: BTreeSet<&str> =
             targets.iter().filter_map(|target| target.description.as_deref()).collect();
-        let mut says =
-            format!("Of {} in target group {name} none is in use", count(targets.len(), "target"));
+        let mut claim =
+            format!("of {} in target group {name} none is in use", count(targets.len(), "target"));
         for reason in &reasons {
-            says += &format!(": {reason}");
+            claim += &format!(": {reason}");
         }
         let remedy = Remedy::new("Let a rule forward to this group, or enable the targets' zone on the load balancer, as the description says.")
             .cli(patient.see(Call::DescribeTargetHealth, group));
         findings.add(
             Subject::new(Kind::TargetGroup, group)
                 .sick(
-                    says + ".",
+                    claim,
                     Evidence::new(
                         Call::DescribeTargetHealth,
                         group,

@@ -104,8 +104,8 @@ fn is_left(patient: &Patient, group: &str) -> Result<bool, Blind> {
 fn finding(way: &Way, dead: &[Dead]) -> Finding {
     let percent: f64 = dead.iter().map(|dead| dead.share.percent).sum();
     let why: Vec<String> = dead.iter().map(Dead::words).collect();
-    let says = format!(
-        "The rule for {} sends {} of its traffic where no target answers: {}. Weighted rules do not fail over, so this part fails.",
+    let claim = format!(
+        "the rule for {} sends {} of its traffic where no target answers: {}",
         way.name(),
         traffic::percent_words(percent),
         why.join("; ")
@@ -127,7 +127,8 @@ fn finding(way: &Way, dead: &[Dead]) -> Finding {
             .terraform(way.weights_in_terraform(&weights));
     let [weight, state] = dead[0].evidence(way.rule);
     Subject::new(Kind::ListenerRule, &way.rule.rule_arn)
-        .sick(says, weight)
+        .sick(claim, weight)
+        .detail("Weighted rules do not fail over, so this part fails.")
         .because(state)
         .because_all(dead.iter().skip(1).flat_map(|dead| dead.evidence(way.rule)))
         .mend(remedy)
@@ -176,7 +177,7 @@ mod tests {
     fn the_remedy_keeps_the_weights_of_the_others() {
         let [live, idle] = express_groups();
         let finding = exam(CHECK, &(CHECK.example)()).findings.remove(0);
-        assert!(finding.remedy.cli[0].contains(&format!(
+        assert!(finding.remedy.shell()[0].contains(&format!(
             "{{TargetGroupArn={live},Weight=950}},{{TargetGroupArn={idle},Weight=0}}"
         )));
     }

@@ -9,6 +9,7 @@ use crate::catalog::balancer::common::balancer_errors;
 use crate::check::{Findings, NoAnswer};
 use crate::facts::inbound::traffic;
 use crate::finding::{Evidence, Finding, Kind, Remedy, Subject};
+use crate::hcl::{Hcl, Name};
 use crate::patient::Patient;
 use crate::seen::Blind;
 use crate::snapshot::metric::Metric;
@@ -162,58 +163,61 @@ fn finding(
     passed: &Span,
     rule: Option<(&WebAclRule, f64)>,
 ) -> Finding {
-    let mut says = format!(
-        "Web ACL {} answered 403 to {:.0} requests in the last 15 min, and what gets through to load balancer {} fell from {:.0} to {:.0} a minute: it likely blocks clients.",
+    let claim = format!(
+        "web ACL {} answered 403 to {:.0} requests in the last 15 min, and what gets through to load balancer {} fell from {:.0} to {:.0} a minute: it likely blocks clients",
         acl.name,
         blocked.now,
         traffic::balancer_name(balancer),
         passed.per_minute_before,
         passed.per_minute_now
     );
-    match rule {
+    let by = match rule {
         Some((rule, number)) if number >= blocked.now / 2.0 => {
-            says += &format!(" Rule {} blocked {number:.0} of them.", rule.name)
+            format!("Rule {} blocked {number:.0} of them.", rule.name)
         }
         _ if acl.default_action.as_deref() == Some("Block") => {
-            says += " Its default action is to block what no rule allows."
+            "Its default action is to block what no rule allows.".to_owned()
         }
-        _ => {}
-    }
+        _ => String::new(),
+    };
     let start = time::before(patient.now(), balancer_errors::SPAN);
     let metric = rule.and_then(|(rule, _)| rule.metric_name.as_deref()).unwrap_or("ALL");
     let group = rule.is_some_and(|(rule, _)| rule.action.is_none());
     let name = rule.map_or("<rule>", |(rule, _)| rule.name.as_str());
     let action = if group { "override_action" } else { "action" };
+    let nothing = Hcl::default();
     let remedy = Remedy::new("See which requests it blocks; then let the rule count instead of block, or add the clients' addresses to what it allows.")
-        .cli(aws!("wafv2 get-sampled-requests --web-acl-arn {} --rule-metric-name {} --scope REGIONAL --time-window StartTime={},EndTime={} --max-items 100", acl.arn, metric, start, patient.now()))
-        .cli(aws!("wafv2 get-web-acl --name {} --scope REGIONAL --id {}", &acl.name, acl.id))
-        .terraform(hcl!(r#"resource "aws_wafv2_web_acl" "this" {
-  rule {
-    name = "{}"
-    {} {
-      count {}
-    }
-  }
-}"#, name, action));
+        .cli(aws!(
+            "wafv2 get-sampled-requests --web-acl-arn {} --rule-metric-name {} --scope REGIONAL \
+             --time-window StartTime={},EndTime={} --max-items 100",
+            acl.arn,
+            metric,
+            start,
+            patient.now()
+        ))
+        .cli(aws!("wafv2 get-web-acl --name {} --scope REGIONAL --id {}", acl.name, acl.id))
+        .terraform(hcl!(
+            r#"
+            resource "aws_wafv2_web_acl" "this" {
+              rule {
+                name = {}
+                {} {
+                  count {{}}
+                }
+              }
+            }"#,
+            name,
+            Name(action),
+            nothing
+        ));
     let (at, peak) = blocked.peak.map_or((None, 0.0), |(at, peak)| (Some(at), peak));
-    let counted = Evidence::new(
-        Call::GetMetricData,
-        Metric::WafBlocked.of(&acl.arn),
-        Metric::WafBlocked.field(),
-        peak,
-    )
-    .at(at);
-    let through = passed.peak.map(|(at, peak)| {
-        Evidence::new(
-            Call::GetMetricData,
-            Metric::Requests.of(balancer),
-            Metric::Requests.field(),
-            peak,
-        )
-        .at(Some(at))
-    });
+    let counted = Evidence::metric(Metric::WafBlocked, &acl.arn, peak).at(at);
+    let through = passed
+        .peak
+        .map(|(at, peak)| Evidence::metric(Metric::Requests, balancer, peak).at(Some(at)));
     Subject::new(Kind::LoadBalancer, balancer)
-        .sick(says, counted)
+        .sick(claim, counted)
+        .detail(by)
         .because_all(through)
         .because(Evidence::new(Call::GetWebAclForResource, balancer, "WebACL.Name", &acl.name))
         .mend(remedy)

@@ -70,9 +70,8 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
                 .or_default() += 1;
         }
         for (zone, number) in shifted {
-            let says = format!(
-                "Traffic is shifted away from {zone}: {} of {} in target group {} get nothing on purpose.",
-                number,
+            let claim = format!(
+                "traffic is shifted away from {zone}: {number} of {} in target group {} get nothing on purpose",
                 count(targets.len(), "target"),
                 traffic::group_name(group)
             );
@@ -81,7 +80,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
             findings.add(
                 Subject::new(Kind::TargetGroup, group)
                     .sick(
-                        says,
+                        claim,
                         Evidence::new(
                             Call::DescribeTargetHealth,
                             group,

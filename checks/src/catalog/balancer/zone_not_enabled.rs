@@ -9,6 +9,7 @@ use crate::aws::event::{self, Event};
 use crate::aws::time;
 use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
+use crate::command::Word;
 use crate::facts::inbound::traffic;
 use crate::facts::network::reach;
 use crate::finding::{Evidence, Finding, Kind, Remedy, Subject};
@@ -158,20 +159,23 @@ fn finding(
     } else {
         format!("zone {}", and_list(&zones))
     };
-    let who = if outside.is_empty() { "Tasks".to_owned() } else { count(outside.len(), "target") };
+    let who = if outside.is_empty() { "tasks".to_owned() } else { count(outside.len(), "target") };
     let verb = if outside.len() == 1 { "is" } else { "are" };
     let name = traffic::group_name(group);
-    let mut says = format!(
-        "{who} of target group {name} {verb} in {zone}, where the load balancer is not: it sends nothing there."
+    let claim = format!(
+        "{who} of target group {name} {verb} in {zone}, where the load balancer is not: it sends nothing there"
     );
-    if let Some(balancer) = balancer {
-        says += &format!(
-            " Load balancer {} serves {}.",
+    let serves = balancer.map_or_else(String::new, |balancer| {
+        format!(
+            "Load balancer {} serves {}.",
             balancer.load_balancer_name,
             and_list(&balancer.availability_zones)
-        );
-    }
-    let arn = balancer.map_or("<load balancer>", |balancer| balancer.load_balancer_arn.as_str());
+        )
+    });
+    let arn = balancer.map_or_else(
+        || Word::needed("LOAD_BALANCER_ARN"),
+        |balancer| Word::new(&balancer.load_balancer_arn),
+    );
     let own: Vec<&str> =
         balancer.into_iter().flat_map(|balancer| &balancer.subnets).map(String::as_str).collect();
     let fitting: Vec<&str> = reach::configured(patient, None)
@@ -182,23 +186,41 @@ fn finding(
         .collect();
     let remedy = if patient.is_express() {
         Remedy::new("Run the service only in subnets of the zones that the balancer has: in Express Mode the first service of the VPC chose them.")
-            .cli(aws!("ecs update-express-gateway-service --service-arn {} --network-configuration subnets={}", patient.arn(), fitting.join(",")))
-            .terraform(hcl!(r#"resource "aws_ecs_express_gateway_service" "{}" {
-  network_configuration {
-    subnets = {}
-  }
-}"#, patient.name(), listed(&fitting)))
+            .cli(aws!(
+                "ecs update-express-gateway-service --service-arn {} \
+                 --network-configuration subnets={}",
+                patient.arn(),
+                Word::list(&fitting)
+            ))
+            .terraform(hcl!(
+                r#"
+                resource "aws_ecs_express_gateway_service" {} {
+                  network_configuration {
+                    subnets = {}
+                  }
+                }"#,
+                patient.name(),
+                fitting
+            ))
     } else {
-        let mut wanted = own.clone();
-        wanted.push("<subnet in the zone>");
+        let wanted: Vec<&str> = own.iter().copied().chain(["<subnet in the zone>"]).collect();
         Remedy::new(format!("Give the load balancer a subnet in {zone} as well, or take that zone's subnets out of the service."))
-            .cli(aws!("elbv2 set-subnets --load-balancer-arn {} --subnets {} $SUBNET_IN_THE_ZONE", arn, own.join(" ")))
-            .terraform(hcl!(r#"resource "aws_lb" "this" {
-  subnets = {}
-}"#, listed(&wanted)))
+            .cli(
+                aws!("elbv2 set-subnets --load-balancer-arn {} --subnets", arn)
+                    .args(&own)
+                    .arg(Word::needed("SUBNET_IN_THE_ZONE")),
+            )
+            .terraform(hcl!(
+                r#"
+                resource "aws_lb" "this" {
+                  subnets = {}
+                }"#,
+                wanted
+            ))
     };
     Ok(Subject::new(Kind::TargetGroup, group)
-        .sick(says, evidence)
+        .sick(claim, evidence)
+        .detail(serves)
         .because_all(balancer.into_iter().flat_map(|balancer| {
             let zones = balancer.availability_zones.iter();
             zones.map(|zone| {
@@ -218,10 +240,6 @@ fn finding(
         .mend(remedy)
         .concerns(Kind::TargetGroup, group)
         .concerns_all(Kind::TargetGroup, traffic::pair(patient, group)?))
-}
-
-fn listed(ids: &[&str]) -> String {
-    format!("[{}]", ids.iter().map(|id| format!("\"{id}\"")).collect::<Vec<_>>().join(", "))
 }
 
 #[cfg(test)]
@@ -288,7 +306,7 @@ mod tests {
         snapshot.load_balancers.insert(balancer, Seen::No(Why::Denied("no".into())));
         let exam = exam(CHECK, &snapshot);
         assert_eq!((exam.findings.len(), exam.missed.len()), (1, 1));
-        assert!(exam.findings[0].says.ends_with("it sends nothing there."));
+        assert!(exam.findings[0].says().ends_with("it sends nothing there."));
     }
 
     #[test]
@@ -301,6 +319,9 @@ mod tests {
         snapshot.target_health.put(&group, targets);
         snapshot.services[0].deployments[0].created_at = Some(minutes_ago(20));
         let remedy = exam(CHECK, &snapshot).findings.remove(0).remedy;
-        assert!(remedy.cli[0].starts_with("aws ecs update-express-gateway-service"), "{remedy:?}");
+        assert!(
+            remedy.shell()[0].starts_with("aws ecs update-express-gateway-service"),
+            "{remedy:?}"
+        );
     }
 }

@@ -7,7 +7,7 @@ use crate::aws::time::clock;
 use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
 use crate::facts::deployment::rollout;
-use crate::finding::{Evidence, Kind, Remedy, Subject};
+use crate::finding::{Evidence, Finding, Kind, Remedy, Subject};
 use crate::patient::Patient;
 use crate::seen::Blind;
 use crate::snapshot::ServiceDeployment;
@@ -92,18 +92,18 @@ fn tell(
     brings: Option<&str>,
     name: &str,
     firing: Evidence,
-) -> crate::finding::Finding {
+) -> Finding {
     let of = brings.map_or("the deployment".to_owned(), |definition| {
         format!("the deployment of {}", rollout::short(definition))
     });
     let at =
         rollout::started(deployment).map_or_else(String::new, |at| format!(" at {}", clock(at)));
-    let says = format!(
-        "Alarm {name} was in ALARM when {of} began{at}, so ECS watches no alarm for it and will not go back by one."
+    let claim = format!(
+        "alarm {name} was in ALARM when {of} began{at}, so ECS watches no alarm for it and will not go back by one"
     );
     let see = |call: Call| patient.see(call, name);
     Subject::new(Kind::Alarm, name)
-        .sick(says, firing)
+        .sick(claim, firing)
         .because_all(deployment.started_at.map(|at| rollout::evidence(deployment, "startedAt", at)))
         .mend(
             Remedy::new("Watch this deployment yourself; before the next one, mend what the alarm tells of and wait until it is OK.")

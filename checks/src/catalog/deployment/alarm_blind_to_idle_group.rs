@@ -109,11 +109,14 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         let brings = findings.see(rollout::brings(patient, deployment)).flatten();
         let stage = deployment.lifecycle_stage.as_deref().unwrap_or_default();
         let names: Vec<&str> = alarms.iter().map(|alarm| alarm.alarm_name.as_str()).collect();
-        let says = format!(
-            "{} has been at stage {stage} for about {}. Its target group {} has {} and gets no traffic, so {} nothing to count and cannot end it, and \
-             the circuit breaker is off.",
+        let claim = format!(
+            "{} has been at stage {stage} for about {}",
             rollout::name(deployment, brings),
-            words(lasts),
+            words(lasts)
+        );
+        let detail = format!(
+            "Its target group {} has {} and gets no traffic, so {} nothing to count and cannot \
+             end it, and the circuit breaker is off.",
             group_name(group),
             state.words(),
             if let [name] = names[..] {
@@ -124,7 +127,8 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         );
         findings.add(
             Subject::new(Kind::TargetGroup, group)
-                .sick(says, target_evidence(group, targets))
+                .sick(claim, target_evidence(group, targets))
+                .detail(detail)
                 .because(rollout::evidence(deployment, "lifecycleStage", stage))
                 .because_all(alarms.iter().map(|alarm| {
                     Evidence::new(
@@ -209,12 +213,13 @@ fn remedy(patient: &Patient, deployment: &ServiceDeployment) -> Remedy {
         return remedy;
     }
     remedy.terraform(hcl!(
-        r#"resource "aws_ecs_service" "{}" {
-  deployment_circuit_breaker {
-    enable   = true
-    rollback = true
-  }
-}"#,
+        r#"
+        resource "aws_ecs_service" {} {
+          deployment_circuit_breaker {
+            enable   = true
+            rollback = true
+          }
+        }"#,
         patient.name()
     ))
 }

@@ -7,6 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use crate::aws::time::{age, before, words};
 use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
+use crate::command::Word;
 use crate::facts::deployment::{rollback, rollout};
 use crate::facts::inbound::traffic;
 use crate::finding::{Evidence, Kind, Remedy, Subject};
@@ -137,9 +138,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         findings.add(
             Subject::new(Kind::Alarm, name)
                 .sick(
-                    format!(
-                        "Alarm {name} counts 4xx as errors, though clients cause them; {what}."
-                    ),
+                    format!("alarm {name} counts 4xx as errors, though clients cause them; {what}"),
                     metric_evidence(alarm, name),
                 )
                 .because_all(answers.peak)
@@ -210,11 +209,8 @@ impl Answers {
             for (at, count) in clients {
                 if count > most {
                     most = count;
-                    let of = Metric::Target4xx.of(group);
-                    answers.peak = Some(
-                        Evidence::new(Call::GetMetricData, of, Metric::Target4xx.field(), count)
-                            .at(Some(at)),
-                    );
+                    answers.peak =
+                        Some(Evidence::metric(Metric::Target4xx, group, count).at(Some(at)));
                 }
             }
         }
@@ -265,15 +261,30 @@ fn remedy(
     let balancer = balancers
         .first()
         .and_then(|arn| arn.split_once(":loadbalancer/"))
-        .map_or("<balancer>", |(_, name)| name);
+        .map_or(Word::needed("LOAD_BALANCER"), |(_, name)| Word::new(name));
     let dimension = group.rsplit(':').next().unwrap_or(group);
+    let put = aws!(
+        "cloudwatch put-metric-alarm --alarm-name {} --namespace AWS/ApplicationELB \
+         --metric-name HTTPCode_Target_5XX_Count \
+         --dimensions Name=TargetGroup,Value={} Name=LoadBalancer,Value={} \
+         --statistic Sum --period 60 --evaluation-periods 3 --datapoints-to-alarm 2 \
+         --threshold 5 --comparison-operator GreaterThanThreshold \
+         --treat-missing-data notBreaching",
+        name,
+        dimension,
+        balancer
+    );
     Remedy::new("Let the alarm count 5xx only; choose how many a minute are too many.")
-        .cli(aws!("cloudwatch put-metric-alarm --alarm-name {} --namespace AWS/ApplicationELB --metric-name HTTPCode_Target_5XX_Count --dimensions Name=TargetGroup,Value={} Name=LoadBalancer,Value={} --statistic Sum --period 60 --evaluation-periods 3 --datapoints-to-alarm 2 --threshold 5 --comparison-operator GreaterThanThreshold --treat-missing-data notBreaching", name, dimension, balancer))
-        .terraform(hcl!(r#"resource "aws_cloudwatch_metric_alarm" "rollback" {
-  alarm_name  = "{}"
-  namespace   = "AWS/ApplicationELB"
-  metric_name = "HTTPCode_Target_5XX_Count"
-}"#, alarm.alarm_name))
+        .cli(put)
+        .terraform(hcl!(
+            r#"
+            resource "aws_cloudwatch_metric_alarm" "rollback" {
+              alarm_name  = {}
+              namespace   = "AWS/ApplicationELB"
+              metric_name = "HTTPCode_Target_5XX_Count"
+            }"#,
+            name
+        ))
 }
 
 #[cfg(test)]
@@ -410,14 +421,14 @@ mod tests {
 
     #[test]
     fn the_remedy_for_an_own_alarm_names_the_group_and_the_balancer() {
-        let command = &exam(CHECK, &(CHECK.example)()).findings[0].remedy.cli[0];
-        let dimensions = "Name=TargetGroup,Value=targetgroup/api/6d0ecf831eec9f09 Name=LoadBalancer,Value=app/web/50dc6c495c0c9188";
+        let command = &exam(CHECK, &(CHECK.example)()).findings[0].remedy.shell()[0];
+        let dimensions = "'Name=TargetGroup,Value=targetgroup/api/6d0ecf831eec9f09' 'Name=LoadBalancer,Value=app/web/50dc6c495c0c9188'";
         assert!(command.contains(dimensions), "{command}");
     }
 
     #[test]
     fn the_remedy_for_express_takes_the_alarm_out() {
-        let command = &exam(CHECK, &express()).findings[0].remedy.cli[0];
+        let command = &exam(CHECK, &express()).findings[0].remedy.shell()[0];
         assert!(
             command.contains(r#""alarms":{"alarmNames":[],"enable":false,"rollback":false}"#),
             "{command}"

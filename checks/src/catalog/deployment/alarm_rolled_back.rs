@@ -80,15 +80,15 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         let alarm = findings.see(patient.alarm(name)).flatten();
         let went_off = findings.see(rollback::went_off(patient, deployment, name)).flatten();
         let event = rollback::alarm_event(patient, deployment);
-        let says = format!(
-            "Alarm {name} went off{} and {}.{}",
+        let claim = format!(
+            "alarm {name} went off{} and {}",
             during(deployment, brings, went_off),
-            went_back(deployment),
-            watches(alarm)
+            went_back(deployment)
         );
         findings.add(
             Subject::new(Kind::Alarm, name)
-                .sick(says, proof(deployment, name))
+                .sick(claim, proof(deployment, name))
+                .detail(watches(alarm))
                 .because(rollout::evidence(deployment, "status", &deployment.status))
                 .because_all(went_off.map(|moment| {
                     Evidence::new(
@@ -158,7 +158,7 @@ fn watches(alarm: Option<&Alarm>) -> String {
             format!(", of {several} target groups, so errors of the old version may count too")
         }
     };
-    format!(" It watches {}{groups}.", alarm.metric_names.join(", "))
+    format!("It watches {}{groups}.", alarm.metric_names.join(", "))
 }
 
 fn remedy(patient: &Patient, name: &str) -> Remedy {
@@ -170,11 +170,12 @@ fn remedy(patient: &Patient, name: &str) -> Remedy {
         return remedy;
     }
     remedy.terraform(hcl!(
-        r#"resource "aws_cloudwatch_metric_alarm" "rollback" {
-  alarm_name          = "{}"
-  evaluation_periods  = 3 # of these,
-  datapoints_to_alarm = 3 # so many must breach
-}"#,
+        r#"
+        resource "aws_cloudwatch_metric_alarm" "rollback" {
+          alarm_name          = {}
+          evaluation_periods  = 3 # of these,
+          datapoints_to_alarm = 3 # so many must breach
+        }"#,
         name
     ))
 }
@@ -204,7 +205,7 @@ mod tests {
         let expected = "Alarm default/api/RollbackAlarm went off at 02:26 UTC, 6 min into the deployment of api:13, and ECS went back to the version \
                         before. It watches HTTPCode_Target_4XX_Count, HTTPCode_Target_5XX_Count, RequestCountPerTarget, of 2 target groups, so \
                         errors of the old version may count too.";
-        assert_eq!(exam.findings[0].says, expected);
+        assert_eq!(exam.findings[0].says(), expected);
         assert_eq!(exam.findings[0].since, Some(minutes_ago(34)));
     }
 
@@ -219,9 +220,9 @@ mod tests {
                 "{other} min ago: the deployment names the alarm, its history has no moment"
             );
             assert!(
-                exam.findings[0].says.contains("went off during the deployment"),
+                exam.findings[0].says().contains("went off during the deployment"),
                 "{}",
-                exam.findings[0].says
+                exam.findings[0].says()
             );
         }
     }

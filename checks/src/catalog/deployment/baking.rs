@@ -60,15 +60,15 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     let brings = findings.see(rollout::brings(patient, deployment)).flatten();
     let name = rollout::name(deployment, brings);
     let left = words(age(bake.ends, patient.now()));
-    let says = if bake.configured {
+    let claim = if bake.configured {
         format!(
-            "{name} is in its configured bake of {}, which ends at about {}, in {left}.",
+            "{name} is in its configured bake of {}, which ends at about {}, in {left}",
             words(bake.length),
             clock(bake.ends)
         )
     } else {
         format!(
-            "{name} has all its tasks running; ECS watches its alarms before it calls it done, by default for less than 5 min."
+            "{name} has all its tasks running; ECS watches its alarms before it calls it done, by default for less than 5 min"
         )
     };
     let stage = deployment
@@ -77,7 +77,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         .map(|stage| rollout::evidence(deployment, "lifecycleStage", stage));
     findings.add(
         Subject::new(Kind::Deployment, &deployment.service_deployment_arn)
-            .sick(says, rollout::evidence(deployment, "status", &deployment.status))
+            .sick(claim, rollout::evidence(deployment, "status", &deployment.status))
             .because_all(stage)
             .because_all(
                 deployment.updated_at.map(|at| rollout::evidence(deployment, "updatedAt", at)),

@@ -80,8 +80,8 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         format!(", and the new one gets {weight} % of the traffic")
     });
     let stage = deployment.lifecycle_stage.as_deref().unwrap_or_default();
-    let says = format!(
-        "{} runs both versions on purpose, as its {} strategy wants: {} and {} new. It is at stage {stage}{share}.",
+    let claim = format!(
+        "{} runs both versions on purpose, as its {} strategy wants: {} and {} new",
         rollout::name(deployment, brings),
         strategy.words(),
         if old == 1 { "1 old task".to_owned() } else { format!("{old} old tasks") },
@@ -90,7 +90,8 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     let weight = target.requested_production_traffic_weight;
     findings.add(
         Subject::new(Kind::Deployment, &deployment.service_deployment_arn)
-            .sick(says, rollout::evidence(deployment, "lifecycleStage", stage))
+            .sick(claim, rollout::evidence(deployment, "lifecycleStage", stage))
+            .detail(format!("It is at stage {stage}{share}."))
             .because_all(
                 deployment
                     .deployment_configuration

@@ -98,19 +98,22 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     }
     let brings = findings.see(rollout::brings(patient, deployment)).flatten();
     let stage = deployment.lifecycle_stage.as_deref().unwrap_or_default();
-    let says = format!(
-        "{} has been at stage {stage} for about {}, though its bake is {}. In the last {} the service got {}: likely too few for its \
-         alarms to judge the new version by.",
+    let claim = format!(
+        "{} has been at stage {stage} for about {}, though its bake is {}",
         rollout::name(deployment, brings),
         words(age(patient.now(), began)),
-        words(bake),
+        words(bake)
+    );
+    let detail = format!(
+        "In the last {} the service got {}: likely too few for its alarms to judge the new version by.",
         words(span),
         if requests == 1.0 { "1 request".to_owned() } else { format!("{requests} requests") }
     );
     let alarms = alarm_states(patient, findings, deployment);
     findings.add(
         Subject::new(Kind::Deployment, &deployment.service_deployment_arn)
-            .sick(says, rollout::evidence(deployment, "lifecycleStage", stage))
+            .sick(claim, rollout::evidence(deployment, "lifecycleStage", stage))
+            .detail(detail)
             .because_all(
                 deployment.updated_at.map(|at| rollout::evidence(deployment, "updatedAt", at)),
             )
@@ -157,10 +160,8 @@ fn requests(patient: &Patient, from: Timestamp) -> Result<(f64, Vec<Evidence>), 
         sum += since().map(|(_, count)| count).sum::<f64>();
         let minute = since().max_by(|a, b| a.1.total_cmp(&b.1)).or(values.last());
         let value = minute.map_or("[]".to_owned(), |(_, count)| count.to_string());
-        let of = Metric::GroupRequests.of(group);
         evidence.push(
-            Evidence::new(Call::GetMetricData, of, Metric::GroupRequests.field(), value)
-                .at(minute.map(|(at, _)| *at)),
+            Evidence::metric(Metric::GroupRequests, group, value).at(minute.map(|(at, _)| *at)),
         );
     }
     Ok((sum, evidence))
@@ -190,7 +191,6 @@ fn remedy(patient: &Patient, deployment: &ServiceDeployment) -> Remedy {
     if patient.is_express() {
         return now_only(format!("{now} Express knows no other strategy."));
     }
-    let name = patient.name();
     let rolling = DeploymentConfiguration {
         strategy: Some("ROLLING".into()),
         canary_percent: None,
@@ -199,11 +199,15 @@ fn remedy(patient: &Patient, deployment: &ServiceDeployment) -> Remedy {
     };
     now_only(format!("{now} For the next time, the rolling strategy needs no traffic; the last command replaces the whole configuration."))
         .cli(rollout::configure(patient, &rolling))
-        .terraform(hcl!(r#"resource "aws_ecs_service" "{}" {
-  deployment_configuration {
-    strategy = "ROLLING"
-  }
-}"#, name))
+        .terraform(hcl!(
+            r#"
+            resource "aws_ecs_service" {} {
+              deployment_configuration {
+                strategy = "ROLLING"
+              }
+            }"#,
+            patient.name()
+        ))
 }
 
 #[cfg(test)]

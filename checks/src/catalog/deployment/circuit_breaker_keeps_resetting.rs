@@ -98,8 +98,8 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         return Ok(());
     }
     let brings = findings.see(rollout::brings(patient, deployment)).flatten();
-    let says = format!(
-        "{} of the new version failed {}, and the circuit breaker counts {} of {}: each task that is healthy for a moment sets its count back to 0.",
+    let claim = format!(
+        "{} of the new version failed {}, and the circuit breaker counts {} of {}: each task that is healthy for a moment sets its count back to 0",
         count(failed.len(), "task"),
         stop::when(patient.now(), &failed),
         breaker.failure_count,
@@ -108,7 +108,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     findings.add(
         Subject::new(Kind::Deployment, &deployment.service_deployment_arn)
             .sick(
-                says,
+                claim,
                 rollout::evidence(
                     deployment,
                     "deploymentCircuitBreaker.failureCount",
@@ -171,18 +171,18 @@ fn remedy(patient: &Patient, deployment: &ServiceDeployment) -> Remedy {
     if patient.is_express() {
         return remedy;
     }
-    let name = patient.name();
     remedy.terraform(hcl!(
-        r#"resource "awscc_ecs_service" "{}" {
-  deployment_configuration = {
-    deployment_circuit_breaker = {
-      enable                = true
-      rollback              = true
-      reset_on_healthy_task = false
-    }
-  }
-}"#,
-        name
+        r#"
+        resource "awscc_ecs_service" {} {
+          deployment_configuration = {
+            deployment_circuit_breaker = {
+              enable                = true
+              rollback              = true
+              reset_on_healthy_task = false
+            }
+          }
+        }"#,
+        patient.name()
     ))
 }
 
@@ -276,7 +276,7 @@ mod tests {
 
     #[test]
     fn the_command_keeps_the_rest_and_lets_the_count_stand() {
-        let command = &exam(CHECK, &example(|_| ())).findings[0].remedy.cli[1];
+        let command = &exam(CHECK, &example(|_| ())).findings[0].remedy.shell()[1];
         for part in [r#""resetOnHealthyTask":false"#, r#""maximumPercent":200"#] {
             assert!(command.contains(part), "{command}");
         }

@@ -61,12 +61,12 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     {
         return Ok(());
     }
-    let says = match alarms {
+    let claim = match alarms {
         Some(alarms) => format!(
-            "The deployment circuit breaker is off, and alarm {} ends a deployment without going back: a version that fails stays.",
+            "the deployment circuit breaker is off, and alarm {} ends a deployment without going back: a version that fails stays",
             alarms.alarm_names.join(", ")
         ),
-        None => "The deployment circuit breaker is off and no alarm is set: ECS retries a version that fails without end.".to_owned(),
+        None => "the deployment circuit breaker is off and no alarm is set: ECS retries a version that fails without end".to_owned(),
     };
     let evidence = match breaker {
         Some(breaker) => patient
@@ -80,18 +80,23 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         rollback: true,
         reset_on_healthy_task: breaker.and_then(|breaker| breaker.reset_on_healthy_task),
     };
-    let name = patient.name();
+    let configured =
+        DeploymentConfiguration { deployment_circuit_breaker: Some(on), ..configured.clone() };
     let remedy = Remedy::new(
         "Turn the breaker on, with rollback. The command replaces the whole deployment configuration: add what else is set there, such as hooks.",
     )
-    .cli(rollout::configure(patient, &DeploymentConfiguration { deployment_circuit_breaker: Some(on), ..configured.clone() }))
-    .terraform(hcl!(r#"resource "aws_ecs_service" "{}" {
-  deployment_circuit_breaker {
-    enable   = true
-    rollback = true
-  }
-}"#, name));
-    findings.add(patient.subject().sick(says, evidence).because_all(rolls_back).mend(remedy));
+    .cli(rollout::configure(patient, &configured))
+    .terraform(hcl!(
+        r#"
+        resource "aws_ecs_service" {} {
+          deployment_circuit_breaker {
+            enable   = true
+            rollback = true
+          }
+        }"#,
+        patient.name()
+    ));
+    findings.add(patient.subject().sick(claim, evidence).because_all(rolls_back).mend(remedy));
     Ok(())
 }
 
@@ -153,7 +158,7 @@ mod tests {
 
     #[test]
     fn the_command_keeps_what_was_configured() {
-        let command = &exam(CHECK, &with_alarms(true, false)).findings[0].remedy.cli[0];
+        let command = &exam(CHECK, &with_alarms(true, false)).findings[0].remedy.shell()[0];
         for part in [
             r#""maximumPercent":200"#,
             r#""minimumHealthyPercent":100"#,

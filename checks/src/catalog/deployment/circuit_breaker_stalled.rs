@@ -5,6 +5,7 @@ use crate::aws::event::{self, Event};
 use crate::aws::time::{age, words};
 use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
+use crate::command::Word;
 use crate::facts::deployment::{rollback, rollout};
 use crate::facts::image::reference;
 use crate::finding::{Evidence, Kind, Remedy, Subject};
@@ -12,7 +13,7 @@ use crate::hcl::Hcl;
 use crate::patient::Patient;
 use crate::snapshot::deployment::ContainerImage;
 use crate::snapshot::{Deployment, ServiceDeployment};
-use crate::{aws, hcl, words};
+use crate::{hcl, words};
 
 crate::check! {
     /// The circuit breaker went back to the version before, that one failed too, and no deployment
@@ -107,12 +108,13 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     let to = back.map_or("the version before", rollout::short);
     let since = rollback::started(deployment)
         .map_or_else(String::new, |at| format!(" {} ago", words(age(patient.now(), at))));
-    let says = format!(
-        "{} failed, ECS began to go back to {to}{since}, and that failed too. No deployment of the service is completed, so the circuit breaker starts \
-         no more tasks: {} of {} run.",
-        rollout::name(deployment, brings),
-        service.running_count,
-        service.desired_count
+    let claim = format!(
+        "{} failed, ECS began to go back to {to}{since}, and that failed too",
+        rollout::name(deployment, brings)
+    );
+    let detail = format!(
+        "No deployment of the service is completed, so the circuit breaker starts no more tasks: {} of {} run.",
+        service.running_count, service.desired_count
     );
     let good = findings.see(rollback::last_success(patient)).flatten();
     let version = good.and_then(|listed| listed.target_service_revision_arn.as_deref());
@@ -123,7 +125,8 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     let is_gone = version.is_some_and(|revision| revision.container_images.iter().any(gone));
     let version =
         version.filter(|_| !is_gone).and_then(|revision| revision.task_definition.as_deref());
-    let definition = version.map_or("<family:revision>", rollout::short);
+    let definition = version
+        .map_or(Word::needed("TASK_DEFINITION"), |version| Word::new(rollout::short(version)));
     let which = if is_gone {
         "a version whose image is there, which that of the last good one is not"
     } else {
@@ -140,7 +143,8 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         if patient.is_express() { remedy } else { remedy.terraform(forced(patient.name())) };
     findings.add(
         Subject::new(Kind::Deployment, &deployment.service_deployment_arn)
-            .sick(says, rollout::evidence(deployment, "status", &deployment.status))
+            .sick(claim, rollout::evidence(deployment, "status", &deployment.status))
+            .detail(detail)
             .because(patient.evidence("deployments.rolloutState", "FAILED"))
             .because(goes_back)
             .because_all(good.map(|listed| {
@@ -181,10 +185,11 @@ fn goes_back(patient: &Patient, deployment: &ServiceDeployment) -> Option<Eviden
 
 fn forced(name: &str) -> Hcl {
     hcl!(
-        r#"resource "aws_ecs_service" "{}" {
-  task_definition      = "<family:revision>"
-  force_new_deployment = true
-}"#,
+        r#"
+        resource "aws_ecs_service" {} {
+          task_definition      = "<family:revision>"
+          force_new_deployment = true
+        }"#,
         name
     )
 }
@@ -207,7 +212,7 @@ mod tests {
                         completed, so the circuit breaker starts no more tasks: 0 of 2 run.";
         assert_eq!(says(CHECK, &(CHECK.example)()), [expected]);
         let good = "aws ecs update-service --cluster prod --service api --task-definition api:12 --force-new-deployment";
-        assert_eq!(exam(CHECK, &(CHECK.example)()).findings[0].remedy.cli, [good]);
+        assert_eq!(exam(CHECK, &(CHECK.example)()).findings[0].remedy.shell(), [good]);
     }
 
     #[test]
@@ -221,7 +226,7 @@ mod tests {
         snapshot.pinned_images.put(reference::by_digest(&id::image("api"), &id::digest(1)), gone);
         let remedy = exam(CHECK, &snapshot).findings[0].remedy.clone();
         assert!(remedy.summary.contains("whose image is there"), "{}", remedy.summary);
-        assert!(remedy.cli[0].contains("<family:revision>"), "{}", remedy.cli[0]);
+        assert!(remedy.shell()[0].contains("--task-definition \"$TASK_DEFINITION\""), "{remedy:?}");
     }
 
     #[test]

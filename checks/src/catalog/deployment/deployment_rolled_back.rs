@@ -2,6 +2,7 @@
 //! which, and what made ECS go back: the circuit breaker, an alarm, or the reason that ECS gives.
 
 use crate::aws::time::{age, words};
+use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
 use crate::facts::deployment::{rollback, rollout};
 use crate::finding::{Evidence, Kind, Remedy, Subject};
@@ -96,14 +97,14 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         (true, Some(reason)) => format!(" (ECS says: \"{}\")", reason.value.trim_end_matches('.')),
         (true, None) => " and ECS gives no reason".to_owned(),
     };
-    let says = format!(
-        "{} was rolled back{when}{because}; {runs} runs again.",
+    let claim = format!(
+        "{} was rolled back{when}{because}; {runs} runs again",
         rollout::name(deployment, brings)
     );
     let status = rollout::evidence(deployment, "status", &deployment.status).at(ended);
     findings.add(
         Subject::new(Kind::Deployment, &deployment.service_deployment_arn)
-            .sick(says, status)
+            .sick(claim, status)
             .because_all(triggers.into_iter().map(|(_, evidence)| evidence))
             .because_all(rollback::reason(deployment))
             .because_all(evidence_of_old)
@@ -127,7 +128,7 @@ fn old_version(
     match definition {
         Some(definition) if given_up != Some(definition) => {
             let evidence = Evidence::new(
-                crate::call::Call::DescribeServiceRevisions,
+                Call::DescribeServiceRevisions,
                 revision,
                 "taskDefinition",
                 definition,
@@ -284,9 +285,9 @@ mod tests {
         let exam = exam(CHECK, &snapshot);
         assert_eq!(exam.outcome, Outcome::Sick);
         assert!(
-            exam.findings[0].says.starts_with("Deployment deployment3 was rolled back"),
+            exam.findings[0].says().starts_with("Deployment deployment3 was rolled back"),
             "{}",
-            exam.findings[0].says
+            exam.findings[0].says()
         );
         assert_eq!(exam.missed.len(), 1);
     }

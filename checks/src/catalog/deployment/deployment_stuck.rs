@@ -87,17 +87,17 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     };
     let tasks = match &deployment.target_service_revision {
         Some(target) => format!(
-            " {} of {} tasks of the new version run.",
+            "{} of {} tasks of the new version run.",
             target.running_task_count, target.requested_task_count
         ),
         None => String::new(),
     };
     let running = hook::running(deployment);
     let waits = running.map_or_else(String::new, |running| {
-        format!(" It waits for lifecycle hook {}, which has not ended.", hook::name(running))
+        format!("It waits for lifecycle hook {}, which has not ended.", hook::name(running))
     });
-    let says = format!(
-        "{} has been {} for {}{stage}; {} is the most that its settings explain.{tasks}{waits}",
+    let claim = format!(
+        "{} has been {} for {}{stage}; {} is the most that its settings explain",
         rollout::name(deployment, brings),
         deployment.status,
         words(lasts),
@@ -106,7 +106,12 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     let target = deployment.target_service_revision.as_ref();
     findings.add(
         Subject::new(Kind::Deployment, &deployment.service_deployment_arn)
-            .sick(says, rollout::evidence(deployment, "status", &deployment.status).at(Some(began)))
+            .sick(
+                claim,
+                rollout::evidence(deployment, "status", &deployment.status).at(Some(began)),
+            )
+            .detail(tasks)
+            .detail(waits)
             .because_all(
                 deployment
                     .lifecycle_stage
@@ -198,12 +203,12 @@ mod tests {
         };
         let finding = with("IN_PROGRESS");
         assert!(
-            finding.says.ends_with("It waits for lifecycle hook load-test, which has not ended."),
+            finding.says().ends_with("It waits for lifecycle hook load-test, which has not ended."),
             "{}",
-            finding.says
+            finding.says()
         );
-        assert_eq!(finding.remedy.cli[0], "aws logs tail /aws/lambda/load-test --since 2h");
-        assert!(!with("SUCCEEDED").says.contains("load-test"), "that one is over");
+        assert_eq!(finding.remedy.shell()[0], "aws logs tail /aws/lambda/load-test --since 2h");
+        assert!(!with("SUCCEEDED").says().contains("load-test"), "that one is over");
     }
 
     #[test]

@@ -3,6 +3,7 @@
 
 use jiff::SignedDuration;
 
+use crate::aws::arn;
 use crate::aws::time::age;
 use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
@@ -12,7 +13,7 @@ use crate::patient::Patient;
 use crate::seen::Blind;
 use crate::snapshot::deployment::ContainerImage;
 use crate::snapshot::{Revision, TaskDefinition};
-use crate::{aws, words};
+use crate::words;
 
 crate::check! {
     /// A revision of the service has an image by tag and no digest for it: ECS tried three times to
@@ -119,10 +120,10 @@ fn tell(
     definition: &str,
     image: &ContainerImage,
 ) {
-    let short = image.image.rsplit('/').next().unwrap_or(&image.image);
+    let short = arn::last(&image.image);
     let version = rollout::short(definition);
-    let says = format!(
-        "ECS has pinned no digest for image {short} of container {} in {version}: it could not resolve the tag, so its tasks may run different images.",
+    let claim = format!(
+        "ECS has pinned no digest for image {short} of container {} in {version}: it could not resolve the tag, so its tasks may run different images",
         image.container_name
     );
     let of = |field, value: &str| {
@@ -132,7 +133,7 @@ fn tell(
         .cli(patient.update_service().and(words!("--force-new-deployment")));
     findings.add(
         Subject::new(Kind::Image, &image.image)
-            .sick(says, of("containerImages.imageDigest", "null"))
+            .sick(claim, of("containerImages.imageDigest", "null"))
             .because(of("containerImages.image", &image.image))
             .mend(remedy)
             .concerns(Kind::TaskDefinition, definition)

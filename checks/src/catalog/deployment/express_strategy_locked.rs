@@ -69,14 +69,14 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     let configured = &deployment.deployment_configuration;
     let Some(strategy) = configured.strategy.as_deref() else { return Ok(()) };
     let brings = findings.see(rollout::brings(patient, deployment)).flatten();
-    let says = format!(
-        "Express Mode deploys by {} only{}; there is no other strategy to choose.",
+    let claim = format!(
+        "Express Mode deploys by {} only{}; there is no other strategy to choose",
         strategy.to_ascii_lowercase(),
         shape(configured)
     );
     findings.add(
         Subject::new(Kind::Deployment, &deployment.service_deployment_arn)
-            .sick(says, rollout::evidence(deployment, "deploymentConfiguration.strategy", strategy))
+            .sick(claim, rollout::evidence(deployment, "deploymentConfiguration.strategy", strategy))
             .because(patient.evidence("resourceManagementType", "ECS"))
             .mend(Remedy::new("Shorten the bakes, or send the canary some traffic; for another strategy the service must become an ordinary one."))
             .concerns_all(Kind::TaskDefinition, brings),

@@ -151,15 +151,15 @@ fn finding(
     evidence: Evidence,
 ) -> Finding {
     let name = denied.name();
-    let says = match denied.action {
+    let claim = match denied.action {
         Some(action) => format!(
-            "ECS needs {action} for {what}, and its infrastructure role {name} does not allow it."
+            "ECS needs {action} for {what}, and its infrastructure role {name} does not allow it"
         ),
         None => {
-            format!("ECS may not manage {what}: its infrastructure role {name} lacks permissions.")
+            format!("ECS may not manage {what}: its infrastructure role {name} lacks permissions")
         }
     };
-    subject.sick(says, evidence).mend(remedy(patient, denied))
+    subject.sick(claim, evidence).mend(remedy(patient, denied))
 }
 
 fn remedy(patient: &Patient, denied: Denied) -> Remedy {
@@ -171,10 +171,15 @@ fn remedy(patient: &Patient, denied: Denied) -> Remedy {
                 "arn:aws:iam::aws:policy/AmazonECSInfrastructureRolePolicyForLoadBalancers";
             Remedy::new("Give the role AWS's policy for it, and let it trust ecs.amazonaws.com; then deploy again.")
                 .cli(aws!("iam attach-role-policy --role-name {} --policy-arn {}", name, policy))
-                .terraform(hcl!(r#"resource "aws_iam_role_policy_attachment" "ecs_balancer" {
-  role       = "{}"
-  policy_arn = "{}"
-}"#, name, policy))
+                .terraform(hcl!(
+                    r#"
+                    resource "aws_iam_role_policy_attachment" "ecs_balancer" {
+                      role       = {}
+                      policy_arn = {}
+                    }"#,
+                    name,
+                    policy
+                ))
         }
         Some(action) => {
             let remedy = Remedy::new(
@@ -221,8 +226,8 @@ mod tests {
         let exam = exam(CHECK, &(CHECK.example)());
         let expected = "ECS needs ec2:DescribeAccountAttributes for load balancer ecs-express-gateway-alb-1a2b3c4d, and its infrastructure role \
                         ecsInfrastructureRoleForExpressServices does not allow it. No policy of the role allows it.";
-        assert_eq!(exam.findings[0].says, expected);
-        let command = &exam.findings[0].remedy.cli[0];
+        assert_eq!(exam.findings[0].says(), expected);
+        let command = &exam.findings[0].remedy.shell()[0];
         assert!(
             command.starts_with(
                 "aws iam put-role-policy --role-name ecsInfrastructureRoleForExpressServices "
@@ -257,7 +262,7 @@ mod tests {
                 "ECS may not manage the load balancer: its infrastructure role ecsElb lacks permissions."
             ]
         );
-        let command = &exam(CHECK, &snapshot).findings[0].remedy.cli[0];
+        let command = &exam(CHECK, &snapshot).findings[0].remedy.shell()[0];
         assert!(command.starts_with("aws iam attach-role-policy --role-name ecsElb "), "{command}");
     }
 

@@ -3,6 +3,7 @@
 
 use serde_json::json;
 
+use crate::aws::arn;
 use crate::aws::rollback_reason::{self, HookFailure, Reason};
 use crate::check::{Findings, NoAnswer};
 use crate::facts::access::refusal;
@@ -102,13 +103,13 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     let brings = findings.see(rollout::brings(patient, deployment)).flatten();
     let ends =
         if rollback::began(deployment) { "so ECS gave it up" } else { "and ECS has not gone on" };
-    let says = format!(
-        "{} failed at a hook: {}, {ends}.",
+    let claim = format!(
+        "{} failed at a hook: {}, {ends}",
         rollout::name(deployment, brings),
         failed.words()
     );
     let mut finding = Subject::new(Kind::Deployment, &deployment.service_deployment_arn)
-        .sick(says, evidence)
+        .sick(claim, evidence)
         .because_all(hook.and_then(|hook| status(deployment, hook)))
         .because(rollout::evidence(deployment, "status", &deployment.status))
         .mend(failed.remedy(patient, deployment))
@@ -198,7 +199,7 @@ impl<'a> Failed<'a> {
                 }
             }
             What::Hook(HookFailure::RoleNotAssumed { role }) => {
-                format!("ECS could not take the hook's role {}{at}", name(role))
+                format!("ECS could not take the hook's role {}{at}", arn::last(role))
             }
             What::Hook(HookFailure::Other("")) => format!("the hook{at} failed"),
             What::Hook(HookFailure::Other(why)) => {
@@ -223,7 +224,7 @@ impl<'a> Failed<'a> {
             }
             What::Hook(HookFailure::NotInvoked { target, why }) => {
                 let role = rollback_reason::denied(why).map(|denied| denied.name()).or_else(|| role_of(deployment, target));
-                not_invoked(patient, role.unwrap_or("<role>"), target)
+                not_invoked(patient, role, target)
             }
             What::Hook(HookFailure::RoleNotAssumed { role }) => {
                 let trust = json!({
@@ -231,7 +232,7 @@ impl<'a> Failed<'a> {
                     "Statement": [{ "Effect": "Allow", "Principal": { "Service": "ecs.amazonaws.com" }, "Action": "sts:AssumeRole" }]
                 });
                 Remedy::new("Let ECS take the role: it must exist and trust ecs.amazonaws.com. The command replaces its whole trust policy.")
-                    .cli(aws!("iam update-assume-role-policy --role-name {} --policy-document {}", name(role), &trust.to_string()))
+                    .cli(aws!("iam update-assume-role-policy --role-name {} --policy-document {}", arn::last(role), trust))
             }
             What::Silent { target: Some(target) } => Remedy::new("See what the function logged, mend it, and deploy again.").cli(tail(target)),
             What::Hook(HookFailure::Other(_)) | What::Silent { target: None } => {
@@ -243,22 +244,30 @@ impl<'a> Failed<'a> {
     }
 }
 
-fn not_invoked(patient: &Patient, role: &str, target: &str) -> Remedy {
+fn not_invoked(patient: &Patient, role: Option<&str>, target: &str) -> Remedy {
     let remedy = Remedy::new("Let the hook's role call the function, then deploy again.");
-    refusal::allowing(remedy, role, "deployment-hook", "lambda:InvokeFunction", target)
-        .cli(patient.update_service().and(words!("--force-new-deployment")))
+    let remedy = match role {
+        Some(role) => {
+            refusal::allowing(remedy, role, "deployment-hook", "lambda:InvokeFunction", target)
+        }
+        None => {
+            let allow =
+                json!({ "Effect": "Allow", "Action": "lambda:InvokeFunction", "Resource": target });
+            remedy.cli(aws!(
+                "iam put-role-policy --role-name $HOOK_ROLE --policy-name deployment-hook \
+                 --policy-document {}",
+                json!({ "Version": "2012-10-17", "Statement": [allow] })
+            ))
+        }
+    };
+    remedy.cli(patient.update_service().and(words!("--force-new-deployment")))
 }
 
 /// The role with which ECS calls this function, as configured.
 fn role_of<'a>(deployment: &'a ServiceDeployment, target: &str) -> Option<&'a str> {
     let mut hooks = deployment.deployment_configuration.lifecycle_hooks.iter();
     let hook = hooks.find(|hook| hook.hook_target_arn.as_deref() == Some(target))?;
-    hook.role_arn.as_deref().map(name)
-}
-
-/// The name of a role, from its ARN.
-fn name(role: &str) -> &str {
-    role.rsplit('/').next().unwrap_or(role)
+    hook.role_arn.as_deref().map(arn::last)
 }
 
 fn function(arn: &str) -> String {
@@ -290,9 +299,9 @@ mod tests {
         let exam = exam(CHECK, &(CHECK.example)());
         let expected = "The deployment of api:13 failed at a hook: ECS could not call function smoke-test at stage POST_TEST_TRAFFIC_SHIFT, because role \
                         deploymentHooks does not allow lambda:InvokeFunction, so ECS gave it up. No policy of the role allows it.";
-        assert_eq!(exam.findings[0].says, expected);
+        assert_eq!(exam.findings[0].says(), expected);
         assert!(
-            exam.findings[0].remedy.cli[0]
+            exam.findings[0].remedy.shell()[0]
                 .starts_with("aws iam put-role-policy --role-name deploymentHooks ")
         );
     }
@@ -321,8 +330,8 @@ mod tests {
         for (reason, words, command) in cases {
             let exam = exam(CHECK, &failed(&reason));
             let finding = &exam.findings[0];
-            assert!(finding.says.contains(words), "{}", finding.says);
-            assert!(finding.remedy.cli[0].starts_with(command), "{:?}", finding.remedy.cli);
+            assert!(finding.says().contains(words), "{}", finding.says());
+            assert!(finding.remedy.shell()[0].starts_with(command), "{:?}", finding.remedy.shell());
         }
     }
 
@@ -338,8 +347,8 @@ mod tests {
         };
         newest_deployment(&mut snapshot).deployment_configuration.lifecycle_hooks = vec![hook];
         let exam = exam(CHECK, &snapshot);
-        assert!(exam.findings[0].says.contains("ECS could not call function smoke-test at stage POST_TEST_TRAFFIC_SHIFT: Function not found"));
-        assert!(exam.findings[0].remedy.cli[0].contains("--role-name hooks "));
+        assert!(exam.findings[0].says().contains("ECS could not call function smoke-test at stage POST_TEST_TRAFFIC_SHIFT: Function not found"));
+        assert!(exam.findings[0].remedy.shell()[0].contains("--role-name hooks "));
     }
 
     #[test]

@@ -12,7 +12,7 @@ use crate::finding::{Evidence, Kind, Remedy, Subject};
 use crate::patient::Patient;
 use crate::snapshot::ServiceDeployment;
 use crate::text::and_list;
-use crate::{aws, words};
+use crate::words;
 
 crate::check! {
     /// A blue/green, linear or canary deployment cannot move its traffic, because the listener rule
@@ -95,13 +95,13 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
             });
         if let Some((fault, evidence)) = told {
             let ways = findings.see(traffic::ways(patient)).unwrap_or_default();
-            let says =
+            let what =
                 format!("was given up because its listener rules do not fit: {}", words(fault));
             tell(
                 patient,
                 findings,
                 deployment,
-                &says,
+                &what,
                 evidence,
                 ways.iter().find(|way| way.managed),
             );
@@ -171,9 +171,9 @@ fn tell(
 ) {
     let brings = findings.see(rollout::brings(patient, deployment)).flatten();
     let now = way.map_or_else(String::new, |way| {
-        format!(" Now the rule of {} sends {}.", way.name(), shares(way))
+        format!("Now the rule of {} sends {}.", way.name(), shares(way))
     });
-    let says = format!("{} {what}.{now}", rollout::name(deployment, brings));
+    let claim = format!("{} {what}", rollout::name(deployment, brings));
     let weights = way.into_iter().flat_map(|way| {
         let of = |share: &traffic::Share| {
             Evidence::new(
@@ -192,7 +192,8 @@ fn tell(
     };
     findings.add(
         Subject::new(Kind::Deployment, &deployment.service_deployment_arn)
-            .sick(says, evidence)
+            .sick(claim, evidence)
+            .detail(now)
             .because_all(weights)
             .mend(remedy)
             .since(rollback::started(deployment))
@@ -285,9 +286,9 @@ mod tests {
              rule of {} sends 95 % to ecs-gateway-tg-1a2b3c4d5e6f70001 and 5 % to ecs-gateway-tg-1a2b3c4d5e6f70002.",
             baseline::EXPRESS_HOST
         );
-        assert_eq!(exam.findings[0].says, expected);
+        assert_eq!(exam.findings[0].says(), expected);
         let [live, idle] = express_groups();
-        let command = &exam.findings[0].remedy.cli[0];
+        let command = &exam.findings[0].remedy.shell()[0];
         assert!(
             command.contains(&format!(
                 "{{TargetGroupArn={live},Weight=100}},{{TargetGroupArn={idle},Weight=0}}"
@@ -314,11 +315,11 @@ mod tests {
             remedy.summary
         );
         assert!(
-            remedy.cli[0].contains(&format!(
+            remedy.shell()[0].contains(&format!(
                 "{{TargetGroupArn={live},Weight=100}},{{TargetGroupArn={idle},Weight=0}}"
             )),
             "{}",
-            remedy.cli[0]
+            remedy.shell()[0]
         );
     }
 

@@ -11,6 +11,7 @@ use crate::facts::deployment::managed::{self, Managed};
 use crate::finding::{Kind, Remedy};
 use crate::patient::Patient;
 use crate::snapshot::Revision;
+use crate::words;
 
 crate::check! {
     /// A resource that Express Mode manages for the service is `FAILED`, or has been `PROVISIONING`
@@ -78,16 +79,16 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         let name = resource.name();
         let mut evidence = resource.evidence(revision);
         let Some(first) = evidence.next() else { continue };
-        let see = patient.see(Call::DescribeServiceRevisions, &revision.service_revision_arn);
+        let see = patient
+            .see(Call::DescribeServiceRevisions, &revision.service_revision_arn)
+            .and(words!("--query serviceRevisions[0].ecsManagedResources"));
         findings.add(
             resource
                 .subject(revision)
-                .sick(format!("The {name} that ECS manages for the service {state}. {why}."), first)
+                .sick(format!("the {name} that ECS manages for the service {state}"), first)
+                .detail(format!("{why}."))
                 .because_all(evidence)
-                .mend(
-                    Remedy::new("Mend what ECS says of it; ECS tries again by itself.")
-                        .cli(format!("{see} --query 'serviceRevisions[0].ecsManagedResources'")),
-                )
+                .mend(Remedy::new("Mend what ECS says of it; ECS tries again by itself.").cli(see))
                 .since(resource.updated_at)
                 .concerns_all(Kind::TaskDefinition, revision.task_definition.as_deref()),
         );

@@ -95,15 +95,15 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         let brings = findings.see(rollout::brings(patient, deployment)).flatten();
         let old = count(draining.len(), "old target");
         let verb = if draining.len() == 1 { "drains" } else { "drain" };
-        let says = format!(
-            "{} is live; {old} of target group {} {verb}{until}.",
+        let claim = format!(
+            "{} is live; {old} of target group {} {verb}{until}",
             rollout::name(deployment, brings),
             group_name(group)
         );
         findings.add(
             Subject::new(Kind::TargetGroup, group)
                 .sick(
-                    says,
+                    claim,
                     Evidence::new(
                         Call::DescribeTargetHealth,
                         group,
@@ -203,9 +203,9 @@ mod tests {
         let exam = exam(CHECK, &snapshot);
         assert_eq!(exam.outcome, Outcome::Sick);
         assert!(
-            exam.findings[0].says.ends_with("target group api drain."),
+            exam.findings[0].says().ends_with("target group api drain."),
             "{}",
-            exam.findings[0].says
+            exam.findings[0].says()
         );
     }
 

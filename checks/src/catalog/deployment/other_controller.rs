@@ -65,14 +65,14 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         return Ok(());
     }
     let Some(controller) = &service.deployment_controller else { return Ok(()) };
-    let who = if controller == "CODE_DEPLOY" { "CodeDeploy" } else { "An external controller" };
+    let who = if controller == "CODE_DEPLOY" { "CodeDeploy" } else { "an external controller" };
     let sets: Vec<String> = service.task_sets.iter().map(words).collect();
-    let sets = if sets.is_empty() { String::new() } else { format!(" {}.", sets.join("; ")) };
-    let says = format!(
-        "{who} deploys this service, so ECS's breaker, alarms and stages are not there to look at.{sets}"
+    let sets = if sets.is_empty() { String::new() } else { format!("{}.", sets.join("; ")) };
+    let claim = format!(
+        "{who} deploys this service, so ECS's breaker, alarms and stages are not there to look at"
     );
     let remedy = Remedy::new("Ask the controller how its deployment is doing.")
-        .cli(aws!("ecs describe-task-sets {}", patient.cli()));
+        .cli(aws!("ecs describe-task-sets").and(patient.cli()));
     let ids = service
         .task_sets
         .iter()
@@ -84,7 +84,8 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     findings.add(
         patient
             .subject()
-            .sick(says, patient.evidence("deploymentController", controller))
+            .sick(claim, patient.evidence("deploymentController", controller))
+            .detail(sets)
             .because_all(service.task_sets.iter().filter_map(|set| {
                 Some(patient.evidence("taskSets.stabilityStatus", set.stability_status.as_ref()?))
             }))
@@ -120,7 +121,7 @@ mod tests {
                         tasks of api:12 (STEADY_STATE).";
         assert_eq!(says(CHECK, &(CHECK.example)()), [expected]);
         assert!(
-            exam(CHECK, &(CHECK.example)()).findings[0].remedy.cli[1]
+            exam(CHECK, &(CHECK.example)()).findings[0].remedy.shell()[1]
                 .ends_with("--deployment-id d-ABCDEF123")
         );
     }
@@ -130,8 +131,8 @@ mod tests {
         let mut snapshot = (CHECK.example)();
         snapshot.services[0].deployment_controller = Some("EXTERNAL".into());
         let exam = exam(CHECK, &snapshot);
-        assert!(exam.findings[0].says.starts_with("An external controller"));
-        assert_eq!(exam.findings[0].remedy.cli.len(), 1);
+        assert!(exam.findings[0].says().starts_with("An external controller"));
+        assert_eq!(exam.findings[0].remedy.commands.len(), 1);
     }
 
     #[test]

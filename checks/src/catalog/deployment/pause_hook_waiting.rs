@@ -4,6 +4,7 @@
 use crate::aws;
 use crate::aws::time::{age, clock, words};
 use crate::check::{Findings, NoAnswer};
+use crate::command::{Command, Word};
 use crate::facts::deployment::rollout;
 use crate::finding::{Kind, Remedy, Subject};
 use crate::patient::Patient;
@@ -77,15 +78,16 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         let since = rollout::stage_began(deployment).map_or_else(String::new, |at| {
             format!(", since about {} ({} ago)", clock(at), words(age(patient.now(), at)))
         });
-        let name = rollout::name(deployment, brings);
-        let says = format!(
-            "{name} waits{stage} for somebody to let it go on{since}. AWS names nobody.{}",
-            ends(patient, hook)
+        let claim = format!(
+            "{} waits{stage} for somebody to let it go on{since}",
+            rollout::name(deployment, brings)
         );
         let id = hook.hook_id.as_deref();
         findings.add(
             Subject::new(Kind::Deployment, &deployment.service_deployment_arn)
-                .sick(says, rollout::evidence(deployment, "lifecycleHookDetails.status", "AWAITING_ACTION"))
+                .sick(claim, rollout::evidence(deployment, "lifecycleHookDetails.status", "AWAITING_ACTION"))
+                .detail("AWS names nobody.")
+                .detail(ends(patient, hook))
                 .because_all(id.map(|id| rollout::evidence(deployment, "lifecycleHookDetails.hookId", id)))
                 .because_all(deployment.lifecycle_stage.as_ref().map(|stage| rollout::evidence(deployment, "lifecycleStage", stage)))
                 .because_all(hook.expires_at.map(|at| rollout::evidence(deployment, "lifecycleHookDetails.expiresAt", at)))
@@ -117,16 +119,14 @@ fn ends(patient: &Patient, hook: &HookDetail) -> String {
         Some("CONTINUE") => "ECS goes on by itself",
         _ => "the pause times out",
     };
-    format!(" In {} (at {}) {then}.", words(age(at, patient.now())), clock(at))
+    format!("In {} (at {}) {then}.", words(age(at, patient.now())), clock(at))
 }
 
-fn go_on(deployment: &ServiceDeployment, hook: &HookDetail, action: &str) -> String {
-    let id = hook.hook_id.as_deref().unwrap_or("<hook>");
-    let arn = &deployment.service_deployment_arn;
+fn go_on(deployment: &ServiceDeployment, hook: &HookDetail, action: &str) -> Command {
     aws!(
         "ecs continue-service-deployment --service-deployment-arn {} --hook-id {} --action {}",
-        arn,
-        id,
+        deployment.service_deployment_arn,
+        hook.hook_id.as_deref().map_or(Word::needed("HOOK_ID"), Word::new),
         action
     )
 }
@@ -151,7 +151,7 @@ mod tests {
         let expected = "The deployment of api:13 waits at stage POST_TEST_TRAFFIC_SHIFT for somebody to let it go on, since about 23:50 UTC (3 h 10 min \
                         ago). AWS names nobody. In 20 h 50 min (at 23:50 UTC) ECS goes back to the version before.";
         assert_eq!(says(CHECK, &snapshot), [expected]);
-        let command = &exam(CHECK, &snapshot).findings[0].remedy.cli[0];
+        let command = &exam(CHECK, &snapshot).findings[0].remedy.shell()[0];
         assert!(
             command.ends_with("/deployment3 --hook-id ecs-hook-0a1b2c3d --action CONTINUE"),
             "{command}"

@@ -107,13 +107,13 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
             room.maximum, room.minimum
         )
     };
-    let says = format!(
-        "{} can start no new task and stop no old one: {why}.",
+    let claim = format!(
+        "{} can start no new task and stop no old one: {why}",
         rollout::name(deployment, brings)
     );
     findings.add(
         Subject::new(Kind::Deployment, &deployment.service_deployment_arn)
-            .sick(says, patient.evidence("desiredCount", service.desired_count))
+            .sick(claim, patient.evidence("desiredCount", service.desired_count))
             .because_all(percent(
                 deployment,
                 "deploymentConfiguration.maximumPercent",
@@ -191,16 +191,19 @@ fn remedy(patient: &Patient) -> Remedy {
         minimum_healthy_percent: Some(100),
         ..configured.clone()
     };
-    let name = patient.name();
     Remedy::new(
         "Let ECS start the new tasks before it stops the old ones. The command replaces the whole deployment configuration: add what else is set there, \
          such as hooks.",
     )
     .cli(rollout::configure(patient, &room))
-    .terraform(hcl!(r#"resource "aws_ecs_service" "{}" {
-  deployment_maximum_percent         = 200
-  deployment_minimum_healthy_percent = 100
-}"#, name))
+    .terraform(hcl!(
+        r#"
+        resource "aws_ecs_service" {} {
+          deployment_maximum_percent         = 200
+          deployment_minimum_healthy_percent = 100
+        }"#,
+        patient.name()
+    ))
 }
 
 #[cfg(test)]

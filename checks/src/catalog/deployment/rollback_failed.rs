@@ -10,7 +10,7 @@ use crate::facts::deployment::{rollback, rollout};
 use crate::finding::{Evidence, Kind, Remedy, Subject};
 use crate::patient::Patient;
 use crate::snapshot::deployment::ListedDeployment;
-use crate::{aws, words};
+use crate::words;
 
 crate::check! {
     /// The newest deployment failed, ECS wanted to go back to the version before, and could not.
@@ -128,10 +128,8 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
             (told, go_back_by_hand(patient, good))
         }
     };
-    let says = format!(
-        "{} failed, and so did its rollback{when}. {meaning}.",
-        rollout::name(deployment, brings)
-    );
+    let claim =
+        format!("{} failed, and so did its rollback{when}", rollout::name(deployment, brings));
     let earlier = earlier.flatten().map(|listed| {
         Evidence::new(
             Call::ListServiceDeployments,
@@ -143,10 +141,11 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     findings.add(
         Subject::new(Kind::Deployment, &deployment.service_deployment_arn)
             .sick(
-                says,
+                claim,
                 rollout::evidence(deployment, "status", &deployment.status)
                     .at(deployment.finished_at),
             )
+            .detail(format!("{meaning}."))
             .because_all(reasons)
             .because_all(earlier)
             .mend(remedy.cli(rollout::see(patient, deployment)))
@@ -226,13 +225,13 @@ mod tests {
         let exam =
             exam(CHECK, &failed(Some("No rollback candidate was found to run the rollback.")));
         let [finding] = exam.findings.as_slice() else { panic!("{exam:?}") };
-        assert!(!finding.says.contains("Nothing to go back to"), "{}", finding.says);
+        assert!(!finding.says().contains("Nothing to go back to"), "{}", finding.says());
         assert!(
             finding
-                .says
+                .says()
                 .ends_with("ECS says: No rollback candidate was found to run the rollback."),
             "{}",
-            finding.says
+            finding.says()
         );
     }
 
@@ -243,9 +242,9 @@ mod tests {
         snapshot.listed_deployments.insert(arn, Seen::No(Why::Denied("no".into())));
         let exam = exam(CHECK, &snapshot);
         assert!(
-            !exam.findings[0].says.contains("Nothing to go back to"),
+            !exam.findings[0].says().contains("Nothing to go back to"),
             "{}",
-            exam.findings[0].says
+            exam.findings[0].says()
         );
         assert_eq!(exam.missed.len(), 1);
     }
@@ -258,12 +257,12 @@ mod tests {
         let arn = snapshot.services[0].service_arn.clone();
         let exam = exam(CHECK, &snapshot);
         assert!(
-            exam.findings[0].says.ends_with("PRE_SCALE_UP lifecycle hook(s) failed."),
+            exam.findings[0].says().ends_with("PRE_SCALE_UP lifecycle hook(s) failed."),
             "{}",
-            exam.findings[0].says
+            exam.findings[0].says()
         );
         let good = "aws ecs update-service --cluster prod --service api --task-definition api:12 --force-new-deployment";
-        assert_eq!(exam.findings[0].remedy.cli[0], good);
+        assert_eq!(exam.findings[0].remedy.shell()[0], good);
         snapshot.service_deployments.change(&arn).unwrap()[0].status_reason = None;
         assert!(says(CHECK, &snapshot)[0].ends_with("ECS gives no reason."));
     }

@@ -4,9 +4,10 @@
 use crate::check::{Findings, NoAnswer};
 use crate::facts::deployment::{rollback, rollout};
 use crate::finding::{Kind, Remedy, Subject};
-use crate::hcl;
-use crate::hcl::Hcl;
+use crate::hcl::{Hcl, Name};
 use crate::patient::Patient;
+use crate::text::capitalised;
+use crate::{hcl, words};
 
 crate::check! {
     /// The service's primary deployment says `COMPLETED`, and it is the rollback that was
@@ -72,19 +73,19 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     }
     let brings = findings.see(rollout::brings(patient, deployment)).flatten();
     let runs = primary.task_definition.as_deref().map_or("the version before", rollout::short);
-    let says = format!(
-        "The primary deployment says COMPLETED, but that is the rollback to {runs}. {} did not succeed.",
-        rollout::name(deployment, brings)
-    );
+    let claim =
+        format!("the primary deployment says COMPLETED, but that is the rollback to {runs}");
+    let failed = format!("{} did not succeed.", capitalised(&rollout::name(deployment, brings)));
     let remedy = Remedy::new(
         "Let pipelines ask for the status of the service deployment, not of the service.",
     )
-    .cli(format!("{} --query 'serviceDeployments[0].status'", rollout::see(patient, deployment)));
+    .cli(rollout::see(patient, deployment).and(words!("--query serviceDeployments[0].status")));
     let remedy =
         if patient.is_express() { remedy } else { remedy.terraform(postcondition(patient.name())) };
     findings.add(
         Subject::new(Kind::Deployment, &deployment.service_deployment_arn)
-            .sick(says, rollout::evidence(deployment, "status", &deployment.status))
+            .sick(claim, rollout::evidence(deployment, "status", &deployment.status))
+            .detail(failed)
             .because(patient.evidence("deployments.rolloutState", "COMPLETED"))
             .because_all(
                 primary
@@ -100,17 +101,18 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
 
 fn postcondition(name: &str) -> Hcl {
     hcl!(
-        r#"resource "aws_ecs_service" "{}" {
-  wait_for_steady_state = true
-  lifecycle {
-    postcondition {
-      condition     = self.task_definition == aws_ecs_task_definition.{}.arn
-      error_message = "The deployment was rolled back."
-    }
-  }
-}"#,
+        r#"
+        resource "aws_ecs_service" {} {
+          wait_for_steady_state = true
+          lifecycle {
+            postcondition {
+              condition     = self.task_definition == aws_ecs_task_definition.{}.arn
+              error_message = "The deployment was rolled back."
+            }
+          }
+        }"#,
         name,
-        name
+        Name(name)
     )
 }
 

@@ -4,11 +4,12 @@
 
 use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
+use crate::command::{Word, Words};
 use crate::facts::deployment::{rollback, rollout};
 use crate::facts::image::reference::{self, short};
 use crate::facts::tasks::stop;
 use crate::facts::tasks::stop::StopKind;
-use crate::finding::{Evidence, Kind, Remedy, Subject};
+use crate::finding::{Evidence, Finding, Kind, Remedy, Subject};
 use crate::patient::Patient;
 use crate::seen::Blind;
 use crate::snapshot::deployment::ContainerImage;
@@ -122,8 +123,8 @@ fn tell_gone(
     proof: Evidence,
 ) {
     let Some((image, digest)) = reference::pinned(container) else { return };
-    let says = format!(
-        "{}, but the image that it has pinned, {} of {}, is not in ECR any more: no task of it can start.",
+    let claim = format!(
+        "{}, but the image that it has pinned, {} of {}, is not in ECR any more: no task of it can start",
         way_back(deployment, revision),
         short(digest),
         image.repository
@@ -135,25 +136,28 @@ fn tell_gone(
         digest,
     );
     let finding = Subject::new(Kind::Revision, &revision.service_revision_arn)
-        .sick(says, proof)
+        .sick(claim, proof)
         .because(pinned);
     add(patient, findings, deployment, revision, finding, deploy_anew(patient, revision));
 }
 
 fn deploy_anew(patient: &Patient, revision: &Revision) -> Remedy {
-    let version = revision.task_definition.as_deref().map_or("<family:revision>", rollout::short);
+    let version = revision.task_definition.as_deref().map(rollout::short);
+    let definition = version.map_or(Word::needed("TASK_DEFINITION"), Word::new);
+    let deploy = words!("--task-definition {} --force-new-deployment", definition);
     let remedy = Remedy::new("Deploy that version anew, so that ECS resolves its tag again; if its tag is gone too, push the image first.")
-        .cli(patient.update_service().and(words!("--task-definition {} --force-new-deployment", version)));
+        .cli(patient.update_service().and(deploy));
     if patient.is_express() {
         return remedy;
     }
     remedy.terraform(hcl!(
-        r#"resource "aws_ecs_service" "{}" {
-  task_definition      = "{}"
-  force_new_deployment = true
-}"#,
+        r#"
+        resource "aws_ecs_service" {} {
+          task_definition      = {}
+          force_new_deployment = true
+        }"#,
         patient.name(),
-        version
+        version.unwrap_or("<family:revision>")
     ))
 }
 
@@ -162,7 +166,7 @@ fn add(
     findings: &mut Findings,
     deployment: &ServiceDeployment,
     revision: &Revision,
-    finding: crate::finding::Finding,
+    finding: Finding,
     remedy: Remedy,
 ) {
     let brings = findings.see(rollout::brings(patient, deployment)).flatten();
@@ -227,21 +231,16 @@ impl<'a> OtherCheck<'a> {
     }
 
     fn remedy(&self, group: &str) -> Remedy {
-        let path = self
-            .paths
-            .map_or_else(String::new, |(path, _)| format!(" --health-check-path {}", path));
+        let path =
+            self.paths.map_or(Words::default(), |(path, _)| words!("--health-check-path {}", path));
         let port =
-            self.ports.map_or_else(String::new, |(port, _)| format!(" --health-check-port {port}"));
+            self.ports.map_or(Words::default(), |(port, _)| words!("--health-check-port {}", port));
+        let modify = aws!("elbv2 modify-target-group --target-group-arn {}", group);
         Remedy::new(format!(
             "Let the health check ask {} again until the old version is back.",
             self.words(false)
         ))
-        .cli(aws!(
-            "elbv2 modify-target-group --target-group-arn {}{}{}",
-            group,
-            path,
-            port
-        ))
+        .cli(modify.and(path).and(port))
     }
 }
 
@@ -269,8 +268,8 @@ fn fails_health_check(
         let failed: Vec<&Task> =
             patient.stopped_tasks()?.iter().filter(its_own).filter(of_group).collect();
         let Some(newest) = failed.first() else { continue };
-        let says = format!(
-            "{}, which was made for a health check of {}; target group {} asks {} now, and {} of that version failed it since.",
+        let claim = format!(
+            "{}, which was made for a health check of {}; target group {} asks {} now, and {} of that version failed it since",
             way_back(deployment, revision),
             other.words(false),
             group.target_group_name,
@@ -278,7 +277,7 @@ fn fails_health_check(
             count(failed.len(), "task")
         );
         let finding = Subject::new(Kind::Revision, &revision.service_revision_arn)
-            .sick(says, stop::evidence(newest))
+            .sick(claim, stop::evidence(newest))
             .because_all(other.evidence(&revision.service_revision_arn, arn))
             .concerns(Kind::TargetGroup, arn);
         add(patient, findings, deployment, revision, finding, other.remedy(arn));
@@ -415,13 +414,13 @@ mod tests {
         let exam_of = |port: &str| exam(CHECK, &with_port(port));
         assert!(
             exam_of("9000").findings[0]
-                .says
+                .says()
                 .contains(&format!("a health check of port {port}; target group")),
             "{:?}",
             exam_of("9000").findings
         );
         assert!(
-            exam_of("9000").findings[0].remedy.cli[0]
+            exam_of("9000").findings[0].remedy.shell()[0]
                 .ends_with(&format!(" --health-check-port {port}"))
         );
         assert_eq!(exam_of("traffic-port").outcome, Outcome::Healthy, "that is likely the same");

@@ -73,16 +73,16 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     if ago > RECENT {
         return Ok(());
     }
-    let says = format!(
+    let claim = format!(
         "ECS says {} times within the last hour that its own operations for this service are throttled, the last time {} ago: starting, stopping and \
-         registering tasks takes longer.",
+         registering tasks takes longer",
         throttled.len(),
         words(ago)
     );
     findings.add(
         patient
             .subject()
-            .sick(says, patient.evidence("events.message", &newest.message).at(newest.created_at))
+            .sick(claim, patient.evidence("events.message", &newest.message).at(newest.created_at))
             .mend(
                 Remedy::new("Find who calls AWS too often in this account and region, and let them wait; or have the quota raised.")
                     .cli(aws!("service-quotas list-service-quotas --service-code elasticloadbalancing"))

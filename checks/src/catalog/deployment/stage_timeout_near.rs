@@ -88,14 +88,15 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     } else {
         "any moment now".into()
     };
-    let says = format!(
-        "{} has been at stage {stage} for about {}. ECS fails a stage after 24 h and goes back to the version before: {when}.",
+    let claim = format!(
+        "{} has been at stage {stage} for about {}",
         rollout::name(deployment, brings),
         words(lasts)
     );
     findings.add(
         Subject::new(Kind::Deployment, &deployment.service_deployment_arn)
-            .sick(says, rollout::evidence(deployment, "lifecycleStage", stage))
+            .sick(claim, rollout::evidence(deployment, "lifecycleStage", stage))
+            .detail(format!("ECS fails a stage after 24 h and goes back to the version before: {when}."))
             .because_all(deployment.updated_at.map(|at| rollout::evidence(deployment, "updatedAt", at).at(Some(at))))
             .mend(
                 Remedy::new("Mend what keeps the stage from ending, or go back now, at an hour of your choice.")

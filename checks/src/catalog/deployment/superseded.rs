@@ -91,14 +91,14 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         (Some(brings), _) => rollout::short(brings).to_owned(),
         (None, _) => "the newer one".to_owned(),
     };
-    let name = rollout::name(before, gone);
-    let says = format!(
-        "{name} was stopped {} ago{after}, because a newer one began: {instead}.",
+    let claim = format!(
+        "{} was stopped {} ago{after}, because a newer one began: {instead}",
+        rollout::name(before, gone),
         words(age(patient.now(), ended))
     );
     findings.add(
         Subject::new(Kind::Deployment, &before.service_deployment_arn)
-            .sick(says, rollout::evidence(before, "status", &before.status).at(Some(ended)))
+            .sick(claim, rollout::evidence(before, "status", &before.status).at(Some(ended)))
             .because(rollout::evidence(newest, "createdAt", began).at(Some(began)))
             .mend(
                 Remedy::new("Look at the newest deployment instead.")

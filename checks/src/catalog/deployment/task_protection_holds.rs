@@ -3,6 +3,7 @@
 //! work is done.
 
 use crate::aws;
+use crate::aws::arn;
 use crate::aws::event::{self, Event};
 use crate::aws::time::{age, clock, words};
 use crate::call::Call;
@@ -92,28 +93,29 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     let brings = findings.see(rollout::brings(patient, deployment)).flatten();
     let ends = last.expiration_date.map_or_else(String::new, |at| {
         format!(
-            " The last protection ends in {} (at {}), unless it is renewed.",
+            "The last protection ends in {} (at {}), unless it is renewed.",
             words(age(at, patient.now())),
             clock(at)
         )
     });
     let (tasks, verb) =
         (count(protected.len(), "old task"), if protected.len() == 1 { "is" } else { "are" });
-    let says = format!(
-        "{} cannot end: {tasks} {verb} protected from being stopped.{ends}",
+    let claim = format!(
+        "{} cannot end: {tasks} {verb} protected from being stopped",
         rollout::name(deployment, brings)
     );
-    let ids: Vec<&str> =
-        protected.iter().filter_map(|task| task.task_arn.rsplit('/').next()).collect();
-    let cluster = patient.cluster();
+    let unprotect = aws!("ecs update-task-protection --cluster {} --tasks", patient.cluster())
+        .args(protected.iter().map(|task| arn::last(&task.task_arn)))
+        .arg("--no-protection-enabled");
     findings.add(
         Subject::new(Kind::Deployment, &deployment.service_deployment_arn)
-            .sick(says, Evidence::new(Call::GetTaskProtection, &last.task_arn, "protectedTasks.protectionEnabled", true))
+            .sick(claim, Evidence::new(Call::GetTaskProtection, &last.task_arn, "protectedTasks.protectionEnabled", true))
+            .detail(ends)
             .because_all(last.expiration_date.map(|at| Evidence::new(Call::GetTaskProtection, &last.task_arn, "protectedTasks.expirationDate", at)))
             .because_all(told)
             .mend(
                 Remedy::new("Wait for the work of these tasks; or, if it can be lost, take their protection away.")
-                    .cli(aws!("ecs update-task-protection --cluster {} --tasks {} --no-protection-enabled", cluster, ids.join(" "))),
+                    .cli(unprotect),
             )
             .concerns_all(Kind::TaskDefinition, brings),
     );
@@ -167,7 +169,7 @@ mod tests {
         let expected = "The deployment of mailer:13 cannot end: 1 old task is protected from being stopped. The last protection ends in 50 min (at 03:50 \
                         UTC), unless it is renewed.";
         assert_eq!(says(CHECK, &snapshot), [expected]);
-        let command = &exam(CHECK, &snapshot).findings[0].remedy.cli[0];
+        let command = &exam(CHECK, &snapshot).findings[0].remedy.shell()[0];
         assert_eq!(
             *command,
             format!(

@@ -118,10 +118,10 @@ fn judge(patient: &Patient, findings: &mut Findings, door: &Door) {
         .flatten()
         .filter(|acl| web_acl::blocks_strangers(acl));
     let guard = acl.map_or_else(String::new, |acl| {
-        format!(" Its web ACL {} blocks whom it does not know.", acl.name)
+        format!("Its web ACL {} blocks whom it does not know.", acl.name)
     });
-    let says = format!(
-        "Load balancer {} lets in every {} address on {}, by security group {}{lists}.{guard}",
+    let claim = format!(
+        "load balancer {} lets in every {} address on {}, by security group {}{lists}",
         door.name(),
         and_list(open.keys()),
         inbound_rules::port_words(&ports),
@@ -129,7 +129,7 @@ fn judge(patient: &Patient, findings: &mut Findings, door: &Door) {
     );
     let balancer = &door.balancer.load_balancer_arn;
     let scheme = Evidence::new(Call::DescribeLoadBalancers, balancer, "Scheme", "internet-facing");
-    let mut finding = Subject::new(Kind::LoadBalancer, balancer).sick(says, scheme);
+    let mut finding = Subject::new(Kind::LoadBalancer, balancer).sick(claim, scheme).detail(guard);
     if let (true, Some(kind)) = (open.contains_key("IPv6"), &door.balancer.ip_address_type) {
         finding = finding.because(Evidence::new(
             Call::DescribeLoadBalancers,
@@ -149,8 +149,9 @@ fn judge(patient: &Patient, findings: &mut Findings, door: &Door) {
         let admit = ports
             .iter()
             .map(|port| inbound_rules::authorize(&one.group.group_id, *port, "203.0.113.0/24"));
-        remedy.cli.splice(0..0, admit);
+        remedy.commands.splice(0..0, admit);
         remedy = remedy.terraform(inbound_rules::terraform(
+            "clients",
             &one.group.group_id,
             *port,
             "203.0.113.0/24",
@@ -250,7 +251,7 @@ mod tests {
         prefix_list::list(&mut snapshot, "pl-0ff1ce", "office", &["203.0.113.0/24", "0.0.0.0/1"]);
         let finding = exam(CHECK, &snapshot).findings.remove(0);
         assert_eq!(
-            finding.says,
+            finding.says(),
             "Load balancer web lets in every IPv4 address on port 443, by security group web-balancer with what is in pl-0ff1ce (office)."
         );
         let shut = |source: &str| {
@@ -259,7 +260,7 @@ mod tests {
             )
         };
         assert_eq!(
-            finding.remedy.cli[1..],
+            finding.remedy.shell()[1..],
             [
                 shut("IpRanges=[{CidrIp=128.0.0.0/1}]"),
                 shut("PrefixListIds=[{PrefixListId=pl-0ff1ce}]")
@@ -319,14 +320,14 @@ mod tests {
         snapshot.security_groups.change("sg-balancer").unwrap().ip_permissions =
             vec![everywhere("tcp", Some(443)), everywhere("tcp", Some(80))];
         let finding = &exam(CHECK, &snapshot).findings[0];
-        assert!(finding.says.contains("on port 443,"), "{}", finding.says);
+        assert!(finding.says().contains("on port 443,"), "{}", finding.says());
         assert!(
             finding.remedy.summary.contains("Express Mode has no setting"),
             "{}",
             finding.remedy.summary
         );
         assert_eq!(
-            finding.remedy.cli,
+            finding.remedy.shell(),
             [
                 "aws ec2 authorize-security-group-ingress --group-id sg-balancer --ip-permissions \
                  'IpProtocol=tcp,FromPort=443,ToPort=443,IpRanges=[{CidrIp=203.0.113.0/24}]'",

@@ -7,11 +7,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::aws::cidr::{self, Cidr};
 use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
+use crate::command::Command;
 use crate::facts::inbound::inbound_rules::{self, Admitted, Door, LetIn};
 use crate::facts::inbound::instance::{self, EPHEMERAL};
 use crate::facts::inbound::{health_check, traffic};
 use crate::facts::network::reach::{self, Ports};
 use crate::finding::{Evidence, Kind, Remedy, Subject};
+use crate::hcl::Hcl;
 use crate::patient::{Expected, Intent, Patient};
 use crate::seen::Blind;
 use crate::snapshot::{IpPermission, SecurityGroup, Target};
@@ -118,14 +120,16 @@ fn tell(
     outside: &[&Admitted],
 ) {
     let rules = and_more(rules(patient, outside), NAMED);
-    let mut says = format!(
-        "Load balancer {} lets in addresses outside {}: {rules}.",
+    let claim = format!(
+        "load balancer {} lets in addresses outside {}: {rules}",
         door.name(),
         and_list(patient.intent().expected())
     );
-    if !let_in.unknown.is_empty() {
-        says.push_str(&format!(" Not judged: {}.", and_list(let_in.unknown(patient))));
-    }
+    let not_judged = if let_in.unknown.is_empty() {
+        String::new()
+    } else {
+        format!("Not judged: {}.", and_list(let_in.unknown(patient)))
+    };
     let ports: BTreeSet<i32> = outside.iter().flat_map(|one| &one.ports).copied().collect();
     let balancer = &door.balancer.load_balancer_arn;
     let group = &outside[0].group.group_id;
@@ -139,17 +143,17 @@ fn tell(
     );
     let opening = missing(patient.intent(), door, let_in, outside);
     // Those who should come in are let in before the others are shut out.
-    let mut commands: Vec<String> = opening
+    let mut commands: Vec<Command> = opening
         .iter()
         .map(|(port, expected)| inbound_rules::authorize(group, *port, expected))
         .collect();
-    let mut code: Vec<String> = opening
-        .iter()
-        .map(|(port, expected)| inbound_rules::terraform(group, *port, &expected.to_string()))
+    let mut code: Vec<Hcl> = (1..)
+        .zip(&opening)
+        .map(|(nth, (port, expected))| {
+            let name = if nth == 1 { "clients".to_owned() } else { format!("clients_{nth}") };
+            inbound_rules::terraform(&name, group, *port, &expected.to_string())
+        })
         .collect();
-    for (nth, code) in code.iter_mut().enumerate().skip(1) {
-        *code = code.replacen("\"clients\"", &format!("\"clients_{}\"", nth + 1), 1);
-    }
     for (group, ports) in findings.see(cut_off(patient, door, outside)).unwrap_or_default() {
         let id = &group.group_id;
         remedy.summary.push_str(&format!(
@@ -159,19 +163,19 @@ fn tell(
         for ports in ports {
             let name = format!("from_balancer_{}", code.len() + 1);
             let both = reach::let_in(Remedy::default(), &name, id, id, ports);
-            commands.extend(both.cli);
+            commands.extend(both.commands);
             code.extend(both.terraform);
         }
     }
-    commands.append(&mut remedy.cli);
-    remedy.cli = commands;
+    remedy.commands.splice(0..0, commands);
     if !code.is_empty() {
-        remedy = remedy.terraform(code.join("\n\n"));
+        remedy = remedy.terraform(Hcl::blocks(code));
     }
     let attached = Evidence::new(Call::DescribeLoadBalancers, balancer, "SecurityGroups", group);
     findings.add(
         Subject::new(Kind::LoadBalancer, balancer)
-            .sick(says, attached)
+            .sick(claim, attached)
+            .detail(not_judged)
             .because_all(inbound_rules::evidence(outside))
             .because_all(door.listens(&ports))
             .mend(remedy)
@@ -373,7 +377,7 @@ mod tests {
     #[test]
     fn lets_the_expected_in_before_it_shuts_the_others_out() {
         let both = with(vec![from(&["203.0.113.0/24"]), everywhere("-1", None)]);
-        let commands = |exam: Exam| exam.findings[0].remedy.cli.clone();
+        let commands = |exam: Exam| exam.findings[0].remedy.shell();
         let revoke = "aws ec2 revoke-security-group-ingress --group-id sg-balancer --ip-permissions 'IpProtocol=-1,IpRanges=[{CidrIp=0.0.0.0/0}]'";
         assert_eq!(commands(expecting(&both, &["203.0.113.0/24"])), [revoke]);
         let authorize = "aws ec2 authorize-security-group-ingress --group-id sg-balancer --ip-permissions \
@@ -398,7 +402,7 @@ mod tests {
         );
         let finding = expecting(&snapshot, &["203.0.113.0/24"]).findings.remove(0);
         assert_eq!(
-            finding.says,
+            finding.says(),
             "Load balancer web lets in addresses outside 203.0.113.0/24: 192.0.2.0/24 in prefix list pl-0ff1ce (office) on port 443 \
              (security group web-balancer)."
         );
@@ -407,7 +411,7 @@ mod tests {
                     'IpProtocol=tcp,FromPort=443,ToPort=443,IpRanges=[{CidrIp=203.0.113.0/24}]'";
         let shut = "aws ec2 revoke-security-group-ingress --group-id sg-balancer --ip-permissions \
                     'IpProtocol=tcp,FromPort=443,ToPort=443,PrefixListIds=[{PrefixListId=pl-0ff1ce}]'";
-        assert_eq!(finding.remedy.cli, [open, shut]);
+        assert_eq!(finding.remedy.shell(), [open, shut]);
         assert!(
             finding
                 .remedy
@@ -438,14 +442,14 @@ mod tests {
             .push(everywhere("tcp", Some(443)));
         let finding = expecting(&beside, &["pl-0ff1ce", "pl-0dd"]).findings.remove(0);
         assert!(
-            finding.says.contains("outside pl-0ff1ce and pl-0dd: 0.0.0.0/0 on port 443"),
+            finding.says().contains("outside pl-0ff1ce and pl-0dd: 0.0.0.0/0 on port 443"),
             "{}",
-            finding.says
+            finding.says()
         );
         let opened = finding
             .remedy
-            .cli
-            .iter()
+            .shell()
+            .into_iter()
             .filter(|command| command.contains("authorize"))
             .collect::<Vec<_>>();
         assert!(
@@ -469,7 +473,7 @@ mod tests {
             vec![prefix_list::from_list(443, list)];
         let finding = expecting(&snapshot, &["203.0.113.0/24"]).findings.remove(0);
         let named = "13.124.199.0/24, 130.176.0.0/18, 15.158.0.0/16 and 1 more in prefix list pl-3b927c52 (com.amazonaws.global.cloudfront.origin-facing) on";
-        assert!(finding.says.contains(named), "{}", finding.says);
+        assert!(finding.says().contains(named), "{}", finding.says());
         assert!(
             finding.remedy.summary.ends_with("expect it: --expect-ingress pl-3b927c52."),
             "{}",
@@ -495,7 +499,7 @@ mod tests {
             Some("dualstack".into());
         assert!(
             expecting(&snapshot, &["203.0.113.0/24"]).findings[0]
-                .says
+                .says()
                 .contains("::/0 in prefix list")
         );
     }
@@ -513,15 +517,15 @@ mod tests {
             .push(from(&["0.0.0.0/0"]));
         let beside = expecting(&alone, &["203.0.113.0/24"]);
         assert!(
-            beside.findings[0].says.ends_with("Not judged: pl-0ff1ce (office)."),
+            beside.findings[0].says().ends_with("Not judged: pl-0ff1ce (office)."),
             "{}",
-            beside.findings[0].says
+            beside.findings[0].says()
         );
         assert!(beside.missed.iter().any(|blind| blind.call == Call::GetManagedPrefixListEntries));
         alone.managed_prefix_lists.insert("pl-0ff1ce", Seen::No(Why::Denied("no".into())));
         assert!(
             expecting(&alone, &["203.0.113.0/24"]).findings[0]
-                .says
+                .says()
                 .ends_with("Not judged: pl-0ff1ce."),
             "without its name"
         );
@@ -558,9 +562,14 @@ mod tests {
             "192.0.2.80/28",
         ];
         let exam = expecting(&with(vec![from(&blocks)]), &["203.0.113.0/24"]);
-        assert!(exam.findings[0].says.ends_with("and 2 more."), "{}", exam.findings[0].says);
+        assert!(exam.findings[0].says().ends_with("and 2 more."), "{}", exam.findings[0].says());
         assert_eq!(
-            exam.findings[0].remedy.cli.iter().filter(|command| command.contains("revoke")).count(),
+            exam.findings[0]
+                .remedy
+                .shell()
+                .iter()
+                .filter(|command| command.contains("revoke"))
+                .count(),
             6
         );
     }
@@ -612,9 +621,9 @@ mod tests {
             )
         };
         let all = shared(vec![from(&["203.0.113.0/24"]), everywhere("-1", None)]);
-        assert_eq!(all.cli[..2], [itself(8080), itself(9000)]);
+        assert_eq!(all.shell()[..2], [itself(8080), itself(9000)]);
         assert!(
-            all.cli[2].contains("revoke")
+            all.shell()[2].contains("revoke")
                 && all.summary.contains("is the tasks' security group, too"),
             "{all:?}"
         );
@@ -623,8 +632,8 @@ mod tests {
             everywhere("-1", None),
             from_group(8080, "sg-balancer"),
         ]);
-        assert!(some.cli[0] == itself(9000) && some.cli[1].contains("revoke"), "{some:?}");
+        assert!(some.shell()[0] == itself(9000) && some.shell()[1].contains("revoke"), "{some:?}");
         let other = shared(vec![from(&["203.0.113.0/24"]), everywhere("tcp", Some(443))]);
-        assert_eq!(other.cli.len(), 1, "the rule for clients lets nobody in to the tasks");
+        assert_eq!(other.commands.len(), 1, "the rule for clients lets nobody in to the tasks");
     }
 }

@@ -211,9 +211,9 @@ fn tell(
         .collect();
     let hosts: BTreeSet<&str> = callers.iter().map(|caller| caller.named.host).collect();
     let verb = if who.len() == 1 { "names" } else { "name" };
-    let says = format!(
+    let claim = format!(
         "{} {verb} {}, and no variable that is meant for browsers does: likely only siblings call this service, and yet load balancer {} lets in the \
-         whole internet.",
+         whole internet",
         and_list(who),
         and_list(hosts),
         balancer.load_balancer_name
@@ -235,7 +235,8 @@ fn tell(
     findings.add(
         patient
             .subject()
-            .sick(says, scheme)
+            .sick(claim, scheme)
+            .named()
             .because_all(callers.iter().map(runs))
             .because_all(callers.iter().flat_map(|caller| caller.named.evidence()))
             .mend(remedy(patient)?)
@@ -336,9 +337,9 @@ mod tests {
             vec![everywhere("tcp", Some(443))];
         let finding = &exam(CHECK, &snapshot).findings[0];
         assert!(
-            finding.says.starts_with(&format!("API_URL of mailer names {EXPRESS_HOST}")),
+            finding.says().starts_with(&format!("API_URL of mailer names {EXPRESS_HOST}")),
             "{}",
-            finding.says
+            finding.says()
         );
         assert!(finding.remedy.summary.contains("Express Mode's own API has no Service Connect"));
     }
@@ -355,7 +356,7 @@ mod tests {
             ..PortMapping::default()
         }];
         own.container_definitions.insert(0, agent);
-        let command = exam(CHECK, &snapshot).findings.remove(0).remedy.cli.remove(0);
+        let command = exam(CHECK, &snapshot).findings.remove(0).remedy.shell().remove(0);
         assert!(
             command.contains("port=8080,dnsName=api") && !command.contains("trace"),
             "{command}"
@@ -373,9 +374,9 @@ mod tests {
         snapshot.services[0].deployments[0].service_connect_configuration = Some(connect);
         let remedy = exam(CHECK, &snapshot).findings.remove(0).remedy;
         assert!(
-            remedy.cli[1].ends_with("--service-connect-configuration file://connect.json"),
+            remedy.shell()[1].ends_with("--service-connect-configuration file://connect.json"),
             "{:?}",
-            remedy.cli
+            remedy.shell()
         );
         assert!(remedy.summary.contains("This service is in namespace prod"), "{}", remedy.summary);
     }

@@ -79,17 +79,24 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         } else {
             ""
         };
-        let says =
-            format!("Load balancer {} is open to the internet and has no web ACL.", door.name());
+        let claim =
+            format!("load balancer {} is open to the internet and has no web ACL", door.name());
         let remedy = Remedy::new(format!("Associate a web ACL, if more than the app and addresses should decide who gets in.{shared}"))
-            .cli(aws!("wafv2 associate-web-acl --web-acl-arn {} --resource-arn {}", "<web ACL>", arn))
-            .terraform(hcl!(r#"resource "aws_wafv2_web_acl_association" "web" {
-  resource_arn = "{}"
-  web_acl_arn  = aws_wafv2_web_acl.web.arn
-}"#, arn));
+            .cli(aws!(
+                "wafv2 associate-web-acl --web-acl-arn $WEB_ACL_ARN --resource-arn {}",
+                arn
+            ))
+            .terraform(hcl!(
+                r#"
+                resource "aws_wafv2_web_acl_association" "web" {
+                  resource_arn = {}
+                  web_acl_arn  = aws_wafv2_web_acl.web.arn
+                }"#,
+                arn
+            ));
         findings.add(
             Subject::new(Kind::LoadBalancer, arn)
-                .sick(says, Evidence::new(Call::GetWebAclForResource, arn, "WebACL", "[]"))
+                .sick(claim, Evidence::new(Call::GetWebAclForResource, arn, "WebACL", "[]"))
                 .because(Evidence::new(
                     Call::DescribeLoadBalancers,
                     arn,

@@ -117,8 +117,8 @@ fn tell(
     let (subject, verb) = if narrow.len() == 1 { ("rule", "has") } else { ("rules", "have") };
     // On a port that the wide rule leaves alone, the narrow one is all that lets its addresses in.
     let is_void = void.iter().all(|narrow| narrow.ports.is_subset(&wide.ports));
-    let says = format!(
-        "{} of security group {} lets in more than {} on {} of load balancer {}: rules add up, so the narrow {subject} {verb} no effect{}.",
+    let claim = format!(
+        "{} of security group {} lets in more than {} on {} of load balancer {}: rules add up, so the narrow {subject} {verb} no effect{}",
         wide.words(patient),
         wide.group.group_name,
         and_list(narrow.iter().map(|source| inbound_rules::source_name(patient, source))),
@@ -134,7 +134,8 @@ fn tell(
     let remedy = inbound_rules::closing(summary, &[wide]);
     findings.add(
         Subject::new(Kind::SecurityGroup, &wide.group.group_id)
-            .sick(says, wide.rule())
+            .sick(claim, wide.rule())
+            .named()
             .because_all(wide.entry())
             .because_all(inbound_rules::evidence(void))
             .because_all(door.listens(&ports))
@@ -176,7 +177,7 @@ mod tests {
             says(CHECK, &snapshot),
             [
                 "0.0.0.0/0 of security group wide lets in more than 198.51.100.0/24 and 203.0.113.0/24 on port 443 of load balancer web: \
-              rules add up, so the narrow rules have no effect."
+                 rules add up, so the narrow rules have no effect."
             ]
         );
     }
@@ -259,15 +260,15 @@ mod tests {
         let finding = exam(CHECK, &snapshot).findings.remove(0);
         assert!(
             finding
-                .says
+                .says()
                 .starts_with("203.0.0.0/16 in prefix list pl-0ff1ce (office) of security group web-balancer lets in more than 203.0.113.0/24 on"),
             "{}",
-            finding.says
+            finding.says()
         );
         assert!(
-            finding.remedy.cli[0].ends_with("PrefixListIds=[{PrefixListId=pl-0ff1ce}]'"),
+            finding.remedy.shell()[0].ends_with("PrefixListIds=[{PrefixListId=pl-0ff1ce}]'"),
             "{:?}",
-            finding.remedy.cli
+            finding.remedy.shell()
         );
         assert!(
             exam_with(CHECK, &snapshot, &expecting(&["pl-0ff1ce"])).findings.is_empty(),
@@ -310,16 +311,16 @@ mod tests {
         };
         let (both, one) = (finding(8443), finding(443));
         assert!(
-            both.says.ends_with("so the narrow rule has no effect on port 443."),
+            both.says().ends_with("so the narrow rule has no effect on port 443."),
             "{}",
-            both.says
+            both.says()
         );
         assert!(
             !both.remedy.summary.contains("take the narrow one away"),
             "{}",
             both.remedy.summary
         );
-        assert!(one.says.ends_with("so the narrow rule has no effect."), "{}", one.says);
+        assert!(one.says().ends_with("so the narrow rule has no effect."), "{}", one.says());
         // The narrow rule is there already, and a rule of the same words is refused.
         assert_eq!((both.remedy.terraform, one.remedy.terraform), (None, None));
     }

@@ -2,7 +2,6 @@
 //! never a finding; whether the app itself redirects is for the app to know, so the finding says
 //! "unless".
 
-use crate::aws;
 use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
 use crate::facts::inbound::inbound_rules::{self, Door};
@@ -12,6 +11,7 @@ use crate::finding::{Evidence, Finding, Kind, Remedy, Subject};
 use crate::patient::Patient;
 use crate::snapshot::{Action, Listener};
 use crate::text::and_list;
+use crate::{aws, hcl, words};
 
 crate::check! {
     /// An internet-facing load balancer forwards plain HTTP to the service instead of redirecting
@@ -167,21 +167,21 @@ fn tell(
         .iter()
         .find(|other| other.protocol.as_deref() == Some("HTTPS"))
         .and_then(|other| other.port);
-    let says = format!(
-        "Load balancer {} serves plain HTTP on port {}: it forwards {} and does not redirect, unless the app does.{}",
+    let claim = format!(
+        "load balancer {} serves plain HTTP on port {}: it forwards {} and does not redirect, unless the app does",
         door.name(),
         listener.port.unwrap_or_default(),
         and_list(plain.iter().map(|way| if way.rule.is_default {
             "whatever no other rule takes".into()
         } else {
             way.name()
-        })),
-        match (secure, https) {
-            (Some(_), _) => "",
-            (None, Some(_)) => " Its HTTPS listener does not lead to the service.",
-            (None, None) => " It has no HTTPS listener.",
-        },
+        }))
     );
+    let secured = match (secure, https) {
+        (Some(_), _) => "",
+        (None, Some(_)) => "Its HTTPS listener does not lead to the service.",
+        (None, None) => "It has no HTTPS listener.",
+    };
     let mut summary = match (secure, https) {
         (Some(_), _) => "Redirect to HTTPS; requests that are forwarded today get a 301 from then on.".to_owned(),
         (None, Some(port)) => format!("Let the HTTPS listener on port {port} forward to the service first; then let this one redirect."),
@@ -205,9 +205,10 @@ fn tell(
     };
     Subject::new(Kind::Listener, &listener.listener_arn)
         .sick(
-            says,
+            claim,
             Evidence::new(Call::DescribeListeners, &listener.listener_arn, "Protocol", "HTTP"),
         )
+        .detail(secured)
         .because_all(plain.iter().filter_map(forwards))
         .mend(remedy)
         .concerns(Kind::LoadBalancer, &door.balancer.load_balancer_arn)
@@ -215,24 +216,26 @@ fn tell(
 
 fn redirecting(remedy: Remedy, listener: &Listener, plain: &[&traffic::Way], port: i32) -> Remedy {
     let redirect =
-        &format!("Type=redirect,RedirectConfig={{Protocol=HTTPS,Port={port},StatusCode=HTTP_301}}");
-    let remedy = plain.iter().fold(remedy, |remedy, way| {
+        words!("Type=redirect,RedirectConfig={Protocol=HTTPS,Port={},StatusCode=HTTP_301}", port);
+    let command = |way: &traffic::Way| {
         if way.rule.is_default {
-            remedy.cli(aws!(
-                "elbv2 modify-listener --listener-arn {} --default-actions {}",
-                listener.listener_arn,
-                redirect
-            ))
+            aws!("elbv2 modify-listener --listener-arn {} --default-actions", listener.listener_arn)
         } else {
-            remedy.cli(aws!(
-                "elbv2 modify-rule --rule-arn {} --actions {}",
-                way.rule.rule_arn,
-                redirect
-            ))
+            aws!("elbv2 modify-rule --rule-arn {} --actions", way.rule.rule_arn)
         }
-    });
-    remedy.terraform(format!(
-        "default_action {{\n  type = \"redirect\"\n  redirect {{\n    protocol    = \"HTTPS\"\n    port        = \"{port}\"\n    status_code = \"HTTP_301\"\n  }}\n}}"
+    };
+    let commands = plain.iter().map(|way| command(way).and(redirect.clone()));
+    commands.fold(remedy, Remedy::cli).terraform(hcl!(
+        r#"
+        default_action {
+          type = "redirect"
+          redirect {
+            protocol    = "HTTPS"
+            port        = "{}"
+            status_code = "HTTP_301"
+          }
+        }"#,
+        port
     ))
 }
 
@@ -277,13 +280,13 @@ mod tests {
         let exam = exam(CHECK, &plain(to_api()));
         let finding = &exam.findings[0];
         assert_eq!(
-            finding.says,
+            finding.says(),
             "Load balancer web serves plain HTTP on port 80: it forwards whatever no other rule takes and does not redirect, unless the app does."
         );
         assert!(
-            finding.remedy.cli[0].starts_with("aws elbv2 modify-listener"),
+            finding.remedy.shell()[0].starts_with("aws elbv2 modify-listener"),
             "{:?}",
-            finding.remedy.cli
+            finding.remedy.shell()
         );
     }
 
@@ -375,9 +378,9 @@ mod tests {
             .for_each(|rule| rule.actions = vec![forward(&[(&id::group("other"), 1)])]);
         let finding = exam(CHECK, &snapshot).findings.remove(0);
         assert!(
-            finding.says.ends_with("Its HTTPS listener does not lead to the service."),
+            finding.says().ends_with("Its HTTPS listener does not lead to the service."),
             "{}",
-            finding.says
+            finding.says()
         );
         assert!(
             finding
@@ -388,7 +391,7 @@ mod tests {
             finding.remedy
         );
         assert!(
-            finding.remedy.cli.is_empty() && finding.remedy.terraform.is_none(),
+            finding.remedy.shell().is_empty() && finding.remedy.terraform.is_none(),
             "{:?}",
             finding.remedy
         );

@@ -5,14 +5,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::check::{Findings, NoAnswer};
+use crate::command::Command;
 use crate::facts::inbound::exposed::{self, Opening, Reachable};
 use crate::facts::inbound::{inbound_rules, traffic};
 use crate::facts::network::reach::{self, Ports};
 use crate::finding::{Finding, Kind, Remedy, Subject};
+use crate::hcl::Hcl;
 use crate::patient::Patient;
 use crate::seen::Blind;
 use crate::snapshot::SecurityGroup;
-use crate::text::and_list;
+use crate::text::{and_list, count};
 
 crate::check! {
     /// A task behind a load balancer can be reached from the internet without the load balancer.
@@ -157,7 +159,7 @@ fn admit(
             code.extend(remedy.terraform.take());
         }
     }
-    if code.is_empty() { remedy } else { remedy.terraform(code.join("\n\n")) }
+    if code.is_empty() { remedy } else { remedy.terraform(Hcl::blocks(code)) }
 }
 
 fn tell(reachable: &Reachable, sources: &Sources, checked: &BTreeSet<Ports>) -> Finding {
@@ -166,9 +168,9 @@ fn tell(reachable: &Reachable, sources: &Sources, checked: &BTreeSet<Ports>) -> 
     let ports: BTreeSet<i32> = openings.iter().filter_map(|opening| opening.port).collect();
     let groups: BTreeSet<&str> =
         openings.iter().map(|opening| opening.group.group_name.as_str()).collect();
-    let says = format!(
-        "{} can be reached around the balancer, at {}: security group {} lets in every {} address{}.",
-        if tasks.len() == 1 { "1 task".to_owned() } else { format!("{} tasks", tasks.len()) },
+    let claim = format!(
+        "{} can be reached around the balancer, at {}: security group {} lets in every {} address{}",
+        count(tasks.len(), "task"),
         and_list(addresses),
         and_list(groups),
         and_list(families),
@@ -184,7 +186,7 @@ fn tell(reachable: &Reachable, sources: &Sources, checked: &BTreeSet<Ports>) -> 
         Sources::Groups(sources) => {
             let remedy =
                 Remedy::new(format!("Let in the balancer's security group only. {otherwise}"));
-            let revoke: BTreeSet<String> = openings
+            let revoke: BTreeSet<Command> = openings
                 .iter()
                 .flat_map(|opening| {
                     opening
@@ -208,7 +210,7 @@ fn tell(reachable: &Reachable, sources: &Sources, checked: &BTreeSet<Ports>) -> 
     };
     let first = evidence.remove(0);
     Subject::new(Kind::Task, &tasks[0].0.task_arn)
-        .sick(says, first)
+        .sick(claim, first)
         .because_all(evidence)
         .mend(remedy)
         .concerns_all(
@@ -255,7 +257,7 @@ mod tests {
             says,
             [
                 "2 tasks can be reached around the balancer, at 198.51.100.21 and 198.51.100.22: security group api-tasks lets in every IPv4 address \
-              on port 8080."
+                 on port 8080."
             ]
         );
     }
@@ -323,7 +325,7 @@ mod tests {
         );
         let exam = exam(CHECK, &open);
         assert!(
-            exam.findings[0].remedy.cli.iter().all(|command| command.contains("revoke")),
+            exam.findings[0].remedy.shell().iter().all(|command| command.contains("revoke")),
             "the balancer has a rule of its own"
         );
         let mut without = open.clone();
@@ -333,7 +335,7 @@ mod tests {
             .unwrap()
             .ip_permissions
             .retain(|rule| rule.group_id.is_empty());
-        let cli = &crate::testing::exam(CHECK, &without).findings[0].remedy.cli;
+        let cli = &crate::testing::exam(CHECK, &without).findings[0].remedy.shell();
         assert!(cli[0].contains("--group-id sg-instance --protocol tcp --port 32768-65535 --source-group sg-balancer"), "{cli:?}");
         assert_eq!(
             says(CHECK, &with(from_block(22, "0.0.0.0/0"))),
@@ -404,11 +406,12 @@ mod tests {
             authorize(9000, "sg-second"),
             revoke.to_owned(),
         ];
-        assert_eq!(remedy.cli, expected);
+        assert_eq!(remedy.shell(), expected);
         assert_eq!(
             remedy
                 .terraform
                 .unwrap()
+                .as_str()
                 .matches("resource \"aws_vpc_security_group_ingress_rule\"")
                 .count(),
             3
@@ -428,8 +431,8 @@ mod tests {
             "{}",
             remedy.summary
         );
-        assert!(remedy.cli.is_empty() && remedy.terraform.is_none(), "{remedy:?}");
+        assert!(remedy.shell().is_empty() && remedy.terraform.is_none(), "{remedy:?}");
         snapshot.load_balancers.insert(&arn, Seen::No(Why::Denied("no".into())));
-        assert!(exam(CHECK, &snapshot).findings[0].remedy.cli.is_empty(), "it may have none");
+        assert!(exam(CHECK, &snapshot).findings[0].remedy.shell().is_empty(), "it may have none");
     }
 }

@@ -87,8 +87,8 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         if old.is_empty() {
             continue;
         }
-        let says = format!(
-            "The listener on port {} of load balancer {} allows {}, by policy {name}.",
+        let claim = format!(
+            "the listener on port {} of load balancer {} allows {}, by policy {name}",
             listener.port.unwrap_or_default(),
             traffic::balancer_name(&listener.load_balancer_arn),
             and_list(&old),
@@ -101,15 +101,16 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         let remedy = Remedy::new(summary)
             .cli(aws!("elbv2 modify-listener --listener-arn {} --ssl-policy {}", arn, modern))
             .terraform(hcl!(
-                r#"resource "aws_lb_listener" "https" {
-  # …
-  ssl_policy = "{}"
-}"#,
+                r#"
+                resource "aws_lb_listener" "https" {
+                  # …
+                  ssl_policy = {}
+                }"#,
                 modern
             ));
         findings.add(
             Subject::new(Kind::Listener, arn)
-                .sick(says, Evidence::new(Call::DescribeListeners, arn, "SslPolicy", name))
+                .sick(claim, Evidence::new(Call::DescribeListeners, arn, "SslPolicy", name))
                 .because_all(old.iter().map(|protocol| {
                     Evidence::new(Call::DescribeSSLPolicies, name, "SslProtocols", protocol)
                 }))
@@ -191,7 +192,7 @@ mod tests {
         );
         let remedy = exam(CHECK, &snapshot).findings.remove(0).remedy;
         assert!(
-            remedy.cli[0].ends_with("--ssl-policy ELBSecurityPolicy-TLS13-1-2-FIPS-2023-04"),
+            remedy.shell()[0].ends_with("--ssl-policy ELBSecurityPolicy-TLS13-1-2-FIPS-2023-04"),
             "{remedy:?}"
         );
         assert!(

@@ -7,6 +7,7 @@ use crate::check::{Findings, NoAnswer};
 use crate::facts::inbound::exposed::{self, Reachable};
 use crate::facts::inbound::{traffic, web_acl};
 use crate::finding::{Evidence, Finding, Kind, Remedy, Subject};
+use crate::hcl::{Hcl, Name};
 use crate::patient::Patient;
 use crate::snapshot::{WebAcl, WebAclRule};
 use crate::text::and_list;
@@ -106,8 +107,8 @@ fn toothless(balancer: &str, acl: &WebAcl) -> Finding {
             format!("its rules {} only count", and_list(several.iter().map(|rule| &rule.name)))
         }
     };
-    let says = format!(
-        "Web ACL {} of load balancer {} blocks nothing: {why}, and its default action is to allow.",
+    let claim = format!(
+        "web ACL {} of load balancer {} blocks nothing: {why}, and its default action is to allow",
         acl.name,
         traffic::balancer_name(balancer)
     );
@@ -123,10 +124,10 @@ fn toothless(balancer: &str, acl: &WebAcl) -> Finding {
         "Look at what the rules count, then let them block."
     };
     let remedy = Remedy::new(summary)
-        .cli(aws!("wafv2 get-web-acl --scope REGIONAL --name {} --id {}", &acl.name, acl.id))
+        .cli(aws!("wafv2 get-web-acl --scope REGIONAL --name {} --id {}", acl.name, acl.id))
         .terraform(in_terraform(&counting));
     Subject::new(Kind::LoadBalancer, balancer)
-        .sick(says, Evidence::new(Call::GetWebAclForResource, balancer, "DefaultAction", "Allow"))
+        .sick(claim, Evidence::new(Call::GetWebAclForResource, balancer, "DefaultAction", "Allow"))
         .because_all(rules)
         .mend(remedy)
         .concerns(Kind::LoadBalancer, balancer)
@@ -134,42 +135,66 @@ fn toothless(balancer: &str, acl: &WebAcl) -> Finding {
 
 /// What makes the rules block: a rule has an action of its own, and only a rule group has one that
 /// overrides.
-fn in_terraform(counting: &[&WebAclRule]) -> String {
-    let block = |what: &str, action: &str, inner: &str| {
-        format!("  # {what}\n  rule {{\n    {action} {{\n      {inner} {{}}\n    }}\n  }}\n")
+fn in_terraform(counting: &[&WebAclRule]) -> Hcl {
+    let nothing = Hcl::default();
+    let rule = |action: &str, inner: &str| {
+        hcl!(
+            r#"
+            rule {
+              {} {
+                {} {{}}
+              }
+            }"#,
+            Name(action),
+            Name(inner),
+            nothing
+        )
     };
     let (rules, groups): (Vec<&WebAclRule>, Vec<&WebAclRule>) =
         counting.iter().copied().partition(|rule| rule.action.is_some());
-    let mut blocks = String::new();
+    let mut blocks = Vec::new();
     if !rules.is_empty() || groups.is_empty() {
-        blocks += &block("in each rule that should block", "action", "block");
+        blocks.extend([hcl!("# in each rule that should block"), rule("action", "block")]);
     }
     if !groups.is_empty() {
-        blocks += &block("in each rule group that should block", "override_action", "none");
+        blocks.extend([
+            hcl!("# in each rule group that should block"),
+            rule("override_action", "none"),
+        ]);
     }
     hcl!(
-        r#"resource "aws_wafv2_web_acl" "web" {
-{}}"#,
-        blocks
+        r#"
+        resource "aws_wafv2_web_acl" "web" {
+          {}
+        }"#,
+        Hcl::lines(blocks)
     )
 }
 
 fn fails_open(balancer: &str, acl: &WebAcl) -> Finding {
     let name = traffic::balancer_name(balancer);
-    let says = format!(
-        "While AWS WAF does not answer, load balancer {name} lets every request through, past web ACL {}.",
+    let claim = format!(
+        "while AWS WAF does not answer, load balancer {name} lets every request through, past web ACL {}",
         acl.name
     );
     let remedy =
         Remedy::new("Let it fail closed, if keeping requests out matters more than letting them in: clients then get 500 while WAF is away.")
-            .cli(aws!("elbv2 modify-load-balancer-attributes --load-balancer-arn {} --attributes Key={},Value=false", balancer, FAIL_OPEN))
-            .terraform(hcl!(r#"resource "aws_lb" "web" {
-  # …
-  enable_waf_fail_open = false
-}"#));
+            .cli(aws!(
+                "elbv2 modify-load-balancer-attributes --load-balancer-arn {} \
+                 --attributes Key={},Value=false",
+                balancer,
+                FAIL_OPEN
+            ))
+            .terraform(hcl!(
+                r#"
+                resource "aws_lb" "web" {
+                  # …
+                  enable_waf_fail_open = false
+                }"#
+            ));
     Subject::new(Kind::LoadBalancer, balancer)
         .sick(
-            says,
+            claim,
             Evidence::new(Call::DescribeLoadBalancerAttributes, balancer, FAIL_OPEN, "true"),
         )
         .mend(remedy)
@@ -178,15 +203,15 @@ fn fails_open(balancer: &str, acl: &WebAcl) -> Finding {
 
 fn gone_around(balancer: &str, acl: &WebAcl, reachable: &Reachable) -> Finding {
     let Reachable { openings, addresses, .. } = reachable;
-    let says = format!(
-        "Web ACL {} of load balancer {} can be gone around: the tasks themselves can be reached at {}.",
+    let claim = format!(
+        "web ACL {} of load balancer {} can be gone around: the tasks themselves can be reached at {}",
         acl.name,
         traffic::balancer_name(balancer),
         and_list(addresses)
     );
     let summary = "Let the tasks' security groups admit the balancer only: see `ecs-doctor explain task_directly_reachable`.";
     Subject::new(Kind::LoadBalancer, balancer)
-        .sick(says, Evidence::new(Call::GetWebAclForResource, balancer, "Name", &acl.name))
+        .sick(claim, Evidence::new(Call::GetWebAclForResource, balancer, "Name", &acl.name))
         .because_all(reachable.evidence())
         .mend(Remedy::new(summary))
         .concerns(Kind::LoadBalancer, balancer)

@@ -155,7 +155,7 @@ impl<'a> Lost<'a> {
         container: &ContainerImage,
         image: InEcr,
     ) -> Finding {
-        let version = revision.task_definition.as_deref().map_or("This version", rollout::short);
+        let version = revision.task_definition.as_deref().map_or("this version", rollout::short);
         let repository = image.repository;
         let pinned = |digest: &str| {
             Evidence::new(
@@ -170,33 +170,34 @@ impl<'a> Lost<'a> {
             Lost::Digest { digest, proof } => {
                 let rule = findings.see(removed_by(patient, image)).flatten();
                 let why = rule.map_or_else(String::new, |rule| {
-                    format!(" A lifecycle rule {}, so likely it did.", removes(rule))
+                    format!("A lifecycle rule {}, so likely it did.", removes(rule))
                 });
-                let says = format!(
-                    "{version} starts its tasks from {} of {repository}, and that is not in ECR any more: the next task cannot start.{why}",
+                let claim = format!(
+                    "{version} starts its tasks from {} of {repository}, and that is not in ECR any more: the next task cannot start",
                     short(digest)
                 );
                 subject
-                    .sick(says, proof.clone())
+                    .sick(claim, proof.clone())
+                    .detail(why)
                     .because(pinned(digest))
                     .because_all(rule.map(|rule| evidence(image, rule)))
             }
             Lost::Tag { tag } => {
-                let says = format!(
-                    "{version} starts its tasks from tag {tag} of {repository}, and that is not in ECR any more: the next task cannot start."
+                let claim = format!(
+                    "{version} starts its tasks from tag {tag} of {repository}, and that is not in ECR any more: the next task cannot start"
                 );
                 subject.sick(
-                    says,
+                    claim,
                     Evidence::new(Call::DescribeImages, &container.image, "imageDetails", "[]"),
                 )
             }
             Lost::Archived { tag } => {
-                let says = format!(
-                    "{version} starts its tasks from {} of {repository}, and ECR has archived it: likely the next task cannot start.",
+                let claim = format!(
+                    "{version} starts its tasks from {} of {repository}, and ECR has archived it: likely the next task cannot start",
                     short(&tag.image_digest)
                 );
                 subject.sick(
-                    says,
+                    claim,
                     Evidence::new(
                         Call::DescribeImages,
                         &container.image,
@@ -206,15 +207,18 @@ impl<'a> Lost<'a> {
                 )
             }
             Lost::Soon { digest, tag, rule } => {
-                let says = format!(
-                    "{version} starts its tasks from {} of {repository}. Tag {tag} has moved on from it, and a lifecycle rule {}: unless another tag keeps \
-                     it, the next task cannot start then.",
-                    short(digest),
-                    removes(rule)
-                );
-                subject.sick(says, evidence(image, rule)).because(pinned(digest))
+                let claim =
+                    format!("{version} starts its tasks from {} of {repository}", short(digest));
+                subject
+                    .sick(claim, evidence(image, rule))
+                    .detail(format!(
+                        "Tag {tag} has moved on from it, and a lifecycle rule {}: unless another tag keeps it, the next task cannot start then.",
+                        removes(rule)
+                    ))
+                    .because(pinned(digest))
             }
         };
+        let finding = if revision.task_definition.is_some() { finding.named() } else { finding };
         finding
             .mend(self.remedy(patient, repository))
             .concerns_all(Kind::TaskDefinition, revision.task_definition.as_deref())
@@ -240,14 +244,15 @@ impl<'a> Lost<'a> {
             remedy
         };
         remedy.terraform(hcl!(
-            r#"resource "aws_ecr_lifecycle_policy" "{}" {
-  repository = "{}"
-  policy = jsonencode({ rules = [{
-    rulePriority = 1
-    selection    = { tagStatus = "any", countType = "imageCountMoreThan", countNumber = 100 }
-    action       = { type = "expire" }
-  }] })
-}"#,
+            r#"
+            resource "aws_ecr_lifecycle_policy" {} {
+              repository = {}
+              policy = jsonencode({ rules = [{
+                rulePriority = 1
+                selection    = { tagStatus = "any", countType = "imageCountMoreThan", countNumber = 100 }
+                action       = { type = "expire" }
+              }] })
+            }"#,
             repository.replace('/', "_"),
             repository
         ))

@@ -13,7 +13,7 @@ use crate::patient::Patient;
 use crate::seen::Blind;
 use crate::snapshot::{Container, Revision, Task};
 use crate::text::count;
-use crate::{aws, hcl, words};
+use crate::{hcl, words};
 
 crate::check! {
     /// Among the running tasks that one deployment started, the same container has different image
@@ -185,15 +185,15 @@ fn tell(
     let version = rollout::short(definition);
     let why = match consistency {
         Consistency::Disabled => {
-            " Its versionConsistency is disabled, so each task takes what the tag has when it starts."
+            "Its versionConsistency is disabled, so each task takes what the tag has when it starts."
         }
         Consistency::NotPinned(_) => {
-            " ECS could not resolve the tag when it deployed, so each task takes what the tag has when it starts."
+            "ECS could not resolve the tag when it deployed, so each task takes what the tag has when it starts."
         }
         Consistency::Enabled => "",
     };
-    let says = format!(
-        "Tasks of one deployment of {version} run different images in container {container}: {}.{why}",
+    let claim = format!(
+        "tasks of one deployment of {version} run different images in container {container}: {}",
         told.join(", ")
     );
     let of = |(digest, tasks): &Share| {
@@ -228,22 +228,23 @@ fn tell(
             "Deploy again, so that ECS pins one digest; better, name the image by its digest."
         }
     };
-    let name = patient.name();
     let remedy =
         Remedy::new(how).cli(patient.update_service().and(words!("--force-new-deployment")));
     let terraform = hcl!(
-        r#"resource "aws_ecs_task_definition" "{}" {
-  container_definitions = jsonencode([{
-    name               = "{}"
-    versionConsistency = "enabled"
-  }])
-}"#,
-        name,
+        r#"
+        resource "aws_ecs_task_definition" {} {
+          container_definitions = jsonencode([{
+            name               = {}
+            versionConsistency = "enabled"
+          }])
+        }"#,
+        patient.name(),
         container
     );
     findings.add(
         Subject::new(Kind::Image, spelled)
-            .sick(says, first)
+            .sick(claim, first)
+            .detail(why)
             .because_all(digests)
             .because_all(because)
             .mend(if patient.is_express() { remedy } else { remedy.terraform(terraform) })

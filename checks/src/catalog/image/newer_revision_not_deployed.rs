@@ -7,7 +7,7 @@ use crate::facts::deployment::rollout;
 use crate::finding::{Evidence, Kind, Remedy, Subject};
 use crate::patient::Patient;
 use crate::text::parsed;
-use crate::{aws, words};
+use crate::words;
 
 crate::check! {
     /// Somebody registered a newer revision of the service's task definition, and nobody deployed
@@ -80,8 +80,8 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     if deployed.filter_map(revision).any(|(_, deployed)| deployed >= number) {
         return Ok(());
     }
-    let says = format!(
-        "{family}:{number} is registered and not deployed; the service runs {family}:{runs}."
+    let claim = format!(
+        "{family}:{number} is registered and not deployed; the service runs {family}:{runs}"
     );
     let remedy = Remedy::new(
         "If it was meant for this service, deploy it; if it was made for something else, leave it.",
@@ -94,9 +94,10 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     findings.add(
         Subject::new(Kind::TaskDefinition, newest)
             .sick(
-                says,
+                claim,
                 Evidence::new(Call::ListTaskDefinitions, family, "taskDefinitionArns", newest),
             )
+            .named()
             .because_all(
                 primary
                     .task_definition

@@ -9,10 +9,11 @@ use crate::check::{Findings, NoAnswer};
 use crate::facts::image::reference;
 use crate::facts::tasks::stop;
 use crate::finding::{Evidence, Kind, Remedy, Subject};
+use crate::hcl::Name;
 use crate::patient::Patient;
 use crate::seen::Blind;
 use crate::snapshot::{Container, Deployment, Image, Revision, Task};
-use crate::{aws, hcl, words};
+use crate::{hcl, words};
 
 /// A push that is younger may still be on its way into a deployment.
 const SETTLED: SignedDuration = SignedDuration::from_mins(2);
@@ -214,15 +215,18 @@ impl Moved<'_> {
             .iter()
             .filter(|one| one.task.started_at.is_some_and(|started| started > pushed))
             .collect();
-        let mut says = format!(
-            "Tag {} of {} is {newest}, pushed {age} ago, but {what}.",
+        let claim = format!(
+            "tag {} of {} is {newest}, pushed {age} ago, but {what}",
             tagged.tag, tagged.repository
         );
-        if !restarted.is_empty() {
-            let tasks =
-                if restarted.len() == 1 { "One task that started" } else { "Tasks that started" };
-            says.push_str(&format!(" {tasks} after the push got the old image too: ECS pins the digest until the next deployment."));
-        }
+        let tasks = match restarted.len() {
+            0 => None,
+            1 => Some("One task that started"),
+            _ => Some("Tasks that started"),
+        };
+        let detail = tasks.map_or_else(String::new, |tasks| {
+            format!("{tasks} after the push got the old image too: ECS pins the digest until the next deployment.")
+        });
         let of_image =
             |field, value: String| Evidence::new(Call::DescribeImages, self.image, field, value);
         let of_task = |one: &Running| {
@@ -234,7 +238,8 @@ impl Moved<'_> {
             )
         };
         let finding = Subject::new(Kind::Image, self.image)
-            .sick(says, of_image("imageDigest", self.tag.image_digest.clone()))
+            .sick(claim, of_image("imageDigest", self.tag.image_digest.clone()))
+            .detail(detail)
             .because(of_image("imagePushedAt", pushed.to_string()).at(Some(pushed)))
             .because_all(self.pinned.map(|(revision, digest)| {
                 Evidence::new(
@@ -257,20 +262,21 @@ impl Moved<'_> {
         let remedy = Remedy::new("Deploy again, so that ECS resolves the tag again; better, give each image a tag of its own, or name its digest.")
             .cli(patient.update_service().and(words!("--force-new-deployment")));
         let terraform = hcl!(
-            r#"data "aws_ecr_image" "{}" {
-  repository_name = "{}"
-  image_tag       = "{}"
-}
+            r#"
+            data "aws_ecr_image" "{}" {
+              repository_name = {}
+              image_tag       = {}
+            }
 
-resource "aws_ecs_service" "{}" {
-  force_new_deployment = true
-  triggers             = { image = data.aws_ecr_image.{}.image_digest }
-}"#,
-            container,
+            resource "aws_ecs_service" {} {
+              force_new_deployment = true
+              triggers             = { image = data.aws_ecr_image.{}.image_digest }
+            }"#,
+            Name(container),
             tagged.repository,
             tagged.tag,
             patient.name(),
-            container
+            Name(container)
         );
         findings.add(finding.mend(if patient.is_express() {
             remedy

@@ -76,19 +76,27 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         };
         let mutability = repository.image_tag_mutability.as_deref().unwrap_or_default();
         let name = &repository.repository_name;
-        let says = format!(
-            "Tag {tag} of {name} can be pushed again to another image: the repository's tags are {mutability}."
+        let claim = format!(
+            "tag {tag} of {name} can be pushed again to another image: the repository's tags are {mutability}"
         );
         let remedy = Remedy::new("Give each build a tag of its own and make tags immutable; or name the image by its digest.")
-            .cli(aws!("ecr put-image-tag-mutability --repository-name {} --image-tag-mutability IMMUTABLE", name))
-            .terraform(hcl!(r#"resource "aws_ecr_repository" "{}" {
-  name                 = "{}"
-  image_tag_mutability = "IMMUTABLE"
-}"#, name.replace('/', "_"), name));
+            .cli(aws!(
+                "ecr put-image-tag-mutability --repository-name {} --image-tag-mutability IMMUTABLE",
+                name
+            ))
+            .terraform(hcl!(
+                r#"
+                resource "aws_ecr_repository" {} {
+                  name                 = {}
+                  image_tag_mutability = "IMMUTABLE"
+                }"#,
+                name.replace('/', "_"),
+                name
+            ));
         findings.add(
             Subject::new(Kind::Image, spelled)
                 .sick(
-                    says,
+                    claim,
                     Evidence::new(
                         Call::DescribeRepositories,
                         uri,

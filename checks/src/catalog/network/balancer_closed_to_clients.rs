@@ -105,8 +105,8 @@ fn finding(patient: &Patient, findings: &mut Findings, door: &Door) -> Option<Fi
         return None;
     };
     let port = findings.see(served(patient, door)).flatten().unwrap_or(last);
-    let says = format!(
-        "No rule of load balancer {}'s security groups, {}, lets {who} in on {}: connections time out.",
+    let claim = format!(
+        "no rule of load balancer {}'s security groups, {}, lets {who} in on {}: connections time out",
         door.name(),
         and_list(names),
         inbound_rules::port_words(&ports)
@@ -120,10 +120,10 @@ fn finding(patient: &Patient, findings: &mut Findings, door: &Door) -> Option<Fi
     let arn = &door.balancer.load_balancer_arn;
     let remedy = Remedy::new("Let the clients in (203.0.113.0/24 stands for them, where --expect-ingress does not say who they are).")
         .cli(inbound_rules::authorize(group, port, &client))
-        .terraform(inbound_rules::terraform(group, port, &client));
+        .terraform(inbound_rules::terraform("clients", group, port, &client));
     Some(
         Subject::new(Kind::LoadBalancer, arn)
-            .sick(says, reach::what_it_admits(door.groups.first()?, port))
+            .sick(claim, reach::what_it_admits(door.groups.first()?, port))
             .because_all(door.groups.iter().skip(1).map(|group| reach::what_it_admits(group, port)))
             .because_all(door.entries(patient))
             .because_all(door.groups.iter().map(|group| {
@@ -229,9 +229,9 @@ mod tests {
         let finding =
             exam_with(CHECK, &with(Vec::new()), &expecting(&["pl-0ff1ce"])).findings.remove(0);
         assert!(
-            finding.remedy.cli[0].ends_with("PrefixListIds=[{PrefixListId=pl-0ff1ce}]'"),
+            finding.remedy.shell()[0].ends_with("PrefixListIds=[{PrefixListId=pl-0ff1ce}]'"),
             "{:?}",
-            finding.remedy.cli
+            finding.remedy.shell()
         );
     }
 
@@ -262,7 +262,7 @@ mod tests {
             "some of them are"
         );
         let exam = exam_with(CHECK, &snapshot, &expect("192.0.2.0/24"));
-        assert!(exam.findings[0].says.contains("lets 192.0.2.0/24 in on port 443"), "{exam:?}");
+        assert!(exam.findings[0].says().contains("lets 192.0.2.0/24 in on port 443"), "{exam:?}");
     }
 
     #[test]
@@ -293,7 +293,7 @@ mod tests {
         });
         snapshot.rules.put("test", Vec::new());
         let command =
-            |snapshot: &Snapshot| exam(CHECK, snapshot).findings.remove(0).remedy.cli.remove(0);
+            |snapshot: &Snapshot| exam(CHECK, snapshot).findings.remove(0).remedy.shell().remove(0);
         assert!(command(&snapshot).contains("FromPort=443,ToPort=443,"), "{}", command(&snapshot));
         let rules = snapshot.rules.change(&serving).unwrap().clone();
         snapshot.rules.put("test", rules.clone());

@@ -104,20 +104,22 @@ fn finding(
     let closed = reach::security_groups(patient, &balancer.security_groups)?.unwrap_or_default();
     let (whose, mended, needs) = (door.whose(), closed[0].group_id.as_str(), door.needs());
     let tasks: Vec<&str> = door.task_groups.iter().copied().collect();
-    let mut says = format!(
-        "No rule of load balancer {}'s security groups ({}) lets it out to the {whose} ({}) on {}, {}.",
+    let claim = format!(
+        "no rule of load balancer {}'s security groups ({}) lets it out to the {whose} ({}) on {}, {}",
         balancer.load_balancer_name,
         balancer.security_groups.join(", "),
         tasks.join(", "),
         inbound_rules::port_words(&door.ports),
         door.effect(group)
     );
-    if door.dynamic {
-        says += &format!(
-            " Bridge mode gives each task another port of its instance, from {} up.",
+    let bridge = if door.dynamic {
+        format!(
+            "Bridge mode gives each task another port of its instance, from {} up.",
             EPHEMERAL.start()
-        );
-    }
+        )
+    } else {
+        String::new()
+    };
     let remedy = Remedy::new(format!(
         "Let the balancer out to the {whose}' security group on {}.",
         needs.words()
@@ -126,7 +128,8 @@ fn finding(
     let arn = &group.target_group_arn;
     let first = door.ports.first().copied().unwrap_or_default();
     Ok(Subject::new(Kind::SecurityGroup, mended)
-        .sick(says, reach::what_it_lets_out(closed[0], first))
+        .sick(claim, reach::what_it_lets_out(closed[0], first))
+        .detail(bridge)
         .because_all(closed.iter().skip(1).map(|group| reach::what_it_lets_out(group, first)))
         .because_all(door.evidence(patient)?)
         .because_all(task_access::groups_of(balancer))
@@ -248,13 +251,13 @@ mod tests {
         };
         let closed = with(vec![from_group(3000, "sg-instance")]);
         assert_eq!(
-            closed.findings.iter().map(|finding| finding.says.as_str()).collect::<Vec<_>>(),
+            closed.findings.iter().map(Finding::says).collect::<Vec<_>>(),
             [
                 "No rule of load balancer web's security groups (sg-balancer) lets it out to the instances (sg-instance) on ports 32768 and 32769, so the health check of target group web times out. Bridge mode gives each task another port of its instance, from 32768 up."
             ]
         );
         assert!(
-            closed.findings[0].remedy.cli[0].contains("FromPort=32768,ToPort=65535"),
+            closed.findings[0].remedy.shell()[0].contains("FromPort=32768,ToPort=65535"),
             "{closed:?}"
         );
         let to = |cidr| IpPermission { from_port: Some(1024), to_port: Some(65535), ..to(cidr) };
@@ -266,7 +269,7 @@ mod tests {
         }
         let one = with(vec![to("10.0.1.101/32")]);
         assert!(
-            one.findings[0].says.contains("on port 32769, so"),
+            one.findings[0].says().contains("on port 32769, so"),
             "the first instance is let out to: {one:?}"
         );
     }

@@ -5,7 +5,7 @@ use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
 use crate::facts::inbound::traffic;
 use crate::facts::network::route;
-use crate::finding::{Evidence, Kind, Remedy, Subject};
+use crate::finding::{Evidence, Finding, Kind, Remedy, Subject};
 use crate::patient::Patient;
 use crate::seen::Blind;
 use crate::snapshot::{LoadBalancer, RouteTable};
@@ -90,7 +90,7 @@ fn finding(
     balancer: &LoadBalancer,
     private: &[(&str, &RouteTable)],
     table: &RouteTable,
-) -> crate::finding::Finding {
+) -> Finding {
     let arn = &balancer.load_balancer_arn;
     let (closed, all) = (private.len(), balancer.subnets.len());
     let subnets = and_list(private.iter().map(|(subnet, _)| *subnet));
@@ -99,11 +99,11 @@ fn finding(
     } else {
         "clients that get an address there get no answer"
     };
-    let says = format!(
-        "Load balancer {} is internet-facing, and {closed} of its {all} subnets ({subnets}) has no route to an internet gateway: {outcome}.",
+    let verb = if closed > 1 { "have" } else { "has" };
+    let claim = format!(
+        "load balancer {} is internet-facing, and {closed} of its {all} subnets ({subnets}) {verb} no route to an internet gateway: {outcome}",
         balancer.load_balancer_name
     );
-    let says = if closed > 1 { says.replacen(") has no", ") have no", 1) } else { says };
     let routes = private.iter().flat_map(|(_, table)| {
         let of = &table.route_table_id;
         let targets = table.routes.iter().filter_map(|route| route.target.as_deref());
@@ -118,13 +118,24 @@ fn finding(
         }
     }
     let remedy = Remedy::new("Put the balancer into public subnets, at least two; or give these a route to an internet gateway.")
-        .cli(aws!("elbv2 set-subnets --load-balancer-arn {} --subnets $PUBLIC_SUBNETS", arn))
-        .cli(aws!("ec2 create-route --route-table-id {} --destination-cidr-block 0.0.0.0/0 --gateway-id $INTERNET_GATEWAY", table.route_table_id))
-        .terraform(hcl!(r#"resource "aws_lb" "this" {
-  subnets = aws_subnet.public[*].id
-}"#));
+        .cli(aws!(
+            "elbv2 set-subnets --load-balancer-arn {} \
+             --subnets $PUBLIC_SUBNET_ID $OTHER_PUBLIC_SUBNET_ID",
+            arn
+        ))
+        .cli(aws!(
+            "ec2 create-route --route-table-id {} --destination-cidr-block 0.0.0.0/0 \
+             --gateway-id $INTERNET_GATEWAY_ID",
+            table.route_table_id
+        ))
+        .terraform(hcl!(
+            r#"
+            resource "aws_lb" "this" {
+              subnets = aws_subnet.public[*].id
+            }"#
+        ));
     Subject::new(Kind::LoadBalancer, arn)
-        .sick(says, Evidence::new(Call::DescribeLoadBalancers, arn, "Scheme", "internet-facing"))
+        .sick(claim, Evidence::new(Call::DescribeLoadBalancers, arn, "Scheme", "internet-facing"))
         .because_all(evidence)
         .mend(remedy)
         .concerns(Kind::LoadBalancer, arn)

@@ -61,8 +61,8 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
             continue;
         }
         let verb = if outside.len() == 1 { "is" } else { "are" };
-        let says = format!(
-            "Load balancer {} is internal, so its name leads to private addresses, and {}, which --expect-ingress names, {verb} outside.",
+        let claim = format!(
+            "load balancer {} is internal, so its name leads to private addresses, and {}, which --expect-ingress names, {verb} outside",
             balancer.load_balancer_name,
             and_list(&outside)
         );
@@ -72,13 +72,23 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
             "Make an internet-facing balancer in public subnets, and point the name at it; or reach this one from inside, by a VPN."
         };
         let remedy = Remedy::new(summary)
-            .cli(aws!("elbv2 create-load-balancer --name {}-public --scheme internet-facing --subnets $PUBLIC_SUBNETS --security-groups {}", balancer.load_balancer_name, balancer.security_groups.join(" ")))
-            .terraform(hcl!(r#"resource "aws_lb" "this" {
-  internal = false
-}"#));
+            .cli(
+                aws!(
+                    "elbv2 create-load-balancer --name {}-public --scheme internet-facing \
+                     --subnets $PUBLIC_SUBNET_ID $OTHER_PUBLIC_SUBNET_ID --security-groups",
+                    balancer.load_balancer_name
+                )
+                .args(&balancer.security_groups),
+            )
+            .terraform(hcl!(
+                r#"
+                resource "aws_lb" "this" {
+                  internal = false
+                }"#
+            ));
         findings.add(
             Subject::new(Kind::LoadBalancer, arn)
-                .sick(says, Evidence::new(Call::DescribeLoadBalancers, arn, "Scheme", "internal"))
+                .sick(claim, Evidence::new(Call::DescribeLoadBalancers, arn, "Scheme", "internal"))
                 .mend(remedy)
                 .concerns(Kind::LoadBalancer, arn),
         );
@@ -98,7 +108,7 @@ mod tests {
         let exam =
             exam_with(CHECK, &(CHECK.example)(), &expecting(&["10.0.0.0/8", "203.0.113.0/24"]));
         assert_eq!(
-            exam.findings[0].says,
+            exam.findings[0].says(),
             "Load balancer web is internal, so its name leads to private addresses, and 203.0.113.0/24, which --expect-ingress names, is outside."
         );
     }

@@ -5,16 +5,18 @@
 
 use crate::aws::policy;
 use crate::check::{Findings, NoAnswer};
+use crate::command::{Command, Words};
 use crate::facts::deployment::rollout;
 use crate::facts::network::egress_path::{self, Journey, Need, Unfit, of_endpoint};
 use crate::facts::network::reach::{self, Admission};
 use crate::facts::tasks::reason::{self, Told, Trouble};
 use crate::finding::{Evidence, Finding, Kind, Remedy, Subject};
+use crate::hcl::Name;
 use crate::patient::Patient;
 use crate::seen::Blind;
 use crate::snapshot::Endpoint;
 use crate::text::and_list;
-use crate::{aws, hcl};
+use crate::{aws, hcl, words};
 
 crate::check! {
     /// A VPC endpoint that the tasks need is missing, not available, without private DNS, closed to
@@ -105,8 +107,8 @@ fn finding(patient: &Patient, journeys: &[&Journey], need: Need, unfit: &Unfit) 
         "{subnets} {} no other way to {name}",
         if journeys.len() == 1 { "has" } else { "have" }
     );
-    let modify = |endpoint: &Endpoint, option: &str| {
-        aws!("ec2 modify-vpc-endpoint --vpc-endpoint-id {} {}", endpoint.vpc_endpoint_id, option)
+    let modify = |endpoint: &Endpoint, option: Words| {
+        aws!("ec2 modify-vpc-endpoint --vpc-endpoint-id {}", endpoint.vpc_endpoint_id).and(option)
     };
     let subject = |endpoint: &Endpoint| Subject::new(Kind::Endpoint, &endpoint.vpc_endpoint_id);
     let (subject, claim, evidence, remedy) = match unfit {
@@ -119,11 +121,12 @@ fn finding(patient: &Patient, journeys: &[&Journey], need: Need, unfit: &Unfit) 
             let remedy = Remedy::new(format!("Add an endpoint for {word} to the VPC."))
                 .cli(create(patient, need, journeys[0]))
                 .terraform(hcl!(
-                    r#"resource "aws_vpc_endpoint" "{}" {
-  vpc_id       = "{}"
-  service_name = "com.amazonaws.{}.{}"
-}"#,
-                    word.replace('.', "_"),
+                    r#"
+                    resource "aws_vpc_endpoint" {} {
+                      vpc_id       = {}
+                      service_name = "com.amazonaws.{}.{}"
+                    }"#,
+                    Name(word),
                     vpc,
                     patient.region(),
                     word
@@ -136,7 +139,7 @@ fn finding(patient: &Patient, journeys: &[&Journey], need: Need, unfit: &Unfit) 
         Unfit::NotAvailable(endpoint) => (
             subject(endpoint),
             format!(
-                "Endpoint {} for {word} is in state {}, and {has_no_way}",
+                "endpoint {} for {word} is in state {}, and {has_no_way}",
                 endpoint.vpc_endpoint_id, endpoint.state
             ),
             vec![of_endpoint(endpoint, "State", &endpoint.state)],
@@ -148,22 +151,23 @@ fn finding(patient: &Patient, journeys: &[&Journey], need: Need, unfit: &Unfit) 
         Unfit::NoPrivateNames(endpoint) => (
             subject(endpoint),
             format!(
-                "Endpoint {} for {word} has no private DNS, so the name of {name} leads out of the VPC; {has_no_way}",
+                "endpoint {} for {word} has no private DNS, so the name of {name} leads out of the VPC; {has_no_way}",
                 endpoint.vpc_endpoint_id
             ),
             vec![of_endpoint(endpoint, "PrivateDnsEnabled", false)],
             Remedy::new("Turn on private DNS of the endpoint.")
-                .cli(modify(endpoint, "--private-dns-enabled"))
+                .cli(modify(endpoint, words!("--private-dns-enabled")))
                 .terraform(hcl!(
-                    r#"resource "aws_vpc_endpoint" "this" {
-  private_dns_enabled = true
-}"#
+                    r#"
+                    resource "aws_vpc_endpoint" "this" {
+                      private_dns_enabled = true
+                    }"#
                 )),
         ),
         Unfit::NotInTable(endpoint, table) => (
             subject(endpoint),
             format!(
-                "Gateway endpoint {} for {word} is not in route table {}, and {has_no_way}{}",
+                "gateway endpoint {} for {word} is not in route table {}, and {has_no_way}{}",
                 endpoint.vpc_endpoint_id,
                 table.route_table_id,
                 if need == Need::S3 { ", where ECR keeps the layers of images" } else { "" }
@@ -174,12 +178,13 @@ fn finding(patient: &Patient, journeys: &[&Journey], need: Need, unfit: &Unfit) 
                 .map(|id| of_endpoint(endpoint, "RouteTableIds", id))
                 .collect(),
             Remedy::new("Add the subnet's route table to the endpoint.")
-                .cli(modify(endpoint, &format!("--add-route-table-ids {}", table.route_table_id)))
+                .cli(modify(endpoint, words!("--add-route-table-ids {}", table.route_table_id)))
                 .terraform(hcl!(
-                    r#"resource "aws_vpc_endpoint_route_table_association" "s3" {
-  vpc_endpoint_id = "{}"
-  route_table_id  = "{}"
-}"#,
+                    r#"
+                    resource "aws_vpc_endpoint_route_table_association" "s3" {
+                      vpc_endpoint_id = {}
+                      route_table_id  = {}
+                    }"#,
                     endpoint.vpc_endpoint_id,
                     table.route_table_id
                 )),
@@ -190,7 +195,7 @@ fn finding(patient: &Patient, journeys: &[&Journey], need: Need, unfit: &Unfit) 
                 .unwrap_or_default();
             let ids = groups.iter().map(|group| group.group_id.as_str());
             let claim = format!(
-                "No rule of the security groups of endpoint {} for {word} ({}) admits the tasks of {subnets} on port 443",
+                "no rule of the security groups of endpoint {} for {word} ({}) admits the tasks of {subnets} on port 443",
                 endpoint.vpc_endpoint_id,
                 ids.clone().collect::<Vec<_>>().join(", ")
             );
@@ -199,7 +204,12 @@ fn finding(patient: &Patient, journeys: &[&Journey], need: Need, unfit: &Unfit) 
             evidence.extend(groups.iter().map(|group| reach::what_it_admits(group, 443)));
             let group = &groups[0].group_id;
             let remedy = Remedy::new("Let the tasks' security group in on port 443.")
-                .cli(aws!("ec2 authorize-security-group-ingress --group-id {} --protocol tcp --port 443 --source-group {}", group, own))
+                .cli(aws!(
+                    "ec2 authorize-security-group-ingress --group-id {} --protocol tcp --port 443 \
+                     --source-group {}",
+                    group,
+                    own
+                ))
                 .terraform(reach::ingress_in_terraform("endpoint", group, &own, 443));
             (subject(endpoint), claim, evidence, remedy)
         }
@@ -207,21 +217,22 @@ fn finding(patient: &Patient, journeys: &[&Journey], need: Need, unfit: &Unfit) 
     egress_path::finding(patient, subject, journeys, &claim).because_all(evidence).mend(remedy)
 }
 
-fn create(patient: &Patient, need: Need, journey: &Journey) -> String {
+fn create(patient: &Patient, need: Need, journey: &Journey) -> Command {
     let kind = match need {
-        Need::S3 => "--vpc-endpoint-type Gateway --route-table-ids <table>".to_owned(),
-        _ => format!(
-            "--vpc-endpoint-type Interface --private-dns-enabled --security-group-ids <group> --subnet-ids {}",
+        Need::S3 => words!("--vpc-endpoint-type Gateway --route-table-ids $ROUTE_TABLE_ID"),
+        _ => words!(
+            "--vpc-endpoint-type Interface --private-dns-enabled \
+             --security-group-ids $SECURITY_GROUP_ID --subnet-ids {}",
             journey.stranded.subnet
         ),
     };
     aws!(
-        "ec2 create-vpc-endpoint --vpc-id {} --service-name com.amazonaws.{}.{} {}",
+        "ec2 create-vpc-endpoint --vpc-id {} --service-name com.amazonaws.{}.{}",
         journey.vpc,
         patient.region(),
-        need.word(),
-        kind
+        need.word()
     )
+    .and(kind)
 }
 
 /// `ecr.api`, of `com.amazonaws.eu-west-2.ecr.api`.
@@ -269,19 +280,22 @@ fn refusal(patient: &Patient, told: &Told) -> Result<Option<Finding>, Blind> {
         "s3:GetObject on the bucket of ECR's layers"
     };
     let id = &endpoint.vpc_endpoint_id;
-    let says = format!(
-        "The policy of endpoint {id} for {} does not allow {action}, whatever the role may: {}.",
+    let claim = format!(
+        "the policy of endpoint {id} for {} does not allow {action}, whatever the role may: {}",
         need.word(),
         told.count(patient.now())
     );
     let remedy = Remedy::new("Allow it in the endpoint's policy. Without one of its own, an endpoint lets everything through that roles may do.")
         .cli(aws!("ec2 modify-vpc-endpoint --vpc-endpoint-id {} --reset-policy", id))
-        .terraform(hcl!(r#"resource "aws_vpc_endpoint" "this" {
-  policy = data.aws_iam_policy_document.endpoint.json
-}"#));
+        .terraform(hcl!(
+            r#"
+            resource "aws_vpc_endpoint" "this" {
+              policy = data.aws_iam_policy_document.endpoint.json
+            }"#
+        ));
     Ok(Some(
         Subject::new(Kind::Endpoint, id)
-            .sick(says, told.evidence.clone())
+            .sick(claim, told.evidence.clone())
             .because(of_endpoint(endpoint, "ServiceName", &endpoint.service_name))
             .because_all(
                 endpoint

@@ -13,6 +13,7 @@ use crate::facts::network::egress_path::{self, Journey};
 use crate::facts::network::network_acl::{self, Dropped};
 use crate::finding::{Finding, Kind, Remedy, Subject};
 use crate::hcl;
+use crate::hcl::Hcl;
 use crate::patient::Patient;
 use crate::seen::Blind;
 use crate::snapshot::{LoadBalancer, TargetGroup};
@@ -162,9 +163,9 @@ fn of_targets(
             balancer.load_balancer_name
         )
     };
-    let says = format!("{}, {outcome}.", claim(&dropped));
+    let claim = format!("{}, {outcome}", claim(&dropped));
     Ok(Subject::new(Kind::NetworkAcl, &dropped[0].acl.network_acl_id)
-        .sick(says, shut[0].failed.evidence.clone())
+        .sick(claim, shut[0].failed.evidence.clone())
         .because_all(dropped[0].evidence())
         .mend(remedy(&dropped))
         .concerns_all(Kind::Subnet, shut.iter().map(|shut| shut.subnet))
@@ -192,7 +193,7 @@ fn of_tasks(patient: &Patient, journeys: &[&Journey], dropped: &Dropped) -> Find
 
 fn claim(dropped: &[Dropped]) -> String {
     format!(
-        "Network ACL {} of subnet {} {}",
+        "network ACL {} of subnet {} {}",
         dropped[0].acl.network_acl_id,
         dropped[0].crossing.subnet,
         network_acl::words(dropped)
@@ -220,32 +221,36 @@ fn remedy(alike: &[Dropped]) -> Remedy {
         ));
     }
     let remedy = commands.into_iter().fold(Remedy::new(summary), Remedy::cli);
-    if code.is_empty() { remedy } else { remedy.terraform(code.join("\n\n")) }
+    if code.is_empty() { remedy } else { remedy.terraform(Hcl::blocks(code)) }
 }
 
-fn in_terraform(Dropped { acl, crossing, .. }: &Dropped, number: i32, nth: usize) -> String {
+fn in_terraform(Dropped { acl, crossing, .. }: &Dropped, number: i32, nth: usize) -> Hcl {
     let name = if nth == 0 { "allow".to_owned() } else { format!("allow_{}", nth + 1) };
-    let block = if crossing.peer.is_v6() { "ipv6_cidr_block" } else { "cidr_block" };
-    let arguments = [
-        ("network_acl_id", format!("\"{}\"", acl.network_acl_id)),
-        ("egress", crossing.egress.to_string()),
-        ("rule_number", number.to_string()),
-        ("protocol", "\"tcp\"".to_owned()),
-        ("rule_action", "\"allow\"".to_owned()),
-        (block, format!("\"{}\"", crossing.peer)),
-        ("from_port", crossing.ports.start().to_string()),
-        ("to_port", crossing.ports.end().to_string()),
-    ];
-    let width = arguments.iter().map(|(argument, _)| argument.len()).max().unwrap_or_default();
-    let lines: String = arguments
-        .iter()
-        .map(|(argument, value)| format!("  {argument:<width$} = {value}\n"))
-        .collect();
+    let peer = crossing.peer.to_string();
+    let block = if crossing.peer.is_v6() {
+        hcl!("ipv6_cidr_block = {}", peer)
+    } else {
+        hcl!("cidr_block     = {}", peer)
+    };
     hcl!(
-        r#"resource "aws_network_acl_rule" "{}" {
-{}}"#,
+        r#"
+        resource "aws_network_acl_rule" {} {
+          network_acl_id = {}
+          egress         = {}
+          rule_number    = {}
+          protocol       = "tcp"
+          rule_action    = "allow"
+          {}
+          from_port      = {}
+          to_port        = {}
+        }"#,
         name,
-        lines
+        acl.network_acl_id,
+        crossing.egress,
+        number,
+        block,
+        crossing.ports.start(),
+        crossing.ports.end()
     )
 }
 
@@ -448,9 +453,10 @@ mod tests {
     #[test]
     fn terraform_has_every_rule_that_the_commands_add() {
         let remedy = exam(CHECK, &(CHECK.example)()).findings.remove(0).remedy;
+        let commands = remedy.shell();
         let code = remedy.terraform.unwrap();
         assert_eq!(
-            (remedy.cli.len(), code.matches("resource \"aws_network_acl_rule\"").count()),
+            (commands.len(), code.as_str().matches("resource \"aws_network_acl_rule\"").count()),
             (2, 2),
             "{code}"
         );
@@ -478,7 +484,7 @@ mod tests {
             exam(CHECK, &snapshot).findings.remove(0).remedy
         };
         let none = at(1);
-        assert!(none.cli.is_empty() && none.terraform.is_none(), "{none:?}");
+        assert!(none.commands.is_empty() && none.terraform.is_none(), "{none:?}");
         assert!(
             none.summary.ends_with("before rule 1 are free: give that rule a higher one first."),
             "{}",
@@ -486,10 +492,10 @@ mod tests {
         );
         let one = at(2);
         assert!(
-            matches!(one.cli.as_slice(), [only] if only.contains("--rule-number 1 ")),
+            matches!(one.shell().as_slice(), [only] if only.contains("--rule-number 1 ")),
             "{one:?}"
         );
-        assert_eq!(at(3).cli.len(), 2);
+        assert_eq!(at(3).commands.len(), 2);
     }
 
     #[test]

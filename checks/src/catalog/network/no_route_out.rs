@@ -111,7 +111,7 @@ fn finding(
             evidence.insert(0, of_table("Routes.State", "blackhole"));
             (
                 format!(
-                    "The route of {subnets} {to} leads to {target}, which is gone: a blackhole in route table {id}"
+                    "the route of {subnets} {to} leads to {target}, which is gone: a blackhole in route table {id}"
                 ),
                 "replace-route",
             )
@@ -135,7 +135,7 @@ fn finding(
             let name = &gateway.nat_gateway_id;
             (
                 format!(
-                    "The way out of {subnets} is NAT gateway {name} in route table {id}, and its state is {}{why}",
+                    "the way out of {subnets} is NAT gateway {name} in route table {id}, and its state is {}{why}",
                     gateway.state
                 ),
                 "replace-route",
@@ -149,7 +149,7 @@ fn finding(
             let name = &gateway.nat_gateway_id;
             (
                 format!(
-                    "The way out of {subnets} is NAT gateway {name}, which is in subnet {home}, and that has no route to an internet gateway itself"
+                    "the way out of {subnets} is NAT gateway {name}, which is in subnet {home}, and that has no route to an internet gateway itself"
                 ),
                 "replace-route",
             )
@@ -162,10 +162,7 @@ fn finding(
                 .unwrap_or_default();
             let verb = if journeys.len() == 1 { "has" } else { "have" };
             (
-                format!(
-                    "S{} {verb} no route {to}: route table {id} has none{no_endpoint}",
-                    &subnets[1..]
-                ),
+                format!("{subnets} {verb} no route {to}: route table {id} has none{no_endpoint}"),
                 "create-route",
             )
         }
@@ -176,16 +173,25 @@ fn finding(
     );
     if matches!(stop, Stop::DeadNat(..) | Stop::NatWithoutWay(..)) {
         remedy = remedy.cli(aws!(
-            "ec2 create-nat-gateway --subnet-id $PUBLIC_SUBNET --allocation-id $ELASTIC_ADDRESS"
+            "ec2 create-nat-gateway --subnet-id $PUBLIC_SUBNET_ID --allocation-id $ALLOCATION_ID"
         ));
     }
     let remedy = remedy
-        .cli(aws!("ec2 {} --route-table-id {} --destination-cidr-block 0.0.0.0/0 --nat-gateway-id $NAT_GATEWAY", verb, id))
-        .terraform(hcl!(r#"resource "aws_route" "out" {
-  route_table_id         = "{}"
-  destination_cidr_block = "0.0.0.0/0"
-  nat_gateway_id         = aws_nat_gateway.this.id
-}"#, id));
+        .cli(aws!(
+            "ec2 {} --route-table-id {} --destination-cidr-block 0.0.0.0/0 \
+             --nat-gateway-id $NAT_GATEWAY_ID",
+            verb,
+            id
+        ))
+        .terraform(hcl!(
+            r#"
+            resource "aws_route" "out" {
+              route_table_id         = {}
+              destination_cidr_block = "0.0.0.0/0"
+              nat_gateway_id         = aws_nat_gateway.this.id
+            }"#,
+            id
+        ));
     egress_path::finding(
         patient,
         Subject::new(Kind::Subnet, journeys[0].stranded.subnet),
@@ -226,7 +232,7 @@ mod tests {
             says(CHECK, &(CHECK.example)()),
             [
                 "Subnet subnet-0a1 has no route to 52.94.53.1, which did not answer: route table rtb-private has none, and the VPC has no endpoint for ecr.api. 3 of 3 failed tasks of mailer:12 \
-              stopped so within 8 min, the last 2 min ago."
+                 stopped so within 8 min, the last 2 min ago."
             ]
         );
     }

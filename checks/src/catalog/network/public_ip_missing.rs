@@ -4,6 +4,7 @@
 
 use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
+use crate::command::Word;
 use crate::facts::deployment::rollout;
 use crate::facts::network::egress_path::{self, Journey, Stop};
 use crate::facts::network::reach;
@@ -11,7 +12,7 @@ use crate::finding::{Evidence, Finding, Kind, Remedy, Subject};
 use crate::patient::Patient;
 use crate::snapshot::service::NetworkConfiguration;
 use crate::snapshot::{Route, RouteTable};
-use crate::{aws, hcl, words};
+use crate::{hcl, words};
 
 crate::check! {
     /// The tasks are in a public subnet and have no public address.
@@ -111,7 +112,7 @@ fn finding(
         (None, None) => "so they reach nothing outside".to_owned(),
     };
     let claim = format!(
-        "The way out of {} is internet gateway {gateway}, and the tasks get no public address, {outcome}",
+        "the way out of {} is internet gateway {gateway}, and the tasks get no public address, {outcome}",
         egress_path::subnet_words(journeys)
     );
     let asked = network.and_then(|network| network.assign_public_ip.as_deref());
@@ -119,15 +120,26 @@ fn finding(
         patient.evidence("networkConfiguration.awsvpcConfiguration.assignPublicIp", asked)
     });
     let ids = |ids: fn(&NetworkConfiguration) -> &Vec<String>| {
-        network.map(|network| ids(network).join(",")).unwrap_or_default()
+        Word::list(network.into_iter().flat_map(ids))
     };
-    let remedy = Remedy::new("Give the tasks a public address, or put them into private subnets behind a NAT gateway.")
-        .cli(patient.update_service().and(words!("--network-configuration awsvpcConfiguration={subnets=[{}],securityGroups=[{}],assignPublicIp=ENABLED}", ids(|network| &network.subnets)), ids(|network| &network.security_groups)))
-        .terraform(hcl!(r#"resource "aws_ecs_service" "{}" {
-  network_configuration {
-    assign_public_ip = true
-  }
-}"#, patient.name()));
+    let remedy = Remedy::new(
+        "Give the tasks a public address, or put them into private subnets behind a NAT gateway.",
+    )
+    .cli(patient.update_service().and(words!(
+        "--network-configuration \
+         awsvpcConfiguration={subnets=[{}],securityGroups=[{}],assignPublicIp=ENABLED}",
+        ids(|network| &network.subnets),
+        ids(|network| &network.security_groups)
+    )))
+    .terraform(hcl!(
+        r#"
+        resource "aws_ecs_service" {} {
+          network_configuration {
+            assign_public_ip = true
+          }
+        }"#,
+        patient.name()
+    ));
     egress_path::finding(
         patient,
         Subject::new(Kind::Subnet, journeys[0].stranded.subnet),
@@ -156,7 +168,7 @@ mod tests {
             says(CHECK, &(CHECK.example)()),
             [
                 "The way out of subnet subnet-0a1 is internet gateway igw-1, and the tasks get no public address, so they cannot reach 52.94.54.7. 3 of \
-              3 failed tasks of mailer:12 stopped so within 8 min, the last 2 min ago."
+                 3 failed tasks of mailer:12 stopped so within 8 min, the last 2 min ago."
             ]
         );
     }

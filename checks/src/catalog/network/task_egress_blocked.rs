@@ -87,19 +87,27 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
 fn finding(patient: &Patient, journeys: &[&Journey], groups: &[&SecurityGroup]) -> Finding {
     let ids: Vec<&str> = groups.iter().map(|group| group.group_id.as_str()).collect();
     let claim = format!(
-        "No rule of the tasks' security groups ({}) lets them out on port 443 {}",
+        "no rule of the tasks' security groups ({}) lets them out on port 443 {}",
         ids.join(", "),
         journeys[0].destination()
     );
     let remedy = Remedy::new("Let the tasks out on port 443: to everywhere, or to the endpoints' security group and the prefix list of S3.")
-        .cli(aws!("ec2 authorize-security-group-egress --group-id {} --protocol tcp --port 443 --cidr 0.0.0.0/0", ids[0]))
-        .terraform(hcl!(r#"resource "aws_vpc_security_group_egress_rule" "https" {
-  security_group_id = "{}"
-  ip_protocol       = "tcp"
-  from_port         = 443
-  to_port           = 443
-  cidr_ipv4         = "0.0.0.0/0"
-}"#, ids[0]));
+        .cli(aws!(
+            "ec2 authorize-security-group-egress --group-id {} --protocol tcp --port 443 \
+             --cidr 0.0.0.0/0",
+            ids[0]
+        ))
+        .terraform(hcl!(
+            r#"
+            resource "aws_vpc_security_group_egress_rule" "https" {
+              security_group_id = {}
+              ip_protocol       = "tcp"
+              from_port         = 443
+              to_port           = 443
+              cidr_ipv4         = "0.0.0.0/0"
+            }"#,
+            ids[0]
+        ));
     egress_path::finding(patient, Subject::new(Kind::SecurityGroup, ids[0]), journeys, &claim)
         .because_all(groups.iter().map(|group| reach::what_it_lets_out(group, 443)))
         .mend(remedy)

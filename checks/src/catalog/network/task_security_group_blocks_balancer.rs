@@ -11,7 +11,7 @@ use crate::finding::{Finding, Kind, Remedy, Subject};
 use crate::patient::Patient;
 use crate::seen::Blind;
 use crate::snapshot::{IpPermission, LoadBalancer, SecurityGroup, TargetGroup};
-use crate::text::and_list;
+use crate::text::{and_list, capitalised};
 
 crate::check! {
     /// The balancer may not connect to the tasks: no rule of the tasks' security groups admits it
@@ -104,8 +104,8 @@ fn finding(
     let arn = group.target_group_arn.as_str();
     let ids: Vec<&str> = door.task_groups.iter().copied().collect();
     let ports = inbound_rules::port_words(&door.ports);
-    let mut says = format!(
-        "No rule of the {}' security groups ({}) admits load balancer {} ({}) on {ports}, {}.",
+    let claim = format!(
+        "no rule of the {}' security groups ({}) admits load balancer {} ({}) on {ports}, {}",
         door.whose(),
         ids.join(", "),
         balancer.load_balancer_name,
@@ -113,25 +113,18 @@ fn finding(
         door.effect(group)
     );
     let admitted = admitted(&closed, balancer, door);
-    if !admitted.is_empty() {
-        says += &format!(" They admit {}, which the balancer does not have.", admitted.join(", "));
-    }
-    if door.dynamic {
-        let open = reach::open_to(patient, balancer, &closed)?;
-        let but = if open.is_empty() {
-            String::new()
-        } else {
-            format!("They admit it on {} only; ", and_list(open.iter().map(|ports| ports.words())))
-        };
-        let bridge = if but.is_empty() { "Bridge" } else { "bridge" };
-        says += &format!(
-            " {but}{bridge} mode gives each task another port of its instance, from {} up.",
-            EPHEMERAL.start()
-        );
-    }
-    if patient.is_express() && closed.iter().all(|group| !group.ecs_managed) {
-        says += " None of them is the one that Express Mode makes and keeps open to its balancer.";
-    }
+    let others = if admitted.is_empty() {
+        String::new()
+    } else {
+        format!("They admit {}, which the balancer does not have.", admitted.join(", "))
+    };
+    let bridge =
+        if door.dynamic { bridge_mode(patient, balancer, &closed)? } else { String::new() };
+    let not_ecs = if patient.is_express() && closed.iter().all(|group| !group.ecs_managed) {
+        "None of them is the one that Express Mode makes and keeps open to its balancer."
+    } else {
+        ""
+    };
     let source = balancer.security_groups[0].as_str();
     let (mended, needs) = (ids[0], door.needs());
     let remedy = Remedy::new(if door.dynamic {
@@ -145,7 +138,10 @@ fn finding(
     let remedy = reach::let_in(remedy, "balancer", mended, source, needs);
     let first = door.ports.first().copied().unwrap_or_default();
     Ok(Subject::new(Kind::SecurityGroup, mended)
-        .sick(says, reach::what_it_admits(closed[0], first))
+        .sick(claim, reach::what_it_admits(closed[0], first))
+        .detail(others)
+        .detail(bridge)
+        .detail(not_ecs)
         .because_all(closed.iter().skip(1).map(|group| reach::what_it_admits(group, first)))
         .because_all(door.evidence(patient)?)
         .because_all(task_access::groups_of(balancer))
@@ -153,6 +149,25 @@ fn finding(
         .mend(remedy)
         .concerns(Kind::TargetGroup, arn)
         .concerns_all(Kind::TargetGroup, traffic::pair(patient, arn)?))
+}
+
+/// How many ports bridge mode needs, and which of them are open.
+fn bridge_mode(
+    patient: &Patient,
+    balancer: &LoadBalancer,
+    closed: &[&SecurityGroup],
+) -> Result<String, Blind> {
+    let open = reach::open_to(patient, balancer, closed)?;
+    let bridge = format!(
+        "bridge mode gives each task another port of its instance, from {} up.",
+        EPHEMERAL.start()
+    );
+    Ok(if open.is_empty() {
+        capitalised(&bridge)
+    } else {
+        let open = and_list(open.iter().map(|ports| ports.words()));
+        format!("They admit it on {open} only; {bridge}")
+    })
 }
 
 /// Other security groups that are admitted on the port: often the one that the balancer had before.
@@ -527,21 +542,22 @@ mod tests {
             ]
         );
         let exam = exam(CHECK, &snapshot);
-        assert!(exam.findings[0].remedy.cli[0].contains(
+        assert!(exam.findings[0].remedy.shell()[0].contains(
             "--group-id sg-instance --protocol tcp --port 32768-65535 --source-group sg-balancer"
         ));
         assert!(
             exam.findings[0]
                 .evidence
                 .iter()
-                .any(|evidence| evidence.of == "eni-i1" && evidence.value == "sg-instance"),
+                .any(|evidence| evidence.of.to_string() == "eni-i1"
+                    && evidence.value == "sg-instance"),
             "{exam:?}"
         );
         assert_eq!(
             exam.findings[0]
                 .remedy
                 .terraform
-                .as_deref()
+                .as_ref()
                 .map(|code| code.contains("to_port                      = 65535")),
             Some(true)
         );
@@ -640,11 +656,11 @@ mod tests {
             let found = exam(CHECK, &snapshot).findings;
             assert!(
                 found[0]
-                    .says
+                    .says()
                     .ends_with("on port 40080, so the health check of target group web times out."),
                 "{found:?}"
             );
-            assert!(found[0].remedy.cli[0].contains("--port 40080 "), "{found:?}");
+            assert!(found[0].remedy.shell()[0].contains("--port 40080 "), "{found:?}");
         }
     }
 

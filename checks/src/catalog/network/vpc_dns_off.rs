@@ -8,6 +8,7 @@ use crate::facts::deployment::rollout;
 use crate::facts::network::egress_path::{self, Journey};
 use crate::facts::tasks::reason::Destination;
 use crate::finding::{Evidence, Finding, Kind, Remedy, Subject};
+use crate::hcl::Name;
 use crate::patient::Patient;
 use crate::seen::Blind;
 use crate::snapshot::VpcDns;
@@ -115,12 +116,14 @@ fn finding(patient: &Patient, journeys: &[&Journey], dns: &VpcDns) -> Finding {
         Remedy::new("Turn on DNS in the VPC; endpoints with private names need both settings.")
             .cli(aws!("ec2 modify-vpc-attribute --vpc-id {} {}", vpc, option))
             .terraform(hcl!(
-                r#"resource "aws_vpc" "this" {
-  {} = true
-}"#,
-                argument
+                r#"
+                resource "aws_vpc" "this" {
+                  {} = true
+                }"#,
+                Name(argument)
             ));
     egress_path::finding(patient, Subject::new(Kind::Vpc, vpc), journeys, &claim)
+        .named()
         .because(Evidence::new(Call::DescribeVpcAttribute, vpc, field, false))
         .mend(remedy)
 }

@@ -114,13 +114,13 @@ fn tell(
         }
     };
     let routes: BTreeSet<String> = calls.iter().map(route).collect();
-    let mut says =
-        format!("Calls to a sibling go out to the internet and back in: {}.", and_list(routes));
-    if secrets > 0 {
-        let (variables, verb) =
-            if secrets == 1 { ("variable comes", "was") } else { ("variables come", "were") };
-        says.push_str(&format!(" {secrets} {variables} from secrets and {verb} not looked at."));
-    }
+    let claim =
+        format!("calls to a sibling go out to the internet and back in: {}", and_list(routes));
+    let unread = match secrets {
+        0 => String::new(),
+        1 => "1 variable comes from secrets and was not looked at.".to_owned(),
+        _ => format!("{secrets} variables come from secrets and were not looked at."),
+    };
     let mut evidence: Vec<Evidence> = Vec::new();
     for (name, callee) in calls {
         evidence.extend(name.evidence());
@@ -159,7 +159,14 @@ fn tell(
     }
     let mut evidence = evidence.into_iter();
     let Some(first) = evidence.next() else { return };
-    findings.add(patient.subject().sick(says, first).because_all(evidence).mend(remedy(patient)));
+    findings.add(
+        patient
+            .subject()
+            .sick(claim, first)
+            .detail(unread)
+            .because_all(evidence)
+            .mend(remedy(patient)),
+    );
 }
 
 fn remedy(patient: &Patient) -> Remedy {
@@ -234,10 +241,11 @@ mod tests {
     #[test]
     fn what_the_service_has_of_service_connect_stays() {
         let mut snapshot = orders("ORDERS_URL");
-        let commands = |snapshot: &Snapshot| exam(CHECK, snapshot).findings.remove(0).remedy.cli;
+        let commands =
+            |snapshot: &Snapshot| exam(CHECK, snapshot).findings.remove(0).remedy.shell();
         assert!(
             commands(&snapshot)[0]
-                .ends_with(" --service-connect-configuration enabled=true,namespace=internal")
+                .ends_with(" --service-connect-configuration 'enabled=true,namespace=internal'")
         );
         let connect = ServiceConnect {
             enabled: true,

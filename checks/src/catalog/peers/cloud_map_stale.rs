@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::aws;
-use crate::aws::time;
+use crate::aws::{arn, time};
 use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
 use crate::facts::peers::callee;
@@ -146,13 +146,13 @@ fn own(
     if instances.is_empty() {
         if settled > 0 {
             let name = name(patient, findings, registry);
-            let says = format!(
-                "Cloud Map lists nobody for {name}, though {}: who calls it by that name gets no answer.",
+            let claim = format!(
+                "Cloud Map lists nobody for {name}, though {}: who calls it by that name gets no answer",
                 run(settled, "this service")
             );
             let finding = patient
                 .subject()
-                .sick(says, Evidence::new(Call::ListInstances, registry, "Instances", "[]"))
+                .sick(claim, Evidence::new(Call::ListInstances, registry, "Instances", "[]"))
                 .because(patient.evidence("serviceRegistries.registryArn", registry));
             findings.add(connection_errors::join(
                 finding.mend(again(patient.cluster(), patient.name())),
@@ -186,28 +186,24 @@ fn own(
     let Some(first) = gone.first() else { return Ok(()) };
     let addresses = gone.iter().filter_map(|instance| instance.attributes.get("AWS_INSTANCE_IPV4"));
     let name = name(patient, findings, registry);
-    let says = format!(
-        "Cloud Map lists {} for {name}, {} of which is gone ({}): calls that are sent there hang.",
+    let (verb, there) = if gone.len() == 1 { ("is", "there") } else { ("are", "to them") };
+    let claim = format!(
+        "Cloud Map lists {} for {name}, {} of which {verb} gone ({}): calls that are sent {there} hang",
         count(instances.len(), "instance"),
         gone.len(),
         and_list(addresses)
     );
-    let says = if gone.len() > 1 {
-        says.replace("of which is gone", "of which are gone").replace("sent there", "sent to them")
-    } else {
-        says
-    };
     let remedy =
         gone.iter().fold(Remedy::new("Take away what is left over."), |remedy, instance| {
             remedy.cli(aws!(
                 "servicediscovery deregister-instance --service-id {} --instance-id {}",
-                last(registry),
-                &instance.id
+                arn::last(registry),
+                instance.id
             ))
         });
     let finding = patient
         .subject()
-        .sick(says, Evidence::new(Call::ListInstances, registry, "Instances.Id", &first.id))
+        .sick(claim, Evidence::new(Call::ListInstances, registry, "Instances.Id", &first.id))
         .because_all(gone.iter().skip(1).map(|instance| {
             Evidence::new(Call::ListInstances, registry, "Instances.Id", &instance.id)
         }))
@@ -227,18 +223,17 @@ fn of_sibling(
     let Some(named) = named.into_iter().find(|named| calls(named.host)) else { return Ok(()) };
     let failed = connection_errors::failed(patient, findings);
     let failed: Vec<_> = failed.iter().filter(|failed| failed.is_about(named.host, None)).collect();
-    let says = format!(
-        "Cloud Map lists nobody for {} of service {}, though {}: {} ({}) does not resolve.{}",
+    let claim = format!(
+        "Cloud Map lists nobody for {} of service {}, though {}: {} ({}) does not resolve",
         name(patient, findings, registry),
         sibling.service_name,
         run(sibling.running_count.unsigned_abs() as usize, "it"),
         named.host,
-        named.variable,
-        connection_errors::quote(&failed)
+        named.variable
     );
-    let cluster = sibling.cluster_arn.rsplit('/').next().unwrap_or_default();
     let finding = Subject::new(Kind::Service, &sibling.service_arn)
-        .sick(says, Evidence::new(Call::ListInstances, registry, "Instances", "[]"))
+        .sick(claim, Evidence::new(Call::ListInstances, registry, "Instances", "[]"))
+        .detail(connection_errors::quote(&failed))
         .because(Evidence::new(
             Call::DescribeServices,
             &sibling.service_arn,
@@ -246,7 +241,7 @@ fn of_sibling(
             sibling.running_count,
         ))
         .because_all(named.evidence())
-        .mend(again(cluster, &sibling.service_name));
+        .mend(again(arn::last(&sibling.cluster_arn), &sibling.service_name));
     findings.add(connection_errors::join(finding, &failed));
     Ok(())
 }
@@ -271,13 +266,9 @@ fn name(patient: &Patient, findings: &mut Findings, registry: &str) -> String {
         .flatten()
         .and_then(|service| service.name.as_deref())
     {
-        Some(name) => format!("{name} ({})", last(registry)),
-        None => last(registry).to_owned(),
+        Some(name) => format!("{name} ({})", arn::last(registry)),
+        None => arn::last(registry).to_owned(),
     }
-}
-
-fn last(arn: &str) -> &str {
-    arn.rsplit('/').next().unwrap_or(arn)
 }
 
 #[cfg(test)]

@@ -168,17 +168,17 @@ fn tell(
         .filter(|failed| failed.is_about(database.named[0].host, Some(port)))
         .collect();
     let name = database.name();
-    let (subject, says, evidence, remedy) = match obstacle {
+    let (subject, claim, evidence, remedy) = match obstacle {
         Obstacle::SecurityGroups(closed) => (
             closed.subject(),
-            closed.says(caller, &name, port),
+            closed.claim(caller, &name, port),
             closed.evidence(port),
             closed.remedy(caller, told.security_groups(), port),
         ),
         Obstacle::Route { subnet, vpc, evidence } => (
             Subject::new(Kind::Subnet, *subnet),
             format!(
-                "Subnet {subnet} of the tasks has no route to {name}, which is in another VPC ({vpc}): they cannot connect."
+                "subnet {subnet} of the tasks has no route to {name}, which is in another VPC ({vpc}): they cannot connect"
             ),
             evidence.clone(),
             connect(subnet, vpc, caller.vpc),
@@ -193,7 +193,8 @@ fn tell(
     let mut evidence = evidence.into_iter().chain(of_database);
     let Some(first) = evidence.next() else { return };
     let finding = subject
-        .sick(says + &connection_errors::quote(&failed), first)
+        .sick(claim, first)
+        .detail(connection_errors::quote(&failed))
         .because_all(evidence)
         .because_all(database.named.iter().flat_map(callee::Named::evidence))
         .mend(remedy);
@@ -204,10 +205,15 @@ fn connect(subnet: &str, vpc: &str, own: &str) -> Remedy {
     Remedy::new("Run the service in the database's VPC, or connect the two by peering or a transit gateway, with routes both ways.")
         .cli(aws!("ec2 describe-route-tables --filters Name=association.subnet-id,Values={}", subnet))
         .cli(aws!("ec2 create-vpc-peering-connection --vpc-id {} --peer-vpc-id {}", own, vpc))
-        .terraform(hcl!(r#"resource "aws_vpc_peering_connection" "database" {
-  vpc_id      = "{}"
-  peer_vpc_id = "{}"
-}"#, own, vpc))
+        .terraform(hcl!(
+            r#"
+            resource "aws_vpc_peering_connection" "database" {
+              vpc_id      = {}
+              peer_vpc_id = {}
+            }"#,
+            own,
+            vpc
+        ))
 }
 
 #[cfg(test)]

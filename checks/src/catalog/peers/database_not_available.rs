@@ -2,6 +2,7 @@
 //! database that is backed up or modified is available, and a status that we do not know is no
 //! finding.
 
+use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
 use crate::facts::peers::callee;
 use crate::facts::peers::database::{self, Database, Kind, Told};
@@ -80,7 +81,8 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
             failed.iter().filter(|failed| failed.is_about(database.named[0].host, port)).collect();
         if trouble.certain || !failed.is_empty() {
             let finding = Subject::new(Subjects::Database, database.host.identifier)
-                .sick(trouble.says + &connection_errors::quote(&failed), trouble.evidence)
+                .sick(trouble.claim, trouble.evidence)
+                .detail(connection_errors::quote(&failed))
                 .because_all(database.named.iter().flat_map(callee::Named::evidence))
                 .mend(trouble.remedy);
             findings.add(connection_errors::join(finding, &failed));
@@ -90,7 +92,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
 }
 
 struct Trouble {
-    says: String,
+    claim: String,
     evidence: Evidence,
     remedy: Remedy,
     /// Whether nobody can work with it; if not, a log line has to say so.
@@ -98,38 +100,47 @@ struct Trouble {
 }
 
 fn trouble(patient: &Patient, findings: &mut Findings, database: &Database) -> Option<Trouble> {
-    let name = capital(&database.name());
+    let name = database.name();
     let Some(told) = database.told else { return Some(missing(patient, database, &name)) };
     let status = told.status().unwrap_or_default();
-    let of_status = |says, remedy, certain| Trouble {
-        says,
+    let of_status = |claim, remedy, certain| Trouble {
+        claim,
         evidence: database.status_evidence(status),
         remedy,
         certain,
     };
     if is_down(status) {
         return Some(of_status(
-            format!("{name} is {status}: {}.", meaning(status)),
+            format!("{name} is {status}: {}", meaning(status)),
             mend(database, &told, status),
             true,
         ));
     }
     if matches!(status, "starting" | "rebooting" | "upgrading" | "failing-over") {
         return Some(of_status(
-            format!("{name} is {status}: for that time it takes no connections."),
+            format!("{name} is {status}: for that time it takes no connections"),
             wait(database),
             false,
         ));
     }
     match told {
         Told::Cluster(cluster) if cluster.db_cluster_members.is_empty() => Some(Trouble {
-            says: format!("{name} has no instance: its endpoints lead nowhere."),
+            claim: format!("{name} has no instance: its endpoints lead nowhere"),
             evidence: database.evidence("DBClusterMembers", "[]"),
             remedy: Remedy::new("Add an instance to the cluster.")
-                .cli(aws!("rds create-db-instance --db-cluster-identifier {} --db-instance-identifier {}-1 --engine {} --db-instance-class db.r6g.large", database.host.identifier, database.host.identifier, cluster.engine.as_deref().unwrap_or("aurora-postgresql")))
-                .terraform(hcl!(r#"resource "aws_rds_cluster_instance" "this" {
-  cluster_identifier = aws_rds_cluster.this.id
-}"#)),
+                .cli(aws!(
+                    "rds create-db-instance --db-cluster-identifier {} --db-instance-identifier {}-1 \
+                     --engine {} --db-instance-class db.r6g.large",
+                    database.host.identifier,
+                    database.host.identifier,
+                    cluster.engine.as_deref().unwrap_or("aurora-postgresql")
+                ))
+                .terraform(hcl!(
+                    r#"
+                    resource "aws_rds_cluster_instance" "this" {
+                      cluster_identifier = aws_rds_cluster.this.id
+                    }"#
+                )),
             certain: true,
         }),
         Told::Proxy(_) => {
@@ -144,8 +155,8 @@ fn trouble(patient: &Patient, findings: &mut Findings, database: &Database) -> O
 fn missing(patient: &Patient, database: &Database, name: &str) -> Trouble {
     let see = patient.see(database.host.kind.call(), database.host.identifier);
     Trouble {
-        says: format!(
-            "{name} does not exist in account {}, {}: it is gone, or it is in another account, which this look cannot tell.",
+        claim: format!(
+            "{name} does not exist in account {}, {}: it is gone, or it is in another account, which this look cannot tell",
             patient.account(),
             patient.region()
         ),
@@ -175,9 +186,9 @@ fn behind(database: &Database, name: &str, targets: &[DbProxyTarget]) -> Option<
         _ => "the proxy's targets are not ready",
     };
     Some(Trouble {
-        says: format!("{name} reaches none of its databases ({reason}): likely {likely}."),
+        claim: format!("{name} reaches none of its databases ({reason}): likely {likely}"),
         evidence: Evidence::new(
-            crate::call::Call::DescribeDBProxyTargets,
+            Call::DescribeDBProxyTargets,
             database.host.identifier,
             "TargetHealth.State",
             "UNAVAILABLE",
@@ -241,14 +252,31 @@ fn mend(database: &Database, told: &Told, status: &str) -> Remedy {
             let now = instance.allocated_storage.unwrap_or(20);
             let more = now + now / 5 + 1;
             Remedy::new(format!("Give it more storage than its {now} GiB, and let it grow by itself from now on."))
-                .cli(aws!("rds modify-db-instance --db-instance-identifier {} --allocated-storage {} --max-allocated-storage {} --apply-immediately", identifier, more, more * 2))
-                .terraform(hcl!(r#"resource "aws_db_instance" "this" {
-  allocated_storage     = {}
-  max_allocated_storage = {}
-}"#, more, more * 2))
+                .cli(aws!(
+                    "rds modify-db-instance --db-instance-identifier {} --allocated-storage {} \
+                     --max-allocated-storage {} --apply-immediately",
+                    identifier,
+                    more,
+                    more * 2
+                ))
+                .terraform(hcl!(
+                    r#"
+                    resource "aws_db_instance" "this" {
+                      allocated_storage     = {}
+                      max_allocated_storage = {}
+                    }"#,
+                    more,
+                    more * 2
+                ))
         }
         ("failed" | "restore-error", Told::Instance(_)) => {
-            Remedy::new("Restore it to its last good moment under a new name, and name that one in the variable.").cli(aws!("rds restore-db-instance-to-point-in-time --source-db-instance-identifier {} --target-db-instance-identifier {}-restored --use-latest-restorable-time", identifier, identifier))
+            Remedy::new("Restore it to its last good moment under a new name, and name that one in the variable.")
+                .cli(aws!(
+                    "rds restore-db-instance-to-point-in-time --source-db-instance-identifier {} \
+                     --target-db-instance-identifier {}-restored --use-latest-restorable-time",
+                    identifier,
+                    identifier
+                ))
         }
         _ => events(database, "Read what RDS says of it, and mend that."),
     }
@@ -270,11 +298,6 @@ fn events(database: &Database, summary: &str) -> Remedy {
         source,
         identifier
     ))
-}
-
-fn capital(text: &str) -> String {
-    let mut chars = text.chars();
-    chars.next().map_or(String::new(), |first| first.to_uppercase().chain(chars).collect())
 }
 
 #[cfg(test)]

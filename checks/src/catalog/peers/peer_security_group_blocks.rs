@@ -138,7 +138,7 @@ fn tell(
     let (named, sibling) = (&called.named, called.endpoint.service);
     let failed = connection_errors::failed(patient, findings);
     let failed: Vec<_> = failed.iter().filter(|failed| failed.is_about(named.host, None)).collect();
-    let says = closed.says(
+    let claim = closed.claim(
         caller,
         &format!("service {} ({} names {})", sibling.service_name, named.variable, named.host),
         port,
@@ -155,7 +155,8 @@ fn tell(
     let Some(first) = evidence.next() else { return Ok(()) };
     let finding = closed
         .subject()
-        .sick(says + &connection_errors::quote(&failed), first)
+        .sick(claim, first)
+        .detail(connection_errors::quote(&failed))
         .because_all(evidence)
         .because_all(named.evidence())
         .mend(closed.remedy(caller, &network.security_groups, port));

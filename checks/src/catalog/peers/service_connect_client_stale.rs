@@ -9,7 +9,7 @@ use crate::facts::peers::service_connect;
 use crate::facts::tasks::connection_errors;
 use crate::finding::{Evidence, Remedy};
 use crate::patient::Patient;
-use crate::{aws, hcl, words};
+use crate::{hcl, words};
 
 crate::check! {
     /// The service calls a sibling by a Service Connect name that was made after the service was
@@ -97,26 +97,27 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
             |at| time::words(time::age(patient.now(), at)),
             if host.contains('.') { ", unless DNS has it" } else { "" },
         );
-        let says = format!(
-            "The name {host} ({}) of service {} was made {} ago, and this service was deployed {} ago: its tasks do not know the name{unless}.{}",
+        let claim = format!(
+            "the name {host} ({}) of service {} was made {} ago, and this service was deployed {} ago: its tasks do not know the name{unless}",
             called.named.variable,
             endpoint.service.service_name,
             ago(made),
-            ago(deployed),
-            connection_errors::quote(&failed)
+            ago(deployed)
         );
         let finding = patient
             .subject()
-            .sick(says, Evidence::new(Call::GetService, arn, "CreateDate", made))
+            .sick(claim, Evidence::new(Call::GetService, arn, "CreateDate", made))
+            .detail(connection_errors::quote(&failed))
             .because(patient.evidence("deployments.createdAt", deployed))
             .because_all(called.named.evidence())
             .mend(
                 Remedy::new("Deploy this service again, so that its tasks learn the name.")
                     .cli(patient.update_service().and(words!("--force-new-deployment")))
                     .terraform(hcl!(
-                        r#"resource "aws_ecs_service" "{}" {
-  force_new_deployment = true
-}"#,
+                        r#"
+                        resource "aws_ecs_service" {} {
+                          force_new_deployment = true
+                        }"#,
                         patient.name()
                     )),
             );

@@ -7,7 +7,7 @@ use crate::check::{Findings, NoAnswer};
 use crate::facts::deployment::rollout;
 use crate::facts::peers::service_connect::{self, Called};
 use crate::facts::tasks::connection_errors;
-use crate::finding::{Evidence, Kind, Remedy, Subject};
+use crate::finding::{Evidence, Finding, Remedy};
 use crate::hcl;
 use crate::patient::Patient;
 use crate::seen::Blind;
@@ -136,7 +136,7 @@ fn finding(
     called: &Called,
     own: Option<&ServiceConnect>,
     logged: &str,
-) -> crate::finding::Finding {
+) -> Finding {
     let (endpoint, named) = (&called.endpoint, &called.named);
     let (theirs, namespace) =
         (endpoint.namespace.unwrap_or_default(), own.and_then(|own| own.namespace.as_deref()));
@@ -144,8 +144,8 @@ fn finding(
         Some(namespace) => format!("is in namespace {namespace}"),
         None => "has no Service Connect".to_owned(),
     };
-    let says = format!(
-        "{} names {}, which service {} offers in namespace {theirs}; this service {here}, so its tasks do not know the name.{logged}",
+    let claim = format!(
+        "{} names {}, which service {} offers in namespace {theirs}; this service {here}, so its tasks do not know the name",
         named.variable, named.host, endpoint.service.service_name
     );
     let of = |service: &str, value| {
@@ -160,10 +160,14 @@ fn finding(
         Some(namespace) => of(patient.arn(), namespace),
         None => patient.evidence("deployments.serviceConnectConfiguration", "null"),
     };
-    let finding = Subject::new(Kind::Service, patient.arn())
-        .sick(says, of(&endpoint.service.service_arn, theirs))
-        .because(own_namespace);
-    finding.because_all(named.evidence()).mend(remedy(patient, own, theirs))
+    patient
+        .subject()
+        .sick(claim, of(&endpoint.service.service_arn, theirs))
+        .named()
+        .detail(logged)
+        .because(own_namespace)
+        .because_all(named.evidence())
+        .mend(remedy(patient, own, theirs))
 }
 
 /// The configuration is set as a whole: what the service offers itself has to go along.
@@ -179,12 +183,13 @@ fn remedy(patient: &Patient, own: Option<&ServiceConnect>, theirs: &str) -> Reme
             .cli(service_connect::setting(patient, &configuration))
     };
     remedy.terraform(hcl!(
-        r#"resource "aws_ecs_service" "{}" {
-  service_connect_configuration {
-    enabled   = true
-    namespace = "{}"
-  }
-}"#,
+        r#"
+        resource "aws_ecs_service" {} {
+          service_connect_configuration {
+            enabled   = true
+            namespace = {}
+          }
+        }"#,
         patient.name(),
         theirs
     ))

@@ -1,12 +1,13 @@
 //! A port that Service Connect offers is in no port mapping of the task definition: of the service
 //! itself, or of a sibling that it calls. Then the name exists, and nothing stands behind it.
 
+use crate::aws::arn;
 use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
 use crate::facts::deployment::rollout;
 use crate::facts::peers::service_connect::{self, Endpoint};
 use crate::facts::tasks::connection_errors;
-use crate::finding::{Evidence, Kind, Remedy, Subject};
+use crate::finding::{Evidence, Finding, Kind, Remedy, Subject};
 use crate::patient::Patient;
 use crate::seen::Blind;
 use crate::snapshot::TaskDefinition;
@@ -113,7 +114,7 @@ fn finding(
     endpoint: &Endpoint,
     definition: &TaskDefinition,
     logged: &str,
-) -> crate::finding::Finding {
+) -> Finding {
     let (service, port) = (endpoint.service, &endpoint.offered.port_name);
     let names = names(definition);
     let known = if names.is_empty() {
@@ -122,11 +123,10 @@ fn finding(
         format!("only {}", and_list(&names))
     };
     let version = rollout::short(&definition.task_definition_arn);
-    let says = format!(
-        "Service {} offers port {port} as {}, but {version} has {known}: nothing stands behind the name.{logged}",
+    let claim = format!(
+        "service {} offers port {port} as {}, but {version} has {known}: nothing stands behind the name",
         service.service_name, endpoint.host
     );
-    let cluster = service.cluster_arn.rsplit('/').next().unwrap_or_default();
     let evidence = Evidence::new(
         Call::DescribeServices,
         &service.service_arn,
@@ -142,19 +142,32 @@ fn finding(
         )
     });
     let see = patient.see(Call::DescribeTaskDefinition, &definition.task_definition_arn);
-    Subject::new(Kind::Service, &service.service_arn).sick(says, evidence).because_all(named).mend(
-        Remedy::new(format!("Name the container's port {port} in the task definition and deploy that, or offer a port that it has."))
-            .cli(see)
-            .cli(aws!("ecs update-service --cluster {} --service {} --task-definition $NEW_VERSION", cluster, service.service_name))
-            .terraform(hcl!(r#"resource "aws_ecs_service" "{}" {
-  service_connect_configuration {
-    enabled = true
-    service {
-      port_name = "{}"
-    }
-  }
-}"#, service.service_name, names.first().unwrap_or(&"http"))),
-    )
+    let deploy = aws!(
+        "ecs update-service --cluster {} --service {} --task-definition $TASK_DEFINITION",
+        arn::last(&service.cluster_arn),
+        service.service_name
+    );
+    let offer = hcl!(
+        r#"
+        resource "aws_ecs_service" {} {
+          service_connect_configuration {
+            enabled = true
+            service {
+              port_name = {}
+            }
+          }
+        }"#,
+        service.service_name,
+        names.first().unwrap_or(&"http")
+    );
+    let summary = format!(
+        "Name the container's port {port} in the task definition and deploy that, or offer a port that it has."
+    );
+    Subject::new(Kind::Service, &service.service_arn)
+        .sick(claim, evidence)
+        .detail(logged)
+        .because_all(named)
+        .mend(Remedy::new(summary).cli(see).cli(deploy).terraform(offer))
 }
 
 #[cfg(test)]

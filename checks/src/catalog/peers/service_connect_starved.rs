@@ -2,12 +2,13 @@
 //! cuts calls short that take longer. The first is arithmetic on the task definition, the second is
 //! what the log says.
 
+use crate::aws::arn;
 use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
 use crate::facts::deployment::rollout;
 use crate::facts::peers::service_connect::{self, Called};
 use crate::facts::tasks::connection_errors;
-use crate::finding::{Evidence, Kind, Remedy, Subject};
+use crate::finding::{Evidence, Finding, Kind, Remedy, Subject};
 use crate::patient::Patient;
 use crate::snapshot::TaskDefinition;
 use crate::text::parsed;
@@ -118,8 +119,8 @@ fn starved(definition: &TaskDefinition, findings: &mut Findings) {
     }
     let words: Vec<&str> = short.iter().map(|(words, _)| words.as_str()).collect();
     let version = rollout::short(&definition.task_definition_arn);
-    let says = format!(
-        "The containers of {version} may use {}: the Service Connect proxy beside them lacks the 256 CPU units and {MEMORY} MiB that AWS asks for.",
+    let claim = format!(
+        "the containers of {version} may use {}: the Service Connect proxy beside them lacks the 256 CPU units and {MEMORY} MiB that AWS asks for",
         words.join(" and ")
     );
     let mut evidence = short.into_iter().map(|(_, evidence)| evidence);
@@ -127,59 +128,81 @@ fn starved(definition: &TaskDefinition, findings: &mut Findings) {
     let remedy = Remedy::new(format!(
         "Give the task 256 CPU units and {MEMORY} MiB more than its containers may use."
     ))
-    .cli(aws!("ecs describe-task-definition --task-definition {}", &definition.task_definition_arn))
+    .cli(aws!("ecs describe-task-definition --task-definition {}", definition.task_definition_arn))
     .terraform(hcl!(
-        r#"resource "aws_ecs_task_definition" "{}" {
-  cpu    = 512
-  memory = 1024
-}"#,
+        r#"
+        resource "aws_ecs_task_definition" {} {
+          cpu    = 512
+          memory = 1024
+        }"#,
         definition.family
     ));
     findings.add(
         Subject::new(Kind::TaskDefinition, &definition.task_definition_arn)
-            .sick(says, first)
+            .sick(claim, first)
             .because_all(evidence)
             .mend(remedy)
             .concerns(Kind::TaskDefinition, &definition.task_definition_arn),
     );
 }
 
-fn short(
-    called: &Called,
-    newest: &connection_errors::Failed,
-    logged: &str,
-) -> crate::finding::Finding {
+fn short(called: &Called, newest: &connection_errors::Failed, logged: &str) -> Finding {
     let (sibling, set) =
         (called.endpoint.service, called.endpoint.offered.per_request_timeout_seconds);
     let seconds = set.unwrap_or(SECONDS);
     let by = if set.is_some() { "as it is set" } else { "the default" };
-    let says = format!(
-        "Calls to {} end after {seconds} s, {by} of service {}, likely before it has answered.{logged}",
+    let claim = format!(
+        "calls to {} end after {seconds} s, {by} of service {}, likely before it has answered",
         called.named.host, sibling.service_name
     );
     let value = set.map_or("null".to_owned(), |seconds| seconds.to_string());
-    let cluster = sibling.cluster_arn.rsplit('/').next().unwrap_or_default();
-    let name = &sibling.service_name;
     Subject::new(Kind::Service, &sibling.service_arn)
-        .sick(says, newest.evidence())
-        .because(Evidence::new(Call::DescribeServices, &sibling.service_arn, "services.timeout.perRequestTimeoutSeconds", value))
+        .sick(claim, newest.evidence())
+        .detail(logged)
+        .because(Evidence::new(
+            Call::DescribeServices,
+            &sibling.service_arn,
+            "services.timeout.perRequestTimeoutSeconds",
+            value,
+        ))
         .because_all(called.named.evidence())
-        .mend(
-            Remedy::new("Find out why it takes so long; or give it more time in timeout.perRequestTimeoutSeconds of its port (0 is for ever), and deploy both.")
-                .cli(aws!("ecs describe-services --cluster {} --services {} --query services[0].deployments[0].serviceConnectConfiguration > connect.json", cluster, name))
-                .cli(aws!("ecs update-service --cluster {} --service {} --service-connect-configuration file://connect.json", cluster, name))
-                .terraform(hcl!(r#"resource "aws_ecs_service" "{}" {
-  service_connect_configuration {
-    enabled = true
-    service {
-      port_name = "{}"
-      timeout {
-        per_request_timeout_seconds = 60
-      }
-    }
-  }
-}"#, sibling.service_name, called.endpoint.offered.port_name)),
-        )
+        .mend(more_time(called))
+}
+
+fn more_time(called: &Called) -> Remedy {
+    let sibling = called.endpoint.service;
+    let (cluster, name) = (arn::last(&sibling.cluster_arn), &sibling.service_name);
+    let read = aws!(
+        "ecs describe-services --cluster {} --services {} \
+         --query services[0].deployments[0].serviceConnectConfiguration",
+        cluster,
+        name
+    );
+    let write = aws!(
+        "ecs update-service --cluster {} --service {} \
+         --service-connect-configuration file://connect.json",
+        cluster,
+        name
+    );
+    Remedy::new("Find out why it takes so long; or give it more time in timeout.perRequestTimeoutSeconds of its port (0 is for ever), and deploy both.")
+        .cli(read.into_file("connect.json"))
+        .cli(write)
+        .terraform(hcl!(
+            r#"
+            resource "aws_ecs_service" {} {
+              service_connect_configuration {
+                enabled = true
+                service {
+                  port_name = {}
+                  timeout {
+                    per_request_timeout_seconds = 60
+                  }
+                }
+              }
+            }"#,
+            name,
+            called.endpoint.offered.port_name
+        ))
 }
 
 #[cfg(test)]

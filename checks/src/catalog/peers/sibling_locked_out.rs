@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use crate::aws::cidr::Cidr;
 use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
+use crate::command::{Command, Word};
 use crate::facts::inbound::inbound_rules::{self, Admitted, Door, LetIn};
 use crate::facts::inbound::instance;
 use crate::facts::inbound::web_acl::{self, Verdict};
@@ -15,11 +16,12 @@ use crate::facts::peers::service_connect;
 use crate::facts::peers::sibling::{self, Callee, Source};
 use crate::facts::tasks::connection_errors;
 use crate::finding::{Evidence, Finding, Remedy};
+use crate::hcl::Hcl;
 use crate::patient::Patient;
 use crate::seen::Blind;
 use crate::snapshot::{IpSet, LoadBalancer, WebAcl};
 use crate::text::{and_list, parsed};
-use crate::{aws, hcl};
+use crate::{aws, hcl, words};
 
 crate::check! {
     /// The tasks call a sibling by its public name, and the security groups of the sibling's load
@@ -257,7 +259,7 @@ fn tell(patient: &Patient, findings: &mut Findings, named: &Named, callee: &Call
                 format!(" on {}", inbound_rules::port_words(ports))
             };
             format!(
-                "Load balancer {}, which answers for {variable} ({host}), does not admit {addresses}{on}",
+                "load balancer {}, which answers for {variable} ({host}), does not admit {addresses}{on}",
                 balancer.load_balancer_name
             )
         }
@@ -268,7 +270,7 @@ fn tell(patient: &Patient, findings: &mut Findings, named: &Named, callee: &Call
             };
             let name = &balancer.load_balancer_name;
             format!(
-                "Web ACL {} of load balancer {name}, which answers for {variable} ({host}), blocks {addresses}{why}",
+                "web ACL {} of load balancer {name}, which answers for {variable} ({host}), blocks {addresses}{why}",
                 acl.name
             )
         }
@@ -288,12 +290,12 @@ fn tell(patient: &Patient, findings: &mut Findings, named: &Named, callee: &Call
             "calls that leave by there likely fail, unless the name's DNS leads elsewhere first, and the others get in"
         }
     };
-    let says = format!("{refuses}: {effect}.{}", connection_errors::quote(&failed));
     let mut sources = shut.sources.iter().map(|source| source.evidence.clone());
     let Some(first) = sources.next() else { return };
     let finding: Finding = patient
         .subject()
-        .sick(says, first)
+        .sick(format!("{refuses}: {effect}"), first)
+        .detail(connection_errors::quote(&failed))
         .because_all(sources)
         .because_all(shut.evidence())
         .because_all(named.evidence())
@@ -380,7 +382,7 @@ fn remedy(patient: &Patient, shut: &Shut) -> Remedy {
 
 /// The commands that let in the addresses that NAT gateways lend, and the same as
 /// Terraform/OpenTofu; none where there are none, or nothing that takes them.
-fn opening(shut: &Shut, lent: &[Cidr]) -> Option<(Vec<String>, String)> {
+fn opening(shut: &Shut, lent: &[Cidr]) -> Option<(Vec<Command>, Hcl)> {
     let first = lent.first()?;
     match &shut.by {
         Guard::Groups { ports, .. } => {
@@ -391,7 +393,7 @@ fn opening(shut: &Shut, lent: &[Cidr]) -> Option<(Vec<String>, String)> {
                 .iter()
                 .map(|block| inbound_rules::authorize(group, port, block.to_string()))
                 .collect();
-            Some((commands, inbound_rules::terraform(group, port, &first.to_string())))
+            Some((commands, inbound_rules::terraform("clients", group, port, &first.to_string())))
         }
         Guard::WebAcl { acl, verdict, sets } => {
             let wanted = web_acl::letting_in(acl, verdict);
@@ -401,29 +403,31 @@ fn opening(shut: &Shut, lent: &[Cidr]) -> Option<(Vec<String>, String)> {
             };
             let set = sets.iter().find(is_wanted)?;
             let blocks: Vec<String> = lent.iter().map(ToString::to_string).collect();
-            let named = format!("--scope REGIONAL --name {} --id {}", &set.name, &set.id);
-            // The call replaces all addresses, so those that are there come along.
-            let told = |what: &str| {
-                format!("$(aws wafv2 get-ip-set {named} --query {what} --output text)")
-            };
-            let command = aws!(
-                "wafv2 update-ip-set {} --addresses {} {} --lock-token {}",
-                named,
-                told("IPSet.Addresses"),
-                blocks.join(" "),
-                told("LockToken")
-            );
-            let lines: String = blocks.iter().map(|block| format!("    \"{block}\",\n")).collect();
+            let named = words!("--scope REGIONAL --name {} --id {}", set.name, set.id);
+            let get = aws!("wafv2 get-ip-set").and(named.clone());
+            // The update replaces all addresses, so those that are there by then come along.
+            let added: Vec<String> = blocks.iter().map(|block| format!("'{block}'")).collect();
+            let all = format!("[IPSet.Addresses,[{}]][]", added.join(","));
+            let read = get
+                .clone()
+                .and(words!("--query {} --output json", all))
+                .into_file("addresses.json");
+            let token = Word::output(get.and(words!("--query LockToken --output text")));
+            let write = aws!("wafv2 update-ip-set")
+                .and(named)
+                .and(words!("--addresses file://addresses.json --lock-token {}", token));
             let terraform = hcl!(
-                r#"resource "aws_wafv2_ip_set" "{}" {
-  addresses = [
-    # and those that are there
-{}  ]
-}"#,
+                r#"
+                resource "aws_wafv2_ip_set" {} {
+                  addresses = [
+                    # and those that are there
+                    {}
+                  ]
+                }"#,
                 set.name,
-                lines
+                Hcl::lines(blocks.iter().map(|block| hcl!("{},", block)))
             );
-            Some((vec![command], terraform))
+            Some((vec![read, write], terraform))
         }
     }
 }
@@ -458,7 +462,7 @@ mod tests {
             ]
         );
         let remedy = exam(CHECK, &(CHECK.example)()).findings[0].remedy.clone();
-        assert!(remedy.cli[0].contains("CidrIp=18.130.1.2/32"), "{remedy:?}");
+        assert!(remedy.shell()[0].contains("CidrIp=18.130.1.2/32"), "{remedy:?}");
     }
 
     #[test]
@@ -512,16 +516,22 @@ mod tests {
     fn an_allow_list_may_have_forgotten_the_gateway() {
         let finding = &exam(CHECK, &behind_a_web_acl(&["203.0.113.0/24"])).findings[0];
         assert_eq!(
-            finding.says,
+            finding.says(),
             "Web ACL inside-only of load balancer shop, which answers for BILLING_URL (billing.example.com), blocks 18.130.1.2 (of nat-1), which no \
              rule lets through: that is where the tasks come from, so they are likely shut out, unless the name's DNS leads elsewhere first."
         );
-        let command = &finding.remedy.cli[0];
+        let set = "--scope REGIONAL --name office --id 9f8e7d6c-";
+        let commands = finding.remedy.shell();
         assert!(
-            command.starts_with(
-                "aws wafv2 update-ip-set --scope REGIONAL --name office --id 9f8e7d6c-"
-            ) && command.contains(" 18.130.1.2/32 "),
-            "{command}"
+            commands[0].starts_with(&format!("aws wafv2 get-ip-set {set}"))
+                && commands[0].contains("[IPSet.Addresses,['18.130.1.2/32']][]")
+                && commands[0].ends_with(" > addresses.json"),
+            "{commands:?}"
+        );
+        assert!(
+            commands[1].starts_with(&format!("aws wafv2 update-ip-set {set}"))
+                && commands[1].contains(" --addresses file://addresses.json --lock-token \"$(aws "),
+            "{commands:?}"
         );
         assert!(says(CHECK, &behind_a_web_acl(&["203.0.113.0/24", "18.130.0.0/16"])).is_empty());
     }
@@ -563,15 +573,15 @@ mod tests {
     fn no_address_goes_into_a_block_list() {
         let mut beside = behind_a_web_acl(&["203.0.113.0/24"]);
         block_list(&mut beside, &["192.0.2.0/24"]);
-        assert!(exam(CHECK, &beside).findings[0].remedy.cli[0].contains("--name office"));
+        assert!(exam(CHECK, &beside).findings[0].remedy.shell()[0].contains("--name office"));
         let mut within = behind_a_web_acl(&["0.0.0.0/1"]);
         block_list(&mut within, &["18.130.1.2/32"]);
         let finding = &exam(CHECK, &within).findings[0];
-        assert!(finding.says.contains("by rule bots"), "{}", finding.says);
+        assert!(finding.says().contains("by rule bots"), "{}", finding.says());
         assert!(
-            !finding.remedy.cli.iter().any(|command| command.contains("update-ip-set")),
+            !finding.remedy.shell().iter().any(|command| command.contains("update-ip-set")),
             "{:?}",
-            finding.remedy.cli
+            finding.remedy.shell()
         );
     }
 
@@ -712,11 +722,11 @@ mod tests {
         snapshot.interfaces.change("eni-1").unwrap().public_ip = Some("3.8.1.1".into());
         let finding = &exam(CHECK, &snapshot).findings[0];
         assert!(
-            finding.says.contains("3.8.1.1 (their own for as long as each task lives)"),
+            finding.says().contains("3.8.1.1 (their own for as long as each task lives)"),
             "{}",
-            finding.says
+            finding.says()
         );
-        assert!(!finding.remedy.cli.iter().any(|command| command.contains("3.8.1.1")));
+        assert!(!finding.remedy.shell().iter().any(|command| command.contains("3.8.1.1")));
     }
 
     #[test]
@@ -739,10 +749,10 @@ mod tests {
         let finding = exam(CHECK, &snapshot).findings.remove(0);
         assert!(
             finding
-                .says
+                .says()
                 .contains("3.8.1.1 (of their instances for as long as each of these lives)"),
             "{}",
-            finding.says
+            finding.says()
         );
         assert!(
             finding.remedy.summary.contains("are new with every instance"),

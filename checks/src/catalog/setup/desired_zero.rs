@@ -4,6 +4,7 @@
 use crate::aws::time;
 use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
+use crate::command::Words;
 use crate::facts::inbound::traffic;
 use crate::facts::tasks::scaling;
 use crate::finding::{Evidence, Remedy};
@@ -75,10 +76,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     let completed = service.deployments.iter().find(|deployment| {
         deployment.status == "PRIMARY" && deployment.rollout_state.as_deref() == Some("COMPLETED")
     });
-    let mut says = vec![
-        "The service is scaled to 0 tasks, so its load balancer has nowhere to send a request."
-            .to_owned(),
-    ];
+    let mut details = Vec::new();
     let mut evidence = Vec::new();
     let bounds = findings.see(scaling::target(patient)).flatten();
     if let Some(bounds) = bounds {
@@ -86,18 +84,19 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         let set = activities.first().filter(|newest| {
             newest.description.trim_end_matches('.').ends_with("desired count to 0")
         });
-        says.extend(set.map(|set| who_set_it(patient, set, activities)));
+        details.extend(set.map(|set| who_set_it(patient, set, activities)));
         evidence.push(scaling::evidence(patient, "MinCapacity", bounds.min_capacity));
         evidence.extend(
             set.map(|set| scaling::did(set, "ScalingActivities.Description", &set.description)),
         );
     }
-    says.extend(completed.map(|_| "ECS calls the deployment completed all the same.".to_owned()));
+    details
+        .extend(completed.map(|_| "ECS calls the deployment completed all the same.".to_owned()));
     if bounds.is_some() {
         let again = findings
             .see(patient.scheduled_actions())
             .map(|actions| actions.iter().find(|action| action.min_capacity.unwrap_or(0) > 0));
-        says.push(what_brings_it_back(again));
+        details.push(what_brings_it_back(again));
         let schedule = |action: &ScheduledAction| {
             Evidence::new(
                 Call::DescribeScheduledActions,
@@ -108,10 +107,13 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         };
         evidence.extend(again.flatten().map(schedule));
     }
+    let claim =
+        "the service is scaled to 0 tasks, so its load balancer has nowhere to send a request";
     findings.add(
         patient
             .subject()
-            .sick(says.join(" "), patient.evidence("desiredCount", 0))
+            .sick(claim, patient.evidence("desiredCount", 0))
+            .detail(details.join(" "))
             .because(patient.evidence("runningCount", 0))
             .because_all(
                 completed.map(|_| patient.evidence("deployments.rolloutState", "COMPLETED")),
@@ -155,37 +157,45 @@ fn what_brings_it_back(again: Option<Option<&ScheduledAction>>) -> String {
 }
 
 fn remedy(patient: &Patient, bounds: Option<&ScalableTarget>) -> Remedy {
-    let name = patient.name();
     let remedy = Remedy::new(
         "If a schedule or a person meant it, leave it. If not, ask for a task again, and where auto scaling is set up for a minimum of 1.",
     );
     if patient.is_express() {
-        let code = hcl!(
-            r#"resource "aws_ecs_express_gateway_service" "{}" {
-  scaling_target {
-    min_task_count = 1
-  }
-}"#,
-            name
-        );
         return remedy
-            .cli(aws!("ecs update-express-gateway-service --service-arn {} --scaling-target minTaskCount=1", patient.arn()))
-            .terraform(code);
+            .cli(aws!(
+                "ecs update-express-gateway-service --service-arn {} \
+                 --scaling-target minTaskCount=1",
+                patient.arn()
+            ))
+            .terraform(hcl!(
+                r#"
+                resource "aws_ecs_express_gateway_service" {} {
+                  scaling_target {
+                    min_task_count = 1
+                  }
+                }"#,
+                patient.name()
+            ));
     }
     let remedy = remedy.cli(patient.update_service().and(words!("--desired-count 1")));
     match bounds {
         // Raised, the minimum itself brings a task back.
         Some(bounds) if bounds.min_capacity == 0 => {
-            let maximum = if bounds.max_capacity == 0 { " --max-capacity 2" } else { "" };
+            let raised = if bounds.max_capacity == 0 {
+                words!("--max-capacity 2")
+            } else {
+                Words::default()
+            };
             remedy
-                .cli(scaling::register(patient, &format!("--min-capacity 1{maximum}")))
-                .terraform(scaling::terraform(patient, "  min_capacity = 1"))
+                .cli(scaling::register(patient, words!("--min-capacity 1").and(raised)))
+                .terraform(scaling::terraform(patient, hcl!("min_capacity = 1")))
         }
         _ => remedy.terraform(hcl!(
-            r#"resource "aws_ecs_service" "{}" {
-  desired_count = 1
-}"#,
-            name
+            r#"
+            resource "aws_ecs_service" {} {
+              desired_count = 1
+            }"#,
+            patient.name()
         )),
     }
 }

@@ -12,6 +12,7 @@ use crate::finding::{Evidence, Kind, Remedy, Subject};
 use crate::patient::Patient;
 use crate::seen::Blind;
 use crate::snapshot::metric::Metric;
+use crate::{aws, hcl};
 
 crate::check! {
     /// The target group lets a target go before the slowest requests are answered.
@@ -83,22 +84,37 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
             continue;
         }
         let name = traffic::group_name(group);
-        let says = format!(
-            "Targets of {name} get {} s to drain, and the slowest request of the last hour took {:.0} s: deployments and scale-in cut such requests off.",
+        let claim = format!(
+            "targets of {name} get {} s to drain, and the slowest request of the last hour took {:.0} s: deployments and scale-in cut such requests off",
             delay.as_secs(),
             slowest.peak.ceil()
         );
         let longer = (slowest.peak * 1.5).clamp(1.0, 3600.0).ceil();
-        let remedy = Remedy::new("Let targets drain for longer than the slowest request takes; and let the app finish its requests after SIGTERM.")
-            .cli(format!("aws elbv2 modify-target-group-attributes --target-group-arn {group} --attributes Key={DELAY},Value={longer:.0}"))
-            .terraform(format!("resource \"aws_lb_target_group\" \"{name}\" {{\n  deregistration_delay = {longer:.0}\n}}"));
+        let remedy = Remedy::new(
+            "Let targets drain for longer than the slowest request takes; and let the app finish \
+             its requests after SIGTERM.",
+        )
+        .cli(aws!(
+            "elbv2 modify-target-group-attributes --target-group-arn {} --attributes Key={},Value={}",
+            group,
+            DELAY,
+            longer
+        ))
+        .terraform(hcl!(
+            r#"
+            resource "aws_lb_target_group" {} {
+              deregistration_delay = {}
+            }"#,
+            name,
+            longer
+        ));
         let set = findings
             .see(patient.target_group_attributes(group))
             .flatten()
             .and_then(|attributes| attributes.get(DELAY));
         findings.add(
             Subject::new(Kind::TargetGroup, group)
-                .sick(says, slowest.evidence)
+                .sick(claim, slowest.evidence)
                 .because_all(set.map(|set| {
                     Evidence::new(Call::DescribeTargetGroupAttributes, group, DELAY, set)
                 }))

@@ -184,26 +184,33 @@ fn tell(
     };
     let Patience { interval, failures: fails, passes, needed } = patience;
     let (took, needed) = (seconds(start.took), seconds(*needed));
-    let says = format!(
-        "{} needs {took} s until it listens, and is killed after {lived}: the balancer gives up after {fails} checks {interval} s apart, and the grace period is \
-         {} s. With the {passes} checks that it must pass again it likely needs {needed} s.",
+    let claim = format!(
+        "{} needs {took} s until it listens, and is killed after {lived}: the balancer gives up \
+         after {fails} checks {interval} s apart, and the grace period is {} s",
         rollout::short(failures.task_definition),
         grace.unwrap_or(0),
     );
+    let detail =
+        format!("With the {passes} checks that it must pass again it likely needs {needed} s.");
     // Some room, and a round number.
     let enough = (needed / 30 + 2) * 30;
     let remedy = Remedy::new(format!(
-        "Raise the grace period to {enough} s, so that ECS waits for the start; then see why it takes so long. Fewer passes to be healthy help, too."
+        "Raise the grace period to {enough} s, so that ECS waits for the start; then see why it \
+         takes so long. Fewer passes to be healthy help, too."
     ))
     .cli(patient.update_service().and(words!("--health-check-grace-period-seconds {}", enough)))
-    .cli(aws!("elbv2 modify-target-group --target-group-arn {} --healthy-threshold-count 2", group));
+    .cli(aws!(
+        "elbv2 modify-target-group --target-group-arn {} --healthy-threshold-count 2",
+        group
+    ));
     let remedy = if patient.is_express() {
         remedy
     } else {
         remedy.terraform(hcl!(
-            r#"resource "aws_ecs_service" "{}" {
-  health_check_grace_period_seconds = {}
-}"#,
+            r#"
+            resource "aws_ecs_service" {} {
+              health_check_grace_period_seconds = {}
+            }"#,
             patient.name(),
             enough
         ))
@@ -213,7 +220,9 @@ fn tell(
     let of_task = |(task, _): &(&Task, SignedDuration)| stop::evidence(task);
     patient
         .subject()
-        .sick(says, start.evidence.clone())
+        .sick(claim, start.evidence.clone())
+        .named()
+        .detail(detail)
         .because_all(
             start.task.started_at.map(|at| {
                 Evidence::new(Call::DescribeTasks, &start.task.task_arn, "startedAt", at)

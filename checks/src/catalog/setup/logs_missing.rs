@@ -75,36 +75,48 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         .collect();
     let Some(first) = mute.first() else { return Ok(()) };
     let (containers, have) =
-        if mute.len() == 1 { ("Container", "has") } else { ("Containers", "have") };
+        if mute.len() == 1 { ("container", "has") } else { ("containers", "have") };
     let fate = if is_fargate(service) {
         "is lost with the task"
     } else {
         "stays in Docker's files on the instance, if anywhere"
     };
-    let says = format!(
-        "{containers} {} of {} {have} no log configuration: what is written there {fate}.",
+    let claim = format!(
+        "{containers} {} of {} {have} no log configuration: what is written there {fate}",
         and_list(&mute),
         rollout::short(arn)
     );
     let group = format!("/ecs/{}", patient.name());
-    let configuration = format!(
-        "logConfiguration = {{\n      logDriver = \"awslogs\"\n      options = {{\n        awslogs-group         = \"{group}\"\n        \
-         awslogs-region        = \"{}\"\n        awslogs-stream-prefix = \"ecs\"\n      }}\n    }}",
+    let remedy = Remedy::new(
+        "Give it a log driver, unless the app sends its logs elsewhere by itself; the execution \
+         role must be allowed to write them.",
+    )
+    .cli(aws!("logs create-log-group --log-group-name {}", group))
+    .cli(aws!("ecs register-task-definition --cli-input-json file://task-definition.json"))
+    .terraform(hcl!(
+        r#"
+        resource "aws_ecs_task_definition" {} {
+          container_definitions = jsonencode([{
+            name = {}
+            logConfiguration = {
+              logDriver = "awslogs"
+              options = {
+                awslogs-group         = {}
+                awslogs-region        = {}
+                awslogs-stream-prefix = "ecs"
+              }
+            }
+          }])
+        }"#,
+        patient.name(),
+        first,
+        group,
         patient.region()
-    );
-    let remedy = Remedy::new("Give it a log driver, unless the app sends its logs elsewhere by itself; the execution role must be allowed to write them.")
-        .cli(aws!("logs create-log-group --log-group-name {}", &group))
-        .cli(aws!("ecs register-task-definition --cli-input-json file://task-definition.json"))
-        .terraform(hcl!(r#"resource "aws_ecs_task_definition" "{}" {
-  container_definitions = jsonencode([{
-    name = "{}"
-    {}
-  }])
-}"#, patient.name(), first, configuration));
+    ));
     findings.add(
         Subject::new(Kind::TaskDefinition, arn)
             .sick(
-                says,
+                claim,
                 Evidence::new(
                     Call::DescribeTaskDefinition,
                     arn,

@@ -5,7 +5,7 @@ use crate::check::{Findings, NoAnswer};
 use crate::finding::{Evidence, Remedy};
 use crate::patient::Patient;
 use crate::text::parsed;
-use crate::{aws, hcl, words};
+use crate::{hcl, words};
 
 crate::check! {
     /// The service runs on an old platform version of Fargate.
@@ -68,17 +68,17 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     };
     let pinned: Option<Evidence> = field("platformVersion", service.platform_version.as_deref());
     let made = field("deployments.platformVersion", running);
-    let (says, evidence) = match (pinned, made) {
+    let (claim, evidence) = match (pinned, made) {
         (Some(pinned), _) => (
             format!(
-                "The service is held at platform version {} of Fargate, which is older than 1.4.0.",
+                "the service is held at platform version {} of Fargate, which is older than 1.4.0",
                 pinned.value
             ),
             pinned,
         ),
         (None, Some(made)) => (
             format!(
-                "The tasks run on platform version {} of Fargate: LATEST was no more when they were deployed.",
+                "the tasks run on platform version {} of Fargate: LATEST was no more when they were deployed",
                 made.value
             ),
             made,
@@ -89,10 +89,14 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         "Deploy with LATEST, in a test environment first: from 1.4.0 on, pulls, secrets and logs need a way out of the task's own subnet.",
     )
     .cli(patient.update_service().and(words!("--platform-version LATEST --force-new-deployment")))
-    .terraform(hcl!(r#"resource "aws_ecs_service" "{}" {
-  platform_version = "LATEST"
-}"#, patient.name()));
-    findings.add(patient.subject().sick(says, evidence).mend(remedy));
+    .terraform(hcl!(
+        r#"
+        resource "aws_ecs_service" {} {
+          platform_version = "LATEST"
+        }"#,
+        patient.name()
+    ));
+    findings.add(patient.subject().sick(claim, evidence).mend(remedy));
     Ok(())
 }
 

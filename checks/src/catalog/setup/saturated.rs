@@ -6,12 +6,14 @@ use jiff::SignedDuration;
 use crate::aws::time;
 use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
+use crate::command::{Argument, Word};
 use crate::facts::inbound::traffic;
 use crate::facts::tasks::metric::{self, Lasting};
 use crate::facts::tasks::reason::{self, Trouble};
 use crate::facts::tasks::scaling;
 use crate::facts::tasks::stop::{self, StopKind};
 use crate::finding::{Evidence, Finding, Kind, Remedy};
+use crate::hcl::Name;
 use crate::patient::Patient;
 use crate::seen::Blind;
 use crate::snapshot::metric::Metric;
@@ -129,11 +131,11 @@ fn was_killed_for_memory(patient: &Patient) -> Result<bool, Blind> {
     Ok(stop::failures(patient)?.iter().any(|failures| failures.tasks.iter().any(killed)))
 }
 
-/// `The busiest of 2 tasks has`
+/// `the busiest of 2 tasks has`
 fn busiest(running: &[&Task]) -> String {
     match running.len() {
-        0 | 1 => "The task has".to_owned(),
-        several => format!("The busiest of {several} tasks has"),
+        0 | 1 => "the task has".to_owned(),
+        several => format!("the busiest of {several} tasks has"),
     }
 }
 
@@ -150,14 +152,13 @@ fn short_of_cpu(
         || format!("{limit} CPU units"),
         |units| format!("{} vCPU", f64::from(units) / 1024.0),
     );
-    let says = format!(
-        "{} used {:.0} % or more of its CPU ({vcpu}) in each of the last 10 min.",
+    let claim = format!(
+        "{} used {:.0} % or more of its CPU ({vcpu}) in each of the last 10 min",
         busiest(running),
         cpu.low.floor()
     );
     let desired = patient.service().desired_count;
     let more = desired.saturating_mul(2).max(desired + 1);
-    let larger = units.map_or("<more>".to_owned(), |units| units.saturating_mul(2).to_string());
     let summary = match maximum {
         Some(maximum) if desired < maximum => format!(
             "Give each task more CPU, or run more of them: auto scaling may go up to {maximum} and has not, so look at its policies. Then look for what \
@@ -165,25 +166,14 @@ fn short_of_cpu(
         ),
         _ => "Run more tasks, or give each task more CPU; then look for what uses it.".to_owned(),
     };
-    let remedy = Remedy::new(summary)
-        .cli(patient.update_service().and(words!("--desired-count {}", more)))
-        .cli(aws!(
-            "ecs register-task-definition --cpu {} --cli-input-json file://task-definition.json",
-            larger
-        ))
-        .terraform(hcl!(
-            r#"resource "aws_ecs_task_definition" "{}" {
-  cpu = "{}"
-}"#,
-            patient.name(),
-            larger
-        ));
+    let remedy =
+        Remedy::new(summary).cli(patient.update_service().and(words!("--desired-count {}", more)));
     let of = &definition.task_definition_arn;
     Ok(patient
         .subject()
-        .sick(says, cpu.evidence)
+        .sick(claim, cpu.evidence)
         .because(Evidence::new(Call::DescribeTaskDefinition, of, "cpu", limit))
-        .mend(remedy)
+        .mend(doubling(remedy, patient, "cpu", limit))
         .concerns(Kind::Service, patient.arn())
         .concerns_all(Kind::TargetGroup, traffic::groups(patient)?))
 }
@@ -195,27 +185,44 @@ fn short_of_memory(
     running: &[&Task],
     memory: Lasting,
 ) -> Finding {
-    let says = format!(
-        "{} used {:.0} % or more of its memory ({limit} MiB) in each of the last 10 min: a little more, and the kernel kills a container.",
+    let claim = format!(
+        "{} used {:.0} % or more of its memory ({limit} MiB) in each of the last 10 min: a little more, and the kernel kills a container",
         busiest(running),
         memory.low.floor()
     );
-    let larger = parsed::<u32>(limit)
-        .map_or("<more>".to_owned(), |limit| limit.saturating_mul(2).to_string());
-    let remedy = Remedy::new("Give the task more memory, or hold the app (its heap, its caches, its workers) below what it has.")
-        .cli(aws!("ecs register-task-definition --memory {} --cli-input-json file://task-definition.json", larger))
-        .terraform(hcl!(r#"resource "aws_ecs_task_definition" "{}" {
-  memory = "{}"
-}"#, patient.name(), larger));
+    let remedy = Remedy::new(
+        "Give the task more memory, or hold the app (its heap, its caches, its workers) below \
+         what it has.",
+    );
     let of = &definition.task_definition_arn;
     patient
         .subject()
-        .sick(says, memory.evidence)
+        .sick(claim, memory.evidence)
         .because(Evidence::new(Call::DescribeTaskDefinition, of, "memory", limit))
-        .mend(remedy)
+        .mend(doubling(remedy, patient, "memory", limit))
         .concerns(Kind::Service, patient.arn())
         // Memory is no reason for a slow answer to the health check.
         .concerns_no(Kind::TargetGroup)
+}
+
+/// How a task gets twice as much of something as it has.
+fn doubling(remedy: Remedy, patient: &Patient, what: &str, limit: &str) -> Remedy {
+    let twice = parsed::<u32>(limit).map(|limit| limit.saturating_mul(2).to_string());
+    remedy
+        .cli(aws!(
+            "ecs register-task-definition --{} {} --cli-input-json file://task-definition.json",
+            what,
+            twice.as_ref().map_or(Word::needed("SIZE"), Argument::word)
+        ))
+        .terraform(hcl!(
+            r#"
+            resource "aws_ecs_task_definition" {} {
+              {} = {}
+            }"#,
+            patient.name(),
+            Name(what),
+            twice.map_or(hcl!("var.size"), |twice| hcl!("{}", twice))
+        ))
 }
 
 #[cfg(test)]

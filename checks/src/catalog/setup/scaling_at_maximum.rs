@@ -9,7 +9,7 @@ use crate::facts::tasks::{metric, scaling};
 use crate::finding::Remedy;
 use crate::patient::Patient;
 use crate::snapshot::metric::Metric;
-use crate::{aws, hcl};
+use crate::{aws, hcl, words};
 
 crate::check! {
     /// The service runs as many tasks as auto scaling may give it, and its policies want more.
@@ -77,8 +77,8 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         return Ok(());
     }
     let ago = ago.map_or_else(String::new, |ago| format!(" {} ago", time::words(ago)));
-    let says = format!(
-        "The service may not grow beyond {}, the maximum of its auto scaling: {} asked for more{ago} and got none.",
+    let claim = format!(
+        "the service may not grow beyond {}, the maximum of its auto scaling: {} asked for more{ago} and got none",
         scaling::tasks(maximum),
         refused.moved_by()
     );
@@ -87,22 +87,32 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         "Raise the maximum, if subnets, quotas and the database behind have room for more tasks; else make each task larger.",
     );
     let remedy = if patient.is_express() {
-        let lines = format!("  scaling_target {{\n    max_task_count = {more}\n  }}");
         remedy
-            .cli(aws!("ecs update-express-gateway-service --service-arn {} --scaling-target maxTaskCount={}", patient.arn(), more))
-            .terraform(hcl!(r#"resource "aws_ecs_express_gateway_service" "{}" {
-{}
-}"#, patient.name(), lines))
+            .cli(aws!(
+                "ecs update-express-gateway-service --service-arn {} \
+                 --scaling-target maxTaskCount={}",
+                patient.arn(),
+                more
+            ))
+            .terraform(hcl!(
+                r#"
+                resource "aws_ecs_express_gateway_service" {} {
+                  scaling_target {
+                    max_task_count = {}
+                  }
+                }"#,
+                patient.name(),
+                more
+            ))
     } else {
-        let command = scaling::register(patient, words!("--max-capacity {}", more));
         remedy
-            .cli(command)
-            .terraform(scaling::terraform(patient, &format!("  max_capacity = {more}")))
+            .cli(scaling::register(patient, words!("--max-capacity {}", more)))
+            .terraform(scaling::terraform(patient, hcl!("max_capacity = {}", more)))
     };
     findings.add(
         patient
             .subject()
-            .sick(says, scaling::evidence(patient, "MaxCapacity", maximum))
+            .sick(claim, scaling::evidence(patient, "MaxCapacity", maximum))
             .because(patient.evidence("desiredCount", desired))
             .because(scaling::did(refused, "NotScaledReasons.Code", "AlreadyAtMaxCapacity"))
             .because_all(busy.map(|busy| busy.evidence))

@@ -9,7 +9,7 @@ use crate::finding::{Evidence, Finding, Kind, Remedy};
 use crate::patient::Patient;
 use crate::snapshot::ScalableTarget;
 use crate::text::and_list;
-use crate::{aws, hcl};
+use crate::{aws, hcl, words};
 
 crate::check! {
     /// The service has auto scaling that does not work: it is suspended, has neither a policy nor a
@@ -70,8 +70,8 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     }
     let no_policies = findings.see(patient.scaling_policies()).is_some_and(<[_]>::is_empty);
     if no_policies && findings.see(patient.scheduled_actions()).is_some_and(<[_]>::is_empty) {
-        let says = format!(
-            "Auto scaling may run {} to {} tasks, but has no policy and no scheduled action to go by: nothing ever changes their number.",
+        let claim = format!(
+            "auto scaling may run {} to {} tasks, but has no policy and no scheduled action to go by: nothing ever changes their number",
             target.min_capacity, target.max_capacity
         );
         let none =
@@ -79,7 +79,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         findings.add(
             patient
                 .subject()
-                .sick(says, none)
+                .sick(claim, none)
                 .mend(policy(patient))
                 .concerns(Kind::Service, patient.arn()),
         );
@@ -89,15 +89,17 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     {
         let why =
             failed.status_message.as_deref().unwrap_or(&failed.description).trim_end_matches('.');
-        let says =
-            format!("The last attempt of auto scaling ({}) failed: {why}.", failed.moved_by());
-        let remedy = Remedy::new("Mend what the message names: likely a permission of the service-linked role of auto scaling, or a quota.")
-            .cli(patient.see(Call::DescribeScalingActivities, patient.arn()));
+        let claim =
+            format!("the last attempt of auto scaling ({}) failed: {why}", failed.moved_by());
+        let remedy = Remedy::new(
+            "Mend what the message names: likely a permission of the service-linked role of auto scaling, or a quota.",
+        )
+        .cli(patient.see(Call::DescribeScalingActivities, patient.arn()));
         let evidence = scaling::did(failed, "ScalingActivities.StatusCode", &failed.status_code);
         findings.add(
             patient
                 .subject()
-                .sick(says, evidence)
+                .sick(claim, evidence)
                 .mend(remedy)
                 .concerns(Kind::Service, patient.arn()),
         );
@@ -143,9 +145,9 @@ fn suspended(patient: &Patient, findings: &mut Findings, target: &ScalableTarget
     } else {
         "its schedules change nothing".to_owned()
     };
-    let says =
-        format!("Of auto scaling, {what} {verb} suspended: {effect}, until somebody resumes it.");
-    let finding = patient.subject().sick(says, first).because_all(evidence).mend(resume(patient));
+    let claim =
+        format!("of auto scaling, {what} {verb} suspended: {effect}, until somebody resumes it");
+    let finding = patient.subject().sick(claim, first).because_all(evidence).mend(resume(patient));
     findings.add(only_if(state.dynamic_scaling_out_suspended, patient, finding));
     true
 }
@@ -160,28 +162,56 @@ fn only_if(adds_none: bool, patient: &Patient, finding: Finding) -> Finding {
 }
 
 fn resume(patient: &Patient) -> Remedy {
-    let on = "DynamicScalingInSuspended=false,DynamicScalingOutSuspended=false,ScheduledScalingSuspended=false";
-    let lines = "  suspended_state {\n    dynamic_scaling_in_suspended  = false\n    dynamic_scaling_out_suspended = false\n    \
-                 scheduled_scaling_suspended   = false\n  }";
     Remedy::new("If the reason for it is over, resume it.")
-        .cli(scaling::register(patient, words!("--suspended-state {}", on)))
-        .terraform(scaling::terraform(patient, lines))
+        .cli(scaling::register(
+            patient,
+            words!(
+                "--suspended-state DynamicScalingInSuspended=false,\
+                 DynamicScalingOutSuspended=false,ScheduledScalingSuspended=false"
+            ),
+        ))
+        .terraform(scaling::terraform(
+            patient,
+            hcl!(
+                r#"
+                suspended_state {
+                  dynamic_scaling_in_suspended  = false
+                  dynamic_scaling_out_suspended = false
+                  scheduled_scaling_suspended   = false
+                }"#
+            ),
+        ))
 }
 
+const TRACKING: &str = r#"{"TargetValue":60,"PredefinedMetricSpecification":{"PredefinedMetricType":"ECSServiceAverageCPUUtilization"}}"#;
+
 fn policy(patient: &Patient) -> Remedy {
-    let resource = &format!("service/{}/{}", patient.cluster(), patient.name());
-    let configuration = r#"'{"TargetValue":60,"PredefinedMetricSpecification":{"PredefinedMetricType":"ECSServiceAverageCPUUtilization"}}'"#;
-    Remedy::new("Give it a policy, such as target tracking by CPU; or take auto scaling away, so that nobody counts on it.")
-        .cli(aws!("application-autoscaling put-scaling-policy --service-namespace ecs --scalable-dimension ecs:service:DesiredCount --resource-id {} --policy-name cpu --policy-type TargetTrackingScaling --target-tracking-scaling-policy-configuration {}", resource, configuration))
-        .terraform(hcl!(r#"resource "aws_appautoscaling_policy" "{}" {
-  policy_type = "TargetTrackingScaling"
-  target_tracking_scaling_policy_configuration {
-    target_value = 60
-    predefined_metric_specification {
-      predefined_metric_type = "ECSServiceAverageCPUUtilization"
-    }
-  }
-}"#, patient.name()))
+    Remedy::new(
+        "Give it a policy, such as target tracking by CPU; or take auto scaling away, so that \
+         nobody counts on it.",
+    )
+    .cli(aws!(
+        "application-autoscaling put-scaling-policy --service-namespace ecs \
+         --scalable-dimension ecs:service:DesiredCount --resource-id service/{}/{} \
+         --policy-name cpu --policy-type TargetTrackingScaling \
+         --target-tracking-scaling-policy-configuration {}",
+        patient.cluster(),
+        patient.name(),
+        TRACKING
+    ))
+    .terraform(hcl!(
+        r#"
+        resource "aws_appautoscaling_policy" {} {
+          policy_type = "TargetTrackingScaling"
+          target_tracking_scaling_policy_configuration {
+            target_value = 60
+            predefined_metric_specification {
+              predefined_metric_type = "ECSServiceAverageCPUUtilization"
+            }
+          }
+        }"#,
+        patient.name()
+    ))
 }
 
 #[cfg(test)]

@@ -50,19 +50,19 @@ crate::check! {
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     let service = patient.service();
-    let says = match service.status.as_str() {
+    let claim = match service.status.as_str() {
         "DRAINING" if service.running_count > 0 => {
             let tasks = tasks(service.running_count);
             let verb = if service.running_count == 1 { "is" } else { "are" };
             format!(
-                "The service is being deleted: {tasks} {verb} still to stop, and none is started."
+                "the service is being deleted: {tasks} {verb} still to stop, and none is started"
             )
         }
         "DRAINING" => {
-            "The service is being deleted: its last tasks are gone, and none is started.".to_owned()
+            "the service is being deleted: its last tasks are gone, and none is started".to_owned()
         }
         "INACTIVE" => {
-            "The service was deleted: it has no task and starts none; ECS shows it for a while yet."
+            "the service was deleted: it has no task and starts none; ECS shows it for a while yet"
                 .to_owned()
         }
         _ => return Ok(()),
@@ -70,11 +70,15 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     let remedy = Remedy::new(
         "If it was meant, take away what still points at it, such as listener rules. If not, make it anew once it is INACTIVE: it cannot be brought back.",
     )
-    .cli(aws!("ecs create-service --cluster {} --service-name {} --cli-input-json file://service.json", patient.cluster(), patient.name()));
+    .cli(aws!(
+        "ecs create-service --cluster {} --service-name {} --cli-input-json file://service.json",
+        patient.cluster(),
+        patient.name()
+    ));
     findings.add(
         patient
             .subject()
-            .sick(says, patient.evidence("status", &service.status))
+            .sick(claim, patient.evidence("status", &service.status))
             .because(patient.evidence("runningCount", service.running_count))
             .mend(remedy),
     );

@@ -7,7 +7,6 @@ use crate::check::{Findings, NoAnswer};
 use crate::facts::deployment::rollout;
 use crate::facts::tasks::scaling;
 use crate::finding::{Evidence, Remedy};
-use crate::hcl::Hcl;
 use crate::patient::Patient;
 use crate::snapshot::Task;
 use crate::{aws, hcl, words};
@@ -70,22 +69,36 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
 
 fn one_task(patient: &Patient, findings: &mut Findings) {
     let configuration = &patient.service().deployment_configuration;
-    let mut says =
-        "One task is desired: when it ends, nothing takes over until the next one runs.".to_owned();
-    let mut evidence = vec![patient.evidence("desiredCount", 1)];
+    let mut finding = patient.subject().sick(
+        "one task is desired: when it ends, nothing takes over until the next one runs",
+        patient.evidence("desiredCount", 1),
+    );
     // With one task and no room above it, ECS must stop the old task before it starts the new one.
     if let (Some(100), Some(minimum @ 0..=99)) =
         (configuration.maximum_percent, configuration.minimum_healthy_percent)
     {
-        says.push_str(" Each deployment stops it first, too: its maximum is 100 %.");
-        evidence.push(patient.evidence("deploymentConfiguration.maximumPercent", 100));
-        evidence.push(patient.evidence("deploymentConfiguration.minimumHealthyPercent", minimum));
+        finding = finding
+            .detail("Each deployment stops it first, too: its maximum is 100 %.")
+            .because(patient.evidence("deploymentConfiguration.maximumPercent", 100))
+            .because(patient.evidence("deploymentConfiguration.minimumHealthyPercent", minimum));
     }
     let summary = "Run two tasks in two zones, unless it may be away for a while.";
     let remedy = if patient.is_express() {
         Remedy::new(summary)
-            .cli(aws!("ecs update-express-gateway-service --service-arn {} --scaling-target minTaskCount=2", patient.arn()))
-            .terraform(express(patient.name()))
+            .cli(aws!(
+                "ecs update-express-gateway-service --service-arn {} \
+                 --scaling-target minTaskCount=2",
+                patient.arn()
+            ))
+            .terraform(hcl!(
+                r#"
+                resource "aws_ecs_express_gateway_service" {} {
+                  scaling_target {
+                    min_task_count = 2
+                  }
+                }"#,
+                patient.name()
+            ))
     } else if findings
         .see(scaling::target(patient))
         .flatten()
@@ -94,30 +107,19 @@ fn one_task(patient: &Patient, findings: &mut Findings) {
         // Auto scaling takes a second task away again, if its minimum is less.
         Remedy::new(summary)
             .cli(scaling::register(patient, words!("--min-capacity 2")))
-            .terraform(scaling::terraform(patient, "  min_capacity = 2"))
+            .terraform(scaling::terraform(patient, hcl!("min_capacity = 2")))
     } else {
         Remedy::new(summary)
             .cli(patient.update_service().and(words!("--desired-count 2")))
             .terraform(hcl!(
-                r#"resource "aws_ecs_service" "{}" {
-  desired_count = 2
-}"#,
+                r#"
+                resource "aws_ecs_service" {} {
+                  desired_count = 2
+                }"#,
                 patient.name()
             ))
     };
-    let first = evidence.remove(0);
-    findings.add(patient.subject().sick(says, first).because_all(evidence).mend(remedy));
-}
-
-fn express(name: &str) -> Hcl {
-    hcl!(
-        r#"resource "aws_ecs_express_gateway_service" "{}" {
-  scaling_target {
-    min_task_count = 2
-  }
-}"#,
-        name
-    )
+    findings.add(finding.mend(remedy));
 }
 
 fn one_zone(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
@@ -131,8 +133,8 @@ fn one_zone(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> 
     if running.len() < 2 || rollout::just_began(patient) {
         return Ok(());
     }
-    let says = format!(
-        "All {} running tasks are in zone {zone}: when it goes, nothing takes over until others run elsewhere.",
+    let claim = format!(
+        "all {} running tasks are in zone {zone}: when it goes, nothing takes over until others run elsewhere",
         running.len()
     );
     let in_zone =
@@ -142,17 +144,18 @@ fn one_zone(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> 
     )
     .cli(patient.update_service().and(words!("--availability-zone-rebalancing ENABLED")))
     .terraform(hcl!(
-        r#"resource "aws_ecs_service" "{}" {
-  availability_zone_rebalancing = "ENABLED"
-  network_configuration {
-    subnets = var.subnets_in_two_zones
-  }
-}"#,
+        r#"
+        resource "aws_ecs_service" {} {
+          availability_zone_rebalancing = "ENABLED"
+          network_configuration {
+            subnets = var.subnets_in_two_zones
+          }
+        }"#,
         patient.name()
     ));
     let first = patient.evidence("desiredCount", patient.service().desired_count);
     findings.add(
-        patient.subject().sick(says, first).because_all(running.iter().map(in_zone)).mend(remedy),
+        patient.subject().sick(claim, first).because_all(running.iter().map(in_zone)).mend(remedy),
     );
     Ok(())
 }
@@ -236,7 +239,7 @@ mod tests {
             let mut snapshot = with(|service, _| service.desired_count = 1);
             let arn = snapshot.services[0].service_arn.clone();
             snapshot.scalable_targets.change(&arn).unwrap().min_capacity = minimum;
-            exam(CHECK, &snapshot).findings.remove(0).remedy.cli.remove(0)
+            exam(CHECK, &snapshot).findings.remove(0).remedy.shell().remove(0)
         };
         assert!(command(1).ends_with("--min-capacity 2"));
         assert!(command(2).ends_with("--desired-count 2"));

@@ -83,23 +83,26 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
             }
             let names = and_list(without.iter().map(|candidate| candidate.instance.name()));
             let claim = match without.as_slice() {
-                [] => "The ECS agent of the closest container instance is not connected".to_owned(),
+                [] => "the ECS agent of the closest container instance is not connected".to_owned(),
                 [only] if !said => format!(
-                    "Instance {} would fit the task, but its ECS agent is not connected",
+                    "instance {} would fit the task, but its ECS agent is not connected",
                     only.instance.name()
                 ),
-                [_] => format!("The ECS agent of instance {names} is not connected"),
+                [_] => format!("the ECS agent of instance {names} is not connected"),
                 many => format!(
-                    "The ECS agents of {} are not connected ({names})",
+                    "the ECS agents of {} are not connected ({names})",
                     count(many.len(), "instance")
                 ),
             };
-            let cluster = patient.cluster();
             let mut remedy = Remedy::new(
-            "Look at the agent on the instance: whether it runs, its log /var/log/ecs/ecs-agent.log, its instance profile, and its way to ECS on \
-             port 443. Or replace the instance.",
-        )
-        .cli(aws!("ecs list-container-instances --cluster {} --filter agentConnected==false", cluster));
+                "Look at the agent on the instance: whether it runs, its log \
+                 /var/log/ecs/ecs-agent.log, its instance profile, and its way to ECS on port 443. \
+                 Or replace the instance.",
+            )
+            .cli(aws!(
+                "ecs list-container-instances --cluster {} --filter agentConnected==false",
+                patient.cluster()
+            ));
             if let Some(id) =
                 without.first().and_then(|candidate| candidate.instance.ec2_instance_id.as_deref())
             {
@@ -113,11 +116,12 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
                     candidate.instance.agent_connected,
                 )
             });
-            let mut finding = told.finding(patient, &claim).because_all(evidence).mend(remedy);
-            if said && without.is_empty() && candidates.is_some() {
-                finding.says += " By now every agent is connected that takes tasks.";
-            }
-            Some(finding)
+            let finding = told.finding(patient, &claim).because_all(evidence).mend(remedy);
+            Some(if said && without.is_empty() && candidates.is_some() {
+                finding.detail("By now every agent is connected that takes tasks.")
+            } else {
+                finding
+            })
         },
     )
 }

@@ -7,6 +7,7 @@ use jiff::SignedDuration;
 use crate::aws::time;
 use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
+use crate::command::Word;
 use crate::facts::deployment::rollout;
 use crate::facts::tasks::capacity::{self, ARRIVAL, Block, Supply};
 use crate::facts::tasks::reason::{self, SETTLED, Told, Trouble};
@@ -147,7 +148,7 @@ fn of_waiting(
         Evidence::new(Call::DescribeTasks, &longest.task_arn, "lastStatus", &longest.last_status)
             .at(longest.created_at);
     let finding = Subject::new(Kind::TaskDefinition, &longest.task_definition_arn)
-        .sick(format!("{}: {waits}.", claim(patient, supply)), evidence)
+        .sick(format!("{}: {waits}", claim(patient, supply)), evidence)
         .concerns(Kind::TaskDefinition, &longest.task_definition_arn)
         .concerns_no(Kind::TargetGroup);
     findings.add(mended(patient, supply, finding).mend(remedy(patient, supply)));
@@ -182,15 +183,12 @@ fn unblocked(patient: &Patient, told: &Told) -> Finding {
     let named =
         if providers.is_empty() { String::new() } else { format!(" {}", and_list(&providers)) };
     let claim = match told.text.contains("provisioning capacity limit") {
-        true => "Too many tasks of the cluster wait for instances: its limit is 500".to_owned(),
-        false => format!("Capacity provider{named} has no container instances"),
+        true => "too many tasks of the cluster wait for instances: its limit is 500".to_owned(),
+        false => format!("capacity provider{named} has no container instances"),
     };
     let see = match providers.is_empty() {
         true => aws!("ecs describe-clusters --clusters {}", patient.cluster()),
-        false => aws!(
-            "ecs describe-capacity-providers --capacity-providers {}",
-            providers.iter().map(|name| name).collect::<Vec<_>>().join(" ")
-        ),
+        false => aws!("ecs describe-capacity-providers --capacity-providers").args(&providers),
     };
     let remedy = Remedy::new(
         "See why the Auto Scaling group brings no instances: its maximum, its scaling activities, and whether they register.",
@@ -202,15 +200,15 @@ fn claim(patient: &Patient, supply: &Supply) -> String {
     let Supply { name, group, block, .. } = supply;
     let group = group.map_or("", |group| group.auto_scaling_group_name.as_str());
     let Some(block) = block else {
-        return format!("Capacity provider {name} has no container instances");
+        return format!("capacity provider {name} has no container instances");
     };
     match block {
         Block::NotOfCluster => {
-            format!("Cluster {} does not have capacity provider {name}", patient.cluster())
+            format!("cluster {} does not have capacity provider {name}", patient.cluster())
         }
-        Block::NotActive(status) => format!("Capacity provider {name} is {status}"),
+        Block::NotActive(status) => format!("capacity provider {name} is {status}"),
         Block::UpdateFailed(reason) => format!(
-            "Capacity provider {name} could not be updated (\"{}\")",
+            "capacity provider {name} could not be updated (\"{}\")",
             reason::quoted(reason)
         ),
         Block::GroupGone(group) => {
@@ -244,11 +242,11 @@ fn claim(patient: &Patient, supply: &Supply) -> String {
         }
         Block::NotManaged { desired } => {
             format!(
-                "Nobody scales capacity provider {name}: its managed scaling is off, and Auto Scaling group {group} is wanted at {desired}"
+                "nobody scales capacity provider {name}: its managed scaling is off, and Auto Scaling group {group} is wanted at {desired}"
             )
         }
         Block::Unregistered { in_service, registered } => format!(
-            "Of {} in service in Auto Scaling group {group} only {registered} registered with cluster {}",
+            "of {} in service in Auto Scaling group {group} only {registered} registered with cluster {}",
             count(*in_service, "instance"),
             patient.cluster()
         ),
@@ -329,7 +327,9 @@ fn mended(patient: &Patient, supply: &Supply, finding: Finding) -> Finding {
 
 fn remedy(patient: &Patient, supply: &Supply) -> Remedy {
     let (name, cluster) = (supply.name, patient.cluster());
-    let group = supply.group.map_or("<group>".to_owned(), |group| &group.auto_scaling_group_name);
+    let group = supply.group.map_or(Word::needed("AUTO_SCALING_GROUP"), |group| {
+        Word::new(&group.auto_scaling_group_name)
+    });
     let describe = aws!("ecs describe-capacity-providers --capacity-providers {}", name);
     let activities = aws!(
         "autoscaling describe-scaling-activities --auto-scaling-group-name {} --max-items 5",
@@ -340,53 +340,109 @@ fn remedy(patient: &Patient, supply: &Supply) -> Remedy {
     };
     match block {
         Block::NotOfCluster | Block::NotActive(_) | Block::GroupGone(_) => {
-            Remedy::new("Give the cluster the capacity provider that the service names, or have the service name one that the cluster has.")
-                .cli(aws!("ecs describe-clusters --clusters {} --query clusters[].capacityProviders", cluster))
-                .cli(describe)
-                .terraform(hcl!(r#"resource "aws_ecs_cluster_capacity_providers" "cluster" {
-  cluster_name       = "{}"
-  capacity_providers = ["{}"]
-}"#, patient.cluster(), supply.name))
+            Remedy::new(
+                "Give the cluster the capacity provider that the service names, or have the \
+                 service name one that the cluster has.",
+            )
+            .cli(aws!(
+                "ecs describe-clusters --clusters {} --query clusters[].capacityProviders",
+                cluster
+            ))
+            .cli(describe)
+            .terraform(hcl!(
+                r#"
+                resource "aws_ecs_cluster_capacity_providers" "cluster" {
+                  cluster_name       = {}
+                  capacity_providers = [{}]
+                }"#,
+                cluster,
+                name
+            ))
         }
-        Block::UpdateFailed(_) => Remedy::new("Mend what ECS says of the update, and update the capacity provider again.").cli(describe),
-        Block::LaunchFailed(_) => Remedy::new(
-            "Let the group use more instance types or zones (a mixed instances policy), or mend what the message names: AMI, key pair, quota, role.",
+        Block::UpdateFailed(_) => Remedy::new(
+            "Mend what ECS says of the update, and update the capacity provider again.",
         )
-        .cli(aws!("autoscaling update-auto-scaling-group --auto-scaling-group-name {} --vpc-zone-identifier $SUBNET,$SUBNET", group))
-        .terraform(hcl!(r#"# in aws_autoscaling_group
-mixed_instances_policy {
-  launch_template {
-    launch_template_specification {
-      launch_template_id = aws_launch_template.ecs.id
-    }
-    override { instance_type = "m6i.large" }
-    override { instance_type = "m5.large" }
-  }
-}"#)),
-        Block::Suspended(process) => Remedy::new("Ask who suspended it and why, then resume it.").cli(aws!("autoscaling resume-processes --auto-scaling-group-name {} --scaling-processes {}", group, process.process_name)),
+        .cli(describe),
+        Block::LaunchFailed(_) => Remedy::new(
+            "Let the group use more instance types or zones (a mixed instances policy), or mend \
+             what the message names: AMI, key pair, quota, role.",
+        )
+        .cli(aws!(
+            "autoscaling update-auto-scaling-group --auto-scaling-group-name {} \
+             --vpc-zone-identifier $SUBNET_ID,$OTHER_SUBNET_ID",
+            group
+        ))
+        .terraform(hcl!(
+            r#"
+            # in aws_autoscaling_group
+            mixed_instances_policy {
+              launch_template {
+                launch_template_specification {
+                  launch_template_id = aws_launch_template.ecs.id
+                }
+                override { instance_type = "m6i.large" }
+                override { instance_type = "m5.large" }
+              }
+            }"#
+        )),
+        Block::Suspended(process) => Remedy::new("Ask who suspended it and why, then resume it.")
+            .cli(aws!(
+                "autoscaling resume-processes --auto-scaling-group-name {} --scaling-processes {}",
+                group,
+                process.process_name
+            )),
         Block::AtMaximum { maximum, .. } => {
             let more = *maximum + (*maximum).max(2) / 2;
             Remedy::new("Raise the maximum of the group, or ask for fewer or smaller tasks.")
-                .cli(aws!("autoscaling update-auto-scaling-group --auto-scaling-group-name {} --max-size {}", group, more))
-                .terraform(format!("# in aws_autoscaling_group\nmax_size = {more}"))
+                .cli(aws!(
+                    "autoscaling update-auto-scaling-group --auto-scaling-group-name {} \
+                     --max-size {}",
+                    group,
+                    more
+                ))
+                .terraform(hcl!(
+                    r#"
+                    # in aws_autoscaling_group
+                    max_size = {}"#,
+                    more
+                ))
         }
-        Block::NotManaged { desired } => Remedy::new("Let ECS scale the group (managed scaling), or add instances by hand.")
-            .cli(aws!("autoscaling set-desired-capacity --auto-scaling-group-name {} --desired-capacity {}", group, desired + 1))
-            .cli(aws!("ecs update-capacity-provider --name {} --auto-scaling-group-provider managedScaling={status=ENABLED,targetCapacity=100}", name))
-            .terraform(hcl!(r#"# in auto_scaling_group_provider of aws_ecs_capacity_provider
-managed_scaling {
-  status = "ENABLED"
-}"#)),
+        Block::NotManaged { desired } => Remedy::new(
+            "Let ECS scale the group (managed scaling), or add instances by hand.",
+        )
+        .cli(aws!(
+            "autoscaling set-desired-capacity --auto-scaling-group-name {} --desired-capacity {}",
+            group,
+            desired + 1
+        ))
+        .cli(aws!(
+            "ecs update-capacity-provider --name {} --auto-scaling-group-provider \
+             managedScaling={status=ENABLED,targetCapacity=100}",
+            name
+        ))
+        .terraform(hcl!(
+            r#"
+            # in auto_scaling_group_provider of aws_ecs_capacity_provider
+            managed_scaling {
+              status = "ENABLED"
+            }"#
+        )),
         Block::Unregistered { .. } => Remedy::new(format!(
-            "See why the agents do not register: ECS_CLUSTER={} in the user data, an instance profile with AmazonEC2ContainerServiceforEC2Role, an \
-             ECS-optimized AMI, and a way to ECS on port 443.",
-            patient.cluster()
+            "See why the agents do not register: ECS_CLUSTER={cluster} in the user data, an \
+             instance profile with AmazonEC2ContainerServiceforEC2Role, an ECS-optimized AMI, and \
+             a way to ECS on port 443."
         ))
         .cli(aws!("ecs list-container-instances --cluster {}", cluster))
-        .cli(aws!("autoscaling describe-auto-scaling-groups --auto-scaling-group-names {} --query AutoScalingGroups[].Instances[]", group))
-        .terraform(format!(
-            "# in aws_launch_template\nuser_data = base64encode(\"#!/bin/bash\\necho ECS_CLUSTER={} >> /etc/ecs/ecs.config\\n\")",
-            patient.cluster()
+        .cli(aws!(
+            "autoscaling describe-auto-scaling-groups --auto-scaling-group-names {} \
+             --query AutoScalingGroups[].Instances[]",
+            group
+        ))
+        .terraform(hcl!(
+            r##"
+            # in aws_launch_template
+            user_data = base64encode("#!/bin/bash\necho ECS_CLUSTER={} >> /etc/ecs/ecs.config\n")"##,
+            cluster
         )),
     }
 }
@@ -435,9 +491,9 @@ mod tests {
     fn names_the_group_that_is_at_its_maximum() {
         let exam = exam(CHECK, &(CHECK.example)());
         let expected = "Auto Scaling group web-asg of capacity provider web-instances is at its maximum (2 of 2 instances): ECS said so of web:12 38 min ago.";
-        assert_eq!(exam.findings[0].says, expected);
+        assert_eq!(exam.findings[0].says(), expected);
         assert!(
-            exam.findings[0].remedy.cli[0]
+            exam.findings[0].remedy.shell()[0]
                 .ends_with("--auto-scaling-group-name web-asg --max-size 3")
         );
     }

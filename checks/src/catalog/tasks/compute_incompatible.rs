@@ -61,13 +61,22 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         let why = wrong_mode.map_or_else(String::new, |mode| {
             format!(", because its network mode is {mode} and Fargate takes awsvpc alone")
         });
-        let remedy = Remedy::new(format!("Register the task definition so that it fits {on}, or run the service on what it fits."))
-            .cli(aws!("ecs register-task-definition --requires-compatibilities FARGATE --network-mode awsvpc --cli-input-json file://task-definition.json"))
-            .cli(told.see(patient))
-            .terraform(hcl!(r#"resource "aws_ecs_task_definition" "{}" {
-  requires_compatibilities = ["FARGATE"]
-  network_mode             = "awsvpc"
-}"#, patient.name()));
+        let remedy = Remedy::new(format!(
+            "Register the task definition so that it fits {on}, or run the service on what it fits."
+        ))
+        .cli(aws!(
+            "ecs register-task-definition --requires-compatibilities FARGATE \
+             --network-mode awsvpc --cli-input-json file://task-definition.json"
+        ))
+        .cli(told.see(patient))
+        .terraform(hcl!(
+            r#"
+            resource "aws_ecs_task_definition" {} {
+              requires_compatibilities = ["FARGATE"]
+              network_mode             = "awsvpc"
+            }"#,
+            patient.name()
+        ));
         let evidence = wrong_mode.map(|mode| {
             Evidence::new(
                 crate::call::Call::DescribeTaskDefinition,
@@ -79,7 +88,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         Some(
             told.finding(
                 patient,
-                &format!("Task definition {} does not fit {on}{why}", told.version()),
+                &format!("task definition {} does not fit {on}{why}", told.version()),
             )
             .because_all(evidence)
             .mend(remedy),

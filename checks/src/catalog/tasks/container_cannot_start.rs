@@ -80,10 +80,17 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
             }
             _ => format!(" (\"{}\")", reason::quoted(told.text)),
         };
-        let remedy = Remedy::new("Mend command or entryPoint in the task definition, or the file in the image, and deploy again.")
-            .cli(aws!("ecs describe-task-definition --task-definition {} --query taskDefinition.containerDefinitions[].[name,entryPoint,command]", told.version()))
-            .cli(told.see(patient));
-        Some(told.finding(patient, &format!("The runtime cannot start {who}{why}")).mend(remedy))
+        let remedy = Remedy::new(
+            "Mend command or entryPoint in the task definition, or the file in the image, and \
+             deploy again.",
+        )
+        .cli(aws!(
+            "ecs describe-task-definition --task-definition {} \
+             --query taskDefinition.containerDefinitions[].[name,entryPoint,command]",
+            told.version()
+        ))
+        .cli(told.see(patient));
+        Some(told.finding(patient, &format!("the runtime cannot start {who}{why}")).mend(remedy))
     })
 }
 

@@ -79,25 +79,37 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         let lived =
             newest.started_at.zip(newest.stopped_at).filter(|(started, stopped)| stopped > started);
         let lived = lived.map_or_else(String::new, |(started, stopped)| {
-            format!(" The newest of them ran for {}.", time::words(stopped.duration_since(started)))
+            format!("The newest of them ran for {}.", time::words(stopped.duration_since(started)))
         });
-        let says = format!(
-            "The health check of {whose} fails: {} of {} failed tasks of {}{fate} stopped so {}.{lived}",
+        let claim = format!(
+            "the health check of {whose} fails: {} of {} failed tasks of {}{fate} stopped so {}",
             tasks.len(),
             failures.tasks.len(),
             rollout::short(failures.task_definition),
             stop::when(patient.now(), &tasks)
         );
         let name = unhealthy.map_or("app", |container| container.name.as_str());
-        let remedy = Remedy::new("Try the check's command inside the image (is curl in there?), and give the app time to start with startPeriod.")
-            .cli(aws!("ecs describe-task-definition --task-definition {} --query taskDefinition.containerDefinitions[].[name,healthCheck]", rollout::short(failures.task_definition)))
-            .cli(patient.see(Call::DescribeTasks, newest.id()))
-            .terraform(hcl!(r#"resource "aws_ecs_task_definition" "{}" {
-  container_definitions = jsonencode([{
-    name        = "{}"
-    healthCheck = { command = ["CMD-SHELL", "…"], startPeriod = 60 }
-  }])
-}"#, patient.name(), name));
+        let remedy = Remedy::new(
+            "Try the check's command inside the image (is curl in there?), and give the app time \
+             to start with startPeriod.",
+        )
+        .cli(aws!(
+            "ecs describe-task-definition --task-definition {} \
+             --query taskDefinition.containerDefinitions[].[name,healthCheck]",
+            rollout::short(failures.task_definition)
+        ))
+        .cli(patient.see(Call::DescribeTasks, newest.id()))
+        .terraform(hcl!(
+            r#"
+            resource "aws_ecs_task_definition" {} {
+              container_definitions = jsonencode([{
+                name        = {}
+                healthCheck = { command = ["CMD-SHELL", "…"], startPeriod = 60 }
+              }])
+            }"#,
+            patient.name(),
+            name
+        ));
         let of_container = |container: &crate::snapshot::Container| {
             let status = container.health_status.as_deref()?;
             Some(Evidence::new(
@@ -109,7 +121,8 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         };
         findings.add(
             Subject::new(Kind::TaskDefinition, failures.task_definition)
-                .sick(says, stop::evidence(newest))
+                .sick(claim, stop::evidence(newest))
+                .detail(lived)
                 .because_all(unhealthy.and_then(of_container))
                 .mend(remedy)
                 .concerns(Kind::TaskDefinition, failures.task_definition)
@@ -137,7 +150,7 @@ mod tests {
             says(CHECK, &snapshot),
             [
                 "The health check of container worker fails: 3 of 3 failed tasks of mailer:12 stopped so within 8 min, the last 2 min ago. The newest of \
-              them ran for 3 min."
+                 them ran for 3 min."
             ]
         );
     }

@@ -69,19 +69,26 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         };
         let waiting = name(reason::part(&WAITING, told.text), "a container");
         let waited_for = name(reason::part(&WAITED_FOR, told.text), "another one");
-        let what = match told.text {
+        let claim = match told.text {
             text if text.contains("did not exit successfully") => {
-                format!("Of its task, {waiting} waits for {waited_for}, which failed")
+                format!("of its task, {waiting} waits for {waited_for}, which failed")
             }
             text if text.contains("has timed out") => {
-                format!("Of its task, {waiting} waits for {waited_for}, which is not ready in time")
+                format!("of its task, {waiting} waits for {waited_for}, which is not ready in time")
             }
-            _ => format!("Of its task, {waiting} waits for {waited_for}, which will never start"),
+            _ => format!("of its task, {waiting} waits for {waited_for}, which will never start"),
         };
-        let remedy = Remedy::new(format!("Read the log of {waited_for}; mend it, give it more time with startTimeout, or wait for something else."))
-            .cli(aws!("ecs describe-task-definition --task-definition {} --query taskDefinition.containerDefinitions[].[name,dependsOn,startTimeout]", told.version()))
-            .cli(told.see(patient));
-        Some(told.finding(patient, &what).mend(remedy))
+        let remedy = Remedy::new(format!(
+            "Read the log of {waited_for}; mend it, give it more time with startTimeout, or wait \
+             for something else."
+        ))
+        .cli(aws!(
+            "ecs describe-task-definition --task-definition {} \
+             --query taskDefinition.containerDefinitions[].[name,dependsOn,startTimeout]",
+            told.version()
+        ))
+        .cli(told.see(patient));
+        Some(told.finding(patient, &claim).mend(remedy))
     })
 }
 

@@ -53,20 +53,32 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     reason::each(patient, findings, &[Trouble::DiskFull], |told, _| {
         let on_instance = told.tasks.iter().any(|task| task.container_instance_arn.is_some());
         let remedy = match on_instance {
-            true => {
-                Remedy::new("Make room on the instances: a larger volume, or images that nobody uses any more removed sooner.").cli(told.see(patient))
-            }
-            false => Remedy::new("Ask for more storage in the task definition (20 GiB is the default, 200 the most), or make the image smaller.")
-                .cli(aws!("ecs register-task-definition --ephemeral-storage sizeInGiB=40 --cli-input-json file://task-definition.json"))
-                .cli(told.see(patient))
-                .terraform(hcl!(r#"resource "aws_ecs_task_definition" "{}" {
-  ephemeral_storage {
-    size_in_gib = 40
-  }
-}"#, patient.name())),
+            true => Remedy::new(
+                "Make room on the instances: a larger volume, or images that nobody uses any more \
+                 removed sooner.",
+            )
+            .cli(told.see(patient)),
+            false => Remedy::new(
+                "Ask for more storage in the task definition (20 GiB is the default, 200 the \
+                 most), or make the image smaller.",
+            )
+            .cli(aws!(
+                "ecs register-task-definition --ephemeral-storage sizeInGiB=40 \
+                 --cli-input-json file://task-definition.json"
+            ))
+            .cli(told.see(patient))
+            .terraform(hcl!(
+                r#"
+                resource "aws_ecs_task_definition" {} {
+                  ephemeral_storage {
+                    size_in_gib = 40
+                  }
+                }"#,
+                patient.name()
+            )),
         };
         let whose = if on_instance { "the instance's" } else { "the task's" };
-        Some(told.finding(patient, &format!("No space is left on {whose} disk")).mend(remedy))
+        Some(told.finding(patient, &format!("no space is left on {whose} disk")).mend(remedy))
     })
 }
 

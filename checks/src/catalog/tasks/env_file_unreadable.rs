@@ -75,7 +75,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
             .cli(aws!("s3api head-object --bucket $BUCKET --key $FILE"))
             .cli(told.see(patient));
         Some(
-            told.finding(patient, &format!("The environment file cannot be read, because {why}"))
+            told.finding(patient, &format!("the environment file cannot be read, because {why}"))
                 .mend(remedy),
         )
     })

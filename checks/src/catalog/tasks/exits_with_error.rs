@@ -136,11 +136,10 @@ fn tell(
         format!("{} tasks", tasks.len())
     };
     let logged = crash::last_word(patient, findings, container, tasks);
-    let says = format!(
-        "Container {container} exits with code {code}{meaning}{}: {count} of {version}{fate} ended so {}.{}",
+    let claim = format!(
+        "container {container} exits with code {code}{meaning}{}: {count} of {version}{fate} ended so {}",
         logged.because(),
-        stop::when(patient.now(), tasks),
-        logged.says()
+        stop::when(patient.now(), tasks)
     );
     let summary = logged.crash.as_ref().map_or(
         "Read the log up to its end, mend the app or what it needs, and deploy again.",
@@ -162,10 +161,11 @@ fn tell(
     };
     let finding = Subject::new(Kind::TaskDefinition, failures.task_definition)
         .sick(
-            says,
+            claim,
             Evidence::new(Call::DescribeTasks, &newest.task_arn, "containers.exitCode", code)
                 .at(newest.stopped_at),
         )
+        .detail(logged.says())
         .because(stop::evidence(newest))
         .because_all(logged.evidence)
         .mend(remedy);
@@ -193,12 +193,13 @@ fn allow(remedy: Remedy, denial: &str, service: &str) -> Remedy {
 
 fn variable(service: &str, container: &str) -> Hcl {
     hcl!(
-        r#"resource "aws_ecs_task_definition" "{}" {
-  container_definitions = jsonencode([{
-    name        = "{}"
-    environment = [{ name = "NAME", value = "value" }]
-  }])
-}"#,
+        r#"
+        resource "aws_ecs_task_definition" {} {
+          container_definitions = jsonencode([{
+            name        = {}
+            environment = [{ name = "NAME", value = "value" }]
+          }])
+        }"#,
         service,
         container
     )
@@ -249,7 +250,7 @@ mod tests {
             says(CHECK, &(CHECK.example)()),
             [
                 "Container app exits with code 1, likely because the variable PAYMENTS_URL is not set: 3 tasks of api:13, which was rolled back, ended so \
-              within 8 min, the last 12 min ago."
+                 within 8 min, the last 12 min ago."
             ]
         );
         let finding = &exam(CHECK, &(CHECK.example)()).findings[0];
@@ -328,7 +329,7 @@ mod tests {
         let exam = exam(CHECK, &snapshot);
         assert_eq!(exam.missed.len(), 1);
         assert_eq!(
-            exam.findings[0].says,
+            exam.findings[0].says(),
             "Container app exits with code 127 (its command is not there): 2 tasks of api:12 ended so within 60 s, the last 60 s ago. What it logged in \
              the end could not be read."
         );
@@ -357,7 +358,7 @@ mod tests {
         )
         .findings[0];
         assert_eq!(
-            finding.says,
+            finding.says(),
             "Container app exits with code 1, likely because 10.0.9.9:5432 refuses the connection (the port of Postgres): the newest task of api:12 \
              ended so 60 s ago."
         );
@@ -381,7 +382,7 @@ mod tests {
             .findings
             .remove(0);
             (
-                finding.says.contains("likely because IAM denies it sqs:ReceiveMessage"),
+                finding.says().contains("likely because IAM denies it sqs:ReceiveMessage"),
                 finding.remedy,
             )
         };
@@ -389,7 +390,7 @@ mod tests {
             denial("because no identity-based policy allows the sqs:ReceiveMessage action");
         assert!(named);
         assert_eq!(
-            remedy.cli[1],
+            remedy.shell()[1],
             "aws iam put-role-policy --role-name api-task --policy-name api --policy-document '{\"Version\":\"2012-10-17\",\"Statement\":\
              [{\"Effect\":\"Allow\",\"Action\":\"sqs:ReceiveMessage\",\"Resource\":\"arn:aws:sqs:eu-west-2:123456789012:mail\"}]}'"
         );

@@ -76,8 +76,8 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
                 Some(crash) => format!("though by its log {}", crash.words),
                 None => "as if it were done".to_owned(),
             };
-            let says = format!(
-                "Container {container} ends with exit code 0, {meaning}: {} of {} failed tasks of {}{fate} stopped so {}.",
+            let claim = format!(
+                "container {container} ends with exit code 0, {meaning}: {} of {} failed tasks of {}{fate} stopped so {}",
                 tasks.len(),
                 failures.tasks.len(),
                 rollout::short(failures.task_definition),
@@ -107,7 +107,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
             findings.add(
                 Subject::new(Kind::TaskDefinition, failures.task_definition)
                     .sick(
-                        says,
+                        claim,
                         Evidence::new(
                             Call::DescribeTasks,
                             &newest.task_arn,
@@ -144,7 +144,7 @@ mod tests {
             says(CHECK, &(CHECK.example)()),
             [
                 "Container worker ends with exit code 0, as if it were done: 3 of 3 failed tasks of mailer:12 stopped so within 8 min, the last 2 min \
-              ago."
+                 ago."
             ]
         );
     }

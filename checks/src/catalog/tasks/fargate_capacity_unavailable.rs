@@ -5,7 +5,7 @@ use crate::facts::network::reach;
 use crate::facts::tasks::reason::{self, Trouble};
 use crate::finding::Remedy;
 use crate::patient::Patient;
-use crate::{aws, hcl, words};
+use crate::{hcl, words};
 
 crate::check! {
     /// AWS has no Fargate capacity left in the service's zones, or no Spot capacity.
@@ -72,16 +72,27 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
                 providers.iter().map(|provider| patient.evidence("capacityProviders", provider)),
             );
         }
-        let remedy = Remedy::new("Add subnets in other zones, and on-demand capacity as a base beside Spot; or wait, ECS tries again by itself.")
-            .cli(patient.update_service().and(words!("--capacity-provider-strategy capacityProvider=FARGATE,base=1,weight=1")))
-            .cli(told.see(patient))
-            .terraform(hcl!(r#"resource "aws_ecs_service" "{}" {
-  capacity_provider_strategy {
-    capacity_provider = "FARGATE"
-    base              = 1
-    weight            = 1
-  }
-}"#, patient.name()));
+        let remedy = Remedy::new(
+            "Add subnets in other zones, and on-demand capacity as a base beside Spot; or wait, \
+             ECS tries again by itself.",
+        )
+        .cli(
+            patient.update_service().and(words!(
+                "--capacity-provider-strategy capacityProvider=FARGATE,base=1,weight=1"
+            )),
+        )
+        .cli(told.see(patient))
+        .terraform(hcl!(
+            r#"
+            resource "aws_ecs_service" {} {
+              capacity_provider_strategy {
+                capacity_provider = "FARGATE"
+                base              = 1
+                weight            = 1
+              }
+            }"#,
+            patient.name()
+        ));
         Some(finding.mend(remedy))
     })
 }

@@ -61,13 +61,13 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         .filter(|task| StopKind::of(task) == StopKind::Maintenance)
         .collect();
     let Some(newest) = stopped.first() else { return Ok(()) };
-    let says = format!(
-        "AWS stopped {} for maintenance {}, which is normal: ECS starts others in their place.",
+    let claim = format!(
+        "AWS stopped {} for maintenance {}, which is normal: ECS starts others in their place",
         crate::text::count(stopped.len(), "task"),
         stop::when(patient.now(), &stopped)
     );
     let see = patient.see(Call::DescribeTasks, newest.id());
-    findings.add(patient.subject().sick(says, stop::evidence(newest)).mend(
+    findings.add(patient.subject().sick(claim, stop::evidence(newest)).mend(
         Remedy::new("Nothing to mend; with two tasks in two zones nobody feels it.").cli(see),
     ));
     Ok(())

@@ -75,10 +75,10 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
             ),
         };
         let remedy = Remedy::new(advice)
-            .cli(aws!("efs describe-mount-targets --file-system-id $FILE_SYSTEM"))
+            .cli(aws!("efs describe-mount-targets --file-system-id $FILE_SYSTEM_ID"))
             .cli(told.see(patient));
         Some(
-            told.finding(patient, &format!("The EFS file system cannot be mounted{why}"))
+            told.finding(patient, &format!("the EFS file system cannot be mounted{why}"))
                 .mend(remedy),
         )
     })

@@ -71,20 +71,20 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     reason::each(patient, findings, &[Trouble::ImageNotFound], |told, findings| {
         let named = told.image().or(reason::part(&NAMED, told.text));
         let name = named.map_or("that the task definition names", short);
-        let what = if told.text.contains("@sha256:") {
-            format!("The digest of image {name} is not in the registry any more")
+        let claim = if told.text.contains("@sha256:") {
+            format!("the digest of image {name} is not in the registry any more")
         } else {
-            format!("The image {name} is not in the registry")
+            format!("the image {name} is not in the registry")
         };
-        let what = if told.text.contains("pull access denied") {
-            format!("{what}, or is private")
+        let claim = if told.text.contains("pull access denied") {
+            format!("{claim}, or is private")
         } else {
-            what
+            claim
         };
-        let mut finding = told.finding(patient, &what);
+        let mut finding = told.finding(patient, &claim);
         if let Some(pushed) = pushed_since(patient, told, findings, named) {
-            finding = finding.detail(&format!(
-                " ECR has that tag now: it was pushed {} ago, so a new deployment may find it.",
+            finding = finding.detail(format!(
+                "ECR has that tag now: it was pushed {} ago, so a new deployment may find it.",
                 words(patient, &pushed)
             ));
             finding = finding.because(pushed);

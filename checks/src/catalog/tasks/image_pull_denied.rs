@@ -2,6 +2,7 @@
 //! password for a private registry is not enough. It names role and action as IAM named them.
 
 use crate::check::{Findings, NoAnswer};
+use crate::command::Word;
 use crate::facts::access::refusal;
 use crate::facts::network::egress_path;
 use crate::facts::tasks::reason::{self, Trouble};
@@ -69,26 +70,36 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         let refused = reason::refused(told.text);
         let claim = match (refused.role, refused.action) {
             (Some(role), Some(action)) => {
-                format!("The registry refuses the pull, because role {role} may not {action}")
+                format!("the registry refuses the pull, because role {role} may not {action}")
             }
-            _ => "The registry refuses the pull".to_owned(),
+            _ => "the registry refuses the pull".to_owned(),
         };
-        let role = refused.role.map_or("<execution role>".to_owned(), quote);
-        let policy = if is_of_instance(told.text, patient) {
-            "AmazonEC2ContainerRegistryReadOnly"
+        let (policy, unknown) = if is_of_instance(told.text, patient) {
+            ("AmazonEC2ContainerRegistryReadOnly", "INSTANCE_ROLE")
         } else {
-            "service-role/AmazonECSTaskExecutionRolePolicy"
+            ("service-role/AmazonECSTaskExecutionRolePolicy", "EXECUTION_ROLE")
         };
         let remedy = Remedy::new(
-            "Let the role pull: ecr:GetAuthorizationToken on *, and ecr:BatchCheckLayerAvailability, ecr:GetDownloadUrlForLayer and \
-             ecr:BatchGetImage on the repository. A repository of another account must allow it too; another registry needs repositoryCredentials.",
+            "Let the role pull: ecr:GetAuthorizationToken on *, and \
+             ecr:BatchCheckLayerAvailability, ecr:GetDownloadUrlForLayer and ecr:BatchGetImage on \
+             the repository. A repository of another account must allow it too; another registry \
+             needs repositoryCredentials.",
         )
-        .cli(aws!("iam attach-role-policy --role-name {} --policy-arn arn:aws:iam::aws:policy/{}", role, policy))
+        .cli(aws!(
+            "iam attach-role-policy --role-name {} --policy-arn arn:aws:iam::aws:policy/{}",
+            refused.role.map_or(Word::needed(unknown), Word::new),
+            policy
+        ))
         .cli(told.see(patient))
-        .terraform(hcl!(r#"resource "aws_iam_role_policy_attachment" "pull" {
-  role       = "{}"
-  policy_arn = "arn:aws:iam::aws:policy/{}"
-}"#, role, policy));
+        .terraform(hcl!(
+            r#"
+            resource "aws_iam_role_policy_attachment" "pull" {
+              role       = {}
+              policy_arn = "arn:aws:iam::aws:policy/{}"
+            }"#,
+            refused.role.map_or(hcl!("var.role"), |role| hcl!("{}", role)),
+            policy
+        ));
         let question = refusal::of_start(patient, findings, told);
         Some(refusal::settle(
             patient,
@@ -123,11 +134,11 @@ mod tests {
             says(CHECK, &snapshot),
             [
                 "The registry refuses the pull, because role mailer-execution may not ecr:GetAuthorizationToken: 3 of 3 failed tasks of mailer:12 \
-              stopped so within 8 min, the last 2 min ago. No policy of the role allows it."
+                 stopped so within 8 min, the last 2 min ago. No policy of the role allows it."
             ]
         );
         assert!(
-            exam(CHECK, &snapshot).findings[0].remedy.cli[0]
+            exam(CHECK, &snapshot).findings[0].remedy.shell()[0]
                 .contains("--role-name mailer-execution ")
         );
     }
@@ -163,7 +174,7 @@ mod tests {
             "CannotPullContainerError: Error response from daemon: no basic auth credentials",
         );
         assert!(
-            exam(CHECK, &snapshot).findings[0].remedy.cli[0]
+            exam(CHECK, &snapshot).findings[0].remedy.shell()[0]
                 .ends_with("AmazonEC2ContainerRegistryReadOnly")
         );
     }

@@ -8,6 +8,7 @@ use regex::Regex;
 
 use crate::call::{Call, LOG_STREAM};
 use crate::check::{Findings, NoAnswer};
+use crate::command::Command;
 use crate::facts::deployment::rollout;
 use crate::facts::tasks::container_log;
 use crate::facts::tasks::reason::{self, Trouble};
@@ -70,9 +71,9 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     reason::each(patient, findings, &[Trouble::WrongArchitecture], |told, _| {
         let claim = match reason::part(&PLATFORM, told.text) {
             Some(platform) => {
-                format!("The image has no variant for {platform}, on which the tasks run")
+                format!("the image has no variant for {platform}, on which the tasks run")
             }
-            None => "The image is built for another CPU than the tasks have".to_owned(),
+            None => "the image is built for another CPU than the tasks have".to_owned(),
         };
         Some(told.finding(patient, &claim).mend(remedy(patient, told.see(patient))))
     })?;
@@ -95,15 +96,15 @@ fn at_exec(patient: &Patient, findings: &mut Findings, failures: &Failures) {
             findings.see(patient.log_lines(stream.group, &stream.stream)).unwrap_or_default();
         let Some(line) = lines.iter().find(|line| line.message.contains(AT_EXEC)) else { continue };
         let of = format!("{}{LOG_STREAM}{}", stream.group, stream.stream);
-        let says = format!(
-            "The kernel cannot run the program of container {}, which is built for another CPU: its log of a task of {} says \"{}\".",
+        let claim = format!(
+            "the kernel cannot run the program of container {}, which is built for another CPU: its log of a task of {} says \"{}\"",
             stream.container,
             rollout::short(failures.task_definition),
             reason::quoted(&line.message)
         );
         let finding = Subject::new(Kind::TaskDefinition, failures.task_definition)
             .sick(
-                says,
+                claim,
                 Evidence::new(Call::GetLogEvents, &of, "events.message", &line.message)
                     .at(line.timestamp),
             )
@@ -116,19 +117,27 @@ fn at_exec(patient: &Patient, findings: &mut Findings, failures: &Failures) {
     }
 }
 
-fn remedy(patient: &Patient, see: String) -> Remedy {
+fn remedy(patient: &Patient, see: Command) -> Remedy {
     Remedy::new(
-        "Build the image for the CPU of the tasks (docker buildx build --platform linux/amd64, or linux/arm64, or both), or name the image's CPU in \
-         the task definition's runtimePlatform.",
+        "Build the image for the CPU of the tasks (docker buildx build --platform linux/amd64, or \
+         linux/arm64, or both), or name the image's CPU in the task definition's runtimePlatform.",
     )
-    .cli(aws!("ecs register-task-definition --runtime-platform cpuArchitecture=ARM64,operatingSystemFamily=LINUX --cli-input-json file://task-definition.json"))
+    .cli(aws!(
+        "ecs register-task-definition \
+         --runtime-platform cpuArchitecture=ARM64,operatingSystemFamily=LINUX \
+         --cli-input-json file://task-definition.json"
+    ))
     .cli(see)
-    .terraform(hcl!(r#"resource "aws_ecs_task_definition" "{}" {
-  runtime_platform {
-    cpu_architecture        = "ARM64"
-    operating_system_family = "LINUX"
-  }
-}"#, patient.name()))
+    .terraform(hcl!(
+        r#"
+        resource "aws_ecs_task_definition" {} {
+          runtime_platform {
+            cpu_architecture        = "ARM64"
+            operating_system_family = "LINUX"
+          }
+        }"#,
+        patient.name()
+    ))
 }
 
 #[cfg(test)]
@@ -151,7 +160,7 @@ mod tests {
             says(CHECK, &(CHECK.example)()),
             [
                 "The image has no variant for linux/amd64, on which the tasks run: 3 of 3 failed tasks of mailer:12 stopped so within 8 min, the last \
-              2 min ago."
+                 2 min ago."
             ]
         );
     }
@@ -162,7 +171,7 @@ mod tests {
             says(CHECK, &with_log("exec /usr/bin/sh: exec format error")),
             [
                 "The kernel cannot run the program of container worker, which is built for another CPU: its log of a task of mailer:12 says \"exec \
-              /usr/bin/sh: exec format error\"."
+                 /usr/bin/sh: exec format error\"."
             ]
         );
         assert!(says(CHECK, &with_log("Error: bad format")).is_empty());

@@ -68,9 +68,12 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
                 reason::quoted(text)
             ),
         };
-        let remedy = Remedy::new("ECS tries again by itself; if it goes on, look at the quota of network interfaces, and ask AWS Support.")
-            .cli(aws!("service-quotas get-service-quota --service-code vpc --quota-code L-DF5E4CA3"))
-            .cli(told.see(patient));
+        let remedy = Remedy::new(
+            "ECS tries again by itself; if it goes on, look at the quota of network interfaces, \
+             and ask AWS Support.",
+        )
+        .cli(aws!("service-quotas get-service-quota --service-code vpc --quota-code L-DF5E4CA3"))
+        .cli(told.see(patient));
         Some(told.finding(patient, &claim).mend(remedy))
     })
 }

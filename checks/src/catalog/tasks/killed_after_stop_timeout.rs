@@ -90,8 +90,8 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     let killed = ended;
     let [(newest, container, timeout), _, ..] = killed.as_slice() else { return Ok(()) };
     let tasks: Vec<&Task> = killed.iter().map(|(task, ..)| *task).collect();
-    let says = format!(
-        "Container {} ignores SIGTERM and is killed {timeout} s later: {} of {} tasks that were told to stop ended with code 137, not for memory, {}.",
+    let claim = format!(
+        "container {} ignores SIGTERM and is killed {timeout} s later: {} of {} tasks that were told to stop ended with code 137, not for memory, {}",
         container.name,
         tasks.len(),
         stopped.len(),
@@ -103,20 +103,25 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     )
     .cli(aws!("ecs register-task-definition --cli-input-json file://task-definition.json"))
     .cli(patient.see(Call::DescribeTasks, newest.id()))
-    .terraform(hcl!(r#"resource "aws_ecs_task_definition" "{}" {
-  container_definitions = jsonencode([{
-    name            = "{}"
-    stopTimeout     = 60
-    linuxParameters = { initProcessEnabled = true }
-  }])
-}"#, patient.name(), container.name));
+    .terraform(hcl!(
+        r#"
+        resource "aws_ecs_task_definition" {} {
+          container_definitions = jsonencode([{
+            name            = {}
+            stopTimeout     = 60
+            linuxParameters = { initProcessEnabled = true }
+          }])
+        }"#,
+        patient.name(),
+        container.name
+    ));
     findings.add(
         Subject::new(
             Kind::Container,
             format!("{}/{}", rollout::short(&newest.task_definition_arn), container.name),
         )
         .sick(
-            says,
+            claim,
             Evidence::new(Call::DescribeTasks, &newest.task_arn, "containers.exitCode", 137)
                 .at(newest.stopped_at),
         )
@@ -172,7 +177,7 @@ mod tests {
             says(CHECK, &(CHECK.example)()),
             [
                 "Container app ignores SIGTERM and is killed 30 s later: 3 of 3 tasks that were told to stop ended with code 137, not for memory, within 8 min, the \
-              last 2 min ago."
+                 last 2 min ago."
             ]
         );
     }

@@ -8,6 +8,7 @@ use regex::Regex;
 
 use crate::aws;
 use crate::check::{Findings, NoAnswer};
+use crate::command::Word;
 use crate::facts::access::refusal;
 use crate::facts::network::egress_path;
 use crate::facts::tasks::reason::{self, Trouble};
@@ -88,34 +89,50 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
                 return None;
             }
             let refused = reason::refused(told.text);
-            let see = aws!(
-                "ecs describe-task-definition --task-definition {} --query taskDefinition.containerDefinitions[].logConfiguration",
-                told.version()
-            );
             let (claim, remedy) = match told.reason.trouble {
-            Trouble::LogsUnreachable => (
-                "The log driver cannot reach CloudWatch Logs".to_owned(),
-                Remedy::new(
-                    "Give the tasks a way to CloudWatch Logs: a NAT gateway, a public address behind an internet gateway, or an interface endpoint for \
-                     logs; and let their security groups out on port 443.",
-                )
-                .cli(told.see(patient)),
-            ),
-            Trouble::LogsDenied => (
-                format!(
-                    "{} may not {}",
-                    refused.role.map_or("The execution role".to_owned(), |role| format!("Role {role}")),
-                    refused.action.unwrap_or("write logs")
-                ),
-                Remedy::new("Allow logs:CreateLogStream and logs:PutLogEvents on the log group to the execution role, and deploy again.")
-                    .cli(aws!("iam attach-role-policy --role-name {} --policy-arn arn:aws:iam::aws:policy/service-role/AmazonECSTaskExecutionRolePolicy", refused.role.map_or("<execution role>".to_owned(), crate::call::quote)))
+                Trouble::LogsUnreachable => (
+                    "the log driver cannot reach CloudWatch Logs".to_owned(),
+                    Remedy::new(
+                        "Give the tasks a way to CloudWatch Logs: a NAT gateway, a public address \
+                         behind an internet gateway, or an interface endpoint for logs; and let \
+                         their security groups out on port 443.",
+                    )
                     .cli(told.see(patient)),
-            ),
-            _ => (
-                format!("The log driver refuses its options (\"{}\")", reason::quoted(reason::part(&ARGUMENTS, told.text).unwrap_or(told.text))),
-                Remedy::new("Mend the options of the log driver in the task definition, and deploy it.").cli(see),
-            ),
-        };
+                ),
+                Trouble::LogsDenied => (
+                    format!(
+                        "{} may not {}",
+                        refused
+                            .role
+                            .map_or("the execution role".to_owned(), |role| format!("role {role}")),
+                        refused.action.unwrap_or("write logs")
+                    ),
+                    Remedy::new(
+                        "Allow logs:CreateLogStream and logs:PutLogEvents on the log group to the \
+                         execution role, and deploy again.",
+                    )
+                    .cli(aws!(
+                        "iam attach-role-policy --role-name {} --policy-arn \
+                         arn:aws:iam::aws:policy/service-role/AmazonECSTaskExecutionRolePolicy",
+                        refused.role.map_or(Word::needed("EXECUTION_ROLE"), Word::new)
+                    ))
+                    .cli(told.see(patient)),
+                ),
+                _ => (
+                    format!(
+                        "the log driver refuses its options (\"{}\")",
+                        reason::quoted(reason::part(&ARGUMENTS, told.text).unwrap_or(told.text))
+                    ),
+                    Remedy::new(
+                        "Mend the options of the log driver in the task definition, and deploy it.",
+                    )
+                    .cli(aws!(
+                        "ecs describe-task-definition --task-definition {} \
+                         --query taskDefinition.containerDefinitions[].logConfiguration",
+                        told.version()
+                    )),
+                ),
+            };
             let subnets = told.tasks.iter().filter_map(|task| task.subnet_id.as_deref());
             let finding = told.finding(patient, &claim).mend(remedy);
             // Only the way to CloudWatch is something that a subnet's route can explain.

@@ -75,9 +75,9 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
             containers.filter_map(|container| container.awslogs_group.as_deref()).collect();
         // Of several groups nobody knows which one it is.
         let name = match groups.len() {
-            0 => "The log group".to_owned(),
-            1 => format!("Log group {}", and_list(&groups)),
-            _ => format!("One of the log groups {}", and_list(&groups)),
+            0 => "the log group".to_owned(),
+            1 => format!("log group {}", and_list(&groups)),
+            _ => format!("one of the log groups {}", and_list(&groups)),
         };
         let refused = reason::refused(told.text);
         let claim = match refused.role {
@@ -92,10 +92,11 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         }
         if let Some(group) = groups.first() {
             remedy = remedy.terraform(hcl!(
-                r#"resource "aws_cloudwatch_log_group" "{}" {
-  name              = "{}"
-  retention_in_days = 30
-}"#,
+                r#"
+                resource "aws_cloudwatch_log_group" {} {
+                  name              = {}
+                  retention_in_days = 30
+                }"#,
                 patient.name(),
                 group
             ));

@@ -72,8 +72,8 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
                 SIGNALS.iter().find(|(one, _)| *one == code).map_or("a signal", |(_, name)| name);
             let fate = if failures.is_primary { "" } else { ", which was rolled back," };
             let logged = crash::last_word(patient, findings, container, &tasks);
-            let says = format!(
-                "Container {container} dies of {signal} (exit code {code}){}: {} of {} failed tasks of {}{fate} stopped so {}.",
+            let claim = format!(
+                "container {container} dies of {signal} (exit code {code}){}: {} of {} failed tasks of {}{fate} stopped so {}",
                 logged.because(),
                 tasks.len(),
                 failures.tasks.len(),
@@ -95,7 +95,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
             findings.add(
                 Subject::new(Kind::TaskDefinition, failures.task_definition)
                     .sick(
-                        says,
+                        claim,
                         Evidence::new(
                             Call::DescribeTasks,
                             &tasks[0].task_arn,

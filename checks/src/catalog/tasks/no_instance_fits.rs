@@ -9,9 +9,10 @@ use regex::Regex;
 use crate::aws::time;
 use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
+use crate::command::{Command, Word, Words};
 use crate::facts::tasks::capacity::{self, Candidate, Lack, Need};
 use crate::facts::tasks::reason::{self, Told, Trouble};
-use crate::finding::{Evidence, Remedy};
+use crate::finding::{Evidence, Finding, Remedy};
 use crate::patient::Patient;
 use crate::snapshot::{ContainerInstance, TaskDefinition};
 use crate::text::{and_list, pattern};
@@ -78,7 +79,7 @@ crate::check! {
         snapshot.services[0].deployments[0].network_configuration = Some(network);
         snapshot.task_definitions.change(&definition).into_iter().for_each(|definition| definition.network_mode = Some("awsvpc".into()));
         let closest = instance(8);
-        let closest = closest.rsplit('/').next().unwrap_or_default();
+        let closest = crate::aws::arn::last(&closest);
         crate::baseline::say(
             snapshot,
             8,
@@ -122,8 +123,8 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
                 named,
             )));
         };
-        let mut finding = told.finding(patient, CLAIM);
-        finding.says = in_numbers(patient, told, need, &candidates);
+        let (claim, detail) = in_numbers(patient, told, need, &candidates);
+        let finding = Finding { claim, detail, ..told.finding(patient, CLAIM) };
         let closest = candidates.first().zip(definition);
         let lacks = closest.into_iter().flat_map(|(closest, definition)| {
             closest.lacks.iter().map(move |lack| (closest.instance, lack, definition))
@@ -139,7 +140,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     })
 }
 
-const CLAIM: &str = "No container instance has room for the task, or fits it";
+const CLAIM: &str = "no container instance has room for the task, or fits it";
 
 /// The zones of the service's subnets; none where one of them is hidden.
 fn zones<'a>(
@@ -163,15 +164,20 @@ fn zones<'a>(
     zones.unwrap_or_default()
 }
 
-/// `No container instance fits web:31: the closest of 3, i-0a1b, is 212 MiB of memory short …. A
-/// task needs …`.
-fn in_numbers(patient: &Patient, told: &Told, need: &Need, candidates: &[Candidate]) -> String {
+/// Claim and detail: `no container instance fits web:31: the closest of 3, i-0a1b, is 212 MiB of
+/// memory short …` and `A task needs …`.
+fn in_numbers(
+    patient: &Patient,
+    told: &Told,
+    need: &Need,
+    candidates: &[Candidate],
+) -> (String, String) {
     let version = told.version();
     let needs = match need.words() {
         words if words.is_empty() => String::new(),
         words => format!("A task needs {words}; "),
     };
-    let tail = match told.said {
+    let detail = match told.said {
         Some(at) => format!(
             "{needs}ECS last said {} ago that it cannot place one.",
             time::words(time::age(patient.now(), at))
@@ -179,15 +185,17 @@ fn in_numbers(patient: &Patient, told: &Told, need: &Need, candidates: &[Candida
         None => format!("{needs}{}.", told.count(patient.now())),
     };
     let Some((closest, others)) = candidates.split_first() else {
-        return format!(
-            "No container instance fits {version}: the cluster has none of the kind that it wants. {tail}"
+        let claim = format!(
+            "no container instance fits {version}: the cluster has none of the kind that it wants"
         );
+        return (claim, detail);
     };
     let name = closest.instance.name();
     if closest.lacks.is_empty() {
-        return format!(
-            "No container instance had room for {version}, though by now {name} seems to have what it needs. {tail}"
+        let claim = format!(
+            "no container instance had room for {version}, though by now {name} seems to have what it needs"
         );
+        return (claim, detail);
     }
     let words = |candidate: &Candidate| {
         and_list(candidate.lacks.iter().map(|lack| lack.words(candidate.instance)))
@@ -213,7 +221,7 @@ fn in_numbers(patient: &Patient, told: &Told, need: &Need, candidates: &[Candida
             format!("the closest of {}, {name}, {lacks}; of the others {kinds}", candidates.len())
         }
     };
-    format!("No container instance fits {version}: {how}. {tail}")
+    (format!("no container instance fits {version}: {how}"), detail)
 }
 
 /// What a number of instances has in common.
@@ -266,7 +274,12 @@ fn remedy_by_words(patient: &Patient, lacks: &str, instance: Option<&str>) -> Re
     };
     let cluster = patient.cluster();
     Remedy::new(advice).cli(match instance {
-        Some(instance) => aws!("ecs describe-container-instances --cluster {} --container-instances {} --query containerInstances[].remainingResources", cluster, instance),
+        Some(instance) => aws!(
+            "ecs describe-container-instances --cluster {} --container-instances {} \
+             --query containerInstances[].remainingResources",
+            cluster,
+            instance
+        ),
         None => aws!("ecs list-container-instances --cluster {}", cluster),
     })
 }
@@ -275,61 +288,130 @@ fn remedy_by_words(patient: &Patient, lacks: &str, instance: Option<&str>) -> Re
 fn remedy(patient: &Patient, need: &Need, candidates: &[Candidate]) -> Remedy {
     let cluster = patient.cluster();
     let all = aws!(
-        "ecs describe-container-instances --cluster {} --container-instances $(aws ecs list-container-instances --cluster {} --query containerInstanceArns --output text) --query containerInstances[].[ec2InstanceId,status,agentConnected,remainingResources]",
+        "ecs describe-container-instances --cluster {} --container-instances {} \
+         --query containerInstances[].[ec2InstanceId,status,agentConnected,remainingResources]",
         cluster,
-        cluster
+        // As JSON, which may be one argument.
+        Word::output(aws!(
+            "ecs list-container-instances --cluster {} --query containerInstanceArns --output json",
+            cluster
+        ))
     );
-    let update = |options: &str| patient.update_service().and(words!("{}", options));
-    let free_port =
-        "# in the portMappings of container_definitions of aws_ecs_task_definition\nhostPort = 0";
+    let update = |options: Words| patient.update_service().and(options);
+    let free_port = hcl!(
+        r#"
+        # in the portMappings of container_definitions of aws_ecs_task_definition
+        hostPort = 0"#
+    );
     let deploys = patient.service().deployments.len() > 1;
-    let more = "resource \"aws_ecs_capacity_provider\" \"instances\" {\n  name = \"instances\"\n  auto_scaling_group_provider {\n    auto_scaling_group_arn \
-                = aws_autoscaling_group.ecs.arn\n    managed_scaling { status = \"ENABLED\" }\n  }\n}";
+    let more = hcl!(
+        r#"
+        resource "aws_ecs_capacity_provider" "instances" {
+          name = "instances"
+          auto_scaling_group_provider {
+            auto_scaling_group_arn = aws_autoscaling_group.ecs.arn
+            managed_scaling { status = "ENABLED" }
+          }
+        }"#
+    );
     let Some(closest) = candidates.first() else {
-        return Remedy::new("Add instances of the kind that the service wants; they must register with this cluster.").cli(all).terraform(more);
+        return Remedy::new(
+            "Add instances of the kind that the service wants; they must register with this \
+             cluster.",
+        )
+        .cli(all)
+        .terraform(more);
     };
     let instance = closest.instance;
     if candidates.iter().all(|candidate| need.is_too_large_for(candidate.instance)) {
-        let larger = "# in aws_launch_template\ninstance_type = \"m6i.xlarge\"";
-        return Remedy::new("Even an empty instance is too small for the task: use a larger instance type, or ask for less.")
-            .cli(all)
-            .terraform(larger);
+        return Remedy::new(
+            "Even an empty instance is too small for the task: use a larger instance type, or ask \
+             for less.",
+        )
+        .cli(all)
+        .terraform(hcl!(
+            r#"
+            # in aws_launch_template
+            instance_type = "m6i.xlarge""#
+        ));
     }
     match closest.lacks.first() {
-        Some(Lack::Port { by_us: true, .. }) if deploys => {
-            Remedy::new("The old tasks hold the port that the new ones need: let ECS stop a task first, or use hostPort 0 or awsvpc.")
-                .cli(update("--deployment-configuration minimumHealthyPercent=50,maximumPercent=100"))
-                .terraform(hcl!(r"# in aws_ecs_service
-deployment_minimum_healthy_percent = 50
-deployment_maximum_percent         = 100"))
-        }
-        Some(Lack::Port { by_us: true, .. }) => {
-            Remedy::new("The service's own tasks hold the port, one an instance: add an instance, or use hostPort 0 or awsvpc.").cli(all).terraform(free_port)
-        }
+        Some(Lack::Port { by_us: true, .. }) if deploys => Remedy::new(
+            "The old tasks hold the port that the new ones need: let ECS stop a task first, or \
+             use hostPort 0 or awsvpc.",
+        )
+        .cli(update(words!(
+            "--deployment-configuration minimumHealthyPercent=50,maximumPercent=100"
+        )))
+        .terraform(hcl!(
+            r#"
+            # in aws_ecs_service
+            deployment_minimum_healthy_percent = 50
+            deployment_maximum_percent         = 100"#
+        )),
+        Some(Lack::Port { by_us: true, .. }) => Remedy::new(
+            "The service's own tasks hold the port, one an instance: add an instance, or use \
+             hostPort 0 or awsvpc.",
+        )
+        .cli(all)
+        .terraform(free_port),
         Some(Lack::Port { .. }) => Remedy::new(PORT).cli(all).terraform(free_port),
-        Some(Lack::Constraint(expression)) if capacity::is_of_service(patient.service(), expression) => Remedy::new(ATTRIBUTE)
-            .cli(put_attribute(&cluster, expression, instance))
-            .cli(update("--placement-constraints '[]'"))
-            .terraform(hcl!(r"# in aws_ecs_service: take away or mend
-placement_constraints {}")),
-        Some(Lack::Constraint(name) | Lack::Attribute(name)) => Remedy::new(ATTRIBUTE).cli(put_attribute(&cluster, name, instance)),
-        Some(Lack::Gpu { .. }) => Remedy::new("Add an instance type with enough GPUs, on the ECS GPU-optimized AMI, or ask for fewer.").cli(all),
-        Some(Lack::Occupied) => Remedy::new("One task an instance is asked for (distinctInstance): add instances, or want fewer tasks.").cli(all),
-        Some(Lack::Zone(_)) => Remedy::new("Give the service a subnet in the zone of the instances, or instances in the zones of its subnets.").cli(all),
-        Some(Lack::Status(_)) => Remedy::new("Let an instance take tasks again, or add one: what drains or deregisters takes none.").cli(aws!("ecs update-container-instances-state --cluster {} --container-instances {} --status ACTIVE", cluster, instance.id())),
-        Some(Lack::Agent) => Remedy::new("Mend the agent of the instance that has room, or replace the instance.").cli(all),
+        Some(Lack::Constraint(expression))
+            if capacity::is_of_service(patient.service(), expression) =>
+        {
+            Remedy::new(ATTRIBUTE)
+                .cli(put_attribute(cluster, expression, instance))
+                .cli(update(words!("--placement-constraints []")))
+                .terraform(hcl!(
+                    r#"
+                    # in aws_ecs_service: take away or mend
+                    placement_constraints { }"#
+                ))
+        }
+        Some(Lack::Constraint(name) | Lack::Attribute(name)) => {
+            Remedy::new(ATTRIBUTE).cli(put_attribute(cluster, name, instance))
+        }
+        Some(Lack::Gpu { .. }) => Remedy::new(
+            "Add an instance type with enough GPUs, on the ECS GPU-optimized AMI, or ask for \
+             fewer.",
+        )
+        .cli(all),
+        Some(Lack::Occupied) => Remedy::new(
+            "One task an instance is asked for (distinctInstance): add instances, or want fewer \
+             tasks.",
+        )
+        .cli(all),
+        Some(Lack::Zone(_)) => Remedy::new(
+            "Give the service a subnet in the zone of the instances, or instances in the zones of \
+             its subnets.",
+        )
+        .cli(all),
+        Some(Lack::Status(_)) => Remedy::new(
+            "Let an instance take tasks again, or add one: what drains or deregisters takes none.",
+        )
+        .cli(aws!(
+            "ecs update-container-instances-state --cluster {} --container-instances {} \
+             --status ACTIVE",
+            cluster,
+            instance.id()
+        )),
+        Some(Lack::Agent) => {
+            Remedy::new("Mend the agent of the instance that has room, or replace the instance.")
+                .cli(all)
+        }
         Some(Lack::Cpu { .. } | Lack::Memory { .. }) => Remedy::new(ROOM).cli(all).terraform(more),
         None => Remedy::new(
-            "Wait for ECS to try again (after failures it takes up to 15 minutes), or deploy again; where tasks have network interfaces of their own, an \
-             instance may have none left.",
+            "Wait for ECS to try again (after failures it takes up to 15 minutes), or deploy \
+             again; where tasks have network interfaces of their own, an instance may have none \
+             left.",
         )
-        .cli(update("--force-new-deployment")),
+        .cli(update(words!("--force-new-deployment"))),
     }
 }
 
 /// The command that gives an instance an attribute: by name, or as the simple expression asks for
 /// it.
-fn put_attribute(cluster: &str, wanted: &str, instance: &ContainerInstance) -> String {
+fn put_attribute(cluster: &str, wanted: &str, instance: &ContainerInstance) -> Command {
     let wanted = wanted.trim_start_matches("attribute:");
     let attribute = match wanted.split_once("==") {
         Some((name, value)) => format!("name={},value={}", name.trim(), value.trim()),
@@ -377,8 +459,8 @@ mod tests {
             says(CHECK, &(CHECK.example)()),
             [
                 "No container instance fits web:12: the closest of 2, i-0a1b2c3d4e5f60001, is 212 MiB of memory short (300 of 3884 free); the other, \
-              i-0a1b2c3d4e5f60002, is 292 MiB of memory short (220 of 3884 free). A task needs 256 CPU units and 512 MiB of memory; ECS last said 8 min \
-              ago that it cannot place one."
+                 i-0a1b2c3d4e5f60002, is 292 MiB of memory short (220 of 3884 free). A task needs 256 CPU units and 512 MiB of memory; ECS last said 8 min \
+                 ago that it cannot place one."
             ]
         );
     }
@@ -393,7 +475,7 @@ mod tests {
         let exam = examine(check, &patient);
         let expected = "No container instance has room for the task, or fits it (the closest one, 888888888888, has insufficient memory available): ECS \
                         said so of web:12 8 min ago.";
-        assert_eq!(exam.findings[0].says, expected);
+        assert_eq!(exam.findings[0].says(), expected);
         assert_eq!(
             (exam.outcome, exam.missed[0].call),
             (Outcome::Sick, Call::DescribeContainerInstances)
@@ -423,11 +505,11 @@ mod tests {
         definition(&mut snapshot).container_definitions[0].port_mappings[0].host_port = Some(3000);
         let finding = exam(CHECK, &snapshot).findings.remove(0);
         assert!(
-            finding.says.contains(
+            finding.says().contains(
                 "fits web:12: the only one, i-0a1b2c3d4e5f60002, has port 3000 taken. A task needs"
             ),
             "{}",
-            finding.says
+            finding.says()
         );
         assert!(finding.remedy.summary.starts_with("A fixed host port"));
         let mut own = Task { container_instance_arn: Some(instance(7)), ..Task::default() };
@@ -437,9 +519,9 @@ mod tests {
         snapshot.running_tasks.put(arn, vec![own]);
         let finding = exam(CHECK, &snapshot).findings.remove(0);
         assert!(
-            finding.says.contains("has port 3000 taken by a task of this service. A task needs"),
+            finding.says().contains("has port 3000 taken by a task of this service. A task needs"),
             "{}",
-            finding.says
+            finding.says()
         );
         assert!(
             finding
@@ -451,7 +533,7 @@ mod tests {
         snapshot.services[0].deployments.push(older);
         let finding = exam(CHECK, &snapshot).findings.remove(0);
         assert!(
-            finding.remedy.cli[0].ends_with(
+            finding.remedy.shell()[0].ends_with(
                 "--deployment-configuration minimumHealthyPercent=50,maximumPercent=100"
             ),
             "a deployment needs no more"
@@ -480,9 +562,9 @@ mod tests {
         snapshot.services[0].placement_constraints = vec![constraint];
         let finding = exam(CHECK, &snapshot).findings.remove(0);
         assert!(
-            finding.says.contains("fits web:12: each of 2 instances does not meet the constraint attribute:stack == batch. "),
+            finding.says().contains("fits web:12: each of 2 instances does not meet the constraint attribute:stack == batch. "),
             "{}",
-            finding.says
+            finding.says()
         );
         assert!(
             finding
@@ -490,7 +572,7 @@ mod tests {
                 .iter()
                 .any(|evidence| evidence.field == "placementConstraints.expression")
         );
-        assert!(finding.remedy.cli[0].contains(
+        assert!(finding.remedy.shell()[0].contains(
             "--attributes name=stack,value=batch,targetType=container-instance,targetId=7777"
         ));
     }

@@ -75,8 +75,8 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     }
     let words = kinds.iter().map(|(kind, tasks)| format!("{} {}", tasks.len(), kind.words()));
     let tasks = if stopped.len() == 1 { "task" } else { "tasks" };
-    let says = format!(
-        "{} {tasks} stopped {}, none for a failure: {}.",
+    let claim = format!(
+        "{} {tasks} stopped {}, none for a failure: {}",
         stopped.len(),
         stop::when(patient.now(), &stopped),
         and_list(words)
@@ -85,7 +85,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     findings.add(
         patient
             .subject()
-            .sick(says, first)
+            .sick(claim, first)
             .because_all(evidence)
             .mend(Remedy::new("Nothing to mend.").cli(see)),
     );
@@ -115,7 +115,7 @@ mod tests {
             says(CHECK, &snapshot),
             [
                 "2 tasks stopped within 60 s, the last 4 min ago, none for a failure: 1 stopped by a deployment or by scaling and 1 stopped by a \
-              person or a script."
+                 person or a script."
             ]
         );
     }

@@ -4,6 +4,7 @@
 use jiff::SignedDuration;
 
 use crate::check::{Findings, NoAnswer};
+use crate::command::{Argument, Word};
 use crate::facts::tasks::reason::{self, Trouble};
 use crate::facts::tasks::{crash, metric, stop};
 use crate::finding::{Evidence, Remedy};
@@ -67,7 +68,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
             return None;
         }
         let who =
-            told.container.map_or("A container".to_owned(), |name| format!("Container {name}"));
+            told.container.map_or("a container".to_owned(), |name| format!("container {name}"));
         let memory = definition.and_then(|definition| definition.memory.as_deref());
         let limit =
             memory.map_or_else(String::new, |memory| format!(" of a task with {memory} MiB"));
@@ -88,8 +89,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
             SignedDuration::from_hours(1),
         ));
         if let Some(used) = used.flatten().filter(|used| used.peak >= NEAR) {
-            finding =
-                finding.detail(&format!(" The service's memory peaked at {:.0} %.", used.peak));
+            finding = finding.detail(format!("The service's memory peaked at {:.0} %.", used.peak));
             finding = finding.because(used.evidence);
         }
         if let Some(name) = told.container {
@@ -100,13 +100,24 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         }
         let more = memory
             .and_then(crate::text::parsed::<u32>)
-            .map_or("<more>".to_owned(), |memory| memory.saturating_mul(2).to_string());
-        let remedy = Remedy::new("Give the task or the container more memory, or hold the app below what it has; then look for what grows.")
-            .cli(aws!("ecs register-task-definition --memory {} --cli-input-json file://task-definition.json", more))
-            .cli(told.see(patient))
-            .terraform(hcl!(r#"resource "aws_ecs_task_definition" "{}" {
-  memory = "{}"
-}"#, patient.name(), more));
+            .map(|memory| memory.saturating_mul(2).to_string());
+        let remedy = Remedy::new(
+            "Give the task or the container more memory, or hold the app below what it has; then \
+             look for what grows.",
+        )
+        .cli(aws!(
+            "ecs register-task-definition --memory {} --cli-input-json file://task-definition.json",
+            more.as_ref().map_or(Word::needed("MEMORY"), Argument::word)
+        ))
+        .cli(told.see(patient))
+        .terraform(hcl!(
+            r#"
+            resource "aws_ecs_task_definition" {} {
+              memory = {}
+            }"#,
+            patient.name(),
+            more.map_or(hcl!("var.memory"), |more| hcl!("{}", more))
+        ));
         Some(finding.mend(remedy))
     })
 }
@@ -124,7 +135,7 @@ mod tests {
             says(CHECK, &(CHECK.example)()),
             [
                 "Container worker of a task with 512 MiB runs out of memory and is killed: 3 of 3 failed tasks of mailer:12 stopped so within 8 min, \
-              the last 2 min ago. The service's memory peaked at 100 %."
+                 the last 2 min ago. The service's memory peaked at 100 %."
             ]
         );
     }

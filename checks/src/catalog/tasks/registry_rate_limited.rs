@@ -62,19 +62,25 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     reason::each(patient, findings, &[Trouble::RegistryRateLimited], |told, _| {
         let (of_docker, registry) = match told.text.contains("docker.io") {
             true => (true, "Docker Hub"),
-            false => (false, "The registry"),
+            false => (false, "the registry"),
         };
         let remedy = Remedy::new(
             "Pull through ECR's cache, keep the image in ECR, or pull with an account that may pull more (repositoryCredentials).",
         );
         let remedy = match of_docker {
             true => remedy
-                .cli(aws!("ecr create-pull-through-cache-rule --ecr-repository-prefix docker-hub --upstream-registry-url registry-1.docker.io --credential-arn $SECRET"))
-                .terraform(hcl!(r#"resource "aws_ecr_pull_through_cache_rule" "docker_hub" {
-  ecr_repository_prefix = "docker-hub"
-  upstream_registry_url = "registry-1.docker.io"
-  credential_arn        = aws_secretsmanager_secret.docker_hub.arn
-}"#)),
+                .cli(aws!(
+                    "ecr create-pull-through-cache-rule --ecr-repository-prefix docker-hub \
+                     --upstream-registry-url registry-1.docker.io --credential-arn $SECRET_ARN"
+                ))
+                .terraform(hcl!(
+                    r#"
+                    resource "aws_ecr_pull_through_cache_rule" "docker_hub" {
+                      ecr_repository_prefix = "docker-hub"
+                      upstream_registry_url = "registry-1.docker.io"
+                      credential_arn        = aws_secretsmanager_secret.docker_hub.arn
+                    }"#
+                )),
             false => remedy,
         };
         let image = reason::part(&NAMED, told.text)

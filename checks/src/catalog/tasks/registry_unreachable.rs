@@ -58,13 +58,13 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     reason::each(patient, findings, &[Trouble::RegistryUnreachable], |told, _| {
         let claim = match told.reason.step {
             Some(Step::SecretOrRegistryAuth) => {
-                "The task cannot reach ECR, or the store of its secrets"
+                "the task cannot reach ECR, or the store of its secrets"
             }
             _ if told.text.contains("httpReaderSeeker") => {
-                "The task reaches the registry and not the image's layers, which ECR keeps in S3"
+                "the task reaches the registry and not the image's layers, which ECR keeps in S3"
             }
-            Some(Step::RegistryAuth) => "The task cannot reach ECR to log in",
-            _ => "The task cannot reach the registry of its image",
+            Some(Step::RegistryAuth) => "the task cannot reach ECR to log in",
+            _ => "the task cannot reach the registry of its image",
         };
         let subnets = told.tasks.iter().filter_map(|task| task.subnet_id.as_deref());
         let remedy = Remedy::new(

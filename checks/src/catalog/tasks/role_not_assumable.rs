@@ -2,6 +2,7 @@
 //! name ECS tasks.
 
 use crate::check::{Findings, NoAnswer};
+use crate::command::Word;
 use crate::facts::access::refusal;
 use crate::facts::tasks::reason::{self, Trouble};
 use crate::finding::Remedy;
@@ -63,22 +64,30 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
             Some(role) => format!("ECS cannot assume role {role}"),
             None => "ECS cannot assume a role of the task".to_owned(),
         };
-        let named = role.unwrap_or("<role>");
+        let named = role.map_or(Word::needed("ROLE"), Word::new);
         let remedy = Remedy::new("Create the role, or let ecs-tasks.amazonaws.com assume it.")
             .cli(aws!("iam get-role --role-name {} --query Role.AssumeRolePolicyDocument", named))
-            .cli(aws!("iam update-assume-role-policy --role-name {} --policy-document {}", named, TRUST))
-            .terraform(hcl!(r#"resource "aws_iam_role" "task" {
-  name               = "{}"
-  assume_role_policy = jsonencode({
-    Version   = "2012-10-17"
-    Statement = [{ Effect = "Allow", Principal = { Service = "ecs-tasks.amazonaws.com" }, Action = "sts:AssumeRole" }]
-  })
-}"#, role.unwrap_or("role")));
+            .cli(aws!(
+                "iam update-assume-role-policy --role-name {} --policy-document {}",
+                named,
+                TRUST
+            ))
+            .terraform(hcl!(
+                r#"
+                resource "aws_iam_role" "task" {
+                  name               = {}
+                  assume_role_policy = jsonencode({
+                    Version   = "2012-10-17"
+                    Statement = [{ Effect = "Allow", Principal = { Service = "ecs-tasks.amazonaws.com" }, Action = "sts:AssumeRole" }]
+                  })
+                }"#,
+                role.unwrap_or("role")
+            ));
         let mut finding = told.finding(patient, &claim).mend(remedy);
         let trust = refusal::unassumable(patient, told.text)
             .and_then(|role| refusal::trust(patient, findings, role, "ecs-tasks.amazonaws.com"));
         if let Some(trust) = trust {
-            finding = finding.detail(&format!(" {}.", trust.words));
+            finding = finding.detail(format!("{}.", trust.words));
             finding.remedy.summary = trust.mend;
             finding = finding.because_all(trust.evidence);
         }
@@ -99,7 +108,7 @@ mod tests {
             says(CHECK, &(CHECK.example)()),
             [
                 "ECS cannot assume role mailer-task: ECS said so of mailer:12 12 min ago. Its trust policy lets ec2.amazonaws.com assume it, and not \
-              ecs-tasks.amazonaws.com."
+                 ecs-tasks.amazonaws.com."
             ]
         );
     }

@@ -2,6 +2,7 @@
 //! not use the key that it is encrypted with. A secret that cannot be reached, or is not there, is
 //! for other checks.
 
+use crate::aws::arn;
 use crate::check::{Findings, NoAnswer};
 use crate::facts::access::refusal;
 use crate::facts::network::egress_path;
@@ -75,7 +76,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         let refused = reason::refused(told.text);
         let by_key = told.reason.fault == Some(Fault::Key);
         let who =
-            refused.role.map_or("The execution role".to_owned(), |role| format!("Role {role}"));
+            refused.role.map_or("the execution role".to_owned(), |role| format!("role {role}"));
         let what = match (refused.action, by_key) {
             (Some(action), _) => format!("may not {action}"),
             (None, true) => "may not use the key that a secret is encrypted with".to_owned(),
@@ -89,12 +90,16 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
             "secretsmanager:GetSecretValue"
         });
         let resource = refused.resource.unwrap_or("*");
-        let role = refused.role.unwrap_or("<execution role>");
+        let definition = findings.see(patient.task_definition(told.task_definition)).flatten();
+        let execution = definition.and_then(|definition| definition.execution_role_arn.as_deref());
         let remedy = Remedy::new(format!(
             "Allow {action} to the execution role (not the task role), and deploy again."
         ));
-        let remedy =
-            refusal::allowing(remedy, role, "secrets", action, resource).cli(told.see(patient));
+        let remedy = match refused.role.or(execution.map(arn::last)) {
+            Some(role) => refusal::allowing(remedy, role, "secrets", action, resource),
+            None => remedy,
+        };
+        let remedy = remedy.cli(told.see(patient));
         let question = refusal::of_start(patient, findings, told);
         let finding = told.finding(patient, &format!("{who} {what}{on}")).mend(remedy);
         Some(refusal::settle(patient, findings, finding, told.text, question.as_ref()))
@@ -125,11 +130,11 @@ mod tests {
             says(CHECK, &snapshot),
             [
                 "Role mailer-execution may not secretsmanager:GetSecretValue on mailer-db-AbCdEf: 3 of 3 failed tasks of mailer:12 stopped so within 8 \
-              min, the last 2 min ago. No policy of the role allows it."
+                 min, the last 2 min ago. No policy of the role allows it."
             ]
         );
         assert!(
-            exam(CHECK, &snapshot).findings[0].remedy.cli[0]
+            exam(CHECK, &snapshot).findings[0].remedy.shell()[0]
                 .contains("\"Action\":\"secretsmanager:GetSecretValue\"")
         );
     }
@@ -155,13 +160,13 @@ mod tests {
         );
         let finding = exam(CHECK, &snapshot).findings.remove(0);
         assert!(
-            finding.says.ends_with(
+            finding.says().ends_with(
                 "It is denied outright by policy no-secrets, so an added permission does not help."
             ),
             "{}",
-            finding.says
+            finding.says()
         );
-        assert!(finding.remedy.cli.iter().all(|command| !command.contains("put-role-policy")));
+        assert!(finding.remedy.shell().iter().all(|command| !command.contains("put-role-policy")));
         assert!(finding.evidence.iter().any(|evidence| evidence.value == "no-secrets"));
     }
 
@@ -169,12 +174,12 @@ mod tests {
     fn policies_that_allow_it_by_now_send_to_the_other_policies() {
         let finding = decided("allowed");
         assert!(
-            finding.says.contains("The role's own policies allow it by now"),
+            finding.says().contains("The role's own policies allow it by now"),
             "{}",
-            finding.says
+            finding.says()
         );
         assert!(
-            finding.remedy.cli[0]
+            finding.remedy.shell()[0]
                 .starts_with("aws secretsmanager get-resource-policy --secret-id arn:")
         );
     }
@@ -185,15 +190,15 @@ mod tests {
         snapshot.simulations.0.clear();
         let exam = exam(CHECK, &snapshot);
         assert!(
-            exam.findings[0].says.ends_with("the last 2 min ago."),
+            exam.findings[0].says().ends_with("the last 2 min ago."),
             "{}",
-            exam.findings[0].says
+            exam.findings[0].says()
         );
         assert!(
             exam.findings[0].remedy.summary.ends_with("iam:SimulatePrincipalPolicy would tell.")
         );
         assert_eq!(exam.missed[0].call, crate::call::Call::SimulatePrincipalPolicy);
-        let command = exam.findings[0].remedy.cli.last().unwrap();
+        let command = exam.findings[0].remedy.shell().pop().unwrap();
         assert!(command.starts_with("aws iam simulate-principal-policy --policy-source-arn arn:aws:iam::123456789012:role/mailer-execution --action-names secretsmanager:GetSecretValue --resource-arns arn:"), "{command}");
     }
 

@@ -5,12 +5,13 @@ use std::sync::LazyLock;
 
 use regex::Regex;
 
-use crate::aws;
 use crate::check::{Findings, NoAnswer};
+use crate::command::Word;
 use crate::facts::tasks::reason::{self, Trouble};
 use crate::finding::Remedy;
 use crate::patient::Patient;
 use crate::text::pattern;
+use crate::{aws, words};
 
 crate::check! {
     /// What a secret of the task definition names does not exist.
@@ -63,8 +64,8 @@ static PARAMETERS: LazyLock<Option<Regex>> =
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     reason::each(patient, findings, &[Trouble::SecretMissing], |told, _| {
         let secret = reason::part(&SECRET, told.text);
-        let name = secret.map_or("A secret of the task definition".to_owned(), |arn| {
-            format!("Secret {}", arn.rsplit(':').next().unwrap_or(arn))
+        let name = secret.map_or("a secret of the task definition".to_owned(), |arn| {
+            format!("secret {}", arn.rsplit(':').next().unwrap_or(arn))
         });
         let parameters = reason::part(&PARAMETERS, told.text);
         let claim = match (parameters, reason::part(&KEY, told.text)) {
@@ -79,13 +80,13 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
             (None, None) => format!("{name} does not exist under that name in this region"),
         };
         let see = match (parameters, secret) {
-            (Some(parameters), _) => aws!(
-                "ssm get-parameters --names {} --query InvalidParameters",
-                parameters.replace(',', " ")
+            (Some(parameters), _) => aws!("ssm get-parameters --names")
+                .args(parameters.split(',').map(str::trim))
+                .and(words!("--query InvalidParameters")),
+            (None, secret) => aws!(
+                "secretsmanager describe-secret --secret-id {}",
+                secret.map_or(Word::needed("SECRET_ID"), Word::new)
             ),
-            (None, secret) => {
-                aws!("secretsmanager describe-secret --secret-id {}", secret.unwrap_or("<secret>"))
-            }
         };
         let remedy = Remedy::new(
             "Create what is missing, or mend valueFrom in the task definition, and deploy again.",

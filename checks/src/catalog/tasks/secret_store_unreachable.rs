@@ -68,7 +68,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
              let their security groups out on port 443."
         ))
         .cli(told.see(patient));
-        let claim = format!("The task cannot reach {store}, and nobody refused it anything");
+        let claim = format!("the task cannot reach {store}, and nobody refused it anything");
         Some(told.finding(patient, &claim).concerns_all(Kind::Subnet, subnets).mend(remedy))
     })
 }

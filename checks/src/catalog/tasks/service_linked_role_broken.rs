@@ -52,21 +52,27 @@ crate::check! {
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     reason::each(patient, findings, &[Trouble::ServiceLinkedRoleBroken], |told, _| {
-        let what = if told.text.contains("trust relationship") {
+        let why = if told.text.contains("trust relationship") {
             "its role does not trust it any more"
         } else {
             "its role has lost permissions"
         };
-        let remedy = Remedy::new("Bring the service-linked role back, or undo the change to the role that the service names.")
-            .cli(aws!("iam get-role --role-name AWSServiceRoleForECS"))
-            .cli(aws!("iam create-service-linked-role --aws-service-name ecs.amazonaws.com"))
-            .terraform(hcl!(r#"resource "aws_iam_service_linked_role" "ecs" {
-  aws_service_name = "ecs.amazonaws.com"
-}"#));
+        let remedy = Remedy::new(
+            "Bring the service-linked role back, or undo the change to the role that the service \
+             names.",
+        )
+        .cli(aws!("iam get-role --role-name AWSServiceRoleForECS"))
+        .cli(aws!("iam create-service-linked-role --aws-service-name ecs.amazonaws.com"))
+        .terraform(hcl!(
+            r#"
+            resource "aws_iam_service_linked_role" "ecs" {
+              aws_service_name = "ecs.amazonaws.com"
+            }"#
+        ));
         Some(
             told.finding(
                 patient,
-                &format!("ECS cannot maintain the service any more, because {what}"),
+                &format!("ECS cannot maintain the service any more, because {why}"),
             )
             .mend(remedy),
         )

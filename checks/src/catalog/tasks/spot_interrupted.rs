@@ -10,7 +10,7 @@ use crate::facts::tasks::stop::{self, StopKind};
 use crate::finding::{Remedy, Subject};
 use crate::patient::Patient;
 use crate::snapshot::Task;
-use crate::{aws, hcl, words};
+use crate::{hcl, words};
 
 crate::check! {
     /// AWS took Spot capacity back, and tasks are lacking since.
@@ -79,27 +79,35 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     let stopped: Vec<&Task> =
         patient.stopped_tasks()?.iter().filter(is_spot).filter(current).filter(recent).collect();
     let Some(newest) = stopped.first() else { return Ok(()) };
-    let says = format!(
-        "Spot capacity was taken back from {} {}, and {} of {} desired tasks run.",
+    let claim = format!(
+        "Spot capacity was taken back from {} {}, and {} of {} desired tasks run",
         crate::text::count(stopped.len(), "task"),
         stop::when(patient.now(), &stopped),
         service.running_count,
         service.desired_count
     );
-    let remedy = Remedy::new("Add on-demand capacity as a base beside Spot, and subnets in more zones.")
-        .cli(patient.update_service().and(words!("--capacity-provider-strategy capacityProvider=FARGATE,base=1,weight=1 capacityProvider=FARGATE_SPOT,weight=3")))
-        .cli(patient.see(Call::DescribeTasks, newest.id()))
-        .terraform(hcl!(r#"resource "aws_ecs_service" "{}" {
-  capacity_provider_strategy {
-    capacity_provider = "FARGATE"
-    base              = 1
-    weight            = 1
-  }
-}"#, patient.name()));
+    let remedy =
+        Remedy::new("Add on-demand capacity as a base beside Spot, and subnets in more zones.")
+            .cli(patient.update_service().and(words!(
+                "--capacity-provider-strategy capacityProvider=FARGATE,base=1,weight=1 \
+                 capacityProvider=FARGATE_SPOT,weight=3"
+            )))
+            .cli(patient.see(Call::DescribeTasks, newest.id()))
+            .terraform(hcl!(
+                r#"
+                resource "aws_ecs_service" {} {
+                  capacity_provider_strategy {
+                    capacity_provider = "FARGATE"
+                    base              = 1
+                    weight            = 1
+                  }
+                }"#,
+                patient.name()
+            ));
     let subject: Subject = patient.subject();
     findings.add(
         subject
-            .sick(says, stop::evidence(newest))
+            .sick(claim, stop::evidence(newest))
             .because(patient.evidence("runningCount", service.running_count))
             .mend(remedy),
     );

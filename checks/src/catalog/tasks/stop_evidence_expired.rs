@@ -20,6 +20,8 @@ use crate::{aws, hcl};
 const KEPT: SignedDuration = SignedDuration::from_hours(1);
 const DAY: SignedDuration = SignedDuration::from_hours(24);
 
+const STOPPED: &str = r#"{"source":["aws.ecs"],"detail-type":["ECS Task State Change"],"detail":{"lastStatus":["STOPPED"]}}"#;
+
 crate::check! {
     /// The service's events tell of tasks that failed or stopped, but ECS has dropped the tasks,
     /// and their reasons with them.
@@ -86,9 +88,9 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     if !left.iter().all(|task| StopKind::of(task).is_on_purpose()) {
         return Ok(());
     }
-    let says = format!(
-        "The newest event about failing or stopping tasks is {} old, and ECS keeps stopped tasks for about an hour: their reasons cannot be \
-         read any more.",
+    let claim = format!(
+        "the newest event about failing or stopping tasks is {} old, and ECS keeps stopped tasks for about an hour: their reasons cannot be \
+         read any more",
         time::words(time::age(now, at))
     );
     let gone = match left.first() {
@@ -99,20 +101,25 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         "Look again within an hour of the next failure, or let EventBridge write every stopped task to a log group, which needs a resource \
          policy for events.amazonaws.com.",
     )
-    .cli(
-        "aws events put-rule --name ecs-stopped-tasks --event-pattern \
-         '{\"source\":[\"aws.ecs\"],\"detail-type\":[\"ECS Task State Change\"],\"detail\":{\"lastStatus\":[\"STOPPED\"]}}'",
-    )
-    .cli(aws!("events put-targets --rule ecs-stopped-tasks --targets Id=logs,Arn=arn:aws:logs:{}:{}:log-group:/aws/events/ecs-stopped-tasks", patient.region(), patient.account()))
-    .terraform(hcl!(r#"resource "aws_cloudwatch_event_rule" "stopped_tasks" {
-  event_pattern = jsonencode({
-    source      = ["aws.ecs"]
-    detail-type = ["ECS Task State Change"]
-    detail      = { lastStatus = ["STOPPED"] }
-  })
-}"#));
+    .cli(aws!("events put-rule --name ecs-stopped-tasks --event-pattern {}", STOPPED))
+    .cli(aws!(
+        "events put-targets --rule ecs-stopped-tasks \
+         --targets Id=logs,Arn=arn:aws:logs:{}:{}:log-group:/aws/events/ecs-stopped-tasks",
+        patient.region(),
+        patient.account()
+    ))
+    .terraform(hcl!(
+        r#"
+        resource "aws_cloudwatch_event_rule" "stopped_tasks" {
+          event_pattern = jsonencode({
+            source      = ["aws.ecs"]
+            detail-type = ["ECS Task State Change"]
+            detail      = { lastStatus = ["STOPPED"] }
+          })
+        }"#
+    ));
     let evidence = patient.evidence("events.message", &told.message).at(told.created_at);
-    findings.add(patient.subject().sick(says, evidence).because(gone).because(wrong).mend(keep));
+    findings.add(patient.subject().sick(claim, evidence).because(gone).because(wrong).mend(keep));
     Ok(())
 }
 
@@ -173,7 +180,7 @@ mod tests {
             says(CHECK, &with(200, STOPPED, 0)),
             [
                 "The newest event about failing or stopping tasks is 3 h 20 min old, and ECS keeps stopped tasks for about an hour: their reasons \
-              cannot be read any more."
+                 cannot be read any more."
             ]
         );
     }

@@ -7,6 +7,7 @@ use regex::Regex;
 
 use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
+use crate::command::Word;
 use crate::facts::tasks::reason::{self, Trouble};
 use crate::finding::{Evidence, Kind, Remedy};
 use crate::patient::Patient;
@@ -98,25 +99,34 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
                 })
                 .collect();
             let claim = match words.as_slice() {
-                [] => "A subnet has no free address for the task".to_owned(),
+                [] => "a subnet has no free address for the task".to_owned(),
                 words => {
-                    format!("No address was free for the task in {}", crate::text::and_list(words))
+                    format!("no address was free for the task in {}", crate::text::and_list(words))
                 }
             };
             let counted = shown.iter().filter_map(|(id, free)| {
                 Some(Evidence::new(Call::DescribeSubnets, *id, "AvailableIpAddressCount", (*free)?))
             });
-            let subnet = shown.first().map_or("<subnet>", |(id, _)| id);
+            let subnet = shown.first().map_or(Word::needed("SUBNET_ID"), |(id, _)| Word::new(*id));
             let remedy = Remedy::new(
-            "Add subnets with room to the service, or free the addresses that nobody uses; a deployment needs twice the tasks' addresses.",
-        )
-        .cli(aws!("ec2 describe-network-interfaces --filters Name=subnet-id,Values={} --query NetworkInterfaces[].[Status,Description]", subnet))
-        .cli(told.see(patient))
-        .terraform(hcl!(r#"resource "aws_ecs_service" "{}" {
-  network_configuration {
-    subnets = [/* with another one */]
-  }
-}"#, patient.name()));
+                "Add subnets with room to the service, or free the addresses that nobody uses; a \
+                 deployment needs twice the tasks' addresses.",
+            )
+            .cli(aws!(
+                "ec2 describe-network-interfaces --filters Name=subnet-id,Values={} \
+                 --query NetworkInterfaces[].[Status,Description]",
+                subnet
+            ))
+            .cli(told.see(patient))
+            .terraform(hcl!(
+                r#"
+                resource "aws_ecs_service" {} {
+                  network_configuration {
+                    subnets = [/* with another one */]
+                  }
+                }"#,
+                patient.name()
+            ));
             Some(
                 told.finding(patient, &claim)
                     .because_all(counted)

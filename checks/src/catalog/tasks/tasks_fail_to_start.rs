@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use crate::aws::time;
 use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
+use crate::command::Command;
 use crate::facts::deployment::rollout;
 use crate::facts::tasks::reason::{self, Trouble};
 use crate::facts::tasks::stop::{self, Failures, StopKind};
@@ -95,8 +96,8 @@ fn of_tasks(patient: &Patient, failures: &Failures) -> Option<Finding> {
             if more == 2 { "reason" } else { "reasons" }
         ),
     };
-    let says = format!(
-        "{} of {} failed tasks of {}{fate} stopped before they ran, {}: \"{}\" ({}){others}.",
+    let claim = format!(
+        "{} of {} failed tasks of {}{fate} stopped before they ran, {}: \"{}\" ({}){others}",
         stopped.len(),
         failures.tasks.len(),
         rollout::short(failures.task_definition),
@@ -105,7 +106,7 @@ fn of_tasks(patient: &Patient, failures: &Failures) -> Option<Finding> {
         of_usual.len(),
     );
     let finding = Subject::new(Kind::TaskDefinition, failures.task_definition)
-        .sick(says, stop::evidence(of_usual[0]))
+        .sick(claim, stop::evidence(of_usual[0]))
         .because_all(reasons[1..].iter().map(|tasks| stop::evidence(tasks[0])))
         .mend(remedy(patient.see(Call::DescribeTasks, newest.id())));
     Some(concerning(finding, failures.task_definition))
@@ -148,18 +149,18 @@ fn of_events(patient: &Patient) -> Option<Finding> {
     let ago = newest.created_at.map_or_else(String::new, |at| {
         format!(" {} ago", time::words(time::age(patient.now(), at)))
     });
-    let says = format!(
-        "ECS cannot start tasks of {}, and said so last{ago}: \"{}\".",
+    let claim = format!(
+        "ECS cannot start tasks of {}, and said so last{ago}: \"{}\"",
         rollout::short(definition),
         reason::quoted(&newest.message)
     );
     let finding = Subject::new(Kind::TaskDefinition, definition)
-        .sick(says, patient.evidence("events.message", &newest.message).at(newest.created_at))
+        .sick(claim, patient.evidence("events.message", &newest.message).at(newest.created_at))
         .mend(remedy(patient.see(Call::DescribeServices, patient.arn())));
     Some(concerning(finding, definition))
 }
 
-fn remedy(see: String) -> Remedy {
+fn remedy(see: Command) -> Remedy {
     Remedy::new(
         "Mend the reason, then deploy again: a new deployment does not wait for ECS's next try.",
     )
@@ -187,7 +188,7 @@ mod tests {
             says(CHECK, &snapshot),
             [
                 "3 of 3 failed tasks of mailer:12 stopped before they ran, within 8 min, the last 2 min ago: \"ResourceInitializationError: \
-              something that no check knows\" (2), and 1 other reason for the rest."
+                 something that no check knows\" (2), and 1 other reason for the rest."
             ]
         );
     }
@@ -244,7 +245,7 @@ mod tests {
             says(CHECK, &snapshot),
             [
                 "ECS cannot start tasks of mailer:12, and said so last 30 min ago: \"(service mailer) is unable to consistently start tasks \
-              successfully\"."
+                 successfully\"."
             ]
         );
         baseline::say(

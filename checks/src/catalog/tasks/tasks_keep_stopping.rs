@@ -91,17 +91,17 @@ fn tell(patient: &Patient, findings: &mut Findings, failures: &Failures) -> Resu
     let (usual, newest) = (&reasons[0].0, reasons[0].1[0]);
     let by_signal = matches!(usual, StopKind::Exited { code: Some(137), .. })
         && reason::of_task(newest).is_none();
-    let says = format!(
-        "{} tasks of {version}{fate} failed {}: {}.{}",
+    let claim = format!(
+        "{} tasks of {version}{fate} failed {}: {}",
         failures.tasks.len(),
         stop::when(patient.now(), &failures.tasks),
-        words.join(", "),
-        if by_signal {
-            " Code 137 is SIGKILL, and nothing says that it was for memory."
-        } else {
-            ""
-        }
+        words.join(", ")
     );
+    let detail = if by_signal {
+        "Code 137 is SIGKILL, and nothing says that it was for memory."
+    } else {
+        ""
+    };
     let newest_of_others = reasons[1..].iter().map(|(_, tasks)| tasks[0]);
     let exits = reasons
         .iter()
@@ -109,7 +109,8 @@ fn tell(patient: &Patient, findings: &mut Findings, failures: &Failures) -> Resu
         .flat_map(|(_, tasks)| exit_code(tasks[0]));
     let see = |call: Call, id: &str| patient.see(call, id);
     let mut finding = Subject::new(Kind::TaskDefinition, failures.task_definition)
-        .sick(says, stop::evidence(newest))
+        .sick(claim, stop::evidence(newest))
+        .detail(detail)
         .because_all(newest_of_others.map(stop::evidence))
         .because_all(exits)
         .because(Evidence::new(

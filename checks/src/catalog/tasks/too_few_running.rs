@@ -81,47 +81,53 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     let Service { desired_count: desired, running_count: running, pending_count: pending, .. } =
         service;
     let waiting = longest_waiting(patient)?;
-    let mut says = match (pending, waiting) {
-        (0, _) => format!("{running} of {desired} desired tasks run, and none is pending."),
+    let claim = match (pending, waiting) {
+        (0, _) => format!("{running} of {desired} desired tasks run, and none is pending"),
         (1.., Some(task)) => format!(
-            "{running} of {desired} desired tasks run, {pending} pending, one of them for {}.",
+            "{running} of {desired} desired tasks run, {pending} pending, one of them for {}",
             time::words(
                 task.created_at
                     .map_or(SignedDuration::ZERO, |created| time::age(patient.now(), created))
             )
         ),
-        _ => format!("{running} of {desired} desired tasks run, {pending} pending."),
+        _ => format!("{running} of {desired} desired tasks run, {pending} pending"),
     };
     let complaint = complaint(service);
-    if let Some((event, at)) = complaint.and_then(|event| Some((event, event.created_at?))) {
-        says.push_str(&match event::read(&event.message) {
+    let said = complaint.and_then(|event| Some((event, event.created_at?))).map(|(event, at)| {
+        let at = time::clock(at);
+        match event::read(&event.message) {
             Event::CannotPlace { reason } => {
-                format!(
-                    " At {} ECS said that it cannot place a task: \"{}\".",
-                    time::clock(at),
-                    reason.trim_end_matches('.')
-                )
+                let reason = reason.trim_end_matches('.');
+                format!("At {at} ECS said that it cannot place a task: \"{reason}\".")
             }
-            _ => format!(" At {} ECS said that it cannot start or place a task.", time::clock(at)),
-        });
-    }
+            _ => format!("At {at} ECS said that it cannot start or place a task."),
+        }
+    });
     let see = |call: Call| patient.see(call, patient.arn());
-    let mut finding = patient
-        .subject()
-        .sick(says, patient.evidence("runningCount", running))
-        .because(patient.evidence("desiredCount", desired))
-        .because(patient.evidence("pendingCount", pending))
-        .because_all(complaint.map(|event| patient.evidence("events.message", &event.message).at(event.created_at)))
-        .because_all(
-            waiting
-                .and_then(|task| Some((task, task.created_at?)))
-                .map(|(task, created)| Evidence::new(Call::DescribeTasks, &task.task_arn, "createdAt", created).at(Some(created))),
-        )
-        .mend(
-            Remedy::new("Mend what keeps tasks from starting or from staying; ECS then starts what is missing by itself.")
+    let mut finding =
+        patient
+            .subject()
+            .sick(claim, patient.evidence("runningCount", running))
+            .detail(said.unwrap_or_default())
+            .because(patient.evidence("desiredCount", desired))
+            .because(patient.evidence("pendingCount", pending))
+            .because_all(complaint.map(|event| {
+                patient.evidence("events.message", &event.message).at(event.created_at)
+            }))
+            .because_all(waiting.and_then(|task| Some((task, task.created_at?))).map(
+                |(task, created)| {
+                    Evidence::new(Call::DescribeTasks, &task.task_arn, "createdAt", created)
+                        .at(Some(created))
+                },
+            ))
+            .mend(
+                Remedy::new(
+                    "Mend what keeps tasks from starting or from staying; ECS then starts what is \
+                     missing by itself.",
+                )
                 .cli(see(Call::DescribeServices))
                 .cli(see(Call::ListTasks)),
-        );
+            );
     let lacking = service
         .deployments
         .iter()

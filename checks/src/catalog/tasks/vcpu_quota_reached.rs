@@ -56,10 +56,10 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
                 "AWS says that the account is blocked, so it may run no task"
             }
             text if text.contains("configuration is above your limit") => {
-                "The task asks for more CPU or memory than the account may run"
+                "the task asks for more CPU or memory than the account may run"
             }
-            text if text.contains("number of tasks") => "The account runs as many tasks as it may",
-            _ => "The account runs as many Fargate vCPUs as it may",
+            text if text.contains("number of tasks") => "the account runs as many tasks as it may",
+            _ => "the account runs as many Fargate vCPUs as it may",
         };
         let blocked = told.text.contains("blocked");
         let spot =
@@ -74,13 +74,24 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
             ),
         };
         let remedy = remedy
-            .cli(aws!("service-quotas get-service-quota --service-code fargate --quota-code {}", code))
-            .cli(aws!("service-quotas request-service-quota-increase --service-code fargate --quota-code {} --desired-value $VCPUS", code))
-            .terraform(hcl!(r#"resource "aws_servicequotas_service_quota" "fargate" {
-  service_code = "fargate"
-  quota_code   = "{}"
-  value        = 64
-}"#, code));
+            .cli(aws!(
+                "service-quotas get-service-quota --service-code fargate --quota-code {}",
+                code
+            ))
+            .cli(aws!(
+                "service-quotas request-service-quota-increase --service-code fargate \
+                 --quota-code {} --desired-value $VCPUS",
+                code
+            ))
+            .terraform(hcl!(
+                r#"
+                resource "aws_servicequotas_service_quota" "fargate" {
+                  service_code = "fargate"
+                  quota_code   = {}
+                  value        = 64
+                }"#,
+                code
+            ));
         Some(told.finding(patient, claim).mend(remedy))
     })
 }

@@ -7,6 +7,7 @@ use regex::Regex;
 
 use crate::aws;
 use crate::check::{Findings, NoAnswer};
+use crate::command::Word;
 use crate::facts::tasks::reason::{self, Trouble};
 use crate::finding::Remedy;
 use crate::patient::Patient;
@@ -73,12 +74,17 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
                 "See the attachment's statusReason, and mend what it names: the role, the key, the snapshot, or the zone."
             }
         };
-        let task = told.tasks.first().map_or("<task>", |task| task.id());
-        let remedy = Remedy::new(advice).cli(aws!("ecs describe-tasks --cluster {} --tasks {} --query tasks[].attachments[?type==`AmazonElasticBlockStorage`]", patient.cluster(), task));
+        let task = told.tasks.first().map_or(Word::needed("TASK_ID"), |task| Word::new(task.id()));
+        let remedy = Remedy::new(advice).cli(aws!(
+            "ecs describe-tasks --cluster {} --tasks {} \
+             --query tasks[].attachments[?type==`AmazonElasticBlockStorage`]",
+            patient.cluster(),
+            task
+        ));
         Some(
             told.finding(
                 patient,
-                &format!("The task's EBS volume cannot be made or attached{why}"),
+                &format!("the task's EBS volume cannot be made or attached{why}"),
             )
             .mend(remedy),
         )

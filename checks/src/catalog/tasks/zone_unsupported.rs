@@ -3,7 +3,6 @@
 
 use std::collections::BTreeSet;
 
-use crate::aws;
 use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
 use crate::facts::network::reach;
@@ -11,6 +10,7 @@ use crate::facts::tasks::reason::{self, Trouble};
 use crate::finding::{Evidence, Remedy};
 use crate::patient::Patient;
 use crate::text::and_list;
+use crate::{aws, words};
 
 crate::check! {
     /// Fargate cannot place tasks in a zone of the service's subnets.
@@ -82,9 +82,16 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         let evidence = seen
             .iter()
             .map(|(id, zone)| Evidence::new(Call::DescribeSubnets, *id, "AvailabilityZone", zone));
-        let remedy = Remedy::new("Take the subnet whose zone has no Fargate out of the service; AWS's docs list the zones by id.")
-            .cli(aws!("ec2 describe-subnets --subnet-ids {} --query Subnets[].[SubnetId,AvailabilityZone,AvailabilityZoneId]", subnets.join(" ")))
-            .cli(told.see(patient));
+        let remedy = Remedy::new(
+            "Take the subnet whose zone has no Fargate out of the service; AWS's docs list the \
+             zones by id.",
+        )
+        .cli(
+            aws!("ec2 describe-subnets --subnet-ids")
+                .args(subnets)
+                .and(words!("--query Subnets[].[SubnetId,AvailabilityZone,AvailabilityZoneId]")),
+        )
+        .cli(told.see(patient));
         Some(
             told.finding(patient, &format!("Fargate likely does not run in {of}"))
                 .because_all(evidence)

@@ -467,13 +467,14 @@ pub fn allowing(remedy: Remedy, role: &str, name: &str, action: &str, resource: 
             policy
         ))
         .terraform(hcl!(
-            r#"resource "aws_iam_role_policy" "{}" {
-  role   = "{}"
-  policy = jsonencode({
-    Version   = "2012-10-17"
-    Statement = [{ Effect = "Allow", Action = "{}", Resource = "{}" }]
-  })
-}"#,
+            r#"
+            resource "aws_iam_role_policy" {} {
+              role   = {}
+              policy = jsonencode({
+                Version   = "2012-10-17"
+                Statement = [{ Effect = "Allow", Action = {}, Resource = {} }]
+              })
+            }"#,
             name.replace('-', "_"),
             role,
             action,

@@ -252,7 +252,7 @@ impl<'a> Admitted<'a> {
         self.list.map(|list| entry(list, self.cidr))
     }
 
-    pub fn revoke(&self) -> String {
+    pub fn revoke(&self) -> Command {
         revoke(self.group, self.permission, self.source())
     }
 }
@@ -361,7 +361,7 @@ pub fn authorize(group: &str, port: i32, source: impl ToString) -> Command {
 }
 
 /// The same as Terraform/OpenTofu.
-pub fn terraform(group: &str, port: i32, source: &str) -> Hcl {
+pub fn terraform(name: &str, group: &str, port: i32, source: &str) -> Hcl {
     let source = match source {
         list if is_list(list) => hcl!("prefix_list_id    = {}", list),
         block if block.contains(':') => hcl!("cidr_ipv6         = {}", block),
@@ -369,13 +369,14 @@ pub fn terraform(group: &str, port: i32, source: &str) -> Hcl {
     };
     hcl!(
         r#"
-        resource "aws_vpc_security_group_ingress_rule" "clients" {
+        resource "aws_vpc_security_group_ingress_rule" {} {
           security_group_id = {}
           ip_protocol       = "tcp"
           from_port         = {}
           to_port           = {}
           {}
         }"#,
+        name,
         group,
         port,
         port,

@@ -92,17 +92,18 @@ impl<'a> Way<'a> {
             ("aws_lb_listener_rule", Name("action"))
         };
         hcl!(
-            r#"resource "{}" "this" {
-  {} {
-    type = "forward"
-    forward {
-      {}
-    }
-  }
-  lifecycle {
-    ignore_changes = [{}]
-  }
-}"#,
+            r#"
+            resource {} "this" {
+              {} {
+                type = "forward"
+                forward {
+                  {}
+                }
+              }
+              lifecycle {
+                ignore_changes = [{}]
+              }
+            }"#,
             resource,
             action,
             groups,

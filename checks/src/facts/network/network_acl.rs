@@ -7,6 +7,7 @@ use std::ops::RangeInclusive;
 use crate::aws;
 use crate::aws::cidr::Cidr;
 use crate::call::Call;
+use crate::command::Command;
 use crate::facts::network::reach::Admission;
 use crate::finding::Evidence;
 use crate::patient::Patient;
@@ -213,19 +214,20 @@ impl Dropped<'_> {
     }
 
     /// The command that lets it through.
-    pub fn allow(&self, number: i32) -> String {
+    pub fn allow(&self, number: i32) -> Command {
         let direction = if self.crossing.egress { "--egress" } else { "--ingress" };
         let (from, to) = (self.crossing.ports.start(), self.crossing.ports.end());
         let block = if self.crossing.peer.is_v6() { "--ipv6-cidr-block" } else { "--cidr-block" };
         aws!(
-            "ec2 create-network-acl-entry --network-acl-id {} {} --rule-number {} --protocol tcp --port-range From={},To={} {} {} --rule-action allow",
+            "ec2 create-network-acl-entry --network-acl-id {} {} --rule-number {} --protocol tcp \
+             --port-range From={},To={} {} {} --rule-action allow",
             self.acl.network_acl_id,
             direction,
             number,
             from,
             to,
             block,
-            self.crossing.peer
+            self.crossing.peer.to_string()
         )
     }
 }

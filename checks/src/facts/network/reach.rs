@@ -497,13 +497,14 @@ fn rule_in_terraform(
     Ports(from, to): Ports,
 ) -> Hcl {
     hcl!(
-        r#"resource "aws_vpc_security_group_{}_rule" "{}" {
-  security_group_id            = "{}"
-  referenced_security_group_id = "{}"
-  ip_protocol                  = "tcp"
-  from_port                    = {}
-  to_port                      = {}
-}"#,
+        r#"
+        resource "aws_vpc_security_group_{}_rule" {} {
+          security_group_id            = {}
+          referenced_security_group_id = {}
+          ip_protocol                  = "tcp"
+          from_port                    = {}
+          to_port                      = {}
+        }"#,
         way,
         name,
         group,

@@ -249,9 +249,9 @@ impl<'a> Caller<'a> {
 }
 
 impl Closed<'_> {
-    /// `No rule of security group sg-1 of database orders-db admits the tasks (sg-2) on port 5432:
-    /// they cannot connect.`
-    pub fn says(&self, caller: &Caller, whom: &str, port: i32) -> String {
+    /// `no rule of security group sg-1 of database orders-db admits the tasks (sg-2) on port 5432:
+    /// they cannot connect`
+    pub fn claim(&self, caller: &Caller, whom: &str, port: i32) -> String {
         let list = |groups: &[&SecurityGroup]| and_list(groups.iter().map(|group| &group.group_id));
         let (who, whose, them) = if caller.on_instances {
             ("tasks' instances", "instances", "the tasks")
@@ -260,13 +260,13 @@ impl Closed<'_> {
         };
         match self {
             Closed::In(groups) => format!(
-                "No rule of security group {} of {whom} admits the {who} ({}) on port {port}: they cannot connect.",
+                "no rule of security group {} of {whom} admits the {who} ({}) on port {port}: they cannot connect",
                 list(groups),
                 and_list(&caller.group_ids)
             ),
             Closed::Out(groups) => {
                 format!(
-                    "No rule of the {whose}' security group {} lets {them} out to {whom} on port {port}: they cannot connect.",
+                    "no rule of the {whose}' security group {} lets {them} out to {whom} on port {port}: they cannot connect",
                     list(groups)
                 )
             }

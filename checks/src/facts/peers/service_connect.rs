@@ -240,9 +240,10 @@ fn place(patient: &Patient) -> Option<String> {
 pub fn joining(mut remedy: Remedy, patient: &Patient) -> Remedy {
     let resource = |lines: Hcl| {
         hcl!(
-            r#"resource "aws_ecs_service" "{}" {
-  {}
-}"#,
+            r#"
+            resource "aws_ecs_service" {} {
+              {}
+            }"#,
             patient.name(),
             lines
         )
@@ -292,19 +293,20 @@ pub fn offering(mut remedy: Remedy, patient: &Patient, port_name: &str, port: i3
     let namespace =
         namespace.map_or_else(Hcl::default, |namespace| hcl!("namespace = {}", namespace));
     remedy.terraform(hcl!(
-        r#"resource "aws_ecs_service" "{}" {
-  service_connect_configuration {
-    enabled   = true
-    {}
-    service {
-      port_name = "{}"
-      client_alias {
-        port     = {}
-        dns_name = "{}"
-      }
-    }
-  }
-}"#,
+        r#"
+        resource "aws_ecs_service" {} {
+          service_connect_configuration {
+            enabled   = true
+            {}
+            service {
+              port_name = {}
+              client_alias {
+                port     = {}
+                dns_name = {}
+              }
+            }
+          }
+        }"#,
         name,
         namespace,
         port_name,
@@ -348,7 +350,7 @@ mod tests {
     fn a_client_stays_in_its_namespace_with_what_it_offers() {
         let remedy = told(in_prod("admin"), joining);
         assert_eq!(
-            remedy.cli,
+            remedy.shell(),
             ["aws ecs update-service --cluster prod --service api --force-new-deployment"]
         );
         assert!(
@@ -360,7 +362,7 @@ mod tests {
         assert!(told(connect, joining).summary.contains("in the namespace of its cluster"));
         let plain = "aws ecs update-service --cluster prod --service api --service-connect-configuration enabled=true,namespace=internal";
         let off = in_prod("admin").map(|connect| ServiceConnect { enabled: false, ..connect });
-        assert_eq!([told(None, joining).cli, told(off, joining).cli].concat(), [plain, plain]);
+        assert_eq!([told(None, joining).shell(), told(off, joining).shell()].concat(), [plain, plain]);
     }
 
     #[test]
@@ -369,21 +371,21 @@ mod tests {
             |connect| told(connect, |remedy, patient| offering(remedy, patient, "http", 8080));
         let remedy = offer(in_prod("admin"));
         assert!(
-            remedy.cli[1].ends_with("--service-connect-configuration file://connect.json"),
+            remedy.shell()[1].ends_with("--service-connect-configuration file://connect.json"),
             "{:?}",
-            remedy.cli
+            remedy.shell()
         );
         assert!(remedy.summary.contains(
             r#"add {"portName":"http","clientAliases":[{"port":8080,"dnsName":"api"}]} to services"#
         ));
         assert!(remedy.terraform.is_some_and(|code| code.contains("namespace = \"prod\"")));
         assert!(
-            offer(None).cli[0]
+            offer(None).shell()[0]
                 .contains("'enabled=true,namespace=internal,services=[{portName=http,")
         );
         let known = offer(in_prod("http"));
         assert!(
-            known.cli.is_empty()
+            known.commands.is_empty()
                 && known
                     .summary
                     .ends_with("In namespace prod it is shop already: put the siblings there."),

@@ -68,9 +68,10 @@ pub fn register(patient: &Patient, options: Words) -> Command {
 /// The same in Terraform/OpenTofu: lines of the scalable target.
 pub fn terraform(patient: &Patient, lines: Hcl) -> Hcl {
     hcl!(
-        r#"resource "aws_appautoscaling_target" "{}" {
-  {}
-}"#,
+        r#"
+        resource "aws_appautoscaling_target" {} {
+          {}
+        }"#,
         patient.name(),
         lines
     )

@@ -109,8 +109,7 @@ impl Errors<'_> {
         let (at, peak) = self.minutes.iter().fold((None, 0.0), |worst, (at, value)| {
             if *value > worst.1 { (Some(*at), *value) } else { worst }
         });
-        Evidence::new(Call::GetMetricData, self.metric.of(self.balancer), self.metric.field(), peak)
-            .at(at)
+        Evidence::metric(self.metric, self.balancer, peak).at(at)
     }
 
     /// A metric of the service's own groups in the minutes of these answers: its highest value of
@@ -130,9 +129,7 @@ impl Errors<'_> {
             }) {
                 sum += value;
                 if most.as_ref().is_none_or(|most| *value > most.peak) {
-                    let evidence =
-                        Evidence::new(Call::GetMetricData, metric.of(group), metric.field(), value)
-                            .at(Some(*at));
+                    let evidence = Evidence::metric(metric, group, value).at(Some(*at));
                     most = Some(metric::Recent { sum, peak: *value, evidence });
                 }
             }

@@ -46,9 +46,9 @@ impl<'a> Refused<'a> {
     }
 
     /// The finding, as far as it is the same whatever the cause.
-    pub fn sick(&self, patient: &Patient, says: String) -> Result<Finding, Blind> {
+    pub fn sick(&self, patient: &Patient, claim: String) -> Result<Finding, Blind> {
         let finding =
-            Subject::new(Kind::TargetGroup, self.group).sick(says, self.first().evidence.clone());
+            Subject::new(Kind::TargetGroup, self.group).sick(claim, self.first().evidence.clone());
         Ok(finding
             .concerns(Kind::TargetGroup, self.group)
             .concerns_all(Kind::TargetGroup, traffic::pair(patient, self.group)?))
