@@ -31,40 +31,25 @@ use serde::{Deserialize, Serialize};
 
 pub(crate) use tables::tables;
 
-pub use access::{Role, Simulation};
-pub use alarm::{Alarm, AlarmTransition};
-pub use balancer::{
-    Action, Attributes, Condition, Listener, LoadBalancer, Rule, SslPolicy, Target, TargetGroup,
-    WeightedGroup,
-};
-pub use capacity::{AutoScalingGroup, CapacityProvider, Cluster, ContainerInstance, GroupActivity};
-pub use certificate::{Certificate, ListenerCertificate};
-pub use deployment::{
-    ListedDeployment, ManagedResource, ManagedTargetGroup, Revision, RevisionSummary,
-    ServiceDeployment,
-};
-pub use image::{Image, LifecyclePolicy, PinnedImage, Repository};
-pub use log::LogLine;
-pub use metric::Series;
-pub use network::{Interface, IpPermission, Route, RouteTable, SecurityGroup, Subnet};
-pub use peers::{
-    ClusterServices, DbCluster, DbInstance, DbProxy, DbProxyTarget, DiscoveryInstance,
-    DiscoveryService, InstanceHealth, NamespaceServices, NatAddresses, Sibling,
-};
-pub use probe::{Probe, ProbeAnswer, ProbeFailure};
-pub use scaling::{
-    NotScaledReason, ScalableTarget, ScalingActivity, ScalingPolicy, ScheduledAction,
-    SuspendedState,
-};
-pub use service::{Deployment, ExpressService, Service, ServiceEvent, ServiceLoadBalancer};
-pub use task::{Container, ProtectedTask, Task};
-pub use task_definition::{
-    Arguments, ContainerDefinition, EnvironmentVariable, HealthCheck, NewestRevisions, PortMapping,
-    TaskDefinition,
-};
-pub use trail::{Trail, TrailEvent};
-pub use vpc::{AclEntry, Blocks, Endpoint, ManagedPrefixList, NatGateway, NetworkAcl, VpcDns};
-pub use web_acl::{IpSet, WebAcl, WebAclRule};
+pub use access::*;
+pub use alarm::*;
+pub use balancer::*;
+pub use capacity::*;
+pub use certificate::*;
+pub use deployment::*;
+pub use image::*;
+pub use log::*;
+pub use metric::*;
+pub use network::*;
+pub use peers::*;
+pub use probe::*;
+pub use scaling::*;
+pub use service::*;
+pub use task::*;
+pub use task_definition::*;
+pub use trail::*;
+pub use vpc::*;
+pub use web_acl::*;
 
 use crate::facts::inbound::request::Url;
 use crate::seen::{Blind, Seen, Why};
