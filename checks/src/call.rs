@@ -214,7 +214,11 @@ fn seen_metric(patient: &Patient, metric: Metric, owner: &Subject) -> Command {
 
 /// Of a web ACL as a whole, or of one of its rules: CloudWatch has its own names for both.
 fn web_acl_dimensions(patient: &Patient, owner: &str) -> Words {
-    let acl = patient.web_acls().into_iter().find(|acl| owner.starts_with(&acl.arn));
+    let told = match patient.web_acls() {
+        Ok(told) => told,
+        Err(_) => Vec::new(),
+    };
+    let acl = told.into_iter().find(|acl| owner.starts_with(&acl.arn));
     let rule = acl.and_then(|acl| owner.strip_prefix(acl.arn.as_str())?.strip_prefix('/'));
     words!(
         "Name=WebACL,Value={} Name=Rule,Value={} Name=Region,Value={}",

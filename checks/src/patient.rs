@@ -2,7 +2,7 @@
 //! is noted: that is how a check's declared reads are proved, and how a test can forbid a call.
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 
@@ -12,7 +12,6 @@ use crate::facts::inbound::request::Url;
 use crate::finding::{Evidence, Kind, Subject};
 pub use crate::intent::{Expected, Intent};
 use crate::seen::{Blind, Seen, Why};
-use crate::snapshot::deployment::ListedDeployment;
 use crate::snapshot::metric::{Metric, Series};
 use crate::snapshot::*;
 use crate::text::parsed;
@@ -29,12 +28,24 @@ pub struct Patient<'a> {
 /// A row of a table: what AWS has for one key, nothing, or a refusal.
 type Row<'a, T> = Result<Option<&'a T>, Blind>;
 
-/// The values of a table that AWS told us.
-fn told<T>(table: &Table<T>) -> impl Iterator<Item = &T> {
-    table.0.values().filter_map(|seen| match seen {
-        Seen::Yes(value) => value.as_ref(),
-        Seen::No(_) => None,
-    })
+/// A row of a table of lists: where AWS has nothing, the list is empty.
+type List<'a, T> = Result<&'a [T], Blind>;
+
+/// The two ways to read a row; which one it is, the result says.
+trait Told<'a, V> {
+    fn of(row: Option<&'a V>) -> Self;
+}
+
+impl<'a, V> Told<'a, V> for Option<&'a V> {
+    fn of(row: Option<&'a V>) -> Self {
+        row
+    }
+}
+
+impl<'a, T> Told<'a, Vec<T>> for &'a [T] {
+    fn of(row: Option<&'a Vec<T>>) -> Self {
+        row.map_or(&[], Vec::as_slice)
+    }
 }
 
 impl<'a> Patient<'a> {
@@ -65,13 +76,23 @@ impl<'a> Patient<'a> {
         }
     }
 
-    fn row<T>(&self, call: Call, table: &'a Table<T>, key: &str) -> Row<'a, T> {
+    fn told<V, T: Told<'a, V>>(
+        &self,
+        call: Call,
+        table: &'a Table<V>,
+        key: &str,
+    ) -> Result<T, Blind> {
         self.asks(call)?;
-        table.get(key).told_by(call)
+        Ok(T::of(table.get(key).told_by(call)?))
     }
 
-    fn list<T>(&self, call: Call, table: &'a Table<Vec<T>>, key: &str) -> Result<&'a [T], Blind> {
-        Ok(self.row(call, table, key)?.map_or(&[], Vec::as_slice))
+    fn all<V>(&self, call: Call, table: &'a Table<V>) -> Result<Vec<&'a V>, Blind> {
+        self.asks(call)?;
+        let told = table.0.values().filter_map(|seen| match seen {
+            Seen::Yes(value) => value.as_ref(),
+            Seen::No(_) => None,
+        });
+        Ok(told.collect())
     }
 
     // What needs no further call.
@@ -150,63 +171,23 @@ impl<'a> Patient<'a> {
         Evidence::new(call, id, "", "").see(self)
     }
 
-    // Deployments and tasks.
-
-    pub fn express_service(&self) -> Row<'a, ExpressService> {
-        self.row(Call::DescribeExpressGatewayService, &self.snapshot.express_services, self.arn())
-    }
-
-    /// Every deployment that ECS still knows, newest first, in short.
-    pub fn listed_deployments(&self) -> Result<&'a [ListedDeployment], Blind> {
-        self.list(Call::ListServiceDeployments, &self.snapshot.listed_deployments, self.arn())
-    }
-
-    /// The newest deployments with their details, newest first.
-    pub fn service_deployments(&self) -> Result<&'a [ServiceDeployment], Blind> {
-        self.list(Call::DescribeServiceDeployments, &self.snapshot.service_deployments, self.arn())
-    }
-
-    pub fn revision(&self, arn: &str) -> Row<'a, Revision> {
-        self.row(Call::DescribeServiceRevisions, &self.snapshot.revisions, arn)
-    }
+    // What is more than one row of a table.
 
     /// Every revision of the service that AWS told us, in the order of their ARNs.
     pub fn revisions(&self) -> Result<Vec<&'a Revision>, Blind> {
-        self.asks(Call::DescribeServiceRevisions)?;
         let prefix = self.arn().replacen(":service/", ":service-revision/", 1) + "/";
-        Ok(told(&self.snapshot.revisions)
-            .filter(|revision| revision.service_revision_arn.starts_with(&prefix))
-            .collect())
+        let known = self.known_revisions()?.into_iter();
+        Ok(known.filter(|revision| revision.service_revision_arn.starts_with(&prefix)).collect())
     }
 
-    pub fn running_tasks(&self) -> Result<&'a [Task], Blind> {
-        self.list(Call::DescribeTasks, &self.snapshot.running_tasks, self.arn())
+    /// A metric of a load balancer, a target group, or (with the service's ARN) of the service.
+    pub fn metric(&self, metric: Metric, resource: &str) -> Row<'a, Series> {
+        self.series(&metric.of(resource))
     }
 
-    /// Tasks that stopped within about an hour, newest first.
-    pub fn stopped_tasks(&self) -> Result<&'a [Task], Blind> {
-        self.list(Call::DescribeTasks, &self.snapshot.stopped_tasks, self.arn())
-    }
-
-    pub fn task_definition(&self, arn: &str) -> Row<'a, TaskDefinition> {
-        self.row(Call::DescribeTaskDefinition, &self.snapshot.task_definitions, arn)
-    }
-
-    /// The newest active revision of a family of task definitions, whether it is deployed or not.
-    pub fn newest_revisions(&self, family: &str) -> Row<'a, NewestRevisions> {
-        self.row(Call::ListTaskDefinitions, &self.snapshot.newest_revisions, family)
-    }
-
-    /// Old tasks that ECS may not stop; asked only while a deployment waits for them (see
-    /// `facts::deployment::protection`).
-    pub fn task_protection(&self) -> Result<&'a [ProtectedTask], Blind> {
-        self.list(Call::GetTaskProtection, &self.snapshot.task_protection, self.arn())
-    }
-
-    /// Every task definition that AWS told us, of whatever service.
-    pub fn task_definitions(&self) -> Result<Vec<&'a TaskDefinition>, Blind> {
-        self.asks(Call::DescribeTaskDefinition)?;
-        Ok(told(&self.snapshot.task_definitions).collect())
+    /// The last lines of one container of one task, oldest first.
+    pub fn log_lines(&self, group: &str, stream: &str) -> List<'a, LogLine> {
+        self.log_stream(&format!("{group}{LOG_STREAM}{stream}"))
     }
 
     /// What CloudTrail was asked, if the user wanted it.
@@ -215,307 +196,68 @@ impl<'a> Patient<'a> {
     }
 
     /// Write events of a resource, newest first.
-    pub fn trail_events(&self, resource: &str) -> Result<&'a [TrailEvent], Blind> {
+    pub fn trail_events(&self, resource: &str) -> List<'a, TrailEvent> {
         match self.trail() {
-            Some(trail) => self.list(Call::LookupEvents, &trail.events, resource),
+            Some(trail) => self.told(Call::LookupEvents, &trail.events, resource),
             None => Err(Blind { call: Call::LookupEvents, why: Why::NotAsked }),
         }
     }
-
-    // What scales it (see `facts::tasks::scaling`).
-
-    pub fn scalable_target(&self) -> Row<'a, ScalableTarget> {
-        self.row(Call::DescribeScalableTargets, &self.snapshot.scalable_targets, self.arn())
-    }
-
-    pub fn scaling_policies(&self) -> Result<&'a [ScalingPolicy], Blind> {
-        self.list(Call::DescribeScalingPolicies, &self.snapshot.scaling_policies, self.arn())
-    }
-
-    /// What auto scaling did, or tried and did not do, newest first.
-    pub fn scaling_activities(&self) -> Result<&'a [ScalingActivity], Blind> {
-        self.list(Call::DescribeScalingActivities, &self.snapshot.scaling_activities, self.arn())
-    }
-
-    pub fn scheduled_actions(&self) -> Result<&'a [ScheduledAction], Blind> {
-        self.list(Call::DescribeScheduledActions, &self.snapshot.scheduled_actions, self.arn())
-    }
-
-    // The way in.
-
-    pub fn target_group(&self, arn: &str) -> Row<'a, TargetGroup> {
-        self.row(Call::DescribeTargetGroups, &self.snapshot.target_groups, arn)
-    }
-
-    pub fn targets(&self, group: &str) -> Result<&'a [Target], Blind> {
-        self.list(Call::DescribeTargetHealth, &self.snapshot.target_health, group)
-    }
-
-    pub fn target_group_attributes(&self, arn: &str) -> Row<'a, BTreeMap<String, String>> {
-        self.row(Call::DescribeTargetGroupAttributes, &self.snapshot.target_group_attributes, arn)
-    }
-
-    pub fn load_balancer(&self, arn: &str) -> Row<'a, LoadBalancer> {
-        self.row(Call::DescribeLoadBalancers, &self.snapshot.load_balancers, arn)
-    }
-
-    pub fn load_balancer_attributes(&self, arn: &str) -> Row<'a, BTreeMap<String, String>> {
-        self.row(Call::DescribeLoadBalancerAttributes, &self.snapshot.load_balancer_attributes, arn)
-    }
-
-    pub fn listeners(&self, balancer: &str) -> Result<&'a [Listener], Blind> {
-        self.list(Call::DescribeListeners, &self.snapshot.listeners, balancer)
-    }
-
-    /// Every rule of a listener, in the order of evaluation.
-    pub fn rules(&self, listener: &str) -> Result<&'a [Rule], Blind> {
-        self.list(Call::DescribeRules, &self.snapshot.rules, listener)
-    }
-
-    /// The default certificate of a listener and all others; asked only where the listener speaks
-    /// TLS.
-    pub fn listener_certificates(
-        &self,
-        listener: &str,
-    ) -> Result<&'a [ListenerCertificate], Blind> {
-        self.list(
-            Call::DescribeListenerCertificates,
-            &self.snapshot.listener_certificates,
-            listener,
-        )
-    }
-
-    /// A certificate of a listener, where it is in ACM.
-    pub fn certificate(&self, arn: &str) -> Row<'a, Certificate> {
-        self.row(Call::ListCertificates, &self.snapshot.certificates, arn)
-    }
-
-    /// The web ACL in front of an application load balancer.
-    pub fn web_acl(&self, balancer: &str) -> Row<'a, WebAcl> {
-        self.row(Call::GetWebAclForResource, &self.snapshot.web_acls, balancer)
-    }
-
-    /// Every web ACL that AWS told us of.
-    pub fn web_acls(&self) -> Vec<&'a WebAcl> {
-        told(&self.snapshot.web_acls).collect()
-    }
-
-    /// The addresses of an IP set; asked only where a web ACL that has it may stand between the
-    /// tasks and a sibling.
-    pub fn ip_set(&self, arn: &str) -> Row<'a, IpSet> {
-        self.row(Call::GetIpSet, &self.snapshot.ip_sets, arn)
-    }
-
-    pub fn ssl_policy(&self, name: &str) -> Row<'a, SslPolicy> {
-        self.row(Call::DescribeSSLPolicies, &self.snapshot.ssl_policies, name)
-    }
-
-    // The network.
-
-    pub fn security_group(&self, id: &str) -> Row<'a, SecurityGroup> {
-        self.row(Call::DescribeSecurityGroups, &self.snapshot.security_groups, id)
-    }
-
-    pub fn subnet(&self, id: &str) -> Row<'a, Subnet> {
-        self.row(Call::DescribeSubnets, &self.snapshot.subnets, id)
-    }
-
-    pub fn route_tables(&self, vpc: &str) -> Result<&'a [RouteTable], Blind> {
-        self.list(Call::DescribeRouteTables, &self.snapshot.route_tables, vpc)
-    }
-
-    pub fn interface(&self, id: &str) -> Row<'a, Interface> {
-        self.row(Call::DescribeNetworkInterfaces, &self.snapshot.interfaces, id)
-    }
-
-    /// The primary interface of an instance that is a target; none where the instance is gone.
-    pub fn instance_interface(&self, instance: &str) -> Row<'a, Interface> {
-        self.row(Call::DescribeNetworkInterfaces, &self.snapshot.instance_interfaces, instance)
-    }
-
-    pub fn network_acls(&self, vpc: &str) -> Result<&'a [NetworkAcl], Blind> {
-        self.list(Call::DescribeNetworkAcls, &self.snapshot.network_acls, vpc)
-    }
-
-    pub fn endpoints(&self, vpc: &str) -> Result<&'a [Endpoint], Blind> {
-        self.list(Call::DescribeVpcEndpoints, &self.snapshot.endpoints, vpc)
-    }
-
-    pub fn nat_gateways(&self, vpc: &str) -> Result<&'a [NatGateway], Blind> {
-        self.list(Call::DescribeNatGateways, &self.snapshot.nat_gateways, vpc)
-    }
-
-    pub fn vpc_dns(&self, vpc: &str) -> Row<'a, VpcDns> {
-        self.row(Call::DescribeVpcAttribute, &self.snapshot.vpc_dns, vpc)
-    }
-
-    /// The blocks behind a prefix list; none where the list is not to be found.
-    pub fn prefix_list(&self, id: &str) -> Row<'a, Vec<String>> {
-        self.row(Call::GetManagedPrefixListEntries, &self.snapshot.prefix_lists, id)
-    }
-
-    /// Whose a prefix list is, and what it is called.
-    pub fn managed_prefix_list(&self, id: &str) -> Row<'a, ManagedPrefixList> {
-        self.row(Call::DescribeManagedPrefixLists, &self.snapshot.managed_prefix_lists, id)
-    }
-
-    // Siblings and databases.
-
-    /// A sibling service, by its ARN; asked only where this service may call it.
-    pub fn peer(&self, arn: &str) -> Row<'a, Service> {
-        self.row(Call::DescribeServices, &self.snapshot.peers, arn)
-    }
-
-    /// Every sibling that AWS told us of.
-    pub fn peers(&self) -> Result<Vec<&'a Service>, Blind> {
-        self.asks(Call::DescribeServices)?;
-        Ok(told(&self.snapshot.peers).collect())
-    }
-
-    /// The services of the cluster; asked only where clients come in to the service by a load
-    /// balancer.
-    pub fn cluster_services(&self) -> Row<'a, ClusterServices> {
-        self.row(Call::ListServices, &self.snapshot.cluster_services, &self.service.cluster_arn)
-    }
-
-    /// Another service of the cluster, by its ARN (see `facts::peers::callers`).
-    pub fn sibling(&self, arn: &str) -> Row<'a, Sibling> {
-        self.row(Call::DescribeServices, &self.snapshot.siblings, arn)
-    }
-
-    /// The load balancers in the VPC that are not the service's own, by their ARNs; asked only
-    /// where a variable names a host that may be behind one (see
-    /// `facts::peers::sibling::may_be_called`).
-    pub fn other_balancers(&self) -> Result<&'a [String], Blind> {
-        self.list(Call::DescribeLoadBalancers, &self.snapshot.other_balancers, self.arn())
-    }
-
-    /// The services that use a namespace of Service Connect.
-    pub fn namespace_services(&self, namespace: &str) -> Row<'a, NamespaceServices> {
-        self.row(Call::ListServicesByNamespace, &self.snapshot.namespace_services, namespace)
-    }
-
-    /// The public addresses of a NAT gateway.
-    pub fn nat_addresses(&self, gateway: &str) -> Row<'a, NatAddresses> {
-        self.row(Call::DescribeNatGateways, &self.snapshot.nat_addresses, gateway)
-    }
-
-    /// A service of Cloud Map, by its ARN.
-    pub fn discovery_service(&self, arn: &str) -> Row<'a, DiscoveryService> {
-        self.row(Call::GetService, &self.snapshot.discovery_services, arn)
-    }
-
-    pub fn discovery_instances(&self, arn: &str) -> Result<&'a [DiscoveryInstance], Blind> {
-        self.list(Call::ListInstances, &self.snapshot.discovery_instances, arn)
-    }
-
-    /// What Cloud Map thinks of the instances, by their ids.
-    pub fn discovery_health(&self, arn: &str) -> Row<'a, BTreeMap<String, String>> {
-        self.row(Call::GetInstancesHealthStatus, &self.snapshot.discovery_health, arn)
-    }
-
-    pub fn db_instance(&self, identifier: &str) -> Row<'a, DbInstance> {
-        self.row(Call::DescribeDBInstances, &self.snapshot.db_instances, identifier)
-    }
-
-    pub fn db_cluster(&self, identifier: &str) -> Row<'a, DbCluster> {
-        self.row(Call::DescribeDBClusters, &self.snapshot.db_clusters, identifier)
-    }
-
-    pub fn db_proxy(&self, name: &str) -> Row<'a, DbProxy> {
-        self.row(Call::DescribeDBProxies, &self.snapshot.db_proxies, name)
-    }
-
-    pub fn db_proxy_targets(&self, proxy: &str) -> Result<&'a [DbProxyTarget], Blind> {
-        self.list(Call::DescribeDBProxyTargets, &self.snapshot.db_proxy_targets, proxy)
-    }
-
-    // Images, alarms, metrics, logs.
-
-    /// What the tag of an image points at now; asked only for images in ECR that have a tag.
-    pub fn image(&self, image: &str) -> Row<'a, Image> {
-        self.row(Call::DescribeImages, &self.snapshot.images, image)
-    }
-
-    /// The digests of the platform manifests behind a multi-architecture tag.
-    pub fn image_platforms(&self, image: &str) -> Result<&'a [String], Blind> {
-        self.list(Call::BatchGetImage, &self.snapshot.image_platforms, image)
-    }
-
-    /// Whether a pinned digest is still in ECR, by its key (see `facts::image::reference::by_digest`); asked
-    /// only where the tag has another one now.
-    pub fn pinned_image(&self, key: &str) -> Row<'a, PinnedImage> {
-        self.row(Call::BatchGetImage, &self.snapshot.pinned_images, key)
-    }
-
-    pub fn repository(&self, uri: &str) -> Row<'a, Repository> {
-        self.row(Call::DescribeRepositories, &self.snapshot.repositories, uri)
-    }
-
-    /// What removes images from a repository; asked only where a pinned digest may be in danger.
-    pub fn lifecycle_policy(&self, uri: &str) -> Row<'a, LifecyclePolicy> {
-        self.row(Call::GetLifecyclePolicy, &self.snapshot.lifecycle_policies, uri)
-    }
-
-    pub fn alarm(&self, name: &str) -> Row<'a, Alarm> {
-        self.row(Call::DescribeAlarms, &self.snapshot.alarms, name)
-    }
-
-    /// State changes of an alarm, newest first.
-    pub fn alarm_history(&self, name: &str) -> Result<&'a [AlarmTransition], Blind> {
-        self.list(Call::DescribeAlarmHistory, &self.snapshot.alarm_history, name)
-    }
-
-    /// A metric of a load balancer, a target group, or (with the service's ARN) of the service.
-    pub fn metric(&self, metric: Metric, resource: &str) -> Row<'a, Series> {
-        self.row(Call::GetMetricData, &self.snapshot.metrics, &metric.of(resource))
-    }
-
-    /// The last lines of one container of one task, oldest first.
-    pub fn log_lines(&self, group: &str, stream: &str) -> Result<&'a [LogLine], Blind> {
-        self.list(Call::GetLogEvents, &self.snapshot.logs, &format!("{group}{LOG_STREAM}{stream}"))
-    }
-
-    /// Lines of a log group that name the balancer's health checker, oldest first.
-    pub fn health_checker_lines(&self, group: &str) -> Result<&'a [LogLine], Blind> {
-        self.list(Call::FilterLogEvents, &self.snapshot.health_checker_logs, group)
-    }
-
-    // Instances, and who may do what.
-
-    /// Every container instance of the cluster; asked only where `facts::tasks::capacity::matters`.
-    pub fn container_instances(&self) -> Result<&'a [ContainerInstance], Blind> {
-        self.list(
-            Call::DescribeContainerInstances,
-            &self.snapshot.container_instances,
-            &self.service().cluster_arn,
-        )
-    }
-
-    pub fn cluster_details(&self) -> Row<'a, Cluster> {
-        self.row(Call::DescribeClusters, &self.snapshot.clusters, &self.service().cluster_arn)
-    }
-
-    pub fn capacity_provider(&self, name: &str) -> Row<'a, CapacityProvider> {
-        self.row(Call::DescribeCapacityProviders, &self.snapshot.capacity_providers, name)
-    }
-
-    pub fn auto_scaling_group(&self, name: &str) -> Row<'a, AutoScalingGroup> {
-        self.row(Call::DescribeAutoScalingGroups, &self.snapshot.auto_scaling_groups, name)
-    }
-
-    /// What an Auto Scaling group did last, newest first.
-    pub fn group_activities(&self, group: &str) -> Result<&'a [GroupActivity], Blind> {
-        self.list(Call::DescribeGroupActivities, &self.snapshot.group_activities, group)
-    }
-
-    /// A role, by its name; asked only of roles that ECS could not assume.
-    pub fn role(&self, name: &str) -> Row<'a, Role> {
-        self.row(Call::GetRole, &self.snapshot.roles, name)
-    }
-
-    /// Whether a role's policies allow what it was refused, by `facts::access::refusal::Question::key`.
-    pub fn simulation(&self, key: &str) -> Row<'a, Simulation> {
-        self.row(Call::SimulatePrincipalPolicy, &self.snapshot.simulations, key)
-    }
 }
+
+/// What an accessor returns: `[Target]` is a list.
+macro_rules! told {
+    ([$item:ident]) => { List<'a, $item> };
+    ($value:ident) => { Row<'a, $value> };
+}
+
+/// One accessor. Without a name of its own it is called like its table.
+macro_rules! accessor {
+    ($doc:tt $table:ident: $value:tt by $key:ident via $call:ident as) => {
+        accessor! { $doc $table: $value by $key via $call as $table }
+    };
+    ([$($doc:tt)*] $table:ident: $value:tt by own_service via $call:ident as $name:ident) => {
+        $($doc)*
+        pub fn $name(&self) -> told!($value) {
+            self.told(Call::$call, &self.snapshot.$table, self.arn())
+        }
+    };
+    ([$($doc:tt)*] $table:ident: $value:tt by own_cluster via $call:ident as $name:ident) => {
+        $($doc)*
+        pub fn $name(&self) -> told!($value) {
+            self.told(Call::$call, &self.snapshot.$table, &self.service.cluster_arn)
+        }
+    };
+    ([$($doc:tt)*] $table:ident: $value:tt by $key:ident via $call:ident as $name:ident) => {
+        $($doc)*
+        pub fn $name(&self, $key: &str) -> told!($value) {
+            self.told(Call::$call, &self.snapshot.$table, $key)
+        }
+    };
+}
+
+macro_rules! accessors {
+    ($(
+        $({ $($other:tt)* })?
+        $(#[$doc:meta])*
+        $table:ident: $value:tt by $key:ident via $call:ident
+            $(as $name:ident $(, all $all:ident)?)?;
+    )*) => {
+        /// One accessor for each table of the snapshot.
+        impl<'a> Patient<'a> {
+            $(
+                accessor! {
+                    [$(#[$doc])* #[doc = concat!("\n\nTold by [`Call::", stringify!($call), "`].")]]
+                    $table: $value by $key via $call as $($name)?
+                }
+                $($(
+                    #[doc = concat!("All that AWS told of [`Snapshot::", stringify!($table), "`].")]
+                    pub fn $all(&self) -> Result<Vec<&'a $value>, Blind> {
+                        self.all(Call::$call, &self.snapshot.$table)
+                    }
+                )?)?
+            )*
+        }
+    };
+}
+
+tables!(accessors);

@@ -393,7 +393,10 @@ fn findings_tell_what_to_do() {
             assert!(follows_a_colon(&finding), "{check:?} claims {:?}", finding.claim);
             assert!(!finding.remedy.summary.is_empty(), "{check:?} has no remedy");
             if check.role == Role::Cause {
-                assert!(!finding.remedy.commands.is_empty(), "{check:?} is a cause and has no command");
+                assert!(
+                    !finding.remedy.commands.is_empty(),
+                    "{check:?} is a cause and has no command"
+                );
             }
             for command in finding.remedy.shell() {
                 assert!(command.starts_with("aws "), "{check:?}: {command}");
@@ -408,7 +411,8 @@ fn follows_a_colon(finding: &Finding) -> bool {
     let word = finding.claim.split([' ', '\'']).next().unwrap_or_default();
     let small = word.starts_with(|c: char| c.is_lowercase() || c.is_ascii_digit() || c == '"');
     let acronym = word.chars().filter(|c| c.is_uppercase()).count() > 1;
-    let product = ["Fargate", "Express", "Docker", "Auto", "Amazon", "Cloud", "Service"].contains(&word);
+    let product =
+        ["Fargate", "Express", "Docker", "Auto", "Amazon", "Cloud", "Service"].contains(&word);
     (finding.names || small || acronym || product) && !finding.claim.ends_with('.')
 }
 

@@ -24,7 +24,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use checks::seen::Seen;
-use checks::snapshot::{Certificate, FORMAT, Service, Snapshot, Task, TaskDefinition};
+use checks::snapshot::{Certificate, FORMAT, Service, Snapshot, Table, Task, TaskDefinition};
 use futures::FutureExt;
 use futures::future::{join, join3, join4, join5};
 use jiff::Timestamp;
@@ -129,6 +129,17 @@ impl Plan<'_> {
 
     fn note(&self, write: impl FnOnce(&mut Snapshot)) {
         write(&mut self.draft.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// Waits for one answer, and keeps it as a row of a table.
+    async fn keep<V>(
+        &self,
+        table: fn(&mut Snapshot) -> &mut Table<V>,
+        key: &str,
+        answer: impl Future<Output = Seen<Option<V>>>,
+    ) {
+        let answer = answer.await;
+        self.note(|snapshot| table(snapshot).insert(key, answer));
     }
 
     /// Of these ids those that nobody has asked about yet; from now on they count as asked. Whoever

@@ -1,9 +1,14 @@
 //! Load balancers, listeners, rules, target groups and targets, as Elastic Load Balancing tells
 //! them.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+/// Attributes of a load balancer or a target group, by their names.
+pub type Attributes = BTreeMap<String, String>;
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]

@@ -108,6 +108,9 @@ pub struct DiscoveryInstance {
     pub attributes: BTreeMap<String, String>,
 }
 
+/// What Cloud Map thinks of the instances of a service, by their ids.
+pub type InstanceHealth = BTreeMap<String, String>;
+
 /// The public addresses that a NAT gateway lends to those who leave by it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]

@@ -72,6 +72,9 @@ pub struct VpcDns {
     pub enable_dns_hostnames: bool,
 }
 
+/// The CIDR blocks of a prefix list.
+pub type Blocks = Vec<String>;
+
 /// The entries of it are a table of their own: they are asked for by another call.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]

@@ -17,18 +17,15 @@ impl Plan<'_> {
         });
         let roles = self.fresh("role", questions.roles);
         let keys = self.fresh("refusal", questions.refused);
-        let roles = join_all(roles.iter().map(|name| async move {
-            let role = self.aws.role(name).await;
-            self.note(|snapshot| snapshot.roles.insert(name, role));
-        }));
+        let roles = roles.iter().map(|name| self.keep(|s| &mut s.roles, name, self.aws.role(name)));
         let simulations = join_all(
             keys.iter().filter_map(|key| Some((key, refusal::Question::parse(key)?))).map(
                 |(key, question)| async move {
-                    let simulation = self.aws.simulation(&question).await;
-                    self.note(|snapshot| snapshot.simulations.insert(key, simulation));
+                    let simulation = self.aws.simulation(&question);
+                    self.keep(|s| &mut s.simulations, key, simulation).await;
                 },
             ),
         );
-        join(roles, simulations).await;
+        join(join_all(roles), simulations).await;
     }
 }

@@ -23,10 +23,9 @@ impl Plan<'_> {
                 !snapshot.web_acls.0.contains_key(arn) && arn.contains(":loadbalancer/app/")
             })
         });
-        join_all(unguarded.iter().map(|arn| async move {
-            let acl = self.aws.web_acl(arn).await;
-            self.note(|snapshot| snapshot.web_acls.insert(arn, acl));
-        }))
+        join_all(
+            unguarded.iter().map(|arn| self.keep(|s| &mut s.web_acls, arn, self.aws.web_acl(arn))),
+        )
         .await;
         let mut sets = Vec::new();
         self.note(|snapshot: &mut Snapshot| {
@@ -35,16 +34,13 @@ impl Plan<'_> {
                 acls.filter_map(|acl| if let Seen::Yes(acl) = acl { acl.as_ref() } else { None });
             sets.extend(acls.flat_map(web_acl::ip_sets).map(str::to_owned));
         });
-        let sets = join_all(self.fresh("ip set", sets).into_iter().map(|arn| async move {
-            let set = self.aws.ip_set(&arn).await;
-            self.note(|snapshot| snapshot.ip_sets.insert(arn, set));
-        }));
+        let sets = self.fresh("ip set", sets);
+        let sets = sets.iter().map(|arn| self.keep(|s| &mut s.ip_sets, arn, self.aws.ip_set(arn)));
         let gateways = self.examined(sibling::behind_narrow_doors);
-        let gateways = join_all(gateways.iter().map(|gateway| async move {
-            let addresses = self.aws.nat_addresses(gateway).await;
-            self.note(|snapshot| snapshot.nat_addresses.insert(gateway, addresses));
-        }));
-        join(sets, gateways).await;
+        let gateways = gateways.iter().map(|gateway| {
+            self.keep(|s| &mut s.nat_addresses, gateway, self.aws.nat_addresses(gateway))
+        });
+        join(join_all(sets), join_all(gateways)).await;
     }
 
     /// What a reading makes of all that is known by now.

@@ -15,19 +15,14 @@ impl Plan<'_> {
             return;
         }
         let cluster = &self.service.cluster_arn;
-        let instances = async {
-            let instances = self.aws.container_instances(cluster).await;
-            self.note(|snapshot| snapshot.container_instances.insert(cluster, instances));
-        };
+        let instances = self.aws.container_instances(cluster);
+        let instances = self.keep(|s| &mut s.container_instances, cluster, instances);
         let names: Vec<String> = capacity::providers(self.service).map(str::to_owned).collect();
         let providers = async {
             if names.is_empty() {
                 return;
             }
-            let of_cluster = async {
-                let described = self.aws.cluster(cluster).await;
-                self.note(|snapshot| snapshot.clusters.insert(cluster, described));
-            };
+            let of_cluster = self.keep(|s| &mut s.clusters, cluster, self.aws.cluster(cluster));
             join(of_cluster, self.capacity_providers(&names)).await;
         };
         join(instances, providers).await;

@@ -45,8 +45,7 @@ impl Plan<'_> {
             .map(|image| (image.uri, image))
             .collect();
         join_all(tagged.into_iter().map(|(uri, image)| async move {
-            let repository = self.aws.repository(&image).await;
-            self.note(|snapshot| snapshot.repositories.insert(uri, repository));
+            self.keep(|s| &mut s.repositories, uri, self.aws.repository(&image)).await;
         }))
         .await;
     }
@@ -69,8 +68,8 @@ impl Plan<'_> {
         self.note(|snapshot| snapshot.images.insert(spelled, image));
         let platforms = async {
             if is_index {
-                let platforms = self.aws.image_platforms(&parsed).await;
-                self.note(|snapshot| snapshot.image_platforms.insert(spelled, platforms));
+                let platforms = self.aws.image_platforms(&parsed);
+                self.keep(|s| &mut s.image_platforms, spelled, platforms).await;
             }
         };
         join(platforms, self.pinned(parsed, left)).await;
@@ -90,8 +89,8 @@ impl Plan<'_> {
         };
         let policy = async {
             for uri in self.fresh("lifecycle policy", [image.uri.to_owned()]) {
-                let policy = self.aws.lifecycle_policy(&image).await;
-                self.note(|snapshot| snapshot.lifecycle_policies.insert(uri, policy));
+                let policy = self.aws.lifecycle_policy(&image);
+                self.keep(|s| &mut s.lifecycle_policies, &uri, policy).await;
             }
         };
         join(images, policy).await;

@@ -69,10 +69,7 @@ impl Plan<'_> {
     /// A VPC is named by the target groups one step before the balancer's subnets name it.
     pub(super) async fn vpcs(&self, ids: BTreeSet<String>) {
         join_all(self.fresh("vpc", ids).iter().map(|vpc| async move {
-            let tables = async {
-                let tables = self.aws.route_tables(vpc).await;
-                self.note(|snapshot| snapshot.route_tables.insert(vpc, tables));
-            };
+            let tables = self.keep(|s| &mut s.route_tables, vpc, self.aws.route_tables(vpc));
             join(tables, self.surroundings(vpc)).await;
         }))
         .await;

@@ -75,10 +75,8 @@ impl Plan<'_> {
                     self.note(|snapshot| snapshot.db_proxies.insert(name, proxy));
                     join(self.security_groups(groups), self.subnets(subnets)).await;
                 };
-                let targets = async {
-                    let targets = self.aws.db_proxy_targets(name).await;
-                    self.note(|snapshot| snapshot.db_proxy_targets.insert(name, targets));
-                };
+                let targets = self.aws.db_proxy_targets(name);
+                let targets = self.keep(|s| &mut s.db_proxy_targets, name, targets);
                 join(proxy, targets).await;
             }
         }
@@ -168,9 +166,8 @@ impl Plan<'_> {
             .iter()
             .filter_map(|resource| resource.discovery_arn.clone());
         let named = async {
-            join_all(self.fresh("name", names).iter().map(|arn| async move {
-                let named = self.aws.discovery_service(arn).await;
-                self.note(|snapshot| snapshot.discovery_services.insert(arn, named));
+            join_all(self.fresh("name", names).iter().map(|arn| {
+                self.keep(|s| &mut s.discovery_services, arn, self.aws.discovery_service(arn))
             }))
             .await;
         };
@@ -188,17 +185,12 @@ impl Plan<'_> {
     /// What Cloud Map gives out for a service.
     async fn registries(&self, arns: Vec<String>) {
         join_all(self.fresh("registry", arns).iter().map(|arn| async move {
-            let (service, instances, health) = join3(
-                self.aws.discovery_service(arn),
-                self.aws.discovery_instances(arn),
-                self.aws.discovery_health(arn),
+            join3(
+                self.keep(|s| &mut s.discovery_services, arn, self.aws.discovery_service(arn)),
+                self.keep(|s| &mut s.discovery_instances, arn, self.aws.discovery_instances(arn)),
+                self.keep(|s| &mut s.discovery_health, arn, self.aws.discovery_health(arn)),
             )
             .await;
-            self.note(|snapshot| {
-                snapshot.discovery_services.insert(arn, service);
-                snapshot.discovery_instances.insert(arn, instances);
-                snapshot.discovery_health.insert(arn, health);
-            });
         }))
         .await;
     }

@@ -15,10 +15,8 @@ impl Plan<'_> {
         // Without bounds there is nothing else; and where they were refused, no check asks any
         // further.
         let Seen::Yes(Some(bounds)) = target else { return };
-        let activities = async {
-            let activities = self.aws.scaling_activities(&resource).await;
-            self.note(|snapshot| snapshot.scaling_activities.insert(arn, activities));
-        };
+        let activities = self.aws.scaling_activities(&resource);
+        let activities = self.keep(|s| &mut s.scaling_activities, arn, activities);
         let at_once = needs_schedule(service, &bounds);
         let policies = async {
             let policies = self.aws.scaling_policies(&resource).await;
@@ -37,9 +35,7 @@ impl Plan<'_> {
     }
 
     async fn schedule(&self, resource: &str) {
-        let schedule = self.aws.scheduled_actions(resource).await;
-        self.note(|snapshot| {
-            snapshot.scheduled_actions.insert(&self.service.service_arn, schedule)
-        });
+        let schedule = self.aws.scheduled_actions(resource);
+        self.keep(|s| &mut s.scheduled_actions, &self.service.service_arn, schedule).await;
     }
 }

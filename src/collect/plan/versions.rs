@@ -98,8 +98,8 @@ impl Plan<'_> {
     pub(super) async fn express_service(&self) {
         if self.is_express() {
             let arn = &self.service.service_arn;
-            let express = self.aws.express_service(arn).await;
-            self.note(|snapshot| snapshot.express_services.insert(arn, express));
+            let express = self.aws.express_service(arn);
+            self.keep(|s| &mut s.express_services, arn, express).await;
         }
     }
 
@@ -143,9 +143,8 @@ impl Plan<'_> {
         let families = self.definitions_of_deployments();
         let families =
             families.iter().filter_map(|arn| Some(last(arn).split_once(':')?.0.to_owned()));
-        join_all(self.fresh("family", families).iter().map(|family| async move {
-            let newest = self.aws.newest_revisions(family).await;
-            self.note(|snapshot| snapshot.newest_revisions.insert(family, newest));
+        join_all(self.fresh("family", families).iter().map(|family| {
+            self.keep(|s| &mut s.newest_revisions, family, self.aws.newest_revisions(family))
         }))
         .await;
     }

@@ -45,18 +45,9 @@ impl Plan<'_> {
         if !self.something_is_unreached().await {
             return;
         }
-        let acls = async {
-            let acls = self.aws.network_acls(vpc).await;
-            self.note(|snapshot| snapshot.network_acls.insert(vpc, acls));
-        };
-        let gateways = async {
-            let gateways = self.aws.nat_gateways(vpc).await;
-            self.note(|snapshot| snapshot.nat_gateways.insert(vpc, gateways));
-        };
-        let dns = async {
-            let dns = self.aws.vpc_dns(vpc).await;
-            self.note(|snapshot| snapshot.vpc_dns.insert(vpc, dns));
-        };
+        let acls = self.keep(|s| &mut s.network_acls, vpc, self.aws.network_acls(vpc));
+        let gateways = self.keep(|s| &mut s.nat_gateways, vpc, self.aws.nat_gateways(vpc));
+        let dns = self.keep(|s| &mut s.vpc_dns, vpc, self.aws.vpc_dns(vpc));
         join4(acls, gateways, dns, self.endpoints(vpc)).await;
     }
 
@@ -96,10 +87,11 @@ impl Plan<'_> {
     }
 
     pub(super) async fn prefix_lists(&self, ids: Vec<String>) {
-        join_all(self.fresh("prefix list", ids).iter().map(|id| async move {
-            let list = self.aws.prefix_list(id).await;
-            self.note(|snapshot| snapshot.prefix_lists.insert(id, list));
-        }))
+        join_all(
+            self.fresh("prefix list", ids)
+                .iter()
+                .map(|id| self.keep(|s| &mut s.prefix_lists, id, self.aws.prefix_list(id))),
+        )
         .await;
     }
 }

@@ -89,9 +89,8 @@ impl Plan<'_> {
                 }
             }
         });
-        join_all(beside.iter().map(|group| async move {
-            let health = self.aws.target_health(group).await;
-            self.note(|snapshot| snapshot.target_health.insert(group, health));
+        join_all(beside.iter().map(|group| {
+            self.keep(|s| &mut s.target_health, group, self.aws.target_health(group))
         }))
         .await;
     }
@@ -137,10 +136,8 @@ impl Plan<'_> {
             self.note(|snapshot| snapshot.load_balancers.insert(arn, balancer));
             join(self.security_groups(groups), self.subnets(subnets)).await;
         };
-        let attributes = async {
-            let attributes = self.aws.load_balancer_attributes(arn).await;
-            self.note(|snapshot| snapshot.load_balancer_attributes.insert(arn, attributes));
-        };
+        let attributes = self.aws.load_balancer_attributes(arn);
+        let attributes = self.keep(|s| &mut s.load_balancer_attributes, arn, attributes);
         let listeners = async {
             let found = self.listeners(arn).await;
             let policies =

@@ -586,7 +586,8 @@ pub fn subnet_words(journeys: &[&Journey]) -> String {
 pub fn finding(patient: &Patient, about: Subject, journeys: &[&Journey], claim: &str) -> Finding {
     let told = &journeys[0].stranded.told;
     about
-        .sick(format!("{claim}. {}.", told.count(patient.now())), told.evidence.clone())
+        .sick(claim, told.evidence.clone())
+        .detail(format!("{}.", told.count(patient.now())))
         .concerns_all(Kind::Subnet, journeys.iter().map(|journey| journey.stranded.subnet))
         .concerns(Kind::TaskDefinition, told.task_definition)
 }
