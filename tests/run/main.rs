@@ -3,6 +3,7 @@
 
 #![cfg(test)]
 
+mod cases;
 mod docs;
 mod doctor;
 mod history;
