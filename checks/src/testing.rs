@@ -45,6 +45,12 @@ pub fn expecting(who: &[&str]) -> Intent {
     who.iter().map(|who| who.parse::<Expected>().unwrap()).collect()
 }
 
+/// What a fact is of the service of a snapshot: `of(&snapshot, |patient| …)`.
+pub fn of<'s, T>(snapshot: &'s Snapshot, ask: impl FnOnce(&Patient<'s>) -> T) -> T {
+    static NOBODY: Intent = Intent { expect_ingress: Vec::new(), expect_lists: Vec::new() };
+    ask(&Patient::new(snapshot, &snapshot.services[0], &NOBODY))
+}
+
 /// What the check says, finding by finding.
 pub fn says(check: Check, snapshot: &Snapshot) -> Vec<String> {
     exam(check, snapshot).findings.into_iter().map(|finding| finding.says).collect()

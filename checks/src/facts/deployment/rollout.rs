@@ -384,17 +384,12 @@ pub fn just_began(patient: &Patient) -> bool {
 mod tests {
     use super::*;
     use crate::baseline::{self, NOW, minutes_ago};
-    use crate::patient::Intent;
     use crate::snapshot::deployment::Rollback;
     use crate::snapshot::service::DeploymentAlarms;
     use crate::snapshot::{Deployment, RevisionSummary, Snapshot};
-    use crate::testing::newest_deployment;
+    use crate::testing::{newest_deployment, of};
 
     const MINUTES: fn(i64) -> SignedDuration = SignedDuration::from_mins;
-
-    fn of<T>(snapshot: &Snapshot, ask: impl FnOnce(&Patient) -> T) -> T {
-        ask(&Patient::new(snapshot, &snapshot.services[0], &Intent::default()))
-    }
 
     fn strategy(name: &str) -> DeploymentConfiguration {
         DeploymentConfiguration { strategy: Some(name.into()), ..Default::default() }
