@@ -1,5 +1,6 @@
-//! Makes a new check: its file, from a template that compiles, and its two lines in the list of its
-//! group. `cargo run -p ecs-doctor-checks --example new_check -- tasks disk_full`
+//! Makes a new check: its file, from a template that compiles, its two lines in the list of its
+//! group, and its row in the contract of ids.
+//! `cargo run -p ecs-doctor-checks --example new_check -- tasks disk_full`
 
 #![expect(
     clippy::print_stdout,
@@ -50,6 +51,10 @@ fn make(root: &Path, group: &str, id: &str) -> Result<String, String> {
     fs::write(&file, TEMPLATE).map_err(|error| format!("{}: {error}", file.display()))?;
     fs::write(&list, with_lines(&text, id))
         .map_err(|error| format!("{}: {error}", list.display()))?;
+    let contract = root.join("tests/contract.txt");
+    fs::read_to_string(&contract)
+        .and_then(|text| fs::write(&contract, with_row(&text, group, id)))
+        .map_err(|error| format!("{}: {error}", contract.display()))?;
     Ok(format!("src/catalog/{group}/{id}.rs"))
 }
 
@@ -74,4 +79,17 @@ fn with_lines(text: &str, id: &str) -> String {
             .for_each(|other| *other = other.replace("&[];", &format!("&[\n{entry}\n];"))),
     }
     lines.join("\n") + "\n"
+}
+
+/// The contract with a row for the check, which is no longer planned; a new one is a cause, as the
+/// template has it.
+fn with_row(text: &str, group: &str, id: &str) -> String {
+    let reserved = format!("{group} {id} ");
+    let mut rows: Vec<&str> = text.lines().collect();
+    let new = format!("{reserved}cause");
+    match rows.iter().position(|row| row.starts_with(&reserved)) {
+        Some(at) => rows[at] = rows[at].trim_end_matches(" planned"),
+        None => rows.push(&new),
+    }
+    rows.join("\n") + "\n"
 }

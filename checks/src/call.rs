@@ -290,3 +290,37 @@ impl JsonSchema for Call {
         schemars::json_schema!({ "type": "string", "description": "The IAM action of a call to AWS, such as ecs:DescribeServices." })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_call_is_known_by_its_action_and_no_two_share_one() {
+        for call in Call::ALL {
+            assert_eq!(Call::of(call.action()), Some(*call));
+            let (service, action) = call.action().split_once(':').unwrap();
+            assert!(!service.is_empty() && action.starts_with(char::is_uppercase), "{action}");
+        }
+        assert_eq!(Call::of("ecs:DeleteService"), None);
+    }
+
+    #[test]
+    fn a_call_needs_its_action_and_what_aws_looks_for_besides() {
+        let needs = |call: Call| call.needs().collect::<Vec<_>>();
+        assert_eq!(needs(Call::DescribeTasks), ["ecs:DescribeTasks"]);
+        assert_eq!(
+            needs(Call::GetWebAclForResource),
+            ["wafv2:GetWebACLForResource", "wafv2:GetWebACL"]
+        );
+    }
+
+    #[test]
+    fn json_spells_a_call_as_iam_does() {
+        let json = serde_json::to_value(Call::DescribeTasks).unwrap();
+        assert_eq!(json, "ecs:DescribeTasks");
+        assert_eq!(serde_json::from_value::<Call>(json).unwrap(), Call::DescribeTasks);
+        let unknown = serde_json::from_value::<Call>("ecs:DeleteService".into()).unwrap_err();
+        assert!(unknown.to_string().contains("unknown call"), "{unknown}");
+    }
+}

@@ -179,3 +179,42 @@ macro_rules! check {
     (@first) => { None };
     (@first $symptom:ident) => { Some($crate::symptom::Symptom::$symptom) };
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::call::Call;
+    use crate::seen::Why;
+    use crate::testing::{made, trouble};
+
+    #[test]
+    fn group_and_id_are_the_folder_and_the_file() {
+        let check = made("ecs_doctor_checks::catalog::tasks::disk_full");
+        assert_eq!((check.group(), check.id()), ("tasks", "disk_full"));
+        assert_eq!(format!("{check:?}"), "disk_full");
+    }
+
+    #[test]
+    fn severities_and_roles_have_their_words_the_worst_first() {
+        assert_eq!(
+            Severity::ALL.iter().map(|severity| severity.word()).collect::<Vec<_>>(),
+            ["critical", "high", "medium", "low", "info"]
+        );
+        assert!(Severity::ALL.is_sorted());
+        let roles = [Role::Symptom, Role::Cause, Role::Risk, Role::Note];
+        assert_eq!(roles.map(Role::word), ["symptom", "cause", "risk", "note"]);
+    }
+
+    #[test]
+    fn findings_keep_what_was_found_and_what_was_hidden() {
+        let blind = Blind { call: Call::DescribeTasks, why: Why::Declined };
+        let mut findings = Findings::default();
+        findings.add(trouble("first"));
+        assert_eq!(findings.see(Ok(7)), Some(7));
+        assert_eq!(findings.see::<i32>(Err(blind.clone())), None);
+        findings.add(trouble("second"));
+        assert_eq!(findings.found, [trouble("first"), trouble("second")]);
+        assert_eq!(findings.hidden, [blind.clone()]);
+        assert_eq!(NoAnswer::from(blind.clone()), NoAnswer::CouldNotLook(blind));
+    }
+}

@@ -227,3 +227,423 @@ fn verdict(roots: &[Node], exams: &[Exam]) -> Verdict {
         Verdict::AtRisk
     }
 }
+
+/// Exams are made by hand, and the diagnosis is read as an outline: a line for each root with its
+/// standing, and under it, indented, what follows from it and whom it suspects.
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+
+    use super::*;
+    use crate::call::Call;
+    use crate::finding::Kind;
+    use crate::seen::Why;
+    use crate::symptom::Symptom::*;
+    use crate::testing::{made, trouble};
+
+    fn cause(id: &'static str, explains: &'static [Symptom]) -> Check {
+        Check { explains, ..made(id) }
+    }
+
+    fn risk(id: &'static str, explains: &'static [Symptom]) -> Check {
+        Check { role: Role::Risk, ..cause(id, explains) }
+    }
+
+    fn symptom(id: &'static str, shows: Symptom, explains: &'static [Symptom]) -> Check {
+        Check { role: Role::Symptom, shows: Some(shows), ..cause(id, explains) }
+    }
+
+    fn note(id: &'static str) -> Check {
+        Check { role: Role::Note, ..made(id) }
+    }
+
+    fn exam(check: Check, outcome: Outcome, findings: Vec<Finding>, missed: &[Call]) -> Exam {
+        let denied = |call: &Call| Blind { call: *call, why: Why::Denied("no".into()) };
+        let missed = missed.iter().map(denied).collect();
+        Exam { check: Box::leak(Box::new(check)), outcome, findings, missed, read: Vec::new() }
+    }
+
+    fn found(check: Check, findings: impl IntoIterator<Item = Finding>) -> Exam {
+        exam(check, Outcome::Sick, findings.into_iter().collect(), &[])
+    }
+
+    fn sick(check: Check) -> Exam {
+        found(check, [trouble("")])
+    }
+
+    fn ended(check: Check, outcome: Outcome) -> Exam {
+        exam(check, outcome, Vec::new(), &[])
+    }
+
+    fn blind(check: Check, missed: &[Call]) -> Exam {
+        exam(check, Outcome::CouldNotLook, Vec::new(), missed)
+    }
+
+    fn outline(exams: impl IntoIterator<Item = Exam>) -> Vec<String> {
+        let diagnosis = conclude(exams.into_iter().collect());
+        let mut lines = Vec::new();
+        for root in diagnosis.roots.iter().chain(&diagnosis.notes) {
+            draw(root, root.standing.word(), 1, &mut lines);
+        }
+        lines
+    }
+
+    fn draw(node: &Node, before: &str, depth: usize, lines: &mut Vec<String>) {
+        lines.push(format!("{before} {} {}", node.check.id(), node.finding.about.id));
+        let indent = "  ".repeat(depth);
+        for suspect in &node.suspects {
+            let (id, action) = (suspect.check.id(), suspect.missed.call.action());
+            lines.push(format!("{indent}? {id} {action}"));
+        }
+        let dash = format!("{indent}-");
+        node.explains.iter().for_each(|child| draw(child, &dash, depth + 1, lines));
+        lines.iter_mut().for_each(|line| line.truncate(line.trim_end().len()));
+    }
+
+    fn verdict_of(exams: impl IntoIterator<Item = Exam>) -> Verdict {
+        conclude(exams.into_iter().collect()).verdict
+    }
+
+    /// Whether this cause explains this effect, where their checks would let it.
+    fn joins(cause_finding: Finding, effect: Finding) -> bool {
+        let lines = outline([
+            found(symptom("unhealthy", TargetsUnhealthy, &[]), [effect]),
+            found(cause("port", &[TargetsUnhealthy]), [cause_finding]),
+        ]);
+        lines.len() == 2 && lines[1].starts_with("  - unhealthy")
+    }
+
+    // The chain.
+
+    #[test]
+    fn a_cause_stands_before_what_it_explains_wherever_the_catalog_has_it() {
+        let effect = || sick(symptom("unhealthy", TargetsUnhealthy, &[]));
+        let root = || sick(cause("port", &[TargetsUnhealthy]));
+        let told = ["cause port", "  - unhealthy"];
+        assert_eq!(outline([effect(), root()]), told);
+        assert_eq!(outline([root(), effect()]), told);
+    }
+
+    #[test]
+    fn a_check_explains_only_the_symptoms_that_it_names() {
+        assert_eq!(
+            outline([
+                sick(cause("port", &[TasksKeepStopping, NoTarget])),
+                sick(symptom("unhealthy", TargetsUnhealthy, &[])),
+                sick(cause("secret", &[])),
+            ]),
+            ["cause port", "cause secret", "unexplained unhealthy"]
+        );
+    }
+
+    #[test]
+    fn an_effect_stands_at_the_end_of_the_longest_chain() {
+        // The port explains each step by itself, and each step the next one.
+        let port = || sick(cause("port", &[TargetsUnhealthy, TasksKeepStopping, NoTarget]));
+        let unhealthy = || sick(symptom("unhealthy", TargetsUnhealthy, &[TasksKeepStopping]));
+        let stopping = || sick(symptom("stopping", TasksKeepStopping, &[NoTarget]));
+        let empty = || sick(symptom("empty", NoTarget, &[]));
+        let told = ["cause port", "  - unhealthy", "    - stopping", "      - empty"];
+        assert_eq!(outline([port(), unhealthy(), stopping(), empty()]), told);
+        assert_eq!(outline([empty(), stopping(), unhealthy(), port()]), told);
+        assert_eq!(outline([stopping(), port(), empty(), unhealthy()]), told);
+    }
+
+    #[test]
+    fn of_causes_at_the_same_depth_the_first_of_the_catalog_has_the_effect() {
+        assert_eq!(
+            outline([
+                sick(cause("first", &[TargetsUnhealthy])),
+                sick(symptom("unhealthy", TargetsUnhealthy, &[])),
+                sick(cause("second", &[TargetsUnhealthy])),
+            ]),
+            ["cause first", "  - unhealthy", "cause second"]
+        );
+    }
+
+    #[test]
+    fn each_finding_of_a_check_has_its_own_place() {
+        let group = |name: &str| trouble(name).concerns(Kind::TargetGroup, name);
+        assert_eq!(
+            outline([
+                found(cause("port", &[TargetsUnhealthy]), [group("blue"), group("green")]),
+                found(
+                    symptom("unhealthy", TargetsUnhealthy, &[]),
+                    [group("green"), group("blue"), group("grey")]
+                ),
+            ]),
+            [
+                "cause port blue",
+                "  - unhealthy blue",
+                "cause port green",
+                "  - unhealthy green",
+                "unexplained unhealthy grey"
+            ]
+        );
+    }
+
+    // What else has to hold for an edge.
+
+    #[test]
+    fn an_edge_needs_scopes_that_overlap() {
+        let about = |name: &str| trouble("").concerns(Kind::TargetGroup, name);
+        assert!(joins(about("blue"), about("blue")));
+        assert!(joins(trouble(""), about("blue")), "the whole service has the group");
+        assert!(joins(about("blue"), trouble("")));
+        assert!(!joins(about("blue"), about("green")));
+    }
+
+    #[test]
+    fn a_cause_does_not_begin_after_its_effect() {
+        let since = |second: Option<i64>| {
+            trouble("").since(second.map(|second| Timestamp::from_second(second).unwrap()))
+        };
+        for (cause, effect, joined) in [
+            (Some(1), Some(2), true),
+            (Some(2), Some(2), true),
+            (Some(3), Some(2), false),
+            (None, Some(2), true),
+            (Some(3), None, true),
+            (None, None, true),
+        ] {
+            assert_eq!(joins(since(cause), since(effect)), joined, "{cause:?} and {effect:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_case_of_its_checks_symptom_is_explained_by_nothing_and_may_explain() {
+        assert!(joins(trouble("").alone_if(false), trouble("").alone_if(false)));
+        assert!(joins(trouble("").alone_if(true), trouble("")));
+        assert!(!joins(trouble(""), trouble("").alone_if(true)));
+    }
+
+    // Standings.
+
+    #[test]
+    fn a_root_stands_as_its_check_says() {
+        assert_eq!(
+            outline([
+                sick(note("pinned")),
+                sick(risk("single", &[])),
+                sick(symptom("unhealthy", TargetsUnhealthy, &[])),
+                sick(cause("port", &[])),
+            ]),
+            ["cause port", "unexplained unhealthy", "risk single", "note pinned"]
+        );
+    }
+
+    #[test]
+    fn a_risk_that_explains_a_symptom_is_a_cause_now() {
+        let open = || sick(symptom("open", OpenToWorld, &[]));
+        let wide = || sick(Check { shows: Some(NarrowRuleVoid), ..risk("wide", &[OpenToWorld]) });
+        let shared = || sick(risk("shared", &[NarrowRuleVoid]));
+        assert_eq!(outline([wide(), open()]), ["cause wide", "  - open"]);
+        assert_eq!(outline([shared(), wide()]), ["risk shared", "  - wide"], "nothing suffers yet");
+        assert_eq!(
+            outline([shared(), wide(), open()]),
+            ["cause shared", "  - wide", "    - open"],
+            "the symptom may be further down"
+        );
+    }
+
+    #[test]
+    fn a_risk_in_the_middle_of_a_chain_is_a_cause_too_only_if_a_symptom_follows() {
+        let standing = |exams: Vec<Exam>| conclude(exams).roots[0].explains[0].standing;
+        let middle = || Check { shows: Some(NarrowRuleVoid), ..risk("wide", &[OpenToWorld]) };
+        let root = || sick(cause("shared", &[NarrowRuleVoid]));
+        let open = sick(symptom("open", OpenToWorld, &[]));
+        assert_eq!(standing(vec![root(), sick(middle())]), Standing::Risk);
+        assert_eq!(standing(vec![root(), sick(middle()), open]), Standing::Cause);
+    }
+
+    #[test]
+    fn a_note_is_no_root() {
+        let diagnosis = conclude(vec![sick(note("pinned")), sick(cause("port", &[]))]);
+        let ids = |nodes: &[Node]| nodes.iter().map(|node| node.check.id()).collect::<Vec<_>>();
+        assert_eq!((ids(&diagnosis.roots), ids(&diagnosis.notes)), (vec!["port"], vec!["pinned"]));
+    }
+
+    // The order of the roots.
+
+    #[test]
+    fn roots_come_by_standing_then_severity_then_weight_then_catalog() {
+        let of = |severity, check| sick(Check { severity, ..check });
+        assert_eq!(
+            outline([
+                of(Severity::Critical, risk("risk", &[])),
+                of(Severity::Low, cause("low", &[])),
+                of(Severity::Critical, symptom("symptom", Saturated, &[])),
+                of(Severity::High, cause("first", &[])),
+                of(Severity::High, cause("second", &[])),
+                of(Severity::High, cause("heavy", &[TargetsUnhealthy])),
+                of(Severity::Low, symptom("unhealthy", TargetsUnhealthy, &[])),
+                of(Severity::Medium, cause("grave in what follows", &[NoTarget])),
+                of(Severity::Critical, symptom("empty", NoTarget, &[])),
+            ]),
+            [
+                "cause grave in what follows",
+                "  - empty",
+                "cause heavy",
+                "  - unhealthy",
+                "cause first",
+                "cause second",
+                "cause low",
+                "unexplained symptom",
+                "risk risk"
+            ]
+        );
+    }
+
+    #[test]
+    fn severity_and_weight_are_of_all_that_follows() {
+        let of = |severity, check| sick(Check { severity, ..check });
+        let diagnosis = conclude(vec![
+            of(Severity::Medium, cause("port", &[TargetsUnhealthy, Saturated])),
+            of(Severity::Low, symptom("unhealthy", TargetsUnhealthy, &[NoTarget])),
+            of(Severity::High, symptom("empty", NoTarget, &[])),
+            of(Severity::Info, symptom("saturated", Saturated, &[])),
+        ]);
+        let root = &diagnosis.roots[0];
+        let of_each = |node: &Node| (node.check.id(), node.severity(), node.weight());
+        assert_eq!(of_each(root), ("port", Severity::High, 3));
+        assert_eq!(
+            root.explains.iter().map(of_each).collect::<Vec<_>>(),
+            [("unhealthy", Severity::High, 1), ("saturated", Severity::Info, 0)]
+        );
+    }
+
+    // Verdicts.
+
+    #[test]
+    fn a_verdict_is_of_the_worst_that_stands() {
+        let (cause, risk) = (|| sick(cause("port", &[])), || sick(risk("single", &[])));
+        let (symptom, note) =
+            (|| sick(symptom("unhealthy", TargetsUnhealthy, &[])), || sick(note("pinned")));
+        assert_eq!(verdict_of([]), Verdict::Healthy);
+        assert_eq!(verdict_of([note()]), Verdict::Healthy);
+        assert_eq!(verdict_of([risk(), note()]), Verdict::AtRisk);
+        assert_eq!(verdict_of([risk(), cause()]), Verdict::Sick);
+        assert_eq!(verdict_of([symptom()]), Verdict::Sick);
+    }
+
+    #[test]
+    fn unseen_is_never_healthy() {
+        let shows = || symptom("unhealthy", TargetsUnhealthy, &[]);
+        for (outcome, verdict) in [
+            (Outcome::Healthy, Verdict::Healthy),
+            (Outcome::NotApplicable("no load balancer"), Verdict::Healthy),
+            (Outcome::CouldNotLook, Verdict::Unknown),
+            (Outcome::Crashed, Verdict::Unknown),
+        ] {
+            assert_eq!(verdict_of([ended(shows(), outcome.clone())]), verdict, "{outcome:?}");
+        }
+        for outcome in [Outcome::CouldNotLook, Outcome::Crashed] {
+            let unseen = || ended(shows(), outcome.clone());
+            assert_eq!(verdict_of([unseen(), sick(risk("single", &[]))]), Verdict::Unknown);
+            assert_eq!(verdict_of([unseen(), sick(cause("port", &[]))]), Verdict::Sick);
+            assert_eq!(verdict_of([unseen(), sick(note("pinned"))]), Verdict::Unknown);
+        }
+    }
+
+    #[test]
+    fn a_call_is_decisive_only_for_a_symptom() {
+        for check in [cause("port", &[TargetsUnhealthy]), risk("single", &[]), note("pinned")] {
+            for outcome in [Outcome::CouldNotLook, Outcome::Crashed] {
+                assert_eq!(verdict_of([ended(check, outcome)]), Verdict::Healthy, "{check:?}");
+            }
+        }
+    }
+
+    // Suspects.
+
+    #[test]
+    fn who_could_not_look_is_a_suspect_of_the_symptom_that_it_would_explain() {
+        assert_eq!(
+            outline([
+                sick(symptom("unhealthy", TargetsUnhealthy, &[])),
+                blind(
+                    cause("port", &[TargetsUnhealthy]),
+                    &[Call::DescribeSubnets, Call::DescribeNetworkAcls]
+                ),
+                blind(cause("of another symptom", &[NoTarget]), &[Call::DescribeSubnets]),
+                ended(cause("crashed", &[TargetsUnhealthy]), Outcome::Crashed),
+                ended(cause("healthy", &[TargetsUnhealthy]), Outcome::Healthy),
+            ]),
+            [
+                "unexplained unhealthy",
+                "  ? port ec2:DescribeSubnets",
+                "  ? port ec2:DescribeNetworkAcls"
+            ]
+        );
+    }
+
+    #[test]
+    fn a_suspect_may_be_two_blind_steps_away() {
+        let empty = || sick(symptom("empty", NoTarget, &[]));
+        let secret = || blind(cause("secret", &[TasksKeepStopping]), &[Call::DescribeSubnets]);
+        let stopping = |outcome| {
+            let missed = [Call::DescribeTasks];
+            exam(symptom("stopping", TasksKeepStopping, &[NoTarget]), outcome, Vec::new(), &missed)
+        };
+        assert_eq!(
+            outline([secret(), empty(), stopping(Outcome::CouldNotLook)]),
+            [
+                "unexplained empty",
+                "  ? stopping ecs:DescribeTasks",
+                "  ? secret ec2:DescribeSubnets"
+            ]
+        );
+        assert_eq!(
+            outline([secret(), empty(), stopping(Outcome::Healthy)]),
+            ["unexplained empty"],
+            "what lies between has been seen, and is not so"
+        );
+    }
+
+    #[test]
+    fn a_suspect_is_named_once_however_many_steps_lead_to_it() {
+        assert_eq!(
+            outline([
+                sick(symptom("empty", NoTarget, &[])),
+                blind(symptom("stopping", TasksKeepStopping, &[NoTarget]), &[Call::DescribeTasks]),
+                blind(cause("secret", &[NoTarget, TasksKeepStopping]), &[Call::DescribeSubnets]),
+            ]),
+            [
+                "unexplained empty",
+                "  ? stopping ecs:DescribeTasks",
+                "  ? secret ec2:DescribeSubnets"
+            ]
+        );
+    }
+
+    #[test]
+    fn only_a_symptom_that_nothing_explains_has_suspects() {
+        let exams = |root: Check| {
+            [
+                sick(symptom("empty", NoTarget, &[])),
+                sick(root),
+                blind(cause("port", &[TargetsUnhealthy, NoTarget]), &[Call::DescribeSubnets]),
+            ]
+        };
+        assert_eq!(
+            outline(exams(Check {
+                shows: Some(TargetsUnhealthy),
+                ..cause("deployment", &[NoTarget])
+            })),
+            ["cause deployment", "  - empty"]
+        );
+        assert_eq!(
+            outline(exams(symptom("unhealthy", TargetsUnhealthy, &[NoTarget]))),
+            ["unexplained unhealthy", "  ? port ec2:DescribeSubnets", "  - empty"]
+        );
+    }
+
+    #[test]
+    fn each_state_has_its_word() {
+        let verdicts = [Verdict::Sick, Verdict::Unknown, Verdict::AtRisk, Verdict::Healthy];
+        assert_eq!(verdicts.map(Verdict::word), ["sick", "unknown", "at_risk", "healthy"]);
+        assert!(verdicts.is_sorted(), "the worst first");
+        let standings = [Standing::Cause, Standing::Unexplained, Standing::Risk, Standing::Note];
+        assert_eq!(standings.map(Standing::word), ["cause", "unexplained", "risk", "note"]);
+    }
+}

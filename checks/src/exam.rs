@@ -72,3 +72,157 @@ pub fn examine(check: &'static Check, patient: &Patient) -> Exam {
     };
     Exam { check, outcome, findings: found, missed, read: patient.reads() }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::check::Look;
+    use crate::seen::Why;
+    use crate::snapshot::{Service, Snapshot};
+    use crate::testing::{self, made, trouble};
+
+    const NO_BALANCER: NoAnswer = NoAnswer::NotApplicable("no load balancer");
+
+    fn denied(call: Call) -> Blind {
+        Blind { call, why: Why::Denied("no".into()) }
+    }
+
+    fn exam(look: Look) -> Exam {
+        let service = Service { service_arn: "arn".into(), ..Service::default() };
+        let snapshot = Snapshot { services: vec![service], ..Snapshot::default() };
+        testing::exam(Check { look, ..made("a_check") }, &snapshot)
+    }
+
+    fn calls(blind: &[Blind]) -> Vec<Call> {
+        blind.iter().map(|blind| blind.call).collect()
+    }
+
+    #[test]
+    fn a_check_that_finds_nothing_is_told_by_its_end() {
+        for (look, outcome) in [
+            ((|_, _| Ok(())) as Look, Outcome::Healthy),
+            (|_, _| Err(NO_BALANCER), Outcome::NotApplicable("no load balancer")),
+            (|_, _| Err(denied(Call::DescribeTasks).into()), Outcome::CouldNotLook),
+            (|_, _| panic!("a bug"), Outcome::Crashed),
+        ] {
+            let exam = exam(look);
+            assert_eq!(exam.outcome, outcome);
+            assert!(exam.findings.is_empty());
+            let missed: &[Call] = match outcome {
+                Outcome::CouldNotLook => &[Call::DescribeTasks],
+                _ => &[],
+            };
+            assert_eq!(calls(&exam.missed), missed, "{outcome:?}");
+        }
+    }
+
+    #[test]
+    fn what_was_found_before_the_end_is_kept() {
+        for look in [
+            (|_, findings| {
+                findings.add(trouble("first"));
+                Ok(())
+            }) as Look,
+            |_, findings| {
+                findings.add(trouble("first"));
+                Err(NO_BALANCER)
+            },
+            |_, findings| {
+                findings.add(trouble("first"));
+                Err(denied(Call::DescribeTasks).into())
+            },
+            |_, findings| {
+                findings.add(trouble("first"));
+                panic!("a bug")
+            },
+        ] {
+            let exam = exam(look);
+            assert_eq!(exam.outcome, Outcome::Sick);
+            assert_eq!(exam.findings, [trouble("first")]);
+        }
+    }
+
+    #[test]
+    fn what_a_sick_check_could_not_see_is_told_too() {
+        let exam = exam(|_, findings| {
+            findings.add(trouble("first"));
+            assert_eq!(findings.see::<()>(Err(denied(Call::DescribeSubnets))), None);
+            Err(denied(Call::DescribeTasks).into())
+        });
+        assert_eq!(exam.outcome, Outcome::Sick);
+        assert_eq!(calls(&exam.missed), [Call::DescribeTasks, Call::DescribeSubnets]);
+    }
+
+    #[test]
+    fn a_check_from_which_something_was_hidden_could_not_look() {
+        let hidden: [Look; 2] = [
+            |_, findings| {
+                findings.see::<()>(Err(denied(Call::DescribeSubnets)));
+                Ok(())
+            },
+            |_, findings| {
+                findings.see::<()>(Err(denied(Call::DescribeSubnets)));
+                Err(NO_BALANCER)
+            },
+        ];
+        for look in hidden {
+            let exam = exam(look);
+            assert_eq!(exam.outcome, Outcome::CouldNotLook);
+            assert_eq!(calls(&exam.missed), [Call::DescribeSubnets]);
+        }
+        let crashed = exam(|_, findings| {
+            findings.see::<()>(Err(denied(Call::DescribeSubnets)));
+            panic!("a bug")
+        });
+        assert_eq!(crashed.outcome, Outcome::Crashed, "our bug is the graver news");
+    }
+
+    #[test]
+    fn what_is_seen_is_handed_on_and_nothing_is_noted() {
+        let exam = exam(|_, findings| {
+            assert_eq!(findings.see(Ok(7)), Some(7));
+            Ok(())
+        });
+        assert_eq!((exam.outcome, exam.missed), (Outcome::Healthy, vec![]));
+    }
+
+    #[test]
+    fn each_call_is_missed_once() {
+        let exam = exam(|_, findings| {
+            for call in [Call::DescribeSubnets, Call::DescribeTasks, Call::DescribeSubnets] {
+                findings.see::<()>(Err(denied(call)));
+            }
+            Err(Blind { call: Call::DescribeTasks, why: Why::Declined }.into())
+        });
+        assert_eq!(calls(&exam.missed), [Call::DescribeTasks, Call::DescribeSubnets]);
+    }
+
+    #[test]
+    fn an_exam_tells_what_this_check_read_and_no_other_one() {
+        let snapshot = Snapshot { services: vec![Service::default()], ..Snapshot::default() };
+        let intent = crate::patient::Intent::default();
+        let patient = Patient::new(&snapshot, &snapshot.services[0], &intent);
+        let check = |look| Box::leak(Box::new(Check { look, ..made("a_check") }));
+        let reader = check(|patient, _| {
+            patient.subnet("subnet-1")?;
+            Ok(())
+        });
+        assert_eq!(examine(reader, &patient).read, [Call::DescribeSubnets]);
+        assert_eq!(examine(check(|_, _| Ok(())), &patient).read, []);
+    }
+
+    #[test]
+    fn each_outcome_has_its_word() {
+        let outcomes = [
+            Outcome::Sick,
+            Outcome::Crashed,
+            Outcome::CouldNotLook,
+            Outcome::NotApplicable("no load balancer"),
+            Outcome::Healthy,
+        ];
+        assert_eq!(
+            outcomes.each_ref().map(Outcome::word),
+            ["sick", "crashed", "could_not_look", "not_applicable", "healthy"]
+        );
+    }
+}

@@ -368,3 +368,64 @@ impl Finding {
         self
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::trouble;
+
+    fn scope(things: &[(Kind, &str)]) -> Scope {
+        things.iter().fold(trouble("api"), |it, (kind, id)| it.concerns(*kind, *id)).scope
+    }
+
+    #[test]
+    fn scopes_overlap_unless_both_name_things_of_a_kind_and_share_none() {
+        let (group, task) = (Kind::TargetGroup, Kind::TaskDefinition);
+        for (one, other, overlap) in [
+            (&[][..], &[][..], true),
+            (&[], &[(group, "blue")], true),
+            (&[(group, "blue")], &[(group, "blue")], true),
+            (&[(group, "blue")], &[(group, "green")], false),
+            (&[(group, "blue")], &[(task, "blue")], true),
+            (&[(group, "blue"), (group, "green")], &[(group, "green"), (group, "grey")], true),
+            (&[(group, "blue"), (group, "green")], &[(group, "grey")], false),
+            // Every kind that both name must have something in common.
+            (&[(group, "blue"), (task, "api:1")], &[(group, "blue"), (task, "api:1")], true),
+            (&[(group, "blue"), (task, "api:1")], &[(group, "blue"), (task, "api:2")], false),
+            (&[(group, "blue"), (task, "api:1")], &[(group, "green"), (task, "api:1")], false),
+            (&[(group, "blue"), (task, "api:1")], &[(task, "api:1")], true),
+            (&[(group, "blue")], &[(task, "blue"), (group, "green")], false),
+        ] {
+            assert_eq!(scope(one).overlaps(&scope(other)), overlap, "{one:?} and {other:?}");
+            assert_eq!(scope(other).overlaps(&scope(one)), overlap, "{other:?} and {one:?}");
+        }
+    }
+
+    #[test]
+    fn who_concerns_nothing_of_a_kind_overlaps_with_nobody_who_names_one() {
+        let none = trouble("api").concerns_no(Kind::TargetGroup).scope;
+        assert!(!none.overlaps(&scope(&[(Kind::TargetGroup, "blue")])));
+        assert!(!scope(&[(Kind::TargetGroup, "blue")]).overlaps(&none));
+        assert!(none.overlaps(&none));
+        assert!(none.overlaps(&scope(&[])));
+        assert!(none.overlaps(&scope(&[(Kind::TaskDefinition, "api:1")])));
+    }
+
+    #[test]
+    fn a_finding_concerns_all_that_is_named() {
+        let both = trouble("api").concerns_all(Kind::TargetGroup, ["blue", "green"]).scope;
+        assert_eq!(both, scope(&[(Kind::TargetGroup, "blue"), (Kind::TargetGroup, "green")]));
+        assert_eq!(trouble("api").concerns_all(Kind::TargetGroup, [""; 0]).scope, scope(&[]));
+    }
+
+    #[test]
+    fn a_finding_keeps_its_evidence_in_order() {
+        let evidence = |value: &str| Evidence::new(Call::DescribeTasks, "task", "stopCode", value);
+        let finding = Subject::new(Kind::Service, "api")
+            .sick("It is in trouble.", evidence("1"))
+            .because(evidence("2"))
+            .because_all([evidence("3"), evidence("4")]);
+        let values: Vec<&str> = finding.evidence.iter().map(|it| it.value.as_str()).collect();
+        assert_eq!(values, ["1", "2", "3", "4"]);
+    }
+}

@@ -261,3 +261,145 @@ macro_rules! accessors {
 }
 
 tables!(accessors);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::baseline::{self, id};
+
+    static INTENT: Intent = Intent { expect_ingress: Vec::new(), expect_lists: Vec::new() };
+
+    fn patient(snapshot: &Snapshot) -> Patient<'_> {
+        Patient::new(snapshot, &snapshot.services[0], &INTENT)
+    }
+
+    fn empty() -> Snapshot {
+        let service = Service { service_arn: id::ecs("service/prod/api"), ..Service::default() };
+        Snapshot { services: vec![service], ..Snapshot::default() }
+    }
+
+    #[test]
+    fn a_row_is_a_value_nothing_or_a_refusal_and_never_one_for_the_other() {
+        let call = Call::DescribeSubnets;
+        let mut snapshot = empty();
+        snapshot.subnets.put("seen", Subnet::default());
+        snapshot.subnets.insert("gone", Seen::Yes(None));
+        snapshot.subnets.insert("declined", Seen::No(Why::Declined));
+        let patient = patient(&snapshot);
+        assert_eq!(patient.subnet("seen"), Ok(Some(&Subnet::default())));
+        assert_eq!(patient.subnet("gone"), Ok(None));
+        assert_eq!(patient.subnet("declined"), Err(Blind { call, why: Why::Declined }));
+        assert_eq!(patient.subnet("never asked"), Err(Blind { call, why: Why::NotAsked }));
+    }
+
+    #[test]
+    fn a_list_that_aws_has_not_is_empty_and_one_that_was_refused_is_not() {
+        let call = Call::ListServiceDeployments;
+        let mut snapshot = empty();
+        let arn = snapshot.services[0].service_arn.clone();
+        let refused = Err(Blind { call, why: Why::NotAsked });
+        assert_eq!(patient(&snapshot).listed_deployments(), refused);
+        snapshot.listed_deployments.insert(&arn, Seen::Yes(None));
+        assert_eq!(patient(&snapshot).listed_deployments(), Ok(&[][..]));
+        snapshot.listed_deployments.put(&arn, vec![ListedDeployment::default()]);
+        assert_eq!(patient(&snapshot).listed_deployments().map(<[_]>::len), Ok(1));
+    }
+
+    #[test]
+    fn a_blindfold_hides_what_was_seen_as_if_iam_had_refused_it() {
+        let snapshot = baseline::fargate();
+        let blindfolded = patient(&snapshot).blindfolded([Call::DescribeTasks]);
+        let refusal = blindfolded.running_tasks().unwrap_err();
+        assert_eq!(refusal.call, Call::DescribeTasks);
+        assert_eq!(refusal.why, Why::Denied("ecs:DescribeTasks is not allowed".into()));
+        assert_eq!(
+            blindfolded.service_deployments(),
+            patient(&snapshot).service_deployments(),
+            "other calls are seen"
+        );
+        assert_ne!(patient(&snapshot).running_tasks(), Ok(&[][..]));
+    }
+
+    #[test]
+    fn a_blindfold_hides_what_is_told_of_many_too() {
+        let snapshot = baseline::fargate();
+        for (call, is_hidden) in [
+            (Call::DescribeServiceRevisions, (|p| p.revisions().is_err()) as fn(&Patient) -> bool),
+            (Call::DescribeTaskDefinition, |p| p.task_definitions().is_err()),
+            (Call::DescribeServices, |p| p.peers().is_err()),
+        ] {
+            assert!(!is_hidden(&patient(&snapshot)), "{call:?}");
+            assert!(is_hidden(&patient(&snapshot).blindfolded([call])), "{call:?}");
+        }
+    }
+
+    #[test]
+    fn every_question_is_noted_once_whatever_the_answer_was() {
+        let snapshot = empty();
+        let patient = patient(&snapshot).blindfolded([Call::DescribeSubnets]);
+        assert_eq!(patient.reads(), []);
+        for id in ["subnet-1", "subnet-2"] {
+            assert!(patient.subnet(id).is_err());
+        }
+        assert!(patient.security_group("sg-1").is_err());
+        patient.service();
+        let noted = [Call::DescribeServices, Call::DescribeSubnets, Call::DescribeSecurityGroups];
+        assert_eq!(BTreeSet::from_iter(patient.reads()), BTreeSet::from(noted));
+        patient.forget_reads();
+        assert_eq!(patient.reads(), []);
+    }
+
+    #[test]
+    fn the_names_of_the_service_are_no_question() {
+        let mut snapshot = baseline::fargate();
+        snapshot.services[0].cluster_arn = id::ecs("cluster/prod");
+        snapshot.services[0].service_name = "api".into();
+        let patient = patient(&snapshot);
+        assert_eq!((patient.cluster(), patient.name()), ("prod", "api"));
+        assert_eq!(patient.subject().id, snapshot.services[0].service_arn);
+        assert_eq!(patient.reads(), []);
+    }
+
+    #[test]
+    fn express_mode_is_told_by_who_manages_the_resources() {
+        let mut snapshot = empty();
+        for (manager, is_express) in [(None, false), (Some("CUSTOMER"), false), (Some("ECS"), true)]
+        {
+            snapshot.services[0].resource_management_type = manager.map(Into::into);
+            assert_eq!(patient(&snapshot).is_express(), is_express, "{manager:?}");
+        }
+    }
+
+    #[test]
+    fn revisions_are_those_of_this_service_that_aws_told_us() {
+        let mut snapshot = empty();
+        let mut put = |rest: &str, told: bool| {
+            let arn = id::ecs(&format!("service-revision/prod/{rest}"));
+            let revision = Revision { service_revision_arn: arn.clone(), ..Revision::default() };
+            let seen = if told { Seen::Yes(Some(revision)) } else { Seen::No(Why::NotAsked) };
+            snapshot.revisions.insert(arn, seen);
+        };
+        put("api/1", true);
+        put("api/2", false);
+        put("api-admin/1", true);
+        put("api/3", true);
+        let patient = patient(&snapshot);
+        let revisions = patient.revisions().unwrap();
+        let told: Vec<&str> = revisions.iter().map(|it| it.service_revision_arn.as_str()).collect();
+        let wanted = ["api/1", "api/3"].map(|it| id::ecs(&format!("service-revision/prod/{it}")));
+        assert_eq!(told, wanted);
+    }
+
+    #[test]
+    fn the_trail_was_not_asked_unless_the_user_wanted_it() {
+        let mut snapshot = empty();
+        let call = Call::LookupEvents;
+        let not_asked = Err(Blind { call, why: Why::NotAsked });
+        assert_eq!(patient(&snapshot).trail_events("arn"), not_asked);
+        let mut trail = Trail::default();
+        trail.events.put("arn", vec![TrailEvent::default()]);
+        snapshot.trail = Some(trail);
+        assert_eq!(patient(&snapshot).trail_events("arn").map(<[_]>::len), Ok(1));
+        assert_eq!(patient(&snapshot).trail_events("another arn"), not_asked);
+    }
+}

@@ -124,3 +124,86 @@ impl Unseen {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn blind(call: Call, why: Why) -> Blind {
+        Blind { call, why }
+    }
+
+    fn denied(call: Call) -> Blind {
+        blind(call, Why::Denied("not authorized".into()))
+    }
+
+    /// The chain of calls: subnets were not asked, because the tasks were not told.
+    fn behind(call: Call, earlier: Blind) -> Blind {
+        blind(call, Why::Behind(Box::new(earlier)))
+    }
+
+    #[test]
+    fn a_value_is_changed_and_a_refusal_stays_as_it_is() {
+        assert_eq!(Seen::Yes(2).map(|number| number + 1), Seen::Yes(3));
+        assert_eq!(Seen::No::<i32>(Why::Declined).map(|n| n + 1), Seen::No(Why::Declined));
+        assert_eq!(Seen::Yes("a".to_owned()).as_ref(), Seen::Yes(&"a".to_owned()));
+        assert_eq!(Seen::No::<i32>(Why::Declined).as_ref(), Seen::No(Why::Declined));
+    }
+
+    #[test]
+    fn what_was_never_asked_is_unseen() {
+        assert_eq!(Seen::<i32>::default(), Seen::No(Why::NotAsked));
+    }
+
+    #[test]
+    fn a_refusal_names_the_call_that_would_have_told() {
+        assert_eq!(Seen::Yes(1).told_by(Call::DescribeTasks), Ok(1));
+        assert_eq!(
+            Seen::No::<i32>(Why::Declined).told_by(Call::DescribeTasks),
+            Err(blind(Call::DescribeTasks, Why::Declined))
+        );
+    }
+
+    #[test]
+    fn the_origin_is_the_call_that_went_wrong_first() {
+        let first = denied(Call::DescribeTasks);
+        assert_eq!(first.origin(), &first);
+        let second = behind(Call::DescribeSubnets, first.clone());
+        assert_eq!(second.origin(), &first);
+        assert_eq!(behind(Call::DescribeRouteTables, second).origin(), &first);
+    }
+
+    #[test]
+    fn every_reason_has_its_word_and_only_aws_and_the_network_a_message() {
+        let said = || "not authorized".to_owned();
+        for (why, word, message) in [
+            (Why::Denied(said()), "denied", Some("not authorized")),
+            (Why::NoAnswer(said()), "no_answer", Some("not authorized")),
+            (Why::Unreadable(said()), "unreadable", Some("not authorized")),
+            (Why::Declined, "declined", None),
+            (Why::NotAsked, "not_asked", None),
+            (Why::Behind(Box::new(denied(Call::ListTasks))), "behind", Some("not authorized")),
+            (Why::Behind(Box::new(blind(Call::ListTasks, Why::Declined))), "behind", None),
+        ] {
+            assert_eq!((why.word(), why.message()), (word, message));
+        }
+    }
+
+    #[test]
+    fn what_is_hidden_is_noted_once_for_each_call_that_went_wrong_first() {
+        let mut unseen = Unseen::default();
+        assert_eq!(unseen.see(Ok(7)), Some(7));
+        assert!(unseen.0.is_empty());
+        let tasks = denied(Call::DescribeTasks);
+        let told = [
+            tasks.clone(),
+            tasks.clone(),
+            behind(Call::DescribeSubnets, tasks.clone()),
+            denied(Call::DescribeSubnets),
+        ];
+        for blind in told {
+            assert_eq!(unseen.see::<i32>(Err(blind)), None);
+        }
+        assert_eq!(unseen.0, [tasks, denied(Call::DescribeSubnets)]);
+    }
+}

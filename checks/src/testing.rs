@@ -1,10 +1,35 @@
-//! What the tests inside check files share: one check on one snapshot, as the engine runs it.
+//! What the tests inside check files share: one check on one snapshot, as the engine runs it. For
+//! the tests of the engine itself there are a check and a finding that are about nothing real.
 
 use crate::baseline;
-use crate::check::Check;
+use crate::call::Call;
+use crate::check::{Check, Role, Severity};
 use crate::exam::{Exam, examine};
+use crate::finding::{Evidence, Finding, Kind, Subject};
 use crate::patient::{Expected, Intent, Patient};
 use crate::snapshot::{ServiceDeployment, Snapshot, Task};
+
+/// A check made for a test of the engine; it finds nothing, and the test changes what it is about.
+pub fn made(id: &'static str) -> Check {
+    Check {
+        path: id,
+        title: "",
+        explanation: "",
+        severity: Severity::High,
+        role: Role::Cause,
+        shows: None,
+        explains: &[],
+        reads: &[],
+        example: Snapshot::default,
+        look: |_, _| Ok(()),
+    }
+}
+
+/// A finding made for a test of the engine, told from others by its subject.
+pub fn trouble(subject: &str) -> Finding {
+    let evidence = Evidence::new(Call::DescribeServices, subject, "status", "ACTIVE");
+    Subject::new(Kind::Service, subject).sick("It is in trouble.", evidence)
+}
 
 pub fn exam(check: Check, snapshot: &Snapshot) -> Exam {
     exam_with(check, snapshot, &Intent::default())
@@ -18,6 +43,12 @@ pub fn exam_with(check: Check, snapshot: &Snapshot, intent: &Intent) -> Exam {
 /// What a user says with `--expect-ingress`.
 pub fn expecting(who: &[&str]) -> Intent {
     who.iter().map(|who| who.parse::<Expected>().unwrap()).collect()
+}
+
+/// What a fact is of the service of a snapshot: `of(&snapshot, |patient| …)`.
+pub fn of<'s, T>(snapshot: &'s Snapshot, ask: impl FnOnce(&Patient<'s>) -> T) -> T {
+    static NOBODY: Intent = Intent { expect_ingress: Vec::new(), expect_lists: Vec::new() };
+    ask(&Patient::new(snapshot, &snapshot.services[0], &NOBODY))
 }
 
 /// What the check says, finding by finding.

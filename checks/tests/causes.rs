@@ -3,47 +3,69 @@
 
 #![cfg(test)]
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 use ecs_doctor_checks::catalog;
 use ecs_doctor_checks::symptom::Symptom;
+use ecs_doctor_checks::symptom::Symptom::*;
 
-fn next(symptom: Symptom) -> Vec<Symptom> {
+/// A step of the map: a check that explains the second symptom shows the first.
+type Step = (Symptom, Symptom);
+
+fn map() -> BTreeSet<Step> {
     catalog::checks()
-        .filter(|check| check.shows == Some(symptom))
-        .flat_map(|check| check.explains.iter().copied())
+        .flat_map(|check| check.shows.into_iter().map(move |shown| (shown, check)))
+        .flat_map(|(shown, check)| check.explains.iter().map(move |effect| (shown, *effect)))
         .collect()
 }
 
-fn walk(symptom: Symptom, path: &mut Vec<Symptom>, done: &mut BTreeMap<Symptom, ()>) {
-    assert!(!path.contains(&symptom), "a circle: {path:?} and again {symptom:?}");
-    if done.contains_key(&symptom) {
-        return;
+/// Steps around in a circle, or into one: those that are left when whatever leads nowhere is taken
+/// away, again and again.
+fn circles(mut map: BTreeSet<Step>) -> BTreeSet<Step> {
+    loop {
+        let leads_on: BTreeSet<Symptom> = map.iter().map(|(from, _)| *from).collect();
+        let left: BTreeSet<Step> =
+            map.iter().filter(|(_, to)| leads_on.contains(to)).copied().collect();
+        if left == map {
+            return left;
+        }
+        map = left;
     }
-    path.push(symptom);
-    for effect in next(symptom) {
-        walk(effect, path, done);
-    }
-    path.pop();
-    done.insert(symptom, ());
 }
 
 #[test]
 fn has_no_circle() {
-    let mut done = BTreeMap::new();
-    for symptom in Symptom::ALL {
-        walk(*symptom, &mut Vec::new(), &mut done);
-    }
+    assert_eq!(circles(map()), BTreeSet::new());
 }
 
 #[test]
-fn a_cause_leads_somewhere_known() {
+fn a_circle_would_be_found() {
+    let chain = [(TargetsUnhealthy, TasksKeepStopping), (TasksKeepStopping, NoTarget)];
+    let closed = |back: Step| circles(chain.into_iter().chain([back]).collect());
+    assert_eq!(circles(chain.into()).len(), 0);
+    assert_eq!(closed((NoTarget, TargetsUnhealthy)).len(), 3);
+    assert_eq!(closed((NoTarget, NoTarget)).len(), 3, "with the way into it");
+    assert_eq!(closed((NoTarget, BalancerAnswers503)).len(), 0);
+}
+
+#[test]
+fn a_check_names_each_symptom_once() {
     for check in catalog::checks() {
-        for symptom in check.explains {
-            assert!(
-                Symptom::ALL.contains(symptom),
-                "{check:?} explains {symptom:?}, which is not in the list"
-            );
-        }
+        let explained: BTreeSet<Symptom> = check.explains.iter().copied().collect();
+        assert_eq!(explained.len(), check.explains.len(), "{check:?} explains one twice");
+    }
+}
+
+/// The chains that operators meet most, each step of which some check draws.
+#[test]
+fn leads_from_the_app_to_what_clients_feel() {
+    let map = map();
+    for step in [
+        (HealthCheckRefused, TargetsUnhealthy),
+        (TargetsUnhealthy, TasksKeepStopping),
+        (TasksKeepStopping, NoTarget),
+        (NoTarget, BalancerAnswers503),
+    ] {
+        assert!(map.contains(&step), "{step:?}");
     }
 }

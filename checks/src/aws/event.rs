@@ -240,6 +240,47 @@ mod tests {
                 "(service api) is unable to consistently start tasks successfully.",
                 Event::CannotStartConsistently,
             ),
+            (
+                "(service api) was unable to place a task because no container instance met all of its requirements.",
+                Event::CannotPlace { reason: "no container instance met all of its requirements." },
+            ),
+            (
+                "Service deployment rolled back because the circuit breaker threshold was exceeded.",
+                Event::RolledBack { why: "the circuit breaker threshold was exceeded." },
+            ),
+            ("No rollback candidate was found to run the rollback.", Event::NoRollbackCandidate),
+            (
+                "(service api) failed to launch a task with (error ECS was unable to assume the role).",
+                Event::LaunchFailed { error: "ECS was unable to assume the role" },
+            ),
+            (
+                "(service api) failed to register targets in (target-group api) with (error not authorized)",
+                Event::RegistrationFailed { group: "api", error: "not authorized" },
+            ),
+            (
+                "(service api) was unable to stop or start tasks during a deployment because of the service deployment configuration. Update the minimumHealthyPercent or maximumPercent value and try again.",
+                Event::PercentDeadlock,
+            ),
+            (
+                "(service api) was unable to reach steady state because task set (ecs-svc/1) was unable to scale in. Reason: The number of protected tasks are more than the desired count of tasks.",
+                Event::ProtectedTasks,
+            ),
+            (
+                "(service api) could not launch 3 tasks for deployment ecs-svc/1.",
+                Event::CouldNotLaunch { count: 3 },
+            ),
+            (
+                "(service api) was unable to place tasks in your cluster because the tasks provisioning capacity limit was exceeded.",
+                Event::ProvisioningLimit,
+            ),
+            (
+                "(service api) operations are being throttled. Will try again later.",
+                Event::Throttled,
+            ),
+            (
+                "(service api) IAM trust relationship has been misconfigured or changed, and ECS can no longer maintain your service.",
+                Event::IamMisconfigured,
+            ),
             ("(service api) did something new.", Event::Other),
         ];
         for (message, event) in cases {

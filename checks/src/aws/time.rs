@@ -51,3 +51,52 @@ pub fn before(at: Timestamp, span: SignedDuration) -> Timestamp {
 pub fn age(now: Timestamp, at: Timestamp) -> SignedDuration {
     now.duration_since(at).max(SignedDuration::ZERO)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(text: &str) -> Timestamp {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn a_span_is_told_in_the_units_that_it_is_felt_in() {
+        for (span, told) in [
+            (-5, "0 s"),
+            (0, "0 s"),
+            (119, "119 s"),
+            (120, "2 min"),
+            (7199, "119 min"),
+            (7200, "2 h"),
+            (7259, "2 h"),
+            (7260, "2 h 1 min"),
+            (172_799, "47 h 59 min"),
+            (172_800, "2 days"),
+            (259_199, "2 days"),
+        ] {
+            assert_eq!(words(SignedDuration::from_secs(span)), told, "{span} s");
+        }
+    }
+
+    #[test]
+    fn a_clock_has_hours_and_minutes() {
+        assert_eq!(clock(at("2026-11-22T03:12:59Z")), "03:12 UTC");
+    }
+
+    #[test]
+    fn a_moment_beyond_all_calendars_is_the_end_of_time() {
+        let noon = at("2026-11-22T12:00:00Z");
+        assert_eq!(after(noon, minutes(2)), at("2026-11-22T12:02:00Z"));
+        assert_eq!(before(noon, seconds(2)), at("2026-11-22T11:59:58Z"));
+        assert_eq!(after(noon, SignedDuration::MAX), Timestamp::MAX);
+        assert_eq!(before(noon, SignedDuration::MAX), Timestamp::MIN);
+    }
+
+    #[test]
+    fn nothing_is_in_the_future() {
+        let (noon, later) = (at("2026-11-22T12:00:00Z"), at("2026-11-22T12:01:00Z"));
+        assert_eq!(age(later, noon), MINUTE);
+        assert_eq!(age(noon, later), SignedDuration::ZERO);
+    }
+}

@@ -372,3 +372,353 @@ pub fn just_began(patient: &Patient) -> bool {
     };
     began.is_some_and(|began| time::age(patient.now(), began) < SignedDuration::from_mins(3))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::baseline::{self, NOW, minutes_ago};
+    use crate::snapshot::deployment::Rollback;
+    use crate::snapshot::service::DeploymentAlarms;
+    use crate::snapshot::{Deployment, RevisionSummary, Snapshot};
+    use crate::testing::{newest_deployment, of};
+
+    const MINUTES: fn(i64) -> SignedDuration = SignedDuration::from_mins;
+
+    fn strategy(name: &str) -> DeploymentConfiguration {
+        DeploymentConfiguration { strategy: Some(name.into()), ..Default::default() }
+    }
+
+    fn in_status(status: &str) -> ServiceDeployment {
+        ServiceDeployment { status: status.into(), ..Default::default() }
+    }
+
+    /// A deployment that began half an hour ago and has been at this stage for five minutes.
+    fn at_stage(stage: &str, configured: DeploymentConfiguration) -> ServiceDeployment {
+        ServiceDeployment {
+            lifecycle_stage: Some(stage.into()),
+            started_at: Some(minutes_ago(30)),
+            updated_at: Some(minutes_ago(5)),
+            deployment_configuration: configured,
+            ..in_status("IN_PROGRESS")
+        }
+    }
+
+    #[test]
+    fn a_strategy_is_read_and_a_new_one_is_unknown() {
+        for (name, read, words) in [
+            ("ROLLING", Strategy::Rolling, "rolling"),
+            ("BLUE_GREEN", Strategy::BlueGreen, "blue/green"),
+            ("LINEAR", Strategy::Linear, "linear"),
+            ("CANARY", Strategy::Canary, "canary"),
+            ("SOMETHING_NEW", Strategy::Unknown, "other"),
+        ] {
+            let found = Strategy::of(&strategy(name));
+            assert_eq!((found, found.words()), (read, words));
+        }
+        assert_eq!(Strategy::of(&DeploymentConfiguration::default()), Strategy::Rolling);
+    }
+
+    #[test]
+    fn ecs_deploys_unless_another_controller_is_named() {
+        let mut snapshot = baseline::fargate();
+        for (controller, is_ecs) in [
+            (None, true),
+            (Some("ECS"), true),
+            (Some("CODE_DEPLOY"), false),
+            (Some("EXTERNAL"), false),
+        ] {
+            snapshot.services[0].deployment_controller = controller.map(Into::into);
+            assert_eq!(of(&snapshot, ecs_controls), is_ecs, "{controller:?}");
+        }
+    }
+
+    #[test]
+    fn a_status_tells_what_is_under_way_and_what_is_rolled_back() {
+        for (status, goes_on, goes_back) in [
+            ("PENDING", true, false),
+            ("IN_PROGRESS", true, false),
+            ("STOP_REQUESTED", true, false),
+            ("ROLLBACK_REQUESTED", true, true),
+            ("ROLLBACK_IN_PROGRESS", true, true),
+            ("ROLLBACK_SUCCESSFUL", false, true),
+            ("ROLLBACK_FAILED", false, true),
+            ("SUCCESSFUL", false, false),
+            ("STOPPED", false, false),
+        ] {
+            let deployment = in_status(status);
+            let read = (is_under_way(&deployment), is_rolled_back(&deployment));
+            assert_eq!(read, (goes_on, goes_back), "{status}");
+        }
+    }
+
+    #[test]
+    fn only_the_newest_deployment_can_be_under_way() {
+        let mut snapshot = baseline::fargate();
+        assert_eq!(of(&snapshot, |p| under_way(p).map(|it| it.is_some())), Ok(false));
+        newest_deployment(&mut snapshot).status = "IN_PROGRESS".into();
+        assert_eq!(of(&snapshot, |p| under_way(p).map(|it| it.is_some())), Ok(true));
+        let arn = snapshot.services[0].service_arn.clone();
+        snapshot.service_deployments.change(&arn).unwrap().insert(0, in_status("SUCCESSFUL"));
+        assert_eq!(of(&snapshot, |p| under_way(p).map(|it| it.is_some())), Ok(false));
+    }
+
+    #[test]
+    fn both_versions_take_traffic_only_from_the_test_shift_to_the_bake() {
+        let shifts = |stage: &str| shifts_traffic(&at_stage(stage, strategy("CANARY")));
+        for stage in ["TEST_TRAFFIC_SHIFT", "PRODUCTION_TRAFFIC_SHIFT", "BAKE_TIME"] {
+            assert!(shifts(stage), "{stage}");
+        }
+        for stage in ["SCALE_UP", "CLEAN_UP", "RECONCILE_SERVICE", "SOMETHING_NEW"] {
+            assert!(!shifts(stage), "{stage}");
+        }
+        assert!(!shifts_traffic(&in_status("IN_PROGRESS")));
+    }
+
+    #[test]
+    fn a_stage_waits_for_its_own_bake() {
+        let configured = |name: &str, minutes: Option<i32>| DeploymentConfiguration {
+            bake_time_in_minutes: Some(1),
+            canary_bake_time_in_minutes: minutes,
+            step_bake_time_in_minutes: minutes,
+            ..strategy(name)
+        };
+        for (stage, name, minutes, waits) in [
+            ("BAKE_TIME", "CANARY", Some(3), Some(1)),
+            ("BAKE_TIME", "ROLLING", Some(3), Some(1)),
+            ("PRODUCTION_TRAFFIC_SHIFT", "CANARY", Some(3), Some(3)),
+            ("PRODUCTION_TRAFFIC_SHIFT", "CANARY", None, Some(10)),
+            ("PRODUCTION_TRAFFIC_SHIFT", "LINEAR", Some(3), Some(3)),
+            ("PRODUCTION_TRAFFIC_SHIFT", "LINEAR", None, Some(6)),
+            ("PRODUCTION_TRAFFIC_SHIFT", "BLUE_GREEN", Some(3), None),
+            ("SCALE_UP", "CANARY", Some(3), None),
+        ] {
+            let deployment = at_stage(stage, configured(name, minutes));
+            assert_eq!(bake(&deployment), waits.map(MINUTES), "{name} at {stage}");
+            let ends = waits.map(|minutes| minutes_ago(5 - minutes));
+            assert_eq!(bake_ends(&deployment), ends, "{name} at {stage}");
+        }
+        assert_eq!(bake(&at_stage("BAKE_TIME", strategy("CANARY"))), None, "AWS works it out");
+        assert_eq!(bake(&in_status("IN_PROGRESS")), None);
+    }
+
+    #[test]
+    fn a_shift_waits_only_between_its_first_step_and_its_last() {
+        for (weight, waits) in [
+            (None, true),
+            (Some(0.0), false),
+            (Some(0.1), true),
+            (Some(99.9), true),
+            (Some(100.0), false),
+        ] {
+            let mut deployment = at_stage("PRODUCTION_TRAFFIC_SHIFT", strategy("CANARY"));
+            deployment.target_service_revision = Some(RevisionSummary {
+                requested_production_traffic_weight: weight,
+                ..Default::default()
+            });
+            assert_eq!(bake(&deployment).is_some(), waits, "{weight:?}");
+        }
+    }
+
+    #[test]
+    fn all_bakes_of_a_deployment_add_up() {
+        let all = |change: fn(&mut DeploymentConfiguration), name: &str| {
+            let mut configured = strategy(name);
+            change(&mut configured);
+            all_bakes(&configured)
+        };
+        let bake = |c: &mut DeploymentConfiguration| c.bake_time_in_minutes = Some(5);
+        for (name, none, five) in [
+            ("ROLLING", 0, 5),
+            ("BLUE_GREEN", 0, 5),
+            ("CANARY", 10, 15),
+            // Ten steps of six minutes.
+            ("LINEAR", 60, 65),
+        ] {
+            assert_eq!(all(|_| (), name), MINUTES(none), "{name}");
+            assert_eq!(all(bake, name), MINUTES(five), "{name}");
+        }
+        let canary = |c: &mut DeploymentConfiguration| c.canary_bake_time_in_minutes = Some(2);
+        assert_eq!(all(canary, "CANARY"), MINUTES(2));
+        let thirds = |c: &mut DeploymentConfiguration| {
+            (c.step_percent, c.step_bake_time_in_minutes) = (Some(30.0), Some(2));
+        };
+        assert_eq!(all(thirds, "LINEAR"), MINUTES(8), "the last of four steps is a smaller one");
+    }
+
+    /// A rolling deployment with alarms, all of whose two tasks run.
+    fn baking_service() -> Snapshot {
+        let mut snapshot = baseline::fargate();
+        let service = &mut snapshot.services[0];
+        let primary = service.deployments.iter_mut().find(|it| it.status == "PRIMARY").unwrap();
+        (primary.desired_count, primary.running_count, primary.pending_count) = (2, 2, 0);
+        let deployment = newest_deployment(&mut snapshot);
+        *deployment = ServiceDeployment {
+            lifecycle_stage: None,
+            ..at_stage("", DeploymentConfiguration::default())
+        };
+        deployment.deployment_configuration.alarms =
+            Some(DeploymentAlarms { enable: true, ..Default::default() });
+        snapshot
+    }
+
+    fn baking_in(snapshot: &Snapshot) -> Option<(SignedDuration, bool)> {
+        of(snapshot, |p| baking(p, newest(p).unwrap().unwrap()).map(|b| (b.length, b.configured)))
+    }
+
+    #[test]
+    fn a_rolling_deployment_with_alarms_bakes_once_all_its_tasks_run() {
+        assert_eq!(baking_in(&baking_service()), Some((MINUTES(10), false)));
+        let changes: [(&str, fn(&mut Snapshot)); 8] = [
+            ("it is over", |s| newest_deployment(s).status = "SUCCESSFUL".into()),
+            ("it has not begun", |s| newest_deployment(s).status = "PENDING".into()),
+            ("no alarm stops it", |s| {
+                newest_deployment(s).deployment_configuration.alarms = None;
+            }),
+            ("its alarms are off", |s| {
+                newest_deployment(s).deployment_configuration.alarms =
+                    Some(DeploymentAlarms::default());
+            }),
+            ("another strategy has a stage for it", |s| {
+                newest_deployment(s).deployment_configuration.strategy = Some("CANARY".into());
+            }),
+            ("a task is missing", |s| s.services[0].deployments[0].running_count = 1),
+            ("a task is pending", |s| s.services[0].deployments[0].pending_count = 1),
+            ("it has no task", |s| {
+                let primary = &mut s.services[0].deployments[0];
+                (primary.desired_count, primary.running_count) = (0, 0);
+            }),
+        ];
+        for (why, change) in changes {
+            let mut snapshot = baking_service();
+            change(&mut snapshot);
+            assert_eq!(baking_in(&snapshot), None, "{why}");
+        }
+    }
+
+    #[test]
+    fn a_bake_ends_when_it_was_configured_to() {
+        let configured = |minutes| {
+            let mut snapshot = baking_service();
+            newest_deployment(&mut snapshot).deployment_configuration.bake_time_in_minutes =
+                Some(minutes);
+            baking_in(&snapshot)
+        };
+        assert_eq!(configured(6), Some((MINUTES(6), true)));
+        assert_eq!(configured(5), None, "it was over this moment");
+        let mut snapshot = baking_service();
+        *newest_deployment(&mut snapshot) =
+            at_stage("PRODUCTION_TRAFFIC_SHIFT", strategy("CANARY"));
+        let bake = of(&snapshot, |p| baking(p, newest(p).unwrap().unwrap())).unwrap();
+        assert_eq!((bake.length, bake.configured), (MINUTES(10), true));
+        assert_eq!(bake.ends, minutes_ago(-5));
+    }
+
+    #[test]
+    fn patience_counts_grace_bakes_and_draining_and_ten_minutes_for_each_batch() {
+        let patience = |grace, desired, configured: DeploymentConfiguration| {
+            let mut snapshot = baseline::fargate();
+            snapshot.services[0].health_check_grace_period_seconds = grace;
+            snapshot.services[0].desired_count = desired;
+            let deployment =
+                ServiceDeployment { deployment_configuration: configured, ..Default::default() };
+            of(&snapshot, |p| patience(p, &deployment, MINUTES(5))).as_secs() / 60
+        };
+        let percents = |least, most| DeploymentConfiguration {
+            minimum_healthy_percent: Some(least),
+            maximum_percent: Some(most),
+            ..Default::default()
+        };
+        assert_eq!(patience(None, 2, Default::default()), 25, "never less");
+        assert_eq!(patience(Some(3600), 2, Default::default()), 75);
+        let baked =
+            DeploymentConfiguration { bake_time_in_minutes: Some(30), ..Default::default() };
+        assert_eq!(patience(None, 2, baked), 45);
+        // Four tasks, one at a time.
+        assert_eq!(patience(None, 4, percents(100, 125)), 60);
+        // At least one of three must stay: two at a time.
+        assert_eq!(patience(None, 3, percents(1, 100)), 30);
+        assert_eq!(patience(None, 4, percents(100, 100)), 25, "no room, no batch");
+        let canary = DeploymentConfiguration { maximum_percent: Some(125), ..strategy("CANARY") };
+        assert_eq!(patience(None, 4, canary), 25, "all of them at once");
+        assert_eq!(patience(None, -1, Default::default()), 25);
+    }
+
+    #[test]
+    fn the_longest_draining_of_all_groups_counts() {
+        let mut snapshot = baseline::fargate();
+        let delay = |snapshot: &mut Snapshot, seconds: Option<&str>| {
+            let group = baseline::id::group("api");
+            let attributes = seconds
+                .map(|seconds| ("deregistration_delay.timeout_seconds".into(), seconds.into()));
+            snapshot.target_group_attributes.put(group, attributes.into_iter().collect());
+        };
+        for (told, seconds) in [(Some("30"), 30), (Some("3600"), 3600), (None, 300)] {
+            delay(&mut snapshot, told);
+            assert_eq!(of(&snapshot, draining), Ok(SignedDuration::from_secs(seconds)));
+        }
+        assert_eq!(of(&baseline::worker(), draining), Ok(SignedDuration::ZERO));
+    }
+
+    #[test]
+    fn ecs_goes_back_to_what_it_chose_or_came_from() {
+        let mut deployment = in_status("IN_PROGRESS");
+        assert_eq!(back_to(&deployment), None);
+        let source = |arn: &str| RevisionSummary { arn: arn.into(), ..Default::default() };
+        deployment.source_service_revisions = vec![source("before"), source("long before")];
+        assert_eq!(back_to(&deployment), Some("before"));
+        deployment.rollback = Some(Rollback::default());
+        assert_eq!(back_to(&deployment), Some("before"));
+        deployment.rollback =
+            Some(Rollback { service_revision_arn: Some("chosen".into()), ..Default::default() });
+        assert_eq!(back_to(&deployment), Some("chosen"));
+    }
+
+    #[test]
+    fn a_deployment_is_named_by_what_it_brings() {
+        let mut deployment = in_status("IN_PROGRESS");
+        deployment.service_deployment_arn = "arn:aws:ecs:x:1:service-deployment/c/s/d1".into();
+        let definition = "arn:aws:ecs:x:1:task-definition/api:13";
+        assert_eq!(name(&deployment, Some(definition)), "The deployment of api:13");
+        assert_eq!(name(&deployment, None), "Deployment d1");
+    }
+
+    #[test]
+    fn a_stage_began_with_the_last_update_or_with_the_deployment() {
+        let (created, started, updated) = (minutes_ago(3), minutes_ago(2), minutes_ago(1));
+        let mut deployment = in_status("IN_PROGRESS");
+        let mut seen = vec![(stage_began(&deployment), super::started(&deployment))];
+        deployment.created_at = Some(created);
+        seen.push((stage_began(&deployment), super::started(&deployment)));
+        deployment.started_at = Some(started);
+        seen.push((stage_began(&deployment), super::started(&deployment)));
+        deployment.updated_at = Some(updated);
+        seen.push((stage_began(&deployment), super::started(&deployment)));
+        assert_eq!(
+            seen,
+            [
+                (None, None),
+                (Some(created), Some(created)),
+                (Some(started), Some(started)),
+                (Some(updated), Some(started))
+            ]
+        );
+    }
+
+    #[test]
+    fn a_service_has_just_begun_only_with_its_first_deployment_and_for_three_minutes() {
+        let began = |ages: &[Option<i64>]| {
+            let mut snapshot = baseline::fargate();
+            let deployment = |seconds: &Option<i64>| Deployment {
+                created_at: seconds.map(|it| NOW - SignedDuration::from_secs(it)),
+                ..Default::default()
+            };
+            snapshot.services[0].deployments = ages.iter().map(deployment).collect();
+            of(&snapshot, just_began)
+        };
+        assert!(began(&[Some(179)]));
+        assert!(!began(&[Some(180)]));
+        assert!(!began(&[None]));
+        assert!(!began(&[]));
+        assert!(!began(&[Some(10), Some(90)]), "what the older one had is gone");
+    }
+}

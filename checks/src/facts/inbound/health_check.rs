@@ -199,3 +199,227 @@ pub fn failures_past_grace<'a>(
     }
     Ok(past)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::baseline::{self, id, minutes_ago};
+    use crate::snapshot::{Container, Snapshot};
+    use crate::testing::of;
+
+    fn api() -> String {
+        id::group("api")
+    }
+
+    fn failing(description: &str) -> Target {
+        baseline::unhealthy("10.0.1.21", 8080, "Target.FailedHealthChecks", description)
+    }
+
+    fn with_targets(targets: Vec<Target>) -> Snapshot {
+        let mut snapshot = baseline::fargate();
+        snapshot.target_health.put(api(), targets);
+        snapshot
+    }
+
+    fn found(snapshot: &Snapshot) -> Vec<(Failure, Option<u16>)> {
+        of(snapshot, |patient| {
+            let failures = failures(patient, &api()).unwrap();
+            failures.iter().map(|failed| (failed.failure, failed.code)).collect()
+        })
+    }
+
+    #[test]
+    fn a_description_tells_how_the_health_check_fails() {
+        for (description, failure, code) in [
+            ("Health checks failed with these codes: [404]", Failure::WrongAnswer, Some(404)),
+            ("Health checks failed with these codes: [502, 504]", Failure::WrongAnswer, Some(502)),
+            ("Request timed out", Failure::TimedOut, None),
+            ("Health checks failed", Failure::Refused, None),
+            ("Health checks failed due to an internal error", Failure::Other, None),
+        ] {
+            assert_eq!(found(&with_targets(vec![failing(description)])), [(failure, code)]);
+            let drops = matches!(failure, Failure::TimedOut);
+            assert_eq!(failure.may_be_dropped(), drops, "{description}");
+            assert_eq!(failure.verb(), if drops { "times out" } else { "fails" });
+        }
+        assert!(Failure::Unanswered.may_be_dropped());
+        assert_eq!(Failure::Unanswered.verb(), "fails");
+    }
+
+    #[test]
+    fn a_network_load_balancer_does_not_tell_how() {
+        let of_protocol = |protocol: &str| {
+            let mut snapshot = with_targets(vec![failing("Health checks failed")]);
+            snapshot.target_groups.change(&api()).unwrap().protocol = Some(protocol.into());
+            found(&snapshot)
+        };
+        for protocol in ["TCP", "UDP", "TLS", "TCP_UDP", "QUIC", "TCP_QUIC"] {
+            assert_eq!(of_protocol(protocol), [(Failure::Unanswered, None)], "{protocol}");
+        }
+        assert_eq!(of_protocol("HTTPS"), [(Failure::Refused, None)]);
+        for hidden in [crate::seen::Seen::default(), crate::seen::Seen::Yes(None)] {
+            let mut snapshot = with_targets(vec![failing("Health checks failed")]);
+            snapshot.target_groups.insert(api(), hidden);
+            assert_eq!(found(&snapshot), [(Failure::Unanswered, None)], "it may be one's");
+        }
+    }
+
+    #[test]
+    fn the_state_is_quoted_where_there_is_no_description() {
+        let quoted = |description: Option<&str>| {
+            let target = Target { description: description.map(Into::into), ..failing("") };
+            of(&with_targets(vec![target]), |patient| {
+                let evidence = failures(patient, &api()).unwrap().remove(0).evidence;
+                (evidence.field, evidence.value)
+            })
+        };
+        let timed_out = "Request timed out".to_owned();
+        assert_eq!(quoted(Some("Request timed out")), ("TargetHealth.Description", timed_out));
+        assert_eq!(quoted(None), ("TargetHealth.State", "unhealthy".into()));
+    }
+
+    /// A kill loop between two tasks: one was replaced two minutes ago, and an event of five
+    /// minutes ago says why.
+    fn kill_loop() -> Snapshot {
+        let mut snapshot = with_targets(Vec::new());
+        baseline::stop_tasks(&mut snapshot, 1, |task| {
+            let reason = format!("Task failed ELB health checks in (target-group {})", api());
+            task.stopped_reason = Some(reason);
+        });
+        let group = api();
+        let event = format!(
+            "(service api) (port 8080) is unhealthy in (target-group {group}) due to (reason Request timed out)."
+        );
+        baseline::say(&mut snapshot, 5, &event);
+        snapshot
+    }
+
+    #[test]
+    fn between_two_tasks_the_newest_event_tells() {
+        let timed_out = [(Failure::TimedOut, None)];
+        assert_eq!(found(&kill_loop()), timed_out);
+        let target = |state: &str| baseline::target("10.0.1.21", 8080, "eu-west-2a", state);
+        for (state, tells) in
+            [("healthy", false), ("unused", false), ("initial", true), ("draining", true)]
+        {
+            let mut snapshot = kill_loop();
+            snapshot.target_health.put(api(), vec![target(state)]);
+            assert_eq!(found(&snapshot) == timed_out, tells, "{state}");
+        }
+    }
+
+    #[test]
+    fn an_event_tells_only_with_a_task_of_now_that_was_replaced_for_it() {
+        let changes: [(&str, fn(&mut Snapshot)); 5] = [
+            ("no task", |s| baseline::stop_tasks(s, 0, |_| ())),
+            ("for another reason", |s| baseline::stop_tasks(s, 1, |_| ())),
+            ("of another version", |s| {
+                let arn = s.services[0].service_arn.clone();
+                s.stopped_tasks.change(&arn).unwrap()[0].started_by = Some("ecs-svc/1".into());
+            }),
+            ("too long ago", |s| {
+                let arn = s.services[0].service_arn.clone();
+                s.stopped_tasks.change(&arn).unwrap()[0].stopped_at = Some(minutes_ago(31));
+            }),
+            ("the event is too old", |s| {
+                s.services[0].events[0].created_at = Some(minutes_ago(31));
+            }),
+        ];
+        for (why, change) in changes {
+            let mut snapshot = kill_loop();
+            change(&mut snapshot);
+            assert_eq!(found(&snapshot), [], "{why}");
+        }
+        let mut snapshot = kill_loop();
+        let arn = snapshot.services[0].service_arn.clone();
+        snapshot.stopped_tasks.change(&arn).unwrap()[0].stopped_at = Some(minutes_ago(30));
+        snapshot.services[0].events[0].created_at = Some(minutes_ago(30));
+        assert_eq!(found(&snapshot), [(Failure::TimedOut, None)], "half an hour is recent");
+    }
+
+    #[test]
+    fn an_event_or_a_stop_of_another_group_tells_nothing_of_this_one() {
+        let mut snapshot = kill_loop();
+        snapshot.target_health.put(id::group("other"), Vec::new());
+        let other = of(&snapshot, |patient| failures(patient, &id::group("other")).unwrap().len());
+        assert_eq!(other, 0);
+        let mut snapshot = kill_loop();
+        let message = &mut snapshot.services[0].events[0].message;
+        *message = message.replace(&api(), &id::group("other"));
+        assert_eq!(found(&snapshot), []);
+    }
+
+    #[test]
+    fn a_task_is_behind_a_target_by_its_address_or_its_port_on_the_instance() {
+        let mut snapshot = baseline::fargate();
+        let arn = snapshot.services[0].service_arn.clone();
+        let task = |digit: u8, address: Option<&str>, port: i32, minutes: i64| Task {
+            task_arn: id::task(digit),
+            started_at: Some(minutes_ago(minutes)),
+            containers: vec![Container {
+                private_ipv4_address: address.map(Into::into),
+                host_ports: vec![port],
+                ..Container::default()
+            }],
+            ..Task::default()
+        };
+        let tasks = vec![
+            task(1, Some("10.0.1.21"), 0, 9),
+            task(2, None, 32768, 5),
+            task(3, None, 32768, 1),
+            task(4, None, 32769, 0),
+        ];
+        snapshot.running_tasks.put(&arn, tasks);
+        let behind = |id: &str, port: i32| {
+            let target = baseline::target(id, port, "eu-west-2a", "healthy");
+            of(&snapshot, |patient| {
+                task_behind(patient, &target).unwrap().map(|task| task.task_arn.clone())
+            })
+        };
+        assert_eq!(behind("10.0.1.21", 32768), Some(id::task(1)));
+        assert_eq!(behind("i-1", 32768), Some(id::task(3)), "the youngest");
+        assert_eq!(behind("i-1", 80), None);
+    }
+
+    #[test]
+    fn a_task_may_be_unhealthy_while_it_starts() {
+        let graced = |grace: Option<i32>, started: Option<i64>, created: Option<i64>| {
+            let mut snapshot = with_targets(vec![failing("Request timed out")]);
+            let arn = snapshot.services[0].service_arn.clone();
+            snapshot.services[0].health_check_grace_period_seconds = grace;
+            let tasks = snapshot.running_tasks.change(&arn).unwrap();
+            tasks.retain(|task| task.private_address() == Some("10.0.1.21"));
+            tasks[0].started_at = started.map(minutes_ago);
+            tasks[0].created_at = created.map(minutes_ago);
+            of(&snapshot, |patient| {
+                let target = &patient.targets(&api()).unwrap()[0];
+                let graced = in_grace(patient, target).unwrap();
+                assert_eq!(failures_past_grace(patient, &api()).unwrap().is_empty(), graced);
+                graced
+            })
+        };
+        assert!(!graced(None, Some(0), None));
+        assert!(!graced(Some(0), Some(0), None));
+        assert!(graced(Some(120), Some(1), Some(9)));
+        assert!(!graced(Some(120), Some(2), Some(9)));
+        assert!(!graced(Some(120), None, Some(9)));
+        assert!(graced(Some(120), None, None), "it has not started yet");
+    }
+
+    #[test]
+    fn a_stranger_and_a_replaced_task_have_no_grace() {
+        let mut snapshot = with_targets(vec![Target {
+            id: "10.9.9.9".into(),
+            port: Some(1),
+            ..failing("Request timed out")
+        }]);
+        snapshot.services[0].health_check_grace_period_seconds = Some(3600);
+        let past = |snapshot: &Snapshot| {
+            of(snapshot, |patient| failures_past_grace(patient, &api()).unwrap().len())
+        };
+        assert_eq!(past(&snapshot), 1);
+        let mut snapshot = kill_loop();
+        snapshot.services[0].health_check_grace_period_seconds = Some(3600);
+        assert_eq!(past(&snapshot), 1);
+    }
+}

@@ -433,3 +433,290 @@ pub fn world<'b, 'a>(
     };
     Some((world, here.into_iter().filter(|one| widest(one)).collect()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::baseline::{self, everywhere, from_block, from_group, id, prefix_list};
+    use crate::patient::Intent;
+    use crate::seen::{Seen, Why};
+    use crate::snapshot::Snapshot;
+
+    /// A service whose balancer listens for HTTPS on port 443 and has these inbound rules.
+    fn guarded(rules: &[IpPermission]) -> Snapshot {
+        let mut snapshot = baseline::fargate();
+        let group = snapshot.security_groups.change("sg-balancer").unwrap();
+        group.ip_permissions = rules.to_vec();
+        snapshot
+    }
+
+    /// The balancer, for a test to change.
+    fn balancer(snapshot: &mut Snapshot) -> &mut LoadBalancer {
+        let arn = id::elb("loadbalancer/app/web/50dc6c495c0c9188");
+        snapshot.load_balancers.change(&arn).unwrap()
+    }
+
+    fn at_door<T>(snapshot: &Snapshot, ask: impl FnOnce(&Door, &Patient, &mut Findings) -> T) -> T {
+        let intent = Intent::default();
+        let patient = Patient::new(snapshot, &snapshot.services[0], &intent);
+        let mut findings = Findings::default();
+        let doors = doors(&patient, &mut findings).unwrap();
+        ask(&doors[0], &patient, &mut findings)
+    }
+
+    /// The blocks that are let in, the unknown sources, and how many calls were hidden.
+    fn let_in(snapshot: &Snapshot) -> (Vec<String>, Vec<String>, usize) {
+        at_door(snapshot, |door, patient, findings| {
+            let let_in = door.lets_in(patient, findings, |_| true);
+            let blocks = let_in.blocks.iter().map(|one| one.words(patient)).collect();
+            (blocks, let_in.unknown(patient).collect(), findings.hidden.len())
+        })
+    }
+
+    fn v6(cidr: &str) -> IpPermission {
+        IpPermission {
+            cidr_ip: Vec::new(),
+            cidr_ipv6: vec![cidr.into()],
+            ..everywhere("tcp", Some(443))
+        }
+    }
+
+    #[test]
+    fn only_a_balancer_that_groups_guard_is_a_door() {
+        let count = |snapshot: &Snapshot| {
+            let intent = Intent::default();
+            let patient = Patient::new(snapshot, &snapshot.services[0], &intent);
+            let mut findings = Findings::default();
+            (doors(&patient, &mut findings).unwrap().len(), findings.hidden.len())
+        };
+        let mut snapshot = guarded(&[]);
+        assert_eq!(count(&snapshot), (1, 0));
+        balancer(&mut snapshot).security_groups.clear();
+        assert_eq!(count(&snapshot), (0, 0));
+        let mut hidden = guarded(&[]);
+        let arn = balancer(&mut hidden).load_balancer_arn.clone();
+        hidden.listeners.insert(arn, Seen::No(Why::Declined));
+        assert_eq!(count(&hidden), (0, 1));
+        let mut hidden = guarded(&[]);
+        hidden.security_groups.insert("sg-balancer", Seen::No(Why::Declined));
+        assert_eq!(count(&hidden), (1, 1), "the rest stays useful");
+    }
+
+    #[test]
+    fn a_door_tells_what_the_balancer_is() {
+        let mut snapshot = guarded(&[]);
+        let is = |snapshot: &Snapshot| {
+            at_door(snapshot, |door, _, _| (door.is_public(), door.is_application()))
+        };
+        assert_eq!(is(&snapshot), (true, true));
+        balancer(&mut snapshot).scheme = Some("internal".into());
+        balancer(&mut snapshot).load_balancer_type = Some("network".into());
+        assert_eq!(is(&snapshot), (false, false));
+    }
+
+    #[test]
+    fn addresses_of_a_family_that_the_balancer_does_not_speak_are_not_let_in() {
+        for (kind, v4_comes_in, v6_comes_in) in [
+            (None, true, false),
+            (Some("ipv4"), true, false),
+            (Some("dualstack"), true, true),
+            (Some("dualstack-without-public-ipv4"), false, true),
+        ] {
+            let mut snapshot = guarded(&[from_block(443, "203.0.113.0/24"), v6("2001:db8::/32")]);
+            balancer(&mut snapshot).ip_address_type = kind.map(Into::into);
+            let (blocks, ..) = let_in(&snapshot);
+            let comes_in = |block: &str| blocks.iter().any(|one| one == block);
+            assert_eq!(comes_in("203.0.113.0/24"), v4_comes_in, "{kind:?}");
+            assert_eq!(comes_in("2001:db8::/32"), v6_comes_in, "{kind:?}");
+        }
+    }
+
+    #[test]
+    fn a_rule_counts_at_the_ports_that_the_balancer_listens_on() {
+        let opens = |permission: IpPermission, protocol: &str| {
+            let mut snapshot = guarded(&[permission]);
+            let arn = balancer(&mut snapshot).load_balancer_arn.clone();
+            snapshot.listeners.change(&arn).unwrap()[0].protocol = Some(protocol.into());
+            at_door(&snapshot, |door, _, _| door.lets_somebody_in(443))
+        };
+        let ports = |protocol: &str, from, to| IpPermission {
+            from_port: from,
+            to_port: to,
+            ..everywhere(protocol, None)
+        };
+        for (protocol, from, to, tcp, udp) in [
+            ("tcp", Some(443), Some(443), true, false),
+            ("tcp", Some(80), Some(80), false, false),
+            ("udp", Some(443), Some(443), false, true),
+            ("17", Some(400), Some(443), false, true),
+            ("udp", Some(444), Some(500), false, false),
+            ("udp", Some(400), Some(442), false, false),
+            ("udp", None, None, false, true),
+            ("-1", None, None, true, true),
+        ] {
+            let rule = || ports(protocol, from, to);
+            assert_eq!(opens(rule(), "HTTPS"), tcp, "{protocol} {from:?} to {to:?}");
+            for listener in ["UDP", "QUIC"] {
+                assert_eq!(opens(rule(), listener), udp, "{protocol} {from:?} to {to:?}");
+            }
+            for listener in ["TCP_UDP", "TCP_QUIC"] {
+                assert_eq!(opens(rule(), listener), tcp || udp, "{protocol} {from:?} to {to:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn somebody_is_let_in_only_by_a_rule_with_a_source_and_at_its_port() {
+        let somebody = |rule: IpPermission| {
+            at_door(&guarded(&[rule]), |door, _, _| {
+                assert!(!door.lets_somebody_in(80), "nobody listens there");
+                door.lets_somebody_in(443)
+            })
+        };
+        let nobody = IpPermission { cidr_ip: Vec::new(), ..from_block(443, "") };
+        assert!(!somebody(nobody));
+        for rule in [
+            from_block(443, "203.0.113.0/24"),
+            v6("2001:db8::/32"),
+            from_group(443, "sg-office"),
+            prefix_list::from_list(443, "pl-1"),
+        ] {
+            assert!(somebody(rule));
+        }
+    }
+
+    #[test]
+    fn a_group_and_a_list_that_was_not_seen_let_in_nobody_knows_whom() {
+        let mut snapshot = guarded(&[
+            from_group(443, "sg-office"),
+            prefix_list::from_list(443, "pl-1"),
+            prefix_list::from_list(443, "pl-2"),
+            prefix_list::from_list(443, "pl-3"),
+        ]);
+        prefix_list::list(&mut snapshot, "pl-1", "office", &["203.0.113.0/24"]);
+        snapshot.prefix_lists.insert("pl-2", Seen::Yes(None));
+        snapshot.prefix_lists.insert("pl-3", Seen::No(Why::Declined));
+        let block = "203.0.113.0/24 in prefix list pl-1 (office)".to_owned();
+        let unknown = ["pl-2", "pl-3", "sg-office"].map(str::to_owned);
+        assert_eq!(let_in(&snapshot), (vec![block], unknown.into(), 1));
+        let without_lists = at_door(&snapshot, |door, patient, findings| {
+            let let_in = door.lets_in(patient, findings, |_| false);
+            (let_in.blocks.len(), let_in.unknown.into_iter().collect::<Vec<_>>().concat())
+        });
+        assert_eq!(without_lists, (0, "sg-office".into()));
+    }
+
+    #[test]
+    fn a_door_is_open_to_the_world_where_all_addresses_add_up_at_one_port() {
+        let is_open = |snapshot: &Snapshot| {
+            at_door(snapshot, |door, patient, findings| door.is_open_to_world(patient, findings))
+        };
+        let halves = || [from_block(443, "0.0.0.0/1"), from_block(443, "128.0.0.0/1")];
+        assert!(is_open(&guarded(&[from_block(443, "0.0.0.0/0")])));
+        assert!(is_open(&guarded(&halves())));
+        assert!(!is_open(&guarded(&halves()[..1])));
+        assert!(!is_open(&guarded(&[from_block(80, "0.0.0.0/0")])), "nobody listens there");
+        let mut dual = guarded(&[v6("::/0")]);
+        balancer(&mut dual).ip_address_type = Some("dualstack".into());
+        assert!(!is_open(&dual), "of IPv4 no address");
+        let mut listed =
+            guarded(&[from_block(443, "0.0.0.0/1"), prefix_list::from_list(443, "pl-1")]);
+        assert!(!is_open(&listed));
+        prefix_list::list(&mut listed, "pl-1", "rest", &["128.0.0.0/1"]);
+        assert!(is_open(&listed), "with what is in the list");
+    }
+
+    #[test]
+    fn the_world_is_made_up_of_its_widest_blocks() {
+        let snapshot = guarded(&[
+            from_block(443, "0.0.0.0/1"),
+            from_block(443, "128.0.0.0/1"),
+            from_block(443, "203.0.113.0/24"),
+        ]);
+        at_door(&snapshot, |door, patient, findings| {
+            let blocks = door.lets_in(patient, findings, |_| true).blocks;
+            let (world_block, widest) = world(&blocks, false, 443).unwrap();
+            assert!(world_block.is_world());
+            let widest: Vec<&str> = widest.iter().map(|one| one.cidr).collect();
+            assert_eq!(widest, ["0.0.0.0/1", "128.0.0.0/1"]);
+            assert!(world(&blocks, false, 80).is_none());
+            assert!(world(&blocks, true, 443).is_none());
+            assert!(world(&blocks[1..], false, 443).is_none());
+        });
+    }
+
+    #[test]
+    fn a_rule_is_quoted_by_the_source_that_it_names_and_a_list_by_its_first_entries() {
+        let mut snapshot = guarded(&[
+            from_block(443, "203.0.113.0/24"),
+            v6("2001:db8::/32"),
+            prefix_list::from_list(443, "pl-1"),
+        ]);
+        balancer(&mut snapshot).ip_address_type = Some("dualstack".into());
+        let blocks = ["10.0.0.0/24", "10.0.1.0/24", "10.0.2.0/24", "10.0.3.0/24"];
+        prefix_list::list(&mut snapshot, "pl-1", "office", &blocks);
+        let quoted = at_door(&snapshot, |door, patient, findings| {
+            let blocks = door.lets_in(patient, findings, |_| true).blocks;
+            let quoted = evidence(&blocks.iter().collect::<Vec<_>>());
+            let last = |field: &str| field.rsplit('.').next().unwrap().to_owned();
+            quoted.iter().map(|it| format!("{} {}", last(it.field), it.value)).collect::<Vec<_>>()
+        });
+        assert_eq!(
+            quoted,
+            [
+                "CidrIp 203.0.113.0/24",
+                "CidrIpv6 2001:db8::/32",
+                "PrefixListId pl-1",
+                "Cidr 10.0.0.0/24",
+                "Cidr 10.0.1.0/24",
+                "Cidr 10.0.2.0/24"
+            ]
+        );
+    }
+
+    #[test]
+    fn who_is_not_in_a_list_is_shown_its_entries() {
+        let entries = |blocks: Option<&[&str]>| {
+            let mut snapshot = guarded(&[prefix_list::from_list(443, "pl-1")]);
+            if let Some(blocks) = blocks {
+                prefix_list::list(&mut snapshot, "pl-1", "office", blocks);
+            }
+            at_door(&snapshot, |door, patient, _| {
+                door.entries(patient).into_iter().map(|it| it.value).collect::<Vec<_>>()
+            })
+        };
+        assert_eq!(entries(None), [""; 0]);
+        assert_eq!(entries(Some(&[])), ["[]"]);
+        let four = ["10.0.0.0/24", "10.0.1.0/24", "10.0.2.0/24", "10.0.3.0/24"];
+        assert_eq!(entries(Some(&four)), four[..3]);
+    }
+
+    #[test]
+    fn a_list_is_named_at_a_port_and_belongs_to_its_owner() {
+        let mut snapshot = guarded(&[prefix_list::from_list(443, "pl-3b927c52")]);
+        prefix_list::of_cloudfront(&mut snapshot);
+        prefix_list::list(&mut snapshot, "pl-1", "office", &[]);
+        at_door(&snapshot, |door, patient, _| {
+            let (named, other) = ("pl-3b927c52".to_owned(), "pl-1".to_owned());
+            assert!(door.names_list(&named, 443));
+            assert!(!door.names_list(&named, 80));
+            assert!(!door.names_list(&other, 443));
+            assert!(is_own_list(patient, "pl-1"));
+            assert!(!is_own_list(patient, "pl-3b927c52"));
+            assert!(!is_own_list(patient, "pl-2"), "nobody told whose it is");
+            assert_eq!(source_name(patient, "pl-1"), "pl-1 (office)");
+            assert_eq!(source_name(patient, "pl-2"), "pl-2");
+            assert_eq!(source_name(patient, "sg-1"), "sg-1");
+        });
+    }
+
+    #[test]
+    fn a_listener_is_quoted_for_each_port_that_matters() {
+        at_door(&guarded(&[]), |door, _, _| {
+            let quoted = |ports: &[i32]| door.listens(&ports.iter().copied().collect()).len();
+            assert_eq!((quoted(&[443]), quoted(&[80])), (1, 0));
+        });
+        assert_eq!(port_words(&BTreeSet::from([443])), "port 443");
+        assert_eq!(port_words(&BTreeSet::from([80, 443])), "ports 80 and 443");
+    }
+}

@@ -405,3 +405,125 @@ pub fn groups_of(balancer: &LoadBalancer) -> impl Iterator<Item = Evidence> {
         )
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::baseline::{self, NOW, id};
+    use crate::snapshot::Snapshot;
+    use crate::testing::of;
+
+    fn failed(failure: Failure) -> FailedCheck<'static> {
+        let evidence = Evidence::new(Call::DescribeTargetHealth, "group", "State", "unhealthy");
+        FailedCheck { failure, code: None, description: "", target: None, evidence }
+    }
+
+    fn door(port: i32) -> Door<'static> {
+        Door {
+            task_groups: BTreeSet::from(["sg-task"]),
+            ports: BTreeSet::from([port]),
+            dynamic: false,
+            checked: true,
+            passes: false,
+            failed: None,
+            targets: Vec::new(),
+        }
+    }
+
+    fn young(minutes: i32) -> Snapshot {
+        let mut snapshot = baseline::fargate();
+        snapshot.services[0].deployments.truncate(1);
+        snapshot.services[0].deployments[0].created_at =
+            Some(NOW - crate::aws::time::minutes(minutes));
+        snapshot
+    }
+
+    #[test]
+    fn a_door_is_beyond_doubt_if_its_own_check_passes_or_all_of_it_is_new() {
+        let (old, new) = (young(60), young(1));
+        let beyond = |snapshot: &Snapshot, door: &Door| of(snapshot, |p| door.is_beyond_doubt(p));
+        let passes = || Door { passes: true, ..door(8080) };
+        assert!(beyond(&old, &passes()));
+        assert!(!beyond(&old, &Door { checked: false, ..passes() }), "of another port");
+        assert!(!beyond(&old, &door(8080)));
+        assert!(beyond(&new, &door(8080)));
+        let failed = Door { failed: Some(failed(Failure::TimedOut)), ..door(8080) };
+        assert!(!beyond(&new, &failed));
+        assert!(beyond(&old, &Door { passes: true, ..failed }));
+    }
+
+    #[test]
+    fn a_port_that_docker_chose_needs_all_that_it_may_choose() {
+        assert_eq!(door(8080).needs(), Ports(8080, 8080));
+        assert_eq!(Door { dynamic: true, ..door(32768) }.needs(), Ports(32768, 65535));
+    }
+
+    #[test]
+    fn the_groups_are_of_instances_where_a_target_is_one() {
+        let target = |id: &str| baseline::target(id, 8080, "eu-west-2a", "healthy");
+        let (task, instance) = (target("10.0.1.21"), target("i-1"));
+        let mut door = door(8080);
+        door.targets = vec![&task];
+        assert_eq!(door.whose(), "tasks");
+        door.targets.push(&instance);
+        assert_eq!(door.whose(), "instances");
+    }
+
+    #[test]
+    fn a_closed_door_tells_what_it_does_to_the_health_check_or_to_requests() {
+        let group = TargetGroup { target_group_arn: id::group("api"), ..TargetGroup::default() };
+        let effect = |failure: Option<Failure>, checked| {
+            Door { failed: failure.map(failed), checked, ..door(8080) }.effect(&group)
+        };
+        let check = "so the health check of target group api";
+        assert_eq!(effect(Some(Failure::TimedOut), true), format!("{check} times out"));
+        assert_eq!(effect(Some(Failure::Unanswered), true), format!("{check} fails"));
+        assert_eq!(effect(None, true), format!("{check} cannot get through"));
+        assert!(effect(None, false).starts_with("so requests to target group api cannot"));
+    }
+
+    #[test]
+    fn doors_that_docker_chose_and_are_closed_alike_are_told_once() {
+        let dynamic = |port| Door { dynamic: true, ..door(port) };
+        let told = |others: Vec<Door<'static>>| {
+            let mut closed = vec![dynamic(32768)];
+            others.into_iter().for_each(|door| add(&mut closed, door));
+            closed.iter().map(|door| door.ports.len()).collect::<Vec<_>>()
+        };
+        assert_eq!(told(vec![dynamic(32769), dynamic(32770)]), [3]);
+        assert_eq!(told(vec![door(8080)]), [1, 1], "nobody chose that one");
+        assert_eq!(told(vec![Door { checked: false, ..dynamic(32769) }]), [1, 1]);
+        let groups = BTreeSet::from(["sg-other"]);
+        assert_eq!(told(vec![Door { task_groups: groups, ..dynamic(32769) }]), [1, 1]);
+        let mut closed = vec![dynamic(32768)];
+        add(&mut closed, Door { failed: Some(failed(Failure::TimedOut)), ..dynamic(32769) });
+        assert_eq!(closed[0].failed.as_ref().map(|it| it.failure), Some(Failure::TimedOut));
+    }
+
+    #[test]
+    fn behind_a_network_load_balancer_only_health_checks_are_its_own() {
+        let own = |kind: Option<&str>, checked| {
+            let balancer = LoadBalancer {
+                load_balancer_type: kind.map(Into::into),
+                ..LoadBalancer::default()
+            };
+            is_balancers_own(&balancer, &Door { checked, ..door(8080) })
+        };
+        assert!(own(Some("application"), false));
+        assert!(own(Some("network"), true));
+        assert!(!own(Some("network"), false));
+    }
+
+    #[test]
+    fn a_health_check_that_fails_with_an_answer_shows_that_the_way_is_open() {
+        for (failure, open) in [
+            (Failure::WrongAnswer, true),
+            (Failure::Refused, true),
+            (Failure::TimedOut, false),
+            (Failure::Unanswered, false),
+            (Failure::Other, false),
+        ] {
+            assert_eq!(answers(&failed(failure)), open, "{failure:?}");
+        }
+    }
+}

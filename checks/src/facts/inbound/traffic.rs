@@ -440,8 +440,24 @@ pub fn pair<'a>(patient: &Patient<'a>, group: &str) -> Result<BTreeSet<&'a str>,
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::baseline::{forward, host_rule};
-    use crate::snapshot::Condition;
+    use crate::baseline::{self, forward, host_rule, id};
+    use crate::snapshot::{Condition, Snapshot};
+    use crate::testing::of;
+
+    /// The snapshot after a change to the rules of its only HTTPS listener.
+    fn with_rules(mut snapshot: Snapshot, change: impl FnOnce(&mut Vec<Rule>)) -> Snapshot {
+        let listener = id::elb("listener/app/web/50dc6c495c0c9188/f2f7dc8efc522ab2");
+        change(snapshot.rules.change(&listener).unwrap());
+        snapshot
+    }
+
+    fn shares(snapshot: &Snapshot) -> Vec<(String, i32, f64)> {
+        of(snapshot, |patient| {
+            let ways = ways(patient).unwrap();
+            let shares = ways.iter().flat_map(|way| &way.shares);
+            shares.map(|it| (group_name(it.group).to_owned(), it.weight, it.percent)).collect()
+        })
+    }
 
     #[test]
     fn a_rule_that_asks_for_more_than_the_host_says_so() {
@@ -466,6 +482,191 @@ mod tests {
         assert_eq!(
             [percent_words(100.0), percent_words(5.0), percent_words(0.4)],
             ["100 %", "5 %", "less than 1 %"]
+        );
+    }
+
+    #[test]
+    fn a_part_of_the_traffic_is_told_in_whole_percents() {
+        assert_eq!(percent_words(1.0), "1 %");
+        assert_eq!(percent_words(0.0), "0 %");
+    }
+
+    #[test]
+    fn a_group_is_what_its_best_targets_make_it() {
+        for (states, state, answers_503) in [
+            (&["healthy", "unhealthy", "initial"][..], GroupState::Serves, false),
+            (&["unavailable"], GroupState::Serves, false),
+            (&["initial", "unhealthy"], GroupState::Warming, false),
+            (&["unhealthy", "draining", "unused"], GroupState::FailsOpen, false),
+            (&["draining", "unused"], GroupState::Draining, true),
+            (&["unhealthy.draining"], GroupState::Draining, true),
+            (&["unused"], GroupState::Unused, true),
+            (&[], GroupState::Empty, true),
+        ] {
+            let target = |state: &&str| baseline::target("10.0.1.21", 8080, "eu-west-2a", state);
+            let targets: Vec<Target> = states.iter().map(target).collect();
+            assert_eq!(GroupState::of(&targets), state, "{states:?}");
+            assert_eq!(state.answers_503(), answers_503, "{state:?}");
+        }
+    }
+
+    #[test]
+    fn a_way_leads_to_the_service_by_a_rule_that_forwards_to_it() {
+        let api = || id::group("api");
+        let ways = |rules: Vec<Rule>| shares(&with_rules(baseline::fargate(), |all| *all = rules));
+        let rule = |groups: &[(&str, i32)]| host_rule("rule", "1", "a.b", forward(groups));
+        assert_eq!(shares(&baseline::fargate()), [("api".into(), 1, 100.0)]);
+        assert_eq!(ways(vec![]), []);
+        assert_eq!(ways(vec![rule(&[("arn:x/other/1", 1)])]), [], "of another service");
+        let mut redirect = rule(&[(&api(), 1)]);
+        redirect.actions[0].kind = "redirect".into();
+        assert_eq!(ways(vec![redirect]), [], "nothing is forwarded");
+        assert_eq!(
+            ways(vec![rule(&[(&api(), 1), ("arn:x/other/1", 3)])]),
+            [("api".into(), 1, 25.0), ("other".into(), 3, 75.0)]
+        );
+        assert_eq!(ways(vec![rule(&[(&api(), 0)])]), [("api".into(), 0, 0.0)]);
+    }
+
+    #[test]
+    fn only_what_has_weight_gets_traffic() {
+        let (api, other) = (id::group("api"), id::group("other"));
+        let weights = [(api.as_str(), 0), (other.as_str(), 1)];
+        let snapshot = with_rules(baseline::fargate(), |rules| {
+            *rules = vec![host_rule("rule", "1", "a.b", forward(&weights))];
+        });
+        let live = of(&snapshot, |patient| {
+            let live = live_groups(patient).unwrap();
+            live.into_iter().map(str::to_owned).collect::<Vec<_>>()
+        });
+        assert_eq!(live, [other]);
+    }
+
+    #[test]
+    fn the_test_rule_is_no_way_in_and_the_production_rule_is_ecss_own() {
+        let managed = |change: fn(&mut crate::snapshot::ServiceLoadBalancer, String)| {
+            let mut snapshot = baseline::fargate();
+            let rule = of(&snapshot, |patient| ways(patient).unwrap()[0].rule.rule_arn.clone());
+            change(&mut snapshot.services[0].load_balancers[0], rule);
+            of(&snapshot, |patient| {
+                ways(patient).unwrap().iter().map(|way| way.managed).collect::<Vec<_>>()
+            })
+        };
+        assert_eq!(managed(|_, _| ()), [false]);
+        assert_eq!(managed(|it, rule| it.production_listener_rule = Some(rule)), [true]);
+        assert_eq!(managed(|it, rule| it.test_listener_rule = Some(rule)), [false; 0]);
+    }
+
+    #[test]
+    fn http_is_spoken_only_by_an_application_load_balancers_listeners() {
+        for (protocol, is_http) in
+            [(Some("HTTP"), true), (Some("HTTPS"), true), (Some("TLS"), false), (None, false)]
+        {
+            let listener = Listener { protocol: protocol.map(Into::into), ..Listener::default() };
+            let rule = Rule::default();
+            let way = Way { listener: &listener, rule: &rule, shares: Vec::new(), managed: false };
+            assert_eq!(way.is_http(), is_http, "{protocol:?}");
+        }
+    }
+
+    #[test]
+    fn a_way_without_hosts_is_named_by_its_listener_and_paths() {
+        let listener =
+            Listener { port: Some(80), protocol: Some("HTTP".into()), ..Listener::default() };
+        let name = |conditions: &[(&str, &str)]| {
+            let condition = |(field, value): &(&str, &str)| Condition {
+                field: (*field).into(),
+                values: vec![(*value).into()],
+                ..Condition::default()
+            };
+            let conditions = conditions.iter().map(condition).collect();
+            let rule = Rule { conditions, ..Rule::default() };
+            Way { listener: &listener, rule: &rule, shares: Vec::new(), managed: false }.name()
+        };
+        assert_eq!(name(&[]), "HTTP:80");
+        assert_eq!(name(&[("path-pattern", "/v1/*")]), "HTTP:80 /v1/*");
+        assert_eq!(name(&[("host-header", "a.b"), ("path-pattern", "/v1/*")]), "a.b /v1/*");
+        assert_eq!(name(&[("source-ip", "10.0.0.0/8")]), "HTTP:80 (under further conditions)");
+    }
+
+    #[test]
+    fn only_groups_of_application_load_balancers_are_measured() {
+        let measured = |balancers: &[&str]| {
+            let mut snapshot = baseline::fargate();
+            let group = snapshot.target_groups.change(&id::group("api")).unwrap();
+            group.load_balancer_arns = balancers.iter().map(|it| (*it).into()).collect();
+            of(&snapshot, |patient| is_measured(patient, &id::group("api")))
+        };
+        assert_eq!(measured(&["arn:x:loadbalancer/app/web/1"]), Ok(true));
+        assert_eq!(measured(&["arn:x:loadbalancer/net/web/1"]), Ok(false));
+        assert_eq!(measured(&[]), Ok(false));
+    }
+
+    #[test]
+    fn a_pair_is_both_halves_of_what_the_service_is_registered_with() {
+        let mut snapshot = baseline::fargate();
+        let pair_of = |snapshot: &Snapshot, group: &str| {
+            of(snapshot, |patient| pair(patient, group).map(|pair| pair.len()))
+        };
+        assert_eq!(pair_of(&snapshot, &id::group("api")), Ok(1));
+        snapshot.services[0].load_balancers[0].alternate_target_group_arn = Some("green".into());
+        assert_eq!(pair_of(&snapshot, &id::group("api")), Ok(2));
+        assert_eq!(pair_of(&snapshot, "green"), Ok(2));
+        assert_eq!(pair_of(&snapshot, "another"), Ok(0));
+        let [blue, green] = baseline::express_groups();
+        for group in [blue, green] {
+            assert_eq!(pair_of(&baseline::express(), &group), Ok(2));
+        }
+        assert_eq!(pair_of(&baseline::express(), "another"), Ok(0));
+    }
+
+    #[test]
+    fn a_group_has_the_container_that_is_registered_with_it() {
+        let mut snapshot = baseline::fargate();
+        snapshot.services[0].load_balancers[0].alternate_target_group_arn = Some("green".into());
+        let has = |group: &str| of(&snapshot, |p| container(p, group).map(str::to_owned));
+        assert_eq!(has(&id::group("api")).as_deref(), Some("app"));
+        assert_eq!(has("green").as_deref(), Some("app"));
+        assert_eq!(has("another"), None);
+        let express = baseline::express();
+        assert_eq!(of(&express, |p| container(p, "another")), Some("Main"));
+    }
+
+    #[test]
+    fn the_health_check_asks_the_targets_port_or_one_of_its_own() {
+        let target = baseline::target("10.0.1.21", 8080, "eu-west-2a", "healthy");
+        for (port, asked) in [
+            (None, Some(8080)),
+            (Some("traffic-port"), Some(8080)),
+            (Some("9000"), Some(9000)),
+            (Some("nonsense"), None),
+        ] {
+            let group =
+                TargetGroup { health_check_port: port.map(Into::into), ..TargetGroup::default() };
+            assert_eq!(health_check_port(&group, &target), asked, "{port:?}");
+        }
+    }
+
+    #[test]
+    fn a_share_is_dead_where_no_target_could_answer() {
+        let dead = |targets: Vec<Target>| {
+            let (mut snapshot, group) = (baseline::fargate(), id::group("api"));
+            snapshot.target_health.put(&group, targets);
+            let share = Share { group: &group, weight: 1, percent: 100.0 };
+            of(&snapshot, |patient| {
+                let dead = Dead::of(patient, &share).unwrap()?;
+                let [_, state] = dead.evidence(&Rule::default());
+                Some((dead.words(), state.field, state.value))
+            })
+        };
+        let target = |state: &str| baseline::target("10.0.1.21", 8080, "eu-west-2a", state);
+        assert_eq!(dead(vec![target("unhealthy")]), None);
+        let empty = "target group api has no registered target".to_owned();
+        assert_eq!(dead(vec![]), Some((empty, "TargetHealthDescriptions", "[]".into())));
+        let draining = "target group api has only draining targets".to_owned();
+        assert_eq!(
+            dead(vec![target("draining")]),
+            Some((draining, "TargetHealth.State", "draining".into()))
         );
     }
 }

@@ -517,6 +517,10 @@ fn rule_in_terraform(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::baseline::{self, everywhere, from_block, from_group, id, minutes_ago};
+    use crate::seen::Seen;
+    use crate::snapshot::Snapshot;
+    use crate::testing::of;
 
     fn rule(cidr: &str) -> IpPermission {
         IpPermission {
@@ -694,5 +698,327 @@ mod tests {
             admitted += usize::from(expected);
         }
         assert!((2_000..18_000).contains(&admitted), "the dice are fair: {admitted}");
+    }
+
+    #[test]
+    fn a_permission_covers_the_ports_from_its_first_to_its_last() {
+        let covers = |protocol: &str, from, to| {
+            let permission = IpPermission {
+                ip_protocol: protocol.into(),
+                from_port: from,
+                to_port: to,
+                ..IpPermission::default()
+            };
+            covers_tcp(&permission, 80)
+        };
+        for (from, to, covered) in [
+            (Some(80), Some(80), true),
+            (Some(79), Some(81), true),
+            (Some(81), Some(90), false),
+            (Some(70), Some(79), false),
+            (None, Some(80), true),
+            (None, Some(79), false),
+            (Some(80), None, true),
+            (Some(81), None, false),
+        ] {
+            for protocol in ["tcp", "6"] {
+                assert_eq!(covers(protocol, from, to), covered, "{from:?} to {to:?}");
+            }
+            assert!(!covers("udp", from, to));
+            assert!(covers("-1", from, to), "whatever the ports say");
+        }
+    }
+
+    #[test]
+    fn a_private_block_is_no_part_of_the_world() {
+        let world = Peer { blocks: vec!["0.0.0.0/0".parse().unwrap()], ..Peer::default() };
+        let admits = |cidr| admits([&rule(cidr)], 80, &world, &Lists::default());
+        assert_eq!(admits("0.0.0.0/0"), Admission::Yes);
+        assert_eq!(admits("203.0.113.0/24"), Admission::Unknown);
+        assert_eq!(admits("10.0.0.0/8"), Admission::No);
+        let office = Peer { blocks: vec!["10.0.0.0/8".parse().unwrap()], ..Peer::default() };
+        let to_office = super::admits([&rule("10.1.0.0/16")], 80, &office, &Lists::default());
+        assert_eq!(to_office, Admission::Unknown);
+    }
+
+    #[test]
+    fn the_best_of_all_rules_counts_and_lists_are_read_only_where_they_decide() {
+        let list =
+            IpPermission { cidr_ip: Vec::new(), prefix_list_id: vec!["pl-1".into()], ..rule("") };
+        let let_in = |seen: Option<Seen<Option<Vec<String>>>>, rules: &[IpPermission]| {
+            let mut snapshot = baseline::fargate();
+            seen.into_iter().for_each(|seen| snapshot.prefix_lists.insert("pl-1", seen));
+            let group = SecurityGroup { ip_permissions: rules.to_vec(), ..Default::default() };
+            let peer = Peer { addresses: vec!["10.0.3.17".parse().unwrap()], ..Peer::default() };
+            of(&snapshot, |patient| lets_in(patient, &[&group], 80, &peer))
+        };
+        let refused = || Some(Seen::No(Why::Declined));
+        let blocks = |block: &str| Some(Seen::Yes(Some(vec![block.to_owned()])));
+        let blind = Blind { call: Call::GetManagedPrefixListEntries, why: Why::Declined };
+        let list = || list.clone();
+        assert_eq!(let_in(refused(), &[list(), rule("10.0.0.0/8")]), Ok(Admission::Yes));
+        assert_eq!(let_in(refused(), &[list()]), Err(blind));
+        assert_eq!(let_in(None, &[list()]), Ok(Admission::Unknown), "it was not asked");
+        assert_eq!(let_in(Some(Seen::Yes(None)), &[list()]), Ok(Admission::Unknown));
+        assert_eq!(let_in(blocks("10.0.3.0/24"), &[list()]), Ok(Admission::Yes));
+        assert_eq!(let_in(blocks("10.9.0.0/16"), &[list()]), Ok(Admission::No));
+        let other_port = IpPermission { from_port: Some(81), to_port: Some(81), ..list() };
+        assert_eq!(let_in(refused(), &[other_port]), Ok(Admission::No));
+        assert_eq!(let_in(None, &[]), Ok(Admission::No));
+    }
+
+    /// The service behind a load balancer, whose task and balancer have these rules.
+    fn guarded(inbound: &[IpPermission], outbound: &[IpPermission]) -> Snapshot {
+        let mut snapshot = baseline::fargate();
+        let groups = &mut snapshot.security_groups;
+        groups.change("sg-task").unwrap().ip_permissions = inbound.to_vec();
+        groups.change("sg-balancer").unwrap().ip_permissions_egress = outbound.to_vec();
+        snapshot
+    }
+
+    fn balancer(patient: &Patient) -> LoadBalancer {
+        let arn = traffic::balancers(patient).unwrap().into_iter().next().unwrap();
+        patient.load_balancer(arn).unwrap().unwrap().clone()
+    }
+
+    #[test]
+    fn a_task_lets_the_balancer_in_by_its_group_or_by_the_blocks_of_all_its_subnets() {
+        let admitted = |snapshot: &Snapshot| {
+            of(snapshot, |p| into_task(p, &balancer(p), &BTreeSet::from(["sg-task"]), 8080))
+        };
+        let by = |rules: &[IpPermission]| admitted(&guarded(rules, &[]));
+        assert_eq!(by(&[from_group(8080, "sg-balancer")]), Ok(Admission::Yes));
+        assert_eq!(by(&[from_group(8081, "sg-balancer")]), Ok(Admission::No));
+        assert_eq!(by(&[from_group(8080, "sg-other")]), Ok(Admission::No));
+        assert_eq!(by(&[from_block(8080, "10.0.0.0/16")]), Ok(Admission::Yes));
+        assert_eq!(by(&[]), Ok(Admission::No));
+        let mut gone = guarded(&[], &[]);
+        gone.subnets.insert("subnet-0c3", Seen::Yes(None));
+        assert_eq!(admitted(&gone), Ok(Admission::Unknown), "nobody knows where it is");
+        let mut gone = guarded(&[], &[]);
+        gone.security_groups.insert("sg-task", Seen::Yes(None));
+        assert_eq!(admitted(&gone), Ok(Admission::Unknown), "it might let anybody in");
+        let mut hidden = guarded(&[from_group(8080, "sg-balancer")], &[]);
+        hidden.subnets.insert("subnet-0c3", Seen::No(Why::Declined));
+        assert_eq!(admitted(&hidden), Ok(Admission::Yes), "the group suffices");
+    }
+
+    #[test]
+    fn the_balancer_is_let_out_to_a_target_or_to_wherever_tasks_may_be() {
+        let target = baseline::target("10.0.1.21", 8080, "eu-west-2a", "healthy");
+        let out = |rules: &[IpPermission], target: Option<&Target>| {
+            let groups = BTreeSet::from(["sg-task"]);
+            of(&guarded(&[], rules), |p| out_to_task(p, &balancer(p), &groups, target, 8080))
+        };
+        let here = |rules: &[IpPermission]| out(rules, Some(&target));
+        assert_eq!(here(&[from_block(8080, "10.0.1.0/24")]), Ok(Admission::Yes));
+        assert_eq!(here(&[from_block(8080, "10.0.2.0/24")]), Ok(Admission::No));
+        assert_eq!(here(&[from_group(8080, "sg-task")]), Ok(Admission::Yes));
+        assert_eq!(here(&[]), Ok(Admission::No));
+        assert_eq!(out(&[from_block(8080, "10.0.0.0/16")], None), Ok(Admission::Yes));
+        assert_eq!(out(&[from_block(8080, "10.0.1.7/32")], None), Ok(Admission::Unknown));
+        assert_eq!(out(&[from_block(8080, "10.0.9.0/24")], None), Ok(Admission::No));
+        let mut gone = guarded(&[], &[]);
+        gone.security_groups.insert("sg-balancer", Seen::Yes(None));
+        let groups = BTreeSet::from(["sg-task"]);
+        let admitted = of(&gone, |p| out_to_task(p, &balancer(p), &groups, None, 8080));
+        assert_eq!(admitted, Ok(Admission::Unknown));
+    }
+
+    #[test]
+    fn open_ports_are_those_of_rules_that_surely_admit_the_balancer() {
+        let rules = [
+            IpPermission { to_port: Some(9000), ..from_group(8080, "sg-balancer") },
+            from_group(22, "sg-other"),
+            from_block(80, "10.0.0.0/16"),
+            from_block(81, "10.0.3.1/32"),
+            IpPermission { ip_protocol: "udp".into(), ..from_group(53, "sg-balancer") },
+            everywhere("-1", None),
+        ];
+        let open = of(&guarded(&rules, &[]), |p| {
+            let group = p.security_group("sg-task").unwrap().unwrap();
+            open_to(p, &balancer(p), &[group]).unwrap()
+        });
+        assert_eq!(open, BTreeSet::from([Ports(80, 80), Ports(8080, 9000)]));
+    }
+
+    #[test]
+    fn a_target_has_the_groups_of_its_tasks_interface() {
+        let groups = |snapshot: &Snapshot, target: Option<&str>| {
+            let target = target.map(|id| baseline::target(id, 32768, "eu-west-2a", "healthy"));
+            of(snapshot, |patient| {
+                let groups = task_groups(patient, target.as_ref()).unwrap();
+                groups.into_iter().map(str::to_owned).collect::<Vec<_>>()
+            })
+        };
+        let mut snapshot = baseline::fargate();
+        assert_eq!(groups(&snapshot, Some("10.0.1.21")), ["sg-task"]);
+        assert_eq!(groups(&snapshot, Some("10.9.9.9")), [""; 0], "a stranger");
+        let arn = snapshot.services[0].service_arn.clone();
+        let tasks = snapshot.running_tasks.change(&arn).unwrap();
+        let interfaces: Vec<String> =
+            tasks.iter().filter_map(|task| task.network_interface_id.clone()).collect();
+        (tasks[0].started_at, tasks[1].started_at) = (Some(minutes_ago(9)), Some(minutes_ago(1)));
+        for (interface, group) in interfaces.iter().zip(["sg-old", "sg-new"]) {
+            snapshot.interfaces.change(interface).unwrap().groups = vec![group.into()];
+        }
+        assert_eq!(groups(&snapshot, Some("10.0.1.21")), ["sg-old"]);
+        assert_eq!(groups(&snapshot, None), ["sg-new"], "the newest task");
+        let newest = &mut snapshot.running_tasks.change(&arn).unwrap()[1];
+        newest.last_status = "PENDING".into();
+        assert_eq!(groups(&snapshot, None), ["sg-old"], "the newest that runs");
+        let oldest = &mut snapshot.running_tasks.change(&arn).unwrap()[0];
+        oldest.started_by = Some("ecs-svc/1".into());
+        assert_eq!(groups(&snapshot, None), ["sg-task"], "what the deployment asks for");
+        let ec2 = baseline::ec2();
+        assert_eq!(groups(&ec2, Some("i-0a1b2c3d4e5f60001")), ["sg-instance"]);
+    }
+
+    #[test]
+    fn a_tasks_network_is_that_of_its_deployment() {
+        let network = |group: &str| NetworkConfiguration {
+            security_groups: vec![group.into()],
+            ..NetworkConfiguration::default()
+        };
+        let mut snapshot = baseline::fargate();
+        let service = &mut snapshot.services[0];
+        service.network_configuration = Some(network("sg-service"));
+        let mut older = service.deployments[0].clone();
+        (older.id, older.status) = ("ecs-svc/1".into(), "ACTIVE".into());
+        older.network_configuration = Some(network("sg-older"));
+        service.deployments[0].network_configuration = Some(network("sg-primary"));
+        service.deployments.insert(0, older);
+        let configured = |snapshot: &Snapshot, started_by: Option<&str>| {
+            let task = started_by.map(|id| Task { started_by: Some(id.into()), ..Task::default() });
+            of(snapshot, |patient| {
+                configured(patient, task.as_ref()).unwrap().security_groups[0].clone()
+            })
+        };
+        assert_eq!(configured(&snapshot, None), "sg-primary");
+        assert_eq!(configured(&snapshot, Some("ecs-svc/1")), "sg-older");
+        assert_eq!(configured(&snapshot, Some("ecs-svc/0")), "sg-service");
+        snapshot.services[0].deployments[1].network_configuration = None;
+        assert_eq!(configured(&snapshot, None), "sg-service");
+    }
+
+    #[test]
+    fn a_target_is_found_at_its_address_or_at_its_instances() {
+        let found = |snapshot: &Snapshot, id: &str, port: i32| {
+            let target = baseline::target(id, port, "eu-west-2a", "healthy");
+            of(snapshot, |patient| {
+                let address = target_address(patient, &target).unwrap();
+                let subnet = target_subnet(patient, &target).unwrap();
+                (address.map(|it| it.to_string()), subnet.map(str::to_owned))
+            })
+        };
+        let at = |address: &str, subnet: &str| (Some(address.into()), Some(subnet.into()));
+        assert_eq!(found(&baseline::fargate(), "10.0.1.21", 8080), at("10.0.1.21", "subnet-0a1"));
+        let instance = "i-0a1b2c3d4e5f60001";
+        let mut ec2 = baseline::ec2();
+        assert_eq!(found(&ec2, instance, 32768), at("10.0.1.101", "subnet-0a1"));
+        assert_eq!(found(&ec2, instance, 1), (None, None), "no task of ours has this port");
+        ec2.instance_interfaces.insert(instance, Seen::Yes(None));
+        assert_eq!(found(&ec2, instance, 32768), (None, None), "the instance is gone");
+    }
+
+    #[test]
+    fn the_health_check_asks_a_port_of_the_target_or_of_any_task() {
+        let asked = |port: Option<&str>, target: Option<i32>| {
+            let group = TargetGroup {
+                target_group_arn: id::group("api"),
+                port: Some(1),
+                health_check_port: port.map(Into::into),
+                ..TargetGroup::default()
+            };
+            let target =
+                target.map(|port| baseline::target("10.0.1.21", port, "eu-west-2a", "healthy"));
+            of(&baseline::fargate(), |p| health_check_port(p, &group, target.as_ref()))
+        };
+        for port in [None, Some("traffic-port")] {
+            assert_eq!(asked(port, Some(32768)), Some(32768));
+            assert_eq!(asked(port, None), Some(8080));
+        }
+        assert_eq!(asked(Some("9000"), Some(32768)), Some(9000));
+        assert_eq!(asked(Some("9000"), None), Some(9000));
+    }
+
+    #[test]
+    fn a_group_has_the_port_of_the_container_that_is_registered_with_it() {
+        let mut snapshot = baseline::fargate();
+        snapshot.services[0].load_balancers[0].alternate_target_group_arn = Some("green".into());
+        let port = |arn: &str| {
+            let group = TargetGroup {
+                target_group_arn: arn.into(),
+                port: Some(80),
+                ..TargetGroup::default()
+            };
+            of(&snapshot, |patient| container_port(patient, &group))
+        };
+        assert_eq!(port(&id::group("api")), Some(8080));
+        assert_eq!(port("green"), Some(8080));
+        assert_eq!(port("another"), Some(80), "its own");
+    }
+
+    #[test]
+    fn subnets_have_blocks_of_both_families() {
+        let mut snapshot = baseline::fargate();
+        snapshot.subnets.change("subnet-0a1").unwrap().ipv6_cidr_block =
+            vec!["2001:db8::/64".into()];
+        let blocks = |snapshot: &Snapshot, ids: &[&str]| {
+            let ids: Vec<String> = ids.iter().map(|id| (*id).into()).collect();
+            let blocks = of(snapshot, |patient| subnet_blocks(patient, &ids)).unwrap();
+            blocks.map(|all| all.iter().map(ToString::to_string).collect::<Vec<_>>())
+        };
+        assert_eq!(
+            blocks(&snapshot, &["subnet-0a1", "subnet-0b2"]).unwrap(),
+            ["10.0.1.0/24", "2001:db8::/64", "10.0.2.0/24"]
+        );
+        snapshot.subnets.insert("subnet-0b2", Seen::Yes(None));
+        assert_eq!(blocks(&snapshot, &["subnet-0a1", "subnet-0b2"]), None);
+    }
+
+    #[test]
+    fn what_a_group_admits_is_told_from_the_rule_that_comes_nearest() {
+        let told = |rules: &[IpPermission]| {
+            let group = SecurityGroup {
+                ip_permissions: rules.to_vec(),
+                ip_permissions_egress: rules.to_vec(),
+                ..SecurityGroup::default()
+            };
+            let (inbound, outbound) = (what_it_admits(&group, 80), what_it_lets_out(&group, 80));
+            let same = inbound.field.replacen("IpPermissions", "IpPermissionsEgress", 1);
+            assert_eq!((same.as_str(), &inbound.value), (outbound.field, &outbound.value));
+            (inbound.field, inbound.value)
+        };
+        let listed =
+            IpPermission { cidr_ip: Vec::new(), prefix_list_id: vec!["pl-1".into()], ..rule("") };
+        let v6 = IpPermission { cidr_ip: Vec::new(), cidr_ipv6: vec!["::/0".into()], ..rule("") };
+        let nobody = IpPermission { cidr_ip: Vec::new(), ..rule("") };
+        for (rules, field, value) in [
+            (
+                vec![from_block(22, "10.0.0.0/8"), rule("10.0.0.0/8")],
+                "IpRanges.CidrIp",
+                "10.0.0.0/8",
+            ),
+            (vec![from_group(80, "sg-1")], "UserIdGroupPairs.GroupId", "sg-1"),
+            (vec![v6], "Ipv6Ranges.CidrIpv6", "::/0"),
+            (vec![listed], "PrefixListIds.PrefixListId", "pl-1"),
+            (vec![nobody], "IpPermissions.IpProtocol", "tcp"),
+            (vec![from_group(22, "sg-1")], "IpPermissions.FromPort", "22"),
+            (vec![everywhere("icmp", None)], "IpPermissions.IpProtocol", "icmp"),
+            (vec![], "IpPermissions", "[]"),
+        ] {
+            assert_eq!(told(&rules), (field, value.to_owned()));
+        }
+    }
+
+    #[test]
+    fn ports_are_one_or_a_range() {
+        let spelled = |ports: Ports| (ports.words(), ports.to_string());
+        assert_eq!(spelled(8080.into()), ("port 8080".into(), "8080".into()));
+        assert_eq!(
+            spelled((32768..=65535).into()),
+            ("ports 32768 to 65535".into(), "32768-65535".into())
+        );
     }
 }

@@ -539,7 +539,8 @@ mod tests {
     use super::*;
     use crate::baseline::{self, minutes_ago};
     use crate::patient::Intent;
-    use crate::snapshot::{Container, Snapshot};
+    use crate::snapshot::{Container, RevisionSummary, Snapshot};
+    use crate::testing::{newest_deployment, of};
 
     const MISSING: &str = "CannotPullContainerError: failed to resolve ref mailer:1: not found";
 
@@ -693,5 +694,175 @@ mod tests {
             (refused.role, refused.action, refused.resource),
             (Some("exec"), Some("ecr:BatchGetImage"), Some("arn:aws:ecr:x"))
         );
+    }
+
+    #[test]
+    fn of_a_long_reason_the_beginning_and_the_end_are_quoted() {
+        assert_eq!(quoted(" Cannot  pull\nit.. "), "Cannot pull it");
+        assert_eq!(quoted(&"x".repeat(160)), "x".repeat(160));
+        let long = format!("{}{}", "a".repeat(100), "z".repeat(110));
+        assert_eq!(quoted(&long), format!("{}…{}", "a".repeat(53), "z".repeat(106)));
+    }
+
+    #[test]
+    fn a_trouble_is_counted_in_tasks_or_told_by_an_event() {
+        let count = |snapshot: &Snapshot| {
+            of(snapshot, |patient| {
+                told(patient, &mut Findings::default()).remove(0).count(patient.now())
+            })
+        };
+        let mut snapshot = baseline::worker();
+        baseline::fail_to_start(&mut snapshot, 2, MISSING);
+        assert_eq!(
+            count(&snapshot),
+            "2 of 2 failed tasks of mailer:12 stopped so within 4 min, the last 2 min ago"
+        );
+        assert_eq!(count(&complaint(100, MISSING)), "ECS said so of mailer:12 100 min ago");
+        let said = of(&complaint(100, MISSING), |patient| {
+            let mut told = told(patient, &mut Findings::default());
+            let event = Told { is_primary: false, said: None, ..told.remove(0) };
+            event.count(patient.now())
+        });
+        assert_eq!(said, "ECS says so of mailer:12, which was rolled back,");
+    }
+
+    #[test]
+    fn the_image_is_that_of_the_container_with_the_reason_or_of_the_only_one() {
+        let image = |named: Option<&str>, containers: &[&str]| {
+            let container = |name: &&str| Container {
+                name: (*name).into(),
+                image: Some(format!("{name}:1")),
+                ..Container::default()
+            };
+            let containers = containers.iter().map(container).collect();
+            let task = Task { containers, ..Task::default() };
+            of(&complaint(100, MISSING), |patient| {
+                let mut told = told(patient, &mut Findings::default());
+                let one = Told { container: named, tasks: vec![&task], ..told.remove(0) };
+                one.image().map(str::to_owned)
+            })
+        };
+        assert_eq!(image(Some("app"), &["sidecar", "app"]).as_deref(), Some("app:1"));
+        assert_eq!(image(None, &["app"]).as_deref(), Some("app:1"));
+        assert_eq!(image(None, &["sidecar", "app"]), None, "nobody knows whose");
+        assert_eq!(image(Some("app"), &["sidecar"]), None);
+    }
+
+    #[test]
+    fn a_tasks_own_reason_comes_before_its_containers_and_names_who_says_the_same() {
+        let read = |own: Option<&str>, of_container: &str| {
+            let task = Task {
+                stopped_reason: own.map(Into::into),
+                containers: vec![Container {
+                    name: "app".into(),
+                    reason: Some(of_container.into()),
+                    ..Container::default()
+                }],
+                ..Task::default()
+            };
+            of_task(&task).map(|(reason, _, name)| (reason.trouble, name.map(str::to_owned)))
+        };
+        let memory = "OutOfMemoryError: Container killed due to memory usage";
+        let app = || Some("app".to_owned());
+        assert_eq!(read(Some(MISSING), MISSING), Some((Trouble::ImageNotFound, app())));
+        assert_eq!(read(Some(MISSING), memory), Some((Trouble::ImageNotFound, None)));
+        assert_eq!(
+            read(Some("Essential container exited"), memory),
+            Some((Trouble::OutOfMemory, app()))
+        );
+        assert_eq!(read(None, "something else"), None);
+    }
+
+    #[test]
+    fn a_health_checks_verdict_is_no_reason_to_ask_the_container() {
+        let mut snapshot = baseline::worker();
+        baseline::fail_to_start(&mut snapshot, 2, "Task failed container health checks");
+        let arn = snapshot.services[0].service_arn.clone();
+        for task in snapshot.stopped_tasks.change(&arn).unwrap() {
+            task.containers[0].reason = Some(MISSING.into());
+        }
+        assert_eq!(troubles(&snapshot), []);
+    }
+
+    #[test]
+    fn an_event_tells_for_a_day_and_a_single_one_after_three_minutes() {
+        let told = |minutes: i64| !troubles(&complaint(minutes, MISSING)).is_empty();
+        let begin = |snapshot: &mut Snapshot| {
+            snapshot.services[0].deployments[0].created_at = Some(minutes_ago(2880));
+        };
+        assert!(!told(2));
+        assert!(told(3));
+        for (minutes, tells) in [(1439, true), (1440, false)] {
+            let mut snapshot = complaint(minutes, MISSING);
+            begin(&mut snapshot);
+            assert_eq!(!troubles(&snapshot).is_empty(), tells, "{minutes} minutes ago");
+        }
+        let mut twice = complaint(1, MISSING);
+        let again = twice.services[0].events[0].clone();
+        twice.services[0].events.insert(0, again);
+        assert_eq!(troubles(&twice), [(Trouble::ImageNotFound, 0, 0)], "two are no accident");
+    }
+
+    #[test]
+    fn a_deployment_that_lacks_tasks_is_told_of_though_the_service_has_enough() {
+        let lacks = |service: i32, primary: i32| {
+            let mut snapshot = complaint(20, MISSING);
+            snapshot.services[0].running_count = service;
+            snapshot.services[0].deployments[0].running_count = primary;
+            !troubles(&snapshot).is_empty()
+        };
+        assert!(lacks(0, 0));
+        assert!(lacks(2, 1));
+        assert!(lacks(1, 2));
+        assert!(!lacks(2, 2));
+        let mut snapshot = complaint(20, MISSING);
+        snapshot.services[0].deployments[0].created_at = Some(minutes_ago(20));
+        assert!(!troubles(&snapshot).is_empty(), "it was said in the first minute");
+        snapshot.services[0].deployments[0].status = "ACTIVE".into();
+        assert!(troubles(&snapshot).is_empty(), "of no version that comes up");
+    }
+
+    /// The deployment of mailer:13 began half an hour ago; ten minutes ago ECS went back from it.
+    fn rolled_back(said: i64) -> Snapshot {
+        let mut snapshot = baseline::worker();
+        let revision = baseline::id::ecs("service-revision/prod/mailer/13");
+        let definition = baseline::id::ecs("task-definition/mailer:13");
+        let deployment = newest_deployment(&mut snapshot);
+        deployment.status = "ROLLBACK_SUCCESSFUL".into();
+        deployment.started_at = Some(minutes_ago(30));
+        deployment.finished_at = Some(minutes_ago(10));
+        deployment.target_service_revision =
+            Some(RevisionSummary { arn: revision.clone(), ..Default::default() });
+        let brought =
+            crate::snapshot::Revision { task_definition: Some(definition), ..Default::default() };
+        snapshot.revisions.put(revision, brought);
+        let event = format!("(service mailer) was unable to place a task. Reason: {MISSING}");
+        baseline::say(&mut snapshot, said, &event);
+        snapshot
+    }
+
+    #[test]
+    fn what_ecs_said_before_it_went_back_is_told_of_the_version_that_it_took_away() {
+        for (said, tells) in [(31, false), (30, true), (20, true), (10, true), (9, false)] {
+            assert_eq!(!troubles(&rolled_back(said)).is_empty(), tells, "{said} minutes ago");
+        }
+        let version = of(&rolled_back(20), |patient| {
+            let told = told(patient, &mut Findings::default()).remove(0);
+            (told.version().to_owned(), told.is_primary)
+        });
+        assert_eq!(version, ("mailer:13".into(), false));
+        let mut snapshot = rolled_back(20);
+        newest_deployment(&mut snapshot).status = "SUCCESSFUL".into();
+        assert!(troubles(&snapshot).is_empty());
+    }
+
+    #[test]
+    fn only_what_keeps_ecs_from_placing_a_task_ends_when_one_is_placed() {
+        for trouble in [Trouble::QuotaReached, Trouble::RoleNotAssumable, Trouble::NoInstanceFits] {
+            assert!(trouble.is_of_placement(), "{trouble:?}");
+        }
+        for trouble in [Trouble::ImageNotFound, Trouble::SubnetFull, Trouble::OutOfMemory] {
+            assert!(!trouble.is_of_placement(), "{trouble:?}");
+        }
     }
 }

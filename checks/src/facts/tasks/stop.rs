@@ -382,3 +382,333 @@ pub fn when(now: Timestamp, stops: &[&Task]) -> String {
         _ => "within the last hour".into(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::baseline::{self, NOW, minutes_ago};
+    use crate::snapshot::{ContainerDefinition, RevisionSummary, Snapshot};
+    use crate::testing::{each_stopped, newest_deployment, of};
+
+    fn stopped(code: &str, reason: &str, containers: &[Container]) -> Task {
+        Task {
+            stop_code: Some(code.into()).filter(|code: &String| !code.is_empty()),
+            stopped_reason: Some(reason.into()).filter(|reason: &String| !reason.is_empty()),
+            containers: containers.to_vec(),
+            ..Task::default()
+        }
+    }
+
+    fn container(name: &str, exit_code: Option<i32>, reason: Option<&str>) -> Container {
+        Container {
+            name: name.into(),
+            exit_code,
+            reason: reason.map(Into::into),
+            ..Container::default()
+        }
+    }
+
+    #[test]
+    fn the_words_of_a_stop_come_before_its_code() {
+        let group = "arn:aws:elasticloadbalancing:eu-west-2:1:targetgroup/api/0123";
+        let of_group = StopKind::BalancerHealthCheck { group: group.into() };
+        let exited = StopKind::Exited { container: "app".into(), code: Some(1) };
+        let app = [container("app", Some(1), None)];
+        let elb = "Task failed ELB health checks in";
+        for (code, reason, kind) in [
+            ("ServiceSchedulerInitiated", format!("{elb} (target-group {group})"), &of_group),
+            ("", format!("{elb} (target-group ({group}))"), &of_group),
+            ("", format!("{elb} {group} and more"), &of_group),
+            ("", "Task failed container health checks".into(), &StopKind::ContainerHealthCheck),
+            ("", "ECS is performing maintenance on it".into(), &StopKind::Maintenance),
+            ("InfrastructureHealth", String::new(), &StopKind::Maintenance),
+            (
+                "EssentialContainerExited",
+                "Scaling activity initiated by (deployment ecs-svc/1)".into(),
+                &StopKind::Scaling,
+            ),
+            ("EssentialContainerExited", "Essential container in task exited".into(), &exited),
+            ("TaskFailedToStart", "CannotPullContainerError".into(), &StopKind::FailedToStart),
+            ("UserInitiated", "Task stopped by user".into(), &StopKind::User),
+            ("SpotInterruption", String::new(), &StopKind::Spot),
+            ("TerminationNotice", String::new(), &StopKind::Spot),
+            ("ServiceSchedulerInitiated", String::new(), &StopKind::Other),
+            ("", String::new(), &StopKind::Other),
+        ] {
+            assert_eq!(&StopKind::of(&stopped(code, &reason, &app)), kind, "{code} {reason}");
+        }
+        let nobody = stopped("EssentialContainerExited", "", &[container("app", None, None)]);
+        assert_eq!(StopKind::of(&nobody), StopKind::Other);
+    }
+
+    #[test]
+    fn a_stop_is_a_failure_on_purpose_or_neither() {
+        let exited = |code| StopKind::Exited { container: "app".into(), code };
+        for (kind, is_failure, is_on_purpose, words) in [
+            (
+                StopKind::BalancerHealthCheck { group: "api".into() },
+                true,
+                false,
+                "failed the balancer's health check",
+            ),
+            (
+                StopKind::ContainerHealthCheck,
+                true,
+                false,
+                "failed the container's own health check",
+            ),
+            (exited(Some(3)), true, false, "container app exited with code 3"),
+            (exited(None), true, false, "container app exited"),
+            (StopKind::FailedToStart, true, false, "failed to start"),
+            (StopKind::Scaling, false, true, "stopped by a deployment or by scaling"),
+            (StopKind::User, false, true, "stopped by a person or a script"),
+            (StopKind::Spot, false, false, "Spot capacity was taken back"),
+            (StopKind::Maintenance, false, false, "replaced by AWS for maintenance"),
+            (StopKind::Other, false, false, "stopped for another reason"),
+        ] {
+            assert_eq!((kind.is_failure(), kind.is_on_purpose()), (is_failure, is_on_purpose));
+            assert_eq!(kind.words(), words);
+        }
+    }
+
+    #[test]
+    fn the_culprit_is_the_first_to_fail_and_not_who_was_told_to_stop() {
+        let app = |code, reason| container("app", Some(code), reason);
+        let side = |code: Option<i32>, reason| container("sidecar", code, reason);
+        for (containers, name) in [
+            (vec![side(Some(143), None), app(1, None)], Some("app")),
+            (vec![side(Some(137), None), app(1, None)], Some("app")),
+            (vec![side(Some(137), Some("OutOfMemoryError")), app(1, None)], Some("sidecar")),
+            (vec![side(None, Some("CannotStartContainerError")), app(0, None)], Some("sidecar")),
+            (vec![side(Some(143), None), app(0, None)], Some("app")),
+            (vec![side(Some(0), None), app(2, None)], Some("app")),
+            (vec![side(None, None), app(137, None)], Some("app")),
+            (vec![side(None, None)], None),
+            (vec![], None),
+        ] {
+            let task = stopped("", "", &containers);
+            let found = culprit(&task).map(|found| found.name.as_str());
+            assert_eq!(found, name, "{containers:?}");
+        }
+    }
+
+    #[test]
+    fn a_version_is_known_by_its_deployment_or_else_by_its_task_definition() {
+        let version =
+            Version { deployment: "ecs-svc/1".into(), task_definition: Some("api:12".into()) };
+        assert!(version.started(Some("ecs-svc/1"), "api:11"));
+        assert!(!version.started(Some("ecs-svc/2"), "api:12"));
+        assert!(version.started(Some("a script"), "api:12"));
+        assert!(!version.started(None, "api:11"));
+        assert!(!Version { task_definition: None, ..version }.started(None, "api:12"));
+    }
+
+    #[test]
+    fn stops_are_grouped_by_version_and_reason_the_largest_group_first() {
+        let mut snapshot = baseline::worker();
+        baseline::exit_tasks(&mut snapshot, 5, 1, None);
+        let arn = snapshot.services[0].service_arn.clone();
+        let tasks = snapshot.stopped_tasks.change(&arn).unwrap();
+        tasks[1].started_by = Some("ecs-svc/1".into());
+        tasks[2].stopped_reason = Some("Task failed container health checks".into());
+        of(&snapshot, |patient| {
+            let groups = groups(patient).unwrap();
+            let sizes: Vec<usize> = groups.iter().map(|group| group.tasks.len()).collect();
+            assert_eq!(sizes, [3, 1, 1]);
+            let largest = &groups[0];
+            assert_eq!(largest.first_stop(), Some(minutes_ago(18)));
+            assert_eq!(largest.last_stop(), Some(minutes_ago(2)));
+            assert_eq!(largest.newest().and_then(|task| task.stopped_at), largest.last_stop());
+            assert!(largest.is_of(&primary_version(patient)));
+            let other = groups.iter().find(|it| it.started_by == Some("ecs-svc/1")).unwrap();
+            assert!(!other.is_of(&primary_version(patient)));
+        });
+    }
+
+    fn failed(snapshot: &Snapshot) -> Vec<(bool, usize)> {
+        of(snapshot, |patient| {
+            let failures = failures(patient).unwrap();
+            failures.iter().map(|it| (it.is_primary, it.tasks.len())).collect()
+        })
+    }
+
+    fn exited(count: u8) -> Snapshot {
+        let mut snapshot = baseline::worker();
+        baseline::exit_tasks(&mut snapshot, count, 1, None);
+        baseline::lack_tasks(&mut snapshot);
+        snapshot
+    }
+
+    #[test]
+    fn failures_are_of_the_primary_version_and_of_the_last_hour() {
+        assert_eq!(failed(&exited(3)), [(true, 3)]);
+        for (minutes, count) in [(60, 3), (61, 0)] {
+            let old = |task: &mut Task| task.stopped_at = Some(minutes_ago(minutes));
+            let left: usize =
+                failed(&each_stopped(exited(3), old)).iter().map(|(_, tasks)| tasks).sum();
+            assert_eq!(left, count, "{minutes} minutes ago");
+        }
+        let changes: [(&str, fn(&mut Task)); 3] = [
+            ("nobody knows when", |task| task.stopped_at = None),
+            ("another deployment's", |task| task.started_by = Some("ecs-svc/1".into())),
+            ("on purpose", |task| {
+                task.stopped_reason = Some("Scaling activity initiated by".into())
+            }),
+        ];
+        for (why, change) in changes {
+            assert_eq!(failed(&each_stopped(exited(3), change)), [], "{why}");
+        }
+    }
+
+    /// Tasks that stopped so many minutes ago, while the service has as many tasks as it should.
+    fn ceased(minutes: &[i64]) -> bool {
+        let mut snapshot = baseline::worker();
+        baseline::exit_tasks(&mut snapshot, 1, 1, None);
+        let arn = snapshot.services[0].service_arn.clone();
+        let stopped = snapshot.stopped_tasks.change(&arn).unwrap();
+        let model = stopped[0].clone();
+        let at = |ago: &i64| Task { stopped_at: Some(minutes_ago(*ago)), ..model.clone() };
+        *stopped = minutes.iter().map(at).collect();
+        failed(&snapshot).is_empty()
+    }
+
+    #[test]
+    fn stops_have_ceased_after_ten_minutes_and_thrice_the_usual_time_between_them() {
+        assert!(!ceased(&[10]));
+        assert!(ceased(&[11]));
+        // Every four minutes: twelve would do, and every five minutes it is fifteen.
+        assert!(!ceased(&[12, 16, 20]));
+        assert!(ceased(&[13, 17, 21]));
+        assert!(!ceased(&[14, 19]));
+        assert!(ceased(&[16, 21]));
+    }
+
+    #[test]
+    fn stops_have_not_ceased_while_tasks_are_missing() {
+        let old = |task: &mut Task| task.stopped_at = Some(minutes_ago(30));
+        let mut snapshot = each_stopped(exited(1), old);
+        assert_eq!(failed(&snapshot), [(true, 1)]);
+        snapshot.services[0].running_count = snapshot.services[0].desired_count;
+        assert_eq!(failed(&snapshot), []);
+    }
+
+    /// The deployment of another version began ten minutes ago and was rolled back; its tasks were
+    /// made so many minutes ago.
+    fn rolled_back(status: &str, made: Option<i64>) -> Snapshot {
+        let definition = baseline::id::ecs("task-definition/mailer:13");
+        let revision = baseline::id::ecs("service-revision/prod/mailer/13");
+        let mut snapshot = each_stopped(exited(2), |task| {
+            task.started_by = Some("ecs-svc/13".into());
+            task.task_definition_arn = definition.clone();
+            task.created_at = made.map(minutes_ago);
+        });
+        let deployment = newest_deployment(&mut snapshot);
+        deployment.status = status.into();
+        deployment.started_at = Some(minutes_ago(10));
+        deployment.target_service_revision =
+            Some(RevisionSummary { arn: revision.clone(), ..Default::default() });
+        let brought =
+            crate::snapshot::Revision { task_definition: Some(definition), ..Default::default() };
+        snapshot.revisions.put(revision, brought);
+        snapshot
+    }
+
+    #[test]
+    fn the_version_that_was_rolled_back_is_failing_too() {
+        assert_eq!(failed(&rolled_back("ROLLBACK_SUCCESSFUL", Some(9))), [(false, 2)]);
+        assert_eq!(failed(&rolled_back("ROLLBACK_SUCCESSFUL", Some(10))), [(false, 2)]);
+        assert_eq!(failed(&rolled_back("ROLLBACK_SUCCESSFUL", Some(11))), [], "an older attempt");
+        assert_eq!(failed(&rolled_back("ROLLBACK_SUCCESSFUL", None)), []);
+        assert_eq!(failed(&rolled_back("SUCCESSFUL", Some(9))), []);
+        let versions =
+            of(&rolled_back("ROLLBACK_SUCCESSFUL", Some(9)), |p| failing_versions(p).unwrap());
+        assert_eq!(versions.len(), 2, "each version once");
+        let mut full = rolled_back("ROLLBACK_SUCCESSFUL", Some(9));
+        full.services[0].running_count = full.services[0].desired_count;
+        full = each_stopped(full, |task| task.stopped_at = Some(minutes_ago(30)));
+        assert_eq!(failed(&full), [(false, 2)], "it did not cease, it was taken away");
+    }
+
+    #[test]
+    fn the_exit_of_an_essential_container_counts_where_the_runtime_says_nothing() {
+        let definition = TaskDefinition {
+            container_definitions: [("app", true), ("init", false)]
+                .map(|(name, essential)| ContainerDefinition {
+                    name: name.into(),
+                    essential,
+                    ..Default::default()
+                })
+                .into(),
+            ..Default::default()
+        };
+        let found = |containers: &[Container]| {
+            let task = stopped("EssentialContainerExited", "", containers);
+            let failures = Failures { task_definition: "", is_primary: true, tasks: vec![&task] };
+            exits(&failures, Some(&definition), |code| code > 0)
+                .into_keys()
+                .map(|(name, code)| format!("{name} {code}"))
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(found(&[container("app", Some(1), None)]), ["app 1"]);
+        assert_eq!(found(&[container("app", Some(0), None)]), [""; 0]);
+        assert_eq!(found(&[container("init", Some(1), None)]), [""; 0]);
+        assert_eq!(found(&[container("stranger", Some(1), None)]), ["stranger 1"]);
+        let app = |reason| [container("app", Some(137), Some(reason))];
+        for reason in [
+            "OutOfMemoryError: Container killed due to memory usage",
+            "killed due to memory usage",
+            "CannotStartContainerError: no such file",
+            "ContainerRuntimeError: no",
+        ] {
+            assert_eq!(found(&app(reason)), [""; 0], "{reason}");
+        }
+        assert_eq!(found(&app("something else")), ["app 137"]);
+        assert!(is_essential(None, "app"), "as by default");
+    }
+
+    #[test]
+    fn one_exit_among_other_failures_counts_only_if_it_is_the_newest() {
+        let task = |arn: &str, code: &str, exit| Task {
+            task_arn: arn.into(),
+            ..stopped(code, "", &[container("app", Some(exit), None)])
+        };
+        let exit = |arn, code| task(arn, "EssentialContainerExited", code);
+        let other = |arn| task(arn, "TaskFailedToStart", 1);
+        for (tasks, count) in [
+            (vec![exit("1", 1), other("2")], Some(1)),
+            (vec![other("1"), exit("2", 1)], None),
+            (vec![other("1"), exit("2", 1), exit("3", 1)], Some(2)),
+            (vec![exit("1", 2), exit("2", 1), exit("3", 1)], Some(2)),
+        ] {
+            let failures =
+                Failures { task_definition: "", is_primary: true, tasks: tasks.iter().collect() };
+            let found = exits(&failures, None, |_| true);
+            assert_eq!(found.get(&("app", 1)).map(Vec::len), count, "{tasks:?}");
+        }
+    }
+
+    #[test]
+    fn a_stop_is_quoted_in_words_or_by_its_code_or_by_its_status() {
+        let quoted = |task: Task| {
+            let evidence = evidence(&Task { last_status: "STOPPED".into(), ..task });
+            (evidence.field, evidence.value)
+        };
+        assert_eq!(quoted(stopped("Code", "Words.", &[])), ("stoppedReason", "Words.".into()));
+        assert_eq!(quoted(stopped("Code", "", &[])), ("stopCode", "Code".into()));
+        assert_eq!(quoted(stopped("", "", &[])), ("lastStatus", "STOPPED".into()));
+    }
+
+    #[test]
+    fn stops_are_told_by_when_they_were() {
+        let at =
+            |minutes: Option<i64>| Task { stopped_at: minutes.map(minutes_ago), ..Task::default() };
+        let told = |minutes: &[Option<i64>]| {
+            let tasks: Vec<Task> = minutes.iter().copied().map(at).collect();
+            when(NOW, &tasks.iter().collect::<Vec<_>>())
+        };
+        assert_eq!(told(&[Some(3), Some(15)]), "within 12 min, the last 3 min ago");
+        assert_eq!(told(&[Some(3), None]), "3 min ago");
+        assert_eq!(told(&[Some(3), Some(3)]), "3 min ago");
+        assert_eq!(told(&[None]), "within the last hour");
+    }
+}
