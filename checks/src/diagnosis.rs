@@ -1,14 +1,15 @@
 //! Findings in causal order: whatever explains stands before whatever is explained. An edge runs
 //! from a finding whose check explains a symptom to a finding whose check shows it, if their scopes
-//! overlap and the cause did not begin after the effect. There are no scores, so the order can be
-//! explained.
+//! overlap and the cause did not begin after the effect. It may pass through symptoms that were not
+//! seen, where AWS forgets them or nobody could look, and then says so. There are no scores, so the
+//! order can be explained.
 
 use crate::catalog;
 use crate::check::{Check, Role, Severity};
 use crate::exam::{Exam, Outcome, examine};
 use crate::finding::Finding;
 use crate::patient::Patient;
-use crate::seen::Blind;
+use crate::seen::{Blind, Why};
 use crate::symptom::Symptom;
 
 /// The state of a service in one word.
@@ -77,6 +78,8 @@ pub struct Node {
     pub check: &'static Check,
     pub finding: Finding,
     pub standing: Standing,
+    /// Symptoms between what it stands under and itself that nobody saw, and nothing contradicts.
+    pub by_way_of: Vec<Symptom>,
     pub explains: Vec<Node>,
     pub suspects: Vec<Suspect>,
 }
@@ -112,71 +115,157 @@ pub fn diagnose(patient: &Patient) -> Diagnosis {
     conclude(catalog::checks().map(|check| examine(check, patient)).collect())
 }
 
+#[derive(Clone, Copy)]
 struct Found<'a> {
     check: &'static Check,
     finding: &'a Finding,
 }
 
-fn conclude(exams: Vec<Exam>) -> Diagnosis {
-    let found: Vec<Found> = exams
-        .iter()
-        .flat_map(|exam| exam.findings.iter().map(|finding| Found { check: exam.check, finding }))
-        .collect();
-    let parents: Vec<Option<usize>> = parents(&found);
-    let node = |index: usize| build(index, &found, &parents, &exams);
-    let mut roots: Vec<Node> = Vec::new();
-    let mut notes: Vec<Node> = Vec::new();
-    for index in (0..found.len()).filter(|index| parents[*index].is_none()) {
-        let node = node(index);
-        if node.standing == Standing::Note { notes.push(node) } else { roots.push(node) }
+/// Why one finding stands under another.
+#[derive(Clone, Debug)]
+struct Edge {
+    cause: usize,
+    /// The symptoms between the two that nobody saw, from the cause on; none where the one explains
+    /// the other at once.
+    by_way_of: Vec<Symptom>,
+}
+
+/// All that was found, and what was not seen and may yet have been there.
+struct Case<'a> {
+    found: Vec<Found<'a>>,
+    /// Checks that show a symptom, and neither found it nor can tell that it was not there.
+    unsure: Vec<&'static Check>,
+}
+
+impl<'a> Case<'a> {
+    fn new(exams: &'a [Exam]) -> Case<'a> {
+        let of = |exam: &'a Exam| {
+            exam.findings.iter().map(|finding| Found { check: exam.check, finding })
+        };
+        let unsure = |exam: &&Exam| match exam.outcome {
+            Outcome::CouldNotLook | Outcome::Crashed => true,
+            // What it found may be about another part of the service.
+            Outcome::Healthy | Outcome::Sick => exam.check.shows.is_some_and(Symptom::passes),
+            Outcome::NotApplicable(_) => false,
+        };
+        Case {
+            found: exams.iter().flat_map(of).collect(),
+            unsure: exams.iter().filter(unsure).map(|exam| exam.check).collect(),
+        }
     }
-    // A stable sort: what is equal in all of these stays in catalog order.
-    roots.sort_by_key(|node| (node.standing, node.severity(), std::cmp::Reverse(node.weight())));
-    Diagnosis { verdict: verdict(&roots, &exams), roots, notes, exams }
-}
 
-fn explains(cause: &Found, effect: &Found) -> bool {
-    let after = matches!((cause.finding.since, effect.finding.since), (Some(cause), Some(effect)) if cause > effect);
-    let joint = effect.check.shows.is_some_and(|symptom| cause.check.explains.contains(&symptom));
-    joint && !effect.finding.alone && !after && cause.finding.scope.overlaps(&effect.finding.scope)
-}
+    /// Whether one finding explains another, and by way of what.
+    fn edge(&self, cause: usize, effect: usize) -> Option<Edge> {
+        let (of, to) = (&self.found[cause], &self.found[effect]);
+        let shown = to.check.shows.filter(|_| !to.finding.alone)?;
+        let after = of.finding.since.zip(to.finding.since).is_some_and(|(of, to)| of > to);
+        if after || !of.finding.scope.overlaps(&to.finding.scope) {
+            return None;
+        }
+        Some(Edge { cause, by_way_of: self.way(of, to, shown)? })
+    }
 
-/// For each finding the one that it stands under: of all that explain it, the one at the end of the
-/// longest chain, so that a chain of five reads as five steps and not as five children of one
-/// cause.
-fn parents(found: &[Found]) -> Vec<Option<usize>> {
-    let causes: Vec<Vec<usize>> = found
-        .iter()
-        .map(|effect| (0..found.len()).filter(|cause| explains(&found[*cause], effect)).collect())
-        .collect();
-    let depth: Vec<usize> = (0..found.len()).map(|index| depth(index, &causes)).collect();
-    causes
-        .iter()
-        .map(|causes| {
-            causes.iter().copied().max_by_key(|cause| (depth[*cause], std::cmp::Reverse(*cause)))
-        })
-        .collect()
+    /// The shortest way from what a finding explains to a symptom, through symptoms that were not
+    /// seen where they would have had to be, and that nothing contradicts.
+    fn way(&self, of: &Found, to: &Found, shown: Symptom) -> Option<Vec<Symptom>> {
+        let mut ways: Vec<Vec<Symptom>> = vec![Vec::new()];
+        let mut next = 0;
+        while let Some(way) = ways.get(next).cloned() {
+            next += 1;
+            let explains = match way.last() {
+                None => of.check.explains,
+                Some(last) => self.unsure.iter().find(|check| check.shows == Some(*last))?.explains,
+            };
+            if explains.contains(&shown) {
+                return Some(way);
+            }
+            for step in explains.iter().filter(|step| self.is_open(**step, of, to)) {
+                if !ways.iter().any(|known| known.contains(step)) {
+                    ways.push([way.clone(), vec![*step]].concat());
+                }
+            }
+        }
+        None
+    }
+
+    /// Whether a symptom may have been there between two findings though nobody saw it.
+    fn is_open(&self, step: Symptom, of: &Found, to: &Found) -> bool {
+        let seen = self.found.iter().any(|found| {
+            found.check.shows == Some(step)
+                && !found.finding.alone
+                && found.finding.scope.overlaps(&of.finding.scope)
+                && found.finding.scope.overlaps(&to.finding.scope)
+        });
+        !seen && self.unsure.iter().any(|check| check.shows == Some(step))
+    }
+
+    /// For each finding what it stands under. What explains it at once goes before what explains it
+    /// by way of something unseen; of several, the one at the end of the longest chain, so that a
+    /// chain of five reads as five steps and not as five children of one cause.
+    fn parents(&self) -> Vec<Option<Edge>> {
+        let all = 0..self.found.len();
+        let edges: Vec<Vec<Edge>> = all
+            .clone()
+            .map(|effect| {
+                all.clone().filter_map(|cause| self.edge(cause, effect)).collect::<Vec<_>>()
+            })
+            .collect();
+        let mut depths = vec![None; self.found.len()];
+        all.clone().for_each(|index| {
+            depth(index, &edges, &mut depths);
+        });
+        let rank = |edge: &&Edge| {
+            (edge.by_way_of.is_empty(), depths[edge.cause], std::cmp::Reverse(edge.cause))
+        };
+        edges.iter().map(|edges| edges.iter().max_by_key(rank).cloned()).collect()
+    }
 }
 
 /// The length of the longest chain that leads to a finding. A law keeps the causal map free of
 /// circles.
-fn depth(index: usize, causes: &[Vec<usize>]) -> usize {
-    causes[index].iter().map(|cause| 1 + depth(*cause, causes)).max().unwrap_or(0)
+fn depth(index: usize, edges: &[Vec<Edge>], known: &mut [Option<usize>]) -> usize {
+    if let Some(depth) = known[index] {
+        return depth;
+    }
+    let mut longest = 0;
+    for edge in &edges[index] {
+        longest = longest.max(1 + edge.by_way_of.len() + depth(edge.cause, edges, known));
+    }
+    known[index] = Some(longest);
+    longest
 }
 
-fn build(index: usize, found: &[Found], parents: &[Option<usize>], exams: &[Exam]) -> Node {
-    let Found { check, finding } = &found[index];
-    let children = (0..found.len()).filter(|child| parents[*child] == Some(index));
+fn conclude(exams: Vec<Exam>) -> Diagnosis {
+    let case = Case::new(&exams);
+    let parents = case.parents();
+    let (mut roots, mut notes): (Vec<Node>, Vec<Node>) = (0..case.found.len())
+        .filter(|index| parents[*index].is_none())
+        .map(|index| build(index, &case, &parents, &exams))
+        .partition(|node| node.standing != Standing::Note);
+    // A stable sort: what is equal in all of these stays in catalog order.
+    let rank = |node: &Node| (node.standing, node.severity(), std::cmp::Reverse(node.weight()));
+    roots.sort_by_key(rank);
+    notes.sort_by_key(rank);
+    Diagnosis { verdict: verdict(&roots, &exams), roots, notes, exams }
+}
+
+fn build(index: usize, case: &Case, parents: &[Option<Edge>], exams: &[Exam]) -> Node {
+    let Found { check, finding } = case.found[index];
     let root = parents[index].is_none();
-    let explains: Vec<Node> = children.map(|child| build(child, found, parents, exams)).collect();
+    let is_child = |child: &usize| parents[*child].as_ref().is_some_and(|edge| edge.cause == index);
+    let explains: Vec<Node> = (0..case.found.len())
+        .filter(is_child)
+        .map(|child| build(child, case, parents, exams))
+        .collect();
     let mut standing = Standing::of(check.role);
     if standing == Standing::Risk && explains.iter().any(Node::is_symptom) {
         standing = Standing::Cause;
     }
     Node {
         check,
-        finding: (*finding).clone(),
+        finding: finding.clone(),
         standing,
+        by_way_of: parents[index].clone().map(|edge| edge.by_way_of).unwrap_or_default(),
         explains,
         suspects: if root && check.role == Role::Symptom {
             suspects(check, exams)
@@ -210,21 +299,48 @@ fn suspects(symptom: &Check, exams: &[Exam]) -> Vec<Suspect> {
     suspects
 }
 
-/// A call is decisive if a check that shows a symptom could not do without it: unseen is never
-/// healthy.
 fn verdict(roots: &[Node], exams: &[Exam]) -> Verdict {
-    let unseen = |exam: &Exam| {
-        exam.check.role == Role::Symptom
-            && matches!(exam.outcome, Outcome::CouldNotLook | Outcome::Crashed)
-    };
+    let hurts = |root: &Node| root.severity() <= Severity::Medium;
     if roots.iter().any(|root| matches!(root.standing, Standing::Cause | Standing::Unexplained)) {
         Verdict::Sick
-    } else if exams.iter().any(unseen) {
+    } else if exams.iter().any(|exam| is_decisive(exam, exams)) {
         Verdict::Unknown
-    } else if roots.is_empty() {
-        Verdict::Healthy
-    } else {
+    } else if roots.iter().any(hurts) {
         Verdict::AtRisk
+    } else {
+        Verdict::Healthy
+    }
+}
+
+/// Whether a check that could not look might have made the verdict sick, and nothing that was seen
+/// rules it out: unseen is never healthy. What the user declined does not count. A cause is ruled
+/// out where all that it would explain was looked for and is not there.
+fn is_decisive(exam: &Exam, exams: &[Exam]) -> bool {
+    let unseen = matches!(exam.outcome, Outcome::CouldNotLook | Outcome::Crashed);
+    let declined = !exam.missed.is_empty()
+        && exam.missed.iter().all(|missed| missed.origin().why == Why::Declined);
+    let decides = match exam.check.role {
+        Role::Symptom => true,
+        Role::Cause => exam.check.severity <= Severity::High && !is_ruled_out(exam.check, exams),
+        Role::Risk | Role::Note => false,
+    };
+    unseen && !declined && decides
+}
+
+fn is_ruled_out(cause: &Check, exams: &[Exam]) -> bool {
+    let is_absent = |symptom: &Symptom| {
+        let mut shown = exams.iter().filter(|exam| exam.check.shows == Some(*symptom)).peekable();
+        shown.peek().is_some()
+            && shown
+                .all(|exam| matches!(exam.outcome, Outcome::Healthy | Outcome::NotApplicable(_)))
+    };
+    !cause.explains.is_empty() && cause.explains.iter().all(is_absent)
+}
+
+impl Diagnosis {
+    /// The checks that could not look and might have made the verdict sick.
+    pub fn decisive(&self) -> impl Iterator<Item = &Exam> {
+        self.exams.iter().filter(|exam| is_decisive(exam, &self.exams))
     }
 }
 
@@ -546,12 +662,130 @@ mod tests {
     }
 
     #[test]
-    fn a_call_is_decisive_only_for_a_symptom() {
-        for check in [cause("port", &[TargetsUnhealthy]), risk("single", &[]), note("pinned")] {
-            for outcome in [Outcome::CouldNotLook, Outcome::Crashed] {
-                assert_eq!(verdict_of([ended(check, outcome)]), Verdict::Healthy, "{check:?}");
-            }
+    fn a_blind_cause_is_decisive_unless_what_it_explains_is_not_there() {
+        let port = || blind(cause("port", &[TargetsUnhealthy, NoTarget]), &[Call::DescribeTasks]);
+        let unhealthy = |outcome| ended(symptom("unhealthy", TargetsUnhealthy, &[]), outcome);
+        let empty = |outcome| ended(symptom("empty", NoTarget, &[]), outcome);
+        for (first, second, verdict) in [
+            (Outcome::Healthy, Outcome::Healthy, Verdict::Healthy),
+            (Outcome::Healthy, Outcome::NotApplicable("no load balancer"), Verdict::Healthy),
+            (Outcome::Healthy, Outcome::CouldNotLook, Verdict::Unknown),
+            (Outcome::Crashed, Outcome::Healthy, Verdict::Unknown),
+        ] {
+            assert_eq!(
+                verdict_of([port(), unhealthy(first.clone()), empty(second.clone())]),
+                verdict,
+                "{first:?}, {second:?}"
+            );
         }
+        assert_eq!(verdict_of([port(), unhealthy(Outcome::Healthy)]), Verdict::Unknown);
+        assert_eq!(
+            verdict_of([blind(cause("certificate", &[]), &[Call::ListCertificates])]),
+            Verdict::Unknown,
+            "nothing else would show it"
+        );
+    }
+
+    #[test]
+    fn blindness_that_could_not_have_made_it_sick_is_not_decisive() {
+        let missed = [Call::DescribeTasks];
+        let minor = Check { severity: Severity::Medium, ..cause("tag", &[]) };
+        for check in [risk("single", &[]), note("pinned"), minor] {
+            assert_eq!(verdict_of([blind(check, &missed)]), Verdict::Healthy, "{check:?}");
+        }
+        let mut declined = blind(cause("certificate", &[]), &missed);
+        declined.missed.iter_mut().for_each(|missed| missed.why = Why::Declined);
+        assert_eq!(verdict_of([declined]), Verdict::Healthy, "the user did not want to know");
+    }
+
+    #[test]
+    fn only_a_risk_that_will_hurt_is_told_by_the_verdict() {
+        for (severity, verdict) in [
+            (Severity::Medium, Verdict::AtRisk),
+            (Severity::Low, Verdict::Healthy),
+            (Severity::Info, Verdict::Healthy),
+        ] {
+            let risk = sick(Check { severity, ..risk("single", &[]) });
+            assert_eq!(verdict_of([risk]), verdict);
+        }
+    }
+
+    // What was not seen.
+
+    #[test]
+    fn an_explanation_reaches_through_what_passes_and_is_not_seen() {
+        let port = || sick(cause("port", &[TargetsUnhealthy]));
+        let unhealthy =
+            |outcome| ended(symptom("unhealthy", TargetsUnhealthy, &[TasksKeepStopping]), outcome);
+        let stopping =
+            |outcome| ended(symptom("stopping", TasksKeepStopping, &[RolledBack]), outcome);
+        let back = || sick(symptom("back", RolledBack, &[]));
+        let told = ["cause port", "  - back"];
+        for outcome in [Outcome::Healthy, Outcome::CouldNotLook, Outcome::Crashed] {
+            assert_eq!(
+                outline([port(), unhealthy(outcome.clone()), stopping(outcome.clone()), back()]),
+                told,
+                "{outcome:?}"
+            );
+        }
+        let diagnosis =
+            conclude(vec![port(), unhealthy(Outcome::Healthy), stopping(Outcome::Healthy), back()]);
+        assert_eq!(diagnosis.roots[0].explains[0].by_way_of, [TargetsUnhealthy, TasksKeepStopping]);
+    }
+
+    #[test]
+    fn it_does_not_reach_through_what_was_looked_for_and_lasts() {
+        let port = || sick(cause("port", &[TooFewRunning]));
+        let few = |outcome| ended(symptom("few", TooFewRunning, &[DeploymentStuck]), outcome);
+        let stuck = || sick(symptom("stuck", DeploymentStuck, &[]));
+        assert_eq!(
+            outline([port(), few(Outcome::Healthy), stuck()]),
+            ["cause port", "unexplained stuck"]
+        );
+        assert_eq!(
+            outline([port(), few(Outcome::NotApplicable("no task is desired")), stuck()]),
+            ["cause port", "unexplained stuck"]
+        );
+        assert_eq!(
+            outline([port(), few(Outcome::CouldNotLook), stuck()]),
+            ["cause port", "  - stuck"]
+        );
+    }
+
+    #[test]
+    fn what_is_seen_is_not_passed_by() {
+        // The targets of green are unhealthy, so those of blue are what was not seen.
+        let of = |name: &str| trouble(name).concerns(Kind::TargetGroup, name);
+        let unhealthy =
+            |name: &str| found(symptom("unhealthy", TargetsUnhealthy, &[NoTarget]), [of(name)]);
+        let exams = |name: &str| {
+            outline([
+                found(cause("port", &[TargetsUnhealthy]), [of("blue")]),
+                unhealthy(name),
+                found(symptom("empty", NoTarget, &[]), [of("blue")]),
+            ])
+        };
+        assert_eq!(exams("blue"), ["cause port blue", "  - unhealthy blue", "    - empty blue"]);
+        assert_eq!(
+            exams("green"),
+            ["cause port blue", "  - empty blue", "unexplained unhealthy green"]
+        );
+    }
+
+    #[test]
+    fn what_explains_at_once_goes_before_what_reaches_far() {
+        assert_eq!(
+            outline([
+                sick(cause("far", &[TargetsUnhealthy])),
+                ended(
+                    symptom("unhealthy", TargetsUnhealthy, &[TasksKeepStopping]),
+                    Outcome::Healthy
+                ),
+                sick(symptom("stopping", TasksKeepStopping, &[])),
+                sick(cause("near", &[TasksKeepStopping])),
+            ]),
+            ["cause near", "  - stopping", "cause far"]
+        );
     }
 
     // Suspects.

@@ -3,7 +3,7 @@
 //! between their findings.
 
 macro_rules! symptoms {
-    ($( $name:ident = $words:literal; )*) => {
+    ($( $name:ident = $words:literal $(, $passes:ident)?; )*) => {
         /// Something that goes wrong, as an operator would say it; the gravest first, as headlines
         /// have it.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -15,8 +15,16 @@ macro_rules! symptoms {
             pub fn words(self) -> &'static str {
                 match self { $( Symptom::$name => $words, )* }
             }
+
+            /// Whether AWS forgets it, or it comes and goes between two looks: that it is not seen
+            /// now does not tell that it was not there.
+            pub fn passes(self) -> bool {
+                match self { $( Symptom::$name => symptoms!(@ $( $passes )?), )* }
+            }
         }
     };
+    (@) => { false };
+    (@ passes) => { true };
 }
 
 // What clients feel, then how the deployment ended, then the way to it.
@@ -29,20 +37,20 @@ symptoms! {
     DeploymentStuck = "the deployment does not end";
     NoTarget = "no target is left for the traffic";
     TargetsUnused = "targets are registered where no traffic goes";
-    TargetsUnhealthy = "targets are unhealthy";
+    TargetsUnhealthy = "targets are unhealthy", passes;
     TargetsFlapping = "targets go in and out of service";
-    HealthCheckRefused = "nothing answers the health check";
-    HealthCheckFailsInApp = "the app answers its health check with an error";
-    HealthCheckTimesOut = "the health check gets no answer in time";
+    HealthCheckRefused = "nothing answers the health check", passes;
+    HealthCheckFailsInApp = "the app answers its health check with an error", passes;
+    HealthCheckTimesOut = "the health check gets no answer in time", passes;
     Saturated = "CPU or memory is used up";
-    TasksKeepStopping = "tasks keep stopping";
-    TasksFailToStart = "tasks fail to start";
+    TasksKeepStopping = "tasks keep stopping", passes;
+    TasksFailToStart = "tasks fail to start", passes;
     TooFewRunning = "too few tasks run";
-    NoInstanceFits = "no container instance fits";
-    ContainerExits = "a container exits with an error";
-    RegistryUnreachable = "the image registry cannot be reached";
-    SecretStoreUnreachable = "the secret store cannot be reached";
-    LogsUnreachable = "CloudWatch Logs cannot be reached";
+    NoInstanceFits = "no container instance fits", passes;
+    ContainerExits = "a container exits with an error", passes;
+    RegistryUnreachable = "the image registry cannot be reached", passes;
+    SecretStoreUnreachable = "the secret store cannot be reached", passes;
+    LogsUnreachable = "CloudWatch Logs cannot be reached", passes;
     AlarmFired = "an alarm stopped the deployment";
     DigestNotResolved = "an image tag could not be resolved";
     OpenToWorld = "the balancer is open to every address";
