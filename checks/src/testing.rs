@@ -19,6 +19,7 @@ pub fn made(id: &'static str) -> Check {
         role: Role::Cause,
         shows: None,
         explains: &[],
+        applies: &[],
         reads: &[],
         example: Snapshot::default,
         look: |_, _| Ok(()),

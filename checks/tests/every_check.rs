@@ -13,6 +13,7 @@ use ecs_doctor_checks::catalog;
 use ecs_doctor_checks::check::{Check, Role};
 use ecs_doctor_checks::diagnosis::diagnose;
 use ecs_doctor_checks::exam::{Exam, Outcome, examine};
+use ecs_doctor_checks::finding::Finding;
 use ecs_doctor_checks::patient::{Expected, Intent, Patient};
 use ecs_doctor_checks::snapshot::Snapshot;
 use ecs_doctor_checks::symptom::Symptom;
@@ -438,8 +439,8 @@ fn follows_a_colon(finding: &Finding) -> bool {
     let word = finding.claim.split([' ', '\'']).next().unwrap_or_default();
     let small = word.starts_with(|c: char| c.is_lowercase() || c.is_ascii_digit() || c == '"');
     let acronym = word.chars().filter(|c| c.is_uppercase()).count() > 1;
-    let product =
-        ["Fargate", "Express", "Docker", "Auto", "Amazon", "Cloud", "Service"].contains(&word);
+    let product = ["Fargate", "Express", "Docker", "Auto", "Amazon", "Cloud", "Service", "Spot"]
+        .contains(&word);
     (finding.names || small || acronym || product) && !finding.claim.ends_with('.')
 }
 

@@ -534,7 +534,7 @@ mod tests {
         let finding = exam(CHECK, &snapshot).findings.remove(0);
         assert!(
             finding.remedy.shell()[0].ends_with(
-                "--deployment-configuration minimumHealthyPercent=50,maximumPercent=100"
+                "--deployment-configuration 'minimumHealthyPercent=50,maximumPercent=100'"
             ),
             "a deployment needs no more"
         );
@@ -573,7 +573,7 @@ mod tests {
                 .any(|evidence| evidence.field == "placementConstraints.expression")
         );
         assert!(finding.remedy.shell()[0].contains(
-            "--attributes name=stack,value=batch,targetType=container-instance,targetId=7777"
+            "--attributes 'name=stack,value=batch,targetType=container-instance,targetId=7777"
         ));
     }
 

@@ -274,11 +274,11 @@ pub fn brings<'a>(
     }
 }
 
-/// `The deployment of api:13`, or its id where its version is not known.
+/// `the deployment of api:13`, or its id where its version is not known.
 pub fn name(deployment: &ServiceDeployment, brings: Option<&str>) -> String {
     match brings {
-        Some(definition) => format!("The deployment of {}", short(definition)),
-        None => format!("Deployment {}", short(&deployment.service_deployment_arn)),
+        Some(definition) => format!("the deployment of {}", short(definition)),
+        None => format!("deployment {}", short(&deployment.service_deployment_arn)),
     }
 }
 
@@ -678,8 +678,8 @@ mod tests {
         let mut deployment = in_status("IN_PROGRESS");
         deployment.service_deployment_arn = "arn:aws:ecs:x:1:service-deployment/c/s/d1".into();
         let definition = "arn:aws:ecs:x:1:task-definition/api:13";
-        assert_eq!(name(&deployment, Some(definition)), "The deployment of api:13");
-        assert_eq!(name(&deployment, None), "Deployment d1");
+        assert_eq!(name(&deployment, Some(definition)), "the deployment of api:13");
+        assert_eq!(name(&deployment, None), "deployment d1");
     }
 
     #[test]

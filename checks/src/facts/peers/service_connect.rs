@@ -360,7 +360,7 @@ mod tests {
         );
         let connect = in_prod("admin").map(|connect| ServiceConnect { namespace: None, ..connect });
         assert!(told(connect, joining).summary.contains("in the namespace of its cluster"));
-        let plain = "aws ecs update-service --cluster prod --service api --service-connect-configuration enabled=true,namespace=internal";
+        let plain = "aws ecs update-service --cluster prod --service api --service-connect-configuration 'enabled=true,namespace=internal'";
         let off = in_prod("admin").map(|connect| ServiceConnect { enabled: false, ..connect });
         assert_eq!(
             [told(None, joining).shell(), told(off, joining).shell()].concat(),
