@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
+use checks::aws::url::Url;
 use checks::check::Severity;
-use checks::facts::inbound::request::Url;
 use checks::patient::Expected;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use jiff::SignedDuration;

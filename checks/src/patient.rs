@@ -6,9 +6,9 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 
+use crate::aws::url::Url;
 use crate::call::{Call, LOG_STREAM};
 use crate::command::{Command, Words};
-use crate::facts::inbound::request::Url;
 use crate::finding::{Evidence, Kind, Subject};
 pub use crate::intent::{Expected, Intent};
 use crate::seen::{Blind, Seen, Why};

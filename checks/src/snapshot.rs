@@ -51,7 +51,6 @@ pub use trail::*;
 pub use vpc::*;
 pub use web_acl::*;
 
-use crate::facts::inbound::request::Url;
 use crate::seen::{Blind, Seen, Why};
 
 /// The version of the snapshot file: a reader takes every minor version of its own major version.
@@ -154,14 +153,3 @@ macro_rules! snapshot {
 }
 
 tables!(snapshot);
-
-impl Snapshot {
-    /// Keeps the URL that the user asks about, without what may be secret in it.
-    pub fn ask_for(&mut self, url: &Url) {
-        let rules =
-            self.rules.0.values().filter_map(|rules| {
-                if let Seen::Yes(rules) = rules { rules.as_deref() } else { None }
-            });
-        self.url = Some(url.kept(rules.flatten()));
-    }
-}

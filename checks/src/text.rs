@@ -23,6 +23,12 @@ pub(crate) fn parsed<T: FromStr>(text: &str) -> Option<T> {
     text.parse().ok()
 }
 
+/// The beginning of a text that is too long for its place.
+pub fn shortened(text: &str, longest: usize) -> String {
+    let cut: String = text.chars().take(longest).collect();
+    if cut.len() < text.len() { format!("{cut}…") } else { cut }
+}
+
 /// A clause as the start of a sentence.
 pub fn capitalised(words: &str) -> String {
     let mut letters = words.chars();

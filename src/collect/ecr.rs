@@ -2,8 +2,8 @@
 //! behind it, and what may move the tag or remove the image.
 
 use aws_sdk_ecr::types::ImageIdentifier;
+use checks::aws::image::{InEcr, Reference, in_ecr};
 use checks::call::Call;
-use checks::facts::image::reference::{InEcr, Reference, in_ecr};
 use checks::seen::Seen;
 use checks::snapshot::image::LifecycleRule;
 use checks::snapshot::{Image, LifecyclePolicy, PinnedImage, Repository};

@@ -3,8 +3,9 @@
 
 use std::collections::BTreeSet;
 
+use checks::aws::url::Url;
 use checks::call::Call;
-use checks::facts::inbound::request::{Takes, Url, names_host, takes};
+use checks::facts::inbound::request::{Takes, names_host, takes};
 use checks::seen::{Seen, Why};
 use checks::snapshot::{ClusterServices, Listener, LoadBalancer, Revision, Rule, Service};
 use futures::future::{join, join_all};

@@ -15,7 +15,7 @@ use aws_smithy_runtime_api::client::http::HttpConnector;
 use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
 use aws_smithy_types::body::SdkBody;
 use aws_smithy_types::byte_stream::ByteStream;
-use checks::facts::inbound::request::Url;
+use checks::aws::url::Url;
 use checks::patient::{Intent, Patient};
 use checks::seen::Seen;
 use checks::snapshot::{LoadBalancer, Probe, ProbeAnswer, ProbeFailure, Snapshot};

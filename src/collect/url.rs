@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use checks::facts::inbound::request::Url;
+use checks::aws::url::Url;
+use checks::facts::inbound::request;
 use checks::patient::{Intent, Patient};
 use checks::snapshot::Snapshot;
 use checks::views::request_path;
@@ -13,7 +14,7 @@ use super::Aws;
 /// Keeps the URL in the snapshot, and asks about the target groups on its way that nobody has asked
 /// about.
 pub async fn url(aws: &Aws, snapshot: &mut Snapshot, url: &Url) {
-    snapshot.ask_for(url);
+    request::ask_for(snapshot, url);
     let Some(service) = snapshot.services.first() else { return };
     let intent = Intent::default();
     let paths = request_path::of_url(&Patient::new(snapshot, service, &intent), url);

@@ -5,9 +5,10 @@ use std::io::Write;
 use std::path::Path;
 
 use anyhow::{Result, anyhow};
+use checks::aws::url::Url;
 use checks::check::Severity;
 use checks::diagnosis::diagnose;
-use checks::facts::inbound::request::Url;
+use checks::facts::inbound::request;
 use checks::patient::{Intent, Patient};
 use checks::snapshot::{Service, Snapshot};
 
@@ -81,7 +82,7 @@ pub fn snapshot(question: &Question, file: Option<&Path>) -> Result<Snapshot> {
             let by_name = question.service.filter(|typed| typed_url(typed).is_none());
             let mut snapshot = chosen(replay::load(file)?, by_name)?;
             if let Some(url) = question.url {
-                snapshot.ask_for(url);
+                request::ask_for(&mut snapshot, url);
             }
             Ok(snapshot)
         }

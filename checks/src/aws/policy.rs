@@ -3,7 +3,7 @@
 
 use serde_json::Value;
 
-use crate::facts::network::reach::Admission;
+use crate::aws::admission::Admission;
 
 /// Whether a policy lets an action on a resource through, whoever asks. `Unknown` where it depends
 /// on who or how.

@@ -7,11 +7,6 @@ use std::sync::LazyLock;
 
 use regex::{Captures, Regex};
 
-use crate::aws::event::{self, Event};
-use crate::facts::deployment::rollout;
-use crate::finding::Evidence;
-use crate::patient::Patient;
-use crate::snapshot::ServiceDeployment;
 use crate::text::pattern;
 
 /// What one reason says.
@@ -162,34 +157,6 @@ pub fn read(text: &str) -> Reason<'_> {
         .iter()
         .find_map(|(pattern, make)| pattern.captures(text).map(|captures| make(&captures)))
         .unwrap_or(Reason::Other)
-}
-
-/// Every reason that ECS gives for giving a deployment up: its own two, and those of its events.
-pub fn of<'a>(
-    patient: &Patient<'a>,
-    deployment: &'a ServiceDeployment,
-) -> Vec<(Reason<'a>, Evidence)> {
-    let own = deployment
-        .rollback
-        .iter()
-        .filter_map(|rollback| rollback.reason.as_deref())
-        .map(|reason| (reason, "rollback.reason"));
-    let own = own.chain(deployment.status_reason.as_deref().map(|reason| (reason, "statusReason")));
-    let own =
-        own.map(|(reason, field)| (read(reason), rollout::evidence(deployment, field, reason)));
-    let began = rollout::started(deployment);
-    let since = patient.service().events.iter().filter(move |event| {
-        event.created_at.is_some_and(|at| began.is_some_and(|began| at >= began))
-    });
-    let told =
-        since.filter(|event| matches!(event::read(&event.message), Event::RolledBack { .. }));
-    own.chain(told.map(|event| {
-        (
-            read(&event.message),
-            patient.evidence("events.message", &event.message).at(event.created_at),
-        )
-    }))
-    .collect()
 }
 
 /// The role that ECS used for something that IAM refused, in AWS's usual words for it.

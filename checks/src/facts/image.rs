@@ -1,3 +1,3 @@
 //! Images and the digests behind their tags.
 
-pub mod reference;
+pub mod pinned;

@@ -4,7 +4,7 @@
 pub mod capacity;
 pub mod connection_errors;
 pub mod container_log;
-pub mod crash;
+pub mod last_word;
 pub mod metric;
 pub mod reason;
 pub mod scaling;

@@ -5,8 +5,8 @@
 
 use std::collections::BTreeSet;
 
+use crate::aws::image;
 use crate::facts::deployment::{rollback, rollout};
-use crate::facts::image::reference;
 use crate::facts::inbound::traffic;
 use crate::facts::tasks::stop;
 use crate::patient::Patient;
@@ -671,7 +671,7 @@ impl Changes {
             let ((before, old), (after, new)) = (image_of(from, name), image_of(to, name));
             let text = |spelled: Option<&str>, digest: Option<&str>| match (
                 spelled.map(rollout::short),
-                digest.map(reference::short),
+                digest.map(image::short),
             ) {
                 (Some(spelled), Some(digest)) if !spelled.contains('@') => {
                     Some(format!("{spelled} ({digest})"))

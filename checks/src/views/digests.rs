@@ -7,9 +7,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
 
+use crate::aws::image;
 use crate::aws::time;
 use crate::facts::deployment::rollout;
-use crate::facts::image::reference;
 use crate::patient::Patient;
 use crate::seen::Unseen;
 use crate::snapshot::{Image, Revision, Task};
@@ -111,7 +111,7 @@ pub fn read<'a>(patient: &Patient<'a>, unseen: &mut Unseen) -> Vec<Row<'a>> {
             task.last_status == "RUNNING" && version_of(&revisions, task) == Some(*revision)
         };
         for container in &definition.container_definitions {
-            let tag = reference::tagged(&container.image)
+            let tag = image::tagged(&container.image)
                 .and_then(|_| unseen.see(patient.image(&container.image)).flatten());
             let mut running = BTreeMap::new();
             let reported = tasks

@@ -11,7 +11,8 @@ use answer::nobody;
 pub use answer::{Answer, By};
 use walk::Draft;
 
-use crate::facts::inbound::request::{self, Url};
+use crate::aws::url::Url;
+use crate::facts::inbound::request;
 use crate::facts::inbound::traffic;
 use crate::patient::Patient;
 use crate::seen::Blind;

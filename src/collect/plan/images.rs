@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use checks::facts::image::reference::{Reference, by_digest, has_left};
+use checks::aws::image::{Reference, by_digest};
+use checks::facts::image::pinned::has_left;
 use checks::seen::Seen;
 use checks::snapshot::{Image, PinnedImage, Revision, Table, TaskDefinition};
 use futures::future::{Shared, join, join_all};

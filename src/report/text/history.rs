@@ -5,8 +5,9 @@
 use std::io::Write;
 
 use anstyle::Style;
+use checks::aws::image;
 use checks::aws::time;
-use checks::facts::image::reference;
+use checks::facts::image::pinned;
 use checks::facts::inbound::traffic;
 use comfy_table::{ContentArrangement, Table, presets};
 use jiff::{SignedDuration, Timestamp};
@@ -361,7 +362,7 @@ impl Text {
 
 /// The digits of a digest that tell it from others.
 fn hex(digest: &str) -> &str {
-    let short = reference::short(digest);
+    let short = image::short(digest);
     short.strip_prefix("sha256:").unwrap_or(short)
 }
 

@@ -6,12 +6,13 @@ use std::collections::BTreeSet;
 
 use jiff::SignedDuration;
 
+use crate::aws::admission::Admission;
 use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
 use crate::facts::inbound::health_check::{self, FailedCheck, Failure};
 use crate::facts::inbound::task_access;
 use crate::facts::inbound::traffic;
-use crate::facts::network::reach::{self, Admission};
+use crate::facts::network::reach;
 use crate::facts::tasks::metric;
 use crate::finding::{Evidence, Kind, Remedy, Subject};
 use crate::patient::Patient;

@@ -5,11 +5,12 @@ use std::collections::BTreeSet;
 
 use jiff::SignedDuration;
 
+use crate::aws::url::Url;
 use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
 use crate::command::{Command, Word};
 use crate::facts::inbound::probe::{self, Leads};
-use crate::facts::inbound::request::{self, Takes, Url};
+use crate::facts::inbound::request::{self, Takes};
 use crate::facts::inbound::traffic::{self, GroupState};
 use crate::facts::tasks::metric;
 use crate::finding::{Evidence, Finding, Kind, Remedy, Subject};

@@ -2,12 +2,13 @@
 //! first deployment that has nothing to go back to is not meant: `rollback_failed` tells of that.
 
 use crate::aws::event::{self, Event};
+use crate::aws::image;
 use crate::aws::time::{age, words};
 use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
 use crate::command::Word;
 use crate::facts::deployment::{rollback, rollout};
-use crate::facts::image::reference;
+use crate::facts::image::pinned;
 use crate::finding::{Evidence, Kind, Remedy, Subject};
 use crate::hcl::Hcl;
 use crate::patient::Patient;
@@ -69,7 +70,7 @@ crate::check! {
         // The tag has moved on, and what the old version has pinned is still there.
         snapshot.images.change(&id::image("api:1.4.2")).into_iter().for_each(|tag| tag.image_digest = id::digest(2));
         let pinned = PinnedImage { image_digest: id::digest(1), failure_code: None };
-        snapshot.pinned_images.put(reference::by_digest(&id::image("api"), &id::digest(1)), pinned);
+        snapshot.pinned_images.put(image::by_digest(&id::image("api"), &id::digest(1)), pinned);
     },
 }
 
@@ -121,7 +122,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     let version = version.and_then(|revision| findings.see(patient.revision(revision)).flatten());
     // What was good then is of no use now if its image is gone.
     let gone =
-        |image: &ContainerImage| findings.see(reference::gone(patient, image)).flatten().is_some();
+        |image: &ContainerImage| findings.see(pinned::gone(patient, image)).flatten().is_some();
     let is_gone = version.is_some_and(|revision| revision.container_images.iter().any(gone));
     let version =
         version.filter(|_| !is_gone).and_then(|revision| revision.task_definition.as_deref());
@@ -223,7 +224,7 @@ mod tests {
         snapshot.images.insert(id::image("api:1.4.2"), crate::seen::Seen::Yes(None));
         let gone =
             PinnedImage { image_digest: id::digest(1), failure_code: Some("ImageNotFound".into()) };
-        snapshot.pinned_images.put(reference::by_digest(&id::image("api"), &id::digest(1)), gone);
+        snapshot.pinned_images.put(image::by_digest(&id::image("api"), &id::digest(1)), gone);
         let remedy = exam(CHECK, &snapshot).findings[0].remedy.clone();
         assert!(remedy.summary.contains("whose image is there"), "{}", remedy.summary);
         assert!(remedy.shell()[0].contains("--task-definition \"$TASK_DEFINITION\""), "{remedy:?}");

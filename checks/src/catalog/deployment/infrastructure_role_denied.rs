@@ -84,7 +84,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     }
     let deployment = rollout::newest(patient)?;
     if let Some(deployment) = deployment.filter(|deployment| rollback::began(deployment)) {
-        for (reason, evidence) in rollback_reason::of(patient, deployment) {
+        for (reason, evidence) in rollback::reasons(patient, deployment) {
             if let Reason::Denied(denied) = reason {
                 let brings = findings.see(rollout::brings(patient, deployment)).flatten();
                 let subject = Subject::new(Kind::Deployment, &deployment.service_deployment_arn);

@@ -88,7 +88,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         return Ok(());
     };
     let hook = deployment.lifecycle_hook_details.iter().find(|hook| has_failed(hook));
-    let reasons = rollback_reason::of(patient, deployment);
+    let reasons = rollback::reasons(patient, deployment);
     let told = reasons
         .iter()
         .find_map(|(reason, evidence)| Some((Failed::told(reason)?, evidence.clone())));

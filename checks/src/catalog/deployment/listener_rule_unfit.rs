@@ -2,7 +2,7 @@
 //! pair get traffic, or one is in no rule, or a stranger is in it. A rule that sends clients
 //! nowhere is for the balancer checks to tell.
 
-use crate::aws::rollback_reason::{self, Reason, RuleFault};
+use crate::aws::rollback_reason::{Reason, RuleFault};
 use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
 use crate::facts::deployment::rollback;
@@ -87,7 +87,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     let Some(deployment) = rollout::newest(patient)? else { return Ok(()) };
     if rollback::began(deployment) {
         let told =
-            rollback_reason::of(patient, deployment).into_iter().find_map(|(reason, evidence)| {
+            rollback::reasons(patient, deployment).into_iter().find_map(|(reason, evidence)| {
                 match reason {
                     Reason::Rule(fault) => Some((fault, evidence)),
                     _ => None,

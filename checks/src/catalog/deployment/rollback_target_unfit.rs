@@ -2,11 +2,12 @@
 //! today's health check, which is another than its own. That the way back failed is for
 //! `rollback_failed` to tell.
 
+use crate::aws::image::{self, short};
 use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
 use crate::command::{Word, Words};
 use crate::facts::deployment::{rollback, rollout};
-use crate::facts::image::reference::{self, short};
+use crate::facts::image::pinned;
 use crate::facts::tasks::stop;
 use crate::facts::tasks::stop::StopKind;
 use crate::finding::{Evidence, Finding, Kind, Remedy, Subject};
@@ -68,7 +69,7 @@ crate::check! {
         let [live, _] = express_groups();
         snapshot.target_groups.change(&live).into_iter().for_each(|group| group.health_check_path = Some("/ready".into()));
         snapshot.images.change(&id::image("api:1.4.2")).into_iter().for_each(|tag| tag.image_digest = id::digest(2));
-        let key = reference::by_digest(&id::image("api"), &id::digest(1));
+        let key = image::by_digest(&id::image("api"), &id::digest(1));
         snapshot.pinned_images.put(key, PinnedImage { image_digest: id::digest(1), failure_code: Some("ImageNotFound".into()) });
     },
 }
@@ -88,7 +89,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     let Some(back) = rollout::back_to(deployment).filter(is_target) else { return Ok(()) };
     let Some(revision) = patient.revision(back)? else { return Ok(()) };
     for container in &revision.container_images {
-        if let Some(Some(proof)) = findings.see(reference::gone(patient, container)) {
+        if let Some(Some(proof)) = findings.see(pinned::gone(patient, container)) {
             tell_gone(patient, findings, deployment, revision, container, proof);
         }
     }
@@ -122,7 +123,7 @@ fn tell_gone(
     container: &ContainerImage,
     proof: Evidence,
 ) {
-    let Some((image, digest)) = reference::pinned(container) else { return };
+    let Some((image, digest)) = pinned::pinned(container) else { return };
     let claim = format!(
         "{}, but the image that it has pinned, {} of {}, is not in ECR any more: no task of it can start",
         way_back(deployment, revision),
@@ -324,7 +325,7 @@ mod tests {
     #[test]
     fn a_digest_that_the_tag_has_left_may_still_be_there() {
         let mut snapshot = (CHECK.example)();
-        let key = reference::by_digest(&id::image("api"), &id::digest(1));
+        let key = image::by_digest(&id::image("api"), &id::digest(1));
         snapshot.pinned_images.change(&key).unwrap().failure_code = None;
         assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy);
         snapshot.pinned_images.change(&key).unwrap().failure_code = Some("KmsError".into());

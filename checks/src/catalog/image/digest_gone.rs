@@ -1,10 +1,11 @@
 //! What the service runs is not in the registry any more, or will not be for long. The running
 //! tasks live on, and the next one does not start.
 
+use crate::aws::image::{self, InEcr, Reference, short};
 use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
 use crate::facts::deployment::{rollback, rollout};
-use crate::facts::image::reference::{self, InEcr, Reference, has_left, short};
+use crate::facts::image::pinned::{self, has_left};
 use crate::finding::{Evidence, Finding, Kind, Remedy, Subject};
 use crate::patient::Patient;
 use crate::seen::Blind;
@@ -65,7 +66,7 @@ crate::check! {
             tag.image_pushed_at = Some(minutes_ago(2 * 1440));
         }
         let gone = PinnedImage { image_digest: id::digest(1), failure_code: Some("ImageNotFound".into()) };
-        snapshot.pinned_images.put(reference::by_digest(&uri, &id::digest(1)), gone);
+        snapshot.pinned_images.put(image::by_digest(&uri, &id::digest(1)), gone);
         let rule = LifecycleRule {
             rule_priority: 1,
             tag_status: "untagged".into(),
@@ -90,8 +91,8 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     {
         let Some(revision) = patient.revision(arn)? else { continue };
         for container in &revision.container_images {
-            let Some(image) = reference::in_ecr(&container.image)
-                .filter(|image| image.region() == patient.region())
+            let Some(image) =
+                image::in_ecr(&container.image).filter(|image| image.region() == patient.region())
             else {
                 continue;
             };
@@ -119,8 +120,8 @@ impl<'a> Lost<'a> {
         container: &'a ContainerImage,
         image: InEcr<'a>,
     ) -> Result<Option<Lost<'a>>, Blind> {
-        let pinned = reference::pinned(container).map(|(_, digest)| digest);
-        if let (Some(proof), Some(digest)) = (reference::gone(patient, container)?, pinned) {
+        let pinned = pinned::pinned(container).map(|(_, digest)| digest);
+        if let (Some(proof), Some(digest)) = (pinned::gone(patient, container)?, pinned) {
             return Ok(Some(Lost::Digest { digest, proof }));
         }
         let Reference::Tag(name) = image.reference else { return Ok(None) };
@@ -321,7 +322,7 @@ mod tests {
     use crate::testing::{exam, says};
 
     fn key() -> String {
-        reference::by_digest(&id::image("api"), &id::digest(1))
+        image::by_digest(&id::image("api"), &id::digest(1))
     }
 
     fn example(change: impl FnOnce(&mut Snapshot)) -> Snapshot {

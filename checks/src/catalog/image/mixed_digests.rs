@@ -3,11 +3,11 @@
 
 use std::collections::BTreeMap;
 
+use crate::aws::image::{self, short};
 use crate::aws::time::{age, words};
 use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
 use crate::facts::deployment::rollout;
-use crate::facts::image::reference::{self, short};
 use crate::finding::{Evidence, Kind, Remedy, Subject};
 use crate::patient::Patient;
 use crate::seen::Blind;
@@ -159,9 +159,8 @@ fn consistency(
 /// Whether these digests are one image after all: an index and the platforms behind it. Of an image
 /// that cannot be asked about nobody knows, so it may be.
 fn are_one(patient: &Patient, spelled: &str, shares: &[Share]) -> Result<bool, Blind> {
-    let is_here =
-        reference::in_ecr(spelled).is_some_and(|image| image.region() == patient.region());
-    if !is_here || reference::tagged(spelled).is_none() {
+    let is_here = image::in_ecr(spelled).is_some_and(|image| image.region() == patient.region());
+    if !is_here || image::tagged(spelled).is_none() {
         return Ok(true);
     }
     let Some(tag) = patient.image(spelled)?.filter(|tag| tag.is_index()) else { return Ok(false) };

@@ -3,10 +3,10 @@
 
 use jiff::{SignedDuration, Timestamp};
 
+use crate::aws::image;
 use crate::aws::time;
 use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
-use crate::facts::image::reference;
 use crate::facts::tasks::stop;
 use crate::finding::{Evidence, Kind, Remedy, Subject};
 use crate::hcl::Name;
@@ -95,7 +95,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     for container in definition
         .container_definitions
         .iter()
-        .filter(|container| reference::tagged(&container.image).is_some())
+        .filter(|container| image::tagged(&container.image).is_some())
     {
         let Some(tag) = findings.see(patient.image(&container.image)).flatten() else { continue };
         let pinned = revision.and_then(|revision| {
@@ -198,16 +198,16 @@ impl Moved<'_> {
         definition: &str,
         pushed: Timestamp,
     ) {
-        let Some(tagged) = reference::tagged(self.image) else { return };
-        let newest = reference::short(&self.tag.image_digest);
+        let Some(tagged) = image::tagged(self.image) else { return };
+        let newest = image::short(&self.tag.image_digest);
         let age = time::words(time::age(patient.now(), pushed));
         let what = match (self.running.as_slice(), self.pinned) {
             ([], Some((_, digest))) => {
-                format!("every task of this deployment starts {}", reference::short(digest))
+                format!("every task of this deployment starts {}", image::short(digest))
             }
-            ([one], _) => format!("the running task has {}", reference::short(one.digest)),
+            ([one], _) => format!("the running task has {}", image::short(one.digest)),
             (tasks, _) => {
-                format!("{} running tasks have {}", tasks.len(), reference::short(tasks[0].digest))
+                format!("{} running tasks have {}", tasks.len(), image::short(tasks[0].digest))
             }
         };
         let restarted: Vec<&Running> = self

@@ -3,9 +3,9 @@
 
 use std::collections::BTreeSet;
 
+use crate::aws::image::{self, InEcr, Reference};
 use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
-use crate::facts::image::reference::{self, InEcr, Reference};
 use crate::finding::{Evidence, Kind, Remedy, Subject};
 use crate::patient::Patient;
 use crate::snapshot::Repository;
@@ -63,7 +63,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         definition.container_definitions.iter().map(|container| container.image.as_str()).collect();
     for spelled in images {
         let Some(InEcr { uri, reference: Reference::Tag(tag), .. }) =
-            reference::in_ecr(spelled).filter(|image| image.region() == patient.region())
+            image::in_ecr(spelled).filter(|image| image.region() == patient.region())
         else {
             continue;
         };

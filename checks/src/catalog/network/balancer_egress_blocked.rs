@@ -2,11 +2,12 @@
 //! Rules add up and only allow, so this is arithmetic; it speaks only where every group is seen and
 //! no health check proves the contrary.
 
+use crate::aws::admission::Admission;
 use crate::check::{Findings, NoAnswer};
 use crate::facts::inbound::instance::EPHEMERAL;
 use crate::facts::inbound::task_access::{self, Door};
 use crate::facts::inbound::{inbound_rules, traffic};
-use crate::facts::network::reach::{self, Admission};
+use crate::facts::network::reach;
 use crate::finding::{Finding, Kind, Remedy, Subject};
 use crate::patient::Patient;
 use crate::seen::Blind;

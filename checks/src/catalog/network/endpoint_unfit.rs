@@ -3,13 +3,15 @@
 //! something was not reached, and where nothing else leads out of the subnet; an endpoint that
 //! nobody needs may be as it likes.
 
+use crate::aws::admission::Admission;
 use crate::aws::policy;
+use crate::aws::stop_reason::{self, Trouble};
 use crate::check::{Findings, NoAnswer};
 use crate::command::{Command, Words};
 use crate::facts::deployment::rollout;
 use crate::facts::network::egress_path::{self, Journey, Need, Unfit, of_endpoint};
-use crate::facts::network::reach::{self, Admission};
-use crate::facts::tasks::reason::{self, Told, Trouble};
+use crate::facts::network::reach;
+use crate::facts::tasks::reason::{self, Told};
 use crate::finding::{Evidence, Finding, Kind, Remedy, Subject};
 use crate::hcl::Name;
 use crate::patient::Patient;
@@ -275,7 +277,7 @@ fn refusal(patient: &Patient, told: &Told) -> Result<Option<Finding>, Blind> {
         return Ok(None);
     };
     let action = if named {
-        reason::refused(told.text).action.unwrap_or("what was asked")
+        stop_reason::refused(told.text).action.unwrap_or("what was asked")
     } else {
         "s3:GetObject on the bucket of ECR's layers"
     };

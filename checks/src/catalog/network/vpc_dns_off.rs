@@ -2,11 +2,11 @@
 //! only where a stopped task's reason proves that something was not reached: with name servers of
 //! its own a VPC may do without.
 
+use crate::aws::stop_reason::Destination;
 use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
 use crate::facts::deployment::rollout;
 use crate::facts::network::egress_path::{self, Journey};
-use crate::facts::tasks::reason::Destination;
 use crate::finding::{Evidence, Finding, Kind, Remedy, Subject};
 use crate::hcl::Name;
 use crate::patient::Patient;

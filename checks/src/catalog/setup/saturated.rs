@@ -3,13 +3,14 @@
 
 use jiff::SignedDuration;
 
+use crate::aws::stop_reason::Trouble;
 use crate::aws::time;
 use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
 use crate::command::{Argument, Word};
 use crate::facts::inbound::traffic;
 use crate::facts::tasks::metric::{self, Lasting};
-use crate::facts::tasks::reason::{self, Trouble};
+use crate::facts::tasks::reason;
 use crate::facts::tasks::scaling;
 use crate::facts::tasks::stop::{self, StopKind};
 use crate::finding::{Evidence, Finding, Kind, Remedy};

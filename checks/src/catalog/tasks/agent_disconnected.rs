@@ -1,10 +1,11 @@
 //! The ECS agent of a container instance is not connected, so nothing can be placed there.
 
 use crate::aws;
+use crate::aws::stop_reason::Trouble;
 use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
 use crate::facts::tasks::capacity::{self, Candidate, Lack, Need};
-use crate::facts::tasks::reason::{self, Told, Trouble};
+use crate::facts::tasks::reason::{self, Told};
 use crate::finding::{Evidence, Remedy};
 use crate::patient::Patient;
 use crate::text::{and_list, count};

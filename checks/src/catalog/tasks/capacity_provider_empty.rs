@@ -4,13 +4,14 @@
 
 use jiff::SignedDuration;
 
+use crate::aws::stop_reason::{self, Trouble};
 use crate::aws::time;
 use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
 use crate::command::Word;
 use crate::facts::deployment::rollout;
 use crate::facts::tasks::capacity::{self, ARRIVAL, Block, Supply};
-use crate::facts::tasks::reason::{self, SETTLED, Told, Trouble};
+use crate::facts::tasks::reason::{self, SETTLED, Told};
 use crate::finding::{Evidence, Finding, Kind, Remedy, Subject};
 use crate::patient::Patient;
 use crate::snapshot::Task;
@@ -170,7 +171,8 @@ fn supplies<'a>(patient: &Patient<'a>, findings: &mut Findings) -> Option<Vec<Su
 /// How long ago ECS first said that there are no instances, of all that tells of now.
 fn first_said(patient: &Patient) -> Option<SignedDuration> {
     let is_it = |message: &str| {
-        reason::read(message).is_some_and(|reason| reason.trouble == Trouble::CapacityProviderEmpty)
+        stop_reason::read(message)
+            .is_some_and(|reason| reason.trouble == Trouble::CapacityProviderEmpty)
     };
     let complaints = reason::complaints(patient);
     let first = complaints.iter().rev().find(|event| is_it(&event.message))?;
@@ -209,7 +211,7 @@ fn claim(patient: &Patient, supply: &Supply) -> String {
         Block::NotActive(status) => format!("capacity provider {name} is {status}"),
         Block::UpdateFailed(reason) => format!(
             "capacity provider {name} could not be updated (\"{}\")",
-            reason::quoted(reason)
+            stop_reason::quoted(reason)
         ),
         Block::GroupGone(group) => {
             format!("Auto Scaling group {group} of capacity provider {name} does not exist")
@@ -219,7 +221,7 @@ fn claim(patient: &Patient, supply: &Supply) -> String {
                 format!(" {} ago", time::words(time::age(patient.now(), at)))
             });
             let why = activity.status_message.as_deref().map_or_else(String::new, |why| {
-                format!(" (\"{}\")", reason::quoted(decisive(why)))
+                format!(" (\"{}\")", stop_reason::quoted(decisive(why)))
             });
             format!(
                 "Auto Scaling group {group} of capacity provider {name} could not launch an instance{at}{why}"
@@ -229,7 +231,7 @@ fn claim(patient: &Patient, supply: &Supply) -> String {
             let why = process
                 .suspension_reason
                 .as_deref()
-                .map_or_else(String::new, |why| format!(" (\"{}\")", reason::quoted(why)));
+                .map_or_else(String::new, |why| format!(" (\"{}\")", stop_reason::quoted(why)));
             format!(
                 "Auto Scaling group {group} of capacity provider {name} launches nothing, since its process {} is suspended{why}",
                 process.process_name

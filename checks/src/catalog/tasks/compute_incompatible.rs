@@ -1,8 +1,9 @@
 //! The task definition does not fit what the service runs on: registered for instances, and asked
 //! to run on Fargate, or the other way round.
 
+use crate::aws::stop_reason::Trouble;
 use crate::check::{Findings, NoAnswer};
-use crate::facts::tasks::reason::{self, Trouble};
+use crate::facts::tasks::reason;
 use crate::finding::{Evidence, Remedy};
 use crate::patient::Patient;
 use crate::{aws, hcl};

@@ -7,8 +7,9 @@ use std::sync::LazyLock;
 use regex::Regex;
 
 use crate::aws;
+use crate::aws::stop_reason::{self, Trouble};
 use crate::check::{Findings, NoAnswer};
-use crate::facts::tasks::reason::{self, Trouble};
+use crate::facts::tasks::reason;
 use crate::finding::Remedy;
 use crate::patient::Patient;
 use crate::text::pattern;
@@ -61,7 +62,7 @@ static COMMAND: LazyLock<Option<Regex>> = LazyLock::new(|| pattern(r#"exec: "(?<
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     reason::each(patient, findings, &[Trouble::ContainerCannotStart], |told, _| {
-        let command = reason::part(&COMMAND, told.text);
+        let command = stop_reason::part(&COMMAND, told.text);
         let who =
             told.container.map_or("a container".to_owned(), |name| format!("container {name}"));
         let why = match command {
@@ -78,7 +79,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
             Some(command) if told.text.contains("permission denied") => {
                 format!(", because \"{command}\" may not be executed")
             }
-            _ => format!(" (\"{}\")", reason::quoted(told.text)),
+            _ => format!(" (\"{}\")", stop_reason::quoted(told.text)),
         };
         let remedy = Remedy::new(
             "Mend command or entryPoint in the task definition, or the file in the image, and \

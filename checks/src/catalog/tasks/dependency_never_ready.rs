@@ -6,8 +6,9 @@ use std::sync::LazyLock;
 use regex::Regex;
 
 use crate::aws;
+use crate::aws::stop_reason::{self, Trouble};
 use crate::check::{Findings, NoAnswer};
-use crate::facts::tasks::reason::{self, Trouble};
+use crate::facts::tasks::reason;
 use crate::finding::Remedy;
 use crate::patient::Patient;
 use crate::text::pattern;
@@ -67,8 +68,8 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         let name = |it: Option<&str>, otherwise: &str| {
             it.map_or(otherwise.to_owned(), |name| format!("container {name}"))
         };
-        let waiting = name(reason::part(&WAITING, told.text), "a container");
-        let waited_for = name(reason::part(&WAITED_FOR, told.text), "another one");
+        let waiting = name(stop_reason::part(&WAITING, told.text), "a container");
+        let waited_for = name(stop_reason::part(&WAITED_FOR, told.text), "another one");
         let claim = match told.text {
             text if text.contains("did not exit successfully") => {
                 format!("of its task, {waiting} waits for {waited_for}, which failed")

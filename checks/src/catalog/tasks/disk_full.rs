@@ -1,8 +1,9 @@
 //! The disk of the task, or of its instance, has no room for the image or for what the container
 //! writes.
 
+use crate::aws::stop_reason::Trouble;
 use crate::check::{Findings, NoAnswer};
-use crate::facts::tasks::reason::{self, Trouble};
+use crate::facts::tasks::reason;
 use crate::finding::Remedy;
 use crate::patient::Patient;
 use crate::{aws, hcl};

@@ -2,12 +2,13 @@
 //! and quotes the log's last word; exit codes that a signal leaves, and a clean exit, are for other
 //! checks.
 
+use crate::aws::crash;
+use crate::aws::stop_reason::{self, Refused};
 use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
 use crate::facts::access::refusal;
 use crate::facts::deployment::rollout;
-use crate::facts::tasks::crash;
-use crate::facts::tasks::reason::{self, Refused};
+use crate::facts::tasks::last_word;
 use crate::facts::tasks::stop::{self, Exit, Failures};
 use crate::finding::{Evidence, Kind, Remedy, Subject};
 use crate::hcl;
@@ -135,7 +136,7 @@ fn tell(
     } else {
         format!("{} tasks", tasks.len())
     };
-    let logged = crash::last_word(patient, findings, container, tasks);
+    let logged = last_word::of(patient, findings, container, tasks);
     let claim = format!(
         "container {container} exits with code {code}{meaning}{}: {count} of {version}{fate} ended so {}",
         logged.because(),
@@ -181,7 +182,7 @@ fn tell(
 /// not undone by it.
 fn allow(remedy: Remedy, denial: &str, service: &str) -> Remedy {
     let Refused { role: Some(role), action: Some(action), resource: Some(resource) } =
-        reason::refused(denial)
+        stop_reason::refused(denial)
     else {
         return remedy;
     };

@@ -4,7 +4,7 @@
 use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
 use crate::facts::deployment::rollout;
-use crate::facts::tasks::{crash, stop};
+use crate::facts::tasks::{last_word, stop};
 use crate::finding::{Evidence, Kind, Remedy, Subject};
 use crate::patient::Patient;
 use crate::snapshot::Task;
@@ -70,7 +70,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
                 definition.container_definitions.iter().filter(|one| one.essential).count() > 1
             });
             let fate = if failures.is_primary { "" } else { ", which was rolled back," };
-            let logged = crash::last_word(patient, findings, container, &tasks);
+            let logged = last_word::of(patient, findings, container, &tasks);
             // A shell that starts the app may end with 0 whatever the app ended with.
             let meaning = match &logged.crash {
                 Some(crash) => format!("though by its log {}", crash.words),

@@ -1,8 +1,9 @@
 //! Fargate itself has no room in the zones that the service asks for, at this moment.
 
+use crate::aws::stop_reason::Trouble;
 use crate::check::{Findings, NoAnswer};
 use crate::facts::network::reach;
-use crate::facts::tasks::reason::{self, Trouble};
+use crate::facts::tasks::reason;
 use crate::finding::Remedy;
 use crate::patient::Patient;
 use crate::{hcl, words};

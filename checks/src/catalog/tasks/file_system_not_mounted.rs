@@ -2,8 +2,9 @@
 //! access point is not there.
 
 use crate::aws;
+use crate::aws::stop_reason::{Fault, Trouble};
 use crate::check::{Findings, NoAnswer};
-use crate::facts::tasks::reason::{self, Fault, Trouble};
+use crate::facts::tasks::reason;
 use crate::finding::Remedy;
 use crate::patient::Patient;
 

@@ -6,11 +6,12 @@ use std::sync::LazyLock;
 
 use regex::Regex;
 
+use crate::aws::image;
+use crate::aws::stop_reason::{self, Trouble};
 use crate::aws::time;
 use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
-use crate::facts::image::reference;
-use crate::facts::tasks::reason::{self, Told, Trouble};
+use crate::facts::tasks::reason::{self, Told};
 use crate::finding::{Evidence, Remedy};
 use crate::patient::Patient;
 use crate::text::pattern;
@@ -69,7 +70,7 @@ static NAMED: LazyLock<Option<Regex>> = LazyLock::new(|| {
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     reason::each(patient, findings, &[Trouble::ImageNotFound], |told, findings| {
-        let named = told.image().or(reason::part(&NAMED, told.text));
+        let named = told.image().or(stop_reason::part(&NAMED, told.text));
         let name = named.map_or("that the task definition names", short);
         let claim = if told.text.contains("@sha256:") {
             format!("the digest of image {name} is not in the registry any more")
@@ -101,7 +102,7 @@ fn pushed_since(
     findings: &mut Findings,
     named: Option<&str>,
 ) -> Option<Evidence> {
-    let image = named.filter(|image| told.is_primary && reference::tagged(image).is_some())?;
+    let image = named.filter(|image| told.is_primary && image::tagged(image).is_some())?;
     let row = findings.see(patient.image(image)).flatten()?;
     let pushed = row.image_pushed_at?;
     Some(
@@ -125,7 +126,7 @@ fn remedy(patient: &Patient, told: &Told, named: Option<&str>) -> Remedy {
         "Push the image under this tag, or deploy a task definition whose image is there.",
     )
     .cli(told.see(patient));
-    let remedy = match named.and_then(reference::tagged) {
+    let remedy = match named.and_then(image::tagged) {
         Some(image) => remedy.cli(aws!(
             "ecr describe-images --repository-name {} --image-ids imageTag={}",
             image.repository,

@@ -1,11 +1,12 @@
 //! The registry answers and refuses the pull: the execution role, the instance role, or the
 //! password for a private registry is not enough. It names role and action as IAM named them.
 
+use crate::aws::stop_reason::{self, Trouble};
 use crate::check::{Findings, NoAnswer};
 use crate::command::Word;
 use crate::facts::access::refusal;
 use crate::facts::network::egress_path;
-use crate::facts::tasks::reason::{self, Trouble};
+use crate::facts::tasks::reason;
 use crate::finding::Remedy;
 use crate::patient::Patient;
 use crate::{aws, hcl};
@@ -67,7 +68,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         if egress_path::is_of_endpoint(told.text) {
             return None;
         }
-        let refused = reason::refused(told.text);
+        let refused = stop_reason::refused(told.text);
         let claim = match (refused.role, refused.action) {
             (Some(role), Some(action)) => {
                 format!("the registry refuses the pull, because role {role} may not {action}")

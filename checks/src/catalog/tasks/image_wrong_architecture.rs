@@ -6,12 +6,13 @@ use std::sync::LazyLock;
 
 use regex::Regex;
 
+use crate::aws::stop_reason::{self, Trouble};
 use crate::call::{Call, LOG_STREAM};
 use crate::check::{Findings, NoAnswer};
 use crate::command::Command;
 use crate::facts::deployment::rollout;
 use crate::facts::tasks::container_log;
-use crate::facts::tasks::reason::{self, Trouble};
+use crate::facts::tasks::reason;
 use crate::facts::tasks::stop::{self, Failures, StopKind};
 use crate::finding::{Evidence, Kind, Remedy, Subject};
 use crate::patient::Patient;
@@ -69,7 +70,7 @@ static PLATFORM: LazyLock<Option<Regex>> =
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     reason::each(patient, findings, &[Trouble::WrongArchitecture], |told, _| {
-        let claim = match reason::part(&PLATFORM, told.text) {
+        let claim = match stop_reason::part(&PLATFORM, told.text) {
             Some(platform) => {
                 format!("the image has no variant for {platform}, on which the tasks run")
             }
@@ -100,7 +101,7 @@ fn at_exec(patient: &Patient, findings: &mut Findings, failures: &Failures) {
             "the kernel cannot run the program of container {}, which is built for another CPU: its log of a task of {} says \"{}\"",
             stream.container,
             rollout::short(failures.task_definition),
-            reason::quoted(&line.message)
+            stop_reason::quoted(&line.message)
         );
         let finding = Subject::new(Kind::TaskDefinition, failures.task_definition)
             .sick(

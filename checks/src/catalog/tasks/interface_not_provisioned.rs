@@ -2,8 +2,9 @@
 //! again and again it is not.
 
 use crate::aws;
+use crate::aws::stop_reason::{self, Trouble};
 use crate::check::{Findings, NoAnswer};
-use crate::facts::tasks::reason::{self, Trouble};
+use crate::facts::tasks::reason;
 use crate::finding::Remedy;
 use crate::patient::Patient;
 
@@ -65,7 +66,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
             }
             text => format!(
                 "EC2 refuses to make the task's network interface (\"{}\")",
-                reason::quoted(text)
+                stop_reason::quoted(text)
             ),
         };
         let remedy = Remedy::new(

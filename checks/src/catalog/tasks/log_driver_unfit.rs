@@ -7,11 +7,12 @@ use std::sync::LazyLock;
 use regex::Regex;
 
 use crate::aws;
+use crate::aws::stop_reason::{self, Trouble};
 use crate::check::{Findings, NoAnswer};
 use crate::command::Word;
 use crate::facts::access::refusal;
 use crate::facts::network::egress_path;
-use crate::facts::tasks::reason::{self, Trouble};
+use crate::facts::tasks::reason;
 use crate::finding::{Kind, Remedy};
 use crate::patient::Patient;
 use crate::text::pattern;
@@ -88,7 +89,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
             if egress_path::is_of_endpoint(told.text) {
                 return None;
             }
-            let refused = reason::refused(told.text);
+            let refused = stop_reason::refused(told.text);
             let (claim, remedy) = match told.reason.trouble {
                 Trouble::LogsUnreachable => (
                     "the log driver cannot reach CloudWatch Logs".to_owned(),
@@ -121,7 +122,9 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
                 _ => (
                     format!(
                         "the log driver refuses its options (\"{}\")",
-                        reason::quoted(reason::part(&ARGUMENTS, told.text).unwrap_or(told.text))
+                        stop_reason::quoted(
+                            stop_reason::part(&ARGUMENTS, told.text).unwrap_or(told.text)
+                        )
                     ),
                     Remedy::new(
                         "Mend the options of the log driver in the task definition, and deploy it.",

@@ -3,10 +3,11 @@
 
 use std::collections::BTreeSet;
 
+use crate::aws::stop_reason::{self, Trouble};
 use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
 use crate::facts::access::refusal;
-use crate::facts::tasks::reason::{self, Trouble};
+use crate::facts::tasks::reason;
 use crate::finding::{Evidence, Remedy};
 use crate::patient::Patient;
 use crate::text::and_list;
@@ -79,7 +80,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
             1 => format!("log group {}", and_list(&groups)),
             _ => format!("one of the log groups {}", and_list(&groups)),
         };
-        let refused = reason::refused(told.text);
+        let refused = stop_reason::refused(told.text);
         let claim = match refused.role {
             Some(role) => format!("{name} does not exist, and role {role} may not create it"),
             None => format!("{name} does not exist"),

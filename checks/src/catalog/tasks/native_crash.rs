@@ -4,7 +4,7 @@
 use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
 use crate::facts::deployment::rollout;
-use crate::facts::tasks::{crash, stop};
+use crate::facts::tasks::{last_word, stop};
 use crate::finding::{Evidence, Kind, Remedy, Subject};
 use crate::patient::Patient;
 
@@ -71,7 +71,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
             let signal =
                 SIGNALS.iter().find(|(one, _)| *one == code).map_or("a signal", |(_, name)| name);
             let fate = if failures.is_primary { "" } else { ", which was rolled back," };
-            let logged = crash::last_word(patient, findings, container, &tasks);
+            let logged = last_word::of(patient, findings, container, &tasks);
             let claim = format!(
                 "container {container} dies of {signal} (exit code {code}){}: {} of {} failed tasks of {}{fate} stopped so {}",
                 logged.because(),

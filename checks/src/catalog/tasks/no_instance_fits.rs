@@ -6,12 +6,13 @@ use std::sync::LazyLock;
 
 use regex::Regex;
 
+use crate::aws::stop_reason::{self, Trouble};
 use crate::aws::time;
 use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
 use crate::command::{Command, Word, Words};
 use crate::facts::tasks::capacity::{self, Candidate, Lack, Need};
-use crate::facts::tasks::reason::{self, Told, Trouble};
+use crate::facts::tasks::reason::{self, Told};
 use crate::finding::{Evidence, Finding, Remedy};
 use crate::patient::Patient;
 use crate::snapshot::{ContainerInstance, TaskDefinition};
@@ -96,8 +97,8 @@ static RESOURCE: LazyLock<Option<Regex>> = LazyLock::new(|| pattern(r"RESOURCE:(
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     reason::each(patient, findings, &[Trouble::NoInstanceFits], |told, findings| {
-        let named = reason::part(&INSTANCE, told.text);
-        let lacks = reason::part(&LACKS, told.text);
+        let named = stop_reason::part(&INSTANCE, told.text);
+        let lacks = stop_reason::part(&LACKS, told.text);
         let definition = findings.see(patient.task_definition(told.task_definition)).flatten();
         let need = definition.map(|definition| {
             Need::of(patient.service(), definition, zones(patient, findings, definition))
@@ -109,7 +110,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         });
         let Some((need, candidates)) = candidates else {
             // Without the instances, ECS's own words are all there is.
-            let why = match (named, lacks, reason::part(&RESOURCE, told.text)) {
+            let why = match (named, lacks, stop_reason::part(&RESOURCE, told.text)) {
                 (Some(instance), Some(lacks), _) => format!(
                     " (the closest one, {}, {lacks})",
                     instance.get(..12).unwrap_or(instance)

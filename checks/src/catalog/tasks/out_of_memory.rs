@@ -3,10 +3,12 @@
 
 use jiff::SignedDuration;
 
+use crate::aws::crash;
+use crate::aws::stop_reason::Trouble;
 use crate::check::{Findings, NoAnswer};
 use crate::command::{Argument, Word};
-use crate::facts::tasks::reason::{self, Trouble};
-use crate::facts::tasks::{crash, metric, stop};
+use crate::facts::tasks::reason;
+use crate::facts::tasks::{last_word, metric, stop};
 use crate::finding::{Evidence, Remedy};
 use crate::patient::Patient;
 use crate::snapshot::metric::Metric;
@@ -93,7 +95,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
             finding = finding.because(used.evidence);
         }
         if let Some(name) = told.container {
-            let logged = crash::last_word(patient, findings, name, &told.tasks);
+            let logged = last_word::of(patient, findings, name, &told.tasks);
             if logged.crash.is_some_and(|crash| crash.kind == crash::Kind::OutOfMemory) {
                 finding = finding.because_all(logged.evidence);
             }

@@ -5,8 +5,9 @@ use std::sync::LazyLock;
 
 use regex::Regex;
 
+use crate::aws::stop_reason::{self, Trouble};
 use crate::check::{Findings, NoAnswer};
-use crate::facts::tasks::reason::{self, Trouble};
+use crate::facts::tasks::reason;
 use crate::finding::Remedy;
 use crate::patient::Patient;
 use crate::text::pattern;
@@ -83,7 +84,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
                 )),
             false => remedy,
         };
-        let image = reason::part(&NAMED, told.text)
+        let image = stop_reason::part(&NAMED, told.text)
             .map_or_else(String::new, |image| format!(" to hand out {image}"));
         Some(
             told.finding(patient, &format!("{registry} refuses{image}, because of too many pulls"))

@@ -2,8 +2,9 @@
 //! its image or fetches ECR's authorization. Why the way is closed is for the checks of the network
 //! to say.
 
+use crate::aws::stop_reason::{Step, Trouble};
 use crate::check::{Findings, NoAnswer};
-use crate::facts::tasks::reason::{self, Step, Trouble};
+use crate::facts::tasks::reason;
 use crate::finding::{Kind, Remedy};
 use crate::patient::Patient;
 

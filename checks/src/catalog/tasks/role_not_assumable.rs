@@ -1,10 +1,11 @@
 //! ECS cannot assume the task or the execution role: it is not there, or its trust policy does not
 //! name ECS tasks.
 
+use crate::aws::stop_reason::Trouble;
 use crate::check::{Findings, NoAnswer};
 use crate::command::Word;
 use crate::facts::access::refusal;
-use crate::facts::tasks::reason::{self, Trouble};
+use crate::facts::tasks::reason;
 use crate::finding::Remedy;
 use crate::patient::Patient;
 use crate::{aws, hcl};

@@ -3,10 +3,11 @@
 //! for other checks.
 
 use crate::aws::arn;
+use crate::aws::stop_reason::{self, Fault, Trouble};
 use crate::check::{Findings, NoAnswer};
 use crate::facts::access::refusal;
 use crate::facts::network::egress_path;
-use crate::facts::tasks::reason::{self, Fault, Trouble};
+use crate::facts::tasks::reason;
 use crate::finding::Remedy;
 use crate::patient::Patient;
 
@@ -73,7 +74,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         if egress_path::is_of_endpoint(told.text) {
             return None;
         }
-        let refused = reason::refused(told.text);
+        let refused = stop_reason::refused(told.text);
         let by_key = told.reason.fault == Some(Fault::Key);
         let who =
             refused.role.map_or("the execution role".to_owned(), |role| format!("role {role}"));

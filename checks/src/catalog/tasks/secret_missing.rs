@@ -5,9 +5,10 @@ use std::sync::LazyLock;
 
 use regex::Regex;
 
+use crate::aws::stop_reason::{self, Trouble};
 use crate::check::{Findings, NoAnswer};
 use crate::command::Word;
-use crate::facts::tasks::reason::{self, Trouble};
+use crate::facts::tasks::reason;
 use crate::finding::Remedy;
 use crate::patient::Patient;
 use crate::text::pattern;
@@ -63,12 +64,12 @@ static PARAMETERS: LazyLock<Option<Regex>> =
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     reason::each(patient, findings, &[Trouble::SecretMissing], |told, _| {
-        let secret = reason::part(&SECRET, told.text);
+        let secret = stop_reason::part(&SECRET, told.text);
         let name = secret.map_or("a secret of the task definition".to_owned(), |arn| {
             format!("secret {}", arn.rsplit(':').next().unwrap_or(arn))
         });
-        let parameters = reason::part(&PARAMETERS, told.text);
-        let claim = match (parameters, reason::part(&KEY, told.text)) {
+        let parameters = stop_reason::part(&PARAMETERS, told.text);
+        let claim = match (parameters, stop_reason::part(&KEY, told.text)) {
             (Some(parameters), _) => format!("Parameter Store has no {parameters}"),
             (None, Some(key)) => format!("{name} has no key {key} in its JSON"),
             (None, None) if told.text.contains("staging label") => {

@@ -2,8 +2,9 @@
 //! missing permission, and ends in a timeout; the end has the word. Why the way is closed is for
 //! the checks of the network to say.
 
+use crate::aws::stop_reason::Trouble;
 use crate::check::{Findings, NoAnswer};
-use crate::facts::tasks::reason::{self, Trouble};
+use crate::facts::tasks::reason;
 use crate::finding::{Kind, Remedy};
 use crate::patient::Patient;
 

@@ -1,8 +1,9 @@
 //! ECS lost the permissions with which it looks after the service: its service-linked role is
 //! missing or was changed.
 
+use crate::aws::stop_reason::Trouble;
 use crate::check::{Findings, NoAnswer};
-use crate::facts::tasks::reason::{self, Trouble};
+use crate::facts::tasks::reason;
 use crate::finding::Remedy;
 use crate::patient::Patient;
 use crate::{aws, hcl};

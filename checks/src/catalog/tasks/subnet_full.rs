@@ -5,10 +5,11 @@ use std::sync::LazyLock;
 
 use regex::Regex;
 
+use crate::aws::stop_reason::{self, Trouble};
 use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
 use crate::command::Word;
-use crate::facts::tasks::reason::{self, Trouble};
+use crate::facts::tasks::reason;
 use crate::finding::{Evidence, Kind, Remedy};
 use crate::patient::Patient;
 use crate::text::pattern;
@@ -74,7 +75,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
                 .map(|(_, text, _)| text)
                 .chain([told.text]);
             let named: BTreeMap<&str, Option<i32>> = texts
-                .filter_map(|text| reason::part(&SUBNET, text))
+                .filter_map(|text| stop_reason::part(&SUBNET, text))
                 .map(|id| {
                     (
                         id,

@@ -5,12 +5,13 @@
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
+use crate::aws::stop_reason::{self, Trouble};
 use crate::aws::time;
 use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
 use crate::command::Command;
 use crate::facts::deployment::rollout;
-use crate::facts::tasks::reason::{self, Trouble};
+use crate::facts::tasks::reason;
 use crate::facts::tasks::stop::{self, Failures, StopKind};
 use crate::finding::{Finding, Kind, Remedy, Subject};
 use crate::patient::Patient;
@@ -102,7 +103,7 @@ fn of_tasks(patient: &Patient, failures: &Failures) -> Option<Finding> {
         failures.tasks.len(),
         rollout::short(failures.task_definition),
         stop::when(patient.now(), &stopped),
-        reason::quoted(words(of_usual[0])),
+        stop_reason::quoted(words(of_usual[0])),
         of_usual.len(),
     );
     let finding = Subject::new(Kind::TaskDefinition, failures.task_definition)
@@ -138,7 +139,7 @@ fn of_events(patient: &Patient) -> Option<Finding> {
         patient.service().deployments.iter().find(|deployment| deployment.status == "PRIMARY")?;
     let definition = primary.task_definition.as_deref()?;
     let complaints = reason::complaints(patient);
-    let telling = complaints.iter().find(|event| reason::read(&event.message).is_some());
+    let telling = complaints.iter().find(|event| stop_reason::read(&event.message).is_some());
     let newest = *telling.or(complaints.first())?;
     let oldest = complaints.last().and_then(|event| event.created_at);
     if complaints.len() < 2
@@ -152,7 +153,7 @@ fn of_events(patient: &Patient) -> Option<Finding> {
     let claim = format!(
         "ECS cannot start tasks of {}, and said so last{ago}: \"{}\"",
         rollout::short(definition),
-        reason::quoted(&newest.message)
+        stop_reason::quoted(&newest.message)
     );
     let finding = Subject::new(Kind::TaskDefinition, definition)
         .sick(claim, patient.evidence("events.message", &newest.message).at(newest.created_at))

@@ -1,8 +1,9 @@
 //! The account may not run more: its quota of Fargate vCPUs or tasks is used up, or the account is
 //! blocked.
 
+use crate::aws::stop_reason::Trouble;
 use crate::check::{Findings, NoAnswer};
-use crate::facts::tasks::reason::{self, Trouble};
+use crate::facts::tasks::reason;
 use crate::finding::Remedy;
 use crate::patient::Patient;
 use crate::{aws, hcl};

@@ -6,9 +6,10 @@ use std::sync::LazyLock;
 use regex::Regex;
 
 use crate::aws;
+use crate::aws::stop_reason::{self, Trouble};
 use crate::check::{Findings, NoAnswer};
 use crate::command::Word;
-use crate::facts::tasks::reason::{self, Trouble};
+use crate::facts::tasks::reason;
 use crate::finding::Remedy;
 use crate::patient::Patient;
 use crate::text::pattern;
@@ -61,9 +62,9 @@ static ROLE: LazyLock<Option<Regex>> = LazyLock::new(|| {
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     reason::each(patient, findings, &[Trouble::VolumeNotAttached], |told, _| {
-        let role = reason::part(&ROLE, told.text);
+        let role = stop_reason::part(&ROLE, told.text);
         let why = role.map_or_else(
-            || format!(" (\"{}\")", reason::quoted(told.text)),
+            || format!(" (\"{}\")", stop_reason::quoted(told.text)),
             |role| format!(", because ECS may not assume role {role}"),
         );
         let advice = match role.is_some() {

@@ -3,10 +3,11 @@
 
 use std::collections::BTreeSet;
 
+use crate::aws::stop_reason::Trouble;
 use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
 use crate::facts::network::reach;
-use crate::facts::tasks::reason::{self, Trouble};
+use crate::facts::tasks::reason;
 use crate::finding::{Evidence, Remedy};
 use crate::patient::Patient;
 use crate::text::and_list;

@@ -9,12 +9,13 @@ use std::sync::LazyLock;
 use regex::Regex;
 use serde_json::json;
 
-use crate::aws::rollback_reason::{self, HookFailure, Reason};
+use crate::aws::rollback_reason::{HookFailure, Reason};
+use crate::aws::stop_reason::{self, Trouble};
 use crate::call::Call;
 use crate::check::Findings;
 use crate::command::Command;
 use crate::facts::deployment::{managed, rollback, rollout};
-use crate::facts::tasks::reason::{self, Told, Trouble};
+use crate::facts::tasks::reason::{self, Told};
 use crate::finding::{Evidence, Finding, Remedy};
 use crate::patient::Patient;
 use crate::snapshot::Simulation;
@@ -44,7 +45,7 @@ impl<'a> Question<'a> {
         known: &[&str],
         of: Option<&str>,
     ) -> Option<Question<'a>> {
-        let refused = reason::refused(text);
+        let refused = stop_reason::refused(text);
         let role = match ASSUMED.as_ref()?.captures(text) {
             Some(session) if session["account"] != *patient.account() => return None,
             Some(session) => {
@@ -146,7 +147,7 @@ pub fn questions(patient: &Patient) -> Questions {
     }
     let newest = unseen.see(rollout::newest(patient)).flatten();
     for (reason, evidence) in
-        newest.into_iter().flat_map(|deployment| rollback_reason::of(patient, deployment))
+        newest.into_iter().flat_map(|deployment| rollback::reasons(patient, deployment))
     {
         match reason {
             Reason::Hook { failure: HookFailure::NotInvoked { .. }, .. } => {}
@@ -201,14 +202,14 @@ static ROLE: LazyLock<Option<Regex>> = LazyLock::new(|| pattern(r"role '(?<it>[^
 
 /// The name of the role that ECS could not assume, if it is one of this account.
 pub fn unassumable<'a>(patient: &Patient, text: &'a str) -> Option<&'a str> {
-    let role = reason::part(&ROLE, text)?;
+    let role = stop_reason::part(&ROLE, text)?;
     let foreign = role.starts_with("arn:") && !role.contains(&format!("::{}:", patient.account()));
     if foreign { None } else { role_named(text) }
 }
 
 /// The name of the role that a text has in quotes.
 pub fn role_named(text: &str) -> Option<&str> {
-    reason::part(&ROLE, text)?.rsplit('/').next()
+    stop_reason::part(&ROLE, text)?.rsplit('/').next()
 }
 
 /// Whether a role exists and whom it trusts, as words to put behind "ECS cannot assume role x",
@@ -305,10 +306,10 @@ enum Refusal {
 
 fn refusal(text: &str, simulation: Option<&Simulation>) -> Refusal {
     let own = |by: &&str| *by != "identity-based policy";
-    if let Some(by) = reason::part(&DENIED_BY, text).filter(own) {
+    if let Some(by) = stop_reason::part(&DENIED_BY, text).filter(own) {
         return Refusal::Denies(format!("a {by}"));
     }
-    if let Some(by) = reason::part(&ALLOWED_BY_NO, text).filter(own) {
+    if let Some(by) = stop_reason::part(&ALLOWED_BY_NO, text).filter(own) {
         return Refusal::AllowedByNo(by.to_owned());
     }
     let Some(simulation) = simulation else { return Refusal::Unseen };

@@ -85,7 +85,7 @@ pub fn triggers(
         triggers.push((says, evidence));
     }
     let mut told = false;
-    for (reason, evidence) in rollback_reason::of(patient, deployment) {
+    for (reason, evidence) in reasons(patient, deployment) {
         let Some(says) = words(&reason) else { continue };
         told = true;
         if !triggers.iter().any(|(known, _)| *known == says) {
@@ -231,4 +231,33 @@ pub fn went_off<'a>(
         .rev()
         .filter(|transition| transition.to_alarm())
         .find(within))
+}
+
+/// Every reason that ECS gives for giving a deployment up: its own two, and those of its events.
+pub fn reasons<'a>(
+    patient: &Patient<'a>,
+    deployment: &'a ServiceDeployment,
+) -> Vec<(Reason<'a>, Evidence)> {
+    let own = deployment
+        .rollback
+        .iter()
+        .filter_map(|rollback| rollback.reason.as_deref())
+        .map(|reason| (reason, "rollback.reason"));
+    let own = own.chain(deployment.status_reason.as_deref().map(|reason| (reason, "statusReason")));
+    let own = own.map(|(reason, field)| {
+        (rollback_reason::read(reason), rollout::evidence(deployment, field, reason))
+    });
+    let began = rollout::started(deployment);
+    let since = patient.service().events.iter().filter(move |event| {
+        event.created_at.is_some_and(|at| began.is_some_and(|began| at >= began))
+    });
+    let told =
+        since.filter(|event| matches!(event::read(&event.message), Event::RolledBack { .. }));
+    own.chain(told.map(|event| {
+        (
+            rollback_reason::read(&event.message),
+            patient.evidence("events.message", &event.message).at(event.created_at),
+        )
+    }))
+    .collect()
 }

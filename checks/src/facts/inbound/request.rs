@@ -3,99 +3,9 @@
 //! that it is a GET: what depends on its sender or on further headers is not decided, and neither
 //! is a regular expression that could be read in two ways.
 
-use std::fmt;
-use std::str::FromStr;
-
-use crate::snapshot::{Condition, Rule};
-use crate::text::parsed;
-
-/// A URL, taken apart. What identifies its user (`user:password@`) and its fragment never get in.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Url {
-    /// `http` or `https`; of a network load balancer's listener the protocol, in small letters.
-    pub scheme: String,
-    pub host: String,
-    pub port: i32,
-    pub path: String,
-    /// What follows the question mark, as it was typed.
-    pub query: Option<String>,
-}
-
-impl FromStr for Url {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Url, String> {
-        let wrong = || format!("{text} is not an HTTP URL, such as https://api.example.com/");
-        let (scheme, rest) =
-            text.split_once("://").map_or(("https", text), |(scheme, rest)| (scheme, rest));
-        let scheme = scheme.to_ascii_lowercase();
-        let rest = rest.split('#').next().unwrap_or_default();
-        let (rest, query) = rest
-            .split_once('?')
-            .map_or((rest, None), |(rest, query)| (rest, Some(query.to_owned())));
-        let (authority, path) = rest.find('/').map_or((rest, "/"), |slash| rest.split_at(slash));
-        let authority = authority.rsplit('@').next().unwrap_or_default();
-        let (host, port) =
-            authority.split_once(':').map_or((authority, None), |(host, port)| (host, Some(port)));
-        let port = match port {
-            None => Url::default_port(&scheme),
-            Some(port) => parsed(port).filter(|port| (1..=65_535).contains(port)),
-        };
-        let is_name = !host.is_empty()
-            && host.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_'));
-        match port.filter(|_| is_name && matches!(scheme.as_str(), "http" | "https")) {
-            Some(port) => {
-                Ok(Url { scheme, host: host.to_ascii_lowercase(), port, path: path.into(), query })
-            }
-            None => Err(wrong()),
-        }
-    }
-}
-
-/// Without the query, which may hold what is nobody's business.
-impl fmt::Display for Url {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}://{}", self.scheme, self.host)?;
-        if Url::default_port(&self.scheme) != Some(self.port) {
-            write!(f, ":{}", self.port)?;
-        }
-        f.write_str(&self.path)
-    }
-}
-
-impl Url {
-    fn default_port(scheme: &str) -> Option<i32> {
-        match scheme {
-            "https" => Some(443),
-            "http" => Some(80),
-            _ => None,
-        }
-    }
-
-    /// The pairs of the query; a name without a value has an empty one.
-    fn pairs(&self) -> impl Iterator<Item = (&str, &str)> {
-        let parts =
-            self.query.as_deref().unwrap_or_default().split('&').filter(|part| !part.is_empty());
-        parts.map(|part| part.split_once('=').unwrap_or((part, "")))
-    }
-
-    /// The URL as a snapshot may keep it: of its query only the pairs that some rule asks for.
-    pub fn kept<'r>(&self, rules: impl IntoIterator<Item = &'r Rule>) -> String {
-        let conditions: Vec<&Condition> = rules
-            .into_iter()
-            .flat_map(|rule| &rule.conditions)
-            .filter(|it| it.field == "query-string")
-            .collect();
-        let asked = |pair: &(&str, &str)| {
-            conditions
-                .iter()
-                .any(|condition| condition.values.iter().any(|wanted| pair_matches(wanted, *pair)))
-        };
-        let pairs: Vec<String> =
-            self.pairs().filter(asked).map(|(key, value)| format!("{key}={value}")).collect();
-        if pairs.is_empty() { self.to_string() } else { format!("{self}?{}", pairs.join("&")) }
-    }
-}
+use crate::aws::url::Url;
+use crate::seen::Seen;
+use crate::snapshot::{Condition, Rule, Snapshot};
 
 /// Whether a rule takes a request.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -188,6 +98,32 @@ pub fn covers(wide: &Rule, narrow: &Rule) -> bool {
             }
         }
     })
+}
+
+/// Keeps the URL that the user asks about in a snapshot, without what may be secret in it.
+pub fn ask_for(snapshot: &mut Snapshot, url: &Url) {
+    let told = snapshot.rules.0.values().filter_map(|rules| match rules {
+        Seen::Yes(rules) => rules.as_deref(),
+        Seen::No(_) => None,
+    });
+    snapshot.url = Some(kept(url, told.flatten()));
+}
+
+/// The URL as a snapshot may keep it: of its query only the pairs that some rule asks for.
+fn kept<'r>(url: &Url, rules: impl IntoIterator<Item = &'r Rule>) -> String {
+    let conditions: Vec<&Condition> = rules
+        .into_iter()
+        .flat_map(|rule| &rule.conditions)
+        .filter(|it| it.field == "query-string")
+        .collect();
+    let asked = |pair: &(&str, &str)| {
+        conditions
+            .iter()
+            .any(|condition| condition.values.iter().any(|wanted| pair_matches(wanted, *pair)))
+    };
+    let pairs: Vec<String> =
+        url.pairs().filter(asked).map(|(key, value)| format!("{key}={value}")).collect();
+    if pairs.is_empty() { url.to_string() } else { format!("{url}?{}", pairs.join("&")) }
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -425,10 +361,10 @@ mod tests {
     fn a_snapshot_keeps_of_the_query_what_a_rule_asks_for() {
         let rules = [rule(&[("query-string", &["version=*"])])];
         assert_eq!(
-            url("https://a.b/x?token=hunter2&version=2").kept(&rules),
+            kept(&url("https://a.b/x?token=hunter2&version=2"), &rules),
             "https://a.b/x?version=2"
         );
-        assert_eq!(url("https://a.b/x?token=hunter2").kept([]), "https://a.b/x");
+        assert_eq!(kept(&url("https://a.b/x?token=hunter2"), []), "https://a.b/x");
     }
 
     #[test]

@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
 
+use crate::aws::admission::Admission;
 use crate::aws::cidr::Cidr;
 use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
@@ -14,7 +15,7 @@ use crate::facts::inbound::health_check::{self, FailedCheck, Failure};
 use crate::facts::inbound::instance::{self, EPHEMERAL};
 use crate::facts::inbound::traffic;
 use crate::facts::network::network_acl::{self, Crossing, Dropped};
-use crate::facts::network::reach::{self, Admission, Ports};
+use crate::facts::network::reach::{self, Ports};
 use crate::facts::tasks::stop::{self, StopKind};
 use crate::finding::{Evidence, Finding};
 use crate::patient::Patient;

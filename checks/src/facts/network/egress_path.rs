@@ -5,13 +5,15 @@
 
 use std::net::IpAddr;
 
+use crate::aws::admission::Admission;
 use crate::aws::cidr::Cidr;
+use crate::aws::stop_reason::{self, Destination, Fault, Step, Trouble};
 use crate::call::Call;
 use crate::check::Findings;
 use crate::facts::network::network_acl::{self, Crossing, Dropped};
-use crate::facts::network::reach::{self, Admission, Peer};
+use crate::facts::network::reach::{self, Peer};
 use crate::facts::network::route::{self, Stranded, Way};
-use crate::facts::tasks::reason::{self, Destination, Fault, Step, Told, Trouble};
+use crate::facts::tasks::reason::Told;
 use crate::finding::{Evidence, Finding, Kind, Subject};
 use crate::patient::Patient;
 use crate::seen::Blind;
@@ -525,7 +527,7 @@ pub fn of_endpoint(endpoint: &Endpoint, field: &'static str, value: impl ToStrin
 
 /// Whether a text speaks of something that did not answer, or of an endpoint that refused.
 fn tells(text: &str) -> bool {
-    let is_of_network = |reason: reason::Reason| {
+    let is_of_network = |reason: stop_reason::Reason| {
         matches!(
             reason.trouble,
             Trouble::RegistryUnreachable
@@ -533,7 +535,7 @@ fn tells(text: &str) -> bool {
                 | Trouble::LogsUnreachable
         ) || reason.fault == Some(Fault::Network)
     };
-    reason::read(text).is_some_and(is_of_network)
+    stop_reason::read(text).is_some_and(is_of_network)
         || is_of_endpoint(text)
         || text.contains("Request timed out")
 }

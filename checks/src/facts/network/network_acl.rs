@@ -5,10 +5,10 @@
 use std::ops::RangeInclusive;
 
 use crate::aws;
+use crate::aws::admission::Admission;
 use crate::aws::cidr::Cidr;
 use crate::call::Call;
 use crate::command::Command;
-use crate::facts::network::reach::Admission;
 use crate::finding::Evidence;
 use crate::patient::Patient;
 use crate::seen::Blind;

@@ -7,6 +7,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
 
+use crate::aws::admission::Admission;
 use crate::aws::cidr::Cidr;
 use crate::call::Call;
 use crate::facts::inbound::{health_check, instance, traffic};
@@ -19,16 +20,6 @@ use crate::snapshot::service::NetworkConfiguration;
 use crate::snapshot::{IpPermission, LoadBalancer, SecurityGroup, Target, TargetGroup, Task};
 use crate::text::parsed;
 use crate::{aws, hcl};
-
-/// Whether some rule lets traffic through.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Admission {
-    No,
-    /// Perhaps: by a prefix list whose entries are not known, or by addresses that may be the
-    /// peer's.
-    Unknown,
-    Yes,
-}
 
 /// The other side of a connection: the groups it is a member of, and its addresses.
 #[derive(Clone, Debug, Default)]

@@ -6,10 +6,11 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use crate::aws::cidr::Cidr;
+use crate::aws::stop_reason::{self, Destination, Fault, Step, Trouble};
 use crate::call::Call;
 use crate::check::Findings;
 use crate::facts::network::reach;
-use crate::facts::tasks::reason::{self, Destination, Fault, Step, Told, Trouble};
+use crate::facts::tasks::reason::{self, Told};
 use crate::finding::Evidence;
 use crate::patient::Patient;
 use crate::seen::Blind;
@@ -142,7 +143,7 @@ impl Stranded<'_> {
 pub fn stranded<'a>(patient: &Patient<'a>, findings: &mut Findings) -> Vec<Stranded<'a>> {
     let mut stranded: BTreeMap<(&str, &str), Stranded> = BTreeMap::new();
     for told in reason::told(patient, findings) {
-        let to = reason::destination(told.text);
+        let to = stop_reason::destination(told.text);
         if !is_of_network(&told)
             || !is_on_fargate(patient, &told)
             || !is_by_own_interface(patient, &told)

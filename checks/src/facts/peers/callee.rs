@@ -4,10 +4,11 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
+use crate::aws::admission::Admission;
 use crate::aws::cidr::Cidr;
 use crate::call::Call;
 use crate::facts::inbound::instance;
-use crate::facts::network::reach::{self, Admission, Peer};
+use crate::facts::network::reach::{self, Peer};
 use crate::facts::tasks::stop;
 use crate::finding::{Evidence, Kind, Remedy, Subject};
 use crate::patient::Patient;

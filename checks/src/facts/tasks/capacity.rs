@@ -6,9 +6,9 @@ use std::cmp::Ordering;
 
 use jiff::{SignedDuration, Timestamp};
 
+use crate::aws::stop_reason::{self, Trouble};
 use crate::aws::time;
 use crate::call::Call;
-use crate::facts::tasks::reason::{self, Trouble};
 use crate::finding::Evidence;
 use crate::patient::Patient;
 use crate::seen::Blind;
@@ -49,7 +49,7 @@ pub fn matters(service: &Service, now: Timestamp) -> bool {
             .iter()
             .filter(|event| event.created_at.is_some_and(|at| time::age(now, at) < DAY))
             .any(|event| {
-                let trouble = reason::read(&event.message).map(|reason| reason.trouble);
+                let trouble = stop_reason::read(&event.message).map(|reason| reason.trouble);
                 matches!(
                     trouble,
                     Some(

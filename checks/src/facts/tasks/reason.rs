@@ -1,18 +1,13 @@
-//! Why a task did not start or did not stay, in AWS's own words: read from stopped tasks and their
+//! What keeps tasks of a version from starting or staying: read from stopped tasks and their
 //! containers, and from service events where the tasks are gone or never came to be. The words come
-//! before exit codes, and the tail of a long reason before its head: a secrets message may be a
-//! network fault, a log message may be IAM. The words are in `table`.
-
-mod table;
+//! before exit codes; what they mean is in `aws::stop_reason`.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
-use std::sync::LazyLock;
 
 use jiff::{SignedDuration, Timestamp};
-use regex::Regex;
 
 use crate::aws::event::{self, Event};
+use crate::aws::stop_reason::{Reason, Trouble, read};
 use crate::aws::time;
 use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
@@ -23,204 +18,6 @@ use crate::finding::{Evidence, Finding, Kind, Subject};
 use crate::patient::Patient;
 use crate::seen::Blind;
 use crate::snapshot::{ServiceEvent, Task};
-use crate::text::{parsed, pattern};
-
-/// What a reason says is wrong: each has a check of its own, or shares one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Trouble {
-    ImageNotFound,
-    ImagePullDenied,
-    RegistryUnreachable,
-    RegistryRateLimited,
-    WrongArchitecture,
-    DiskFull,
-    SecretDenied,
-    SecretMissing,
-    SecretStoreUnreachable,
-    LogGroupMissing,
-    LogsDenied,
-    LogsUnreachable,
-    LogOptionsWrong,
-    RoleNotAssumable,
-    OutOfMemory,
-    DependencyNeverReady,
-    ContainerCannotStart,
-    NoInstanceFits,
-    AgentDisconnected,
-    CapacityProviderEmpty,
-    FargateCapacityUnavailable,
-    QuotaReached,
-    SubnetFull,
-    InterfaceNotProvisioned,
-    ZoneUnsupported,
-    FileSystemNotMounted,
-    VolumeNotAttached,
-    EnvironmentFileUnreadable,
-    ComputeIncompatible,
-    ServiceLinkedRoleBroken,
-}
-
-impl Trouble {
-    /// Whether it keeps ECS from launching a task at all, so that a task which was launched since
-    /// then shows that it is over.
-    fn is_of_placement(self) -> bool {
-        matches!(
-            self,
-            Trouble::NoInstanceFits
-                | Trouble::AgentDisconnected
-                | Trouble::CapacityProviderEmpty
-                | Trouble::FargateCapacityUnavailable
-                | Trouble::QuotaReached
-                | Trouble::ZoneUnsupported
-                | Trouble::RoleNotAssumable
-        )
-    }
-}
-
-/// What ECS was about to do when it failed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Step {
-    Pull,
-    RegistryAuth,
-    Secret,
-    /// One of the two, and the text does not say which.
-    SecretOrRegistryAuth,
-    Log,
-    EnvironmentFile,
-    FileSystem,
-    Container,
-}
-
-/// What went wrong with it: what the tail of a reason tells.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fault {
-    Space,
-    Platform,
-    RateLimit,
-    /// The encryption key may not be used.
-    Key,
-    Denied,
-    Network,
-    Missing,
-}
-
-/// What one text says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Reason {
-    pub trouble: Trouble,
-    pub step: Option<Step>,
-    pub fault: Option<Fault>,
-}
-
-/// Reads a stopped task's reason, a container's reason or a service event; none where nothing is
-/// certain.
-pub fn read(text: &str) -> Option<Reason> {
-    let (mut whole, mut step, mut fault) = (None, None, None);
-    for clue in table::clues(text) {
-        match clue {
-            table::Clue::Whole(trouble) => whole = whole.or(Some(trouble)),
-            table::Clue::Step(one) => step = step.or(Some(one)),
-            table::Clue::Fault(one) => fault = fault.or(Some(one)),
-        }
-    }
-    let trouble = match whole {
-        Some(trouble) => trouble,
-        None => together(step?, fault)?,
-    };
-    Some(Reason { trouble, step, fault })
-}
-
-/// What a step and its fault amount to; none where the text was cut off before it said so.
-fn together(step: Step, fault: Option<Fault>) -> Option<Trouble> {
-    Some(match (step, fault) {
-        (_, Some(Fault::Space)) => Trouble::DiskFull,
-        (Step::Pull | Step::Container, Some(Fault::Platform)) => Trouble::WrongArchitecture,
-        (Step::EnvironmentFile, _) => Trouble::EnvironmentFileUnreadable,
-        (Step::FileSystem, _) => Trouble::FileSystemNotMounted,
-        (Step::Container, _) => Trouble::ContainerCannotStart,
-        (Step::Pull, Some(Fault::RateLimit)) => Trouble::RegistryRateLimited,
-        (Step::Pull | Step::RegistryAuth, Some(Fault::Denied | Fault::Key)) => {
-            Trouble::ImagePullDenied
-        }
-        (Step::Pull | Step::RegistryAuth | Step::SecretOrRegistryAuth, Some(Fault::Network)) => {
-            Trouble::RegistryUnreachable
-        }
-        (Step::Pull, Some(Fault::Missing)) => Trouble::ImageNotFound,
-        (Step::Secret, Some(Fault::Denied | Fault::Key)) => Trouble::SecretDenied,
-        (Step::Secret, Some(Fault::Network)) => Trouble::SecretStoreUnreachable,
-        (Step::Secret, Some(Fault::Missing)) => Trouble::SecretMissing,
-        (Step::Log, Some(Fault::Denied | Fault::Key)) => Trouble::LogsDenied,
-        (Step::Log, Some(Fault::Network)) => Trouble::LogsUnreachable,
-        (Step::Log, Some(Fault::Missing)) => Trouble::LogGroupMissing,
-        (Step::Log, _) => Trouble::LogOptionsWrong,
-        (Step::Pull | Step::RegistryAuth | Step::Secret | Step::SecretOrRegistryAuth, _) => {
-            return None;
-        }
-    })
-}
-
-/// Whom IAM refused what, as far as the words tell.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Refused<'a> {
-    pub role: Option<&'a str>,
-    pub action: Option<&'a str>,
-    pub resource: Option<&'a str>,
-}
-
-static ROLE: LazyLock<Option<Regex>> = LazyLock::new(|| pattern(r"assumed-role/(?<it>[^/\s]+)/"));
-static ACTION: LazyLock<Option<Regex>> =
-    LazyLock::new(|| pattern(r"perform: (?<it>[a-z0-9-]+:[A-Za-z]+)"));
-static RESOURCE: LazyLock<Option<Regex>> = LazyLock::new(|| pattern(r"on resource: (?<it>\S+)"));
-
-/// What a pattern calls `it` in a text.
-pub fn part<'a>(pattern: &LazyLock<Option<Regex>>, text: &'a str) -> Option<&'a str> {
-    pattern.as_ref()?.captures(text)?.name("it").map(|found| found.as_str())
-}
-
-pub fn refused(text: &str) -> Refused<'_> {
-    Refused {
-        role: part(&ROLE, text),
-        action: part(&ACTION, text),
-        resource: part(&RESOURCE, text),
-    }
-}
-
-/// Where a connection went that failed, as far as the words tell.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Destination {
-    Address(IpAddr),
-    /// A name that did not resolve: that is no matter of routes.
-    Unresolved,
-    Unknown,
-}
-
-static ADDRESS: LazyLock<Option<Regex>> =
-    LazyLock::new(|| pattern(r"dial (?:tcp|udp) \[?(?<it>[0-9a-f.:]+?)\]?:\d+(?:[:\s]|$)"));
-
-pub fn destination(text: &str) -> Destination {
-    match part(&ADDRESS, text).and_then(parsed) {
-        Some(address) => Destination::Address(address),
-        None if text.contains("dial tcp: lookup") || text.contains("no such host") => {
-            Destination::Unresolved
-        }
-        None => Destination::Unknown,
-    }
-}
-
-/// As much of AWS's words as fits into a sentence.
-const QUOTED: usize = 160;
-
-/// AWS's words, cut to what fits into a sentence: the beginning, and of a long one the end, which
-/// tells most.
-pub fn quoted(text: &str) -> String {
-    let words = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    let words: Vec<char> = words.trim_end_matches('.').chars().collect();
-    if words.len() <= QUOTED {
-        return words.into_iter().collect();
-    }
-    let (head, tail) = (&words[..QUOTED / 3], &words[words.len() - QUOTED * 2 / 3..]);
-    head.iter().chain(&['…']).chain(tail).collect()
-}
 
 /// One trouble of one version, with everything that tells of it.
 #[derive(Debug)]
@@ -664,44 +461,6 @@ mod tests {
     #[test]
     fn one_complaint_of_just_now_may_be_over_in_a_moment() {
         assert!(troubles(&complaint(1, "Capacity is unavailable at this time.")).is_empty());
-    }
-
-    #[test]
-    fn names_the_address_that_did_not_answer() {
-        let address = |text| Destination::Address(parsed(text).unwrap());
-        assert_eq!(
-            destination("Post \"https://x/\": dial tcp 52.94.53.1:443: i/o timeout"),
-            address("52.94.53.1")
-        );
-        assert_eq!(
-            destination("dial tcp [2600:1f18::1]:443: i/o timeout"),
-            address("2600:1f18::1")
-        );
-        assert_eq!(
-            destination(
-                "dial tcp: lookup api.ecr.eu-west-2.amazonaws.com on 10.0.0.2:53: no such host"
-            ),
-            Destination::Unresolved
-        );
-        assert_eq!(destination("context deadline exceeded"), Destination::Unknown);
-    }
-
-    #[test]
-    fn names_role_action_and_resource_that_iam_refused() {
-        let text = "User: arn:aws:sts::1:assumed-role/exec/01 is not authorized to perform: ecr:BatchGetImage on resource: arn:aws:ecr:x because";
-        let refused = refused(text);
-        assert_eq!(
-            (refused.role, refused.action, refused.resource),
-            (Some("exec"), Some("ecr:BatchGetImage"), Some("arn:aws:ecr:x"))
-        );
-    }
-
-    #[test]
-    fn of_a_long_reason_the_beginning_and_the_end_are_quoted() {
-        assert_eq!(quoted(" Cannot  pull\nit.. "), "Cannot pull it");
-        assert_eq!(quoted(&"x".repeat(160)), "x".repeat(160));
-        let long = format!("{}{}", "a".repeat(100), "z".repeat(110));
-        assert_eq!(quoted(&long), format!("{}…{}", "a".repeat(53), "z".repeat(106)));
     }
 
     #[test]

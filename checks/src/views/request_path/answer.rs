@@ -1,7 +1,7 @@
 //! Who makes the answer that the client sees: each part of the requests has an outcome, and
 //! together they are the answer.
 
-use crate::facts::inbound::request::Url;
+use crate::aws::url::Url;
 use crate::facts::inbound::traffic;
 use crate::snapshot::Action;
 use crate::text::parsed;

@@ -5,10 +5,11 @@ use std::slice;
 
 use super::answer::{Answer, By, nobody, redirected, together};
 use super::{Hop, Kind, Mark, Path, dns_name, endpoints, listener_name, rule_name, rule_words};
+use crate::aws::url::Url;
 use crate::check::Findings;
 use crate::facts::inbound::inbound_rules::{self, Door};
 use crate::facts::inbound::probe::{self, Leads};
-use crate::facts::inbound::request::{self, Takes, Url};
+use crate::facts::inbound::request::{self, Takes};
 use crate::facts::inbound::{traffic, web_acl};
 use crate::patient::Patient;
 use crate::seen::Blind;

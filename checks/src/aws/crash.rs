@@ -1,7 +1,6 @@
-//! Why a container ended, in the words of its own log: the line that decides, of the newest crash,
-//! of a task and revision that tell of today. What a runtime says by its log may have followed from
-//! something that it does not know, so all of this is likely and never certain. The lines by which
-//! it is known are in `signatures`.
+//! Why a container ended, in the words of its own log: the line that decides, and what it means.
+//! What a runtime says by its log may have followed from something that it does not know, so all of
+//! this is likely and never certain. The lines by which it is known are in `signatures`.
 
 mod signatures;
 
@@ -10,13 +9,8 @@ use std::sync::LazyLock;
 use jiff::SignedDuration;
 use regex::Regex;
 
-use crate::call::{Call, LOG_STREAM};
-use crate::check::Findings;
-use crate::facts::tasks::container_log;
-use crate::finding::Evidence;
-use crate::patient::Patient;
-use crate::snapshot::{LogLine, Task};
-use crate::text::{parsed, pattern};
+use crate::snapshot::LogLine;
+use crate::text::{parsed, pattern, shortened};
 
 /// What a crash is about, and so where to look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -187,7 +181,7 @@ fn one<'a>(line: &'a LogLine, text: &'a str) -> Option<Crash<'a>> {
         return None;
     }
     let (signature, it) = signatures::of(text)?;
-    let words = signature.words.replace("$it", &short(&it, LONGEST_PART));
+    let words = signature.words.replace("$it", &shortened(&it, LONGEST_PART));
     Some(Crash {
         kind: signature.kind,
         words: format!("{words}{}", served_at(&it)),
@@ -230,126 +224,8 @@ const PORTS: &[(u16, &str)] = &[
     (27017, "MongoDB"),
 ];
 
-/// What a container's log says in the end.
-#[derive(Debug, Default)]
-pub struct LastWord<'a> {
-    /// The stream, as the commands that show it name it.
-    pub stream: Option<String>,
-    pub crash: Option<Crash<'a>>,
-    /// The line that tells most, where no signature is known.
-    pub quote: Option<&'a str>,
-    /// Whether there is a log, and nobody let us read it.
-    pub hidden: bool,
-    pub evidence: Vec<Evidence>,
-}
-
-/// As much of a log line as fits into a sentence, and of what a signature finds in it.
-const LONGEST_QUOTE: usize = 160;
+/// As much as fits into a clause of what a signature finds in a line.
 const LONGEST_PART: usize = 60;
-
-/// The end of the log of the newest of these tasks that says anything.
-pub fn last_word<'a>(
-    patient: &Patient<'a>,
-    findings: &mut Findings,
-    container: &str,
-    tasks: &[&Task],
-) -> LastWord<'a> {
-    let streams = findings.see(container_log::streams(patient)).unwrap_or_default();
-    let is_ours = |task: &Task| tasks.iter().any(|one| one.task_arn == task.task_arn);
-    let mut silent = LastWord::default();
-    for stream in
-        streams.into_iter().filter(|stream| stream.container == container && is_ours(stream.task))
-    {
-        let of = format!("{}{LOG_STREAM}{}", stream.group, stream.stream);
-        match findings
-            .see(patient.log_lines(stream.group, &stream.stream))
-            .map(|lines| word(lines, &of))
-        {
-            Some(Some(word)) => return LastWord { stream: Some(of), ..word },
-            Some(None) => {}
-            None => silent.hidden = true,
-        }
-        silent.stream.get_or_insert(of);
-    }
-    silent
-}
-
-fn word<'a>(lines: &'a [LogLine], of: &str) -> Option<LastWord<'a>> {
-    let spoken: Vec<&LogLine> =
-        lines.iter().filter(|line| !line.message.trim().is_empty()).collect();
-    let newest = *spoken.last()?;
-    let crash = read(lines);
-    let (line, quote) = match &crash {
-        Some(crash) => (crash.line, crash.quote),
-        None => {
-            let telling = spoken
-                .iter()
-                .rev()
-                .copied()
-                .find(|line| names_a_failure(&line.message))
-                .unwrap_or(newest);
-            (telling, first_line(telling))
-        }
-    };
-    let mut quoted = vec![(line, quote)];
-    quoted.extend((!std::ptr::eq(line, newest)).then(|| (newest, first_line(newest))));
-    let evidence = quoted.into_iter().map(|(line, quote)| {
-        Evidence::new(Call::GetLogEvents, of, "events.message", quote).at(line.timestamp)
-    });
-    Some(LastWord {
-        crash,
-        quote: Some(quote),
-        evidence: evidence.collect(),
-        ..LastWord::default()
-    })
-}
-
-impl LastWord<'_> {
-    /// `, likely because Node.js cannot find module 'express'`, where the log says so.
-    pub fn because(&self) -> String {
-        self.crash
-            .as_ref()
-            .map_or_else(String::new, |crash| format!(", likely because {}", crash.words))
-    }
-
-    /// ` Its log says "…".`, where no signature says it shorter.
-    pub fn says(&self) -> String {
-        match (&self.crash, self.quote) {
-            (None, Some(quote)) => format!(" Its log says \"{}\".", short(quote, LONGEST_QUOTE)),
-            (None, None) if self.hidden => {
-                " What it logged in the end could not be read.".to_owned()
-            }
-            _ => String::new(),
-        }
-    }
-}
-
-fn first_line(line: &LogLine) -> &str {
-    line.message.trim().lines().next().unwrap_or_default().trim_end()
-}
-
-fn names_a_failure(line: &str) -> bool {
-    let line = line.to_ascii_lowercase();
-    [
-        "error",
-        "exception",
-        "fatal",
-        "panic",
-        "failed",
-        "cannot",
-        "could not",
-        "not found",
-        "denied",
-        "refused",
-    ]
-    .iter()
-    .any(|word| line.contains(word))
-}
-
-fn short(text: &str, longest: usize) -> String {
-    let cut: String = text.chars().take(longest).collect();
-    if cut.len() < text.len() { format!("{cut}…") } else { cut }
-}
 
 #[cfg(test)]
 mod tests {

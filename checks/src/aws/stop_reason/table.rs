@@ -132,7 +132,7 @@ pub(super) fn clues(text: &str) -> impl Iterator<Item = Clue> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::facts::tasks::reason::read;
+    use crate::aws::stop_reason::read;
 
     #[test]
     fn every_pattern_compiles() {
