@@ -728,4 +728,28 @@ mod tests {
         assert!(!began(&[]));
         assert!(!began(&[Some(10), Some(90)]), "what the older one had is gone");
     }
+
+    #[test]
+    fn a_deployment_brings_the_task_definition_of_its_revision() {
+        let brings = |revision: Option<&str>| {
+            let mut snapshot = baseline::fargate();
+            let brought = crate::snapshot::Revision {
+                task_definition: Some("api:13".into()),
+                ..Default::default()
+            };
+            snapshot.revisions.put("known", brought);
+            let deployment = ServiceDeployment {
+                target_service_revision: revision
+                    .map(|arn| RevisionSummary { arn: arn.into(), ..Default::default() }),
+                ..Default::default()
+            };
+            of(&snapshot, |p| super::brings(p, &deployment).map(|it| it.map(str::to_owned)))
+        };
+        assert_eq!(brings(None), Ok(None));
+        assert_eq!(brings(Some("known")), Ok(Some("api:13".into())));
+        assert_eq!(
+            brings(Some("never asked")).map_err(|blind| blind.call),
+            Err(Call::DescribeServiceRevisions)
+        );
+    }
 }
