@@ -389,6 +389,8 @@ mod tests {
     use crate::snapshot::{Deployment, RevisionSummary, Snapshot};
     use crate::testing::{newest_deployment, of};
 
+    type Change = fn(&mut Snapshot);
+
     const MINUTES: fn(i64) -> SignedDuration = SignedDuration::from_mins;
 
     fn strategy(name: &str) -> DeploymentConfiguration {
@@ -575,7 +577,7 @@ mod tests {
     #[test]
     fn a_rolling_deployment_with_alarms_bakes_once_all_its_tasks_run() {
         assert_eq!(baking_in(&baking_service()), Some((MINUTES(10), false)));
-        let changes: [(&str, fn(&mut Snapshot)); 8] = [
+        let changes: [(&str, Change); 8] = [
             ("it is over", |s| newest_deployment(s).status = "SUCCESSFUL".into()),
             ("it has not begun", |s| newest_deployment(s).status = "PENDING".into()),
             ("no alarm stops it", |s| {

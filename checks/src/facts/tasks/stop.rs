@@ -390,6 +390,8 @@ mod tests {
     use crate::snapshot::{ContainerDefinition, RevisionSummary, Snapshot};
     use crate::testing::{each_stopped, newest_deployment, of};
 
+    type Change = fn(&mut Task);
+
     fn stopped(code: &str, reason: &str, containers: &[Container]) -> Task {
         Task {
             stop_code: Some(code.into()).filter(|code: &String| !code.is_empty()),
@@ -548,7 +550,7 @@ mod tests {
                 failed(&each_stopped(exited(3), old)).iter().map(|(_, tasks)| tasks).sum();
             assert_eq!(left, count, "{minutes} minutes ago");
         }
-        let changes: [(&str, fn(&mut Task)); 3] = [
+        let changes: [(&str, Change); 3] = [
             ("nobody knows when", |task| task.stopped_at = None),
             ("another deployment's", |task| task.started_by = Some("ecs-svc/1".into())),
             ("on purpose", |task| {
