@@ -214,7 +214,7 @@ mod tests {
         assert_eq!(findings.see::<i32>(Err(blind.clone())), None);
         findings.add(trouble("second"));
         assert_eq!(findings.found, [trouble("first"), trouble("second")]);
-        assert_eq!(findings.hidden, [blind.clone()]);
+        assert_eq!(findings.hidden, std::slice::from_ref(&blind));
         assert_eq!(NoAnswer::from(blind.clone()), NoAnswer::CouldNotLook(blind));
     }
 }

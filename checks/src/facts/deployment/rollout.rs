@@ -382,6 +382,8 @@ mod tests {
     use crate::snapshot::{Deployment, RevisionSummary, Snapshot};
     use crate::testing::{newest_deployment, of};
 
+    type Change = fn(&mut Snapshot);
+
     const MINUTES: fn(i64) -> SignedDuration = SignedDuration::from_mins;
 
     fn strategy(name: &str) -> DeploymentConfiguration {
@@ -568,7 +570,7 @@ mod tests {
     #[test]
     fn a_rolling_deployment_with_alarms_bakes_once_all_its_tasks_run() {
         assert_eq!(baking_in(&baking_service()), Some((MINUTES(10), false)));
-        let changes: [(&str, fn(&mut Snapshot)); 8] = [
+        let changes: [(&str, Change); 8] = [
             ("it is over", |s| newest_deployment(s).status = "SUCCESSFUL".into()),
             ("it has not begun", |s| newest_deployment(s).status = "PENDING".into()),
             ("no alarm stops it", |s| {
@@ -720,5 +722,29 @@ mod tests {
         assert!(!began(&[None]));
         assert!(!began(&[]));
         assert!(!began(&[Some(10), Some(90)]), "what the older one had is gone");
+    }
+
+    #[test]
+    fn a_deployment_brings_the_task_definition_of_its_revision() {
+        let brings = |revision: Option<&str>| {
+            let mut snapshot = baseline::fargate();
+            let brought = crate::snapshot::Revision {
+                task_definition: Some("api:13".into()),
+                ..Default::default()
+            };
+            snapshot.revisions.put("known", brought);
+            let deployment = ServiceDeployment {
+                target_service_revision: revision
+                    .map(|arn| RevisionSummary { arn: arn.into(), ..Default::default() }),
+                ..Default::default()
+            };
+            of(&snapshot, |p| super::brings(p, &deployment).map(|it| it.map(str::to_owned)))
+        };
+        assert_eq!(brings(None), Ok(None));
+        assert_eq!(brings(Some("known")), Ok(Some("api:13".into())));
+        assert_eq!(
+            brings(Some("never asked")).map_err(|blind| blind.call),
+            Err(Call::DescribeServiceRevisions)
+        );
     }
 }

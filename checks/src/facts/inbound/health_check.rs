@@ -207,6 +207,8 @@ mod tests {
     use crate::snapshot::{Container, Snapshot};
     use crate::testing::of;
 
+    type Change = fn(&mut Snapshot);
+
     fn api() -> String {
         id::group("api")
     }
@@ -310,7 +312,7 @@ mod tests {
 
     #[test]
     fn an_event_tells_only_with_a_task_of_now_that_was_replaced_for_it() {
-        let changes: [(&str, fn(&mut Snapshot)); 5] = [
+        let changes: [(&str, Change); 5] = [
             ("no task", |s| baseline::stop_tasks(s, 0, |_| ())),
             ("for another reason", |s| baseline::stop_tasks(s, 1, |_| ())),
             ("of another version", |s| {

@@ -649,12 +649,16 @@ mod tests {
     fn a_rule_is_quoted_by_the_source_that_it_names_and_a_list_by_its_first_entries() {
         let mut snapshot = guarded(&[
             from_block(443, "203.0.113.0/24"),
+            from_block(443, "198.51.100.0/24"),
+            from_block(443, "192.0.2.0/24"),
             v6("2001:db8::/32"),
             prefix_list::from_list(443, "pl-1"),
+            prefix_list::from_list(443, "pl-2"),
         ]);
         balancer(&mut snapshot).ip_address_type = Some("dualstack".into());
         let blocks = ["10.0.0.0/24", "10.0.1.0/24", "10.0.2.0/24", "10.0.3.0/24"];
         prefix_list::list(&mut snapshot, "pl-1", "office", &blocks);
+        prefix_list::list(&mut snapshot, "pl-2", "partner", &["10.1.0.0/24"]);
         let quoted = at_door(&snapshot, |door, patient, findings| {
             let blocks = door.lets_in(patient, findings, |_| true).blocks;
             let quoted = evidence(&blocks.iter().collect::<Vec<_>>());
@@ -665,13 +669,30 @@ mod tests {
             quoted,
             [
                 "CidrIp 203.0.113.0/24",
+                "CidrIp 198.51.100.0/24",
+                "CidrIp 192.0.2.0/24",
                 "CidrIpv6 2001:db8::/32",
                 "PrefixListId pl-1",
                 "Cidr 10.0.0.0/24",
                 "Cidr 10.0.1.0/24",
-                "Cidr 10.0.2.0/24"
+                "Cidr 10.0.2.0/24",
+                "PrefixListId pl-2",
+                "Cidr 10.1.0.0/24"
             ]
         );
+    }
+
+    #[test]
+    fn a_group_that_express_mode_made_is_known_by_its_tag() {
+        let is = |managed: bool| {
+            let mut snapshot = guarded(&[from_block(443, "203.0.113.0/24")]);
+            snapshot.security_groups.change("sg-balancer").unwrap().ecs_managed = managed;
+            at_door(&snapshot, |door, patient, findings| {
+                let blocks = door.lets_in(patient, findings, |_| true).blocks;
+                is_of_express(&blocks.iter().collect::<Vec<_>>())
+            })
+        };
+        assert_eq!([is(true), is(false)], [true, false]);
     }
 
     #[test]

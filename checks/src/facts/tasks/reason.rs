@@ -624,4 +624,73 @@ mod tests {
             assert!(!trouble.is_of_placement(), "{trouble:?}");
         }
     }
+
+    #[test]
+    fn one_stop_among_others_counts_only_if_it_is_the_last_word() {
+        let timeout = "Timeout waiting for network interface provisioning to complete.";
+        for (odd, count) in [(0, 2), (1, 1)] {
+            let mut snapshot = baseline::worker();
+            baseline::fail_to_start(&mut snapshot, 3, MISSING);
+            let arn = snapshot.services[0].service_arn.clone();
+            snapshot.stopped_tasks.change(&arn).unwrap()[odd].stopped_reason = Some(timeout.into());
+            assert_eq!(troubles(&snapshot).len(), count, "the odd one is number {odd}");
+        }
+    }
+
+    #[test]
+    fn where_ecs_does_not_deploy_nothing_is_told() {
+        let told = |controller: Option<&str>| {
+            let mut snapshot = complaint(100, MISSING);
+            snapshot.services[0].deployment_controller = controller.map(Into::into);
+            of(&snapshot, |patient| {
+                let mut count = 0;
+                let tell = |_: &Told, _: &mut Findings| {
+                    count += 1;
+                    None
+                };
+                let ended =
+                    each(patient, &mut Findings::default(), &[Trouble::ImageNotFound], tell);
+                (ended, count)
+            })
+        };
+        assert_eq!(told(None), (Ok(()), 1));
+        let other = Err(NoAnswer::NotApplicable(rollout::OTHER_CONTROLLER));
+        assert_eq!(told(Some("EXTERNAL")), (other, 0));
+    }
+
+    #[test]
+    fn an_event_adds_what_no_task_tells() {
+        let mut snapshot = complaint(5, "Capacity is unavailable at this time.");
+        baseline::fail_to_start(&mut snapshot, 2, MISSING);
+        assert_eq!(
+            troubles(&snapshot),
+            [(Trouble::ImageNotFound, 2, 2), (Trouble::FargateCapacityUnavailable, 0, 0)]
+        );
+    }
+
+    #[test]
+    fn an_event_that_is_no_complaint_tells_nothing_whatever_its_words() {
+        let mut snapshot = baseline::worker();
+        baseline::lack_tasks(&mut snapshot);
+        baseline::say(&mut snapshot, 5, &format!("(service mailer) did something new. {MISSING}"));
+        assert_eq!(troubles(&snapshot), []);
+    }
+
+    #[test]
+    fn what_was_said_of_a_rollback_a_day_ago_is_history() {
+        for (said, tells) in [(1439, true), (1440, false)] {
+            let mut snapshot = rolled_back(said);
+            let deployment = newest_deployment(&mut snapshot);
+            deployment.started_at = Some(minutes_ago(1500));
+            deployment.finished_at = Some(minutes_ago(1430));
+            assert_eq!(!troubles(&snapshot).is_empty(), tells, "{said} minutes ago");
+        }
+    }
+
+    #[test]
+    fn a_name_did_not_resolve_by_either_word() {
+        for text in ["dial tcp: lookup x on 10.0.0.2:53: i/o timeout", "x: no such host"] {
+            assert_eq!(destination(text), Destination::Unresolved, "{text}");
+        }
+    }
 }

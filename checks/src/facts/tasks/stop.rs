@@ -390,6 +390,8 @@ mod tests {
     use crate::snapshot::{ContainerDefinition, RevisionSummary, Snapshot};
     use crate::testing::{each_stopped, newest_deployment, of};
 
+    type Change = fn(&mut Task);
+
     fn stopped(code: &str, reason: &str, containers: &[Container]) -> Task {
         Task {
             stop_code: Some(code.into()).filter(|code: &String| !code.is_empty()),
@@ -548,7 +550,7 @@ mod tests {
                 failed(&each_stopped(exited(3), old)).iter().map(|(_, tasks)| tasks).sum();
             assert_eq!(left, count, "{minutes} minutes ago");
         }
-        let changes: [(&str, fn(&mut Task)); 3] = [
+        let changes: [(&str, Change); 3] = [
             ("nobody knows when", |task| task.stopped_at = None),
             ("another deployment's", |task| task.started_by = Some("ecs-svc/1".into())),
             ("on purpose", |task| {
@@ -710,5 +712,35 @@ mod tests {
         assert_eq!(told(&[Some(3), None]), "3 min ago");
         assert_eq!(told(&[Some(3), Some(3)]), "3 min ago");
         assert_eq!(told(&[None]), "within the last hour");
+    }
+
+    #[test]
+    fn a_group_is_quoted_by_its_newest_task() {
+        let mut snapshot = exited(2);
+        let quoted = |snapshot: &Snapshot| {
+            of(snapshot, |patient| {
+                let evidence = groups(patient).unwrap()[0].evidence();
+                evidence.map(|it| (it.field, it.value, it.at))
+            })
+        };
+        let reason = "Essential container in task exited".to_owned();
+        assert_eq!(quoted(&snapshot), Some(("stoppedReason", reason, Some(minutes_ago(2)))));
+        snapshot = each_stopped(snapshot, |task| task.stopped_reason = None);
+        assert_eq!(quoted(&snapshot), None);
+    }
+
+    #[test]
+    fn every_deployment_is_a_current_version_and_one_is_the_primary() {
+        let mut snapshot = baseline::worker();
+        let service = &mut snapshot.services[0];
+        let mut older = service.deployments[0].clone();
+        (older.id, older.status) = ("ecs-svc/1".into(), "ACTIVE".into());
+        service.deployments.push(older);
+        let primary = service.deployments[0].id.clone();
+        let ids = |versions: Vec<Version>| {
+            versions.into_iter().map(|version| version.deployment).collect::<Vec<_>>()
+        };
+        assert_eq!(ids(of(&snapshot, current_versions)), [primary.clone(), "ecs-svc/1".into()]);
+        assert_eq!(ids(of(&snapshot, primary_version)), [primary]);
     }
 }
