@@ -14,12 +14,12 @@ use std::io::Write;
 use checks::call::Call;
 use checks::catalog::{GROUPS, Group};
 use checks::check::{Role, Severity};
-use checks::diagnosis::{Diagnosis, Node, Verdict};
-use checks::exam::{Exam, Outcome};
+use checks::diagnosis::{Diagnosis, Node, Standing, Verdict};
+use checks::exam::{Ended, Exam, Outcome};
 use checks::facts::inbound::traffic;
-use checks::finding::Evidence;
+use checks::finding::{Evidence, Kind};
 use checks::patient::Patient;
-use checks::seen::Blind;
+use checks::seen::{Blind, Blindness};
 use checks::snapshot::Snapshot;
 use checks::snapshot::metric::Metric;
 use checks::symptom::Symptom;
@@ -61,10 +61,8 @@ pub struct ServiceReport {
     pub service: String,
     pub cluster: String,
     pub arn: String,
-    /// express, fargate, ec2, managed_instances or external
-    pub kind: &'static str,
-    /// sick, at_risk, healthy or unknown
-    pub verdict: &'static str,
+    pub kind: ServiceKind,
+    pub verdict: Verdict,
     pub headline: String,
     /// Causes, unexplained symptoms, risks; in this order.
     pub roots: Vec<FindingReport>,
@@ -93,13 +91,27 @@ pub struct ServiceReport {
     pub exams: Vec<ExamReport>,
 }
 
+/// What runs the tasks of a service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ServiceKind {
+    /// ECS Express Mode, which runs on Fargate and manages load balancer and network itself.
+    Express,
+    /// Fargate, by launch type or capacity provider.
+    Fargate,
+    /// Container instances on EC2.
+    Ec2,
+    /// ECS Managed Instances.
+    ManagedInstances,
+    /// ECS Anywhere: instances outside of AWS.
+    External,
+}
+
 #[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct FindingReport {
     pub check: &'static str,
-    /// cause, unexplained, risk or note; of what is explained: symptom, or again cause or risk
-    pub standing: &'static str,
-    /// critical, high, medium, low or info
-    pub severity: &'static str,
+    pub standing: Standing,
+    pub severity: Severity,
     pub title: &'static str,
     pub says: String,
     pub subject: SubjectReport,
@@ -115,14 +127,14 @@ pub struct FindingReport {
 
 #[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct SubjectReport {
-    pub kind: &'static str,
+    pub kind: Kind,
+    /// An ARN, or the id or name that AWS uses for it.
     pub id: String,
 }
 
 #[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct EvidenceReport {
-    /// The IAM action of the call.
-    pub call: &'static str,
+    pub call: Call,
     pub of: String,
     pub field: &'static str,
     pub value: String,
@@ -143,29 +155,27 @@ pub struct RemedyReport {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct SuspectReport {
     pub check: &'static str,
-    pub call: &'static str,
-    pub why: &'static str,
+    pub call: Call,
+    pub why: Blindness,
 }
 
 #[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct ExamReport {
     pub check: &'static str,
-    /// sick, healthy, not_applicable, could_not_look or crashed
-    pub outcome: &'static str,
+    pub outcome: Ended,
     pub missed: Vec<MissedReport>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct MissedReport {
-    pub call: &'static str,
-    /// denied, no_answer, unreadable, declined, not_asked or behind
-    pub why: &'static str,
+    pub call: Call,
+    pub why: Blindness,
 }
 
 #[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct BlindReport {
-    pub call: &'static str,
-    pub why: &'static str,
+    pub call: Call,
+    pub why: Blindness,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
 }
@@ -198,20 +208,13 @@ impl Report {
 
     /// The worst severity of anything but a note.
     pub fn worst(&self) -> Option<Severity> {
-        fn of(finding: &FindingReport) -> impl Iterator<Item = &'static str> {
-            let mut words = vec![finding.severity];
-            words.extend(finding.explains.iter().flat_map(of));
-            words.into_iter()
-        }
-        let words: Vec<&str> =
-            self.services.iter().flat_map(|service| &service.roots).flat_map(of).collect();
-        Severity::ALL.iter().copied().find(|severity| words.contains(&severity.word()))
+        self.services.iter().flat_map(|service| &service.roots).map(FindingReport::worst).min()
     }
 }
 
 impl ServiceReport {
     pub fn new(patient: &Patient, diagnosis: &Diagnosis) -> ServiceReport {
-        let finding = |node: &Node| finding(patient, node, true);
+        let finding = |node: &Node| finding(patient, node);
         let (paths, probe) = (PathReport::all(patient, diagnosis), ProbeReport::new(patient));
         let looked = diagnosis
             .exams
@@ -222,7 +225,7 @@ impl ServiceReport {
             cluster: plain(patient.cluster()),
             arn: plain(patient.arn()),
             kind: kind(patient),
-            verdict: diagnosis.verdict.word(),
+            verdict: diagnosis.verdict,
             headline: plain(
                 &path::headline(&paths, probe.as_ref(), diagnosis)
                     .unwrap_or_else(|| wording::headline(diagnosis)),
@@ -260,7 +263,14 @@ impl ServiceReport {
     }
 
     pub fn is_unknown(&self) -> bool {
-        self.verdict == Verdict::Unknown.word()
+        self.verdict == Verdict::Unknown
+    }
+}
+
+impl FindingReport {
+    /// The worst severity of this finding and of all that follows from it.
+    pub fn worst(&self) -> Severity {
+        self.explains.iter().map(FindingReport::worst).fold(self.severity, Severity::min)
     }
 }
 
@@ -276,28 +286,28 @@ fn deployment_fails(diagnosis: &Diagnosis) -> bool {
     })
 }
 
-fn kind(patient: &Patient) -> &'static str {
+fn kind(patient: &Patient) -> ServiceKind {
     let service = patient.service();
     let fargate = service.capacity_providers.iter().any(|provider| provider.starts_with("FARGATE"));
     match service.launch_type.as_deref() {
-        _ if patient.is_express() => "express",
-        Some("FARGATE") => "fargate",
-        Some("EXTERNAL") => "external",
-        Some("MANAGED_INSTANCES") => "managed_instances",
-        None if fargate => "fargate",
-        Some(_) | None => "ec2",
+        _ if patient.is_express() => ServiceKind::Express,
+        Some("FARGATE") => ServiceKind::Fargate,
+        Some("EXTERNAL") => ServiceKind::External,
+        Some("MANAGED_INSTANCES") => ServiceKind::ManagedInstances,
+        None if fargate => ServiceKind::Fargate,
+        Some(_) | None => ServiceKind::Ec2,
     }
 }
 
-fn finding(patient: &Patient, node: &Node, root: bool) -> FindingReport {
+fn finding(patient: &Patient, node: &Node) -> FindingReport {
     let found = &node.finding;
     let mut suspects: Vec<SuspectReport> = Vec::new();
     for suspect in &node.suspects {
         let origin = suspect.missed.origin();
         let row = SuspectReport {
             check: suspect.check.id(),
-            call: origin.call.action(),
-            why: origin.why.word(),
+            call: origin.call,
+            why: origin.why.blindness(),
         };
         if !suspects.contains(&row) {
             suspects.push(row);
@@ -305,21 +315,17 @@ fn finding(patient: &Patient, node: &Node, root: bool) -> FindingReport {
     }
     FindingReport {
         check: node.check.id(),
-        standing: if root || node.check.role != Role::Symptom {
-            node.standing.word()
-        } else {
-            "symptom"
-        },
-        severity: node.check.severity.word(),
+        standing: node.standing,
+        severity: node.check.severity,
         title: node.check.title,
         says: plain(&found.says),
-        subject: SubjectReport { kind: found.about.kind.word(), id: plain(&found.about.id) },
+        subject: SubjectReport { kind: found.about.kind, id: plain(&found.about.id) },
         since: found.since,
         evidence: found
             .evidence
             .iter()
             .map(|evidence| EvidenceReport {
-                call: evidence.call.action(),
+                call: evidence.call,
                 of: plain(&evidence.of),
                 field: evidence.field,
                 value: plain(&evidence.value),
@@ -336,7 +342,7 @@ fn finding(patient: &Patient, node: &Node, root: bool) -> FindingReport {
                 .as_deref()
                 .map(|code| code.lines().map(plain).collect::<Vec<_>>().join("\n")),
         },
-        explains: node.explains.iter().map(|effect| finding(patient, effect, false)).collect(),
+        explains: node.explains.iter().map(|effect| finding(patient, effect)).collect(),
         suspects,
     }
 }
@@ -407,11 +413,16 @@ fn web_acl_dimensions(patient: &Patient, owner: &str) -> String {
 }
 
 fn exam(exam: &Exam) -> ExamReport {
-    let missed = exam.missed.iter().map(|missed| MissedReport {
-        call: missed.origin().call.action(),
-        why: missed.origin().why.word(),
-    });
-    ExamReport { check: exam.check.id(), outcome: exam.outcome.word(), missed: unique(missed) }
+    let missed = exam.missed.iter().map(MissedReport::new);
+    ExamReport { check: exam.check.id(), outcome: exam.outcome.ended(), missed: unique(missed) }
+}
+
+impl MissedReport {
+    /// The call that went wrong first: the one that a user can mend.
+    fn new(blind: &Blind) -> MissedReport {
+        let origin = blind.origin();
+        MissedReport { call: origin.call, why: origin.why.blindness() }
+    }
 }
 
 fn unique<T: PartialEq>(items: impl Iterator<Item = T>) -> Vec<T> {
@@ -426,8 +437,8 @@ fn unique<T: PartialEq>(items: impl Iterator<Item = T>) -> Vec<T> {
 
 fn blind(blind: &Blind) -> BlindReport {
     BlindReport {
-        call: blind.call.action(),
-        why: blind.why.word(),
+        call: blind.call,
+        why: blind.why.blindness(),
         message: blind.why.message().map(plain),
     }
 }

@@ -3,6 +3,9 @@
 //! overlap and the cause did not begin after the effect. There are no scores, so the order can be
 //! explained.
 
+use schemars::JsonSchema;
+use serde::Serialize;
+
 use crate::catalog;
 use crate::check::{Check, Role, Severity};
 use crate::exam::{Exam, Outcome, examine};
@@ -12,52 +15,42 @@ use crate::seen::Blind;
 use crate::symptom::Symptom;
 
 /// The state of a service in one word.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
 pub enum Verdict {
     /// A symptom or a cause, now.
     Sick,
     /// A decisive call was refused: nobody knows.
     Unknown,
-    /// Nothing suffers yet.
+    /// Nothing suffers yet, but there are risks.
     AtRisk,
+    /// Every decisive call was answered, and nothing was found but notes.
     Healthy,
 }
 
-impl Verdict {
-    pub fn word(self) -> &'static str {
-        match self {
-            Verdict::Sick => "sick",
-            Verdict::Unknown => "unknown",
-            Verdict::AtRisk => "at_risk",
-            Verdict::Healthy => "healthy",
-        }
-    }
-}
-
-/// What a root is; the order here is the order of the report.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+/// What a finding is in this diagnosis; the order here is the order of the report.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
 pub enum Standing {
+    /// What is felt follows from it, and its remedy mends that.
     Cause,
     /// A symptom that nothing we saw explains.
     Unexplained,
+    /// A symptom that another finding explains, so that it stands below that one.
+    Symptom,
+    /// Nothing suffers from it yet.
     Risk,
+    /// A normal state that looks like trouble.
     Note,
 }
 
 impl Standing {
-    pub fn word(self) -> &'static str {
-        match self {
-            Standing::Cause => "cause",
-            Standing::Unexplained => "unexplained",
-            Standing::Risk => "risk",
-            Standing::Note => "note",
-        }
-    }
-
-    fn of(role: Role) -> Standing {
+    /// As far as the check itself tells; `root` if nothing explains the finding.
+    fn of(role: Role, root: bool) -> Standing {
         match role {
             Role::Cause => Standing::Cause,
-            Role::Symptom => Standing::Unexplained,
+            Role::Symptom if root => Standing::Unexplained,
+            Role::Symptom => Standing::Symptom,
             Role::Risk => Standing::Risk,
             Role::Note => Standing::Note,
         }
@@ -169,7 +162,7 @@ fn build(index: usize, found: &[Found], parents: &[Option<usize>], exams: &[Exam
     let children = (0..found.len()).filter(|child| parents[*child] == Some(index));
     let root = parents[index].is_none();
     let explains: Vec<Node> = children.map(|child| build(child, found, parents, exams)).collect();
-    let mut standing = Standing::of(check.role);
+    let mut standing = Standing::of(check.role, root);
     if standing == Standing::Risk && explains.iter().any(Node::is_symptom) {
         standing = Standing::Cause;
     }

@@ -4,14 +4,19 @@
 use std::collections::BTreeSet;
 
 use jiff::Timestamp;
+use schemars::JsonSchema;
+use serde::Serialize;
 
 use crate::call::Call;
 
-/// The kinds of things that a finding can be about; the spelling in JSON is that of [`Kind::word`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+/// What kind of thing a finding is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, JsonSchema)]
+#[schemars(rename = "SubjectKind")]
+#[serde(rename_all = "snake_case")]
 pub enum Kind {
     Service,
     Deployment,
+    #[serde(rename = "service_revision")]
     Revision,
     TaskDefinition,
     Task,
@@ -25,38 +30,12 @@ pub enum Kind {
     SecurityGroup,
     Subnet,
     Vpc,
+    #[serde(rename = "vpc_endpoint")]
     Endpoint,
     NetworkAcl,
     Alarm,
     LogGroup,
     Database,
-}
-
-impl Kind {
-    pub fn word(self) -> &'static str {
-        match self {
-            Kind::Service => "service",
-            Kind::Deployment => "deployment",
-            Kind::Revision => "service_revision",
-            Kind::TaskDefinition => "task_definition",
-            Kind::Task => "task",
-            Kind::Container => "container",
-            Kind::Image => "image",
-            Kind::TargetGroup => "target_group",
-            Kind::Target => "target",
-            Kind::LoadBalancer => "load_balancer",
-            Kind::Listener => "listener",
-            Kind::ListenerRule => "listener_rule",
-            Kind::SecurityGroup => "security_group",
-            Kind::Subnet => "subnet",
-            Kind::Vpc => "vpc",
-            Kind::Endpoint => "vpc_endpoint",
-            Kind::NetworkAcl => "network_acl",
-            Kind::Alarm => "alarm",
-            Kind::LogGroup => "log_group",
-            Kind::Database => "database",
-        }
-    }
 }
 
 /// One thing in the account: an ARN, or the id or name that AWS uses for it.

@@ -291,7 +291,7 @@ fn files_lists_and_contract_agree() {
             assert!(listed.insert(check.id()), "{check:?} is listed twice");
             if let Some((group, role)) = contract.get(check.id()) {
                 assert_eq!(
-                    (check.group(), check.role.word()),
+                    (check.group(), check.role.to_string().as_str()),
                     (*group, *role),
                     "{check:?} against the contract"
                 );

@@ -2,10 +2,14 @@
 //! plain.
 
 use checks::call::Call;
-use checks::check::{Role, Severity};
+use checks::check::Role;
 use checks::diagnosis::{Diagnosis, Node, Standing, Verdict};
 use checks::exam::Outcome;
+use checks::seen::Blindness;
 use checks::symptom::Symptom;
+
+use super::ServiceKind;
+use super::history::NewOrOld;
 
 /// One line that a tired person understands: what is felt, and why.
 pub fn headline(diagnosis: &Diagnosis) -> String {
@@ -105,38 +109,53 @@ fn first_sentence(text: &str) -> &str {
 }
 
 /// A verdict as it stands in text.
-pub fn verdict(word: &str) -> &'static str {
-    match word {
-        "sick" => "SICK",
-        "at_risk" => "AT RISK",
-        "healthy" => "HEALTHY",
-        _ => "UNKNOWN",
+pub fn verdict(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Sick => "SICK",
+        Verdict::AtRisk => "AT RISK",
+        Verdict::Healthy => "HEALTHY",
+        Verdict::Unknown => "UNKNOWN",
+    }
+}
+
+/// What a finding is, as it stands above the finding.
+pub fn standing(standing: Standing) -> &'static str {
+    match standing {
+        Standing::Cause => "CAUSE",
+        Standing::Unexplained => "UNEXPLAINED",
+        Standing::Symptom => "SYMPTOM",
+        Standing::Risk => "RISK",
+        Standing::Note => "NOTE",
     }
 }
 
 /// A kind of service as people call it.
-pub fn kind(word: &str) -> &'static str {
-    match word {
-        "express" => "Express service",
-        "fargate" => "Fargate service",
-        "ec2" => "EC2 service",
-        "managed_instances" => "service on Managed Instances",
-        _ => "service on external instances",
+pub fn kind(kind: ServiceKind) -> &'static str {
+    match kind {
+        ServiceKind::Express => "Express service",
+        ServiceKind::Fargate => "Fargate service",
+        ServiceKind::Ec2 => "EC2 service",
+        ServiceKind::ManagedInstances => "service on Managed Instances",
+        ServiceKind::External => "service on external instances",
+    }
+}
+
+/// Which of the two versions of a deployment, in text.
+pub fn side(side: NewOrOld) -> &'static str {
+    match side {
+        NewOrOld::New => "new",
+        NewOrOld::Old => "old",
     }
 }
 
 /// Why a call was not answered, in text.
-pub fn why(word: &str) -> &'static str {
-    match word {
-        "denied" => "denied",
-        "no_answer" => "no answer",
-        "unreadable" => "unreadable answer",
-        "declined" => "not asked, as you said",
-        "not_asked" => "not in the snapshot",
-        _ => "not known what to ask about",
+pub fn why(why: Blindness) -> &'static str {
+    match why {
+        Blindness::Denied => "denied",
+        Blindness::NoAnswer => "no answer",
+        Blindness::Unreadable => "unreadable answer",
+        Blindness::Declined => "not asked, as you said",
+        Blindness::NotAsked => "not in the snapshot",
+        Blindness::Behind => "not known what to ask about",
     }
-}
-
-pub fn rank(word: &str) -> usize {
-    Severity::ALL.iter().position(|severity| severity.word() == word).unwrap_or(usize::MAX)
 }
