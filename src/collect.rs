@@ -243,6 +243,6 @@ pub fn close(snapshot: &mut Snapshot, asker: &Asker, elapsed: Duration) {
         ledger.by_call.iter().map(|(call, count)| (call.action().to_owned(), *count)).collect();
     snapshot.calls.elapsed_ms = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
     let mut blind: Vec<Blind> = ledger.blind.iter().cloned().collect();
-    blind.dedup_by(|a, b| a.call == b.call && a.why.word() == b.why.word());
+    blind.dedup_by(|a, b| a.call == b.call && a.why.blindness() == b.why.blindness());
     snapshot.blind = blind;
 }

@@ -14,14 +14,13 @@ use std::io::Write;
 use checks::call::Call;
 use checks::catalog::{GROUPS, Group};
 use checks::check::{Role, Severity};
-use checks::diagnosis::{Diagnosis, Node, Verdict};
-use checks::exam::{Exam, Outcome};
-use checks::facts::inbound::traffic;
-use checks::finding::Evidence;
+use checks::command::{Command, Effect};
+use checks::diagnosis::{Diagnosis, Node, Standing, Verdict};
+use checks::exam::{Ended, Exam, Outcome};
+use checks::finding::Kind;
 use checks::patient::Patient;
-use checks::seen::Blind;
+use checks::seen::{Blind, Blindness};
 use checks::snapshot::Snapshot;
-use checks::snapshot::metric::Metric;
 use checks::symptom::Symptom;
 use history::{ChangesReport, DigestsReport, RolloutReport, TimelineReport, TrailReport};
 use jiff::{SignedDuration, Timestamp};
@@ -61,10 +60,8 @@ pub struct ServiceReport {
     pub service: String,
     pub cluster: String,
     pub arn: String,
-    /// express, fargate, ec2, managed_instances or external
-    pub kind: &'static str,
-    /// sick, at_risk, healthy or unknown
-    pub verdict: &'static str,
+    pub kind: ServiceKind,
+    pub verdict: Verdict,
     pub headline: String,
     /// Causes, unexplained symptoms, risks; in this order.
     pub roots: Vec<FindingReport>,
@@ -93,13 +90,30 @@ pub struct ServiceReport {
     pub exams: Vec<ExamReport>,
 }
 
+/// What runs the tasks of a service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ServiceKind {
+    /// ECS Express Mode, which runs on Fargate and manages load balancer and network itself.
+    Express,
+    /// Fargate, by launch type or capacity provider.
+    Fargate,
+    /// Container instances on EC2.
+    Ec2,
+    /// ECS Managed Instances.
+    ManagedInstances,
+    /// ECS Anywhere: instances outside of AWS.
+    External,
+}
+
 #[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct FindingReport {
     pub check: &'static str,
-    /// cause, unexplained, risk or note; of what is explained: symptom, or again cause or risk
-    pub standing: &'static str,
-    /// critical, high, medium, low or info
-    pub severity: &'static str,
+    pub standing: Standing,
+    /// The worst of this finding and of all that follows from it.
+    pub severity: Severity,
+    /// That of the check.
+    pub own_severity: Severity,
     pub title: &'static str,
     pub says: String,
     pub subject: SubjectReport,
@@ -107,6 +121,10 @@ pub struct FindingReport {
     pub since: Option<Timestamp>,
     pub evidence: Vec<EvidenceReport>,
     pub remedy: RemedyReport,
+    /// Symptoms between what it follows from and itself that were not seen, and that nothing
+    /// contradicts.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub by_way_of: Vec<&'static str>,
     /// What follows from it.
     pub explains: Vec<FindingReport>,
     /// Checks that would explain it, had they been able to look.
@@ -115,27 +133,61 @@ pub struct FindingReport {
 
 #[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct SubjectReport {
-    pub kind: &'static str,
+    pub kind: Kind,
+    /// An ARN, or the id or name that AWS uses for it.
     pub id: String,
 }
 
 #[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct EvidenceReport {
-    /// The IAM action of the call.
-    pub call: &'static str,
+    pub call: Call,
     pub of: String,
     pub field: &'static str,
     pub value: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub at: Option<Timestamp>,
     /// The command that shows it.
-    pub see: String,
+    pub see: ShellReport,
+}
+
+/// A command as a value, so that scripts need not take it apart.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct CommandReport {
+    /// The arguments as the program gets them; a variable stands as `$NAME`.
+    pub argv: Vec<String>,
+    pub shell: ShellReport,
+    pub effect: Effect,
+    /// Shell variables that the user has to set before.
+    pub needs: Vec<&'static str>,
+}
+
+/// A command as a POSIX shell takes it: one line in JSON, words where a printer breaks lines.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(into = "String")]
+#[schemars(with = "String")]
+pub struct ShellReport {
+    pub words: Vec<String>,
+}
+
+impl From<ShellReport> for String {
+    fn from(shell: ShellReport) -> String {
+        shell.words.join(" ")
+    }
+}
+
+impl ShellReport {
+    /// Without characters that could harm a terminal.
+    pub fn new(command: &Command) -> ShellReport {
+        ShellReport { words: command.shell_words().iter().map(|word| plain(word)).collect() }
+    }
 }
 
 #[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct RemedyReport {
     pub summary: String,
+    /// The commands as a POSIX shell takes them.
     pub cli: Vec<String>,
+    pub commands: Vec<CommandReport>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub terraform: Option<String>,
 }
@@ -143,29 +195,27 @@ pub struct RemedyReport {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct SuspectReport {
     pub check: &'static str,
-    pub call: &'static str,
-    pub why: &'static str,
+    pub call: Call,
+    pub why: Blindness,
 }
 
 #[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct ExamReport {
     pub check: &'static str,
-    /// sick, healthy, not_applicable, could_not_look or crashed
-    pub outcome: &'static str,
+    pub outcome: Ended,
     pub missed: Vec<MissedReport>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct MissedReport {
-    pub call: &'static str,
-    /// denied, no_answer, unreadable, declined, not_asked or behind
-    pub why: &'static str,
+    pub call: Call,
+    pub why: Blindness,
 }
 
 #[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct BlindReport {
-    pub call: &'static str,
-    pub why: &'static str,
+    pub call: Call,
+    pub why: Blindness,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
 }
@@ -198,20 +248,13 @@ impl Report {
 
     /// The worst severity of anything but a note.
     pub fn worst(&self) -> Option<Severity> {
-        fn of(finding: &FindingReport) -> impl Iterator<Item = &'static str> {
-            let mut words = vec![finding.severity];
-            words.extend(finding.explains.iter().flat_map(of));
-            words.into_iter()
-        }
-        let words: Vec<&str> =
-            self.services.iter().flat_map(|service| &service.roots).flat_map(of).collect();
-        Severity::ALL.iter().copied().find(|severity| words.contains(&severity.word()))
+        self.services.iter().flat_map(|service| &service.roots).map(|root| root.severity).min()
     }
 }
 
 impl ServiceReport {
     pub fn new(patient: &Patient, diagnosis: &Diagnosis) -> ServiceReport {
-        let finding = |node: &Node| finding(patient, node, true);
+        let finding = |node: &Node| finding(patient, node);
         let (paths, probe) = (PathReport::all(patient, diagnosis), ProbeReport::new(patient));
         let looked = diagnosis
             .exams
@@ -222,7 +265,7 @@ impl ServiceReport {
             cluster: plain(patient.cluster()),
             arn: plain(patient.arn()),
             kind: kind(patient),
-            verdict: diagnosis.verdict.word(),
+            verdict: diagnosis.verdict,
             headline: plain(
                 &path::headline(&paths, probe.as_ref(), diagnosis)
                     .unwrap_or_else(|| wording::headline(diagnosis)),
@@ -260,7 +303,7 @@ impl ServiceReport {
     }
 
     pub fn is_unknown(&self) -> bool {
-        self.verdict == Verdict::Unknown.word()
+        self.verdict == Verdict::Unknown
     }
 }
 
@@ -276,28 +319,28 @@ fn deployment_fails(diagnosis: &Diagnosis) -> bool {
     })
 }
 
-fn kind(patient: &Patient) -> &'static str {
+fn kind(patient: &Patient) -> ServiceKind {
     let service = patient.service();
     let fargate = service.capacity_providers.iter().any(|provider| provider.starts_with("FARGATE"));
     match service.launch_type.as_deref() {
-        _ if patient.is_express() => "express",
-        Some("FARGATE") => "fargate",
-        Some("EXTERNAL") => "external",
-        Some("MANAGED_INSTANCES") => "managed_instances",
-        None if fargate => "fargate",
-        Some(_) | None => "ec2",
+        _ if patient.is_express() => ServiceKind::Express,
+        Some("FARGATE") => ServiceKind::Fargate,
+        Some("EXTERNAL") => ServiceKind::External,
+        Some("MANAGED_INSTANCES") => ServiceKind::ManagedInstances,
+        None if fargate => ServiceKind::Fargate,
+        Some(_) | None => ServiceKind::Ec2,
     }
 }
 
-fn finding(patient: &Patient, node: &Node, root: bool) -> FindingReport {
+fn finding(patient: &Patient, node: &Node) -> FindingReport {
     let found = &node.finding;
     let mut suspects: Vec<SuspectReport> = Vec::new();
     for suspect in &node.suspects {
         let origin = suspect.missed.origin();
         let row = SuspectReport {
             check: suspect.check.id(),
-            call: origin.call.action(),
-            why: origin.why.word(),
+            call: origin.call,
+            why: origin.why.blindness(),
         };
         if !suspects.contains(&row) {
             suspects.push(row);
@@ -305,113 +348,61 @@ fn finding(patient: &Patient, node: &Node, root: bool) -> FindingReport {
     }
     FindingReport {
         check: node.check.id(),
-        standing: if root || node.check.role != Role::Symptom {
-            node.standing.word()
-        } else {
-            "symptom"
-        },
-        severity: node.check.severity.word(),
+        standing: node.standing,
+        severity: node.severity(),
+        own_severity: node.check.severity,
         title: node.check.title,
-        says: plain(&found.says),
-        subject: SubjectReport { kind: found.about.kind.word(), id: plain(&found.about.id) },
+        says: plain(&found.says()),
+        subject: SubjectReport { kind: found.about.kind, id: plain(&found.about.id) },
         since: found.since,
         evidence: found
             .evidence
             .iter()
             .map(|evidence| EvidenceReport {
-                call: evidence.call.action(),
-                of: plain(&evidence.of),
+                call: evidence.call,
+                of: plain(&evidence.of.to_string()),
                 field: evidence.field,
                 value: plain(&evidence.value),
                 at: evidence.at,
-                see: plain(&see(patient, evidence)),
+                see: ShellReport::new(&evidence.see(patient)),
             })
             .collect(),
         remedy: RemedyReport {
             summary: plain(&found.remedy.summary),
-            cli: found.remedy.cli.iter().map(|command| plain(command)).collect(),
+            cli: found.remedy.shell().iter().map(|command| plain(command)).collect(),
+            commands: found.remedy.commands.iter().map(command).collect(),
             terraform: found
                 .remedy
                 .terraform
-                .as_deref()
-                .map(|code| code.lines().map(plain).collect::<Vec<_>>().join("\n")),
+                .as_ref()
+                .map(|code| code.as_str().lines().map(plain).collect::<Vec<_>>().join("\n")),
         },
-        explains: node.explains.iter().map(|effect| finding(patient, effect, false)).collect(),
+        by_way_of: node.by_way_of.iter().map(|symptom| symptom.words()).collect(),
+        explains: node.explains.iter().map(|effect| finding(patient, effect)).collect(),
         suspects,
     }
 }
 
-/// The command that shows a piece of evidence. For a metric that needs more than what it is a
-/// metric of.
-fn see(patient: &Patient, evidence: &Evidence) -> String {
-    let Some((name, owner)) =
-        evidence.of.split_once(" of ").filter(|_| evidence.call == Call::GetMetricData)
-    else {
-        return evidence.call.see(patient.cluster(), patient.name(), patient.arn(), &evidence.of);
-    };
-    let after = |arn: &str, part: &str| {
-        arn.split_once(part).map_or_else(String::new, |(_, rest)| rest.to_owned())
-    };
-    let balancer = |arn: &str| format!("Name=LoadBalancer,Value={}", after(arn, ":loadbalancer/"));
-    let (namespace, dimensions) = if owner == patient.arn() {
-        (
-            "AWS/ECS",
-            format!(
-                "Name=ClusterName,Value={} Name=ServiceName,Value={}",
-                patient.cluster(),
-                patient.name()
-            ),
-        )
-    } else if owner.contains(":loadbalancer/") {
-        ("AWS/ApplicationELB", balancer(owner))
-    } else if owner.contains(":regional/webacl/") {
-        ("AWS/WAFV2", web_acl_dimensions(patient, owner))
-    } else {
-        let group = patient.target_group(owner).map_or(None, |group| group);
-        let attached = group
-            .and_then(|group| group.load_balancer_arns.first())
-            .map(|arn| format!(" {}", balancer(arn)))
-            .unwrap_or_default();
-        (
-            "AWS/ApplicationELB",
-            format!(
-                "Name=TargetGroup,Value=targetgroup/{}{attached}",
-                after(owner, ":targetgroup/")
-            ),
-        )
-    };
-    let statistic = Metric::ALL
-        .iter()
-        .find(|metric| metric.name() == name)
-        .map_or("Sum", |metric| metric.statistic());
-    let (start, end) = (patient.now() - SignedDuration::from_hours(1), patient.now());
-    format!(
-        "aws cloudwatch get-metric-statistics --namespace {namespace} --metric-name {name} --dimensions {dimensions} --statistics {statistic} --period 60 --start-time {start} --end-time {end}"
-    )
-}
-
-/// Of a web ACL as a whole, or of one of its rules: CloudWatch has its own names for both.
-fn web_acl_dimensions(patient: &Patient, owner: &str) -> String {
-    let balancers = traffic::balancers(patient).unwrap_or_default();
-    let mut acls =
-        balancers.into_iter().filter_map(|balancer| patient.web_acl(balancer).unwrap_or_default());
-    let acl = acls.find(|acl| owner.starts_with(&acl.arn));
-    let rule = acl
-        .and_then(|acl| owner.strip_prefix(acl.arn.as_str())?.strip_prefix('/'))
-        .unwrap_or("ALL");
-    let name = acl.and_then(|acl| acl.metric_name.as_deref()).unwrap_or_default();
-    format!(
-        "Name=WebACL,Value={name} Name=Rule,Value={rule} Name=Region,Value={}",
-        patient.region()
-    )
+fn command(command: &Command) -> CommandReport {
+    CommandReport {
+        argv: command.argv().iter().map(|word| plain(word)).collect(),
+        shell: ShellReport::new(command),
+        effect: command.effect(),
+        needs: command.needs(),
+    }
 }
 
 fn exam(exam: &Exam) -> ExamReport {
-    let missed = exam.missed.iter().map(|missed| MissedReport {
-        call: missed.origin().call.action(),
-        why: missed.origin().why.word(),
-    });
-    ExamReport { check: exam.check.id(), outcome: exam.outcome.word(), missed: unique(missed) }
+    let missed = exam.missed.iter().map(MissedReport::new);
+    ExamReport { check: exam.check.id(), outcome: exam.outcome.ended(), missed: unique(missed) }
+}
+
+impl MissedReport {
+    /// The call that went wrong first: the one that a user can mend.
+    fn new(blind: &Blind) -> MissedReport {
+        let origin = blind.origin();
+        MissedReport { call: origin.call, why: origin.why.blindness() }
+    }
 }
 
 fn unique<T: PartialEq>(items: impl Iterator<Item = T>) -> Vec<T> {
@@ -426,8 +417,8 @@ fn unique<T: PartialEq>(items: impl Iterator<Item = T>) -> Vec<T> {
 
 fn blind(blind: &Blind) -> BlindReport {
     BlindReport {
-        call: blind.call.action(),
-        why: blind.why.word(),
+        call: blind.call,
+        why: blind.why.blindness(),
         message: blind.why.message().map(plain),
     }
 }

@@ -1,5 +1,8 @@
 //! What a check is, and the `check!` macro with which each file of the catalog declares its own.
 
+use schemars::JsonSchema;
+use serde::Serialize;
+
 use crate::applies::Applies;
 use crate::call::Call;
 use crate::finding::Finding;
@@ -7,35 +10,32 @@ use crate::patient::Patient;
 use crate::seen::Blind;
 use crate::snapshot::Snapshot;
 use crate::symptom::Symptom;
+use crate::text::printed_as_in_json;
 
-/// How bad it is: `critical` clients are hurt now, `high` the service or its deployment fails,
-/// `medium` something is wrong and will hurt, `low` worth knowing, `info` notes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+/// How bad it is; the worst first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
 pub enum Severity {
+    /// Clients are hurt now.
     Critical,
+    /// The service or its deployment fails.
     High,
+    /// Something is wrong and will hurt.
     Medium,
+    /// Worth knowing.
     Low,
+    /// A note.
     Info,
 }
 
 impl Severity {
     pub const ALL: &[Severity] =
         &[Severity::Critical, Severity::High, Severity::Medium, Severity::Low, Severity::Info];
-
-    pub fn word(self) -> &'static str {
-        match self {
-            Severity::Critical => "critical",
-            Severity::High => "high",
-            Severity::Medium => "medium",
-            Severity::Low => "low",
-            Severity::Info => "info",
-        }
-    }
 }
 
 /// What a check's findings are in the causal order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
 pub enum Role {
     /// Seen going wrong, remedied elsewhere.
     Symptom,
@@ -47,16 +47,7 @@ pub enum Role {
     Note,
 }
 
-impl Role {
-    pub fn word(self) -> &'static str {
-        match self {
-            Role::Symptom => "symptom",
-            Role::Cause => "cause",
-            Role::Risk => "risk",
-            Role::Note => "note",
-        }
-    }
-}
+printed_as_in_json!(Severity, Role);
 
 /// Why a check did not come to an answer.
 #[derive(Clone, Debug, PartialEq)]
@@ -197,12 +188,12 @@ mod tests {
     #[test]
     fn severities_and_roles_have_their_words_the_worst_first() {
         assert_eq!(
-            Severity::ALL.iter().map(|severity| severity.word()).collect::<Vec<_>>(),
+            Severity::ALL.iter().map(|severity| severity.to_string()).collect::<Vec<_>>(),
             ["critical", "high", "medium", "low", "info"]
         );
         assert!(Severity::ALL.is_sorted());
         let roles = [Role::Symptom, Role::Cause, Role::Risk, Role::Note];
-        assert_eq!(roles.map(Role::word), ["symptom", "cause", "risk", "note"]);
+        assert_eq!(roles.map(|role| role.to_string()), ["symptom", "cause", "risk", "note"]);
     }
 
     #[test]

@@ -4,6 +4,9 @@
 //! seen, where AWS forgets them or nobody could look, and then says so. There are no scores, so the
 //! order can be explained.
 
+use schemars::JsonSchema;
+use serde::Serialize;
+
 use crate::catalog;
 use crate::check::{Check, Role, Severity};
 use crate::exam::{Exam, Outcome, examine};
@@ -13,52 +16,42 @@ use crate::seen::{Blind, Why};
 use crate::symptom::Symptom;
 
 /// The state of a service in one word.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
 pub enum Verdict {
     /// A symptom or a cause, now.
     Sick,
     /// A decisive call was refused: nobody knows.
     Unknown,
-    /// Nothing suffers yet.
+    /// Nothing suffers yet, but there are risks.
     AtRisk,
+    /// Every decisive call was answered, and nothing was found but notes.
     Healthy,
 }
 
-impl Verdict {
-    pub fn word(self) -> &'static str {
-        match self {
-            Verdict::Sick => "sick",
-            Verdict::Unknown => "unknown",
-            Verdict::AtRisk => "at_risk",
-            Verdict::Healthy => "healthy",
-        }
-    }
-}
-
-/// What a root is; the order here is the order of the report.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+/// What a finding is in this diagnosis; the order here is the order of the report.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
 pub enum Standing {
+    /// What is felt follows from it, and its remedy mends that.
     Cause,
     /// A symptom that nothing we saw explains.
     Unexplained,
+    /// A symptom that another finding explains, so that it stands below that one.
+    Symptom,
+    /// Nothing suffers from it yet.
     Risk,
+    /// A normal state that looks like trouble.
     Note,
 }
 
 impl Standing {
-    pub fn word(self) -> &'static str {
-        match self {
-            Standing::Cause => "cause",
-            Standing::Unexplained => "unexplained",
-            Standing::Risk => "risk",
-            Standing::Note => "note",
-        }
-    }
-
-    fn of(role: Role) -> Standing {
+    /// As far as the check itself tells; `root` if nothing explains the finding.
+    fn of(role: Role, root: bool) -> Standing {
         match role {
             Role::Cause => Standing::Cause,
-            Role::Symptom => Standing::Unexplained,
+            Role::Symptom if root => Standing::Unexplained,
+            Role::Symptom => Standing::Symptom,
             Role::Risk => Standing::Risk,
             Role::Note => Standing::Note,
         }
@@ -257,7 +250,7 @@ fn build(index: usize, case: &Case, parents: &[Option<Edge>], exams: &[Exam]) ->
         .filter(is_child)
         .map(|child| build(child, case, parents, exams))
         .collect();
-    let mut standing = Standing::of(check.role);
+    let mut standing = Standing::of(check.role, root);
     if standing == Standing::Risk && explains.iter().any(Node::is_symptom) {
         standing = Standing::Cause;
     }
@@ -399,7 +392,7 @@ mod tests {
         let diagnosis = conclude(exams.into_iter().collect());
         let mut lines = Vec::new();
         for root in diagnosis.roots.iter().chain(&diagnosis.notes) {
-            draw(root, root.standing.word(), 1, &mut lines);
+            draw(root, &root.standing.to_string(), 1, &mut lines);
         }
         lines
     }
@@ -875,9 +868,15 @@ mod tests {
     #[test]
     fn each_state_has_its_word() {
         let verdicts = [Verdict::Sick, Verdict::Unknown, Verdict::AtRisk, Verdict::Healthy];
-        assert_eq!(verdicts.map(Verdict::word), ["sick", "unknown", "at_risk", "healthy"]);
+        assert_eq!(
+            verdicts.map(|verdict| verdict.to_string()),
+            ["sick", "unknown", "at_risk", "healthy"]
+        );
         assert!(verdicts.is_sorted(), "the worst first");
         let standings = [Standing::Cause, Standing::Unexplained, Standing::Risk, Standing::Note];
-        assert_eq!(standings.map(Standing::word), ["cause", "unexplained", "risk", "note"]);
+        assert_eq!(
+            standings.map(|standing| standing.to_string()),
+            ["cause", "unexplained", "risk", "note"]
+        );
     }
 }

@@ -4,6 +4,9 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use schemars::JsonSchema;
+use serde::Serialize;
+
 use crate::call::Call;
 use crate::check::{Check, Findings, NoAnswer};
 use crate::finding::Finding;
@@ -11,25 +14,43 @@ use crate::patient::Patient;
 use crate::seen::Blind;
 
 /// How a check ended, the most telling first.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// It found its trouble, though perhaps not everywhere it wanted to look.
     Sick,
     /// It panicked: our bug.
     Crashed,
     CouldNotLook,
+    /// And why, in a few words.
     NotApplicable(&'static str),
     Healthy,
 }
 
+/// How a check ended, the most telling first; without why it did not apply.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[schemars(rename = "Outcome")]
+#[serde(rename_all = "snake_case")]
+pub enum Ended {
+    /// It found its trouble, though perhaps not everywhere it wanted to look.
+    Sick,
+    /// It panicked: a bug of the program.
+    Crashed,
+    /// A call that it needs was not answered, and what it did see is fine.
+    CouldNotLook,
+    /// The service has nothing for it to look at.
+    NotApplicable,
+    /// It looked everywhere, and found nothing.
+    Healthy,
+}
+
 impl Outcome {
-    pub fn word(&self) -> &'static str {
+    pub fn ended(self) -> Ended {
         match self {
-            Outcome::Sick => "sick",
-            Outcome::Crashed => "crashed",
-            Outcome::CouldNotLook => "could_not_look",
-            Outcome::NotApplicable(_) => "not_applicable",
-            Outcome::Healthy => "healthy",
+            Outcome::Sick => Ended::Sick,
+            Outcome::Crashed => Ended::Crashed,
+            Outcome::CouldNotLook => Ended::CouldNotLook,
+            Outcome::NotApplicable(_) => Ended::NotApplicable,
+            Outcome::Healthy => Ended::Healthy,
         }
     }
 }

@@ -5,6 +5,8 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 use jiff::Timestamp;
+use schemars::JsonSchema;
+use serde::Serialize;
 
 use crate::call::{Call, LOG_STREAM};
 use crate::command::Command;
@@ -13,11 +15,14 @@ use crate::patient::Patient;
 use crate::snapshot::metric::{Metric, Owner};
 use crate::text;
 
-/// The kinds of things that a finding can be about; the spelling in JSON is that of [`Kind::word`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+/// What kind of thing a finding is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, JsonSchema)]
+#[schemars(rename = "SubjectKind")]
+#[serde(rename_all = "snake_case")]
 pub enum Kind {
     Service,
     Deployment,
+    #[serde(rename = "service_revision")]
     Revision,
     TaskDefinition,
     Task,
@@ -31,6 +36,7 @@ pub enum Kind {
     SecurityGroup,
     Subnet,
     Vpc,
+    #[serde(rename = "vpc_endpoint")]
     Endpoint,
     NetworkAcl,
     Alarm,
@@ -53,49 +59,6 @@ pub enum Kind {
     Role,
     /// Whatever CloudTrail has events of.
     Resource,
-}
-
-impl Kind {
-    pub fn word(self) -> &'static str {
-        match self {
-            Kind::Service => "service",
-            Kind::Deployment => "deployment",
-            Kind::Revision => "service_revision",
-            Kind::TaskDefinition => "task_definition",
-            Kind::Task => "task",
-            Kind::Container => "container",
-            Kind::Image => "image",
-            Kind::TargetGroup => "target_group",
-            Kind::Target => "target",
-            Kind::LoadBalancer => "load_balancer",
-            Kind::Listener => "listener",
-            Kind::ListenerRule => "listener_rule",
-            Kind::SecurityGroup => "security_group",
-            Kind::Subnet => "subnet",
-            Kind::Vpc => "vpc",
-            Kind::Endpoint => "vpc_endpoint",
-            Kind::NetworkAcl => "network_acl",
-            Kind::Alarm => "alarm",
-            Kind::LogGroup => "log_group",
-            Kind::Database => "database",
-            Kind::Cluster => "cluster",
-            Kind::ContainerInstance => "container_instance",
-            Kind::CapacityProvider => "capacity_provider",
-            Kind::AutoScalingGroup => "auto_scaling_group",
-            Kind::Certificate => "certificate",
-            Kind::WebAcl => "web_acl",
-            Kind::IpSet => "ip_set",
-            Kind::PrefixList => "prefix_list",
-            Kind::RouteTable => "route_table",
-            Kind::NatGateway => "nat_gateway",
-            Kind::NetworkInterface => "network_interface",
-            Kind::Namespace => "namespace",
-            Kind::DiscoveryService => "discovery_service",
-            Kind::Repository => "repository",
-            Kind::Role => "role",
-            Kind::Resource => "resource",
-        }
-    }
 }
 
 /// One thing in the account: an ARN, or the id or name that AWS uses for it.
@@ -294,13 +257,17 @@ pub struct Finding {
 }
 
 impl Finding {
+    /// The claim as a sentence.
+    pub fn sentence(&self) -> String {
+        let claim = if self.names { self.claim.clone() } else { text::capitalised(&self.claim) };
+        format!("{claim}.")
+    }
+
     /// The claim as a sentence, and the detail after it.
     pub fn says(&self) -> String {
-        let claim = if self.names { self.claim.clone() } else { text::capitalised(&self.claim) };
-        let stop = if claim.ends_with(['.', '!', '?']) { "" } else { "." };
         match self.detail.as_str() {
-            "" => format!("{claim}{stop}"),
-            detail => format!("{claim}{stop} {detail}"),
+            "" => self.sentence(),
+            detail => format!("{} {detail}", self.sentence()),
         }
     }
 

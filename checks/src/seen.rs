@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::call::Call;
+use crate::text::printed_as_in_json;
 
 /// A value that AWS told us, or the reason why we have none.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -32,6 +33,26 @@ pub enum Why {
     /// We never learned what to ask about, because an earlier call was not answered.
     Behind(Box<Blind>),
 }
+
+/// Why a call told nothing, without what was said; by its word, as the report lists them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Blindness {
+    /// What to ask about was never learned, because an earlier call was not answered.
+    Behind,
+    /// The user asked not to look.
+    Declined,
+    /// IAM said no; granting the action mends it.
+    Denied,
+    /// Throttled, timed out, unreachable, or AWS failed.
+    NoAnswer,
+    /// The snapshot has no answer to this question: it is older, or did not need one.
+    NotAsked,
+    /// AWS answered something that the program could not understand: its own bug.
+    Unreadable,
+}
+
+printed_as_in_json!(Blindness);
 
 /// One call that we could not make, and why.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
@@ -72,15 +93,14 @@ impl<T> Seen<T> {
 }
 
 impl Why {
-    /// The word for it in JSON and in text.
-    pub fn word(&self) -> &'static str {
+    pub fn blindness(&self) -> Blindness {
         match self {
-            Why::Denied(_) => "denied",
-            Why::NoAnswer(_) => "no_answer",
-            Why::Unreadable(_) => "unreadable",
-            Why::Declined => "declined",
-            Why::NotAsked => "not_asked",
-            Why::Behind(_) => "behind",
+            Why::Denied(_) => Blindness::Denied,
+            Why::NoAnswer(_) => Blindness::NoAnswer,
+            Why::Unreadable(_) => Blindness::Unreadable,
+            Why::Declined => Blindness::Declined,
+            Why::NotAsked => Blindness::NotAsked,
+            Why::Behind(_) => Blindness::Behind,
         }
     }
 
@@ -101,7 +121,11 @@ impl Blind {
     pub fn origin(&self) -> &Blind {
         match &self.why {
             Why::Behind(earlier) => earlier.origin(),
-            _ => self,
+            Why::Denied(_)
+            | Why::NoAnswer(_)
+            | Why::Unreadable(_)
+            | Why::Declined
+            | Why::NotAsked => self,
         }
     }
 }
@@ -185,7 +209,7 @@ mod tests {
             (Why::Behind(Box::new(denied(Call::ListTasks))), "behind", Some("not authorized")),
             (Why::Behind(Box::new(blind(Call::ListTasks, Why::Declined))), "behind", None),
         ] {
-            assert_eq!((why.word(), why.message()), (word, message));
+            assert_eq!((why.blindness().to_string().as_str(), why.message()), (word, message));
         }
     }
 

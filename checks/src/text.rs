@@ -5,6 +5,20 @@ use std::str::FromStr;
 
 use regex::Regex;
 
+/// Prints enums as JSON spells them: their words are spelled once, by the names of the variants.
+macro_rules! printed_as_in_json {
+    ($( $name:ty ),+) => {
+        $(
+            impl std::fmt::Display for $name {
+                fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                    serde::Serialize::serialize(self, f)
+                }
+            }
+        )+
+    };
+}
+pub(crate) use printed_as_in_json;
+
 /// A pattern of ours; a test sees to it that each one compiles.
 #[expect(
     clippy::disallowed_methods,

@@ -139,7 +139,7 @@ impl Asker {
         if let Seen::No(why) = &seen {
             tracing::info!(
                 call = call.action(),
-                why = why.word(),
+                why = %why.blindness(),
                 message = why.message(),
                 "blind"
             );

@@ -22,7 +22,12 @@ pub fn run() -> Result<Exit> {
         // An id is there to be copied: it stays in one piece.
         table.set_constraints([ColumnConstraint::ContentWidth]);
         for check in group.checks {
-            table.add_row([check.id(), check.role.word(), check.severity.word(), check.title]);
+            table.add_row([
+                check.id(),
+                &check.role.to_string(),
+                &check.severity.to_string(),
+                check.title,
+            ]);
         }
         for line in table.lines() {
             writeln!(out, " {}", line.trim_end())?;

@@ -59,7 +59,7 @@ fn explain(why: NoVersion, service: &str) -> anyhow::Error {
             anyhow!(
                 "could not see the versions of {service}: {} {}{said}",
                 origin.call.action(),
-                wording::why(origin.why.word())
+                wording::why(origin.why.blindness())
             )
         }
     }

@@ -22,7 +22,7 @@ pub fn page(check: &checks::check::Check) -> String {
     let text: Vec<&str> =
         check.explanation.lines().map(|line| line.strip_prefix(' ').unwrap_or(line)).collect();
     let text = text.join("\n").replace("\n# ", "\n## ");
-    let head = format!("{} · {} · {}", check.group(), check.role.word(), check.severity.word());
+    let head = format!("{} · {} · {}", check.group(), check.role, check.severity);
     let reads: Vec<&str> = check.reads.iter().map(|call| call.action()).collect();
     format!(
         "# {}\n\n{}\n\n`{head}`\n\n{}\n\n## What it reads\n\n{}",

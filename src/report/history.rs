@@ -5,19 +5,21 @@
 use std::collections::BTreeMap;
 
 use checks::aws::time;
+use checks::facts::deployment::rollout::Strategy;
 use checks::patient::Patient;
 use checks::seen::Unseen;
 use checks::snapshot::Snapshot;
-use checks::views::diff::{self, Change, NoVersion, Trouble, Version};
-use checks::views::digests;
+use checks::views::diff::{self, Area, Change, NoVersion, Trouble, Version};
+use checks::views::digests::{self, Compared};
 use checks::views::progress::{self, Side};
-use checks::views::timeline::{self, Entry};
+use checks::views::timeline::{self, Entry, Source};
 use checks::views::trail::{self, Deed};
+use checks::words;
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::{MissedReport, plain, unique};
+use super::{MissedReport, ShellReport, plain, unique};
 
 /// What differs between two versions.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
@@ -45,9 +47,7 @@ pub struct VersionReport {
 
 #[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct ChangeReport {
-    /// containers, image, command, environment, secrets, ports, health_check, size, roles,
-    /// security_groups, subnets, load_balancer, platform, service_connect or logs
-    pub area: &'static str,
+    pub area: Area,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub container: Option<String>,
     pub what: &'static str,
@@ -67,8 +67,7 @@ pub struct RolloutReport {
     /// The task definition that it brings.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub brings: Option<String>,
-    /// rolling, blue/green, linear, canary or other
-    pub strategy: &'static str,
+    pub strategy: Strategy,
     pub status: String,
     pub under_way: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -97,10 +96,19 @@ pub struct RolloutReport {
     pub missed: Vec<MissedReport>,
 }
 
+/// Which of the two versions of a deployment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum NewOrOld {
+    /// What the deployment brings.
+    New,
+    /// What it replaces.
+    Old,
+}
+
 #[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct SideReport {
-    /// new or old
-    pub side: &'static str,
+    pub side: NewOrOld,
     pub service_revision: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub brings: Option<String>,
@@ -186,11 +194,10 @@ pub struct DigestReport {
     pub tag_has: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tag_pushed_at: Option<Timestamp>,
-    /// same, tag_moved, mixed or unknown
-    pub compared: &'static str,
+    pub compared: Compared,
     /// The command that brings what the tag has now, if nothing says that it should not.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub fix: Option<String>,
+    pub fix: Option<ShellReport>,
 }
 
 #[derive(Clone, Debug, Serialize, JsonSchema)]
@@ -208,8 +215,7 @@ pub struct EntryReport {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub until: Option<Timestamp>,
     pub count: usize,
-    /// deployment, alarm, scaling, event, task, targets or trail
-    pub source: &'static str,
+    pub source: Source,
     pub says: String,
 }
 
@@ -296,10 +302,7 @@ impl Heading {
 }
 
 fn missed(unseen: &Unseen) -> Vec<MissedReport> {
-    unique(unseen.0.iter().map(|blind| MissedReport {
-        call: blind.origin().call.action(),
-        why: blind.origin().why.word(),
-    }))
+    unique(unseen.0.iter().map(MissedReport::new))
 }
 
 impl ChangesReport {
@@ -341,7 +344,7 @@ fn version(version: &Version, other: &Version) -> VersionReport {
 fn change(change: Change) -> ChangeReport {
     let plain_all = |texts: Vec<String>| texts.iter().map(|text| plain(text)).collect();
     ChangeReport {
-        area: change.area.word(),
+        area: change.area,
         container: change.container.as_deref().map(plain),
         what: change.what,
         before: plain_all(change.before),
@@ -359,7 +362,7 @@ impl RolloutReport {
         Some(RolloutReport {
             deployment: plain(&deployment.service_deployment_arn),
             brings: progress.brings.map(plain),
-            strategy: progress.strategy.words(),
+            strategy: progress.strategy,
             status: plain(&deployment.status),
             under_way: progress.is_under_way,
             began: progress.began,
@@ -406,7 +409,7 @@ impl RolloutReport {
 
 fn side(side: &Side) -> SideReport {
     SideReport {
-        side: if side.is_new { "new" } else { "old" },
+        side: if side.is_new { NewOrOld::New } else { NewOrOld::Old },
         service_revision: plain(side.revision),
         brings: side.brings.map(plain),
         requested_tasks: side.requested,
@@ -421,7 +424,7 @@ impl DigestsReport {
     pub fn new(patient: &Patient) -> DigestsReport {
         let mut unseen = Unseen::default();
         let rows = digests::read(patient, &mut unseen);
-        let again = format!("aws ecs update-service {} --force-new-deployment", patient.cli());
+        let again = patient.update_service().and(words!("--force-new-deployment"));
         let containers = rows.iter().map(|row| DigestReport {
             service_revision: plain(&row.revision.service_revision_arn),
             brings: row
@@ -436,8 +439,8 @@ impl DigestsReport {
             running: row.running.iter().map(|(digest, tasks)| (plain(digest), *tasks)).collect(),
             tag_has: row.tag.map(|tag| plain(&tag.image_digest)),
             tag_pushed_at: row.tag.and_then(|tag| tag.image_pushed_at),
-            compared: row.compared.word(),
-            fix: row.deploy_again.then(|| plain(&again)),
+            compared: row.compared,
+            fix: row.deploy_again.then(|| ShellReport::new(&again)),
         });
         DigestsReport { containers: containers.collect(), missed: missed(&unseen) }
     }
@@ -483,7 +486,7 @@ fn entry(entry: &Entry) -> EntryReport {
         at: entry.at,
         until: (entry.count > 1).then_some(entry.last),
         count: entry.count,
-        source: entry.source.word(),
+        source: entry.source,
         says: plain(&entry.says),
     }
 }

@@ -4,9 +4,9 @@
 use std::collections::BTreeSet;
 
 use checks::diagnosis::{Diagnosis, Node, Standing, Verdict};
-use checks::facts::inbound::probe;
+use checks::facts::inbound::probe::{self, Maker, Stage};
 use checks::patient::Patient;
-use checks::views::request_path::{self, Branch, Hop, Mark, Path};
+use checks::views::request_path::{self, Branch, By, Hop, Kind, Mark, Path};
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -30,11 +30,8 @@ pub struct PathReport {
 
 #[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct HopReport {
-    /// name, load_balancer, security_groups, listener, web_acl, rule, target_group, targets or
-    /// tasks
-    pub hop: &'static str,
-    /// good, bad or unseen
-    pub mark: &'static str,
+    pub hop: Kind,
+    pub mark: Mark,
     pub says: String,
     #[serde(skip)]
     pub short: String,
@@ -54,8 +51,7 @@ pub struct BranchReport {
 
 #[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct AnswerReport {
-    /// app, load_balancer, both, nobody, other or unknown
-    pub by: &'static str,
+    pub by: By,
     /// The status code, where the balancer itself answers.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub status: Option<String>,
@@ -73,14 +69,23 @@ pub struct ProbeReport {
     pub addresses: Vec<String>,
     /// What that is compared with.
     pub balancer_addresses: Vec<String>,
-    /// Whose these are: network_interfaces, or balancer_name where EC2 told none
-    pub compared_with: &'static str,
+    pub compared_with: ComparedWith,
     /// The last one counts; those before are redirects within the host.
     pub answers: Vec<ProbeAnswerReport>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failure: Option<ProbeFailureReport>,
     #[serde(skip)]
     pub words: Vec<String>,
+}
+
+/// Whose addresses those of the probed host are compared with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ComparedWith {
+    /// The balancer's network interfaces, by EC2.
+    NetworkInterfaces,
+    /// What the balancer's own DNS name resolves to, where EC2 told no interfaces.
+    BalancerName,
 }
 
 #[derive(Clone, Debug, Serialize, JsonSchema)]
@@ -90,15 +95,13 @@ pub struct ProbeAnswerReport {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub server: Option<String>,
     pub elapsed_ms: u64,
-    /// load_balancer, likely_load_balancer or app
-    pub by: &'static str,
+    pub by: Maker,
 }
 
 #[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct ProbeFailureReport {
     pub url: String,
-    /// resolve, address, connect, tls, timeout or answer
-    pub stage: String,
+    pub stage: Stage,
     pub message: String,
     pub elapsed_ms: u64,
 }
@@ -125,7 +128,7 @@ impl PathReport {
             hops: path.hops.iter().map(HopReport::new).collect(),
             branches: path.branches.iter().map(BranchReport::new).collect(),
             answer: AnswerReport {
-                by: path.answer.by.word(),
+                by: path.answer.by,
                 status: path.answer.status.as_deref().map(plain),
                 says: plain(&path.answer.says),
                 location: path.answer.location.as_deref().map(plain),
@@ -139,7 +142,7 @@ impl PathReport {
     }
 
     pub fn is_good(&self) -> bool {
-        self.answer.by == "app" && self.all_hops().all(|hop| hop.mark == "good")
+        self.answer.by == By::App && self.all_hops().all(|hop| hop.mark == Mark::Good)
     }
 }
 
@@ -170,34 +173,33 @@ pub fn headline(
     if diagnosis.verdict == Verdict::Sick {
         return None;
     }
-    if let Some(probe) = probe
-        .filter(|probe| probe.failure.as_ref().is_none_or(|failure| failure.stage != "address"))
-    {
+    if let Some(probe) = probe.filter(|probe| {
+        probe.failure.as_ref().is_none_or(|failure| failure.stage != Stage::Address)
+    }) {
         let fine = probe.failure.is_none()
-            && probe.answers.last().is_some_and(|answer| answer.by == "app" && answer.status < 400);
+            && probe
+                .answers
+                .last()
+                .is_some_and(|answer| answer.by == Maker::App && answer.status < 400);
         return probe.words.last().filter(|_| !fine).map(|words| format!("{words}."));
     }
     let asked = paths.iter().rfind(|path| path.asked)?;
-    let elsewhere = matches!(asked.answer.by, "load_balancer" | "nobody" | "other");
+    let elsewhere = match asked.answer.by {
+        By::LoadBalancer | By::Nobody | By::Other => true,
+        By::App | By::Both | By::Unknown => false,
+    };
     elsewhere.then(|| format!("{} does not reach the service: {}.", asked.url, asked.answer.says))
 }
 
 impl HopReport {
     fn new(hop: &Hop) -> HopReport {
         HopReport {
-            hop: hop.kind.word(),
-            mark: match hop.mark {
-                Mark::Good => "good",
-                Mark::Bad => "bad",
-                Mark::Unseen => "unseen",
-            },
+            hop: hop.kind,
+            mark: hop.mark,
             says: plain(&hop.says),
             short: plain(&hop.short),
             id: hop.id.as_deref().map(plain),
-            missed: hop.missed.as_ref().map(|blind| MissedReport {
-                call: blind.origin().call.action(),
-                why: blind.origin().why.word(),
-            }),
+            missed: hop.missed.as_ref().map(MissedReport::new),
         }
     }
 }
@@ -217,7 +219,11 @@ impl ProbeReport {
             url: plain(&probe.url),
             addresses: all(&probe.addresses),
             balancer_addresses: all(&probe.balancer_addresses),
-            compared_with: if probe.by_interfaces { "network_interfaces" } else { "balancer_name" },
+            compared_with: if probe.by_interfaces {
+                ComparedWith::NetworkInterfaces
+            } else {
+                ComparedWith::BalancerName
+            },
             answers: probe
                 .answers
                 .iter()
@@ -226,16 +232,12 @@ impl ProbeReport {
                     status: answer.status,
                     server: answer.server.as_deref().map(plain),
                     elapsed_ms: answer.elapsed_ms,
-                    by: match probe::maker(answer) {
-                        probe::Maker::LoadBalancer => "load_balancer",
-                        probe::Maker::LikelyLoadBalancer => "likely_load_balancer",
-                        probe::Maker::App => "app",
-                    },
+                    by: probe::maker(answer),
                 })
                 .collect(),
             failure: probe.failure.as_ref().map(|failure| ProbeFailureReport {
                 url: plain(&failure.url),
-                stage: plain(&failure.stage),
+                stage: Stage::of(failure),
                 message: plain(&failure.message),
                 elapsed_ms: failure.elapsed_ms,
             }),

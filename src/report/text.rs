@@ -12,10 +12,13 @@ use std::io::Write;
 use anstyle::{AnsiColor, Style};
 use checks::call::Call;
 use checks::check::Severity;
+use checks::diagnosis::{Standing, Verdict};
+use checks::exam::Ended;
+use checks::seen::Blindness;
 use comfy_table::{ContentArrangement, Table, presets};
 
 use super::wording;
-use super::{EvidenceReport, FindingReport, Print, Report, ServiceReport};
+use super::{EvidenceReport, FindingReport, Print, Report, ServiceReport, ShellReport};
 
 pub struct Text {
     pub width: usize,
@@ -40,13 +43,13 @@ pub fn width() -> usize {
     columns.or_else(terminal).unwrap_or(80).clamp(40, 120)
 }
 
-fn colour(severity: &str) -> Style {
+fn colour(severity: Severity) -> Style {
     match severity {
-        "critical" => AnsiColor::Red.on_default().bold(),
-        "high" => AnsiColor::Red.on_default(),
-        "medium" => AnsiColor::Yellow.on_default(),
-        "low" => AnsiColor::Blue.on_default(),
-        _ => DIM,
+        Severity::Critical => AnsiColor::Red.on_default().bold(),
+        Severity::High => AnsiColor::Red.on_default(),
+        Severity::Medium => AnsiColor::Yellow.on_default(),
+        Severity::Low => AnsiColor::Blue.on_default(),
+        Severity::Info => DIM,
     }
 }
 
@@ -89,9 +92,9 @@ impl Text {
         writeln!(out)?;
         let verdict = wording::verdict(service.verdict);
         let style = match service.verdict {
-            "sick" => AnsiColor::Red.on_default().bold(),
-            "healthy" => AnsiColor::Green.on_default().bold(),
-            _ => AnsiColor::Yellow.on_default().bold(),
+            Verdict::Sick => AnsiColor::Red.on_default().bold(),
+            Verdict::Healthy => AnsiColor::Green.on_default().bold(),
+            Verdict::AtRisk | Verdict::Unknown => AnsiColor::Yellow.on_default().bold(),
         };
         let lines = self.wrap(&service.headline, verdict.len() + 2, verdict.len() + 2);
         for (number, line) in lines.iter().enumerate() {
@@ -101,14 +104,10 @@ impl Text {
             }
         }
         self.asked_paths(service, out)?;
-        let shown = |finding: &&FindingReport| {
-            chain(finding)
-                .iter()
-                .any(|part| wording::rank(part.severity) <= wording::rank(self.show.word()))
-        };
+        let shown = |finding: &&FindingReport| finding.severity <= self.show;
         let roots: Vec<&FindingReport> = service.roots.iter().filter(shown).collect();
         let (now, later): (Vec<_>, Vec<_>) =
-            roots.into_iter().partition(|root| root.standing != "risk");
+            roots.into_iter().partition(|root| root.standing != Standing::Risk);
         for root in now {
             self.root(root, out)?;
         }
@@ -132,7 +131,7 @@ impl Text {
 
     fn root(&self, root: &FindingReport, out: &mut dyn Write) -> anyhow::Result<()> {
         let style = colour(root.severity);
-        let label = if root.standing == "cause" { "CAUSE" } else { "UNEXPLAINED" };
+        let label = wording::standing(root.standing);
         writeln!(out, "\n{style}{label}, {}{style:#}  {}", root.severity, root.check)?;
         self.paragraph(out, "  ", BOLD, root.title)?;
         self.paragraph(out, "  ", Style::new(), &root.says)?;
@@ -153,8 +152,8 @@ impl Text {
         self.evidence(&root.evidence, out)?;
         writeln!(out, "\n  {BOLD}Fix{BOLD:#}")?;
         self.paragraph(out, "  ", Style::new(), &root.remedy.summary)?;
-        for command in &root.remedy.cli {
-            self.command(out, "    ", command)?;
+        for command in &root.remedy.commands {
+            self.command(out, "    ", &command.shell)?;
         }
         if let Some(terraform) = &root.remedy.terraform {
             writeln!(out, "  Terraform/OpenTofu:")?;
@@ -169,9 +168,9 @@ impl Text {
         if root.suspects.is_empty() {
             return Ok(());
         }
-        let mut by_call: BTreeMap<(&str, &str), Vec<&str>> = BTreeMap::new();
+        let mut by_call: BTreeMap<(&str, Blindness), Vec<&str>> = BTreeMap::new();
         for suspect in &root.suspects {
-            by_call.entry((suspect.call, suspect.why)).or_default().push(suspect.check);
+            by_call.entry((suspect.call.action(), suspect.why)).or_default().push(suspect.check);
         }
         writeln!(
             out,
@@ -226,12 +225,12 @@ impl Text {
     }
 
     fn evidence(&self, evidence: &[EvidenceReport], out: &mut dyn Write) -> anyhow::Result<()> {
-        let mut seen: Vec<&str> = Vec::new();
+        let mut seen: Vec<&ShellReport> = Vec::new();
         for piece in evidence {
             self.item(out, "  - ", &fact(piece))?;
         }
-        for piece in evidence.iter().filter(|piece| !piece.see.is_empty()) {
-            if !seen.contains(&piece.see.as_str()) {
+        for piece in evidence {
+            if !seen.contains(&&piece.see) {
                 seen.push(&piece.see);
             }
         }
@@ -257,7 +256,7 @@ impl Text {
         for risk in risks {
             for part in chain(risk) {
                 table.add_row([
-                    part.severity.to_owned(),
+                    part.severity.to_string(),
                     format!("{}\n{}\nFix: {}", part.check, part.says, part.remedy.summary),
                 ]);
             }
@@ -274,11 +273,8 @@ impl Text {
     }
 
     fn notes(&self, service: &ServiceReport, out: &mut dyn Write) -> anyhow::Result<()> {
-        let notes: Vec<_> = service
-            .notes
-            .iter()
-            .filter(|note| wording::rank(note.severity) <= wording::rank(self.show.word()))
-            .collect();
+        let notes: Vec<_> =
+            service.notes.iter().filter(|note| note.severity <= self.show).collect();
         if notes.is_empty() {
             return Ok(());
         }
@@ -326,17 +322,17 @@ impl Text {
         let crashed: Vec<&str> = service
             .exams
             .iter()
-            .filter(|exam| exam.outcome == "crashed")
+            .filter(|exam| exam.outcome == Ended::Crashed)
             .map(|exam| exam.check)
             .collect();
         if missed.is_empty() && report.blind.is_empty() && crashed.is_empty() {
             return Ok(());
         }
         self.heading(out, "Could not look")?;
-        let mut calls: Vec<(&str, &str)> =
+        let mut calls: Vec<(Call, Blindness)> =
             report.blind.iter().map(|blind| (blind.call, blind.why)).collect();
         calls.extend(missed.iter().map(|(missed, _)| (missed.call, missed.why)));
-        calls.sort_unstable();
+        calls.sort_unstable_by_key(|(call, why)| (call.action(), *why));
         calls.dedup();
         for (call, why) in &calls {
             let said = report
@@ -349,13 +345,13 @@ impl Text {
                 .filter(|(missed, _)| missed.call == *call && missed.why == *why)
                 .map(|(_, check)| *check)
                 .collect();
-            let mut line = format!("{call}: {}", wording::why(why));
+            let mut line = format!("{}: {}", call.action(), wording::why(*why));
             match (hidden.is_empty(), said) {
                 (false, _) => line.push_str(&format!("; hidden from {}", hidden.join(", "))),
                 (true, _) => line.push_str("; no check missed it"),
             }
             self.item(out, "- ", &line)?;
-            if let Some(said) = said.filter(|_| *why != "denied") {
+            if let Some(said) = said.filter(|_| *why != Blindness::Denied) {
                 self.paragraph(out, "  ", DIM, said)?;
             }
         }
@@ -366,12 +362,15 @@ impl Text {
                 &format!("{check} crashed: please report it, with the snapshot of --save"),
             )?;
         }
-        let mut denied: Vec<&str> =
-            calls.iter().filter(|(_, why)| *why == "denied").map(|(call, _)| *call).collect();
+        let mut denied: Vec<Call> = calls
+            .iter()
+            .filter(|(_, why)| *why == Blindness::Denied)
+            .map(|(call, _)| *call)
+            .collect();
         denied.dedup();
         if !denied.is_empty() {
             writeln!(out, "  This IAM statement would help:")?;
-            let needed = denied.iter().filter_map(|action| Call::of(action)).flat_map(Call::needs);
+            let needed = denied.into_iter().flat_map(Call::needs);
             let actions: Vec<String> = needed.map(|action| format!("\"{action}\"")).collect();
             writeln!(
                 out,
@@ -441,11 +440,16 @@ impl Text {
 
     /// A command that can be copied: broken only before an option or between words, and with a
     /// backslash.
-    fn command(&self, out: &mut dyn Write, indent: &str, command: &str) -> anyhow::Result<()> {
+    fn command(
+        &self,
+        out: &mut dyn Write,
+        indent: &str,
+        command: &ShellReport,
+    ) -> anyhow::Result<()> {
         let columns = indent.chars().count();
         let room = self.width.saturating_sub(columns + 4);
         let mut lines: Vec<String> = Vec::new();
-        for word in split(command) {
+        for word in together(&command.words) {
             match lines.last_mut() {
                 Some(line) if line.chars().count() + 1 + word.chars().count() <= room => {
                     line.push(' ');
@@ -463,21 +467,21 @@ impl Text {
     }
 }
 
-/// The words of a command, an option together with its value; quoted words stay whole.
-fn split(command: &str) -> Vec<String> {
-    let mut words = vec![String::new()];
-    let mut quoted = false;
-    let mut rest = command.chars().peekable();
-    while let Some(c) = rest.next() {
-        quoted ^= c == '\'';
-        let value = words.last().is_some_and(|word| word.starts_with("--") && !word.contains(' '))
-            && rest.peek() != Some(&'-');
-        match words.last_mut() {
-            Some(word) if c != ' ' || quoted || value => word.push(c),
-            _ => words.push(String::new()),
+/// The words of a command, an option together with its value.
+fn together(words: &[String]) -> Vec<String> {
+    let mut parts: Vec<String> = Vec::new();
+    for word in words {
+        match parts.last_mut() {
+            Some(option)
+                if option.starts_with("--") && !option.contains(' ') && !word.starts_with("--") =>
+            {
+                option.push(' ');
+                option.push_str(word);
+            }
+            _ => parts.push(word.clone()),
         }
     }
-    words
+    parts
 }
 
 /// `TargetHealth.Description: Request timed out (elasticloadbalancing:DescribeTargetHealth, 02:59
@@ -487,5 +491,5 @@ fn fact(evidence: &EvidenceReport) -> String {
         .at
         .map(|at| format!(", {}", at.strftime("%Y-%m-%d %H:%M UTC")))
         .unwrap_or_default();
-    format!("{}: {} ({}{at})", evidence.field, evidence.value, evidence.call)
+    format!("{}: {} ({}{at})", evidence.field, evidence.value, evidence.call.action())
 }

@@ -249,4 +249,11 @@ mod tests {
         let long = format!("{}{}", "a".repeat(100), "z".repeat(110));
         assert_eq!(quoted(&long), format!("{}…{}", "a".repeat(53), "z".repeat(106)));
     }
+
+    #[test]
+    fn a_name_did_not_resolve_by_either_word() {
+        for text in ["dial tcp: lookup x on 10.0.0.2:53: i/o timeout", "x: no such host"] {
+            assert_eq!(destination(text), Destination::Unresolved, "{text}");
+        }
+    }
 }

@@ -151,7 +151,7 @@ macro_rules! tables {
             /// By image: digests of the platform manifests behind a multi-architecture tag.
             image_platforms: [String] by image via BatchGetImage;
             /// By digest (`…/team/api@sha256:…`): what current revisions have pinned and the tag
-            /// has no longer (see [`crate::facts::image::reference::by_digest`]).
+            /// has no longer (see [`crate::aws::image::by_digest`]).
             pinned_images: PinnedImage by digest via BatchGetImage as pinned_image;
             /// By repository URI.
             repositories: Repository by uri via DescribeRepositories as repository;

@@ -5,6 +5,9 @@
 
 use std::collections::BTreeSet;
 
+use schemars::JsonSchema;
+use serde::Serialize;
+
 use crate::aws::image;
 use crate::facts::deployment::{rollback, rollout};
 use crate::facts::inbound::traffic;
@@ -239,16 +242,25 @@ fn last_good<'a>(
 }
 
 /// What a change is about; in the order in which changes are most often to blame.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
+#[schemars(rename = "ChangeArea")]
+#[serde(rename_all = "snake_case")]
 pub enum Area {
+    /// Which containers there are, and which are essential.
     Containers,
     Image,
+    /// Entry point, command, and the time to stop in.
     Command,
+    /// Names of variables, and the hosts in their values.
     Environment,
+    /// Names of secrets.
     Secrets,
     Ports,
+    /// The container's own, or the balancer's.
     HealthCheck,
+    /// CPU and memory.
     Size,
+    /// Task role and execution role.
     Roles,
     SecurityGroups,
     Subnets,
@@ -256,29 +268,6 @@ pub enum Area {
     Platform,
     ServiceConnect,
     Logs,
-}
-
-impl Area {
-    /// The word for it in JSON.
-    pub fn word(self) -> &'static str {
-        match self {
-            Area::Containers => "containers",
-            Area::Image => "image",
-            Area::Command => "command",
-            Area::Environment => "environment",
-            Area::Secrets => "secrets",
-            Area::Ports => "ports",
-            Area::HealthCheck => "health_check",
-            Area::Size => "size",
-            Area::Roles => "roles",
-            Area::SecurityGroups => "security_groups",
-            Area::Subnets => "subnets",
-            Area::LoadBalancer => "load_balancer",
-            Area::Platform => "platform",
-            Area::ServiceConnect => "service_connect",
-            Area::Logs => "logs",
-        }
-    }
 }
 
 /// What the newest deployment fails of, as far as its tasks and alarms tell.

@@ -6,6 +6,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
+use schemars::JsonSchema;
+use serde::Serialize;
 
 use crate::aws::image;
 use crate::aws::time;
@@ -15,11 +17,13 @@ use crate::seen::Unseen;
 use crate::snapshot::{Image, Revision, Task};
 
 /// How the four digests of a container compare.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
 pub enum Compared {
     /// What runs is what was pinned, or what the tag has now.
     Same,
     /// The tag points at another image than the one that is pinned and runs.
+    #[serde(rename = "tag_moved")]
     Moved,
     /// Tasks of one version run different images.
     Mixed,
@@ -28,16 +32,6 @@ pub enum Compared {
 }
 
 impl Compared {
-    /// The word for it in JSON.
-    pub fn word(self) -> &'static str {
-        match self {
-            Compared::Same => "same",
-            Compared::Moved => "tag_moved",
-            Compared::Mixed => "mixed",
-            Compared::Unknown => "unknown",
-        }
-    }
-
     pub fn differs(self) -> bool {
         matches!(self, Compared::Moved | Compared::Mixed)
     }

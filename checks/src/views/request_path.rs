@@ -9,18 +9,22 @@ mod walk;
 
 use answer::nobody;
 pub use answer::{Answer, By};
+use schemars::JsonSchema;
+use serde::Serialize;
 use walk::Draft;
 
 use crate::aws::url::Url;
 use crate::facts::inbound::request;
 use crate::facts::inbound::traffic;
 use crate::patient::Patient;
-use crate::seen::Blind;
+use crate::seen::{Blind, Why};
 use crate::snapshot::{Listener, Rule};
 use crate::text::{and_list, parsed};
 
 /// What a request meets on its way.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[schemars(rename = "HopKind")]
+#[serde(rename_all = "snake_case")]
 pub enum Kind {
     Name,
     LoadBalancer,
@@ -33,24 +37,9 @@ pub enum Kind {
     Tasks,
 }
 
-impl Kind {
-    /// The spelling in JSON.
-    pub fn word(self) -> &'static str {
-        match self {
-            Kind::Name => "name",
-            Kind::LoadBalancer => "load_balancer",
-            Kind::SecurityGroups => "security_groups",
-            Kind::Listener => "listener",
-            Kind::WebAcl => "web_acl",
-            Kind::Rule => "rule",
-            Kind::TargetGroup => "target_group",
-            Kind::Targets => "targets",
-            Kind::Tasks => "tasks",
-        }
-    }
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// How a request fares at a hop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
 pub enum Mark {
     /// The request goes on from here as it should.
     Good,
@@ -437,11 +426,11 @@ impl Hop {
 
     fn unseen(kind: Kind, blind: Blind) -> Hop {
         let origin = blind.origin();
-        let why = match origin.why.word() {
-            "denied" => "was denied",
-            "no_answer" => "was not answered",
-            "unreadable" => "got an answer that cannot be read",
-            _ => "is not in the snapshot",
+        let why = match origin.why {
+            Why::Denied(_) => "was denied",
+            Why::NoAnswer(_) => "was not answered",
+            Why::Unreadable(_) => "got an answer that cannot be read",
+            Why::Declined | Why::NotAsked | Why::Behind(_) => "is not in the snapshot",
         };
         Hop {
             missed: Some(blind.clone()),
@@ -487,8 +476,9 @@ mod tests {
             Mark::Bad => '✗',
             Mark::Unseen => '?',
         };
+        let kind = |kind| serde_json::to_value::<Kind>(kind).unwrap().as_str().unwrap().to_owned();
         path.all_hops()
-            .map(|hop| format!("{} {}: {}", mark(hop.mark), hop.kind.word(), hop.says))
+            .map(|hop| format!("{} {}: {}", mark(hop.mark), kind(hop.kind), hop.says))
             .collect()
     }
 

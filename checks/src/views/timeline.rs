@@ -7,6 +7,8 @@ use std::sync::LazyLock;
 
 use jiff::Timestamp;
 use regex::Regex;
+use schemars::JsonSchema;
+use serde::Serialize;
 
 use crate::aws::event::{self, Event};
 use crate::aws::time;
@@ -23,31 +25,27 @@ use crate::text::{count, pattern};
 use crate::views::trail;
 
 /// Who tells of a moment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
+#[schemars(rename = "EntrySource")]
+#[serde(rename_all = "snake_case")]
 pub enum Source {
+    /// A step of a deployment.
     Deployment,
+    /// A CloudWatch alarm that changed its state.
     Alarm,
+    /// What auto scaling did, or could not.
     Scaling,
+    /// An event of the service.
     Event,
+    /// A task that started or stopped.
     Task,
+    /// Targets that became healthy or unhealthy, by their metric.
     Targets,
+    /// CloudTrail: somebody changed something.
     Trail,
 }
 
 impl Source {
-    /// The word for it in JSON.
-    pub fn word(self) -> &'static str {
-        match self {
-            Source::Deployment => "deployment",
-            Source::Alarm => "alarm",
-            Source::Scaling => "scaling",
-            Source::Event => "event",
-            Source::Task => "task",
-            Source::Targets => "targets",
-            Source::Trail => "trail",
-        }
-    }
-
     /// A step, after which the same lines mean something new.
     fn is_step(self) -> bool {
         matches!(self, Source::Deployment | Source::Alarm)
@@ -192,7 +190,7 @@ fn steps(
         Some(definition) => format!("the deployment of {}", rollout::short(definition)),
         None => format!("deployment {}", rollout::short(&deployment.service_deployment_arn)),
     };
-    let strategy = Strategy::of(&deployment.deployment_configuration).words();
+    let strategy = Strategy::of(&deployment.deployment_configuration);
     note(rollout::started(deployment), Source::Deployment, format!("{name} begins ({strategy})"));
     if let Some(stage) = deployment.lifecycle_stage.as_deref().filter(|_| {
         rollout::is_under_way(deployment) && deployment.updated_at > rollout::started(deployment)

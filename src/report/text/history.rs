@@ -7,7 +7,7 @@ use std::io::Write;
 use anstyle::Style;
 use checks::aws::image;
 use checks::aws::time;
-use checks::facts::image::pinned;
+use checks::facts::deployment::rollout::Strategy;
 use checks::facts::inbound::traffic;
 use comfy_table::{ContentArrangement, Table, presets};
 use jiff::{SignedDuration, Timestamp};
@@ -112,7 +112,8 @@ impl Text {
             self.item(out, "- ", &side(version))?;
         }
         // Rolling deployments do not shift traffic, so how much there is does not hold them.
-        if let Some(requests) = rollout.requests.as_ref().filter(|_| rollout.strategy != "rolling")
+        if let Some(requests) =
+            rollout.requests.as_ref().filter(|_| rollout.strategy != Strategy::Rolling)
         {
             let noun = if requests.count == 1.0 { "request" } else { "requests" };
             self.item(
@@ -302,7 +303,7 @@ impl Text {
         let newest = |row: &&DigestReport| {
             rows.first().is_some_and(|first| first.service_revision == row.service_revision)
         };
-        if !rows.iter().filter(newest).any(|row| matches!(row.compared, "tag_moved" | "mixed")) {
+        if !rows.iter().filter(newest).any(|row| row.compared.differs()) {
             return Ok(());
         }
         self.heading(out, "Which code runs")?;
@@ -336,7 +337,7 @@ impl Text {
         for line in table.lines() {
             writeln!(out, "{}", line.trim_end())?;
         }
-        if let Some(fix) = rows.iter().find_map(|row| row.fix.as_deref()) {
+        if let Some(fix) = rows.iter().find_map(|row| row.fix.as_ref()) {
             self.paragraph(out, "", Style::new(), "A new deployment brings what the tag has now:")?;
             self.command(out, "  ", fix)?;
         }
@@ -349,7 +350,7 @@ impl Text {
         }
         let calls: Vec<String> = missed
             .iter()
-            .map(|missed| format!("{} ({})", missed.call, wording::why(missed.why)))
+            .map(|missed| format!("{} ({})", missed.call.action(), wording::why(missed.why)))
             .collect();
         self.paragraph(
             out,
@@ -411,7 +412,9 @@ fn side(side: &SideReport) -> String {
     };
     format!(
         "{} version{name}: {} of {} tasks run{pending}{traffic}",
-        side.side, side.running_tasks, side.requested_tasks
+        wording::side(side.side),
+        side.running_tasks,
+        side.requested_tasks
     )
 }
 

@@ -6,6 +6,7 @@ use std::io::Write;
 
 use anstyle::{AnsiColor, Style};
 use checks::facts::inbound::traffic;
+use checks::views::request_path::{Kind, Mark};
 
 use super::{DIM, Text};
 use crate::report::ServiceReport;
@@ -56,7 +57,7 @@ impl Text {
             self.hops(path, out)?;
         }
         for path in good.iter().take(WAYS) {
-            self.marked(out, "good", "✓ ", &in_short(path))?;
+            self.marked(out, Mark::Good, "✓ ", &in_short(path))?;
         }
         let more = bad.len().saturating_sub(WAYS) + good.len().saturating_sub(WAYS);
         if more > 0 {
@@ -73,13 +74,16 @@ impl Text {
     fn hops(&self, path: &PathReport, out: &mut dyn Write) -> anyhow::Result<()> {
         for hop in path.all_hops() {
             let mark = match hop.mark {
-                "good" => "✓",
-                "bad" => "✗",
-                _ => "?",
+                Mark::Good => "✓",
+                Mark::Bad => "✗",
+                Mark::Unseen => "?",
             };
-            let says =
-                if hop.hop == "rule" { hop.says.trim_start_matches("rule ") } else { &hop.says };
-            self.marked(out, hop.mark, &format!("{mark} {:<9} ", label(hop)), says)?;
+            let says = if hop.hop == Kind::Rule {
+                hop.says.trim_start_matches("rule ")
+            } else {
+                &hop.says
+            };
+            self.marked(out, hop.mark, &format!("{mark} {:<9} ", label(hop.hop)), says)?;
         }
         let why = if path.causes.is_empty() {
             String::new()
@@ -100,14 +104,14 @@ impl Text {
     fn marked(
         &self,
         out: &mut dyn Write,
-        mark: &str,
+        mark: Mark,
         bullet: &str,
         text: &str,
     ) -> anyhow::Result<()> {
         let style = match mark {
-            "good" => AnsiColor::Green.on_default(),
-            "bad" => AnsiColor::Red.on_default(),
-            _ => Style::new(),
+            Mark::Good => AnsiColor::Green.on_default(),
+            Mark::Bad => AnsiColor::Red.on_default(),
+            Mark::Unseen => Style::new(),
         };
         let columns = bullet.chars().count();
         for (number, line) in self.wrap(text, columns, columns).iter().enumerate() {
@@ -138,12 +142,16 @@ fn in_short(path: &PathReport) -> String {
     format!("{} → {} → {}: {}", path.url, join(&path.hops), branches.join("; "), path.answer.says)
 }
 
-fn label(hop: &HopReport) -> &'static str {
-    match hop.hop {
-        "load_balancer" => "balancer",
-        "security_groups" => "let in",
-        "web_acl" => "web ACL",
-        "target_group" => "group",
-        other => other,
+fn label(hop: Kind) -> &'static str {
+    match hop {
+        Kind::Name => "name",
+        Kind::LoadBalancer => "balancer",
+        Kind::SecurityGroups => "let in",
+        Kind::Listener => "listener",
+        Kind::WebAcl => "web ACL",
+        Kind::Rule => "rule",
+        Kind::TargetGroup => "group",
+        Kind::Targets => "targets",
+        Kind::Tasks => "tasks",
     }
 }

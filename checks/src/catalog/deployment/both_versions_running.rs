@@ -83,7 +83,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     let claim = format!(
         "{} runs both versions on purpose, as its {} strategy wants: {} and {} new",
         rollout::name(deployment, brings),
-        strategy.words(),
+        strategy,
         if old == 1 { "1 old task".to_owned() } else { format!("{old} old tasks") },
         target.running_task_count
     );

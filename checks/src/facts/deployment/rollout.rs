@@ -3,6 +3,8 @@
 //! it is "about".
 
 use jiff::{SignedDuration, Timestamp};
+use schemars::JsonSchema;
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::aws::time;
@@ -14,19 +16,28 @@ use crate::patient::Patient;
 use crate::seen::Blind;
 use crate::snapshot::ServiceDeployment;
 use crate::snapshot::service::{CircuitBreaker, DeploymentConfiguration};
-use crate::text::parsed;
+use crate::text::{parsed, printed_as_in_json};
 use crate::{aws, words};
 
-/// How a strategy moves traffic.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// How a deployment moves traffic from the old version to the new one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
 pub enum Strategy {
+    /// Tasks are replaced bit by bit; traffic follows them.
     Rolling,
+    /// All traffic at once, when the new version is there as a whole.
+    #[serde(rename = "blue/green")]
     BlueGreen,
+    /// In equal steps.
     Linear,
+    /// A small part first, then the rest.
     Canary,
     /// One that AWS has added since.
+    #[serde(rename = "other")]
     Unknown,
 }
+
+printed_as_in_json!(Strategy);
 
 impl Strategy {
     pub fn of(configuration: &DeploymentConfiguration) -> Strategy {
@@ -36,16 +47,6 @@ impl Strategy {
             Some("LINEAR") => Strategy::Linear,
             Some("CANARY") => Strategy::Canary,
             Some(_) => Strategy::Unknown,
-        }
-    }
-
-    pub fn words(self) -> &'static str {
-        match self {
-            Strategy::Rolling => "rolling",
-            Strategy::BlueGreen => "blue/green",
-            Strategy::Linear => "linear",
-            Strategy::Canary => "canary",
-            Strategy::Unknown => "other",
         }
     }
 }

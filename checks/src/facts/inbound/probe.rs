@@ -2,14 +2,21 @@
 //! answer. An answer with `server: awselb/2.0` is the balancer's own; without that header, its page
 //! gives the balancer away.
 
-use crate::snapshot::{Probe, ProbeAnswer};
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use crate::snapshot::{Probe, ProbeAnswer, ProbeFailure};
 
 /// Who made an answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[schemars(rename = "AnswerMaker")]
+#[serde(rename_all = "snake_case")]
 pub enum Maker {
+    /// The balancer itself, by its `server` header.
     LoadBalancer,
-    /// By its page alone: the header can be switched off.
+    /// The balancer itself, by its page alone: the header can be switched off.
     LikelyLoadBalancer,
+    /// The app, or something before it that is not the balancer.
     App,
 }
 
@@ -18,6 +25,38 @@ pub fn maker(answer: &ProbeAnswer) -> Maker {
         Some(server) if server.starts_with("awselb/") => Maker::LoadBalancer,
         None if answer.balancer_page => Maker::LikelyLoadBalancer,
         _ => Maker::App,
+    }
+}
+
+/// How far a request came that got no answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[schemars(rename = "ProbeStage")]
+#[serde(rename_all = "snake_case")]
+pub enum Stage {
+    /// Its name does not resolve.
+    Resolve,
+    /// The address is not the balancer's, so nothing was sent.
+    Address,
+    /// There was no connection.
+    Connect,
+    /// The TLS handshake failed.
+    Tls,
+    /// There was no answer in time.
+    Timeout,
+    /// What came is no proper answer.
+    Answer,
+}
+
+impl Stage {
+    pub fn of(failure: &ProbeFailure) -> Stage {
+        match failure.stage.as_str() {
+            "resolve" => Stage::Resolve,
+            "address" => Stage::Address,
+            "connect" => Stage::Connect,
+            "tls" => Stage::Tls,
+            "timeout" => Stage::Timeout,
+            _ => Stage::Answer,
+        }
     }
 }
 
@@ -31,7 +70,8 @@ pub enum Leads {
 }
 
 pub fn leads(probe: &Probe) -> Leads {
-    let unresolved = probe.failure.as_ref().is_some_and(|failure| failure.stage == "resolve");
+    let unresolved =
+        probe.failure.as_ref().is_some_and(|failure| Stage::of(failure) == Stage::Resolve);
     match (probe.addresses.as_slice(), probe.balancer_addresses.as_slice()) {
         ([], _) if unresolved => Leads::Nowhere,
         ([], _) | (_, []) => Leads::Unknown,
@@ -61,13 +101,13 @@ pub fn words(probe: &Probe) -> Vec<String> {
     };
     let mut words: Vec<String> = probe.answers.iter().map(answer).collect();
     words.extend(probe.failure.as_ref().map(|failure| {
-        let what = match failure.stage.as_str() {
-            "resolve" => "the name does not resolve",
-            "address" => "nothing was sent",
-            "connect" => "no connection",
-            "tls" => "the TLS handshake failed",
-            "timeout" => "no answer in time",
-            _ => "no proper answer",
+        let what = match Stage::of(failure) {
+            Stage::Resolve => "the name does not resolve",
+            Stage::Address => "nothing was sent",
+            Stage::Connect => "no connection",
+            Stage::Tls => "the TLS handshake failed",
+            Stage::Timeout => "no answer in time",
+            Stage::Answer => "no proper answer",
         };
         format!(
             "GET {}: {what} after {} ms: {}",
@@ -82,7 +122,6 @@ pub fn words(probe: &Probe) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::snapshot::ProbeFailure;
 
     fn answer(server: Option<&str>, balancer_page: bool) -> ProbeAnswer {
         ProbeAnswer {

@@ -1,14 +1,20 @@
 //! Who makes the answer that the client sees: each part of the requests has an outcome, and
 //! together they are the answer.
 
+use schemars::JsonSchema;
+use serde::Serialize;
+
 use crate::aws::url::Url;
 use crate::facts::inbound::traffic;
 use crate::snapshot::Action;
 use crate::text::parsed;
 
 /// Who makes the answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[schemars(rename = "AnsweredBy")]
+#[serde(rename_all = "snake_case")]
 pub enum By {
+    /// The tasks of the service.
     App,
     /// The balancer itself: an error of its own, a redirect or a fixed response.
     LoadBalancer,
@@ -18,20 +24,8 @@ pub enum By {
     Nobody,
     /// Somebody else: a Lambda function, another balancer, the tasks of another service.
     Other,
+    /// A hop that decides could not be seen.
     Unknown,
-}
-
-impl By {
-    pub fn word(self) -> &'static str {
-        match self {
-            By::App => "app",
-            By::LoadBalancer => "load_balancer",
-            By::Both => "both",
-            By::Nobody => "nobody",
-            By::Other => "other",
-            By::Unknown => "unknown",
-        }
-    }
 }
 
 #[derive(Clone, Debug)]
