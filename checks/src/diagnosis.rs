@@ -388,11 +388,16 @@ mod tests {
         exam(check, Outcome::CouldNotLook, Vec::new(), missed)
     }
 
+    /// The word for it in JSON.
+    fn json(value: &impl Serialize) -> String {
+        serde_json::to_value(value).unwrap().as_str().unwrap().to_owned()
+    }
+
     fn outline(exams: impl IntoIterator<Item = Exam>) -> Vec<String> {
         let diagnosis = conclude(exams.into_iter().collect());
         let mut lines = Vec::new();
         for root in diagnosis.roots.iter().chain(&diagnosis.notes) {
-            draw(root, &root.standing.to_string(), 1, &mut lines);
+            draw(root, &json(&root.standing), 1, &mut lines);
         }
         lines
     }
@@ -869,13 +874,13 @@ mod tests {
     fn each_state_has_its_word() {
         let verdicts = [Verdict::Sick, Verdict::Unknown, Verdict::AtRisk, Verdict::Healthy];
         assert_eq!(
-            verdicts.map(|verdict| verdict.to_string()),
+            verdicts.map(|verdict| json(&verdict)),
             ["sick", "unknown", "at_risk", "healthy"]
         );
         assert!(verdicts.is_sorted(), "the worst first");
         let standings = [Standing::Cause, Standing::Unexplained, Standing::Risk, Standing::Note];
         assert_eq!(
-            standings.map(|standing| standing.to_string()),
+            standings.map(|standing| json(&standing)),
             ["cause", "unexplained", "risk", "note"]
         );
     }

@@ -242,7 +242,7 @@ mod tests {
             Outcome::Healthy,
         ];
         assert_eq!(
-            outcomes.each_ref().map(Outcome::word),
+            outcomes.each_ref().map(|outcome| serde_json::to_value(outcome.ended()).unwrap()),
             ["sick", "crashed", "could_not_look", "not_applicable", "healthy"]
         );
     }

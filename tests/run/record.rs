@@ -61,7 +61,7 @@ fn record() {
 #[ignore = "serves until it is stopped"]
 fn serve() {
     let account =
-        Account::start(&std::env::var("ACCOUNT").expect("ACCOUNT, a folder of tests/wire/replies"));
+        Account::start(&std::env::var("ACCOUNT").expect("ACCOUNT, a name in tests/wire/replies"));
     for (name, value) in account.environment() {
         println!("export {name}={value}");
     }

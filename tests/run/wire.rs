@@ -6,15 +6,18 @@
 //! can also fail in the ways that AWS and networks fail. It knows nothing of `ecs-doctor`, and has
 //! no service model of its own: what it needs of them is in `replies/requests.json`.
 
+#[path = "wire/bundle.rs"]
+pub mod bundle;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::convert::Infallible;
 use std::error::Error as _;
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use bundle::{Bundle, Reply};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
@@ -80,7 +83,7 @@ pub enum Fault {
 }
 
 impl Account {
-    /// Serves the account of that name, which is a folder of `tests/wire/replies`.
+    /// Serves the account of that name, which has a file in `tests/wire/replies`.
     pub fn start(name: &str) -> Self {
         let shared = Arc::new(Shared::load(name));
         let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
@@ -177,9 +180,9 @@ impl Account {
 
 /// The answer that the account has, or an error that says it has none.
 fn proper(shared: &Shared, service: &Service, request: &Request, complaints: &[String]) -> Answer {
-    if let Some(reply) = shared.reply(request) {
-        let body = std::fs::read(&reply.file).expect("a body that make.py wrote");
-        return Answer { status: reply.status, content_type: reply.content_type.clone(), body };
+    if let Some((status, reply)) = shared.reply(request) {
+        let content_type = service.protocol.content_type().to_owned();
+        return Answer { status, content_type, body: service.protocol.bytes(&reply.body) };
     }
     service.error(
         400,
@@ -214,18 +217,6 @@ struct Log {
     faults: HashMap<String, (Fault, usize)>,
 }
 
-struct Reply {
-    call: String,
-    when: Value,
-    /// The base has a reply here that this account has not.
-    gone: bool,
-    status: u16,
-    content_type: String,
-    file: PathBuf,
-    /// The metrics that a reply of `GetMetricData` has.
-    series: BTreeSet<String>,
-}
-
 struct Service {
     protocol: Protocol,
     /// The prefix of the service in IAM actions.
@@ -246,17 +237,16 @@ enum Protocol {
 
 impl Shared {
     fn load(name: &str) -> Self {
-        let described = read_json("requests.json");
+        let described: Value = serde_json::from_str(&bundle::read("requests.json")).expect("JSON");
         let services = described.as_object().expect("services").iter();
         let services =
             services.map(|(name, service)| (name.clone(), Service::read(service))).collect();
         let (mut layers, mut next, mut now) = (Vec::new(), Some(name.to_owned()), None);
         while let Some(name) = next {
-            let index = read_json(&format!("{name}/index.json"));
-            let replies = index["replies"].as_array().expect("replies").iter();
-            layers.push(replies.map(|reply| Reply::read(&name, reply)).collect());
-            next = index["base"].as_str().map(str::to_owned);
-            now = now.or_else(|| index["now"].as_str().map(str::to_owned));
+            let bundle = Bundle::read(&name);
+            layers.push(bundle.replies);
+            next = bundle.base;
+            now = now.or(Some(bundle.now));
         }
         Self { now: now.expect("a time"), layers, services, log: Mutex::default() }
     }
@@ -265,42 +255,40 @@ impl Shared {
         self.log.lock().expect("no thread that held the log panicked")
     }
 
-    /// The reply whose `when` says most about the request; of two that say the same, that of the
-    /// nearer layer.
-    fn reply(&self, request: &Request) -> Option<&Reply> {
+    /// The reply whose `when` says most about the request, with its status; of two that say the
+    /// same, that of the nearer layer.
+    fn reply(&self, request: &Request) -> Option<(u16, &Reply)> {
         let call = request.call();
         let fits = |reply: &&Reply| reply.call == call && has(&request.input, &reply.when);
-        let says = |reply: &&Reply| reply.when.as_object().map_or(0, Map::len);
+        let says = |(_, reply): &(u16, &Reply)| reply.when.as_object().map_or(0, Map::len);
         let mut fitting: Vec<&Reply> = Vec::new();
         for reply in self.layers.iter().flat_map(|layer| layer.iter().filter(fits)) {
             if fitting.iter().all(|nearer| nearer.when != reply.when) {
                 fitting.push(reply);
             }
         }
-        fitting.into_iter().rev().filter(|reply| !reply.gone).max_by_key(says)
+        let there = fitting.into_iter().rev().filter_map(|reply| Some((reply.status?, reply)));
+        there.max_by_key(says)
     }
 }
 
-impl Reply {
-    fn read(account: &str, reply: &Value) -> Self {
-        let text = |key: &str| reply[key].as_str().unwrap_or_default().to_owned();
-        Self {
-            call: format!("{}.{}", text("service"), text("operation")),
-            when: reply["when"].clone(),
-            gone: reply["gone"] == true,
-            status: reply["status"]
-                .as_u64()
-                .and_then(|status| status.try_into().ok())
-                .unwrap_or(200),
-            content_type: text("content_type"),
-            file: replies().join(account).join(text("file")),
-            series: reply["series"]
-                .as_array()
-                .into_iter()
-                .flatten()
-                .filter_map(Value::as_str)
-                .map(str::to_owned)
-                .collect(),
+impl Protocol {
+    fn content_type(self) -> &'static str {
+        match self {
+            Protocol::Json => "application/x-amz-json-1.1",
+            Protocol::Query => "text/xml",
+            Protocol::Ec2 => "text/xml;charset=UTF-8",
+            Protocol::Cbor => "application/cbor",
+        }
+    }
+
+    /// A body as it travels.
+    fn bytes(self, body: &str) -> Vec<u8> {
+        match self {
+            Protocol::Cbor => {
+                bundle::cbor(&serde_json::from_str(body).expect("a description of CBOR"))
+            }
+            Protocol::Json | Protocol::Query | Protocol::Ec2 => body.as_bytes().to_vec(),
         }
     }
 }
@@ -324,17 +312,6 @@ impl Service {
             operations: service["operations"].as_object().expect("operations").clone(),
         }
     }
-}
-
-fn replies() -> PathBuf {
-    [env!("CARGO_MANIFEST_DIR"), "tests", "wire", "replies"].iter().collect()
-}
-
-fn read_json(file: &str) -> Value {
-    let path = replies().join(file);
-    let text = std::fs::read(&path)
-        .unwrap_or_else(|error| panic!("{}: {error}; has make.py run?", path.display()));
-    serde_json::from_slice(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
 /// Whether a request has what a reply's `when` wants: structures may have more, lists may be in
@@ -495,12 +472,12 @@ fn mistakes(shared: &Shared, service: &Service, request: &Request) -> Vec<String
     }
     match shared.reply(request) {
         None => mistakes.push(format!("{call}: the account has no reply for {}", request.input)),
-        Some(reply) if !reply.series.is_empty() => {
-            let queries = request.input["MetricDataQueries"].as_array().into_iter().flatten();
-            let asked: BTreeSet<_> =
-                queries.filter_map(|query| query["Id"].as_str()).map(str::to_owned).collect();
-            if asked != reply.series {
-                let odd: Vec<_> = asked.symmetric_difference(&reply.series).collect();
+        Some((200, reply)) if request.operation == "GetMetricData" => {
+            let body: Value = serde_json::from_str(&reply.body).expect("a description of CBOR");
+            let (asked, told) =
+                (ids(&request.input["MetricDataQueries"]), ids(&body["MetricDataResults"]));
+            if asked != told {
+                let odd: Vec<_> = asked.symmetric_difference(&told).collect();
                 mistakes.push(format!(
                     "{call}: either asked for or in the reply, but not both: {odd:?}"
                 ));
@@ -509,6 +486,11 @@ fn mistakes(shared: &Shared, service: &Service, request: &Request) -> Vec<String
         Some(_) => {}
     }
     mistakes
+}
+
+/// The metrics of a list of queries or of results.
+fn ids(list: &Value) -> BTreeSet<&str> {
+    list.as_array().into_iter().flatten().filter_map(|item| item["Id"].as_str()).collect()
 }
 
 fn respond(answer: Answer, cbor: bool) -> Response<Full<Bytes>> {
@@ -705,39 +687,32 @@ impl Service {
     fn error(&self, status: u16, code: &str, message: &str) -> Answer {
         let escaped = message.replace('&', "&amp;").replace('<', "&lt;");
         let namespace = &self.namespace;
-        let (content_type, body) = match self.protocol {
+        let body = match self.protocol {
             Protocol::Json => {
-                let body = json!({ "__type": code, "message": message });
-                ("application/x-amz-json-1.1", body.to_string().into_bytes())
+                json!({ "__type": code, "message": message }).to_string().into_bytes()
             }
             Protocol::Cbor => {
-                let mut body = Vec::new();
                 let type_name = format!("com.amazonaws.{}#{code}", self.iam);
-                ciborium::into_writer(
-                    &json!({ "__type": type_name, "message": message }),
-                    &mut body,
-                )
-                .expect("CBOR");
-                ("application/cbor", body)
+                bundle::cbor(&json!({ "__type": type_name, "message": message }))
             }
             Protocol::Query => {
                 let error =
                     format!("<Type>Sender</Type><Code>{code}</Code><Message>{escaped}</Message>");
                 let request = format!("<RequestId>{REQUEST_ID}</RequestId>");
-                let body = format!(
+                format!(
                     r#"<ErrorResponse xmlns="{namespace}"><Error>{error}</Error>{request}</ErrorResponse>"#
-                );
-                ("text/xml", body.into_bytes())
+                )
+                .into_bytes()
             }
             Protocol::Ec2 => {
                 let error =
                     format!("<Error><Code>{code}</Code><Message>{escaped}</Message></Error>");
-                let body = format!(
+                format!(
                     "<Response><Errors>{error}</Errors><RequestID>{REQUEST_ID}</RequestID></Response>"
-                );
-                ("text/xml;charset=UTF-8", body.into_bytes())
+                )
+                .into_bytes()
             }
         };
-        Answer { status, content_type: content_type.to_owned(), body }
+        Answer { status, content_type: self.protocol.content_type().to_owned(), body }
     }
 }

@@ -314,3 +314,53 @@ fn a_hanging_call_ends_with_the_account() {
     drop(account);
     assert_eq!(client.0.read(&mut [0]).ok(), Some(0), "the connection is closed");
 }
+
+/// The examples of RFC 8949, appendix A, as far as AWS's replies have their like.
+#[test]
+fn cbor_is_what_its_rfc_says() {
+    for (described, bytes) in [
+        (r#"[0, 23, 24, 1000, 1000000, -1, -1000]"#, "87001718181903e81a000f4240203903e7"),
+        (r#"1000000000000"#, "1b000000e8d4a51000"),
+        (r#"[1.1, -4.1, 1e300]"#, "83fb3ff199999999999afbc010666666666666fb7e37e43c8800759c"),
+        (r#"100000.0"#, "fb40f86a0000000000"),
+        (r#"[true, false, null]"#, "83f5f4f6"),
+        (r#"["", "IETF", "\u00fc"]"#, "8360644945544662c3bc"),
+        (r#"{"a": 1, "b": [2, 3]}"#, "a26161016162820203"),
+        (r#""@2013-03-21T20:04:00.5Z""#, "c1fb41d452d9ec200000"),
+    ] {
+        let described_as = serde_json::from_str(described).expect("JSON");
+        let hex: String = crate::wire::bundle::cbor(&described_as)
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect();
+        assert_eq!(hex, bytes, "{described}");
+    }
+}
+
+#[test]
+fn requests_that_get_the_same_answer_share_it_and_an_account_can_lack_a_reply_of_its_base() {
+    let bundle = crate::wire::bundle::Bundle::of(
+        "about: two requests\nnow: 2026-11-22T03:00:00Z\nbase: fargate\n\
+         > ecs.ListTasks {}\n> ecs.ListTasks {\"desiredStatus\": \"STOPPED\"}\n< 200\n{\n}\n\
+         > ec2.DescribeSubnets {}\n< 403\n<Response>\n</Response>\n\n\
+         > ecs.ListClusters {}\n< gone\n",
+    );
+    assert_eq!(
+        (bundle.now.as_str(), bundle.base.as_deref()),
+        ("2026-11-22T03:00:00Z", Some("fargate"))
+    );
+    let replies: Vec<_> = bundle
+        .replies
+        .iter()
+        .map(|reply| {
+            (reply.call.as_str(), reply.when.to_string(), reply.status, reply.body.as_str())
+        })
+        .collect();
+    let expected = [
+        ("ecs.ListTasks", "{}".to_owned(), Some(200), "{\n}"),
+        ("ecs.ListTasks", r#"{"desiredStatus":"STOPPED"}"#.to_owned(), Some(200), "{\n}"),
+        ("ec2.DescribeSubnets", "{}".to_owned(), Some(403), "<Response>\n</Response>\n"),
+        ("ecs.ListClusters", "{}".to_owned(), None, ""),
+    ];
+    assert_eq!(replies, expected);
+}

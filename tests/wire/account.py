@@ -62,9 +62,6 @@ class Reply:
     def body(self, clock):
         return self.reply if self.series is None else metric_data(self.series, clock)
 
-    def ids(self):
-        return list(self.series or {})
-
     def subsets(self):
         """One reply for every set of things that the program may ask about in one call."""
         if not self.each:

@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
-"""Turn the accounts and the stories into reply bodies, byte for byte in the protocol that each AWS service speaks.
+"""Turn the accounts and the stories into replies, byte for byte in the protocol that each AWS service speaks.
 
 Every value is checked against AWS's own service models (botocore), so that no test can rest on a member, a type or an
 enum value that AWS does not have. `make.py` writes `replies/`, `make.py --check` only says which files are stale.
-The README beside this file has the format of an account.
+The README beside this file has the format of an account, and of the file that is made of it.
 """
 
 import argparse
+import itertools
 import json
 import sys
 from pathlib import Path
@@ -48,7 +49,7 @@ def everything():
     operations = set()
     for name, one in accounts.items():
         base = rendered[one.base] if one.base else {}
-        files |= folder(one, rendered[name], base)
+        files[f"{name}.txt"] = bundle(one, rendered[name], base).encode()
         operations |= {answer["call"] for answer in rendered[name].values()}
     files["requests.json"] = as_json(model.requests(operations))
     return files
@@ -72,37 +73,35 @@ def render(one):
             status, body = protocols.error(operation, problems.error(operation, reply.error))
         else:
             checked = problems.checked(operation.output_shape, reply.body(one.clock()), "")
-            status, body = 200, b"" if problems.found else protocols.reply(operation, checked)
+            status, body = 200, "" if problems.found else protocols.reply(operation, checked)
         if problems.found:
             raise account.Mistake(one.file, one.name, reply.call, problems.found)
-        key = (reply.call, json.dumps(protocols.plain(when), sort_keys=True))
+        key = (reply.call, json.dumps(protocols.plain(when), sort_keys=True, ensure_ascii=False))
         if key in answers:
             raise account.Mistake(one.file, one.name, reply.call, [f"two replies for the same request, {key[1]}"])
-        answers[key] = {"call": reply.call, "when": protocols.plain(when), "status": status, "body": body, "series": reply.ids()}
+        if body.startswith("> ") or "\n> " in body:
+            raise account.Mistake(one.file, one.name, reply.call, ["a line of the body begins like a request"])
+        answers[key] = {"call": reply.call, "status": status, "body": body}
     return answers
 
 
-def folder(one, answers, base):
-    """The files of one account: what differs from its base, and an index of it."""
-    files, index = {}, []
-    for key, answer in answers.items():
-        if base.get(key) == answer:
-            continue
-        service, operation = answer["call"].split(".")
-        protocol = protocols.of(model.operation(answer["call"]))
-        file = f"{len(index) + 1:03}-{answer['call']}.{protocol.extension}"
-        entry = {"service": service, "operation": operation, "when": answer["when"], "status": answer["status"]}
-        index.append(entry | {"content_type": protocol.content_type, "file": file})
-        if answer["series"]:
-            index[-1]["series"] = answer["series"]
-        files[f"{one.name}/{file}"] = answer["body"]
-    for key, answer in base.items():
-        if key not in answers:
-            service, operation = answer["call"].split(".")
-            index.append({"service": service, "operation": operation, "when": answer["when"], "gone": True})
-    now = protocols.iso8601(one.now)
-    files[f"{one.name}/index.json"] = as_json({"about": one.about, "now": now, "base": one.base, "replies": index})
-    return files
+def bundle(one, answers, base):
+    """The text of one account: what differs from its base. Requests that get the same answer stand above it together."""
+    lines = [f"about: {one.about}", f"now: {protocols.iso8601(one.now)}"]
+    if one.base:
+        lines.append(f"base: {one.base}")
+    own = [(key, answer) for key, answer in answers.items() if base.get(key) != answer]
+    for answer, group in itertools.groupby(own, lambda pair: pair[1]):
+        lines += [request(key) for key, _ in group]
+        lines += [f"< {answer['status']}", answer["body"]]
+    gone = [request(key) for key in base if key not in answers]
+    lines += gone + ["< gone"] * bool(gone)
+    return "\n".join(lines) + "\n"
+
+
+def request(key):
+    call, when = key
+    return f"> {call} {when}"
 
 
 def as_json(value):

@@ -1,12 +1,12 @@
-"""The bytes: a checked value in the protocol that its service speaks to the Rust SDK.
+"""The bodies: a checked value in the protocol that its service speaks to the Rust SDK.
 
 awsJson 1.1 (ECS, ECR, Logs), Query (ELB), EC2's dialect of Query, and Smithy's RPC v2 over CBOR (CloudWatch). Each walks the shape,
-so names, wrappers and flattened lists are those of the model. The rules are the inverse of `botocore.parsers`.
+so names, wrappers and flattened lists are those of the model. The rules are the inverse of `botocore.parsers`. All bodies are text;
+a CBOR body is described as JSON, one value for one of CBOR's, and the Rust server turns it into bytes.
 """
 
 import base64
 import json
-import struct
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Callable
@@ -50,16 +50,16 @@ def named(shape, value):
     return value
 
 
-def json_bytes(value):
-    return json.dumps(plain(value), indent=1, ensure_ascii=False).encode()
+def json_text(value):
+    return json.dumps(plain(value), indent=1, ensure_ascii=False)
 
 
 def json_reply(operation, value):
-    return json_bytes(named(operation.output_shape, value))
+    return json_text(named(operation.output_shape, value))
 
 
 def json_error(operation, code, message, shape):
-    return json_bytes({"__type": shape, "message": message})
+    return json_text({"__type": shape, "message": message})
 
 
 # Query and EC2
@@ -110,7 +110,7 @@ def members(shape, value, depth):
 
 def document(root, namespace, inside):
     attribute = f' xmlns="{namespace}"' if namespace else ""
-    return f'<?xml version="1.0" encoding="UTF-8"?>\n<{root}{attribute}>\n{inside}</{root}>\n'.encode()
+    return f'<?xml version="1.0" encoding="UTF-8"?>\n<{root}{attribute}>\n{inside}</{root}>\n'
 
 
 def query_reply(operation, value):
@@ -141,33 +141,27 @@ def ec2_error(operation, code, message, shape):
 
 # CBOR
 
-def cbor(value):
-    """RFC 8949, as much of it as Smithy's RPC v2 uses."""
-    if isinstance(value, bool):
-        return b"\xf5" if value else b"\xf4"
-    if isinstance(value, int):
-        return head(0, value) if value >= 0 else head(1, -1 - value)
-    if isinstance(value, float):
-        return b"\xfb" + struct.pack(">d", value)
-    if isinstance(value, datetime):
-        return head(6, 1) + cbor(float(epoch(value)))
+def described(value, indent=""):
+    """A value of CBOR as JSON: a number with a point is a double, and `"@2026-11-22T03:00:00Z"` the tag of a time.
+
+    A list of scalars is one line, because a metric has one value for each minute.
+    """
     if isinstance(value, bytes):
-        return head(2, len(value)) + value
-    if isinstance(value, str):
-        return head(3, len(value.encode())) + value.encode()
-    if isinstance(value, list):
-        return head(4, len(value)) + b"".join(map(cbor, value))
-    return head(5, len(value)) + b"".join(cbor(key) + cbor(item) for key, item in value.items())
-
-
-def head(major, number):
-    major <<= 5
-    if number < 24:
-        return bytes([major | number])
-    for code, size in ((24, 1), (25, 2), (26, 4), (27, 8)):
-        if number < 1 << (8 * size):
-            return bytes([major | code]) + number.to_bytes(size, "big")
-    raise OverflowError(number)
+        raise NotImplementedError("a CBOR byte string")
+    if isinstance(value, str) and value.startswith("@"):
+        raise NotImplementedError(f"{value}: a text that looks like a time")
+    if isinstance(value, datetime):
+        return f'"@{iso8601(value)}"'
+    if isinstance(value, dict):
+        rows, brackets = [f"{json.dumps(key)}: {described(item, indent + ' ')}" for key, item in value.items()], "{}"
+    elif isinstance(value, list):
+        rows, brackets = [described(item, indent + " ") for item in value], "[]"
+    else:
+        return json.dumps(value, ensure_ascii=False)
+    if not rows or isinstance(value, list) and not any(isinstance(item, (dict, list)) for item in value):
+        return brackets[0] + ", ".join(rows) + brackets[1]
+    inside = ",\n".join(f"{indent} {row}" for row in rows)
+    return f"{brackets[0]}\n{inside}\n{indent}{brackets[1]}"
 
 
 def typed(shape, value):
@@ -182,26 +176,24 @@ def typed(shape, value):
 
 
 def cbor_reply(operation, value):
-    return cbor(named(operation.output_shape, typed(operation.output_shape, value)))
+    return described(named(operation.output_shape, typed(operation.output_shape, value)))
 
 
 def cbor_error(operation, code, message, shape):
-    return cbor({"__type": f"com.amazonaws.{operation.service_model.service_name}#{shape}", "message": message})
+    return described({"__type": f"com.amazonaws.{operation.service_model.service_name}#{shape}", "message": message})
 
 
 @dataclass(frozen=True)
 class Protocol:
-    extension: str
-    content_type: str
     reply: Callable
     error: Callable
 
 
 PROTOCOLS = {
-    "json": Protocol("json", "application/x-amz-json-1.1", json_reply, json_error),
-    "query": Protocol("xml", "text/xml", query_reply, query_error),
-    "ec2": Protocol("xml", "text/xml;charset=UTF-8", ec2_reply, ec2_error),
-    "smithy-rpc-v2-cbor": Protocol("cbor", "application/cbor", cbor_reply, cbor_error),
+    "json": Protocol(json_reply, json_error),
+    "query": Protocol(query_reply, query_error),
+    "ec2": Protocol(ec2_reply, ec2_error),
+    "smithy-rpc-v2-cbor": Protocol(cbor_reply, cbor_error),
 }
 
 

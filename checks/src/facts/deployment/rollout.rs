@@ -416,7 +416,7 @@ mod tests {
             ("SOMETHING_NEW", Strategy::Unknown, "other"),
         ] {
             let found = Strategy::of(&strategy(name));
-            assert_eq!((found, found.words()), (read, words));
+            assert_eq!((found, found.to_string().as_str()), (read, words));
         }
         assert_eq!(Strategy::of(&DeploymentConfiguration::default()), Strategy::Rolling);
     }
