@@ -413,6 +413,23 @@ fn explanations_have_their_sections() {
     }
 }
 
+/// A check that is only shown its own trouble may well see it everywhere.
+#[test]
+fn every_check_is_shown_a_look_alike() {
+    let catalog = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/catalog");
+    for check in catalog::checks() {
+        let file = catalog.join(check.group()).join(format!("{}.rs", check.id()));
+        let source = std::fs::read_to_string(file).unwrap();
+        let tests = source.split("#[cfg(test)]\nmod tests").nth(1).unwrap_or_default();
+        let silent =
+            ["is_empty()", "Outcome::Healthy", "Outcome::NotApplicable", "is_none", ".alone"];
+        assert!(
+            tests.contains("#[test]") && silent.iter().any(|word| tests.contains(word)),
+            "{check:?} has no test in which it says nothing of a look-alike"
+        );
+    }
+}
+
 #[test]
 fn findings_tell_what_to_do() {
     for check in catalog::checks() {

@@ -114,3 +114,41 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::baseline::{id, minutes_ago};
+    use crate::snapshot::{Snapshot, Target};
+    use crate::testing::says;
+
+    fn with_states(states: &[&str]) -> Snapshot {
+        let mut snapshot = (CHECK.example)();
+        let target = |state: &&str| Target {
+            id: "10.0.1.21".into(),
+            port: Some(8080),
+            state: (*state).into(),
+            ..Target::default()
+        };
+        snapshot.target_health.put(id::group("api"), states.iter().map(target).collect());
+        snapshot
+    }
+
+    #[test]
+    fn a_target_that_may_serve_soon_or_fails_its_checks_is_a_target() {
+        for states in [&["initial"][..], &["unhealthy"], &["draining", "healthy"]] {
+            assert!(says(CHECK, &with_states(states)).is_empty(), "{states:?}");
+        }
+        for states in [&[][..], &["draining"]] {
+            assert_eq!(says(CHECK, &with_states(states)).len(), 1, "{states:?}");
+        }
+    }
+
+    #[test]
+    fn a_service_that_was_made_just_now_has_no_target_yet() {
+        let mut snapshot = with_states(&[]);
+        snapshot.services[0].deployments.truncate(1);
+        snapshot.services[0].deployments[0].created_at = Some(minutes_ago(1));
+        assert!(says(CHECK, &snapshot).is_empty());
+    }
+}
