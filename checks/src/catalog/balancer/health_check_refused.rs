@@ -56,6 +56,7 @@ crate::check! {
     role: Cause,
     shows: HealthCheckRefused,
     explains: [TargetsUnhealthy, BalancerAnswers502],
+    applies: [BehindLoadBalancer],
     reads: [
         DescribeServices, DescribeServiceRevisions, DescribeTargetGroups, DescribeTargetHealth, DescribeTasks, DescribeTaskDefinition, GetLogEvents,
         DescribeLoadBalancers, DescribeNetworkInterfaces, DescribeSecurityGroups, DescribeSubnets, DescribeNetworkAcls, GetManagedPrefixListEntries,

@@ -61,6 +61,7 @@ crate::check! {
     role: Cause,
     shows: HealthCheckTimesOut,
     explains: [TargetsUnhealthy, TargetsFlapping, BalancerAnswers504],
+    applies: [BehindLoadBalancer],
     reads: [
         DescribeServices, DescribeServiceRevisions, DescribeTargetGroups, DescribeTargetHealth, DescribeTasks, DescribeTaskDefinition, DescribeLoadBalancers,
         DescribeNetworkInterfaces, DescribeSecurityGroups, DescribeSubnets, DescribeNetworkAcls, GetManagedPrefixListEntries, GetMetricData,
@@ -78,11 +79,7 @@ crate::check! {
 const BUSY: f64 = 90.0;
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
-    let groups = traffic::groups(patient)?;
-    if groups.is_empty() {
-        return Err(NoAnswer::NotApplicable("no load balancer"));
-    }
-    for group in groups {
+    for group in traffic::groups(patient)? {
         let Some(failures) = findings.see(health_check::failures_past_grace(patient, group)) else {
             continue;
         };

@@ -51,6 +51,7 @@ crate::check! {
     role: Cause,
     shows: HealthCheckFailsInApp,
     explains: [TargetsUnhealthy],
+    applies: [BehindLoadBalancer],
     reads: [
         DescribeServices, DescribeServiceRevisions, DescribeTargetGroups, DescribeTargetHealth, DescribeTasks, DescribeTaskDefinition, GetLogEvents,
         FilterLogEvents,
@@ -68,11 +69,7 @@ crate::check! {
 }
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
-    let groups = traffic::groups(patient)?;
-    if groups.is_empty() {
-        return Err(NoAnswer::NotApplicable("no load balancer"));
-    }
-    for group in groups {
+    for group in traffic::groups(patient)? {
         let Some(failures) = findings.see(health_check::failures(patient, group)) else { continue };
         let mismatches: Vec<_> = failures.iter().filter(|failure| failure.code.is_some()).collect();
         let Some(first) = mismatches.first() else { continue };

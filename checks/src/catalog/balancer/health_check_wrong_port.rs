@@ -56,6 +56,7 @@ crate::check! {
     severity: Critical,
     role: Cause,
     explains: [HealthCheckRefused],
+    applies: [BehindLoadBalancer],
     reads: [
         DescribeServices, DescribeServiceRevisions, DescribeTargetGroups, DescribeTargetHealth, DescribeTasks, DescribeTaskDefinition, GetLogEvents,
     ],

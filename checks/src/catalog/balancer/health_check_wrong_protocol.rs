@@ -46,6 +46,7 @@ crate::check! {
     severity: Critical,
     role: Cause,
     explains: [HealthCheckRefused, BalancerAnswers502],
+    applies: [BehindLoadBalancer],
     reads: [
         DescribeServices, DescribeServiceRevisions, DescribeTargetGroups, DescribeTargetHealth, DescribeTasks, DescribeTaskDefinition, GetLogEvents,
     ],

@@ -43,6 +43,7 @@ crate::check! {
     role: Symptom,
     shows: NoTarget,
     explains: [BalancerAnswers503],
+    applies: [BehindLoadBalancer],
     reads: [DescribeServices, DescribeServiceRevisions, DescribeTargetGroups, DescribeListeners, DescribeRules, DescribeTargetHealth],
     example: on fargate, |snapshot| {
         snapshot.target_health.put(crate::baseline::id::group("api"), Vec::new());
@@ -50,9 +51,6 @@ crate::check! {
 }
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
-    if traffic::groups(patient)?.is_empty() {
-        return Err(NoAnswer::NotApplicable("no load balancer"));
-    }
     if rollout::just_began(patient) {
         return Ok(());
     }

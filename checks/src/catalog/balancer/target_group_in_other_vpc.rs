@@ -49,6 +49,7 @@ crate::check! {
     severity: High,
     role: Cause,
     explains: [NoTarget, TooFewRunning, DeploymentStuck],
+    applies: [BehindLoadBalancer],
     reads: [DescribeServices, DescribeServiceRevisions, DescribeTargetGroups, DescribeTargetHealth, DescribeLoadBalancers, DescribeSubnets],
     example: on fargate, |snapshot| {
         let group = crate::baseline::id::group("api");
@@ -58,11 +59,7 @@ crate::check! {
 }
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
-    let groups = traffic::groups(patient)?;
-    if groups.is_empty() {
-        return Err(NoAnswer::NotApplicable("no load balancer"));
-    }
-    for group in groups {
+    for group in traffic::groups(patient)? {
         let Some(settings) = findings.see(patient.target_group(group)).flatten() else { continue };
         let Some(targets) = findings.see(patient.targets(group)) else { continue };
         if targets.iter().any(|target| target.state == "healthy") {

@@ -2,7 +2,6 @@
 
 use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
-use crate::facts::deployment::rollout;
 use crate::facts::inbound::traffic;
 use crate::finding::{Evidence, Kind, Remedy, Subject};
 use crate::patient::Patient;
@@ -44,6 +43,7 @@ crate::check! {
     severity: Critical,
     role: Cause,
     explains: [TargetsUnused, DeploymentStuck],
+    applies: [BehindLoadBalancer, DeployedByEcs],
     reads: [DescribeServices, DescribeServiceRevisions, DescribeTargetGroups],
     example: on fargate, |snapshot| {
         use crate::baseline::{id, target};
@@ -59,14 +59,7 @@ crate::check! {
 }
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
-    let groups = traffic::groups(patient)?;
-    if groups.is_empty() {
-        return Err(NoAnswer::NotApplicable("no load balancer"));
-    }
-    if !rollout::ecs_controls(patient) {
-        return Err(NoAnswer::NotApplicable(rollout::OTHER_CONTROLLER));
-    }
-    for group in groups {
+    for group in traffic::groups(patient)? {
         let Some(detached) = findings.see(is_detached(patient, group)) else { continue };
         if !detached || findings.see(other_half_is_attached(patient, group)) != Some(false) {
             continue;

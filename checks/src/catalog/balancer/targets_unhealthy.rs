@@ -53,6 +53,7 @@ crate::check! {
     role: Symptom,
     shows: TargetsUnhealthy,
     explains: [TasksKeepStopping, NoTarget, DeploymentStuck],
+    applies: [BehindLoadBalancer],
     reads: [
         DescribeServices, DescribeServiceRevisions, DescribeTargetGroups, DescribeListeners, DescribeRules, DescribeTargetHealth, DescribeTasks,
     ],
@@ -64,11 +65,7 @@ crate::check! {
 }
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
-    let groups = traffic::groups(patient)?;
-    if groups.is_empty() {
-        return Err(NoAnswer::NotApplicable("no load balancer"));
-    }
-    for group in groups {
+    for group in traffic::groups(patient)? {
         let Some(failures) = findings.see(health_check::failures(patient, group)) else { continue };
         let Some(first) = failures.first() else { continue };
         let starting = findings.see(all_in_grace(patient, &failures));

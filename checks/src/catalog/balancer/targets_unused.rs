@@ -51,6 +51,7 @@ crate::check! {
     role: Symptom,
     shows: TargetsUnused,
     explains: [BalancerAnswers503, TasksKeepStopping],
+    applies: [BehindLoadBalancer],
     reads: [DescribeServices, DescribeServiceRevisions, DescribeTargetHealth],
     example: on fargate, |snapshot| {
         use crate::baseline::{id, target};
@@ -64,14 +65,10 @@ crate::check! {
 }
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
-    let groups = traffic::groups(patient)?;
-    if groups.is_empty() {
-        return Err(NoAnswer::NotApplicable("no load balancer"));
-    }
     if rollout::just_began(patient) {
         return Ok(());
     }
-    for group in groups {
+    for group in traffic::groups(patient)? {
         let Some(targets) = findings.see(patient.targets(group)) else { continue };
         if GroupState::of(targets) != GroupState::Unused {
             continue;

@@ -59,6 +59,7 @@ crate::check! {
     severity: Critical,
     role: Cause,
     explains: [],
+    applies: [BehindLoadBalancer],
     reads: [DescribeServices, DescribeServiceRevisions, DescribeTargetGroups, GetWebAclForResource, GetMetricData],
     example: on fargate, |snapshot| {
         use crate::baseline::{id, minutes_ago, way_in};
@@ -74,9 +75,6 @@ crate::check! {
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     let balancers = traffic::balancers(patient)?;
-    if balancers.is_empty() {
-        return Err(NoAnswer::NotApplicable("no load balancer"));
-    }
     let mut guarded = false;
     for balancer in balancers.into_iter().filter(|arn| arn.contains(":loadbalancer/app/")) {
         let Some(acl) = findings.see(patient.web_acl(balancer)) else { continue };

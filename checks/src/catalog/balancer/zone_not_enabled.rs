@@ -55,6 +55,7 @@ crate::check! {
     severity: Critical,
     role: Cause,
     explains: [TargetsUnused, NoTarget, TasksKeepStopping, DeploymentStuck],
+    applies: [BehindLoadBalancer],
     reads: [DescribeServices, DescribeServiceRevisions, DescribeTargetGroups, DescribeTargetHealth, DescribeLoadBalancers, DescribeSubnets],
     example: on fargate, |snapshot| {
         use crate::baseline::{id, target};
@@ -71,11 +72,7 @@ crate::check! {
 const WORDS: &str = "Target is in an Availability Zone that is not enabled for the load balancer";
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
-    let groups = traffic::groups(patient)?;
-    if groups.is_empty() {
-        return Err(NoAnswer::NotApplicable("no load balancer"));
-    }
-    for group in groups {
+    for group in traffic::groups(patient)? {
         let Some(targets) = findings.see(patient.targets(group)) else { continue };
         let outside: Vec<&Target> =
             targets.iter().filter(|target| target.description.as_deref() == Some(WORDS)).collect();

@@ -53,11 +53,7 @@ crate::check! {
 }
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
-    let mut deployments = patient.service().deployments.iter();
-    let Some(primary) = deployments.find(|deployment| deployment.status == "PRIMARY") else {
-        return Err(NoAnswer::NotApplicable("CodeDeploy or an external controller deploys"));
-    };
-    let Some(name) = primary.task_definition.as_deref() else { return Ok(()) };
+    let Some(name) = patient.service().primary_definition() else { return Ok(()) };
     let Some(definition) = patient.task_definition(name)? else { return Ok(()) };
     let images: BTreeSet<&str> =
         definition.container_definitions.iter().map(|container| container.image.as_str()).collect();

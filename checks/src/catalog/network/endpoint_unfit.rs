@@ -8,7 +8,6 @@ use crate::aws::policy;
 use crate::aws::stop_reason::{self, Trouble};
 use crate::check::{Findings, NoAnswer};
 use crate::command::{Command, Words};
-use crate::facts::deployment::rollout;
 use crate::facts::network::egress_path::{self, Journey, Need, Unfit, of_endpoint};
 use crate::facts::network::reach;
 use crate::facts::tasks::reason::{self, Told};
@@ -76,9 +75,6 @@ crate::check! {
 }
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
-    if !rollout::ecs_controls(patient) {
-        return Err(NoAnswer::NotApplicable(rollout::OTHER_CONTROLLER));
-    }
     let journeys = egress_path::failed(patient, findings);
     let mut unfit = Vec::new();
     for journey in &journeys {

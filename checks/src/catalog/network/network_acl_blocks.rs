@@ -5,7 +5,6 @@
 use std::collections::BTreeSet;
 
 use crate::check::{Findings, NoAnswer};
-use crate::facts::deployment::rollout;
 use crate::facts::inbound::health_check::Failure;
 use crate::facts::inbound::task_access::{self, Shut};
 use crate::facts::inbound::traffic;
@@ -103,21 +102,19 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
             }
         }
     }
-    if rollout::ecs_controls(patient) {
-        let journeys = egress_path::failed(patient, findings);
-        let mut dropped = Vec::new();
-        for journey in &journeys {
-            if let Some(found) = findings.see(journey.dropped(patient)).flatten() {
-                dropped.push((
-                    journey,
-                    format!("{} {}", found.acl.network_acl_id, journey.destination()),
-                    found,
-                ));
-            }
+    let journeys = egress_path::failed(patient, findings);
+    let mut dropped = Vec::new();
+    for journey in &journeys {
+        if let Some(found) = findings.see(journey.dropped(patient)).flatten() {
+            dropped.push((
+                journey,
+                format!("{} {}", found.acl.network_acl_id, journey.destination()),
+                found,
+            ));
         }
-        for (journeys, dropped) in egress_path::together(dropped) {
-            findings.add(of_tasks(patient, &journeys, &dropped));
-        }
+    }
+    for (journeys, dropped) in egress_path::together(dropped) {
+        findings.add(of_tasks(patient, &journeys, &dropped));
     }
     Ok(())
 }

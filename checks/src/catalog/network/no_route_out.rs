@@ -4,7 +4,6 @@
 
 use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
-use crate::facts::deployment::rollout;
 use crate::facts::network::egress_path::{self, Journey, Stop};
 use crate::facts::network::route;
 use crate::finding::{Evidence, Finding, Kind, Remedy, Subject};
@@ -70,9 +69,6 @@ crate::check! {
 }
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
-    if !rollout::ecs_controls(patient) {
-        return Err(NoAnswer::NotApplicable(rollout::OTHER_CONTROLLER));
-    }
     let journeys = egress_path::failed(patient, findings);
     let mut stops = Vec::new();
     for journey in &journeys {

@@ -5,7 +5,6 @@
 use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
 use crate::command::Word;
-use crate::facts::deployment::rollout;
 use crate::facts::network::egress_path::{self, Journey, Stop};
 use crate::facts::network::reach;
 use crate::finding::{Evidence, Finding, Kind, Remedy, Subject};
@@ -67,9 +66,6 @@ crate::check! {
 }
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
-    if !rollout::ecs_controls(patient) {
-        return Err(NoAnswer::NotApplicable(rollout::OTHER_CONTROLLER));
-    }
     let journeys = egress_path::failed(patient, findings);
     let mut stops = Vec::new();
     for journey in &journeys {

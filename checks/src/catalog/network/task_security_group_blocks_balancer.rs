@@ -58,6 +58,7 @@ crate::check! {
     severity: Critical,
     role: Cause,
     explains: [TargetsUnhealthy, BalancerAnswers504],
+    applies: [BehindLoadBalancer],
     reads: [
         DescribeServices, DescribeServiceRevisions, DescribeTargetGroups, DescribeTargetHealth, DescribeLoadBalancers, DescribeTasks,
         DescribeTaskDefinition, DescribeNetworkInterfaces, DescribeSecurityGroups, DescribeSubnets, GetManagedPrefixListEntries,

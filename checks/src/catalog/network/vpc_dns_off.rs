@@ -5,7 +5,6 @@
 use crate::aws::stop_reason::Destination;
 use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
-use crate::facts::deployment::rollout;
 use crate::facts::network::egress_path::{self, Journey};
 use crate::finding::{Evidence, Finding, Kind, Remedy, Subject};
 use crate::hcl::Name;
@@ -62,9 +61,6 @@ crate::check! {
 }
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
-    if !rollout::ecs_controls(patient) {
-        return Err(NoAnswer::NotApplicable(rollout::OTHER_CONTROLLER));
-    }
     let journeys = egress_path::failed(patient, findings);
     let mut unnamed = Vec::new();
     for journey in &journeys {

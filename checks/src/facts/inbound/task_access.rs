@@ -110,12 +110,8 @@ pub fn each<'a>(
     is_closed: impl Fn(&LoadBalancer, &Door<'a>) -> Result<bool, Blind>,
     tell: impl Fn(&'a TargetGroup, &'a LoadBalancer, &Door<'a>) -> Result<Finding, Blind>,
 ) -> Result<(), NoAnswer> {
-    let groups = traffic::groups(patient)?;
-    if groups.is_empty() {
-        return Err(NoAnswer::NotApplicable("no load balancer"));
-    }
     let mut examined = false;
-    for group in groups {
+    for group in traffic::groups(patient)? {
         let Some(settings) = findings.see(patient.target_group(group)).flatten() else { continue };
         for arn in &settings.load_balancer_arns {
             let Some(balancer) = findings.see(patient.load_balancer(arn)).flatten() else {

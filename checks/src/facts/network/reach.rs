@@ -203,10 +203,10 @@ pub fn configured<'a>(
 ) -> Option<&'a NetworkConfiguration> {
     let service = patient.service();
     let started_by = task.and_then(|task| task.started_by.as_deref());
-    let deployment = service
-        .deployments
-        .iter()
-        .find(|d| started_by.map_or(d.status == "PRIMARY", |id| d.id == id));
+    let deployment = match started_by {
+        Some(id) => service.deployments.iter().find(|deployment| deployment.id == id),
+        None => service.primary(),
+    };
     deployment
         .and_then(|deployment| deployment.network_configuration.as_ref())
         .or(service.network_configuration.as_ref())

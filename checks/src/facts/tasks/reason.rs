@@ -98,9 +98,6 @@ pub fn each<'a>(
     troubles: &[Trouble],
     mut tell: impl FnMut(&Told<'a>, &mut Findings) -> Option<Finding>,
 ) -> Result<(), NoAnswer> {
-    if !rollout::ecs_controls(patient) {
-        return Err(NoAnswer::NotApplicable(rollout::OTHER_CONTROLLER));
-    }
     for told in
         told(patient, findings).iter().filter(|told| troubles.contains(&told.reason.trouble))
     {
@@ -200,8 +197,7 @@ pub const SETTLED: SignedDuration = SignedDuration::from_mins(3);
 /// What ECS says of the version that it brings up now, as long as that lacks tasks: since the
 /// deployment began, and since the last event that overrules all before it.
 fn by_events<'a>(patient: &Patient<'a>) -> Vec<Told<'a>> {
-    let primary =
-        patient.service().deployments.iter().find(|deployment| deployment.status == "PRIMARY");
+    let primary = patient.service().primary();
     let Some(definition) = primary.and_then(|primary| primary.task_definition.as_deref()) else {
         return Vec::new();
     };
@@ -212,9 +208,7 @@ fn by_events<'a>(patient: &Patient<'a>) -> Vec<Told<'a>> {
 /// that it brings up now.
 pub fn complaints<'a>(patient: &Patient<'a>) -> Vec<&'a ServiceEvent> {
     let service = patient.service();
-    let Some(primary) =
-        service.deployments.iter().find(|deployment| deployment.status == "PRIMARY")
-    else {
+    let Some(primary) = service.primary() else {
         return Vec::new();
     };
     if service.running_count >= service.desired_count
@@ -638,7 +632,7 @@ mod tests {
     }
 
     #[test]
-    fn where_ecs_does_not_deploy_nothing_is_told() {
+    fn whoever_deploys_the_trouble_is_told() {
         let told = |controller: Option<&str>| {
             let mut snapshot = complaint(100, MISSING);
             snapshot.services[0].deployment_controller = controller.map(Into::into);
@@ -653,9 +647,9 @@ mod tests {
                 (ended, count)
             })
         };
-        assert_eq!(told(None), (Ok(()), 1));
-        let other = Err(NoAnswer::NotApplicable(rollout::OTHER_CONTROLLER));
-        assert_eq!(told(Some("EXTERNAL")), (other, 0));
+        for controller in [None, Some("EXTERNAL"), Some("CODE_DEPLOY")] {
+            assert_eq!(told(controller), (Ok(()), 1), "{controller:?}");
+        }
     }
 
     #[test]

@@ -200,7 +200,7 @@ pub fn current_versions(patient: &Patient) -> Vec<Version> {
 
 /// The version that ECS is bringing up, or has brought up last.
 pub fn primary_version(patient: &Patient) -> Vec<Version> {
-    let primary = patient.service().deployments.iter().filter(|d| d.status == "PRIMARY");
+    let primary = patient.service().primary().into_iter();
     primary
         .map(|d| Version { deployment: d.id.clone(), task_definition: d.task_definition.clone() })
         .collect()
