@@ -53,7 +53,7 @@ crate::check! {
     explains: [RegistryUnreachable, SecretStoreUnreachable, LogsUnreachable],
     reads: [
         DescribeServices, DescribeServiceDeployments, DescribeServiceRevisions, DescribeTasks, DescribeSubnets, DescribeRouteTables,
-        DescribeVpcEndpoints, DescribeNatGateways, DescribeSecurityGroups,
+        DescribeVpcEndpoints, DescribeNatGateways, DescribeSecurityGroups, DescribeVpcAttribute,
     ],
     example: on worker, |snapshot| {
         use crate::baseline::fail_to_start;
@@ -81,7 +81,13 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         }
     }
     for (journeys, (table, stop)) in egress_path::together(stops) {
-        let endpoints = findings.see(journeys[0].other_endpoints(patient)).unwrap_or_default();
+        // That there is none for this is only said where it is so.
+        let lacks_endpoint =
+            findings.see(journeys[0].has_private_name(patient)).is_some_and(|has| !has);
+        let endpoints = findings
+            .see(journeys[0].other_endpoints(patient))
+            .filter(|_| lacks_endpoint)
+            .unwrap_or_default();
         findings.add(finding(patient, &journeys, table, stop, endpoints));
     }
     Ok(())
@@ -151,11 +157,12 @@ fn finding(
             )
         }
         Stop::Nowhere | Stop::NoPublicAddress(_) => {
-            evidence.extend(endpoints);
             let no_endpoint = journeys[0]
                 .need
+                .filter(|_| !endpoints.is_empty())
                 .map(|need| format!(", and the VPC has no endpoint for {}", need.word()))
                 .unwrap_or_default();
+            evidence.extend(endpoints);
             let verb = if journeys.len() == 1 { "has" } else { "have" };
             (
                 format!("{subnets} {verb} no route {to}: route table {id} has none{no_endpoint}"),

@@ -60,7 +60,7 @@ crate::check! {
     explains: [TargetsUnhealthy, BalancerAnswers504],
     applies: [BehindLoadBalancer],
     reads: [
-        DescribeServices, DescribeServiceRevisions, DescribeTargetGroups, DescribeTargetHealth, DescribeLoadBalancers, DescribeTasks,
+        DescribeServices, DescribeServiceDeployments, DescribeServiceRevisions, DescribeTargetGroups, DescribeTargetHealth, DescribeLoadBalancers, DescribeTasks,
         DescribeTaskDefinition, DescribeNetworkInterfaces, DescribeSecurityGroups, DescribeSubnets, GetManagedPrefixListEntries,
     ],
     example: on fargate, |snapshot| {

@@ -413,28 +413,21 @@ pub fn health_check_port(group: &TargetGroup, target: &Target) -> Option<i32> {
 }
 
 /// A target group with the other half of its pair, if ECS deploys over a pair: a task that is
-/// registered in one half can be why the other is empty.
+/// registered in one half can be why the other is empty. A group without another half is alone,
+/// and one of somebody else's is in none.
 pub fn pair<'a>(patient: &Patient<'a>, group: &str) -> Result<BTreeSet<&'a str>, Blind> {
-    let service = patient.service();
-    for balancer in &service.load_balancers {
-        let pair: BTreeSet<&str> = balancer
-            .target_group_arn
-            .as_deref()
+    let registered = patient.service().load_balancers.iter().map(|balancer| {
+        [&balancer.target_group_arn, &balancer.alternate_target_group_arn]
             .into_iter()
-            .chain(balancer.alternate_target_group_arn.as_deref())
-            .collect();
-        if pair.contains(group) {
-            return Ok(pair);
-        }
-    }
-    for path in ingress_paths(patient)? {
-        let pair: BTreeSet<&str> =
-            path.target_groups.iter().filter_map(|group| group.arn.as_deref()).collect();
-        if pair.contains(group) {
-            return Ok(pair);
-        }
-    }
-    Ok(BTreeSet::new())
+            .filter_map(|arn| arn.as_deref())
+            .collect::<BTreeSet<&str>>()
+    });
+    // An Express service names one half here; both are in what ECS manages for it.
+    let managed = ingress_paths(patient)?
+        .into_iter()
+        .map(|path| path.target_groups.iter().filter_map(|group| group.arn.as_deref()).collect());
+    let pairs = registered.chain(managed).filter(|pair: &BTreeSet<&str>| pair.contains(group));
+    Ok(pairs.max_by_key(BTreeSet::len).unwrap_or_default())
 }
 
 #[cfg(test)]
@@ -613,9 +606,13 @@ mod tests {
         assert_eq!(pair_of(&snapshot, &id::group("api")), Ok(2));
         assert_eq!(pair_of(&snapshot, "green"), Ok(2));
         assert_eq!(pair_of(&snapshot, "another"), Ok(0));
+        let express = baseline::express();
         let [blue, green] = baseline::express_groups();
+        let named = &express.services[0].load_balancers;
+        assert_eq!(named.len(), 1, "an Express service names one half");
+        assert_eq!(named[0].alternate_target_group_arn, None);
         for group in [blue, green] {
-            assert_eq!(pair_of(&baseline::express(), &group), Ok(2));
+            assert_eq!(pair_of(&express, &group), Ok(2));
         }
         assert_eq!(pair_of(&baseline::express(), "another"), Ok(0));
     }

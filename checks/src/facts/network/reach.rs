@@ -10,7 +10,8 @@ use std::ops::RangeInclusive;
 use crate::aws::admission::Admission;
 use crate::aws::cidr::Cidr;
 use crate::call::Call;
-use crate::facts::inbound::{health_check, instance, traffic};
+use crate::facts::inbound::health_check::{self, FailedCheck};
+use crate::facts::inbound::{instance, traffic};
 use crate::facts::tasks::stop;
 use crate::finding::{Evidence, Remedy};
 use crate::hcl::Hcl;
@@ -194,6 +195,22 @@ pub fn task_groups<'a>(
         .flat_map(|network| &network.security_groups)
         .map(String::as_str)
         .collect())
+}
+
+/// The security groups of the tasks whose health check failed: those of the target's task, or those
+/// that a version asked for which ECS gave up.
+pub fn groups_of<'a>(
+    patient: &Patient<'a>,
+    failed: &FailedCheck<'a>,
+) -> Result<BTreeSet<&'a str>, Blind> {
+    match failed.given_up() {
+        Some(version) => {
+            let network = version.network(patient)?;
+            let groups = network.into_iter().flat_map(|network| network.security_groups);
+            Ok(groups.map(String::as_str).collect())
+        }
+        None => task_groups(patient, failed.target),
+    }
 }
 
 /// The network that the deployment of a task asks for, or, without a task, the primary deployment.
