@@ -172,13 +172,12 @@ fn evidence_in_logs(
                 .is_some_and(|request| request.path == path && !(200..300).contains(&request.code))
     });
     let answered = request_log::path_that_answers(lines.iter().map(|(_, _, line)| *line))
-        .filter(|(answers, _)| *answers != path);
+        .filter(|(answers, _)| answers != path);
     let proof = answered
-        .and_then(|(_, line)| lines.iter().find(|(_, _, other)| std::ptr::eq(*other, line)));
-    (
-        answered.map(|(path, _)| path.to_owned()),
-        refused.into_iter().chain(proof).map(evidence).collect(),
-    )
+        .as_ref()
+        .and_then(|(_, line)| lines.iter().find(|(_, _, other)| std::ptr::eq(*other, *line)));
+    let evidence = refused.into_iter().chain(proof).map(evidence).collect();
+    (answered.map(|(path, _)| path), evidence)
 }
 
 fn remedy(
