@@ -42,6 +42,19 @@ fn snapshots() -> Vec<(String, Snapshot)> {
     healthy
         .chain(examples)
         .chain([("blocked network balancer".into(), behind_network_balancer())])
+        .chain(
+            [
+                ("Target.Timeout", "Request timed out"),
+                ("Target.FailedHealthChecks", "Health checks failed"),
+                (
+                    "Target.NotInUse",
+                    "Target is in an Availability Zone that is not enabled for the load balancer",
+                ),
+            ]
+            .map(|(reason, words)| {
+                (format!("{words} behind a rule alone"), behind_a_rule_alone(reason, words))
+            }),
+        )
         .collect()
 }
 
@@ -55,6 +68,17 @@ fn behind_network_balancer() -> Snapshot {
         (target.reason, target.description) =
             (Some("Target.FailedHealthChecks".into()), Some("Health checks failed".into()));
     }
+    snapshot
+}
+
+/// A second group that names no balancer, though a rule forwards to it; and its health checks fail.
+fn behind_a_rule_alone(reason: &str, description: &str) -> Snapshot {
+    let (mut snapshot, group) =
+        (baseline::way_in::second_group("admin"), baseline::id::group("admin"));
+    let protocol = if reason == "Target.FailedHealthChecks" { "TCP" } else { "HTTP" };
+    snapshot.target_groups.change(&group).expect("the group").protocol = Some(protocol.into());
+    *snapshot.target_health.change(&group).expect("its targets") =
+        vec![baseline::unhealthy("10.0.1.21", 8080, reason, description)];
     snapshot
 }
 

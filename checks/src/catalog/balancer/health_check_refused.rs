@@ -57,7 +57,7 @@ crate::check! {
     shows: HealthCheckRefused,
     explains: [TargetsUnhealthy, BalancerAnswers502],
     reads: [
-        DescribeServices, DescribeServiceRevisions, DescribeTargetGroups, DescribeTargetHealth, DescribeTasks, DescribeTaskDefinition, GetLogEvents,
+        DescribeServices, DescribeServiceRevisions, DescribeTargetGroups, DescribeListeners, DescribeRules, DescribeTargetHealth, DescribeTasks, DescribeTaskDefinition, GetLogEvents,
         DescribeLoadBalancers, DescribeNetworkInterfaces, DescribeSecurityGroups, DescribeSubnets, DescribeNetworkAcls, GetManagedPrefixListEntries,
     ],
     example: on fargate, |snapshot| {

@@ -55,7 +55,7 @@ crate::check! {
     severity: Critical,
     role: Cause,
     explains: [TargetsUnused, NoTarget, TasksKeepStopping, DeploymentStuck],
-    reads: [DescribeServices, DescribeServiceRevisions, DescribeTargetGroups, DescribeTargetHealth, DescribeLoadBalancers, DescribeSubnets],
+    reads: [DescribeServices, DescribeServiceRevisions, DescribeTargetGroups, DescribeListeners, DescribeRules, DescribeTargetHealth, DescribeLoadBalancers, DescribeSubnets],
     example: on fargate, |snapshot| {
         use crate::baseline::{id, target};
         let elsewhere = crate::snapshot::Target {
@@ -118,7 +118,8 @@ fn told(patient: &Patient, group: &str) -> Option<Evidence> {
 }
 
 fn balancer<'a>(patient: &Patient<'a>, group: &str) -> Result<Option<&'a LoadBalancer>, Blind> {
-    match patient.target_group(group)?.and_then(|group| group.load_balancer_arns.first()) {
+    let Some(group) = patient.target_group(group)? else { return Ok(None) };
+    match traffic::balancers_of(patient, group)?.first() {
         Some(arn) => patient.load_balancer(arn),
         None => Ok(None),
     }

@@ -209,6 +209,23 @@ pub fn balancers<'a>(patient: &Patient<'a>) -> Result<BTreeSet<&'a str>, Blind> 
     Ok(balancers)
 }
 
+/// The load balancers that send requests to a group of the service: those that it names, or, where
+/// it names none, those with a rule that forwards to it. A rule that was seen is the better proof.
+pub fn balancers_of<'a>(
+    patient: &Patient<'a>,
+    group: &'a TargetGroup,
+) -> Result<BTreeSet<&'a str>, Blind> {
+    if !group.load_balancer_arns.is_empty() {
+        return Ok(group.load_balancer_arns.iter().map(String::as_str).collect());
+    }
+    let forwards = |rule: &Rule| {
+        let mut groups = rule.actions.iter().flat_map(|action| &action.target_groups);
+        groups.any(|forwarded| forwarded.target_group_arn == group.target_group_arn)
+    };
+    let rules = all_rules(patient)?.into_iter().filter(|(_, rule)| forwards(rule));
+    Ok(rules.map(|(listener, _)| listener.load_balancer_arn.as_str()).collect())
+}
+
 /// Every rule of the service's balancers, with its listener.
 pub fn all_rules<'a>(patient: &Patient<'a>) -> Result<Vec<(&'a Listener, &'a Rule)>, Blind> {
     let mut rules = Vec::new();
