@@ -45,6 +45,19 @@ fn snapshots() -> Vec<(String, Snapshot)> {
             ("blocked network balancer".into(), behind_network_balancer()),
             ("endpoint that was passed by".into(), past_its_endpoint()),
         ])
+        .chain(
+            [
+                ("Target.Timeout", "Request timed out"),
+                ("Target.FailedHealthChecks", "Health checks failed"),
+                (
+                    "Target.NotInUse",
+                    "Target is in an Availability Zone that is not enabled for the load balancer",
+                ),
+            ]
+            .map(|(reason, words)| {
+                (format!("{words} behind a rule alone"), behind_a_rule_alone(reason, words))
+            }),
+        )
         .collect()
 }
 
@@ -67,6 +80,17 @@ fn past_its_endpoint() -> Snapshot {
     let no_route = catalog::find("no_route_out").expect("a check of the catalog");
     let mut snapshot = (no_route.example)();
     snapshot.endpoints.put("vpc-1", vec![baseline::endpoint("ecr.api")]);
+    snapshot
+}
+
+/// A second group that names no balancer, though a rule forwards to it; and its health checks fail.
+fn behind_a_rule_alone(reason: &str, description: &str) -> Snapshot {
+    let (mut snapshot, group) =
+        (baseline::way_in::second_group("admin"), baseline::id::group("admin"));
+    let protocol = if reason == "Target.FailedHealthChecks" { "TCP" } else { "HTTP" };
+    snapshot.target_groups.change(&group).expect("the group").protocol = Some(protocol.into());
+    *snapshot.target_health.change(&group).expect("its targets") =
+        vec![baseline::unhealthy("10.0.1.21", 8080, reason, description)];
     snapshot
 }
 

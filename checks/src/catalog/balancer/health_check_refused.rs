@@ -58,7 +58,7 @@ crate::check! {
     explains: [TargetsUnhealthy, BalancerAnswers502],
     applies: [BehindLoadBalancer],
     reads: [
-        DescribeServices, DescribeServiceDeployments, DescribeServiceRevisions, DescribeTargetGroups, DescribeTargetHealth, DescribeTasks, DescribeTaskDefinition, GetLogEvents,
+        DescribeServices, DescribeServiceDeployments, DescribeServiceRevisions, DescribeTargetGroups, DescribeTargetHealth, DescribeTasks, DescribeTaskDefinition, GetLogEvents, DescribeListeners, DescribeRules,
         DescribeLoadBalancers, DescribeNetworkInterfaces, DescribeSecurityGroups, DescribeSubnets, DescribeNetworkAcls, GetManagedPrefixListEntries,
     ],
     example: on fargate, |snapshot| {

@@ -65,8 +65,7 @@ crate::check! {
     explains: [TargetsUnhealthy, TargetsFlapping, BalancerAnswers504],
     applies: [BehindLoadBalancer],
     reads: [
-        DescribeServices, DescribeServiceDeployments, DescribeServiceRevisions, DescribeTargetGroups, DescribeTargetHealth, DescribeTasks, DescribeTaskDefinition, DescribeLoadBalancers,
-        DescribeNetworkInterfaces, DescribeSecurityGroups, DescribeSubnets, DescribeNetworkAcls, GetManagedPrefixListEntries, GetMetricData, GetLogEvents,
+        DescribeServices, DescribeServiceDeployments, DescribeServiceRevisions, DescribeTargetGroups, DescribeTargetHealth, DescribeTasks, DescribeTaskDefinition, DescribeLoadBalancers, DescribeNetworkInterfaces, DescribeSecurityGroups, DescribeSubnets, DescribeNetworkAcls, GetManagedPrefixListEntries, GetMetricData, GetLogEvents, DescribeListeners, DescribeRules,
     ],
     example: on fargate, |snapshot| {
         use crate::baseline::{id, minutes, unhealthy};
@@ -183,12 +182,13 @@ fn busy(patient: &Patient) -> Result<Option<metric::Recent>, Blind> {
 
 /// Whether security groups and network ACLs are proved to let every one of these health checks
 /// through, from every balancer.
-fn all_open(
-    patient: &Patient,
-    settings: &TargetGroup,
+fn all_open<'a>(
+    patient: &Patient<'a>,
+    settings: &'a TargetGroup,
     slow: &[&FailedCheck],
 ) -> Result<bool, Blind> {
-    for arn in &settings.load_balancer_arns {
+    let balancers = traffic::balancers_of(patient, settings)?;
+    for arn in &balancers {
         let Some(balancer) =
             patient.load_balancer(arn)?.filter(|balancer| !balancer.security_groups.is_empty())
         else {
@@ -210,8 +210,7 @@ fn all_open(
             }
         }
     }
-    Ok(!settings.load_balancer_arns.is_empty()
-        && matches!(settings.target_type.as_deref(), Some("ip" | "instance")))
+    Ok(!balancers.is_empty() && matches!(settings.target_type.as_deref(), Some("ip" | "instance")))
 }
 
 /// The one zone whose targets time out, while targets of other zones are healthy.

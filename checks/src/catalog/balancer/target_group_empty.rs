@@ -56,9 +56,14 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     }
     for way in traffic::ways(patient)? {
         for share in way.live() {
-            let Some(targets) = findings.see(patient.targets(share.group)) else { continue };
+            let state = traffic::state(patient, share.group);
+            let (Some(targets), Some(state)) =
+                (findings.see(patient.targets(share.group)), findings.see(state))
+            else {
+                continue;
+            };
             let name = traffic::group_name(share.group);
-            let (claim, evidence) = match GroupState::of(targets) {
+            let (claim, evidence) = match state {
                 GroupState::Empty => (
                     format!(
                         "target group {name} gets {:.0} % of the traffic of {} and has no registered target",
@@ -89,7 +94,8 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
                 GroupState::Serves
                 | GroupState::FailsOpen
                 | GroupState::Warming
-                | GroupState::Unused => continue,
+                | GroupState::Unused
+                | GroupState::Unknown => continue,
             };
             let see_again = Remedy::new(
                 "Mend what keeps tasks from being registered; then a target appears here.",

@@ -17,7 +17,7 @@ use crate::facts::inbound::traffic;
 use crate::facts::tasks::stop::StopKind;
 use crate::finding::Evidence;
 use crate::patient::Patient;
-use crate::seen::Blind;
+use crate::seen::{Blind, Why};
 use crate::snapshot::{ServiceEvent, Target, Task};
 use crate::text::{parsed, pattern};
 
@@ -317,8 +317,8 @@ pub fn marks(patient: &Patient, failures: &[FailedCheck]) -> Result<Vec<Mark>, B
     Ok(marks)
 }
 
-/// The running task that a target stands for: the one with its address; on an instance, the
-/// youngest that has its port.
+/// The running task that a target stands for: the one with its address, by its containers, its
+/// attachment or its interface; on an instance, the youngest that has its port.
 pub fn task_behind<'a>(patient: &Patient<'a>, target: &Target) -> Result<Option<&'a Task>, Blind> {
     let tasks = patient.running_tasks()?;
     let has_port = |task: &&Task| {
@@ -326,8 +326,32 @@ pub fn task_behind<'a>(patient: &Patient<'a>, target: &Target) -> Result<Option<
             task.containers.iter().any(|container| container.host_ports.contains(&port))
         })
     };
-    let by_address = tasks.iter().find(|task| task.private_address() == Some(target.id.as_str()));
+    let own = tasks.iter().find(|task| task.private_address() == Some(target.id.as_str()));
+    let by_address = match own {
+        Some(task) => Some(task),
+        None => by_interface(patient, target, tasks)?,
+    };
     Ok(by_address.or_else(|| tasks.iter().filter(has_port).max_by_key(|task| task.started_at)))
+}
+
+/// The running task without an address of its own whose interface has that of the target.
+fn by_interface<'a>(
+    patient: &Patient<'a>,
+    target: &Target,
+    tasks: &'a [Task],
+) -> Result<Option<&'a Task>, Blind> {
+    let has_none = |task: &&Task| task.last_status == "RUNNING" && task.private_address().is_none();
+    for task in tasks.iter().filter(has_none) {
+        let Some(id) = &task.network_interface_id else { continue };
+        let interface = match patient.interface(id) {
+            Err(Blind { why: Why::NotAsked, .. }) => None,
+            interface => interface?,
+        };
+        if interface.is_some_and(|it| it.private_ip_address.as_deref() == Some(&target.id)) {
+            return Ok(Some(task));
+        }
+    }
+    Ok(None)
 }
 
 /// Whether the service's grace period is not over for the target's task: then it may be unhealthy
@@ -367,7 +391,8 @@ pub fn failures_past_grace<'a>(
 mod tests {
     use super::*;
     use crate::baseline::{self, id, minutes_ago};
-    use crate::snapshot::{Container, Snapshot};
+    use crate::seen::Seen;
+    use crate::snapshot::{Container, Interface, Snapshot};
     use crate::testing::of;
 
     type Change = fn(&mut Snapshot);
@@ -544,6 +569,38 @@ mod tests {
         assert_eq!(behind("10.0.1.21", 32768), Some(id::task(1)));
         assert_eq!(behind("i-1", 32768), Some(id::task(3)), "the youngest");
         assert_eq!(behind("i-1", 80), None);
+    }
+
+    #[test]
+    fn a_task_whose_containers_have_no_address_is_found_by_its_attachment_or_its_interface() {
+        let mut snapshot = with_targets(vec![failing("Request timed out")]);
+        let arn = snapshot.services[0].service_arn.clone();
+        let tasks = snapshot.running_tasks.change(&arn).unwrap();
+        tasks.retain(|task| task.private_address() == Some("10.0.1.21"));
+        tasks[0].containers.iter_mut().for_each(|it| it.private_ipv4_address = None);
+        tasks[0].network_interface_id = Some("eni-1".into());
+        let is_found = |snapshot: &Snapshot| {
+            of(snapshot, |patient| {
+                let target = &patient.targets(&api()).unwrap()[0];
+                task_behind(patient, target).map(|task| task.is_some())
+            })
+        };
+        let mut attached = snapshot.clone();
+        attached.running_tasks.change(&arn).unwrap()[0].private_ipv4_address =
+            Some("10.0.1.21".into());
+        assert_eq!(is_found(&attached), Ok(true));
+        let interface = |address: &str| Interface {
+            private_ip_address: Some(address.into()),
+            ..Interface::default()
+        };
+        snapshot.interfaces.put("eni-1", interface("10.0.1.21"));
+        assert_eq!(is_found(&snapshot), Ok(true));
+        snapshot.interfaces.put("eni-1", interface("10.0.1.22"));
+        assert_eq!(is_found(&snapshot), Ok(false));
+        snapshot.interfaces.0.clear();
+        assert_eq!(is_found(&snapshot), Ok(false), "it was not asked about");
+        snapshot.interfaces.insert("eni-1", Seen::No(Why::Denied("no".into())));
+        assert!(is_found(&snapshot).is_err());
     }
 
     #[test]

@@ -109,34 +109,31 @@ impl Door<'_> {
     }
 }
 
-/// Examines each door between a balancer with security groups and tasks, or their instances, and
-/// tells of those that are closed. What is closed in the same way on several ports that Docker
-/// chose is told once.
+/// Examines each door between such balancers and tasks, or their instances, and tells of those that
+/// are closed. What is closed in the same way on several ports that Docker chose is told once.
 pub fn each<'a>(
     patient: &Patient<'a>,
     findings: &mut Findings,
+    concerns: impl Fn(&LoadBalancer) -> bool,
     is_closed: impl Fn(&LoadBalancer, &Door<'a>) -> Result<bool, Blind>,
     tell: impl Fn(&'a TargetGroup, &'a LoadBalancer, &Door<'a>) -> Result<Finding, Blind>,
 ) -> Result<(), NoAnswer> {
     let mut examined = false;
     for group in traffic::groups(patient)? {
         let Some(settings) = findings.see(patient.target_group(group)).flatten() else { continue };
-        for arn in &settings.load_balancer_arns {
+        let balancers = findings.see(traffic::balancers_of(patient, settings));
+        for arn in balancers.into_iter().flatten() {
             let Some(balancer) = findings.see(patient.load_balancer(arn)).flatten() else {
                 continue;
             };
             if matches!(settings.target_type.as_deref(), Some("ip" | "instance"))
-                && !balancer.security_groups.is_empty()
+                && concerns(balancer)
             {
                 examined = true;
                 let mut closed: Vec<Door> = Vec::new();
                 let given_up = findings.see(health_check::of_the_given_up(patient, group));
-                for door in findings
-                    .see(doors(patient, settings, given_up.flatten()))
-                    .into_iter()
-                    .flatten()
-                    .filter(|door| is_balancers_own(balancer, door))
-                {
+                let doors = findings.see(doors(patient, settings, given_up.flatten()));
+                for door in doors.into_iter().flatten() {
                     if findings.see(is_closed(balancer, &door)).unwrap_or_default() {
                         add(&mut closed, door);
                     }
@@ -150,14 +147,28 @@ pub fn each<'a>(
     if examined {
         Ok(())
     } else {
-        Err(NoAnswer::NotApplicable("no tasks or instances behind a balancer with security groups"))
+        Err(NoAnswer::NotApplicable("no tasks or instances behind such a load balancer"))
     }
 }
 
 /// Whether what comes to this door has addresses and groups of the balancer's own. A network load
 /// balancer may hand on its clients' addresses; only its health checks always come from itself.
-fn is_balancers_own(balancer: &LoadBalancer, door: &Door) -> bool {
-    door.checked || balancer.load_balancer_type.as_deref() != Some("network")
+pub fn is_balancers_own(balancer: &LoadBalancer, door: &Door) -> bool {
+    door.checked || !is_network(balancer)
+}
+
+pub fn is_network(balancer: &LoadBalancer) -> bool {
+    balancer.load_balancer_type.as_deref() == Some("network")
+}
+
+pub fn has_groups(balancer: &LoadBalancer) -> bool {
+    !balancer.security_groups.is_empty()
+}
+
+/// Whether the tasks see who the balancer is: by its groups, or, of a network load balancer that has
+/// none, by the addresses of its subnets.
+pub fn is_known_to_tasks(balancer: &LoadBalancer) -> bool {
+    has_groups(balancer) || is_network(balancer)
 }
 
 /// Adds a closed door, or its port to those that are closed in the same way.
@@ -388,12 +399,12 @@ fn replaced_in<'a>(
 
 /// Whether security groups or network ACLs are proved to drop some of these health checks, from
 /// some balancer.
-pub fn is_shut(
-    patient: &Patient,
-    group: &TargetGroup,
+pub fn is_shut<'a>(
+    patient: &Patient<'a>,
+    group: &'a TargetGroup,
     failures: &[FailedCheck],
 ) -> Result<bool, Blind> {
-    for arn in &group.load_balancer_arns {
+    for arn in traffic::balancers_of(patient, group)? {
         let Some(balancer) = patient.load_balancer(arn)? else { continue };
         let by_acls = match shut_by_acls(patient, group, balancer) {
             // Network ACLs are asked about only where something timed out: nothing proves that one
@@ -404,8 +415,7 @@ pub fn is_shut(
         if by_acls {
             return Ok(true);
         }
-        let guarded = !balancer.security_groups.is_empty();
-        for failed in failures.iter().filter(|_| guarded) {
+        for failed in failures.iter().filter(|_| is_known_to_tasks(balancer)) {
             let groups = reach::groups_of(patient, failed)?;
             let Some(port) = reach::health_check_port(patient, group, failed.target)
                 .filter(|_| !groups.is_empty())
@@ -414,7 +424,8 @@ pub fn is_shut(
             };
             let closed = |admission| admission == Admission::No;
             if closed(reach::into_task(patient, balancer, &groups, port)?)
-                || closed(reach::out_to_task(patient, balancer, &groups, failed.target, port)?)
+                || (has_groups(balancer)
+                    && closed(reach::out_to_task(patient, balancer, &groups, failed.target, port)?))
             {
                 return Ok(true);
             }

@@ -9,7 +9,7 @@ use crate::command::Command;
 use crate::finding::Evidence;
 use crate::hcl::{Hcl, Name};
 use crate::patient::Patient;
-use crate::seen::Blind;
+use crate::seen::{Blind, Why};
 use crate::snapshot::deployment::IngressPath;
 use crate::snapshot::{Listener, Rule, Target, TargetGroup};
 use crate::{aws, hcl};
@@ -209,6 +209,23 @@ pub fn balancers<'a>(patient: &Patient<'a>) -> Result<BTreeSet<&'a str>, Blind> 
     Ok(balancers)
 }
 
+/// The load balancers that send requests to a group of the service: those that it names, or, where
+/// it names none, those with a rule that forwards to it. A rule that was seen is the better proof.
+pub fn balancers_of<'a>(
+    patient: &Patient<'a>,
+    group: &'a TargetGroup,
+) -> Result<BTreeSet<&'a str>, Blind> {
+    if !group.load_balancer_arns.is_empty() {
+        return Ok(group.load_balancer_arns.iter().map(String::as_str).collect());
+    }
+    let forwards = |rule: &Rule| {
+        let mut groups = rule.actions.iter().flat_map(|action| &action.target_groups);
+        groups.any(|forwarded| forwarded.target_group_arn == group.target_group_arn)
+    };
+    let rules = all_rules(patient)?.into_iter().filter(|(_, rule)| forwards(rule));
+    Ok(rules.map(|(listener, _)| listener.load_balancer_arn.as_str()).collect())
+}
+
 /// Every rule of the service's balancers, with its listener.
 pub fn all_rules<'a>(patient: &Patient<'a>) -> Result<Vec<(&'a Listener, &'a Rule)>, Blind> {
     let mut rules = Vec::new();
@@ -287,7 +304,13 @@ pub enum GroupState {
     /// Every target is on its way out.
     Draining,
     Empty,
+    /// Some target is in a state that we do not know, so that it may serve or not.
+    Unknown,
 }
+
+/// The states of targets of which we know what a balancer does with them.
+const STATES: [&str; 7] =
+    ["healthy", "unavailable", "initial", "unhealthy", "draining", "unhealthy.draining", "unused"];
 
 impl GroupState {
     pub fn of(targets: &[Target]) -> GroupState {
@@ -295,6 +318,8 @@ impl GroupState {
             |states: &[&str]| targets.iter().any(|target| states.contains(&target.state.as_str()));
         if any(&["healthy", "unavailable"]) {
             GroupState::Serves
+        } else if !targets.iter().all(|target| STATES.contains(&target.state.as_str())) {
+            GroupState::Unknown
         } else if any(&["initial"]) {
             GroupState::Warming
         } else if any(&["unhealthy"]) {
@@ -317,6 +342,7 @@ impl GroupState {
             GroupState::Unused => "only targets that the balancer does not use",
             GroupState::Draining => "only draining targets",
             GroupState::Empty => "no registered target",
+            GroupState::Unknown => "targets whose state is not known",
         }
     }
 
@@ -338,8 +364,7 @@ pub struct Dead<'w, 'a> {
 impl<'w, 'a> Dead<'w, 'a> {
     /// The share as a dead one, if it is.
     pub fn of(patient: &Patient<'a>, share: &'w Share<'a>) -> Result<Option<Dead<'w, 'a>>, Blind> {
-        let targets = patient.targets(share.group)?;
-        let state = GroupState::of(targets);
+        let (targets, state) = (patient.targets(share.group)?, state(patient, share.group)?);
         Ok(state.answers_503().then_some(Dead { share, state, targets }))
     }
 
@@ -376,8 +401,19 @@ impl<'w, 'a> Dead<'w, 'a> {
     }
 }
 
+/// What a balancer can do with a group. Where targets are in a state that we do not know, nobody can
+/// tell.
 pub fn state(patient: &Patient, group: &str) -> Result<GroupState, Blind> {
-    Ok(GroupState::of(patient.targets(group)?))
+    let targets = patient.targets(group)?;
+    let state = GroupState::of(targets);
+    let strange = targets.iter().find(|target| !STATES.contains(&target.state.as_str()));
+    match strange.filter(|_| state == GroupState::Unknown) {
+        Some(target) => Err(Blind {
+            call: Call::DescribeTargetHealth,
+            why: Why::Unreadable(format!("a target is in the state {:?}", target.state)),
+        }),
+        None => Ok(state),
+    }
 }
 
 /// The container that is registered with a group. Express wants it to be called `Main`.
@@ -495,6 +531,9 @@ mod tests {
             (&["unhealthy.draining"], GroupState::Draining, true),
             (&["unused"], GroupState::Unused, true),
             (&[], GroupState::Empty, true),
+            (&["degraded", "healthy"], GroupState::Serves, false),
+            (&["degraded"], GroupState::Unknown, false),
+            (&["degraded", "unused", "draining"], GroupState::Unknown, false),
         ] {
             let target = |state: &&str| baseline::target("10.0.1.21", 8080, "eu-west-2a", state);
             let targets: Vec<Target> = states.iter().map(target).collect();

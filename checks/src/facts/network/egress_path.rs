@@ -7,6 +7,8 @@ use std::net::IpAddr;
 
 use crate::aws::admission::Admission;
 use crate::aws::cidr::Cidr;
+use crate::aws::host::{self, AwsHost};
+use crate::aws::image;
 use crate::aws::stop_reason::{self, Destination, Fault, Step, Trouble};
 use crate::call::Call;
 use crate::check::Findings;
@@ -61,8 +63,10 @@ impl Need {
             Step::RegistryAuth => Some(Need::EcrApi),
             Step::Pull => {
                 let is_in_ecr = !says(&["https://"])
-                    && told.image().is_some_and(|image| image.contains(".dkr.ecr."));
-                (is_in_ecr || says(&[".dkr.ecr."])).then_some(Need::EcrDkr)
+                    && told.image().is_some_and(|image| image::in_ecr(image).is_some());
+                let names_ecr =
+                    host::named_in(text).any(|host| matches!(host, AwsHost::Ecr { .. }));
+                (is_in_ecr || names_ecr).then_some(Need::EcrDkr)
             }
             Step::Secret
                 if says(&[

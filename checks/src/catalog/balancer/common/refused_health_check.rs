@@ -62,7 +62,7 @@ pub fn groups<'a>(
     findings: &mut Findings,
 ) -> Result<Vec<Refused<'a>>, NoAnswer> {
     let mut refused = Vec::new();
-    for group in traffic::groups(patient)? {
+    for group in health_check::groups(patient, findings)? {
         let Some(failures) =
             findings.see(failures(patient, group)).filter(|failures| !failures.is_empty())
         else {
