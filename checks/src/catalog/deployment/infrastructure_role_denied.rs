@@ -50,7 +50,7 @@ crate::check! {
     title: "ECS may not manage what the deployment needs",
     severity: High,
     role: Cause,
-    explains: [DeploymentStuck, RolledBack, RollbackFailed],
+    explains: [TooFewRunning, DeploymentStuck, RolledBack, RollbackFailed],
     reads: [DescribeServices, DescribeServiceDeployments, DescribeServiceRevisions, SimulatePrincipalPolicy],
     example: on express, |snapshot| {
         use crate::baseline::{minutes_ago, roll_out};
@@ -107,10 +107,11 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         }
     }
     let Some(revision) = managed::revision(patient)? else { return Ok(()) };
+    let resources = managed::resources(revision);
+    let waiting = managed::waiting(&resources);
     let mut told: Vec<Denied> = Vec::new();
-    for resource in managed::resources(revision)
-        .into_iter()
-        .filter(|resource| matches!(resource.status, "PROVISIONING" | "FAILED"))
+    for resource in
+        resources.iter().filter(|resource| matches!(resource.status, "PROVISIONING" | "FAILED"))
     {
         let settled = resource.updated_at.is_none_or(|at| age(patient.now(), at) >= SETTLED);
         let Some(denied) = resource
@@ -125,7 +126,8 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         let Some(status) = evidence.next() else { continue };
         let finding =
             finding(patient, resource.subject(revision), denied, &resource.name(), status)
-                .because_all(evidence);
+                .because_all(evidence)
+                .detail(managed::waiting_words(&waiting));
         let text = resource.reason.unwrap_or_default();
         let finding = refusal::settle(
             patient,
