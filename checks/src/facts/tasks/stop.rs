@@ -291,9 +291,30 @@ pub fn failures<'a>(patient: &Patient<'a>) -> Result<Vec<Failures<'a>>, Blind> {
         is_primary,
         tasks,
     });
+    let finished = succeeded(patient)?;
     Ok(failures
-        .filter(|failures| !failures.is_primary || !has_ceased(patient, &failures.tasks))
+        .filter(|failures| {
+            let over = finished.is_some_and(|at| is_over(patient, &failures.tasks, at))
+                || has_ceased(patient, &failures.tasks);
+            !failures.is_primary || !over
+        })
         .collect())
+}
+
+/// When the newest deployment succeeded.
+fn succeeded(patient: &Patient) -> Result<Option<Timestamp>, Blind> {
+    let newest = rollout::newest(patient)?;
+    Ok(newest
+        .filter(|deployment| deployment.status == "SUCCESSFUL")
+        .and_then(|deployment| deployment.finished_at))
+}
+
+/// Whether a deployment succeeded after all of these stops, and all that are desired still run:
+/// then they were its birth pangs.
+fn is_over(patient: &Patient, stops: &[&Task], succeeded: Timestamp) -> bool {
+    let service = patient.service();
+    service.running_count >= service.desired_count
+        && stops.iter().all(|task| task.stopped_at.is_some_and(|at| at < succeeded))
 }
 
 /// A container with the code that it ended with.
