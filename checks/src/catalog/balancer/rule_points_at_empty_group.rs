@@ -28,10 +28,11 @@ crate::check! {
     ///
     /// Every group that the rule gives a weight above 0 has no registered target, or only unused or
     /// draining ones, and the tasks are in another group: in the other half of the pair, or in a
-    /// group of the service that the rule gives weight 0. Its targets are healthy or unhealthy, or
-    /// unused for nothing but want of a rule, as after an update of a stack that wrote the
-    /// template's action into ECS's own rule. While a deployment is under way, that group must also
-    /// get traffic from ECS's own rule: before the shift, waiting there is normal.
+    /// group of the service that the rule gives weight 0. Its targets are healthy; or, if the newest
+    /// deployment succeeded, unhealthy, or unused for nothing but want of a rule, as after an update
+    /// of a stack that wrote the template's action into ECS's own rule. While a deployment is under
+    /// way, that group must also get traffic from ECS's own rule: before the shift, waiting there is
+    /// normal.
     ///
     /// # What to do
     ///
@@ -82,24 +83,44 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         if dead.is_empty() || dead.len() < way.live().count() {
             continue;
         }
-        let at_rest = findings
-            .see(rollout::under_way(patient))
-            .is_some_and(|deployment| deployment.is_none());
-        if let Some(serving) = findings.see(serving_half(patient, &ways, way, at_rest)).flatten() {
+        let rest = findings.see(Rest::of(patient)).unwrap_or(Rest::None);
+        if let Some(serving) = findings.see(serving_half(patient, &ways, way, rest)).flatten() {
             findings.add(finding(&ways, way, &dead, &serving));
         }
     }
     Ok(())
 }
 
+/// Whether ECS has left the tasks where they are.
+#[derive(Clone, Copy, PartialEq)]
+enum Rest {
+    /// A deployment is under way, or that is not known.
+    None,
+    /// The newest deployment failed, and may have left tasks where they never got traffic.
+    AfterFailure,
+    AfterSuccess,
+}
+
+impl Rest {
+    fn of(patient: &Patient) -> Result<Rest, Blind> {
+        Ok(match rollout::newest(patient)? {
+            Some(newest) if rollout::is_under_way(newest) => Rest::None,
+            Some(newest) if newest.status != "SUCCESSFUL" => Rest::AfterFailure,
+            // ECS forgets deployments after 90 days.
+            Some(_) | None => Rest::AfterSuccess,
+        })
+    }
+}
+
 /// The group that has the tasks and should have the rule's traffic: the other half of a pair, or a
 /// group of the service that the rule knows and gives no weight. Unless ECS is at rest, its own
-/// rule has to say so too.
+/// rule has to say so too. Tasks that do not answer may be why a deployment never moved the
+/// traffic to them: then the rule is none of the trouble.
 fn serving_half<'a>(
     patient: &Patient<'a>,
     ways: &[Way<'a>],
     way: &Way<'a>,
-    at_rest: bool,
+    rest: Rest,
 ) -> Result<Option<Half<'a>>, Blind> {
     let live: BTreeSet<&str> = way.live().map(|share| share.group).collect();
     let own = traffic::groups(patient)?;
@@ -109,14 +130,16 @@ fn serving_half<'a>(
     }
     candidates.extend(way.shares.iter().map(|share| (share.group, false)));
     for (group, paired) in candidates {
-        let is_due = at_rest || managed(ways, group).is_some();
-        if live.contains(group) || !own.contains(group) || !is_due {
+        let has_traffic = managed(ways, group).is_some();
+        if live.contains(group) || !own.contains(group) || (rest == Rest::None && !has_traffic) {
             continue;
         }
         let targets = patient.targets(group)?;
+        let had_traffic = has_traffic || rest == Rest::AfterSuccess;
         let has_tasks = match GroupState::of(targets) {
-            GroupState::Serves | GroupState::FailsOpen => true,
-            GroupState::Unused => targets.iter().all(lacks_rule),
+            GroupState::Serves => true,
+            GroupState::FailsOpen => had_traffic,
+            GroupState::Unused => had_traffic && targets.iter().all(lacks_rule),
             GroupState::Warming | GroupState::Draining | GroupState::Empty => false,
         };
         if has_tasks {
@@ -381,8 +404,16 @@ mod tests {
     #[test]
     fn another_trouble_of_the_tasks_does_not_hide_the_rule() {
         let failing = unhealthy("10.0.1.30", 8080, "Target.Timeout", "Request timed out");
-        let found = says(CHECK, &reset(vec![failing]));
+        let mut snapshot = reset(vec![failing]);
+        let found = says(CHECK, &snapshot);
         assert!(found[0].contains("has 1 unhealthy target."), "{found:?}");
+        let service = snapshot.services[0].service_arn.clone();
+        let newest = &mut snapshot.service_deployments.change(&service).unwrap()[0];
+        newest.status = "ROLLBACK_FAILED".into();
+        assert!(
+            says(CHECK, &snapshot).is_empty(),
+            "they never answered, so ECS never moved the traffic"
+        );
     }
 
     #[test]
