@@ -86,6 +86,7 @@ impl Subject {
             remedy: Remedy::default(),
             since: None,
             alone: false,
+            meant: false,
         }
     }
 }
@@ -254,6 +255,9 @@ pub struct Finding {
     pub since: Option<Timestamp>,
     /// It is no case of the symptom that its check shows, so nothing explains it.
     pub alone: bool,
+    /// Somebody arranged it: a note, whatever the check's findings are else, and what follows from
+    /// it is no trouble.
+    pub meant: bool,
 }
 
 impl Finding {
@@ -305,6 +309,12 @@ impl Finding {
     /// Says that this is no case of the symptom that the check shows.
     pub fn alone_if(mut self, alone: bool) -> Finding {
         self.alone = alone;
+        self
+    }
+
+    /// Says that somebody arranged it.
+    pub fn meant_if(mut self, meant: bool) -> Finding {
+        self.meant = meant;
         self
     }
 

@@ -147,7 +147,8 @@ impl PathReport {
     }
 }
 
-/// Roots that are about something on the way, or that explain what is.
+/// Roots that are about something on the way, or that explain what is; and what somebody meant, for
+/// that is why the way ends.
 fn causes(path: &Path, diagnosis: &Diagnosis) -> Vec<&'static str> {
     let ids: BTreeSet<&str> = path.all_hops().filter_map(|hop| hop.id.as_deref()).collect();
     fn meets(node: &Node, ids: &BTreeSet<&str>) -> bool {
@@ -157,7 +158,8 @@ fn causes(path: &Path, diagnosis: &Diagnosis) -> Vec<&'static str> {
     let now = diagnosis
         .roots
         .iter()
-        .filter(|root| matches!(root.standing, Standing::Cause | Standing::Unexplained));
+        .filter(|root| matches!(root.standing, Standing::Cause | Standing::Unexplained))
+        .chain(diagnosis.notes.iter().filter(|note| note.finding.meant));
     let mut causes: Vec<&'static str> =
         now.filter(|root| meets(root, &ids)).map(|root| root.check.id()).collect();
     causes.dedup();
