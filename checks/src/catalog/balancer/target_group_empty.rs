@@ -50,6 +50,10 @@ crate::check! {
 }
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
+    // Whether something is registered behind a front that is not read, nobody knows.
+    for front in traffic::unread(patient) {
+        findings.see::<()>(Err(front.blind()));
+    }
     if traffic::groups(patient)?.is_empty() {
         return Err(NoAnswer::NotApplicable("no load balancer"));
     }

@@ -79,7 +79,8 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     }
     let mut guarded = false;
     for balancer in balancers.into_iter().filter(|arn| arn.contains(":loadbalancer/app/")) {
-        let (acl, passed) = (patient.web_acl(balancer), span_of(patient, balancer, Metric::Requests));
+        let (acl, passed) =
+            (patient.web_acl(balancer), span_of(patient, balancer, Metric::Requests));
         // Whatever a web ACL does that nobody may see: it does not keep clients out who get through
         // as before.
         if acl.is_err() && passed.as_ref().is_ok_and(|passed| !fell(passed)) {
