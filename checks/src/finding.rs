@@ -227,6 +227,11 @@ impl Remedy {
 pub struct Scope(BTreeSet<(Kind, String)>);
 
 impl Scope {
+    /// What it names.
+    pub fn ids(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(|(_, id)| id.as_str())
+    }
+
     /// Two scopes overlap unless both name things of one kind and have none of them in common.
     pub fn overlaps(&self, other: &Scope) -> bool {
         let kinds: BTreeSet<Kind> = self.0.iter().map(|(kind, _)| *kind).collect();
