@@ -58,7 +58,7 @@ crate::check! {
     explains: [RegistryUnreachable, SecretStoreUnreachable, LogsUnreachable],
     reads: [
         DescribeServices, DescribeServiceDeployments, DescribeServiceRevisions, DescribeTasks, DescribeSubnets, DescribeRouteTables,
-        DescribeVpcEndpoints, DescribeNatGateways, DescribeSecurityGroups,
+        DescribeVpcEndpoints, DescribeNatGateways, DescribeSecurityGroups, DescribeVpcAttribute,
     ],
     example: on worker, |snapshot| {
         use crate::baseline::fail_to_start;
@@ -80,8 +80,9 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     let journeys = egress_path::failed(patient, findings);
     let mut stops = Vec::new();
     for journey in &journeys {
-        // Where an endpoint was meant to be the way, that is the trouble.
+        // Where an endpoint was meant to be the way, or its name was, that is the trouble.
         if findings.see(journey.unfit(patient)).is_some_and(|unfit| unfit.is_none())
+            && findings.see(journey.without_names(patient)).is_some_and(|dns| dns.is_none())
             && let Some((table, stop)) = findings.see(journey.stop(patient)).flatten()
             && !matches!(stop, Stop::NoPublicAddress(_))
         {

@@ -68,7 +68,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     let journeys = egress_path::failed(patient, findings);
     let mut unnamed = Vec::new();
     for journey in &journeys {
-        if let Some(dns) = findings.see(off(patient, journey)).flatten() {
+        if let Some(dns) = findings.see(journey.without_names(patient)).flatten() {
             unnamed.push((journey, dns.vpc_id.clone(), dns));
         }
     }
@@ -76,20 +76,6 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         findings.add(finding(patient, &journeys, dns));
     }
     Ok(())
-}
-
-/// The settings of the journey's VPC, if they are why it failed.
-fn off<'a>(patient: &Patient<'a>, journey: &Journey<'a>) -> Result<Option<&'a VpcDns>, Blind> {
-    let endpoint_is_passed_by =
-        journey.public_address().is_some() && journey.has_private_name(patient)?;
-    let Some(dns) = patient.vpc_dns(journey.vpc)? else { return Ok(None) };
-    let is_off = match journey.stranded.to {
-        Destination::Unresolved | Destination::Unknown => !dns.enable_dns_support,
-        Destination::Address(_) => {
-            endpoint_is_passed_by && !(dns.enable_dns_support && dns.enable_dns_hostnames)
-        }
-    };
-    Ok(is_off.then_some(dns))
 }
 
 fn finding(patient: &Patient, journeys: &[&Journey], dns: &VpcDns) -> Finding {
@@ -176,5 +162,12 @@ mod tests {
             says(CHECK, &snapshot)[0]
                 .starts_with("enableDnsHostnames of VPC vpc-1 is off, so the private name of its endpoint does not count, and tasks ask 52.94.53.1.")
         );
+        // That they have no route there is how it should be, with or without a public subnet.
+        for table in snapshot.route_tables.change("vpc-1").unwrap() {
+            table.routes.retain(|route| route.destination != "0.0.0.0/0");
+        }
+        assert!(says(super::super::no_route_out::CHECK, &snapshot).is_empty());
+        snapshot.vpc_dns.change("vpc-1").unwrap().enable_dns_hostnames = true;
+        assert!(says(CHECK, &snapshot).is_empty());
     }
 }

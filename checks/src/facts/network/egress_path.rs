@@ -19,7 +19,7 @@ use crate::finding::{Evidence, Finding, Kind, Subject};
 use crate::patient::Patient;
 use crate::seen::Blind;
 use crate::snapshot::{
-    Endpoint, NatGateway, Route, RouteTable, SecurityGroup, Service, Target, Task,
+    Endpoint, NatGateway, Route, RouteTable, SecurityGroup, Service, Target, Task, VpcDns,
 };
 use crate::text::and_list;
 
@@ -218,6 +218,18 @@ impl<'a> Journey<'a> {
             .endpoints(patient)?
             .iter()
             .any(|endpoint| is_interface(endpoint) && endpoint.private_dns_enabled))
+    }
+
+    /// The DNS settings of its VPC, if they are why it failed: then whatever else is missing on the
+    /// way is missing because it went there at all.
+    pub fn without_names(&self, patient: &Patient<'a>) -> Result<Option<&'a VpcDns>, Blind> {
+        let passes_by = self.public_address().is_some() && self.has_private_name(patient)?;
+        if matches!(self.stranded.to, Destination::Address(_)) && !passes_by {
+            return Ok(None);
+        }
+        let is_off =
+            |dns: &&VpcDns| !dns.enable_dns_support || (passes_by && !dns.enable_dns_hostnames);
+        Ok(patient.vpc_dns(self.vpc)?.filter(is_off))
     }
 
     /// The route table of the subnet.
