@@ -43,7 +43,7 @@ crate::check! {
     title: "The load balancer is not active",
     severity: Critical,
     role: Cause,
-    explains: [DeploymentStuck],
+    explains: [DeploymentStuck, RolledBack, RollbackFailed],
     reads: [DescribeServices, DescribeServiceRevisions, DescribeTargetGroups, DescribeLoadBalancers, DescribeSubnets],
     example: on fargate, |snapshot| {
         let balancer = crate::baseline::id::elb("loadbalancer/app/web/50dc6c495c0c9188");

@@ -48,7 +48,7 @@ crate::check! {
     title: "The target group is in another network than the tasks",
     severity: High,
     role: Cause,
-    explains: [NoTarget, TooFewRunning, DeploymentStuck],
+    explains: [NoTarget, TooFewRunning, DeploymentStuck, RolledBack, RollbackFailed],
     reads: [DescribeServices, DescribeServiceRevisions, DescribeTargetGroups, DescribeTargetHealth, DescribeLoadBalancers, DescribeSubnets],
     example: on fargate, |snapshot| {
         let group = crate::baseline::id::group("api");
