@@ -44,7 +44,7 @@ crate::check! {
     title: "ECS may not register the service's targets",
     severity: Critical,
     role: Cause,
-    explains: [NoTarget, TooFewRunning, DeploymentStuck],
+    explains: [NoTarget, TooFewRunning, DeploymentStuck, RolledBack, RollbackFailed],
     applies: [BehindLoadBalancer],
     reads: [DescribeServices, DescribeServiceRevisions],
     example: on fargate, |snapshot| {

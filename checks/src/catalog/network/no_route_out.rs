@@ -76,8 +76,9 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     let journeys = egress_path::failed(patient, findings);
     let mut stops = Vec::new();
     for journey in &journeys {
-        // Where an endpoint was meant to be the way, that is the trouble.
+        // Where an endpoint was meant to be the way, or its name was, that is the trouble.
         if findings.see(journey.unfit(patient)).is_some_and(|unfit| unfit.is_none())
+            && findings.see(journey.names_off(patient)).is_some_and(|dns| dns.is_none())
             && let Some((table, stop)) = findings.see(journey.stop(patient)).flatten()
             && !matches!(stop, Stop::NoPublicAddress(_))
         {

@@ -726,4 +726,29 @@ mod tests {
         assert_eq!(ids(of(&snapshot, current_versions)), [primary.clone(), "ecs-svc/1".into()]);
         assert_eq!(ids(of(&snapshot, primary_version)), [primary]);
     }
+
+    /// A task of the newest version that failed so many minutes ago; the deployment succeeded four
+    /// minutes ago.
+    fn failed_before(minutes: i64, change: impl FnOnce(&mut Snapshot)) -> usize {
+        let mut snapshot = baseline::fargate();
+        let arn = snapshot.services[0].service_arn.clone();
+        newest_deployment(&mut snapshot).finished_at = Some(minutes_ago(4));
+        let mut task = snapshot.running_tasks.change(&arn).unwrap()[0].clone();
+        task.stop_code = Some("TaskFailedToStart".into());
+        task.stopped_at = Some(minutes_ago(minutes));
+        snapshot.stopped_tasks.put(&arn, vec![task]);
+        change(&mut snapshot);
+        of(&snapshot, |patient| failures(patient).unwrap().len())
+    }
+
+    #[test]
+    fn what_failed_before_its_deployment_succeeded_is_history() {
+        assert_eq!(failed_before(6, |_| ()), 0);
+        assert_eq!(failed_before(3, |_| ()), 1, "it failed after that");
+        let lacking = |snapshot: &mut Snapshot| snapshot.services[0].running_count -= 1;
+        assert_eq!(failed_before(6, lacking), 1, "and has not been replaced");
+        let under_way =
+            |snapshot: &mut Snapshot| newest_deployment(snapshot).status = "IN_PROGRESS".into();
+        assert_eq!(failed_before(6, under_way), 1, "no deployment has succeeded");
+    }
 }
