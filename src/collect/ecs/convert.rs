@@ -158,7 +158,7 @@ fn deployment(from: types::Deployment) -> Deployment {
         created_at: time(from.created_at),
         updated_at: time(from.updated_at),
         rollout_state: text(from.rollout_state),
-        rollout_state_reason: from.rollout_state_reason,
+        rollout_state_reason: from.rollout_state_reason.as_deref().map(mask::reason),
         platform_version: from.platform_version,
         network_configuration: from.network_configuration.and_then(network_configuration),
         service_connect_configuration: from.service_connect_configuration.map(service_connect),
@@ -227,7 +227,7 @@ fn event(from: types::ServiceEvent) -> ServiceEvent {
     ServiceEvent {
         id: from.id.unwrap_or_default(),
         created_at: time(from.created_at),
-        message: from.message.unwrap_or_default(),
+        message: mask::reason(&from.message.unwrap_or_default()),
     }
 }
 
@@ -542,7 +542,7 @@ pub fn task(from: types::Task) -> Task {
         desired_status: from.desired_status.unwrap_or_default(),
         health_status: text(from.health_status),
         stop_code: text(from.stop_code),
-        stopped_reason: from.stopped_reason,
+        stopped_reason: from.stopped_reason.as_deref().map(mask::reason),
         availability_zone: from.availability_zone,
         created_at: time(from.created_at),
         pull_started_at: time(from.pull_started_at),
@@ -565,7 +565,7 @@ fn container(from: types::Container) -> Container {
         image_digest: from.image_digest,
         last_status: from.last_status,
         exit_code: from.exit_code,
-        reason: from.reason,
+        reason: from.reason.as_deref().map(mask::reason),
         health_status: text(from.health_status),
         private_ipv4_address: from
             .network_interfaces
