@@ -60,7 +60,7 @@ crate::check! {
     severity: Critical,
     role: Cause,
     shows: HealthCheckTimesOut,
-    explains: [TargetsUnhealthy, TargetsFlapping, BalancerAnswers504],
+    explains: [TargetsUnhealthy, TargetsFlapping, BalancerAnswers504, AppAnswersSlowly],
     reads: [
         DescribeServices, DescribeServiceRevisions, DescribeTargetGroups, DescribeTargetHealth, DescribeTasks, DescribeTaskDefinition, DescribeLoadBalancers,
         DescribeNetworkInterfaces, DescribeSecurityGroups, DescribeSubnets, DescribeNetworkAcls, GetManagedPrefixListEntries, GetMetricData,

@@ -61,7 +61,7 @@ crate::check! {
     severity: Medium,
     role: Cause,
     shows: Saturated,
-    explains: [HealthCheckTimesOut, TargetsFlapping],
+    explains: [HealthCheckTimesOut, TargetsFlapping, AppAnswers5xx, AppAnswersSlowly],
     reads: [
         DescribeServices, DescribeServiceDeployments, DescribeServiceRevisions, DescribeTasks, DescribeTaskDefinition, DescribeScalableTargets,
         GetMetricData,
