@@ -30,6 +30,10 @@ crate::check! {
     /// has an endpoint with private DNS for it, and one of the two is off. A VPC may have name
     /// servers of its own, in its DHCP options, which are not looked at: so it is likely.
     ///
+    /// Names that the app asked for in vain count as well, as its log has them, where clients or
+    /// health checks suffer, or tasks end. Those that only the VPC knows, of private zones and of
+    /// Cloud Map, need both settings.
+    ///
     /// # What to do
     ///
     /// ```sh
@@ -46,10 +50,11 @@ crate::check! {
     title: "DNS is off in the VPC",
     severity: High,
     role: Cause,
-    explains: [RegistryUnreachable, SecretStoreUnreachable, LogsUnreachable],
+    explains: [
+        RegistryUnreachable, SecretStoreUnreachable, LogsUnreachable, ContainerExits, HealthCheckFailsInApp, HealthCheckTimesOut, BalancerAnswers504, AppAnswers5xx, AppAnswersSlowly,
+    ],
     reads: [
-        DescribeServices, DescribeServiceDeployments, DescribeServiceRevisions, DescribeTasks, DescribeSubnets, DescribeVpcEndpoints,
-        DescribeVpcAttribute,
+        DescribeServices, DescribeServiceDeployments, DescribeServiceRevisions, DescribeTasks, DescribeSubnets, DescribeVpcEndpoints, DescribeVpcAttribute, DescribeTargetGroups, DescribeTargetHealth, DescribeTaskDefinition, GetLogEvents, GetMetricData,
     ],
     example: on worker, |snapshot| {
         crate::baseline::fail_to_start(
@@ -84,12 +89,20 @@ fn off<'a>(patient: &Patient<'a>, journey: &Journey<'a>) -> Result<Option<&'a Vp
         journey.public_address().is_some() && journey.has_private_name(patient)?;
     let Some(dns) = patient.vpc_dns(journey.vpc)? else { return Ok(None) };
     let is_off = match journey.stranded.to {
+        // The private zones of Route 53 and Cloud Map need both.
+        Destination::Unresolved if has_private_name(journey) => {
+            !(dns.enable_dns_support && dns.enable_dns_hostnames)
+        }
         Destination::Unresolved | Destination::Unknown => !dns.enable_dns_support,
         Destination::Address(_) => {
             endpoint_is_passed_by && !(dns.enable_dns_support && dns.enable_dns_hostnames)
         }
     };
     Ok(is_off.then_some(dns))
+}
+
+fn has_private_name(journey: &Journey) -> bool {
+    journey.stranded.dialled.as_ref().is_some_and(|dialled| dialled.has_private_name())
 }
 
 fn finding(patient: &Patient, journeys: &[&Journey], dns: &VpcDns) -> Finding {
@@ -176,5 +189,25 @@ mod tests {
             says(CHECK, &snapshot)[0]
                 .starts_with("enableDnsHostnames of VPC vpc-1 is off, so the private name of its endpoint does not count, and tasks ask 52.94.53.1.")
         );
+    }
+
+    #[test]
+    fn a_name_that_only_the_vpc_knows_needs_both_settings() {
+        let says_of = |line: &str| {
+            let mut snapshot = crate::baseline::fargate();
+            let errors =
+                crate::snapshot::metric::Metric::Target5xx.of(&crate::baseline::id::group("api"));
+            snapshot.metrics.put(errors, crate::baseline::minutes(60.0));
+            snapshot.vpc_dns.change("vpc-1").unwrap().enable_dns_hostnames = false;
+            crate::baseline::peers::log(&mut snapshot, line);
+            says(CHECK, &snapshot)
+        };
+        assert_eq!(
+            says_of("Error: getaddrinfo ENOTFOUND api.corp.local"),
+            [
+                "enableDnsHostnames of VPC vpc-1 is off, so the name does not resolve, unless it has name servers of its own. The log says \"Error: getaddrinfo ENOTFOUND api.corp.local\"."
+            ]
+        );
+        assert_eq!(says_of("Error: getaddrinfo ENOTFOUND api.example.com"), [""; 0]);
     }
 }
