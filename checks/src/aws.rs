@@ -5,6 +5,7 @@ pub mod admission;
 pub mod arn;
 pub mod cidr;
 pub mod crash;
+pub mod dial;
 pub mod event;
 pub mod host;
 pub mod image;

@@ -76,7 +76,7 @@ calls! {
     DescribeListenerCertificates = "elasticloadbalancing:DescribeListenerCertificates", Listener, "elbv2 describe-listener-certificates --listener-arn {id}", "the certificates of a listener, beside the default one";
     ListCertificates = "acm:ListCertificates", Certificate, "acm describe-certificate --certificate-arn {id}", "for which hosts a certificate is, and until when";
     GetWebAclForResource = "wafv2:GetWebACLForResource", WebAcl, "wafv2 get-web-acl-for-resource --resource-arn {id}", "the web ACL in front of the balancer";
-    GetIpSet = "wafv2:GetIPSet", IpSet, "wafv2 get-ip-set --scope REGIONAL --name {parent} --id {last}", "whether a web ACL lets in the addresses that tasks come from, where they call a sibling by its public name";
+    GetIpSet = "wafv2:GetIPSet", IpSet, "wafv2 get-ip-set --scope REGIONAL --name {parent} --id {last}", "whether a web ACL that blocks by default lets anybody in, and the addresses that tasks come from where they call a sibling by its public name";
     DescribeSSLPolicies = "elasticloadbalancing:DescribeSSLPolicies", Listener, "elbv2 describe-ssl-policies --names {id}", "which versions of TLS a listener allows";
     DescribeSecurityGroups = "ec2:DescribeSecurityGroups", SecurityGroup, "ec2 describe-security-groups --group-ids {id}", "who is let in, at the balancer and at the tasks";
     DescribeSubnets = "ec2:DescribeSubnets", Subnet, "ec2 describe-subnets --subnet-ids {id}", "zones, addresses and networks of tasks and balancer";

@@ -27,11 +27,22 @@ macro_rules! symptoms {
     (@ passes) => { true };
 }
 
+impl Symptom {
+    /// Whether clients feel it themselves, whatever else goes wrong.
+    pub fn is_felt_by_clients(self) -> bool {
+        self <= Symptom::AppAnswers4xx
+    }
+}
+
 // What clients feel, then how the deployment ended, then the way to it.
 symptoms! {
     BalancerAnswers503 = "clients get 503";
     BalancerAnswers502 = "clients get 502";
     BalancerAnswers504 = "clients get 504";
+    BalancerAnswers5xx = "clients get 5xx from the load balancer";
+    AppAnswers5xx = "clients get 5xx from the app";
+    AppAnswersSlowly = "clients wait far longer than before";
+    AppAnswers4xx = "clients get 4xx from the app";
     RolledBack = "the deployment was rolled back";
     RollbackFailed = "the deployment failed, and so did its rollback";
     DeploymentStuck = "the deployment does not end";

@@ -99,11 +99,16 @@ impl Plan<'_> {
             self.load_balancers(current.clone(), groups.clone()).await;
             self.health_beside(self.group_arns(current.clone()).await).await;
         };
-        let of_groups = join(balancers, self.metrics(groups.clone()));
-        let unreached = self.find_unreached(tasks.clone(), trouble.clone());
-        let logs = self.logs(tasks.clone(), definitions.clone(), trouble.clone());
+        let metrics = self.metrics(groups.clone()).shared();
+        let logs = self.logs(tasks.clone(), definitions.clone(), trouble.clone()).shared();
+        let history = self.history(current.clone()).shared();
+        let suffering = async {
+            join3(metrics.clone(), logs.clone(), history.clone()).await;
+        };
+        let of_groups = join(balancers, metrics.clone());
+        let unreached = self.find_unreached(tasks.clone(), trouble.clone(), suffering);
         let interfaces = join(self.interfaces(tasks.clone()), self.instance_interfaces(trouble));
-        let of_tasks = join4(logs, interfaces, self.protection(tasks.clone()), unreached);
+        let of_tasks = join4(logs.clone(), interfaces, self.protection(tasks.clone()), unreached);
         let of_roles = async {
             join(tasks, definitions.clone()).await;
             self.refusals().await;
@@ -112,7 +117,7 @@ impl Plan<'_> {
             self.other_balancers(definitions.clone(), current.clone(), groups.clone(), own_vpcs);
         let of_peers = join3(self.peers(definitions.clone()), self.cluster_services(), others);
         let of_versions = join3(
-            self.history(current.clone()),
+            history.clone(),
             self.images(definitions.clone(), current.clone()),
             self.newest_revisions(),
         );

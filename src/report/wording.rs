@@ -2,6 +2,7 @@
 //! plain.
 
 use checks::diagnosis::{Diagnosis, Node, Standing, Verdict};
+use checks::exam::Outcome;
 use checks::seen::Blindness;
 use checks::symptom::Symptom;
 use checks::text::{capitalised, count};
@@ -28,14 +29,25 @@ pub fn headline(diagnosis: &Diagnosis) -> String {
                 None => "Nobody knows: a check that decides has failed.".to_owned(),
             }
         }
-        (Verdict::AtRisk, Some(root)) => {
+        (Verdict::AtRisk, Some(root)) if clients_were_looked_at(diagnosis) => {
             format!("Nothing suffers now. {}", root.finding.sentence())
         }
+        (Verdict::AtRisk, Some(root)) => root.finding.sentence(),
         (Verdict::Healthy | Verdict::AtRisk | Verdict::Sick, _) => match diagnosis.roots.len() {
             0 => "Nothing wrong was found.".to_owned(),
             some => format!("Nothing wrong was found; {}.", count(some, "observation")),
         },
     }
+}
+
+/// Whether all that clients may feel was looked for. Where nothing counts what they get, nobody
+/// knows.
+fn clients_were_looked_at(diagnosis: &Diagnosis) -> bool {
+    let mut exams = diagnosis
+        .exams
+        .iter()
+        .filter(|exam| exam.check.shows.is_some_and(Symptom::is_felt_by_clients));
+    exams.all(|exam| exam.outcome == Outcome::Healthy)
 }
 
 /// What clients or operators feel of a cause: the gravest symptom that follows from it.

@@ -44,6 +44,8 @@ pub enum Trouble {
     EnvironmentFileUnreadable,
     ComputeIncompatible,
     ServiceLinkedRoleBroken,
+    /// A connection of the app itself did not come about: its log says so, and no reason of ECS's.
+    AppUnreached,
 }
 
 impl Trouble {

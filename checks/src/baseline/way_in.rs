@@ -108,3 +108,20 @@ pub fn second_group(name: &str) -> Snapshot {
     snapshot.rules.change(&listener).into_iter().for_each(|rules| rules.insert(1, rule.clone()));
     snapshot
 }
+
+/// Makes a web ACL block whoever is not in an IP set.
+pub fn let_in_only(acl: &mut WebAcl, set: &str) {
+    acl.default_action = Some("Block".into());
+    acl.rules.push(WebAclRule {
+        name: "clients".into(),
+        priority: 10,
+        action: Some("Allow".into()),
+        override_action: None,
+        metric_name: None,
+        statement: Statement {
+            kind: "IPSetReference".into(),
+            arn: Some(set.into()),
+            ..Statement::default()
+        },
+    });
+}

@@ -3,9 +3,13 @@
 
 use crate::check::Check;
 
+mod app_answers_4xx;
+mod app_answers_5xx;
+mod app_answers_slowly;
 mod balancer_answers_502;
 mod balancer_answers_503;
 mod balancer_answers_504;
+mod balancer_answers_5xx;
 mod balancer_not_active;
 mod certificate_wrong;
 mod common;
@@ -19,6 +23,7 @@ mod keep_alive_too_short;
 mod no_rule_matches;
 mod rule_never_reached;
 mod rule_points_at_empty_group;
+mod sessions_not_sticky;
 mod target_group_empty;
 mod target_group_in_other_vpc;
 mod target_group_missing;
@@ -42,6 +47,10 @@ pub(super) const CHECKS: &[Check] = &[
     balancer_answers_503::CHECK,
     balancer_answers_502::CHECK,
     balancer_answers_504::CHECK,
+    balancer_answers_5xx::CHECK,
+    app_answers_5xx::CHECK,
+    app_answers_slowly::CHECK,
+    app_answers_4xx::CHECK,
     target_group_empty::CHECK,
     targets_unused::CHECK,
     targets_unhealthy::CHECK,
@@ -71,4 +80,5 @@ pub(super) const CHECKS: &[Check] = &[
     front_not_seen::CHECK,
     url_not_served::CHECK,
     traffic_weight_zero::CHECK,
+    sessions_not_sticky::CHECK,
 ];

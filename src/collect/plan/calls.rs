@@ -44,7 +44,7 @@ impl Plan<'_> {
     }
 
     /// What a reading makes of all that is known by now.
-    fn examined<T>(&self, read: impl FnOnce(&Patient) -> T) -> T {
+    pub(super) fn examined<T>(&self, read: impl FnOnce(&Patient) -> T) -> T {
         let draft = self.draft.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         read(&Patient::new(&draft, self.service, &Intent::default()))
     }

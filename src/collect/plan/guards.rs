@@ -3,8 +3,9 @@
 
 use std::collections::BTreeSet;
 
+use checks::facts::inbound::web_acl;
 use checks::seen::Seen;
-use checks::snapshot::Listener;
+use checks::snapshot::{Listener, WebAcl};
 use futures::future::{join, join_all};
 
 use super::Plan;
@@ -60,9 +61,23 @@ impl Plan<'_> {
         let acls = list(&answer.as_ref().map(|acl| acl.clone().into_iter().collect()));
         self.note(|snapshot| snapshot.web_acls.insert(balancer, answer));
         for acl in acls.iter().filter(|acl| !self.fresh("web acl", [acl.arn.clone()]).is_empty()) {
-            let queries = Query::of_web_acl(acl, &self.aws.region);
-            let table = self.aws.metrics(&queries, self.now).await;
-            self.note(|snapshot| snapshot.metrics.0.extend(table.0));
+            let metrics = async {
+                let queries = Query::of_web_acl(acl, &self.aws.region);
+                let table = self.aws.metrics(&queries, self.now).await;
+                self.note(|snapshot| snapshot.metrics.0.extend(table.0));
+            };
+            join(metrics, self.allow_lists(acl)).await;
+        }
+    }
+
+    /// Whom a web ACL lets in that blocks by default: an empty list lets in nobody.
+    async fn allow_lists(&self, acl: &WebAcl) {
+        if acl.default_action.as_deref() == Some("Block") {
+            let sets = web_acl::letting_in(acl, &web_acl::Verdict::Default);
+            let sets = self.fresh("ip set", sets.into_iter().map(str::to_owned));
+            let sets =
+                sets.iter().map(|arn| self.keep(|s| &mut s.ip_sets, arn, self.aws.ip_set(arn)));
+            join_all(sets).await;
         }
     }
 }

@@ -1,9 +1,10 @@
 //! What surrounds the tasks in their VPC. A healthy service pays nothing for it: network ACLs,
 //! endpoints, NAT gateways and DNS are asked only where a reason, an event or a health check shows
 //! that something cannot be reached. What ECS says in its events is known at once; what tasks and
-//! targets tell, a step or two later.
+//! targets tell, a step or two later; and what the app's own log tells counts only where something
+//! suffers.
 
-use checks::facts::network::egress_path;
+use checks::facts::network::{dialled, egress_path};
 use checks::seen::Seen;
 use checks::snapshot::{Endpoint, Snapshot};
 use futures::future::{Shared, join, join_all, join4};
@@ -12,15 +13,21 @@ use super::{Plan, Tasks};
 use crate::collect::known;
 
 impl Plan<'_> {
-    /// Finds out whether something cannot be reached, as early as that can be known.
+    /// Finds out whether something cannot be reached, as early as that can be known. `suffering` is
+    /// over when logs and metrics are there, and the versions that they are held against.
     pub(super) async fn find_unreached(
         &self,
         tasks: Shared<impl Future<Output = Tasks>>,
         health: Shared<impl Future<Output = bool>>,
+        suffering: impl Future<Output = ()>,
     ) {
         let found = egress_path::is_unreached_by_events(self.service)
             || (health.await && self.some_target_timed_out())
-            || tasks.await.stopped.iter().any(egress_path::is_unreached);
+            || tasks.await.stopped.iter().any(egress_path::is_unreached)
+            || {
+                suffering.await;
+                self.examined(dialled::is_unreached)
+            };
         self.unreached.send_replace(Some(found));
     }
 

@@ -62,7 +62,7 @@ crate::check! {
     severity: Critical,
     role: Cause,
     shows: HealthCheckTimesOut,
-    explains: [TargetsUnhealthy, TargetsFlapping, BalancerAnswers504],
+    explains: [TargetsUnhealthy, TargetsFlapping, BalancerAnswers504, AppAnswersSlowly],
     applies: [BehindLoadBalancer],
     reads: [
         DescribeServices, DescribeServiceDeployments, DescribeServiceRevisions, DescribeTargetGroups, DescribeTargetHealth, DescribeTasks, DescribeTaskDefinition, DescribeLoadBalancers, DescribeNetworkInterfaces, DescribeSecurityGroups, DescribeSubnets, DescribeNetworkAcls, GetManagedPrefixListEntries, GetMetricData, GetLogEvents, DescribeListeners, DescribeRules,

@@ -1,5 +1,5 @@
-//! The web ACL began to block what clients send: what it blocks went up, and what gets through to
-//! the app went down. That it blocks something is its purpose, and no finding.
+//! The web ACL blocks what clients send: what it blocks went up, and what gets through to the app
+//! went down; or it can let nobody in. That it blocks something is its purpose, and no finding.
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -7,18 +7,18 @@ use crate::aws::time;
 use crate::call::Call;
 use crate::catalog::balancer::common::balancer_errors;
 use crate::check::{Findings, NoAnswer};
-use crate::facts::inbound::traffic;
+use crate::facts::inbound::{traffic, web_acl};
 use crate::finding::{Evidence, Finding, Kind, Remedy, Subject};
 use crate::hcl::{Hcl, Name};
 use crate::patient::Patient;
-use crate::seen::Blind;
+use crate::seen::{Blind, Why};
 use crate::snapshot::metric::Metric;
 use crate::snapshot::{WebAcl, WebAclRule};
 use crate::{aws, hcl};
 
 crate::check! {
-    /// The web ACL in front of the load balancer answers 403 to most requests, and within the last
-    /// hour it did not.
+    /// The web ACL in front of the load balancer answers 403 to most requests: within the last hour
+    /// it did not, or it can let nobody in.
     ///
     /// # Why it matters
     ///
@@ -36,6 +36,11 @@ crate::check! {
     /// list were there before. `BlockedRequests` counts for all that the web ACL guards, so it is
     /// the fall of this balancer's own requests that makes them its clients. The rule that blocks
     /// most is named. The app's own 403 is not counted here.
+    ///
+    /// A web ACL that blocks by default and has no rule that can let a request in blocks all, from
+    /// the first minute: its IP sets are looked into, and an empty one lets nobody in. Where a set
+    /// was not asked about, it is likely if for the whole hour its default action blocked at least
+    /// thirty requests a minute, and two in five of all.
     ///
     /// # What to do
     ///
@@ -55,18 +60,23 @@ crate::check! {
     ///
     /// `no_rule_matches`, `balancer_closed_to_clients`,
     /// <https://docs.aws.amazon.com/elasticloadbalancing/latest/application/load-balancer-troubleshooting.html>
-    title: "The web ACL began to block most requests",
+    title: "The web ACL blocks most requests",
     severity: Critical,
     role: Cause,
     explains: [],
     applies: [BehindLoadBalancer],
-    reads: [DescribeServices, DescribeServiceRevisions, DescribeTargetGroups, GetWebAclForResource, GetMetricData],
+    reads: [DescribeServices, DescribeServiceRevisions, DescribeTargetGroups, GetWebAclForResource, GetIpSet, GetMetricData],
     example: on fargate, |snapshot| {
         use crate::baseline::{id, minutes_ago, way_in};
         let series = |now: f64, before: f64| crate::snapshot::Series {
             values: (1..=60).rev().map(|minute| (minutes_ago(minute), if minute <= 20 { now } else { before })).collect(),
         };
         let acl = way_in::web_acl();
+        if let Some(acl) = snapshot.web_acls.change(&id::elb("loadbalancer/app/web/50dc6c495c0c9188")) {
+            way_in::let_in_only(acl, "office");
+        }
+        let addresses = vec!["203.0.113.0/24".into()];
+        snapshot.ip_sets.put("office", crate::snapshot::IpSet { addresses, ..Default::default() });
         snapshot.metrics.put(Metric::WafBlocked.of(&acl), series(110.0, 1.0));
         snapshot.metrics.put(Metric::WafBlocked.of(&format!("{acl}/common")), series(110.0, 1.0));
         snapshot.metrics.put(Metric::Requests.of(&id::elb("loadbalancer/app/web/50dc6c495c0c9188")), series(9.0, 120.0));
@@ -88,10 +98,10 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         let Some(acl) = findings.see(acl).flatten() else { continue };
         guarded = true;
         let blocked = findings.see(span_of(patient, &acl.arn, Metric::WafBlocked));
-        let passed = findings.see(passed);
-        if let (Some(blocked), Some(passed)) = (blocked, passed)
-            && locks_clients_out(&blocked, &passed)
-        {
+        let (Some(blocked), Some(passed)) = (blocked, findings.see(passed)) else { continue };
+        if let Some(closed) = findings.see(closed(patient, acl, &blocked, &passed)).flatten() {
+            findings.add(of_closed(balancer, acl, &blocked, closed));
+        } else if locks_clients_out(&blocked, &passed) {
             let rule = findings.see(busiest(patient, acl)).flatten();
             findings.add(finding(patient, balancer, acl, &blocked, &passed, rule));
         }
@@ -145,6 +155,85 @@ fn locks_clients_out(blocked: &Span, passed: &Span) -> bool {
 /// Whether there were clients, and fewer than half of their requests get through now.
 fn fell(passed: &Span) -> bool {
     passed.per_minute_before >= 1.0 && passed.per_minute_now < passed.per_minute_before / 2.0
+}
+
+/// Why a web ACL that blocks by default lets nobody in.
+enum Closed {
+    /// No rule can let a request in.
+    ForAll,
+    /// What its rules let in is not known; what its default action blocks is much, all the time.
+    Likely,
+}
+
+/// Whether nobody gets in, or likely none of those who should.
+fn closed(
+    patient: &Patient,
+    acl: &WebAcl,
+    blocked: &Span,
+    passed: &Span,
+) -> Result<Option<Closed>, Blind> {
+    let unseen = match web_acl::lets_nobody_in(patient, acl) {
+        Ok(true) => return Ok(Some(Closed::ForAll)),
+        Ok(false) => return Ok(None),
+        Err(unseen) => unseen,
+    };
+    let much = |blocked: f64, passed: f64| blocked >= 30.0 && blocked >= 0.4 * (blocked + passed);
+    let by_default = busiest(patient, acl)?.is_none_or(|(_, most)| most < blocked.now / 2.0);
+    let steadily = much(blocked.per_minute_now, passed.per_minute_now)
+        && much(blocked.per_minute_before, passed.per_minute_before);
+    match unseen.why {
+        Why::NotAsked if by_default && steadily => Ok(Some(Closed::Likely)),
+        Why::NotAsked => Ok(None),
+        _ => Err(unseen),
+    }
+}
+
+fn of_closed(balancer: &str, acl: &WebAcl, blocked: &Span, closed: Closed) -> Finding {
+    let claim = match closed {
+        Closed::ForAll => format!(
+            "web ACL {} blocks every request to load balancer {}: its default action is Block, and no rule can let one in",
+            acl.name,
+            traffic::balancer_name(balancer)
+        ),
+        Closed::Likely => format!(
+            "web ACL {} answered 403 to {:.0} requests in the last 15 min, all by its default action: likely what it allows does not have the clients of load balancer {}",
+            acl.name,
+            blocked.now,
+            traffic::balancer_name(balancer)
+        ),
+    };
+    let sets = web_acl::letting_in(acl, &web_acl::Verdict::Default);
+    let remedy = Remedy::new(
+        "Add the clients' addresses to what it allows, or let its default action allow while you look.",
+    )
+    .cli(aws!("wafv2 get-web-acl --name {} --scope REGIONAL --id {}", acl.name, acl.id));
+    let remedy = sets.iter().fold(remedy, |remedy, arn| {
+        let mut parts = arn.rsplit('/');
+        let (id, name) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+        remedy.cli(aws!("wafv2 get-ip-set --name {} --scope REGIONAL --id {}", name, id)).cli(aws!(
+            "wafv2 update-ip-set --name {} --scope REGIONAL --id {} --addresses $ADDRESSES \
+                 --lock-token $LOCK_TOKEN",
+            name,
+            id
+        ))
+    });
+    let remedy = remedy.terraform(hcl!(
+        r#"
+        resource "aws_wafv2_ip_set" "clients" {
+          addresses = var.addresses
+        }"#
+    ));
+    let (at, peak) = blocked.peak.map_or((None, 0.0), |(at, peak)| (Some(at), peak));
+    let counted = blocked.peak.map(|_| Evidence::metric(Metric::WafBlocked, &acl.arn, peak).at(at));
+    Subject::new(Kind::LoadBalancer, balancer)
+        .sick(
+            claim,
+            Evidence::new(Call::GetWebAclForResource, balancer, "WebACL.DefaultAction", "Block"),
+        )
+        .because(Evidence::new(Call::GetWebAclForResource, balancer, "WebACL.Name", &acl.name))
+        .because_all(counted)
+        .mend(remedy)
+        .concerns(Kind::LoadBalancer, balancer)
 }
 
 /// The rule that blocks most now, with how much.
@@ -266,6 +355,44 @@ mod tests {
                 "Web ACL web answered 403 to 1650 requests in the last 15 min, and what gets through to load balancer web fell from 120 to 9 a minute: it likely blocks clients. Rule common blocked 1650 of them."
             ]
         );
+    }
+
+    /// Makes the web ACL one that lets in only who is in an IP set.
+    fn allow_list(snapshot: &mut Snapshot, addresses: Option<&[&str]>) {
+        let arn = "arn:aws:wafv2:eu-west-2:123456789012:regional/ipset/clients/a1f2";
+        let acl = snapshot.web_acls.change(&balancer()).unwrap();
+        acl.rules.clear();
+        way_in::let_in_only(acl, arn);
+        if let Some(addresses) = addresses {
+            let addresses = addresses.iter().map(|block| (*block).to_owned()).collect();
+            snapshot.ip_sets.put(arn, crate::snapshot::IpSet { addresses, ..Default::default() });
+        }
+    }
+
+    #[test]
+    fn an_empty_allow_list_blocks_all_from_the_first_minute() {
+        let mut snapshot = counting(minutes(110.0), Series::default());
+        allow_list(&mut snapshot, Some(&[]));
+        assert_eq!(
+            says(CHECK, &snapshot),
+            [
+                "Web ACL web blocks every request to load balancer web: its default action is Block, and no rule can let one in."
+            ]
+        );
+        let remedy = exam(CHECK, &snapshot).findings.remove(0).remedy.shell().join("\n");
+        assert!(remedy.contains("update-ip-set --name clients"), "{remedy}");
+        allow_list(&mut snapshot, Some(&["203.0.113.0/24"]));
+        assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy, "it lets somebody in");
+    }
+
+    #[test]
+    fn a_list_that_was_not_asked_about_is_likely_why_where_the_default_blocks_much() {
+        let mut snapshot = counting(minutes(110.0), minutes(120.0));
+        allow_list(&mut snapshot, None);
+        assert!(says(CHECK, &snapshot)[0].contains("all by its default action: likely"));
+        let mut scanned = counting(minutes(20.0), minutes(10.0));
+        allow_list(&mut scanned, None);
+        assert_eq!(exam(CHECK, &scanned).outcome, Outcome::Healthy, "scanners");
     }
 
     #[test]

@@ -55,10 +55,11 @@ crate::check! {
     title: "A network ACL drops the traffic",
     severity: High,
     role: Cause,
-    explains: [TargetsUnhealthy, RegistryUnreachable, SecretStoreUnreachable, LogsUnreachable],
+    explains: [
+        TargetsUnhealthy, RegistryUnreachable, SecretStoreUnreachable, LogsUnreachable, ContainerExits, HealthCheckFailsInApp, HealthCheckTimesOut, BalancerAnswers504, AppAnswers5xx, AppAnswersSlowly,
+    ],
     reads: [
-        DescribeServices, DescribeServiceDeployments, DescribeServiceRevisions, DescribeTargetGroups, DescribeListeners, DescribeRules, DescribeTargetHealth, DescribeLoadBalancers,
-        DescribeTasks, DescribeTaskDefinition, DescribeNetworkInterfaces, DescribeSubnets, DescribeRouteTables, DescribeNetworkAcls, DescribeVpcEndpoints, DescribeNatGateways,
+        DescribeServices, DescribeServiceDeployments, DescribeServiceRevisions, DescribeTargetGroups, DescribeListeners, DescribeRules, DescribeTargetHealth, DescribeLoadBalancers, DescribeTasks, DescribeTaskDefinition, DescribeNetworkInterfaces, DescribeSubnets, DescribeRouteTables, DescribeNetworkAcls, DescribeVpcEndpoints, DescribeNatGateways, GetLogEvents, GetMetricData,
     ],
     example: on fargate, |snapshot| {
         use crate::baseline::{id, target, unhealthy};

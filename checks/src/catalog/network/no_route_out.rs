@@ -3,6 +3,7 @@
 //! trouble: a private subnet without a way out is fine as long as endpoints serve it.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
@@ -37,6 +38,11 @@ crate::check! {
     /// Instances pull for their tasks and are left out, as is what Fargate fetched by itself before
     /// platform version 1.4.0.
     ///
+    /// The app's own connections lead the same way. Where clients or health checks suffer, or tasks
+    /// end, the log lines of the last hour about connections that got no answer count as well, with
+    /// the address and port that they name. A name without an address counts as one of the internet
+    /// unless it may be inside. Who refuses a connection was reached.
+    ///
     /// # What to do
     ///
     /// ```sh
@@ -54,10 +60,11 @@ crate::check! {
     title: "The tasks' subnet has no working route out",
     severity: High,
     role: Cause,
-    explains: [RegistryUnreachable, SecretStoreUnreachable, LogsUnreachable],
+    explains: [
+        RegistryUnreachable, SecretStoreUnreachable, LogsUnreachable, ContainerExits, HealthCheckFailsInApp, HealthCheckTimesOut, BalancerAnswers504, AppAnswers5xx, AppAnswersSlowly,
+    ],
     reads: [
-        DescribeServices, DescribeServiceDeployments, DescribeServiceRevisions, DescribeTasks, DescribeSubnets, DescribeRouteTables,
-        DescribeVpcEndpoints, DescribeNatGateways, DescribeSecurityGroups, DescribeVpcAttribute,
+        DescribeServices, DescribeServiceDeployments, DescribeServiceRevisions, DescribeTasks, DescribeSubnets, DescribeRouteTables, DescribeVpcEndpoints, DescribeNatGateways, DescribeSecurityGroups, DescribeVpcAttribute, DescribeTargetGroups, DescribeTargetHealth, DescribeTaskDefinition, GetLogEvents, GetMetricData,
     ],
     example: on worker, |snapshot| {
         use crate::baseline::fail_to_start;
@@ -94,12 +101,13 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
                 tables.push(table);
             }
         }
-        // That there is none for this is only said where it is so.
+        // That there is none for this is only said where it is so, and of what tasks need to start.
         let lacks_endpoint =
             findings.see(journeys[0].has_private_name(patient)).is_some_and(|has| !has);
-        let endpoints = findings
-            .see(journeys[0].other_endpoints(patient))
+        let by_start = journeys.iter().find(|journey| journey.stranded.dialled.is_none());
+        let endpoints = by_start
             .filter(|_| lacks_endpoint)
+            .and_then(|journey| findings.see(journey.other_endpoints(patient)))
             .unwrap_or_default();
         findings.add(finding(patient, &journeys, &tables, stop, endpoints));
     }
@@ -200,10 +208,19 @@ fn finding(
             )
         }
     };
-    let mut remedy = Remedy::new(
-        "Give the subnet a route to a NAT gateway that is in a public subnet, or add endpoints for what the tasks need (ecr.api, ecr.dkr, S3 as a \
-         gateway endpoint, logs, secretsmanager or ssm).",
-    );
+    let about = Subject::new(Kind::Subnet, journeys[0].stranded.subnet);
+    if let Some(address) = journeys[0].stranded.address().filter(|_| journeys[0].is_inside()) {
+        let remedy = inside(ids.first().copied().unwrap_or_default(), verb, address);
+        return egress_path::finding(patient, about, journeys, &claim)
+            .because_all(evidence)
+            .mend(remedy);
+    }
+    let mut remedy = Remedy::new(match &journeys[0].stranded.dialled {
+        Some(_) => "Give the subnet a route to a NAT gateway that is in a public subnet.",
+        None => {
+            "Give the subnet a route to a NAT gateway that is in a public subnet, or add endpoints for what the tasks need (ecr.api, ecr.dkr, S3 as a gateway endpoint, logs, secretsmanager or ssm)."
+        }
+    });
     if matches!(stop, Stop::DeadNat(..) | Stop::NatWithoutWay(..)) {
         remedy = remedy.cli(aws!(
             "ec2 create-nat-gateway --subnet-id $PUBLIC_SUBNET_ID --allocation-id $ALLOCATION_ID"
@@ -218,14 +235,29 @@ fn finding(
         ));
     }
     let remedy = remedy.terraform(in_terraform(&ids));
-    egress_path::finding(
-        patient,
-        Subject::new(Kind::Subnet, journeys[0].stranded.subnet),
-        journeys,
-        &claim,
-    )
-    .because_all(evidence)
-    .mend(remedy)
+    egress_path::finding(patient, about, journeys, &claim).because_all(evidence).mend(remedy)
+}
+
+/// An address for private use is in a network that is joined to the VPC, or was.
+fn inside(table: &str, verb: &str, address: IpAddr) -> Remedy {
+    Remedy::new(format!(
+        "Give the subnet a route to the network of {address}, over the peering connection or transit gateway that joins it to the VPC, and see that there is a route back."
+    ))
+    .cli(aws!(
+        "ec2 {} --route-table-id {} --destination-cidr-block $ITS_CIDR \
+         --vpc-peering-connection-id $PEERING_CONNECTION_ID",
+        verb,
+        table
+    ))
+    .terraform(hcl!(
+        r#"
+        resource "aws_route" "peer" {
+          route_table_id            = {}
+          destination_cidr_block    = aws_vpc.peer.cidr_block
+          vpc_peering_connection_id = aws_vpc_peering_connection.this.id
+        }"#,
+        table
+    ))
 }
 
 fn in_terraform(tables: &[&str]) -> Hcl {
@@ -483,5 +515,72 @@ mod tests {
         let root = chain(CHECK.id()).unwrap();
         assert_eq!(root.explains[0].check.id(), "registry_unreachable");
         assert_eq!(root.explains[0].explains[0].check.id(), "tasks_fail_to_start");
+    }
+
+    /// A service that answers with errors, out of whose subnets no way leads, and whose log says
+    /// this.
+    fn cut_off(message: &str) -> Snapshot {
+        let mut snapshot = baseline::fargate();
+        let errors = crate::snapshot::metric::Metric::Target5xx.of(&baseline::id::group("api"));
+        snapshot.metrics.put(errors, baseline::minutes(60.0));
+        for table in snapshot.route_tables.change("vpc-1").into_iter().flatten() {
+            table.routes.retain(|route| {
+                table.route_table_id != "rtb-private" || route.destination != "0.0.0.0/0"
+            });
+        }
+        baseline::peers::log(&mut snapshot, message);
+        snapshot
+    }
+
+    fn roots(snapshot: &Snapshot) -> Vec<crate::diagnosis::Node> {
+        let intent = crate::patient::Intent::default();
+        crate::diagnosis::diagnose(&Patient::new(snapshot, &snapshot.services[0], &intent)).roots
+    }
+
+    #[test]
+    fn an_app_that_calls_somebody_outside_needs_a_way_there() {
+        let snapshot = cut_off("POST /v1/chat connect ETIMEDOUT 203.0.113.80:443");
+        let roots = roots(&snapshot);
+        assert_eq!(roots[0].check.id(), CHECK.id());
+        assert_eq!(
+            roots[0].finding.says(),
+            "Subnet subnet-0a1 has no route to 203.0.113.80:443, which the app calls: route table rtb-private has none. The log says \"POST /v1/chat connect ETIMEDOUT 203.0.113.80:443\"."
+        );
+        assert!(roots[0].explains.iter().any(|node| node.check.id() == "app_answers_5xx"));
+    }
+
+    #[test]
+    fn an_endpoint_for_something_else_is_no_way_to_somebody_outside() {
+        let mut snapshot = cut_off("dial tcp 203.0.113.80:443: i/o timeout");
+        snapshot.endpoints.insert("vpc-1", Seen::No(Why::NotAsked));
+        assert_eq!(says(CHECK, &snapshot).len(), 1, "nor does it matter which there are");
+    }
+
+    #[test]
+    fn what_is_joined_to_the_vpc_needs_a_route_too() {
+        let snapshot = cut_off("Error: connect ETIMEDOUT 172.31.4.9:5432");
+        let exam = exam(CHECK, &snapshot);
+        assert!(exam.findings[0].says().contains("no route to 172.31.4.9:5432"), "{exam:?}");
+        let remedy = exam.findings[0].remedy.shell().join("\n");
+        assert!(remedy.contains("--vpc-peering-connection-id"), "{remedy}");
+        let inside = cut_off("Error: connect ETIMEDOUT 10.0.21.5:5432");
+        assert_eq!(self::exam(CHECK, &inside).outcome, Outcome::Healthy, "in the VPC itself");
+    }
+
+    #[test]
+    fn where_a_way_leads_out_somebody_else_is_slow() {
+        let mut snapshot = cut_off("Error: connect ETIMEDOUT 203.0.113.80:443");
+        snapshot.route_tables = baseline::fargate().route_tables;
+        assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy);
+    }
+
+    #[test]
+    fn a_task_that_ends_because_of_it_stands_under_it() {
+        let mut snapshot = cut_off("nothing");
+        baseline::exit_tasks(&mut snapshot, 3, 1, None);
+        baseline::log_at_last(&mut snapshot, &["Error: connect ETIMEDOUT 203.0.113.80:443"]);
+        let roots = roots(&snapshot);
+        assert_eq!(roots[0].check.id(), CHECK.id());
+        assert!(roots[0].explains.iter().any(|node| node.check.id() == "exits_with_error"));
     }
 }

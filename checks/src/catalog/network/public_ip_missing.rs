@@ -26,7 +26,8 @@ crate::check! {
     /// Tasks on Fargate stopped with the words of a timeout while they fetched their image, secrets
     /// or log group; the route of their subnet leads to an internet gateway; and the deployment's
     /// `assignPublicIp` is not `ENABLED`. No endpoint of the VPC serves what was asked for; where
-    /// one was meant to, that is `endpoint_unfit`.
+    /// one was meant to, that is `endpoint_unfit`. Connections of the app that got no answer, as its
+    /// log has them, count as well where clients or health checks suffer, or tasks end.
     ///
     /// # What to do
     ///
@@ -46,10 +47,11 @@ crate::check! {
     title: "The tasks are in a public subnet without a public address",
     severity: High,
     role: Cause,
-    explains: [RegistryUnreachable, SecretStoreUnreachable, LogsUnreachable],
+    explains: [
+        RegistryUnreachable, SecretStoreUnreachable, LogsUnreachable, ContainerExits, HealthCheckFailsInApp, HealthCheckTimesOut, BalancerAnswers504, AppAnswers5xx, AppAnswersSlowly,
+    ],
     reads: [
-        DescribeServices, DescribeServiceDeployments, DescribeServiceRevisions, DescribeTasks, DescribeSubnets, DescribeRouteTables,
-        DescribeVpcEndpoints, DescribeNatGateways, DescribeSecurityGroups, DescribeVpcAttribute,
+        DescribeServices, DescribeServiceDeployments, DescribeServiceRevisions, DescribeTasks, DescribeSubnets, DescribeRouteTables, DescribeVpcEndpoints, DescribeNatGateways, DescribeSecurityGroups, DescribeVpcAttribute, DescribeTargetGroups, DescribeTargetHealth, DescribeTaskDefinition, GetLogEvents, GetMetricData,
     ],
     example: on worker, |snapshot| {
         use crate::baseline::fail_to_start;

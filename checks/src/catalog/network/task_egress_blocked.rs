@@ -2,6 +2,7 @@
 //! stopped task's reason proves that something was not reached; rules add up and only allow, so the
 //! rest is arithmetic.
 
+use crate::aws::cidr::Cidr;
 use crate::check::{Findings, NoAnswer};
 use crate::facts::network::egress_path::{self, Journey};
 use crate::facts::network::reach;
@@ -29,6 +30,9 @@ crate::check! {
     /// where neither is known, to any address of the internet. Prefix lists are looked into. A rule
     /// that may be for it is taken for one. Names resolve whatever security groups say.
     ///
+    /// So it is with the app's own connections: where clients or health checks suffer, or tasks end,
+    /// log lines about connections that got no answer count, with their address and port.
+    ///
     /// # What to do
     ///
     /// ```sh
@@ -44,10 +48,11 @@ crate::check! {
     title: "The tasks' security groups do not let them out",
     severity: High,
     role: Cause,
-    explains: [RegistryUnreachable, SecretStoreUnreachable, LogsUnreachable],
+    explains: [
+        RegistryUnreachable, SecretStoreUnreachable, LogsUnreachable, ContainerExits, HealthCheckFailsInApp, HealthCheckTimesOut, BalancerAnswers504, AppAnswers5xx, AppAnswersSlowly,
+    ],
     reads: [
-        DescribeServices, DescribeServiceDeployments, DescribeServiceRevisions, DescribeTasks, DescribeSubnets, DescribeVpcEndpoints,
-        DescribeSecurityGroups, GetManagedPrefixListEntries,
+        DescribeServices, DescribeServiceDeployments, DescribeServiceRevisions, DescribeTasks, DescribeSubnets, DescribeVpcEndpoints, DescribeSecurityGroups, GetManagedPrefixListEntries, DescribeTargetGroups, DescribeTargetHealth, DescribeTaskDefinition, GetLogEvents, GetMetricData,
     ],
     example: on worker, |snapshot| {
         use crate::baseline::{everywhere, fail_to_start};
@@ -71,41 +76,60 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     let mut kept_in = Vec::new();
     for journey in &journeys {
         if let Some(groups) = findings.see(journey.kept_in(patient)).flatten() {
-            kept_in.push((journey, journey.destination(), groups));
+            let port = journey.port().unwrap_or(443);
+            kept_in.push((journey, journey.destination(), (groups, port)));
         }
     }
-    for (journeys, groups) in egress_path::together(kept_in) {
-        findings.add(finding(patient, &journeys, &groups));
+    for (journeys, (groups, port)) in egress_path::together(kept_in) {
+        findings.add(finding(patient, &journeys, &groups, port));
     }
     Ok(())
 }
 
-fn finding(patient: &Patient, journeys: &[&Journey], groups: &[&SecurityGroup]) -> Finding {
+fn finding(
+    patient: &Patient,
+    journeys: &[&Journey],
+    groups: &[&SecurityGroup],
+    port: i32,
+) -> Finding {
     let ids: Vec<&str> = groups.iter().map(|group| group.group_id.as_str()).collect();
     let claim = format!(
-        "no rule of the tasks' security groups ({}) lets them out on port 443 {}",
+        "no rule of the tasks' security groups ({}) lets them out on port {port} {}",
         ids.join(", "),
         journeys[0].destination()
     );
-    let remedy = Remedy::new("Let the tasks out on port 443: to everywhere, or to the endpoints' security group and the prefix list of S3.")
+    let own = journeys[0].stranded.dialled.as_ref().and_then(|dialled| dialled.dial.address);
+    let to = own.map(Cidr::from).filter(Cidr::is_private).unwrap_or(Cidr::WORLD);
+    let summary = if own.is_some() {
+        format!("Let the tasks out on port {port}, to what the app calls.")
+    } else {
+        format!(
+            "Let the tasks out on port {port}: to everywhere, or to the endpoints' security group and the prefix list of S3."
+        )
+    };
+    let remedy = Remedy::new(summary)
         .cli(aws!(
-            "ec2 authorize-security-group-egress --group-id {} --protocol tcp --port 443 \
-             --cidr 0.0.0.0/0",
-            ids[0]
+            "ec2 authorize-security-group-egress --group-id {} --protocol tcp --port {} --cidr {}",
+            ids[0],
+            port,
+            to.to_string()
         ))
         .terraform(hcl!(
             r#"
             resource "aws_vpc_security_group_egress_rule" "https" {
               security_group_id = {}
               ip_protocol       = "tcp"
-              from_port         = 443
-              to_port           = 443
-              cidr_ipv4         = "0.0.0.0/0"
+              from_port         = {}
+              to_port           = {}
+              cidr_ipv4         = {}
             }"#,
-            ids[0]
+            ids[0],
+            port,
+            port,
+            to.to_string()
         ));
     egress_path::finding(patient, Subject::new(Kind::SecurityGroup, ids[0]), journeys, &claim)
-        .because_all(groups.iter().map(|group| reach::what_it_lets_out(group, 443)))
+        .because_all(groups.iter().map(|group| reach::what_it_lets_out(group, port)))
         .mend(remedy)
 }
 
@@ -172,5 +196,28 @@ mod tests {
         let mut snapshot = baseline::worker();
         snapshot.security_groups.change("sg-task").unwrap().ip_permissions_egress.clear();
         assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy);
+    }
+
+    #[test]
+    fn an_app_needs_a_rule_for_what_it_calls() {
+        let says_of = |line: &str| {
+            let mut snapshot = crate::baseline::fargate();
+            let errors =
+                crate::snapshot::metric::Metric::Target5xx.of(&crate::baseline::id::group("api"));
+            snapshot.metrics.put(errors, crate::baseline::minutes(60.0));
+            if let Some(group) = snapshot.security_groups.change("sg-task") {
+                group.ip_permissions_egress = vec![crate::baseline::everywhere("tcp", Some(443))];
+            }
+            crate::baseline::peers::log(&mut snapshot, line);
+            says(CHECK, &snapshot)
+        };
+        assert_eq!(
+            says_of("Error: connect ETIMEDOUT 10.0.21.5:6379"),
+            [
+                "No rule of the tasks' security groups (sg-task) lets them out on port 6379 to 10.0.21.5:6379, which the app calls. The log says \"Error: connect ETIMEDOUT 10.0.21.5:6379\"."
+            ]
+        );
+        assert_eq!(says_of("Error: connect ETIMEDOUT 203.0.113.80:443"), [""; 0]);
+        assert_eq!(says_of("Error: connect ECONNREFUSED 10.0.21.5:6379"), [""; 0], "reached");
     }
 }

@@ -28,6 +28,10 @@ crate::check! {
     /// has an endpoint with private DNS for it, and one of the two is off. A VPC may have name
     /// servers of its own, in its DHCP options, which are not looked at: so it is likely.
     ///
+    /// Names that the app asked for in vain count as well, as its log has them, where clients or
+    /// health checks suffer, or tasks end. Those that only the VPC knows, of private zones and of
+    /// Cloud Map, need both settings.
+    ///
     /// # What to do
     ///
     /// ```sh
@@ -44,10 +48,11 @@ crate::check! {
     title: "DNS is off in the VPC",
     severity: High,
     role: Cause,
-    explains: [RegistryUnreachable, SecretStoreUnreachable, LogsUnreachable],
+    explains: [
+        RegistryUnreachable, SecretStoreUnreachable, LogsUnreachable, ContainerExits, HealthCheckFailsInApp, HealthCheckTimesOut, BalancerAnswers504, AppAnswers5xx, AppAnswersSlowly,
+    ],
     reads: [
-        DescribeServices, DescribeServiceDeployments, DescribeServiceRevisions, DescribeTasks, DescribeSubnets, DescribeVpcEndpoints,
-        DescribeVpcAttribute,
+        DescribeServices, DescribeServiceDeployments, DescribeServiceRevisions, DescribeTasks, DescribeSubnets, DescribeVpcEndpoints, DescribeVpcAttribute, DescribeTargetGroups, DescribeTargetHealth, DescribeTaskDefinition, GetLogEvents, GetMetricData,
     ],
     example: on worker, |snapshot| {
         crate::baseline::fail_to_start(
@@ -164,5 +169,25 @@ mod tests {
         assert!(says(super::super::no_route_out::CHECK, &snapshot).is_empty());
         snapshot.vpc_dns.change("vpc-1").unwrap().enable_dns_hostnames = true;
         assert!(says(CHECK, &snapshot).is_empty());
+    }
+
+    #[test]
+    fn a_name_that_only_the_vpc_knows_needs_both_settings() {
+        let says_of = |line: &str| {
+            let mut snapshot = crate::baseline::fargate();
+            let errors =
+                crate::snapshot::metric::Metric::Target5xx.of(&crate::baseline::id::group("api"));
+            snapshot.metrics.put(errors, crate::baseline::minutes(60.0));
+            snapshot.vpc_dns.change("vpc-1").unwrap().enable_dns_hostnames = false;
+            crate::baseline::peers::log(&mut snapshot, line);
+            says(CHECK, &snapshot)
+        };
+        assert_eq!(
+            says_of("Error: getaddrinfo ENOTFOUND api.corp.local"),
+            [
+                "enableDnsHostnames of VPC vpc-1 is off, so the name does not resolve, unless it has name servers of its own. The log says \"Error: getaddrinfo ENOTFOUND api.corp.local\"."
+            ]
+        );
+        assert_eq!(says_of("Error: getaddrinfo ENOTFOUND api.example.com"), [""; 0]);
     }
 }

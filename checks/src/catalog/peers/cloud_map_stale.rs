@@ -55,7 +55,7 @@ crate::check! {
     title: "Cloud Map lists no tasks of the service, or dead ones",
     severity: High,
     role: Cause,
-    explains: [ContainerExits, HealthCheckFailsInApp, TargetsUnhealthy],
+    explains: [ContainerExits, HealthCheckFailsInApp, TargetsUnhealthy, BalancerAnswers504, AppAnswers5xx, AppAnswersSlowly],
     reads: [
         DescribeServices, DescribeServiceDeployments, DescribeServiceRevisions, DescribeTasks, DescribeTaskDefinition, ListServicesByNamespace,
         GetService, ListInstances, GetInstancesHealthStatus, GetLogEvents,

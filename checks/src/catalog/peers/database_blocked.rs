@@ -48,7 +48,7 @@ crate::check! {
     title: "The tasks cannot reach their database",
     severity: High,
     role: Cause,
-    explains: [ContainerExits, HealthCheckFailsInApp, TargetsUnhealthy],
+    explains: [ContainerExits, HealthCheckFailsInApp, TargetsUnhealthy, BalancerAnswers504, AppAnswers5xx, AppAnswersSlowly],
     reads: [
         DescribeServices, DescribeServiceDeployments, DescribeServiceRevisions, DescribeTargetHealth, DescribeTasks, DescribeTaskDefinition, DescribeSecurityGroups,
         DescribeSubnets, DescribeRouteTables, DescribeNetworkInterfaces, DescribeDBInstances, DescribeDBClusters, DescribeDBProxies, GetLogEvents,

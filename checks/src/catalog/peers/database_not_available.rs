@@ -48,7 +48,7 @@ crate::check! {
     title: "The database that the service names is not available",
     severity: High,
     role: Cause,
-    explains: [ContainerExits, HealthCheckFailsInApp, TargetsUnhealthy],
+    explains: [ContainerExits, HealthCheckFailsInApp, TargetsUnhealthy, BalancerAnswers504, AppAnswers5xx, AppAnswersSlowly],
     reads: [
         DescribeServices, DescribeServiceDeployments, DescribeServiceRevisions, DescribeTasks, DescribeTaskDefinition, DescribeDBInstances,
         DescribeDBClusters, DescribeDBProxies, DescribeDBProxyTargets, GetLogEvents,

@@ -46,7 +46,7 @@ crate::check! {
     title: "Security groups keep the tasks from a sibling they call",
     severity: High,
     role: Cause,
-    explains: [ContainerExits, HealthCheckFailsInApp, TargetsUnhealthy],
+    explains: [ContainerExits, HealthCheckFailsInApp, TargetsUnhealthy, BalancerAnswers504, AppAnswers5xx, AppAnswersSlowly],
     reads: [
         DescribeServices, DescribeServiceDeployments, DescribeServiceRevisions, DescribeTargetHealth, DescribeTasks, DescribeTaskDefinition, ListServicesByNamespace,
         DescribeSecurityGroups, DescribeSubnets, DescribeNetworkInterfaces, GetLogEvents,

@@ -44,7 +44,7 @@ crate::check! {
     title: "It was deployed before the Service Connect name it calls was made",
     severity: High,
     role: Cause,
-    explains: [ContainerExits, HealthCheckFailsInApp, TargetsUnhealthy],
+    explains: [ContainerExits, HealthCheckFailsInApp, TargetsUnhealthy, BalancerAnswers504, AppAnswers5xx, AppAnswersSlowly],
     reads: [
         DescribeServices, DescribeServiceDeployments, DescribeServiceRevisions, DescribeTasks, DescribeTaskDefinition, ListServicesByNamespace,
         GetService, GetLogEvents,

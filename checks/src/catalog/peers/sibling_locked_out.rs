@@ -74,7 +74,7 @@ crate::check! {
     title: "The sibling's public door is closed to these tasks",
     severity: High,
     role: Cause,
-    explains: [ContainerExits, HealthCheckFailsInApp, TargetsUnhealthy],
+    explains: [ContainerExits, HealthCheckFailsInApp, TargetsUnhealthy, BalancerAnswers504, AppAnswers5xx, AppAnswersSlowly],
     reads: [
         DescribeServices, DescribeServiceDeployments, DescribeServiceRevisions, DescribeTasks, DescribeTaskDefinition, DescribeTargetGroups,
         DescribeTargetHealth, DescribeLoadBalancers, DescribeListeners, DescribeRules, DescribeSecurityGroups, DescribeSubnets, DescribeRouteTables,

@@ -12,7 +12,7 @@ use crate::hcl::{Hcl, Name};
 use crate::patient::Patient;
 use crate::seen::{Blind, Why};
 use crate::snapshot::deployment::IngressPath;
-use crate::snapshot::{Listener, Rule, Target, TargetGroup};
+use crate::snapshot::{Action, Listener, Rule, Target, TargetGroup};
 use crate::{aws, hcl};
 
 /// One way in: a rule that forwards to some group of the service.
@@ -33,6 +33,11 @@ pub struct Share<'a> {
     pub weight: i32,
     /// Of all weights of the rule, 0 to 100.
     pub percent: f64,
+}
+
+/// Whether an action asks an identity provider who the user is.
+pub fn signs_in(action: &Action) -> bool {
+    matches!(action.kind.as_str(), "authenticate-oidc" | "authenticate-cognito")
 }
 
 /// A part of the traffic in words: `5 %`, `less than 1 %`.

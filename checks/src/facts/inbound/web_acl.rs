@@ -104,6 +104,39 @@ fn blocks_all_but_a_list(acl: &WebAcl) -> bool {
     decides.is_some_and(|rule| !lets_through(rule))
 }
 
+/// Whether no request comes through: the default action is to block, and no rule can let one in.
+pub fn lets_nobody_in(patient: &Patient, acl: &WebAcl) -> Result<bool, Blind> {
+    if acl.default_action.as_deref() != Some("Block") || acl.managed_by_firewall_manager {
+        return Ok(false);
+    }
+    for rule in &acl.rules {
+        let may_let_in = match (rule.action.as_deref(), rule.override_action.as_deref()) {
+            (Some("Allow"), _) => !is_never_true(patient, &rule.statement)?,
+            (Some(_), _) | (None, Some("Count")) => false,
+            (None, _) => !allows_nobody(&rule.statement),
+        };
+        if may_let_in {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// Whether a statement is true of no request, because the IP set that it looks into is empty.
+fn is_never_true(patient: &Patient, statement: &Statement) -> Result<bool, Blind> {
+    let mut inner = statement.statements.iter().map(|inner| is_never_true(patient, inner));
+    match (statement.kind.as_str(), statement.arn.as_deref()) {
+        ("IPSetReference", Some(arn)) => {
+            Ok(patient.ip_set(arn)?.is_some_and(|set| set.addresses.is_empty()))
+        }
+        ("And", _) => inner.try_fold(false, |any, one| Ok(any || one?)),
+        ("Or", _) if !statement.statements.is_empty() => {
+            inner.try_fold(true, |all, one| Ok(all && one?))
+        }
+        _ => Ok(false),
+    }
+}
+
 /// Whether it lets every request through, for all that we see of it.
 pub fn blocks_nothing(acl: &WebAcl) -> bool {
     acl.default_action.as_deref() == Some("Allow")

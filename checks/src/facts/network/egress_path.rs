@@ -13,6 +13,7 @@ use crate::aws::image;
 use crate::aws::stop_reason::{self, Destination, Fault, Step, Trouble};
 use crate::call::Call;
 use crate::check::Findings;
+use crate::facts::network::dialled;
 use crate::facts::network::network_acl::{self, Crossing, Dropped};
 use crate::facts::network::reach::{self, Peer};
 use crate::facts::network::route::{self, Stranded, Way};
@@ -128,7 +129,9 @@ pub struct Journey<'a> {
 /// Every journey that failed, of the versions that tell of today's trouble.
 pub fn failed<'a>(patient: &Patient<'a>, findings: &mut Findings) -> Vec<Journey<'a>> {
     let mut failed = Vec::new();
-    for stranded in route::stranded(patient, findings) {
+    let mut stranded = route::stranded(patient, findings);
+    stranded.extend(dialled::dialled(patient, findings));
+    for stranded in stranded {
         if let Some(vpc) = findings
             .see(patient.subnet(stranded.subnet))
             .flatten()
@@ -174,9 +177,22 @@ impl<'a> Journey<'a> {
         self.stranded.address().filter(|address| !Cidr::from(*address).is_private())
     }
 
-    /// Whether the address that did not answer is inside: an endpoint's.
+    /// Whether the address that did not answer is inside: an endpoint's, where a task did not start.
     pub fn is_inside(&self) -> bool {
         self.stranded.address().is_some_and(|address| Cidr::from(address).is_private())
+    }
+
+    /// The port that was asked. Other registries may be asked on other ports.
+    pub fn port(&self) -> Option<i32> {
+        match &self.stranded.dialled {
+            Some(dialled) => dialled.dial.port.map(i32::from),
+            None => {
+                let on_443 = self.need.is_some()
+                    || self.stranded.address().is_none()
+                    || self.stranded.told.text.contains(":443");
+                on_443.then_some(443)
+            }
+        }
     }
 
     fn endpoints(&self, patient: &Patient<'a>) -> Result<Vec<&'a Endpoint>, Blind> {
@@ -229,7 +245,13 @@ impl<'a> Journey<'a> {
     pub fn names_off(&self, patient: &Patient<'a>) -> Result<Option<&'a VpcDns>, Blind> {
         let passes_by = self.public_address().is_some() && self.has_private_name(patient)?;
         let Some(dns) = patient.vpc_dns(self.vpc)? else { return Ok(None) };
+        let asks_private_name =
+            self.stranded.dialled.as_ref().is_some_and(|dialled| dialled.has_private_name());
         let is_off = match self.stranded.to {
+            // The private zones of Route 53 and Cloud Map need both.
+            Destination::Unresolved if asks_private_name => {
+                !(dns.enable_dns_support && dns.enable_dns_hostnames)
+            }
             Destination::Unresolved | Destination::Unknown => !dns.enable_dns_support,
             Destination::Address(_) => {
                 passes_by && !(dns.enable_dns_support && dns.enable_dns_hostnames)
@@ -283,9 +305,12 @@ impl<'a> Journey<'a> {
     pub fn stop(&self, patient: &Patient<'a>) -> Result<Option<(&'a RouteTable, Stop<'a>)>, Blind> {
         let by_name = matches!(self.stranded.to, Destination::Unresolved);
         let is_v6 = self.stranded.address().is_some_and(|address| address.is_ipv6());
+        // Where an app calls something inside, a route may be missing as well: to what is joined to
+        // the VPC.
+        let is_endpoint = self.is_inside() && self.stranded.dialled.is_none();
         if by_name
             || is_v6
-            || self.is_inside()
+            || is_endpoint
             || self.endpoint(patient)?.is_some()
             || self.has_gateway(patient)?
             || self.may_have_endpoint(patient)?
@@ -450,7 +475,11 @@ impl<'a> Journey<'a> {
             (Destination::Unresolved, _) => None,
             // Whose address it is, only the endpoint's groups tell; without them a rule for a group
             // may be for it.
-            (Destination::Address(_), None) if self.is_inside() => None,
+            (Destination::Address(_), None)
+                if self.is_inside() && !self.goes_by_address(patient)? =>
+            {
+                None
+            }
             (Destination::Address(address), endpoint) => Some(Peer {
                 groups: groups_of(endpoint),
                 addresses: vec![address],
@@ -470,22 +499,28 @@ impl<'a> Journey<'a> {
         })
     }
 
+    /// Whether an app's connection is judged by its address alone: no rule of the tasks' groups for
+    /// its port names a group or a list, of which the other side may be.
+    fn goes_by_address(&self, patient: &Patient<'a>) -> Result<bool, Blind> {
+        let (Some(_), Some(groups)) =
+            (&self.stranded.dialled, reach::security_groups(patient, &self.task_groups(patient)?)?)
+        else {
+            return Ok(false);
+        };
+        let mut rules = groups.iter().flat_map(|group| &group.ip_permissions_egress);
+        Ok(rules.all(|rule| rule.group_id.is_empty() && rule.prefix_list_id.is_empty()))
+    }
+
     /// The tasks' security groups, if they let nothing out to where it goes.
     pub fn kept_in(&self, patient: &Patient<'a>) -> Result<Option<Vec<&'a SecurityGroup>>, Blind> {
         let own = self.task_groups(patient)?;
-        // Other registries may be asked on other ports.
-        let on_443 = self.need.is_some()
-            || self.stranded.address().is_none()
-            || self.stranded.told.text.contains(":443");
-        if own.is_empty() || !on_443 {
-            return Ok(None);
-        }
+        let Some(port) = self.port().filter(|_| !own.is_empty()) else { return Ok(None) };
         let (Some(peer), Some(groups)) =
             (self.peer(patient)?, reach::security_groups(patient, &own)?)
         else {
             return Ok(None);
         };
-        Ok((reach::lets_out(patient, &groups, 443, &peer)? == Admission::No).then_some(groups))
+        Ok((reach::lets_out(patient, &groups, port, &peer)? == Admission::No).then_some(groups))
     }
 
     /// The network ACL that drops it at the border of the tasks' subnet, or of the subnet of its
@@ -502,9 +537,14 @@ impl<'a> Journey<'a> {
         if own.covers(&peer) {
             return Ok(None);
         }
+        let port = match &self.stranded.dialled {
+            Some(_) => self.port(),
+            None => Some(443),
+        };
+        let Some(port) = port else { return Ok(None) };
         let crossing = |subnet, egress, peer, ports| Crossing { subnet, egress, peer, ports };
         let mut hops = vec![
-            crossing(subnet, true, peer, 443..=443),
+            crossing(subnet, true, peer, port..=port),
             crossing(subnet, false, peer, network_acl::OF_LINUX),
         ];
         if !self.is_inside()
@@ -513,8 +553,8 @@ impl<'a> Journey<'a> {
             && let Some(gateway) =
                 self.nat(patient, route)?.and_then(|gateway| gateway.subnet_id.as_deref())
         {
-            hops.push(crossing(gateway, false, own, 443..=443));
-            hops.push(crossing(gateway, true, peer, 443..=443));
+            hops.push(crossing(gateway, false, own, port..=port));
+            hops.push(crossing(gateway, true, peer, port..=port));
             hops.push(crossing(gateway, false, peer, network_acl::OF_BALANCERS));
             hops.push(crossing(gateway, true, own, network_acl::OF_LINUX));
         }
@@ -523,6 +563,9 @@ impl<'a> Journey<'a> {
 
     /// `to 52.94.53.1, which did not answer`, or where it was meant to go.
     pub fn destination(&self) -> String {
+        if let Some(dialled) = &self.stranded.dialled {
+            return format!("to {}, which the app calls", dialled.dial.to());
+        }
         match (self.stranded.address(), self.need) {
             (Some(address), _) => format!("to {address}, which did not answer"),
             (None, Some(need)) => format!("to {}", need.words()),
@@ -616,11 +659,20 @@ pub fn subnet_words(journeys: &[&Journey]) -> String {
 /// evidence.
 pub fn finding(patient: &Patient, about: Subject, journeys: &[&Journey], claim: &str) -> Finding {
     let told = &journeys[0].stranded.told;
-    about
+    let said = match &journeys[0].stranded.dialled {
+        Some(dialled) => dialled.words(told.text),
+        None => format!("{}.", told.count(patient.now())),
+    };
+    let finding = about
         .sick(claim, told.evidence.clone())
-        .detail(format!("{}.", told.count(patient.now())))
+        .detail(said)
         .concerns_all(Kind::Subnet, journeys.iter().map(|journey| journey.stranded.subnet))
-        .concerns(Kind::TaskDefinition, told.task_definition)
+        .concerns(Kind::TaskDefinition, told.task_definition);
+    journeys.iter().fold(finding, |finding, journey| match &journey.stranded.dialled {
+        Some(dialled) => finding.concerns_all(Kind::TargetGroup, dialled.target_groups()),
+        // What keeps a task from starting is no reason for what others answer.
+        None => finding.concerns_no(Kind::TargetGroup),
+    })
 }
 
 #[cfg(test)]
@@ -639,6 +691,7 @@ mod tests {
         let timed_out = |group: &String| patient.targets(group).unwrap().iter().any(timed_out);
         is_unreached_by_events(service)
             || patient.stopped_tasks().unwrap().iter().any(is_unreached)
+            || dialled::is_unreached(&patient)
             || snapshot.target_health.0.keys().any(timed_out)
     }
 

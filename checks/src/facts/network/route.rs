@@ -9,6 +9,7 @@ use crate::aws::cidr::Cidr;
 use crate::aws::stop_reason::{self, Destination, Fault, Step, Trouble};
 use crate::call::Call;
 use crate::check::Findings;
+use crate::facts::network::dialled::Dialled;
 use crate::facts::tasks::reason::{self, Told};
 use crate::finding::Evidence;
 use crate::patient::Patient;
@@ -126,6 +127,8 @@ pub struct Stranded<'a> {
     pub told: Told<'a>,
     /// What did not answer, as far as the words tell.
     pub to: Destination,
+    /// What the app's log says of it; none where ECS tells why a task did not start.
+    pub dialled: Option<Dialled<'a>>,
 }
 
 impl Stranded<'_> {
@@ -170,7 +173,12 @@ pub fn stranded<'a>(patient: &Patient<'a>, findings: &mut Findings) -> Vec<Stran
                 version: told.version.clone(),
                 ..told
             };
-            stranded.entry((subnet, told.task_definition)).or_insert(Stranded { subnet, told, to });
+            stranded.entry((subnet, told.task_definition)).or_insert(Stranded {
+                subnet,
+                told,
+                to,
+                dialled: None,
+            });
         }
     }
     stranded.into_values().collect()

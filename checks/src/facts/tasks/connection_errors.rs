@@ -3,6 +3,8 @@
 
 use jiff::SignedDuration;
 
+pub use crate::aws::dial::How;
+use crate::aws::dial::{self, Dial};
 use crate::aws::time;
 use crate::call::{Call, LOG_STREAM};
 use crate::check::Findings;
@@ -10,52 +12,7 @@ use crate::facts::tasks::container_log::{self, Stream};
 use crate::facts::tasks::stop;
 use crate::finding::{Evidence, Finding, Kind};
 use crate::patient::Patient;
-use crate::snapshot::LogLine;
-
-/// How a connection failed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum How {
-    /// The name does not resolve.
-    Unresolved,
-    /// The other side, or what stands before it, says no.
-    Refused,
-    /// No answer in time.
-    TimedOut,
-}
-
-/// What clients in the usual languages say; the first word that a line has decides.
-const WORDS: &[(&str, How)] = &[
-    ("enotfound", How::Unresolved),
-    ("eai_again", How::Unresolved),
-    ("no such host", How::Unresolved),
-    ("unknownhostexception", How::Unresolved),
-    ("could not translate host name", How::Unresolved),
-    ("name or service not known", How::Unresolved),
-    ("nodename nor servname", How::Unresolved),
-    ("temporary failure in name resolution", How::Unresolved),
-    ("getaddrinfo failed", How::Unresolved),
-    ("host not found in upstream", How::Unresolved),
-    ("econnrefused", How::Refused),
-    ("connection refused", How::Refused),
-    ("actively refused", How::Refused),
-    ("etimedout", How::TimedOut),
-    ("timed out", How::TimedOut),
-    ("i/o timeout", How::TimedOut),
-    ("timeout expired", How::TimedOut),
-    ("connect timeout", How::TimedOut),
-    ("connection timeout", How::TimedOut),
-    ("upstream request timeout", How::TimedOut),
-    ("deadline exceeded", How::TimedOut),
-    ("ehostunreach", How::TimedOut),
-    ("no route to host", How::TimedOut),
-    ("can't connect to", How::TimedOut),
-];
-
-/// How a connection failed, if the line tells of one that did.
-pub fn how(line: &str) -> Option<How> {
-    let line = line.to_ascii_lowercase();
-    WORDS.iter().find(|(word, _)| line.contains(word)).map(|(_, how)| *how)
-}
+use crate::snapshot::{LogLine, Task};
 
 /// A log line about a connection that failed.
 #[derive(Clone, Debug)]
@@ -83,14 +40,23 @@ pub fn failed<'a>(patient: &Patient<'a>, findings: &mut Findings) -> Vec<Failed<
         };
         let recent = lines.iter().filter(|line| line.timestamp.is_some_and(|at| at >= hour_ago));
         failed.extend(recent.filter_map(|line| {
-            Some(Failed { how: how(&line.message)?, line, stream: stream.clone() })
+            Some(Failed { how: dial::how(&line.message)?, line, stream: stream.clone() })
         }));
     }
     failed.sort_by_key(|failed| std::cmp::Reverse(failed.line.timestamp));
     failed
 }
 
-impl Failed<'_> {
+impl<'a> Failed<'a> {
+    /// Where the connection went that did not come about, if the line says so.
+    pub fn dial(&self) -> Option<Dial<'a>> {
+        dial::read(&self.line.message)
+    }
+
+    pub fn task(&self) -> &'a Task {
+        self.stream.task
+    }
+
     /// Whether the line names the host, or an address with this port.
     pub fn is_about(&self, host: &str, port: Option<i32>) -> bool {
         let line = self.line.message.to_ascii_lowercase();
@@ -139,31 +105,6 @@ pub fn quote(failed: &[&Failed]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn reads_what_clients_log() {
-        let cases = [
-            ("Error: connect ECONNREFUSED 10.0.21.5:5432", Some(How::Refused)),
-            ("Error: connect ETIMEDOUT 10.0.21.5:5432", Some(How::TimedOut)),
-            ("Error: getaddrinfo ENOTFOUND orders", Some(How::Unresolved)),
-            (
-                "connection to server at \"db.example\" (10.0.21.5), port 5432 failed: Connection timed out",
-                Some(How::TimedOut),
-            ),
-            ("dial tcp 10.0.21.5:3306: i/o timeout", Some(How::TimedOut)),
-            ("dial tcp: lookup orders on 10.0.0.2:53: no such host", Some(How::Unresolved)),
-            ("java.net.UnknownHostException: orders", Some(How::Unresolved)),
-            (
-                "sqlalchemy.exc.OperationalError: (2003, \"Can't connect to MySQL server on 'db.example'\")",
-                Some(How::TimedOut),
-            ),
-            ("GET /orders 200 3.1 ms", None),
-            ("FATAL: password authentication failed for user \"app\"", None),
-        ];
-        for (line, expected) in cases {
-            assert_eq!(how(line), expected, "{line}");
-        }
-    }
 
     #[test]
     fn a_name_is_not_a_part_of_a_longer_one() {

@@ -7,6 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::aws::time;
 use crate::call::Call;
+pub use crate::facts::inbound::answers::is_near;
 use crate::facts::inbound::traffic;
 use crate::facts::tasks::metric;
 use crate::facts::tasks::stop::StopKind;
@@ -73,15 +74,8 @@ pub fn errors<'a>(patient: &Patient<'a>, metric: Metric) -> Result<Vec<Errors<'a
     Ok(all)
 }
 
-/// Whether a minute lies within a minute of a task's end, which begins with the word to stop.
-pub fn is_near(task: &Task, minute: Timestamp) -> bool {
-    let ends = (task.stopping_at.or(task.stopped_at), task.stopped_at.or(task.stopping_at));
-    let (Some(first), Some(last)) = ends else { return false };
-    minute >= time::before(first, SignedDuration::from_mins(2))
-        && minute <= time::after(last, SignedDuration::from_mins(1))
-}
-
-fn serves_nobody_else(patient: &Patient, balancer: &str) -> Result<bool, Blind> {
+/// Whether no rule of a balancer leads to anybody else.
+pub fn serves_nobody_else(patient: &Patient, balancer: &str) -> Result<bool, Blind> {
     let own = traffic::groups(patient)?;
     for listener in patient.listeners(balancer)? {
         let actions = patient.rules(&listener.listener_arn)?.iter().flat_map(|rule| &rule.actions);

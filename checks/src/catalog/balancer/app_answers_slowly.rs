@@ -1,0 +1,142 @@
+//! Answers take far longer than they did: the slowest of every minute, for ten minutes on end. Why
+//! they do is for other checks to say.
+
+use crate::call::Call;
+use crate::check::{Findings, NoAnswer};
+use crate::facts::inbound::answers::{self, Slower};
+use crate::facts::inbound::traffic;
+use crate::finding::{Evidence, Finding, Kind, Remedy, Subject};
+use crate::patient::Patient;
+use crate::snapshot::metric::Metric;
+
+crate::check! {
+    /// The slowest answers of the app take far longer than they did.
+    ///
+    /// # Why it matters
+    ///
+    /// Clients wait, and give up. Soon the load balancer gives up as well and answers 504, or the
+    /// health check gets no answer in time, and ECS replaces tasks that are needed.
+    ///
+    /// # How we tell
+    ///
+    /// `TargetResponseTime` of a target group, the maximum of each minute. In every one of the last
+    /// ten minutes it was at least two seconds and three times the middle of what was usual in the
+    /// hour before, and longer than nine in ten of those minutes. A single report that takes long,
+    /// or requests that always wait, are no trouble, nor is it told of a service with fewer than
+    /// two requests a minute.
+    ///
+    /// # What to do
+    ///
+    /// The remedy is in the cause, which stands above this in the report. Where there is none, look
+    /// at what the app waits for: its database, a sibling, somebody outside.
+    ///
+    /// ```sh
+    /// aws logs tail <group> --since 30m
+    /// ```
+    ///
+    /// Terraform/OpenTofu: an `aws_cloudwatch_metric_alarm` on `TargetResponseTime`.
+    ///
+    /// # See also
+    ///
+    /// `saturated`, `balancer_answers_504`, `health_check_times_out`,
+    /// <https://docs.aws.amazon.com/elasticloadbalancing/latest/application/load-balancer-cloudwatch-metrics.html>
+    title: "Answers take far longer than before",
+    severity: Medium,
+    role: Symptom,
+    shows: AppAnswersSlowly,
+    explains: [],
+    applies: [BehindLoadBalancer],
+    reads: [DescribeServices, DescribeServiceRevisions, DescribeTargetGroups, GetMetricData],
+    example: on fargate, |snapshot| {
+        use crate::baseline::{id, minutes_ago};
+        let values = (1..=60).rev().map(|ago| (minutes_ago(ago), if ago <= 25 { 9.4 } else { 0.4 })).collect();
+        snapshot.metrics.put(Metric::ResponseTime.of(&id::group("api")), crate::snapshot::Series { values });
+    },
+}
+
+/// With fewer requests in the last minutes, one that takes long is the slowest of its minute.
+const FEW: f64 = 30.0;
+
+fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
+    for group in answers::groups(patient)? {
+        let Some(times) = patient.metric(Metric::ResponseTime, group)? else { continue };
+        let Some(slower) = answers::slower(&times.values, patient.now()) else { continue };
+        let start = crate::aws::time::before(patient.now(), answers::SPAN);
+        let requests = patient.metric(Metric::GroupRequests, group)?;
+        if requests.is_some_and(|requests| requests.sum_since(start) >= FEW) {
+            findings.add(finding(patient, group, &slower));
+        }
+    }
+    Ok(())
+}
+
+fn finding(patient: &Patient, group: &str, slower: &Slower) -> Finding {
+    let (at, peak) = slower.peak;
+    let claim = format!(
+        "the slowest answer of each minute behind target group {} takes {:.1} s, and took {:.1} s before",
+        traffic::group_name(group),
+        slower.now,
+        slower.usual
+    );
+    let began = format!(
+        "It began {} ago.",
+        crate::aws::time::words(crate::aws::time::age(patient.now(), slower.since))
+    );
+    let remedy = Remedy::new(
+        "See in the logs of the running tasks what they wait for; if it came with a new version, \
+         go back to the one before.",
+    )
+    .cli(patient.see(Call::DescribeTasks, patient.arn()));
+    Subject::new(Kind::TargetGroup, group)
+        .sick(claim, Evidence::metric(Metric::ResponseTime, group, peak).at(Some(at)))
+        .detail(began)
+        .detail(answers::came_with_words(patient, Some(slower.since)))
+        .since(Some(slower.since))
+        .mend(remedy)
+        .concerns(Kind::TargetGroup, group)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::baseline::{self, id, minutes, minutes_ago};
+    use crate::exam::Outcome;
+    use crate::seen::{Seen, Why};
+    use crate::snapshot::{Series, Snapshot};
+    use crate::testing::{exam, says};
+
+    fn taking(seconds: impl Fn(i64) -> f64) -> Snapshot {
+        let mut snapshot = baseline::fargate();
+        let values = (1..=60).rev().map(|ago| (minutes_ago(ago), seconds(ago))).collect();
+        snapshot.metrics.put(Metric::ResponseTime.of(&id::group("api")), Series { values });
+        snapshot
+    }
+
+    #[test]
+    fn says_how_long_it_takes_and_took() {
+        assert_eq!(
+            says(CHECK, &(CHECK.example)()),
+            [
+                "The slowest answer of each minute behind target group api takes 9.4 s, and took 0.4 s before. It began 25 min ago."
+            ]
+        );
+    }
+
+    #[test]
+    fn requests_that_always_wait_and_reports_are_no_trouble() {
+        assert_eq!(exam(CHECK, &taking(|_| 30.0)).outcome, Outcome::Healthy, "long polls");
+        let reports = taking(|ago| if ago % 7 == 0 { 12.0 } else { 0.3 });
+        assert_eq!(exam(CHECK, &reports).outcome, Outcome::Healthy, "a report now and then");
+        let mut quiet = (CHECK.example)();
+        quiet.metrics.put(Metric::GroupRequests.of(&id::group("api")), minutes(1.0));
+        assert_eq!(exam(CHECK, &quiet).outcome, Outcome::Healthy, "few requests");
+    }
+
+    #[test]
+    fn without_the_metric_nobody_knows() {
+        let mut snapshot = (CHECK.example)();
+        let metric = Metric::ResponseTime.of(&id::group("api"));
+        snapshot.metrics.insert(metric, Seen::No(Why::Denied("no".into())));
+        assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::CouldNotLook);
+    }
+}

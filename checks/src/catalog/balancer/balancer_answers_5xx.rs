@@ -1,0 +1,267 @@
+//! The balancer itself answers 5xx that is none of 502, 503 and 504: 500 and 561 where it signs
+//! users in, and others. Why it does is for other checks to say.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+
+use crate::call::Call;
+use crate::catalog::balancer::common::balancer_errors;
+use crate::check::{Findings, NoAnswer};
+use crate::facts::inbound::answers::{self, Lasting, Minute};
+use crate::facts::inbound::traffic::{self, Way};
+use crate::finding::{Evidence, Finding, Kind, Remedy, Subject};
+use crate::patient::Patient;
+use crate::seen::Blind;
+use crate::snapshot::metric::Metric;
+
+crate::check! {
+    /// The load balancer answers with a 5xx of its own that is none of 502, 503 and 504: most often
+    /// 500 or 561, where it signs users in and cannot.
+    ///
+    /// # Why it matters
+    ///
+    /// These requests never reach a target, so they are in no log of the app and in no metric of
+    /// its target groups.
+    ///
+    /// # How we tell
+    ///
+    /// `HTTPCode_ELB_5XX_Count` of the balancer without those of 502, 503 and 504, and, where a
+    /// rule answers with a fixed 5xx, without fixed responses. It counts if it lasts for at least
+    /// five minutes and until now, with at least ten such answers in the last 15 minutes, and they
+    /// are a fifth of all, or a twentieth where that is at least twice what was usual before.
+    /// `RequestCount` has only requests for which a target was chosen, so these come on top of it.
+    /// On a balancer that other services share they are this one's where its own rule signs users
+    /// in, and nobody else's does.
+    ///
+    /// # What to do
+    ///
+    /// The remedy is in the cause. Access logs have a reason for each such answer in
+    /// `error_reason`:
+    ///
+    /// ```sh
+    /// aws elbv2 modify-load-balancer-attributes --load-balancer-arn <arn> \
+    ///   --attributes Key=access_logs.s3.enabled,Value=true Key=access_logs.s3.bucket,Value=<bucket>
+    /// ```
+    ///
+    /// Terraform/OpenTofu: `access_logs` in `aws_lb`.
+    ///
+    /// # See also
+    ///
+    /// `balancer_egress_blocked`, `balancer_answers_502`,
+    /// <https://docs.aws.amazon.com/elasticloadbalancing/latest/application/load-balancer-troubleshooting.html>
+    title: "The balancer itself answers 5xx",
+    severity: High,
+    role: Symptom,
+    shows: BalancerAnswers5xx,
+    explains: [],
+    applies: [BehindLoadBalancer],
+    reads: [
+        DescribeServices, DescribeServiceRevisions, DescribeTargetGroups, DescribeListeners, DescribeRules, GetMetricData,
+    ],
+    example: on fargate, |snapshot| {
+        use crate::baseline::{id, minutes_ago};
+        let balancer = id::elb("loadbalancer/app/web/50dc6c495c0c9188");
+        let values = (1..=60).rev().map(|ago| (minutes_ago(ago), if ago <= 25 { 90.0 } else { 0.0 })).collect();
+        snapshot.metrics.put(Metric::Elb5xx.of(&balancer), crate::snapshot::Series { values });
+    },
+}
+
+fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
+    let ways = traffic::ways(patient)?;
+    let mut balancers: BTreeMap<&str, Vec<&Way>> = BTreeMap::new();
+    for way in ways.iter().filter(|way| way.is_http()) {
+        balancers.entry(&way.listener.load_balancer_arn).or_default().push(way);
+    }
+    for (balancer, ways) in balancers {
+        let minutes = minutes(patient, balancer)?;
+        let Some(lasting) = answers::lasting(&minutes, patient.now()) else { continue };
+        if lasting.is_trouble() && are_own(patient, balancer, &ways)? {
+            findings.add(finding(patient, balancer, &ways, &lasting));
+        }
+    }
+    Ok(())
+}
+
+/// Those answers by the minute, beside the requests that reached a target.
+fn minutes(patient: &Patient, balancer: &str) -> Result<Vec<Minute>, Blind> {
+    let mut errors = values(patient, Metric::Elb5xx, balancer)?;
+    if errors.values().all(|count| *count == 0.0) {
+        return Ok(Vec::new());
+    }
+    let mut others = vec![Metric::Elb502, Metric::Elb503, Metric::Elb504];
+    if answers_5xx_on_purpose(patient, balancer)? {
+        others.push(Metric::FixedResponses);
+    }
+    for metric in others {
+        for (at, count) in values(patient, metric, balancer)? {
+            errors.entry(at).and_modify(|errors| *errors = (*errors - count).max(0.0));
+        }
+    }
+    let mut minutes = values(patient, Metric::Requests, balancer)?;
+    errors.keys().for_each(|at| {
+        minutes.entry(*at).or_default();
+    });
+    let minute = |(at, requests): (Timestamp, f64)| {
+        let errors = errors.get(&at).copied().unwrap_or_default();
+        Minute { at, errors, answers: requests + errors }
+    };
+    Ok(minutes.into_iter().map(minute).filter(|minute| minute.answers > 0.0).collect())
+}
+
+fn values(
+    patient: &Patient,
+    metric: Metric,
+    balancer: &str,
+) -> Result<BTreeMap<Timestamp, f64>, Blind> {
+    let series = patient.metric(metric, balancer)?;
+    Ok(series.into_iter().flat_map(|series| series.values.iter().copied()).collect())
+}
+
+/// Whether a rule of the balancer answers with a fixed 5xx.
+fn answers_5xx_on_purpose(patient: &Patient, balancer: &str) -> Result<bool, Blind> {
+    for listener in patient.listeners(balancer)? {
+        let actions = patient.rules(&listener.listener_arn)?.iter().flat_map(|rule| &rule.actions);
+        let mut fixed = actions.filter(|action| action.kind == "fixed-response");
+        if fixed.any(|action| action.status_code.as_deref().is_some_and(|it| it.starts_with('5'))) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Whether they are this service's: it has the balancer for itself, or only its own rules sign
+/// users in.
+fn are_own(patient: &Patient, balancer: &str, ways: &[&Way]) -> Result<bool, Blind> {
+    if balancer_errors::serves_nobody_else(patient, balancer)? {
+        return Ok(true);
+    }
+    let own: BTreeSet<&str> = ways.iter().map(|way| way.rule.rule_arn.as_str()).collect();
+    let mut signing = BTreeSet::new();
+    for listener in patient.listeners(balancer)? {
+        let rules = patient.rules(&listener.listener_arn)?.iter();
+        let rules = rules.filter(|rule| rule.actions.iter().any(traffic::signs_in));
+        signing.extend(rules.map(|rule| rule.rule_arn.as_str()));
+    }
+    Ok(!signing.is_empty() && signing.is_subset(&own))
+}
+
+fn finding(patient: &Patient, balancer: &str, ways: &[&Way], lasting: &Lasting) -> Finding {
+    let (at, peak) = lasting.peak;
+    let claim = format!(
+        "load balancer {} answered {} by itself with 5xx, none of them 502, 503 or 504, {}",
+        traffic::balancer_name(balancer),
+        lasting.words(),
+        lasting.span(patient.now())
+    );
+    let signs_in = ways.iter().flat_map(|way| &way.rule.actions).any(traffic::signs_in);
+    let why = if signs_in {
+        "It signs users in before it forwards: likely it cannot reach the identity provider (500), or that answers with an error (561)."
+    } else {
+        ""
+    };
+    let remedy = Remedy::new(
+        "Access logs of the balancer have a reason for each of these answers in error_reason.",
+    )
+    .cli(patient.see(Call::DescribeLoadBalancerAttributes, balancer));
+    Subject::new(Kind::LoadBalancer, balancer)
+        .sick(claim, Evidence::metric(Metric::Elb5xx, balancer, peak).at(Some(at)))
+        .detail(lasting.history(patient.now()))
+        .detail(why)
+        .since(lasting.since)
+        .mend(remedy)
+        .concerns(Kind::LoadBalancer, balancer)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::baseline::{self, forward, host_rule, id, minutes as steady, minutes_ago};
+    use crate::exam::Outcome;
+    use crate::seen::{Seen, Why};
+    use crate::snapshot::{Action, Snapshot};
+    use crate::testing::{exam, says};
+
+    fn balancer() -> String {
+        id::elb("loadbalancer/app/web/50dc6c495c0c9188")
+    }
+
+    fn rules(snapshot: &mut Snapshot) -> &mut Vec<crate::snapshot::Rule> {
+        let listener = snapshot.rules.0.keys().next().cloned().unwrap();
+        snapshot.rules.change(&listener).unwrap()
+    }
+
+    fn sign_in() -> Action {
+        Action { kind: "authenticate-oidc".into(), ..Action::default() }
+    }
+
+    #[test]
+    fn says_how_many_and_since_when() {
+        assert_eq!(
+            says(CHECK, &(CHECK.example)()),
+            [
+                "Load balancer web answered 1350 of 3150 requests (43 %) by itself with 5xx, none of them 502, 503 or 504, in the last 15 min. It began 25 min ago; before that it was none."
+            ]
+        );
+    }
+
+    #[test]
+    fn where_it_signs_users_in_that_is_likely_why() {
+        let mut snapshot = (CHECK.example)();
+        rules(&mut snapshot)[0].actions.insert(0, sign_in());
+        assert!(says(CHECK, &snapshot)[0].contains("likely it cannot reach the identity provider"));
+    }
+
+    #[test]
+    fn the_other_three_have_checks_of_their_own() {
+        for metric in [Metric::Elb502, Metric::Elb503, Metric::Elb504] {
+            let mut snapshot = baseline::fargate();
+            snapshot.metrics.put(Metric::Elb5xx.of(&balancer()), steady(90.0));
+            snapshot.metrics.put(metric.of(&balancer()), steady(90.0));
+            assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy, "{metric:?}");
+        }
+    }
+
+    #[test]
+    fn a_fixed_response_is_on_purpose() {
+        let mut snapshot = (CHECK.example)();
+        snapshot.metrics.put(Metric::FixedResponses.of(&balancer()), steady(90.0));
+        assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Sick, "it answers 404");
+        rules(&mut snapshot).iter_mut().flat_map(|rule| &mut rule.actions).for_each(|action| {
+            action.status_code = action.status_code.take().map(|_| "500".into());
+        });
+        assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy);
+    }
+
+    #[test]
+    fn on_a_shared_balancer_they_may_be_anothers() {
+        let mut snapshot = (CHECK.example)();
+        let other = host_rule("arn:other", "5", "o.example.com", forward(&[("arn:other", 1)]));
+        rules(&mut snapshot).insert(0, other);
+        assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy);
+        rules(&mut snapshot)[1].actions.insert(0, sign_in());
+        assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Sick, "only its own rule signs in");
+        rules(&mut snapshot)[0].actions.insert(0, sign_in());
+        assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy, "another's does as well");
+    }
+
+    #[test]
+    fn a_few_and_a_burst_are_no_symptom() {
+        let mut snapshot = baseline::fargate();
+        for (name, values) in [
+            ("a burst", (1..=3).map(|ago| (minutes_ago(ago), 60.0)).collect::<Vec<_>>()),
+            ("a few", (1..=60).map(|ago| (minutes_ago(61 - ago), 0.1)).collect()),
+        ] {
+            let series = crate::snapshot::Series { values: values.into_iter().rev().collect() };
+            snapshot.metrics.put(Metric::Elb5xx.of(&balancer()), series);
+            assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy, "{name}");
+        }
+    }
+
+    #[test]
+    fn without_the_metric_nobody_knows() {
+        let mut snapshot = (CHECK.example)();
+        snapshot.metrics.insert(Metric::Elb5xx.of(&balancer()), Seen::No(Why::Denied("no".into())));
+        assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::CouldNotLook);
+    }
+}
