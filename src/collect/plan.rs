@@ -105,14 +105,14 @@ impl Plan<'_> {
         let interfaces = join(self.interfaces(tasks.clone()), self.instance_interfaces(trouble));
         let of_tasks = join4(logs, interfaces, self.protection(tasks.clone()), unreached);
         let of_roles = async {
-            join(tasks, definitions.clone()).await;
+            join(tasks.clone(), definitions.clone()).await;
             self.refusals().await;
         };
         let others =
             self.other_balancers(definitions.clone(), current.clone(), groups.clone(), own_vpcs);
         let of_peers = join3(self.peers(definitions.clone()), self.cluster_services(), others);
         let of_versions = join3(
-            self.history(current.clone()),
+            self.history(current.clone(), tasks.clone()),
             self.images(definitions.clone(), current.clone()),
             self.newest_revisions(),
         );
