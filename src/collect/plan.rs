@@ -101,7 +101,7 @@ impl Plan<'_> {
         };
         let metrics = self.metrics(groups.clone()).shared();
         let logs = self.logs(tasks.clone(), definitions.clone(), trouble.clone()).shared();
-        let history = self.history(current.clone()).shared();
+        let history = self.history(current.clone(), tasks.clone()).shared();
         let suffering = async {
             join3(metrics.clone(), logs.clone(), history.clone()).await;
         };
@@ -110,7 +110,7 @@ impl Plan<'_> {
         let interfaces = join(self.interfaces(tasks.clone()), self.instance_interfaces(trouble));
         let of_tasks = join4(logs.clone(), interfaces, self.protection(tasks.clone()), unreached);
         let of_roles = async {
-            join(tasks, definitions.clone()).await;
+            join(tasks.clone(), definitions.clone()).await;
             self.refusals().await;
         };
         let others =

@@ -36,6 +36,7 @@ pub fn is_below(node: &Node, check: &str) -> bool {
 /// The healthy service that an example was made of: the one that it differs least from.
 pub fn healthy(sick: &Snapshot) -> Snapshot {
     let parts = |snapshot: &Snapshot| serde_json::to_value(snapshot).expect("JSON");
+    let arn = sick.services[0].service_arn.clone();
     let sick = parts(sick);
     let differences = |healthy: &Snapshot| {
         let healthy = parts(healthy);
@@ -43,7 +44,8 @@ pub fn healthy(sick: &Snapshot) -> Snapshot {
         fields.iter().filter(|(name, value)| healthy.get(name.as_str()) != Some(*value)).count()
     };
     let all = baseline::ALL.iter().map(|(_, make)| make());
-    all.min_by_key(differences).expect("a healthy service")
+    let of_name = all.filter(|healthy| healthy.services[0].service_arn == arn);
+    of_name.min_by_key(differences).expect("a healthy service")
 }
 
 /// How long ago the breaker went back.

@@ -3,11 +3,13 @@
 use std::collections::BTreeSet;
 use std::sync::{Arc, PoisonError};
 
+use checks::aws::event::{self, Event};
+use checks::facts::tasks::stop::StopKind;
 use checks::seen::Seen;
 use checks::snapshot::{Revision, Table, TaskDefinition};
-use futures::future::{Shared, join, join_all};
+use futures::future::{Shared, join, join_all, join3};
 
-use super::Plan;
+use super::{Plan, Tasks};
 use crate::collect::ecr::EcrImage;
 use crate::collect::{known, last, take};
 
@@ -38,7 +40,11 @@ impl Plan<'_> {
 
     /// The deployments, and the versions of the newest and of the last that succeeded, with their
     /// task definitions.
-    pub(super) async fn history(&self, current: Shared<impl Future<Output = Vec<Revision>>>) {
+    pub(super) async fn history(
+        &self,
+        current: Shared<impl Future<Output = Vec<Revision>>>,
+        tasks: Shared<impl Future<Output = Tasks>>,
+    ) {
         let arn = self.service.service_arn.clone();
         let listed = self.aws.listed_deployments(self.service).await;
         let described = async {
@@ -64,7 +70,7 @@ impl Plan<'_> {
                 .filter(|arn| !self.service.current_service_revisions.contains(arn))
                 .collect();
             let older = self.revisions(wanted).await;
-            let newest = current.await;
+            let newest = current.clone().await;
             let definitions = self.definitions(
                 older
                     .iter()
@@ -78,10 +84,46 @@ impl Plan<'_> {
             let last_good = older.iter().filter(|revision| {
                 goes_back && good.first() == Some(&revision.service_revision_arn)
             });
-            join(definitions, self.way_back(last_good)).await;
+            let given_up = listed.first().filter(|newest| was_given_up(&newest.status));
+            let given_up = async {
+                let Some(given_up) = given_up else { return };
+                let revision = older.iter().chain(&newest).find(|revision| {
+                    Some(&revision.service_revision_arn)
+                        == given_up.target_service_revision_arn.as_ref()
+                });
+                let own = self.group_arns(current.clone()).await;
+                self.given_up(revision, &own, tasks.await).await;
+            };
+            join3(definitions, self.way_back(last_good), given_up).await;
         };
         join(described, versions).await;
         self.note(|snapshot| snapshot.listed_deployments.insert(&arn, listed.map(Some)));
+    }
+
+    /// What a version that ECS gave up had asked for, and the target groups in which its tasks
+    /// failed, though the service may have others now.
+    async fn given_up(&self, revision: Option<&Revision>, own: &BTreeSet<String>, tasks: Tasks) {
+        let mut groups: BTreeSet<String> = revision.into_iter().flat_map(groups_of).collect();
+        groups.extend(self.service.events.iter().filter_map(|event| {
+            match event::read(&event.message) {
+                Event::TargetUnhealthy { group, .. } => Some(group.to_owned()),
+                _ => None,
+            }
+        }));
+        groups.extend(tasks.stopped.iter().filter_map(|task| match StopKind::of(task) {
+            StopKind::BalancerHealthCheck { group } => Some(group),
+            _ => None,
+        }));
+        let former = groups.difference(own).filter(|arn| arn.starts_with("arn:")).cloned();
+        let (guards, subnets) = revision
+            .map(|revision| (revision.security_groups.clone(), revision.subnets.clone()))
+            .unwrap_or_default();
+        join3(
+            self.security_groups(guards),
+            self.subnets(subnets),
+            self.former_groups(former.collect()),
+        )
+        .await;
     }
 
     /// Whether the version that ECS goes back to still has its images. Those of current versions
@@ -144,4 +186,19 @@ impl Plan<'_> {
         }))
         .await;
     }
+}
+
+/// Whether ECS gave up what a deployment of this status brought.
+fn was_given_up(status: &str) -> bool {
+    status.starts_with("ROLLBACK_") || status == "STOPPED"
+}
+
+/// The target groups of a revision.
+fn groups_of(revision: &Revision) -> impl Iterator<Item = String> + '_ {
+    let registered = revision
+        .load_balancers
+        .iter()
+        .flat_map(|balancer| [&balancer.target_group_arn, &balancer.alternate_target_group_arn]);
+    let managed = revision.ingress_paths.iter().flat_map(|path| &path.target_groups);
+    registered.chain(managed.map(|group| &group.arn)).flatten().cloned()
 }

@@ -54,10 +54,26 @@ impl Plan<'_> {
         let table = Table(arns.iter().cloned().zip(described).collect());
         let found = known(&table);
         self.note(|snapshot| {
-            snapshot.target_groups = table;
+            snapshot.target_groups.0.extend(table.0);
             snapshot.target_group_attributes = Table(arns.into_iter().zip(attributes).collect());
         });
         found
+    }
+
+    /// Target groups that are not the service's now, with their targets and balancers: those in which
+    /// tasks of a version failed that ECS gave up.
+    pub(super) async fn former_groups(&self, arns: BTreeSet<String>) {
+        join_all(self.fresh("former target group", arns).iter().map(|arn| async move {
+            let group = self.aws.target_group(arn).await;
+            let balancers = match &group {
+                Seen::Yes(Some(group)) => group.load_balancer_arns.clone(),
+                Seen::Yes(None) | Seen::No(_) => Vec::new(),
+            };
+            self.note(|snapshot| snapshot.target_groups.insert(arn, group));
+            let health = self.keep(|s| &mut s.target_health, arn, self.aws.target_health(arn));
+            join(health, self.each_load_balancer(balancers)).await;
+        }))
+        .await;
     }
 
     /// Whether some target is not healthy, or a group has none: then it is worth reading the health

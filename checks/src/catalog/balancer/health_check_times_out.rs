@@ -37,11 +37,13 @@ crate::check! {
     /// `DescribeTargetHealth` gives the reason `Target.Timeout`, and the security groups of the
     /// balancer (way out) and of the tasks (way in) both admit the port, and no network ACL between
     /// their subnets drops it. Then the app most likely accepts the connection and is too slow:
-    /// because it lacks CPU, or because the path of the health check does too much. Where targets
-    /// are instances, the security groups are those of their primary interfaces. The check is
-    /// silent while the service's grace period is not over for the task. Routes and firewalls on
-    /// the way are not examined: if only the targets of one zone time out, they are the likelier
-    /// cause.
+    /// because it lacks CPU, or because the path of the health check does too much. The line of the
+    /// app's log that tells most of what went wrong is quoted: a call of its own that was throttled
+    /// or not answered before any other error. Where targets are instances, the security groups are
+    /// those of their primary interfaces. Of a version that ECS rolled back, the events of its time
+    /// and the settings of its revision count. The check is silent while the service's grace period
+    /// is not over for the task. Routes and firewalls on the way are not examined: if only the
+    /// targets of one zone time out, they are the likelier cause.
     ///
     /// # What to do
     ///

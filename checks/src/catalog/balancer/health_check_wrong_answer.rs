@@ -25,11 +25,12 @@ crate::check! {
     /// # How we tell
     ///
     /// `DescribeTargetHealth` gives the reason `Target.ResponseCodeMismatch` and the code; between
-    /// two tasks, when no target is registered, the newest service event does. An answer proves
-    /// that network, security groups and port are right. Where the container's log shows a path
-    /// that answers 2xx, it is proposed. A 5xx code says that the app is up and fails by itself:
-    /// then the path may well be right, and a database or a sibling that cannot be reached is named
-    /// as the cause where one is found.
+    /// two tasks, when no target is registered, the newest service event does. Of a version that
+    /// ECS rolled back, the events of its time do, until a later deployment succeeds. An answer
+    /// proves that network, security groups and port are right. Where the container's log shows a
+    /// path that answers 2xx, it is proposed. A 5xx code says that the app is up and fails by
+    /// itself: then the path may well be right, and a database or a sibling that cannot be reached
+    /// is named as the cause where one is found.
     ///
     /// # What to do
     ///

@@ -5,7 +5,7 @@ use jiff::SignedDuration;
 use crate::aws::event::{self, Event};
 use crate::aws::{rollback_reason, time};
 use crate::check::{Findings, NoAnswer};
-use crate::facts::deployment::version::{self, State, Version};
+use crate::facts::deployment::version::{self, Version};
 use crate::facts::inbound::traffic;
 use crate::finding::{Kind, Remedy, Subject};
 use crate::patient::Patient;
@@ -114,7 +114,7 @@ fn refusal<'a>(
     let recent = time::before(patient.now(), RECENT);
     let given_up = versions
         .iter()
-        .filter(|version| version.state != State::Current)
+        .filter(|version| version.is_given_up())
         .filter_map(|version| version.began)
         .min();
     let since = given_up.map_or(recent, |began| began.min(recent));

@@ -26,10 +26,12 @@ crate::check! {
     ///
     /// `DescribeTargetHealth` gives the state `unhealthy` now. In a kill loop there are moments
     /// without a target: then a task of the current version that was stopped for this health check
-    /// within half an hour, and the service event that says how it failed, tell the same. A lone
-    /// event about a target that has recovered is no finding. Both halves of a blue/green pair
-    /// count. During the service's grace period a target may be unhealthy because its task still
-    /// starts: while others are healthy that is no finding, and if none is, the finding says so.
+    /// within half an hour, and the service event that says how it failed, tell the same. Of a
+    /// version that ECS gave up, the events of its time tell how its targets failed, until a later
+    /// deployment succeeds: whoever is registered now is of another version. A lone event about a
+    /// target that has recovered is no finding. Both halves of a blue/green pair count. During the
+    /// service's grace period a target may be unhealthy because its task still starts: while others
+    /// are healthy that is no finding, and if none is, the finding says so.
     ///
     /// # What to do
     ///

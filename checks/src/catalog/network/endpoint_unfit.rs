@@ -35,9 +35,10 @@ crate::check! {
     /// subnet. The endpoint for what they asked for does not exist, though the VPC has others; or
     /// its state is not `available`; or it has no private DNS, so that the name leads out of the
     /// VPC; or, for S3, it is not in the subnet's route table; or none of its security groups
-    /// admits the tasks on port 443. A policy counts where AWS names it in its refusal, or where S3
-    /// answers 403 for the layers that ECR keeps there, and the policy allows `s3:GetObject` on
-    /// that bucket to nobody. An endpoint in another zone than the task's is fine.
+    /// admits the tasks on port 443, though a task may have asked a public address. A policy counts
+    /// where AWS names it in its refusal, or where S3 answers 403 for the layers that ECR keeps
+    /// there, and the policy allows `s3:GetObject` on that bucket to nobody. An endpoint in another
+    /// zone than the task's is fine.
     ///
     /// # What to do
     ///

@@ -46,7 +46,7 @@ impl Mark {
 pub enum State {
     /// ECS, or another controller, runs it or brings it up.
     Current,
-    /// Its deployment failed, and there is nothing that took its place.
+    /// Its deployment failed, and nothing took its place.
     Failed,
     /// Its deployment failed, and ECS goes back, or went back, to the version before.
     RolledBack,
@@ -128,6 +128,11 @@ impl<'a> Version<'a> {
             State::Failed => ", whose deployment failed,",
             State::RolledBack => ", which was rolled back,",
         }
+    }
+
+    /// Whether ECS gave it up for good: what it failed of stands until a later deployment succeeds.
+    pub fn is_given_up(&self) -> bool {
+        self.state != State::Current && self.revision.is_some()
     }
 
     pub fn is_past(&self) -> bool {

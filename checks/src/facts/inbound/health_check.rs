@@ -226,11 +226,12 @@ pub fn of_the_given_up<'a>(
     patient: &Patient<'a>,
     group: &str,
 ) -> Result<Option<FailedCheck<'a>>, Blind> {
-    for version in
-        version::troubled(patient)?.into_iter().filter(|version| version.state != State::Current)
-    {
+    for version in version::troubled(patient)?.into_iter().filter(Version::is_given_up) {
+        if !failed_its_checks(patient, &version)? {
+            continue;
+        }
         for (event, reason) in complaints(patient, group) {
-            if is_about(patient, &version, group, event)? {
+            if is_about(patient, &version, event)? {
                 return Ok(Some(by_event(patient, group, version, event, reason)));
             }
         }
@@ -238,16 +239,22 @@ pub fn of_the_given_up<'a>(
     Ok(None)
 }
 
-/// Whether an event about an unhealthy target is about one of this version's: it names the version
-/// or a task of it. Where it names neither, or a task that ECS has forgotten, it was made in the
-/// version's life, and that version is known to have failed so; or nothing is left of its tasks,
-/// and it was the circuit breaker that ended it.
-fn is_about(
-    patient: &Patient,
-    version: &Version,
-    group: &str,
-    event: &ServiceEvent,
-) -> Result<bool, Blind> {
+/// Whether a version ended for its health checks: tasks of it were stopped for one; or none is known
+/// to have failed of anything else, and it was the circuit breaker that ended it. A target may be
+/// unhealthy for a moment in a version that an alarm ended.
+fn failed_its_checks(patient: &Patient, version: &Version) -> Result<bool, Blind> {
+    let own: Vec<&Task> =
+        patient.stopped_tasks()?.iter().filter(|task| version.has(task)).collect();
+    if own.iter().any(|task| stopped_for(task).is_some()) {
+        return Ok(true);
+    }
+    let failed = own.iter().any(|task| StopKind::of(task).is_failure());
+    Ok(!failed && version::was_broken_off(patient)?)
+}
+
+/// Whether an event about an unhealthy target is about one of this version's: it was made in the
+/// version's life, and names the version or a task of it, or nobody that is known to be another's.
+fn is_about(patient: &Patient, version: &Version, event: &ServiceEvent) -> Result<bool, Blind> {
     if !event.created_at.is_some_and(|at| version.lived(at)) {
         return Ok(false);
     }
@@ -257,18 +264,9 @@ fn is_about(
     {
         return Ok(version.marks.iter().any(|mark| mark.deployment == id));
     }
-    let stopped = patient.stopped_tasks()?;
-    if let Some(id) = about.task {
-        let mut known = stopped.iter().chain(patient.running_tasks()?);
-        if let Some(task) = known.find(|task| task.id() == id) {
-            return Ok(version.has(task));
-        }
-    }
-    let mut own = stopped.iter().filter(|task| version.has(task)).peekable();
-    if own.peek().is_some() {
-        return Ok(own.any(|task| stopped_for(task).is_some_and(|named| named == group)));
-    }
-    version::was_broken_off(patient)
+    let Some(id) = about.task else { return Ok(true) };
+    let mut known = patient.stopped_tasks()?.iter().chain(patient.running_tasks()?);
+    Ok(known.find(|task| task.id() == id).is_none_or(|task| version.has(task)))
 }
 
 /// How the health check of a group fails: now, or else as it did for a version that ECS gave up.
@@ -292,7 +290,7 @@ pub fn groups<'a>(
 ) -> Result<BTreeSet<&'a str>, Blind> {
     let mut groups = traffic::groups(patient)?;
     let given_up = findings.see(version::troubled(patient)).unwrap_or_default();
-    for version in given_up.iter().filter(|version| version.state != State::Current) {
+    for version in given_up.iter().filter(|version| version.is_given_up()) {
         groups.extend(patient.service().events.iter().filter_map(|event| {
             let lived = event.created_at.is_some_and(|at| version.lived(at));
             match event::read(&event.message) {
@@ -590,7 +588,7 @@ mod tests {
             " until 31 min ago".to_owned(),
         );
         let forget = |s: &mut Snapshot| baseline::stop_tasks(s, 0, |_| ());
-        let changes: [(&str, Change, bool); 7] = [
+        let changes: [(&str, Change, bool); 8] = [
             ("as it is", |_| (), true),
             (
                 "three hours later",
@@ -616,10 +614,22 @@ mod tests {
                 false,
             ),
             (
+                "an alarm ended it, and its task was taken away with it",
+                |s| {
+                    let arn = s.services[0].service_arn.clone();
+                    s.stopped_tasks.change(&arn).unwrap()[0].stopped_reason =
+                        Some(format!("Scaling activity initiated by (deployment {NEW})"));
+                    newest_deployment(s).deployment_circuit_breaker = None;
+                },
+                false,
+            ),
+            (
                 "its tasks stopped for something else, and one that is forgotten failed",
                 |s| {
                     let arn = s.services[0].service_arn.clone();
-                    s.stopped_tasks.change(&arn).unwrap()[0].stopped_reason = None;
+                    let task = &mut s.stopped_tasks.change(&arn).unwrap()[0];
+                    (task.stopped_reason, task.stop_code) =
+                        (None, Some("TaskFailedToStart".into()));
                     s.services[0].events[0].message = complaint(&id::task(9));
                 },
                 false,
