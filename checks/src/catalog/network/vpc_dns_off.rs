@@ -10,7 +10,6 @@ use crate::facts::network::egress_path::{self, Journey};
 use crate::finding::{Evidence, Finding, Kind, Remedy, Subject};
 use crate::hcl::Name;
 use crate::patient::Patient;
-use crate::seen::Blind;
 use crate::snapshot::VpcDns;
 use crate::{aws, hcl};
 
