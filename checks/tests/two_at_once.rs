@@ -29,8 +29,13 @@ fn merged(base: &Value, one: &Value, other: &Value) -> Option<Value> {
     let names: BTreeSet<&String> = base.keys().chain(one.keys()).chain(other.keys()).collect();
     let mut all = serde_json::Map::new();
     for name in names {
+        let is_gone = one.get(name).is_none() || other.get(name).is_none();
         let [base, one, other] = [base, one, other].map(|it| it.get(name).unwrap_or(&Value::Null));
-        all.insert(name.clone(), merged(base, one, other)?);
+        let value = merged(base, one, other)?;
+        // What one of them took away is not there, rather than null.
+        if !(is_gone && value.is_null()) {
+            all.insert(name.clone(), value);
+        }
     }
     Some(Value::Object(all))
 }
@@ -42,7 +47,7 @@ fn merged_snapshots(base: &Value, one: &Value, other: &Value) -> Option<Snapshot
         all.each_mut().map(|it| it["services"][0].take());
     let mut both = merged(&all[0], &all[1], &all[2])?;
     both["services"][0] = merged(&base_service, &one_service, &other_service)?;
-    serde_json::from_value(both).ok()
+    Some(serde_json::from_value(both).expect("a snapshot"))
 }
 
 fn diagnosed(snapshot: &Snapshot) -> Diagnosis {
@@ -243,6 +248,11 @@ fn a_merge_keeps_both_changes_and_refuses_two_of_one_thing() {
     assert_eq!(
         merged(&base, &one, &other),
         Some(value(r#"{"a": 3, "table": {"x": [1, 2], "y": 2, "z": 4}}"#))
+    );
+    let without = value(r#"{"a": 1, "table": {"y": 2}}"#);
+    assert_eq!(
+        merged(&base, &other, &without),
+        Some(value(r#"{"a": 3, "table": {"y": 2, "z": 4}}"#))
     );
     let against = value(r#"{"a": 1, "table": {"x": [9], "y": 2}}"#);
     assert_eq!(merged(&base, &one, &against), None);
