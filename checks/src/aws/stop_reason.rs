@@ -46,6 +46,8 @@ pub enum Trouble {
     ServiceLinkedRoleBroken,
     /// A connection of the app itself did not come about: its log says so, and no reason of ECS's.
     AppUnreached,
+    DiscoveryNotProvisioned,
+    LaunchDenied,
 }
 
 impl Trouble {
@@ -61,6 +63,7 @@ impl Trouble {
                 | Trouble::QuotaReached
                 | Trouble::ZoneUnsupported
                 | Trouble::RoleNotAssumable
+                | Trouble::LaunchDenied
         )
     }
 }
@@ -77,6 +80,67 @@ pub enum Step {
     EnvironmentFile,
     FileSystem,
     Container,
+    /// FireLens, Fluentd and other drivers that do not write to CloudWatch.
+    LogRouter,
+    Interface,
+    /// Instances for a capacity provider.
+    Launch,
+    /// Whatever the agent does besides.
+    Agent,
+}
+
+impl Step {
+    /// What failed, as the subject of a sentence.
+    pub fn words(self) -> &'static str {
+        match self {
+            Step::Pull => "the pull of the image",
+            Step::RegistryAuth => "the login to the registry",
+            Step::Secret => "fetching a secret",
+            Step::SecretOrRegistryAuth => "fetching secrets or the login to the registry",
+            Step::Log => "setting up the log driver",
+            Step::LogRouter => "setting up FireLens or the log driver",
+            Step::EnvironmentFile => "fetching an environment file",
+            Step::FileSystem => "mounting a volume",
+            Step::Container => "starting a container",
+            Step::Interface => "making the task's network interface",
+            Step::Launch => "launching an instance",
+            Step::Agent => "a step of the ECS agent",
+        }
+    }
+
+    /// Where to look when the words say no more.
+    pub fn advice(self) -> &'static str {
+        match self {
+            Step::Pull | Step::RegistryAuth => {
+                "Pull the image elsewhere with the same name: if that fails as well, mend the image, its name or the registry."
+            }
+            Step::Secret | Step::SecretOrRegistryAuth => {
+                "Compare valueFrom and repositoryCredentials in the task definition with the secret, and look whether Secrets Manager or Parameter Store throttles."
+            }
+            Step::Log => {
+                "Compare logConfiguration in the task definition with the log driver's options."
+            }
+            Step::LogRouter => {
+                "Look whether the container of the log router is in the task, starts first (dependsOn) and can read its configuration; CloudWatch has no part in it."
+            }
+            Step::EnvironmentFile => {
+                "Compare environmentFiles in the task definition with the bucket."
+            }
+            Step::FileSystem => {
+                "Compare volumes and mountPoints in the task definition with the file system."
+            }
+            Step::Container => {
+                "Compare what the words name (limits, devices, ports, user, mounts or memory) between the task definition and the instance."
+            }
+            Step::Interface => {
+                "Compare subnets and security groups of the service with those that exist: one of them is gone."
+            }
+            Step::Launch => {
+                "Widen the instance types, subnets or capacity of the capacity provider, or try again later."
+            }
+            Step::Agent => "Read the ECS agent's log on the instance.",
+        }
+    }
 }
 
 /// What went wrong with it: what the tail of a reason tells.
@@ -90,6 +154,8 @@ pub enum Fault {
     Denied,
     Network,
     Missing,
+    /// It is there, and not in the form that ECS can read.
+    Malformed,
 }
 
 /// What one text says.
@@ -109,6 +175,9 @@ pub fn read(text: &str) -> Option<Reason> {
             table::Clue::Whole(trouble) => whole = whole.or(Some(trouble)),
             table::Clue::Step(one) => step = step.or(Some(one)),
             table::Clue::Fault(one) => fault = fault.or(Some(one)),
+            // Of whole troubles that stand before it in the table, one has the word.
+            table::Clue::Quoted(_) if whole.is_none() => return None,
+            table::Clue::Quoted(_) => {}
         }
     }
     let trouble = match whole {
@@ -116,6 +185,14 @@ pub fn read(text: &str) -> Option<Reason> {
         None => together(step?, fault)?,
     };
     Some(Reason { trouble, step, fault })
+}
+
+/// What ECS was about to do when it failed, also where nobody knows what the fault was.
+pub fn step(text: &str) -> Option<Step> {
+    table::clues(text).find_map(|clue| match clue {
+        table::Clue::Step(step) | table::Clue::Quoted(step) => Some(step),
+        table::Clue::Whole(_) | table::Clue::Fault(_) => None,
+    })
 }
 
 /// What a step and its fault amount to; none where the text was cut off before it said so.
@@ -136,14 +213,22 @@ fn together(step: Step, fault: Option<Fault>) -> Option<Trouble> {
         (Step::Pull, Some(Fault::Missing)) => Trouble::ImageNotFound,
         (Step::Secret, Some(Fault::Denied | Fault::Key)) => Trouble::SecretDenied,
         (Step::Secret, Some(Fault::Network)) => Trouble::SecretStoreUnreachable,
-        (Step::Secret, Some(Fault::Missing)) => Trouble::SecretMissing,
+        (Step::Secret, Some(Fault::Missing | Fault::Malformed)) => Trouble::SecretMissing,
         (Step::Log, Some(Fault::Denied | Fault::Key)) => Trouble::LogsDenied,
         (Step::Log, Some(Fault::Network)) => Trouble::LogsUnreachable,
         (Step::Log, Some(Fault::Missing)) => Trouble::LogGroupMissing,
         (Step::Log, _) => Trouble::LogOptionsWrong,
-        (Step::Pull | Step::RegistryAuth | Step::Secret | Step::SecretOrRegistryAuth, _) => {
-            return None;
-        }
+        (
+            Step::Pull
+            | Step::RegistryAuth
+            | Step::Secret
+            | Step::SecretOrRegistryAuth
+            | Step::LogRouter
+            | Step::Interface
+            | Step::Launch
+            | Step::Agent,
+            _,
+        ) => return None,
     })
 }
 

@@ -18,17 +18,36 @@ pub(super) enum Clue {
     Step(Step),
     /// What went wrong with it.
     Fault(Fault),
+    /// The step is certain, and what went wrong with it is no trouble that a check knows: the words
+    /// themselves have to tell.
+    Quoted(Step),
 }
 
-use Clue::{Fault as F, Step as S, Whole as W};
+use Clue::{Fault as F, Quoted as Q, Step as S, Whole as W};
 
 /// Texts are those of AWS's docs, of the ECS agent's source, and of real accounts. Apostrophes may
 /// be typographic: `.`.
 pub(super) const CLUES: &[(Clue, &str)] = &[
-    (W(Trouble::OutOfMemory), r"OutOfMemoryError|[Cc]ontainer killed due to memory usage"),
+    (
+        W(Trouble::OutOfMemory),
+        r"OutOfMemoryError|[Cc]ontainer killed due to memory usage|container init was OOM-killed",
+    ),
+    (
+        W(Trouble::QuotaReached),
+        r"Unable to launch instance\(s\).*(MaxSpotInstanceCountExceeded|VcpuLimitExceeded)",
+    ),
+    (
+        W(Trouble::LaunchDenied),
+        r"Unable to launch instance\(s\).*(UnauthorizedOperation|not authorized to perform)",
+    ),
     (
         W(Trouble::SubnetFull),
         r"InsufficientFreeAddressesInSubnet|has insufficient free addresses|not enough free addresses",
+    ),
+    (Q(Step::Launch), r"Unable to launch instance\(s\) for capacity provider"),
+    (
+        Q(Step::Interface),
+        r"Invalid(SubnetID|Subnet|Group|SecurityGroupID)\.NotFound|security group .* does not exist",
     ),
     (W(Trouble::RoleNotAssumable), r"ECS was unable to assume the role"),
     (
@@ -60,6 +79,10 @@ pub(super) const CLUES: &[(Clue, &str)] = &[
         W(Trouble::InterfaceNotProvisioned),
         r"Timeout waiting for (network interface|EphemeralStorage) provisioning|attempting to Create Network Interface",
     ),
+    (
+        W(Trouble::DiscoveryNotProvisioned),
+        r"Timeout waiting for service discovery instance provisioning",
+    ),
     (W(Trouble::ComputeIncompatible), r"not compatible with the selected compute strategy"),
     (
         W(Trouble::ServiceLinkedRoleBroken),
@@ -70,16 +93,35 @@ pub(super) const CLUES: &[(Clue, &str)] = &[
         r"container ordering dependency .*(has timed out|did not exit successfully|will never start|does not exist)",
     ),
     (W(Trouble::LogGroupMissing), r"not authorized to perform: logs:CreateLogGroup"),
+    // Logs that go elsewhere than to CloudWatch, and the files of FireLens.
+    (
+        Q(Step::LogRouter),
+        r"firelens|fluent\.sock|fluentd|127\.0\.0\.1:24224|logging driver.*(splunk|gelf|syslog)|log driver.*(splunk|gelf|syslog)",
+    ),
+    // Of a pull, what no setting of the network or of a role mends.
+    (
+        Q(Step::Pull),
+        r"x509: |503 Service Unavailable|invalid reference format|failed to Lchown|Windows version .* is incompatible|no matching manifest for windows",
+    ),
+    // Of a start, what is not about the command.
+    (
+        Q(Step::Container),
+        r"setrlimit|rlimit|nvidia|could not select device driver|port is already allocated|address already in use|unable to find user|no matching entries in passwd|error mounting|invalid mount|HostConfigError|InvalidVolumeError|Minimum memory limit|cannot allocate memory",
+    ),
+    (Q(Step::Agent), r"ContainerNetworkingError|ContainerVanishedError|TaskDefinition is inactive"),
     // What ECS was about to do, the more telling words first.
     (S(Step::EnvironmentFile), r"environment (variable )?files? from|failed to download env files"),
-    (S(Step::FileSystem), r"EFS utils|EFS volumes?|mount\.nfs4?|amazon-efs-mount"),
+    (
+        S(Step::FileSystem),
+        r"EFS utils|EFS volumes?|mount\.nfs4?|amazon-efs-mount|VolumeDriver\.Create: mounting volume failed|Failed to resolve .fs-",
+    ),
     (
         S(Step::Log),
         r"logger args|logging driver|CloudWatch log (group|stream)|Cloudwatch log (group|stream)|awslogs",
     ),
     (
         S(Step::Secret),
-        r"from (asm|ssm)|[Ss]ecrets? [Mm]anager|Parameter Store|ssm parameters|secretsmanager:|ssm:GetParameters|retrieve secret",
+        r"from (asm|ssm)|[Ss]ecrets? [Mm]anager|Parameter Store|ssm parameters|secretsmanager:|ssm:GetParameters|retrieve secret|SSM Parameter Store|asm fetching authorization data|AuthorizationData",
     ),
     (
         S(Step::RegistryAuth),
@@ -95,7 +137,11 @@ pub(super) const CLUES: &[(Clue, &str)] = &[
         r"Cannot(Start|Create|Inspect)ContainerError|CannotCreateVolumeError|(ContainerRuntime|ContainerRuntimeTimeout|DockerTimeout)Error",
     ),
     // What went wrong with it.
-    (F(Fault::Space), r"no space left on device"),
+    (F(Fault::Space), r"no space left on device|Thin Pool has \d+ free"),
+    (
+        F(Fault::Malformed),
+        r"invalid character '|unexpected end of JSON input|unable to unmarshal secret value|AuthorizationData is malformed|invalid ARN format",
+    ),
     (
         F(Fault::Platform),
         r"descriptor matching platform|no match for platform|no matching manifest for|exec format error",
@@ -108,11 +154,11 @@ pub(super) const CLUES: &[(Clue, &str)] = &[
     ),
     (
         F(Fault::Network),
-        r"connection issue between|dial (tcp|udp)|i/o timeout|TLS handshake timeout|connection timed out|Client\.Timeout exceeded|request canceled|request context canceled|context (deadline exceeded|canceled)|signal: killed|send request failed|no route to host|network is unreachable|no such host|httpReaderSeeker: failed open|pull command failed: panic: runtime error|[Cc]heck your (task )?network c",
+        r"connection issue between|dial (tcp|udp)|i/o timeout|TLS handshake timeout|connection timed out|Client\.Timeout exceeded|request canceled|request context canceled|context (deadline exceeded|canceled)|signal: killed|send request failed|no route to host|network is unreachable|no such host|connection reset by peer|httpReaderSeeker: failed open|pull command failed: panic: runtime error|[Cc]heck your (task )?network c",
     ),
     (
         F(Fault::Missing),
-        r"not found|manifest unknown|does not exist|can.t find|NotFoundException|ParameterNotFound|did not contain json key|invalid ssm parameters|Check whether the image exists|NoSuchKey|marked for deletion",
+        r"not found|manifest unknown|does not exist|can.t find|NotFoundException|ParameterNotFound|did not contain json key|invalid (ssm )?parameters: |Check whether the image exists|NoSuchKey|marked for deletion",
     ),
 ];
 
@@ -132,7 +178,7 @@ pub(super) fn clues(text: &str) -> impl Iterator<Item = Clue> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::aws::stop_reason::read;
+    use crate::aws::stop_reason::{read, step};
 
     #[test]
     fn every_pattern_compiles() {
@@ -141,6 +187,58 @@ mod tests {
 
     /// Texts as AWS's docs have them, or as accounts and the ECS agent's tests show them.
     const TEXTS: &[(Trouble, &str)] = &[
+        (
+            Trouble::OutOfMemory,
+            "CannotStartContainerError: Error response from daemon: OCI runtime create failed: container_linux.go:380: starting container process caused: container init was OOM-killed (memory limit too low?): unknown",
+        ),
+        (
+            Trouble::SecretMissing,
+            "ResourceInitializationError: unable to pull secrets or registry auth: execution resource retrieval failed: unable to retrieve secret from asm: service call has been retried 1 time(s): invalid character '\\'' looking for beginning of value",
+        ),
+        (
+            Trouble::SecretMissing,
+            "fetching secret data from SSM Parameter Store in eu-west-2: invalid parameters: /x",
+        ),
+        (
+            Trouble::SecretMissing,
+            "unable to retrieve secret from asm: an invalid ARN format for the AWS Secrets Manager secret was specified",
+        ),
+        (
+            Trouble::SecretMissing,
+            "asm fetching authorization data: unable to unmarshal secret value",
+        ),
+        (
+            Trouble::SecretMissing,
+            "asm fetching authorization data: AuthorizationData is malformed, empty field",
+        ),
+        (
+            Trouble::RegistryUnreachable,
+            "CannotPullContainerError: failed to copy: read tcp 10.0.1.2:1->52.1.1.1:443: read: connection reset by peer",
+        ),
+        (
+            Trouble::DiskFull,
+            "CannotCreateContainerError: Error response from daemon: devmapper: Thin Pool has 4350 free data blocks which is less than minimum required 4454 free data blocks.",
+        ),
+        (
+            Trouble::FileSystemNotMounted,
+            "CannotCreateVolumeError: Error response from daemon: create x: VolumeDriver.Create: mounting volume failed: Failed to resolve \"fs-1.efs.eu-west-2.amazonaws.com\"",
+        ),
+        (
+            Trouble::DiscoveryNotProvisioned,
+            "Timeout waiting for service discovery instance provisioning to complete.",
+        ),
+        (
+            Trouble::LaunchDenied,
+            "ResourceInitializationError: Unable to launch instance(s) for capacity provider cp. UnauthorizedOperation: You are not authorized to perform this operation. User: arn:aws:sts::1:assumed-role/infra/ECSManagedInstances is not authorized to perform: iam:PassRole on resource: arn:aws:iam::1:role/x",
+        ),
+        (
+            Trouble::QuotaReached,
+            "ResourceInitializationError: Unable to launch instance(s) for capacity provider cp. VcpuLimitExceeded: You have requested more vCPU capacity",
+        ),
+        (
+            Trouble::SubnetFull,
+            "ResourceInitializationError: Unable to launch instance(s) for capacity provider cp. InsufficientFreeAddressesInSubnet: no",
+        ),
         (
             Trouble::ImageNotFound,
             "CannotPullContainerError: pull image manifest has been retried 5 time(s): failed to resolve ref 123456789012.dkr.ecr.eu-west-2.amazonaws.com/api:v9: 123456789012.dkr.ecr.eu-west-2.amazonaws.com/api:v9: not found",
@@ -341,6 +439,97 @@ mod tests {
     fn reads_the_reasons_that_aws_writes() {
         for (trouble, text) in TEXTS {
             assert_eq!(read(text).map(|reason| reason.trouble), Some(*trouble), "{text}");
+        }
+    }
+
+    /// Texts whose step is certain and whose fault no check knows: they are quoted.
+    const QUOTED: &[(Step, &str)] = &[
+        (
+            Step::Secret,
+            "ResourceInitializationError: unable to pull secrets or registry auth: unable to retrieve secrets from ssm: ThrottlingException: Rate exceeded",
+        ),
+        (
+            Step::LogRouter,
+            "ResourceInitializationError: unable to download firelens s3 config file: AccessDenied: Access Denied",
+        ),
+        (
+            Step::LogRouter,
+            "CannotStartContainerError: Error response from daemon: failed to initialize logging driver: dial tcp 127.0.0.1:24224: connect: connection refused",
+        ),
+        (
+            Step::LogRouter,
+            "CannotStartContainerError: Error response from daemon: failed to initialize logging driver: dial unix /var/run/fluent.sock: connect: no such file or directory",
+        ),
+        (
+            Step::LogRouter,
+            "CannotStartContainerError: Error response from daemon: failed to initialize logging driver: splunk: Options https://splunk:8088: dial tcp: i/o timeout",
+        ),
+        (
+            Step::Pull,
+            "CannotPullContainerError: failed to do request: Head https://r.example.com/v2/: x509: certificate signed by unknown authority",
+        ),
+        (
+            Step::Pull,
+            "CannotPullContainerError: unexpected status from HEAD request to https://r.example.com/v2/: 503 Service Unavailable",
+        ),
+        (Step::Pull, "CannotPullContainerError: invalid reference format"),
+        (
+            Step::Pull,
+            "CannotPullContainerError: failed to extract layer: failed to Lchown /x for UID 1: lchown /x: invalid argument",
+        ),
+        (
+            Step::Pull,
+            "CannotPullContainerError: no matching manifest for windows/amd64 10.0.17763 in the manifest list entries",
+        ),
+        (
+            Step::Pull,
+            "CannotPullContainerError: a Windows version 10.0.20348-based image is incompatible with a 10.0.17763 host",
+        ),
+        (
+            Step::Container,
+            "CannotStartContainerError: failed to create shim task: OCI runtime create failed: error setting rlimits for ready process: error setting rlimit type 7: operation not permitted",
+        ),
+        (
+            Step::Container,
+            "CannotStartContainerError: Error response from daemon: could not select device driver \"nvidia\" with capabilities: [[gpu]]",
+        ),
+        (
+            Step::Container,
+            "CannotStartContainerError: Error response from daemon: Bind for 0.0.0.0:8080 failed: port is already allocated",
+        ),
+        (
+            Step::Container,
+            "CannotStartContainerError: Error response from daemon: unable to find user app: no matching entries in passwd file",
+        ),
+        (
+            Step::Container,
+            "CannotStartContainerError: OCI runtime create failed: error mounting \"/x\" to rootfs at \"/y\": not a directory",
+        ),
+        (
+            Step::Interface,
+            "Unexpected EC2 error while attempting to Create Network Interface in subnet 'subnet-1': InvalidSubnetID.NotFound",
+        ),
+        (
+            Step::Interface,
+            "Unexpected EC2 error while attempting to Create Network Interface: InvalidGroup.NotFound",
+        ),
+        (
+            Step::Launch,
+            "ResourceInitializationError: Unable to launch instance(s) for capacity provider cp. InsufficientInstanceCapacity: We currently do not have sufficient capacity.",
+        ),
+        (
+            Step::Launch,
+            "ResourceInitializationError: Unable to launch instance(s) for capacity provider cp. UnfulfillableCapacity: no",
+        ),
+        (Step::Agent, "ContainerNetworkingError: failed to set up the network"),
+        (Step::Agent, "ContainerVanishedError: the container is gone"),
+    ];
+
+    #[test]
+    fn a_step_with_a_fault_that_no_check_knows_is_quoted() {
+        for (expected, text) in QUOTED {
+            assert_eq!(read(text), None, "{text}");
+            assert_eq!(step(text), Some(*expected), "{text}");
         }
     }
 

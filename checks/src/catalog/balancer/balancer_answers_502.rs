@@ -29,7 +29,8 @@ crate::check! {
     /// service's in which `TargetConnectionErrorCount` of its own target groups counts too. Minutes
     /// in which a deployment or scaling stopped a task are left out: a burst just then comes from
     /// requests that the task did not finish. The app's own 502 is counted elsewhere, and is not
-    /// this. Tasks that failed within a minute of such answers are why, if there are any.
+    /// this. Tasks that failed within a minute of such answers are why, if there are any. Where none
+    /// did and every connection came about, the balancer's idle time-out is there to compare.
     ///
     /// # What to do
     ///
@@ -54,7 +55,8 @@ crate::check! {
     explains: [],
     applies: [BehindLoadBalancer],
     reads: [
-        DescribeServices, DescribeServiceRevisions, DescribeTargetGroups, DescribeListeners, DescribeRules, DescribeTasks, GetMetricData,
+        DescribeServices, DescribeServiceRevisions, DescribeTargetGroups, DescribeListeners, DescribeRules, DescribeTasks, DescribeLoadBalancerAttributes,
+        GetMetricData,
     ],
     example: on fargate, |snapshot| {
         use crate::baseline::{id, minutes};
@@ -71,7 +73,8 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
             keep_own(patient, &mut errors)?;
         }
         if errors.minutes.len() > 1 && errors.sum() >= 3.0 {
-            findings.add(finding(patient, &errors, refused)?);
+            let timeout = findings.see(balancer_errors::idle_timeout(patient, errors.balancer));
+            findings.add(finding(patient, &errors, refused, timeout.flatten())?);
         }
     }
     Ok(())
@@ -92,7 +95,12 @@ fn keep_own(patient: &Patient, errors: &mut Errors) -> Result<(), Blind> {
     Ok(())
 }
 
-fn finding(patient: &Patient, errors: &Errors, refused: Option<Recent>) -> Result<Finding, Blind> {
+fn finding(
+    patient: &Patient,
+    errors: &Errors,
+    refused: Option<Recent>,
+    timeout: Option<f64>,
+) -> Result<Finding, Blind> {
     let failed = patient.stopped_tasks()?.iter().filter(|task| StopKind::of(task).is_failure());
     let versions: BTreeSet<&str> = failed
         .filter(|task| errors.minutes.iter().any(|(at, _)| balancer_errors::is_near(task, *at)))
@@ -118,8 +126,14 @@ fn finding(patient: &Patient, errors: &Errors, refused: Option<Recent>) -> Resul
     let finding = Subject::new(Kind::LoadBalancer, errors.balancer)
         .sick(claim, errors.evidence())
         .detail(why)
-        .because_all(refused.map(|refused| refused.evidence))
         .mend(remedy);
+    let finding = match (refused, timeout) {
+        (Some(refused), _) => finding.because(refused.evidence),
+        (None, Some(timeout)) if versions.is_empty() => {
+            with_idle_timeout(finding, errors.balancer, timeout)
+        }
+        (None, _) => finding,
+    };
     // Tasks that fail take a group's targets with them, whatever group they are registered with.
     Ok(if versions.is_empty() {
         finding
@@ -128,6 +142,19 @@ fn finding(patient: &Patient, errors: &Errors, refused: Option<Recent>) -> Resul
     } else {
         finding.concerns_all(Kind::TaskDefinition, versions)
     })
+}
+
+/// The idle time-out to compare with the server's own, which no log names.
+fn with_idle_timeout(finding: Finding, balancer: &str, timeout: f64) -> Finding {
+    let mut finding = finding
+        .detail(format!(
+            "The balancer keeps idle connections for {timeout:.0} s: a server that closes them sooner causes just that."
+        ))
+        .because(balancer_errors::idle_timeout_evidence(balancer, timeout));
+    finding.remedy.summary = format!(
+        "Let the server keep idle connections (keep-alive) for longer than the balancer's idle time-out of {timeout:.0} s; if it does, access logs of the balancer name the requests and the targets."
+    );
+    finding
 }
 
 #[cfg(test)]
@@ -255,6 +282,16 @@ mod tests {
             stopping.explains.iter().any(|node| node.check.id() == "balancer_answers_502"),
             "{stopping:#?}"
         );
+    }
+
+    #[test]
+    fn where_connections_break_the_idle_time_out_is_there_to_compare() {
+        let snapshot = counting(&[(2, 3.0), (5, 4.0), (9, 2.0)]);
+        let finding = exam(CHECK, &snapshot).findings.remove(0);
+        assert!(finding.detail.contains("keeps idle connections for 60 s"), "{}", finding.detail);
+        assert!(finding.remedy.summary.contains("idle time-out of 60 s"));
+        let refused = exam(CHECK, &(CHECK.example)()).findings.remove(0);
+        assert!(!refused.detail.contains("idle"), "{}", refused.detail);
     }
 
     #[test]

@@ -2,15 +2,21 @@
 //! something that ECS needs. Other reasons for which a managed resource fails are for
 //! `managed_resource_failed` to tell.
 
+use std::sync::LazyLock;
+
 use jiff::SignedDuration;
+use regex::Regex;
 
 use crate::aws::rollback_reason::{self, Denied, Reason};
+use crate::aws::stop_reason::{self, Trouble};
 use crate::aws::time::age;
 use crate::check::{Findings, NoAnswer};
 use crate::facts::access::refusal;
 use crate::facts::deployment::{managed, rollback, rollout};
+use crate::facts::tasks::reason;
 use crate::finding::{Evidence, Finding, Kind, Remedy, Subject};
 use crate::patient::Patient;
+use crate::text::pattern;
 use crate::{aws, hcl, words};
 
 crate::check! {
@@ -24,7 +30,8 @@ crate::check! {
     ///
     /// # How we tell
     ///
-    /// The reason that ECS gives for going back, or the `statusReason` of a resource that it
+    /// An event or a stopped task says that instances may not be launched for a capacity provider.
+    /// Or the reason that ECS gives for going back, or the `statusReason` of a resource that it
     /// manages, names the role and the action, or says that permissions are missing on the
     /// infrastructure role. AWS's own managed policies have had gaps. A role or policy that was
     /// made within the last two minutes may not have arrived everywhere; such a young refusal is
@@ -50,9 +57,9 @@ crate::check! {
     title: "ECS may not manage what the deployment needs",
     severity: High,
     role: Cause,
-    explains: [TooFewRunning, DeploymentStuck, RolledBack, RollbackFailed],
+    explains: [TooFewRunning, DeploymentStuck, RolledBack, RollbackFailed, TasksFailToStart],
     applies: [DeployedByEcs],
-    reads: [DescribeServices, DescribeServiceDeployments, DescribeServiceRevisions, SimulatePrincipalPolicy],
+    reads: [DescribeServices, DescribeServiceDeployments, DescribeServiceRevisions, DescribeTasks, SimulatePrincipalPolicy],
     example: on express, |snapshot| {
         use crate::baseline::{minutes_ago, roll_out};
         roll_out(snapshot, 35, |deployment| deployment.lifecycle_stage = Some("PRE_SCALE_UP".into()));
@@ -80,6 +87,7 @@ crate::check! {
 const SETTLED: SignedDuration = SignedDuration::from_mins(2);
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
+    may_not_launch(patient, findings);
     let deployment = rollout::newest(patient)?;
     if let Some(deployment) = deployment.filter(|deployment| rollback::began(deployment)) {
         for (reason, evidence) in rollback::reasons(patient, deployment) {
@@ -142,6 +150,45 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     }
     Ok(())
 }
+
+/// Instances that ECS may not launch for a capacity provider.
+fn may_not_launch(patient: &Patient, findings: &mut Findings) {
+    let told = reason::told(patient, findings);
+    for told in told.iter().filter(|told| told.reason.trouble == Trouble::LaunchDenied) {
+        let provider = stop_reason::part(&PROVIDER, told.text)
+            .map_or("a capacity provider".to_owned(), |it| format!("capacity provider {it}"));
+        let refused = stop_reason::refused(told.text);
+        let role = refused.role.unwrap_or("that the provider names");
+        let (claim, remedy) = match refused.action {
+            Some(action) => {
+                let claim = format!(
+                    "ECS needs {action} to launch instances for {provider}, and its infrastructure role {role} does not allow it"
+                );
+                let summary = if action == "iam:PassRole" {
+                    "Allow the infrastructure role to pass the instance role: AWS's own policy allows only roles whose name begins with ecsInstanceRole."
+                } else {
+                    "Allow the action to the role; ECS tries again by itself."
+                };
+                let remedy = Remedy::new(summary);
+                let resource = refused.resource.unwrap_or("*");
+                (claim, refusal::allowing(remedy, role, "ecs-launches", action, resource))
+            }
+            None => (
+                format!(
+                    "ECS may not launch instances for {provider}: its infrastructure role {role} lacks permissions"
+                ),
+                Remedy::new(
+                    "Compare the role with AmazonECSInfrastructureRolePolicyForManagedInstances.",
+                )
+                .cli(told.see(patient)),
+            ),
+        };
+        findings.add(told.finding(patient, &claim).mend(remedy));
+    }
+}
+
+static PROVIDER: LazyLock<Option<Regex>> =
+    LazyLock::new(|| pattern(r"for capacity provider (?<it>[\w/-]+)"));
 
 fn finding(
     patient: &Patient,
@@ -264,6 +311,30 @@ mod tests {
         );
         let command = &exam(CHECK, &snapshot).findings[0].remedy.shell()[0];
         assert!(command.starts_with("aws iam attach-role-policy --role-name ecsElb "), "{command}");
+    }
+
+    #[test]
+    fn instances_that_may_not_be_launched_name_provider_role_and_action() {
+        let said = |why: &str| {
+            let mut snapshot = baseline::worker();
+            baseline::lack_tasks(&mut snapshot);
+            baseline::say(
+                &mut snapshot,
+                20,
+                &format!(
+                    "(service mailer) was unable to place a task. Reason: ResourceInitializationError: Unable to launch instance(s) for capacity provider cp. {why}"
+                ),
+            );
+            exam(CHECK, &snapshot).findings
+        };
+        let denied = said(
+            "UnauthorizedOperation: You are not authorized to perform this operation. User: arn:aws:sts::123456789012:assumed-role/ecsInfrastructureRole/ECSManagedInstances is not authorized to perform: iam:PassRole on resource: arn:aws:iam::123456789012:role/own because no identity-based policy allows the iam:PassRole action.",
+        );
+        assert!(denied[0].says().starts_with(
+            "ECS needs iam:PassRole to launch instances for capacity provider cp, and its infrastructure role ecsInfrastructureRole does not allow it"
+        ));
+        assert!(denied[0].remedy.shell()[0].contains("arn:aws:iam::123456789012:role/own"));
+        assert!(said("InsufficientInstanceCapacity: no capacity.").is_empty());
     }
 
     #[test]

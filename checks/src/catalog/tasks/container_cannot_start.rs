@@ -74,7 +74,9 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
                 } else {
                     ""
                 };
-                format!(", because \"{command}\" is not in the image{hint}")
+                format!(
+                    ", because \"{command}\" is not in the image{hint}, or a volume is mounted over it"
+                )
             }
             Some(command) if told.text.contains("permission denied") => {
                 format!(", because \"{command}\" may not be executed")
@@ -82,12 +84,12 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
             _ => format!(" (\"{}\")", stop_reason::quoted(told.text)),
         };
         let remedy = Remedy::new(
-            "Mend command or entryPoint in the task definition, or the file in the image, and \
-             deploy again.",
+            "Mend command or entryPoint in the task definition, the file in the image, or the \
+             mountPoints that hide it, and deploy again.",
         )
         .cli(aws!(
             "ecs describe-task-definition --task-definition {} \
-             --query taskDefinition.containerDefinitions[].[name,entryPoint,command]",
+             --query taskDefinition.containerDefinitions[].[name,entryPoint,command,mountPoints]",
             told.version()
         ))
         .cli(told.see(patient));
@@ -111,7 +113,7 @@ mod tests {
     #[test]
     fn names_the_command_that_is_not_there() {
         assert!(says(CHECK, &(CHECK.example)())[0].starts_with(
-            "The runtime cannot start a container, because \"mailer serve\" is not in the image (a command is a list of words, not a line for a shell): 3 of 3"
+            "The runtime cannot start a container, because \"mailer serve\" is not in the image (a command is a list of words, not a line for a shell), or a volume is mounted over it: 3 of 3"
         ));
         assert!(
             with("exec: \"/run.sh\": permission denied: unknown")[0]

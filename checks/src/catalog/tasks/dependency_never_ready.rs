@@ -7,9 +7,11 @@ use regex::Regex;
 
 use crate::aws;
 use crate::aws::stop_reason::{self, Trouble};
+use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
-use crate::facts::tasks::reason;
-use crate::finding::Remedy;
+use crate::facts::tasks::last_word;
+use crate::facts::tasks::reason::{self, Told};
+use crate::finding::{Evidence, Finding, Remedy};
 use crate::patient::Patient;
 use crate::text::pattern;
 
@@ -25,7 +27,8 @@ crate::check! {
     ///
     /// A reason speaks of a "container ordering dependency" that has timed out, did not exit
     /// successfully or will never start. That is the ECS agent's wording; where Fargate words it
-    /// otherwise, this check stays silent.
+    /// otherwise, this check stays silent. The exit code of the container that is waited for, and the
+    /// end of its log, are quoted where they are known.
     ///
     /// # What to do
     ///
@@ -48,23 +51,35 @@ crate::check! {
     severity: High,
     role: Cause,
     explains: [TasksFailToStart, TasksKeepStopping],
-    reads: [DescribeServices, DescribeServiceDeployments, DescribeServiceRevisions, DescribeTasks],
+    reads: [DescribeServices, DescribeServiceDeployments, DescribeServiceRevisions, DescribeTasks, DescribeTaskDefinition, GetLogEvents],
     example: on worker, |snapshot| {
+        let definition = crate::baseline::id::ecs("task-definition/mailer:12");
+        if let Some(version) = snapshot.task_definitions.change(&definition) {
+            let mut job = version.container_definitions[0].clone();
+            (job.name, job.essential) = ("migrate".into(), false);
+            version.container_definitions.push(job);
+        }
         crate::baseline::fail_to_start(
             snapshot,
             3,
             "TaskFailedToStart: dependency graph: container ordering dependency [migrate] for target [worker] has timed out.",
         );
+        let arn = snapshot.services[0].service_arn.clone();
+        for task in snapshot.stopped_tasks.change(&arn).into_iter().flatten() {
+            let ended = crate::snapshot::Container { name: "migrate".into(), exit_code: Some(137), ..Default::default() };
+            task.containers.push(ended);
+        }
+        crate::baseline::log_at_last(snapshot, &["Error: cannot connect to the database, trying again"]);
     },
 }
 
 static WAITED_FOR: LazyLock<Option<Regex>> =
-    LazyLock::new(|| pattern(r"dependency \[(?<it>[A-Za-z0-9_-]+)\]"));
+    LazyLock::new(|| pattern(r"dependency \[(?<it>[A-Za-z0-9_-]+)[\](]"));
 static WAITING: LazyLock<Option<Regex>> =
-    LazyLock::new(|| pattern(r"for target \[(?<it>[A-Za-z0-9_-]+)\]"));
+    LazyLock::new(|| pattern(r"for target \[(?<it>[A-Za-z0-9_-]+)[\](]"));
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
-    reason::each(patient, findings, &[Trouble::DependencyNeverReady], |told, _| {
+    reason::each(patient, findings, &[Trouble::DependencyNeverReady], |told, findings| {
         let name = |it: Option<&str>, otherwise: &str| {
             it.map_or(otherwise.to_owned(), |name| format!("container {name}"))
         };
@@ -89,20 +104,72 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
             told.version()
         ))
         .cli(told.see(patient));
-        Some(told.finding(patient, &claim).mend(remedy))
+        let finding = told.finding(patient, &claim).mend(remedy);
+        Some(match stop_reason::part(&WAITED_FOR, told.text) {
+            Some(name) => with_its_end(patient, findings, finding, name, told),
+            None => finding,
+        })
     })
+}
+
+/// How the container ended that is waited for: its exit code and the last word of its log.
+fn with_its_end(
+    patient: &Patient,
+    findings: &mut Findings,
+    mut finding: Finding,
+    name: &str,
+    told: &Told,
+) -> Finding {
+    let ended = told.tasks.iter().find_map(|task| {
+        let container = task.containers.iter().find(|container| container.name == name)?;
+        Some((task, container.exit_code.filter(|code| *code != 0)?))
+    });
+    if let Some((task, code)) = ended {
+        let exit = Evidence::new(Call::DescribeTasks, &task.task_arn, "containers.exitCode", code);
+        finding = finding
+            .detail(format!("Container {name} exited with code {code}."))
+            .because(exit.at(task.stopped_at));
+    }
+    let logged = last_word::of(patient, findings, name, &told.tasks);
+    if let Some(quote) = &logged.quote {
+        finding = finding.detail(format!("Its log says: \"{quote}\"."));
+    }
+    finding.because_all(logged.evidence)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{says, says_of_failed_starts};
+    use crate::snapshot::Container;
+    use crate::testing::{each_stopped, says, says_of_failed_starts};
 
     #[test]
     fn names_both_containers() {
         assert!(
             says(CHECK, &(CHECK.example)())[0]
                 .starts_with("Of its task, container worker waits for container migrate, which is not ready in time: 3 of 3 failed tasks")
+        );
+    }
+
+    #[test]
+    fn the_container_that_is_waited_for_tells_how_it_ended() {
+        let mut snapshot = crate::baseline::worker();
+        crate::baseline::fail_to_start(&mut snapshot, 2, "Task failed to start");
+        let waits = "CannotStartContainerError: dependency graph: failed to resolve container ordering dependency [migrate(example.com/web:v8) (STOPPED->RUNNING) - Exit: 1] for target [worker(example.com/web:v8) (NONE->RUNNING)] as dependency did not exit successfully.";
+        let snapshot = each_stopped(snapshot, |task| {
+            task.containers[0].reason = Some(waits.into());
+            task.containers.push(Container {
+                name: "migrate".into(),
+                exit_code: Some(1),
+                ..Container::default()
+            });
+        });
+        let said = says(CHECK, &snapshot).remove(0);
+        assert!(
+            said.starts_with(
+                "Of its task, container worker waits for container migrate, which failed: 2 of 2"
+            ) && said.contains("Container migrate exited with code 1."),
+            "{said}"
         );
     }
 

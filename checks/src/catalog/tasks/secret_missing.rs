@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 
 use regex::Regex;
 
-use crate::aws::stop_reason::{self, Trouble};
+use crate::aws::stop_reason::{self, Fault, Trouble};
 use crate::check::{Findings, NoAnswer};
 use crate::command::Word;
 use crate::facts::tasks::reason;
@@ -26,7 +26,7 @@ crate::check! {
     ///
     /// Tasks of the version stopped while ECS fetched their secrets, and the end of the reason says
     /// that Secrets Manager cannot find the secret or its version, that the secret "did not contain
-    /// json key", or that parameters are invalid.
+    /// json key" or is no JSON at all, or that parameters are invalid.
     ///
     /// # What to do
     ///
@@ -60,7 +60,7 @@ static KEY: LazyLock<Option<Regex>> = LazyLock::new(|| pattern(r"json key (?<it>
 static SECRET: LazyLock<Option<Regex>> =
     LazyLock::new(|| pattern(r"secret (?<it>arn:aws[^\s,]*:secret:[^\s:,]+)"));
 static PARAMETERS: LazyLock<Option<Regex>> =
-    LazyLock::new(|| pattern(r"invalid ssm parameters: (?<it>[^\s,]+(?:, ?[^\s,]+)*)"));
+    LazyLock::new(|| pattern(r"invalid (?:ssm )?parameters: (?<it>[^\s,]+(?:, ?[^\s,]+)*)"));
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     reason::each(patient, findings, &[Trouble::SecretMissing], |told, _| {
@@ -77,6 +77,15 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
             }
             (None, None) if told.text.contains("marked for deletion") => {
                 format!("{name} is marked for deletion")
+            }
+            (None, None) if told.text.contains("invalid ARN format") => {
+                "valueFrom of a secret is no ARN of Secrets Manager".to_owned()
+            }
+            (None, None) if told.reason.fault == Some(Fault::Malformed) => {
+                format!(
+                    "the value of {name} is not the JSON that the task definition expects (\"{}\")",
+                    stop_reason::quoted(told.text)
+                )
             }
             (None, None) => format!("{name} does not exist under that name in this region"),
         };

@@ -13,9 +13,10 @@ use crate::command::Command;
 use crate::facts::deployment::rollout;
 use crate::facts::tasks::reason;
 use crate::facts::tasks::stop::{self, Failures, StopKind};
-use crate::finding::{Finding, Kind, Remedy, Subject};
+use crate::finding::{Evidence, Finding, Kind, Remedy, Subject};
 use crate::patient::Patient;
 use crate::snapshot::Task;
+use crate::text::capitalised;
 
 crate::check! {
     /// Tasks stop before they ran, or cannot be placed at all.
@@ -106,7 +107,8 @@ fn of_tasks(patient: &Patient, failures: &Failures) -> Option<Finding> {
     let finding = Subject::new(Kind::TaskDefinition, failures.task_definition)
         .sick(claim, stop::evidence(of_usual[0]))
         .because_all(reasons[1..].iter().map(|tasks| stop::evidence(tasks[0])))
-        .mend(remedy(patient.see(Call::DescribeTasks, newest.id())));
+        .because_all(of_container(of_usual[0]))
+        .mend(remedy(words(of_usual[0]), patient.see(Call::DescribeTasks, newest.id())));
     Some(concerning(finding, failures.task_definition))
 }
 
@@ -126,9 +128,20 @@ fn by_reason<'a>(stopped: &[&'a Task]) -> Vec<Vec<&'a Task>> {
     reasons
 }
 
+/// What tells most: the words that a check knows, else the task's own; where these are what ECS says
+/// of every task, a container's.
 fn words(task: &Task) -> &str {
-    reason::of_task(task)
-        .map_or(task.stopped_reason.as_deref().unwrap_or("no reason"), |(_, text, _)| text)
+    if let Some((_, text, _)) = reason::of_task(task) {
+        return text;
+    }
+    let own = task.stopped_reason.as_deref();
+    let is_generic = own.is_none_or(|own| {
+        let own = own.trim_end_matches('.');
+        own.is_empty() || own == "Task failed to start"
+    });
+    let mut containers = task.containers.iter().filter(|it| !stop::is_added_by_aws(&it.name));
+    let of_container = containers.find_map(|container| container.reason.as_deref());
+    of_container.filter(|_| is_generic).or(own).unwrap_or("no reason")
 }
 
 fn of_events(patient: &Patient) -> Option<Finding> {
@@ -153,15 +166,31 @@ fn of_events(patient: &Patient) -> Option<Finding> {
     );
     let finding = Subject::new(Kind::TaskDefinition, definition)
         .sick(claim, patient.evidence("events.message", &newest.message).at(newest.created_at))
-        .mend(remedy(patient.see(Call::DescribeServices, patient.arn())));
+        .mend(remedy(&newest.message, patient.see(Call::DescribeServices, patient.arn())));
     Some(concerning(finding, definition))
 }
 
-fn remedy(see: Command) -> Remedy {
-    Remedy::new(
-        "Mend the reason, then deploy again: a new deployment does not wait for ECS's next try.",
+/// A container's reason that is quoted in place of the task's.
+fn of_container(task: &Task) -> Option<Evidence> {
+    let text = words(task);
+    let container = task.containers.iter().find(|it| it.reason.as_deref() == Some(text))?;
+    let reason = container.reason.as_deref()?;
+    Some(
+        Evidence::new(Call::DescribeTasks, &task.task_arn, "containers.reason", reason)
+            .at(task.stopped_at),
     )
-    .cli(see)
+}
+
+fn remedy(text: &str, see: Command) -> Remedy {
+    let again = "a new deployment does not wait for ECS's next try.";
+    let summary = match stop_reason::step(text) {
+        Some(step) if stop_reason::read(text).is_none() => {
+            let what = capitalised(step.words());
+            format!("{what} failed. {} Then deploy again: {again}", step.advice())
+        }
+        _ => format!("Mend the reason, then deploy again: {again}"),
+    };
+    Remedy::new(summary).cli(see)
 }
 
 /// What never ran was never registered: a target that fails now is not why.
@@ -255,6 +284,25 @@ mod tests {
             says(CHECK, &snapshot)[0].contains("Capacity is unavailable"),
             "the event that tells why has the word"
         );
+    }
+
+    #[test]
+    fn where_ecs_says_only_that_it_failed_the_containers_words_are_quoted() {
+        let said = |reason: &str| {
+            let mut snapshot = baseline::worker();
+            baseline::fail_to_start(&mut snapshot, 2, reason);
+            let arn = snapshot.services[0].service_arn.clone();
+            for task in snapshot.stopped_tasks.change(&arn).unwrap() {
+                task.containers[0].reason =
+                    Some("CannotStartContainerError: error setting rlimit type 7".into());
+            }
+            let finding = exam(CHECK, &snapshot).findings.remove(0);
+            (finding.claim.contains("rlimit"), finding.remedy.summary)
+        };
+        let (quoted, advice) = said("Task failed to start");
+        assert!(quoted && advice.starts_with("Starting a container failed. "), "{advice}");
+        let (quoted, advice) = said("InternalError: something new");
+        assert!(!quoted && advice.starts_with("Mend the reason"), "{advice}");
     }
 
     #[test]

@@ -85,7 +85,13 @@ impl Need {
             Step::Secret => Some(Need::SecretsManager),
             Step::Log => Some(Need::Logs),
             Step::EnvironmentFile => Some(Need::S3),
-            Step::SecretOrRegistryAuth | Step::FileSystem | Step::Container => None,
+            Step::SecretOrRegistryAuth
+            | Step::FileSystem
+            | Step::Container
+            | Step::LogRouter
+            | Step::Interface
+            | Step::Launch
+            | Step::Agent => None,
         }
     }
 

@@ -132,7 +132,7 @@ pub fn told<'a>(patient: &Patient<'a>, findings: &mut Findings) -> Vec<Told<'a>>
 pub fn of_task(task: &Task) -> Option<(Reason, &str, Option<&str>)> {
     let own = task.stopped_reason.as_deref().and_then(|text| Some((read(text)?, text)));
     let of_container = |trouble: Option<Trouble>| {
-        task.containers.iter().find_map(|container| {
+        task.containers.iter().filter(|it| !stop::is_added_by_aws(&it.name)).find_map(|container| {
             let text = container.reason.as_deref()?;
             let reason = read(text)?;
             trouble.is_none_or(|trouble| trouble == reason.trouble).then_some((

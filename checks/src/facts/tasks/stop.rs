@@ -122,11 +122,17 @@ pub fn culprit(task: &Task) -> Option<&Container> {
     // A container that was told to stop after another had ended reports SIGTERM or SIGKILL: it is
     // not the first.
     let told = |c: &&Container| matches!(c.exit_code, Some(137 | 143)) && c.reason.is_none();
-    task.containers
-        .iter()
+    let own = || task.containers.iter().filter(|c| !is_added_by_aws(&c.name));
+    own()
         .find(|c| failed(c) && !told(c))
-        .or_else(|| task.containers.iter().find(|c| c.exit_code == Some(0)))
-        .or_else(|| task.containers.iter().find(failed))
+        .or_else(|| own().find(|c| c.exit_code == Some(0)))
+        .or_else(|| own().find(failed))
+}
+
+/// Whether AWS put a container into the task that no task definition has: GuardDuty's agent, which
+/// is not essential, whatever becomes of it.
+pub fn is_added_by_aws(name: &str) -> bool {
+    name.starts_with("aws-guardduty-agent-")
 }
 
 /// Tasks of one deployment that stopped for one reason, newest first.
@@ -462,6 +468,11 @@ mod tests {
             (vec![side(Some(143), None), app(0, None)], Some("app")),
             (vec![side(Some(0), None), app(2, None)], Some("app")),
             (vec![side(None, None), app(137, None)], Some("app")),
+            (
+                vec![container("aws-guardduty-agent-x", None, Some("CannotPull")), app(1, None)],
+                Some("app"),
+            ),
+            (vec![container("aws-guardduty-agent-x", Some(1), None)], None),
             (vec![side(None, None)], None),
             (vec![], None),
         ] {
