@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 
+use crate::aws::arn;
 use crate::aws::url::Url;
 use crate::call::{Call, LOG_STREAM};
 use crate::command::{Command, Words};
@@ -108,6 +109,11 @@ impl<'a> Patient<'a> {
 
     pub fn account(&self) -> &'a str {
         &self.snapshot.account
+    }
+
+    /// `aws`, `aws-cn`, `aws-us-gov`: every ARN of the account begins with it.
+    pub fn partition(&self) -> &'a str {
+        arn::partition(self.arn())
     }
 
     pub fn intent(&self) -> &'a Intent {

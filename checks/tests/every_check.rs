@@ -492,6 +492,23 @@ fn findings_tell_what_to_do() {
     }
 }
 
+/// What the user copies has to be of the partition that the service is in.
+#[test]
+fn every_arn_that_is_told_is_of_the_partition_of_the_service() {
+    for check in catalog::checks() {
+        let json = serde_json::to_string(&(check.example)()).unwrap();
+        let in_china = serde_json::from_str(&json.replace("arn:aws:", "arn:aws-cn:")).unwrap();
+        for finding in exam_of(check, &in_china, &[]).findings {
+            let remedy = &finding.remedy;
+            let terraform = remedy.terraform.as_ref().map(|code| code.as_str());
+            let told = [remedy.shell().join("\n"), finding.says(), remedy.summary.clone()];
+            for text in told.iter().map(String::as_str).chain(terraform) {
+                assert!(!text.contains("arn:aws:"), "{check:?} tells of another partition: {text}");
+            }
+        }
+    }
+}
+
 /// Whether a claim reads well after "Clients get 503:": it begins small, unless with a name or an
 /// acronym, and is no sentence yet.
 fn follows_a_colon(finding: &Finding) -> bool {

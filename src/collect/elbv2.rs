@@ -225,6 +225,8 @@ fn load_balancer(from: types::LoadBalancer) -> LoadBalancer {
         availability_zones: zones.iter().filter_map(|zone| zone.zone_name.clone()).collect(),
         subnets: zones.into_iter().filter_map(|zone| zone.subnet_id).collect(),
         security_groups: from.security_groups.unwrap_or_default(),
+        enforce_security_group_inbound_rules_on_private_link_traffic: from
+            .enforce_security_group_inbound_rules_on_private_link_traffic,
         created_time: time(from.created_time),
     }
 }

@@ -28,6 +28,8 @@ pub struct LoadBalancer {
     pub availability_zones: Vec<String>,
     pub subnets: Vec<String>,
     pub security_groups: Vec<String>,
+    /// `on` or `off`, of a network load balancer: whether they hold for what comes by PrivateLink.
+    pub enforce_security_group_inbound_rules_on_private_link_traffic: Option<String>,
     pub created_time: Option<Timestamp>,
 }
 

@@ -78,17 +78,19 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
             ))
             .cli(aws!(
                 "iam attach-role-policy --role-name {} \
-                 --policy-arn arn:aws:iam::aws:policy/AmazonECSInfrastructureRolePolicyForLoadBalancers",
-                role
+                 --policy-arn arn:{}:iam::aws:policy/AmazonECSInfrastructureRolePolicyForLoadBalancers",
+                role,
+                patient.partition()
             ))
         };
         let terraform = hcl!(
             r#"
             resource "aws_iam_role_policy_attachment" "balancer" {
               role       = {}
-              policy_arn = "arn:aws:iam::aws:policy/AmazonECSInfrastructureRolePolicyForLoadBalancers"
+              policy_arn = "arn:{}:iam::aws:policy/AmazonECSInfrastructureRolePolicyForLoadBalancers"
             }"#,
-            role
+            role,
+            patient.partition()
         );
         findings.add(
             Subject::new(Kind::TargetGroup, group)

@@ -214,8 +214,10 @@ fn remedy(patient: &Patient, denied: Denied) -> Remedy {
     let balancing = denied.action.is_none_or(|action| action.starts_with("elasticloadbalancing:"));
     let remedy = match denied.action {
         _ if balancing && !patient.is_express() => {
-            let policy =
-                "arn:aws:iam::aws:policy/AmazonECSInfrastructureRolePolicyForLoadBalancers";
+            let policy = &format!(
+                "arn:{}:iam::aws:policy/AmazonECSInfrastructureRolePolicyForLoadBalancers",
+                patient.partition()
+            );
             Remedy::new("Give the role AWS's policy for it, and let it trust ecs.amazonaws.com; then deploy again.")
                 .cli(aws!("iam attach-role-policy --role-name {} --policy-arn {}", name, policy))
                 .terraform(hcl!(

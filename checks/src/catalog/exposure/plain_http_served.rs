@@ -120,7 +120,7 @@ fn entrants<'a>(
             .and_then(|list| list.prefix_list_name.as_deref())
         {
             Some(name)
-                if name.starts_with("com.amazonaws.")
+                if name.contains("com.amazonaws.")
                     && name.ends_with(".cloudfront.origin-facing") =>
             {
                 cloudfront = true

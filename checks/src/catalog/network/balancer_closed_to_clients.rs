@@ -31,8 +31,9 @@ crate::check! {
     /// `--expect-ingress`, they admit no address of a block that should reach it, while no group
     /// might do so, nor a prefix list that was not seen. Blocks of IPv6 count only where the
     /// balancer has IPv6 addresses, and those of IPv4 likewise. A port 80 that is closed beside an
-    /// open 443 is nothing. Network load balancers are left out, because traffic can get to them
-    /// past their security groups.
+    /// open 443 is nothing. By PrivateLink traffic can get to a network load balancer past its
+    /// security groups: one for which that is allowed is left out, and so is an internal one of
+    /// which it is not known.
     ///
     /// # What to do
     ///
@@ -62,18 +63,30 @@ crate::check! {
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     let doors = inbound_rules::doors(patient, findings)?;
-    let application =
-        |door: &&Door| door.balancer.load_balancer_type.as_deref() == Some("application");
-    if !doors.iter().any(|door| application(&door)) {
-        return Err(NoAnswer::NotApplicable("no application load balancer with security groups"));
+    if !doors.iter().any(is_the_only_way_in) {
+        return Err(NoAnswer::NotApplicable(
+            "no load balancer to which clients come by its security groups alone",
+        ));
     }
-    for door in doors.iter().filter(application) {
+    for door in doors.iter().filter(|door| is_the_only_way_in(door)) {
         // A group that is not seen may let anybody in.
         if door.groups.len() == door.balancer.security_groups.len() {
             finding(patient, findings, door).into_iter().for_each(|finding| findings.add(finding));
         }
     }
     Ok(())
+}
+
+/// Whether nobody gets to the balancer past its security groups.
+fn is_the_only_way_in(door: &Door) -> bool {
+    let balancer = door.balancer;
+    let enforced = balancer.enforce_security_group_inbound_rules_on_private_link_traffic.as_deref();
+    match balancer.load_balancer_type.as_deref() {
+        Some("application") => true,
+        Some("network") if door.is_public() => enforced != Some("off"),
+        Some("network") => enforced == Some("on"),
+        _ => false,
+    }
 }
 
 fn finding(patient: &Patient, findings: &mut Findings, door: &Door) -> Option<Finding> {
@@ -160,6 +173,28 @@ mod tests {
         let mut snapshot = baseline::fargate();
         snapshot.security_groups.change("sg-balancer").unwrap().ip_permissions = permissions;
         snapshot
+    }
+
+    #[test]
+    fn a_network_balancer_is_closed_unless_something_may_come_past_its_groups() {
+        for (scheme, enforced, closed) in [
+            ("internet-facing", None, true),
+            ("internet-facing", Some("on"), true),
+            ("internet-facing", Some("off"), false),
+            ("internal", Some("on"), true),
+            ("internal", Some("off"), false),
+            ("internal", None, false),
+        ] {
+            let mut snapshot = with(Vec::new());
+            let arn = id::elb("loadbalancer/app/web/50dc6c495c0c9188");
+            let balancer = snapshot.load_balancers.change(&arn).unwrap();
+            balancer.load_balancer_type = Some("network".into());
+            balancer.scheme = Some(scheme.into());
+            balancer.enforce_security_group_inbound_rules_on_private_link_traffic =
+                enforced.map(Into::into);
+            let found = !exam(CHECK, &snapshot).findings.is_empty();
+            assert_eq!(found, closed, "{scheme}, {enforced:?}");
+        }
     }
 
     #[test]

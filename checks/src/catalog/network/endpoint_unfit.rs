@@ -7,7 +7,7 @@ use crate::aws::admission::Admission;
 use crate::aws::policy;
 use crate::aws::stop_reason::{self, Trouble};
 use crate::check::{Findings, NoAnswer};
-use crate::command::{Command, Words};
+use crate::command::{Command, Word, Words};
 use crate::facts::network::egress_path::{self, Journey, Need, Unfit, of_endpoint};
 use crate::facts::network::reach;
 use crate::facts::tasks::reason::{self, Told};
@@ -129,12 +129,12 @@ fn finding(
                     r#"
                     resource "aws_vpc_endpoint" {} {
                       vpc_id       = {}
-                      service_name = "com.amazonaws.{}.{}"
+                      service_name = {}
                     }"#,
                     Name(word),
                     vpc,
-                    patient.region(),
-                    word
+                    service_name(patient, need)
+                        .unwrap_or_else(|| format!("<endpoint service of {word}>"))
                 ));
             let claim = format!(
                 "VPC {vpc} has endpoints for {services}, and none for {word}: {has_no_way}"
@@ -230,17 +230,26 @@ fn create(patient: &Patient, need: Need, journey: &Journey) -> Command {
         ),
     };
     aws!(
-        "ec2 create-vpc-endpoint --vpc-id {} --service-name com.amazonaws.{}.{}",
+        "ec2 create-vpc-endpoint --vpc-id {} --service-name {}",
         journey.vpc,
-        patient.region(),
-        need.word()
+        service_name(patient, need)
+            .map_or_else(|| Word::needed("ENDPOINT_SERVICE_NAME"), Word::new)
     )
     .and(kind)
 }
 
-/// `ecr.api`, of `com.amazonaws.eu-west-2.ecr.api`.
+/// The name of the endpoint service. In China and elsewhere some begin with another domain, which
+/// `describe-vpc-endpoint-services` tells.
+fn service_name(patient: &Patient, need: Need) -> Option<String> {
+    let is_plain = matches!(patient.partition(), "aws" | "aws-us-gov");
+    is_plain.then(|| format!("com.amazonaws.{}.{}", patient.region(), need.word()))
+}
+
+/// `ecr.api`, of `com.amazonaws.eu-west-2.ecr.api` and `cn.com.amazonaws.cn-north-1.ecr.api`.
 fn short(endpoint: &Endpoint) -> &str {
-    endpoint.service_name.splitn(4, '.').nth(3).unwrap_or(&endpoint.service_name)
+    let name = endpoint.service_name.as_str();
+    let in_region = name.split_once("amazonaws.").and_then(|(_, rest)| rest.split_once('.'));
+    in_region.map_or(name, |(_, short)| short)
 }
 
 /// A policy that is longer is no line of a report.
@@ -260,7 +269,11 @@ fn refusal<'a>(patient: &Patient<'a>, told: &Told<'a>) -> Result<Option<Finding>
     let Some(vpc) = patient.subnet(subnet)?.and_then(|subnet| subnet.vpc_id.as_deref()) else {
         return Ok(None);
     };
-    let layers = format!("arn:aws:s3:::prod-{}-starport-layer-bucket/*", patient.region());
+    let layers = format!(
+        "arn:{}:s3:::prod-{}-starport-layer-bucket/*",
+        patient.partition(),
+        patient.region()
+    );
     let named = told.text.contains("VPC endpoint policy");
     let refuses = |endpoint: &&Endpoint| {
         let policy = endpoint.policy_document.as_deref();

@@ -87,8 +87,9 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
              needs repositoryCredentials.",
         )
         .cli(aws!(
-            "iam attach-role-policy --role-name {} --policy-arn arn:aws:iam::aws:policy/{}",
+            "iam attach-role-policy --role-name {} --policy-arn arn:{}:iam::aws:policy/{}",
             refused.role.map_or(Word::needed(unknown), Word::new),
+            patient.partition(),
             policy
         ))
         .cli(told.see(patient))
@@ -96,9 +97,10 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
             r#"
             resource "aws_iam_role_policy_attachment" "pull" {
               role       = {}
-              policy_arn = "arn:aws:iam::aws:policy/{}"
+              policy_arn = "arn:{}:iam::aws:policy/{}"
             }"#,
             refused.role.map_or(hcl!("var.role"), |role| hcl!("{}", role)),
+            patient.partition(),
             policy
         ));
         let question = refusal::of_start(patient, findings, told);

@@ -114,8 +114,9 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
                     )
                     .cli(aws!(
                         "iam attach-role-policy --role-name {} --policy-arn \
-                         arn:aws:iam::aws:policy/service-role/AmazonECSTaskExecutionRolePolicy",
-                        refused.role.map_or(Word::needed("EXECUTION_ROLE"), Word::new)
+                         arn:{}:iam::aws:policy/service-role/AmazonECSTaskExecutionRolePolicy",
+                        refused.role.map_or(Word::needed("EXECUTION_ROLE"), Word::new),
+                        patient.partition()
                     ))
                     .cli(told.see(patient)),
                 ),

@@ -104,7 +104,8 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     .cli(aws!("events put-rule --name ecs-stopped-tasks --event-pattern {}", STOPPED))
     .cli(aws!(
         "events put-targets --rule ecs-stopped-tasks \
-         --targets Id=logs,Arn=arn:aws:logs:{}:{}:log-group:/aws/events/ecs-stopped-tasks",
+         --targets Id=logs,Arn=arn:{}:logs:{}:{}:log-group:/aws/events/ecs-stopped-tasks",
+        patient.partition(),
         patient.region(),
         patient.account()
     ))
