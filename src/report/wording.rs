@@ -4,7 +4,7 @@
 use checks::diagnosis::{Diagnosis, Node, Standing, Verdict};
 use checks::seen::Blindness;
 use checks::symptom::Symptom;
-use checks::text::capitalised;
+use checks::text::{capitalised, count};
 
 use super::ServiceKind;
 use super::history::NewOrOld;
@@ -31,9 +31,10 @@ pub fn headline(diagnosis: &Diagnosis) -> String {
         (Verdict::AtRisk, Some(root)) => {
             format!("Nothing suffers now. {}", root.finding.sentence())
         }
-        (Verdict::Healthy | Verdict::AtRisk | Verdict::Sick, _) => {
-            "Nothing wrong was found.".to_owned()
-        }
+        (Verdict::Healthy | Verdict::AtRisk | Verdict::Sick, _) => match diagnosis.roots.len() {
+            0 => "Nothing wrong was found.".to_owned(),
+            some => format!("Nothing wrong was found; {}.", count(some, "observation")),
+        },
     }
 }
 

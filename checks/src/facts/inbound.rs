@@ -1,6 +1,7 @@
 //! How requests come in: load balancers and their rules, target groups and health checks, who is let
 //! in and by what.
 
+pub mod entry;
 pub mod exposed;
 pub mod health_check;
 pub mod inbound_rules;

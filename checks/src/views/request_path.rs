@@ -1,10 +1,12 @@
 //! The way of a request, hop by hop: name, balancer, security groups, listener, web ACL, rule,
 //! target group, targets, tasks; and who makes the answer that the client sees. A hop that could
-//! not be seen ends the way: nothing is claimed beyond it. The path names no trouble and needs no
-//! evidence of its own: it shows how the facts that the checks judge hang together.
+//! not be seen ends the way, unless it cannot turn it: nothing is claimed beyond it. The path names
+//! no trouble and needs no evidence of its own: it shows how the facts that the checks judge hang
+//! together.
 
 mod answer;
 mod branch;
+mod mark;
 mod walk;
 
 use answer::nobody;
@@ -14,6 +16,7 @@ use serde::Serialize;
 use walk::Draft;
 
 use crate::aws::url::Url;
+use crate::facts::inbound::entry::{self, balancer_for, dns_name, listener_name};
 use crate::facts::inbound::request;
 use crate::facts::inbound::traffic;
 use crate::patient::Patient;
@@ -93,6 +96,13 @@ impl Path {
 
 /// The ways that clients take to the service; none without a load balancer.
 pub fn own(patient: &Patient) -> Vec<Path> {
+    let unread = traffic::unread(patient);
+    let unread = unread.iter().map(|front| Draft::new(patient, patient.name()).unread(front));
+    unread.chain(by_groups(patient)).collect()
+}
+
+/// The ways that lead to the service's target groups.
+fn by_groups(patient: &Patient) -> Vec<Path> {
     let name = patient.name();
     let groups = match traffic::groups(patient) {
         Ok(groups) if groups.is_empty() => return Vec::new(),
@@ -182,27 +192,11 @@ fn endpoints(patient: &Patient) -> Vec<Url> {
 /// Whether a path is about the URL's host, or ends before that is known.
 fn is_for(path: &Path, url: &Url) -> bool {
     parsed::<Url>(&path.url).is_some_and(|of| of.host == url.host)
-        || path.hops.iter().any(|hop| hop.mark == Mark::Unseen)
-}
-
-/// `HTTPS:443`.
-fn listener_name(listener: &Listener) -> String {
-    format!(
-        "{}:{}",
-        listener.protocol.as_deref().unwrap_or("listener"),
-        listener.port.unwrap_or_default()
-    )
+        || path.hops.iter().any(|hop| hop.mark == Mark::Unseen && hop.kind != Kind::WebAcl)
 }
 
 fn is_http(listener: &Listener) -> bool {
     matches!(listener.protocol.as_deref(), Some("HTTP" | "HTTPS"))
-}
-
-fn dns_name<'a>(patient: &Patient<'a>, balancer: &str) -> Option<&'a str> {
-    match patient.load_balancer(balancer) {
-        Ok(balancer) => balancer.and_then(|balancer| balancer.dns_name.as_deref()),
-        Err(_) => None,
-    }
 }
 
 /// The URL that a rule takes: of wildcards in its path nothing is left, which `*` takes too; one in
@@ -237,10 +231,11 @@ fn hidden_rules(patient: &Patient, listener: &Listener, blind: Blind) -> Path {
         listener_name(listener)
     );
     let mut draft = Draft::new(patient, &name);
-    match draft.enter(listener).and_then(|()| draft.guard(listener)) {
-        Some(()) => draft.hidden(Kind::Rule, blind),
-        None => draft.done(),
+    if draft.enter(listener).is_none() {
+        return draft.done();
     }
+    draft.guard(listener);
+    draft.hidden(Kind::Rule, blind)
 }
 
 /// The way through one rule of the service. A rule that stands before it may take all its requests
@@ -248,14 +243,11 @@ fn hidden_rules(patient: &Patient, listener: &Listener, blind: Blind) -> Path {
 fn of_rule(patient: &Patient, listener: &Listener, rules: &[Rule], rule: &Rule) -> Path {
     let url = example(patient, listener, rule);
     let mut draft = Draft::new(patient, &url.to_string());
-    if draft
-        .name(&url, &listener.load_balancer_arn)
-        .and_then(|()| draft.enter(listener))
-        .and_then(|()| draft.guard(listener))
-        .is_none()
+    if draft.name(&url, &listener.load_balancer_arn).and_then(|()| draft.enter(listener)).is_none()
     {
         return draft.done();
     }
+    draft.guard(listener);
     if let Some(first) = taken_before(rules, rule) {
         let says = format!(
             "{} comes before {} and takes all its requests",
@@ -351,7 +343,7 @@ fn one_of_url(patient: &Patient, url: &Url) -> Path {
             };
         }
     };
-    let Some(listener) = listeners.iter().find(|listener| listener.port == Some(url.port)) else {
+    let Some(listener) = entry::listener_for(listeners, url) else {
         if draft.balancer(balancer).is_none() {
             return draft.done();
         }
@@ -366,9 +358,7 @@ fn one_of_url(patient: &Patient, url: &Url) -> Path {
     if draft.enter(listener).is_none() {
         return draft.done();
     }
-    if url.scheme == "https" && listener.protocol.as_deref() == Some("HTTP")
-        || url.scheme == "http" && matches!(listener.protocol.as_deref(), Some("HTTPS" | "TLS"))
-    {
+    if !entry::speaks(listener, url) {
         let speaks = listener_name(listener);
         draft.path.hops.pop();
         let says = format!("{speaks}, which does not speak {}", url.scheme);
@@ -379,44 +369,12 @@ fn one_of_url(patient: &Patient, url: &Url) -> Path {
             nobody("the connection fails"),
         );
     }
-    if draft.guard(listener).is_none() {
-        return draft.done();
-    }
+    draft.guard(listener);
     match patient.rules(&listener.listener_arn) {
         Ok(rules) => draft.choose(rules, listener, url),
         Err(blind) => return draft.hidden(Kind::Rule, blind),
     }
     draft.done()
-}
-
-/// The service's balancer that a URL is for: by its own name, by a rule that asks for the host, or,
-/// where nothing tells, one that listens on the port.
-pub(crate) fn balancer_for<'a>(patient: &Patient<'a>, url: &Url) -> Result<Option<&'a str>, Blind> {
-    let balancers = traffic::balancers(patient)?;
-    if let Some(named) = balancers.iter().find(|balancer| {
-        dns_name(patient, balancer).is_some_and(|name| name.eq_ignore_ascii_case(&url.host))
-    }) {
-        return Ok(Some(named));
-    }
-    if balancers.len() <= 1 {
-        return Ok(balancers.into_iter().next());
-    }
-    let mut listens = None;
-    for balancer in &balancers {
-        for listener in patient.listeners(balancer)? {
-            if patient
-                .rules(&listener.listener_arn)?
-                .iter()
-                .any(|rule| request::names_host(rule, &url.host))
-            {
-                return Ok(Some(balancer));
-            }
-            if listener.port == Some(url.port) {
-                listens = listens.or(Some(*balancer));
-            }
-        }
-    }
-    Ok(listens.or(balancers.into_iter().next()))
 }
 
 impl Hop {
@@ -600,13 +558,36 @@ mod tests {
     }
 
     #[test]
+    fn a_web_acl_that_is_not_seen_does_not_end_the_way_and_qualifies_the_answer() {
+        let hidden = [Call::GetWebAclForResource];
+        let unless = "unless a web ACL, which could not be looked for, blocks the request";
+        for paths in [
+            with(&baseline::fargate(), &hidden, super::own),
+            with(&baseline::fargate(), &hidden, |patient| {
+                of_url(patient, &"https://api.example.com/".parse().unwrap())
+            }),
+        ] {
+            let drawn = drawn(&paths[0]);
+            assert!(
+                drawn
+                    .contains(&"? web_acl: not seen: wafv2:GetWebACLForResource was denied".into())
+            );
+            assert_eq!(drawn.last().unwrap(), "✓ tasks: 2 tasks of api:12");
+            assert_eq!(paths[0].answer.by, By::App);
+            assert_eq!(paths[0].answer.says, format!("the app answers, {unless}"));
+        }
+        let hidden = [Call::GetWebAclForResource, Call::DescribeRules];
+        let path = with(&baseline::fargate(), &hidden, super::own).remove(0);
+        assert_eq!(path.answer.says, "who answers is not known");
+    }
+
+    #[test]
     fn nothing_is_claimed_beyond_a_hop_that_is_not_seen() {
         for (call, kind) in [
             (Call::DescribeTargetGroups, Kind::LoadBalancer),
             (Call::DescribeLoadBalancers, Kind::LoadBalancer),
             (Call::DescribeSecurityGroups, Kind::SecurityGroups),
             (Call::DescribeListeners, Kind::Listener),
-            (Call::GetWebAclForResource, Kind::WebAcl),
             (Call::DescribeRules, Kind::Rule),
             (Call::DescribeTargetHealth, Kind::Targets),
             (Call::DescribeTasks, Kind::Tasks),

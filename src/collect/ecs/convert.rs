@@ -8,7 +8,7 @@ use checks::snapshot::deployment::{
 use checks::snapshot::peers::{
     ClientAlias, ServiceConnect, ServiceConnectResource, ServiceConnectService, ServiceRegistry,
 };
-use checks::snapshot::service::{self, NetworkConfiguration};
+use checks::snapshot::service::{self, NetworkConfiguration, VpcLatticeConfiguration};
 use checks::snapshot::{
     Container, ContainerDefinition, Deployment, EnvironmentVariable, ExpressService, HealthCheck,
     ManagedResource, ManagedTargetGroup, PortMapping, Revision, RevisionSummary, Service,
@@ -171,6 +171,15 @@ fn deployment(from: types::Deployment) -> Deployment {
                 discovery_arn: resource.discovery_arn,
             })
             .collect(),
+        vpc_lattice_configurations: from
+            .vpc_lattice_configurations
+            .unwrap_or_default()
+            .into_iter()
+            .map(|lattice| VpcLatticeConfiguration {
+                target_group_arn: lattice.target_group_arn,
+                port_name: lattice.port_name,
+            })
+            .collect(),
     }
 }
 
@@ -231,6 +240,7 @@ fn service_load_balancer(from: types::LoadBalancer) -> ServiceLoadBalancer {
             .and_then(|advanced| advanced.production_listener_rule.clone()),
         test_listener_rule: advanced.and_then(|advanced| advanced.test_listener_rule.clone()),
         target_group_arn: from.target_group_arn,
+        load_balancer_name: from.load_balancer_name,
         container_name: from.container_name,
         container_port: from.container_port,
     }
@@ -541,6 +551,7 @@ pub fn task(from: types::Task) -> Task {
         stopping_at: time(from.stopping_at),
         stopped_at: time(from.stopped_at),
         network_interface_id: detail("networkInterfaceId"),
+        private_ipv4_address: detail("privateIPv4Address"),
         subnet_id: detail("subnetId"),
         container_instance_arn: from.container_instance_arn,
         containers: from.containers.unwrap_or_default().into_iter().map(container).collect(),

@@ -50,7 +50,7 @@ crate::check! {
     role: Cause,
     explains: [NoTarget, TooFewRunning, DeploymentStuck],
     applies: [BehindLoadBalancer],
-    reads: [DescribeServices, DescribeServiceRevisions, DescribeTargetGroups, DescribeTargetHealth, DescribeLoadBalancers, DescribeSubnets],
+    reads: [DescribeServices, DescribeServiceRevisions, DescribeTargetGroups, DescribeTargetHealth, DescribeLoadBalancers, DescribeSubnets, DescribeListeners, DescribeRules],
     example: on fargate, |snapshot| {
         let group = crate::baseline::id::group("api");
         snapshot.target_groups.change(&group).into_iter().for_each(|group| group.vpc_id = Some("vpc-old".into()));
@@ -106,8 +106,11 @@ fn other_vpc(patient: &Patient, group: &TargetGroup) -> Result<Option<Finding>, 
     Ok(Some(mended(finding, group, Some(of), "vpc_id", of)))
 }
 
-fn other_family(patient: &Patient, group: &TargetGroup) -> Result<Option<Finding>, Blind> {
-    for arn in &group.load_balancer_arns {
+fn other_family<'a>(
+    patient: &Patient<'a>,
+    group: &'a TargetGroup,
+) -> Result<Option<Finding>, Blind> {
+    for arn in traffic::balancers_of(patient, group)? {
         let Some(balancer) = patient.load_balancer(arn)? else { continue };
         if group.ip_address_type.as_deref() == Some("ipv6")
             && balancer.ip_address_type.as_deref() == Some("ipv4")

@@ -70,7 +70,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     }
     for group in traffic::groups(patient)? {
         let Some(targets) = findings.see(patient.targets(group)) else { continue };
-        if GroupState::of(targets) != GroupState::Unused {
+        if findings.see(traffic::state(patient, group)) != Some(GroupState::Unused) {
             continue;
         }
         // Of a pair one half is idle, and may be detached: that is meant to be, as long as the
@@ -145,6 +145,15 @@ mod tests {
                 "Of 2 targets in target group api none is in use: Target is in an Availability Zone that is not enabled for the load balancer."
             ]
         );
+    }
+
+    #[test]
+    fn a_target_in_a_state_that_nobody_knows_may_be_in_use() {
+        let mut snapshot = baseline::fargate();
+        let strange = target("10.0.2.22", 8080, "eu-west-2b", "degraded");
+        snapshot.target_health.put(id::group("api"), vec![unused(), strange]);
+        let exam = exam(CHECK, &snapshot);
+        assert_eq!((exam.outcome, exam.findings.len()), (Outcome::CouldNotLook, 0));
     }
 
     #[test]

@@ -56,7 +56,7 @@ crate::check! {
     role: Cause,
     explains: [TargetsUnused, NoTarget, TasksKeepStopping, DeploymentStuck],
     applies: [BehindLoadBalancer],
-    reads: [DescribeServices, DescribeServiceRevisions, DescribeTargetGroups, DescribeTargetHealth, DescribeLoadBalancers, DescribeSubnets],
+    reads: [DescribeServices, DescribeServiceRevisions, DescribeTargetGroups, DescribeTargetHealth, DescribeLoadBalancers, DescribeSubnets, DescribeListeners, DescribeRules],
     example: on fargate, |snapshot| {
         use crate::baseline::{id, target};
         let elsewhere = crate::snapshot::Target {
@@ -115,7 +115,8 @@ fn told(patient: &Patient, group: &str) -> Option<Evidence> {
 }
 
 fn balancer<'a>(patient: &Patient<'a>, group: &str) -> Result<Option<&'a LoadBalancer>, Blind> {
-    match patient.target_group(group)?.and_then(|group| group.load_balancer_arns.first()) {
+    let Some(group) = patient.target_group(group)? else { return Ok(None) };
+    match traffic::balancers_of(patient, group)?.first() {
         Some(arn) => patient.load_balancer(arn),
         None => Ok(None),
     }

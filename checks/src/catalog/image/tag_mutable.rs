@@ -59,7 +59,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         definition.container_definitions.iter().map(|container| container.image.as_str()).collect();
     for spelled in images {
         let Some(InEcr { uri, reference: Reference::Tag(tag), .. }) =
-            image::in_ecr(spelled).filter(|image| image.region() == patient.region())
+            image::in_ecr(spelled).filter(|image| image.region == patient.region())
         else {
             continue;
         };

@@ -50,7 +50,7 @@ crate::check! {
     explains: [TargetsUnhealthy, BalancerAnswers504],
     applies: [BehindLoadBalancer],
     reads: [
-        DescribeServices, DescribeServiceRevisions, DescribeTargetGroups, DescribeTargetHealth, DescribeLoadBalancers, DescribeTasks,
+        DescribeServices, DescribeServiceDeployments, DescribeServiceRevisions, DescribeTargetGroups, DescribeTargetHealth, DescribeLoadBalancers, DescribeTasks, DescribeListeners, DescribeRules,
         DescribeTaskDefinition, DescribeNetworkInterfaces, DescribeSecurityGroups, DescribeSubnets, GetManagedPrefixListEntries,
     ],
     example: on ec2, |snapshot| {
@@ -70,6 +70,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     task_access::each(
         patient,
         findings,
+        task_access::has_groups,
         |balancer, door| is_closed(patient, balancer, door),
         |group, balancer, door| finding(patient, group, balancer, door),
     )
@@ -78,7 +79,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
 /// Whether the balancer's security groups are proved to let nothing out to any of the tasks behind
 /// a door.
 fn is_closed(patient: &Patient, balancer: &LoadBalancer, door: &Door) -> Result<bool, Blind> {
-    if door.is_beyond_doubt(patient) {
+    if door.is_beyond_doubt(patient) || !task_access::is_balancers_own(balancer, door) {
         return Ok(false);
     }
     let targets: Vec<_> = if door.targets.is_empty() {

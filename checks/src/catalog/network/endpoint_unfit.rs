@@ -60,7 +60,7 @@ crate::check! {
     explains: [RegistryUnreachable, SecretStoreUnreachable, LogsUnreachable, TasksFailToStart],
     reads: [
         DescribeServices, DescribeServiceDeployments, DescribeServiceRevisions, DescribeTasks, DescribeSubnets, DescribeRouteTables,
-        DescribeVpcEndpoints, DescribeNatGateways, DescribeSecurityGroups,
+        DescribeVpcEndpoints, DescribeNatGateways, DescribeSecurityGroups, DescribeVpcAttribute,
     ],
     example: on worker, |snapshot| {
         use crate::baseline::{endpoint, endpoint_group, fail_to_start};
@@ -86,7 +86,8 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         }
     }
     for (journeys, (need, unfit)) in egress_path::together(unfit) {
-        findings.add(finding(patient, &journeys, need, &unfit));
+        let own = findings.see(journeys[0].task_groups(patient)).unwrap_or_default();
+        findings.add(finding(patient, &journeys, need, &unfit, own.first().copied()));
     }
     for told in
         reason::told(patient, findings).iter().filter(|told| egress_path::is_of_endpoint(told.text))
@@ -98,7 +99,13 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     Ok(())
 }
 
-fn finding(patient: &Patient, journeys: &[&Journey], need: Need, unfit: &Unfit) -> Finding {
+fn finding(
+    patient: &Patient,
+    journeys: &[&Journey],
+    need: Need,
+    unfit: &Unfit,
+    own_group: Option<&str>,
+) -> Finding {
     let (subnets, vpc, word, name) =
         (egress_path::subnet_words(journeys), journeys[0].vpc, need.word(), need.words());
     let has_no_way = format!(
@@ -188,9 +195,7 @@ fn finding(patient: &Patient, journeys: &[&Journey], need: Need, unfit: &Unfit) 
                 )),
         ),
         Unfit::Closed(endpoint, groups) => {
-            let own = reach::configured(patient, None)
-                .and_then(|network| network.security_groups.first().cloned())
-                .unwrap_or_default();
+            let own = own_group.unwrap_or_default();
             let ids = groups.iter().map(|group| group.group_id.as_str());
             let claim = format!(
                 "no rule of the security groups of endpoint {} for {word} ({}) admits the tasks of {subnets} on port 443",
@@ -208,7 +213,7 @@ fn finding(patient: &Patient, journeys: &[&Journey], need: Need, unfit: &Unfit) 
                     group,
                     own
                 ))
-                .terraform(reach::ingress_in_terraform("endpoint", group, &own, 443));
+                .terraform(reach::ingress_in_terraform("endpoint", group, own, 443));
             (subject(endpoint), claim, evidence, remedy)
         }
     };
@@ -242,19 +247,16 @@ fn short(endpoint: &Endpoint) -> &str {
 const QUOTED: usize = 400;
 
 /// A refusal that was the endpoint's and no role's.
-fn refusal(patient: &Patient, told: &Told) -> Result<Option<Finding>, Blind> {
+fn refusal<'a>(patient: &Patient<'a>, told: &Told<'a>) -> Result<Option<Finding>, Blind> {
     let denied = matches!(
         told.reason.trouble,
         Trouble::ImagePullDenied | Trouble::SecretDenied | Trouble::LogsDenied
     );
     let (Some(need), true) = (Need::of(told), denied) else { return Ok(None) };
     let of_tasks = told.tasks.iter().find_map(|task| task.subnet_id.as_deref());
-    let configured = || {
-        reach::configured(patient, None)
-            .and_then(|network| network.subnets.first())
-            .map(String::as_str)
-    };
-    let Some(subnet) = of_tasks.or_else(configured) else { return Ok(None) };
+    let network = told.version.network(patient)?;
+    let configured = network.and_then(|network| network.subnets.first()).map(String::as_str);
+    let Some(subnet) = of_tasks.or(configured) else { return Ok(None) };
     let Some(vpc) = patient.subnet(subnet)?.and_then(|subnet| subnet.vpc_id.as_deref()) else {
         return Ok(None);
     };

@@ -57,7 +57,7 @@ crate::check! {
     role: Cause,
     explains: [TargetsUnhealthy, RegistryUnreachable, SecretStoreUnreachable, LogsUnreachable],
     reads: [
-        DescribeServices, DescribeServiceDeployments, DescribeServiceRevisions, DescribeTargetGroups, DescribeTargetHealth, DescribeLoadBalancers,
+        DescribeServices, DescribeServiceDeployments, DescribeServiceRevisions, DescribeTargetGroups, DescribeListeners, DescribeRules, DescribeTargetHealth, DescribeLoadBalancers,
         DescribeTasks, DescribeTaskDefinition, DescribeNetworkInterfaces, DescribeSubnets, DescribeRouteTables, DescribeNetworkAcls, DescribeVpcEndpoints, DescribeNatGateways,
     ],
     example: on fargate, |snapshot| {
@@ -89,7 +89,8 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         if !matches!(settings.target_type.as_deref(), Some("ip" | "instance")) {
             continue;
         }
-        for arn in &settings.load_balancer_arns {
+        let balancers = findings.see(traffic::balancers_of(patient, settings));
+        for arn in balancers.into_iter().flatten() {
             let Some(balancer) = findings.see(patient.load_balancer(arn)).flatten() else {
                 continue;
             };

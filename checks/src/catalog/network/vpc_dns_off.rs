@@ -9,7 +9,6 @@ use crate::facts::network::egress_path::{self, Journey};
 use crate::finding::{Evidence, Finding, Kind, Remedy, Subject};
 use crate::hcl::Name;
 use crate::patient::Patient;
-use crate::seen::Blind;
 use crate::snapshot::VpcDns;
 use crate::{aws, hcl};
 
@@ -64,7 +63,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     let journeys = egress_path::failed(patient, findings);
     let mut unnamed = Vec::new();
     for journey in &journeys {
-        if let Some(dns) = findings.see(off(patient, journey)).flatten() {
+        if let Some(dns) = findings.see(journey.names_off(patient)).flatten() {
             unnamed.push((journey, dns.vpc_id.clone(), dns));
         }
     }
@@ -72,20 +71,6 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         findings.add(finding(patient, &journeys, dns));
     }
     Ok(())
-}
-
-/// The settings of the journey's VPC, if they are why it failed.
-fn off<'a>(patient: &Patient<'a>, journey: &Journey<'a>) -> Result<Option<&'a VpcDns>, Blind> {
-    let endpoint_is_passed_by =
-        journey.public_address().is_some() && journey.has_private_name(patient)?;
-    let Some(dns) = patient.vpc_dns(journey.vpc)? else { return Ok(None) };
-    let is_off = match journey.stranded.to {
-        Destination::Unresolved | Destination::Unknown => !dns.enable_dns_support,
-        Destination::Address(_) => {
-            endpoint_is_passed_by && !(dns.enable_dns_support && dns.enable_dns_hostnames)
-        }
-    };
-    Ok(is_off.then_some(dns))
 }
 
 fn finding(patient: &Patient, journeys: &[&Journey], dns: &VpcDns) -> Finding {

@@ -61,7 +61,9 @@ crate::check! {
     severity: Medium,
     role: Cause,
     shows: Saturated,
-    explains: [HealthCheckTimesOut, TargetsFlapping],
+    explains: [
+        HealthCheckTimesOut, TargetsUnhealthy, TargetsFlapping, BalancerAnswers502, BalancerAnswers503, BalancerAnswers504,
+    ],
     reads: [
         DescribeServices, DescribeServiceDeployments, DescribeServiceRevisions, DescribeTasks, DescribeTaskDefinition, DescribeScalableTargets,
         GetMetricData,

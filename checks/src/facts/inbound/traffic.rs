@@ -4,12 +4,13 @@
 
 use std::collections::BTreeSet;
 
+use crate::aws::arn;
 use crate::call::Call;
 use crate::command::Command;
 use crate::finding::Evidence;
 use crate::hcl::{Hcl, Name};
 use crate::patient::Patient;
-use crate::seen::Blind;
+use crate::seen::{Blind, Why};
 use crate::snapshot::deployment::IngressPath;
 use crate::snapshot::{Listener, Rule, Target, TargetGroup};
 use crate::{aws, hcl};
@@ -168,6 +169,42 @@ pub fn groups<'a>(patient: &Patient<'a>) -> Result<BTreeSet<&'a str>, Blind> {
     Ok(groups)
 }
 
+/// A front that requests come by and that is not read: its listeners, its targets and what they
+/// answer are not in the snapshot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Unread<'a> {
+    /// A classic load balancer, where it is known by its name.
+    Classic(Option<&'a str>),
+    /// A target group of VPC Lattice.
+    Lattice(&'a str),
+}
+
+impl Unread<'_> {
+    pub fn words(&self) -> String {
+        match self {
+            Unread::Classic(Some(name)) => format!("classic load balancer {name}"),
+            Unread::Classic(None) => "a load balancer without a target group".into(),
+            Unread::Lattice(arn) => format!("VPC Lattice target group {}", arn::last(arn)),
+        }
+    }
+
+    /// What keeps it from being judged.
+    pub fn blind(&self) -> Blind {
+        Blind { call: Call::DescribeTargetHealth, why: Why::NotAsked }
+    }
+}
+
+/// The fronts of the service that are not read.
+pub fn unread<'a>(patient: &Patient<'a>) -> BTreeSet<Unread<'a>> {
+    let service = patient.service();
+    let without_group = service.load_balancers.iter().filter(|own| own.target_group_arn.is_none());
+    let classic = without_group.map(|own| Unread::Classic(own.load_balancer_name.as_deref()));
+    let live = service.deployments.iter().filter(|deployment| deployment.status != "INACTIVE");
+    let lattice = live.flat_map(|deployment| &deployment.vpc_lattice_configurations);
+    let lattice = lattice.map(|group| Unread::Lattice(&group.target_group_arn));
+    classic.chain(lattice).collect()
+}
+
 /// Whether the metrics of a group are asked for: CloudWatch has those that the program reads for
 /// application load balancers.
 pub fn is_measured(patient: &Patient, group: &str) -> Result<bool, Blind> {
@@ -207,6 +244,23 @@ pub fn balancers<'a>(patient: &Patient<'a>) -> Result<BTreeSet<&'a str>, Blind> 
         balancers.extend(path.load_balancer.as_ref().and_then(|balancer| balancer.arn.as_deref()));
     }
     Ok(balancers)
+}
+
+/// The load balancers that send requests to a group of the service: those that it names, or, where
+/// it names none, those with a rule that forwards to it. A rule that was seen is the better proof.
+pub fn balancers_of<'a>(
+    patient: &Patient<'a>,
+    group: &'a TargetGroup,
+) -> Result<BTreeSet<&'a str>, Blind> {
+    if !group.load_balancer_arns.is_empty() {
+        return Ok(group.load_balancer_arns.iter().map(String::as_str).collect());
+    }
+    let forwards = |rule: &Rule| {
+        let mut groups = rule.actions.iter().flat_map(|action| &action.target_groups);
+        groups.any(|forwarded| forwarded.target_group_arn == group.target_group_arn)
+    };
+    let rules = all_rules(patient)?.into_iter().filter(|(_, rule)| forwards(rule));
+    Ok(rules.map(|(listener, _)| listener.load_balancer_arn.as_str()).collect())
 }
 
 /// Every rule of the service's balancers, with its listener.
@@ -287,7 +341,13 @@ pub enum GroupState {
     /// Every target is on its way out.
     Draining,
     Empty,
+    /// Some target is in a state that we do not know, so that it may serve or not.
+    Unknown,
 }
+
+/// The states of targets of which we know what a balancer does with them.
+const STATES: [&str; 7] =
+    ["healthy", "unavailable", "initial", "unhealthy", "draining", "unhealthy.draining", "unused"];
 
 impl GroupState {
     pub fn of(targets: &[Target]) -> GroupState {
@@ -295,6 +355,8 @@ impl GroupState {
             |states: &[&str]| targets.iter().any(|target| states.contains(&target.state.as_str()));
         if any(&["healthy", "unavailable"]) {
             GroupState::Serves
+        } else if !targets.iter().all(|target| STATES.contains(&target.state.as_str())) {
+            GroupState::Unknown
         } else if any(&["initial"]) {
             GroupState::Warming
         } else if any(&["unhealthy"]) {
@@ -317,6 +379,7 @@ impl GroupState {
             GroupState::Unused => "only targets that the balancer does not use",
             GroupState::Draining => "only draining targets",
             GroupState::Empty => "no registered target",
+            GroupState::Unknown => "targets whose state is not known",
         }
     }
 
@@ -338,8 +401,7 @@ pub struct Dead<'w, 'a> {
 impl<'w, 'a> Dead<'w, 'a> {
     /// The share as a dead one, if it is.
     pub fn of(patient: &Patient<'a>, share: &'w Share<'a>) -> Result<Option<Dead<'w, 'a>>, Blind> {
-        let targets = patient.targets(share.group)?;
-        let state = GroupState::of(targets);
+        let (targets, state) = (patient.targets(share.group)?, state(patient, share.group)?);
         Ok(state.answers_503().then_some(Dead { share, state, targets }))
     }
 
@@ -376,8 +438,19 @@ impl<'w, 'a> Dead<'w, 'a> {
     }
 }
 
+/// What a balancer can do with a group. Where targets are in a state that we do not know, nobody can
+/// tell.
 pub fn state(patient: &Patient, group: &str) -> Result<GroupState, Blind> {
-    Ok(GroupState::of(patient.targets(group)?))
+    let targets = patient.targets(group)?;
+    let state = GroupState::of(targets);
+    let strange = targets.iter().find(|target| !STATES.contains(&target.state.as_str()));
+    match strange.filter(|_| state == GroupState::Unknown) {
+        Some(target) => Err(Blind {
+            call: Call::DescribeTargetHealth,
+            why: Why::Unreadable(format!("a target is in the state {:?}", target.state)),
+        }),
+        None => Ok(state),
+    }
 }
 
 /// The container that is registered with a group. Express wants it to be called `Main`.
@@ -413,28 +486,21 @@ pub fn health_check_port(group: &TargetGroup, target: &Target) -> Option<i32> {
 }
 
 /// A target group with the other half of its pair, if ECS deploys over a pair: a task that is
-/// registered in one half can be why the other is empty.
+/// registered in one half can be why the other is empty. A group without another half is alone,
+/// and one of somebody else's is in none.
 pub fn pair<'a>(patient: &Patient<'a>, group: &str) -> Result<BTreeSet<&'a str>, Blind> {
-    let service = patient.service();
-    for balancer in &service.load_balancers {
-        let pair: BTreeSet<&str> = balancer
-            .target_group_arn
-            .as_deref()
+    let registered = patient.service().load_balancers.iter().map(|balancer| {
+        [&balancer.target_group_arn, &balancer.alternate_target_group_arn]
             .into_iter()
-            .chain(balancer.alternate_target_group_arn.as_deref())
-            .collect();
-        if pair.contains(group) {
-            return Ok(pair);
-        }
-    }
-    for path in ingress_paths(patient)? {
-        let pair: BTreeSet<&str> =
-            path.target_groups.iter().filter_map(|group| group.arn.as_deref()).collect();
-        if pair.contains(group) {
-            return Ok(pair);
-        }
-    }
-    Ok(BTreeSet::new())
+            .filter_map(|arn| arn.as_deref())
+            .collect::<BTreeSet<&str>>()
+    });
+    // An Express service names one half here; both are in what ECS manages for it.
+    let managed = ingress_paths(patient)?
+        .into_iter()
+        .map(|path| path.target_groups.iter().filter_map(|group| group.arn.as_deref()).collect());
+    let pairs = registered.chain(managed).filter(|pair: &BTreeSet<&str>| pair.contains(group));
+    Ok(pairs.max_by_key(BTreeSet::len).unwrap_or_default())
 }
 
 #[cfg(test)]
@@ -502,6 +568,9 @@ mod tests {
             (&["unhealthy.draining"], GroupState::Draining, true),
             (&["unused"], GroupState::Unused, true),
             (&[], GroupState::Empty, true),
+            (&["degraded", "healthy"], GroupState::Serves, false),
+            (&["degraded"], GroupState::Unknown, false),
+            (&["degraded", "unused", "draining"], GroupState::Unknown, false),
         ] {
             let target = |state: &&str| baseline::target("10.0.1.21", 8080, "eu-west-2a", state);
             let targets: Vec<Target> = states.iter().map(target).collect();
@@ -613,9 +682,13 @@ mod tests {
         assert_eq!(pair_of(&snapshot, &id::group("api")), Ok(2));
         assert_eq!(pair_of(&snapshot, "green"), Ok(2));
         assert_eq!(pair_of(&snapshot, "another"), Ok(0));
+        let express = baseline::express();
         let [blue, green] = baseline::express_groups();
+        let named = &express.services[0].load_balancers;
+        assert_eq!(named.len(), 1, "an Express service names one half");
+        assert_eq!(named[0].alternate_target_group_arn, None);
         for group in [blue, green] {
-            assert_eq!(pair_of(&baseline::express(), &group), Ok(2));
+            assert_eq!(pair_of(&express, &group), Ok(2));
         }
         assert_eq!(pair_of(&baseline::express(), "another"), Ok(0));
     }

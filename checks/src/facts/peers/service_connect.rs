@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 
+use crate::aws::host;
 use crate::check::Findings;
 use crate::command::Command;
 use crate::facts::peers::callee::{self, Named};
@@ -29,13 +30,12 @@ pub fn configuration(service: &Service) -> Option<&ServiceConnect> {
 /// A private name: one word, an end that the internet does not have, or a name in the namespace.
 pub fn is_private(host: &str, namespace: Option<&str>) -> bool {
     let ends = [".local", ".internal", ".private", ".lan", ".corp", ".svc"];
-    let outside = [".on.aws", ".amazonaws.com", ".amazonaws.com.cn"];
     let one_word =
         !host.contains('.') && host != "localhost" && host.chars().any(|c| c.is_ascii_alphabetic());
     let in_namespace = namespace.is_some_and(|namespace| {
         host.strip_suffix(namespace).is_some_and(|rest| rest.ends_with('.'))
     });
-    !outside.iter().any(|end| host.ends_with(end))
+    host::of_aws(host).is_none()
         && (one_word || in_namespace || ends.iter().any(|end| host.ends_with(end)))
 }
 

@@ -12,7 +12,8 @@ use crate::aws::time;
 use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
 use crate::command::Command;
-use crate::facts::deployment::{rollback, rollout};
+use crate::facts::deployment::rollout;
+use crate::facts::deployment::version::{self, Version};
 use crate::facts::tasks::stop::{self, Failures, StopKind};
 use crate::finding::{Evidence, Finding, Kind, Subject};
 use crate::patient::Patient;
@@ -27,6 +28,7 @@ pub struct Told<'a> {
     pub text: &'a str,
     pub evidence: Evidence,
     pub task_definition: &'a str,
+    pub version: Version<'a>,
     /// Whether the primary deployment brings this version; if not, it was rolled back.
     pub is_primary: bool,
     /// The container whose own reason it is.
@@ -179,6 +181,7 @@ fn by_tasks<'a>(failures: &Failures<'a>) -> Vec<Told<'a>> {
             evidence: Evidence::new(Call::DescribeTasks, &tasks[0].task_arn, field, text)
                 .at(tasks[0].stopped_at),
             task_definition: failures.task_definition,
+            version: failures.version.clone(),
             is_primary: failures.is_primary,
             container,
             tasks,
@@ -197,8 +200,12 @@ pub const SETTLED: SignedDuration = SignedDuration::from_mins(3);
 /// What ECS says of the version that it brings up now, as long as that lacks tasks: since the
 /// deployment began, and since the last event that overrules all before it.
 fn by_events<'a>(patient: &Patient<'a>) -> Vec<Told<'a>> {
-    let Some(definition) = brought_up(patient.service()) else { return Vec::new() };
-    tell_events(patient, complaints(patient), definition, true)
+    let definition = brought_up(patient.service());
+    let mut versions = version::primary(patient).into_iter();
+    let Some(version) = versions.find(|version| version.task_definition == definition) else {
+        return Vec::new();
+    };
+    tell_events(patient, complaints(patient), &version)
 }
 
 /// The task definition of the version that is brought up now: that of the primary deployment, or of
@@ -251,37 +258,26 @@ pub fn complaints<'a>(patient: &Patient<'a>) -> Vec<&'a ServiceEvent> {
     complaints
 }
 
-/// What ECS said while it tried to bring up the version that it then rolled back.
+/// What ECS said while it tried to bring up the version that it then rolled back: it stands until a
+/// later one succeeds.
 fn by_events_of_the_rolled_back<'a>(patient: &Patient<'a>) -> Result<Vec<Told<'a>>, Blind> {
-    let Some(failed) =
-        rollout::newest(patient)?.filter(|deployment| rollout::is_rolled_back(deployment))
-    else {
-        return Ok(Vec::new());
-    };
-    let (Some(began), Some(ended)) =
-        (rollout::started(failed), rollback::started(failed).or(failed.finished_at))
-    else {
-        return Ok(Vec::new());
-    };
-    let within = |event: &&ServiceEvent| {
-        event
-            .created_at
-            .is_some_and(|at| at >= began && at <= ended && time::age(patient.now(), at) < DAY)
-    };
-    let events: Vec<&ServiceEvent> = patient.service().events.iter().filter(within).collect();
-    if events.is_empty() {
-        return Ok(Vec::new());
+    let mut told = Vec::new();
+    for version in version::troubled(patient)?.iter().filter(|version| version.is_past()) {
+        let (Some(began), Some(ended)) = (version.began, version.ended) else { continue };
+        let within =
+            |event: &&ServiceEvent| event.created_at.is_some_and(|at| at >= began && at <= ended);
+        let events = patient.service().events.iter().filter(within).collect();
+        told.extend(tell_events(patient, events, version));
     }
-    let Some(definition) = rollout::brings(patient, failed)? else { return Ok(Vec::new()) };
-    Ok(tell_events(patient, events, definition, false))
+    Ok(told)
 }
 
 fn tell_events<'a>(
     patient: &Patient<'a>,
     events: Vec<&'a ServiceEvent>,
-    definition: &'a str,
-    is_primary: bool,
+    version: &Version<'a>,
 ) -> Vec<Told<'a>> {
+    let Some(definition) = version.task_definition else { return Vec::new() };
     let mut groups: BTreeMap<Trouble, Vec<(Reason, &ServiceEvent)>> = BTreeMap::new();
     for event in events.into_iter().filter(|event| complains(event)) {
         if let Some(reason) = read(&event.message) {
@@ -302,7 +298,8 @@ fn tell_events<'a>(
             text: &newest.message,
             evidence: patient.evidence("events.message", &newest.message).at(newest.created_at),
             task_definition: definition,
-            is_primary,
+            version: version.clone(),
+            is_primary: !version.is_past(),
             container: None,
             tasks: Vec::new(),
             failed: 0,
@@ -332,7 +329,7 @@ mod tests {
     use super::*;
     use crate::baseline::{self, minutes_ago};
     use crate::patient::Intent;
-    use crate::snapshot::{Container, RevisionSummary, Snapshot};
+    use crate::snapshot::{Container, RevisionSummary, ServiceDeployment, Snapshot};
     use crate::testing::{newest_deployment, of};
 
     const MISSING: &str = "CannotPullContainerError: failed to resolve ref mailer:1: not found";
@@ -673,13 +670,20 @@ mod tests {
     }
 
     #[test]
-    fn what_was_said_of_a_rollback_a_day_ago_is_history() {
-        for (said, tells) in [(1439, true), (1440, false)] {
-            let mut snapshot = rolled_back(said);
-            let deployment = newest_deployment(&mut snapshot);
-            deployment.started_at = Some(minutes_ago(1500));
-            deployment.finished_at = Some(minutes_ago(1430));
-            assert_eq!(!troubles(&snapshot).is_empty(), tells, "{said} minutes ago");
-        }
+    fn what_was_said_of_a_rollback_stands_until_a_later_deployment_succeeds() {
+        let mut snapshot = rolled_back(1440);
+        let deployment = newest_deployment(&mut snapshot);
+        deployment.started_at = Some(minutes_ago(1500));
+        deployment.finished_at = Some(minutes_ago(1430));
+        assert_eq!(troubles(&snapshot).len(), 1, "a day ago");
+        let arn = snapshot.services[0].service_arn.clone();
+        let deployments = snapshot.service_deployments.change(&arn).unwrap();
+        let later = ServiceDeployment {
+            status: "SUCCESSFUL".into(),
+            started_at: Some(minutes_ago(60)),
+            ..deployments[0].clone()
+        };
+        deployments.insert(0, later);
+        assert_eq!(troubles(&snapshot), []);
     }
 }

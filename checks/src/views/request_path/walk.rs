@@ -3,14 +3,16 @@
 
 use std::slice;
 
-use super::answer::{Answer, By, nobody, redirected, together};
-use super::{Hop, Kind, Mark, Path, dns_name, endpoints, listener_name, rule_name, rule_words};
+use super::answer::{Answer, By, nobody, together};
+use super::{Hop, Kind, Mark, Path, endpoints, rule_name, rule_words};
 use crate::aws::url::Url;
 use crate::check::Findings;
+use crate::facts::inbound::entry::{dns_name, listener_name, redirected};
 use crate::facts::inbound::inbound_rules::{self, Door};
 use crate::facts::inbound::probe::{self, Leads};
 use crate::facts::inbound::request::{self, Takes};
-use crate::facts::inbound::{traffic, web_acl};
+use crate::facts::inbound::traffic::{self, Unread};
+use crate::facts::inbound::web_acl;
 use crate::patient::Patient;
 use crate::seen::Blind;
 use crate::snapshot::{Action, Listener, LoadBalancer, Rule};
@@ -22,6 +24,8 @@ pub(super) struct Draft<'p, 'a> {
     pub(super) path: Path,
     /// The web ACL on the way, if it blocks whom it does not know.
     allow_list: Option<&'a str>,
+    /// There may be a web ACL on the way, and nobody could look.
+    maybe_blocked: bool,
 }
 
 impl<'p, 'a> Draft<'p, 'a> {
@@ -31,6 +35,7 @@ impl<'p, 'a> Draft<'p, 'a> {
             patient,
             path: Path { url: url.to_owned(), hops: Vec::new(), branches: Vec::new(), answer },
             allow_list: None,
+            maybe_blocked: false,
         }
     }
 
@@ -41,6 +46,10 @@ impl<'p, 'a> Draft<'p, 'a> {
                 .answer
                 .says
                 .push_str(&format!("; web ACL {acl} answers 403 to whom it does not allow"));
+        }
+        if self.maybe_blocked && answered {
+            let unless = ", unless a web ACL, which could not be looked for, blocks the request";
+            self.path.answer.says.push_str(unless);
         }
         self.path
     }
@@ -73,6 +82,14 @@ impl<'p, 'a> Draft<'p, 'a> {
 
     pub(super) fn hidden(mut self, kind: Kind, blind: Blind) -> Path {
         self.path.hops.push(Hop::unseen(kind, blind));
+        self.done()
+    }
+
+    /// A front that is not read: nothing is claimed from there on.
+    pub(super) fn unread(mut self, front: &Unread) -> Path {
+        let says = format!("{}, which is not read", front.words());
+        let hop = Hop::new(Kind::LoadBalancer, Mark::Unseen, None, String::new(), says);
+        self.path.hops.push(Hop { missed: Some(front.blind()), ..hop });
         self.done()
     }
 
@@ -242,8 +259,9 @@ impl<'p, 'a> Draft<'p, 'a> {
     }
 
     /// What the web ACL before an application load balancer does; where there is none, there is no
-    /// hop.
-    pub(super) fn guard(&mut self, listener: &Listener) -> Option<()> {
+    /// hop. One that could not be seen does not change where a request goes: the way goes on, and
+    /// its answer is qualified.
+    pub(super) fn guard(&mut self, listener: &Listener) {
         match web_acl::before(self.patient, &listener.load_balancer_arn) {
             Ok(None) => {}
             Ok(Some(acl)) => {
@@ -264,10 +282,9 @@ impl<'p, 'a> Draft<'p, 'a> {
             }
             Err(blind) => {
                 self.path.hops.push(Hop::unseen(Kind::WebAcl, blind));
-                return None;
+                self.maybe_blocked = true;
             }
         }
-        Some(())
     }
 
     /// The first rule that takes the request. Rules before it that only perhaps take it are named.
