@@ -12,7 +12,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::call::LOG_STREAM;
 use crate::facts::tasks::container_log;
-use crate::seen::Seen;
+use crate::seen::{Seen, Why};
 use crate::snapshot::deployment::{BreakerState, ContainerImage, IngressPath, ListedDeployment};
 use crate::snapshot::metric::{Metric, Owner};
 use crate::snapshot::service::{
@@ -516,6 +516,46 @@ pub fn roll_out(
     }
     if let Some(all) = snapshot.service_deployments.change(&arn) {
         all.insert(0, deployment);
+    }
+}
+
+/// Lets another controller deploy the service, `CODE_DEPLOY` or `EXTERNAL`: its deployments become
+/// task sets, of which the oldest serves, and AWS tells of no deployment of its own.
+pub fn hand_over(snapshot: &mut Snapshot, controller: &str) {
+    let service = &mut snapshot.services[0];
+    let arn = service.service_arn.clone();
+    service.deployment_controller = Some(controller.into());
+    let oldest = service.deployments.len().saturating_sub(1);
+    let task_set = |(index, deployment): (usize, Deployment)| {
+        let is_stable = deployment.running_count >= deployment.desired_count;
+        TaskSet {
+            id: deployment.id,
+            status: if index == oldest { "PRIMARY" } else { "ACTIVE" }.into(),
+            task_definition: deployment.task_definition,
+            computed_desired_count: deployment.desired_count,
+            running_count: deployment.running_count,
+            pending_count: deployment.pending_count,
+            stability_status: Some(if is_stable { "STEADY_STATE" } else { "STABILIZING" }.into()),
+            external_id: Some("d-ABCDEF123".into()),
+        }
+    };
+    service.task_sets =
+        std::mem::take(&mut service.deployments).into_iter().enumerate().map(task_set).collect();
+    service.current_service_deployment = None;
+    service.current_service_revisions.clear();
+    let refused = "UnsupportedFeatureException: Service deployments are only supported for the ECS deployment controller.";
+    snapshot.listed_deployments.insert(&arn, Seen::No(Why::Unreadable(refused.into())));
+    snapshot.service_deployments.insert(&arn, Seen::No(Why::Unreadable(refused.into())));
+    snapshot.revisions.0.clear();
+}
+
+/// Lets no client's request reach the targets any more, since twenty minutes.
+pub fn shut_clients_out(snapshot: &mut Snapshot) {
+    for balancer in snapshot.services[0].load_balancers.clone() {
+        let group = Metric::GroupRequests.of(&balancer.target_group_arn.unwrap_or_default());
+        if let Some(series) = snapshot.metrics.change(&group) {
+            series.values.retain(|(at, _)| *at < minutes_ago(20));
+        }
     }
 }
 

@@ -7,6 +7,7 @@ use crate::applies::Applies;
 use crate::call::Call;
 use crate::finding::Finding;
 use crate::patient::Patient;
+use crate::ruled_out::RuledOutBy;
 use crate::seen::Blind;
 use crate::snapshot::Snapshot;
 use crate::symptom::Symptom;
@@ -103,6 +104,8 @@ pub struct Check {
     pub explains: &'static [Symptom],
     /// Which services it is about; of others it says that it does not apply.
     pub applies: &'static [Applies],
+    /// A fact that rules its trouble out where it could not look.
+    pub ruled_out_by: Option<RuledOutBy>,
     /// Every call whose answer the check reads.
     pub reads: &'static [Call],
     /// Makes a healthy service sick in exactly this way.
@@ -142,6 +145,7 @@ macro_rules! check {
         $( shows: $shows:ident, )?
         explains: [ $( $explains:ident ),* $(,)? ],
         $( applies: [ $( $applies:ident ),* $(,)? ], )?
+        $( ruled_out_by: $fact:ident, )?
         reads: [ $( $reads:ident ),* $(,)? ],
         example: on $baseline:ident, |$snapshot:ident| $example:block $(,)?
     ) => {
@@ -154,6 +158,7 @@ macro_rules! check {
             shows: $crate::check!(@first $( $shows )?),
             explains: &[ $( $crate::symptom::Symptom::$explains ),* ],
             applies: &[ $( $( $crate::applies::Applies::$applies ),* )? ],
+            ruled_out_by: $crate::check!(@fact $( $fact )?),
             reads: &[ $( $crate::call::Call::$reads ),* ],
             example: {
                 fn example() -> $crate::snapshot::Snapshot {
@@ -167,6 +172,8 @@ macro_rules! check {
             look,
         };
     };
+    (@fact) => { None };
+    (@fact $fact:ident) => { Some($crate::ruled_out::RuledOutBy::$fact) };
     (@first) => { None };
     (@first $symptom:ident) => { Some($crate::symptom::Symptom::$symptom) };
 }

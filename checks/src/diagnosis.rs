@@ -236,7 +236,8 @@ fn depth(index: usize, edges: &[Vec<Edge>], known: &mut [Option<usize>]) -> usiz
     longest
 }
 
-fn conclude(exams: Vec<Exam>) -> Diagnosis {
+/// Puts what the exams found in order.
+pub fn conclude(exams: Vec<Exam>) -> Diagnosis {
     let case = Case::new(&exams);
     let parents = case.parents();
     let (mut roots, mut notes): (Vec<Node>, Vec<Node>) = (0..case.found.len())
@@ -315,14 +316,19 @@ fn verdict(roots: &[Node], exams: &[Exam]) -> Verdict {
 
 /// Whether a check that could not look might have made the verdict sick, and nothing that was seen
 /// rules it out: unseen is never healthy. What the user declined does not count. A cause is ruled
-/// out where all that it would explain was looked for and is not there.
+/// out where all that it would explain was looked for and is not there, or where a fact that it
+/// names rules it out.
 fn is_decisive(exam: &Exam, exams: &[Exam]) -> bool {
     let unseen = matches!(exam.outcome, Outcome::CouldNotLook | Outcome::Crashed);
     let declined = !exam.missed.is_empty()
         && exam.missed.iter().all(|missed| missed.origin().why == Why::Declined);
     let decides = match exam.check.role {
         Role::Symptom => true,
-        Role::Cause => exam.check.severity <= Severity::High && !is_ruled_out(exam.check, exams),
+        Role::Cause => {
+            exam.check.severity <= Severity::High
+                && !exam.ruled_out
+                && !is_ruled_out(exam.check, exams)
+        }
         Role::Risk | Role::Note => false,
     };
     unseen && !declined && decides
@@ -377,7 +383,8 @@ mod tests {
     fn exam(check: Check, outcome: Outcome, findings: Vec<Finding>, missed: &[Call]) -> Exam {
         let denied = |call: &Call| Blind { call: *call, why: Why::Denied("no".into()) };
         let missed = missed.iter().map(denied).collect();
-        Exam { check: Box::leak(Box::new(check)), outcome, findings, missed, read: Vec::new() }
+        let check = Box::leak(Box::new(check));
+        Exam { check, outcome, findings, missed, read: Vec::new(), ruled_out: false }
     }
 
     fn found(check: Check, findings: impl IntoIterator<Item = Finding>) -> Exam {

@@ -64,6 +64,8 @@ pub struct Exam {
     pub missed: Vec<Blind>,
     /// Every call whose answer it read.
     pub read: Vec<Call>,
+    /// Whether what was seen rules out the trouble that it could not look for.
+    pub ruled_out: bool,
 }
 
 pub fn examine(check: &'static Check, patient: &Patient) -> Exam {
@@ -91,7 +93,10 @@ pub fn examine(check: &'static Check, patient: &Patient) -> Exam {
         _ if !missed.is_empty() => Outcome::CouldNotLook,
         other => other,
     };
-    Exam { check, outcome, findings: found, missed, read: patient.reads() }
+    let read = patient.reads();
+    let ruled_out = outcome == Outcome::CouldNotLook
+        && check.ruled_out_by.is_some_and(|fact| fact.holds(patient));
+    Exam { check, outcome, findings: found, missed, read, ruled_out }
 }
 
 #[cfg(test)]

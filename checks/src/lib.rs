@@ -19,6 +19,7 @@ pub mod finding;
 pub mod hcl;
 pub mod intent;
 pub mod patient;
+pub mod ruled_out;
 pub mod seen;
 pub mod snapshot;
 pub mod symptom;

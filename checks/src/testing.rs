@@ -20,6 +20,7 @@ pub fn made(id: &'static str) -> Check {
         shows: None,
         explains: &[],
         applies: &[],
+        ruled_out_by: None,
         reads: &[],
         example: Snapshot::default,
         look: |_, _| Ok(()),

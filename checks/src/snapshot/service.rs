@@ -51,9 +51,26 @@ pub struct Service {
 }
 
 impl Service {
+    /// Whether ECS itself runs the deployments; if not, CodeDeploy or an external controller does.
+    pub fn is_deployed_by_ecs(&self) -> bool {
+        matches!(self.deployment_controller.as_deref(), None | Some("ECS"))
+    }
+
     /// The deployment that ECS brings up, or has brought up last; none where it does not deploy.
     pub fn primary(&self) -> Option<&Deployment> {
         self.deployments.iter().find(|deployment| deployment.status == "PRIMARY")
+    }
+
+    /// The task sets that are there to stay, or on their way in.
+    pub fn current_task_sets(&self) -> impl Iterator<Item = &TaskSet> {
+        self.task_sets.iter().filter(|set| set.status != "DRAINING")
+    }
+
+    /// Whether the version that is brought up, or any task set, runs fewer tasks than it should.
+    pub fn lacks_tasks(&self) -> bool {
+        let primary = self.primary().is_some_and(|one| one.running_count < one.desired_count);
+        let task_set = self.current_task_sets().any(TaskSet::lacks_tasks);
+        self.running_count < self.desired_count || primary || task_set
     }
 
     /// The task definitions of all versions that it has now, whoever deploys them.
@@ -132,6 +149,12 @@ pub struct TaskSet {
     pub stability_status: Option<String>,
     /// CodeDeploy's id of the deployment.
     pub external_id: Option<String>,
+}
+
+impl TaskSet {
+    pub fn lacks_tasks(&self) -> bool {
+        self.running_count < self.computed_desired_count
+    }
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]

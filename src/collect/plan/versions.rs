@@ -46,7 +46,12 @@ impl Plan<'_> {
         tasks: Shared<impl Future<Output = Tasks>>,
     ) {
         let arn = self.service.service_arn.clone();
-        let listed = self.aws.listed_deployments(self.service).await;
+        // AWS refuses the question where another controller deploys: there are none then.
+        let listed = if self.service.is_deployed_by_ecs() {
+            self.aws.listed_deployments(self.service).await
+        } else {
+            Seen::Yes(Vec::new())
+        };
         let described = async {
             let described = self.aws.service_deployments(&listed).await;
             self.note(|snapshot| snapshot.service_deployments.insert(&arn, described.map(Some)));

@@ -52,6 +52,7 @@ crate::check! {
     role: Cause,
     explains: [],
     applies: [BehindLoadBalancer],
+    ruled_out_by: RequestsOverTls,
     reads: [
         DescribeServices, DescribeServiceRevisions, DescribeTargetGroups, DescribeListeners, DescribeRules, DescribeListenerCertificates,
         ListCertificates,
@@ -62,6 +63,7 @@ crate::check! {
             certificate.domain_name = Some("shop.example.com".into());
             certificate.subject_alternative_name_summaries = vec!["shop.example.com".into()];
         });
+        crate::baseline::shut_clients_out(snapshot);
     },
 }
 

@@ -49,6 +49,7 @@ crate::check! {
     example: on fargate, |snapshot| {
         let group = crate::baseline::id::group("api");
         snapshot.target_groups.change(&group).into_iter().for_each(|group| group.target_type = Some("instance".into()));
+        snapshot.target_health.put(&group, Vec::new());
     },
 }
 

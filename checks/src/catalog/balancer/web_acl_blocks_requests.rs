@@ -65,6 +65,7 @@ crate::check! {
     role: Cause,
     explains: [],
     applies: [BehindLoadBalancer],
+    ruled_out_by: Requests,
     reads: [DescribeServices, DescribeServiceRevisions, DescribeTargetGroups, GetWebAclForResource, GetIpSet, GetMetricData],
     example: on fargate, |snapshot| {
         use crate::baseline::{id, minutes_ago, way_in};
@@ -80,6 +81,7 @@ crate::check! {
         snapshot.metrics.put(Metric::WafBlocked.of(&acl), series(110.0, 1.0));
         snapshot.metrics.put(Metric::WafBlocked.of(&format!("{acl}/common")), series(110.0, 1.0));
         snapshot.metrics.put(Metric::Requests.of(&id::elb("loadbalancer/app/web/50dc6c495c0c9188")), series(9.0, 120.0));
+        snapshot.metrics.put(Metric::GroupRequests.of(&id::group("api")), series(9.0, 120.0));
     },
 }
 

@@ -43,19 +43,7 @@ crate::check! {
     explains: [],
     reads: [DescribeServices],
     example: on fargate, |snapshot| {
-        let service = &mut snapshot.services[0];
-        service.deployment_controller = Some("CODE_DEPLOY".into());
-        service.task_sets = vec![TaskSet {
-            id: "ecs-svc/2000000000000000012".into(),
-            status: "PRIMARY".into(),
-            task_definition: service.task_definition.clone(),
-            computed_desired_count: 2,
-            running_count: 2,
-            pending_count: 0,
-            stability_status: Some("STEADY_STATE".into()),
-            external_id: Some("d-ABCDEF123".into()),
-        }];
-        service.deployments.clear();
+        crate::baseline::hand_over(snapshot, "CODE_DEPLOY");
     },
 }
 

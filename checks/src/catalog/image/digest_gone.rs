@@ -53,6 +53,7 @@ crate::check! {
     severity: High,
     role: Risk,
     explains: [DigestNotResolved],
+    applies: [DeployedByEcs],
     reads: [
         DescribeServices, DescribeServiceDeployments, DescribeServiceRevisions, DescribeImages, BatchGetImage, GetLifecyclePolicy,
     ],

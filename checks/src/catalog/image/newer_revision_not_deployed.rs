@@ -53,12 +53,8 @@ crate::check! {
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     let service = patient.service();
-    let Some(primary) = service.primary() else {
-        return Err(NoAnswer::NotApplicable(rollout::OTHER_CONTROLLER));
-    };
-    let Some((family, runs)) = primary.task_definition.as_deref().and_then(revision) else {
-        return Ok(());
-    };
+    let Some(serves) = service.primary_definition() else { return Ok(()) };
+    let Some((family, runs)) = revision(serves) else { return Ok(()) };
     let Some(newest) =
         patient.newest_revisions(family)?.and_then(|family| family.task_definition_arns.first())
     else {
@@ -70,11 +66,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         Some(deployment) => rollout::brings(patient, deployment)?,
         None => None,
     };
-    let deployed = service
-        .deployments
-        .iter()
-        .filter_map(|deployment| deployment.task_definition.as_deref())
-        .chain(tried);
+    let deployed = service.definitions().chain(tried);
     if deployed.filter_map(revision).any(|(_, deployed)| deployed >= number) {
         return Ok(());
     }
@@ -89,6 +81,10 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     } else {
         remedy.cli(patient.update_service().and(words!("--task-definition {}:{}", family, number)))
     };
+    let whose = match service.primary() {
+        Some(_) => "deployments.taskDefinition",
+        None => "taskSets.taskDefinition",
+    };
     findings.add(
         Subject::new(Kind::TaskDefinition, newest)
             .sick(
@@ -96,12 +92,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
                 Evidence::new(Call::ListTaskDefinitions, family, "taskDefinitionArns", newest),
             )
             .named()
-            .because_all(
-                primary
-                    .task_definition
-                    .as_ref()
-                    .map(|definition| patient.evidence("deployments.taskDefinition", definition)),
-            )
+            .because(patient.evidence(whose, serves))
             .mend(remedy)
             .concerns(Kind::TaskDefinition, newest),
     );

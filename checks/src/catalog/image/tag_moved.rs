@@ -7,7 +7,6 @@ use crate::aws::image;
 use crate::aws::time;
 use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
-use crate::facts::deployment::rollout;
 use crate::facts::tasks::stop;
 use crate::finding::{Evidence, Kind, Remedy, Subject};
 use crate::hcl::Name;
@@ -56,6 +55,7 @@ crate::check! {
     severity: Medium,
     role: Cause,
     explains: [],
+    applies: [DeployedByEcs],
     reads: [DescribeServices, DescribeServiceRevisions, DescribeTasks, DescribeTaskDefinition, DescribeImages, BatchGetImage],
     example: on fargate, |snapshot| {
         use crate::baseline::{id, minutes_ago};
@@ -74,9 +74,7 @@ crate::check! {
 }
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
-    let Some(primary) = patient.service().primary() else {
-        return Err(NoAnswer::NotApplicable(rollout::OTHER_CONTROLLER));
-    };
+    let Some(primary) = patient.service().primary() else { return Ok(()) };
     let Some(name) = primary.task_definition.as_deref() else { return Ok(()) };
     let Some(definition) = patient.task_definition(name)? else { return Ok(()) };
     let version = stop::primary_version(patient);

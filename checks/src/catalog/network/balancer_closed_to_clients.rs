@@ -51,6 +51,7 @@ crate::check! {
     severity: Critical,
     role: Cause,
     explains: [],
+    ruled_out_by: Requests,
     reads: [
         DescribeServices, DescribeServiceRevisions, DescribeTargetGroups, DescribeLoadBalancers, DescribeListeners, DescribeRules,
         DescribeSecurityGroups, GetManagedPrefixListEntries,
@@ -58,6 +59,7 @@ crate::check! {
     example: on fargate, |snapshot| {
         use crate::baseline::everywhere;
         snapshot.security_groups.change("sg-balancer").into_iter().for_each(|group| group.ip_permissions = vec![everywhere("tcp", Some(8443))]);
+        crate::baseline::shut_clients_out(snapshot);
     },
 }
 

@@ -55,9 +55,12 @@ crate::check! {
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     let outside: Vec<_> =
         patient.intent().expect_ingress.iter().filter(|block| !block.is_private()).collect();
+    if outside.is_empty() {
+        return Ok(());
+    }
     for arn in traffic::balancers(patient)? {
         let Some(balancer) = findings.see(patient.load_balancer(arn)).flatten() else { continue };
-        if outside.is_empty() || balancer.scheme.as_deref() != Some("internal") {
+        if balancer.scheme.as_deref() != Some("internal") {
             continue;
         }
         let verb = if outside.len() == 1 { "is" } else { "are" };

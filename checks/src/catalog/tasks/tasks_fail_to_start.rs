@@ -145,8 +145,7 @@ fn words(task: &Task) -> &str {
 }
 
 fn of_events(patient: &Patient) -> Option<Finding> {
-    let primary = patient.service().primary()?;
-    let definition = primary.task_definition.as_deref()?;
+    let definition = reason::brought_up(patient.service())?;
     let complaints = reason::complaints(patient);
     let telling = complaints.iter().find(|event| stop_reason::read(&event.message).is_some());
     let newest = *telling.or(complaints.first())?;

@@ -53,14 +53,18 @@ impl Strategy {
 
 /// Whether ECS itself runs the deployments; if not, CodeDeploy or an external controller does.
 pub fn ecs_controls(patient: &Patient) -> bool {
-    matches!(patient.service().deployment_controller.as_deref(), None | Some("ECS"))
+    patient.service().is_deployed_by_ecs()
 }
 
 /// Why the checks of deployments do not apply where ECS does not run them.
 pub const OTHER_CONTROLLER: &str = "CodeDeploy or an external controller deploys";
 
-/// The newest deployment, whatever came of it. What happened to older ones is history.
+/// The newest deployment, whatever came of it. What happened to older ones is history. AWS refuses
+/// to list those of another controller, and there are none.
 pub fn newest<'a>(patient: &Patient<'a>) -> Result<Option<&'a ServiceDeployment>, Blind> {
+    if !ecs_controls(patient) {
+        return Ok(None);
+    }
     Ok(patient.service_deployments()?.first())
 }
 

@@ -209,8 +209,7 @@ pub fn current<'a>(patient: &Patient<'a>) -> Vec<Version<'a>> {
         };
         Version::of_deployment(deployment, state)
     });
-    let staying = service.task_sets.iter().filter(|set| set.status != "DRAINING");
-    of_deployments.chain(staying.map(Version::of_set)).collect()
+    of_deployments.chain(service.current_task_sets().map(Version::of_set)).collect()
 }
 
 /// The versions that are being brought up, or were brought up last: the primary deployment; with

@@ -41,7 +41,7 @@ pub fn matters(service: &Service, now: Timestamp) -> bool {
     let launch_type = service.launch_type.as_deref();
     let on_instances =
         matches!(launch_type, Some("EC2" | "EXTERNAL")) || providers(service).next().is_some();
-    let lacks = service.running_count < service.desired_count
+    let lacks = service.lacks_tasks()
         || service.deployments.iter().any(|one| one.running_count < one.desired_count);
     let complains = || {
         service

@@ -18,7 +18,7 @@ use crate::facts::tasks::stop::{self, Failures, StopKind};
 use crate::finding::{Evidence, Finding, Kind, Subject};
 use crate::patient::Patient;
 use crate::seen::Blind;
-use crate::snapshot::{ServiceEvent, Task};
+use crate::snapshot::{Service, ServiceEvent, Task};
 
 /// One trouble of one version, with everything that tells of it.
 #[derive(Debug)]
@@ -200,20 +200,29 @@ pub const SETTLED: SignedDuration = SignedDuration::from_mins(3);
 /// What ECS says of the version that it brings up now, as long as that lacks tasks: since the
 /// deployment began, and since the last event that overrules all before it.
 fn by_events<'a>(patient: &Patient<'a>) -> Vec<Told<'a>> {
-    let Some(primary) = version::primary(patient).into_iter().next() else { return Vec::new() };
-    tell_events(patient, complaints(patient), &primary)
+    let definition = brought_up(patient.service());
+    let mut versions = version::primary(patient).into_iter();
+    let Some(version) = versions.find(|version| version.task_definition == definition) else {
+        return Vec::new();
+    };
+    tell_events(patient, complaints(patient), &version)
+}
+
+/// The task definition of the version that is brought up now: that of the primary deployment, or of
+/// the task set that lacks tasks.
+pub fn brought_up(service: &Service) -> Option<&str> {
+    let mut task_sets = service.current_task_sets();
+    task_sets
+        .find(|set| set.lacks_tasks())
+        .and_then(|set| set.task_definition.as_deref())
+        .or(service.primary_definition())
 }
 
 /// The events, newest first, in which ECS says that it cannot start or place tasks of the version
 /// that it brings up now.
 pub fn complaints<'a>(patient: &Patient<'a>) -> Vec<&'a ServiceEvent> {
     let service = patient.service();
-    let Some(primary) = service.primary() else {
-        return Vec::new();
-    };
-    if service.running_count >= service.desired_count
-        && primary.running_count >= primary.desired_count
-    {
+    if !service.lacks_tasks() {
         return Vec::new();
     }
     let overrules = |event: &ServiceEvent| {
@@ -226,7 +235,7 @@ pub fn complaints<'a>(patient: &Patient<'a>) -> Vec<&'a ServiceEvent> {
                 | Event::RolledBack { .. }
         )
     };
-    let began = primary.created_at;
+    let began = service.primary().and_then(|primary| primary.created_at);
     let since = service.events.iter().take_while(|event| !overrules(event));
     let recent = since.filter(|event| {
         event.created_at.is_some_and(|at| {

@@ -13,6 +13,7 @@ use crate::facts::deployment::version::{self, State};
 use crate::finding::Evidence;
 use crate::patient::Patient;
 use crate::seen::Blind;
+use crate::snapshot::service::TaskSet;
 use crate::snapshot::{Container, Task, TaskDefinition};
 
 pub use crate::facts::deployment::version::Mark as Version;
@@ -174,12 +175,13 @@ impl<'a> StopGroup<'a> {
 }
 
 /// Every version that the service has now: the primary deployment, and those that still run beside
-/// it.
+/// it; where another controller deploys, all task sets.
 pub fn current_versions(patient: &Patient) -> Vec<Version> {
     marks(version::current(patient))
 }
 
-/// The version that ECS is bringing up, or has brought up last.
+/// The version that ECS is bringing up, or has brought up last; where another controller deploys,
+/// the task set that serves and the one that is to replace it.
 pub fn primary_version(patient: &Patient) -> Vec<Version> {
     marks(version::primary(patient))
 }
@@ -337,7 +339,9 @@ fn has_ceased(patient: &Patient, stops: &[&Task]) -> bool {
     let (Some(first), Some(last)) = (times.iter().min(), times.iter().max()) else { return false };
     let quiet = time::age(patient.now(), *last).as_secs();
     let usual = last.duration_since(*first).as_secs() / (times.len() as i64 - 1).max(1);
-    service.running_count >= service.desired_count && quiet > (3 * usual).max(600)
+    let lacks = service.running_count < service.desired_count
+        || service.current_task_sets().any(TaskSet::lacks_tasks);
+    !lacks && quiet > (3 * usual).max(600)
 }
 
 /// Why a task stopped, in AWS's words, as evidence; its bare code where there are no words.
@@ -721,6 +725,35 @@ mod tests {
         assert_eq!(quoted(&snapshot), Some(("stoppedReason", reason, Some(minutes_ago(2)))));
         snapshot = each_stopped(snapshot, |task| task.stopped_reason = None);
         assert_eq!(quoted(&snapshot), None);
+    }
+
+    #[test]
+    fn task_sets_are_versions_and_those_on_their_way_out_are_not_brought_up() {
+        let mut snapshot = baseline::worker();
+        baseline::roll_out(&mut snapshot, 30, |_| ());
+        baseline::hand_over(&mut snapshot, "CODE_DEPLOY");
+        let ids = |versions: Vec<Version>| {
+            versions.into_iter().map(|version| version.deployment).collect::<Vec<_>>()
+        };
+        let [new, old] = ["13", "12"].map(|version| format!("ecs-svc/10000000000000000{version}"));
+        assert_eq!(ids(of(&snapshot, current_versions)), [new.clone(), old.clone()]);
+        assert_eq!(ids(of(&snapshot, primary_version)), [new.clone(), old.clone()]);
+        snapshot.services[0].task_sets[1].status = "DRAINING".into();
+        for versions in [current_versions, primary_version] {
+            assert_eq!(ids(of(&snapshot, versions)), [new.clone()]);
+        }
+    }
+
+    #[test]
+    fn stops_have_not_ceased_while_a_task_set_lacks_tasks() {
+        let mut snapshot = each_stopped(exited(1), |task| task.stopped_at = Some(minutes_ago(30)));
+        baseline::hand_over(&mut snapshot, "EXTERNAL");
+        let service = &mut snapshot.services[0];
+        (service.running_count, service.desired_count) = (2, 2);
+        (service.task_sets[0].computed_desired_count, service.task_sets[0].running_count) = (2, 1);
+        assert_eq!(failed(&snapshot), [(true, 1)]);
+        snapshot.services[0].task_sets[0].running_count = 2;
+        assert_eq!(failed(&snapshot), []);
     }
 
     #[test]

@@ -1,0 +1,99 @@
+//! Whoever deploys a service, its tasks, network and balancers are diagnosed alike: every example
+//! is handed to CodeDeploy and to an external controller, and its trouble must still be found. Only
+//! what is about ECS's own deployments falls silent.
+
+#![cfg(test)]
+
+use ecs_doctor_checks::applies::Applies;
+use ecs_doctor_checks::baseline;
+use ecs_doctor_checks::catalog;
+use ecs_doctor_checks::diagnosis::{Diagnosis, Verdict, diagnose};
+use ecs_doctor_checks::exam::{Outcome, examine};
+use ecs_doctor_checks::patient::{Expected, Intent, Patient};
+use ecs_doctor_checks::snapshot::Snapshot;
+
+const CONTROLLERS: [&str; 2] = ["CODE_DEPLOY", "EXTERNAL"];
+
+fn diagnosis(snapshot: &Snapshot) -> Diagnosis {
+    diagnose(&Patient::new(snapshot, &snapshot.services[0], &Intent::default()))
+}
+
+fn handed_over(mut snapshot: Snapshot, controller: &str) -> Snapshot {
+    baseline::hand_over(&mut snapshot, controller);
+    snapshot
+}
+
+/// What no other controller can deploy: Express, Service Connect, and what ECS rolled back itself.
+fn is_only_for_ecs(snapshot: &Snapshot) -> bool {
+    let service = &snapshot.services[0];
+    let connects =
+        service.deployments.iter().any(|one| one.service_connect_configuration.is_some());
+    let intent = Intent::default();
+    let patient = Patient::new(snapshot, service, &intent);
+    let newest = patient.service_deployments().ok().and_then(|all| all.first());
+    let went_back = newest.is_some_and(|newest| newest.status.starts_with("ROLLBACK"));
+    patient.is_express() || connects || went_back
+}
+
+#[test]
+fn a_trouble_is_found_whoever_deploys() {
+    let mut lost = Vec::new();
+    for check in catalog::checks() {
+        for controller in CONTROLLERS {
+            if is_only_for_ecs(&(check.example)()) {
+                continue;
+            }
+            let snapshot = handed_over((check.example)(), controller);
+            let intent = ["203.0.113.0/24", "198.51.100.0/24"]
+                .iter()
+                .map(|block| block.parse::<Expected>().unwrap())
+                .collect::<Intent>();
+            let patient = Patient::new(&snapshot, &snapshot.services[0], &intent);
+            let outcome = examine(check, &patient).outcome;
+            let of_ecs = check.applies.contains(&Applies::DeployedByEcs);
+            if of_ecs {
+                assert!(matches!(outcome, Outcome::NotApplicable(_)), "{check:?}: {outcome:?}");
+            } else if outcome != Outcome::Sick {
+                lost.push(format!("{check:?} with {controller}: {outcome:?}"));
+            }
+        }
+    }
+    assert!(lost.is_empty(), "{}", lost.join("\n"));
+}
+
+#[test]
+fn a_healthy_service_is_healthy_whoever_deploys() {
+    for (name, make) in baseline::ALL.iter().filter(|(_, make)| !is_only_for_ecs(&make())) {
+        for controller in CONTROLLERS {
+            let before = diagnosis(&make()).verdict;
+            let after = diagnosis(&handed_over(make(), controller));
+            assert_eq!(after.verdict, before, "{name} with {controller}: {:?}", after.roots);
+        }
+    }
+}
+
+/// CodeDeploy keeps both task sets while it waits: for somebody to send the traffic over, and then
+/// for the hour in which it could go back.
+#[test]
+fn two_task_sets_that_run_are_no_trouble() {
+    for controller in CONTROLLERS {
+        let mut snapshot = baseline::fargate();
+        baseline::roll_out(&mut snapshot, 90, |_| ());
+        let arn = snapshot.services[0].service_arn.clone();
+        snapshot.services[0].running_count = 4;
+        let old = snapshot.running_tasks.change(&arn).cloned().unwrap_or_default();
+        let new = old.iter().enumerate().map(|(n, task)| {
+            let mut task = task.clone();
+            task.task_arn = task
+                .task_arn
+                .replace(&baseline::id::task(1 + n as u8), &baseline::id::task(11 + n as u8));
+            task.started_by = Some("ecs-svc/1000000000000000013".into());
+            task.task_definition_arn = task.task_definition_arn.replace(":12", ":13");
+            task
+        });
+        let all = old.iter().cloned().chain(new).collect();
+        snapshot.running_tasks.put(&arn, all);
+        let diagnosis = diagnosis(&handed_over(snapshot, controller));
+        assert!(diagnosis.verdict >= Verdict::AtRisk, "{controller}: {:?}", diagnosis.roots);
+    }
+}
