@@ -172,11 +172,8 @@ pub async fn version(aws: &Aws, snapshot: &mut Snapshot, wanted: &str) {
         }
         snapshot.revisions.0.extend(revisions.0);
     } else {
-        let families = service
-            .deployments
-            .iter()
-            .filter_map(|deployment| deployment.task_definition.as_deref());
-        let family = families
+        let family = service
+            .definitions()
             .chain(service.task_definition.as_deref())
             .find_map(|arn| last(arn).split(':').next());
         let name = match family {

@@ -123,7 +123,6 @@ pub struct FindingReport {
     pub remedy: RemedyReport,
     /// Symptoms between what it follows from and itself that were not seen, and that nothing
     /// contradicts.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub by_way_of: Vec<&'static str>,
     /// What follows from it.
     pub explains: Vec<FindingReport>,

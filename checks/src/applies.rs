@@ -22,9 +22,7 @@ impl Applies {
             Applies::BehindLoadBalancer => {
                 (!traffic::groups(patient)?.is_empty(), "no load balancer")
             }
-            Applies::DeployedByEcs => {
-                (rollout::ecs_controls(patient), "CodeDeploy or an external controller deploys")
-            }
+            Applies::DeployedByEcs => (rollout::ecs_controls(patient), rollout::OTHER_CONTROLLER),
         };
         if holds { Ok(()) } else { Err(NoAnswer::NotApplicable(otherwise)) }
     }

@@ -903,6 +903,13 @@ pub fn express() -> Snapshot {
     service.task_definition = None;
     service.launch_type = None;
     service.capacity_providers = vec!["FARGATE".into()];
+    // Of the pair, which the revision has, `DescribeServices` names the half that is live.
+    service.load_balancers = vec![ServiceLoadBalancer {
+        target_group_arn: Some(live.clone()),
+        container_name: Some("Main".into()),
+        container_port: Some(8080),
+        ..ServiceLoadBalancer::default()
+    }];
     service.deployment_configuration = configuration.clone();
     let revision = service.current_service_revisions[0].clone();
     for deployment in snapshot.service_deployments.change(&arn).into_iter().flatten() {

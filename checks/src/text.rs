@@ -70,6 +70,6 @@ pub fn and_more(items: impl IntoIterator<Item = impl ToString>, most: usize) -> 
 }
 
 /// `1 target`, `2 targets`.
-pub(crate) fn count(number: usize, noun: &str) -> String {
+pub fn count(number: usize, noun: &str) -> String {
     if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") }
 }

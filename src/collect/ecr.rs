@@ -25,9 +25,7 @@ pub struct EcrImage<'a> {
 impl<'a> EcrImage<'a> {
     /// `123456789012.dkr.ecr.eu-west-2.amazonaws.com/team/api:1.2`; none for another registry.
     pub fn parse(image: &'a str) -> Option<EcrImage<'a>> {
-        let InEcr { uri, repository, reference } = in_ecr(image)?;
-        let (account, rest) = uri.split_once(".dkr.ecr.")?;
-        let region = rest.split_once(".amazonaws.com")?.0;
+        let InEcr { uri, account, region, repository, reference } = in_ecr(image)?;
         Some(EcrImage { account, region, uri, repository, reference })
     }
 

@@ -19,7 +19,8 @@ pub struct PathReport {
     pub url: String,
     /// Whether it is the URL that was asked about; else it is one of the service's own ways in.
     pub asked: bool,
-    /// What every request meets. Nothing is claimed beyond a hop that is unseen.
+    /// What every request meets. Nothing is claimed beyond a hop that is unseen, but for a web ACL:
+    /// it blocks or does not, and the answer says so.
     pub hops: Vec<HopReport>,
     /// Then the ways part, by weight.
     pub branches: Vec<BranchReport>,

@@ -15,6 +15,7 @@ use checks::check::Severity;
 use checks::diagnosis::{Standing, Verdict};
 use checks::exam::Ended;
 use checks::seen::Blindness;
+use checks::text::and_list;
 use comfy_table::{ContentArrangement, Table, presets};
 
 use super::wording;
@@ -212,6 +213,10 @@ impl Text {
                 writeln!(out, "{before}{style}{line}{style:#}")?;
             }
             self.paragraph(out, &stem, Style::new(), &effect.says)?;
+            if !effect.by_way_of.is_empty() {
+                let way = and_list(&effect.by_way_of);
+                self.paragraph(out, &stem, DIM, &format!("By way of: {way}; not seen."))?;
+            }
             let mut told = told.clone();
             if let Some(evidence) = effect.evidence.first()
                 && !told.iter().any(|told| told.of == evidence.of && fact(told) == fact(evidence))

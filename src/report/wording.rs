@@ -5,7 +5,7 @@ use checks::diagnosis::{Diagnosis, Node, Standing, Verdict};
 use checks::exam::Outcome;
 use checks::seen::Blindness;
 use checks::symptom::Symptom;
-use checks::text::capitalised;
+use checks::text::{capitalised, count};
 
 use super::ServiceKind;
 use super::history::NewOrOld;
@@ -33,9 +33,10 @@ pub fn headline(diagnosis: &Diagnosis) -> String {
             format!("Nothing suffers now. {}", root.finding.sentence())
         }
         (Verdict::AtRisk, Some(root)) => root.finding.sentence(),
-        (Verdict::Healthy | Verdict::AtRisk | Verdict::Sick, _) => {
-            "Nothing wrong was found.".to_owned()
-        }
+        (Verdict::Healthy | Verdict::AtRisk | Verdict::Sick, _) => match diagnosis.roots.len() {
+            0 => "Nothing wrong was found.".to_owned(),
+            some => format!("Nothing wrong was found; {}.", count(some, "observation")),
+        },
     }
 }
 

@@ -166,9 +166,50 @@ pub fn read(message: &str) -> Event<'_> {
         .unwrap_or(Event::Other)
 }
 
+/// Whom an event is about, where it says so.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct About<'a> {
+    /// The id of a task.
+    pub task: Option<&'a str>,
+    /// The id of a deployment or a task set, as its tasks have it in `startedBy`.
+    pub version: Option<&'a str>,
+}
+
+static TASK: LazyLock<Option<Regex>> = LazyLock::new(|| pattern(r"\(task ([0-9a-f-]+)\)"));
+static VERSION: LazyLock<Option<Regex>> =
+    LazyLock::new(|| pattern(r"\b(?:taskSet|task set|deployment) \(?(ecs-svc/[0-9]+)"));
+
+/// The first task and the first version that an event names.
+pub fn about(message: &str) -> About<'_> {
+    let first = |pattern: &Option<Regex>| {
+        let captures = pattern.as_ref()?.captures(message)?;
+        captures.get(1).map(|found| found.as_str())
+    };
+    About { task: first(&TASK), version: first(&VERSION) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_event_names_a_task_a_version_both_or_neither() {
+        let task = "0123456789abcdef0123456789abcdef";
+        let about_task =
+            format!("(service api) (task {task}) (port 80) is unhealthy in (target-group tg)");
+        let set = format!("(service api, taskSet ecs-svc/12) (task {task}) (port 80) is unhealthy");
+        for (message, names, version) in [
+            ("(service api) has reached a steady state.", None, None),
+            (about_task.as_str(), Some(task), None),
+            (set.as_str(), Some(task), Some("ecs-svc/12")),
+            ("(service api) (deployment ecs-svc/8) deployment failed: x.", None, Some("ecs-svc/8")),
+            ("(service api) rolling back to deployment ecs-svc/7.", None, Some("ecs-svc/7")),
+            ("because task set (ecs-svc/1) was unable to scale in", None, Some("ecs-svc/1")),
+        ] {
+            assert_eq!(about(message), About { task: names, version }, "{message}");
+        }
+        assert!(TASK.is_some() && VERSION.is_some());
+    }
 
     #[test]
     fn every_pattern_compiles() {

@@ -1,11 +1,16 @@
 //! Images as task definitions spell them, taken apart: registry, repository, tag, digest.
 
+use super::host::{self, AwsHost};
+
 /// An image in a private ECR registry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct InEcr<'a> {
     /// `123456789012.dkr.ecr.eu-west-2.amazonaws.com/team/api`, which is also ECR's URI of the
     /// repository.
     pub uri: &'a str,
+    pub account: &'a str,
+    /// The region of its registry: only images of the service's own region are asked about.
+    pub region: &'a str,
     pub repository: &'a str,
     pub reference: Reference<'a>,
 }
@@ -17,28 +22,19 @@ pub enum Reference<'a> {
     Digest(&'a str),
 }
 
-impl<'a> InEcr<'a> {
-    /// The region of its registry: only images of the service's own region are asked about.
-    pub fn region(&self) -> &'a str {
-        let rest = self.uri.split_once(".dkr.ecr.").map_or("", |(_, rest)| rest);
-        rest.split_once('.').map_or(rest, |(region, _)| region)
-    }
-}
-
 /// Takes the spelling of an image apart; none for another registry. Without a tag it is `latest`,
 /// and beside a digest no tag counts.
 pub fn in_ecr(image: &str) -> Option<InEcr<'_>> {
     let (host, path) = image.split_once('/')?;
-    let (account, rest) = host.split_once(".dkr.ecr.")?;
-    if account.len() != 12 || !rest.contains(".amazonaws.com") {
-        return None;
-    }
+    let AwsHost::Ecr { account, region } = host::of_aws(host)? else { return None };
     let (name, digest) =
         path.split_once('@').map_or((path, None), |(name, digest)| (name, Some(digest)));
     let (repository, tag) = name.rsplit_once(':').unwrap_or((name, "latest"));
     let uri = image.get(..host.len() + 1 + repository.len())?;
     Some(InEcr {
         uri,
+        account,
+        region,
         repository,
         reference: digest.map_or(Reference::Tag(tag), Reference::Digest),
     })
@@ -87,6 +83,11 @@ mod tests {
             parts("123456789012.dkr.ecr.cn-north-1.amazonaws.com.cn/api"),
             Some(("api", "latest"))
         );
+        assert_eq!(
+            parts("123456789012.dkr.ecr-fips.us-gov-west-1.amazonaws.com/api:2"),
+            Some(("api", "2"))
+        );
+        assert_eq!(parts("123456789012.dkr-ecr.eu-west-2.on.aws/api:2"), Some(("api", "2")));
         for other in [
             "123456789012.dkr.ecr.eu-west-2.amazonaws.com/api@sha256:00",
             "nginx:1.27",
@@ -104,6 +105,8 @@ mod tests {
                 in_ecr(&spelled),
                 Some(InEcr {
                     uri,
+                    account: "123456789012",
+                    region: "eu-west-2",
                     repository: "team/api",
                     reference: Reference::Digest("sha256:00")
                 }),

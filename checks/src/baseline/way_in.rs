@@ -1,12 +1,15 @@
 //! What guards the way in of the healthy services: certificates for their hosts, and a web ACL that
-//! blocks nobody now.
+//! blocks nobody now; and a second way in for those that want one.
 
 use jiff::SignedDuration;
 
-use super::{ACCOUNT, NOW, REGION};
+use super::{ACCOUNT, NOW, REGION, fargate, forward, host_rule, id};
 use crate::snapshot::metric::{Metric, Series};
 use crate::snapshot::web_acl::Statement;
-use crate::snapshot::{Certificate, ListenerCertificate, Snapshot, WebAcl, WebAclRule};
+use crate::snapshot::{
+    Certificate, ListenerCertificate, ServiceLoadBalancer, Snapshot, TargetGroup, WebAcl,
+    WebAclRule,
+};
 
 /// The certificate of every healthy listener.
 pub fn certificate() -> String {
@@ -94,4 +97,31 @@ pub fn let_in_only(acl: &mut WebAcl, set: &str) {
             ..Statement::default()
         },
     });
+}
+
+/// A service whose tasks are registered in a second group, which names no balancer, though a rule
+/// forwards to it.
+pub fn second_group(name: &str) -> Snapshot {
+    let (mut snapshot, first, second) = (fargate(), id::group("api"), id::group(name));
+    let own = &mut snapshot.services[0].load_balancers;
+    own.push(ServiceLoadBalancer { target_group_arn: Some(second.clone()), ..own[0].clone() });
+    let group = snapshot.target_groups.change(&first).cloned().unwrap_or_default();
+    let group = TargetGroup {
+        target_group_arn: second.clone(),
+        target_group_name: name.into(),
+        load_balancer_arns: Vec::new(),
+        ..group
+    };
+    snapshot.target_groups.put(&second, group);
+    let targets = snapshot.target_health.change(&first).cloned().unwrap_or_default();
+    snapshot.target_health.put(&second, targets);
+    let rule = host_rule(
+        &id::elb("listener-rule/app/web/50dc6c495c0c9188/f2f7dc8efc522ab2/20"),
+        "20",
+        "admin.example.com",
+        forward(&[(&second, 1)]),
+    );
+    let listener = id::elb("listener/app/web/50dc6c495c0c9188/f2f7dc8efc522ab2");
+    snapshot.rules.change(&listener).into_iter().for_each(|rules| rules.insert(1, rule.clone()));
+    snapshot
 }

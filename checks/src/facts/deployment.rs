@@ -5,3 +5,4 @@ pub mod managed;
 pub mod protection;
 pub mod rollback;
 pub mod rollout;
+pub mod version;

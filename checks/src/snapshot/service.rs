@@ -50,6 +50,29 @@ pub struct Service {
     pub resource_management_type: Option<String>,
 }
 
+impl Service {
+    /// The deployment that ECS brings up, or has brought up last; none where it does not deploy.
+    pub fn primary(&self) -> Option<&Deployment> {
+        self.deployments.iter().find(|deployment| deployment.status == "PRIMARY")
+    }
+
+    /// The task definitions of all versions that it has now, whoever deploys them.
+    pub fn definitions(&self) -> impl Iterator<Item = &str> {
+        let of_deployments = self.deployments.iter().map(|one| &one.task_definition);
+        let of_task_sets = self.task_sets.iter().map(|one| &one.task_definition);
+        of_deployments.chain(of_task_sets).filter_map(Option::as_deref)
+    }
+
+    /// The task definition of the version that serves, whoever deploys it.
+    pub fn primary_definition(&self) -> Option<&str> {
+        let mut task_sets = self.task_sets.iter().filter(|set| set.status == "PRIMARY");
+        match self.primary() {
+            Some(deployment) => deployment.task_definition.as_deref(),
+            None => task_sets.find_map(|set| set.task_definition.as_deref()),
+        }
+    }
+}
+
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct DeploymentConfiguration {

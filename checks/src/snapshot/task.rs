@@ -24,6 +24,8 @@ pub struct Task {
     pub stopping_at: Option<Timestamp>,
     pub stopped_at: Option<Timestamp>,
     pub network_interface_id: Option<String>,
+    /// That of its network interface, as its attachment has it.
+    pub private_ipv4_address: Option<String>,
     pub subnet_id: Option<String>,
     pub container_instance_arn: Option<String>,
     pub containers: Vec<Container>,
@@ -59,7 +61,11 @@ impl Task {
         self.task_arn.rsplit('/').next().unwrap_or(&self.task_arn)
     }
 
+    /// By its containers, of which some have none while they start; else by its attachment.
     pub fn private_address(&self) -> Option<&str> {
-        self.containers.iter().find_map(|container| container.private_ipv4_address.as_deref())
+        self.containers
+            .iter()
+            .find_map(|container| container.private_ipv4_address.as_deref())
+            .or(self.private_ipv4_address.as_deref())
     }
 }

@@ -141,9 +141,8 @@ pub fn find<'a>(
 /// The families of the task definitions that the service runs, or ran.
 fn families<'a>(patient: &Patient<'a>, revisions: &[&'a Revision]) -> BTreeSet<&'a str> {
     let service = patient.service();
-    let deployed =
-        service.deployments.iter().filter_map(|deployment| deployment.task_definition.as_deref());
-    let all = deployed
+    let all = service
+        .definitions()
         .chain(service.task_definition.as_deref())
         .chain(revisions.iter().filter_map(|revision| revision.task_definition.as_deref()));
     all.map(|arn| family(rollout::short(arn))).collect()

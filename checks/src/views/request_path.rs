@@ -1,7 +1,8 @@
 //! The way of a request, hop by hop: name, balancer, security groups, listener, web ACL, rule,
 //! target group, targets, tasks; and who makes the answer that the client sees. A hop that could
-//! not be seen ends the way: nothing is claimed beyond it. The path names no trouble and needs no
-//! evidence of its own: it shows how the facts that the checks judge hang together.
+//! not be seen ends the way, unless it cannot turn it: nothing is claimed beyond it. The path names
+//! no trouble and needs no evidence of its own: it shows how the facts that the checks judge hang
+//! together.
 
 mod answer;
 mod branch;
@@ -182,7 +183,7 @@ fn endpoints(patient: &Patient) -> Vec<Url> {
 /// Whether a path is about the URL's host, or ends before that is known.
 fn is_for(path: &Path, url: &Url) -> bool {
     parsed::<Url>(&path.url).is_some_and(|of| of.host == url.host)
-        || path.hops.iter().any(|hop| hop.mark == Mark::Unseen)
+        || path.hops.iter().any(|hop| hop.mark == Mark::Unseen && hop.kind != Kind::WebAcl)
 }
 
 /// `HTTPS:443`.
@@ -237,10 +238,11 @@ fn hidden_rules(patient: &Patient, listener: &Listener, blind: Blind) -> Path {
         listener_name(listener)
     );
     let mut draft = Draft::new(patient, &name);
-    match draft.enter(listener).and_then(|()| draft.guard(listener)) {
-        Some(()) => draft.hidden(Kind::Rule, blind),
-        None => draft.done(),
+    if draft.enter(listener).is_none() {
+        return draft.done();
     }
+    draft.guard(listener);
+    draft.hidden(Kind::Rule, blind)
 }
 
 /// The way through one rule of the service. A rule that stands before it may take all its requests
@@ -248,14 +250,11 @@ fn hidden_rules(patient: &Patient, listener: &Listener, blind: Blind) -> Path {
 fn of_rule(patient: &Patient, listener: &Listener, rules: &[Rule], rule: &Rule) -> Path {
     let url = example(patient, listener, rule);
     let mut draft = Draft::new(patient, &url.to_string());
-    if draft
-        .name(&url, &listener.load_balancer_arn)
-        .and_then(|()| draft.enter(listener))
-        .and_then(|()| draft.guard(listener))
-        .is_none()
+    if draft.name(&url, &listener.load_balancer_arn).and_then(|()| draft.enter(listener)).is_none()
     {
         return draft.done();
     }
+    draft.guard(listener);
     if let Some(first) = taken_before(rules, rule) {
         let says = format!(
             "{} comes before {} and takes all its requests",
@@ -379,9 +378,7 @@ fn one_of_url(patient: &Patient, url: &Url) -> Path {
             nobody("the connection fails"),
         );
     }
-    if draft.guard(listener).is_none() {
-        return draft.done();
-    }
+    draft.guard(listener);
     match patient.rules(&listener.listener_arn) {
         Ok(rules) => draft.choose(rules, listener, url),
         Err(blind) => return draft.hidden(Kind::Rule, blind),
@@ -600,13 +597,36 @@ mod tests {
     }
 
     #[test]
+    fn a_web_acl_that_is_not_seen_does_not_end_the_way_and_qualifies_the_answer() {
+        let hidden = [Call::GetWebAclForResource];
+        let unless = "unless a web ACL, which could not be looked for, blocks the request";
+        for paths in [
+            with(&baseline::fargate(), &hidden, super::own),
+            with(&baseline::fargate(), &hidden, |patient| {
+                of_url(patient, &"https://api.example.com/".parse().unwrap())
+            }),
+        ] {
+            let drawn = drawn(&paths[0]);
+            assert!(
+                drawn
+                    .contains(&"? web_acl: not seen: wafv2:GetWebACLForResource was denied".into())
+            );
+            assert_eq!(drawn.last().unwrap(), "✓ tasks: 2 tasks of api:12");
+            assert_eq!(paths[0].answer.by, By::App);
+            assert_eq!(paths[0].answer.says, format!("the app answers, {unless}"));
+        }
+        let hidden = [Call::GetWebAclForResource, Call::DescribeRules];
+        let path = with(&baseline::fargate(), &hidden, super::own).remove(0);
+        assert_eq!(path.answer.says, "who answers is not known");
+    }
+
+    #[test]
     fn nothing_is_claimed_beyond_a_hop_that_is_not_seen() {
         for (call, kind) in [
             (Call::DescribeTargetGroups, Kind::LoadBalancer),
             (Call::DescribeLoadBalancers, Kind::LoadBalancer),
             (Call::DescribeSecurityGroups, Kind::SecurityGroups),
             (Call::DescribeListeners, Kind::Listener),
-            (Call::GetWebAclForResource, Kind::WebAcl),
             (Call::DescribeRules, Kind::Rule),
             (Call::DescribeTargetHealth, Kind::Targets),
             (Call::DescribeTasks, Kind::Tasks),

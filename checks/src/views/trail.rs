@@ -61,12 +61,7 @@ pub fn questions(patient: &Patient, unseen: &mut Unseen) -> Vec<Question> {
         is_global: false,
     };
     let mut questions = vec![by_events(patient.arn(), service)];
-    let definitions: BTreeSet<&str> = patient
-        .service()
-        .deployments
-        .iter()
-        .filter_map(|one| one.task_definition.as_deref())
-        .collect();
+    let definitions: BTreeSet<&str> = patient.service().definitions().collect();
     let families: BTreeSet<&str> = definitions
         .iter()
         .filter_map(|arn| arn.rsplit_once(':'))

@@ -541,6 +541,7 @@ pub fn task(from: types::Task) -> Task {
         stopping_at: time(from.stopping_at),
         stopped_at: time(from.stopped_at),
         network_interface_id: detail("networkInterfaceId"),
+        private_ipv4_address: detail("privateIPv4Address"),
         subnet_id: detail("subnetId"),
         container_instance_arn: from.container_instance_arn,
         containers: from.containers.unwrap_or_default().into_iter().map(container).collect(),

@@ -104,12 +104,8 @@ impl Plan<'_> {
     }
 
     pub(super) fn definitions_of_deployments(&self) -> Vec<String> {
-        let deployments = self
-            .service
-            .deployments
-            .iter()
-            .filter_map(|deployment| deployment.task_definition.clone());
-        deployments.chain(self.service.task_definition.clone()).collect()
+        let own = self.service.task_definition.as_deref();
+        self.service.definitions().chain(own).map(str::to_owned).collect()
     }
 
     pub(super) async fn definitions(&self, arns: Vec<String>) -> Vec<TaskDefinition> {

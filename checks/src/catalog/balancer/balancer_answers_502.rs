@@ -6,7 +6,6 @@ use std::collections::BTreeSet;
 use crate::call::Call;
 use crate::catalog::balancer::common::balancer_errors::{self, Errors};
 use crate::check::{Findings, NoAnswer};
-use crate::facts::inbound::traffic;
 use crate::facts::tasks::metric::Recent;
 use crate::facts::tasks::stop::StopKind;
 use crate::finding::{Finding, Kind, Remedy, Subject};
@@ -53,6 +52,7 @@ crate::check! {
     role: Symptom,
     shows: BalancerAnswers502,
     explains: [],
+    applies: [BehindLoadBalancer],
     reads: [
         DescribeServices, DescribeServiceRevisions, DescribeTargetGroups, DescribeListeners, DescribeRules, DescribeTasks, GetMetricData,
     ],
@@ -65,9 +65,6 @@ crate::check! {
 }
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
-    if traffic::groups(patient)?.is_empty() {
-        return Err(NoAnswer::NotApplicable("no load balancer"));
-    }
     for mut errors in balancer_errors::errors(patient, Metric::Elb502)? {
         let refused = errors.of_groups(patient, Metric::ConnectionErrors)?;
         if !errors.alone {

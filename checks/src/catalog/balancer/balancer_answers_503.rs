@@ -54,6 +54,7 @@ crate::check! {
     role: Symptom,
     shows: BalancerAnswers503,
     explains: [],
+    applies: [BehindLoadBalancer],
     reads: [
         DescribeServices, DescribeServiceRevisions, DescribeTargetGroups, DescribeListeners, DescribeRules, DescribeTargetHealth, GetMetricData,
     ],
@@ -66,9 +67,6 @@ crate::check! {
 }
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
-    if traffic::groups(patient)?.is_empty() {
-        return Err(NoAnswer::NotApplicable("no load balancer"));
-    }
     if rollout::just_began(patient) {
         return Ok(());
     }

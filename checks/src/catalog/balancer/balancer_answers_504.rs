@@ -5,7 +5,6 @@
 use crate::call::Call;
 use crate::catalog::balancer::common::balancer_errors::{self, Errors};
 use crate::check::{Findings, NoAnswer};
-use crate::facts::inbound::traffic;
 use crate::facts::tasks::metric::Recent;
 use crate::finding::{Finding, Kind, Remedy, Subject};
 use crate::patient::Patient;
@@ -50,6 +49,7 @@ crate::check! {
     role: Symptom,
     shows: BalancerAnswers504,
     explains: [],
+    applies: [BehindLoadBalancer],
     reads: [
         DescribeServices, DescribeServiceRevisions, DescribeTargetGroups, DescribeListeners, DescribeRules, DescribeTasks, GetMetricData,
         DescribeLoadBalancerAttributes,
@@ -63,9 +63,6 @@ crate::check! {
 }
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
-    if traffic::groups(patient)?.is_empty() {
-        return Err(NoAnswer::NotApplicable("no load balancer"));
-    }
     for errors in balancer_errors::errors(patient, Metric::Elb504)? {
         let unconnected = errors.of_groups(patient, Metric::ConnectionErrors)?;
         let timeout =

@@ -44,6 +44,7 @@ crate::check! {
     severity: Critical,
     role: Cause,
     explains: [DeploymentStuck],
+    applies: [BehindLoadBalancer],
     reads: [DescribeServices, DescribeServiceRevisions, DescribeTargetGroups, DescribeLoadBalancers, DescribeSubnets],
     example: on fargate, |snapshot| {
         let balancer = crate::baseline::id::elb("loadbalancer/app/web/50dc6c495c0c9188");
@@ -59,11 +60,7 @@ const PATIENCE: SignedDuration = SignedDuration::from_mins(10);
 const ADDRESSES: i32 = 8;
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
-    let balancers = traffic::balancers(patient)?;
-    if balancers.is_empty() {
-        return Err(NoAnswer::NotApplicable("no load balancer"));
-    }
-    for arn in balancers {
+    for arn in traffic::balancers(patient)? {
         let Some(balancer) = findings.see(patient.load_balancer(arn)).flatten() else { continue };
         let Some(state) = balancer.state.as_deref().filter(|state| *state != "active") else {
             continue;

@@ -51,6 +51,7 @@ crate::check! {
     severity: Critical,
     role: Cause,
     explains: [],
+    applies: [BehindLoadBalancer],
     reads: [
         DescribeServices, DescribeServiceRevisions, DescribeTargetGroups, DescribeListeners, DescribeRules, DescribeListenerCertificates,
         ListCertificates,
@@ -65,9 +66,6 @@ crate::check! {
 }
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
-    if traffic::groups(patient)?.is_empty() {
-        return Err(NoAnswer::NotApplicable("no load balancer"));
-    }
     let ways = traffic::ways(patient)?;
     let mut secure: Vec<&Way> = ways
         .iter()

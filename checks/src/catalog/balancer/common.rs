@@ -1,4 +1,5 @@
 //! What only the checks of load balancers share.
 
 pub(super) mod balancer_errors;
+pub(super) mod complaint;
 pub(super) mod refused_health_check;

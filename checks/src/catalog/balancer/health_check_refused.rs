@@ -56,8 +56,9 @@ crate::check! {
     role: Cause,
     shows: HealthCheckRefused,
     explains: [TargetsUnhealthy, BalancerAnswers502],
+    applies: [BehindLoadBalancer],
     reads: [
-        DescribeServices, DescribeServiceRevisions, DescribeTargetGroups, DescribeTargetHealth, DescribeTasks, DescribeTaskDefinition, GetLogEvents,
+        DescribeServices, DescribeServiceDeployments, DescribeServiceRevisions, DescribeTargetGroups, DescribeTargetHealth, DescribeTasks, DescribeTaskDefinition, GetLogEvents, DescribeListeners, DescribeRules,
         DescribeLoadBalancers, DescribeNetworkInterfaces, DescribeSecurityGroups, DescribeSubnets, DescribeNetworkAcls, GetManagedPrefixListEntries,
     ],
     example: on fargate, |snapshot| {
@@ -81,25 +82,33 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         let clue = Clue::of(settings, port, &lines);
         let name = traffic::group_name(group);
         let on_port = port.map(|port| format!(" on port {port}")).unwrap_or_default();
-        let fails = if refused.may_be_dropped() {
-            // Where something is proved to drop it, that is the cause; and where that cannot be
-            // told, it may be.
-            if findings.see(task_access::is_shut(patient, settings, failures)) != Some(false) {
-                continue;
-            }
-            format!(
+        // Where something is proved to drop it, that is the cause; and where that cannot be told, it
+        // may be.
+        if refused.may_be_dropped()
+            && findings.see(task_access::is_shut(patient, settings, failures)) != Some(false)
+        {
+            continue;
+        }
+        let past = first.past(patient.now());
+        let fails = match (&past, refused.may_be_dropped()) {
+            (None, true) => format!(
                 "fails{on_port}: it is refused, or dropped on the way, or the answer is wrong; a network load balancer does not say which"
-            )
-        } else {
-            format!(
+            ),
+            (Some((version, until)), true) => format!(
+                "failed{on_port} for {version}{until}: it was refused, or dropped on the way, or the answer was wrong; a network load balancer does not say which"
+            ),
+            (None, false) => format!(
                 "gets through, but{on_port} the connection is refused or reset, or the answer is malformed"
-            )
+            ),
+            (Some((version, until)), false) => format!(
+                "got through to {version} but{on_port} the connection was refused or reset, or the answer was malformed{until}"
+            ),
         };
         let claim = format!("the health check of target group {name} {fails}");
         findings.add(
             refused
                 .sick(patient, claim)?
-                .detail(clue.words())
+                .detail(clue.words(past.is_some()))
                 .because_all(clue.evidence(group))
                 .mend(remedy(patient, settings, port, &clue)),
         );
@@ -142,13 +151,17 @@ impl<'l, 'a> Clue<'l, 'a> {
             .map(|(at, line)| Clue::Local(at.host.unwrap_or("localhost"), line))
     }
 
-    fn words(&self) -> String {
+    fn words(&self, past: bool) -> String {
         match self {
             Clue::Local(host, _) => format!(
                 "The app's log says that it listens on {host}, which the balancer likely cannot reach."
             ),
             Clue::Protocol(_, protocol) => {
                 format!("The check speaks {protocol}, which the app perhaps does not.")
+            }
+            Clue::None if past => {
+                "The app likely did not listen there, or only on 127.0.0.1, or had not started."
+                    .to_owned()
             }
             Clue::None => {
                 "The app likely does not listen there, or only on 127.0.0.1, or has not started."

@@ -8,6 +8,7 @@ use jiff::SignedDuration;
 
 use crate::aws::admission::Admission;
 use crate::call::Call;
+use crate::catalog::balancer::common::complaint::complaint;
 use crate::check::{Findings, NoAnswer};
 use crate::facts::inbound::health_check::{self, FailedCheck, Failure};
 use crate::facts::inbound::task_access;
@@ -19,6 +20,7 @@ use crate::patient::Patient;
 use crate::seen::Blind;
 use crate::snapshot::TargetGroup;
 use crate::snapshot::metric::Metric;
+use crate::text::shortened;
 use crate::{aws, hcl};
 
 crate::check! {
@@ -61,9 +63,9 @@ crate::check! {
     role: Cause,
     shows: HealthCheckTimesOut,
     explains: [TargetsUnhealthy, TargetsFlapping, BalancerAnswers504, AppAnswersSlowly],
+    applies: [BehindLoadBalancer],
     reads: [
-        DescribeServices, DescribeServiceRevisions, DescribeTargetGroups, DescribeTargetHealth, DescribeTasks, DescribeTaskDefinition, DescribeLoadBalancers,
-        DescribeNetworkInterfaces, DescribeSecurityGroups, DescribeSubnets, DescribeNetworkAcls, GetManagedPrefixListEntries, GetMetricData,
+        DescribeServices, DescribeServiceDeployments, DescribeServiceRevisions, DescribeTargetGroups, DescribeTargetHealth, DescribeTasks, DescribeTaskDefinition, DescribeLoadBalancers, DescribeNetworkInterfaces, DescribeSecurityGroups, DescribeSubnets, DescribeNetworkAcls, GetManagedPrefixListEntries, GetMetricData, GetLogEvents, DescribeListeners, DescribeRules,
     ],
     example: on fargate, |snapshot| {
         use crate::baseline::{id, minutes, unhealthy};
@@ -78,11 +80,7 @@ crate::check! {
 const BUSY: f64 = 90.0;
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
-    let groups = traffic::groups(patient)?;
-    if groups.is_empty() {
-        return Err(NoAnswer::NotApplicable("no load balancer"));
-    }
-    for group in groups {
+    for group in health_check::groups(patient, findings)? {
         let Some(failures) = findings.see(health_check::failures_past_grace(patient, group)) else {
             continue;
         };
@@ -97,17 +95,18 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         let limit = settings.health_check_timeout_seconds.unwrap_or(5);
         let interval = settings.health_check_interval_seconds.unwrap_or(30);
         let name = traffic::group_name(group);
-        let claim = format!(
-            "the health check of target group {name} gets no answer within {limit} s, though security groups and network ACLs let it through"
-        );
-        let busy = findings.see(metric::recent(
-            patient,
-            Metric::Cpu,
-            patient.arn(),
-            SignedDuration::from_mins(5),
-        ));
-        let busy = busy.flatten().filter(|cpu| cpu.peak >= BUSY);
+        let past = first.past(patient.now());
+        let claim = match &past {
+            None => format!(
+                "the health check of target group {name} gets no answer within {limit} s, though security groups and network ACLs let it through"
+            ),
+            Some((version, until)) => format!(
+                "the health check of target group {name} got no answer of {version} within {limit} s{until}, though security groups and network ACLs let it through"
+            ),
+        };
+        let busy = if past.is_none() { findings.see(busy(patient)).flatten() } else { None };
         let zone = findings.see(only_zone(patient, group, &slow)).flatten();
+        let complaint = complaint(patient, findings, group, &failures);
         let why = match (&busy, zone) {
             (Some(cpu), _) => format!(
                 "In the last 5 min the service reaches {:.0} % of its CPU, so the app is likely too busy to answer.",
@@ -116,8 +115,14 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
             (None, Some(zone)) => format!(
                 "Only targets in {zone} time out: likely a route of that zone's subnets, or a firewall, which were not examined."
             ),
+            (None, None) if past.is_some() => {
+                "The app was likely too slow to answer, or hung.".to_owned()
+            }
             (None, None) => "The app is likely too slow to answer, or hangs.".to_owned(),
         };
+        let says = complaint
+            .as_ref()
+            .map(|complaint| format!("Its log says \"{}\".", shortened(&complaint.value, 160)));
         let longer = (limit * 2).min(60);
         let interval = interval.max(longer + 5);
         let summary = "Let the path of the health check answer at once and without a database; else give it more time, or the app more CPU.";
@@ -145,6 +150,8 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
             Subject::new(Kind::TargetGroup, group)
                 .sick(claim, first.evidence.clone())
                 .detail(why)
+                .detail(says.unwrap_or_default())
+                .because_all(complaint)
                 .because_all(settings.health_check_timeout_seconds.map(|limit| {
                     Evidence::new(
                         Call::DescribeTargetGroups,
@@ -156,20 +163,32 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
                 .because_all(busy.map(|cpu| cpu.evidence))
                 .mend(remedy)
                 .concerns(Kind::TargetGroup, group)
-                .concerns_all(Kind::TargetGroup, traffic::pair(patient, group)?),
+                .concerns_all(Kind::TargetGroup, traffic::pair(patient, group)?)
+                .concerns_all(
+                    Kind::TaskDefinition,
+                    first.given_up().and_then(|version| version.task_definition),
+                ),
         );
     }
     Ok(())
 }
 
+/// The service's CPU of the last minutes, if it was short of it.
+fn busy(patient: &Patient) -> Result<Option<metric::Recent>, Blind> {
+    let window = SignedDuration::from_mins(5);
+    let cpu = metric::recent(patient, Metric::Cpu, patient.arn(), window)?;
+    Ok(cpu.filter(|cpu| cpu.peak >= BUSY))
+}
+
 /// Whether security groups and network ACLs are proved to let every one of these health checks
 /// through, from every balancer.
-fn all_open(
-    patient: &Patient,
-    settings: &TargetGroup,
+fn all_open<'a>(
+    patient: &Patient<'a>,
+    settings: &'a TargetGroup,
     slow: &[&FailedCheck],
 ) -> Result<bool, Blind> {
-    for arn in &settings.load_balancer_arns {
+    let balancers = traffic::balancers_of(patient, settings)?;
+    for arn in &balancers {
         let Some(balancer) =
             patient.load_balancer(arn)?.filter(|balancer| !balancer.security_groups.is_empty())
         else {
@@ -179,7 +198,7 @@ fn all_open(
             return Ok(false);
         }
         for failed in slow {
-            let groups = reach::task_groups(patient, failed.target)?;
+            let groups = reach::groups_of(patient, failed)?;
             let Some(port) = reach::health_check_port(patient, settings, failed.target) else {
                 return Ok(false);
             };
@@ -191,8 +210,7 @@ fn all_open(
             }
         }
     }
-    Ok(!settings.load_balancer_arns.is_empty()
-        && matches!(settings.target_type.as_deref(), Some("ip" | "instance")))
+    Ok(!balancers.is_empty() && matches!(settings.target_type.as_deref(), Some("ip" | "instance")))
 }
 
 /// The one zone whose targets time out, while targets of other zones are healthy.

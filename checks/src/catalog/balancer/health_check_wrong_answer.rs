@@ -3,6 +3,7 @@
 
 use crate::aws::request_log;
 use crate::call::{Call, LOG_STREAM};
+use crate::catalog::balancer::common::complaint::complaint;
 use crate::check::{Findings, NoAnswer};
 use crate::command::Word;
 use crate::facts::inbound::{health_check, traffic};
@@ -51,8 +52,9 @@ crate::check! {
     role: Cause,
     shows: HealthCheckFailsInApp,
     explains: [TargetsUnhealthy],
+    applies: [BehindLoadBalancer],
     reads: [
-        DescribeServices, DescribeServiceRevisions, DescribeTargetGroups, DescribeTargetHealth, DescribeTasks, DescribeTaskDefinition, GetLogEvents,
+        DescribeServices, DescribeServiceDeployments, DescribeServiceRevisions, DescribeTargetGroups, DescribeTargetHealth, DescribeTasks, DescribeTaskDefinition, GetLogEvents,
         FilterLogEvents,
     ],
     example: on fargate, |snapshot| {
@@ -68,12 +70,10 @@ crate::check! {
 }
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
-    let groups = traffic::groups(patient)?;
-    if groups.is_empty() {
-        return Err(NoAnswer::NotApplicable("no load balancer"));
-    }
-    for group in groups {
-        let Some(failures) = findings.see(health_check::failures(patient, group)) else { continue };
+    for group in health_check::groups(patient, findings)? {
+        let Some(failures) = findings.see(health_check::now_or_then(patient, group)) else {
+            continue;
+        };
         let mismatches: Vec<_> = failures.iter().filter(|failure| failure.code.is_some()).collect();
         let Some(first) = mismatches.first() else { continue };
         let Some(code) = first.code else { continue };
@@ -81,13 +81,25 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         let path = settings.health_check_path.as_deref().unwrap_or("/");
         let matcher = settings.matcher.as_deref().unwrap_or("200");
         let name = traffic::group_name(group);
-        let answers = match code {
-            500..=599 => "The app is up, but fails by itself.",
-            _ => "The app is up and reachable, only the health check asks for the wrong thing.",
+        let past = first.past(patient.now());
+        let answers = match (code, &past) {
+            (500..=599, None) => "The app is up, but fails by itself.",
+            (500..=599, Some(_)) => "The app was up, but failed by itself.",
+            (_, None) => {
+                "The app is up and reachable, only the health check asks for the wrong thing."
+            }
+            (_, Some(_)) => {
+                "The app was up and reachable, only the health check asked for the wrong thing."
+            }
         };
-        let claim = format!(
-            "the health check of target group {name} asks {path} and gets {code}; only {matcher} counts as healthy"
-        );
+        let claim = match &past {
+            None => format!(
+                "the health check of target group {name} asks {path} and gets {code}; only {matcher} counts as healthy"
+            ),
+            Some((version, until)) => format!(
+                "the health check of target group {name} asked {path} of {version} and got {code}{until}; only {matcher} counts as healthy"
+            ),
+        };
         let mut finding = Subject::new(Kind::TargetGroup, group)
             .sick(claim, first.evidence.clone())
             .detail(answers)
@@ -98,6 +110,10 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
             None => (None, Vec::new()),
         };
         finding = finding.because_all(seen);
+        // That a path is not there, or leads elsewhere, is no error of the app's.
+        if !matches!(code, 300..=399 | 404) {
+            finding = finding.because_all(complaint(patient, findings, group, &failures));
+        }
         let log =
             findings.see(container_log::groups(patient)).and_then(|logs| logs.into_iter().next());
         let remedy = remedy(patient, settings, code, proposed.as_deref(), log);
@@ -105,7 +121,12 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         finding = finding
             .alone_if(!(500..=599).contains(&code))
             .mend(remedy)
-            .concerns_all(Kind::TargetGroup, traffic::pair(patient, group)?);
+            .concerns(Kind::TargetGroup, group)
+            .concerns_all(Kind::TargetGroup, traffic::pair(patient, group)?)
+            .concerns_all(
+                Kind::TaskDefinition,
+                first.given_up().and_then(|version| version.task_definition),
+            );
         findings.add(finding);
     }
     Ok(())
@@ -151,13 +172,12 @@ fn evidence_in_logs(
                 .is_some_and(|request| request.path == path && !(200..300).contains(&request.code))
     });
     let answered = request_log::path_that_answers(lines.iter().map(|(_, _, line)| *line))
-        .filter(|(answers, _)| *answers != path);
+        .filter(|(answers, _)| answers != path);
     let proof = answered
-        .and_then(|(_, line)| lines.iter().find(|(_, _, other)| std::ptr::eq(*other, line)));
-    (
-        answered.map(|(path, _)| path.to_owned()),
-        refused.into_iter().chain(proof).map(evidence).collect(),
-    )
+        .as_ref()
+        .and_then(|(_, line)| lines.iter().find(|(_, _, other)| std::ptr::eq(*other, *line)));
+    let evidence = refused.into_iter().chain(proof).map(evidence).collect();
+    (answered.map(|(path, _)| path), evidence)
 }
 
 fn remedy(

@@ -56,8 +56,9 @@ crate::check! {
     severity: Critical,
     role: Cause,
     explains: [HealthCheckRefused],
+    applies: [BehindLoadBalancer],
     reads: [
-        DescribeServices, DescribeServiceRevisions, DescribeTargetGroups, DescribeTargetHealth, DescribeTasks, DescribeTaskDefinition, GetLogEvents,
+        DescribeServices, DescribeServiceDeployments, DescribeServiceRevisions, DescribeTargetGroups, DescribeTargetHealth, DescribeTasks, DescribeTaskDefinition, GetLogEvents,
     ],
     example: on fargate, |snapshot| {
         use crate::baseline::{id, minutes_ago, unhealthy};
@@ -83,11 +84,17 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         };
         let Some(definition) = findings.see(definition(patient, first)).flatten() else { continue };
         let Some(wrong) = Wrong::of(settings, asked, &lines, definition) else { continue };
-        let claim = format!(
-            "the health check of target group {} asks port {asked}, and {}",
-            traffic::group_name(group),
-            wrong.words()
-        );
+        let name = traffic::group_name(group);
+        let claim = match first.past(patient.now()) {
+            None => format!(
+                "the health check of target group {name} asks port {asked}, and {}",
+                wrong.words()
+            ),
+            Some((version, until)) => format!(
+                "the health check of target group {name} asked port {asked} of {version} in vain{until}, and {}",
+                wrong.words()
+            ),
+        };
         findings.add(
             refused
                 .sick(patient, claim)?
@@ -106,14 +113,15 @@ fn definition<'a>(
     patient: &Patient<'a>,
     failed: &FailedCheck,
 ) -> Result<Option<&'a TaskDefinition>, Blind> {
-    let task = match failed.target {
-        Some(target) => health_check::task_behind(patient, target)?,
-        None => None,
-    };
-    let arn = match task {
-        Some(task) => Some(task.task_definition_arn.clone()),
-        None => {
-            stop::primary_version(patient).into_iter().find_map(|version| version.task_definition)
+    let arn = match (failed.target, &failed.version) {
+        (Some(target), _) => match health_check::task_behind(patient, target)? {
+            Some(task) => Some(task.task_definition_arn.clone()),
+            None => stop::primary_version(patient)
+                .into_iter()
+                .find_map(|version| version.task_definition),
+        },
+        (None, version) => {
+            version.as_ref().and_then(|version| version.task_definition).map(str::to_owned)
         }
     };
     match arn {

@@ -46,8 +46,9 @@ crate::check! {
     severity: Critical,
     role: Cause,
     explains: [HealthCheckRefused, BalancerAnswers502],
+    applies: [BehindLoadBalancer],
     reads: [
-        DescribeServices, DescribeServiceRevisions, DescribeTargetGroups, DescribeTargetHealth, DescribeTasks, DescribeTaskDefinition, GetLogEvents,
+        DescribeServices, DescribeServiceDeployments, DescribeServiceRevisions, DescribeTargetGroups, DescribeTargetHealth, DescribeTasks, DescribeTaskDefinition, GetLogEvents,
     ],
     example: on fargate, |snapshot| {
         use crate::baseline::{id, minutes_ago, unhealthy};
@@ -72,11 +73,15 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         let port = refused_health_check::port_in_container(patient, settings, first);
         let Some((clash, line)) = Clash::of(settings, port, &lines) else { continue };
         let (field, speaks) = clash.setting(settings);
-        let claim = format!(
-            "the health check of target group {} speaks {speaks}, and by its log the app likely speaks {}",
-            traffic::group_name(group),
-            clash.app()
-        );
+        let (name, app) = (traffic::group_name(group), clash.app());
+        let claim = match first.past(patient.now()) {
+            None => format!(
+                "the health check of target group {name} speaks {speaks}, and by its log the app likely speaks {app}"
+            ),
+            Some((version, until)) => format!(
+                "the health check of target group {name} spoke {speaks} to {version} and failed{until}; by its log the app likely spoke {app}"
+            ),
+        };
         findings.add(
             refused
                 .sick(patient, claim)?

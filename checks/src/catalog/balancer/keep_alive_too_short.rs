@@ -57,6 +57,7 @@ crate::check! {
     severity: Medium,
     role: Risk,
     explains: [BalancerAnswers502],
+    applies: [BehindLoadBalancer],
     reads: [
         DescribeServices, DescribeServiceRevisions, DescribeTargetGroups, DescribeListeners, DescribeRules, DescribeTargetHealth, DescribeTasks,
         DescribeTaskDefinition, GetMetricData, DescribeLoadBalancerAttributes, GetLogEvents,
@@ -90,9 +91,6 @@ struct Server {
 }
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
-    if traffic::groups(patient)?.is_empty() {
-        return Err(NoAnswer::NotApplicable("no load balancer"));
-    }
     for errors in balancer_errors::errors(patient, Metric::Elb502)? {
         if !is_sporadic(patient, &errors)? {
             continue;

@@ -47,6 +47,7 @@ crate::check! {
     severity: Critical,
     role: Cause,
     explains: [],
+    applies: [BehindLoadBalancer],
     reads: [DescribeServices, DescribeServiceRevisions, DescribeTargetGroups, DescribeListeners, DescribeRules],
     example: on fargate, |snapshot| {
         use crate::baseline::{host_rule, id};
@@ -61,9 +62,6 @@ crate::check! {
 }
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
-    if traffic::groups(patient)?.is_empty() {
-        return Err(NoAnswer::NotApplicable("no load balancer"));
-    }
     for way in traffic::ways(patient)?.iter().filter(|way| way.is_http()) {
         let rules = patient.rules(&way.listener.listener_arn)?;
         if let Some((first, code)) = request_path::taken_before(rules, way.rule)

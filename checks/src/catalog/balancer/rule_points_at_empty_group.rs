@@ -51,6 +51,7 @@ crate::check! {
     severity: Critical,
     role: Cause,
     explains: [BalancerAnswers503, NoTarget, TargetsUnused],
+    applies: [BehindLoadBalancer],
     reads: [
         DescribeServices, DescribeServiceRevisions, DescribeServiceDeployments, DescribeTargetGroups, DescribeListeners, DescribeRules,
         DescribeTargetHealth,
@@ -67,9 +68,6 @@ crate::check! {
 }
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
-    if traffic::groups(patient)?.is_empty() {
-        return Err(NoAnswer::NotApplicable("no load balancer"));
-    }
     let ways = traffic::ways(patient)?;
     for way in &ways {
         let mut dead = Vec::new();

@@ -43,6 +43,7 @@ crate::check! {
     role: Symptom,
     shows: NoTarget,
     explains: [BalancerAnswers503],
+    applies: [BehindLoadBalancer],
     reads: [DescribeServices, DescribeServiceRevisions, DescribeTargetGroups, DescribeListeners, DescribeRules, DescribeTargetHealth],
     example: on fargate, |snapshot| {
         snapshot.target_health.put(crate::baseline::id::group("api"), Vec::new());
@@ -50,17 +51,19 @@ crate::check! {
 }
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
-    if traffic::groups(patient)?.is_empty() {
-        return Err(NoAnswer::NotApplicable("no load balancer"));
-    }
     if rollout::just_began(patient) {
         return Ok(());
     }
     for way in traffic::ways(patient)? {
         for share in way.live() {
-            let Some(targets) = findings.see(patient.targets(share.group)) else { continue };
+            let state = traffic::state(patient, share.group);
+            let (Some(targets), Some(state)) =
+                (findings.see(patient.targets(share.group)), findings.see(state))
+            else {
+                continue;
+            };
             let name = traffic::group_name(share.group);
-            let (claim, evidence) = match GroupState::of(targets) {
+            let (claim, evidence) = match state {
                 GroupState::Empty => (
                     format!(
                         "target group {name} gets {:.0} % of the traffic of {} and has no registered target",
@@ -91,7 +94,8 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
                 GroupState::Serves
                 | GroupState::FailsOpen
                 | GroupState::Warming
-                | GroupState::Unused => continue,
+                | GroupState::Unused
+                | GroupState::Unknown => continue,
             };
             let see_again = Remedy::new(
                 "Mend what keeps tasks from being registered; then a target appears here.",
@@ -113,4 +117,42 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::baseline::{id, minutes_ago};
+    use crate::snapshot::{Snapshot, Target};
+    use crate::testing::says;
+
+    fn with_states(states: &[&str]) -> Snapshot {
+        let mut snapshot = (CHECK.example)();
+        let target = |state: &&str| Target {
+            id: "10.0.1.21".into(),
+            port: Some(8080),
+            state: (*state).into(),
+            ..Target::default()
+        };
+        snapshot.target_health.put(id::group("api"), states.iter().map(target).collect());
+        snapshot
+    }
+
+    #[test]
+    fn a_target_that_may_serve_soon_or_fails_its_checks_is_a_target() {
+        for states in [&["initial"][..], &["unhealthy"], &["draining", "healthy"]] {
+            assert!(says(CHECK, &with_states(states)).is_empty(), "{states:?}");
+        }
+        for states in [&[][..], &["draining"]] {
+            assert_eq!(says(CHECK, &with_states(states)).len(), 1, "{states:?}");
+        }
+    }
+
+    #[test]
+    fn a_service_that_was_made_just_now_has_no_target_yet() {
+        let mut snapshot = with_states(&[]);
+        snapshot.services[0].deployments.truncate(1);
+        snapshot.services[0].deployments[0].created_at = Some(minutes_ago(1));
+        assert!(says(CHECK, &snapshot).is_empty());
+    }
 }

@@ -49,7 +49,8 @@ crate::check! {
     severity: High,
     role: Cause,
     explains: [NoTarget, TooFewRunning, DeploymentStuck],
-    reads: [DescribeServices, DescribeServiceRevisions, DescribeTargetGroups, DescribeTargetHealth, DescribeLoadBalancers, DescribeSubnets],
+    applies: [BehindLoadBalancer],
+    reads: [DescribeServices, DescribeServiceRevisions, DescribeTargetGroups, DescribeTargetHealth, DescribeLoadBalancers, DescribeSubnets, DescribeListeners, DescribeRules],
     example: on fargate, |snapshot| {
         let group = crate::baseline::id::group("api");
         snapshot.target_groups.change(&group).into_iter().for_each(|group| group.vpc_id = Some("vpc-old".into()));
@@ -58,11 +59,7 @@ crate::check! {
 }
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
-    let groups = traffic::groups(patient)?;
-    if groups.is_empty() {
-        return Err(NoAnswer::NotApplicable("no load balancer"));
-    }
-    for group in groups {
+    for group in traffic::groups(patient)? {
         let Some(settings) = findings.see(patient.target_group(group)).flatten() else { continue };
         let Some(targets) = findings.see(patient.targets(group)) else { continue };
         if targets.iter().any(|target| target.state == "healthy") {
@@ -109,8 +106,11 @@ fn other_vpc(patient: &Patient, group: &TargetGroup) -> Result<Option<Finding>, 
     Ok(Some(mended(finding, group, Some(of), "vpc_id", of)))
 }
 
-fn other_family(patient: &Patient, group: &TargetGroup) -> Result<Option<Finding>, Blind> {
-    for arn in &group.load_balancer_arns {
+fn other_family<'a>(
+    patient: &Patient<'a>,
+    group: &'a TargetGroup,
+) -> Result<Option<Finding>, Blind> {
+    for arn in traffic::balancers_of(patient, group)? {
         let Some(balancer) = patient.load_balancer(arn)? else { continue };
         if group.ip_address_type.as_deref() == Some("ipv6")
             && balancer.ip_address_type.as_deref() == Some("ipv4")

@@ -45,6 +45,7 @@ crate::check! {
     severity: Critical,
     role: Cause,
     explains: [NoTarget, TasksKeepStopping, TooFewRunning, DeploymentStuck],
+    applies: [BehindLoadBalancer],
     reads: [DescribeServices, DescribeServiceRevisions, DescribeTargetGroups],
     example: on fargate, |snapshot| {
         use crate::baseline::{id, say};
@@ -57,11 +58,7 @@ crate::check! {
 }
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
-    let groups = traffic::groups(patient)?;
-    if groups.is_empty() {
-        return Err(NoAnswer::NotApplicable("no load balancer"));
-    }
-    for group in groups {
+    for group in traffic::groups(patient)? {
         let Some(None) = findings.see(patient.target_group(group)) else { continue };
         let name = traffic::group_name(group);
         let registered = patient

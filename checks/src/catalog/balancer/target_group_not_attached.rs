@@ -2,7 +2,6 @@
 
 use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
-use crate::facts::deployment::rollout;
 use crate::facts::inbound::traffic;
 use crate::finding::{Evidence, Kind, Remedy, Subject};
 use crate::patient::Patient;
@@ -21,8 +20,8 @@ crate::check! {
     ///
     /// # How we tell
     ///
-    /// `DescribeTargetGroups` gives an empty list of `LoadBalancerArns`. The idle half of a
-    /// blue/green pair may be detached between deployments: as long as the other half is attached,
+    /// `DescribeTargetGroups` gives an empty list of `LoadBalancerArns`, and no rule of the
+    /// service's load balancers forwards to the group. The idle half of a blue/green pair may be detached between deployments: as long as the other half is attached,
     /// that is normal. Where CodeDeploy or an external controller deploys, the service names groups
     /// that are not those of today, and nothing is said.
     ///
@@ -44,7 +43,8 @@ crate::check! {
     severity: Critical,
     role: Cause,
     explains: [TargetsUnused, DeploymentStuck],
-    reads: [DescribeServices, DescribeServiceRevisions, DescribeTargetGroups],
+    applies: [BehindLoadBalancer, DeployedByEcs],
+    reads: [DescribeServices, DescribeServiceRevisions, DescribeTargetGroups, DescribeListeners, DescribeRules],
     example: on fargate, |snapshot| {
         use crate::baseline::{id, target};
         let group = id::group("api");
@@ -59,14 +59,7 @@ crate::check! {
 }
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
-    let groups = traffic::groups(patient)?;
-    if groups.is_empty() {
-        return Err(NoAnswer::NotApplicable("no load balancer"));
-    }
-    if !rollout::ecs_controls(patient) {
-        return Err(NoAnswer::NotApplicable(rollout::OTHER_CONTROLLER));
-    }
-    for group in groups {
+    for group in traffic::groups(patient)? {
         let Some(detached) = findings.see(is_detached(patient, group)) else { continue };
         if !detached || findings.see(other_half_is_attached(patient, group)) != Some(false) {
             continue;
@@ -116,7 +109,10 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
 
 /// A group that is gone is not detached.
 fn is_detached(patient: &Patient, group: &str) -> Result<bool, Blind> {
-    Ok(patient.target_group(group)?.is_some_and(|group| group.load_balancer_arns.is_empty()))
+    match patient.target_group(group)? {
+        Some(group) => Ok(traffic::balancers_of(patient, group)?.is_empty()),
+        None => Ok(false),
+    }
 }
 
 fn other_half_is_attached(patient: &Patient, group: &str) -> Result<bool, Blind> {
@@ -166,6 +162,9 @@ mod tests {
         for half in express_groups() {
             snapshot.target_groups.change(&half).unwrap().load_balancer_arns.clear();
         }
+        assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy, "a rule forwards to them");
+        let listener = snapshot.rules.0.keys().next().cloned().unwrap();
+        snapshot.rules.put(listener, Vec::new());
         assert_eq!(exam(CHECK, &snapshot).findings.len(), 2);
     }
 
@@ -174,6 +173,24 @@ mod tests {
         let mut snapshot = (CHECK.example)();
         snapshot.services[0].deployment_controller = Some("CODE_DEPLOY".into());
         assert!(matches!(exam(CHECK, &snapshot).outcome, Outcome::NotApplicable(_)));
+    }
+
+    #[test]
+    fn a_rule_that_was_seen_is_believed_before_an_empty_list() {
+        let snapshot = baseline::way_in::second_group("admin");
+        assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy);
+        let mut hidden = snapshot.clone();
+        hidden.rules.0.values_mut().for_each(|rules| *rules = Seen::No(Why::Denied("no".into())));
+        assert_eq!(exam(CHECK, &hidden).outcome, Outcome::CouldNotLook);
+        let mut without = snapshot;
+        without.rules.0.values_mut().for_each(|rules| {
+            if let Seen::Yes(Some(rules)) = rules {
+                rules.retain(|rule| rule.priority != "20");
+            }
+        });
+        assert!(
+            says(CHECK, &without)[0].starts_with("No load balancer forwards to target group admin")
+        );
     }
 
     #[test]

@@ -45,6 +45,7 @@ crate::check! {
     severity: Critical,
     role: Cause,
     explains: [NoTarget, TooFewRunning, DeploymentStuck],
+    applies: [BehindLoadBalancer],
     reads: [DescribeServices, DescribeServiceRevisions],
     example: on fargate, |snapshot| {
         use crate::baseline::{id, say};
@@ -58,11 +59,7 @@ crate::check! {
 const RECENT: SignedDuration = SignedDuration::from_mins(30);
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
-    let groups = traffic::groups(patient)?;
-    if groups.is_empty() {
-        return Err(NoAnswer::NotApplicable("no load balancer"));
-    }
-    for group in groups {
+    for group in traffic::groups(patient)? {
         let Some((event, error)) = refusal(patient, group) else { continue };
         let Some(denied) = rollback_reason::denied(error) else { continue };
         let name = traffic::group_name(group);

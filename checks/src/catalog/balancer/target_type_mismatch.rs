@@ -44,6 +44,7 @@ crate::check! {
     severity: High,
     role: Cause,
     explains: [NoTarget, TooFewRunning, DeploymentStuck],
+    applies: [BehindLoadBalancer],
     reads: [DescribeServices, DescribeServiceRevisions, DescribeTargetGroups, DescribeTaskDefinition],
     example: on fargate, |snapshot| {
         let group = crate::baseline::id::group("api");
@@ -52,15 +53,11 @@ crate::check! {
 }
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
-    let groups = traffic::groups(patient)?;
-    if groups.is_empty() {
-        return Err(NoAnswer::NotApplicable("no load balancer"));
-    }
     let definitions: Vec<String> = stop::primary_version(patient)
         .into_iter()
         .filter_map(|version| version.task_definition)
         .collect();
-    for group in groups {
+    for group in traffic::groups(patient)? {
         let Some(settings) = findings.see(patient.target_group(group)).flatten() else { continue };
         for arn in &definitions {
             let Some(definition) = findings.see(patient.task_definition(arn)).flatten() else {

@@ -49,6 +49,7 @@ crate::check! {
     severity: Info,
     role: Note,
     explains: [],
+    applies: [BehindLoadBalancer],
     reads: [DescribeServices, DescribeServiceRevisions, DescribeTargetGroups, DescribeTargetHealth, DescribeTasks],
     example: on fargate, |snapshot| {
         use crate::baseline::{NOW, id, target};
@@ -62,11 +63,7 @@ crate::check! {
 }
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
-    let groups = traffic::groups(patient)?;
-    if groups.is_empty() {
-        return Err(NoAnswer::NotApplicable("no load balancer"));
-    }
-    for group in groups {
+    for group in traffic::groups(patient)? {
         let Some(targets) = findings.see(patient.targets(group)) else { continue };
         starting(patient, findings, group, targets);
         let initial: Vec<&Target> =

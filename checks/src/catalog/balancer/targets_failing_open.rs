@@ -53,6 +53,7 @@ crate::check! {
     severity: Info,
     role: Note,
     explains: [],
+    applies: [BehindLoadBalancer],
     reads: [
         DescribeServices, DescribeServiceRevisions, DescribeTargetGroups, DescribeListeners, DescribeRules, DescribeTargetHealth, GetMetricData,
     ],
@@ -64,9 +65,6 @@ crate::check! {
 }
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
-    if traffic::groups(patient)?.is_empty() {
-        return Err(NoAnswer::NotApplicable("no load balancer"));
-    }
     let ways = traffic::ways(patient)?;
     let live: BTreeSet<&str> = ways
         .iter()

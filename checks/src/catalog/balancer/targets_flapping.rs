@@ -52,6 +52,7 @@ crate::check! {
     role: Symptom,
     shows: TargetsFlapping,
     explains: [TasksKeepStopping, DeploymentStuck],
+    applies: [BehindLoadBalancer],
     reads: [DescribeServices, DescribeServiceRevisions, DescribeTargetGroups, GetMetricData],
     example: on fargate, |snapshot| {
         use crate::baseline::{id, minutes_ago};
@@ -64,11 +65,7 @@ crate::check! {
 }
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
-    let groups = traffic::groups(patient)?;
-    if groups.is_empty() {
-        return Err(NoAnswer::NotApplicable("no load balancer"));
-    }
-    for group in groups {
+    for group in traffic::groups(patient)? {
         if findings.see(traffic::is_measured(patient, group)) != Some(true) {
             continue;
         }

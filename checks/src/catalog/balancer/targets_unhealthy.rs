@@ -8,7 +8,6 @@ use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
 use crate::facts::inbound::health_check::{self, FailedCheck};
 use crate::facts::inbound::traffic;
-use crate::facts::tasks::stop;
 use crate::finding::{Kind, Remedy, Subject};
 use crate::patient::Patient;
 use crate::seen::Blind;
@@ -53,8 +52,9 @@ crate::check! {
     role: Symptom,
     shows: TargetsUnhealthy,
     explains: [TasksKeepStopping, NoTarget, DeploymentStuck],
+    applies: [BehindLoadBalancer],
     reads: [
-        DescribeServices, DescribeServiceRevisions, DescribeTargetGroups, DescribeListeners, DescribeRules, DescribeTargetHealth, DescribeTasks,
+        DescribeServices, DescribeServiceDeployments, DescribeServiceRevisions, DescribeTargetGroups, DescribeListeners, DescribeRules, DescribeTargetHealth, DescribeTasks,
     ],
     example: on fargate, |snapshot| {
         use crate::baseline::{id, unhealthy};
@@ -64,15 +64,15 @@ crate::check! {
 }
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
-    let groups = traffic::groups(patient)?;
-    if groups.is_empty() {
-        return Err(NoAnswer::NotApplicable("no load balancer"));
-    }
-    for group in groups {
-        let Some(failures) = findings.see(health_check::failures(patient, group)) else { continue };
+    for group in health_check::groups(patient, findings)? {
+        let Some(failures) = findings.see(health_check::now_or_then(patient, group)) else {
+            continue;
+        };
         let Some(first) = failures.first() else { continue };
         let starting = findings.see(all_in_grace(patient, &failures));
-        let others_serve = patient.targets(group)?.iter().any(|target| target.state == "healthy");
+        let is_past = first.given_up().is_some();
+        let others_serve =
+            !is_past && patient.targets(group)?.iter().any(|target| target.state == "healthy");
         // Nobody waits for a task that starts while others serve; where that cannot be seen,
         // nothing is claimed.
         if others_serve && starting != Some(false) {
@@ -112,6 +112,11 @@ fn claim(patient: &Patient, group: &str, failures: &[FailedCheck]) -> Result<Str
         failures.iter().map(|failed| failed.description).filter(|text| !text.is_empty()).collect();
     let reasons = reasons.into_iter().collect::<Vec<_>>().join("; ");
     let why = if reasons.is_empty() { reasons } else { format!(": {reasons}") };
+    if let Some((version, until)) = failures.first().and_then(|failed| failed.past(patient.now())) {
+        return Ok(format!(
+            "targets of {version} failed the health check of target group {name}{until}{why}"
+        ));
+    }
     if failures.iter().all(|failed| failed.target.is_none()) {
         return Ok(format!(
             "target group {name} has no healthy target, and its last one was replaced because it failed the health check{why}"
@@ -150,11 +155,9 @@ fn versions<'a>(
                 None => return Ok(BTreeSet::new()),
             },
             None => {
-                versions.extend(
-                    stop::primary_version(patient)
-                        .into_iter()
-                        .filter_map(|version| version.task_definition),
-                );
+                let version = failed.version.as_ref();
+                versions
+                    .extend(version.and_then(|version| version.task_definition).map(str::to_owned));
                 true
             }
         };

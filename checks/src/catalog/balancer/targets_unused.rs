@@ -51,6 +51,7 @@ crate::check! {
     role: Symptom,
     shows: TargetsUnused,
     explains: [BalancerAnswers503, TasksKeepStopping],
+    applies: [BehindLoadBalancer],
     reads: [DescribeServices, DescribeServiceRevisions, DescribeTargetHealth],
     example: on fargate, |snapshot| {
         use crate::baseline::{id, target};
@@ -64,16 +65,12 @@ crate::check! {
 }
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
-    let groups = traffic::groups(patient)?;
-    if groups.is_empty() {
-        return Err(NoAnswer::NotApplicable("no load balancer"));
-    }
     if rollout::just_began(patient) {
         return Ok(());
     }
-    for group in groups {
+    for group in traffic::groups(patient)? {
         let Some(targets) = findings.see(patient.targets(group)) else { continue };
-        if GroupState::of(targets) != GroupState::Unused {
+        if findings.see(traffic::state(patient, group)) != Some(GroupState::Unused) {
             continue;
         }
         // Of a pair one half is idle, and may be detached: that is meant to be, as long as the
@@ -148,6 +145,15 @@ mod tests {
                 "Of 2 targets in target group api none is in use: Target is in an Availability Zone that is not enabled for the load balancer."
             ]
         );
+    }
+
+    #[test]
+    fn a_target_in_a_state_that_nobody_knows_may_be_in_use() {
+        let mut snapshot = baseline::fargate();
+        let strange = target("10.0.2.22", 8080, "eu-west-2b", "degraded");
+        snapshot.target_health.put(id::group("api"), vec![unused(), strange]);
+        let exam = exam(CHECK, &snapshot);
+        assert_eq!((exam.outcome, exam.findings.len()), (Outcome::CouldNotLook, 0));
     }
 
     #[test]

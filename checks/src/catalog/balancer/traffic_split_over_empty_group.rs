@@ -44,6 +44,7 @@ crate::check! {
     severity: Critical,
     role: Cause,
     explains: [BalancerAnswers503, NoTarget],
+    applies: [BehindLoadBalancer],
     reads: [
         DescribeServices, DescribeServiceRevisions, DescribeServiceDeployments, DescribeTargetGroups, DescribeListeners, DescribeRules,
         DescribeTargetHealth,
@@ -59,9 +60,6 @@ crate::check! {
 }
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
-    if traffic::groups(patient)?.is_empty() {
-        return Err(NoAnswer::NotApplicable("no load balancer"));
-    }
     for way in traffic::ways(patient)? {
         let (mut dead, mut answers) = (Vec::new(), false);
         for share in way.live() {

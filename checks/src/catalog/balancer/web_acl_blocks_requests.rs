@@ -64,6 +64,7 @@ crate::check! {
     severity: Critical,
     role: Cause,
     explains: [],
+    applies: [BehindLoadBalancer],
     reads: [DescribeServices, DescribeServiceRevisions, DescribeTargetGroups, GetWebAclForResource, GetIpSet, GetMetricData],
     example: on fargate, |snapshot| {
         use crate::baseline::{id, minutes_ago, way_in};
@@ -84,16 +85,20 @@ crate::check! {
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     let balancers = traffic::balancers(patient)?;
-    if balancers.is_empty() {
-        return Err(NoAnswer::NotApplicable("no load balancer"));
-    }
     let mut guarded = false;
     for balancer in balancers.into_iter().filter(|arn| arn.contains(":loadbalancer/app/")) {
-        let Some(acl) = findings.see(patient.web_acl(balancer)) else { continue };
-        let Some(acl) = acl else { continue };
+        let (acl, passed) =
+            (patient.web_acl(balancer), span_of(patient, balancer, Metric::Requests));
+        // Whatever a web ACL does that nobody may see: it does not keep clients out who get through
+        // as before.
+        if acl.is_err() && passed.as_ref().is_ok_and(|passed| !fell(passed)) {
+            guarded = true;
+            continue;
+        }
+        let Some(acl) = findings.see(acl).flatten() else { continue };
         guarded = true;
         let blocked = findings.see(span_of(patient, &acl.arn, Metric::WafBlocked));
-        let passed = findings.see(span_of(patient, balancer, Metric::Requests));
+        let passed = findings.see(passed);
         let (Some(blocked), Some(passed)) = (blocked, passed) else { continue };
         if let Some(closed) = findings.see(closed(patient, acl, &blocked, &passed)).flatten() {
             findings.add(of_closed(balancer, acl, &blocked, closed));
@@ -145,12 +150,12 @@ fn locks_clients_out(blocked: &Span, passed: &Span) -> bool {
     };
     let most_now = share(blocked.per_minute_now, passed.per_minute_now) >= 0.5;
     let few_before = share(blocked.per_minute_before, passed.per_minute_before) <= 0.2;
-    let had_clients = passed.per_minute_before >= 1.0;
-    blocked.now >= 30.0
-        && most_now
-        && few_before
-        && had_clients
-        && passed.per_minute_now < passed.per_minute_before / 2.0
+    blocked.now >= 30.0 && most_now && few_before && fell(passed)
+}
+
+/// Whether there were clients, and fewer than half of their requests get through now.
+fn fell(passed: &Span) -> bool {
+    passed.per_minute_before >= 1.0 && passed.per_minute_now < passed.per_minute_before / 2.0
 }
 
 /// Why a web ACL that blocks by default lets nobody in.

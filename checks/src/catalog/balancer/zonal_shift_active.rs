@@ -42,6 +42,7 @@ crate::check! {
     severity: Info,
     role: Note,
     explains: [],
+    applies: [BehindLoadBalancer],
     reads: [DescribeServices, DescribeServiceRevisions, DescribeTargetHealth],
     example: on fargate, |snapshot| {
         let group = crate::baseline::id::group("api");
@@ -54,11 +55,7 @@ crate::check! {
 const SHIFTED: &str = "zonal_shift_active";
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
-    let groups = traffic::groups(patient)?;
-    if groups.is_empty() {
-        return Err(NoAnswer::NotApplicable("no load balancer"));
-    }
-    for group in groups {
+    for group in traffic::groups(patient)? {
         let Some(targets) = findings.see(patient.targets(group)) else { continue };
         let mut shifted: BTreeMap<&str, usize> = BTreeMap::new();
         for target in targets

@@ -55,7 +55,8 @@ crate::check! {
     severity: Critical,
     role: Cause,
     explains: [TargetsUnused, NoTarget, TasksKeepStopping, DeploymentStuck],
-    reads: [DescribeServices, DescribeServiceRevisions, DescribeTargetGroups, DescribeTargetHealth, DescribeLoadBalancers, DescribeSubnets],
+    applies: [BehindLoadBalancer],
+    reads: [DescribeServices, DescribeServiceRevisions, DescribeTargetGroups, DescribeTargetHealth, DescribeLoadBalancers, DescribeSubnets, DescribeListeners, DescribeRules],
     example: on fargate, |snapshot| {
         use crate::baseline::{id, target};
         let elsewhere = crate::snapshot::Target {
@@ -71,11 +72,7 @@ crate::check! {
 const WORDS: &str = "Target is in an Availability Zone that is not enabled for the load balancer";
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
-    let groups = traffic::groups(patient)?;
-    if groups.is_empty() {
-        return Err(NoAnswer::NotApplicable("no load balancer"));
-    }
-    for group in groups {
+    for group in traffic::groups(patient)? {
         let Some(targets) = findings.see(patient.targets(group)) else { continue };
         let outside: Vec<&Target> =
             targets.iter().filter(|target| target.description.as_deref() == Some(WORDS)).collect();
@@ -118,7 +115,8 @@ fn told(patient: &Patient, group: &str) -> Option<Evidence> {
 }
 
 fn balancer<'a>(patient: &Patient<'a>, group: &str) -> Result<Option<&'a LoadBalancer>, Blind> {
-    match patient.target_group(group)?.and_then(|group| group.load_balancer_arns.first()) {
+    let Some(group) = patient.target_group(group)? else { return Ok(None) };
+    match traffic::balancers_of(patient, group)?.first() {
         Some(arn) => patient.load_balancer(arn),
         None => Ok(None),
     }

@@ -46,6 +46,7 @@ crate::check! {
     severity: Medium,
     role: Risk,
     explains: [],
+    applies: [DeployedByEcs],
     reads: [DescribeServices, DescribeServiceDeployments, DescribeServiceRevisions, DescribeAlarms, DescribeAlarmHistory],
     example: on express, |snapshot| {
         use crate::baseline::{minutes_ago, roll_out};
@@ -62,9 +63,6 @@ crate::check! {
 }
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
-    if !rollout::ecs_controls(patient) {
-        return Err(NoAnswer::NotApplicable(rollout::OTHER_CONTROLLER));
-    }
     let Some(deployment) =
         rollout::under_way(patient)?.filter(|deployment| deployment.status == "IN_PROGRESS")
     else {

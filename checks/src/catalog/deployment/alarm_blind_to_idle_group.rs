@@ -54,6 +54,7 @@ crate::check! {
     severity: Medium,
     role: Cause,
     explains: [DeploymentStuck],
+    applies: [DeployedByEcs],
     reads: [
         DescribeServices, DescribeServiceDeployments, DescribeServiceRevisions, DescribeTargetGroups, DescribeTargetHealth, DescribeListeners,
         DescribeRules, DescribeAlarms,
@@ -75,9 +76,6 @@ crate::check! {
 const MARGIN: SignedDuration = SignedDuration::from_mins(15);
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
-    if !rollout::ecs_controls(patient) {
-        return Err(NoAnswer::NotApplicable(rollout::OTHER_CONTROLLER));
-    }
     let Some(deployment) =
         rollout::under_way(patient)?.filter(|deployment| only_alarms_guard(deployment))
     else {

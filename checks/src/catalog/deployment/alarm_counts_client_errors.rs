@@ -62,6 +62,7 @@ crate::check! {
     severity: High,
     role: Cause,
     explains: [AlarmFired],
+    applies: [DeployedByEcs],
     reads: [
         DescribeServices, DescribeServiceDeployments, DescribeServiceRevisions, DescribeAlarms, DescribeAlarmHistory, DescribeTargetGroups,
         GetMetricData,
@@ -103,9 +104,6 @@ const WINDOW: SignedDuration = SignedDuration::from_mins(10);
 const REACH: SignedDuration = SignedDuration::from_mins(60);
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
-    if !rollout::ecs_controls(patient) {
-        return Err(NoAnswer::NotApplicable(rollout::OTHER_CONTROLLER));
-    }
     let Some(deployment) = rollout::newest(patient)? else { return Ok(()) };
     for name in rollback::fired_alarms(patient, deployment)? {
         let Some(alarm) = patient.alarm(name)?.filter(|alarm| counts_4xx(alarm)) else { continue };

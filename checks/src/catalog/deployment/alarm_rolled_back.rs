@@ -48,6 +48,7 @@ crate::check! {
     role: Cause,
     shows: AlarmFired,
     explains: [RolledBack, RollbackFailed],
+    applies: [DeployedByEcs],
     reads: [DescribeServices, DescribeServiceDeployments, DescribeServiceRevisions, DescribeAlarms, DescribeAlarmHistory],
     example: on express, |snapshot| {
         use crate::baseline::{minutes_ago, roll_out};
@@ -71,9 +72,6 @@ crate::check! {
 }
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
-    if !rollout::ecs_controls(patient) {
-        return Err(NoAnswer::NotApplicable(rollout::OTHER_CONTROLLER));
-    }
     let Some(deployment) = rollout::newest(patient)? else { return Ok(()) };
     for name in rollback::fired_alarms(patient, deployment)? {
         let brings = findings.see(rollout::brings(patient, deployment)).flatten();

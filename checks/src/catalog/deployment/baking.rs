@@ -42,6 +42,7 @@ crate::check! {
     severity: Info,
     role: Note,
     explains: [],
+    applies: [DeployedByEcs],
     reads: [DescribeServices, DescribeServiceDeployments, DescribeServiceRevisions],
     example: on express, |snapshot| {
         crate::baseline::roll_out(snapshot, 9, |deployment| {
@@ -52,9 +53,6 @@ crate::check! {
 }
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
-    if !rollout::ecs_controls(patient) {
-        return Err(NoAnswer::NotApplicable(rollout::OTHER_CONTROLLER));
-    }
     let Some(deployment) = rollout::under_way(patient)? else { return Ok(()) };
     let Some(bake) = rollout::baking(patient, deployment) else { return Ok(()) };
     let brings = findings.see(rollout::brings(patient, deployment)).flatten();

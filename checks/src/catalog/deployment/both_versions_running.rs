@@ -42,6 +42,7 @@ crate::check! {
     severity: Info,
     role: Note,
     explains: [],
+    applies: [DeployedByEcs],
     reads: [DescribeServices, DescribeServiceDeployments, DescribeServiceRevisions],
     example: on express, |snapshot| {
         crate::baseline::roll_out(snapshot, 6, |deployment| {
@@ -52,9 +53,6 @@ crate::check! {
 }
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
-    if !rollout::ecs_controls(patient) {
-        return Err(NoAnswer::NotApplicable(rollout::OTHER_CONTROLLER));
-    }
     let Some(deployment) =
         rollout::under_way(patient)?.filter(|deployment| deployment.status == "IN_PROGRESS")
     else {

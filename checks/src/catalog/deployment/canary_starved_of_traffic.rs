@@ -54,6 +54,7 @@ crate::check! {
     severity: High,
     role: Cause,
     explains: [DeploymentStuck],
+    applies: [DeployedByEcs],
     reads: [DescribeServices, DescribeServiceDeployments, DescribeServiceRevisions, DescribeAlarms, GetMetricData],
     example: on express, |snapshot| {
         use crate::baseline::{express_groups, minutes_ago, roll_out};
@@ -75,9 +76,6 @@ crate::check! {
 const MARGIN: SignedDuration = SignedDuration::from_mins(10);
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
-    if !rollout::ecs_controls(patient) {
-        return Err(NoAnswer::NotApplicable(rollout::OTHER_CONTROLLER));
-    }
     let Some(deployment) =
         rollout::under_way(patient)?.filter(|deployment| waits_for_traffic(deployment))
     else {

@@ -50,6 +50,7 @@ crate::check! {
     severity: Medium,
     role: Cause,
     explains: [DeploymentStuck],
+    applies: [DeployedByEcs],
     reads: [DescribeServices, DescribeServiceDeployments, DescribeServiceRevisions, DescribeTasks],
     example: on fargate, |snapshot| {
         use crate::baseline::{id, minutes_ago, roll_out};
@@ -74,9 +75,6 @@ crate::check! {
 }
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
-    if !rollout::ecs_controls(patient) {
-        return Err(NoAnswer::NotApplicable(rollout::OTHER_CONTROLLER));
-    }
     let Some(deployment) = rollout::under_way(patient)?
         .filter(|deployment| deployment.status == "IN_PROGRESS" && resets(deployment))
     else {

@@ -42,6 +42,7 @@ crate::check! {
     severity: Medium,
     role: Risk,
     explains: [],
+    applies: [DeployedByEcs],
     reads: [DescribeServices],
     example: on fargate, |snapshot| {
         let off = CircuitBreaker { enable: false, rollback: false, reset_on_healthy_task: None };
@@ -50,9 +51,6 @@ crate::check! {
 }
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
-    if !rollout::ecs_controls(patient) {
-        return Err(NoAnswer::NotApplicable(rollout::OTHER_CONTROLLER));
-    }
     let configured = &patient.service().deployment_configuration;
     let breaker = configured.deployment_circuit_breaker.as_ref();
     let alarms =

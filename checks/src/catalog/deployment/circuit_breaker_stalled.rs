@@ -51,6 +51,7 @@ crate::check! {
     severity: High,
     role: Cause,
     explains: [DeploymentStuck, TooFewRunning],
+    applies: [DeployedByEcs],
     reads: [DescribeServices, DescribeServiceDeployments, DescribeServiceRevisions, ListServiceDeployments, DescribeImages, BatchGetImage],
     example: on fargate, |snapshot| {
         use crate::baseline::{id, minutes_ago, roll_out};
@@ -75,13 +76,8 @@ crate::check! {
 }
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
-    if !rollout::ecs_controls(patient) {
-        return Err(NoAnswer::NotApplicable(rollout::OTHER_CONTROLLER));
-    }
     let service = patient.service();
-    let Some(primary) =
-        service.deployments.iter().find(|deployment| deployment.status == "PRIMARY")
-    else {
+    let Some(primary) = service.primary() else {
         return Ok(());
     };
     let is =

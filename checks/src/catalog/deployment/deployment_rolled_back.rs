@@ -42,6 +42,7 @@ crate::check! {
     role: Symptom,
     shows: RolledBack,
     explains: [],
+    applies: [DeployedByEcs],
     reads: [DescribeServices, DescribeServiceDeployments, DescribeServiceRevisions],
     example: on fargate, |snapshot| {
         use crate::baseline::{minutes_ago, roll_out};
@@ -59,9 +60,6 @@ crate::check! {
 }
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
-    if !rollout::ecs_controls(patient) {
-        return Err(NoAnswer::NotApplicable(rollout::OTHER_CONTROLLER));
-    }
     let Some(deployment) =
         rollout::newest(patient)?.filter(|deployment| rollback::is_done(deployment))
     else {

@@ -48,6 +48,7 @@ crate::check! {
     role: Symptom,
     shows: DeploymentStuck,
     explains: [],
+    applies: [DeployedByEcs],
     reads: [DescribeServices, DescribeServiceDeployments, DescribeServiceRevisions, DescribeTargetGroupAttributes],
     example: on fargate, |snapshot| {
         crate::baseline::roll_out(snapshot, 180, |deployment| {
@@ -58,9 +59,6 @@ crate::check! {
 }
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
-    if !rollout::ecs_controls(patient) {
-        return Err(NoAnswer::NotApplicable(rollout::OTHER_CONTROLLER));
-    }
     let Some(deployment) = rollout::under_way(patient)? else { return Ok(()) };
     // A rollback is a rollout of its own, and its time begins anew.
     let Some(began) = rollback::started(deployment).or(rollout::started(deployment)) else {

@@ -53,6 +53,7 @@ crate::check! {
     role: Symptom,
     shows: DigestNotResolved,
     explains: [],
+    applies: [DeployedByEcs],
     reads: [DescribeServices, DescribeServiceDeployments, DescribeServiceRevisions, DescribeTaskDefinition],
     example: on fargate, |snapshot| {
         let revision = snapshot.services[0].current_service_revisions[0].clone();
@@ -64,9 +65,6 @@ crate::check! {
 const SETTLED: SignedDuration = SignedDuration::from_mins(5);
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
-    if !rollout::ecs_controls(patient) {
-        return Err(NoAnswer::NotApplicable(rollout::OTHER_CONTROLLER));
-    }
     if patient.service().desired_count == 0 {
         return Err(NoAnswer::NotApplicable("the service is scaled to zero: no tag is resolved"));
     }

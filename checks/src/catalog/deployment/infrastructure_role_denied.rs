@@ -51,6 +51,7 @@ crate::check! {
     severity: High,
     role: Cause,
     explains: [DeploymentStuck, RolledBack, RollbackFailed],
+    applies: [DeployedByEcs],
     reads: [DescribeServices, DescribeServiceDeployments, DescribeServiceRevisions, SimulatePrincipalPolicy],
     example: on express, |snapshot| {
         use crate::baseline::{minutes_ago, roll_out};
@@ -79,9 +80,6 @@ crate::check! {
 const SETTLED: SignedDuration = SignedDuration::from_mins(2);
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
-    if !rollout::ecs_controls(patient) {
-        return Err(NoAnswer::NotApplicable(rollout::OTHER_CONTROLLER));
-    }
     let deployment = rollout::newest(patient)?;
     if let Some(deployment) = deployment.filter(|deployment| rollback::began(deployment)) {
         for (reason, evidence) in rollback::reasons(patient, deployment) {

@@ -53,6 +53,7 @@ crate::check! {
     severity: High,
     role: Cause,
     explains: [RolledBack, RollbackFailed],
+    applies: [DeployedByEcs],
     reads: [DescribeServices, DescribeServiceDeployments, DescribeServiceRevisions, SimulatePrincipalPolicy],
     example: on fargate, |snapshot| {
         use crate::baseline::{minutes_ago, roll_out};
@@ -79,9 +80,6 @@ crate::check! {
 }
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
-    if !rollout::ecs_controls(patient) {
-        return Err(NoAnswer::NotApplicable(rollout::OTHER_CONTROLLER));
-    }
     let Some(deployment) =
         rollout::newest(patient)?.filter(|deployment| deployment.status != "SUCCESSFUL")
     else {

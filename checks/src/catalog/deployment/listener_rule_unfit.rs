@@ -52,6 +52,7 @@ crate::check! {
     severity: High,
     role: Cause,
     explains: [DeploymentStuck, RolledBack, RollbackFailed],
+    applies: [DeployedByEcs],
     reads: [
         DescribeServices, DescribeServiceDeployments, DescribeServiceRevisions, DescribeTargetGroups, DescribeListeners, DescribeRules,
         DescribeTargetHealth,
@@ -81,9 +82,6 @@ crate::check! {
 const BEFORE_SHIFT: [&str; 4] = ["RECONCILE_SERVICE", "PRE_SCALE_UP", "SCALE_UP", "POST_SCALE_UP"];
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
-    if !rollout::ecs_controls(patient) {
-        return Err(NoAnswer::NotApplicable(rollout::OTHER_CONTROLLER));
-    }
     let Some(deployment) = rollout::newest(patient)? else { return Ok(()) };
     if rollback::began(deployment) {
         let told =

@@ -49,6 +49,7 @@ crate::check! {
     severity: Info,
     role: Note,
     explains: [],
+    applies: [DeployedByEcs],
     reads: [DescribeServices, DescribeServiceDeployments, DescribeServiceRevisions, DescribeTargetHealth, DescribeTargetGroupAttributes],
     example: on fargate, |snapshot| {
         use crate::baseline::{id, minutes_ago, roll_out, target};
@@ -64,9 +65,6 @@ crate::check! {
 }
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
-    if !rollout::ecs_controls(patient) {
-        return Err(NoAnswer::NotApplicable(rollout::OTHER_CONTROLLER));
-    }
     let Some(deployment) =
         rollout::under_way(patient)?.filter(|deployment| is_complete(patient, deployment))
     else {
@@ -127,7 +125,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
 /// Whether nothing is left to do but to take the old tasks away.
 fn is_complete(patient: &Patient, deployment: &ServiceDeployment) -> bool {
     let service = patient.service();
-    let primary = service.deployments.iter().find(|deployment| deployment.status == "PRIMARY");
+    let primary = service.primary();
     let all_run = primary.is_some_and(|primary| {
         primary.running_count > 0 && primary.running_count >= service.desired_count
     });

@@ -45,6 +45,7 @@ crate::check! {
     severity: Medium,
     role: Cause,
     explains: [DeploymentStuck],
+    applies: [DeployedByEcs],
     reads: [DescribeServices, DescribeServiceDeployments, DescribeServiceRevisions],
     example: on fargate, |snapshot| {
         use crate::baseline::{NOW, minutes_ago, roll_out};
@@ -65,9 +66,6 @@ crate::check! {
 }
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
-    if !rollout::ecs_controls(patient) {
-        return Err(NoAnswer::NotApplicable(rollout::OTHER_CONTROLLER));
-    }
     let Some(deployment) = rollout::under_way(patient)? else { return Ok(()) };
     for hook in deployment.lifecycle_hook_details.iter().filter(|hook| waits(patient, hook)) {
         let brings = findings.see(rollout::brings(patient, deployment)).flatten();

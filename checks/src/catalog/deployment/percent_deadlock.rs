@@ -50,6 +50,7 @@ crate::check! {
     severity: High,
     role: Cause,
     explains: [DeploymentStuck],
+    applies: [DeployedByEcs],
     reads: [DescribeServices, DescribeServiceDeployments, DescribeServiceRevisions],
     example: on fargate, |snapshot| {
         snapshot.services[0].deployment_configuration.maximum_percent = Some(100);
@@ -62,9 +63,6 @@ crate::check! {
 }
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
-    if !rollout::ecs_controls(patient) {
-        return Err(NoAnswer::NotApplicable(rollout::OTHER_CONTROLLER));
-    }
     let service = patient.service();
     if service.scheduling_strategy.as_deref() == Some("DAEMON") {
         return Err(NoAnswer::NotApplicable(
@@ -76,9 +74,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     else {
         return Ok(());
     };
-    let Some(primary) =
-        service.deployments.iter().find(|deployment| deployment.status == "PRIMARY")
-    else {
+    let Some(primary) = service.primary() else {
         return Ok(());
     };
     let rolls = Strategy::of(&deployment.deployment_configuration) == Strategy::Rolling;

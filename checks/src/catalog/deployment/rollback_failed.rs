@@ -49,6 +49,7 @@ crate::check! {
     role: Symptom,
     shows: RollbackFailed,
     explains: [],
+    applies: [DeployedByEcs],
     reads: [DescribeServices, DescribeServiceDeployments, DescribeServiceRevisions, ListServiceDeployments],
     example: on express, |snapshot| {
         use crate::baseline::{minutes_ago, roll_out};
@@ -73,9 +74,6 @@ const NO_CANDIDATE: &str = "No rollback candidate was found";
 const KEPT: SignedDuration = SignedDuration::from_hours(90 * 24);
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
-    if !rollout::ecs_controls(patient) {
-        return Err(NoAnswer::NotApplicable(rollout::OTHER_CONTROLLER));
-    }
     let Some(deployment) =
         rollout::newest(patient)?.filter(|deployment| deployment.status == "ROLLBACK_FAILED")
     else {

@@ -43,6 +43,7 @@ crate::check! {
     severity: Info,
     role: Note,
     explains: [],
+    applies: [DeployedByEcs],
     reads: [DescribeServices, DescribeServiceDeployments, DescribeServiceRevisions],
     example: on fargate, |snapshot| {
         *snapshot = (super::deployment_rolled_back::CHECK.example)();
@@ -50,18 +51,13 @@ crate::check! {
 }
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
-    if !rollout::ecs_controls(patient) {
-        return Err(NoAnswer::NotApplicable(rollout::OTHER_CONTROLLER));
-    }
     let Some(deployment) =
         rollout::newest(patient)?.filter(|deployment| rollback::is_done(deployment))
     else {
         return Ok(());
     };
     let service = patient.service();
-    let Some(primary) =
-        service.deployments.iter().find(|deployment| deployment.status == "PRIMARY")
-    else {
+    let Some(primary) = service.primary() else {
         return Ok(());
     };
     let is_live = deployment

@@ -54,6 +54,7 @@ crate::check! {
     severity: High,
     role: Cause,
     explains: [DeploymentStuck, RollbackFailed],
+    applies: [DeployedByEcs],
     reads: [
         DescribeServices, DescribeServiceDeployments, DescribeServiceRevisions, DescribeImages, BatchGetImage, DescribeTargetGroups, DescribeTasks,
     ],
@@ -75,9 +76,6 @@ crate::check! {
 }
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
-    if !rollout::ecs_controls(patient) {
-        return Err(NoAnswer::NotApplicable(rollout::OTHER_CONTROLLER));
-    }
     let Some(deployment) = rollout::newest(patient)?
         .filter(|deployment| rollback::is_open(deployment) || fails(deployment))
     else {

@@ -43,6 +43,7 @@ crate::check! {
     severity: Medium,
     role: Risk,
     explains: [],
+    applies: [DeployedByEcs],
     reads: [DescribeServices, DescribeServiceDeployments, DescribeServiceRevisions],
     example: on express, |snapshot| {
         crate::baseline::roll_out(snapshot, 1290, |deployment| {
@@ -56,9 +57,6 @@ const LIMIT: SignedDuration = SignedDuration::from_hours(24);
 const NEAR: SignedDuration = SignedDuration::from_hours(20);
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
-    if !rollout::ecs_controls(patient) {
-        return Err(NoAnswer::NotApplicable(rollout::OTHER_CONTROLLER));
-    }
     let Some(deployment) =
         rollout::under_way(patient)?.filter(|deployment| deployment.status == "IN_PROGRESS")
     else {

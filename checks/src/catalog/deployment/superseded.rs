@@ -43,6 +43,7 @@ crate::check! {
     severity: Info,
     role: Note,
     explains: [],
+    applies: [DeployedByEcs],
     reads: [DescribeServices, DescribeServiceDeployments, DescribeServiceRevisions],
     example: on fargate, |snapshot| {
         use crate::baseline::{minutes_ago, roll_out};
@@ -68,9 +69,6 @@ const NEAR: SignedDuration = SignedDuration::from_secs(60);
 const NEWS: SignedDuration = SignedDuration::from_hours(2);
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
-    if !rollout::ecs_controls(patient) {
-        return Err(NoAnswer::NotApplicable(rollout::OTHER_CONTROLLER));
-    }
     let [newest, before, ..] = patient.service_deployments()? else { return Ok(()) };
     let (Some(began), Some(ended)) = (newest.created_at, ended(before, newest)) else {
         return Ok(());

@@ -50,6 +50,7 @@ crate::check! {
     severity: Medium,
     role: Cause,
     explains: [DeploymentStuck],
+    applies: [DeployedByEcs],
     reads: [DescribeServices, DescribeServiceDeployments, DescribeServiceRevisions, DescribeTasks, GetTaskProtection],
     example: on worker, |snapshot| {
         use crate::baseline::{NOW, minutes_ago, roll_out};
@@ -66,9 +67,6 @@ crate::check! {
 }
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
-    if !rollout::ecs_controls(patient) {
-        return Err(NoAnswer::NotApplicable(rollout::OTHER_CONTROLLER));
-    }
     let Some(deployment) =
         rollout::under_way(patient)?.filter(|deployment| deployment.status == "IN_PROGRESS")
     else {
@@ -125,7 +123,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
 /// Whether nothing is left to do but to stop the old tasks.
 fn is_complete(patient: &Patient, deployment: &ServiceDeployment) -> bool {
     let service = patient.service();
-    let primary = service.deployments.iter().find(|deployment| deployment.status == "PRIMARY");
+    let primary = service.primary();
     let all_run = primary.is_some_and(|primary| primary.running_count >= service.desired_count);
     let rolls = Strategy::of(&deployment.deployment_configuration) == Strategy::Rolling;
     all_run && (rolls || deployment.lifecycle_stage.as_deref() == Some("CLEAN_UP"))

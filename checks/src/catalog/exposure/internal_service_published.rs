@@ -69,6 +69,7 @@ crate::check! {
     severity: Low,
     role: Risk,
     explains: [],
+    applies: [BehindLoadBalancer],
     reads: [
         ListServices, DescribeServices, DescribeServiceRevisions, DescribeTaskDefinition, DescribeTargetGroups, DescribeLoadBalancers,
         DescribeListeners, DescribeRules, DescribeSecurityGroups, GetWebAclForResource,
@@ -81,9 +82,6 @@ crate::check! {
 }
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
-    if traffic::balancers(patient)?.is_empty() {
-        return Err(NoAnswer::NotApplicable("no load balancer"));
-    }
     let names = public_names(patient)?;
     if names.is_empty() {
         return Err(NoAnswer::NotApplicable("it has no name on an internet-facing load balancer"));

@@ -70,7 +70,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     let mut seen = BTreeSet::new();
     let listeners: Vec<(&Listener, &str)> = ways
         .iter()
-        .filter(|way| seen.insert(&way.listener.listener_arn))
+        .filter(|way| speaks_tls(way.listener) && seen.insert(&way.listener.listener_arn))
         .filter_map(|way| Some((way.listener, way.listener.ssl_policy.as_deref()?)))
         .collect();
     if listeners.is_empty() {
@@ -119,6 +119,11 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         );
     }
     Ok(())
+}
+
+/// A listener for plain HTTP may carry the name of a policy, too, and it means nothing there.
+fn speaks_tls(listener: &Listener) -> bool {
+    matches!(listener.protocol.as_deref(), Some("HTTPS" | "TLS"))
 }
 
 #[cfg(test)]
@@ -175,6 +180,17 @@ mod tests {
     #[test]
     fn without_tls_there_is_no_policy() {
         assert!(matches!(exam(CHECK, &baseline::worker()).outcome, Outcome::NotApplicable(_)));
+    }
+
+    #[test]
+    fn a_policy_that_a_plain_listener_carries_means_nothing() {
+        let mut snapshot = (CHECK.example)();
+        let balancer = id::elb("loadbalancer/app/web/50dc6c495c0c9188");
+        for (protocol, is_old) in [("HTTP", false), ("TCP", false), ("TLS", true)] {
+            snapshot.listeners.change(&balancer).unwrap()[0].protocol = Some(protocol.into());
+            let found = !exam(CHECK, &snapshot).findings.is_empty();
+            assert_eq!(found, is_old, "{protocol}");
+        }
     }
 
     #[test]

@@ -92,7 +92,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         let Some(revision) = patient.revision(arn)? else { continue };
         for container in &revision.container_images {
             let Some(image) =
-                image::in_ecr(&container.image).filter(|image| image.region() == patient.region())
+                image::in_ecr(&container.image).filter(|image| image.region == patient.region())
             else {
                 continue;
             };

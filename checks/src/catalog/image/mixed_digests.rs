@@ -159,7 +159,7 @@ fn consistency(
 /// Whether these digests are one image after all: an index and the platforms behind it. Of an image
 /// that cannot be asked about nobody knows, so it may be.
 fn are_one(patient: &Patient, spelled: &str, shares: &[Share]) -> Result<bool, Blind> {
-    let is_here = image::in_ecr(spelled).is_some_and(|image| image.region() == patient.region());
+    let is_here = image::in_ecr(spelled).is_some_and(|image| image.region == patient.region());
     if !is_here || image::tagged(spelled).is_none() {
         return Ok(true);
     }

@@ -53,9 +53,7 @@ crate::check! {
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     let service = patient.service();
-    let Some(primary) =
-        service.deployments.iter().find(|deployment| deployment.status == "PRIMARY")
-    else {
+    let Some(primary) = service.primary() else {
         return Err(NoAnswer::NotApplicable(rollout::OTHER_CONTROLLER));
     };
     let Some((family, runs)) = primary.task_definition.as_deref().and_then(revision) else {

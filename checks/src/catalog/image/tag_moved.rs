@@ -7,6 +7,7 @@ use crate::aws::image;
 use crate::aws::time;
 use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
+use crate::facts::deployment::rollout;
 use crate::facts::tasks::stop;
 use crate::finding::{Evidence, Kind, Remedy, Subject};
 use crate::hcl::Name;
@@ -73,9 +74,8 @@ crate::check! {
 }
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
-    let mut deployments = patient.service().deployments.iter();
-    let Some(primary) = deployments.find(|deployment| deployment.status == "PRIMARY") else {
-        return Err(NoAnswer::NotApplicable("CodeDeploy or an external controller deploys"));
+    let Some(primary) = patient.service().primary() else {
+        return Err(NoAnswer::NotApplicable(rollout::OTHER_CONTROLLER));
     };
     let Some(name) = primary.task_definition.as_deref() else { return Ok(()) };
     let Some(definition) = patient.task_definition(name)? else { return Ok(()) };

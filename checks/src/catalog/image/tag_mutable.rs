@@ -53,17 +53,13 @@ crate::check! {
 }
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
-    let mut deployments = patient.service().deployments.iter();
-    let Some(primary) = deployments.find(|deployment| deployment.status == "PRIMARY") else {
-        return Err(NoAnswer::NotApplicable("CodeDeploy or an external controller deploys"));
-    };
-    let Some(name) = primary.task_definition.as_deref() else { return Ok(()) };
+    let Some(name) = patient.service().primary_definition() else { return Ok(()) };
     let Some(definition) = patient.task_definition(name)? else { return Ok(()) };
     let images: BTreeSet<&str> =
         definition.container_definitions.iter().map(|container| container.image.as_str()).collect();
     for spelled in images {
         let Some(InEcr { uri, reference: Reference::Tag(tag), .. }) =
-            image::in_ecr(spelled).filter(|image| image.region() == patient.region())
+            image::in_ecr(spelled).filter(|image| image.region == patient.region())
         else {
             continue;
         };

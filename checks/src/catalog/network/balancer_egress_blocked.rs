@@ -58,8 +58,9 @@ crate::check! {
     severity: Critical,
     role: Cause,
     explains: [TargetsUnhealthy, BalancerAnswers504, BalancerAnswers5xx],
+    applies: [BehindLoadBalancer],
     reads: [
-        DescribeServices, DescribeServiceRevisions, DescribeTargetGroups, DescribeTargetHealth, DescribeListeners, DescribeRules, DescribeLoadBalancers, DescribeTasks,
+        DescribeServices, DescribeServiceRevisions, DescribeTargetGroups, DescribeTargetHealth, DescribeListeners, DescribeRules, DescribeLoadBalancers, DescribeTasks, DescribeServiceDeployments,
         DescribeTaskDefinition, DescribeNetworkInterfaces, DescribeSecurityGroups, DescribeSubnets, GetManagedPrefixListEntries,
     ],
     example: on ec2, |snapshot| {
@@ -80,6 +81,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     task_access::each(
         patient,
         findings,
+        task_access::has_groups,
         |balancer, door| is_closed(patient, balancer, door),
         |group, balancer, door| finding(patient, group, balancer, door),
     )
@@ -153,7 +155,7 @@ fn no_sign_in(balancer: &LoadBalancer, groups: &[&SecurityGroup], ways: &[&Way])
 /// Whether the balancer's security groups are proved to let nothing out to any of the tasks behind
 /// a door.
 fn is_closed(patient: &Patient, balancer: &LoadBalancer, door: &Door) -> Result<bool, Blind> {
-    if door.is_beyond_doubt(patient) {
+    if door.is_beyond_doubt(patient) || !task_access::is_balancers_own(balancer, door) {
         return Ok(false);
     }
     let targets: Vec<_> = if door.targets.is_empty() {

@@ -8,7 +8,6 @@ use crate::aws::policy;
 use crate::aws::stop_reason::{self, Trouble};
 use crate::check::{Findings, NoAnswer};
 use crate::command::{Command, Words};
-use crate::facts::deployment::rollout;
 use crate::facts::network::egress_path::{self, Journey, Need, Unfit, of_endpoint};
 use crate::facts::network::reach;
 use crate::facts::tasks::reason::{self, Told};
@@ -60,7 +59,7 @@ crate::check! {
     role: Cause,
     explains: [RegistryUnreachable, SecretStoreUnreachable, LogsUnreachable, TasksFailToStart],
     reads: [
-        DescribeServices, DescribeServiceDeployments, DescribeServiceRevisions, DescribeTasks, DescribeSubnets, DescribeRouteTables, DescribeVpcEndpoints, DescribeNatGateways, DescribeSecurityGroups, DescribeTargetGroups, DescribeTargetHealth, DescribeTaskDefinition, GetLogEvents, GetMetricData,
+        DescribeServices, DescribeServiceDeployments, DescribeServiceRevisions, DescribeTasks, DescribeSubnets, DescribeRouteTables, DescribeVpcEndpoints, DescribeNatGateways, DescribeSecurityGroups, DescribeTargetGroups, DescribeTargetHealth, DescribeTaskDefinition, GetLogEvents, GetMetricData, DescribeVpcAttribute,
     ],
     example: on worker, |snapshot| {
         use crate::baseline::{endpoint, endpoint_group, fail_to_start};
@@ -75,9 +74,6 @@ crate::check! {
 }
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
-    if !rollout::ecs_controls(patient) {
-        return Err(NoAnswer::NotApplicable(rollout::OTHER_CONTROLLER));
-    }
     let journeys = egress_path::failed(patient, findings);
     let mut unfit = Vec::new();
     for journey in &journeys {
@@ -89,7 +85,8 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         }
     }
     for (journeys, (need, unfit)) in egress_path::together(unfit) {
-        findings.add(finding(patient, &journeys, need, &unfit));
+        let own = findings.see(journeys[0].task_groups(patient)).unwrap_or_default();
+        findings.add(finding(patient, &journeys, need, &unfit, own.first().copied()));
     }
     for told in
         reason::told(patient, findings).iter().filter(|told| egress_path::is_of_endpoint(told.text))
@@ -101,7 +98,13 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     Ok(())
 }
 
-fn finding(patient: &Patient, journeys: &[&Journey], need: Need, unfit: &Unfit) -> Finding {
+fn finding(
+    patient: &Patient,
+    journeys: &[&Journey],
+    need: Need,
+    unfit: &Unfit,
+    own_group: Option<&str>,
+) -> Finding {
     let (subnets, vpc, word, name) =
         (egress_path::subnet_words(journeys), journeys[0].vpc, need.word(), need.words());
     let has_no_way = format!(
@@ -191,9 +194,7 @@ fn finding(patient: &Patient, journeys: &[&Journey], need: Need, unfit: &Unfit) 
                 )),
         ),
         Unfit::Closed(endpoint, groups) => {
-            let own = reach::configured(patient, None)
-                .and_then(|network| network.security_groups.first().cloned())
-                .unwrap_or_default();
+            let own = own_group.unwrap_or_default();
             let ids = groups.iter().map(|group| group.group_id.as_str());
             let claim = format!(
                 "no rule of the security groups of endpoint {} for {word} ({}) admits the tasks of {subnets} on port 443",
@@ -211,7 +212,7 @@ fn finding(patient: &Patient, journeys: &[&Journey], need: Need, unfit: &Unfit) 
                     group,
                     own
                 ))
-                .terraform(reach::ingress_in_terraform("endpoint", group, &own, 443));
+                .terraform(reach::ingress_in_terraform("endpoint", group, own, 443));
             (subject(endpoint), claim, evidence, remedy)
         }
     };
@@ -245,19 +246,16 @@ fn short(endpoint: &Endpoint) -> &str {
 const QUOTED: usize = 400;
 
 /// A refusal that was the endpoint's and no role's.
-fn refusal(patient: &Patient, told: &Told) -> Result<Option<Finding>, Blind> {
+fn refusal<'a>(patient: &Patient<'a>, told: &Told<'a>) -> Result<Option<Finding>, Blind> {
     let denied = matches!(
         told.reason.trouble,
         Trouble::ImagePullDenied | Trouble::SecretDenied | Trouble::LogsDenied
     );
     let (Some(need), true) = (Need::of(told), denied) else { return Ok(None) };
     let of_tasks = told.tasks.iter().find_map(|task| task.subnet_id.as_deref());
-    let configured = || {
-        reach::configured(patient, None)
-            .and_then(|network| network.subnets.first())
-            .map(String::as_str)
-    };
-    let Some(subnet) = of_tasks.or_else(configured) else { return Ok(None) };
+    let network = told.version.network(patient)?;
+    let configured = network.and_then(|network| network.subnets.first()).map(String::as_str);
+    let Some(subnet) = of_tasks.or(configured) else { return Ok(None) };
     let Some(vpc) = patient.subnet(subnet)?.and_then(|subnet| subnet.vpc_id.as_deref()) else {
         return Ok(None);
     };

@@ -5,7 +5,6 @@
 use std::collections::BTreeSet;
 
 use crate::check::{Findings, NoAnswer};
-use crate::facts::deployment::rollout;
 use crate::facts::inbound::health_check::Failure;
 use crate::facts::inbound::task_access::{self, Shut};
 use crate::facts::inbound::traffic;
@@ -60,7 +59,7 @@ crate::check! {
         TargetsUnhealthy, RegistryUnreachable, SecretStoreUnreachable, LogsUnreachable, ContainerExits, HealthCheckFailsInApp, HealthCheckTimesOut, BalancerAnswers504, AppAnswers5xx, AppAnswersSlowly,
     ],
     reads: [
-        DescribeServices, DescribeServiceDeployments, DescribeServiceRevisions, DescribeTargetGroups, DescribeTargetHealth, DescribeLoadBalancers, DescribeTasks, DescribeTaskDefinition, DescribeNetworkInterfaces, DescribeSubnets, DescribeRouteTables, DescribeNetworkAcls, DescribeVpcEndpoints, DescribeNatGateways, GetLogEvents, GetMetricData,
+        DescribeServices, DescribeServiceDeployments, DescribeServiceRevisions, DescribeTargetGroups, DescribeTargetHealth, DescribeLoadBalancers, DescribeTasks, DescribeTaskDefinition, DescribeNetworkInterfaces, DescribeSubnets, DescribeRouteTables, DescribeNetworkAcls, DescribeVpcEndpoints, DescribeNatGateways, GetLogEvents, GetMetricData, DescribeListeners, DescribeRules,
     ],
     example: on fargate, |snapshot| {
         use crate::baseline::{id, target, unhealthy};
@@ -91,7 +90,8 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         if !matches!(settings.target_type.as_deref(), Some("ip" | "instance")) {
             continue;
         }
-        for arn in &settings.load_balancer_arns {
+        let balancers = findings.see(traffic::balancers_of(patient, settings));
+        for arn in balancers.into_iter().flatten() {
             let Some(balancer) = findings.see(patient.load_balancer(arn)).flatten() else {
                 continue;
             };
@@ -104,21 +104,19 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
             }
         }
     }
-    if rollout::ecs_controls(patient) {
-        let journeys = egress_path::failed(patient, findings);
-        let mut dropped = Vec::new();
-        for journey in &journeys {
-            if let Some(found) = findings.see(journey.dropped(patient)).flatten() {
-                dropped.push((
-                    journey,
-                    format!("{} {}", found.acl.network_acl_id, journey.destination()),
-                    found,
-                ));
-            }
+    let journeys = egress_path::failed(patient, findings);
+    let mut dropped = Vec::new();
+    for journey in &journeys {
+        if let Some(found) = findings.see(journey.dropped(patient)).flatten() {
+            dropped.push((
+                journey,
+                format!("{} {}", found.acl.network_acl_id, journey.destination()),
+                found,
+            ));
         }
-        for (journeys, dropped) in egress_path::together(dropped) {
-            findings.add(of_tasks(patient, &journeys, &dropped));
-        }
+    }
+    for (journeys, dropped) in egress_path::together(dropped) {
+        findings.add(of_tasks(patient, &journeys, &dropped));
     }
     Ok(())
 }

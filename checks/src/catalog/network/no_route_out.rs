@@ -6,7 +6,6 @@ use std::net::IpAddr;
 
 use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
-use crate::facts::deployment::rollout;
 use crate::facts::network::egress_path::{self, Journey, Stop};
 use crate::facts::network::route;
 use crate::finding::{Evidence, Finding, Kind, Remedy, Subject};
@@ -62,7 +61,7 @@ crate::check! {
         RegistryUnreachable, SecretStoreUnreachable, LogsUnreachable, ContainerExits, HealthCheckFailsInApp, HealthCheckTimesOut, BalancerAnswers504, AppAnswers5xx, AppAnswersSlowly,
     ],
     reads: [
-        DescribeServices, DescribeServiceDeployments, DescribeServiceRevisions, DescribeTasks, DescribeSubnets, DescribeRouteTables, DescribeVpcEndpoints, DescribeNatGateways, DescribeSecurityGroups, DescribeTargetGroups, DescribeTargetHealth, DescribeTaskDefinition, GetLogEvents, GetMetricData,
+        DescribeServices, DescribeServiceDeployments, DescribeServiceRevisions, DescribeTasks, DescribeSubnets, DescribeRouteTables, DescribeVpcEndpoints, DescribeNatGateways, DescribeSecurityGroups, DescribeTargetGroups, DescribeTargetHealth, DescribeTaskDefinition, GetLogEvents, GetMetricData, DescribeVpcAttribute,
     ],
     example: on worker, |snapshot| {
         use crate::baseline::fail_to_start;
@@ -78,9 +77,6 @@ crate::check! {
 }
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
-    if !rollout::ecs_controls(patient) {
-        return Err(NoAnswer::NotApplicable(rollout::OTHER_CONTROLLER));
-    }
     let journeys = egress_path::failed(patient, findings);
     let mut stops = Vec::new();
     for journey in &journeys {
@@ -93,10 +89,14 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         }
     }
     for (journeys, (table, stop)) in egress_path::together(stops) {
-        // An app's own connections are not to what tasks need to start.
+        // An app's own connections are not to what tasks need to start. That there is no endpoint for
+        // that is only said where it is so.
         let by_start = journeys.iter().find(|journey| journey.stranded.dialled.is_none());
+        let lacks_endpoint = by_start
+            .and_then(|journey| findings.see(journey.has_private_name(patient)))
+            .is_some_and(|has| !has);
         let endpoints = by_start.and_then(|journey| findings.see(journey.other_endpoints(patient)));
-        let endpoints = endpoints.unwrap_or_default();
+        let endpoints = endpoints.filter(|_| lacks_endpoint).unwrap_or_default();
         findings.add(finding(patient, &journeys, table, stop, endpoints));
     }
     Ok(())
@@ -166,11 +166,12 @@ fn finding(
             )
         }
         Stop::Nowhere | Stop::NoPublicAddress(_) => {
-            evidence.extend(endpoints);
             let no_endpoint = journeys[0]
                 .need
+                .filter(|_| !endpoints.is_empty())
                 .map(|need| format!(", and the VPC has no endpoint for {}", need.word()))
                 .unwrap_or_default();
+            evidence.extend(endpoints);
             let verb = if journeys.len() == 1 { "has" } else { "have" };
             (
                 format!("{subnets} {verb} no route {to}: route table {id} has none{no_endpoint}"),

@@ -5,12 +5,10 @@
 use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
 use crate::command::Word;
-use crate::facts::deployment::rollout;
+use crate::facts::deployment::version::Network;
 use crate::facts::network::egress_path::{self, Journey, Stop};
-use crate::facts::network::reach;
 use crate::finding::{Evidence, Finding, Kind, Remedy, Subject};
 use crate::patient::Patient;
-use crate::snapshot::service::NetworkConfiguration;
 use crate::snapshot::{Route, RouteTable};
 use crate::{hcl, words};
 
@@ -53,7 +51,7 @@ crate::check! {
         RegistryUnreachable, SecretStoreUnreachable, LogsUnreachable, ContainerExits, HealthCheckFailsInApp, HealthCheckTimesOut, BalancerAnswers504, AppAnswers5xx, AppAnswersSlowly,
     ],
     reads: [
-        DescribeServices, DescribeServiceDeployments, DescribeServiceRevisions, DescribeTasks, DescribeSubnets, DescribeRouteTables, DescribeVpcEndpoints, DescribeNatGateways, DescribeSecurityGroups, DescribeTargetGroups, DescribeTargetHealth, DescribeTaskDefinition, GetLogEvents, GetMetricData,
+        DescribeServices, DescribeServiceDeployments, DescribeServiceRevisions, DescribeTasks, DescribeSubnets, DescribeRouteTables, DescribeVpcEndpoints, DescribeNatGateways, DescribeSecurityGroups, DescribeTargetGroups, DescribeTargetHealth, DescribeTaskDefinition, GetLogEvents, GetMetricData, DescribeVpcAttribute,
     ],
     example: on worker, |snapshot| {
         use crate::baseline::fail_to_start;
@@ -69,9 +67,6 @@ crate::check! {
 }
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
-    if !rollout::ecs_controls(patient) {
-        return Err(NoAnswer::NotApplicable(rollout::OTHER_CONTROLLER));
-    }
     let journeys = egress_path::failed(patient, findings);
     let mut stops = Vec::new();
     for journey in &journeys {
@@ -92,7 +87,8 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         } else {
             Vec::new()
         };
-        findings.add(finding(patient, &journeys, table, route, endpoints));
+        let network = findings.see(journeys[0].stranded.told.version.network(patient)).flatten();
+        findings.add(finding(patient, &journeys, network, table, route, endpoints));
     }
     Ok(())
 }
@@ -100,11 +96,11 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
 fn finding(
     patient: &Patient,
     journeys: &[&Journey],
+    network: Option<Network>,
     table: &RouteTable,
     route: &Route,
     endpoints: Vec<Evidence>,
 ) -> Finding {
-    let network = reach::configured(patient, None);
     let gateway = route.target.as_deref().unwrap_or("an internet gateway");
     let outcome = match (journeys[0].stranded.address(), journeys[0].need) {
         (Some(address), _) => format!("so they cannot reach {address}"),
@@ -117,21 +113,20 @@ fn finding(
         "the way out of {} is internet gateway {gateway}, and the tasks get no public address, {outcome}",
         egress_path::subnet_words(journeys)
     );
-    let asked = network.and_then(|network| network.assign_public_ip.as_deref());
-    let asked = asked.map(|asked| {
-        patient.evidence("networkConfiguration.awsvpcConfiguration.assignPublicIp", asked)
+    let version = &journeys[0].stranded.told.version;
+    let asked = network.and_then(|network| network.assign_public_ip).map(|asked| {
+        let field = "networkConfiguration.awsvpcConfiguration.assignPublicIp";
+        version.evidence(patient, field, asked)
     });
-    let ids = |ids: fn(&NetworkConfiguration) -> &Vec<String>| {
-        Word::list(network.into_iter().flat_map(ids))
-    };
+    let ids = |ids: fn(Network) -> &[String]| Word::list(network.into_iter().flat_map(ids));
     let remedy = Remedy::new(
         "Give the tasks a public address, or put them into private subnets behind a NAT gateway.",
     )
     .cli(patient.update_service().and(words!(
         "--network-configuration \
          awsvpcConfiguration={subnets=[{}],securityGroups=[{}],assignPublicIp=ENABLED}",
-        ids(|network| &network.subnets),
-        ids(|network| &network.security_groups)
+        ids(|network| network.subnets),
+        ids(|network| network.security_groups)
     )))
     .terraform(hcl!(
         r#"

@@ -4,7 +4,6 @@
 
 use crate::aws::cidr::Cidr;
 use crate::check::{Findings, NoAnswer};
-use crate::facts::deployment::rollout;
 use crate::facts::network::egress_path::{self, Journey};
 use crate::facts::network::reach;
 use crate::finding::{Finding, Kind, Remedy, Subject};
@@ -73,9 +72,6 @@ crate::check! {
 }
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
-    if !rollout::ecs_controls(patient) {
-        return Err(NoAnswer::NotApplicable(rollout::OTHER_CONTROLLER));
-    }
     let journeys = egress_path::failed(patient, findings);
     let mut kept_in = Vec::new();
     for journey in &journeys {

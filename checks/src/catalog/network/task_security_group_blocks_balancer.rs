@@ -2,6 +2,8 @@
 //! balancer on the port that it asks. Rules add up and only allow, so this is arithmetic; it speaks
 //! only where every group is seen and no health check proves the contrary.
 
+use std::collections::BTreeSet;
+
 use crate::aws::admission::Admission;
 use crate::check::{Findings, NoAnswer};
 use crate::facts::inbound::instance::EPHEMERAL;
@@ -10,7 +12,7 @@ use crate::facts::inbound::{inbound_rules, traffic};
 use crate::facts::network::reach;
 use crate::finding::{Finding, Kind, Remedy, Subject};
 use crate::patient::Patient;
-use crate::seen::Blind;
+use crate::seen::{Blind, Why};
 use crate::snapshot::{IpPermission, LoadBalancer, SecurityGroup, TargetGroup};
 use crate::text::{and_list, capitalised};
 
@@ -33,10 +35,12 @@ crate::check! {
     /// inbound rules together, with what is in the prefix lists that they name, are held against
     /// the balancer's security groups and the blocks of its subnets. A rule for some addresses of
     /// these subnets might admit it: then nothing is claimed. Nor if a health check passes, or
-    /// fails in a way that takes a connection: then the way is open. Balancers without security
-    /// groups are left out; so are instances that are gone, or whose port is none of the service's
-    /// tasks. Of network load balancers only the health checks are judged: they may hand on the
-    /// addresses of their clients. That theirs fails proves nothing, as they say no more than that.
+    /// fails in a way that takes a connection: then the way is open. Instances that are gone, or
+    /// whose port is none of the service's tasks, are left out. A network load balancer without
+    /// security groups comes by the addresses of its subnets. Of network load balancers only the
+    /// health checks are judged, as they may hand on the addresses of their clients; but a port
+    /// for which no rule is there at all is closed to whoever comes. That their health check fails
+    /// proves nothing, as they say no more than that.
     ///
     /// # What to do
     ///
@@ -58,8 +62,9 @@ crate::check! {
     severity: Critical,
     role: Cause,
     explains: [TargetsUnhealthy, BalancerAnswers504],
+    applies: [BehindLoadBalancer],
     reads: [
-        DescribeServices, DescribeServiceRevisions, DescribeTargetGroups, DescribeTargetHealth, DescribeLoadBalancers, DescribeTasks,
+        DescribeServices, DescribeServiceDeployments, DescribeServiceRevisions, DescribeTargetGroups, DescribeTargetHealth, DescribeLoadBalancers, DescribeTasks, DescribeListeners, DescribeRules,
         DescribeTaskDefinition, DescribeNetworkInterfaces, DescribeSecurityGroups, DescribeSubnets, GetManagedPrefixListEntries,
     ],
     example: on fargate, |snapshot| {
@@ -77,6 +82,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     task_access::each(
         patient,
         findings,
+        task_access::is_known_to_tasks,
         |balancer, door| is_closed(patient, balancer, door),
         |group, balancer, door| finding(patient, group, balancer, door),
     )
@@ -84,11 +90,28 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
 
 /// Whether the security groups of the tasks behind a door are proved to be closed to the balancer.
 fn is_closed(patient: &Patient, balancer: &LoadBalancer, door: &Door) -> Result<bool, Blind> {
-    if door.is_beyond_doubt(patient) {
+    if door.checked && door.passes {
+        return Ok(false);
+    }
+    if !patient.is_express() && admit_nobody(patient, door)? {
+        return Ok(true);
+    }
+    if door.is_beyond_doubt(patient) || !task_access::is_balancers_own(balancer, door) {
         return Ok(false);
     }
     for port in &door.ports {
         if reach::into_task(patient, balancer, &door.task_groups, *port)? != Admission::No {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// Whether the groups have no rule for any of the ports: then it does not matter who comes, and only
+/// Express Mode adds rules by itself.
+fn admit_nobody(patient: &Patient, door: &Door) -> Result<bool, Blind> {
+    for port in &door.ports {
+        if !reach::admit_nobody(patient, &door.task_groups, *port)? {
             return Ok(false);
         }
     }
@@ -105,12 +128,16 @@ fn finding(
     let arn = group.target_group_arn.as_str();
     let ids: Vec<&str> = door.task_groups.iter().copied().collect();
     let ports = inbound_rules::port_words(&door.ports);
+    let whom = if task_access::has_groups(balancer) {
+        format!(" ({})", balancer.security_groups.join(", "))
+    } else {
+        String::new()
+    };
     let claim = format!(
-        "no rule of the {}' security groups ({}) admits load balancer {} ({}) on {ports}, {}",
+        "no rule of the {}' security groups ({}) admits load balancer {}{whom} on {ports}, {}",
         door.whose(),
         ids.join(", "),
         balancer.load_balancer_name,
-        balancer.security_groups.join(", "),
         door.effect(group)
     );
     let admitted = admitted(&closed, balancer, door);
@@ -126,20 +153,16 @@ fn finding(
     } else {
         ""
     };
-    let source = balancer.security_groups[0].as_str();
-    let (mended, needs) = (ids[0], door.needs());
-    let remedy = Remedy::new(if door.dynamic {
-        format!(
-            "Let the balancer's security group in on {}, from which Docker chooses; or map a fixed hostPort and open that.",
-            needs.words()
-        )
+    let without_groups = if task_access::has_groups(balancer) {
+        ""
     } else {
-        format!("Let the balancer's security group in on {}.", needs.words())
-    });
-    let remedy = reach::let_in(remedy, "balancer", mended, source, needs);
+        "The network load balancer has no security group that a rule could name: it comes by the addresses of its subnets."
+    };
+    let mended = ids[0];
     let first = door.ports.first().copied().unwrap_or_default();
     Ok(Subject::new(Kind::SecurityGroup, mended)
         .sick(claim, reach::what_it_admits(closed[0], first))
+        .detail(without_groups)
         .detail(others)
         .detail(bridge)
         .detail(not_ecs)
@@ -147,9 +170,40 @@ fn finding(
         .because_all(door.evidence(patient)?)
         .because_all(task_access::groups_of(balancer))
         .because_all(door.failed.iter().map(|failed| failed.evidence.clone()))
-        .mend(remedy)
+        .mend(remedy(patient, balancer, door, mended)?)
         .concerns(Kind::TargetGroup, arn)
         .concerns_all(Kind::TargetGroup, traffic::pair(patient, arn)?))
+}
+
+fn remedy(
+    patient: &Patient,
+    balancer: &LoadBalancer,
+    door: &Door,
+    mended: &str,
+) -> Result<Remedy, Blind> {
+    let needs = door.needs();
+    let docker = if door.dynamic {
+        ", from which Docker chooses; or map a fixed hostPort and open that"
+    } else {
+        ""
+    };
+    if let Some(source) = balancer.security_groups.first() {
+        let summary = format!("Let the balancer's security group in on {}{docker}.", needs.words());
+        return Ok(reach::let_in(Remedy::new(summary), "balancer", mended, source, needs));
+    }
+    let summary = format!(
+        "Let the subnets of the load balancer in on {}{docker}; and its clients, where the target group preserves their addresses.",
+        needs.words()
+    );
+    let mut blocks = BTreeSet::new();
+    for subnet in &balancer.subnets {
+        match reach::subnet_block(patient, subnet) {
+            Ok(block) => blocks.extend(block),
+            Err(Blind { why: Why::NotAsked, .. }) => {}
+            Err(blind) => return Err(blind),
+        }
+    }
+    Ok(reach::let_blocks_in(Remedy::new(summary), mended, &blocks, needs))
 }
 
 /// How many ports bridge mode needs, and which of them are open.
@@ -196,7 +250,7 @@ mod tests {
     use crate::baseline::instances::{INSTANCES, dynamic_ports};
     use crate::baseline::{self, everywhere, from_group, id, minutes_ago, target, unhealthy};
     use crate::exam::Outcome;
-    use crate::seen::{Seen, Why};
+    use crate::seen::Seen;
     use crate::snapshot::{IpPermission, ServiceEvent, Snapshot, Target};
     use crate::testing::{exam, says};
 
@@ -454,16 +508,76 @@ mod tests {
         assert!(says(CHECK, &snapshot)[0].ends_with("times out."));
     }
 
+    fn balancer(snapshot: &mut Snapshot) -> &mut LoadBalancer {
+        let arn = id::elb("loadbalancer/app/web/50dc6c495c0c9188");
+        snapshot.load_balancers.change(&arn).unwrap()
+    }
+
     #[test]
-    fn a_balancer_without_security_groups_is_left_out() {
+    fn an_application_balancer_without_security_groups_is_left_out() {
         let mut snapshot = (CHECK.example)();
-        snapshot
-            .load_balancers
-            .change(&id::elb("loadbalancer/app/web/50dc6c495c0c9188"))
-            .unwrap()
-            .security_groups
-            .clear();
+        balancer(&mut snapshot).security_groups.clear();
         assert!(matches!(exam(CHECK, &snapshot).outcome, Outcome::NotApplicable(_)));
+    }
+
+    #[test]
+    fn a_network_balancer_without_security_groups_comes_by_its_subnets() {
+        let mut snapshot = (CHECK.example)();
+        behind_network_balancer(&mut snapshot);
+        balancer(&mut snapshot).security_groups.clear();
+        let found = exam(CHECK, &snapshot).findings.remove(0);
+        assert_eq!(
+            found.says(),
+            "No rule of the tasks' security groups (sg-task) admits load balancer web on port 8080, so the health check of target group api fails. The network load balancer has no security group that a rule could name: it comes by the addresses of its subnets. They admit sg-old-balancer, which the balancer does not have."
+        );
+        let shell = found.remedy.shell();
+        assert!(
+            shell[0].contains("--group-id sg-task --protocol tcp --port 8080 --cidr 10.0."),
+            "{shell:?}"
+        );
+        admit(&mut snapshot, block("10.0.0.0/16"));
+        assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy);
+    }
+
+    #[test]
+    fn without_any_rule_for_the_port_it_does_not_matter_who_comes_or_how_young_the_service_is() {
+        let mut snapshot = (CHECK.example)();
+        behind_network_balancer(&mut snapshot);
+        balancer(&mut snapshot).security_groups.clear();
+        balancer(&mut snapshot).subnets = vec!["subnet-nobody-knows".into()];
+        snapshot.services[0].deployments[0].created_at = Some(minutes_ago(1));
+        with_targets(&mut snapshot, vec![target("10.0.1.21", 8080, "eu-west-2a", "initial")]);
+        assert_eq!(exam(CHECK, &snapshot).findings.len(), 0, "one rule may be for its addresses");
+        snapshot.security_groups.change("sg-task").unwrap().ip_permissions.clear();
+        let found = exam(CHECK, &snapshot).findings.remove(0);
+        assert!(found.claim.contains("cannot get through"), "{found:?}");
+        assert!(found.remedy.shell()[0].ends_with("--cidr \"$BALANCER_SUBNET_CIDR\""), "{found:?}");
+        with_targets(&mut snapshot, vec![target("10.0.1.21", 8080, "eu-west-2a", "healthy")]);
+        assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy, "what passes, passes");
+    }
+
+    #[test]
+    fn no_client_gets_to_a_port_without_a_rule_behind_a_network_balancer() {
+        let mut snapshot = (CHECK.example)();
+        behind_network_balancer(&mut snapshot);
+        balancer(&mut snapshot).security_groups.clear();
+        admit(
+            &mut snapshot,
+            IpPermission { from_port: Some(9000), to_port: Some(9000), ..block("10.0.0.0/16") },
+        );
+        snapshot.target_groups.change(&id::group("api")).unwrap().health_check_port =
+            Some("9000".into());
+        with_targets(&mut snapshot, vec![target("10.0.1.21", 8080, "eu-west-2a", "healthy")]);
+        let found = says(CHECK, &snapshot);
+        assert_eq!(found.len(), 1);
+        assert!(
+            found[0].contains("on port 8080, so requests to target group api cannot get through")
+        );
+        admit(
+            &mut snapshot,
+            IpPermission { from_port: Some(8080), to_port: Some(9000), ..block("203.0.113.0/24") },
+        );
+        assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy, "of 8080 its clients decide");
     }
 
     /// Puts a network load balancer before the tasks, which does not say how health checks fail.
@@ -501,7 +615,8 @@ mod tests {
         let mut snapshot = (CHECK.example)();
         behind_network_balancer(&mut snapshot);
         assert_eq!(exam(CHECK, &snapshot).findings.len(), 1, "its health checks come from itself");
-        admit(&mut snapshot, from_group(9000, "sg-balancer"));
+        snapshot.security_groups.change("sg-task").unwrap().ip_permissions =
+            vec![from_group(9000, "sg-balancer"), block("203.0.113.0/24")];
         snapshot.target_groups.change(&id::group("api")).unwrap().health_check_port =
             Some("9000".into());
         with_targets(&mut snapshot, vec![target("10.0.1.21", 8080, "eu-west-2a", "healthy")]);

@@ -5,12 +5,10 @@
 use crate::aws::stop_reason::Destination;
 use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
-use crate::facts::deployment::rollout;
 use crate::facts::network::egress_path::{self, Journey};
 use crate::finding::{Evidence, Finding, Kind, Remedy, Subject};
 use crate::hcl::Name;
 use crate::patient::Patient;
-use crate::seen::Blind;
 use crate::snapshot::VpcDns;
 use crate::{aws, hcl};
 
@@ -67,13 +65,10 @@ crate::check! {
 }
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
-    if !rollout::ecs_controls(patient) {
-        return Err(NoAnswer::NotApplicable(rollout::OTHER_CONTROLLER));
-    }
     let journeys = egress_path::failed(patient, findings);
     let mut unnamed = Vec::new();
     for journey in &journeys {
-        if let Some(dns) = findings.see(off(patient, journey)).flatten() {
+        if let Some(dns) = findings.see(journey.names_off(patient)).flatten() {
             unnamed.push((journey, dns.vpc_id.clone(), dns));
         }
     }
@@ -81,28 +76,6 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         findings.add(finding(patient, &journeys, dns));
     }
     Ok(())
-}
-
-/// The settings of the journey's VPC, if they are why it failed.
-fn off<'a>(patient: &Patient<'a>, journey: &Journey<'a>) -> Result<Option<&'a VpcDns>, Blind> {
-    let endpoint_is_passed_by =
-        journey.public_address().is_some() && journey.has_private_name(patient)?;
-    let Some(dns) = patient.vpc_dns(journey.vpc)? else { return Ok(None) };
-    let is_off = match journey.stranded.to {
-        // The private zones of Route 53 and Cloud Map need both.
-        Destination::Unresolved if has_private_name(journey) => {
-            !(dns.enable_dns_support && dns.enable_dns_hostnames)
-        }
-        Destination::Unresolved | Destination::Unknown => !dns.enable_dns_support,
-        Destination::Address(_) => {
-            endpoint_is_passed_by && !(dns.enable_dns_support && dns.enable_dns_hostnames)
-        }
-    };
-    Ok(is_off.then_some(dns))
-}
-
-fn has_private_name(journey: &Journey) -> bool {
-    journey.stranded.dialled.as_ref().is_some_and(|dialled| dialled.has_private_name())
 }
 
 fn finding(patient: &Patient, journeys: &[&Journey], dns: &VpcDns) -> Finding {

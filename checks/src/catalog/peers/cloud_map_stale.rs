@@ -120,7 +120,8 @@ fn registries_that_should_be_full<'a>(
     patient: &Patient,
     sibling: &'a Service,
 ) -> impl Iterator<Item = &'a str> {
-    let settled = service_connect::primary(sibling)
+    let settled = sibling
+        .primary()
         .and_then(|deployment| deployment.updated_at.or(deployment.created_at))
         .is_some_and(|at| is_past(patient, at));
     registries(sibling).filter(move |_| settled && sibling.running_count > 0)

@@ -63,7 +63,7 @@ crate::check! {
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     let service = patient.service();
     let (Some(own), Some(deployment)) =
-        (service_connect::configuration(service), service_connect::primary(service))
+        (service_connect::configuration(service), service.primary())
     else {
         return Err(NoAnswer::NotApplicable(service_connect::NOT_CONNECTED));
     };

@@ -4,7 +4,6 @@
 
 use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
-use crate::facts::deployment::rollout;
 use crate::facts::peers::service_connect::{self, Called};
 use crate::facts::tasks::connection_errors;
 use crate::finding::{Evidence, Finding, Remedy};
@@ -70,9 +69,6 @@ crate::check! {
 }
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
-    if !rollout::ecs_controls(patient) {
-        return Err(NoAnswer::NotApplicable(rollout::OTHER_CONTROLLER));
-    }
     let own = service_connect::configuration(patient.service());
     let namespace = own.and_then(|own| own.namespace.as_deref());
     if own.is_some() && namespace.is_none() {

@@ -74,8 +74,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     if service_connect::configuration(service).is_none() {
         return Err(NoAnswer::NotApplicable(service_connect::NOT_CONNECTED));
     }
-    let definition = service_connect::primary(service)
-        .and_then(|deployment| deployment.task_definition.as_deref());
+    let definition = service.primary().and_then(|deployment| deployment.task_definition.as_deref());
     if let Some(definition) = definition
         && let Some(definition) = findings.see(patient.task_definition(definition)).flatten()
     {

@@ -5,6 +5,7 @@
 use std::collections::BTreeSet;
 
 use crate::aws::cidr::Cidr;
+use crate::aws::host::{self, AwsHost};
 use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
 use crate::command::{Command, Word};
@@ -279,7 +280,7 @@ fn tell(patient: &Patient, findings: &mut Findings, named: &Named, callee: &Call
     // may stand between.
     let is_there = !failed.is_empty()
         || matches!(callee, Callee::Balancer(_))
-        || host.ends_with(&format!(".ecs.{}.on.aws", patient.region()));
+        || host::of_aws(host) == Some(AwsHost::Express { region: patient.region() });
     let effect = match (shut.some_get_in, is_there) {
         (false, true) => "that is where the tasks come from, so they are shut out",
         (false, false) => {

@@ -5,7 +5,6 @@ use crate::aws::time;
 use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
 use crate::command::Words;
-use crate::facts::inbound::traffic;
 use crate::facts::tasks::scaling;
 use crate::finding::{Evidence, Remedy};
 use crate::patient::Patient;
@@ -47,6 +46,7 @@ crate::check! {
     severity: High,
     role: Cause,
     explains: [NoTarget],
+    applies: [BehindLoadBalancer],
     reads: [DescribeServices, DescribeServiceRevisions, DescribeScalableTargets, DescribeScalingActivities, DescribeScheduledActions],
     example: on express, |snapshot| {
         let service = &mut snapshot.services[0];
@@ -67,15 +67,12 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     if service.scheduling_strategy.as_deref() == Some("DAEMON") {
         return Err(NoAnswer::NotApplicable("a daemon service runs one task an instance"));
     }
-    if traffic::groups(patient)?.is_empty() {
-        return Err(NoAnswer::NotApplicable("no load balancer"));
-    }
     if service.desired_count != 0 || service.running_count != 0 {
         return Ok(());
     }
-    let completed = service.deployments.iter().find(|deployment| {
-        deployment.status == "PRIMARY" && deployment.rollout_state.as_deref() == Some("COMPLETED")
-    });
+    let completed = service
+        .primary()
+        .filter(|deployment| deployment.rollout_state.as_deref() == Some("COMPLETED"));
     let mut details = Vec::new();
     let mut evidence = Vec::new();
     let bounds = findings.see(scaling::target(patient)).flatten();

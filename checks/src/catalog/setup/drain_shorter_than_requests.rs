@@ -49,6 +49,7 @@ crate::check! {
     severity: Low,
     role: Risk,
     explains: [],
+    applies: [BehindLoadBalancer],
     reads: [DescribeServices, DescribeServiceRevisions, DescribeTargetGroups, DescribeTargetGroupAttributes, GetMetricData],
     example: on fargate, |snapshot| {
         use crate::baseline::{id, minutes};
@@ -63,11 +64,7 @@ crate::check! {
 const DELAY: &str = "deregistration_delay.timeout_seconds";
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
-    let groups = traffic::groups(patient)?;
-    if groups.is_empty() {
-        return Err(NoAnswer::NotApplicable("no load balancer"));
-    }
-    for group in groups {
+    for group in traffic::groups(patient)? {
         if !findings.see(speaks_http(patient, group)).unwrap_or_default() {
             continue;
         }

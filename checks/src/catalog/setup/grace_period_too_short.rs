@@ -55,6 +55,7 @@ crate::check! {
     severity: High,
     role: Cause,
     explains: [HealthCheckRefused, HealthCheckTimesOut, TargetsUnhealthy, TasksKeepStopping],
+    applies: [BehindLoadBalancer],
     reads: [
         DescribeServices, DescribeServiceDeployments, DescribeServiceRevisions, DescribeTasks, DescribeTaskDefinition, DescribeTargetGroups,
         GetLogEvents,
@@ -65,9 +66,6 @@ crate::check! {
 }
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
-    if traffic::groups(patient)?.is_empty() {
-        return Err(NoAnswer::NotApplicable("no load balancer"));
-    }
     for failures in stop::failures(patient)? {
         for group in traffic::groups(patient)? {
             let Some(found) = findings.see(too_short(patient, &failures, group)).flatten() else {

@@ -56,11 +56,7 @@ crate::check! {
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     let service = patient.service();
-    let primary = service.deployments.iter().find(|deployment| deployment.status == "PRIMARY");
-    let Some(arn) = primary
-        .and_then(|primary| primary.task_definition.as_deref())
-        .or(service.task_definition.as_deref())
-    else {
+    let Some(arn) = service.primary_definition().or(service.task_definition.as_deref()) else {
         return Err(NoAnswer::NotApplicable("no task definition of its own"));
     };
     let Some(definition) = patient.task_definition(arn)? else { return Ok(()) };

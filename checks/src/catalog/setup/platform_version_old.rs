@@ -51,7 +51,7 @@ const CURRENT: [u32; 3] = [1, 4, 0];
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     let service = patient.service();
-    let primary = service.deployments.iter().find(|deployment| deployment.status == "PRIMARY");
+    let primary = service.primary();
     let running = primary.and_then(|primary| primary.platform_version.as_deref());
     if service.platform_version.is_none() && running.is_none() {
         return Err(NoAnswer::NotApplicable("not on Fargate"));

@@ -86,11 +86,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     if cpu.is_none() && memory.is_none() {
         return Ok(());
     }
-    let primary =
-        patient.service().deployments.iter().find(|deployment| deployment.status == "PRIMARY");
-    let Some(definition) = primary.and_then(|primary| primary.task_definition.as_deref()) else {
-        return Ok(());
-    };
+    let Some(definition) = patient.service().primary_definition() else { return Ok(()) };
     let Some(definition) = patient.task_definition(definition)? else { return Ok(()) };
     let running: Vec<&Task> =
         patient.running_tasks()?.iter().filter(|task| task.last_status == "RUNNING").collect();

@@ -98,9 +98,6 @@ crate::check! {
 }
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
-    if !rollout::ecs_controls(patient) {
-        return Err(NoAnswer::NotApplicable("CodeDeploy or an external controller deploys"));
-    }
     for failures in stop::failures(patient)? {
         // Who is essential, and so could have ended the task, stands in the task definition.
         let Some(definition) = findings.see(patient.task_definition(failures.task_definition))

@@ -52,9 +52,6 @@ crate::check! {
 }
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
-    if !rollout::ecs_controls(patient) {
-        return Err(NoAnswer::NotApplicable(rollout::OTHER_CONTROLLER));
-    }
     for failures in stop::failures(patient)? {
         let Some(definition) = findings.see(patient.task_definition(failures.task_definition))
         else {

@@ -118,7 +118,10 @@ fn words(patient: &Patient, pushed: &Evidence) -> String {
 /// `api:1.4.2` of the whole name: what a user calls it.
 fn short(image: &str) -> &str {
     let name = image.split_once("@sha256:").map_or(image, |(name, _)| name);
-    name.split_once(".amazonaws.com/").map_or(name, |(_, name)| name)
+    match (image::in_ecr(name), name.split_once('/')) {
+        (Some(_), Some((_, name))) => name,
+        _ => name,
+    }
 }
 
 fn remedy(patient: &Patient, told: &Told, named: Option<&str>) -> Remedy {

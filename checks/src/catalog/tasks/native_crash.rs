@@ -58,9 +58,6 @@ const LOOK: &str =
     "Look for the crash in the image: a native library, the runtime, or how it was built.";
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
-    if !rollout::ecs_controls(patient) {
-        return Err(NoAnswer::NotApplicable(rollout::OTHER_CONTROLLER));
-    }
     for failures in stop::failures(patient)? {
         let Some(definition) = findings.see(patient.task_definition(failures.task_definition))
         else {

@@ -153,7 +153,7 @@ fn zones<'a>(
     if definition.network_mode.as_deref() != Some("awsvpc") {
         return Vec::new();
     }
-    let primary = service.deployments.iter().find(|deployment| deployment.status == "PRIMARY");
+    let primary = service.primary();
     let network = primary
         .and_then(|primary| primary.network_configuration.as_ref())
         .or(service.network_configuration.as_ref());

@@ -59,9 +59,6 @@ crate::check! {
 }
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
-    if !rollout::ecs_controls(patient) {
-        return Err(NoAnswer::NotApplicable(rollout::OTHER_CONTROLLER));
-    }
     let failures = findings.see(stop::failures(patient)).unwrap_or_default();
     let told: Vec<Finding> =
         failures.iter().filter_map(|failures| of_tasks(patient, failures)).collect();
@@ -135,8 +132,7 @@ fn words(task: &Task) -> &str {
 }
 
 fn of_events(patient: &Patient) -> Option<Finding> {
-    let primary =
-        patient.service().deployments.iter().find(|deployment| deployment.status == "PRIMARY")?;
+    let primary = patient.service().primary()?;
     let definition = primary.task_definition.as_deref()?;
     let complaints = reason::complaints(patient);
     let telling = complaints.iter().find(|event| stop_reason::read(&event.message).is_some());

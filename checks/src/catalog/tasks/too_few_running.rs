@@ -181,9 +181,7 @@ fn is_allowed_by_deployment(patient: &Patient) -> bool {
         i64::from(service.deployment_configuration.minimum_healthy_percent.unwrap_or(100));
     let enough =
         i64::from(service.running_count) * 100 >= i64::from(service.desired_count) * percent;
-    let mut primary =
-        service.deployments.iter().filter(|deployment| deployment.status == "PRIMARY");
-    let young = primary.any(|deployment| {
+    let young = service.primary().is_some_and(|deployment| {
         deployment.rollout_state.as_deref() == Some("IN_PROGRESS")
             && deployment
                 .created_at

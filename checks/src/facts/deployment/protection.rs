@@ -9,10 +9,7 @@ const AT_ONCE: usize = 100;
 
 /// The running tasks of other deployments than the primary one.
 pub fn old_tasks<'a>(service: &Service, running: &'a [Task]) -> Vec<&'a Task> {
-    let mut deployments = service.deployments.iter();
-    let Some(primary) = deployments.find(|deployment| deployment.status == "PRIMARY") else {
-        return Vec::new();
-    };
+    let Some(primary) = service.primary() else { return Vec::new() };
     let is_old = |task: &&Task| {
         task.started_by.as_deref().is_some_and(|by| by.starts_with("ecs-svc/") && by != primary.id)
     };

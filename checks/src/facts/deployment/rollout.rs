@@ -186,8 +186,7 @@ fn rolling_bake(
 ) -> Option<(SignedDuration, bool)> {
     let configured = &deployment.deployment_configuration;
     let alarms = configured.alarms.as_ref().is_some_and(|alarms| alarms.enable);
-    let primary =
-        patient.service().deployments.iter().find(|deployment| deployment.status == "PRIMARY")?;
+    let primary = patient.service().primary()?;
     let complete = primary.running_count > 0
         && primary.running_count == primary.desired_count
         && primary.pending_count == 0;

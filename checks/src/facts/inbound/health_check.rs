@@ -1,6 +1,8 @@
-//! What fails the balancer's health check, and how: from the targets that are registered now, or,
-//! between two tasks of a kill loop, from the newest service event about the group.
+//! What fails the balancer's health check, and how: from the targets that are registered now;
+//! between two tasks of a kill loop, from the newest service event about the group; and of a version
+//! that ECS gave up, from the events of its life, whoever is registered today.
 
+use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
 use jiff::{SignedDuration, Timestamp};
@@ -9,12 +11,14 @@ use regex::Regex;
 use crate::aws::event::{self, Event};
 use crate::aws::time;
 use crate::call::Call;
+use crate::check::Findings;
+use crate::facts::deployment::version::{self, Mark, State, Version};
 use crate::facts::inbound::traffic;
-use crate::facts::tasks::stop;
+use crate::facts::tasks::stop::StopKind;
 use crate::finding::Evidence;
 use crate::patient::Patient;
-use crate::seen::Blind;
-use crate::snapshot::{Target, Task};
+use crate::seen::{Blind, Why};
+use crate::snapshot::{ServiceEvent, Target, Task};
 use crate::text::{parsed, pattern};
 
 /// How the health check fails.
@@ -44,6 +48,11 @@ impl Failure {
     pub fn verb(self) -> &'static str {
         if self == Failure::TimedOut { "times out" } else { "fails" }
     }
+
+    /// What it did, where it is over.
+    pub fn verb_then(self) -> &'static str {
+        if self == Failure::TimedOut { "timed out" } else { "failed" }
+    }
 }
 
 /// One target that fails now, or the newest event about one that was replaced.
@@ -56,7 +65,25 @@ pub struct FailedCheck<'a> {
     pub description: &'a str,
     /// The target's address or instance, and its port; none where only an event tells of it.
     pub target: Option<&'a Target>,
+    /// The version that was asked, where only an event tells of it.
+    pub version: Option<Version<'a>>,
     pub evidence: Evidence,
+}
+
+impl<'a> FailedCheck<'a> {
+    /// The version that ECS gave up, if this is over.
+    pub fn given_up(&self) -> Option<&Version<'a>> {
+        self.version.as_ref().filter(|version| version.state != State::Current)
+    }
+
+    /// `api:13, which was rolled back,` and `until 25 min ago`, of a version that ECS gave up.
+    pub fn past(&self, now: Timestamp) -> Option<(String, String)> {
+        let version = self.given_up()?;
+        let until = self.evidence.at.map_or_else(String::new, |at| {
+            format!(" until {} ago", time::words(time::age(now, at)))
+        });
+        Some((format!("{}{}", version.name(), version.fate()), until))
+    }
 }
 
 static CODE: LazyLock<Option<Regex>> =
@@ -113,7 +140,14 @@ pub fn failures<'a>(patient: &Patient<'a>, group: &str) -> Result<Vec<FailedChec
                     &target.state,
                 ),
             };
-            FailedCheck { failure, code, description, target: Some(target), evidence }
+            FailedCheck {
+                failure,
+                code,
+                description,
+                target: Some(target),
+                version: None,
+                evidence,
+            }
         })
         .collect();
     // An unused target is not asked anything: what became of tasks before it is no health check
@@ -130,32 +164,161 @@ fn last_replaced<'a>(patient: &Patient<'a>, group: &str) -> Result<Vec<FailedChe
     let recent = time::before(patient.now(), SignedDuration::from_mins(30));
     let is_recent = |at: Option<Timestamp>| at.is_some_and(|at| at >= recent);
     let pair = traffic::pair(patient, group)?;
-    let current = stop::primary_version(patient);
-    let replaced = stop::groups(patient)?.iter().any(|stopped| {
-        matches!(&stopped.kind, stop::StopKind::BalancerHealthCheck { group: named } if pair.contains(named.as_str()) || named == group)
-            && stopped.is_of(&current)
-            && is_recent(stopped.last_stop())
-    });
-    if !replaced {
+    let stopped = patient.stopped_tasks()?;
+    let was_replaced = |version: &Version| {
+        stopped.iter().any(|task| {
+            is_recent(task.stopped_at)
+                && version.has(task)
+                && stopped_for(task)
+                    .is_some_and(|named| pair.contains(named.as_str()) || named == group)
+        })
+    };
+    let Some(version) = version::primary(patient).into_iter().find(was_replaced) else {
         return Ok(Vec::new());
-    }
-    let told =
-        patient.service().events.iter().filter(|event| is_recent(event.created_at)).find_map(
-            |event| match event::read(&event.message) {
-                Event::TargetUnhealthy { group: named, reason } if named == group => {
-                    let (failure, code) = failure(patient, group, reason);
-                    let evidence =
-                        patient.evidence("events.message", &event.message).at(event.created_at);
-                    Some(FailedCheck { failure, code, description: reason, target: None, evidence })
-                }
-                _ => None,
-            },
-        );
+    };
+    let told = complaints(patient, group)
+        .find(|(event, _)| is_recent(event.created_at))
+        .map(|(event, reason)| by_event(patient, group, version, event, reason));
     Ok(told.into_iter().collect())
 }
 
-/// The running task that a target stands for: the one with its address; on an instance, the
-/// youngest that has its port.
+/// The group whose health check a task was stopped for.
+fn stopped_for(task: &Task) -> Option<String> {
+    match StopKind::of(task) {
+        StopKind::BalancerHealthCheck { group } => Some(group),
+        _ => None,
+    }
+}
+
+/// The events, newest first, that say how targets of this group failed, with AWS's words for it.
+fn complaints<'a>(
+    patient: &Patient<'a>,
+    group: &str,
+) -> impl Iterator<Item = (&'a ServiceEvent, &'a str)> {
+    patient.service().events.iter().filter_map(move |event| match event::read(&event.message) {
+        Event::TargetUnhealthy { group: named, reason } if named == group => Some((event, reason)),
+        _ => None,
+    })
+}
+
+fn by_event<'a>(
+    patient: &Patient<'a>,
+    group: &str,
+    version: Version<'a>,
+    event: &'a ServiceEvent,
+    reason: &'a str,
+) -> FailedCheck<'a> {
+    let (failure, code) = failure(patient, group, reason);
+    let evidence = patient.evidence("events.message", &event.message).at(event.created_at);
+    FailedCheck {
+        failure,
+        code,
+        description: reason,
+        target: None,
+        version: Some(version),
+        evidence,
+    }
+}
+
+/// How the health check of a group failed for a version that ECS gave up: the newest event about
+/// one of its targets. It stands until a later deployment succeeds, whoever is registered now.
+pub fn of_the_given_up<'a>(
+    patient: &Patient<'a>,
+    group: &str,
+) -> Result<Option<FailedCheck<'a>>, Blind> {
+    for version in
+        version::troubled(patient)?.into_iter().filter(|version| version.state != State::Current)
+    {
+        for (event, reason) in complaints(patient, group) {
+            if is_about(patient, &version, group, event)? {
+                return Ok(Some(by_event(patient, group, version, event, reason)));
+            }
+        }
+    }
+    Ok(None)
+}
+
+/// Whether an event about an unhealthy target is about one of this version's: it names the version
+/// or a task of it. Where it names neither, or a task that ECS has forgotten, it was made in the
+/// version's life, and that version is known to have failed so; or nothing is left of its tasks,
+/// and it was the circuit breaker that ended it.
+fn is_about(
+    patient: &Patient,
+    version: &Version,
+    group: &str,
+    event: &ServiceEvent,
+) -> Result<bool, Blind> {
+    if !event.created_at.is_some_and(|at| version.lived(at)) {
+        return Ok(false);
+    }
+    let about = event::about(&event.message);
+    if let Some(id) = about.version
+        && !version.marks.is_empty()
+    {
+        return Ok(version.marks.iter().any(|mark| mark.deployment == id));
+    }
+    let stopped = patient.stopped_tasks()?;
+    if let Some(id) = about.task {
+        let mut known = stopped.iter().chain(patient.running_tasks()?);
+        if let Some(task) = known.find(|task| task.id() == id) {
+            return Ok(version.has(task));
+        }
+    }
+    let mut own = stopped.iter().filter(|task| version.has(task)).peekable();
+    if own.peek().is_some() {
+        return Ok(own.any(|task| stopped_for(task).is_some_and(|named| named == group)));
+    }
+    version::was_broken_off(patient)
+}
+
+/// How the health check of a group fails: now, or else as it did for a version that ECS gave up.
+pub fn now_or_then<'a>(patient: &Patient<'a>, group: &str) -> Result<Vec<FailedCheck<'a>>, Blind> {
+    let now = if traffic::groups(patient)?.contains(group) {
+        failures(patient, group)?
+    } else {
+        Vec::new()
+    };
+    if now.is_empty() {
+        return Ok(of_the_given_up(patient, group)?.into_iter().collect());
+    }
+    Ok(now)
+}
+
+/// The target groups whose health checks tell of today's trouble: those of the service, and those
+/// that events name of a version that ECS gave up.
+pub fn groups<'a>(
+    patient: &Patient<'a>,
+    findings: &mut Findings,
+) -> Result<BTreeSet<&'a str>, Blind> {
+    let mut groups = traffic::groups(patient)?;
+    let given_up = findings.see(version::troubled(patient)).unwrap_or_default();
+    for version in given_up.iter().filter(|version| version.state != State::Current) {
+        groups.extend(patient.service().events.iter().filter_map(|event| {
+            let lived = event.created_at.is_some_and(|at| version.lived(at));
+            match event::read(&event.message) {
+                Event::TargetUnhealthy { group, .. } if lived => Some(group),
+                _ => None,
+            }
+        }));
+    }
+    Ok(groups)
+}
+
+/// How tasks of the versions whose health checks failed are told from others.
+pub fn marks(patient: &Patient, failures: &[FailedCheck]) -> Result<Vec<Mark>, Blind> {
+    let mut marks = Vec::new();
+    for failed in failures {
+        match (failed.target, &failed.version) {
+            (Some(target), _) => marks.extend(task_behind(patient, target)?.map(Mark::of)),
+            (None, Some(version)) => marks.extend(version.marks.iter().cloned()),
+            (None, None) => {}
+        }
+    }
+    Ok(marks)
+}
+
+/// The running task that a target stands for: the one with its address, by its containers, its
+/// attachment or its interface; on an instance, the youngest that has its port.
 pub fn task_behind<'a>(patient: &Patient<'a>, target: &Target) -> Result<Option<&'a Task>, Blind> {
     let tasks = patient.running_tasks()?;
     let has_port = |task: &&Task| {
@@ -163,8 +326,32 @@ pub fn task_behind<'a>(patient: &Patient<'a>, target: &Target) -> Result<Option<
             task.containers.iter().any(|container| container.host_ports.contains(&port))
         })
     };
-    let by_address = tasks.iter().find(|task| task.private_address() == Some(target.id.as_str()));
+    let own = tasks.iter().find(|task| task.private_address() == Some(target.id.as_str()));
+    let by_address = match own {
+        Some(task) => Some(task),
+        None => by_interface(patient, target, tasks)?,
+    };
     Ok(by_address.or_else(|| tasks.iter().filter(has_port).max_by_key(|task| task.started_at)))
+}
+
+/// The running task without an address of its own whose interface has that of the target.
+fn by_interface<'a>(
+    patient: &Patient<'a>,
+    target: &Target,
+    tasks: &'a [Task],
+) -> Result<Option<&'a Task>, Blind> {
+    let has_none = |task: &&Task| task.last_status == "RUNNING" && task.private_address().is_none();
+    for task in tasks.iter().filter(has_none) {
+        let Some(id) = &task.network_interface_id else { continue };
+        let interface = match patient.interface(id) {
+            Err(Blind { why: Why::NotAsked, .. }) => None,
+            interface => interface?,
+        };
+        if interface.is_some_and(|it| it.private_ip_address.as_deref() == Some(&target.id)) {
+            return Ok(Some(task));
+        }
+    }
+    Ok(None)
 }
 
 /// Whether the service's grace period is not over for the target's task: then it may be unhealthy
@@ -188,7 +375,7 @@ pub fn failures_past_grace<'a>(
     group: &str,
 ) -> Result<Vec<FailedCheck<'a>>, Blind> {
     let mut past = Vec::new();
-    for failed in failures(patient, group)? {
+    for failed in now_or_then(patient, group)? {
         let starts = match failed.target {
             Some(target) => in_grace(patient, target)?,
             None => false,
@@ -204,7 +391,8 @@ pub fn failures_past_grace<'a>(
 mod tests {
     use super::*;
     use crate::baseline::{self, id, minutes_ago};
-    use crate::snapshot::{Container, Snapshot};
+    use crate::seen::Seen;
+    use crate::snapshot::{Container, Interface, Snapshot};
     use crate::testing::of;
 
     type Change = fn(&mut Snapshot);
@@ -381,6 +569,38 @@ mod tests {
         assert_eq!(behind("10.0.1.21", 32768), Some(id::task(1)));
         assert_eq!(behind("i-1", 32768), Some(id::task(3)), "the youngest");
         assert_eq!(behind("i-1", 80), None);
+    }
+
+    #[test]
+    fn a_task_whose_containers_have_no_address_is_found_by_its_attachment_or_its_interface() {
+        let mut snapshot = with_targets(vec![failing("Request timed out")]);
+        let arn = snapshot.services[0].service_arn.clone();
+        let tasks = snapshot.running_tasks.change(&arn).unwrap();
+        tasks.retain(|task| task.private_address() == Some("10.0.1.21"));
+        tasks[0].containers.iter_mut().for_each(|it| it.private_ipv4_address = None);
+        tasks[0].network_interface_id = Some("eni-1".into());
+        let is_found = |snapshot: &Snapshot| {
+            of(snapshot, |patient| {
+                let target = &patient.targets(&api()).unwrap()[0];
+                task_behind(patient, target).map(|task| task.is_some())
+            })
+        };
+        let mut attached = snapshot.clone();
+        attached.running_tasks.change(&arn).unwrap()[0].private_ipv4_address =
+            Some("10.0.1.21".into());
+        assert_eq!(is_found(&attached), Ok(true));
+        let interface = |address: &str| Interface {
+            private_ip_address: Some(address.into()),
+            ..Interface::default()
+        };
+        snapshot.interfaces.put("eni-1", interface("10.0.1.21"));
+        assert_eq!(is_found(&snapshot), Ok(true));
+        snapshot.interfaces.put("eni-1", interface("10.0.1.22"));
+        assert_eq!(is_found(&snapshot), Ok(false));
+        snapshot.interfaces.0.clear();
+        assert_eq!(is_found(&snapshot), Ok(false), "it was not asked about");
+        snapshot.interfaces.insert("eni-1", Seen::No(Why::Denied("no".into())));
+        assert!(is_found(&snapshot).is_err());
     }
 
     #[test]

@@ -66,8 +66,7 @@ pub fn has_dynamic_port(patient: &Patient, target: &Target) -> bool {
 
 /// Whether a current version maps just this port of the host.
 fn fixes(patient: &Patient, target: &Target) -> Result<bool, Blind> {
-    for deployment in &patient.service().deployments {
-        let Some(definition) = deployment.task_definition.as_deref() else { continue };
+    for definition in patient.service().definitions() {
         let definition = patient.task_definition(definition)?;
         if definition
             .is_some_and(|definition| fixed_ports(definition).any(|port| target.port == Some(port)))

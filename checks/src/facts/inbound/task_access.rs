@@ -16,11 +16,11 @@ use crate::facts::inbound::instance::{self, EPHEMERAL};
 use crate::facts::inbound::traffic;
 use crate::facts::network::network_acl::{self, Crossing, Dropped};
 use crate::facts::network::reach::{self, Ports};
-use crate::facts::tasks::stop::{self, StopKind};
+use crate::facts::tasks::stop::StopKind;
 use crate::finding::{Evidence, Finding};
 use crate::patient::Patient;
 use crate::seen::{Blind, Why};
-use crate::snapshot::{LoadBalancer, Target, TargetGroup};
+use crate::snapshot::{LoadBalancer, Target, TargetGroup, Task};
 
 /// One port of tasks that have the same security groups; of ports that Docker chose, those that
 /// have the same trouble.
@@ -88,9 +88,17 @@ impl Door<'_> {
     pub fn effect(&self, group: &TargetGroup) -> String {
         let name = traffic::group_name(&group.target_group_arn);
         match (&self.failed, self.checked) {
-            (Some(failed), _) => {
-                format!("so the health check of target group {name} {}", failed.failure.verb())
-            }
+            (Some(failed), _) => match &failed.version {
+                Some(version) if failed.given_up().is_some() => format!(
+                    "so the health check of target group {name} {} for {}{}",
+                    failed.failure.verb_then(),
+                    version.name(),
+                    version.fate().trim_end_matches(',')
+                ),
+                _ => {
+                    format!("so the health check of target group {name} {}", failed.failure.verb())
+                }
+            },
             (None, true) => {
                 format!("so the health check of target group {name} cannot get through")
             }
@@ -101,37 +109,31 @@ impl Door<'_> {
     }
 }
 
-/// Examines each door between a balancer with security groups and tasks, or their instances, and
-/// tells of those that are closed. What is closed in the same way on several ports that Docker
-/// chose is told once.
+/// Examines each door between such balancers and tasks, or their instances, and tells of those that
+/// are closed. What is closed in the same way on several ports that Docker chose is told once.
 pub fn each<'a>(
     patient: &Patient<'a>,
     findings: &mut Findings,
+    concerns: impl Fn(&LoadBalancer) -> bool,
     is_closed: impl Fn(&LoadBalancer, &Door<'a>) -> Result<bool, Blind>,
     tell: impl Fn(&'a TargetGroup, &'a LoadBalancer, &Door<'a>) -> Result<Finding, Blind>,
 ) -> Result<(), NoAnswer> {
-    let groups = traffic::groups(patient)?;
-    if groups.is_empty() {
-        return Err(NoAnswer::NotApplicable("no load balancer"));
-    }
     let mut examined = false;
-    for group in groups {
+    for group in traffic::groups(patient)? {
         let Some(settings) = findings.see(patient.target_group(group)).flatten() else { continue };
-        for arn in &settings.load_balancer_arns {
+        let balancers = findings.see(traffic::balancers_of(patient, settings));
+        for arn in balancers.into_iter().flatten() {
             let Some(balancer) = findings.see(patient.load_balancer(arn)).flatten() else {
                 continue;
             };
             if matches!(settings.target_type.as_deref(), Some("ip" | "instance"))
-                && !balancer.security_groups.is_empty()
+                && concerns(balancer)
             {
                 examined = true;
                 let mut closed: Vec<Door> = Vec::new();
-                for door in findings
-                    .see(doors(patient, settings))
-                    .into_iter()
-                    .flatten()
-                    .filter(|door| is_balancers_own(balancer, door))
-                {
+                let given_up = findings.see(health_check::of_the_given_up(patient, group));
+                let doors = findings.see(doors(patient, settings, given_up.flatten()));
+                for door in doors.into_iter().flatten() {
                     if findings.see(is_closed(balancer, &door)).unwrap_or_default() {
                         add(&mut closed, door);
                     }
@@ -145,14 +147,28 @@ pub fn each<'a>(
     if examined {
         Ok(())
     } else {
-        Err(NoAnswer::NotApplicable("no tasks or instances behind a balancer with security groups"))
+        Err(NoAnswer::NotApplicable("no tasks or instances behind such a load balancer"))
     }
 }
 
 /// Whether what comes to this door has addresses and groups of the balancer's own. A network load
 /// balancer may hand on its clients' addresses; only its health checks always come from itself.
-fn is_balancers_own(balancer: &LoadBalancer, door: &Door) -> bool {
-    door.checked || balancer.load_balancer_type.as_deref() != Some("network")
+pub fn is_balancers_own(balancer: &LoadBalancer, door: &Door) -> bool {
+    door.checked || !is_network(balancer)
+}
+
+pub fn is_network(balancer: &LoadBalancer) -> bool {
+    balancer.load_balancer_type.as_deref() == Some("network")
+}
+
+pub fn has_groups(balancer: &LoadBalancer) -> bool {
+    !balancer.security_groups.is_empty()
+}
+
+/// Whether the tasks see who the balancer is: by its groups, or, of a network load balancer that has
+/// none, by the addresses of its subnets.
+pub fn is_known_to_tasks(balancer: &LoadBalancer) -> bool {
+    has_groups(balancer) || is_network(balancer)
 }
 
 /// Adds a closed door, or its port to those that are closed in the same way.
@@ -174,15 +190,23 @@ fn add<'a>(closed: &mut Vec<Door<'a>>, door: Door<'a>) {
 }
 
 /// The doors of a target group: those of its registered targets, and of a task that was just
-/// replaced.
-fn doors<'a>(patient: &Patient<'a>, group: &TargetGroup) -> Result<Vec<Door<'a>>, Blind> {
+/// replaced, or failed before ECS gave its version up.
+fn doors<'a>(
+    patient: &Patient<'a>,
+    group: &TargetGroup,
+    given_up: Option<FailedCheck<'a>>,
+) -> Result<Vec<Door<'a>>, Blind> {
     let arn = &group.target_group_arn;
     let mut doors: BTreeMap<(BTreeSet<&str>, i32), Door> = BTreeMap::new();
     let mut add = |target: Option<&'a Target>,
                    failed: Option<&FailedCheck<'a>>|
      -> Result<(), Blind> {
         let healthy = target.is_some_and(|target| target.state == "healthy");
-        let task_groups = match reach::task_groups(patient, target) {
+        let groups = match failed {
+            Some(failed) => reach::groups_of(patient, failed),
+            None => reach::task_groups(patient, target),
+        };
+        let task_groups = match groups {
             Err(Blind { why: Why::NotAsked, .. }) if target.is_some_and(need_not_be_seen) => {
                 return Ok(());
             }
@@ -217,7 +241,10 @@ fn doors<'a>(patient: &Patient<'a>, group: &TargetGroup) -> Result<Vec<Door<'a>>
         }
         Ok(())
     };
-    let failures = health_check::failures(patient, arn)?;
+    let mut failures = health_check::failures(patient, arn)?;
+    if failures.is_empty() {
+        failures.extend(given_up);
+    }
     for target in patient.targets(arn)?.iter().filter(|target| !target.state.ends_with("draining"))
     {
         add(Some(target), failures.iter().find(|failed| failed.target == Some(target)))?;
@@ -274,7 +301,7 @@ pub fn shut_by_acls<'a>(
 ) -> Result<Vec<Shut<'a>>, Blind> {
     let arn = &group.target_group_arn;
     let Some(vpc) = &balancer.vpc_id else { return Ok(Vec::new()) };
-    let failures = health_check::failures(patient, arn)?;
+    let failures = health_check::now_or_then(patient, arn)?;
     let mut behind: BTreeMap<&str, Asked> = BTreeMap::new();
     let mut open: BTreeSet<&str> = BTreeSet::new();
     for target in patient.targets(arn)? {
@@ -305,14 +332,7 @@ pub fn shut_by_acls<'a>(
     for failed in
         failures.iter().filter(|failed| failed.target.is_none() && failed.failure.may_be_dropped())
     {
-        let primary = stop::primary_version(patient);
-        let groups = stop::groups(patient)?;
-        let replaced = groups.iter().filter(|stops| {
-            matches!(stops.kind, StopKind::BalancerHealthCheck { .. }) && stops.is_of(&primary)
-        });
-        for subnet in
-            replaced.flat_map(|stops| &stops.tasks).filter_map(|task| task.subnet_id.as_deref())
-        {
+        for subnet in replaced_in(patient, failed)? {
             if let (Some(block), Some(port)) = (
                 reach::subnet_block(patient, subnet)?,
                 reach::health_check_port(patient, group, None),
@@ -358,14 +378,33 @@ pub fn shut_by_acls<'a>(
     Ok(shut)
 }
 
+/// The subnets of the tasks that were stopped for such a health check; where ECS has forgotten the
+/// tasks of a version that it gave up, those that it had asked for.
+fn replaced_in<'a>(
+    patient: &Patient<'a>,
+    failed: &FailedCheck<'a>,
+) -> Result<BTreeSet<&'a str>, Blind> {
+    let Some(version) = &failed.version else { return Ok(BTreeSet::new()) };
+    let is_replaced = |task: &&Task| {
+        version.has(task) && matches!(StopKind::of(task), StopKind::BalancerHealthCheck { .. })
+    };
+    let replaced = patient.stopped_tasks()?.iter().filter(is_replaced);
+    let subnets: BTreeSet<&str> = replaced.filter_map(|task| task.subnet_id.as_deref()).collect();
+    if !subnets.is_empty() || failed.given_up().is_none() {
+        return Ok(subnets);
+    }
+    let network = version.network(patient)?;
+    Ok(network.into_iter().flat_map(|network| network.subnets).map(String::as_str).collect())
+}
+
 /// Whether security groups or network ACLs are proved to drop some of these health checks, from
 /// some balancer.
-pub fn is_shut(
-    patient: &Patient,
-    group: &TargetGroup,
+pub fn is_shut<'a>(
+    patient: &Patient<'a>,
+    group: &'a TargetGroup,
     failures: &[FailedCheck],
 ) -> Result<bool, Blind> {
-    for arn in &group.load_balancer_arns {
+    for arn in traffic::balancers_of(patient, group)? {
         let Some(balancer) = patient.load_balancer(arn)? else { continue };
         let by_acls = match shut_by_acls(patient, group, balancer) {
             // Network ACLs are asked about only where something timed out: nothing proves that one
@@ -376,9 +415,8 @@ pub fn is_shut(
         if by_acls {
             return Ok(true);
         }
-        let guarded = !balancer.security_groups.is_empty();
-        for failed in failures.iter().filter(|_| guarded) {
-            let groups = reach::task_groups(patient, failed.target)?;
+        for failed in failures.iter().filter(|_| is_known_to_tasks(balancer)) {
+            let groups = reach::groups_of(patient, failed)?;
             let Some(port) = reach::health_check_port(patient, group, failed.target)
                 .filter(|_| !groups.is_empty())
             else {
@@ -386,7 +424,8 @@ pub fn is_shut(
             };
             let closed = |admission| admission == Admission::No;
             if closed(reach::into_task(patient, balancer, &groups, port)?)
-                || closed(reach::out_to_task(patient, balancer, &groups, failed.target, port)?)
+                || (has_groups(balancer)
+                    && closed(reach::out_to_task(patient, balancer, &groups, failed.target, port)?))
             {
                 return Ok(true);
             }
@@ -416,7 +455,7 @@ mod tests {
 
     fn failed(failure: Failure) -> FailedCheck<'static> {
         let evidence = Evidence::new(Call::DescribeTargetHealth, "group", "State", "unhealthy");
-        FailedCheck { failure, code: None, description: "", target: None, evidence }
+        FailedCheck { failure, code: None, description: "", target: None, version: None, evidence }
     }
 
     fn door(port: i32) -> Door<'static> {

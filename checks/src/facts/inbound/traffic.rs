@@ -9,7 +9,7 @@ use crate::command::Command;
 use crate::finding::Evidence;
 use crate::hcl::{Hcl, Name};
 use crate::patient::Patient;
-use crate::seen::Blind;
+use crate::seen::{Blind, Why};
 use crate::snapshot::deployment::IngressPath;
 use crate::snapshot::{Action, Listener, Rule, Target, TargetGroup};
 use crate::{aws, hcl};
@@ -214,6 +214,23 @@ pub fn balancers<'a>(patient: &Patient<'a>) -> Result<BTreeSet<&'a str>, Blind> 
     Ok(balancers)
 }
 
+/// The load balancers that send requests to a group of the service: those that it names, or, where
+/// it names none, those with a rule that forwards to it. A rule that was seen is the better proof.
+pub fn balancers_of<'a>(
+    patient: &Patient<'a>,
+    group: &'a TargetGroup,
+) -> Result<BTreeSet<&'a str>, Blind> {
+    if !group.load_balancer_arns.is_empty() {
+        return Ok(group.load_balancer_arns.iter().map(String::as_str).collect());
+    }
+    let forwards = |rule: &Rule| {
+        let mut groups = rule.actions.iter().flat_map(|action| &action.target_groups);
+        groups.any(|forwarded| forwarded.target_group_arn == group.target_group_arn)
+    };
+    let rules = all_rules(patient)?.into_iter().filter(|(_, rule)| forwards(rule));
+    Ok(rules.map(|(listener, _)| listener.load_balancer_arn.as_str()).collect())
+}
+
 /// Every rule of the service's balancers, with its listener.
 pub fn all_rules<'a>(patient: &Patient<'a>) -> Result<Vec<(&'a Listener, &'a Rule)>, Blind> {
     let mut rules = Vec::new();
@@ -292,7 +309,13 @@ pub enum GroupState {
     /// Every target is on its way out.
     Draining,
     Empty,
+    /// Some target is in a state that we do not know, so that it may serve or not.
+    Unknown,
 }
+
+/// The states of targets of which we know what a balancer does with them.
+const STATES: [&str; 7] =
+    ["healthy", "unavailable", "initial", "unhealthy", "draining", "unhealthy.draining", "unused"];
 
 impl GroupState {
     pub fn of(targets: &[Target]) -> GroupState {
@@ -300,6 +323,8 @@ impl GroupState {
             |states: &[&str]| targets.iter().any(|target| states.contains(&target.state.as_str()));
         if any(&["healthy", "unavailable"]) {
             GroupState::Serves
+        } else if !targets.iter().all(|target| STATES.contains(&target.state.as_str())) {
+            GroupState::Unknown
         } else if any(&["initial"]) {
             GroupState::Warming
         } else if any(&["unhealthy"]) {
@@ -322,6 +347,7 @@ impl GroupState {
             GroupState::Unused => "only targets that the balancer does not use",
             GroupState::Draining => "only draining targets",
             GroupState::Empty => "no registered target",
+            GroupState::Unknown => "targets whose state is not known",
         }
     }
 
@@ -343,8 +369,7 @@ pub struct Dead<'w, 'a> {
 impl<'w, 'a> Dead<'w, 'a> {
     /// The share as a dead one, if it is.
     pub fn of(patient: &Patient<'a>, share: &'w Share<'a>) -> Result<Option<Dead<'w, 'a>>, Blind> {
-        let targets = patient.targets(share.group)?;
-        let state = GroupState::of(targets);
+        let (targets, state) = (patient.targets(share.group)?, state(patient, share.group)?);
         Ok(state.answers_503().then_some(Dead { share, state, targets }))
     }
 
@@ -381,8 +406,19 @@ impl<'w, 'a> Dead<'w, 'a> {
     }
 }
 
+/// What a balancer can do with a group. Where targets are in a state that we do not know, nobody can
+/// tell.
 pub fn state(patient: &Patient, group: &str) -> Result<GroupState, Blind> {
-    Ok(GroupState::of(patient.targets(group)?))
+    let targets = patient.targets(group)?;
+    let state = GroupState::of(targets);
+    let strange = targets.iter().find(|target| !STATES.contains(&target.state.as_str()));
+    match strange.filter(|_| state == GroupState::Unknown) {
+        Some(target) => Err(Blind {
+            call: Call::DescribeTargetHealth,
+            why: Why::Unreadable(format!("a target is in the state {:?}", target.state)),
+        }),
+        None => Ok(state),
+    }
 }
 
 /// The container that is registered with a group. Express wants it to be called `Main`.
@@ -418,28 +454,21 @@ pub fn health_check_port(group: &TargetGroup, target: &Target) -> Option<i32> {
 }
 
 /// A target group with the other half of its pair, if ECS deploys over a pair: a task that is
-/// registered in one half can be why the other is empty.
+/// registered in one half can be why the other is empty. A group without another half is alone,
+/// and one of somebody else's is in none.
 pub fn pair<'a>(patient: &Patient<'a>, group: &str) -> Result<BTreeSet<&'a str>, Blind> {
-    let service = patient.service();
-    for balancer in &service.load_balancers {
-        let pair: BTreeSet<&str> = balancer
-            .target_group_arn
-            .as_deref()
+    let registered = patient.service().load_balancers.iter().map(|balancer| {
+        [&balancer.target_group_arn, &balancer.alternate_target_group_arn]
             .into_iter()
-            .chain(balancer.alternate_target_group_arn.as_deref())
-            .collect();
-        if pair.contains(group) {
-            return Ok(pair);
-        }
-    }
-    for path in ingress_paths(patient)? {
-        let pair: BTreeSet<&str> =
-            path.target_groups.iter().filter_map(|group| group.arn.as_deref()).collect();
-        if pair.contains(group) {
-            return Ok(pair);
-        }
-    }
-    Ok(BTreeSet::new())
+            .filter_map(|arn| arn.as_deref())
+            .collect::<BTreeSet<&str>>()
+    });
+    // An Express service names one half here; both are in what ECS manages for it.
+    let managed = ingress_paths(patient)?
+        .into_iter()
+        .map(|path| path.target_groups.iter().filter_map(|group| group.arn.as_deref()).collect());
+    let pairs = registered.chain(managed).filter(|pair: &BTreeSet<&str>| pair.contains(group));
+    Ok(pairs.max_by_key(BTreeSet::len).unwrap_or_default())
 }
 
 #[cfg(test)]
@@ -507,6 +536,9 @@ mod tests {
             (&["unhealthy.draining"], GroupState::Draining, true),
             (&["unused"], GroupState::Unused, true),
             (&[], GroupState::Empty, true),
+            (&["degraded", "healthy"], GroupState::Serves, false),
+            (&["degraded"], GroupState::Unknown, false),
+            (&["degraded", "unused", "draining"], GroupState::Unknown, false),
         ] {
             let target = |state: &&str| baseline::target("10.0.1.21", 8080, "eu-west-2a", state);
             let targets: Vec<Target> = states.iter().map(target).collect();
@@ -618,9 +650,13 @@ mod tests {
         assert_eq!(pair_of(&snapshot, &id::group("api")), Ok(2));
         assert_eq!(pair_of(&snapshot, "green"), Ok(2));
         assert_eq!(pair_of(&snapshot, "another"), Ok(0));
+        let express = baseline::express();
         let [blue, green] = baseline::express_groups();
+        let named = &express.services[0].load_balancers;
+        assert_eq!(named.len(), 1, "an Express service names one half");
+        assert_eq!(named[0].alternate_target_group_arn, None);
         for group in [blue, green] {
-            assert_eq!(pair_of(&baseline::express(), &group), Ok(2));
+            assert_eq!(pair_of(&express, &group), Ok(2));
         }
         assert_eq!(pair_of(&baseline::express(), "another"), Ok(0));
     }

@@ -11,6 +11,7 @@ use crate::aws::dial::{Dial, How};
 use crate::aws::stop_reason::{Destination, Reason, Trouble};
 use crate::aws::time;
 use crate::check::Findings;
+use crate::facts::deployment::version::{self, Version};
 use crate::facts::inbound::{answers, traffic};
 use crate::facts::network::route::Stranded;
 use crate::facts::tasks::connection_errors::{self, Failed};
@@ -94,10 +95,11 @@ pub fn dialled<'a>(patient: &Patient<'a>, findings: &mut Findings) -> Vec<Strand
         }
     }
     let groups = findings.see(traffic::groups(patient)).unwrap_or_default();
+    let versions = findings.see(version::troubled(patient)).unwrap_or_default();
     by_way
         .into_iter()
-        .filter_map(|((subnet, version, _), lines)| {
-            stranded(patient, subnet, version, lines, &groups)
+        .filter_map(|((subnet, definition, _), lines)| {
+            stranded(subnet, definition, &versions, lines, &groups)
         })
         .collect()
 }
@@ -159,9 +161,9 @@ const OFTEN: usize = 3;
 const LASTING: SignedDuration = SignedDuration::from_mins(5);
 
 fn stranded<'a>(
-    patient: &Patient<'a>,
     subnet: &'a str,
-    version: &'a str,
+    task_definition: &'a str,
+    versions: &[Version<'a>],
     lines: Vec<(Failed<'a>, Dial<'a>)>,
     groups: &BTreeSet<&'a str>,
 ) -> Option<Stranded<'a>> {
@@ -170,6 +172,7 @@ fn stranded<'a>(
         lines.iter().find(|(_, dial)| dial.address.is_some()).or(lines.first())?.clone();
     let times = || lines.iter().filter_map(|(failed, _)| failed.line.timestamp);
     let (first, last) = (times().min(), times().max());
+    let version = versions.iter().find(|version| version.has(newest.task()))?;
     let tasks: Vec<&Task> = unique(lines.iter().map(|(failed, _)| failed.task()));
     let up = tasks.iter().any(|task| is_up(task));
     let replaced = tasks.iter().any(|task| {
@@ -186,13 +189,13 @@ fn stranded<'a>(
         (_, Some(address)) => Destination::Address(address),
         (_, None) => Destination::Unknown,
     };
-    let started_by = tasks.first()?.started_by.as_deref();
     let told = Told {
         reason: Reason { trouble: Trouble::AppUnreached, step: None, fault: None },
         text: &newest.line.message,
         evidence: newest.evidence(),
-        task_definition: version,
-        is_primary: stop::primary_version(patient).iter().any(|it| it.started(started_by, version)),
+        task_definition,
+        is_primary: !version.is_past(),
+        version: version.clone(),
         container: None,
         failed: tasks.len(),
         tasks: tasks.clone(),

@@ -7,6 +7,8 @@ use std::net::IpAddr;
 
 use crate::aws::admission::Admission;
 use crate::aws::cidr::Cidr;
+use crate::aws::host::{self, AwsHost};
+use crate::aws::image;
 use crate::aws::stop_reason::{self, Destination, Fault, Step, Trouble};
 use crate::call::Call;
 use crate::check::Findings;
@@ -19,7 +21,7 @@ use crate::finding::{Evidence, Finding, Kind, Subject};
 use crate::patient::Patient;
 use crate::seen::Blind;
 use crate::snapshot::{
-    Endpoint, NatGateway, Route, RouteTable, SecurityGroup, Service, Target, Task,
+    Endpoint, NatGateway, Route, RouteTable, SecurityGroup, Service, Target, Task, VpcDns,
 };
 use crate::text::and_list;
 
@@ -62,8 +64,10 @@ impl Need {
             Step::RegistryAuth => Some(Need::EcrApi),
             Step::Pull => {
                 let is_in_ecr = !says(&["https://"])
-                    && told.image().is_some_and(|image| image.contains(".dkr.ecr."));
-                (is_in_ecr || says(&[".dkr.ecr."])).then_some(Need::EcrDkr)
+                    && told.image().is_some_and(|image| image::in_ecr(image).is_some());
+                let names_ecr =
+                    host::named_in(text).any(|host| matches!(host, AwsHost::Ecr { .. }));
+                (is_in_ecr || names_ecr).then_some(Need::EcrDkr)
             }
             Step::Secret
                 if says(&[
@@ -235,6 +239,36 @@ impl<'a> Journey<'a> {
             .any(|endpoint| is_interface(endpoint) && endpoint.private_dns_enabled))
     }
 
+    /// The settings of the VPC, if names do not resolve in it as they have to: at all, or, where the
+    /// address that did not answer is public, to the endpoint that has a private name for it.
+    pub fn names_off(&self, patient: &Patient<'a>) -> Result<Option<&'a VpcDns>, Blind> {
+        let passes_by = self.public_address().is_some() && self.has_private_name(patient)?;
+        let Some(dns) = patient.vpc_dns(self.vpc)? else { return Ok(None) };
+        let is_off = match self.stranded.to {
+            // The private zones of Route 53 and Cloud Map need both.
+            Destination::Unresolved if self.has_name_of_vpc() => {
+                !(dns.enable_dns_support && dns.enable_dns_hostnames)
+            }
+            Destination::Unresolved | Destination::Unknown => !dns.enable_dns_support,
+            Destination::Address(_) => {
+                passes_by && !(dns.enable_dns_support && dns.enable_dns_hostnames)
+            }
+        };
+        Ok(is_off.then_some(dns))
+    }
+
+    /// Whether the app asked for a name that only the VPC knows.
+    fn has_name_of_vpc(&self) -> bool {
+        self.stranded.dialled.as_ref().is_some_and(|dialled| dialled.has_private_name())
+    }
+
+    /// Whether the traffic went past an endpoint because its private name does not count.
+    fn is_led_past(&self, patient: &Patient<'a>) -> Result<bool, Blind> {
+        Ok(self.public_address().is_some()
+            && self.has_private_name(patient)?
+            && self.names_off(patient)?.is_some())
+    }
+
     /// The route table of the subnet.
     fn table(&self, patient: &Patient<'a>) -> Result<Option<&'a RouteTable>, Blind> {
         Ok(route::table(patient.route_tables(self.vpc)?, self.stranded.subnet))
@@ -282,6 +316,7 @@ impl<'a> Journey<'a> {
             || self.endpoint(patient)?.is_some()
             || self.has_gateway(patient)?
             || self.may_have_endpoint(patient)?
+            || self.is_led_past(patient)?
         {
             return Ok(None);
         }
@@ -304,7 +339,7 @@ impl<'a> Journey<'a> {
             },
             Way::Nat(route) => self.nat_stop(patient, route)?,
             Way::Internet(route) => {
-                self.lacks_public_address(patient).then_some(Stop::NoPublicAddress(route))
+                self.lacks_public_address(patient)?.then_some(Stop::NoPublicAddress(route))
             }
             Way::Elsewhere | Way::Unknown => None,
         };
@@ -344,11 +379,9 @@ impl<'a> Journey<'a> {
         Ok(route::is_private(table).then_some(Stop::NatWithoutWay(gateway, subnet)))
     }
 
-    /// What a version that was rolled back had asked for is not known.
-    fn lacks_public_address(&self, patient: &Patient) -> bool {
-        let network = reach::configured(patient, None);
-        self.stranded.told.is_primary
-            && network.is_some_and(|network| network.assign_public_ip.as_deref() != Some("ENABLED"))
+    fn lacks_public_address(&self, patient: &Patient<'a>) -> Result<bool, Blind> {
+        let network = self.stranded.told.version.network(patient)?;
+        Ok(network.is_some_and(|network| network.assign_public_ip != Some("ENABLED")))
     }
 
     /// What is wrong with the endpoint that it needs. An endpoint that is no good matters only
@@ -359,16 +392,22 @@ impl<'a> Journey<'a> {
         if self.stranded.to == Destination::Unresolved {
             return Ok(None);
         }
-        if self.is_inside() || self.endpoint(patient)?.is_some() {
-            let Some(endpoint) = own
-                .into_iter()
-                .find(|endpoint| is_interface(endpoint) && endpoint.private_dns_enabled)
-            else {
-                return Ok(None);
-            };
-            return Ok(self
-                .closed(patient, endpoint)?
-                .map(|groups| Unfit::Closed(endpoint, groups)));
+        // An endpoint with private names was meant to be the way, even where the name still led out:
+        // whatever else stops it, nothing gets through closed groups.
+        let named = own
+            .iter()
+            .copied()
+            .find(|endpoint| is_interface(endpoint) && endpoint.private_dns_enabled);
+        let is_way = self.is_inside() || self.endpoint(patient)?.is_some();
+        let closed = match named {
+            Some(_) if self.is_led_past(patient)? => None,
+            Some(endpoint) => {
+                self.closed(patient, endpoint)?.map(|groups| Unfit::Closed(endpoint, groups))
+            }
+            None => None,
+        };
+        if is_way || closed.is_some() {
+            return Ok(closed);
         }
         let Some((table, stop)) = self.stop(patient)? else { return Ok(None) };
         let (interfaces, gateways): (Vec<&Endpoint>, Vec<&Endpoint>) =
@@ -398,14 +437,11 @@ impl<'a> Journey<'a> {
         Ok(unfit.filter(|_| is_own))
     }
 
-    /// The security groups that the tasks of the primary deployment have.
-    fn task_groups(&self, patient: &Patient<'a>) -> Vec<&'a str> {
-        let network = reach::configured(patient, None).filter(|_| self.stranded.told.is_primary);
-        network
-            .into_iter()
-            .flat_map(|network| &network.security_groups)
-            .map(String::as_str)
-            .collect()
+    /// The security groups that the tasks of the version have, or had.
+    pub fn task_groups(&self, patient: &Patient<'a>) -> Result<Vec<&'a str>, Blind> {
+        let network = self.stranded.told.version.network(patient)?;
+        let groups = network.into_iter().flat_map(|network| network.security_groups);
+        Ok(groups.map(String::as_str).collect())
     }
 
     /// The endpoint's security groups, if they admit no task of the subnet.
@@ -414,7 +450,7 @@ impl<'a> Journey<'a> {
         patient: &Patient<'a>,
         endpoint: &'a Endpoint,
     ) -> Result<Option<Vec<&'a SecurityGroup>>, Blind> {
-        let own = self.task_groups(patient);
+        let own = self.task_groups(patient)?;
         let (Some(groups), Some(block)) = (
             reach::security_groups(patient, &endpoint.groups)?,
             reach::subnet_block(patient, self.stranded.subnet)?,
@@ -469,7 +505,7 @@ impl<'a> Journey<'a> {
     /// its port names a group or a list, of which the other side may be.
     fn goes_by_address(&self, patient: &Patient<'a>) -> Result<bool, Blind> {
         let (Some(_), Some(groups)) =
-            (&self.stranded.dialled, reach::security_groups(patient, &self.task_groups(patient))?)
+            (&self.stranded.dialled, reach::security_groups(patient, &self.task_groups(patient)?)?)
         else {
             return Ok(false);
         };
@@ -479,7 +515,7 @@ impl<'a> Journey<'a> {
 
     /// The tasks' security groups, if they let nothing out to where it goes.
     pub fn kept_in(&self, patient: &Patient<'a>) -> Result<Option<Vec<&'a SecurityGroup>>, Blind> {
-        let own = self.task_groups(patient);
+        let own = self.task_groups(patient)?;
         let Some(port) = self.port().filter(|_| !own.is_empty()) else { return Ok(None) };
         let (Some(peer), Some(groups)) =
             (self.peer(patient)?, reach::security_groups(patient, &own)?)

@@ -10,7 +10,8 @@ use std::ops::RangeInclusive;
 use crate::aws::admission::Admission;
 use crate::aws::cidr::Cidr;
 use crate::call::Call;
-use crate::facts::inbound::{health_check, instance, traffic};
+use crate::facts::inbound::health_check::{self, FailedCheck};
+use crate::facts::inbound::{instance, traffic};
 use crate::facts::tasks::stop;
 use crate::finding::{Evidence, Remedy};
 use crate::hcl::Hcl;
@@ -19,7 +20,7 @@ use crate::seen::{Blind, Why};
 use crate::snapshot::service::NetworkConfiguration;
 use crate::snapshot::{IpPermission, LoadBalancer, SecurityGroup, Target, TargetGroup, Task};
 use crate::text::parsed;
-use crate::{aws, hcl};
+use crate::{aws, hcl, words};
 
 /// The other side of a connection: the groups it is a member of, and its addresses.
 #[derive(Clone, Debug, Default)]
@@ -196,6 +197,22 @@ pub fn task_groups<'a>(
         .collect())
 }
 
+/// The security groups of the tasks whose health check failed: those of the target's task, or those
+/// that a version asked for which ECS gave up.
+pub fn groups_of<'a>(
+    patient: &Patient<'a>,
+    failed: &FailedCheck<'a>,
+) -> Result<BTreeSet<&'a str>, Blind> {
+    match failed.given_up() {
+        Some(version) => {
+            let network = version.network(patient)?;
+            let groups = network.into_iter().flat_map(|network| network.security_groups);
+            Ok(groups.map(String::as_str).collect())
+        }
+        None => task_groups(patient, failed.target),
+    }
+}
+
 /// The network that the deployment of a task asks for, or, without a task, the primary deployment.
 pub fn configured<'a>(
     patient: &Patient<'a>,
@@ -203,10 +220,10 @@ pub fn configured<'a>(
 ) -> Option<&'a NetworkConfiguration> {
     let service = patient.service();
     let started_by = task.and_then(|task| task.started_by.as_deref());
-    let deployment = service
-        .deployments
-        .iter()
-        .find(|d| started_by.map_or(d.status == "PRIMARY", |id| d.id == id));
+    let deployment = match started_by {
+        Some(id) => service.deployments.iter().find(|deployment| deployment.id == id),
+        None => service.primary(),
+    };
     deployment
         .and_then(|deployment| deployment.network_configuration.as_ref())
         .or(service.network_configuration.as_ref())
@@ -283,6 +300,16 @@ pub fn subnet_block(patient: &Patient, id: &str) -> Result<Option<Cidr>, Blind> 
     Ok(patient.subnet(id)?.and_then(|subnet| parsed(subnet.cidr_block.as_deref()?)))
 }
 
+/// Whether no rule of these groups is about a port at all: then nobody gets in there, whoever it is.
+/// Not where one of the groups is not to be found.
+pub fn admit_nobody(patient: &Patient, ids: &BTreeSet<&str>, port: i32) -> Result<bool, Blind> {
+    let groups = security_groups(patient, ids)?;
+    let is_silent = |group: &&SecurityGroup| {
+        !group.ip_permissions.iter().any(|permission| covers_tcp(permission, port))
+    };
+    Ok(groups.is_some_and(|groups| groups.iter().all(|group| is_silent(group))))
+}
+
 /// Whether the security groups of a task let the balancer in on a port: by its groups, or by the
 /// blocks of its subnets.
 pub fn into_task(
@@ -294,6 +321,9 @@ pub fn into_task(
     let Some(groups) = security_groups(patient, task_groups)? else {
         return Ok(Admission::Unknown);
     };
+    if admit_nobody(patient, task_groups, port)? {
+        return Ok(Admission::No);
+    }
     let by_group = Peer { groups: balancer.security_groups.clone(), ..Peer::default() };
     if lets_in(patient, &groups, port, &by_group)? == Admission::Yes {
         return Ok(Admission::Yes);
@@ -452,6 +482,43 @@ pub fn let_in(
     remedy
         .cli(aws!("ec2 authorize-security-group-ingress --group-id {} --protocol tcp --port {} --source-group {}", into, ports.to_string(), from))
         .terraform(ingress_in_terraform(name, group, source, ports))
+}
+
+/// The remedy with the rules that let blocks into a group. Where none is known, the user knows.
+pub fn let_blocks_in(
+    remedy: Remedy,
+    group: &str,
+    blocks: &BTreeSet<Cidr>,
+    ports: impl Into<Ports>,
+) -> Remedy {
+    let ports @ Ports(from, to) = ports.into();
+    let command = aws!(
+        "ec2 authorize-security-group-ingress --group-id {} --protocol tcp --port {}",
+        group,
+        ports.to_string()
+    );
+    if blocks.is_empty() {
+        return remedy.cli(command.and(words!("--cidr $BALANCER_SUBNET_CIDR")));
+    }
+    let blocks: Vec<String> = blocks.iter().map(Cidr::to_string).collect();
+    let remedy = blocks
+        .iter()
+        .fold(remedy, |remedy, block| remedy.cli(command.clone().and(words!("--cidr {}", block))));
+    remedy.terraform(hcl!(
+        r#"
+        resource "aws_vpc_security_group_ingress_rule" "balancer" {
+          for_each          = toset({})
+          security_group_id = {}
+          ip_protocol       = "tcp"
+          from_port         = {}
+          to_port           = {}
+          cidr_ipv4         = each.value
+        }"#,
+        blocks,
+        group,
+        from,
+        to
+    ))
 }
 
 /// The same of the other direction: the rule that lets one group out to another.
@@ -783,9 +850,12 @@ mod tests {
         assert_eq!(by(&[from_group(8080, "sg-other")]), Ok(Admission::No));
         assert_eq!(by(&[from_block(8080, "10.0.0.0/16")]), Ok(Admission::Yes));
         assert_eq!(by(&[]), Ok(Admission::No));
-        let mut gone = guarded(&[], &[]);
+        let mut gone = guarded(&[from_block(8080, "203.0.113.0/24")], &[]);
         gone.subnets.insert("subnet-0c3", Seen::Yes(None));
         assert_eq!(admitted(&gone), Ok(Admission::Unknown), "nobody knows where it is");
+        let mut gone = guarded(&[from_block(8081, "0.0.0.0/0")], &[]);
+        gone.subnets.insert("subnet-0c3", Seen::Yes(None));
+        assert_eq!(admitted(&gone), Ok(Admission::No), "no rule is about the port");
         let mut gone = guarded(&[], &[]);
         gone.security_groups.insert("sg-task", Seen::Yes(None));
         assert_eq!(admitted(&gone), Ok(Admission::Unknown), "it might let anybody in");

@@ -10,7 +10,6 @@ use crate::aws::stop_reason::{self, Destination, Fault, Step, Trouble};
 use crate::call::Call;
 use crate::check::Findings;
 use crate::facts::network::dialled::Dialled;
-use crate::facts::network::reach;
 use crate::facts::tasks::reason::{self, Told};
 use crate::finding::Evidence;
 use crate::patient::Patient;
@@ -157,18 +156,23 @@ pub fn stranded<'a>(patient: &Patient<'a>, findings: &mut Findings) -> Vec<Stran
             told.tasks.iter().filter_map(|task| task.subnet_id.as_deref()).collect::<Vec<&str>>()
         };
         let mut subnets = of_tasks(&told);
-        // Where only events tell, it is one of those that the deployment asks for; but stopped
-        // tasks might know better.
-        if subnets.is_empty() && told.is_primary && findings.see(patient.stopped_tasks()).is_some()
-        {
-            subnets = reach::configured(patient, None)
+        // Where only events tell, it is one of those that the version asks for; but stopped tasks
+        // might know better.
+        if subnets.is_empty() && findings.see(patient.stopped_tasks()).is_some() {
+            let network = findings.see(told.version.network(patient)).flatten();
+            subnets = network
                 .into_iter()
-                .flat_map(|network| &network.subnets)
+                .flat_map(|network| network.subnets)
                 .map(String::as_str)
                 .collect();
         }
         for subnet in subnets {
-            let told = Told { tasks: told.tasks.clone(), evidence: told.evidence.clone(), ..told };
+            let told = Told {
+                tasks: told.tasks.clone(),
+                evidence: told.evidence.clone(),
+                version: told.version.clone(),
+                ..told
+            };
             stranded.entry((subnet, told.task_definition)).or_insert(Stranded {
                 subnet,
                 told,

@@ -40,12 +40,7 @@ pub fn named<'a>(patient: &Patient<'a>) -> Result<Vec<Named<'a>>, Blind> {
 
 /// The task definitions of the current versions.
 pub fn versions<'a>(patient: &Patient<'a>) -> BTreeSet<&'a str> {
-    patient
-        .service()
-        .deployments
-        .iter()
-        .filter_map(|deployment| deployment.task_definition.as_deref())
-        .collect()
+    patient.service().definitions().collect()
 }
 
 /// Every host that a task definition names, in whatever variable.

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeSet;
 
+use crate::aws::host::{self, AwsHost};
 use crate::call::Call;
 use crate::check::Findings;
 use crate::facts::peers::callee::{self, Named};
@@ -31,12 +32,7 @@ pub struct Host<'a> {
 /// The database that a host names. An endpoint with a name of its own does not say whose it is, and
 /// is none here.
 pub fn host(host: &str) -> Option<Host<'_>> {
-    let mut labels = host.strip_suffix(".rds.amazonaws.com")?.split('.');
-    let (Some(identifier), Some(account), Some(region), None) =
-        (labels.next(), labels.next(), labels.next(), labels.next())
-    else {
-        return None;
-    };
+    let AwsHost::Rds { identifier, account, region } = host::of_aws(host)? else { return None };
     let kind = match account.rsplit_once('-').map(|(kind, _)| kind) {
         None => Kind::Instance,
         Some("cluster" | "cluster-ro") => Kind::Cluster,

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 
+use crate::aws::host;
 use crate::check::Findings;
 use crate::command::Command;
 use crate::facts::peers::callee::{self, Named};
@@ -21,26 +22,20 @@ pub const NOT_CONNECTED: &str = "no Service Connect";
 /// Why nobody can say which names the tasks know.
 pub const BY_DEFAULT: &str = "it takes the namespace of its cluster, which is not told";
 
-/// The deployment that ECS brings up, or has brought up last.
-pub fn primary(service: &Service) -> Option<&Deployment> {
-    service.deployments.iter().find(|deployment| deployment.status == "PRIMARY")
-}
-
 /// Service Connect, where the service has it.
 pub fn configuration(service: &Service) -> Option<&ServiceConnect> {
-    primary(service)?.service_connect_configuration.as_ref().filter(|connect| connect.enabled)
+    service.primary()?.service_connect_configuration.as_ref().filter(|connect| connect.enabled)
 }
 
 /// A private name: one word, an end that the internet does not have, or a name in the namespace.
 pub fn is_private(host: &str, namespace: Option<&str>) -> bool {
     let ends = [".local", ".internal", ".private", ".lan", ".corp", ".svc"];
-    let outside = [".on.aws", ".amazonaws.com", ".amazonaws.com.cn"];
     let one_word =
         !host.contains('.') && host != "localhost" && host.chars().any(|c| c.is_ascii_alphabetic());
     let in_namespace = namespace.is_some_and(|namespace| {
         host.strip_suffix(namespace).is_some_and(|rest| rest.ends_with('.'))
     });
-    !outside.iter().any(|end| host.ends_with(end))
+    host::of_aws(host).is_none()
         && (one_word || in_namespace || ends.iter().any(|end| host.ends_with(end)))
 }
 
@@ -104,7 +99,7 @@ impl<'a> Endpoint<'a> {
 /// The names that a service offers; a name that is made of the namespace needs its name, which an
 /// ARN is not.
 pub fn endpoints(service: &Service) -> Vec<Endpoint<'_>> {
-    let (Some(deployment), Some(connect)) = (primary(service), configuration(service)) else {
+    let (Some(deployment), Some(connect)) = (service.primary(), configuration(service)) else {
         return Vec::new();
     };
     let namespace = connect.namespace.as_deref();

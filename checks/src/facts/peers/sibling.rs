@@ -5,6 +5,7 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
+use crate::aws::host::{self, AwsHost};
 use crate::call::Call;
 use crate::check::Findings;
 use crate::facts::inbound::inbound_rules::{self, Door};
@@ -53,14 +54,14 @@ pub fn may_be_one(host: &str) -> bool {
     let host = host.to_ascii_lowercase();
     let is_private = [".internal", ".local", ".localhost"].iter().any(|end| host.ends_with(end))
         || host.starts_with("internal-");
-    let is_aws = [".amazonaws.com", ".amazonaws.com.cn", ".on.aws", ".cloudfront.net"]
-        .iter()
-        .any(|end| host.ends_with(end));
-    let is_balancers = host.contains(".elb.") || host.contains(".ecs.");
+    let may_be_behind_a_balancer = match host::of_aws(&host) {
+        Some(of) => matches!(of, AwsHost::Elb { .. } | AwsHost::Express { .. }),
+        None => !host.ends_with(".cloudfront.net"),
+    };
     host.contains('.')
         && parsed::<IpAddr>(&host).is_none()
         && !is_private
-        && (!is_aws || is_balancers)
+        && may_be_behind_a_balancer
 }
 
 /// Whether variables of these versions name a host that may be a sibling's: only then other
@@ -195,7 +196,7 @@ impl<'a> Siblings<'a> {
         if let Some(balancer) = self.balancers.iter().find(|balancer| is_name_of(balancer)) {
             return Some(Callee::Balancer(balancer));
         }
-        host.ends_with(&format!(".ecs.{region}.on.aws")).then_some(Callee::Express)
+        (host::of_aws(&host) == Some(AwsHost::Express { region })).then_some(Callee::Express)
     }
 }
 

@@ -77,12 +77,7 @@ pub fn streams<'a>(patient: &Patient<'a>) -> Result<Vec<Stream<'a>>, Blind> {
 /// The log groups of the service's containers.
 pub fn groups<'a>(patient: &Patient<'a>) -> Result<BTreeSet<&'a str>, Blind> {
     let mut groups = BTreeSet::new();
-    for definition in patient
-        .service()
-        .deployments
-        .iter()
-        .filter_map(|deployment| deployment.task_definition.as_deref())
-    {
+    for definition in patient.service().definitions() {
         if let Some(definition) = patient.task_definition(definition)? {
             groups.extend(
                 definition

@@ -109,7 +109,8 @@ fn first_line(line: &LogLine) -> &str {
     line.message.trim().lines().next().unwrap_or_default().trim_end()
 }
 
-fn names_a_failure(line: &str) -> bool {
+/// Whether a line says that something went wrong.
+pub fn names_a_failure(line: &str) -> bool {
     let line = line.to_ascii_lowercase();
     [
         "error",

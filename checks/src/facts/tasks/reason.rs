@@ -12,7 +12,8 @@ use crate::aws::time;
 use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
 use crate::command::Command;
-use crate::facts::deployment::{rollback, rollout};
+use crate::facts::deployment::rollout;
+use crate::facts::deployment::version::{self, Version};
 use crate::facts::tasks::stop::{self, Failures, StopKind};
 use crate::finding::{Evidence, Finding, Kind, Subject};
 use crate::patient::Patient;
@@ -27,6 +28,7 @@ pub struct Told<'a> {
     pub text: &'a str,
     pub evidence: Evidence,
     pub task_definition: &'a str,
+    pub version: Version<'a>,
     /// Whether the primary deployment brings this version; if not, it was rolled back.
     pub is_primary: bool,
     /// The container whose own reason it is.
@@ -98,9 +100,6 @@ pub fn each<'a>(
     troubles: &[Trouble],
     mut tell: impl FnMut(&Told<'a>, &mut Findings) -> Option<Finding>,
 ) -> Result<(), NoAnswer> {
-    if !rollout::ecs_controls(patient) {
-        return Err(NoAnswer::NotApplicable(rollout::OTHER_CONTROLLER));
-    }
     for told in
         told(patient, findings).iter().filter(|told| troubles.contains(&told.reason.trouble))
     {
@@ -182,6 +181,7 @@ fn by_tasks<'a>(failures: &Failures<'a>) -> Vec<Told<'a>> {
             evidence: Evidence::new(Call::DescribeTasks, &tasks[0].task_arn, field, text)
                 .at(tasks[0].stopped_at),
             task_definition: failures.task_definition,
+            version: failures.version.clone(),
             is_primary: failures.is_primary,
             container,
             tasks,
@@ -200,21 +200,15 @@ pub const SETTLED: SignedDuration = SignedDuration::from_mins(3);
 /// What ECS says of the version that it brings up now, as long as that lacks tasks: since the
 /// deployment began, and since the last event that overrules all before it.
 fn by_events<'a>(patient: &Patient<'a>) -> Vec<Told<'a>> {
-    let primary =
-        patient.service().deployments.iter().find(|deployment| deployment.status == "PRIMARY");
-    let Some(definition) = primary.and_then(|primary| primary.task_definition.as_deref()) else {
-        return Vec::new();
-    };
-    tell_events(patient, complaints(patient), definition, true)
+    let Some(primary) = version::primary(patient).into_iter().next() else { return Vec::new() };
+    tell_events(patient, complaints(patient), &primary)
 }
 
 /// The events, newest first, in which ECS says that it cannot start or place tasks of the version
 /// that it brings up now.
 pub fn complaints<'a>(patient: &Patient<'a>) -> Vec<&'a ServiceEvent> {
     let service = patient.service();
-    let Some(primary) =
-        service.deployments.iter().find(|deployment| deployment.status == "PRIMARY")
-    else {
+    let Some(primary) = service.primary() else {
         return Vec::new();
     };
     if service.running_count >= service.desired_count
@@ -255,37 +249,26 @@ pub fn complaints<'a>(patient: &Patient<'a>) -> Vec<&'a ServiceEvent> {
     complaints
 }
 
-/// What ECS said while it tried to bring up the version that it then rolled back.
+/// What ECS said while it tried to bring up the version that it then rolled back: it stands until a
+/// later one succeeds.
 fn by_events_of_the_rolled_back<'a>(patient: &Patient<'a>) -> Result<Vec<Told<'a>>, Blind> {
-    let Some(failed) =
-        rollout::newest(patient)?.filter(|deployment| rollout::is_rolled_back(deployment))
-    else {
-        return Ok(Vec::new());
-    };
-    let (Some(began), Some(ended)) =
-        (rollout::started(failed), rollback::started(failed).or(failed.finished_at))
-    else {
-        return Ok(Vec::new());
-    };
-    let within = |event: &&ServiceEvent| {
-        event
-            .created_at
-            .is_some_and(|at| at >= began && at <= ended && time::age(patient.now(), at) < DAY)
-    };
-    let events: Vec<&ServiceEvent> = patient.service().events.iter().filter(within).collect();
-    if events.is_empty() {
-        return Ok(Vec::new());
+    let mut told = Vec::new();
+    for version in version::troubled(patient)?.iter().filter(|version| version.is_past()) {
+        let (Some(began), Some(ended)) = (version.began, version.ended) else { continue };
+        let within =
+            |event: &&ServiceEvent| event.created_at.is_some_and(|at| at >= began && at <= ended);
+        let events = patient.service().events.iter().filter(within).collect();
+        told.extend(tell_events(patient, events, version));
     }
-    let Some(definition) = rollout::brings(patient, failed)? else { return Ok(Vec::new()) };
-    Ok(tell_events(patient, events, definition, false))
+    Ok(told)
 }
 
 fn tell_events<'a>(
     patient: &Patient<'a>,
     events: Vec<&'a ServiceEvent>,
-    definition: &'a str,
-    is_primary: bool,
+    version: &Version<'a>,
 ) -> Vec<Told<'a>> {
+    let Some(definition) = version.task_definition else { return Vec::new() };
     let mut groups: BTreeMap<Trouble, Vec<(Reason, &ServiceEvent)>> = BTreeMap::new();
     for event in events.into_iter().filter(|event| complains(event)) {
         if let Some(reason) = read(&event.message) {
@@ -306,7 +289,8 @@ fn tell_events<'a>(
             text: &newest.message,
             evidence: patient.evidence("events.message", &newest.message).at(newest.created_at),
             task_definition: definition,
-            is_primary,
+            version: version.clone(),
+            is_primary: !version.is_past(),
             container: None,
             tasks: Vec::new(),
             failed: 0,
@@ -336,7 +320,7 @@ mod tests {
     use super::*;
     use crate::baseline::{self, minutes_ago};
     use crate::patient::Intent;
-    use crate::snapshot::{Container, RevisionSummary, Snapshot};
+    use crate::snapshot::{Container, RevisionSummary, ServiceDeployment, Snapshot};
     use crate::testing::{newest_deployment, of};
 
     const MISSING: &str = "CannotPullContainerError: failed to resolve ref mailer:1: not found";
@@ -638,7 +622,7 @@ mod tests {
     }
 
     #[test]
-    fn where_ecs_does_not_deploy_nothing_is_told() {
+    fn whoever_deploys_the_trouble_is_told() {
         let told = |controller: Option<&str>| {
             let mut snapshot = complaint(100, MISSING);
             snapshot.services[0].deployment_controller = controller.map(Into::into);
@@ -653,9 +637,9 @@ mod tests {
                 (ended, count)
             })
         };
-        assert_eq!(told(None), (Ok(()), 1));
-        let other = Err(NoAnswer::NotApplicable(rollout::OTHER_CONTROLLER));
-        assert_eq!(told(Some("EXTERNAL")), (other, 0));
+        for controller in [None, Some("EXTERNAL"), Some("CODE_DEPLOY")] {
+            assert_eq!(told(controller), (Ok(()), 1), "{controller:?}");
+        }
     }
 
     #[test]
@@ -677,13 +661,20 @@ mod tests {
     }
 
     #[test]
-    fn what_was_said_of_a_rollback_a_day_ago_is_history() {
-        for (said, tells) in [(1439, true), (1440, false)] {
-            let mut snapshot = rolled_back(said);
-            let deployment = newest_deployment(&mut snapshot);
-            deployment.started_at = Some(minutes_ago(1500));
-            deployment.finished_at = Some(minutes_ago(1430));
-            assert_eq!(!troubles(&snapshot).is_empty(), tells, "{said} minutes ago");
-        }
+    fn what_was_said_of_a_rollback_stands_until_a_later_deployment_succeeds() {
+        let mut snapshot = rolled_back(1440);
+        let deployment = newest_deployment(&mut snapshot);
+        deployment.started_at = Some(minutes_ago(1500));
+        deployment.finished_at = Some(minutes_ago(1430));
+        assert_eq!(troubles(&snapshot).len(), 1, "a day ago");
+        let arn = snapshot.services[0].service_arn.clone();
+        let deployments = snapshot.service_deployments.change(&arn).unwrap();
+        let later = ServiceDeployment {
+            status: "SUCCESSFUL".into(),
+            started_at: Some(minutes_ago(60)),
+            ..deployments[0].clone()
+        };
+        deployments.insert(0, later);
+        assert_eq!(troubles(&snapshot), []);
     }
 }

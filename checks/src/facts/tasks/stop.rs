@@ -8,11 +8,13 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::aws::time;
 use crate::call::Call;
-use crate::facts::deployment::rollout;
+use crate::facts::deployment::version::{self, State};
 use crate::finding::Evidence;
 use crate::patient::Patient;
 use crate::seen::Blind;
 use crate::snapshot::{Container, Task, TaskDefinition};
+
+pub use crate::facts::deployment::version::Mark as Version;
 
 /// Why a task stopped, as far as its own record tells.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -164,46 +166,26 @@ impl<'a> StopGroup<'a> {
     }
 }
 
-/// Something that tells tasks of one version from those of another.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Version {
-    pub deployment: String,
-    pub task_definition: Option<String>,
-}
-
-impl Version {
-    pub fn of(task: &Task) -> Version {
-        Version {
-            deployment: task.started_by.clone().unwrap_or_default(),
-            task_definition: Some(task.task_definition_arn.clone()),
-        }
-    }
-
-    pub fn started(&self, started_by: Option<&str>, task_definition: &str) -> bool {
-        match started_by {
-            Some(id) if id.starts_with("ecs-svc/") => id == self.deployment,
-            _ => self.task_definition.as_deref() == Some(task_definition),
-        }
-    }
-}
-
 /// Every version that the service has now: the primary deployment, and those that still run beside
 /// it.
 pub fn current_versions(patient: &Patient) -> Vec<Version> {
-    let service = patient.service();
-    service
-        .deployments
-        .iter()
-        .map(|d| Version { deployment: d.id.clone(), task_definition: d.task_definition.clone() })
-        .collect()
+    marks(version::current(patient))
 }
 
 /// The version that ECS is bringing up, or has brought up last.
 pub fn primary_version(patient: &Patient) -> Vec<Version> {
-    let primary = patient.service().deployments.iter().filter(|d| d.status == "PRIMARY");
-    primary
-        .map(|d| Version { deployment: d.id.clone(), task_definition: d.task_definition.clone() })
-        .collect()
+    marks(version::primary(patient))
+}
+
+/// The versions whose stopped tasks tell of today's trouble: the one that ECS is bringing up or has
+/// brought up last, and, if the newest deployment was rolled back, the one that it failed to bring
+/// up.
+pub fn failing_versions(patient: &Patient) -> Result<Vec<Version>, Blind> {
+    Ok(marks(version::troubled(patient)?))
+}
+
+fn marks(versions: Vec<version::Version>) -> Vec<Version> {
+    versions.into_iter().flat_map(|version| version.marks).collect()
 }
 
 /// Stopped tasks by deployment and reason, the largest group first.
@@ -227,44 +209,13 @@ pub fn groups<'a>(patient: &Patient<'a>) -> Result<Vec<StopGroup<'a>>, Blind> {
     Ok(groups)
 }
 
-/// The versions whose stopped tasks tell of today's trouble: the one that ECS is bringing up or has
-/// brought up last, and, if the newest deployment was rolled back, the one that it failed to bring
-/// up. ECS drops that one from the service's deployments, so it is known by its task definition and
-/// by tasks that are younger than the deployment.
-pub fn failing_versions(patient: &Patient) -> Result<Vec<Version>, Blind> {
-    let mut versions = primary_version(patient);
-    let Some(failed) =
-        rollout::newest(patient)?.filter(|deployment| rollout::is_rolled_back(deployment))
-    else {
-        return Ok(versions);
-    };
-    let Some(target) = &failed.target_service_revision else { return Ok(versions) };
-    let Some(definition) =
-        patient.revision(&target.arn)?.and_then(|revision| revision.task_definition.clone())
-    else {
-        return Ok(versions);
-    };
-    for task in
-        patient.stopped_tasks()?.iter().filter(|task| task.task_definition_arn == definition)
-    {
-        let its_own = rollout::started(failed)
-            .is_none_or(|started| task.created_at.is_some_and(|created| created >= started));
-        if let (true, Some(deployment)) = (its_own, &task.started_by) {
-            versions.push(Version {
-                deployment: deployment.clone(),
-                task_definition: Some(definition.clone()),
-            });
-        }
-    }
-    versions.dedup();
-    Ok(versions)
-}
-
-/// Tasks of one version that stopped for a failure within the last hour, newest first.
+/// Tasks of one version that stopped for a failure, newest first: within the last hour, or, of a
+/// version that ECS gave up, ever.
 #[derive(Debug)]
 pub struct Failures<'a> {
     pub task_definition: &'a str,
-    /// Whether the primary deployment started them; if not, it was the one that was rolled back.
+    pub version: version::Version<'a>,
+    /// Whether ECS still brings this version; if not, it was rolled back.
     pub is_primary: bool,
     pub tasks: Vec<&'a Task>,
 }
@@ -272,28 +223,34 @@ pub struct Failures<'a> {
 /// Failures of the versions that tell of today's trouble, without what is over.
 pub fn failures<'a>(patient: &Patient<'a>) -> Result<Vec<Failures<'a>>, Blind> {
     let hour_ago = time::before(patient.now(), SignedDuration::from_hours(1));
-    let (primary, versions) = (primary_version(patient), failing_versions(patient)?);
-    let started = |versions: &[Version], task: &Task| {
-        versions.iter().any(|v| v.started(task.started_by.as_deref(), &task.task_definition_arn))
-    };
-    let mut failed: BTreeMap<(&str, bool), Vec<&Task>> = BTreeMap::new();
-    for task in patient.stopped_tasks()? {
+    let versions = version::troubled(patient)?;
+    let mut failures: Vec<Failures> = Vec::new();
+    for task in patient.stopped_tasks()?.iter().filter(|task| StopKind::of(task).is_failure()) {
+        let Some(version) = versions.iter().find(|version| version.has(task)) else { continue };
         let recent = task.stopped_at.is_some_and(|at| at >= hour_ago);
-        if recent && started(&versions, task) && StopKind::of(task).is_failure() {
-            failed
-                .entry((&task.task_definition_arn, started(&primary, task)))
-                .or_default()
-                .push(task);
+        if version.state == State::Current && !recent {
+            continue;
+        }
+        let definition = task.task_definition_arn.as_str();
+        match failures.iter_mut().find(|known| {
+            known.task_definition == definition && known.version.state == version.state
+        }) {
+            Some(known) => known.tasks.push(task),
+            None => failures.push(Failures {
+                task_definition: definition,
+                version: version.clone(),
+                is_primary: !version.is_past(),
+                tasks: vec![task],
+            }),
         }
     }
-    let failures = failed.into_iter().map(|((task_definition, is_primary), tasks)| Failures {
-        task_definition,
-        is_primary,
-        tasks,
-    });
-    Ok(failures
-        .filter(|failures| !failures.is_primary || !has_ceased(patient, &failures.tasks))
-        .collect())
+    failures.sort_by_key(|failures| (failures.task_definition, failures.is_primary));
+    // Of a version that was given up nothing is over until a later one succeeds.
+    let is_over = |failures: &Failures| {
+        failures.version.state == State::Current && has_ceased(patient, &failures.tasks)
+    };
+    failures.retain(|failures| !is_over(failures));
+    Ok(failures)
 }
 
 /// A container with the code that it ended with.
@@ -631,6 +588,11 @@ mod tests {
         assert_eq!(failed(&full), [(false, 2)], "it did not cease, it was taken away");
     }
 
+    fn failures_of<'a>(snapshot: &'a Snapshot, tasks: Vec<&'a Task>) -> Failures<'a> {
+        let version = of(snapshot, |patient| version::primary(patient).remove(0));
+        Failures { task_definition: "", version, is_primary: true, tasks }
+    }
+
     #[test]
     fn the_exit_of_an_essential_container_counts_where_the_runtime_says_nothing() {
         let definition = TaskDefinition {
@@ -643,9 +605,10 @@ mod tests {
                 .into(),
             ..Default::default()
         };
+        let snapshot = baseline::fargate();
         let found = |containers: &[Container]| {
             let task = stopped("EssentialContainerExited", "", containers);
-            let failures = Failures { task_definition: "", is_primary: true, tasks: vec![&task] };
+            let failures = failures_of(&snapshot, vec![&task]);
             exits(&failures, Some(&definition), |code| code > 0)
                 .into_keys()
                 .map(|(name, code)| format!("{name} {code}"))
@@ -674,6 +637,7 @@ mod tests {
             task_arn: arn.into(),
             ..stopped(code, "", &[container("app", Some(exit), None)])
         };
+        let snapshot = baseline::fargate();
         let exit = |arn, code| task(arn, "EssentialContainerExited", code);
         let other = |arn| task(arn, "TaskFailedToStart", 1);
         for (tasks, count) in [
@@ -682,8 +646,7 @@ mod tests {
             (vec![other("1"), exit("2", 1), exit("3", 1)], Some(2)),
             (vec![exit("1", 2), exit("2", 1), exit("3", 1)], Some(2)),
         ] {
-            let failures =
-                Failures { task_definition: "", is_primary: true, tasks: tasks.iter().collect() };
+            let failures = failures_of(&snapshot, tasks.iter().collect());
             let found = exits(&failures, None, |_| true);
             assert_eq!(found.get(&("app", 1)).map(Vec::len), count, "{tasks:?}");
         }

@@ -46,7 +46,9 @@ impl Draft<'_, '_> {
             }
         };
         let state = GroupState::of(targets);
-        let mark = if state == GroupState::Serves
+        let mark = if state == GroupState::Unknown {
+            Mark::Unseen
+        } else if state == GroupState::Serves
             && targets.iter().all(|target| target.state != "unhealthy")
         {
             Mark::Good
@@ -78,7 +80,7 @@ impl Draft<'_, '_> {
         }
         match state {
             GroupState::Serves => Outcome::App,
-            GroupState::Warming => Outcome::Unknown,
+            GroupState::Warming | GroupState::Unknown => Outcome::Unknown,
             _ => self.fails_open(group, listener),
         }
     }

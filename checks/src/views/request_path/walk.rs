@@ -22,6 +22,8 @@ pub(super) struct Draft<'p, 'a> {
     pub(super) path: Path,
     /// The web ACL on the way, if it blocks whom it does not know.
     allow_list: Option<&'a str>,
+    /// There may be a web ACL on the way, and nobody could look.
+    maybe_blocked: bool,
 }
 
 impl<'p, 'a> Draft<'p, 'a> {
@@ -31,6 +33,7 @@ impl<'p, 'a> Draft<'p, 'a> {
             patient,
             path: Path { url: url.to_owned(), hops: Vec::new(), branches: Vec::new(), answer },
             allow_list: None,
+            maybe_blocked: false,
         }
     }
 
@@ -41,6 +44,10 @@ impl<'p, 'a> Draft<'p, 'a> {
                 .answer
                 .says
                 .push_str(&format!("; web ACL {acl} answers 403 to whom it does not allow"));
+        }
+        if self.maybe_blocked && answered {
+            let unless = ", unless a web ACL, which could not be looked for, blocks the request";
+            self.path.answer.says.push_str(unless);
         }
         self.path
     }
@@ -242,8 +249,9 @@ impl<'p, 'a> Draft<'p, 'a> {
     }
 
     /// What the web ACL before an application load balancer does; where there is none, there is no
-    /// hop.
-    pub(super) fn guard(&mut self, listener: &Listener) -> Option<()> {
+    /// hop. One that could not be seen does not change where a request goes: the way goes on, and
+    /// its answer is qualified.
+    pub(super) fn guard(&mut self, listener: &Listener) {
         match web_acl::before(self.patient, &listener.load_balancer_arn) {
             Ok(None) => {}
             Ok(Some(acl)) => {
@@ -264,10 +272,9 @@ impl<'p, 'a> Draft<'p, 'a> {
             }
             Err(blind) => {
                 self.path.hops.push(Hop::unseen(Kind::WebAcl, blind));
-                return None;
+                self.maybe_blocked = true;
             }
         }
-        Some(())
     }
 
     /// The first rule that takes the request. Rules before it that only perhaps take it are named.

@@ -11,7 +11,6 @@ use crate::facts::inbound::health_check::{self, FailedCheck, Failure};
 use crate::facts::inbound::traffic;
 use crate::facts::network::reach;
 use crate::facts::tasks::container_log;
-use crate::facts::tasks::stop::{self, Version};
 use crate::finding::{Evidence, Finding, Kind, Subject};
 use crate::patient::Patient;
 use crate::seen::Blind;
@@ -49,7 +48,9 @@ impl<'a> Refused<'a> {
     pub fn sick(&self, patient: &Patient, claim: String) -> Result<Finding, Blind> {
         let finding =
             Subject::new(Kind::TargetGroup, self.group).sick(claim, self.first().evidence.clone());
+        let given_up = self.first().given_up().and_then(|version| version.task_definition);
         Ok(finding
+            .concerns_all(Kind::TaskDefinition, given_up)
             .concerns(Kind::TargetGroup, self.group)
             .concerns_all(Kind::TargetGroup, traffic::pair(patient, self.group)?))
     }
@@ -60,12 +61,8 @@ pub fn groups<'a>(
     patient: &Patient<'a>,
     findings: &mut Findings,
 ) -> Result<Vec<Refused<'a>>, NoAnswer> {
-    let groups = traffic::groups(patient)?;
-    if groups.is_empty() {
-        return Err(NoAnswer::NotApplicable("no load balancer"));
-    }
     let mut refused = Vec::new();
-    for group in groups {
+    for group in health_check::groups(patient, findings)? {
         let Some(failures) =
             findings.see(failures(patient, group)).filter(|failures| !failures.is_empty())
         else {
@@ -112,15 +109,7 @@ pub fn lines<'a>(
     group: &str,
     refused: &[FailedCheck<'a>],
 ) -> Result<Vec<Line<'a>>, Blind> {
-    let mut versions = Vec::new();
-    for failed in refused {
-        match failed.target {
-            Some(target) => {
-                versions.extend(health_check::task_behind(patient, target)?.map(Version::of))
-            }
-            None => versions.extend(stop::primary_version(patient)),
-        }
-    }
+    let versions = health_check::marks(patient, refused)?;
     let container = traffic::container(patient, group);
     let mut lines = Vec::new();
     for stream in container_log::streams(patient)?
