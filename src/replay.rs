@@ -6,7 +6,8 @@ use std::io::Read;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
-use checks::snapshot::{FORMAT, Snapshot};
+use checks::seen::Seen;
+use checks::snapshot::{Condition, FORMAT, Snapshot};
 
 pub fn save(snapshot: &Snapshot, file: &Path) -> Result<()> {
     let mut json = serde_json::to_string_pretty(snapshot)?;
@@ -37,9 +38,14 @@ pub fn parse(json: &str) -> Result<Snapshot> {
     if major(format) != major(FORMAT) {
         bail!("its format is {format}, and this program reads {FORMAT}");
     }
-    let snapshot: Snapshot = serde_json::from_value(document).context("it is damaged")?;
+    let mut snapshot: Snapshot = serde_json::from_value(document).context("it is damaged")?;
     if snapshot.services.is_empty() {
         bail!("it has no service in it");
+    }
+    // Older versions kept the values of headers and queries.
+    for rules in snapshot.rules.0.values_mut() {
+        let Seen::Yes(Some(rules)) = rules else { continue };
+        rules.iter_mut().flat_map(|rule| &mut rule.conditions).for_each(Condition::forget_secrets);
     }
     Ok(snapshot)
 }

@@ -288,6 +288,14 @@ impl Command {
         needs
     }
 
+    /// The commands whose output is a word of this one.
+    pub fn outputs(&self) -> impl Iterator<Item = &Command> {
+        self.words.iter().flat_map(|word| &word.0).filter_map(|part| match part {
+            Part::Output(command) => Some(&**command),
+            Part::Text(_) | Part::Needed(_) => None,
+        })
+    }
+
     pub fn effect(&self) -> Effect {
         let word = |at: usize| self.words.get(at).and_then(Word::text).unwrap_or_default();
         if word(0) != "aws" {

@@ -4,6 +4,8 @@
 //! seen, where AWS forgets them or nobody could look, and then says so. There are no scores, so the
 //! order can be explained.
 
+use std::cmp::Reverse;
+
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -78,8 +80,12 @@ pub struct Node {
 }
 
 impl Node {
-    /// The worst severity of this finding and of all that follows from it.
+    /// The worst severity of this finding and of all that follows from it; a note has that of a
+    /// note.
     pub fn severity(&self) -> Severity {
+        if self.standing == Standing::Note {
+            return Severity::Info;
+        }
         self.explains.iter().map(Node::severity).fold(self.check.severity, Severity::min)
     }
 
@@ -193,8 +199,9 @@ impl<'a> Case<'a> {
     }
 
     /// For each finding what it stands under. What explains it at once goes before what explains it
-    /// by way of something unseen; of several, the one at the end of the longest chain, so that a
-    /// chain of five reads as five steps and not as five children of one cause.
+    /// by way of something unseen, and what is wrong before what somebody meant; of several, the one
+    /// at the end of the longest chain, so that a chain of five reads as five steps and not as five
+    /// children of one cause.
     fn parents(&self) -> Vec<Option<Edge>> {
         let all = 0..self.found.len();
         let edges: Vec<Vec<Edge>> = all
@@ -208,7 +215,8 @@ impl<'a> Case<'a> {
             depth(index, &edges, &mut depths);
         });
         let rank = |edge: &&Edge| {
-            (edge.by_way_of.is_empty(), depths[edge.cause], std::cmp::Reverse(edge.cause))
+            let is_wrong = !self.found[edge.cause].finding.meant;
+            (is_wrong, edge.by_way_of.is_empty(), depths[edge.cause], Reverse(edge.cause))
         };
         edges.iter().map(|edges| edges.iter().max_by_key(rank).cloned()).collect()
     }
@@ -236,7 +244,7 @@ fn conclude(exams: Vec<Exam>) -> Diagnosis {
         .map(|index| build(index, &case, &parents, &exams))
         .partition(|node| node.standing != Standing::Note);
     // A stable sort: what is equal in all of these stays in catalog order.
-    let rank = |node: &Node| (node.standing, node.severity(), std::cmp::Reverse(node.weight()));
+    let rank = |node: &Node| (node.standing, node.severity(), Reverse(node.weight()));
     roots.sort_by_key(rank);
     notes.sort_by_key(rank);
     Diagnosis { verdict: verdict(&roots, &exams), roots, notes, exams }
@@ -250,7 +258,7 @@ fn build(index: usize, case: &Case, parents: &[Option<Edge>], exams: &[Exam]) ->
         .filter(is_child)
         .map(|child| build(child, case, parents, exams))
         .collect();
-    let mut standing = Standing::of(check.role, root);
+    let mut standing = if finding.meant { Standing::Note } else { Standing::of(check.role, root) };
     if standing == Standing::Risk && explains.iter().any(Node::is_symptom) {
         standing = Standing::Cause;
     }
@@ -568,6 +576,21 @@ mod tests {
         let open = sick(symptom("open", OpenToWorld, &[]));
         assert_eq!(standing(vec![root(), sick(middle())]), Standing::Risk);
         assert_eq!(standing(vec![root(), sick(middle()), open]), Standing::Cause);
+    }
+
+    #[test]
+    fn what_somebody_meant_is_a_note_and_what_follows_from_it_no_trouble() {
+        let zero = |meant| found(cause("zero", &[NoTarget]), [trouble("").meant_if(meant)]);
+        let empty = || sick(symptom("empty", NoTarget, &[]));
+        assert_eq!(outline([zero(true), empty()]), ["note zero", "  - empty"]);
+        assert_eq!(verdict_of([zero(true), empty()]), Verdict::Healthy);
+        assert_eq!(verdict_of([zero(false), empty()]), Verdict::Sick);
+        let port = || sick(cause("port", &[NoTarget]));
+        assert_eq!(
+            outline([zero(true), empty(), port()]),
+            ["cause port", "  - empty", "note zero"],
+            "what is wrong goes before what is meant"
+        );
     }
 
     #[test]

@@ -86,6 +86,7 @@ impl Subject {
             remedy: Remedy::default(),
             since: None,
             alone: false,
+            meant: false,
         }
     }
 }
@@ -226,6 +227,11 @@ impl Remedy {
 pub struct Scope(BTreeSet<(Kind, String)>);
 
 impl Scope {
+    /// What it names.
+    pub fn ids(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(|(_, id)| id.as_str())
+    }
+
     /// Two scopes overlap unless both name things of one kind and have none of them in common.
     pub fn overlaps(&self, other: &Scope) -> bool {
         let kinds: BTreeSet<Kind> = self.0.iter().map(|(kind, _)| *kind).collect();
@@ -254,6 +260,9 @@ pub struct Finding {
     pub since: Option<Timestamp>,
     /// It is no case of the symptom that its check shows, so nothing explains it.
     pub alone: bool,
+    /// Somebody arranged it: a note, whatever the check's findings are else, and what follows from
+    /// it is no trouble.
+    pub meant: bool,
 }
 
 impl Finding {
@@ -305,6 +314,12 @@ impl Finding {
     /// Says that this is no case of the symptom that the check shows.
     pub fn alone_if(mut self, alone: bool) -> Finding {
         self.alone = alone;
+        self
+    }
+
+    /// Says that somebody arranged it.
+    pub fn meant_if(mut self, meant: bool) -> Finding {
+        self.meant = meant;
         self
     }
 

@@ -96,6 +96,21 @@ macro_rules! numbers {
 }
 numbers!(i32, i64, u16, u32, u64, usize, f64, bool);
 
+/// Whether a line of code ends within a string literal.
+fn ends_in_string(line: &str) -> bool {
+    let (mut within, mut letters) = (false, line.chars());
+    while let Some(c) = letters.next() {
+        match c {
+            '"' => within = !within,
+            '\\' if within => {
+                letters.next();
+            }
+            _ => {}
+        }
+    }
+    within
+}
+
 /// The inside of a string literal: nothing ends it, nothing is evaluated.
 fn escaped(text: &str) -> String {
     let mut inside = String::with_capacity(text.len());
@@ -126,7 +141,7 @@ impl Hcl {
             rest = after;
             let Some(value) = values.next() else { continue };
             let line = code.rsplit('\n').next().unwrap_or_default();
-            if line.replace("\\\"", "").matches('"').count() % 2 == 1 {
+            if ends_in_string(line) {
                 code.push_str(&value.within);
             } else if value.code.is_empty() && line.trim().is_empty() && rest.starts_with('\n') {
                 // A line that has nothing is none.
@@ -214,6 +229,8 @@ mod tests {
         {
             assert_eq!(hcl!("a = {}", value).as_str(), format!("a = \"{inside}\""));
             assert_eq!(hcl!("a = \"x-{}-y\"", value).as_str(), format!("a = \"x-{inside}-y\""));
+            let two = hcl!("a = [{}, {}]", value, value);
+            assert_eq!(two.as_str(), format!("a = [\"{inside}\", \"{inside}\"]"));
         }
     }
 

@@ -271,9 +271,6 @@ fn condition(from: types::RuleCondition) -> Condition {
         values.extend(config.values.unwrap_or_default());
         regex_values.extend(config.regex_values.unwrap_or_default());
     }
-    values.extend(header.as_ref().and_then(|config| config.values.clone()).unwrap_or_default());
-    regex_values
-        .extend(header.as_ref().and_then(|config| config.regex_values.clone()).unwrap_or_default());
     values.extend(
         from.http_request_method_config.and_then(|config| config.values).unwrap_or_default(),
     );
@@ -283,12 +280,12 @@ fn condition(from: types::RuleCondition) -> Condition {
         format!("{}={}", pair.key.unwrap_or_default(), pair.value.unwrap_or_default())
     }));
     let name = header.and_then(|config| config.http_header_name);
-    Condition {
-        field: from.field.unwrap_or_default(),
-        name,
-        values: unique(values),
-        regex_values: unique(regex_values),
-    }
+    let mut condition =
+        Condition { field: from.field.unwrap_or_default(), name, values, regex_values };
+    condition.forget_secrets();
+    condition.values = unique(condition.values);
+    condition.regex_values = unique(condition.regex_values);
+    condition
 }
 
 fn unique(values: Vec<String>) -> Vec<String> {

@@ -124,17 +124,60 @@ static SECRETS: LazyLock<Vec<Regex>> = LazyLock::new(|| {
     .collect()
 });
 
+/// Of AWS's own words less is masked than of a log line: they are full of ARNs, digests and ids of
+/// tasks. What came from the user stands in options, variables and URLs.
+static SECRETS_OF_THE_USER: LazyLock<Vec<Regex>> = LazyLock::new(|| {
+    [
+        r"eyJ[A-Za-z0-9_-]{6,}\.[A-Za-z0-9_-]{6,}(?:\.[A-Za-z0-9_-]*)?",
+        r"(?i)(?P<keep>\b(?:bearer|basic)\s+)[A-Za-z0-9._~+/=-]{16,}",
+        r#"(?i)(?P<keep>[\w.-]*(?:password|passwd|passphrase|pwd|secret|token|api[_-]?key|access[_-]?key|private[_-]?key|credential|cookie|signature|[_-]pass)[\w.-]*=["']?)[^\s"',;&)}\]]+"#,
+        r#"(?i)(?P<keep>--[\w-]*(?:password|passwd|passphrase|pwd|secret|token|api-?key|credential)[\w-]*["']?,?\s+["']?)[^\s"',;)}\]]+"#,
+    ]
+    .iter()
+    .filter_map(|pattern| Regex::new(pattern).ok())
+    .collect()
+});
+
+static USER_OF_URL: LazyLock<Option<Regex>> =
+    LazyLock::new(|| Regex::new(r#"://[^\s/@:]*:(?P<rest>[^\s"'<>]*)@"#).ok());
+
+/// A reason or an event of AWS's without the secrets that it quotes from a command, a variable or a
+/// URL.
+pub fn reason(text: &str) -> String {
+    let mut masked = text.to_owned();
+    for secret in SECRETS_OF_THE_USER.iter() {
+        masked = without(secret, &masked);
+    }
+    // After a host come its port and its path, in which an image's digest has an `@` too.
+    let is_port = |rest: &str| {
+        let digits = rest.len() - rest.trim_start_matches(|c: char| c.is_ascii_digit()).len();
+        (1..=5).contains(&digits) && rest[digits..].starts_with('/')
+    };
+    match USER_OF_URL.as_ref() {
+        Some(user) => user
+            .replace_all(&masked, |found: &Captures| {
+                if is_port(&found["rest"]) { found[0].to_owned() } else { format!("://{MASK}@") }
+            })
+            .into_owned(),
+        None => masked,
+    }
+}
+
 static WORD: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(r"[A-Za-z0-9/+_=-]{32,}").ok());
+
+fn without(secret: &Regex, text: &str) -> String {
+    secret
+        .replace_all(text, |found: &Captures| {
+            format!("{}{MASK}", found.name("keep").map_or("", |keep| keep.as_str()))
+        })
+        .into_owned()
+}
 
 /// A log line without what looks like a secret, and not longer than a screen can use.
 pub fn line(text: &str) -> String {
     let mut masked = text.to_owned();
     for secret in SECRETS.iter() {
-        masked = secret
-            .replace_all(&masked, |found: &Captures| {
-                format!("{}{MASK}", found.name("keep").map_or("", |keep| keep.as_str()))
-            })
-            .into_owned();
+        masked = without(secret, &masked);
     }
     if let Some(word) = WORD.as_ref() {
         masked = word
@@ -163,6 +206,30 @@ fn looks_random(word: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_aws_quotes_of_the_user_is_masked_and_its_own_words_are_not() {
+        for said in [
+            "exec: \"--password=hunter2\": executable file not found in $PATH",
+            "exec: \"app --db-password hunter2 serve\": no such file",
+            "[\"--token\", \"hunter2\"]: not found",
+            "dial postgres://app:hunter2@db.internal:5432/app: refused",
+            "pull https://ci:hunter2@registry.example.com/v2/api: 401",
+            "redis://:hunter2@cache:6379 is no image",
+            "DB_PASSWORD=hunter2: no such file",
+        ] {
+            let masked = reason(said);
+            assert!(!masked.contains("hunter2") && masked.contains(MASK), "{masked}");
+        }
+        for said in [
+            "(service web) has started 1 tasks: (task bc0f1cacc0f03af05a7cca512f44a6a5).",
+            "failed to fetch secret arn:aws:secretsmanager:eu-west-2:123456789012:secret:db-AbCdEf from secrets manager: AccessDeniedException: User: arn:aws:sts::123456789012:assumed-role/exec/0123456789abcdef0123456789abcdef is not authorized to perform: secretsmanager:GetSecretValue on resource: arn:aws:secretsmanager:eu-west-2:123456789012:secret:db-AbCdEf",
+            "failed to do request: Head \"https://registry.internal:5000/v2/api@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef\": dial tcp",
+            "unable to retrieve ecr registry auth: ecr:GetAuthorizationToken on resource: *",
+        ] {
+            assert_eq!(reason(said), said);
+        }
+    }
 
     #[test]
     fn of_a_variable_only_hosts_are_kept() {

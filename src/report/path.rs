@@ -112,13 +112,13 @@ impl PathReport {
     pub fn all(patient: &Patient, diagnosis: &Diagnosis) -> Vec<PathReport> {
         let asked =
             patient.asked_url().map(|url| request_path::of_url(patient, &url)).unwrap_or_default();
-        let asked = asked.iter().map(|path| PathReport::new(path, true, diagnosis));
-        asked
-            .chain(
-                request_path::own(patient)
-                    .iter()
-                    .map(|path| PathReport::new(path, false, diagnosis)),
-            )
+        let own = request_path::own(patient).into_iter().map(|path| (path, false));
+        let paths = asked.into_iter().map(|path| (path, true)).chain(own);
+        paths
+            .map(|(mut path, asked)| {
+                path.mark(diagnosis);
+                PathReport::new(&path, asked, diagnosis)
+            })
             .collect()
     }
 
@@ -147,7 +147,8 @@ impl PathReport {
     }
 }
 
-/// Roots that are about something on the way, or that explain what is.
+/// Roots that are about something on the way, or that explain what is; and what somebody meant, for
+/// that is why the way ends.
 fn causes(path: &Path, diagnosis: &Diagnosis) -> Vec<&'static str> {
     let ids: BTreeSet<&str> = path.all_hops().filter_map(|hop| hop.id.as_deref()).collect();
     fn meets(node: &Node, ids: &BTreeSet<&str>) -> bool {
@@ -157,7 +158,8 @@ fn causes(path: &Path, diagnosis: &Diagnosis) -> Vec<&'static str> {
     let now = diagnosis
         .roots
         .iter()
-        .filter(|root| matches!(root.standing, Standing::Cause | Standing::Unexplained));
+        .filter(|root| matches!(root.standing, Standing::Cause | Standing::Unexplained))
+        .chain(diagnosis.notes.iter().filter(|note| note.finding.meant));
     let mut causes: Vec<&'static str> =
         now.filter(|root| meets(root, &ids)).map(|root| root.check.id()).collect();
     causes.dedup();
@@ -173,6 +175,9 @@ pub fn headline(
 ) -> Option<String> {
     if diagnosis.verdict == Verdict::Sick {
         return None;
+    }
+    if let Some(front) = diagnosis.notes.iter().find(|note| note.check.id() == "front_not_seen") {
+        return Some(front.finding.sentence());
     }
     if let Some(probe) = probe.filter(|probe| {
         probe.failure.as_ref().is_none_or(|failure| failure.stage != Stage::Address)

@@ -8,6 +8,7 @@ mod docs;
 mod doctor;
 mod history;
 mod reports;
+mod severity;
 mod stories;
 
 #[cfg(feature = "aws")]

@@ -13,6 +13,7 @@ mod balancer_answers_5xx;
 mod balancer_not_active;
 mod certificate_wrong;
 mod common;
+mod front_not_seen;
 mod health_check_refused;
 mod health_check_times_out;
 mod health_check_wrong_answer;
@@ -35,6 +36,8 @@ mod targets_flapping;
 mod targets_unhealthy;
 mod targets_unused;
 mod traffic_split_over_empty_group;
+mod traffic_weight_zero;
+mod url_not_served;
 mod web_acl_blocks_requests;
 mod zonal_shift_active;
 mod zone_not_enabled;
@@ -75,4 +78,7 @@ pub(super) const CHECKS: &[Check] = &[
     certificate_wrong::CHECK,
     keep_alive_too_short::CHECK,
     sessions_not_sticky::CHECK,
+    front_not_seen::CHECK,
+    url_not_served::CHECK,
+    traffic_weight_zero::CHECK,
 ];

@@ -2,6 +2,7 @@
 //! in and by what.
 
 pub mod answers;
+pub mod entry;
 pub mod exposed;
 pub mod health_check;
 pub mod inbound_rules;

@@ -71,9 +71,29 @@ pub struct Condition {
     pub field: String,
     /// For `http-header`: the header's name.
     pub name: Option<String>,
+    /// None of a header, which may be the secret that a CDN and its origin share; of a query only
+    /// the names: `version=`.
     pub values: Vec<String>,
-    /// Regular expressions, of hosts, paths and headers.
+    /// Regular expressions, of hosts and paths.
     pub regex_values: Vec<String>,
+}
+
+impl Condition {
+    /// Drops the values of headers and queries, which may be secrets; names stay.
+    pub fn forget_secrets(&mut self) {
+        match self.field.as_str() {
+            "http-header" => self.values.clear(),
+            "query-string" => {
+                for pair in &mut self.values {
+                    let name = pair.split_once('=').map_or("", |(name, _)| name);
+                    *pair = format!("{name}=");
+                }
+                self.values.dedup();
+            }
+            _ => return,
+        }
+        self.regex_values.clear();
+    }
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]

@@ -155,6 +155,15 @@ pub struct Deployment {
     pub network_configuration: Option<NetworkConfiguration>,
     pub service_connect_configuration: Option<ServiceConnect>,
     pub service_connect_resources: Vec<ServiceConnectResource>,
+    pub vpc_lattice_configurations: Vec<VpcLatticeConfiguration>,
+}
+
+/// A target group of VPC Lattice that ECS registers the tasks of a deployment in.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct VpcLatticeConfiguration {
+    pub target_group_arn: String,
+    pub port_name: String,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -169,6 +178,8 @@ pub struct ServiceEvent {
 #[serde(default)]
 pub struct ServiceLoadBalancer {
     pub target_group_arn: Option<String>,
+    /// The name of a classic load balancer, in place of a target group.
+    pub load_balancer_name: Option<String>,
     pub container_name: Option<String>,
     pub container_port: Option<i32>,
     pub alternate_target_group_arn: Option<String>,

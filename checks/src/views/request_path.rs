@@ -6,6 +6,7 @@
 
 mod answer;
 mod branch;
+mod mark;
 mod walk;
 
 use answer::nobody;
@@ -15,6 +16,7 @@ use serde::Serialize;
 use walk::Draft;
 
 use crate::aws::url::Url;
+use crate::facts::inbound::entry::{self, balancer_for, dns_name, listener_name};
 use crate::facts::inbound::request;
 use crate::facts::inbound::traffic;
 use crate::patient::Patient;
@@ -94,6 +96,13 @@ impl Path {
 
 /// The ways that clients take to the service; none without a load balancer.
 pub fn own(patient: &Patient) -> Vec<Path> {
+    let unread = traffic::unread(patient);
+    let unread = unread.iter().map(|front| Draft::new(patient, patient.name()).unread(front));
+    unread.chain(by_groups(patient)).collect()
+}
+
+/// The ways that lead to the service's target groups.
+fn by_groups(patient: &Patient) -> Vec<Path> {
     let name = patient.name();
     let groups = match traffic::groups(patient) {
         Ok(groups) if groups.is_empty() => return Vec::new(),
@@ -186,24 +195,8 @@ fn is_for(path: &Path, url: &Url) -> bool {
         || path.hops.iter().any(|hop| hop.mark == Mark::Unseen && hop.kind != Kind::WebAcl)
 }
 
-/// `HTTPS:443`.
-fn listener_name(listener: &Listener) -> String {
-    format!(
-        "{}:{}",
-        listener.protocol.as_deref().unwrap_or("listener"),
-        listener.port.unwrap_or_default()
-    )
-}
-
 fn is_http(listener: &Listener) -> bool {
     matches!(listener.protocol.as_deref(), Some("HTTP" | "HTTPS"))
-}
-
-fn dns_name<'a>(patient: &Patient<'a>, balancer: &str) -> Option<&'a str> {
-    match patient.load_balancer(balancer) {
-        Ok(balancer) => balancer.and_then(|balancer| balancer.dns_name.as_deref()),
-        Err(_) => None,
-    }
 }
 
 /// The URL that a rule takes: of wildcards in its path nothing is left, which `*` takes too; one in
@@ -350,7 +343,7 @@ fn one_of_url(patient: &Patient, url: &Url) -> Path {
             };
         }
     };
-    let Some(listener) = listeners.iter().find(|listener| listener.port == Some(url.port)) else {
+    let Some(listener) = entry::listener_for(listeners, url) else {
         if draft.balancer(balancer).is_none() {
             return draft.done();
         }
@@ -365,9 +358,7 @@ fn one_of_url(patient: &Patient, url: &Url) -> Path {
     if draft.enter(listener).is_none() {
         return draft.done();
     }
-    if url.scheme == "https" && listener.protocol.as_deref() == Some("HTTP")
-        || url.scheme == "http" && matches!(listener.protocol.as_deref(), Some("HTTPS" | "TLS"))
-    {
+    if !entry::speaks(listener, url) {
         let speaks = listener_name(listener);
         draft.path.hops.pop();
         let says = format!("{speaks}, which does not speak {}", url.scheme);
@@ -384,36 +375,6 @@ fn one_of_url(patient: &Patient, url: &Url) -> Path {
         Err(blind) => return draft.hidden(Kind::Rule, blind),
     }
     draft.done()
-}
-
-/// The service's balancer that a URL is for: by its own name, by a rule that asks for the host, or,
-/// where nothing tells, one that listens on the port.
-pub(crate) fn balancer_for<'a>(patient: &Patient<'a>, url: &Url) -> Result<Option<&'a str>, Blind> {
-    let balancers = traffic::balancers(patient)?;
-    if let Some(named) = balancers.iter().find(|balancer| {
-        dns_name(patient, balancer).is_some_and(|name| name.eq_ignore_ascii_case(&url.host))
-    }) {
-        return Ok(Some(named));
-    }
-    if balancers.len() <= 1 {
-        return Ok(balancers.into_iter().next());
-    }
-    let mut listens = None;
-    for balancer in &balancers {
-        for listener in patient.listeners(balancer)? {
-            if patient
-                .rules(&listener.listener_arn)?
-                .iter()
-                .any(|rule| request::names_host(rule, &url.host))
-            {
-                return Ok(Some(balancer));
-            }
-            if listener.port == Some(url.port) {
-                listens = listens.or(Some(*balancer));
-            }
-        }
-    }
-    Ok(listens.or(balancers.into_iter().next()))
 }
 
 impl Hop {
@@ -791,7 +752,7 @@ mod tests {
         rules(&mut snapshot).insert(0, canary);
         let path = asked(&snapshot, "https://api.example.com/").remove(0);
         assert!(
-            drawn(&path).contains(&"✓ rule: rule 10: host api.example.com; rule 5 comes first for those with header X-Canary: 1".into()),
+            drawn(&path).contains(&"✓ rule: rule 10: host api.example.com; rule 5 comes first for those with header X-Canary".into()),
             "{:#?}",
             drawn(&path)
         );

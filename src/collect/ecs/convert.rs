@@ -8,7 +8,7 @@ use checks::snapshot::deployment::{
 use checks::snapshot::peers::{
     ClientAlias, ServiceConnect, ServiceConnectResource, ServiceConnectService, ServiceRegistry,
 };
-use checks::snapshot::service::{self, NetworkConfiguration};
+use checks::snapshot::service::{self, NetworkConfiguration, VpcLatticeConfiguration};
 use checks::snapshot::{
     Container, ContainerDefinition, Deployment, EnvironmentVariable, ExpressService, HealthCheck,
     ManagedResource, ManagedTargetGroup, PortMapping, Revision, RevisionSummary, Service,
@@ -158,7 +158,7 @@ fn deployment(from: types::Deployment) -> Deployment {
         created_at: time(from.created_at),
         updated_at: time(from.updated_at),
         rollout_state: text(from.rollout_state),
-        rollout_state_reason: from.rollout_state_reason,
+        rollout_state_reason: from.rollout_state_reason.as_deref().map(mask::reason),
         platform_version: from.platform_version,
         network_configuration: from.network_configuration.and_then(network_configuration),
         service_connect_configuration: from.service_connect_configuration.map(service_connect),
@@ -169,6 +169,15 @@ fn deployment(from: types::Deployment) -> Deployment {
             .map(|resource| ServiceConnectResource {
                 discovery_name: resource.discovery_name,
                 discovery_arn: resource.discovery_arn,
+            })
+            .collect(),
+        vpc_lattice_configurations: from
+            .vpc_lattice_configurations
+            .unwrap_or_default()
+            .into_iter()
+            .map(|lattice| VpcLatticeConfiguration {
+                target_group_arn: lattice.target_group_arn,
+                port_name: lattice.port_name,
             })
             .collect(),
     }
@@ -218,7 +227,7 @@ fn event(from: types::ServiceEvent) -> ServiceEvent {
     ServiceEvent {
         id: from.id.unwrap_or_default(),
         created_at: time(from.created_at),
-        message: from.message.unwrap_or_default(),
+        message: mask::reason(&from.message.unwrap_or_default()),
     }
 }
 
@@ -231,6 +240,7 @@ fn service_load_balancer(from: types::LoadBalancer) -> ServiceLoadBalancer {
             .and_then(|advanced| advanced.production_listener_rule.clone()),
         test_listener_rule: advanced.and_then(|advanced| advanced.test_listener_rule.clone()),
         target_group_arn: from.target_group_arn,
+        load_balancer_name: from.load_balancer_name,
         container_name: from.container_name,
         container_port: from.container_port,
     }
@@ -532,7 +542,7 @@ pub fn task(from: types::Task) -> Task {
         desired_status: from.desired_status.unwrap_or_default(),
         health_status: text(from.health_status),
         stop_code: text(from.stop_code),
-        stopped_reason: from.stopped_reason,
+        stopped_reason: from.stopped_reason.as_deref().map(mask::reason),
         availability_zone: from.availability_zone,
         created_at: time(from.created_at),
         pull_started_at: time(from.pull_started_at),
@@ -555,7 +565,7 @@ fn container(from: types::Container) -> Container {
         image_digest: from.image_digest,
         last_status: from.last_status,
         exit_code: from.exit_code,
-        reason: from.reason,
+        reason: from.reason.as_deref().map(mask::reason),
         health_status: text(from.health_status),
         private_ipv4_address: from
             .network_interfaces

@@ -43,7 +43,7 @@ crate::check! {
     title: "The load balancer is not active",
     severity: Critical,
     role: Cause,
-    explains: [DeploymentStuck],
+    explains: [DeploymentStuck, RolledBack, RollbackFailed],
     applies: [BehindLoadBalancer],
     reads: [DescribeServices, DescribeServiceRevisions, DescribeTargetGroups, DescribeLoadBalancers, DescribeSubnets],
     example: on fargate, |snapshot| {

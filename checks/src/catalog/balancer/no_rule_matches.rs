@@ -9,6 +9,7 @@ use crate::aws::url::Url;
 use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
 use crate::command::{Command, Word};
+use crate::facts::inbound::entry;
 use crate::facts::inbound::probe::{self, Leads};
 use crate::facts::inbound::request::{self, Takes};
 use crate::facts::inbound::traffic::{self, GroupState};
@@ -21,7 +22,6 @@ use crate::snapshot::deployment::IngressPath;
 use crate::snapshot::metric::Metric;
 use crate::snapshot::{Condition, Listener, Rule};
 use crate::text::parsed;
-use crate::views::request_path;
 use crate::{aws, hcl, words};
 
 crate::check! {
@@ -72,7 +72,7 @@ crate::check! {
     role: Cause,
     explains: [],
     reads: [
-        DescribeServices, DescribeServiceRevisions, DescribeTargetGroups, DescribeTargetHealth, DescribeListeners, DescribeRules, GetMetricData,
+        DescribeServices, DescribeServiceRevisions, DescribeTargetGroups, DescribeTargetHealth, DescribeLoadBalancers, DescribeListeners, DescribeRules, GetMetricData,
     ],
     example: on express, |snapshot| {
         let listener = snapshot.rules.0.keys().next().cloned();
@@ -151,7 +151,7 @@ fn of_url(patient: &Patient, findings: &mut Findings, url: &Url) -> Result<(), B
     if probed.is_some_and(|probe| probe::leads(probe) == Leads::Elsewhere) {
         return Ok(());
     }
-    let meant = request_path::balancer_for(patient, url)?;
+    let meant = entry::balancer_for(patient, url)?;
     let mut default = None;
     for (listener, rule) in traffic::all_rules(patient)?
         .into_iter()

@@ -11,6 +11,7 @@ use crate::facts::inbound::traffic::{self, Dead, GroupState, Way};
 use crate::finding::{Evidence, Finding, Kind, Remedy, Subject};
 use crate::patient::Patient;
 use crate::seen::Blind;
+use crate::snapshot::Target;
 use crate::text::count;
 
 crate::check! {
@@ -26,9 +27,12 @@ crate::check! {
     /// # How we tell
     ///
     /// Every group that the rule gives a weight above 0 has no registered target, or only unused or
-    /// draining ones, and the other half of the pair has a healthy target. While a deployment is
-    /// under way, that half must also get traffic from ECS's own rule: before the shift, waiting
-    /// there is normal.
+    /// draining ones, and the tasks are in another group: in the other half of the pair, or in a
+    /// group of the service that the rule gives weight 0. Its targets are healthy; or, if the newest
+    /// deployment succeeded, unhealthy, or unused for nothing but want of a rule, as after an update
+    /// of a stack that wrote the template's action into ECS's own rule. While a deployment is under
+    /// way, that group must also get traffic from ECS's own rule: before the shift, waiting there is
+    /// normal.
     ///
     /// # What to do
     ///
@@ -77,35 +81,118 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         if dead.is_empty() || dead.len() < way.live().count() {
             continue;
         }
-        let at_rest = findings
-            .see(rollout::under_way(patient))
-            .is_some_and(|deployment| deployment.is_none());
-        if let Some(serving) = findings.see(serving_half(patient, &ways, way, at_rest)).flatten() {
-            findings.add(finding(patient, &ways, way, &dead, serving)?);
+        let rest = findings.see(Rest::of(patient)).unwrap_or(Rest::None);
+        if let Some(serving) = findings.see(serving_half(patient, &ways, way, rest)).flatten() {
+            findings.add(finding(&ways, way, &dead, &serving));
         }
     }
     Ok(())
 }
 
-/// The half of the pair that has the tasks and should have the rule's traffic. Unless ECS is at
-/// rest, its own rule has to say so too.
+/// Whether ECS has left the tasks where they are.
+#[derive(Clone, Copy, PartialEq)]
+enum Rest {
+    /// A deployment is under way, or that is not known.
+    None,
+    /// The newest deployment failed, and may have left tasks where they never got traffic.
+    AfterFailure,
+    AfterSuccess,
+}
+
+impl Rest {
+    fn of(patient: &Patient) -> Result<Rest, Blind> {
+        Ok(match rollout::newest(patient)? {
+            Some(newest) if rollout::is_under_way(newest) => Rest::None,
+            Some(newest) if newest.status != "SUCCESSFUL" => Rest::AfterFailure,
+            // ECS forgets deployments after 90 days.
+            Some(_) | None => Rest::AfterSuccess,
+        })
+    }
+}
+
+/// The group that has the tasks and should have the rule's traffic: the other half of a pair, or a
+/// group of the service that the rule knows and gives no weight. Unless ECS is at rest, its own
+/// rule has to say so too. Tasks that do not answer may be why a deployment never moved the
+/// traffic to them: then the rule is none of the trouble.
 fn serving_half<'a>(
     patient: &Patient<'a>,
     ways: &[Way<'a>],
     way: &Way<'a>,
-    at_rest: bool,
-) -> Result<Option<&'a str>, Blind> {
+    rest: Rest,
+) -> Result<Option<Half<'a>>, Blind> {
     let live: BTreeSet<&str> = way.live().map(|share| share.group).collect();
+    let own = traffic::groups(patient)?;
+    let mut candidates: Vec<(&str, bool)> = Vec::new();
     for group in &live {
-        for half in traffic::pair(patient, group)?.into_iter().filter(|half| !live.contains(half)) {
-            if (at_rest || managed(ways, half).is_some())
-                && traffic::state(patient, half)? == GroupState::Serves
-            {
-                return Ok(Some(half));
-            }
+        candidates.extend(traffic::pair(patient, group)?.into_iter().map(|half| (half, true)));
+    }
+    candidates.extend(way.shares.iter().map(|share| (share.group, false)));
+    for (group, paired) in candidates {
+        let has_traffic = managed(ways, group).is_some();
+        if live.contains(group) || !own.contains(group) || (rest == Rest::None && !has_traffic) {
+            continue;
+        }
+        let targets = patient.targets(group)?;
+        let had_traffic = has_traffic || rest == Rest::AfterSuccess;
+        let has_tasks = match GroupState::of(targets) {
+            GroupState::Serves => true,
+            GroupState::FailsOpen => had_traffic,
+            GroupState::Unused => had_traffic && targets.iter().all(lacks_rule),
+            GroupState::Warming
+            | GroupState::Draining
+            | GroupState::Empty
+            | GroupState::Unknown => false,
+        };
+        if has_tasks {
+            return Ok(Some(Half { group, targets, paired }));
         }
     }
     Ok(None)
+}
+
+/// Where the tasks are.
+struct Half<'a> {
+    group: &'a str,
+    targets: &'a [Target],
+    /// It is the other half of the pair, rather than a group that the rule gives no weight.
+    paired: bool,
+}
+
+impl Half<'_> {
+    /// The state that most of its targets have, or should have: `2 healthy targets`.
+    fn words(&self) -> String {
+        let state = self.telling().map_or("healthy", |target| target.state.as_str());
+        let alike = self.targets.iter().filter(|target| target.state == state).count();
+        let name = traffic::group_name(self.group);
+        let who = if self.paired {
+            format!("The other half, {name},")
+        } else {
+            format!("Target group {name}, to which the rule gives no weight,")
+        };
+        match state {
+            "unused" => format!(
+                "{who} has {} and no rule that leads to it",
+                count(alike, "registered target")
+            ),
+            state => format!("{who} has {}", count(alike, &format!("{state} target"))),
+        }
+    }
+
+    /// The best target.
+    fn telling(&self) -> Option<&Target> {
+        ["healthy", "unavailable", "unhealthy", "unused"]
+            .into_iter()
+            .find_map(|state| self.targets.iter().find(|target| target.state == state))
+    }
+}
+
+/// Whether a target is unused for want of a rule, and for nothing else.
+fn lacks_rule(target: &Target) -> bool {
+    target.state == "unused"
+        && target
+            .description
+            .as_deref()
+            .is_some_and(|why| why.contains("not configured to receive traffic"))
 }
 
 /// ECS's own rule that gives a group traffic.
@@ -113,16 +200,9 @@ fn managed<'w, 'a>(ways: &'w [Way<'a>], group: &str) -> Option<&'w Way<'a>> {
     ways.iter().find(|way| way.managed && way.live().any(|share| share.group == group))
 }
 
-fn finding(
-    patient: &Patient,
-    ways: &[Way],
-    way: &Way,
-    dead: &[Dead],
-    serving: &str,
-) -> Result<Finding, Blind> {
+fn finding(ways: &[Way], way: &Way, dead: &[Dead], half: &Half) -> Finding {
     let why: Vec<String> = dead.iter().map(Dead::words).collect();
-    let healthy =
-        patient.targets(serving)?.iter().filter(|target| target.state == "healthy").count();
+    let serving = half.group;
     let reason = match managed(ways, serving) {
         Some(_) => "ECS moved the traffic there with its own rule, and leaves this one as it is.",
         None => "No deployment is under way that would move the traffic there.",
@@ -132,11 +212,7 @@ fn finding(
         way.name(),
         why.join("; ")
     );
-    let other_half = format!(
-        "The other half, {}, has {}. {reason}",
-        traffic::group_name(serving),
-        count(healthy, "healthy target")
-    );
+    let other_half = format!("{}. {reason}", half.words());
     let weights: Vec<(&str, i32)> = match managed(ways, serving) {
         Some(managed) => managed.shares.iter().map(|share| (share.group, share.weight)).collect(),
         None => [(serving, 100)]
@@ -156,21 +232,19 @@ fn finding(
     .cli(way.set_weights(&weights))
     .terraform(way.weights_in_terraform(&weights));
     let [weight, state] = dead[0].evidence(way.rule);
-    Ok(Subject::new(Kind::ListenerRule, &way.rule.rule_arn)
+    let telling = half.telling().map(|target| {
+        Evidence::new(Call::DescribeTargetHealth, serving, "TargetHealth.State", &target.state)
+    });
+    Subject::new(Kind::ListenerRule, &way.rule.rule_arn)
         .sick(claim, weight)
         .detail(other_half)
         .because(state)
         .because_all(dead.iter().skip(1).flat_map(|dead| dead.evidence(way.rule)))
-        .because(Evidence::new(
-            Call::DescribeTargetHealth,
-            serving,
-            "TargetHealth.State",
-            "healthy",
-        ))
+        .because_all(telling)
         .mend(remedy)
         .concerns(Kind::ListenerRule, &way.rule.rule_arn)
         .concerns(Kind::TargetGroup, serving)
-        .concerns_all(Kind::TargetGroup, dead.iter().map(|dead| dead.share.group)))
+        .concerns_all(Kind::TargetGroup, dead.iter().map(|dead| dead.share.group))
 }
 
 #[cfg(test)]
@@ -293,6 +367,71 @@ mod tests {
         let mut snapshot = (CHECK.example)();
         deploy(&mut snapshot);
         assert_eq!(exam(CHECK, &snapshot).findings.len(), 1);
+    }
+
+    /// A stack update wrote the template's group into ECS's own rule.
+    fn reset(half: Vec<Target>) -> Snapshot {
+        let mut snapshot = baseline::express();
+        let [live, idle] = express_groups();
+        rule(&mut snapshot, EXPRESS_HOST).actions = vec![forward(&[(&idle, 100)])];
+        snapshot.target_health.put(&live, half);
+        snapshot
+    }
+
+    fn unused(description: &str) -> Target {
+        Target {
+            reason: Some("Target.NotInUse".into()),
+            description: Some(description.into()),
+            ..target("10.0.1.21", 8080, "eu-west-2a", "unused")
+        }
+    }
+
+    #[test]
+    fn targets_that_are_unused_for_want_of_a_rule_are_where_it_should_lead() {
+        let no_rule = "Target group is not configured to receive traffic from the load balancer";
+        let snapshot = reset(vec![unused(no_rule)]);
+        let found = says(CHECK, &snapshot);
+        assert!(
+            found[0].contains("has 1 registered target and no rule that leads to it."),
+            "{found:?}"
+        );
+        let no_zone = "Target is in an Availability Zone that is not enabled for the load balancer";
+        assert!(says(CHECK, &reset(vec![unused(no_zone)])).is_empty(), "a rule would not help");
+        let mut deploying = snapshot;
+        deploy(&mut deploying);
+        assert!(says(CHECK, &deploying).is_empty(), "they wait for the shift");
+    }
+
+    #[test]
+    fn another_trouble_of_the_tasks_does_not_hide_the_rule() {
+        let failing = unhealthy("10.0.1.30", 8080, "Target.Timeout", "Request timed out");
+        let mut snapshot = reset(vec![failing]);
+        let found = says(CHECK, &snapshot);
+        assert!(found[0].contains("has 1 unhealthy target."), "{found:?}");
+        let service = snapshot.services[0].service_arn.clone();
+        let newest = &mut snapshot.service_deployments.change(&service).unwrap()[0];
+        newest.status = "ROLLBACK_FAILED".into();
+        assert!(
+            says(CHECK, &snapshot).is_empty(),
+            "they never answered, so ECS never moved the traffic"
+        );
+    }
+
+    #[test]
+    fn a_group_of_no_version_that_a_rule_kept_is_as_dead_as_a_half() {
+        let mut snapshot = (CHECK.example)();
+        let [live, idle] = express_groups();
+        let former = baseline::id::group("former");
+        rule(&mut snapshot, "www.example.com").actions =
+            vec![forward(&[(&live, 0), (&former, 100)])];
+        snapshot.target_health.put(&former, Vec::new());
+        deploy(&mut snapshot);
+        let found = exam(CHECK, &snapshot).findings;
+        assert!(found[0].says().contains("to which the rule gives no weight,"), "{found:?}");
+        rule(&mut snapshot, "www.example.com").actions =
+            vec![forward(&[(&live, 0), (&former, 100), (&idle, 0)])];
+        rule(&mut snapshot, EXPRESS_HOST).actions = vec![forward(&[(&idle, 100)])];
+        assert!(says(CHECK, &snapshot).is_empty(), "ECS is on its way elsewhere");
     }
 
     #[test]

@@ -43,7 +43,6 @@ crate::check! {
     role: Symptom,
     shows: NoTarget,
     explains: [BalancerAnswers503],
-    applies: [BehindLoadBalancer],
     reads: [DescribeServices, DescribeServiceRevisions, DescribeTargetGroups, DescribeListeners, DescribeRules, DescribeTargetHealth],
     example: on fargate, |snapshot| {
         snapshot.target_health.put(crate::baseline::id::group("api"), Vec::new());
@@ -51,6 +50,13 @@ crate::check! {
 }
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
+    // Whether something is registered behind a front that is not read, nobody knows.
+    for front in traffic::unread(patient) {
+        findings.see::<()>(Err(front.blind()));
+    }
+    if traffic::groups(patient)?.is_empty() {
+        return Err(NoAnswer::NotApplicable("no load balancer"));
+    }
     if rollout::just_began(patient) {
         return Ok(());
     }

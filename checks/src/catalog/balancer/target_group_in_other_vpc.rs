@@ -48,7 +48,7 @@ crate::check! {
     title: "The target group is in another network than the tasks",
     severity: High,
     role: Cause,
-    explains: [NoTarget, TooFewRunning, DeploymentStuck],
+    explains: [NoTarget, TooFewRunning, DeploymentStuck, RolledBack, RollbackFailed],
     applies: [BehindLoadBalancer],
     reads: [DescribeServices, DescribeServiceRevisions, DescribeTargetGroups, DescribeTargetHealth, DescribeLoadBalancers, DescribeSubnets, DescribeListeners, DescribeRules],
     example: on fargate, |snapshot| {

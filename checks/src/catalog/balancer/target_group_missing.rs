@@ -44,7 +44,7 @@ crate::check! {
     title: "The service's target group does not exist",
     severity: Critical,
     role: Cause,
-    explains: [NoTarget, TasksKeepStopping, TooFewRunning, DeploymentStuck],
+    explains: [NoTarget, TasksKeepStopping, TooFewRunning, DeploymentStuck, RolledBack, RollbackFailed],
     applies: [BehindLoadBalancer],
     reads: [DescribeServices, DescribeServiceRevisions, DescribeTargetGroups],
     example: on fargate, |snapshot| {

@@ -5,6 +5,7 @@ use jiff::SignedDuration;
 use crate::aws::event::{self, Event};
 use crate::aws::{rollback_reason, time};
 use crate::check::{Findings, NoAnswer};
+use crate::facts::deployment::version::{self, State, Version};
 use crate::facts::inbound::traffic;
 use crate::finding::{Kind, Remedy, Subject};
 use crate::patient::Patient;
@@ -44,9 +45,9 @@ crate::check! {
     title: "ECS may not register the service's targets",
     severity: Critical,
     role: Cause,
-    explains: [NoTarget, TooFewRunning, DeploymentStuck],
+    explains: [NoTarget, TooFewRunning, DeploymentStuck, RolledBack, RollbackFailed],
     applies: [BehindLoadBalancer],
-    reads: [DescribeServices, DescribeServiceRevisions],
+    reads: [DescribeServices, DescribeServiceDeployments, DescribeServiceRevisions, DescribeTasks],
     example: on fargate, |snapshot| {
         use crate::baseline::{id, say};
         let group = id::group("api");
@@ -59,8 +60,9 @@ crate::check! {
 const RECENT: SignedDuration = SignedDuration::from_mins(30);
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
+    let versions = findings.see(version::troubled(patient)).unwrap_or_default();
     for group in traffic::groups(patient)? {
-        let Some((event, error)) = refusal(patient, group) else { continue };
+        let Some((event, error)) = refusal(patient, &versions, group) else { continue };
         let Some(denied) = rollback_reason::denied(error) else { continue };
         let name = traffic::group_name(group);
         let action = denied.action.unwrap_or("elasticloadbalancing:RegisterTargets");
@@ -102,15 +104,25 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     Ok(())
 }
 
-/// The newest event about registration in a group, if it is a failure of today; events come newest
-/// first.
-fn refusal<'a>(patient: &Patient<'a>, group: &str) -> Option<(&'a ServiceEvent, &'a str)> {
+/// The newest event about registration in a group, if it is a failure of today, or of a version
+/// that ECS gave up and no later one has taken the place of; events come newest first.
+fn refusal<'a>(
+    patient: &Patient<'a>,
+    versions: &[Version],
+    group: &str,
+) -> Option<(&'a ServiceEvent, &'a str)> {
     let recent = time::before(patient.now(), RECENT);
+    let given_up = versions
+        .iter()
+        .filter(|version| version.state != State::Current)
+        .filter_map(|version| version.began)
+        .min();
+    let since = given_up.map_or(recent, |began| began.min(recent));
     let events = patient
         .service()
         .events
         .iter()
-        .take_while(|event| event.created_at.is_none_or(|at| at >= recent));
+        .take_while(|event| event.created_at.is_none_or(|at| at >= since));
     let newest =
         events.map(|event| (event, event::read(&event.message))).find(|(_, read)| match read {
             Event::Registered { group: named, .. }

@@ -43,7 +43,7 @@ crate::check! {
     title: "The target group's type does not fit the network mode",
     severity: High,
     role: Cause,
-    explains: [NoTarget, TooFewRunning, DeploymentStuck],
+    explains: [NoTarget, TooFewRunning, DeploymentStuck, RolledBack, RollbackFailed],
     applies: [BehindLoadBalancer],
     reads: [DescribeServices, DescribeServiceRevisions, DescribeTargetGroups, DescribeTaskDefinition],
     example: on fargate, |snapshot| {

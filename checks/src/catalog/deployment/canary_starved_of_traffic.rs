@@ -2,13 +2,15 @@
 //! judge by, it does not go on. AWS does not document why; so it is said to be likely, and only
 //! where nothing else holds it.
 
+use std::collections::BTreeSet;
+
 use jiff::{SignedDuration, Timestamp};
 
 use crate::aws::time::{after, age, before, words};
 use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
 use crate::facts::deployment::rollout::{self, Strategy};
-use crate::facts::inbound::traffic;
+use crate::facts::inbound::traffic::{self, Way};
 use crate::finding::{Evidence, Kind, Remedy, Subject};
 use crate::hcl;
 use crate::patient::Patient;
@@ -16,6 +18,7 @@ use crate::seen::Blind;
 use crate::snapshot::ServiceDeployment;
 use crate::snapshot::metric::Metric;
 use crate::snapshot::service::DeploymentConfiguration;
+use crate::text::and_list;
 
 crate::check! {
     /// A canary or linear deployment should have gone on by now, but the service gets next to no
@@ -55,7 +58,7 @@ crate::check! {
     role: Cause,
     explains: [DeploymentStuck],
     applies: [DeployedByEcs],
-    reads: [DescribeServices, DescribeServiceDeployments, DescribeServiceRevisions, DescribeAlarms, GetMetricData],
+    reads: [DescribeServices, DescribeServiceDeployments, DescribeServiceRevisions, DescribeAlarms, GetMetricData, DescribeTargetGroups, DescribeListeners, DescribeRules],
     example: on express, |snapshot| {
         use crate::baseline::{express_groups, minutes_ago, roll_out};
         use crate::snapshot::Series;
@@ -108,15 +111,18 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         if requests == 1.0 { "1 request".to_owned() } else { format!("{requests} requests") }
     );
     let alarms = alarm_states(patient, findings, deployment);
+    let elsewhere = findings.see(elsewhere(patient)).unwrap_or_default();
     findings.add(
         Subject::new(Kind::Deployment, &deployment.service_deployment_arn)
             .sick(claim, rollout::evidence(deployment, "lifecycleStage", stage))
             .detail(detail)
+            .detail(elsewhere_words(&elsewhere))
             .because_all(
                 deployment.updated_at.map(|at| rollout::evidence(deployment, "updatedAt", at)),
             )
             .because_all(values)
             .because_all(alarms)
+            .because_all(elsewhere.iter().flat_map(led_away))
             .mend(remedy(patient, deployment))
             .concerns_all(Kind::TaskDefinition, brings),
     );
@@ -163,6 +169,43 @@ fn requests(patient: &Patient, from: Timestamp) -> Result<(f64, Vec<Evidence>), 
         );
     }
     Ok((sum, evidence))
+}
+
+/// Ways in whose rule gives all weight to groups that are no longer the service's: their requests
+/// do not count for the deployment.
+fn elsewhere<'a>(patient: &Patient<'a>) -> Result<Vec<Way<'a>>, Blind> {
+    let own = traffic::groups(patient)?;
+    let mut ways = traffic::ways(patient)?;
+    ways.retain(|way| way.live().count() > 0 && !way.live().any(|share| own.contains(share.group)));
+    Ok(ways)
+}
+
+fn elsewhere_words(ways: &[Way]) -> String {
+    if ways.is_empty() {
+        return String::new();
+    }
+    let names: BTreeSet<String> = ways.iter().map(Way::name).collect();
+    let groups: BTreeSet<&str> = ways
+        .iter()
+        .flat_map(|way| way.live().map(|share| traffic::group_name(share.group)))
+        .collect();
+    let noun = if groups.len() == 1 { "target group" } else { "target groups" };
+    format!(
+        "Requests for {} do not reach it: they go to {noun} {}, which the service does not have.",
+        and_list(names),
+        and_list(groups)
+    )
+}
+
+/// The hosts that a rule is for, and the weight with which it leads away.
+fn led_away(way: &Way) -> Vec<Evidence> {
+    let of_rule =
+        |field, value: &str| Evidence::new(Call::DescribeRules, &way.rule.rule_arn, field, value);
+    let hosts = way.hosts().map(|host| of_rule("Conditions.Values", host));
+    let weights = way
+        .live()
+        .map(|share| of_rule("ForwardConfig.TargetGroups.Weight", &share.weight.to_string()));
+    hosts.chain(weights).collect()
 }
 
 /// What its alarms say, and since when.
@@ -257,6 +300,29 @@ mod tests {
             snapshot.metrics.put(Metric::GroupRequests.of(&group), minutes(0.5));
             assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Sick);
         }
+    }
+
+    #[test]
+    fn says_whose_requests_go_elsewhere() {
+        use crate::baseline::{express_groups, forward, host_rule, id};
+        let [live, _] = express_groups();
+        let with = |weights: &[(&str, i32)]| {
+            let mut snapshot = (CHECK.example)();
+            let listener = snapshot.rules.0.keys().next().cloned().unwrap();
+            let rule = host_rule("rule", "10", "www.example.com", forward(weights));
+            snapshot.rules.change(&listener).unwrap().insert(1, rule);
+            says(CHECK, &snapshot).remove(0)
+        };
+        let former = id::group("former");
+        let said = with(&[(&live, 0), (&former, 100)]);
+        assert!(
+            said.ends_with(
+                "Requests for www.example.com do not reach it: they go to target group former, \
+                 which the service does not have."
+            ),
+            "{said}"
+        );
+        assert!(!with(&[(&live, 100), (&former, 0)]).contains("www.example.com"));
     }
 
     #[test]

@@ -39,7 +39,7 @@ crate::check! {
     /// `deployment_stuck`,
     /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/deployment-circuit-breaker.html>
     title: "The circuit breaker is off, and no alarm rolls back",
-    severity: Medium,
+    severity: Low,
     role: Risk,
     explains: [],
     applies: [DeployedByEcs],

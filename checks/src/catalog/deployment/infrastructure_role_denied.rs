@@ -50,7 +50,7 @@ crate::check! {
     title: "ECS may not manage what the deployment needs",
     severity: High,
     role: Cause,
-    explains: [DeploymentStuck, RolledBack, RollbackFailed],
+    explains: [TooFewRunning, DeploymentStuck, RolledBack, RollbackFailed],
     applies: [DeployedByEcs],
     reads: [DescribeServices, DescribeServiceDeployments, DescribeServiceRevisions, SimulatePrincipalPolicy],
     example: on express, |snapshot| {
@@ -105,10 +105,11 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         }
     }
     let Some(revision) = managed::revision(patient)? else { return Ok(()) };
+    let resources = managed::resources(revision);
+    let waiting = managed::waiting(&resources);
     let mut told: Vec<Denied> = Vec::new();
-    for resource in managed::resources(revision)
-        .into_iter()
-        .filter(|resource| matches!(resource.status, "PROVISIONING" | "FAILED"))
+    for resource in
+        resources.iter().filter(|resource| matches!(resource.status, "PROVISIONING" | "FAILED"))
     {
         let settled = resource.updated_at.is_none_or(|at| age(patient.now(), at) >= SETTLED);
         let Some(denied) = resource
@@ -123,7 +124,8 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         let Some(status) = evidence.next() else { continue };
         let finding =
             finding(patient, resource.subject(revision), denied, &resource.name(), status)
-                .because_all(evidence);
+                .because_all(evidence)
+                .detail(managed::waiting_words(&waiting));
         let text = resource.reason.unwrap_or_default();
         let finding = refusal::settle(
             patient,

@@ -27,7 +27,9 @@ crate::check! {
     /// `ecsManagedResources` of the revision that the newest deployment brings: load balancer,
     /// certificate, listener, rule, target groups, security groups, scaling, alarms and log groups.
     /// `FAILED` counts at once; `PROVISIONING` after 15 minutes without a change, for a certificate
-    /// or a balancer takes some. A refusal by IAM is told by `infrastructure_role_denied`.
+    /// or a balancer takes some. What gives no reason and is `PROVISIONING` beside one that failed
+    /// waits for that one, and is named with it. A refusal by IAM is told by
+    /// `infrastructure_role_denied`.
     ///
     /// # What to do
     ///
@@ -48,7 +50,7 @@ crate::check! {
     title: "A resource that ECS manages for the service failed or is stuck",
     severity: High,
     role: Cause,
-    explains: [DeploymentStuck, RolledBack, RollbackFailed],
+    explains: [TooFewRunning, DeploymentStuck, RolledBack, RollbackFailed],
     reads: [DescribeServices, DescribeServiceDeployments, DescribeServiceRevisions],
     example: on express, |snapshot| {
         use crate::baseline::{minutes_ago, roll_out};
@@ -70,8 +72,10 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         return Err(NoAnswer::NotApplicable("ECS manages resources for Express services only"));
     }
     let Some(revision) = managed::revision(patient)? else { return Ok(()) };
-    for resource in managed::resources(revision) {
-        let Some(state) = trouble(patient, revision, &resource) else { continue };
+    let resources = managed::resources(revision);
+    let waiting = managed::waiting(&resources);
+    for resource in resources.iter().filter(|resource| !waiting.contains(resource)) {
+        let Some(state) = trouble(patient, revision, resource) else { continue };
         let why = resource.reason.map_or_else(
             || "ECS gives no reason".to_owned(),
             |reason| format!("ECS says: \"{}\"", reason.trim_end_matches('.')),
@@ -87,6 +91,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
                 .subject(revision)
                 .sick(format!("the {name} that ECS manages for the service {state}"), first)
                 .detail(format!("{why}."))
+                .detail(managed::waiting_words(&waiting))
                 .because_all(evidence)
                 .mend(Remedy::new("Mend what ECS says of it; ECS tries again by itself.").cli(see))
                 .since(resource.updated_at)
@@ -150,6 +155,46 @@ mod tests {
         };
         assert_eq!(exam(CHECK, &provisioning(14)).outcome, Outcome::Healthy);
         assert_eq!(exam(CHECK, &provisioning(16)).outcome, Outcome::Sick);
+    }
+
+    /// The others with which the resource that failed is made.
+    fn all_wait(snapshot: &mut Snapshot) {
+        let newest = snapshot.services[0].current_service_revisions[0].clone();
+        let path = &mut snapshot.revisions.change(&newest).unwrap().ingress_paths[0];
+        for resource in [&mut path.listener, &mut path.rule].into_iter().flatten() {
+            resource.status = Some("PROVISIONING".into());
+            resource.status_reason = None;
+            resource.updated_at = Some(minutes_ago(30));
+        }
+    }
+
+    #[test]
+    fn what_waits_behind_a_failure_is_named_with_it_and_no_trouble_of_its_own() {
+        let mut snapshot = example(|_| ());
+        all_wait(&mut snapshot);
+        let found = says(CHECK, &snapshot);
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert!(
+            found[0]
+                .ends_with("The listener and the listener rule are still PROVISIONING behind it."),
+            "{found:?}"
+        );
+    }
+
+    #[test]
+    fn behind_a_refusal_too() {
+        let mut snapshot = (super::super::infrastructure_role_denied::CHECK.example)();
+        all_wait(&mut snapshot);
+        assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy);
+        let denied = says(super::super::infrastructure_role_denied::CHECK, &snapshot);
+        assert!(denied[0].contains("are still PROVISIONING behind it."), "{denied:?}");
+    }
+
+    #[test]
+    fn where_nothing_failed_whatever_is_late_is_a_trouble() {
+        let mut snapshot = example(|certificate| certificate.status = Some("ACTIVE".into()));
+        all_wait(&mut snapshot);
+        assert_eq!(says(CHECK, &snapshot).len(), 2);
     }
 
     #[test]

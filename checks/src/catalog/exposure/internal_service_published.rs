@@ -66,7 +66,7 @@ crate::check! {
     /// `calls_sibling_over_internet`, `balancer_open_to_world`,
     /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/service-connect.html>
     title: "A service for siblings is likely open to the internet",
-    severity: Low,
+    severity: Medium,
     role: Risk,
     explains: [],
     applies: [BehindLoadBalancer],

@@ -2,6 +2,7 @@
 //! which is gone. It speaks only where a stopped task's reason proves that the network is the
 //! trouble: a private subnet without a way out is fine as long as endpoints serve it.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use crate::call::Call;
@@ -9,8 +10,10 @@ use crate::check::{Findings, NoAnswer};
 use crate::facts::network::egress_path::{self, Journey, Stop};
 use crate::facts::network::route;
 use crate::finding::{Evidence, Finding, Kind, Remedy, Subject};
+use crate::hcl::Hcl;
 use crate::patient::Patient;
 use crate::snapshot::{NatGateway, RouteTable};
+use crate::text::and_list;
 use crate::{aws, hcl};
 
 crate::check! {
@@ -80,15 +83,25 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     let journeys = egress_path::failed(patient, findings);
     let mut stops = Vec::new();
     for journey in &journeys {
-        // Where an endpoint was meant to be the way, that is the trouble.
+        // Where an endpoint was meant to be the way, or its name was, that is the trouble.
         if findings.see(journey.unfit(patient)).is_some_and(|unfit| unfit.is_none())
+            && findings.see(journey.names_off(patient)).is_some_and(|dns| dns.is_none())
             && let Some((table, stop)) = findings.see(journey.stop(patient)).flatten()
             && !matches!(stop, Stop::NoPublicAddress(_))
         {
-            stops.push((journey, table.route_table_id.clone(), (table, stop)));
+            let at = format!("{} {}", kind(&stop), whom(journey));
+            stops.push((journey, at, (table, stop)));
         }
     }
-    for (journeys, (table, stop)) in egress_path::together(stops) {
+    let table_of: BTreeMap<&str, &RouteTable> =
+        stops.iter().map(|(journey, _, (table, _))| (journey.stranded.subnet, *table)).collect();
+    for (journeys, (_, stop)) in egress_path::together(stops) {
+        let mut tables: Vec<&RouteTable> = Vec::new();
+        for table in journeys.iter().filter_map(|journey| table_of.get(journey.stranded.subnet)) {
+            if !tables.iter().any(|known| known.route_table_id == table.route_table_id) {
+                tables.push(table);
+            }
+        }
         // An app's own connections are not to what tasks need to start. That there is no endpoint for
         // that is only said where it is so.
         let by_start = journeys.iter().find(|journey| journey.stranded.dialled.is_none());
@@ -97,32 +110,62 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
             .is_some_and(|has| !has);
         let endpoints = by_start.and_then(|journey| findings.see(journey.other_endpoints(patient)));
         let endpoints = endpoints.filter(|_| lacks_endpoint).unwrap_or_default();
-        findings.add(finding(patient, &journeys, table, stop, endpoints));
+        findings.add(finding(patient, &journeys, &tables, stop, endpoints));
     }
     Ok(())
+}
+
+/// What tells one trouble from another, in however many route tables it is: that there is no way,
+/// or that the way leads to this one gateway.
+fn kind(stop: &Stop) -> String {
+    match stop {
+        Stop::Nowhere | Stop::NoPublicAddress(_) => "nowhere".to_owned(),
+        Stop::Blackhole(route) => {
+            format!("blackhole {}", route.target.as_deref().unwrap_or_default())
+        }
+        Stop::DeadNat(_, gateway) | Stop::NatWithoutWay(gateway, _) => {
+            format!("gateway {}", gateway.nat_gateway_id)
+        }
+    }
+}
+
+/// What an app calls is told apart from what tasks need to start: each address inside by itself, all
+/// that is outside together.
+fn whom(journey: &Journey) -> String {
+    match &journey.stranded.dialled {
+        Some(_) if journey.is_inside() => journey.destination(),
+        Some(_) => "what the app calls outside".to_owned(),
+        None => String::new(),
+    }
 }
 
 fn finding(
     patient: &Patient,
     journeys: &[&Journey],
-    table: &RouteTable,
+    tables: &[&RouteTable],
     stop: Stop,
     endpoints: Vec<Evidence>,
 ) -> Finding {
-    let (subnets, id) = (egress_path::subnet_words(journeys), table.route_table_id.as_str());
+    let subnets = egress_path::subnet_words(journeys);
+    let ids: Vec<&str> = tables.iter().map(|table| table.route_table_id.as_str()).collect();
+    let noun = if ids.len() == 1 { "route table" } else { "route tables" };
+    let named = format!("{noun} {}", and_list(ids.iter().copied()));
     let to = journeys[0].destination();
-    let of_table = |field, value: &str| Evidence::new(Call::DescribeRouteTables, id, field, value);
+    let of_tables = |field: &'static str, value: &str| -> Vec<Evidence> {
+        ids.iter().map(|id| Evidence::new(Call::DescribeRouteTables, id, field, value)).collect()
+    };
     let of_gateway = |gateway: &NatGateway, field, value: &str| {
         Evidence::new(Call::DescribeNatGateways, &gateway.nat_gateway_id, field, value)
     };
-    let mut evidence = route::destinations(table);
+    let mut evidence: Vec<Evidence> =
+        tables.iter().flat_map(|table| route::destinations(table)).collect();
     let (claim, verb) = match stop {
         Stop::Blackhole(route) => {
             let target = route.target.as_deref().unwrap_or("its target");
-            evidence.insert(0, of_table("Routes.State", "blackhole"));
+            evidence.splice(0..0, of_tables("Routes.State", "blackhole"));
             (
                 format!(
-                    "the route of {subnets} {to} leads to {target}, which is gone: a blackhole in route table {id}"
+                    "the route of {subnets} {to} leads to {target}, which is gone: a blackhole in {named}"
                 ),
                 "replace-route",
             )
@@ -133,10 +176,8 @@ fn finding(
                 .as_deref()
                 .map(|message| format!(" ({})", message.trim_end_matches('.')))
                 .unwrap_or_default();
-            evidence = vec![
-                of_table("Routes.Target", &gateway.nat_gateway_id),
-                of_gateway(gateway, "State", &gateway.state),
-            ];
+            evidence = of_tables("Routes.Target", &gateway.nat_gateway_id);
+            evidence.push(of_gateway(gateway, "State", &gateway.state));
             evidence.extend(
                 gateway
                     .failure_message
@@ -146,17 +187,15 @@ fn finding(
             let name = &gateway.nat_gateway_id;
             (
                 format!(
-                    "the way out of {subnets} is NAT gateway {name} in route table {id}, and its state is {}{why}",
+                    "the way out of {subnets} is NAT gateway {name} in {named}, and its state is {}{why}",
                     gateway.state
                 ),
                 "replace-route",
             )
         }
         Stop::NatWithoutWay(gateway, home) => {
-            evidence = vec![
-                of_table("Routes.Target", &gateway.nat_gateway_id),
-                of_gateway(gateway, "SubnetId", home),
-            ];
+            evidence = of_tables("Routes.Target", &gateway.nat_gateway_id);
+            evidence.push(of_gateway(gateway, "SubnetId", home));
             let name = &gateway.nat_gateway_id;
             (
                 format!(
@@ -172,16 +211,17 @@ fn finding(
                 .map(|need| format!(", and the VPC has no endpoint for {}", need.word()))
                 .unwrap_or_default();
             evidence.extend(endpoints);
-            let verb = if journeys.len() == 1 { "has" } else { "have" };
+            let has = |several: bool| if several { "have" } else { "has" };
+            let (verb, none) = (has(subnets.starts_with("subnets")), has(ids.len() > 1));
             (
-                format!("{subnets} {verb} no route {to}: route table {id} has none{no_endpoint}"),
+                format!("{subnets} {verb} no route {to}: {named} {none} none{no_endpoint}"),
                 "create-route",
             )
         }
     };
     let about = Subject::new(Kind::Subnet, journeys[0].stranded.subnet);
     if let Some(address) = journeys[0].stranded.address().filter(|_| journeys[0].is_inside()) {
-        let remedy = inside(id, verb, address);
+        let remedy = inside(ids[0], verb, address);
         return egress_path::finding(patient, about, journeys, &claim)
             .because_all(evidence)
             .mend(remedy);
@@ -197,22 +237,15 @@ fn finding(
             "ec2 create-nat-gateway --subnet-id $PUBLIC_SUBNET_ID --allocation-id $ALLOCATION_ID"
         ));
     }
-    let remedy = remedy
-        .cli(aws!(
+    for id in &ids {
+        remedy = remedy.cli(aws!(
             "ec2 {} --route-table-id {} --destination-cidr-block 0.0.0.0/0 \
              --nat-gateway-id $NAT_GATEWAY_ID",
             verb,
             id
-        ))
-        .terraform(hcl!(
-            r#"
-            resource "aws_route" "out" {
-              route_table_id         = {}
-              destination_cidr_block = "0.0.0.0/0"
-              nat_gateway_id         = aws_nat_gateway.this.id
-            }"#,
-            id
         ));
+    }
+    let remedy = remedy.terraform(in_terraform(&ids));
     egress_path::finding(patient, about, journeys, &claim).because_all(evidence).mend(remedy)
 }
 
@@ -236,6 +269,30 @@ fn inside(table: &str, verb: &str, address: IpAddr) -> Remedy {
         }"#,
         table
     ))
+}
+
+fn in_terraform(tables: &[&str]) -> Hcl {
+    match tables {
+        [id] => hcl!(
+            r#"
+            resource "aws_route" "out" {
+              route_table_id         = {}
+              destination_cidr_block = "0.0.0.0/0"
+              nat_gateway_id         = aws_nat_gateway.this.id
+            }"#,
+            id
+        ),
+        several => hcl!(
+            r#"
+            resource "aws_route" "out" {
+              for_each               = toset({})
+              route_table_id         = each.value
+              destination_cidr_block = "0.0.0.0/0"
+              nat_gateway_id         = aws_nat_gateway.this.id
+            }"#,
+            several.to_vec()
+        ),
+    }
 }
 
 #[cfg(test)]
@@ -408,6 +465,55 @@ mod tests {
         let mut snapshot = (CHECK.example)();
         snapshot.route_tables.change("vpc-1").unwrap()[0].subnet_ids.clear();
         assert_eq!(says(CHECK, &snapshot).len(), 1);
+    }
+
+    /// The subnets have a table each, as CDK makes them, and tasks failed in both.
+    fn in_two_subnets(route: Option<Route>) -> Snapshot {
+        let mut snapshot = (CHECK.example)();
+        let tables = snapshot.route_tables.change("vpc-1").unwrap();
+        let mut other = tables[0].clone();
+        other.route_table_id = "rtb-other".into();
+        other.subnet_ids = vec!["subnet-0b2".into()];
+        tables[0].subnet_ids.retain(|subnet| subnet != "subnet-0b2");
+        tables.push(other);
+        tables.iter_mut().for_each(|table| table.routes.extend(route.clone()));
+        let arn = snapshot.services[0].service_arn.clone();
+        let stopped = snapshot.stopped_tasks.change(&arn).unwrap();
+        stopped[0].subnet_id = Some("subnet-0b2".into());
+        snapshot
+    }
+
+    #[test]
+    fn the_same_want_in_two_route_tables_is_one_trouble() {
+        let exam = exam(CHECK, &in_two_subnets(None));
+        assert_eq!(exam.findings.len(), 1);
+        let said = exam.findings[0].says();
+        assert!(
+            said.starts_with("Subnets subnet-0a1 and subnet-0b2 have no route to 52.94.53.1"),
+            "{said}"
+        );
+        for table in ["rtb-private", "rtb-other"] {
+            assert!(said.contains(table), "{said}");
+            let mends = |command: &String| command.contains(&format!("--route-table-id {table} "));
+            assert!(exam.findings[0].remedy.shell().iter().any(mends), "{table}");
+        }
+    }
+
+    #[test]
+    fn one_gateway_that_is_gone_is_one_trouble_and_two_are_two() {
+        let route = |target: &str| Route {
+            destination: "0.0.0.0/0".into(),
+            target: Some(target.into()),
+            state: Some("blackhole".into()),
+        };
+        let mut snapshot = in_two_subnets(Some(route("nat-0dead")));
+        let found = says(CHECK, &snapshot);
+        assert_eq!(found.len(), 1, "{found:?}");
+        let tables = snapshot.route_tables.change("vpc-1").unwrap();
+        let last = tables.last_mut().unwrap().routes.last_mut().unwrap();
+        *last = route("nat-1dead");
+        let found = says(CHECK, &snapshot);
+        assert_eq!(found.len(), 2, "{found:?}");
     }
 
     #[test]

@@ -70,12 +70,14 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     let journeys = egress_path::failed(patient, findings);
     let mut stops = Vec::new();
     for journey in &journeys {
-        // Where an endpoint was meant to be the way, that is the trouble.
+        // Where an endpoint was meant to be the way, or its name was, that is the trouble.
         if findings.see(journey.unfit(patient)).is_some_and(|unfit| unfit.is_none())
+            && findings.see(journey.names_off(patient)).is_some_and(|dns| dns.is_none())
             && let Some((table, Stop::NoPublicAddress(route))) =
                 findings.see(journey.stop(patient)).flatten()
         {
-            stops.push((journey, table.route_table_id.clone(), (table, route)));
+            // Public subnets have the same gateway, in a table each or in one.
+            stops.push((journey, route.target.clone().unwrap_or_default(), (table, route)));
         }
     }
     for (journeys, (table, route)) in egress_path::together(stops) {

@@ -162,6 +162,13 @@ mod tests {
             says(CHECK, &snapshot)[0]
                 .starts_with("enableDnsHostnames of VPC vpc-1 is off, so the private name of its endpoint does not count, and tasks ask 52.94.53.1.")
         );
+        // That they have no route there is how it should be, with or without a public subnet.
+        for table in snapshot.route_tables.change("vpc-1").unwrap() {
+            table.routes.retain(|route| route.destination != "0.0.0.0/0");
+        }
+        assert!(says(super::super::no_route_out::CHECK, &snapshot).is_empty());
+        snapshot.vpc_dns.change("vpc-1").unwrap().enable_dns_hostnames = true;
+        assert!(says(CHECK, &snapshot).is_empty());
     }
 
     #[test]

@@ -25,7 +25,9 @@ crate::check! {
     /// `desiredCount` and `runningCount` are 0, and the service has a target group. A service
     /// without one, such as a worker, is left alone: nobody waits for it. Where the service has
     /// auto scaling, its activities tell whether a schedule or a policy set it to 0, and its
-    /// scheduled actions whether one sets a minimum again.
+    /// scheduled actions whether one sets a minimum again. Where a scheduled action set it to 0 and
+    /// another one, that recurs, sets a minimum again, somebody meant it: then it is a note with
+    /// both names, and so is what follows from it.
     ///
     /// # What to do
     ///
@@ -75,6 +77,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         .filter(|deployment| deployment.rollout_state.as_deref() == Some("COMPLETED"));
     let mut details = Vec::new();
     let mut evidence = Vec::new();
+    let mut meant = false;
     let bounds = findings.see(scaling::target(patient)).flatten();
     if let Some(bounds) = bounds {
         let activities = findings.see(scaling::activities(patient)).unwrap_or_default();
@@ -82,6 +85,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
             newest.description.trim_end_matches('.').ends_with("desired count to 0")
         });
         details.extend(set.map(|set| who_set_it(patient, set, activities)));
+        meant = set.is_some_and(|set| scheduled(set, activities).is_some());
         evidence.push(scaling::evidence(patient, "MinCapacity", bounds.min_capacity));
         evidence.extend(
             set.map(|set| scaling::did(set, "ScalingActivities.Description", &set.description)),
@@ -93,6 +97,9 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         let again = findings
             .see(patient.scheduled_actions())
             .map(|actions| actions.iter().find(|action| action.min_capacity.unwrap_or(0) > 0));
+        let is_suspended =
+            bounds.is_some_and(|bounds| bounds.suspended_state.scheduled_scaling_suspended);
+        meant &= again.flatten().is_some_and(is_recurring) && !is_suspended;
         details.push(what_brings_it_back(again));
         let schedule = |action: &ScheduledAction| {
             Evidence::new(
@@ -116,7 +123,8 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
                 completed.map(|_| patient.evidence("deployments.rolloutState", "COMPLETED")),
             )
             .because_all(evidence)
-            .mend(remedy(patient, bounds)),
+            .mend(remedy(patient, bounds))
+            .meant_if(meant),
     );
     Ok(())
 }
@@ -124,16 +132,29 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
 /// `Auto scaling did that 31 h ago (scheduled action weekend).` A schedule changes the bounds, and
 /// these the count.
 fn who_set_it(patient: &Patient, set: &ScalingActivity, activities: &[ScalingActivity]) -> String {
-    let near = |other: &ScalingActivity| match (other.start_time, set.start_time) {
-        (Some(other), Some(set)) => set.duration_since(other).abs() <= time::MINUTE * 5,
-        _ => false,
-    };
-    let scheduled =
-        activities.iter().find(|other| other.cause.starts_with("scheduled action") && near(other));
+    let scheduled = scheduled(set, activities);
     let ago = set.start_time.map_or_else(String::new, |at| {
         format!(" {} ago", time::words(time::age(patient.now(), at)))
     });
     format!("Auto scaling did that{ago} ({}).", scheduled.unwrap_or(set).moved_by())
+}
+
+/// The activity of a scheduled action that set the count, or the bounds that set it.
+fn scheduled<'a>(
+    set: &'a ScalingActivity,
+    activities: &'a [ScalingActivity],
+) -> Option<&'a ScalingActivity> {
+    let near = |other: &ScalingActivity| match (other.start_time, set.start_time) {
+        (Some(other), Some(set)) => set.duration_since(other).abs() <= time::MINUTE * 5,
+        _ => false,
+    };
+    activities.iter().find(|other| other.cause.starts_with("scheduled action") && near(other))
+}
+
+/// Whether an action comes again, as those of nights and weekends do: what was to happen once may
+/// have been missed.
+fn is_recurring(action: &ScheduledAction) -> bool {
+    ["cron(", "rate("].iter().any(|kind| action.schedule.starts_with(kind))
 }
 
 /// A policy needs something to measure; a schedule does not.
@@ -201,7 +222,7 @@ fn remedy(patient: &Patient, bounds: Option<&ScalableTarget>) -> Remedy {
 mod tests {
     use super::*;
     use crate::baseline;
-    use crate::diagnosis::diagnose;
+    use crate::diagnosis::{Diagnosis, Standing, Verdict, diagnose};
     use crate::exam::Outcome;
     use crate::patient::Intent;
     use crate::snapshot::Snapshot;
@@ -269,6 +290,52 @@ mod tests {
         };
         snapshot.scheduled_actions.put(arn, vec![morning]);
         assert!(says(CHECK, &snapshot)[0].ends_with("Scheduled action morning sets a minimum of 2 again: cron(0 6 ? * MON-FRI *) Europe/London."));
+    }
+
+    /// At zero by a schedule, with these actions.
+    fn with_actions(actions: Vec<ScheduledAction>) -> Diagnosis {
+        let mut snapshot = by_schedule();
+        let arn = snapshot.services[0].service_arn.clone();
+        snapshot.scheduled_actions.put(arn, actions);
+        snapshot.target_health.put(baseline::id::group("api"), Vec::new());
+        let intent = Intent::default();
+        diagnose(&Patient::new(&snapshot, &snapshot.services[0], &intent))
+    }
+
+    fn action(name: &str, schedule: &str, minimum: i32) -> ScheduledAction {
+        ScheduledAction {
+            scheduled_action_name: name.into(),
+            schedule: schedule.into(),
+            timezone: None,
+            min_capacity: Some(minimum),
+            max_capacity: Some(minimum),
+        }
+    }
+
+    #[test]
+    fn a_night_that_a_morning_ends_is_a_note_with_both_names() {
+        let diagnosis = with_actions(vec![
+            action("night", "cron(0 19 * * ? *)", 0),
+            action("morning", "cron(0 6 * * ? *)", 2),
+        ]);
+        assert_ne!(diagnosis.verdict, Verdict::Sick, "{:?}", diagnosis.roots);
+        let note = diagnosis.notes.iter().find(|note| note.check.id() == CHECK.id()).unwrap();
+        assert_eq!(note.standing, Standing::Note);
+        assert_eq!(note.explains[0].check.id(), "target_group_empty");
+        for name in ["night", "morning"] {
+            assert!(note.finding.detail.contains(name), "{}", note.finding.detail);
+        }
+    }
+
+    #[test]
+    fn a_night_without_a_morning_is_a_cause() {
+        let night = || action("night", "cron(0 19 * * ? *)", 0);
+        for actions in [vec![night()], vec![night(), action("once", "at(2026-12-01T06:00:00)", 2)]]
+        {
+            let diagnosis = with_actions(actions);
+            assert_eq!(diagnosis.roots[0].check.id(), CHECK.id());
+            assert_eq!(diagnosis.roots[0].standing, Standing::Cause);
+        }
     }
 
     #[test]

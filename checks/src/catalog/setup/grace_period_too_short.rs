@@ -2,13 +2,14 @@
 //! until it listens, how soon the balancer gives up, how long ECS overlooks that, and when the
 //! tasks were killed.
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::aws::event::{self, Event};
 use crate::aws::time;
 use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
 use crate::facts::deployment::rollout;
+use crate::facts::deployment::version::Version;
 use crate::facts::inbound::traffic;
 use crate::facts::tasks::start::{self, Start};
 use crate::facts::tasks::stop::{self, Failures, StopKind};
@@ -87,7 +88,7 @@ fn too_short(
         .iter()
         .filter_map(|task| Some((*task, killed_after(task, group)?)))
         .collect();
-    if lived.len() < 2 || answers_by_itself(patient, group) {
+    if lived.len() < 2 || answers_by_itself(patient, &failures.version, group) {
         return Ok(None);
     }
     let (Some(container), Some(settings)) =
@@ -117,20 +118,18 @@ fn killed_after(task: &Task, group: &str) -> Option<SignedDuration> {
 
 /// Whether the app answered the health check with a code of its own; what comes back while it
 /// starts is 502 or 503 at most.
-fn answers_by_itself(patient: &Patient, group: &str) -> bool {
+fn answers_by_itself(patient: &Patient, version: &Version, group: &str) -> bool {
     let hour_ago = time::before(patient.now(), SignedDuration::from_hours(1));
-    patient
-        .service()
-        .events
-        .iter()
-        .filter(|event| event.created_at.is_some_and(|at| at >= hour_ago))
-        .any(|event| match event::read(&event.message) {
+    let tells = |at: Timestamp| if version.is_past() { version.lived(at) } else { at >= hour_ago };
+    patient.service().events.iter().filter(|event| event.created_at.is_some_and(tells)).any(
+        |event| match event::read(&event.message) {
             Event::TargetUnhealthy { group: named, reason } if named == group => {
                 reason.contains("these codes: [")
                     && !["[502]", "[503]"].iter().any(|code| reason.contains(code))
             }
             _ => false,
-        })
+        },
+    )
 }
 
 /// How the target group times its checks, and how long a task needs in all to be healthy.
@@ -182,10 +181,12 @@ fn tell(
     };
     let Patience { interval, failures: fails, passes, needed } = patience;
     let (took, needed) = (seconds(start.took), seconds(*needed));
+    let version = rollout::short(failures.task_definition);
+    let (needs, is) = if failures.is_primary { ("needs", "is") } else { ("needed", "was") };
     let claim = format!(
-        "{} needs {took} s until it listens, and is killed after {lived}: the balancer gives up \
-         after {fails} checks {interval} s apart, and the grace period is {} s",
-        rollout::short(failures.task_definition),
+        "{version}{} {needs} {took} s until it listens, and {is} killed after {lived}: the \
+         balancer gives up after {fails} checks {interval} s apart, and the grace period is {} s",
+        failures.version.fate(),
         grace.unwrap_or(0),
     );
     let detail =

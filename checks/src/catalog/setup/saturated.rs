@@ -61,7 +61,9 @@ crate::check! {
     severity: Medium,
     role: Cause,
     shows: Saturated,
-    explains: [HealthCheckTimesOut, TargetsFlapping, AppAnswers5xx, AppAnswersSlowly],
+    explains: [
+        HealthCheckTimesOut, TargetsUnhealthy, TargetsFlapping, BalancerAnswers502, BalancerAnswers503, BalancerAnswers504, AppAnswers5xx, AppAnswersSlowly,
+    ],
     reads: [
         DescribeServices, DescribeServiceDeployments, DescribeServiceRevisions, DescribeTasks, DescribeTaskDefinition, DescribeScalableTargets,
         GetMetricData,

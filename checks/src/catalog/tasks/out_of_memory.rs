@@ -47,7 +47,7 @@ crate::check! {
     title: "A container runs out of memory",
     severity: High,
     role: Cause,
-    explains: [TasksKeepStopping, TasksFailToStart],
+    explains: [TasksKeepStopping, TasksFailToStart, BalancerAnswers502, BalancerAnswers503, BalancerAnswers504],
     reads: [DescribeServices, DescribeServiceDeployments, DescribeServiceRevisions, DescribeTasks, DescribeTaskDefinition, GetMetricData, GetLogEvents],
     example: on worker, |snapshot| {
         use crate::baseline::{exit_tasks, minutes_ago};

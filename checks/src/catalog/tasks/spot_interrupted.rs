@@ -6,9 +6,11 @@ use jiff::SignedDuration;
 use crate::aws::time;
 use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
+use crate::facts::tasks::reason;
 use crate::facts::tasks::stop::{self, StopKind};
 use crate::finding::{Remedy, Subject};
 use crate::patient::Patient;
+use crate::seen::Blind;
 use crate::snapshot::Task;
 use crate::{hcl, words};
 
@@ -24,7 +26,9 @@ crate::check! {
     ///
     /// A task of a current version stopped within the hour with `SpotInterruption` or
     /// `TerminationNotice`, or because "your Spot Task was interrupted", and fewer tasks run than
-    /// desired. Interruptions that were made good are not told.
+    /// desired. Interruptions that were made good are not told; nor are those after which tasks
+    /// were launched again and failed by themselves, for then there is capacity, and that failure
+    /// is the trouble.
     ///
     /// # What to do
     ///
@@ -44,7 +48,7 @@ crate::check! {
     title: "Spot capacity was taken back",
     severity: Medium,
     role: Cause,
-    explains: [TooFewRunning],
+    explains: [TooFewRunning, NoTarget, BalancerAnswers502, BalancerAnswers503, BalancerAnswers504],
     reads: [DescribeServices, DescribeTasks],
     example: on worker, |snapshot| {
         crate::baseline::stop_tasks(snapshot, 2, |task| {
@@ -79,6 +83,9 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     let stopped: Vec<&Task> =
         patient.stopped_tasks()?.iter().filter(is_spot).filter(current).filter(recent).collect();
     let Some(newest) = stopped.first() else { return Ok(()) };
+    if is_history(patient, newest)? {
+        return Ok(());
+    }
     let claim = format!(
         "Spot capacity was taken back from {} {}, and {} of {} desired tasks run",
         crate::text::count(stopped.len(), "task"),
@@ -114,9 +121,27 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     Ok(())
 }
 
+/// Whether there was capacity for a replacement since, which failed for a reason of its own: then
+/// the interruption set it off, and is not why tasks are lacking.
+fn is_history(patient: &Patient, interrupted: &Task) -> Result<bool, Blind> {
+    let versions = stop::current_versions(patient);
+    let later = |task: &Task| {
+        task.created_at.zip(interrupted.stopped_at).is_some_and(|(made, cut)| made >= cut)
+    };
+    let launched = |task: &Task| {
+        reason::of_task(task).is_none_or(|(reason, ..)| !reason.trouble.is_of_placement())
+    };
+    Ok(stop::groups(patient)?
+        .iter()
+        .filter(|group| group.kind.is_failure() && group.is_of(&versions))
+        .flat_map(|group| &group.tasks)
+        .any(|task| later(task) && launched(task)))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::baseline::minutes_ago;
     use crate::testing::says;
 
     #[test]
@@ -134,6 +159,30 @@ mod tests {
         let mut snapshot = (CHECK.example)();
         snapshot.services[0].running_count = 2;
         assert!(says(CHECK, &snapshot).is_empty());
+    }
+
+    /// The newest stop is no interruption but a task that was launched after it, or before.
+    fn and_then(made: i64, reason: &str) -> Vec<String> {
+        let mut snapshot = (CHECK.example)();
+        let arn = snapshot.services[0].service_arn.clone();
+        let stopped = snapshot.stopped_tasks.change(&arn).unwrap();
+        let mut failed = stopped[0].clone();
+        stopped.iter_mut().for_each(|task| task.stopped_at = Some(minutes_ago(20)));
+        failed.task_arn.push('9');
+        failed.stop_code = Some("TaskFailedToStart".into());
+        failed.stopped_reason = Some(reason.into());
+        (failed.created_at, failed.stopped_at) = (Some(minutes_ago(made)), Some(minutes_ago(2)));
+        stopped.insert(0, failed);
+        says(CHECK, &snapshot)
+    }
+
+    #[test]
+    fn a_replacement_that_was_launched_and_failed_is_the_trouble_now() {
+        let gone = "CannotPullContainerError: failed to resolve ref mailer:1: not found";
+        assert!(and_then(5, gone).is_empty());
+        assert_eq!(and_then(30, gone).len(), 1, "that one was launched before");
+        let none = "Capacity is unavailable at this time. Please try again later or in a different availability zone";
+        assert_eq!(and_then(5, none).len(), 1, "no capacity is what Spot does");
     }
 
     #[test]

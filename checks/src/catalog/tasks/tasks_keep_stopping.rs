@@ -51,7 +51,9 @@ crate::check! {
     severity: High,
     role: Symptom,
     shows: TasksKeepStopping,
-    explains: [NoTarget, TooFewRunning, DeploymentStuck, RolledBack, RollbackFailed, BalancerAnswers502],
+    explains: [
+        NoTarget, TooFewRunning, DeploymentStuck, RolledBack, RollbackFailed, BalancerAnswers502, BalancerAnswers503, BalancerAnswers504,
+    ],
     reads: [DescribeServices, DescribeServiceDeployments, DescribeServiceRevisions, DescribeTasks],
     example: on express, |snapshot| {
         use crate::baseline::{express_groups, id, minutes_ago};

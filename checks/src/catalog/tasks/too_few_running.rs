@@ -16,6 +16,8 @@ use crate::snapshot::{Service, ServiceEvent, Task};
 
 /// How long a task may take to be replaced before anybody should wonder.
 const REPLACEMENT: SignedDuration = SignedDuration::from_mins(3);
+/// How long the first task of a deployment may take, with its image and its health check.
+const FIRST_TASK: SignedDuration = SignedDuration::from_mins(5);
 /// How long a deployment may run fewer tasks, if its minimum healthy percent allows it.
 const DEPLOYMENT: SignedDuration = SignedDuration::from_mins(25);
 
@@ -32,8 +34,9 @@ crate::check! {
     /// ordinary way: the deployment or the missing task is younger than three minutes and no more
     /// than one task has failed within the hour; nor while a task waits for an instance of a
     /// capacity provider, in its first ten minutes; nor during a deployment whose
-    /// `minimumHealthyPercent` allows for it, in its first 25 minutes. A daemon service runs one
-    /// task an instance and is not looked at.
+    /// `minimumHealthyPercent` allows for it, in its first 25 minutes. Where one task is desired and
+    /// a deployment that began less than five minutes ago replaces it, without a failure so far,
+    /// that is a note. A daemon service runs one task an instance and is not looked at.
     ///
     /// # What to do
     ///
@@ -72,10 +75,11 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     if service.status != "ACTIVE" || service.desired_count == 0 {
         return Err(NoAnswer::NotApplicable("no task is desired"));
     }
-    if service.running_count >= service.desired_count
-        || rollout::just_began(patient)
-        || is_being_replaced(patient)?
-    {
+    if service.running_count >= service.desired_count || rollout::just_began(patient) {
+        return Ok(());
+    }
+    let only_one = replaces_the_only_one(patient)?;
+    if !only_one && is_being_replaced(patient)? {
         return Ok(());
     }
     let Service { desired_count: desired, running_count: running, pending_count: pending, .. } =
@@ -104,30 +108,37 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         }
     });
     let see = |call: Call| patient.see(call, patient.arn());
-    let mut finding =
-        patient
-            .subject()
-            .sick(claim, patient.evidence("runningCount", running))
-            .detail(said.unwrap_or_default())
-            .because(patient.evidence("desiredCount", desired))
-            .because(patient.evidence("pendingCount", pending))
-            .because_all(complaint.map(|event| {
+    let mut finding = patient
+        .subject()
+        .sick(claim, patient.evidence("runningCount", running))
+        .detail(said.unwrap_or_default())
+        .detail(if only_one {
+            "A deployment that began a moment ago replaces the only task; that takes some minutes."
+        } else {
+            ""
+        })
+        .because(patient.evidence("desiredCount", desired))
+        .because(patient.evidence("pendingCount", pending))
+        .because_all(
+            complaint.map(|event| {
                 patient.evidence("events.message", &event.message).at(event.created_at)
-            }))
-            .because_all(waiting.and_then(|task| Some((task, task.created_at?))).map(
-                |(task, created)| {
-                    Evidence::new(Call::DescribeTasks, &task.task_arn, "createdAt", created)
-                        .at(Some(created))
-                },
-            ))
-            .mend(
-                Remedy::new(
-                    "Mend what keeps tasks from starting or from staying; ECS then starts what is \
+            }),
+        )
+        .because_all(waiting.and_then(|task| Some((task, task.created_at?))).map(
+            |(task, created)| {
+                Evidence::new(Call::DescribeTasks, &task.task_arn, "createdAt", created)
+                    .at(Some(created))
+            },
+        ))
+        .mend(
+            Remedy::new(
+                "Mend what keeps tasks from starting or from staying; ECS then starts what is \
                      missing by itself.",
-                )
-                .cli(see(Call::DescribeServices))
-                .cli(see(Call::ListTasks)),
-            );
+            )
+            .cli(see(Call::DescribeServices))
+            .cli(see(Call::ListTasks)),
+        )
+        .meant_if(only_one);
     let lacking = service
         .deployments
         .iter()
@@ -174,6 +185,29 @@ fn is_being_replaced(patient: &Patient) -> Result<bool, Blind> {
         || is_allowed_by_deployment(patient))
 }
 
+/// Whether a deployment that has only just begun is replacing the one task that there is, and none
+/// of its own has failed.
+fn replaces_the_only_one(patient: &Patient) -> Result<bool, Blind> {
+    let service = patient.service();
+    let Some(began) = service
+        .deployments
+        .iter()
+        .find(|deployment| {
+            deployment.status == "PRIMARY"
+                && deployment.rollout_state.as_deref() == Some("IN_PROGRESS")
+        })
+        .and_then(|deployment| deployment.created_at)
+    else {
+        return Ok(false);
+    };
+    if service.desired_count != 1 || time::age(patient.now(), began) >= FIRST_TASK {
+        return Ok(false);
+    }
+    let current = stop::primary_version(patient);
+    let failed = |group: &stop::StopGroup| group.kind.is_failure() && group.is_of(&current);
+    Ok(!stop::groups(patient)?.iter().any(failed) && complaint(service).is_none())
+}
+
 /// Whether a young deployment runs fewer tasks on purpose.
 fn is_allowed_by_deployment(patient: &Patient) -> bool {
     let service = patient.service();
@@ -213,6 +247,7 @@ fn complaint(service: &Service) -> Option<&ServiceEvent> {
 mod tests {
     use super::*;
     use crate::baseline::{self, minutes_ago};
+    use crate::diagnosis::Diagnosis;
     use crate::exam::Outcome;
     use crate::snapshot::Snapshot;
     use crate::testing::{exam, says};
@@ -304,6 +339,65 @@ mod tests {
         let snapshot =
             missing(|service, _, _| service.deployments[0].created_at = Some(minutes_ago(1)));
         assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy);
+    }
+
+    /// A canary deployment replaces the only task, and the group is empty meanwhile.
+    fn replacing(minutes: i64, change: impl FnOnce(&mut Snapshot)) -> Diagnosis {
+        let mut snapshot = missing(|service, running, stopped| {
+            (service.desired_count, service.running_count, service.pending_count) = (1, 0, 1);
+            let mut old = service.deployments[0].clone();
+            (old.id, old.status) = ("ecs-svc/1000000000000000011".into(), "ACTIVE".into());
+            (old.desired_count, old.running_count) = (0, 0);
+            let new = &mut service.deployments[0];
+            (new.desired_count, new.running_count, new.pending_count) = (1, 0, 1);
+            new.rollout_state = Some("IN_PROGRESS".into());
+            new.created_at = Some(minutes_ago(minutes));
+            service.deployments.push(old);
+            pending(running, minutes);
+            running.remove(0);
+            stopped[0].stopped_reason =
+                Some("Scaling activity initiated by (deployment ecs-svc/1)".into());
+        });
+        snapshot.target_health.put(baseline::id::group("api"), Vec::new());
+        change(&mut snapshot);
+        let intent = crate::patient::Intent::default();
+        crate::diagnosis::diagnose(&Patient::new(&snapshot, &snapshot.services[0], &intent))
+    }
+
+    fn is_trouble(diagnosis: &Diagnosis) -> bool {
+        diagnosis.roots.iter().any(|root| {
+            root.check.id() == CHECK.id()
+                || root.explains.iter().any(|node| node.check.id() == CHECK.id())
+        })
+    }
+
+    #[test]
+    fn a_deployment_that_replaces_the_only_task_is_a_note_for_some_minutes() {
+        let diagnosis = replacing(4, |_| ());
+        assert!(!is_trouble(&diagnosis));
+        let note = diagnosis.notes.iter().find(|note| note.check.id() == CHECK.id()).unwrap();
+        assert_eq!(note.explains[0].check.id(), "target_group_empty");
+        let roots: Vec<&str> = diagnosis.roots.iter().map(|root| root.check.id()).collect();
+        assert!(!roots.contains(&"target_group_empty"), "{roots:?}");
+        assert!(is_trouble(&replacing(6, |_| ())));
+    }
+
+    #[test]
+    fn a_first_task_that_failed_or_more_than_one_task_is_no_note() {
+        let failed = replacing(4, |snapshot| {
+            let arn = snapshot.services[0].service_arn.clone();
+            let stopped = snapshot.stopped_tasks.change(&arn).unwrap();
+            stopped.iter_mut().for_each(|task| {
+                task.started_by = Some("ecs-svc/1000000000000000012".into());
+                task.stop_code = Some("TaskFailedToStart".into());
+                task.stopped_reason = Some("CannotPullContainerError: not found".into());
+                task.created_at = Some(minutes_ago(3));
+                task.stopped_at = Some(minutes_ago(2));
+            });
+        });
+        assert!(!failed.notes.iter().any(|note| note.check.id() == CHECK.id()));
+        let several = replacing(4, |snapshot| snapshot.services[0].desired_count = 2);
+        assert!(!several.notes.iter().any(|note| note.check.id() == CHECK.id()));
     }
 
     #[test]

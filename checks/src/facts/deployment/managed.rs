@@ -9,6 +9,7 @@ use crate::finding::{Evidence, Kind, Subject};
 use crate::patient::Patient;
 use crate::seen::Blind;
 use crate::snapshot::{ManagedResource, Revision};
+use crate::text::{and_list, capitalised};
 
 /// One resource that ECS manages.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -24,6 +25,10 @@ pub struct Managed<'a> {
 }
 
 impl<'a> Managed<'a> {
+    fn is_provisioning(&self) -> bool {
+        self.status == "PROVISIONING"
+    }
+
     fn of(
         kind: &'static str,
         field: [&'static str; 2],
@@ -89,6 +94,29 @@ impl<'a> Managed<'a> {
                 .at(self.updated_at),
         )
         .chain(told)
+    }
+}
+
+/// What is not made yet and gives no reason, where something else failed or was refused: it waits
+/// for that, and is no trouble of its own.
+pub fn waiting<'a>(resources: &[Managed<'a>]) -> Vec<Managed<'a>> {
+    let failed = |resource: &Managed| {
+        resource.status == "FAILED" || (resource.is_provisioning() && resource.reason.is_some())
+    };
+    if !resources.iter().any(failed) {
+        return Vec::new();
+    }
+    let waits = |resource: &&Managed| resource.is_provisioning() && resource.reason.is_none();
+    resources.iter().filter(waits).copied().collect()
+}
+
+/// `The certificate and the listener are still PROVISIONING behind it.`; nothing where none waits.
+pub fn waiting_words(waiting: &[Managed]) -> String {
+    let names = and_list(waiting.iter().map(|resource| format!("the {}", resource.name())));
+    match waiting.len() {
+        0 => String::new(),
+        1 => format!("{} is still PROVISIONING behind it.", capitalised(&names)),
+        _ => format!("{} are still PROVISIONING behind it.", capitalised(&names)),
     }
 }
 

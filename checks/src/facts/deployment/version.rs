@@ -316,3 +316,153 @@ fn ids_in_events<'a>(
         _ => None,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::baseline::{self, id, minutes_ago, roll_out, say, stop_tasks};
+    use crate::snapshot::Snapshot;
+    use crate::snapshot::deployment::Rollback;
+    use crate::testing::{each_stopped, newest_deployment, of};
+
+    const NEW: &str = "ecs-svc/1000000000000000013";
+
+    /// The deployment of version 13 began 40 minutes ago, and ECS went back 24 minutes ago.
+    fn gone_back(status: &str) -> Snapshot {
+        let mut snapshot = baseline::fargate();
+        roll_out(&mut snapshot, 40, |deployment| {
+            deployment.status = status.into();
+            deployment.rollback =
+                Some(Rollback { started_at: Some(minutes_ago(24)), ..Rollback::default() });
+        });
+        snapshot
+    }
+
+    /// Name, state and marks of each version that tells of today's trouble.
+    fn troubled_of(snapshot: &Snapshot) -> Vec<(String, State, Vec<String>)> {
+        of(snapshot, |patient| {
+            let told = |version: Version| {
+                let ids = version.marks.iter().map(|mark| mark.deployment.clone()).collect();
+                (version.name().to_owned(), version.state, ids)
+            };
+            troubled(patient).unwrap().into_iter().map(told).collect()
+        })
+    }
+
+    fn primary_of_12() -> (String, State, Vec<String>) {
+        ("api:12".into(), State::Current, vec!["ecs-svc/1000000000000000012".into()])
+    }
+
+    fn of_13(ids: &[&str]) -> (String, State, Vec<String>) {
+        let ids = ids.iter().map(|id| (*id).into()).collect();
+        ("api:13".into(), State::RolledBack, ids)
+    }
+
+    #[test]
+    fn a_version_is_given_up_until_a_later_one_succeeds() {
+        assert_eq!(troubled_of(&baseline::fargate()), [primary_of_12()]);
+        let mut snapshot = gone_back("ROLLBACK_SUCCESSFUL");
+        assert_eq!(troubled_of(&snapshot), [primary_of_12(), of_13(&[])]);
+        let arn = snapshot.services[0].service_arn.clone();
+        let deployments = snapshot.service_deployments.change(&arn).unwrap();
+        let later = ServiceDeployment { status: "SUCCESSFUL".into(), ..deployments[0].clone() };
+        deployments.insert(0, later);
+        assert_eq!(troubled_of(&snapshot), [primary_of_12()]);
+    }
+
+    #[test]
+    fn a_version_that_was_given_up_has_the_tasks_that_are_younger_than_its_deployment() {
+        let mut snapshot = gone_back("ROLLBACK_SUCCESSFUL");
+        stop_tasks(&mut snapshot, 2, |task| {
+            task.started_by = Some(NEW.into());
+            task.task_definition_arn = id::ecs("task-definition/api:13");
+            task.created_at = Some(minutes_ago(30));
+        });
+        assert_eq!(troubled_of(&snapshot)[1], of_13(&[NEW]));
+        let older = each_stopped(snapshot, |task| task.created_at = Some(minutes_ago(41)));
+        assert_eq!(troubled_of(&older)[1], of_13(&[]), "of an earlier try");
+    }
+
+    #[test]
+    fn an_event_tells_the_id_where_the_tasks_are_forgotten() {
+        let mut snapshot = gone_back("ROLLBACK_SUCCESSFUL");
+        let failed = format!("(service api) (deployment {NEW}) deployment failed: it did.");
+        say(&mut snapshot, 41, &failed);
+        assert_eq!(troubled_of(&snapshot)[1], of_13(&[]), "of an earlier try");
+        say(&mut snapshot, 25, &failed);
+        assert_eq!(troubled_of(&snapshot)[1], of_13(&[NEW]));
+    }
+
+    #[test]
+    fn a_version_without_one_to_go_back_to_failed_and_stays() {
+        let mut snapshot = gone_back("ROLLBACK_FAILED");
+        let service = &mut snapshot.services[0];
+        service.deployments[0].created_at = Some(minutes_ago(40));
+        let definition = service.deployments[0].task_definition.clone();
+        let target = newest_deployment(&mut snapshot).target_service_revision.clone().unwrap();
+        snapshot.revisions.change(&target.arn).unwrap().task_definition = definition;
+        let (name, _, ids) = primary_of_12();
+        assert_eq!(troubled_of(&snapshot), [(name, State::Failed, ids)]);
+    }
+
+    #[test]
+    fn task_sets_are_versions_unless_they_are_on_their_way_out() {
+        let mut snapshot = baseline::fargate();
+        let service = &mut snapshot.services[0];
+        service.deployment_controller = Some("CODE_DEPLOY".into());
+        service.deployments.clear();
+        let set = |id: &str, status: &str| TaskSet {
+            id: id.into(),
+            status: status.into(),
+            task_definition: Some(id::ecs(&format!("task-definition/api:{}", &id[8..]))),
+            ..TaskSet::default()
+        };
+        service.task_sets = vec![
+            set("ecs-svc/1", "PRIMARY"),
+            set("ecs-svc/2", "ACTIVE"),
+            set("ecs-svc/3", "DRAINING"),
+        ];
+        let told = |number: &str| {
+            (format!("api:{number}"), State::Current, vec![format!("ecs-svc/{number}")])
+        };
+        assert_eq!(troubled_of(&snapshot), [told("1"), told("2")]);
+        of(&snapshot, |patient| {
+            let versions = current(patient);
+            let task = Task { started_by: Some("ecs-svc/2".into()), ..Task::default() };
+            assert!(versions[1].has(&task) && !versions[0].has(&task));
+            assert!(versions[0].network(patient).unwrap().is_some(), "that of the service");
+        });
+    }
+
+    #[test]
+    fn a_version_that_was_given_up_has_the_network_of_its_revision_or_none() {
+        let mut snapshot = gone_back("ROLLBACK_SUCCESSFUL");
+        let target = newest_deployment(&mut snapshot).target_service_revision.clone().unwrap();
+        let groups = |snapshot: &Snapshot| {
+            of(snapshot, |patient| {
+                let versions = troubled(patient).unwrap();
+                let network = versions[1].network(patient).unwrap();
+                network.map(|network| network.security_groups.to_vec())
+            })
+        };
+        let revision = snapshot.revisions.change(&target.arn).unwrap();
+        revision.subnets = Vec::new();
+        assert_eq!(groups(&snapshot), None, "that of the service is of another version");
+        let revision = snapshot.revisions.change(&target.arn).unwrap();
+        revision.subnets = vec!["subnet-a".into()];
+        revision.security_groups = vec!["sg-13".into()];
+        assert_eq!(groups(&snapshot), Some(vec!["sg-13".into()]));
+    }
+
+    #[test]
+    fn a_version_lives_from_its_deployment_until_ecs_turns_away() {
+        let snapshot = gone_back("ROLLBACK_SUCCESSFUL");
+        of(&snapshot, |patient| {
+            let versions = troubled(patient).unwrap();
+            let lived = |minutes: i64| versions[1].lived(minutes_ago(minutes));
+            assert_eq!([41, 40, 24, 23].map(lived), [false, true, true, false]);
+            assert_eq!(versions[1].fate(), ", which was rolled back,");
+            assert!(versions[0].lived(minutes_ago(0)) && versions[0].fate().is_empty());
+        });
+    }
+}

@@ -392,8 +392,9 @@ mod tests {
     use super::*;
     use crate::baseline::{self, id, minutes_ago};
     use crate::seen::Seen;
+    use crate::snapshot::deployment::{BreakerState, Rollback};
     use crate::snapshot::{Container, Interface, Snapshot};
-    use crate::testing::of;
+    use crate::testing::{newest_deployment, of};
 
     type Change = fn(&mut Snapshot);
 
@@ -537,6 +538,135 @@ mod tests {
         let message = &mut snapshot.services[0].events[0].message;
         *message = message.replace(&api(), &id::group("other"));
         assert_eq!(found(&snapshot), []);
+    }
+
+    const NEW: &str = "ecs-svc/1000000000000000013";
+
+    fn complaint(task: &str) -> String {
+        format!(
+            "(service api) (task {task}) (port 8080) is unhealthy in (target-group {}) due to (reason Request timed out).",
+            api()
+        )
+    }
+
+    /// All targets are healthy. Version 13 came 40 minutes ago and was given up 24 minutes ago by the
+    /// circuit breaker; its task was stopped for the health check, and an event says how that
+    /// failed.
+    fn given_up() -> Snapshot {
+        let mut snapshot = baseline::fargate();
+        baseline::roll_out(&mut snapshot, 40, |deployment| {
+            deployment.status = "ROLLBACK_SUCCESSFUL".into();
+            deployment.rollback =
+                Some(Rollback { started_at: Some(minutes_ago(24)), ..Rollback::default() });
+            deployment.deployment_circuit_breaker =
+                Some(BreakerState { status: Some("TRIGGERED".into()), ..BreakerState::default() });
+        });
+        baseline::stop_tasks(&mut snapshot, 1, |task| {
+            task.started_by = Some(NEW.into());
+            task.task_definition_arn = id::ecs("task-definition/api:13");
+            task.created_at = Some(minutes_ago(33));
+            task.stopped_at = Some(minutes_ago(30));
+            let reason = format!("Task failed ELB health checks in (target-group {})", api());
+            task.stopped_reason = Some(reason);
+        });
+        baseline::say(&mut snapshot, 31, &complaint(&id::task(3)));
+        snapshot
+    }
+
+    fn then(snapshot: &Snapshot) -> Option<(Failure, String, String)> {
+        of(snapshot, |patient| {
+            let failed = of_the_given_up(patient, &api()).unwrap()?;
+            let (version, until) = failed.past(patient.now()).unwrap();
+            assert_eq!(now_or_then(patient, &api()).unwrap().len(), 1);
+            Some((failed.failure, version, until))
+        })
+    }
+
+    #[test]
+    fn a_version_that_was_given_up_is_judged_by_its_own_events() {
+        let told = (
+            Failure::TimedOut,
+            "api:13, which was rolled back,".to_owned(),
+            " until 31 min ago".to_owned(),
+        );
+        let forget = |s: &mut Snapshot| baseline::stop_tasks(s, 0, |_| ());
+        let changes: [(&str, Change, bool); 7] = [
+            ("as it is", |_| (), true),
+            (
+                "three hours later",
+                |s| {
+                    s.taken_at += SignedDuration::from_hours(3);
+                },
+                true,
+            ),
+            ("its tasks are forgotten", |s| baseline::stop_tasks(s, 0, |_| ()), true),
+            (
+                "a task of the old version failed",
+                |s| s.services[0].events[0].message = complaint(&id::task(1)),
+                false,
+            ),
+            (
+                "before it came",
+                |s| s.services[0].events[0].created_at = Some(minutes_ago(41)),
+                false,
+            ),
+            (
+                "after it went",
+                |s| s.services[0].events[0].created_at = Some(minutes_ago(23)),
+                false,
+            ),
+            (
+                "its tasks stopped for something else, and one that is forgotten failed",
+                |s| {
+                    let arn = s.services[0].service_arn.clone();
+                    s.stopped_tasks.change(&arn).unwrap()[0].stopped_reason = None;
+                    s.services[0].events[0].message = complaint(&id::task(9));
+                },
+                false,
+            ),
+        ];
+        for (what, change, tells) in changes {
+            let mut snapshot = given_up();
+            change(&mut snapshot);
+            let found = then(&snapshot);
+            assert_eq!(found.is_some(), tells, "{what}");
+            if what == "as it is" {
+                assert_eq!(found, Some(told.clone()));
+            }
+        }
+        let mut by_alarm = given_up();
+        forget(&mut by_alarm);
+        newest_deployment(&mut by_alarm).deployment_circuit_breaker = None;
+        assert_eq!(then(&by_alarm), None, "an alarm ended it, and nothing is left of its tasks");
+    }
+
+    #[test]
+    fn what_fails_now_goes_before_what_failed_then() {
+        let mut snapshot = given_up();
+        snapshot.target_health.put(api(), vec![failing("Health checks failed")]);
+        let failed = of(&snapshot, |patient| now_or_then(patient, &api()).unwrap().remove(0));
+        assert_eq!((failed.failure, failed.target.is_some()), (Failure::Refused, true));
+        assert!(failed.given_up().is_none());
+    }
+
+    #[test]
+    fn a_group_that_the_service_has_no_more_is_judged_too() {
+        let mut snapshot = given_up();
+        let former = id::group("former");
+        let message = complaint(&id::task(3)).replace(&api(), &former);
+        snapshot.services[0].events[0].message = message;
+        of(&snapshot, |patient| {
+            let mut findings = Findings::default();
+            let groups = groups(patient, &mut findings).unwrap();
+            assert!(groups.contains(former.as_str()) && groups.contains(api().as_str()));
+            assert_eq!(now_or_then(patient, &former).unwrap().len(), 1, "nobody asks for targets");
+        });
+        assert!(
+            of(&baseline::fargate(), |patient| groups(patient, &mut Findings::default())
+                .unwrap()
+                .len())
+                == 1
+        );
     }
 
     #[test]

@@ -40,12 +40,19 @@ fn holds(condition: &Condition, url: &Url) -> Option<bool> {
         "host-header" => any(&url.host, Case::Ignored),
         "path-pattern" => any(&url.path, Case::Counts),
         "http-request-method" => Some(condition.values.iter().any(|method| method == "GET")),
-        "query-string" => Some(
-            condition
-                .values
-                .iter()
-                .any(|wanted| url.pairs().any(|pair| pair_matches(wanted, pair))),
-        ),
+        "query-string" => {
+            let any = |is: fn(&str, (&str, &str)) -> bool| {
+                condition.values.iter().any(|wanted| url.pairs().any(|pair| is(wanted, pair)))
+            };
+            let pair = |wanted: &str, pair: (&str, &str)| {
+                !wanted.ends_with('=') && pair_matches(wanted, pair)
+            };
+            match (any(pair), any(name_matches)) {
+                (true, _) => Some(true),
+                (false, true) => None,
+                (false, false) => Some(false),
+            }
+        }
         // The sender and its headers; and whatever AWS adds one day.
         _ => None,
     }
@@ -109,7 +116,7 @@ pub fn ask_for(snapshot: &mut Snapshot, url: &Url) {
     snapshot.url = Some(kept(url, told.flatten()));
 }
 
-/// The URL as a snapshot may keep it: of its query only the pairs that some rule asks for.
+/// The URL as a snapshot may keep it: of its query only the names that some rule asks for.
 fn kept<'r>(url: &Url, rules: impl IntoIterator<Item = &'r Rule>) -> String {
     let conditions: Vec<&Condition> = rules
         .into_iter()
@@ -119,10 +126,10 @@ fn kept<'r>(url: &Url, rules: impl IntoIterator<Item = &'r Rule>) -> String {
     let asked = |pair: &(&str, &str)| {
         conditions
             .iter()
-            .any(|condition| condition.values.iter().any(|wanted| pair_matches(wanted, *pair)))
+            .flat_map(|condition| &condition.values)
+            .any(|wanted| name_matches(wanted, *pair) || pair_matches(wanted, *pair))
     };
-    let pairs: Vec<String> =
-        url.pairs().filter(asked).map(|(key, value)| format!("{key}={value}")).collect();
+    let pairs: Vec<String> = url.pairs().filter(asked).map(|(key, _)| format!("{key}=")).collect();
     if pairs.is_empty() { url.to_string() } else { format!("{url}?{}", pairs.join("&")) }
 }
 
@@ -157,6 +164,13 @@ fn pair_matches(wanted: &str, (key, value): (&str, &str)) -> bool {
     let is_value =
         [value, decoded.as_str()].iter().any(|value| matches(wanted_value, value, Case::Ignored));
     is_value && (wanted_key.is_empty() || matches(wanted_key, key, Case::Ignored))
+}
+
+/// Whether a condition whose value was dropped asks for a pair of this name.
+fn name_matches(wanted: &str, (key, _): (&str, &str)) -> bool {
+    wanted
+        .strip_suffix('=')
+        .is_some_and(|name| name.is_empty() || matches(name, key, Case::Ignored))
 }
 
 /// `%20` and the like as what they stand for.
@@ -214,18 +228,21 @@ fn is_match(regex: &str, text: &str, ignore_case: bool) -> Option<bool> {
     Some(built.ok()?.is_match(text))
 }
 
-/// A condition in words: `host api.example.com`, `header X-Canary: 1`.
+/// A condition in words: `host api.example.com`, `header X-Canary`. What may be secret is not in
+/// them.
 pub fn words(condition: &Condition) -> String {
+    let mut condition = condition.clone();
+    condition.forget_secrets();
     let values: Vec<&str> =
         condition.values.iter().chain(&condition.regex_values).map(String::as_str).collect();
     let values = values.join(" or ");
     match condition.field.as_str() {
         "host-header" => format!("host {values}"),
         "path-pattern" => format!("path {values}"),
-        "http-header" => format!("header {}: {values}", condition.name.as_deref().unwrap_or("?")),
+        "http-header" => format!("header {}", condition.name.as_deref().unwrap_or("?")),
         "http-request-method" => format!("method {values}"),
         "query-string" => {
-            format!("query {}", values.replace(" or =", " or ").trim_start_matches('='))
+            format!("query {}", values.replace('=', "=…").replace(" or =…", " or …"))
         }
         "source-ip" => format!("sender {values}"),
         field => format!("{field} {values}"),
@@ -325,6 +342,36 @@ mod tests {
     }
 
     #[test]
+    fn a_query_whose_value_was_dropped_is_decided_only_where_its_name_is_missing() {
+        let query = |wanted: &str, asked: &str| taken(&[("query-string", &[wanted])], asked);
+        assert_eq!(query("version=", "https://a.b/?x=1&Version=V2"), None);
+        assert_eq!(query("version=", "https://a.b/?x=1"), Some(false));
+        assert_eq!(query("=", "https://a.b/?x=1"), None, "a value of any name");
+        assert_eq!(query("=", "https://a.b/"), Some(false));
+    }
+
+    #[test]
+    fn values_that_may_be_secrets_are_forgotten() {
+        let forgotten = |field: &str| {
+            let mut condition = Condition {
+                field: field.into(),
+                name: Some("X-Origin".into()),
+                values: vec!["token=hunter2".into(), "hunter2".into()],
+                regex_values: vec!["hunter2".into()],
+            };
+            condition.forget_secrets();
+            (condition.name.is_some(), condition.values, condition.regex_values)
+        };
+        assert_eq!(forgotten("http-header"), (true, vec![], vec![]));
+        assert_eq!(
+            forgotten("query-string"),
+            (true, vec!["token=".to_owned(), "=".to_owned()], vec![])
+        );
+        let (_, values, regex) = forgotten("path-pattern");
+        assert_eq!((values.len(), regex.len()), (2, 1), "a path is no secret");
+    }
+
+    #[test]
     fn what_the_url_does_not_tell_is_not_decided_unless_another_condition_fails() {
         assert_eq!(taken(&[("source-ip", &["10.0.0.0/8"])], "https://a.b/"), None);
         assert_eq!(taken(&[("http-header", &["*"])], "https://a.b/"), None);
@@ -362,8 +409,12 @@ mod tests {
         let rules = [rule(&[("query-string", &["version=*"])])];
         assert_eq!(
             kept(&url("https://a.b/x?token=hunter2&version=2"), &rules),
-            "https://a.b/x?version=2"
+            "https://a.b/x?version="
         );
+        let rules = [rule(&[("query-string", &["version="])])];
+        let file = kept(&url("https://a.b/x?token=hunter2&version=2"), &rules);
+        assert_eq!(file, "https://a.b/x?version=");
+        assert_eq!(takes(&rules[0], &url(&file)), Takes::Perhaps(&rules[0].conditions[0]));
         assert_eq!(kept(&url("https://a.b/x?token=hunter2"), []), "https://a.b/x");
     }
 
@@ -405,7 +456,7 @@ mod tests {
             })
         };
         assert_eq!(words("host-header", None, &["a.b", "c.d"]), "host a.b or c.d");
-        assert_eq!(words("http-header", Some("X-Canary"), &["1"]), "header X-Canary: 1");
-        assert_eq!(words("query-string", None, &["=beta", "v=1"]), "query beta or v=1");
+        assert_eq!(words("http-header", Some("X-Canary"), &["1"]), "header X-Canary");
+        assert_eq!(words("query-string", None, &["v=1", "=beta"]), "query v=… or …");
     }
 }

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeSet;
 
+use crate::aws::arn;
 use crate::call::Call;
 use crate::command::Command;
 use crate::finding::Evidence;
@@ -171,6 +172,42 @@ pub fn groups<'a>(patient: &Patient<'a>) -> Result<BTreeSet<&'a str>, Blind> {
         groups.extend(path.target_groups.iter().filter_map(|group| group.arn.as_deref()));
     }
     Ok(groups)
+}
+
+/// A front that requests come by and that is not read: its listeners, its targets and what they
+/// answer are not in the snapshot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Unread<'a> {
+    /// A classic load balancer, where it is known by its name.
+    Classic(Option<&'a str>),
+    /// A target group of VPC Lattice.
+    Lattice(&'a str),
+}
+
+impl Unread<'_> {
+    pub fn words(&self) -> String {
+        match self {
+            Unread::Classic(Some(name)) => format!("classic load balancer {name}"),
+            Unread::Classic(None) => "a load balancer without a target group".into(),
+            Unread::Lattice(arn) => format!("VPC Lattice target group {}", arn::last(arn)),
+        }
+    }
+
+    /// What keeps it from being judged.
+    pub fn blind(&self) -> Blind {
+        Blind { call: Call::DescribeTargetHealth, why: Why::NotAsked }
+    }
+}
+
+/// The fronts of the service that are not read.
+pub fn unread<'a>(patient: &Patient<'a>) -> BTreeSet<Unread<'a>> {
+    let service = patient.service();
+    let without_group = service.load_balancers.iter().filter(|own| own.target_group_arn.is_none());
+    let classic = without_group.map(|own| Unread::Classic(own.load_balancer_name.as_deref()));
+    let live = service.deployments.iter().filter(|deployment| deployment.status != "INACTIVE");
+    let lattice = live.flat_map(|deployment| &deployment.vpc_lattice_configurations);
+    let lattice = lattice.map(|group| Unread::Lattice(&group.target_group_arn));
+    classic.chain(lattice).collect()
 }
 
 /// Whether the metrics of a group are asked for: CloudWatch has those that the program reads for

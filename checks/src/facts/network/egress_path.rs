@@ -3,6 +3,7 @@
 //! security groups, network ACLs, route, NAT gateway, public address. What cannot be seen stops
 //! nothing and is blindness of whoever asks.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use crate::aws::admission::Admission;
@@ -652,8 +653,9 @@ pub fn together<'j, 'a, S>(
 
 /// `subnet subnet-0a1`, `subnets subnet-0a1 and subnet-0b2`.
 pub fn subnet_words(journeys: &[&Journey]) -> String {
-    let noun = if journeys.len() == 1 { "subnet" } else { "subnets" };
-    format!("{noun} {}", and_list(journeys.iter().map(|journey| journey.stranded.subnet)))
+    let subnets: BTreeSet<&str> = journeys.iter().map(|journey| journey.stranded.subnet).collect();
+    let noun = if subnets.len() == 1 { "subnet" } else { "subnets" };
+    format!("{noun} {}", and_list(subnets))
 }
 
 /// A finding about journeys that failed: the claim, how many tasks bear it out, and AWS's words as

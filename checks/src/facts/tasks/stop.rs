@@ -8,6 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::aws::time;
 use crate::call::Call;
+use crate::facts::deployment::rollout;
 use crate::facts::deployment::version::{self, State};
 use crate::finding::Evidence;
 use crate::patient::Patient;
@@ -245,12 +246,31 @@ pub fn failures<'a>(patient: &Patient<'a>) -> Result<Vec<Failures<'a>>, Blind> {
         }
     }
     failures.sort_by_key(|failures| (failures.task_definition, failures.is_primary));
+    let finished = succeeded(patient)?;
     // Of a version that was given up nothing is over until a later one succeeds.
-    let is_over = |failures: &Failures| {
-        failures.version.state == State::Current && has_ceased(patient, &failures.tasks)
+    let has_passed = |failures: &Failures| {
+        failures.version.state == State::Current
+            && (finished.is_some_and(|at| is_over(patient, &failures.tasks, at))
+                || has_ceased(patient, &failures.tasks))
     };
-    failures.retain(|failures| !is_over(failures));
+    failures.retain(|failures| !has_passed(failures));
     Ok(failures)
+}
+
+/// When the newest deployment succeeded.
+fn succeeded(patient: &Patient) -> Result<Option<Timestamp>, Blind> {
+    let newest = rollout::newest(patient)?;
+    Ok(newest
+        .filter(|deployment| deployment.status == "SUCCESSFUL")
+        .and_then(|deployment| deployment.finished_at))
+}
+
+/// Whether a deployment succeeded after all of these stops, and all that are desired still run:
+/// then they were its birth pangs.
+fn is_over(patient: &Patient, stops: &[&Task], succeeded: Timestamp) -> bool {
+    let service = patient.service();
+    service.running_count >= service.desired_count
+        && stops.iter().all(|task| task.stopped_at.is_some_and(|at| at < succeeded))
 }
 
 /// A container with the code that it ended with.
@@ -705,5 +725,30 @@ mod tests {
         };
         assert_eq!(ids(of(&snapshot, current_versions)), [primary.clone(), "ecs-svc/1".into()]);
         assert_eq!(ids(of(&snapshot, primary_version)), [primary]);
+    }
+
+    /// A task of the newest version that failed so many minutes ago; the deployment succeeded four
+    /// minutes ago.
+    fn failed_before(minutes: i64, change: impl FnOnce(&mut Snapshot)) -> usize {
+        let mut snapshot = baseline::fargate();
+        let arn = snapshot.services[0].service_arn.clone();
+        newest_deployment(&mut snapshot).finished_at = Some(minutes_ago(4));
+        let mut task = snapshot.running_tasks.change(&arn).unwrap()[0].clone();
+        task.stop_code = Some("TaskFailedToStart".into());
+        task.stopped_at = Some(minutes_ago(minutes));
+        snapshot.stopped_tasks.put(&arn, vec![task]);
+        change(&mut snapshot);
+        of(&snapshot, |patient| failures(patient).unwrap().len())
+    }
+
+    #[test]
+    fn what_failed_before_its_deployment_succeeded_is_history() {
+        assert_eq!(failed_before(6, |_| ()), 0);
+        assert_eq!(failed_before(3, |_| ()), 1, "it failed after that");
+        let lacking = |snapshot: &mut Snapshot| snapshot.services[0].running_count -= 1;
+        assert_eq!(failed_before(6, lacking), 1, "and has not been replaced");
+        let under_way =
+            |snapshot: &mut Snapshot| newest_deployment(snapshot).status = "IN_PROGRESS".into();
+        assert_eq!(failed_before(6, under_way), 1, "no deployment has succeeded");
     }
 }

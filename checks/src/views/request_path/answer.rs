@@ -6,8 +6,6 @@ use serde::Serialize;
 
 use crate::aws::url::Url;
 use crate::facts::inbound::traffic;
-use crate::snapshot::Action;
-use crate::text::parsed;
 
 /// Who makes the answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
@@ -24,7 +22,7 @@ pub enum By {
     Nobody,
     /// Somebody else: a Lambda function, another balancer, the tasks of another service.
     Other,
-    /// A hop that decides could not be seen.
+    /// A hop that decides could not be seen, or lets only some requests pass.
     Unknown,
 }
 
@@ -144,44 +142,4 @@ pub fn together(outcomes: &[(f64, Outcome)]) -> Answer {
         _ => By::Both,
     };
     Answer::new(by, status, says.join(", and "))
-}
-
-/// Where a redirect leads: as it is shown, without the query, and as the client goes there. What it
-/// does not change it keeps; `#{host}` and the like stand for the request's own, in each part.
-pub fn redirected(action: &Action, url: &Url) -> (String, Option<Url>) {
-    let query = url.query.as_deref().unwrap_or_default();
-    let followed = parsed(&format!("{}?{query}", location(action, url, query)));
-    // A query that goes into the path stays a keyword here.
-    (
-        location(action, url, "#{query}"),
-        followed.map(|next| Url { query: url.query.clone(), ..next }),
-    )
-}
-
-fn location(action: &Action, url: &Url, query: &str) -> String {
-    let port = url.port.to_string();
-    let keywords = [
-        ("#{protocol}", url.scheme.as_str()),
-        ("#{host}", &url.host),
-        ("#{port}", &port),
-        ("#{path}", url.path.trim_start_matches('/')),
-        ("#{query}", query),
-    ];
-    let part = |pattern: Option<&str>, own: &str| {
-        let filled = |text: String, (keyword, own): (&str, &str)| text.replace(keyword, own);
-        pattern.map_or_else(
-            || own.to_owned(),
-            |pattern| keywords.into_iter().fold(pattern.to_owned(), filled),
-        )
-    };
-    let scheme = part(action.redirect_protocol.as_deref(), &url.scheme).to_ascii_lowercase();
-    let host = part(action.redirect_host.as_deref(), &url.host);
-    let port = part(action.redirect_port.as_deref(), &port);
-    let path = part(action.redirect_path.as_deref(), &url.path);
-    let path = if path.starts_with('/') { path } else { format!("/{path}") };
-    let port = match (scheme.as_str(), port.as_str()) {
-        ("https", "443") | ("http", "80") => String::new(),
-        (_, port) => format!(":{port}"),
-    };
-    format!("{scheme}://{host}{port}{path}")
 }

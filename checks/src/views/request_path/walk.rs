@@ -3,14 +3,16 @@
 
 use std::slice;
 
-use super::answer::{Answer, By, nobody, redirected, together};
-use super::{Hop, Kind, Mark, Path, dns_name, endpoints, listener_name, rule_name, rule_words};
+use super::answer::{Answer, By, nobody, together};
+use super::{Hop, Kind, Mark, Path, endpoints, rule_name, rule_words};
 use crate::aws::url::Url;
 use crate::check::Findings;
+use crate::facts::inbound::entry::{dns_name, listener_name, redirected};
 use crate::facts::inbound::inbound_rules::{self, Door};
 use crate::facts::inbound::probe::{self, Leads};
 use crate::facts::inbound::request::{self, Takes};
-use crate::facts::inbound::{traffic, web_acl};
+use crate::facts::inbound::traffic::{self, Unread};
+use crate::facts::inbound::web_acl;
 use crate::patient::Patient;
 use crate::seen::Blind;
 use crate::snapshot::{Action, Listener, LoadBalancer, Rule};
@@ -80,6 +82,14 @@ impl<'p, 'a> Draft<'p, 'a> {
 
     pub(super) fn hidden(mut self, kind: Kind, blind: Blind) -> Path {
         self.path.hops.push(Hop::unseen(kind, blind));
+        self.done()
+    }
+
+    /// A front that is not read: nothing is claimed from there on.
+    pub(super) fn unread(mut self, front: &Unread) -> Path {
+        let says = format!("{}, which is not read", front.words());
+        let hop = Hop::new(Kind::LoadBalancer, Mark::Unseen, None, String::new(), says);
+        self.path.hops.push(Hop { missed: Some(front.blind()), ..hop });
         self.done()
     }
 

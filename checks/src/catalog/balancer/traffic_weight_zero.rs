@@ -1,0 +1,207 @@
+//! Every rule that names the service's target groups gives them the weight 0, so that another group
+//! gets all requests. A group that is empty is for other checks, and so is a pair of which the other
+//! half has the traffic.
+
+use crate::call::Call;
+use crate::check::{Findings, NoAnswer};
+use crate::facts::deployment::rollout;
+use crate::facts::inbound::traffic::{self, Way};
+use crate::finding::{Evidence, Finding, Kind, Remedy, Subject};
+use crate::patient::Patient;
+use crate::seen::Blind;
+use crate::text::and_list;
+
+crate::check! {
+    /// The rules that forward to the service's target groups give them weight 0, and another group
+    /// gets every request.
+    ///
+    /// # Why it matters
+    ///
+    /// The tasks run and are healthy, and no client ever gets to them: somebody else answers, such
+    /// as a maintenance page that was never taken away, or the other one of two services.
+    ///
+    /// # How we tell
+    ///
+    /// In every rule that names a target group of the service, all of these groups have weight 0,
+    /// and some other group has more and a target that gets the requests. As long as one rule sends
+    /// some requests to one of the groups, nothing is said; nor where CodeDeploy or an external
+    /// controller deploys, for which the service does not name the groups of today.
+    ///
+    /// # What to do
+    ///
+    /// Give the service's group the weight, if it is to have the requests:
+    ///
+    /// ```sh
+    /// aws elbv2 modify-rule --rule-arn <rule> --actions Type=forward,TargetGroupArn=<target group>
+    /// aws elbv2 modify-listener --listener-arn <listener> --default-actions Type=forward,TargetGroupArn=<target group>
+    /// ```
+    ///
+    /// Terraform/OpenTofu: `weight` of each `target_group` in the `forward` of `aws_lb_listener_rule`
+    /// or `aws_lb_listener`.
+    ///
+    /// # See also
+    ///
+    /// `rule_points_at_empty_group`, `no_rule_matches`,
+    /// <https://docs.aws.amazon.com/elasticloadbalancing/latest/application/rule-action-types.html>
+    title: "The rules give the service's target group weight 0",
+    severity: High,
+    role: Cause,
+    explains: [],
+    reads: [DescribeServices, DescribeServiceRevisions, DescribeTargetGroups, DescribeListeners, DescribeRules, DescribeTargetHealth],
+    example: on fargate, |snapshot| {
+        use crate::baseline::{forward, id, target};
+        let maintenance = id::group("maintenance");
+        snapshot.target_health.put(&maintenance, vec![target("10.0.1.90", 8080, "eu-west-2a", "healthy")]);
+        let listener = snapshot.rules.0.keys().next().cloned();
+        if let Some(rules) = listener.and_then(|listener| snapshot.rules.change(&listener)) {
+            rules[0].actions = vec![forward(&[(&id::group("api"), 0), (&maintenance, 100)])];
+        }
+    },
+}
+
+fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
+    let own = traffic::groups(patient)?;
+    if own.is_empty() {
+        return Err(NoAnswer::NotApplicable("no load balancer"));
+    }
+    if !rollout::ecs_controls(patient) {
+        return Err(NoAnswer::NotApplicable(rollout::OTHER_CONTROLLER));
+    }
+    let ways = traffic::ways(patient)?;
+    if ways.iter().flat_map(Way::live).any(|share| own.contains(share.group)) {
+        return Ok(());
+    }
+    for way in &ways {
+        if findings.see(somebody_else_serves(patient, way)) == Some(true) {
+            findings.add(finding(patient, way, own.iter().copied().collect())?);
+        }
+    }
+    Ok(())
+}
+
+/// Whether a group that gets requests by this way has somewhere to send them.
+fn somebody_else_serves(patient: &Patient, way: &Way) -> Result<bool, Blind> {
+    for share in way.live() {
+        if !traffic::state(patient, share.group)?.answers_503() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+fn finding(patient: &Patient, way: &Way, own: Vec<&str>) -> Result<Finding, Blind> {
+    let named = way.shares.iter().filter(|share| own.contains(&share.group));
+    let named: Vec<&str> = named.map(|share| share.group).collect();
+    let others: Vec<String> = way
+        .live()
+        .map(|share| {
+            format!(
+                "{} ({})",
+                traffic::group_name(share.group),
+                traffic::percent_words(share.percent)
+            )
+        })
+        .collect();
+    let claim = format!(
+        "the rule for {} gives target group {} weight 0, and every request goes to {}: the service gets none",
+        way.name(),
+        and_list(named.iter().map(|group| traffic::group_name(group))),
+        and_list(others)
+    );
+    let weight = |value: i32| {
+        Evidence::new(
+            Call::DescribeRules,
+            &way.rule.rule_arn,
+            "ForwardConfig.TargetGroups.Weight",
+            value,
+        )
+    };
+    // Of a pair the half with healthy targets is the one that can take the requests.
+    let mut live = None;
+    for group in &named {
+        if !traffic::state(patient, group)?.answers_503() {
+            live = live.or(Some(*group));
+        }
+    }
+    let live = live.or(named.first().copied()).unwrap_or_default();
+    let weights: Vec<(&str, i32)> = way
+        .shares
+        .iter()
+        .map(|share| (share.group, if share.group == live { 100 } else { 0 }))
+        .collect();
+    let remedy = Remedy::new(
+        "If the service is to have the requests, give its target group the weight; if the other group is meant to have them, take the service's group out of the rule.",
+    )
+    .cli(way.set_weights(&weights))
+    .terraform(way.weights_in_terraform(&weights));
+    Ok(Subject::new(Kind::ListenerRule, &way.rule.rule_arn)
+        .sick(claim, weight(0))
+        .because_all(way.live().map(|share| weight(share.weight)))
+        .mend(remedy)
+        .concerns(Kind::ListenerRule, &way.rule.rule_arn))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::baseline::{self, forward, host_rule, id, target};
+    use crate::exam::Outcome;
+    use crate::seen::{Seen, Why};
+    use crate::snapshot::{Rule, Snapshot};
+    use crate::testing::{exam, says};
+
+    fn rules(snapshot: &mut Snapshot) -> &mut Vec<Rule> {
+        let listener = snapshot.rules.0.keys().next().cloned().unwrap();
+        snapshot.rules.change(&listener).unwrap()
+    }
+
+    #[test]
+    fn names_the_group_its_weight_and_who_gets_the_requests() {
+        assert_eq!(
+            says(CHECK, &(CHECK.example)()),
+            [
+                "The rule for api.example.com gives target group api weight 0, and every request goes to maintenance (100 %): the service gets none."
+            ]
+        );
+        let remedy = exam(CHECK, &(CHECK.example)()).findings.remove(0).remedy;
+        let group = id::group("api");
+        assert!(remedy.shell()[0].contains(&format!("{{TargetGroupArn={group},Weight=100}}")));
+    }
+
+    #[test]
+    fn one_rule_that_sends_a_little_is_enough() {
+        let mut snapshot = (CHECK.example)();
+        let group = id::group("api");
+        rules(&mut snapshot)[0].actions =
+            vec![forward(&[(&group, 1), (&id::group("maintenance"), 99)])];
+        assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy);
+        let mut snapshot = (CHECK.example)();
+        rules(&mut snapshot).insert(1, host_rule("other", "30", "a.b", forward(&[(&group, 1)])));
+        assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy);
+    }
+
+    #[test]
+    fn the_idle_half_of_a_pair_is_meant_to_have_no_weight() {
+        assert_eq!(exam(CHECK, &baseline::express()).outcome, Outcome::Healthy);
+    }
+
+    #[test]
+    fn who_answers_no_request_is_for_another_check_and_who_is_not_seen_for_nobody() {
+        let mut snapshot = (CHECK.example)();
+        snapshot.target_health.put(id::group("maintenance"), Vec::new());
+        assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy);
+        snapshot
+            .target_health
+            .put(id::group("maintenance"), vec![target("i-1", 80, "eu-west-2a", "unhealthy")]);
+        assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Sick, "it gets them all the same");
+        snapshot.target_health.insert(id::group("maintenance"), Seen::No(Why::Denied("no".into())));
+        assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::CouldNotLook);
+    }
+
+    #[test]
+    fn codedeploy_moves_between_groups_that_the_service_does_not_name() {
+        let mut snapshot = (CHECK.example)();
+        snapshot.services[0].deployment_controller = Some("CODE_DEPLOY".into());
+        assert!(matches!(exam(CHECK, &snapshot).outcome, Outcome::NotApplicable(_)));
+    }
+}
