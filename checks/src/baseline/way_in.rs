@@ -82,23 +82,6 @@ pub(super) fn guard(snapshot: &mut Snapshot, balancer: &str) {
     snapshot.web_acls.put(balancer, acl);
 }
 
-/// Makes a web ACL block whoever is not in an IP set.
-pub fn let_in_only(acl: &mut WebAcl, set: &str) {
-    acl.default_action = Some("Block".into());
-    acl.rules.push(WebAclRule {
-        name: "clients".into(),
-        priority: 10,
-        action: Some("Allow".into()),
-        override_action: None,
-        metric_name: None,
-        statement: Statement {
-            kind: "IPSetReference".into(),
-            arn: Some(set.into()),
-            ..Statement::default()
-        },
-    });
-}
-
 /// A service whose tasks are registered in a second group, which names no balancer, though a rule
 /// forwards to it.
 pub fn second_group(name: &str) -> Snapshot {
@@ -124,4 +107,21 @@ pub fn second_group(name: &str) -> Snapshot {
     let listener = id::elb("listener/app/web/50dc6c495c0c9188/f2f7dc8efc522ab2");
     snapshot.rules.change(&listener).into_iter().for_each(|rules| rules.insert(1, rule.clone()));
     snapshot
+}
+
+/// Makes a web ACL block whoever is not in an IP set.
+pub fn let_in_only(acl: &mut WebAcl, set: &str) {
+    acl.default_action = Some("Block".into());
+    acl.rules.push(WebAclRule {
+        name: "clients".into(),
+        priority: 10,
+        action: Some("Allow".into()),
+        override_action: None,
+        metric_name: None,
+        statement: Statement {
+            kind: "IPSetReference".into(),
+            arn: Some(set.into()),
+            ..Statement::default()
+        },
+    });
 }

@@ -77,8 +77,8 @@ pub(super) const CHECKS: &[Check] = &[
     web_acl_blocks_requests::CHECK,
     certificate_wrong::CHECK,
     keep_alive_too_short::CHECK,
-    sessions_not_sticky::CHECK,
     front_not_seen::CHECK,
     url_not_served::CHECK,
     traffic_weight_zero::CHECK,
+    sessions_not_sticky::CHECK,
 ];

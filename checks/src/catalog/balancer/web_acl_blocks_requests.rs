@@ -98,8 +98,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         let Some(acl) = findings.see(acl).flatten() else { continue };
         guarded = true;
         let blocked = findings.see(span_of(patient, &acl.arn, Metric::WafBlocked));
-        let passed = findings.see(passed);
-        let (Some(blocked), Some(passed)) = (blocked, passed) else { continue };
+        let (Some(blocked), Some(passed)) = (blocked, findings.see(passed)) else { continue };
         if let Some(closed) = findings.see(closed(patient, acl, &blocked, &passed)).flatten() {
             findings.add(of_closed(balancer, acl, &blocked, closed));
         } else if locks_clients_out(&blocked, &passed) {

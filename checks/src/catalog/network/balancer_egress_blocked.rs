@@ -60,7 +60,7 @@ crate::check! {
     explains: [TargetsUnhealthy, BalancerAnswers504, BalancerAnswers5xx],
     applies: [BehindLoadBalancer],
     reads: [
-        DescribeServices, DescribeServiceRevisions, DescribeTargetGroups, DescribeTargetHealth, DescribeListeners, DescribeRules, DescribeLoadBalancers, DescribeTasks, DescribeServiceDeployments,
+        DescribeServices, DescribeServiceDeployments, DescribeServiceRevisions, DescribeTargetGroups, DescribeTargetHealth, DescribeLoadBalancers, DescribeTasks, DescribeListeners, DescribeRules,
         DescribeTaskDefinition, DescribeNetworkInterfaces, DescribeSecurityGroups, DescribeSubnets, GetManagedPrefixListEntries,
     ],
     example: on ec2, |snapshot| {

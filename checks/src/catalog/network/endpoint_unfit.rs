@@ -59,7 +59,7 @@ crate::check! {
     role: Cause,
     explains: [RegistryUnreachable, SecretStoreUnreachable, LogsUnreachable, TasksFailToStart],
     reads: [
-        DescribeServices, DescribeServiceDeployments, DescribeServiceRevisions, DescribeTasks, DescribeSubnets, DescribeRouteTables, DescribeVpcEndpoints, DescribeNatGateways, DescribeSecurityGroups, DescribeTargetGroups, DescribeTargetHealth, DescribeTaskDefinition, GetLogEvents, GetMetricData, DescribeVpcAttribute,
+        DescribeServices, DescribeServiceDeployments, DescribeServiceRevisions, DescribeTasks, DescribeSubnets, DescribeRouteTables, DescribeVpcEndpoints, DescribeNatGateways, DescribeSecurityGroups, DescribeVpcAttribute, DescribeTargetGroups, DescribeTargetHealth, DescribeTaskDefinition, GetLogEvents, GetMetricData,
     ],
     example: on worker, |snapshot| {
         use crate::baseline::{endpoint, endpoint_group, fail_to_start};

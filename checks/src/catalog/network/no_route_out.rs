@@ -64,7 +64,7 @@ crate::check! {
         RegistryUnreachable, SecretStoreUnreachable, LogsUnreachable, ContainerExits, HealthCheckFailsInApp, HealthCheckTimesOut, BalancerAnswers504, AppAnswers5xx, AppAnswersSlowly,
     ],
     reads: [
-        DescribeServices, DescribeServiceDeployments, DescribeServiceRevisions, DescribeTasks, DescribeSubnets, DescribeRouteTables, DescribeVpcEndpoints, DescribeNatGateways, DescribeSecurityGroups, DescribeTargetGroups, DescribeTargetHealth, DescribeTaskDefinition, GetLogEvents, GetMetricData, DescribeVpcAttribute,
+        DescribeServices, DescribeServiceDeployments, DescribeServiceRevisions, DescribeTasks, DescribeSubnets, DescribeRouteTables, DescribeVpcEndpoints, DescribeNatGateways, DescribeSecurityGroups, DescribeVpcAttribute, DescribeTargetGroups, DescribeTargetHealth, DescribeTaskDefinition, GetLogEvents, GetMetricData,
     ],
     example: on worker, |snapshot| {
         use crate::baseline::fail_to_start;
@@ -102,14 +102,14 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
                 tables.push(table);
             }
         }
-        // An app's own connections are not to what tasks need to start. That there is no endpoint for
-        // that is only said where it is so.
+        // That there is none for this is only said where it is so, and of what tasks need to start.
+        let lacks_endpoint =
+            findings.see(journeys[0].has_private_name(patient)).is_some_and(|has| !has);
         let by_start = journeys.iter().find(|journey| journey.stranded.dialled.is_none());
-        let lacks_endpoint = by_start
-            .and_then(|journey| findings.see(journey.has_private_name(patient)))
-            .is_some_and(|has| !has);
-        let endpoints = by_start.and_then(|journey| findings.see(journey.other_endpoints(patient)));
-        let endpoints = endpoints.filter(|_| lacks_endpoint).unwrap_or_default();
+        let endpoints = by_start
+            .filter(|_| lacks_endpoint)
+            .and_then(|journey| findings.see(journey.other_endpoints(patient)))
+            .unwrap_or_default();
         findings.add(finding(patient, &journeys, &tables, stop, endpoints));
     }
     Ok(())
@@ -221,7 +221,7 @@ fn finding(
     };
     let about = Subject::new(Kind::Subnet, journeys[0].stranded.subnet);
     if let Some(address) = journeys[0].stranded.address().filter(|_| journeys[0].is_inside()) {
-        let remedy = inside(ids[0], verb, address);
+        let remedy = inside(ids.first().copied().unwrap_or_default(), verb, address);
         return egress_path::finding(patient, about, journeys, &claim)
             .because_all(evidence)
             .mend(remedy);

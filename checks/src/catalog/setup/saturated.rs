@@ -61,9 +61,7 @@ crate::check! {
     severity: Medium,
     role: Cause,
     shows: Saturated,
-    explains: [
-        HealthCheckTimesOut, TargetsUnhealthy, TargetsFlapping, BalancerAnswers502, BalancerAnswers503, BalancerAnswers504, AppAnswers5xx, AppAnswersSlowly,
-    ],
+    explains: [HealthCheckTimesOut, TargetsUnhealthy, TargetsFlapping, BalancerAnswers502, BalancerAnswers503, BalancerAnswers504, AppAnswers5xx, AppAnswersSlowly],
     reads: [
         DescribeServices, DescribeServiceDeployments, DescribeServiceRevisions, DescribeTasks, DescribeTaskDefinition, DescribeScalableTargets,
         GetMetricData,

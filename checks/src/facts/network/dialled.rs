@@ -90,11 +90,14 @@ pub fn dialled<'a>(patient: &Patient<'a>, findings: &mut Findings) -> Vec<Strand
         }
     }
     let groups = findings.see(traffic::groups(patient)).unwrap_or_default();
-    let versions = findings.see(version::troubled(patient)).unwrap_or_default();
+    let mut versions = findings.see(version::troubled(patient)).unwrap_or_default();
+    versions.extend(version::current(patient));
     by_way
-        .into_iter()
-        .filter_map(|((subnet, definition, _), lines)| {
-            stranded(subnet, definition, &versions, lines, &groups)
+        .into_values()
+        .filter_map(|lines| {
+            let task = lines.first()?.0.task();
+            let version = versions.iter().find(|version| version.has(task))?;
+            stranded(patient, version, lines, &groups)
         })
         .collect()
 }
@@ -156,9 +159,8 @@ const OFTEN: usize = 3;
 const LASTING: SignedDuration = SignedDuration::from_mins(5);
 
 fn stranded<'a>(
-    subnet: &'a str,
-    task_definition: &'a str,
-    versions: &[Version<'a>],
+    patient: &Patient<'a>,
+    version: &Version<'a>,
     lines: Vec<(Failed<'a>, Dial<'a>)>,
     groups: &BTreeSet<&'a str>,
 ) -> Option<Stranded<'a>> {
@@ -184,13 +186,15 @@ fn stranded<'a>(
         (_, Some(address)) => Destination::Address(address),
         (_, None) => Destination::Unknown,
     };
+    let task = *tasks.first()?;
+    let primary = version::primary(patient);
     let told = Told {
         reason: Reason { trouble: Trouble::AppUnreached, step: None, fault: None },
         text: &newest.line.message,
         evidence: newest.evidence(),
-        task_definition,
-        is_primary: !version.is_past(),
+        task_definition: &task.task_definition_arn,
         version: version.clone(),
+        is_primary: primary.iter().any(|primary| primary.has(task)),
         container: None,
         failed: tasks.len(),
         tasks: tasks.clone(),
@@ -204,7 +208,7 @@ fn stranded<'a>(
         ended: tasks.iter().any(|task| !is_up(task)),
         groups: if up || replaced { groups.iter().copied().collect() } else { Vec::new() },
     };
-    Some(Stranded { subnet, told, to, dialled: Some(dialled) })
+    Some(Stranded { subnet: task.subnet_id.as_deref()?, told, to, dialled: Some(dialled) })
 }
 
 fn unique<'a>(tasks: impl Iterator<Item = &'a Task>) -> Vec<&'a Task> {

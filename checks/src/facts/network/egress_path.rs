@@ -245,9 +245,11 @@ impl<'a> Journey<'a> {
     pub fn names_off(&self, patient: &Patient<'a>) -> Result<Option<&'a VpcDns>, Blind> {
         let passes_by = self.public_address().is_some() && self.has_private_name(patient)?;
         let Some(dns) = patient.vpc_dns(self.vpc)? else { return Ok(None) };
+        let asks_private_name =
+            self.stranded.dialled.as_ref().is_some_and(|dialled| dialled.has_private_name());
         let is_off = match self.stranded.to {
             // The private zones of Route 53 and Cloud Map need both.
-            Destination::Unresolved if self.has_name_of_vpc() => {
+            Destination::Unresolved if asks_private_name => {
                 !(dns.enable_dns_support && dns.enable_dns_hostnames)
             }
             Destination::Unresolved | Destination::Unknown => !dns.enable_dns_support,

@@ -2,11 +2,11 @@
 //! throttled or not answered before anything else that went wrong. It is evidence and proves no
 //! cause.
 
-use crate::aws::request_log;
+use crate::aws::{dial, request_log};
 use crate::catalog::balancer::common::refused_health_check::{self, Line};
 use crate::check::Findings;
 use crate::facts::inbound::health_check::FailedCheck;
-use crate::facts::tasks::{connection_errors, last_word};
+use crate::facts::tasks::last_word;
 use crate::finding::Evidence;
 use crate::patient::Patient;
 
@@ -35,7 +35,7 @@ fn rank(line: &str) -> Option<u8> {
         None
     } else if THROTTLED.iter().any(|word| lower.contains(word)) {
         Some(2)
-    } else if connection_errors::how(line).is_some() {
+    } else if dial::how(line).is_some() {
         Some(1)
     } else {
         last_word::names_a_failure(line).then_some(0)
