@@ -169,7 +169,6 @@ fn stranded<'a>(
         lines.iter().find(|(_, dial)| dial.address.is_some()).or(lines.first())?.clone();
     let times = || lines.iter().filter_map(|(failed, _)| failed.line.timestamp);
     let (first, last) = (times().min(), times().max());
-    let version = versions.iter().find(|version| version.has(newest.task()))?;
     let tasks: Vec<&Task> = unique(lines.iter().map(|(failed, _)| failed.task()));
     let up = tasks.iter().any(|task| is_up(task));
     let replaced = tasks.iter().any(|task| {

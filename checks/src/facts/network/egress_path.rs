@@ -260,11 +260,6 @@ impl<'a> Journey<'a> {
         Ok(is_off.then_some(dns))
     }
 
-    /// Whether the app asked for a name that only the VPC knows.
-    fn has_name_of_vpc(&self) -> bool {
-        self.stranded.dialled.as_ref().is_some_and(|dialled| dialled.has_private_name())
-    }
-
     /// Whether the traffic went past an endpoint because its private name does not count.
     fn is_led_past(&self, patient: &Patient<'a>) -> Result<bool, Blind> {
         Ok(self.public_address().is_some()
