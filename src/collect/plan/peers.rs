@@ -155,7 +155,7 @@ impl Plan<'_> {
 
     /// A sibling that is called: its ports, who is let in there, and since when its name exists.
     async fn sibling(&self, service: &Service) {
-        let Some(deployment) = service_connect::primary(service) else { return };
+        let Some(deployment) = service.primary() else { return };
         let network = deployment
             .network_configuration
             .clone()

@@ -89,7 +89,8 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
             && let Some((table, stop)) = findings.see(journey.stop(patient)).flatten()
             && !matches!(stop, Stop::NoPublicAddress(_))
         {
-            stops.push((journey, kind(&stop), (table, stop)));
+            let at = format!("{} {}", kind(&stop), whom(journey));
+            stops.push((journey, at, (table, stop)));
         }
     }
     let table_of: BTreeMap<&str, &RouteTable> =
@@ -125,6 +126,16 @@ fn kind(stop: &Stop) -> String {
         Stop::DeadNat(_, gateway) | Stop::NatWithoutWay(gateway, _) => {
             format!("gateway {}", gateway.nat_gateway_id)
         }
+    }
+}
+
+/// What an app calls is told apart from what tasks need to start: each address inside by itself, all
+/// that is outside together.
+fn whom(journey: &Journey) -> String {
+    match &journey.stranded.dialled {
+        Some(_) if journey.is_inside() => journey.destination(),
+        Some(_) => "what the app calls outside".to_owned(),
+        None => String::new(),
     }
 }
 

@@ -14,6 +14,7 @@ use crate::check::Findings;
 use crate::facts::deployment::version::{self, Version};
 use crate::facts::inbound::{answers, traffic};
 use crate::facts::network::route::Stranded;
+use crate::facts::peers::service_connect;
 use crate::facts::tasks::connection_errors::{self, Failed};
 use crate::facts::tasks::reason::Told;
 use crate::facts::tasks::stop::{self, StopKind};
@@ -56,21 +57,15 @@ impl Dialled<'_> {
 
     /// Whether only the VPC, or what is joined to it, knows the name.
     pub fn has_private_name(&self) -> bool {
-        self.dial.host.is_some_and(is_private_name)
+        self.dial.host.is_some_and(|host| service_connect::is_private(host, None))
     }
-}
-
-/// Ends of names that the internet does not have.
-const PRIVATE: &[&str] = &[".local", ".internal", ".private", ".corp", ".lan", ".intranet", ".svc"];
-
-fn is_private_name(host: &str) -> bool {
-    let host = host.trim_end_matches('.').to_ascii_lowercase();
-    !host.contains('.') || PRIVATE.iter().any(|end| host.ends_with(end))
 }
 
 /// Whether the name may be that of something in the VPC: a database, a cache, an endpoint.
 fn may_be_inside(host: &str) -> bool {
-    is_private_name(host) || host.contains(".amazonaws.com") || host.ends_with(".api.aws")
+    service_connect::is_private(host, None)
+        || host.contains(".amazonaws.com")
+        || host.ends_with(".api.aws")
 }
 
 /// The connections that failed, each destination of a subnet and a version once, where something

@@ -3,8 +3,8 @@
 
 use jiff::SignedDuration;
 
-pub use crate::aws::dial::How;
 use crate::aws::dial::{self, Dial};
+pub use crate::aws::dial::{How, how};
 use crate::aws::time;
 use crate::call::{Call, LOG_STREAM};
 use crate::check::Findings;
@@ -40,7 +40,7 @@ pub fn failed<'a>(patient: &Patient<'a>, findings: &mut Findings) -> Vec<Failed<
         };
         let recent = lines.iter().filter(|line| line.timestamp.is_some_and(|at| at >= hour_ago));
         failed.extend(recent.filter_map(|line| {
-            Some(Failed { how: dial::how(&line.message)?, line, stream: stream.clone() })
+            Some(Failed { how: how(&line.message)?, line, stream: stream.clone() })
         }));
     }
     failed.sort_by_key(|failed| std::cmp::Reverse(failed.line.timestamp));
