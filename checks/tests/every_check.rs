@@ -41,7 +41,10 @@ fn snapshots() -> Vec<(String, Snapshot)> {
         catalog::checks().map(|check| (format!("example of {}", check.id()), (check.example)()));
     healthy
         .chain(examples)
-        .chain([("blocked network balancer".into(), behind_network_balancer())])
+        .chain([
+            ("blocked network balancer".into(), behind_network_balancer()),
+            ("express service asked by URL".into(), asked_by_url(baseline::express())),
+        ])
         .chain(
             [
                 ("Target.Timeout", "Request timed out"),
@@ -69,6 +72,10 @@ fn behind_network_balancer() -> Snapshot {
             (Some("Target.FailedHealthChecks".into()), Some("Health checks failed".into()));
     }
     snapshot
+}
+
+fn asked_by_url(snapshot: Snapshot) -> Snapshot {
+    Snapshot { url: Some("https://nobody.example.com:8443/".into()), ..snapshot }
 }
 
 /// A second group that names no balancer, though a rule forwards to it; and its health checks fail.

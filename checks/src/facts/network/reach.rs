@@ -290,7 +290,7 @@ pub fn admit_nobody(patient: &Patient, ids: &BTreeSet<&str>, port: i32) -> Resul
     let is_silent = |group: &&SecurityGroup| {
         !group.ip_permissions.iter().any(|permission| covers_tcp(permission, port))
     };
-    Ok(groups.is_some_and(|groups| groups.iter().all(|group| is_silent(group))))
+    Ok(groups.is_some_and(|groups| groups.iter().all(is_silent)))
 }
 
 /// Whether the security groups of a task let the balancer in on a port: by its groups, or by the
