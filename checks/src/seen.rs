@@ -130,13 +130,18 @@ impl Blind {
     }
 }
 
-/// What a fact or a view could not see while it told the rest.
+/// Takes what may be hidden: notes the blindness, and goes on with `None`. A check's findings do so,
+/// and whatever else a fact is asked by.
+pub trait See {
+    fn see<T>(&mut self, row: Result<T, Blind>) -> Option<T>;
+}
+
+/// What a fact or a view could not see while it told the rest, each call once.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Unseen(pub Vec<Blind>);
 
-impl Unseen {
-    /// Takes what may be hidden: notes the blindness, each call once, and goes on with `None`.
-    pub fn see<T>(&mut self, row: Result<T, Blind>) -> Option<T> {
+impl See for Unseen {
+    fn see<T>(&mut self, row: Result<T, Blind>) -> Option<T> {
         match row {
             Ok(value) => Some(value),
             Err(blind) => {

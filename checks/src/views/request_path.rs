@@ -248,11 +248,11 @@ fn of_rule(patient: &Patient, listener: &Listener, rules: &[Rule], rule: &Rule) 
         return draft.done();
     }
     draft.guard(listener);
-    if let Some(first) = taken_before(rules, rule) {
+    if let Some(first) = request::taken_before(rules, rule) {
         let says = format!(
             "{} comes before {} and takes all its requests",
-            rule_within(first),
-            rule_within(rule)
+            request::rule_within(first),
+            request::rule_within(rule)
         );
         draft.path.hops.push(Hop::new(
             Kind::Rule,
@@ -264,44 +264,9 @@ fn of_rule(patient: &Patient, listener: &Listener, rules: &[Rule], rule: &Rule) 
         draft.act(&first.actions, listener, &url);
         return draft.done();
     }
-    draft.good(Kind::Rule, Some(&rule.rule_arn), rule_name(rule), rule_words(rule));
+    draft.good(Kind::Rule, Some(&rule.rule_arn), request::rule_name(rule), request::rule_words(rule));
     draft.act(&rule.actions, listener, &url);
     draft.done()
-}
-
-/// The rule that takes every request of another before that has its turn.
-pub fn taken_before<'a>(rules: &'a [Rule], rule: &Rule) -> Option<&'a Rule> {
-    rules
-        .iter()
-        .take_while(|other| other.rule_arn != rule.rule_arn)
-        .find(|other| request::covers(other, rule))
-}
-
-/// `rule 10`, `default rule`.
-pub fn rule_name(rule: &Rule) -> String {
-    if rule.is_default { "default rule".into() } else { format!("rule {}", rule.priority) }
-}
-
-fn conditions(rule: &Rule) -> String {
-    rule.conditions.iter().map(request::words).collect::<Vec<_>>().join(", ")
-}
-
-/// `rule 10: host api.example.com, path /v1/*`.
-fn rule_words(rule: &Rule) -> String {
-    if rule.conditions.is_empty() {
-        rule_name(rule)
-    } else {
-        format!("{}: {}", rule_name(rule), conditions(rule))
-    }
-}
-
-/// `rule 10 (host api.example.com, path /v1/*)`.
-pub fn rule_within(rule: &Rule) -> String {
-    if rule.conditions.is_empty() {
-        rule_name(rule)
-    } else {
-        format!("{} ({})", rule_name(rule), conditions(rule))
-    }
 }
 
 /// The way of a request for one URL, and, where that is a redirect to the same host, the way of the

@@ -4,12 +4,12 @@
 
 use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
+use crate::facts::inbound::request;
 use crate::facts::inbound::traffic::{self, Way};
 use crate::finding::{Evidence, Finding, Kind, Remedy, Subject};
 use crate::patient::Patient;
 use crate::snapshot::Rule;
 use crate::text::parsed;
-use crate::views::request_path;
 use crate::{aws, hcl};
 
 crate::check! {
@@ -64,8 +64,8 @@ crate::check! {
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     for way in traffic::ways(patient)?.iter().filter(|way| way.is_http()) {
         let rules = patient.rules(&way.listener.listener_arn)?;
-        if let Some((first, code)) = request_path::taken_before(rules, way.rule)
-            .and_then(|first| Some((first, error(first)?)))
+        if let Some((first, code)) =
+            request::taken_before(rules, way.rule).and_then(|first| Some((first, error(first)?)))
         {
             findings.add(finding(way, first, code));
         }
@@ -82,13 +82,13 @@ fn error(rule: &Rule) -> Option<&str> {
 fn finding(way: &Way, first: &Rule, code: &str) -> Finding {
     let claim = format!(
         "{} comes before {} and takes all its requests: the balancer answers {code} by a fixed response, and the service never sees one",
-        request_path::rule_within(first),
-        request_path::rule_within(way.rule)
+        request::rule_within(first),
+        request::rule_within(way.rule)
     );
     let remedy = Remedy::new(format!(
         "If that answer is not wanted any more, take {} away; else move it behind {}.",
-        request_path::rule_name(first),
-        request_path::rule_name(way.rule)
+        request::rule_name(first),
+        request::rule_name(way.rule)
     ))
     .cli(aws!("elbv2 delete-rule --rule-arn {}", first.rule_arn))
     .terraform(hcl!(

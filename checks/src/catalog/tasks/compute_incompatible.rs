@@ -120,4 +120,10 @@ mod tests {
             .starts_with("Task definition mailer:12 does not fit FARGATE: 2 of 2")
         );
     }
+
+    #[test]
+    fn a_task_that_finds_no_place_fits_and_is_told_by_another() {
+        let words = "RESOURCE:MEMORY";
+        assert!(says_of_failed_starts(CHECK, 2, words).is_empty());
+    }
 }

@@ -249,6 +249,41 @@ pub fn words(condition: &Condition) -> String {
     }
 }
 
+/// `rule 10`, `default rule`.
+pub fn rule_name(rule: &Rule) -> String {
+    if rule.is_default { "default rule".into() } else { format!("rule {}", rule.priority) }
+}
+
+fn conditions(rule: &Rule) -> String {
+    rule.conditions.iter().map(words).collect::<Vec<_>>().join(", ")
+}
+
+/// `rule 10: host api.example.com, path /v1/*`.
+pub fn rule_words(rule: &Rule) -> String {
+    if rule.conditions.is_empty() {
+        rule_name(rule)
+    } else {
+        format!("{}: {}", rule_name(rule), conditions(rule))
+    }
+}
+
+/// `rule 10 (host api.example.com, path /v1/*)`.
+pub fn rule_within(rule: &Rule) -> String {
+    if rule.conditions.is_empty() {
+        rule_name(rule)
+    } else {
+        format!("{} ({})", rule_name(rule), conditions(rule))
+    }
+}
+
+/// The rule that takes every request of another before that has its turn.
+pub fn taken_before<'a>(rules: &'a [Rule], rule: &Rule) -> Option<&'a Rule> {
+    rules
+        .iter()
+        .take_while(|other| other.rule_arn != rule.rule_arn)
+        .find(|other| covers(other, rule))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -4,7 +4,7 @@
 use std::slice;
 
 use super::answer::{Answer, By, nobody, together};
-use super::{Hop, Kind, Mark, Path, endpoints, rule_name, rule_words};
+use super::{Hop, Kind, Mark, Path, endpoints};
 use crate::aws::url::Url;
 use crate::check::Findings;
 use crate::facts::inbound::entry::{dns_name, listener_name, redirected};
@@ -295,7 +295,7 @@ impl<'p, 'a> Draft<'p, 'a> {
                 Takes::No => {}
                 Takes::Perhaps(condition) => perhaps.push(format!(
                     "{} comes first for those with {}",
-                    rule_name(rule),
+                    request::rule_name(rule),
                     request::words(condition)
                 )),
                 Takes::Yes => {
@@ -306,7 +306,7 @@ impl<'p, 'a> Draft<'p, 'a> {
                     };
                     let others = rules.iter().filter(|other| !other.is_default).count();
                     let words = match (rule.is_default, others) {
-                        (false, _) => rule_words(rule),
+                        (false, _) => request::rule_words(rule),
                         (true, 0) => "default rule, the only one".into(),
                         (true, 1) => format!(
                             "default rule: the other one does not take {}{}",
@@ -320,7 +320,7 @@ impl<'p, 'a> Draft<'p, 'a> {
                     self.good(
                         Kind::Rule,
                         Some(&rule.rule_arn),
-                        rule_name(rule),
+                        request::rule_name(rule),
                         format!("{words}{before}"),
                     );
                     return self.act(&rule.actions, listener, url);
