@@ -8,7 +8,7 @@ use crate::call::Call;
 use crate::finding::Finding;
 use crate::patient::Patient;
 use crate::ruled_out::RuledOutBy;
-use crate::seen::Blind;
+use crate::seen::{Blind, See};
 use crate::snapshot::Snapshot;
 use crate::symptom::Symptom;
 use crate::text::printed_as_in_json;
@@ -78,6 +78,12 @@ impl Findings {
 
     /// Takes a row that may be hidden: notes the blindness and goes on with `None`.
     pub fn see<T>(&mut self, row: Result<T, Blind>) -> Option<T> {
+        See::see(self, row)
+    }
+}
+
+impl See for Findings {
+    fn see<T>(&mut self, row: Result<T, Blind>) -> Option<T> {
         match row {
             Ok(value) => Some(value),
             Err(blind) => {

@@ -13,8 +13,8 @@ use crate::facts::deployment::{rollback, rollout};
 use crate::facts::inbound::traffic;
 use crate::facts::tasks::stop;
 use crate::patient::Patient;
-use crate::seen::Blind;
 use crate::seen::Unseen;
+use crate::seen::{Blind, See};
 use crate::snapshot::{
     Arguments, ContainerDefinition, Revision, ServiceDeployment, TaskDefinition,
 };

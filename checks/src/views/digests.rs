@@ -13,7 +13,7 @@ use crate::aws::image;
 use crate::aws::time;
 use crate::facts::deployment::rollout;
 use crate::patient::Patient;
-use crate::seen::Unseen;
+use crate::seen::{See, Unseen};
 use crate::snapshot::{Image, Revision, Task};
 
 /// How the four digests of a container compare.

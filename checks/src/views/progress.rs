@@ -10,7 +10,7 @@ use crate::facts::deployment::{hook, rollback, rollout};
 use crate::facts::inbound::traffic;
 use crate::facts::tasks::stop;
 use crate::patient::Patient;
-use crate::seen::Unseen;
+use crate::seen::{See, Unseen};
 use crate::snapshot::deployment::{BreakerState, HookDetail};
 use crate::snapshot::metric::Metric;
 use crate::snapshot::{AlarmTransition, RevisionSummary, ServiceDeployment};

@@ -264,7 +264,12 @@ fn of_rule(patient: &Patient, listener: &Listener, rules: &[Rule], rule: &Rule) 
         draft.act(&first.actions, listener, &url);
         return draft.done();
     }
-    draft.good(Kind::Rule, Some(&rule.rule_arn), request::rule_name(rule), request::rule_words(rule));
+    draft.good(
+        Kind::Rule,
+        Some(&rule.rule_arn),
+        request::rule_name(rule),
+        request::rule_words(rule),
+    );
     draft.act(&rule.actions, listener, &url);
     draft.done()
 }

@@ -18,7 +18,7 @@ use crate::facts::inbound::traffic;
 use crate::facts::tasks::scaling;
 use crate::facts::tasks::stop::StopKind;
 use crate::patient::Patient;
-use crate::seen::Unseen;
+use crate::seen::{See, Unseen};
 use crate::snapshot::metric::Metric;
 use crate::snapshot::{ServiceDeployment, ServiceEvent, Task};
 use crate::text::{count, pattern};

@@ -10,7 +10,7 @@ use crate::aws::time;
 use crate::facts::deployment::rollback;
 use crate::facts::inbound::traffic;
 use crate::patient::Patient;
-use crate::seen::Unseen;
+use crate::seen::{See, Unseen};
 use crate::snapshot::TrailEvent;
 use crate::text::and_list;
 

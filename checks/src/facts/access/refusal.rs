@@ -18,6 +18,7 @@ use crate::facts::deployment::{managed, rollback, rollout};
 use crate::facts::tasks::reason::{self, Told};
 use crate::finding::{Evidence, Finding, Remedy};
 use crate::patient::Patient;
+use crate::seen::See;
 use crate::snapshot::Simulation;
 use crate::text::{and_list, pattern};
 use crate::{aws, hcl, words};
@@ -93,7 +94,7 @@ impl<'a> Question<'a> {
 /// another one.
 pub fn of_start<'a>(
     patient: &Patient<'a>,
-    findings: &mut Findings,
+    findings: &mut impl See,
     told: &Told<'a>,
 ) -> Option<Question<'a>> {
     let definition = findings.see(patient.task_definition(told.task_definition)).flatten();
@@ -174,7 +175,7 @@ pub fn questions(patient: &Patient) -> Questions {
 
 /// Whether there is a word of IAM anywhere: most services have none, and then nothing has to be
 /// read twice.
-fn somebody_speaks_of_iam(patient: &Patient, unseen: &mut Findings) -> bool {
+fn somebody_speaks_of_iam(patient: &Patient, unseen: &mut impl See) -> bool {
     let events = patient.service().events.iter().map(|event| event.message.as_str());
     let tasks = unseen.see(patient.stopped_tasks()).into_iter().flatten();
     let stops = tasks.flat_map(|task| {
@@ -225,7 +226,7 @@ pub struct Trust {
 /// seen.
 pub fn trust(
     patient: &Patient,
-    findings: &mut Findings,
+    findings: &mut impl See,
     name: &str,
     service: &str,
 ) -> Option<Trust> {
@@ -341,7 +342,7 @@ fn refusal(text: &str, simulation: Option<&Simulation>) -> Refusal {
 /// would not help.
 pub fn settle(
     patient: &Patient,
-    findings: &mut Findings,
+    findings: &mut impl See,
     mut finding: Finding,
     text: &str,
     question: Option<&Question>,

@@ -6,14 +6,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::aws::cidr::{self, Cidr};
 use crate::call::Call;
-use crate::check::Findings;
 use crate::facts::inbound::instance::{self, EPHEMERAL};
 use crate::facts::inbound::{health_check, traffic};
 use crate::facts::network::reach::{self, Ports};
 use crate::facts::network::route::{self, Way};
 use crate::finding::Evidence;
 use crate::patient::Patient;
-use crate::seen::Blind;
+use crate::seen::{Blind, See};
 use crate::snapshot::{Interface, IpPermission, SecurityGroup, Target, Task};
 use crate::text::parsed;
 
@@ -54,7 +53,7 @@ struct Place<'a> {
 /// The running tasks that are reachable, by version. What the user expects to be open is left out.
 pub fn tasks<'a>(
     patient: &Patient<'a>,
-    findings: &mut Findings,
+    findings: &mut impl See,
 ) -> Result<Vec<Reachable<'a>>, Blind> {
     let mut reachable: BTreeMap<&str, Reachable> = BTreeMap::new();
     let mut places = with_interfaces(patient, findings)?;
@@ -95,7 +94,7 @@ pub fn tasks<'a>(
 /// Tasks that have a network interface.
 fn with_interfaces<'a>(
     patient: &Patient<'a>,
-    findings: &mut Findings,
+    findings: &mut impl See,
 ) -> Result<Vec<Place<'a>>, Blind> {
     let mut places = Vec::new();
     for task in patient.running_tasks()?.iter().filter(|task| task.last_status == "RUNNING") {
@@ -109,7 +108,7 @@ fn with_interfaces<'a>(
 /// Tasks behind targets that are instances.
 fn on_instances<'a>(
     patient: &Patient<'a>,
-    findings: &mut Findings,
+    findings: &mut impl See,
 ) -> Result<Vec<Place<'a>>, Blind> {
     let mut places = Vec::new();
     for group in traffic::groups(patient)? {

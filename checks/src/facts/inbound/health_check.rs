@@ -11,13 +11,12 @@ use regex::Regex;
 use crate::aws::event::{self, Event};
 use crate::aws::time;
 use crate::call::Call;
-use crate::check::Findings;
 use crate::facts::deployment::version::{self, Mark, State, Version};
 use crate::facts::inbound::traffic;
 use crate::facts::tasks::stop::StopKind;
 use crate::finding::Evidence;
 use crate::patient::Patient;
-use crate::seen::{Blind, Why};
+use crate::seen::{Blind, See, Why};
 use crate::snapshot::{ServiceEvent, Target, Task};
 use crate::text::{parsed, pattern};
 
@@ -286,7 +285,7 @@ pub fn now_or_then<'a>(patient: &Patient<'a>, group: &str) -> Result<Vec<FailedC
 /// that events name of a version that ECS gave up.
 pub fn groups<'a>(
     patient: &Patient<'a>,
-    findings: &mut Findings,
+    findings: &mut impl See,
 ) -> Result<BTreeSet<&'a str>, Blind> {
     let mut groups = traffic::groups(patient)?;
     let given_up = findings.see(version::troubled(patient)).unwrap_or_default();
@@ -389,6 +388,7 @@ pub fn failures_past_grace<'a>(
 mod tests {
     use super::*;
     use crate::baseline::{self, id, minutes_ago};
+    use crate::check::Findings;
     use crate::seen::Seen;
     use crate::snapshot::deployment::{BreakerState, Rollback};
     use crate::snapshot::{Container, Interface, Snapshot};

@@ -8,14 +8,13 @@ use std::iter;
 
 use crate::aws::cidr::{self, Cidr};
 use crate::call::Call;
-use crate::check::Findings;
 use crate::command::Command;
 use crate::facts::inbound::traffic;
 use crate::facts::network::reach;
 use crate::finding::{Evidence, Remedy};
 use crate::hcl::Hcl;
 use crate::patient::Patient;
-use crate::seen::Blind;
+use crate::seen::{Blind, See};
 use crate::snapshot::{IpPermission, Listener, LoadBalancer, ManagedPrefixList, SecurityGroup};
 use crate::text::{and_list, parsed};
 use crate::{aws, hcl};
@@ -54,7 +53,7 @@ pub const NAMED: usize = 3;
 
 /// Every balancer in front of the service that security groups guard; a network load balancer may
 /// have none.
-pub fn doors<'a>(patient: &Patient<'a>, findings: &mut Findings) -> Result<Vec<Door<'a>>, Blind> {
+pub fn doors<'a>(patient: &Patient<'a>, findings: &mut impl See) -> Result<Vec<Door<'a>>, Blind> {
     Ok(traffic::balancers(patient)?
         .into_iter()
         .filter_map(|balancer| door(patient, balancer, findings))
@@ -66,7 +65,7 @@ pub fn doors<'a>(patient: &Patient<'a>, findings: &mut Findings) -> Result<Vec<D
 pub fn door<'a>(
     patient: &Patient<'a>,
     balancer: &str,
-    findings: &mut Findings,
+    findings: &mut impl See,
 ) -> Option<Door<'a>> {
     let balancer = findings
         .see(patient.load_balancer(balancer))
@@ -122,7 +121,7 @@ impl<'a> Door<'a> {
     pub fn lets_in(
         &self,
         patient: &Patient<'a>,
-        findings: &mut Findings,
+        findings: &mut impl See,
         counts: impl Fn(&str) -> bool,
     ) -> LetIn<'a> {
         let mut let_in = LetIn::default();
@@ -158,7 +157,7 @@ impl<'a> Door<'a> {
 
     /// Whether every IPv4 address may come in by some port: then nobody has to know where a caller
     /// comes from. Prefix lists count only where addresses alone are not the world.
-    pub fn is_open_to_world(&self, patient: &Patient<'a>, findings: &mut Findings) -> bool {
+    pub fn is_open_to_world(&self, patient: &Patient<'a>, findings: &mut impl See) -> bool {
         self.lets_in(patient, findings, |_| false).is_world()
             || self.lets_in(patient, findings, |_| true).is_world()
     }
@@ -438,6 +437,7 @@ pub fn world<'b, 'a>(
 mod tests {
     use super::*;
     use crate::baseline::{self, everywhere, from_block, from_group, id, prefix_list};
+    use crate::check::Findings;
     use crate::patient::Intent;
     use crate::seen::{Seen, Why};
     use crate::snapshot::Snapshot;

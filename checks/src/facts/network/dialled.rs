@@ -10,7 +10,6 @@ use crate::aws::cidr::Cidr;
 use crate::aws::dial::{Dial, How};
 use crate::aws::stop_reason::{Destination, Reason, Trouble};
 use crate::aws::time;
-use crate::check::Findings;
 use crate::facts::deployment::version::{self, Version};
 use crate::facts::inbound::{answers, traffic};
 use crate::facts::network::route::Stranded;
@@ -19,7 +18,7 @@ use crate::facts::tasks::connection_errors::{self, Failed};
 use crate::facts::tasks::reason::Told;
 use crate::facts::tasks::stop::{self, StopKind};
 use crate::patient::Patient;
-use crate::seen::Blind;
+use crate::seen::{Blind, See, Unseen};
 use crate::snapshot::Task;
 use crate::snapshot::metric::Metric;
 
@@ -70,7 +69,7 @@ fn may_be_inside(host: &str) -> bool {
 
 /// The connections that failed, each destination of a subnet and a version once, where something
 /// suffers from it.
-pub fn dialled<'a>(patient: &Patient<'a>, findings: &mut Findings) -> Vec<Stranded<'a>> {
+pub fn dialled<'a>(patient: &Patient<'a>, findings: &mut impl See) -> Vec<Stranded<'a>> {
     let (running, failing) = match findings.see(watched(patient)) {
         Some(watched) => watched,
         None => return Vec::new(),
@@ -104,7 +103,7 @@ pub fn dialled<'a>(patient: &Patient<'a>, findings: &mut Findings) -> Vec<Strand
 
 /// Whether there is such a connection, so that the collector asks what surrounds the tasks.
 pub fn is_unreached(patient: &Patient) -> bool {
-    !dialled(patient, &mut Findings::default()).is_empty()
+    !dialled(patient, &mut Unseen::default()).is_empty()
 }
 
 fn is_up(task: &Task) -> bool {
@@ -224,6 +223,7 @@ fn unique<'a>(tasks: impl Iterator<Item = &'a Task>) -> Vec<&'a Task> {
 mod tests {
     use super::*;
     use crate::baseline::{self, id, minutes, minutes_ago};
+    use crate::check::Findings;
     use crate::snapshot::{LogLine, Snapshot};
     use crate::testing::of;
 

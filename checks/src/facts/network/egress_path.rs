@@ -12,7 +12,6 @@ use crate::aws::host::{self, AwsHost};
 use crate::aws::image;
 use crate::aws::stop_reason::{self, Destination, Fault, Step, Trouble};
 use crate::call::Call;
-use crate::check::Findings;
 use crate::facts::network::dialled;
 use crate::facts::network::network_acl::{self, Crossing, Dropped};
 use crate::facts::network::reach::{self, Peer};
@@ -20,7 +19,7 @@ use crate::facts::network::route::{self, Stranded, Way};
 use crate::facts::tasks::reason::Told;
 use crate::finding::{Evidence, Finding, Kind, Subject};
 use crate::patient::Patient;
-use crate::seen::Blind;
+use crate::seen::{Blind, See};
 use crate::snapshot::{
     Endpoint, NatGateway, Route, RouteTable, SecurityGroup, Service, Target, Task, VpcDns,
 };
@@ -133,7 +132,7 @@ pub struct Journey<'a> {
 }
 
 /// Every journey that failed, of the versions that tell of today's trouble.
-pub fn failed<'a>(patient: &Patient<'a>, findings: &mut Findings) -> Vec<Journey<'a>> {
+pub fn failed<'a>(patient: &Patient<'a>, findings: &mut impl See) -> Vec<Journey<'a>> {
     let mut failed = Vec::new();
     let mut stranded = route::stranded(patient, findings);
     stranded.extend(dialled::dialled(patient, findings));
@@ -685,6 +684,7 @@ pub fn finding(patient: &Patient, about: Subject, journeys: &[&Journey], claim: 
 mod tests {
     use super::*;
     use crate::catalog;
+    use crate::check::Findings;
     use crate::exam::examine;
     use crate::patient::Intent;
     use crate::snapshot::Snapshot;

@@ -8,12 +8,11 @@ use std::net::IpAddr;
 use crate::aws::cidr::Cidr;
 use crate::aws::stop_reason::{self, Destination, Fault, Step, Trouble};
 use crate::call::Call;
-use crate::check::Findings;
 use crate::facts::network::dialled::Dialled;
 use crate::facts::tasks::reason::{self, Told};
 use crate::finding::Evidence;
 use crate::patient::Patient;
-use crate::seen::Blind;
+use crate::seen::{Blind, See};
 use crate::snapshot::{Route, RouteTable};
 use crate::text::parsed;
 
@@ -142,7 +141,7 @@ impl Stranded<'_> {
 
 /// The subnets of tasks on Fargate whose reasons prove that the network is the trouble, each once.
 /// On instances it is the instance that pulls, which is no matter of the tasks' subnet.
-pub fn stranded<'a>(patient: &Patient<'a>, findings: &mut Findings) -> Vec<Stranded<'a>> {
+pub fn stranded<'a>(patient: &Patient<'a>, findings: &mut impl See) -> Vec<Stranded<'a>> {
     let mut stranded: BTreeMap<(&str, &str), Stranded> = BTreeMap::new();
     for told in reason::told(patient, findings) {
         let to = stop_reason::destination(told.text);

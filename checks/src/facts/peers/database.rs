@@ -6,11 +6,10 @@ use std::collections::BTreeSet;
 
 use crate::aws::host::{self, AwsHost};
 use crate::call::Call;
-use crate::check::Findings;
 use crate::facts::peers::callee::{self, Named};
 use crate::finding::Evidence;
 use crate::patient::Patient;
-use crate::seen::Blind;
+use crate::seen::{Blind, See};
 use crate::snapshot::{DbCluster, DbInstance, DbProxy};
 
 /// What answers at a host of RDS.
@@ -64,7 +63,7 @@ pub struct Database<'a> {
 /// may not be seen is noted.
 pub fn named<'a>(
     patient: &Patient<'a>,
-    findings: &mut Findings,
+    findings: &mut impl See,
 ) -> Result<Vec<Database<'a>>, Blind> {
     let mut databases: Vec<Database> = Vec::new();
     for named in callee::named(patient)? {

@@ -4,13 +4,12 @@
 use std::collections::BTreeSet;
 
 use crate::aws::host;
-use crate::check::Findings;
 use crate::command::Command;
 use crate::facts::peers::callee::{self, Named};
 use crate::finding::Remedy;
 use crate::hcl::Hcl;
 use crate::patient::Patient;
-use crate::seen::Blind;
+use crate::seen::{Blind, See};
 use crate::snapshot::peers::{ServiceConnect, ServiceConnectResource, ServiceConnectService};
 use crate::snapshot::{Deployment, Service};
 use crate::text::and_list;
@@ -131,7 +130,7 @@ pub fn endpoints(service: &Service) -> Vec<Endpoint<'_>> {
 /// no variable has one.
 pub fn siblings<'a>(
     patient: &Patient<'a>,
-    findings: &mut Findings,
+    findings: &mut impl See,
 ) -> Result<Vec<&'a Service>, Blind> {
     let namespace =
         configuration(patient.service()).and_then(|connect| connect.namespace.as_deref());
@@ -170,7 +169,7 @@ pub struct Called<'a> {
 /// The endpoints of siblings that variables name, in whatever namespace.
 pub fn called<'a>(
     patient: &Patient<'a>,
-    findings: &mut Findings,
+    findings: &mut impl See,
 ) -> Result<Vec<Called<'a>>, Blind> {
     let siblings = siblings(patient, findings)?;
     let mut called = Vec::new();

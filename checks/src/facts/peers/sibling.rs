@@ -16,7 +16,7 @@ use crate::facts::peers::callee::{self, Named};
 use crate::facts::tasks::stop;
 use crate::finding::Evidence;
 use crate::patient::Patient;
-use crate::seen::Blind;
+use crate::seen::{Blind, See, Unseen};
 use crate::snapshot::{
     Interface, Listener, LoadBalancer, Rule, ServiceLoadBalancer, TaskDefinition,
 };
@@ -78,7 +78,7 @@ pub fn may_be_called<'d>(definitions: impl IntoIterator<Item = &'d TaskDefinitio
 /// The calls of siblings by public names that variables of the current versions tell of.
 pub fn calls<'a>(
     patient: &Patient<'a>,
-    findings: &mut Findings,
+    findings: &mut impl See,
 ) -> Result<Vec<(Named<'a>, Callee<'a>)>, Blind> {
     let named: Vec<Named> =
         callee::named(patient)?.into_iter().filter(|named| may_be_one(named.host)).collect();
@@ -105,7 +105,7 @@ struct Siblings<'a> {
 }
 
 impl<'a> Siblings<'a> {
-    fn of(patient: &Patient<'a>, findings: &mut Findings) -> Result<Siblings<'a>, Blind> {
+    fn of(patient: &Patient<'a>, findings: &mut impl See) -> Result<Siblings<'a>, Blind> {
         let ways = traffic::ways(patient)?;
         let ours: BTreeSet<&str> = ways.iter().map(|way| way.rule.rule_arn.as_str()).collect();
         let takes_any_host: BTreeSet<&str> = ways
@@ -286,7 +286,7 @@ pub fn called(patient: &Patient) -> BTreeSet<String> {
 }
 
 fn callees<'a>(patient: &Patient<'a>) -> Vec<Callee<'a>> {
-    let calls = calls(patient, &mut Findings::default());
+    let calls = calls(patient, &mut Unseen::default());
     Findings::default()
         .see(calls)
         .unwrap_or_default()
@@ -305,7 +305,7 @@ pub fn behind_narrow_doors(patient: &Patient) -> BTreeSet<String> {
             return false;
         };
         let is_narrow = inbound_rules::door(patient, arn, &mut unseen)
-            .is_some_and(|door| !is_open(patient, &door, callee, &mut Findings::default()));
+            .is_some_and(|door| !is_open(patient, &door, callee, &mut Unseen::default()));
         is_narrow
             || unseen
                 .see(web_acl::before(patient, arn))
@@ -320,7 +320,7 @@ pub fn is_open<'a>(
     patient: &Patient<'a>,
     door: &Door<'a>,
     callee: &Callee,
-    findings: &mut Findings,
+    findings: &mut impl See,
 ) -> bool {
     match callee {
         Callee::Rule { ports, .. } => {

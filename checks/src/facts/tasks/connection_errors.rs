@@ -7,11 +7,11 @@ use crate::aws::dial::{self, Dial};
 pub use crate::aws::dial::{How, how};
 use crate::aws::time;
 use crate::call::{Call, LOG_STREAM};
-use crate::check::Findings;
 use crate::facts::tasks::container_log::{self, Stream};
 use crate::facts::tasks::stop;
 use crate::finding::{Evidence, Finding, Kind};
 use crate::patient::Patient;
+use crate::seen::See;
 use crate::snapshot::{LogLine, Task};
 
 /// A log line about a connection that failed.
@@ -24,7 +24,7 @@ pub struct Failed<'a> {
 
 /// The lines of the last hour about connections that failed, of tasks that tell of today's trouble;
 /// the newest first.
-pub fn failed<'a>(patient: &Patient<'a>, findings: &mut Findings) -> Vec<Failed<'a>> {
+pub fn failed<'a>(patient: &Patient<'a>, findings: &mut impl See) -> Vec<Failed<'a>> {
     let hour_ago = time::before(patient.now(), SignedDuration::from_hours(1));
     let Some(versions) = findings.see(stop::failing_versions(patient)) else { return Vec::new() };
     let Some(streams) = findings.see(container_log::streams(patient)) else { return Vec::new() };

@@ -3,10 +3,10 @@
 
 use crate::aws::crash::{Crash, read};
 use crate::call::{Call, LOG_STREAM};
-use crate::check::Findings;
 use crate::facts::tasks::container_log;
 use crate::finding::Evidence;
 use crate::patient::Patient;
+use crate::seen::See;
 use crate::snapshot::{LogLine, Task};
 use crate::text::shortened;
 
@@ -29,7 +29,7 @@ const LONGEST_QUOTE: usize = 160;
 /// The end of the log of the newest of these tasks that says anything.
 pub fn of<'a>(
     patient: &Patient<'a>,
-    findings: &mut Findings,
+    findings: &mut impl See,
     container: &str,
     tasks: &[&Task],
 ) -> LastWord<'a> {

@@ -17,7 +17,7 @@ use crate::facts::deployment::version::{self, Version};
 use crate::facts::tasks::stop::{self, Failures, StopKind};
 use crate::finding::{Evidence, Finding, Kind, Subject};
 use crate::patient::Patient;
-use crate::seen::Blind;
+use crate::seen::{Blind, See};
 use crate::snapshot::{Service, ServiceEvent, Task};
 
 /// One trouble of one version, with everything that tells of it.
@@ -110,7 +110,7 @@ pub fn each<'a>(
 }
 
 /// Every trouble that tells of today: of the versions that matter, not over, and not an hour old.
-pub fn told<'a>(patient: &Patient<'a>, findings: &mut Findings) -> Vec<Told<'a>> {
+pub fn told<'a>(patient: &Patient<'a>, findings: &mut impl See) -> Vec<Told<'a>> {
     let failures = findings.see(stop::failures(patient));
     let mut told: Vec<Told> = failures.iter().flatten().flat_map(by_tasks).collect();
     let by_events = by_events(patient)

@@ -6,7 +6,6 @@ use std::slice;
 use super::answer::{Answer, By, nobody, together};
 use super::{Hop, Kind, Mark, Path, endpoints};
 use crate::aws::url::Url;
-use crate::check::Findings;
 use crate::facts::inbound::entry::{dns_name, listener_name, redirected};
 use crate::facts::inbound::inbound_rules::{self, Door};
 use crate::facts::inbound::probe::{self, Leads};
@@ -14,7 +13,7 @@ use crate::facts::inbound::request::{self, Takes};
 use crate::facts::inbound::traffic::{self, Unread};
 use crate::facts::inbound::web_acl;
 use crate::patient::Patient;
-use crate::seen::Blind;
+use crate::seen::{Blind, Unseen};
 use crate::snapshot::{Action, Listener, LoadBalancer, Rule};
 use crate::text::{and_list, and_more, count, parsed};
 
@@ -224,7 +223,7 @@ impl<'p, 'a> Draft<'p, 'a> {
         let ids = balancer.security_groups.join(", ");
         let names = and_list(groups.iter().map(|group| &group.group_name));
         let door = Door { balancer, listeners: slice::from_ref(listener), groups };
-        let let_in = door.lets_in(self.patient, &mut Findings::default(), |_| true);
+        let let_in = door.lets_in(self.patient, &mut Unseen::default(), |_| true);
         let mut whom: Vec<String> = Vec::new();
         for (v6, family) in [(false, "every IPv4 address"), (true, "every IPv6 address")] {
             match inbound_rules::world(&let_in.blocks, v6, port) {
