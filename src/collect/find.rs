@@ -246,16 +246,18 @@ async fn all_services(aws: &Aws) -> Result<Vec<Service>, NotFound> {
 }
 
 async fn by_host(aws: &Aws, host: &str, url: Option<&Url>) -> Result<Service, NotFound> {
-    let (doors, services) = join(doors(aws, host), all_services(aws)).await;
-    let (doors, services) = (doors?, services?);
+    let (candidates, services) = join(candidates(aws, host), all_services(aws)).await;
+    let (candidates, services) = (candidates?, services?);
     let living: Vec<Service> =
         services.into_iter().filter(|service| service.status != "INACTIVE").collect();
     let asked = url.map_or_else(|| host.to_owned(), ToString::to_string);
     // Who gets the request; else whoever has a rule for the host; else who gets it by a rule that
     // is for every host.
-    for groups in
-        [groups_of(&doors, url, true), groups_for_host(&doors, host), groups_of(&doors, url, false)]
-    {
+    for groups in [
+        groups_of(&candidates, url, true),
+        groups_for_host(&candidates, host),
+        groups_of(&candidates, url, false),
+    ] {
         if groups.is_empty() {
             continue;
         }
@@ -283,7 +285,7 @@ async fn by_host(aws: &Aws, host: &str, url: Option<&Url>) -> Result<Service, No
             }
         }
     }
-    Err(NotFound::NoServiceFor { asked, told: url.and_then(|url| told(&doors, url)) })
+    Err(NotFound::NoServiceFor { asked, told: url.and_then(|url| told(&candidates, url)) })
 }
 
 /// Whether one of these target groups is the service's. Express services have theirs in their
@@ -333,7 +335,7 @@ async fn serves(aws: &Aws, service: &Service, groups: &BTreeSet<String>) -> Resu
 }
 
 /// A listener where a request for the host may arrive.
-struct Door {
+struct Candidate {
     balancer: String,
     /// The host is the balancer's own name, so the request is for it and for no other.
     by_name: bool,
@@ -341,7 +343,7 @@ struct Door {
     rules: Vec<Rule>,
 }
 
-impl Door {
+impl Candidate {
     /// The rule that takes the request here. One that perhaps takes it before, by a header, is for
     /// few.
     fn taken(&self, url: &Url) -> Option<&Rule> {
@@ -361,31 +363,28 @@ fn forwarded<'r>(rules: impl IntoIterator<Item = &'r Rule>) -> BTreeSet<String> 
 
 /// The groups that a request for the URL reaches, by rules that are meant for its host or by
 /// others.
-fn groups_of(doors: &[Door], url: Option<&Url>, meant: bool) -> BTreeSet<String> {
+fn groups_of(candidates: &[Candidate], url: Option<&Url>, meant: bool) -> BTreeSet<String> {
     let Some(url) = url else { return BTreeSet::new() };
-    let is_meant = |door: &Door, rule: &Rule| door.by_name || names_host(rule, &url.host);
-    forwarded(
-        doors
-            .iter()
-            .filter_map(|door| door.taken(url).filter(|rule| is_meant(door, rule) == meant)),
-    )
+    let is_meant =
+        |candidate: &Candidate, rule: &Rule| candidate.by_name || names_host(rule, &url.host);
+    forwarded(candidates.iter().filter_map(|candidate| {
+        candidate.taken(url).filter(|rule| is_meant(candidate, rule) == meant)
+    }))
 }
 
 /// The groups of every rule that asks for the host, whatever else it asks for; by the balancer's
 /// own name, of all of its rules.
-fn groups_for_host(doors: &[Door], host: &str) -> BTreeSet<String> {
-    forwarded(
-        doors.iter().flat_map(|door| {
-            door.rules.iter().filter(|rule| door.by_name || names_host(rule, host))
-        }),
-    )
+fn groups_for_host(candidates: &[Candidate], host: &str) -> BTreeSet<String> {
+    forwarded(candidates.iter().flat_map(|candidate| {
+        candidate.rules.iter().filter(|rule| candidate.by_name || names_host(rule, host))
+    }))
 }
 
 /// Who answers a URL that leads to no service.
-fn told(doors: &[Door], url: &Url) -> Option<String> {
+fn told(candidates: &[Candidate], url: &Url) -> Option<String> {
     let mut told = Vec::new();
-    for door in doors {
-        let Some(rule) = door.taken(url) else { continue };
+    for candidate in candidates {
+        let Some(rule) = candidate.taken(url) else { continue };
         let name = if rule.is_default {
             "the default rule".to_owned()
         } else {
@@ -399,18 +398,18 @@ fn told(doors: &[Door], url: &Url) -> Option<String> {
             .map_or_else(String::new, |code| format!(" {}", code.trim_start_matches("HTTP_")));
         let on = format!(
             "{}:{} of {}",
-            door.listener.protocol.as_deref().unwrap_or("port"),
+            candidate.listener.protocol.as_deref().unwrap_or("port"),
             url.port,
-            door.balancer
+            candidate.balancer
         );
         told.push((
-            door.by_name || names_host(rule, &url.host),
+            candidate.by_name || names_host(rule, &url.host),
             format!("{name} of {on} answers, by {action}{code}"),
         ));
     }
-    let hosts: BTreeSet<&String> = doors
+    let hosts: BTreeSet<&String> = candidates
         .iter()
-        .flat_map(|door| &door.rules)
+        .flat_map(|candidate| &candidate.rules)
         .flat_map(|rule| &rule.conditions)
         .filter(|it| it.field == "host-header")
         .flat_map(|it| &it.values)
@@ -442,7 +441,7 @@ fn told(doors: &[Door], url: &Url) -> Option<String> {
 }
 
 /// The listeners of the balancer that has the name, or of every balancer.
-async fn doors(aws: &Aws, host: &str) -> Result<Vec<Door>, NotFound> {
+async fn candidates(aws: &Aws, host: &str) -> Result<Vec<Candidate>, NotFound> {
     let what = "could not look for the host; name the service instead";
     let balancers = match aws.all_load_balancers().await {
         Seen::Yes(balancers) => balancers,
@@ -457,14 +456,14 @@ async fn doors(aws: &Aws, host: &str) -> Result<Vec<Door>, NotFound> {
         .collect();
     let by_name = !named.is_empty();
     let candidates = if by_name { named } else { balancers.iter().collect() };
-    let mut doors = Vec::new();
+    let mut candidates = Vec::new();
     for found in
         join_all(candidates.into_iter().map(|balancer| doors_of(aws, balancer, by_name, what)))
             .await
     {
-        doors.extend(found?);
+        candidates.extend(found?);
     }
-    Ok(doors)
+    Ok(candidates)
 }
 
 async fn doors_of(
@@ -472,7 +471,7 @@ async fn doors_of(
     balancer: &LoadBalancer,
     by_name: bool,
     what: &'static str,
-) -> Result<Vec<Door>, NotFound> {
+) -> Result<Vec<Candidate>, NotFound> {
     let arn = &balancer.load_balancer_arn;
     let listeners = aws.listeners(arn).await;
     aws.memory().listeners.insert(arn, listeners.clone());
@@ -480,14 +479,14 @@ async fn doors_of(
         Seen::Yes(listeners) => listeners.unwrap_or_default(),
         Seen::No(why) => return Err(blind(what, Call::DescribeListeners, why)),
     };
-    let mut doors = Vec::new();
+    let mut candidates = Vec::new();
     let rules = join_all(listeners.iter().map(|listener| aws.rules(&listener.listener_arn))).await;
     for (listener, rules) in listeners.into_iter().zip(rules) {
         aws.memory().rules.insert(&listener.listener_arn, rules.clone());
         match rules {
             Seen::Yes(rules) => {
                 let rules = rules.unwrap_or_default();
-                doors.push(Door {
+                candidates.push(Candidate {
                     balancer: balancer.load_balancer_name.clone(),
                     by_name,
                     listener,
@@ -497,7 +496,7 @@ async fn doors_of(
             Seen::No(why) => return Err(blind(what, Call::DescribeRules, why)),
         }
     }
-    Ok(doors)
+    Ok(candidates)
 }
 
 #[cfg(test)]
@@ -541,10 +540,10 @@ mod tests {
         assert!(Target::parse("prod/api", Some("prod")).is_ok());
     }
 
-    fn door(balancer: &str, rules: Vec<Rule>) -> Door {
+    fn candidate(balancer: &str, rules: Vec<Rule>) -> Candidate {
         let listener =
             Listener { port: Some(443), protocol: Some("HTTPS".into()), ..Listener::default() };
-        Door { balancer: balancer.into(), by_name: false, listener, rules }
+        Candidate { balancer: balancer.into(), by_name: false, listener, rules }
     }
 
     fn rule(priority: &str, conditions: &[(&str, &str)], group: &str) -> Rule {
@@ -577,7 +576,7 @@ mod tests {
 
     #[test]
     fn host_and_path_choose_the_rule() {
-        let doors = [door(
+        let candidates = [candidate(
             "web",
             vec![
                 rule("1", &[("host-header", "api.example.com"), ("path-pattern", "/v2/*")], "new"),
@@ -586,36 +585,41 @@ mod tests {
             ],
         )];
         let groups = |url: &str| {
-            groups_of(&doors, Some(&url.parse().unwrap()), true).into_iter().collect::<Vec<_>>()
+            groups_of(&candidates, Some(&url.parse().unwrap()), true)
+                .into_iter()
+                .collect::<Vec<_>>()
         };
         assert_eq!(groups("https://api.example.com/v2/orders"), ["new"]);
         assert_eq!(groups("https://api.example.com/v1"), ["old"]);
         assert!(groups("https://other.org/").is_empty());
         assert!(groups("https://api.example.com:8443/").is_empty(), "no such listener");
-        assert_eq!(groups_for_host(&doors, "api.example.com").len(), 2);
+        assert_eq!(groups_for_host(&candidates, "api.example.com").len(), 2);
     }
 
     #[test]
     fn a_rule_for_the_host_comes_before_another_balancers_default() {
-        let doors = [
-            door("a", vec![rule("default", &[], "everybody")]),
-            door("b", vec![rule("1", &[("host-header", "api.example.com")], "api")]),
+        let candidates = [
+            candidate("a", vec![rule("default", &[], "everybody")]),
+            candidate("b", vec![rule("1", &[("host-header", "api.example.com")], "api")]),
         ];
         let url = "https://api.example.com/".parse().unwrap();
-        assert_eq!(groups_of(&doors, Some(&url), true), BTreeSet::from(["api".to_owned()]));
-        assert_eq!(groups_of(&doors, Some(&url), false), BTreeSet::from(["everybody".to_owned()]));
+        assert_eq!(groups_of(&candidates, Some(&url), true), BTreeSet::from(["api".to_owned()]));
+        assert_eq!(
+            groups_of(&candidates, Some(&url), false),
+            BTreeSet::from(["everybody".to_owned()])
+        );
     }
 
     #[test]
     fn a_url_without_a_service_is_told_who_answers() {
-        let doors = [door(
+        let candidates = [candidate(
             "web",
             vec![
                 rule("1", &[("host-header", "api.example.com")], "api"),
                 rule("default", &[], "404"),
             ],
         )];
-        let told = |url: &str| told(&doors, &url.parse().unwrap()).unwrap();
+        let told = |url: &str| told(&candidates, &url.parse().unwrap()).unwrap();
         assert_eq!(
             told("https://www.example.com/"),
             "no rule asks for www.example.com; if its DNS leads here, the default rule of HTTPS:443 of web answers, by fixed-response 404; rules ask for api.example.com"

@@ -112,7 +112,7 @@ macro_rules! tables {
             /// the balancer talks; none where the instance is gone.
             instance_interfaces: Interface
                 by instance via DescribeNetworkInterfaces as instance_interface;
-            /// By NAT gateway id, where a sibling's public door is narrow: the public addresses
+            /// By NAT gateway id, where a sibling's balancer is open to few: the public addresses
             /// that it lends.
             nat_addresses: NatAddresses by gateway via DescribeNatGateways;
 

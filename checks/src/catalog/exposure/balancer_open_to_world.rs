@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
-use crate::facts::inbound::inbound_rules::{self, Admitted, Door};
+use crate::facts::inbound::inbound_rules::{self, Admitted, InboundRules};
 use crate::facts::inbound::web_acl;
 use crate::finding::{Evidence, Kind, Subject};
 use crate::patient::Patient;
@@ -71,25 +71,25 @@ crate::check! {
 }
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
-    let doors = inbound_rules::doors(patient, findings)?;
-    if doors.is_empty() {
+    let inbounds = inbound_rules::each(patient, findings)?;
+    if inbounds.is_empty() {
         return Err(NoAnswer::NotApplicable("no load balancer with security groups"));
     }
-    if !doors.iter().any(Door::is_public) {
+    if !inbounds.iter().any(InboundRules::is_public) {
         return Err(NoAnswer::NotApplicable("the load balancer is internal"));
     }
-    for door in doors.iter().filter(|door| door.is_public()) {
-        judge(patient, findings, door);
+    for inbound in inbounds.iter().filter(|inbound| inbound.is_public()) {
+        judge(patient, findings, inbound);
     }
     Ok(())
 }
 
-fn judge(patient: &Patient, findings: &mut Findings, door: &Door) {
+fn judge(patient: &Patient, findings: &mut Findings, inbound: &InboundRules) {
     let intent = patient.intent();
-    let admitted = door.lets_in(patient, findings, |list| !intent.expects_list(list)).blocks;
+    let admitted = inbound.lets_in(patient, findings, |list| !intent.expects_list(list)).blocks;
     let mut open: BTreeMap<&str, BTreeSet<i32>> = BTreeMap::new();
     let mut wide: Vec<&Admitted> = Vec::new();
-    for port in door.listeners.iter().filter_map(|listener| listener.port) {
+    for port in inbound.listeners.iter().filter_map(|listener| listener.port) {
         for (family, v6) in [("IPv4", false), ("IPv6", true)] {
             let Some((world, rules)) = inbound_rules::world(&admitted, v6, port) else { continue };
             if !intent.expects(&world) {
@@ -114,7 +114,7 @@ fn judge(patient: &Patient, findings: &mut Findings, door: &Door) {
         format!(" with what is in {}", and_list(lists))
     };
     let acl = findings
-        .see(web_acl::before(patient, &door.balancer.load_balancer_arn))
+        .see(web_acl::before(patient, &inbound.balancer.load_balancer_arn))
         .flatten()
         .filter(|acl| web_acl::blocks_strangers(acl));
     let guard = acl.map_or_else(String::new, |acl| {
@@ -122,15 +122,15 @@ fn judge(patient: &Patient, findings: &mut Findings, door: &Door) {
     });
     let claim = format!(
         "load balancer {} lets in every {} address on {}, by security group {}{lists}",
-        door.name(),
+        inbound.name(),
         and_list(open.keys()),
         inbound_rules::port_words(&ports),
         and_list(groups)
     );
-    let balancer = &door.balancer.load_balancer_arn;
+    let balancer = &inbound.balancer.load_balancer_arn;
     let scheme = Evidence::new(Call::DescribeLoadBalancers, balancer, "Scheme", "internet-facing");
     let mut finding = Subject::new(Kind::LoadBalancer, balancer).sick(claim, scheme).detail(guard);
-    if let (true, Some(kind)) = (open.contains_key("IPv6"), &door.balancer.ip_address_type) {
+    if let (true, Some(kind)) = (open.contains_key("IPv6"), &inbound.balancer.ip_address_type) {
         finding = finding.because(Evidence::new(
             Call::DescribeLoadBalancers,
             balancer,
@@ -160,7 +160,7 @@ fn judge(patient: &Patient, findings: &mut Findings, door: &Door) {
     findings.add(
         finding
             .because_all(inbound_rules::evidence(&wide))
-            .because_all(door.listens(&ports))
+            .because_all(inbound.listens(&ports))
             .mend(remedy)
             .concerns(Kind::LoadBalancer, balancer)
             .concerns_all(Kind::SecurityGroup, wide.iter().map(|one| one.group.group_id.as_str())),

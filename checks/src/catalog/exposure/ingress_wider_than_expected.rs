@@ -8,7 +8,7 @@ use crate::aws::cidr::{self, Cidr};
 use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
 use crate::command::Command;
-use crate::facts::inbound::inbound_rules::{self, Admitted, Door, LetIn};
+use crate::facts::inbound::inbound_rules::{self, Admitted, InboundRules, LetIn};
 use crate::facts::inbound::instance::{self, EPHEMERAL};
 use crate::facts::inbound::{health_check, traffic};
 use crate::facts::network::reach::{self, Ports};
@@ -90,18 +90,18 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     if !intent.says_who() {
         return Err(NoAnswer::NotApplicable("no --expect-ingress given"));
     }
-    let doors = inbound_rules::doors(patient, findings)?;
-    if doors.is_empty() {
+    let inbounds = inbound_rules::each(patient, findings)?;
+    if inbounds.is_empty() {
         return Err(NoAnswer::NotApplicable("no load balancer with security groups"));
     }
     let mut judged = false;
-    for door in &doors {
-        let let_in = door.lets_in(patient, findings, |list| !intent.expects_list(list));
+    for inbound in &inbounds {
+        let let_in = inbound.lets_in(patient, findings, |list| !intent.expects_list(list));
         judged |= !let_in.blocks.is_empty() || let_in.unknown.is_empty();
         let outside: Vec<&Admitted> =
             let_in.blocks.iter().filter(|one| !intent.expects(&one.block)).collect();
         if !outside.is_empty() {
-            tell(patient, findings, door, &let_in, &outside);
+            tell(patient, findings, inbound, &let_in, &outside);
         }
     }
     // Whom a group lets in we do not know: that is no health.
@@ -115,14 +115,14 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
 fn tell(
     patient: &Patient,
     findings: &mut Findings,
-    door: &Door,
+    inbound: &InboundRules,
     let_in: &LetIn,
     outside: &[&Admitted],
 ) {
     let rules = and_more(rules(patient, outside), NAMED);
     let claim = format!(
         "load balancer {} lets in addresses outside {}: {rules}",
-        door.name(),
+        inbound.name(),
         and_list(patient.intent().expected())
     );
     let not_judged = if let_in.unknown.is_empty() {
@@ -131,7 +131,7 @@ fn tell(
         format!("Not judged: {}.", and_list(let_in.unknown(patient)))
     };
     let ports: BTreeSet<i32> = outside.iter().flat_map(|one| &one.ports).copied().collect();
-    let balancer = &door.balancer.load_balancer_arn;
+    let balancer = &inbound.balancer.load_balancer_arn;
     let group = &outside[0].group.group_id;
     let lists: BTreeSet<&str> = outside.iter().filter_map(|one| one.list).collect();
     let ways_out: String = lists.into_iter().map(|list| way_out(patient, list)).collect();
@@ -141,7 +141,7 @@ fn tell(
         ),
         outside,
     );
-    let opening = missing(patient.intent(), door, let_in, outside);
+    let opening = missing(patient.intent(), inbound, let_in, outside);
     // Those who should come in are let in before the others are shut out.
     let mut commands: Vec<Command> = opening
         .iter()
@@ -154,7 +154,7 @@ fn tell(
             inbound_rules::terraform(&name, group, *port, &expected.to_string())
         })
         .collect();
-    for (group, ports) in findings.see(cut_off(patient, door, outside)).unwrap_or_default() {
+    for (group, ports) in findings.see(cut_off(patient, inbound, outside)).unwrap_or_default() {
         let id = &group.group_id;
         remedy.summary.push_str(&format!(
             " {} is the tasks' security group, too: what goes away also lets the balancer in to them, so let the group in to itself first.",
@@ -177,7 +177,7 @@ fn tell(
             .sick(claim, attached)
             .detail(not_judged)
             .because_all(inbound_rules::evidence(outside))
-            .because_all(door.listens(&ports))
+            .because_all(inbound.listens(&ports))
             .mend(remedy)
             .concerns(Kind::LoadBalancer, balancer)
             .concerns_all(
@@ -229,12 +229,15 @@ fn way_out(patient: &Patient, list: &str) -> String {
 /// that goes too far all of it goes, and so do those in it whom you expect.
 fn missing(
     intent: &Intent,
-    door: &Door,
+    inbound: &InboundRules,
     let_in: &LetIn,
     outside: &[&Admitted],
 ) -> Vec<(i32, Expected)> {
-    let v6 =
-        door.balancer.ip_address_type.as_deref().is_some_and(|kind| kind.starts_with("dualstack"));
+    let v6 = inbound
+        .balancer
+        .ip_address_type
+        .as_deref()
+        .is_some_and(|kind| kind.starts_with("dualstack"));
     let goes = |one: &Admitted| {
         outside
             .iter()
@@ -251,7 +254,7 @@ fn missing(
             .collect();
         let is_missing = |expected: &Expected| match expected {
             Expected::Block(block) => (v6 || !block.is_v6()) && !cidr::within(block, &stays),
-            Expected::List(list) => !door.names_list(list, port),
+            Expected::List(list) => !inbound.names_list(list, port),
         };
         missing.extend(intent.expected().filter(is_missing).map(|expected| (port, expected)));
     }
@@ -262,7 +265,7 @@ fn missing(
 /// go let the balancer in to the tasks.
 fn cut_off<'a>(
     patient: &Patient<'a>,
-    door: &Door<'a>,
+    inbound: &InboundRules<'a>,
     outside: &[&Admitted<'a>],
 ) -> Result<Vec<(&'a SecurityGroup, BTreeSet<Ports>)>, Blind> {
     let rules = || outside.iter().map(|one| (one.group, one.permission));
@@ -270,7 +273,7 @@ fn cut_off<'a>(
     for arn in traffic::groups(patient)? {
         let Some(settings) = patient
             .target_group(arn)?
-            .filter(|group| group.load_balancer_arns.contains(&door.balancer.load_balancer_arn))
+            .filter(|group| group.load_balancer_arns.contains(&inbound.balancer.load_balancer_arn))
         else {
             continue;
         };

@@ -173,17 +173,18 @@ fn open_to_others<'a>(
                 .filter(|_| !intent.expect_ingress.iter().any(Cidr::is_world)),
         );
     }
-    for door in inbound_rules::doors(patient, findings)?.into_iter().filter(|door| door.is_public())
+    for inbound in
+        inbound_rules::each(patient, findings)?.into_iter().filter(|inbound| inbound.is_public())
     {
-        let blocks = door.lets_in(patient, findings, |_| false).blocks;
-        let world = door
+        let blocks = inbound.lets_in(patient, findings, |_| false).blocks;
+        let world = inbound
             .listeners
             .iter()
             .filter_map(|listener| inbound_rules::world(&blocks, false, listener.port?))
             .map(|(world, _)| world)
             .next();
         if world.is_some_and(|world| !intent.expects(&world)) {
-            open.push(door.balancer);
+            open.push(inbound.balancer);
         }
     }
     let mut unguarded = Vec::new();

@@ -63,16 +63,17 @@ crate::check! {
 }
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
-    let doors = inbound_rules::doors(patient, findings)?;
-    let public = doors.iter().filter(|door| door.is_application() && door.is_public());
-    let open: Vec<_> = public.filter(|door| door.is_open_to_world(patient, findings)).collect();
+    let inbounds = inbound_rules::each(patient, findings)?;
+    let public = inbounds.iter().filter(|inbound| inbound.is_application() && inbound.is_public());
+    let open: Vec<_> =
+        public.filter(|inbound| inbound.is_open_to_world(patient, findings)).collect();
     if open.is_empty() {
         return Err(NoAnswer::NotApplicable(
             "no application load balancer that the whole internet may reach",
         ));
     }
-    for door in open {
-        let arn = &door.balancer.load_balancer_arn;
+    for inbound in open {
+        let arn = &inbound.balancer.load_balancer_arn;
         let Some(None) = findings.see(patient.web_acl(arn)) else { continue };
         let shared = if patient.is_express() {
             " It would hold for every Express service on this balancer."
@@ -80,7 +81,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
             ""
         };
         let claim =
-            format!("load balancer {} is open to the internet and has no web ACL", door.name());
+            format!("load balancer {} is open to the internet and has no web ACL", inbound.name());
         let remedy = Remedy::new(format!("Associate a web ACL, if more than the app and addresses should decide who gets in.{shared}"))
             .cli(aws!(
                 "wafv2 associate-web-acl --web-acl-arn $WEB_ACL_ARN --resource-arn {}",

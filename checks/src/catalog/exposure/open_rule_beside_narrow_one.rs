@@ -1,10 +1,10 @@
 //! A narrow rule stands beside a wide one on the same port, and is void: security groups only
-//! allow, and all rules of all groups add up. Somebody believes the door to be narrower than it is.
+//! allow, and all rules of all groups add up. Somebody believes the balancer to be narrower than it is.
 
 use std::collections::BTreeSet;
 
 use crate::check::{Findings, NoAnswer};
-use crate::facts::inbound::inbound_rules::{self, Admitted, Door};
+use crate::facts::inbound::inbound_rules::{self, Admitted, InboundRules};
 use crate::finding::{Kind, Subject};
 use crate::patient::Patient;
 use crate::text::and_list;
@@ -59,12 +59,12 @@ crate::check! {
 }
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
-    let (doors, intent) = (inbound_rules::doors(patient, findings)?, patient.intent());
-    if doors.is_empty() {
+    let (inbounds, intent) = (inbound_rules::each(patient, findings)?, patient.intent());
+    if inbounds.is_empty() {
         return Err(NoAnswer::NotApplicable("no load balancer with security groups"));
     }
-    for door in &doors {
-        let admitted = door.lets_in(patient, findings, |_| true).blocks;
+    for inbound in &inbounds {
+        let admitted = inbound.lets_in(patient, findings, |_| true).blocks;
         // Of rules inside rules inside rules only the widest one tells the story.
         let widest =
             admitted.iter().filter(|wide| !admitted.iter().any(|other| covers(other, wide)));
@@ -80,7 +80,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
             let rule = (wide.group.group_id.as_str(), wide.source(), wide.cidr);
             if !void.is_empty() && !told.contains(&rule) {
                 told.push(rule);
-                tell(patient, findings, door, wide, &void);
+                tell(patient, findings, inbound, wide, &void);
             }
         }
     }
@@ -107,7 +107,7 @@ fn is_void(narrow: &Admitted, admitted: &[Admitted]) -> bool {
 fn tell(
     patient: &Patient,
     findings: &mut Findings,
-    door: &Door,
+    inbound: &InboundRules,
     wide: &Admitted,
     void: &[&Admitted],
 ) {
@@ -123,7 +123,7 @@ fn tell(
         wide.group.group_name,
         and_list(narrow.iter().map(|source| inbound_rules::source_name(patient, source))),
         inbound_rules::port_words(&ports),
-        door.name(),
+        inbound.name(),
         if is_void { String::new() } else { format!(" on {}", inbound_rules::port_words(&ports)) },
     );
     let summary = if is_void {
@@ -138,9 +138,9 @@ fn tell(
             .named()
             .because_all(wide.entry())
             .because_all(inbound_rules::evidence(void))
-            .because_all(door.listens(&ports))
+            .because_all(inbound.listens(&ports))
             .mend(remedy)
-            .concerns(Kind::LoadBalancer, &door.balancer.load_balancer_arn)
+            .concerns(Kind::LoadBalancer, &inbound.balancer.load_balancer_arn)
             .concerns(Kind::SecurityGroup, &wide.group.group_id),
     );
 }

@@ -4,7 +4,7 @@
 
 use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
-use crate::facts::inbound::inbound_rules::{self, Door};
+use crate::facts::inbound::inbound_rules::{self, InboundRules};
 use crate::facts::inbound::traffic;
 use crate::facts::network::reach;
 use crate::finding::{Evidence, Finding, Kind, Remedy, Subject};
@@ -67,26 +67,28 @@ crate::check! {
 }
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
-    let doors = inbound_rules::doors(patient, findings)?;
-    if !doors.iter().any(Door::is_public) {
+    let inbounds = inbound_rules::each(patient, findings)?;
+    if !inbounds.iter().any(InboundRules::is_public) {
         return Err(NoAnswer::NotApplicable(
             "no internet-facing load balancer with security groups",
         ));
     }
     let ways = traffic::ways(patient)?;
-    for door in doors.iter().filter(|door| door.is_public()) {
+    for inbound in inbounds.iter().filter(|inbound| inbound.is_public()) {
         for listener in
-            door.listeners.iter().filter(|listener| listener.protocol.as_deref() == Some("HTTP"))
+            inbound.listeners.iter().filter(|listener| listener.protocol.as_deref() == Some("HTTP"))
         {
             let here = ways.iter().filter(|way| way.listener.listener_arn == listener.listener_arn);
             let plain: Vec<&traffic::Way> =
                 here.filter(|way| way.live().next().is_some() && !is_well_known(way)).collect();
             let Some(port) = listener.port.filter(|_| !plain.is_empty()) else { continue };
-            let entrants = entrants(patient, findings, door, port);
+            let entrants = entrants(patient, findings, inbound, port);
             if entrants.public {
-                let secure =
-                    ways.iter().find(|way| is_secure(way, door)).and_then(|way| way.listener.port);
-                findings.add(tell(door, listener, &plain, secure, entrants.cloudfront));
+                let secure = ways
+                    .iter()
+                    .find(|way| is_secure(way, inbound))
+                    .and_then(|way| way.listener.port);
+                findings.add(tell(inbound, listener, &plain, secure, entrants.cloudfront));
             }
         }
     }
@@ -103,10 +105,10 @@ struct Entrants {
 fn entrants<'a>(
     patient: &Patient<'a>,
     findings: &mut Findings,
-    door: &Door<'a>,
+    inbound: &InboundRules<'a>,
     port: i32,
 ) -> Entrants {
-    let permissions = door
+    let permissions = inbound
         .groups
         .iter()
         .flat_map(|group| &group.ip_permissions)
@@ -130,7 +132,7 @@ fn entrants<'a>(
         }
     }
     let mut is_public = |looked_into: &[&str]| {
-        let blocks = door.lets_in(patient, findings, |list| looked_into.contains(&list)).blocks;
+        let blocks = inbound.lets_in(patient, findings, |list| looked_into.contains(&list)).blocks;
         blocks.iter().any(|one| one.ports.contains(&port) && !one.block.is_private())
     };
     // Lists are looked into only where addresses alone do not tell.
@@ -139,9 +141,9 @@ fn entrants<'a>(
 
 /// Whether clients get to the service by HTTPS here: a listener that leads elsewhere is nowhere to
 /// redirect to.
-fn is_secure(way: &traffic::Way, door: &Door) -> bool {
+fn is_secure(way: &traffic::Way, inbound: &InboundRules) -> bool {
     let listener = way.listener;
-    let is_here = listener.load_balancer_arn == door.balancer.load_balancer_arn;
+    let is_here = listener.load_balancer_arn == inbound.balancer.load_balancer_arn;
     is_here && listener.protocol.as_deref() == Some("HTTPS") && way.live().next().is_some()
 }
 
@@ -156,20 +158,20 @@ fn is_well_known(way: &traffic::Way) -> bool {
 }
 
 fn tell(
-    door: &Door,
+    inbound: &InboundRules,
     listener: &Listener,
     plain: &[&traffic::Way],
     secure: Option<i32>,
     cloudfront: bool,
 ) -> Finding {
-    let https = door
+    let https = inbound
         .listeners
         .iter()
         .find(|other| other.protocol.as_deref() == Some("HTTPS"))
         .and_then(|other| other.port);
     let claim = format!(
         "load balancer {} serves plain HTTP on port {}: it forwards {} and does not redirect, unless the app does",
-        door.name(),
+        inbound.name(),
         listener.port.unwrap_or_default(),
         and_list(plain.iter().map(|way| if way.rule.is_default {
             "whatever no other rule takes".into()
@@ -211,7 +213,7 @@ fn tell(
         .detail(secured)
         .because_all(plain.iter().filter_map(forwards))
         .mend(remedy)
-        .concerns(Kind::LoadBalancer, &door.balancer.load_balancer_arn)
+        .concerns(Kind::LoadBalancer, &inbound.balancer.load_balancer_arn)
 }
 
 fn redirecting(remedy: Remedy, listener: &Listener, plain: &[&traffic::Way], port: i32) -> Remedy {

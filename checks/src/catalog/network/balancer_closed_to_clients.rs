@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use crate::aws::cidr::Cidr;
 use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
-use crate::facts::inbound::inbound_rules::{self, Door};
+use crate::facts::inbound::inbound_rules::{self, InboundRules};
 use crate::facts::inbound::traffic;
 use crate::facts::network::reach;
 use crate::finding::{Evidence, Finding, Kind, Remedy, Subject};
@@ -64,54 +64,58 @@ crate::check! {
 }
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
-    let doors = inbound_rules::doors(patient, findings)?;
-    if !doors.iter().any(is_the_only_way_in) {
+    let inbounds = inbound_rules::each(patient, findings)?;
+    if !inbounds.iter().any(is_the_only_way_in) {
         return Err(NoAnswer::NotApplicable(
             "no load balancer to which clients come by its security groups alone",
         ));
     }
-    for door in doors.iter().filter(|door| is_the_only_way_in(door)) {
+    for inbound in inbounds.iter().filter(|inbound| is_the_only_way_in(inbound)) {
         // A group that is not seen may let anybody in.
-        if door.groups.len() == door.balancer.security_groups.len() {
-            finding(patient, findings, door).into_iter().for_each(|finding| findings.add(finding));
+        if inbound.groups.len() == inbound.balancer.security_groups.len() {
+            finding(patient, findings, inbound)
+                .into_iter()
+                .for_each(|finding| findings.add(finding));
         }
     }
     Ok(())
 }
 
 /// Whether nobody gets to the balancer past its security groups.
-fn is_the_only_way_in(door: &Door) -> bool {
-    let balancer = door.balancer;
+fn is_the_only_way_in(inbound: &InboundRules) -> bool {
+    let balancer = inbound.balancer;
     let enforced = balancer.enforce_security_group_inbound_rules_on_private_link_traffic.as_deref();
     match balancer.load_balancer_type.as_deref() {
         Some("application") => true,
-        Some("network") if door.is_public() => enforced != Some("off"),
+        Some("network") if inbound.is_public() => enforced != Some("off"),
         Some("network") => enforced == Some("on"),
         _ => false,
     }
 }
 
-fn finding(patient: &Patient, findings: &mut Findings, door: &Door) -> Option<Finding> {
-    let ports: BTreeSet<i32> = door.listeners.iter().filter_map(|listener| listener.port).collect();
+fn finding(patient: &Patient, findings: &mut Findings, inbound: &InboundRules) -> Option<Finding> {
+    let ports: BTreeSet<i32> =
+        inbound.listeners.iter().filter_map(|listener| listener.port).collect();
     let last = *ports.last()?;
     // Where somebody is let in for sure, and nobody is expected, no prefix list has to be seen.
-    let without_lists = door.lets_in(patient, findings, |_| false);
+    let without_lists = inbound.lets_in(patient, findings, |_| false);
     if patient.intent().expect_ingress.is_empty()
         && !(without_lists.blocks.is_empty() && without_lists.unknown.is_empty())
     {
         return None;
     }
-    let let_in = door.lets_in(patient, findings, |_| true);
+    let let_in = inbound.lets_in(patient, findings, |_| true);
     let (admitted, by_others) = (&let_in.blocks, !let_in.unknown.is_empty());
     let meets = |expected: &Cidr| {
         admitted.iter().any(|one| one.block.covers(expected) || expected.covers(&one.block))
     };
     // Nobody comes by addresses of a family that the balancer does not have, whatever its security
     // groups say.
-    let expected = patient.intent().expect_ingress.iter().filter(|expected| door.speaks(expected));
+    let expected =
+        patient.intent().expect_ingress.iter().filter(|expected| inbound.speaks(expected));
     let shut_out: Vec<&Cidr> = expected.filter(|expected| !meets(expected)).collect();
     let names =
-        door.groups.iter().map(|group| format!("{} ({})", group.group_name, group.group_id));
+        inbound.groups.iter().map(|group| format!("{} ({})", group.group_name, group.group_id));
     let who = if admitted.is_empty() && !by_others {
         "anybody".to_owned()
     } else if !shut_out.is_empty() && !by_others {
@@ -119,10 +123,10 @@ fn finding(patient: &Patient, findings: &mut Findings, door: &Door) -> Option<Fi
     } else {
         return None;
     };
-    let port = findings.see(served(patient, door)).flatten().unwrap_or(last);
+    let port = findings.see(served(patient, inbound)).flatten().unwrap_or(last);
     let claim = format!(
         "no rule of load balancer {}'s security groups, {}, lets {who} in on {}: connections time out",
-        door.name(),
+        inbound.name(),
         and_list(names),
         inbound_rules::port_words(&ports)
     );
@@ -131,20 +135,22 @@ fn finding(patient: &Patient, findings: &mut Findings, door: &Door) -> Option<Fi
         .map(|block| block.to_string())
         .or_else(|| patient.intent().expect_lists.first().cloned());
     let client = expected.unwrap_or("203.0.113.0/24".into());
-    let group = &door.groups.first()?.group_id;
-    let arn = &door.balancer.load_balancer_arn;
+    let group = &inbound.groups.first()?.group_id;
+    let arn = &inbound.balancer.load_balancer_arn;
     let remedy = Remedy::new("Let the clients in (203.0.113.0/24 stands for them, where --expect-ingress does not say who they are).")
         .cli(inbound_rules::authorize(group, port, &client))
         .terraform(inbound_rules::terraform("clients", group, port, &client));
     Some(
         Subject::new(Kind::LoadBalancer, arn)
-            .sick(claim, reach::what_it_admits(door.groups.first()?, port))
-            .because_all(door.groups.iter().skip(1).map(|group| reach::what_it_admits(group, port)))
-            .because_all(door.entries(patient))
-            .because_all(door.groups.iter().map(|group| {
+            .sick(claim, reach::what_it_admits(inbound.groups.first()?, port))
+            .because_all(
+                inbound.groups.iter().skip(1).map(|group| reach::what_it_admits(group, port)),
+            )
+            .because_all(inbound.entries(patient))
+            .because_all(inbound.groups.iter().map(|group| {
                 Evidence::new(Call::DescribeLoadBalancers, arn, "SecurityGroups", &group.group_id)
             }))
-            .because_all(door.listens(&ports))
+            .because_all(inbound.listens(&ports))
             .mend(remedy)
             .concerns(Kind::LoadBalancer, arn),
     )
@@ -152,10 +158,10 @@ fn finding(patient: &Patient, findings: &mut Findings, door: &Door) -> Option<Fi
 
 /// The port by which clients get to this service: the balancer may listen on others for tests, or
 /// for other services.
-fn served(patient: &Patient, door: &Door) -> Result<Option<i32>, Blind> {
+fn served(patient: &Patient, inbound: &InboundRules) -> Result<Option<i32>, Blind> {
     let ways = traffic::ways(patient)?;
     let here = |listener: &Listener| {
-        door.listeners.iter().any(|own| own.listener_arn == listener.listener_arn)
+        inbound.listeners.iter().any(|own| own.listener_arn == listener.listener_arn)
     };
     let live = ways.iter().filter(|way| here(way.listener) && way.live().next().is_some());
     let ports: BTreeSet<i32> = live.filter_map(|way| way.listener.port).collect();

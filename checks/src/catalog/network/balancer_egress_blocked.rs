@@ -8,7 +8,7 @@ use crate::aws::admission::Admission;
 use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
 use crate::facts::inbound::instance::EPHEMERAL;
-use crate::facts::inbound::task_access::{self, Door};
+use crate::facts::inbound::task_access::{self, TaskPorts};
 use crate::facts::inbound::traffic::Way;
 use crate::facts::inbound::{inbound_rules, traffic};
 use crate::facts::network::reach;
@@ -82,8 +82,8 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         patient,
         findings,
         task_access::has_groups,
-        |balancer, door| is_closed(patient, balancer, door),
-        |group, balancer, door| finding(patient, group, balancer, door),
+        |balancer, opening| is_closed(patient, balancer, opening),
+        |group, balancer, opening| finding(patient, group, balancer, opening),
     )
 }
 
@@ -153,20 +153,25 @@ fn no_sign_in(balancer: &LoadBalancer, groups: &[&SecurityGroup], ways: &[&Way])
 }
 
 /// Whether the balancer's security groups are proved to let nothing out to any of the tasks behind
-/// a door.
-fn is_closed(patient: &Patient, balancer: &LoadBalancer, door: &Door) -> Result<bool, Blind> {
-    if door.is_beyond_doubt(patient) || !task_access::is_balancers_own(balancer, door) {
+/// an opening.
+fn is_closed(
+    patient: &Patient,
+    balancer: &LoadBalancer,
+    opening: &TaskPorts,
+) -> Result<bool, Blind> {
+    if opening.is_beyond_doubt(patient) || !task_access::is_balancers_own(balancer, opening) {
         return Ok(false);
     }
-    let targets: Vec<_> = if door.targets.is_empty() {
+    let targets: Vec<_> = if opening.targets.is_empty() {
         vec![None]
     } else {
-        door.targets.iter().copied().map(Some).collect()
+        opening.targets.iter().copied().map(Some).collect()
     };
     for (target, port) in
-        targets.iter().flat_map(|target| door.ports.iter().map(move |port| (target, *port)))
+        targets.iter().flat_map(|target| opening.ports.iter().map(move |port| (target, *port)))
     {
-        if reach::out_to_task(patient, balancer, &door.task_groups, *target, port)? != Admission::No
+        if reach::out_to_task(patient, balancer, &opening.task_groups, *target, port)?
+            != Admission::No
         {
             return Ok(false);
         }
@@ -178,20 +183,20 @@ fn finding(
     patient: &Patient,
     group: &TargetGroup,
     balancer: &LoadBalancer,
-    door: &Door,
+    opening: &TaskPorts,
 ) -> Result<Finding, Blind> {
     let closed = reach::security_groups(patient, &balancer.security_groups)?.unwrap_or_default();
-    let (whose, mended, needs) = (door.whose(), closed[0].group_id.as_str(), door.needs());
-    let tasks: Vec<&str> = door.task_groups.iter().copied().collect();
+    let (whose, mended, needs) = (opening.whose(), closed[0].group_id.as_str(), opening.needs());
+    let tasks: Vec<&str> = opening.task_groups.iter().copied().collect();
     let claim = format!(
         "no rule of load balancer {}'s security groups ({}) lets it out to the {whose} ({}) on {}, {}",
         balancer.load_balancer_name,
         balancer.security_groups.join(", "),
         tasks.join(", "),
-        inbound_rules::port_words(&door.ports),
-        door.effect(group)
+        inbound_rules::port_words(&opening.ports),
+        opening.effect(group)
     );
-    let bridge = if door.dynamic {
+    let bridge = if opening.dynamic {
         format!(
             "Bridge mode gives each task another port of its instance, from {} up.",
             EPHEMERAL.start()
@@ -205,14 +210,14 @@ fn finding(
     ));
     let remedy = reach::let_out(remedy, "tasks", mended, tasks[0], needs);
     let arn = &group.target_group_arn;
-    let first = door.ports.first().copied().unwrap_or_default();
+    let first = opening.ports.first().copied().unwrap_or_default();
     Ok(Subject::new(Kind::SecurityGroup, mended)
         .sick(claim, reach::what_it_lets_out(closed[0], first))
         .detail(bridge)
         .because_all(closed.iter().skip(1).map(|group| reach::what_it_lets_out(group, first)))
-        .because_all(door.evidence(patient)?)
+        .because_all(opening.evidence(patient)?)
         .because_all(task_access::groups_of(balancer))
-        .because_all(door.failed.iter().map(|failed| failed.evidence.clone()))
+        .because_all(opening.failed.iter().map(|failed| failed.evidence.clone()))
         .mend(remedy)
         .concerns(Kind::TargetGroup, arn)
         .concerns_all(Kind::TargetGroup, traffic::pair(patient, arn)?)

@@ -8,7 +8,7 @@ use crate::aws::policy;
 use crate::aws::stop_reason::{self, Trouble};
 use crate::check::{Findings, NoAnswer};
 use crate::command::{Command, Word, Words};
-use crate::facts::network::egress_path::{self, Journey, Need, Unfit, of_endpoint};
+use crate::facts::network::egress_path::{self, EgressPath, Need, Unfit, of_endpoint};
 use crate::facts::network::reach;
 use crate::facts::tasks::reason::{self, Told};
 use crate::finding::{Evidence, Finding, Kind, Remedy, Subject};
@@ -75,19 +75,18 @@ crate::check! {
 }
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
-    let journeys = egress_path::failed(patient, findings);
+    let paths = egress_path::failed(patient, findings);
     let mut unfit = Vec::new();
-    for journey in &journeys {
-        if let (Some(need), Some(found)) =
-            (journey.need, findings.see(journey.unfit(patient)).flatten())
+    for path in &paths {
+        if let (Some(need), Some(found)) = (path.need, findings.see(path.unfit(patient)).flatten())
         {
             let at = format!("{need:?} {found:?}");
-            unfit.push((journey, at, (need, found)));
+            unfit.push((path, at, (need, found)));
         }
     }
-    for (journeys, (need, unfit)) in egress_path::together(unfit) {
-        let own = findings.see(journeys[0].task_groups(patient)).unwrap_or_default();
-        findings.add(finding(patient, &journeys, need, &unfit, own.first().copied()));
+    for (paths, (need, unfit)) in egress_path::together(unfit) {
+        let own = findings.see(paths[0].task_groups(patient)).unwrap_or_default();
+        findings.add(finding(patient, &paths, need, &unfit, own.first().copied()));
     }
     for told in
         reason::told(patient, findings).iter().filter(|told| egress_path::is_of_endpoint(told.text))
@@ -101,16 +100,16 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
 
 fn finding(
     patient: &Patient,
-    journeys: &[&Journey],
+    paths: &[&EgressPath],
     need: Need,
     unfit: &Unfit,
     own_group: Option<&str>,
 ) -> Finding {
     let (subnets, vpc, word, name) =
-        (egress_path::subnet_words(journeys), journeys[0].vpc, need.word(), need.words());
+        (egress_path::subnet_words(paths), paths[0].vpc, need.word(), need.words());
     let has_no_way = format!(
         "{subnets} {} no other way to {name}",
-        if journeys.len() == 1 { "has" } else { "have" }
+        if paths.len() == 1 { "has" } else { "have" }
     );
     let modify = |endpoint: &Endpoint, option: Words| {
         aws!("ec2 modify-vpc-endpoint --vpc-endpoint-id {}", endpoint.vpc_endpoint_id).and(option)
@@ -124,7 +123,7 @@ fn finding(
                 .map(|endpoint| of_endpoint(endpoint, "ServiceName", &endpoint.service_name))
                 .collect();
             let remedy = Remedy::new(format!("Add an endpoint for {word} to the VPC."))
-                .cli(create(patient, need, journeys[0]))
+                .cli(create(patient, need, paths[0]))
                 .terraform(hcl!(
                     r#"
                     resource "aws_vpc_endpoint" {} {
@@ -217,21 +216,21 @@ fn finding(
             (subject(endpoint), claim, evidence, remedy)
         }
     };
-    egress_path::finding(patient, subject, journeys, &claim).because_all(evidence).mend(remedy)
+    egress_path::finding(patient, subject, paths, &claim).because_all(evidence).mend(remedy)
 }
 
-fn create(patient: &Patient, need: Need, journey: &Journey) -> Command {
+fn create(patient: &Patient, need: Need, path: &EgressPath) -> Command {
     let kind = match need {
         Need::S3 => words!("--vpc-endpoint-type Gateway --route-table-ids $ROUTE_TABLE_ID"),
         _ => words!(
             "--vpc-endpoint-type Interface --private-dns-enabled \
              --security-group-ids $SECURITY_GROUP_ID --subnet-ids {}",
-            journey.stranded.subnet
+            path.stranded.subnet
         ),
     };
     aws!(
         "ec2 create-vpc-endpoint --vpc-id {} --service-name {}",
-        journey.vpc,
+        path.vpc,
         service_name(patient, need)
             .map_or_else(|| Word::needed("ENDPOINT_SERVICE_NAME"), Word::new)
     )

@@ -8,7 +8,7 @@ use crate::check::{Findings, NoAnswer};
 use crate::facts::inbound::health_check::Failure;
 use crate::facts::inbound::task_access::{self, Shut};
 use crate::facts::inbound::traffic;
-use crate::facts::network::egress_path::{self, Journey};
+use crate::facts::network::egress_path::{self, EgressPath};
 use crate::facts::network::network_acl::{self, Dropped};
 use crate::finding::{Finding, Kind, Remedy, Subject};
 use crate::hcl;
@@ -104,19 +104,19 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
             }
         }
     }
-    let journeys = egress_path::failed(patient, findings);
+    let paths = egress_path::failed(patient, findings);
     let mut dropped = Vec::new();
-    for journey in &journeys {
-        if let Some(found) = findings.see(journey.dropped(patient)).flatten() {
+    for path in &paths {
+        if let Some(found) = findings.see(path.dropped(patient)).flatten() {
             dropped.push((
-                journey,
-                format!("{} {}", found.acl.network_acl_id, journey.destination()),
+                path,
+                format!("{} {}", found.acl.network_acl_id, path.destination()),
                 found,
             ));
         }
     }
-    for (journeys, dropped) in egress_path::together(dropped) {
-        findings.add(of_tasks(patient, &journeys, &dropped));
+    for (paths, dropped) in egress_path::together(dropped) {
+        findings.add(of_tasks(patient, &paths, &dropped));
     }
     Ok(())
 }
@@ -172,18 +172,18 @@ fn of_targets(
         .concerns_all(Kind::TargetGroup, traffic::pair(patient, &group.target_group_arn)?))
 }
 
-fn of_tasks(patient: &Patient, journeys: &[&Journey], dropped: &Dropped) -> Finding {
+fn of_tasks(patient: &Patient, paths: &[&EgressPath], dropped: &Dropped) -> Finding {
     let alike = std::slice::from_ref(dropped);
     let claim = format!(
         "{}, so the tasks of {} cannot get {}",
         claim(alike),
-        egress_path::subnet_words(journeys),
-        journeys[0].destination()
+        egress_path::subnet_words(paths),
+        paths[0].destination()
     );
     egress_path::finding(
         patient,
         Subject::new(Kind::NetworkAcl, &dropped.acl.network_acl_id),
-        journeys,
+        paths,
         &claim,
     )
     .because_all(dropped.evidence())

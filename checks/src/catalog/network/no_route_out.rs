@@ -7,7 +7,7 @@ use std::net::IpAddr;
 
 use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
-use crate::facts::network::egress_path::{self, Journey, Stop};
+use crate::facts::network::egress_path::{self, EgressPath, Stop};
 use crate::facts::network::route;
 use crate::finding::{Evidence, Finding, Kind, Remedy, Subject};
 use crate::hcl::Hcl;
@@ -80,37 +80,37 @@ crate::check! {
 }
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
-    let journeys = egress_path::failed(patient, findings);
+    let paths = egress_path::failed(patient, findings);
     let mut stops = Vec::new();
-    for journey in &journeys {
+    for path in &paths {
         // Where an endpoint was meant to be the way, or its name was, that is the trouble.
-        if findings.see(journey.unfit(patient)).is_some_and(|unfit| unfit.is_none())
-            && findings.see(journey.names_off(patient)).is_some_and(|dns| dns.is_none())
-            && let Some((table, stop)) = findings.see(journey.stop(patient)).flatten()
+        if findings.see(path.unfit(patient)).is_some_and(|unfit| unfit.is_none())
+            && findings.see(path.names_off(patient)).is_some_and(|dns| dns.is_none())
+            && let Some((table, stop)) = findings.see(path.stop(patient)).flatten()
             && !matches!(stop, Stop::NoPublicAddress(_))
         {
-            let at = format!("{} {}", kind(&stop), whom(journey));
-            stops.push((journey, at, (table, stop)));
+            let at = format!("{} {}", kind(&stop), whom(path));
+            stops.push((path, at, (table, stop)));
         }
     }
     let table_of: BTreeMap<&str, &RouteTable> =
-        stops.iter().map(|(journey, _, (table, _))| (journey.stranded.subnet, *table)).collect();
-    for (journeys, (_, stop)) in egress_path::together(stops) {
+        stops.iter().map(|(path, _, (table, _))| (path.stranded.subnet, *table)).collect();
+    for (paths, (_, stop)) in egress_path::together(stops) {
         let mut tables: Vec<&RouteTable> = Vec::new();
-        for table in journeys.iter().filter_map(|journey| table_of.get(journey.stranded.subnet)) {
+        for table in paths.iter().filter_map(|path| table_of.get(path.stranded.subnet)) {
             if !tables.iter().any(|known| known.route_table_id == table.route_table_id) {
                 tables.push(table);
             }
         }
         // That there is none for this is only said where it is so, and of what tasks need to start.
         let lacks_endpoint =
-            findings.see(journeys[0].has_private_name(patient)).is_some_and(|has| !has);
-        let by_start = journeys.iter().find(|journey| journey.stranded.dialled.is_none());
+            findings.see(paths[0].has_private_name(patient)).is_some_and(|has| !has);
+        let by_start = paths.iter().find(|path| path.stranded.dialled.is_none());
         let endpoints = by_start
             .filter(|_| lacks_endpoint)
-            .and_then(|journey| findings.see(journey.other_endpoints(patient)))
+            .and_then(|path| findings.see(path.other_endpoints(patient)))
             .unwrap_or_default();
-        findings.add(finding(patient, &journeys, &tables, stop, endpoints));
+        findings.add(finding(patient, &paths, &tables, stop, endpoints));
     }
     Ok(())
 }
@@ -131,9 +131,9 @@ fn kind(stop: &Stop) -> String {
 
 /// What an app calls is told apart from what tasks need to start: each address inside by itself, all
 /// that is outside together.
-fn whom(journey: &Journey) -> String {
-    match &journey.stranded.dialled {
-        Some(_) if journey.is_inside() => journey.destination(),
+fn whom(path: &EgressPath) -> String {
+    match &path.stranded.dialled {
+        Some(_) if path.is_inside() => path.destination(),
         Some(_) => "what the app calls outside".to_owned(),
         None => String::new(),
     }
@@ -141,16 +141,16 @@ fn whom(journey: &Journey) -> String {
 
 fn finding(
     patient: &Patient,
-    journeys: &[&Journey],
+    paths: &[&EgressPath],
     tables: &[&RouteTable],
     stop: Stop,
     endpoints: Vec<Evidence>,
 ) -> Finding {
-    let subnets = egress_path::subnet_words(journeys);
+    let subnets = egress_path::subnet_words(paths);
     let ids: Vec<&str> = tables.iter().map(|table| table.route_table_id.as_str()).collect();
     let noun = if ids.len() == 1 { "route table" } else { "route tables" };
     let named = format!("{noun} {}", and_list(ids.iter().copied()));
-    let to = journeys[0].destination();
+    let to = paths[0].destination();
     let of_tables = |field: &'static str, value: &str| -> Vec<Evidence> {
         ids.iter().map(|id| Evidence::new(Call::DescribeRouteTables, id, field, value)).collect()
     };
@@ -205,7 +205,7 @@ fn finding(
             )
         }
         Stop::Nowhere | Stop::NoPublicAddress(_) => {
-            let no_endpoint = journeys[0]
+            let no_endpoint = paths[0]
                 .need
                 .filter(|_| !endpoints.is_empty())
                 .map(|need| format!(", and the VPC has no endpoint for {}", need.word()))
@@ -219,14 +219,14 @@ fn finding(
             )
         }
     };
-    let about = Subject::new(Kind::Subnet, journeys[0].stranded.subnet);
-    if let Some(address) = journeys[0].stranded.address().filter(|_| journeys[0].is_inside()) {
+    let about = Subject::new(Kind::Subnet, paths[0].stranded.subnet);
+    if let Some(address) = paths[0].stranded.address().filter(|_| paths[0].is_inside()) {
         let remedy = inside(ids.first().copied().unwrap_or_default(), verb, address);
-        return egress_path::finding(patient, about, journeys, &claim)
+        return egress_path::finding(patient, about, paths, &claim)
             .because_all(evidence)
             .mend(remedy);
     }
-    let mut remedy = Remedy::new(match &journeys[0].stranded.dialled {
+    let mut remedy = Remedy::new(match &paths[0].stranded.dialled {
         Some(_) => "Give the subnet a route to a NAT gateway that is in a public subnet.",
         None => {
             "Give the subnet a route to a NAT gateway that is in a public subnet, or add endpoints for what the tasks need (ecr.api, ecr.dkr, S3 as a gateway endpoint, logs, secretsmanager or ssm)."
@@ -246,7 +246,7 @@ fn finding(
         ));
     }
     let remedy = remedy.terraform(in_terraform(&ids));
-    egress_path::finding(patient, about, journeys, &claim).because_all(evidence).mend(remedy)
+    egress_path::finding(patient, about, paths, &claim).because_all(evidence).mend(remedy)
 }
 
 /// An address for private use is in a network that is joined to the VPC, or was.

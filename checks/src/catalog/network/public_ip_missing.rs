@@ -6,7 +6,7 @@ use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
 use crate::command::Word;
 use crate::facts::deployment::version::Network;
-use crate::facts::network::egress_path::{self, Journey, Stop};
+use crate::facts::network::egress_path::{self, EgressPath, Stop};
 use crate::finding::{Evidence, Finding, Kind, Remedy, Subject};
 use crate::patient::Patient;
 use crate::snapshot::{Route, RouteTable};
@@ -67,44 +67,44 @@ crate::check! {
 }
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
-    let journeys = egress_path::failed(patient, findings);
+    let paths = egress_path::failed(patient, findings);
     let mut stops = Vec::new();
-    for journey in &journeys {
+    for path in &paths {
         // Where an endpoint was meant to be the way, or its name was, that is the trouble.
-        if findings.see(journey.unfit(patient)).is_some_and(|unfit| unfit.is_none())
-            && findings.see(journey.names_off(patient)).is_some_and(|dns| dns.is_none())
+        if findings.see(path.unfit(patient)).is_some_and(|unfit| unfit.is_none())
+            && findings.see(path.names_off(patient)).is_some_and(|dns| dns.is_none())
             && let Some((table, Stop::NoPublicAddress(route))) =
-                findings.see(journey.stop(patient)).flatten()
+                findings.see(path.stop(patient)).flatten()
         {
             // Public subnets have the same gateway, in a table each or in one.
-            stops.push((journey, route.target.clone().unwrap_or_default(), (table, route)));
+            stops.push((path, route.target.clone().unwrap_or_default(), (table, route)));
         }
     }
-    for (journeys, (table, route)) in egress_path::together(stops) {
+    for (paths, (table, route)) in egress_path::together(stops) {
         // Where an address is known, it is no endpoint's, and which of them there are tells
         // nothing.
-        let by_name = journeys[0].stranded.address().is_none();
+        let by_name = paths[0].stranded.address().is_none();
         let endpoints = if by_name {
-            findings.see(journeys[0].other_endpoints(patient)).unwrap_or_default()
+            findings.see(paths[0].other_endpoints(patient)).unwrap_or_default()
         } else {
             Vec::new()
         };
-        let network = findings.see(journeys[0].stranded.told.version.network(patient)).flatten();
-        findings.add(finding(patient, &journeys, network, table, route, endpoints));
+        let network = findings.see(paths[0].stranded.told.version.network(patient)).flatten();
+        findings.add(finding(patient, &paths, network, table, route, endpoints));
     }
     Ok(())
 }
 
 fn finding(
     patient: &Patient,
-    journeys: &[&Journey],
+    paths: &[&EgressPath],
     network: Option<Network>,
     table: &RouteTable,
     route: &Route,
     endpoints: Vec<Evidence>,
 ) -> Finding {
     let gateway = route.target.as_deref().unwrap_or("an internet gateway");
-    let outcome = match (journeys[0].stranded.address(), journeys[0].need) {
+    let outcome = match (paths[0].stranded.address(), paths[0].need) {
         (Some(address), _) => format!("so they cannot reach {address}"),
         (None, Some(need)) => {
             format!("so they cannot reach {}, for which the VPC has no endpoint", need.words())
@@ -113,9 +113,9 @@ fn finding(
     };
     let claim = format!(
         "the way out of {} is internet gateway {gateway}, and the tasks get no public address, {outcome}",
-        egress_path::subnet_words(journeys)
+        egress_path::subnet_words(paths)
     );
-    let version = &journeys[0].stranded.told.version;
+    let version = &paths[0].stranded.told.version;
     let asked = network.and_then(|network| network.assign_public_ip).map(|asked| {
         let field = "networkConfiguration.awsvpcConfiguration.assignPublicIp";
         version.evidence(patient, field, asked)
@@ -141,8 +141,8 @@ fn finding(
     ));
     egress_path::finding(
         patient,
-        Subject::new(Kind::Subnet, journeys[0].stranded.subnet),
-        journeys,
+        Subject::new(Kind::Subnet, paths[0].stranded.subnet),
+        paths,
         &claim,
     )
     .because(Evidence::new(

@@ -4,7 +4,7 @@
 
 use crate::aws::cidr::Cidr;
 use crate::check::{Findings, NoAnswer};
-use crate::facts::network::egress_path::{self, Journey};
+use crate::facts::network::egress_path::{self, EgressPath};
 use crate::facts::network::reach;
 use crate::finding::{Finding, Kind, Remedy, Subject};
 use crate::patient::Patient;
@@ -72,23 +72,23 @@ crate::check! {
 }
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
-    let journeys = egress_path::failed(patient, findings);
+    let paths = egress_path::failed(patient, findings);
     let mut kept_in = Vec::new();
-    for journey in &journeys {
-        if let Some(groups) = findings.see(journey.kept_in(patient)).flatten() {
-            let port = journey.port().unwrap_or(443);
-            kept_in.push((journey, journey.destination(), (groups, port)));
+    for path in &paths {
+        if let Some(groups) = findings.see(path.kept_in(patient)).flatten() {
+            let port = path.port().unwrap_or(443);
+            kept_in.push((path, path.destination(), (groups, port)));
         }
     }
-    for (journeys, (groups, port)) in egress_path::together(kept_in) {
-        findings.add(finding(patient, &journeys, &groups, port));
+    for (paths, (groups, port)) in egress_path::together(kept_in) {
+        findings.add(finding(patient, &paths, &groups, port));
     }
     Ok(())
 }
 
 fn finding(
     patient: &Patient,
-    journeys: &[&Journey],
+    paths: &[&EgressPath],
     groups: &[&SecurityGroup],
     port: i32,
 ) -> Finding {
@@ -96,9 +96,9 @@ fn finding(
     let claim = format!(
         "no rule of the tasks' security groups ({}) lets them out on port {port} {}",
         ids.join(", "),
-        journeys[0].destination()
+        paths[0].destination()
     );
-    let own = journeys[0].stranded.dialled.as_ref().and_then(|dialled| dialled.dial.address);
+    let own = paths[0].stranded.dialled.as_ref().and_then(|dialled| dialled.dial.address);
     let to = own.map(Cidr::from).filter(Cidr::is_private).unwrap_or(Cidr::WORLD);
     let summary = if own.is_some() {
         format!("Let the tasks out on port {port}, to what the app calls.")
@@ -128,7 +128,7 @@ fn finding(
             port,
             to.to_string()
         ));
-    egress_path::finding(patient, Subject::new(Kind::SecurityGroup, ids[0]), journeys, &claim)
+    egress_path::finding(patient, Subject::new(Kind::SecurityGroup, ids[0]), paths, &claim)
         .because_all(groups.iter().map(|group| reach::what_it_lets_out(group, port)))
         .mend(remedy)
 }

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use crate::aws::admission::Admission;
 use crate::check::{Findings, NoAnswer};
 use crate::facts::inbound::instance::EPHEMERAL;
-use crate::facts::inbound::task_access::{self, Door};
+use crate::facts::inbound::task_access::{self, TaskPorts};
 use crate::facts::inbound::{inbound_rules, traffic};
 use crate::facts::network::reach;
 use crate::finding::{Finding, Kind, Remedy, Subject};
@@ -83,24 +83,28 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         patient,
         findings,
         task_access::is_known_to_tasks,
-        |balancer, door| is_closed(patient, balancer, door),
-        |group, balancer, door| finding(patient, group, balancer, door),
+        |balancer, opening| is_closed(patient, balancer, opening),
+        |group, balancer, opening| finding(patient, group, balancer, opening),
     )
 }
 
-/// Whether the security groups of the tasks behind a door are proved to be closed to the balancer.
-fn is_closed(patient: &Patient, balancer: &LoadBalancer, door: &Door) -> Result<bool, Blind> {
-    if door.checked && door.passes {
+/// Whether the security groups of the tasks behind an opening are proved to be closed to the balancer.
+fn is_closed(
+    patient: &Patient,
+    balancer: &LoadBalancer,
+    opening: &TaskPorts,
+) -> Result<bool, Blind> {
+    if opening.checked && opening.passes {
         return Ok(false);
     }
-    if !patient.is_express() && admit_nobody(patient, door)? {
+    if !patient.is_express() && admit_nobody(patient, opening)? {
         return Ok(true);
     }
-    if door.is_beyond_doubt(patient) || !task_access::is_balancers_own(balancer, door) {
+    if opening.is_beyond_doubt(patient) || !task_access::is_balancers_own(balancer, opening) {
         return Ok(false);
     }
-    for port in &door.ports {
-        if reach::into_task(patient, balancer, &door.task_groups, *port)? != Admission::No {
+    for port in &opening.ports {
+        if reach::into_task(patient, balancer, &opening.task_groups, *port)? != Admission::No {
             return Ok(false);
         }
     }
@@ -109,9 +113,9 @@ fn is_closed(patient: &Patient, balancer: &LoadBalancer, door: &Door) -> Result<
 
 /// Whether the groups have no rule for any of the ports: then it does not matter who comes, and only
 /// Express Mode adds rules by itself.
-fn admit_nobody(patient: &Patient, door: &Door) -> Result<bool, Blind> {
-    for port in &door.ports {
-        if !reach::admit_nobody(patient, &door.task_groups, *port)? {
+fn admit_nobody(patient: &Patient, opening: &TaskPorts) -> Result<bool, Blind> {
+    for port in &opening.ports {
+        if !reach::admit_nobody(patient, &opening.task_groups, *port)? {
             return Ok(false);
         }
     }
@@ -122,12 +126,12 @@ fn finding(
     patient: &Patient,
     group: &TargetGroup,
     balancer: &LoadBalancer,
-    door: &Door,
+    opening: &TaskPorts,
 ) -> Result<Finding, Blind> {
-    let closed = reach::security_groups(patient, &door.task_groups)?.unwrap_or_default();
+    let closed = reach::security_groups(patient, &opening.task_groups)?.unwrap_or_default();
     let arn = group.target_group_arn.as_str();
-    let ids: Vec<&str> = door.task_groups.iter().copied().collect();
-    let ports = inbound_rules::port_words(&door.ports);
+    let ids: Vec<&str> = opening.task_groups.iter().copied().collect();
+    let ports = inbound_rules::port_words(&opening.ports);
     let whom = if task_access::has_groups(balancer) {
         format!(" ({})", balancer.security_groups.join(", "))
     } else {
@@ -135,19 +139,19 @@ fn finding(
     };
     let claim = format!(
         "no rule of the {}' security groups ({}) admits load balancer {}{whom} on {ports}, {}",
-        door.whose(),
+        opening.whose(),
         ids.join(", "),
         balancer.load_balancer_name,
-        door.effect(group)
+        opening.effect(group)
     );
-    let admitted = admitted(&closed, balancer, door);
+    let admitted = admitted(&closed, balancer, opening);
     let others = if admitted.is_empty() {
         String::new()
     } else {
         format!("They admit {}, which the balancer does not have.", admitted.join(", "))
     };
     let bridge =
-        if door.dynamic { bridge_mode(patient, balancer, &closed)? } else { String::new() };
+        if opening.dynamic { bridge_mode(patient, balancer, &closed)? } else { String::new() };
     let not_ecs = if patient.is_express() && closed.iter().all(|group| !group.ecs_managed) {
         "None of them is the one that Express Mode makes and keeps open to its balancer."
     } else {
@@ -159,7 +163,7 @@ fn finding(
         "The network load balancer has no security group that a rule could name: it comes by the addresses of its subnets."
     };
     let mended = ids[0];
-    let first = door.ports.first().copied().unwrap_or_default();
+    let first = opening.ports.first().copied().unwrap_or_default();
     Ok(Subject::new(Kind::SecurityGroup, mended)
         .sick(claim, reach::what_it_admits(closed[0], first))
         .detail(without_groups)
@@ -167,10 +171,10 @@ fn finding(
         .detail(bridge)
         .detail(not_ecs)
         .because_all(closed.iter().skip(1).map(|group| reach::what_it_admits(group, first)))
-        .because_all(door.evidence(patient)?)
+        .because_all(opening.evidence(patient)?)
         .because_all(task_access::groups_of(balancer))
-        .because_all(door.failed.iter().map(|failed| failed.evidence.clone()))
-        .mend(remedy(patient, balancer, door, mended)?)
+        .because_all(opening.failed.iter().map(|failed| failed.evidence.clone()))
+        .mend(remedy(patient, balancer, opening, mended)?)
         .concerns(Kind::TargetGroup, arn)
         .concerns_all(Kind::TargetGroup, traffic::pair(patient, arn)?))
 }
@@ -178,11 +182,11 @@ fn finding(
 fn remedy(
     patient: &Patient,
     balancer: &LoadBalancer,
-    door: &Door,
+    opening: &TaskPorts,
     mended: &str,
 ) -> Result<Remedy, Blind> {
-    let needs = door.needs();
-    let docker = if door.dynamic {
+    let needs = opening.needs();
+    let docker = if opening.dynamic {
         ", from which Docker chooses; or map a fixed hostPort and open that"
     } else {
         ""
@@ -229,11 +233,11 @@ fn bridge_mode(
 fn admitted<'a>(
     closed: &[&'a SecurityGroup],
     balancer: &LoadBalancer,
-    door: &Door,
+    opening: &TaskPorts,
 ) -> Vec<&'a str> {
     let own: Vec<&str> = closed.iter().map(|group| group.group_id.as_str()).collect();
     let covers = |permission: &&IpPermission| {
-        door.ports.iter().any(|port| reach::covers_tcp(permission, *port))
+        opening.ports.iter().any(|port| reach::covers_tcp(permission, *port))
     };
     let permissions = closed.iter().flat_map(|group| &group.ip_permissions).filter(covers);
     let mut admitted: Vec<&str> =

@@ -5,7 +5,7 @@
 use crate::aws::stop_reason::Destination;
 use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
-use crate::facts::network::egress_path::{self, Journey};
+use crate::facts::network::egress_path::{self, EgressPath};
 use crate::finding::{Evidence, Finding, Kind, Remedy, Subject};
 use crate::hcl::Name;
 use crate::patient::Patient;
@@ -65,27 +65,27 @@ crate::check! {
 }
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
-    let journeys = egress_path::failed(patient, findings);
+    let paths = egress_path::failed(patient, findings);
     let mut unnamed = Vec::new();
-    for journey in &journeys {
-        if let Some(dns) = findings.see(journey.names_off(patient)).flatten() {
-            unnamed.push((journey, dns.vpc_id.clone(), dns));
+    for path in &paths {
+        if let Some(dns) = findings.see(path.names_off(patient)).flatten() {
+            unnamed.push((path, dns.vpc_id.clone(), dns));
         }
     }
-    for (journeys, dns) in egress_path::together(unnamed) {
-        findings.add(finding(patient, &journeys, dns));
+    for (paths, dns) in egress_path::together(unnamed) {
+        findings.add(finding(patient, &paths, dns));
     }
     Ok(())
 }
 
-fn finding(patient: &Patient, journeys: &[&Journey], dns: &VpcDns) -> Finding {
+fn finding(patient: &Patient, paths: &[&EgressPath], dns: &VpcDns) -> Finding {
     let vpc = &dns.vpc_id;
     let (field, option, argument) = if dns.enable_dns_support {
         ("EnableDnsHostnames", "--enable-dns-hostnames", "enable_dns_hostnames")
     } else {
         ("EnableDnsSupport", "--enable-dns-support", "enable_dns_support")
     };
-    let outcome = match journeys[0].stranded.to {
+    let outcome = match paths[0].stranded.to {
         Destination::Address(address) => {
             format!("so the private name of its endpoint does not count, and tasks ask {address}")
         }
@@ -108,7 +108,7 @@ fn finding(patient: &Patient, journeys: &[&Journey], dns: &VpcDns) -> Finding {
                 }"#,
                 Name(argument)
             ));
-    egress_path::finding(patient, Subject::new(Kind::Vpc, vpc), journeys, &claim)
+    egress_path::finding(patient, Subject::new(Kind::Vpc, vpc), paths, &claim)
         .named()
         .because(Evidence::new(Call::DescribeVpcAttribute, vpc, field, false))
         .mend(remedy)

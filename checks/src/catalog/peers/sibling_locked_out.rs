@@ -9,7 +9,7 @@ use crate::aws::host::{self, AwsHost};
 use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
 use crate::command::{Command, Word};
-use crate::facts::inbound::inbound_rules::{self, Admitted, Door, LetIn};
+use crate::facts::inbound::inbound_rules::{self, Admitted, InboundRules, LetIn};
 use crate::facts::inbound::instance;
 use crate::facts::inbound::web_acl::{self, Verdict};
 use crate::facts::peers::callee::{self, Named};
@@ -115,13 +115,14 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     }
     for (named, callee) in &calls {
         let Some(balancer) = callee.balancer() else { continue };
-        let door = inbound_rules::door(patient, &balancer.load_balancer_arn, findings);
-        if door.as_ref().is_some_and(|door| is_behind_a_cdn(patient, findings, door))
+        let inbound = inbound_rules::of_balancer(patient, &balancer.load_balancer_arn, findings);
+        if inbound.as_ref().is_some_and(|inbound| is_behind_a_cdn(patient, findings, inbound))
             || findings.see(may_come_by_v6(patient, balancer)) != Some(false)
         {
             continue;
         }
-        let by_groups = door.and_then(|door| shut_by_groups(patient, findings, &door, callee));
+        let by_groups =
+            inbound.and_then(|inbound| shut_by_groups(patient, findings, &inbound, callee));
         let shut = by_groups.or_else(|| findings.see(shut_by_web_acl(patient, balancer)).flatten());
         if let Some(shut) = shut {
             tell(patient, findings, named, callee, &shut);
@@ -132,8 +133,8 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
 
 /// Whether CloudFront is let in: then the name likely leads to a distribution, and calls come from
 /// there.
-fn is_behind_a_cdn(patient: &Patient, findings: &mut Findings, door: &Door) -> bool {
-    let lists: BTreeSet<&String> = door
+fn is_behind_a_cdn(patient: &Patient, findings: &mut Findings, inbound: &InboundRules) -> bool {
+    let lists: BTreeSet<&String> = inbound
         .groups
         .iter()
         .flat_map(|group| &group.ip_permissions)
@@ -173,16 +174,16 @@ enum Guard<'a> {
 fn shut_by_groups<'a>(
     patient: &Patient<'a>,
     findings: &mut Findings,
-    door: &Door<'a>,
+    inbound: &InboundRules<'a>,
     callee: &Callee,
 ) -> Option<Shut<'a>> {
-    let balancer = door.balancer;
-    if door.groups.len() < balancer.security_groups.len()
-        || sibling::is_open(patient, door, callee, findings)
+    let balancer = inbound.balancer;
+    if inbound.groups.len() < balancer.security_groups.len()
+        || sibling::is_open(patient, inbound, callee, findings)
     {
         return None;
     }
-    let let_in = door.lets_in(patient, findings, |_| true);
+    let let_in = inbound.lets_in(patient, findings, |_| true);
     // A rule that names a group knows private addresses only; what is in a list that was not seen
     // nobody knows.
     if let_in.unknown.iter().any(|source| source.starts_with("pl-")) {

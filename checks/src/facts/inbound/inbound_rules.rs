@@ -21,7 +21,7 @@ use crate::{aws, hcl};
 
 /// A load balancer in front of the service, with what decides who may come in.
 #[derive(Debug)]
-pub struct Door<'a> {
+pub struct InboundRules<'a> {
     pub balancer: &'a LoadBalancer,
     pub listeners: &'a [Listener],
     pub groups: Vec<&'a SecurityGroup>,
@@ -40,7 +40,7 @@ pub struct Admitted<'a> {
     pub ports: BTreeSet<i32>,
 }
 
-/// Whom a door lets in.
+/// Whom the rules of a balancer let in.
 #[derive(Clone, Debug, Default)]
 pub struct LetIn<'a> {
     pub blocks: Vec<Admitted<'a>>,
@@ -53,20 +53,23 @@ pub const NAMED: usize = 3;
 
 /// Every balancer in front of the service that security groups guard; a network load balancer may
 /// have none.
-pub fn doors<'a>(patient: &Patient<'a>, findings: &mut impl See) -> Result<Vec<Door<'a>>, Blind> {
+pub fn each<'a>(
+    patient: &Patient<'a>,
+    findings: &mut impl See,
+) -> Result<Vec<InboundRules<'a>>, Blind> {
     Ok(traffic::balancers(patient)?
         .into_iter()
-        .filter_map(|balancer| door(patient, balancer, findings))
+        .filter_map(|balancer| of_balancer(patient, balancer, findings))
         .collect())
 }
 
 /// One balancer, if security groups guard it. What may not be seen of it is noted, and the rest
 /// stays useful: what is let in by the groups that we see is let in, whatever the others say.
-pub fn door<'a>(
+pub fn of_balancer<'a>(
     patient: &Patient<'a>,
     balancer: &str,
     findings: &mut impl See,
-) -> Option<Door<'a>> {
+) -> Option<InboundRules<'a>> {
     let balancer = findings
         .see(patient.load_balancer(balancer))
         .flatten()
@@ -77,10 +80,10 @@ pub fn door<'a>(
         .iter()
         .filter_map(|id| findings.see(patient.security_group(id)).flatten())
         .collect();
-    Some(Door { balancer, listeners, groups })
+    Some(InboundRules { balancer, listeners, groups })
 }
 
-impl<'a> Door<'a> {
+impl<'a> InboundRules<'a> {
     pub fn is_public(&self) -> bool {
         self.balancer.scheme.as_deref() == Some("internet-facing")
     }
@@ -456,18 +459,21 @@ mod tests {
         snapshot.load_balancers.change(&arn).unwrap()
     }
 
-    fn at_door<T>(snapshot: &Snapshot, ask: impl FnOnce(&Door, &Patient, &mut Findings) -> T) -> T {
+    fn at_door<T>(
+        snapshot: &Snapshot,
+        ask: impl FnOnce(&InboundRules, &Patient, &mut Findings) -> T,
+    ) -> T {
         let intent = Intent::default();
         let patient = Patient::new(snapshot, &snapshot.services[0], &intent);
         let mut findings = Findings::default();
-        let doors = doors(&patient, &mut findings).unwrap();
-        ask(&doors[0], &patient, &mut findings)
+        let inbounds = each(&patient, &mut findings).unwrap();
+        ask(&inbounds[0], &patient, &mut findings)
     }
 
     /// The blocks that are let in, the unknown sources, and how many calls were hidden.
     fn let_in(snapshot: &Snapshot) -> (Vec<String>, Vec<String>, usize) {
-        at_door(snapshot, |door, patient, findings| {
-            let let_in = door.lets_in(patient, findings, |_| true);
+        at_door(snapshot, |inbound, patient, findings| {
+            let let_in = inbound.lets_in(patient, findings, |_| true);
             let blocks = let_in.blocks.iter().map(|one| one.words(patient)).collect();
             (blocks, let_in.unknown(patient).collect(), findings.hidden.len())
         })
@@ -487,7 +493,7 @@ mod tests {
             let intent = Intent::default();
             let patient = Patient::new(snapshot, &snapshot.services[0], &intent);
             let mut findings = Findings::default();
-            (doors(&patient, &mut findings).unwrap().len(), findings.hidden.len())
+            (each(&patient, &mut findings).unwrap().len(), findings.hidden.len())
         };
         let mut snapshot = guarded(&[]);
         assert_eq!(count(&snapshot), (1, 0));
@@ -506,7 +512,7 @@ mod tests {
     fn a_door_tells_what_the_balancer_is() {
         let mut snapshot = guarded(&[]);
         let is = |snapshot: &Snapshot| {
-            at_door(snapshot, |door, _, _| (door.is_public(), door.is_application()))
+            at_door(snapshot, |inbound, _, _| (inbound.is_public(), inbound.is_application()))
         };
         assert_eq!(is(&snapshot), (true, true));
         balancer(&mut snapshot).scheme = Some("internal".into());
@@ -537,7 +543,7 @@ mod tests {
             let mut snapshot = guarded(&[permission]);
             let arn = balancer(&mut snapshot).load_balancer_arn.clone();
             snapshot.listeners.change(&arn).unwrap()[0].protocol = Some(protocol.into());
-            at_door(&snapshot, |door, _, _| door.lets_somebody_in(443))
+            at_door(&snapshot, |inbound, _, _| inbound.lets_somebody_in(443))
         };
         let ports = |protocol: &str, from, to| IpPermission {
             from_port: from,
@@ -568,9 +574,9 @@ mod tests {
     #[test]
     fn somebody_is_let_in_only_by_a_rule_with_a_source_and_at_its_port() {
         let somebody = |rule: IpPermission| {
-            at_door(&guarded(&[rule]), |door, _, _| {
-                assert!(!door.lets_somebody_in(80), "nobody listens there");
-                door.lets_somebody_in(443)
+            at_door(&guarded(&[rule]), |inbound, _, _| {
+                assert!(!inbound.lets_somebody_in(80), "nobody listens there");
+                inbound.lets_somebody_in(443)
             })
         };
         let nobody = IpPermission { cidr_ip: Vec::new(), ..from_block(443, "") };
@@ -599,8 +605,8 @@ mod tests {
         let block = "203.0.113.0/24 in prefix list pl-1 (office)".to_owned();
         let unknown = ["pl-2", "pl-3", "sg-office"].map(str::to_owned);
         assert_eq!(let_in(&snapshot), (vec![block], unknown.into(), 1));
-        let without_lists = at_door(&snapshot, |door, patient, findings| {
-            let let_in = door.lets_in(patient, findings, |_| false);
+        let without_lists = at_door(&snapshot, |inbound, patient, findings| {
+            let let_in = inbound.lets_in(patient, findings, |_| false);
             (let_in.blocks.len(), let_in.unknown.into_iter().collect::<Vec<_>>().concat())
         });
         assert_eq!(without_lists, (0, "sg-office".into()));
@@ -609,7 +615,9 @@ mod tests {
     #[test]
     fn a_door_is_open_to_the_world_where_all_addresses_add_up_at_one_port() {
         let is_open = |snapshot: &Snapshot| {
-            at_door(snapshot, |door, patient, findings| door.is_open_to_world(patient, findings))
+            at_door(snapshot, |inbound, patient, findings| {
+                inbound.is_open_to_world(patient, findings)
+            })
         };
         let halves = || [from_block(443, "0.0.0.0/1"), from_block(443, "128.0.0.0/1")];
         assert!(is_open(&guarded(&[from_block(443, "0.0.0.0/0")])));
@@ -633,8 +641,8 @@ mod tests {
             from_block(443, "128.0.0.0/1"),
             from_block(443, "203.0.113.0/24"),
         ]);
-        at_door(&snapshot, |door, patient, findings| {
-            let blocks = door.lets_in(patient, findings, |_| true).blocks;
+        at_door(&snapshot, |inbound, patient, findings| {
+            let blocks = inbound.lets_in(patient, findings, |_| true).blocks;
             let (world_block, widest) = world(&blocks, false, 443).unwrap();
             assert!(world_block.is_world());
             let widest: Vec<&str> = widest.iter().map(|one| one.cidr).collect();
@@ -659,8 +667,8 @@ mod tests {
         let blocks = ["10.0.0.0/24", "10.0.1.0/24", "10.0.2.0/24", "10.0.3.0/24"];
         prefix_list::list(&mut snapshot, "pl-1", "office", &blocks);
         prefix_list::list(&mut snapshot, "pl-2", "partner", &["10.1.0.0/24"]);
-        let quoted = at_door(&snapshot, |door, patient, findings| {
-            let blocks = door.lets_in(patient, findings, |_| true).blocks;
+        let quoted = at_door(&snapshot, |inbound, patient, findings| {
+            let blocks = inbound.lets_in(patient, findings, |_| true).blocks;
             let quoted = evidence(&blocks.iter().collect::<Vec<_>>());
             let last = |field: &str| field.rsplit('.').next().unwrap().to_owned();
             quoted.iter().map(|it| format!("{} {}", last(it.field), it.value)).collect::<Vec<_>>()
@@ -687,8 +695,8 @@ mod tests {
         let is = |managed: bool| {
             let mut snapshot = guarded(&[from_block(443, "203.0.113.0/24")]);
             snapshot.security_groups.change("sg-balancer").unwrap().ecs_managed = managed;
-            at_door(&snapshot, |door, patient, findings| {
-                let blocks = door.lets_in(patient, findings, |_| true).blocks;
+            at_door(&snapshot, |inbound, patient, findings| {
+                let blocks = inbound.lets_in(patient, findings, |_| true).blocks;
                 is_of_express(&blocks.iter().collect::<Vec<_>>())
             })
         };
@@ -702,8 +710,8 @@ mod tests {
             if let Some(blocks) = blocks {
                 prefix_list::list(&mut snapshot, "pl-1", "office", blocks);
             }
-            at_door(&snapshot, |door, patient, _| {
-                door.entries(patient).into_iter().map(|it| it.value).collect::<Vec<_>>()
+            at_door(&snapshot, |inbound, patient, _| {
+                inbound.entries(patient).into_iter().map(|it| it.value).collect::<Vec<_>>()
             })
         };
         assert_eq!(entries(None), [""; 0]);
@@ -717,11 +725,11 @@ mod tests {
         let mut snapshot = guarded(&[prefix_list::from_list(443, "pl-3b927c52")]);
         prefix_list::of_cloudfront(&mut snapshot);
         prefix_list::list(&mut snapshot, "pl-1", "office", &[]);
-        at_door(&snapshot, |door, patient, _| {
+        at_door(&snapshot, |inbound, patient, _| {
             let (named, other) = ("pl-3b927c52".to_owned(), "pl-1".to_owned());
-            assert!(door.names_list(&named, 443));
-            assert!(!door.names_list(&named, 80));
-            assert!(!door.names_list(&other, 443));
+            assert!(inbound.names_list(&named, 443));
+            assert!(!inbound.names_list(&named, 80));
+            assert!(!inbound.names_list(&other, 443));
             assert!(is_own_list(patient, "pl-1"));
             assert!(!is_own_list(patient, "pl-3b927c52"));
             assert!(!is_own_list(patient, "pl-2"), "nobody told whose it is");
@@ -733,8 +741,8 @@ mod tests {
 
     #[test]
     fn a_listener_is_quoted_for_each_port_that_matters() {
-        at_door(&guarded(&[]), |door, _, _| {
-            let quoted = |ports: &[i32]| door.listens(&ports.iter().copied().collect()).len();
+        at_door(&guarded(&[]), |inbound, _, _| {
+            let quoted = |ports: &[i32]| inbound.listens(&ports.iter().copied().collect()).len();
             assert_eq!((quoted(&[443]), quoted(&[80])), (1, 0));
         });
         assert_eq!(port_words(&BTreeSet::from([443])), "port 443");

@@ -1,4 +1,4 @@
-//! The doors between a balancer and its tasks: one port of tasks, or of the instances under them,
+//! The openings between a balancer and its tasks: one port of tasks, or of the instances under them,
 //! that have the same security groups, and what the health checks prove about the way there. A
 //! health check that passes, or fails with an answer, shows that the way is open; that of a network
 //! load balancer does not say whether it got one.
@@ -25,7 +25,7 @@ use crate::snapshot::{LoadBalancer, Target, TargetGroup, Task};
 /// One port of tasks that have the same security groups; of ports that Docker chose, those that
 /// have the same trouble.
 #[derive(Clone)]
-pub struct Door<'a> {
+pub struct TaskPorts<'a> {
     /// The security groups of the tasks, or of the instances that stand for them.
     pub task_groups: BTreeSet<&'a str>,
     pub ports: BTreeSet<i32>,
@@ -40,7 +40,7 @@ pub struct Door<'a> {
     pub targets: Vec<&'a Target>,
 }
 
-impl Door<'_> {
+impl TaskPorts<'_> {
     /// Whether a health check proves that it is open; or it is so new that ECS may still be adding
     /// the rule for it.
     pub fn is_beyond_doubt(&self, patient: &Patient) -> bool {
@@ -56,7 +56,7 @@ impl Door<'_> {
         }
     }
 
-    /// What has to be open for this door, and for that of the next task.
+    /// What has to be open for this opening, and for that of the next task.
     pub fn needs(&self) -> Ports {
         match self.ports.first() {
             Some(port) if !self.dynamic => (*port).into(),
@@ -84,7 +84,7 @@ impl Door<'_> {
         Ok(evidence)
     }
 
-    /// What a closed door does to the health check, or to the requests.
+    /// What a closed opening does to the health check, or to the requests.
     pub fn effect(&self, group: &TargetGroup) -> String {
         let name = traffic::group_name(&group.target_group_arn);
         match (&self.failed, self.checked) {
@@ -109,14 +109,14 @@ impl Door<'_> {
     }
 }
 
-/// Examines each door between such balancers and tasks, or their instances, and tells of those that
+/// Examines each opening between such balancers and tasks, or their instances, and tells of those that
 /// are closed. What is closed in the same way on several ports that Docker chose is told once.
 pub fn each<'a>(
     patient: &Patient<'a>,
     findings: &mut Findings,
     concerns: impl Fn(&LoadBalancer) -> bool,
-    is_closed: impl Fn(&LoadBalancer, &Door<'a>) -> Result<bool, Blind>,
-    tell: impl Fn(&'a TargetGroup, &'a LoadBalancer, &Door<'a>) -> Result<Finding, Blind>,
+    is_closed: impl Fn(&LoadBalancer, &TaskPorts<'a>) -> Result<bool, Blind>,
+    tell: impl Fn(&'a TargetGroup, &'a LoadBalancer, &TaskPorts<'a>) -> Result<Finding, Blind>,
 ) -> Result<(), NoAnswer> {
     let mut examined = false;
     for group in traffic::groups(patient)? {
@@ -130,16 +130,16 @@ pub fn each<'a>(
                 && concerns(balancer)
             {
                 examined = true;
-                let mut closed: Vec<Door> = Vec::new();
+                let mut closed: Vec<TaskPorts> = Vec::new();
                 let given_up = findings.see(health_check::of_the_given_up(patient, group));
-                let doors = findings.see(doors(patient, settings, given_up.flatten()));
-                for door in doors.into_iter().flatten() {
-                    if findings.see(is_closed(balancer, &door)).unwrap_or_default() {
-                        add(&mut closed, door);
+                let openings = findings.see(openings(patient, settings, given_up.flatten()));
+                for opening in openings.into_iter().flatten() {
+                    if findings.see(is_closed(balancer, &opening)).unwrap_or_default() {
+                        add(&mut closed, opening);
                     }
                 }
-                for door in closed {
-                    findings.add(tell(settings, balancer, &door)?);
+                for opening in closed {
+                    findings.add(tell(settings, balancer, &opening)?);
                 }
             }
         }
@@ -151,10 +151,10 @@ pub fn each<'a>(
     }
 }
 
-/// Whether what comes to this door has addresses and groups of the balancer's own. A network load
+/// Whether what comes to this opening has addresses and groups of the balancer's own. A network load
 /// balancer may hand on its clients' addresses; only its health checks always come from itself.
-pub fn is_balancers_own(balancer: &LoadBalancer, door: &Door) -> bool {
-    door.checked || !is_network(balancer)
+pub fn is_balancers_own(balancer: &LoadBalancer, opening: &TaskPorts) -> bool {
+    opening.checked || !is_network(balancer)
 }
 
 pub fn is_network(balancer: &LoadBalancer) -> bool {
@@ -171,33 +171,33 @@ pub fn is_known_to_tasks(balancer: &LoadBalancer) -> bool {
     has_groups(balancer) || is_network(balancer)
 }
 
-/// Adds a closed door, or its port to those that are closed in the same way.
-fn add<'a>(closed: &mut Vec<Door<'a>>, door: Door<'a>) {
-    let is_alike = |other: &&mut Door| {
+/// Adds a closed opening, or its port to those that are closed in the same way.
+fn add<'a>(closed: &mut Vec<TaskPorts<'a>>, opening: TaskPorts<'a>) {
+    let is_alike = |other: &&mut TaskPorts| {
         other.dynamic
-            && door.dynamic
-            && other.task_groups == door.task_groups
-            && other.checked == door.checked
+            && opening.dynamic
+            && other.task_groups == opening.task_groups
+            && other.checked == opening.checked
     };
     match closed.iter_mut().find(is_alike) {
         Some(alike) => {
-            alike.ports.extend(door.ports);
-            alike.targets.extend(door.targets);
-            alike.failed = alike.failed.take().or(door.failed);
+            alike.ports.extend(opening.ports);
+            alike.targets.extend(opening.targets);
+            alike.failed = alike.failed.take().or(opening.failed);
         }
-        None => closed.push(door),
+        None => closed.push(opening),
     }
 }
 
-/// The doors of a target group: those of its registered targets, and of a task that was just
+/// The openings of a target group: those of its registered targets, and of a task that was just
 /// replaced, or failed before ECS gave its version up.
-fn doors<'a>(
+fn openings<'a>(
     patient: &Patient<'a>,
     group: &TargetGroup,
     given_up: Option<FailedCheck<'a>>,
-) -> Result<Vec<Door<'a>>, Blind> {
+) -> Result<Vec<TaskPorts<'a>>, Blind> {
     let arn = &group.target_group_arn;
-    let mut doors: BTreeMap<(BTreeSet<&str>, i32), Door> = BTreeMap::new();
+    let mut openings: BTreeMap<(BTreeSet<&str>, i32), TaskPorts> = BTreeMap::new();
     let mut add = |target: Option<&'a Target>,
                    failed: Option<&FailedCheck<'a>>|
      -> Result<(), Blind> {
@@ -222,7 +222,7 @@ fn doors<'a>(
             .filter(|_| !task_groups.is_empty())
         {
             let (checked, dynamic) = (checked == Some(port), dynamic && traffic == Some(port));
-            let new = || Door {
+            let new = || TaskPorts {
                 task_groups: task_groups.clone(),
                 ports: BTreeSet::from([port]),
                 dynamic,
@@ -231,13 +231,13 @@ fn doors<'a>(
                 failed: None,
                 targets: Vec::new(),
             };
-            let door = doors.entry((task_groups.clone(), port)).or_insert_with(new);
-            door.passes |= healthy || failed.is_some_and(answers);
+            let opening = openings.entry((task_groups.clone(), port)).or_insert_with(new);
+            opening.passes |= healthy || failed.is_some_and(answers);
             if let Some(failed) = failed.filter(|failed| checked && failed.failure.may_be_dropped())
             {
-                door.failed.get_or_insert(failed.clone());
+                opening.failed.get_or_insert(failed.clone());
             }
-            door.targets.extend(target);
+            opening.targets.extend(target);
         }
         Ok(())
     };
@@ -257,7 +257,7 @@ fn doors<'a>(
     if alone && patient.running_tasks()?.iter().any(|task| task.last_status == "RUNNING") {
         add(None, None)?;
     }
-    Ok(doors.into_values().collect())
+    Ok(openings.into_values().collect())
 }
 
 /// Of very many instances the collector asks only about some, those with trouble first. The way to
@@ -458,8 +458,8 @@ mod tests {
         FailedCheck { failure, code: None, description: "", target: None, version: None, evidence }
     }
 
-    fn door(port: i32) -> Door<'static> {
-        Door {
+    fn opening(port: i32) -> TaskPorts<'static> {
+        TaskPorts {
             task_groups: BTreeSet::from(["sg-task"]),
             ports: BTreeSet::from([port]),
             dynamic: false,
@@ -481,39 +481,40 @@ mod tests {
     #[test]
     fn a_door_is_beyond_doubt_if_its_own_check_passes_or_all_of_it_is_new() {
         let (old, new) = (young(60), young(1));
-        let beyond = |snapshot: &Snapshot, door: &Door| of(snapshot, |p| door.is_beyond_doubt(p));
-        let passes = || Door { passes: true, ..door(8080) };
+        let beyond =
+            |snapshot: &Snapshot, opening: &TaskPorts| of(snapshot, |p| opening.is_beyond_doubt(p));
+        let passes = || TaskPorts { passes: true, ..opening(8080) };
         assert!(beyond(&old, &passes()));
-        assert!(!beyond(&old, &Door { checked: false, ..passes() }), "of another port");
-        assert!(!beyond(&old, &door(8080)));
-        assert!(beyond(&new, &door(8080)));
-        let failed = Door { failed: Some(failed(Failure::TimedOut)), ..door(8080) };
+        assert!(!beyond(&old, &TaskPorts { checked: false, ..passes() }), "of another port");
+        assert!(!beyond(&old, &opening(8080)));
+        assert!(beyond(&new, &opening(8080)));
+        let failed = TaskPorts { failed: Some(failed(Failure::TimedOut)), ..opening(8080) };
         assert!(!beyond(&new, &failed));
-        assert!(beyond(&old, &Door { passes: true, ..failed }));
+        assert!(beyond(&old, &TaskPorts { passes: true, ..failed }));
     }
 
     #[test]
     fn a_port_that_docker_chose_needs_all_that_it_may_choose() {
-        assert_eq!(door(8080).needs(), Ports(8080, 8080));
-        assert_eq!(Door { dynamic: true, ..door(32768) }.needs(), Ports(32768, 65535));
+        assert_eq!(opening(8080).needs(), Ports(8080, 8080));
+        assert_eq!(TaskPorts { dynamic: true, ..opening(32768) }.needs(), Ports(32768, 65535));
     }
 
     #[test]
     fn the_groups_are_of_instances_where_a_target_is_one() {
         let target = |id: &str| baseline::target(id, 8080, "eu-west-2a", "healthy");
         let (task, instance) = (target("10.0.1.21"), target("i-1"));
-        let mut door = door(8080);
-        door.targets = vec![&task];
-        assert_eq!(door.whose(), "tasks");
-        door.targets.push(&instance);
-        assert_eq!(door.whose(), "instances");
+        let mut opening = opening(8080);
+        opening.targets = vec![&task];
+        assert_eq!(opening.whose(), "tasks");
+        opening.targets.push(&instance);
+        assert_eq!(opening.whose(), "instances");
     }
 
     #[test]
     fn a_closed_door_tells_what_it_does_to_the_health_check_or_to_requests() {
         let group = TargetGroup { target_group_arn: id::group("api"), ..TargetGroup::default() };
         let effect = |failure: Option<Failure>, checked| {
-            Door { failed: failure.map(failed), checked, ..door(8080) }.effect(&group)
+            TaskPorts { failed: failure.map(failed), checked, ..opening(8080) }.effect(&group)
         };
         let check = "so the health check of target group api";
         assert_eq!(effect(Some(Failure::TimedOut), true), format!("{check} times out"));
@@ -524,19 +525,19 @@ mod tests {
 
     #[test]
     fn doors_that_docker_chose_and_are_closed_alike_are_told_once() {
-        let dynamic = |port| Door { dynamic: true, ..door(port) };
-        let told = |others: Vec<Door<'static>>| {
+        let dynamic = |port| TaskPorts { dynamic: true, ..opening(port) };
+        let told = |others: Vec<TaskPorts<'static>>| {
             let mut closed = vec![dynamic(32768)];
-            others.into_iter().for_each(|door| add(&mut closed, door));
-            closed.iter().map(|door| door.ports.len()).collect::<Vec<_>>()
+            others.into_iter().for_each(|opening| add(&mut closed, opening));
+            closed.iter().map(|opening| opening.ports.len()).collect::<Vec<_>>()
         };
         assert_eq!(told(vec![dynamic(32769), dynamic(32770)]), [3]);
-        assert_eq!(told(vec![door(8080)]), [1, 1], "nobody chose that one");
-        assert_eq!(told(vec![Door { checked: false, ..dynamic(32769) }]), [1, 1]);
+        assert_eq!(told(vec![opening(8080)]), [1, 1], "nobody chose that one");
+        assert_eq!(told(vec![TaskPorts { checked: false, ..dynamic(32769) }]), [1, 1]);
         let groups = BTreeSet::from(["sg-other"]);
-        assert_eq!(told(vec![Door { task_groups: groups, ..dynamic(32769) }]), [1, 1]);
+        assert_eq!(told(vec![TaskPorts { task_groups: groups, ..dynamic(32769) }]), [1, 1]);
         let mut closed = vec![dynamic(32768)];
-        add(&mut closed, Door { failed: Some(failed(Failure::TimedOut)), ..dynamic(32769) });
+        add(&mut closed, TaskPorts { failed: Some(failed(Failure::TimedOut)), ..dynamic(32769) });
         assert_eq!(closed[0].failed.as_ref().map(|it| it.failure), Some(Failure::TimedOut));
     }
 
@@ -547,7 +548,7 @@ mod tests {
                 load_balancer_type: kind.map(Into::into),
                 ..LoadBalancer::default()
             };
-            is_balancers_own(&balancer, &Door { checked, ..door(8080) })
+            is_balancers_own(&balancer, &TaskPorts { checked, ..opening(8080) })
         };
         assert!(own(Some("application"), false));
         assert!(own(Some("network"), true));

@@ -125,14 +125,14 @@ fn is_available(endpoint: &Endpoint) -> bool {
 
 /// One trouble of tasks that could not reach something out of one subnet.
 #[derive(Debug)]
-pub struct Journey<'a> {
+pub struct EgressPath<'a> {
     pub stranded: Stranded<'a>,
     pub need: Option<Need>,
     pub vpc: &'a str,
 }
 
-/// Every journey that failed, of the versions that tell of today's trouble.
-pub fn failed<'a>(patient: &Patient<'a>, findings: &mut impl See) -> Vec<Journey<'a>> {
+/// Every path that failed, of the versions that tell of today's trouble.
+pub fn failed<'a>(patient: &Patient<'a>, findings: &mut impl See) -> Vec<EgressPath<'a>> {
     let mut failed = Vec::new();
     let mut stranded = route::stranded(patient, findings);
     stranded.extend(dialled::dialled(patient, findings));
@@ -142,7 +142,7 @@ pub fn failed<'a>(patient: &Patient<'a>, findings: &mut impl See) -> Vec<Journey
             .flatten()
             .and_then(|subnet| subnet.vpc_id.as_deref())
         {
-            failed.push(Journey { need: Need::of(&stranded.told), stranded, vpc });
+            failed.push(EgressPath { need: Need::of(&stranded.told), stranded, vpc });
         }
     }
     failed
@@ -163,7 +163,7 @@ pub enum Stop<'a> {
     NoPublicAddress(&'a Route),
 }
 
-/// What is wrong with the endpoint that should serve a journey.
+/// What is wrong with the endpoint that should serve a path.
 #[derive(Debug)]
 pub enum Unfit<'a> {
     /// There is none, in a VPC that has others for what tasks need.
@@ -176,7 +176,7 @@ pub enum Unfit<'a> {
     Closed(&'a Endpoint, Vec<&'a SecurityGroup>),
 }
 
-impl<'a> Journey<'a> {
+impl<'a> EgressPath<'a> {
     /// The address that did not answer, if the internet has it.
     pub fn public_address(&self) -> Option<IpAddr> {
         self.stranded.address().filter(|address| !Cidr::from(*address).is_private())
@@ -640,40 +640,40 @@ pub fn timed_out(target: &Target) -> bool {
 
 /// Journeys that end at the same thing, told as one: of several subnets, versions apart.
 pub fn together<'j, 'a, S>(
-    stops: Vec<(&'j Journey<'a>, String, S)>,
-) -> Vec<(Vec<&'j Journey<'a>>, S)> {
-    let mut together: Vec<(String, Vec<&Journey>, S)> = Vec::new();
-    for (journey, at, stop) in stops {
-        let at = format!("{at} {}", journey.stranded.told.task_definition);
+    stops: Vec<(&'j EgressPath<'a>, String, S)>,
+) -> Vec<(Vec<&'j EgressPath<'a>>, S)> {
+    let mut together: Vec<(String, Vec<&EgressPath>, S)> = Vec::new();
+    for (path, at, stop) in stops {
+        let at = format!("{at} {}", path.stranded.told.task_definition);
         match together.iter_mut().find(|(known, ..)| *known == at) {
-            Some((_, journeys, _)) => journeys.push(journey),
-            None => together.push((at, vec![journey], stop)),
+            Some((_, paths, _)) => paths.push(path),
+            None => together.push((at, vec![path], stop)),
         }
     }
-    together.into_iter().map(|(_, journeys, stop)| (journeys, stop)).collect()
+    together.into_iter().map(|(_, paths, stop)| (paths, stop)).collect()
 }
 
 /// `subnet subnet-0a1`, `subnets subnet-0a1 and subnet-0b2`.
-pub fn subnet_words(journeys: &[&Journey]) -> String {
-    let subnets: BTreeSet<&str> = journeys.iter().map(|journey| journey.stranded.subnet).collect();
+pub fn subnet_words(paths: &[&EgressPath]) -> String {
+    let subnets: BTreeSet<&str> = paths.iter().map(|path| path.stranded.subnet).collect();
     let noun = if subnets.len() == 1 { "subnet" } else { "subnets" };
     format!("{noun} {}", and_list(subnets))
 }
 
-/// A finding about journeys that failed: the claim, how many tasks bear it out, and AWS's words as
+/// A finding about paths that failed: the claim, how many tasks bear it out, and AWS's words as
 /// evidence.
-pub fn finding(patient: &Patient, about: Subject, journeys: &[&Journey], claim: &str) -> Finding {
-    let told = &journeys[0].stranded.told;
-    let said = match &journeys[0].stranded.dialled {
+pub fn finding(patient: &Patient, about: Subject, paths: &[&EgressPath], claim: &str) -> Finding {
+    let told = &paths[0].stranded.told;
+    let said = match &paths[0].stranded.dialled {
         Some(dialled) => dialled.words(told.text),
         None => format!("{}.", told.count(patient.now())),
     };
     let finding = about
         .sick(claim, told.evidence.clone())
         .detail(said)
-        .concerns_all(Kind::Subnet, journeys.iter().map(|journey| journey.stranded.subnet))
+        .concerns_all(Kind::Subnet, paths.iter().map(|path| path.stranded.subnet))
         .concerns(Kind::TaskDefinition, told.task_definition);
-    journeys.iter().fold(finding, |finding, journey| match &journey.stranded.dialled {
+    paths.iter().fold(finding, |finding, path| match &path.stranded.dialled {
         Some(dialled) => finding.concerns_all(Kind::TargetGroup, dialled.target_groups()),
         // What keeps a task from starting is no reason for what others answer.
         None => finding.concerns_no(Kind::TargetGroup),
@@ -750,7 +750,7 @@ mod tests {
                 &mut Findings::default(),
             )
             .first()
-            .and_then(|journey| journey.need)
+            .and_then(|path| path.need)
         };
         let auth = "ResourceInitializationError: unable to pull secrets or registry auth: ";
         assert_eq!(

@@ -1,6 +1,6 @@
 //! Which way traffic takes out of a subnet: the longest prefix of the route table that the subnet
 //! has, or of the VPC's main one. And which subnets the tasks are in that could not reach
-//! something. What endpoints have to do with it is for the journey to say.
+//! something. What endpoints have to do with it is for the path to say.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;

@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use crate::aws::host::{self, AwsHost};
 use crate::call::Call;
 use crate::check::Findings;
-use crate::facts::inbound::inbound_rules::{self, Door};
+use crate::facts::inbound::inbound_rules::{self, InboundRules};
 use crate::facts::inbound::{instance, traffic, web_acl};
 use crate::facts::network::reach;
 use crate::facts::network::route::{self, Way};
@@ -295,7 +295,7 @@ fn callees<'a>(patient: &Patient<'a>) -> Vec<Callee<'a>> {
         .collect()
 }
 
-/// The NAT gateways whose addresses the collector has to ask for: a sibling's door is narrow, or a
+/// The NAT gateways whose addresses the collector has to ask for: a sibling's inbound rules are narrow, or a
 /// web ACL before it goes by addresses, and tasks leave by them.
 pub fn behind_narrow_doors(patient: &Patient) -> BTreeSet<String> {
     let mut unseen = Findings::default();
@@ -304,8 +304,8 @@ pub fn behind_narrow_doors(patient: &Patient) -> BTreeSet<String> {
         else {
             return false;
         };
-        let is_narrow = inbound_rules::door(patient, arn, &mut unseen)
-            .is_some_and(|door| !is_open(patient, &door, callee, &mut Unseen::default()));
+        let is_narrow = inbound_rules::of_balancer(patient, arn, &mut unseen)
+            .is_some_and(|inbound| !is_open(patient, &inbound, callee, &mut Unseen::default()));
         is_narrow
             || unseen
                 .see(web_acl::before(patient, arn))
@@ -318,20 +318,20 @@ pub fn behind_narrow_doors(patient: &Patient) -> BTreeSet<String> {
 /// Whether every IPv4 address may come in where the call arrives.
 pub fn is_open<'a>(
     patient: &Patient<'a>,
-    door: &Door<'a>,
+    inbound: &InboundRules<'a>,
     callee: &Callee,
     findings: &mut impl See,
 ) -> bool {
     match callee {
         Callee::Rule { ports, .. } => {
             let mut open_by = |lists: bool| {
-                let blocks = door.lets_in(patient, findings, |_| lists).blocks;
+                let blocks = inbound.lets_in(patient, findings, |_| lists).blocks;
                 ports.iter().any(|port| inbound_rules::world(&blocks, false, *port).is_some())
             };
             open_by(false) || open_by(true)
         }
         // Of a call by the balancer's own name the port is not known.
-        Callee::Balancer(_) | Callee::Express => door.is_open_to_world(patient, findings),
+        Callee::Balancer(_) | Callee::Express => inbound.is_open_to_world(patient, findings),
     }
 }
 

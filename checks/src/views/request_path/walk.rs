@@ -7,7 +7,7 @@ use super::answer::{Answer, By, nobody, together};
 use super::{Hop, Kind, Mark, Path, endpoints};
 use crate::aws::url::Url;
 use crate::facts::inbound::entry::{dns_name, listener_name, redirected};
-use crate::facts::inbound::inbound_rules::{self, Door};
+use crate::facts::inbound::inbound_rules::{self, InboundRules};
 use crate::facts::inbound::probe::{self, Leads};
 use crate::facts::inbound::request::{self, Takes};
 use crate::facts::inbound::traffic::{self, Unread};
@@ -222,8 +222,8 @@ impl<'p, 'a> Draft<'p, 'a> {
         }
         let ids = balancer.security_groups.join(", ");
         let names = and_list(groups.iter().map(|group| &group.group_name));
-        let door = Door { balancer, listeners: slice::from_ref(listener), groups };
-        let let_in = door.lets_in(self.patient, &mut Unseen::default(), |_| true);
+        let inbound = InboundRules { balancer, listeners: slice::from_ref(listener), groups };
+        let let_in = inbound.lets_in(self.patient, &mut Unseen::default(), |_| true);
         let mut whom: Vec<String> = Vec::new();
         for (v6, family) in [(false, "every IPv4 address"), (true, "every IPv6 address")] {
             match inbound_rules::world(&let_in.blocks, v6, port) {
