@@ -3,8 +3,8 @@
 
 pub mod peers;
 pub mod prefix_list;
+pub mod request_path;
 pub mod scaling;
-pub mod way_in;
 
 use std::collections::BTreeMap;
 
@@ -816,7 +816,7 @@ fn balance(
             );
         }
     }
-    way_in::guard(snapshot, &balancer);
+    request_path::guard(snapshot, &balancer);
     peers::neighbour(snapshot);
 }
 

@@ -91,7 +91,7 @@ fn asked_by_url(snapshot: Snapshot) -> Snapshot {
 /// A second group that names no balancer, though a rule forwards to it; and its health checks fail.
 fn behind_a_rule_alone(reason: &str, description: &str) -> Snapshot {
     let (mut snapshot, group) =
-        (baseline::way_in::second_group("admin"), baseline::id::group("admin"));
+        (baseline::request_path::second_group("admin"), baseline::id::group("admin"));
     let protocol = if reason == "Target.FailedHealthChecks" { "TCP" } else { "HTTP" };
     snapshot.target_groups.change(&group).expect("the group").protocol = Some(protocol.into());
     *snapshot.target_health.change(&group).expect("its targets") =

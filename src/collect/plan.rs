@@ -5,20 +5,20 @@
 mod access;
 mod calls;
 mod capacity;
-mod doors;
-mod guards;
+mod certificates;
 mod images;
+mod inbound_rules;
 mod instances;
 mod network;
 mod other_balancers;
 mod peers;
+mod request_path;
 mod scaling;
 mod siblings;
 mod signals;
 mod tasks;
 mod versions;
 mod vpc;
-mod way_in;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};

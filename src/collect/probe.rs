@@ -20,7 +20,7 @@ use checks::patient::{Intent, Patient};
 use checks::seen::Seen;
 use checks::snapshot::{LoadBalancer, Probe, ProbeAnswer, ProbeFailure, Snapshot};
 use checks::text::{and_list, and_more};
-use checks::views::request_path::{self, Kind};
+use checks::views::request_path::{self, HopKind};
 use futures::future::join;
 use tokio::time::Instant;
 
@@ -93,7 +93,7 @@ fn aim(snapshot: &Snapshot, url: Option<&Url>) -> Result<(Url, LoadBalancer), St
     let balancer = path
         .hops
         .iter()
-        .find(|hop| hop.kind == Kind::LoadBalancer)
+        .find(|hop| hop.kind == HopKind::LoadBalancer)
         .and_then(|hop| hop.id.as_deref());
     let balancer = balancer
         .and_then(|arn| patient.load_balancer(arn).ok().flatten())

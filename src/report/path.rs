@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use checks::diagnosis::{Diagnosis, Node, Standing, Verdict};
 use checks::facts::inbound::probe::{self, Maker, Stage};
 use checks::patient::Patient;
-use checks::views::request_path::{self, Branch, By, Hop, Kind, Mark, Path};
+use checks::views::request_path::{self, Branch, By, Hop, HopKind, Mark, Path};
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -31,7 +31,7 @@ pub struct PathReport {
 
 #[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct HopReport {
-    pub hop: Kind,
+    pub hop: HopKind,
     pub mark: Mark,
     pub says: String,
     #[serde(skip)]

@@ -14,7 +14,7 @@ use crate::text::{parsed, pattern, shortened};
 
 /// What a crash is about, and so where to look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum CrashKind {
     Architecture,
     OutOfMemory,
     /// AWS refused the app something, or it has no credentials: a matter of the task role.
@@ -44,14 +44,14 @@ pub enum Kind {
     NotBooted,
 }
 
-impl Kind {
+impl CrashKind {
     /// Whether a line only says that something went wrong, and how little it tells: a line of a
     /// lower rank has the word.
     fn rank(self) -> u8 {
         match self {
-            Kind::NotBooted => 3,
-            Kind::Uncaught => 2,
-            Kind::Migration => 1,
+            CrashKind::NotBooted => 3,
+            CrashKind::Uncaught => 2,
+            CrashKind::Migration => 1,
             _ => 0,
         }
     }
@@ -59,65 +59,65 @@ impl Kind {
     /// Where to look, and what to do.
     pub fn advice(self) -> &'static str {
         match self {
-            Kind::Architecture => {
+            CrashKind::Architecture => {
                 "Build the image for the CPU of the tasks, or name the image's in runtimePlatform."
             }
-            Kind::OutOfMemory => {
+            CrashKind::OutOfMemory => {
                 "Hold the runtime's own limit below the task's memory, or give the task more; then look for what grows."
             }
-            Kind::AwsDenied => {
+            CrashKind::AwsDenied => {
                 "Give the task role (not the execution role) what the log names, and deploy again."
             }
-            Kind::Login => {
+            CrashKind::Login => {
                 "Compare user, password and names with those in the secret that the task gets; it may have been rotated."
             }
-            Kind::Schema => {
+            CrashKind::Schema => {
                 "Run the migrations on the database that the task uses, then start it again."
             }
-            Kind::Exhausted => {
+            CrashKind::Exhausted => {
                 "Use fewer connections for each task (a pool, or RDS Proxy), or let the database take more."
             }
-            Kind::Dns => {
+            CrashKind::Dns => {
                 "Compare the name with the one in the task definition, and look whether the VPC resolves it: a private zone, Cloud Map, Service Connect."
             }
-            Kind::Refused => {
+            CrashKind::Refused => {
                 "Look whether it runs and listens there, and whether the task definition has its right address."
             }
-            Kind::Silent => {
+            CrashKind::Silent => {
                 "Look whether its security groups admit the task, and whether the subnet has a route to it: silence is likely the network."
             }
-            Kind::Tls => {
+            CrashKind::Tls => {
                 "Compare the certificate and its name with what the app trusts, and whether the other side asks for TLS."
             }
-            Kind::MissingVariable => {
+            CrashKind::MissingVariable => {
                 "Give the container the variable, under environment or secrets, and deploy again: likely a variable is missing."
             }
-            Kind::Runtime => {
+            CrashKind::Runtime => {
                 "Take a base image with the version that the app was built for, and deploy again."
             }
-            Kind::MissingModule => {
+            CrashKind::MissingModule => {
                 "Build it into the image, and deploy again; the same image with the same command fails anywhere."
             }
-            Kind::PortTaken => {
+            CrashKind::PortTaken => {
                 "Let one process have the port: the containers of a task share their ports in awsvpc mode."
             }
-            Kind::LowPort => {
+            CrashKind::LowPort => {
                 "Let it listen on a port above 1023, or run as root; then the port mapping and the target group follow."
             }
-            Kind::Permission => "Let the image's user read, write or run what the log names.",
-            Kind::ReadOnly => {
+            CrashKind::Permission => "Let the image's user read, write or run what the log names.",
+            CrashKind::ReadOnly => {
                 "Give it a volume for what it writes, or set readonlyRootFilesystem to false."
             }
-            Kind::DiskFull => {
+            CrashKind::DiskFull => {
                 "Ask for more ephemeralStorage in the task definition, or let it write less."
             }
-            Kind::Setting => {
+            CrashKind::Setting => {
                 "Mend the configuration that the log names, build the image, and deploy again."
             }
-            Kind::Migration => {
+            CrashKind::Migration => {
                 "Look at the migration's own error in the log, and mend the migration or the database's state."
             }
-            Kind::Uncaught | Kind::NotBooted => {
+            CrashKind::Uncaught | CrashKind::NotBooted => {
                 "Read the log from this line on, and mend the app or what it needs."
             }
         }
@@ -127,7 +127,7 @@ impl Kind {
 /// The line that decides.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Crash<'a> {
-    pub kind: Kind,
+    pub kind: CrashKind,
     /// What it means, as a clause: `Node.js cannot find module 'express'`.
     pub words: String,
     pub line: &'a LogLine,

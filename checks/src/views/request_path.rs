@@ -28,7 +28,7 @@ use crate::text::{and_list, parsed};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[schemars(rename = "HopKind")]
 #[serde(rename_all = "snake_case")]
-pub enum Kind {
+pub enum HopKind {
     Name,
     LoadBalancer,
     SecurityGroups,
@@ -54,7 +54,7 @@ pub enum Mark {
 
 #[derive(Clone, Debug)]
 pub struct Hop {
-    pub kind: Kind,
+    pub kind: HopKind,
     pub mark: Mark,
     /// In a few words, for a way that is drawn in one line.
     pub short: String,
@@ -107,21 +107,21 @@ fn by_groups(patient: &Patient) -> Vec<Path> {
     let groups = match traffic::groups(patient) {
         Ok(groups) if groups.is_empty() => return Vec::new(),
         Ok(groups) => groups,
-        Err(blind) => return vec![Draft::new(patient, name).hidden(Kind::LoadBalancer, blind)],
+        Err(blind) => return vec![Draft::new(patient, name).hidden(HopKind::LoadBalancer, blind)],
     };
     let names = || and_list(groups.iter().map(|group| traffic::group_name(group)));
     let balancers = match traffic::balancers(patient) {
         Ok(balancers) if balancers.is_empty() => {
             let says = format!("no load balancer has target group {}", names());
             return vec![Draft::new(patient, name).ends(
-                Kind::LoadBalancer,
+                HopKind::LoadBalancer,
                 None,
                 says,
                 nobody("no request can reach the service"),
             )];
         }
         Ok(balancers) => balancers,
-        Err(blind) => return vec![Draft::new(patient, name).hidden(Kind::LoadBalancer, blind)],
+        Err(blind) => return vec![Draft::new(patient, name).hidden(HopKind::LoadBalancer, blind)],
     };
     let is_own = |rule: &Rule| {
         let mut forwarded = rule.actions.iter().flat_map(|action| &action.target_groups);
@@ -139,7 +139,7 @@ fn by_groups(patient: &Patient) -> Vec<Path> {
             Err(blind) => {
                 let mut draft = Draft::new(patient, traffic::balancer_name(balancer));
                 paths.push(match draft.balancer(balancer) {
-                    Some(_) => draft.hidden(Kind::Listener, blind),
+                    Some(_) => draft.hidden(HopKind::Listener, blind),
                     None => draft.done(),
                 });
                 continue;
@@ -176,7 +176,12 @@ fn by_groups(patient: &Patient) -> Vec<Path> {
             and_list(balancers.iter().map(|b| traffic::balancer_name(b))),
             names()
         );
-        paths.push(draft.ends(Kind::Rule, None, says, nobody("no request can reach the service")));
+        paths.push(draft.ends(
+            HopKind::Rule,
+            None,
+            says,
+            nobody("no request can reach the service"),
+        ));
     }
     paths
 }
@@ -192,7 +197,7 @@ fn endpoints(patient: &Patient) -> Vec<Url> {
 /// Whether a path is about the URL's host, or ends before that is known.
 fn is_for(path: &Path, url: &Url) -> bool {
     parsed::<Url>(&path.url).is_some_and(|of| of.host == url.host)
-        || path.hops.iter().any(|hop| hop.mark == Mark::Unseen && hop.kind != Kind::WebAcl)
+        || path.hops.iter().any(|hop| hop.mark == Mark::Unseen && hop.kind != HopKind::WebAcl)
 }
 
 fn is_http(listener: &Listener) -> bool {
@@ -235,7 +240,7 @@ fn hidden_rules(patient: &Patient, listener: &Listener, blind: Blind) -> Path {
         return draft.done();
     }
     draft.guard(listener);
-    draft.hidden(Kind::Rule, blind)
+    draft.hidden(HopKind::Rule, blind)
 }
 
 /// The way through one rule of the service. A rule that stands before it may take all its requests
@@ -255,7 +260,7 @@ fn of_rule(patient: &Patient, listener: &Listener, rules: &[Rule], rule: &Rule) 
             request::rule_within(rule)
         );
         draft.path.hops.push(Hop::new(
-            Kind::Rule,
+            HopKind::Rule,
             Mark::Bad,
             Some(&first.rule_arn),
             String::new(),
@@ -265,7 +270,7 @@ fn of_rule(patient: &Patient, listener: &Listener, rules: &[Rule], rule: &Rule) 
         return draft.done();
     }
     draft.good(
-        Kind::Rule,
+        HopKind::Rule,
         Some(&rule.rule_arn),
         request::rule_name(rule),
         request::rule_words(rule),
@@ -293,13 +298,13 @@ fn one_of_url(patient: &Patient, url: &Url) -> Path {
         Ok(Some(balancer)) => balancer,
         Ok(None) => {
             return draft.ends(
-                Kind::LoadBalancer,
+                HopKind::LoadBalancer,
                 None,
                 "the service has no load balancer".into(),
                 nobody("no request can reach the service"),
             );
         }
-        Err(blind) => return draft.hidden(Kind::LoadBalancer, blind),
+        Err(blind) => return draft.hidden(HopKind::LoadBalancer, blind),
     };
     if draft.name(url, balancer).is_none() {
         return draft.done();
@@ -308,7 +313,7 @@ fn one_of_url(patient: &Patient, url: &Url) -> Path {
         Ok(listeners) => listeners,
         Err(blind) => {
             return match draft.balancer(balancer) {
-                Some(_) => draft.hidden(Kind::Listener, blind),
+                Some(_) => draft.hidden(HopKind::Listener, blind),
                 None => draft.done(),
             };
         }
@@ -323,7 +328,7 @@ fn one_of_url(patient: &Patient, url: &Url) -> Path {
             url.port,
             if others.is_empty() { "no port" } else { &others }
         );
-        return draft.ends(Kind::Listener, None, says, nobody("the connection fails"));
+        return draft.ends(HopKind::Listener, None, says, nobody("the connection fails"));
     };
     if draft.enter(listener).is_none() {
         return draft.done();
@@ -333,7 +338,7 @@ fn one_of_url(patient: &Patient, url: &Url) -> Path {
         draft.path.hops.pop();
         let says = format!("{speaks}, which does not speak {}", url.scheme);
         return draft.ends(
-            Kind::Listener,
+            HopKind::Listener,
             Some(&listener.listener_arn),
             says,
             nobody("the connection fails"),
@@ -342,17 +347,17 @@ fn one_of_url(patient: &Patient, url: &Url) -> Path {
     draft.guard(listener);
     match patient.rules(&listener.listener_arn) {
         Ok(rules) => draft.choose(rules, listener, url),
-        Err(blind) => return draft.hidden(Kind::Rule, blind),
+        Err(blind) => return draft.hidden(HopKind::Rule, blind),
     }
     draft.done()
 }
 
 impl Hop {
-    fn new(kind: Kind, mark: Mark, id: Option<&str>, short: String, says: String) -> Hop {
+    fn new(kind: HopKind, mark: Mark, id: Option<&str>, short: String, says: String) -> Hop {
         Hop { kind, mark, short, says, id: id.map(str::to_owned), missed: None }
     }
 
-    fn unseen(kind: Kind, blind: Blind) -> Hop {
+    fn unseen(kind: HopKind, blind: Blind) -> Hop {
         let origin = blind.origin();
         let why = match origin.why {
             Why::Denied(_) => "was denied",
@@ -404,7 +409,8 @@ mod tests {
             Mark::Bad => '✗',
             Mark::Unseen => '?',
         };
-        let kind = |kind| serde_json::to_value::<Kind>(kind).unwrap().as_str().unwrap().to_owned();
+        let kind =
+            |kind| serde_json::to_value::<HopKind>(kind).unwrap().as_str().unwrap().to_owned();
         path.all_hops()
             .map(|hop| format!("{} {}: {}", mark(hop.mark), kind(hop.kind), hop.says))
             .collect()
@@ -554,13 +560,13 @@ mod tests {
     #[test]
     fn nothing_is_claimed_beyond_a_hop_that_is_not_seen() {
         for (call, kind) in [
-            (Call::DescribeTargetGroups, Kind::LoadBalancer),
-            (Call::DescribeLoadBalancers, Kind::LoadBalancer),
-            (Call::DescribeSecurityGroups, Kind::SecurityGroups),
-            (Call::DescribeListeners, Kind::Listener),
-            (Call::DescribeRules, Kind::Rule),
-            (Call::DescribeTargetHealth, Kind::Targets),
-            (Call::DescribeTasks, Kind::Tasks),
+            (Call::DescribeTargetGroups, HopKind::LoadBalancer),
+            (Call::DescribeLoadBalancers, HopKind::LoadBalancer),
+            (Call::DescribeSecurityGroups, HopKind::SecurityGroups),
+            (Call::DescribeListeners, HopKind::Listener),
+            (Call::DescribeRules, HopKind::Rule),
+            (Call::DescribeTargetHealth, HopKind::Targets),
+            (Call::DescribeTasks, HopKind::Tasks),
         ] {
             for paths in [
                 with(&baseline::fargate(), &[call], super::own),
@@ -638,7 +644,7 @@ mod tests {
             own(&snapshot)[0]
                 .hops
                 .iter()
-                .any(|hop| hop.kind == Kind::SecurityGroups && hop.mark == Mark::Good),
+                .any(|hop| hop.kind == HopKind::SecurityGroups && hop.mark == Mark::Good),
             "either will do"
         );
     }

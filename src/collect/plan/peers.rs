@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use checks::facts::peers::database::{self, Kind};
+use checks::facts::peers::database::{self, DatabaseKind};
 use checks::facts::peers::service_connect::{self, Names};
 use checks::seen::Seen;
 use checks::snapshot::{Service, TaskDefinition};
@@ -43,7 +43,7 @@ impl Plan<'_> {
             return;
         }
         match host.kind {
-            Kind::Instance => {
+            DatabaseKind::Instance => {
                 let instance = self.aws.db_instance(name).await;
                 let (groups, subnets) = match &instance {
                     Seen::Yes(Some(instance)) => {
@@ -54,7 +54,7 @@ impl Plan<'_> {
                 self.note(|snapshot| snapshot.db_instances.insert(name, instance));
                 join(self.security_groups(groups), self.subnets(subnets)).await;
             }
-            Kind::Cluster => {
+            DatabaseKind::Cluster => {
                 let cluster = self.aws.db_cluster(name).await;
                 let groups = match &cluster {
                     Seen::Yes(Some(cluster)) => cluster.vpc_security_group_id.clone(),
@@ -63,7 +63,7 @@ impl Plan<'_> {
                 self.note(|snapshot| snapshot.db_clusters.insert(name, cluster));
                 self.security_groups(groups).await;
             }
-            Kind::Proxy => {
+            DatabaseKind::Proxy => {
                 let proxy = async {
                     let proxy = self.aws.db_proxy(name).await;
                     let (groups, subnets) = match &proxy {

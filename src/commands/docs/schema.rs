@@ -61,7 +61,7 @@ mod tests {
     use checks::seen::Blindness;
     use checks::views::diff::Area;
     use checks::views::digests::Compared;
-    use checks::views::request_path::{By, Kind, Mark};
+    use checks::views::request_path::{By, HopKind, Mark};
     use checks::views::timeline::Source;
     use serde::Serialize;
 
@@ -172,15 +172,15 @@ mod tests {
     #[test]
     fn every_word_of_the_way_in_is_spelled_as_ever() {
         spelled(&[
-            (Kind::Name, "name"),
-            (Kind::LoadBalancer, "load_balancer"),
-            (Kind::SecurityGroups, "security_groups"),
-            (Kind::Listener, "listener"),
-            (Kind::WebAcl, "web_acl"),
-            (Kind::Rule, "rule"),
-            (Kind::TargetGroup, "target_group"),
-            (Kind::Targets, "targets"),
-            (Kind::Tasks, "tasks"),
+            (HopKind::Name, "name"),
+            (HopKind::LoadBalancer, "load_balancer"),
+            (HopKind::SecurityGroups, "security_groups"),
+            (HopKind::Listener, "listener"),
+            (HopKind::WebAcl, "web_acl"),
+            (HopKind::Rule, "rule"),
+            (HopKind::TargetGroup, "target_group"),
+            (HopKind::Targets, "targets"),
+            (HopKind::Tasks, "tasks"),
         ]);
         spelled(&[(Mark::Good, "good"), (Mark::Bad, "bad"), (Mark::Unseen, "unseen")]);
         spelled(&[

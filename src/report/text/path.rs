@@ -6,7 +6,7 @@ use std::io::Write;
 
 use anstyle::{AnsiColor, Style};
 use checks::facts::inbound::traffic;
-use checks::views::request_path::{Kind, Mark};
+use checks::views::request_path::{HopKind, Mark};
 
 use super::{DIM, Text};
 use crate::report::ServiceReport;
@@ -78,7 +78,7 @@ impl Text {
                 Mark::Bad => "✗",
                 Mark::Unseen => "?",
             };
-            let says = if hop.hop == Kind::Rule {
+            let says = if hop.hop == HopKind::Rule {
                 hop.says.trim_start_matches("rule ")
             } else {
                 &hop.says
@@ -142,16 +142,16 @@ fn in_short(path: &PathReport) -> String {
     format!("{} → {} → {}: {}", path.url, join(&path.hops), branches.join("; "), path.answer.says)
 }
 
-fn label(hop: Kind) -> &'static str {
+fn label(hop: HopKind) -> &'static str {
     match hop {
-        Kind::Name => "name",
-        Kind::LoadBalancer => "balancer",
-        Kind::SecurityGroups => "let in",
-        Kind::Listener => "listener",
-        Kind::WebAcl => "web ACL",
-        Kind::Rule => "rule",
-        Kind::TargetGroup => "group",
-        Kind::Targets => "targets",
-        Kind::Tasks => "tasks",
+        HopKind::Name => "name",
+        HopKind::LoadBalancer => "balancer",
+        HopKind::SecurityGroups => "let in",
+        HopKind::Listener => "listener",
+        HopKind::WebAcl => "web ACL",
+        HopKind::Rule => "rule",
+        HopKind::TargetGroup => "group",
+        HopKind::Targets => "targets",
+        HopKind::Tasks => "tasks",
     }
 }

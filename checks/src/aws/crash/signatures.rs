@@ -7,11 +7,11 @@ use std::sync::LazyLock;
 
 use regex::{Regex, RegexSet};
 
-use super::Kind::{self, *};
+use super::CrashKind::{self, *};
 
 /// One way in which a program says why it ends.
 pub(super) struct Signature {
-    pub kind: Kind,
+    pub kind: CrashKind,
     pub pattern: &'static str,
     /// What it means, as a clause that can follow "because"; `$it` is what the pattern found.
     pub words: &'static str,
@@ -28,7 +28,7 @@ pub(super) struct Signature {
 }
 
 const fn row(
-    kind: Kind,
+    kind: CrashKind,
     pattern: &'static str,
     words: &'static str,
     example: &'static str,

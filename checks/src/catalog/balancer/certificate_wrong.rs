@@ -58,7 +58,7 @@ crate::check! {
         ListCertificates,
     ],
     example: on fargate, |snapshot| {
-        let certificate = crate::baseline::way_in::certificate();
+        let certificate = crate::baseline::request_path::certificate();
         snapshot.certificates.change(&certificate).into_iter().for_each(|certificate| {
             certificate.domain_name = Some("shop.example.com".into());
             certificate.subject_alternative_name_summaries = vec!["shop.example.com".into()];
@@ -256,7 +256,7 @@ fn port(listener: &Listener) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::baseline::{self, minutes_ago, way_in::certificate};
+    use crate::baseline::{self, minutes_ago, request_path::certificate};
     use crate::exam::Outcome;
     use crate::seen::{Seen, Why};
     use crate::snapshot::{ListenerCertificate, Snapshot};

@@ -177,7 +177,7 @@ mod tests {
 
     #[test]
     fn a_rule_that_was_seen_is_believed_before_an_empty_list() {
-        let snapshot = baseline::way_in::second_group("admin");
+        let snapshot = baseline::request_path::second_group("admin");
         assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy);
         let mut hidden = snapshot.clone();
         hidden.rules.0.values_mut().for_each(|rules| *rules = Seen::No(Why::Denied("no".into())));

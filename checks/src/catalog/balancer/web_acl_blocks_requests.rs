@@ -68,13 +68,13 @@ crate::check! {
     ruled_out_by: Requests,
     reads: [DescribeServices, DescribeServiceRevisions, DescribeTargetGroups, GetWebAclForResource, GetIpSet, GetMetricData],
     example: on fargate, |snapshot| {
-        use crate::baseline::{id, minutes_ago, way_in};
+        use crate::baseline::{id, minutes_ago, request_path};
         let series = |now: f64, before: f64| crate::snapshot::Series {
             values: (1..=60).rev().map(|minute| (minutes_ago(minute), if minute <= 20 { now } else { before })).collect(),
         };
-        let acl = way_in::web_acl();
+        let acl = request_path::web_acl();
         if let Some(acl) = snapshot.web_acls.change(&id::elb("loadbalancer/app/web/50dc6c495c0c9188")) {
-            way_in::let_in_only(acl, "office");
+            request_path::let_in_only(acl, "office");
         }
         let addresses = vec!["203.0.113.0/24".into()];
         snapshot.ip_sets.put("office", crate::snapshot::IpSet { addresses, ..Default::default() });
@@ -323,7 +323,7 @@ fn finding(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::baseline::{self, id, minutes, minutes_ago, way_in};
+    use crate::baseline::{self, id, minutes, minutes_ago, request_path};
     use crate::exam::Outcome;
     use crate::seen::{Seen, Why};
     use crate::snapshot::{Series, Snapshot};
@@ -335,7 +335,7 @@ mod tests {
 
     fn counting(blocked: Series, passed: Series) -> Snapshot {
         let mut snapshot = baseline::fargate();
-        snapshot.metrics.put(Metric::WafBlocked.of(&way_in::web_acl()), blocked);
+        snapshot.metrics.put(Metric::WafBlocked.of(&request_path::web_acl()), blocked);
         snapshot.metrics.put(Metric::Requests.of(&balancer()), passed);
         snapshot
     }
@@ -364,7 +364,7 @@ mod tests {
         let arn = "arn:aws:wafv2:eu-west-2:123456789012:regional/ipset/clients/a1f2";
         let acl = snapshot.web_acls.change(&balancer()).unwrap();
         acl.rules.clear();
-        way_in::let_in_only(acl, arn);
+        request_path::let_in_only(acl, arn);
         if let Some(addresses) = addresses {
             let addresses = addresses.iter().map(|block| (*block).to_owned()).collect();
             snapshot.ip_sets.put(arn, crate::snapshot::IpSet { addresses, ..Default::default() });

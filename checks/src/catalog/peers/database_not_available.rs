@@ -5,9 +5,9 @@
 use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
 use crate::facts::peers::callee;
-use crate::facts::peers::database::{self, Database, Kind, Told};
+use crate::facts::peers::database::{self, Database, DatabaseKind, Told};
 use crate::facts::tasks::connection_errors;
-use crate::finding::{Evidence, Kind as Subjects, Remedy, Subject};
+use crate::finding::{Evidence, Kind, Remedy, Subject};
 use crate::patient::Patient;
 use crate::snapshot::DbProxyTarget;
 use crate::{aws, hcl};
@@ -80,7 +80,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         let failed: Vec<_> =
             failed.iter().filter(|failed| failed.is_about(database.named[0].host, port)).collect();
         if trouble.certain || !failed.is_empty() {
-            let finding = Subject::new(Subjects::Database, database.host.identifier)
+            let finding = Subject::new(Kind::Database, database.host.identifier)
                 .sick(trouble.claim, trouble.evidence)
                 .detail(connection_errors::quote(&failed))
                 .because_all(database.named.iter().flat_map(callee::Named::evidence))
@@ -162,9 +162,9 @@ fn missing(patient: &Patient, database: &Database, name: &str) -> Trouble {
         ),
         evidence: database.evidence(
             match database.host.kind {
-                Kind::Instance => "DBInstances",
-                Kind::Cluster => "DBClusters",
-                Kind::Proxy => "DBProxies",
+                DatabaseKind::Instance => "DBInstances",
+                DatabaseKind::Cluster => "DBClusters",
+                DatabaseKind::Proxy => "DBProxies",
             },
             "[]",
         ),
@@ -288,9 +288,9 @@ fn wait(database: &Database) -> Remedy {
 
 fn events(database: &Database, summary: &str) -> Remedy {
     let source = match database.host.kind {
-        Kind::Instance => "db-instance",
-        Kind::Cluster => "db-cluster",
-        Kind::Proxy => "db-proxy",
+        DatabaseKind::Instance => "db-instance",
+        DatabaseKind::Cluster => "db-cluster",
+        DatabaseKind::Proxy => "db-proxy",
     };
     let identifier = database.host.identifier;
     Remedy::new(summary).cli(aws!(

@@ -149,10 +149,10 @@ fn tell(
         None => Remedy::new(summary).cli(see(Call::DescribeTasks, newest.id())),
     };
     let remedy = match &logged.crash {
-        Some(crash) if crash.kind == crash::Kind::MissingVariable => {
+        Some(crash) if crash.kind == crash::CrashKind::MissingVariable => {
             remedy.terraform(variable(patient.name(), container))
         }
-        Some(crash) if crash.kind == crash::Kind::AwsDenied => {
+        Some(crash) if crash.kind == crash::CrashKind::AwsDenied => {
             allow(remedy, crash.quote, patient.name())
         }
         _ => remedy,

@@ -96,7 +96,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         }
         if let Some(name) = told.container {
             let logged = last_word::of(patient, findings, name, &told.tasks);
-            if logged.crash.is_some_and(|crash| crash.kind == crash::Kind::OutOfMemory) {
+            if logged.crash.is_some_and(|crash| crash.kind == crash::CrashKind::OutOfMemory) {
                 finding = finding.because_all(logged.evidence);
             }
         }

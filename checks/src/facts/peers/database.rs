@@ -14,7 +14,7 @@ use crate::snapshot::{DbCluster, DbInstance, DbProxy};
 
 /// What answers at a host of RDS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Kind {
+pub enum DatabaseKind {
     Instance,
     Cluster,
     Proxy,
@@ -23,7 +23,7 @@ pub enum Kind {
 /// A host of RDS, taken apart: `orders.cluster-ro-c9akciq32rgz.eu-west-2.rds.amazonaws.com`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Host<'a> {
-    pub kind: Kind,
+    pub kind: DatabaseKind,
     pub identifier: &'a str,
     pub region: &'a str,
 }
@@ -33,9 +33,9 @@ pub struct Host<'a> {
 pub fn host(host: &str) -> Option<Host<'_>> {
     let AwsHost::Rds { identifier, account, region } = host::of_aws(host)? else { return None };
     let kind = match account.rsplit_once('-').map(|(kind, _)| kind) {
-        None => Kind::Instance,
-        Some("cluster" | "cluster-ro") => Kind::Cluster,
-        Some("proxy") => Kind::Proxy,
+        None => DatabaseKind::Instance,
+        Some("cluster" | "cluster-ro") => DatabaseKind::Cluster,
+        Some("proxy") => DatabaseKind::Proxy,
         Some(_) => return None,
     };
     Some(Host { kind, identifier, region })
@@ -83,29 +83,29 @@ pub fn named<'a>(
 
 fn told<'a>(patient: &Patient<'a>, host: &Host) -> Result<Option<Told<'a>>, Blind> {
     Ok(match host.kind {
-        Kind::Instance => patient.db_instance(host.identifier)?.map(Told::Instance),
-        Kind::Cluster => patient.db_cluster(host.identifier)?.map(Told::Cluster),
-        Kind::Proxy => patient.db_proxy(host.identifier)?.map(Told::Proxy),
+        DatabaseKind::Instance => patient.db_instance(host.identifier)?.map(Told::Instance),
+        DatabaseKind::Cluster => patient.db_cluster(host.identifier)?.map(Told::Cluster),
+        DatabaseKind::Proxy => patient.db_proxy(host.identifier)?.map(Told::Proxy),
     })
 }
 
 /// Why nothing can be said of databases that RDS here has never heard of.
 pub const ELSEWHERE: &str = "the database is in another account, or is gone";
 
-impl Kind {
+impl DatabaseKind {
     pub fn words(self) -> &'static str {
         match self {
-            Kind::Instance => "database",
-            Kind::Cluster => "database cluster",
-            Kind::Proxy => "database proxy",
+            DatabaseKind::Instance => "database",
+            DatabaseKind::Cluster => "database cluster",
+            DatabaseKind::Proxy => "database proxy",
         }
     }
 
     pub fn call(self) -> Call {
         match self {
-            Kind::Instance => Call::DescribeDBInstances,
-            Kind::Cluster => Call::DescribeDBClusters,
-            Kind::Proxy => Call::DescribeDBProxies,
+            DatabaseKind::Instance => Call::DescribeDBInstances,
+            DatabaseKind::Cluster => Call::DescribeDBClusters,
+            DatabaseKind::Proxy => Call::DescribeDBProxies,
         }
     }
 }
@@ -171,7 +171,7 @@ impl<'a> Database<'a> {
     /// Its status, in AWS's spelling.
     pub fn status_evidence(&self, status: &str) -> Evidence {
         self.evidence(
-            if self.host.kind == Kind::Instance { "DBInstanceStatus" } else { "Status" },
+            if self.host.kind == DatabaseKind::Instance { "DBInstanceStatus" } else { "Status" },
             status,
         )
     }
@@ -186,19 +186,19 @@ mod tests {
         let at = |text| host(text).map(|host| (host.kind, host.identifier, host.region));
         assert_eq!(
             at("orders-db.c9akciq32rgz.eu-west-2.rds.amazonaws.com"),
-            Some((Kind::Instance, "orders-db", "eu-west-2"))
+            Some((DatabaseKind::Instance, "orders-db", "eu-west-2"))
         );
         assert_eq!(
             at("orders.cluster-c9akciq32rgz.eu-west-2.rds.amazonaws.com"),
-            Some((Kind::Cluster, "orders", "eu-west-2"))
+            Some((DatabaseKind::Cluster, "orders", "eu-west-2"))
         );
         assert_eq!(
             at("orders.cluster-ro-c9akciq32rgz.eu-west-2.rds.amazonaws.com"),
-            Some((Kind::Cluster, "orders", "eu-west-2"))
+            Some((DatabaseKind::Cluster, "orders", "eu-west-2"))
         );
         assert_eq!(
             at("pool.proxy-c9akciq32rgz.eu-west-2.rds.amazonaws.com"),
-            Some((Kind::Proxy, "pool", "eu-west-2"))
+            Some((DatabaseKind::Proxy, "pool", "eu-west-2"))
         );
     }
 

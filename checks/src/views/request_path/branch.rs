@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use super::answer::Outcome;
 use super::walk::Draft;
-use super::{Branch, Hop, Kind, Mark, is_http};
+use super::{Branch, Hop, HopKind, Mark, is_http};
 use crate::facts::deployment::rollout;
 use crate::facts::inbound::health_check::{self, Failure};
 use crate::facts::inbound::traffic::{self, GroupState};
@@ -27,7 +27,7 @@ impl Draft<'_, '_> {
             format!("{} of the requests", traffic::percent_words(percent))
         };
         let mut hops = vec![Hop::new(
-            Kind::TargetGroup,
+            HopKind::TargetGroup,
             Mark::Good,
             Some(group),
             name.into(),
@@ -41,7 +41,7 @@ impl Draft<'_, '_> {
         let targets = match self.patient.targets(group) {
             Ok(targets) => targets,
             Err(blind) => {
-                hops.push(Hop::unseen(Kind::Targets, blind));
+                hops.push(Hop::unseen(HopKind::Targets, blind));
                 return Outcome::Unknown;
             }
         };
@@ -56,7 +56,7 @@ impl Draft<'_, '_> {
             Mark::Bad
         };
         let (short, says) = target_words(targets, state);
-        hops.push(Hop::new(Kind::Targets, mark, Some(group), short, says));
+        hops.push(Hop::new(HopKind::Targets, mark, Some(group), short, says));
         if state.answers_503() {
             return if is_http(listener) {
                 Outcome::Own { status: "503", likely: state == GroupState::Draining }
@@ -65,15 +65,15 @@ impl Draft<'_, '_> {
             };
         }
         if let Some((says, outcome)) = self.elsewhere(group) {
-            hops.push(Hop::new(Kind::Tasks, Mark::Good, None, says.into(), says.into()));
+            hops.push(Hop::new(HopKind::Tasks, Mark::Good, None, says.into(), says.into()));
             return outcome;
         }
         match self.tasks(targets) {
             Err(blind) => {
-                hops.push(Hop::unseen(Kind::Tasks, blind));
+                hops.push(Hop::unseen(HopKind::Tasks, blind));
                 return Outcome::Unknown;
             }
-            Ok((mark, says)) => hops.push(Hop::new(Kind::Tasks, mark, None, says.clone(), says)),
+            Ok((mark, says)) => hops.push(Hop::new(HopKind::Tasks, mark, None, says.clone(), says)),
         }
         if hops.last().is_some_and(|tasks| tasks.mark == Mark::Bad) {
             return Outcome::Unknown;

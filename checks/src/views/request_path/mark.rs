@@ -2,7 +2,7 @@
 //! whatever the hop by itself looks like. Which cause that is, the check has told.
 
 use super::answer::{Answer, By};
-use super::{Hop, Kind, Mark, Path};
+use super::{Hop, HopKind, Mark, Path};
 use crate::check::{Role, Severity};
 use crate::diagnosis::{Diagnosis, Node, Standing};
 
@@ -17,7 +17,8 @@ impl Path {
             {
                 hop.mark = Mark::Bad;
                 hop.says.push_str(&format!(". {}", node.check.title));
-                let stops = !matches!(hop.kind, Kind::TargetGroup | Kind::Targets | Kind::Tasks);
+                let stops =
+                    !matches!(hop.kind, HopKind::TargetGroup | HopKind::Targets | HopKind::Tasks);
                 if stops && matches!(self.answer.by, By::App | By::Both) {
                     let says = "only requests that get past what is marked reach the app";
                     self.answer = Answer::new(By::Unknown, None, says);

@@ -4,7 +4,7 @@
 use std::slice;
 
 use super::answer::{Answer, By, nobody, together};
-use super::{Hop, Kind, Mark, Path, endpoints};
+use super::{Hop, HopKind, Mark, Path, endpoints};
 use crate::aws::url::Url;
 use crate::facts::inbound::entry::{dns_name, listener_name, redirected};
 use crate::facts::inbound::inbound_rules::{self, InboundRules};
@@ -55,7 +55,7 @@ impl<'p, 'a> Draft<'p, 'a> {
 
     pub(super) fn good(
         &mut self,
-        kind: Kind,
+        kind: HopKind,
         id: Option<&str>,
         short: impl Into<String>,
         says: impl Into<String>,
@@ -65,7 +65,7 @@ impl<'p, 'a> Draft<'p, 'a> {
 
     pub(super) fn ends(
         mut self,
-        kind: Kind,
+        kind: HopKind,
         id: Option<&str>,
         says: String,
         answer: Answer,
@@ -74,12 +74,12 @@ impl<'p, 'a> Draft<'p, 'a> {
         self.done()
     }
 
-    fn end(&mut self, kind: Kind, id: Option<&str>, says: String, answer: Answer) {
+    fn end(&mut self, kind: HopKind, id: Option<&str>, says: String, answer: Answer) {
         self.path.hops.push(Hop::new(kind, Mark::Bad, id, String::new(), says));
         self.path.answer = answer;
     }
 
-    pub(super) fn hidden(mut self, kind: Kind, blind: Blind) -> Path {
+    pub(super) fn hidden(mut self, kind: HopKind, blind: Blind) -> Path {
         self.path.hops.push(Hop::unseen(kind, blind));
         self.done()
     }
@@ -87,7 +87,7 @@ impl<'p, 'a> Draft<'p, 'a> {
     /// A front that is not read: nothing is claimed from there on.
     pub(super) fn unread(mut self, front: &Unread) -> Path {
         let says = format!("{}, which is not read", front.words());
-        let hop = Hop::new(Kind::LoadBalancer, Mark::Unseen, None, String::new(), says);
+        let hop = Hop::new(HopKind::LoadBalancer, Mark::Unseen, None, String::new(), says);
         self.path.hops.push(Hop { missed: Some(front.blind()), ..hop });
         self.done()
     }
@@ -104,7 +104,7 @@ impl<'p, 'a> Draft<'p, 'a> {
         match probe.map(probe::leads) {
             Some(Leads::Nowhere) => {
                 self.end(
-                    Kind::Name,
+                    HopKind::Name,
                     id,
                     format!("{host} does not resolve"),
                     nobody("no connection is made"),
@@ -117,7 +117,7 @@ impl<'p, 'a> Draft<'p, 'a> {
                 let says = format!(
                     "{host} leads to {addresses}, none of the balancer's: a CDN, an accelerator or a proxy hands on, or the DNS is wrong"
                 );
-                self.path.hops.push(Hop::new(Kind::Name, Mark::Bad, id, String::new(), says));
+                self.path.hops.push(Hop::new(HopKind::Name, Mark::Bad, id, String::new(), says));
             }
             Some(Leads::ToBalancer) => {
                 let compared = match probe {
@@ -126,7 +126,12 @@ impl<'p, 'a> Draft<'p, 'a> {
                     }
                     _ => "as the balancer's own name does",
                 };
-                self.good(Kind::Name, id, "", format!("{host} leads to {addresses}, {compared}"));
+                self.good(
+                    HopKind::Name,
+                    id,
+                    "",
+                    format!("{host} leads to {addresses}, {compared}"),
+                );
             }
             Some(Leads::Unknown) | None => {
                 let is_own = dns_name(self.patient, balancer)
@@ -136,7 +141,7 @@ impl<'p, 'a> Draft<'p, 'a> {
                     (_, true) => format!("{host}, the name that ECS gave to the service"),
                     _ => format!("{host}, if its DNS leads to this balancer"),
                 };
-                self.good(Kind::Name, id, "", says);
+                self.good(HopKind::Name, id, "", says);
             }
         }
         Some(())
@@ -152,7 +157,7 @@ impl<'p, 'a> Draft<'p, 'a> {
         let balancer = self.balancer(&listener.load_balancer_arn)?;
         self.admission(balancer, listener)?;
         let name = listener_name(listener);
-        self.good(Kind::Listener, Some(&listener.listener_arn), name.clone(), name);
+        self.good(HopKind::Listener, Some(&listener.listener_arn), name.clone(), name);
         Some(())
     }
 
@@ -162,7 +167,7 @@ impl<'p, 'a> Draft<'p, 'a> {
             Ok(Some(balancer)) => balancer,
             Ok(None) => {
                 self.end(
-                    Kind::LoadBalancer,
+                    HopKind::LoadBalancer,
                     Some(arn),
                     format!("{name} does not exist"),
                     nobody("the connection fails"),
@@ -170,7 +175,7 @@ impl<'p, 'a> Draft<'p, 'a> {
                 return None;
             }
             Err(blind) => {
-                self.path.hops.push(Hop::unseen(Kind::LoadBalancer, blind));
+                self.path.hops.push(Hop::unseen(HopKind::LoadBalancer, blind));
                 return None;
             }
         };
@@ -183,12 +188,12 @@ impl<'p, 'a> Draft<'p, 'a> {
         );
         match state {
             "provisioning" | "failed" => {
-                self.end(Kind::LoadBalancer, Some(arn), says, nobody("the connection fails"));
+                self.end(HopKind::LoadBalancer, Some(arn), says, nobody("the connection fails"));
                 return None;
             }
-            "active" => self.good(Kind::LoadBalancer, Some(arn), name, says),
+            "active" => self.good(HopKind::LoadBalancer, Some(arn), name, says),
             _ => self.path.hops.push(Hop::new(
-                Kind::LoadBalancer,
+                HopKind::LoadBalancer,
                 Mark::Bad,
                 Some(arn),
                 String::new(),
@@ -203,7 +208,7 @@ impl<'p, 'a> Draft<'p, 'a> {
         let port = listener.port.unwrap_or_default();
         if balancer.security_groups.is_empty() {
             self.good(
-                Kind::SecurityGroups,
+                HopKind::SecurityGroups,
                 None,
                 String::new(),
                 "every address: the balancer has no security group",
@@ -215,7 +220,7 @@ impl<'p, 'a> Draft<'p, 'a> {
             match self.patient.security_group(id) {
                 Ok(group) => groups.extend(group),
                 Err(blind) => {
-                    self.path.hops.push(Hop::unseen(Kind::SecurityGroups, blind));
+                    self.path.hops.push(Hop::unseen(HopKind::SecurityGroups, blind));
                     return None;
                 }
             }
@@ -241,7 +246,7 @@ impl<'p, 'a> Draft<'p, 'a> {
         if whom.is_empty() {
             let answer = nobody("no connection gets through: clients wait until they time out");
             self.end(
-                Kind::SecurityGroups,
+                HopKind::SecurityGroups,
                 Some(&ids),
                 format!("{names} let nobody in on port {port}"),
                 answer,
@@ -249,7 +254,7 @@ impl<'p, 'a> Draft<'p, 'a> {
             return None;
         }
         self.good(
-            Kind::SecurityGroups,
+            HopKind::SecurityGroups,
             Some(&ids),
             String::new(),
             format!("{} may come in on port {port}, by {names}", and_more(whom, 3)),
@@ -273,14 +278,14 @@ impl<'p, 'a> Draft<'p, 'a> {
                     "lets through whom no rule blocks; the others get 403"
                 };
                 self.good(
-                    Kind::WebAcl,
+                    HopKind::WebAcl,
                     Some(&acl.arn),
                     format!("web ACL {}", acl.name),
                     format!("{} {does}", acl.name),
                 );
             }
             Err(blind) => {
-                self.path.hops.push(Hop::unseen(Kind::WebAcl, blind));
+                self.path.hops.push(Hop::unseen(HopKind::WebAcl, blind));
                 self.maybe_blocked = true;
             }
         }
@@ -317,7 +322,7 @@ impl<'p, 'a> Draft<'p, 'a> {
                         ),
                     };
                     self.good(
-                        Kind::Rule,
+                        HopKind::Rule,
                         Some(&rule.rule_arn),
                         request::rule_name(rule),
                         format!("{words}{before}"),
