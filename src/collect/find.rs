@@ -246,7 +246,7 @@ async fn all_services(aws: &Aws) -> Result<Vec<Service>, NotFound> {
 }
 
 async fn by_host(aws: &Aws, host: &str, url: Option<&Url>) -> Result<Service, NotFound> {
-    let (candidates, services) = join(candidates(aws, host), all_services(aws)).await;
+    let (candidates, services) = join(entries(aws, host), all_services(aws)).await;
     let (candidates, services) = (candidates?, services?);
     let living: Vec<Service> =
         services.into_iter().filter(|service| service.status != "INACTIVE").collect();
@@ -335,7 +335,7 @@ async fn serves(aws: &Aws, service: &Service, groups: &BTreeSet<String>) -> Resu
 }
 
 /// A listener where a request for the host may arrive.
-struct Candidate {
+struct Entry {
     balancer: String,
     /// The host is the balancer's own name, so the request is for it and for no other.
     by_name: bool,
@@ -343,7 +343,7 @@ struct Candidate {
     rules: Vec<Rule>,
 }
 
-impl Candidate {
+impl Entry {
     /// The rule that takes the request here. One that perhaps takes it before, by a header, is for
     /// few.
     fn taken(&self, url: &Url) -> Option<&Rule> {
@@ -363,10 +363,10 @@ fn forwarded<'r>(rules: impl IntoIterator<Item = &'r Rule>) -> BTreeSet<String> 
 
 /// The groups that a request for the URL reaches, by rules that are meant for its host or by
 /// others.
-fn groups_of(candidates: &[Candidate], url: Option<&Url>, meant: bool) -> BTreeSet<String> {
+fn groups_of(candidates: &[Entry], url: Option<&Url>, meant: bool) -> BTreeSet<String> {
     let Some(url) = url else { return BTreeSet::new() };
     let is_meant =
-        |candidate: &Candidate, rule: &Rule| candidate.by_name || names_host(rule, &url.host);
+        |candidate: &Entry, rule: &Rule| candidate.by_name || names_host(rule, &url.host);
     forwarded(candidates.iter().filter_map(|candidate| {
         candidate.taken(url).filter(|rule| is_meant(candidate, rule) == meant)
     }))
@@ -374,14 +374,14 @@ fn groups_of(candidates: &[Candidate], url: Option<&Url>, meant: bool) -> BTreeS
 
 /// The groups of every rule that asks for the host, whatever else it asks for; by the balancer's
 /// own name, of all of its rules.
-fn groups_for_host(candidates: &[Candidate], host: &str) -> BTreeSet<String> {
+fn groups_for_host(candidates: &[Entry], host: &str) -> BTreeSet<String> {
     forwarded(candidates.iter().flat_map(|candidate| {
         candidate.rules.iter().filter(|rule| candidate.by_name || names_host(rule, host))
     }))
 }
 
 /// Who answers a URL that leads to no service.
-fn told(candidates: &[Candidate], url: &Url) -> Option<String> {
+fn told(candidates: &[Entry], url: &Url) -> Option<String> {
     let mut told = Vec::new();
     for candidate in candidates {
         let Some(rule) = candidate.taken(url) else { continue };
@@ -441,7 +441,7 @@ fn told(candidates: &[Candidate], url: &Url) -> Option<String> {
 }
 
 /// The listeners of the balancer that has the name, or of every balancer.
-async fn candidates(aws: &Aws, host: &str) -> Result<Vec<Candidate>, NotFound> {
+async fn entries(aws: &Aws, host: &str) -> Result<Vec<Entry>, NotFound> {
     let what = "could not look for the host; name the service instead";
     let balancers = match aws.all_load_balancers().await {
         Seen::Yes(balancers) => balancers,
@@ -456,22 +456,22 @@ async fn candidates(aws: &Aws, host: &str) -> Result<Vec<Candidate>, NotFound> {
         .collect();
     let by_name = !named.is_empty();
     let candidates = if by_name { named } else { balancers.iter().collect() };
-    let mut candidates = Vec::new();
+    let mut entries = Vec::new();
     for found in
-        join_all(candidates.into_iter().map(|balancer| doors_of(aws, balancer, by_name, what)))
+        join_all(candidates.into_iter().map(|balancer| entries_of(aws, balancer, by_name, what)))
             .await
     {
-        candidates.extend(found?);
+        entries.extend(found?);
     }
-    Ok(candidates)
+    Ok(entries)
 }
 
-async fn doors_of(
+async fn entries_of(
     aws: &Aws,
     balancer: &LoadBalancer,
     by_name: bool,
     what: &'static str,
-) -> Result<Vec<Candidate>, NotFound> {
+) -> Result<Vec<Entry>, NotFound> {
     let arn = &balancer.load_balancer_arn;
     let listeners = aws.listeners(arn).await;
     aws.memory().listeners.insert(arn, listeners.clone());
@@ -479,14 +479,14 @@ async fn doors_of(
         Seen::Yes(listeners) => listeners.unwrap_or_default(),
         Seen::No(why) => return Err(blind(what, Call::DescribeListeners, why)),
     };
-    let mut candidates = Vec::new();
+    let mut entries = Vec::new();
     let rules = join_all(listeners.iter().map(|listener| aws.rules(&listener.listener_arn))).await;
     for (listener, rules) in listeners.into_iter().zip(rules) {
         aws.memory().rules.insert(&listener.listener_arn, rules.clone());
         match rules {
             Seen::Yes(rules) => {
                 let rules = rules.unwrap_or_default();
-                candidates.push(Candidate {
+                entries.push(Entry {
                     balancer: balancer.load_balancer_name.clone(),
                     by_name,
                     listener,
@@ -496,7 +496,7 @@ async fn doors_of(
             Seen::No(why) => return Err(blind(what, Call::DescribeRules, why)),
         }
     }
-    Ok(candidates)
+    Ok(entries)
 }
 
 #[cfg(test)]
@@ -540,10 +540,10 @@ mod tests {
         assert!(Target::parse("prod/api", Some("prod")).is_ok());
     }
 
-    fn candidate(balancer: &str, rules: Vec<Rule>) -> Candidate {
+    fn candidate(balancer: &str, rules: Vec<Rule>) -> Entry {
         let listener =
             Listener { port: Some(443), protocol: Some("HTTPS".into()), ..Listener::default() };
-        Candidate { balancer: balancer.into(), by_name: false, listener, rules }
+        Entry { balancer: balancer.into(), by_name: false, listener, rules }
     }
 
     fn rule(priority: &str, conditions: &[(&str, &str)], group: &str) -> Rule {
