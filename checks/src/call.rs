@@ -10,6 +10,7 @@ use crate::aws::{arn, time};
 use crate::command::{Command, Words};
 use crate::finding::{Kind, Of, Subject};
 use crate::patient::Patient;
+use crate::seen::{See, Unseen};
 use crate::snapshot::metric::{Metric, Owner};
 use crate::{aws, words};
 
@@ -190,10 +191,8 @@ fn seen_metric(patient: &Patient, metric: Metric, owner: &Subject) -> Command {
         Owner::LoadBalancer => ("AWS/ApplicationELB", balancer(&owner.id)),
         Owner::WebAcl => ("AWS/WAFV2", web_acl_dimensions(patient, &owner.id)),
         Owner::TargetGroup => {
-            let group = match patient.target_group(&owner.id) {
-                Ok(group) => group,
-                Err(_) => None,
-            };
+            // The command is worth showing without what is not known.
+            let group = Unseen::default().see(patient.target_group(&owner.id)).flatten();
             let attached = group.and_then(|group| group.load_balancer_arns.first());
             let of_group =
                 words!("Name=TargetGroup,Value=targetgroup/{}", after(&owner.id, ":targetgroup/"));
@@ -214,10 +213,7 @@ fn seen_metric(patient: &Patient, metric: Metric, owner: &Subject) -> Command {
 
 /// Of a web ACL as a whole, or of one of its rules: CloudWatch has its own names for both.
 fn web_acl_dimensions(patient: &Patient, owner: &str) -> Words {
-    let told = match patient.web_acls() {
-        Ok(told) => told,
-        Err(_) => Vec::new(),
-    };
+    let told = Unseen::default().see(patient.web_acls()).unwrap_or_default();
     let acl = told.into_iter().find(|acl| owner.starts_with(&acl.arn));
     let rule = acl.and_then(|acl| owner.strip_prefix(acl.arn.as_str())?.strip_prefix('/'));
     words!(

@@ -679,10 +679,10 @@ mod tests {
             (Outcome::CouldNotLook, Verdict::Unknown),
             (Outcome::Crashed, Verdict::Unknown),
         ] {
-            assert_eq!(verdict_of([ended(shows(), outcome.clone())]), verdict, "{outcome:?}");
+            assert_eq!(verdict_of([ended(shows(), outcome)]), verdict, "{outcome:?}");
         }
         for outcome in [Outcome::CouldNotLook, Outcome::Crashed] {
-            let unseen = || ended(shows(), outcome.clone());
+            let unseen = || ended(shows(), outcome);
             assert_eq!(verdict_of([unseen(), sick(risk("single", &[]))]), Verdict::Unknown);
             assert_eq!(verdict_of([unseen(), sick(cause("port", &[]))]), Verdict::Sick);
             assert_eq!(verdict_of([unseen(), sick(note("pinned"))]), Verdict::Unknown);
@@ -701,7 +701,7 @@ mod tests {
             (Outcome::Crashed, Outcome::Healthy, Verdict::Unknown),
         ] {
             assert_eq!(
-                verdict_of([port(), unhealthy(first.clone()), empty(second.clone())]),
+                verdict_of([port(), unhealthy(first), empty(second)]),
                 verdict,
                 "{first:?}, {second:?}"
             );
@@ -751,7 +751,7 @@ mod tests {
         let told = ["cause port", "  - back"];
         for outcome in [Outcome::Healthy, Outcome::CouldNotLook, Outcome::Crashed] {
             assert_eq!(
-                outline([port(), unhealthy(outcome.clone()), stopping(outcome.clone()), back()]),
+                outline([port(), unhealthy(outcome), stopping(outcome), back()]),
                 told,
                 "{outcome:?}"
             );

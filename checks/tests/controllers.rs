@@ -30,7 +30,7 @@ fn is_only_for_ecs(snapshot: &Snapshot) -> bool {
         service.deployments.iter().any(|one| one.service_connect_configuration.is_some());
     let intent = Intent::default();
     let patient = Patient::new(snapshot, service, &intent);
-    let newest = patient.service_deployments().ok().and_then(|all| all.first());
+    let newest = Unseen::default().see(patient.service_deployments()).and_then(<[_]>::first);
     let went_back = newest.is_some_and(|newest| newest.status.starts_with("ROLLBACK"));
     patient.is_express() || connects || went_back
 }

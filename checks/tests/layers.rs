@@ -2,6 +2,7 @@
 //! `docs/architecture.md` is compared with the imports of the code, so it cannot go stale.
 
 #![cfg(test)]
+#![expect(clippy::disallowed_methods, reason = "it reads the sources")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

@@ -71,6 +71,7 @@ impl Doctor {
 }
 
 /// Every finding of a service's report with its check, roots and what they explain.
+#[cfg(feature = "aws")]
 pub fn checks(service: &Value) -> Vec<String> {
     fn walk(findings: &Value, all: &mut Vec<String>) {
         for finding in findings.as_array().into_iter().flatten() {

@@ -235,9 +235,9 @@ mod tests {
             let format = COMPILED[*number].as_ref().unwrap();
             assert!(format.is_match(line), "{} does not read {line}", FORMATS[*number].0);
         }
-        for number in 0..FORMATS.len() {
+        for (number, format) in FORMATS.iter().enumerate() {
             let has_line = LINES.iter().any(|(of, ..)| *of == number);
-            assert!(has_line, "{} has no line", FORMATS[number].0);
+            assert!(has_line, "{} has no line", format.0);
         }
     }
 

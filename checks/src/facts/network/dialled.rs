@@ -67,6 +67,9 @@ fn may_be_inside(host: &str) -> bool {
         || host.ends_with(".api.aws")
 }
 
+/// Log lines about connections that failed, with what each says of the other side.
+type Lines<'a> = Vec<(Failed<'a>, Dial<'a>)>;
+
 /// The connections that failed, each destination of a subnet and a version once, where something
 /// suffers from it.
 pub fn dialled<'a>(patient: &Patient<'a>, findings: &mut impl See) -> Vec<Stranded<'a>> {
@@ -77,7 +80,7 @@ pub fn dialled<'a>(patient: &Patient<'a>, findings: &mut impl See) -> Vec<Strand
     if !running && !failing {
         return Vec::new();
     }
-    let mut by_way: BTreeMap<(&str, &str, String), Vec<(Failed<'a>, Dial<'a>)>> = BTreeMap::new();
+    let mut by_way: BTreeMap<(&str, &str, String), Lines<'a>> = BTreeMap::new();
     for failed in connection_errors::failed(patient, findings) {
         let (Some(dial), Some(subnet)) = (failed.dial(), failed.task().subnet_id.as_deref()) else {
             continue;
@@ -160,7 +163,7 @@ const LASTING: SignedDuration = SignedDuration::from_mins(5);
 fn stranded<'a>(
     patient: &Patient<'a>,
     version: &Version<'a>,
-    lines: Vec<(Failed<'a>, Dial<'a>)>,
+    lines: Lines<'a>,
     groups: &BTreeSet<&'a str>,
 ) -> Option<Stranded<'a>> {
     // An address tells more than a name.

@@ -740,7 +740,7 @@ mod tests {
         assert_eq!(ids(of(&snapshot, primary_version)), [new.clone(), old.clone()]);
         snapshot.services[0].task_sets[1].status = "DRAINING".into();
         for versions in [current_versions, primary_version] {
-            assert_eq!(ids(of(&snapshot, versions)), [new.clone()]);
+            assert_eq!(ids(of(&snapshot, versions)), std::slice::from_ref(&new));
         }
     }
 
