@@ -10,6 +10,7 @@ use ecs_doctor_checks::catalog;
 use ecs_doctor_checks::diagnosis::{Diagnosis, Verdict, diagnose};
 use ecs_doctor_checks::exam::{Outcome, examine};
 use ecs_doctor_checks::patient::{Expected, Intent, Patient};
+use ecs_doctor_checks::seen::{See, Unseen};
 use ecs_doctor_checks::snapshot::Snapshot;
 
 const CONTROLLERS: [&str; 2] = ["CODE_DEPLOY", "EXTERNAL"];

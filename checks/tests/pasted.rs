@@ -3,7 +3,8 @@
 //! shell in which `aws` only notes its arguments. Terraform/OpenTofu code is read with the same
 //! payloads. No payload may run.
 
-#![cfg(all(test, unix))]
+#![cfg(test)]
+#![cfg(unix)]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
