@@ -464,6 +464,7 @@ fn explanations_have_their_sections() {
 
 /// A check that is only shown its own trouble may well see it everywhere.
 #[test]
+#[expect(clippy::disallowed_methods, reason = "a test may read a file")]
 fn every_check_is_shown_a_look_alike() {
     let catalog = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/catalog");
     for check in catalog::checks() {
