@@ -101,7 +101,7 @@ impl Plan<'_> {
         };
         let metrics = self.metrics(groups.clone()).shared();
         let logs = self.logs(tasks.clone(), definitions.clone(), trouble.clone()).shared();
-        let history = self.history(current.clone(), tasks.clone()).shared();
+        let history = self.history(current.clone()).shared();
         let suffering = async {
             join3(metrics.clone(), logs.clone(), history.clone()).await;
         };
@@ -116,8 +116,11 @@ impl Plan<'_> {
         let others =
             self.other_balancers(definitions.clone(), current.clone(), groups.clone(), own_vpcs);
         let of_peers = join3(self.peers(definitions.clone()), self.cluster_services(), others);
-        let of_versions = join3(
+        // It waits for what surrounds the tasks, which waits for the history.
+        let given_up = self.given_up(history.clone(), current.clone(), tasks.clone());
+        let of_versions = join4(
             history.clone(),
+            given_up,
             self.images(definitions.clone(), current.clone()),
             self.newest_revisions(),
         );

@@ -39,12 +39,11 @@ impl Plan<'_> {
     }
 
     /// The deployments, and the versions of the newest and of the last that succeeded, with their
-    /// task definitions.
+    /// task definitions; and the version that ECS gave up, if it is the newest.
     pub(super) async fn history(
         &self,
         current: Shared<impl Future<Output = Vec<Revision>>>,
-        tasks: Shared<impl Future<Output = Tasks>>,
-    ) {
+    ) -> Option<GivenUp> {
         let arn = self.service.service_arn.clone();
         // AWS refuses the question where another controller deploys: there are none then.
         let listed = if self.service.is_deployed_by_ecs() {
@@ -89,25 +88,30 @@ impl Plan<'_> {
             let last_good = older.iter().filter(|revision| {
                 goes_back && good.first() == Some(&revision.service_revision_arn)
             });
-            let given_up = listed.first().filter(|newest| was_given_up(&newest.status));
-            let given_up = async {
-                let Some(given_up) = given_up else { return };
-                let revision = older.iter().chain(&newest).find(|revision| {
-                    Some(&revision.service_revision_arn)
-                        == given_up.target_service_revision_arn.as_ref()
-                });
-                let own = self.group_arns(current.clone()).await;
-                self.given_up(revision, &own, tasks.await).await;
-            };
-            join3(definitions, self.way_back(last_good), given_up).await;
+            join(definitions, self.way_back(last_good)).await;
+            let given_up = listed.first().filter(|newest| was_given_up(&newest.status))?;
+            let revision = older.iter().chain(&newest).find(|revision| {
+                Some(&revision.service_revision_arn)
+                    == given_up.target_service_revision_arn.as_ref()
+            });
+            Some(GivenUp { revision: revision.cloned() })
         };
-        join(described, versions).await;
+        let ((), given_up) = join(described, versions).await;
         self.note(|snapshot| snapshot.listed_deployments.insert(&arn, listed.map(Some)));
+        given_up
     }
 
     /// What a version that ECS gave up had asked for, and the target groups in which its tasks
     /// failed, though the service may have others now.
-    async fn given_up(&self, revision: Option<&Revision>, own: &BTreeSet<String>, tasks: Tasks) {
+    pub(super) async fn given_up(
+        &self,
+        history: Shared<impl Future<Output = Option<GivenUp>>>,
+        current: Shared<impl Future<Output = Vec<Revision>>>,
+        tasks: Shared<impl Future<Output = Tasks>>,
+    ) {
+        let Some(GivenUp { revision }) = history.await else { return };
+        let (own, tasks) = join(self.group_arns(current), tasks).await;
+        let revision = revision.as_ref();
         let mut groups: BTreeSet<String> = revision.into_iter().flat_map(groups_of).collect();
         groups.extend(self.service.events.iter().filter_map(|event| {
             match event::read(&event.message) {
@@ -119,7 +123,7 @@ impl Plan<'_> {
             StopKind::BalancerHealthCheck { group } => Some(group),
             _ => None,
         }));
-        let former = groups.difference(own).filter(|arn| arn.starts_with("arn:")).cloned();
+        let former = groups.difference(&own).filter(|arn| arn.starts_with("arn:")).cloned();
         let (guards, subnets) = revision
             .map(|revision| (revision.security_groups.clone(), revision.subnets.clone()))
             .unwrap_or_default();
@@ -191,6 +195,12 @@ impl Plan<'_> {
         }))
         .await;
     }
+}
+
+/// The version that ECS gave up, with its revision where AWS told it.
+#[derive(Clone)]
+pub(super) struct GivenUp {
+    revision: Option<Revision>,
 }
 
 /// Whether ECS gave up what a deployment of this status brought.
