@@ -249,6 +249,9 @@ impl<'a> EgressPath<'a> {
     /// address that did not answer is public, to the endpoint that has a private name for it.
     pub fn names_off(&self, patient: &Patient<'a>) -> Result<Option<&'a VpcDns>, Blind> {
         let passes_by = self.public_address().is_some() && self.has_private_name(patient)?;
+        if matches!(self.stranded.to, Destination::Address(_)) && !passes_by {
+            return Ok(None);
+        }
         let Some(dns) = patient.vpc_dns(self.vpc)? else { return Ok(None) };
         let asks_private_name =
             self.stranded.dialled.as_ref().is_some_and(|dialled| dialled.has_private_name());
