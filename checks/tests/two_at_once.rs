@@ -110,6 +110,67 @@ const TAKES_ALL: &[&str] =
 /// Pairs of which one is rightly silent beside the other, each with why.
 const APART: &[(&str, &[&str], &str)] = &[
     (
+        "traffic_weight_zero",
+        &[
+            "balancer_answers_502",
+            "balancer_answers_504",
+            "balancer_answers_5xx",
+            "target_group_empty",
+            "target_registration_denied",
+            "target_type_mismatch",
+            "target_group_in_other_vpc",
+            "keep_alive_too_short",
+        ],
+        "no request is for the service's groups, so what the load balancer answers is not about it",
+    ),
+    (
+        "traffic_weight_zero",
+        &["plain_http_served"],
+        "the other listener sends its requests to the service",
+    ),
+    (
+        "sessions_not_sticky",
+        &[
+            "target_group_empty",
+            "target_registration_denied",
+            "target_type_mismatch",
+            "target_group_in_other_vpc",
+            "zone_not_enabled",
+            "web_acl_blocks_requests",
+            "certificate_wrong",
+            "too_few_running",
+            "task_security_group_blocks_balancer",
+            "balancer_closed_to_clients",
+            "network_acl_blocks",
+        ],
+        "requests do not get to several tasks that serve, so there are no shares to compare",
+    ),
+    (
+        "killed_after_stop_timeout",
+        &["app_answers_5xx", "app_answers_4xx", "sessions_not_sticky"],
+        "while a deployment stops tasks, errors are of the moment",
+    ),
+    (
+        "app_answers_slowly",
+        &["certificate_wrong", "balancer_closed_to_clients"],
+        "where clients are shut out there are next to no answers",
+    ),
+    (
+        "alarm_counts_client_errors",
+        &["app_answers_5xx"],
+        "the alarm may have fired for the app's own errors",
+    ),
+    (
+        "internal_service_published",
+        &["web_acl_blocks_requests"],
+        "a web ACL that lets strangers in no longer publishes nothing",
+    ),
+    (
+        "sibling_locked_out",
+        &["balancer_answers_5xx"],
+        "the errors of a load balancer that siblings share may be theirs",
+    ),
+    (
         "traffic_split_over_empty_group",
         &[
             "alarm_already_firing",

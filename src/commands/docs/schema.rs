@@ -166,6 +166,22 @@ mod tests {
             (finding::Kind::Alarm, "alarm"),
             (finding::Kind::LogGroup, "log_group"),
             (finding::Kind::Database, "database"),
+            (finding::Kind::Cluster, "cluster"),
+            (finding::Kind::ContainerInstance, "container_instance"),
+            (finding::Kind::CapacityProvider, "capacity_provider"),
+            (finding::Kind::AutoScalingGroup, "auto_scaling_group"),
+            (finding::Kind::Certificate, "certificate"),
+            (finding::Kind::WebAcl, "web_acl"),
+            (finding::Kind::IpSet, "ip_set"),
+            (finding::Kind::PrefixList, "prefix_list"),
+            (finding::Kind::RouteTable, "route_table"),
+            (finding::Kind::NatGateway, "nat_gateway"),
+            (finding::Kind::NetworkInterface, "network_interface"),
+            (finding::Kind::Namespace, "namespace"),
+            (finding::Kind::DiscoveryService, "discovery_service"),
+            (finding::Kind::Repository, "repository"),
+            (finding::Kind::Role, "role"),
+            (finding::Kind::Resource, "resource"),
         ]);
     }
 

@@ -53,7 +53,7 @@ crate::check! {
     /// `app_answers_4xx`,
     /// <https://docs.aws.amazon.com/elasticloadbalancing/latest/application/edit-target-group-attributes.html>
     title: "Sessions live in one task each, and nothing keeps a client with its task",
-    severity: High,
+    severity: Medium,
     role: Cause,
     explains: [AppAnswers4xx],
     applies: [BehindLoadBalancer],

@@ -4,7 +4,6 @@
 
 use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
-use crate::facts::deployment::rollout;
 use crate::facts::inbound::traffic::{self, Way};
 use crate::finding::{Evidence, Finding, Kind, Remedy, Subject};
 use crate::patient::Patient;
@@ -47,6 +46,7 @@ crate::check! {
     severity: High,
     role: Cause,
     explains: [],
+    applies: [BehindLoadBalancer, DeployedByEcs],
     reads: [DescribeServices, DescribeServiceRevisions, DescribeTargetGroups, DescribeListeners, DescribeRules, DescribeTargetHealth],
     example: on fargate, |snapshot| {
         use crate::baseline::{forward, id, target};
@@ -61,12 +61,6 @@ crate::check! {
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     let own = traffic::groups(patient)?;
-    if own.is_empty() {
-        return Err(NoAnswer::NotApplicable("no load balancer"));
-    }
-    if !rollout::ecs_controls(patient) {
-        return Err(NoAnswer::NotApplicable(rollout::OTHER_CONTROLLER));
-    }
     let ways = traffic::ways(patient)?;
     if ways.iter().flat_map(Way::live).any(|share| own.contains(share.group)) {
         return Ok(());

@@ -89,18 +89,11 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     let balancers = traffic::balancers(patient)?;
     let mut guarded = false;
     for balancer in balancers.into_iter().filter(|arn| arn.contains(":loadbalancer/app/")) {
-        let (acl, passed) =
-            (patient.web_acl(balancer), span_of(patient, balancer, Metric::Requests));
-        // Whatever a web ACL does that nobody may see: it does not keep clients out who get through
-        // as before.
-        if acl.is_err() && passed.as_ref().is_ok_and(|passed| !fell(passed)) {
-            guarded = true;
-            continue;
-        }
-        let Some(acl) = findings.see(acl).flatten() else { continue };
+        let Some(acl) = findings.see(patient.web_acl(balancer)).flatten() else { continue };
         guarded = true;
         let blocked = findings.see(span_of(patient, &acl.arn, Metric::WafBlocked));
-        let (Some(blocked), Some(passed)) = (blocked, findings.see(passed)) else { continue };
+        let passed = findings.see(span_of(patient, balancer, Metric::Requests));
+        let (Some(blocked), Some(passed)) = (blocked, passed) else { continue };
         if let Some(closed) = findings.see(closed(patient, acl, &blocked, &passed)).flatten() {
             findings.add(of_closed(balancer, acl, &blocked, closed));
         } else if locks_clients_out(&blocked, &passed) {
