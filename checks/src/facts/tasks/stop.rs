@@ -151,10 +151,6 @@ impl<'a> StopGroup<'a> {
         self.tasks.first().copied()
     }
 
-    pub fn first_stop(&self) -> Option<Timestamp> {
-        self.tasks.iter().filter_map(|task| task.stopped_at).min()
-    }
-
     pub fn last_stop(&self) -> Option<Timestamp> {
         self.tasks.iter().filter_map(|task| task.stopped_at).max()
     }
@@ -510,7 +506,8 @@ mod tests {
             let sizes: Vec<usize> = groups.iter().map(|group| group.tasks.len()).collect();
             assert_eq!(sizes, [3, 1, 1]);
             let largest = &groups[0];
-            assert_eq!(largest.first_stop(), Some(minutes_ago(18)));
+            let oldest = largest.tasks.last().and_then(|task| task.stopped_at);
+            assert_eq!(oldest, Some(minutes_ago(18)));
             assert_eq!(largest.last_stop(), Some(minutes_ago(2)));
             assert_eq!(largest.newest().and_then(|task| task.stopped_at), largest.last_stop());
             assert!(largest.is_of(&primary_version(patient)));
