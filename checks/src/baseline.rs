@@ -12,6 +12,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::call::LOG_STREAM;
 use crate::facts::tasks::container_log;
+use crate::intent::{Expected, Intent};
 use crate::seen::{Seen, Why};
 use crate::snapshot::deployment::{BreakerState, ContainerImage, IngressPath, ListedDeployment};
 use crate::snapshot::metric::{Metric, Owner};
@@ -32,6 +33,11 @@ pub const REGION: &str = "eu-west-2";
 
 /// The clock of every baseline: 22 November 2026, three in the morning.
 pub const NOW: Timestamp = Timestamp::constant(1_795_316_400, 0);
+
+/// What the user of the examples expects; only the checks that ask for it are moved by it.
+pub fn intent() -> Intent {
+    ["203.0.113.0/24", "198.51.100.0/24"].into_iter().flat_map(str::parse::<Expected>).collect()
+}
 
 /// Makes a fresh copy of a baseline.
 pub type Make = fn() -> Snapshot;

@@ -12,17 +12,9 @@ use ecs_doctor_checks::catalog;
 use ecs_doctor_checks::check::{Check, Role, Severity};
 use ecs_doctor_checks::diagnosis::{Diagnosis, Verdict, conclude, diagnose};
 use ecs_doctor_checks::exam::{Exam, Outcome, examine};
-use ecs_doctor_checks::patient::{Expected, Intent, Patient};
+use ecs_doctor_checks::patient::{Intent, Patient};
 use ecs_doctor_checks::seen::{Seen, Why};
 use ecs_doctor_checks::snapshot::Snapshot;
-
-/// What the user of the examples expects; only the checks that ask for it are moved by it.
-fn intent() -> Intent {
-    ["203.0.113.0/24", "198.51.100.0/24"]
-        .iter()
-        .map(|block| block.parse::<Expected>().unwrap())
-        .collect()
-}
 
 /// A patient who is examined again and again, each time with other calls denied.
 struct Examined<'a> {
@@ -67,7 +59,7 @@ fn is_grave(check: &Check) -> bool {
 
 #[test]
 fn no_call_that_is_denied_makes_a_grave_trouble_healthy() {
-    let (intent, mut wrong) = (intent(), Vec::new());
+    let (intent, mut wrong) = (baseline::intent(), Vec::new());
     for check in catalog::checks().filter(|check| is_grave(check)) {
         let snapshot = (check.example)();
         let examined = Examined::new(&snapshot, &intent);
@@ -84,7 +76,7 @@ fn no_call_that_is_denied_makes_a_grave_trouble_healthy() {
 
 #[test]
 fn no_call_that_is_denied_makes_a_healthy_service_sick() {
-    for intent in [intent(), Intent::default()] {
+    for intent in [baseline::intent(), Intent::default()] {
         for (name, make) in baseline::ALL {
             let snapshot = make();
             let examined = Examined::new(&snapshot, &intent);

@@ -9,7 +9,7 @@ use ecs_doctor_checks::baseline;
 use ecs_doctor_checks::catalog;
 use ecs_doctor_checks::diagnosis::{Diagnosis, Verdict, diagnose};
 use ecs_doctor_checks::exam::{Outcome, examine};
-use ecs_doctor_checks::patient::{Expected, Intent, Patient};
+use ecs_doctor_checks::patient::{Intent, Patient};
 use ecs_doctor_checks::seen::{See, Unseen};
 use ecs_doctor_checks::snapshot::Snapshot;
 
@@ -45,10 +45,7 @@ fn a_trouble_is_found_whoever_deploys() {
                 continue;
             }
             let snapshot = handed_over((check.example)(), controller);
-            let intent = ["203.0.113.0/24", "198.51.100.0/24"]
-                .iter()
-                .map(|block| block.parse::<Expected>().unwrap())
-                .collect::<Intent>();
+            let intent = baseline::intent();
             let patient = Patient::new(&snapshot, &snapshot.services[0], &intent);
             let outcome = examine(check, &patient).outcome;
             let of_ecs = check.applies.contains(&Applies::DeployedByEcs);

@@ -14,21 +14,13 @@ use ecs_doctor_checks::check::{Check, Role};
 use ecs_doctor_checks::diagnosis::diagnose;
 use ecs_doctor_checks::exam::{Exam, Outcome, examine};
 use ecs_doctor_checks::finding::Finding;
-use ecs_doctor_checks::patient::{Expected, Intent, Patient};
+use ecs_doctor_checks::patient::Patient;
 use ecs_doctor_checks::snapshot::Snapshot;
 use ecs_doctor_checks::symptom::Symptom;
 use serde_json::Value;
 
-/// What the user of the examples expects; only the checks that ask for it are moved by it.
-fn intent() -> Intent {
-    ["203.0.113.0/24", "198.51.100.0/24"]
-        .iter()
-        .map(|block| block.parse::<Expected>().unwrap())
-        .collect()
-}
-
 fn exam_of(check: &'static Check, snapshot: &Snapshot, forbidden: &[Call]) -> Exam {
-    let intent = intent();
+    let intent = baseline::intent();
     let patient = Patient::new(snapshot, &snapshot.services[0], &intent)
         .blindfolded(forbidden.iter().copied());
     examine(check, &patient)
@@ -531,7 +523,7 @@ fn follows_a_colon(finding: &Finding) -> bool {
 
 #[test]
 fn same_input_gives_same_output() {
-    let intent = intent();
+    let intent = baseline::intent();
     for (name, snapshot) in snapshots() {
         let tell =
             || format!("{:?}", diagnose(&Patient::new(&snapshot, &snapshot.services[0], &intent)));

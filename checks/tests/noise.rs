@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use ecs_doctor_checks::baseline::{self, forward, host_rule};
 use ecs_doctor_checks::catalog;
 use ecs_doctor_checks::diagnosis::{Node, diagnose};
-use ecs_doctor_checks::patient::{Expected, Intent, Patient};
+use ecs_doctor_checks::patient::Patient;
 use ecs_doctor_checks::seen::Seen;
 use ecs_doctor_checks::snapshot::{Container, Snapshot};
 
@@ -68,10 +68,7 @@ fn outline(snapshot: &Snapshot) -> Vec<String> {
         lines.push(format!("{}{}", "  ".repeat(depth), node.check.id()));
         node.explains.iter().for_each(|effect| draw(effect, depth + 1, lines));
     }
-    let intent: Intent = ["203.0.113.0/24", "198.51.100.0/24"]
-        .iter()
-        .map(|block| block.parse::<Expected>().unwrap())
-        .collect();
+    let intent = baseline::intent();
     let diagnosis = diagnose(&Patient::new(snapshot, &snapshot.services[0], &intent));
     let mut lines = vec![format!("{:?}", diagnosis.verdict)];
     diagnosis.roots.iter().for_each(|root| draw(root, 0, &mut lines));
