@@ -8,6 +8,8 @@ use checks::patient::Expected;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use jiff::SignedDuration;
 
+use crate::report::Detail;
+
 /// There are other programs of this name: the report format tells this one.
 const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (Rust, report format ecs-doctor/v1)");
 
@@ -37,6 +39,8 @@ pub struct Cli {
     /// Tell on stderr what is asked of AWS, and how long it takes
     #[arg(short, long, global = true)]
     pub verbose: bool,
+    #[command(flatten)]
+    pub color: colorchoice_clap::Color,
 }
 
 #[derive(Debug, Subcommand)]
@@ -132,7 +136,7 @@ pub struct Diff {
     #[command(flatten)]
     pub access: Access,
     /// How to print it
-    #[arg(long, value_enum, default_value_t = Format::Text)]
+    #[arg(short, long, value_enum, default_value_t = Format::Text)]
     pub output: Format,
 }
 
@@ -154,7 +158,7 @@ pub struct Timeline {
     #[command(flatten)]
     pub access: Access,
     /// How to print it
-    #[arg(long, value_enum, default_value_t = Format::Text)]
+    #[arg(short, long, value_enum, default_value_t = Format::Text)]
     pub output: Format,
 }
 
@@ -197,8 +201,20 @@ pub struct Docs {
 #[derive(Clone, Debug, Args)]
 pub struct ReportOptions {
     /// How to print the diagnosis
-    #[arg(long, value_enum, default_value_t = Format::Text)]
+    #[arg(short, long, value_enum, default_value_t = Format::Text)]
     pub output: Format,
+    /// How much to print; default: brief for text, full for JSON
+    #[arg(long, value_enum, value_name = "DETAIL")]
+    pub detail: Option<DetailLevel>,
+    /// Print the whole report; the same as --detail full
+    #[arg(long, conflicts_with = "detail")]
+    pub full: bool,
+    /// List risks of low severity, too, in the brief report
+    #[arg(long)]
+    pub risks: bool,
+    /// The columns of the text report; default: those of the terminal
+    #[arg(long, value_name = "COLUMNS", value_parser = clap::value_parser!(u16).range(40..=1000))]
+    pub width: Option<u16>,
     /// Exit with 1 from this severity on; default: high, for an example never
     #[arg(long, value_enum, value_name = "LEVEL")]
     pub fail_on: Option<FailOn>,
@@ -218,6 +234,25 @@ pub struct ReportOptions {
 pub enum Format {
     Text,
     Json,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum DetailLevel {
+    /// The answer, on one screen
+    Brief,
+    /// All that is known
+    Full,
+}
+
+impl ReportOptions {
+    /// A person gets the answer first, a script gets everything.
+    pub fn detail(&self) -> Detail {
+        match (self.detail, self.output) {
+            _ if self.full => Detail::Full,
+            (Some(DetailLevel::Brief), _) | (None, Format::Text) => Detail::Brief,
+            (Some(DetailLevel::Full), _) | (None, Format::Json) => Detail::Full,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

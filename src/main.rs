@@ -7,6 +7,7 @@ mod collect;
 mod commands;
 mod config;
 mod exit;
+mod pager;
 mod replay;
 mod report;
 
@@ -16,6 +17,7 @@ use crate::cli::{Cli, Command};
 
 fn main() -> std::process::ExitCode {
     let cli = Cli::parse();
+    cli.color.write_global();
     cli::trace(cli.verbose);
     let done = match &cli.command {
         None => commands::diagnose::run(&cli.diagnose),

@@ -5,6 +5,7 @@
 pub mod history;
 pub mod json;
 pub mod path;
+pub mod summary;
 pub mod text;
 pub mod wording;
 
@@ -27,8 +28,17 @@ use jiff::{SignedDuration, Timestamp};
 use path::{PathReport, ProbeReport};
 use schemars::JsonSchema;
 use serde::Serialize;
+pub use summary::{FlatFinding, Summary};
 
 pub const FORMAT: &str = "ecs-doctor/v1";
+
+/// How much of a report is printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Detail {
+    /// What fits on a screen; of JSON, what a script decides by.
+    Brief,
+    Full,
+}
 
 /// One way to print a report.
 pub trait Print {
@@ -63,6 +73,9 @@ pub struct ServiceReport {
     pub kind: ServiceKind,
     pub verdict: Verdict,
     pub headline: String,
+    pub summary: Summary,
+    /// Every finding but the notes, flat: a root, then all that follows from it.
+    pub findings: Vec<FlatFinding>,
     /// Causes, unexplained symptoms, risks; in this order.
     pub roots: Vec<FindingReport>,
     pub notes: Vec<FindingReport>,
@@ -115,6 +128,9 @@ pub struct FindingReport {
     /// That of the check.
     pub own_severity: Severity,
     pub title: &'static str,
+    /// The symptom that it shows, as an operator would say it.
+    #[serde(skip)]
+    pub shows: Option<&'static str>,
     pub says: String,
     pub subject: SubjectReport,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -245,6 +261,18 @@ impl Report {
         }
     }
 
+    /// What a script decides by: without what was ruled out, and without the history.
+    pub fn in_brief(&self) -> Report {
+        let brief = |service: &ServiceReport| ServiceReport {
+            changes: None,
+            timeline: None,
+            ruled_out: Vec::new(),
+            exams: Vec::new(),
+            ..service.clone()
+        };
+        Report { services: self.services.iter().map(brief).collect(), ..self.clone() }
+    }
+
     /// The worst severity of anything but a note.
     pub fn worst(&self) -> Option<Severity> {
         self.services.iter().flat_map(|service| &service.roots).map(|root| root.severity).min()
@@ -259,6 +287,9 @@ impl ServiceReport {
             .exams
             .iter()
             .filter(|exam| exam.outcome == Outcome::Healthy && exam.check.role != Role::Note);
+        let roots: Vec<FindingReport> = diagnosis.roots.iter().map(finding).collect();
+        let exams: Vec<ExamReport> = diagnosis.exams.iter().map(exam).collect();
+        let findings = summary::flat(&roots);
         ServiceReport {
             service: plain(patient.name()),
             cluster: plain(patient.cluster()),
@@ -269,7 +300,9 @@ impl ServiceReport {
                 &path::headline(&paths, probe.as_ref(), diagnosis)
                     .unwrap_or_else(|| wording::headline(diagnosis)),
             ),
-            roots: diagnosis.roots.iter().map(finding).collect(),
+            summary: Summary::new(&roots, &findings, &exams),
+            findings,
+            roots,
             notes: diagnosis.notes.iter().map(finding).collect(),
             paths,
             probe,
@@ -285,7 +318,7 @@ impl ServiceReport {
             trail: TrailReport::new(patient),
             digests: DigestsReport::new(patient),
             ruled_out: looked.map(|exam| exam.check.id()).collect(),
-            exams: diagnosis.exams.iter().map(exam).collect(),
+            exams,
         }
     }
 
@@ -351,6 +384,7 @@ fn finding(patient: &Patient, node: &Node) -> FindingReport {
         severity: node.severity(),
         own_severity: node.check.severity,
         title: node.check.title,
+        shows: node.check.shows.map(Symptom::words),
         says: plain(&found.says()),
         subject: SubjectReport { kind: found.about.kind, id: plain(&found.about.id) },
         since: found.since,

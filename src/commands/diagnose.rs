@@ -15,10 +15,11 @@ use checks::snapshot::{Service, Snapshot};
 use crate::cli::{Access, Diagnose, FailOn, Format, ReportOptions};
 use crate::config::Config;
 use crate::exit::{Exit, UsageError};
+use crate::pager::Pager;
 use crate::replay;
 use crate::report::json::Json;
 use crate::report::text::{self, Text};
-use crate::report::{Print, Report, ServiceReport};
+use crate::report::{Detail, Print, Report, ServiceReport};
 
 pub fn run(options: &Diagnose) -> Result<Exit> {
     // What the user said wrongly is told before AWS is asked.
@@ -114,14 +115,25 @@ pub fn conclude(
     fail_on: FailOn,
 ) -> Result<Exit> {
     let report = examine(snapshot, |service| config.intent(service, &options.expect_ingress));
-    let mut out = anstream::stdout().lock();
+    let detail = options.detail();
     match options.output {
         Format::Text => {
-            Text { width: text::width(), show: options.show.severity() }.print(&report, &mut out)?
+            let text = Text {
+                width: options.width.map_or_else(text::width, usize::from),
+                detail,
+                show: options.show.severity(),
+                risks: options.risks,
+            };
+            let mut pager = Pager::open(detail == Detail::Full);
+            text.print(&report, &mut pager)?;
+            pager.close()?;
         }
-        Format::Json => Json.print(&report, &mut out)?,
+        Format::Json => {
+            let mut out = anstream::stdout().lock();
+            Json { detail }.print(&report, &mut out)?;
+            out.flush()?;
+        }
     }
-    out.flush()?;
     Ok(exit(&report, options.fail_on.unwrap_or(fail_on).severity(), options.strict))
 }
 

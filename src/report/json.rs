@@ -5,13 +5,18 @@ use std::io::Write;
 
 use serde::Serialize;
 
-use super::{Print, Report};
+use super::{Detail, Print, Report};
 
-pub struct Json;
+pub struct Json {
+    pub detail: Detail,
+}
 
 impl Print for Json {
     fn print(&self, report: &Report, out: &mut dyn Write) -> anyhow::Result<()> {
-        write(report, out)
+        match self.detail {
+            Detail::Brief => write(&report.in_brief(), out),
+            Detail::Full => write(report, out),
+        }
     }
 }
 

@@ -71,6 +71,16 @@ pub fn verdict(verdict: Verdict) -> &'static str {
     }
 }
 
+/// A verdict as a sign before its word.
+pub fn sign(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Sick => "✗",
+        Verdict::AtRisk => "!",
+        Verdict::Healthy => "✓",
+        Verdict::Unknown => "?",
+    }
+}
+
 /// What a finding is, as it stands above the finding.
 pub fn standing(standing: Standing) -> &'static str {
     match standing {
@@ -90,6 +100,17 @@ pub fn kind(kind: ServiceKind) -> &'static str {
         ServiceKind::Ec2 => "EC2 service",
         ServiceKind::ManagedInstances => "service on Managed Instances",
         ServiceKind::External => "service on external instances",
+    }
+}
+
+/// A kind of service where there is room for a word.
+pub fn kind_in_short(kind: ServiceKind) -> &'static str {
+    match kind {
+        ServiceKind::Express => "Express",
+        ServiceKind::Fargate => "Fargate",
+        ServiceKind::Ec2 => "EC2",
+        ServiceKind::ManagedInstances => "Managed Instances",
+        ServiceKind::External => "ECS Anywhere",
     }
 }
 

@@ -209,7 +209,7 @@ fn a_report_tells_the_rollback_what_changed_and_the_last_hour() {
     assert_eq!(service["changes"]["from"]["name"], "api:12");
     assert_eq!(service["changes"]["changes"].as_array().unwrap().len(), 3);
     assert!(!service["timeline"]["entries"].as_array().unwrap().is_empty());
-    let text = doctor(&["--from", &file]).run().stdout;
+    let text = doctor(&["--from", &file, "--full"]).run().stdout;
     for heading in [
         "\nThe deployment of api:13\n",
         "\nWhat changed from api:12, the last good version\n",
@@ -231,7 +231,7 @@ fn a_healthy_service_has_digests_and_nothing_to_tell() {
             (&Value::Null, &Value::Null),
             "{name}"
         );
-        let text = doctor(&["--from", &file]).run().stdout;
+        let text = doctor(&["--from", &file, "--full"]).run().stdout;
         for heading in ["The deployment", "What changed", "The last hour", "Which code runs"] {
             assert!(!text.contains(heading), "{name}: {text}");
         }
@@ -245,7 +245,7 @@ fn a_tag_that_moved_is_a_row_of_the_table_with_the_command() {
     tag.image_digest = id::digest(2);
     tag.image_pushed_at = Some(minutes_ago(50));
     let file = saved("moved", &snapshot);
-    let text = doctor(&["--from", &file]).run().stdout;
+    let text = doctor(&["--from", &file, "--full"]).run().stdout;
     let (_, table) = text.split_once("\nWhich code runs\n").expect("the table");
     assert!(table.contains("111111111111 in 2") && table.contains("222222222222"), "{table}");
     assert!(table.contains("A new deployment brings what the tag has now:"), "{table}");
@@ -269,7 +269,7 @@ fn a_rollout_under_way_says_what_it_waits_for_and_when_it_ends() {
             .requested_production_traffic_weight = Some(5.0);
     });
     let file = saved("under-way", &snapshot);
-    let text = doctor(&["--from", &file]).run().stdout;
+    let text = doctor(&["--from", &file, "--full"]).run().stdout;
     for line in [
         "- canary, IN_PROGRESS for 9 min, expected to end at about 03:05 UTC",
         "- at stage PRODUCTION_TRAFFIC_SHIFT for about 60 s; waits for its bake of 3 min,",

@@ -8,6 +8,7 @@ mod docs;
 mod doctor;
 mod history;
 mod reports;
+mod screen;
 mod severity;
 mod stories;
 

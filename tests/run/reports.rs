@@ -32,7 +32,7 @@ fn every_report_is_valid_and_every_finding_prints() {
             .map(|error| format!("{}: {error}", error.instance_path()))
             .collect();
         assert!(errors.is_empty(), "{}: {errors:?}", check.id());
-        let text = doctor(&[&["--from", from][..], &expected].concat()).run();
+        let text = doctor(&[&["--from", from, "--full"][..], &expected].concat()).run();
         assert!(
             text.stdout.contains(check.id()),
             "{} is not in the text:\n{}",

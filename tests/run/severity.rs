@@ -33,7 +33,7 @@ fn snapshots() -> Vec<PathBuf> {
 
 fn run(snapshot: &Path, output: &str, fail_on: &str) -> Run {
     let from = snapshot.to_str().expect("UTF-8");
-    doctor(&["--from", from, "--output", output, "--fail-on", fail_on]).run()
+    doctor(&["--from", from, "--full", "--output", output, "--fail-on", fail_on]).run()
 }
 
 /// What is wrong with the severities of one account.

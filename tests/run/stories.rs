@@ -3,8 +3,9 @@
 //! account of the story's name, and what it must hold is written below, block by block. With
 //! `UPDATE_STORIES=1` the blocks are written anew: read what comes out as the person on call would.
 //!
-//! A console block shows the part of the text report that the story is about, and after it comes,
-//! of the same run as JSON, the diagnosis:
+//! A console block shows the part of the whole report (`--full`) that the story is about. After it
+//! come the brief report of the same account, which is what the command prints by itself, and the
+//! diagnosis:
 //!
 //! ````text
 //! ```console with The way in, plain_http_served
@@ -14,6 +15,11 @@
 //! CAUSE, critical  health_check_wrong_answer
 //! …
 //! exit code: 1
+//! ```
+//!
+//! ```brief
+//! ✗ SICK  default/api · Express · eu-west-2 · 123456789012   2026-11-22 03:00 UTC
+//! …
 //! ```
 //!
 //! ```diagnosis
@@ -32,6 +38,7 @@
 //! - `console whole` has the whole report. About ten stories have it, so that every section is told
 //!   somewhere and a new risk of low severity does not rewrite the others.
 //! - What is no diagnosis, such as `ecs-doctor diff`, is shown whole, and no diagnosis follows it.
+//! - `brief` has the screen but for its last lines, which count what is not told.
 //! - `diagnosis` has the verdict, and each cause, unexplained symptom and risk of more than low
 //!   severity with the tree of what it explains; risks of low severity and notes where the block
 //!   above names them, or is whole. What is explained stands there as a symptom, if it does not say
@@ -49,6 +56,7 @@ use crate::doctor::{Run, doctor};
 use crate::wire::Account;
 
 const CONSOLE: &str = "\n```console";
+const BRIEF: &str = "\n```brief\n";
 const DIAGNOSIS: &str = "\n```diagnosis\n";
 const CLOSES: &str = "\n```\n";
 
@@ -167,12 +175,12 @@ impl Story {
             let command = shown.lines().next().unwrap_or_default();
             let arguments =
                 command.strip_prefix("$ ecs-doctor ").ok_or("no `$ ecs-doctor` in a block")?;
-            let (report, diagnosis) = self.run(arguments, &About::read(fence)?)?;
+            let Told { report, diagnosed } = self.run(arguments, &About::read(fence)?)?;
             told += &format!("{CONSOLE}{fence}\n{command}\n{report}{CLOSES}");
-            if let Some(diagnosis) = diagnosis {
-                told += &format!("{DIAGNOSIS}{diagnosis}{CLOSES}");
+            if let Some((brief, diagnosis)) = diagnosed {
+                told += &format!("{BRIEF}{brief}{CLOSES}{DIAGNOSIS}{diagnosis}{CLOSES}");
             }
-            told += without_diagnosis(after);
+            told += without(DIAGNOSIS, without(BRIEF, after));
         }
         if !told.contains(CONSOLE) {
             return Err("it has no console block that begins with $ ecs-doctor".into());
@@ -180,8 +188,9 @@ impl Story {
         Ok(told)
     }
 
-    /// What a command says of what the story is about: as text, and as a diagnosis if it makes one.
-    fn run(&self, arguments: &str, about: &About) -> Result<(String, Option<String>), String> {
+    /// What a command says of what the story is about; and the brief report and the diagnosis, if it
+    /// makes one.
+    fn run(&self, arguments: &str, about: &About) -> Result<Told, String> {
         let arguments: Vec<&str> = arguments.split_whitespace().collect();
         let text = self.ask(&arguments)?;
         let json = self.ask(&[&arguments[..], &["--output", "json"]].concat())?;
@@ -189,13 +198,20 @@ impl Story {
             return Err(format!("it ends with {}, and as JSON with {}", text.code, json.code));
         }
         let report: serde_json::Value = serde_json::from_str(&json.stdout).unwrap_or_default();
-        let stdout = without_time(&text.stdout);
-        let (shown, diagnosis) = match report["services"].as_array().map(Vec::as_slice) {
-            None => (stdout, None),
-            Some([service]) => (about.excerpt(&stdout, service)?, Some(about.diagnosis(service))),
-            Some(services) => return Err(format!("{} services in one report", services.len())),
-        };
-        Ok((format!("{shown}{}exit code: {}", text.stderr, text.code), diagnosis))
+        let end = format!("{}exit code: {}", text.stderr, text.code);
+        match report["services"].as_array().map(Vec::as_slice) {
+            None => {
+                let report = format!("{}{end}", without_time(&text.stdout));
+                Ok(Told { report, diagnosed: None })
+            }
+            Some([service]) => {
+                let full = self.ask(&[&arguments[..], &["--full"]].concat())?;
+                let shown = about.excerpt(&without_time(&full.stdout), service)?;
+                let diagnosed = (without_counts(&text.stdout), about.diagnosis(service));
+                Ok(Told { report: format!("{shown}{end}"), diagnosed: Some(diagnosed) })
+            }
+            Some(services) => Err(format!("{} services in one report", services.len())),
+        }
     }
 
     fn ask(&self, arguments: &[&str]) -> Result<Run, String> {
@@ -208,12 +224,38 @@ impl Story {
     }
 }
 
-/// What follows a console block, without the diagnosis that was there.
-fn without_diagnosis(after: &str) -> &str {
+/// What one command of a story says.
+struct Told {
+    report: String,
+    diagnosed: Option<(String, String)>,
+}
+
+/// What follows, without the block that was there.
+fn without<'a>(opens: &str, after: &'a str) -> &'a str {
     after
-        .strip_prefix(DIAGNOSIS)
+        .strip_prefix(opens)
         .and_then(|rest| rest.split_once(CLOSES))
         .map_or(after, |(_, rest)| rest)
+}
+
+/// The brief report but for what it only counts: a new risk of low severity is one more in nearly
+/// every account.
+fn without_counts(brief: &str) -> String {
+    let told = brief.lines().take_while(|line| !line.contains(" passed ·"));
+    told.filter(|line| !counts(line)).collect::<Vec<_>>().join("\n").trim_end().to_owned()
+}
+
+fn counts(line: &str) -> bool {
+    let first: Vec<&str> = line.split(' ').take(2).collect();
+    match first.as_slice() {
+        [number, noun] => {
+            number.parse::<usize>().is_ok()
+                && ["cause", "consequence", "risk", "low", "unexplained", "expected"]
+                    .iter()
+                    .any(|word| noun.starts_with(word))
+        }
+        _ => false,
+    }
 }
 
 /// No two runs take the same time, nor always the same number of calls: what is asked in one call

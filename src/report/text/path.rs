@@ -142,7 +142,7 @@ fn in_short(path: &PathReport) -> String {
     format!("{} → {} → {}: {}", path.url, join(&path.hops), branches.join("; "), path.answer.says)
 }
 
-fn label(hop: HopKind) -> &'static str {
+pub(super) fn label(hop: HopKind) -> &'static str {
     match hop {
         HopKind::Name => "name",
         HopKind::LoadBalancer => "balancer",

@@ -178,7 +178,11 @@ fn target_words(targets: &[Target], state: GroupState) -> (String, String) {
         .filter(|target| matches!(target.state.as_str(), "healthy" | "unavailable"))
         .count();
     let staying = targets.iter().filter(|target| !target.state.contains("draining")).count();
-    let short = format!("{serving} of {} healthy", count(staying, "target"));
+    let short = match (targets.len(), staying) {
+        (0, _) => "no target".to_owned(),
+        (_, 0) => format!("{} draining", count(targets.len(), "target")),
+        _ => format!("{serving} of {} healthy", count(staying, "target")),
+    };
     let others: Vec<String> = states
         .iter()
         .filter(|(state, _)| **state != "healthy")
