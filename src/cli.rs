@@ -23,7 +23,8 @@ Examples:
   ecs-doctor prod/api --region eu-west-2
   ecs-doctor https://api.example.com/v1       the service behind a URL that fails, and the URL's way to it
   ecs-doctor api --url https://www.example.com/ --probe
-  ecs-doctor api --output json | jq .services[0].headline
+  ecs-doctor api --full                       all that is known, through your pager
+  ecs-doctor api -o json | jq '.services[0].headline'
   ecs-doctor api --save api.json              for a ticket; read it with --from api.json
   ecs-doctor diff api                         what changed since the last good version
   ecs-doctor timeline api --since 30m         what happened, in order
@@ -54,7 +55,11 @@ pub enum Command {
     /// Explain a check: what it finds, how it tells, what to do
     Explain(Explain),
     /// List every check
-    Checks,
+    Checks(Checks),
+    /// Print the script that lets a shell complete the command line
+    Completions(Completions),
+    /// Print the manual page
+    Man(Man),
     /// Print the least IAM policy that shows everything
     Permissions,
     /// Write the generated pages of the docs
@@ -115,21 +120,27 @@ pub struct Access {
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  ecs-doctor diff api                     what changed since the last good version
+  ecs-doctor diff api --old 41 --new 42   any two versions
+  ecs-doctor diff --from api.json         of a saved snapshot
+  ecs-doctor diff api --trail             and who changed it")]
 pub struct Diff {
     /// Service name, cluster/service, service ARN, or a URL or host that it answers; a snapshot of
     /// one service needs none
-    #[arg(required_unless_present = "snapshot")]
+    #[arg(required_unless_present = "from")]
     pub service: Option<String>,
     /// The version to compare: a revision number or family:revision of a task definition, or the id
     /// or ARN of a service revision; without it, the last good version
     #[arg(long, value_name = "REV")]
-    pub from: Option<String>,
+    pub old: Option<String>,
     /// The version to compare it with; without it, what the newest deployment brings
-    #[arg(long, value_name = "REV")]
-    pub to: Option<String>,
+    #[arg(long, value_name = "REV", alias = "to")]
+    pub new: Option<String>,
     /// Work from a saved snapshot instead of asking AWS; `-` reads standard input
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["cluster", "region", "profile", "trail"])]
-    pub snapshot: Option<PathBuf>,
+    #[arg(long, alias = "snapshot", value_name = "FILE", conflicts_with_all = ["cluster", "region", "profile", "trail"])]
+    pub from: Option<PathBuf>,
     /// Ask CloudTrail, too, who changed what on the traffic path
     #[arg(long)]
     pub trail: bool,
@@ -141,6 +152,11 @@ pub struct Diff {
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  ecs-doctor timeline api --since 30m
+  ecs-doctor timeline api -o json | jq -r '.entries[] | [.at, .says] | @tsv'
+  ecs-doctor timeline --from api.json")]
 pub struct Timeline {
     /// Service name, cluster/service, service ARN, or a URL or host that it answers; a snapshot of
     /// one service needs none
@@ -176,6 +192,11 @@ fn span(text: &str) -> Result<SignedDuration, String> {
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  ecs-doctor demo                         a green console and a URL that answers 503
+  ecs-doctor demo --list
+  ecs-doctor demo boomerang --full")]
 pub struct Demo {
     /// The example; the story of a green console and a 503 without a name
     pub name: Option<String>,
@@ -187,9 +208,41 @@ pub struct Demo {
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  ecs-doctor explain health_check_wrong_answer
+  ecs-doctor checks | grep rollback       to find a check")]
 pub struct Explain {
     /// The check, such as health_check_wrong_answer
     pub check: String,
+}
+
+#[derive(Debug, Args)]
+pub struct Checks {
+    /// How to print them
+    #[arg(short, long, value_enum, default_value_t = Format::Text)]
+    pub output: Format,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  ecs-doctor completions bash > ~/.local/share/bash-completion/completions/ecs-doctor
+  ecs-doctor completions zsh > \"${fpath[1]}/_ecs-doctor\"
+  ecs-doctor completions fish > ~/.config/fish/completions/ecs-doctor.fish")]
+pub struct Completions {
+    /// The shell
+    pub shell: clap_complete::Shell,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  ecs-doctor man | man -l -
+  ecs-doctor man ~/.local/share/man/man1")]
+pub struct Man {
+    /// Write a page for each command into this folder instead
+    pub folder: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

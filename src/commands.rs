@@ -2,10 +2,12 @@
 //! code.
 
 pub mod checks;
+pub mod completions;
 pub mod demo;
 pub mod diagnose;
 pub mod diff;
 pub mod docs;
 pub mod explain;
+pub mod man;
 pub mod permissions;
 pub mod timeline;

@@ -25,7 +25,9 @@ fn main() -> std::process::ExitCode {
         Some(Command::Timeline(timeline)) => commands::timeline::run(timeline),
         Some(Command::Demo(demo)) => commands::demo::run(demo),
         Some(Command::Explain(explain)) => commands::explain::run(explain),
-        Some(Command::Checks) => commands::checks::run(),
+        Some(Command::Checks(checks)) => commands::checks::run(checks),
+        Some(Command::Completions(completions)) => commands::completions::run(completions),
+        Some(Command::Man(man)) => commands::man::run(man),
         Some(Command::Permissions) => commands::permissions::run(),
         Some(Command::Docs(docs)) => commands::docs::run(docs),
     };

@@ -39,6 +39,10 @@ const EXAMPLES: &[Example] = examples! {
     "instances-without-room": "a task that no container instance has room for";
 };
 
+pub fn names() -> impl Iterator<Item = &'static str> {
+    EXAMPLES.iter().map(|example| example.name)
+}
+
 pub fn run(options: &Demo) -> Result<Exit> {
     if options.list {
         let mut out = anstream::stdout().lock();
@@ -50,7 +54,7 @@ pub fn run(options: &Demo) -> Result<Exit> {
     }
     let wanted = options.name.as_deref().unwrap_or(EXAMPLES[0].name);
     let Some(example) = EXAMPLES.iter().find(|example| example.name == wanted) else {
-        let names: Vec<&str> = EXAMPLES.iter().map(|example| example.name).collect();
+        let names: Vec<&str> = names().collect();
         return Err(UsageError(format!(
             "there is no example {wanted:?}; there are {}",
             names.join(", ")

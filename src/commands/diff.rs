@@ -2,6 +2,7 @@
 //! and the newest unless others are named.
 
 use std::io::Write;
+use std::path::Path;
 
 use anyhow::{Result, anyhow};
 use checks::patient::{Intent, Patient};
@@ -9,22 +10,29 @@ use checks::views::diff::NoVersion;
 
 use crate::cli::{self, Format};
 use crate::commands::diagnose::{self, Question};
-use crate::exit::Exit;
+use crate::exit::{Exit, UsageError};
 use crate::report::history::{ChangesReport, Diff, Heading, TrailReport};
 use crate::report::text::Text;
 use crate::report::{json, wording};
 
 pub fn run(options: &cli::Diff) -> Result<Exit> {
-    let versions: Vec<&str> = options.from.iter().chain(&options.to).map(String::as_str).collect();
+    if let Some(version) = options.from.as_deref().filter(|file| is_version(file)) {
+        return Err(UsageError(format!(
+            "--from {} is no snapshot file; versions are named with --old and --new",
+            version.display()
+        ))
+        .into());
+    }
+    let versions: Vec<&str> = options.old.iter().chain(&options.new).map(String::as_str).collect();
     let question = Question {
         trail: options.trail,
         versions: &versions,
         ..Question::about(options.service.as_deref(), &options.access)
     };
-    let snapshot = diagnose::snapshot(&question, options.snapshot.as_deref())?;
+    let snapshot = diagnose::snapshot(&question, options.from.as_deref())?;
     let intent = Intent::default();
     let patient = Patient::new(&snapshot, diagnose::only(&snapshot)?, &intent);
-    let changes = ChangesReport::new(&patient, options.from.as_deref(), options.to.as_deref())
+    let changes = ChangesReport::new(&patient, options.old.as_deref(), options.new.as_deref())
         .map_err(|why| explain(why, patient.name()))?;
     let trail = TrailReport::new(&patient);
     let diff =
@@ -38,6 +46,13 @@ pub fn run(options: &cli::Diff) -> Result<Exit> {
     Ok(Exit::Fine)
 }
 
+/// A number or `family:number`, where there is no such file.
+fn is_version(file: &Path) -> bool {
+    let text = file.to_string_lossy();
+    let number = text.rsplit(':').next().unwrap_or_default();
+    !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()) && !file.exists()
+}
+
 fn explain(why: NoVersion, service: &str) -> anyhow::Error {
     match why {
         NoVersion::Unknown { wanted, known } if known.is_empty() => {
@@ -49,7 +64,7 @@ fn explain(why: NoVersion, service: &str) -> anyhow::Error {
         ),
         NoVersion::NothingToCompare => {
             anyhow!(
-                "{service} has no earlier successful deployment to compare with; name two versions with --from and --to"
+                "{service} has no earlier successful deployment to compare with; name two versions with --old and --new"
             )
         }
         NoVersion::Blind(blind) => {

@@ -50,6 +50,15 @@ pub fn width() -> usize {
     }
 }
 
+/// A line of a list, cut where the terminal ends.
+pub fn one_line(line: &str) -> String {
+    match width() {
+        UNWRAPPED => line.to_owned(),
+        columns if line.chars().count() <= columns => line.to_owned(),
+        columns => line.chars().take(columns - 1).chain(['…']).collect(),
+    }
+}
+
 fn verdict_style(verdict: Verdict) -> Style {
     match verdict {
         Verdict::Sick => AnsiColor::Red.on_default().bold(),

@@ -69,7 +69,7 @@ fn valid(report: &Value, schema: &str) {
 #[test]
 fn diff_compares_the_last_good_version_with_the_newest() {
     let file = saved("rolled-back", &rolled_back());
-    let run = fine(doctor(&["diff", "api", "--snapshot", &file]).run());
+    let run = fine(doctor(&["diff", "api", "--from", &file]).run());
     for line in [
         "What differs from api:12 to api:13",
         "- environment of app: with FEATURE_X",
@@ -87,16 +87,7 @@ fn diff_takes_any_two_versions_by_any_name() {
     let diff = |from: &str, to: &str| {
         fine(
             doctor(&[
-                "diff",
-                "api",
-                "--snapshot",
-                &file,
-                "--from",
-                from,
-                "--to",
-                to,
-                "--output",
-                "json",
+                "diff", "api", "--from", &file, "--old", from, "--new", to, "--output", "json",
             ])
             .run(),
         )
@@ -120,17 +111,28 @@ fn diff_takes_any_two_versions_by_any_name() {
     assert_eq!(diff("13", "13")["changes"], serde_json::json!([]));
 }
 
+/// `--from` is a snapshot for every command.
+#[test]
+fn a_version_in_the_place_of_a_snapshot_is_one_line_and_2() {
+    for version in ["41", "api:41"] {
+        let run = doctor(&["diff", "api", "--from", version]).run();
+        assert_eq!(run.code, 2, "{run:#?}");
+        assert!(run.stderr.contains("--old and --new"), "{run:#?}");
+        assert_eq!(run.stderr.lines().count(), 1, "{run:#?}");
+    }
+}
+
 #[test]
 fn a_version_that_is_not_there_is_one_line_and_4() {
     let file = saved("not-there", &rolled_back());
-    for arguments in [&["--from", "7"][..], &["--to", "api:99"], &["--from", "4000000000000000099"]]
+    for arguments in [&["--old", "7"][..], &["--new", "api:99"], &["--old", "4000000000000000099"]]
     {
-        let run = doctor(&[&["diff", "api", "--snapshot", &file][..], arguments].concat()).run();
+        let run = doctor(&[&["diff", "api", "--from", &file][..], arguments].concat()).run();
         assert_eq!((run.code, run.stdout.as_str()), (4, ""), "{run:#?}");
         assert_eq!(run.stderr.trim_end().lines().count(), 1, "{}", run.stderr);
         assert!(run.stderr.ends_with("there are api:12, api:13\n"), "{}", run.stderr);
     }
-    let first = doctor(&["diff", "api", "--snapshot", GREEN]).run();
+    let first = doctor(&["diff", "api", "--from", GREEN]).run();
     assert_eq!(first.code, 4);
     assert!(first.stderr.contains("no earlier successful deployment"), "{}", first.stderr);
 }
@@ -190,7 +192,7 @@ fn the_clock_is_the_snapshots() {
     let file = saved("clock", &rolled_back());
     for arguments in [
         &["timeline", "api", "--from", GREEN][..],
-        &["diff", "api", "--snapshot", &file],
+        &["diff", "api", "--from", &file],
         &["--from", &file],
     ] {
         let now = doctor(arguments).run();
@@ -308,7 +310,7 @@ mod live {
     #[test]
     fn a_version_that_the_service_no_longer_runs_is_asked_for() {
         let account = Account::start("fargate");
-        let run = doctor(&["diff", "api", "--from", "3", "--to", "12"]).at(&account).run();
+        let run = doctor(&["diff", "api", "--old", "3", "--new", "12"]).at(&account).run();
         let asked = |request: &crate::wire::Request| {
             request.call() == "ecs.DescribeTaskDefinition"
                 && request.input["taskDefinition"] == "api:3"
@@ -377,7 +379,7 @@ mod live {
                 live == again("2026-11-22T03:00:00Z") && live == again("2027-11-22T03:00:00Z"),
                 "{name}"
             );
-            for (command, option) in [("diff", "--snapshot"), ("timeline", "--from")] {
+            for (command, option) in [("diff", "--from"), ("timeline", "--from")] {
                 let live =
                     doctor(&[command, service, "--output", "json"]).at(&Account::start(name)).run();
                 // A snapshot of one service needs no name.
@@ -410,7 +412,7 @@ mod live {
         assert_eq!(live.json()["trail"]["events"][1]["who"], "apply-platform (role terraform)");
         assert_eq!(
             live.stdout,
-            fine(doctor(&["diff", "--snapshot", file, "--output", "json"]).run()).stdout
+            fine(doctor(&["diff", "--from", file, "--output", "json"]).run()).stdout
         );
         assert_eq!(live.json()["trail"], run.service()["trail"]);
         let timeline = fine(doctor(&["timeline", "--from", file, "--since", "7h"]).run()).stdout;
