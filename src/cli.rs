@@ -16,9 +16,10 @@ const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (Rust, report format 
 /// Says why an Amazon ECS service misbehaves: cause first, with the evidence and the fix.
 /// Read-only.
 #[derive(Debug, Parser)]
-#[command(version = VERSION, max_term_width = 100, args_conflicts_with_subcommands = true, arg_required_else_help = true)]
+#[command(version = VERSION, max_term_width = 100, args_conflicts_with_subcommands = true)]
 #[command(after_help = "\
 Examples:
+  ecs-doctor                                  the clusters and services, with the state of each
   ecs-doctor api                              the one cluster that has the service `api`
   ecs-doctor prod/api --region eu-west-2
   ecs-doctor https://api.example.com/v1       the service behind a URL that fails, and the URL's way to it
@@ -69,7 +70,8 @@ pub enum Command {
 
 #[derive(Debug, Args)]
 pub struct Diagnose {
-    /// Service name, cluster/service, service ARN, or the URL or host that fails
+    /// Service name, cluster/service, service ARN, or the URL or host that fails; without any, the
+    /// services are listed
     pub service: Option<String>,
     #[command(flatten)]
     pub access: Access,

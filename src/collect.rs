@@ -21,6 +21,7 @@ mod plan;
 pub mod probe;
 mod rds;
 mod scaling;
+pub mod services;
 pub mod trail;
 mod url;
 mod vpc;
@@ -95,6 +96,10 @@ fn take<T>(table: &mut Table<T>, key: &str) -> Option<Seen<Option<T>>> {
 }
 
 impl Aws {
+    pub fn region(&self) -> &str {
+        &self.region
+    }
+
     pub fn memory(&self) -> MutexGuard<'_, Remembered> {
         self.remembered.lock().unwrap_or_else(PoisonError::into_inner)
     }

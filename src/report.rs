@@ -5,6 +5,7 @@
 pub mod history;
 pub mod json;
 pub mod path;
+pub mod services;
 pub mod summary;
 pub mod text;
 pub mod wording;

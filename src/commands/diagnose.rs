@@ -24,6 +24,9 @@ use crate::report::{Detail, Print, Report, ServiceReport};
 pub fn run(options: &Diagnose) -> Result<Exit> {
     // What the user said wrongly is told before AWS is asked.
     let config = Config::load(options.config.as_deref())?;
+    if options.service.is_none() && options.url.is_none() && options.from.is_none() {
+        return services(options);
+    }
     let url = options.url.clone().or_else(|| typed_url(options.service.as_deref()?));
     let question = Question {
         read_logs: !options.no_logs,
@@ -39,6 +42,24 @@ pub fn run(options: &Diagnose) -> Result<Exit> {
         replay::save(&snapshot, file)?;
     }
     Ok(exit)
+}
+
+#[cfg(not(feature = "aws"))]
+fn services(_: &Diagnose) -> Result<Exit> {
+    Err(UsageError("this build cannot ask AWS; it reads snapshots with --from".into()).into())
+}
+
+/// No service was named: which ones there are, and how each stands.
+#[cfg(feature = "aws")]
+fn services(options: &Diagnose) -> Result<Exit> {
+    let services = asking(live::services(&options.access))?;
+    let mut out = anstream::stdout().lock();
+    match options.report.output {
+        Format::Text => services.print(&mut out)?,
+        Format::Json => crate::report::json::write(&services, &mut out)?,
+    }
+    out.flush()?;
+    Ok(Exit::Fine)
 }
 
 /// What AWS is asked about, and how.
@@ -194,12 +215,17 @@ fn ask(question: &Question) -> Result<Snapshot> {
         .into());
     };
     let target = Target::parse(typed, question.access.cluster.as_deref()).map_err(UsageError)?;
+    asking(live::ask(question, &target))
+}
+
+#[cfg(feature = "aws")]
+fn asking<T>(asks: impl Future<Output = Result<T>>) -> Result<T> {
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    let snapshot = runtime.block_on(live::ask(question, &target));
+    let answer = runtime.block_on(asks);
     // Whatever still hangs is left behind.
     runtime.shutdown_background();
-    snapshot
+    answer
 }
 
 #[cfg(feature = "aws")]
@@ -211,24 +237,16 @@ mod live {
     use jiff::Timestamp;
 
     use super::Question;
+    use crate::cli::Access;
     use crate::collect::find::{self, NotFound, Target};
     use crate::collect::{self, Aws, Connection};
     use crate::exit::UsageError;
+    use crate::report::services::{Services, UnseenRow};
 
     pub async fn ask(question: &Question<'_>, target: &Target) -> Result<Snapshot> {
         let Question { service, access, read_logs, trail, versions, url, probe } = question;
         let began = Instant::now();
-        let connection = Connection {
-            region: access.region.clone().or_else(|| region_of(*service)),
-            profile: access.profile.clone(),
-            timeout: Duration::from_secs(access.timeout),
-            read_logs: *read_logs,
-        };
-        let Some(aws) = Aws::connect(&connection).await else {
-            return Err(anyhow!(
-                "no region: give --region, set AWS_REGION, or put one into the profile"
-            ));
-        };
+        let aws = connect(access, region_of(*service), *read_logs).await?;
         let service = match find::find(&aws, target).await {
             Ok(service) => service,
             Err(not_found) => {
@@ -252,12 +270,41 @@ mod live {
         Ok(snapshot)
     }
 
+    /// Every service that can be listed.
+    pub async fn services(access: &Access) -> Result<Services> {
+        let aws = connect(access, None, false).await?;
+        let (services, unlisted) = aws.all_services(access.cluster.as_deref()).await;
+        if let Some(said) = aws.asker.ledger().credentials.as_deref() {
+            return Err(no_credentials(said));
+        }
+        let unseen = unlisted.into_iter().map(|some| UnseenRow {
+            cluster: some.cluster,
+            call: some.call,
+            why: some.why.blindness(),
+        });
+        Ok(Services::new(aws.region(), &services, unseen.collect()))
+    }
+
+    async fn connect(access: &Access, named: Option<String>, read_logs: bool) -> Result<Aws> {
+        let connection = Connection {
+            region: access.region.clone().or(named),
+            profile: access.profile.clone(),
+            timeout: Duration::from_secs(access.timeout),
+            read_logs,
+        };
+        let no_region =
+            || anyhow!("no region: give --region, set AWS_REGION, or put one into the profile");
+        Aws::connect(&connection).await.ok_or_else(no_region)
+    }
+
+    fn no_credentials(said: &str) -> anyhow::Error {
+        anyhow!("no usable credentials: {said}; log in again, or name another --profile")
+    }
+
     fn explain(not_found: NotFound, credentials: Option<&str>) -> anyhow::Error {
         match (&not_found, credentials) {
             (NotFound::Ambiguous { .. }, _) => UsageError(not_found.to_string()).into(),
-            (NotFound::Blind { .. }, Some(said)) => {
-                anyhow!("no usable credentials: {said}; log in again, or name another --profile")
-            }
+            (NotFound::Blind { .. }, Some(said)) => no_credentials(said),
             _ => not_found.into(),
         }
     }

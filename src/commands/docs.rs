@@ -21,6 +21,7 @@ use crate::cli::Docs;
 use crate::commands::{explain, permissions};
 use crate::exit::Exit;
 use crate::report::history::{Diff, Timeline};
+use crate::report::services::Services;
 use crate::report::{FindingReport, Report, ServiceReport};
 
 const MADE: &str = "<!-- Made by `cargo run -- docs docs`; do not edit. -->\n\n";
@@ -50,6 +51,7 @@ fn pages() -> Result<BTreeMap<String, String>> {
     pages.insert("report.schema.json".into(), schema::page::<Report>()?);
     pages.insert("diff.schema.json".into(), schema::page::<Diff>()?);
     pages.insert("timeline.schema.json".into(), schema::page::<Timeline>()?);
+    pages.insert("services.schema.json".into(), schema::page::<Services>()?);
     pages.insert("snapshot.schema.json".into(), schema::page::<Snapshot>()?);
     Ok(pages)
 }
