@@ -40,7 +40,7 @@ const EDGE: usize = 100;
 const HOP: usize = 40;
 const NAME: usize = 24;
 
-/// The screen, part by part, as far as it has been cut to fit.
+/// The parts of the screen, each whole.
 #[derive(Default)]
 struct Screen {
     head: Vec<String>,
@@ -64,8 +64,54 @@ struct Fix {
     /// Each command whole.
     commands: Vec<Vec<String>>,
     code: Vec<String>,
-    left_out: bool,
+    /// Whether there is code that no screen has room for.
+    too_wide: bool,
 }
+
+/// How much of each part is shown.
+#[derive(Clone, Copy)]
+struct Shown {
+    path: usize,
+    why: usize,
+    then: usize,
+    suspects: usize,
+    summary: usize,
+    commands: usize,
+    code: bool,
+    further: usize,
+}
+
+/// What every screen has.
+const LEAST: Shown = Shown {
+    path: 2,
+    why: 1,
+    then: 1,
+    suspects: 1,
+    summary: 1,
+    commands: 0,
+    code: false,
+    further: 9,
+};
+
+/// What is added as long as there is room, the most useful first.
+const MORE: &[fn(&mut Shown)] = &[
+    |shown| shown.commands = 1,
+    |shown| shown.summary = 2,
+    |shown| shown.path = 4,
+    |shown| shown.summary = 3,
+    |shown| shown.why = 2,
+    |shown| shown.then = 2,
+    |shown| shown.suspects = 2,
+    |shown| shown.commands = 2,
+    |shown| shown.commands = 3,
+    |shown| shown.code = true,
+    |shown| shown.then = 4,
+    |shown| shown.why = 3,
+    |shown| shown.why = 4,
+    |shown| shown.commands = usize::MAX,
+    |shown| shown.path = 8,
+    |shown| shown.further = usize::MAX,
+];
 
 impl Text {
     pub(super) fn brief(
@@ -95,8 +141,10 @@ impl Text {
             screen.further = others.iter().map(|root| self.further(root)).collect();
         }
         let further = (FURTHER * screen.further.len()).min(FURTHER_AT_MOST);
-        screen.fit(LINES + further, self.width);
-        screen.print(out)
+        for line in screen.fitted(LINES + further, self.width) {
+            writeln!(out, "{}", line.trim_end())?;
+        }
+        Ok(())
     }
 
     /// Whether a root has its own place on the screen; risks that will not hurt are counted only.
@@ -161,7 +209,8 @@ impl Text {
 
     fn drawn(&self, path: &PathReport) -> Vec<String> {
         let mut common: Vec<(Mark, String)> = path.hops.iter().filter_map(station).collect();
-        let end = Some((path.is_good(), answer_words(path)));
+        let unseen = path.all_hops().last().is_some_and(|hop| hop.mark == Mark::Unseen);
+        let end = (!unseen).then(|| (path.is_good(), answer_words(path)));
         let of = |hops: &[HopReport]| hops.iter().filter_map(station).collect::<Vec<_>>();
         match path.branches.as_slice() {
             [] => self.way("client", &common, end),
@@ -300,7 +349,7 @@ impl Text {
                 .filter(|_| fits)
                 .map(|line| format!("{CODE}{line}{CODE:#}"))
                 .collect(),
-            left_out: !fits,
+            too_wide: !fits,
         }
     }
 
@@ -347,160 +396,72 @@ impl Text {
 }
 
 impl Fix {
-    fn lines(&self) -> Vec<String> {
-        let mut lines = self.summary.clone();
-        lines.extend(self.commands.iter().flatten().cloned());
-        if !self.code.is_empty() {
+    fn lines(&self, shown: &Shown, room: usize) -> Vec<String> {
+        let mut lines = prose::first(self.summary.clone(), shown.summary, room);
+        lines.extend(self.commands.iter().take(shown.commands).flatten().cloned());
+        if shown.code && !self.code.is_empty() {
             lines.push("Terraform/OpenTofu:".to_owned());
             lines.extend(self.code.iter().map(|line| format!("  {line}")));
         }
-        if self.left_out {
+        let hidden = (!shown.code && !self.code.is_empty()) || self.too_wide;
+        if hidden || shown.commands < self.commands.len() {
             lines.push(format!("{DIM}--full has the rest of the fix{DIM:#}"));
         }
         lines
     }
 }
 
-/// What gives way if the screen is too long.
-#[derive(Clone, Copy)]
-enum Cut {
-    Why(usize),
-    Then(usize),
-    Suspects(usize),
-    Code,
-    /// The last command, but the first stays.
-    LaterCommand,
-    Summary(usize),
-    Path(usize),
-    Further(usize),
-    Command,
-}
-
-/// The most dispensable first. What turns out to fit is put back.
-const CUTS: &[Cut] = &[
-    Cut::Why(2),
-    Cut::Then(2),
-    Cut::Code,
-    Cut::LaterCommand,
-    Cut::Why(1),
-    Cut::Then(1),
-    Cut::Suspects(1),
-    Cut::Summary(2),
-    Cut::LaterCommand,
-    Cut::LaterCommand,
-    Cut::LaterCommand,
-    Cut::LaterCommand,
-    Cut::Path(3),
-    Cut::Further(9),
-    Cut::Summary(1),
-    Cut::Path(2),
-    Cut::Command,
-];
-
 impl Screen {
-    fn fit(&mut self, most: usize, width: usize) {
+    /// As much of each part as the lines have room for.
+    fn fitted(&self, most: usize, width: usize) -> Vec<String> {
         let room = width.saturating_sub(MARGIN);
-        let whole = (self.why.clone(), self.then.clone(), self.fix.code.clone());
-        for cut in CUTS {
-            if self.lines().len() <= most {
-                break;
-            }
-            let first = |lines: &mut Vec<String>, most: usize| {
-                *lines = prose::first(std::mem::take(lines), most, room);
-            };
-            match *cut {
-                Cut::Why(most) => self.why.truncate(most),
-                Cut::Then(most) => first(&mut self.then, most),
-                Cut::Suspects(most) => first(&mut self.suspects, most),
-                Cut::Summary(most) => first(&mut self.fix.summary, most),
-                Cut::Path(most) => self.path.truncate(most),
-                Cut::Further(most) => self.further.truncate(most),
-                Cut::Code => {
-                    self.fix.left_out |= !self.fix.code.is_empty();
-                    self.fix.code.clear();
-                }
-                Cut::LaterCommand if self.fix.commands.len() < 2 => {}
-                Cut::LaterCommand | Cut::Command => {
-                    self.fix.left_out |= self.fix.commands.pop().is_some();
-                }
+        let mut shown = LEAST;
+        for add in MORE {
+            let mut tried = shown;
+            add(&mut tried);
+            if self.lines(&tried, room).len() <= most {
+                shown = tried;
             }
         }
-        self.restore(most, room, whole);
+        self.lines(&shown, room)
     }
 
-    /// A cut may make more room than was needed.
-    fn restore(
-        &mut self,
-        most: usize,
-        room: usize,
-        whole: (Vec<Vec<String>>, Vec<String>, Vec<String>),
-    ) {
-        let (why, then, code) = whole;
-        let kept = std::mem::replace(&mut self.fix.code, code);
-        if self.lines().len() > most {
-            self.fix.code = kept;
-        }
-        for lines in (1..=then.len()).rev() {
-            self.then = prose::first(then.clone(), lines, room);
-            if self.lines().len() <= most {
-                break;
-            }
-        }
-        for evidence in why.into_iter().skip(self.why.len()) {
-            self.why.push(evidence);
-            if self.lines().len() > most {
-                self.why.pop();
-                break;
-            }
-        }
-    }
-
-    /// The lines of the parts that there are, with one free line between them.
-    fn lines(&self) -> Vec<String> {
-        let labelled = |label: &str, lines: Vec<String>| -> Vec<String> {
-            let lines = lines.into_iter().enumerate();
-            lines
-                .map(|(number, line)| match number {
-                    0 => format!("  {BOLD}{label:<LABEL$}{BOLD:#}{line}"),
-                    _ => format!("{}{line}", " ".repeat(MARGIN)),
-                })
-                .collect()
-        };
+    /// The parts that there are, with one free line between them.
+    fn lines(&self, shown: &Shown, room: usize) -> Vec<String> {
+        let first = |lines: &[String], most| prose::first(lines.to_vec(), most, room);
         let reasons = [
-            labelled("why", self.why.concat()),
-            labelled("then", self.then.clone()),
-            labelled("maybe", self.suspects.clone()),
-        ]
-        .concat();
-        let fix = labelled(self.fix.label, self.fix.lines());
+            labelled("why", self.why[..shown.why.min(self.why.len())].concat()),
+            labelled("then", first(&self.then, shown.then)),
+            labelled("maybe", first(&self.suspects, shown.suspects)),
+        ];
+        let further = self.further.iter().take(shown.further).cloned().collect();
         let parts = [
             self.headline.iter().chain(&self.about).cloned().collect(),
-            self.path.clone(),
-            reasons,
-            fix,
-            labelled("also", self.further.clone()),
+            self.path.iter().take(shown.path).cloned().collect(),
+            reasons.concat(),
+            labelled(self.fix.label, self.fix.lines(shown, room)),
+            labelled("also", further),
         ];
+        // A service that is well needs three lines, and no room between them.
+        let gap = (!self.path.is_empty() || !self.why.is_empty()).then(String::new);
         let mut lines = self.head.clone();
-        let alone = self.path.is_empty() && self.why.is_empty();
         for part in parts.into_iter().filter(|part| !part.is_empty()) {
-            if !alone {
-                lines.push(String::new());
-            }
+            lines.extend(gap.clone());
             lines.extend(part);
         }
-        if !alone {
-            lines.push(String::new());
-        }
+        lines.extend(gap);
         lines.extend(self.closing.clone());
         lines
     }
+}
 
-    fn print(&self, out: &mut dyn Write) -> anyhow::Result<()> {
-        for line in self.lines() {
-            writeln!(out, "{}", line.trim_end())?;
-        }
-        Ok(())
-    }
+/// Lines with a word before the first.
+fn labelled(label: &str, lines: Vec<String>) -> Vec<String> {
+    let line = |(number, line)| match number {
+        0 => format!("  {BOLD}{label:<LABEL$}{BOLD:#}{line}"),
+        _ => format!("{}{line}", " ".repeat(MARGIN)),
+    };
+    lines.into_iter().enumerate().map(line).collect()
 }
 
 /// A hop as a station of the drawn path. What every path has, and what is as it should be, is left
