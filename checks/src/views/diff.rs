@@ -18,6 +18,7 @@ use crate::seen::{Blind, See};
 use crate::snapshot::{
     Arguments, ContainerDefinition, Revision, ServiceDeployment, TaskDefinition,
 };
+use crate::text::count;
 
 /// One version: a service revision, a task definition, or both.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -779,8 +780,7 @@ fn both<'a>(
 }
 
 fn arguments_words(arguments: &Arguments) -> String {
-    let words = if arguments.count == 1 { "word" } else { "words" };
-    format!("{} {words}, fingerprint {}", arguments.count, arguments.fingerprint)
+    format!("{}, fingerprint {}", count(arguments.count, "word"), arguments.fingerprint)
 }
 
 fn containers<'a>(version: &Version<'a>) -> BTreeSet<&'a str> {

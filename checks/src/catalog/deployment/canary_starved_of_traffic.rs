@@ -18,7 +18,7 @@ use crate::seen::Blind;
 use crate::snapshot::ServiceDeployment;
 use crate::snapshot::metric::Metric;
 use crate::snapshot::service::DeploymentConfiguration;
-use crate::text::and_list;
+use crate::text::{and_list, plural};
 
 crate::check! {
     /// A canary or linear deployment should have gone on by now, but the service gets next to no
@@ -189,7 +189,7 @@ fn elsewhere_words(ways: &[Way]) -> String {
         .iter()
         .flat_map(|way| way.live().map(|share| traffic::group_name(share.group)))
         .collect();
-    let noun = if groups.len() == 1 { "target group" } else { "target groups" };
+    let noun = plural(groups.len(), "target group", "target groups");
     format!(
         "Requests for {} do not reach it: they go to {noun} {}, which the service does not have.",
         and_list(names),

@@ -18,7 +18,7 @@ use crate::seen::Blind;
 use crate::snapshot::{
     Action, Condition, ContainerDefinition, LoadBalancer, PortMapping, ServiceLoadBalancer,
 };
-use crate::text::and_list;
+use crate::text::{and_list, plural};
 
 crate::check! {
     /// Other services of the cluster call this one by its public name, nothing tells browsers of
@@ -209,7 +209,7 @@ fn tell(
         .map(|caller| format!("{} of {}", caller.named.variable, caller.sibling.service_name))
         .collect();
     let hosts: BTreeSet<&str> = callers.iter().map(|caller| caller.named.host).collect();
-    let verb = if who.len() == 1 { "names" } else { "name" };
+    let verb = plural(who.len(), "names", "name");
     let claim = format!(
         "{} {verb} {}, and no variable that is meant for browsers does: likely only siblings call this service, and yet load balancer {} lets in the \
          whole internet",

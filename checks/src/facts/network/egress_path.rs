@@ -23,7 +23,7 @@ use crate::seen::{Blind, See};
 use crate::snapshot::{
     Endpoint, NatGateway, Route, RouteTable, SecurityGroup, Service, Target, Task, VpcDns,
 };
-use crate::text::and_list;
+use crate::text::{and_list, plural};
 
 /// What of AWS a task needs to start. Each may have an endpoint in the VPC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -659,7 +659,7 @@ pub fn together<'j, 'a, S>(
 /// `subnet subnet-0a1`, `subnets subnet-0a1 and subnet-0b2`.
 pub fn subnet_words(paths: &[&EgressPath]) -> String {
     let subnets: BTreeSet<&str> = paths.iter().map(|path| path.stranded.subnet).collect();
-    let noun = if subnets.len() == 1 { "subnet" } else { "subnets" };
+    let noun = plural(subnets.len(), "subnet", "subnets");
     format!("{noun} {}", and_list(subnets))
 }
 
