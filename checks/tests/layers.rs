@@ -131,6 +131,16 @@ fn groups_of_checks_do_not_use_each_other() {
     }
 }
 
+/// A fact says what is, and notes what it could not see: whether that is a trouble, a check says.
+#[test]
+fn no_fact_takes_or_makes_findings() {
+    for file in files(&root().join("src/facts")) {
+        let source = fs::read_to_string(&file).unwrap();
+        let code = source.split("#[cfg(test)]\nmod tests").next().unwrap_or_default();
+        assert!(!code.contains("Findings"), "{}", file.display());
+    }
+}
+
 /// Shell and HCL are written as templates only, so that whatever comes from AWS is quoted in one
 /// place.
 #[test]

@@ -78,13 +78,14 @@ crate::check! {
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     sign_in(patient, findings)?;
-    task_access::each(
-        patient,
-        findings,
-        task_access::has_groups,
-        |balancer, opening| is_closed(patient, balancer, opening),
-        |group, balancer, opening| finding(patient, group, balancer, opening),
-    )
+    let closed =
+        task_access::closed(patient, findings, task_access::has_groups, |balancer, opening| {
+            is_closed(patient, balancer, opening)
+        })?;
+    for closed in closed.ok_or(NoAnswer::NotApplicable(task_access::NOBODY_BEHIND))? {
+        findings.add(finding(patient, closed.group, closed.balancer, &closed.ports)?);
+    }
+    Ok(())
 }
 
 /// Balancers that sign users in for the service, and may not ask the identity provider.

@@ -7,7 +7,6 @@ use std::net::IpAddr;
 
 use crate::aws::host::{self, AwsHost};
 use crate::call::Call;
-use crate::check::Findings;
 use crate::facts::inbound::inbound_rules::{self, InboundRules};
 use crate::facts::inbound::{instance, traffic, web_acl};
 use crate::facts::network::reach;
@@ -287,18 +286,13 @@ pub fn called(patient: &Patient) -> BTreeSet<String> {
 
 fn callees<'a>(patient: &Patient<'a>) -> Vec<Callee<'a>> {
     let calls = calls(patient, &mut Unseen::default());
-    Findings::default()
-        .see(calls)
-        .unwrap_or_default()
-        .into_iter()
-        .map(|(_, callee)| callee)
-        .collect()
+    Unseen::default().see(calls).unwrap_or_default().into_iter().map(|(_, callee)| callee).collect()
 }
 
 /// The NAT gateways whose addresses the collector has to ask for: a sibling's inbound rules are narrow, or a
 /// web ACL before it goes by addresses, and tasks leave by them.
 pub fn behind_narrow_doors(patient: &Patient) -> BTreeSet<String> {
-    let mut unseen = Findings::default();
+    let mut unseen = Unseen::default();
     let narrow = callees(patient).iter().any(|callee| {
         let Some(arn) = callee.balancer().map(|balancer| balancer.load_balancer_arn.as_str())
         else {
