@@ -10,7 +10,7 @@ use crate::call::Call;
 use crate::facts::inbound::inbound_rules::{self, InboundRules};
 use crate::facts::inbound::{instance, traffic, web_acl};
 use crate::facts::network::reach;
-use crate::facts::network::route::{self, Way};
+use crate::facts::network::route::{self, NextHop};
 use crate::facts::peers::callee::{self, Named};
 use crate::facts::tasks::stop;
 use crate::finding::Evidence;
@@ -105,15 +105,19 @@ struct Siblings<'a> {
 
 impl<'a> Siblings<'a> {
     fn of(patient: &Patient<'a>, findings: &mut impl See) -> Result<Siblings<'a>, Blind> {
-        let ways = traffic::ways(patient)?;
-        let ours: BTreeSet<&str> = ways.iter().map(|way| way.rule.rule_arn.as_str()).collect();
-        let takes_any_host: BTreeSet<&str> = ways
+        let forwards = traffic::forwards(patient)?;
+        let ours: BTreeSet<&str> =
+            forwards.iter().map(|forward| forward.rule.rule_arn.as_str()).collect();
+        let takes_any_host: BTreeSet<&str> = forwards
             .iter()
-            .filter(|way| way.hosts().next().is_none())
-            .map(|way| way.listener.load_balancer_arn.as_str())
+            .filter(|forward| forward.hosts().next().is_none())
+            .map(|forward| forward.listener.load_balancer_arn.as_str())
             .collect();
-        let mut own: BTreeSet<String> =
-            ways.iter().flat_map(|way| way.hosts()).map(str::to_ascii_lowercase).collect();
+        let mut own: BTreeSet<String> = forwards
+            .iter()
+            .flat_map(|forward| forward.hosts())
+            .map(str::to_ascii_lowercase)
+            .collect();
         own.extend(
             traffic::ingress_paths(patient)?
                 .into_iter()
@@ -250,7 +254,7 @@ fn ways_out(patient: &Patient) -> Result<(BTreeSet<String>, Vec<Source>), Blind>
     let (mut gateways, mut own) = (BTreeSet::new(), Vec::new());
     for (subnet, interface, of_instance) in places {
         let Some(exit) = route::out(patient, subnet, None)? else { continue };
-        if let Way::Internet(_) = exit.way {
+        if let NextHop::Internet(_) = exit.next_hop {
             own.extend(interface.and_then(|interface| {
                 let text = interface.public_ip.as_deref()?;
                 let evidence = Evidence::new(
