@@ -70,6 +70,11 @@ pub mod id {
         format!("{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/{name}")
     }
 
+    /// A secret of Secrets Manager.
+    pub fn secret(name: &str) -> String {
+        format!("arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:{name}-AbCdEf")
+    }
+
     /// A task id, from one digit.
     pub fn task(digit: u8) -> String {
         char::from(b'0' + digit % 10).to_string().repeat(32)
@@ -258,6 +263,10 @@ fn service(plan: &Plan) -> Snapshot {
                     hosts: Vec::new(),
                 }],
                 secrets: vec!["DATABASE_PASSWORD".into()],
+                injected_secrets: vec![InjectedSecret {
+                    name: "DATABASE_PASSWORD".into(),
+                    value_from: id::secret(&format!("{name}-db")),
+                }],
                 log_driver: Some("awslogs".into()),
                 awslogs_group: Some(plan.log_group.into()),
                 awslogs_region: Some(REGION.into()),

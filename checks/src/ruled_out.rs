@@ -53,13 +53,14 @@ fn requests_arrive(patient: &Patient) -> Result<bool, Blind> {
 }
 
 fn comes_by_tls_for_one_host(patient: &Patient) -> Result<bool, Blind> {
-    let ways = traffic::ways(patient)?;
-    let mut hosts: Vec<&str> = ways.iter().flat_map(|way| way.hosts()).collect();
+    let forwards = traffic::forwards(patient)?;
+    let mut hosts: Vec<&str> = forwards.iter().flat_map(|forward| forward.hosts()).collect();
     hosts.sort_unstable();
     hosts.dedup();
-    let is_tls =
-        |way: &traffic::Way| matches!(way.listener.protocol.as_deref(), Some("HTTPS" | "TLS"));
-    Ok(hosts.len() <= 1 && ways.iter().all(is_tls))
+    let is_tls = |forward: &traffic::Forward| {
+        matches!(forward.listener.protocol.as_deref(), Some("HTTPS" | "TLS"))
+    };
+    Ok(hosts.len() <= 1 && forwards.iter().all(is_tls))
 }
 
 #[cfg(test)]

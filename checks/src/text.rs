@@ -1,6 +1,7 @@
 //! Words and patterns: lists, counts and plurals as sentences have them, and texts of AWS's or of a
 //! log taken as numbers. What AWS's texts mean is for `aws`.
 
+use std::fmt::Display;
 use std::str::FromStr;
 
 use regex::Regex;
@@ -69,7 +70,31 @@ pub fn and_more(items: impl IntoIterator<Item = impl ToString>, most: usize) -> 
     and_list(items)
 }
 
-/// `1 target`, `2 targets`.
-pub fn count(number: usize, noun: &str) -> String {
-    if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") }
+/// `1 target`, `2 targets`; for nouns that take an `s`.
+pub fn count<N: Copy + PartialEq + From<u8> + Display>(number: N, noun: &str) -> String {
+    format!("{number} {noun}{}", plural(number, "", "s"))
+}
+
+/// The word, or words, of one thing or of several: `is` and `are`, `subnet` and `subnets`.
+pub fn plural<N: PartialEq + From<u8>, W>(number: N, one: W, several: W) -> W {
+    if number == 1.into() { one } else { several }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_one_is_one() {
+        let words = |number: i32| plural(number, "is", "are");
+        assert_eq!([0, 1, 2, 11].map(words), ["are", "is", "are", "are"]);
+        let counted = |number: usize| count(number, "old task");
+        assert_eq!([0, 1, 2].map(counted), ["0 old tasks", "1 old task", "2 old tasks"]);
+    }
+
+    #[test]
+    fn a_clause_becomes_a_sentence_whatever_its_first_letter_is() {
+        assert_eq!(capitalised("élan and IAM"), "Élan and IAM");
+        assert_eq!(capitalised(""), "");
+    }
 }

@@ -1,5 +1,6 @@
 //! The layers of the crate, as the folders have them: which may use which. The picture of them in
-//! `docs/architecture.md` is compared with the imports of the code, so it cannot go stale.
+//! `docs/architecture.md` is compared with the imports of the code, so it cannot go stale. And what
+//! is written at one place only, as far as the sources tell: commands, HCL, plurals.
 
 #![cfg(test)]
 #![expect(clippy::disallowed_methods, reason = "it reads the sources")]
@@ -7,6 +8,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
+
+use regex::Regex;
 
 /// The folders that are layers; all other modules are the engine.
 const FOLDERS: [&str; 6] = ["aws", "baseline", "catalog", "facts", "snapshot", "views"];
@@ -128,6 +131,16 @@ fn groups_of_checks_do_not_use_each_other() {
     }
 }
 
+/// A fact says what is, and notes what it could not see: whether that is a trouble, a check says.
+#[test]
+fn no_fact_takes_or_makes_findings() {
+    for file in files(&root().join("src/facts")) {
+        let source = fs::read_to_string(&file).unwrap();
+        let code = source.split("#[cfg(test)]\nmod tests").next().unwrap_or_default();
+        assert!(!code.contains("Findings"), "{}", file.display());
+    }
+}
+
 /// Shell and HCL are written as templates only, so that whatever comes from AWS is quoted in one
 /// place.
 #[test]
@@ -141,6 +154,31 @@ fn nobody_writes_shell_or_hcl_as_text() {
             let place = format!("{}:{}: {line}", file.display(), number + 1);
             assert!(line.starts_with("//") || !line.contains("\"aws "), "{place}");
             assert!(!(line.contains("format!(") && line.contains("resource \\\"aws_")), "{place}");
+        }
+    }
+}
+
+/// Plurals and capitals are made by `text`. A pattern finds the usual ways to make them by hand: a
+/// choice between two words by whether it is one, a sentence of its own for one, an `s` behind a
+/// value, and a first letter in upper case.
+#[test]
+fn nobody_makes_a_plural_or_a_capital_by_hand() {
+    let by_hand = [
+        r#"(?:== 1|!= 1|> 1|< 2)\s*\{\s*\(?"\w[^"]{0,24}"(?:,\s*"[^"]*")*\)?\s*\}\s*else"#,
+        r#"\b1(?: =>|\s*\{)\s*"1 "#,
+        r"\{\w*\}s\b",
+        r"char::to_(?:ascii_)?uppercase",
+    ]
+    .map(|pattern| Regex::new(pattern).unwrap());
+    let (checks, program) = (root().join("src"), root().join("../src"));
+    for file in files(&checks).into_iter().chain(files(&program)) {
+        if file == checks.join("text.rs") {
+            continue;
+        }
+        let source = fs::read_to_string(&file).unwrap();
+        for found in by_hand.iter().filter_map(|pattern| pattern.find(&source)) {
+            let line = source[..found.start()].lines().count();
+            panic!("{}:{line}: {:?}; text.rs has `plural`", file.display(), found.as_str());
         }
     }
 }

@@ -19,7 +19,7 @@ use checks::aws::url::Url;
 use checks::patient::{Intent, Patient};
 use checks::seen::Seen;
 use checks::snapshot::{LoadBalancer, Probe, ProbeAnswer, ProbeFailure, Snapshot};
-use checks::text::{and_list, and_more};
+use checks::text::{and_list, and_more, plural};
 use checks::views::request_path::{self, HopKind};
 use futures::future::join;
 use tokio::time::Instant;
@@ -195,7 +195,7 @@ fn elsewhere(probe: &Probe, url: &Url, balancer: &Own) -> String {
     } else {
         "whose own name resolves to"
     };
-    let no_address = if probe.addresses.len() == 1 { "is no address" } else { "are no addresses" };
+    let no_address = plural(probe.addresses.len(), "is no address", "are no addresses");
     let why = if url.host.eq_ignore_ascii_case(dns_name) {
         "It is the balancer's own name, so whoever resolves names here says something else than AWS"
             .to_owned()

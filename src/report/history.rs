@@ -9,7 +9,7 @@ use checks::facts::deployment::rollout::Strategy;
 use checks::patient::Patient;
 use checks::seen::Unseen;
 use checks::snapshot::Snapshot;
-use checks::views::diff::{self, Area, Change, NoVersion, Trouble, Version};
+use checks::views::diff::{self, Area, Change, ComparedVersion, NoVersion, Trouble};
 use checks::views::digests::{self, Compared};
 use checks::views::progress::{self, Side};
 use checks::views::timeline::{self, Entry, Source};
@@ -329,7 +329,7 @@ impl ChangesReport {
     }
 }
 
-fn version(version: &Version, other: &Version) -> VersionReport {
+fn version(version: &ComparedVersion, other: &ComparedVersion) -> VersionReport {
     let definition = version.definition.map(|definition| definition.task_definition_arn.as_str());
     VersionReport {
         name: plain(&version.name_beside(other)),

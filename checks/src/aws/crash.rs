@@ -19,8 +19,10 @@ pub enum CrashKind {
     OutOfMemory,
     /// AWS refused the app something, or it has no credentials: a matter of the task role.
     AwsDenied,
-    /// A database or cache refused the user or the password, or does not know what it asked for.
+    /// A database or cache refused the user, or does not know what it asked for.
     Login,
+    /// A database or cache refused the password.
+    Password,
     Schema,
     Exhausted,
     Dns,
@@ -68,7 +70,7 @@ impl CrashKind {
             CrashKind::AwsDenied => {
                 "Give the task role (not the execution role) what the log names, and deploy again."
             }
-            CrashKind::Login => {
+            CrashKind::Login | CrashKind::Password => {
                 "Compare user, password and names with those in the secret that the task gets; it may have been rotated."
             }
             CrashKind::Schema => {
@@ -168,6 +170,12 @@ pub fn read(lines: &[LogLine]) -> Option<Crash<'_>> {
         decisive.pop();
     }
     decisive.pop().map(|(_, crash)| crash)
+}
+
+/// Everything in a log that says what goes wrong, oldest first, also where the container goes on.
+pub fn all(lines: &[LogLine]) -> impl Iterator<Item = Crash<'_>> {
+    let spoken = lines.iter().flat_map(|line| line.message.lines().map(move |text| (line, text)));
+    spoken.filter_map(|(line, text)| one(line, text.trim()))
 }
 
 /// What Python writes between an exception and the one that followed from it.

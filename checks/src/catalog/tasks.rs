@@ -4,6 +4,7 @@ use crate::check::Check;
 
 mod agent_disconnected;
 mod capacity_provider_empty;
+mod common;
 mod compute_incompatible;
 mod container_cannot_start;
 mod container_health_check_failing;

@@ -45,6 +45,8 @@ pub struct ContainerDefinition {
     pub environment: Vec<EnvironmentVariable>,
     /// Names of variables that come from a secret; their values are never read.
     pub secrets: Vec<String>,
+    /// Those of them that come from Secrets Manager.
+    pub injected_secrets: Vec<InjectedSecret>,
     /// None where the container has no log configuration.
     pub log_driver: Option<String>,
     /// `fluentbit` or `fluentd`, where the container is the router of the others' logs.
@@ -83,6 +85,15 @@ pub struct PortMapping {
 pub struct EnvironmentVariable {
     pub name: String,
     pub hosts: Vec<String>,
+}
+
+/// A variable that comes from Secrets Manager: its name, and where ECS takes its value from.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct InjectedSecret {
+    pub name: String,
+    /// The ARN of the secret; behind it may stand a JSON key, a version stage and a version id.
+    pub value_from: String,
 }
 
 /// The words of a command, which may be secret: how many they are, and four digits by which most

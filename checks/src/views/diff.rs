@@ -18,10 +18,11 @@ use crate::seen::{Blind, See};
 use crate::snapshot::{
     Arguments, ContainerDefinition, Revision, ServiceDeployment, TaskDefinition,
 };
+use crate::text::count;
 
-/// One version: a service revision, a task definition, or both.
+/// One of two versions that are compared: a service revision, a task definition, or both.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Version<'a> {
+pub struct ComparedVersion<'a> {
     pub revision: Option<&'a Revision>,
     pub definition: Option<&'a TaskDefinition>,
 }
@@ -45,19 +46,19 @@ impl From<Blind> for NoVersion {
     }
 }
 
-impl<'a> Version<'a> {
+impl<'a> ComparedVersion<'a> {
     /// A service revision with its task definition.
     pub fn of_revision(
         patient: &Patient<'a>,
         arn: &str,
         unseen: &mut Unseen,
-    ) -> Option<Version<'a>> {
+    ) -> Option<ComparedVersion<'a>> {
         let revision = unseen.see(patient.revision(arn)).flatten()?;
         let definition = revision
             .task_definition
             .as_deref()
             .and_then(|arn| unseen.see(patient.task_definition(arn)).flatten());
-        Some(Version { revision: Some(revision), definition })
+        Some(ComparedVersion { revision: Some(revision), definition })
     }
 
     /// `api:13`, the name that people know; without a task definition the id of the service
@@ -76,7 +77,7 @@ impl<'a> Version<'a> {
 
     /// The name of one of two versions. A forced deployment has a revision of its own, but no task
     /// definition.
-    pub fn name_beside(&self, other: &Version) -> String {
+    pub fn name_beside(&self, other: &ComparedVersion) -> String {
         match self.revision {
             Some(revision) if self.name() == other.name() => {
                 format!(
@@ -97,7 +98,7 @@ pub fn find<'a>(
     patient: &Patient<'a>,
     wanted: &str,
     unseen: &mut Unseen,
-) -> Result<Version<'a>, NoVersion> {
+) -> Result<ComparedVersion<'a>, NoVersion> {
     let revisions = unseen.see(patient.revisions()).unwrap_or_default();
     let definitions = unseen.see(patient.task_definitions()).unwrap_or_default();
     let named = |revision: &&&Revision| {
@@ -105,7 +106,7 @@ pub fn find<'a>(
             || rollout::short(&revision.service_revision_arn) == wanted
     };
     if let Some(revision) = revisions.iter().find(named) {
-        return Version::of_revision(patient, &revision.service_revision_arn, unseen)
+        return ComparedVersion::of_revision(patient, &revision.service_revision_arn, unseen)
             .ok_or(NoVersion::NothingToCompare);
     }
     let own = families(patient, &revisions);
@@ -126,11 +127,11 @@ pub fn find<'a>(
         )
     });
     if let Some(revision) = of_revisions.max_by_key(|revision| revision.created_at) {
-        return Version::of_revision(patient, &revision.service_revision_arn, unseen)
+        return ComparedVersion::of_revision(patient, &revision.service_revision_arn, unseen)
             .ok_or(NoVersion::NothingToCompare);
     }
     match definitions.iter().copied().find(|definition| meant(definition)) {
-        Some(definition) => Ok(Version { revision: None, definition: Some(definition) }),
+        Some(definition) => Ok(ComparedVersion { revision: None, definition: Some(definition) }),
         None => Err(NoVersion::Unknown {
             wanted: wanted.to_owned(),
             known: names(&revisions, &definitions, &own),
@@ -175,7 +176,7 @@ pub fn pair<'a>(
     from: Option<&str>,
     to: Option<&str>,
     unseen: &mut Unseen,
-) -> Result<(Version<'a>, Version<'a>), NoVersion> {
+) -> Result<(ComparedVersion<'a>, ComparedVersion<'a>), NoVersion> {
     let to = match to {
         Some(name) => find(patient, name, unseen)?,
         None => collected(patient, newest(patient)?, unseen)?,
@@ -198,7 +199,7 @@ fn newest<'a>(patient: &Patient<'a>) -> Result<&'a str, NoVersion> {
 }
 
 /// Whether this is the version that the newest deployment brings.
-pub fn is_newest(patient: &Patient, version: &Version, unseen: &mut Unseen) -> bool {
+pub fn is_newest(patient: &Patient, version: &ComparedVersion, unseen: &mut Unseen) -> bool {
     let newest = unseen
         .see(rollout::newest(patient))
         .flatten()
@@ -212,9 +213,9 @@ fn collected<'a>(
     patient: &Patient<'a>,
     arn: &str,
     unseen: &mut Unseen,
-) -> Result<Version<'a>, NoVersion> {
+) -> Result<ComparedVersion<'a>, NoVersion> {
     patient.revision(arn)?.ok_or(NoVersion::NothingToCompare)?;
-    Version::of_revision(patient, arn, unseen).ok_or(NoVersion::NothingToCompare)
+    ComparedVersion::of_revision(patient, arn, unseen).ok_or(NoVersion::NothingToCompare)
 }
 
 /// What ECS went back to; if it did not, what the last deployment before that succeeded brought, or
@@ -431,7 +432,7 @@ pub struct Change {
 }
 
 /// Everything that differs between two versions, what the trouble is likely about first.
-pub fn compare(from: &Version, to: &Version, trouble: Trouble) -> Vec<Change> {
+pub fn compare(from: &ComparedVersion, to: &ComparedVersion, trouble: Trouble) -> Vec<Change> {
     let mut changes = Changes::default();
     if let (Some(from), Some(to)) = (from.definition, to.definition) {
         changes.definitions(from, to);
@@ -654,7 +655,7 @@ impl Changes {
     }
 
     /// Images by spelling and pinned digest: one tag may be two images, and two tags may be one.
-    fn images(&mut self, from: &Version, to: &Version) {
+    fn images(&mut self, from: &ComparedVersion, to: &ComparedVersion) {
         for name in containers(from).intersection(&containers(to)) {
             let ((before, old), (after, new)) = (image_of(from, name), image_of(to, name));
             let text = |spelled: Option<&str>, digest: Option<&str>| match (
@@ -779,11 +780,10 @@ fn both<'a>(
 }
 
 fn arguments_words(arguments: &Arguments) -> String {
-    let words = if arguments.count == 1 { "word" } else { "words" };
-    format!("{} {words}, fingerprint {}", arguments.count, arguments.fingerprint)
+    format!("{}, fingerprint {}", count(arguments.count, "word"), arguments.fingerprint)
 }
 
-fn containers<'a>(version: &Version<'a>) -> BTreeSet<&'a str> {
+fn containers<'a>(version: &ComparedVersion<'a>) -> BTreeSet<&'a str> {
     let defined = version
         .definition
         .into_iter()
@@ -798,7 +798,10 @@ fn containers<'a>(version: &Version<'a>) -> BTreeSet<&'a str> {
 }
 
 /// A container's image as it is spelled, and the digest that ECS pinned.
-fn image_of<'a>(version: &Version<'a>, container: &str) -> (Option<&'a str>, Option<&'a str>) {
+fn image_of<'a>(
+    version: &ComparedVersion<'a>,
+    container: &str,
+) -> (Option<&'a str>, Option<&'a str>) {
     let defined = version
         .definition
         .into_iter()

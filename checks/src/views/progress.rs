@@ -104,8 +104,8 @@ pub fn read<'a>(patient: &Patient<'a>, unseen: &mut Unseen) -> Option<Progress<'
     let brings = unseen.see(rollout::brings(patient, deployment)).flatten().map(rollout::short);
     let is_under_way = rollout::is_under_way(deployment);
     let stage_began = rollout::stage_began(deployment);
-    let ways = unseen.see(traffic::ways(patient)).unwrap_or_default();
-    let sides = sides(patient, deployment, &ways, unseen);
+    let forwards = unseen.see(traffic::forwards(patient)).unwrap_or_default();
+    let sides = sides(patient, deployment, &forwards, unseen);
     let waits_for = is_under_way.then(|| waits_for(patient, deployment)).flatten();
     Some(Progress {
         brings,
@@ -128,7 +128,7 @@ pub fn read<'a>(patient: &Patient<'a>, unseen: &mut Unseen) -> Option<Progress<'
 fn sides<'a>(
     patient: &Patient<'a>,
     deployment: &'a ServiceDeployment,
-    ways: &[traffic::Way<'a>],
+    forwards: &[traffic::Forward<'a>],
     unseen: &mut Unseen,
 ) -> Vec<Side<'a>> {
     let new = deployment.target_service_revision.iter().map(|summary| (true, summary));
@@ -140,7 +140,8 @@ fn sides<'a>(
             .flat_map(|one| &one.resolved_load_balancers)
             .filter_map(|one| one.target_group_arn.as_deref())
             .collect();
-        let shares = ways.iter().filter(|way| way.managed).flat_map(|way| &way.shares);
+        let shares =
+            forwards.iter().filter(|forward| forward.managed).flat_map(|forward| &forward.shares);
         Side {
             is_new,
             revision: &summary.arn,

@@ -69,14 +69,14 @@ pub fn questions(patient: &Patient, unseen: &mut Unseen) -> Vec<Question> {
         .collect();
     questions.extend(families.iter().map(|family| by_events(family, &["RegisterTaskDefinition"])));
 
-    let ways = unseen.see(traffic::ways(patient)).unwrap_or_default();
-    let rules: BTreeSet<&str> = ways
+    let forwards = unseen.see(traffic::forwards(patient)).unwrap_or_default();
+    let rules: BTreeSet<&str> = forwards
         .iter()
-        .map(|way| {
-            if way.rule.is_default {
-                way.listener.listener_arn.as_str()
+        .map(|forward| {
+            if forward.rule.is_default {
+                forward.listener.listener_arn.as_str()
             } else {
-                way.rule.rule_arn.as_str()
+                forward.rule.rule_arn.as_str()
             }
         })
         .collect();
@@ -160,9 +160,9 @@ impl Deed<'_> {
 pub fn read<'a>(patient: &Patient<'a>, unseen: &mut Unseen) -> Option<Vec<Deed<'a>>> {
     let trail = patient.trail()?;
     let mut deeds: Vec<Deed> = Vec::new();
-    let ways = unseen.see(traffic::ways(patient)).unwrap_or_default();
+    let forwards = unseen.see(traffic::forwards(patient)).unwrap_or_default();
     for question in questions(patient, &mut Unseen::default()) {
-        let on = name(patient, &ways, &question.resource);
+        let on = name(patient, &forwards, &question.resource);
         for event in unseen.see(patient.trail_events(&question.resource)).unwrap_or_default() {
             let Some(at) = event.event_time.filter(|at| *at >= trail.since && !is_routine(event))
             else {
@@ -211,20 +211,20 @@ fn who(event: &TrailEvent) -> String {
 }
 
 /// The name by which a user knows a resource.
-fn name(patient: &Patient, ways: &[traffic::Way], resource: &str) -> String {
+fn name(patient: &Patient, forwards: &[traffic::Forward], resource: &str) -> String {
     match resource.splitn(6, ':').nth(5).map(|path| path.split_once('/').unwrap_or((path, path))) {
         Some(("service", _)) => format!("service {}", last(resource)),
         Some(("task-definition", family)) => format!("task definition {family}"),
         Some(("targetgroup", _)) => format!("target group {}", traffic::group_name(resource)),
         Some(("loadbalancer", _)) => format!("load balancer {}", traffic::balancer_name(resource)),
         Some((kind @ ("listener-rule" | "listener"), _)) => {
-            let way = ways.iter().find(|way| {
-                way.rule.rule_arn == resource
-                    || (way.rule.is_default && way.listener.listener_arn == resource)
+            let forward = forwards.iter().find(|forward| {
+                forward.rule.rule_arn == resource
+                    || (forward.rule.is_default && forward.listener.listener_arn == resource)
             });
-            way.map_or_else(
+            forward.map_or_else(
                 || format!("{kind} {}", last(resource)),
-                |way| format!("the rule of {}", way.name()),
+                |forward| format!("the rule of {}", forward.name()),
             )
         }
         Some((kind, rest)) => format!("{kind} {}", last(rest)),

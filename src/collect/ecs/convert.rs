@@ -11,8 +11,8 @@ use checks::snapshot::peers::{
 use checks::snapshot::service::{self, NetworkConfiguration, VpcLatticeConfiguration};
 use checks::snapshot::{
     Container, ContainerDefinition, Deployment, EnvironmentVariable, ExpressService, HealthCheck,
-    ManagedResource, ManagedTargetGroup, PortMapping, Revision, RevisionSummary, Service,
-    ServiceDeployment, ServiceEvent, ServiceLoadBalancer, Task, TaskDefinition,
+    InjectedSecret, ManagedResource, ManagedTargetGroup, PortMapping, Revision, RevisionSummary,
+    Service, ServiceDeployment, ServiceEvent, ServiceLoadBalancer, Task, TaskDefinition,
 };
 
 use super::instances;
@@ -617,6 +617,13 @@ pub fn task_definition(from: types::TaskDefinition) -> TaskDefinition {
     }
 }
 
+/// Names and paths of parameters stay where they are: only of secrets there is more to ask.
+fn injected_secret(from: &types::Secret) -> Option<InjectedSecret> {
+    from.value_from
+        .contains(":secretsmanager:")
+        .then(|| InjectedSecret { name: from.name.clone(), value_from: from.value_from.clone() })
+}
+
 fn container_definition(from: types::ContainerDefinition) -> ContainerDefinition {
     let log = from.log_configuration;
     let option = |name: &str| log.as_ref().and_then(|log| log.options.as_ref()?.get(name).cloned());
@@ -627,6 +634,7 @@ fn container_definition(from: types::ContainerDefinition) -> ContainerDefinition
         ),
         name: variable.name.unwrap_or_default(),
     };
+    let secrets = from.secrets.unwrap_or_default();
     let port = |mapping: types::PortMapping| PortMapping {
         name: mapping.name,
         container_port: mapping.container_port,
@@ -639,7 +647,8 @@ fn container_definition(from: types::ContainerDefinition) -> ContainerDefinition
         essential: from.essential.unwrap_or(true),
         port_mappings: from.port_mappings.unwrap_or_default().into_iter().map(port).collect(),
         environment: from.environment.unwrap_or_default().into_iter().map(environment).collect(),
-        secrets: from.secrets.unwrap_or_default().into_iter().map(|secret| secret.name).collect(),
+        injected_secrets: secrets.iter().filter_map(injected_secret).collect(),
+        secrets: secrets.into_iter().map(|secret| secret.name).collect(),
         awslogs_group: option("awslogs-group"),
         awslogs_region: option("awslogs-region"),
         awslogs_stream_prefix: option("awslogs-stream-prefix"),

@@ -10,7 +10,7 @@ use checks::call::Call;
 use checks::diagnosis::Standing;
 use checks::exam::Ended;
 use checks::seen::Blindness;
-use checks::text::and_list;
+use checks::text::{and_list, count};
 use comfy_table::{ContentArrangement, Table, presets};
 
 use super::{BOLD, CODE, DIM, Text, chain, colour, fact, verdict_style};
@@ -240,14 +240,13 @@ impl Text {
             .map(|(group, count)| format!("{group} {count}"))
             .collect();
         self.heading(out, "Ruled out")?;
-        let checks = if service.ruled_out.len() == 1 { "check" } else { "checks" };
         self.paragraph(
             out,
             "",
             DIM,
             &format!(
-                "{} {checks}, by group: {}. `--output json` names them.",
-                service.ruled_out.len(),
+                "{}, by group: {}. `--output json` names them.",
+                count(service.ruled_out.len(), "check"),
                 groups.join(", ")
             ),
         )

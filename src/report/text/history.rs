@@ -9,6 +9,7 @@ use checks::aws::image;
 use checks::aws::time;
 use checks::facts::deployment::rollout::Strategy;
 use checks::facts::inbound::traffic;
+use checks::text::count;
 use comfy_table::{ContentArrangement, Table, presets};
 use jiff::{SignedDuration, Timestamp};
 
@@ -255,10 +256,11 @@ impl Text {
         self.heading(out, "The last hour")?;
         let earlier = timeline.entries.len().saturating_sub(LINES);
         if earlier > 0 {
-            let noun = if earlier == 1 { "line" } else { "lines" };
             let rest = format!(
-                "{earlier} {noun} before: `ecs-doctor timeline {}/{}` has all.",
-                service.cluster, service.service
+                "{} before: `ecs-doctor timeline {}/{}` has all.",
+                count(earlier, "line"),
+                service.cluster,
+                service.service
             );
             self.paragraph(out, "", DIM, &rest)?;
         }

@@ -6,7 +6,7 @@ use jiff::SignedDuration;
 use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
 use crate::facts::deployment::rollout;
-use crate::facts::inbound::traffic::{self, Dead, GroupState, Way};
+use crate::facts::inbound::traffic::{self, Dead, Forward, GroupState};
 use crate::facts::tasks::metric;
 use crate::finding::{Finding, Kind, Remedy, Subject};
 use crate::patient::Patient;
@@ -70,14 +70,14 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     if rollout::just_began(patient) {
         return Ok(());
     }
-    for way in traffic::ways(patient)?.iter().filter(|way| way.is_http()) {
+    for forward in traffic::forwards(patient)?.iter().filter(|forward| forward.is_http()) {
         let mut dead = Vec::new();
-        for share in way.live() {
+        for share in forward.live() {
             dead.extend(findings.see(Dead::of(patient, share)).flatten());
         }
         if !dead.is_empty() {
-            let counted = findings.see(counted(patient, way)).flatten();
-            findings.add(finding(patient, way, &dead, counted));
+            let counted = findings.see(counted(patient, forward)).flatten();
+            findings.add(finding(patient, forward, &dead, counted));
         }
     }
     Ok(())
@@ -85,17 +85,17 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
 
 const SPAN: SignedDuration = SignedDuration::from_mins(15);
 
-fn counted(patient: &Patient, way: &Way) -> Result<Option<metric::Recent>, Blind> {
-    metric::recent(patient, Metric::Elb503, &way.listener.load_balancer_arn, SPAN)
+fn counted(patient: &Patient, forward: &Forward) -> Result<Option<metric::Recent>, Blind> {
+    metric::recent(patient, Metric::Elb503, &forward.listener.load_balancer_arn, SPAN)
 }
 
 fn finding(
     patient: &Patient,
-    way: &Way,
+    forward: &Forward,
     dead: &[Dead],
     counted: Option<metric::Recent>,
 ) -> Finding {
-    let balancer = traffic::balancer_name(&way.listener.load_balancer_arn);
+    let balancer = traffic::balancer_name(&forward.listener.load_balancer_arn);
     let likely =
         if dead.iter().any(|dead| dead.state == GroupState::Draining) { "likely " } else { "" };
     let percent: f64 = dead.iter().map(|dead| dead.share.percent).sum();
@@ -107,26 +107,26 @@ fn finding(
     let why: Vec<String> = dead.iter().map(Dead::words).collect();
     let claim = format!(
         "load balancer {balancer} {likely}answers 503 by itself to {part} for {}: {}",
-        way.name(),
+        forward.name(),
         why.join("; ")
     );
     let told = counted.as_ref().map_or_else(String::new, |counted| {
         format!("It counts {:.0} such answers in 15 min, for all services behind it.", counted.sum)
     });
     let mut remedy = Remedy::new("Mend what keeps targets out of the group; the balancer stops to answer 503 with the first registered target.")
-        .cli(patient.see(Call::DescribeRules, &way.rule.rule_arn));
+        .cli(patient.see(Call::DescribeRules, &forward.rule.rule_arn));
     for Dead { share, .. } in dead {
         remedy = remedy.cli(patient.see(Call::DescribeTargetHealth, share.group));
     }
-    let [weight, state] = dead[0].evidence(way.rule);
-    Subject::new(Kind::ListenerRule, &way.rule.rule_arn)
+    let [weight, state] = dead[0].evidence(forward.rule);
+    Subject::new(Kind::ListenerRule, &forward.rule.rule_arn)
         .sick(claim, state)
         .detail(told)
         .because(weight)
-        .because_all(dead.iter().skip(1).flat_map(|dead| dead.evidence(way.rule)))
+        .because_all(dead.iter().skip(1).flat_map(|dead| dead.evidence(forward.rule)))
         .because_all(counted.map(|counted| counted.evidence))
         .mend(remedy)
-        .concerns(Kind::ListenerRule, &way.rule.rule_arn)
+        .concerns(Kind::ListenerRule, &forward.rule.rule_arn)
         .concerns_all(Kind::TargetGroup, dead.iter().map(|dead| dead.share.group))
 }
 

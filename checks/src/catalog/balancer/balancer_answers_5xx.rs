@@ -9,7 +9,7 @@ use crate::call::Call;
 use crate::catalog::balancer::common::balancer_errors;
 use crate::check::{Findings, NoAnswer};
 use crate::facts::inbound::answers::{self, Lasting, Minute};
-use crate::facts::inbound::traffic::{self, Way};
+use crate::facts::inbound::traffic::{self, Forward};
 use crate::finding::{Evidence, Finding, Kind, Remedy, Subject};
 use crate::patient::Patient;
 use crate::seen::Blind;
@@ -68,16 +68,16 @@ crate::check! {
 }
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
-    let ways = traffic::ways(patient)?;
-    let mut balancers: BTreeMap<&str, Vec<&Way>> = BTreeMap::new();
-    for way in ways.iter().filter(|way| way.is_http()) {
-        balancers.entry(&way.listener.load_balancer_arn).or_default().push(way);
+    let forwards = traffic::forwards(patient)?;
+    let mut balancers: BTreeMap<&str, Vec<&Forward>> = BTreeMap::new();
+    for forward in forwards.iter().filter(|forward| forward.is_http()) {
+        balancers.entry(&forward.listener.load_balancer_arn).or_default().push(forward);
     }
-    for (balancer, ways) in balancers {
+    for (balancer, forwards) in balancers {
         let minutes = minutes(patient, balancer)?;
         let Some(lasting) = answers::lasting(&minutes, patient.now()) else { continue };
-        if lasting.is_trouble() && are_own(patient, balancer, &ways)? {
-            findings.add(finding(patient, balancer, &ways, &lasting));
+        if lasting.is_trouble() && are_own(patient, balancer, &forwards)? {
+            findings.add(finding(patient, balancer, &forwards, &lasting));
         }
     }
     Ok(())
@@ -132,11 +132,12 @@ fn answers_5xx_on_purpose(patient: &Patient, balancer: &str) -> Result<bool, Bli
 
 /// Whether they are this service's: it has the balancer for itself, or only its own rules sign
 /// users in.
-fn are_own(patient: &Patient, balancer: &str, ways: &[&Way]) -> Result<bool, Blind> {
+fn are_own(patient: &Patient, balancer: &str, forwards: &[&Forward]) -> Result<bool, Blind> {
     if balancer_errors::serves_nobody_else(patient, balancer)? {
         return Ok(true);
     }
-    let own: BTreeSet<&str> = ways.iter().map(|way| way.rule.rule_arn.as_str()).collect();
+    let own: BTreeSet<&str> =
+        forwards.iter().map(|forward| forward.rule.rule_arn.as_str()).collect();
     let mut signing = BTreeSet::new();
     for listener in patient.listeners(balancer)? {
         let rules = patient.rules(&listener.listener_arn)?.iter();
@@ -146,7 +147,7 @@ fn are_own(patient: &Patient, balancer: &str, ways: &[&Way]) -> Result<bool, Bli
     Ok(!signing.is_empty() && signing.is_subset(&own))
 }
 
-fn finding(patient: &Patient, balancer: &str, ways: &[&Way], lasting: &Lasting) -> Finding {
+fn finding(patient: &Patient, balancer: &str, forwards: &[&Forward], lasting: &Lasting) -> Finding {
     let (at, peak) = lasting.peak;
     let claim = format!(
         "load balancer {} answered {} by itself with 5xx, none of them 502, 503 or 504, {}",
@@ -154,7 +155,7 @@ fn finding(patient: &Patient, balancer: &str, ways: &[&Way], lasting: &Lasting) 
         lasting.words(),
         lasting.span(patient.now())
     );
-    let signs_in = ways.iter().flat_map(|way| &way.rule.actions).any(traffic::signs_in);
+    let signs_in = forwards.iter().flat_map(|forward| &forward.rule.actions).any(traffic::signs_in);
     let why = if signs_in {
         "It signs users in before it forwards: likely it cannot reach the identity provider (500), or that answers with an error (561)."
     } else {

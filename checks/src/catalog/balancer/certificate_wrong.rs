@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use crate::aws::{host, time};
 use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
-use crate::facts::inbound::traffic::{self, Way};
+use crate::facts::inbound::traffic::{self, Forward};
 use crate::finding::{Evidence, Finding, Kind, Remedy, Subject};
 use crate::patient::Patient;
 use crate::seen::Blind;
@@ -68,14 +68,14 @@ crate::check! {
 }
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
-    let ways = traffic::ways(patient)?;
-    let mut secure: Vec<&Way> = ways
+    let forwards = traffic::forwards(patient)?;
+    let mut secure: Vec<&Forward> = forwards
         .iter()
-        .filter(|way| matches!(way.listener.protocol.as_deref(), Some("HTTPS" | "TLS")))
+        .filter(|forward| matches!(forward.listener.protocol.as_deref(), Some("HTTPS" | "TLS")))
         .collect();
     secure.sort_by(|a, b| a.listener.listener_arn.cmp(&b.listener.listener_arn));
-    for ways in secure.chunk_by(|a, b| a.listener.listener_arn == b.listener.listener_arn) {
-        let listener = ways[0].listener;
+    for forwards in secure.chunk_by(|a, b| a.listener.listener_arn == b.listener.listener_arn) {
+        let listener = forwards[0].listener;
         let Some(certificates) = findings.see(certificates(patient, listener)) else { continue };
         let Some(certificates) = certificates else { continue };
         let expired: Vec<&Certificate> =
@@ -87,7 +87,8 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
             findings.add(all_expired(patient, listener, &expired));
             continue;
         }
-        let hosts = ways.iter().flat_map(|way| way.hosts()).filter(|host| host::is_name(host));
+        let hosts =
+            forwards.iter().flat_map(|forward| forward.hosts()).filter(|host| host::is_name(host));
         let is_good = |host: &str, of: &[&Certificate]| of.iter().any(|one| covers(one, host));
         let valid: Vec<&Certificate> =
             certificates.iter().copied().filter(|one| !expired.contains(one)).collect();

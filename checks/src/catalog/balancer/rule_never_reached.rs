@@ -5,7 +5,7 @@
 use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
 use crate::facts::inbound::request;
-use crate::facts::inbound::traffic::{self, Way};
+use crate::facts::inbound::traffic::{self, Forward};
 use crate::finding::{Evidence, Finding, Kind, Remedy, Subject};
 use crate::patient::Patient;
 use crate::snapshot::Rule;
@@ -62,12 +62,12 @@ crate::check! {
 }
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
-    for way in traffic::ways(patient)?.iter().filter(|way| way.is_http()) {
-        let rules = patient.rules(&way.listener.listener_arn)?;
-        if let Some((first, code)) =
-            request::taken_before(rules, way.rule).and_then(|first| Some((first, error(first)?)))
+    for forward in traffic::forwards(patient)?.iter().filter(|forward| forward.is_http()) {
+        let rules = patient.rules(&forward.listener.listener_arn)?;
+        if let Some((first, code)) = request::taken_before(rules, forward.rule)
+            .and_then(|first| Some((first, error(first)?)))
         {
-            findings.add(finding(way, first, code));
+            findings.add(finding(forward, first, code));
         }
     }
     Ok(())
@@ -79,16 +79,16 @@ fn error(rule: &Rule) -> Option<&str> {
     fixed.status_code.as_deref().filter(|code| parsed::<u16>(code).is_some_and(|code| code >= 400))
 }
 
-fn finding(way: &Way, first: &Rule, code: &str) -> Finding {
+fn finding(forward: &Forward, first: &Rule, code: &str) -> Finding {
     let claim = format!(
         "{} comes before {} and takes all its requests: the balancer answers {code} by a fixed response, and the service never sees one",
         request::rule_within(first),
-        request::rule_within(way.rule)
+        request::rule_within(forward.rule)
     );
     let remedy = Remedy::new(format!(
         "If that answer is not wanted any more, take {} away; else move it behind {}.",
         request::rule_name(first),
-        request::rule_name(way.rule)
+        request::rule_name(forward.rule)
     ))
     .cli(aws!("elbv2 delete-rule --rule-arn {}", first.rule_arn))
     .terraform(hcl!(
@@ -111,12 +111,12 @@ fn finding(way: &Way, first: &Rule, code: &str) -> Finding {
         .because(Evidence::new(Call::DescribeRules, &first.rule_arn, "Priority", &first.priority))
         .because(Evidence::new(
             Call::DescribeRules,
-            &way.rule.rule_arn,
+            &forward.rule.rule_arn,
             "Priority",
-            &way.rule.priority,
+            &forward.rule.priority,
         ))
         .mend(remedy)
-        .concerns(Kind::ListenerRule, &way.rule.rule_arn)
+        .concerns(Kind::ListenerRule, &forward.rule.rule_arn)
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
 use crate::facts::deployment::rollout;
-use crate::facts::inbound::traffic::{self, Dead, GroupState, Way};
+use crate::facts::inbound::traffic::{self, Dead, Forward, GroupState};
 use crate::finding::{Evidence, Finding, Kind, Remedy, Subject};
 use crate::patient::Patient;
 use crate::seen::Blind;
@@ -72,18 +72,20 @@ crate::check! {
 }
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
-    let ways = traffic::ways(patient)?;
-    for way in &ways {
+    let forwards = traffic::forwards(patient)?;
+    for forward in &forwards {
         let mut dead = Vec::new();
-        for share in way.live() {
+        for share in forward.live() {
             dead.extend(findings.see(Dead::of(patient, share)).flatten());
         }
-        if dead.is_empty() || dead.len() < way.live().count() {
+        if dead.is_empty() || dead.len() < forward.live().count() {
             continue;
         }
         let rest = findings.see(Rest::of(patient)).unwrap_or(Rest::None);
-        if let Some(serving) = findings.see(serving_half(patient, &ways, way, rest)).flatten() {
-            findings.add(finding(&ways, way, &dead, &serving));
+        if let Some(serving) =
+            findings.see(serving_half(patient, &forwards, forward, rest)).flatten()
+        {
+            findings.add(finding(&forwards, forward, &dead, &serving));
         }
     }
     Ok(())
@@ -116,19 +118,19 @@ impl Rest {
 /// traffic to them: then the rule is none of the trouble.
 fn serving_half<'a>(
     patient: &Patient<'a>,
-    ways: &[Way<'a>],
-    way: &Way<'a>,
+    forwards: &[Forward<'a>],
+    forward: &Forward<'a>,
     rest: Rest,
 ) -> Result<Option<Half<'a>>, Blind> {
-    let live: BTreeSet<&str> = way.live().map(|share| share.group).collect();
+    let live: BTreeSet<&str> = forward.live().map(|share| share.group).collect();
     let own = traffic::groups(patient)?;
     let mut candidates: Vec<(&str, bool)> = Vec::new();
     for group in &live {
         candidates.extend(traffic::pair(patient, group)?.into_iter().map(|half| (half, true)));
     }
-    candidates.extend(way.shares.iter().map(|share| (share.group, false)));
+    candidates.extend(forward.shares.iter().map(|share| (share.group, false)));
     for (group, paired) in candidates {
-        let has_traffic = managed(ways, group).is_some();
+        let has_traffic = managed(forwards, group).is_some();
         if live.contains(group) || !own.contains(group) || (rest == Rest::None && !has_traffic) {
             continue;
         }
@@ -196,31 +198,33 @@ fn lacks_rule(target: &Target) -> bool {
 }
 
 /// ECS's own rule that gives a group traffic.
-fn managed<'w, 'a>(ways: &'w [Way<'a>], group: &str) -> Option<&'w Way<'a>> {
-    ways.iter().find(|way| way.managed && way.live().any(|share| share.group == group))
+fn managed<'w, 'a>(forwards: &'w [Forward<'a>], group: &str) -> Option<&'w Forward<'a>> {
+    forwards
+        .iter()
+        .find(|forward| forward.managed && forward.live().any(|share| share.group == group))
 }
 
-fn finding(ways: &[Way], way: &Way, dead: &[Dead], half: &Half) -> Finding {
+fn finding(forwards: &[Forward], forward: &Forward, dead: &[Dead], half: &Half) -> Finding {
     let why: Vec<String> = dead.iter().map(Dead::words).collect();
     let serving = half.group;
-    let reason = match managed(ways, serving) {
+    let reason = match managed(forwards, serving) {
         Some(_) => "ECS moved the traffic there with its own rule, and leaves this one as it is.",
         None => "No deployment is under way that would move the traffic there.",
     };
     let claim = format!(
         "the rule for {} sends all its traffic where no target answers: {}",
-        way.name(),
+        forward.name(),
         why.join("; ")
     );
     let other_half = format!("{}. {reason}", half.words());
-    let weights: Vec<(&str, i32)> = match managed(ways, serving) {
+    let weights: Vec<(&str, i32)> = match managed(forwards, serving) {
         Some(managed) => managed.shares.iter().map(|share| (share.group, share.weight)).collect(),
         None => [(serving, 100)]
             .into_iter()
             .chain(dead.iter().map(|dead| (dead.share.group, 0)))
             .collect(),
     };
-    let others = if way.rule.actions.len() > 1 {
+    let others = if forward.rule.actions.len() > 1 {
         " Name the rule's other actions too: the command replaces all of them."
     } else {
         ""
@@ -229,20 +233,20 @@ fn finding(ways: &[Way], way: &Way, dead: &[Dead], half: &Half) -> Finding {
         "Send the rule's traffic to {}, and let it follow each deployment.{others}",
         traffic::group_name(serving)
     ))
-    .cli(way.set_weights(&weights))
-    .terraform(way.weights_in_terraform(&weights));
-    let [weight, state] = dead[0].evidence(way.rule);
+    .cli(forward.set_weights(&weights))
+    .terraform(forward.weights_in_terraform(&weights));
+    let [weight, state] = dead[0].evidence(forward.rule);
     let telling = half.telling().map(|target| {
         Evidence::new(Call::DescribeTargetHealth, serving, "TargetHealth.State", &target.state)
     });
-    Subject::new(Kind::ListenerRule, &way.rule.rule_arn)
+    Subject::new(Kind::ListenerRule, &forward.rule.rule_arn)
         .sick(claim, weight)
         .detail(other_half)
         .because(state)
-        .because_all(dead.iter().skip(1).flat_map(|dead| dead.evidence(way.rule)))
+        .because_all(dead.iter().skip(1).flat_map(|dead| dead.evidence(forward.rule)))
         .because_all(telling)
         .mend(remedy)
-        .concerns(Kind::ListenerRule, &way.rule.rule_arn)
+        .concerns(Kind::ListenerRule, &forward.rule.rule_arn)
         .concerns(Kind::TargetGroup, serving)
         .concerns_all(Kind::TargetGroup, dead.iter().map(|dead| dead.share.group))
 }

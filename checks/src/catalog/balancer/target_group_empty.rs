@@ -60,8 +60,8 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     if rollout::just_began(patient) {
         return Ok(());
     }
-    for way in traffic::ways(patient)? {
-        for share in way.live() {
+    for forward in traffic::forwards(patient)? {
+        for share in forward.live() {
             let state = traffic::state(patient, share.group);
             let (Some(targets), Some(state)) =
                 (findings.see(patient.targets(share.group)), findings.see(state))
@@ -74,7 +74,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
                     format!(
                         "target group {name} gets {:.0} % of the traffic of {} and has no registered target",
                         share.percent,
-                        way.name()
+                        forward.name()
                     ),
                     Evidence::new(
                         Call::DescribeTargetHealth,
@@ -87,7 +87,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
                     format!(
                         "target group {name} gets {:.0} % of the traffic of {}, and all of its {} targets are draining",
                         share.percent,
-                        way.name(),
+                        forward.name(),
                         targets.len()
                     ),
                     Evidence::new(
@@ -112,13 +112,13 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
                     .sick(claim, evidence)
                     .because(Evidence::new(
                         Call::DescribeRules,
-                        &way.rule.rule_arn,
+                        &forward.rule.rule_arn,
                         "ForwardConfig.TargetGroups.Weight",
                         share.weight,
                     ))
                     .mend(see_again)
                     .concerns(Kind::TargetGroup, share.group)
-                    .concerns(Kind::ListenerRule, &way.rule.rule_arn),
+                    .concerns(Kind::ListenerRule, &forward.rule.rule_arn),
             );
         }
     }

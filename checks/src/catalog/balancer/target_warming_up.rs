@@ -12,7 +12,7 @@ use crate::finding::{Evidence, Kind, Remedy, Subject};
 use crate::patient::Patient;
 use crate::seen::Blind;
 use crate::snapshot::{Target, TargetGroup};
-use crate::text::count;
+use crate::text::{count, plural};
 
 crate::check! {
     /// A target was registered a moment ago and has not had its first health check yet: its state
@@ -79,7 +79,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
             traffic::group_name(group),
             warming.len(),
             count(targets.len(), "target"),
-            if warming.len() == 1 { "waits" } else { "wait" },
+            plural(warming.len(), "waits", "wait"),
             time::clock(*end)
         );
         let meanwhile = match GroupState::of(targets) {
@@ -122,7 +122,7 @@ fn starting(patient: &Patient, findings: &mut Findings, group: &str, targets: &[
         "in target group {}, {starting} of {} {} unhealthy within the grace period of {grace} s: likely the task still starts",
         traffic::group_name(group),
         count(targets.len(), "target"),
-        if starting == 1 { "is" } else { "are" },
+        plural(starting, "is", "are"),
     );
     let see = patient.see(Call::DescribeTargetHealth, group);
     findings.add(

@@ -65,11 +65,11 @@ crate::check! {
 }
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
-    let ways = traffic::ways(patient)?;
-    let live: BTreeSet<&str> = ways
+    let forwards = traffic::forwards(patient)?;
+    let live: BTreeSet<&str> = forwards
         .iter()
-        .filter(|way| way.is_http())
-        .flat_map(|way| way.live().map(|share| share.group))
+        .filter(|forward| forward.is_http())
+        .flat_map(|forward| forward.live().map(|share| share.group))
         .collect();
     for group in live {
         let Some(targets) = findings.see(patient.targets(group)) else { continue };

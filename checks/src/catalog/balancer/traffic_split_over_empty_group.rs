@@ -4,7 +4,7 @@
 
 use crate::check::{Findings, NoAnswer};
 use crate::facts::deployment::rollout;
-use crate::facts::inbound::traffic::{self, Dead, Way};
+use crate::facts::inbound::traffic::{self, Dead, Forward};
 use crate::finding::{Finding, Kind, Remedy, Subject};
 use crate::patient::Patient;
 use crate::seen::Blind;
@@ -60,9 +60,9 @@ crate::check! {
 }
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
-    for way in traffic::ways(patient)? {
+    for forward in traffic::forwards(patient)? {
         let (mut dead, mut answers) = (Vec::new(), false);
-        for share in way.live() {
+        for share in forward.live() {
             match findings.see(Dead::of(patient, share)) {
                 Some(Some(share)) => dead.push(share),
                 Some(None) => answers = true,
@@ -71,21 +71,21 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         }
         if !answers
             || dead.is_empty()
-            || findings.see(is_ecs_business(patient, &way)) != Some(false)
+            || findings.see(is_ecs_business(patient, &forward)) != Some(false)
         {
             continue;
         }
         dead.retain(|dead| findings.see(is_left(patient, dead.share.group)) == Some(true));
         if !dead.is_empty() {
-            findings.add(finding(&way, &dead));
+            findings.add(finding(&forward, &dead));
         }
     }
     Ok(())
 }
 
 /// Whether ECS is moving the weights of this rule.
-fn is_ecs_business(patient: &Patient, way: &Way) -> Result<bool, Blind> {
-    Ok(way.managed && rollout::under_way(patient)?.is_some())
+fn is_ecs_business(patient: &Patient, forward: &Forward) -> Result<bool, Blind> {
+    Ok(forward.managed && rollout::under_way(patient)?.is_some())
 }
 
 /// Whether the service's tasks are not meant to be in this group: they are in its other half, or it
@@ -99,38 +99,38 @@ fn is_left(patient: &Patient, group: &str) -> Result<bool, Blind> {
     Ok(!traffic::groups(patient)?.contains(group))
 }
 
-fn finding(way: &Way, dead: &[Dead]) -> Finding {
+fn finding(forward: &Forward, dead: &[Dead]) -> Finding {
     let percent: f64 = dead.iter().map(|dead| dead.share.percent).sum();
     let why: Vec<String> = dead.iter().map(Dead::words).collect();
     let claim = format!(
         "the rule for {} sends {} of its traffic where no target answers: {}",
-        way.name(),
+        forward.name(),
         traffic::percent_words(percent),
         why.join("; ")
     );
     let is_dead = |group: &str| dead.iter().any(|dead| dead.share.group == group);
-    let weights: Vec<(&str, i32)> = way
+    let weights: Vec<(&str, i32)> = forward
         .shares
         .iter()
         .map(|share| (share.group, if is_dead(share.group) { 0 } else { share.weight }))
         .collect();
-    let others = if way.rule.actions.len() > 1 {
+    let others = if forward.rule.actions.len() > 1 {
         " Name the rule's other actions too: the command replaces all of them."
     } else {
         ""
     };
     let remedy =
         Remedy::new(format!("Give the empty group the weight 0 until it has targets.{others}"))
-            .cli(way.set_weights(&weights))
-            .terraform(way.weights_in_terraform(&weights));
-    let [weight, state] = dead[0].evidence(way.rule);
-    Subject::new(Kind::ListenerRule, &way.rule.rule_arn)
+            .cli(forward.set_weights(&weights))
+            .terraform(forward.weights_in_terraform(&weights));
+    let [weight, state] = dead[0].evidence(forward.rule);
+    Subject::new(Kind::ListenerRule, &forward.rule.rule_arn)
         .sick(claim, weight)
         .detail("Weighted rules do not fail over, so this part fails.")
         .because(state)
-        .because_all(dead.iter().skip(1).flat_map(|dead| dead.evidence(way.rule)))
+        .because_all(dead.iter().skip(1).flat_map(|dead| dead.evidence(forward.rule)))
         .mend(remedy)
-        .concerns(Kind::ListenerRule, &way.rule.rule_arn)
+        .concerns(Kind::ListenerRule, &forward.rule.rule_arn)
         .concerns_all(Kind::TargetGroup, dead.iter().map(|dead| dead.share.group))
 }
 

@@ -4,7 +4,7 @@
 
 use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
-use crate::facts::inbound::traffic::{self, Way};
+use crate::facts::inbound::traffic::{self, Forward};
 use crate::finding::{Evidence, Finding, Kind, Remedy, Subject};
 use crate::patient::Patient;
 use crate::seen::Blind;
@@ -61,21 +61,21 @@ crate::check! {
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     let own = traffic::groups(patient)?;
-    let ways = traffic::ways(patient)?;
-    if ways.iter().flat_map(Way::live).any(|share| own.contains(share.group)) {
+    let forwards = traffic::forwards(patient)?;
+    if forwards.iter().flat_map(Forward::live).any(|share| own.contains(share.group)) {
         return Ok(());
     }
-    for way in &ways {
-        if findings.see(somebody_else_serves(patient, way)) == Some(true) {
-            findings.add(finding(patient, way, own.iter().copied().collect())?);
+    for forward in &forwards {
+        if findings.see(somebody_else_serves(patient, forward)) == Some(true) {
+            findings.add(finding(patient, forward, own.iter().copied().collect())?);
         }
     }
     Ok(())
 }
 
-/// Whether a group that gets requests by this way has somewhere to send them.
-fn somebody_else_serves(patient: &Patient, way: &Way) -> Result<bool, Blind> {
-    for share in way.live() {
+/// Whether a group that gets requests by this rule has somewhere to send them.
+fn somebody_else_serves(patient: &Patient, forward: &Forward) -> Result<bool, Blind> {
+    for share in forward.live() {
         if !traffic::state(patient, share.group)?.answers_503() {
             return Ok(true);
         }
@@ -83,10 +83,10 @@ fn somebody_else_serves(patient: &Patient, way: &Way) -> Result<bool, Blind> {
     Ok(false)
 }
 
-fn finding(patient: &Patient, way: &Way, own: Vec<&str>) -> Result<Finding, Blind> {
-    let named = way.shares.iter().filter(|share| own.contains(&share.group));
+fn finding(patient: &Patient, forward: &Forward, own: Vec<&str>) -> Result<Finding, Blind> {
+    let named = forward.shares.iter().filter(|share| own.contains(&share.group));
     let named: Vec<&str> = named.map(|share| share.group).collect();
-    let others: Vec<String> = way
+    let others: Vec<String> = forward
         .live()
         .map(|share| {
             format!(
@@ -98,14 +98,14 @@ fn finding(patient: &Patient, way: &Way, own: Vec<&str>) -> Result<Finding, Blin
         .collect();
     let claim = format!(
         "the rule for {} gives target group {} weight 0, and every request goes to {}: the service gets none",
-        way.name(),
+        forward.name(),
         and_list(named.iter().map(|group| traffic::group_name(group))),
         and_list(others)
     );
     let weight = |value: i32| {
         Evidence::new(
             Call::DescribeRules,
-            &way.rule.rule_arn,
+            &forward.rule.rule_arn,
             "ForwardConfig.TargetGroups.Weight",
             value,
         )
@@ -118,7 +118,7 @@ fn finding(patient: &Patient, way: &Way, own: Vec<&str>) -> Result<Finding, Blin
         }
     }
     let live = live.or(named.first().copied()).unwrap_or_default();
-    let weights: Vec<(&str, i32)> = way
+    let weights: Vec<(&str, i32)> = forward
         .shares
         .iter()
         .map(|share| (share.group, if share.group == live { 100 } else { 0 }))
@@ -126,13 +126,13 @@ fn finding(patient: &Patient, way: &Way, own: Vec<&str>) -> Result<Finding, Blin
     let remedy = Remedy::new(
         "If the service is to have the requests, give its target group the weight; if the other group is meant to have them, take the service's group out of the rule.",
     )
-    .cli(way.set_weights(&weights))
-    .terraform(way.weights_in_terraform(&weights));
-    Ok(Subject::new(Kind::ListenerRule, &way.rule.rule_arn)
+    .cli(forward.set_weights(&weights))
+    .terraform(forward.weights_in_terraform(&weights));
+    Ok(Subject::new(Kind::ListenerRule, &forward.rule.rule_arn)
         .sick(claim, weight(0))
-        .because_all(way.live().map(|share| weight(share.weight)))
+        .because_all(forward.live().map(|share| weight(share.weight)))
         .mend(remedy)
-        .concerns(Kind::ListenerRule, &way.rule.rule_arn))
+        .concerns(Kind::ListenerRule, &forward.rule.rule_arn))
 }
 
 #[cfg(test)]

@@ -16,7 +16,7 @@ use crate::finding::{Evidence, Finding, Kind, Remedy, Subject};
 use crate::patient::Patient;
 use crate::seen::Blind;
 use crate::snapshot::{LoadBalancer, Target};
-use crate::text::{and_list, count};
+use crate::text::{and_list, count, plural};
 use crate::{aws, hcl};
 
 crate::check! {
@@ -158,7 +158,7 @@ fn finding(
         format!("zone {}", and_list(&zones))
     };
     let who = if outside.is_empty() { "tasks".to_owned() } else { count(outside.len(), "target") };
-    let verb = if outside.len() == 1 { "is" } else { "are" };
+    let verb = plural(outside.len(), "is", "are");
     let name = traffic::group_name(group);
     let claim = format!(
         "{who} of target group {name} {verb} in {zone}, where the load balancer is not: it sends nothing there"

@@ -5,6 +5,7 @@ use crate::check::{Findings, NoAnswer};
 use crate::facts::deployment::rollout::{self, Strategy};
 use crate::finding::{Kind, Remedy, Subject};
 use crate::patient::Patient;
+use crate::text::count;
 
 crate::check! {
     /// A canary, linear or blue/green deployment keeps the old version running beside the new one
@@ -82,7 +83,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         "{} runs both versions on purpose, as its {} strategy wants: {} and {} new",
         rollout::name(deployment, brings),
         strategy,
-        if old == 1 { "1 old task".to_owned() } else { format!("{old} old tasks") },
+        count(old, "old task"),
         target.running_task_count
     );
     let weight = target.requested_production_traffic_weight;

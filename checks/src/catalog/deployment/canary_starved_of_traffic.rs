@@ -10,7 +10,7 @@ use crate::aws::time::{after, age, before, words};
 use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
 use crate::facts::deployment::rollout::{self, Strategy};
-use crate::facts::inbound::traffic::{self, Way};
+use crate::facts::inbound::traffic::{self, Forward};
 use crate::finding::{Evidence, Kind, Remedy, Subject};
 use crate::hcl;
 use crate::patient::Patient;
@@ -18,7 +18,7 @@ use crate::seen::Blind;
 use crate::snapshot::ServiceDeployment;
 use crate::snapshot::metric::Metric;
 use crate::snapshot::service::DeploymentConfiguration;
-use crate::text::and_list;
+use crate::text::{and_list, plural};
 
 crate::check! {
     /// A canary or linear deployment should have gone on by now, but the service gets next to no
@@ -171,25 +171,27 @@ fn requests(patient: &Patient, from: Timestamp) -> Result<(f64, Vec<Evidence>), 
     Ok((sum, evidence))
 }
 
-/// Ways in whose rule gives all weight to groups that are no longer the service's: their requests
+/// Rules that give all weight to groups that are no longer the service's: their requests
 /// do not count for the deployment.
-fn elsewhere<'a>(patient: &Patient<'a>) -> Result<Vec<Way<'a>>, Blind> {
+fn elsewhere<'a>(patient: &Patient<'a>) -> Result<Vec<Forward<'a>>, Blind> {
     let own = traffic::groups(patient)?;
-    let mut ways = traffic::ways(patient)?;
-    ways.retain(|way| way.live().count() > 0 && !way.live().any(|share| own.contains(share.group)));
-    Ok(ways)
+    let mut forwards = traffic::forwards(patient)?;
+    forwards.retain(|forward| {
+        forward.live().count() > 0 && !forward.live().any(|share| own.contains(share.group))
+    });
+    Ok(forwards)
 }
 
-fn elsewhere_words(ways: &[Way]) -> String {
-    if ways.is_empty() {
+fn elsewhere_words(forwards: &[Forward]) -> String {
+    if forwards.is_empty() {
         return String::new();
     }
-    let names: BTreeSet<String> = ways.iter().map(Way::name).collect();
-    let groups: BTreeSet<&str> = ways
+    let names: BTreeSet<String> = forwards.iter().map(Forward::name).collect();
+    let groups: BTreeSet<&str> = forwards
         .iter()
-        .flat_map(|way| way.live().map(|share| traffic::group_name(share.group)))
+        .flat_map(|forward| forward.live().map(|share| traffic::group_name(share.group)))
         .collect();
-    let noun = if groups.len() == 1 { "target group" } else { "target groups" };
+    let noun = plural(groups.len(), "target group", "target groups");
     format!(
         "Requests for {} do not reach it: they go to {noun} {}, which the service does not have.",
         and_list(names),
@@ -198,11 +200,12 @@ fn elsewhere_words(ways: &[Way]) -> String {
 }
 
 /// The hosts that a rule is for, and the weight with which it leads away.
-fn led_away(way: &Way) -> Vec<Evidence> {
-    let of_rule =
-        |field, value: &str| Evidence::new(Call::DescribeRules, &way.rule.rule_arn, field, value);
-    let hosts = way.hosts().map(|host| of_rule("Conditions.Values", host));
-    let weights = way
+fn led_away(forward: &Forward) -> Vec<Evidence> {
+    let of_rule = |field, value: &str| {
+        Evidence::new(Call::DescribeRules, &forward.rule.rule_arn, field, value)
+    };
+    let hosts = forward.hosts().map(|host| of_rule("Conditions.Values", host));
+    let weights = forward
         .live()
         .map(|share| of_rule("ForwardConfig.TargetGroups.Weight", &share.weight.to_string()));
     hosts.chain(weights).collect()
@@ -345,8 +348,8 @@ mod tests {
 
     #[test]
     fn what_else_holds_it_is_not_starvation() {
-        type Change = fn(&mut ServiceDeployment);
-        let held: [(&str, Change); 6] = [
+        type Edit = fn(&mut ServiceDeployment);
+        let held: [(&str, Edit); 6] = [
             ("tasks of the new version do not run", |d| {
                 d.target_service_revision
                     .iter_mut()

@@ -222,8 +222,8 @@ mod tests {
 
     #[test]
     fn a_count_that_is_not_set_back_is_another_matter() {
-        type Change = fn(&mut ServiceDeployment);
-        let others: [(&str, Change); 5] = [
+        type Edit = fn(&mut ServiceDeployment);
+        let others: [(&str, Edit); 5] = [
             ("the count stands", |d| {
                 d.deployment_configuration
                     .deployment_circuit_breaker

@@ -163,8 +163,8 @@ mod tests {
 
     #[test]
     fn what_needs_no_resolving_is_resolved() {
-        type Change = fn(&mut Revision);
-        let others: [(&str, Change); 3] = [
+        type Edit = fn(&mut Revision);
+        let others: [(&str, Edit); 3] = [
             ("spelled by its digest", |revision| {
                 revision.container_images[0].image =
                     format!("{}@{}", id::image("api"), id::digest(1))

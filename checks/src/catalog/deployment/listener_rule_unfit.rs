@@ -7,7 +7,7 @@ use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
 use crate::facts::deployment::rollback;
 use crate::facts::deployment::rollout::{self, Strategy};
-use crate::facts::inbound::traffic::{self, Way, group_name, percent_words};
+use crate::facts::inbound::traffic::{self, Forward, group_name, percent_words};
 use crate::finding::{Evidence, Kind, Remedy, Subject};
 use crate::patient::Patient;
 use crate::snapshot::ServiceDeployment;
@@ -92,7 +92,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
                 }
             });
         if let Some((fault, evidence)) = told {
-            let ways = findings.see(traffic::ways(patient)).unwrap_or_default();
+            let forwards = findings.see(traffic::forwards(patient)).unwrap_or_default();
             let what =
                 format!("was given up because its listener rules do not fit: {}", words(fault));
             tell(
@@ -101,12 +101,14 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
                 deployment,
                 &what,
                 evidence,
-                ways.iter().find(|way| way.managed),
+                forwards.iter().find(|forward| forward.managed),
             );
         }
     } else if may_meet_leftovers(deployment) {
-        let ways = traffic::ways(patient)?;
-        if let Some(way) = ways.iter().find(|way| way.managed && way.live().count() > 1) {
+        let forwards = traffic::forwards(patient)?;
+        if let Some(forward) =
+            forwards.iter().find(|forward| forward.managed && forward.live().count() > 1)
+        {
             let stage = rollout::evidence(
                 deployment,
                 "lifecycleStage",
@@ -118,7 +120,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
                 deployment,
                 "has not begun to move traffic, and two target groups already get some",
                 stage,
-                Some(way),
+                Some(forward),
             );
         }
     }
@@ -165,26 +167,26 @@ fn tell(
     deployment: &ServiceDeployment,
     what: &str,
     evidence: Evidence,
-    way: Option<&Way>,
+    forward: Option<&Forward>,
 ) {
     let brings = findings.see(rollout::brings(patient, deployment)).flatten();
-    let now = way.map_or_else(String::new, |way| {
-        format!("Now the rule of {} sends {}.", way.name(), shares(way))
+    let now = forward.map_or_else(String::new, |forward| {
+        format!("Now the rule of {} sends {}.", forward.name(), shares(forward))
     });
     let claim = format!("{} {what}", rollout::name(deployment, brings));
-    let weights = way.into_iter().flat_map(|way| {
+    let weights = forward.into_iter().flat_map(|forward| {
         let of = |share: &traffic::Share| {
             Evidence::new(
                 Call::DescribeRules,
-                &way.rule.rule_arn,
+                &forward.rule.rule_arn,
                 "ForwardConfig.TargetGroups.Weight",
                 share.weight,
             )
         };
-        way.shares.iter().map(of).collect::<Vec<_>>()
+        forward.shares.iter().map(of).collect::<Vec<_>>()
     });
-    let remedy = match way {
-        Some(way) => put_right(patient, findings, way),
+    let remedy = match forward {
+        Some(forward) => put_right(patient, findings, forward),
         None => Remedy::new("Put the rules right: both target groups of the service in them, and all the traffic on one.")
             .cli(rollout::see(patient, deployment)),
     };
@@ -200,9 +202,9 @@ fn tell(
 }
 
 /// `95 % to api-a and 5 % to api-b`
-fn shares(way: &Way) -> String {
+fn shares(forward: &Forward) -> String {
     and_list(
-        way.shares.iter().map(|share| {
+        forward.shares.iter().map(|share| {
             format!("{} to {}", percent_words(share.percent), group_name(share.group))
         }),
     )
@@ -210,21 +212,21 @@ fn shares(way: &Way) -> String {
 
 /// Both groups of the pair in the rule, and all the traffic to the one that can serve it; if that
 /// cannot be seen, to the one with the larger part of it.
-fn put_right(patient: &Patient, findings: &mut Findings, way: &Way) -> Remedy {
-    let pairs = way
+fn put_right(patient: &Patient, findings: &mut Findings, forward: &Forward) -> Remedy {
+    let pairs = forward
         .shares
         .iter()
         .filter_map(|share| findings.see(traffic::pair(patient, share.group)))
         .filter(|pair| !pair.is_empty());
     let mut groups: Vec<&str> = pairs.take(1).flatten().collect();
     if groups.is_empty() {
-        groups = way.shares.iter().map(|share| share.group).collect();
+        groups = forward.shares.iter().map(|share| share.group).collect();
     }
     let serves = |group: &str| {
         traffic::state(patient, group).map(|state| state == traffic::GroupState::Serves)
     };
     let weight = |group: &str| {
-        way.shares.iter().find(|share| share.group == group).map_or(0, |share| share.weight)
+        forward.shares.iter().find(|share| share.group == group).map_or(0, |share| share.weight)
     };
     let candidates: Vec<(bool, i32, &str)> = groups
         .iter()
@@ -236,7 +238,7 @@ fn put_right(patient: &Patient, findings: &mut Findings, way: &Way) -> Remedy {
     let weights: Vec<(&str, i32)> =
         groups.iter().map(|group| (*group, if group == live { 100 } else { 0 })).collect();
     let missing =
-        groups.iter().find(|group| !way.shares.iter().any(|share| share.group == **group));
+        groups.iter().find(|group| !forward.shares.iter().any(|share| share.group == **group));
     let what = match missing {
         Some(missing) => format!(
             "Put {} into the rule, beside {}, which keeps all the traffic",
@@ -246,9 +248,13 @@ fn put_right(patient: &Patient, findings: &mut Findings, way: &Way) -> Remedy {
         None => format!("Give all the traffic to {}", group_name(live)),
     };
     let remedy = Remedy::new(format!("{what}; then deploy again."))
-        .cli(way.set_weights(&weights))
+        .cli(forward.set_weights(&weights))
         .cli(patient.update_service().and(words!("--force-new-deployment")));
-    if patient.is_express() { remedy } else { remedy.terraform(way.weights_in_terraform(&weights)) }
+    if patient.is_express() {
+        remedy
+    } else {
+        remedy.terraform(forward.weights_in_terraform(&weights))
+    }
 }
 
 #[cfg(test)]

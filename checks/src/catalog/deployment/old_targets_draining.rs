@@ -13,7 +13,7 @@ use crate::facts::inbound::traffic::{self, group_name};
 use crate::finding::{Evidence, Kind, Remedy, Subject};
 use crate::patient::Patient;
 use crate::snapshot::{ServiceDeployment, Target};
-use crate::text::count;
+use crate::text::{count, plural};
 
 crate::check! {
     /// All tasks of the new version run, and the deployment waits for the old targets to finish
@@ -92,7 +92,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         };
         let brings = findings.see(rollout::brings(patient, deployment)).flatten();
         let old = count(draining.len(), "old target");
-        let verb = if draining.len() == 1 { "drains" } else { "drain" };
+        let verb = plural(draining.len(), "drains", "drain");
         let claim = format!(
             "{} is live; {old} of target group {} {verb}{until}",
             rollout::name(deployment, brings),

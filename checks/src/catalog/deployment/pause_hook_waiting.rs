@@ -166,8 +166,8 @@ mod tests {
 
     #[test]
     fn what_waits_for_nobody_is_no_pause() {
-        type Change = fn(&mut HookDetail);
-        let others: [(&str, Change); 3] = [
+        type Edit = fn(&mut HookDetail);
+        let others: [(&str, Edit); 3] = [
             ("a Lambda function runs", |hook| {
                 hook.target_type = Some("AWS_LAMBDA".into());
                 hook.status = Some("IN_PROGRESS".into());

@@ -138,8 +138,8 @@ mod tests {
 
     #[test]
     fn what_ends_by_itself_is_left_alone() {
-        type Change = fn(&mut ServiceDeployment);
-        let others: [(&str, Change); 4] = [
+        type Edit = fn(&mut ServiceDeployment);
+        let others: [(&str, Edit); 4] = [
             ("a rolling deployment has no stages", |d| {
                 d.deployment_configuration.strategy = Some("ROLLING".into())
             }),

@@ -13,7 +13,7 @@ use crate::facts::deployment::rollout::{self, Strategy};
 use crate::finding::{Evidence, Kind, Remedy, Subject};
 use crate::patient::Patient;
 use crate::snapshot::{ProtectedTask, ServiceDeployment, Task};
-use crate::text::count;
+use crate::text::{count, plural};
 
 crate::check! {
     /// Tasks of the old version have scale-in protection, so ECS may not stop them and the
@@ -96,8 +96,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
             clock(at)
         )
     });
-    let (tasks, verb) =
-        (count(protected.len(), "old task"), if protected.len() == 1 { "is" } else { "are" });
+    let (tasks, verb) = (count(protected.len(), "old task"), plural(protected.len(), "is", "are"));
     let claim = format!(
         "{} cannot end: {tasks} {verb} protected from being stopped",
         rollout::name(deployment, brings)

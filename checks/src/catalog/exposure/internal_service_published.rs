@@ -8,7 +8,7 @@ use crate::aws::cidr::Cidr;
 use crate::aws::host;
 use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
-use crate::facts::inbound::traffic::Way;
+use crate::facts::inbound::traffic::Forward;
 use crate::facts::inbound::{inbound_rules, traffic, web_acl};
 use crate::facts::peers::callers::{self, Caller, Callers};
 use crate::facts::peers::{callee, service_connect};
@@ -18,7 +18,7 @@ use crate::seen::Blind;
 use crate::snapshot::{
     Action, Condition, ContainerDefinition, LoadBalancer, PortMapping, ServiceLoadBalancer,
 };
-use crate::text::and_list;
+use crate::text::{and_list, plural};
 
 crate::check! {
     /// Other services of the cluster call this one by its public name, nothing tells browsers of
@@ -124,8 +124,8 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
 /// that answer there.
 fn public_names<'a>(patient: &Patient<'a>) -> Result<BTreeMap<String, BTreeSet<&'a str>>, Blind> {
     let mut names: BTreeMap<String, BTreeSet<&str>> = BTreeMap::new();
-    for way in traffic::ways(patient)?.into_iter().filter(is_for_everybody) {
-        let arn = way.listener.load_balancer_arn.as_str();
+    for forward in traffic::forwards(patient)?.into_iter().filter(is_for_everybody) {
+        let arn = forward.listener.load_balancer_arn.as_str();
         let Some(balancer) = patient
             .load_balancer(arn)?
             .filter(|balancer| balancer.scheme.as_deref() == Some("internet-facing"))
@@ -133,24 +133,24 @@ fn public_names<'a>(patient: &Patient<'a>) -> Result<BTreeMap<String, BTreeSet<&
             continue;
         };
         let takes_any_host =
-            !way.rule.conditions.iter().any(|condition| condition.field == "host-header");
+            !forward.rule.conditions.iter().any(|condition| condition.field == "host-header");
         let own = balancer.dns_name.as_deref().filter(|_| takes_any_host);
-        for name in way.hosts().filter(|value| host::is_name(value)).chain(own) {
+        for name in forward.hosts().filter(|value| host::is_name(value)).chain(own) {
             names.entry(name.to_ascii_lowercase()).or_default().insert(arn);
         }
     }
     Ok(names)
 }
 
-/// Whether a way is open to everybody who knows host and path: a rule may ask for a sender, a
+/// Whether a rule takes everybody who knows host and path: it may ask for a sender, a
 /// header or a login, too.
-fn is_for_everybody(way: &Way) -> bool {
+fn is_for_everybody(forward: &Forward) -> bool {
     let is_about_name =
         |condition: &Condition| matches!(condition.field.as_str(), "host-header" | "path-pattern");
     let is_login = |action: &Action| {
         action.kind.starts_with("authenticate-") || action.kind == "jwt-validation"
     };
-    way.rule.conditions.iter().all(is_about_name) && !way.rule.actions.iter().any(is_login)
+    forward.rule.conditions.iter().all(is_about_name) && !forward.rule.actions.iter().any(is_login)
 }
 
 /// The internet-facing balancers that let in everybody, unless everybody is expected or a web ACL
@@ -209,7 +209,7 @@ fn tell(
         .map(|caller| format!("{} of {}", caller.named.variable, caller.sibling.service_name))
         .collect();
     let hosts: BTreeSet<&str> = callers.iter().map(|caller| caller.named.host).collect();
-    let verb = if who.len() == 1 { "names" } else { "name" };
+    let verb = plural(who.len(), "names", "name");
     let claim = format!(
         "{} {verb} {}, and no variable that is meant for browsers does: likely only siblings call this service, and yet load balancer {} lets in the \
          whole internet",

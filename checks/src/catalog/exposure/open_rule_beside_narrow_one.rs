@@ -7,7 +7,7 @@ use crate::check::{Findings, NoAnswer};
 use crate::facts::inbound::inbound_rules::{self, Admitted, InboundRules};
 use crate::finding::{Kind, Subject};
 use crate::patient::Patient;
-use crate::text::and_list;
+use crate::text::{and_list, plural};
 
 crate::check! {
     /// One rule lets a few addresses in to the load balancer, and another lets in all of them and
@@ -114,7 +114,7 @@ fn tell(
     let ports: BTreeSet<i32> =
         void.iter().flat_map(|narrow| narrow.ports.intersection(&wide.ports)).copied().collect();
     let narrow: BTreeSet<&str> = void.iter().map(|narrow| narrow.source()).collect();
-    let (subject, verb) = if narrow.len() == 1 { ("rule", "has") } else { ("rules", "have") };
+    let (subject, verb) = plural(narrow.len(), ("rule", "has"), ("rules", "have"));
     // On a port that the wide rule leaves alone, the narrow one is all that lets its addresses in.
     let is_void = void.iter().all(|narrow| narrow.ports.is_subset(&wide.ports));
     let claim = format!(

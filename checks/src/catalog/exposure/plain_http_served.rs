@@ -73,21 +73,24 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
             "no internet-facing load balancer with security groups",
         ));
     }
-    let ways = traffic::ways(patient)?;
+    let forwards = traffic::forwards(patient)?;
     for inbound in inbounds.iter().filter(|inbound| inbound.is_public()) {
         for listener in
             inbound.listeners.iter().filter(|listener| listener.protocol.as_deref() == Some("HTTP"))
         {
-            let here = ways.iter().filter(|way| way.listener.listener_arn == listener.listener_arn);
-            let plain: Vec<&traffic::Way> =
-                here.filter(|way| way.live().next().is_some() && !is_well_known(way)).collect();
+            let here = forwards
+                .iter()
+                .filter(|forward| forward.listener.listener_arn == listener.listener_arn);
+            let plain: Vec<&traffic::Forward> = here
+                .filter(|forward| forward.live().next().is_some() && !is_well_known(forward))
+                .collect();
             let Some(port) = listener.port.filter(|_| !plain.is_empty()) else { continue };
             let entrants = entrants(patient, findings, inbound, port);
             if entrants.public {
-                let secure = ways
+                let secure = forwards
                     .iter()
-                    .find(|way| is_secure(way, inbound))
-                    .and_then(|way| way.listener.port);
+                    .find(|forward| is_secure(forward, inbound))
+                    .and_then(|forward| forward.listener.port);
                 findings.add(tell(inbound, listener, &plain, secure, entrants.cloudfront));
             }
         }
@@ -141,16 +144,16 @@ fn entrants<'a>(
 
 /// Whether clients get to the service by HTTPS here: a listener that leads elsewhere is nowhere to
 /// redirect to.
-fn is_secure(way: &traffic::Way, inbound: &InboundRules) -> bool {
-    let listener = way.listener;
+fn is_secure(forward: &traffic::Forward, inbound: &InboundRules) -> bool {
+    let listener = forward.listener;
     let is_here = listener.load_balancer_arn == inbound.balancer.load_balancer_arn;
-    is_here && listener.protocol.as_deref() == Some("HTTPS") && way.live().next().is_some()
+    is_here && listener.protocol.as_deref() == Some("HTTPS") && forward.live().next().is_some()
 }
 
 /// Certificates are proved to belong to a host at such a path, and that has to work over HTTP.
-fn is_well_known(way: &traffic::Way) -> bool {
+fn is_well_known(forward: &traffic::Forward) -> bool {
     let mut paths =
-        way.rule.conditions.iter().filter(|condition| condition.field == "path-pattern");
+        forward.rule.conditions.iter().filter(|condition| condition.field == "path-pattern");
     paths.any(|condition| {
         condition.regex_values.is_empty()
             && condition.values.iter().all(|path| path.starts_with("/.well-known/"))
@@ -160,7 +163,7 @@ fn is_well_known(way: &traffic::Way) -> bool {
 fn tell(
     inbound: &InboundRules,
     listener: &Listener,
-    plain: &[&traffic::Way],
+    plain: &[&traffic::Forward],
     secure: Option<i32>,
     cloudfront: bool,
 ) -> Finding {
@@ -173,10 +176,10 @@ fn tell(
         "load balancer {} serves plain HTTP on port {}: it forwards {} and does not redirect, unless the app does",
         inbound.name(),
         listener.port.unwrap_or_default(),
-        and_list(plain.iter().map(|way| if way.rule.is_default {
+        and_list(plain.iter().map(|forward| if forward.rule.is_default {
             "whatever no other rule takes".into()
         } else {
-            way.name()
+            forward.name()
         }))
     );
     let secured = match (secure, https) {
@@ -198,11 +201,11 @@ fn tell(
         || Remedy::new(&summary),
         |port| redirecting(Remedy::new(&summary), listener, plain, port),
     );
-    let forwards = |way: &&traffic::Way| {
+    let forwards = |forward: &&traffic::Forward| {
         let action: Option<&Action> =
-            way.rule.actions.iter().find(|action| action.kind == "forward");
+            forward.rule.actions.iter().find(|action| action.kind == "forward");
         action.map(|action| {
-            Evidence::new(Call::DescribeRules, &way.rule.rule_arn, "Actions.Type", &action.kind)
+            Evidence::new(Call::DescribeRules, &forward.rule.rule_arn, "Actions.Type", &action.kind)
         })
     };
     Subject::new(Kind::Listener, &listener.listener_arn)
@@ -216,17 +219,22 @@ fn tell(
         .concerns(Kind::LoadBalancer, &inbound.balancer.load_balancer_arn)
 }
 
-fn redirecting(remedy: Remedy, listener: &Listener, plain: &[&traffic::Way], port: i32) -> Remedy {
+fn redirecting(
+    remedy: Remedy,
+    listener: &Listener,
+    plain: &[&traffic::Forward],
+    port: i32,
+) -> Remedy {
     let redirect =
         words!("Type=redirect,RedirectConfig={Protocol=HTTPS,Port={},StatusCode=HTTP_301}", port);
-    let command = |way: &traffic::Way| {
-        if way.rule.is_default {
+    let command = |forward: &traffic::Forward| {
+        if forward.rule.is_default {
             aws!("elbv2 modify-listener --listener-arn {} --default-actions", listener.listener_arn)
         } else {
-            aws!("elbv2 modify-rule --rule-arn {} --actions", way.rule.rule_arn)
+            aws!("elbv2 modify-rule --rule-arn {} --actions", forward.rule.rule_arn)
         }
     };
-    let commands = plain.iter().map(|way| command(way).and(redirect.clone()));
+    let commands = plain.iter().map(|forward| command(forward).and(redirect.clone()));
     commands.fold(remedy, Remedy::cli).terraform(hcl!(
         r#"
         default_action {

@@ -66,12 +66,14 @@ crate::check! {
 }
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
-    let ways = traffic::ways(patient)?;
+    let forwards = traffic::forwards(patient)?;
     let mut seen = BTreeSet::new();
-    let listeners: Vec<(&Listener, &str)> = ways
+    let listeners: Vec<(&Listener, &str)> = forwards
         .iter()
-        .filter(|way| speaks_tls(way.listener) && seen.insert(&way.listener.listener_arn))
-        .filter_map(|way| Some((way.listener, way.listener.ssl_policy.as_deref()?)))
+        .filter(|forward| {
+            speaks_tls(forward.listener) && seen.insert(&forward.listener.listener_arn)
+        })
+        .filter_map(|forward| Some((forward.listener, forward.listener.ssl_policy.as_deref()?)))
         .collect();
     if listeners.is_empty() {
         return Err(NoAnswer::NotApplicable("no HTTPS or TLS listener forwards to the service"));

@@ -12,6 +12,7 @@ use crate::seen::Blind;
 use crate::snapshot::deployment::ContainerImage;
 use crate::snapshot::image::LifecycleRule;
 use crate::snapshot::{Image, Revision};
+use crate::text::count;
 use crate::{aws, hcl, words};
 
 crate::check! {
@@ -293,7 +294,7 @@ fn removed_by<'a>(patient: &Patient<'a>, image: InEcr) -> Result<Option<&'a Life
 /// `removes images without a tag 14 days after they were pushed`
 fn removes(rule: &LifecycleRule) -> String {
     let number = rule.count_number;
-    let days = if number == 1 { "1 day".to_owned() } else { format!("{number} days") };
+    let days = count(number, "day");
     let images = if rule.tag_status == "untagged" { "images without a tag" } else { "images" };
     match rule.count_type.as_str() {
         "sinceImagePushed" => format!("removes {images} {days} after they were pushed"),

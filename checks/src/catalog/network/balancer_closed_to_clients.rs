@@ -159,12 +159,13 @@ fn finding(patient: &Patient, findings: &mut Findings, inbound: &InboundRules) -
 /// The port by which clients get to this service: the balancer may listen on others for tests, or
 /// for other services.
 fn served(patient: &Patient, inbound: &InboundRules) -> Result<Option<i32>, Blind> {
-    let ways = traffic::ways(patient)?;
+    let forwards = traffic::forwards(patient)?;
     let here = |listener: &Listener| {
         inbound.listeners.iter().any(|own| own.listener_arn == listener.listener_arn)
     };
-    let live = ways.iter().filter(|way| here(way.listener) && way.live().next().is_some());
-    let ports: BTreeSet<i32> = live.filter_map(|way| way.listener.port).collect();
+    let live =
+        forwards.iter().filter(|forward| here(forward.listener) && forward.live().next().is_some());
+    let ports: BTreeSet<i32> = live.filter_map(|forward| forward.listener.port).collect();
     Ok(ports.get(&443).or(ports.last()).copied())
 }
 

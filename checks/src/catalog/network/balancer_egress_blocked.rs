@@ -9,7 +9,7 @@ use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
 use crate::facts::inbound::instance::EPHEMERAL;
 use crate::facts::inbound::task_access::{self, TaskPorts};
-use crate::facts::inbound::traffic::Way;
+use crate::facts::inbound::traffic::Forward;
 use crate::facts::inbound::{inbound_rules, traffic};
 use crate::facts::network::reach;
 use crate::finding::{Evidence, Finding, Kind, Remedy, Subject};
@@ -78,29 +78,32 @@ crate::check! {
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     sign_in(patient, findings)?;
-    task_access::each(
-        patient,
-        findings,
-        task_access::has_groups,
-        |balancer, opening| is_closed(patient, balancer, opening),
-        |group, balancer, opening| finding(patient, group, balancer, opening),
-    )
+    let closed =
+        task_access::closed(patient, findings, task_access::has_groups, |balancer, opening| {
+            is_closed(patient, balancer, opening)
+        })?;
+    for closed in closed.ok_or(NoAnswer::NotApplicable(task_access::NOBODY_BEHIND))? {
+        findings.add(finding(patient, closed.group, closed.balancer, &closed.ports)?);
+    }
+    Ok(())
 }
 
 /// Balancers that sign users in for the service, and may not ask the identity provider.
 fn sign_in(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
-    let Some(ways) = findings.see(traffic::ways(patient)) else { return Ok(()) };
-    let mut signing: BTreeMap<&str, Vec<&Way>> = BTreeMap::new();
-    for way in ways.iter().filter(|way| way.rule.actions.iter().any(traffic::signs_in)) {
-        signing.entry(&way.listener.load_balancer_arn).or_default().push(way);
+    let Some(forwards) = findings.see(traffic::forwards(patient)) else { return Ok(()) };
+    let mut signing: BTreeMap<&str, Vec<&Forward>> = BTreeMap::new();
+    for forward in
+        forwards.iter().filter(|forward| forward.rule.actions.iter().any(traffic::signs_in))
+    {
+        signing.entry(&forward.listener.load_balancer_arn).or_default().push(forward);
     }
-    for (arn, ways) in signing {
+    for (arn, forwards) in signing {
         let Some(balancer) = findings.see(patient.load_balancer(arn)).flatten() else { continue };
         let groups = findings.see(reach::security_groups(patient, &balancer.security_groups));
         let Some(groups) = groups.flatten().filter(|groups| !groups.is_empty()) else { continue };
         let mut rules = groups.iter().flat_map(|group| &group.ip_permissions_egress);
         if !rules.any(|rule| reach::covers_tcp(rule, HTTPS)) {
-            findings.add(no_sign_in(balancer, &groups, &ways));
+            findings.add(no_sign_in(balancer, &groups, &forwards));
         }
     }
     Ok(())
@@ -109,9 +112,14 @@ fn sign_in(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
 /// On which port every provider is asked.
 const HTTPS: i32 = 443;
 
-fn no_sign_in(balancer: &LoadBalancer, groups: &[&SecurityGroup], ways: &[&Way]) -> Finding {
+fn no_sign_in(
+    balancer: &LoadBalancer,
+    groups: &[&SecurityGroup],
+    forwards: &[&Forward],
+) -> Finding {
     let mended = groups[0].group_id.as_str();
-    let action = ways.iter().flat_map(|way| &way.rule.actions).find(|it| traffic::signs_in(it));
+    let action =
+        forwards.iter().flat_map(|forward| &forward.rule.actions).find(|it| traffic::signs_in(it));
     let kind = action.map_or("authenticate-oidc", |action| action.kind.as_str());
     let claim = format!(
         "no rule of load balancer {}'s security groups ({}) lets it out on port {HTTPS}, so it cannot ask the identity provider with which it signs users in",
@@ -138,9 +146,9 @@ fn no_sign_in(balancer: &LoadBalancer, groups: &[&SecurityGroup], ways: &[&Way])
             HTTPS,
             HTTPS
         ));
-    let asks = ways
-        .iter()
-        .map(|way| Evidence::new(Call::DescribeRules, &way.rule.rule_arn, "Actions.Type", kind));
+    let asks = forwards.iter().map(|forward| {
+        Evidence::new(Call::DescribeRules, &forward.rule.rule_arn, "Actions.Type", kind)
+    });
     Subject::new(Kind::SecurityGroup, mended)
         .sick(claim, reach::what_it_lets_out(groups[0], HTTPS))
         .detail("Whoever comes back from signing in gets 500.")

@@ -9,7 +9,7 @@ use crate::finding::{Evidence, Finding, Kind, Remedy, Subject};
 use crate::patient::Patient;
 use crate::seen::Blind;
 use crate::snapshot::{LoadBalancer, RouteTable};
-use crate::text::and_list;
+use crate::text::{and_list, plural};
 use crate::{aws, hcl};
 
 crate::check! {
@@ -99,7 +99,7 @@ fn finding(
     } else {
         "clients that get an address there get no answer"
     };
-    let verb = if closed > 1 { "have" } else { "has" };
+    let verb = plural(closed, "has", "have");
     let claim = format!(
         "load balancer {} is internet-facing, and {closed} of its {all} subnets ({subnets}) {verb} no route to an internet gateway: {outcome}",
         balancer.load_balancer_name

@@ -6,7 +6,7 @@ use crate::check::{Findings, NoAnswer};
 use crate::facts::inbound::traffic;
 use crate::finding::{Evidence, Kind, Remedy, Subject};
 use crate::patient::Patient;
-use crate::text::and_list;
+use crate::text::{and_list, plural};
 use crate::{aws, hcl};
 
 crate::check! {
@@ -63,7 +63,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         if balancer.scheme.as_deref() != Some("internal") {
             continue;
         }
-        let verb = if outside.len() == 1 { "is" } else { "are" };
+        let verb = plural(outside.len(), "is", "are");
         let claim = format!(
             "load balancer {} is internal, so its name leads to private addresses, and {}, which --expect-ingress names, {verb} outside",
             balancer.load_balancer_name,

@@ -16,7 +16,7 @@ use crate::hcl::Name;
 use crate::patient::Patient;
 use crate::seen::Blind;
 use crate::snapshot::Endpoint;
-use crate::text::and_list;
+use crate::text::{and_list, plural};
 use crate::{aws, hcl, words};
 
 crate::check! {
@@ -107,10 +107,8 @@ fn finding(
 ) -> Finding {
     let (subnets, vpc, word, name) =
         (egress_path::subnet_words(paths), paths[0].vpc, need.word(), need.words());
-    let has_no_way = format!(
-        "{subnets} {} no other way to {name}",
-        if paths.len() == 1 { "has" } else { "have" }
-    );
+    let has_no_way =
+        format!("{subnets} {} no other way to {name}", plural(paths.len(), "has", "have"));
     let modify = |endpoint: &Endpoint, option: Words| {
         aws!("ec2 modify-vpc-endpoint --vpc-endpoint-id {}", endpoint.vpc_endpoint_id).and(option)
     };

@@ -13,7 +13,7 @@ use crate::finding::{Evidence, Finding, Kind, Remedy, Subject};
 use crate::hcl::Hcl;
 use crate::patient::Patient;
 use crate::snapshot::{NatGateway, RouteTable};
-use crate::text::and_list;
+use crate::text::{and_list, plural};
 use crate::{aws, hcl};
 
 crate::check! {
@@ -148,7 +148,7 @@ fn finding(
 ) -> Finding {
     let subnets = egress_path::subnet_words(paths);
     let ids: Vec<&str> = tables.iter().map(|table| table.route_table_id.as_str()).collect();
-    let noun = if ids.len() == 1 { "route table" } else { "route tables" };
+    let noun = plural(ids.len(), "route table", "route tables");
     let named = format!("{noun} {}", and_list(ids.iter().copied()));
     let to = paths[0].destination();
     let of_tables = |field: &'static str, value: &str| -> Vec<Evidence> {

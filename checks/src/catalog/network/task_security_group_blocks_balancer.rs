@@ -79,13 +79,16 @@ crate::check! {
 }
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
-    task_access::each(
+    let closed = task_access::closed(
         patient,
         findings,
         task_access::is_known_to_tasks,
         |balancer, opening| is_closed(patient, balancer, opening),
-        |group, balancer, opening| finding(patient, group, balancer, opening),
-    )
+    )?;
+    for closed in closed.ok_or(NoAnswer::NotApplicable(task_access::NOBODY_BEHIND))? {
+        findings.add(finding(patient, closed.group, closed.balancer, &closed.ports)?);
+    }
+    Ok(())
 }
 
 /// Whether the security groups of the tasks behind an opening are proved to be closed to the balancer.

@@ -12,7 +12,7 @@ use crate::facts::peers::service_connect;
 use crate::facts::peers::sibling::{self, Callee};
 use crate::finding::{Evidence, Remedy};
 use crate::patient::Patient;
-use crate::text::and_list;
+use crate::text::{and_list, count, plural};
 
 crate::check! {
     /// An environment variable names the public host of another service behind a load balancer of
@@ -118,8 +118,12 @@ fn tell(
         format!("calls to a sibling go out to the internet and back in: {}", and_list(routes));
     let unread = match secrets {
         0 => String::new(),
-        1 => "1 variable comes from secrets and was not looked at.".to_owned(),
-        _ => format!("{secrets} variables come from secrets and were not looked at."),
+        some => format!(
+            "{} {} from secrets and {} not looked at.",
+            count(some, "variable"),
+            plural(some, "comes", "come"),
+            plural(some, "was", "were")
+        ),
     };
     let mut evidence: Vec<Evidence> = Vec::new();
     for (name, callee) in calls {

@@ -18,7 +18,7 @@ use crate::finding::{Evidence, Kind, Remedy, Subject};
 use crate::patient::Patient;
 use crate::seen::Blind;
 use crate::snapshot::{DiscoveryInstance, Service};
-use crate::text::{and_list, count};
+use crate::text::{and_list, count, plural};
 use crate::{aws, hcl};
 
 crate::check! {
@@ -229,7 +229,7 @@ fn own(
     let Some(first) = gone.first() else { return Ok(()) };
     let addresses = gone.iter().filter_map(|instance| instance.attributes.get("AWS_INSTANCE_IPV4"));
     let name = name(patient, findings, registry);
-    let (verb, there) = if gone.len() == 1 { ("is", "there") } else { ("are", "to them") };
+    let (verb, there) = plural(gone.len(), ("is", "there"), ("are", "to them"));
     let claim = format!(
         "Cloud Map lists {} for {name}, {} of which {verb} gone ({}): calls that are sent {there} hang",
         count(instances.len(), "instance"),
@@ -299,7 +299,7 @@ fn again(cluster: &str, service: &str) -> Remedy {
 
 /// `1 task of it runs`, `2 tasks of it run`.
 fn run(tasks: usize, of: &str) -> String {
-    format!("{} of {of} {}", count(tasks, "task"), if tasks == 1 { "runs" } else { "run" })
+    format!("{} of {of} {}", count(tasks, "task"), plural(tasks, "runs", "run"))
 }
 
 /// `api (srv-e4anhexample0004)`, or the id alone where the name may not be seen.

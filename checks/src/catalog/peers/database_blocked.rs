@@ -3,7 +3,7 @@
 //! is well is for another check.
 
 use crate::check::{Findings, NoAnswer};
-use crate::facts::network::route::{self, Way};
+use crate::facts::network::route::{self, NextHop};
 use crate::facts::peers::callee::{self, Caller, Closed};
 use crate::facts::peers::database::{self, Database, Told};
 use crate::facts::tasks::connection_errors;
@@ -142,7 +142,10 @@ fn no_route<'a>(
             match route::out(patient, subnet, Some(*address))? {
                 // An internet gateway takes no private address.
                 Some(exit)
-                    if matches!(exit.way, Way::Nowhere | Way::Blackhole(_) | Way::Internet(_)) =>
+                    if matches!(
+                        exit.next_hop,
+                        NextHop::Nowhere | NextHop::Blackhole(_) | NextHop::Internet(_)
+                    ) =>
                 {
                     evidence = route::destinations(exit.table)
                 }

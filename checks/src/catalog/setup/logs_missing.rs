@@ -7,7 +7,7 @@ use crate::facts::deployment::rollout;
 use crate::finding::{Evidence, Kind, Remedy, Subject};
 use crate::patient::Patient;
 use crate::snapshot::{ContainerDefinition, Service};
-use crate::text::and_list;
+use crate::text::{and_list, plural};
 use crate::{aws, hcl};
 
 crate::check! {
@@ -70,8 +70,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         .map(|container| container.name.as_str())
         .collect();
     let Some(first) = mute.first() else { return Ok(()) };
-    let (containers, have) =
-        if mute.len() == 1 { ("container", "has") } else { ("containers", "have") };
+    let (containers, have) = plural(mute.len(), ("container", "has"), ("containers", "have"));
     let fate = if is_fargate(service) {
         "is lost with the task"
     } else {

@@ -8,7 +8,7 @@ use crate::facts::tasks::scaling;
 use crate::finding::{Evidence, Finding, Kind, Remedy};
 use crate::patient::Patient;
 use crate::snapshot::ScalableTarget;
-use crate::text::and_list;
+use crate::text::{and_list, plural};
 use crate::{aws, hcl, words};
 
 crate::check! {
@@ -134,7 +134,7 @@ fn suspended(patient: &Patient, findings: &mut Findings, target: &ScalableTarget
     let mut evidence = off.iter().map(|(_, _, field)| scaling::evidence(patient, field, true));
     let Some(first) = evidence.next() else { return false };
     let what = and_list(off.iter().map(|(_, word, _)| word));
-    let verb = if off.len() == 1 { "is" } else { "are" };
+    let verb = plural(off.len(), "is", "are");
     let effect = if state.dynamic_scaling_out_suspended {
         format!(
             "however busy it gets, the service stays at {}",

@@ -5,6 +5,7 @@ use crate::check::{Findings, NoAnswer};
 use crate::facts::tasks::scaling::tasks;
 use crate::finding::Remedy;
 use crate::patient::Patient;
+use crate::text::plural;
 
 crate::check! {
     /// Somebody deleted the service: ECS starts no task for it any more, and shows it for a while
@@ -53,7 +54,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     let claim = match service.status.as_str() {
         "DRAINING" if service.running_count > 0 => {
             let tasks = tasks(service.running_count);
-            let verb = if service.running_count == 1 { "is" } else { "are" };
+            let verb = plural(service.running_count, "is", "are");
             format!(
                 "the service is being deleted: {tasks} {verb} still to stop, and none is started"
             )

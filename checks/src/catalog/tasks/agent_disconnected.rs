@@ -3,9 +3,10 @@
 use crate::aws;
 use crate::aws::stop_reason::Trouble;
 use crate::call::Call;
+use crate::catalog::tasks::common::reasons;
 use crate::check::{Findings, NoAnswer};
 use crate::facts::tasks::capacity::{self, Candidate, Lack, Need};
-use crate::facts::tasks::reason::{self, Told};
+use crate::facts::tasks::reason::Told;
 use crate::finding::{Evidence, Remedy};
 use crate::patient::Patient;
 use crate::text::{and_list, count};
@@ -67,7 +68,7 @@ crate::check! {
 }
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
-    reason::each(
+    reasons::each(
         patient,
         findings,
         &[Trouble::AgentDisconnected, Trouble::NoInstanceFits],

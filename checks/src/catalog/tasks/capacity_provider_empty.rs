@@ -7,6 +7,7 @@ use jiff::SignedDuration;
 use crate::aws::stop_reason::{self, Trouble};
 use crate::aws::time;
 use crate::call::Call;
+use crate::catalog::tasks::common::reasons;
 use crate::check::{Findings, NoAnswer};
 use crate::command::Word;
 use crate::facts::deployment::rollout;
@@ -85,7 +86,7 @@ crate::check! {
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     let mut told_of = Vec::new();
-    reason::each(
+    reasons::each(
         patient,
         findings,
         &[Trouble::CapacityProviderEmpty, Trouble::NoInstanceFits],

@@ -2,8 +2,8 @@
 //! to run on Fargate, or the other way round.
 
 use crate::aws::stop_reason::Trouble;
+use crate::catalog::tasks::common::reasons;
 use crate::check::{Findings, NoAnswer};
-use crate::facts::tasks::reason;
 use crate::finding::{Evidence, Remedy};
 use crate::patient::Patient;
 use crate::{aws, hcl};
@@ -50,7 +50,7 @@ crate::check! {
 }
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
-    reason::each(patient, findings, &[Trouble::ComputeIncompatible], |told, findings| {
+    reasons::each(patient, findings, &[Trouble::ComputeIncompatible], |told, findings| {
         let definition = findings.see(patient.task_definition(told.task_definition)).flatten();
         let service = patient.service();
         let on = service.launch_type.clone().or_else(|| {

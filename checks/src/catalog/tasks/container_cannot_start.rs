@@ -8,8 +8,8 @@ use regex::Regex;
 
 use crate::aws;
 use crate::aws::stop_reason::{self, Trouble};
+use crate::catalog::tasks::common::reasons;
 use crate::check::{Findings, NoAnswer};
-use crate::facts::tasks::reason;
 use crate::finding::Remedy;
 use crate::patient::Patient;
 use crate::text::pattern;
@@ -61,7 +61,7 @@ crate::check! {
 static COMMAND: LazyLock<Option<Regex>> = LazyLock::new(|| pattern(r#"exec: "(?<it>[^"]+)""#));
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
-    reason::each(patient, findings, &[Trouble::ContainerCannotStart], |told, _| {
+    reasons::each(patient, findings, &[Trouble::ContainerCannotStart], |told, _| {
         let command = stop_reason::part(&COMMAND, told.text);
         let who =
             told.container.map_or("a container".to_owned(), |name| format!("container {name}"));

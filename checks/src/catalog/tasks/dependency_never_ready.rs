@@ -8,9 +8,10 @@ use regex::Regex;
 use crate::aws;
 use crate::aws::stop_reason::{self, Trouble};
 use crate::call::Call;
+use crate::catalog::tasks::common::reasons;
 use crate::check::{Findings, NoAnswer};
 use crate::facts::tasks::last_word;
-use crate::facts::tasks::reason::{self, Told};
+use crate::facts::tasks::reason::Told;
 use crate::finding::{Evidence, Finding, Remedy};
 use crate::patient::Patient;
 use crate::text::pattern;
@@ -79,7 +80,7 @@ static WAITING: LazyLock<Option<Regex>> =
     LazyLock::new(|| pattern(r"for target \[(?<it>[A-Za-z0-9_-]+)[\](]"));
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
-    reason::each(patient, findings, &[Trouble::DependencyNeverReady], |told, findings| {
+    reasons::each(patient, findings, &[Trouble::DependencyNeverReady], |told, findings| {
         let name = |it: Option<&str>, otherwise: &str| {
             it.map_or(otherwise.to_owned(), |name| format!("container {name}"))
         };

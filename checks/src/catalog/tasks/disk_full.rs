@@ -2,8 +2,8 @@
 //! writes.
 
 use crate::aws::stop_reason::Trouble;
+use crate::catalog::tasks::common::reasons;
 use crate::check::{Findings, NoAnswer};
-use crate::facts::tasks::reason;
 use crate::finding::Remedy;
 use crate::patient::Patient;
 use crate::{aws, hcl};
@@ -51,7 +51,7 @@ crate::check! {
 }
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
-    reason::each(patient, findings, &[Trouble::DiskFull], |told, _| {
+    reasons::each(patient, findings, &[Trouble::DiskFull], |told, _| {
         let on_instance = told.tasks.iter().any(|task| task.container_instance_arn.is_some());
         let remedy = match on_instance {
             true => Remedy::new(

@@ -3,8 +3,8 @@
 
 use crate::aws;
 use crate::aws::stop_reason::{Fault, Trouble};
+use crate::catalog::tasks::common::reasons;
 use crate::check::{Findings, NoAnswer};
-use crate::facts::tasks::reason;
 use crate::finding::Remedy;
 use crate::patient::Patient;
 
@@ -53,7 +53,7 @@ crate::check! {
 }
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
-    reason::each(patient, findings, &[Trouble::EnvironmentFileUnreadable], |told, _| {
+    reasons::each(patient, findings, &[Trouble::EnvironmentFileUnreadable], |told, _| {
         let (why, advice) = match told.reason.fault {
             Some(Fault::Network) => (
                 "S3 cannot be reached",

@@ -1,9 +1,9 @@
 //! Fargate itself has no room in the zones that the service asks for, at this moment.
 
 use crate::aws::stop_reason::Trouble;
+use crate::catalog::tasks::common::reasons;
 use crate::check::{Findings, NoAnswer};
 use crate::facts::network::reach;
-use crate::facts::tasks::reason;
 use crate::finding::Remedy;
 use crate::patient::Patient;
 use crate::{hcl, words};
@@ -53,7 +53,7 @@ crate::check! {
 }
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
-    reason::each(patient, findings, &[Trouble::FargateCapacityUnavailable], |told, _| {
+    reasons::each(patient, findings, &[Trouble::FargateCapacityUnavailable], |told, _| {
         let providers = &patient.service().capacity_providers;
         let only_spot =
             !providers.is_empty() && providers.iter().all(|provider| provider == "FARGATE_SPOT");

@@ -3,8 +3,8 @@
 
 use crate::aws;
 use crate::aws::stop_reason::{Fault, Trouble};
+use crate::catalog::tasks::common::reasons;
 use crate::check::{Findings, NoAnswer};
-use crate::facts::tasks::reason;
 use crate::finding::Remedy;
 use crate::patient::Patient;
 
@@ -51,7 +51,7 @@ crate::check! {
 }
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
-    reason::each(patient, findings, &[Trouble::FileSystemNotMounted], |told, _| {
+    reasons::each(patient, findings, &[Trouble::FileSystemNotMounted], |told, _| {
         let timed_out = told.text.to_ascii_lowercase().contains("timed out");
         let (why, advice) = match told.reason.fault {
             _ if timed_out => (

@@ -10,8 +10,9 @@ use crate::aws::image;
 use crate::aws::stop_reason::{self, Trouble};
 use crate::aws::time;
 use crate::call::Call;
+use crate::catalog::tasks::common::reasons;
 use crate::check::{Findings, NoAnswer};
-use crate::facts::tasks::reason::{self, Told};
+use crate::facts::tasks::reason::Told;
 use crate::finding::{Evidence, Remedy};
 use crate::patient::Patient;
 use crate::text::pattern;
@@ -69,7 +70,7 @@ static NAMED: LazyLock<Option<Regex>> = LazyLock::new(|| {
 });
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
-    reason::each(patient, findings, &[Trouble::ImageNotFound], |told, findings| {
+    reasons::each(patient, findings, &[Trouble::ImageNotFound], |told, findings| {
         let named = told.image().or(stop_reason::part(&NAMED, told.text));
         let name = named.map_or("that the task definition names", short);
         let claim = if told.text.contains("@sha256:") {

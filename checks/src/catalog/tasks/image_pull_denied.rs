@@ -2,11 +2,11 @@
 //! password for a private registry is not enough. It names role and action as IAM named them.
 
 use crate::aws::stop_reason::{self, Trouble};
+use crate::catalog::tasks::common::reasons;
 use crate::check::{Findings, NoAnswer};
 use crate::command::Word;
 use crate::facts::access::refusal;
 use crate::facts::network::egress_path;
-use crate::facts::tasks::reason;
 use crate::finding::Remedy;
 use crate::patient::Patient;
 use crate::{aws, hcl};
@@ -63,7 +63,7 @@ crate::check! {
 }
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
-    reason::each(patient, findings, &[Trouble::ImagePullDenied], |told, findings| {
+    reasons::each(patient, findings, &[Trouble::ImagePullDenied], |told, findings| {
         // What an endpoint refuses, no role can mend.
         if egress_path::is_of_endpoint(told.text) {
             return None;

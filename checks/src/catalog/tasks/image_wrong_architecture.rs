@@ -8,11 +8,11 @@ use regex::Regex;
 
 use crate::aws::stop_reason::{self, Trouble};
 use crate::call::{Call, LOG_STREAM};
+use crate::catalog::tasks::common::reasons;
 use crate::check::{Findings, NoAnswer};
 use crate::command::Command;
 use crate::facts::deployment::rollout;
 use crate::facts::tasks::container_log;
-use crate::facts::tasks::reason;
 use crate::facts::tasks::stop::{self, Failures, StopKind};
 use crate::finding::{Evidence, Kind, Remedy, Subject};
 use crate::patient::Patient;
@@ -69,7 +69,7 @@ static PLATFORM: LazyLock<Option<Regex>> =
     LazyLock::new(|| pattern(r"matching platform '?(?<it>[a-z]+/[a-z0-9/]+)"));
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
-    reason::each(patient, findings, &[Trouble::WrongArchitecture], |told, _| {
+    reasons::each(patient, findings, &[Trouble::WrongArchitecture], |told, _| {
         let claim = match stop_reason::part(&PLATFORM, told.text) {
             Some(platform) => {
                 format!("the image has no variant for {platform}, on which the tasks run")

@@ -3,8 +3,8 @@
 
 use crate::aws;
 use crate::aws::stop_reason::{self, Trouble};
+use crate::catalog::tasks::common::reasons;
 use crate::check::{Findings, NoAnswer};
-use crate::facts::tasks::reason;
 use crate::finding::Remedy;
 use crate::patient::Patient;
 
@@ -53,7 +53,7 @@ crate::check! {
 const SEVERAL: usize = 3;
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
-    reason::each(patient, findings, &[Trouble::InterfaceNotProvisioned], |told, _| {
+    reasons::each(patient, findings, &[Trouble::InterfaceNotProvisioned], |told, _| {
         if told.tasks.len() < SEVERAL {
             return None;
         }

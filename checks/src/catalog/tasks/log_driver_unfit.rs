@@ -8,11 +8,11 @@ use regex::Regex;
 
 use crate::aws;
 use crate::aws::stop_reason::{self, Trouble};
+use crate::catalog::tasks::common::reasons;
 use crate::check::{Findings, NoAnswer};
 use crate::command::Word;
 use crate::facts::access::refusal;
 use crate::facts::network::egress_path;
-use crate::facts::tasks::reason;
 use crate::finding::{Kind, Remedy};
 use crate::patient::Patient;
 use crate::text::pattern;
@@ -80,7 +80,7 @@ static ARGUMENTS: LazyLock<Option<Regex>> =
     LazyLock::new(|| pattern(r"validate logger args: (?<it>.+?)(?: ?: exit status \d+)?$"));
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
-    reason::each(
+    reasons::each(
         patient,
         findings,
         &[Trouble::LogsUnreachable, Trouble::LogsDenied, Trouble::LogOptionsWrong],

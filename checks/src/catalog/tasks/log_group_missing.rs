@@ -5,9 +5,9 @@ use std::collections::BTreeSet;
 
 use crate::aws::stop_reason::{self, Trouble};
 use crate::call::Call;
+use crate::catalog::tasks::common::reasons;
 use crate::check::{Findings, NoAnswer};
 use crate::facts::access::refusal;
-use crate::facts::tasks::reason;
 use crate::finding::{Evidence, Remedy};
 use crate::patient::Patient;
 use crate::text::and_list;
@@ -69,7 +69,7 @@ crate::check! {
 }
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
-    reason::each(patient, findings, &[Trouble::LogGroupMissing], |told, findings| {
+    reasons::each(patient, findings, &[Trouble::LogGroupMissing], |told, findings| {
         let definition = findings.see(patient.task_definition(told.task_definition)).flatten();
         let containers = definition.iter().flat_map(|definition| &definition.container_definitions);
         let groups: BTreeSet<&str> =

@@ -9,10 +9,11 @@ use regex::Regex;
 use crate::aws::stop_reason::{self, Trouble};
 use crate::aws::time;
 use crate::call::Call;
+use crate::catalog::tasks::common::reasons;
 use crate::check::{Findings, NoAnswer};
 use crate::command::{Command, Word, Words};
 use crate::facts::tasks::capacity::{self, Candidate, Lack, Need};
-use crate::facts::tasks::reason::{self, Told};
+use crate::facts::tasks::reason::Told;
 use crate::finding::{Evidence, Finding, Remedy};
 use crate::patient::Patient;
 use crate::snapshot::{ContainerInstance, TaskDefinition};
@@ -96,7 +97,7 @@ static LACKS: LazyLock<Option<Regex>> =
 static RESOURCE: LazyLock<Option<Regex>> = LazyLock::new(|| pattern(r"RESOURCE:(?<it>\w+)"));
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
-    reason::each(patient, findings, &[Trouble::NoInstanceFits], |told, findings| {
+    reasons::each(patient, findings, &[Trouble::NoInstanceFits], |told, findings| {
         let named = stop_reason::part(&INSTANCE, told.text);
         let lacks = stop_reason::part(&LACKS, told.text);
         let definition = findings.see(patient.task_definition(told.task_definition)).flatten();

@@ -10,7 +10,7 @@ use crate::facts::tasks::stop::StopKind;
 use crate::finding::Remedy;
 use crate::patient::Patient;
 use crate::snapshot::Task;
-use crate::text::and_list;
+use crate::text::{and_list, count};
 
 crate::check! {
     /// Every task that stopped lately was stopped on purpose: by a deployment, by scaling, or by a
@@ -74,10 +74,9 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         return Ok(());
     }
     let words = kinds.iter().map(|(kind, tasks)| format!("{} {}", tasks.len(), kind.words()));
-    let tasks = if stopped.len() == 1 { "task" } else { "tasks" };
     let claim = format!(
-        "{} {tasks} stopped {}, none for a failure: {}",
-        stopped.len(),
+        "{} stopped {}, none for a failure: {}",
+        count(stopped.len(), "task"),
         stop::when(patient.now(), &stopped),
         and_list(words)
     );

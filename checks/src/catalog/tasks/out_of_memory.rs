@@ -5,9 +5,9 @@ use jiff::SignedDuration;
 
 use crate::aws::crash;
 use crate::aws::stop_reason::Trouble;
+use crate::catalog::tasks::common::reasons;
 use crate::check::{Findings, NoAnswer};
 use crate::command::{Argument, Word};
-use crate::facts::tasks::reason;
 use crate::facts::tasks::{last_word, metric, stop};
 use crate::finding::{Evidence, Remedy};
 use crate::patient::Patient;
@@ -62,7 +62,7 @@ crate::check! {
 const NEAR: f64 = 90.0;
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
-    reason::each(patient, findings, &[Trouble::OutOfMemory], |told, findings| {
+    reasons::each(patient, findings, &[Trouble::OutOfMemory], |told, findings| {
         // Who is essential stands in the task definition; without it nobody knows whether this
         // ended the task.
         let definition = findings.see(patient.task_definition(told.task_definition))?;

@@ -6,8 +6,8 @@ use std::sync::LazyLock;
 use regex::Regex;
 
 use crate::aws::stop_reason::{self, Trouble};
+use crate::catalog::tasks::common::reasons;
 use crate::check::{Findings, NoAnswer};
-use crate::facts::tasks::reason;
 use crate::finding::Remedy;
 use crate::patient::Patient;
 use crate::text::pattern;
@@ -60,7 +60,7 @@ static NAMED: LazyLock<Option<Regex>> =
     LazyLock::new(|| pattern(r"/v2/(?:library/)?(?<it>[^\s:]+?)/(?:manifests|blobs)/"));
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
-    reason::each(patient, findings, &[Trouble::RegistryRateLimited], |told, _| {
+    reasons::each(patient, findings, &[Trouble::RegistryRateLimited], |told, _| {
         let (of_docker, registry) = match told.text.contains("docker.io") {
             true => (true, "Docker Hub"),
             false => (false, "the registry"),

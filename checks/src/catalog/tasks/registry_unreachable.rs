@@ -3,8 +3,8 @@
 //! to say.
 
 use crate::aws::stop_reason::{Step, Trouble};
+use crate::catalog::tasks::common::reasons;
 use crate::check::{Findings, NoAnswer};
-use crate::facts::tasks::reason;
 use crate::finding::{Kind, Remedy};
 use crate::patient::Patient;
 
@@ -56,7 +56,7 @@ crate::check! {
 }
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
-    reason::each(patient, findings, &[Trouble::RegistryUnreachable], |told, _| {
+    reasons::each(patient, findings, &[Trouble::RegistryUnreachable], |told, _| {
         let claim = match told.reason.step {
             Some(Step::SecretOrRegistryAuth) => {
                 "the task cannot reach ECR, or the store of its secrets"

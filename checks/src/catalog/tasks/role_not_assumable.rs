@@ -2,10 +2,10 @@
 //! name ECS tasks.
 
 use crate::aws::stop_reason::Trouble;
+use crate::catalog::tasks::common::reasons;
 use crate::check::{Findings, NoAnswer};
 use crate::command::Word;
 use crate::facts::access::refusal;
-use crate::facts::tasks::reason;
 use crate::finding::Remedy;
 use crate::patient::Patient;
 use crate::{aws, hcl};
@@ -59,7 +59,7 @@ crate::check! {
 const TRUST: &str = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":"ecs-tasks.amazonaws.com"},"Action":"sts:AssumeRole"}]}"#;
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
-    reason::each(patient, findings, &[Trouble::RoleNotAssumable], |told, findings| {
+    reasons::each(patient, findings, &[Trouble::RoleNotAssumable], |told, findings| {
         let role = refusal::role_named(told.text);
         let claim = match role {
             Some(role) => format!("ECS cannot assume role {role}"),

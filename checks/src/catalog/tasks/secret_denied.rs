@@ -4,10 +4,10 @@
 
 use crate::aws::arn;
 use crate::aws::stop_reason::{self, Fault, Trouble};
+use crate::catalog::tasks::common::reasons;
 use crate::check::{Findings, NoAnswer};
 use crate::facts::access::refusal;
 use crate::facts::network::egress_path;
-use crate::facts::tasks::reason;
 use crate::finding::Remedy;
 use crate::patient::Patient;
 
@@ -69,7 +69,7 @@ crate::check! {
 }
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
-    reason::each(patient, findings, &[Trouble::SecretDenied], |told, findings| {
+    reasons::each(patient, findings, &[Trouble::SecretDenied], |told, findings| {
         // What an endpoint refuses, no role can mend.
         if egress_path::is_of_endpoint(told.text) {
             return None;

@@ -6,9 +6,9 @@ use std::sync::LazyLock;
 use regex::Regex;
 
 use crate::aws::stop_reason::{self, Fault, Trouble};
+use crate::catalog::tasks::common::reasons;
 use crate::check::{Findings, NoAnswer};
 use crate::command::Word;
-use crate::facts::tasks::reason;
 use crate::finding::Remedy;
 use crate::patient::Patient;
 use crate::text::pattern;
@@ -63,7 +63,7 @@ static PARAMETERS: LazyLock<Option<Regex>> =
     LazyLock::new(|| pattern(r"invalid (?:ssm )?parameters: (?<it>[^\s,]+(?:, ?[^\s,]+)*)"));
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
-    reason::each(patient, findings, &[Trouble::SecretMissing], |told, _| {
+    reasons::each(patient, findings, &[Trouble::SecretMissing], |told, _| {
         let secret = stop_reason::part(&SECRET, told.text);
         let name = secret.map_or("a secret of the task definition".to_owned(), |arn| {
             format!("secret {}", arn.rsplit(':').next().unwrap_or(arn))

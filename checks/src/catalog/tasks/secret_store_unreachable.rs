@@ -3,8 +3,8 @@
 //! the checks of the network to say.
 
 use crate::aws::stop_reason::Trouble;
+use crate::catalog::tasks::common::reasons;
 use crate::check::{Findings, NoAnswer};
-use crate::facts::tasks::reason;
 use crate::finding::{Kind, Remedy};
 use crate::patient::Patient;
 
@@ -54,7 +54,7 @@ crate::check! {
 }
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
-    reason::each(patient, findings, &[Trouble::SecretStoreUnreachable], |told, _| {
+    reasons::each(patient, findings, &[Trouble::SecretStoreUnreachable], |told, _| {
         let of_parameters = ["ssm", "Systems Manager", "Parameter Store"]
             .iter()
             .any(|word| told.text.contains(word));

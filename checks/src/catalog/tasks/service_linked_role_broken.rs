@@ -2,8 +2,8 @@
 //! missing or was changed.
 
 use crate::aws::stop_reason::Trouble;
+use crate::catalog::tasks::common::reasons;
 use crate::check::{Findings, NoAnswer};
-use crate::facts::tasks::reason;
 use crate::finding::Remedy;
 use crate::patient::Patient;
 use crate::{aws, hcl};
@@ -52,7 +52,7 @@ crate::check! {
 }
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
-    reason::each(patient, findings, &[Trouble::ServiceLinkedRoleBroken], |told, _| {
+    reasons::each(patient, findings, &[Trouble::ServiceLinkedRoleBroken], |told, _| {
         let why = if told.text.contains("trust relationship") {
             "its role does not trust it any more"
         } else {

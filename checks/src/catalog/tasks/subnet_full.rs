@@ -7,6 +7,7 @@ use regex::Regex;
 
 use crate::aws::stop_reason::{self, Trouble};
 use crate::call::Call;
+use crate::catalog::tasks::common::reasons;
 use crate::check::{Findings, NoAnswer};
 use crate::command::Word;
 use crate::facts::tasks::reason;
@@ -62,7 +63,7 @@ crate::check! {
 static SUBNET: LazyLock<Option<Regex>> = LazyLock::new(|| pattern(r"(?<it>subnet-[0-9a-f]+)"));
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
-    reason::each(
+    reasons::each(
         patient,
         findings,
         &[Trouble::SubnetFull, Trouble::InterfaceNotProvisioned],

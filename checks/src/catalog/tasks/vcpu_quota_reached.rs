@@ -2,8 +2,8 @@
 //! blocked.
 
 use crate::aws::stop_reason::Trouble;
+use crate::catalog::tasks::common::reasons;
 use crate::check::{Findings, NoAnswer};
-use crate::facts::tasks::reason;
 use crate::finding::Remedy;
 use crate::patient::Patient;
 use crate::{aws, hcl};
@@ -51,7 +51,7 @@ crate::check! {
 }
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
-    reason::each(patient, findings, &[Trouble::QuotaReached], |told, _| {
+    reasons::each(patient, findings, &[Trouble::QuotaReached], |told, _| {
         let claim = match told.text {
             text if text.contains("blocked") => {
                 "AWS says that the account is blocked, so it may run no task"

@@ -7,9 +7,9 @@ use regex::Regex;
 
 use crate::aws;
 use crate::aws::stop_reason::{self, Trouble};
+use crate::catalog::tasks::common::reasons;
 use crate::check::{Findings, NoAnswer};
 use crate::command::Word;
-use crate::facts::tasks::reason;
 use crate::finding::Remedy;
 use crate::patient::Patient;
 use crate::text::pattern;
@@ -61,7 +61,7 @@ static ROLE: LazyLock<Option<Regex>> = LazyLock::new(|| {
 });
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
-    reason::each(patient, findings, &[Trouble::VolumeNotAttached], |told, _| {
+    reasons::each(patient, findings, &[Trouble::VolumeNotAttached], |told, _| {
         let role = stop_reason::part(&ROLE, told.text);
         let why = role.map_or_else(
             || format!(" (\"{}\")", stop_reason::quoted(told.text)),

@@ -5,9 +5,9 @@ use std::collections::BTreeSet;
 
 use crate::aws::stop_reason::Trouble;
 use crate::call::Call;
+use crate::catalog::tasks::common::reasons;
 use crate::check::{Findings, NoAnswer};
 use crate::facts::network::reach;
-use crate::facts::tasks::reason;
 use crate::finding::{Evidence, Remedy};
 use crate::patient::Patient;
 use crate::text::and_list;
@@ -53,7 +53,7 @@ crate::check! {
 }
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
-    reason::each(patient, findings, &[Trouble::ZoneUnsupported], |told, findings| {
+    reasons::each(patient, findings, &[Trouble::ZoneUnsupported], |told, findings| {
         let subnets = reach::configured(patient, None)
             .map(|network| network.subnets.as_slice())
             .unwrap_or_default();

@@ -12,13 +12,12 @@ use serde_json::json;
 use crate::aws::rollback_reason::{HookFailure, Reason};
 use crate::aws::stop_reason::{self, Trouble};
 use crate::call::Call;
-use crate::check::Findings;
 use crate::command::Command;
 use crate::facts::deployment::{managed, rollback, rollout};
 use crate::facts::tasks::reason::{self, Told};
 use crate::finding::{Evidence, Finding, Remedy};
 use crate::patient::Patient;
-use crate::seen::See;
+use crate::seen::{See, Unseen};
 use crate::snapshot::Simulation;
 use crate::text::{and_list, pattern};
 use crate::{aws, hcl, words};
@@ -126,7 +125,7 @@ pub struct Questions {
 pub fn questions(patient: &Patient) -> Questions {
     let mut questions = Questions::default();
     // What is hidden now is for the checks to note.
-    let mut unseen = Findings::default();
+    let mut unseen = Unseen::default();
     if !somebody_speaks_of_iam(patient, &mut unseen) {
         return questions;
     }

@@ -386,7 +386,7 @@ mod tests {
     use crate::snapshot::{Deployment, RevisionSummary, Snapshot};
     use crate::testing::{newest_deployment, of};
 
-    type Change = fn(&mut Snapshot);
+    type Edit = fn(&mut Snapshot);
 
     const MINUTES: fn(i64) -> SignedDuration = SignedDuration::from_mins;
 
@@ -574,7 +574,7 @@ mod tests {
     #[test]
     fn a_rolling_deployment_with_alarms_bakes_once_all_its_tasks_run() {
         assert_eq!(baking_in(&baking_service()), Some((MINUTES(10), false)));
-        let changes: [(&str, Change); 8] = [
+        let changes: [(&str, Edit); 8] = [
             ("it is over", |s| newest_deployment(s).status = "SUCCESSFUL".into()),
             ("it has not begun", |s| newest_deployment(s).status = "PENDING".into()),
             ("no alarm stops it", |s| {

@@ -9,7 +9,7 @@ use crate::call::Call;
 use crate::facts::inbound::instance::{self, EPHEMERAL};
 use crate::facts::inbound::{health_check, traffic};
 use crate::facts::network::reach::{self, Ports};
-use crate::facts::network::route::{self, Way};
+use crate::facts::network::route::{self, NextHop};
 use crate::finding::Evidence;
 use crate::patient::Patient;
 use crate::seen::{Blind, See};
@@ -168,7 +168,7 @@ impl Family {
         // Where the default route of IPv4 leads, and where any global address of IPv6 would.
         let to = if self == Family::V4 { None } else { parsed("2000::1") };
         Ok(route::out(patient, subnet, to)?
-            .is_some_and(|exit| matches!(exit.way, Way::Internet(_))))
+            .is_some_and(|exit| matches!(exit.next_hop, NextHop::Internet(_))))
     }
 }
 

@@ -394,7 +394,7 @@ mod tests {
     use crate::snapshot::{Container, Interface, Snapshot};
     use crate::testing::{newest_deployment, of};
 
-    type Change = fn(&mut Snapshot);
+    type Edit = fn(&mut Snapshot);
 
     fn api() -> String {
         id::group("api")
@@ -499,7 +499,7 @@ mod tests {
 
     #[test]
     fn an_event_tells_only_with_a_task_of_now_that_was_replaced_for_it() {
-        let changes: [(&str, Change); 5] = [
+        let changes: [(&str, Edit); 5] = [
             ("no task", |s| baseline::stop_tasks(s, 0, |_| ())),
             ("for another reason", |s| baseline::stop_tasks(s, 1, |_| ())),
             ("of another version", |s| {
@@ -588,7 +588,7 @@ mod tests {
             " until 31 min ago".to_owned(),
         );
         let forget = |s: &mut Snapshot| baseline::stop_tasks(s, 0, |_| ());
-        let changes: [(&str, Change, bool); 8] = [
+        let changes: [(&str, Edit, bool); 8] = [
             ("as it is", |_| (), true),
             (
                 "three hours later",

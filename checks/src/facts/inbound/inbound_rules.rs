@@ -16,7 +16,7 @@ use crate::hcl::Hcl;
 use crate::patient::Patient;
 use crate::seen::{Blind, See};
 use crate::snapshot::{IpPermission, Listener, LoadBalancer, ManagedPrefixList, SecurityGroup};
-use crate::text::{and_list, parsed};
+use crate::text::{and_list, parsed, plural};
 use crate::{aws, hcl};
 
 /// A load balancer in front of the service, with what decides who may come in.
@@ -388,7 +388,7 @@ pub fn terraform(name: &str, group: &str, port: i32, source: &str) -> Hcl {
 
 /// `port 443` or `ports 80 and 443`.
 pub fn port_words(ports: &BTreeSet<i32>) -> String {
-    format!("{} {}", if ports.len() == 1 { "port" } else { "ports" }, and_list(ports))
+    format!("{} {}", plural(ports.len(), "port", "ports"), and_list(ports))
 }
 
 /// Whether Express Mode made one of the groups of these rules.

@@ -9,7 +9,6 @@ use std::ops::RangeInclusive;
 use crate::aws::admission::Admission;
 use crate::aws::cidr::Cidr;
 use crate::call::Call;
-use crate::check::{Findings, NoAnswer};
 use crate::facts::deployment::rollout;
 use crate::facts::inbound::health_check::{self, FailedCheck, Failure};
 use crate::facts::inbound::instance::{self, EPHEMERAL};
@@ -17,9 +16,9 @@ use crate::facts::inbound::traffic;
 use crate::facts::network::network_acl::{self, Crossing, Dropped};
 use crate::facts::network::reach::{self, Ports};
 use crate::facts::tasks::stop::StopKind;
-use crate::finding::{Evidence, Finding};
+use crate::finding::Evidence;
 use crate::patient::Patient;
-use crate::seen::{Blind, Why};
+use crate::seen::{Blind, See, Why};
 use crate::snapshot::{LoadBalancer, Target, TargetGroup, Task};
 
 /// One port of tasks that have the same security groups; of ports that Docker chose, those that
@@ -109,46 +108,51 @@ impl TaskPorts<'_> {
     }
 }
 
-/// Examines each opening between such balancers and tasks, or their instances, and tells of those that
-/// are closed. What is closed in the same way on several ports that Docker chose is told once.
-pub fn each<'a>(
+/// A closed opening between a balancer and the targets of a group.
+pub struct Closed<'a> {
+    pub group: &'a TargetGroup,
+    pub balancer: &'a LoadBalancer,
+    pub ports: TaskPorts<'a>,
+}
+
+/// Why no opening can be closed.
+pub const NOBODY_BEHIND: &str = "no tasks or instances behind such a load balancer";
+
+/// Examines each opening between such balancers and tasks, or their instances; those that are closed.
+/// What is closed in the same way on several ports that Docker chose is one. None where no task and
+/// no instance is behind such a balancer.
+pub fn closed<'a>(
     patient: &Patient<'a>,
-    findings: &mut Findings,
+    notes: &mut impl See,
     concerns: impl Fn(&LoadBalancer) -> bool,
     is_closed: impl Fn(&LoadBalancer, &TaskPorts<'a>) -> Result<bool, Blind>,
-    tell: impl Fn(&'a TargetGroup, &'a LoadBalancer, &TaskPorts<'a>) -> Result<Finding, Blind>,
-) -> Result<(), NoAnswer> {
-    let mut examined = false;
+) -> Result<Option<Vec<Closed<'a>>>, Blind> {
+    let mut all: Option<Vec<Closed>> = None;
     for group in traffic::groups(patient)? {
-        let Some(settings) = findings.see(patient.target_group(group)).flatten() else { continue };
-        let balancers = findings.see(traffic::balancers_of(patient, settings));
+        let Some(settings) = notes.see(patient.target_group(group)).flatten() else { continue };
+        if !matches!(settings.target_type.as_deref(), Some("ip" | "instance")) {
+            continue;
+        }
+        let balancers = notes.see(traffic::balancers_of(patient, settings));
         for arn in balancers.into_iter().flatten() {
-            let Some(balancer) = findings.see(patient.load_balancer(arn)).flatten() else {
+            let Some(balancer) = notes.see(patient.load_balancer(arn)).flatten() else { continue };
+            if !concerns(balancer) {
                 continue;
-            };
-            if matches!(settings.target_type.as_deref(), Some("ip" | "instance"))
-                && concerns(balancer)
-            {
-                examined = true;
-                let mut closed: Vec<TaskPorts> = Vec::new();
-                let given_up = findings.see(health_check::of_the_given_up(patient, group));
-                let openings = findings.see(openings(patient, settings, given_up.flatten()));
-                for opening in openings.into_iter().flatten() {
-                    if findings.see(is_closed(balancer, &opening)).unwrap_or_default() {
-                        add(&mut closed, opening);
-                    }
-                }
-                for opening in closed {
-                    findings.add(tell(settings, balancer, &opening)?);
+            }
+            let mut closed: Vec<TaskPorts> = Vec::new();
+            let given_up = notes.see(health_check::of_the_given_up(patient, group));
+            let openings = notes.see(openings(patient, settings, given_up.flatten()));
+            for opening in openings.into_iter().flatten() {
+                if notes.see(is_closed(balancer, &opening)).unwrap_or_default() {
+                    add(&mut closed, opening);
                 }
             }
+            let closed =
+                closed.into_iter().map(|ports| Closed { group: settings, balancer, ports });
+            all.get_or_insert_default().extend(closed);
         }
     }
-    if examined {
-        Ok(())
-    } else {
-        Err(NoAnswer::NotApplicable("no tasks or instances behind such a load balancer"))
-    }
+    Ok(all)
 }
 
 /// Whether what comes to this opening has addresses and groups of the balancer's own. A network load

@@ -15,9 +15,9 @@ use crate::snapshot::deployment::IngressPath;
 use crate::snapshot::{Action, Listener, Rule, Target, TargetGroup};
 use crate::{aws, hcl};
 
-/// One way in: a rule that forwards to some group of the service.
+/// A rule that forwards to some group of the service, with its listener.
 #[derive(Debug)]
-pub struct Way<'a> {
+pub struct Forward<'a> {
     pub listener: &'a Listener,
     pub rule: &'a Rule,
     pub shares: Vec<Share<'a>>,
@@ -45,7 +45,7 @@ pub fn percent_words(percent: f64) -> String {
     if percent > 0.0 && percent < 1.0 { "less than 1 %".into() } else { format!("{percent:.0} %") }
 }
 
-impl<'a> Way<'a> {
+impl<'a> Forward<'a> {
     /// Hosts that the rule asks for; none where it takes every host.
     pub fn hosts(&self) -> impl Iterator<Item = &'a str> + use<'a> {
         self.rule
@@ -148,7 +148,7 @@ impl<'a> Way<'a> {
     }
 }
 
-/// The ways in that ECS manages for an Express service; for all others none, and nothing is asked.
+/// The ingress paths that ECS manages for an Express service; for all others none, and nothing is asked.
 pub fn ingress_paths<'a>(patient: &Patient<'a>) -> Result<Vec<&'a IngressPath>, Blind> {
     let mut paths = Vec::new();
     if patient.is_express() {
@@ -280,9 +280,9 @@ pub fn all_rules<'a>(patient: &Patient<'a>) -> Result<Vec<(&'a Listener, &'a Rul
     Ok(rules)
 }
 
-/// Every way in to the service for its clients. The test rule of a blue/green deployment is none:
+/// Every rule by which clients get to the service. The test rule of a blue/green deployment is none:
 /// it may well lead to the empty half of a pair.
-pub fn ways<'a>(patient: &Patient<'a>) -> Result<Vec<Way<'a>>, Blind> {
+pub fn forwards<'a>(patient: &Patient<'a>) -> Result<Vec<Forward<'a>>, Blind> {
     let groups = groups(patient)?;
     let managed = managed_rules(patient)?;
     let is_test = |rule: &Rule| {
@@ -292,43 +292,43 @@ pub fn ways<'a>(patient: &Patient<'a>) -> Result<Vec<Way<'a>>, Blind> {
             .iter()
             .any(|b| b.test_listener_rule.as_deref() == Some(rule.rule_arn.as_str()))
     };
-    let mut ways = Vec::new();
+    let mut forwards = Vec::new();
     for (listener, rule) in all_rules(patient)?.into_iter().filter(|(_, rule)| !is_test(rule)) {
-        let forwards = || {
+        let named = || {
             rule.actions
                 .iter()
                 .filter(|action| action.kind == "forward")
                 .flat_map(|action| &action.target_groups)
         };
-        if !forwards().any(|group| groups.contains(group.target_group_arn.as_str())) {
+        if !named().any(|group| groups.contains(group.target_group_arn.as_str())) {
             continue;
         }
-        let total: i32 = forwards().map(|group| group.weight).sum();
+        let total: i32 = named().map(|group| group.weight).sum();
         let percent = |weight: i32| {
             if total > 0 { f64::from(weight) * 100.0 / f64::from(total) } else { 0.0 }
         };
-        let shares = forwards()
+        let shares = named()
             .map(|group| Share {
                 group: &group.target_group_arn,
                 weight: group.weight,
                 percent: percent(group.weight),
             })
             .collect();
-        ways.push(Way {
+        forwards.push(Forward {
             listener,
             rule,
             shares,
             managed: managed.contains(rule.rule_arn.as_str()),
         });
     }
-    Ok(ways)
+    Ok(forwards)
 }
 
 /// The groups that get traffic by some rule.
 pub fn live_groups<'a>(patient: &Patient<'a>) -> Result<BTreeSet<&'a str>, Blind> {
-    Ok(ways(patient)?
+    Ok(forwards(patient)?
         .iter()
-        .flat_map(|way| way.live().map(|share| share.group).collect::<Vec<_>>())
+        .flat_map(|forward| forward.live().map(|share| share.group).collect::<Vec<_>>())
         .collect())
 }
 
@@ -524,8 +524,8 @@ mod tests {
 
     fn shares(snapshot: &Snapshot) -> Vec<(String, i32, f64)> {
         of(snapshot, |patient| {
-            let ways = ways(patient).unwrap();
-            let shares = ways.iter().flat_map(|way| &way.shares);
+            let forwards = forwards(patient).unwrap();
+            let shares = forwards.iter().flat_map(|forward| &forward.shares);
             shares.map(|it| (group_name(it.group).to_owned(), it.weight, it.percent)).collect()
         })
     }
@@ -536,7 +536,7 @@ mod tests {
             Listener { port: Some(443), protocol: Some("HTTPS".into()), ..Listener::default() };
         let mut rule = host_rule("arn", "1", "api.example.com", forward(&[("group", 1)]));
         let name = |rule: &Rule| {
-            Way { listener: &listener, rule, shares: Vec::new(), managed: false }.name()
+            Forward { listener: &listener, rule, shares: Vec::new(), managed: false }.name()
         };
         assert_eq!(name(&rule), "api.example.com");
         rule.conditions.push(Condition {
@@ -585,21 +585,22 @@ mod tests {
     }
 
     #[test]
-    fn a_way_leads_to_the_service_by_a_rule_that_forwards_to_it() {
+    fn requests_get_to_the_service_by_a_rule_that_forwards_to_it() {
         let api = || id::group("api");
-        let ways = |rules: Vec<Rule>| shares(&with_rules(baseline::fargate(), |all| *all = rules));
+        let forwards =
+            |rules: Vec<Rule>| shares(&with_rules(baseline::fargate(), |all| *all = rules));
         let rule = |groups: &[(&str, i32)]| host_rule("rule", "1", "a.b", forward(groups));
         assert_eq!(shares(&baseline::fargate()), [("api".into(), 1, 100.0)]);
-        assert_eq!(ways(vec![]), []);
-        assert_eq!(ways(vec![rule(&[("arn:x/other/1", 1)])]), [], "of another service");
+        assert_eq!(forwards(vec![]), []);
+        assert_eq!(forwards(vec![rule(&[("arn:x/other/1", 1)])]), [], "of another service");
         let mut redirect = rule(&[(&api(), 1)]);
         redirect.actions[0].kind = "redirect".into();
-        assert_eq!(ways(vec![redirect]), [], "nothing is forwarded");
+        assert_eq!(forwards(vec![redirect]), [], "nothing is forwarded");
         assert_eq!(
-            ways(vec![rule(&[(&api(), 1), ("arn:x/other/1", 3)])]),
+            forwards(vec![rule(&[(&api(), 1), ("arn:x/other/1", 3)])]),
             [("api".into(), 1, 25.0), ("other".into(), 3, 75.0)]
         );
-        assert_eq!(ways(vec![rule(&[(&api(), 0)])]), [("api".into(), 0, 0.0)]);
+        assert_eq!(forwards(vec![rule(&[(&api(), 0)])]), [("api".into(), 0, 0.0)]);
     }
 
     #[test]
@@ -620,10 +621,10 @@ mod tests {
     fn the_test_rule_is_no_way_in_and_the_production_rule_is_ecss_own() {
         let managed = |change: fn(&mut crate::snapshot::ServiceLoadBalancer, String)| {
             let mut snapshot = baseline::fargate();
-            let rule = of(&snapshot, |patient| ways(patient).unwrap()[0].rule.rule_arn.clone());
+            let rule = of(&snapshot, |patient| forwards(patient).unwrap()[0].rule.rule_arn.clone());
             change(&mut snapshot.services[0].load_balancers[0], rule);
             of(&snapshot, |patient| {
-                ways(patient).unwrap().iter().map(|way| way.managed).collect::<Vec<_>>()
+                forwards(patient).unwrap().iter().map(|forward| forward.managed).collect::<Vec<_>>()
             })
         };
         assert_eq!(managed(|_, _| ()), [false]);
@@ -638,13 +639,14 @@ mod tests {
         {
             let listener = Listener { protocol: protocol.map(Into::into), ..Listener::default() };
             let rule = Rule::default();
-            let way = Way { listener: &listener, rule: &rule, shares: Vec::new(), managed: false };
-            assert_eq!(way.is_http(), is_http, "{protocol:?}");
+            let forward =
+                Forward { listener: &listener, rule: &rule, shares: Vec::new(), managed: false };
+            assert_eq!(forward.is_http(), is_http, "{protocol:?}");
         }
     }
 
     #[test]
-    fn a_way_without_hosts_is_named_by_its_listener_and_paths() {
+    fn a_rule_without_hosts_is_named_by_its_listener_and_paths() {
         let listener =
             Listener { port: Some(80), protocol: Some("HTTP".into()), ..Listener::default() };
         let name = |conditions: &[(&str, &str)]| {
@@ -655,7 +657,7 @@ mod tests {
             };
             let conditions = conditions.iter().map(condition).collect();
             let rule = Rule { conditions, ..Rule::default() };
-            Way { listener: &listener, rule: &rule, shares: Vec::new(), managed: false }.name()
+            Forward { listener: &listener, rule: &rule, shares: Vec::new(), managed: false }.name()
         };
         assert_eq!(name(&[]), "HTTP:80");
         assert_eq!(name(&[("path-pattern", "/v1/*")]), "HTTP:80 /v1/*");

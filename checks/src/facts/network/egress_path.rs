@@ -15,7 +15,7 @@ use crate::call::Call;
 use crate::facts::network::dialled;
 use crate::facts::network::network_acl::{self, Crossing, Dropped};
 use crate::facts::network::reach::{self, Peer};
-use crate::facts::network::route::{self, Stranded, Way};
+use crate::facts::network::route::{self, NextHop, Stranded};
 use crate::facts::tasks::reason::Told;
 use crate::finding::{Evidence, Finding, Kind, Subject};
 use crate::patient::Patient;
@@ -23,7 +23,7 @@ use crate::seen::{Blind, See};
 use crate::snapshot::{
     Endpoint, NatGateway, Route, RouteTable, SecurityGroup, Service, Target, Task, VpcDns,
 };
-use crate::text::and_list;
+use crate::text::{and_list, plural};
 
 /// What of AWS a task needs to start. Each may have an endpoint in the VPC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -329,25 +329,25 @@ impl<'a> EgressPath<'a> {
         let Some(exit) = route::out(patient, self.stranded.subnet, self.stranded.address())? else {
             return Ok(None);
         };
-        let stop = match exit.way {
+        let stop = match exit.next_hop {
             // Without an address IPv6 may have been meant.
-            Way::Nowhere
+            NextHop::Nowhere
                 if self.stranded.address().is_none()
                     && self.goes_out_by_v6(patient, exit.table)? =>
             {
                 None
             }
-            Way::Nowhere => Some(Stop::Nowhere),
+            NextHop::Nowhere => Some(Stop::Nowhere),
             // What became of a NAT gateway tells more, where it can still be seen.
-            Way::Blackhole(route) => match self.nat(patient, route) {
+            NextHop::Blackhole(route) => match self.nat(patient, route) {
                 Ok(Some(gateway)) if is_dead(gateway) => Some(Stop::DeadNat(route, gateway)),
                 Ok(_) | Err(_) => Some(Stop::Blackhole(route)),
             },
-            Way::Nat(route) => self.nat_stop(patient, route)?,
-            Way::Internet(route) => {
+            NextHop::Nat(route) => self.nat_stop(patient, route)?,
+            NextHop::Internet(route) => {
                 self.lacks_public_address(patient)?.then_some(Stop::NoPublicAddress(route))
             }
-            Way::Elsewhere | Way::Unknown => None,
+            NextHop::Elsewhere | NextHop::Unknown => None,
         };
         Ok(stop.map(|stop| (exit.table, stop)))
     }
@@ -557,7 +557,7 @@ impl<'a> EgressPath<'a> {
         ];
         if !self.is_inside()
             && let Some(exit) = route::out(patient, subnet, self.stranded.address())?
-            && let Way::Nat(route) = exit.way
+            && let NextHop::Nat(route) = exit.next_hop
             && let Some(gateway) =
                 self.nat(patient, route)?.and_then(|gateway| gateway.subnet_id.as_deref())
         {
@@ -659,7 +659,7 @@ pub fn together<'j, 'a, S>(
 /// `subnet subnet-0a1`, `subnets subnet-0a1 and subnet-0b2`.
 pub fn subnet_words(paths: &[&EgressPath]) -> String {
     let subnets: BTreeSet<&str> = paths.iter().map(|path| path.stranded.subnet).collect();
-    let noun = if subnets.len() == 1 { "subnet" } else { "subnets" };
+    let noun = plural(subnets.len(), "subnet", "subnets");
     format!("{noun} {}", and_list(subnets))
 }
 

@@ -1,4 +1,4 @@
-//! Which way traffic takes out of a subnet: the longest prefix of the route table that the subnet
+//! Where traffic goes that leaves a subnet: by the longest prefix of the route table that the subnet
 //! has, or of the VPC's main one. And which subnets the tasks are in that could not reach
 //! something. What endpoints have to do with it is for the path to say.
 
@@ -18,7 +18,7 @@ use crate::text::parsed;
 
 /// Where the traffic goes.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Way<'a> {
+pub enum NextHop<'a> {
     /// No route has the address.
     Nowhere,
     /// The route leads to something that is not there any more.
@@ -36,10 +36,10 @@ pub enum Way<'a> {
 #[derive(Clone, Copy, Debug)]
 pub struct Exit<'a> {
     pub table: &'a RouteTable,
-    pub way: Way<'a>,
+    pub next_hop: NextHop<'a>,
 }
 
-/// The way out of a subnet: to an address, or to wherever the default route leads. None where
+/// The next hop out of a subnet: to an address, or to wherever the default route leads. None where
 /// subnet or table is unknown.
 pub fn out<'a>(
     patient: &Patient<'a>,
@@ -49,7 +49,8 @@ pub fn out<'a>(
     let Some(vpc) = patient.subnet(subnet)?.and_then(|subnet| subnet.vpc_id.as_deref()) else {
         return Ok(None);
     };
-    Ok(table(patient.route_tables(vpc)?, subnet).map(|table| Exit { table, way: way(table, to) }))
+    Ok(table(patient.route_tables(vpc)?, subnet)
+        .map(|table| Exit { table, next_hop: next_hop(table, to) }))
 }
 
 /// The route table of a subnet among those of its VPC: its own, or the main one.
@@ -71,7 +72,7 @@ pub fn is_private(table: &RouteTable) -> bool {
     !has_gateway && default.is_none_or(|route| is_dead(route) || leads_to(route, "nat-"))
 }
 
-fn way(table: &RouteTable, to: Option<IpAddr>) -> Way<'_> {
+fn next_hop(table: &RouteTable, to: Option<IpAddr>) -> NextHop<'_> {
     let of_block = |route: &Route| parsed::<Cidr>(&route.destination);
     let has =
         |block: &Cidr| to.map_or(!block.is_v6() && block.is_world(), |address| block.has(address));
@@ -82,10 +83,12 @@ fn way(table: &RouteTable, to: Option<IpAddr>) -> Way<'_> {
         .max_by_key(|(_, block)| block.length());
     let target = |route: &Route| route.target.clone().unwrap_or_default();
     match longest {
-        Some((route, _)) if route.state.as_deref() == Some("blackhole") => Way::Blackhole(route),
-        Some((route, _)) if target(route).starts_with("igw-") => Way::Internet(route),
-        Some((route, _)) if target(route).starts_with("nat-") => Way::Nat(route),
-        Some(_) => Way::Elsewhere,
+        Some((route, _)) if route.state.as_deref() == Some("blackhole") => {
+            NextHop::Blackhole(route)
+        }
+        Some((route, _)) if target(route).starts_with("igw-") => NextHop::Internet(route),
+        Some((route, _)) if target(route).starts_with("nat-") => NextHop::Nat(route),
+        Some(_) => NextHop::Elsewhere,
         // A gateway endpoint's prefix list is that of S3 or DynamoDB; whatever else a list has, it
         // may be the address.
         None if table
@@ -93,7 +96,7 @@ fn way(table: &RouteTable, to: Option<IpAddr>) -> Way<'_> {
             .iter()
             .any(|route| of_block(route).is_none() && !target(route).starts_with("vpce-")) =>
         {
-            Way::Unknown
+            NextHop::Unknown
         }
         // Without an address, a route for a part of the world may be the one that counts.
         None if to.is_none()
@@ -101,9 +104,9 @@ fn way(table: &RouteTable, to: Option<IpAddr>) -> Way<'_> {
                 !["local", "vpce-", "pcx-"].iter().any(|near| target(route).starts_with(near))
             }) =>
         {
-            Way::Unknown
+            NextHop::Unknown
         }
-        None => Way::Nowhere,
+        None => NextHop::Nowhere,
     }
 }
 
@@ -234,40 +237,52 @@ mod tests {
         let to = parsed("52.94.53.1");
         let wide = ("0.0.0.0/0", "nat-1", "active");
         assert!(matches!(
-            way(&table(&[LOCAL, wide, ("52.94.0.0/16", "igw-1", "active")]), to),
-            Way::Internet(_)
+            next_hop(&table(&[LOCAL, wide, ("52.94.0.0/16", "igw-1", "active")]), to),
+            NextHop::Internet(_)
         ));
         assert!(matches!(
-            way(&table(&[LOCAL, ("52.94.0.0/16", "nat-0", "blackhole"), wide]), to),
-            Way::Blackhole(_)
+            next_hop(&table(&[LOCAL, ("52.94.0.0/16", "nat-0", "blackhole"), wide]), to),
+            NextHop::Blackhole(_)
         ));
         assert!(matches!(
-            way(&table(&[LOCAL, wide, ("52.95.0.0/16", "nat-0", "blackhole")]), to),
-            Way::Nat(_)
+            next_hop(&table(&[LOCAL, wide, ("52.95.0.0/16", "nat-0", "blackhole")]), to),
+            NextHop::Nat(_)
         ));
     }
 
     #[test]
     fn no_route_is_no_way_unless_a_list_may_have_it() {
         let to = parsed("52.94.53.1");
-        assert_eq!(way(&table(&[LOCAL]), to), Way::Nowhere);
+        assert_eq!(next_hop(&table(&[LOCAL]), to), NextHop::Nowhere);
         assert_eq!(
-            way(&table(&[LOCAL, ("::/0", "eigw-1", "active")]), to),
-            Way::Nowhere,
+            next_hop(&table(&[LOCAL, ("::/0", "eigw-1", "active")]), to),
+            NextHop::Nowhere,
             "another family"
         );
         assert_eq!(
-            way(&table(&[LOCAL, ("pl-7ca54015", "vpce-1", "active")]), to),
-            Way::Nowhere,
+            next_hop(&table(&[LOCAL, ("pl-7ca54015", "vpce-1", "active")]), to),
+            NextHop::Nowhere,
             "the list of S3"
         );
-        assert_eq!(way(&table(&[LOCAL, ("pl-0123", "tgw-1", "active")]), to), Way::Unknown);
+        assert_eq!(
+            next_hop(&table(&[LOCAL, ("pl-0123", "tgw-1", "active")]), to),
+            NextHop::Unknown
+        );
     }
 
     #[test]
     fn without_an_address_the_default_route_counts() {
-        assert_eq!(way(&table(&[LOCAL, ("172.16.0.0/12", "pcx-1", "active")]), None), Way::Nowhere);
-        assert_eq!(way(&table(&[LOCAL, ("52.0.0.0/8", "tgw-1", "active")]), None), Way::Unknown);
-        assert_eq!(way(&table(&[LOCAL, ("0.0.0.0/0", "tgw-1", "active")]), None), Way::Elsewhere);
+        assert_eq!(
+            next_hop(&table(&[LOCAL, ("172.16.0.0/12", "pcx-1", "active")]), None),
+            NextHop::Nowhere
+        );
+        assert_eq!(
+            next_hop(&table(&[LOCAL, ("52.0.0.0/8", "tgw-1", "active")]), None),
+            NextHop::Unknown
+        );
+        assert_eq!(
+            next_hop(&table(&[LOCAL, ("0.0.0.0/0", "tgw-1", "active")]), None),
+            NextHop::Elsewhere
+        );
     }
 }

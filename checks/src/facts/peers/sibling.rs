@@ -7,11 +7,10 @@ use std::net::IpAddr;
 
 use crate::aws::host::{self, AwsHost};
 use crate::call::Call;
-use crate::check::Findings;
 use crate::facts::inbound::inbound_rules::{self, InboundRules};
 use crate::facts::inbound::{instance, traffic, web_acl};
 use crate::facts::network::reach;
-use crate::facts::network::route::{self, Way};
+use crate::facts::network::route::{self, NextHop};
 use crate::facts::peers::callee::{self, Named};
 use crate::facts::tasks::stop;
 use crate::finding::Evidence;
@@ -106,15 +105,19 @@ struct Siblings<'a> {
 
 impl<'a> Siblings<'a> {
     fn of(patient: &Patient<'a>, findings: &mut impl See) -> Result<Siblings<'a>, Blind> {
-        let ways = traffic::ways(patient)?;
-        let ours: BTreeSet<&str> = ways.iter().map(|way| way.rule.rule_arn.as_str()).collect();
-        let takes_any_host: BTreeSet<&str> = ways
+        let forwards = traffic::forwards(patient)?;
+        let ours: BTreeSet<&str> =
+            forwards.iter().map(|forward| forward.rule.rule_arn.as_str()).collect();
+        let takes_any_host: BTreeSet<&str> = forwards
             .iter()
-            .filter(|way| way.hosts().next().is_none())
-            .map(|way| way.listener.load_balancer_arn.as_str())
+            .filter(|forward| forward.hosts().next().is_none())
+            .map(|forward| forward.listener.load_balancer_arn.as_str())
             .collect();
-        let mut own: BTreeSet<String> =
-            ways.iter().flat_map(|way| way.hosts()).map(str::to_ascii_lowercase).collect();
+        let mut own: BTreeSet<String> = forwards
+            .iter()
+            .flat_map(|forward| forward.hosts())
+            .map(str::to_ascii_lowercase)
+            .collect();
         own.extend(
             traffic::ingress_paths(patient)?
                 .into_iter()
@@ -251,7 +254,7 @@ fn ways_out(patient: &Patient) -> Result<(BTreeSet<String>, Vec<Source>), Blind>
     let (mut gateways, mut own) = (BTreeSet::new(), Vec::new());
     for (subnet, interface, of_instance) in places {
         let Some(exit) = route::out(patient, subnet, None)? else { continue };
-        if let Way::Internet(_) = exit.way {
+        if let NextHop::Internet(_) = exit.next_hop {
             own.extend(interface.and_then(|interface| {
                 let text = interface.public_ip.as_deref()?;
                 let evidence = Evidence::new(
@@ -287,18 +290,13 @@ pub fn called(patient: &Patient) -> BTreeSet<String> {
 
 fn callees<'a>(patient: &Patient<'a>) -> Vec<Callee<'a>> {
     let calls = calls(patient, &mut Unseen::default());
-    Findings::default()
-        .see(calls)
-        .unwrap_or_default()
-        .into_iter()
-        .map(|(_, callee)| callee)
-        .collect()
+    Unseen::default().see(calls).unwrap_or_default().into_iter().map(|(_, callee)| callee).collect()
 }
 
 /// The NAT gateways whose addresses the collector has to ask for: a sibling's inbound rules are narrow, or a
 /// web ACL before it goes by addresses, and tasks leave by them.
 pub fn behind_narrow_doors(patient: &Patient) -> BTreeSet<String> {
-    let mut unseen = Findings::default();
+    let mut unseen = Unseen::default();
     let narrow = callees(patient).iter().any(|callee| {
         let Some(arn) = callee.balancer().map(|balancer| balancer.load_balancer_arn.as_str())
         else {

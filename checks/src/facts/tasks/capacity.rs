@@ -17,7 +17,7 @@ use crate::snapshot::{
     AutoScalingGroup, CapacityProvider, ContainerInstance, GroupActivity, Service, Task,
     TaskDefinition,
 };
-use crate::text::{and_list, count, parsed};
+use crate::text::{and_list, count, parsed, plural};
 
 /// For how long a message about placement tells of today.
 const DAY: SignedDuration = SignedDuration::from_hours(24);
@@ -138,9 +138,8 @@ impl<'a> Need<'a> {
     pub fn words(&self) -> String {
         let number = |amount: i32, unit: &str| (amount > 0).then(|| format!("{amount} {unit}"));
         let ports: Vec<String> = self.ports.iter().map(|(port, _)| port.to_string()).collect();
-        let ports = (!ports.is_empty()).then(|| {
-            format!("host {} {}", if ports.len() == 1 { "port" } else { "ports" }, and_list(&ports))
-        });
+        let ports = (!ports.is_empty())
+            .then(|| format!("host {} {}", plural(ports.len(), "port", "ports"), and_list(&ports)));
         let gpus = (self.gpu > 0).then(|| count(self.gpu, "GPU"));
         and_list(
             [number(self.cpu, "CPU units"), number(self.memory, "MiB of memory"), gpus, ports]

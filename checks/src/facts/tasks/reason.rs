@@ -10,7 +10,6 @@ use crate::aws::event::{self, Event};
 use crate::aws::stop_reason::{Reason, Trouble, read};
 use crate::aws::time;
 use crate::call::Call;
-use crate::check::{Findings, NoAnswer};
 use crate::command::Command;
 use crate::facts::deployment::rollout;
 use crate::facts::deployment::version::{self, Version};
@@ -92,30 +91,13 @@ impl<'a> Told<'a> {
     }
 }
 
-/// Tells each of these troubles that is today's. What may not be seen of tasks is noted; events may
-/// still tell.
-pub fn each<'a>(
-    patient: &Patient<'a>,
-    findings: &mut Findings,
-    troubles: &[Trouble],
-    mut tell: impl FnMut(&Told<'a>, &mut Findings) -> Option<Finding>,
-) -> Result<(), NoAnswer> {
-    for told in
-        told(patient, findings).iter().filter(|told| troubles.contains(&told.reason.trouble))
-    {
-        let finding = tell(told, findings);
-        finding.into_iter().for_each(|finding| findings.add(finding));
-    }
-    Ok(())
-}
-
 /// Every trouble that tells of today: of the versions that matter, not over, and not an hour old.
-pub fn told<'a>(patient: &Patient<'a>, findings: &mut impl See) -> Vec<Told<'a>> {
-    let failures = findings.see(stop::failures(patient));
+pub fn told<'a>(patient: &Patient<'a>, notes: &mut impl See) -> Vec<Told<'a>> {
+    let failures = notes.see(stop::failures(patient));
     let mut told: Vec<Told> = failures.iter().flatten().flat_map(by_tasks).collect();
     let by_events = by_events(patient)
         .into_iter()
-        .chain(findings.see(by_events_of_the_rolled_back(patient)).into_iter().flatten());
+        .chain(notes.see(by_events_of_the_rolled_back(patient)).into_iter().flatten());
     for event in by_events {
         let known = |told: &Told| {
             told.task_definition == event.task_definition
@@ -329,6 +311,7 @@ mod tests {
     use super::*;
     use crate::baseline::{self, minutes_ago};
     use crate::patient::Intent;
+    use crate::seen::Unseen;
     use crate::snapshot::{Container, RevisionSummary, ServiceDeployment, Snapshot};
     use crate::testing::{newest_deployment, of};
 
@@ -337,7 +320,7 @@ mod tests {
     fn troubles(snapshot: &Snapshot) -> Vec<(Trouble, usize, usize)> {
         let intent = Intent::default();
         let patient = Patient::new(snapshot, &snapshot.services[0], &intent);
-        told(&patient, &mut Findings::default())
+        told(&patient, &mut Unseen::default())
             .iter()
             .map(|told| (told.reason.trouble, told.tasks.len(), told.failed))
             .collect()
@@ -460,7 +443,7 @@ mod tests {
     fn a_trouble_is_counted_in_tasks_or_told_by_an_event() {
         let count = |snapshot: &Snapshot| {
             of(snapshot, |patient| {
-                told(patient, &mut Findings::default()).remove(0).count(patient.now())
+                told(patient, &mut Unseen::default()).remove(0).count(patient.now())
             })
         };
         let mut snapshot = baseline::worker();
@@ -471,7 +454,7 @@ mod tests {
         );
         assert_eq!(count(&complaint(100, MISSING)), "ECS said so of mailer:12 100 min ago");
         let said = of(&complaint(100, MISSING), |patient| {
-            let mut told = told(patient, &mut Findings::default());
+            let mut told = told(patient, &mut Unseen::default());
             let event = Told { is_primary: false, said: None, ..told.remove(0) };
             event.count(patient.now())
         });
@@ -489,7 +472,7 @@ mod tests {
             let containers = containers.iter().map(container).collect();
             let task = Task { containers, ..Task::default() };
             of(&complaint(100, MISSING), |patient| {
-                let mut told = told(patient, &mut Findings::default());
+                let mut told = told(patient, &mut Unseen::default());
                 let one = Told { container: named, tasks: vec![&task], ..told.remove(0) };
                 one.image().map(str::to_owned)
             })
@@ -599,7 +582,7 @@ mod tests {
             assert_eq!(!troubles(&rolled_back(said)).is_empty(), tells, "{said} minutes ago");
         }
         let version = of(&rolled_back(20), |patient| {
-            let told = told(patient, &mut Findings::default()).remove(0);
+            let told = told(patient, &mut Unseen::default()).remove(0);
             (told.version().to_owned(), told.is_primary)
         });
         assert_eq!(version, ("mailer:13".into(), false));
@@ -635,19 +618,10 @@ mod tests {
         let told = |controller: Option<&str>| {
             let mut snapshot = complaint(100, MISSING);
             snapshot.services[0].deployment_controller = controller.map(Into::into);
-            of(&snapshot, |patient| {
-                let mut count = 0;
-                let tell = |_: &Told, _: &mut Findings| {
-                    count += 1;
-                    None
-                };
-                let ended =
-                    each(patient, &mut Findings::default(), &[Trouble::ImageNotFound], tell);
-                (ended, count)
-            })
+            troubles(&snapshot)
         };
         for controller in [None, Some("EXTERNAL"), Some("CODE_DEPLOY")] {
-            assert_eq!(told(controller), (Ok(()), 1), "{controller:?}");
+            assert_eq!(told(controller), [(Trouble::ImageNotFound, 0, 0)], "{controller:?}");
         }
     }
 

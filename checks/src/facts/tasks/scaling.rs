@@ -30,7 +30,7 @@ pub fn needs_schedule(service: &Service, target: &ScalableTarget) -> bool {
 
 /// `1 task`, `4 tasks`
 pub fn tasks(number: i32) -> String {
-    count(number.max(0) as usize, "task")
+    count(number.max(0), "task")
 }
 
 /// The bounds of auto scaling; none where nothing scales the service.

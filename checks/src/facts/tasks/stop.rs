@@ -16,7 +16,7 @@ use crate::seen::Blind;
 use crate::snapshot::service::TaskSet;
 use crate::snapshot::{Container, Task, TaskDefinition};
 
-pub use crate::facts::deployment::version::Mark as Version;
+use crate::facts::deployment::version::Mark;
 
 /// Why a task stopped, as far as its own record tells.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -165,31 +165,31 @@ impl<'a> StopGroup<'a> {
         )
     }
 
-    pub fn is_of(&self, revision: &[Version]) -> bool {
+    pub fn is_of(&self, revision: &[Mark]) -> bool {
         revision.iter().any(|version| version.started(self.started_by, self.task_definition))
     }
 }
 
 /// Every version that the service has now: the primary deployment, and those that still run beside
 /// it; where another controller deploys, all task sets.
-pub fn current_versions(patient: &Patient) -> Vec<Version> {
+pub fn current_versions(patient: &Patient) -> Vec<Mark> {
     marks(version::current(patient))
 }
 
 /// The version that ECS is bringing up, or has brought up last; where another controller deploys,
 /// the task set that serves and the one that is to replace it.
-pub fn primary_version(patient: &Patient) -> Vec<Version> {
+pub fn primary_version(patient: &Patient) -> Vec<Mark> {
     marks(version::primary(patient))
 }
 
 /// The versions whose stopped tasks tell of today's trouble: the one that ECS is bringing up or has
 /// brought up last, and, if the newest deployment was rolled back, the one that it failed to bring
 /// up.
-pub fn failing_versions(patient: &Patient) -> Result<Vec<Version>, Blind> {
+pub fn failing_versions(patient: &Patient) -> Result<Vec<Mark>, Blind> {
     Ok(marks(version::troubled(patient)?))
 }
 
-fn marks(versions: Vec<version::Version>) -> Vec<Version> {
+fn marks(versions: Vec<version::Version>) -> Vec<Mark> {
     versions.into_iter().flat_map(|version| version.marks).collect()
 }
 
@@ -373,7 +373,7 @@ mod tests {
     use crate::snapshot::{ContainerDefinition, RevisionSummary, Snapshot};
     use crate::testing::{each_stopped, newest_deployment, of};
 
-    type Change = fn(&mut Task);
+    type Edit = fn(&mut Task);
 
     fn stopped(code: &str, reason: &str, containers: &[Container]) -> Task {
         Task {
@@ -485,12 +485,12 @@ mod tests {
     #[test]
     fn a_version_is_known_by_its_deployment_or_else_by_its_task_definition() {
         let version =
-            Version { deployment: "ecs-svc/1".into(), task_definition: Some("api:12".into()) };
+            Mark { deployment: "ecs-svc/1".into(), task_definition: Some("api:12".into()) };
         assert!(version.started(Some("ecs-svc/1"), "api:11"));
         assert!(!version.started(Some("ecs-svc/2"), "api:12"));
         assert!(version.started(Some("a script"), "api:12"));
         assert!(!version.started(None, "api:11"));
-        assert!(!Version { task_definition: None, ..version }.started(None, "api:12"));
+        assert!(!Mark { task_definition: None, ..version }.started(None, "api:12"));
     }
 
     #[test]
@@ -539,7 +539,7 @@ mod tests {
                 failed(&each_stopped(exited(3), old)).iter().map(|(_, tasks)| tasks).sum();
             assert_eq!(left, count, "{minutes} minutes ago");
         }
-        let changes: [(&str, Change); 3] = [
+        let changes: [(&str, Edit); 3] = [
             ("nobody knows when", |task| task.stopped_at = None),
             ("another deployment's", |task| task.started_by = Some("ecs-svc/1".into())),
             ("on purpose", |task| {
@@ -729,7 +729,7 @@ mod tests {
         let mut snapshot = baseline::worker();
         baseline::roll_out(&mut snapshot, 30, |_| ());
         baseline::hand_over(&mut snapshot, "CODE_DEPLOY");
-        let ids = |versions: Vec<Version>| {
+        let ids = |versions: Vec<Mark>| {
             versions.into_iter().map(|version| version.deployment).collect::<Vec<_>>()
         };
         let [new, old] = ["13", "12"].map(|version| format!("ecs-svc/10000000000000000{version}"));
@@ -761,7 +761,7 @@ mod tests {
         (older.id, older.status) = ("ecs-svc/1".into(), "ACTIVE".into());
         service.deployments.push(older);
         let primary = service.deployments[0].id.clone();
-        let ids = |versions: Vec<Version>| {
+        let ids = |versions: Vec<Mark>| {
             versions.into_iter().map(|version| version.deployment).collect::<Vec<_>>()
         };
         assert_eq!(ids(of(&snapshot, current_versions)), [primary.clone(), "ecs-svc/1".into()]);

@@ -37,11 +37,11 @@ pub struct Errors<'a> {
 /// The balancers that gave such answers in at least two of the last minutes.
 pub fn errors<'a>(patient: &Patient<'a>, metric: Metric) -> Result<Vec<Errors<'a>>, Blind> {
     let mut groups: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
-    for way in traffic::ways(patient)?.iter().filter(|way| way.is_http()) {
+    for forward in traffic::forwards(patient)?.iter().filter(|forward| forward.is_http()) {
         groups
-            .entry(&way.listener.load_balancer_arn)
+            .entry(&forward.listener.load_balancer_arn)
             .or_default()
-            .extend(way.live().map(|share| share.group));
+            .extend(forward.live().map(|share| share.group));
     }
     let start = time::before(patient.now(), SPAN);
     let mut all = Vec::new();

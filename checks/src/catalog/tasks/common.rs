@@ -1,0 +1,3 @@
+//! What only the checks of tasks share.
+
+pub(super) mod reasons;
