@@ -4,7 +4,6 @@
 use jiff::SignedDuration;
 
 use crate::aws::time;
-use crate::call::Call;
 use crate::finding::Evidence;
 use crate::patient::Patient;
 use crate::seen::Blind;
@@ -37,8 +36,7 @@ pub fn recent(
     Ok(peak.map(|(at, peak)| Recent {
         sum,
         peak: *peak,
-        evidence: Evidence::new(Call::GetMetricData, metric.of(of), metric.field(), peak)
-            .at(Some(*at)),
+        evidence: Evidence::metric(metric, of, peak).at(Some(*at)),
     }))
 }
 
@@ -79,7 +77,6 @@ pub fn lasting(
         .filter(|(_, low)| is_whole && *low >= limit);
     Ok(lowest.map(|(at, low)| Lasting {
         low: *low,
-        evidence: Evidence::new(Call::GetMetricData, metric.of(of), metric.field(), low)
-            .at(Some(*at)),
+        evidence: Evidence::metric(metric, of, low).at(Some(*at)),
     }))
 }
