@@ -7,8 +7,8 @@ use crate::aws::dial::{self, Dial};
 pub use crate::aws::dial::{How, how};
 use crate::aws::time;
 use crate::call::{Call, LOG_STREAM};
+use crate::facts::deployment::version::{self, State};
 use crate::facts::tasks::container_log::{self, Stream};
-use crate::facts::tasks::stop;
 use crate::finding::{Evidence, Finding, Kind};
 use crate::patient::Patient;
 use crate::seen::See;
@@ -22,19 +22,19 @@ pub struct Failed<'a> {
     stream: Stream<'a>,
 }
 
-/// The lines of the last hour about connections that failed, of tasks that tell of today's trouble;
-/// the newest first.
+/// The lines about connections that failed, of tasks that tell of today's trouble; the newest
+/// first. They are those of the last hour, or, of a version that ECS gave up, of the last hour that
+/// the task had: what it failed of stands until a later deployment succeeds.
 pub fn failed<'a>(patient: &Patient<'a>, findings: &mut impl See) -> Vec<Failed<'a>> {
-    let hour_ago = time::before(patient.now(), SignedDuration::from_hours(1));
-    let Some(versions) = findings.see(stop::failing_versions(patient)) else { return Vec::new() };
+    let Some(versions) = findings.see(version::troubled(patient)) else { return Vec::new() };
     let Some(streams) = findings.see(container_log::streams(patient)) else { return Vec::new() };
     let mut failed = Vec::new();
     for stream in streams {
-        if !versions.iter().any(|version| {
-            version.started(stream.task.started_by.as_deref(), &stream.task.task_definition_arn)
-        }) {
+        let Some(version) = versions.iter().find(|version| version.has(stream.task)) else {
             continue;
-        }
+        };
+        let end = stream.task.stopped_at.filter(|_| version.state != State::Current);
+        let hour_ago = time::before(end.unwrap_or(patient.now()), SignedDuration::from_hours(1));
         let Some(lines) = findings.see(patient.log_lines(stream.group, &stream.stream)) else {
             continue;
         };
@@ -105,6 +105,32 @@ pub fn quote(failed: &[&Failed]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::baseline::{self, minutes_ago, roll_out, stop_tasks};
+    use crate::seen::Unseen;
+    use crate::testing::of;
+
+    #[test]
+    fn what_a_version_said_that_was_given_up_counts_whatever_its_age() {
+        let said = |status: &str| {
+            let mut snapshot = baseline::fargate();
+            roll_out(&mut snapshot, 290, |deployment| deployment.status = status.into());
+            let new =
+                snapshot.newest_revisions.change("api").unwrap().task_definition_arns[0].clone();
+            stop_tasks(&mut snapshot, 2, |task| {
+                task.started_by = Some("ecs-svc/1000000000000000013".into());
+                task.task_definition_arn = new.clone();
+                task.stop_code = Some("EssentialContainerExited".into());
+                task.containers.iter_mut().for_each(|container| container.exit_code = Some(1));
+                let ended = Some(minutes_ago(240));
+                (task.created_at, task.started_at) = (ended, ended);
+                (task.stopping_at, task.stopped_at) = (ended, ended);
+            });
+            baseline::log_at_last(&mut snapshot, &["Error: connect ETIMEDOUT 10.0.21.17:5432"]);
+            of(&snapshot, |patient| failed(patient, &mut Unseen::default()).len())
+        };
+        assert_eq!(said("ROLLBACK_SUCCESSFUL"), 2);
+        assert_eq!(said("SUCCESSFUL"), 0, "it came up after all");
+    }
 
     #[test]
     fn a_name_is_not_a_part_of_a_longer_one() {
