@@ -4,6 +4,7 @@
 use ecs_doctor_checks::baseline::{self, minutes_ago, roll_out};
 use ecs_doctor_checks::call::LOG_STREAM;
 use ecs_doctor_checks::diagnosis::{Diagnosis, Node, diagnose};
+use ecs_doctor_checks::facts::tasks::stop::StopKind;
 use ecs_doctor_checks::patient::{Intent, Patient};
 use ecs_doctor_checks::seen::Seen;
 use ecs_doctor_checks::snapshot::deployment::{BreakerState, Rollback};
@@ -142,11 +143,14 @@ fn earlier(at: &mut Option<Timestamp>) {
     *at = at.map(|at| at - SignedDuration::from_mins(THEN));
 }
 
-/// The tasks that had stopped then, as those of the new version.
+/// The tasks that had failed then, as those of the new version. What ECS, AWS or a person stopped on
+/// purpose is no failure, and no breaker counts it.
 fn stopped_then(sick: &Snapshot, definition: &str, new: &str) -> Vec<Task> {
     let arn = &sick.services[0].service_arn;
     let stopped = rows(&sick.stopped_tasks, arn);
-    let own = stopped.iter().filter(|task| task.task_definition_arn == definition);
+    let own = stopped
+        .iter()
+        .filter(|task| task.task_definition_arn == definition && StopKind::of(task).is_failure());
     own.map(|task| {
         let mut task = Task {
             started_by: Some(NEW.into()),

@@ -11,9 +11,7 @@ use crate::make::{diagnosed, gone_back, is_below, outline};
 
 /// Checks that the law does not hold for, each with why.
 const APART: &[(&str, &str)] = &[
-    ("killed_after_stop_timeout", "ECS stopped these tasks on purpose: no breaker counts them"),
-    ("spot_interrupted", "AWS took these tasks away: no breaker counts them"),
-    ("balancer_egress_blocked", "the tasks of the old version are not reached either"),
+    ("balancer_egress_blocked", "the load balancer is no part of a version: it reaches no task"),
     ("network_acl_blocks", "the tasks of the old version are in the same subnets"),
 ];
 
