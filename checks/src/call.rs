@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::aws::{arn, time};
 use crate::command::{Command, Words};
+use crate::facts::inbound::traffic;
 use crate::finding::{Kind, Of, Subject};
 use crate::patient::Patient;
 use crate::seen::{See, Unseen};
@@ -193,10 +194,13 @@ fn seen_metric(patient: &Patient, metric: Metric, owner: &Subject) -> Command {
         Owner::TargetGroup => {
             // The command is worth showing without what is not known.
             let group = Unseen::default().see(patient.target_group(&owner.id)).flatten();
-            let attached = group.and_then(|group| group.load_balancer_arns.first());
+            let attached = group.and_then(|group| {
+                let balancers = Unseen::default().see(traffic::balancers_of(patient, group))?;
+                balancers.into_iter().next()
+            });
             let of_group =
                 words!("Name=TargetGroup,Value=targetgroup/{}", after(&owner.id, ":targetgroup/"));
-            let attached = attached.map(|arn| balancer(arn)).unwrap_or_default();
+            let attached = attached.map(balancer).unwrap_or_default();
             ("AWS/ApplicationELB", of_group.and(attached))
         }
     };

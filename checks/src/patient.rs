@@ -186,6 +186,15 @@ impl<'a> Patient<'a> {
         Ok(known.filter(|revision| revision.service_revision_arn.starts_with(&prefix)).collect())
     }
 
+    /// Every listener that AWS told us, of whatever load balancer.
+    pub fn known_listeners(&self) -> Result<Vec<&'a Listener>, Blind> {
+        Ok(self
+            .all(Call::DescribeListeners, &self.snapshot.listeners)?
+            .into_iter()
+            .flatten()
+            .collect())
+    }
+
     /// A metric of a load balancer, a target group, or (with the service's ARN) of the service.
     pub fn metric(&self, metric: Metric, resource: &str) -> Row<'a, Series> {
         self.series(&metric.of(resource))

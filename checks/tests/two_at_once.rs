@@ -129,6 +129,11 @@ const APART: &[(&str, &[&str], &str)] = &[
         "the other listener sends its requests to the service",
     ),
     (
+        "target_group_not_attached",
+        &["plain_http_served"],
+        "the other listener sends its requests to the service, so its group is attached",
+    ),
+    (
         "sessions_not_sticky",
         &[
             "target_group_empty",

@@ -45,7 +45,7 @@ crate::check! {
     role: Cause,
     explains: [DeploymentStuck, RolledBack, RollbackFailed],
     applies: [BehindLoadBalancer],
-    reads: [DescribeServices, DescribeServiceRevisions, DescribeTargetGroups, DescribeLoadBalancers, DescribeSubnets],
+    reads: [DescribeServices, DescribeServiceRevisions, DescribeTargetGroups, DescribeListeners, DescribeRules, DescribeLoadBalancers, DescribeSubnets],
     example: on fargate, |snapshot| {
         let balancer = crate::baseline::id::elb("loadbalancer/app/web/50dc6c495c0c9188");
         snapshot.load_balancers.change(&balancer).into_iter().for_each(|balancer| balancer.state = Some("active_impaired".into()));

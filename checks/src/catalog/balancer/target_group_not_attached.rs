@@ -49,6 +49,10 @@ crate::check! {
         use crate::baseline::{id, target};
         let group = id::group("api");
         snapshot.target_groups.change(&group).into_iter().for_each(|group| group.load_balancer_arns.clear());
+        let listeners: Vec<String> = snapshot.rules.0.keys().cloned().collect();
+        for listener in &listeners {
+            snapshot.rules.change(listener).into_iter().for_each(|rules| rules.retain(|rule| rule.is_default));
+        }
         let unused = |address, zone| crate::snapshot::Target {
             reason: Some("Target.NotInUse".into()),
             description: Some("Target group is not configured to receive traffic from the load balancer".into()),

@@ -53,7 +53,7 @@ crate::check! {
     shows: TargetsFlapping,
     explains: [TasksKeepStopping, DeploymentStuck],
     applies: [BehindLoadBalancer],
-    reads: [DescribeServices, DescribeServiceRevisions, DescribeTargetGroups, GetMetricData],
+    reads: [DescribeServices, DescribeServiceRevisions, DescribeTargetGroups, DescribeListeners, DescribeRules, GetMetricData],
     example: on fargate, |snapshot| {
         use crate::baseline::{id, minutes_ago};
         let dips = |minute: i64| if matches!(minute % 12, 4 | 5) { 1.0 } else { 0.0 };

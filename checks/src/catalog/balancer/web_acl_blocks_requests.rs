@@ -66,7 +66,7 @@ crate::check! {
     explains: [],
     applies: [BehindLoadBalancer],
     ruled_out_by: Requests,
-    reads: [DescribeServices, DescribeServiceRevisions, DescribeTargetGroups, GetWebAclForResource, GetIpSet, GetMetricData],
+    reads: [DescribeServices, DescribeServiceRevisions, DescribeTargetGroups, DescribeListeners, DescribeRules, GetWebAclForResource, GetIpSet, GetMetricData],
     example: on fargate, |snapshot| {
         use crate::baseline::{id, minutes_ago, request_path};
         let series = |now: f64, before: f64| crate::snapshot::Series {

@@ -255,10 +255,11 @@ fn remedy(
     let balancers = findings
         .see(patient.target_group(group))
         .flatten()
-        .map_or(&[][..], |group| &group.load_balancer_arns);
+        .and_then(|group| findings.see(traffic::balancers_of(patient, group)));
     let balancer = balancers
-        .first()
-        .and_then(|arn| arn.split_once(":loadbalancer/"))
+        .into_iter()
+        .flatten()
+        .find_map(|arn| arn.split_once(":loadbalancer/"))
         .map_or(Word::needed("LOAD_BALANCER"), |(_, name)| Word::new(name));
     let dimension = group.rsplit(':').next().unwrap_or(group);
     let put = aws!(

@@ -61,7 +61,7 @@ crate::check! {
     shows: OpenToWorld,
     explains: [],
     reads: [
-        DescribeServices, DescribeServiceRevisions, DescribeTargetGroups, DescribeLoadBalancers, DescribeListeners, DescribeSecurityGroups,
+        DescribeServices, DescribeServiceRevisions, DescribeTargetGroups, DescribeLoadBalancers, DescribeListeners, DescribeRules, DescribeSecurityGroups,
         GetManagedPrefixListEntries, DescribeManagedPrefixLists, GetWebAclForResource,
     ],
     example: on fargate, |snapshot| {

@@ -73,7 +73,7 @@ crate::check! {
     role: Cause,
     explains: [OpenToWorld, NarrowRuleVoid],
     reads: [
-        DescribeServices, DescribeServiceRevisions, DescribeTargetGroups, DescribeLoadBalancers, DescribeListeners, DescribeSecurityGroups,
+        DescribeServices, DescribeServiceRevisions, DescribeTargetGroups, DescribeLoadBalancers, DescribeListeners, DescribeRules, DescribeSecurityGroups,
         GetManagedPrefixListEntries, DescribeManagedPrefixLists, DescribeTargetHealth, DescribeTasks,
         DescribeNetworkInterfaces,
     ],
@@ -271,12 +271,11 @@ fn cut_off<'a>(
     let rules = || outside.iter().map(|one| (one.group, one.permission));
     let mut shared: BTreeMap<&str, (&SecurityGroup, BTreeSet<Ports>)> = BTreeMap::new();
     for arn in traffic::groups(patient)? {
-        let Some(settings) = patient
-            .target_group(arn)?
-            .filter(|group| group.load_balancer_arns.contains(&inbound.balancer.load_balancer_arn))
-        else {
+        let Some(settings) = patient.target_group(arn)? else { continue };
+        let balancers = traffic::balancers_of(patient, settings)?;
+        if !balancers.contains(inbound.balancer.load_balancer_arn.as_str()) {
             continue;
-        };
+        }
         for target in patient.targets(arn)? {
             let of_tasks = groups_of(patient, target)?;
             let port = if instance::is_one(target)

@@ -51,7 +51,7 @@ crate::check! {
     role: Risk,
     explains: [],
     reads: [
-        DescribeServices, DescribeServiceRevisions, DescribeTargetGroups, DescribeLoadBalancers, DescribeListeners, GetWebAclForResource,
+        DescribeServices, DescribeServiceRevisions, DescribeTargetGroups, DescribeLoadBalancers, DescribeListeners, DescribeRules, GetWebAclForResource,
         DescribeSecurityGroups, GetManagedPrefixListEntries,
     ],
     example: on fargate, |snapshot| {

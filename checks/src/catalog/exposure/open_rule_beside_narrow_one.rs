@@ -49,7 +49,7 @@ crate::check! {
     shows: NarrowRuleVoid,
     explains: [OpenToWorld],
     reads: [
-        DescribeServices, DescribeServiceRevisions, DescribeTargetGroups, DescribeLoadBalancers, DescribeListeners, DescribeSecurityGroups,
+        DescribeServices, DescribeServiceRevisions, DescribeTargetGroups, DescribeLoadBalancers, DescribeListeners, DescribeRules, DescribeSecurityGroups,
         GetManagedPrefixListEntries, DescribeManagedPrefixLists,
     ],
     example: on express, |snapshot| {

@@ -61,7 +61,7 @@ crate::check! {
     role: Risk,
     explains: [],
     reads: [
-        DescribeServices, DescribeServiceRevisions, DescribeTasks, DescribeTaskDefinition, DescribeTargetGroups, DescribeTargetHealth, DescribeLoadBalancers,
+        DescribeServices, DescribeServiceRevisions, DescribeTasks, DescribeTaskDefinition, DescribeTargetGroups, DescribeListeners, DescribeRules, DescribeTargetHealth, DescribeLoadBalancers,
         DescribeSecurityGroups, DescribeSubnets, DescribeRouteTables, DescribeNetworkInterfaces,
     ],
     example: on fargate, |snapshot| {

@@ -56,7 +56,7 @@ crate::check! {
     role: Risk,
     explains: [],
     reads: [
-        DescribeServices, DescribeServiceRevisions, DescribeTasks, DescribeTaskDefinition, DescribeTargetGroups, DescribeTargetHealth,
+        DescribeServices, DescribeServiceRevisions, DescribeTasks, DescribeTaskDefinition, DescribeTargetGroups, DescribeListeners, DescribeRules, DescribeTargetHealth,
         DescribeLoadBalancerAttributes,
         GetWebAclForResource, DescribeSecurityGroups, DescribeSubnets, DescribeRouteTables, DescribeNetworkInterfaces,
     ],

@@ -47,7 +47,7 @@ crate::check! {
     severity: Critical,
     role: Cause,
     explains: [],
-    reads: [DescribeServices, DescribeServiceRevisions, DescribeTargetGroups, DescribeLoadBalancers, DescribeSubnets, DescribeRouteTables],
+    reads: [DescribeServices, DescribeServiceRevisions, DescribeTargetGroups, DescribeListeners, DescribeRules, DescribeLoadBalancers, DescribeSubnets, DescribeRouteTables],
     example: on fargate, |snapshot| {
         for table in snapshot.route_tables.change("vpc-1").into_iter().flatten().filter(|table| !table.main) {
             table.subnet_ids.retain(|id| id != "subnet-0d4");

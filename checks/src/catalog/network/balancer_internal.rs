@@ -44,7 +44,7 @@ crate::check! {
     severity: Critical,
     role: Cause,
     explains: [],
-    reads: [DescribeServices, DescribeServiceRevisions, DescribeTargetGroups, DescribeLoadBalancers],
+    reads: [DescribeServices, DescribeServiceRevisions, DescribeTargetGroups, DescribeListeners, DescribeRules, DescribeLoadBalancers],
     example: on fargate, |snapshot| {
         use crate::baseline::id;
         let balancer = snapshot.load_balancers.change(&id::elb("loadbalancer/app/web/50dc6c495c0c9188"));

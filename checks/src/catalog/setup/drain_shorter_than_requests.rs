@@ -50,7 +50,7 @@ crate::check! {
     role: Risk,
     explains: [],
     applies: [BehindLoadBalancer],
-    reads: [DescribeServices, DescribeServiceRevisions, DescribeTargetGroups, DescribeTargetGroupAttributes, GetMetricData],
+    reads: [DescribeServices, DescribeServiceRevisions, DescribeTargetGroups, DescribeListeners, DescribeRules, DescribeTargetGroupAttributes, GetMetricData],
     example: on fargate, |snapshot| {
         use crate::baseline::{id, minutes};
         let group = id::group("api");
@@ -126,9 +126,9 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
 /// they take.
 fn speaks_http(patient: &Patient, group: &str) -> Result<bool, Blind> {
     let http = |protocol: &str| matches!(protocol, "HTTP" | "HTTPS");
-    Ok(patient.target_group(group)?.is_some_and(|group| {
-        group.protocol.as_deref().is_some_and(http) && !group.load_balancer_arns.is_empty()
-    }))
+    let Some(group) = patient.target_group(group)? else { return Ok(false) };
+    let speaks = group.protocol.as_deref().is_some_and(http);
+    Ok(speaks && !traffic::balancers_of(patient, group)?.is_empty())
 }
 
 #[cfg(test)]

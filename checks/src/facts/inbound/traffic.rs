@@ -213,10 +213,8 @@ pub fn unread<'a>(patient: &Patient<'a>) -> BTreeSet<Unread<'a>> {
 /// Whether the metrics of a group are asked for: CloudWatch has those that the program reads for
 /// application load balancers.
 pub fn is_measured(patient: &Patient, group: &str) -> Result<bool, Blind> {
-    let of_application = |arn: &String| arn.contains(":loadbalancer/app/");
-    Ok(patient
-        .target_group(group)?
-        .is_some_and(|group| group.load_balancer_arns.iter().any(of_application)))
+    let Some(group) = patient.target_group(group)? else { return Ok(false) };
+    Ok(balancers_of(patient, group)?.iter().any(|arn| arn.contains(":loadbalancer/app/")))
 }
 
 /// The rules on which ECS shifts traffic.
@@ -237,13 +235,9 @@ fn managed_rules<'a>(patient: &Patient<'a>) -> Result<BTreeSet<&'a str>, Blind> 
 pub fn balancers<'a>(patient: &Patient<'a>) -> Result<BTreeSet<&'a str>, Blind> {
     let mut balancers = BTreeSet::new();
     for group in groups(patient)? {
-        balancers.extend(
-            patient
-                .target_group(group)?
-                .iter()
-                .flat_map(|group| &group.load_balancer_arns)
-                .map(String::as_str),
-        );
+        if let Some(group) = patient.target_group(group)? {
+            balancers.extend(balancers_of(patient, group)?);
+        }
     }
     for path in ingress_paths(patient)? {
         balancers.extend(path.load_balancer.as_ref().and_then(|balancer| balancer.arn.as_deref()));
@@ -264,8 +258,13 @@ pub fn balancers_of<'a>(
         let mut groups = rule.actions.iter().flat_map(|action| &action.target_groups);
         groups.any(|forwarded| forwarded.target_group_arn == group.target_group_arn)
     };
-    let rules = all_rules(patient)?.into_iter().filter(|(_, rule)| forwards(rule));
-    Ok(rules.map(|(listener, _)| listener.load_balancer_arn.as_str()).collect())
+    let mut balancers = BTreeSet::new();
+    for listener in patient.known_listeners()? {
+        if patient.rules(&listener.listener_arn)?.iter().any(forwards) {
+            balancers.insert(listener.load_balancer_arn.as_str());
+        }
+    }
+    Ok(balancers)
 }
 
 /// Every rule of the service's balancers, with its listener.
@@ -512,6 +511,7 @@ pub fn pair<'a>(patient: &Patient<'a>, group: &str) -> Result<BTreeSet<&'a str>,
 mod tests {
     use super::*;
     use crate::baseline::{self, forward, host_rule, id};
+    use crate::seen::Seen;
     use crate::snapshot::{Condition, Snapshot};
     use crate::testing::of;
 
@@ -675,7 +675,20 @@ mod tests {
         };
         assert_eq!(measured(&["arn:x:loadbalancer/app/web/1"]), Ok(true));
         assert_eq!(measured(&["arn:x:loadbalancer/net/web/1"]), Ok(false));
-        assert_eq!(measured(&[]), Ok(false));
+        assert_eq!(measured(&[]), Ok(true), "a rule forwards to it");
+    }
+
+    #[test]
+    fn a_rule_that_was_seen_is_the_better_proof_of_a_balancer() {
+        let mut snapshot = baseline::fargate();
+        let front = |snapshot: &Snapshot| of(snapshot, |patient| balancers(patient).unwrap().len());
+        snapshot.target_groups.change(&id::group("api")).unwrap().load_balancer_arns.clear();
+        assert_eq!(front(&snapshot), 1);
+        assert_eq!(of(&snapshot, |patient| ways(patient).unwrap().len()), 1);
+        for rules in snapshot.rules.0.values_mut() {
+            *rules = Seen::Yes(Some(Vec::new()));
+        }
+        assert_eq!(front(&snapshot), 0);
     }
 
     #[test]
