@@ -107,7 +107,7 @@ calls! {
     DescribeScalingPolicies = "application-autoscaling:DescribeScalingPolicies", Service, "application-autoscaling describe-scaling-policies --service-namespace ecs --resource-id service/{cluster}/{service}", "what the service is scaled by";
     DescribeScalingActivities = "application-autoscaling:DescribeScalingActivities", Service, "application-autoscaling describe-scaling-activities --service-namespace ecs --include-not-scaled-activities --resource-id service/{cluster}/{service}", "when auto scaling changed the number of tasks, or could not";
     DescribeScheduledActions = "application-autoscaling:DescribeScheduledActions", Service, "application-autoscaling describe-scheduled-actions --service-namespace ecs --resource-id service/{cluster}/{service}", "whether a schedule set the service to zero";
-    GetMetricData = "cloudwatch:GetMetricData", Service, "cloudwatch get-metric-data", "requests, errors, healthy hosts, CPU and memory of the last hour";
+    GetMetricData = "cloudwatch:GetMetricData", Service, "cloudwatch get-metric-data", "requests, errors, healthy hosts, CPU and memory of the last hour; where errors fill it, of the day before";
     GetLogEvents = "logs:GetLogEvents", LogGroup, "logs get-log-events --log-group-name {group} --log-stream-name {stream}", "the last lines of failing tasks";
     FilterLogEvents = "logs:FilterLogEvents", LogGroup, "logs filter-log-events --log-group-name {id} --filter-pattern ELB-HealthChecker", "the health checker's requests, as the app logs them";
     LookupEvents = "cloudtrail:LookupEvents", Resource, "cloudtrail lookup-events --lookup-attributes AttributeKey=ResourceName,AttributeValue={id}", "with --trail: who changed what on the traffic path";

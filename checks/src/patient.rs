@@ -200,6 +200,11 @@ impl<'a> Patient<'a> {
         self.series(&metric.of(resource))
     }
 
+    /// The day before the hour of such a metric, in values of five minutes each.
+    pub fn metric_before(&self, metric: Metric, resource: &str) -> Row<'a, Series> {
+        self.series_before(&metric.of(resource))
+    }
+
     /// The last lines of one container of one task, oldest first.
     pub fn log_lines(&self, group: &str, stream: &str) -> List<'a, LogLine> {
         self.log_stream(&format!("{group}{LOG_STREAM}{stream}"))

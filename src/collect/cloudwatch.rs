@@ -1,14 +1,42 @@
 //! What CloudWatch tells: alarms in one batch (ECS's own rollback monitor shares their quota),
-//! their history, and every metric of the last hour in one batch.
+//! their history, and every metric of the last hour in one batch. What was usual the day before is
+//! asked only of what is in trouble for all of that hour.
+
+use std::collections::BTreeSet;
 
 use aws_sdk_cloudwatch::types::{self, AlarmType, Dimension, MetricDataQuery, MetricStat, ScanBy};
 use checks::call::Call;
+use checks::facts::inbound::answers;
 use checks::seen::Seen;
 use checks::snapshot::metric::{Metric, Owner, Series};
 use checks::snapshot::{Alarm, AlarmTransition, Table, WebAcl};
 use jiff::{SignedDuration, Timestamp};
 
 use super::{Aws, fill, text, time};
+
+/// What a batch covers, and with what period: CloudWatch rounds to it.
+struct Span {
+    start: Timestamp,
+    end: Timestamp,
+    /// In seconds.
+    period: i32,
+}
+
+impl Span {
+    /// The last hour, minute by minute.
+    fn hour(now: Timestamp) -> Span {
+        Span { start: now - SignedDuration::from_hours(1), end: now, period: 60 }
+    }
+
+    /// The day before that hour, in fives of minutes.
+    fn day_before(now: Timestamp) -> Span {
+        let period = 300;
+        let hour_ago = now - SignedDuration::from_hours(1);
+        let over = hour_ago.as_second().rem_euclid(period.into());
+        let end = hour_ago - SignedDuration::from_secs(over);
+        Span { start: end - SignedDuration::from_hours(24), end, period }
+    }
+}
 
 /// One query of the batch: its id there, and the metric of the resource that it asks for.
 pub struct Query {
@@ -63,7 +91,12 @@ impl Query {
         all.enumerate().flat_map(of_rule).collect()
     }
 
-    fn build(&self) -> MetricDataQuery {
+    /// Whether it helps to tell what is usual of these resources.
+    pub fn tells_usual_of(&self, resources: &BTreeSet<String>) -> bool {
+        answers::tells_usual(self.metric) && resources.contains(&self.resource)
+    }
+
+    fn build(&self, period: i32) -> MetricDataQuery {
         let namespace = match self.metric.owner() {
             Owner::Service => "AWS/ECS",
             Owner::LoadBalancer | Owner::TargetGroup => "AWS/ApplicationELB",
@@ -79,8 +112,11 @@ impl Query {
             .metric_name(self.metric.name())
             .set_dimensions(Some(dimensions))
             .build();
-        let stat =
-            MetricStat::builder().metric(metric).period(60).stat(self.metric.statistic()).build();
+        let stat = MetricStat::builder()
+            .metric(metric)
+            .period(period)
+            .stat(self.metric.statistic())
+            .build();
         MetricDataQuery::builder().id(&self.id).metric_stat(stat).return_data(true).build()
     }
 }
@@ -131,15 +167,25 @@ fn suffix<'a>(arn: &'a str, after: &str) -> &'a str {
 
 impl Aws {
     pub async fn metrics(&self, queries: &[Query], now: Timestamp) -> Table<Series> {
+        self.metrics_of(queries, Span::hour(now)).await
+    }
+
+    pub async fn metrics_before(&self, queries: &[Query], now: Timestamp) -> Table<Series> {
+        self.metrics_of(queries, Span::day_before(now)).await
+    }
+
+    async fn metrics_of(&self, queries: &[Query], span: Span) -> Table<Series> {
         let mut table = Table::default();
         for batch in queries.chunks(500) {
             let pages = self.asker.pages(Call::GetMetricData, |token| async {
                 let request = self
                     .cloudwatch
                     .get_metric_data()
-                    .set_metric_data_queries(Some(batch.iter().map(Query::build).collect()))
-                    .start_time(moment(now - SignedDuration::from_hours(1)))
-                    .end_time(moment(now))
+                    .set_metric_data_queries(Some(
+                        batch.iter().map(|query| query.build(span.period)).collect(),
+                    ))
+                    .start_time(moment(span.start))
+                    .end_time(moment(span.end))
                     .scan_by(ScanBy::TimestampAscending);
                 let page = request.set_next_token(token).send().await?;
                 Ok((page.metric_data_results.unwrap_or_default(), page.next_token))
@@ -258,5 +304,5 @@ fn composite_alarm(from: types::CompositeAlarm) -> Alarm {
 }
 
 fn unique(values: impl Iterator<Item = String>) -> Vec<String> {
-    values.collect::<std::collections::BTreeSet<_>>().into_iter().collect()
+    values.collect::<BTreeSet<_>>().into_iter().collect()
 }

@@ -257,15 +257,20 @@ def fill(value, names, clock):
 
 
 def metric_data(series, clock):
-    """The reply of GetMetricData: one value a minute, newest first, as CloudWatch sends it.
+    """The reply of GetMetricData: newest first, as CloudWatch sends it.
 
-    A number stands for the whole hour, a list for its last minutes, oldest first, and `[]` for a metric without data.
+    A number stands for the whole time, a list for its last values, oldest first, and `[]` for a metric without data. It is a value a minute over
+    the last hour, or, with `period: 300`, one each five minutes over the day before that hour.
     """
-    newest = clock.now.replace(second=0, microsecond=0) - timedelta(minutes=1)
+    series = dict(series)
+    step = timedelta(seconds=series.pop("period", 60))
+    hour = timedelta(hours=1)
+    end, count = (clock.now, hour // step) if step < timedelta(minutes=5) else (clock.now - hour, timedelta(days=1) // step)
+    newest = datetime.fromtimestamp(end.timestamp() // step.total_seconds() * step.total_seconds(), timezone.utc) - step
     results = []
     for name, values in series.items():
-        values = values if isinstance(values, list) else [values] * 60
-        points = [(newest - timedelta(minutes=age), value) for age, value in enumerate(reversed(values)) if value is not None]
+        values = values if isinstance(values, list) else [values] * count
+        points = [(newest - step * age, value) for age, value in enumerate(reversed(values)) if value is not None]
         times, numbers = [time for time, _ in points], [number for _, number in points]
         results.append({"Id": name, "Label": name, "Timestamps": times, "Values": numbers, "StatusCode": "Complete"})
     return {"MetricDataResults": results, "Messages": []}

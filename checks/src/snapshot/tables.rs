@@ -180,6 +180,10 @@ macro_rules! tables {
             /// By metric (see [`crate::snapshot::metric::Metric`]) and resource: one value a
             /// minute, oldest first.
             metrics: Series by key via GetMetricData as series;
+            /// By the same key, where errors or slow answers fill that hour (see
+            /// [`crate::facts::inbound::answers::without_beginning`]): one value of five minutes
+            /// each, over the day before, oldest first.
+            metrics_before: Series by key via GetMetricData as series_before;
             /// By `group:log-stream:stream`: the last lines, oldest first.
             logs: [LogLine] by stream via GetLogEvents as log_stream;
             /// By log group: lines that name `ELB-HealthChecker`, oldest first.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use checks::facts::inbound::answers;
 use checks::seen::Seen;
 use checks::snapshot::metric::{Metric, Owner};
 use checks::snapshot::{Table, TargetGroup};
@@ -23,6 +24,7 @@ impl Plan<'_> {
         });
     }
 
+    /// Every metric of the last hour; and what was usual before, where errors fill that hour.
     pub(super) async fn metrics(&self, groups: Shared<impl Future<Output = Vec<TargetGroup>>>) {
         let groups = groups.await;
         let is_application = |arn: &&String| arn.contains(":loadbalancer/app/");
@@ -54,5 +56,11 @@ impl Plan<'_> {
             });
         }
         self.note(|snapshot| snapshot.metrics.0.extend(table.0));
+        let lasting = self.examined(answers::without_beginning);
+        queries.retain(|query| query.tells_usual_of(&lasting));
+        if !queries.is_empty() {
+            let before = self.aws.metrics_before(&queries, self.now).await;
+            self.note(|snapshot| snapshot.metrics_before = before);
+        }
     }
 }

@@ -3,12 +3,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use jiff::Timestamp;
-
 use crate::call::Call;
 use crate::catalog::balancer::common::balancer_errors;
 use crate::check::{Findings, NoAnswer};
-use crate::facts::inbound::answers::{self, Lasting, Minute};
+use crate::facts::inbound::answers::{self, Lasting};
 use crate::facts::inbound::traffic::{self, Forward};
 use crate::finding::{Evidence, Finding, Kind, Remedy, Subject};
 use crate::patient::Patient;
@@ -74,48 +72,27 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         balancers.entry(&forward.listener.load_balancer_arn).or_default().push(forward);
     }
     for (balancer, forwards) in balancers {
-        let minutes = minutes(patient, balancer)?;
-        let Some(lasting) = answers::lasting(&minutes, patient.now()) else { continue };
-        if lasting.is_trouble() && are_own(patient, balancer, &forwards)? {
+        if let Some(lasting) = lasting(patient, balancer)?
+            && are_own(patient, balancer, &forwards)?
+        {
             findings.add(finding(patient, balancer, &forwards, &lasting));
         }
     }
     Ok(())
 }
 
-/// Those answers by the minute, beside the requests that reached a target.
-fn minutes(patient: &Patient, balancer: &str) -> Result<Vec<Minute>, Blind> {
-    let mut errors = values(patient, Metric::Elb5xx, balancer)?;
-    if errors.values().all(|count| *count == 0.0) {
-        return Ok(Vec::new());
-    }
-    let mut others = vec![Metric::Elb502, Metric::Elb503, Metric::Elb504];
-    if answers_5xx_on_purpose(patient, balancer)? {
-        others.push(Metric::FixedResponses);
-    }
-    for metric in others {
-        for (at, count) in values(patient, metric, balancer)? {
-            errors.entry(at).and_modify(|errors| *errors = (*errors - count).max(0.0));
-        }
-    }
-    let mut minutes = values(patient, Metric::Requests, balancer)?;
-    errors.keys().for_each(|at| {
-        minutes.entry(*at).or_default();
-    });
-    let minute = |(at, requests): (Timestamp, f64)| {
-        let errors = errors.get(&at).copied().unwrap_or_default();
-        Minute { at, errors, answers: requests + errors }
+/// Such answers that last; those that a rule gives on purpose are none.
+fn lasting(patient: &Patient, balancer: &str) -> Result<Option<Lasting>, Blind> {
+    let of_others = answers::OF_OTHER_CHECKS;
+    let without = |others: &[Metric]| -> Result<Option<Lasting>, Blind> {
+        let minutes = answers::of_balancer(patient, balancer, others)?;
+        Ok(answers::lasting(&minutes, patient.now()).filter(Lasting::is_trouble))
     };
-    Ok(minutes.into_iter().map(minute).filter(|minute| minute.answers > 0.0).collect())
-}
-
-fn values(
-    patient: &Patient,
-    metric: Metric,
-    balancer: &str,
-) -> Result<BTreeMap<Timestamp, f64>, Blind> {
-    let series = patient.metric(metric, balancer)?;
-    Ok(series.into_iter().flat_map(|series| series.values.iter().copied()).collect())
+    let lasting = without(&of_others)?;
+    if lasting.is_some() && answers_5xx_on_purpose(patient, balancer)? {
+        return without(&[&of_others[..], &[Metric::FixedResponses]].concat());
+    }
+    Ok(lasting)
 }
 
 /// Whether a rule of the balancer answers with a fixed 5xx.

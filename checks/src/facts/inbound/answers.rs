@@ -3,7 +3,7 @@
 //! deployment replaces tasks, and a share that is the service's usual one. What a share means for
 //! the service is for the checks to say.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -12,9 +12,15 @@ use crate::facts::deployment::rollout;
 use crate::facts::inbound::traffic;
 use crate::facts::tasks::stop::StopKind;
 use crate::patient::Patient;
-use crate::seen::Blind;
-use crate::snapshot::metric::Metric;
+use crate::seen::{Blind, Why};
+use crate::snapshot::metric::{Metric, Owner};
 use crate::snapshot::{Deployment, Task};
+
+/// How far back there is a value for each minute.
+const HOUR: SignedDuration = SignedDuration::from_hours(1);
+
+/// What a value covers of the day before that.
+const EARLIER: SignedDuration = SignedDuration::from_mins(5);
 
 /// How far back an answer is today's.
 pub const SPAN: SignedDuration = SignedDuration::from_mins(15);
@@ -25,6 +31,12 @@ const NOW: SignedDuration = SignedDuration::from_mins(5);
 /// Shorter than that may be a burst.
 const LASTING: usize = 5;
 
+/// A lesser share of errors is no trouble, whatever was usual.
+const NOTABLE: f64 = 0.05;
+
+/// The 5xx of a load balancer's own that have a check each.
+pub const OF_OTHER_CHECKS: [Metric; 3] = [Metric::Elb502, Metric::Elb503, Metric::Elb504];
+
 /// Of fewer errors in the last minutes nobody can tell a share.
 const FEW: f64 = 10.0;
 
@@ -32,7 +44,14 @@ const FEW: f64 = 10.0;
 /// chance makes some.
 const LUCK: usize = 2;
 
-/// One minute in which something was answered.
+/// From here on, in seconds, a client does not like to wait.
+const LONG: f64 = 2.0;
+
+/// For how many minutes answers have to be slow.
+const SLOW_MINUTES: usize = 10;
+
+/// One minute in which something was answered; of the day before the hour, the average one of each
+/// five.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Minute {
     pub at: Timestamp,
@@ -48,6 +67,8 @@ pub struct Lasting {
     pub answers: f64,
     /// When it began; none where it lasts for as long as can be seen.
     pub since: Option<Timestamp>,
+    /// How far back that is.
+    seen: Timestamp,
     /// What was usual before it began, where that was long enough to tell.
     pub usual: Option<Usual>,
     /// The worst minute.
@@ -87,7 +108,7 @@ impl Lasting {
     /// Whether so many of the answers are errors as no service has on purpose: a fifth of them, or
     /// a twentieth where that is at least twice what was usual.
     pub fn is_trouble(&self) -> bool {
-        let risen = |usual: Usual| self.share() >= (2.0 * usual.share).max(0.05);
+        let risen = |usual: Usual| self.share() >= (2.0 * usual.share).max(NOTABLE);
         self.share() >= 0.2 || self.usual.is_some_and(risen)
     }
 
@@ -128,6 +149,9 @@ impl Lasting {
             ),
             (Some(since), None) => {
                 format!("It began {} ago.", time::words(time::age(now, since)))
+            }
+            (None, _) if time::age(now, self.seen) > HOUR => {
+                format!("It has been so for at least {}.", time::words(time::age(now, self.seen)))
             }
             (None, _) => "It has been so for at least an hour.".to_owned(),
         }
@@ -187,24 +211,122 @@ pub fn came_with_words(patient: &Patient, since: Option<Timestamp>) -> String {
     came_with(patient, since).and_then(version).unwrap_or_default()
 }
 
-/// The minutes of the hour in which a target group answered, oldest first.
+/// The minutes in which a target group answered, oldest first.
 pub fn of_group(patient: &Patient, metric: Metric, group: &str) -> Result<Vec<Minute>, Blind> {
     let mut minutes: BTreeMap<Timestamp, Minute> = BTreeMap::new();
-    let values = |metric| -> Result<&[(Timestamp, f64)], Blind> {
-        Ok(patient
-            .metric(metric, group)?
-            .map(|series| series.values.as_slice())
-            .unwrap_or_default())
-    };
-    for (at, answers) in values(Metric::GroupRequests)? {
-        minutes.insert(*at, Minute { at: *at, errors: 0.0, answers: *answers });
+    for (at, answers) in values(patient, Metric::GroupRequests, group)? {
+        minutes.insert(at, Minute { at, errors: 0.0, answers });
     }
-    for (at, errors) in values(metric)? {
-        let minute =
-            minutes.entry(*at).or_insert(Minute { at: *at, errors: 0.0, answers: *errors });
-        minute.errors = *errors;
+    for (at, errors) in values(patient, metric, group)? {
+        minutes.entry(at).or_insert(Minute { at, errors: 0.0, answers: errors }).errors = errors;
     }
     Ok(minutes.into_values().filter(|minute| minute.answers > 0.0).collect())
+}
+
+/// The minutes in which a load balancer answered, or sent on a request, oldest first. Errors are
+/// those 5xx of its own that are none of these others.
+pub fn of_balancer(
+    patient: &Patient,
+    balancer: &str,
+    others: &[Metric],
+) -> Result<Vec<Minute>, Blind> {
+    let by_minute = |metric| -> Result<BTreeMap<Timestamp, f64>, Blind> {
+        Ok(values(patient, metric, balancer)?.into_iter().collect())
+    };
+    let mut errors = by_minute(Metric::Elb5xx)?;
+    if errors.values().all(|count| *count == 0.0) {
+        return Ok(Vec::new());
+    }
+    for metric in others {
+        for (at, count) in by_minute(*metric)? {
+            errors.entry(at).and_modify(|errors| *errors = (*errors - count).max(0.0));
+        }
+    }
+    let mut requests = by_minute(Metric::Requests)?;
+    errors.keys().for_each(|at| {
+        requests.entry(*at).or_default();
+    });
+    let minute = |(at, requests): (Timestamp, f64)| {
+        let errors = errors.get(&at).copied().unwrap_or_default();
+        Minute { at, errors, answers: requests + errors }
+    };
+    Ok(requests.into_iter().map(minute).filter(|minute| minute.answers > 0.0).collect())
+}
+
+/// How long the slowest answer of each minute took, oldest first; of the day before the hour, the
+/// slowest of each five minutes.
+pub fn times(patient: &Patient, group: &str) -> Result<Vec<(Timestamp, f64)>, Blind> {
+    values(patient, Metric::ResponseTime, group)
+}
+
+/// The values of a metric by the minute, and those of the day before where they were asked for,
+/// each at the end of what it covers: what began within it began before that.
+fn values(
+    patient: &Patient,
+    metric: Metric,
+    resource: &str,
+) -> Result<Vec<(Timestamp, f64)>, Blind> {
+    let minutes = patient.metric(metric, resource)?;
+    let before = match patient.metric_before(metric, resource) {
+        Ok(before) => before,
+        Err(Blind { why: Why::NotAsked, .. }) => None,
+        Err(blind) => return Err(blind),
+    };
+    let a_minute = |value: f64| match metric.statistic() {
+        "Sum" => value / EARLIER.as_mins() as f64,
+        _ => value,
+    };
+    let before = before
+        .into_iter()
+        .flat_map(|series| &series.values)
+        .map(|(at, value)| (time::after(*at, EARLIER), a_minute(*value)));
+    let minutes = minutes.into_iter().flat_map(|series| series.values.iter().copied());
+    Ok(before.chain(minutes).collect())
+}
+
+/// Target groups and load balancers whose errors, or slow answers, fill the hour: of these the
+/// collector asks what was usual the day before. It knows no stopped task yet, and no rule.
+pub fn without_beginning(patient: &Patient) -> BTreeSet<String> {
+    let is_endless = |minutes: Vec<Minute>| {
+        lasting(&minutes, patient.now())
+            .is_some_and(|lasting| lasting.since.is_none() && lasting.share() >= NOTABLE)
+    };
+    let group_is = |group: &str| -> Result<bool, Blind> {
+        let times = times(patient, group)?;
+        Ok(is_endless(of_group(patient, Metric::Target5xx, group)?)
+            || is_endless(of_group(patient, Metric::Target4xx, group)?)
+            || (lowest(&times, patient.now()).is_some_and(|lowest| lowest >= LONG)
+                && slower(&times, patient.now()).is_none()))
+    };
+    let balancer_is =
+        |balancer: &str| Ok(is_endless(of_balancer(patient, balancer, &OF_OTHER_CHECKS)?));
+    // What cannot be seen of the hour would not be seen of the day.
+    let found = |is: Result<bool, Blind>| matches!(is, Ok(true));
+    let groups = match groups(patient) {
+        Ok(groups) => groups,
+        Err(_) => return BTreeSet::new(),
+    };
+    let balancers: BTreeSet<&str> = groups
+        .iter()
+        .filter_map(|group| match patient.target_group(group) {
+            Ok(settings) => settings,
+            Err(_) => None,
+        })
+        .flat_map(|settings| &settings.load_balancer_arns)
+        .map(String::as_str)
+        .collect();
+    let groups = groups.into_iter().filter(|group| found(group_is(group)));
+    let balancers = balancers.into_iter().filter(|balancer| found(balancer_is(balancer)));
+    groups.chain(balancers).map(str::to_owned).collect()
+}
+
+/// Whether a metric is needed to tell what clients usually get.
+pub fn tells_usual(metric: Metric) -> bool {
+    matches!(metric.owner(), Owner::LoadBalancer)
+        || matches!(
+            metric,
+            Metric::GroupRequests | Metric::Target5xx | Metric::Target4xx | Metric::ResponseTime
+        )
 }
 
 /// These minutes without those in which a deployment, scaling or a person stopped a task: what
@@ -262,6 +384,7 @@ pub fn lasting(minutes: &[Minute], now: Timestamp) -> Option<Lasting> {
         errors,
         answers,
         since: run.first().map(|first| first.at).filter(|_| before.len() > LUCK),
+        seen: minutes.first().map_or(now, |first| first.at),
         usual: usual(before),
         peak: (worst.at, worst.errors),
         by_minute: ByMinute::of(&recent),
@@ -301,12 +424,9 @@ pub struct Slower {
 /// ten minutes at least three times the middle of those before it, longer than nearly all of them,
 /// and longer than a client likes to wait.
 pub fn slower(values: &[(Timestamp, f64)], now: Timestamp) -> Option<Slower> {
-    const LONG: f64 = 2.0;
-    const MINUTES: usize = 10;
-    values.last().filter(|(at, _)| time::age(now, *at) <= NOW)?;
-    let split = values.len().checked_sub(MINUTES)?;
+    let lowest = lowest(values, now)?;
+    let split = values.len().checked_sub(SLOW_MINUTES)?;
     let last = &values[split..];
-    let lowest = last.iter().map(|(_, value)| *value).fold(f64::INFINITY, f64::min);
     // Where it began is where the minutes as slow as these begin.
     let begin = values
         .iter()
@@ -317,14 +437,21 @@ pub fn slower(values: &[(Timestamp, f64)], now: Timestamp) -> Option<Slower> {
     let usual = *before.get(before.len() / 2)?;
     let high = *before.get(before.len() * 9 / 10)?;
     let is_far =
-        before.len() >= MINUTES && lowest >= LONG && lowest >= 3.0 * usual && lowest > high;
+        before.len() >= SLOW_MINUTES && lowest >= LONG && lowest >= 3.0 * usual && lowest > high;
     let (at, peak) = last.iter().copied().max_by(|a, b| a.1.total_cmp(&b.1))?;
     is_far.then(|| Slower {
-        now: sorted(last)[MINUTES / 2],
+        now: sorted(last)[SLOW_MINUTES / 2],
         usual,
         since: values[begin].0,
         peak: (at, peak),
     })
+}
+
+/// The quickest of the last minutes' slowest answers.
+fn lowest(values: &[(Timestamp, f64)], now: Timestamp) -> Option<f64> {
+    values.last().filter(|(at, _)| time::age(now, *at) <= NOW)?;
+    let last = &values[values.len().checked_sub(SLOW_MINUTES)?..];
+    Some(last.iter().map(|(_, value)| *value).fold(f64::INFINITY, f64::min))
 }
 
 fn sorted(values: &[(Timestamp, f64)]) -> Vec<f64> {
@@ -336,7 +463,9 @@ fn sorted(values: &[(Timestamp, f64)]) -> Vec<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::baseline::{NOW as TODAY, minutes_ago};
+    use crate::baseline::{self, NOW as TODAY, id, minutes, minutes_ago};
+    use crate::snapshot::{Series, Snapshot};
+    use crate::testing::of;
 
     /// Minutes of the last hour, by how long ago each is.
     fn hour(of: impl Fn(i64) -> (f64, f64)) -> Vec<Minute> {
@@ -366,6 +495,70 @@ mod tests {
         let lasting = found(|_| (60.0, 100.0)).unwrap();
         assert_eq!((lasting.since, lasting.usual), (None, None));
         assert!(lasting.is_trouble() && !lasting.displaces_good());
+    }
+
+    /// A service with these errors in each minute, and with these in the day before, by how many
+    /// hours ago; it gets 120 requests a minute.
+    fn with_day(errors: f64, before: impl Fn(i64) -> f64) -> Snapshot {
+        let mut snapshot = baseline::fargate();
+        let group = id::group("api");
+        let spans = |of: &dyn Fn(i64) -> f64| Series {
+            values: (12..300)
+                .rev()
+                .map(|fives| (minutes_ago(fives * 5 + 5), 5.0 * of(fives / 12)))
+                .collect(),
+        };
+        snapshot.metrics.put(Metric::Target5xx.of(&group), minutes(errors));
+        snapshot.metrics_before.put(Metric::Target5xx.of(&group), spans(&before));
+        snapshot.metrics_before.put(Metric::GroupRequests.of(&group), spans(&|_| 120.0));
+        snapshot
+    }
+
+    fn of_group(snapshot: &Snapshot) -> Lasting {
+        of(snapshot, |patient| of_app(patient, Metric::Target5xx, &id::group("api")))
+            .unwrap()
+            .unwrap()
+    }
+
+    #[test]
+    fn what_fills_the_hour_is_held_against_the_day_before() {
+        let lasting = of_group(&with_day(12.0, |ago| if ago <= 4 { 12.0 } else { 0.0 }));
+        assert_eq!(lasting.since, Some(minutes_ago(5 * 60 - 5)));
+        assert!(lasting.is_trouble());
+        assert_eq!(lasting.history(TODAY), "It began 4 h 55 min ago; before that it was none.");
+        assert_eq!((lasting.errors, lasting.answers), (180.0, 1800.0), "of the last minutes");
+    }
+
+    #[test]
+    fn what_fills_the_day_too_is_usual() {
+        let lasting = of_group(&with_day(12.0, |_| 12.0));
+        assert_eq!((lasting.since, lasting.is_trouble()), (None, false));
+        assert_eq!(lasting.history(TODAY), "It has been so for at least 24 h 55 min.");
+    }
+
+    #[test]
+    fn the_day_is_asked_about_only_where_something_fills_the_hour() {
+        let asked = |snapshot: &Snapshot| {
+            let mut snapshot = snapshot.clone();
+            snapshot.metrics_before.0.clear();
+            of(&snapshot, without_beginning)
+        };
+        let group = id::group("api");
+        assert!(asked(&baseline::fargate()).is_empty());
+        assert!(asked(&with_day(1.0, |_| 0.0)).is_empty(), "too few of them");
+        assert_eq!(asked(&with_day(12.0, |_| 0.0)), [group.clone()].into());
+        let mut recent = baseline::fargate();
+        let began = |ago| (minutes_ago(ago), if ago <= 30 { 60.0 } else { 0.0 });
+        let series = Series { values: (1..=60).rev().map(began).collect() };
+        recent.metrics.put(Metric::Target5xx.of(&group), series);
+        assert!(asked(&recent).is_empty(), "it began within the hour");
+        let mut slow = baseline::fargate();
+        slow.metrics.put(Metric::ResponseTime.of(&group), minutes(9.0));
+        assert_eq!(asked(&slow), [group].into());
+        let mut balancer = baseline::fargate();
+        let web = id::elb("loadbalancer/app/web/50dc6c495c0c9188");
+        balancer.metrics.put(Metric::Elb5xx.of(&web), minutes(60.0));
+        assert_eq!(asked(&balancer), [web].into());
     }
 
     #[test]

@@ -130,8 +130,7 @@ fn suffers(patient: &Patient) -> Result<bool, Blind> {
     let counted = answers::groups(patient)?;
     for group in &counted {
         let errors = answers::of_app(patient, Metric::Target5xx, group)?;
-        let times = patient.metric(Metric::ResponseTime, group)?;
-        let slower = times.and_then(|times| answers::slower(&times.values, patient.now()));
+        let slower = answers::slower(&answers::times(patient, group)?, patient.now());
         if errors.is_some_and(|errors| errors.is_trouble()) || slower.is_some() {
             return Ok(true);
         }
