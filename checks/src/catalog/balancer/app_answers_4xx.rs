@@ -1,7 +1,7 @@
 //! The app itself answers with 4xx: far more than before, in the place of good answers.
 //! Why it does is for other checks to say, and a share that is usual is no trouble.
 
-use crate::call::Call;
+use crate::catalog::balancer::common::running_logs;
 use crate::check::{Findings, NoAnswer};
 use crate::facts::inbound::answers::{self, Lasting};
 use crate::facts::inbound::traffic;
@@ -21,11 +21,11 @@ crate::check! {
     /// # How we tell
     ///
     /// `HTTPCode_Target_4XX_Count` of a target group against its `RequestCount`, minute by minute
-    /// over the last hour. It counts if it lasts for at least five minutes and until now, with at
-    /// least ten such answers in the last 15 minutes; if they are a fifth of all and at least twice
-    /// what was usual before; and if they took the place of good answers. Scanners add 4xx and take
-    /// no good answer away. A share of 4xx that the service always has is its usual one, and no
-    /// trouble.
+    /// over the last hour, and over the day before it where they fill that hour. It counts if it
+    /// lasts for at least five minutes and until now, with at least ten such answers in the last 15
+    /// minutes; if they are a fifth of all and at least twice what was usual before; and if they
+    /// took the place of good answers. Scanners add 4xx and take no good answer away. A share of
+    /// 4xx that the service always has is its usual one, and no trouble.
     ///
     /// # What to do
     ///
@@ -49,7 +49,7 @@ crate::check! {
     shows: AppAnswers4xx,
     explains: [],
     applies: [BehindLoadBalancer],
-    reads: [DescribeServices, DescribeServiceRevisions, DescribeTargetGroups, DescribeTasks, GetMetricData],
+    reads: [DescribeServices, DescribeServiceRevisions, DescribeTargetGroups, DescribeTasks, DescribeTaskDefinition, GetMetricData],
     example: on fargate, |snapshot| {
         use crate::baseline::{id, minutes_ago};
         let values = (1..=60).rev().map(|ago| (minutes_ago(ago), if ago <= 25 { 84.0 } else { 4.0 })).collect();
@@ -78,14 +78,13 @@ fn finding(patient: &Patient, group: &str, lasting: &Lasting) -> Finding {
     let remedy = Remedy::new(
         "See in the logs of the running tasks, or in access logs of the load balancer, which \
          requests are refused; if it came with a new version, go back to the one before.",
-    )
-    .cli(patient.see(Call::DescribeTasks, patient.arn()));
+    );
     Subject::new(Kind::TargetGroup, group)
         .sick(claim, Evidence::metric(Metric::Target4xx, group, peak).at(Some(at)))
         .detail(lasting.history(patient.now()))
         .detail(answers::came_with_words(patient, lasting.since))
         .since(lasting.since)
-        .mend(remedy)
+        .mend(running_logs::read_on(remedy, patient))
         .concerns(Kind::TargetGroup, group)
 }
 
@@ -132,6 +131,25 @@ mod tests {
         assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy);
         snapshot.metrics.put(metric, minutes(450.0));
         assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Sick);
+    }
+
+    #[test]
+    fn what_lasts_for_hours_is_held_against_the_day() {
+        let mut snapshot = counting(|_| 84.0);
+        let group = id::group("api");
+        let spans = |of: fn(i64) -> f64| Series {
+            values: (12..300).rev().map(|ago| (minutes_ago(ago * 5 + 5), of(ago))).collect(),
+        };
+        snapshot.metrics_before.put(Metric::GroupRequests.of(&group), spans(|_| 600.0));
+        let metric = Metric::Target4xx.of(&group);
+        snapshot
+            .metrics_before
+            .put(metric.clone(), spans(|ago| if ago < 60 { 420.0 } else { 20.0 }));
+        assert!(says(CHECK, &snapshot)[0].contains("before that it was 3 %"));
+        snapshot.metrics_before.put(metric.clone(), spans(|_| 420.0));
+        assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy, "yesterday as today");
+        snapshot.metrics_before.insert(metric, Seen::No(Why::Denied("no".into())));
+        assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::CouldNotLook);
     }
 
     #[test]

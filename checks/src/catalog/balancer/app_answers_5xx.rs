@@ -1,7 +1,7 @@
 //! The app itself answers with 5xx: tasks run and pass their health checks, and clients
 //! get errors. Why it does is for other checks to say.
 
-use crate::call::Call;
+use crate::catalog::balancer::common::running_logs;
 use crate::check::{Findings, NoAnswer};
 use crate::facts::inbound::answers::{self, Lasting};
 use crate::facts::inbound::traffic;
@@ -20,11 +20,12 @@ crate::check! {
     /// # How we tell
     ///
     /// `HTTPCode_Target_5XX_Count` of a target group against its `RequestCount`, minute by minute
-    /// over the last hour. It counts if it lasts for at least five minutes and until now, with at
-    /// least ten such answers in the last 15 minutes, and they are a fifth of all, or a twentieth
-    /// where that is at least twice what was usual before. Minutes in which a deployment or scaling
-    /// stopped a task are left out: what breaks then is that task's end. What the load balancer
-    /// answers by itself is counted elsewhere.
+    /// over the last hour, and over the day before it where they fill that hour. It counts if it
+    /// lasts for at least five minutes and until now, with at least ten such answers in the last 15
+    /// minutes, and they are a fifth of all, or a twentieth where that is at least twice what was
+    /// usual before. Minutes in which a deployment or scaling stopped a task are left out: what
+    /// breaks then is that task's end. What the load balancer answers by itself is counted
+    /// elsewhere.
     ///
     /// # What to do
     ///
@@ -49,7 +50,7 @@ crate::check! {
     shows: AppAnswers5xx,
     explains: [],
     applies: [BehindLoadBalancer],
-    reads: [DescribeServices, DescribeServiceRevisions, DescribeTargetGroups, DescribeTasks, GetMetricData],
+    reads: [DescribeServices, DescribeServiceRevisions, DescribeTargetGroups, DescribeTasks, DescribeTaskDefinition, GetMetricData],
     example: on fargate, |snapshot| {
         use crate::baseline::{id, minutes_ago};
         let values = (1..=60).rev().map(|ago| (minutes_ago(ago), if ago <= 25 { 84.0 } else { 1.0 })).collect();
@@ -78,14 +79,13 @@ fn finding(patient: &Patient, group: &str, lasting: &Lasting) -> Finding {
     let remedy = Remedy::new(
         "See in the logs of the running tasks what fails, and mend that; if it came with a new \
          version, go back to the one before.",
-    )
-    .cli(patient.see(Call::DescribeTasks, patient.arn()));
+    );
     Subject::new(Kind::TargetGroup, group)
         .sick(claim, Evidence::metric(Metric::Target5xx, group, peak).at(Some(at)))
         .detail(lasting.history(patient.now()))
         .detail(answers::came_with_words(patient, lasting.since))
         .since(lasting.since)
-        .mend(remedy)
+        .mend(running_logs::read_on(remedy, patient))
         .concerns(Kind::TargetGroup, group)
 }
 

@@ -1,7 +1,7 @@
 //! Answers take far longer than they did: the slowest of every minute, for ten minutes on end. Why
 //! they do is for other checks to say.
 
-use crate::call::Call;
+use crate::catalog::balancer::common::running_logs;
 use crate::check::{Findings, NoAnswer};
 use crate::facts::inbound::answers::{self, Slower};
 use crate::facts::inbound::traffic;
@@ -21,9 +21,9 @@ crate::check! {
     ///
     /// `TargetResponseTime` of a target group, the maximum of each minute. In every one of the last
     /// ten minutes it was at least two seconds and three times the middle of what was usual in the
-    /// hour before, and longer than nine in ten of those minutes. A single report that takes long,
-    /// or requests that always wait, are no trouble, nor is it told of a service with fewer than
-    /// two requests a minute.
+    /// hour before, or, where they fill that hour, in the day before it, and longer than nine in
+    /// ten of those minutes. A single report that takes long, or requests that always wait, are no
+    /// trouble, nor is it told of a service with fewer than two requests a minute.
     ///
     /// # What to do
     ///
@@ -46,7 +46,7 @@ crate::check! {
     shows: AppAnswersSlowly,
     explains: [],
     applies: [BehindLoadBalancer],
-    reads: [DescribeServices, DescribeServiceRevisions, DescribeTargetGroups, GetMetricData],
+    reads: [DescribeServices, DescribeServiceRevisions, DescribeTargetGroups, DescribeTaskDefinition, GetMetricData],
     example: on fargate, |snapshot| {
         use crate::baseline::{id, minutes_ago};
         let values = (1..=60).rev().map(|ago| (minutes_ago(ago), if ago <= 25 { 9.4 } else { 0.4 })).collect();
@@ -59,8 +59,8 @@ const FEW: f64 = 30.0;
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     for group in answers::groups(patient)? {
-        let Some(times) = patient.metric(Metric::ResponseTime, group)? else { continue };
-        let Some(slower) = answers::slower(&times.values, patient.now()) else { continue };
+        let times = answers::times(patient, group)?;
+        let Some(slower) = answers::slower(&times, patient.now()) else { continue };
         let start = crate::aws::time::before(patient.now(), answers::SPAN);
         let requests = patient.metric(Metric::GroupRequests, group)?;
         if requests.is_some_and(|requests| requests.sum_since(start) >= FEW) {
@@ -85,14 +85,13 @@ fn finding(patient: &Patient, group: &str, slower: &Slower) -> Finding {
     let remedy = Remedy::new(
         "See in the logs of the running tasks what they wait for; if it came with a new version, \
          go back to the one before.",
-    )
-    .cli(patient.see(Call::DescribeTasks, patient.arn()));
+    );
     Subject::new(Kind::TargetGroup, group)
         .sick(claim, Evidence::metric(Metric::ResponseTime, group, peak).at(Some(at)))
         .detail(began)
         .detail(answers::came_with_words(patient, Some(slower.since)))
         .since(Some(slower.since))
-        .mend(remedy)
+        .mend(running_logs::read_on(remedy, patient))
         .concerns(Kind::TargetGroup, group)
 }
 
@@ -130,6 +129,22 @@ mod tests {
         let mut quiet = (CHECK.example)();
         quiet.metrics.put(Metric::GroupRequests.of(&id::group("api")), minutes(1.0));
         assert_eq!(exam(CHECK, &quiet).outcome, Outcome::Healthy, "few requests");
+    }
+
+    #[test]
+    fn what_lasts_for_hours_is_held_against_the_day() {
+        let mut snapshot = taking(|_| 9.4);
+        assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy, "nobody knows what was usual");
+        let metric = Metric::ResponseTime.of(&id::group("api"));
+        let spans = |of: fn(i64) -> f64| Series {
+            values: (12..300).rev().map(|ago| (minutes_ago(ago * 5 + 5), of(ago))).collect(),
+        };
+        snapshot.metrics_before.put(metric.clone(), spans(|_| 12.0));
+        assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy, "long polls");
+        snapshot.metrics_before.put(metric, spans(|ago| if ago < 60 { 9.0 } else { 0.6 }));
+        assert!(
+            says(CHECK, &snapshot)[0].contains("and took 0.6 s before. It began 4 h 55 min ago")
+        );
     }
 
     #[test]

@@ -3,3 +3,4 @@
 pub(super) mod balancer_errors;
 pub(super) mod complaint;
 pub(super) mod refused_health_check;
+pub(super) mod running_logs;
