@@ -1,6 +1,8 @@
 //! Makes accounts out of others. What is made is what AWS would show of it: nothing is in two places
 //! that contradict each other.
 
+use std::collections::BTreeMap;
+
 use ecs_doctor_checks::baseline::{self, minutes_ago, roll_out};
 use ecs_doctor_checks::call::LOG_STREAM;
 use ecs_doctor_checks::diagnosis::{Diagnosis, Node, diagnose};
@@ -9,7 +11,7 @@ use ecs_doctor_checks::patient::{Intent, Patient};
 use ecs_doctor_checks::seen::Seen;
 use ecs_doctor_checks::snapshot::deployment::{BreakerState, Rollback};
 use ecs_doctor_checks::snapshot::service::ServiceEvent;
-use ecs_doctor_checks::snapshot::{SecurityGroup, Snapshot, Table, Target, Task};
+use ecs_doctor_checks::snapshot::{SecurityGroup, Snapshot, Subnet, Table, Target, Task};
 use jiff::{SignedDuration, Timestamp};
 
 /// The diagnosis of the only service.
@@ -111,7 +113,10 @@ pub fn gone_back(sick: &Snapshot) -> Option<Snapshot> {
     }
     failed.sort_by_key(|task| std::cmp::Reverse(task.stopped_at));
     said.sort_by_key(|event| std::cmp::Reverse(event.created_at));
+    let own_subnets = own_subnets(&mut account, &healthy);
+    failed.iter_mut().for_each(|task| move_task(task, &own_subnets));
     put_back(&mut account, &healthy, sick, &new);
+    move_revision(&mut account, &arn, &own_subnets);
     let known = failed.iter().filter(|task| task.last_status == "STOPPED");
     account.stopped_tasks.put(&arn, known.cloned().collect());
     for (from, to) in logs {
@@ -281,6 +286,68 @@ fn put_back(account: &mut Snapshot, healthy: &Snapshot, sick: &Snapshot, new: &s
             revision.subnets = asked.subnets;
             revision.security_groups = groups;
             revision.assign_public_ip = asked.assign_public_ip;
+        }
+    }
+}
+
+/// The subnets in which another network ACL had the word: the old version is healthy in them, so the
+/// new one was in others, each with its number among the blocks of the VPC.
+fn own_subnets(account: &mut Snapshot, healthy: &Snapshot) -> BTreeMap<String, (String, u8)> {
+    let mut own = BTreeMap::new();
+    for (vpc, seen) in &healthy.network_acls.0 {
+        let Seen::Yes(Some(before)) = seen else { continue };
+        let Some(acls) = account.network_acls.change(vpc) else { continue };
+        let pairs = before.iter().flat_map(|acl| acl.subnet_id.iter().map(move |id| (acl, id)));
+        for (before, subnet) in pairs {
+            let other = acls.iter_mut().find(|acl| {
+                acl.subnet_id.contains(subnet) && acl.network_acl_id != before.network_acl_id
+            });
+            let Some(other) = other else { continue };
+            let number = 200 + own.len() as u8;
+            let new = format!("{subnet}-13");
+            other.subnet_id.retain(|id| id != subnet);
+            other.subnet_id.push(new.clone());
+            let back = acls.iter_mut().find(|acl| acl.network_acl_id == before.network_acl_id);
+            back.into_iter().for_each(|acl| acl.subnet_id.push(subnet.clone()));
+            own.insert(subnet.clone(), (new, number));
+        }
+    }
+    for (old, (new, number)) in &own {
+        if let Some(row) = account.subnets.change(old).cloned() {
+            let block = Some(format!("10.0.{number}.0/24"));
+            account.subnets.put(new, Subnet { subnet_id: new.clone(), cidr_block: block, ..row });
+        }
+        for tables in account.route_tables.0.values_mut() {
+            let Seen::Yes(Some(tables)) = tables else { continue };
+            let joined = tables.iter_mut().filter(|table| table.subnet_ids.contains(old));
+            joined.for_each(|table| table.subnet_ids.push(new.clone()));
+        }
+    }
+    own
+}
+
+/// Puts a task into the subnet that its version had of its own.
+fn move_task(task: &mut Task, own: &BTreeMap<String, (String, u8)>) {
+    let Some((new, number)) = task.subnet_id.as_ref().and_then(|id| own.get(id)) else { return };
+    task.subnet_id = Some(new.clone());
+    let of_containers =
+        task.containers.iter_mut().map(|container| &mut container.private_ipv4_address);
+    for address in of_containers.chain([&mut task.private_ipv4_address]).flatten() {
+        let host = address.rsplit('.').next().unwrap_or_default();
+        *address = format!("10.0.{number}.{host}");
+    }
+}
+
+/// Has the version that was given up ask for its own subnets.
+fn move_revision(account: &mut Snapshot, arn: &str, own: &BTreeMap<String, (String, u8)>) {
+    let newest = account.service_deployments.change(arn).and_then(|all| all.first());
+    let target = newest.and_then(|newest| newest.target_service_revision.clone());
+    let Some(revision) = target.and_then(|target| account.revisions.change(&target.arn)) else {
+        return;
+    };
+    for subnet in &mut revision.subnets {
+        if let Some((new, _)) = own.get(subnet) {
+            *subnet = new.clone();
         }
     }
 }

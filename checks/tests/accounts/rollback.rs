@@ -10,10 +10,8 @@ use jiff::SignedDuration;
 use crate::make::{diagnosed, gone_back, is_below, outline};
 
 /// Checks that the law does not hold for, each with why.
-const APART: &[(&str, &str)] = &[
-    ("balancer_egress_blocked", "the load balancer is no part of a version: it reaches no task"),
-    ("network_acl_blocks", "the tasks of the old version are in the same subnets"),
-];
+const APART: &[(&str, &str)] =
+    &[("balancer_egress_blocked", "the load balancer is no part of a version: it reaches no task")];
 
 /// Whether this cause stands first, and the rollback follows from it.
 fn is_told_by(check: &str, diagnosis: &Diagnosis) -> bool {
