@@ -6,9 +6,11 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use crate::aws::cidr::Cidr;
+use crate::aws::dial::{self, How};
 use crate::aws::stop_reason::{self, Destination, Fault, Step, Trouble};
 use crate::call::Call;
 use crate::facts::network::dialled::Dialled;
+use crate::facts::tasks::log_driver;
 use crate::facts::tasks::reason::{self, Told};
 use crate::finding::Evidence;
 use crate::patient::Patient;
@@ -151,6 +153,11 @@ pub fn stranded<'a>(patient: &Patient<'a>, findings: &mut impl See) -> Vec<Stran
         {
             continue;
         }
+        // Whom a log driver asks that is not CloudWatch's, only an address tells.
+        let goes_elsewhere = findings.see(log_driver::elsewhere(patient, &told)).flatten();
+        if goes_elsewhere.is_some() && to == Destination::Unknown {
+            continue;
+        }
         let of_tasks = |told: &Told<'a>| {
             told.tasks.iter().filter_map(|task| task.subnet_id.as_deref()).collect::<Vec<&str>>()
         };
@@ -185,6 +192,10 @@ pub fn stranded<'a>(patient: &Patient<'a>, findings: &mut impl See) -> Vec<Stran
 
 fn is_of_network(told: &Told) -> bool {
     match told.reason.trouble {
+        // What the task has in itself, and who refuses, no route leads to.
+        Trouble::LogDestinationUnreachable => {
+            dial::read(told.text).is_some_and(|dial| dial.how != How::Refused && !dial.is_local())
+        }
         Trouble::RegistryUnreachable
         | Trouble::SecretStoreUnreachable
         | Trouble::LogsUnreachable => true,
