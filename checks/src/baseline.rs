@@ -812,7 +812,7 @@ fn balance(
         let owners: &[&str] = match metric.owner() {
             Owner::LoadBalancer => &[balancer.as_str()],
             Owner::TargetGroup => groups,
-            Owner::Service | Owner::WebAcl => &[],
+            Owner::Service | Owner::WebAcl | Owner::SignIn => &[],
         };
         for owner in owners {
             // CloudWatch has no values where nothing happened.

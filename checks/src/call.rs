@@ -188,7 +188,7 @@ fn seen_metric(patient: &Patient, metric: Metric, owner: &Subject) -> Command {
                 patient.name()
             ),
         ),
-        Owner::LoadBalancer => ("AWS/ApplicationELB", balancer(&owner.id)),
+        Owner::LoadBalancer | Owner::SignIn => ("AWS/ApplicationELB", balancer(&owner.id)),
         Owner::WebAcl => ("AWS/WAFV2", web_acl_dimensions(patient, &owner.id)),
         Owner::TargetGroup => {
             // The command is worth showing without what is not known.

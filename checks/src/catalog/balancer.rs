@@ -19,6 +19,7 @@ mod health_check_times_out;
 mod health_check_wrong_answer;
 mod health_check_wrong_port;
 mod health_check_wrong_protocol;
+mod identity_provider_unreachable;
 mod keep_alive_too_short;
 mod no_rule_matches;
 mod rule_never_reached;
@@ -74,6 +75,7 @@ pub(super) const CHECKS: &[Check] = &[
     zone_not_enabled::CHECK,
     balancer_not_active::CHECK,
     zonal_shift_active::CHECK,
+    identity_provider_unreachable::CHECK,
     web_acl_blocks_requests::CHECK,
     certificate_wrong::CHECK,
     keep_alive_too_short::CHECK,
