@@ -39,6 +39,7 @@ mod targets_unused;
 mod traffic_split_over_empty_group;
 mod traffic_weight_zero;
 mod url_not_served;
+mod web_acl_blocks_large_bodies;
 mod web_acl_blocks_requests;
 mod zonal_shift_active;
 mod zone_not_enabled;
@@ -77,6 +78,7 @@ pub(super) const CHECKS: &[Check] = &[
     zonal_shift_active::CHECK,
     identity_provider_unreachable::CHECK,
     web_acl_blocks_requests::CHECK,
+    web_acl_blocks_large_bodies::CHECK,
     certificate_wrong::CHECK,
     keep_alive_too_short::CHECK,
     front_not_seen::CHECK,
