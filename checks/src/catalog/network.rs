@@ -6,6 +6,7 @@ mod balancer_closed_to_clients;
 mod balancer_egress_blocked;
 mod balancer_in_private_subnet;
 mod balancer_internal;
+mod endpoint_captures_public_api;
 mod endpoint_unfit;
 mod network_acl_blocks;
 mod no_route_out;
@@ -23,6 +24,7 @@ pub(super) const CHECKS: &[Check] = &[
     no_route_out::CHECK,
     public_ip_missing::CHECK,
     endpoint_unfit::CHECK,
+    endpoint_captures_public_api::CHECK,
     task_egress_blocked::CHECK,
     balancer_internal::CHECK,
     balancer_in_private_subnet::CHECK,

@@ -4,7 +4,7 @@
 //! targets tell, a step or two later; and what the app's own log tells counts only where something
 //! suffers.
 
-use checks::facts::network::{dialled, egress_path};
+use checks::facts::network::{captured, dialled, egress_path};
 use checks::seen::Seen;
 use checks::snapshot::{Endpoint, Snapshot};
 use futures::future::{Shared, join, join_all, join4};
@@ -26,7 +26,9 @@ impl Plan<'_> {
             || tasks.await.stopped.iter().any(egress_path::is_unreached)
             || {
                 suffering.await;
-                self.examined(dialled::is_unreached)
+                self.examined(|patient| {
+                    dialled::is_unreached(patient) || captured::is_suspected(patient)
+                })
             };
         self.unreached.send_replace(Some(found));
     }

@@ -700,6 +700,7 @@ mod tests {
     use crate::catalog;
     use crate::check::Findings;
     use crate::exam::examine;
+    use crate::facts::network::captured;
     use crate::patient::Intent;
     use crate::snapshot::Snapshot;
 
@@ -712,6 +713,7 @@ mod tests {
         is_unreached_by_events(service)
             || patient.stopped_tasks().unwrap().iter().any(is_unreached)
             || dialled::is_unreached(&patient)
+            || captured::is_suspected(&patient)
             || snapshot.target_health.0.keys().any(timed_out)
     }
 

@@ -25,10 +25,21 @@ pub struct Failed<'a> {
 /// The lines of the last hour about connections that failed, of tasks that tell of today's trouble;
 /// the newest first.
 pub fn failed<'a>(patient: &Patient<'a>, findings: &mut impl See) -> Vec<Failed<'a>> {
+    let failed = recent(patient, findings, |line| how(&line.message));
+    failed.into_iter().map(|(how, line, stream)| Failed { how, line, stream }).collect()
+}
+
+/// The lines of the last hour in which something can be read, of tasks that tell of today's trouble,
+/// with what was read; the newest first.
+pub fn recent<'a, T>(
+    patient: &Patient<'a>,
+    findings: &mut impl See,
+    read: impl Fn(&'a LogLine) -> Option<T>,
+) -> Vec<(T, &'a LogLine, Stream<'a>)> {
     let hour_ago = time::before(patient.now(), SignedDuration::from_hours(1));
     let Some(versions) = findings.see(stop::failing_versions(patient)) else { return Vec::new() };
     let Some(streams) = findings.see(container_log::streams(patient)) else { return Vec::new() };
-    let mut failed = Vec::new();
+    let mut told = Vec::new();
     for stream in streams {
         if !versions.iter().any(|version| {
             version.started(stream.task.started_by.as_deref(), &stream.task.task_definition_arn)
@@ -39,12 +50,16 @@ pub fn failed<'a>(patient: &Patient<'a>, findings: &mut impl See) -> Vec<Failed<
             continue;
         };
         let recent = lines.iter().filter(|line| line.timestamp.is_some_and(|at| at >= hour_ago));
-        failed.extend(recent.filter_map(|line| {
-            Some(Failed { how: how(&line.message)?, line, stream: stream.clone() })
-        }));
+        told.extend(recent.filter_map(|line| Some((read(line)?, line, stream.clone()))));
     }
-    failed.sort_by_key(|failed| std::cmp::Reverse(failed.line.timestamp));
-    failed
+    told.sort_by_key(|(_, line, _)| std::cmp::Reverse(line.timestamp));
+    told
+}
+
+/// A log line as evidence.
+pub fn evidence_of(line: &LogLine, stream: &Stream) -> Evidence {
+    let of = format!("{}{LOG_STREAM}{}", stream.group, stream.stream);
+    Evidence::new(Call::GetLogEvents, of, "events.message", &line.message).at(line.timestamp)
 }
 
 impl<'a> Failed<'a> {
@@ -65,9 +80,7 @@ impl<'a> Failed<'a> {
     }
 
     pub fn evidence(&self) -> Evidence {
-        let of = format!("{}{LOG_STREAM}{}", self.stream.group, self.stream.stream);
-        Evidence::new(Call::GetLogEvents, of, "events.message", &self.line.message)
-            .at(self.line.timestamp)
+        evidence_of(self.line, &self.stream)
     }
 }
 
