@@ -24,6 +24,7 @@ use crate::snapshot::*;
 pub mod access;
 pub mod capacity;
 pub mod instances;
+pub mod joined;
 mod vpc;
 
 pub use vpc::{endpoint, endpoint_group};

@@ -52,6 +52,8 @@ pub enum Kind {
     PrefixList,
     RouteTable,
     NatGateway,
+    /// A peering connection or a transit gateway.
+    Peering,
     NetworkInterface,
     Namespace,
     DiscoveryService,

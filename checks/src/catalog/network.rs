@@ -10,6 +10,7 @@ mod endpoint_captures_public_api;
 mod endpoint_unfit;
 mod network_acl_blocks;
 mod no_route_out;
+mod peer_route_missing;
 mod public_ip_missing;
 mod task_egress_blocked;
 mod task_security_group_blocks_balancer;
@@ -22,6 +23,7 @@ pub(super) const CHECKS: &[Check] = &[
     balancer_closed_to_clients::CHECK,
     network_acl_blocks::CHECK,
     no_route_out::CHECK,
+    peer_route_missing::CHECK,
     public_ip_missing::CHECK,
     endpoint_unfit::CHECK,
     endpoint_captures_public_api::CHECK,

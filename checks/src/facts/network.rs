@@ -3,6 +3,7 @@
 pub mod captured;
 pub mod dialled;
 pub mod egress_path;
+pub mod joined;
 pub mod network_acl;
 pub mod reach;
 pub mod route;

@@ -73,27 +73,35 @@ pub fn is_private(table: &RouteTable) -> bool {
     !has_gateway && default.is_none_or(|route| is_dead(route) || leads_to(route, "nat-"))
 }
 
-fn way(table: &RouteTable, to: Option<IpAddr>) -> Way<'_> {
-    let of_block = |route: &Route| parsed::<Cidr>(&route.destination);
+fn block_of(route: &Route) -> Option<Cidr> {
+    parsed(&route.destination)
+}
+
+/// The route that has an address, or the default route of IPv4: of several the one with the longest
+/// prefix. Prefix lists are not looked into.
+pub fn longest(table: &RouteTable, to: Option<IpAddr>) -> Option<&Route> {
     let has =
         |block: &Cidr| to.map_or(!block.is_v6() && block.is_world(), |address| block.has(address));
-    let longest = table
-        .routes
-        .iter()
-        .filter_map(|route| Some((route, of_block(route).filter(has)?)))
-        .max_by_key(|(_, block)| block.length());
+    let routes = table.routes.iter();
+    routes
+        .filter_map(|route| Some((route, block_of(route).filter(has)?)))
+        .max_by_key(|(_, block)| block.length())
+        .map(|(route, _)| route)
+}
+
+fn way(table: &RouteTable, to: Option<IpAddr>) -> Way<'_> {
     let target = |route: &Route| route.target.clone().unwrap_or_default();
-    match longest {
-        Some((route, _)) if route.state.as_deref() == Some("blackhole") => Way::Blackhole(route),
-        Some((route, _)) if target(route).starts_with("igw-") => Way::Internet(route),
-        Some((route, _)) if target(route).starts_with("nat-") => Way::Nat(route),
+    match longest(table, to) {
+        Some(route) if route.state.as_deref() == Some("blackhole") => Way::Blackhole(route),
+        Some(route) if target(route).starts_with("igw-") => Way::Internet(route),
+        Some(route) if target(route).starts_with("nat-") => Way::Nat(route),
         Some(_) => Way::Elsewhere,
         // A gateway endpoint's prefix list is that of S3 or DynamoDB; whatever else a list has, it
         // may be the address.
         None if table
             .routes
             .iter()
-            .any(|route| of_block(route).is_none() && !target(route).starts_with("vpce-")) =>
+            .any(|route| block_of(route).is_none() && !target(route).starts_with("vpce-")) =>
         {
             Way::Unknown
         }
