@@ -2,6 +2,7 @@
 //! lines, times. Nothing here knows a patient or a snapshot: a text goes in, its meaning comes out.
 
 pub mod admission;
+pub mod api_gateway;
 pub mod arn;
 pub mod cidr;
 pub mod crash;

@@ -24,6 +24,7 @@ use crate::snapshot::*;
 pub mod access;
 pub mod capacity;
 pub mod instances;
+pub mod joined;
 mod vpc;
 
 pub use vpc::{endpoint, endpoint_group};
@@ -821,7 +822,7 @@ fn balance(
         let owners: &[&str] = match metric.owner() {
             Owner::LoadBalancer => &[balancer.as_str()],
             Owner::TargetGroup => groups,
-            Owner::Service | Owner::WebAcl => &[],
+            Owner::Service | Owner::WebAcl | Owner::SignIn => &[],
         };
         for owner in owners {
             // CloudWatch has no values where nothing happened.

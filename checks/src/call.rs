@@ -97,6 +97,8 @@ calls! {
     DescribeDBProxies = "rds:DescribeDBProxies", Database, "rds describe-db-proxies --db-proxy-name {id}", "the same of a proxy";
     DescribeDBProxyTargets = "rds:DescribeDBProxyTargets", Database, "rds describe-db-proxy-targets --db-proxy-name {id}", "whether the databases behind a proxy answer it";
     DescribeNatGateways = "ec2:DescribeNatGateways", NatGateway, "ec2 describe-nat-gateways --nat-gateway-ids {id}", "whether the NAT gateway of a route works, where something cannot be reached; the address it lends";
+    DescribeVpcPeeringConnections = "ec2:DescribeVpcPeeringConnections", Peering, "ec2 describe-vpc-peering-connections --vpc-peering-connection-ids {id}", "which VPC a route leads to, and whether it is joined, where that does not answer the app";
+    DescribeTransitGatewayVpcAttachments = "ec2:DescribeTransitGatewayVpcAttachments", Peering, "ec2 describe-transit-gateway-vpc-attachments --filters Name=transit-gateway-id,Values={id}", "the same of a transit gateway";
     DescribeImages = "ecr:DescribeImages", Image, "ecr describe-images --repository-name {repository} --image-ids {reference}", "the digest that a tag has now";
     BatchGetImage = "ecr:BatchGetImage", Image, "ecr batch-get-image --repository-name {repository} --image-ids {reference}", "the platforms behind a multi-architecture tag; whether a pinned digest is still there";
     DescribeRepositories = "ecr:DescribeRepositories", Repository, "ecr describe-repositories --repository-names {repository}", "whether tags can be moved";
@@ -189,7 +191,7 @@ fn seen_metric(patient: &Patient, metric: Metric, owner: &Subject) -> Command {
                 patient.name()
             ),
         ),
-        Owner::LoadBalancer => ("AWS/ApplicationELB", balancer(&owner.id)),
+        Owner::LoadBalancer | Owner::SignIn => ("AWS/ApplicationELB", balancer(&owner.id)),
         Owner::WebAcl => ("AWS/WAFV2", web_acl_dimensions(patient, &owner.id)),
         Owner::TargetGroup => {
             // The command is worth showing without what is not known.

@@ -52,6 +52,8 @@ pub enum Kind {
     PrefixList,
     RouteTable,
     NatGateway,
+    /// A peering connection or a transit gateway.
+    Peering,
     NetworkInterface,
     Namespace,
     DiscoveryService,
@@ -167,7 +169,7 @@ impl Evidence {
     /// A value of a metric, with the resource that it is a metric of.
     pub fn metric(metric: Metric, owner: &str, value: impl ToString) -> Evidence {
         let kind = match metric.owner() {
-            Owner::LoadBalancer => Kind::LoadBalancer,
+            Owner::LoadBalancer | Owner::SignIn => Kind::LoadBalancer,
             Owner::TargetGroup => Kind::TargetGroup,
             Owner::Service => Kind::Service,
             Owner::WebAcl => Kind::WebAcl,

@@ -61,7 +61,7 @@ symptoms! {
     ContainerExits = "a container exits with an error", passes;
     RegistryUnreachable = "the image registry cannot be reached", passes;
     SecretStoreUnreachable = "the secret store cannot be reached", passes;
-    LogsUnreachable = "CloudWatch Logs cannot be reached", passes;
+    LogsUnreachable = "the destination of the logs cannot be reached", passes;
     AlarmFired = "an alarm stopped the deployment";
     DigestNotResolved = "an image tag could not be resolved";
     OpenToWorld = "the balancer is open to every address";

@@ -71,6 +71,12 @@ impl Query {
         )
     }
 
+    /// How often a balancer signed users in, and could not.
+    pub fn of_sign_in(arn: &str) -> Vec<Query> {
+        let dimensions = vec![("LoadBalancer", suffix(arn, ":loadbalancer/").to_owned())];
+        of(Owner::SignIn, "auth", arn, &dimensions)
+    }
+
     /// What a web ACL blocks as a whole, and by each of its rules.
     pub fn of_web_acl(acl: &WebAcl, region: &str) -> Vec<Query> {
         let Some(name) = &acl.metric_name else { return Vec::new() };
@@ -99,7 +105,7 @@ impl Query {
     fn build(&self, period: i32) -> MetricDataQuery {
         let namespace = match self.metric.owner() {
             Owner::Service => "AWS/ECS",
-            Owner::LoadBalancer | Owner::TargetGroup => "AWS/ApplicationELB",
+            Owner::LoadBalancer | Owner::TargetGroup | Owner::SignIn => "AWS/ApplicationELB",
             Owner::WebAcl => "AWS/WAFV2",
         };
         let dimensions = self
@@ -157,6 +163,8 @@ fn short(metric: Metric) -> &'static str {
         Metric::FixedResponses => "fixed",
         Metric::ConnectionErrors => "connection_errors",
         Metric::WafBlocked => "blocked",
+        Metric::AuthErrors => "errors",
+        Metric::AuthSuccesses => "successes",
     }
 }
 

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use aws_sdk_elasticloadbalancingv2::types;
+use checks::aws::url::Url;
 use checks::call::Call;
 use checks::seen::Seen;
 use checks::snapshot::{
@@ -329,5 +330,16 @@ fn action(from: types::Action) -> Action {
         redirect_port: redirect.as_ref().and_then(|config| config.port.clone()),
         redirect_host: redirect.as_ref().and_then(|config| config.host.clone()),
         redirect_path: redirect.and_then(|config| config.path),
+        provider_hosts: from.authenticate_oidc_config.map(provider_hosts).unwrap_or_default(),
     }
+}
+
+/// Hosts only, with a port that is not the usual one: what a URL has besides is nobody's business.
+fn provider_hosts(from: types::AuthenticateOidcActionConfig) -> Vec<String> {
+    let endpoints = [from.token_endpoint, from.user_info_endpoint];
+    let hosts = endpoints.into_iter().flatten().filter_map(|url| {
+        let url: Url = url.parse().ok()?;
+        Some(if url.port == 443 { url.host } else { format!("{}:{}", url.host, url.port) })
+    });
+    unique(hosts.collect())
 }

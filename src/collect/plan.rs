@@ -132,7 +132,7 @@ impl Plan<'_> {
             self.capacity(),
         );
         join5(of_groups, of_tasks, of_versions, of_itself, join(of_roles, of_peers)).await;
-        self.calls_of_siblings().await;
+        join(self.calls_of_siblings(), self.joined_networks()).await;
     }
 
     fn note(&self, write: impl FnOnce(&mut Snapshot)) {

@@ -5,7 +5,8 @@ use aws_sdk_ec2::types;
 use checks::call::Call;
 use checks::seen::Seen;
 use checks::snapshot::{
-    AclEntry, Endpoint, ManagedPrefixList, NatGateway, NetworkAcl, Table, VpcDns,
+    AclEntry, Endpoint, ManagedPrefixList, NatGateway, NetworkAcl, PeeredVpc, PeeringConnection,
+    Table, TransitAttachment, VpcDns,
 };
 use futures::future::join;
 
@@ -80,6 +81,43 @@ impl Aws {
             (Seen::No(why), _) | (_, Seen::No(why)) => Seen::No(why),
             _ => Seen::Yes(None),
         }
+    }
+
+    pub async fn peering_connections(&self, ids: Vec<String>) -> Table<PeeringConnection> {
+        let mut table = Table::default();
+        for batch in ids.chunks(IDS) {
+            let pages = self.asker.pages(Call::DescribeVpcPeeringConnections, |token| async {
+                let request = self
+                    .ec2
+                    .describe_vpc_peering_connections()
+                    .filters(filter("vpc-peering-connection-id", batch));
+                let page = request.set_next_token(token).send().await?;
+                Ok((page.vpc_peering_connections.unwrap_or_default(), page.next_token))
+            });
+            let found = pages.await.map(|found| {
+                found.unwrap_or_default().into_iter().map(peering_connection).collect()
+            });
+            fill(&mut table, batch, found, |connection| &connection.vpc_peering_connection_id);
+        }
+        table
+    }
+
+    /// The VPCs of the account that are attached to a transit gateway, and those of others if the
+    /// gateway is the account's.
+    pub async fn transit_attachments(&self, gateway: &str) -> Seen<Option<Vec<TransitAttachment>>> {
+        let pages = self.asker.pages(Call::DescribeTransitGatewayVpcAttachments, |token| async {
+            let page = self
+                .ec2
+                .describe_transit_gateway_vpc_attachments()
+                .filters(filter("transit-gateway-id", &[gateway.to_owned()]))
+                .set_next_token(token)
+                .send()
+                .await?;
+            Ok((page.transit_gateway_vpc_attachments.unwrap_or_default(), page.next_token))
+        });
+        pages
+            .await
+            .map(|found| found.map(|found| found.into_iter().map(transit_attachment).collect()))
     }
 
     pub async fn managed_prefix_lists(&self, ids: Vec<String>) -> Table<ManagedPrefixList> {
@@ -172,6 +210,31 @@ fn endpoint(from: types::VpcEndpoint) -> Endpoint {
             .filter_map(|group| group.group_id)
             .collect(),
         route_table_ids: from.route_table_ids.unwrap_or_default(),
+    }
+}
+
+fn peering_connection(from: types::VpcPeeringConnection) -> PeeringConnection {
+    let side = |from: Option<types::VpcPeeringConnectionVpcInfo>| {
+        from.map_or_else(PeeredVpc::default, |from| PeeredVpc {
+            vpc_id: from.vpc_id.unwrap_or_default(),
+            owner_id: from.owner_id.unwrap_or_default(),
+            region: from.region.unwrap_or_default(),
+        })
+    };
+    PeeringConnection {
+        vpc_peering_connection_id: from.vpc_peering_connection_id.unwrap_or_default(),
+        status_code: from.status.and_then(|status| text(status.code)).unwrap_or_default(),
+        requester: side(from.requester_vpc_info),
+        accepter: side(from.accepter_vpc_info),
+    }
+}
+
+fn transit_attachment(from: types::TransitGatewayVpcAttachment) -> TransitAttachment {
+    TransitAttachment {
+        transit_gateway_attachment_id: from.transit_gateway_attachment_id.unwrap_or_default(),
+        vpc_id: from.vpc_id.unwrap_or_default(),
+        vpc_owner_id: from.vpc_owner_id.unwrap_or_default(),
+        state: text(from.state).unwrap_or_default(),
     }
 }
 

@@ -117,6 +117,17 @@ fn statement(from: types::Statement) -> Statement {
         refers("RuleGroupReference", group.arn)
     } else if let Some(set) = from.regex_pattern_set_reference_statement {
         refers("RegexPatternSetReference", set.arn)
+    } else if let Some(constraint) = from.size_constraint_statement {
+        let part = constraint.field_to_match.as_ref().and_then(|part| {
+            first(&[("Body", part.body.is_some()), ("JsonBody", part.json_body.is_some())])
+        });
+        Statement {
+            kind: "SizeConstraint".into(),
+            size_of: part,
+            comparison_operator: text(Some(constraint.comparison_operator)),
+            size: Some(constraint.size),
+            ..Statement::default()
+        }
     } else {
         let kind = first(&[
             ("GeoMatch", from.geo_match_statement.is_some()),
@@ -124,7 +135,6 @@ fn statement(from: types::Statement) -> Statement {
             ("LabelMatch", from.label_match_statement.is_some()),
             ("ByteMatch", from.byte_match_statement.is_some()),
             ("RegexMatch", from.regex_match_statement.is_some()),
-            ("SizeConstraint", from.size_constraint_statement.is_some()),
             ("SqliMatch", from.sqli_match_statement.is_some()),
             ("XssMatch", from.xss_match_statement.is_some()),
         ]);

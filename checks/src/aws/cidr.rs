@@ -40,6 +40,10 @@ impl Cidr {
         self.0.contains(&address)
     }
 
+    pub fn first(&self) -> IpAddr {
+        self.0.network()
+    }
+
     /// Whether the other block lies within this one.
     pub fn covers(&self, other: &Cidr) -> bool {
         self.0.contains(&other.0)

@@ -1,6 +1,8 @@
 //! Connections that did not come about, as clients in the usual languages write it: to which address
 //! or name, on which port, and how it failed. A request that was sent and never answered is no such
-//! line: that connection was there.
+//! line: that connection was there. The words and places of each client are in `clients`.
+
+mod clients;
 
 use std::net::IpAddr;
 use std::sync::LazyLock;
@@ -20,46 +22,10 @@ pub enum How {
     TimedOut,
 }
 
-/// What clients in the usual languages say; the first word that a line has decides.
-const WORDS: &[(&str, How)] = &[
-    ("enotfound", How::Unresolved),
-    ("eai_again", How::Unresolved),
-    ("no such host", How::Unresolved),
-    ("unknownhostexception", How::Unresolved),
-    ("could not translate host name", How::Unresolved),
-    ("could not resolve host", How::Unresolved),
-    ("couldn't resolve host", How::Unresolved),
-    ("failed to resolve", How::Unresolved),
-    ("name or service not known", How::Unresolved),
-    ("nodename nor servname", How::Unresolved),
-    ("temporary failure in name resolution", How::Unresolved),
-    ("getaddrinfo failed", How::Unresolved),
-    ("host not found in upstream", How::Unresolved),
-    ("econnrefused", How::Refused),
-    ("connection refused", How::Refused),
-    ("actively refused", How::Refused),
-    ("etimedout", How::TimedOut),
-    ("timed out", How::TimedOut),
-    ("i/o timeout", How::TimedOut),
-    ("timeout expired", How::TimedOut),
-    ("connect timeout", How::TimedOut),
-    ("connection timeout", How::TimedOut),
-    ("connecttimeout", How::TimedOut),
-    ("upstream request timeout", How::TimedOut),
-    ("deadline exceeded", How::TimedOut),
-    ("ehostunreach", How::TimedOut),
-    ("enetunreach", How::TimedOut),
-    ("network is unreachable", How::TimedOut),
-    ("no route to host", How::TimedOut),
-    ("could not connect to the endpoint url", How::TimedOut),
-    ("failed to connect to", How::TimedOut),
-    ("can't connect to", How::TimedOut),
-];
-
 /// How a connection failed, if the line tells of one that did.
 pub fn how(line: &str) -> Option<How> {
     let line = line.to_ascii_lowercase();
-    WORDS.iter().find(|(word, _)| line.contains(word)).map(|(_, how)| *how)
+    clients::WORDS.iter().find(|(word, _)| line.contains(word)).map(|(_, how)| *how)
 }
 
 /// A connection that did not come about, as one line has it.
@@ -73,105 +39,67 @@ pub struct Dial<'a> {
     pub port: Option<u16>,
 }
 
-/// What tells of an answer that did not come over a connection that was there.
-const SENT: &[&str] = &[
-    "read timed out",
-    "read timeout",
-    "read etimedout",
-    "awaiting headers",
-    "while reading",
-    "while sending",
-    "write etimedout",
-];
-
-/// Where each client writes it: `to` is an address or a name. The first pattern that a line has
-/// decides.
 static PLACES: LazyLock<Vec<Regex>> = LazyLock::new(|| {
-    [
-        // Node, and Go, which may say what it looked up instead.
-        r"connect E[A-Z]+ (?<to>[0-9A-Fa-f.:]+):(?<port>\d{1,5})\b",
-        r"dial (?:tcp|udp)[46]? (?<to>[0-9.]+):(?<port>\d{1,5})\b",
-        r"dial (?:tcp|udp)[46]? \[(?<to>[0-9a-f.:]+)\]:(?<port>\d{1,5})\b",
-        r"dial (?:tcp|udp)[46]?: lookup (?<to>[A-Za-z0-9._-]+)",
-        r"getaddrinfo (?:ENOTFOUND|EAI_AGAIN) (?<to>[A-Za-z0-9._-]+)(?: [A-Za-z0-9._-]+:(?<port>\d{1,5}))?",
-        r"attempted address(?:es)?: \[?(?<to>[A-Za-z0-9._-]+):(?<port>\d{1,5})",
-        // Python, and what it leaves to C.
-        r#"connection to server at "(?<host>[^"]+)" \((?<to>[0-9A-Fa-f.:]+)\), port (?<port>\d{1,5})"#,
-        r#"connection to server at "(?<to>[^"]+)", port (?<port>\d{1,5})"#,
-        r#"could not translate host name "(?<to>[^"]+)""#,
-        r"HTTPS?ConnectionPool\(host='(?<to>[^']+)', port=(?<port>\d{1,5})\)",
-        r#"endpoint URL: "https?://(?<to>[^/":]+)(?::(?<port>\d{1,5}))?"#,
-        r"Cannot connect to host (?<to>[A-Za-z0-9._-]+):(?<port>\d{1,5})",
-        r"Connection timeout to host https?://(?<to>[A-Za-z0-9._-]+)(?::(?<port>\d{1,5}))?",
-        // Java: Apache, OkHttp, Netty, and the language itself.
-        r"Connect to (?:https?://)?(?<host>[A-Za-z0-9._-]+):(?<port>\d{1,5}) \[[^\]/]*/(?<to>[0-9.]+)",
-        r"[Ff]ailed to connect to (?<host>[A-Za-z0-9._-]*)/(?<to>[0-9.]+) \(port (?<port>\d{1,5})\)",
-        r"[Ff]ailed to connect to (?<host>[A-Za-z0-9._-]*)/(?<to>[0-9.]+):(?<port>\d{1,5})",
-        r"timed out[^:]*: (?<host>[A-Za-z0-9._-]+)/(?<to>[0-9.]+):(?<port>\d{1,5})",
-        r"timed out[^:]*: /(?<to>[0-9.]+):(?<port>\d{1,5})",
-        r"UnknownHostException: (?<to>[A-Za-z0-9._-]+)",
-        r"[Ff]ailed to resolve '(?<to>[^']+)'",
-        // Ruby, PHP, curl.
-        r#"TCP connection to (?<to>[A-Za-z0-9._-]+):(?<port>\d{1,5})"#,
-        r#"connect\(2\) for "?(?<to>[A-Za-z0-9._-]+)"? port (?<port>\d{1,5})"#,
-        r"[Ff]ailed to connect to (?<to>[A-Za-z0-9._-]+) port (?<port>\d{1,5})",
-        r"[Cc]ould(?: not|n't) resolve host:? '?(?<to>[A-Za-z0-9._-]+)",
-        r"php_network_getaddresses: getaddrinfo for (?<to>[A-Za-z0-9._-]+) failed",
-        // nginx, MySQL's clients, .NET.
-        r#"upstream: "[a-z]+://(?<to>[A-Za-z0-9.-]+)(?::(?<port>\d{1,5}))?"#,
-        r#"host not found in upstream "(?<to>[A-Za-z0-9._-]+)"#,
-        r"Can't connect to MySQL server on '(?<to>[A-Za-z0-9._-]+)(?::(?<port>\d{1,5}))?'",
-        r"Connection to (?<to>[A-Za-z0-9._-]+) timed out",
-        r"\((?<to>[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)+):(?<port>\d{1,5})\)",
-    ]
-    .iter()
-    .filter_map(|text| pattern(text))
-    .collect()
+    clients::PLACES.iter().filter_map(|place| pattern(&clients::spelled_out(place))).collect()
 });
 
 /// The connection that a line says did not come about, where it says to whom.
 pub fn read(line: &str) -> Option<Dial<'_>> {
     let how = how(line)?;
     let small = line.to_ascii_lowercase();
-    if how == How::TimedOut && SENT.iter().any(|word| small.contains(word)) {
+    if how == How::TimedOut && clients::SENT.iter().any(|word| small.contains(word)) {
         return None;
     }
     let found = PLACES.iter().find_map(|place| place.captures(line))?;
     let to = found.name("to")?.as_str().trim_end_matches('.');
-    let address: Option<IpAddr> = parsed(to);
+    let address = parsed::<IpAddr>(to).map(|address| address.to_canonical());
     let name = found.name("host").map(|host| host.as_str()).filter(|host| !host.is_empty());
     let host = if address.is_some() { name } else { Some(to) };
     Some(Dial { how, host, address, port: port(&found, line) })
 }
 
-/// The port that the line has, or the usual one of the only URL in it.
+/// The port that the line has, or the usual one of the URL that it stands in, or of the only URL.
 fn port(found: &Captures, line: &str) -> Option<u16> {
-    match found.name("port") {
-        Some(port) => parsed(port.as_str()),
-        None if line.contains("https://") => Some(443),
-        None => None,
+    if let Some(port) = found.name("port") {
+        return parsed(port.as_str());
     }
+    let before = found.name("to").and_then(|to| line.get(..to.start())).unwrap_or_default();
+    if before.ends_with("http://") { Some(80) } else { line.contains("https://").then_some(443) }
 }
 
 impl Dial<'_> {
-    /// Whether it went to the task itself, or to what ECS has there for every task.
+    /// Whether it went to the task itself, to another container of it, or to what ECS has there for
+    /// every task, such as the credentials at 169.254.170.2.
     pub fn is_local(&self) -> bool {
         match self.address {
-            Some(IpAddr::V4(address)) => address.is_loopback() || address.is_link_local(),
-            Some(IpAddr::V6(address)) => address.is_loopback(),
-            None => matches!(self.host, Some("localhost")),
+            Some(IpAddr::V4(address)) => {
+                address.is_loopback() || address.is_link_local() || address.is_unspecified()
+            }
+            Some(IpAddr::V6(address)) => {
+                address.is_loopback() || address.is_unicast_link_local() || address.is_unspecified()
+            }
+            None => self.host.is_some_and(|host| host == "localhost" || is_of_container(host)),
         }
     }
 
-    /// `203.0.113.80:443`, `api.example.com`.
+    /// `203.0.113.80:443`, `[2001:db8::1]:443`, `api.example.com`.
     pub fn to(&self) -> String {
         let port = self.port.map(|port| format!(":{port}")).unwrap_or_default();
         match (self.address, self.host) {
+            (Some(IpAddr::V6(address)), _) if self.port.is_some() => format!("[{address}]{port}"),
             (Some(address), _) => format!("{address}{port}"),
             (None, Some(host)) => format!("{host}{port}"),
             (None, None) => "another host".to_owned(),
         }
     }
+}
+
+/// Whether a name is the one that a container has of itself: twelve digits of its id, which nobody
+/// else knows.
+fn is_of_container(host: &str) -> bool {
+    host.len() == 12
+        && host.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+        && host.bytes().any(|byte| byte.is_ascii_digit())
 }
 
 #[cfg(test)]
@@ -228,7 +156,7 @@ mod tests {
                 "Get \"https://api.example.com/\": dial tcp 203.0.113.8:443: i/o timeout",
                 "203.0.113.8:443",
             ),
-            ("dial tcp [2001:db8::1]:443: connect: network is unreachable", "2001:db8::1:443"),
+            ("dial tcp [2001:db8::1]:443: connect: network is unreachable", "[2001:db8::1]:443"),
             ("dial tcp: lookup api.corp.local on 10.0.0.2:53: no such host", "api.corp.local"),
             (
                 "HTTPSConnectionPool(host='api.example.com', port=443): Max retries exceeded with url: / (Caused by ConnectTimeoutError(<x>, 'Connection to api.example.com timed out. (connect timeout=5)'))",
@@ -307,9 +235,17 @@ mod tests {
 
     #[test]
     fn every_pattern_compiles_and_knows_what_is_the_tasks_own() {
-        assert_eq!(PLACES.len(), 30);
+        assert_eq!(PLACES.len(), clients::PLACES.len());
         assert!(read("connect ECONNREFUSED 127.0.0.1:6379").is_some_and(|dial| dial.is_local()));
         assert!(read("dial tcp 169.254.170.2:80: i/o timeout").is_some_and(|dial| dial.is_local()));
         assert!(!read("connect ETIMEDOUT 10.0.0.9:6379").is_some_and(|dial| dial.is_local()));
+        for own in [
+            "connect ECONNREFUSED ::1:6379",
+            "connect ECONNREFUSED ::ffff:127.0.0.1:6379",
+            "Error 111 connecting to localhost:6379. Connection refused.",
+            "Local host name unknown: java.net.UnknownHostException: 823064ca3923: 823064ca3923: Name or service not known",
+        ] {
+            assert!(read(own).is_some_and(|dial| dial.is_local()), "{own}");
+        }
     }
 }

@@ -17,6 +17,8 @@ pub enum AwsHost<'a> {
     S3 { region: Option<&'a str> },
     /// An Express service: `or-0123.ecs.eu-west-2.on.aws`.
     Express { region: &'a str },
+    /// An API of API Gateway by its own name: `a1b2c3d4e5.execute-api.eu-west-2.amazonaws.com`.
+    Api { id: &'a str, region: &'a str },
     /// Any other of AWS.
     Other,
 }
@@ -57,6 +59,7 @@ pub fn of_aws(host: &str) -> Option<AwsHost<'_>> {
         }
         [.., name, region, "elb"] | [.., name, "elb", region] => AwsHost::Elb { name, region },
         [.., "ecs", region] => AwsHost::Express { region },
+        [id, "execute-api", region] => AwsHost::Api { id, region },
         [.., "s3" | "s3-fips", "dualstack", region] | [.., "s3" | "s3-fips", region] => {
             AwsHost::S3 { region: Some(region) }
         }
@@ -159,6 +162,15 @@ mod tests {
         let express = of_aws("OR-0123.ecs.eu-west-2.ON.AWS.");
         assert_eq!(express, Some(AwsHost::Express { region: "eu-west-2" }));
         assert_eq!(of_aws("sqs.eu-west-2.amazonaws.com"), Some(AwsHost::Other));
+    }
+
+    #[test]
+    fn an_api_has_an_id_and_a_region() {
+        let of = |region| Some(AwsHost::Api { id: "a1b2c3d4e5", region });
+        assert_eq!(of_aws("a1b2c3d4e5.execute-api.eu-west-2.amazonaws.com"), of("eu-west-2"));
+        let china = "a1b2c3d4e5.execute-api.cn-north-1.amazonaws.com.cn";
+        assert_eq!(of_aws(china), of("cn-north-1"));
+        assert_eq!(of_aws("execute-api.eu-west-2.amazonaws.com"), Some(AwsHost::Other));
     }
 
     #[test]

@@ -26,6 +26,8 @@ pub enum Trouble {
     LogGroupMissing,
     LogsDenied,
     LogsUnreachable,
+    /// What the driver writes to instead of CloudWatch: Fluentd, FireLens, Splunk, syslog, GELF.
+    LogDestinationUnreachable,
     LogOptionsWrong,
     RoleNotAssumable,
     OutOfMemory,

@@ -19,6 +19,7 @@ mod health_check_times_out;
 mod health_check_wrong_answer;
 mod health_check_wrong_port;
 mod health_check_wrong_protocol;
+mod identity_provider_unreachable;
 mod keep_alive_too_short;
 mod no_rule_matches;
 mod rule_never_reached;
@@ -38,6 +39,7 @@ mod targets_unused;
 mod traffic_split_over_empty_group;
 mod traffic_weight_zero;
 mod url_not_served;
+mod web_acl_blocks_large_bodies;
 mod web_acl_blocks_requests;
 mod zonal_shift_active;
 mod zone_not_enabled;
@@ -74,7 +76,9 @@ pub(super) const CHECKS: &[Check] = &[
     zone_not_enabled::CHECK,
     balancer_not_active::CHECK,
     zonal_shift_active::CHECK,
+    identity_provider_unreachable::CHECK,
     web_acl_blocks_requests::CHECK,
+    web_acl_blocks_large_bodies::CHECK,
     certificate_wrong::CHECK,
     keep_alive_too_short::CHECK,
     front_not_seen::CHECK,

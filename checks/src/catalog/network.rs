@@ -6,9 +6,11 @@ mod balancer_closed_to_clients;
 mod balancer_egress_blocked;
 mod balancer_in_private_subnet;
 mod balancer_internal;
+mod endpoint_captures_public_api;
 mod endpoint_unfit;
 mod network_acl_blocks;
 mod no_route_out;
+mod peer_route_missing;
 mod public_ip_missing;
 mod task_egress_blocked;
 mod task_security_group_blocks_balancer;
@@ -21,8 +23,10 @@ pub(super) const CHECKS: &[Check] = &[
     balancer_closed_to_clients::CHECK,
     network_acl_blocks::CHECK,
     no_route_out::CHECK,
+    peer_route_missing::CHECK,
     public_ip_missing::CHECK,
     endpoint_unfit::CHECK,
+    endpoint_captures_public_api::CHECK,
     task_egress_blocked::CHECK,
     balancer_internal::CHECK,
     balancer_in_private_subnet::CHECK,

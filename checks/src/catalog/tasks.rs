@@ -21,6 +21,7 @@ mod image_pull_denied;
 mod image_wrong_architecture;
 mod interface_not_provisioned;
 mod killed_after_stop_timeout;
+mod log_destination_unreachable;
 mod log_driver_unfit;
 mod log_group_missing;
 mod native_crash;
@@ -61,6 +62,7 @@ pub(super) const CHECKS: &[Check] = &[
     secret_store_unreachable::CHECK,
     log_group_missing::CHECK,
     log_driver_unfit::CHECK,
+    log_destination_unreachable::CHECK,
     role_not_assumable::CHECK,
     out_of_memory::CHECK,
     killed_after_stop_timeout::CHECK,

@@ -5,6 +5,7 @@ pub mod capacity;
 pub mod connection_errors;
 pub mod container_log;
 pub mod last_word;
+pub mod log_driver;
 pub mod metric;
 pub mod reason;
 pub mod scaling;

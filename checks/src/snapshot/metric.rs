@@ -28,6 +28,9 @@ pub enum Metric {
     Memory,
     /// Of a web ACL as a whole, or of one of its rules.
     WafBlocked,
+    /// Of a load balancer that signs users in: how often it could not, and how often it did.
+    AuthErrors,
+    AuthSuccesses,
 }
 
 /// Which kind of resource a metric belongs to.
@@ -37,6 +40,8 @@ pub enum Owner {
     TargetGroup,
     Service,
     WebAcl,
+    /// A load balancer, where a rule of it signs users in.
+    SignIn,
 }
 
 impl Metric {
@@ -57,6 +62,8 @@ impl Metric {
         Metric::Cpu,
         Metric::Memory,
         Metric::WafBlocked,
+        Metric::AuthErrors,
+        Metric::AuthSuccesses,
     ];
 
     /// CloudWatch's name for it.
@@ -71,6 +78,8 @@ impl Metric {
             Metric::ConnectionErrors => "TargetConnectionErrorCount",
             Metric::ResponseTime => "TargetResponseTime",
             Metric::WafBlocked => "BlockedRequests",
+            Metric::AuthErrors => "ELBAuthError",
+            Metric::AuthSuccesses => "ELBAuthSuccess",
             Metric::Target5xx => "HTTPCode_Target_5XX_Count",
             Metric::Target4xx => "HTTPCode_Target_4XX_Count",
             Metric::HealthyHosts => "HealthyHostCount",
@@ -92,6 +101,8 @@ impl Metric {
             Metric::ConnectionErrors => "TargetConnectionErrorCount.Values",
             Metric::ResponseTime => "TargetResponseTime.Values",
             Metric::WafBlocked => "BlockedRequests.Values",
+            Metric::AuthErrors => "ELBAuthError.Values",
+            Metric::AuthSuccesses => "ELBAuthSuccess.Values",
             Metric::Target5xx => "HTTPCode_Target_5XX_Count.Values",
             Metric::Target4xx => "HTTPCode_Target_4XX_Count.Values",
             Metric::HealthyHosts => "HealthyHostCount.Values",
@@ -121,6 +132,7 @@ impl Metric {
             | Metric::FixedResponses => Owner::LoadBalancer,
             Metric::Cpu | Metric::Memory => Owner::Service,
             Metric::WafBlocked => Owner::WebAcl,
+            Metric::AuthErrors | Metric::AuthSuccesses => Owner::SignIn,
             _ => Owner::TargetGroup,
         }
     }

@@ -99,6 +99,13 @@ macro_rules! tables {
             nat_gateways: [NatGateway] by vpc via DescribeNatGateways;
             /// By VPC id.
             vpc_dns: VpcDns by vpc via DescribeVpcAttribute;
+            /// By peering connection id, where the route to an address leads to it that does not
+            /// answer the app.
+            peering_connections: PeeringConnection
+                by id via DescribeVpcPeeringConnections as peering_connection;
+            /// By transit gateway id, for the same reason: the VPCs that are attached to it.
+            transit_attachments: [TransitAttachment]
+                by gateway via DescribeTransitGatewayVpcAttachments;
             /// By prefix list id: its blocks, where a rule or a route that matters names it; none
             /// where the list is not to be found.
             prefix_lists: Blocks by id via GetManagedPrefixListEntries as prefix_list;

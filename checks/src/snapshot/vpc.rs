@@ -72,6 +72,37 @@ pub struct VpcDns {
     pub enable_dns_hostnames: bool,
 }
 
+/// What joins two VPCs, of which one may be another account's or in another region.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct PeeringConnection {
+    pub vpc_peering_connection_id: String,
+    /// `active`, `pending-acceptance`, `expired`, `rejected`, `failed`, `deleted` and others.
+    pub status_code: String,
+    pub requester: PeeredVpc,
+    pub accepter: PeeredVpc,
+}
+
+/// One side of a peering connection.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct PeeredVpc {
+    pub vpc_id: String,
+    pub owner_id: String,
+    pub region: String,
+}
+
+/// A VPC that is attached to a transit gateway.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct TransitAttachment {
+    pub transit_gateway_attachment_id: String,
+    pub vpc_id: String,
+    pub vpc_owner_id: String,
+    /// `available`, `pendingAcceptance`, `rejected`, `deleted` and others.
+    pub state: String,
+}
+
 /// The CIDR blocks of a prefix list.
 pub type Blocks = Vec<String>;
 

@@ -49,6 +49,14 @@ pub struct Statement {
     /// Of a managed rule group, with its vendor: `AWS AWSManagedRulesCommonRuleSet`.
     pub name: Option<String>,
     pub statements: Vec<Statement>,
+    /// Of a size constraint: which part of the request is too large, where that is its body, `Body`
+    /// or `JsonBody`; how it is compared, `GT` or `GE` for what is larger; and with how many bytes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub size_of: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub comparison_operator: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub size: Option<i64>,
     /// Of a managed rule group: the rules that got another action here, and which.
     pub rule_action_overrides: BTreeMap<String, String>,
 }

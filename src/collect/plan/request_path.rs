@@ -2,12 +2,14 @@
 
 use std::collections::BTreeSet;
 
+use checks::facts::inbound::traffic;
 use checks::seen::Seen;
 use checks::snapshot::deployment::IngressPath;
 use checks::snapshot::{Listener, Revision, Table, TargetGroup};
 use futures::future::{Shared, join, join_all, join3, join4};
 
 use super::Plan;
+use crate::collect::cloudwatch::Query;
 use crate::collect::{known, take};
 
 impl Plan<'_> {
@@ -158,7 +160,11 @@ impl Plan<'_> {
             let found = self.listeners(arn).await;
             let policies =
                 found.iter().filter_map(|listener| listener.ssl_policy.clone()).collect();
-            join3(self.rules(&found), self.certificates(&found), self.ssl_policies(policies)).await;
+            let rules = async {
+                self.rules(&found).await;
+                self.sign_ins(arn, &found).await;
+            };
+            join3(rules, self.certificates(&found), self.ssl_policies(policies)).await;
         };
         join4(balancer, attributes, listeners, self.web_acl(arn)).await;
     }
@@ -188,6 +194,25 @@ impl Plan<'_> {
             self.note(|snapshot| snapshot.rules.insert(listener, rules));
         }))
         .await;
+    }
+
+    /// How signing users in goes, where a rule of the balancer does that.
+    async fn sign_ins(&self, balancer: &str, listeners: &[Listener]) {
+        let mut signs_in = false;
+        self.note(|snapshot| {
+            let rules = listeners
+                .iter()
+                .filter_map(|listener| match snapshot.rules.0.get(&listener.listener_arn)? {
+                    Seen::Yes(rules) => rules.as_ref(),
+                    Seen::No(_) => None,
+                })
+                .flatten();
+            signs_in = rules.flat_map(|rule| &rule.actions).any(traffic::signs_in);
+        });
+        if signs_in {
+            let table = self.aws.metrics(&Query::of_sign_in(balancer), self.now).await;
+            self.note(|snapshot| snapshot.metrics.0.extend(table.0));
+        }
     }
 
     async fn ssl_policies(&self, names: Vec<String>) {

@@ -4,7 +4,7 @@
 //! targets tell, a step or two later; and what the app's own log tells counts only where something
 //! suffers.
 
-use checks::facts::network::{dialled, egress_path};
+use checks::facts::network::{captured, dialled, egress_path, joined};
 use checks::seen::Seen;
 use checks::snapshot::{Endpoint, Snapshot};
 use futures::future::{Shared, join, join_all, join4};
@@ -26,7 +26,9 @@ impl Plan<'_> {
             || tasks.await.stopped.iter().any(egress_path::is_unreached)
             || {
                 suffering.await;
-                self.examined(dialled::is_unreached)
+                self.examined(|patient| {
+                    dialled::is_unreached(patient) || captured::is_suspected(patient)
+                })
             };
         self.unreached.send_replace(Some(found));
     }
@@ -82,6 +84,28 @@ impl Plan<'_> {
             self.security_groups(
                 needed.iter().flat_map(|endpoint| endpoint.groups.clone()).collect(),
             ),
+        )
+        .await;
+    }
+
+    /// What joins the VPC to another one in which an address does not answer the app, and that VPC's
+    /// routes, where it is the account's own. A VPC whose routes are known is not asked about again.
+    pub(super) async fn joined_networks(&self) {
+        let (connections, gateways) = self.examined(joined::ids);
+        let connections = async {
+            let table = self.aws.peering_connections(self.fresh("peering", connections)).await;
+            self.note(|snapshot| snapshot.peering_connections.0.extend(table.0));
+        };
+        let gateways = self.fresh("transit gateway", gateways);
+        let attachments = gateways.iter().map(|gateway| {
+            let answer = self.aws.transit_attachments(gateway);
+            self.keep(|s| &mut s.transit_attachments, gateway, answer)
+        });
+        join(connections, join_all(attachments)).await;
+        let vpcs = self.fresh("vpc", self.examined(joined::other_vpcs));
+        join_all(
+            vpcs.iter()
+                .map(|vpc| self.keep(|s| &mut s.route_tables, vpc, self.aws.route_tables(vpc))),
         )
         .await;
     }

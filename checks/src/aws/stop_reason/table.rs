@@ -93,10 +93,15 @@ pub(super) const CLUES: &[(Clue, &str)] = &[
         r"container ordering dependency .*(has timed out|did not exit successfully|will never start|does not exist)",
     ),
     (W(Trouble::LogGroupMissing), r"not authorized to perform: logs:CreateLogGroup"),
-    // Logs that go elsewhere than to CloudWatch, and the files of FireLens.
+    // Logs that go elsewhere than to CloudWatch: drivers other than `awslogs` dial at once, and its
+    // words are about a log stream. The files of FireLens.
+    (
+        W(Trouble::LogDestinationUnreachable),
+        r"(logging driver|logger args): *(dial (tcp|udp|unix|unixgram)|gelf: cannot connect|Unix syslog delivery error)|(logging driver|log driver|logger args).*(splunk|services/collector|gelf|syslog|fluent).*(dial (tcp|udp|unix)|connection refused|i/o timeout|no such host|deadline exceeded|no such file|signal: killed)",
+    ),
     (
         Q(Step::LogRouter),
-        r"firelens|fluent\.sock|fluentd|127\.0\.0\.1:24224|logging driver.*(splunk|gelf|syslog)|log driver.*(splunk|gelf|syslog)",
+        r"firelens (s3 )?config|firelens resource|(logging driver|log driver|logger args).*(firelens|fluent|splunk|services/collector|gelf|syslog)",
     ),
     // Of a pull, what no setting of the network or of a role mends.
     (
@@ -344,6 +349,38 @@ mod tests {
             "ResourceInitializationError: failed to validate logger args: The task cannot find the Amazon CloudWatch log group defined in the task definition. There is a connection issue between the task and Amazon CloudWatch. Check your network configuration. : signal: killed",
         ),
         (
+            Trouble::LogDestinationUnreachable,
+            "CannotStartContainerError: Error response from daemon: failed to initialize logging driver: dial tcp 127.0.0.1:24224: connect: connection refused",
+        ),
+        (
+            Trouble::LogDestinationUnreachable,
+            "CannotStartContainerError: Error response from daemon: failed to initialize logging driver: dial unix /var/run/fluent.sock: connect: no such file or directory",
+        ),
+        (
+            Trouble::LogDestinationUnreachable,
+            "CannotStartContainerError: Error response from daemon: failed to initialize logging driver: Options \"https://splunk.example:8088/services/collector/event/1.0\": dial tcp 10.0.21.5:8088: i/o timeout",
+        ),
+        (
+            Trouble::LogDestinationUnreachable,
+            "CannotStartContainerError: Error response from daemon: failed to initialize logging driver: gelf: cannot connect to GELF endpoint: 10.0.21.5:12201 dial tcp 10.0.21.5:12201: connect: connection refused",
+        ),
+        (
+            Trouble::LogDestinationUnreachable,
+            "CannotStartContainerError: Error response from daemon: failed to initialize logging driver: dial tcp 10.0.21.5:514: connect: connection refused",
+        ),
+        (
+            Trouble::LogDestinationUnreachable,
+            "ResourceInitializationError: failed to validate logger args: Options \"https://http-inputs.splunk.example:443/services/collector/event/1.0\": net/http: request canceled while waiting for connection (context deadline exceeded): signal: killed",
+        ),
+        (
+            Trouble::LogsUnreachable,
+            "CannotStartContainerError: Error response from daemon: failed to initialize logging driver: failed to create Cloudwatch log stream: RequestError: send request failed caused by: Post \"https://logs.eu-west-2.amazonaws.com/\": dial tcp 10.0.1.77:443: i/o timeout",
+        ),
+        (
+            Trouble::RegistryUnreachable,
+            "CannotPullContainerError: pull image manifest has been retried 5 time(s): failed to resolve ref docker.io/fluent/fluentd:v1.17: failed to do request: Head \"https://registry-1.docker.io/v2/fluent/fluentd/manifests/v1.17\": dial tcp 34.205.13.154:443: i/o timeout",
+        ),
+        (
             Trouble::LogsDenied,
             "ResourceInitializationError: failed to validate logger args: create stream has been retried 1 times: failed to create Cloudwatch log stream: AccessDeniedException: User: arn:aws:sts::123456789012:assumed-role/exec/0123 is not authorized to perform: logs:CreateLogStream on resource: arn:aws:logs:eu-west-2:123456789012:log-group:/ecs/api:log-stream:ecs/app/0123",
         ),
@@ -454,15 +491,7 @@ mod tests {
         ),
         (
             Step::LogRouter,
-            "CannotStartContainerError: Error response from daemon: failed to initialize logging driver: dial tcp 127.0.0.1:24224: connect: connection refused",
-        ),
-        (
-            Step::LogRouter,
-            "CannotStartContainerError: Error response from daemon: failed to initialize logging driver: dial unix /var/run/fluent.sock: connect: no such file or directory",
-        ),
-        (
-            Step::LogRouter,
-            "CannotStartContainerError: Error response from daemon: failed to initialize logging driver: splunk: Options https://splunk:8088: dial tcp: i/o timeout",
+            "CannotStartContainerError: Error response from daemon: failed to initialize logging driver: splunk: failed to verify connection - 403 Forbidden - {\"text\":\"Invalid token\",\"code\":4}",
         ),
         (
             Step::Pull,

@@ -46,7 +46,7 @@ crate::check! {
     ///
     /// # See also
     ///
-    /// `balancer_egress_blocked`, `balancer_answers_502`,
+    /// `identity_provider_unreachable`, `balancer_answers_502`,
     /// <https://docs.aws.amazon.com/elasticloadbalancing/latest/application/load-balancer-troubleshooting.html>
     title: "The balancer itself answers 5xx",
     severity: High,

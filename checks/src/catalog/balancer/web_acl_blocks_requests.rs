@@ -93,10 +93,12 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         guarded = true;
         let blocked = findings.see(span_of(patient, &acl.arn, Metric::WafBlocked));
         let passed = findings.see(span_of(patient, balancer, Metric::Requests));
-        let (Some(blocked), Some(passed)) = (blocked, passed) else { continue };
-        if let Some(closed) = findings.see(closed(patient, acl, &blocked, &passed)).flatten() {
-            findings.add(of_closed(balancer, acl, &blocked, closed));
-        } else if locks_clients_out(&blocked, &passed) {
+        let spans = blocked.as_ref().zip(passed.as_ref());
+        if let Some(closed) = findings.see(closed(patient, acl, spans)).flatten() {
+            findings.add(of_closed(balancer, acl, blocked.as_ref(), closed));
+        } else if let (Some(blocked), Some(passed)) = (blocked, passed)
+            && locks_clients_out(&blocked, &passed)
+        {
             let rule = findings.see(busiest(patient, acl)).flatten();
             findings.add(finding(patient, balancer, acl, &blocked, &passed, rule));
         }
@@ -160,18 +162,18 @@ enum Closed {
     Likely,
 }
 
-/// Whether nobody gets in, or likely none of those who should.
+/// Whether nobody gets in, which takes no metrics to know, or likely none of those who should.
 fn closed(
     patient: &Patient,
     acl: &WebAcl,
-    blocked: &Span,
-    passed: &Span,
+    spans: Option<(&Span, &Span)>,
 ) -> Result<Option<Closed>, Blind> {
     let unseen = match web_acl::lets_nobody_in(patient, acl) {
         Ok(true) => return Ok(Some(Closed::ForAll)),
         Ok(false) => return Ok(None),
         Err(unseen) => unseen,
     };
+    let Some((blocked, passed)) = spans else { return Ok(None) };
     let much = |blocked: f64, passed: f64| blocked >= 30.0 && blocked >= 0.4 * (blocked + passed);
     let by_default = busiest(patient, acl)?.is_none_or(|(_, most)| most < blocked.now / 2.0);
     let steadily = much(blocked.per_minute_now, passed.per_minute_now)
@@ -183,7 +185,7 @@ fn closed(
     }
 }
 
-fn of_closed(balancer: &str, acl: &WebAcl, blocked: &Span, closed: Closed) -> Finding {
+fn of_closed(balancer: &str, acl: &WebAcl, blocked: Option<&Span>, closed: Closed) -> Finding {
     let claim = match closed {
         Closed::ForAll => format!(
             "web ACL {} blocks every request to load balancer {}: its default action is Block, and no rule can let one in",
@@ -193,7 +195,7 @@ fn of_closed(balancer: &str, acl: &WebAcl, blocked: &Span, closed: Closed) -> Fi
         Closed::Likely => format!(
             "web ACL {} answered 403 to {:.0} requests in the last 15 min, all by its default action: likely what it allows does not have the clients of load balancer {}",
             acl.name,
-            blocked.now,
+            blocked.map_or(0.0, |blocked| blocked.now),
             traffic::balancer_name(balancer)
         ),
     };
@@ -218,8 +220,9 @@ fn of_closed(balancer: &str, acl: &WebAcl, blocked: &Span, closed: Closed) -> Fi
           addresses = var.addresses
         }"#
     ));
-    let (at, peak) = blocked.peak.map_or((None, 0.0), |(at, peak)| (Some(at), peak));
-    let counted = blocked.peak.map(|_| Evidence::metric(Metric::WafBlocked, &acl.arn, peak).at(at));
+    let counted = blocked
+        .and_then(|blocked| blocked.peak)
+        .map(|(at, peak)| Evidence::metric(Metric::WafBlocked, &acl.arn, peak).at(Some(at)));
     Subject::new(Kind::LoadBalancer, balancer)
         .sick(
             claim,
@@ -378,6 +381,20 @@ mod tests {
         assert!(remedy.contains("update-ip-set --name clients"), "{remedy}");
         allow_list(&mut snapshot, Some(&["203.0.113.0/24"]));
         assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy, "it lets somebody in");
+    }
+
+    #[test]
+    fn that_it_lets_nobody_in_takes_no_metrics_to_know() {
+        let mut snapshot = counting(Series::default(), Series::default());
+        let unrestricted = snapshot.web_acls.change(&balancer()).unwrap();
+        (unrestricted.default_action, unrestricted.rules) = (Some("Block".into()), Vec::new());
+        assert_eq!(says(CHECK, &snapshot).len(), 1, "nothing has been counted yet");
+        for (of, metric) in
+            [(request_path::web_acl(), Metric::WafBlocked), (balancer(), Metric::Requests)]
+        {
+            snapshot.metrics.insert(metric.of(&of), Seen::No(Why::Denied("no".into())));
+        }
+        assert_eq!(says(CHECK, &snapshot).len(), 1);
     }
 
     #[test]

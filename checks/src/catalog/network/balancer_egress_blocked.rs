@@ -1,27 +1,21 @@
-//! The security groups of the balancer do not let it out: to the tasks on the port that it asks, or
-//! to the identity provider with which it signs users in. Rules add up and only allow, so this is arithmetic; it speaks only where every group is seen and
-//! no health check proves the contrary.
-
-use std::collections::BTreeMap;
+//! The security groups of the balancer do not let it out to the tasks on the port that it asks.
+//! Rules add up and only allow, so this is arithmetic; it speaks only where every group is seen and
+//! no health check proves the contrary. Whom else the balancer asks is for other checks.
 
 use crate::aws::admission::Admission;
-use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
 use crate::facts::inbound::instance::EPHEMERAL;
 use crate::facts::inbound::task_access::{self, TaskPorts};
-use crate::facts::inbound::traffic::Forward;
 use crate::facts::inbound::{inbound_rules, traffic};
 use crate::facts::network::reach;
-use crate::finding::{Evidence, Finding, Kind, Remedy, Subject};
+use crate::finding::{Finding, Kind, Remedy, Subject};
 use crate::patient::Patient;
 use crate::seen::Blind;
-use crate::snapshot::{LoadBalancer, SecurityGroup, TargetGroup};
-use crate::{aws, hcl};
+use crate::snapshot::{LoadBalancer, TargetGroup};
 
 crate::check! {
     /// The balancer may not connect to the tasks: no outbound rule of its security groups covers
-    /// the port of the target, or of the health check, towards them. Or it signs users in and may
-    /// not connect to the identity provider.
+    /// the port of the target, or of the health check, towards them.
     ///
     /// # Why it matters
     ///
@@ -36,10 +30,6 @@ crate::check! {
     /// Nothing is claimed where a health check passes, or fails in a way that takes a connection.
     /// Where targets are instances, these are the groups and addresses of their primary interfaces;
     /// an instance that is gone tells nothing. Balancers without security groups are left out.
-    ///
-    /// A rule that authenticates with OIDC or Cognito makes the balancer ask the provider's token
-    /// and user endpoints over HTTPS. Where no outbound rule at all covers port 443, it cannot, and
-    /// answers 500 to whoever comes back from signing in.
     ///
     /// # What to do
     ///
@@ -57,7 +47,7 @@ crate::check! {
     title: "The balancer's security groups do not let it out",
     severity: Critical,
     role: Cause,
-    explains: [TargetsUnhealthy, BalancerAnswers504, BalancerAnswers5xx],
+    explains: [TargetsUnhealthy, BalancerAnswers504],
     applies: [BehindLoadBalancer],
     reads: [
         DescribeServices, DescribeServiceDeployments, DescribeServiceRevisions, DescribeTargetGroups, DescribeTargetHealth, DescribeLoadBalancers, DescribeTasks, DescribeListeners, DescribeRules,
@@ -77,7 +67,6 @@ crate::check! {
 }
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
-    sign_in(patient, findings)?;
     let closed =
         task_access::closed(patient, findings, task_access::has_groups, |balancer, opening| {
             is_closed(patient, balancer, opening)
@@ -86,78 +75,6 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         findings.add(finding(patient, closed.group, closed.balancer, &closed.ports)?);
     }
     Ok(())
-}
-
-/// Balancers that sign users in for the service, and may not ask the identity provider.
-fn sign_in(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
-    let Some(forwards) = findings.see(traffic::forwards(patient)) else { return Ok(()) };
-    let mut signing: BTreeMap<&str, Vec<&Forward>> = BTreeMap::new();
-    for forward in
-        forwards.iter().filter(|forward| forward.rule.actions.iter().any(traffic::signs_in))
-    {
-        signing.entry(&forward.listener.load_balancer_arn).or_default().push(forward);
-    }
-    for (arn, forwards) in signing {
-        let Some(balancer) = findings.see(patient.load_balancer(arn)).flatten() else { continue };
-        let groups = findings.see(reach::security_groups(patient, &balancer.security_groups));
-        let Some(groups) = groups.flatten().filter(|groups| !groups.is_empty()) else { continue };
-        let mut rules = groups.iter().flat_map(|group| &group.ip_permissions_egress);
-        if !rules.any(|rule| reach::covers_tcp(rule, HTTPS)) {
-            findings.add(no_sign_in(balancer, &groups, &forwards));
-        }
-    }
-    Ok(())
-}
-
-/// On which port every provider is asked.
-const HTTPS: i32 = 443;
-
-fn no_sign_in(
-    balancer: &LoadBalancer,
-    groups: &[&SecurityGroup],
-    forwards: &[&Forward],
-) -> Finding {
-    let mended = groups[0].group_id.as_str();
-    let action =
-        forwards.iter().flat_map(|forward| &forward.rule.actions).find(|it| traffic::signs_in(it));
-    let kind = action.map_or("authenticate-oidc", |action| action.kind.as_str());
-    let claim = format!(
-        "no rule of load balancer {}'s security groups ({}) lets it out on port {HTTPS}, so it cannot ask the identity provider with which it signs users in",
-        balancer.load_balancer_name,
-        balancer.security_groups.join(", ")
-    );
-    let remedy = Remedy::new("Let the balancer out on port 443, to the token and user endpoints of the identity provider.")
-        .cli(aws!(
-            "ec2 authorize-security-group-egress --group-id {} --protocol tcp --port {} \
-             --cidr 0.0.0.0/0",
-            mended,
-            HTTPS
-        ))
-        .terraform(hcl!(
-            r#"
-            resource "aws_vpc_security_group_egress_rule" "identity_provider" {
-              security_group_id = {}
-              ip_protocol       = "tcp"
-              from_port         = {}
-              to_port           = {}
-              cidr_ipv4         = "0.0.0.0/0"
-            }"#,
-            mended,
-            HTTPS,
-            HTTPS
-        ));
-    let asks = forwards.iter().map(|forward| {
-        Evidence::new(Call::DescribeRules, &forward.rule.rule_arn, "Actions.Type", kind)
-    });
-    Subject::new(Kind::SecurityGroup, mended)
-        .sick(claim, reach::what_it_lets_out(groups[0], HTTPS))
-        .detail("Whoever comes back from signing in gets 500.")
-        .because_all(groups.iter().skip(1).map(|group| reach::what_it_lets_out(group, HTTPS)))
-        .because_all(asks)
-        .because_all(task_access::groups_of(balancer))
-        .mend(remedy)
-        .concerns(Kind::LoadBalancer, &balancer.load_balancer_arn)
-        .concerns_no(Kind::TargetGroup)
 }
 
 /// Whether the balancer's security groups are proved to let nothing out to any of the tasks behind
@@ -228,9 +145,7 @@ fn finding(
         .because_all(opening.failed.iter().map(|failed| failed.evidence.clone()))
         .mend(remedy)
         .concerns(Kind::TargetGroup, arn)
-        .concerns_all(Kind::TargetGroup, traffic::pair(patient, arn)?)
-        // What it answers by itself while it signs users in is another matter.
-        .concerns_no(Kind::LoadBalancer))
+        .concerns_all(Kind::TargetGroup, traffic::pair(patient, arn)?))
 }
 
 #[cfg(test)]
@@ -334,50 +249,6 @@ mod tests {
         let diagnosis = diagnose(&Patient::new(&snapshot, &snapshot.services[0], &intent));
         let root = diagnosis.roots.iter().find(|root| root.check.id() == CHECK.id()).unwrap();
         assert!(root.explains.iter().any(|effect| effect.check.id() == "balancer_answers_504"));
-    }
-
-    /// A Fargate service whose balancer signs users in, with what its group lets out.
-    fn signing_in(egress: Vec<IpPermission>) -> Snapshot {
-        let mut snapshot = baseline::fargate();
-        let listener = snapshot.rules.0.keys().next().cloned().unwrap();
-        let action =
-            crate::snapshot::Action { kind: "authenticate-oidc".into(), ..Default::default() };
-        snapshot.rules.change(&listener).unwrap()[0].actions.insert(0, action);
-        snapshot.security_groups.change("sg-balancer").unwrap().ip_permissions_egress = egress;
-        snapshot
-    }
-
-    #[test]
-    fn who_signs_users_in_has_to_ask_the_provider() {
-        let exam = exam(CHECK, &signing_in(vec![from_group(8080, "sg-task")]));
-        assert_eq!(
-            exam.findings.iter().map(Finding::says).collect::<Vec<_>>(),
-            [
-                "No rule of load balancer web's security groups (sg-balancer) lets it out on port 443, so it cannot ask the identity provider with which it signs users in. Whoever comes back from signing in gets 500."
-            ]
-        );
-    }
-
-    #[test]
-    fn who_is_let_out_on_443_may_ask_the_provider() {
-        for rule in
-            [everywhere("-1", None), everywhere("tcp", Some(443)), from_group(443, "sg-idp")]
-        {
-            let snapshot = signing_in(vec![from_group(8080, "sg-task"), rule]);
-            assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy);
-        }
-    }
-
-    #[test]
-    fn it_explains_what_the_balancer_answers_by_itself() {
-        let mut snapshot = signing_in(vec![from_group(8080, "sg-task")]);
-        let balancer = id::elb("loadbalancer/app/web/50dc6c495c0c9188");
-        let metric = crate::snapshot::metric::Metric::Elb5xx.of(&balancer);
-        snapshot.metrics.put(metric, baseline::minutes(90.0));
-        let intent = Intent::default();
-        let diagnosis = diagnose(&Patient::new(&snapshot, &snapshot.services[0], &intent));
-        assert_eq!(diagnosis.roots[0].check.id(), CHECK.id());
-        assert_eq!(diagnosis.roots[0].explains[0].check.id(), "balancer_answers_5xx");
     }
 
     #[test]

@@ -105,7 +105,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         // That there is none for this is only said where it is so, and of what tasks need to start.
         let lacks_endpoint =
             findings.see(paths[0].has_private_name(patient)).is_some_and(|has| !has);
-        let by_start = paths.iter().find(|path| path.stranded.dialled.is_none());
+        let by_start = paths.iter().find(|path| path.asks_aws());
         let endpoints = by_start
             .filter(|_| lacks_endpoint)
             .and_then(|path| findings.see(path.other_endpoints(patient)))
@@ -129,13 +129,15 @@ fn kind(stop: &Stop) -> String {
     }
 }
 
-/// What an app calls is told apart from what tasks need to start: each address inside by itself, all
-/// that is outside together.
+/// What an app or a log driver calls is told apart from what tasks need of AWS: each address inside
+/// by itself, all that is outside together.
 fn whom(path: &EgressPath) -> String {
-    match &path.stranded.dialled {
-        Some(_) if path.is_inside() => path.destination(),
-        Some(_) => "what the app calls outside".to_owned(),
-        None => String::new(),
+    if path.asks_aws() {
+        String::new()
+    } else if path.is_inside() {
+        path.destination()
+    } else {
+        "what it calls outside".to_owned()
     }
 }
 
@@ -226,11 +228,10 @@ fn finding(
             .because_all(evidence)
             .mend(remedy);
     }
-    let mut remedy = Remedy::new(match &paths[0].stranded.dialled {
-        Some(_) => "Give the subnet a route to a NAT gateway that is in a public subnet.",
-        None => {
-            "Give the subnet a route to a NAT gateway that is in a public subnet, or add endpoints for what the tasks need (ecr.api, ecr.dkr, S3 as a gateway endpoint, logs, secretsmanager or ssm)."
-        }
+    let mut remedy = Remedy::new(if paths[0].asks_aws() {
+        "Give the subnet a route to a NAT gateway that is in a public subnet, or add endpoints for what the tasks need (ecr.api, ecr.dkr, S3 as a gateway endpoint, logs, secretsmanager or ssm)."
+    } else {
+        "Give the subnet a route to a NAT gateway that is in a public subnet."
     });
     if matches!(stop, Stop::DeadNat(..) | Stop::NatWithoutWay(..)) {
         remedy = remedy.cli(aws!(

@@ -13,6 +13,7 @@ use crate::check::{Findings, NoAnswer};
 use crate::command::Word;
 use crate::facts::access::refusal;
 use crate::facts::network::egress_path;
+use crate::facts::tasks::log_driver;
 use crate::finding::{Kind, Remedy};
 use crate::patient::Patient;
 use crate::text::pattern;
@@ -45,7 +46,7 @@ crate::check! {
     ///
     /// # See also
     ///
-    /// `log_group_missing`, `no_route_out`,
+    /// `log_group_missing`, `log_destination_unreachable`, `no_route_out`,
     /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/resource-initialization-error.html>
     title: "The log driver cannot be set up",
     severity: High,
@@ -87,6 +88,10 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         |told, findings| {
             // What an endpoint refuses, no role can mend.
             if egress_path::is_of_endpoint(told.text) {
+                return None;
+            }
+            // Logs that go elsewhere than to CloudWatch are for another check.
+            if findings.see(log_driver::elsewhere(patient, told))?.is_some() {
                 return None;
             }
             let refused = stop_reason::refused(told.text);

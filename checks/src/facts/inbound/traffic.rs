@@ -684,7 +684,7 @@ mod tests {
         let front = |snapshot: &Snapshot| of(snapshot, |patient| balancers(patient).unwrap().len());
         snapshot.target_groups.change(&id::group("api")).unwrap().load_balancer_arns.clear();
         assert_eq!(front(&snapshot), 1);
-        assert_eq!(of(&snapshot, |patient| ways(patient).unwrap().len()), 1);
+        assert_eq!(of(&snapshot, |patient| forwards(patient).unwrap().len()), 1);
         for rules in snapshot.rules.0.values_mut() {
             *rules = Seen::Yes(Some(Vec::new()));
         }

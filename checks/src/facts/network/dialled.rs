@@ -109,12 +109,12 @@ pub fn is_unreached(patient: &Patient) -> bool {
     !dialled(patient, &mut Unseen::default()).is_empty()
 }
 
-fn is_up(task: &Task) -> bool {
+pub fn is_up(task: &Task) -> bool {
     task.stopped_at.is_none() && task.last_status == "RUNNING"
 }
 
 /// Whether the logs of running tasks, and of those that failed, tell of a trouble.
-fn watched(patient: &Patient) -> Result<(bool, bool), Blind> {
+pub fn watched(patient: &Patient) -> Result<(bool, bool), Blind> {
     let failing = !stop::failures(patient)?.is_empty();
     Ok((suffers(patient)?, failing))
 }

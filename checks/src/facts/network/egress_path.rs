@@ -8,6 +8,7 @@ use std::net::IpAddr;
 
 use crate::aws::admission::Admission;
 use crate::aws::cidr::Cidr;
+use crate::aws::dial;
 use crate::aws::host::{self, AwsHost};
 use crate::aws::image;
 use crate::aws::stop_reason::{self, Destination, Fault, Step, Trouble};
@@ -59,6 +60,9 @@ impl Need {
         let says = |words: &[&str]| words.iter().any(|word| text.contains(word));
         if says(&["starport-layer-bucket", "httpReaderSeeker"]) {
             return Some(Need::S3);
+        }
+        if told.reason.trouble == Trouble::LogDestinationUnreachable {
+            return None;
         }
         match told.reason.step? {
             Step::RegistryAuth => Some(Need::EcrApi),
@@ -182,6 +186,13 @@ impl<'a> EgressPath<'a> {
         self.stranded.address().filter(|address| !Cidr::from(*address).is_private())
     }
 
+    /// Whether it is AWS that is asked, which may have an endpoint, and not somebody whom the app or
+    /// a log driver calls.
+    pub fn asks_aws(&self) -> bool {
+        let trouble = self.stranded.told.reason.trouble;
+        self.stranded.dialled.is_none() && trouble != Trouble::LogDestinationUnreachable
+    }
+
     /// Whether the address that did not answer is inside: an endpoint's, where a task did not start.
     pub fn is_inside(&self) -> bool {
         self.stranded.address().is_some_and(|address| Cidr::from(address).is_private())
@@ -192,10 +203,9 @@ impl<'a> EgressPath<'a> {
         match &self.stranded.dialled {
             Some(dialled) => dialled.dial.port.map(i32::from),
             None => {
-                let on_443 = self.need.is_some()
-                    || self.stranded.address().is_none()
-                    || self.stranded.told.text.contains(":443");
-                on_443.then_some(443)
+                let on_443 = self.need.is_some() || self.stranded.address().is_none();
+                let named = dial::read(self.stranded.told.text).and_then(|dial| dial.port);
+                named.map(i32::from).or(on_443.then_some(443))
             }
         }
     }
@@ -313,9 +323,8 @@ impl<'a> EgressPath<'a> {
     pub fn stop(&self, patient: &Patient<'a>) -> Result<Option<(&'a RouteTable, Stop<'a>)>, Blind> {
         let by_name = matches!(self.stranded.to, Destination::Unresolved);
         let is_v6 = self.stranded.address().is_some_and(|address| address.is_ipv6());
-        // Where an app calls something inside, a route may be missing as well: to what is joined to
-        // the VPC.
-        let is_endpoint = self.is_inside() && self.stranded.dialled.is_none();
+        // To what is joined to the VPC, a route may be missing as well.
+        let is_endpoint = self.is_inside() && self.asks_aws();
         if by_name
             || is_v6
             || is_endpoint
@@ -507,12 +516,13 @@ impl<'a> EgressPath<'a> {
         })
     }
 
-    /// Whether an app's connection is judged by its address alone: no rule of the tasks' groups for
+    /// Whether a connection to somebody else than AWS is judged by its address alone: no rule of the tasks' groups for
     /// its port names a group or a list, of which the other side may be.
     fn goes_by_address(&self, patient: &Patient<'a>) -> Result<bool, Blind> {
-        let (Some(_), Some(groups)) =
-            (&self.stranded.dialled, reach::security_groups(patient, &self.task_groups(patient)?)?)
-        else {
+        if self.asks_aws() {
+            return Ok(false);
+        }
+        let Some(groups) = reach::security_groups(patient, &self.task_groups(patient)?)? else {
             return Ok(false);
         };
         let mut rules = groups.iter().flat_map(|group| &group.ip_permissions_egress);
@@ -547,7 +557,7 @@ impl<'a> EgressPath<'a> {
         }
         let port = match &self.stranded.dialled {
             Some(_) => self.port(),
-            None => Some(443),
+            None => self.port().or(Some(443)),
         };
         let Some(port) = port else { return Ok(None) };
         let crossing = |subnet, egress, peer, ports| Crossing { subnet, egress, peer, ports };
@@ -612,6 +622,7 @@ fn tells(text: &str) -> bool {
             Trouble::RegistryUnreachable
                 | Trouble::SecretStoreUnreachable
                 | Trouble::LogsUnreachable
+                | Trouble::LogDestinationUnreachable
         ) || reason.fault == Some(Fault::Network)
     };
     stop_reason::read(text).is_some_and(is_of_network)
@@ -689,6 +700,7 @@ mod tests {
     use crate::catalog;
     use crate::check::Findings;
     use crate::exam::examine;
+    use crate::facts::network::captured;
     use crate::patient::Intent;
     use crate::snapshot::Snapshot;
 
@@ -701,6 +713,7 @@ mod tests {
         is_unreached_by_events(service)
             || patient.stopped_tasks().unwrap().iter().any(is_unreached)
             || dialled::is_unreached(&patient)
+            || captured::is_suspected(&patient)
             || snapshot.target_health.0.keys().any(timed_out)
     }
 

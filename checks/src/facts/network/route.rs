@@ -6,9 +6,11 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use crate::aws::cidr::Cidr;
+use crate::aws::dial::{self, How};
 use crate::aws::stop_reason::{self, Destination, Fault, Step, Trouble};
 use crate::call::Call;
 use crate::facts::network::dialled::Dialled;
+use crate::facts::tasks::log_driver;
 use crate::facts::tasks::reason::{self, Told};
 use crate::finding::Evidence;
 use crate::patient::Patient;
@@ -72,29 +74,35 @@ pub fn is_private(table: &RouteTable) -> bool {
     !has_gateway && default.is_none_or(|route| is_dead(route) || leads_to(route, "nat-"))
 }
 
-fn next_hop(table: &RouteTable, to: Option<IpAddr>) -> NextHop<'_> {
-    let of_block = |route: &Route| parsed::<Cidr>(&route.destination);
+fn block_of(route: &Route) -> Option<Cidr> {
+    parsed(&route.destination)
+}
+
+/// The route that has an address, or the default route of IPv4: of several the one with the longest
+/// prefix. Prefix lists are not looked into.
+pub fn longest(table: &RouteTable, to: Option<IpAddr>) -> Option<&Route> {
     let has =
         |block: &Cidr| to.map_or(!block.is_v6() && block.is_world(), |address| block.has(address));
-    let longest = table
-        .routes
-        .iter()
-        .filter_map(|route| Some((route, of_block(route).filter(has)?)))
-        .max_by_key(|(_, block)| block.length());
+    let routes = table.routes.iter();
+    routes
+        .filter_map(|route| Some((route, block_of(route).filter(has)?)))
+        .max_by_key(|(_, block)| block.length())
+        .map(|(route, _)| route)
+}
+
+fn next_hop(table: &RouteTable, to: Option<IpAddr>) -> NextHop<'_> {
     let target = |route: &Route| route.target.clone().unwrap_or_default();
-    match longest {
-        Some((route, _)) if route.state.as_deref() == Some("blackhole") => {
-            NextHop::Blackhole(route)
-        }
-        Some((route, _)) if target(route).starts_with("igw-") => NextHop::Internet(route),
-        Some((route, _)) if target(route).starts_with("nat-") => NextHop::Nat(route),
+    match longest(table, to) {
+        Some(route) if route.state.as_deref() == Some("blackhole") => NextHop::Blackhole(route),
+        Some(route) if target(route).starts_with("igw-") => NextHop::Internet(route),
+        Some(route) if target(route).starts_with("nat-") => NextHop::Nat(route),
         Some(_) => NextHop::Elsewhere,
         // A gateway endpoint's prefix list is that of S3 or DynamoDB; whatever else a list has, it
         // may be the address.
         None if table
             .routes
             .iter()
-            .any(|route| of_block(route).is_none() && !target(route).starts_with("vpce-")) =>
+            .any(|route| block_of(route).is_none() && !target(route).starts_with("vpce-")) =>
         {
             NextHop::Unknown
         }
@@ -154,6 +162,11 @@ pub fn stranded<'a>(patient: &Patient<'a>, findings: &mut impl See) -> Vec<Stran
         {
             continue;
         }
+        // Whom a log driver asks that is not CloudWatch's, only an address tells.
+        let goes_elsewhere = findings.see(log_driver::elsewhere(patient, &told)).flatten();
+        if goes_elsewhere.is_some() && to == Destination::Unknown {
+            continue;
+        }
         let of_tasks = |told: &Told<'a>| {
             told.tasks.iter().filter_map(|task| task.subnet_id.as_deref()).collect::<Vec<&str>>()
         };
@@ -188,6 +201,10 @@ pub fn stranded<'a>(patient: &Patient<'a>, findings: &mut impl See) -> Vec<Stran
 
 fn is_of_network(told: &Told) -> bool {
     match told.reason.trouble {
+        // What the task has in itself, and who refuses, no route leads to.
+        Trouble::LogDestinationUnreachable => {
+            dial::read(told.text).is_some_and(|dial| dial.how != How::Refused && !dial.is_local())
+        }
         Trouble::RegistryUnreachable
         | Trouble::SecretStoreUnreachable
         | Trouble::LogsUnreachable => true,

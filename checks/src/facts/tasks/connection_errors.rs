@@ -23,12 +23,23 @@ pub struct Failed<'a> {
 }
 
 /// The lines about connections that failed, of tasks that tell of today's trouble; the newest
-/// first. They are those of the last hour, or, of a version that ECS gave up, of the last hour that
-/// the task had: what it failed of stands until a later deployment succeeds.
+/// first.
 pub fn failed<'a>(patient: &Patient<'a>, findings: &mut impl See) -> Vec<Failed<'a>> {
+    let failed = recent(patient, findings, |line| how(&line.message));
+    failed.into_iter().map(|(how, line, stream)| Failed { how, line, stream }).collect()
+}
+
+/// The lines in which something can be read, of tasks that tell of today's trouble, with what was
+/// read; the newest first. They are those of the last hour, or, of a version that ECS gave up, of
+/// the last hour that the task had: what it failed of stands until a later deployment succeeds.
+pub fn recent<'a, T>(
+    patient: &Patient<'a>,
+    findings: &mut impl See,
+    read: impl Fn(&'a LogLine) -> Option<T>,
+) -> Vec<(T, &'a LogLine, Stream<'a>)> {
     let Some(versions) = findings.see(version::troubled(patient)) else { return Vec::new() };
     let Some(streams) = findings.see(container_log::streams(patient)) else { return Vec::new() };
-    let mut failed = Vec::new();
+    let mut told = Vec::new();
     for stream in streams {
         let Some(version) = versions.iter().find(|version| version.has(stream.task)) else {
             continue;
@@ -39,12 +50,16 @@ pub fn failed<'a>(patient: &Patient<'a>, findings: &mut impl See) -> Vec<Failed<
             continue;
         };
         let recent = lines.iter().filter(|line| line.timestamp.is_some_and(|at| at >= hour_ago));
-        failed.extend(recent.filter_map(|line| {
-            Some(Failed { how: how(&line.message)?, line, stream: stream.clone() })
-        }));
+        told.extend(recent.filter_map(|line| Some((read(line)?, line, stream.clone()))));
     }
-    failed.sort_by_key(|failed| std::cmp::Reverse(failed.line.timestamp));
-    failed
+    told.sort_by_key(|(_, line, _)| std::cmp::Reverse(line.timestamp));
+    told
+}
+
+/// A log line as evidence.
+pub fn evidence_of(line: &LogLine, stream: &Stream) -> Evidence {
+    let of = format!("{}{LOG_STREAM}{}", stream.group, stream.stream);
+    Evidence::new(Call::GetLogEvents, of, "events.message", &line.message).at(line.timestamp)
 }
 
 impl<'a> Failed<'a> {
@@ -65,9 +80,7 @@ impl<'a> Failed<'a> {
     }
 
     pub fn evidence(&self) -> Evidence {
-        let of = format!("{}{LOG_STREAM}{}", self.stream.group, self.stream.stream);
-        Evidence::new(Call::GetLogEvents, of, "events.message", &self.line.message)
-            .at(self.line.timestamp)
+        evidence_of(self.line, &self.stream)
     }
 }
 
