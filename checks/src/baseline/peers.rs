@@ -208,6 +208,7 @@ pub(super) fn connected(snapshot: &mut Snapshot) {
             name: Some("orders".into()),
             create_date: Some(minutes_ago(60 * 1440)),
             record_types: Vec::new(),
+            health_check_custom_config: Some(false),
         },
     );
 }
@@ -235,6 +236,7 @@ pub(super) fn registered(snapshot: &mut Snapshot) {
         name: Some("api".into()),
         create_date: Some(minutes_ago(80 * 1440)),
         record_types,
+        health_check_custom_config: Some(true),
     };
     snapshot.discovery_services.put(&registry, named);
     snapshot.discovery_instances.put(&registry, tasks.iter().map(instance).collect());

@@ -97,6 +97,9 @@ pub struct DiscoveryService {
     pub create_date: Option<Timestamp>,
     /// `A`, `AAAA`, `SRV` or `CNAME`; none where instances are found by API calls only.
     pub record_types: Vec<String>,
+    /// Whether it has `HealthCheckCustomConfig`, by which ECS reports a task's health. Snapshots
+    /// that were taken before this was kept do not tell.
+    pub health_check_custom_config: Option<bool>,
 }
 
 /// Something registered with a service of Cloud Map, with what its health check says.
