@@ -8,5 +8,6 @@ pub mod last_word;
 pub mod metric;
 pub mod reason;
 pub mod scaling;
+pub mod shortage;
 pub mod start;
 pub mod stop;

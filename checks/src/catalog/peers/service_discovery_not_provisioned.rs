@@ -209,7 +209,7 @@ mod tests {
             exam.findings[0].says()
         );
         let remedy = exam.findings[0].remedy.shell().join("\n");
-        assert!(remedy.contains("--health-check-custom-config FailureThreshold=1"), "{remedy}");
+        assert!(remedy.contains("--health-check-custom-config"), "{remedy}");
     }
 
     #[test]
