@@ -2,6 +2,7 @@
 
 use crate::check::Check;
 
+mod deletion_stuck;
 mod desired_zero;
 mod drain_shorter_than_requests;
 mod grace_period_too_short;
@@ -25,4 +26,5 @@ pub(super) const CHECKS: &[Check] = &[
     service_not_active::CHECK,
     logs_missing::CHECK,
     platform_version_old::CHECK,
+    deletion_stuck::CHECK,
 ];
