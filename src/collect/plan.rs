@@ -124,11 +124,15 @@ impl Plan<'_> {
             self.images(definitions.clone(), current.clone()),
             self.newest_revisions(),
         );
+        let scaling = async {
+            join(self.scaling(), metrics.clone()).await;
+            self.alarms_of_scaling().await;
+        };
         let of_itself = join5(
             own_network,
             self.express_service(),
             self.alarms(),
-            self.scaling(),
+            scaling,
             self.capacity(),
         );
         join5(of_groups, of_tasks, of_versions, of_itself, join(of_roles, of_peers)).await;

@@ -10,6 +10,7 @@ mod logs_missing;
 mod platform_version_old;
 mod saturated;
 mod scaling_at_maximum;
+mod scaling_metric_blind;
 mod scaling_suspended;
 mod service_not_active;
 mod single_task;
@@ -27,4 +28,5 @@ pub(super) const CHECKS: &[Check] = &[
     logs_missing::CHECK,
     platform_version_old::CHECK,
     deletion_stuck::CHECK,
+    scaling_metric_blind::CHECK,
 ];
