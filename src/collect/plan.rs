@@ -115,7 +115,12 @@ impl Plan<'_> {
         };
         let others =
             self.other_balancers(definitions.clone(), current.clone(), groups.clone(), own_vpcs);
-        let of_peers = join3(self.peers(definitions.clone()), self.cluster_services(), others);
+        let caches = async {
+            join3(logs.clone(), history.clone(), tasks.clone()).await;
+            self.caches().await;
+        };
+        let of_peers =
+            join4(self.peers(definitions.clone()), self.cluster_services(), others, caches);
         // It waits for what surrounds the tasks, which waits for the history.
         let given_up = self.given_up(history.clone(), current.clone(), tasks.clone());
         let of_versions = join4(
@@ -128,13 +133,8 @@ impl Plan<'_> {
             join(self.scaling(), metrics.clone()).await;
             self.alarms_of_scaling().await;
         };
-        let of_itself = join5(
-            own_network,
-            self.express_service(),
-            self.alarms(),
-            scaling,
-            self.capacity(),
-        );
+        let of_itself =
+            join5(own_network, self.express_service(), self.alarms(), scaling, self.capacity());
         join5(of_groups, of_tasks, of_versions, of_itself, join(of_roles, of_peers)).await;
         self.calls_of_siblings().await;
     }

@@ -410,6 +410,43 @@ pub fn name_host(snapshot: &mut Snapshot, named: &[(&str, &str)]) {
     }
 }
 
+pub const CACHE_HOST: &str = "master.sessions.abc123.euw2.cache.amazonaws.com";
+
+/// Gives the worker a cache that lets its tasks in, as ElastiCache tells it once a connection to it
+/// failed, and the log line that says so.
+pub fn cache_in_trouble(snapshot: &mut Snapshot, message: &str) {
+    name_host(snapshot, &[("REDIS_URL", CACHE_HOST)]);
+    snapshot.replication_groups.put(
+        "sessions",
+        ReplicationGroup {
+            replication_group_id: "sessions".into(),
+            status: Some("available".into()),
+            port: Some(6379),
+            member_clusters: vec!["sessions-001".into(), "sessions-002".into()],
+        },
+    );
+    snapshot.cache_clusters.put(
+        "sessions-001",
+        CacheCluster {
+            cache_cluster_id: "sessions-001".into(),
+            cache_cluster_status: Some("available".into()),
+            port: Some(6379),
+            security_group_id: vec!["sg-cache".into()],
+        },
+    );
+    snapshot.security_groups.put(
+        "sg-cache",
+        SecurityGroup {
+            group_id: "sg-cache".into(),
+            group_name: "sessions-cache".into(),
+            vpc_id: Some("vpc-1".into()),
+            ip_permissions: vec![from_group(6379, "sg-task")],
+            ..SecurityGroup::default()
+        },
+    );
+    log(snapshot, message);
+}
+
 /// Adds a line, two minutes old, to every log that was read.
 pub fn log(snapshot: &mut Snapshot, message: &str) {
     for (key, lines) in &mut snapshot.logs.0 {

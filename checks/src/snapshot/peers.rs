@@ -173,3 +173,35 @@ pub struct DbProxyTarget {
     pub reason: Option<String>,
     pub description: Option<String>,
 }
+
+/// A cache of ElastiCache with several nodes: what primary and reader endpoints belong to. It has
+/// the security groups of its clusters.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct ReplicationGroup {
+    pub replication_group_id: String,
+    pub status: Option<String>,
+    pub port: Option<i32>,
+    pub member_clusters: Vec<String>,
+}
+
+/// One cluster of ElastiCache: Memcached, or a node of a replication group.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct CacheCluster {
+    pub cache_cluster_id: String,
+    pub cache_cluster_status: Option<String>,
+    pub port: Option<i32>,
+    pub security_group_id: Vec<String>,
+}
+
+/// A serverless cache of ElastiCache.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct ServerlessCache {
+    pub serverless_cache_name: String,
+    pub status: Option<String>,
+    pub port: Option<i32>,
+    pub security_group_ids: Vec<String>,
+    pub subnet_ids: Vec<String>,
+}
