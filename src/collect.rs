@@ -12,6 +12,7 @@ mod discovery;
 mod ec2;
 mod ecr;
 mod ecs;
+mod elasticache;
 mod elbv2;
 pub mod find;
 mod iam;
@@ -77,6 +78,7 @@ pub struct Aws {
     iam: aws_sdk_iam::Client,
     discovery: aws_sdk_servicediscovery::Client,
     rds: aws_sdk_rds::Client,
+    elasticache: aws_sdk_elasticache::Client,
 }
 
 /// Balancers, listeners, rules, revisions and lists of services that were read to find the service,
@@ -151,6 +153,7 @@ impl Aws {
             iam: aws_sdk_iam::Client::new(config),
             discovery: aws_sdk_servicediscovery::Client::new(config),
             rds: aws_sdk_rds::Client::new(config),
+            elasticache: aws_sdk_elasticache::Client::new(config),
         })
     }
 }

@@ -46,6 +46,7 @@ symptoms! {
     RolledBack = "the deployment was rolled back";
     RollbackFailed = "the deployment failed, and so did its rollback";
     DeploymentStuck = "the deployment does not end";
+    Deleted = "the service is deleted";
     NoTarget = "no target is left for the traffic";
     TargetsUnused = "targets are registered where no traffic goes";
     TargetsUnhealthy = "targets are unhealthy", passes;

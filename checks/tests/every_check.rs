@@ -15,7 +15,7 @@ use ecs_doctor_checks::diagnosis::diagnose;
 use ecs_doctor_checks::exam::{Exam, Outcome, examine};
 use ecs_doctor_checks::finding::Finding;
 use ecs_doctor_checks::patient::Patient;
-use ecs_doctor_checks::snapshot::Snapshot;
+use ecs_doctor_checks::snapshot::{Alarm, ServerlessCache, Snapshot};
 use ecs_doctor_checks::symptom::Symptom;
 use serde_json::Value;
 
@@ -37,6 +37,11 @@ fn snapshots() -> Vec<(String, Snapshot)> {
             ("blocked network balancer".into(), behind_network_balancer()),
             ("endpoint that was passed by".into(), past_its_endpoint()),
             ("express service asked by URL".into(), asked_by_url(baseline::express())),
+            ("deleted service whose role is there".into(), deleted(baseline::fargate())),
+            ("deleted express service".into(), deleted(baseline::express())),
+            ("service scaled by a queue".into(), scaled_by_a_queue()),
+            ("service with a policy for its other half".into(), scaled_by_another_group()),
+            ("worker whose cache does not answer".into(), without_its_cache()),
         ])
         .chain(
             [
@@ -73,6 +78,58 @@ fn past_its_endpoint() -> Snapshot {
     let no_route = catalog::find("no_route_out").expect("a check of the catalog");
     let mut snapshot = (no_route.example)();
     snapshot.endpoints.put("vpc-1", vec![baseline::endpoint("ecr.api")]);
+    snapshot
+}
+
+/// A service that has drained for longer than it should, with a role that may do what it has to.
+fn deleted(mut snapshot: Snapshot) -> Snapshot {
+    let service = &mut snapshot.services[0];
+    service.status = "DRAINING".into();
+    (service.desired_count, service.running_count) = (0, 1);
+    service.role_arn = Some(format!("arn:aws:iam::{}:role/api-lb", baseline::ACCOUNT));
+    service.deployments[0].updated_at = Some(baseline::minutes_ago(95));
+    let group = service.load_balancers.iter().find_map(|one| one.target_group_arn.clone());
+    baseline::access::trust(&mut snapshot, "api-lb", &["ecs.amazonaws.com"]);
+    let action = "elasticloadbalancing:DeregisterTargets";
+    let group = group.expect("its target group");
+    baseline::access::simulate(&mut snapshot, "api-lb", action, &group, "allowed");
+    snapshot
+}
+
+/// An overloaded service that is scaled by a metric of the user's own, of which nothing is measured.
+fn scaled_by_a_queue() -> Snapshot {
+    let blind = catalog::find("scaling_metric_blind").expect("a check of the catalog");
+    let mut snapshot = (blind.example)();
+    let arn = snapshot.services[0].service_arn.clone();
+    for policy in snapshot.scaling_policies.change(&arn).expect("its policies") {
+        (policy.predefined_metric_type, policy.resource_label) = (None, None);
+        policy.alarm_names = vec!["queue-high".into()];
+    }
+    let alarm = Alarm {
+        alarm_name: "queue-high".into(),
+        state_value: "INSUFFICIENT_DATA".into(),
+        state_updated_timestamp: Some(baseline::minutes_ago(300)),
+        ..Alarm::default()
+    };
+    snapshot.alarms.put("queue-high", alarm);
+    snapshot
+}
+
+/// The same with a policy that counts the requests to another group, and CPU to spare.
+fn scaled_by_another_group() -> Snapshot {
+    let blind = catalog::find("scaling_metric_blind").expect("a check of the catalog");
+    let mut snapshot = (blind.example)();
+    snapshot.metrics = baseline::fargate().metrics;
+    snapshot
+}
+
+/// A connection to a cache failed, and another one to a serverless cache.
+fn without_its_cache() -> Snapshot {
+    let mut snapshot = baseline::worker();
+    let serverless = "pages-abc123.serverless.euw2.cache.amazonaws.com";
+    baseline::peers::cache_in_trouble(&mut snapshot, "connect ETIMEDOUT 10.0.21.9:6379");
+    baseline::peers::log(&mut snapshot, &format!("getaddrinfo ENOTFOUND {serverless}"));
+    snapshot.serverless_caches.put("pages", ServerlessCache::default());
     snapshot
 }
 

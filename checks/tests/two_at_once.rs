@@ -105,7 +105,7 @@ impl Example {
 
 /// Examples that leave nothing for others to look at; they themselves must not be hidden.
 const TAKES_ALL: &[&str] =
-    &["target_group_missing", "target_group_not_attached", "service_not_active"];
+    &["target_group_missing", "target_group_not_attached", "service_not_active", "deletion_stuck"];
 
 /// Pairs of which one is rightly silent beside the other, each with why.
 const APART: &[(&str, &[&str], &str)] = &[

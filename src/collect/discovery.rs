@@ -16,6 +16,7 @@ impl Aws {
             let service = reply?.service?;
             let records = service.dns_config.map(|config| config.dns_records).unwrap_or_default();
             Some(DiscoveryService {
+                health_check_custom_config: Some(service.health_check_custom_config.is_some()),
                 id: service.id.unwrap_or_default(),
                 name: service.name,
                 create_date: time(service.create_date),

@@ -115,7 +115,12 @@ impl Plan<'_> {
         };
         let others =
             self.other_balancers(definitions.clone(), current.clone(), groups.clone(), own_vpcs);
-        let of_peers = join3(self.peers(definitions.clone()), self.cluster_services(), others);
+        let caches = async {
+            join3(logs.clone(), history.clone(), tasks.clone()).await;
+            self.caches().await;
+        };
+        let of_peers =
+            join4(self.peers(definitions.clone()), self.cluster_services(), others, caches);
         // It waits for what surrounds the tasks, which waits for the history.
         let given_up = self.given_up(history.clone(), current.clone(), tasks.clone());
         let of_versions = join4(
@@ -124,13 +129,12 @@ impl Plan<'_> {
             self.images(definitions.clone(), current.clone()),
             self.newest_revisions(),
         );
-        let of_itself = join5(
-            own_network,
-            self.express_service(),
-            self.alarms(),
-            self.scaling(),
-            self.capacity(),
-        );
+        let scaling = async {
+            join(self.scaling(), metrics.clone()).await;
+            self.alarms_of_scaling().await;
+        };
+        let of_itself =
+            join5(own_network, self.express_service(), self.alarms(), scaling, self.capacity());
         join5(of_groups, of_tasks, of_versions, of_itself, join(of_roles, of_peers)).await;
         join(self.calls_of_siblings(), self.joined_networks()).await;
     }

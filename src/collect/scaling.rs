@@ -110,22 +110,35 @@ fn scalable_target(from: types::ScalableTarget) -> ScalableTarget {
 fn scaling_policy(from: types::ScalingPolicy) -> ScalingPolicy {
     let tracking = from.target_tracking_scaling_policy_configuration;
     let tracking = tracking.as_ref();
+    let predefined =
+        tracking.and_then(|tracking| tracking.predefined_metric_specification.as_ref());
+    let customized =
+        tracking.and_then(|tracking| tracking.customized_metric_specification.as_ref());
     ScalingPolicy {
         policy_name: from.policy_name,
         policy_type: text(Some(from.policy_type)).unwrap_or_default(),
         target_value: tracking.map(|tracking| tracking.target_value),
-        predefined_metric_type: tracking.and_then(|tracking| {
-            text(
-                tracking
-                    .predefined_metric_specification
-                    .as_ref()
-                    .map(|metric| &metric.predefined_metric_type),
-            )
-        }),
-        metric_name: tracking.and_then(|tracking| {
-            tracking.customized_metric_specification.as_ref()?.metric_name.clone()
-        }),
+        predefined_metric_type: predefined
+            .and_then(|metric| text(Some(&metric.predefined_metric_type))),
+        metric_name: customized.and_then(|metric| metric.metric_name.clone()),
+        resource_label: predefined.and_then(|metric| metric.resource_label.clone()),
+        target_groups: customized.map(watched_groups).unwrap_or_default(),
+        alarm_names: from
+            .alarms
+            .unwrap_or_default()
+            .into_iter()
+            .map(|alarm| alarm.alarm_name)
+            .collect(),
     }
+}
+
+/// The target groups among the dimensions of a metric, or of those that an expression is made of.
+fn watched_groups(metric: &types::CustomizedMetricSpecification) -> Vec<String> {
+    let own = metric.dimensions().iter().map(|one| (&one.name, &one.value));
+    let queried = metric.metrics().iter().filter_map(|query| query.metric_stat()?.metric());
+    let queried = queried.flat_map(|metric| metric.dimensions()).map(|one| (&one.name, &one.value));
+    let groups = own.chain(queried).filter(|(name, _)| *name == "TargetGroup");
+    groups.map(|(_, value)| value.clone()).collect()
 }
 
 fn scaling_activity(from: types::ScalingActivity) -> ScalingActivity {

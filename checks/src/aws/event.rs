@@ -72,6 +72,11 @@ pub enum Event<'a> {
         group: &'a str,
         error: &'a str,
     },
+    /// A target that ECS could not take out of its group.
+    DeregistrationFailed {
+        group: &'a str,
+        error: &'a str,
+    },
     AgentTimedOut,
     Other,
 }
@@ -127,6 +132,10 @@ const GRAMMAR: &[(&str, Make)] = &[
     (
         r"failed to (describe target health on|register targets in) \(?target-group (?<tg>[^\s)]+)\)? with \(error (?<e>.+)\)",
         |c| Event::RegistrationFailed { group: text(c, "tg"), error: text(c, "e") },
+    ),
+    (
+        r"failed to deregister targets in \(?target-group (?<tg>[^\s)]+)\)? with \(error (?<e>.+)\)",
+        |c| Event::DeregistrationFailed { group: text(c, "tg"), error: text(c, "e") },
     ),
     (r"was unable to place a task because (?<r>.+)$", |c| Event::CannotPlace {
         reason: text(c, "r"),

@@ -10,6 +10,8 @@ pub enum AwsHost<'a> {
     /// `orders.cluster-ro-c9akciq32rgz.eu-west-2.rds.amazonaws.com`: the second label has the kind
     /// of endpoint and the account's own word.
     Rds { identifier: &'a str, account: &'a str, region: &'a str },
+    /// `master.sessions.abc123.euw2.cache.amazonaws.com`: the region is abbreviated.
+    Cache { endpoint: CacheEndpoint, identifier: &'a str, region: &'a str },
     /// `web-1234567890.eu-west-2.elb.amazonaws.com`, and of a network load balancer
     /// `web-0123456789abcdef.elb.eu-west-2.amazonaws.com`.
     Elb { name: &'a str, region: &'a str },
@@ -21,6 +23,15 @@ pub enum AwsHost<'a> {
     Api { id: &'a str, region: &'a str },
     /// Any other of AWS.
     Other,
+}
+
+/// What an endpoint of ElastiCache belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum CacheEndpoint {
+    ReplicationGroup,
+    /// One cluster: Memcached, or a node.
+    Cluster,
+    Serverless,
 }
 
 /// How the names of AWS end: the usual ones of each partition, and those for both families of
@@ -57,6 +68,10 @@ pub fn of_aws(host: &str) -> Option<AwsHost<'_>> {
         [identifier, account, region, "rds"] | [identifier, account, "rds", region] => {
             AwsHost::Rds { identifier, account, region }
         }
+        [.., region, "cache"] if labels.len() > 3 => {
+            let (endpoint, identifier) = cache(&labels);
+            AwsHost::Cache { endpoint, identifier, region }
+        }
         [.., name, region, "elb"] | [.., name, "elb", region] => AwsHost::Elb { name, region },
         [.., "ecs", region] => AwsHost::Express { region },
         [id, "execute-api", region] => AwsHost::Api { id, region },
@@ -69,6 +84,37 @@ pub fn of_aws(host: &str) -> Option<AwsHost<'_>> {
             .map_or(AwsHost::Other, |region| AwsHost::S3 { region: Some(region) }),
         [] => AwsHost::Other,
     })
+}
+
+/// What a host of ElastiCache belongs to, from its labels; names differ with the engine, with TLS
+/// and with the cluster mode.
+fn cache<'a>(labels: &[&'a str]) -> (CacheEndpoint, &'a str) {
+    match *labels {
+        ["master" | "replica" | "clustercfg", group, ..] => {
+            (CacheEndpoint::ReplicationGroup, group)
+        }
+        [reader, _, "ng", ..] => {
+            (CacheEndpoint::ReplicationGroup, reader.strip_suffix("-ro").unwrap_or(reader))
+        }
+        [group, _, "clustercfg", ..] => (CacheEndpoint::ReplicationGroup, group),
+        [name, "serverless", ..] => {
+            (CacheEndpoint::Serverless, name.rsplit_once('-').map_or(name, |(name, _account)| name))
+        }
+        [cluster, ..] => (CacheEndpoint::Cluster, cluster),
+        [] => (CacheEndpoint::Cluster, ""),
+    }
+}
+
+/// Whether ElastiCache abbreviates a region so: `euw2` is `eu-west-2`. Of regions whose names have
+/// more parts the abbreviations are not documented, and any may be one.
+pub fn abbreviates(short: &str, region: &str) -> bool {
+    let [area, direction, number] = region.split('-').collect::<Vec<_>>()[..] else { return true };
+    let direction: String = ["north", "south", "east", "west", "central"]
+        .into_iter()
+        .filter(|word| direction.contains(word))
+        .filter_map(|word| word.chars().next())
+        .collect();
+    short == format!("{area}{direction}{number}")
 }
 
 fn is_account(label: &str) -> bool {
@@ -171,6 +217,39 @@ mod tests {
         let china = "a1b2c3d4e5.execute-api.cn-north-1.amazonaws.com.cn";
         assert_eq!(of_aws(china), of("cn-north-1"));
         assert_eq!(of_aws("execute-api.eu-west-2.amazonaws.com"), Some(AwsHost::Other));
+    }
+
+    #[test]
+    fn an_endpoint_of_a_cache_names_what_it_belongs_to() {
+        use CacheEndpoint::{Cluster, ReplicationGroup, Serverless};
+        for (host, endpoint, identifier) in [
+            ("master.sessions.abc123.euw2.cache.amazonaws.com", ReplicationGroup, "sessions"),
+            ("replica.sessions.abc123.euw2.cache.amazonaws.com", ReplicationGroup, "sessions"),
+            ("clustercfg.sessions.abc123.euw2.cache.amazonaws.com", ReplicationGroup, "sessions"),
+            ("sessions.abc123.clustercfg.euw2.cache.amazonaws.com", ReplicationGroup, "sessions"),
+            ("sessions.abc123.ng.0001.euw2.cache.amazonaws.com", ReplicationGroup, "sessions"),
+            ("sessions-ro.abc123.ng.0001.euw2.cache.amazonaws.com", ReplicationGroup, "sessions"),
+            ("sessions-abc123.serverless.euw2.cache.amazonaws.com", Serverless, "sessions"),
+            ("pages.abc123.cfg.euw2.cache.amazonaws.com", Cluster, "pages"),
+            ("pages-001.abc123.0001.euw2.cache.amazonaws.com", Cluster, "pages-001"),
+        ] {
+            let expected = AwsHost::Cache { endpoint, identifier, region: "euw2" };
+            assert_eq!(of_aws(host), Some(expected), "{host}");
+        }
+        assert_eq!(of_aws("cache.amazonaws.com"), Some(AwsHost::Other));
+    }
+
+    #[test]
+    fn a_region_has_an_abbreviation() {
+        for (short, region) in [
+            ("euw2", "eu-west-2"),
+            ("use1", "us-east-1"),
+            ("aps1", "ap-south-1"),
+            ("apse2", "ap-southeast-2"),
+        ] {
+            assert!(abbreviates(short, region), "{region}");
+            assert!(!abbreviates(short, "sa-east-1"), "{region}");
+        }
     }
 
     #[test]

@@ -50,6 +50,8 @@ pub enum Trouble {
     AppUnreached,
     DiscoveryNotProvisioned,
     LaunchDenied,
+    /// ECS itself could not launch an instance for a capacity provider.
+    LaunchFailed,
 }
 
 impl Trouble {
@@ -66,6 +68,7 @@ impl Trouble {
                 | Trouble::ZoneUnsupported
                 | Trouble::RoleNotAssumable
                 | Trouble::LaunchDenied
+                | Trouble::LaunchFailed
         )
     }
 }

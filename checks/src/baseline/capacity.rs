@@ -42,7 +42,13 @@ pub(super) fn put(snapshot: &mut Snapshot) {
                 ..ContainerInstance::default()
             },
         );
-    snapshot.container_instances.put(cluster, instances.into());
+    snapshot.container_instances.put(&cluster, instances.into());
+    let row = Cluster {
+        cluster_arn: cluster.clone(),
+        status: Some("ACTIVE".into()),
+        capacity_providers: vec!["FARGATE".into()],
+    };
+    snapshot.clusters.put(cluster, row);
 }
 
 fn resources(cpu: i32, memory: i32) -> Resources {

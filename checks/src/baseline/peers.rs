@@ -208,6 +208,7 @@ pub(super) fn connected(snapshot: &mut Snapshot) {
             name: Some("orders".into()),
             create_date: Some(minutes_ago(60 * 1440)),
             record_types: Vec::new(),
+            health_check_custom_config: Some(false),
         },
     );
 }
@@ -235,6 +236,7 @@ pub(super) fn registered(snapshot: &mut Snapshot) {
         name: Some("api".into()),
         create_date: Some(minutes_ago(80 * 1440)),
         record_types,
+        health_check_custom_config: Some(true),
     };
     snapshot.discovery_services.put(&registry, named);
     snapshot.discovery_instances.put(&registry, tasks.iter().map(instance).collect());
@@ -406,6 +408,43 @@ pub fn name_host(snapshot: &mut Snapshot, named: &[(&str, &str)]) {
             hosts: vec![(*host).into()],
         }));
     }
+}
+
+pub const CACHE_HOST: &str = "master.sessions.abc123.euw2.cache.amazonaws.com";
+
+/// Gives the worker a cache that lets its tasks in, as ElastiCache tells it once a connection to it
+/// failed, and the log line that says so.
+pub fn cache_in_trouble(snapshot: &mut Snapshot, message: &str) {
+    name_host(snapshot, &[("REDIS_URL", CACHE_HOST)]);
+    snapshot.replication_groups.put(
+        "sessions",
+        ReplicationGroup {
+            replication_group_id: "sessions".into(),
+            status: Some("available".into()),
+            port: Some(6379),
+            member_clusters: vec!["sessions-001".into(), "sessions-002".into()],
+        },
+    );
+    snapshot.cache_clusters.put(
+        "sessions-001",
+        CacheCluster {
+            cache_cluster_id: "sessions-001".into(),
+            cache_cluster_status: Some("available".into()),
+            port: Some(6379),
+            security_group_id: vec!["sg-cache".into()],
+        },
+    );
+    snapshot.security_groups.put(
+        "sg-cache",
+        SecurityGroup {
+            group_id: "sg-cache".into(),
+            group_name: "sessions-cache".into(),
+            vpc_id: Some("vpc-1".into()),
+            ip_permissions: vec![from_group(6379, "sg-task")],
+            ..SecurityGroup::default()
+        },
+    );
+    log(snapshot, message);
 }
 
 /// Adds a line, two minutes old, to every log that was read.

@@ -30,7 +30,8 @@ pub(super) fn add(snapshot: &mut Snapshot, count: Option<i32>) {
             policy_type: "TargetTrackingScaling".into(),
             target_value: Some(60.0),
             predefined_metric_type: Some("ECSServiceAverageCPUUtilization".into()),
-            metric_name: None,
+            alarm_names: vec!["TargetTracking-service/prod/api-AlarmHigh-92d0f1ab".into()],
+            ..ScalingPolicy::default()
         }],
     );
     snapshot.scaling_activities.put(

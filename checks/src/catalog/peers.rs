@@ -11,6 +11,7 @@ mod service_connect_client_stale;
 mod service_connect_namespace_differs;
 mod service_connect_port_unknown;
 mod service_connect_starved;
+mod service_discovery_not_provisioned;
 mod sibling_locked_out;
 
 /// In catalog order.
@@ -25,4 +26,5 @@ pub(super) const CHECKS: &[Check] = &[
     cloud_map_stale::CHECK,
     database_blocked::CHECK,
     database_not_available::CHECK,
+    service_discovery_not_provisioned::CHECK,
 ];

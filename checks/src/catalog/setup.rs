@@ -2,6 +2,7 @@
 
 use crate::check::Check;
 
+mod deletion_stuck;
 mod desired_zero;
 mod drain_shorter_than_requests;
 mod grace_period_too_short;
@@ -9,6 +10,7 @@ mod logs_missing;
 mod platform_version_old;
 mod saturated;
 mod scaling_at_maximum;
+mod scaling_metric_blind;
 mod scaling_suspended;
 mod service_not_active;
 mod single_task;
@@ -25,4 +27,6 @@ pub(super) const CHECKS: &[Check] = &[
     service_not_active::CHECK,
     logs_missing::CHECK,
     platform_version_old::CHECK,
+    deletion_stuck::CHECK,
+    scaling_metric_blind::CHECK,
 ];

@@ -19,6 +19,8 @@ mod file_system_not_mounted;
 mod image_not_found;
 mod image_pull_denied;
 mod image_wrong_architecture;
+mod instance_launch_failed;
+mod instance_not_registered;
 mod interface_not_provisioned;
 mod killed_after_stop_timeout;
 mod log_destination_unreachable;
@@ -88,4 +90,6 @@ pub(super) const CHECKS: &[Check] = &[
     compute_incompatible::CHECK,
     service_linked_role_broken::CHECK,
     normal_stops::CHECK,
+    instance_launch_failed::CHECK,
+    instance_not_registered::CHECK,
 ];

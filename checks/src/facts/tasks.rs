@@ -9,5 +9,6 @@ pub mod log_driver;
 pub mod metric;
 pub mod reason;
 pub mod scaling;
+pub mod shortage;
 pub mod start;
 pub mod stop;

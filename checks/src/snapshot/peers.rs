@@ -97,6 +97,9 @@ pub struct DiscoveryService {
     pub create_date: Option<Timestamp>,
     /// `A`, `AAAA`, `SRV` or `CNAME`; none where instances are found by API calls only.
     pub record_types: Vec<String>,
+    /// Whether it has `HealthCheckCustomConfig`, by which ECS reports a task's health. Snapshots
+    /// that were taken before this was kept do not tell.
+    pub health_check_custom_config: Option<bool>,
 }
 
 /// Something registered with a service of Cloud Map, with what its health check says.
@@ -169,4 +172,36 @@ pub struct DbProxyTarget {
     /// Such as `AUTH_FAILURE` or `UNREACHABLE`.
     pub reason: Option<String>,
     pub description: Option<String>,
+}
+
+/// A cache of ElastiCache with several nodes: what primary and reader endpoints belong to. It has
+/// the security groups of its clusters.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct ReplicationGroup {
+    pub replication_group_id: String,
+    pub status: Option<String>,
+    pub port: Option<i32>,
+    pub member_clusters: Vec<String>,
+}
+
+/// One cluster of ElastiCache: Memcached, or a node of a replication group.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct CacheCluster {
+    pub cache_cluster_id: String,
+    pub cache_cluster_status: Option<String>,
+    pub port: Option<i32>,
+    pub security_group_id: Vec<String>,
+}
+
+/// A serverless cache of ElastiCache.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct ServerlessCache {
+    pub serverless_cache_name: String,
+    pub status: Option<String>,
+    pub port: Option<i32>,
+    pub security_group_ids: Vec<String>,
+    pub subnet_ids: Vec<String>,
 }

@@ -36,6 +36,22 @@ pub struct ScalingPolicy {
     pub predefined_metric_type: Option<String>,
     /// Of target tracking by a metric of the user's own.
     pub metric_name: Option<String>,
+    /// Of target tracking by requests: the load balancer and the target group that are counted, as
+    /// `app/<name>/<id>/targetgroup/<name>/<id>`.
+    pub resource_label: Option<String>,
+    /// Target groups (`targetgroup/…`) among the dimensions of a metric of the user's own.
+    pub target_groups: Vec<String>,
+    /// The CloudWatch alarms that trigger it.
+    pub alarm_names: Vec<String>,
+}
+
+impl ScalingPolicy {
+    /// The target groups whose metrics it watches, as the end of their ARNs.
+    pub fn watched_groups(&self) -> Vec<&str> {
+        let label = self.resource_label.as_deref();
+        let labelled = label.and_then(|label| Some(&label[label.find("targetgroup/")?..]));
+        self.target_groups.iter().map(String::as_str).chain(labelled).collect()
+    }
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]

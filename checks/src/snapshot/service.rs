@@ -48,6 +48,8 @@ pub struct Service {
     pub current_service_revisions: Vec<String>,
     /// `ECS` for Express services, `CUSTOMER` or absent for all others.
     pub resource_management_type: Option<String>,
+    /// The role with which ECS registers targets: often the service-linked one.
+    pub role_arn: Option<String>,
 }
 
 impl Service {
@@ -208,6 +210,8 @@ pub struct ServiceLoadBalancer {
     pub alternate_target_group_arn: Option<String>,
     pub production_listener_rule: Option<String>,
     pub test_listener_rule: Option<String>,
+    /// The infrastructure role of blue/green, linear and canary deployments.
+    pub role_arn: Option<String>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]

@@ -149,6 +149,14 @@ macro_rules! tables {
             db_proxies: DbProxy by name via DescribeDBProxies as db_proxy;
             /// By the proxy's name.
             db_proxy_targets: [DbProxyTarget] by proxy via DescribeDBProxyTargets;
+            /// By id, where a connection to its host failed.
+            replication_groups: ReplicationGroup
+                by id via DescribeReplicationGroups as replication_group;
+            /// By id, where a connection to its host failed, or to its replication group's.
+            cache_clusters: CacheCluster by id via DescribeCacheClusters as cache_cluster;
+            /// By name, where a connection to its host failed.
+            serverless_caches: ServerlessCache
+                by name via DescribeServerlessCaches as serverless_cache;
 
             // Images.
 

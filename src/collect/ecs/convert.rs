@@ -81,6 +81,7 @@ pub fn service(from: types::Service) -> Service {
             .filter_map(|revision| revision.arn)
             .collect(),
         resource_management_type: text(from.resource_management_type),
+        role_arn: from.role_arn,
     }
 }
 
@@ -239,6 +240,7 @@ fn service_load_balancer(from: types::LoadBalancer) -> ServiceLoadBalancer {
         production_listener_rule: advanced
             .and_then(|advanced| advanced.production_listener_rule.clone()),
         test_listener_rule: advanced.and_then(|advanced| advanced.test_listener_rule.clone()),
+        role_arn: advanced.and_then(|advanced| advanced.role_arn.clone()),
         target_group_arn: from.target_group_arn,
         load_balancer_name: from.load_balancer_name,
         container_name: from.container_name,

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use checks::facts::tasks::capacity;
+use checks::seen::Seen;
 use checks::snapshot::Table;
 use futures::future::{join, join_all};
 
@@ -19,13 +20,30 @@ impl Plan<'_> {
         let instances = self.keep(|s| &mut s.container_instances, cluster, instances);
         let names: Vec<String> = capacity::providers(self.service).map(str::to_owned).collect();
         let providers = async {
-            if names.is_empty() {
-                return;
+            if !names.is_empty() {
+                let of_cluster = self.keep(|s| &mut s.clusters, cluster, self.aws.cluster(cluster));
+                join(of_cluster, self.capacity_providers(&names)).await;
+            } else if capacity::may_use_providers_of_cluster(self.service, self.now) {
+                self.providers_of_cluster().await;
             }
-            let of_cluster = self.keep(|s| &mut s.clusters, cluster, self.aws.cluster(cluster));
-            join(of_cluster, self.capacity_providers(&names)).await;
         };
         join(instances, providers).await;
+    }
+
+    /// Those of the cluster, for a service that names none and finds no instance.
+    async fn providers_of_cluster(&self) {
+        let cluster = &self.service.cluster_arn;
+        let found = self.aws.cluster(cluster).await;
+        let names: Vec<String> = match &found {
+            Seen::Yes(Some(cluster)) => {
+                capacity::providers_of_cluster(cluster).map(str::to_owned).collect()
+            }
+            Seen::Yes(None) | Seen::No(_) => Vec::new(),
+        };
+        self.note(|snapshot| snapshot.clusters.insert(cluster, found));
+        if !names.is_empty() {
+            self.capacity_providers(&names).await;
+        }
     }
 
     /// The capacity providers, and then the groups behind them.

@@ -35,9 +35,8 @@ impl Plan<'_> {
 
     /// A database with the security groups and the subnets that decide who reaches it.
     async fn database(&self, host: &str) {
-        let Some(host) = database::host(host).filter(|host| host.region == self.aws.region) else {
-            return;
-        };
+        let here = |host: &database::Host| host.is_in(&self.aws.region) && !host.kind.is_cache();
+        let Some(host) = database::host(host).filter(here) else { return };
         let name = host.identifier;
         if self.fresh("database", [format!("{:?} {name}", host.kind)]).is_empty() {
             return;
@@ -79,7 +78,62 @@ impl Plan<'_> {
                 let targets = self.keep(|s| &mut s.db_proxy_targets, name, targets);
                 join(proxy, targets).await;
             }
+            // Asked only where connections fail.
+            DatabaseKind::ReplicationGroup
+            | DatabaseKind::CacheCluster
+            | DatabaseKind::ServerlessCache => {}
         }
+    }
+
+    /// The caches to which connections failed; tasks and logs have to be known.
+    pub(super) async fn caches(&self) {
+        let hosts = self.examined(database::caches_in_trouble);
+        join_all(hosts.iter().map(|host| self.cache(host))).await;
+    }
+
+    /// A cache with the security groups and the subnets that decide who reaches it.
+    async fn cache(&self, host: &str) {
+        let Some(host) = database::host(host) else { return };
+        let name = host.identifier;
+        if self.fresh("database", [format!("{:?} {name}", host.kind)]).is_empty() {
+            return;
+        }
+        match host.kind {
+            DatabaseKind::ReplicationGroup => {
+                let group = self.aws.replication_group(name).await;
+                let first = match &group {
+                    Seen::Yes(Some(group)) => group.member_clusters.first().cloned(),
+                    Seen::Yes(None) | Seen::No(_) => None,
+                };
+                self.note(|snapshot| snapshot.replication_groups.insert(name, group));
+                if let Some(first) = first {
+                    self.cache_cluster(&first).await;
+                }
+            }
+            DatabaseKind::CacheCluster => self.cache_cluster(name).await,
+            DatabaseKind::ServerlessCache => {
+                let cache = self.aws.serverless_cache(name).await;
+                let (groups, subnets) = match &cache {
+                    Seen::Yes(Some(cache)) => {
+                        (cache.security_group_ids.clone(), cache.subnet_ids.clone())
+                    }
+                    Seen::Yes(None) | Seen::No(_) => Default::default(),
+                };
+                self.note(|snapshot| snapshot.serverless_caches.insert(name, cache));
+                join(self.security_groups(groups), self.subnets(subnets)).await;
+            }
+            DatabaseKind::Instance | DatabaseKind::Cluster | DatabaseKind::Proxy => {}
+        }
+    }
+
+    async fn cache_cluster(&self, id: &str) {
+        let cluster = self.aws.cache_cluster(id).await;
+        let groups = match &cluster {
+            Seen::Yes(Some(cluster)) => cluster.security_group_id.clone(),
+            Seen::Yes(None) | Seen::No(_) => Vec::new(),
+        };
+        self.note(|snapshot| snapshot.cache_clusters.insert(id, cluster));
+        self.security_groups(groups).await;
     }
 
     /// The siblings that variables name: those of the namespace, and those of the cluster that are

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use checks::facts::inbound::answers;
+use checks::facts::tasks::scaling;
 use checks::seen::Seen;
 use checks::snapshot::metric::{Metric, Owner};
 use checks::snapshot::{Table, TargetGroup};
@@ -19,9 +20,18 @@ impl Plan<'_> {
         let histories = join_all(names.iter().map(|name| self.aws.alarm_history(name)));
         let (table, histories) = join(self.aws.alarms(&names), histories).await;
         self.note(|snapshot| {
-            snapshot.alarms = table;
+            snapshot.alarms.0.extend(table.0);
             snapshot.alarm_history = Table(names.into_iter().zip(histories).collect());
         });
+    }
+
+    /// The alarms of scaling policies, where the tasks have more to do than they can.
+    pub(super) async fn alarms_of_scaling(&self) {
+        let names = self.fresh("alarm", self.examined(scaling::alarms_to_see));
+        if !names.is_empty() {
+            let table = self.aws.alarms(&names).await;
+            self.note(|snapshot| snapshot.alarms.0.extend(table.0));
+        }
     }
 
     /// Every metric of the last hour; and what was usual before, where errors fill that hour.

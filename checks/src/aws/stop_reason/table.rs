@@ -33,18 +33,15 @@ pub(super) const CLUES: &[(Clue, &str)] = &[
         r"OutOfMemoryError|[Cc]ontainer killed due to memory usage|container init was OOM-killed",
     ),
     (
-        W(Trouble::QuotaReached),
-        r"Unable to launch instance\(s\).*(MaxSpotInstanceCountExceeded|VcpuLimitExceeded)",
-    ),
-    (
         W(Trouble::LaunchDenied),
         r"Unable to launch instance\(s\).*(UnauthorizedOperation|not authorized to perform)",
     ),
+    (W(Trouble::LaunchFailed), r"Unable to launch instance\(s\)"),
+    (S(Step::Launch), r"Unable to launch instance\(s\)"),
     (
         W(Trouble::SubnetFull),
         r"InsufficientFreeAddressesInSubnet|has insufficient free addresses|not enough free addresses",
     ),
-    (Q(Step::Launch), r"Unable to launch instance\(s\) for capacity provider"),
     (
         Q(Step::Interface),
         r"Invalid(SubnetID|Subnet|Group|SecurityGroupID)\.NotFound|security group .* does not exist",
@@ -237,11 +234,11 @@ mod tests {
             "ResourceInitializationError: Unable to launch instance(s) for capacity provider cp. UnauthorizedOperation: You are not authorized to perform this operation. User: arn:aws:sts::1:assumed-role/infra/ECSManagedInstances is not authorized to perform: iam:PassRole on resource: arn:aws:iam::1:role/x",
         ),
         (
-            Trouble::QuotaReached,
+            Trouble::LaunchFailed,
             "ResourceInitializationError: Unable to launch instance(s) for capacity provider cp. VcpuLimitExceeded: You have requested more vCPU capacity",
         ),
         (
-            Trouble::SubnetFull,
+            Trouble::LaunchFailed,
             "ResourceInitializationError: Unable to launch instance(s) for capacity provider cp. InsufficientFreeAddressesInSubnet: no",
         ),
         (
@@ -470,6 +467,14 @@ mod tests {
             Trouble::VolumeNotAttached,
             "ECS was unable to assume the configured ECS Infrastructure Role 'arn:aws:iam::123456789012:role/volumes'.",
         ),
+        (
+            Trouble::LaunchFailed,
+            "ResourceInitializationError: Unable to launch instance(s) for capacity provider cp. InsufficientInstanceCapacity: We currently do not have sufficient capacity.",
+        ),
+        (
+            Trouble::LaunchFailed,
+            "ResourceInitializationError: Unable to launch instance(s) for capacity provider cp. UnfulfillableCapacity: no",
+        ),
     ];
 
     #[test]
@@ -541,14 +546,6 @@ mod tests {
         (
             Step::Interface,
             "Unexpected EC2 error while attempting to Create Network Interface: InvalidGroup.NotFound",
-        ),
-        (
-            Step::Launch,
-            "ResourceInitializationError: Unable to launch instance(s) for capacity provider cp. InsufficientInstanceCapacity: We currently do not have sufficient capacity.",
-        ),
-        (
-            Step::Launch,
-            "ResourceInitializationError: Unable to launch instance(s) for capacity provider cp. UnfulfillableCapacity: no",
         ),
         (Step::Agent, "ContainerNetworkingError: failed to set up the network"),
         (Step::Agent, "ContainerVanishedError: the container is gone"),

@@ -6,20 +6,18 @@ use std::collections::BTreeSet;
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::aws::stop_reason::Trouble;
+use crate::aws;
 use crate::aws::{arn, time};
 use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
-use crate::command::Word;
 use crate::facts::peers::callee;
 use crate::facts::peers::service_connect::{self, Names};
-use crate::facts::tasks::{connection_errors, reason};
+use crate::facts::tasks::connection_errors;
 use crate::finding::{Evidence, Kind, Remedy, Subject};
 use crate::patient::Patient;
 use crate::seen::Blind;
 use crate::snapshot::{DiscoveryInstance, Service};
 use crate::text::{and_list, count, plural};
-use crate::{aws, hcl};
 
 crate::check! {
     /// Cloud Map gives out no address for a service whose tasks run, or addresses of tasks that are
@@ -37,8 +35,6 @@ crate::check! {
     /// an instance that ECS registered for this service has the id of a task that is neither
     /// running nor stopped within three minutes, and Cloud Map does not hold it back as
     /// `UNHEALTHY`. Of siblings that a variable names by a private name, only an empty list counts.
-    /// Or tasks stopped with "Timeout waiting for service discovery instance provisioning": that is
-    /// likely a Cloud Map service without `HealthCheckCustomConfig`.
     ///
     /// # What to do
     ///
@@ -54,12 +50,12 @@ crate::check! {
     ///
     /// # See also
     ///
-    /// `vpc_dns_off`,
+    /// `service_discovery_not_provisioned`, `vpc_dns_off`,
     /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/service-discovery.html>
     title: "Cloud Map lists no tasks of the service, or dead ones",
     severity: High,
     role: Cause,
-    explains: [ContainerExits, HealthCheckFailsInApp, TargetsUnhealthy, BalancerAnswers504, AppAnswers5xx, AppAnswersSlowly, TasksFailToStart],
+    explains: [ContainerExits, HealthCheckFailsInApp, TargetsUnhealthy, BalancerAnswers504, AppAnswers5xx, AppAnswersSlowly],
     reads: [
         DescribeServices, DescribeServiceDeployments, DescribeServiceRevisions, DescribeTasks, DescribeTaskDefinition, ListServicesByNamespace,
         GetService, ListInstances, GetInstancesHealthStatus, GetLogEvents,
@@ -98,7 +94,6 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     {
         return Err(NoAnswer::NotApplicable("no service registry"));
     }
-    never_provisioned(patient, findings, &registries)?;
     for registry in registries {
         let Some(instances) = findings.see(patient.discovery_instances(registry)) else { continue };
         own(patient, findings, registry, instances)?;
@@ -112,43 +107,6 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
                 of_sibling(patient, findings, sibling, registry)?;
             }
         }
-    }
-    Ok(())
-}
-
-/// Tasks that ECS ends since Cloud Map never says that they are well. It can only say so of a
-/// service that was made with `HealthCheckCustomConfig`, which the calls that are made do not tell.
-fn never_provisioned(
-    patient: &Patient,
-    findings: &mut Findings,
-    registries: &[&str],
-) -> Result<(), NoAnswer> {
-    let told = reason::told(patient, findings);
-    let timed_out = |told: &&reason::Told| told.reason.trouble == Trouble::DiscoveryNotProvisioned;
-    for told in told.iter().filter(timed_out) {
-        let remedy = Remedy::new(
-            "Look whether the Cloud Map service has HealthCheckCustomConfig. If not, make another one with it, since it cannot be added, and let serviceRegistries name that.",
-        )
-        .cli(aws!(
-            "servicediscovery get-service --id {}",
-            registries.first().map_or(Word::needed("DISCOVERY_SERVICE_ID"), |registry| {
-                Word::new(arn::last(registry))
-            })
-        ))
-        .cli(told.see(patient))
-        .terraform(hcl!(
-            r#"
-            resource "aws_service_discovery_service" {} {
-              health_check_custom_config {
-                failure_threshold = {}
-              }
-            }"#,
-            patient.name(),
-            1
-        ));
-        let claim = "Cloud Map never told ECS that a task is registered; likely its service was \
-                     made without HealthCheckCustomConfig";
-        findings.add(told.finding(patient, claim).mend(remedy));
     }
     Ok(())
 }
@@ -333,21 +291,6 @@ mod tests {
         let attributes = attributes.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
         instances(&mut snapshot).push(DiscoveryInstance { id: id::task(7), attributes });
         snapshot
-    }
-
-    #[test]
-    fn a_task_that_cloud_map_never_knew_points_at_the_custom_health_check() {
-        let said = |text: &str| {
-            let mut snapshot = baseline::fargate();
-            baseline::fail_to_start(&mut snapshot, 2, text);
-            says(CHECK, &snapshot)
-        };
-        let timeout =
-            said("Timeout waiting for service discovery instance provisioning to complete.");
-        assert_eq!(timeout.len(), 1);
-        assert!(timeout[0].contains("likely its service was made without HealthCheckCustomConfig"));
-        let other = said("Timeout waiting for network interface provisioning to complete.");
-        assert_eq!(other, [""; 0]);
     }
 
     #[test]

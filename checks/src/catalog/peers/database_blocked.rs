@@ -1,4 +1,4 @@
-//! A database that a variable names cannot be reached from the tasks: by security groups, on the
+//! A database or a cache that the service calls cannot be reached from the tasks: by security groups, on the
 //! one side or the other, or because no route leads into its network. Whether the database itself
 //! is well is for another check.
 
@@ -15,7 +15,8 @@ use crate::text::parsed;
 use crate::{aws, hcl};
 
 crate::check! {
-    /// The tasks cannot reach a database of RDS that one of their variables names.
+    /// The tasks cannot reach a database of RDS that one of their variables names, or a cache of
+    /// ElastiCache.
     ///
     /// # Why it matters
     ///
@@ -24,8 +25,9 @@ crate::check! {
     ///
     /// # How we tell
     ///
-    /// Hosts of variables that end in `.rds.amazonaws.com` name an instance, a cluster or a proxy.
-    /// Its security groups, taken together, have no rule that lets in the tasks' groups or
+    /// Hosts of variables that end in `.rds.amazonaws.com` name an instance, a cluster or a proxy;
+    /// hosts that end in `.cache.amazonaws.com` name a cache, which is looked at only where the log
+    /// tells of a connection to it that failed. Its security groups, taken together, have no rule that lets in the tasks' groups or
     /// addresses on its port; or the tasks' own groups do not let them out to it. Tasks in bridge
     /// or host mode have the groups and addresses of their instances, which are known where these
     /// are targets. If it is in another VPC, whose route the tasks' subnets do not have, that is
@@ -51,7 +53,8 @@ crate::check! {
     explains: [ContainerExits, HealthCheckFailsInApp, TargetsUnhealthy, BalancerAnswers504, AppAnswers5xx, AppAnswersSlowly],
     reads: [
         DescribeServices, DescribeServiceDeployments, DescribeServiceRevisions, DescribeTargetHealth, DescribeTasks, DescribeTaskDefinition, DescribeSecurityGroups,
-        DescribeSubnets, DescribeRouteTables, DescribeNetworkInterfaces, DescribeDBInstances, DescribeDBClusters, DescribeDBProxies, GetLogEvents,
+        DescribeSubnets, DescribeRouteTables, DescribeNetworkInterfaces, DescribeDBInstances, DescribeDBClusters, DescribeDBProxies, DescribeReplicationGroups,
+        DescribeCacheClusters, DescribeServerlessCaches, GetLogEvents,
     ],
     example: on worker, |snapshot| {
         use crate::baseline::peers::log;
@@ -72,7 +75,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     }
     let databases = database::named(patient, findings)?;
     if databases.is_empty() {
-        return Err(NoAnswer::NotApplicable("no variable names a database of RDS"));
+        return Err(NoAnswer::NotApplicable(database::NONE));
     }
     if databases.iter().all(|database| database.told.is_none()) {
         return Err(NoAnswer::NotApplicable(database::ELSEWHERE));
@@ -126,7 +129,7 @@ fn no_route<'a>(
 ) -> Result<Option<Obstacle<'a>>, Blind> {
     // One that has a public address may be meant to be called there.
     let private = matches!(told, Told::Instance(instance) if !instance.publicly_accessible)
-        || matches!(told, Told::Proxy(_));
+        || matches!(told, Told::Proxy(_) | Told::ServerlessCache(_));
     let address = |subnet: &Subnet| parsed(subnet.cidr_block.as_deref()?.split('/').next()?);
     let addresses: Option<Vec<_>> = told
         .subnets()
@@ -166,10 +169,8 @@ fn tell(
 ) {
     let port = told.port().unwrap_or_default();
     let failed = connection_errors::failed(patient, findings);
-    let failed: Vec<_> = failed
-        .iter()
-        .filter(|failed| failed.is_about(database.named[0].host, Some(port)))
-        .collect();
+    let failed: Vec<_> =
+        failed.iter().filter(|failed| failed.is_about(database.host_name, Some(port))).collect();
     let name = database.name();
     let (subject, claim, evidence, remedy) = match obstacle {
         Obstacle::SecurityGroups(closed) => (
@@ -187,12 +188,7 @@ fn tell(
             connect(subnet, vpc, caller.vpc),
         ),
     };
-    let field = if matches!(told, Told::Proxy(_)) {
-        "VpcSecurityGroupIds"
-    } else {
-        "VpcSecurityGroups.VpcSecurityGroupId"
-    };
-    let of_database = told.security_groups().iter().map(|group| database.evidence(field, group));
+    let of_database = told.security_groups().iter().map(|group| database.group_evidence(group));
     let mut evidence = evidence.into_iter().chain(of_database);
     let Some(first) = evidence.next() else { return };
     let finding = subject
@@ -223,13 +219,16 @@ fn connect(subnet: &str, vpc: &str, own: &str) -> Remedy {
 mod tests {
     use super::*;
     use crate::baseline::instances::INSTANCES;
-    use crate::baseline::peers::{CLUSTER_HOST, INSTANCE_HOST, log, name_host};
+    use crate::baseline::peers::{
+        CACHE_HOST, CLUSTER_HOST, INSTANCE_HOST, cache_in_trouble, log, name_host,
+    };
     use crate::baseline::{self, everywhere, from_group, minutes_ago};
+    use crate::call::Call;
     use crate::diagnosis::diagnose;
     use crate::exam::Outcome;
     use crate::patient::Intent;
     use crate::seen::{Seen, Why};
-    use crate::snapshot::{IpPermission, Snapshot};
+    use crate::snapshot::{IpPermission, ServerlessCache, Snapshot};
     use crate::testing::{exam, says};
 
     fn permissions<'a>(snapshot: &'a mut Snapshot, group: &str) -> &'a mut Vec<IpPermission> {
@@ -454,6 +453,76 @@ mod tests {
         );
         assert_eq!(joined(Some("Error: MAIL_FROM is not set")), None);
         assert_eq!(joined(None), None);
+    }
+
+    const TIMEOUT: &str = "Error: connect ETIMEDOUT 10.0.21.9:6379";
+
+    #[test]
+    fn a_cache_that_lets_nobody_in_is_named_with_its_group() {
+        let mut snapshot = baseline::worker();
+        cache_in_trouble(&mut snapshot, TIMEOUT);
+        assert!(says(CHECK, &snapshot).is_empty(), "its group lets the tasks in");
+        *permissions(&mut snapshot, "sg-cache") = vec![from_group(6379, "sg-old")];
+        let exam = exam(CHECK, &snapshot);
+        assert_eq!(
+            exam.findings[0].says(),
+            "No rule of security group sg-cache of cache sessions (REDIS_URL) admits the tasks (sg-task) on port 6379: they cannot connect. The log says \
+             \"Error: connect ETIMEDOUT 10.0.21.9:6379\"."
+        );
+        let shell = exam.findings[0].remedy.shell().join("\n");
+        assert!(shell.contains("--group-id sg-cache") && shell.contains("6379"), "{shell}");
+    }
+
+    #[test]
+    fn a_cache_that_only_the_log_names_is_looked_at_too() {
+        let mut snapshot = baseline::worker();
+        cache_in_trouble(
+            &mut snapshot,
+            &format!("redis: connect: dial tcp: lookup {CACHE_HOST}: i/o timeout"),
+        );
+        name_host(&mut snapshot, &[]);
+        *permissions(&mut snapshot, "sg-cache") = vec![from_group(6379, "sg-old")];
+        let said = says(CHECK, &snapshot);
+        assert!(said[0].contains("security group sg-cache of cache sessions admits"), "{said:?}");
+    }
+
+    #[test]
+    fn a_cache_without_a_failed_connection_is_not_asked_about() {
+        let mut snapshot = baseline::worker();
+        name_host(&mut snapshot, &[("REDIS_URL", CACHE_HOST)]);
+        let exam = exam(CHECK, &snapshot);
+        assert_eq!(exam.outcome, Outcome::NotApplicable(database::NONE));
+        assert!(!exam.read.contains(&Call::DescribeReplicationGroups));
+    }
+
+    #[test]
+    fn a_serverless_cache_tells_its_own_groups() {
+        let mut snapshot = baseline::ec2();
+        let host = "pages-abc123.serverless.euw2.cache.amazonaws.com";
+        name_host(&mut snapshot, &[("CACHE_ENDPOINT", host)]);
+        log(&mut snapshot, "dial tcp 10.0.21.9:6379: i/o timeout");
+        let cache = ServerlessCache {
+            serverless_cache_name: "pages".into(),
+            status: Some("AVAILABLE".into()),
+            port: Some(6379),
+            security_group_ids: vec!["sg-database".into()],
+            ..ServerlessCache::default()
+        };
+        snapshot.serverless_caches.put("pages", cache);
+        *permissions(&mut snapshot, "sg-database") = vec![from_group(5432, "sg-instance")];
+        assert!(says(CHECK, &snapshot)[0].starts_with(
+            "No rule of security group sg-database of serverless cache pages (CACHE_ENDPOINT) admits the tasks' instances (sg-instance) on port 6379"
+        ));
+        *permissions(&mut snapshot, "sg-database") = vec![from_group(6379, "sg-instance")];
+        assert!(says(CHECK, &snapshot).is_empty());
+    }
+
+    #[test]
+    fn a_cache_that_may_not_be_seen_is_not_judged() {
+        let mut snapshot = baseline::worker();
+        cache_in_trouble(&mut snapshot, TIMEOUT);
+        snapshot.replication_groups.insert("sessions", Seen::No(Why::Denied("no".into())));
+        assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::CouldNotLook);
     }
 
     #[test]

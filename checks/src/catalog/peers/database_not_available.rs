@@ -13,7 +13,8 @@ use crate::snapshot::DbProxyTarget;
 use crate::{aws, hcl};
 
 crate::check! {
-    /// A database of RDS that the service names in a variable is not available.
+    /// A database of RDS that the service names in a variable, or a cache of ElastiCache that it
+    /// cannot reach, is not available.
     ///
     /// # Why it matters
     ///
@@ -30,7 +31,8 @@ crate::check! {
     /// this account does not have, count only if a log line of the last hour says that it cannot be
     /// reached. `backing-up`, `modifying`, `storage-optimization` and others are no trouble. A host
     /// in another region, an endpoint with a name of its own, and variables from secrets are not
-    /// looked at.
+    /// looked at. A host that ends in `.cache.amazonaws.com` counts where the log tells of a
+    /// connection to it that failed.
     ///
     /// # What to do
     ///
@@ -51,7 +53,8 @@ crate::check! {
     explains: [ContainerExits, HealthCheckFailsInApp, TargetsUnhealthy, BalancerAnswers504, AppAnswers5xx, AppAnswersSlowly],
     reads: [
         DescribeServices, DescribeServiceDeployments, DescribeServiceRevisions, DescribeTasks, DescribeTaskDefinition, DescribeDBInstances,
-        DescribeDBClusters, DescribeDBProxies, DescribeDBProxyTargets, GetLogEvents,
+        DescribeDBClusters, DescribeDBProxies, DescribeDBProxyTargets, DescribeReplicationGroups, DescribeCacheClusters, DescribeServerlessCaches,
+        GetLogEvents,
     ],
     example: on worker, |snapshot| {
         use crate::baseline::peers::log;
@@ -70,7 +73,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     }
     let databases = database::named(patient, findings)?;
     if databases.is_empty() {
-        return Err(NoAnswer::NotApplicable("no variable names a database of RDS"));
+        return Err(NoAnswer::NotApplicable(database::NONE));
     }
     let elsewhere = databases.iter().all(|database| database.told.is_none());
     for database in databases {
@@ -78,7 +81,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         let failed = connection_errors::failed(patient, findings);
         let port = database.told.and_then(|told| told.port());
         let failed: Vec<_> =
-            failed.iter().filter(|failed| failed.is_about(database.named[0].host, port)).collect();
+            failed.iter().filter(|failed| failed.is_about(database.host_name, port)).collect();
         if trouble.certain || !failed.is_empty() {
             let finding = Subject::new(Kind::Database, database.host.identifier)
                 .sick(trouble.claim, trouble.evidence)
@@ -116,7 +119,8 @@ fn trouble(patient: &Patient, findings: &mut Findings, database: &Database) -> O
             true,
         ));
     }
-    if matches!(status, "starting" | "rebooting" | "upgrading" | "failing-over") {
+    let passing = ["starting", "rebooting", "rebooting cluster nodes", "upgrading", "failing-over"];
+    if passing.contains(&status) {
         return Some(of_status(
             format!("{name} is {status}: for that time it takes no connections"),
             wait(database),
@@ -147,7 +151,11 @@ fn trouble(patient: &Patient, findings: &mut Findings, database: &Database) -> O
             let targets = findings.see(patient.db_proxy_targets(database.host.identifier))?;
             behind(database, &name, targets)
         }
-        Told::Instance(_) | Told::Cluster(_) => None,
+        Told::Instance(_)
+        | Told::Cluster(_)
+        | Told::ReplicationGroup(..)
+        | Told::CacheCluster(_)
+        | Told::ServerlessCache(_) => None,
     }
 }
 
@@ -165,6 +173,9 @@ fn missing(patient: &Patient, database: &Database, name: &str) -> Trouble {
                 DatabaseKind::Instance => "DBInstances",
                 DatabaseKind::Cluster => "DBClusters",
                 DatabaseKind::Proxy => "DBProxies",
+                DatabaseKind::ReplicationGroup => "ReplicationGroups",
+                DatabaseKind::CacheCluster => "CacheClusters",
+                DatabaseKind::ServerlessCache => "ServerlessCaches",
             },
             "[]",
         ),
@@ -205,7 +216,11 @@ fn behind(database: &Database, name: &str, targets: &[DbProxyTarget]) -> Option<
 /// or not known.
 fn is_down(status: &str) -> bool {
     let prefixes = ["incompatible-", "inaccessible-encryption-credentials"];
+    // A serverless cache has capitals.
+    let status = &status.to_ascii_lowercase();
     let whole = [
+        "create-failed",
+        "restore-failed",
         "stopped",
         "stopping",
         "storage-full",
@@ -219,7 +234,7 @@ fn is_down(status: &str) -> bool {
         "suspending",
     ];
     // Options that do not fit leave the database as it is.
-    whole.contains(&status)
+    whole.contains(&status.as_str())
         || (status != "incompatible-option-group"
             && prefixes.iter().any(|prefix| status.starts_with(prefix)))
 }
@@ -228,7 +243,8 @@ fn meaning(status: &str) -> &'static str {
     match status {
         "storage-full" => "it has no room left, and takes no writes and likely no connections",
         "failed" | "restore-error" => "RDS cannot bring it back",
-        "creating" => "it takes no connections yet",
+        "create-failed" | "restore-failed" | "CREATE-FAILED" => "ElastiCache could not create it",
+        "creating" | "CREATING" => "it takes no connections yet",
         "incompatible-parameters" => "its parameters keep it from starting",
         "incompatible-network" => "its subnets have no free address or do not fit",
         _ if status.starts_with("inaccessible-encryption-credentials") => {
@@ -278,6 +294,9 @@ fn mend(database: &Database, told: &Told, status: &str) -> Remedy {
                     identifier
                 ))
         }
+        _ if database.host.kind.is_cache() => {
+            events(database, "See what ElastiCache says of it, and fix that.")
+        }
         _ => events(database, "Read what RDS says of it, and mend that."),
     }
 }
@@ -287,14 +306,18 @@ fn wait(database: &Database) -> Remedy {
 }
 
 fn events(database: &Database, summary: &str) -> Remedy {
-    let source = match database.host.kind {
-        DatabaseKind::Instance => "db-instance",
-        DatabaseKind::Cluster => "db-cluster",
-        DatabaseKind::Proxy => "db-proxy",
+    let (service, source) = match database.host.kind {
+        DatabaseKind::Instance => ("rds", "db-instance"),
+        DatabaseKind::Cluster => ("rds", "db-cluster"),
+        DatabaseKind::Proxy => ("rds", "db-proxy"),
+        DatabaseKind::ReplicationGroup => ("elasticache", "replication-group"),
+        DatabaseKind::CacheCluster => ("elasticache", "cache-cluster"),
+        DatabaseKind::ServerlessCache => ("elasticache", "serverless-cache"),
     };
     let identifier = database.host.identifier;
     Remedy::new(summary).cli(aws!(
-        "rds describe-events --source-type {} --source-identifier {} --duration 1440",
+        "{} describe-events --source-type {} --source-identifier {} --duration 1440",
+        service,
         source,
         identifier
     ))
@@ -303,7 +326,9 @@ fn events(database: &Database, summary: &str) -> Remedy {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::baseline::peers::{CLUSTER_HOST, INSTANCE_HOST, PROXY_HOST, log, name_host};
+    use crate::baseline::peers::{
+        CACHE_HOST, CLUSTER_HOST, INSTANCE_HOST, PROXY_HOST, cache_in_trouble, log, name_host,
+    };
     use crate::baseline::{self, id};
     use crate::call::Call;
     use crate::exam::Outcome;
@@ -426,6 +451,38 @@ mod tests {
             says(CHECK, &snapshot)[0]
                 .contains("reaches none of its databases (AUTH_FAILURE): likely the secret")
         );
+    }
+
+    #[test]
+    fn a_cache_is_judged_by_its_state_where_connections_to_it_fail() {
+        let with = |status: &str| {
+            let mut snapshot = baseline::worker();
+            cache_in_trouble(&mut snapshot, "Error: connect ECONNREFUSED 10.0.21.9:6379");
+            snapshot.replication_groups.change("sessions").unwrap().status = Some(status.into());
+            exam(CHECK, &snapshot)
+        };
+        assert_eq!(
+            with("create-failed").findings[0].says(),
+            "Cache sessions (REDIS_URL) is create-failed: ElastiCache could not create it. The log says \"Error: connect ECONNREFUSED 10.0.21.9:6379\"."
+        );
+        let shell = with("deleting").findings[0].remedy.shell().join("\n");
+        assert!(
+            shell.contains("elasticache describe-events --source-type replication-group"),
+            "{shell}"
+        );
+        for innocent in ["available", "modifying", "snapshotting"] {
+            assert_eq!(with(innocent).outcome, Outcome::Healthy, "{innocent}");
+        }
+    }
+
+    #[test]
+    fn a_cache_that_is_gone_does_not_resolve() {
+        let mut snapshot = baseline::worker();
+        cache_in_trouble(&mut snapshot, &format!("Error: getaddrinfo ENOTFOUND {CACHE_HOST}"));
+        snapshot.replication_groups.insert("sessions", Seen::Yes(None));
+        assert!(says(CHECK, &snapshot)[0].starts_with(
+            "Cache sessions (REDIS_URL) does not exist in account 123456789012, eu-west-2: it is gone, or it is in another account"
+        ));
     }
 
     #[test]

@@ -35,11 +35,12 @@ crate::check! {
     ///
     /// # See also
     ///
-    /// `desired_zero`, `target_group_empty`,
+    /// `deletion_stuck`, `desired_zero`, `target_group_empty`,
     /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DeleteService.html>
     title: "The service is deleted",
     severity: Medium,
     role: Cause,
+    shows: Deleted,
     explains: [NoTarget],
     reads: [DescribeServices],
     example: on fargate, |snapshot| {

@@ -9,6 +9,7 @@ use std::sync::LazyLock;
 use regex::Regex;
 use serde_json::json;
 
+use crate::aws::arn;
 use crate::aws::rollback_reason::{HookFailure, Reason};
 use crate::aws::stop_reason::{self, Trouble};
 use crate::call::Call;
@@ -112,6 +113,29 @@ pub fn of_words<'a>(patient: &Patient, text: &'a str) -> Option<Question<'a>> {
     Question::read(patient, text, &known, None)
 }
 
+/// The roles with which ECS takes the targets of a deleted service out of their groups, as far as
+/// they are the user's own: nobody can delete the service-linked one while it is in use.
+pub fn of_deletion<'a>(patient: &Patient<'a>) -> BTreeSet<&'a str> {
+    let service = patient.service();
+    if service.status != "DRAINING" {
+        return BTreeSet::new();
+    }
+    let of_balancers = service.load_balancers.iter().filter_map(|one| one.role_arn.as_deref());
+    let roles = service.role_arn.as_deref().into_iter().chain(of_balancers);
+    roles.filter(|role| !role.contains("/aws-service-role/")).collect()
+}
+
+/// Whether such a role may take targets out of the service's target group.
+pub fn deregistering<'a>(patient: &Patient<'a>, role: &str) -> Option<Question<'a>> {
+    let mut groups = patient.service().load_balancers.iter();
+    let group = groups.find_map(|one| one.target_group_arn.as_deref())?;
+    Some(Question {
+        role: role.to_owned(),
+        action: "elasticloadbalancing:DeregisterTargets",
+        resource: Some(group),
+    })
+}
+
 /// What there is to ask IAM.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Questions {
@@ -124,6 +148,10 @@ pub struct Questions {
 /// Every question that today's failures raise, as far as they are seen by now.
 pub fn questions(patient: &Patient) -> Questions {
     let mut questions = Questions::default();
+    for role in of_deletion(patient) {
+        questions.roles.insert(arn::last(role).to_owned());
+        questions.refused.extend(deregistering(patient, role).map(|question| question.key()));
+    }
     // What is hidden now is for the checks to note.
     let mut unseen = Unseen::default();
     if !somebody_speaks_of_iam(patient, &mut unseen) {

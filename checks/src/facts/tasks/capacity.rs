@@ -14,8 +14,8 @@ use crate::patient::Patient;
 use crate::seen::Blind;
 use crate::snapshot::capacity::{Attribute, PlacementConstraint, SuspendedProcess};
 use crate::snapshot::{
-    AutoScalingGroup, CapacityProvider, ContainerInstance, GroupActivity, Service, Task,
-    TaskDefinition,
+    AutoScalingGroup, CapacityProvider, Cluster, ContainerInstance, GroupActivity, Service,
+    ServiceEvent, Task, TaskDefinition,
 };
 use crate::text::{and_list, count, parsed, plural};
 
@@ -35,6 +35,20 @@ pub fn providers(service: &Service) -> impl Iterator<Item = &str> {
         .filter(|name| !name.starts_with("FARGATE"))
 }
 
+/// The capacity providers of a cluster that bring instances.
+pub fn providers_of_cluster(cluster: &Cluster) -> impl Iterator<Item = &str> {
+    let names = cluster.capacity_providers.iter().map(String::as_str);
+    names.filter(|name| !name.starts_with("FARGATE"))
+}
+
+/// Whether instances of the cluster's capacity providers are what the service lacks, though it names
+/// none of them: ECS cannot place its tasks, and any registered instance would do.
+pub fn may_use_providers_of_cluster(service: &Service, now: Timestamp) -> bool {
+    service.launch_type.as_deref() == Some("EC2")
+        && providers(service).next().is_none()
+        && complains_of_placement(service, now)
+}
+
 /// Whether the service runs on instances, and they are worth a look: it lacks tasks, or ECS could
 /// not place one lately.
 pub fn matters(service: &Service, now: Timestamp) -> bool {
@@ -43,24 +57,23 @@ pub fn matters(service: &Service, now: Timestamp) -> bool {
         matches!(launch_type, Some("EC2" | "EXTERNAL")) || providers(service).next().is_some();
     let lacks = service.lacks_tasks()
         || service.deployments.iter().any(|one| one.running_count < one.desired_count);
-    let complains = || {
-        service
-            .events
-            .iter()
-            .filter(|event| event.created_at.is_some_and(|at| time::age(now, at) < DAY))
-            .any(|event| {
-                let trouble = stop_reason::read(&event.message).map(|reason| reason.trouble);
-                matches!(
-                    trouble,
-                    Some(
-                        Trouble::NoInstanceFits
-                            | Trouble::AgentDisconnected
-                            | Trouble::CapacityProviderEmpty
-                    )
-                )
-            })
-    };
-    on_instances && (lacks || complains())
+    on_instances && (lacks || complains_of_placement(service, now))
+}
+
+/// Whether ECS said within a day that it could not place a task on any instance.
+fn complains_of_placement(service: &Service, now: Timestamp) -> bool {
+    let of_today =
+        |event: &&ServiceEvent| event.created_at.is_some_and(|at| time::age(now, at) < DAY);
+    service.events.iter().filter(of_today).any(|event| {
+        matches!(
+            stop_reason::read(&event.message).map(|reason| reason.trouble),
+            Some(
+                Trouble::NoInstanceFits
+                    | Trouble::AgentDisconnected
+                    | Trouble::CapacityProviderEmpty
+            )
+        )
+    })
 }
 
 /// Whether ECS keeps this task until a capacity provider has an instance for it.
@@ -458,14 +471,24 @@ pub enum Block<'a> {
     NotManaged {
         desired: i32,
     },
-    /// Instances are in service that no agent has registered.
+    /// Instances are in service that no agent has registered with the cluster.
     Unregistered {
         in_service: usize,
-        registered: usize,
+        missing: Vec<&'a str>,
     },
+    /// Instances are registered that ECS does not count as the provider's, nor as any other's.
+    OfNoProvider(Vec<&'a ContainerInstance>),
 }
 
-/// A capacity provider of the service with what stands behind it.
+impl Block<'_> {
+    /// Whether it keeps instances from coming or from being used whoever asks for them, and not
+    /// only those that ECS asks for by the provider.
+    fn holds_for_everybody(&self) -> bool {
+        matches!(self, Block::LaunchFailed(_) | Block::Unregistered { .. })
+    }
+}
+
+/// A capacity provider with what stands behind it.
 #[derive(Debug)]
 pub struct Supply<'a> {
     pub name: &'a str,
@@ -474,7 +497,31 @@ pub struct Supply<'a> {
     pub block: Option<Block<'a>>,
 }
 
-/// What a capacity provider of the service can give. Each question waits for what the one before it
+/// What the capacity providers can give: those of the service; or those of the cluster where the
+/// service names none, as far as they concern it.
+pub fn supplies<'a>(patient: &Patient<'a>) -> Result<Vec<Supply<'a>>, Blind> {
+    let service = patient.service();
+    if providers(service).next().is_some() {
+        return providers(service).map(|name| supply(patient, name)).collect();
+    }
+    if !may_use_providers_of_cluster(service, patient.now()) {
+        return Ok(Vec::new());
+    }
+    let cluster = patient.cluster_details()?;
+    let names: Vec<&str> = cluster.into_iter().flat_map(providers_of_cluster).collect();
+    // Beside instances that are there, another group's trouble says nothing.
+    if names.len() > 1 && !patient.container_instances()?.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut supplies: Vec<Supply> =
+        names.into_iter().map(|name| supply(patient, name)).collect::<Result<_, Blind>>()?;
+    for supply in &mut supplies {
+        supply.block = supply.block.take().filter(Block::holds_for_everybody);
+    }
+    Ok(supplies)
+}
+
+/// What a capacity provider can give. Each question waits for what the one before it
 /// leaves open.
 pub fn supply<'a>(patient: &Patient<'a>, name: &'a str) -> Result<Supply<'a>, Blind> {
     let of_cluster = patient
@@ -513,11 +560,11 @@ pub fn supply<'a>(patient: &Patient<'a>, name: &'a str) -> Result<Supply<'a>, Bl
 }
 
 fn of_group<'a>(
-    patient: &Patient,
+    patient: &Patient<'a>,
     provider: &CapacityProvider,
     group: &'a AutoScalingGroup,
     activities: &'a [GroupActivity],
-    registered: &[ContainerInstance],
+    registered: &'a [ContainerInstance],
 ) -> Option<Block<'a>> {
     let desired = group.desired_capacity.unwrap_or_default();
     let launches = |activity: &&GroupActivity| {
@@ -539,28 +586,63 @@ fn of_group<'a>(
     {
         return Some(Block::Suspended(process));
     }
-    let in_service = group
+    let in_service: Vec<&str> = group
         .instances
         .iter()
-        .filter(|instance| instance.lifecycle_state.as_deref() == Some("InService"));
+        .filter(|instance| instance.lifecycle_state.as_deref() == Some("InService"))
+        .map(|instance| instance.instance_id.as_str())
+        .collect();
     let known = |id: &str| {
         registered.iter().any(|instance| instance.ec2_instance_id.as_deref() == Some(id))
     };
-    let (in_service, unregistered) = in_service.fold((0, 0), |(all, not), instance| {
-        (all + 1, not + usize::from(!known(&instance.instance_id)))
-    });
+    let missing: Vec<&str> = in_service.iter().copied().filter(|id| !known(id)).collect();
     let settled = last_launch
         .and_then(|launch| launch.start_time)
         .is_none_or(|at| time::age(patient.now(), at) >= ARRIVAL);
-    if unregistered > 0 && settled {
-        return Some(Block::Unregistered { in_service, registered: in_service - unregistered });
+    if !missing.is_empty() && settled {
+        return Some(Block::Unregistered { in_service: in_service.len(), missing });
+    }
+    let managed = provider.managed_scaling.as_ref().and_then(|scaling| scaling.status.as_deref());
+    // A group that ECS can make larger will have an instance of its own.
+    let grows = managed != Some("DISABLED") && group.max_size.is_none_or(|maximum| maximum > 0);
+    if !in_service.is_empty() || !grows {
+        if let Some(loose) = of_no_provider(provider, &in_service, registered) {
+            return Some(Block::OfNoProvider(loose));
+        }
     }
     if let Some(maximum) = group.max_size.filter(|maximum| desired >= *maximum) {
         return Some(Block::AtMaximum { desired, maximum });
     }
-    let managed = provider.managed_scaling.as_ref().and_then(|scaling| scaling.status.as_deref());
     let on_their_way = (group.instances.len() as i64) < i64::from(desired);
     (managed == Some("DISABLED") && !on_their_way).then_some(Block::NotManaged { desired })
+}
+
+/// The instances that take tasks and belong to no capacity provider, where the provider has none of
+/// its own: a strategy never uses them. ECS assigns an instance when it registers, and only one that
+/// the provider's group launched while the provider was there.
+fn of_no_provider<'a>(
+    provider: &CapacityProvider,
+    in_service: &[&str],
+    registered: &'a [ContainerInstance],
+) -> Option<Vec<&'a ContainerInstance>> {
+    let own = |instance: &&ContainerInstance| {
+        instance.capacity_provider_name.as_deref() == Some(&provider.name)
+    };
+    if registered.iter().any(|instance| own(&instance)) {
+        return None;
+    }
+    let takes_tasks =
+        |instance: &&ContainerInstance| instance.status == "ACTIVE" && instance.agent_connected;
+    let of_group = |instance: &ContainerInstance| {
+        let id = instance.ec2_instance_id.as_deref();
+        in_service.is_empty() || id.is_some_and(|id| in_service.contains(&id))
+    };
+    let loose = registered
+        .iter()
+        .filter(takes_tasks)
+        .filter(|instance| instance.capacity_provider_name.is_none() && of_group(instance));
+    let loose: Vec<&ContainerInstance> = loose.collect();
+    (!loose.is_empty()).then_some(loose)
 }
 
 #[cfg(test)]

@@ -7,11 +7,13 @@ use regex::Regex;
 
 use crate::call::Call;
 use crate::command::{Command, Words};
+use crate::facts::tasks::metric;
 use crate::finding::Evidence;
 use crate::hcl::Hcl;
 use crate::patient::Patient;
-use crate::seen::Blind;
-use crate::snapshot::{ScalableTarget, ScalingActivity, Service};
+use crate::seen::{Blind, See, Unseen};
+use crate::snapshot::metric::Metric;
+use crate::snapshot::{ScalableTarget, ScalingActivity, ScalingPolicy, Service};
 use crate::text::{count, pattern};
 use crate::{aws, hcl};
 
@@ -41,6 +43,33 @@ pub fn target<'a>(patient: &Patient<'a>) -> Result<Option<&'a ScalableTarget>, B
 /// What it did, or tried and did not do, newest first.
 pub fn activities<'a>(patient: &Patient<'a>) -> Result<&'a [ScalingActivity], Blind> {
     if target(patient)?.is_none() { Ok(&[]) } else { patient.scaling_activities() }
+}
+
+/// Whether the tasks have used up their CPU or their memory for minutes on end.
+pub fn is_overloaded(patient: &Patient) -> Result<bool, Blind> {
+    for metric in [Metric::Cpu, Metric::Memory] {
+        if metric::lasting(patient, metric, patient.arn(), metric::LASTING, metric::BUSY)?.is_some()
+        {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// The alarms of the scaling policies, where they matter: the tasks have more to do than they can,
+/// and nothing is done about it. CPU and memory that are used up are known to be measured.
+pub fn alarms_to_see(patient: &Patient) -> Vec<String> {
+    let mut unseen = Unseen::default();
+    let policies = match unseen.see(is_overloaded(patient)) {
+        Some(true) => unseen.see(patient.scaling_policies()).unwrap_or_default(),
+        Some(false) | None => &[],
+    };
+    let measured = |policy: &&ScalingPolicy| {
+        let metric = policy.predefined_metric_type.as_deref();
+        metric.is_some_and(|metric| metric.starts_with("ECSServiceAverage"))
+    };
+    let others = policies.iter().filter(|policy| !measured(policy));
+    others.flat_map(|policy| policy.alarm_names.iter().cloned()).collect()
 }
 
 /// Evidence from the bounds.
