@@ -5,6 +5,7 @@
 pub mod history;
 pub mod json;
 pub mod path;
+mod place;
 pub mod text;
 pub mod wording;
 
@@ -14,7 +15,6 @@ use std::io::Write;
 use checks::call::Call;
 use checks::catalog::{GROUPS, Group};
 use checks::check::{Role, Severity};
-use checks::command::{Command, Effect};
 use checks::diagnosis::{Diagnosis, Node, Standing, Verdict};
 use checks::exam::{Ended, Exam, Outcome};
 use checks::finding::Kind;
@@ -25,6 +25,7 @@ use checks::symptom::Symptom;
 use history::{ChangesReport, DigestsReport, RolloutReport, TimelineReport, TrailReport};
 use jiff::{SignedDuration, Timestamp};
 use path::{PathReport, ProbeReport};
+pub use place::{CommandReport, Place, ShellReport};
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -149,38 +150,6 @@ pub struct EvidenceReport {
     pub see: ShellReport,
 }
 
-/// A command as a value, so that scripts need not take it apart.
-#[derive(Clone, Debug, Serialize, JsonSchema)]
-pub struct CommandReport {
-    /// The arguments as the program gets them; a variable stands as `$NAME`.
-    pub argv: Vec<String>,
-    pub shell: ShellReport,
-    pub effect: Effect,
-    /// Shell variables that the user has to set before.
-    pub needs: Vec<&'static str>,
-}
-
-/// A command as a POSIX shell takes it: one line in JSON, words where a printer breaks lines.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
-#[serde(into = "String")]
-#[schemars(with = "String")]
-pub struct ShellReport {
-    pub words: Vec<String>,
-}
-
-impl From<ShellReport> for String {
-    fn from(shell: ShellReport) -> String {
-        shell.words.join(" ")
-    }
-}
-
-impl ShellReport {
-    /// Without characters that could harm a terminal.
-    pub fn new(command: &Command) -> ShellReport {
-        ShellReport { words: command.shell_words().iter().map(|word| plain(word)).collect() }
-    }
-}
-
 #[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct RemedyReport {
     pub summary: String,
@@ -252,8 +221,10 @@ impl Report {
 }
 
 impl ServiceReport {
-    pub fn new(patient: &Patient, diagnosis: &Diagnosis) -> ServiceReport {
-        let finding = |node: &Node| finding(patient, node);
+    /// With the profile that the user gave, if any.
+    pub fn new(patient: &Patient, diagnosis: &Diagnosis, profile: Option<&str>) -> ServiceReport {
+        let place = Place::of(patient, profile);
+        let finding = |node: &Node| finding(patient, &place, node);
         let (paths, probe) = (PathReport::all(patient, diagnosis), ProbeReport::new(patient));
         let looked = diagnosis
             .exams
@@ -283,7 +254,7 @@ impl ServiceReport {
             timeline: (diagnosis.verdict == Verdict::Sick)
                 .then(|| TimelineReport::new(patient, SignedDuration::from_hours(1))),
             trail: TrailReport::new(patient),
-            digests: DigestsReport::new(patient),
+            digests: DigestsReport::new(patient, &place),
             ruled_out: looked.map(|exam| exam.check.id()).collect(),
             exams: diagnosis.exams.iter().map(exam).collect(),
         }
@@ -331,8 +302,10 @@ fn kind(patient: &Patient) -> ServiceKind {
     }
 }
 
-fn finding(patient: &Patient, node: &Node) -> FindingReport {
+fn finding(patient: &Patient, place: &Place, node: &Node) -> FindingReport {
     let found = &node.finding;
+    let commands: Vec<CommandReport> =
+        found.remedy.commands.iter().map(|command| place.command(command)).collect();
     let mut suspects: Vec<SuspectReport> = Vec::new();
     for suspect in &node.suspects {
         let origin = suspect.missed.origin();
@@ -363,13 +336,13 @@ fn finding(patient: &Patient, node: &Node) -> FindingReport {
                 field: evidence.field,
                 value: plain(&evidence.value),
                 at: evidence.at,
-                see: ShellReport::new(&evidence.see(patient)),
+                see: place.shell(&evidence.see(patient)),
             })
             .collect(),
         remedy: RemedyReport {
             summary: plain(&found.remedy.summary),
-            cli: found.remedy.shell().iter().map(|command| plain(command)).collect(),
-            commands: found.remedy.commands.iter().map(command).collect(),
+            cli: commands.iter().map(|command| command.shell.clone().into()).collect(),
+            commands,
             terraform: found
                 .remedy
                 .terraform
@@ -377,17 +350,8 @@ fn finding(patient: &Patient, node: &Node) -> FindingReport {
                 .map(|code| code.as_str().lines().map(plain).collect::<Vec<_>>().join("\n")),
         },
         by_way_of: node.by_way_of.iter().map(|symptom| symptom.words()).collect(),
-        explains: node.explains.iter().map(|effect| finding(patient, effect)).collect(),
+        explains: node.explains.iter().map(|effect| finding(patient, place, effect)).collect(),
         suspects,
-    }
-}
-
-fn command(command: &Command) -> CommandReport {
-    CommandReport {
-        argv: command.argv().iter().map(|word| plain(word)).collect(),
-        shell: ShellReport::new(command),
-        effect: command.effect(),
-        needs: command.needs(),
     }
 }
 

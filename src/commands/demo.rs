@@ -60,5 +60,5 @@ pub fn run(options: &Demo) -> Result<Exit> {
     let mut snapshot = replay::parse(example.snapshot)?;
     snapshot.example = Some(example.about.to_owned());
     // Nobody expects anything of an account that is made up.
-    diagnose::conclude(&snapshot, &Config::default(), &options.report, FailOn::Never)
+    diagnose::conclude(&snapshot, &Config::default(), None, &options.report, FailOn::Never)
 }

@@ -33,7 +33,8 @@ pub fn run(options: &Diagnose) -> Result<Exit> {
     };
     let snapshot = snapshot(&question, options.from.as_deref())?;
     // The diagnosis comes first: a file that cannot be written must not cost it.
-    let exit = conclude(&snapshot, &config, &options.report, FailOn::High)?;
+    let profile = options.access.profile.as_deref();
+    let exit = conclude(&snapshot, &config, profile, &options.report, FailOn::High)?;
     if let Some(file) = &options.save {
         replay::save(&snapshot, file)?;
     }
@@ -110,10 +111,12 @@ pub fn only(snapshot: &Snapshot) -> Result<&Service> {
 pub fn conclude(
     snapshot: &Snapshot,
     config: &Config,
+    profile: Option<&str>,
     options: &ReportOptions,
     fail_on: FailOn,
 ) -> Result<Exit> {
-    let report = examine(snapshot, |service| config.intent(service, &options.expect_ingress));
+    let intent = |service: &Service| config.intent(service, &options.expect_ingress);
+    let report = examine(snapshot, profile, intent);
     let mut out = anstream::stdout().lock();
     match options.output {
         Format::Text => {
@@ -126,13 +129,17 @@ pub fn conclude(
 }
 
 /// A check that panics is reported as crashed; the panic itself says nothing to a user.
-fn examine(snapshot: &Snapshot, intent: impl Fn(&Service) -> Intent) -> Report {
+fn examine(
+    snapshot: &Snapshot,
+    profile: Option<&str>,
+    intent: impl Fn(&Service) -> Intent,
+) -> Report {
     let hook = std::panic::take_hook();
     std::panic::set_hook(Box::new(|panic| tracing::info!("a check crashed: {panic}")));
     let services = snapshot.services.iter().map(|service| {
         let intent = intent(service);
         let patient = Patient::new(snapshot, service, &intent);
-        ServiceReport::new(&patient, &diagnose(&patient))
+        ServiceReport::new(&patient, &diagnose(&patient), profile)
     });
     let report = Report::new(snapshot, services.collect());
     std::panic::set_hook(hook);

@@ -3,6 +3,8 @@
 
 use std::path::Path;
 
+use serde_json::Value;
+
 use crate::doctor::doctor;
 
 fn schema() -> jsonschema::Validator {
@@ -32,6 +34,8 @@ fn every_report_is_valid_and_every_finding_prints() {
             .map(|error| format!("{}: {error}", error.instance_path()))
             .collect();
         assert!(errors.is_empty(), "{}: {errors:?}", check.id());
+        let without: Vec<String> = shells(&report).filter(|it| !names_the_region(it)).collect();
+        assert!(without.is_empty(), "{}: {without:#?}", check.id());
         let text = doctor(&[&["--from", from][..], &expected].concat()).run();
         assert!(
             text.stdout.contains(check.id()),
@@ -40,6 +44,22 @@ fn every_report_is_valid_and_every_finding_prints() {
             text.stdout
         );
     }
+}
+
+/// Every command of a report, as a shell takes it.
+fn shells(part: &Value) -> Box<dyn Iterator<Item = String> + '_> {
+    match part {
+        Value::String(text) => Box::new(text.starts_with("aws ").then(|| text.clone()).into_iter()),
+        Value::Array(parts) => Box::new(parts.iter().flat_map(shells)),
+        Value::Object(parts) => Box::new(parts.values().flat_map(shells)),
+        _ => Box::new(std::iter::empty()),
+    }
+}
+
+/// Whether each `aws` in a command, also one whose output is a word of it, asks the region once.
+fn names_the_region(command: &str) -> bool {
+    let calls = command.matches("aws ").count();
+    command.matches(" --region eu-west-2").count() == calls && !command.contains("--profile")
 }
 
 #[test]
