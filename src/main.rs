@@ -7,6 +7,8 @@ mod collect;
 mod commands;
 mod config;
 mod exit;
+#[cfg(any(feature = "aws", test))]
+mod mask;
 mod replay;
 mod report;
 

@@ -15,6 +15,8 @@ use checks::seen::{Blind, Seen, Why};
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
+use crate::mask;
+
 /// How many calls one AWS service gets at the same time, so that a look at a service never
 /// throttles its console.
 const AT_ONCE: &[(&str, usize)] = &[
@@ -203,7 +205,7 @@ impl Asker {
         let why = match error {
             SdkError::ServiceError(service) => {
                 let code = service.err().code().unwrap_or_default();
-                let message = service.err().message().unwrap_or_default();
+                let message = &mask::reason(service.err().message().unwrap_or_default());
                 let status = service.raw().status().as_u16();
                 if is_not_found(code, message) {
                     return Seen::Yes(None);
@@ -273,7 +275,7 @@ pub(super) fn chain<'a>(
 
 /// The innermost error, which is the one that says what went wrong.
 fn root_of(error: &(dyn Error + 'static)) -> String {
-    chain(error).last().map(ToString::to_string).unwrap_or_default()
+    chain(error).last().map(|root| mask::reason(&root.to_string())).unwrap_or_default()
 }
 
 fn in_short(error: &CredentialsError) -> String {

@@ -209,6 +209,7 @@ mod live {
     use crate::collect::find::{self, NotFound, Target};
     use crate::collect::{self, Aws, Connection};
     use crate::exit::UsageError;
+    use crate::mask;
 
     pub async fn ask(question: &Question<'_>, target: &Target) -> Result<Snapshot> {
         let Question { service, access, read_logs, trail, versions, url, probe } = question;
@@ -244,7 +245,7 @@ mod live {
             collect::trail::trail(&aws, &mut snapshot, pace()?).await;
         }
         collect::close(&mut snapshot, &aws.asker, began.elapsed());
-        Ok(snapshot)
+        Ok(mask::everything(snapshot)?)
     }
 
     fn explain(not_found: NotFound, credentials: Option<&str>) -> anyhow::Error {

@@ -22,6 +22,8 @@ mod probe;
 #[cfg(feature = "aws")]
 mod record;
 #[cfg(feature = "aws")]
+mod secrets;
+#[cfg(feature = "aws")]
 #[expect(
     dead_code,
     reason = "the collector's test of its depth uses `answer_here`, and this one does not"
