@@ -7,10 +7,15 @@ use checks::catalog;
 use comfy_table::{ColumnConstraint, ContentArrangement, Table, presets};
 
 use crate::exit::Exit;
+use crate::printed;
 use crate::report::text;
 
 pub fn run() -> Result<Exit> {
-    let mut out = anstream::stdout().lock();
+    printed::page(list)?;
+    Ok(Exit::Fine)
+}
+
+fn list(out: &mut dyn Write) -> Result<()> {
     for (number, group) in catalog::GROUPS.iter().enumerate() {
         if number > 0 {
             writeln!(out)?;
@@ -33,5 +38,5 @@ pub fn run() -> Result<Exit> {
             writeln!(out, " {}", line.trim_end())?;
         }
     }
-    Ok(Exit::Fine)
+    Ok(())
 }

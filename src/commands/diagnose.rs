@@ -5,6 +5,7 @@ use std::io::Write;
 use std::path::Path;
 
 use anyhow::{Result, anyhow};
+use checks::aws::arn::last;
 use checks::aws::url::Url;
 use checks::check::Severity;
 use checks::diagnosis::diagnose;
@@ -12,13 +13,14 @@ use checks::facts::inbound::request;
 use checks::patient::{Intent, Patient};
 use checks::snapshot::{Service, Snapshot};
 
+use crate::anonymise::anonymise;
 use crate::cli::{Access, Diagnose, FailOn, Format, ReportOptions};
 use crate::config::Config;
-use crate::exit::{Exit, UsageError};
-use crate::replay;
+use crate::exit::{self, Exit, UsageError};
 use crate::report::json::Json;
 use crate::report::text::{self, Text};
 use crate::report::{Print, Report, ServiceReport};
+use crate::{printed, replay};
 
 pub fn run(options: &Diagnose) -> Result<Exit> {
     // What the user said wrongly is told before AWS is asked.
@@ -32,13 +34,40 @@ pub fn run(options: &Diagnose) -> Result<Exit> {
         ..Question::about(options.service.as_deref(), &options.access)
     };
     let snapshot = snapshot(&question, options.from.as_deref())?;
-    // The diagnosis comes first: a file that cannot be written must not cost it.
-    let profile = options.access.profile.as_deref();
-    let exit = conclude(&snapshot, &config, profile, &options.report, FailOn::High)?;
-    if let Some(file) = &options.save {
-        replay::save(&snapshot, file)?;
+    let wishes = Wishes {
+        config: &config,
+        profile: options.access.profile.as_deref(),
+        report: &options.report,
+        fail_on: FailOn::High,
+        beside: options.save.as_deref().is_some_and(replay::is_standard),
+    };
+    // The diagnosis comes first, and a file that cannot be written changes nothing of it.
+    let exit = conclude(&snapshot, &wishes)?;
+    if let Some(file) = &options.save
+        && let Err(error) = save(&snapshot, file, options.anonymise)
+    {
+        exit::complain(&error);
     }
     Ok(exit)
+}
+
+fn save(snapshot: &Snapshot, file: &Path, anonymous: bool) -> Result<()> {
+    match anonymous {
+        true => replay::save(&anonymise(snapshot)?, file),
+        false => replay::save(snapshot, file),
+    }
+}
+
+/// What the user wants of a diagnosis.
+pub struct Wishes<'a> {
+    pub config: &'a Config,
+    /// The profile for the commands.
+    pub profile: Option<&'a str>,
+    pub report: &'a ReportOptions,
+    /// Where no level was named.
+    pub fail_on: FailOn,
+    /// Standard output is taken: the report goes to standard error.
+    pub beside: bool,
 }
 
 /// What AWS is asked about, and how.
@@ -108,45 +137,33 @@ pub fn only(snapshot: &Snapshot) -> Result<&Service> {
 }
 
 /// The diagnosis of a snapshot, printed, with the exit code that follows from it.
-pub fn conclude(
-    snapshot: &Snapshot,
-    config: &Config,
-    profile: Option<&str>,
-    options: &ReportOptions,
-    fail_on: FailOn,
-) -> Result<Exit> {
-    let intent = |service: &Service| config.intent(service, &options.expect_ingress);
-    let report = examine(snapshot, profile, intent);
-    let mut out = anstream::stdout().lock();
-    match options.output {
-        Format::Text => {
-            Text { width: text::width(), show: options.show.severity() }.print(&report, &mut out)?
-        }
-        Format::Json => Json.print(&report, &mut out)?,
-    }
-    out.flush()?;
-    Ok(exit(&report, options.fail_on.unwrap_or(fail_on).severity(), options.strict))
+pub fn conclude(snapshot: &Snapshot, wishes: &Wishes) -> Result<Exit> {
+    let options = wishes.report;
+    let intent = |service: &Service| wishes.config.intent(service, &options.expect_ingress);
+    let report = examine(snapshot, wishes.profile, intent);
+    let text = || Text { width: text::width(), show: options.show.severity() };
+    let print = |out: &mut dyn Write| match options.output {
+        Format::Text => text().print(&report, out),
+        Format::Json => Json.print(&report, out),
+    };
+    if wishes.beside { printed::page_beside(print) } else { printed::page(print) }?;
+    Ok(code(&report, options.fail_on.unwrap_or(wishes.fail_on).severity(), options.strict))
 }
 
-/// A check that panics is reported as crashed; the panic itself says nothing to a user.
 fn examine(
     snapshot: &Snapshot,
     profile: Option<&str>,
     intent: impl Fn(&Service) -> Intent,
 ) -> Report {
-    let hook = std::panic::take_hook();
-    std::panic::set_hook(Box::new(|panic| tracing::info!("a check crashed: {panic}")));
     let services = snapshot.services.iter().map(|service| {
         let intent = intent(service);
         let patient = Patient::new(snapshot, service, &intent);
         ServiceReport::new(&patient, &diagnose(&patient), profile)
     });
-    let report = Report::new(snapshot, services.collect());
-    std::panic::set_hook(hook);
-    report
+    Report::new(snapshot, services.collect())
 }
 
-fn exit(report: &Report, fail_on: Option<Severity>, strict: bool) -> Exit {
+fn code(report: &Report, fail_on: Option<Severity>, strict: bool) -> Exit {
     let found = fail_on.is_some_and(|level| report.worst().is_some_and(|worst| worst <= level));
     if found {
         Exit::Findings
@@ -157,15 +174,23 @@ fn exit(report: &Report, fail_on: Option<Severity>, strict: bool) -> Exit {
     }
 }
 
-/// The services of a snapshot that the user asked for; without a name, all of them.
+/// The services of a snapshot that the user asked for, by name, cluster/service or ARN; without a
+/// name, all of them.
 fn chosen(mut snapshot: Snapshot, service: Option<&str>) -> Result<Snapshot> {
     if let Some(typed) = service {
-        let name = typed.rsplit('/').next().unwrap_or(typed);
-        let there: Vec<String> =
-            snapshot.services.iter().map(|service| service.service_name.clone()).collect();
-        snapshot
+        let is_asked = |service: &Service| match typed.split_once('/') {
+            _ if typed.starts_with("arn:") => service.service_arn == typed,
+            None => service.service_name == typed,
+            Some((cluster, name)) => {
+                service.service_name == name && last(&service.cluster_arn) == cluster
+            }
+        };
+        let there: Vec<String> = snapshot
             .services
-            .retain(|service| service.service_name == name || service.service_arn == typed);
+            .iter()
+            .map(|service| format!("{}/{}", last(&service.cluster_arn), service.service_name))
+            .collect();
+        snapshot.services.retain(is_asked);
         if snapshot.services.is_empty() {
             return Err(anyhow!("no service {typed} in the snapshot; it has {}", there.join(", ")));
         }

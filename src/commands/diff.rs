@@ -1,8 +1,6 @@
 //! `ecs-doctor diff <SERVICE>`: what differs between two versions of a service, the last good one
 //! and the newest unless others are named.
 
-use std::io::Write;
-
 use anyhow::{Result, anyhow};
 use checks::patient::{Intent, Patient};
 use checks::views::diff::NoVersion;
@@ -10,6 +8,7 @@ use checks::views::diff::NoVersion;
 use crate::cli::{self, Format};
 use crate::commands::diagnose::{self, Question};
 use crate::exit::Exit;
+use crate::printed;
 use crate::report::history::{ChangesReport, Diff, Heading, TrailReport};
 use crate::report::text::Text;
 use crate::report::{json, wording};
@@ -29,12 +28,10 @@ pub fn run(options: &cli::Diff) -> Result<Exit> {
     let trail = TrailReport::new(&patient);
     let diff =
         Diff { heading: Heading::new("ecs-doctor-diff/v1", &snapshot, &patient), changes, trail };
-    let mut out = anstream::stdout().lock();
-    match options.output {
-        Format::Text => Text::default().diff(&diff, &mut out)?,
-        Format::Json => json::write(&diff, &mut out)?,
-    }
-    out.flush()?;
+    printed::page(|out| match options.output {
+        Format::Text => Text::default().diff(&diff, out),
+        Format::Json => json::write(&diff, out),
+    })?;
     Ok(Exit::Fine)
 }
 

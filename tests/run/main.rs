@@ -10,6 +10,7 @@ mod history;
 mod reports;
 mod severity;
 mod stories;
+mod usage;
 
 #[cfg(feature = "aws")]
 mod blindness;
