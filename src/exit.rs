@@ -4,6 +4,8 @@ use std::io::Write;
 use std::panic::AssertUnwindSafe;
 use std::process::ExitCode;
 
+use crate::report::plain;
+
 /// How the program ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
@@ -39,7 +41,9 @@ pub struct UsageError(pub String);
 /// Runs what was asked for, prints what went wrong, in one line, and tells the exit code.
 pub fn quietly(run: impl FnOnce() -> anyhow::Result<Exit>) -> Exit {
     // A panic is our mistake: its place helps us, and its trace nobody.
-    std::panic::set_hook(Box::new(|panic| tracing::info!("a panic: {panic}")));
+    std::panic::set_hook(Box::new(|panic| {
+        tracing::info!("a panic: {}", plain(&panic.to_string()))
+    }));
     let done = std::panic::catch_unwind(AssertUnwindSafe(run));
     match done {
         Ok(Ok(exit)) => exit,
@@ -63,5 +67,5 @@ pub fn quietly(run: impl FnOnce() -> anyhow::Result<Exit>) -> Exit {
 pub fn complain(error: &anyhow::Error) {
     let line = format!("{error:#}").split_whitespace().collect::<Vec<_>>().join(" ");
     // Whoever has closed standard error wants no line.
-    let _closed = writeln!(anstream::stderr(), "ecs-doctor: {}", crate::report::plain(&line));
+    let _closed = writeln!(anstream::stderr(), "ecs-doctor: {}", plain(&line));
 }

@@ -11,6 +11,7 @@ pub mod wording;
 
 use std::collections::BTreeMap;
 use std::io::Write;
+use std::sync::LazyLock;
 
 use checks::call::Call;
 use checks::catalog::{GROUPS, Group};
@@ -26,6 +27,7 @@ use history::{ChangesReport, DigestsReport, RolloutReport, TimelineReport, Trail
 use jiff::{SignedDuration, Timestamp};
 use path::{PathReport, ProbeReport};
 pub use place::{CommandReport, Place, ShellReport};
+use regex::{Captures, Regex};
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -208,7 +210,12 @@ impl Report {
             blind: snapshot.blind.iter().map(blind).collect(),
             calls: Calls {
                 total: snapshot.calls.total,
-                by_operation: snapshot.calls.by_operation.clone(),
+                by_operation: snapshot
+                    .calls
+                    .by_operation
+                    .iter()
+                    .map(|(call, count)| (plain(call), *count))
+                    .collect(),
                 elapsed_ms: snapshot.calls.elapsed_ms,
             },
         }
@@ -386,18 +393,20 @@ fn blind(blind: &Blind) -> BlindReport {
     }
 }
 
-/// Text that cannot move a cursor, change a colour or turn the direction of a line, whoever wrote
-/// it.
+/// What moves a cursor, changes a colour, turns the direction of a line, or cannot be seen: control
+/// and format characters, separators of lines, and whatever Unicode would leave out where it has no
+/// glyph. Selectors of a variant only choose between two looks of the letter before.
+static HARMFUL: LazyLock<Option<Regex>> = LazyLock::new(|| {
+    let classes = r"\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Co}\p{Default_Ignorable_Code_Point}";
+    Regex::new(&format!(r"[[{classes}]--[\x{{FE00}}-\x{{FE0F}}]]")).ok()
+});
+
+/// Text that harms no terminal and hides nothing from a reader, whoever wrote it.
 pub fn plain(text: &str) -> String {
-    let harmful = |c: char| {
-        c.is_control()
-            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+    let Some(harmful) = HARMFUL.as_ref() else { return String::new() };
+    let instead = |found: &Captures| match &found[0] {
+        "\t" | "\n" | "\r" => " ",
+        _ => "\u{fffd}",
     };
-    text.chars()
-        .map(|c| match c {
-            '\t' | '\n' | '\r' => ' ',
-            c if harmful(c) => '\u{fffd}',
-            c => c,
-        })
-        .collect()
+    harmful.replace_all(text, instead).into_owned()
 }

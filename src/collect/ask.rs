@@ -16,6 +16,7 @@ use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use crate::mask;
+use crate::report::plain;
 
 /// How many calls one AWS service gets at the same time, so that a look at a service never
 /// throttles its console.
@@ -142,7 +143,7 @@ impl Asker {
             tracing::info!(
                 call = call.action(),
                 why = %why.blindness(),
-                message = why.message(),
+                message = why.message().map(plain),
                 "blind"
             );
             self.ledger().blind.insert(Blind { call, why: why.clone() });

@@ -62,18 +62,23 @@ fn names_the_region(command: &str) -> bool {
     command.matches(" --region eu-west-2").count() == calls && !command.contains("--profile")
 }
 
+/// Characters that turn a line, or that nobody sees.
+const UNSEEN: &str = "\u{202e}\u{61c}\u{ad}\u{115f}\u{180e}\u{3164}\u{ffa0}\u{fff9}\u{200b}\u{2066}\u{e0041}\u{e000}";
+
 #[test]
 fn control_characters_never_reach_the_terminal() {
     let mut snapshot = ::checks::baseline::fargate();
     let service = &mut snapshot.services[0];
-    service.service_name = "api\u{1b}[2J\u{9b}31m\u{202e}".into();
+    service.service_name = format!("api\u{1b}[2J\u{9b}31m{UNSEEN}");
+    snapshot.calls.by_operation.insert(format!("ecs:X\u{1b}[2J{UNSEEN}"), 1);
+    let service = &mut snapshot.services[0];
     service.desired_count = 9;
     let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join("control.json");
     std::fs::write(&file, serde_json::to_string(&snapshot).expect("JSON"))
         .expect("a folder to write to");
     for output in ["text", "json"] {
         let run = doctor(&["--from", file.to_str().expect("UTF-8"), "--output", output]).run();
-        let harmful = |c: char| c != '\n' && (c.is_control() || c == '\u{202e}');
+        let harmful = |c: char| c != '\n' && (c.is_control() || UNSEEN.contains(c));
         assert!(!run.stdout.chars().any(harmful), "{output}: {:?}", run.stdout);
         assert!(run.stdout.contains("api\u{fffd}[2J"), "{output}");
     }
