@@ -1,13 +1,16 @@
 //! What was typed. Parsing does no work: it neither reads files nor asks anybody.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use checks::aws::url::Url;
 use checks::check::Severity;
 use checks::patient::Expected;
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::error::ErrorKind;
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use jiff::SignedDuration;
 
+use crate::exit::UsageError;
 use crate::report::Detail;
 
 /// There are other programs of this name: the report format tells this one.
@@ -43,6 +46,78 @@ pub struct Cli {
     pub verbose: bool,
     #[command(flatten)]
     pub color: colorchoice_clap::Color,
+}
+
+fn command_names() -> Vec<String> {
+    let names = Cli::command();
+    let names = names.get_subcommands().map(|command| command.get_name().to_owned());
+    names.chain(["help".to_owned()]).collect()
+}
+
+/// What was typed; `-v` may stand before a command, too. Where another option does, clap takes the
+/// command for the name of a service, and whatever comes then for too much.
+pub fn parse() -> Cli {
+    let mut arguments: Vec<OsString> = std::env::args_os().collect();
+    let is_verbose = |argument: &OsString| argument == "-v" || argument == "--verbose";
+    let first = arguments.iter().skip(1).take_while(|argument| is_verbose(argument)).count();
+    if first > 0 && !arguments.iter().any(|argument| argument == "--") {
+        arguments[1..].rotate_left(first);
+    }
+    Cli::try_parse_from(&arguments).unwrap_or_else(|error| behind(&arguments, error).exit())
+}
+
+/// An error that says what to do where the trouble is an option before a command.
+fn behind(arguments: &[OsString], error: clap::Error) -> clap::Error {
+    let names = command_names();
+    let is_command = |argument: &&OsString| names.iter().any(|name| *argument == name.as_str());
+    match (error.kind(), arguments.iter().skip(2).find(is_command)) {
+        (ErrorKind::UnknownArgument | ErrorKind::ArgumentConflict, Some(command)) => {
+            let command = command.to_string_lossy();
+            Cli::command().error(
+                error.kind(),
+                format!(
+                    "options of the command `{command}` stand behind it: ecs-doctor {command} …"
+                ),
+            )
+        }
+        _ => error,
+    }
+}
+
+/// Words of other programs of this kind, and where to find what they stand for.
+const ELSEWHERE: &[(&str, &str)] = &[
+    ("version", "`ecs-doctor --version` tells the version"),
+    ("list", "`ecs-doctor` alone lists the services, `ecs-doctor checks` the checks"),
+    ("config", "`--config FILE` names a file of expectations; docs/formats.md tells what it has"),
+];
+
+impl Cli {
+    /// A command that came out as the name of a service is refused, before AWS is searched for it.
+    pub fn sensible(&self) -> anyhow::Result<()> {
+        let Diagnose { service: Some(typed), access, from: None, .. } = &self.diagnose else {
+            return Ok(());
+        };
+        if self.command.is_some() || access.cluster.is_some() {
+            return Ok(());
+        }
+        let service = format!("a service of that name is CLUSTER/{typed}");
+        let names = command_names();
+        let hint = if let Some((_, hint)) = ELSEWHERE.iter().find(|(word, _)| word == typed) {
+            (*hint).to_owned()
+        } else if names.contains(typed) {
+            format!("options of a command stand behind it, as in `ecs-doctor {typed} --help`")
+        } else if let Some(name) = names.iter().find(|name| is_slip(typed, name)) {
+            format!("there is the command `{name}`")
+        } else {
+            return Ok(());
+        };
+        Err(UsageError(format!("{typed:?} looks like a command: {hint}; {service}")).into())
+    }
+}
+
+/// One letter too many, too few or wrong, or two that changed places.
+fn is_slip(typed: &str, name: &str) -> bool {
+    name.len() > 3 && typed != name && strsim::damerau_levenshtein(typed, name) == 1
 }
 
 #[derive(Debug, Subcommand)]
@@ -90,11 +165,15 @@ pub struct Diagnose {
     #[arg(long)]
     pub trail: bool,
     /// Save what AWS told, to diagnose it again later; without secrets, but with names and log
-    /// lines
+    /// lines. `-` is standard output, and the report goes to standard error
     #[arg(long, value_name = "FILE")]
     pub save: Option<PathBuf>,
+    /// Save it with other accounts, names, addresses and ids, for strangers; what an app wrote into
+    /// its log stays
+    #[arg(long, requires = "save")]
+    pub anonymise: bool,
     /// Diagnose a saved snapshot instead of asking AWS; `-` reads standard input
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["save", "cluster", "region", "profile", "no_logs", "trail"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["cluster", "region", "profile", "no_logs", "trail"])]
     pub from: Option<PathBuf>,
     /// Read --expect-ingress from this file, for all services or one; default: ./ecs-doctor.toml,
     /// then the user's own

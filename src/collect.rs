@@ -17,7 +17,6 @@ mod elbv2;
 pub mod find;
 mod iam;
 mod logs;
-mod mask;
 mod plan;
 pub mod probe;
 mod rds;

@@ -1,6 +1,10 @@
 //! Every exit code. Scripts rely on them.
 
+use std::io::Write;
+use std::panic::AssertUnwindSafe;
 use std::process::ExitCode;
+
+use crate::report::plain;
 
 /// How the program ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,21 +38,34 @@ impl From<Exit> for ExitCode {
 #[error("{0}")]
 pub struct UsageError(pub String);
 
-/// Prints what went wrong, in one line, and tells the exit code. A reader that has gone away is no
-/// error.
-pub fn report(done: anyhow::Result<Exit>) -> Exit {
-    let error = match done {
-        Ok(exit) => return exit,
-        Err(error) => error,
-    };
-    let gone = error
-        .chain()
-        .filter_map(|cause| cause.downcast_ref::<std::io::Error>())
-        .any(|io| io.kind() == std::io::ErrorKind::BrokenPipe);
-    if gone {
-        return Exit::Fine;
+/// Runs what was asked for, prints what went wrong, in one line, and tells the exit code.
+pub fn quietly(run: impl FnOnce() -> anyhow::Result<Exit>) -> Exit {
+    // A panic is our mistake: its place helps us, and its trace nobody.
+    std::panic::set_hook(Box::new(|panic| {
+        tracing::info!("a panic: {}", plain(&panic.to_string()))
+    }));
+    let done = std::panic::catch_unwind(AssertUnwindSafe(run));
+    match done {
+        Ok(Ok(exit)) => exit,
+        Ok(Err(error)) => {
+            complain(&error);
+            if error.is::<UsageError>() { Exit::Usage } else { Exit::Failed }
+        }
+        Err(panic) => {
+            let said = panic.downcast_ref::<String>().map(String::as_str);
+            let said = said.or_else(|| panic.downcast_ref::<&str>().copied());
+            complain(&anyhow::anyhow!(
+                "this is a mistake of the program: {}; please report it, with the snapshot that --save writes",
+                said.unwrap_or("it stopped")
+            ));
+            Exit::Failed
+        }
     }
+}
+
+/// One line on standard error.
+pub fn complain(error: &anyhow::Error) {
     let line = format!("{error:#}").split_whitespace().collect::<Vec<_>>().join(" ");
-    anstream::eprintln!("ecs-doctor: {}", crate::report::plain(&line));
-    if error.is::<UsageError>() { Exit::Usage } else { Exit::Failed }
+    // Whoever has closed standard error wants no line.
+    let _closed = writeln!(anstream::stderr(), "ecs-doctor: {}", plain(&line));
 }

@@ -1,25 +1,32 @@
 //! ecs-doctor says why an Amazon ECS service misbehaves: it asks AWS once, read-only, and prints
 //! the cause before its symptoms, with the evidence and the fix.
 
+mod anonymise;
 mod cli;
 #[cfg(feature = "aws")]
 mod collect;
 mod commands;
 mod config;
 mod exit;
+#[cfg(any(feature = "aws", test))]
+mod mask;
 mod pager;
+mod printed;
 mod replay;
 mod report;
 
-use clap::Parser;
-
 use crate::cli::{Cli, Command};
+use crate::exit::Exit;
 
 fn main() -> std::process::ExitCode {
-    let cli = Cli::parse();
+    let cli = cli::parse();
     cli.color.write_global();
     cli::trace(cli.verbose);
-    let done = match &cli.command {
+    exit::quietly(|| cli.sensible().and_then(|()| run(&cli))).into()
+}
+
+fn run(cli: &Cli) -> anyhow::Result<Exit> {
+    match &cli.command {
         None => commands::diagnose::run(&cli.diagnose),
         Some(Command::Diff(diff)) => commands::diff::run(diff),
         Some(Command::Timeline(timeline)) => commands::timeline::run(timeline),
@@ -30,6 +37,5 @@ fn main() -> std::process::ExitCode {
         Some(Command::Man(man)) => commands::man::run(man),
         Some(Command::Permissions) => commands::permissions::run(),
         Some(Command::Docs(docs)) => commands::docs::run(docs),
-    };
-    exit::report(done).into()
+    }
 }

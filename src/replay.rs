@@ -2,22 +2,50 @@
 //! reader takes every minor version of its own major version; fields that it does not know are left
 //! out, fields that the file does not have count as not asked.
 
-use std::io::Read;
+use std::io::{Read, Write};
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use checks::seen::Seen;
 use checks::snapshot::{Condition, FORMAT, Snapshot};
+use tempfile::NamedTempFile;
 
+use crate::printed;
+
+/// Whether the snapshot goes to standard output.
+pub fn is_standard(file: &Path) -> bool {
+    file == Path::new("-")
+}
+
+/// Saves a snapshot: a new file that only its owner may read, and that takes the name when it is
+/// whole.
 pub fn save(snapshot: &Snapshot, file: &Path) -> Result<()> {
     let mut json = serde_json::to_string_pretty(snapshot)?;
     json.push('\n');
-    std::fs::write(file, json)
+    if is_standard(file) {
+        return printed::to(&mut std::io::stdout().lock(), json.as_bytes());
+    }
+    write(json.as_bytes(), file)
         .with_context(|| format!("could not save the snapshot to {}", file.display()))
 }
 
+fn write(json: &[u8], file: &Path) -> Result<()> {
+    // Whoever can put a link there would choose what is overwritten.
+    if let Ok(there) = std::fs::symlink_metadata(file)
+        && !there.is_file()
+    {
+        bail!("it is a link, a folder or a device, and not a file");
+    }
+    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let mut new = NamedTempFile::new_in(folder.unwrap_or(Path::new(".")))?;
+    new.write_all(json)?;
+    new.as_file().sync_all()?;
+    new.persist(file)?;
+    Ok(())
+}
+
 pub fn load(file: &Path) -> Result<Snapshot> {
-    let json = if file == Path::new("-") {
+    let json = if is_standard(file) {
         let mut json = String::new();
         std::io::stdin()
             .read_to_string(&mut json)

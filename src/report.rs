@@ -5,8 +5,9 @@
 pub mod history;
 pub mod json;
 pub mod path;
+mod place;
 #[cfg_attr(
-    not(feature = "aws"),
+    not(any(feature = "aws", test)),
     expect(dead_code, reason = "without the SDK nobody is asked, but the schema is the same")
 )]
 pub mod services;
@@ -16,11 +17,11 @@ pub mod wording;
 
 use std::collections::BTreeMap;
 use std::io::Write;
+use std::sync::LazyLock;
 
 use checks::call::Call;
 use checks::catalog::{GROUPS, Group};
 use checks::check::{Role, Severity};
-use checks::command::{Command, Effect};
 use checks::diagnosis::{Diagnosis, Node, Standing, Verdict};
 use checks::exam::{Ended, Exam, Outcome};
 use checks::finding::Kind;
@@ -31,6 +32,8 @@ use checks::symptom::Symptom;
 use history::{ChangesReport, DigestsReport, RolloutReport, TimelineReport, TrailReport};
 use jiff::{SignedDuration, Timestamp};
 use path::{PathReport, ProbeReport};
+pub use place::{CommandReport, Place, ShellReport};
+use regex::{Captures, Regex};
 use schemars::JsonSchema;
 use serde::Serialize;
 pub use summary::{FlatFinding, Summary};
@@ -170,38 +173,6 @@ pub struct EvidenceReport {
     pub see: ShellReport,
 }
 
-/// A command as a value, so that scripts need not take it apart.
-#[derive(Clone, Debug, Serialize, JsonSchema)]
-pub struct CommandReport {
-    /// The arguments as the program gets them; a variable stands as `$NAME`.
-    pub argv: Vec<String>,
-    pub shell: ShellReport,
-    pub effect: Effect,
-    /// Shell variables that the user has to set before.
-    pub needs: Vec<&'static str>,
-}
-
-/// A command as a POSIX shell takes it: one line in JSON, words where a printer breaks lines.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
-#[serde(into = "String")]
-#[schemars(with = "String")]
-pub struct ShellReport {
-    pub words: Vec<String>,
-}
-
-impl From<ShellReport> for String {
-    fn from(shell: ShellReport) -> String {
-        shell.words.join(" ")
-    }
-}
-
-impl ShellReport {
-    /// Without characters that could harm a terminal.
-    pub fn new(command: &Command) -> ShellReport {
-        ShellReport { words: command.shell_words().iter().map(|word| plain(word)).collect() }
-    }
-}
-
 #[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct RemedyReport {
     pub summary: String,
@@ -260,7 +231,12 @@ impl Report {
             blind: snapshot.blind.iter().map(blind).collect(),
             calls: Calls {
                 total: snapshot.calls.total,
-                by_operation: snapshot.calls.by_operation.clone(),
+                by_operation: snapshot
+                    .calls
+                    .by_operation
+                    .iter()
+                    .map(|(call, count)| (plain(call), *count))
+                    .collect(),
                 elapsed_ms: snapshot.calls.elapsed_ms,
             },
         }
@@ -285,8 +261,10 @@ impl Report {
 }
 
 impl ServiceReport {
-    pub fn new(patient: &Patient, diagnosis: &Diagnosis) -> ServiceReport {
-        let finding = |node: &Node| finding(patient, node);
+    /// With the profile that the user gave, if any.
+    pub fn new(patient: &Patient, diagnosis: &Diagnosis, profile: Option<&str>) -> ServiceReport {
+        let place = Place::of(patient, profile);
+        let finding = |node: &Node| finding(patient, &place, node);
         let (paths, probe) = (PathReport::all(patient, diagnosis), ProbeReport::new(patient));
         let looked = diagnosis
             .exams
@@ -321,7 +299,7 @@ impl ServiceReport {
             timeline: (diagnosis.verdict == Verdict::Sick)
                 .then(|| TimelineReport::new(patient, SignedDuration::from_hours(1))),
             trail: TrailReport::new(patient),
-            digests: DigestsReport::new(patient),
+            digests: DigestsReport::new(patient, &place),
             ruled_out: looked.map(|exam| exam.check.id()).collect(),
             exams,
         }
@@ -369,8 +347,10 @@ fn kind(patient: &Patient) -> ServiceKind {
     }
 }
 
-fn finding(patient: &Patient, node: &Node) -> FindingReport {
+fn finding(patient: &Patient, place: &Place, node: &Node) -> FindingReport {
     let found = &node.finding;
+    let commands: Vec<CommandReport> =
+        found.remedy.commands.iter().map(|command| place.command(command)).collect();
     let mut suspects: Vec<SuspectReport> = Vec::new();
     for suspect in &node.suspects {
         let origin = suspect.missed.origin();
@@ -402,13 +382,13 @@ fn finding(patient: &Patient, node: &Node) -> FindingReport {
                 field: evidence.field,
                 value: plain(&evidence.value),
                 at: evidence.at,
-                see: ShellReport::new(&evidence.see(patient)),
+                see: place.shell(&evidence.see(patient)),
             })
             .collect(),
         remedy: RemedyReport {
             summary: plain(&found.remedy.summary),
-            cli: found.remedy.shell().iter().map(|command| plain(command)).collect(),
-            commands: found.remedy.commands.iter().map(command).collect(),
+            cli: commands.iter().map(|command| command.shell.clone().into()).collect(),
+            commands,
             terraform: found
                 .remedy
                 .terraform
@@ -416,17 +396,8 @@ fn finding(patient: &Patient, node: &Node) -> FindingReport {
                 .map(|code| code.as_str().lines().map(plain).collect::<Vec<_>>().join("\n")),
         },
         by_way_of: node.by_way_of.iter().map(|symptom| symptom.words()).collect(),
-        explains: node.explains.iter().map(|effect| finding(patient, effect)).collect(),
+        explains: node.explains.iter().map(|effect| finding(patient, place, effect)).collect(),
         suspects,
-    }
-}
-
-fn command(command: &Command) -> CommandReport {
-    CommandReport {
-        argv: command.argv().iter().map(|word| plain(word)).collect(),
-        shell: ShellReport::new(command),
-        effect: command.effect(),
-        needs: command.needs(),
     }
 }
 
@@ -461,18 +432,20 @@ fn blind(blind: &Blind) -> BlindReport {
     }
 }
 
-/// Text that cannot move a cursor, change a colour or turn the direction of a line, whoever wrote
-/// it.
+/// What moves a cursor, changes a colour, turns the direction of a line, or cannot be seen: control
+/// and format characters, separators of lines, and whatever Unicode would leave out where it has no
+/// glyph. Selectors of a variant only choose between two looks of the letter before.
+static HARMFUL: LazyLock<Option<Regex>> = LazyLock::new(|| {
+    let classes = r"\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Co}\p{Default_Ignorable_Code_Point}";
+    Regex::new(&format!(r"[[{classes}]--[\x{{FE00}}-\x{{FE0F}}]]")).ok()
+});
+
+/// Text that harms no terminal and hides nothing from a reader, whoever wrote it.
 pub fn plain(text: &str) -> String {
-    let harmful = |c: char| {
-        c.is_control()
-            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+    let Some(harmful) = HARMFUL.as_ref() else { return String::new() };
+    let instead = |found: &Captures| match &found[0] {
+        "\t" | "\n" | "\r" => " ",
+        _ => "\u{fffd}",
     };
-    text.chars()
-        .map(|c| match c {
-            '\t' | '\n' | '\r' => ' ',
-            c if harmful(c) => '\u{fffd}',
-            c => c,
-        })
-        .collect()
+    harmful.replace_all(text, instead).into_owned()
 }

@@ -305,11 +305,16 @@ impl Command {
         effect(word(1), word(2), has)
     }
 
-    /// The same command for one region, and for one profile where the user gave it.
+    /// The same command for one region, and for one profile where the user gave it. What names a
+    /// region of its own keeps it.
     pub fn at(mut self, region: &str, profile: Option<&str>) -> Command {
-        let is_aws = self.words.first().and_then(Word::text) == Some("aws");
-        if is_aws && self.words.len() > 2 {
-            let mut place = words!("--region {}", region);
+        let is = |at: usize, text: &str| self.words.get(at).and_then(Word::text) == Some(text);
+        if is(0, "aws") && self.words.len() > 2 {
+            let has_region = (3..self.words.len()).any(|at| is(at, "--region"));
+            let mut place = match has_region || region.is_empty() {
+                true => Words::default(),
+                false => words!("--region {}", region),
+            };
             if let Some(profile) = profile {
                 place.0.extend(words!("--profile {}", profile).0);
             }
@@ -435,6 +440,10 @@ mod tests {
             place(Some("my prod")).argv()[3..7],
             ["--region", "eu-west-2", "--profile", "my prod"]
         );
+        let elsewhere = aws!("ecr describe-images --region us-east-1").at("eu-west-2", Some("x"));
+        assert_eq!(elsewhere.to_string(), "aws ecr describe-images --profile x --region us-east-1");
+        let other = Command::of("curl", words!("{} {} {}", 1, 2, 3));
+        assert_eq!(other.clone().at("eu-west-2", Some("x")), other);
     }
 
     #[test]

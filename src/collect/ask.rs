@@ -15,6 +15,9 @@ use checks::seen::{Blind, Seen, Why};
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
+use crate::mask;
+use crate::report::plain;
+
 /// How many calls one AWS service gets at the same time, so that a look at a service never
 /// throttles its console.
 const AT_ONCE: &[(&str, usize)] = &[
@@ -141,7 +144,7 @@ impl Asker {
             tracing::info!(
                 call = call.action(),
                 why = %why.blindness(),
-                message = why.message(),
+                message = why.message().map(plain),
                 "blind"
             );
             self.ledger().blind.insert(Blind { call, why: why.clone() });
@@ -204,7 +207,7 @@ impl Asker {
         let why = match error {
             SdkError::ServiceError(service) => {
                 let code = service.err().code().unwrap_or_default();
-                let message = service.err().message().unwrap_or_default();
+                let message = &mask::reason(service.err().message().unwrap_or_default());
                 let status = service.raw().status().as_u16();
                 if is_not_found(code, message) {
                     return Seen::Yes(None);
@@ -274,7 +277,7 @@ pub(super) fn chain<'a>(
 
 /// The innermost error, which is the one that says what went wrong.
 fn root_of(error: &(dyn Error + 'static)) -> String {
-    chain(error).last().map(ToString::to_string).unwrap_or_default()
+    chain(error).last().map(|root| mask::reason(&root.to_string())).unwrap_or_default()
 }
 
 fn in_short(error: &CredentialsError) -> String {

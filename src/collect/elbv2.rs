@@ -13,6 +13,7 @@ use checks::snapshot::{
 };
 
 use super::{Aws, fill, text, time};
+use crate::mask;
 
 impl Aws {
     pub async fn target_group(&self, arn: &str) -> Seen<Option<TargetGroup>> {
@@ -180,7 +181,7 @@ fn target_group(from: types::TargetGroup) -> TargetGroup {
         health_check_enabled: from.health_check_enabled,
         health_check_protocol: text(from.health_check_protocol),
         health_check_port: from.health_check_port,
-        health_check_path: from.health_check_path,
+        health_check_path: from.health_check_path.as_deref().map(mask::path),
         health_check_interval_seconds: from.health_check_interval_seconds,
         health_check_timeout_seconds: from.health_check_timeout_seconds,
         healthy_threshold_count: from.healthy_threshold_count,

@@ -6,7 +6,8 @@ use checks::seen::Seen;
 use checks::snapshot::LogLine;
 use jiff::{SignedDuration, Timestamp};
 
-use super::{Aws, mask};
+use super::Aws;
+use crate::mask;
 
 const LINES: i32 = 50;
 /// How far back the health checker's requests are looked for, and in how many pages: a busy group

@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use crate::cli::{Checks, Format};
 use crate::exit::Exit;
+use crate::printed;
 use crate::report::{json, text};
 
 /// A check as scripts see it.
@@ -24,12 +25,10 @@ struct Row {
 }
 
 pub fn run(options: &Checks) -> Result<Exit> {
-    let mut out = anstream::stdout().lock();
-    match options.output {
-        Format::Text => catalog::GROUPS.iter().try_for_each(|group| list(group, &mut out))?,
-        Format::Json => json::write(&catalog::checks().map(row).collect::<Vec<_>>(), &mut out)?,
-    }
-    out.flush()?;
+    printed::page(|out| match options.output {
+        Format::Text => catalog::GROUPS.iter().try_for_each(|group| list(group, out)),
+        Format::Json => json::write(&catalog::checks().map(row).collect::<Vec<_>>(), out),
+    })?;
     Ok(Exit::Fine)
 }
 

@@ -1,15 +1,13 @@
 //! `ecs-doctor demo`: example accounts, recorded from replies in AWS's own shapes and diagnosed
 //! like any other.
 
-use std::io::Write;
-
 use anyhow::Result;
 
 use crate::cli::{Demo, FailOn};
-use crate::commands::diagnose;
+use crate::commands::diagnose::{self, Wishes};
 use crate::config::Config;
 use crate::exit::{Exit, UsageError};
-use crate::replay;
+use crate::{printed, replay};
 
 /// An example account: its name, what happened there, and its snapshot.
 struct Example {
@@ -45,11 +43,13 @@ pub fn names() -> impl Iterator<Item = &'static str> {
 
 pub fn run(options: &Demo) -> Result<Exit> {
     if options.list {
-        let mut out = anstream::stdout().lock();
         let width = EXAMPLES.iter().map(|example| example.name.len()).max().unwrap_or_default();
-        for example in EXAMPLES {
-            writeln!(out, "{:width$}  {}", example.name, example.about)?;
-        }
+        printed::page(|out| {
+            for example in EXAMPLES {
+                writeln!(out, "{:width$}  {}", example.name, example.about)?;
+            }
+            Ok(())
+        })?;
         return Ok(Exit::Fine);
     }
     let wanted = options.name.as_deref().unwrap_or(EXAMPLES[0].name);
@@ -64,5 +64,12 @@ pub fn run(options: &Demo) -> Result<Exit> {
     let mut snapshot = replay::parse(example.snapshot)?;
     snapshot.example = Some(example.about.to_owned());
     // Nobody expects anything of an account that is made up.
-    diagnose::conclude(&snapshot, &Config::default(), &options.report, FailOn::Never)
+    let wishes = Wishes {
+        config: &Config::default(),
+        profile: None,
+        report: &options.report,
+        fail_on: FailOn::Never,
+        beside: false,
+    };
+    diagnose::conclude(&snapshot, &wishes)
 }

@@ -5,6 +5,7 @@ use std::io::Write;
 use std::path::Path;
 
 use anyhow::{Result, anyhow};
+use checks::aws::arn::last;
 use checks::aws::url::Url;
 use checks::check::Severity;
 use checks::diagnosis::diagnose;
@@ -12,14 +13,14 @@ use checks::facts::inbound::request;
 use checks::patient::{Intent, Patient};
 use checks::snapshot::{Service, Snapshot};
 
+use crate::anonymise::anonymise;
 use crate::cli::{Access, Diagnose, FailOn, Format, ReportOptions};
 use crate::config::Config;
-use crate::exit::{Exit, UsageError};
-use crate::pager::Pager;
-use crate::replay;
+use crate::exit::{self, Exit, UsageError};
 use crate::report::json::Json;
 use crate::report::text::{self, Text};
 use crate::report::{Detail, Print, Report, ServiceReport};
+use crate::{printed, replay};
 
 pub fn run(options: &Diagnose) -> Result<Exit> {
     // What the user said wrongly is told before AWS is asked.
@@ -36,10 +37,19 @@ pub fn run(options: &Diagnose) -> Result<Exit> {
         ..Question::about(options.service.as_deref(), &options.access)
     };
     let snapshot = snapshot(&question, options.from.as_deref())?;
-    // The diagnosis comes first: a file that cannot be written must not cost it.
-    let exit = conclude(&snapshot, &config, &options.report, FailOn::High)?;
-    if let Some(file) = &options.save {
-        replay::save(&snapshot, file)?;
+    let wishes = Wishes {
+        config: &config,
+        profile: options.access.profile.as_deref(),
+        report: &options.report,
+        fail_on: FailOn::High,
+        beside: options.save.as_deref().is_some_and(replay::is_standard),
+    };
+    // The diagnosis comes first, and a file that cannot be written changes nothing of it.
+    let exit = conclude(&snapshot, &wishes)?;
+    if let Some(file) = &options.save
+        && let Err(error) = save(&snapshot, file, options.anonymise)
+    {
+        exit::complain(&error);
     }
     Ok(exit)
 }
@@ -53,13 +63,30 @@ fn services(_: &Diagnose) -> Result<Exit> {
 #[cfg(feature = "aws")]
 fn services(options: &Diagnose) -> Result<Exit> {
     let services = asking(live::services(&options.access))?;
-    let mut out = anstream::stdout().lock();
-    match options.report.output {
-        Format::Text => services.print(&mut out)?,
-        Format::Json => crate::report::json::write(&services, &mut out)?,
-    }
-    out.flush()?;
+    printed::page(|out| match options.report.output {
+        Format::Text => services.print(out),
+        Format::Json => crate::report::json::write(&services, out),
+    })?;
     Ok(Exit::Fine)
+}
+
+fn save(snapshot: &Snapshot, file: &Path, anonymous: bool) -> Result<()> {
+    match anonymous {
+        true => replay::save(&anonymise(snapshot)?, file),
+        false => replay::save(snapshot, file),
+    }
+}
+
+/// What the user wants of a diagnosis.
+pub struct Wishes<'a> {
+    pub config: &'a Config,
+    /// The profile for the commands.
+    pub profile: Option<&'a str>,
+    pub report: &'a ReportOptions,
+    /// Where no level was named.
+    pub fail_on: FailOn,
+    /// Standard output is taken: the report goes to standard error.
+    pub beside: bool,
 }
 
 /// What AWS is asked about, and how.
@@ -129,50 +156,44 @@ pub fn only(snapshot: &Snapshot) -> Result<&Service> {
 }
 
 /// The diagnosis of a snapshot, printed, with the exit code that follows from it.
-pub fn conclude(
-    snapshot: &Snapshot,
-    config: &Config,
-    options: &ReportOptions,
-    fail_on: FailOn,
-) -> Result<Exit> {
-    let report = examine(snapshot, |service| config.intent(service, &options.expect_ingress));
+pub fn conclude(snapshot: &Snapshot, wishes: &Wishes) -> Result<Exit> {
+    let options = wishes.report;
+    let intent = |service: &Service| wishes.config.intent(service, &options.expect_ingress);
+    let report = examine(snapshot, wishes.profile, intent);
     let detail = options.detail();
-    match options.output {
-        Format::Text => {
-            let text = Text {
-                width: options.width.map_or_else(text::width, usize::from),
-                detail,
-                show: options.show.severity(),
-                risks: options.risks,
-            };
-            let mut pager = Pager::open(detail == Detail::Full);
-            text.print(&report, &mut pager)?;
-            pager.close()?;
-        }
-        Format::Json => {
-            let mut out = anstream::stdout().lock();
-            Json { detail }.print(&report, &mut out)?;
-            out.flush()?;
-        }
-    }
-    Ok(exit(&report, options.fail_on.unwrap_or(fail_on).severity(), options.strict))
+    let text = || Text {
+        width: options.width.map_or_else(text::width, usize::from),
+        detail,
+        show: options.show.severity(),
+        risks: options.risks,
+    };
+    let print = |out: &mut dyn Write| match options.output {
+        Format::Text => text().print(&report, out),
+        Format::Json => Json { detail }.print(&report, out),
+    };
+    let long = options.output == Format::Text && detail == Detail::Full;
+    match wishes.beside {
+        true => printed::page_beside(print),
+        false if long => printed::long_page(print),
+        false => printed::page(print),
+    }?;
+    Ok(code(&report, options.fail_on.unwrap_or(wishes.fail_on).severity(), options.strict))
 }
 
-/// A check that panics is reported as crashed; the panic itself says nothing to a user.
-fn examine(snapshot: &Snapshot, intent: impl Fn(&Service) -> Intent) -> Report {
-    let hook = std::panic::take_hook();
-    std::panic::set_hook(Box::new(|panic| tracing::info!("a check crashed: {panic}")));
+fn examine(
+    snapshot: &Snapshot,
+    profile: Option<&str>,
+    intent: impl Fn(&Service) -> Intent,
+) -> Report {
     let services = snapshot.services.iter().map(|service| {
         let intent = intent(service);
         let patient = Patient::new(snapshot, service, &intent);
-        ServiceReport::new(&patient, &diagnose(&patient))
+        ServiceReport::new(&patient, &diagnose(&patient), profile)
     });
-    let report = Report::new(snapshot, services.collect());
-    std::panic::set_hook(hook);
-    report
+    Report::new(snapshot, services.collect())
 }
 
-fn exit(report: &Report, fail_on: Option<Severity>, strict: bool) -> Exit {
+fn code(report: &Report, fail_on: Option<Severity>, strict: bool) -> Exit {
     let found = fail_on.is_some_and(|level| report.worst().is_some_and(|worst| worst <= level));
     if found {
         Exit::Findings
@@ -183,15 +204,23 @@ fn exit(report: &Report, fail_on: Option<Severity>, strict: bool) -> Exit {
     }
 }
 
-/// The services of a snapshot that the user asked for; without a name, all of them.
+/// The services of a snapshot that the user asked for, by name, cluster/service or ARN; without a
+/// name, all of them.
 fn chosen(mut snapshot: Snapshot, service: Option<&str>) -> Result<Snapshot> {
     if let Some(typed) = service {
-        let name = typed.rsplit('/').next().unwrap_or(typed);
-        let there: Vec<String> =
-            snapshot.services.iter().map(|service| service.service_name.clone()).collect();
-        snapshot
+        let is_asked = |service: &Service| match typed.split_once('/') {
+            _ if typed.starts_with("arn:") => service.service_arn == typed,
+            None => service.service_name == typed,
+            Some((cluster, name)) => {
+                service.service_name == name && last(&service.cluster_arn) == cluster
+            }
+        };
+        let there: Vec<String> = snapshot
             .services
-            .retain(|service| service.service_name == name || service.service_arn == typed);
+            .iter()
+            .map(|service| format!("{}/{}", last(&service.cluster_arn), service.service_name))
+            .collect();
+        snapshot.services.retain(is_asked);
         if snapshot.services.is_empty() {
             return Err(anyhow!("no service {typed} in the snapshot; it has {}", there.join(", ")));
         }
@@ -241,6 +270,7 @@ mod live {
     use crate::collect::find::{self, NotFound, Target};
     use crate::collect::{self, Aws, Connection};
     use crate::exit::UsageError;
+    use crate::mask;
     use crate::report::services::{Services, UnseenRow};
 
     pub async fn ask(question: &Question<'_>, target: &Target) -> Result<Snapshot> {
@@ -267,7 +297,7 @@ mod live {
             collect::trail::trail(&aws, &mut snapshot, pace()?).await;
         }
         collect::close(&mut snapshot, &aws.asker, began.elapsed());
-        Ok(snapshot)
+        Ok(mask::everything(snapshot)?)
     }
 
     /// Every service that can be listed.

@@ -1,7 +1,6 @@
 //! `ecs-doctor diff <SERVICE>`: what differs between two versions of a service, the last good one
 //! and the newest unless others are named.
 
-use std::io::Write;
 use std::path::Path;
 
 use anyhow::{Result, anyhow};
@@ -11,6 +10,7 @@ use checks::views::diff::NoVersion;
 use crate::cli::{self, Format};
 use crate::commands::diagnose::{self, Question};
 use crate::exit::{Exit, UsageError};
+use crate::printed;
 use crate::report::history::{ChangesReport, Diff, Heading, TrailReport};
 use crate::report::text::Text;
 use crate::report::{json, wording};
@@ -37,12 +37,10 @@ pub fn run(options: &cli::Diff) -> Result<Exit> {
     let trail = TrailReport::new(&patient);
     let diff =
         Diff { heading: Heading::new("ecs-doctor-diff/v1", &snapshot, &patient), changes, trail };
-    let mut out = anstream::stdout().lock();
-    match options.output {
-        Format::Text => Text::default().diff(&diff, &mut out)?,
-        Format::Json => json::write(&diff, &mut out)?,
-    }
-    out.flush()?;
+    printed::page(|out| match options.output {
+        Format::Text => Text::default().diff(&diff, out),
+        Format::Json => json::write(&diff, out),
+    })?;
     Ok(Exit::Fine)
 }
 

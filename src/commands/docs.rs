@@ -64,7 +64,7 @@ fn example(check: &Check) -> Result<String> {
         .filter_map(|block| block.parse::<Expected>().ok())
         .collect();
     let patient = Patient::new(&snapshot, &snapshot.services[0], &intent);
-    let report = ServiceReport::new(&patient, &diagnose(&patient));
+    let report = ServiceReport::new(&patient, &diagnose(&patient), None);
     let mut text = String::from("## What it looks like\n");
     if let Some(finding) =
         find(&report.roots, check.id()).or_else(|| find(&report.notes, check.id()))

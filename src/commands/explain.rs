@@ -1,19 +1,18 @@
 //! `ecs-doctor explain <CHECK>`: the doc comment of a check, as it stands on its page.
 
-use std::io::Write;
-
 use anyhow::Result;
 use checks::catalog;
 
 use crate::cli::Explain;
 use crate::exit::{Exit, UsageError};
+use crate::printed;
 
 pub fn run(options: &Explain) -> Result<Exit> {
-    let Some(check) = catalog::find(&options.check) else {
-        return Err(unknown(&options.check).into());
+    let id = options.check.trim().to_ascii_lowercase().replace('-', "_");
+    let Some(check) = catalog::find(&id) else {
+        return Err(unknown(&options.check, &id).into());
     };
-    let mut out = anstream::stdout().lock();
-    writeln!(out, "{}", page(check))?;
+    printed::page(|out| Ok(writeln!(out, "{}", page(check))?))?;
     Ok(Exit::Fine)
 }
 
@@ -33,13 +32,23 @@ pub fn page(check: &checks::check::Check) -> String {
     )
 }
 
-fn unknown(id: &str) -> UsageError {
+/// With the names that may have been meant: those that have it in them, and those that differ in
+/// no more than a third of it.
+fn unknown(typed: &str, id: &str) -> UsageError {
+    let distance = |other: &str| match id.len() > 3 && other.contains(id) {
+        true => 1,
+        false => strsim::damerau_levenshtein(id, other),
+    };
     let mut near: Vec<(usize, &str)> = catalog::checks()
-        .map(|check| (strsim::damerau_levenshtein(id, check.id()), check.id()))
+        .map(|check| (distance(check.id()), check.id()))
+        .filter(|(distance, _)| *distance <= id.len() / 3)
         .collect();
     near.sort_unstable();
     let near: Vec<&str> = near.into_iter().take(3).map(|(_, id)| id).collect();
-    UsageError(format!("there is no check {id:?}; the nearest: {}", near.join(", ")))
+    UsageError(match near.as_slice() {
+        [] => format!("there is no check {typed:?}; `ecs-doctor checks` lists them"),
+        near => format!("there is no check {typed:?}; the nearest: {}", near.join(", ")),
+    })
 }
 
 #[cfg(test)]
@@ -53,9 +62,9 @@ mod tests {
             assert!(page.contains("\n## What to do\n"), "{page}");
             assert!(page.starts_with(&format!("# {}\n", check.id())));
         }
-        assert!(
-            unknown("tag_move").to_string().contains("tag_moved")
-                || catalog::find("tag_moved").is_none()
-        );
+        let said = |id: &str| unknown(id, id).to_string();
+        assert!(said("tag_move").contains("tag_moved"));
+        assert!(said("wrong_answer").contains("health_check_wrong_answer"));
+        assert!(said("hello").ends_with("`ecs-doctor checks` lists them"), "{}", said("hello"));
     }
 }

@@ -1,16 +1,14 @@
 //! `ecs-doctor permissions`: the least IAM policy that shows everything, made from the calls that
 //! the program can make.
 
-use std::io::Write;
-
 use anyhow::Result;
 use checks::call::Call;
 
 use crate::exit::Exit;
+use crate::printed;
 
 pub fn run() -> Result<Exit> {
-    let mut out = anstream::stdout().lock();
-    writeln!(out, "{}", policy()?)?;
+    printed::page(|out| Ok(writeln!(out, "{}", policy()?)?))?;
     Ok(Exit::Fine)
 }
 

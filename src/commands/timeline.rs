@@ -1,13 +1,12 @@
 //! `ecs-doctor timeline <SERVICE>`: what happened to a service, in order.
 
-use std::io::Write;
-
 use anyhow::Result;
 use checks::patient::{Intent, Patient};
 
 use crate::cli::{self, Format};
 use crate::commands::diagnose::{self, Question};
 use crate::exit::Exit;
+use crate::printed;
 use crate::report::history::{Heading, Timeline, TimelineReport};
 use crate::report::json;
 use crate::report::text::Text;
@@ -22,11 +21,9 @@ pub fn run(options: &cli::Timeline) -> Result<Exit> {
     let patient = Patient::new(&snapshot, diagnose::only(&snapshot)?, &intent);
     let heading = Heading::new("ecs-doctor-timeline/v1", &snapshot, &patient);
     let timeline = Timeline { heading, timeline: TimelineReport::new(&patient, options.since) };
-    let mut out = anstream::stdout().lock();
-    match options.output {
-        Format::Text => Text::default().timeline(&timeline, &mut out)?,
-        Format::Json => json::write(&timeline, &mut out)?,
-    }
-    out.flush()?;
+    printed::page(|out| match options.output {
+        Format::Text => Text::default().timeline(&timeline, out),
+        Format::Json => json::write(&timeline, out),
+    })?;
     Ok(Exit::Fine)
 }

@@ -19,7 +19,7 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::{MissedReport, ShellReport, plain, unique};
+use super::{MissedReport, Place, ShellReport, plain, unique};
 
 /// What differs between two versions.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
@@ -421,7 +421,7 @@ fn side(side: &Side) -> SideReport {
 }
 
 impl DigestsReport {
-    pub fn new(patient: &Patient) -> DigestsReport {
+    pub fn new(patient: &Patient, place: &Place) -> DigestsReport {
         let mut unseen = Unseen::default();
         let rows = digests::read(patient, &mut unseen);
         let again = patient.update_service().and(words!("--force-new-deployment"));
@@ -440,7 +440,7 @@ impl DigestsReport {
             tag_has: row.tag.map(|tag| plain(&tag.image_digest)),
             tag_pushed_at: row.tag.and_then(|tag| tag.image_pushed_at),
             compared: row.compared,
-            fix: row.deploy_again.then(|| ShellReport::new(&again)),
+            fix: row.deploy_again.then(|| place.shell(&again)),
         });
         DigestsReport { containers: containers.collect(), missed: missed(&unseen) }
     }

@@ -128,7 +128,7 @@ fn a_snapshot_says_again_what_was_said() {
 fn a_snapshot_that_cannot_be_saved_costs_no_diagnosis() {
     let account = Account::start("naff");
     let run = doctor(&["api", "--save", "/no/such/folder/api.json"]).at(&account).run();
-    assert_eq!(run.code, 4, "{run:#?}");
+    assert_eq!(run.code, 1, "the code is the diagnosis': {run:#?}");
     one_line(&run.stderr);
     assert!(run.stdout.contains("health_check_wrong_answer"), "{}", run.stdout);
 }

@@ -59,6 +59,11 @@ impl Doctor {
         self
     }
 
+    /// Starts it, with its standard output wherever the test wants it.
+    pub fn spawn(mut self, stdout: Stdio) -> std::process::Child {
+        self.0.stdout(stdout).stderr(Stdio::piped()).spawn().expect("the binary runs")
+    }
+
     pub fn run(mut self) -> Run {
         let output = self.0.output().expect("the binary runs");
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("UTF-8");

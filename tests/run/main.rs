@@ -11,6 +11,7 @@ mod reports;
 mod screen;
 mod severity;
 mod stories;
+mod usage;
 
 #[cfg(feature = "aws")]
 mod blindness;
@@ -22,6 +23,8 @@ mod diagnosis;
 mod probe;
 #[cfg(feature = "aws")]
 mod record;
+#[cfg(feature = "aws")]
+mod secrets;
 #[cfg(feature = "aws")]
 #[expect(
     dead_code,

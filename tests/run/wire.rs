@@ -8,6 +8,8 @@
 
 #[path = "wire/bundle.rs"]
 pub mod bundle;
+#[path = "wire/plant.rs"]
+pub mod plant;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::convert::Infallible;
@@ -136,6 +138,16 @@ impl Account {
         self.shared.log().faults.insert(call.to_owned(), (fault, times));
     }
 
+    /// Puts secrets into the texts of every answer from now on.
+    pub fn plant(&self) {
+        self.shared.log().planter = Some(plant::Planter::default());
+    }
+
+    /// How many secrets were planted so far.
+    pub fn planted(&self) -> usize {
+        self.shared.log().planter.as_ref().map_or(0, |planter| planter.0)
+    }
+
     /// Every request so far, in the order in which they came.
     pub fn requests(&self) -> Vec<Request> {
         self.shared.log().requests.clone()
@@ -182,7 +194,11 @@ impl Account {
 fn proper(shared: &Shared, service: &Service, request: &Request, complaints: &[String]) -> Answer {
     if let Some((status, reply)) = shared.reply(request) {
         let content_type = service.protocol.content_type().to_owned();
-        return Answer { status, content_type, body: service.protocol.bytes(&reply.body) };
+        let body = match &mut shared.log().planter {
+            Some(planter) => service.protocol.planted(&reply.body, planter, &request.service),
+            None => reply.body.clone(),
+        };
+        return Answer { status, content_type, body: service.protocol.bytes(&body) };
     }
     service.error(
         400,
@@ -215,6 +231,7 @@ struct Log {
     complaints: Vec<String>,
     answered: HashSet<String>,
     faults: HashMap<String, (Fault, usize)>,
+    planter: Option<plant::Planter>,
 }
 
 struct Service {
@@ -279,6 +296,14 @@ impl Protocol {
             Protocol::Query => "text/xml",
             Protocol::Ec2 => "text/xml;charset=UTF-8",
             Protocol::Cbor => "application/cbor",
+        }
+    }
+
+    /// A body with secrets in its texts.
+    fn planted(self, body: &str, planter: &mut plant::Planter, service: &str) -> String {
+        match self {
+            Protocol::Json | Protocol::Cbor => planter.json(body, service == "logs"),
+            Protocol::Query | Protocol::Ec2 => planter.xml(body),
         }
     }
 
@@ -421,7 +446,7 @@ async fn answer(
             body: b"<!doctype html><html><body>Please log in to the network.</body></html>"
                 .to_vec(),
         },
-        Some(fault) => service.failure(fault, &request.operation),
+        Some(fault) => service.failure(fault, &request.operation, shared.log().planter.as_mut()),
     };
     Ok(respond(answer, service.protocol == Protocol::Cbor))
 }
@@ -647,11 +672,19 @@ fn read_field(
 
 impl Service {
     /// A failure with the status, the code and the words of this service.
-    fn failure(&self, fault: Fault, operation: &str) -> Answer {
+    fn failure(
+        &self,
+        fault: Fault,
+        operation: &str,
+        planter: Option<&mut plant::Planter>,
+    ) -> Answer {
         let action = format!("{}:{operation}", self.iam);
-        let denied = format!(
+        let mut denied = format!(
             "User: {WHO} is not authorized to perform: {action} because no identity-based policy allows the {action} action"
         );
+        if let Some(planter) = planter {
+            denied = planter.text(&denied);
+        }
         let expired = "The security token included in the request is expired";
         match (fault, self.protocol) {
             (Fault::Denied, Protocol::Json | Protocol::Cbor) => {

@@ -16,7 +16,8 @@ use checks::snapshot::{
 };
 
 use super::instances;
-use crate::collect::{last, mask, text, time};
+use crate::collect::{last, text, time};
+use crate::mask;
 
 pub fn service(from: types::Service) -> Service {
     Service {
@@ -268,7 +269,9 @@ pub fn express_service(from: types::EcsExpressGatewayService) -> ExpressService 
         service_arn: from.service_arn.unwrap_or_default(),
         status_code,
         status_reason,
-        health_check_path: newest.and_then(|newest| newest.health_check_path.clone()),
+        health_check_path: newest
+            .and_then(|newest| newest.health_check_path.as_deref())
+            .map(mask::path),
         container_port: newest.and_then(|newest| newest.primary_container.as_ref()?.container_port),
         endpoints: paths.iter().map(|path| host(&path.endpoint)).collect(),
     }
@@ -517,7 +520,7 @@ fn managed_target_group(from: types::ManagedTargetGroup) -> ManagedTargetGroup {
         status: text(Some(from.status)),
         status_reason: from.status_reason,
         updated_at: time(Some(from.updated_at)),
-        health_check_path: Some(from.health_check_path),
+        health_check_path: Some(mask::path(&from.health_check_path)),
         health_check_port: Some(from.health_check_port),
         port: Some(from.port),
     }
