@@ -21,6 +21,7 @@ mod plan;
 pub mod probe;
 mod rds;
 mod scaling;
+mod secretsmanager;
 pub mod trail;
 mod url;
 mod vpc;
@@ -76,6 +77,7 @@ pub struct Aws {
     iam: aws_sdk_iam::Client,
     discovery: aws_sdk_servicediscovery::Client,
     rds: aws_sdk_rds::Client,
+    secretsmanager: aws_sdk_secretsmanager::Client,
 }
 
 /// Balancers, listeners, rules, revisions and lists of services that were read to find the service,
@@ -146,6 +148,7 @@ impl Aws {
             iam: aws_sdk_iam::Client::new(config),
             discovery: aws_sdk_servicediscovery::Client::new(config),
             rds: aws_sdk_rds::Client::new(config),
+            secretsmanager: aws_sdk_secretsmanager::Client::new(config),
         })
     }
 }

@@ -95,6 +95,7 @@ calls! {
     DescribeDBClusters = "rds:DescribeDBClusters", Database, "rds describe-db-clusters --db-cluster-identifier {id}", "the same of a cluster";
     DescribeDBProxies = "rds:DescribeDBProxies", Database, "rds describe-db-proxies --db-proxy-name {id}", "the same of a proxy";
     DescribeDBProxyTargets = "rds:DescribeDBProxyTargets", Database, "rds describe-db-proxy-targets --db-proxy-name {id}", "whether the databases behind a proxy answer it";
+    DescribeSecret = "secretsmanager:DescribeSecret", Secret, "secretsmanager describe-secret --secret-id {id}", "when a secret was rotated or changed that a container got, where its login is refused; never the value";
     DescribeNatGateways = "ec2:DescribeNatGateways", NatGateway, "ec2 describe-nat-gateways --nat-gateway-ids {id}", "whether the NAT gateway of a route works, where something cannot be reached; the address it lends";
     DescribeImages = "ecr:DescribeImages", Image, "ecr describe-images --repository-name {repository} --image-ids {reference}", "the digest that a tag has now";
     BatchGetImage = "ecr:BatchGetImage", Image, "ecr batch-get-image --repository-name {repository} --image-ids {reference}", "the platforms behind a multi-architecture tag; whether a pinned digest is still there";

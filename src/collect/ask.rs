@@ -30,6 +30,7 @@ const AT_ONCE: &[(&str, usize)] = &[
     ("cloudtrail", 1),
     ("iam", 4),
     ("rds", 4),
+    ("secretsmanager", 4),
     ("servicediscovery", 4),
     ("wafv2", 4),
 ];

@@ -142,6 +142,9 @@ macro_rules! tables {
             db_proxies: DbProxy by name via DescribeDBProxies as db_proxy;
             /// By the proxy's name.
             db_proxy_targets: [DbProxyTarget] by proxy via DescribeDBProxyTargets;
+            /// By the ARN of a secret of Secrets Manager, where a container got it and its login is
+            /// refused (see [`crate::facts::peers::login`]).
+            secrets: Secret by arn via DescribeSecret as secret;
 
             // Images.
 
