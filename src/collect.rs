@@ -21,6 +21,7 @@ mod plan;
 pub mod probe;
 mod rds;
 mod scaling;
+mod secretsmanager;
 pub mod services;
 pub mod trail;
 mod url;
@@ -78,6 +79,7 @@ pub struct Aws {
     discovery: aws_sdk_servicediscovery::Client,
     rds: aws_sdk_rds::Client,
     elasticache: aws_sdk_elasticache::Client,
+    secretsmanager: aws_sdk_secretsmanager::Client,
 }
 
 /// Balancers, listeners, rules, revisions and lists of services that were read to find the service,
@@ -153,6 +155,7 @@ impl Aws {
             discovery: aws_sdk_servicediscovery::Client::new(config),
             rds: aws_sdk_rds::Client::new(config),
             elasticache: aws_sdk_elasticache::Client::new(config),
+            secretsmanager: aws_sdk_secretsmanager::Client::new(config),
         })
     }
 }

@@ -99,6 +99,7 @@ calls! {
     DescribeReplicationGroups = "elasticache:DescribeReplicationGroups", Database, "elasticache describe-replication-groups --replication-group-id {id}", "whether a cache is available to which connections fail";
     DescribeCacheClusters = "elasticache:DescribeCacheClusters", Database, "elasticache describe-cache-clusters --cache-cluster-id {id}", "the same of one cluster, and whom it lets in";
     DescribeServerlessCaches = "elasticache:DescribeServerlessCaches", Database, "elasticache describe-serverless-caches --serverless-cache-name {id}", "the same of a serverless cache";
+    DescribeSecret = "secretsmanager:DescribeSecret", Secret, "secretsmanager describe-secret --secret-id {id}", "when a secret was rotated or changed that a container got, where its login is refused; never the value";
     DescribeNatGateways = "ec2:DescribeNatGateways", NatGateway, "ec2 describe-nat-gateways --nat-gateway-ids {id}", "whether the NAT gateway of a route works, where something cannot be reached; the address it lends";
     DescribeVpcPeeringConnections = "ec2:DescribeVpcPeeringConnections", Peering, "ec2 describe-vpc-peering-connections --vpc-peering-connection-ids {id}", "which VPC a route leads to, and whether it is joined, where that does not answer the app";
     DescribeTransitGatewayVpcAttachments = "ec2:DescribeTransitGatewayVpcAttachments", Peering, "ec2 describe-transit-gateway-vpc-attachments --filters Name=transit-gateway-id,Values={id}", "the same of a transit gateway";

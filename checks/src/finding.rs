@@ -42,6 +42,7 @@ pub enum Kind {
     Alarm,
     LogGroup,
     Database,
+    Secret,
     Cluster,
     ContainerInstance,
     CapacityProvider,

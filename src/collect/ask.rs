@@ -34,6 +34,7 @@ const AT_ONCE: &[(&str, usize)] = &[
     ("iam", 4),
     ("rds", 4),
     ("elasticache", 4),
+    ("secretsmanager", 4),
     ("servicediscovery", 4),
     ("wafv2", 4),
 ];

@@ -113,6 +113,10 @@ impl Plan<'_> {
             join(tasks.clone(), definitions.clone()).await;
             self.refusals().await;
         };
+        let of_secrets = async {
+            logs.clone().await;
+            self.secrets().await;
+        };
         let others =
             self.other_balancers(definitions.clone(), current.clone(), groups.clone(), own_vpcs);
         let caches = async {
@@ -135,7 +139,8 @@ impl Plan<'_> {
         };
         let of_itself =
             join5(own_network, self.express_service(), self.alarms(), scaling, self.capacity());
-        join5(of_groups, of_tasks, of_versions, of_itself, join(of_roles, of_peers)).await;
+        join5(of_groups, of_tasks, of_versions, of_itself, join3(of_roles, of_peers, of_secrets))
+            .await;
         join(self.calls_of_siblings(), self.joined_networks()).await;
     }
 

@@ -24,6 +24,7 @@ SERVICES = {
     "cloudtrail": "cloudtrail",
     "iam": "iam",
     "rds": "rds",
+    "secretsmanager": "secretsmanager",
     "servicediscovery": "servicediscovery",
     "wafv2": "wafv2",
 }

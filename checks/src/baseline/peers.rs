@@ -110,6 +110,21 @@ pub(super) fn databases(snapshot: &mut Snapshot) {
         .for_each(|table| table.routes.push(peering.clone()));
 }
 
+/// Adds the secret that the containers get, rotated so long ago. A healthy service is not asked for
+/// it.
+pub fn rotate(snapshot: &mut Snapshot, minutes: i64) {
+    let name = format!("{}-db", snapshot.services[0].service_name);
+    let rotated = Some(minutes_ago(minutes));
+    let secret = Secret {
+        arn: id::secret(&name),
+        name: name.clone(),
+        last_changed_date: rotated,
+        last_rotated_date: rotated,
+        deleted_date: None,
+    };
+    snapshot.secrets.put(id::secret(&name), secret);
+}
+
 /// The sibling's ARN: it serves `http://orders:8080` in the namespace `internal`.
 pub fn sibling() -> String {
     id::ecs("service/prod/orders")

@@ -7,6 +7,7 @@ mod cloud_map_stale;
 mod database_blocked;
 mod database_not_available;
 mod peer_security_group_blocks;
+mod secret_rotated_since_start;
 mod service_connect_client_stale;
 mod service_connect_namespace_differs;
 mod service_connect_port_unknown;
@@ -27,4 +28,5 @@ pub(super) const CHECKS: &[Check] = &[
     database_blocked::CHECK,
     database_not_available::CHECK,
     service_discovery_not_provisioned::CHECK,
+    secret_rotated_since_start::CHECK,
 ];

@@ -3,5 +3,6 @@
 pub mod callee;
 pub mod callers;
 pub mod database;
+pub mod login;
 pub mod service_connect;
 pub mod sibling;

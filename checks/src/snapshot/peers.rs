@@ -1,5 +1,5 @@
-//! What a service talks to: sibling services by Service Connect or Cloud Map, and databases of RDS.
-//! Asked only where the service is configured for it, or where a variable names the host.
+//! What a service talks to: sibling services by Service Connect or Cloud Map, and databases of RDS,
+//! with the dates of the secrets that it logs in with. Asked only where the service is configured for it, or where a variable names the host.
 
 use std::collections::BTreeMap;
 
@@ -120,6 +120,20 @@ pub type InstanceHealth = BTreeMap<String, String>;
 pub struct NatAddresses {
     pub nat_gateway_id: String,
     pub public_ip: Vec<String>,
+}
+
+/// A secret of Secrets Manager: its dates, and nothing of what is in it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct Secret {
+    pub arn: String,
+    pub name: String,
+    /// When anything of it changed: its value, but also its description or a tag.
+    pub last_changed_date: Option<Timestamp>,
+    /// When Secrets Manager rotated it; none where it does not rotate it.
+    pub last_rotated_date: Option<Timestamp>,
+    /// From when on it is gone for good, where it was deleted: until then it can be restored.
+    pub deleted_date: Option<Timestamp>,
 }
 
 /// A database of RDS: one instance.

@@ -157,6 +157,9 @@ macro_rules! tables {
             /// By name, where a connection to its host failed.
             serverless_caches: ServerlessCache
                 by name via DescribeServerlessCaches as serverless_cache;
+            /// By the ARN of a secret of Secrets Manager, where a container got it and its login is
+            /// refused (see [`crate::facts::peers::login`]).
+            secrets: Secret by arn via DescribeSecret as secret;
 
             // Images.
 

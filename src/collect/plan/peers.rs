@@ -1,9 +1,10 @@
-//! What the service talks to: databases that variables name, siblings by Service Connect, and its
-//! own names in Cloud Map. Nothing is asked for a service that has none of these.
+//! What the service talks to: databases that variables name, siblings by Service Connect, its own
+//! names in Cloud Map, and the secrets that it logs in with. Nothing is asked for a service that has none of these.
 
 use std::collections::BTreeSet;
 
 use checks::facts::peers::database::{self, DatabaseKind};
+use checks::facts::peers::login;
 use checks::facts::peers::service_connect::{self, Names};
 use checks::seen::Seen;
 use checks::snapshot::{Service, TaskDefinition};
@@ -134,6 +135,14 @@ impl Plan<'_> {
         };
         self.note(|snapshot| snapshot.cache_clusters.insert(id, cluster));
         self.security_groups(groups).await;
+    }
+
+    /// The secrets that containers got whose logins are refused. Whoever has learned what the tasks
+    /// log calls here.
+    pub(super) async fn secrets(&self) {
+        let arns = self.fresh("secret", self.examined(login::secrets_in_question));
+        join_all(arns.iter().map(|arn| self.keep(|s| &mut s.secrets, arn, self.aws.secret(arn))))
+            .await;
     }
 
     /// The siblings that variables name: those of the namespace, and those of the cluster that are

@@ -166,6 +166,7 @@ mod tests {
             (finding::Kind::Alarm, "alarm"),
             (finding::Kind::LogGroup, "log_group"),
             (finding::Kind::Database, "database"),
+            (finding::Kind::Secret, "secret"),
             (finding::Kind::Cluster, "cluster"),
             (finding::Kind::ContainerInstance, "container_instance"),
             (finding::Kind::CapacityProvider, "capacity_provider"),
