@@ -4,10 +4,12 @@
 
 #![cfg(test)]
 
+use std::collections::BTreeSet;
+
 use ecs_doctor_checks::applies::Applies;
 use ecs_doctor_checks::baseline;
 use ecs_doctor_checks::catalog;
-use ecs_doctor_checks::diagnosis::{Diagnosis, Verdict, diagnose};
+use ecs_doctor_checks::diagnosis::{Diagnosis, Node, Standing, Verdict, diagnose};
 use ecs_doctor_checks::exam::{Outcome, examine};
 use ecs_doctor_checks::patient::{Intent, Patient};
 use ecs_doctor_checks::seen::{See, Unseen};
@@ -57,6 +59,46 @@ fn a_trouble_is_found_whoever_deploys() {
         }
     }
     assert!(lost.is_empty(), "{}", lost.join("\n"));
+}
+
+/// The causes and unexplained symptoms with all that follows from each, without what only ECS's own
+/// deployments have.
+fn outline(diagnosis: &Diagnosis) -> Vec<BTreeSet<&'static str>> {
+    fn gather(node: &Node, found: &mut BTreeSet<&'static str>) {
+        if !node.check.applies.contains(&Applies::DeployedByEcs) {
+            found.insert(node.check.id());
+        }
+        node.explains.iter().for_each(|effect| gather(effect, found));
+    }
+    let is_told = |root: &&Node| matches!(root.standing, Standing::Cause | Standing::Unexplained);
+    let mut outline = Vec::new();
+    for root in diagnosis.roots.iter().filter(is_told) {
+        let mut found = BTreeSet::new();
+        gather(root, &mut found);
+        outline.push(found);
+    }
+    outline.retain(|found| !found.is_empty());
+    outline
+}
+
+/// Another controller is no part of a trouble that has nothing to do with deployments.
+#[test]
+fn what_follows_from_a_trouble_is_the_same_whoever_deploys() {
+    let mut changed = Vec::new();
+    for check in catalog::checks() {
+        let snapshot = (check.example)();
+        if is_only_for_ecs(&snapshot) || check.applies.contains(&Applies::DeployedByEcs) {
+            continue;
+        }
+        let before = outline(&diagnosis(&snapshot));
+        for controller in CONTROLLERS {
+            let after = outline(&diagnosis(&handed_over(snapshot.clone(), controller)));
+            if before != after {
+                changed.push(format!("{check:?} with {controller}: {before:?} → {after:?}"));
+            }
+        }
+    }
+    assert!(changed.is_empty(), "{}", changed.join("\n"));
 }
 
 #[test]
