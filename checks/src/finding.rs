@@ -52,6 +52,7 @@ pub enum Kind {
     PrefixList,
     RouteTable,
     NatGateway,
+    Gateway,
     NetworkInterface,
     Namespace,
     DiscoveryService,
