@@ -56,6 +56,7 @@ calls! {
     ListServiceDeployments = "ecs:ListServiceDeployments", Service, "ecs list-service-deployments --service {arn}", "the deployments of the last weeks";
     DescribeServiceDeployments = "ecs:DescribeServiceDeployments", Deployment, "ecs describe-service-deployments --service-deployment-arns {id}", "stage, breaker, alarms and rollback of a deployment";
     DescribeServiceRevisions = "ecs:DescribeServiceRevisions", Revision, "ecs describe-service-revisions --service-revision-arns {id}", "pinned image digests; what Express manages";
+    DescribeGateway = "ecs:DescribeGateway", Gateway, "ecs describe-gateway --gateway {id}", "why the service's route on a gateway failed";
     ListTasks = "ecs:ListTasks", Service, "ecs list-tasks --cluster {cluster} --service-name {service} --desired-status STOPPED", "running tasks, and those stopped within the last hour";
     DescribeTasks = "ecs:DescribeTasks", Task, "ecs describe-tasks --cluster {cluster} --tasks {id}", "why tasks stopped, and what the running ones run";
     DescribeTaskDefinition = "ecs:DescribeTaskDefinition", TaskDefinition, "ecs describe-task-definition --task-definition {id}", "images, ports and log groups";

@@ -55,6 +55,7 @@ pub enum Kind {
     NatGateway,
     /// A peering connection or a transit gateway.
     Peering,
+    Gateway,
     NetworkInterface,
     Namespace,
     DiscoveryService,

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use aws_sdk_ecs::types;
 use checks::call::Call;
 use checks::seen::{Blind, Seen, Why};
-use checks::snapshot::deployment::ListedDeployment;
+use checks::snapshot::deployment::{Gateway, ListedDeployment};
 use checks::snapshot::{
     ClusterServices, ExpressService, NamespaceServices, NewestRevisions, ProtectedTask, Revision,
     Service, ServiceDeployment, Table, Task, TaskDefinition,
@@ -81,6 +81,12 @@ impl Aws {
         let request = self.ecs.describe_express_gateway_service().service_arn(arn).send();
         let reply = self.asker.ask(Call::DescribeExpressGatewayService, request).await;
         reply.map(|reply| reply.and_then(|reply| reply.service).map(convert::express_service))
+    }
+
+    pub async fn gateway(&self, arn: &str) -> Seen<Option<Gateway>> {
+        let request = self.ecs.describe_gateway().gateway(arn).send();
+        let reply = self.asker.ask(Call::DescribeGateway, request).await;
+        reply.map(|reply| reply.and_then(|reply| reply.gateway).map(convert::gateway))
     }
 
     /// Every deployment that ECS still lists, newest first.

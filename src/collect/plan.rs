@@ -121,7 +121,7 @@ impl Plan<'_> {
             self.other_balancers(definitions.clone(), current.clone(), groups.clone(), own_vpcs);
         let caches = async {
             join3(logs.clone(), history.clone(), tasks.clone()).await;
-            self.caches().await;
+            join(self.caches(), self.gateways()).await;
         };
         let of_peers =
             join4(self.peers(definitions.clone()), self.cluster_services(), others, caches);

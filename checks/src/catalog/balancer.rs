@@ -14,6 +14,8 @@ mod balancer_not_active;
 mod certificate_wrong;
 mod common;
 mod front_not_seen;
+mod gateway_route_failed;
+mod gateway_unfit;
 mod health_check_refused;
 mod health_check_times_out;
 mod health_check_wrong_answer;
@@ -85,4 +87,6 @@ pub(super) const CHECKS: &[Check] = &[
     url_not_served::CHECK,
     traffic_weight_zero::CHECK,
     sessions_not_sticky::CHECK,
+    gateway_unfit::CHECK,
+    gateway_route_failed::CHECK,
 ];

@@ -4,6 +4,7 @@
 pub mod answers;
 pub mod entry;
 pub mod exposed;
+pub mod gateway;
 pub mod health_check;
 pub mod inbound_rules;
 pub mod instance;

@@ -119,6 +119,51 @@ pub struct Revision {
     pub platform_version: Option<String>,
     pub load_balancers: Vec<ServiceLoadBalancer>,
     pub service_connect_configuration: Option<ServiceConnect>,
+    /// The ports that the service offers on gateways of ECS.
+    pub gateway_connectors: Vec<GatewayConnector>,
+    /// The gateways that it is connected to, each by a route of its own.
+    pub gateway_connections: Vec<GatewayConnection>,
+}
+
+/// A port of the service that ECS connects to gateways.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct GatewayConnector {
+    pub port_name: String,
+    /// `PUBLIC` or `PRIVATE`; none where both will do.
+    pub access_types: Vec<String>,
+}
+
+/// A gateway that the service is connected to.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct GatewayConnection {
+    pub gateway_arn: Option<String>,
+    pub gateway_route_arn: Option<String>,
+    pub port_name: Option<String>,
+    pub service_url: Option<String>,
+    /// The state of the route: `ACTIVE`, `CREATE_FAILED` and others.
+    pub status: Option<String>,
+}
+
+/// A gateway of ECS, as far as it tells why something of it failed.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct Gateway {
+    pub gateway_arn: String,
+    pub name: Option<String>,
+    pub status: Option<String>,
+    pub failures: Vec<GatewayFailure>,
+}
+
+/// What failed at a gateway, or at one of its routes.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct GatewayFailure {
+    /// Of the gateway, or of the route.
+    pub arn: Option<String>,
+    pub code: Option<String>,
+    pub message: Option<String>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]

@@ -35,6 +35,8 @@ macro_rules! tables {
             /// By service revision ARN.
             revisions: Revision
                 by arn via DescribeServiceRevisions as revision, all known_revisions;
+            /// By gateway ARN, where the service's route on it failed.
+            gateways: Gateway by arn via DescribeGateway as gateway;
             /// By service ARN: tasks that run, or are about to.
             running_tasks: [Task] by own_service via DescribeTasks;
             /// By service ARN: tasks that stopped, newest first; AWS keeps them for about an hour.

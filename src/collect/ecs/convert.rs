@@ -365,7 +365,8 @@ fn revision_summary(from: types::ServiceRevisionSummary) -> RevisionSummary {
 }
 
 pub fn revision(from: types::ServiceRevision) -> Revision {
-    let managed = from.ecs_managed_resources;
+    let mut managed = from.ecs_managed_resources;
+    let connections = managed.as_mut().and_then(|managed| managed.gateway_connections.take());
     let network = from.network_configuration.and_then(network_configuration).unwrap_or_default();
     let resolved = from
         .resolved_configuration
@@ -400,6 +401,17 @@ pub fn revision(from: types::ServiceRevision) -> Revision {
             .map(service_load_balancer)
             .collect(),
         service_connect_configuration: from.service_connect_configuration.map(service_connect),
+        gateway_connectors: from
+            .gateway_connectors
+            .unwrap_or_default()
+            .into_iter()
+            .map(gateway_connector)
+            .collect(),
+        gateway_connections: connections
+            .unwrap_or_default()
+            .into_iter()
+            .map(gateway_connection)
+            .collect(),
         ..managed.map(managed_resources).unwrap_or_default()
     };
     let own = revision.service_security_groups.iter().filter_map(|group| group.arn.as_deref());
@@ -407,6 +419,42 @@ pub fn revision(from: types::ServiceRevision) -> Revision {
     revision.security_groups.sort();
     revision.security_groups.dedup();
     revision
+}
+
+fn gateway_connector(from: types::GatewayConnector) -> deployment::GatewayConnector {
+    let access = from.filters.and_then(|filters| filters.access_types).unwrap_or_default();
+    deployment::GatewayConnector {
+        port_name: from.port_name,
+        access_types: access.into_iter().filter_map(|access| text(Some(access))).collect(),
+    }
+}
+
+fn gateway_connection(from: types::GatewayConnection) -> deployment::GatewayConnection {
+    deployment::GatewayConnection {
+        gateway_arn: from.gateway_arn,
+        gateway_route_arn: from.gateway_route_arn,
+        port_name: from.port_name,
+        service_url: from.service_url,
+        status: text(from.status),
+    }
+}
+
+pub fn gateway(from: types::Gateway) -> deployment::Gateway {
+    let errors = |failure: types::GatewayResourceFailure| {
+        let arn = failure.arn;
+        let error = move |error: types::GatewayOperationError| deployment::GatewayFailure {
+            arn: arn.clone(),
+            code: error.code,
+            message: error.message,
+        };
+        failure.errors.unwrap_or_default().into_iter().map(error).collect::<Vec<_>>()
+    };
+    deployment::Gateway {
+        gateway_arn: from.gateway_arn.unwrap_or_default(),
+        name: from.name,
+        status: text(from.status),
+        failures: from.failures.unwrap_or_default().into_iter().flat_map(errors).collect(),
+    }
 }
 
 fn resolved_load_balancer(from: types::ServiceRevisionLoadBalancer) -> ResolvedLoadBalancer {

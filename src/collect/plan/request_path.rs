@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use checks::facts::inbound::traffic;
+use checks::facts::inbound::{gateway, traffic};
 use checks::seen::Seen;
 use checks::snapshot::deployment::IngressPath;
 use checks::snapshot::{Listener, Revision, Table, TargetGroup};
@@ -41,6 +41,15 @@ impl Plan<'_> {
         });
         let managed = paths.iter().flat_map(|path| &path.target_groups).map(|group| &group.arn);
         own.chain(managed).flatten().cloned().collect()
+    }
+
+    /// The gateways on which a route of the service failed; the revisions have to be known.
+    pub(super) async fn gateways(&self) {
+        let gateways = self.fresh("gateway", self.examined(gateway::in_trouble));
+        join_all(
+            gateways.iter().map(|arn| self.keep(|s| &mut s.gateways, arn, self.aws.gateway(arn))),
+        )
+        .await;
     }
 
     pub(super) async fn target_groups(

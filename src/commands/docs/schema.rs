@@ -178,6 +178,7 @@ mod tests {
             (finding::Kind::RouteTable, "route_table"),
             (finding::Kind::NatGateway, "nat_gateway"),
             (finding::Kind::Peering, "peering"),
+            (finding::Kind::Gateway, "gateway"),
             (finding::Kind::NetworkInterface, "network_interface"),
             (finding::Kind::Namespace, "namespace"),
             (finding::Kind::DiscoveryService, "discovery_service"),

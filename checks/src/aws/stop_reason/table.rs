@@ -115,7 +115,7 @@ pub(super) const CLUES: &[(Clue, &str)] = &[
     (S(Step::EnvironmentFile), r"environment (variable )?files? from|failed to download env files"),
     (
         S(Step::FileSystem),
-        r"EFS utils|EFS volumes?|mount\.nfs4?|amazon-efs-mount|VolumeDriver\.Create: mounting volume failed|Failed to resolve .fs-",
+        r"EFS utils|EFS volumes?|mount\.nfs4?|amazon-efs-mount|VolumeDriver\.Create: mounting volume failed|Failed to resolve .fs-|CannotCreateVolumeError",
     ),
     (
         S(Step::Log),
@@ -136,7 +136,7 @@ pub(super) const CLUES: &[(Clue, &str)] = &[
     ),
     (
         S(Step::Container),
-        r"Cannot(Start|Create|Inspect)ContainerError|CannotCreateVolumeError|(ContainerRuntime|ContainerRuntimeTimeout|DockerTimeout)Error",
+        r"Cannot(Start|Create|Inspect)ContainerError|(ContainerRuntime|ContainerRuntimeTimeout|DockerTimeout)Error",
     ),
     // What went wrong with it.
     (F(Fault::Space), r"no space left on device|Thin Pool has \d+ free"),
@@ -224,6 +224,10 @@ mod tests {
         (
             Trouble::FileSystemNotMounted,
             "CannotCreateVolumeError: Error response from daemon: create x: VolumeDriver.Create: mounting volume failed: Failed to resolve \"fs-1.efs.eu-west-2.amazonaws.com\"",
+        ),
+        (
+            Trouble::FileSystemNotMounted,
+            "CannotCreateVolumeError: Error response from daemon: create data: error looking up volume plugin rexray/ebs: plugin \"rexray/ebs\" not found",
         ),
         (
             Trouble::DiscoveryNotProvisioned,

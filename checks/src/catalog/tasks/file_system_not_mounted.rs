@@ -1,12 +1,19 @@
-//! An EFS file system of the task cannot be mounted: nobody lets the task in on port 2049, or the
-//! access point is not there.
+//! A volume of the task cannot be mounted: an EFS file system whose name does not resolve, whose
+//! port 2049 is closed or whose access point is not there; on EC2 also a volume of another plugin.
 
-use crate::aws;
-use crate::aws::stop_reason::{Fault, Trouble};
+use std::sync::LazyLock;
+
+use regex::Regex;
+
+use crate::aws::stop_reason::{self, Fault, Trouble};
 use crate::catalog::tasks::common::reasons;
 use crate::check::{Findings, NoAnswer};
+use crate::command::Word;
+use crate::facts::tasks::reason::Told;
 use crate::finding::Remedy;
 use crate::patient::Patient;
+use crate::text::pattern;
+use crate::{aws, hcl};
 
 crate::check! {
     /// A task cannot mount its EFS file system.
@@ -17,10 +24,12 @@ crate::check! {
     ///
     /// # How we tell
     ///
-    /// Tasks of the version stopped with "failed to invoke EFS utils commands". The end of the
-    /// reason tells a timeout (the security group of the mount target, or no mount target in the
-    /// zone) from a denial (IAM, file system policy) and from what does not exist. The mount
-    /// targets themselves are not looked up.
+    /// Tasks of the version stopped with "failed to invoke EFS utils commands", or on EC2 with
+    /// "VolumeDriver.Create: mounting volume failed". The end of the reason tells a timeout (the
+    /// security group of the mount target, or no mount target in the zone) from a name that does not
+    /// resolve (DNS host names of the VPC), from a denial (IAM, file system policy) and from what
+    /// does not exist. The mount targets themselves are not looked up. Volumes of other Docker
+    /// plugins are quoted.
     ///
     /// # What to do
     ///
@@ -50,45 +59,89 @@ crate::check! {
     },
 }
 
+static FILE_SYSTEM: LazyLock<Option<Regex>> = LazyLock::new(|| pattern(r"\b(?<it>fs-[0-9a-f]+)"));
+
+const PORT: &str = "Let the tasks' security group in on port 2049 at the mount targets, and have a mount target in each zone of the tasks.";
+
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     reasons::each(patient, findings, &[Trouble::FileSystemNotMounted], |told, _| {
-        let timed_out = told.text.to_ascii_lowercase().contains("timed out");
-        let (why, advice) = match told.reason.fault {
-            _ if timed_out => (
-                " in time",
-                "Let the tasks' security group in on port 2049 at the mount targets, and have a mount target in each zone of the tasks.",
-            ),
-            Some(Fault::Network) => (
-                ", because it cannot be reached",
-                "Let the tasks' security group in on port 2049 at the mount targets, and have a mount target in each zone of the tasks.",
-            ),
-            Some(Fault::Denied | Fault::Key) => (
-                ", because access is denied",
-                "Allow elasticfilesystem:ClientMount (and ClientWrite) to the task role, and in the file system's policy.",
-            ),
-            Some(Fault::Missing) => (
-                ", because something that it names does not exist",
-                "Mend the file system, access point or directory that the task definition names.",
-            ),
-            _ => (
-                "",
-                "See the end of the reason: a closed port 2049, a missing mount target, a denial, or a directory that is not there.",
-            ),
+        let file_system = stop_reason::part(&FILE_SYSTEM, told.text);
+        let (claim, remedy) = match is_of_efs(told.text) {
+            true => of_efs(told, file_system),
+            false => of_plugin(told),
         };
-        let remedy = Remedy::new(advice)
-            .cli(aws!("efs describe-mount-targets --file-system-id $FILE_SYSTEM_ID"))
-            .cli(told.see(patient));
-        Some(
-            told.finding(patient, &format!("the EFS file system cannot be mounted{why}"))
-                .mend(remedy),
-        )
+        Some(told.finding(patient, &claim).mend(remedy.cli(told.see(patient))))
     })
+}
+
+/// Whether the words are about EFS; on EC2 a volume may be any plugin's.
+fn is_of_efs(text: &str) -> bool {
+    ["EFS", "efs", "mount.nfs", "fs-"].iter().any(|word| text.contains(word))
+}
+
+fn of_efs(told: &Told, file_system: Option<&str>) -> (String, Remedy) {
+    let words = told.text.to_ascii_lowercase();
+    let says = |some: &[&str]| some.iter().any(|word| words.contains(word));
+    let unresolved = says(&["failed to resolve", "name or service not known"]);
+    let (why, advice) = match told.reason.fault {
+        _ if unresolved => (
+            ", because its DNS name does not resolve",
+            "Turn on DNS support and DNS host names of the VPC, have a mount target in each zone of the tasks, and compare the id of the file system.",
+        ),
+        _ if says(&["timed out"]) => (" in time", PORT),
+        Some(Fault::Network) => (", because it cannot be reached", PORT),
+        _ if says(&["access denied by server"]) => (DENIED, ALLOW),
+        Some(Fault::Denied | Fault::Key) => (DENIED, ALLOW),
+        Some(Fault::Missing) => (
+            ", because something that it names does not exist",
+            "Mend the file system, access point or directory that the task definition names.",
+        ),
+        _ => (
+            "",
+            "See the end of the reason: a closed port 2049, a missing mount target, a denial, or a directory that is not there.",
+        ),
+    };
+    let named = file_system.map_or_else(String::new, |id| format!(" {id}"));
+    let id = file_system.map_or(Word::needed("FILE_SYSTEM_ID"), Word::new);
+    let remedy =
+        Remedy::new(advice).cli(aws!("efs describe-mount-targets --file-system-id {}", id));
+    let remedy = match unresolved {
+        true => remedy
+            .cli(aws!("ec2 modify-vpc-attribute --vpc-id $VPC_ID --enable-dns-hostnames"))
+            .terraform(hcl!(
+                r#"
+                resource "aws_vpc" "this" {
+                  enable_dns_support   = true
+                  enable_dns_hostnames = true
+                }"#
+            )),
+        false => remedy,
+    };
+    (format!("the EFS file system{named} cannot be mounted{why}"), remedy)
+}
+
+const DENIED: &str = ", because access is denied";
+const ALLOW: &str = "Allow elasticfilesystem:ClientMount (and ClientWrite) to the task role, and in the file system's policy.";
+
+/// A volume of another driver on an instance, with the words of Docker.
+fn of_plugin(told: &Told) -> (String, Remedy) {
+    let claim =
+        format!("a volume of the task cannot be created (\"{}\")", stop_reason::quoted(told.text));
+    let remedy = Remedy::new(
+        "Compare dockerVolumeConfiguration in the task definition with the volume plugins of the instances.",
+    )
+    .cli(aws!(
+        "ecs describe-task-definition --task-definition {} --query taskDefinition.volumes",
+        told.version()
+    ));
+    (claim, remedy)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{says, says_of_failed_starts};
+    use crate::baseline;
+    use crate::testing::{exam, says, says_of_failed_starts};
 
     fn with(tail: &str) -> Vec<String> {
         says_of_failed_starts(CHECK, 2, &format!("ResourceInitializationError: {tail}"))
@@ -109,6 +162,33 @@ mod tests {
             with(&format!("{head} b'mount.nfs4: mounting fs failed, reason given by server: No such file or directory'"))[0]
                 .starts_with("The EFS file system cannot be mounted: 2 of 2")
         );
+    }
+
+    #[test]
+    fn on_instances_the_volume_plugin_has_words_of_its_own() {
+        let said = |why: &str| {
+            let mut snapshot = baseline::ec2();
+            let text =
+                format!("CannotCreateVolumeError: Error response from daemon: create data: {why}");
+            baseline::fail_to_start(&mut snapshot, 2, &text);
+            exam(CHECK, &snapshot).findings.remove(0)
+        };
+        let unresolved = said(
+            "VolumeDriver.Create: mounting volume failed: b'mount.nfs4: Failed to resolve server fs-0a1b2c3d.efs.eu-west-2.amazonaws.com: Name or service not known'",
+        );
+        assert!(unresolved.says().starts_with(
+            "The EFS file system fs-0a1b2c3d cannot be mounted, because its DNS name does not resolve: 2 of 2"
+        ));
+        let shell = unresolved.remedy.shell().join("\n");
+        assert!(shell.contains("--file-system-id fs-0a1b2c3d"), "{shell}");
+        assert!(shell.contains("--enable-dns-hostnames"), "{shell}");
+        let denied = said(
+            "VolumeDriver.Create: mounting volume failed: b'mount.nfs4: access denied by server while mounting 127.0.0.1:/'",
+        );
+        assert!(denied.says().contains("because access is denied"), "{}", denied.says());
+        let plugin = said("error looking up volume plugin rexray/ebs: plugin not found");
+        assert!(plugin.says().starts_with("A volume of the task cannot be created"));
+        assert!(!plugin.says().contains("EFS"));
     }
 
     #[test]
