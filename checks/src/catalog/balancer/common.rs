@@ -1,5 +1,6 @@
 //! What only the checks of load balancers share.
 
+pub(super) mod app_errors;
 pub(super) mod balancer_errors;
 pub(super) mod complaint;
 pub(super) mod refused_health_check;
