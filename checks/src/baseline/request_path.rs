@@ -53,6 +53,9 @@ pub(super) fn guard(snapshot: &mut Snapshot, balancer: &str) {
         subject_alternative_name_summaries: hosts,
         has_additional_subject_alternative_names: false,
         status: Some("ISSUED".into()),
+        kind: Some("AMAZON_ISSUED".into()),
+        renewal_eligibility: Some("ELIGIBLE".into()),
+        not_before: Some(NOW - SignedDuration::from_hours(195 * 24)),
         not_after: Some(NOW + SignedDuration::from_hours(200 * 24)),
     };
     snapshot.certificates.put(arn, certificate);

@@ -11,6 +11,7 @@ mod balancer_answers_503;
 mod balancer_answers_504;
 mod balancer_answers_5xx;
 mod balancer_not_active;
+mod certificate_expires_soon;
 mod certificate_wrong;
 mod common;
 mod front_not_seen;
@@ -76,6 +77,7 @@ pub(super) const CHECKS: &[Check] = &[
     zonal_shift_active::CHECK,
     web_acl_blocks_requests::CHECK,
     certificate_wrong::CHECK,
+    certificate_expires_soon::CHECK,
     keep_alive_too_short::CHECK,
     front_not_seen::CHECK,
     url_not_served::CHECK,
