@@ -25,6 +25,7 @@ mod no_rule_matches;
 mod rule_never_reached;
 mod rule_points_at_empty_group;
 mod sessions_not_sticky;
+mod stale_target_registered;
 mod target_group_empty;
 mod target_group_in_other_vpc;
 mod target_group_missing;
@@ -72,6 +73,7 @@ pub(super) const CHECKS: &[Check] = &[
     target_registration_denied::CHECK,
     target_type_mismatch::CHECK,
     target_group_in_other_vpc::CHECK,
+    stale_target_registered::CHECK,
     zone_not_enabled::CHECK,
     balancer_not_active::CHECK,
     zonal_shift_active::CHECK,
