@@ -2,7 +2,7 @@
 //! their history, and every metric of the last hour in one batch.
 
 use aws_sdk_cloudwatch::types::{self, AlarmType, Dimension, MetricDataQuery, MetricStat, ScanBy};
-use checks::call::Call;
+use checks::call::{self, Call};
 use checks::seen::Seen;
 use checks::snapshot::metric::{Metric, Owner, Series};
 use checks::snapshot::{Alarm, AlarmTransition, Table, WebAcl};
@@ -13,6 +13,7 @@ use super::{Aws, fill, text, time};
 /// One query of the batch: its id there, and the metric of the resource that it asks for.
 pub struct Query {
     id: String,
+    namespace: &'static str,
     metric: Metric,
     /// The key of the resource in the snapshot: its ARN.
     resource: String,
@@ -22,7 +23,8 @@ pub struct Query {
 impl Query {
     pub fn of_balancer(index: usize, arn: &str) -> Vec<Query> {
         let dimensions = vec![("LoadBalancer", suffix(arn, ":loadbalancer/").to_owned())];
-        of(Owner::LoadBalancer, &format!("lb{index}"), arn, &dimensions)
+        let owner = if is_network(arn) { Owner::NetworkBalancer } else { Owner::LoadBalancer };
+        of(owner, call::namespace(arn), &format!("lb{index}"), arn, &dimensions)
     }
 
     pub fn of_group(index: usize, arn: &str, balancer: &str) -> Vec<Query> {
@@ -31,12 +33,20 @@ impl Query {
             ("TargetGroup", group),
             ("LoadBalancer", suffix(balancer, ":loadbalancer/").to_owned()),
         ];
-        of(Owner::TargetGroup, &format!("tg{index}"), arn, &dimensions)
+        let prefix = format!("tg{index}");
+        let queries = of(Owner::TargetGroup, call::namespace(balancer), &prefix, arn, &dimensions);
+        // A network load balancer counts the targets of its groups, and nothing else of them.
+        let exists = |query: &Query| {
+            !is_network(balancer)
+                || matches!(query.metric, Metric::HealthyHosts | Metric::UnhealthyHosts)
+        };
+        queries.into_iter().filter(exists).collect()
     }
 
     pub fn of_service(arn: &str, cluster: &str, service: &str) -> Vec<Query> {
         of(
             Owner::Service,
+            "AWS/ECS",
             "svc",
             arn,
             &[("ClusterName", cluster.to_owned()), ("ServiceName", service.to_owned())],
@@ -58,24 +68,19 @@ impl Query {
                 ("Rule", rule.to_owned()),
                 ("Region", region.to_owned()),
             ];
-            of(Owner::WebAcl, &format!("acl{index}"), &resource, &dimensions)
+            of(Owner::WebAcl, "AWS/WAFV2", &format!("acl{index}"), &resource, &dimensions)
         };
         all.enumerate().flat_map(of_rule).collect()
     }
 
     fn build(&self) -> MetricDataQuery {
-        let namespace = match self.metric.owner() {
-            Owner::Service => "AWS/ECS",
-            Owner::LoadBalancer | Owner::TargetGroup => "AWS/ApplicationELB",
-            Owner::WebAcl => "AWS/WAFV2",
-        };
         let dimensions = self
             .dimensions
             .iter()
             .map(|(name, value)| Dimension::builder().name(*name).value(value).build())
             .collect();
         let metric = types::Metric::builder()
-            .namespace(namespace)
+            .namespace(self.namespace)
             .metric_name(self.metric.name())
             .set_dimensions(Some(dimensions))
             .build();
@@ -85,8 +90,14 @@ impl Query {
     }
 }
 
+/// Whether a load balancer is a network load balancer, by its ARN.
+fn is_network(balancer: &str) -> bool {
+    balancer.contains(":loadbalancer/net/")
+}
+
 fn of(
     owner: Owner,
+    namespace: &'static str,
     prefix: &str,
     resource: &str,
     dimensions: &[(&'static str, String)],
@@ -95,6 +106,7 @@ fn of(
     metrics
         .map(|metric| Query {
             id: format!("{prefix}_{}", short(metric)),
+            namespace,
             metric,
             resource: resource.into(),
             dimensions: dimensions.to_vec(),
@@ -113,6 +125,11 @@ fn short(metric: Metric) -> &'static str {
         Metric::Elb504 => "elb_504",
         Metric::Target5xx => "target_5xx",
         Metric::Target4xx => "target_4xx",
+        Metric::Target3xx => "target_3xx",
+        Metric::NewFlows => "new_flows",
+        Metric::ElbResets => "elb_resets",
+        Metric::TargetResets => "target_resets",
+        Metric::PortErrors => "port_errors",
         Metric::HealthyHosts => "healthy",
         Metric::UnhealthyHosts => "unhealthy",
         Metric::ResponseTime => "response_time",

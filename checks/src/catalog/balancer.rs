@@ -21,6 +21,9 @@ mod health_check_wrong_answer;
 mod health_check_wrong_port;
 mod health_check_wrong_protocol;
 mod keep_alive_too_short;
+mod network_balancer_out_of_ports;
+mod network_balancer_resets_connections;
+mod network_balancer_zone_without_target;
 mod no_rule_matches;
 mod rule_never_reached;
 mod rule_points_at_empty_group;
@@ -50,6 +53,7 @@ pub(super) const CHECKS: &[Check] = &[
     balancer_answers_502::CHECK,
     balancer_answers_504::CHECK,
     balancer_answers_5xx::CHECK,
+    network_balancer_resets_connections::CHECK,
     app_answers_5xx::CHECK,
     app_answers_slowly::CHECK,
     app_answers_4xx::CHECK,
@@ -75,6 +79,8 @@ pub(super) const CHECKS: &[Check] = &[
     target_group_in_other_vpc::CHECK,
     stale_target_registered::CHECK,
     zone_not_enabled::CHECK,
+    network_balancer_zone_without_target::CHECK,
+    network_balancer_out_of_ports::CHECK,
     balancer_not_active::CHECK,
     zonal_shift_active::CHECK,
     web_acl_blocks_requests::CHECK,

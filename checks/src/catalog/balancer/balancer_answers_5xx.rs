@@ -6,7 +6,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 
 use crate::call::Call;
-use crate::catalog::balancer::common::balancer_errors;
 use crate::check::{Findings, NoAnswer};
 use crate::facts::inbound::answers::{self, Lasting, Minute};
 use crate::facts::inbound::traffic::{self, Way};
@@ -133,7 +132,7 @@ fn answers_5xx_on_purpose(patient: &Patient, balancer: &str) -> Result<bool, Bli
 /// Whether they are this service's: it has the balancer for itself, or only its own rules sign
 /// users in.
 fn are_own(patient: &Patient, balancer: &str, ways: &[&Way]) -> Result<bool, Blind> {
-    if balancer_errors::serves_nobody_else(patient, balancer)? {
+    if traffic::serves_nobody_else(patient, balancer)? {
         return Ok(true);
     }
     let own: BTreeSet<&str> = ways.iter().map(|way| way.rule.rule_arn.as_str()).collect();

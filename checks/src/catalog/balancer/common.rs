@@ -3,4 +3,5 @@
 pub(super) mod app_errors;
 pub(super) mod balancer_errors;
 pub(super) mod complaint;
+pub(super) mod network_metrics;
 pub(super) mod refused_health_check;
