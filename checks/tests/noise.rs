@@ -83,6 +83,11 @@ const APART: &[(&str, &str, &str)] = &[
         "CloudWatch counts for the whole load balancer: the errors may be the other service's",
     ),
     (
+        "spot_drops_requests",
+        "another service on the load balancer",
+        "CloudWatch counts for the whole load balancer: the errors may be the other service's",
+    ),
+    (
         "network_balancer_resets_connections",
         "another service on the load balancer",
         "CloudWatch counts for the whole load balancer: they may be the other service's",

@@ -14,6 +14,7 @@ mod balancer_not_active;
 mod certificate_expires_soon;
 mod certificate_wrong;
 mod common;
+mod every_answer_is_a_redirect;
 mod front_not_seen;
 mod health_check_refused;
 mod health_check_times_out;
@@ -81,6 +82,7 @@ pub(super) const CHECKS: &[Check] = &[
     zone_not_enabled::CHECK,
     network_balancer_zone_without_target::CHECK,
     network_balancer_out_of_ports::CHECK,
+    every_answer_is_a_redirect::CHECK,
     balancer_not_active::CHECK,
     zonal_shift_active::CHECK,
     web_acl_blocks_requests::CHECK,

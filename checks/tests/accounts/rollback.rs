@@ -13,6 +13,7 @@ use crate::make::{diagnosed, gone_back, is_below, outline};
 const APART: &[(&str, &str)] = &[
     ("killed_after_stop_timeout", "ECS stopped these tasks on purpose: no breaker counts them"),
     ("spot_interrupted", "AWS took these tasks away: no breaker counts them"),
+    ("spot_drops_requests", "AWS took these tasks away: no breaker counts them"),
     ("balancer_egress_blocked", "the tasks of the old version are not reached either"),
     ("network_acl_blocks", "the tasks of the old version are in the same subnets"),
 ];
