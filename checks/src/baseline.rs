@@ -25,8 +25,10 @@ pub mod access;
 pub mod capacity;
 pub mod instances;
 pub mod joined;
+pub mod network;
 mod vpc;
 
+pub use network::service as network;
 pub use vpc::{endpoint, endpoint_group};
 
 pub const ACCOUNT: &str = "123456789012";
@@ -44,8 +46,13 @@ pub fn intent() -> Intent {
 pub type Make = fn() -> Snapshot;
 
 /// Every baseline by name.
-pub const ALL: &[(&str, Make)] =
-    &[("fargate", fargate), ("express", express), ("ec2", ec2), ("worker", worker)];
+pub const ALL: &[(&str, Make)] = &[
+    ("fargate", fargate),
+    ("express", express),
+    ("ec2", ec2),
+    ("worker", worker),
+    ("network", network),
+];
 
 pub fn minutes_ago(minutes: i64) -> Timestamp {
     NOW - SignedDuration::from_mins(minutes)
@@ -822,7 +829,7 @@ fn balance(
         let owners: &[&str] = match metric.owner() {
             Owner::LoadBalancer => &[balancer.as_str()],
             Owner::TargetGroup => groups,
-            Owner::Service | Owner::WebAcl | Owner::SignIn => &[],
+            Owner::NetworkBalancer | Owner::Service | Owner::WebAcl | Owner::SignIn => &[],
         };
         for owner in owners {
             // CloudWatch has no values where nothing happened.

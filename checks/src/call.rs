@@ -196,7 +196,9 @@ fn seen_metric(patient: &Patient, metric: Metric, owner: &Subject) -> Command {
                 patient.name()
             ),
         ),
-        Owner::LoadBalancer | Owner::SignIn => ("AWS/ApplicationELB", balancer(&owner.id)),
+        Owner::LoadBalancer | Owner::NetworkBalancer | Owner::SignIn => {
+            (namespace(&owner.id), balancer(&owner.id))
+        }
         Owner::WebAcl => ("AWS/WAFV2", web_acl_dimensions(patient, &owner.id)),
         Owner::TargetGroup => {
             // The command is worth showing without what is not known.
@@ -207,8 +209,8 @@ fn seen_metric(patient: &Patient, metric: Metric, owner: &Subject) -> Command {
             });
             let of_group =
                 words!("Name=TargetGroup,Value=targetgroup/{}", after(&owner.id, ":targetgroup/"));
-            let attached = attached.map(balancer).unwrap_or_default();
-            ("AWS/ApplicationELB", of_group.and(attached))
+            let of_balancer = attached.map(|arn| balancer(arn)).unwrap_or_default();
+            (attached.map_or(APPLICATION, |arn| namespace(arn)), of_group.and(of_balancer))
         }
     };
     aws!("cloudwatch get-metric-statistics --namespace {}", namespace)
@@ -220,6 +222,13 @@ fn seen_metric(patient: &Patient, metric: Metric, owner: &Subject) -> Command {
             time::before(patient.now(), SignedDuration::from_hours(1)),
             patient.now()
         ))
+}
+
+const APPLICATION: &str = "AWS/ApplicationELB";
+
+/// Where CloudWatch keeps the metrics of a load balancer and its target groups, by its ARN.
+pub fn namespace(balancer: &str) -> &'static str {
+    if balancer.contains(":loadbalancer/net/") { "AWS/NetworkELB" } else { APPLICATION }
 }
 
 /// Of a web ACL as a whole, or of one of its rules: CloudWatch has its own names for both.

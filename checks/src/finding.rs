@@ -171,7 +171,7 @@ impl Evidence {
     /// A value of a metric, with the resource that it is a metric of.
     pub fn metric(metric: Metric, owner: &str, value: impl ToString) -> Evidence {
         let kind = match metric.owner() {
-            Owner::LoadBalancer | Owner::SignIn => Kind::LoadBalancer,
+            Owner::LoadBalancer | Owner::NetworkBalancer | Owner::SignIn => Kind::LoadBalancer,
             Owner::TargetGroup => Kind::TargetGroup,
             Owner::Service => Kind::Service,
             Owner::WebAcl => Kind::WebAcl,

@@ -40,6 +40,7 @@ symptoms! {
     BalancerAnswers502 = "clients get 502";
     BalancerAnswers504 = "clients get 504";
     BalancerAnswers5xx = "clients get 5xx from the load balancer";
+    ConnectionsReset = "connections through the network load balancer are reset";
     AppAnswers5xx = "clients get 5xx from the app";
     AppAnswersSlowly = "clients wait far longer than before";
     AppAnswers4xx = "clients get 4xx from the app";

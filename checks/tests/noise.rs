@@ -173,6 +173,21 @@ const APART: &[(&str, &str, &str)] = &[
         "CloudWatch counts for the whole load balancer: the errors may be the other service's",
     ),
     (
+        "spot_drops_requests",
+        "another service on the load balancer",
+        "CloudWatch counts for the whole load balancer: the errors may be the other service's",
+    ),
+    (
+        "network_balancer_resets_connections",
+        "another service on the load balancer",
+        "CloudWatch counts for the whole load balancer: they may be the other service's",
+    ),
+    (
+        "network_balancer_out_of_ports",
+        "another service on the load balancer",
+        "CloudWatch counts for the whole load balancer: they may be the other service's",
+    ),
+    (
         "keep_alive_too_short",
         "another service on the load balancer",
         "CloudWatch counts for the whole load balancer: the errors may be the other service's",

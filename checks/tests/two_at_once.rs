@@ -120,6 +120,8 @@ const APART: &[(&str, &[&str], &str)] = &[
             "target_type_mismatch",
             "target_group_in_other_vpc",
             "keep_alive_too_short",
+            "every_answer_is_a_redirect",
+            "spot_drops_requests",
         ],
         "no request is for the service's groups, so what the load balancer answers is not about it",
     ),
@@ -215,6 +217,11 @@ const APART: &[(&str, &[&str], &str)] = &[
         "task_protection_holds",
         &["logs_missing", "service_connect_starved"],
         "the deployment brings another task definition",
+    ),
+    (
+        "spot_drops_requests",
+        &["circuit_breaker_stalled", "too_few_running"],
+        "while tasks are lacking, the interruption itself is the trouble",
     ),
     ("percent_deadlock", &["tag_moved"], "nothing runs of the version that is brought"),
     (

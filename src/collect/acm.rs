@@ -52,6 +52,9 @@ fn certificate(from: types::CertificateSummary) -> Certificate {
             .has_additional_subject_alternative_names
             .unwrap_or_default(),
         status: text(from.status),
+        kind: text(from.r#type),
+        renewal_eligibility: text(from.renewal_eligibility),
+        not_before: time(from.not_before),
         not_after: time(from.not_after),
     }
 }

@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 
 use aws_sdk_cloudwatch::types::{self, AlarmType, Dimension, MetricDataQuery, MetricStat, ScanBy};
-use checks::call::Call;
+use checks::call::{self, Call};
 use checks::facts::inbound::answers;
 use checks::seen::Seen;
 use checks::snapshot::metric::{Metric, Owner, Series};
@@ -41,6 +41,7 @@ impl Span {
 /// One query of the batch: its id there, and the metric of the resource that it asks for.
 pub struct Query {
     id: String,
+    namespace: &'static str,
     metric: Metric,
     /// The key of the resource in the snapshot: its ARN.
     resource: String,
@@ -50,7 +51,8 @@ pub struct Query {
 impl Query {
     pub fn of_balancer(index: usize, arn: &str) -> Vec<Query> {
         let dimensions = vec![("LoadBalancer", suffix(arn, ":loadbalancer/").to_owned())];
-        of(Owner::LoadBalancer, &format!("lb{index}"), arn, &dimensions)
+        let owner = if is_network(arn) { Owner::NetworkBalancer } else { Owner::LoadBalancer };
+        of(owner, call::namespace(arn), &format!("lb{index}"), arn, &dimensions)
     }
 
     pub fn of_group(index: usize, arn: &str, balancer: &str) -> Vec<Query> {
@@ -59,12 +61,20 @@ impl Query {
             ("TargetGroup", group),
             ("LoadBalancer", suffix(balancer, ":loadbalancer/").to_owned()),
         ];
-        of(Owner::TargetGroup, &format!("tg{index}"), arn, &dimensions)
+        let prefix = format!("tg{index}");
+        let queries = of(Owner::TargetGroup, call::namespace(balancer), &prefix, arn, &dimensions);
+        // A network load balancer counts the targets of its groups, and nothing else of them.
+        let exists = |query: &Query| {
+            !is_network(balancer)
+                || matches!(query.metric, Metric::HealthyHosts | Metric::UnhealthyHosts)
+        };
+        queries.into_iter().filter(exists).collect()
     }
 
     pub fn of_service(arn: &str, cluster: &str, service: &str) -> Vec<Query> {
         of(
             Owner::Service,
+            "AWS/ECS",
             "svc",
             arn,
             &[("ClusterName", cluster.to_owned()), ("ServiceName", service.to_owned())],
@@ -74,7 +84,7 @@ impl Query {
     /// How often a balancer signed users in, and could not.
     pub fn of_sign_in(arn: &str) -> Vec<Query> {
         let dimensions = vec![("LoadBalancer", suffix(arn, ":loadbalancer/").to_owned())];
-        of(Owner::SignIn, "auth", arn, &dimensions)
+        of(Owner::SignIn, call::namespace(arn), "auth", arn, &dimensions)
     }
 
     /// What a web ACL blocks as a whole, and by each of its rules.
@@ -92,7 +102,7 @@ impl Query {
                 ("Rule", rule.to_owned()),
                 ("Region", region.to_owned()),
             ];
-            of(Owner::WebAcl, &format!("acl{index}"), &resource, &dimensions)
+            of(Owner::WebAcl, "AWS/WAFV2", &format!("acl{index}"), &resource, &dimensions)
         };
         all.enumerate().flat_map(of_rule).collect()
     }
@@ -103,18 +113,13 @@ impl Query {
     }
 
     fn build(&self, period: i32) -> MetricDataQuery {
-        let namespace = match self.metric.owner() {
-            Owner::Service => "AWS/ECS",
-            Owner::LoadBalancer | Owner::TargetGroup | Owner::SignIn => "AWS/ApplicationELB",
-            Owner::WebAcl => "AWS/WAFV2",
-        };
         let dimensions = self
             .dimensions
             .iter()
             .map(|(name, value)| Dimension::builder().name(*name).value(value).build())
             .collect();
         let metric = types::Metric::builder()
-            .namespace(namespace)
+            .namespace(self.namespace)
             .metric_name(self.metric.name())
             .set_dimensions(Some(dimensions))
             .build();
@@ -127,8 +132,14 @@ impl Query {
     }
 }
 
+/// Whether a load balancer is a network load balancer, by its ARN.
+fn is_network(balancer: &str) -> bool {
+    balancer.contains(":loadbalancer/net/")
+}
+
 fn of(
     owner: Owner,
+    namespace: &'static str,
     prefix: &str,
     resource: &str,
     dimensions: &[(&'static str, String)],
@@ -137,6 +148,7 @@ fn of(
     metrics
         .map(|metric| Query {
             id: format!("{prefix}_{}", short(metric)),
+            namespace,
             metric,
             resource: resource.into(),
             dimensions: dimensions.to_vec(),
@@ -155,6 +167,11 @@ fn short(metric: Metric) -> &'static str {
         Metric::Elb504 => "elb_504",
         Metric::Target5xx => "target_5xx",
         Metric::Target4xx => "target_4xx",
+        Metric::Target3xx => "target_3xx",
+        Metric::NewFlows => "new_flows",
+        Metric::ElbResets => "elb_resets",
+        Metric::TargetResets => "target_resets",
+        Metric::PortErrors => "port_errors",
         Metric::HealthyHosts => "healthy",
         Metric::UnhealthyHosts => "unhealthy",
         Metric::ResponseTime => "response_time",

@@ -276,6 +276,7 @@ pub(super) fn neighbour(snapshot: &mut Snapshot) {
         service_name: "mailer".into(),
         status: "ACTIVE".into(),
         task_definition: Some(definition.clone()),
+        target_groups: Some(Vec::new()),
     };
     snapshot.siblings.put(mailer, sibling);
     let container = ContainerDefinition {

@@ -3,12 +3,12 @@
 
 use jiff::SignedDuration;
 
-use super::{ACCOUNT, NOW, REGION, fargate, forward, host_rule, id};
+use super::{ACCOUNT, NOW, REGION, everywhere, fargate, forward, host_rule, id};
 use crate::snapshot::metric::{Metric, Series};
 use crate::snapshot::web_acl::Statement;
 use crate::snapshot::{
-    Certificate, ListenerCertificate, ServiceLoadBalancer, Snapshot, TargetGroup, WebAcl,
-    WebAclRule,
+    AclEntry, Certificate, IpPermission, ListenerCertificate, Route, ServiceLoadBalancer, Snapshot,
+    TargetGroup, WebAcl, WebAclRule,
 };
 
 /// The certificate of every healthy listener.
@@ -53,6 +53,9 @@ pub(super) fn guard(snapshot: &mut Snapshot, balancer: &str) {
         subject_alternative_name_summaries: hosts,
         has_additional_subject_alternative_names: false,
         status: Some("ISSUED".into()),
+        kind: Some("AMAZON_ISSUED".into()),
+        renewal_eligibility: Some("ELIGIBLE".into()),
+        not_before: Some(NOW - SignedDuration::from_hours(195 * 24)),
         not_after: Some(NOW + SignedDuration::from_hours(200 * 24)),
     };
     snapshot.certificates.put(arn, certificate);
@@ -107,6 +110,43 @@ pub fn second_group(name: &str) -> Snapshot {
     let listener = id::elb("listener/app/web/50dc6c495c0c9188/f2f7dc8efc522ab2");
     snapshot.rules.change(&listener).into_iter().for_each(|rules| rules.insert(1, rule.clone()));
     snapshot
+}
+
+/// Gives the balancer addresses of both families, and lets the world in by both: security group,
+/// network ACL and routes.
+pub fn dual_stack(snapshot: &mut Snapshot) {
+    let balancer = id::elb("loadbalancer/app/web/50dc6c495c0c9188");
+    if let Some(balancer) = snapshot.load_balancers.change(&balancer) {
+        balancer.ip_address_type = Some("dualstack".into());
+    }
+    for (subnet, block) in
+        [("subnet-0c3", "2001:db8:1:3::/64"), ("subnet-0d4", "2001:db8:1:4::/64")]
+    {
+        snapshot.subnets.change(subnet).into_iter().for_each(|subnet| {
+            subnet.ipv6_cidr_block = vec![block.into()];
+        });
+    }
+    if let Some(group) = snapshot.security_groups.change("sg-balancer") {
+        let everybody = everywhere("tcp", Some(443));
+        group.ip_permissions = vec![IpPermission { cidr_ipv6: vec!["::/0".into()], ..everybody }];
+    }
+    for acl in snapshot.network_acls.change("vpc-1").into_iter().flatten() {
+        let of_ipv6 = |entry: &AclEntry| AclEntry {
+            rule_number: entry.rule_number + 1,
+            cidr_block: None,
+            ipv6_cidr_block: Some("::/0".into()),
+            ..entry.clone()
+        };
+        acl.entries = acl.entries.iter().flat_map(|one| [one.clone(), of_ipv6(one)]).collect();
+    }
+    for table in snapshot.route_tables.change("vpc-1").into_iter().flatten() {
+        let to_world = table.routes.iter().find(|route| route.destination == "0.0.0.0/0").cloned();
+        table.routes.extend(
+            to_world
+                .filter(|_| !table.main)
+                .map(|route| Route { destination: "::/0".into(), ..route }),
+        );
+    }
 }
 
 /// Makes a web ACL block whoever is not in an IP set.

@@ -11,8 +11,10 @@ mod balancer_answers_503;
 mod balancer_answers_504;
 mod balancer_answers_5xx;
 mod balancer_not_active;
+mod certificate_expires_soon;
 mod certificate_wrong;
 mod common;
+mod every_answer_is_a_redirect;
 mod front_not_seen;
 mod gateway_route_failed;
 mod gateway_unfit;
@@ -23,10 +25,14 @@ mod health_check_wrong_port;
 mod health_check_wrong_protocol;
 mod identity_provider_unreachable;
 mod keep_alive_too_short;
+mod network_balancer_out_of_ports;
+mod network_balancer_resets_connections;
+mod network_balancer_zone_without_target;
 mod no_rule_matches;
 mod rule_never_reached;
 mod rule_points_at_empty_group;
 mod sessions_not_sticky;
+mod stale_target_registered;
 mod target_group_empty;
 mod target_group_in_other_vpc;
 mod target_group_missing;
@@ -52,6 +58,7 @@ pub(super) const CHECKS: &[Check] = &[
     balancer_answers_502::CHECK,
     balancer_answers_504::CHECK,
     balancer_answers_5xx::CHECK,
+    network_balancer_resets_connections::CHECK,
     app_answers_5xx::CHECK,
     app_answers_slowly::CHECK,
     app_answers_4xx::CHECK,
@@ -75,13 +82,18 @@ pub(super) const CHECKS: &[Check] = &[
     target_registration_denied::CHECK,
     target_type_mismatch::CHECK,
     target_group_in_other_vpc::CHECK,
+    stale_target_registered::CHECK,
     zone_not_enabled::CHECK,
+    network_balancer_zone_without_target::CHECK,
+    network_balancer_out_of_ports::CHECK,
+    every_answer_is_a_redirect::CHECK,
     balancer_not_active::CHECK,
     zonal_shift_active::CHECK,
     identity_provider_unreachable::CHECK,
     web_acl_blocks_requests::CHECK,
     web_acl_blocks_large_bodies::CHECK,
     certificate_wrong::CHECK,
+    certificate_expires_soon::CHECK,
     keep_alive_too_short::CHECK,
     front_not_seen::CHECK,
     url_not_served::CHECK,

@@ -3,9 +3,11 @@
 use crate::check::Check;
 
 mod balancer_closed_to_clients;
+mod balancer_closed_to_ipv6;
 mod balancer_egress_blocked;
 mod balancer_in_private_subnet;
 mod balancer_internal;
+mod balancer_ipv6_not_routed;
 mod endpoint_captures_public_api;
 mod endpoint_unfit;
 mod network_acl_blocks;
@@ -21,6 +23,8 @@ pub(super) const CHECKS: &[Check] = &[
     task_security_group_blocks_balancer::CHECK,
     balancer_egress_blocked::CHECK,
     balancer_closed_to_clients::CHECK,
+    balancer_closed_to_ipv6::CHECK,
+    balancer_ipv6_not_routed::CHECK,
     network_acl_blocks::CHECK,
     no_route_out::CHECK,
     peer_route_missing::CHECK,

@@ -14,6 +14,7 @@ mod scaling_metric_blind;
 mod scaling_suspended;
 mod service_not_active;
 mod single_task;
+mod spot_drops_requests;
 
 /// In catalog order.
 pub(super) const CHECKS: &[Check] = &[
@@ -24,6 +25,7 @@ pub(super) const CHECKS: &[Check] = &[
     scaling_at_maximum::CHECK,
     scaling_suspended::CHECK,
     saturated::CHECK,
+    spot_drops_requests::CHECK,
     service_not_active::CHECK,
     logs_missing::CHECK,
     platform_version_old::CHECK,

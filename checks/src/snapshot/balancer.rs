@@ -33,6 +33,17 @@ pub struct LoadBalancer {
     pub created_time: Option<Timestamp>,
 }
 
+impl LoadBalancer {
+    pub fn is_public(&self) -> bool {
+        self.scheme.as_deref() == Some("internet-facing")
+    }
+
+    /// Whether its name has addresses of IPv6, too: with IPv4 beside them, or inside the VPC only.
+    pub fn has_ipv6(&self) -> bool {
+        self.ip_address_type.as_deref().is_some_and(|kind| kind.starts_with("dualstack"))
+    }
+}
+
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Listener {

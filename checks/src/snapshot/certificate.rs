@@ -25,5 +25,11 @@ pub struct Certificate {
     pub has_additional_subject_alternative_names: bool,
     /// `ISSUED`, `EXPIRED`, `PENDING_VALIDATION`, `REVOKED` and others.
     pub status: Option<String>,
+    /// `IMPORTED`, `AMAZON_ISSUED` or `PRIVATE`; the field is called `Type` at AWS.
+    #[serde(rename = "type")]
+    pub kind: Option<String>,
+    /// `ELIGIBLE` or `INELIGIBLE`: whether ACM renews it.
+    pub renewal_eligibility: Option<String>,
+    pub not_before: Option<Timestamp>,
     pub not_after: Option<Timestamp>,
 }

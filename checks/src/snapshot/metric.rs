@@ -15,12 +15,18 @@ pub enum Metric {
     Elb503,
     Elb504,
     FixedResponses,
+    /// Of a network load balancer, which knows connections and no requests.
+    NewFlows,
+    ElbResets,
+    TargetResets,
+    PortErrors,
     /// Of a target group.
     GroupRequests,
     ConnectionErrors,
     ResponseTime,
     Target5xx,
     Target4xx,
+    Target3xx,
     HealthyHosts,
     UnhealthyHosts,
     /// Of the service.
@@ -37,6 +43,7 @@ pub enum Metric {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Owner {
     LoadBalancer,
+    NetworkBalancer,
     TargetGroup,
     Service,
     WebAcl,
@@ -52,11 +59,16 @@ impl Metric {
         Metric::Elb503,
         Metric::Elb504,
         Metric::FixedResponses,
+        Metric::NewFlows,
+        Metric::ElbResets,
+        Metric::TargetResets,
+        Metric::PortErrors,
         Metric::GroupRequests,
         Metric::ConnectionErrors,
         Metric::ResponseTime,
         Metric::Target5xx,
         Metric::Target4xx,
+        Metric::Target3xx,
         Metric::HealthyHosts,
         Metric::UnhealthyHosts,
         Metric::Cpu,
@@ -75,6 +87,10 @@ impl Metric {
             Metric::Elb503 => "HTTPCode_ELB_503_Count",
             Metric::Elb504 => "HTTPCode_ELB_504_Count",
             Metric::FixedResponses => "HTTP_Fixed_Response_Count",
+            Metric::NewFlows => "NewFlowCount",
+            Metric::ElbResets => "TCP_ELB_Reset_Count",
+            Metric::TargetResets => "TCP_Target_Reset_Count",
+            Metric::PortErrors => "PortAllocationErrorCount",
             Metric::ConnectionErrors => "TargetConnectionErrorCount",
             Metric::ResponseTime => "TargetResponseTime",
             Metric::WafBlocked => "BlockedRequests",
@@ -82,6 +98,7 @@ impl Metric {
             Metric::AuthSuccesses => "ELBAuthSuccess",
             Metric::Target5xx => "HTTPCode_Target_5XX_Count",
             Metric::Target4xx => "HTTPCode_Target_4XX_Count",
+            Metric::Target3xx => "HTTPCode_Target_3XX_Count",
             Metric::HealthyHosts => "HealthyHostCount",
             Metric::UnhealthyHosts => "UnHealthyHostCount",
             Metric::Cpu => "CPUUtilization",
@@ -98,6 +115,10 @@ impl Metric {
             Metric::Elb503 => "HTTPCode_ELB_503_Count.Values",
             Metric::Elb504 => "HTTPCode_ELB_504_Count.Values",
             Metric::FixedResponses => "HTTP_Fixed_Response_Count.Values",
+            Metric::NewFlows => "NewFlowCount.Values",
+            Metric::ElbResets => "TCP_ELB_Reset_Count.Values",
+            Metric::TargetResets => "TCP_Target_Reset_Count.Values",
+            Metric::PortErrors => "PortAllocationErrorCount.Values",
             Metric::ConnectionErrors => "TargetConnectionErrorCount.Values",
             Metric::ResponseTime => "TargetResponseTime.Values",
             Metric::WafBlocked => "BlockedRequests.Values",
@@ -105,6 +126,7 @@ impl Metric {
             Metric::AuthSuccesses => "ELBAuthSuccess.Values",
             Metric::Target5xx => "HTTPCode_Target_5XX_Count.Values",
             Metric::Target4xx => "HTTPCode_Target_4XX_Count.Values",
+            Metric::Target3xx => "HTTPCode_Target_3XX_Count.Values",
             Metric::HealthyHosts => "HealthyHostCount.Values",
             Metric::UnhealthyHosts => "UnHealthyHostCount.Values",
             Metric::Cpu => "CPUUtilization.Values",
@@ -130,6 +152,9 @@ impl Metric {
             | Metric::Elb503
             | Metric::Elb504
             | Metric::FixedResponses => Owner::LoadBalancer,
+            Metric::NewFlows | Metric::ElbResets | Metric::TargetResets | Metric::PortErrors => {
+                Owner::NetworkBalancer
+            }
             Metric::Cpu | Metric::Memory => Owner::Service,
             Metric::WafBlocked => Owner::WebAcl,
             Metric::AuthErrors | Metric::AuthSuccesses => Owner::SignIn,

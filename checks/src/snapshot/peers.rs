@@ -86,6 +86,8 @@ pub struct Sibling {
     pub service_name: String,
     pub status: String,
     pub task_definition: Option<String>,
+    /// The target groups that it registers its tasks with; older snapshots do not tell.
+    pub target_groups: Option<Vec<String>>,
 }
 
 /// A service of Cloud Map.

@@ -93,7 +93,7 @@ macro_rules! tables {
             /// By VPC id.
             route_tables: [RouteTable] by vpc via DescribeRouteTables;
             /// By VPC id, like endpoints, NAT gateways and DNS: asked only where something cannot
-            /// be reached.
+            /// be reached; network ACLs also where a balancer has public IPv6.
             network_acls: [NetworkAcl] by vpc via DescribeNetworkAcls;
             /// By VPC id.
             endpoints: [Endpoint] by vpc via DescribeVpcEndpoints;

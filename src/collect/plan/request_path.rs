@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use checks::facts::inbound::{gateway, traffic};
+use checks::facts::network::network_acl;
 use checks::seen::Seen;
 use checks::snapshot::deployment::IngressPath;
 use checks::snapshot::{Listener, Revision, Table, TargetGroup};
@@ -154,14 +155,16 @@ impl Plan<'_> {
     pub(super) async fn load_balancer(&self, arn: &str) {
         let balancer = async {
             let balancer = self.aws.load_balancer(arn).await;
-            let (groups, subnets) = match &balancer {
+            let (groups, subnets, vpc) = match &balancer {
                 Seen::Yes(Some(balancer)) => {
-                    (balancer.security_groups.clone(), balancer.subnets.clone())
+                    let vpc = balancer.vpc_id.clone().filter(|_| network_acl::matter_to(balancer));
+                    (balancer.security_groups.clone(), balancer.subnets.clone(), vpc)
                 }
                 Seen::Yes(None) | Seen::No(_) => Default::default(),
             };
             self.note(|snapshot| snapshot.load_balancers.insert(arn, balancer));
-            join(self.security_groups(groups), self.subnets(subnets)).await;
+            let acls = join_all(vpc.iter().map(|vpc| self.network_acls(vpc)));
+            join3(self.security_groups(groups), self.subnets(subnets), acls).await;
         };
         let attributes = self.aws.load_balancer_attributes(arn);
         let attributes = self.keep(|s| &mut s.load_balancer_attributes, arn, attributes);

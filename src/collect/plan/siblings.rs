@@ -44,6 +44,10 @@ impl Plan<'_> {
 }
 
 fn sibling(from: Service) -> Sibling {
-    let Service { service_arn, service_name, status, task_definition, .. } = from;
-    Sibling { service_arn, service_name, status, task_definition }
+    let Service { service_arn, service_name, status, task_definition, load_balancers, .. } = from;
+    let groups = load_balancers
+        .into_iter()
+        .flat_map(|own| [own.target_group_arn, own.alternate_target_group_arn]);
+    let target_groups = Some(groups.flatten().collect());
+    Sibling { service_arn, service_name, status, task_definition, target_groups }
 }

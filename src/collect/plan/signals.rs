@@ -37,12 +37,12 @@ impl Plan<'_> {
     /// Every metric of the last hour; and what was usual before, where errors fill that hour.
     pub(super) async fn metrics(&self, groups: Shared<impl Future<Output = Vec<TargetGroup>>>) {
         let groups = groups.await;
-        let is_application = |arn: &&String| arn.contains(":loadbalancer/app/");
-        let balancers: BTreeSet<&String> = groups
-            .iter()
-            .flat_map(|group| &group.load_balancer_arns)
-            .filter(is_application)
-            .collect();
+        // CloudWatch knows nothing of gateway load balancers that would matter here.
+        let is_measured = |arn: &&String| {
+            arn.contains(":loadbalancer/app/") || arn.contains(":loadbalancer/net/")
+        };
+        let balancers: BTreeSet<&String> =
+            groups.iter().flat_map(|group| &group.load_balancer_arns).filter(is_measured).collect();
         let mut queries = Query::of_service(
             &self.service.service_arn,
             last(&self.service.cluster_arn),
@@ -52,7 +52,7 @@ impl Plan<'_> {
             balancers.iter().enumerate().flat_map(|(index, arn)| Query::of_balancer(index, arn)),
         );
         queries.extend(groups.iter().enumerate().flat_map(|(index, group)| {
-            let balancer = group.load_balancer_arns.iter().find(is_application);
+            let balancer = group.load_balancer_arns.iter().find(is_measured);
             balancer
                 .map(|balancer| Query::of_group(index, &group.target_group_arn, balancer))
                 .unwrap_or_default()

@@ -1,8 +1,8 @@
 //! What surrounds the tasks in their VPC. A healthy service pays nothing for it: network ACLs,
 //! endpoints, NAT gateways and DNS are asked only where a reason, an event or a health check shows
-//! that something cannot be reached. What ECS says in its events is known at once; what tasks and
-//! targets tell, a step or two later; and what the app's own log tells counts only where something
-//! suffers.
+//! that something cannot be reached; network ACLs also where a balancer has public IPv6. What ECS
+//! says in its events is known at once; what tasks and targets tell, a step or two later; and what
+//! the app's own log tells counts only where something suffers.
 
 use checks::facts::network::{captured, dialled, egress_path, joined};
 use checks::seen::Seen;
@@ -54,10 +54,17 @@ impl Plan<'_> {
         if !self.something_is_unreached().await {
             return;
         }
-        let acls = self.keep(|s| &mut s.network_acls, vpc, self.aws.network_acls(vpc));
+        let acls = self.network_acls(vpc);
         let gateways = self.keep(|s| &mut s.nat_gateways, vpc, self.aws.nat_gateways(vpc));
         let dns = self.keep(|s| &mut s.vpc_dns, vpc, self.aws.vpc_dns(vpc));
         join4(acls, gateways, dns, self.endpoints(vpc)).await;
+    }
+
+    /// Asked for each VPC once, for whatever reason.
+    pub(super) async fn network_acls(&self, vpc: &str) {
+        for vpc in self.fresh("network acls", [vpc.to_owned()]) {
+            self.keep(|s| &mut s.network_acls, &vpc, self.aws.network_acls(&vpc)).await;
+        }
     }
 
     /// The endpoints, and of those that tasks need to start also who is let in and where they are.

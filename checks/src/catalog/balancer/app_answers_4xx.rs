@@ -1,11 +1,9 @@
 //! The app itself answers with 4xx: far more than before, in the place of good answers.
 //! Why it does is for other checks to say, and a share that is usual is no trouble.
 
-use crate::catalog::balancer::common::running_logs;
+use crate::catalog::balancer::common::app_errors;
 use crate::check::{Findings, NoAnswer};
 use crate::facts::inbound::answers::{self, Lasting};
-use crate::facts::inbound::traffic;
-use crate::finding::{Evidence, Finding, Kind, Remedy, Subject};
 use crate::patient::Patient;
 use crate::snapshot::metric::Metric;
 
@@ -57,35 +55,17 @@ crate::check! {
     },
 }
 
+const TO_DO: &str = "See in the logs of the running tasks, or in access logs of the load balancer, which \
+     requests are refused; if it came with a new version, go back to the one before.";
+
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     for group in answers::groups(patient)? {
         let lasting = answers::of_app(patient, Metric::Target4xx, group)?;
         if let Some(lasting) = lasting.filter(Lasting::displaces_good) {
-            findings.add(finding(patient, group, &lasting));
+            findings.add(app_errors::finding(patient, Metric::Target4xx, group, &lasting, TO_DO));
         }
     }
     Ok(())
-}
-
-fn finding(patient: &Patient, group: &str, lasting: &Lasting) -> Finding {
-    let (at, peak) = lasting.peak;
-    let claim = format!(
-        "the app behind target group {} answered {} with 4xx {}",
-        traffic::group_name(group),
-        lasting.words(),
-        lasting.span(patient.now())
-    );
-    let remedy = Remedy::new(
-        "See in the logs of the running tasks, or in access logs of the load balancer, which \
-         requests are refused; if it came with a new version, go back to the one before.",
-    );
-    Subject::new(Kind::TargetGroup, group)
-        .sick(claim, Evidence::metric(Metric::Target4xx, group, peak).at(Some(at)))
-        .detail(lasting.history(patient.now()))
-        .detail(answers::came_with_words(patient, lasting.since))
-        .since(lasting.since)
-        .mend(running_logs::read_on(remedy, patient))
-        .concerns(Kind::TargetGroup, group)
 }
 
 #[cfg(test)]

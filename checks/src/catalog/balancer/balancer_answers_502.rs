@@ -152,7 +152,7 @@ fn with_idle_timeout(finding: Finding, balancer: &str, timeout: f64) -> Finding 
         ))
         .because(balancer_errors::idle_timeout_evidence(balancer, timeout));
     finding.remedy.summary = format!(
-        "Let the server keep idle connections (keep-alive) for longer than the balancer's idle time-out of {timeout:.0} s; if it does, access logs of the balancer name the requests and the targets."
+        "Let the server keep idle connections (keep-alive) for longer than the balancer's idle time-out of {timeout:.0} s (in Go IdleTimeout, or ReadTimeout where that is not set); if it does, access logs of the balancer name the requests and the targets."
     );
     finding
 }

@@ -4,7 +4,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::call::Call;
-use crate::catalog::balancer::common::balancer_errors;
 use crate::check::{Findings, NoAnswer};
 use crate::facts::inbound::answers::{self, Lasting};
 use crate::facts::inbound::traffic::{self, Forward};
@@ -110,7 +109,7 @@ fn answers_5xx_on_purpose(patient: &Patient, balancer: &str) -> Result<bool, Bli
 /// Whether they are this service's: it has the balancer for itself, or only its own rules sign
 /// users in.
 fn are_own(patient: &Patient, balancer: &str, forwards: &[&Forward]) -> Result<bool, Blind> {
-    if balancer_errors::serves_nobody_else(patient, balancer)? {
+    if traffic::serves_nobody_else(patient, balancer)? {
         return Ok(true);
     }
     let own: BTreeSet<&str> =

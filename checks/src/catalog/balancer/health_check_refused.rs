@@ -55,7 +55,7 @@ crate::check! {
     severity: Critical,
     role: Cause,
     shows: HealthCheckRefused,
-    explains: [TargetsUnhealthy, BalancerAnswers502],
+    explains: [TargetsUnhealthy, BalancerAnswers502, ConnectionsReset],
     applies: [BehindLoadBalancer],
     reads: [
         DescribeServices, DescribeServiceDeployments, DescribeServiceRevisions, DescribeTargetGroups, DescribeTargetHealth, DescribeTasks, DescribeTaskDefinition, GetLogEvents, DescribeListeners, DescribeRules,

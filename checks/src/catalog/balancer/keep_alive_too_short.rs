@@ -32,15 +32,21 @@ crate::check! {
     /// At least three of the last 15 minutes have 502 of the balancer's own, for at most one
     /// request in twenty; only this service is behind the balancer; no task stopped around then,
     /// every connection came about (`TargetConnectionErrorCount`), and targets are healthy. And the
-    /// log shows a server with a short default: Uvicorn and Node.js close after 5 s, Gunicorn after
-    /// 2 s, against the balancer's `idle_timeout.timeout_seconds`. The server may have been told
-    /// otherwise, so it is "likely" at most.
+    /// log shows a server whose default is shorter than the balancer's
+    /// `idle_timeout.timeout_seconds`: Gunicorn closes after 2 s, Uvicorn, Hypercorn, Node.js and
+    /// Apache after 5 s, Puma before version 7 and Tomcat after 20 s, Jetty after 30 s, Tomcat
+    /// within Spring Boot after 60 s, nginx after 65 s. The server may have been told otherwise, so
+    /// it is "likely" at most. Gunicorn's `sync` workers keep no connection at all, and are not
+    /// meant. Go's server does not name itself and is not known by its log: it closes after
+    /// `IdleTimeout`, or after `ReadTimeout` where that is not set.
     ///
     /// # What to do
     ///
     /// Let the server keep idle connections longer than the balancer: `--timeout-keep-alive 65`
-    /// (Uvicorn), `--keep-alive 65` (Gunicorn), `server.keepAliveTimeout = 65000` in the app
-    /// (Node.js). Or let the balancer give up sooner:
+    /// (Uvicorn), `--keep-alive 65` (Gunicorn, Hypercorn), `server.keepAliveTimeout = 65000` in the
+    /// app (Node.js), `persistent_timeout 65` (Puma), `KeepAliveTimeout 65` (Apache),
+    /// `keepAliveTimeout` of the connector (Tomcat), `idleTimeout` (Jetty), `IdleTimeout` (Go). Or
+    /// let the balancer give up sooner:
     ///
     /// ```sh
     /// aws elbv2 modify-load-balancer-attributes --load-balancer-arn <arn> --attributes Key=idle_timeout.timeout_seconds,Value=4
@@ -75,12 +81,31 @@ crate::check! {
 
 /// Words by which a server names itself when it starts, its name, the seconds for which it keeps an
 /// idle connection by default, and how to make that longer. The first that fits: Gunicorn may run
-/// Uvicorn's workers.
+/// Uvicorn's workers. Of nginx and Tomcat it is what their packages and images are set to.
 const SERVERS: &[(&str, &str, f64, &str)] = &[
-    ("Starting gunicorn", "Gunicorn", 2.0, "--keep-alive 65"),
+    ("Starting gunicorn", GUNICORN, 2.0, "--keep-alive 65"),
     ("Uvicorn running on", "Uvicorn", 5.0, "--timeout-keep-alive 65"),
+    ("(CTRL + C to quit)", "Hypercorn", 5.0, "--keep-alive 65"),
+    ("> next start", "Node.js", 5.0, "--keepAliveTimeout 65000"),
     ("> node ", "Node.js", 5.0, "server.keepAliveTimeout = 65000 in the app"),
+    ("Puma version: 5.", "Puma", 20.0, "persistent_timeout 65 in config/puma.rb"),
+    ("Puma version: 6.", "Puma", 20.0, "persistent_timeout 65 in config/puma.rb"),
+    ("configured -- resuming normal operations", "Apache", 5.0, "KeepAliveTimeout 65"),
+    ("Tomcat started on port", "Tomcat", 60.0, "server.tomcat.keep-alive-timeout=65s"),
+    (
+        "Catalina.start Server startup in",
+        "Tomcat",
+        20.0,
+        "keepAliveTimeout=\"65000\" in server.xml",
+    ),
+    ("Jetty started on port", "Jetty", 30.0, "server.jetty.connection-idle-timeout=65s"),
+    ("Started ServerConnector@", "Jetty", 30.0, "jetty.http.idleTimeout=65000"),
+    ("start worker processes", "nginx", 65.0, "keepalive_timeout, longer than that"),
 ];
+
+const GUNICORN: &str = "Gunicorn";
+/// Workers of Gunicorn's that close each connection after one answer, and say so to the balancer.
+const SYNC_WORKERS: &str = "Using worker: sync";
 
 /// A server that the log names.
 struct Server {
@@ -144,7 +169,11 @@ fn server(patient: &Patient, errors: &Errors) -> Result<Option<Server>, Blind> {
             continue;
         }
         let lines = patient.log_lines(stream.group, &stream.stream)?;
+        let is_sync = lines.iter().any(|line| line.message.contains(SYNC_WORKERS));
         for (words, name, keeps, option) in SERVERS {
+            if *name == GUNICORN && is_sync {
+                return Ok(None);
+            }
             if let Some(line) = lines.iter().find(|line| line.message.contains(words)) {
                 let of = format!("{}{}{}", stream.group, crate::call::LOG_STREAM, stream.stream);
                 let evidence = Evidence::new(Call::GetLogEvents, of, "message", &line.message)
@@ -219,6 +248,61 @@ mod tests {
         silent("no 502", |snapshot| {
             snapshot.metrics.put(Metric::Elb502.of(&balancer()), Series::default())
         });
+    }
+
+    fn logging(snapshot: &mut Snapshot, messages: &[&str]) {
+        for stream in snapshot.logs.0.keys().cloned().collect::<Vec<_>>() {
+            let lines = snapshot.logs.change(&stream).unwrap();
+            let model = lines[0].clone();
+            let line = |message: &&str| LogLine { message: (*message).into(), ..model.clone() };
+            *lines = messages.iter().map(line).collect();
+        }
+    }
+
+    #[test]
+    fn each_server_is_known_by_what_it_says_when_it_starts() {
+        for (line, words) in [
+            ("[1] [INFO] Starting gunicorn 23.0.0", "Gunicorn closes an idle connection after 2 s"),
+            ("[INFO] Running on http://0.0.0.0:8000 (CTRL + C to quit)", "Hypercorn closes"),
+            (
+                "* Puma version: 6.4.2 (ruby 3.3.0-p0) (\"The Eagle of Durin\")",
+                "Puma closes an idle connection after 20 s",
+            ),
+            (
+                "AH00489: Apache/2.4.62 (Debian) configured -- resuming normal operations",
+                "Apache closes an idle connection after 5 s",
+            ),
+            (
+                "Started ServerConnector@1b4fb997{HTTP/1.1}{0.0.0.0:8080}",
+                "Jetty closes an idle connection after 30 s",
+            ),
+            (
+                "org.apache.catalina.startup.Catalina.start Server startup in [2034] milliseconds",
+                "Tomcat closes an idle connection after 20 s",
+            ),
+        ] {
+            let mut snapshot = (CHECK.example)();
+            logging(&mut snapshot, &[line]);
+            let said = says(CHECK, &snapshot);
+            assert!(said.first().is_some_and(|said| said.starts_with(words)), "{line}: {said:?}");
+        }
+    }
+
+    #[test]
+    fn a_server_that_waits_as_long_or_keeps_no_connection_is_fine() {
+        for lines in [
+            &["* Puma version: 7.0.3 (ruby 3.4.1-p0)"][..],
+            &["2026/11/22 03:00:00 [notice] 1#1: start worker processes"],
+            &["Tomcat started on port 8080 (http) with context path '/'"],
+            &["[1] [INFO] Starting gunicorn 23.0.0", "[1] [INFO] Using worker: sync"],
+        ] {
+            silent(lines[0], |snapshot| logging(snapshot, lines));
+        }
+        let mut patient = (CHECK.example)();
+        logging(&mut patient, &["[notice] 1#1: start worker processes"]);
+        let attributes = patient.load_balancer_attributes.change(&balancer()).unwrap();
+        attributes.insert(balancer_errors::IDLE_TIMEOUT.into(), "120".into());
+        assert!(says(CHECK, &patient)[0].starts_with("nginx closes an idle connection after 65 s"));
     }
 
     #[test]

@@ -42,7 +42,7 @@ crate::check! {
     severity: Critical,
     role: Symptom,
     shows: NoTarget,
-    explains: [BalancerAnswers503],
+    explains: [BalancerAnswers503, ConnectionsReset],
     reads: [DescribeServices, DescribeServiceRevisions, DescribeTargetGroups, DescribeListeners, DescribeRules, DescribeTargetHealth],
     example: on fargate, |snapshot| {
         snapshot.target_health.put(crate::baseline::id::group("api"), Vec::new());

@@ -53,7 +53,7 @@ crate::check! {
     severity: High,
     role: Symptom,
     shows: TargetsUnhealthy,
-    explains: [TasksKeepStopping, NoTarget, DeploymentStuck],
+    explains: [TasksKeepStopping, NoTarget, DeploymentStuck, ConnectionsReset],
     applies: [BehindLoadBalancer],
     reads: [
         DescribeServices, DescribeServiceDeployments, DescribeServiceRevisions, DescribeTargetGroups, DescribeListeners, DescribeRules, DescribeTargetHealth, DescribeTasks,

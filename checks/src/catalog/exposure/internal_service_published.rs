@@ -491,7 +491,7 @@ mod tests {
             service_arn: web.clone(),
             service_name: "web".into(),
             status: "ACTIVE".into(),
-            task_definition: None,
+            ..Sibling::default()
         };
         snapshot.siblings.put(web, sibling);
         assert!(matches!(exam(CHECK, &snapshot).outcome, Outcome::NotApplicable(_)));

@@ -52,8 +52,7 @@ crate::check! {
     role: Symptom,
     shows: TasksKeepStopping,
     explains: [
-        NoTarget, TooFewRunning, DeploymentStuck, RolledBack, RollbackFailed, BalancerAnswers502, BalancerAnswers503, BalancerAnswers504,
-    ],
+        NoTarget, TooFewRunning, DeploymentStuck, RolledBack, RollbackFailed, BalancerAnswers502, BalancerAnswers503, BalancerAnswers504, ConnectionsReset],
     reads: [DescribeServices, DescribeServiceDeployments, DescribeServiceRevisions, DescribeTasks],
     example: on express, |snapshot| {
         use crate::baseline::{express_groups, id, minutes_ago};

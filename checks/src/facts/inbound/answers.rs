@@ -125,8 +125,13 @@ impl Lasting {
 
     /// `960 of 1765 requests (54 %)`.
     pub fn words(&self) -> String {
+        self.words_of("requests")
+    }
+
+    /// The same of something else that is answered or not.
+    pub fn words_of(&self, what: &str) -> String {
         format!(
-            "{:.0} of {:.0} requests ({:.0} %)",
+            "{:.0} of {:.0} {what} ({:.0} %)",
             self.errors,
             self.answers.max(self.errors),
             100.0 * self.share()

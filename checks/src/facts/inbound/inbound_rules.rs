@@ -85,7 +85,7 @@ pub fn of_balancer<'a>(
 
 impl<'a> InboundRules<'a> {
     pub fn is_public(&self) -> bool {
-        self.balancer.scheme.as_deref() == Some("internet-facing")
+        self.balancer.is_public()
     }
 
     pub fn is_application(&self) -> bool {
@@ -98,11 +98,10 @@ impl<'a> InboundRules<'a> {
 
     /// Whether clients can reach the balancer by addresses of this family at all.
     pub fn speaks(&self, block: &Cidr) -> bool {
-        let kind = self.balancer.ip_address_type.as_deref().unwrap_or("ipv4");
         if block.is_v6() {
-            kind.starts_with("dualstack")
+            self.balancer.has_ipv6()
         } else {
-            kind != "dualstack-without-public-ipv4"
+            self.balancer.ip_address_type.as_deref() != Some("dualstack-without-public-ipv4")
         }
     }
 

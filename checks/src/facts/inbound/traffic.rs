@@ -279,6 +279,21 @@ pub fn all_rules<'a>(patient: &Patient<'a>) -> Result<Vec<(&'a Listener, &'a Rul
     Ok(rules)
 }
 
+/// Whether no rule of a balancer leads to anybody else.
+pub fn serves_nobody_else(patient: &Patient, balancer: &str) -> Result<bool, Blind> {
+    let own = groups(patient)?;
+    for listener in patient.listeners(balancer)? {
+        let actions = patient.rules(&listener.listener_arn)?.iter().flat_map(|rule| &rule.actions);
+        if actions
+            .flat_map(|action| &action.target_groups)
+            .any(|group| !own.contains(group.target_group_arn.as_str()))
+        {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
 /// Every rule by which clients get to the service. The test rule of a blue/green deployment is none:
 /// it may well lead to the empty half of a pair.
 pub fn forwards<'a>(patient: &Patient<'a>) -> Result<Vec<Forward<'a>>, Blind> {

@@ -12,7 +12,7 @@ use crate::command::Command;
 use crate::finding::Evidence;
 use crate::patient::Patient;
 use crate::seen::Blind;
-use crate::snapshot::{AclEntry, NetworkAcl};
+use crate::snapshot::{AclEntry, LoadBalancer, NetworkAcl};
 use crate::text::{and_list, parsed};
 
 /// Ports from which a load balancer and a NAT gateway open connections.
@@ -45,6 +45,12 @@ pub struct Dropped<'a> {
     pub crossing: Crossing<'a>,
     /// The entry that denies it; none where just no entry allows it.
     pub entry: Option<&'a AclEntry>,
+}
+
+/// Whether ACLs are asked for though nothing shows that something is not reached: what they do to
+/// clients with IPv6 nobody sees who looks by IPv4.
+pub fn matter_to(balancer: &LoadBalancer) -> bool {
+    balancer.is_public() && balancer.ip_address_type.as_deref() == Some("dualstack")
 }
 
 /// The number of the last entry of each direction, which denies what no other has matched.

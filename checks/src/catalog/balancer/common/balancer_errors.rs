@@ -66,27 +66,12 @@ pub fn errors<'a>(patient: &Patient<'a>, metric: Metric) -> Result<Vec<Errors<'a
                 balancer,
                 groups,
                 minutes,
-                alone: serves_nobody_else(patient, balancer)?,
+                alone: traffic::serves_nobody_else(patient, balancer)?,
                 metric,
             });
         }
     }
     Ok(all)
-}
-
-/// Whether no rule of a balancer leads to anybody else.
-pub fn serves_nobody_else(patient: &Patient, balancer: &str) -> Result<bool, Blind> {
-    let own = traffic::groups(patient)?;
-    for listener in patient.listeners(balancer)? {
-        let actions = patient.rules(&listener.listener_arn)?.iter().flat_map(|rule| &rule.actions);
-        if actions
-            .flat_map(|action| &action.target_groups)
-            .any(|group| !own.contains(group.target_group_arn.as_str()))
-        {
-            return Ok(false);
-        }
-    }
-    Ok(true)
 }
 
 impl Errors<'_> {
