@@ -154,7 +154,13 @@ const APART: &[(&str, &[&str], &str)] = &[
     ),
     (
         "killed_after_stop_timeout",
-        &["app_answers_5xx", "app_answers_4xx", "sessions_not_sticky"],
+        &[
+            "app_answers_5xx",
+            "app_answers_4xx",
+            "sessions_not_sticky",
+            "peer_route_missing",
+            "endpoint_captures_public_api",
+        ],
         "while a deployment stops tasks, errors are of the moment",
     ),
     (
@@ -171,6 +177,11 @@ const APART: &[(&str, &[&str], &str)] = &[
         "internal_service_published",
         &["web_acl_blocks_requests"],
         "a web ACL that lets strangers in no longer publishes nothing",
+    ),
+    (
+        "internal_service_published",
+        &["identity_provider_unreachable"],
+        "a rule that signs users in means to publish the service",
     ),
     (
         "sibling_locked_out",
@@ -210,7 +221,7 @@ const APART: &[(&str, &[&str], &str)] = &[
     ("circuit_breaker_off", &["circuit_breaker_stalled"], "what is off cannot stall"),
     (
         "no_web_acl",
-        &["web_acl_blocks_requests", "web_acl_can_be_bypassed"],
+        &["web_acl_blocks_requests", "web_acl_blocks_large_bodies", "web_acl_can_be_bypassed"],
         "what is not there blocks nothing",
     ),
     (

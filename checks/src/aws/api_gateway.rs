@@ -6,9 +6,9 @@ use crate::aws::dial::{self, How};
 use crate::aws::host::{self, AwsHost};
 use crate::aws::request_log;
 
-/// What became of a call.
+/// How a call failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Outcome {
+pub enum Failure {
     /// 403, and nothing else is said.
     Forbidden,
     /// No connection came about.
@@ -21,7 +21,7 @@ pub struct FailedCall<'a> {
     pub host: &'a str,
     pub api: &'a str,
     pub region: &'a str,
-    pub outcome: Outcome,
+    pub failure: Failure,
 }
 
 /// What an API says to a caller that it knows, and does not let in.
@@ -43,15 +43,15 @@ pub fn read(line: &str) -> Option<FailedCall<'_>> {
         return None;
     }
     let small = line.to_ascii_lowercase();
-    let outcome = match dial::how(line) {
-        Some(How::TimedOut | How::Refused) => Outcome::Unanswered,
+    let failure = match dial::how(line) {
+        Some(How::TimedOut | How::Refused) => Failure::Unanswered,
         // The endpoint's names cover every API: who does not resolve one was not led there.
         Some(How::Unresolved) => return None,
         None if OF_THE_API.iter().any(|word| small.contains(word)) => return None,
-        None if small.contains("forbidden") || has_403(line) => Outcome::Forbidden,
+        None if small.contains("forbidden") || has_403(line) => Failure::Forbidden,
         None => return None,
     };
-    Some(FailedCall { host, api, region, outcome })
+    Some(FailedCall { host, api, region, failure })
 }
 
 /// The first API that a text names. A name with an endpoint in it (`a1b2c3d4e5-vpce-0123`) leads to
@@ -74,8 +74,8 @@ mod tests {
 
     const API: &str = "a1b2c3d4e5.execute-api.eu-west-2.amazonaws.com";
 
-    fn outcome(line: &str) -> Option<Outcome> {
-        read(line).map(|call| call.outcome)
+    fn failure(line: &str) -> Option<Failure> {
+        read(line).map(|call| call.failure)
     }
 
     #[test]
@@ -90,7 +90,7 @@ mod tests {
                 "403 Forbidden: \"{{\"message\":\"Forbidden\"}}\" from POST https://{API}/prod"
             ),
         ] {
-            assert_eq!(outcome(&line), Some(Outcome::Forbidden), "{line}");
+            assert_eq!(failure(&line), Some(Failure::Forbidden), "{line}");
             assert_eq!(
                 read(&line).map(|call| (call.api, call.region)),
                 Some(("a1b2c3d4e5", "eu-west-2"))
@@ -99,7 +99,7 @@ mod tests {
         let slow = format!(
             "HTTPSConnectionPool(host='{API}', port=443): Max retries exceeded (Caused by ConnectTimeoutError)"
         );
-        assert_eq!(outcome(&slow), Some(Outcome::Unanswered));
+        assert_eq!(failure(&slow), Some(Failure::Unanswered));
     }
 
     #[test]
@@ -113,7 +113,7 @@ mod tests {
             "403 https://a1b2c3d4e5-vpce-0123456789abcdef0.execute-api.eu-west-2.amazonaws.com/prod".to_owned(),
             format!("order 4031 sent to https://{API}/prod"),
         ] {
-            assert_eq!(outcome(&line), None, "{line}");
+            assert_eq!(failure(&line), None, "{line}");
         }
     }
 }

@@ -51,12 +51,7 @@ const ENDS: [&str; 9] = [
 /// A host as AWS names it; none for anybody else's. It may be written in capitals, and end with
 /// a dot.
 pub fn of_aws(host: &str) -> Option<AwsHost<'_>> {
-    let host = host.strip_suffix('.').unwrap_or(host);
-    let ends_with = |end: &str| {
-        let at = host.len().checked_sub(end.len())?;
-        host.get(at..)?.eq_ignore_ascii_case(end).then(|| host.get(..at)).flatten()
-    };
-    let labels: Vec<&str> = ENDS.into_iter().find_map(ends_with)?.split('.').collect();
+    let labels = labels(host)?;
     Some(match labels[..] {
         [account, "dkr", "ecr" | "ecr-fips", region]
         | [account, "dkr-ecr" | "dkr-ecr-fips", region]
@@ -115,6 +110,32 @@ pub fn abbreviates(short: &str, region: &str) -> bool {
         .filter_map(|word| word.chars().next())
         .collect();
     short == format!("{area}{direction}{number}")
+}
+
+/// The labels of a host of AWS before the end that all have.
+fn labels(host: &str) -> Option<Vec<&str>> {
+    let host = host.strip_suffix('.').unwrap_or(host);
+    let ends_with = |end: &str| {
+        let at = host.len().checked_sub(end.len())?;
+        host.get(at..)?.eq_ignore_ascii_case(end).then(|| host.get(..at)).flatten()
+    };
+    Some(ENDS.into_iter().find_map(ends_with)?.split('.').collect())
+}
+
+/// The service of AWS whose public endpoint a host is, by the name that its VPC endpoint has: `sqs`,
+/// `ecr.api`. None for what has a name of AWS and is in a VPC, such as a database.
+pub fn service(host: &str) -> Option<&str> {
+    match labels(host)?[..] {
+        ["api", "ecr", _] => Some("ecr.api"),
+        [.., "dkr", "ecr", _] => Some("ecr.dkr"),
+        [service, region] if is_region(region) => Some(service),
+        _ => matches!(of_aws(host), Some(AwsHost::S3 { .. })).then_some("s3"),
+    }
+}
+
+/// `eu-west-2`, `us-gov-west-1`.
+fn is_region(label: &str) -> bool {
+    label.matches('-').count() >= 2 && label.ends_with(|c: char| c.is_ascii_digit())
 }
 
 fn is_account(label: &str) -> bool {
@@ -208,6 +229,26 @@ mod tests {
         let express = of_aws("OR-0123.ecs.eu-west-2.ON.AWS.");
         assert_eq!(express, Some(AwsHost::Express { region: "eu-west-2" }));
         assert_eq!(of_aws("sqs.eu-west-2.amazonaws.com"), Some(AwsHost::Other));
+    }
+
+    #[test]
+    fn a_public_endpoint_tells_its_service() {
+        for (host, expected) in [
+            ("sqs.eu-west-2.amazonaws.com", Some("sqs")),
+            ("secretsmanager.us-gov-west-1.amazonaws.com", Some("secretsmanager")),
+            ("sts.cn-north-1.amazonaws.com.cn", Some("sts")),
+            ("api.ecr.eu-west-2.amazonaws.com", Some("ecr.api")),
+            ("123456789012.dkr.ecr.eu-west-2.amazonaws.com", Some("ecr.dkr")),
+            ("bucket.s3.eu-west-2.amazonaws.com", Some("s3")),
+            ("orders.c9akciq32rgz.eu-west-2.rds.amazonaws.com", None),
+            ("orders.abc123.0001.euw2.cache.amazonaws.com", None),
+            ("web-1234567890.eu-west-2.elb.amazonaws.com", None),
+            ("a1b2c3d4e5.execute-api.eu-west-2.amazonaws.com", None),
+            ("vpce-0123-abcd.sqs.eu-west-2.vpce.amazonaws.com", None),
+            ("api.example.com", None),
+        ] {
+            assert_eq!(service(host), expected, "{host}");
+        }
     }
 
     #[test]

@@ -13,12 +13,13 @@ use crate::facts::network::{reach, route};
 use crate::facts::peers::service_connect;
 use crate::facts::tasks::metric::{self, Recent};
 use crate::finding::{Evidence, Finding, Kind, Remedy, Subject};
+use crate::hcl::Name;
 use crate::patient::Patient;
 use crate::seen::{Blind, Why};
 use crate::snapshot::metric::Metric;
 use crate::snapshot::{Action, LoadBalancer, RouteTable, SecurityGroup};
 use crate::text::{and_list, parsed};
-use crate::{aws, hcl};
+use crate::{aws, hcl, words};
 
 crate::check! {
     /// A rule signs users in with OIDC or Amazon Cognito, and the load balancer cannot connect to
@@ -33,12 +34,12 @@ crate::check! {
     /// # How we tell
     ///
     /// No outbound rule of the load balancer's security groups covers the port of the provider's
-    /// endpoints, which is 443 unless they name another. Or the load balancer has no public IPv4
-    /// address (it is internal, or `dualstack-without-public-ipv4`), and the route table of a subnet
-    /// of it has no default route, one that is a blackhole, or one to an internet gateway, which needs
-    /// a public address; that counts for Amazon Cognito, and for other providers where
-    /// `ELBAuthError` shows that sign-ins fail, since such a provider may be inside. Nothing is
-    /// claimed where `ELBAuthSuccess` of the last 15 minutes shows that users do sign in. A wrong
+    /// endpoints, which is 443 unless they name another. Or the route table of a subnet of the load
+    /// balancer has no default route, or one that is a blackhole, or, where the load balancer has no
+    /// public IPv4 address (it is internal, or `dualstack-without-public-ipv4`), one to an internet
+    /// gateway; that counts for Amazon Cognito, and for other providers where `ELBAuthError` shows
+    /// that sign-ins fail, since such a provider may be inside. Nothing is claimed where
+    /// `ELBAuthSuccess` of the last 15 minutes shows that users do sign in. A wrong
     /// client secret, or a user who is not let in, is `ELBAuthFailure` or an answer of 561: there
     /// the provider was reached.
     ///
@@ -73,8 +74,8 @@ crate::check! {
             ..Default::default()
         };
         let listener = snapshot.rules.0.keys().next().cloned().unwrap_or_default();
-        for rule in snapshot.rules.change(&listener).into_iter().flatten() {
-            rule.actions.insert(0, sign_in.clone());
+        if let Some(rule) = snapshot.rules.change(&listener).and_then(|rules| rules.first_mut()) {
+            rule.actions.insert(0, sign_in);
         }
         if let Some(group) = snapshot.security_groups.change("sg-balancer") {
             group.ip_permissions_egress = vec![from_group(8080, "sg-task")];
@@ -235,23 +236,29 @@ fn stranded<'a>(
     balancer: &'a LoadBalancer,
     provider: &Provider,
 ) -> Result<Vec<Stranded<'a>>, Blind> {
-    let lacks_address = balancer.scheme.as_deref() == Some("internal")
-        || balancer.ip_address_type.as_deref() == Some("dualstack-without-public-ipv4");
     let counts = provider.is_cognito() || provider.errors.is_some();
     let mut stranded = Vec::new();
-    if !lacks_address || !counts || provider.is_inside() {
+    if !counts || provider.is_inside() {
         return Ok(stranded);
     }
     for subnet in &balancer.subnets {
         let Some(exit) = route::out(patient, subnet, None)? else { continue };
-        if let route::NextHop::Nowhere
-        | route::NextHop::Blackhole(_)
-        | route::NextHop::Internet(_) = exit.next_hop
-        {
+        let is_closed = match exit.next_hop {
+            route::NextHop::Nowhere | route::NextHop::Blackhole(_) => true,
+            route::NextHop::Internet(_) => lacks_address(balancer),
+            _ => false,
+        };
+        if is_closed {
             stranded.push(Stranded { subnet, table: exit.table, next_hop: exit.next_hop });
         }
     }
     Ok(stranded)
+}
+
+/// Whether a balancer has no public IPv4 address, without which an internet gateway takes nothing.
+fn lacks_address(balancer: &LoadBalancer) -> bool {
+    balancer.scheme.as_deref() == Some("internal")
+        || balancer.ip_address_type.as_deref() == Some("dualstack-without-public-ipv4")
 }
 
 fn of_groups(balancer: &LoadBalancer, groups: &[&SecurityGroup], provider: &Provider) -> Finding {
@@ -307,48 +314,61 @@ fn of_routes(balancer: &LoadBalancer, stranded: &[Stranded], provider: &Provider
         _ => "it has no default route",
     };
     let claim = format!(
-        "load balancer {} has no public IPv4 address, and its {noun} {subnets} {verb} no route to the internet for it (route table {id}: {how}), so it cannot reach {}, which signs users in",
+        "{noun} {subnets} of load balancer {} {verb} no route to the internet for it (route table {id}: {how}), so it cannot reach {}, which signs users in",
         balancer.load_balancer_name,
         provider.name()
     );
-    let verb = if matches!(first.next_hop, route::NextHop::Nowhere) {
-        "create-route"
+    let arn = &balancer.load_balancer_arn;
+    let of = |field, value: &str| Evidence::new(Call::DescribeLoadBalancers, arn, field, value);
+    let kinds = [("Scheme", &balancer.scheme), ("IpAddressType", &balancer.ip_address_type)];
+    let kinds = kinds.into_iter().filter_map(|(field, value)| Some(of(field, value.as_deref()?)));
+    let place = of("AvailabilityZones.SubnetId", first.subnet);
+    finished(Subject::new(Kind::LoadBalancer, arn).sick(claim, place), balancer, provider)
+        .because_all(kinds)
+        .because_all(route::destinations(first.table))
+        .mend(to_the_internet(balancer, stranded))
+}
+
+/// A balancer without a public address needs a NAT gateway to go out, any other its internet
+/// gateway.
+fn to_the_internet(balancer: &LoadBalancer, stranded: &[Stranded]) -> Remedy {
+    let by_nat = lacks_address(balancer);
+    let (summary, to, argument, target) = if by_nat {
+        (
+            "Give the load balancer's subnets a route to a NAT gateway that is in a public subnet.",
+            words!("--nat-gateway-id $NAT_GATEWAY_ID"),
+            "nat_gateway_id",
+            "aws_nat_gateway.this.id",
+        )
     } else {
-        "replace-route"
+        (
+            "Give the load balancer's subnets a route to the internet gateway of the VPC.",
+            words!("--gateway-id $INTERNET_GATEWAY_ID"),
+            "gateway_id",
+            "aws_internet_gateway.this.id",
+        )
     };
+    let is_new = matches!(stranded[0].next_hop, route::NextHop::Nowhere);
+    let verb = if is_new { "create-route" } else { "replace-route" };
     let mut tables: Vec<&str> =
         stranded.iter().map(|one| one.table.route_table_id.as_str()).collect();
     tables.dedup();
-    let remedy = Remedy::new(
-        "Give the load balancer's subnets a route to a NAT gateway that is in a public subnet.",
-    );
-    let remedy = tables.iter().fold(remedy, |remedy, table| {
-        remedy.cli(aws!(
-            "ec2 {} --route-table-id {} --destination-cidr-block 0.0.0.0/0 \
-             --nat-gateway-id $NAT_GATEWAY_ID",
-            verb,
-            table
-        ))
+    let remedy = tables.iter().fold(Remedy::new(summary), |remedy, table| {
+        let command =
+            aws!("ec2 {} --route-table-id {} --destination-cidr-block 0.0.0.0/0", verb, table);
+        remedy.cli(command.and(to.clone()))
     });
-    let remedy = remedy.terraform(hcl!(
+    remedy.terraform(hcl!(
         r#"
         resource "aws_route" "identity_provider" {
           route_table_id         = {}
           destination_cidr_block = "0.0.0.0/0"
-          nat_gateway_id         = aws_nat_gateway.this.id
+          {} = {}
         }"#,
-        id
-    ));
-    let scheme = match balancer.scheme.as_deref() {
-        Some("internal") => ("Scheme", "internal"),
-        _ => ("IpAddressType", "dualstack-without-public-ipv4"),
-    };
-    let arn = &balancer.load_balancer_arn;
-    let about = Subject::new(Kind::LoadBalancer, arn);
-    let lacks = Evidence::new(Call::DescribeLoadBalancers, arn, scheme.0, scheme.1);
-    finished(about.sick(claim, lacks), balancer, provider)
-        .because_all(route::destinations(first.table))
-        .mend(remedy)
+        tables[0],
+        Name(argument),
+        Name(target)
+    ))
 }
 
 fn finished(finding: Finding, balancer: &LoadBalancer, provider: &Provider) -> Finding {
@@ -460,7 +480,7 @@ mod tests {
     fn an_internal_balancer_needs_a_nat_gateway_to_ask_cognito() {
         let found = says(CHECK, &internal("authenticate-cognito", Some("igw-1")));
         assert!(
-            found[0].starts_with("Load balancer web has no public IPv4 address, and its subnets ")
+            found[0].starts_with("Subnets subnet-0c3 and subnet-0d4 of load balancer web have no route to the internet for it")
                 && found[0]
                     .contains("which needs a public address), so it cannot reach Amazon Cognito"),
             "{found:?}"

@@ -2,7 +2,7 @@
 //! those of public APIs too, which it does not serve. It speaks only where the app's log shows that
 //! such a call fails and something suffers. Endpoints for other services are for another check.
 
-use crate::aws::api_gateway::Outcome;
+use crate::aws::api_gateway::Failure;
 use crate::aws::time;
 use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
@@ -86,7 +86,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
 fn finding(captured: &Captured, endpoint: &Endpoint) -> Finding {
     let id = &endpoint.vpc_endpoint_id;
     let hosts = captured.hosts();
-    let forbidden = captured.calls.iter().any(|(call, _)| call.outcome == Outcome::Forbidden);
+    let forbidden = captured.calls.iter().any(|(call, _)| call.failure == Failure::Forbidden);
     let effect = if forbidden { "gets 403" } else { "gets no connection" };
     let claim = format!(
         "the private DNS of endpoint {id} leads {}, which the app calls, to the endpoint, and that serves private APIs only: likely why the app {effect}",
@@ -147,7 +147,7 @@ mod tests {
     use super::*;
     use crate::baseline::{self, endpoint, id, minutes, peers};
     use crate::diagnosis::diagnose;
-    use crate::exam::Outcome as Exam;
+    use crate::exam::Outcome;
     use crate::patient::Intent;
     use crate::seen::{Seen, Why};
     use crate::snapshot::Snapshot;
@@ -199,7 +199,7 @@ mod tests {
                 lines.pop();
             }
         }
-        assert_eq!(exam(CHECK, &snapshot).outcome, Exam::Healthy);
+        assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy);
     }
 
     #[test]
@@ -208,12 +208,12 @@ mod tests {
         let unnamed = Endpoint { private_dns_enabled: false, ..endpoint("execute-api") };
         let pending = Endpoint { state: "pending".into(), ..endpoint("execute-api") };
         for other in [unnamed, pending, endpoint("sqs")] {
-            assert_eq!(exam(CHECK, &saying(&forbidden, other)).outcome, Exam::Healthy);
+            assert_eq!(exam(CHECK, &saying(&forbidden, other)).outcome, Outcome::Healthy);
         }
         let mut snapshot = saying(&forbidden, endpoint("execute-api"));
         assert_eq!(says(CHECK, &snapshot).len(), 1);
         snapshot.vpc_dns.change("vpc-1").unwrap().enable_dns_hostnames = false;
-        assert_eq!(exam(CHECK, &snapshot).outcome, Exam::Healthy, "its names do not count");
+        assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy, "its names do not count");
     }
 
     #[test]
@@ -225,7 +225,7 @@ mod tests {
             format!("getaddrinfo ENOTFOUND {API}"),
         ] {
             let snapshot = saying(&line, endpoint("execute-api"));
-            assert_eq!(exam(CHECK, &snapshot).outcome, Exam::Healthy, "{line}");
+            assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy, "{line}");
         }
     }
 
@@ -233,9 +233,9 @@ mod tests {
     fn an_app_may_live_with_it_and_endpoints_may_be_unseen() {
         let mut snapshot = (CHECK.example)();
         snapshot.endpoints.insert("vpc-1", Seen::No(Why::Denied("no".into())));
-        assert_eq!(exam(CHECK, &snapshot).outcome, Exam::CouldNotLook);
+        assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::CouldNotLook);
         let mut snapshot = (CHECK.example)();
         snapshot.metrics = baseline::fargate().metrics;
-        assert_eq!(exam(CHECK, &snapshot).outcome, Exam::Healthy);
+        assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy);
     }
 }

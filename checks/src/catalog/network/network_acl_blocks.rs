@@ -59,7 +59,7 @@ crate::check! {
         TargetsUnhealthy, RegistryUnreachable, SecretStoreUnreachable, LogsUnreachable, ContainerExits, HealthCheckFailsInApp, HealthCheckTimesOut, BalancerAnswers504, AppAnswers5xx, AppAnswersSlowly,
     ],
     reads: [
-        DescribeServices, DescribeServiceDeployments, DescribeServiceRevisions, DescribeTargetGroups, DescribeListeners, DescribeRules, DescribeTargetHealth, DescribeLoadBalancers, DescribeTasks, DescribeTaskDefinition, DescribeNetworkInterfaces, DescribeSubnets, DescribeRouteTables, DescribeNetworkAcls, DescribeVpcEndpoints, DescribeNatGateways, GetLogEvents, GetMetricData,
+        DescribeServices, DescribeServiceDeployments, DescribeServiceRevisions, DescribeTargetGroups, DescribeListeners, DescribeRules, DescribeTargetHealth, DescribeLoadBalancers, DescribeTasks, DescribeTaskDefinition, DescribeNetworkInterfaces, DescribeSubnets, DescribeRouteTables, DescribeNetworkAcls, DescribeVpcEndpoints, DescribeNatGateways, DescribeSecurityGroups, GetLogEvents, GetMetricData,
     ],
     example: on fargate, |snapshot| {
         use crate::baseline::{id, target, unhealthy};

@@ -41,7 +41,8 @@ crate::check! {
     /// The app's own connections lead the same way. Where clients or health checks suffer, or tasks
     /// end, the log lines of the last hour about connections that got no answer count as well, with
     /// the address and port that they name. A name without an address counts as one of the internet
-    /// unless it may be inside. Who refuses a connection was reached.
+    /// unless it may be inside; that of a service of AWS, unless an endpoint of the VPC has it. Who
+    /// refuses a connection was reached.
     ///
     /// # What to do
     ///
@@ -566,6 +567,27 @@ mod tests {
         let mut snapshot = cut_off("dial tcp 203.0.113.80:443: i/o timeout");
         snapshot.endpoints.insert("vpc-1", Seen::No(Why::NotAsked));
         assert_eq!(says(CHECK, &snapshot).len(), 1, "nor does it matter which there are");
+    }
+
+    #[test]
+    fn a_service_of_aws_is_outside_unless_an_endpoint_has_its_name() {
+        let calls = |endpoints: Vec<crate::snapshot::Endpoint>| {
+            let line = "ConnectTimeoutError: Connect timeout on endpoint URL: \"https://sqs.eu-west-2.amazonaws.com/\"";
+            let mut snapshot = cut_off(line);
+            snapshot.endpoints.put("vpc-1", endpoints);
+            says(CHECK, &snapshot)
+        };
+        let found = calls(Vec::new());
+        assert!(
+            found[0].starts_with(
+                "Subnet subnet-0a1 has no route to sqs.eu-west-2.amazonaws.com:443, which the app calls: route table rtb-private has none."
+            ),
+            "{found:?}"
+        );
+        let unnamed =
+            crate::snapshot::Endpoint { private_dns_enabled: false, ..baseline::endpoint("sqs") };
+        assert_eq!(calls(vec![baseline::endpoint("sns"), unnamed]).len(), 1);
+        assert!(calls(vec![baseline::endpoint("sqs")]).is_empty());
     }
 
     #[test]

@@ -65,7 +65,9 @@ crate::check! {
         let errors = crate::snapshot::metric::Metric::Target5xx.of(&id::group("api"));
         snapshot.metrics.put(errors, minutes(60.0));
         peers::log(snapshot, "Error: connect ETIMEDOUT 172.31.4.9:5432");
+        peers::log(snapshot, "Error: connect ETIMEDOUT 172.20.1.7:6379");
         joined::peer(snapshot, "172.31.0.0/16", &[]);
+        joined::attach(snapshot, "172.20.0.0/16", &[("0.0.0.0/0", "tgw-1")]);
     },
 }
 
@@ -270,7 +272,7 @@ mod tests {
         let found = says(CHECK, &snapshot);
         assert!(
             found[0].contains(
-                "leads through transit gateway tgw-1 to VPC vpc-peer, which has no route back"
+                "leads through transit gateway tgw-1 to VPC vpc-shared, which has no route back"
             ),
             "{found:?}"
         );

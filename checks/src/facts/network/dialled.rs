@@ -8,6 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::aws::cidr::Cidr;
 use crate::aws::dial::{Dial, How};
+use crate::aws::host;
 use crate::aws::stop_reason::{Destination, Reason, Trouble};
 use crate::aws::time;
 use crate::facts::deployment::version::{self, Version};
@@ -60,11 +61,11 @@ impl Dialled<'_> {
     }
 }
 
-/// Whether the name may be that of something in the VPC: a database, a cache, an endpoint.
+/// Whether the name may be that of something in the VPC: a database, a cache, a load balancer. A
+/// service of AWS is outside, unless an endpoint of the VPC has its name.
 fn may_be_inside(host: &str) -> bool {
     service_connect::is_private(host, None)
-        || host.contains(".amazonaws.com")
-        || host.ends_with(".api.aws")
+        || (host::of_aws(host).is_some() && host::service(host).is_none())
 }
 
 /// Log lines about connections that failed, with what each says of the other side.
@@ -138,8 +139,8 @@ fn suffers(patient: &Patient) -> Result<bool, Blind> {
     Ok(counted.is_empty())
 }
 
-/// What is told as one: an address inside by itself, all of the internet together. None where the
-/// other side was reached, or where nobody knows whether it is inside.
+/// What is told as one: an address inside and a service of AWS by itself, all of the internet
+/// together. None where the other side was reached, or where nobody knows whether it is inside.
 fn way(dial: &Dial) -> Option<String> {
     match (dial.how, dial.address, dial.host) {
         (How::Refused, ..) => None,
@@ -147,9 +148,10 @@ fn way(dial: &Dial) -> Option<String> {
         (How::TimedOut, Some(address), _) if Cidr::from(address).is_private() => {
             Some(format!("{address}:{:?}", dial.port))
         }
-        (How::TimedOut, Some(_), _) => Some(format!("outside:{:?}", dial.port)),
+        (How::TimedOut, Some(_), _) => Some(format!("outside::{:?}", dial.port)),
         (How::TimedOut, None, Some(host)) if !may_be_inside(host) => {
-            Some(format!("outside:{:?}", dial.port))
+            let service = host::service(host).unwrap_or_default();
+            Some(format!("outside:{service}:{:?}", dial.port))
         }
         (How::TimedOut, None, _) => None,
     }
@@ -292,13 +294,17 @@ mod tests {
         for line in [
             "Error: connect ECONNREFUSED 10.0.1.40:8080",
             "Error: connect ETIMEDOUT 127.0.0.1:6379",
-            "Connect timeout on endpoint URL: \"https://sqs.eu-west-2.amazonaws.com/\"",
+            "Connection timed out (orders.c9akciq32rgz.eu-west-2.rds.amazonaws.com:5432)",
             "Connection timed out (orders.internal:8080)",
         ] {
             assert_eq!(found(&saying(failing(), line)), [], "{line}");
         }
         for (line, to) in [
             ("Connection timed out (api.example.com:443)", Destination::Unknown),
+            (
+                "Connect timeout on endpoint URL: \"https://sqs.eu-west-2.amazonaws.com/\"",
+                Destination::Unknown,
+            ),
             ("getaddrinfo ENOTFOUND api.corp.local", Destination::Unresolved),
         ] {
             assert_eq!(found(&saying(failing(), line)), [to], "{line}");

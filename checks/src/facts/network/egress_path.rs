@@ -304,6 +304,9 @@ impl<'a> EgressPath<'a> {
 
     /// Whether the words leave open what is needed, so that some endpoint of the VPC may serve it.
     fn may_have_endpoint(&self, patient: &Patient<'a>) -> Result<bool, Blind> {
+        if let Some(service) = self.service() {
+            return self.is_served(patient, service);
+        }
         let told = &self.stranded.told;
         let is_open = match told.reason.step {
             Some(Step::SecretOrRegistryAuth) => true,
@@ -316,6 +319,30 @@ impl<'a> EgressPath<'a> {
                 .endpoints(self.vpc)?
                 .iter()
                 .any(|endpoint| is_interface(endpoint) && is_needed(endpoint)))
+    }
+
+    /// The service of AWS that the app calls by its public name.
+    pub fn service(&self) -> Option<&'a str> {
+        let host = self.stranded.dialled.as_ref()?.dial.host?;
+        host::service(host).filter(|_| self.stranded.address().is_none())
+    }
+
+    /// Whether the name of a service leads to an endpoint of the VPC, or its addresses to a gateway
+    /// of the subnet's routes. Some endpoints have a longer name than the service: `kinesis-streams`.
+    fn is_served(&self, patient: &Patient<'a>, service: &str) -> Result<bool, Blind> {
+        let table = self.table(patient)?;
+        let is_way = |endpoint: &Endpoint| {
+            let routes = &endpoint.route_table_ids;
+            (is_interface(endpoint) && is_available(endpoint) && endpoint.private_dns_enabled)
+                || table.is_some_and(|table| routes.contains(&table.route_table_id))
+        };
+        let named = |endpoint: &Endpoint| {
+            let name = endpoint.service_name.as_str();
+            let in_region =
+                name.split_once("amazonaws.").and_then(|(_, rest)| rest.split_once('.'));
+            in_region.is_some_and(|(_, short)| short.starts_with(service))
+        };
+        Ok(patient.endpoints(self.vpc)?.iter().any(|endpoint| named(endpoint) && is_way(endpoint)))
     }
 
     /// What stops it on the way out of the subnet. None where it is on its way to an endpoint,
