@@ -159,7 +159,7 @@ impl Dial<'_> {
         match self.address {
             Some(IpAddr::V4(address)) => address.is_loopback() || address.is_link_local(),
             Some(IpAddr::V6(address)) => address.is_loopback(),
-            None => matches!(self.host, Some("localhost")),
+            None => self.host.is_some_and(|host| host == "localhost" || is_own_name(host)),
         }
     }
 
@@ -172,6 +172,11 @@ impl Dial<'_> {
             (None, None) => "another host".to_owned(),
         }
     }
+}
+
+/// Whether it is the name that Docker gives to a container: the first twelve digits of its id.
+fn is_own_name(host: &str) -> bool {
+    host.len() == 12 && host.bytes().all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f'))
 }
 
 #[cfg(test)]

@@ -22,6 +22,7 @@ mod interface_not_provisioned;
 mod killed_after_stop_timeout;
 mod log_driver_unfit;
 mod log_group_missing;
+mod mount_hides_files;
 mod native_crash;
 mod no_instance_fits;
 mod normal_stops;
@@ -30,6 +31,7 @@ mod registry_rate_limited;
 mod registry_unreachable;
 mod role_not_assumable;
 mod secret_denied;
+mod secret_malformed;
 mod secret_missing;
 mod secret_store_unreachable;
 mod service_linked_role_broken;
@@ -57,6 +59,7 @@ pub(super) const CHECKS: &[Check] = &[
     disk_full::CHECK,
     secret_denied::CHECK,
     secret_missing::CHECK,
+    secret_malformed::CHECK,
     secret_store_unreachable::CHECK,
     log_group_missing::CHECK,
     log_driver_unfit::CHECK,
@@ -69,6 +72,7 @@ pub(super) const CHECKS: &[Check] = &[
     container_health_check_failing::CHECK,
     dependency_never_ready::CHECK,
     container_cannot_start::CHECK,
+    mount_hides_files::CHECK,
     no_instance_fits::CHECK,
     agent_disconnected::CHECK,
     capacity_provider_empty::CHECK,

@@ -62,6 +62,7 @@ crate::check! {
         DescribeServiceDeployments,
         DescribeServiceRevisions,
         DescribeTasks,
+        DescribeTaskDefinition,
         DescribeClusters,
         DescribeCapacityProviders,
         DescribeAutoScalingGroups,

@@ -90,6 +90,7 @@ impl Need {
             | Step::LogRouter
             | Step::Interface
             | Step::Launch
+            | Step::TaskDefinition
             | Step::Agent => None,
         }
     }
