@@ -53,7 +53,6 @@ fn each_literal_stands_once_and_says_where_it_is_from() {
 
 /// The size of the table, for whoever wants to know how much of it is understood: with
 /// `--nocapture` it is printed.
-#[expect(clippy::print_stdout, reason = "the figures are for developers")]
 #[test]
 fn most_literals_are_classed_and_few_are_unknown() {
     let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
