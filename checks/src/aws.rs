@@ -8,6 +8,7 @@ pub mod cidr;
 pub mod crash;
 pub mod dial;
 pub mod event;
+pub mod exit_code;
 pub mod host;
 pub mod image;
 pub mod listen_line;

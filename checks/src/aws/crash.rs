@@ -19,6 +19,8 @@ pub enum CrashKind {
     OutOfMemory,
     /// AWS refused the app something, or it has no credentials: a matter of the task role.
     AwsDenied,
+    /// ECS's endpoint for credentials on the task itself does not answer.
+    CredentialsEndpoint,
     /// A database or cache refused the user, or does not know what it asked for.
     Login,
     /// A database or cache refused the password.
@@ -26,6 +28,8 @@ pub enum CrashKind {
     Schema,
     Exhausted,
     Dns,
+    /// The container's own host name does not resolve.
+    OwnName,
     Refused,
     /// No answer: what a security group or a missing route does.
     Silent,
@@ -39,6 +43,10 @@ pub enum CrashKind {
     Permission,
     ReadOnly,
     DiskFull,
+    /// The limit of open files and connections.
+    FileLimit,
+    /// A setting of the kernel, which the host has and the container cannot change.
+    HostSetting,
     Setting,
     Migration,
     /// The runtime names what ended it, which says what and not why.
@@ -70,6 +78,9 @@ impl CrashKind {
             CrashKind::AwsDenied => {
                 "Give the task role (not the execution role) what the log names, and deploy again."
             }
+            CrashKind::CredentialsEndpoint => {
+                "Let the container reach 169.254.170.2 directly: it is ECS's endpoint on the task itself, and no security group has a part in it. Name it in NO_PROXY, look for iptables rules in the image, and on instances whether the ECS agent runs."
+            }
             CrashKind::Login | CrashKind::Password => {
                 "Compare user, password and names with those in the secret that the task gets; it may have been rotated."
             }
@@ -81,6 +92,9 @@ impl CrashKind {
             }
             CrashKind::Dns => {
                 "Compare the name with the one in the task definition, and look whether the VPC resolves it: a private zone, Cloud Map, Service Connect."
+            }
+            CrashKind::OwnName => {
+                "Let the app ask for localhost or an address, or name the host in hostname and extraHosts of the task definition: it is the container's own name, and the VPC's DNS does not have it."
             }
             CrashKind::Refused => {
                 "Look whether it runs and listens there, and whether the task definition has its right address."
@@ -113,6 +127,12 @@ impl CrashKind {
             CrashKind::DiskFull => {
                 "Ask for more ephemeralStorage in the task definition, or let it write less."
             }
+            CrashKind::FileLimit => {
+                "Raise nofile in ulimits of the container definition, and look for files or connections that are never closed."
+            }
+            CrashKind::HostSetting => {
+                "Set it on the instances (sysctl in their user data); where that is not possible, as on Fargate, let the app do without it (node.store.allow_mmap: false, or discovery.type: single-node)."
+            }
             CrashKind::Setting => {
                 "Mend the configuration that the log names, build the image, and deploy again."
             }
@@ -135,6 +155,15 @@ pub struct Crash<'a> {
     pub line: &'a LogLine,
     /// The one line of it, where an event of the log has several.
     pub quote: &'a str,
+}
+
+impl Crash<'_> {
+    /// Whether the words leave out what the line says after the type of an exception.
+    pub fn leaves_out_the_message(&self) -> bool {
+        let message = self.quote.split_once(": ").map(|(_, message)| message);
+        matches!(self.kind, CrashKind::Uncaught | CrashKind::Migration)
+            && message.is_some_and(|message| !self.words.contains(message))
+    }
 }
 
 /// How long before its last word a container may have said why it ends: what it said before, it

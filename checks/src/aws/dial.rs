@@ -107,6 +107,16 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_containers_own_name_and_the_endpoints_on_the_task_are_local() {
+        let is_local = |line: &str| read(line).map(|dial| dial.is_local());
+        let own = "Local host name unknown: java.net.UnknownHostException: 823064ca3923: 823064ca3923: Name or service not known";
+        assert_eq!(is_local(own), Some(true));
+        assert_eq!(is_local("dial tcp 169.254.170.2:80: i/o timeout"), Some(true));
+        assert_eq!(is_local("java.net.UnknownHostException: db.internal"), Some(false));
+        assert_eq!(is_local("java.net.UnknownHostException: feedbackhub1"), Some(false));
+    }
+
+    #[test]
     fn reads_what_clients_log() {
         let cases = [
             ("Error: connect ECONNREFUSED 10.0.21.5:5432", Some(How::Refused)),

@@ -148,7 +148,10 @@ const GRAMMAR: &[(&str, Make)] = &[
         r"was unable to stop or start tasks during a deployment because of the service deployment configuration",
         |_| Event::PercentDeadlock,
     ),
-    (r"was unable to scale in\. Reason: The number of protected tasks", |_| Event::ProtectedTasks),
+    (
+        r"unable to scale in(\. Reason: The number of protected tasks| due to \(reason \d+ tasks? under protection\))",
+        |_| Event::ProtectedTasks,
+    ),
     (r"No Container Instances were found in your capacity provider", |_| {
         Event::NoInstancesInProvider
     }),
@@ -173,6 +176,19 @@ pub fn read(message: &str) -> Event<'_> {
         .iter()
         .find_map(|(pattern, make)| pattern.captures(message).map(|captures| make(&captures)))
         .unwrap_or(Event::Other)
+}
+
+/// What an event says of why: what follows "Reason:" or stands in "with (error …)", without the
+/// pointer to the documentation after it; the whole of an event that has neither.
+pub fn why(message: &str) -> &str {
+    let after = |mark: &str| message.split_once(mark).map(|(_, after)| after);
+    let reason = after(" Reason: ").or_else(|| {
+        let error = after(" with (error ")?.trim_end_matches('.');
+        Some(error.strip_suffix(')').unwrap_or(error))
+    });
+    let reason = reason.unwrap_or(message);
+    let end = reason.find(" For more information, see").or_else(|| reason.find(" For more, see"));
+    reason[..end.unwrap_or(reason.len())].trim()
 }
 
 /// Whom an event is about, where it says so.
@@ -218,6 +234,30 @@ mod tests {
             assert_eq!(about(message), About { task: names, version }, "{message}");
         }
         assert!(TASK.is_some() && VERSION.is_some());
+    }
+
+    #[test]
+    fn why_is_what_follows_the_reason_up_to_the_pointer_to_the_docs() {
+        for (message, why_it_says) in [
+            (
+                "(service api) was unable to place a task. Reason: Internal error. For more information, see the Troubleshooting section.",
+                "Internal error.",
+            ),
+            (
+                "(service api) failed to launch a task with (error TaskDefinition is inactive).",
+                "TaskDefinition is inactive",
+            ),
+            (
+                "(service api) failed to launch a task with (error No such role (api)).",
+                "No such role (api)",
+            ),
+            (
+                "(service api) has reached a steady state.",
+                "(service api) has reached a steady state.",
+            ),
+        ] {
+            assert_eq!(why(message), why_it_says);
+        }
     }
 
     #[test]
@@ -313,6 +353,10 @@ mod tests {
             ),
             (
                 "(service api) was unable to reach steady state because task set (ecs-svc/1) was unable to scale in. Reason: The number of protected tasks are more than the desired count of tasks.",
+                Event::ProtectedTasks,
+            ),
+            (
+                "(service api, taskSet ecs-svc/1) was unable to scale in due to (reason 2 tasks under protection).",
                 Event::ProtectedTasks,
             ),
             (

@@ -1,7 +1,11 @@
 //! Why a task did not start or did not stay, in AWS's own words: the step that failed and the fault
 //! behind it. The tail of a long reason counts before its head: a secrets message may be a network
-//! fault, a log message may be IAM. The words are in `table`.
+//! fault, a log message may be IAM. The words are in `table`; what else hinders a step, with advice of
+//! its own, is in `hindrances`.
 
+mod hindrances;
+#[cfg(test)]
+mod literals;
 mod table;
 
 use std::net::IpAddr;
@@ -9,6 +13,7 @@ use std::sync::LazyLock;
 
 use regex::Regex;
 
+pub use self::hindrances::Hindrance;
 use crate::text::{parsed, pattern};
 
 /// What a reason says is wrong: each has a check of its own, or shares one.
@@ -22,6 +27,7 @@ pub enum Trouble {
     DiskFull,
     SecretDenied,
     SecretMissing,
+    SecretMalformed,
     SecretStoreUnreachable,
     LogGroupMissing,
     LogsDenied,
@@ -90,6 +96,8 @@ pub enum Step {
     Interface,
     /// Instances for a capacity provider.
     Launch,
+    /// Reading the task definition, before anything is placed.
+    TaskDefinition,
     /// Whatever the agent does besides.
     Agent,
 }
@@ -109,6 +117,7 @@ impl Step {
             Step::Container => "starting a container",
             Step::Interface => "making the task's network interface",
             Step::Launch => "launching an instance",
+            Step::TaskDefinition => "launching a task",
             Step::Agent => "a step of the ECS agent",
         }
     }
@@ -117,7 +126,7 @@ impl Step {
     pub fn advice(self) -> &'static str {
         match self {
             Step::Pull | Step::RegistryAuth => {
-                "Pull the image elsewhere with the same name: if that fails as well, mend the image, its name or the registry."
+                "Pull the image elsewhere by the same name: if that fails as well, mend the image, its name or the registry."
             }
             Step::Secret | Step::SecretOrRegistryAuth => {
                 "Compare valueFrom and repositoryCredentials in the task definition with the secret, and look whether Secrets Manager or Parameter Store throttles."
@@ -143,6 +152,7 @@ impl Step {
             Step::Launch => {
                 "Widen the instance types, subnets or capacity of the capacity provider, or try again later."
             }
+            Step::TaskDefinition => "Compare the service with the revisions that are active.",
             Step::Agent => "Read the ECS agent's log on the instance.",
         }
     }
@@ -159,6 +169,8 @@ pub enum Fault {
     Denied,
     Network,
     Missing,
+    /// The secret is there, and no JSON that could have the key.
+    NotJson,
     /// It is there, and not in the form that ECS can read.
     Malformed,
 }
@@ -187,6 +199,8 @@ pub fn read(text: &str) -> Option<Reason> {
     }
     let trouble = match whole {
         Some(trouble) => trouble,
+        // Of a pull, what hinders it has the word before what its words mean elsewhere.
+        None if step == Some(Step::Pull) && hindrance(text).is_some() => return None,
         None => together(step?, fault)?,
     };
     Some(Reason { trouble, step, fault })
@@ -198,6 +212,11 @@ pub fn step(text: &str) -> Option<Step> {
         table::Clue::Step(step) | table::Clue::Quoted(step) => Some(step),
         table::Clue::Whole(_) | table::Clue::Fault(_) => None,
     })
+}
+
+/// What hinders the step that the text is about, where it is more than that it failed.
+pub fn hindrance(text: &str) -> Option<&'static Hindrance> {
+    hindrances::of(step(text)?, text)
 }
 
 /// What a step and its fault amount to; none where the text was cut off before it said so.
@@ -218,7 +237,9 @@ fn together(step: Step, fault: Option<Fault>) -> Option<Trouble> {
         (Step::Pull, Some(Fault::Missing)) => Trouble::ImageNotFound,
         (Step::Secret, Some(Fault::Denied | Fault::Key)) => Trouble::SecretDenied,
         (Step::Secret, Some(Fault::Network)) => Trouble::SecretStoreUnreachable,
-        (Step::Secret, Some(Fault::Missing | Fault::Malformed)) => Trouble::SecretMissing,
+        // A key cannot be in what is no JSON: to the task it is missing all the same.
+        (Step::Secret, Some(Fault::Missing | Fault::NotJson)) => Trouble::SecretMissing,
+        (Step::Secret, Some(Fault::Malformed)) => Trouble::SecretMalformed,
         (Step::Log, Some(Fault::Denied | Fault::Key)) => Trouble::LogsDenied,
         (Step::Log, Some(Fault::Network)) => Trouble::LogsUnreachable,
         (Step::Log, Some(Fault::Missing)) => Trouble::LogGroupMissing,
@@ -231,6 +252,7 @@ fn together(step: Step, fault: Option<Fault>) -> Option<Trouble> {
             | Step::LogRouter
             | Step::Interface
             | Step::Launch
+            | Step::TaskDefinition
             | Step::Agent,
             _,
         ) => return None,

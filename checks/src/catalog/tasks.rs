@@ -26,6 +26,7 @@ mod killed_after_stop_timeout;
 mod log_destination_unreachable;
 mod log_driver_unfit;
 mod log_group_missing;
+mod mount_hides_files;
 mod native_crash;
 mod no_instance_fits;
 mod normal_stops;
@@ -34,6 +35,7 @@ mod registry_rate_limited;
 mod registry_unreachable;
 mod role_not_assumable;
 mod secret_denied;
+mod secret_malformed;
 mod secret_missing;
 mod secret_store_unreachable;
 mod service_linked_role_broken;
@@ -61,6 +63,7 @@ pub(super) const CHECKS: &[Check] = &[
     disk_full::CHECK,
     secret_denied::CHECK,
     secret_missing::CHECK,
+    secret_malformed::CHECK,
     secret_store_unreachable::CHECK,
     log_group_missing::CHECK,
     log_driver_unfit::CHECK,
@@ -74,6 +77,7 @@ pub(super) const CHECKS: &[Check] = &[
     container_health_check_failing::CHECK,
     dependency_never_ready::CHECK,
     container_cannot_start::CHECK,
+    mount_hides_files::CHECK,
     no_instance_fits::CHECK,
     agent_disconnected::CHECK,
     capacity_provider_empty::CHECK,

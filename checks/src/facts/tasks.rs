@@ -4,9 +4,11 @@
 pub mod capacity;
 pub mod connection_errors;
 pub mod container_log;
+pub mod ending;
 pub mod last_word;
 pub mod log_driver;
 pub mod metric;
+pub mod mount;
 pub mod reason;
 pub mod scaling;
 pub mod shortage;

@@ -25,6 +25,7 @@ pub struct TaskDefinition {
     /// What an instance needs to be able to do, as ECS worked it out.
     pub requires_attributes: Vec<Attribute>,
     pub placement_constraints: Vec<PlacementConstraint>,
+    pub volumes: Vec<Volume>,
 }
 
 /// The newest active revisions of a family, the newest first; one is enough.
@@ -67,6 +68,29 @@ pub struct ContainerDefinition {
     pub stop_timeout: Option<i32>,
     /// How many GPUs it needs.
     pub gpu: Option<i32>,
+    pub mount_points: Vec<MountPoint>,
+}
+
+/// Where a container sees a volume.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct MountPoint {
+    pub source_volume: Option<String>,
+    pub container_path: Option<String>,
+    pub read_only: Option<bool>,
+}
+
+/// A volume by its name and by where its files are; options of its driver, which may be secret, are
+/// dropped.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct Volume {
+    pub name: String,
+    /// Of a bind mount: the path on the instance.
+    pub host_source_path: Option<String>,
+    /// Of an EFS volume.
+    pub file_system_id: Option<String>,
+    pub root_directory: Option<String>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]

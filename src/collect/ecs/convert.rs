@@ -11,8 +11,9 @@ use checks::snapshot::peers::{
 use checks::snapshot::service::{self, NetworkConfiguration, VpcLatticeConfiguration};
 use checks::snapshot::{
     Container, ContainerDefinition, Deployment, EnvironmentVariable, ExpressService, HealthCheck,
-    InjectedSecret, ManagedResource, ManagedTargetGroup, PortMapping, Revision, RevisionSummary,
-    Service, ServiceDeployment, ServiceEvent, ServiceLoadBalancer, Task, TaskDefinition,
+    InjectedSecret, ManagedResource, ManagedTargetGroup, MountPoint, PortMapping, Revision,
+    RevisionSummary, Service, ServiceDeployment, ServiceEvent, ServiceLoadBalancer, Task,
+    TaskDefinition, Volume,
 };
 
 use super::instances;
@@ -667,6 +668,20 @@ pub fn task_definition(from: types::TaskDefinition) -> TaskDefinition {
             .into_iter()
             .map(instances::constraint_of_definition)
             .collect(),
+        volumes: from.volumes.unwrap_or_default().into_iter().map(volume).collect(),
+    }
+}
+
+fn volume(from: types::Volume) -> Volume {
+    let (file_system_id, root_directory) = match from.efs_volume_configuration {
+        Some(efs) => (Some(efs.file_system_id), efs.root_directory),
+        None => (None, None),
+    };
+    Volume {
+        name: from.name.unwrap_or_default(),
+        host_source_path: from.host.and_then(|host| host.source_path),
+        file_system_id,
+        root_directory,
     }
 }
 
@@ -730,6 +745,15 @@ fn container_definition(from: types::ContainerDefinition) -> ContainerDefinition
         memory_reservation: from.memory_reservation,
         stop_timeout: from.stop_timeout,
         gpu: gpus(from.resource_requirements.unwrap_or_default()),
+        mount_points: from.mount_points.unwrap_or_default().into_iter().map(mount_point).collect(),
+    }
+}
+
+fn mount_point(from: types::MountPoint) -> MountPoint {
+    MountPoint {
+        source_volume: from.source_volume,
+        container_path: from.container_path,
+        read_only: from.read_only,
     }
 }
 

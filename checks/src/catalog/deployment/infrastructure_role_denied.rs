@@ -59,7 +59,7 @@ crate::check! {
     role: Cause,
     explains: [TooFewRunning, DeploymentStuck, RolledBack, RollbackFailed, TasksFailToStart],
     applies: [DeployedByEcs],
-    reads: [DescribeServices, DescribeServiceDeployments, DescribeServiceRevisions, DescribeTasks, SimulatePrincipalPolicy],
+    reads: [DescribeServices, DescribeServiceDeployments, DescribeServiceRevisions, DescribeTasks, DescribeTaskDefinition, SimulatePrincipalPolicy],
     example: on express, |snapshot| {
         use crate::baseline::{minutes_ago, roll_out};
         roll_out(snapshot, 35, |deployment| deployment.lifecycle_stage = Some("PRE_SCALE_UP".into()));

@@ -122,10 +122,13 @@ fn is_starting(patient: &Patient, running: &[&Task]) -> Result<bool, Blind> {
 }
 
 fn was_killed_for_memory(patient: &Patient) -> Result<bool, Blind> {
-    let killed = |task: &&Task| {
-        reason::of_task(task).is_some_and(|(reason, ..)| reason.trouble == Trouble::OutOfMemory)
-    };
-    Ok(stop::failures(patient)?.iter().any(|failures| failures.tasks.iter().any(killed)))
+    for task in stop::failures(patient)?.iter().flat_map(|failures| &failures.tasks) {
+        let record = reason::of_task(patient, task)?;
+        if record.is_some_and(|(reason, ..)| reason.trouble == Trouble::OutOfMemory) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// `the busiest of 2 tasks has`

@@ -60,6 +60,7 @@ crate::check! {
         DescribeServiceDeployments,
         DescribeServiceRevisions,
         DescribeTasks,
+        DescribeTaskDefinition,
         DescribeClusters,
         DescribeCapacityProviders,
         DescribeAutoScalingGroups,

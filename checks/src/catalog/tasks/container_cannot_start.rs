@@ -7,9 +7,10 @@ use std::sync::LazyLock;
 use regex::Regex;
 
 use crate::aws;
-use crate::aws::stop_reason::{self, Trouble};
+use crate::aws::stop_reason::{self, Step, Trouble};
 use crate::catalog::tasks::common::reasons;
 use crate::check::{Findings, NoAnswer};
+use crate::facts::tasks::mount;
 use crate::finding::Remedy;
 use crate::patient::Patient;
 use crate::text::pattern;
@@ -24,14 +25,16 @@ crate::check! {
     /// # How we tell
     ///
     /// Tasks of the version stopped with `CannotStartContainerError`, `CannotCreateContainerError`,
-    /// `ContainerRuntimeError` or one like these. "Executable file not found" names the command.
-    /// `exec format error` is another CPU, and a full disk a full disk: these have checks of their
-    /// own.
+    /// `ContainerRuntimeError` or one like these. "Executable file not found" names the command;
+    /// other words name what the host refuses: limits, a GPU, a host port, a user, a mount, memory.
+    /// What no row of the table knows is quoted. `exec format error` is another CPU, and a full disk
+    /// a full disk: these have checks of their own.
     ///
     /// # What to do
     ///
-    /// Run the image with the same command elsewhere. `command` and `entryPoint` are lists of
-    /// words, not lines for a shell.
+    /// It depends on what the runtime says. If it cannot find the command, run the image with the
+    /// same command elsewhere: `command` and `entryPoint` are lists of words, not lines for a shell.
+    /// Else compare what it names between the task definition and the host.
     ///
     /// ```sh
     /// aws ecs describe-task-definition --task-definition <family:revision> --query 'taskDefinition.containerDefinitions[].[name,entryPoint,command]'
@@ -48,7 +51,7 @@ crate::check! {
     severity: High,
     role: Cause,
     explains: [TasksFailToStart, TasksKeepStopping],
-    reads: [DescribeServices, DescribeServiceDeployments, DescribeServiceRevisions, DescribeTasks],
+    reads: [DescribeServices, DescribeServiceDeployments, DescribeServiceRevisions, DescribeTasks, DescribeTaskDefinition],
     example: on worker, |snapshot| {
         crate::baseline::fail_to_start(
             snapshot,
@@ -61,41 +64,66 @@ crate::check! {
 static COMMAND: LazyLock<Option<Regex>> = LazyLock::new(|| pattern(r#"exec: "(?<it>[^"]+)""#));
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
-    reasons::each(patient, findings, &[Trouble::ContainerCannotStart], |told, _| {
-        let command = stop_reason::part(&COMMAND, told.text);
+    reasons::each(patient, findings, &[Trouble::ContainerCannotStart], |told, findings| {
+        let definition = findings.see(patient.task_definition(told.task_definition)).flatten();
+        // What a volume hides, another check tells.
+        let hides = |definition| mount::over_command(definition, told.container?, told.text);
+        if definition.and_then(hides).is_some() {
+            return None;
+        }
         let who =
             told.container.map_or("a container".to_owned(), |name| format!("container {name}"));
-        let why = match command {
-            Some(command)
-                if told.text.contains("not found") || told.text.contains("no such file") =>
-            {
-                let hint = if command.contains(' ') {
-                    " (a command is a list of words, not a line for a shell)"
-                } else {
-                    ""
-                };
-                format!(
-                    ", because \"{command}\" is not in the image{hint}, or a volume is mounted over it"
-                )
-            }
-            Some(command) if told.text.contains("permission denied") => {
-                format!(", because \"{command}\" may not be executed")
-            }
-            _ => format!(" (\"{}\")", stop_reason::quoted(told.text)),
-        };
-        let remedy = Remedy::new(
-            "Mend command or entryPoint in the task definition, the file in the image, or the \
-             mountPoints that hide it, and deploy again.",
-        )
-        .cli(aws!(
-            "ecs describe-task-definition --task-definition {} \
-             --query taskDefinition.containerDefinitions[].[name,entryPoint,command,mountPoints]",
-            told.version()
-        ))
-        .cli(told.see(patient));
+        let is_known = told.container.is_some() && definition.is_some();
+        let (why, advice, fields) = cause(told.text, is_known);
+        let query = format!("taskDefinition.containerDefinitions[].[name,{fields}]");
+        let remedy = Remedy::new(advice)
+            .cli(aws!(
+                "ecs describe-task-definition --task-definition {} --query {}",
+                told.version(),
+                query
+            ))
+            .cli(told.see(patient));
         Some(told.finding(patient, &format!("the runtime cannot start {who}{why}")).mend(remedy))
     })
 }
+
+const COMMAND_ADVICE: &str = "Mend command or entryPoint in the task definition, the file in the image, or the mountPoints that hide it, and deploy again.";
+
+/// Why the runtime could not, what to do about it, and which fields of the task definition to
+/// compare. That a command is not in the image is certain only where no volume can hide it.
+fn cause(text: &str, mounts_are_known: bool) -> (String, &'static str, &'static str) {
+    // The runtime has programs of its own for GPUs: one that is not there is no command of the app.
+    let command =
+        stop_reason::part(&COMMAND, text).filter(|command| !command.starts_with("nvidia"));
+    let is_missing = ["not found", "no such file", "cannot find the file", "is a directory"]
+        .iter()
+        .any(|word| text.contains(word));
+    match (command, stop_reason::hindrance(text)) {
+        (Some(command), _) if is_missing => {
+            let hint = if command.contains(' ') {
+                " (a command is a list of words, not a line for a shell)"
+            } else {
+                ""
+            };
+            let unless = if mounts_are_known { "" } else { ", or a volume is mounted over it" };
+            let why = format!(", because \"{command}\" is not in the image{hint}{unless}");
+            (why, COMMAND_ADVICE, "entryPoint,command,mountPoints")
+        }
+        (Some(command), _) if text.contains("permission denied") => {
+            let why = format!(", because \"{command}\" may not be executed");
+            (why, COMMAND_ADVICE, "entryPoint,command,mountPoints")
+        }
+        (_, Some(hindrance)) => {
+            let why = format!(", because {}", hindrance.clause(text));
+            (why, hindrance.advice, SETTINGS)
+        }
+        _ => (format!(" (\"{}\")", stop_reason::quoted(text)), Step::Container.advice(), SETTINGS),
+    }
+}
+
+/// Whatever of a container its host may refuse.
+const SETTINGS: &str =
+    "portMappings,mountPoints,ulimits,user,memory,linuxParameters,resourceRequirements";
 
 #[cfg(test)]
 mod tests {
@@ -122,6 +150,47 @@ mod tests {
         assert!(with("something new")[0].contains(
             "(\"CannotStartContainerError: Error response from daemon: something new\")"
         ));
+    }
+
+    #[test]
+    fn what_the_host_refuses_has_advice_of_its_own() {
+        for (words, why, advice) in [
+            (
+                "error setting rlimit type 7: operation not permitted",
+                "a limit (ulimits)",
+                "Lower ulimits",
+            ),
+            ("could not select device driver \"nvidia\"", "no GPU driver", "GPU-optimized AMI"),
+            (
+                "exec: \"nvidia-container-runtime-hook\": executable file not found in $PATH",
+                "no GPU driver",
+                "GPU-optimized AMI",
+            ),
+            (
+                "Bind for 0.0.0.0:8080 failed: port is already allocated",
+                "the host port that it asks for is taken",
+                "Set hostPort to 0",
+            ),
+            (
+                "unable to find user app: no matching entries in passwd file",
+                "the image has no user or group app",
+                "/etc/passwd",
+            ),
+            (
+                "error mounting \"/x\" to rootfs at \"/y\": not a directory",
+                "a volume cannot be mounted",
+                "Compare mountPoints",
+            ),
+            ("Minimum memory limit allowed is 6MB", "its memory limit is below", "Raise memory"),
+        ] {
+            let mut snapshot = crate::baseline::worker();
+            let text = format!("CannotStartContainerError: Error response from daemon: {words}");
+            crate::baseline::fail_to_start(&mut snapshot, 2, &text);
+            let finding = crate::testing::exam(CHECK, &snapshot).findings.remove(0);
+            assert!(finding.claim.contains(why), "{}", finding.claim);
+            let summary = &finding.remedy.summary;
+            assert!(summary.contains(advice) && !summary.contains("entryPoint"), "{summary}");
+        }
     }
 
     #[test]

@@ -8,7 +8,8 @@ use crate::facts::deployment::rollout;
 use crate::facts::tasks::stop::{self, StopKind};
 use crate::finding::{Evidence, Kind, Remedy, Subject};
 use crate::patient::Patient;
-use crate::snapshot::Task;
+use crate::snapshot::{Container, Task};
+use crate::text::and_list;
 use crate::{aws, hcl};
 
 crate::check! {
@@ -43,13 +44,15 @@ crate::check! {
     severity: High,
     role: Cause,
     explains: [TasksKeepStopping],
-    reads: [DescribeServices, DescribeServiceDeployments, DescribeServiceRevisions, DescribeTasks],
+    reads: [DescribeServices, DescribeServiceDeployments, DescribeServiceRevisions, DescribeTasks, DescribeTaskDefinition],
     example: on worker, |snapshot| {
         crate::baseline::stop_tasks(snapshot, 3, |task| {
             task.stop_code = Some("ServiceSchedulerInitiated".into());
             task.stopped_reason = Some("Task failed container health checks".into());
             task.health_status = Some("UNHEALTHY".into());
             task.containers.iter_mut().for_each(|container| container.health_status = Some("UNHEALTHY".into()));
+            let helper = Container { name: "relay".into(), health_status: Some("HEALTHY".into()), ..Container::default() };
+            task.containers.push(helper);
         });
     },
 }
@@ -66,12 +69,20 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         if tasks.len() < 2 && failures.tasks[0].task_arn != newest.task_arn {
             continue;
         }
-        let unhealthy = newest
-            .containers
-            .iter()
-            .find(|container| container.health_status.as_deref() == Some("UNHEALTHY"));
-        let whose = unhealthy
-            .map_or("a container".to_owned(), |container| format!("container {}", container.name));
+        let unhealthy = unhealthy(patient, findings, newest);
+        let names = unhealthy.iter().map(|container| container.name.as_str());
+        let is_proxy = matches!(
+            unhealthy.as_slice(),
+            [only] if stop::is_service_connect_proxy(&only.name)
+        );
+        let whose = match unhealthy.as_slice() {
+            [] => "a container".to_owned(),
+            [only] if is_proxy => {
+                format!("the Service Connect proxy, which ECS adds as container {},", only.name)
+            }
+            [only] => format!("container {}", only.name),
+            _ => format!("containers {}", and_list(names)),
+        };
         let fate = if failures.is_primary { "" } else { ", which was rolled back," };
         let lived =
             newest.started_at.zip(newest.stopped_at).filter(|(started, stopped)| stopped > started);
@@ -85,29 +96,15 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
             rollout::short(failures.task_definition),
             stop::when(patient.now(), &tasks)
         );
-        let name = unhealthy.map_or("app", |container| container.name.as_str());
-        let remedy = Remedy::new(
-            "Try the check's command inside the image (is curl in there?), and give the app time \
-             to start with startPeriod.",
-        )
-        .cli(aws!(
-            "ecs describe-task-definition --task-definition {} \
-             --query taskDefinition.containerDefinitions[].[name,healthCheck]",
-            rollout::short(failures.task_definition)
-        ))
-        .cli(patient.see(Call::DescribeTasks, newest.id()))
-        .terraform(hcl!(
-            r#"
-            resource "aws_ecs_task_definition" {} {
-              container_definitions = jsonencode([{
-                name        = {}
-                healthCheck = { command = ["CMD-SHELL", "…"], startPeriod = 60 }
-              }])
-            }"#,
-            patient.name(),
-            name
-        ));
-        let of_container = |container: &crate::snapshot::Container| {
+        let version = rollout::short(failures.task_definition);
+        let remedy = if is_proxy {
+            of_the_proxy(patient, version)
+        } else {
+            let name = unhealthy.first().map_or("app", |container| container.name.as_str());
+            of_the_app(patient, version, name)
+        }
+        .cli(patient.see(Call::DescribeTasks, newest.id()));
+        let of_container = |container: &&Container| {
             let status = container.health_status.as_deref()?;
             Some(Evidence::new(
                 Call::DescribeTasks,
@@ -120,13 +117,63 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
             Subject::new(Kind::TaskDefinition, failures.task_definition)
                 .sick(claim, stop::evidence(newest))
                 .detail(lived)
-                .because_all(unhealthy.and_then(of_container))
+                .because_all(unhealthy.iter().filter_map(of_container))
                 .mend(remedy)
                 .concerns(Kind::TaskDefinition, failures.task_definition)
                 .concerns_no(Kind::TargetGroup),
         );
     }
     Ok(())
+}
+
+/// The containers whose health check fails and can end the task: GuardDuty's, and one that is not
+/// essential, may be as they like.
+fn unhealthy<'a>(patient: &Patient, findings: &mut Findings, task: &'a Task) -> Vec<&'a Container> {
+    let unhealthy = task
+        .containers
+        .iter()
+        .filter(|container| container.health_status.as_deref() == Some("UNHEALTHY"));
+    unhealthy
+        .filter(|one| findings.see(stop::can_end(patient, task, &one.name)) == Some(true))
+        .collect()
+}
+
+fn of_the_app(patient: &Patient, version: &str, name: &str) -> Remedy {
+    Remedy::new(
+        "Try the check's command inside the image (is curl in there?), and give the app time to \
+         start with startPeriod.",
+    )
+    .cli(aws!(
+        "ecs describe-task-definition --task-definition {} \
+         --query taskDefinition.containerDefinitions[].[name,healthCheck]",
+        version
+    ))
+    .terraform(hcl!(
+        r#"
+        resource "aws_ecs_task_definition" {} {
+          container_definitions = jsonencode([{
+            name        = {}
+            healthCheck = { command = ["CMD-SHELL", "…"], startPeriod = 60 }
+          }])
+        }"#,
+        patient.name(),
+        name
+    ))
+}
+
+/// Nobody wrote the proxy's health check: what it lacks is room, or its way to ECS.
+fn of_the_proxy(patient: &Patient, version: &str) -> Remedy {
+    Remedy::new(
+        "Give the task room for the proxy (AWS recommends 256 CPU units and 64 MiB more than the \
+         app needs), and let it reach Amazon ECS, by a NAT gateway or by an endpoint for \
+         ecs-agent; its log stands in the service's logConfiguration.",
+    )
+    .cli(aws!(
+        "ecs describe-task-definition --task-definition {} \
+         --query taskDefinition.[cpu,memory,containerDefinitions[].[name,cpu,memory]]",
+        version
+    ))
+    .cli(patient.see(Call::DescribeServices, patient.arn()))
 }
 
 #[cfg(test)]
@@ -150,6 +197,42 @@ mod tests {
                  them ran for 3 min."
             ]
         );
+    }
+
+    fn beside(name: &'static str) -> Vec<String> {
+        let sick = |name: &str| Container {
+            name: name.into(),
+            health_status: Some("UNHEALTHY".into()),
+            ..Container::default()
+        };
+        says(CHECK, &with(|task| task.containers.insert(0, sick(name))))
+    }
+
+    #[test]
+    fn the_proxy_of_service_connect_has_no_command_that_one_could_try() {
+        let snapshot = with(|task| {
+            task.containers[0].health_status = Some("HEALTHY".into());
+            let proxy = Container {
+                name: "ecs-service-connect-x1y2".into(),
+                health_status: Some("UNHEALTHY".into()),
+                ..Container::default()
+            };
+            task.containers.push(proxy);
+        });
+        let finding = crate::testing::exam(CHECK, &snapshot).findings.remove(0);
+        assert!(
+            finding.claim.starts_with("the health check of the Service Connect proxy, which ECS adds as container ecs-service-connect-x1y2, fails: 3 of 3"),
+            "{}",
+            finding.claim
+        );
+        assert!(!finding.remedy.summary.contains("curl"), "{}", finding.remedy.summary);
+    }
+
+    #[test]
+    fn guardduty_hurts_nobody_and_two_that_do_are_both_named() {
+        assert!(beside("aws-guardduty-agent-x1")[0].contains("of container worker fails"));
+        let both = &beside("cache")[0];
+        assert!(both.contains("of containers cache and worker fails"), "{both}");
     }
 
     #[test]

@@ -60,13 +60,11 @@ crate::check! {
             (job.name, job.essential) = ("migrate".into(), false);
             version.container_definitions.push(job);
         }
-        crate::baseline::fail_to_start(
-            snapshot,
-            3,
-            "TaskFailedToStart: dependency graph: container ordering dependency [migrate] for target [worker] has timed out.",
-        );
+        let waits = "dependency graph: container ordering dependency [migrate(migrate:12) (STOPPED->RUNNING)] for target [worker(mailer:12) (NONE->RUNNING)] has timed out.";
+        crate::baseline::fail_to_start(snapshot, 3, "Task failed to start");
         let arn = snapshot.services[0].service_arn.clone();
         for task in snapshot.stopped_tasks.change(&arn).into_iter().flatten() {
+            task.containers[0].reason = Some(waits.into());
             let ended = crate::snapshot::Container { name: "migrate".into(), exit_code: Some(137), ..Default::default() };
             task.containers.push(ended);
         }

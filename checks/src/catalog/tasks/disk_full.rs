@@ -40,7 +40,7 @@ crate::check! {
     severity: High,
     role: Cause,
     explains: [TasksFailToStart, TasksKeepStopping],
-    reads: [DescribeServices, DescribeServiceDeployments, DescribeServiceRevisions, DescribeTasks],
+    reads: [DescribeServices, DescribeServiceDeployments, DescribeServiceRevisions, DescribeTasks, DescribeTaskDefinition],
     example: on worker, |snapshot| {
         crate::baseline::fail_to_start(
             snapshot,

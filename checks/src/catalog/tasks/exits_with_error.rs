@@ -3,13 +3,15 @@
 //! checks.
 
 use crate::aws::crash;
+use crate::aws::exit_code;
 use crate::aws::stop_reason::{self, Refused};
 use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
 use crate::facts::access::refusal;
 use crate::facts::deployment::rollout;
+use crate::facts::tasks::ending::{self, Ended, Exit};
 use crate::facts::tasks::last_word;
-use crate::facts::tasks::stop::{self, Exit, Failures};
+use crate::facts::tasks::stop::{self, Failures};
 use crate::finding::{Evidence, Kind, Remedy, Subject};
 use crate::hcl;
 use crate::hcl::Hcl;
@@ -29,7 +31,9 @@ crate::check! {
     /// A stopped task has `EssentialContainerExited` and an essential container with an exit code
     /// that the app chose itself: not 0, and not 132, 134, 136, 137, 139 or 143, which signals
     /// leave. It counts if two tasks of the version ended so within the hour, or the newest one
-    /// did, and it is not over. 126 and 127 mean that the command cannot be run or is not there.
+    /// did, and it is not over. 126 and 127 mean that the command cannot be run or is not there;
+    /// on Windows, -1073741515 means that a DLL is missing. If several essential containers ended,
+    /// exit codes and logs tell which was first; where they do not, all are named.
     /// The end of the container's log is read for the line by which a runtime, a database or a
     /// shell says why it ends; that it is why is likely, not certain. Where no such line is known,
     /// the log's last word is quoted.
@@ -58,7 +62,7 @@ crate::check! {
     reads: [DescribeServices, DescribeServiceDeployments, DescribeServiceRevisions, DescribeTasks, DescribeTaskDefinition, GetLogEvents],
     example: on fargate, |snapshot| {
         use crate::baseline::{id, log_at_last, minutes_ago};
-        use crate::snapshot::Container;
+        use crate::snapshot::{Container, ContainerDefinition};
         let arn = snapshot.services[0].service_arn.clone();
         let [definition, revision] = [id::ecs("task-definition/api:13"), id::ecs("service-revision/prod/api/4000000000000000013")];
         let current = snapshot.services[0].current_service_revisions[0].clone();
@@ -70,6 +74,8 @@ crate::check! {
         if let Some(mut version) = snapshot.task_definitions.change(&id::ecs("task-definition/api:12")).cloned() {
             version.task_definition_arn = definition.clone();
             version.revision = 13;
+            let proxy = ContainerDefinition { name: "proxy".into(), essential: true, ..ContainerDefinition::default() };
+            version.container_definitions.push(proxy);
             snapshot.task_definitions.put(&definition, version);
         }
         if let Some(deployments) = snapshot.service_deployments.change(&arn) {
@@ -89,7 +95,7 @@ crate::check! {
             stopped_reason: Some("Essential container in task exited".into()),
             created_at: Some(minutes_ago(i64::from(n) * 4 + 1)),
             stopped_at: Some(minutes_ago(i64::from(n) * 4)),
-            containers: vec![Container { name: "app".into(), exit_code: Some(1), ..Container::default() }],
+            containers: ["proxy", "app"].map(|name| Container { name: name.into(), exit_code: Some(1), ..Container::default() }).into(),
             ..Task::default()
         };
         snapshot.stopped_tasks.put(&arn, (3..=5).map(stopped).collect());
@@ -104,10 +110,9 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         else {
             continue;
         };
-        for (exit, tasks) in stop::exits(&failures, definition, |code| {
-            !matches!(code, 0 | 132 | 134 | 136 | 137 | 139 | 143)
-        }) {
-            tell(patient, findings, &failures, exit, &tasks);
+        for (exit, ended) in ending::exits(patient, &failures, definition, exit_code::is_of_the_app)
+        {
+            tell(patient, findings, &failures, exit, &ended);
         }
     }
     Ok(())
@@ -118,14 +123,11 @@ fn tell(
     findings: &mut Findings,
     failures: &Failures,
     (container, code): Exit,
-    tasks: &[&Task],
+    ended: &Ended,
 ) {
+    let tasks = &ended.tasks;
     let newest = tasks[0];
-    let meaning = match code {
-        126 => " (its command cannot be executed)",
-        127 => " (its command is not there)",
-        _ => "",
-    };
+    let meaning = exit_code::meaning(code).map_or_else(String::new, |it| format!(" ({it})"));
     let version = rollout::short(failures.task_definition);
     let fate = if failures.is_primary { "" } else { ", which was rolled back," };
     let count = if tasks.len() == 1 {
@@ -139,10 +141,12 @@ fn tell(
         logged.because(),
         stop::when(patient.now(), tasks)
     );
-    let summary = logged.crash.as_ref().map_or(
-        "Read the log up to its end, mend the app or what it needs, and deploy again.",
-        |crash| crash.kind.advice(),
-    );
+    let summary = match &logged.crash {
+        Some(crash) => crash.kind.advice(),
+        None => exit_code::advice(code).unwrap_or(
+            "Read the log up to its end, mend the app or what it needs, and deploy again.",
+        ),
+    };
     let see = |call: Call, id: &str| patient.see(call, id);
     let remedy = match &logged.stream {
         Some(stream) => Remedy::new(summary).cli(see(Call::GetLogEvents, stream)),
@@ -164,6 +168,7 @@ fn tell(
                 .at(newest.stopped_at),
         )
         .detail(logged.says())
+        .detail(ended.undecided())
         .because(stop::evidence(newest))
         .because_all(logged.evidence)
         .mend(remedy);
@@ -256,6 +261,30 @@ mod tests {
             finding.remedy.summary.ends_with("likely a variable is missing."),
             "{}",
             finding.remedy.summary
+        );
+    }
+
+    #[test]
+    fn a_dll_that_is_missing_is_named_where_windows_says_so() {
+        let code = -1_073_741_515;
+        let finding = &exam(CHECK, &with(vec![ended(1, vec![container("app", code)])])).findings[0];
+        assert!(finding.says().starts_with(
+            "Container app exits with code -1073741515 (a DLL that it needs is missing): "
+        ));
+        assert!(finding.remedy.summary.contains("DLL"), "{}", finding.remedy.summary);
+    }
+
+    #[test]
+    fn where_nobody_knows_who_was_first_all_are_named() {
+        let both = || vec![container("proxy", 1), container("app", 1)];
+        let said = says(CHECK, &with(vec![ended(1, both()), ended(2, both())]));
+        assert_eq!(said.len(), 1);
+        assert!(
+            said[0].starts_with("Container app exits with code 1: 2 tasks")
+                && said[0].contains(
+                    "Of container proxy (code 1) nothing tells whether it ended before that"
+                ),
+            "{said:?}"
         );
     }
 

@@ -4,10 +4,9 @@
 use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
 use crate::facts::deployment::rollout;
-use crate::facts::tasks::{last_word, stop};
+use crate::facts::tasks::{ending, last_word, stop};
 use crate::finding::{Evidence, Kind, Remedy, Subject};
 use crate::patient::Patient;
-use crate::snapshot::Task;
 
 crate::check! {
     /// An essential container ends with exit code 0, and its task with it.
@@ -57,17 +56,16 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         else {
             continue;
         };
-        for ((container, code), tasks) in stop::exits(&failures, definition, |code| code == 0) {
-            let first = |task: &&&Task| {
-                stop::culprit(task).is_some_and(|culprit| culprit.name == container)
-            };
-            let tasks: Vec<&Task> = tasks.iter().filter(first).copied().collect();
-            let Some(newest) = tasks.first() else { continue };
+        for ((container, code), ended) in
+            ending::exits(patient, &failures, definition, |code| code == 0)
+        {
+            let tasks = &ended.tasks;
+            let newest = tasks[0];
             let helpers = definition.is_some_and(|definition| {
                 definition.container_definitions.iter().filter(|one| one.essential).count() > 1
             });
             let fate = if failures.is_primary { "" } else { ", which was rolled back," };
-            let logged = last_word::of(patient, findings, container, &tasks);
+            let logged = last_word::of(patient, findings, container, tasks);
             // A shell that starts the app may end with 0 whatever the app ended with.
             let meaning = match &logged.crash {
                 Some(crash) => format!("though by its log {}", crash.words),
@@ -78,7 +76,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
                 tasks.len(),
                 failures.tasks.len(),
                 rollout::short(failures.task_definition),
-                stop::when(patient.now(), &tasks)
+                stop::when(patient.now(), tasks)
             );
             let helper = if helpers {
                 " If it is a helper that may end, set essential to false."
@@ -113,6 +111,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
                         )
                         .at(newest.stopped_at),
                     )
+                    .detail(ended.undecided())
                     .because(stop::evidence(newest))
                     .because_all(logged.evidence)
                     .mend(remedy)
@@ -128,7 +127,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
 mod tests {
     use super::*;
     use crate::baseline;
-    use crate::snapshot::{Container, Snapshot};
+    use crate::snapshot::{Container, Snapshot, Task};
     use crate::testing::{each_stopped, says};
 
     fn with(change: impl Fn(&mut Task)) -> Snapshot {

@@ -49,7 +49,7 @@ crate::check! {
     severity: High,
     role: Cause,
     explains: [TasksFailToStart],
-    reads: [DescribeServices, DescribeServiceDeployments, DescribeServiceRevisions, DescribeTasks],
+    reads: [DescribeServices, DescribeServiceDeployments, DescribeServiceRevisions, DescribeTasks, DescribeTaskDefinition],
     example: on worker, |snapshot| {
         crate::baseline::fail_to_start(
             snapshot,
@@ -160,7 +160,7 @@ mod tests {
         );
         assert!(
             with(&format!("{head} b'mount.nfs4: mounting fs failed, reason given by server: No such file or directory'"))[0]
-                .starts_with("The EFS file system cannot be mounted: 2 of 2")
+                .starts_with("The EFS file system cannot be mounted, because the directory that it is to mount is not on the file system: 2 of 2")
         );
     }
 

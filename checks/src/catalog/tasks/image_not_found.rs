@@ -54,7 +54,7 @@ crate::check! {
     severity: High,
     role: Cause,
     explains: [TasksFailToStart, DigestNotResolved],
-    reads: [DescribeServices, DescribeServiceDeployments, DescribeServiceRevisions, DescribeTasks, DescribeImages],
+    reads: [DescribeServices, DescribeServiceDeployments, DescribeServiceRevisions, DescribeTasks, DescribeTaskDefinition, DescribeImages],
     example: on worker, |snapshot| {
         use crate::baseline::{fail_to_start, id};
         use crate::seen::Seen;

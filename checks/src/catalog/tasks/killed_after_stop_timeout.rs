@@ -147,11 +147,10 @@ fn killed<'a>(
     };
     let by_force =
         |container: &&Container| container.exit_code == Some(137) && container.reason.is_none();
-    let Some(container) =
-        task.containers.iter().find(by_force).filter(|_| reason::of_task(task).is_none())
-    else {
+    let Some(container) = task.containers.iter().find(by_force) else { return Ok(None) };
+    if reason::of_task(patient, task)?.is_some() {
         return Ok(None);
-    };
+    }
     let definition = patient.task_definition(&task.task_definition_arn)?;
     let defined = definition.and_then(|definition| {
         definition.container_definitions.iter().find(|one| one.name == container.name)

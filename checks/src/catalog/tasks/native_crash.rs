@@ -1,10 +1,11 @@
 //! The process of an essential container died of a signal of its own making: a crash in native
 //! code, not an error that the app reports.
 
+use crate::aws::exit_code;
 use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
 use crate::facts::deployment::rollout;
-use crate::facts::tasks::{last_word, stop};
+use crate::facts::tasks::{ending, last_word, stop};
 use crate::finding::{Evidence, Kind, Remedy, Subject};
 use crate::patient::Patient;
 
@@ -20,10 +21,11 @@ crate::check! {
     ///
     /// A stopped task has `EssentialContainerExited`, and an essential container has an exit code
     /// that a signal leaves: 139 (SIGSEGV, a bad access to memory), 134 (SIGABRT, it aborted
-    /// itself), 132 (SIGILL, often an instruction that the CPU does not have), 136 (SIGFPE). It
-    /// counts if two tasks of the version ended so within the hour, or the newest one did. 137 and
-    /// 143 come from outside, and are other matters. Some runtimes say in the log why they abort:
-    /// Node.js, for one, when its heap is full.
+    /// itself), 132 (SIGILL, often an instruction that the CPU does not have), 136 (SIGFPE); or, on
+    /// Windows, the status of such a crash, as -1073741819 (an access violation). It counts if two
+    /// tasks of the version ended so within the hour, or the newest one did. 137 and 143 come from
+    /// outside, and are other matters. Some runtimes say in the log why they abort: Node.js, for
+    /// one, when its heap is full. The log's last words are quoted.
     ///
     /// # What to do
     ///
@@ -50,10 +52,6 @@ crate::check! {
     },
 }
 
-/// The signals that a process brings upon itself, by the exit code they leave.
-const SIGNALS: &[(i32, &str)] =
-    &[(132, "SIGILL"), (134, "SIGABRT"), (136, "SIGFPE"), (139, "SIGSEGV")];
-
 const LOOK: &str =
     "Look for the crash in the image: a native library, the runtime, or how it was built.";
 
@@ -63,19 +61,19 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         else {
             continue;
         };
-        let is_signal = |code: i32| SIGNALS.iter().any(|(signal, _)| *signal == code);
-        for ((container, code), tasks) in stop::exits(&failures, definition, is_signal) {
-            let signal =
-                SIGNALS.iter().find(|(one, _)| *one == code).map_or("a signal", |(_, name)| name);
+        let exits = ending::exits(patient, &failures, definition, exit_code::is_native_crash);
+        for ((container, code), ended) in exits {
+            let tasks = &ended.tasks;
+            let signal = exit_code::native_crash(code).unwrap_or("a signal");
             let fate = if failures.is_primary { "" } else { ", which was rolled back," };
-            let logged = last_word::of(patient, findings, container, &tasks);
+            let logged = last_word::of(patient, findings, container, tasks);
             let claim = format!(
                 "container {container} dies of {signal} (exit code {code}){}: {} of {} failed tasks of {}{fate} stopped so {}",
                 logged.because(),
                 tasks.len(),
                 failures.tasks.len(),
                 rollout::short(failures.task_definition),
-                stop::when(patient.now(), &tasks)
+                stop::when(patient.now(), tasks)
             );
             let advice = match (&logged.crash, code) {
                 (Some(crash), _) => crash.kind.advice().to_owned(),
@@ -101,6 +99,8 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
                         )
                         .at(tasks[0].stopped_at),
                     )
+                    .detail(logged.says())
+                    .detail(ended.undecided())
                     .because(stop::evidence(tasks[0]))
                     .because_all(logged.evidence)
                     .mend(remedy)
@@ -147,6 +147,21 @@ mod tests {
             says(CHECK, &snapshot)[0]
                 .starts_with("Container worker dies of SIGABRT (exit code 134), likely because Node.js runs out of heap: 2 of 2")
         );
+    }
+
+    #[test]
+    fn windows_has_statuses_instead_of_signals() {
+        assert!(ended(-1_073_741_819)[0].starts_with(
+            "Container worker dies of an access violation (exit code -1073741819): 2 of 2"
+        ));
+    }
+
+    #[test]
+    fn what_it_said_in_the_end_is_quoted() {
+        let mut snapshot = baseline::worker();
+        baseline::exit_tasks(&mut snapshot, 2, 139, None);
+        baseline::log_at_last(&mut snapshot, &["loading plugin libfoo", "error in libfoo"]);
+        assert!(says(CHECK, &snapshot)[0].ends_with("Its log says \"error in libfoo\"."));
     }
 
     #[test]

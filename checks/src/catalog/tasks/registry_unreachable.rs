@@ -45,7 +45,7 @@ crate::check! {
     role: Symptom,
     shows: RegistryUnreachable,
     explains: [TasksFailToStart, DigestNotResolved],
-    reads: [DescribeServices, DescribeServiceDeployments, DescribeServiceRevisions, DescribeTasks],
+    reads: [DescribeServices, DescribeServiceDeployments, DescribeServiceRevisions, DescribeTasks, DescribeTaskDefinition],
     example: on worker, |snapshot| {
         crate::baseline::fail_to_start(
             snapshot,

@@ -44,7 +44,7 @@ crate::check! {
     severity: High,
     role: Cause,
     explains: [TasksFailToStart],
-    reads: [DescribeServices, DescribeServiceDeployments, DescribeServiceRevisions, DescribeTasks, GetRole],
+    reads: [DescribeServices, DescribeServiceDeployments, DescribeServiceRevisions, DescribeTasks, DescribeTaskDefinition, GetRole],
     example: on worker, |snapshot| {
         crate::baseline::access::trust(snapshot, "mailer-task", &["ec2.amazonaws.com"]);
         crate::baseline::lack_tasks(snapshot);

@@ -46,7 +46,7 @@ crate::check! {
     severity: High,
     role: Cause,
     explains: [TasksFailToStart],
-    reads: [DescribeServices, DescribeServiceDeployments, DescribeServiceRevisions, DescribeTasks],
+    reads: [DescribeServices, DescribeServiceDeployments, DescribeServiceRevisions, DescribeTasks, DescribeTaskDefinition],
     example: on worker, |snapshot| {
         crate::baseline::fail_to_start(
             snapshot,
@@ -78,10 +78,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
             (None, None) if told.text.contains("marked for deletion") => {
                 format!("{name} is marked for deletion")
             }
-            (None, None) if told.text.contains("invalid ARN format") => {
-                "valueFrom of a secret is no ARN of Secrets Manager".to_owned()
-            }
-            (None, None) if told.reason.fault == Some(Fault::Malformed) => {
+            (None, None) if told.reason.fault == Some(Fault::NotJson) => {
                 format!(
                     "the value of {name} is not the JSON that the task definition expects (\"{}\")",
                     stop_reason::quoted(told.text)

@@ -3,10 +3,9 @@
 
 use jiff::SignedDuration;
 
-use crate::aws::time;
+use crate::aws::{stop_reason, time};
 use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
-use crate::facts::tasks::reason;
 use crate::facts::tasks::stop::{self, StopKind};
 use crate::finding::{Remedy, Subject};
 use crate::patient::Patient;
@@ -128,14 +127,17 @@ fn is_history(patient: &Patient, interrupted: &Task) -> Result<bool, Blind> {
     let later = |task: &Task| {
         task.created_at.zip(interrupted.stopped_at).is_some_and(|(made, cut)| made >= cut)
     };
-    let launched = |task: &Task| {
-        reason::of_task(task).is_none_or(|(reason, ..)| !reason.trouble.is_of_placement())
-    };
-    Ok(stop::groups(patient)?
+    let groups = stop::groups(patient)?;
+    let failed = groups
         .iter()
         .filter(|group| group.kind.is_failure() && group.is_of(&versions))
-        .flat_map(|group| &group.tasks)
-        .any(|task| later(task) && launched(task)))
+        .flat_map(|group| &group.tasks);
+    // What keeps a task from being placed is said of the task itself.
+    let launched = |task: &Task| {
+        let reason = task.stopped_reason.as_deref().and_then(stop_reason::read);
+        reason.is_none_or(|reason| !reason.trouble.is_of_placement())
+    };
+    Ok(failed.into_iter().any(|task| later(task) && launched(task)))
 }
 
 #[cfg(test)]

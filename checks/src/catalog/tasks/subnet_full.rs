@@ -49,7 +49,7 @@ crate::check! {
     severity: High,
     role: Cause,
     explains: [TasksFailToStart],
-    reads: [DescribeServices, DescribeServiceDeployments, DescribeServiceRevisions, DescribeTasks, DescribeSubnets],
+    reads: [DescribeServices, DescribeServiceDeployments, DescribeServiceRevisions, DescribeTasks, DescribeTaskDefinition, DescribeSubnets],
     example: on worker, |snapshot| {
         crate::baseline::fail_to_start(
             snapshot,
@@ -69,12 +69,9 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         &[Trouble::SubnetFull, Trouble::InterfaceNotProvisioned],
         |told, findings| {
             // The tasks may have met several full subnets, one after the other.
-            let texts = told
-                .tasks
-                .iter()
-                .filter_map(|task| reason::of_task(task))
-                .map(|(_, text, _)| text)
-                .chain([told.text]);
+            let records = told.tasks.iter().map(|task| reason::of_task(patient, task));
+            let records: Vec<_> = records.filter_map(|record| findings.see(record)?).collect();
+            let texts = records.iter().map(|(_, text, _)| *text).chain([told.text]);
             let named: BTreeMap<&str, Option<i32>> = texts
                 .filter_map(|text| stop_reason::part(&SUBNET, text))
                 .map(|id| {

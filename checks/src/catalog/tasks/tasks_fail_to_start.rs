@@ -5,7 +5,8 @@
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
-use crate::aws::stop_reason::{self, Trouble};
+use crate::aws::event;
+use crate::aws::stop_reason::{self, Step, Trouble};
 use crate::aws::time;
 use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
@@ -53,7 +54,7 @@ crate::check! {
     role: Symptom,
     shows: TasksFailToStart,
     explains: [TasksKeepStopping, TooFewRunning, DeploymentStuck, RolledBack, RollbackFailed],
-    reads: [DescribeServices, DescribeServiceDeployments, DescribeServiceRevisions, DescribeTasks],
+    reads: [DescribeServices, DescribeServiceDeployments, DescribeServiceRevisions, DescribeTasks, DescribeTaskDefinition],
     example: on worker, |snapshot| {
         crate::baseline::fail_to_start(snapshot, 3, "ResourceInitializationError: something that no check knows");
     },
@@ -62,7 +63,7 @@ crate::check! {
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     let failures = findings.see(stop::failures(patient)).unwrap_or_default();
     let told: Vec<Finding> =
-        failures.iter().filter_map(|failures| of_tasks(patient, failures)).collect();
+        failures.iter().filter_map(|failures| of_tasks(patient, findings, failures)).collect();
     let primary_told = failures.iter().zip(&told).any(|(failures, _)| failures.is_primary);
     told.into_iter().for_each(|finding| findings.add(finding));
     if !primary_told {
@@ -71,7 +72,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     Ok(())
 }
 
-fn of_tasks(patient: &Patient, failures: &Failures) -> Option<Finding> {
+fn of_tasks(patient: &Patient, findings: &mut Findings, failures: &Failures) -> Option<Finding> {
     let stopped: Vec<&Task> = failures
         .tasks
         .iter()
@@ -84,8 +85,9 @@ fn of_tasks(patient: &Patient, failures: &Failures) -> Option<Finding> {
     {
         return None;
     }
-    let reasons = by_reason(&stopped);
+    let reasons = by_reason(patient, findings, &stopped);
     let of_usual = &reasons[0];
+    let words = words(patient, findings, of_usual[0]);
     let fate = if failures.is_primary { "" } else { ", which was rolled back," };
     let others = match reasons.len() {
         1 => String::new(),
@@ -101,25 +103,33 @@ fn of_tasks(patient: &Patient, failures: &Failures) -> Option<Finding> {
         failures.tasks.len(),
         rollout::short(failures.task_definition),
         stop::when(patient.now(), &stopped),
-        stop_reason::quoted(words(of_usual[0])),
+        stop_reason::quoted(words),
         of_usual.len(),
     );
     let finding = Subject::new(Kind::TaskDefinition, failures.task_definition)
         .sick(claim, stop::evidence(of_usual[0]))
         .because_all(reasons[1..].iter().map(|tasks| stop::evidence(tasks[0])))
-        .because_all(of_container(of_usual[0]))
-        .mend(remedy(words(of_usual[0]), patient.see(Call::DescribeTasks, newest.id())));
+        .because_all(of_container(of_usual[0], words))
+        .detail(failed_step(words))
+        .mend(remedy(words, patient.see(Call::DescribeTasks, newest.id())));
     Some(concerning(finding, failures.task_definition))
 }
 
 /// The tasks by what their reason means, the usual one first: two texts of one trouble differ in
 /// ids of requests alone.
-fn by_reason<'a>(stopped: &[&'a Task]) -> Vec<Vec<&'a Task>> {
+fn by_reason<'a>(
+    patient: &Patient,
+    findings: &mut Findings,
+    stopped: &[&'a Task],
+) -> Vec<Vec<&'a Task>> {
     let mut reasons: BTreeMap<(Option<Trouble>, &str), Vec<&Task>> = BTreeMap::new();
     for task in stopped.iter().copied() {
-        let key = match reason::of_task(task) {
+        let key = match findings.see(reason::of_task(patient, task)).flatten() {
             Some((reason, ..)) => (Some(reason.trouble), ""),
-            None => (None, words(task).split("RequestID").next().unwrap_or_default()),
+            None => {
+                let words = words(patient, findings, task);
+                (None, words.split("RequestID").next().unwrap_or_default())
+            }
         };
         reasons.entry(key).or_default().push(task);
     }
@@ -130,8 +140,8 @@ fn by_reason<'a>(stopped: &[&'a Task]) -> Vec<Vec<&'a Task>> {
 
 /// What tells most: the words that a check knows, else the task's own; where these are what ECS says
 /// of every task, a container's.
-fn words(task: &Task) -> &str {
-    if let Some((_, text, _)) = reason::of_task(task) {
+fn words<'a>(patient: &Patient, findings: &mut Findings, task: &'a Task) -> &'a str {
+    if let Some((_, text, _)) = findings.see(reason::of_task(patient, task)).flatten() {
         return text;
     }
     let own = task.stopped_reason.as_deref();
@@ -139,9 +149,18 @@ fn words(task: &Task) -> &str {
         let own = own.trim_end_matches('.');
         own.is_empty() || own == "Task failed to start"
     });
-    let mut containers = task.containers.iter().filter(|it| !stop::is_added_by_aws(&it.name));
-    let of_container = containers.find_map(|container| container.reason.as_deref());
-    of_container.filter(|_| is_generic).or(own).unwrap_or("no reason")
+    let own_words = own.unwrap_or("no reason");
+    if !is_generic {
+        return own_words;
+    }
+    // One that can end the task has the word before one that cannot.
+    let spoken = task.containers.iter().filter(|it| !stop::is_added_by_aws(&it.name));
+    let mut spoken: Vec<(bool, &str)> = spoken
+        .filter_map(|container| Some((&container.name, container.reason.as_deref()?)))
+        .map(|(name, text)| (findings.see(stop::can_end(patient, task, name)) == Some(true), text))
+        .collect();
+    spoken.sort_by_key(|(can_end, _)| !can_end);
+    spoken.first().map_or(own_words, |(_, text)| text)
 }
 
 fn of_events(patient: &Patient) -> Option<Finding> {
@@ -161,17 +180,17 @@ fn of_events(patient: &Patient) -> Option<Finding> {
     let claim = format!(
         "ECS cannot start tasks of {}, and said so last{ago}: \"{}\"",
         rollout::short(definition),
-        stop_reason::quoted(&newest.message)
+        stop_reason::quoted(event::why(&newest.message))
     );
     let finding = Subject::new(Kind::TaskDefinition, definition)
         .sick(claim, patient.evidence("events.message", &newest.message).at(newest.created_at))
+        .detail(failed_step(&newest.message))
         .mend(remedy(&newest.message, patient.see(Call::DescribeServices, patient.arn())));
     Some(concerning(finding, definition))
 }
 
 /// A container's reason that is quoted in place of the task's.
-fn of_container(task: &Task) -> Option<Evidence> {
-    let text = words(task);
+fn of_container(task: &Task, text: &str) -> Option<Evidence> {
     let container = task.containers.iter().find(|it| it.reason.as_deref() == Some(text))?;
     let reason = container.reason.as_deref()?;
     Some(
@@ -180,14 +199,27 @@ fn of_container(task: &Task) -> Option<Evidence> {
     )
 }
 
+/// The step at which a start failed whose reason no other check tells.
+fn step(text: &str) -> Option<Step> {
+    stop_reason::step(text).filter(|_| stop_reason::read(text).is_none())
+}
+
+/// `The pull of the image failed, because the certificate of the registry is not trusted.`
+fn failed_step(text: &str) -> String {
+    let Some(step) = step(text) else { return String::new() };
+    let why = stop_reason::hindrance(text)
+        .map_or_else(String::new, |hindrance| format!(", because {}", hindrance.clause(text)));
+    format!("{} failed{why}.", capitalised(step.words()))
+}
+
 fn remedy(text: &str, see: Command) -> Remedy {
     let again = "a new deployment does not wait for ECS's next try.";
-    let summary = match stop_reason::step(text) {
-        Some(step) if stop_reason::read(text).is_none() => {
-            let what = capitalised(step.words());
-            format!("{what} failed. {} Then deploy again: {again}", step.advice())
+    let summary = match step(text) {
+        Some(step) => {
+            let advice = stop_reason::hindrance(text).map_or(step.advice(), |it| it.advice);
+            format!("{advice} Then deploy again: {again}")
         }
-        _ => format!("Mend the reason, then deploy again: {again}"),
+        None => format!("Mend the reason, then deploy again: {again}"),
     };
     Remedy::new(summary).cli(see)
 }
@@ -293,15 +325,63 @@ mod tests {
             let arn = snapshot.services[0].service_arn.clone();
             for task in snapshot.stopped_tasks.change(&arn).unwrap() {
                 task.containers[0].reason =
-                    Some("CannotStartContainerError: error setting rlimit type 7".into());
+                    Some("CannotPullContainerError: Head \"https://r.example.com/v2/\": x509: certificate has expired".into());
             }
             let finding = exam(CHECK, &snapshot).findings.remove(0);
-            (finding.claim.contains("rlimit"), finding.remedy.summary)
+            (finding.claim.contains("x509"), finding.detail, finding.remedy.summary)
         };
-        let (quoted, advice) = said("Task failed to start");
-        assert!(quoted && advice.starts_with("Starting a container failed. "), "{advice}");
-        let (quoted, advice) = said("InternalError: something new");
-        assert!(!quoted && advice.starts_with("Mend the reason"), "{advice}");
+        let (quoted, step, advice) = said("Task failed to start");
+        assert_eq!(
+            (quoted, step.as_str()),
+            (
+                true,
+                "The pull of the image failed, because the certificate of the registry is not trusted."
+            )
+        );
+        assert!(advice.starts_with("Have the registry show a certificate"), "{advice}");
+        let (quoted, step, advice) = said("InternalError: something new");
+        assert!(!quoted && step.is_empty() && advice.starts_with("Mend the reason"), "{advice}");
+    }
+
+    #[test]
+    fn a_step_that_failed_for_an_unknown_fault_is_named_with_advice_of_its_own() {
+        for (text, step, advice) in [
+            (
+                "CannotPullContainerError: something new",
+                "The pull of the image failed.",
+                "Pull the image elsewhere",
+            ),
+            (
+                "unable to pull secrets or registry auth: unable to retrieve secret from asm: odd",
+                "Fetching a secret failed.",
+                "Compare valueFrom",
+            ),
+            (
+                "unable to download firelens s3 config file: odd",
+                "Setting up FireLens or the log driver failed, because the configuration of FireLens cannot be fetched from Amazon S3.",
+                "Let the execution role read the file",
+            ),
+        ] {
+            let mut snapshot = baseline::worker();
+            baseline::fail_to_start(&mut snapshot, 2, text);
+            let finding = exam(CHECK, &snapshot).findings.remove(0);
+            assert_eq!(finding.detail, step);
+            assert!(finding.remedy.summary.starts_with(advice), "{}", finding.remedy.summary);
+        }
+    }
+
+    #[test]
+    fn of_an_event_what_follows_its_reason_is_quoted() {
+        let mut snapshot = baseline::worker();
+        baseline::lack_tasks(&mut snapshot);
+        let event = "(service mailer) was unable to place a task. Reason: Something that nobody knows. For more, see the docs.";
+        baseline::say(&mut snapshot, 30, event);
+        assert_eq!(
+            says(CHECK, &snapshot),
+            [
+                "ECS cannot start tasks of mailer:12, and said so last 30 min ago: \"Something that nobody knows\"."
+            ]
+        );
     }
 
     #[test]

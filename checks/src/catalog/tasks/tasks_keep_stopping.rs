@@ -4,10 +4,13 @@
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
+use crate::aws::exit_code;
 use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
 use crate::facts::deployment::rollout;
 use crate::facts::inbound::traffic;
+use crate::facts::tasks::ending;
+use crate::facts::tasks::last_word::{self, LastWord};
 use crate::facts::tasks::reason;
 use crate::facts::tasks::stop::{self, Failures, StopKind};
 use crate::finding::{Evidence, Kind, Remedy, Subject};
@@ -52,8 +55,17 @@ crate::check! {
     role: Symptom,
     shows: TasksKeepStopping,
     explains: [
-        NoTarget, TooFewRunning, DeploymentStuck, RolledBack, RollbackFailed, BalancerAnswers502, BalancerAnswers503, BalancerAnswers504, ConnectionsReset],
-    reads: [DescribeServices, DescribeServiceDeployments, DescribeServiceRevisions, DescribeTasks],
+        NoTarget, TooFewRunning, DeploymentStuck, RolledBack, RollbackFailed, BalancerAnswers502, BalancerAnswers503, BalancerAnswers504,
+        ConnectionsReset,
+    ],
+    reads: [
+        DescribeServices,
+        DescribeServiceDeployments,
+        DescribeServiceRevisions,
+        DescribeTasks,
+        DescribeTaskDefinition,
+        GetLogEvents,
+    ],
     example: on express, |snapshot| {
         use crate::baseline::{express_groups, id, minutes_ago};
         let arn = snapshot.services[0].service_arn.clone();
@@ -79,38 +91,53 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
 }
 
 const WHO_KILLS: &str = "Look for who sends SIGKILL: a watchdog or supervisor in the image, or a script that stops the container. The end of the log may tell.";
+const WHO_STOPS: &str = "Look for who sends SIGTERM: a supervisor in the image, a script that stops the container, or a shutdown of the app's own. The end of the log may tell.";
 
 fn tell(patient: &Patient, findings: &mut Findings, failures: &Failures) -> Result<(), Blind> {
-    let reasons = reasons(&failures.tasks);
+    let reasons = reasons(patient, findings, &failures.tasks);
     let words: Vec<String> =
         reasons.iter().map(|(kind, tasks)| format!("{} ({})", kind.words(), tasks.len())).collect();
     let version = rollout::short(failures.task_definition);
     let fate = if failures.is_primary { "" } else { ", which was rolled back," };
     let (usual, newest) = (&reasons[0].0, reasons[0].1[0]);
-    let by_signal = matches!(usual, StopKind::Exited { code: Some(137), .. })
-        && reason::of_task(newest).is_none();
+    let by_signal = match usual {
+        StopKind::Exited { container, code: Some(code) } if exit_code::is_from_outside(*code) => {
+            let of_runtime = findings.see(reason::of_task(patient, newest)).flatten().is_some();
+            (!of_runtime).then_some((container, *code))
+        }
+        _ => None,
+    };
     let claim = format!(
         "{} tasks of {version}{fate} failed {}: {}",
         failures.tasks.len(),
         stop::when(patient.now(), &failures.tasks),
         words.join(", ")
     );
-    let detail = if by_signal {
-        "Code 137 is SIGKILL, and nothing says that it was for memory."
-    } else {
-        ""
+    // What was killed cannot say so, and may still have said what was wrong before.
+    let logged = match by_signal {
+        Some((container, _)) => last_word::of(patient, findings, container, &reasons[0].1),
+        None => LastWord::default(),
+    };
+    let (detail, advice) = match by_signal {
+        Some((_, 137)) => {
+            ("Code 137 is SIGKILL, and nothing says that it was for memory.", WHO_KILLS)
+        }
+        Some((_, 143)) => ("Code 143 is SIGTERM, and ECS did not send it.", WHO_STOPS),
+        _ => ("", "Mend the reason for which the tasks stop."),
     };
     let newest_of_others = reasons[1..].iter().map(|(_, tasks)| tasks[0]);
     let exits = reasons
         .iter()
         .filter(|(kind, _)| matches!(kind, StopKind::Exited { .. }))
-        .flat_map(|(_, tasks)| exit_code(tasks[0]));
+        .filter_map(|(kind, tasks)| code_of(kind, tasks[0]));
     let see = |call: Call, id: &str| patient.see(call, id);
     let mut finding = Subject::new(Kind::TaskDefinition, failures.task_definition)
         .sick(claim, stop::evidence(newest))
         .detail(detail)
+        .detail(logged.quoted())
         .because_all(newest_of_others.map(stop::evidence))
         .because_all(exits)
+        .because_all(logged.evidence)
         .because(Evidence::new(
             Call::DescribeTasks,
             &newest.task_arn,
@@ -118,13 +145,9 @@ fn tell(patient: &Patient, findings: &mut Findings, failures: &Failures) -> Resu
             failures.task_definition,
         ))
         .mend(
-            Remedy::new(if by_signal {
-                WHO_KILLS
-            } else {
-                "Mend the reason for which the tasks stop."
-            })
-            .cli(see(Call::DescribeTasks, newest.id()))
-            .cli(see(Call::ListTasks, patient.arn())),
+            Remedy::new(advice)
+                .cli(see(Call::DescribeTasks, newest.id()))
+                .cli(see(Call::ListTasks, patient.arn())),
         )
         .concerns(Kind::TaskDefinition, failures.task_definition);
     finding = match usual {
@@ -139,18 +162,23 @@ fn tell(patient: &Patient, findings: &mut Findings, failures: &Failures) -> Resu
 }
 
 /// The reasons with their tasks, the usual one first.
-fn reasons<'a>(tasks: &[&'a Task]) -> Vec<(StopKind, Vec<&'a Task>)> {
+fn reasons<'a>(
+    patient: &Patient,
+    findings: &mut Findings,
+    tasks: &[&'a Task],
+) -> Vec<(StopKind, Vec<&'a Task>)> {
     let mut reasons: BTreeMap<StopKind, Vec<&Task>> = BTreeMap::new();
     for task in tasks {
-        reasons.entry(StopKind::of(task)).or_default().push(task);
+        let kind = findings.see(ending::kind(patient, task));
+        reasons.entry(kind.unwrap_or_else(|| StopKind::of(task))).or_default().push(task);
     }
     let mut reasons: Vec<_> = reasons.into_iter().collect();
     reasons.sort_by_key(|(_, tasks)| Reverse(tasks.len()));
     reasons
 }
 
-fn exit_code(task: &Task) -> Option<Evidence> {
-    let code = stop::culprit(task)?.exit_code?;
+fn code_of(kind: &StopKind, task: &Task) -> Option<Evidence> {
+    let StopKind::Exited { code: Some(code), .. } = kind else { return None };
     Some(
         Evidence::new(Call::DescribeTasks, &task.task_arn, "containers.exitCode", code)
             .at(task.stopped_at),
@@ -232,12 +260,30 @@ mod tests {
         let says_of = |reason: Option<&str>| {
             let mut tasks = vec![exited(2, 137), exited(6, 137)];
             tasks.iter_mut().for_each(|task| task.containers[0].reason = reason.map(String::from));
-            says(CHECK, &with(tasks)).remove(0)
+            let mut snapshot = with(tasks);
+            baseline::log_at_last(&mut snapshot, &["Too many open files", "bye"]);
+            says(CHECK, &snapshot).remove(0)
         };
-        assert!(says_of(None).ends_with("exited with code 137 (2). Code 137 is SIGKILL, and nothing says that it was for memory."));
+        assert!(says_of(None).ends_with("exited with code 137 (2). Code 137 is SIGKILL, and nothing says that it was for memory. Its log says \"Too many open files\"."));
         assert!(
             says_of(Some("OutOfMemoryError: Container killed due to memory usage"))
                 .ends_with("exited with code 137 (2).")
+        );
+    }
+
+    #[test]
+    fn of_a_sigterm_that_ecs_did_not_send_it_reads_the_log_as_well() {
+        let mut snapshot = with(vec![exited(2, 143), exited(6, 143)]);
+        assert!(
+            says(CHECK, &snapshot)[0].ends_with(
+                "Code 143 is SIGTERM, and ECS did not send it. What it logged in the end could not be read."
+            )
+        );
+        baseline::log_at_last(&mut snapshot, &["error: the leader is gone", "Terminated"]);
+        assert!(
+            says(CHECK, &snapshot)[0].ends_with(
+                "Code 143 is SIGTERM, and ECS did not send it. Its log says \"error: the leader is gone\"."
+            )
         );
     }
 

@@ -45,7 +45,7 @@ crate::check! {
     severity: High,
     role: Cause,
     explains: [TasksFailToStart],
-    reads: [DescribeServices, DescribeServiceDeployments, DescribeServiceRevisions, DescribeTasks, DescribeSubnets],
+    reads: [DescribeServices, DescribeServiceDeployments, DescribeServiceRevisions, DescribeTasks, DescribeTaskDefinition, DescribeSubnets],
     example: on worker, |snapshot| {
         crate::baseline::lack_tasks(snapshot);
         crate::baseline::say(snapshot, 8, "(service mailer) was unable to place a task. Reason: Internal error.");

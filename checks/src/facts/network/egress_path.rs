@@ -94,6 +94,7 @@ impl Need {
             | Step::LogRouter
             | Step::Interface
             | Step::Launch
+            | Step::TaskDefinition
             | Step::Agent => None,
         }
     }

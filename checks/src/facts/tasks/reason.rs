@@ -94,7 +94,10 @@ impl<'a> Told<'a> {
 /// Every trouble that tells of today: of the versions that matter, not over, and not an hour old.
 pub fn told<'a>(patient: &Patient<'a>, notes: &mut impl See) -> Vec<Told<'a>> {
     let failures = notes.see(stop::failures(patient));
-    let mut told: Vec<Told> = failures.iter().flatten().flat_map(by_tasks).collect();
+    let mut told = Vec::new();
+    for failures in failures.iter().flatten() {
+        told.extend(by_tasks(patient, notes, failures));
+    }
     let by_events = by_events(patient)
         .into_iter()
         .chain(notes.see(by_events_of_the_rolled_back(patient)).into_iter().flatten());
@@ -110,30 +113,35 @@ pub fn told<'a>(patient: &Patient<'a>, notes: &mut impl See) -> Vec<Told<'a>> {
     told
 }
 
-/// What one task's record says: its own reason first, then those of its containers.
-pub fn of_task(task: &Task) -> Option<(Reason, &str, Option<&str>)> {
+/// What a task's record says: what it means, in which words, and the container that says so.
+pub type Record<'a> = (Reason, &'a str, Option<&'a str>);
+
+/// What one task's record says: its own reason first, then that of a container which can end it.
+pub fn of_task<'a>(patient: &Patient, task: &'a Task) -> Result<Option<Record<'a>>, Blind> {
     let own = task.stopped_reason.as_deref().and_then(|text| Some((read(text)?, text)));
-    let of_container = |trouble: Option<Trouble>| {
-        task.containers.iter().filter(|it| !stop::is_added_by_aws(&it.name)).find_map(|container| {
-            let text = container.reason.as_deref()?;
-            let reason = read(text)?;
-            trouble.is_none_or(|trouble| trouble == reason.trouble).then_some((
-                reason,
-                text,
-                Some(container.name.as_str()),
-            ))
-        })
-    };
-    match own {
-        Some((reason, text)) => {
-            Some((reason, text, of_container(Some(reason.trouble)).and_then(|(_, _, name)| name)))
-        }
-        None => of_container(None),
+    let containers = task.containers.iter().filter(|it| !stop::is_added_by_aws(&it.name));
+    let mut of_containers = containers.filter_map(|container| {
+        let text = container.reason.as_deref()?;
+        Some((read(text)?, text, container.name.as_str()))
+    });
+    if let Some((reason, text)) = own {
+        let alike = of_containers.find(|(one, ..)| one.trouble == reason.trouble);
+        return Ok(Some((reason, text, alike.map(|(_, _, name)| name))));
     }
+    for (reason, text, name) in of_containers {
+        if stop::can_end(patient, task, name)? {
+            return Ok(Some((reason, text, Some(name))));
+        }
+    }
+    Ok(None)
 }
 
-fn by_tasks<'a>(failures: &Failures<'a>) -> Vec<Told<'a>> {
-    let mut groups: BTreeMap<Trouble, Vec<&Task>> = BTreeMap::new();
+fn by_tasks<'a>(
+    patient: &Patient,
+    findings: &mut impl See,
+    failures: &Failures<'a>,
+) -> Vec<Told<'a>> {
+    let mut groups: BTreeMap<Trouble, Vec<(Record, &Task)>> = BTreeMap::new();
     // A health check's verdict is no reason to look into what a container said when it was stopped
     // for it.
     let own = |task: &Task| {
@@ -143,21 +151,22 @@ fn by_tasks<'a>(failures: &Failures<'a>) -> Vec<Told<'a>> {
         )
     };
     for task in failures.tasks.iter().copied().filter(|task| own(task)) {
-        if let Some((reason, ..)) = of_task(task) {
-            groups.entry(reason.trouble).or_default().push(task);
+        if let Some(record) = findings.see(of_task(patient, task)).flatten() {
+            groups.entry(record.0.trouble).or_default().push((record, task));
         }
     }
     let newest = failures.tasks.first().map(|task| task.task_arn.as_str());
     // One stop among many others is an outlier, unless it is the last word.
-    groups.retain(|_, tasks| tasks.len() > 1 || newest == Some(tasks[0].task_arn.as_str()));
-    let told = groups.into_values().filter_map(|tasks| {
-        let (reason, text, container) = of_task(tasks[0])?;
+    groups.retain(|_, tasks| tasks.len() > 1 || newest == Some(tasks[0].1.task_arn.as_str()));
+    let told = groups.into_values().map(|group| {
+        let (reason, text, container) = group[0].0;
+        let tasks: Vec<&Task> = group.into_iter().map(|(_, task)| task).collect();
         let field = if tasks[0].stopped_reason.as_deref() == Some(text) {
             "stoppedReason"
         } else {
             "containers.reason"
         };
-        Some(Told {
+        Told {
             reason,
             text,
             evidence: Evidence::new(Call::DescribeTasks, &tasks[0].task_arn, field, text)
@@ -169,7 +178,7 @@ fn by_tasks<'a>(failures: &Failures<'a>) -> Vec<Told<'a>> {
             tasks,
             failed: failures.tasks.len(),
             said: None,
-        })
+        }
     });
     told.collect()
 }
@@ -495,7 +504,10 @@ mod tests {
                 }],
                 ..Task::default()
             };
-            of_task(&task).map(|(reason, _, name)| (reason.trouble, name.map(str::to_owned)))
+            of(&baseline::worker(), |patient| {
+                let record = of_task(patient, &task).unwrap();
+                record.map(|(reason, _, name)| (reason.trouble, name.map(str::to_owned)))
+            })
         };
         let memory = "OutOfMemoryError: Container killed due to memory usage";
         let app = || Some("app".to_owned());
@@ -506,6 +518,38 @@ mod tests {
             Some((Trouble::OutOfMemory, app()))
         );
         assert_eq!(read(None, "something else"), None);
+    }
+
+    #[test]
+    fn what_is_said_of_a_helper_is_not_why_the_task_ended() {
+        let told = |essential: bool| {
+            let mut snapshot = baseline::worker();
+            baseline::exit_tasks(&mut snapshot, 2, 1, None);
+            let definition = baseline::id::ecs("task-definition/mailer:12");
+            let version = snapshot.task_definitions.change(&definition).unwrap();
+            let mut helper = version.container_definitions[0].clone();
+            (helper.name, helper.essential) = ("agent".into(), essential);
+            version.container_definitions.insert(0, helper);
+            let arn = snapshot.services[0].service_arn.clone();
+            for task in snapshot.stopped_tasks.change(&arn).unwrap() {
+                let helper = Container {
+                    name: "agent".into(),
+                    reason: Some(MISSING.into()),
+                    ..Container::default()
+                };
+                task.containers.insert(0, helper);
+            }
+            let hidden = of(&snapshot, |patient| {
+                let task = &patient.stopped_tasks().unwrap()[0];
+                let blind = Patient::new(&snapshot, &snapshot.services[0], patient.intent())
+                    .blindfolded([Call::DescribeTaskDefinition]);
+                of_task(&blind, task).is_err()
+            });
+            assert!(hidden, "without the task definition nobody knows");
+            troubles(&snapshot)
+        };
+        assert_eq!(told(false), []);
+        assert_eq!(told(true), [(Trouble::ImageNotFound, 2, 2)]);
     }
 
     #[test]

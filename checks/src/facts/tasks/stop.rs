@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::aws::time;
+use crate::aws::{exit_code, time};
 use crate::call::Call;
 use crate::facts::deployment::rollout;
 use crate::facts::deployment::version::{self, State};
@@ -117,12 +117,14 @@ impl StopKind {
     }
 }
 
-/// The container that ended the task: the first to fail; a clean exit only if none failed.
-pub fn culprit(task: &Task) -> Option<&Container> {
+/// A container that may have ended the task, by the task's record alone: one that failed; one with a
+/// clean exit only if none failed. Who it was, `ending` decides.
+fn culprit(task: &Task) -> Option<&Container> {
     let failed = |c: &&Container| c.exit_code.is_some_and(|code| code != 0) || c.reason.is_some();
     // A container that was told to stop after another had ended reports SIGTERM or SIGKILL: it is
     // not the first.
-    let told = |c: &&Container| matches!(c.exit_code, Some(137 | 143)) && c.reason.is_none();
+    let told =
+        |c: &&Container| c.exit_code.is_some_and(exit_code::is_from_outside) && c.reason.is_none();
     let own = || task.containers.iter().filter(|c| !is_added_by_aws(&c.name));
     own()
         .find(|c| failed(c) && !told(c))
@@ -134,6 +136,21 @@ pub fn culprit(task: &Task) -> Option<&Container> {
 /// is not essential, whatever becomes of it.
 pub fn is_added_by_aws(name: &str) -> bool {
     name.starts_with("aws-guardduty-agent-")
+}
+
+/// Whether it is the proxy that Service Connect puts into the task: it has a health check of its
+/// own, and ends the task with it.
+pub fn is_service_connect_proxy(name: &str) -> bool {
+    name.starts_with("ecs-service-connect-")
+}
+
+/// Whether a container can end its task. Of a single one that goes without saying.
+pub fn can_end(patient: &Patient, task: &Task, name: &str) -> Result<bool, Blind> {
+    let own = task.containers.iter().filter(|one| !is_added_by_aws(&one.name)).count();
+    if own < 2 || is_added_by_aws(name) {
+        return Ok(!is_added_by_aws(name));
+    }
+    Ok(is_essential(patient.task_definition(&task.task_definition_arn)?, name))
 }
 
 /// Tasks of one deployment that stopped for one reason, newest first.
@@ -277,54 +294,15 @@ fn is_over(patient: &Patient, stops: &[&Task], succeeded: Timestamp) -> bool {
         && stops.iter().all(|task| task.stopped_at.is_some_and(|at| at < succeeded))
 }
 
-/// A container with the code that it ended with.
-pub type Exit<'a> = (&'a str, i32);
-
-/// The essential containers that ended tasks by themselves with such a code, and with no reason of
-/// the runtime, which would have the word; the tasks newest first. One such exit among other
-/// failures counts only if it is the newest.
-pub fn exits<'a>(
-    failures: &Failures<'a>,
-    definition: Option<&TaskDefinition>,
-    is_such: impl Fn(i32) -> bool,
-) -> BTreeMap<Exit<'a>, Vec<&'a Task>> {
-    let mut exits: BTreeMap<Exit, Vec<&Task>> = BTreeMap::new();
-    for task in failures
-        .tasks
-        .iter()
-        .copied()
-        .filter(|task| matches!(StopKind::of(task), StopKind::Exited { .. }))
-    {
-        let by_itself = |container: &&Container| {
-            is_essential(definition, &container.name) && !is_of_runtime(container.reason.as_deref())
-        };
-        let mut ended = task.containers.iter().filter(by_itself);
-        if let Some(exit) = ended.find_map(|container| {
-            Some((container.name.as_str(), container.exit_code.filter(|code| is_such(*code))?))
-        }) {
-            exits.entry(exit).or_default().push(task);
-        }
-    }
-    let newest = failures.tasks.first().map(|task| task.task_arn.as_str());
-    exits.retain(|_, tasks| tasks.len() > 1 || newest == Some(tasks[0].task_arn.as_str()));
-    exits
-}
-
 /// Who is essential, and so can end the task, stands in the task definition; without one it is
-/// everybody, as by default.
+/// everybody, as by default. What AWS adds stands in none.
 pub fn is_essential(definition: Option<&TaskDefinition>, name: &str) -> bool {
+    if is_added_by_aws(name) {
+        return false;
+    }
     let mut containers =
         definition.into_iter().flat_map(|definition| &definition.container_definitions);
     containers.find(|container| container.name == name).is_none_or(|container| container.essential)
-}
-
-/// With such a reason the code is not the app's: it could not be started, or ran out of memory.
-fn is_of_runtime(reason: Option<&str>) -> bool {
-    reason.is_some_and(|reason| {
-        ["OutOfMemory", "due to memory usage", "Cannot", "ContainerRuntime"]
-            .iter()
-            .any(|word| reason.contains(word))
-    })
 }
 
 /// Whether tasks have ceased to stop: all that are desired run, and the last stop was longer ago
@@ -620,68 +598,22 @@ mod tests {
         assert_eq!(failed(&full), [(false, 2)], "it did not cease, it was taken away");
     }
 
-    fn failures_of<'a>(snapshot: &'a Snapshot, tasks: Vec<&'a Task>) -> Failures<'a> {
-        let version = of(snapshot, |patient| version::primary(patient).remove(0));
-        Failures { task_definition: "", version, is_primary: true, tasks }
-    }
-
     #[test]
-    fn the_exit_of_an_essential_container_counts_where_the_runtime_says_nothing() {
+    fn who_is_essential_stands_in_the_task_definition() {
+        let container = |name: &str, essential| ContainerDefinition {
+            name: name.into(),
+            essential,
+            ..ContainerDefinition::default()
+        };
         let definition = TaskDefinition {
-            container_definitions: [("app", true), ("init", false)]
-                .map(|(name, essential)| ContainerDefinition {
-                    name: name.into(),
-                    essential,
-                    ..Default::default()
-                })
-                .into(),
-            ..Default::default()
+            container_definitions: vec![container("app", true), container("init", false)],
+            ..TaskDefinition::default()
         };
-        let snapshot = baseline::fargate();
-        let found = |containers: &[Container]| {
-            let task = stopped("EssentialContainerExited", "", containers);
-            let failures = failures_of(&snapshot, vec![&task]);
-            exits(&failures, Some(&definition), |code| code > 0)
-                .into_keys()
-                .map(|(name, code)| format!("{name} {code}"))
-                .collect::<Vec<_>>()
-        };
-        assert_eq!(found(&[container("app", Some(1), None)]), ["app 1"]);
-        assert_eq!(found(&[container("app", Some(0), None)]), [""; 0]);
-        assert_eq!(found(&[container("init", Some(1), None)]), [""; 0]);
-        assert_eq!(found(&[container("stranger", Some(1), None)]), ["stranger 1"]);
-        let app = |reason| [container("app", Some(137), Some(reason))];
-        for reason in [
-            "OutOfMemoryError: Container killed due to memory usage",
-            "killed due to memory usage",
-            "CannotStartContainerError: no such file",
-            "ContainerRuntimeError: no",
-        ] {
-            assert_eq!(found(&app(reason)), [""; 0], "{reason}");
-        }
-        assert_eq!(found(&app("something else")), ["app 137"]);
+        let is = |name| is_essential(Some(&definition), name);
+        assert!(is("app") && !is("init"));
+        assert!(is("ecs-service-connect-x1y2"), "AWS adds it, and ends the task with it");
+        assert!(!is("aws-guardduty-agent-x1y2") && !is_essential(None, "aws-guardduty-agent-x"));
         assert!(is_essential(None, "app"), "as by default");
-    }
-
-    #[test]
-    fn one_exit_among_other_failures_counts_only_if_it_is_the_newest() {
-        let task = |arn: &str, code: &str, exit| Task {
-            task_arn: arn.into(),
-            ..stopped(code, "", &[container("app", Some(exit), None)])
-        };
-        let snapshot = baseline::fargate();
-        let exit = |arn, code| task(arn, "EssentialContainerExited", code);
-        let other = |arn| task(arn, "TaskFailedToStart", 1);
-        for (tasks, count) in [
-            (vec![exit("1", 1), other("2")], Some(1)),
-            (vec![other("1"), exit("2", 1)], None),
-            (vec![other("1"), exit("2", 1), exit("3", 1)], Some(2)),
-            (vec![exit("1", 2), exit("2", 1), exit("3", 1)], Some(2)),
-        ] {
-            let failures = failures_of(&snapshot, tasks.iter().collect());
-            let found = exits(&failures, None, |_| true);
-            assert_eq!(found.get(&("app", 1)).map(Vec::len), count, "{tasks:?}");
-        }
     }
 
     #[test]
