@@ -127,6 +127,21 @@ const APART: &[(&str, &[&str], &str)] = &[
     ),
     (
         "traffic_weight_zero",
+        &["service_discovery_not_provisioned"],
+        "without a share of the traffic the group is empty for whatever reason",
+    ),
+    (
+        "traffic_weight_zero",
+        &["scaling_metric_blind"],
+        "where no traffic comes nothing is claimed of what counts it",
+    ),
+    (
+        "service_discovery_not_provisioned",
+        &["sessions_not_sticky", "task_directly_reachable", "web_acl_can_be_bypassed"],
+        "no task runs that requests could get to",
+    ),
+    (
+        "traffic_weight_zero",
         &["plain_http_served"],
         "the other listener sends its requests to the service",
     ),

@@ -183,8 +183,8 @@ fn remedy(patient: &Patient, told: &Told, worst: Option<&Suspect>) -> Remedy {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::baseline;
     use crate::baseline::peers::discovery;
-    use crate::baseline::{self};
     use crate::exam::Outcome;
     use crate::seen::{Seen, Why};
     use crate::snapshot::Snapshot;

@@ -253,10 +253,7 @@ fn too_long(
     };
     let (running, verb) =
         (tasks(service.running_count), if service.running_count == 1 { "runs" } else { "run" });
-    let claim = format!(
-        "the service was deleted {} ago and {running} still {verb}: {likely}",
-        time::words(age)
-    );
+    let claim = format!("{running} still {verb} {} after the deletion: {likely}", time::words(age));
     let remedy = match roles.first() {
         Some(role) => restore(patient, arn::last(role)),
         None => Remedy::new(
@@ -421,10 +418,7 @@ mod tests {
     fn draining_takes_its_time() {
         assert_eq!(exam(CHECK, &draining(baseline::fargate(), 20)).outcome, Outcome::Healthy);
         let said = says(CHECK, &draining(baseline::fargate(), 95));
-        assert!(
-            said[0].starts_with("The service was deleted 95 min ago and 1 task still runs: "),
-            "{said:?}"
-        );
+        assert!(said[0].starts_with("1 task still runs 95 min after the deletion: "), "{said:?}");
         let mut gone = draining(baseline::fargate(), 95);
         gone.services[0].running_count = 0;
         assert!(says(CHECK, &gone).is_empty(), "no task is left");

@@ -605,10 +605,10 @@ fn of_group<'a>(
     let managed = provider.managed_scaling.as_ref().and_then(|scaling| scaling.status.as_deref());
     // A group that ECS can make larger will have an instance of its own.
     let grows = managed != Some("DISABLED") && group.max_size.is_none_or(|maximum| maximum > 0);
-    if !in_service.is_empty() || !grows {
-        if let Some(loose) = of_no_provider(provider, &in_service, registered) {
-            return Some(Block::OfNoProvider(loose));
-        }
+    if (!in_service.is_empty() || !grows)
+        && let Some(loose) = of_no_provider(provider, &in_service, registered)
+    {
+        return Some(Block::OfNoProvider(loose));
     }
     if let Some(maximum) = group.max_size.filter(|maximum| desired >= *maximum) {
         return Some(Block::AtMaximum { desired, maximum });
