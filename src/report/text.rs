@@ -3,6 +3,7 @@
 //! the IAM statement that would help. It fits the terminal from 40 columns on, and without colour
 //! it says the same.
 
+mod expected;
 mod history;
 mod path;
 
@@ -121,6 +122,7 @@ impl Text {
         self.risks(&later, out)?;
         self.notes(service, out)?;
         self.ruled_out(service, out)?;
+        self.expected(service, out)?;
         self.blind(report, service, out)?;
         self.footer(report, out)
     }
