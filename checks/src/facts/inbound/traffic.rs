@@ -303,7 +303,7 @@ pub fn ways<'a>(patient: &Patient<'a>) -> Result<Vec<Way<'a>>, Blind> {
         if !forwards().any(|group| groups.contains(group.target_group_arn.as_str())) {
             continue;
         }
-        let total: i32 = forwards().map(|group| group.weight).sum();
+        let total: i32 = forwards().map(|group| group.weight).fold(0, i32::saturating_add);
         let percent = |weight: i32| {
             if total > 0 { f64::from(weight) * 100.0 / f64::from(total) } else { 0.0 }
         };
