@@ -1,7 +1,7 @@
 //! What the user said once and for all, in a file: who should be able to reach the balancers. It is
 //! looked for where `--config` says; else as `ecs-doctor.toml` in the working directory, for a
-//! repository to carry its expectations; else in the user's configuration. The command line has the
-//! last word.
+//! repository to carry its expectations, and under it in the user's configuration. The command line
+//! has the last word. Whose word counted is told, for the directory may be somebody else's.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -12,12 +12,23 @@ use checks::snapshot::Service;
 use serde::Deserialize;
 
 use crate::exit::UsageError;
+use crate::report::plain;
 
 const IN_DIRECTORY: &str = "ecs-doctor.toml";
 
+/// The files, that with the last word first.
+#[derive(Debug, Default, PartialEq)]
+pub struct Config(Vec<Layer>);
+
+#[derive(Debug, PartialEq)]
+struct Layer {
+    file: PathBuf,
+    said: Said,
+}
+
 #[derive(Debug, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub struct Config {
+struct Said {
     expect_ingress: Option<Vec<Who>>,
     /// By the service's name, or `cluster/service`, which is nearer.
     #[serde(default)]
@@ -41,45 +52,55 @@ impl<'de> Deserialize<'de> for Who {
 }
 
 impl Config {
-    /// The file that was named, or the one that lies where such files lie. Having none is fine.
+    /// The file that was named, or those that lie where such files lie. Having none is fine.
     pub fn load(named: Option<&Path>) -> Result<Config> {
-        match named.map(Path::to_owned).or_else(found) {
-            Some(path) => Config::read(&path),
-            None => Ok(Config::default()),
-        }
+        let files = named.map_or_else(found, |named| vec![named.to_owned()]);
+        Ok(Config(files.into_iter().map(Layer::read).collect::<Result<_>>()?))
     }
 
-    fn read(path: &Path) -> Result<Config> {
-        let wrong = |what: String| UsageError(format!("{}: {what}", path.display()));
-        let text = std::fs::read_to_string(path).map_err(|error| wrong(error.to_string()))?;
-        tracing::info!(file = %path.display(), "configured by");
-        toml::from_str(&text).map_err(|error| wrong(in_short(&text, &error)).into())
-    }
-
-    /// What is expected of a service: by the command line, else by the nearest entry of the file.
-    pub fn intent(&self, service: &Service, typed: &[Expected]) -> Intent {
+    /// What is expected of a service: by the command line, else by the nearest entry of the files;
+    /// and by which file.
+    pub fn intent(&self, service: &Service, typed: &[Expected]) -> (Intent, Option<&Path>) {
         if !typed.is_empty() {
-            return typed.iter().cloned().collect();
+            return (typed.iter().cloned().collect(), None);
         }
         let cluster = service.cluster_arn.rsplit('/').next().unwrap_or_default();
         let names = [format!("{cluster}/{}", service.service_name), service.service_name.clone()];
-        let nearest = names
-            .iter()
-            .filter_map(|name| self.service.get(name))
-            .find_map(|one| one.expect_ingress.as_ref());
-        let nearest = nearest.or(self.expect_ingress.as_ref());
-        nearest.into_iter().flatten().map(|who| who.0.clone()).collect()
+        let of_name = |name: &String| {
+            self.0.iter().find_map(|layer| {
+                Some((layer, layer.said.service.get(name)?.expect_ingress.as_ref()?))
+            })
+        };
+        let of_all =
+            || self.0.iter().find_map(|layer| Some((layer, layer.said.expect_ingress.as_ref()?)));
+        match names.iter().find_map(of_name).or_else(of_all) {
+            Some((layer, who)) => {
+                (who.iter().map(|who| who.0.clone()).collect(), Some(&layer.file))
+            }
+            None => (Intent::default(), None),
+        }
     }
 }
 
-fn found() -> Option<PathBuf> {
+impl Layer {
+    fn read(file: PathBuf) -> Result<Layer> {
+        let wrong = |what: String| UsageError(format!("{}: {what}", file.display()));
+        let text = std::fs::read_to_string(&file).map_err(|error| wrong(error.to_string()))?;
+        tracing::info!(file = plain(&file.display().to_string()), "configured by");
+        let said = toml::from_str(&text).map_err(|error| wrong(in_short(&text, &error)))?;
+        Ok(Layer { file, said })
+    }
+}
+
+fn found() -> Vec<PathBuf> {
     let of_user = std::env::var_os("XDG_CONFIG_HOME")
         .map(PathBuf::from)
         .filter(|folder| folder.is_absolute());
     let of_user = of_user
         .or_else(|| Some(std::env::home_dir()?.join(".config")))
         .map(|folder| folder.join("ecs-doctor").join("config.toml"));
-    [Some(PathBuf::from(IN_DIRECTORY)), of_user].into_iter().flatten().find(|path| path.is_file())
+    let places = [Some(Path::new(".").join(IN_DIRECTORY)), of_user];
+    places.into_iter().flatten().filter(|path| path.is_file()).collect()
 }
 
 /// One line, where the crate would draw the place.
@@ -102,10 +123,35 @@ mod tests {
         }
     }
 
+    fn layers(texts: &[&str]) -> Config {
+        let layer = |(number, text): (usize, &&str)| Layer {
+            file: PathBuf::from(number.to_string()),
+            said: toml::from_str(text).unwrap(),
+        };
+        Config(texts.iter().enumerate().map(layer).collect())
+    }
+
     fn expected(text: &str, typed: &[&str]) -> Vec<String> {
-        let config: Config = toml::from_str(text).unwrap();
         let typed: Vec<Expected> = typed.iter().map(|who| who.parse().unwrap()).collect();
-        config.intent(&service(), &typed).expected().map(|who| who.to_string()).collect()
+        let config = layers(&[text]);
+        let (intent, _) = config.intent(&service(), &typed);
+        intent.expected().map(|who| who.to_string()).collect()
+    }
+
+    #[test]
+    fn the_users_own_file_counts_where_the_directorys_says_nothing() {
+        let said = |texts: &[&str]| {
+            let config = layers(texts);
+            let (intent, file) = config.intent(&service(), &[]);
+            let who: Vec<String> = intent.expected().map(|who| who.to_string()).collect();
+            (who.join(" "), file.map(|file| file.display().to_string()))
+        };
+        let (narrow, wide) = ("expect-ingress = ['10.0.0.0/8']", "expect-ingress = ['0.0.0.0/0']");
+        let of_api = "[service.api]\nexpect-ingress = ['192.0.2.7']";
+        assert_eq!(said(&[wide, narrow]), ("0.0.0.0/0".into(), Some("0".into())));
+        assert_eq!(said(&["", narrow]), ("10.0.0.0/8".into(), Some("1".into())));
+        assert_eq!(said(&[wide, of_api]), ("192.0.2.7/32".into(), Some("1".into())), "is nearer");
+        assert_eq!(said(&[""]), (String::new(), None));
     }
 
     #[test]
@@ -129,7 +175,7 @@ mod tests {
 
     #[test]
     fn what_is_wrong_is_said_in_one_line_with_its_place() {
-        let said = |text: &str| in_short(text, &toml::from_str::<Config>(text).unwrap_err());
+        let said = |text: &str| in_short(text, &toml::from_str::<Said>(text).unwrap_err());
         assert_eq!(
             said("# who\nexpect-ingress = ['10.0.0.0/33']"),
             "line 2: \"10.0.0.0/33\" is neither an address, nor a CIDR block such as 203.0.113.0/24, nor a prefix list such as pl-3b927c52"

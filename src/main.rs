@@ -8,6 +8,8 @@ mod collect;
 mod commands;
 mod config;
 mod exit;
+#[cfg(test)]
+mod fuzz;
 #[cfg(any(feature = "aws", test))]
 mod mask;
 mod pager;

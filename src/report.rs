@@ -2,6 +2,7 @@
 //! (`ecs-doctor/v1`). Text from AWS and from logs is cleaned of control characters here, once, for
 //! every printer.
 
+mod expected;
 pub mod history;
 pub mod json;
 pub mod path;
@@ -29,6 +30,7 @@ use checks::patient::Patient;
 use checks::seen::{Blind, Blindness};
 use checks::snapshot::Snapshot;
 use checks::symptom::Symptom;
+pub use expected::ExpectedReport;
 use history::{ChangesReport, DigestsReport, RolloutReport, TimelineReport, TrailReport};
 use jiff::{SignedDuration, Timestamp};
 use path::{PathReport, ProbeReport};
@@ -106,6 +108,9 @@ pub struct ServiceReport {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub trail: Option<TrailReport>,
     pub digests: DigestsReport,
+    /// The file of expectations that this was made with.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expected: Option<ExpectedReport>,
     /// Checks that looked and found nothing.
     pub ruled_out: Vec<&'static str>,
     pub exams: Vec<ExamReport>,
@@ -300,6 +305,7 @@ impl ServiceReport {
                 .then(|| TimelineReport::new(patient, SignedDuration::from_hours(1))),
             trail: TrailReport::new(patient),
             digests: DigestsReport::new(patient, &place),
+            expected: None,
             ruled_out: looked.map(|exam| exam.check.id()).collect(),
             exams,
         }

@@ -19,7 +19,7 @@ use crate::config::Config;
 use crate::exit::{self, Exit, UsageError};
 use crate::report::json::Json;
 use crate::report::text::{self, Text};
-use crate::report::{Detail, Print, Report, ServiceReport};
+use crate::report::{Detail, ExpectedReport, Print, Report, ServiceReport};
 use crate::{printed, replay};
 
 pub fn run(options: &Diagnose) -> Result<Exit> {
@@ -180,15 +180,21 @@ pub fn conclude(snapshot: &Snapshot, wishes: &Wishes) -> Result<Exit> {
     Ok(code(&report, options.fail_on.unwrap_or(wishes.fail_on).severity(), options.strict))
 }
 
-fn examine(
+fn examine<'a>(
     snapshot: &Snapshot,
     profile: Option<&str>,
-    intent: impl Fn(&Service) -> Intent,
+    intent: impl Fn(&Service) -> (Intent, Option<&'a Path>),
 ) -> Report {
     let services = snapshot.services.iter().map(|service| {
-        let intent = intent(service);
+        let (intent, file) = intent(service);
         let patient = Patient::new(snapshot, service, &intent);
-        ServiceReport::new(&patient, &diagnose(&patient), profile)
+        let diagnosis = diagnose(&patient);
+        let mut report = ServiceReport::new(&patient, &diagnosis, profile);
+        report.expected = file.map(|file| {
+            let without = diagnose(&Patient::new(snapshot, service, &Intent::default()));
+            ExpectedReport::new(file, &intent, &diagnosis, &without)
+        });
+        report
     });
     Report::new(snapshot, services.collect())
 }

@@ -2,6 +2,7 @@
 //! columns on, and say the same without colour. Here is what both are drawn with.
 
 mod brief;
+mod expected;
 mod full;
 mod history;
 mod path;

@@ -44,7 +44,6 @@ impl Doctor {
     }
 
     /// Runs it in this folder.
-    #[cfg(feature = "aws")]
     pub fn within(mut self, folder: &std::path::Path) -> Self {
         self.0.current_dir(folder);
         self

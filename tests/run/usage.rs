@@ -180,6 +180,35 @@ fn an_anonymous_snapshot_is_told_the_same() {
     assert_eq!(doctor(&["--from", &from, "--anonymise"]).run().code, 2, "it is for --save");
 }
 
+#[test]
+fn a_file_of_expectations_is_named_with_what_it_silences() {
+    let folder = folder("expects");
+    let from = recorded("the-allow-list-and-the-dashboard");
+    std::fs::write(folder.join("ecs-doctor.toml"), "expect-ingress = ['0.0.0.0/0', '::/0']")
+        .unwrap();
+    let json = |arguments: &[&str]| {
+        let all = [&["--from", &from, "--output", "json"], arguments].concat();
+        doctor(&all).within(&folder).run().service()
+    };
+    let expected = json(&[])["expected"].clone();
+    assert_eq!(expected["file"], "./ecs-doctor.toml");
+    let found = |service: &serde_json::Value| {
+        let exams = service["exams"].as_array().expect("exams").iter();
+        let sick = exams.filter(|exam| exam["outcome"] == "sick").map(|exam| exam["check"].clone());
+        sick.collect::<Vec<_>>()
+    };
+    let (with, without) =
+        (found(&json(&[])), found(&doctor(&["--from", &from, "--output", "json"]).run().service()));
+    let silenced: Vec<_> = without.into_iter().filter(|check| !with.contains(check)).collect();
+    assert!(!silenced.is_empty());
+    assert_eq!(expected["silenced"], serde_json::Value::from(silenced.clone()));
+    let text = doctor(&["--from", &from]).within(&folder).run().stdout;
+    let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(text.contains("./ecs-doctor.toml expects 0.0.0.0/0 and ::/0 to reach"), "{text}");
+    assert!(text.contains(silenced[0].as_str().expect("an id")), "{text}");
+    assert_eq!(json(&["--expect-ingress", "10.0.0.0/8"])["expected"], serde_json::Value::Null);
+}
+
 /// Times at the edge of what can be written, and what else a file may have.
 #[test]
 fn no_file_makes_it_panic() {

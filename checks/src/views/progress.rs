@@ -181,7 +181,7 @@ fn waits_for(patient: &Patient, deployment: &ServiceDeployment) -> Option<String
         return Some(hook);
     }
     let target = deployment.target_service_revision.as_ref()?;
-    let missing = target.requested_task_count - target.running_task_count;
+    let missing = target.requested_task_count.saturating_sub(target.running_task_count);
     if missing > 0 {
         return Some(format!(
             "{} of {} tasks of the new version to run",

@@ -66,6 +66,7 @@ impl Text {
         self.risks(&later, out)?;
         self.notes(service, out)?;
         self.ruled_out(service, out)?;
+        self.expected(service, out)?;
         self.blind(report, service, out)?;
         self.footer(report, out)
     }

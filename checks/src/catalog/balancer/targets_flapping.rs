@@ -91,7 +91,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
                 busy.peak
             )
         });
-        let more = patient.service().desired_count + 1;
+        let more = patient.service().desired_count.saturating_add(1);
         let remedy = Remedy::new("Give the tasks more CPU, or run more of them; let the path of the health check need less.")
             .cli(aws!(
                 "elbv2 modify-target-group --target-group-arn {} --unhealthy-threshold-count 5",

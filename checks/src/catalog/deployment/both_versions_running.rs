@@ -66,7 +66,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         .source_service_revisions
         .iter()
         .map(|revision| revision.running_task_count)
-        .sum();
+        .fold(0, i32::saturating_add);
     let Some(target) = deployment
         .target_service_revision
         .as_ref()

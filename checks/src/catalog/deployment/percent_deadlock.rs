@@ -85,8 +85,8 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     let tasks: i32 = service
         .deployments
         .iter()
-        .map(|deployment| deployment.running_count + deployment.pending_count)
-        .sum();
+        .flat_map(|deployment| [deployment.running_count, deployment.pending_count])
+        .fold(0, i32::saturating_add);
     let told = told(patient, deployment);
     if told.is_none() && !(room.is_none_left() && i64::from(tasks) >= room.most) {
         return Ok(());

@@ -148,12 +148,12 @@ impl Patience {
         let (failures, passes) =
             (settings.unhealthy_threshold_count?, settings.healthy_threshold_count?);
         // The first check may come at once, so the last that counts may be one interval sooner.
-        let gives_up = time::seconds(interval * (failures - 1));
+        let gives_up = time::seconds(interval.saturating_mul(failures.saturating_sub(1)));
         (took > gives_up).then(|| Patience {
             interval,
             failures,
             passes,
-            needed: took + time::seconds(interval * passes),
+            needed: took + time::seconds(interval.saturating_mul(passes)),
         })
     }
 }

@@ -158,7 +158,7 @@ fn short_of_cpu(
         cpu.low.floor()
     );
     let desired = patient.service().desired_count;
-    let more = desired.saturating_mul(2).max(desired + 1);
+    let more = desired.saturating_mul(2).max(desired.saturating_add(1));
     let summary = match maximum {
         Some(maximum) if desired < maximum => format!(
             "Give each task more CPU, or run more of them: auto scaling may go up to {maximum} and has not, so look at its policies. Then look for what \

@@ -235,7 +235,7 @@ fn remedy(patient: &Patient, supply: &Supply, block: &Block) -> Option<Remedy> {
         .cli(aws!(
             "autoscaling set-desired-capacity --auto-scaling-group-name {} --desired-capacity {}",
             group,
-            desired + 1
+            desired.saturating_add(1)
         ))
         .cli(aws!(
             "ecs update-capacity-provider --name {} --auto-scaling-group-provider \

@@ -317,7 +317,7 @@ pub fn forwards<'a>(patient: &Patient<'a>) -> Result<Vec<Forward<'a>>, Blind> {
         if !named().any(|group| groups.contains(group.target_group_arn.as_str())) {
             continue;
         }
-        let total: i32 = named().map(|group| group.weight).sum();
+        let total: i32 = named().map(|group| group.weight).fold(0, i32::saturating_add);
         let percent = |weight: i32| {
             if total > 0 { f64::from(weight) * 100.0 / f64::from(total) } else { 0.0 }
         };

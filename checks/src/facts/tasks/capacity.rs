@@ -109,7 +109,7 @@ impl<'a> Need<'a> {
         let reserved = containers
             .iter()
             .map(|container| container.memory_reservation.or(container.memory).unwrap_or(0))
-            .sum();
+            .fold(0, i32::saturating_add);
         let network = definition.network_mode.as_deref().unwrap_or("bridge");
         let mappings = containers.iter().flat_map(|container| &container.port_mappings);
         let ports = mappings.filter_map(|mapping| {
@@ -121,11 +121,10 @@ impl<'a> Need<'a> {
             Some((port.filter(|port| *port != 0)?, mapping.protocol.as_deref() == Some("udp")))
         });
         Need {
-            cpu: definition
-                .cpu
-                .as_deref()
-                .and_then(cpu_units)
-                .unwrap_or_else(|| containers.iter().filter_map(|container| container.cpu).sum()),
+            cpu: definition.cpu.as_deref().and_then(cpu_units).unwrap_or_else(|| {
+                let cpus = containers.iter().filter_map(|container| container.cpu);
+                cpus.fold(0, i32::saturating_add)
+            }),
             memory: definition.memory.as_deref().and_then(mebibytes).unwrap_or(reserved),
             ports: if network == "awsvpc" || network == "none" {
                 Vec::new()
@@ -175,12 +174,12 @@ impl<'a> Need<'a> {
         lacks.extend(
             free.cpu
                 .filter(|free| *free < self.cpu)
-                .map(|free| Lack::Cpu { short: self.cpu - free, free }),
+                .map(|free| Lack::Cpu { short: self.cpu.saturating_sub(free), free }),
         );
         lacks.extend(
             free.memory
                 .filter(|free| *free < self.memory)
-                .map(|free| Lack::Memory { short: self.memory - free, free }),
+                .map(|free| Lack::Memory { short: self.memory.saturating_sub(free), free }),
         );
         for (port, udp) in &self.ports {
             let taken = if *udp { &free.ports_udp } else { &free.ports };

@@ -384,7 +384,8 @@ impl<'p, 'a> Draft<'p, 'a> {
     }
 
     fn forward(&mut self, action: &Action, listener: &Listener) {
-        let total: i32 = action.target_groups.iter().map(|group| group.weight).sum();
+        let weights = action.target_groups.iter().map(|group| group.weight);
+        let total = weights.fold(0, i32::saturating_add);
         // Without any weight above 0 nothing is claimed: AWS does not say what happens then.
         let mut outcomes = Vec::new();
         for group in action.target_groups.iter().filter(|group| group.weight > 0) {

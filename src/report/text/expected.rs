@@ -1,0 +1,30 @@
+//! One paragraph about the file that shaped the report.
+
+use std::io::Write;
+
+use checks::text::and_list;
+
+use super::{DIM, Text};
+use crate::report::ServiceReport;
+
+impl Text {
+    pub(super) fn expected(
+        &self,
+        service: &ServiceReport,
+        out: &mut dyn Write,
+    ) -> anyhow::Result<()> {
+        let Some(expected) = &service.expected else { return Ok(()) };
+        let ingress = match expected.ingress.as_slice() {
+            [] => "nobody".to_owned(),
+            blocks => and_list(blocks),
+        };
+        let silenced = match expected.silenced.as_slice() {
+            [] => "It silences no check.".to_owned(),
+            checks => format!("Without it, these would find something: {}.", and_list(checks)),
+        };
+        writeln!(out)?;
+        let words =
+            format!("{} expects {ingress} to reach the balancer. {silenced}", expected.file);
+        self.paragraph(out, "", DIM, &words)
+    }
+}
