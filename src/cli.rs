@@ -154,7 +154,7 @@ pub struct Diagnose {
     #[arg(long, value_name = "URL")]
     pub url: Option<Url>,
     /// Send one GET to the URL, or to the service's own: without query or credentials, and to the
-    /// balancer's addresses only
+    /// load balancer's addresses only
     #[arg(long, conflicts_with = "from")]
     pub probe: bool,
     /// Read no logs
@@ -358,8 +358,8 @@ pub struct ReportOptions {
     /// Exit with 3 if nothing was found but a decisive call was refused
     #[arg(long)]
     pub strict: bool,
-    /// Who should be able to reach the balancer, by block or by prefix list; everything wider is a
-    /// finding. Repeatable
+    /// Who should be able to reach the load balancer, by block or by prefix list; everything wider
+    /// is a finding. Repeatable
     #[arg(long, value_name = "CIDR|pl-ID")]
     pub expect_ingress: Vec<Expected>,
 }

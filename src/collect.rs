@@ -82,8 +82,8 @@ pub struct Aws {
     secretsmanager: aws_sdk_secretsmanager::Client,
 }
 
-/// Balancers, listeners, rules, revisions and lists of services that were read to find the service,
-/// so that its collection does not ask again.
+/// Load balancers, listeners, rules, revisions and lists of services that were read to find the
+/// service, so that its collection does not ask again.
 #[derive(Default)]
 pub struct Remembered {
     listeners: Table<Vec<Listener>>,

@@ -1,7 +1,7 @@
-//! What the user said once and for all, in a file: who should be able to reach the balancers. It is
-//! looked for where `--config` says; else as `ecs-doctor.toml` in the working directory, for a
-//! repository to carry its expectations, and under it in the user's configuration. The command line
-//! has the last word. Whose word counted is told, for the directory may be somebody else's.
+//! What the user said once and for all, in a file: who should be able to reach the load balancers.
+//! It is looked for where `--config` says; else as `ecs-doctor.toml` in the working directory, for
+//! a repository to carry its expectations, and under it in the user's configuration. The command
+//! line has the last word. Whose word counted is told, for the directory may be somebody else's.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

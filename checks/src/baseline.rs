@@ -1117,7 +1117,7 @@ pub fn ec2() -> Snapshot {
     snapshot
 }
 
-/// A worker: no balancer, no port.
+/// A worker: no load balancer, no port.
 pub fn worker() -> Snapshot {
     let mut snapshot = service(&Plan {
         name: "mailer",

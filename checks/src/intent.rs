@@ -1,5 +1,5 @@
-//! What the user said that the account cannot know: who should be able to reach the balancer, by
-//! address or by prefix list.
+//! What the user said that the account cannot know: who should be able to reach the load balancer,
+//! by address or by prefix list.
 
 use std::fmt::{Display, Formatter};
 use std::str::FromStr;
@@ -9,7 +9,8 @@ use crate::text::parsed;
 
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Intent {
-    /// Who should be able to reach the balancer; empty, like the lists, where the user did not say.
+    /// Who should be able to reach the load balancer; empty, like the lists, where the user did not
+    /// say.
     pub expect_ingress: Vec<Cidr>,
     /// Prefix lists whose members should be: each covers the rules that name it, whatever it has.
     pub expect_lists: Vec<String>,

@@ -66,6 +66,6 @@ symptoms! {
     LogsUnreachable = "the destination of the logs cannot be reached", passes;
     AlarmFired = "an alarm stopped the deployment";
     DigestNotResolved = "an image tag could not be resolved";
-    OpenToWorld = "the balancer is open to every address";
+    OpenToWorld = "the load balancer is open to every address";
     NarrowRuleVoid = "a narrow rule has no effect";
 }

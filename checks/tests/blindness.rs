@@ -94,8 +94,8 @@ fn no_call_that_is_denied_makes_a_healthy_service_sick() {
 }
 
 /// What would go wrong behind the other calls would be felt, and was looked for: certificates, the
-/// web ACL and the balancer's security groups by the requests that arrive, images and roles by the
-/// tasks that run.
+/// web ACL and the load balancer's security groups by the requests that arrive, images and roles by
+/// the tasks that run.
 #[test]
 fn a_role_with_few_permissions_gets_healthy_where_it_is_earned() {
     let (snapshot, intent) = (baseline::fargate(), Intent::default());

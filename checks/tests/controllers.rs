@@ -1,6 +1,6 @@
-//! Whoever deploys a service, its tasks, network and balancers are diagnosed alike: every example
-//! is handed to CodeDeploy and to an external controller, and its trouble must still be found. Only
-//! what is about ECS's own deployments falls silent.
+//! Whoever deploys a service, its tasks, network and load balancers are diagnosed alike: every
+//! example is handed to CodeDeploy and to an external controller, and its trouble must still be
+//! found. Only what is about ECS's own deployments falls silent.
 
 #![cfg(test)]
 

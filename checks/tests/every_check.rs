@@ -34,7 +34,7 @@ fn snapshots() -> Vec<(String, Snapshot)> {
     healthy
         .chain(examples)
         .chain([
-            ("blocked network balancer".into(), behind_network_balancer()),
+            ("blocked Network Load Balancer".into(), behind_network_balancer()),
             ("endpoint that was passed by".into(), past_its_endpoint()),
             ("express service asked by URL".into(), asked_by_url(baseline::express())),
             ("deleted service whose role is there".into(), deleted(baseline::fargate())),
@@ -137,7 +137,8 @@ fn asked_by_url(snapshot: Snapshot) -> Snapshot {
     Snapshot { url: Some("https://nobody.example.com:8443/".into()), ..snapshot }
 }
 
-/// A second group that names no balancer, though a rule forwards to it; and its health checks fail.
+/// A second group that names no load balancer, though a rule forwards to it; and its health checks
+/// fail.
 fn behind_a_rule_alone(reason: &str, description: &str) -> Snapshot {
     let (mut snapshot, group) =
         (baseline::request_path::second_group("admin"), baseline::id::group("admin"));

@@ -81,7 +81,7 @@ impl Query {
         )
     }
 
-    /// How often a balancer signed users in, and could not.
+    /// How often a load balancer signed users in, and could not.
     pub fn of_sign_in(arn: &str) -> Vec<Query> {
         let dimensions = vec![("LoadBalancer", suffix(arn, ":loadbalancer/").to_owned())];
         of(Owner::SignIn, call::namespace(arn), "auth", arn, &dimensions)

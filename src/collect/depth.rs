@@ -165,8 +165,8 @@ fn a_service_is_diagnosed_in_five_round_trips() {
     }
 }
 
-/// Where a variable names a host that may be a sibling's, the balancers of the VPC are asked about
-/// as well; and where one has it, what guards that.
+/// Where a variable names a host that may be a sibling's, the load balancers of the VPC are asked
+/// about as well; and where one has it, what guards that.
 #[test]
 fn a_call_of_a_sibling_by_its_public_name_costs_two_more() {
     for (account, typed) in [
@@ -183,12 +183,12 @@ fn a_call_of_a_sibling_by_its_public_name_costs_two_more() {
     }
 }
 
-/// A prefix list is named by a group of the balancer, which is known last: what is in it costs one
-/// round trip more.
+/// A prefix list is named by a group of the load balancer, which is known last: what is in it costs
+/// one round trip more.
 #[test]
 fn a_prefix_list_at_the_door_costs_one_more() {
-    // Where tasks share the group with the balancer, it is known before anybody knows that it is
-    // the balancer's.
+    // Where tasks share the group with the load balancer, it is known before anybody knows that it
+    // is the load balancer's.
     for (account, most) in [("an-office-list-that-somebody-widened", 6), ("one-group-for-all", 5)] {
         let waves = waves(account, "api");
         assert!(waves.len() <= most, "{account}: {waves:#?}");

@@ -80,7 +80,7 @@ impl Aws {
     }
 
     /// Every address of a load balancer's network interfaces. Nothing but their description ties
-    /// them to the balancer: `ELB app/<name>/<id>`,
+    /// them to the load balancer: `ELB app/<name>/<id>`,
     /// <https://repost.aws/knowledge-center/elb-find-load-balancer-ip>. The VPC is for EC2, which
     /// may refuse to search many interfaces by description alone.
     pub async fn balancer_addresses(

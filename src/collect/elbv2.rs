@@ -1,4 +1,4 @@
-//! What Elastic Load Balancing tells: groups with their targets, balancers, listeners, and all
+//! What Elastic Load Balancing tells: groups with their targets, load balancers, listeners, and all
 //! rules of a listener.
 
 use std::collections::BTreeMap;
@@ -65,7 +65,7 @@ impl Aws {
         })
     }
 
-    /// Every balancer of the region, to find a service by a host.
+    /// Every load balancer of the region, to find a service by a host.
     pub async fn all_load_balancers(&self) -> Seen<Vec<LoadBalancer>> {
         let pages = self.asker.pages(Call::DescribeLoadBalancers, |marker| async {
             let page =

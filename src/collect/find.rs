@@ -337,7 +337,7 @@ async fn serves(aws: &Aws, service: &Service, groups: &BTreeSet<String>) -> Resu
 /// A listener where a request for the host may arrive.
 struct Entry {
     balancer: String,
-    /// The host is the balancer's own name, so the request is for it and for no other.
+    /// The host is the load balancer's own name, so the request is for it and for no other.
     by_name: bool,
     listener: Listener,
     rules: Vec<Rule>,
@@ -372,8 +372,8 @@ fn groups_of(candidates: &[Entry], url: Option<&Url>, meant: bool) -> BTreeSet<S
     }))
 }
 
-/// The groups of every rule that asks for the host, whatever else it asks for; by the balancer's
-/// own name, of all of its rules.
+/// The groups of every rule that asks for the host, whatever else it asks for; by the load
+/// balancer's own name, of all of its rules.
 fn groups_for_host(candidates: &[Entry], host: &str) -> BTreeSet<String> {
     forwarded(candidates.iter().flat_map(|candidate| {
         candidate.rules.iter().filter(|rule| candidate.by_name || names_host(rule, host))
@@ -440,7 +440,7 @@ fn told(candidates: &[Entry], url: &Url) -> Option<String> {
     }
 }
 
-/// The listeners of the balancer that has the name, or of every balancer.
+/// The listeners of the load balancer that has the name, or of every load balancer.
 async fn entries(aws: &Aws, host: &str) -> Result<Vec<Entry>, NotFound> {
     let what = "could not look for the host; name the service instead";
     let balancers = match aws.all_load_balancers().await {

@@ -1,5 +1,5 @@
 //! What CloudWatch Logs tells: the last lines of the containers that matter, and what the
-//! balancer's health checker asked them. Every line is masked before it goes anywhere.
+//! load balancer's health checker asked them. Every line is masked before it goes anywhere.
 
 use checks::call::Call;
 use checks::seen::Seen;

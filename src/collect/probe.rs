@@ -1,7 +1,7 @@
-//! `--probe`: one GET to the service's own URL. It goes only to addresses that the balancer's
-//! network interfaces have, or, where EC2 tells none, the balancer's own name; it follows redirects
-//! only within the host, and sends nothing but the URL: no credentials, no cookies, and of the
-//! query what a rule asks for. Whatever goes wrong is evidence as well.
+//! `--probe`: one GET to the service's own URL. It goes only to addresses that the load balancer's
+//! network interfaces have, or, where EC2 tells none, the load balancer's own name; it follows
+//! redirects only within the host, and sends nothing but the URL: no credentials, no cookies, and
+//! of the query what a rule asks for. Whatever goes wrong is evidence as well.
 
 use std::collections::BTreeSet;
 use std::error::Error;
@@ -30,7 +30,7 @@ use super::ask::chain;
 /// How long one GET may take, with its connection.
 const PATIENCE: Duration = Duration::from_secs(5);
 const REDIRECTS: usize = 3;
-/// How many of the balancer's addresses are named; a busy one has more.
+/// How many of the load balancer's addresses are named; a busy one has more.
 const NAMED: usize = 8;
 /// As much of a page as tells whose it is.
 const PAGE: usize = 2048;
@@ -63,7 +63,7 @@ pub async fn run(aws: &Aws, snapshot: &mut Snapshot, url: Option<&Url>) {
     snapshot.probe = Some(probe(&Dns, &url, &own).await);
 }
 
-/// The balancer, as far as its addresses tell it from everything else.
+/// The load balancer, as far as its addresses tell it from everything else.
 struct Own {
     name: String,
     dns_name: String,
@@ -71,7 +71,7 @@ struct Own {
     interfaces: BTreeSet<IpAddr>,
 }
 
-/// The URL as it may be sent, and the balancer that it is for.
+/// The URL as it may be sent, and the load balancer that it is for.
 fn aim(snapshot: &Snapshot, url: Option<&Url>) -> Result<(Url, LoadBalancer), String> {
     let service = snapshot.services.first().ok_or("there is no service")?;
     let intent = Intent::default();
@@ -99,7 +99,7 @@ fn aim(snapshot: &Snapshot, url: Option<&Url>) -> Result<(Url, LoadBalancer), St
         .and_then(|arn| patient.load_balancer(arn).ok().flatten())
         .filter(|balancer| balancer.dns_name.is_some());
     url.zip(balancer.cloned()).ok_or_else(|| {
-        "the balancer's name is not known, so nobody can tell whether the address is its own".into()
+        "the load balancer's name is not known, so nobody can tell whether the address is its own".into()
     })
 }
 
@@ -116,7 +116,8 @@ fn milliseconds(elapsed: Duration) -> u64 {
     u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// One GET, and those that redirects within the host ask for, to addresses that are the balancer's.
+/// One GET, and those that redirects within the host ask for, to addresses that are the load
+/// balancer's.
 async fn probe(dns: &dyn ResolveDns, url: &Url, balancer: &Own) -> Probe {
     let mut probe = Probe {
         url: url.to_string(),
@@ -124,8 +125,8 @@ async fn probe(dns: &dyn ResolveDns, url: &Url, balancer: &Own) -> Probe {
         ..Probe::default()
     };
     let began = Instant::now();
-    // A name has only some of the balancer's addresses at a time, and whoever lies about one name
-    // lies about the other.
+    // A name has only some of the load balancer's addresses at a time, and whoever lies about one
+    // name lies about the other.
     let own = async {
         let by_name = async { resolve(dns, &balancer.dns_name).await.unwrap_or_default() };
         if probe.by_interfaces { balancer.interfaces.clone() } else { by_name.await }
@@ -182,7 +183,7 @@ async fn probe(dns: &dyn ResolveDns, url: &Url, balancer: &Own) -> Probe {
     probe
 }
 
-/// Why nothing is sent, and how the balancer can be asked all the same.
+/// Why nothing is sent, and how the load balancer can be asked all the same.
 fn elsewhere(probe: &Probe, url: &Url, balancer: &Own) -> String {
     let Own { name, dns_name, .. } = balancer;
     if probe.balancer_addresses.is_empty() {
@@ -197,7 +198,7 @@ fn elsewhere(probe: &Probe, url: &Url, balancer: &Own) -> String {
     };
     let no_address = plural(probe.addresses.len(), "is no address", "are no addresses");
     let why = if url.host.eq_ignore_ascii_case(dns_name) {
-        "It is the balancer's own name, so whoever resolves names here says something else than AWS"
+        "It is the load balancer's own name, so whoever resolves names here says something else than AWS"
             .to_owned()
     } else {
         let itself = Url { host: dns_name.clone(), query: None, ..url.clone() };
@@ -262,7 +263,7 @@ async fn page(response: HttpResponse) -> Vec<u8> {
     page
 }
 
-/// The balancer's pages are a heading and nothing else; nginx's, which look alike, have a line
+/// The load balancer's pages are a heading and nothing else; nginx's, which look alike, have a line
 /// below it.
 fn is_balancers(status: u16, page: &[u8]) -> bool {
     let page = String::from_utf8_lossy(page);
@@ -346,7 +347,7 @@ mod tests {
 
     const BALANCER: &str = "web-1.elb.amazonaws.com";
 
-    /// The balancer, and the addresses of its network interfaces.
+    /// The load balancer, and the addresses of its network interfaces.
     fn own(interfaces: &[&str]) -> Own {
         let interfaces = interfaces.iter().map(|address| address.parse().unwrap()).collect();
         Own { name: "web".into(), dns_name: BALANCER.into(), interfaces }
@@ -443,7 +444,7 @@ mod tests {
     async fn interfaces_have_the_word_before_the_balancers_name() {
         let (port, _) = serve(vec![reply("200 OK", "", "")]).await;
         let at = url(&format!("http://api.example.com:{port}/v1?token=hunter2"));
-        // DNS gives a few of a busy balancer's addresses, and not the same to everybody.
+        // DNS gives a few of a busy load balancer's addresses, and not the same to everybody.
         let known =
             Names(BTreeMap::from([(BALANCER, "192.0.2.1"), ("api.example.com", "127.0.0.1")]));
         let sent = probe(&known, &at, &own(&["10.0.1.12", "127.0.0.1", "192.0.2.1"])).await;

@@ -16,7 +16,7 @@ use super::plain;
 pub struct ExpectedReport {
     /// The file whose word counted.
     pub file: String,
-    /// Who should be able to reach the balancer, by it.
+    /// Who should be able to reach the load balancer, by it.
     pub ingress: Vec<String>,
     /// Checks that find nothing because of it.
     pub silenced: Vec<&'static str>,

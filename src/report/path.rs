@@ -53,7 +53,7 @@ pub struct BranchReport {
 #[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct AnswerReport {
     pub by: By,
-    /// The status code, where the balancer itself answers.
+    /// The status code, where the load balancer itself answers.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub status: Option<String>,
     pub says: String,
@@ -83,9 +83,9 @@ pub struct ProbeReport {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ComparedWith {
-    /// The balancer's network interfaces, by EC2.
+    /// The load balancer's network interfaces, by EC2.
     NetworkInterfaces,
-    /// What the balancer's own DNS name resolves to, where EC2 told no interfaces.
+    /// What the load balancer's own DNS name resolves to, where EC2 told no interfaces.
     BalancerName,
 }
 

@@ -165,7 +165,7 @@ fn a_symptom_without_its_cause_names_its_suspects() {
     );
 }
 
-/// Which balancers are in the VPC nobody knows without knowing the VPC.
+/// Which load balancers are in the VPC nobody knows without knowing the VPC.
 #[test]
 fn without_the_subnets_no_host_is_cleared_of_being_a_siblings() {
     let outcome = |denied: Option<&str>| {

@@ -89,8 +89,8 @@ fn every_call_is_made_once_and_counted() {
         let run = examine(&account, &[service, "--output", "json"]);
         let total = run.json()["calls"]["total"].as_u64().unwrap();
         assert_eq!(total, account.requests().len() as u64, "{name}");
-        // Express takes most: its balancer, pair of groups and revision are asked about, and what
-        // scales and guards it; and where its health check fails, more logs.
+        // Express takes most: its load balancer, pair of groups and revision are asked about, and
+        // what scales and guards it; and where its health check fails, more logs.
         assert!(total <= 45, "{name} takes {total} calls");
     }
 }

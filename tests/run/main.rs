@@ -12,6 +12,7 @@ mod screen;
 mod severity;
 mod stories;
 mod usage;
+mod wording;
 
 #[cfg(feature = "aws")]
 mod blindness;

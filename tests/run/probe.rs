@@ -1,5 +1,5 @@
-//! `--probe`: one GET, to the balancer's addresses and nowhere else, kept in the snapshot and told
-//! in every format.
+//! `--probe`: one GET, to the load balancer's addresses and nowhere else, kept in the snapshot and
+//! told in every format.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpListener;
@@ -8,8 +8,8 @@ use std::thread::JoinHandle;
 use crate::doctor::doctor;
 use crate::wire::{Account, Fault};
 
-/// Answers one request at this address as a balancer answers that has nowhere to send it, and gives
-/// back what was asked.
+/// Answers one request at this address as a load balancer answers that has nowhere to send it, and
+/// gives back what was asked.
 fn balancer(address: &str) -> (u16, JoinHandle<String>) {
     let listener = TcpListener::bind((address, 0)).expect("a free port");
     let port = listener.local_addr().expect("an address").port();
@@ -38,8 +38,8 @@ fn the_answer_is_told_and_kept() {
     let live = doctor(&["api", "--url", &url, "--probe", "--save", name]).at(&account).run();
     assert_eq!(account.complaints(), Vec::<String>::new());
     let told = live.stdout.split_whitespace().collect::<Vec<_>>().join(" ");
-    assert!(told.contains(", server awselb/2.0: the balancer itself answered"), "{live:#?}");
-    assert!(told.contains(", where the balancer's network interfaces are"), "{live:#?}");
+    assert!(told.contains(", server awselb/2.0: the load balancer itself answered"), "{live:#?}");
+    assert!(told.contains(", where the load balancer's network interfaces are"), "{live:#?}");
     let asked = served.join().expect("one request");
     assert!(asked.starts_with("GET /v1 HTTP/1.1\r\n"), "{asked}");
     for secret in ["hunter2", "AKIDEXAMPLE", "authorization"] {
@@ -76,7 +76,7 @@ fn nothing_is_sent_to_an_address_that_is_not_the_balancers() {
     );
 }
 
-/// DNS gives some of a balancer's addresses at a time; its network interfaces have them all.
+/// DNS gives some of a load balancer's addresses at a time; its network interfaces have them all.
 #[test]
 fn an_address_that_only_the_interfaces_have_is_the_balancers() {
     let account = Account::start("localhost");

@@ -1,7 +1,7 @@
 //! Requests and their status codes, as web servers and frameworks log them: enough to see what
-//! answers the balancer's health checker, and which other path would. A request is taken only from
-//! its own place in a line of a format that `formats` knows: what a client wrote, such as a user
-//! agent that looks like a request, stands elsewhere in the line and is none.
+//! answers the load balancer's health checker, and which other path would. A request is taken only
+//! from its own place in a line of a format that `formats` knows: what a client wrote, such as a
+//! user agent that looks like a request, stands elsewhere in the line and is none.
 
 mod formats;
 

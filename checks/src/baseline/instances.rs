@@ -1,5 +1,5 @@
 //! The primary interfaces of the instances behind the EC2 service, and their security group: it
-//! lets the balancer in where Docker takes host ports.
+//! lets the load balancer in where Docker takes host ports.
 
 use super::{from_group, peers};
 use crate::facts::inbound::instance::EPHEMERAL;
@@ -68,7 +68,7 @@ fn call_others(snapshot: &mut Snapshot) {
     }
 }
 
-/// Lets the balancer in on every port that Docker may take.
+/// Lets the load balancer in on every port that Docker may take.
 pub fn dynamic_ports() -> IpPermission {
     IpPermission {
         to_port: Some(*EPHEMERAL.end()),

@@ -347,8 +347,8 @@ pub fn other_balancer(snapshot: &mut Snapshot, name: &str, scheme: &str, host: &
     balancer
 }
 
-/// Puts a web ACL before a balancer that lets in just these blocks, and its security groups let in
-/// everybody.
+/// Puts a web ACL before a load balancer that lets in just these blocks, and its security groups
+/// let in everybody.
 pub fn allow_list(snapshot: &mut Snapshot, balancer: &str, blocks: &[&str]) {
     let arn = format!(
         "arn:aws:wafv2:{REGION}:{}:regional/ipset/office/9f8e7d6c-5b4a-4938-8271-605f4e3d2c1b",

@@ -1,4 +1,4 @@
-//! Prefix lists as the sources of a balancer's rules.
+//! Prefix lists as the sources of a load balancer's rules.
 
 use super::{ACCOUNT, everywhere};
 use crate::snapshot::{IpPermission, ManagedPrefixList, Snapshot};

@@ -22,8 +22,8 @@ pub fn web_acl() -> String {
     )
 }
 
-/// Gives the listeners of a balancer a certificate for every host that their rules name, and the
-/// balancer a web ACL.
+/// Gives the listeners of a load balancer a certificate for every host that their rules name, and
+/// the load balancer a web ACL.
 pub(super) fn guard(snapshot: &mut Snapshot, balancer: &str) {
     let arn = certificate();
     let listeners: Vec<String> = snapshot
@@ -85,8 +85,8 @@ pub(super) fn guard(snapshot: &mut Snapshot, balancer: &str) {
     snapshot.web_acls.put(balancer, acl);
 }
 
-/// A service whose tasks are registered in a second group, which names no balancer, though a rule
-/// forwards to it.
+/// A service whose tasks are registered in a second group, which names no load balancer, though a
+/// rule forwards to it.
 pub fn second_group(name: &str) -> Snapshot {
     let (mut snapshot, first, second) = (fargate(), id::group("api"), id::group(name));
     let own = &mut snapshot.services[0].load_balancers;
@@ -112,8 +112,8 @@ pub fn second_group(name: &str) -> Snapshot {
     snapshot
 }
 
-/// Gives the balancer addresses of both families, and lets the world in by both: security group,
-/// network ACL and routes.
+/// Gives the load balancer addresses of both families, and lets the world in by both: security
+/// group, network ACL and routes.
 pub fn dual_stack(snapshot: &mut Snapshot) {
     let balancer = id::elb("loadbalancer/app/web/50dc6c495c0c9188");
     if let Some(balancer) = snapshot.load_balancers.change(&balancer) {

@@ -1,5 +1,5 @@
-//! What scales the healthy services: target tracking by CPU for those behind a balancer on Fargate,
-//! nothing for the others.
+//! What scales the healthy services: target tracking by CPU for those behind a load balancer on
+//! Fargate, nothing for the others.
 
 use super::minutes_ago;
 use crate::snapshot::{ScalableTarget, ScalingActivity, ScalingPolicy, Snapshot};

@@ -1,4 +1,4 @@
-//! What can reach what: security groups between balancer and tasks, and the tasks' way out.
+//! What can reach what: security groups between load balancer and tasks, and the tasks' way out.
 
 use crate::check::Check;
 

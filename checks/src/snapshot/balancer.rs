@@ -124,8 +124,8 @@ pub struct Action {
     pub redirect_port: Option<String>,
     pub redirect_host: Option<String>,
     pub redirect_path: Option<String>,
-    /// For `authenticate-oidc`: the hosts of the token and user endpoints, which the balancer asks
-    /// itself; with a port where that is not 443.
+    /// For `authenticate-oidc`: the hosts of the token and user endpoints, which the load balancer
+    /// asks itself; with a port where that is not 443.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub provider_hosts: Vec<String>,
 }

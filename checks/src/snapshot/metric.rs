@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 /// The metrics that are asked for, by the resource they belong to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Metric {
-    /// Of a load balancer. On a balancer that several services share these are not this service's
-    /// alone.
+    /// Of a load balancer. On a load balancer that several services share these are not this
+    /// service's alone.
     Requests,
     Elb5xx,
     Elb502,

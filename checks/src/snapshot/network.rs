@@ -1,4 +1,4 @@
-//! The network around tasks and balancers, as EC2 tells it.
+//! The network around tasks and load balancers, as EC2 tells it.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

@@ -10,8 +10,8 @@ pub struct Probe {
     pub url: String,
     /// What the host of the URL resolves to.
     pub addresses: Vec<String>,
-    /// What it is compared with: the addresses of the balancer's network interfaces; where EC2 told
-    /// none, what the balancer's own name resolves to.
+    /// What it is compared with: the addresses of the load balancer's network interfaces; where EC2
+    /// told none, what the load balancer's own name resolves to.
     pub balancer_addresses: Vec<String>,
     /// Whether these are those of its network interfaces.
     pub by_interfaces: bool,
@@ -28,7 +28,7 @@ pub struct ProbeAnswer {
     pub url: String,
     pub status: u16,
     pub server: Option<String>,
-    /// The page is the one that the balancer has for this status.
+    /// The page is the one that the load balancer has for this status.
     pub balancer_page: bool,
     pub elapsed_ms: u64,
 }
@@ -37,7 +37,7 @@ pub struct ProbeAnswer {
 #[serde(default)]
 pub struct ProbeFailure {
     pub url: String,
-    /// `resolve`, `address` (it is not the balancer's, so nothing was sent), `connect`, `tls`,
+    /// `resolve`, `address` (it is not the load balancer's, so nothing was sent), `connect`, `tls`,
     /// `timeout` or `answer`.
     pub stage: String,
     pub message: String,

@@ -93,7 +93,7 @@ macro_rules! tables {
             /// By VPC id.
             route_tables: [RouteTable] by vpc via DescribeRouteTables;
             /// By VPC id, like endpoints, NAT gateways and DNS: asked only where something cannot
-            /// be reached; network ACLs also where a balancer has public IPv6.
+            /// be reached; network ACLs also where a load balancer has public IPv6.
             network_acls: [NetworkAcl] by vpc via DescribeNetworkAcls;
             /// By VPC id.
             endpoints: [Endpoint] by vpc via DescribeVpcEndpoints;
@@ -112,17 +112,17 @@ macro_rules! tables {
             /// where the list is not to be found.
             prefix_lists: Blocks by id via GetManagedPrefixListEntries as prefix_list;
             /// By prefix list id: whose it is and what it is called, where an inbound rule of a
-            /// balancer names it.
+            /// load balancer names it.
             managed_prefix_lists: ManagedPrefixList
                 by id via DescribeManagedPrefixLists as managed_prefix_list;
             /// By network interface id.
             interfaces: Interface by id via DescribeNetworkInterfaces as interface;
             /// By EC2 instance id, where a target is an instance: its primary interface, to which
-            /// the balancer talks; none where the instance is gone.
+            /// the load balancer talks; none where the instance is gone.
             instance_interfaces: Interface
                 by instance via DescribeNetworkInterfaces as instance_interface;
-            /// By NAT gateway id, where a sibling's balancer is open to few: the public addresses
-            /// that it lends.
+            /// By NAT gateway id, where a sibling's load balancer is open to few: the public
+            /// addresses that it lends.
             nat_addresses: NatAddresses by gateway via DescribeNatGateways;
 
             // Siblings and databases.

@@ -256,7 +256,7 @@ pub enum Area {
     /// Names of secrets.
     Secrets,
     Ports,
-    /// The container's own, or the balancer's.
+    /// The container's own, or the load balancer's.
     HealthCheck,
     /// CPU and memory.
     Size,
@@ -286,7 +286,7 @@ impl Trouble {
     /// In a few words, for "it fails because …"; none where nobody knows.
     pub fn words(self) -> Option<&'static str> {
         match self {
-            Trouble::BalancerHealthCheck => Some("its tasks fail the balancer's health check"),
+            Trouble::BalancerHealthCheck => Some("its tasks fail the load balancer's health check"),
             Trouble::ContainerHealthCheck => {
                 Some("its tasks fail the container's own health check")
             }
@@ -747,7 +747,13 @@ impl Changes {
             });
             checks.collect::<BTreeSet<_>>().into_iter().collect()
         };
-        self.set(Area::HealthCheck, None, "health check of the balancer", checks(from), checks(to));
+        self.set(
+            Area::HealthCheck,
+            None,
+            "health check of the load balancer",
+            checks(from),
+            checks(to),
+        );
         let connect = |revision: &Revision| {
             let on =
                 revision.service_connect_configuration.as_ref().filter(|connect| connect.enabled);

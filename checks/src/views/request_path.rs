@@ -1,4 +1,4 @@
-//! The way of a request, hop by hop: name, balancer, security groups, listener, web ACL, rule,
+//! The way of a request, hop by hop: name, load balancer, security groups, listener, web ACL, rule,
 //! target group, targets, tasks; and who makes the answer that the client sees. A hop that could
 //! not be seen ends the way, unless it cannot turn it: nothing is claimed beyond it. The path names
 //! no trouble and needs no evidence of its own: it shows how the facts that the checks judge hang
@@ -324,7 +324,7 @@ fn one_of_url(patient: &Patient, url: &Url) -> Path {
         }
         let others = and_list(listeners.iter().map(listener_name));
         let says = format!(
-            "none on port {}; the balancer listens on {}",
+            "none on port {}; the load balancer listens on {}",
             url.port,
             if others.is_empty() { "no port" } else { &others }
         );
@@ -438,7 +438,7 @@ mod tests {
         assert_eq!(
             drawn(&paths[0]),
             [
-                "✓ name: api.example.com, if its DNS leads to this balancer",
+                "✓ name: api.example.com, if its DNS leads to this load balancer",
                 "✓ load_balancer: web: application, internet-facing, active, in 2 zones",
                 "✓ security_groups: 203.0.113.0/24 and 198.51.100.0/24 may come in on port 443, by web-balancer",
                 "✓ listener: HTTPS:443",
@@ -479,7 +479,7 @@ mod tests {
             (path.answer.by, path.answer.status.as_deref()),
             (By::LoadBalancer, Some("503"))
         );
-        assert_eq!(path.answer.says, "the balancer answers 503 by itself");
+        assert_eq!(path.answer.says, "the load balancer answers 503 by itself");
     }
 
     #[test]
@@ -495,7 +495,7 @@ mod tests {
         assert_eq!((path.answer.by, path.answer.status.as_deref()), (By::Both, Some("503")));
         assert_eq!(
             path.answer.says,
-            "the app answers about 95 %, and the balancer answers 503 by itself to about 5 %"
+            "the app answers about 95 %, and the load balancer answers 503 by itself to about 5 %"
         );
     }
 
@@ -610,7 +610,7 @@ mod tests {
         let path = asked(&baseline::fargate(), "https://api.example.com:8443/").remove(0);
         assert_eq!(
             drawn(&path).pop().unwrap(),
-            "✗ listener: none on port 8443; the balancer listens on HTTPS:443"
+            "✗ listener: none on port 8443; the load balancer listens on HTTPS:443"
         );
         let path = asked(&baseline::fargate(), "http://api.example.com:443/").remove(0);
         assert_eq!(drawn(&path).pop().unwrap(), "✗ listener: HTTPS:443, which does not speak http");
@@ -684,7 +684,7 @@ mod tests {
         let paths = asked(&snapshot, "http://api.example.com/v1");
         assert_eq!(
             paths[0].answer.says,
-            "the balancer answers 301 and sends the client to https://api.example.com/v1"
+            "the load balancer answers 301 and sends the client to https://api.example.com/v1"
         );
         assert_eq!(
             (paths.len(), paths[1].url.as_str(), paths[1].answer.by),
@@ -778,7 +778,7 @@ mod tests {
         let path = own(&snapshot).remove(0);
         assert_eq!(path.url, "tcp://web-1234567890.eu-west-2.elb.amazonaws.com:443");
         assert!(drawn(&path).contains(
-            &"✓ security_groups: every address: the balancer has no security group".into()
+            &"✓ security_groups: every address: the load balancer has no security group".into()
         ));
         assert!(path.is_good(), "{path:#?}");
         snapshot.target_health.put(&group, Vec::new());
@@ -823,7 +823,7 @@ mod tests {
         );
         assert_eq!(
             own(&snapshot)[0].answer.says,
-            "the app answers, or, where it does not, the balancer with 502 or 504",
+            "the app answers, or, where it does not, the load balancer with 502 or 504",
             "another port"
         );
     }
@@ -879,18 +879,18 @@ mod tests {
         snapshot.probe = Some(probe("203.0.113.10"));
         assert_eq!(
             drawn(&own(&snapshot)[0])[0],
-            "✓ name: api.example.com leads to 203.0.113.10, as the balancer's own name does"
+            "✓ name: api.example.com leads to 203.0.113.10, as the load balancer's own name does"
         );
         snapshot.probe = Some(Probe { by_interfaces: true, ..probe("203.0.113.10") });
         assert_eq!(
             drawn(&own(&snapshot)[0])[0],
-            "✓ name: api.example.com leads to 203.0.113.10, where the balancer's network interfaces are"
+            "✓ name: api.example.com leads to 203.0.113.10, where the load balancer's network interfaces are"
         );
         snapshot.probe = Some(probe("198.51.100.7"));
         let path = own(&snapshot).remove(0);
         assert_eq!(
             drawn(&path)[0],
-            "✗ name: api.example.com leads to 198.51.100.7, none of the balancer's: a CDN, an accelerator or a proxy hands on, or the DNS is wrong"
+            "✗ name: api.example.com leads to 198.51.100.7, none of the load balancer's: a CDN, an accelerator or a proxy hands on, or the DNS is wrong"
         );
         assert!(path.hops.len() > 1 && !path.is_good());
     }

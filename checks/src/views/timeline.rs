@@ -400,10 +400,10 @@ mod tests {
             "02:15 UTC the service is steady",
             "02:20 UTC the deployment of api:13 begins (rolling)",
             "02:28 UTC a task of api:13 runs ×3 until 02:38 UTC",
-            "02:30 UTC a task of api:13 stops: failed the balancer's health check ×3 until 02:40 UTC",
+            "02:30 UTC a task of api:13 stops: failed the load balancer's health check ×3 until 02:40 UTC",
             "02:45 UTC the deployment of api:13 fails, and so does its rollback: No rollback candidate was found to run the rollback",
             "02:53 UTC a task of api:13 runs",
-            "02:55 UTC a task of api:13 stops: failed the balancer's health check",
+            "02:55 UTC a task of api:13 stops: failed the load balancer's health check",
         ];
         assert_eq!(told(&crash_loop(), 60).0, expected);
     }

@@ -1,6 +1,6 @@
 //! Whether calls of siblings by their public names get in: what the web ACL before the sibling's
-//! balancer has for addresses, and, where it or the security groups are narrow, the addresses that
-//! the tasks come from. Everything else has to be known.
+//! load balancer has for addresses, and, where it or the security groups are narrow, the addresses
+//! that the tasks come from. Everything else has to be known.
 
 use checks::facts::inbound::web_acl;
 use checks::facts::peers::sibling;

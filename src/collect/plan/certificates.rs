@@ -1,5 +1,5 @@
 //! What guards the way in: the certificates of the listeners, and the web ACL in front of a
-//! balancer.
+//! load balancer.
 
 use std::collections::BTreeSet;
 

@@ -1,6 +1,6 @@
-//! Prefix lists that let clients in to a balancer: what is in them, and what they are called. They
-//! are asked about whatever the user expects, so that a saved snapshot can be held against any
-//! expectation later. Few balancers have one.
+//! Prefix lists that let clients in to a load balancer: what is in them, and what they are called.
+//! They are asked about whatever the user expects, so that a saved snapshot can be held against any
+//! expectation later. Few load balancers have one.
 
 use std::collections::BTreeSet;
 
@@ -12,9 +12,9 @@ use super::Plan;
 use crate::collect::known;
 
 impl Plan<'_> {
-    /// The lists that inbound rules of the balancers' groups name, as far as balancers and groups
-    /// are known by now. A group may come before its balancer, where tasks share it, or after:
-    /// whoever comes second finds both.
+    /// The lists that inbound rules of the load balancers' groups name, as far as load balancers
+    /// and groups are known by now. A group may come before its load balancer, where tasks share
+    /// it, or after: whoever comes second finds both.
     pub(super) async fn lists_of_doors(&self) {
         let mut lists = BTreeSet::new();
         self.note(|snapshot| {

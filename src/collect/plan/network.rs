@@ -1,5 +1,5 @@
-//! The network around the service and its balancers. Ids come from many parts, and each is asked
-//! about once.
+//! The network around the service and its load balancers. Ids come from many parts, and each is
+//! asked about once.
 
 use std::collections::BTreeSet;
 
@@ -66,7 +66,7 @@ impl Plan<'_> {
         vpcs
     }
 
-    /// A VPC is named by the target groups one step before the balancer's subnets name it.
+    /// A VPC is named by the target groups one step before the load balancer's subnets name it.
     pub(super) async fn vpcs(&self, ids: BTreeSet<String>) {
         join_all(self.fresh("vpc", ids).iter().map(|vpc| async move {
             let tables = self.keep(|s| &mut s.route_tables, vpc, self.aws.route_tables(vpc));

@@ -74,8 +74,8 @@ impl Plan<'_> {
         join(guards, rules).await;
     }
 
-    /// Without a VPC there is no other balancer in it, unless the subnets that would tell it were
-    /// refused.
+    /// Without a VPC there is no other load balancer in it, unless the subnets that would tell it
+    /// were refused.
     fn nowhere(&self) {
         self.note(|snapshot| {
             let hidden = snapshot.subnets.0.values().find_map(|subnet| {

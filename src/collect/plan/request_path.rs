@@ -72,8 +72,8 @@ impl Plan<'_> {
         found
     }
 
-    /// Target groups that are not the service's now, with their targets and balancers: those in which
-    /// tasks of a version failed that ECS gave up.
+    /// Target groups that are not the service's now, with their targets and load balancers: those
+    /// in which tasks of a version failed that ECS gave up.
     pub(super) async fn former_groups(&self, arns: BTreeSet<String>) {
         join_all(self.fresh("former target group", arns).iter().map(|arn| async move {
             let group = self.aws.target_group(arn).await;
@@ -128,7 +128,7 @@ impl Plan<'_> {
         current: Shared<impl Future<Output = Vec<Revision>>>,
         groups: Shared<impl Future<Output = Vec<TargetGroup>>>,
     ) {
-        // Express names its balancer in the revision, one step before its target groups do.
+        // Express names its load balancer in the revision, one step before its target groups do.
         let named = async {
             let paths = self.ingress_paths(current).await;
             self.each_load_balancer(
@@ -208,7 +208,7 @@ impl Plan<'_> {
         .await;
     }
 
-    /// How signing users in goes, where a rule of the balancer does that.
+    /// How signing users in goes, where a rule of the load balancer does that.
     async fn sign_ins(&self, balancer: &str, listeners: &[Listener]) {
         let mut signs_in = false;
         self.note(|snapshot| {

@@ -58,7 +58,7 @@ impl Plan<'_> {
                 .unwrap_or_default()
         }));
         let mut table = self.aws.metrics(&queries, self.now).await;
-        // Where no balancer sends traffic there is nothing to measure.
+        // Where no load balancer sends traffic there is nothing to measure.
         for group in groups.iter().filter(|group| group.load_balancer_arns.is_empty()) {
             let of_group = Metric::ALL.iter().filter(|metric| metric.owner() == Owner::TargetGroup);
             of_group.for_each(|metric| {

@@ -1,8 +1,8 @@
 //! What surrounds the tasks in their VPC. A healthy service pays nothing for it: network ACLs,
 //! endpoints, NAT gateways and DNS are asked only where a reason, an event or a health check shows
-//! that something cannot be reached; network ACLs also where a balancer has public IPv6. What ECS
-//! says in its events is known at once; what tasks and targets tell, a step or two later; and what
-//! the app's own log tells counts only where something suffers.
+//! that something cannot be reached; network ACLs also where a load balancer has public IPv6. What
+//! ECS says in its events is known at once; what tasks and targets tell, a step or two later; and
+//! what the app's own log tells counts only where something suffers.
 
 use checks::facts::network::{captured, dialled, egress_path, joined};
 use checks::seen::Seen;

@@ -24,7 +24,7 @@ impl Text {
         };
         writeln!(out)?;
         let words =
-            format!("{} expects {ingress} to reach the balancer. {silenced}", expected.file);
+            format!("{} expects {ingress} to reach the load balancer. {silenced}", expected.file);
         self.paragraph(out, "", DIM, &words)
     }
 }

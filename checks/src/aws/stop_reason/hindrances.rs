@@ -254,9 +254,9 @@ const HINDRANCES: &[Hindrance] = &[
         "Read the log of the container with firelensConfiguration: it has to be essential, to start before the others, and to keep running.",
         "CannotStartContainerError: Error response from daemon: failed to initialize logging driver: dial unix /var/run/fluent.sock: connect: no such file or directory"),
     row(Step::LogRouter, r"splunk|gelf|syslog|fluentd|24224",
-        "the log driver cannot reach where it is to send",
-        "Look whether the receiver of the logs runs at the address in logConfiguration.options, and whether the host reaches it; most drivers have an option to start without it (fluentd-async, splunk-verify-connection).",
-        "CannotStartContainerError: Error response from daemon: failed to initialize logging driver: dial tcp 127.0.0.1:24224: connect: connection refused"),
+        "the receiver of the logs refuses the log driver",
+        "Check the address and the token in logConfiguration.options; most drivers have an option to start without the receiver (fluentd-async, splunk-verify-connection).",
+        "CannotStartContainerError: Error response from daemon: failed to initialize logging driver: splunk: failed to verify connection - 403 Forbidden"),
 ];
 
 #[expect(

@@ -1,5 +1,5 @@
-//! The balancer itself answers 502: a target refused or broke a connection that carried a request.
-//! Why it did is for other checks to say.
+//! The load balancer itself answers 502: a target refused or broke a connection that carried a
+//! request. Why it did is for other checks to say.
 
 use std::collections::BTreeSet;
 
@@ -24,13 +24,14 @@ crate::check! {
     ///
     /// # How we tell
     ///
-    /// `HTTPCode_ELB_502_Count` of the balancer has at least three in two of the last 15 minutes.
-    /// It counts for the whole balancer: where other services share it, only those minutes are this
-    /// service's in which `TargetConnectionErrorCount` of its own target groups counts too. Minutes
-    /// in which a deployment or scaling stopped a task are left out: a burst just then comes from
-    /// requests that the task did not finish. The app's own 502 is counted elsewhere, and is not
-    /// this. Tasks that failed within a minute of such answers are why, if there are any. Where none
-    /// did and every connection came about, the balancer's idle time-out is there to compare.
+    /// `HTTPCode_ELB_502_Count` of the load balancer has at least three in two of the last 15
+    /// minutes. It counts for the whole load balancer: where other services share it, only those
+    /// minutes are this service's in which `TargetConnectionErrorCount` of its own target groups
+    /// counts too. Minutes in which a deployment or scaling stopped a task are left out: a burst
+    /// just then comes from requests that the task did not finish. The app's own 502 is counted
+    /// elsewhere, and is not this. Tasks that failed within a minute of such answers are why, if
+    /// there are any. Where none did and every connection came about, the load balancer's idle
+    /// time-out is there to compare.
     ///
     /// # What to do
     ///
@@ -48,7 +49,7 @@ crate::check! {
     ///
     /// `keep_alive_too_short`, `tasks_keep_stopping`, `health_check_refused`,
     /// <https://docs.aws.amazon.com/elasticloadbalancing/latest/application/load-balancer-troubleshooting.html>
-    title: "The balancer itself answers 502",
+    title: "The load balancer itself answers 502",
     severity: High,
     role: Symptom,
     shows: BalancerAnswers502,
@@ -80,8 +81,8 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     Ok(())
 }
 
-/// Of a balancer that others share only the minutes in which the service's own targets could not be
-/// connected to.
+/// Of a load balancer that others share only the minutes in which the service's own targets could
+/// not be connected to.
 fn keep_own(patient: &Patient, errors: &mut Errors) -> Result<(), Blind> {
     let mut own = BTreeSet::new();
     for group in &errors.groups {
@@ -121,7 +122,7 @@ fn finding(
             "No connection failed to come about, and no task failed: targets likely closed connections in use, or answered with something that is no HTTP.".to_owned()
         }
     };
-    let remedy = Remedy::new("Mend what makes targets refuse or break connections; access logs of the balancer name the requests and the targets.")
+    let remedy = Remedy::new("Mend what makes targets refuse or break connections; access logs of the load balancer name the requests and the targets.")
         .cli(patient.see(Call::DescribeLoadBalancerAttributes, errors.balancer));
     let finding = Subject::new(Kind::LoadBalancer, errors.balancer)
         .sick(claim, errors.evidence())
@@ -148,11 +149,11 @@ fn finding(
 fn with_idle_timeout(finding: Finding, balancer: &str, timeout: f64) -> Finding {
     let mut finding = finding
         .detail(format!(
-            "The balancer keeps idle connections for {timeout:.0} s: a server that closes them sooner causes just that."
+            "The load balancer keeps idle connections for {timeout:.0} s: a server that closes them sooner causes just that."
         ))
         .because(balancer_errors::idle_timeout_evidence(balancer, timeout));
     finding.remedy.summary = format!(
-        "Let the server keep idle connections (keep-alive) for longer than the balancer's idle time-out of {timeout:.0} s (in Go IdleTimeout, or ReadTimeout where that is not set); if it does, access logs of the balancer name the requests and the targets."
+        "Let the server keep idle connections (keep-alive) for longer than the load balancer's idle time-out of {timeout:.0} s (in Go IdleTimeout, or ReadTimeout where that is not set); if it does, access logs of the load balancer name the requests and the targets."
     );
     finding
 }

@@ -1,5 +1,5 @@
-//! The balancer itself answers 503, proved by the way that a request takes: rule, weights, targets.
-//! Why no target is there is for other checks to say.
+//! The load balancer itself answers 503, proved by the way that a request takes: rule, weights,
+//! targets. Why no target is there is for other checks to say.
 
 use jiff::SignedDuration;
 
@@ -28,10 +28,10 @@ crate::check! {
     /// a weight above 0, and the group has no registered target, or all of them are `unused`. With
     /// only draining targets it is likely, though AWS does not say so. A weighted rule does not
     /// fail over: the empty group's part of the traffic fails, whatever the other groups have.
-    /// Unhealthy targets are no proof: the balancer sends requests to them if it has no others. The
-    /// metric `HTTPCode_ELB_503_Count` is quoted and never decides: it counts for the whole
-    /// balancer, which other services may share. A deployment younger than three minutes is given
-    /// time.
+    /// Unhealthy targets are no proof: the load balancer sends requests to them if it has no
+    /// others. The metric `HTTPCode_ELB_503_Count` is quoted and never decides: it counts for the
+    /// whole load balancer, which other services may share. A deployment younger than three minutes
+    /// is given time.
     ///
     /// # What to do
     ///
@@ -49,7 +49,7 @@ crate::check! {
     /// `target_group_empty`, `targets_unused`, `rule_points_at_empty_group`,
     /// `targets_failing_open`,
     /// <https://docs.aws.amazon.com/elasticloadbalancing/latest/application/load-balancer-troubleshooting.html>
-    title: "The balancer itself answers 503",
+    title: "The load balancer itself answers 503",
     severity: Critical,
     role: Symptom,
     shows: BalancerAnswers503,
@@ -113,7 +113,7 @@ fn finding(
     let told = counted.as_ref().map_or_else(String::new, |counted| {
         format!("It counts {:.0} such answers in 15 min, for all services behind it.", counted.sum)
     });
-    let mut remedy = Remedy::new("Mend what keeps targets out of the group; the balancer stops to answer 503 with the first registered target.")
+    let mut remedy = Remedy::new("Mend what keeps targets out of the group; the load balancer stops to answer 503 with the first registered target.")
         .cli(patient.see(Call::DescribeRules, &forward.rule.rule_arn));
     for Dead { share, .. } in dead {
         remedy = remedy.cli(patient.see(Call::DescribeTargetHealth, share.group));

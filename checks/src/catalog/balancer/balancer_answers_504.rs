@@ -1,6 +1,6 @@
-//! The balancer itself answers 504: no connection to a target within 10 s, or no answer within its
-//! idle timeout. Which of the two it was is in the metrics of the target groups; why, is for other
-//! checks to say.
+//! The load balancer itself answers 504: no connection to a target within 10 s, or no answer within
+//! its idle timeout. Which of the two it was is in the metrics of the target groups; why, is for
+//! other checks to say.
 
 use crate::call::Call;
 use crate::catalog::balancer::common::balancer_errors::{self, Errors};
@@ -14,7 +14,7 @@ use crate::{aws, hcl};
 
 crate::check! {
     /// The load balancer answers `504 Gateway Time-out` by itself: it could not connect to a target
-    /// within 10 seconds, or the target gave no answer within the balancer's idle timeout.
+    /// within 10 seconds, or the target gave no answer within the load balancer's idle timeout.
     ///
     /// # Why it matters
     ///
@@ -23,16 +23,16 @@ crate::check! {
     ///
     /// # How we tell
     ///
-    /// `HTTPCode_ELB_504_Count` of the balancer has at least three in two of the last 15 minutes.
-    /// It counts for the whole balancer: where other services share it, the service's own target
-    /// groups have to have connection errors in those minutes (`TargetConnectionErrorCount`), or
-    /// answers that took nearly as long as the idle timeout (`TargetResponseTime`). The same two
-    /// tell a closed way from a slow app, which is "likely".
+    /// `HTTPCode_ELB_504_Count` of the load balancer has at least three in two of the last 15
+    /// minutes. It counts for the whole load balancer: where other services share it, the service's
+    /// own target groups have to have connection errors in those minutes
+    /// (`TargetConnectionErrorCount`), or answers that took nearly as long as the idle timeout
+    /// (`TargetResponseTime`). The same two tell a closed way from a slow app, which is "likely".
     ///
     /// # What to do
     ///
-    /// The remedy is in the cause. If the app needs that long on purpose, let the balancer wait
-    /// longer:
+    /// The remedy is in the cause. If the app needs that long on purpose, let the load balancer
+    /// wait longer:
     ///
     /// ```sh
     /// aws elbv2 modify-load-balancer-attributes --load-balancer-arn <arn> --attributes Key=idle_timeout.timeout_seconds,Value=120
@@ -44,7 +44,7 @@ crate::check! {
     ///
     /// `task_security_group_blocks_balancer`, `health_check_times_out`,
     /// <https://docs.aws.amazon.com/elasticloadbalancing/latest/application/load-balancer-troubleshooting.html>
-    title: "The balancer itself answers 504",
+    title: "The load balancer itself answers 504",
     severity: High,
     role: Symptom,
     shows: BalancerAnswers504,
@@ -96,7 +96,7 @@ fn finding(
             unconnected.sum
         ),
         (None, Some((slowest, timeout))) => format!(
-            "The slowest answer that did come took {:.1} s, and the balancer waits {timeout:.0} s: likely the app is too slow.",
+            "The slowest answer that did come took {:.1} s, and the load balancer waits {timeout:.0} s: likely the app is too slow.",
             slowest.peak
         ),
         (None, None) => {
@@ -108,11 +108,11 @@ fn finding(
     let see = patient.see(Call::DescribeLoadBalancerAttributes, arn);
     let remedy = if unconnected.is_some() {
         Remedy::new(
-            "Open the way from the balancer to the targets: security groups, network ACLs, routes.",
+            "Open the way from the load balancer to the targets: security groups, network ACLs, routes.",
         )
         .cli(see)
     } else {
-        Remedy::new("Make the app answer sooner; only if it needs that long on purpose, let the balancer wait longer.")
+        Remedy::new("Make the app answer sooner; only if it needs that long on purpose, let the load balancer wait longer.")
             .cli(see)
             .cli(aws!(
                 "elbv2 modify-load-balancer-attributes --load-balancer-arn {} \
@@ -173,7 +173,7 @@ mod tests {
         assert_eq!(
             says(CHECK, &slow),
             [
-                "Load balancer web answered 504 by itself to 60 requests of 1800 in the last 15 min. The slowest answer that did come took 59.2 s, and the balancer waits 60 s: likely the app is too slow."
+                "Load balancer web answered 504 by itself to 60 requests of 1800 in the last 15 min. The slowest answer that did come took 59.2 s, and the load balancer waits 60 s: likely the app is too slow."
             ]
         );
         let mut closed = (CHECK.example)();

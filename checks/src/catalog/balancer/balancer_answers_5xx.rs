@@ -1,5 +1,5 @@
-//! The balancer itself answers 5xx that is none of 502, 503 and 504: 500 and 561 where it signs
-//! users in, and others. Why it does is for other checks to say.
+//! The load balancer itself answers 5xx that is none of 502, 503 and 504: 500 and 561 where it
+//! signs users in, and others. Why it does is for other checks to say.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -23,13 +23,13 @@ crate::check! {
     ///
     /// # How we tell
     ///
-    /// `HTTPCode_ELB_5XX_Count` of the balancer without those of 502, 503 and 504, and, where a
-    /// rule answers with a fixed 5xx, without fixed responses. It counts if it lasts for at least
+    /// `HTTPCode_ELB_5XX_Count` of the load balancer without those of 502, 503 and 504, and, where
+    /// a rule answers with a fixed 5xx, without fixed responses. It counts if it lasts for at least
     /// five minutes and until now, with at least ten such answers in the last 15 minutes, and they
     /// are a fifth of all, or a twentieth where that is at least twice what was usual before.
     /// `RequestCount` has only requests for which a target was chosen, so these come on top of it.
-    /// On a balancer that other services share they are this one's where its own rule signs users
-    /// in, and nobody else's does.
+    /// On a load balancer that other services share they are this one's where its own rule signs
+    /// users in, and nobody else's does.
     ///
     /// # What to do
     ///
@@ -47,7 +47,7 @@ crate::check! {
     ///
     /// `identity_provider_unreachable`, `balancer_answers_502`,
     /// <https://docs.aws.amazon.com/elasticloadbalancing/latest/application/load-balancer-troubleshooting.html>
-    title: "The balancer itself answers 5xx",
+    title: "The load balancer itself answers 5xx",
     severity: High,
     role: Symptom,
     shows: BalancerAnswers5xx,
@@ -94,7 +94,7 @@ fn lasting(patient: &Patient, balancer: &str) -> Result<Option<Lasting>, Blind> 
     Ok(lasting)
 }
 
-/// Whether a rule of the balancer answers with a fixed 5xx.
+/// Whether a rule of the load balancer answers with a fixed 5xx.
 fn answers_5xx_on_purpose(patient: &Patient, balancer: &str) -> Result<bool, Blind> {
     for listener in patient.listeners(balancer)? {
         let actions = patient.rules(&listener.listener_arn)?.iter().flat_map(|rule| &rule.actions);
@@ -106,7 +106,7 @@ fn answers_5xx_on_purpose(patient: &Patient, balancer: &str) -> Result<bool, Bli
     Ok(false)
 }
 
-/// Whether they are this service's: it has the balancer for itself, or only its own rules sign
+/// Whether they are this service's: it has the load balancer for itself, or only its own rules sign
 /// users in.
 fn are_own(patient: &Patient, balancer: &str, forwards: &[&Forward]) -> Result<bool, Blind> {
     if traffic::serves_nobody_else(patient, balancer)? {
@@ -138,7 +138,7 @@ fn finding(patient: &Patient, balancer: &str, forwards: &[&Forward], lasting: &L
         ""
     };
     let remedy = Remedy::new(
-        "Access logs of the balancer have a reason for each of these answers in error_reason.",
+        "Access logs of the load balancer have a reason for each of these answers in error_reason.",
     )
     .cli(patient.see(Call::DescribeLoadBalancerAttributes, balancer));
     Subject::new(Kind::LoadBalancer, balancer)

@@ -22,13 +22,13 @@ crate::check! {
     ///
     /// # How we tell
     ///
-    /// `State.Code` of `DescribeLoadBalancers`, with AWS's own reason where it gives one. A
+    /// `State.Code` of `DescribeLoadBalancers`, with AWS's own reason where it gives one. A load
     /// balancer younger than ten minutes may still be provisioning, which is normal. Subnets of the
-    /// balancer with fewer than 8 free addresses are named: AWS asks for at least 8 in each.
+    /// load balancer with fewer than 8 free addresses are named: AWS asks for at least 8 in each.
     ///
     /// # What to do
     ///
-    /// Free addresses, or give the balancer larger subnets. A failed one has to be made anew.
+    /// Free addresses, or give the load balancer larger subnets. A failed one has to be made anew.
     ///
     /// ```sh
     /// aws elbv2 set-subnets --load-balancer-arn <arn> --subnets <subnet> <subnet>
@@ -53,10 +53,10 @@ crate::check! {
     },
 }
 
-/// So long a new balancer may take.
+/// So long a new load balancer may take.
 const PATIENCE: SignedDuration = SignedDuration::from_mins(10);
 
-/// AWS wants so many free addresses in each subnet, for the balancer to scale.
+/// AWS wants so many free addresses in each subnet, for the load balancer to scale.
 const ADDRESSES: i32 = 8;
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
@@ -85,7 +85,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         });
         let remedy = Remedy::new(match (state, full.is_empty()) {
             ("failed", _) => "Make the load balancer anew, in subnets with room.",
-            (_, false) => "Free addresses in these subnets, or give the balancer others.",
+            (_, false) => "Free addresses in these subnets, or give the load balancer others.",
             (_, true) => "See what AWS says about it, and whether its subnets have room.",
         })
         .cli(patient.see(Call::DescribeLoadBalancers, arn))

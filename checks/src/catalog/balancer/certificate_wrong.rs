@@ -21,17 +21,17 @@ crate::check! {
     ///
     /// Browsers stop with `NET::ERR_CERT_COMMON_NAME_INVALID` or `NET::ERR_CERT_DATE_INVALID`, and
     /// other clients fail, before any request is made: nothing of it is in the app's log or in the
-    /// balancer's counts of errors.
+    /// load balancer's counts of errors.
     ///
     /// # How we tell
     ///
     /// The hosts are those of the HTTPS rules that lead to the service. All certificates of the
-    /// listener count, not only the default one: the balancer picks by the name that the client
-    /// asks for. A `*` in a certificate stands for one label. Names, state and end come from ACM.
-    /// Where one of the certificates is not in ACM, or has more names than ACM lists, it may be the
-    /// one, and nothing is claimed; nor of rules with wildcards or without a host, unless every
-    /// certificate has expired. What stands before the balancer, such as CloudFront, may ask for
-    /// another name than its clients do.
+    /// listener count, not only the default one: the load balancer picks by the name that the
+    /// client asks for. A `*` in a certificate stands for one label. Names, state and end come from
+    /// ACM. Where one of the certificates is not in ACM, or has more names than ACM lists, it may
+    /// be the one, and nothing is claimed; nor of rules with wildcards or without a host, unless
+    /// every certificate has expired. What stands before the load balancer, such as CloudFront, may
+    /// ask for another name than its clients do.
     ///
     /// # What to do
     ///

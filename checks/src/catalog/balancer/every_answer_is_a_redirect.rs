@@ -1,5 +1,5 @@
 //! The app redirects every request, and likely to where it came from: TLS ends at the load
-//! balancer, the app sees plain HTTP, and asks for HTTPS. A redirect that the balancer itself
+//! balancer, the app sees plain HTTP, and asks for HTTPS. A redirect that the load balancer itself
 //! answers is none of the app's, and a service that is there to redirect does so from the start.
 
 use std::sync::LazyLock;
@@ -214,7 +214,7 @@ fn variable<'a>(patient: &Patient<'a>, group: &str) -> Result<Option<(&'a str, &
     Ok(None)
 }
 
-/// Whether the balancer takes plain HTTP on port 80 already.
+/// Whether the load balancer takes plain HTTP on port 80 already.
 fn has_plain_listener(patient: &Patient, secure: &Listener) -> Result<bool, Blind> {
     let listeners = patient.listeners(&secure.load_balancer_arn)?;
     Ok(listeners.iter().any(|listener| listener.port == Some(80)))

@@ -13,8 +13,8 @@ use crate::snapshot::TargetGroup;
 use crate::{aws, hcl, words};
 
 crate::check! {
-    /// The balancer's health check gets through to the task, and there the connection is refused or
-    /// reset, or what comes back is not HTTP as the target group expects it.
+    /// The load balancer's health check gets through to the task, and there the connection is
+    /// refused or reset, or what comes back is not HTTP as the target group expects it.
     ///
     /// # Why it matters
     ///
@@ -154,7 +154,7 @@ impl<'l, 'a> Clue<'l, 'a> {
     fn words(&self, past: bool) -> String {
         match self {
             Clue::Local(host, _) => format!(
-                "The app's log says that it listens on {host}, which the balancer likely cannot reach."
+                "The app's log says that it listens on {host}, which the load balancer likely cannot reach."
             ),
             Clue::Protocol(_, protocol) => {
                 format!("The check speaks {protocol}, which the app perhaps does not.")
@@ -271,7 +271,7 @@ mod tests {
         snapshot.target_groups.change(&id::group("api")).unwrap()
     }
 
-    const LOCAL: &str = "which the balancer likely cannot reach.";
+    const LOCAL: &str = "which the load balancer likely cannot reach.";
     const SILENT: &str =
         "The app likely does not listen there, or only on 127.0.0.1, or has not started.";
 
@@ -280,7 +280,7 @@ mod tests {
         assert_eq!(
             says(CHECK, &(CHECK.example)()),
             [
-                "The health check of target group api gets through, but on port 8080 the connection is refused or reset, or the answer is malformed. The app's log says that it listens on 127.0.0.1, which the balancer likely cannot reach."
+                "The health check of target group api gets through, but on port 8080 the connection is refused or reset, or the answer is malformed. The app's log says that it listens on 127.0.0.1, which the load balancer likely cannot reach."
             ]
         );
     }

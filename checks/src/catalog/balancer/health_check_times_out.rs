@@ -24,8 +24,8 @@ use crate::text::shortened;
 use crate::{aws, hcl};
 
 crate::check! {
-    /// The balancer's health check gets no answer before its timeout, although security groups and
-    /// network ACLs of balancer and tasks let it through.
+    /// The load balancer's health check gets no answer before its timeout, although security groups
+    /// and network ACLs of load balancer and tasks let it through.
     ///
     /// # Why it matters
     ///
@@ -35,15 +35,15 @@ crate::check! {
     /// # How we tell
     ///
     /// `DescribeTargetHealth` gives the reason `Target.Timeout`, and the security groups of the
-    /// balancer (way out) and of the tasks (way in) both admit the port, and no network ACL between
-    /// their subnets drops it. Then the app most likely accepts the connection and is too slow:
-    /// because it lacks CPU, or because the path of the health check does too much. The line of the
-    /// app's log that tells most of what went wrong is quoted: a call of its own that was throttled
-    /// or not answered before any other error. Where targets are instances, the security groups are
-    /// those of their primary interfaces. Of a version that ECS rolled back, the events of its time
-    /// and the settings of its revision count. The check is silent while the service's grace period
-    /// is not over for the task. Routes and firewalls on the way are not examined: if only the
-    /// targets of one zone time out, they are the likelier cause.
+    /// load balancer (way out) and of the tasks (way in) both admit the port, and no network ACL
+    /// between their subnets drops it. Then the app most likely accepts the connection and is too
+    /// slow: because it lacks CPU, or because the path of the health check does too much. The line
+    /// of the app's log that tells most of what went wrong is quoted: a call of its own that was
+    /// throttled or not answered before any other error. Where targets are instances, the security
+    /// groups are those of their primary interfaces. Of a version that ECS rolled back, the events
+    /// of its time and the settings of its revision count. The check is silent while the service's
+    /// grace period is not over for the task. Routes and firewalls on the way are not examined: if
+    /// only the targets of one zone time out, they are the likelier cause.
     ///
     /// # What to do
     ///
@@ -183,7 +183,7 @@ fn busy(patient: &Patient) -> Result<Option<metric::Recent>, Blind> {
 }
 
 /// Whether security groups and network ACLs are proved to let every one of these health checks
-/// through, from every balancer.
+/// through, from every load balancer.
 fn all_open<'a>(
     patient: &Patient<'a>,
     settings: &'a TargetGroup,

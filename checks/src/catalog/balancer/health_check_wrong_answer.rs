@@ -14,7 +14,7 @@ use crate::snapshot::{LogLine, TargetGroup};
 use crate::{aws, hcl};
 
 crate::check! {
-    /// The app is up and answers the balancer's health check, but with a status code that the
+    /// The app is up and answers the load balancer's health check, but with a status code that the
     /// target group does not count as healthy: 404 on `/` is the usual one.
     ///
     /// # Why it matters

@@ -288,7 +288,7 @@ mod tests {
         assert_eq!(
             exam(CHECK, &with("HTTP", "HTTP1", &[complaint])).outcome,
             Outcome::Healthy,
-            "a scanner sent that, not the balancer"
+            "a scanner sent that, not the load balancer"
         );
     }
 

@@ -1,6 +1,6 @@
-//! The balancer signs users in and cannot ask the identity provider: its security groups do not let
-//! it out, or its subnets have no way out. A provider that answers with an error was reached, and is
-//! no matter of this check.
+//! The load balancer signs users in and cannot ask the identity provider: its security groups do
+//! not let it out, or its subnets have no way out. A provider that answers with an error was
+//! reached, and is no matter of this check.
 
 use std::collections::BTreeMap;
 
@@ -35,11 +35,11 @@ crate::check! {
     ///
     /// No outbound rule of the load balancer's security groups covers the port of the provider's
     /// endpoints, which is 443 unless they name another. Or the route table of a subnet of the load
-    /// balancer has no default route, or one that is a blackhole, or, where the load balancer has no
-    /// public IPv4 address (it is internal, or `dualstack-without-public-ipv4`), one to an internet
-    /// gateway; that counts for Amazon Cognito, and for other providers where `ELBAuthError` shows
-    /// that sign-ins fail, since such a provider may be inside. Nothing is claimed where
-    /// `ELBAuthSuccess` of the last 15 minutes shows that users do sign in. A wrong
+    /// load balancer has no default route, or one that is a blackhole, or, where the load balancer
+    /// has no public IPv4 address (it is internal, or `dualstack-without-public-ipv4`), one to an
+    /// internet gateway; that counts for Amazon Cognito, and for other providers where
+    /// `ELBAuthError` shows that sign-ins fail, since such a provider may be inside. Nothing is
+    /// claimed where `ELBAuthSuccess` of the last 15 minutes shows that users do sign in. A wrong
     /// client secret, or a user who is not let in, is `ELBAuthFailure` or an answer of 561: there
     /// the provider was reached.
     ///
@@ -114,7 +114,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     Ok(())
 }
 
-/// Whom a balancer asks who its users are.
+/// Whom a load balancer asks who its users are.
 struct Provider<'a> {
     action: &'a Action,
     rules: Vec<&'a str>,
@@ -210,7 +210,7 @@ fn asked(recent: Result<Option<Recent>, Blind>) -> Result<Option<Recent>, Blind>
 /// On which port a provider is asked that names no other.
 const HTTPS: i32 = 443;
 
-/// The balancer's security groups, if they let nothing out on a port that it has to ask.
+/// The load balancer's security groups, if they let nothing out on a port that it has to ask.
 fn closed<'a>(
     patient: &Patient<'a>,
     balancer: &LoadBalancer,
@@ -223,14 +223,14 @@ fn closed<'a>(
     Ok((!provider.ports.iter().all(is_open)).then_some(groups))
 }
 
-/// A subnet of the balancer out of which no way leads for it.
+/// A subnet of the load balancer out of which no way leads for it.
 struct Stranded<'a> {
     subnet: &'a str,
     table: &'a RouteTable,
     next_hop: route::NextHop<'a>,
 }
 
-/// The subnets out of which the balancer cannot get to a provider that is outside.
+/// The subnets out of which the load balancer cannot get to a provider that is outside.
 fn stranded<'a>(
     patient: &Patient<'a>,
     balancer: &'a LoadBalancer,
@@ -255,7 +255,8 @@ fn stranded<'a>(
     Ok(stranded)
 }
 
-/// Whether a balancer has no public IPv4 address, without which an internet gateway takes nothing.
+/// Whether a load balancer has no public IPv4 address, without which an internet gateway takes
+/// nothing.
 fn lacks_address(balancer: &LoadBalancer) -> bool {
     balancer.scheme.as_deref() == Some("internal")
         || balancer.ip_address_type.as_deref() == Some("dualstack-without-public-ipv4")
@@ -329,7 +330,7 @@ fn of_routes(balancer: &LoadBalancer, stranded: &[Stranded], provider: &Provider
         .mend(to_the_internet(balancer, stranded))
 }
 
-/// A balancer without a public address needs a NAT gateway to go out, any other its internet
+/// A load balancer without a public address needs a NAT gateway to go out, any other its internet
 /// gateway.
 fn to_the_internet(balancer: &LoadBalancer, stranded: &[Stranded]) -> Remedy {
     let by_nat = lacks_address(balancer);
@@ -395,7 +396,7 @@ mod tests {
         id::elb("loadbalancer/app/web/50dc6c495c0c9188")
     }
 
-    /// A service whose balancer signs users in so, with what its group lets out.
+    /// A service whose load balancer signs users in so, with what its group lets out.
     fn signing_in(kind: &str, egress: Vec<IpPermission>) -> Snapshot {
         let mut snapshot = baseline::fargate();
         let listener = snapshot.rules.0.keys().next().cloned().unwrap();
@@ -405,7 +406,7 @@ mod tests {
         snapshot
     }
 
-    /// The same behind an internal balancer in subnets whose default route leads there.
+    /// The same behind an internal load balancer in subnets whose default route leads there.
     fn internal(kind: &str, default: Option<&str>) -> Snapshot {
         let mut snapshot = signing_in(kind, vec![everywhere("-1", None)]);
         let own = snapshot.load_balancers.change(&balancer()).unwrap();

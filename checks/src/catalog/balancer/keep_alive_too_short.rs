@@ -1,6 +1,6 @@
-//! The app's server closes idle connections before the balancer does, so now and then the balancer
-//! sends a request on one that was just closed. Only a server that names itself in the log, and
-//! whose default is known, is spoken of.
+//! The app's server closes idle connections before the load balancer does, so now and then the load
+//! balancer sends a request on one that was just closed. Only a server that names itself in the
+//! log, and whose default is known, is spoken of.
 
 use std::iter;
 
@@ -17,22 +17,22 @@ use crate::snapshot::metric::Metric;
 use crate::{aws, hcl};
 
 crate::check! {
-    /// The balancer answers a few requests with 502 now and then, nothing stops meanwhile, and the
-    /// app runs on a server that by default closes an idle connection sooner than the balancer
-    /// does.
+    /// The load balancer answers a few requests with 502 now and then, nothing stops meanwhile, and
+    /// the app runs on a server that by default closes an idle connection sooner than the load
+    /// balancer does.
     ///
     /// # Why it matters
     ///
-    /// The balancer keeps connections to targets open and reuses them. If the target closes one
-    /// just as the next request is on its way, that request fails with 502. It looks random, and
-    /// grows with quiet hours and not with load.
+    /// The load balancer keeps connections to targets open and reuses them. If the target closes
+    /// one just as the next request is on its way, that request fails with 502. It looks random,
+    /// and grows with quiet hours and not with load.
     ///
     /// # How we tell
     ///
-    /// At least three of the last 15 minutes have 502 of the balancer's own, for at most one
-    /// request in twenty; only this service is behind the balancer; no task stopped around then,
-    /// every connection came about (`TargetConnectionErrorCount`), and targets are healthy. And the
-    /// log shows a server whose default is shorter than the balancer's
+    /// At least three of the last 15 minutes have 502 of the load balancer's own, for at most one
+    /// request in twenty; only this service is behind the load balancer; no task stopped around
+    /// then, every connection came about (`TargetConnectionErrorCount`), and targets are healthy.
+    /// And the log shows a server whose default is shorter than the load balancer's
     /// `idle_timeout.timeout_seconds`: Gunicorn closes after 2 s, Uvicorn, Hypercorn, Node.js and
     /// Apache after 5 s, Puma before version 7 and Tomcat after 20 s, Jetty after 30 s, Tomcat
     /// within Spring Boot after 60 s, nginx after 65 s. The server may have been told otherwise, so
@@ -42,11 +42,11 @@ crate::check! {
     ///
     /// # What to do
     ///
-    /// Let the server keep idle connections longer than the balancer: `--timeout-keep-alive 65`
-    /// (Uvicorn), `--keep-alive 65` (Gunicorn, Hypercorn), `server.keepAliveTimeout = 65000` in the
-    /// app (Node.js), `persistent_timeout 65` (Puma), `KeepAliveTimeout 65` (Apache),
+    /// Let the server keep idle connections longer than the load balancer: `--timeout-keep-alive
+    /// 65` (Uvicorn), `--keep-alive 65` (Gunicorn, Hypercorn), `server.keepAliveTimeout = 65000` in
+    /// the app (Node.js), `persistent_timeout 65` (Puma), `KeepAliveTimeout 65` (Apache),
     /// `keepAliveTimeout` of the connector (Tomcat), `idleTimeout` (Jetty), `IdleTimeout` (Go). Or
-    /// let the balancer give up sooner:
+    /// let the load balancer give up sooner:
     ///
     /// ```sh
     /// aws elbv2 modify-load-balancer-attributes --load-balancer-arn <arn> --attributes Key=idle_timeout.timeout_seconds,Value=4
@@ -59,7 +59,7 @@ crate::check! {
     ///
     /// `balancer_answers_502`,
     /// <https://docs.aws.amazon.com/elasticloadbalancing/latest/application/load-balancer-troubleshooting.html>
-    title: "The app closes idle connections before the balancer does",
+    title: "The app closes idle connections before the load balancer does",
     severity: Medium,
     role: Risk,
     explains: [BalancerAnswers502],
@@ -104,7 +104,8 @@ const SERVERS: &[(&str, &str, f64, &str)] = &[
 ];
 
 const GUNICORN: &str = "Gunicorn";
-/// Workers of Gunicorn's that close each connection after one answer, and say so to the balancer.
+/// Workers of Gunicorn's that close each connection after one answer, and say so to the load
+/// balancer.
 const SYNC_WORKERS: &str = "Using worker: sync";
 
 /// A server that the log names.
@@ -193,7 +194,7 @@ fn finding(errors: &Errors, timeout: f64, server: Server) -> Finding {
         errors.sum()
     );
     let mut remedy = Remedy::new(format!(
-        "Let {name} keep idle connections for longer than the balancer's {timeout:.0} s: {option}."
+        "Let {name} keep idle connections for longer than the load balancer's {timeout:.0} s: {option}."
     ))
     .cli(aws!("elbv2 describe-load-balancer-attributes --load-balancer-arn {}", errors.balancer));
     if option.starts_with("--") {

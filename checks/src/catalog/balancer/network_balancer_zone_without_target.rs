@@ -1,5 +1,5 @@
 //! A network load balancer that keeps to its zones has one in which no target is: what comes to its
-//! address there reaches nobody. Tasks in a zone that the balancer does not have are another
+//! address there reaches nobody. Tasks in a zone that the load balancer does not have are another
 //! trouble, and a zone whose targets are all unhealthy as well.
 
 use std::collections::BTreeSet;
@@ -102,7 +102,8 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     }
 }
 
-/// The zones of a balancer without a target, and where cross-zone load balancing is turned off.
+/// The zones of a load balancer without a target, and where cross-zone load balancing is turned
+/// off.
 struct Bare<'a> {
     zones: Vec<&'a str>,
     /// Of the targets.
@@ -150,7 +151,8 @@ fn bare_zones<'a>(
     Ok((serves && !zones.is_empty()).then_some(Bare { zones, others, setting }))
 }
 
-/// Where cross-zone load balancing is off, if it is. A target group may leave it to the balancer.
+/// Where cross-zone load balancing is off, if it is. A target group may leave it to the load
+/// balancer.
 fn turned_off(
     patient: &Patient,
     group: &str,
@@ -170,7 +172,7 @@ fn turned_off(
     })
 }
 
-/// The zone that a target is in: as the balancer says, or as its task does.
+/// The zone that a target is in: as the load balancer says, or as its task does.
 fn zone<'a>(patient: &Patient<'a>, target: &'a Target) -> Result<Option<&'a str>, Blind> {
     if let Some(zone) = target.availability_zone.as_deref() {
         return Ok(Some(zone));

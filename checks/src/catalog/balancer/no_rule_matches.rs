@@ -31,16 +31,16 @@ crate::check! {
     ///
     /// # Why it matters
     ///
-    /// Every request for the URL gets the balancer's own answer, and the app never sees it.
+    /// Every request for the URL gets the load balancer's own answer, and the app never sees it.
     /// Somebody changed or deleted the rule that ECS made, or a new host or path has no rule yet.
     ///
     /// # How we tell
     ///
-    /// The host is the endpoint of the way in that ECS manages. Every rule of the balancer's
+    /// The host is the endpoint of the way in that ECS manages. Every rule of the load balancer's
     /// listeners is held against it as Elastic Load Balancing does: without regard to case, with
     /// `*` and `?`. A rule without a host condition takes every host, and regular expressions are
     /// not read: with either, nothing is claimed. `HTTP_Fixed_Response_Count` is quoted, and counts
-    /// for all services behind the balancer. While ECS makes the rule, it is too early.
+    /// for all services behind the load balancer. While ECS makes the rule, it is too early.
     ///
     /// Of another service nobody knows which hosts it should have: only the URL of `--url` is held
     /// against the rules, as a GET, on the listener of its port. A rule that may take it, by a
@@ -159,8 +159,8 @@ fn of_url(patient: &Patient, findings: &mut Findings, url: &Url) -> Result<(), B
     {
         match (request::takes(rule, url), rule.is_default) {
             (Takes::No, _) => {}
-            // A default that forwards or redirects serves the URL, and of several balancers the
-            // name may lead to any.
+            // A default that forwards or redirects serves the URL, and of several load balancers
+            // the name may lead to any.
             (_, true)
                 if rule.actions.last().is_none_or(|action| action.kind != "fixed-response") =>
             {

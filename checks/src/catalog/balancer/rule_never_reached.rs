@@ -81,7 +81,7 @@ fn error(rule: &Rule) -> Option<&str> {
 
 fn finding(forward: &Forward, first: &Rule, code: &str) -> Finding {
     let claim = format!(
-        "{} comes before {} and takes all its requests: the balancer answers {code} by a fixed response, and the service never sees one",
+        "{} comes before {} and takes all its requests: the load balancer answers {code} by a fixed response, and the service never sees one",
         request::rule_within(first),
         request::rule_within(forward.rule)
     );
@@ -137,7 +137,7 @@ mod tests {
         assert_eq!(
             says(CHECK, &(CHECK.example)()),
             [
-                "Rule 1 (host *.example.com) comes before rule 10 (host api.example.com) and takes all its requests: the balancer answers 503 by a fixed response, and the service never sees one."
+                "Rule 1 (host *.example.com) comes before rule 10 (host api.example.com) and takes all its requests: the load balancer answers 503 by a fixed response, and the service never sees one."
             ]
         );
     }

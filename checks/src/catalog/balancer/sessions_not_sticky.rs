@@ -39,7 +39,7 @@ crate::check! {
     /// # What to do
     ///
     /// Keep sessions where all tasks see them, such as ElastiCache or DynamoDB. Or let the load
-    /// balancer send each client to the same task, if clients keep its cookie:
+    /// load balancer send each client to the same task, if clients keep its cookie:
     ///
     /// ```sh
     /// aws elbv2 modify-target-group-attributes --target-group-arn <arn> \

@@ -1,5 +1,5 @@
-//! The group that gets the traffic has no registered target, so the balancer has nowhere to send a
-//! request. Why the group is empty is for other checks to say.
+//! The group that gets the traffic has no registered target, so the load balancer has nowhere to
+//! send a request. Why the group is empty is for other checks to say.
 
 use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
@@ -14,8 +14,8 @@ crate::check! {
     ///
     /// # Why it matters
     ///
-    /// A balancer without a target answers every request itself, with 503. The tasks may look fine
-    /// meanwhile: they are replaced, or registered in the other half of a blue/green pair.
+    /// A load balancer without a target answers every request itself, with 503. The tasks may look
+    /// fine meanwhile: they are replaced, or registered in the other half of a blue/green pair.
     ///
     /// # How we tell
     ///

@@ -1,5 +1,5 @@
 //! The target group is in another network than the tasks, or is for another family of addresses
-//! than its balancer has.
+//! than its load balancer has.
 
 use std::collections::BTreeSet;
 

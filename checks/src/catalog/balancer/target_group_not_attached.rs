@@ -13,17 +13,18 @@ crate::check! {
     ///
     /// # Why it matters
     ///
-    /// No request reaches the tasks through this group. Its targets stay `unused`: the balancer
-    /// asks them nothing, so nobody would notice if they were ill, and a deployment that waits for
-    /// healthy targets waits for ever. Often the group was made, and the listener rule was
-    /// forgotten.
+    /// No request reaches the tasks through this group. Its targets stay `unused`: the load
+    /// balancer asks them nothing, so nobody would notice if they were ill, and a deployment that
+    /// waits for healthy targets waits for ever. Often the group was made, and the listener rule
+    /// was forgotten.
     ///
     /// # How we tell
     ///
     /// `DescribeTargetGroups` gives an empty list of `LoadBalancerArns`, and no rule of the
-    /// service's load balancers forwards to the group. The idle half of a blue/green pair may be detached between deployments: as long as the other half is attached,
-    /// that is normal. Where CodeDeploy or an external controller deploys, the service names groups
-    /// that are not those of today, and nothing is said.
+    /// service's load balancers forwards to the group. The idle half of a blue/green pair may be
+    /// detached between deployments: as long as the other half is attached, that is normal. Where
+    /// CodeDeploy or an external controller deploys, the service names groups that are not those of
+    /// today, and nothing is said.
     ///
     /// # What to do
     ///

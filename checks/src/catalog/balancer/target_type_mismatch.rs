@@ -23,8 +23,8 @@ crate::check! {
     /// # How we tell
     ///
     /// `TargetType` of the group and `networkMode` of the primary deployment's task definition do
-    /// not go together. Groups for a Lambda function or for another balancer are left out; so is a
-    /// task definition that names no mode.
+    /// not go together. Groups for a Lambda function or for another load balancer are left out; so
+    /// is a task definition that names no mode.
     ///
     /// # What to do
     ///

@@ -1,6 +1,6 @@
-//! All targets of a group are unhealthy, so the balancer sends requests to all of them: what
-//! clients see then comes from the app, and is no 503 of the balancer. A note, so that nobody looks
-//! for one.
+//! All targets of a group are unhealthy, so the load balancer sends requests to all of them: what
+//! clients see then comes from the app, and is no 503 of the load balancer. A note, so that nobody
+//! looks for one.
 
 use std::collections::BTreeSet;
 
@@ -16,8 +16,8 @@ use crate::snapshot::metric::Metric;
 use crate::text::count;
 
 crate::check! {
-    /// Every target of the group that gets the traffic is unhealthy, so the balancer fails open: it
-    /// sends requests to all of them, as if they were healthy.
+    /// Every target of the group that gets the traffic is unhealthy, so the load balancer fails
+    /// open: it sends requests to all of them, as if they were healthy.
     ///
     /// # Why it matters
     ///
@@ -29,12 +29,12 @@ crate::check! {
     ///
     /// A rule of an HTTP listener sends traffic to the group, `DescribeTargetHealth` has an
     /// `unhealthy` target in it, and none that is `healthy` or has its first check before it.
-    /// Requests of the group's metric `RequestCount` are quoted where there are any; the balancer's
-    /// own health checks are not counted there.
+    /// Requests of the group's metric `RequestCount` are quoted where there are any; the load
+    /// balancer's own health checks are not counted there.
     ///
     /// # What to do
     ///
-    /// Mend the health check. To take the balancer out of DNS instead of failing open, where
+    /// Mend the health check. To take the load balancer out of DNS instead of failing open, where
     /// another Region can serve:
     ///
     /// ```sh
@@ -49,7 +49,7 @@ crate::check! {
     ///
     /// `targets_unhealthy`, `balancer_answers_503`,
     /// <https://docs.aws.amazon.com/elasticloadbalancing/latest/application/target-group-health-checks.html>
-    title: "All targets are unhealthy, so the balancer sends requests to all",
+    title: "All targets are unhealthy, so the load balancer sends requests to all",
     severity: Info,
     role: Note,
     explains: [],
@@ -78,7 +78,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         }
         let unhealthy = targets.iter().filter(|target| target.state == "unhealthy").count();
         let claim = format!(
-            "target group {} has no healthy target, so the balancer sends requests to {} all the same: clients get what the app answers, or 502 or 504 where it gives no answer, and not a 503",
+            "target group {} has no healthy target, so the load balancer sends requests to {} all the same: clients get what the app answers, or 502 or 504 where it gives no answer, and not a 503",
             traffic::group_name(group),
             count(unhealthy, "unhealthy target"),
         );

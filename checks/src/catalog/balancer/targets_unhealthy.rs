@@ -1,5 +1,5 @@
-//! Targets fail the balancer's health check, in any group of the service: in the half that gets the
-//! traffic, or in the half that a new version waits in. How they fail is told by the
+//! Targets fail the load balancer's health check, in any group of the service: in the half that
+//! gets the traffic, or in the half that a new version waits in. How they fail is told by the
 //! `health_check_…` checks.
 
 use std::collections::BTreeSet;
@@ -14,13 +14,13 @@ use crate::seen::Blind;
 use crate::text::count;
 
 crate::check! {
-    /// Targets of the service fail the balancer's health check.
+    /// Targets of the service fail the load balancer's health check.
     ///
     /// # Why it matters
     ///
     /// ECS stops a task whose target is unhealthy and starts another, again and again. A new
     /// version never gets traffic, and its deployment does not end. It is not yet an outage: a
-    /// balancer that has only unhealthy targets sends requests to all of them.
+    /// load balancer that has only unhealthy targets sends requests to all of them.
     ///
     /// # How we tell
     ///
@@ -36,7 +36,7 @@ crate::check! {
     /// # What to do
     ///
     /// The remedy is in the cause, which stands above this in the report. The reason as the
-    /// balancer has it:
+    /// load balancer has it:
     ///
     /// ```sh
     /// aws elbv2 describe-target-health --target-group-arn <arn>
@@ -49,7 +49,7 @@ crate::check! {
     /// `health_check_wrong_answer`, `health_check_refused`, `health_check_times_out`,
     /// `targets_failing_open`,
     /// <https://docs.aws.amazon.com/elasticloadbalancing/latest/application/target-group-health-checks.html>
-    title: "Targets fail the balancer's health check",
+    title: "Targets fail the load balancer's health check",
     severity: High,
     role: Symptom,
     shows: TargetsUnhealthy,

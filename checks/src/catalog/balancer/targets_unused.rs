@@ -1,5 +1,5 @@
-//! Every target of a group is `unused`: registered where the balancer sends no traffic. The
-//! balancer's words tell whether the group is in no rule, or the zone is not enabled; what to
+//! Every target of a group is `unused`: registered where the load balancer sends no traffic. The
+//! load balancer's words tell whether the group is in no rule, or the zone is not enabled; what to
 //! change there is for other checks to say.
 
 use std::collections::BTreeSet;
@@ -15,12 +15,13 @@ use crate::text::count;
 
 crate::check! {
     /// The tasks are registered as targets, but every one of them is `unused`: the target group is
-    /// in no rule of the balancer, or the tasks run in a zone that the balancer does not serve.
+    /// in no rule of the load balancer, or the tasks run in a zone that the load balancer does not
+    /// serve.
     ///
     /// # Why it matters
     ///
     /// An unused target is not health-checked and gets no requests. If the group is the one that a
-    /// rule sends the traffic to, the balancer answers 503. ECS takes such a target for an
+    /// rule sends the traffic to, the load balancer answers 503. ECS takes such a target for an
     /// unhealthy one, and replaces its task.
     ///
     /// # How we tell

@@ -28,9 +28,9 @@ crate::check! {
     /// # How we tell
     ///
     /// Only with `--url`. The URL's port is looked for among the listeners of the service's load
-    /// balancer, and the rules of the listener are tried in their order; a redirect to the same
-    /// host is followed once. A rule that also asks for a header or a sender may or may not take
-    /// the request: it is passed over. A redirect to another host is an answer like any other.
+    /// load balancer, and the rules of the listener are tried in their order; a redirect to the
+    /// same host is followed once. A rule that also asks for a header or a sender may or may not
+    /// take the request: it is passed over. A redirect to another host is an answer like any other.
     ///
     /// # What to do
     ///

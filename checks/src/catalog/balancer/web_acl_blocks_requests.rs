@@ -22,20 +22,20 @@ crate::check! {
     ///
     /// # Why it matters
     ///
-    /// Clients are locked out before the balancer has chosen a target: nothing of it is in the
+    /// Clients are locked out before the load balancer has chosen a target: nothing of it is in the
     /// app's log. A new or stricter rule, or an allow list that misses an address, does that; the
     /// service's own tasks may be among the clients.
     ///
     /// # How we tell
     ///
-    /// By CloudWatch's `BlockedRequests` of the web ACL and the balancer's `RequestCount`, which
-    /// leaves out what was blocked. In the last 15 minutes at least 30 requests were blocked, and
-    /// at least half of all; before that, within the hour, at most one in five was; and requests
-    /// that get through fell below half of what they were. Then it is likely the clients that are
-    /// blocked. An attack adds blocked requests and takes none away; scanners knocking at an allow
-    /// list were there before. `BlockedRequests` counts for all that the web ACL guards, so it is
-    /// the fall of this balancer's own requests that makes them its clients. The rule that blocks
-    /// most is named. The app's own 403 is not counted here.
+    /// By CloudWatch's `BlockedRequests` of the web ACL and the load balancer's `RequestCount`,
+    /// which leaves out what was blocked. In the last 15 minutes at least 30 requests were blocked,
+    /// and at least half of all; before that, within the hour, at most one in five was; and
+    /// requests that get through fell below half of what they were. Then it is likely the clients
+    /// that are blocked. An attack adds blocked requests and takes none away; scanners knocking at
+    /// an allow list were there before. `BlockedRequests` counts for all that the web ACL guards,
+    /// so it is the fall of this load balancer's own requests that makes them its clients. The rule
+    /// that blocks most is named. The app's own 403 is not counted here.
     ///
     /// A web ACL that blocks by default and has no rule that can let a request in blocks all, from
     /// the first minute: its IP sets are looked into, and an empty one lets nobody in. Where a set

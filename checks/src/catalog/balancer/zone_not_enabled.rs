@@ -25,21 +25,21 @@ crate::check! {
     ///
     /// # Why it matters
     ///
-    /// A task there never gets a request and never becomes healthy. If all are there, the balancer
-    /// answers 503; if some are, deployments fail now and then, by where ECS happens to start a
-    /// task. In Express Mode the first service of a VPC fixed the balancer's subnets for all that
-    /// came later.
+    /// A task there never gets a request and never becomes healthy. If all are there, the load
+    /// balancer answers 503; if some are, deployments fail now and then, by where ECS happens to
+    /// start a task. In Express Mode the first service of a VPC fixed the load balancer's subnets
+    /// for all that came later.
     ///
     /// # How we tell
     ///
     /// `DescribeTargetHealth` says so itself, in the words `Target is in an Availability Zone that
     /// is not enabled for the load balancer`; between two tasks of a kill loop, a service event of
-    /// the last half hour does. The balancer's zones, and the service's subnets outside them, are
-    /// named from `DescribeLoadBalancers` and `DescribeSubnets`.
+    /// the last half hour does. The load balancer's zones, and the service's subnets outside them,
+    /// are named from `DescribeLoadBalancers` and `DescribeSubnets`.
     ///
     /// # What to do
     ///
-    /// Give the balancer a subnet in that zone, or take the zone out of the service:
+    /// Give the load balancer a subnet in that zone, or take the zone out of the service:
     ///
     /// ```sh
     /// aws elbv2 set-subnets --load-balancer-arn <arn> --subnets <all that it has> <one in the zone>
@@ -122,7 +122,7 @@ fn balancer<'a>(patient: &Patient<'a>, group: &str) -> Result<Option<&'a LoadBal
     }
 }
 
-/// Subnets of the service in zones that the balancer does not have, each with its zone.
+/// Subnets of the service in zones that the load balancer does not have, each with its zone.
 fn stray_subnets<'a>(
     patient: &Patient<'a>,
     balancer: &LoadBalancer,
@@ -183,7 +183,7 @@ fn finding(
         .filter(|id| !stray.iter().any(|(other, _)| other == id))
         .collect();
     let remedy = if patient.is_express() {
-        Remedy::new("Run the service only in subnets of the zones that the balancer has: in Express Mode the first service of the VPC chose them.")
+        Remedy::new("Run the service only in subnets of the zones that the load balancer has: in Express Mode the first service of the VPC chose them.")
             .cli(aws!(
                 "ecs update-express-gateway-service --service-arn {} \
                  --network-configuration subnets={}",

@@ -1,4 +1,4 @@
-//! The role with which ECS manages the balancer, or what Express Mode makes, does not allow
+//! The role with which ECS manages the load balancer, or what Express Mode makes, does not allow
 //! something that ECS needs. Other reasons for which a managed resource fails are for
 //! `managed_resource_failed` to tell.
 
@@ -24,9 +24,9 @@ crate::check! {
     ///
     /// # Why it matters
     ///
-    /// Without it ECS can neither move traffic between versions nor make or change the balancer of
-    /// an Express service: the deployment hangs with a resource that stays in `PROVISIONING`, or
-    /// goes back.
+    /// Without it ECS can neither move traffic between versions nor make or change the load
+    /// balancer of an Express service: the deployment hangs with a resource that stays in
+    /// `PROVISIONING`, or goes back.
     ///
     /// # How we tell
     ///

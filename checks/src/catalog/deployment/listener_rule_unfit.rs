@@ -1,6 +1,6 @@
 //! The production rule is not in the state that the deployment strategy needs: both halves of the
 //! pair get traffic, or one is in no rule, or a stranger is in it. A rule that sends clients
-//! nowhere is for the balancer checks to tell.
+//! nowhere is for the load balancer checks to tell.
 
 use crate::aws::rollback_reason::{Reason, RuleFault};
 use crate::call::Call;

@@ -27,8 +27,8 @@ crate::check! {
     /// `ecsManagedResources` of the revision that the newest deployment brings: load balancer,
     /// certificate, listener, rule, target groups, security groups, scaling, alarms and log groups.
     /// `FAILED` counts at once; `PROVISIONING` after 15 minutes without a change, for a certificate
-    /// or a balancer takes some. What gives no reason and is `PROVISIONING` beside one that failed
-    /// waits for that one, and is named with it. A refusal by IAM is told by
+    /// or a load balancer takes some. What gives no reason and is `PROVISIONING` beside one that
+    /// failed waits for that one, and is named with it. A refusal by IAM is told by
     /// `infrastructure_role_denied`.
     ///
     /// # What to do
@@ -64,7 +64,7 @@ crate::check! {
     },
 }
 
-/// A balancer, its certificate and its listener take some minutes to be made.
+/// A load balancer, its certificate and its listener take some minutes to be made.
 const PATIENCE: SignedDuration = SignedDuration::from_mins(15);
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {

@@ -1,6 +1,6 @@
-//! The balancer lets in every address. That is right for a public site and wrong for anything else,
-//! so it is a risk unless the user said who should come in; which rules go too far then is for
-//! `ingress_wider_than_expected` to say.
+//! The load balancer lets in every address. That is right for a public site and wrong for anything
+//! else, so it is a risk unless the user said who should come in; which rules go too far then is
+//! for `ingress_wider_than_expected` to say.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,17 +18,17 @@ crate::check! {
     /// # Why it matters
     ///
     /// Everybody on the internet can send requests to the service, and scanners will. For a public
-    /// site that is what it is for. Express Mode opens its balancer to the world by itself, and has
-    /// no setting for it.
+    /// site that is what it is for. Express Mode opens its load balancer to the world by itself,
+    /// and has no setting for it.
     ///
     /// # How we tell
     ///
-    /// The balancer is internet-facing, and the inbound rules of all its groups together cover all
-    /// of IPv4 (`0.0.0.0/0`, or its two halves) or, on a dual-stack balancer, all of IPv6, on the
-    /// port of a listener. A prefix list stands for the blocks that it has: CloudFront's is not the
-    /// world, and a list with `0.0.0.0/0` in it is. Ports without a listener do not count. A web
-    /// ACL that blocks whom it does not know is named. A network load balancer without security
-    /// groups is not looked at. With `--expect-ingress`, what is expected is no finding.
+    /// The load balancer is internet-facing, and the inbound rules of all its groups together cover
+    /// all of IPv4 (`0.0.0.0/0`, or its two halves) or, on a dual-stack load balancer, all of IPv6,
+    /// on the port of a listener. A prefix list stands for the blocks that it has: CloudFront's is
+    /// not the world, and a list with `0.0.0.0/0` in it is. Ports without a listener do not count.
+    /// A web ACL that blocks whom it does not know is named. A network load balancer without
+    /// security groups is not looked at. With `--expect-ingress`, what is expected is no finding.
     ///
     /// # What to do
     ///
@@ -43,19 +43,19 @@ crate::check! {
     /// Terraform/OpenTofu: `cidr_ipv4` in `aws_vpc_security_group_ingress_rule`.
     /// `aws_ecs_express_gateway_service` has no argument for it: the security groups that Express
     /// Mode takes are the tasks'. ECS is allowed to add the rule again, and likely may, so look
-    /// after each deployment. Other ways out: a web ACL in front of the balancer, whose allow list
-    /// must then have the addresses of your own tasks too; private subnets, which make the balancer
-    /// internal; security groups of your own on the balancer, by `aws elbv2 set-security-groups`,
-    /// which the tasks must then admit (ECS's own policy does not let it put its group back; nobody
-    /// has promised that it stays so); or a service with a balancer of its own, or behind an ECS
-    /// gateway, which takes a security group for its clients. Up to 25 Express services share one
-    /// balancer: whatever is changed there concerns all of them.
+    /// after each deployment. Other ways out: a web ACL in front of the load balancer, whose allow
+    /// list must then have the addresses of your own tasks too; private subnets, which make the
+    /// load balancer internal; security groups of your own on the load balancer, by `aws elbv2
+    /// set-security-groups`, which the tasks must then admit (ECS's own policy does not let it put
+    /// its group back; nobody has promised that it stays so); or a service with a load balancer of
+    /// its own, or behind an ECS gateway, which takes a security group for its clients. Up to 25
+    /// Express services share one load balancer: whatever is changed there concerns all of them.
     ///
     /// # See also
     ///
     /// `ingress_wider_than_expected`, `open_rule_beside_narrow_one`,
     /// <https://docs.aws.amazon.com/vpc/latest/userguide/security-group-rules.html>
-    title: "The balancer lets in every address",
+    title: "The load balancer lets in every address",
     severity: Low,
     role: Risk,
     shows: OpenToWorld,
@@ -200,7 +200,7 @@ mod tests {
         snapshot.security_groups.put("sg-other", other);
         assert!(
             says(CHECK, &snapshot).is_empty(),
-            "a group that the balancer does not have counts"
+            "a group that the load balancer does not have counts"
         );
         balancer(&mut snapshot).security_groups.push("sg-other".into());
         assert_eq!(

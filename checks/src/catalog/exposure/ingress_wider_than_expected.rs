@@ -1,5 +1,5 @@
-//! The balancer lets in addresses that the user did not expect. The account cannot know who should
-//! come in, so this check asks only where the user said so, and then names each rule and the
+//! The load balancer lets in addresses that the user did not expect. The account cannot know who
+//! should come in, so this check asks only where the user said so, and then names each rule and the
 //! command that takes it away.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -33,13 +33,13 @@ crate::check! {
     ///
     /// # How we tell
     ///
-    /// Each block that the security groups of the balancer let in to a listener port must lie
+    /// Each block that the security groups of the load balancer let in to a listener port must lie
     /// wholly within the blocks that you expect, taken together. IPv6 blocks count on dual-stack
-    /// balancers only. Blocks are judged as they stand, on an internal balancer too. A rule that
-    /// names a prefix list is judged by the blocks of the list, unless you expect the list itself:
-    /// that covers every rule that names it, whatever is in it. A group as the source, and a list
-    /// that was not seen, are named and not judged; a web ACL, and a network load balancer without
-    /// security groups, are not looked at.
+    /// load balancers only. Blocks are judged as they stand, on an internal load balancer too. A
+    /// rule that names a prefix list is judged by the blocks of the list, unless you expect the
+    /// list itself: that covers every rule that names it, whatever is in it. A group as the source,
+    /// and a list that was not seen, are named and not judged; a web ACL, and a network load
+    /// balancer without security groups, are not looked at.
     ///
     /// # What to do
     ///
@@ -60,15 +60,15 @@ crate::check! {
     /// ```
     ///
     /// Terraform/OpenTofu: `cidr_ipv4` or `prefix_list_id` in
-    /// `aws_vpc_security_group_ingress_rule`. The groups of an Express service's balancer are ECS's
-    /// own: there is no argument for them, and ECS may add the rule again.
+    /// `aws_vpc_security_group_ingress_rule`. The groups of an Express service's load balancer are
+    /// ECS's own: there is no argument for them, and ECS may add the rule again.
     ///
     /// # See also
     ///
     /// `balancer_open_to_world`, `open_rule_beside_narrow_one`,
     /// <https://docs.aws.amazon.com/vpc/latest/userguide/security-group-rules.html>,
     /// <https://docs.aws.amazon.com/vpc/latest/userguide/managed-prefix-lists.html>
-    title: "The balancer lets in addresses that you did not expect",
+    title: "The load balancer lets in addresses that you did not expect",
     severity: Medium,
     role: Cause,
     explains: [OpenToWorld, NarrowRuleVoid],
@@ -157,7 +157,7 @@ fn tell(
     for (group, ports) in findings.see(cut_off(patient, inbound, outside)).unwrap_or_default() {
         let id = &group.group_id;
         remedy.summary.push_str(&format!(
-            " {} is the tasks' security group, too: what goes away also lets the balancer in to them, so let the group in to itself first.",
+            " {} is the tasks' security group, too: what goes away also lets the load balancer in to them, so let the group in to itself first.",
             group.group_name
         ));
         for ports in ports {
@@ -261,8 +261,8 @@ fn missing(
     missing
 }
 
-/// Groups that the balancer and the tasks have in common, with the ports on which only rules that
-/// go let the balancer in to the tasks.
+/// Groups that the load balancer and the tasks have in common, with the ports on which only rules
+/// that go let the load balancer in to the tasks.
 fn cut_off<'a>(
     patient: &Patient<'a>,
     inbound: &InboundRules<'a>,

@@ -27,19 +27,19 @@ crate::check! {
     /// # Why it matters
     ///
     /// An API that was written for its siblings often trusts whoever calls it. Behind an
-    /// internet-facing balancer everybody does, scanners first; and Express Mode gives a service no
-    /// other name than a public one.
+    /// internet-facing load balancer everybody does, scanners first; and Express Mode gives a
+    /// service no other name than a public one.
     ///
     /// # How we tell
     ///
-    /// The hosts of the rules that lead to the service on internet-facing balancers, or the
-    /// balancer's own name where a rule takes every host, are looked for in the variables of the
-    /// other services in the cluster (those of up to 10; of more, nothing is said). At least one
-    /// names such a host, and no variable that is meant for browsers does, there or here
+    /// The hosts of the rules that lead to the service on internet-facing load balancers, or the
+    /// load balancer's own name where a rule takes every host, are looked for in the variables of
+    /// the other services in the cluster (those of up to 10; of more, nothing is said). At least
+    /// one names such a host, and no variable that is meant for browsers does, there or here
     /// (`NEXT_PUBLIC_…`, `VITE_…`, CORS origins, redirects, callbacks). Mobile apps, partners and
     /// web pages with the host written into them cannot be seen: so it is likely, no more. Rules
     /// that also ask for a sender, a header or a login are not open to everybody, and beside a
-    /// sibling without a task definition of its own nothing is said. A balancer whose security
+    /// sibling without a task definition of its own nothing is said. A load balancer whose security
     /// groups do not let in everybody is no finding, nor is one whose web ACL blocks whom it does
     /// not know, nor a service for which `--expect-ingress` says that everybody is expected.
     ///
@@ -120,8 +120,8 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     Ok(())
 }
 
-/// The names by which the internet may call the service, in lower case, each with the balancers
-/// that answer there.
+/// The names by which the internet may call the service, in lower case, each with the load
+/// balancers that answer there.
 fn public_names<'a>(patient: &Patient<'a>) -> Result<BTreeMap<String, BTreeSet<&'a str>>, Blind> {
     let mut names: BTreeMap<String, BTreeSet<&str>> = BTreeMap::new();
     for forward in traffic::forwards(patient)?.into_iter().filter(is_for_everybody) {
@@ -153,8 +153,8 @@ fn is_for_everybody(forward: &Forward) -> bool {
     forward.rule.conditions.iter().all(is_about_name) && !forward.rule.actions.iter().any(is_login)
 }
 
-/// The internet-facing balancers that let in everybody, unless everybody is expected or a web ACL
-/// blocks strangers. A network load balancer without security groups lets in everybody, too.
+/// The internet-facing load balancers that let in everybody, unless everybody is expected or a web
+/// ACL blocks strangers. A network load balancer without security groups lets in everybody, too.
 fn open_to_others<'a>(
     patient: &Patient<'a>,
     findings: &mut Findings,
@@ -244,8 +244,8 @@ fn tell(
     Ok(())
 }
 
-/// The port that the service offers: the one that is behind the balancer, and not that of an agent
-/// beside the app.
+/// The port that the service offers: the one that is behind the load balancer, and not that of an
+/// agent beside the app.
 fn port<'a>(patient: &Patient<'a>) -> Result<Option<&'a PortMapping>, Blind> {
     let registered = &patient.service().load_balancers;
     let is_registered = |container: &ContainerDefinition, port: &PortMapping| {
@@ -284,7 +284,7 @@ fn remedy(patient: &Patient) -> Result<Remedy, Blind> {
         " Express Mode's own API has no Service Connect; update-service is said to take it once the service runs, which AWS does not document: look \
          again after each Express update. Or run it as a service without a public load balancer."
     } else {
-        " Then move it to an internal load balancer, or to none: the scheme of a balancer cannot be changed, so an internal one is a new one."
+        " Then move it to an internal load balancer, or to none: the scheme of a load balancer cannot be changed, so an internal one is a new one."
     };
     let named = if name.is_some() {
         ""

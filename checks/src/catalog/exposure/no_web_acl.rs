@@ -1,6 +1,6 @@
-//! A balancer that is open to the world has no web ACL. Security groups decide by address only;
-//! whoever wants more than that in front of a public site wants a web ACL. A balancer that few may
-//! reach needs none.
+//! A load balancer that is open to the world has no web ACL. Security groups decide by address
+//! only; whoever wants more than that in front of a public site wants a web ACL. A load balancer
+//! that few may reach needs none.
 
 use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
@@ -16,17 +16,17 @@ crate::check! {
     /// # Why it matters
     ///
     /// Security groups know addresses and ports and nothing else. Rate limits, allow lists of
-    /// addresses that services behind a shared balancer need each their own, known bad requests:
-    /// all that is a web ACL's. Without one, scanners' requests reach the app, and their 404s count
-    /// in an Express service's rollback alarm.
+    /// addresses that services behind a shared load balancer need each their own, known bad
+    /// requests: all that is a web ACL's. Without one, scanners' requests reach the app, and their
+    /// 404s count in an Express service's rollback alarm.
     ///
     /// # How we tell
     ///
-    /// `GetWebACLForResource` names none for the balancer, which is internet-facing and whose
+    /// `GetWebACLForResource` names none for the load balancer, which is internet-facing and whose
     /// security groups let in all of IPv4 on a port that it listens on, prefix lists with what is
-    /// in them. A balancer that only some may reach is no finding, such as one behind CloudFront
-    /// whose groups have CloudFront's prefix list: its web ACL is likely there. Network load
-    /// balancers cannot have one.
+    /// in them. A load balancer that only some may reach is no finding, such as one behind
+    /// CloudFront whose groups have CloudFront's prefix list: its web ACL is likely there. Network
+    /// load balancers cannot have one.
     ///
     /// # What to do
     ///
@@ -38,7 +38,7 @@ crate::check! {
     /// aws wafv2 associate-web-acl --web-acl-arn <web ACL> --resource-arn <load balancer>
     /// ```
     ///
-    /// On the balancer of Express services it holds for all of them, up to 25.
+    /// On the load balancer of Express services it holds for all of them, up to 25.
     ///
     /// Terraform/OpenTofu: `aws_wafv2_web_acl_association`.
     ///
@@ -46,7 +46,7 @@ crate::check! {
     ///
     /// `web_acl_can_be_bypassed`, `balancer_open_to_world`, `alarm_counts_client_errors`,
     /// <https://docs.aws.amazon.com/waf/latest/developerguide/web-acl-associating-aws-resource.html>
-    title: "An open balancer has no web ACL",
+    title: "An open load balancer has no web ACL",
     severity: Low,
     role: Risk,
     explains: [],
@@ -76,7 +76,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         let arn = &inbound.balancer.load_balancer_arn;
         let Some(None) = findings.see(patient.web_acl(arn)) else { continue };
         let shared = if patient.is_express() {
-            " It would hold for every Express service on this balancer."
+            " It would hold for every Express service on this load balancer."
         } else {
             ""
         };

@@ -1,5 +1,6 @@
 //! A narrow rule stands beside a wide one on the same port, and is void: security groups only
-//! allow, and all rules of all groups add up. Somebody believes the balancer to be narrower than it is.
+//! allow, and all rules of all groups add up. Somebody believes the load balancer to be narrower
+//! than it is.
 
 use std::collections::BTreeSet;
 
@@ -15,17 +16,17 @@ crate::check! {
     ///
     /// # Why it matters
     ///
-    /// Rules of a security group only allow, and the rules of all groups of a balancer add up. A
-    /// narrow group beside the wide one that Express Mode attaches closes nothing: whoever added it
-    /// believes that the service is closed.
+    /// Rules of a security group only allow, and the rules of all groups of a load balancer add up.
+    /// A narrow group beside the wide one that Express Mode attaches closes nothing: whoever added
+    /// it believes that the service is closed.
     ///
     /// # How we tell
     ///
-    /// Of the blocks that the groups of one balancer let in to one listener port, one lies wholly
-    /// in a wider one. IPv6 blocks count on dual-stack balancers only, ports without a listener do
-    /// not. A prefix list stands for its blocks; as the narrow one it is void if all of them lie in
-    /// wider ones. A group as the source is not compared: whom it lets in is no matter of
-    /// addresses.
+    /// Of the blocks that the groups of one load balancer let in to one listener port, one lies
+    /// wholly in a wider one. IPv6 blocks count on dual-stack load balancers only, ports without a
+    /// listener do not. A prefix list stands for its blocks; as the narrow one it is void if all of
+    /// them lie in wider ones. A group as the source is not compared: whom it lets in is no matter
+    /// of addresses.
     ///
     /// # What to do
     ///

@@ -25,13 +25,14 @@ crate::check! {
     /// # How we tell
     ///
     /// A listener with the protocol HTTP has a rule that forwards to a target group of the service,
-    /// and the security groups of the balancer let in public addresses on its port. A redirect, a
-    /// fixed response, an internal balancer, the test rule of a blue/green deployment and a rule
-    /// for `/.well-known/` only are no finding; nor is a port that is open to security groups, to
-    /// private blocks or to CloudFront's own prefix list only: viewers speak to CloudFront, and a
-    /// distribution that asks its origin by HTTP would follow the redirect in circles. Whether the
-    /// app answers such requests with a redirect of its own cannot be seen. Express Mode opens port
-    /// 80 in the security group and makes no listener for it: such a port is closed, not plain.
+    /// and the security groups of the load balancer let in public addresses on its port. A
+    /// redirect, a fixed response, an internal load balancer, the test rule of a blue/green
+    /// deployment and a rule for `/.well-known/` only are no finding; nor is a port that is open to
+    /// security groups, to private blocks or to CloudFront's own prefix list only: viewers speak to
+    /// CloudFront, and a distribution that asks its origin by HTTP would follow the redirect in
+    /// circles. Whether the app answers such requests with a redirect of its own cannot be seen.
+    /// Express Mode opens port 80 in the security group and makes no listener for it: such a port
+    /// is closed, not plain.
     ///
     /// # What to do
     ///
@@ -190,7 +191,7 @@ fn tell(
     let mut summary = match (secure, https) {
         (Some(_), _) => "Redirect to HTTPS; requests that are forwarded today get a 301 from then on.".to_owned(),
         (None, Some(port)) => format!("Let the HTTPS listener on port {port} forward to the service first; then let this one redirect."),
-        (None, None) => "Give the balancer an HTTPS listener with a certificate first; then let this one redirect.".to_owned(),
+        (None, None) => "Give the load balancer an HTTPS listener with a certificate first; then let this one redirect.".to_owned(),
     };
     if cloudfront {
         summary.push_str(

@@ -1,6 +1,6 @@
 //! A task with a public address whose own security groups let the world in: whoever knows the
-//! address goes around the balancer, its rules and its web ACL. A public address alone is none:
-//! security groups decide.
+//! address goes around the load balancer, its rules and its web ACL. A public address alone is
+//! none: security groups decide.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -21,8 +21,8 @@ crate::check! {
     ///
     /// # Why it matters
     ///
-    /// Whatever the balancer keeps out, by its security groups, its rules, a login or a web ACL,
-    /// gets in at the task's own address, and in plain text.
+    /// Whatever the load balancer keeps out, by its security groups, its rules, a login or a web
+    /// ACL, gets in at the task's own address, and in plain text.
     ///
     /// # How we tell
     ///
@@ -31,15 +31,15 @@ crate::check! {
     /// all of IPv6, on a port of its containers; where the task definition maps no port, on any
     /// port. Where targets are instances, it is the primary interface of the instance and the port
     /// of the host. Every address of IPv6 is public, if an internet gateway takes it; an
-    /// egress-only one lets nobody in. A public address behind groups that let in the balancer only
-    /// is normal: Express Mode gives tasks in public subnets public addresses. Without a public
-    /// address such a rule opens the task to its VPC only, and is not judged. With
+    /// egress-only one lets nobody in. A public address behind groups that let in the load balancer
+    /// only is normal: Express Mode gives tasks in public subnets public addresses. Without a
+    /// public address such a rule opens the task to its VPC only, and is not judged. With
     /// `--expect-ingress`, what is expected is no finding.
     ///
     /// # What to do
     ///
-    /// Let in the security group of each balancer on each port that it needs, that of the health
-    /// check included, then take the wide rule away:
+    /// Let in the security group of each load balancer on each port that it needs, that of the
+    /// health check included, then take the wide rule away:
     ///
     /// ```sh
     /// aws ec2 authorize-security-group-ingress --group-id <group> --protocol tcp --port <port> --source-group <balancer's group>
@@ -56,7 +56,7 @@ crate::check! {
     ///
     /// `balancer_open_to_world`, `task_security_group_blocks_balancer`,
     /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/fargate-task-networking.html>
-    title: "A task can be reached around the balancer",
+    title: "A task can be reached around the load balancer",
     severity: Medium,
     role: Risk,
     explains: [],
@@ -98,7 +98,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     Ok(())
 }
 
-/// By what a rule can name the balancers.
+/// By what a rule can name the load balancers.
 enum Sources<'a> {
     Groups(BTreeSet<&'a str>),
     /// One of them has no security group.
@@ -107,8 +107,8 @@ enum Sources<'a> {
     Unknown,
 }
 
-/// Where the balancers ask whether targets are healthy. What "traffic-port" means for an instance,
-/// its opening says.
+/// Where the load balancers ask whether targets are healthy. What "traffic-port" means for an
+/// instance, its opening says.
 fn health_check_ports(
     patient: &Patient,
     findings: &mut Findings,
@@ -125,8 +125,8 @@ fn health_check_ports(
     Ok(ports)
 }
 
-/// The commands and the code that let each balancer in on every port that it needs, wherever a rule
-/// is not there already: the wide rule may be all that lets it in, so this comes first.
+/// The commands and the code that let each load balancer in on every port that it needs, wherever a
+/// rule is not there already: the wide rule may be all that lets it in, so this comes first.
 fn admit(
     mut remedy: Remedy,
     openings: &[Opening],
@@ -169,7 +169,7 @@ fn tell(reachable: &Reachable, sources: &Sources, checked: &BTreeSet<Ports>) -> 
     let groups: BTreeSet<&str> =
         openings.iter().map(|opening| opening.group.group_name.as_str()).collect();
     let claim = format!(
-        "{} can be reached around the balancer, at {}: security group {} lets in every {} address{}",
+        "{} can be reached around the load balancer, at {}: security group {} lets in every {} address{}",
         count(tasks.len(), "task"),
         and_list(addresses),
         and_list(groups),
@@ -185,7 +185,7 @@ fn tell(reachable: &Reachable, sources: &Sources, checked: &BTreeSet<Ports>) -> 
     let remedy = match sources {
         Sources::Groups(sources) => {
             let remedy =
-                Remedy::new(format!("Let in the balancer's security group only. {otherwise}"));
+                Remedy::new(format!("Let in the load balancer's security group only. {otherwise}"));
             let revoke: BTreeSet<Command> = openings
                 .iter()
                 .flat_map(|opening| {
@@ -196,8 +196,8 @@ fn tell(reachable: &Reachable, sources: &Sources, checked: &BTreeSet<Ports>) -> 
                 .collect();
             revoke.into_iter().fold(admit(remedy, openings, sources, checked), Remedy::cli)
         }
-        // A command that took the wide rule away would cut off a balancer that nothing else lets
-        // in.
+        // A command that took the wide rule away would cut off a load balancer that nothing else
+        // lets in.
         Sources::Subnets => Remedy::new(format!(
             "Narrow the wide rule, but do not only take it away: a network load balancer without security groups is let in by the blocks of its \
              subnets, for traffic and health checks, and where a target group preserves the addresses of clients, the clients have to stay \
@@ -256,7 +256,7 @@ mod tests {
         assert_eq!(
             says,
             [
-                "2 tasks can be reached around the balancer, at 198.51.100.21 and 198.51.100.22: security group api-tasks lets in every IPv4 address \
+                "2 tasks can be reached around the load balancer, at 198.51.100.21 and 198.51.100.22: security group api-tasks lets in every IPv4 address \
                  on port 8080."
             ]
         );
@@ -294,7 +294,7 @@ mod tests {
             snapshot.security_groups.change("sg-task").unwrap().ip_permissions.push(rule);
             says(CHECK, &snapshot)
         };
-        let expected = "1 task can be reached around the balancer, at 2001:db8::21: security group api-tasks lets in every IPv6 address on port 8080.";
+        let expected = "1 task can be reached around the load balancer, at 2001:db8::21: security group api-tasks lets in every IPv6 address on port 8080.";
         assert_eq!(with("igw-1", &["::/0"]), [expected]);
         assert_eq!(with("eigw-1", &["::/0"]), [""; 0]);
         assert_eq!(with("igw-1", &["2001:db8::/32"]), [""; 0]);
@@ -320,13 +320,13 @@ mod tests {
         assert_eq!(
             says(CHECK, &open),
             [
-                "2 tasks can be reached around the balancer, at 198.51.100.31 and 198.51.100.32: security group web-instances lets in every IPv4 address on ports 32768 and 32769."
+                "2 tasks can be reached around the load balancer, at 198.51.100.31 and 198.51.100.32: security group web-instances lets in every IPv4 address on ports 32768 and 32769."
             ]
         );
         let exam = exam(CHECK, &open);
         assert!(
             exam.findings[0].remedy.shell().iter().all(|command| command.contains("revoke")),
-            "the balancer has a rule of its own"
+            "the load balancer has a rule of its own"
         );
         let mut without = open.clone();
         without

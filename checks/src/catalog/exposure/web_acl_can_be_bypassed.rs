@@ -1,6 +1,6 @@
 //! A web ACL is there, and keeps nobody out: tasks can be reached around it, none of its rules
-//! blocks, or the balancer lets requests through while WAF does not answer. What its rules are good
-//! for otherwise is not judged.
+//! blocks, or the load balancer lets requests through while WAF does not answer. What its rules are
+//! good for otherwise is not judged.
 
 use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
@@ -24,14 +24,14 @@ crate::check! {
     ///
     /// # How we tell
     ///
-    /// One of three. Tasks can be reached around the balancer, as `task_directly_reachable` finds
-    /// them. Or the default action is to allow, and no rule can stop a request: each one allows or
-    /// counts, and rule groups are overridden to count; a captcha or a challenge stops requests,
-    /// too. Rules that Firewall Manager adds are not in the list, so a web ACL that it manages is
-    /// not judged so. Or the balancer's attribute `waf.fail_open.enabled` is true: while WAF does
-    /// not answer, all requests go through. Whether CloudFront in front of it can be gone around
-    /// depends on the security groups: `balancer_open_to_world`. That rules count on purpose for
-    /// some days, before they block, cannot be told apart.
+    /// One of three. Tasks can be reached around the load balancer, as `task_directly_reachable`
+    /// finds them. Or the default action is to allow, and no rule can stop a request: each one
+    /// allows or counts, and rule groups are overridden to count; a captcha or a challenge stops
+    /// requests, too. Rules that Firewall Manager adds are not in the list, so a web ACL that it
+    /// manages is not judged so. Or the load balancer's attribute `waf.fail_open.enabled` is true:
+    /// while WAF does not answer, all requests go through. Whether CloudFront in front of it can be
+    /// gone around depends on the security groups: `balancer_open_to_world`. That rules count on
+    /// purpose for some days, before they block, cannot be told apart.
     ///
     /// # What to do
     ///
@@ -209,7 +209,7 @@ fn gone_around(balancer: &str, acl: &WebAcl, reachable: &Reachable) -> Finding {
         traffic::balancer_name(balancer),
         and_list(addresses)
     );
-    let summary = "Let the tasks' security groups admit the balancer only: see `ecs-doctor explain task_directly_reachable`.";
+    let summary = "Let the tasks' security groups admit the load balancer only: see `ecs-doctor explain task_directly_reachable`.";
     Subject::new(Kind::LoadBalancer, balancer)
         .sick(claim, Evidence::new(Call::GetWebAclForResource, balancer, "Name", &acl.name))
         .because_all(reachable.evidence())

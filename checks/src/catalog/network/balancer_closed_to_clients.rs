@@ -1,4 +1,4 @@
-//! The balancer's security groups let nobody in where it listens, or not those whom the user
+//! The load balancer's security groups let nobody in where it listens, or not those whom the user
 //! expects. Rules add up and only allow, so this is arithmetic; who should come in, only the user
 //! knows.
 
@@ -17,7 +17,8 @@ use crate::snapshot::Listener;
 use crate::text::and_list;
 
 crate::check! {
-    /// No rule of the balancer's security groups lets a client in on a port that it listens on.
+    /// No rule of the load balancer's security groups lets a client in on a port that it listens
+    /// on.
     ///
     /// # Why it matters
     ///
@@ -26,14 +27,14 @@ crate::check! {
     ///
     /// # How we tell
     ///
-    /// All inbound rules of the balancer's security groups together cover none of the ports of its
-    /// listeners, from nobody: no block, no group and no prefix list that has any block. Or, with
-    /// `--expect-ingress`, they admit no address of a block that should reach it, while no group
-    /// might do so, nor a prefix list that was not seen. Blocks of IPv6 count only where the
-    /// balancer has IPv6 addresses, and those of IPv4 likewise. A port 80 that is closed beside an
-    /// open 443 is nothing. By PrivateLink traffic can get to a network load balancer past its
-    /// security groups: one for which that is allowed is left out, and so is an internal one of
-    /// which it is not known.
+    /// All inbound rules of the load balancer's security groups together cover none of the ports of
+    /// its listeners, from nobody: no block, no group and no prefix list that has any block. Or,
+    /// with `--expect-ingress`, they admit no address of a block that should reach it, while no
+    /// group might do so, nor a prefix list that was not seen. Blocks of IPv6 count only where the
+    /// load balancer has IPv6 addresses, and those of IPv4 likewise. A port 80 that is closed
+    /// beside an open 443 is nothing. By PrivateLink traffic can get to a network load balancer
+    /// past its security groups: one for which that is allowed is left out, and so is an internal
+    /// one of which it is not known.
     ///
     /// # What to do
     ///
@@ -41,13 +42,13 @@ crate::check! {
     /// aws ec2 authorize-security-group-ingress --group-id <balancer's group> --protocol tcp --port 443 --cidr <block>
     /// ```
     ///
-    /// Terraform/OpenTofu: an `aws_vpc_security_group_ingress_rule` of the balancer's group.
+    /// Terraform/OpenTofu: an `aws_vpc_security_group_ingress_rule` of the load balancer's group.
     ///
     /// # See also
     ///
     /// `balancer_open_to_world`, `balancer_internal`, `balancer_in_private_subnet`,
     /// <https://docs.aws.amazon.com/elasticloadbalancing/latest/application/load-balancer-troubleshooting.html>
-    title: "The balancer's security groups let no client in",
+    title: "The load balancer's security groups let no client in",
     severity: Critical,
     role: Cause,
     explains: [],
@@ -81,7 +82,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     Ok(())
 }
 
-/// Whether nobody gets to the balancer past its security groups.
+/// Whether nobody gets to the load balancer past its security groups.
 fn is_the_only_way_in(inbound: &InboundRules) -> bool {
     let balancer = inbound.balancer;
     let enforced = balancer.enforce_security_group_inbound_rules_on_private_link_traffic.as_deref();
@@ -109,8 +110,8 @@ fn finding(patient: &Patient, findings: &mut Findings, inbound: &InboundRules) -
     let meets = |expected: &Cidr| {
         admitted.iter().any(|one| one.block.covers(expected) || expected.covers(&one.block))
     };
-    // Nobody comes by addresses of a family that the balancer does not have, whatever its security
-    // groups say.
+    // Nobody comes by addresses of a family that the load balancer does not have, whatever its
+    // security groups say.
     let expected =
         patient.intent().expect_ingress.iter().filter(|expected| inbound.speaks(expected));
     let shut_out: Vec<&Cidr> = expected.filter(|expected| !meets(expected)).collect();
@@ -156,8 +157,8 @@ fn finding(patient: &Patient, findings: &mut Findings, inbound: &InboundRules) -
     )
 }
 
-/// The port by which clients get to this service: the balancer may listen on others for tests, or
-/// for other services.
+/// The port by which clients get to this service: the load balancer may listen on others for tests,
+/// or for other services.
 fn served(patient: &Patient, inbound: &InboundRules) -> Result<Option<i32>, Blind> {
     let forwards = traffic::forwards(patient)?;
     let here = |listener: &Listener| {
@@ -253,7 +254,7 @@ mod tests {
         assert_eq!(
             outcome(&snapshot, &[]),
             Outcome::Sick,
-            "nor does one of IPv6 where the balancer has IPv4 only"
+            "nor does one of IPv6 where the load balancer has IPv4 only"
         );
     }
 

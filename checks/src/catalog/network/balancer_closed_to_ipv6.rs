@@ -1,6 +1,6 @@
-//! The balancer has addresses of IPv6 in its name, and lets the world in by IPv4 only. Whether IPv6
-//! finds a way to its subnets at all is for another check, and a balancer that is closed to
-//! everybody as well.
+//! The load balancer has addresses of IPv6 in its name, and lets the world in by IPv4 only. Whether
+//! IPv6 finds a way to its subnets at all is for another check, and a load balancer that is closed
+//! to everybody as well.
 
 use std::collections::BTreeSet;
 
@@ -31,13 +31,13 @@ crate::check! {
     ///
     /// The `IpAddressType` of an internet-facing load balancer is `dualstack`; on a port by which
     /// requests get to the service its security groups let `0.0.0.0/0` in, and no block of IPv6 at
-    /// all. Or a network ACL of its subnets drops IPv6, one way or the other. A balancer whose
+    /// all. Or a network ACL of its subnets drops IPv6, one way or the other. A load balancer whose
     /// security groups let in a few addresses only is left out: who comes there may well have IPv4
     /// only.
     ///
     /// # What to do
     ///
-    /// Let IPv6 in as well, or take it out of the balancer's name:
+    /// Let IPv6 in as well, or take it out of the load balancer's name:
     ///
     /// ```sh
     /// aws ec2 authorize-security-group-ingress --group-id <balancer's group> --ip-permissions 'IpProtocol=tcp,FromPort=443,ToPort=443,Ipv6Ranges=[{CidrIpv6=::/0}]'
@@ -51,7 +51,7 @@ crate::check! {
     ///
     /// `balancer_ipv6_not_routed`, `balancer_closed_to_clients`,
     /// <https://docs.aws.amazon.com/elasticloadbalancing/latest/application/application-load-balancers.html#ip-address-type>
-    title: "A dual-stack balancer lets in IPv4 only",
+    title: "A dual-stack load balancer lets in IPv4 only",
     severity: High,
     role: Cause,
     explains: [],
@@ -95,7 +95,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     }
 }
 
-/// The ports of a balancer by which requests get to the service.
+/// The ports of a load balancer by which requests get to the service.
 fn served(patient: &Patient, balancer: &str) -> Result<BTreeSet<i32>, Blind> {
     let forwards = traffic::forwards(patient)?;
     let live = forwards.iter().filter(|forward| {
@@ -142,8 +142,8 @@ fn by_security_groups(
     Some(finding(inbound.balancer, claim).because_all(rules).mend(remedy))
 }
 
-/// The first network ACL of the balancer's subnets that drops IPv6 on the way in, or back out. An
-/// older snapshot has none.
+/// The first network ACL of the load balancer's subnets that drops IPv6 on the way in, or back out.
+/// An older snapshot has none.
 fn by_network_acl(
     patient: &Patient,
     balancer: &LoadBalancer,
@@ -188,7 +188,7 @@ fn finding(balancer: &LoadBalancer, claim: String) -> Finding {
 
 fn remedy(balancer: &LoadBalancer, let_in: Command) -> Remedy {
     Remedy::new(
-        "Let IPv6 in as well (the first command); or, if only IPv4 is meant, take IPv6 out of the balancer's name (the second).",
+        "Let IPv6 in as well (the first command); or, if only IPv4 is meant, take IPv6 out of the load balancer's name (the second).",
     )
     .cli(let_in)
     .cli(aws!(

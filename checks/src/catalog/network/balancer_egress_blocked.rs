@@ -1,6 +1,7 @@
-//! The security groups of the balancer do not let it out to the tasks on the port that it asks.
-//! Rules add up and only allow, so this is arithmetic; it speaks only where every group is seen and
-//! no health check proves the contrary. Whom else the balancer asks is for other checks.
+//! The security groups of the load balancer do not let it out to the tasks on the port that it
+//! asks. Rules add up and only allow, so this is arithmetic; it speaks only where every group is
+//! seen and no health check proves the contrary. Whom else the load balancer asks is for other
+//! checks.
 
 use crate::aws::admission::Admission;
 use crate::check::{Findings, NoAnswer};
@@ -14,22 +15,23 @@ use crate::seen::Blind;
 use crate::snapshot::{LoadBalancer, TargetGroup};
 
 crate::check! {
-    /// The balancer may not connect to the tasks: no outbound rule of its security groups covers
-    /// the port of the target, or of the health check, towards them.
+    /// The load balancer may not connect to the tasks: no outbound rule of its security groups
+    /// covers the port of the target, or of the health check, towards them.
     ///
     /// # Why it matters
     ///
     /// The health check times out, ECS replaces the tasks, and no request gets through. It happens
     /// when somebody takes away the rule that lets out everything, or when the container's port
-    /// changes and the balancer's rule does not.
+    /// changes and the load balancer's rule does not.
     ///
     /// # How we tell
     ///
-    /// All outbound rules of the balancer's security groups together, with what is in the prefix
-    /// lists that they name, are held against the security groups and addresses of the tasks.
-    /// Nothing is claimed where a health check passes, or fails in a way that takes a connection.
-    /// Where targets are instances, these are the groups and addresses of their primary interfaces;
-    /// an instance that is gone tells nothing. Balancers without security groups are left out.
+    /// All outbound rules of the load balancer's security groups together, with what is in the
+    /// prefix lists that they name, are held against the security groups and addresses of the
+    /// tasks. Nothing is claimed where a health check passes, or fails in a way that takes a
+    /// connection. Where targets are instances, these are the groups and addresses of their primary
+    /// interfaces; an instance that is gone tells nothing. Load balancers without security groups
+    /// are left out.
     ///
     /// # What to do
     ///
@@ -37,14 +39,14 @@ crate::check! {
     /// aws ec2 authorize-security-group-egress --group-id <balancer's group> --ip-permissions 'IpProtocol=tcp,FromPort=<port>,ToPort=<port>,UserIdGroupPairs=[{GroupId=<task's group>}]'
     /// ```
     ///
-    /// Terraform/OpenTofu: an `aws_vpc_security_group_egress_rule` of the balancer's group, with
-    /// the tasks' group as `referenced_security_group_id`.
+    /// Terraform/OpenTofu: an `aws_vpc_security_group_egress_rule` of the load balancer's group,
+    /// with the tasks' group as `referenced_security_group_id`.
     ///
     /// # See also
     ///
     /// `task_security_group_blocks_balancer`, `network_acl_blocks`, `targets_unhealthy`,
     /// <https://docs.aws.amazon.com/elasticloadbalancing/latest/application/load-balancer-update-security-groups.html>
-    title: "The balancer's security groups do not let it out",
+    title: "The load balancer's security groups do not let it out",
     severity: Critical,
     role: Cause,
     explains: [TargetsUnhealthy, BalancerAnswers504],
@@ -77,8 +79,8 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     Ok(())
 }
 
-/// Whether the balancer's security groups are proved to let nothing out to any of the tasks behind
-/// an opening.
+/// Whether the load balancer's security groups are proved to let nothing out to any of the tasks
+/// behind an opening.
 fn is_closed(
     patient: &Patient,
     balancer: &LoadBalancer,
@@ -130,7 +132,7 @@ fn finding(
         String::new()
     };
     let remedy = Remedy::new(format!(
-        "Let the balancer out to the {whose}' security group on {}.",
+        "Let the load balancer out to the {whose}' security group on {}.",
         needs.words()
     ));
     let remedy = reach::let_out(remedy, "tasks", mended, tasks[0], needs);
@@ -160,7 +162,7 @@ mod tests {
     use crate::snapshot::{IpPermission, SecurityGroup, Snapshot};
     use crate::testing::{exam, says};
 
-    /// Tasks with addresses of their own; the balancer has these rules for its way out.
+    /// Tasks with addresses of their own; the load balancer has these rules for its way out.
     fn with(egress: Vec<IpPermission>) -> Snapshot {
         let mut snapshot = baseline::fargate();
         let slow = |address| unhealthy(address, 8080, "Target.Timeout", "Request timed out");

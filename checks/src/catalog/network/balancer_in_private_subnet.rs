@@ -1,4 +1,4 @@
-//! An internet-facing balancer is in a subnet that has no route to an internet gateway: its
+//! An internet-facing load balancer is in a subnet that has no route to an internet gateway: its
 //! addresses there are public, and nothing gets to them.
 
 use crate::call::Call;
@@ -13,24 +13,25 @@ use crate::text::{and_list, plural};
 use crate::{aws, hcl};
 
 crate::check! {
-    /// An internet-facing balancer is in a subnet without a route to an internet gateway.
+    /// An internet-facing load balancer is in a subnet without a route to an internet gateway.
     ///
     /// # Why it matters
     ///
-    /// The balancer's name leads to one public address for each of its subnets. Those of a private
-    /// subnet never answer: clients time out always, or, if it is one subnet of two, every other
-    /// time.
+    /// The load balancer's name leads to one public address for each of its subnets. Those of a
+    /// private subnet never answer: clients time out always, or, if it is one subnet of two, every
+    /// other time.
     ///
     /// # How we tell
     ///
-    /// `Scheme` is `internet-facing`, and the route table of a subnet of the balancer, its own or
-    /// the VPC's main one, has no route to an internet gateway: its default route is missing, a
+    /// `Scheme` is `internet-facing`, and the route table of a subnet of the load balancer, its own
+    /// or the VPC's main one, has no route to an internet gateway: its default route is missing, a
     /// blackhole, or leads to a NAT gateway. A default route to a firewall or an appliance may be a
-    /// way in, so nothing is claimed. Balancers with public addresses of IPv6 only are left out.
+    /// way in, so nothing is claimed. Load balancers with public addresses of IPv6 only are left
+    /// out.
     ///
     /// # What to do
     ///
-    /// Give the balancer public subnets, at least two; or the subnets a route:
+    /// Give the load balancer public subnets, at least two; or the subnets a route:
     ///
     /// ```sh
     /// aws elbv2 set-subnets --load-balancer-arn <balancer> --subnets <public subnets>
@@ -43,7 +44,7 @@ crate::check! {
     ///
     /// `balancer_internal`, `balancer_closed_to_clients`,
     /// <https://docs.aws.amazon.com/elasticloadbalancing/latest/application/load-balancer-troubleshooting.html>
-    title: "An internet-facing balancer is in a private subnet",
+    title: "An internet-facing load balancer is in a private subnet",
     severity: Critical,
     role: Cause,
     explains: [],
@@ -117,7 +118,7 @@ fn finding(
             evidence.push(one);
         }
     }
-    let remedy = Remedy::new("Put the balancer into public subnets, at least two; or give these a route to an internet gateway.")
+    let remedy = Remedy::new("Put the load balancer into public subnets, at least two; or give these a route to an internet gateway.")
         .cli(aws!(
             "elbv2 set-subnets --load-balancer-arn {} \
              --subnets $PUBLIC_SUBNET_ID $OTHER_PUBLIC_SUBNET_ID",

@@ -1,5 +1,6 @@
-//! The balancer is internal, and the user expects clients from the internet. Without an expectation
-//! an internal balancer is what somebody wanted, and this check has nothing to say.
+//! The load balancer is internal, and the user expects clients from the internet. Without an
+//! expectation an internal load balancer is what somebody wanted, and this check has nothing to
+//! say.
 
 use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
@@ -10,24 +11,24 @@ use crate::text::{and_list, plural};
 use crate::{aws, hcl};
 
 crate::check! {
-    /// The balancer is internal, and clients are to come from the internet.
+    /// The load balancer is internal, and clients are to come from the internet.
     ///
     /// # Why it matters
     ///
-    /// The name of an internal balancer leads to private addresses. From outside its network every
-    /// connection times out, whatever security groups say. Express Mode makes an internal balancer
-    /// if it is given private subnets.
+    /// The name of an internal load balancer leads to private addresses. From outside its network
+    /// every connection times out, whatever security groups say. Express Mode makes an internal
+    /// load balancer if it is given private subnets.
     ///
     /// # How we tell
     ///
-    /// `Scheme` of the balancer is `internal`, and `--expect-ingress` names a block of public
+    /// `Scheme` of the load balancer is `internal`, and `--expect-ingress` names a block of public
     /// addresses. Nobody else knows who the clients are, so without `--expect-ingress` an internal
-    /// balancer is no finding. Nor are private blocks, of a VPN or a peered VPC.
+    /// load balancer is no finding. Nor are private blocks, of a VPN or a peered VPC.
     ///
     /// # What to do
     ///
-    /// The scheme of a balancer cannot be changed. Make another one in public subnets, and point
-    /// the name at it:
+    /// The scheme of a load balancer cannot be changed. Make another one in public subnets, and
+    /// point the name at it:
     ///
     /// ```sh
     /// aws elbv2 create-load-balancer --name <name> --scheme internet-facing --subnets <public subnets> --security-groups <group>
@@ -40,7 +41,7 @@ crate::check! {
     ///
     /// `balancer_in_private_subnet`, `balancer_closed_to_clients`,
     /// <https://docs.aws.amazon.com/elasticloadbalancing/latest/userguide/how-elastic-load-balancing-works.html>
-    title: "The balancer is internal, the clients are not",
+    title: "The load balancer is internal, the clients are not",
     severity: Critical,
     role: Cause,
     explains: [],
@@ -70,9 +71,9 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
             and_list(&outside)
         );
         let summary = if patient.is_express() {
-            "Give the Express service public subnets, so that ECS makes an internet-facing balancer; or reach it from inside, by a VPN."
+            "Give the Express service public subnets, so that ECS makes an internet-facing load balancer; or reach it from inside, by a VPN."
         } else {
-            "Make an internet-facing balancer in public subnets, and point the name at it; or reach this one from inside, by a VPN."
+            "Make an internet-facing load balancer in public subnets, and point the name at it; or reach this one from inside, by a VPN."
         };
         let remedy = Remedy::new(summary)
             .cli(

@@ -1,6 +1,6 @@
-//! The balancer has addresses of IPv6, and its subnets no way in for them: no route to an internet
-//! gateway, or one to an egress-only gateway, which lets connections out and none in. What may come
-//! that way is for others.
+//! The load balancer has addresses of IPv6, and its subnets no way in for them: no route to an
+//! internet gateway, or one to an egress-only gateway, which lets connections out and none in. What
+//! may come that way is for others.
 
 use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
@@ -43,7 +43,7 @@ crate::check! {
     ///
     /// `balancer_closed_to_ipv6`, `balancer_in_private_subnet`,
     /// <https://docs.aws.amazon.com/vpc/latest/userguide/egress-only-internet-gateway.html>
-    title: "A dual-stack balancer's subnets have no way in for IPv6",
+    title: "A dual-stack load balancer's subnets have no way in for IPv6",
     severity: High,
     role: Cause,
     explains: [],
@@ -79,7 +79,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     }
 }
 
-/// A subnet of a balancer to which IPv6 finds no way in.
+/// A subnet of a load balancer to which IPv6 finds no way in.
 struct CutOff<'a> {
     subnet: &'a str,
     table: &'a RouteTable,

@@ -1,6 +1,6 @@
-//! A network ACL drops the traffic between balancer and tasks, or between tasks and what they need
-//! to start, one way or the other. ACLs know no connections: answers come back to high ports, and
-//! somebody has to allow those too.
+//! A network ACL drops the traffic between load balancer and tasks, or between tasks and what they
+//! need to start, one way or the other. ACLs know no connections: answers come back to high ports,
+//! and somebody has to allow those too.
 
 use std::collections::BTreeSet;
 
@@ -32,13 +32,13 @@ crate::check! {
     /// Health checks of a subnet's targets (tasks, or the instances that stand for them) time out,
     /// or fail at a network load balancer, which does not say how; or tasks of a subnet stopped
     /// with the words of a timeout while they fetched their image, secrets or log group. Then the
-    /// ACLs on the way are read in the order of their rules, out and in: those of the balancer's
-    /// subnets and of the tasks' subnet on the port of the health check and on 1024 to 65535 back;
-    /// or that of the tasks' subnet, and of its NAT gateway's, on port 443 and on the ports from
-    /// which Linux connects. Something is claimed only where all of it is dropped; where it depends
-    /// on addresses or ports, nothing. A health check that gets an answer from the same subnet
-    /// proves the way open. Where only some of the balancer's subnets are cut off, it is only
-    /// likely.
+    /// ACLs on the way are read in the order of their rules, out and in: those of the load
+    /// balancer's subnets and of the tasks' subnet on the port of the health check and on 1024 to
+    /// 65535 back; or that of the tasks' subnet, and of its NAT gateway's, on port 443 and on the
+    /// ports from which Linux connects. Something is claimed only where all of it is dropped; where
+    /// it depends on addresses or ports, nothing. A health check that gets an answer from the same
+    /// subnet proves the way open. Where only some of the load balancer's subnets are cut off, it
+    /// is only likely.
     ///
     /// # What to do
     ///

@@ -1,4 +1,4 @@
-//! The security groups of the tasks, or of the instances that stand for them, do not admit the
+//! The security groups of the tasks, or of the instances that stand for them, do not admit the load
 //! balancer on the port that it asks. Rules add up and only allow, so this is arithmetic; it speaks
 //! only where every group is seen and no health check proves the contrary.
 
@@ -17,15 +17,15 @@ use crate::snapshot::{IpPermission, LoadBalancer, SecurityGroup, TargetGroup};
 use crate::text::{and_list, capitalised};
 
 crate::check! {
-    /// The balancer may not connect to the tasks: no rule of the tasks' security groups admits it
-    /// on the port of the target, or on the port of the health check.
+    /// The load balancer may not connect to the tasks: no rule of the tasks' security groups admits
+    /// it on the port of the target, or on the port of the health check.
     ///
     /// # Why it matters
     ///
     /// The health check times out, ECS replaces the tasks, and no request gets through. It happens
-    /// when a balancer gets a new security group and the tasks' rule still names the old one, when
-    /// the container's port changes, and in Express Mode when you bring a security group of your
-    /// own. On instances it happens when the group opens the port of the container or of the
+    /// when a load balancer gets a new security group and the tasks' rule still names the old one,
+    /// when the container's port changes, and in Express Mode when you bring a security group of
+    /// your own. On instances it happens when the group opens the port of the container or of the
     /// website, and bridge mode gives each task another one from 32768 up.
     ///
     /// # How we tell
@@ -33,13 +33,13 @@ crate::check! {
     /// The security groups come from the tasks' network interfaces, or from the service where a
     /// task has none; where targets are instances, from the primary interface of each. All their
     /// inbound rules together, with what is in the prefix lists that they name, are held against
-    /// the balancer's security groups and the blocks of its subnets. A rule for some addresses of
-    /// these subnets might admit it: then nothing is claimed. Nor if a health check passes, or
+    /// the load balancer's security groups and the blocks of its subnets. A rule for some addresses
+    /// of these subnets might admit it: then nothing is claimed. Nor if a health check passes, or
     /// fails in a way that takes a connection: then the way is open. Instances that are gone, or
     /// whose port is none of the service's tasks, are left out. A network load balancer without
     /// security groups comes by the addresses of its subnets. Of network load balancers only the
-    /// health checks are judged, as they may hand on the addresses of their clients; but a port
-    /// for which no rule is there at all is closed to whoever comes. That their health check fails
+    /// health checks are judged, as they may hand on the addresses of their clients; but a port for
+    /// which no rule is there at all is closed to whoever comes. That their health check fails
     /// proves nothing, as they say no more than that.
     ///
     /// # What to do
@@ -52,13 +52,13 @@ crate::check! {
     /// from, 32768 to 65535.
     ///
     /// Terraform/OpenTofu: an `aws_vpc_security_group_ingress_rule` of the tasks' group, with the
-    /// balancer's group as `referenced_security_group_id`.
+    /// load balancer's group as `referenced_security_group_id`.
     ///
     /// # See also
     ///
     /// `health_check_times_out`, `targets_unhealthy`,
     /// <https://docs.aws.amazon.com/vpc/latest/userguide/security-group-rules.html>
-    title: "The tasks' security groups do not admit the balancer",
+    title: "The tasks' security groups do not admit the load balancer",
     severity: Critical,
     role: Cause,
     explains: [TargetsUnhealthy, BalancerAnswers504],
@@ -91,7 +91,8 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     Ok(())
 }
 
-/// Whether the security groups of the tasks behind an opening are proved to be closed to the balancer.
+/// Whether the security groups of the tasks behind an opening are proved to be closed to the load
+/// balancer.
 fn is_closed(
     patient: &Patient,
     balancer: &LoadBalancer,
@@ -151,12 +152,12 @@ fn finding(
     let others = if admitted.is_empty() {
         String::new()
     } else {
-        format!("They admit {}, which the balancer does not have.", admitted.join(", "))
+        format!("They admit {}, which the load balancer does not have.", admitted.join(", "))
     };
     let bridge =
         if opening.dynamic { bridge_mode(patient, balancer, &closed)? } else { String::new() };
     let not_ecs = if patient.is_express() && closed.iter().all(|group| !group.ecs_managed) {
-        "None of them is the one that Express Mode makes and keeps open to its balancer."
+        "None of them is the one that Express Mode makes and keeps open to its load balancer."
     } else {
         ""
     };
@@ -195,7 +196,8 @@ fn remedy(
         ""
     };
     if let Some(source) = balancer.security_groups.first() {
-        let summary = format!("Let the balancer's security group in on {}{docker}.", needs.words());
+        let summary =
+            format!("Let the load balancer's security group in on {}{docker}.", needs.words());
         return Ok(reach::let_in(Remedy::new(summary), "balancer", mended, source, needs));
     }
     let summary = format!(
@@ -232,7 +234,8 @@ fn bridge_mode(
     })
 }
 
-/// Other security groups that are admitted on the port: often the one that the balancer had before.
+/// Other security groups that are admitted on the port: often the one that the load balancer had
+/// before.
 fn admitted<'a>(
     closed: &[&'a SecurityGroup],
     balancer: &LoadBalancer,
@@ -278,7 +281,7 @@ mod tests {
         assert_eq!(
             says(CHECK, &(CHECK.example)()),
             [
-                "No rule of the tasks' security groups (sg-task) admits load balancer web (sg-balancer) on port 8080, so the health check of target group api times out. They admit sg-old-balancer, which the balancer does not have."
+                "No rule of the tasks' security groups (sg-task) admits load balancer web (sg-balancer) on port 8080, so the health check of target group api times out. They admit sg-old-balancer, which the load balancer does not have."
             ]
         );
     }
@@ -509,7 +512,7 @@ mod tests {
             .target_health
             .put(&live, vec![unhealthy("10.0.1.21", 8080, "Target.Timeout", "Request timed out")]);
         assert!(says(CHECK, &snapshot)[0].ends_with(
-            "None of them is the one that Express Mode makes and keeps open to its balancer."
+            "None of them is the one that Express Mode makes and keeps open to its load balancer."
         ));
         snapshot.security_groups.change("sg-task").unwrap().ecs_managed = true;
         assert!(says(CHECK, &snapshot)[0].ends_with("times out."));
@@ -535,7 +538,7 @@ mod tests {
         let found = exam(CHECK, &snapshot).findings.remove(0);
         assert_eq!(
             found.says(),
-            "No rule of the tasks' security groups (sg-task) admits load balancer web on port 8080, so the health check of target group api fails. The network load balancer has no security group that a rule could name: it comes by the addresses of its subnets. They admit sg-old-balancer, which the balancer does not have."
+            "No rule of the tasks' security groups (sg-task) admits load balancer web on port 8080, so the health check of target group api fails. The network load balancer has no security group that a rule could name: it comes by the addresses of its subnets. They admit sg-old-balancer, which the load balancer does not have."
         );
         let shell = found.remedy.shell();
         assert!(

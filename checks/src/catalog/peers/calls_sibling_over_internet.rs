@@ -1,6 +1,6 @@
-//! The service calls a sibling by its public name: out of the network and back in by the balancer.
-//! It reads hosts in environment variables and compares them with what the balancers of its VPC
-//! answer for.
+//! The service calls a sibling by its public name: out of the network and back in by the load
+//! balancer. It reads hosts in environment variables and compares them with what the load balancers
+//! of its VPC answer for.
 
 use std::collections::BTreeSet;
 
@@ -20,20 +20,20 @@ crate::check! {
     ///
     /// # Why it matters
     ///
-    /// The way round costs time and NAT traffic, and it breaks on the day that the balancer is
+    /// The way round costs time and NAT traffic, and it breaks on the day that the load balancer is
     /// closed to strangers: the address that the tasks come from is then a stranger's too.
     ///
     /// # How we tell
     ///
     /// Hosts of URLs in the variables of the current task definitions are compared with the host
-    /// conditions of other services' rules on internet-facing balancers, with the balancers' own
-    /// names, and with Express hosts (`*.ecs.<region>.on.aws`). The balancers are the service's own
-    /// and the others of its VPC; where those are more than 5, their rules are not read. The
-    /// service's own hosts do not count, nor variables that are meant for browsers
-    /// (`NEXT_PUBLIC_…`, `VITE_…`, CORS origins, redirects, callbacks), nor hosts that only a
-    /// wildcard rule would match, nor hosts for which an internal balancer has a rule, too: a
-    /// private zone may lead there. An Express endpoint that none of these balancers has may be
-    /// private: then it is "likely". Variables from secrets are never read.
+    /// conditions of other services' rules on internet-facing load balancers, with the load
+    /// balancers' own names, and with Express hosts (`*.ecs.<region>.on.aws`). The load balancers
+    /// are the service's own and the others of its VPC; where those are more than 5, their rules
+    /// are not read. The service's own hosts do not count, nor variables that are meant for
+    /// browsers (`NEXT_PUBLIC_…`, `VITE_…`, CORS origins, redirects, callbacks), nor hosts that
+    /// only a wildcard rule would match, nor hosts for which an internal load balancer has a rule,
+    /// too: a private zone may lead there. An Express endpoint that none of these load balancers
+    /// has may be private: then it is "likely". Variables from secrets are never read.
     ///
     /// # What to do
     ///
@@ -207,7 +207,7 @@ mod tests {
             .push(EnvironmentVariable { name: variable.into(), hosts: vec![host.into()] });
     }
 
-    /// A service whose balancer has a rule for a sibling's host, and that names a host in a
+    /// A service whose load balancer has a rule for a sibling's host, and that names a host in a
     /// variable.
     fn fargate(rule: &str, action: Action, variable: &str, host: &str) -> Snapshot {
         let mut snapshot = baseline::fargate();

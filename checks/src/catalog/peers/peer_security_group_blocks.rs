@@ -19,7 +19,7 @@ crate::check! {
     ///
     /// The name resolves and the sibling is well, but calls hang: security groups drop what they do
     /// not allow. Service Connect goes from task to task, so it is the sibling's tasks that have to
-    /// let the callers in, not its balancer.
+    /// let the callers in, not its load balancer.
     ///
     /// # How we tell
     ///

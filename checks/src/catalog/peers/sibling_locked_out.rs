@@ -1,6 +1,6 @@
-//! The service calls a sibling by its public name, and what guards the sibling's balancer, its
+//! The service calls a sibling by its public name, and what guards the sibling's load balancer, its
 //! security groups or its web ACL, does not let in the address that the tasks come from. It needs
-//! the balancer's rules and the tasks' public addresses.
+//! the load balancer's rules and the tasks' public addresses.
 
 use std::collections::BTreeSet;
 
@@ -26,11 +26,11 @@ use crate::{aws, hcl, words};
 
 crate::check! {
     /// The tasks call a sibling by its public name, and the security groups of the sibling's load
-    /// balancer, or its web ACL, do not let in their address.
+    /// load balancer, or its web ACL, do not let in their address.
     ///
     /// # Why it matters
     ///
-    /// Somebody closed the balancer to strangers, and by the public way the own tasks are
+    /// Somebody closed the load balancer to strangers, and by the public way the own tasks are
     /// strangers: they come from the address of the NAT gateway, or from one that is new with every
     /// task. Where security groups shut them out, their calls hang until they time out; a web ACL
     /// answers 403.
@@ -38,21 +38,21 @@ crate::check! {
     /// # How we tell
     ///
     /// A variable of a current version names a host of another service behind an internet-facing
-    /// balancer of the VPC, or the balancer's own name. The tasks' way out leads to a NAT gateway,
-    /// or to the internet with an address of their own, or of their instances; and no rule of the
-    /// balancer's security groups admits that address on the listener's port. A rule that names a
-    /// group does not count here: it knows private addresses only. A prefix list counts with what
-    /// is in it; where that was not seen, nothing is claimed. Log lines of the last hour that name
-    /// the host join it with what the tasks suffer.
+    /// load balancer of the VPC, or the load balancer's own name. The tasks' way out leads to a NAT
+    /// gateway, or to the internet with an address of their own, or of their instances; and no rule
+    /// of the load balancer's security groups admits that address on the listener's port. A rule
+    /// that names a group does not count here: it knows private addresses only. A prefix list
+    /// counts with what is in it; where that was not seen, nothing is claimed. Log lines of the
+    /// last hour that name the host join it with what the tasks suffer.
     ///
     /// Of the web ACL the rules are gone through in their order with the address. IP sets, and
     /// statements that join others or turn them around, are evaluated; where a rule that looks at
     /// anything else might let the request through, nothing is claimed.
     ///
-    /// A rule for the host tells that the balancer answers for it, and not that the name's DNS
-    /// leads there. So without a log line it is "likely", unless the name is the balancer's own or
-    /// an Express endpoint; and a balancer that admits CloudFront is left alone, for calls then
-    /// come from there. So is one that tasks may call by IPv6.
+    /// A rule for the host tells that the load balancer answers for it, and not that the name's DNS
+    /// leads there. So without a log line it is "likely", unless the name is the load balancer's
+    /// own or an Express endpoint; and a load balancer that admits CloudFront is left alone, for
+    /// calls then come from there. So is one that tasks may call by IPv6.
     ///
     /// # What to do
     ///
@@ -110,7 +110,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         calls.into_iter().filter(|(_, callee)| callee.balancer().is_some()).collect();
     if calls.is_empty() {
         return Err(NoAnswer::NotApplicable(
-            "it calls no sibling behind a public balancer that we know",
+            "it calls no sibling behind a public load balancer that we know",
         ));
     }
     for (named, callee) in &calls {
@@ -148,8 +148,8 @@ fn is_behind_a_cdn(patient: &Patient, findings: &mut Findings, inbound: &Inbound
     })
 }
 
-/// Whether tasks and balancer both speak IPv6: the addresses by which the tasks come then are not
-/// known.
+/// Whether tasks and load balancer both speak IPv6: the addresses by which the tasks come then are
+/// not known.
 fn may_come_by_v6(patient: &Patient, balancer: &LoadBalancer) -> Result<bool, Blind> {
     let speaks =
         balancer.ip_address_type.as_deref().is_some_and(|kind| kind.starts_with("dualstack"));
@@ -277,8 +277,8 @@ fn tell(patient: &Patient, findings: &mut Findings, named: &Named, callee: &Call
             )
         }
     };
-    // A rule tells that the balancer answers for the host, and not that its DNS leads there: a CDN
-    // may stand between.
+    // A rule tells that the load balancer answers for the host, and not that its DNS leads there: a
+    // CDN may stand between.
     let is_there = !failed.is_empty()
         || matches!(callee, Callee::Balancer(_))
         || host::of_aws(host) == Some(AwsHost::Express { region: patient.region() });

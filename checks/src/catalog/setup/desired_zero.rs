@@ -1,4 +1,4 @@
-//! The service is scaled to zero though a balancer sends it traffic. That may be meant, by a
+//! The service is scaled to zero though a load balancer sends it traffic. That may be meant, by a
 //! schedule for instance; it is why nothing answers all the same.
 
 use crate::aws::time;
@@ -16,7 +16,7 @@ crate::check! {
     ///
     /// # Why it matters
     ///
-    /// The balancer has no target and answers every request with 503. ECS calls the deployment
+    /// The load balancer has no target and answers every request with 503. ECS calls the deployment
     /// completed all the same: none of no tasks is missing. A policy of auto scaling does not bring
     /// it back either, for without a task there is no CPU or memory to measure.
     ///

@@ -19,9 +19,9 @@ crate::check! {
     ///
     /// # Why it matters
     ///
-    /// At every deployment and every scale-in the balancer waits for as long as the deregistration
-    /// delay, then closes what is still open: the client gets 502, and the work is done for
-    /// nothing, or half.
+    /// At every deployment and every scale-in the load balancer waits for as long as the
+    /// deregistration delay, then closes what is still open: the client gets 502, and the work is
+    /// done for nothing, or half.
     ///
     /// # How we tell
     ///
@@ -122,8 +122,8 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     Ok(())
 }
 
-/// Only of HTTP, and of a group that some balancer sends requests to, does CloudWatch know how long
-/// they take.
+/// Only of HTTP, and of a group that some load balancer sends requests to, does CloudWatch know how
+/// long they take.
 fn speaks_http(patient: &Patient, group: &str) -> Result<bool, Blind> {
     let http = |protocol: &str| matches!(protocol, "HTTP" | "HTTPS");
     let Some(group) = patient.target_group(group)? else { return Ok(false) };

@@ -1,5 +1,5 @@
 //! ECS replaces tasks while they still start. It is a matter of arithmetic: how long the app takes
-//! until it listens, how soon the balancer gives up, how long ECS overlooks that, and when the
+//! until it listens, how soon the load balancer gives up, how long ECS overlooks that, and when the
 //! tasks were killed.
 
 use jiff::{SignedDuration, Timestamp};
@@ -32,13 +32,14 @@ crate::check! {
     /// # How we tell
     ///
     /// From `startedAt` of a task to the line in which its app says that it listens: that long it
-    /// takes to start. By then the balancer has called the target unhealthy
+    /// takes to start. By then the load balancer has called the target unhealthy
     /// (`UnhealthyThresholdCount` checks, `HealthCheckIntervalSeconds` apart), and it takes
     /// `HealthyThresholdCount` passed checks more until it is healthy again. If
     /// `healthCheckGracePeriodSeconds` is less than both together, and two tasks of this version
-    /// were killed for the balancer's health check before that time was over, the grace period is
-    /// too short. Not so where the app answers with a code of its own, 404 or 401 or a redirect: no
-    /// grace period heals that. The log must have been read, and the app must say when it is ready.
+    /// were killed for the load balancer's health check before that time was over, the grace period
+    /// is too short. Not so where the app answers with a code of its own, 404 or 401 or a redirect:
+    /// no grace period heals that. The log must have been read, and the app must say when it is
+    /// ready.
     ///
     /// # What to do
     ///
@@ -141,7 +142,7 @@ struct Patience {
 }
 
 impl Patience {
-    /// None where the app is ready before the balancer has given up: then the first check that
+    /// None where the app is ready before the load balancer has given up: then the first check that
     /// passes makes it healthy.
     fn of(settings: &TargetGroup, took: SignedDuration) -> Option<Patience> {
         let interval = settings.health_check_interval_seconds?;

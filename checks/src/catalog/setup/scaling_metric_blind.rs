@@ -324,7 +324,7 @@ mod tests {
         snapshot.scaling_policies.change(&arn).unwrap()
     }
 
-    /// The label of a group of this name behind the service's balancer.
+    /// The label of a group of this name behind the service's load balancer.
     fn label(group: &str) -> Option<String> {
         let group = id::group(group);
         let (_, group) = group.split_once(":targetgroup/").unwrap();

@@ -1,5 +1,5 @@
 //! The health check that the task definition gives to a container fails, so ECS replaces the task.
-//! The balancer's health check is another one, and may pass all the while.
+//! The load balancer's health check is another one, and may pass all the while.
 
 use crate::aws::time;
 use crate::call::Call;
@@ -17,9 +17,9 @@ crate::check! {
     ///
     /// # Why it matters
     ///
-    /// The balancer may call the same task healthy, and yet ECS replaces it. Often the command of
-    /// the check needs a tool that is not in the image, such as `curl`, or the app needs longer to
-    /// start than the check has patience.
+    /// The load balancer may call the same task healthy, and yet ECS replaces it. Often the command
+    /// of the check needs a tool that is not in the image, such as `curl`, or the app needs longer
+    /// to start than the check has patience.
     ///
     /// # How we tell
     ///

@@ -172,7 +172,7 @@ fn tell(
         .because(stop::evidence(newest))
         .because_all(logged.evidence)
         .mend(remedy);
-    // An exit is no verdict of a balancer: where tasks stop for that, this is not why.
+    // An exit is no verdict of a load balancer: where tasks stop for that, this is not why.
     findings.add(
         finding
             .concerns(Kind::TaskDefinition, failures.task_definition)

@@ -83,11 +83,16 @@ fn of_efs(told: &Told, file_system: Option<&str>) -> (String, Remedy) {
     let words = told.text.to_ascii_lowercase();
     let says = |some: &[&str]| some.iter().any(|word| words.contains(word));
     let unresolved = says(&["failed to resolve", "name or service not known"]);
+    let hindrance = stop_reason::hindrance(told.text);
+    let because = hindrance.map(|it| (format!(", because {}", it.clause(told.text)), it.advice));
     let (why, advice) = match told.reason.fault {
         _ if unresolved => (
             ", because its DNS name does not resolve",
             "Turn on DNS support and DNS host names of the VPC, have a mount target in each zone of the tasks, and compare the id of the file system.",
         ),
+        _ if because.is_some() => {
+            because.as_ref().map_or(("", ""), |(why, advice)| (why.as_str(), *advice))
+        }
         _ if says(&["timed out"]) => (" in time", PORT),
         Some(Fault::Network) => (", because it cannot be reached", PORT),
         _ if says(&["access denied by server"]) => (DENIED, ALLOW),

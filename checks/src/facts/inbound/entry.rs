@@ -1,6 +1,6 @@
-//! Where a request for a URL enters: the balancer that it is for, the listener that takes it, the
-//! rule that decides, and where a redirect sends it. Who may come in there, and what becomes of the
-//! request behind the rule, is for others.
+//! Where a request for a URL enters: the load balancer that it is for, the listener that takes it,
+//! the rule that decides, and where a redirect sends it. Who may come in there, and what becomes of
+//! the request behind the rule, is for others.
 
 use crate::aws::url::Url;
 use crate::facts::inbound::request::{self, Takes};
@@ -10,8 +10,8 @@ use crate::seen::Blind;
 use crate::snapshot::{Action, Listener, Rule};
 use crate::text::parsed;
 
-/// The service's balancer that a URL is for: by its own name, by a rule that asks for the host, or,
-/// where nothing tells, one that listens on the port.
+/// The service's load balancer that a URL is for: by its own name, by a rule that asks for the
+/// host, or, where nothing tells, one that listens on the port.
 pub fn balancer_for<'a>(patient: &Patient<'a>, url: &Url) -> Result<Option<&'a str>, Blind> {
     let balancers = traffic::balancers(patient)?;
     if let Some(named) = balancers.iter().find(|balancer| {

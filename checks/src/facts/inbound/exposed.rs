@@ -23,7 +23,7 @@ pub struct Opening<'a> {
     pub permission: &'a IpPermission,
     pub port: Option<i32>,
     pub family: Family,
-    /// What the balancer has to be let in on instead.
+    /// What the load balancer has to be let in on instead.
     pub needs: Option<Ports>,
 }
 

@@ -1,6 +1,6 @@
-//! What fails the balancer's health check, and how: from the targets that are registered now;
-//! between two tasks of a kill loop, from the newest service event about the group; and of a version
-//! that ECS gave up, from the events of its life, whoever is registered today.
+//! What fails the load balancer's health check, and how: from the targets that are registered now;
+//! between two tasks of a kill loop, from the newest service event about the group; and of a
+//! version that ECS gave up, from the events of its life, whoever is registered today.
 
 use std::collections::BTreeSet;
 use std::sync::LazyLock;

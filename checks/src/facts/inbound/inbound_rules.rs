@@ -1,7 +1,7 @@
 //! Whom the load balancers of a service let in: every block of every rule of their security groups,
-//! at the ports that they listen on. Rules add up over all groups of a balancer. A prefix list as a
-//! source stands for its blocks, where they were seen; a group says nothing about addresses that we
-//! know, so it is named and never judged.
+//! at the ports that they listen on. Rules add up over all groups of a load balancer. A prefix list
+//! as a source stands for its blocks, where they were seen; a group says nothing about addresses
+//! that we know, so it is named and never judged.
 
 use std::collections::BTreeSet;
 use std::iter;
@@ -40,7 +40,7 @@ pub struct Admitted<'a> {
     pub ports: BTreeSet<i32>,
 }
 
-/// Whom the rules of a balancer let in.
+/// Whom the rules of a load balancer let in.
 #[derive(Clone, Debug, Default)]
 pub struct LetIn<'a> {
     pub blocks: Vec<Admitted<'a>>,
@@ -51,8 +51,8 @@ pub struct LetIn<'a> {
 /// How many blocks of one prefix list are named; the list itself has them all.
 pub const NAMED: usize = 3;
 
-/// Every balancer in front of the service that security groups guard; a network load balancer may
-/// have none.
+/// Every load balancer in front of the service that security groups guard; a network load balancer
+/// may have none.
 pub fn each<'a>(
     patient: &Patient<'a>,
     findings: &mut impl See,
@@ -63,8 +63,8 @@ pub fn each<'a>(
         .collect())
 }
 
-/// One balancer, if security groups guard it. What may not be seen of it is noted, and the rest
-/// stays useful: what is let in by the groups that we see is let in, whatever the others say.
+/// One load balancer, if security groups guard it. What may not be seen of it is noted, and the
+/// rest stays useful: what is let in by the groups that we see is let in, whatever the others say.
 pub fn of_balancer<'a>(
     patient: &Patient<'a>,
     balancer: &str,
@@ -96,7 +96,7 @@ impl<'a> InboundRules<'a> {
         &self.balancer.load_balancer_name
     }
 
-    /// Whether clients can reach the balancer by addresses of this family at all.
+    /// Whether clients can reach the load balancer by addresses of this family at all.
     pub fn speaks(&self, block: &Cidr) -> bool {
         if block.is_v6() {
             self.balancer.has_ipv6()
@@ -118,8 +118,8 @@ impl<'a> InboundRules<'a> {
         })
     }
 
-    /// Every block that is let in to a port that the balancer listens on, by itself or in one of
-    /// the prefix lists that count; the others are left out.
+    /// Every block that is let in to a port that the load balancer listens on, by itself or in one
+    /// of the prefix lists that count; the others are left out.
     pub fn lets_in(
         &self,
         patient: &Patient<'a>,
@@ -444,7 +444,7 @@ mod tests {
     use crate::seen::{Seen, Why};
     use crate::snapshot::Snapshot;
 
-    /// A service whose balancer listens for HTTPS on port 443 and has these inbound rules.
+    /// A service whose load balancer listens for HTTPS on port 443 and has these inbound rules.
     fn guarded(rules: &[IpPermission]) -> Snapshot {
         let mut snapshot = baseline::fargate();
         let group = snapshot.security_groups.change("sg-balancer").unwrap();
@@ -452,7 +452,7 @@ mod tests {
         snapshot
     }
 
-    /// The balancer, for a test to change.
+    /// The load balancer, for a test to change.
     fn balancer(snapshot: &mut Snapshot) -> &mut LoadBalancer {
         let arn = id::elb("loadbalancer/app/web/50dc6c495c0c9188");
         snapshot.load_balancers.change(&arn).unwrap()

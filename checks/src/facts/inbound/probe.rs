@@ -1,6 +1,6 @@
-//! What the probe tells: where the name really leads, and whether the balancer or the app made the
-//! answer. An answer with `server: awselb/2.0` is the balancer's own; without that header, its page
-//! gives the balancer away.
+//! What the probe tells: where the name really leads, and whether the load balancer or the app made
+//! the answer. An answer with `server: awselb/2.0` is the load balancer's own; without that header,
+//! its page gives the load balancer away.
 
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -12,11 +12,11 @@ use crate::snapshot::{Probe, ProbeAnswer, ProbeFailure};
 #[schemars(rename = "AnswerMaker")]
 #[serde(rename_all = "snake_case")]
 pub enum Maker {
-    /// The balancer itself, by its `server` header.
+    /// The load balancer itself, by its `server` header.
     LoadBalancer,
-    /// The balancer itself, by its page alone: the header can be switched off.
+    /// The load balancer itself, by its page alone: the header can be switched off.
     LikelyLoadBalancer,
-    /// The app, or something before it that is not the balancer.
+    /// The app, or something before it that is not the load balancer.
     App,
 }
 
@@ -35,7 +35,7 @@ pub fn maker(answer: &ProbeAnswer) -> Maker {
 pub enum Stage {
     /// Its name does not resolve.
     Resolve,
-    /// The address is not the balancer's, so nothing was sent.
+    /// The address is not the load balancer's, so nothing was sent.
     Address,
     /// There was no connection.
     Connect,
@@ -90,9 +90,11 @@ pub fn words(probe: &Probe) -> Vec<String> {
             .as_deref()
             .map_or_else(|| "no server header".to_owned(), |server| format!("server {server}"));
         let maker = match maker(answer) {
-            Maker::LoadBalancer => "the balancer itself answered",
-            Maker::LikelyLoadBalancer => "likely the balancer itself answered: the page is its own",
-            Maker::App => "the app answered, or something before it that is not the balancer",
+            Maker::LoadBalancer => "the load balancer itself answered",
+            Maker::LikelyLoadBalancer => {
+                "likely the load balancer itself answered: the page is its own"
+            }
+            Maker::App => "the app answered, or something before it that is not the load balancer",
         };
         format!(
             "GET {} got {} in {} ms, {server}: {maker}",
@@ -178,7 +180,7 @@ mod tests {
         assert_eq!(
             words(&probe),
             [
-                "GET http://a.b/ got 503 in 12 ms, server awselb/2.0: the balancer itself answered",
+                "GET http://a.b/ got 503 in 12 ms, server awselb/2.0: the load balancer itself answered",
                 "GET https://a.b/: no connection after 3 ms: Connection refused"
             ]
         );

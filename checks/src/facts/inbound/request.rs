@@ -58,8 +58,8 @@ fn holds(condition: &Condition, url: &Url) -> Option<bool> {
     }
 }
 
-/// Whether the rule names the host: then the request is meant for it, and for no other balancer's
-/// default.
+/// Whether the rule names the host: then the request is meant for it, and for no other load
+/// balancer's default.
 pub fn names_host(rule: &Rule, host: &str) -> bool {
     of_host(rule).any(|condition| takes_host(condition, host) == Some(true))
 }

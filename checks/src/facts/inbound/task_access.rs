@@ -1,7 +1,7 @@
-//! The openings between a balancer and its tasks: one port of tasks, or of the instances under them,
-//! that have the same security groups, and what the health checks prove about the way there. A
-//! health check that passes, or fails with an answer, shows that the way is open; that of a network
-//! load balancer does not say whether it got one.
+//! The openings between a load balancer and its tasks: one port of tasks, or of the instances under
+//! them, that have the same security groups, and what the health checks prove about the way there.
+//! A health check that passes, or fails with an answer, shows that the way is open; that of a
+//! network load balancer does not say whether it got one.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
@@ -108,7 +108,7 @@ impl TaskPorts<'_> {
     }
 }
 
-/// A closed opening between a balancer and the targets of a group.
+/// A closed opening between a load balancer and the targets of a group.
 pub struct Closed<'a> {
     pub group: &'a TargetGroup,
     pub balancer: &'a LoadBalancer,
@@ -118,9 +118,9 @@ pub struct Closed<'a> {
 /// Why no opening can be closed.
 pub const NOBODY_BEHIND: &str = "no tasks or instances behind such a load balancer";
 
-/// Examines each opening between such balancers and tasks, or their instances; those that are closed.
-/// What is closed in the same way on several ports that Docker chose is one. None where no task and
-/// no instance is behind such a balancer.
+/// Examines each opening between such load balancers and tasks, or their instances; those that are
+/// closed. What is closed in the same way on several ports that Docker chose is one. None where no
+/// task and no instance is behind such a load balancer.
 pub fn closed<'a>(
     patient: &Patient<'a>,
     notes: &mut impl See,
@@ -155,8 +155,9 @@ pub fn closed<'a>(
     Ok(all)
 }
 
-/// Whether what comes to this opening has addresses and groups of the balancer's own. A network load
-/// balancer may hand on its clients' addresses; only its health checks always come from itself.
+/// Whether what comes to this opening has addresses and groups of the load balancer's own. A
+/// Network Load Balancer may hand on its clients' addresses; only its health checks always
+/// come from itself.
 pub fn is_balancers_own(balancer: &LoadBalancer, opening: &TaskPorts) -> bool {
     opening.checked || !is_network(balancer)
 }
@@ -169,8 +170,8 @@ pub fn has_groups(balancer: &LoadBalancer) -> bool {
     !balancer.security_groups.is_empty()
 }
 
-/// Whether the tasks see who the balancer is: by its groups, or, of a network load balancer that has
-/// none, by the addresses of its subnets.
+/// Whether the tasks see who the load balancer is: by its groups, or, of a network load balancer
+/// that has none, by the addresses of its subnets.
 pub fn is_known_to_tasks(balancer: &LoadBalancer) -> bool {
     has_groups(balancer) || is_network(balancer)
 }
@@ -279,9 +280,9 @@ fn answers(failed: &FailedCheck) -> bool {
 #[derive(Debug)]
 pub struct Shut<'a> {
     pub subnet: &'a str,
-    /// What is dropped first on the way from each of the balancer's subnets that is cut off.
+    /// What is dropped first on the way from each of the load balancer's subnets that is cut off.
     pub dropped: Vec<Dropped<'a>>,
-    /// How many of the balancer's subnets are cut off, and how many it has.
+    /// How many of the load balancer's subnets are cut off, and how many it has.
     pub cut_off: (usize, usize),
     /// A health check that fails there.
     pub failed: FailedCheck<'a>,
@@ -297,7 +298,7 @@ struct Asked<'a> {
 }
 
 /// The subnets of a target group's tasks whose health checks all time out, or fail without a word
-/// of how, and an ACL between them and the balancer drops the traffic, one way or the other.
+/// of how, and an ACL between them and the load balancer drops the traffic, one way or the other.
 pub fn shut_by_acls<'a>(
     patient: &Patient<'a>,
     group: &TargetGroup,
@@ -320,7 +321,7 @@ pub fn shut_by_acls<'a>(
         }
         if let Some(failed) = failed.filter(|failed| failed.failure.may_be_dropped())
             && let (Some(address), Some(port)) = (reach::target_address(patient, target)?, reach::health_check_port(patient, group, Some(target)))
-            // The balancer's subnets are known by their IPv4 blocks.
+            // The load balancer's subnets are known by their IPv4 blocks.
             && address.is_ipv4()
         {
             let dynamic = target.port == Some(port) && instance::has_dynamic_port(patient, target);
@@ -402,7 +403,7 @@ fn replaced_in<'a>(
 }
 
 /// Whether security groups or network ACLs are proved to drop some of these health checks, from
-/// some balancer.
+/// some load balancer.
 pub fn is_shut<'a>(
     patient: &Patient<'a>,
     group: &'a TargetGroup,
@@ -438,7 +439,7 @@ pub fn is_shut<'a>(
     Ok(false)
 }
 
-/// The balancer's groups as evidence.
+/// The load balancer's groups as evidence.
 pub fn groups_of(balancer: &LoadBalancer) -> impl Iterator<Item = Evidence> {
     balancer.security_groups.iter().map(|id| {
         Evidence::new(

@@ -1,6 +1,6 @@
 //! The traffic path of a service: listener, rule, weights, target groups, targets. Weighted rules
-//! do not fail over, and a balancer sends traffic to unhealthy targets if it has no others: so only
-//! a group with no usable target at all makes the balancer itself answer 503.
+//! do not fail over, and a load balancer sends traffic to unhealthy targets if it has no others: so
+//! only a group with no usable target at all makes the load balancer itself answer 503.
 
 use std::collections::BTreeSet;
 
@@ -60,8 +60,8 @@ impl<'a> Forward<'a> {
         self.shares.iter().filter(|share| share.weight > 0)
     }
 
-    /// Whether HTTP is spoken here: only then can the balancer answer with a status code of its
-    /// own.
+    /// Whether HTTP is spoken here: only then can the load balancer answer with a status code of
+    /// its own.
     pub fn is_http(&self) -> bool {
         matches!(self.listener.protocol.as_deref(), Some("HTTP" | "HTTPS"))
     }
@@ -267,7 +267,7 @@ pub fn balancers_of<'a>(
     Ok(balancers)
 }
 
-/// Every rule of the service's balancers, with its listener.
+/// Every rule of the service's load balancers, with its listener.
 pub fn all_rules<'a>(patient: &Patient<'a>) -> Result<Vec<(&'a Listener, &'a Rule)>, Blind> {
     let mut rules = Vec::new();
     for balancer in balancers(patient)? {
@@ -279,7 +279,7 @@ pub fn all_rules<'a>(patient: &Patient<'a>) -> Result<Vec<(&'a Listener, &'a Rul
     Ok(rules)
 }
 
-/// Whether no rule of a balancer leads to anybody else.
+/// Whether no rule of a load balancer leads to anybody else.
 pub fn serves_nobody_else(patient: &Patient, balancer: &str) -> Result<bool, Blind> {
     let own = groups(patient)?;
     for listener in patient.listeners(balancer)? {
@@ -346,16 +346,16 @@ pub fn live_groups<'a>(patient: &Patient<'a>) -> Result<BTreeSet<&'a str>, Blind
         .collect())
 }
 
-/// What a balancer can do with a target group.
+/// What a load balancer can do with a target group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum GroupState {
     /// Some target is healthy, or its health is not checked.
     Serves,
-    /// All registered targets are unhealthy: the balancer sends traffic to all of them.
+    /// All registered targets are unhealthy: the load balancer sends traffic to all of them.
     FailsOpen,
     /// No target is healthy yet, and some have had no health check.
     Warming,
-    /// Every target is registered where this balancer sends no traffic.
+    /// Every target is registered where this load balancer sends no traffic.
     Unused,
     /// Every target is on its way out.
     Draining,
@@ -364,7 +364,7 @@ pub enum GroupState {
     Unknown,
 }
 
-/// The states of targets of which we know what a balancer does with them.
+/// The states of targets of which we know what a load balancer does with them.
 const STATES: [&str; 7] =
     ["healthy", "unavailable", "initial", "unhealthy", "draining", "unhealthy.draining", "unused"];
 
@@ -395,15 +395,15 @@ impl GroupState {
             GroupState::Serves => "a healthy target",
             GroupState::FailsOpen => "only unhealthy targets",
             GroupState::Warming => "only targets that wait for their first health check",
-            GroupState::Unused => "only targets that the balancer does not use",
+            GroupState::Unused => "only targets that the load balancer does not use",
             GroupState::Draining => "only draining targets",
             GroupState::Empty => "no registered target",
             GroupState::Unknown => "targets whose state is not known",
         }
     }
 
-    /// Whether the balancer has nowhere to send a request and answers 503 itself. Draining alone is
-    /// not documented to do so, but has been seen to.
+    /// Whether the load balancer has nowhere to send a request and answers 503 itself. Draining
+    /// alone is not documented to do so, but has been seen to.
     pub fn answers_503(self) -> bool {
         matches!(self, GroupState::Empty | GroupState::Unused | GroupState::Draining)
     }
@@ -457,8 +457,8 @@ impl<'w, 'a> Dead<'w, 'a> {
     }
 }
 
-/// What a balancer can do with a group. Where targets are in a state that we do not know, nobody can
-/// tell.
+/// What a load balancer can do with a group. Where targets are in a state that we do not know,
+/// nobody can tell.
 pub fn state(patient: &Patient, group: &str) -> Result<GroupState, Blind> {
     let targets = patient.targets(group)?;
     let state = GroupState::of(targets);

@@ -229,7 +229,7 @@ pub fn configured<'a>(
         .or(service.network_configuration.as_ref())
 }
 
-/// The address at which the balancer finds a target; none where its instance is gone.
+/// The address at which the load balancer finds a target; none where its instance is gone.
 pub fn target_address(patient: &Patient, target: &Target) -> Result<Option<IpAddr>, Blind> {
     if instance::is_one(target) {
         return Ok(instance::interface(patient, target)?
@@ -247,7 +247,7 @@ pub fn target_subnet<'a>(patient: &Patient<'a>, target: &Target) -> Result<Optio
     Ok(health_check::task_behind(patient, target)?.and_then(|task| task.subnet_id.as_deref()))
 }
 
-/// The port that the balancer's health check asks at a target, or at any task of the service.
+/// The port that the load balancer's health check asks at a target, or at any task of the service.
 pub fn health_check_port(
     patient: &Patient,
     group: &TargetGroup,
@@ -310,8 +310,8 @@ pub fn admit_nobody(patient: &Patient, ids: &BTreeSet<&str>, port: i32) -> Resul
     Ok(groups.is_some_and(|groups| groups.iter().all(is_silent)))
 }
 
-/// Whether the security groups of a task let the balancer in on a port: by its groups, or by the
-/// blocks of its subnets.
+/// Whether the security groups of a task let the load balancer in on a port: by its groups, or by
+/// the blocks of its subnets.
 pub fn into_task(
     patient: &Patient,
     balancer: &LoadBalancer,
@@ -332,7 +332,7 @@ pub fn into_task(
     lets_in(patient, &groups, port, &from)
 }
 
-/// The balancer as its targets see it; none where one of its subnets is not to be found.
+/// The load balancer as its targets see it; none where one of its subnets is not to be found.
 fn balancer_as_peer(patient: &Patient, balancer: &LoadBalancer) -> Result<Option<Peer>, Blind> {
     let blocks = subnet_blocks(patient, &balancer.subnets)?;
     Ok(blocks.map(|blocks| Peer {
@@ -342,7 +342,7 @@ fn balancer_as_peer(patient: &Patient, balancer: &LoadBalancer) -> Result<Option
     }))
 }
 
-/// The ports on which single rules of these groups surely admit the balancer.
+/// The ports on which single rules of these groups surely admit the load balancer.
 pub fn open_to(
     patient: &Patient,
     balancer: &LoadBalancer,
@@ -357,8 +357,8 @@ pub fn open_to(
     Ok(admitted.filter_map(|rule| Some(Ports(rule.from_port?, rule.to_port?))).collect())
 }
 
-/// Whether the security groups of a balancer let it out to a target on a port. Without a target, to
-/// any task: wherever its subnets may put it.
+/// Whether the security groups of a load balancer let it out to a target on a port. Without a
+/// target, to any task: wherever its subnets may put it.
 pub fn out_to_task(
     patient: &Patient,
     balancer: &LoadBalancer,
@@ -825,7 +825,7 @@ mod tests {
         assert_eq!(let_in(None, &[]), Ok(Admission::No));
     }
 
-    /// The service behind a load balancer, whose task and balancer have these rules.
+    /// The service behind a load balancer, whose task and load balancer have these rules.
     fn guarded(inbound: &[IpPermission], outbound: &[IpPermission]) -> Snapshot {
         let mut snapshot = baseline::fargate();
         let groups = &mut snapshot.security_groups;

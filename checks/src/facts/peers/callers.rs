@@ -39,8 +39,8 @@ pub fn are_too_many(listed: &ClusterServices, own: &str) -> bool {
     listed.truncated || listed.service_arns.iter().filter(|arn| *arn != own).count() > SIBLINGS
 }
 
-/// A host as hosts are compared: in lower case, and a balancer's own name without the `dualstack.`
-/// that it may have in front.
+/// A host as hosts are compared: in lower case, and a load balancer's own name without the
+/// `dualstack.` that it may have in front.
 pub fn plain(host: &str) -> String {
     let host = host.to_ascii_lowercase();
     match host.strip_prefix("dualstack.") {

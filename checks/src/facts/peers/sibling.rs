@@ -1,6 +1,6 @@
-//! Siblings that the service calls by their public names: behind one of its own balancers or
-//! another one of its VPC, by a balancer's own name, or at another Express host. And the addresses
-//! that its tasks then come from.
+//! Siblings that the service calls by their public names: behind one of its own load balancers or
+//! another one of its VPC, by a load balancer's own name, or at another Express host. And the
+//! addresses that its tasks then come from.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -21,24 +21,24 @@ use crate::snapshot::{
 };
 use crate::text::parsed;
 
-/// How many other balancers of a VPC are looked into: Elastic Load Balancing answers an account ten
-/// questions a second. Of more just their names are known.
+/// How many other load balancers of a VPC are looked into: Elastic Load Balancing answers an
+/// account ten questions a second. Of more just their names are known.
 pub const OTHERS: usize = 5;
 
-/// Who answers at a host, as far as this service's balancers tell.
+/// Who answers at a host, as far as this service's load balancers tell.
 #[derive(Clone, Debug)]
 pub enum Callee<'a> {
-    /// Another service's rule on an internet-facing balancer, if the host's DNS leads there; with
-    /// the ports of all listeners that have such a rule.
+    /// Another service's rule on an internet-facing load balancer, if the host's DNS leads there;
+    /// with the ports of all listeners that have such a rule.
     Rule { rule: &'a Rule, balancer: &'a LoadBalancer, ports: BTreeSet<i32> },
-    /// The own name of an internet-facing balancer.
+    /// The own name of an internet-facing load balancer.
     Balancer(&'a LoadBalancer),
     /// Some Express service, likely a public one.
     Express,
 }
 
 impl<'a> Callee<'a> {
-    /// The balancer that a call goes through, where it is known.
+    /// The load balancer that a call goes through, where it is known.
     pub fn balancer(&self) -> Option<&'a LoadBalancer> {
         match self {
             Callee::Rule { balancer, .. } | Callee::Balancer(balancer) => Some(balancer),
@@ -64,7 +64,7 @@ pub fn may_be_one(host: &str) -> bool {
 }
 
 /// Whether variables of these versions name a host that may be a sibling's: only then other
-/// balancers are asked about.
+/// load balancers are asked about.
 pub fn may_be_called<'d>(definitions: impl IntoIterator<Item = &'d TaskDefinition>) -> bool {
     let containers =
         definitions.into_iter().flat_map(|definition| &definition.container_definitions);
@@ -91,15 +91,15 @@ pub fn calls<'a>(
         .collect())
 }
 
-/// What the balancers of the VPC answer for.
+/// What the load balancers of the VPC answer for.
 struct Siblings<'a> {
     own: BTreeSet<String>,
-    /// Rules that send a host to another service, with the balancer, where we may see it.
+    /// Rules that send a host to another service, with the load balancer, where we may see it.
     rules: Vec<(&'a Listener, &'a Rule, Option<&'a LoadBalancer>)>,
-    /// Internet-facing balancers whose own name does not lead to this service.
+    /// Internet-facing load balancers whose own name does not lead to this service.
     balancers: Vec<&'a LoadBalancer>,
-    /// There is an internal balancer whose rules were not read: it may be the private way to any
-    /// host.
+    /// There is an internal load balancer whose rules were not read: it may be the private way to
+    /// any host.
     unread: bool,
 }
 
@@ -179,7 +179,7 @@ impl<'a> Siblings<'a> {
         }
         let found: Vec<_> = self.rules.iter().filter(|(_, rule, _)| answers(rule, &host)).collect();
         if let Some((_, rule, balancer)) = found.first() {
-            // Where an internal balancer answers for it, too, a private zone may lead there.
+            // Where an internal load balancer answers for it, too, a private zone may lead there.
             let all_public = !self.unread
                 && found.iter().all(|(_, _, balancer)| balancer.is_some_and(is_public));
             let balancer = balancer.filter(|_| all_public)?;
@@ -278,8 +278,8 @@ fn ways_out(patient: &Patient) -> Result<(BTreeSet<String>, Vec<Source>), Blind>
     Ok((gateways, own))
 }
 
-/// The balancers that calls of siblings go through, by their ARNs: what guards them decides whether
-/// the calls get there.
+/// The load balancers that calls of siblings go through, by their ARNs: what guards them decides
+/// whether the calls get there.
 pub fn called(patient: &Patient) -> BTreeSet<String> {
     callees(patient)
         .iter()
@@ -328,7 +328,7 @@ pub fn is_open<'a>(
             };
             open_by(false) || open_by(true)
         }
-        // Of a call by the balancer's own name the port is not known.
+        // Of a call by the load balancer's own name the port is not known.
         Callee::Balancer(_) | Callee::Express => inbound.is_open_to_world(patient, findings),
     }
 }

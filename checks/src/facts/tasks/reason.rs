@@ -76,8 +76,8 @@ impl<'a> Told<'a> {
     /// A finding about this version: the claim, which is a clause, how many tasks bear it out, and
     /// AWS's words as evidence.
     pub fn finding(&self, patient: &Patient, claim: &str) -> Finding {
-        // Whatever keeps a task from starting, it is no verdict of a balancer: where tasks stop for
-        // that, this is not why.
+        // Whatever keeps a task from starting, it is no verdict of a load balancer: where tasks
+        // stop for that, this is not why.
         Subject::new(Kind::TaskDefinition, self.task_definition)
             .sick(format!("{claim}: {}", self.count(patient.now())), self.evidence.clone())
             .concerns(Kind::TaskDefinition, self.task_definition)

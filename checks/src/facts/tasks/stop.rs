@@ -21,7 +21,7 @@ use crate::facts::deployment::version::Mark;
 /// Why a task stopped, as far as its own record tells.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum StopKind {
-    /// The balancer's health check of this target group failed, so ECS replaced the task.
+    /// The load balancer's health check of this target group failed, so ECS replaced the task.
     BalancerHealthCheck {
         group: String,
     },
@@ -101,7 +101,9 @@ impl StopKind {
     /// In a few words: `failed the balancer's health check`.
     pub fn words(&self) -> String {
         match self {
-            StopKind::BalancerHealthCheck { .. } => "failed the balancer's health check".into(),
+            StopKind::BalancerHealthCheck { .. } => {
+                "failed the load balancer's health check".into()
+            }
             StopKind::ContainerHealthCheck => "failed the container's own health check".into(),
             StopKind::Exited { container, code: Some(code) } => {
                 format!("container {container} exited with code {code}")
@@ -412,7 +414,7 @@ mod tests {
                 StopKind::BalancerHealthCheck { group: "api".into() },
                 true,
                 false,
-                "failed the balancer's health check",
+                "failed the load balancer's health check",
             ),
             (
                 StopKind::ContainerHealthCheck,

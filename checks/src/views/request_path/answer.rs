@@ -14,13 +14,13 @@ use crate::facts::inbound::traffic;
 pub enum By {
     /// The tasks of the service.
     App,
-    /// The balancer itself: an error of its own, a redirect or a fixed response.
+    /// The load balancer itself: an error of its own, a redirect or a fixed response.
     LoadBalancer,
-    /// Some requests get an answer of the balancer's own, others the app's.
+    /// Some requests get an answer of the load balancer's own, others the app's.
     Both,
     /// There is no answer: the connection fails.
     Nobody,
-    /// Somebody else: a Lambda function, another balancer, the tasks of another service.
+    /// Somebody else: a Lambda function, another load balancer, the tasks of another service.
     Other,
     /// A hop that decides could not be seen, or lets only some requests pass.
     Unknown,
@@ -29,7 +29,7 @@ pub enum By {
 #[derive(Clone, Debug)]
 pub struct Answer {
     pub by: By,
-    /// The status code, where the balancer itself answers.
+    /// The status code, where the load balancer itself answers.
     pub status: Option<String>,
     pub says: String,
     /// Where a redirect leads, without the query.
@@ -58,12 +58,12 @@ pub fn nobody(says: &str) -> Answer {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Outcome {
     App,
-    /// An answer of the balancer's own.
+    /// An answer of the load balancer's own.
     Own {
         status: &'static str,
         likely: bool,
     },
-    /// The app, if it answers at all; otherwise the balancer with this status.
+    /// The app, if it answers at all; otherwise the load balancer with this status.
     AppUnless(&'static str),
     /// No answer: a network load balancer has no status codes.
     Fails,
@@ -90,7 +90,7 @@ pub fn together(outcomes: &[(f64, Outcome)]) -> Answer {
                 }
             }
             Outcome::Own { status, likely } => format!(
-                "the balancer {}answers {status} by itself{}",
+                "the load balancer {}answers {status} by itself{}",
                 if likely { "likely " } else { "" },
                 part()
             ),
@@ -106,7 +106,7 @@ pub fn together(outcomes: &[(f64, Outcome)]) -> Answer {
             }
             Outcome::AppUnless(status) => {
                 format!(
-                    "the app answers, or, where it does not, the balancer with {status}{}",
+                    "the app answers, or, where it does not, the load balancer with {status}{}",
                     part().replace(" to", " for")
                 )
             }

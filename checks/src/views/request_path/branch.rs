@@ -195,7 +195,7 @@ fn target_words(targets: &[Target], state: GroupState) -> (String, String) {
     let says = match state {
         GroupState::Empty => "no target is registered".into(),
         GroupState::FailsOpen => {
-            format!("{short}; the balancer sends requests to them all the same")
+            format!("{short}; the load balancer sends requests to them all the same")
         }
         _ => short.clone(),
     };

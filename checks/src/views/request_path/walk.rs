@@ -1,5 +1,5 @@
-//! A way as far as it is the same for all requests: name, balancer, security groups, listener, web
-//! ACL, rule.
+//! A way as far as it is the same for all requests: name, load balancer, security groups, listener,
+//! web ACL, rule.
 
 use std::slice;
 
@@ -92,8 +92,8 @@ impl<'p, 'a> Draft<'p, 'a> {
         self.done()
     }
 
-    /// Where the name leads. Only a probe asks DNS, so a name that is not the balancer's own is a
-    /// condition of all that follows.
+    /// Where the name leads. Only a probe asks DNS, so a name that is not the load balancer's own
+    /// is a condition of all that follows.
     pub(super) fn name(&mut self, url: &Url, balancer: &str) -> Option<()> {
         let (host, id) = (&url.host, Some(url.host.as_str()));
         let probe = self
@@ -112,19 +112,19 @@ impl<'p, 'a> Draft<'p, 'a> {
                 return None;
             }
             Some(Leads::Elsewhere) => {
-                // A CDN may stand there and hand on to the balancer: so the way goes on, for what
-                // gets there.
+                // A CDN may stand there and hand on to the load balancer: so the way goes on, for
+                // what gets there.
                 let says = format!(
-                    "{host} leads to {addresses}, none of the balancer's: a CDN, an accelerator or a proxy hands on, or the DNS is wrong"
+                    "{host} leads to {addresses}, none of the load balancer's: a CDN, an accelerator or a proxy hands on, or the DNS is wrong"
                 );
                 self.path.hops.push(Hop::new(HopKind::Name, Mark::Bad, id, String::new(), says));
             }
             Some(Leads::ToBalancer) => {
                 let compared = match probe {
                     Some(probe) if probe.by_interfaces => {
-                        "where the balancer's network interfaces are"
+                        "where the load balancer's network interfaces are"
                     }
-                    _ => "as the balancer's own name does",
+                    _ => "as the load balancer's own name does",
                 };
                 self.good(
                     HopKind::Name,
@@ -137,9 +137,9 @@ impl<'p, 'a> Draft<'p, 'a> {
                 let is_own = dns_name(self.patient, balancer)
                     .is_some_and(|own| own.eq_ignore_ascii_case(host));
                 let says = match (is_own, self.is_managed(host)) {
-                    (true, _) => format!("{host}, the balancer's own name"),
+                    (true, _) => format!("{host}, the load balancer's own name"),
                     (_, true) => format!("{host}, the name that ECS gave to the service"),
-                    _ => format!("{host}, if its DNS leads to this balancer"),
+                    _ => format!("{host}, if its DNS leads to this load balancer"),
                 };
                 self.good(HopKind::Name, id, "", says);
             }
@@ -152,7 +152,7 @@ impl<'p, 'a> Draft<'p, 'a> {
         endpoints(self.patient).iter().any(|url| url.host == host)
     }
 
-    /// Balancer, security groups and listener.
+    /// Load balancer, security groups and listener.
     pub(super) fn enter(&mut self, listener: &Listener) -> Option<()> {
         let balancer = self.balancer(&listener.load_balancer_arn)?;
         self.admission(balancer, listener)?;
@@ -203,7 +203,7 @@ impl<'p, 'a> Draft<'p, 'a> {
         Some(balancer)
     }
 
-    /// Whom the balancer's security groups let in on the listener's port.
+    /// Whom the load balancer's security groups let in on the listener's port.
     fn admission(&mut self, balancer: &LoadBalancer, listener: &Listener) -> Option<()> {
         let port = listener.port.unwrap_or_default();
         if balancer.security_groups.is_empty() {
@@ -211,7 +211,7 @@ impl<'p, 'a> Draft<'p, 'a> {
                 HopKind::SecurityGroups,
                 None,
                 String::new(),
-                "every address: the balancer has no security group",
+                "every address: the load balancer has no security group",
             );
             return Some(());
         }
@@ -342,7 +342,7 @@ impl<'p, 'a> Draft<'p, 'a> {
         });
         if let (Some(login), Some(rule)) = (login, self.path.hops.last_mut()) {
             rule.says.push_str(&format!(
-                "; first {}, and whoever fails it gets the balancer's own redirect or 401",
+                "; first {}, and whoever fails it gets the load balancer's own redirect or 401",
                 login.kind
             ));
         }
@@ -361,7 +361,7 @@ impl<'p, 'a> Draft<'p, 'a> {
                     rule.mark = Mark::Bad;
                 }
                 let says = format!(
-                    "the balancer answers {code} by a fixed response; the app never sees the request"
+                    "the load balancer answers {code} by a fixed response; the app never sees the request"
                 );
                 self.path.answer = Answer::new(By::LoadBalancer, status, says);
             }
@@ -372,7 +372,7 @@ impl<'p, 'a> Draft<'p, 'a> {
                     rule.says.push_str("; it redirects");
                 }
                 let says =
-                    format!("the balancer answers {code} and sends the client to {location}");
+                    format!("the load balancer answers {code} and sends the client to {location}");
                 self.path.answer = Answer {
                     location: Some(location),
                     next,

@@ -1,5 +1,5 @@
 //! Errors that a load balancer answered by itself in the last minutes, and whether they can be this
-//! service's: CloudWatch counts them for a whole balancer, which other services may share.
+//! service's: CloudWatch counts them for a whole load balancer, which other services may share.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -20,8 +20,8 @@ use crate::snapshot::metric::Metric;
 /// How far back an error is today's.
 pub const SPAN: SignedDuration = SignedDuration::from_mins(15);
 
-/// One error of one balancer, over the last minutes, without those in which a deployment or scaling
-/// stopped a task: what breaks then is that task's end.
+/// One error of one load balancer, over the last minutes, without those in which a deployment or
+/// scaling stopped a task: what breaks then is that task's end.
 #[derive(Debug)]
 pub struct Errors<'a> {
     pub balancer: &'a str,
@@ -29,12 +29,12 @@ pub struct Errors<'a> {
     pub groups: BTreeSet<&'a str>,
     /// Minutes with such answers, oldest first.
     pub minutes: Vec<(Timestamp, f64)>,
-    /// No rule of the balancer leads to anybody else.
+    /// No rule of the load balancer leads to anybody else.
     pub alone: bool,
     metric: Metric,
 }
 
-/// The balancers that gave such answers in at least two of the last minutes.
+/// The load balancers that gave such answers in at least two of the last minutes.
 pub fn errors<'a>(patient: &Patient<'a>, metric: Metric) -> Result<Vec<Errors<'a>>, Blind> {
     let mut groups: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
     for forward in traffic::forwards(patient)?.iter().filter(|forward| forward.is_http()) {
@@ -128,7 +128,8 @@ impl Errors<'_> {
     }
 }
 
-/// For how many seconds a balancer waits for an answer, and keeps a connection that nobody uses.
+/// For how many seconds a load balancer waits for an answer, and keeps a connection that nobody
+/// uses.
 pub fn idle_timeout(patient: &Patient, balancer: &str) -> Result<Option<f64>, Blind> {
     let attributes = patient.load_balancer_attributes(balancer)?;
     Ok(attributes.and_then(|attributes| crate::text::parsed(attributes.get(IDLE_TIMEOUT)?)))

@@ -1,5 +1,5 @@
 //! What CloudWatch counts for the network load balancers of a service. It counts for a whole
-//! balancer, so those that lead to somebody else as well are left out.
+//! load balancer, so those that lead to somebody else as well are left out.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -36,7 +36,7 @@ pub fn balancers<'a>(patient: &Patient<'a>) -> Result<BTreeMap<&'a str, BTreeSet
     Ok(own)
 }
 
-/// A metric of a balancer; none in a snapshot that is older than the question.
+/// A metric of a load balancer; none in a snapshot that is older than the question.
 pub fn series<'a>(
     patient: &Patient<'a>,
     metric: Metric,

@@ -38,8 +38,8 @@ impl<'a> Refused<'a> {
         &self.failures[0]
     }
 
-    /// Whether the way to a target may as well drop the health check: its balancer does not say how
-    /// it failed.
+    /// Whether the way to a target may as well drop the health check: its load balancer does not
+    /// say how it failed.
     pub fn may_be_dropped(&self) -> bool {
         self.failures.iter().any(|failed| failed.failure.may_be_dropped())
     }
