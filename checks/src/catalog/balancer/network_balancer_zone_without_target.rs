@@ -202,7 +202,7 @@ fn finding(group: &TargetGroup, balancer: &LoadBalancer, bare: &Bare) -> Option<
         Setting::Default => None,
     };
     let mut of_zones = bare.zones.iter().map(of_zone);
-    let Some(first) = of_zones.next() else { return None };
+    let first = of_zones.next()?;
     let finding = Subject::new(Kind::LoadBalancer, arn)
         .sick(claim, first)
         .detail(format!(

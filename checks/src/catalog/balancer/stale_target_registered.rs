@@ -196,7 +196,7 @@ fn is_registered_by_ecs(
     let networks = service.network_configuration.iter().chain(of_deployments);
     for subnet in networks.flat_map(|network| &network.subnets) {
         let block = patient.subnet(subnet)?.and_then(|subnet| subnet.cidr_block.as_deref());
-        if block.and_then(|block| parsed::<Cidr>(block)).is_some_and(|block| block.has(address)) {
+        if block.and_then(parsed::<Cidr>).is_some_and(|block| block.has(address)) {
             return Ok(true);
         }
     }

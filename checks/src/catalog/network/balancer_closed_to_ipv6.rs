@@ -269,6 +269,7 @@ mod tests {
         let everybody = baseline::everywhere("tcp", Some(443));
         let mut snapshot =
             with_rules(vec![everybody.clone(), prefix_list::from_list(443, "pl-0ff1ce")]);
+        snapshot.prefix_lists.0.clear();
         assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::CouldNotLook);
         prefix_list::list(&mut snapshot, "pl-0ff1ce", "office", &["2001:db8::/32"]);
         assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy);
