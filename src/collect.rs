@@ -6,6 +6,7 @@ mod acm;
 pub mod ask;
 mod autoscaling;
 mod cloudwatch;
+mod credentials;
 #[cfg(test)]
 mod depth;
 mod discovery;
@@ -19,11 +20,13 @@ mod iam;
 mod logs;
 mod plan;
 pub mod probe;
+pub mod progress;
 mod rds;
 mod scaling;
 mod secretsmanager;
 pub mod services;
 pub mod trail;
+mod transport;
 mod url;
 mod vpc;
 mod wafv2;
@@ -44,6 +47,7 @@ use jiff::Timestamp;
 
 use ask::Asker;
 pub use plan::collect;
+use transport::Transport;
 pub use url::url;
 
 /// How to reach AWS, as the user said.
@@ -53,6 +57,15 @@ pub struct Connection {
     pub profile: Option<String>,
     pub timeout: Duration,
     pub read_logs: bool,
+}
+
+/// Why AWS cannot be asked at all.
+#[derive(Debug, thiserror::Error)]
+pub enum NoWay {
+    #[error("no region: give --region, set AWS_REGION, or put one into the profile")]
+    Region,
+    #[error("no usable credentials: {0}; log in again, or name another --profile")]
+    Credentials(String),
 }
 
 /// One client, and so one pool of connections, for each AWS service.
@@ -107,26 +120,36 @@ impl Aws {
         self.remembered.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Region, profile, credentials and endpoints as every AWS tool takes them. `None`: there is no
-    /// region.
-    pub async fn connect(connection: &Connection) -> Option<Aws> {
+    /// Region, profile, credentials and endpoints as every AWS tool takes them. The time that the
+    /// user gives runs from when there are credentials.
+    pub async fn connect(connection: &Connection) -> Result<Aws, NoWay> {
         let patience = connection.timeout;
+        // How long an attempt and all of them may take, the transport and the asker know.
         let timeouts = TimeoutConfig::builder()
             .connect_timeout(patience.mul_f32(0.2).min(Duration::from_secs(3)))
-            .operation_attempt_timeout(patience.mul_f32(0.3))
-            .operation_timeout(patience.mul_f32(0.7))
             .build();
+        let transport = Transport::new(patience.mul_f32(0.3));
         let mut loader = aws_config::defaults(BehaviorVersion::latest())
             .timeout_config(timeouts)
-            .retry_config(RetryConfig::standard());
+            .retry_config(RetryConfig::standard())
+            .http_client(transport.clone());
         if let Some(region) = &connection.region {
             loader = loader.region(Region::new(region.clone()));
         }
-        if let Some(profile) = &connection.profile {
+        let profile = connection.profile.as_deref();
+        if let Some(profile) = profile {
+            let region = connection.region.as_deref();
             loader = loader.profile_name(profile);
+            loader = loader.credentials_provider(credentials::of_profile(profile, region));
         }
+        let config = loader.load().await;
+        if config.region().is_none() {
+            return Err(NoWay::Region);
+        }
+        let config = credentials::resolved(config, profile).await.map_err(NoWay::Credentials)?;
         let asker = Asker::new(patience);
-        Aws::new(&loader.load().await, asker, connection.read_logs)
+        transport.until(asker.deadline());
+        Aws::new(&config, asker, connection.read_logs).ok_or(NoWay::Region)
     }
 
     pub fn new(config: &SdkConfig, asker: Asker, read_logs: bool) -> Option<Aws> {

@@ -62,10 +62,11 @@ fn a_trouble_is_found_whoever_deploys() {
 }
 
 /// The causes and unexplained symptoms with all that follows from each, without what only ECS's own
-/// deployments have.
+/// deployments have, and what only ECS's own targets.
 fn outline(diagnosis: &Diagnosis) -> Vec<BTreeSet<&'static str>> {
     fn gather(node: &Node, found: &mut BTreeSet<&'static str>) {
-        if !node.check.applies.contains(&Applies::DeployedByEcs) {
+        let is_of_ecs = node.check.applies.contains(&Applies::DeployedByEcs);
+        if !is_of_ecs && node.check.id() != "stale_target_registered" {
             found.insert(node.check.id());
         }
         node.explains.iter().for_each(|effect| gather(effect, found));

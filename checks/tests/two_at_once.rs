@@ -110,6 +110,11 @@ const TAKES_ALL: &[&str] =
 /// Pairs of which one is rightly silent beside the other, each with why.
 const APART: &[(&str, &[&str], &str)] = &[
     (
+        "secret_rotated_since_start",
+        &["killed_after_stop_timeout"],
+        "the tasks that log the refused password are gone, and those in their place have the new one",
+    ),
+    (
         "traffic_weight_zero",
         &[
             "balancer_answers_502",

@@ -12,9 +12,11 @@ use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use checks::call::Call;
 use checks::seen::{Blind, Seen, Why};
+use checks::text::and_more;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
+use super::transport::BadAnswer;
 use crate::mask;
 use crate::report::plain;
 
@@ -64,8 +66,8 @@ const NOT_WHO_YOU_SAY: &[&str] = &[
     "OptInRequired",
 ];
 
-/// Error codes by which AWS asks for patience; the SDK has retried by the time we see one.
-const THROTTLED: &[&str] = &[
+/// Error codes by which AWS asks for patience; by the time we see one there was no more of it.
+pub(super) const THROTTLED: &[&str] = &[
     "Throttling",
     "ThrottlingException",
     "ThrottledException",
@@ -90,6 +92,8 @@ pub struct Ledger {
 pub struct Asker {
     deadline: Instant,
     timeout_words: String,
+    /// Calls that were made and have no answer yet.
+    awaited: Mutex<BTreeMap<Call, u32>>,
     gates: BTreeMap<&'static str, Semaphore>,
     ledger: Mutex<Ledger>,
 }
@@ -103,12 +107,38 @@ impl Asker {
         Asker {
             deadline: Instant::now() + timeout,
             timeout_words: format!("no answer within {} s", timeout.as_secs()),
+            awaited: Mutex::default(),
             gates: AT_ONCE
                 .iter()
                 .map(|(service, permits)| (*service, Semaphore::new(*permits)))
                 .collect(),
             ledger: Mutex::default(),
         }
+    }
+
+    /// When the user's patience ends.
+    pub fn deadline(&self) -> Instant {
+        self.deadline
+    }
+
+    /// What is waited for, in words.
+    pub fn waiting(&self) -> String {
+        let awaited = self.awaited.lock().unwrap_or_else(PoisonError::into_inner);
+        let calls: Vec<&str> = awaited
+            .iter()
+            .filter(|(_, count)| **count > 0)
+            .map(|(call, _)| call.action())
+            .collect();
+        match calls.as_slice() {
+            [] => "working".into(),
+            calls => format!("waiting for {}", and_more(calls, 3)),
+        }
+    }
+
+    fn note_awaited(&self, call: Call, change: impl FnOnce(u32) -> u32) {
+        let mut awaited = self.awaited.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = awaited.entry(call).or_default();
+        *count = change(*count);
     }
 
     pub fn ledger(&self) -> MutexGuard<'_, Ledger> {
@@ -135,7 +165,9 @@ impl Asker {
     where
         E: ProvideErrorMetadata + Error + 'static,
     {
+        self.note_awaited(call, |count| count + 1);
         let answer = tokio::time::timeout_at(self.deadline, self.send(call, request)).await;
+        self.note_awaited(call, |count| count.saturating_sub(1));
         let seen = match answer {
             Ok(Ok(value)) => Seen::Yes(Some(value)),
             Ok(Err(error)) => self.explain(&error),
@@ -222,7 +254,9 @@ impl Asker {
             }
             SdkError::TimeoutError(_) => Why::NoAnswer("no answer in time".into()),
             _ => {
-                if let Some(credentials) = find::<CredentialsError>(error) {
+                if let Some(bad) = find::<BadAnswer>(error) {
+                    Why::Unreadable(format!("the reply could not be read: {bad}"))
+                } else if let Some(credentials) = find::<CredentialsError>(error) {
                     self.note_credentials(&in_short(credentials));
                     Why::NoAnswer("no usable credentials".into())
                 } else {
@@ -277,11 +311,11 @@ pub(super) fn chain<'a>(
 }
 
 /// The innermost error, which is the one that says what went wrong.
-fn root_of(error: &(dyn Error + 'static)) -> String {
+pub(super) fn root_of(error: &(dyn Error + 'static)) -> String {
     chain(error).last().map(|root| mask::reason(&root.to_string())).unwrap_or_default()
 }
 
-fn in_short(error: &CredentialsError) -> String {
+pub(super) fn in_short(error: &CredentialsError) -> String {
     let root = root_of(error);
     if root.contains("no providers in chain")
         || matches!(error, CredentialsError::CredentialsNotLoaded(_))

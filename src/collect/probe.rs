@@ -27,8 +27,13 @@ use tokio::time::Instant;
 use super::Aws;
 use super::ask::chain;
 
-/// How long one GET may take, with its connection.
+/// How long one GET may take, with its connection, where the user has that much time left.
 const PATIENCE: Duration = Duration::from_secs(5);
+
+fn patience(until: Instant) -> Duration {
+    PATIENCE.min(until.saturating_duration_since(Instant::now()))
+}
+
 const REDIRECTS: usize = 3;
 /// How many of the load balancer's addresses are named; a busy one has more.
 const NAMED: usize = 8;
@@ -60,7 +65,7 @@ pub async fn run(aws: &Aws, snapshot: &mut Snapshot, url: Option<&Url>) {
     };
     let LoadBalancer { load_balancer_name: name, dns_name, .. } = balancer;
     let own = Own { name, dns_name: dns_name.unwrap_or_default(), interfaces };
-    snapshot.probe = Some(probe(&Dns, &url, &own).await);
+    snapshot.probe = Some(probe(&Dns, &url, &own, aws.asker.deadline()).await);
 }
 
 /// The load balancer, as far as its addresses tell it from everything else.
@@ -118,7 +123,7 @@ fn milliseconds(elapsed: Duration) -> u64 {
 
 /// One GET, and those that redirects within the host ask for, to addresses that are the load
 /// balancer's.
-async fn probe(dns: &dyn ResolveDns, url: &Url, balancer: &Own) -> Probe {
+async fn probe(dns: &dyn ResolveDns, url: &Url, balancer: &Own, until: Instant) -> Probe {
     let mut probe = Probe {
         url: url.to_string(),
         by_interfaces: !balancer.interfaces.is_empty(),
@@ -128,10 +133,10 @@ async fn probe(dns: &dyn ResolveDns, url: &Url, balancer: &Own) -> Probe {
     // A name has only some of the load balancer's addresses at a time, and whoever lies about one
     // name lies about the other.
     let own = async {
-        let by_name = async { resolve(dns, &balancer.dns_name).await.unwrap_or_default() };
+        let by_name = async { resolve(dns, &balancer.dns_name, until).await.unwrap_or_default() };
         if probe.by_interfaces { balancer.interfaces.clone() } else { by_name.await }
     };
-    let (addresses, own) = match join(resolve(dns, &url.host), own).await {
+    let (addresses, own) = match join(resolve(dns, &url.host, until), own).await {
         (Ok(addresses), own) => (addresses, own),
         (Err(why), _) => {
             probe.failure = Some(failure(url.to_string(), "resolve", why, began.elapsed()));
@@ -155,7 +160,8 @@ async fn probe(dns: &dyn ResolveDns, url: &Url, balancer: &Own) -> Probe {
     let mut next = url.clone();
     for left in (0..=REDIRECTS).rev() {
         let began = Instant::now();
-        let answered = tokio::time::timeout(PATIENCE, get(&connector, &next)).await;
+        let patience = patience(until);
+        let answered = tokio::time::timeout(patience, get(&connector, &next)).await;
         let (mut answer, location) = match answered {
             Ok(Ok(answered)) => answered,
             Ok(Err((stage, message))) => {
@@ -163,7 +169,7 @@ async fn probe(dns: &dyn ResolveDns, url: &Url, balancer: &Own) -> Probe {
                 break;
             }
             Err(_) => {
-                let message = format!("nothing came within {} s", PATIENCE.as_secs());
+                let message = format!("nothing came within {} s", patience.as_secs());
                 probe.failure =
                     Some(failure(next.to_string(), "timeout", message, began.elapsed()));
                 break;
@@ -287,8 +293,12 @@ fn explain(error: &(dyn Error + 'static)) -> (&'static str, String) {
     (stage, root)
 }
 
-async fn resolve(dns: &dyn ResolveDns, host: &str) -> Result<BTreeSet<IpAddr>, String> {
-    let answer = tokio::time::timeout(PATIENCE, dns.resolve_dns(host))
+async fn resolve(
+    dns: &dyn ResolveDns,
+    host: &str,
+    until: Instant,
+) -> Result<BTreeSet<IpAddr>, String> {
+    let answer = tokio::time::timeout(patience(until), dns.resolve_dns(host))
         .await
         .map_err(|_| "no answer in time".to_owned())?;
     let addresses = answer.map_err(|error| explain(&error).1)?;
@@ -347,6 +357,11 @@ mod tests {
 
     const BALANCER: &str = "web-1.elb.amazonaws.com";
 
+    /// More time than any of these takes.
+    fn soon() -> Instant {
+        Instant::now() + Duration::from_secs(60)
+    }
+
     /// The load balancer, and the addresses of its network interfaces.
     fn own(interfaces: &[&str]) -> Own {
         let interfaces = interfaces.iter().map(|address| address.parse().unwrap()).collect();
@@ -403,6 +418,7 @@ mod tests {
             &names(),
             &url(&format!("http://ana:hunter2@api.example.com:{port}/v1")),
             &own(&[]),
+            soon(),
         )
         .await;
         let [answer] = probe.answers.as_slice() else { panic!("{probe:#?}") };
@@ -429,7 +445,8 @@ mod tests {
     async fn nothing_is_sent_to_an_address_that_is_not_the_balancers() {
         let (port, served) = serve(vec![reply("200 OK", "", "")]).await;
         let probe =
-            probe(&names(), &url(&format!("http://cdn.example.com:{port}/")), &own(&[])).await;
+            probe(&names(), &url(&format!("http://cdn.example.com:{port}/")), &own(&[]), soon())
+                .await;
         let failure = probe.failure.unwrap();
         assert_eq!(failure.stage, "address");
         assert!(
@@ -447,11 +464,12 @@ mod tests {
         // DNS gives a few of a busy load balancer's addresses, and not the same to everybody.
         let known =
             Names(BTreeMap::from([(BALANCER, "192.0.2.1"), ("api.example.com", "127.0.0.1")]));
-        let sent = probe(&known, &at, &own(&["10.0.1.12", "127.0.0.1", "192.0.2.1"])).await;
+        let sent = probe(&known, &at, &own(&["10.0.1.12", "127.0.0.1", "192.0.2.1"]), soon()).await;
         assert_eq!((sent.answers.len(), sent.by_interfaces), (1, true), "{sent:#?}");
         assert_eq!(sent.balancer_addresses, ["10.0.1.12", "127.0.0.1", "192.0.2.1"]);
         // A resolver that lies, lies about both names.
-        let lied = probe(&names(), &at, &own(&["3.8.1.2", "2001:db8::12", "10.0.1.12"])).await;
+        let lied =
+            probe(&names(), &at, &own(&["3.8.1.2", "2001:db8::12", "10.0.1.12"]), soon()).await;
         let failure = lied.failure.unwrap();
         assert_eq!(
             (failure.stage.as_str(), failure.message),
@@ -464,14 +482,18 @@ mod tests {
                 )
             )
         );
-        let own_name =
-            probe(&names(), &url(&format!("http://{BALANCER}:{port}/")), &own(&["3.8.1.2"]))
-                .await
-                .failure
-                .unwrap();
+        let own_name = probe(
+            &names(),
+            &url(&format!("http://{BALANCER}:{port}/")),
+            &own(&["3.8.1.2"]),
+            soon(),
+        )
+        .await
+        .failure
+        .unwrap();
         assert!(own_name.message.ends_with("says something else than AWS"), "{own_name:?}");
         let nobody = Names(BTreeMap::from([("api.example.com", "127.0.0.1")]));
-        let unknown = probe(&nobody, &at, &own(&[])).await.failure.unwrap();
+        let unknown = probe(&nobody, &at, &own(&[]), soon()).await.failure.unwrap();
         assert!(
             unknown.message.starts_with("the addresses of load balancer web are not known"),
             "{unknown:?}"
@@ -487,17 +509,18 @@ mod tests {
         let at = url(&format!("http://api.example.com:{port}/"));
         let statuses =
             |probe: &Probe| probe.answers.iter().map(|answer| answer.status).collect::<Vec<_>>();
-        assert_eq!(statuses(&probe(&names(), &at, &own(&[])).await), [301, 302]);
+        assert_eq!(statuses(&probe(&names(), &at, &own(&[]), soon()).await), [301, 302]);
         assert!(served.await.unwrap()[1].starts_with("GET /login?next=/ "));
         let (port, _) = serve(vec![home("/"); 9]).await;
         let at = url(&format!("http://api.example.com:{port}/"));
-        assert_eq!(statuses(&probe(&names(), &at, &own(&[])).await), [301; 4]);
+        assert_eq!(statuses(&probe(&names(), &at, &own(&[]), soon()).await), [301; 4]);
     }
 
     #[tokio::test]
     async fn a_failure_is_evidence_in_plain_words() {
-        let stage =
-            async |text: String| probe(&names(), &url(&text), &own(&[])).await.failure.unwrap();
+        let stage = async |text: String| {
+            probe(&names(), &url(&text), &own(&[]), soon()).await.failure.unwrap()
+        };
         let nowhere = stage("http://gone.example.com/".into()).await;
         assert_eq!((nowhere.stage.as_str(), nowhere.message.as_str()), ("resolve", "no such name"));
         let closed = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port();

@@ -16,6 +16,7 @@ use checks::views::trail::{By, Question, questions, since};
 use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::Value;
+use tokio::time::Instant;
 
 use super::{Aws, last, time};
 
@@ -124,7 +125,9 @@ impl Inquiry<'_> {
             return Seen::No(why.clone());
         }
         if self.asked > 0 {
-            tokio::time::sleep(self.pace).await;
+            // Who has no more time is told so by the asker at once.
+            let ends = self.aws.asker.deadline();
+            tokio::time::sleep_until(ends.min(Instant::now() + self.pace)).await;
         }
         self.asked += 1;
         let client = if is_global { &self.aws.trail_of_iam } else { &self.aws.trail };

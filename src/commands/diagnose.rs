@@ -268,39 +268,53 @@ mod live {
     use std::time::{Duration, Instant};
 
     use anyhow::{Context, Result, anyhow};
+    use checks::aws::arn::Arn;
     use checks::snapshot::Snapshot;
     use jiff::Timestamp;
 
     use super::Question;
     use crate::cli::Access;
     use crate::collect::find::{self, NotFound, Target};
-    use crate::collect::{self, Aws, Connection};
+    use crate::collect::{self, Aws, Connection, NoWay};
     use crate::exit::UsageError;
     use crate::mask;
     use crate::report::services::{Services, UnseenRow};
 
     pub async fn ask(question: &Question<'_>, target: &Target) -> Result<Snapshot> {
-        let Question { service, access, read_logs, trail, versions, url, probe } = question;
-        let began = Instant::now();
+        let Question { service, access, read_logs, .. } = question;
+        if let (Some(of_arn), Some(region)) = (region_of(*service), &access.region)
+            && of_arn != *region
+        {
+            let wrong = format!("the ARN is of region {of_arn}, and --region names {region}");
+            return Err(UsageError(wrong).into());
+        }
         let aws = connect(access, region_of(*service), *read_logs).await?;
-        let service = match find::find(&aws, target).await {
+        let look = look(&aws, question, target);
+        collect::progress::beside(look, || aws.asker.waiting()).await
+    }
+
+    async fn look(aws: &Aws, question: &Question<'_>, target: &Target) -> Result<Snapshot> {
+        let Question { service: typed, trail, versions, url, probe, .. } = question;
+        let began = Instant::now();
+        let service = match find::find(aws, target).await {
             Ok(service) => service,
             Err(not_found) => {
                 return Err(explain(not_found, aws.asker.ledger().credentials.as_deref()));
             }
         };
-        let mut snapshot = collect::collect(&aws, service, now()?).await;
+        is_of_account(*typed, &service.service_arn)?;
+        let mut snapshot = collect::collect(aws, service, now()?).await;
         for version in *versions {
-            collect::version(&aws, &mut snapshot, version).await;
+            collect::version(aws, &mut snapshot, version).await;
         }
         if let Some(url) = url {
-            collect::url(&aws, &mut snapshot, url).await;
+            collect::url(aws, &mut snapshot, url).await;
         }
         if *probe {
-            collect::probe::run(&aws, &mut snapshot, *url).await;
+            collect::probe::run(aws, &mut snapshot, *url).await;
         }
         if *trail {
-            collect::trail::trail(&aws, &mut snapshot, pace()?).await;
+            collect::trail::trail(aws, &mut snapshot, pace()?).await;
         }
         collect::close(&mut snapshot, &aws.asker, began.elapsed());
         Ok(mask::everything(snapshot)?)
@@ -311,7 +325,7 @@ mod live {
         let aws = connect(access, None, false).await?;
         let (services, unlisted) = aws.all_services(access.cluster.as_deref()).await;
         if let Some(said) = aws.asker.ledger().credentials.as_deref() {
-            return Err(no_credentials(said));
+            return Err(NoWay::Credentials(said.to_owned()).into());
         }
         let unseen = unlisted.into_iter().map(|some| UnseenRow {
             cluster: some.cluster,
@@ -328,20 +342,26 @@ mod live {
             timeout: Duration::from_secs(access.timeout),
             read_logs,
         };
-        let no_region =
-            || anyhow!("no region: give --region, set AWS_REGION, or put one into the profile");
-        Aws::connect(&connection).await.ok_or_else(no_region)
-    }
-
-    fn no_credentials(said: &str) -> anyhow::Error {
-        anyhow!("no usable credentials: {said}; log in again, or name another --profile")
+        Ok(Aws::connect(&connection).await?)
     }
 
     fn explain(not_found: NotFound, credentials: Option<&str>) -> anyhow::Error {
         match (&not_found, credentials) {
             (NotFound::Ambiguous { .. }, _) => UsageError(not_found.to_string()).into(),
-            (NotFound::Blind { .. }, Some(said)) => no_credentials(said),
+            (NotFound::Blind { .. }, Some(said)) => NoWay::Credentials(said.to_owned()).into(),
             _ => not_found.into(),
+        }
+    }
+
+    /// Whoever names the service of one account does not mean the namesake of another.
+    fn is_of_account(typed: Option<&str>, found: &str) -> Result<()> {
+        let asked = typed.and_then(Arn::read).map(|arn| arn.account);
+        let found = Arn::read(found).map(|arn| arn.account);
+        match asked.zip(found) {
+            Some((asked, found)) if asked != found => Err(anyhow!(
+                "the ARN is of account {asked}, and the credentials are of account {found}; name another --profile"
+            )),
+            _ => Ok(()),
         }
     }
 

@@ -143,11 +143,11 @@ fn without(
     masked
 }
 
-type Looks = (Regex, fn(&str) -> bool);
+type IsSecret = fn(&str) -> bool;
 
 /// What is a secret by how it looks itself.
-static BY_LOOKS: LazyLock<Vec<Looks>> = LazyLock::new(|| {
-    let looks: [(&str, fn(&str) -> bool); 2] =
+static BY_LOOKS: LazyLock<Vec<(Regex, IsSecret)>> = LazyLock::new(|| {
+    let looks: [(&str, IsSecret); 2] =
         [(r"[A-Za-z0-9/+_=-]{32,}", looks_random), (r"\b[3-6]\d{3}(?:[ -]?\d){11,12}\b", is_card)];
     looks.into_iter().filter_map(|(regex, looks)| Some((Regex::new(regex).ok()?, looks))).collect()
 });

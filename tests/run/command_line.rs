@@ -70,6 +70,56 @@ fn no_credentials_are_one_line_and_4() {
     assert!(run.stderr.contains("credentials"), "{}", run.stderr);
 }
 
+/// AWS's own tools ask the account of the profile, too, whatever stands in the environment.
+#[test]
+fn a_profile_wins_over_the_environment_and_a_missing_one_is_named() {
+    let config = "[profile prod]\nregion = eu-west-2\naws_access_key_id = AKIDPROD\naws_secret_access_key = x\n\
+        [profile empty]\nregion = eu-west-2\n";
+    let file = folder("profiles", &[("config", config)]).join("config");
+    let run = |profile: &str| {
+        let account = Account::start("fargate");
+        let run = doctor(&["prod/api", "--profile", profile, "--output", "json"])
+            .at(&account)
+            .env("AWS_CONFIG_FILE", file.to_str().unwrap())
+            .run();
+        (run, account.keys())
+    };
+    let (known, keys) = run("prod");
+    assert_eq!(known.code, 0, "{known:#?}");
+    assert_eq!(keys, std::collections::BTreeSet::from(["AKIDPROD".to_owned()]));
+    assert!(known.stdout.contains(" --region eu-west-2 --profile prod "), "{}", known.stdout);
+    for (profile, says) in
+        [("nowhere", "there is no profile nowhere"), ("empty", "profile empty has none")]
+    {
+        let (run, keys) = run(profile);
+        assert_eq!((run.code, run.stdout.as_str()), (4, ""), "{profile}: {run:#?}");
+        one_line(&run.stderr);
+        assert!(run.stderr.contains("no usable credentials"), "{}", run.stderr);
+        assert!(run.stderr.contains(says), "{}", run.stderr);
+        assert!(keys.is_empty(), "nobody was asked");
+    }
+}
+
+#[test]
+fn a_service_of_another_account_or_region_is_not_its_namesake() {
+    let account = Account::start("fargate");
+    let own = "arn:aws:ecs:eu-west-2:123456789012:service/prod/api";
+    assert_eq!(doctor(&[own]).at(&account).run().code, 0);
+    let run = doctor(&["arn:aws:ecs:eu-west-2:210987654321:service/prod/api"])
+        .at(&Account::start("fargate"))
+        .run();
+    assert_eq!((run.code, run.stdout.as_str()), (4, ""), "{run:#?}");
+    one_line(&run.stderr);
+    for account in ["210987654321", "123456789012"] {
+        assert!(run.stderr.contains(account), "{}", run.stderr);
+    }
+    let account = Account::start("fargate");
+    let run = doctor(&[own, "--region", "us-east-1"]).at(&account).run();
+    assert_eq!(run.code, 2, "{run:#?}");
+    one_line(&run.stderr);
+    assert_eq!(account.requests(), [], "AWS was asked first");
+}
+
 #[test]
 fn no_region_is_one_line_and_4() {
     let run = doctor(&["api"])

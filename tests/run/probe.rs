@@ -131,6 +131,20 @@ fn without_the_interfaces_the_balancers_name_has_the_word() {
     served.join().expect("one request");
 }
 
+/// The time that the user gives is for all of the run.
+#[test]
+fn a_balancer_that_does_not_answer_costs_no_more_than_the_timeout() {
+    let account = Account::start("localhost");
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let url = format!("http://localhost:{}/", listener.local_addr().expect("an address").port());
+    let run = doctor(&["api", "--url", &url, "--probe", "--timeout", "3", "--output", "json"])
+        .at(&account)
+        .run();
+    let failure = run.service()["probe"]["failure"].clone();
+    assert_eq!(failure["stage"], "timeout", "{failure:#}");
+    assert!(failure["elapsed_ms"].as_u64().is_some_and(|ms| ms <= 3500), "{failure:#}");
+}
+
 /// Without the option nothing is sent, and a snapshot has nobody to send anything to.
 #[test]
 fn it_is_off_by_default() {

@@ -78,6 +78,20 @@ pub enum Fault {
     Reset,
     /// Half of the answer's body, then the end of the connection.
     Truncated,
+    /// Half of the answer, with a length and an end as if it were all of it.
+    Half,
+    /// Half of the answer, and then nothing, for as long as the account lives.
+    Stalled,
+    /// A 200 without a body.
+    Empty,
+    /// An answer without members: `{}`, or nothing but a root element.
+    Bare,
+    /// An answer whose members have other types.
+    WrongType,
+    /// Another address to ask.
+    Redirect,
+    /// An answer of 40 MB.
+    Huge,
     /// No answer, for as long as the account lives.
     Hanging,
     /// The right answer, after so many milliseconds.
@@ -146,6 +160,11 @@ impl Account {
     /// How many secrets were planted so far.
     pub fn planted(&self) -> usize {
         self.shared.log().planter.as_ref().map_or(0, |planter| planter.0)
+    }
+
+    /// The ids of the keys that requests were signed with.
+    pub fn keys(&self) -> BTreeSet<String> {
+        self.shared.log().keys.clone()
     }
 
     /// Every request so far, in the order in which they came.
@@ -231,6 +250,8 @@ struct Log {
     complaints: Vec<String>,
     answered: HashSet<String>,
     faults: HashMap<String, (Fault, usize)>,
+    /// The ids of the keys that requests were signed with.
+    keys: BTreeSet<String>,
     planter: Option<plant::Planter>,
 }
 
@@ -385,6 +406,10 @@ async fn converse(stream: TcpStream, shared: Arc<Shared>) {
     match error.source().and_then(|source| source.downcast_ref()) {
         Some(Hangup::Reset) => stream.set_zero_linger().expect("a socket that can be reset"),
         Some(Hangup::After(bytes)) => drop(stream.write_all(bytes).await),
+        Some(Hangup::Stall(bytes)) => {
+            drop(stream.write_all(bytes).await);
+            std::future::pending::<()>().await;
+        }
         None => {}
     }
 }
@@ -394,6 +419,7 @@ async fn converse(stream: TcpStream, shared: Arc<Shared>) {
 enum Hangup {
     Reset,
     After(Vec<u8>),
+    Stall(Vec<u8>),
 }
 
 impl std::fmt::Display for Hangup {
@@ -416,6 +442,9 @@ async fn answer(
     request: hyper::Request<Incoming>,
 ) -> Result<Response<Full<Bytes>>, Hangup> {
     let (parts, body) = request.into_parts();
+    let signed = parts.headers.get(header::AUTHORIZATION).and_then(|it| it.to_str().ok());
+    let key = signed.and_then(|it| it.split_once("Credential=")?.1.split('/').next());
+    shared.log().keys.extend(key.map(str::to_owned));
     let body = body.collect().await.map_err(|_| Hangup::Reset)?.to_bytes();
     let (service, request) = match read_request(&shared, &parts, &body) {
         Ok(read) => read,
@@ -440,6 +469,15 @@ async fn answer(
         Some(Fault::Hanging) => std::future::pending().await,
         Some(Fault::Reset) => return Err(Hangup::Reset),
         Some(Fault::Truncated) => return Err(Hangup::After(half(&proper()))),
+        Some(Fault::Stalled) => return Err(Hangup::Stall(half(&proper()))),
+        Some(Fault::Half) => with_body(proper(), |body| body.truncate(body.len() / 2)),
+        Some(Fault::Empty) => with_body(proper(), Vec::clear),
+        Some(Fault::Huge) => with_body(proper(), |body| body.resize(40 << 20, b' ')),
+        Some(Fault::Bare) => with_body(proper(), |body| {
+            *body = service.bare(&request.operation);
+        }),
+        Some(Fault::WrongType) => with_body(proper(), |body| *body = service.other_types(body)),
+        Some(Fault::Redirect) => Answer { status: 301, ..with_body(proper(), Vec::clear) },
         Some(Fault::Garbage) => Answer {
             status: 200,
             content_type: "text/html".to_owned(),
@@ -449,6 +487,12 @@ async fn answer(
         Some(fault) => service.failure(fault, &request.operation, shared.log().planter.as_mut()),
     };
     Ok(respond(answer, service.protocol == Protocol::Cbor))
+}
+
+/// The answer that the account has, with another body.
+fn with_body(mut answer: Answer, change: impl FnOnce(&mut Vec<u8>)) -> Answer {
+    change(&mut answer.body);
+    answer
 }
 
 /// Writes a request down, with what is wrong about it, and says which fault meets it.
@@ -713,6 +757,41 @@ impl Service {
                 self.error(500, "InternalError", "An internal error has occurred")
             }
             (_, _) => self.error(500, "InternalFailure", "An internal error has occurred"),
+        }
+    }
+
+    /// An answer to the operation that has nothing in it.
+    fn bare(&self, operation: &str) -> Vec<u8> {
+        match self.protocol {
+            Protocol::Json => b"{}".to_vec(),
+            Protocol::Cbor => bundle::cbor(&json!({})),
+            Protocol::Query | Protocol::Ec2 => {
+                format!("<{operation}Response></{operation}Response>").into_bytes()
+            }
+        }
+    }
+
+    /// The same answer with texts where lists and numbers were.
+    fn other_types(&self, body: &[u8]) -> Vec<u8> {
+        match self.protocol {
+            Protocol::Json => {
+                let body: Value = serde_json::from_slice(body).expect("JSON");
+                let members = body.as_object().expect("an object").keys();
+                let wrong: Map<String, Value> =
+                    members.map(|member| (member.clone(), json!("wrong"))).collect();
+                Value::Object(wrong).to_string().into_bytes()
+            }
+            Protocol::Cbor => bundle::cbor(&json!({ "MetricDataResults": "x", "MetricAlarms": 1 })),
+            Protocol::Query | Protocol::Ec2 => {
+                // Whatever stands alone in an element and is a number or a truth is one no more.
+                let text = String::from_utf8_lossy(body);
+                let parts = text.split('>').map(|part| match part.split_once('<') {
+                    Some((inside, tag)) if inside.parse::<f64>().is_ok() => format!("wrong<{tag}"),
+                    Some(("true" | "false", tag)) => format!("wrong<{tag}"),
+                    _ => part.to_owned(),
+                });
+                parts.collect::<Vec<_>>().join(">").into_bytes()
+            }
         }
     }
 

@@ -59,7 +59,9 @@ crate::check! {
     role: Risk,
     explains: [],
     applies: [BehindLoadBalancer],
-    reads: [DescribeServices, DescribeServiceRevisions, DescribeTargetGroups, GetWebAclForResource, GetMetricData],
+    reads: [
+        DescribeServices, DescribeServiceRevisions, DescribeTargetGroups, DescribeListeners, DescribeRules, GetWebAclForResource, GetMetricData,
+    ],
     example: on fargate, |snapshot| {
         use crate::baseline::{minutes, request_path};
         let acl = request_path::web_acl();

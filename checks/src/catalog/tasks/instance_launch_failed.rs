@@ -66,6 +66,7 @@ crate::check! {
         DescribeServiceDeployments,
         DescribeServiceRevisions,
         DescribeTasks,
+        DescribeTaskDefinition,
         DescribeClusters,
         DescribeCapacityProviders,
         DescribeAutoScalingGroups,

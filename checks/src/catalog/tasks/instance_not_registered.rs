@@ -8,7 +8,7 @@ use crate::facts::tasks::shortage;
 use crate::finding::Remedy;
 use crate::patient::Patient;
 use crate::snapshot::ContainerInstance;
-use crate::text::{and_list, count};
+use crate::text::{and_list, count, plural};
 use crate::{aws, hcl};
 
 crate::check! {
@@ -133,7 +133,7 @@ fn register(patient: &Patient, supply: &Supply, missing: &[&str]) -> Remedy {
 
 fn of_no_provider(patient: &Patient, supply: &Supply, instances: &[&ContainerInstance]) -> String {
     let names = and_list(instances.iter().map(|instance| instance.name()));
-    let belong = if instances.len() == 1 { "belongs" } else { "belong" };
+    let belong = plural(instances.len(), "belongs", "belong");
     format!(
         "{} of cluster {} ({names}) {belong} to no capacity provider, and the service's strategy uses only {}",
         count(instances.len(), "instance"),

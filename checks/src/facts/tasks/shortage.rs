@@ -9,13 +9,12 @@ use jiff::SignedDuration;
 use crate::aws::stop_reason::Trouble;
 use crate::aws::time;
 use crate::call::Call;
-use crate::check::{Findings, NoAnswer};
 use crate::facts::deployment::rollout;
 use crate::facts::tasks::capacity::{self, Block, Supply};
 use crate::facts::tasks::reason::{self, SETTLED, Told};
 use crate::finding::{Evidence, Finding, Kind, Subject};
 use crate::patient::Patient;
-use crate::seen::Blind;
+use crate::seen::{Blind, See};
 use crate::snapshot::Task;
 
 /// What tells that a version lacks instances.
@@ -45,26 +44,23 @@ pub struct Shortage<'a> {
 }
 
 /// Every version that lacks instances now. What may not be seen is noted.
-pub fn each<'a>(
-    patient: &Patient<'a>,
-    findings: &mut Findings,
-) -> Result<Vec<Shortage<'a>>, NoAnswer> {
+pub fn each<'a>(patient: &Patient<'a>, notes: &mut impl See) -> Result<Vec<Shortage<'a>>, Blind> {
     let troubles = [Trouble::CapacityProviderEmpty, Trouble::NoInstanceFits];
     let mut all = Vec::new();
-    for told in reason::told(patient, findings) {
+    for told in reason::told(patient, notes) {
         if !troubles.contains(&told.reason.trouble) {
             continue;
         }
         // Of a version that was given up, only that there was no instance at all tells of today.
         let tells = told.is_primary || told.reason.trouble == Trouble::CapacityProviderEmpty;
-        let supplies = if tells { supplies(patient, findings) } else { Supplies::Open };
+        let supplies = if tells { supplies(patient, notes) } else { Supplies::Open };
         all.push(Shortage { sign: Sign::Told(told), supplies });
     }
     let told_of: BTreeSet<&str> = all.iter().filter_map(Shortage::task_definition).collect();
     if let Some((longest, tasks)) = waiting(patient)?
         && !told_of.contains(longest.task_definition_arn.as_str())
     {
-        let supplies = supplies(patient, findings);
+        let supplies = supplies(patient, notes);
         all.push(Shortage { sign: Sign::Waiting { longest, tasks }, supplies });
     }
     Ok(all)
@@ -88,11 +84,11 @@ fn age(patient: &Patient, task: &Task) -> SignedDuration {
 }
 
 /// The first supply that is blocked, where instances are worth a look.
-fn supplies<'a>(patient: &Patient<'a>, findings: &mut Findings) -> Supplies<'a> {
+fn supplies<'a>(patient: &Patient<'a>, notes: &mut impl See) -> Supplies<'a> {
     if !capacity::matters(patient.service(), patient.now()) {
         return Supplies::Open;
     }
-    match findings.see(capacity::supplies(patient)) {
+    match notes.see(capacity::supplies(patient)) {
         None => Supplies::Unseen,
         Some(supplies) => {
             let blocked = supplies.into_iter().find(|supply| supply.block.is_some());
