@@ -9,7 +9,9 @@ use checks::patient::Expected;
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use jiff::SignedDuration;
+use serde::Deserialize;
 
+use crate::config::Defaults;
 use crate::exit::UsageError;
 use crate::report::Detail;
 
@@ -88,7 +90,6 @@ fn behind(arguments: &[OsString], error: clap::Error) -> clap::Error {
 const ELSEWHERE: &[(&str, &str)] = &[
     ("version", "`ecs-doctor --version` tells the version"),
     ("list", "`ecs-doctor` alone lists the services, `ecs-doctor checks` the checks"),
-    ("config", "`--config FILE` names a file of expectations; docs/formats.md tells what it has"),
 ];
 
 impl Cli {
@@ -136,6 +137,8 @@ pub enum Command {
     Completions(Completions),
     /// Print the manual page
     Man(Man),
+    /// Print what is configured, and by which file
+    Config(ConfigFile),
     /// Print the least IAM policy that shows everything
     Permissions,
     /// Write the generated pages of the docs
@@ -143,7 +146,7 @@ pub enum Command {
     Docs(Docs),
 }
 
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub struct Diagnose {
     /// Service name, cluster/service, service ARN, or the URL or host that fails; without any, the
     /// services are listed
@@ -327,6 +330,13 @@ pub struct Man {
 }
 
 #[derive(Debug, Args)]
+pub struct ConfigFile {
+    /// The file to read; default: ./ecs-doctor.toml, and under it the user's own
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
 pub struct Docs {
     /// Where to write them
     pub folder: PathBuf,
@@ -334,9 +344,9 @@ pub struct Docs {
 
 #[derive(Clone, Debug, Args)]
 pub struct ReportOptions {
-    /// How to print the diagnosis
-    #[arg(short, long, value_enum, default_value_t = Format::Text)]
-    pub output: Format,
+    /// How to print the diagnosis; default: text
+    #[arg(short, long, value_enum)]
+    pub output: Option<Format>,
     /// How much to print; default: brief for text, full for JSON
     #[arg(long, value_enum, value_name = "DETAIL")]
     pub detail: Option<DetailLevel>,
@@ -364,13 +374,15 @@ pub struct ReportOptions {
     pub expect_ingress: Vec<Expected>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Format {
     Text,
     Json,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum DetailLevel {
     /// The answer, on one screen
     Brief,
@@ -378,10 +390,33 @@ pub enum DetailLevel {
     Full,
 }
 
+impl Diagnose {
+    /// With what files say where the command line says nothing.
+    pub fn with(mut self, defaults: &Defaults) -> Diagnose {
+        self.access = self.access.with(defaults);
+        self.report.output = self.report.output.or(defaults.output);
+        self.report.detail = self.report.detail.or(defaults.detail);
+        self
+    }
+}
+
+impl Access {
+    pub fn with(mut self, defaults: &Defaults) -> Access {
+        self.cluster = self.cluster.or_else(|| defaults.cluster.clone());
+        self.region = self.region.or_else(|| defaults.region.clone());
+        self.profile = self.profile.or_else(|| defaults.profile.clone());
+        self
+    }
+}
+
 impl ReportOptions {
+    pub fn output(&self) -> Format {
+        self.output.unwrap_or(Format::Text)
+    }
+
     /// A person gets the answer first, a script gets everything.
     pub fn detail(&self) -> Detail {
-        match (self.detail, self.output) {
+        match (self.detail, self.output()) {
             _ if self.full => Detail::Full,
             (Some(DetailLevel::Brief), _) | (None, Format::Text) => Detail::Brief,
             (Some(DetailLevel::Full), _) | (None, Format::Json) => Detail::Full,

@@ -3,6 +3,7 @@
 
 pub mod checks;
 pub mod completions;
+pub mod config;
 pub mod demo;
 pub mod diagnose;
 pub mod diff;

@@ -1,16 +1,20 @@
-//! What the user said once and for all, in a file: who should be able to reach the load balancers.
-//! It is looked for where `--config` says; else as `ecs-doctor.toml` in the working directory, for
-//! a repository to carry its expectations, and under it in the user's configuration. The command
-//! line has the last word. Whose word counted is told, for the directory may be somebody else's.
+//! What the user said once and for all, in a file: defaults of the command line, who should be able
+//! to reach the load balancers, and which risks are accepted. It is looked for where `--config`
+//! says; else as `ecs-doctor.toml` in the working directory, for a repository to carry its
+//! expectations, and under it in the user's configuration. The command line takes precedence. Whose
+//! word counted is told, for the directory may be somebody else's.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
+use checks::catalog;
 use checks::patient::{Expected, Intent};
 use checks::snapshot::Service;
+use jiff::civil::Date;
 use serde::Deserialize;
 
+use crate::cli::{DetailLevel, Format};
 use crate::exit::UsageError;
 use crate::report::plain;
 
@@ -26,10 +30,46 @@ struct Layer {
     said: Said,
 }
 
-#[derive(Debug, Default, PartialEq, Deserialize)]
+/// Options that need not be typed each time.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Defaults {
+    pub cluster: Option<String>,
+    pub region: Option<String>,
+    pub profile: Option<String>,
+    pub output: Option<Format>,
+    pub detail: Option<DetailLevel>,
+}
+
+/// A risk that somebody has decided to live with, for a while.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Accept {
+    #[serde(deserialize_with = "a_check")]
+    pub check: String,
+    /// By name or `cluster/service`; without it, of every service.
+    service: Option<String>,
+    pub reason: String,
+    /// The last day of it.
+    pub until: Option<Date>,
+}
+
+fn a_check<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    let id = String::deserialize(deserializer)?;
+    match catalog::find(&id) {
+        Some(_) => Ok(id),
+        None => Err(serde::de::Error::custom(format!("there is no check {id:?}"))),
+    }
+}
+
+#[derive(Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 struct Said {
+    #[serde(flatten)]
+    defaults: Defaults,
     expect_ingress: Option<Vec<Who>>,
+    #[serde(default)]
+    accept: Vec<Accept>,
     /// By the service's name, or `cluster/service`, which is nearer.
     #[serde(default)]
     service: BTreeMap<String, Expectations>,
@@ -58,14 +98,53 @@ impl Config {
         Ok(Config(files.into_iter().map(Layer::read).collect::<Result<_>>()?))
     }
 
+    /// What the nearest file says of each option; what the environment says of region and profile
+    /// stands above files, as for every AWS tool.
+    pub fn defaults(&self) -> Defaults {
+        let environment =
+            |names: &[&str]| names.iter().any(|name| std::env::var_os(name).is_some());
+        let mut nearest = Defaults::default();
+        for Layer { said: Said { defaults, .. }, .. } in &self.0 {
+            let Defaults { cluster, region, profile, output, detail } = defaults.clone();
+            nearest.cluster = nearest.cluster.or(cluster);
+            nearest.region = nearest.region.or(region);
+            nearest.profile = nearest.profile.or(profile);
+            nearest.output = nearest.output.or(output);
+            nearest.detail = nearest.detail.or(detail);
+        }
+        if environment(&["AWS_REGION", "AWS_DEFAULT_REGION"]) {
+            nearest.region = None;
+        }
+        if environment(&["AWS_PROFILE", "AWS_ACCESS_KEY_ID"]) {
+            nearest.profile = None;
+        }
+        nearest
+    }
+
+    /// The risks of a service that are accepted, each with the file that says so.
+    pub fn accepted(&self, service: &Service) -> Vec<(&Accept, &Path)> {
+        let names = names(service);
+        let is_of = |accept: &&Accept| accept.service.as_ref().is_none_or(|it| names.contains(it));
+        let mut accepted = Vec::new();
+        for Layer { file, said } in &self.0 {
+            let all = said.accept.iter().filter(is_of);
+            accepted.extend(all.map(|accept| (accept, file.as_path())));
+        }
+        accepted
+    }
+
+    /// Each file that is in force, the nearest first, with what it says.
+    pub fn files(&self) -> impl Iterator<Item = &Path> {
+        self.0.iter().map(|layer| layer.file.as_path())
+    }
+
     /// What is expected of a service: by the command line, else by the nearest entry of the files;
     /// and by which file.
     pub fn intent(&self, service: &Service, typed: &[Expected]) -> (Intent, Option<&Path>) {
         if !typed.is_empty() {
             return (typed.iter().cloned().collect(), None);
         }
-        let cluster = service.cluster_arn.rsplit('/').next().unwrap_or_default();
-        let names = [format!("{cluster}/{}", service.service_name), service.service_name.clone()];
+        let names = names(service);
         let of_name = |name: &String| {
             self.0.iter().find_map(|layer| {
                 Some((layer, layer.said.service.get(name)?.expect_ingress.as_ref()?))
@@ -87,9 +166,39 @@ impl Layer {
         let wrong = |what: String| UsageError(format!("{}: {what}", file.display()));
         let text = std::fs::read_to_string(&file).map_err(|error| wrong(error.to_string()))?;
         tracing::info!(file = plain(&file.display().to_string()), "configured by");
-        let said = toml::from_str(&text).map_err(|error| wrong(in_short(&text, &error)))?;
+        let said: Said = toml::from_str(&text).map_err(|error| wrong(in_short(&text, &error)))?;
+        // A repository that somebody cloned does not choose whose credentials are used.
+        if said.defaults.profile.is_some() && file.ends_with(IN_DIRECTORY) {
+            let own = "profile can only stand in your own configuration, or after --profile";
+            return Err(wrong(own.to_owned()).into());
+        }
+        known(&text).map_err(wrong)?;
         Ok(Layer { file, said })
     }
+}
+
+/// Every name that a file has at its top: serde cannot refuse unknown ones beside those of
+/// [`Defaults`].
+fn known(text: &str) -> Result<(), String> {
+    const NAMES: [&str; 8] =
+        ["cluster", "region", "profile", "output", "detail", "expect-ingress", "accept", "service"];
+    let table: toml::Table = toml::from_str(text).unwrap_or_default();
+    match table.keys().find(|name| !NAMES.contains(&name.as_str())) {
+        None => Ok(()),
+        Some(name) => {
+            let line = text.lines().position(|line| {
+                line.trim_start().trim_start_matches('[').starts_with(name.as_str())
+            });
+            let line = line.map_or_else(String::new, |line| format!("line {}: ", line + 1));
+            Err(format!("{line}unknown field `{name}`, expected one of {}", NAMES.join(", ")))
+        }
+    }
+}
+
+/// The names by which a file may mean a service, the nearest first.
+fn names(service: &Service) -> [String; 2] {
+    let cluster = service.cluster_arn.rsplit('/').next().unwrap_or_default();
+    [format!("{cluster}/{}", service.service_name), service.service_name.clone()]
 }
 
 fn found() -> Vec<PathBuf> {
@@ -155,6 +264,35 @@ mod tests {
     }
 
     #[test]
+    fn each_default_comes_from_the_nearest_file_that_has_it() {
+        let near = "cluster = 'prod'\noutput = 'json'";
+        let config = layers(&[near, "cluster = 'test'\ndetail = 'full'"]);
+        let Defaults { cluster, output, detail, .. } = config.defaults();
+        assert_eq!(cluster.as_deref(), Some("prod"));
+        assert_eq!((output, detail), (Some(Format::Json), Some(DetailLevel::Full)));
+    }
+
+    #[test]
+    fn a_risk_is_accepted_of_one_service_or_of_all() {
+        let of = |text: &str| {
+            let config = layers(&[text]);
+            let accepted = config.accepted(&service());
+            accepted.iter().map(|(accept, _)| accept.reason.clone()).collect::<Vec<_>>()
+        };
+        let accept = |service: &str| {
+            format!(
+                "[[accept]]\ncheck = 'single_task'\nreason = 'a demo'\nuntil = '2027-01-31'\n{service}"
+            )
+        };
+        assert_eq!(of(&accept("")), ["a demo"]);
+        assert_eq!(of(&accept("service = 'prod/api'")), ["a demo"]);
+        assert_eq!(of(&accept("service = 'web'")), [""; 0]);
+        let unknown = accept("").replace("single_task", "one_task");
+        let error = toml::from_str::<Said>(&unknown).unwrap_err();
+        assert!(error.message().contains("there is no check"), "{error}");
+    }
+
+    #[test]
     fn the_nearest_word_counts() {
         let text = "expect-ingress = ['0.0.0.0/0']\n[service.api]\nexpect-ingress = ['10.0.0.0/8']\n[service.'prod/api']\nexpect-ingress = ['192.0.2.7']";
         assert_eq!(expected(text, &[]), ["192.0.2.7/32"]);
@@ -180,11 +318,8 @@ mod tests {
             said("# who\nexpect-ingress = ['10.0.0.0/33']"),
             "line 2: \"10.0.0.0/33\" is neither an address, nor a CIDR block such as 203.0.113.0/24, nor a prefix list such as pl-3b927c52"
         );
-        assert!(
-            said("\n\nexpect_ingress = []").starts_with("line 3: unknown field `expect_ingress`"),
-            "{}",
-            said("\n\nexpect_ingress = []")
-        );
+        let unknown = known("\n\nexpect_ingress = []").unwrap_err();
+        assert!(unknown.starts_with("line 3: unknown field `expect_ingress`"), "{unknown}");
         assert!(
             said("[service.api]\nexpect = []").contains("unknown field"),
             "{}",

@@ -36,6 +36,7 @@ fn run(cli: &Cli) -> anyhow::Result<Exit> {
         Some(Command::Explain(explain)) => commands::explain::run(explain),
         Some(Command::Checks(checks)) => commands::checks::run(checks),
         Some(Command::Completions(completions)) => commands::completions::run(completions),
+        Some(Command::Config(config)) => commands::config::run(config),
         Some(Command::Man(man)) => commands::man::run(man),
         Some(Command::Permissions) => commands::permissions::run(),
         Some(Command::Docs(docs)) => commands::docs::run(docs),

@@ -2,6 +2,7 @@
 //! (`ecs-doctor/v1`). Text from AWS and from logs is cleaned of control characters here, once, for
 //! every printer.
 
+mod accepted;
 mod expected;
 pub mod history;
 pub mod json;
@@ -20,6 +21,7 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::sync::LazyLock;
 
+pub use accepted::AcceptedReport;
 use checks::call::Call;
 use checks::catalog::{GROUPS, Group};
 use checks::check::{Role, Severity};
@@ -111,6 +113,9 @@ pub struct ServiceReport {
     /// The file of expectations that this was made with.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub expected: Option<ExpectedReport>,
+    /// Risks that a file accepts.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub accepted: Vec<AcceptedReport>,
     /// Checks that looked and found nothing.
     pub ruled_out: Vec<&'static str>,
     pub exams: Vec<ExamReport>,
@@ -306,6 +311,7 @@ impl ServiceReport {
             trail: TrailReport::new(patient),
             digests: DigestsReport::new(patient, &place),
             expected: None,
+            accepted: Vec::new(),
             ruled_out: looked.map(|exam| exam.check.id()).collect(),
             exams,
         }

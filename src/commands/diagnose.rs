@@ -12,6 +12,7 @@ use checks::diagnosis::diagnose;
 use checks::facts::inbound::request;
 use checks::patient::{Intent, Patient};
 use checks::snapshot::{Service, Snapshot};
+use jiff::tz::TimeZone;
 
 use crate::anonymise::anonymise;
 use crate::cli::{Access, Diagnose, FailOn, Format, ReportOptions};
@@ -25,6 +26,7 @@ use crate::{printed, replay};
 pub fn run(options: &Diagnose) -> Result<Exit> {
     // What the user said wrongly is told before AWS is asked.
     let config = Config::load(options.config.as_deref())?;
+    let options = &options.clone().with(&config.defaults());
     if options.service.is_none() && options.url.is_none() && options.from.is_none() {
         return services(options);
     }
@@ -63,7 +65,7 @@ fn services(_: &Diagnose) -> Result<Exit> {
 #[cfg(feature = "aws")]
 fn services(options: &Diagnose) -> Result<Exit> {
     let services = asking(live::services(&options.access))?;
-    printed::page(|out| match options.report.output {
+    printed::page(|out| match options.report.output() {
         Format::Text => services.print(out),
         Format::Json => crate::report::json::write(&services, out),
     })?;
@@ -159,7 +161,7 @@ pub fn only(snapshot: &Snapshot) -> Result<&Service> {
 pub fn conclude(snapshot: &Snapshot, wishes: &Wishes) -> Result<Exit> {
     let options = wishes.report;
     let intent = |service: &Service| wishes.config.intent(service, &options.expect_ingress);
-    let report = examine(snapshot, wishes.profile, intent);
+    let report = examine(snapshot, wishes, intent);
     let detail = options.detail();
     let text = || Text {
         width: options.width.map_or_else(text::width, usize::from),
@@ -167,11 +169,11 @@ pub fn conclude(snapshot: &Snapshot, wishes: &Wishes) -> Result<Exit> {
         show: options.show.severity(),
         risks: options.risks,
     };
-    let print = |out: &mut dyn Write| match options.output {
+    let print = |out: &mut dyn Write| match options.output() {
         Format::Text => text().print(&report, out),
         Format::Json => Json { detail }.print(&report, out),
     };
-    let long = options.output == Format::Text && detail == Detail::Full;
+    let long = options.output() == Format::Text && detail == Detail::Full;
     match wishes.beside {
         true => printed::page_beside(print),
         false if long => printed::long_page(print),
@@ -182,18 +184,20 @@ pub fn conclude(snapshot: &Snapshot, wishes: &Wishes) -> Result<Exit> {
 
 fn examine<'a>(
     snapshot: &Snapshot,
-    profile: Option<&str>,
+    wishes: &Wishes,
     intent: impl Fn(&Service) -> (Intent, Option<&'a Path>),
 ) -> Report {
     let services = snapshot.services.iter().map(|service| {
         let (intent, file) = intent(service);
         let patient = Patient::new(snapshot, service, &intent);
         let diagnosis = diagnose(&patient);
-        let mut report = ServiceReport::new(&patient, &diagnosis, profile);
+        let mut report = ServiceReport::new(&patient, &diagnosis, wishes.profile);
         report.expected = file.map(|file| {
             let without = diagnose(&Patient::new(snapshot, service, &Intent::default()));
             ExpectedReport::new(file, &intent, &diagnosis, &without)
         });
+        let today = snapshot.taken_at.to_zoned(TimeZone::UTC).date();
+        report.accept(&wishes.config.accepted(service), today);
         report
     });
     Report::new(snapshot, services.collect())

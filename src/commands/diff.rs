@@ -9,6 +9,7 @@ use checks::views::diff::NoVersion;
 
 use crate::cli::{self, Format};
 use crate::commands::diagnose::{self, Question};
+use crate::config::Config;
 use crate::exit::{Exit, UsageError};
 use crate::printed;
 use crate::report::history::{ChangesReport, Diff, Heading, TrailReport};
@@ -24,10 +25,11 @@ pub fn run(options: &cli::Diff) -> Result<Exit> {
         .into());
     }
     let versions: Vec<&str> = options.old.iter().chain(&options.new).map(String::as_str).collect();
+    let access = options.access.clone().with(&Config::load(None)?.defaults());
     let question = Question {
         trail: options.trail,
         versions: &versions,
-        ..Question::about(options.service.as_deref(), &options.access)
+        ..Question::about(options.service.as_deref(), &access)
     };
     let snapshot = diagnose::snapshot(&question, options.from.as_deref())?;
     let intent = Intent::default();

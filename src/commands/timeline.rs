@@ -5,6 +5,7 @@ use checks::patient::{Intent, Patient};
 
 use crate::cli::{self, Format};
 use crate::commands::diagnose::{self, Question};
+use crate::config::Config;
 use crate::exit::Exit;
 use crate::printed;
 use crate::report::history::{Heading, Timeline, TimelineReport};
@@ -12,10 +13,9 @@ use crate::report::json;
 use crate::report::text::Text;
 
 pub fn run(options: &cli::Timeline) -> Result<Exit> {
-    let question = Question {
-        trail: options.trail,
-        ..Question::about(options.service.as_deref(), &options.access)
-    };
+    let access = options.access.clone().with(&Config::load(None)?.defaults());
+    let question =
+        Question { trail: options.trail, ..Question::about(options.service.as_deref(), &access) };
     let snapshot = diagnose::snapshot(&question, options.from.as_deref())?;
     let intent = Intent::default();
     let patient = Patient::new(&snapshot, diagnose::only(&snapshot)?, &intent);

@@ -23,20 +23,25 @@ pub fn headline(diagnosis: &Diagnosis) -> String {
             let mut missed = diagnosis.decisive().flat_map(|exam| &exam.missed);
             match missed.next().map(|missed| missed.origin().call) {
                 Some(call) => format!(
-                    "Nobody knows: {} could not be asked, and without it there is no verdict.",
+                    "Inconclusive: {} was not answered, and without it there is no verdict.",
                     call.action()
                 ),
-                None => "Nobody knows: a check that decides has failed.".to_owned(),
+                None => "Inconclusive: a check that decides has failed.".to_owned(),
             }
         }
         (Verdict::AtRisk, Some(root)) if clients_were_looked_at(diagnosis) => {
-            format!("Nothing suffers now. {}", root.finding.sentence())
+            format!("No impact now. {}", root.finding.sentence())
         }
         (Verdict::AtRisk, Some(root)) => root.finding.sentence(),
-        (Verdict::Healthy | Verdict::AtRisk | Verdict::Sick, _) => match diagnosis.roots.len() {
-            0 => "Nothing wrong was found.".to_owned(),
-            some => format!("Nothing wrong was found; {}.", count(some, "observation")),
-        },
+        (Verdict::Healthy | Verdict::AtRisk | Verdict::Sick, _) => well(diagnosis.roots.len()),
+    }
+}
+
+/// The headline of a service that is well.
+pub fn well(observations: usize) -> String {
+    match observations {
+        0 => "Nothing wrong was found.".to_owned(),
+        some => format!("Nothing wrong was found; {}.", count(some, "observation")),
     }
 }
 

@@ -4,6 +4,7 @@
 #![cfg(test)]
 
 mod cases;
+mod configured;
 mod docs;
 mod doctor;
 mod history;

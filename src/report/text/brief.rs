@@ -11,7 +11,7 @@ use checks::command::Effect;
 use checks::diagnosis::{Standing, Verdict};
 use checks::exam::Ended;
 use checks::seen::Blindness;
-use checks::text::count;
+use checks::text::{and_list, count};
 use checks::views::request_path::{By, HopKind, Mark};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -384,6 +384,7 @@ impl Text {
             some => format!("{} could not look", count(some, "check")),
         });
         let mut closing = prose::lines(&counts.join(" · "), self.width, 0, 2);
+        closing.extend(self.shaped(service));
         if told > 0 || unseen > 0 {
             let explain =
                 service.roots.first().map(|root| format!("ecs-doctor explain {}", root.check));
@@ -392,6 +393,30 @@ impl Text {
             closing.extend(prose::lines(&more.join(" · "), self.width, 0, 2));
         }
         closing.iter().map(|line| format!("{DIM}{line}{DIM:#}")).collect()
+    }
+}
+
+impl Text {
+    /// What files did to the report: they may be somebody else's.
+    fn shaped(&self, service: &ServiceReport) -> Vec<String> {
+        let silenced = service.expected.iter().filter(|expected| !expected.silenced.is_empty());
+        let silenced = silenced.map(|expected| {
+            format!("{} keeps {} silent", expected.file, and_list(&expected.silenced))
+        });
+        let accepted = service.accepted.iter().map(|accepted| match accepted.expired {
+            true => format!(
+                "{} accepted {} until {}",
+                accepted.file,
+                accepted.check,
+                accepted.until.as_deref().unwrap_or_default()
+            ),
+            false => format!("{} accepts {} ({})", accepted.file, accepted.check, accepted.reason),
+        });
+        let said: Vec<String> = silenced.chain(accepted).collect();
+        match said.is_empty() {
+            true => Vec::new(),
+            false => vec![prose::line(&said.join("; "), self.width)],
+        }
     }
 }
 

@@ -13,6 +13,15 @@ impl Text {
         service: &ServiceReport,
         out: &mut dyn Write,
     ) -> anyhow::Result<()> {
+        for accepted in &service.accepted {
+            let until =
+                accepted.until.as_ref().map_or(String::new(), |day| format!(" until {day}"));
+            let verb = if accepted.expired { "accepted" } else { "accepts" };
+            let words =
+                format!("{} {verb} {}{until}: {}", accepted.file, accepted.check, accepted.reason);
+            writeln!(out)?;
+            self.paragraph(out, "", DIM, &words)?;
+        }
         let Some(expected) = &service.expected else { return Ok(()) };
         let ingress = match expected.ingress.as_slice() {
             [] => "nobody".to_owned(),
