@@ -1,5 +1,5 @@
-//! The app itself answers with 4xx: far more than before, in the place of good answers.
-//! Why it does is for other checks to say, and a share that is usual is no trouble.
+//! The app itself answers with 4xx: far more than before, in the place of good answers. Other
+//! checks tell why, and a share that is usual is not reported.
 
 use crate::catalog::balancer::common::app_errors;
 use crate::check::{Findings, NoAnswer};
@@ -8,13 +8,13 @@ use crate::patient::Patient;
 use crate::snapshot::metric::Metric;
 
 crate::check! {
-    /// The app answers far more of its requests with 4xx than before, and fewer as they should be.
+    /// The app answers far more of its requests with 4xx than before, in place of good answers.
     ///
     /// # Why it matters
     ///
-    /// To CloudWatch a 4xx is the client's fault. A version that lost a path, a key that is not
-    /// taken any more, or a session that another task has are not, and nothing else shows them:
-    /// tasks run and health checks pass.
+    /// To CloudWatch a 4xx is a client error. A version that lost a path, a key that is no longer
+    /// accepted, or a session that another task holds is not, and nothing else shows it: tasks run
+    /// and health checks pass.
     ///
     /// # How we tell
     ///
@@ -22,13 +22,13 @@ crate::check! {
     /// over the last hour, and over the day before it where they fill that hour. It counts if it
     /// lasts for at least five minutes and until now, with at least ten such answers in the last 15
     /// minutes; if they are a fifth of all and at least twice what was usual before; and if they
-    /// took the place of good answers. Scanners add 4xx and take no good answer away. A share of
-    /// 4xx that the service always has is its usual one, and no trouble.
+    /// took the place of good answers. Scanners add 4xx but do not reduce the good answers. A share
+    /// of 4xx that the service always has is not reported.
     ///
     /// # What to do
     ///
-    /// The remedy is in the cause, which stands above this in the report. Where there is none,
-    /// access logs of the load balancer say which paths and clients they are:
+    /// The cause, shown above this in the report, has the fix. Where there is none, the access logs
+    /// of the load balancer show the paths and the clients:
     ///
     /// ```sh
     /// aws elbv2 modify-load-balancer-attributes --load-balancer-arn <arn> \
@@ -55,8 +55,7 @@ crate::check! {
     },
 }
 
-const TO_DO: &str = "See in the logs of the running tasks, or in access logs of the load balancer, which \
-     requests are refused; if it came with a new version, go back to the one before.";
+const TO_DO: &str = "Find the failing requests in the logs of the running tasks or in the access logs of the load balancer. If it came with a new version, roll back to the previous one.";
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     for group in answers::groups(patient)? {

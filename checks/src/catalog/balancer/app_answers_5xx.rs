@@ -1,5 +1,5 @@
-//! The app itself answers with 5xx: tasks run and pass their health checks, and clients
-//! get errors. Why it does is for other checks to say.
+//! The app itself answers with 5xx: tasks run and pass their health checks, and clients get errors.
+//! Other checks tell why.
 
 use crate::catalog::balancer::common::app_errors;
 use crate::check::{Findings, NoAnswer};
@@ -21,14 +21,13 @@ crate::check! {
     /// over the last hour, and over the day before it where they fill that hour. It counts if it
     /// lasts for at least five minutes and until now, with at least ten such answers in the last 15
     /// minutes, and they are a fifth of all, or a twentieth where that is at least twice what was
-    /// usual before. Minutes in which a deployment or scaling stopped a task are left out: what
-    /// breaks then is that task's end. What the load balancer answers by itself is counted
-    /// elsewhere.
+    /// usual before. Minutes in which a deployment or scaling stopped a task are left out: such
+    /// errors come from stopping it. Errors of the load balancer itself are counted elsewhere.
     ///
     /// # What to do
     ///
-    /// The remedy is in the cause, which stands above this in the report. Where there is none, the
-    /// logs of the running tasks say more, and a version that it came with can be rolled back:
+    /// The cause, shown above this in the report, has the fix. Where there is none, look at the
+    /// logs of the running tasks, or roll back the version that it came with:
     ///
     /// ```sh
     /// aws logs tail <group> --since 30m
@@ -56,8 +55,7 @@ crate::check! {
     },
 }
 
-const TO_DO: &str = "See in the logs of the running tasks what fails, and mend that; if it came with a new \
-     version, go back to the one before.";
+const TO_DO: &str = "Find the error in the logs of the running tasks and fix it. If it came with a new version, roll back to the previous one.";
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     for group in answers::groups(patient)? {

@@ -1,5 +1,5 @@
-//! Answers take far longer than they did: the slowest of every minute, for ten minutes on end. Why
-//! they do is for other checks to say.
+//! Answers take far longer than they did: the slowest of every minute, for ten minutes on end.
+//! Other checks tell why.
 
 use crate::catalog::balancer::common::running_logs;
 use crate::check::{Findings, NoAnswer};
@@ -14,21 +14,21 @@ crate::check! {
     ///
     /// # Why it matters
     ///
-    /// Clients wait, and give up. Soon the load balancer gives up as well and answers 504, or the
-    /// health check gets no answer in time, and ECS replaces tasks that are needed.
+    /// Clients wait and time out. Soon the load balancer times out as well and returns 504, or the
+    /// health check gets no answer in time and ECS replaces tasks that are needed.
     ///
     /// # How we tell
     ///
     /// `TargetResponseTime` of a target group, the maximum of each minute. In every one of the last
     /// ten minutes it was at least two seconds and three times the middle of what was usual in the
     /// hour before, or, where they fill that hour, in the day before it, and longer than nine in
-    /// ten of those minutes. A single report that takes long, or requests that always wait, are no
-    /// trouble, nor is it told of a service with fewer than two requests a minute.
+    /// ten of those minutes. A single slow report, or requests that always wait, are not reported;
+    /// nor is a service with fewer than two requests a minute.
     ///
     /// # What to do
     ///
-    /// The remedy is in the cause, which stands above this in the report. Where there is none, look
-    /// at what the app waits for: its database, a sibling, somebody outside.
+    /// The cause, shown above this in the report, has the fix. Where there is none, look at what
+    /// the app waits for: its database, another service, a third party.
     ///
     /// ```sh
     /// aws logs tail <group> --since 30m
@@ -73,7 +73,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
 fn finding(patient: &Patient, group: &str, slower: &Slower) -> Finding {
     let (at, peak) = slower.peak;
     let claim = format!(
-        "the slowest answer of each minute behind target group {} takes {:.1} s, and took {:.1} s before",
+        "the slowest answer of each minute from target group {} takes {:.1} s; before it took {:.1} s",
         traffic::group_name(group),
         slower.now,
         slower.usual
@@ -83,8 +83,7 @@ fn finding(patient: &Patient, group: &str, slower: &Slower) -> Finding {
         crate::aws::time::words(crate::aws::time::age(patient.now(), slower.since))
     );
     let remedy = Remedy::new(
-        "See in the logs of the running tasks what they wait for; if it came with a new version, \
-         go back to the one before.",
+        "Find out from the logs of the running tasks what they wait for. If it came with a new version, roll back to the previous one.",
     );
     Subject::new(Kind::TargetGroup, group)
         .sick(claim, Evidence::metric(Metric::ResponseTime, group, peak).at(Some(at)))
@@ -116,7 +115,7 @@ mod tests {
         assert_eq!(
             says(CHECK, &(CHECK.example)()),
             [
-                "The slowest answer of each minute behind target group api takes 9.4 s, and took 0.4 s before. It began 25 min ago."
+                "The slowest answer of each minute from target group api takes 9.4 s; before it took 0.4 s. It began 25 min ago."
             ]
         );
     }
@@ -143,7 +142,7 @@ mod tests {
         assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy, "long polls");
         snapshot.metrics_before.put(metric, spans(|ago| if ago < 60 { 9.0 } else { 0.6 }));
         assert!(
-            says(CHECK, &snapshot)[0].contains("and took 0.6 s before. It began 4 h 55 min ago")
+            says(CHECK, &snapshot)[0].contains("before it took 0.6 s. It began 4 h 55 min ago")
         );
     }
 

@@ -1,5 +1,5 @@
-//! The load balancer itself answers 502: a target refused or broke a connection that carried a
-//! request. Why it did is for other checks to say.
+//! The load balancer itself returns 502: a target refused or broke a connection that carried a
+//! request. Other checks tell why.
 
 use std::collections::BTreeSet;
 
@@ -14,7 +14,7 @@ use crate::seen::Blind;
 use crate::snapshot::metric::Metric;
 
 crate::check! {
-    /// The load balancer answers `502 Bad Gateway` by itself: it reached a target, and the target
+    /// The load balancer itself returns `502 Bad Gateway`: it reached a target, and the target
     /// refused the connection, closed it in the middle of a request, or answered with something
     /// that is not HTTP.
     ///
@@ -28,15 +28,15 @@ crate::check! {
     /// minutes. It counts for the whole load balancer: where other services share it, only those
     /// minutes are this service's in which `TargetConnectionErrorCount` of its own target groups
     /// counts too. Minutes in which a deployment or scaling stopped a task are left out: a burst
-    /// just then comes from requests that the task did not finish. The app's own 502 is counted
-    /// elsewhere, and is not this. Tasks that failed within a minute of such answers are why, if
-    /// there are any. Where none did and every connection came about, the load balancer's idle
-    /// time-out is there to compare.
+    /// just then comes from requests that the task did not finish. A 502 of the app itself is
+    /// counted elsewhere. Tasks that failed within a minute of such errors are named as the reason.
+    /// Where none did and no connection failed, the load balancer's idle timeout is quoted for
+    /// comparison.
     ///
     /// # What to do
     ///
-    /// The remedy is in the cause, which stands above this in the report. Access logs tell which
-    /// requests they were:
+    /// The cause, shown above this in the report, has the fix. Access logs show which requests
+    /// failed:
     ///
     /// ```sh
     /// aws elbv2 modify-load-balancer-attributes --load-balancer-arn <arn> \
@@ -49,7 +49,7 @@ crate::check! {
     ///
     /// `keep_alive_too_short`, `tasks_keep_stopping`, `health_check_refused`,
     /// <https://docs.aws.amazon.com/elasticloadbalancing/latest/application/load-balancer-troubleshooting.html>
-    title: "The load balancer itself answers 502",
+    title: "The load balancer itself returns 502",
     severity: High,
     role: Symptom,
     shows: BalancerAnswers502,
@@ -108,21 +108,21 @@ fn finding(
         .map(|task| task.task_definition_arn.as_str())
         .collect();
     let claim = format!(
-        "load balancer {} answered 502 by itself to {}",
+        "load balancer {} itself returned 502 for {}",
         errors.name(),
         errors.words(patient)?
     );
     let why = match (&refused, versions.is_empty()) {
         (_, false) => "Tasks failed in the same minutes.".to_owned(),
         (Some(refused), true) => format!(
-            "{:.0} times it could not connect to a target: nothing answers there, or not always.",
+            "{:.0} connections to targets failed: nothing listens there, or not always.",
             refused.sum
         ),
         (None, true) => {
-            "No connection failed to come about, and no task failed: targets likely closed connections in use, or answered with something that is no HTTP.".to_owned()
+            "There were no connection errors and no failed tasks: targets likely closed connections in use, or sent malformed responses.".to_owned()
         }
     };
-    let remedy = Remedy::new("Mend what makes targets refuse or break connections; access logs of the load balancer name the requests and the targets.")
+    let remedy = Remedy::new("Fix what makes targets refuse or close connections. The access logs of the load balancer name the requests and the targets.")
         .cli(patient.see(Call::DescribeLoadBalancerAttributes, errors.balancer));
     let finding = Subject::new(Kind::LoadBalancer, errors.balancer)
         .sick(claim, errors.evidence())
@@ -145,15 +145,15 @@ fn finding(
     })
 }
 
-/// The idle time-out to compare with the server's own, which no log names.
+/// The idle timeout to compare with the server's own, which no log names.
 fn with_idle_timeout(finding: Finding, balancer: &str, timeout: f64) -> Finding {
     let mut finding = finding
         .detail(format!(
-            "The load balancer keeps idle connections for {timeout:.0} s: a server that closes them sooner causes just that."
+            "The load balancer keeps idle connections for {timeout:.0} s: a server that closes them sooner causes exactly this."
         ))
         .because(balancer_errors::idle_timeout_evidence(balancer, timeout));
     finding.remedy.summary = format!(
-        "Let the server keep idle connections (keep-alive) for longer than the load balancer's idle time-out of {timeout:.0} s (in Go IdleTimeout, or ReadTimeout where that is not set); if it does, access logs of the load balancer name the requests and the targets."
+        "Set the server's keep-alive timeout higher than the load balancer's idle timeout of {timeout:.0} s (in Go IdleTimeout, or ReadTimeout where that is not set). If it already is, the access logs of the load balancer name the requests and the targets."
     );
     finding
 }
@@ -196,7 +196,7 @@ mod tests {
         assert_eq!(
             says(CHECK, &(CHECK.example)()),
             [
-                "Load balancer web answered 502 by itself to 90 requests of 1800 in the last 15 min. 135 times it could not connect to a target: nothing answers there, or not always."
+                "Load balancer web itself returned 502 for 90 of 1800 requests in the last 15 min. 135 connections to targets failed: nothing listens there, or not always."
             ]
         );
         assert!(
@@ -243,7 +243,7 @@ mod tests {
         let own = Series { values: vec![(minutes_ago(4), 12.0), (minutes_ago(3), 9.0)] };
         snapshot.metrics.put(Metric::ConnectionErrors.of(&id::group("api")), own);
         assert!(
-            says(CHECK, &snapshot)[0].contains("to 60 requests in the last 15 min"),
+            says(CHECK, &snapshot)[0].contains("for 60 requests in the last 15 min"),
             "only in the minutes of its own errors"
         );
     }
@@ -290,7 +290,7 @@ mod tests {
         let snapshot = counting(&[(2, 3.0), (5, 4.0), (9, 2.0)]);
         let finding = exam(CHECK, &snapshot).findings.remove(0);
         assert!(finding.detail.contains("keeps idle connections for 60 s"), "{}", finding.detail);
-        assert!(finding.remedy.summary.contains("idle time-out of 60 s"));
+        assert!(finding.remedy.summary.contains("idle timeout of 60 s"));
         let refused = exam(CHECK, &(CHECK.example)()).findings.remove(0);
         assert!(!refused.detail.contains("idle"), "{}", refused.detail);
     }

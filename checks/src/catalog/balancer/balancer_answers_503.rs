@@ -1,5 +1,5 @@
-//! The load balancer itself answers 503, proved by the way that a request takes: rule, weights,
-//! targets. Why no target is there is for other checks to say.
+//! The load balancer itself returns 503, proved by the request path: rule, weights, targets. Other
+//! checks tell why no target is there.
 
 use jiff::SignedDuration;
 
@@ -14,8 +14,8 @@ use crate::seen::Blind;
 use crate::snapshot::metric::Metric;
 
 crate::check! {
-    /// The load balancer has nowhere to send a request for this service, so it answers `503 Service
-    /// Temporarily Unavailable` by itself. The app never sees the request.
+    /// The load balancer has nowhere to send a request for this service, so it returns `503 Service
+    /// Temporarily Unavailable` itself. The app never sees the request.
     ///
     /// # Why it matters
     ///
@@ -24,18 +24,19 @@ crate::check! {
     ///
     /// # How we tell
     ///
-    /// By the way that a request takes: a rule of an HTTP listener forwards to a target group with
-    /// a weight above 0, and the group has no registered target, or all of them are `unused`. With
-    /// only draining targets it is likely, though AWS does not say so. A weighted rule does not
-    /// fail over: the empty group's part of the traffic fails, whatever the other groups have.
+    /// By the request path: a rule of an HTTP listener forwards to a target group with a weight
+    /// above 0, and the group has no registered target, or all of them are `unused`. With only
+    /// draining targets it is likely, though AWS does not document it. A weighted rule does not
+    /// fail over: the empty group's part of the traffic fails, even if other groups have targets.
     /// Unhealthy targets are no proof: the load balancer sends requests to them if it has no
-    /// others. The metric `HTTPCode_ELB_503_Count` is quoted and never decides: it counts for the
+    /// others. The metric `HTTPCode_ELB_503_Count` is quoted but never decides: it counts for the
     /// whole load balancer, which other services may share. A deployment younger than three minutes
-    /// is given time.
+    /// is not judged yet.
     ///
     /// # What to do
     ///
-    /// The remedy is in the cause, which stands above this in the report. See the way for yourself:
+    /// The cause, shown above this in the report, has the fix. To see the request path for
+    /// yourself:
     ///
     /// ```sh
     /// aws elbv2 describe-rules --listener-arn <arn>
@@ -49,7 +50,7 @@ crate::check! {
     /// `target_group_empty`, `targets_unused`, `rule_points_at_empty_group`,
     /// `targets_failing_open`,
     /// <https://docs.aws.amazon.com/elasticloadbalancing/latest/application/load-balancer-troubleshooting.html>
-    title: "The load balancer itself answers 503",
+    title: "The load balancer itself returns 503",
     severity: Critical,
     role: Symptom,
     shows: BalancerAnswers503,
@@ -106,14 +107,17 @@ fn finding(
     };
     let why: Vec<String> = dead.iter().map(Dead::words).collect();
     let claim = format!(
-        "load balancer {balancer} {likely}answers 503 by itself to {part} for {}: {}",
+        "load balancer {balancer} itself {likely}returns 503 for {part} to {}: {}",
         forward.name(),
         why.join("; ")
     );
     let told = counted.as_ref().map_or_else(String::new, |counted| {
-        format!("It counts {:.0} such answers in 15 min, for all services behind it.", counted.sum)
+        format!(
+            "It returned {:.0} of them in 15 min, counted for all services behind it.",
+            counted.sum
+        )
     });
-    let mut remedy = Remedy::new("Mend what keeps targets out of the group; the load balancer stops to answer 503 with the first registered target.")
+    let mut remedy = Remedy::new("Fix what keeps targets out of the group. The load balancer stops returning 503 as soon as a target is registered.")
         .cli(patient.see(Call::DescribeRules, &forward.rule.rule_arn));
     for Dead { share, .. } in dead {
         remedy = remedy.cli(patient.see(Call::DescribeTargetHealth, share.group));
@@ -158,12 +162,12 @@ mod tests {
         assert_eq!(
             empty,
             [
-                "Load balancer web answers 503 by itself to every request for api.example.com: target group api has no registered target."
+                "Load balancer web itself returns 503 for every request to api.example.com: target group api has no registered target."
             ]
         );
         let unused = says(CHECK, &with_targets(&["unused", "unused"]));
         assert!(
-            unused[0].contains("answers 503 by itself to every request")
+            unused[0].contains("itself returns 503 for every request")
                 && unused[0].contains("does not use"),
             "{unused:?}"
         );
@@ -171,7 +175,7 @@ mod tests {
 
     #[test]
     fn draining_alone_is_only_likely() {
-        assert!(says(CHECK, &with_targets(&["draining"]))[0].contains("likely answers 503"));
+        assert!(says(CHECK, &with_targets(&["draining"]))[0].contains("itself likely returns 503"));
     }
 
     #[test]
@@ -208,8 +212,9 @@ mod tests {
     #[test]
     fn the_metric_is_quoted_with_its_caveat() {
         assert!(
-            says(CHECK, &(CHECK.example)())[0]
-                .ends_with("It counts 615 such answers in 15 min, for all services behind it.")
+            says(CHECK, &(CHECK.example)())[0].ends_with(
+                "It returned 615 of them in 15 min, counted for all services behind it."
+            )
         );
     }
 
@@ -234,7 +239,7 @@ mod tests {
         first_rule(&mut snapshot).actions = vec![forward(&[(&live, 950), (&idle, 50)])];
         let says = says(CHECK, &snapshot);
         assert_eq!(says.len(), 1);
-        assert!(says[0].contains("to about 5 % of the requests"), "{says:?}");
+        assert!(says[0].contains("for about 5 % of the requests"), "{says:?}");
     }
 
     #[test]

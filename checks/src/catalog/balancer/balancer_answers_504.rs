@@ -1,6 +1,6 @@
-//! The load balancer itself answers 504: no connection to a target within 10 s, or no answer within
-//! its idle timeout. Which of the two it was is in the metrics of the target groups; why, is for
-//! other checks to say.
+//! The load balancer itself returns 504: no connection to a target within 10 s, or no answer within
+//! its idle timeout. The metrics of the target groups show which of the two it was; other checks
+//! tell why.
 
 use crate::call::Call;
 use crate::catalog::balancer::common::balancer_errors::{self, Errors};
@@ -13,13 +13,13 @@ use crate::snapshot::metric::Metric;
 use crate::{aws, hcl};
 
 crate::check! {
-    /// The load balancer answers `504 Gateway Time-out` by itself: it could not connect to a target
+    /// The load balancer itself returns `504 Gateway Time-out`: it could not connect to a target
     /// within 10 seconds, or the target gave no answer within the load balancer's idle timeout.
     ///
     /// # Why it matters
     ///
-    /// Clients wait, and get an error in the end. While they wait they hold connections, and the
-    /// next ones wait longer.
+    /// Clients wait and finally get an error. While they wait they hold connections, and the next
+    /// ones wait longer.
     ///
     /// # How we tell
     ///
@@ -27,12 +27,12 @@ crate::check! {
     /// minutes. It counts for the whole load balancer: where other services share it, the service's
     /// own target groups have to have connection errors in those minutes
     /// (`TargetConnectionErrorCount`), or answers that took nearly as long as the idle timeout
-    /// (`TargetResponseTime`). The same two tell a closed way from a slow app, which is "likely".
+    /// (`TargetResponseTime`). The same two metrics tell a blocked network path from a slow app;
+    /// the verdict is "likely".
     ///
     /// # What to do
     ///
-    /// The remedy is in the cause. If the app needs that long on purpose, let the load balancer
-    /// wait longer:
+    /// The cause has the fix. If the app needs that long by design, raise the idle timeout:
     ///
     /// ```sh
     /// aws elbv2 modify-load-balancer-attributes --load-balancer-arn <arn> --attributes Key=idle_timeout.timeout_seconds,Value=120
@@ -44,7 +44,7 @@ crate::check! {
     ///
     /// `task_security_group_blocks_balancer`, `health_check_times_out`,
     /// <https://docs.aws.amazon.com/elasticloadbalancing/latest/application/load-balancer-troubleshooting.html>
-    title: "The load balancer itself answers 504",
+    title: "The load balancer itself returns 504",
     severity: High,
     role: Symptom,
     shows: BalancerAnswers504,
@@ -86,21 +86,21 @@ fn finding(
     slow: Option<(Recent, f64)>,
 ) -> Result<Finding, Blind> {
     let claim = format!(
-        "load balancer {} answered 504 by itself to {}",
+        "load balancer {} itself returned 504 for {}",
         errors.name(),
         errors.words(patient)?
     );
     let why = match (&unconnected, &slow) {
         (Some(unconnected), _) => format!(
-            "{:.0} times no connection to a target came about: likely something on the way drops it.",
+            "{:.0} connections to targets failed: likely something on the network path drops them.",
             unconnected.sum
         ),
         (None, Some((slowest, timeout))) => format!(
-            "The slowest answer that did come took {:.1} s, and the load balancer waits {timeout:.0} s: likely the app is too slow.",
+            "The slowest answer in time took {:.1} s, and the load balancer waits {timeout:.0} s: the app is likely too slow.",
             slowest.peak
         ),
         (None, None) => {
-            "CloudWatch counts no connection that failed: likely targets take too long, or hang."
+            "CloudWatch counts no failed connections: targets likely take too long, or hang."
                 .to_owned()
         }
     };
@@ -108,11 +108,11 @@ fn finding(
     let see = patient.see(Call::DescribeLoadBalancerAttributes, arn);
     let remedy = if unconnected.is_some() {
         Remedy::new(
-            "Open the way from the load balancer to the targets: security groups, network ACLs, routes.",
+            "Allow traffic from the load balancer to the targets: check security groups, network ACLs and routes.",
         )
         .cli(see)
     } else {
-        Remedy::new("Make the app answer sooner; only if it needs that long on purpose, let the load balancer wait longer.")
+        Remedy::new("Make the app answer faster. Raise the idle timeout only if the app needs that long by design.")
             .cli(see)
             .cli(aws!(
                 "elbv2 modify-load-balancer-attributes --load-balancer-arn {} \
@@ -173,13 +173,13 @@ mod tests {
         assert_eq!(
             says(CHECK, &slow),
             [
-                "Load balancer web answered 504 by itself to 60 requests of 1800 in the last 15 min. The slowest answer that did come took 59.2 s, and the load balancer waits 60 s: likely the app is too slow."
+                "Load balancer web itself returned 504 for 60 of 1800 requests in the last 15 min. The slowest answer in time took 59.2 s, and the load balancer waits 60 s: the app is likely too slow."
             ]
         );
         let mut closed = (CHECK.example)();
         closed.metrics.put(Metric::ConnectionErrors.of(&id::group("api")), minutes(4.0));
         assert!(says(CHECK, &closed)[0].ends_with(
-            "60 times no connection to a target came about: likely something on the way drops it."
+            "60 connections to targets failed: likely something on the network path drops them."
         ));
     }
 

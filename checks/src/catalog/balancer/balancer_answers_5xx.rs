@@ -1,5 +1,5 @@
-//! The load balancer itself answers 5xx that is none of 502, 503 and 504: 500 and 561 where it
-//! signs users in, and others. Why it does is for other checks to say.
+//! The load balancer itself returns 5xx other than 502, 503 and 504: 500 and 561 where it signs
+//! users in, and others. Other checks tell why.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,8 +13,8 @@ use crate::seen::Blind;
 use crate::snapshot::metric::Metric;
 
 crate::check! {
-    /// The load balancer answers with a 5xx of its own that is none of 502, 503 and 504: most often
-    /// 500 or 561, where it signs users in and cannot.
+    /// The load balancer itself returns 5xx other than 502, 503 and 504: most often 500 or 561,
+    /// where it fails to sign users in.
     ///
     /// # Why it matters
     ///
@@ -28,13 +28,12 @@ crate::check! {
     /// five minutes and until now, with at least ten such answers in the last 15 minutes, and they
     /// are a fifth of all, or a twentieth where that is at least twice what was usual before.
     /// `RequestCount` has only requests for which a target was chosen, so these come on top of it.
-    /// On a load balancer that other services share they are this one's where its own rule signs
-    /// users in, and nobody else's does.
+    /// On a load balancer that other services share, they count as this service's only where its
+    /// rules alone sign users in.
     ///
     /// # What to do
     ///
-    /// The remedy is in the cause. Access logs have a reason for each such answer in
-    /// `error_reason`:
+    /// The cause has the fix. Access logs have a reason for each such error in `error_reason`:
     ///
     /// ```sh
     /// aws elbv2 modify-load-balancer-attributes --load-balancer-arn <arn> \
@@ -47,7 +46,7 @@ crate::check! {
     ///
     /// `identity_provider_unreachable`, `balancer_answers_502`,
     /// <https://docs.aws.amazon.com/elasticloadbalancing/latest/application/load-balancer-troubleshooting.html>
-    title: "The load balancer itself answers 5xx",
+    title: "The load balancer itself returns 5xx",
     severity: High,
     role: Symptom,
     shows: BalancerAnswers5xx,
@@ -126,19 +125,19 @@ fn are_own(patient: &Patient, balancer: &str, forwards: &[&Forward]) -> Result<b
 fn finding(patient: &Patient, balancer: &str, forwards: &[&Forward], lasting: &Lasting) -> Finding {
     let (at, peak) = lasting.peak;
     let claim = format!(
-        "load balancer {} answered {} by itself with 5xx, none of them 502, 503 or 504, {}",
+        "load balancer {} itself answered {} with 5xx other than 502, 503 and 504 {}",
         traffic::balancer_name(balancer),
         lasting.words(),
         lasting.span(patient.now())
     );
     let signs_in = forwards.iter().flat_map(|forward| &forward.rule.actions).any(traffic::signs_in);
     let why = if signs_in {
-        "It signs users in before it forwards: likely it cannot reach the identity provider (500), or that answers with an error (561)."
+        "It signs users in before it forwards: it likely cannot reach the identity provider (500), or the provider answers with an error (561)."
     } else {
         ""
     };
     let remedy = Remedy::new(
-        "Access logs of the load balancer have a reason for each of these answers in error_reason.",
+        "Look at the access logs of the load balancer: error_reason has a reason for each of these errors.",
     )
     .cli(patient.see(Call::DescribeLoadBalancerAttributes, balancer));
     Subject::new(Kind::LoadBalancer, balancer)
@@ -177,7 +176,7 @@ mod tests {
         assert_eq!(
             says(CHECK, &(CHECK.example)()),
             [
-                "Load balancer web answered 1350 of 3150 requests (43 %) by itself with 5xx, none of them 502, 503 or 504, in the last 15 min. It began 25 min ago; before that it was none."
+                "Load balancer web itself answered 1350 of 3150 requests (43 %) with 5xx other than 502, 503 and 504 in the last 15 min. It began 25 min ago; before that it was none."
             ]
         );
     }
@@ -186,7 +185,7 @@ mod tests {
     fn where_it_signs_users_in_that_is_likely_why() {
         let mut snapshot = (CHECK.example)();
         rules(&mut snapshot)[0].actions.insert(0, sign_in());
-        assert!(says(CHECK, &snapshot)[0].contains("likely it cannot reach the identity provider"));
+        assert!(says(CHECK, &snapshot)[0].contains("it likely cannot reach the identity provider"));
     }
 
     #[test]

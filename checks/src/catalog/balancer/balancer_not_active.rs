@@ -1,4 +1,4 @@
-//! The load balancer itself is not in order: still being made, failed, or impaired.
+//! The load balancer itself is not ready: still being created, failed, or impaired.
 
 use jiff::SignedDuration;
 
@@ -17,7 +17,7 @@ crate::check! {
     /// # Why it matters
     ///
     /// While it is `provisioning`, and once it has `failed`, clients cannot connect. An
-    /// `active_impaired` one works and cannot scale: under more load it sheds requests. The usual
+    /// `active_impaired` one works but cannot scale: under more load it sheds requests. The usual
     /// reason is a subnet without free addresses.
     ///
     /// # How we tell
@@ -28,7 +28,7 @@ crate::check! {
     ///
     /// # What to do
     ///
-    /// Free addresses, or give the load balancer larger subnets. A failed one has to be made anew.
+    /// Free addresses, or give the load balancer larger subnets. A failed one has to be recreated.
     ///
     /// ```sh
     /// aws elbv2 set-subnets --load-balancer-arn <arn> --subnets <subnet> <subnet>
@@ -73,10 +73,10 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         }
         let full = full_subnets(patient, findings, balancer);
         let effect = match state {
-            "provisioning" => "it is still being made, and clients cannot connect",
-            "active_impaired" => "it works, and cannot scale",
-            "failed" => "it could not be set up, and clients cannot connect",
-            _ => "AWS does not call that active",
+            "provisioning" => "it is still being created, and clients cannot connect",
+            "active_impaired" => "it works but cannot scale",
+            "failed" => "it could not be created, and clients cannot connect",
+            _ => "AWS does not count that as active",
         };
         let claim =
             format!("load balancer {} is in state {state}: {effect}", balancer.load_balancer_name);
@@ -84,9 +84,9 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
             format!("AWS says: {}.", reason.trim_end_matches('.'))
         });
         let remedy = Remedy::new(match (state, full.is_empty()) {
-            ("failed", _) => "Make the load balancer anew, in subnets with room.",
-            (_, false) => "Free addresses in these subnets, or give the load balancer others.",
-            (_, true) => "See what AWS says about it, and whether its subnets have room.",
+            ("failed", _) => "Recreate the load balancer in subnets with enough free addresses.",
+            (_, false) => "Free addresses in these subnets, or move the load balancer to others.",
+            (_, true) => "Check AWS's reason for the state, and whether its subnets have enough free addresses.",
         })
         .cli(patient.see(Call::DescribeLoadBalancers, arn))
         .cli(aws!(
@@ -113,7 +113,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         }
         for (subnet, free) in &full {
             finding = finding.detail(format!(
-                "Its subnet {subnet} has {free} free addresses, and {ADDRESSES} are wanted."
+                "Its subnet {subnet} has {free} free addresses; AWS asks for at least {ADDRESSES}."
             ));
         }
         let rooms = full.iter().map(|(subnet, free)| {
@@ -164,7 +164,7 @@ mod tests {
         assert_eq!(
             says(CHECK, &(CHECK.example)()),
             [
-                "Load balancer web is in state active_impaired: it works, and cannot scale. Its subnet subnet-0c3 has 3 free addresses, and 8 are wanted."
+                "Load balancer web is in state active_impaired: it works but cannot scale. Its subnet subnet-0c3 has 3 free addresses; AWS asks for at least 8."
             ]
         );
     }
@@ -172,8 +172,8 @@ mod tests {
     #[test]
     fn a_new_balancer_may_be_provisioning_for_ten_minutes() {
         assert_eq!(exam(CHECK, &in_state("provisioning", 4)).outcome, Outcome::Healthy);
-        assert!(says(CHECK, &in_state("provisioning", 25))[0].contains("still being made"));
-        assert!(says(CHECK, &in_state("failed", 4))[0].contains("could not be set up"));
+        assert!(says(CHECK, &in_state("provisioning", 25))[0].contains("still being created"));
+        assert!(says(CHECK, &in_state("failed", 4))[0].contains("could not be created"));
     }
 
     #[test]

@@ -1,5 +1,5 @@
-//! A certificate that clients are shown ends soon, and nothing renews it, or what should has not
-//! done so. One that has ended already is for another check.
+//! A certificate that clients are shown expires soon, and nothing renews it, or the renewal failed.
+//! One that has expired already is for another check.
 
 use std::collections::BTreeSet;
 
@@ -15,19 +15,19 @@ use crate::snapshot::{Certificate, Listener};
 use crate::{aws, hcl};
 
 crate::check! {
-    /// A certificate of one of the service's listeners ends within a month, and is not renewed.
+    /// A certificate of one of the service's listeners expires within a month and is not renewed.
     ///
     /// # Why it matters
     ///
-    /// When it ends, browsers and other clients refuse to connect, from one second to the next.
+    /// When it expires, browsers and other clients refuse to connect at once.
     ///
     /// # How we tell
     ///
-    /// `NotAfter` of a certificate on a listener of TLS by which requests get to the service is
-    /// within 30 days. One that was imported nobody renews; of one that lives for 100 days or less,
-    /// as those of Let's Encrypt do, somebody likely imports the next in time, so only the last
-    /// sixth of its life counts. ACM renews its own certificates well before that: where it did
-    /// not, it likely could not validate the domain, or has no right to (`INELIGIBLE`).
+    /// `NotAfter` of a certificate on an HTTPS or TLS listener in the request path is within 30
+    /// days. ACM does not renew an imported certificate; one that is valid for 100 days or less,
+    /// such as those of Let's Encrypt, is likely replaced by automation, so only the last sixth of
+    /// its lifetime counts. ACM renews its own certificates well before that: where it did not, it
+    /// likely could not validate the domain, or the certificate is not eligible (`INELIGIBLE`).
     ///
     /// # What to do
     ///
@@ -37,13 +37,13 @@ crate::check! {
     /// ```
     ///
     /// Terraform/OpenTofu: `aws_acm_certificate` with `aws_acm_certificate_validation`, which ACM
-    /// renews by itself as long as its DNS record stays.
+    /// renews automatically as long as its DNS record stays.
     ///
     /// # See also
     ///
     /// `certificate_wrong`,
     /// <https://docs.aws.amazon.com/acm/latest/userguide/managed-renewal.html>
-    title: "A certificate in use ends soon and is not renewed",
+    title: "A certificate in use expires soon and is not renewed",
     severity: Medium,
     role: Risk,
     explains: [],
@@ -92,7 +92,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     Ok(())
 }
 
-/// How long a certificate still holds; none where it does not, or nobody tells.
+/// How long a certificate is still valid; none where it has expired, or its end is not known.
 fn left(patient: &Patient, certificate: &Certificate) -> Option<SignedDuration> {
     let end = certificate.not_after?;
     (end > patient.now()).then(|| time::age(end, patient.now()))
@@ -115,7 +115,7 @@ fn finding(listener: &Listener, certificate: &Certificate, left: SignedDuration)
     let arn = &certificate.certificate_arn;
     let name = certificate.domain_name.as_deref().unwrap_or("its host");
     let claim = format!(
-        "the certificate for {name} on load balancer {} ends in {}, and then clients refuse to connect",
+        "the certificate for {name} on load balancer {} expires in {}; after that clients refuse to connect",
         traffic::balancer_name(&listener.load_balancer_arn),
         time::words(left)
     );
@@ -127,7 +127,7 @@ fn finding(listener: &Listener, certificate: &Certificate, left: SignedDuration)
     let (why, remedy) = match (certificate.kind.as_deref(), is_ineligible(certificate)) {
         (Some("IMPORTED"), _) => (
             "It was imported: ACM does not renew it.",
-            Remedy::new("Import the next one under the same ARN; or let ACM issue one, which it renews by itself.")
+            Remedy::new("Import a new certificate under the same ARN, or replace it with one from ACM, which renews its own automatically.")
                 .cli(aws!(
                     "acm import-certificate --certificate-arn {} --certificate $CERTIFICATE_FILE \
                      --private-key $PRIVATE_KEY_FILE --certificate-chain $CHAIN_FILE",
@@ -135,13 +135,13 @@ fn finding(listener: &Listener, certificate: &Certificate, left: SignedDuration)
                 )),
         ),
         (_, true) => (
-            "ACM says that it may not renew it (INELIGIBLE).",
-            Remedy::new("Request a new one, and put it in its place on the listener.")
+            "ACM reports that it is not eligible for renewal (INELIGIBLE).",
+            Remedy::new("Request a new certificate and set it on the listener.")
                 .cli(aws!("acm request-certificate --domain-name {} --validation-method DNS", name)),
         ),
         _ => (
-            "ACM renews its own well before that: likely it could not validate the domain, as its DNS record is gone.",
-            Remedy::new("See why ACM has not renewed it (RenewalSummary), and put the DNS record back that it validates by.")
+            "ACM renews its own well before that: it likely could not validate the domain because the DNS record is gone.",
+            Remedy::new("Check why ACM has not renewed it (RenewalSummary), and restore the DNS record that validates the domain.")
                 .cli(aws!("acm describe-certificate --certificate-arn {}", arn)),
         ),
     };
@@ -200,15 +200,15 @@ mod tests {
         assert_eq!(
             says(CHECK, &(CHECK.example)()),
             [
-                "The certificate for *.example.com on load balancer web ends in 9 days, and then clients refuse to connect. It was imported: ACM does not renew it."
+                "The certificate for *.example.com on load balancer web expires in 9 days; after that clients refuse to connect. It was imported: ACM does not renew it."
             ]
         );
         let issued = says(CHECK, &with(12, Some("AMAZON_ISSUED"), Some(198)));
-        assert!(issued[0].contains("likely it could not validate the domain"), "{issued:?}");
+        assert!(issued[0].contains("it likely could not validate the domain"), "{issued:?}");
         let mut ineligible = with(12, Some("AMAZON_ISSUED"), Some(198));
         let certificate = ineligible.certificates.change(&request_path::certificate()).unwrap();
         certificate.renewal_eligibility = Some("INELIGIBLE".into());
-        assert!(says(CHECK, &ineligible)[0].contains("may not renew it (INELIGIBLE)"));
+        assert!(says(CHECK, &ineligible)[0].contains("not eligible for renewal (INELIGIBLE)"));
     }
 
     #[test]

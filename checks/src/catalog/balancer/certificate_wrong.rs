@@ -14,24 +14,24 @@ use crate::text::and_list;
 use crate::{aws, hcl};
 
 crate::check! {
-    /// A client that asks a listener for one of the service's hosts is shown a certificate for
+    /// A client that connects to a listener for one of the service's hosts gets a certificate for
     /// other names, or one that has expired.
     ///
     /// # Why it matters
     ///
     /// Browsers stop with `NET::ERR_CERT_COMMON_NAME_INVALID` or `NET::ERR_CERT_DATE_INVALID`, and
-    /// other clients fail, before any request is made: nothing of it is in the app's log or in the
-    /// load balancer's counts of errors.
+    /// other clients fail, before any request is made: it shows neither in the app's log nor in the
+    /// load balancer's error metrics.
     ///
     /// # How we tell
     ///
     /// The hosts are those of the HTTPS rules that lead to the service. All certificates of the
     /// listener count, not only the default one: the load balancer picks by the name that the
-    /// client asks for. A `*` in a certificate stands for one label. Names, state and end come from
-    /// ACM. Where one of the certificates is not in ACM, or has more names than ACM lists, it may
-    /// be the one, and nothing is claimed; nor of rules with wildcards or without a host, unless
-    /// every certificate has expired. What stands before the load balancer, such as CloudFront, may
-    /// ask for another name than its clients do.
+    /// client sends (SNI). A `*` in a certificate stands for one label. Names, status and expiry
+    /// date come from ACM. Where one of the certificates is not in ACM, or has more names than ACM
+    /// lists, it may be the one, and nothing is claimed; nor of rules with wildcards or without a
+    /// host, unless every certificate has expired. A service in front of the load balancer, such as
+    /// CloudFront, may send another name than its clients do.
     ///
     /// # What to do
     ///
@@ -47,7 +47,7 @@ crate::check! {
     ///
     /// `no_rule_matches`, `tls_policy_old`,
     /// <https://docs.aws.amazon.com/elasticloadbalancing/latest/application/https-listener-certificates.html>
-    title: "No certificate of the listener is good for the host",
+    title: "No certificate of the listener matches the host",
     severity: Critical,
     role: Cause,
     explains: [],
@@ -163,7 +163,7 @@ fn all_expired(patient: &Patient, listener: &Listener, expired: &[&Certificate])
         port(listener),
         traffic::balancer_name(&listener.load_balancer_arn)
     );
-    let remedy = Remedy::new("Renew the certificate where it comes from, or put a new one of ACM's in its place: those renew by themselves.")
+    let remedy = Remedy::new("Renew the certificate where it was issued, or replace it with one from ACM, which renews its own automatically.")
         .cli(aws!("acm describe-certificate --certificate-arn {}", first.certificate_arn))
         .cli(aws!(
             "elbv2 modify-listener --listener-arn {} \
@@ -193,17 +193,17 @@ fn uncovered(
     let was = expired.iter().find(|one| hosts.iter().any(|host| covers(one, host)));
     let names: Vec<&str> = valid.iter().filter_map(|one| one.domain_name.as_deref()).collect();
     let why = match was {
-        Some(_) => "The one that was has expired, and the others are for",
-        None => "Those that it has are for",
+        Some(_) => "The one that did has expired, and the others are for",
+        None => "Its certificates are for",
     };
     let claim = format!(
-        "no certificate of {} on load balancer {} is good for {}: a client that connects by that name refuses",
+        "no certificate of {} on load balancer {} matches {}: clients that connect by that name refuse the connection",
         port(listener),
         traffic::balancer_name(&listener.load_balancer_arn),
         and_list(hosts)
     );
     let remedy = Remedy::new(format!(
-        "Get a certificate for {} and put it on the listener, beside those that it has.",
+        "Request a certificate for {} and add it to the listener.",
         and_list(hosts)
     ))
     .cli(aws!("acm request-certificate --domain-name {} --validation-method DNS", hosts[0]))
@@ -290,7 +290,7 @@ mod tests {
         assert_eq!(
             says(CHECK, &(CHECK.example)()),
             [
-                "No certificate of HTTPS:443 on load balancer web is good for api.example.com: a client that connects by that name refuses. Those that it has are for shop.example.com."
+                "No certificate of HTTPS:443 on load balancer web matches api.example.com: clients that connect by that name refuse the connection. Its certificates are for shop.example.com."
             ]
         );
     }
@@ -343,7 +343,7 @@ mod tests {
         snapshot.certificates.change(OTHER).unwrap().not_after = None;
         assert!(
             says(CHECK, &snapshot)[0].ends_with(
-                "The one that was has expired, and the others are for shop.example.com."
+                "The one that did has expired, and the others are for shop.example.com."
             )
         );
         add(&mut valid, OTHER, &["api.example.com"]);

@@ -1,6 +1,6 @@
 //! The app redirects every request, and likely to where it came from: TLS ends at the load
-//! balancer, the app sees plain HTTP, and asks for HTTPS. A redirect that the load balancer itself
-//! answers is none of the app's, and a service that is there to redirect does so from the start.
+//! balancer, the app sees plain HTTP, and redirects to HTTPS. A redirect of the load balancer
+//! itself is not the app's, and a service that is there to redirect does so from the start.
 
 use std::sync::LazyLock;
 
@@ -9,11 +9,13 @@ use regex::Regex;
 
 use crate::aws::{request_log, time};
 use crate::call::{Call, LOG_STREAM};
+use crate::catalog::balancer::common::new_version;
 use crate::check::{Findings, NoAnswer};
 use crate::facts::inbound::answers::{self, Minute};
 use crate::facts::inbound::traffic::{self, Forward};
 use crate::facts::tasks::container_log;
 use crate::finding::{Evidence, Finding, Kind, Remedy, Subject};
+use crate::hcl::Hcl;
 use crate::patient::Patient;
 use crate::seen::{Blind, Why};
 use crate::snapshot::Listener;
@@ -27,22 +29,24 @@ crate::check! {
     /// # Why it matters
     ///
     /// Browsers stop with `ERR_TOO_MANY_REDIRECTS`, other clients after ten or twenty requests for
-    /// the same page. Tasks run, health checks pass, and a redirect is no error: no alarm tells.
+    /// the same page. Tasks run, health checks pass, and a redirect is not an error, so no alarm
+    /// fires.
     ///
     /// # How we tell
     ///
-    /// A listener of HTTPS leads to a target group of HTTP. Of its answers in the last 15 minutes
-    /// at least 95 % are 3xx (`HTTPCode_Target_3XX_Count` against `RequestCount`), or, in a snapshot
+    /// An HTTPS listener forwards to an HTTP target group. Of its answers in the last 15 minutes at
+    /// least 95 % are 3xx (`HTTPCode_Target_3XX_Count` against `RequestCount`), or, in a snapshot
     /// without that metric, all requests in the log of a running task but those of the health
-    /// checker. And either an environment variable is named for it (`FORCE_SSL`,
-    /// `SECURE_SSL_REDIRECT`), or it was otherwise before: a service that is there to redirect has
-    /// always done so. Where to it redirects is not seen, so it is likely.
+    /// checker. And either the name of an environment variable tells (`FORCE_SSL`,
+    /// `SECURE_SSL_REDIRECT`), or it was different before: a service that is there to redirect has
+    /// always done so. The destination of the redirects is not seen, so the verdict is "likely".
     ///
     /// # What to do
     ///
-    /// Let the app believe the load balancer's `X-Forwarded-Proto`: `SECURE_PROXY_SSL_HEADER`
-    /// (Django), `config.assume_ssl` (Rails), forwarded headers (ASP.NET Core, Spring),
-    /// `--forwarded-allow-ips` (Uvicorn, Gunicorn). Or leave the redirect to the load balancer:
+    /// Configure the app to trust the load balancer's `X-Forwarded-Proto`:
+    /// `SECURE_PROXY_SSL_HEADER` (Django), `config.assume_ssl` (Rails), forwarded headers (ASP.NET
+    /// Core, Spring), `--forwarded-allow-ips` (Uvicorn, Gunicorn). Or turn the app's redirect off
+    /// and let the load balancer redirect:
     ///
     /// ```sh
     /// aws elbv2 create-listener --load-balancer-arn <arn> --protocol HTTP --port 80 --default-actions 'Type=redirect,RedirectConfig={Protocol=HTTPS,Port=443,StatusCode=HTTP_301}'
@@ -76,10 +80,10 @@ crate::check! {
 
 /// From here on every answer is one: a health check or a probe of another port may be between.
 const ALL: f64 = 0.95;
-/// Of fewer answers nobody can tell.
+/// Fewer answers prove nothing.
 const FEW: f64 = 20.0;
 
-/// Names of variables that make an app ask for HTTPS.
+/// Names of variables that make an app redirect to HTTPS.
 static FORCES_TLS: LazyLock<Option<Regex>> = LazyLock::new(|| {
     pattern(
         r"(?i)(?:force|redirect|require|enforce|secure)_?(?:to_?)?(?:ssl|https|tls)|(?:ssl|https|tls)_?(?:redirect|only|required)",
@@ -110,7 +114,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     if examined {
         Ok(())
     } else {
-        Err(NoAnswer::NotApplicable("no HTTPS listener that leads to plain HTTP"))
+        Err(NoAnswer::NotApplicable("no HTTPS listener forwards to plain HTTP targets"))
     }
 }
 
@@ -196,7 +200,7 @@ impl Redirects {
     }
 }
 
-/// A variable of the container that makes an app ask for HTTPS, with the version that has it.
+/// A variable of the container that makes an app redirect to HTTPS, with the version that has it.
 fn variable<'a>(patient: &Patient<'a>, group: &str) -> Result<Option<(&'a str, &'a str)>, Blind> {
     let container = traffic::container(patient, group);
     for arn in patient.service().definitions() {
@@ -230,14 +234,14 @@ fn finding(
 ) -> Finding {
     let balancer = &forward.listener.load_balancer_arn;
     let claim = format!(
-        "the app behind target group {} answered {} with a redirect: likely to where they came from, as TLS ends at load balancer {} and the app sees plain HTTP",
+        "the app behind target group {} answered {} with a redirect: likely to the same URL, because TLS ends at load balancer {} and the app sees plain HTTP",
         traffic::group_name(group),
         found.words,
         traffic::balancer_name(balancer)
     );
     let why = match variable {
-        Some((name, _)) => format!("Its variable {name} likely makes it ask for HTTPS."),
-        None => "Before that, most answers were no redirects.".to_owned(),
+        Some((name, _)) => format!("Its variable {name} likely makes it redirect to HTTPS."),
+        None => "Before that, most answers were not redirects.".to_owned(),
     };
     let of_variable = variable.map(|(name, definition)| {
         Evidence::new(Call::DescribeTaskDefinition, definition, "environment.name", name)
@@ -263,10 +267,24 @@ fn remedy(
     variable: Option<(&str, &str)>,
     plain: bool,
 ) -> Remedy {
-    let remedy = Remedy::new(
-        "Let the app believe the X-Forwarded-Proto header of the load balancer, or leave the redirect from HTTP to HTTPS to the load balancer.",
-    )
-    .terraform(hcl!(
+    let remedy = match variable {
+        Some((name, _)) => Remedy::new(format!(
+            "Configure the app to trust the load balancer's X-Forwarded-Proto header, or turn off {name} and redirect to HTTPS at the load balancer; then deploy."
+        )),
+        None => Remedy::new(
+            "Configure the app to trust the load balancer's X-Forwarded-Proto header, or turn off its redirect and redirect to HTTPS at the load balancer; then deploy.",
+        ),
+    };
+    let off = variable.map(|(name, _)| {
+        hcl!(
+            r#"
+            container_definitions = jsonencode([{
+              environment = [{ name = {}, value = "false" }]
+            }])"#,
+            name
+        )
+    });
+    let redirect = hcl!(
         r#"
         resource "aws_lb_listener" "http" {
           load_balancer_arn = {}
@@ -282,14 +300,15 @@ fn remedy(
           }
         }"#,
         balancer
-    ));
-    let version = variable.map(|(_, definition)| definition);
-    let version = version.or(patient.service().primary_definition()).unwrap_or_default();
-    let see = patient.see(Call::DescribeTaskDefinition, version);
+    );
+    let deploy = new_version::deploy(patient);
     if plain {
-        return remedy.cli(see);
+        let remedy = remedy.cli(deploy);
+        return off.into_iter().fold(remedy, Remedy::terraform);
     }
-    remedy.cli(see).cli(aws!(
+    let code = Hcl::blocks(off.into_iter().chain([redirect]));
+    let remedy = remedy.terraform(code).cli(deploy);
+    remedy.cli(aws!(
         "elbv2 create-listener --load-balancer-arn {} --protocol HTTP --port 80 --default-actions \
          Type=redirect,RedirectConfig={Protocol=HTTPS,Port=443,StatusCode=HTTP_301}",
         balancer
@@ -328,7 +347,7 @@ mod tests {
         assert_eq!(
             says(CHECK, &(CHECK.example)()),
             [
-                "The app behind target group api answered 1785 of 1800 requests (99 %) in the last 15 min with a redirect: likely to where they came from, as TLS ends at load balancer web and the app sees plain HTTP. Its variable SECURE_SSL_REDIRECT likely makes it ask for HTTPS."
+                "The app behind target group api answered 1785 of 1800 requests (99 %) in the last 15 min with a redirect: likely to the same URL, because TLS ends at load balancer web and the app sees plain HTTP. Its variable SECURE_SSL_REDIRECT likely makes it redirect to HTTPS."
             ]
         );
         let remedy = exam(CHECK, &(CHECK.example)()).findings.remove(0).remedy;
@@ -339,7 +358,7 @@ mod tests {
     fn a_service_that_is_there_to_redirect_has_always_done_so() {
         assert_eq!(exam(CHECK, &counting(|_| 120.0)).outcome, Outcome::Healthy);
         let since = counting(|ago| if ago <= 20 { 120.0 } else { 4.0 });
-        assert!(says(CHECK, &since)[0].ends_with("Before that, most answers were no redirects."));
+        assert!(says(CHECK, &since)[0].ends_with("Before that, most answers were not redirects."));
     }
 
     #[test]

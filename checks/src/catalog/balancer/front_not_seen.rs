@@ -1,4 +1,4 @@
-//! Requests come by a front that is not read: a classic load balancer, or VPC Lattice. What clients
+//! Requests come through a classic load balancer or VPC Lattice, which are not read. What clients
 //! get there is not known, and the verdict says so; what else is wrong is for the other checks.
 
 use crate::aws;
@@ -8,35 +8,35 @@ use crate::finding::{Evidence, Remedy};
 use crate::patient::Patient;
 
 crate::check! {
-    /// The service gets requests by a classic load balancer or by VPC Lattice, of which nothing is
-    /// read: no listener, no target, no health check.
+    /// The service gets requests through a Classic Load Balancer or VPC Lattice, which ecs-doctor
+    /// does not read: no listener, no target, no health check.
     ///
     /// # Why it matters
     ///
-    /// Whether anybody gets an answer is not known, whatever else is fine. So the verdict is
+    /// Whether clients get an answer is not known, even if all the rest is fine. So the verdict is
     /// `unknown`, unless something is found wrong elsewhere.
     ///
     /// # How we tell
     ///
-    /// An entry of `loadBalancers` has a `loadBalancerName`, or no target group; or a deployment has
-    /// `vpcLatticeConfigurations`.
+    /// An entry of `loadBalancers` has a `loadBalancerName`, or no target group; or a deployment
+    /// has `vpcLatticeConfigurations`.
     ///
     /// # What to do
     ///
-    /// Look at the front itself:
+    /// Look at the targets there:
     ///
     /// ```sh
     /// aws elb describe-instance-health --load-balancer-name <name>
     /// aws vpc-lattice list-targets --target-group-identifier <target group>
     /// ```
     ///
-    /// Terraform/OpenTofu: nothing to change. `aws_lb` in place of `aws_elb` is read.
+    /// Terraform/OpenTofu: nothing to change. ecs-doctor reads `aws_lb`, but not `aws_elb`.
     ///
     /// # See also
     ///
     /// `target_group_empty`,
     /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/service-load-balancing.html>
-    title: "Requests come by a front that is not read",
+    title: "Requests come through a load balancer that is not read",
     severity: Info,
     role: Note,
     explains: [],
@@ -54,10 +54,10 @@ crate::check! {
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     for front in traffic::unread(patient) {
         let claim = format!(
-            "requests come by {}, which ecs-doctor does not read: whether clients get an answer there is not known",
+            "requests come through {}, which ecs-doctor does not read: whether clients get an answer is not known",
             front.words()
         );
-        let remedy = Remedy::new("Look at the front itself.");
+        let remedy = Remedy::new("Look at the targets there.");
         let remedy = match front {
             Unread::Classic(Some(name)) => {
                 remedy.cli(aws!("elb describe-instance-health --load-balancer-name {}", name))
@@ -100,7 +100,7 @@ mod tests {
         assert_eq!(
             says(CHECK, &snapshot),
             [
-                "Requests come by classic load balancer web-classic, which ecs-doctor does not read: whether clients get an answer there is not known."
+                "Requests come through classic load balancer web-classic, which ecs-doctor does not read: whether clients get an answer is not known."
             ]
         );
         assert_eq!(verdict(&snapshot), Verdict::Unknown);

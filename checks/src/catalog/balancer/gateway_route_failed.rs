@@ -1,5 +1,5 @@
-//! The route of the service on a gateway of ECS could not be made, changed or removed. A service
-//! that no gateway takes at all is `gateway_unfit`'s.
+//! ECS could not create, change or remove the service's route on a gateway. A service that no
+//! gateway connects at all is for `gateway_unfit`.
 
 use crate::aws;
 use crate::aws::{arn, stop_reason};
@@ -16,13 +16,13 @@ crate::check! {
     ///
     /// # Why it matters
     ///
-    /// Clients reach the service by the host name of that route. Without it nobody answers there,
+    /// Clients reach the service by the host name of that route. Without it nothing answers there,
     /// and after a failed update the old settings stay, while the gateway itself is `ACTIVE`.
     ///
     /// # How we tell
     ///
     /// `gatewayConnections` of a current service revision has a route in the state `CREATE_FAILED`,
-    /// `UPDATE_FAILED` or `DELETE_FAILED`. The reason stands in `failures` of the gateway, for the
+    /// `UPDATE_FAILED` or `DELETE_FAILED`. The reason is in `failures` of the gateway, for the
     /// route's ARN. Whether the targets behind an active route are healthy is not read.
     ///
     /// # What to do
@@ -117,9 +117,10 @@ fn tell(
     let of_gateway = reason.map(|message| {
         Evidence::new(Call::DescribeGateway, arn, "failures.errors.message", message)
     });
-    let remedy = Remedy::new("Fix what the gateway says of the route, then deploy again.")
-        .cli(aws!("ecs describe-gateway --gateway {}", arn))
-        .cli(patient.update_service().and(crate::words!("--force-new-deployment")));
+    let remedy =
+        Remedy::new("Fix the error that the gateway reports for the route, then deploy again.")
+            .cli(aws!("ecs describe-gateway --gateway {}", arn))
+            .cli(patient.update_service().and(crate::words!("--force-new-deployment")));
     findings.add(
         Subject::new(Kind::Gateway, arn)
             .sick(claim, evidence("gatewayConnections.status", status))
@@ -127,7 +128,7 @@ fn tell(
                 failure
                     .and_then(|failure| failure.code.as_deref())
                     .map_or_else(String::new, |code| {
-                        format!("{}.", capitalised(&format!("its code is {code}")))
+                        format!("{}.", capitalised(&format!("the error code is {code}")))
                     }),
             )
             .because_all(of_gateway)
@@ -158,7 +159,7 @@ mod tests {
             says(CHECK, &(CHECK.example)()),
             [
                 "ECS could not create the route to port http on gateway web (\"The infrastructure role is not authorized to perform: \
-                 elasticloadbalancing:CreateRule\"). Its code is AccessDenied."
+                 elasticloadbalancing:CreateRule\"). The error code is AccessDenied."
             ]
         );
         assert!(

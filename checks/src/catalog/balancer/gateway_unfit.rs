@@ -1,5 +1,5 @@
-//! The service offers a port on gateways of ECS, and none takes it. Routes that failed on a gateway
-//! are `gateway_route_failed`'s.
+//! The service has a gateway connector, and no ECS gateway connects to it. Routes that failed on a
+//! gateway are for `gateway_route_failed`.
 
 use jiff::SignedDuration;
 
@@ -15,25 +15,25 @@ use crate::snapshot::deployment::{GatewayConnection, GatewayConnector};
 use crate::text::and_list;
 
 crate::check! {
-    /// The service has a gateway connector, and it is connected to no gateway.
+    /// The service has a gateway connector but is connected to no gateway.
     ///
     /// # Why it matters
     ///
-    /// No client reaches the service: it has no host name and no route. ECS does not repair this by
-    /// itself.
+    /// No client reaches the service: it has no host name and no route. ECS does not repair this on
+    /// its own.
     ///
     /// # How we tell
     ///
-    /// A current service revision has `gatewayConnectors` and no `gatewayConnections` for that port,
-    /// ten minutes after it was made. A gateway fits if it is associated with the cluster
-    /// (`DISASSOCIATING` does not count), is in the service's VPC, covers every Availability Zone of
-    /// the service's subnets and has an access type that the connector wants. Which of these is not
-    /// so is not looked up. ECS rejects a request that no gateway fits, so a gateway was likely
-    /// disassociated or deleted later.
+    /// A current service revision has `gatewayConnectors` and no `gatewayConnections` for that
+    /// port, ten minutes after it was created. A gateway fits if it is associated with the cluster
+    /// (`DISASSOCIATING` does not count), is in the service's VPC, covers every Availability Zone
+    /// of the service's subnets and has an access type that the connector asks for. Which of these
+    /// fails is not looked up. ECS rejects a request for which no gateway fits, so a gateway was
+    /// likely disassociated or deleted later.
     ///
     /// # What to do
     ///
-    /// Associate a gateway that fits with the cluster, then deploy again:
+    /// Associate a gateway with the cluster that meets these conditions, then deploy again:
     ///
     /// ```sh
     /// aws ecs list-gateway-cluster-associations --cluster <cluster>
@@ -48,7 +48,7 @@ crate::check! {
     /// `gateway_route_failed`,
     /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/gateway-troubleshooting.html>,
     /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/gateway-connect-service.html>
-    title: "No gateway takes the service's port",
+    title: "No gateway connects to the service's port",
     severity: High,
     role: Cause,
     explains: [DeploymentStuck, RolledBack, RollbackFailed],
@@ -101,11 +101,11 @@ fn tell(
         types => format!(" with access type {}", and_list(types)),
     };
     let claim = format!(
-        "no gateway{access} of cluster {} takes port {port} of the service, so clients have no way to it",
+        "no gateway{access} of cluster {} connects to port {port} of the service, so clients cannot reach it",
         patient.cluster()
     );
     let remedy = Remedy::new(
-        "Associate a gateway with the cluster that is in the service's VPC, covers all its Availability Zones and has the access type that it wants; then deploy again.",
+        "Associate a gateway with the cluster that is in the service's VPC, covers all its Availability Zones and has the required access type; then deploy again.",
     )
     .cli(aws!("ecs list-gateway-cluster-associations --cluster {}", patient.cluster()))
     .cli(aws!(
@@ -151,7 +151,7 @@ mod tests {
         let cluster = baseline::worker().services[0].cluster_arn.clone();
         let cluster = crate::aws::arn::last(&cluster);
         let expected = format!(
-            "No gateway with access type PRIVATE of cluster {cluster} takes port http of the service"
+            "No gateway with access type PRIVATE of cluster {cluster} connects to port http of the service"
         );
         assert!(said[0].starts_with(&expected), "{said:?}");
     }

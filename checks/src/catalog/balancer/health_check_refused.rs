@@ -3,18 +3,20 @@
 //! narrows it down.
 
 use crate::call::Call;
+use crate::catalog::balancer::common::new_version;
 use crate::catalog::balancer::common::refused_health_check::{self, Line, Refused};
 use crate::check::{Findings, NoAnswer};
+use crate::command::Word;
 use crate::facts::inbound::task_access;
 use crate::facts::inbound::traffic;
 use crate::finding::{Evidence, Remedy};
 use crate::patient::Patient;
 use crate::snapshot::TargetGroup;
-use crate::{aws, hcl, words};
+use crate::{aws, hcl};
 
 crate::check! {
-    /// The load balancer's health check gets through to the task, and there the connection is
-    /// refused or reset, or what comes back is not HTTP as the target group expects it.
+    /// The load balancer's health check reaches the task, but the connection is refused or reset,
+    /// or the response is not the HTTP that the target group expects.
     ///
     /// # Why it matters
     ///
@@ -25,18 +27,18 @@ crate::check! {
     ///
     /// `DescribeTargetHealth` gives the reason `Target.FailedHealthChecks` without a code.
     /// Something came back at once, so security groups and network are likely open. The line that
-    /// the app logs when it starts tells more: that it listens on 127.0.0.1. That it names another
-    /// port, or speaks another protocol, is for the checks of these. Only lines of the container
-    /// that is registered with the group, of the version that fails, are read; and as some apps
-    /// print `localhost` though they listen everywhere, it is "likely". A network load balancer
-    /// gives this reason for every failure: there it may as well be dropped on the way, and nothing
-    /// is said where a security group or a network ACL is proved to do so. Else a group that speaks
-    /// HTTPS, HTTP/2 or gRPC may do so to an app that does not. While the service's grace period is
-    /// not over for a task, it may still be starting, and nothing is said.
+    /// the app logs when it starts tells more: that it listens on 127.0.0.1. Another port or
+    /// another protocol is for the checks of those. Only lines of the container that is registered
+    /// with the group, of the version that fails, are read; and as some apps print `localhost`
+    /// though they listen everywhere, it is "likely". A network load balancer gives this reason for
+    /// every failure: there the check may as well be dropped on the network path, and nothing is
+    /// said where a security group or a network ACL is proved to block it. Otherwise a group that
+    /// uses HTTPS, HTTP/2 or gRPC may have an app that does not. While the service's grace period
+    /// is not over for a task, it may still be starting, and nothing is said.
     ///
     /// # What to do
     ///
-    /// Let the app listen on all addresses, on the port of the health check; or change the check:
+    /// Make the app listen on all addresses, on the port of the health check; or change the check:
     ///
     /// ```sh
     /// aws elbv2 modify-target-group --target-group-arn <arn> --health-check-protocol HTTP --health-check-port traffic-port
@@ -51,7 +53,7 @@ crate::check! {
     /// `targets_unhealthy`, `health_check_wrong_port`, `health_check_wrong_protocol`,
     /// `exits_with_error`,
     /// <https://docs.aws.amazon.com/elasticloadbalancing/latest/application/load-balancer-troubleshooting.html>
-    title: "Nothing answers the health check properly on its port",
+    title: "The health check is refused or gets no valid response",
     severity: Critical,
     role: Cause,
     shows: HealthCheckRefused,
@@ -82,8 +84,8 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         let clue = Clue::of(settings, port, &lines);
         let name = traffic::group_name(group);
         let on_port = port.map(|port| format!(" on port {port}")).unwrap_or_default();
-        // Where something is proved to drop it, that is the cause; and where that cannot be told, it
-        // may be.
+        // Where something is proved to drop it, that is the cause; and where that cannot be told,
+        // it may be.
         if refused.may_be_dropped()
             && findings.see(task_access::is_shut(patient, settings, failures)) != Some(false)
         {
@@ -92,16 +94,16 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         let past = first.past(patient.now());
         let fails = match (&past, refused.may_be_dropped()) {
             (None, true) => format!(
-                "fails{on_port}: it is refused, or dropped on the way, or the answer is wrong; a network load balancer does not say which"
+                "fails{on_port}: it is refused, dropped on the network path, or gets a wrong answer; a network load balancer does not say which"
             ),
             (Some((version, until)), true) => format!(
-                "failed{on_port} for {version}{until}: it was refused, or dropped on the way, or the answer was wrong; a network load balancer does not say which"
+                "failed{on_port} for {version}{until}: it was refused, dropped on the network path, or got a wrong answer; a network load balancer does not say which"
             ),
             (None, false) => format!(
-                "gets through, but{on_port} the connection is refused or reset, or the answer is malformed"
+                "reaches the task, but{on_port} the connection is refused or reset, or the answer is malformed"
             ),
             (Some((version, until)), false) => format!(
-                "got through to {version} but{on_port} the connection was refused or reset, or the answer was malformed{until}"
+                "reached {version}, but{on_port} the connection was refused or reset, or the answer was malformed{until}"
             ),
         };
         let claim = format!("the health check of target group {name} {fails}");
@@ -157,7 +159,7 @@ impl<'l, 'a> Clue<'l, 'a> {
                 "The app's log says that it listens on {host}, which the load balancer likely cannot reach."
             ),
             Clue::Protocol(_, protocol) => {
-                format!("The check speaks {protocol}, which the app perhaps does not.")
+                format!("The check uses {protocol}, which the app may not support.")
             }
             Clue::None if past => {
                 "The app likely did not listen there, or only on 127.0.0.1, or had not started."
@@ -186,7 +188,7 @@ fn remedy(patient: &Patient, group: &TargetGroup, port: Option<i32>, clue: &Clue
     let name = &group.target_group_name;
     match clue {
         Clue::Protocol("HealthCheckProtocol", _) => {
-            Remedy::new("Let the health check speak HTTP, if the app does.")
+            Remedy::new("Set the health check protocol to HTTP, if the app speaks HTTP.")
                 .cli(aws!(
                     "elbv2 modify-target-group --target-group-arn {} --health-check-protocol HTTP",
                     arn
@@ -202,9 +204,17 @@ fn remedy(patient: &Patient, group: &TargetGroup, port: Option<i32>, clue: &Clue
                 ))
         }
         Clue::Protocol(..) => {
-            let summary = "If the app speaks HTTP/1.1, put a new target group in place of this one: the protocol version of a group is fixed.";
+            let summary = "If the app speaks HTTP/1.1, replace this target group with a new one: the protocol version of a target group cannot be changed.";
             Remedy::new(summary)
-                .cli(aws!("elbv2 describe-target-groups --target-group-arns {}", arn))
+                .cli(aws!(
+                    "elbv2 create-target-group --name {}-2 --target-type {} --protocol {} \
+                     --protocol-version HTTP1 --port {} --vpc-id {}",
+                    name,
+                    group.target_type.as_deref().unwrap_or("ip"),
+                    group.protocol.as_deref().unwrap_or("HTTP"),
+                    group.port.unwrap_or(80),
+                    group.vpc_id.as_deref().map_or_else(|| Word::needed("VPC_ID"), Word::new)
+                ))
                 .terraform(hcl!(
                     r#"
                     resource "aws_lb_target_group" {} {
@@ -215,22 +225,13 @@ fn remedy(patient: &Patient, group: &TargetGroup, port: Option<i32>, clue: &Clue
         }
         Clue::Local(..) | Clue::None => {
             let port = port.map_or_else(
-                || "the port that is asked".to_owned(),
+                || "the port of the health check".to_owned(),
                 |port| format!("0.0.0.0:{port}"),
             );
-            let deploy = if patient.is_express() {
-                aws!(
-                    "ecs update-express-gateway-service --service-arn {} \
-                     --primary-container file://primary-container.json",
-                    patient.arn()
-                )
-            } else {
-                patient.update_service().and(words!("--task-definition $TASK_DEFINITION"))
-            };
             Remedy::new(format!(
-                "Let the app listen on {port}, often by a variable such as HOST=0.0.0.0, and deploy it."
+                "Make the app listen on {port}, often with a variable such as HOST=0.0.0.0, and deploy it."
             ))
-            .cli(deploy)
+            .cli(new_version::deploy(patient))
             .terraform(hcl!(
                 r#"
                 container_definitions = jsonencode([{
@@ -280,7 +281,7 @@ mod tests {
         assert_eq!(
             says(CHECK, &(CHECK.example)()),
             [
-                "The health check of target group api gets through, but on port 8080 the connection is refused or reset, or the answer is malformed. The app's log says that it listens on 127.0.0.1, which the load balancer likely cannot reach."
+                "The health check of target group api reaches the task, but on port 8080 the connection is refused or reset, or the answer is malformed. The app's log says that it listens on 127.0.0.1, which the load balancer likely cannot reach."
             ]
         );
     }
@@ -292,7 +293,8 @@ mod tests {
             (Some("TCP".into()), Some("TCP".into()));
         let found = says(CHECK, &snapshot);
         assert!(
-            found[0].contains("api fails on port 8080: it is refused, or dropped on the way,")
+            found[0]
+                .contains("api fails on port 8080: it is refused, dropped on the network path,")
                 && found[0].ends_with(LOCAL),
             "{found:?}"
         );
@@ -304,7 +306,7 @@ mod tests {
         );
         group(&mut snapshot).protocol = Some("HTTP".into());
         assert!(
-            says(CHECK, &snapshot)[0].contains("api gets through"),
+            says(CHECK, &snapshot)[0].contains("api reaches the task"),
             "an application load balancer would say that it timed out"
         );
     }
@@ -362,13 +364,13 @@ mod tests {
         group(&mut snapshot).health_check_protocol = Some("HTTPS".into());
         assert!(
             says(CHECK, &snapshot)[0]
-                .ends_with("The check speaks HTTPS, which the app perhaps does not.")
+                .ends_with("The check uses HTTPS, which the app may not support.")
         );
         group(&mut snapshot).health_check_protocol = Some("HTTP".into());
         group(&mut snapshot).protocol_version = Some("GRPC".into());
         assert!(
             says(CHECK, &snapshot)[0]
-                .ends_with("The check speaks GRPC, which the app perhaps does not.")
+                .ends_with("The check uses GRPC, which the app may not support.")
         );
     }
 

@@ -1,6 +1,6 @@
-//! The health check gets no answer in time, though security groups and network ACLs let it through.
-//! Where they do not, or where that cannot be told, the checks of the network and the symptom
-//! itself have the word.
+//! The health check gets no answer in time, although security groups and network ACLs allow it.
+//! Where they do not, or where that cannot be told, it is for the checks of the network and the
+//! symptom itself.
 
 use std::collections::BTreeSet;
 
@@ -24,31 +24,30 @@ use crate::text::shortened;
 use crate::{aws, hcl};
 
 crate::check! {
-    /// The load balancer's health check gets no answer before its timeout, although security groups
-    /// and network ACLs of load balancer and tasks let it through.
+    /// The load balancer's health check gets no answer before its timeout, although the security
+    /// groups and network ACLs of the load balancer and the tasks allow it.
     ///
     /// # Why it matters
     ///
     /// The target stays unhealthy and ECS replaces the task, which has to start all over again.
-    /// Requests of clients that reach such a task wait, and get 504 in the end.
+    /// Requests of clients that reach such a task wait and finally get 504.
     ///
     /// # How we tell
     ///
     /// `DescribeTargetHealth` gives the reason `Target.Timeout`, and the security groups of the
-    /// load balancer (way out) and of the tasks (way in) both admit the port, and no network ACL
+    /// load balancer (outbound) and of the tasks (inbound) both allow the port, and no network ACL
     /// between their subnets drops it. Then the app most likely accepts the connection and is too
-    /// slow: because it lacks CPU, or because the path of the health check does too much. The line
-    /// of the app's log that tells most of what went wrong is quoted: a call of its own that was
-    /// throttled or not answered before any other error. Where targets are instances, the security
-    /// groups are those of their primary interfaces. Of a version that ECS rolled back, the events
-    /// of its time and the settings of its revision count. The check is silent while the service's
-    /// grace period is not over for the task. Routes and firewalls on the way are not examined: if
-    /// only the targets of one zone time out, they are the likelier cause.
+    /// slow: because it lacks CPU, or because the health check's path does too much. The most
+    /// telling line of the app's log is quoted: a throttled or unanswered call of the app rather
+    /// than any other error. Where targets are instances, the security groups are those of their
+    /// primary interfaces. Of a version that ECS rolled back, the events of its time and the
+    /// settings of its revision count. The check is silent while the service's grace period is not
+    /// over for the task. Routes and firewalls on the network path are not examined: if only the
+    /// targets of one zone time out, they are the likelier cause.
     ///
     /// # What to do
     ///
-    /// Let the path of the health check answer at once, give the app more CPU, or give it more
-    /// time:
+    /// Make the health check's path answer at once, give the app more CPU, or raise the timeout:
     ///
     /// ```sh
     /// aws elbv2 modify-target-group --target-group-arn <arn> --health-check-timeout-seconds 10 --health-check-interval-seconds 30
@@ -60,7 +59,7 @@ crate::check! {
     ///
     /// `task_security_group_blocks_balancer`, `network_acl_blocks`, `targets_unhealthy`,
     /// <https://docs.aws.amazon.com/elasticloadbalancing/latest/application/load-balancer-troubleshooting.html>
-    title: "The health check gets no answer in time, though nothing seen blocks it",
+    title: "The health check times out, although nothing seen blocks it",
     severity: Critical,
     role: Cause,
     shows: HealthCheckTimesOut,
@@ -100,10 +99,10 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         let past = first.past(patient.now());
         let claim = match &past {
             None => format!(
-                "the health check of target group {name} gets no answer within {limit} s, though security groups and network ACLs let it through"
+                "the health check of target group {name} gets no answer within {limit} s, although security groups and network ACLs allow it"
             ),
             Some((version, until)) => format!(
-                "the health check of target group {name} got no answer of {version} within {limit} s{until}, though security groups and network ACLs let it through"
+                "the health check of target group {name} got no answer from {version} within {limit} s{until}, although security groups and network ACLs allow it"
             ),
         };
         let busy = if past.is_none() { findings.see(busy(patient)).flatten() } else { None };
@@ -111,11 +110,11 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         let complaint = complaint(patient, findings, group, &failures);
         let why = match (&busy, zone) {
             (Some(cpu), _) => format!(
-                "In the last 5 min the service reaches {:.0} % of its CPU, so the app is likely too busy to answer.",
+                "In the last 5 min the service reached {:.0} % of its CPU, so the app is likely too busy to answer.",
                 cpu.peak
             ),
             (None, Some(zone)) => format!(
-                "Only targets in {zone} time out: likely a route of that zone's subnets, or a firewall, which were not examined."
+                "Only targets in {zone} time out: the likely reason is a route of that zone's subnets or a firewall, which were not examined."
             ),
             (None, None) if past.is_some() => {
                 "The app was likely too slow to answer, or hung.".to_owned()
@@ -127,7 +126,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
             .map(|complaint| format!("Its log says \"{}\".", shortened(&complaint.value, 160)));
         let longer = (limit * 2).min(60);
         let interval = interval.max(longer + 5);
-        let summary = "Let the path of the health check answer at once and without a database; else give it more time, or the app more CPU.";
+        let summary = "Make the health check's path answer at once and without a database. Otherwise raise the timeout, or give the app more CPU.";
         let remedy = Remedy::new(summary)
             .cli(aws!(
                 "elbv2 modify-target-group --target-group-arn {} --health-check-timeout-seconds {} \
@@ -182,8 +181,8 @@ fn busy(patient: &Patient) -> Result<Option<metric::Recent>, Blind> {
     Ok(cpu.filter(|cpu| cpu.peak >= BUSY))
 }
 
-/// Whether security groups and network ACLs are proved to let every one of these health checks
-/// through, from every load balancer.
+/// Whether security groups and network ACLs are proved to allow every one of these health checks,
+/// from every load balancer.
 fn all_open<'a>(
     patient: &Patient<'a>,
     settings: &'a TargetGroup,
@@ -262,7 +261,7 @@ mod tests {
         assert_eq!(
             says(CHECK, &sick()),
             [
-                "The health check of target group api gets no answer within 5 s, though security groups and network ACLs let it through. The app is likely too slow to answer, or hangs."
+                "The health check of target group api gets no answer within 5 s, although security groups and network ACLs allow it. The app is likely too slow to answer, or hangs."
             ]
         );
     }
@@ -271,7 +270,7 @@ mod tests {
     fn a_busy_cpu_is_the_likely_reason() {
         assert!(
             says(CHECK, &(CHECK.example)())[0]
-                .ends_with("In the last 5 min the service reaches 98 % of its CPU, so the app is likely too busy to answer.")
+                .ends_with("In the last 5 min the service reached 98 % of its CPU, so the app is likely too busy to answer.")
         );
     }
 
@@ -338,11 +337,9 @@ mod tests {
         snapshot
             .target_health
             .put(id::group("web"), vec![Target { port: Some(32768), ..slow(INSTANCES[0]) }]);
-        assert!(
-            says(CHECK, &snapshot)[0].starts_with(
-                "The health check of target group web gets no answer within 5 s, though"
-            )
-        );
+        assert!(says(CHECK, &snapshot)[0].starts_with(
+            "The health check of target group web gets no answer within 5 s, although"
+        ));
         snapshot.instance_interfaces.insert(INSTANCES[0], Seen::Yes(None));
         assert_eq!(
             exam(CHECK, &snapshot).outcome,

@@ -1,5 +1,5 @@
-//! The app answers the health check, but with a code that the matcher refuses. It names the path,
-//! the code and the matcher, and proposes a path that the log shows to answer 2xx.
+//! The app answers the health check, but with a status code that the matcher refuses. It names the
+//! path, the code and the matcher, and proposes a path that the log shows to answer 2xx.
 
 use crate::aws::request_log;
 use crate::call::{Call, LOG_STREAM};
@@ -20,7 +20,7 @@ crate::check! {
     /// # Why it matters
     ///
     /// The target stays unhealthy, ECS replaces the task again and again, a new version never gets
-    /// traffic, and in the end the deployment fails. The console shows none of the reason.
+    /// traffic, and the deployment finally fails. The console does not show the reason.
     ///
     /// # How we tell
     ///
@@ -28,13 +28,13 @@ crate::check! {
     /// two tasks, when no target is registered, the newest service event does. Of a version that
     /// ECS rolled back, the events of its time do, until a later deployment succeeds. An answer
     /// proves that network, security groups and port are right. Where the container's log shows a
-    /// path that answers 2xx, it is proposed. A 5xx code says that the app is up and fails by
-    /// itself: then the path may well be right, and a database or a sibling that cannot be reached
-    /// is named as the cause where one is found.
+    /// path that returns 2xx, it is proposed. A 5xx code says that the app is up and returns an
+    /// error: then the path may well be right, and a database or another service that cannot be
+    /// reached is named as the cause where one is found.
     ///
     /// # What to do
     ///
-    /// Ask a path that answers 200 without login, redirect or database:
+    /// Set the health check path to one that returns 200 without login, redirect or database:
     ///
     /// ```sh
     /// aws elbv2 modify-target-group --target-group-arn <arn> --health-check-path /health
@@ -48,7 +48,7 @@ crate::check! {
     ///
     /// `targets_unhealthy`, `health_check_refused`,
     /// <https://docs.aws.amazon.com/elasticloadbalancing/latest/application/target-group-health-checks.html>
-    title: "The app gives the health check a code that does not count as healthy",
+    title: "The health check gets an unexpected status code",
     severity: Critical,
     role: Cause,
     shows: HealthCheckFailsInApp,
@@ -84,21 +84,17 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         let name = traffic::group_name(group);
         let past = first.past(patient.now());
         let answers = match (code, &past) {
-            (500..=599, None) => "The app is up, but fails by itself.",
-            (500..=599, Some(_)) => "The app was up, but failed by itself.",
-            (_, None) => {
-                "The app is up and reachable, only the health check asks for the wrong thing."
-            }
-            (_, Some(_)) => {
-                "The app was up and reachable, only the health check asked for the wrong thing."
-            }
+            (500..=599, None) => "The app is up, but returns an error.",
+            (500..=599, Some(_)) => "The app was up, but returned an error.",
+            (_, None) => "The app is up and reachable; only the health check does not match it.",
+            (_, Some(_)) => "The app was up and reachable; only the health check did not match it.",
         };
         let claim = match &past {
             None => format!(
-                "the health check of target group {name} asks {path} and gets {code}; only {matcher} counts as healthy"
+                "the health check of target group {name} requests {path} and gets {code}; it expects {matcher}"
             ),
             Some((version, until)) => format!(
-                "the health check of target group {name} asked {path} of {version} and got {code}{until}; only {matcher} counts as healthy"
+                "the health check of target group {name} requested {path} from {version} and got {code}{until}; it expected {matcher}"
             ),
         };
         let mut finding = Subject::new(Kind::TargetGroup, group)
@@ -188,26 +184,25 @@ fn remedy(
     proposed: Option<&str>,
     log: Option<&str>,
 ) -> Remedy {
-    // Whatever else the log shows to answer may well need a login or a database: no command asks
-    // for that.
+    // Any other path in the log may well need a login or a database: no command proposes it.
     let named = proposed.filter(|path| request_log::named_for_health(path));
     if let (500..=599, None, Some(log)) = (code, named, log) {
-        let summary = "Read the app's log: it answers, and fails. If this path needs more than the app itself, such as a database, let it need less.";
+        let summary = "The app answers with an error: look at its logs. If this path depends on more than the app itself, such as a database, remove that dependency.";
         return Remedy::new(summary).cli(patient.see(Call::FilterLogEvents, log));
     }
-    // Where the usual path is the one that fails, the user knows which to ask.
+    // Where the usual path is the one that fails, only the user knows another.
     let usual = Some("/health").filter(|usual| group.health_check_path.as_deref() != Some(*usual));
     let known = named.or(usual);
     let word = known.map_or_else(|| Word::needed("HEALTH_CHECK_PATH"), Word::new);
     let path = known.unwrap_or("<path>");
     let summary = match (code, proposed) {
-        (500..=599, _) => "Read the app's log: it answers, and fails. Only if this path needs more than the app itself, ask another.".to_owned(),
-        (_, Some(path)) if named.is_some() => format!("Let the health check ask {path}, which answers 2xx in the container's log."),
-        (_, Some(path)) => format!("Let the health check ask a path that needs no login and no database; in the container's log {path} answers 2xx."),
+        (500..=599, _) => "The app answers with an error: look at its logs. Change the health check path only if this one depends on more than the app itself.".to_owned(),
+        (_, Some(path)) if named.is_some() => format!("Set the health check path to {path}, which returns 2xx in the container's log."),
+        (_, Some(path)) => format!("Set the health check path to one that needs no login and no database; in the container's log {path} returns 2xx."),
         (300..=399 | 401 | 403, None) => {
-            "Let the health check ask a path that needs no login and does not redirect; or widen the matcher.".to_owned()
+            "Set the health check path to one that needs no login and does not redirect, or widen the matcher.".to_owned()
         }
-        (_, None) => format!("Let the health check ask a path that the app answers with 200 (no log shows one; {path} stands for yours)."),
+        (_, None) => format!("Set the health check path to one for which the app returns 200 (no log shows one; {path} stands for yours)."),
     };
     if patient.is_express() {
         Remedy::new(summary)

@@ -1,10 +1,11 @@
-//! The health check asks a port on which the container does not serve: by what the app logs when it
-//! starts, or because nothing in the task definition maps that port. Why else a check is refused is
-//! for `health_check_refused` to say.
+//! The health check uses a port on which the container does not serve: by what the app logs when it
+//! starts, or because nothing in the task definition maps that port. Other refused checks are for
+//! `health_check_refused`.
 
 use std::collections::BTreeSet;
 
 use crate::call::Call;
+use crate::catalog::balancer::common::new_version;
 use crate::catalog::balancer::common::refused_health_check::{self, Line, Refused};
 use crate::check::{Findings, NoAnswer};
 use crate::command::Word;
@@ -19,24 +20,24 @@ use crate::text::and_list;
 use crate::{aws, hcl, words};
 
 crate::check! {
-    /// The health check of a target group asks a port, and the app serves on another one.
+    /// The health check of a target group uses one port, and the app serves on another.
     ///
     /// # Why it matters
     ///
     /// Every connection is refused, the targets stay unhealthy, and ECS replaces the tasks again
-    /// and again, though the app is well.
+    /// and again, although the app is healthy.
     ///
     /// # How we tell
     ///
-    /// The check is refused: something came back at once, so the network lets it through. And the
-    /// app's log names one other port, and never the one that is asked; or the group's
-    /// `HealthCheckPort` is a port of its own that no container of the task definition maps, and
-    /// the log does not name it either. Both are "likely": an app may listen without saying so. A
-    /// management port that passes its check is fine, whatever the task definition maps.
+    /// The check is refused: something came back at once, so the network allows it. And the app's
+    /// log names one other port, and never that of the check; or the group's `HealthCheckPort` is a
+    /// separate port that no container of the task definition maps, and the log does not name it
+    /// either. Both are "likely": an app may listen without saying so. A management port that
+    /// passes its check is fine, even if the task definition does not map it.
     ///
     /// # What to do
     ///
-    /// Let the check ask the port of the traffic, or register the port that the app serves on:
+    /// Set the health check port to the traffic port, or register the port that the app serves on:
     ///
     /// ```sh
     /// aws elbv2 modify-target-group --target-group-arn <arn> --health-check-port traffic-port
@@ -52,7 +53,7 @@ crate::check! {
     ///
     /// `health_check_refused`, `targets_unhealthy`,
     /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/troubleshoot-service-load-balancers.html>
-    title: "The health check asks a port that the app does not serve",
+    title: "The health check uses a port that the app does not serve",
     severity: Critical,
     role: Cause,
     explains: [HealthCheckRefused],
@@ -87,11 +88,11 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         let name = traffic::group_name(group);
         let claim = match first.past(patient.now()) {
             None => format!(
-                "the health check of target group {name} asks port {asked}, and {}",
+                "the health check of target group {name} uses port {asked}, but {}",
                 wrong.words()
             ),
             Some((version, until)) => format!(
-                "the health check of target group {name} asked port {asked} of {version} in vain{until}, and {}",
+                "the health check of target group {name} failed on port {asked} of {version}{until}, and {}",
                 wrong.words()
             ),
         };
@@ -167,10 +168,10 @@ impl<'l, 'a> Wrong<'l, 'a> {
     fn words(&self) -> String {
         match self {
             Wrong::Listens(port, _) => format!(
-                "the app's log says that it listens on port {port}, which is likely the one to ask"
+                "the app's log says that it listens on port {port}, which is likely the right one"
             ),
             Wrong::Unmapped(mapped) => format!(
-                "the task definition maps only {}: likely nothing listens where it asks",
+                "the task definition maps only {}: likely nothing listens on the port of the check",
                 and_list(mapped)
             ),
         }
@@ -201,7 +202,7 @@ fn remedy(patient: &Patient, group: &TargetGroup, wrong: &Wrong) -> Remedy {
             serve_on(patient, &group.target_group_arn, *listens)
         }
         Wrong::Listens(..) | Wrong::Unmapped(_) => Remedy::new(
-            "Let the health check ask the port of the traffic, or let the app listen on this one too.",
+            "Set the health check port to the traffic port, or make the app listen on this port too.",
         )
         .cli(aws!(
             "elbv2 modify-target-group --target-group-arn {} --health-check-port traffic-port",
@@ -219,17 +220,13 @@ fn remedy(patient: &Patient, group: &TargetGroup, wrong: &Wrong) -> Remedy {
     }
 }
 
-/// Lets the traffic, and the health check with it, go to the port that the app listens on.
+/// Sends the traffic, and the health check with it, to the port that the app listens on.
 fn serve_on(patient: &Patient, group: &str, port: i32) -> Remedy {
     if patient.is_express() {
         return Remedy::new(format!(
             "Set the container's port to {port}, and send the whole primary container."
         ))
-        .cli(aws!(
-            "ecs update-express-gateway-service --service-arn {} \
-             --primary-container file://primary-container.json",
-            patient.arn()
-        ))
+        .cli(new_version::deploy(patient))
         .terraform(hcl!(
             r#"
             resource "aws_ecs_express_gateway_service" {} {
@@ -244,7 +241,7 @@ fn serve_on(patient: &Patient, group: &str, port: i32) -> Remedy {
     let container = traffic::container(patient, group)
         .map_or_else(|| Word::needed("CONTAINER_NAME"), Word::new);
     Remedy::new(format!(
-        "Register port {port} with the target group, and map it in the task definition; or let the app listen on the port that is asked."
+        "Register port {port} with the target group, and map it in the task definition; or make the app listen on the registered port."
     ))
     .cli(patient.update_service().and(words!(
         "--load-balancers targetGroupArn={},containerName={},containerPort={}",
@@ -297,7 +294,7 @@ mod tests {
         assert_eq!(
             says(CHECK, &(CHECK.example)()),
             [
-                "The health check of target group api asks port 8080, and the app's log says that it listens on port 3000, which is likely the one to ask."
+                "The health check of target group api uses port 8080, but the app's log says that it listens on port 3000, which is likely the right one."
             ]
         );
         let both = logging(&["listening on :3000", "listening on :9090"], "traffic-port");
@@ -313,7 +310,7 @@ mod tests {
         assert_eq!(
             says(CHECK, &snapshot),
             [
-                "The health check of target group api asks port 9000, and the task definition maps only 8080: likely nothing listens where it asks."
+                "The health check of target group api uses port 9000, but the task definition maps only 8080: likely nothing listens on the port of the check."
             ]
         );
         assert!(

@@ -1,4 +1,4 @@
-//! The health check speaks another protocol than the app: TLS to a plain server, plain HTTP to one
+//! The health check uses another protocol than the app: TLS to a plain server, plain HTTP to one
 //! that wants TLS, or HTTP/2 to one that knows HTTP/1.1 only. The app's own log has to say so; a
 //! protocol alone is no proof.
 
@@ -17,16 +17,16 @@ crate::check! {
     ///
     /// # Why it matters
     ///
-    /// The app resets the connection or answers with something that is not HTTP, so the targets
-    /// stay unhealthy. Requests of clients go the same way and get 502.
+    /// The app resets the connection or sends something that is not HTTP, so the targets stay
+    /// unhealthy. Requests of clients fail the same way, with 502.
     ///
     /// # How we tell
     ///
     /// The health check is refused, and the log of the container that is registered says which
-    /// protocol the app speaks: its start line has `http://` or `https://` for the port that is
-    /// asked, or it complains of the first bytes of a TLS handshake (`\x16\x03`) or of the preface
+    /// protocol the app speaks: its start line has `http://` or `https://` for the port of the
+    /// check, or it complains of the first bytes of a TLS handshake (`\x16\x03`) or of the preface
     /// of HTTP/2 (`PRI * HTTP/2.0`). `HealthCheckProtocol` and `ProtocolVersion` of the group are
-    /// held against that. It is "likely": a proxy in the container may speak for the app.
+    /// compared with that. It is "likely": a proxy in the container may speak for the app.
     ///
     /// # What to do
     ///
@@ -34,7 +34,7 @@ crate::check! {
     /// aws elbv2 modify-target-group --target-group-arn <arn> --health-check-protocol HTTP
     /// ```
     ///
-    /// Protocol and protocol version of the group itself are fixed: they take a new group.
+    /// Protocol and protocol version of the group itself cannot be changed: they need a new group.
     /// Terraform/OpenTofu: `protocol` and `protocol_version` in `aws_lb_target_group`, and
     /// `protocol` in its `health_check`.
     ///
@@ -42,7 +42,7 @@ crate::check! {
     ///
     /// `health_check_refused`, `health_check_wrong_port`,
     /// <https://docs.aws.amazon.com/elasticloadbalancing/latest/application/load-balancer-target-groups.html>
-    title: "The health check does not speak the app's protocol",
+    title: "The health check does not use the app's protocol",
     severity: Critical,
     role: Cause,
     explains: [HealthCheckRefused, BalancerAnswers502],
@@ -76,10 +76,10 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         let (name, app) = (traffic::group_name(group), clash.app());
         let claim = match first.past(patient.now()) {
             None => format!(
-                "the health check of target group {name} speaks {speaks}, and by its log the app likely speaks {app}"
+                "the health check of target group {name} uses {speaks}, but by its log the app likely speaks {app}"
             ),
             Some((version, until)) => format!(
-                "the health check of target group {name} spoke {speaks} to {version} and failed{until}; by its log the app likely spoke {app}"
+                "the health check of target group {name} used {speaks} with {version} and failed{until}; by its log the app likely spoke {app}"
             ),
         };
         findings.add(
@@ -177,7 +177,7 @@ fn remedy(group: &TargetGroup, clash: Clash) -> Remedy {
         Clash::Http2ToHttp1 => {
             let protocol = group.protocol.as_deref().unwrap_or("HTTP");
             Remedy::new(format!(
-                "Put a group with protocol version HTTP1 in place of {name}; or let the app speak HTTP/2. The version of a group is fixed."
+                "Replace {name} with a target group of protocol version HTTP1, or make the app speak HTTP/2. The protocol version of a target group cannot be changed."
             ))
             .cli(create(protocol).and(words!("--protocol-version HTTP1")))
             .terraform(hcl!(
@@ -193,10 +193,10 @@ fn remedy(group: &TargetGroup, clash: Clash) -> Remedy {
             let traffic_too = group.protocol.as_deref() != Some(wanted);
             let summary = if traffic_too {
                 format!(
-                    "Let the health check speak {wanted}; and as the group's traffic clashes as well and its protocol is fixed, put a group with {wanted} in its place."
+                    "Set the health check protocol to {wanted}. The traffic has the same mismatch, and the protocol of a target group cannot be changed: replace it with one that uses {wanted}."
                 )
             } else {
-                format!("Let the health check speak {wanted}.")
+                format!("Set the health check protocol to {wanted}.")
             };
             let remedy = Remedy::new(summary)
                 .cli(aws!(
@@ -252,7 +252,7 @@ mod tests {
     #[test]
     fn tls_to_a_plain_server() {
         let told = [
-            "The health check of target group api speaks HTTPS, and by its log the app likely speaks HTTP.",
+            "The health check of target group api uses HTTPS, but by its log the app likely speaks HTTP.",
         ];
         assert_eq!(says(CHECK, &(CHECK.example)()), told);
         assert_eq!(
@@ -269,7 +269,7 @@ mod tests {
         let snapshot = with("HTTP", "HTTP1", &["Uvicorn running on https://0.0.0.0:8080"]);
         assert!(
             says(CHECK, &snapshot)[0]
-                .ends_with("speaks HTTP, and by its log the app likely speaks HTTPS.")
+                .ends_with("uses HTTP, but by its log the app likely speaks HTTPS.")
         );
         assert_eq!(
             exam(CHECK, &snapshot).findings[0].remedy.shell().len(),
@@ -283,7 +283,7 @@ mod tests {
         let complaint = r#""PRI * HTTP/2.0" 400 -"#;
         assert!(
             says(CHECK, &with("HTTP", "GRPC", &[complaint]))[0]
-                .contains("speaks GRPC, and by its log the app likely speaks HTTP/1.1")
+                .contains("uses GRPC, but by its log the app likely speaks HTTP/1.1")
         );
         assert_eq!(
             exam(CHECK, &with("HTTP", "HTTP1", &[complaint])).outcome,

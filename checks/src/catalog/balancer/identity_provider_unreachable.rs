@@ -1,6 +1,6 @@
-//! The load balancer signs users in and cannot ask the identity provider: its security groups do
-//! not let it out, or its subnets have no way out. A provider that answers with an error was
-//! reached, and is no matter of this check.
+//! The load balancer signs users in and cannot reach the identity provider: its security groups do
+//! not allow it, or its subnets have no route to it. A provider that answers with an error was
+//! reached, and is not for this check.
 
 use std::collections::BTreeMap;
 
@@ -27,26 +27,26 @@ crate::check! {
     ///
     /// # Why it matters
     ///
-    /// The browser gets to the provider and back; then the load balancer has to ask the provider's
-    /// token and user info endpoints itself. Where it cannot, users get 500 when they return, and
-    /// nothing of it is in the app's log.
+    /// The browser gets to the provider and back; then the load balancer itself has to call the
+    /// provider's token and user info endpoints. Where it cannot, users get 500 when they return,
+    /// and the app's log shows nothing of it.
     ///
     /// # How we tell
     ///
     /// No outbound rule of the load balancer's security groups covers the port of the provider's
     /// endpoints, which is 443 unless they name another. Or the route table of a subnet of the load
-    /// load balancer has no default route, or one that is a blackhole, or, where the load balancer
-    /// has no public IPv4 address (it is internal, or `dualstack-without-public-ipv4`), one to an
+    /// balancer has no default route, or one that is a blackhole, or, where the load balancer has
+    /// no public IPv4 address (it is internal, or `dualstack-without-public-ipv4`), one to an
     /// internet gateway; that counts for Amazon Cognito, and for other providers where
     /// `ELBAuthError` shows that sign-ins fail, since such a provider may be inside. Nothing is
     /// claimed where `ELBAuthSuccess` of the last 15 minutes shows that users do sign in. A wrong
-    /// client secret, or a user who is not let in, is `ELBAuthFailure` or an answer of 561: there
-    /// the provider was reached.
+    /// client secret, or a user who is refused, is `ELBAuthFailure` or a 561: there the provider
+    /// was reached.
     ///
     /// # What to do
     ///
     /// ```sh
-    /// aws ec2 authorize-security-group-egress --group-id <balancer's group> --protocol tcp --port 443 --cidr 0.0.0.0/0
+    /// aws ec2 authorize-security-group-egress --group-id <load balancer's group> --protocol tcp --port 443 --cidr 0.0.0.0/0
     /// aws ec2 create-route --route-table-id <table> --destination-cidr-block 0.0.0.0/0 --nat-gateway-id <nat>
     /// ```
     ///
@@ -114,7 +114,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     Ok(())
 }
 
-/// Whom a load balancer asks who its users are.
+/// The provider that tells a load balancer who its users are.
 struct Provider<'a> {
     action: &'a Action,
     rules: Vec<&'a str>,
@@ -207,10 +207,11 @@ fn asked(recent: Result<Option<Recent>, Blind>) -> Result<Option<Recent>, Blind>
     }
 }
 
-/// On which port a provider is asked that names no other.
+/// The port of a provider that names no other.
 const HTTPS: i32 = 443;
 
-/// The load balancer's security groups, if they let nothing out on a port that it has to ask.
+/// The load balancer's security groups, if they allow no outbound traffic on a port of the
+/// provider.
 fn closed<'a>(
     patient: &Patient<'a>,
     balancer: &LoadBalancer,
@@ -223,14 +224,14 @@ fn closed<'a>(
     Ok((!provider.ports.iter().all(is_open)).then_some(groups))
 }
 
-/// A subnet of the load balancer out of which no way leads for it.
+/// A subnet of the load balancer that has no usable route to the internet for it.
 struct Stranded<'a> {
     subnet: &'a str,
     table: &'a RouteTable,
     next_hop: route::NextHop<'a>,
 }
 
-/// The subnets out of which the load balancer cannot get to a provider that is outside.
+/// The subnets from which the load balancer cannot reach a provider that is outside.
 fn stranded<'a>(
     patient: &Patient<'a>,
     balancer: &'a LoadBalancer,
@@ -255,7 +256,7 @@ fn stranded<'a>(
     Ok(stranded)
 }
 
-/// Whether a load balancer has no public IPv4 address, without which an internet gateway takes
+/// Whether a load balancer has no public IPv4 address, without which an internet gateway forwards
 /// nothing.
 fn lacks_address(balancer: &LoadBalancer) -> bool {
     balancer.scheme.as_deref() == Some("internal")

@@ -1,23 +1,24 @@
 //! The app's server closes idle connections before the load balancer does, so now and then the load
 //! balancer sends a request on one that was just closed. Only a server that names itself in the
-//! log, and whose default is known, is spoken of.
+//! log, and whose default is known, is judged.
 
 use std::iter;
 
 use crate::call::Call;
 use crate::catalog::balancer::common::balancer_errors::{self, Errors};
+use crate::catalog::balancer::common::new_version;
 use crate::check::{Findings, NoAnswer};
 use crate::facts::inbound::traffic;
 use crate::facts::tasks::container_log;
 use crate::finding::{Evidence, Finding, Kind, Remedy, Subject};
+use crate::hcl;
 use crate::patient::Patient;
 use crate::seen::Blind;
 use crate::snapshot::LogLine;
 use crate::snapshot::metric::Metric;
-use crate::{aws, hcl};
 
 crate::check! {
-    /// The load balancer answers a few requests with 502 now and then, nothing stops meanwhile, and
+    /// The load balancer returns 502 for a few requests now and then, no task stops meanwhile, and
     /// the app runs on a server that by default closes an idle connection sooner than the load
     /// balancer does.
     ///
@@ -25,28 +26,28 @@ crate::check! {
     ///
     /// The load balancer keeps connections to targets open and reuses them. If the target closes
     /// one just as the next request is on its way, that request fails with 502. It looks random,
-    /// and grows with quiet hours and not with load.
+    /// and it grows in quiet hours, not with load.
     ///
     /// # How we tell
     ///
-    /// At least three of the last 15 minutes have 502 of the load balancer's own, for at most one
+    /// At least three of the last 15 minutes have 502 of the load balancer itself, for at most one
     /// request in twenty; only this service is behind the load balancer; no task stopped around
-    /// then, every connection came about (`TargetConnectionErrorCount`), and targets are healthy.
-    /// And the log shows a server whose default is shorter than the load balancer's
+    /// then, no connection failed (`TargetConnectionErrorCount`), and targets are healthy. And the
+    /// log shows a server whose default is shorter than the load balancer's
     /// `idle_timeout.timeout_seconds`: Gunicorn closes after 2 s, Uvicorn, Hypercorn, Node.js and
     /// Apache after 5 s, Puma before version 7 and Tomcat after 20 s, Jetty after 30 s, Tomcat
-    /// within Spring Boot after 60 s, nginx after 65 s. The server may have been told otherwise, so
-    /// it is "likely" at most. Gunicorn's `sync` workers keep no connection at all, and are not
-    /// meant. Go's server does not name itself and is not known by its log: it closes after
-    /// `IdleTimeout`, or after `ReadTimeout` where that is not set.
+    /// within Spring Boot after 60 s, nginx after 65 s. The server may be configured otherwise, so
+    /// it is "likely" at most. Gunicorn's `sync` workers keep no connection at all and do not
+    /// count. Go's server does not name itself in the log: it closes after `IdleTimeout`, or after
+    /// `ReadTimeout` where that is not set.
     ///
     /// # What to do
     ///
-    /// Let the server keep idle connections longer than the load balancer: `--timeout-keep-alive
-    /// 65` (Uvicorn), `--keep-alive 65` (Gunicorn, Hypercorn), `server.keepAliveTimeout = 65000` in
-    /// the app (Node.js), `persistent_timeout 65` (Puma), `KeepAliveTimeout 65` (Apache),
-    /// `keepAliveTimeout` of the connector (Tomcat), `idleTimeout` (Jetty), `IdleTimeout` (Go). Or
-    /// let the load balancer give up sooner:
+    /// Set the keep-alive timeout of the server higher than that of the load balancer:
+    /// `--timeout-keep-alive 65` (Uvicorn), `--keep-alive 65` (Gunicorn, Hypercorn),
+    /// `server.keepAliveTimeout = 65000` in the app (Node.js), `persistent_timeout 65` (Puma),
+    /// `KeepAliveTimeout 65` (Apache), `keepAliveTimeout` of the connector (Tomcat), `idleTimeout`
+    /// (Jetty), `IdleTimeout` (Go). Or lower the idle timeout of the load balancer:
     ///
     /// ```sh
     /// aws elbv2 modify-load-balancer-attributes --load-balancer-arn <arn> --attributes Key=idle_timeout.timeout_seconds,Value=4
@@ -104,8 +105,7 @@ const SERVERS: &[(&str, &str, f64, &str)] = &[
 ];
 
 const GUNICORN: &str = "Gunicorn";
-/// Workers of Gunicorn's that close each connection after one answer, and say so to the load
-/// balancer.
+/// Workers of Gunicorn that close each connection after one answer, and tell the load balancer.
 const SYNC_WORKERS: &str = "Using worker: sync";
 
 /// A server that the log names.
@@ -133,7 +133,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         else {
             continue;
         };
-        findings.add(finding(&errors, timeout, server));
+        findings.add(finding(patient, &errors, timeout, server));
     }
     Ok(())
 }
@@ -186,17 +186,17 @@ fn server(patient: &Patient, errors: &Errors) -> Result<Option<Server>, Blind> {
     Ok(None)
 }
 
-fn finding(errors: &Errors, timeout: f64, server: Server) -> Finding {
+fn finding(patient: &Patient, errors: &Errors, timeout: f64, server: Server) -> Finding {
     let Server { name, keeps, option, evidence } = server;
     let claim = format!(
-        "{name} closes an idle connection after {keeps:.0} s unless told otherwise, and load balancer {} keeps it for {timeout:.0} s: likely that is why it answers 502 now and then, {:.0} times in 15 min, while no task stops",
+        "{name} closes idle connections after {keeps:.0} s by default, and load balancer {} keeps them for {timeout:.0} s: likely that is why it returns 502 now and then, {:.0} times in 15 min, while no task stops",
         errors.name(),
         errors.sum()
     );
     let mut remedy = Remedy::new(format!(
-        "Let {name} keep idle connections for longer than the load balancer's {timeout:.0} s: {option}."
+        "Set the keep-alive timeout of {name} higher than the load balancer's {timeout:.0} s ({option}), and deploy it."
     ))
-    .cli(aws!("elbv2 describe-load-balancer-attributes --load-balancer-arn {}", errors.balancer));
+    .cli(new_version::deploy(patient));
     if option.starts_with("--") {
         let command: Vec<&str> = iter::once("…").chain(option.split(' ')).collect();
         remedy = remedy.terraform(hcl!(
@@ -239,7 +239,7 @@ mod tests {
         assert_eq!(
             says(CHECK, &(CHECK.example)()),
             [
-                "Uvicorn closes an idle connection after 5 s unless told otherwise, and load balancer web keeps it for 60 s: likely that is why it answers 502 now and then, 4 times in 15 min, while no task stops."
+                "Uvicorn closes idle connections after 5 s by default, and load balancer web keeps them for 60 s: likely that is why it returns 502 now and then, 4 times in 15 min, while no task stops."
             ]
         );
     }
@@ -263,23 +263,23 @@ mod tests {
     #[test]
     fn each_server_is_known_by_what_it_says_when_it_starts() {
         for (line, words) in [
-            ("[1] [INFO] Starting gunicorn 23.0.0", "Gunicorn closes an idle connection after 2 s"),
+            ("[1] [INFO] Starting gunicorn 23.0.0", "Gunicorn closes idle connections after 2 s"),
             ("[INFO] Running on http://0.0.0.0:8000 (CTRL + C to quit)", "Hypercorn closes"),
             (
                 "* Puma version: 6.4.2 (ruby 3.3.0-p0) (\"The Eagle of Durin\")",
-                "Puma closes an idle connection after 20 s",
+                "Puma closes idle connections after 20 s",
             ),
             (
                 "AH00489: Apache/2.4.62 (Debian) configured -- resuming normal operations",
-                "Apache closes an idle connection after 5 s",
+                "Apache closes idle connections after 5 s",
             ),
             (
                 "Started ServerConnector@1b4fb997{HTTP/1.1}{0.0.0.0:8080}",
-                "Jetty closes an idle connection after 30 s",
+                "Jetty closes idle connections after 30 s",
             ),
             (
                 "org.apache.catalina.startup.Catalina.start Server startup in [2034] milliseconds",
-                "Tomcat closes an idle connection after 20 s",
+                "Tomcat closes idle connections after 20 s",
             ),
         ] {
             let mut snapshot = (CHECK.example)();
@@ -303,7 +303,7 @@ mod tests {
         logging(&mut patient, &["[notice] 1#1: start worker processes"]);
         let attributes = patient.load_balancer_attributes.change(&balancer()).unwrap();
         attributes.insert(balancer_errors::IDLE_TIMEOUT.into(), "120".into());
-        assert!(says(CHECK, &patient)[0].starts_with("nginx closes an idle connection after 65 s"));
+        assert!(says(CHECK, &patient)[0].starts_with("nginx closes idle connections after 65 s"));
     }
 
     #[test]

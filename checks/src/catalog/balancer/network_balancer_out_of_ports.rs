@@ -1,6 +1,6 @@
 //! A network load balancer has no ports left from which to open connections to targets, because it
-//! puts its own address in the place of its clients'. More targets, or the clients' own addresses,
-//! give it more.
+//! replaces the clients' addresses with its own. More targets, or the clients' own addresses, give
+//! it more.
 
 use crate::catalog::balancer::common::network_metrics;
 use crate::check::{Findings, NoAnswer};
@@ -12,24 +12,24 @@ use crate::snapshot::metric::Metric;
 use crate::{aws, hcl, words};
 
 crate::check! {
-    /// A network load balancer could not open connections to its targets, for want of ports.
+    /// A network load balancer ran out of ports and could not open connections to its targets.
     ///
     /// # Why it matters
     ///
-    /// Where a network load balancer does not hand on the addresses of its clients, it opens each
-    /// connection from an address of its own, and for one target there are about 55,000 ports. When
-    /// they are taken, AWS drops the connections of clients, and no target ever sees them.
+    /// Where a network load balancer does not preserve client IP addresses, it opens each
+    /// connection from an address of its own, with about 55,000 ports for each target. When they
+    /// are taken, AWS drops the connections of clients, and no target ever sees them.
     ///
     /// # How we tell
     ///
     /// `PortAllocationErrorCount` of the load balancer was above 0 in at least two of the last 15
-    /// minutes: AWS says that any such error is a dropped connection. A load balancer that leads to
-    /// other services as well is left out.
+    /// minutes: AWS says that any such error is a dropped connection. A load balancer that also
+    /// serves other services is left out.
     ///
     /// # What to do
     ///
-    /// More targets; or fewer connections that clients leave open; or the clients' own addresses,
-    /// if the security groups of the tasks let those in:
+    /// Run more targets, have clients leave fewer connections open, or preserve client IP
+    /// addresses, if the security groups of the tasks allow those:
     ///
     /// ```sh
     /// aws elbv2 modify-target-group-attributes --target-group-arn <arn> --attributes Key=preserve_client_ip.enabled,Value=true
@@ -42,7 +42,7 @@ crate::check! {
     ///
     /// `network_balancer_resets_connections`,
     /// <https://docs.aws.amazon.com/elasticloadbalancing/latest/network/load-balancer-troubleshooting.html>
-    title: "The network load balancer has no ports left for its targets",
+    title: "The network load balancer has run out of ports",
     severity: High,
     role: Cause,
     explains: [ConnectionsReset],
@@ -78,13 +78,13 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
 
 fn finding(patient: &Patient, balancer: &str, group: &str, recent: metric::Recent) -> Finding {
     let claim = format!(
-        "network load balancer {} had no port left for {:.0} connections in the last 15 min, and dropped them",
+        "network load balancer {} had no port left for {:.0} connections in the last 15 min and dropped them",
         traffic::balancer_name(balancer),
         recent.sum
     );
     let more = patient.service().desired_count.saturating_mul(2).max(2);
     let remedy = Remedy::new(
-        "Run more tasks (the first command); or hand on the clients' addresses (the second), if the tasks' security groups let those in.",
+        "Run more tasks (the first command), or preserve client IP addresses (the second), if the tasks' security groups allow those.",
     )
     .cli(patient.update_service().and(words!("--desired-count {}", more)))
     .cli(aws!(
@@ -128,7 +128,7 @@ mod tests {
         assert_eq!(
             says(CHECK, &(CHECK.example)()),
             [
-                "Network load balancer web had no port left for 120 connections in the last 15 min, and dropped them. It opens connections from its own addresses, which have about 55,000 ports for each target."
+                "Network load balancer web had no port left for 120 connections in the last 15 min and dropped them. It opens connections from its own addresses, which have about 55,000 ports for each target."
             ]
         );
     }

@@ -1,6 +1,6 @@
-//! Connections through a network load balancer are reset, far more of them than before. It knows no
-//! status codes: this is what an application load balancer would tell with 502 and 503. Why it is so
-//! is for other checks to say.
+//! Connections through a network load balancer are reset, far more of them than before. It has no
+//! status codes: this is what an application load balancer would report with 502 and 503. Other
+//! checks tell why.
 
 use std::collections::BTreeMap;
 
@@ -22,7 +22,7 @@ crate::check! {
     /// # Why it matters
     ///
     /// Clients see `Connection reset by peer`. A network load balancer has no status codes, so
-    /// neither it nor the log of the app tells.
+    /// neither it nor the app's log shows it.
     ///
     /// # How we tell
     ///
@@ -30,23 +30,24 @@ crate::check! {
     /// `NewFlowCount`, minute by minute over the last hour. It counts if it lasts for at least five
     /// minutes and until now, with at least ten resets in the last 15 minutes; if they are a fifth
     /// of all connections and at least twice what was usual before; and if they took the place of
-    /// good connections. Some apps always end connections with a reset: a share that is usual is no
-    /// trouble. Minutes in which a deployment or scaling stopped a task are left out, and so is a
-    /// load balancer that leads to other services as well.
+    /// good connections. Some apps always end connections with a reset: a share that is usual is
+    /// not reported. Minutes in which a deployment or scaling stopped a task are left out, and so
+    /// is a load balancer that also serves other services.
     ///
     /// # What to do
     ///
-    /// The remedy is in the cause, which stands above this in the report. Where there is none:
+    /// The cause, shown above this in the report, has the fix. Where there is none:
     ///
     /// ```sh
     /// aws elbv2 describe-target-health --target-group-arn <arn>
     /// ```
     ///
-    /// Terraform/OpenTofu: nothing to change before the cause is known.
+    /// Terraform/OpenTofu: nothing to change until the cause is known.
     ///
     /// # See also
     ///
-    /// `network_balancer_zone_without_target`, `network_balancer_out_of_ports`, `targets_unhealthy`,
+    /// `network_balancer_zone_without_target`, `network_balancer_out_of_ports`,
+    /// `targets_unhealthy`,
     /// <https://docs.aws.amazon.com/elasticloadbalancing/latest/network/load-balancer-cloudwatch-metrics.html>
     title: "Connections through the network load balancer are reset",
     severity: High,
@@ -130,10 +131,10 @@ fn finding(patient: &Patient, balancer: &str, resets: &Resets, lasting: &Lasting
     let (metric, peak) = resets.most(at);
     let why = match metric {
         Metric::TargetResets => {
-            "Most of them were reset by targets: likely nothing listens there, or the app closes connections that are in use."
+            "Targets reset most of them: likely nothing listens there, or the app closes connections in use."
         }
         _ => {
-            "Most of them were reset by the load balancer itself: likely it had no target for them, or they had been idle for too long."
+            "The load balancer itself reset most of them: it likely had no target for them, or they had been idle for too long."
         }
     };
     let claim = format!(
@@ -143,7 +144,7 @@ fn finding(patient: &Patient, balancer: &str, resets: &Resets, lasting: &Lasting
         lasting.span(patient.now())
     );
     let remedy = Remedy::new(
-        "See whether targets are healthy in every zone, and in the logs of the tasks why they refuse or close connections.",
+        "Check that targets are healthy in every zone, and find out from the logs of the tasks why they refuse or close connections.",
     )
     .cli(patient.see(Call::DescribeLoadBalancers, balancer));
     Subject::new(Kind::LoadBalancer, balancer)
@@ -176,11 +177,11 @@ mod tests {
         assert_eq!(
             says(CHECK, &(CHECK.example)()),
             [
-                "1260 of 1800 connections (70 %) through network load balancer web were reset in the last 15 min. Most of them were reset by targets: likely nothing listens there, or the app closes connections that are in use. It began 25 min ago; before that it was less than 1 %."
+                "1260 of 1800 connections (70 %) through network load balancer web were reset in the last 15 min. Targets reset most of them: likely nothing listens there, or the app closes connections in use. It began 25 min ago; before that it was less than 1 %."
             ]
         );
         let by_itself = counting(Metric::ElbResets, |ago| if ago <= 25 { 84.0 } else { 1.0 });
-        assert!(says(CHECK, &by_itself)[0].contains("reset by the load balancer itself"));
+        assert!(says(CHECK, &by_itself)[0].contains("The load balancer itself reset most of them"));
     }
 
     #[test]

@@ -1,6 +1,6 @@
-//! A network load balancer that keeps to its zones has one in which no target is: what comes to its
-//! address there reaches nobody. Tasks in a zone that the load balancer does not have are another
-//! trouble, and a zone whose targets are all unhealthy as well.
+//! A network load balancer without cross-zone load balancing has a zone without a target:
+//! connections to its address there fail. Tasks in a zone that the load balancer does not have are
+//! for another check, and so is a zone whose targets are all unhealthy.
 
 use std::collections::BTreeSet;
 
@@ -23,9 +23,9 @@ crate::check! {
     ///
     /// A network load balancer has one address in each of its zones, and without cross-zone load
     /// balancing the node there sends connections to targets of its own zone only. Where there is
-    /// none, they hang or are reset. AWS takes the address of such a zone out of the DNS answers;
-    /// clients that keep it, that were given the addresses themselves, or that come by PrivateLink
-    /// get there all the same: it looks as if every second attempt failed.
+    /// none, they hang or are reset. AWS removes the address of such a zone from DNS. Clients that
+    /// cache it, that use the addresses directly, or that connect through PrivateLink still get
+    /// there: it looks as if every second attempt failed.
     ///
     /// # How we tell
     ///
@@ -146,7 +146,7 @@ fn bare_zones<'a>(
         .map(String::as_str)
         .filter(|zone| !others.contains(zone))
         .collect();
-    // Targets in none of its zones are another trouble.
+    // Targets in none of its zones are for another check.
     let serves = balancer.availability_zones.iter().any(|zone| others.contains(zone.as_str()));
     Ok((serves && !zones.is_empty()).then_some(Bare { zones, others, setting }))
 }
@@ -185,7 +185,7 @@ fn finding(group: &TargetGroup, balancer: &LoadBalancer, bare: &Bare) -> Option<
     let (name, zones) = (&balancer.load_balancer_name, and_list(&bare.zones));
     let arn = &balancer.load_balancer_arn;
     let claim = format!(
-        "cross-zone load balancing is off on network load balancer {name}, and target group {} has targets in {} only: connections to its address in {zones} reach no task",
+        "cross-zone load balancing is off on network load balancer {name}, and target group {} has targets in {} only: connections to the load balancer's address in {zones} reach no task",
         traffic::group_name(&group.target_group_arn),
         and_list(&bare.others)
     );
@@ -206,7 +206,7 @@ fn finding(group: &TargetGroup, balancer: &LoadBalancer, bare: &Bare) -> Option<
     let finding = Subject::new(Kind::LoadBalancer, arn)
         .sick(claim, first)
         .detail(format!(
-            "AWS leaves the address of a zone without a healthy target out of its DNS answers; clients that have all addresses hang on {} of {}.",
+            "AWS removes the address of a zone without a healthy target from DNS; clients that use all addresses hang on {} of {}.",
             bare.zones.len(),
             balancer.availability_zones.len()
         ))
@@ -219,7 +219,7 @@ fn finding(group: &TargetGroup, balancer: &LoadBalancer, bare: &Bare) -> Option<
 
 fn remedy(group: &TargetGroup, balancer: &LoadBalancer, setting: &Setting) -> Remedy {
     let remedy = Remedy::new(
-        "Turn on cross-zone load balancing; or run tasks in every zone of the load balancer, at least one in each.",
+        "Turn on cross-zone load balancing, or run at least one task in every zone of the load balancer.",
     );
     match setting {
         Setting::OfGroup => remedy
@@ -280,7 +280,7 @@ mod tests {
         assert_eq!(
             says(CHECK, &(CHECK.example)()),
             [
-                "Cross-zone load balancing is off on network load balancer web, and target group api has targets in eu-west-2a only: connections to its address in eu-west-2b reach no task. AWS leaves the address of a zone without a healthy target out of its DNS answers; clients that have all addresses hang on 1 of 2."
+                "Cross-zone load balancing is off on network load balancer web, and target group api has targets in eu-west-2a only: connections to the load balancer's address in eu-west-2b reach no task. AWS removes the address of a zone without a healthy target from DNS; clients that use all addresses hang on 1 of 2."
             ]
         );
         let command =

@@ -1,5 +1,5 @@
-//! No rule of the listener takes the service's own host any more, or the URL that the user asked
-//! about, so the default action answers for it.
+//! No rule of the listener matches the service's own host any more, or the URL that the user asked
+//! about, so the default action answers.
 
 use std::collections::BTreeSet;
 
@@ -25,34 +25,35 @@ use crate::text::parsed;
 use crate::{aws, hcl, words};
 
 crate::check! {
-    /// No rule of the listener takes the host that Express Mode gave to the service, or the URL
-    /// that was asked about, so the listener's default action answers: with Express Mode a plain
-    /// 404.
+    /// No rule of the listener matches the host that Express Mode gave to the service, or the URL
+    /// given with `--url`, so the listener's default action answers: with Express Mode a plain 404.
     ///
     /// # Why it matters
     ///
-    /// Every request for the URL gets the load balancer's own answer, and the app never sees it.
-    /// Somebody changed or deleted the rule that ECS made, or a new host or path has no rule yet.
+    /// Every request for the URL gets the load balancer's own response, and the app never sees it.
+    /// Somebody changed or deleted the rule that ECS created, or a new host or path has no rule
+    /// yet.
     ///
     /// # How we tell
     ///
-    /// The host is the endpoint of the way in that ECS manages. Every rule of the load balancer's
-    /// listeners is held against it as Elastic Load Balancing does: without regard to case, with
-    /// `*` and `?`. A rule without a host condition takes every host, and regular expressions are
-    /// not read: with either, nothing is claimed. `HTTP_Fixed_Response_Count` is quoted, and counts
-    /// for all services behind the load balancer. While ECS makes the rule, it is too early.
+    /// The host is the endpoint of the ingress path that ECS manages. Every rule of the load
+    /// balancer's listeners is matched against it as Elastic Load Balancing does:
+    /// case-insensitively, with `*` and `?`. A rule without a host condition matches every host,
+    /// and regular expressions are not read: with either, nothing is claimed.
+    /// `HTTP_Fixed_Response_Count` is quoted, and counts for all services behind the load balancer.
+    /// While ECS is still creating the rule, nothing is said.
     ///
-    /// Of another service nobody knows which hosts it should have: only the URL of `--url` is held
-    /// against the rules, as a GET, on the listener of its port. A rule that may take it, by a
-    /// header or a sender, is enough to say nothing; so is a default action that redirects or
-    /// forwards to the service, and a probe that finds the name elsewhere. Where the name leads is
-    /// not known otherwise.
+    /// For other services it is not known which hosts they should have: only the URL given with
+    /// `--url` is matched against the rules, as a GET, on the listener of its port. Nothing is said
+    /// where a rule may match it, depending on a header or the source address; where the default
+    /// action redirects or forwards to the service; or where a probe finds that the name resolves
+    /// elsewhere. Where the name resolves to is not known otherwise.
     ///
     /// # What to do
     ///
-    /// Put the host back into ECS's rule, with your own in a rule beside it (priority 10 or more
-    /// leaves ECS room). `modify-rule` replaces all conditions, so name those that the rule has as
-    /// well; where the rule is gone, make one for the endpoint:
+    /// Add the host to ECS's rule again, and put your own host in a separate rule (priority 10 or
+    /// higher leaves room for ECS). `modify-rule` replaces all conditions, so repeat those that the
+    /// rule has; where the rule is gone, create one for the endpoint:
     ///
     /// ```sh
     /// aws elbv2 modify-rule --rule-arn <rule> --conditions Field=host-header,Values=<hosts that it has>,<endpoint>
@@ -67,7 +68,7 @@ crate::check! {
     ///
     /// `rule_points_at_empty_group`, `managed_resource_failed`,
     /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/express-service-work.html>
-    title: "No listener rule takes the host or the URL",
+    title: "No listener rule matches the host or the URL",
     severity: Critical,
     role: Cause,
     explains: [],
@@ -86,7 +87,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     let url = patient.asked_url();
     if !patient.is_express() && url.is_none() {
         return Err(NoAnswer::NotApplicable(
-            "not an Express service, and no --url: which hosts it should have is not known",
+            "not an Express service and no --url given: which hosts it should have is not known",
         ));
     }
     let told = of_express(patient, findings)?;
@@ -170,15 +171,15 @@ fn of_url(patient: &Patient, findings: &mut Findings, url: &Url) -> Result<(), B
                 default = default.or(Some((listener, rule)))
             }
             (_, true) => {}
-            // Somebody may get through, or another service has the URL: that is for the drawn way
-            // to tell.
+            // Somebody may get through, or another service has the URL: the drawn request path
+            // shows that.
             (_, false) => return Ok(()),
         }
     }
     let Some((listener, default)) = default else { return Ok(()) };
     let counted = findings.see(counted(patient, listener)).flatten();
     let claim = format!(
-        "no rule of load balancer {} takes {url}, which was asked about: where its name leads here, {}",
+        "no rule of load balancer {} matches {url}, the URL given with --url: if its name resolves here, {}",
         traffic::balancer_name(&listener.load_balancer_arn),
         answer(default)
     );
@@ -225,7 +226,7 @@ impl<'a> Beside<'a> {
             .filter_map(|rule| parsed::<u32>(&rule.priority))
             .max();
         let pair = if own.len() > 1 {
-            " Each deployment moves the traffic between the service's groups: the rule has to follow."
+            " Each deployment moves the traffic between the service's two target groups: update the rule each time."
         } else {
             ""
         };
@@ -310,7 +311,7 @@ fn new_rule(patient: &Patient, listener: &Listener, url: &Url) -> Result<Remedy,
         wanted.push(("path-pattern", vec![url.path.as_str()]));
     }
     Ok(Remedy::new(format!(
-        "If the URL is meant for this service, give it a rule that forwards to {}.{}",
+        "If the URL is meant for this service, create a rule for it that forwards to {}.{}",
         beside.name(),
         beside.pair
     ))
@@ -318,8 +319,8 @@ fn new_rule(patient: &Patient, listener: &Listener, url: &Url) -> Result<Remedy,
     .terraform(beside.terraform("asked", &wanted)))
 }
 
-/// The way back for an endpoint: by the rule that ECS made, if it is still there, or by one like
-/// it.
+/// How an endpoint gets its requests again: by the rule that ECS created, if it is still there, or
+/// by one like it.
 fn remedy(
     patient: &Patient,
     listener: &Listener,
@@ -330,26 +331,25 @@ fn remedy(
     let Some((rule, has)) = rule.and_then(|rule| Some((rule, extendable(rule)?))) else {
         let wanted = [("host-header", vec![endpoint])];
         let why = if rule.is_some() {
-            "has conditions that the endpoint does not meet"
+            "has conditions that the endpoint does not match"
         } else {
             "is gone"
         };
         return Ok(Remedy::new(format!(
-            "The rule that ECS made {why}: give the endpoint a rule that forwards to {}.{}",
+            "The rule that ECS created {why}: create a rule for the endpoint that forwards to {}.{}",
             beside.name(),
             beside.pair
         ))
         .cli(beside.cli(&wanted))
         .terraform(beside.terraform("endpoint", &wanted)));
     };
-    // All conditions are replaced at once: whatever is not named here would be gone.
+    // All conditions are replaced at once: a condition that is not repeated here would be gone.
     let mut wanted = has.clone();
     wanted
         .iter_mut()
         .filter(|(field, _)| *field == "host-header")
         .for_each(|(_, hosts)| hosts.push(endpoint));
-    let summary = "Put the host back into the rule that ECS made, beside what the rule has now. ECS may set its rule anew: a host of your own goes into \
-                   a rule beside it, with a priority of 10 or more.";
+    let summary = "Add the host to the rule that ECS created again, and keep what the rule has now. ECS may overwrite its rule: put a host of your own in a separate rule, with a priority of 10 or higher.";
     Ok(Remedy::new(format!("{summary}{}", beside.pair))
         .cli(
             aws!("elbv2 modify-rule --rule-arn {} --conditions", rule.rule_arn)
@@ -407,7 +407,7 @@ fn answer(default: &Rule) -> String {
         action.and_then(|action| action.status_code.as_deref()),
     ) {
         (Some("fixed-response"), Some(code)) => {
-            format!("the default action answers {code} by itself")
+            format!("the default action returns {code}")
         }
         (Some(kind), _) => format!("the default action ({kind}) answers"),
         (None, _) => "the default action answers".to_owned(),
@@ -416,7 +416,10 @@ fn answer(default: &Rule) -> String {
 
 fn counted_words(counted: Option<&metric::Recent>) -> String {
     counted.map_or_else(String::new, |counted| {
-        format!("It gave {:.0} fixed answers in 15 min, for all services behind it.", counted.sum)
+        format!(
+            "It returned {:.0} fixed responses in 15 min, counted for all services behind it.",
+            counted.sum
+        )
     })
 }
 
@@ -440,7 +443,7 @@ fn finding(
 ) -> Finding {
     let balancer = traffic::balancer_name(&listener.load_balancer_arn);
     let claim = format!(
-        "no rule of load balancer {balancer} takes {endpoint}, the service's own host: {}",
+        "no rule of load balancer {balancer} matches {endpoint}, the service's own host: {}",
         answer(default)
     );
     Subject::new(Kind::Listener, &listener.listener_arn)
@@ -476,7 +479,7 @@ mod tests {
     fn names_host_and_answer() {
         let said = says(CHECK, &(CHECK.example)());
         let expected = format!(
-            "No rule of load balancer ecs-express-gateway-alb-1a2b3c4d takes {EXPRESS_HOST}, the service's own host: the default action answers 404 by itself."
+            "No rule of load balancer ecs-express-gateway-alb-1a2b3c4d matches {EXPRESS_HOST}, the service's own host: the default action returns 404."
         );
         assert_eq!(said, [expected]);
     }
@@ -598,8 +601,8 @@ mod tests {
         let finding = &exam(CHECK, &snapshot).findings[0];
         assert_eq!(
             finding.says(),
-            "No rule of load balancer web takes https://www.example.com/v1, which was asked about: where its name leads here, the default action answers \
-             404 by itself."
+            "No rule of load balancer web matches https://www.example.com/v1, the URL given with --url: if its name resolves here, the default action returns \
+             404."
         );
         assert!(
             finding.remedy.shell()[0].contains(
@@ -681,7 +684,7 @@ mod tests {
         snapshot.url = Some("https://zone-987654321.eu-west-2.elb.amazonaws.com/".into());
         let said = says(CHECK, &snapshot);
         assert!(
-            said.len() == 1 && said[0].starts_with("No rule of load balancer zone takes "),
+            said.len() == 1 && said[0].starts_with("No rule of load balancer zone matches "),
             "{said:?}"
         );
         snapshot.rules.change(&listener).unwrap()[0].actions =

@@ -1,6 +1,6 @@
-//! A rule that comes first takes every request of the service's own rule and answers it with an
-//! error: a maintenance page that was left on, most often. The service is fine, and nobody gets
-//! there.
+//! A rule that comes first matches every request of the service's own rule and answers it with an
+//! error: most often a maintenance page that was left on. The service is healthy, and no request
+//! reaches it.
 
 use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
@@ -13,25 +13,25 @@ use crate::text::parsed;
 use crate::{aws, hcl};
 
 crate::check! {
-    /// A listener rule with a lower priority number takes every request that the service's own rule
-    /// asks for, and answers with an error by a fixed response.
+    /// A listener rule with a lower priority number matches every request of the service's own
+    /// rule, and answers with an error as a fixed response.
     ///
     /// # Why it matters
     ///
-    /// Clients get the fixed error. Tasks and targets are healthy, so nothing else shows it: a page
-    /// for a maintenance that is over looks like this.
+    /// Clients get the fixed error. Tasks and targets are healthy, so nothing else shows it: a
+    /// forgotten maintenance page looks like this.
     ///
     /// # How we tell
     ///
     /// A listener evaluates its rules by priority, the lowest number first, and the first that
-    /// matches decides. A rule before the service's own has no conditions beside hosts and paths,
-    /// and these take everything that the service's rule asks for; its action is a fixed response
-    /// with a status of 400 or more. A rule that takes just a part of the requests, forwards or
-    /// redirects is no trouble.
+    /// matches decides. A rule before the service's own has only conditions on hosts and paths, and
+    /// these match everything that the service's rule matches; its action is a fixed response with
+    /// a status of 400 or higher. A rule that matches only a part of the requests, forwards or
+    /// redirects is not reported.
     ///
     /// # What to do
     ///
-    /// Take the first rule away, or move it behind.
+    /// Remove the first rule, or move it behind the service's own.
     ///
     /// ```sh
     /// aws elbv2 delete-rule --rule-arn <the first rule>
@@ -81,12 +81,12 @@ fn error(rule: &Rule) -> Option<&str> {
 
 fn finding(forward: &Forward, first: &Rule, code: &str) -> Finding {
     let claim = format!(
-        "{} comes before {} and takes all its requests: the load balancer answers {code} by a fixed response, and the service never sees one",
+        "{} comes before {} and matches all its requests: the load balancer returns {code} as a fixed response, and no request reaches the service",
         request::rule_within(first),
         request::rule_within(forward.rule)
     );
     let remedy = Remedy::new(format!(
-        "If that answer is not wanted any more, take {} away; else move it behind {}.",
+        "If that response is no longer wanted, remove {}. Otherwise move it behind {}.",
         request::rule_name(first),
         request::rule_name(forward.rule)
     ))
@@ -137,7 +137,7 @@ mod tests {
         assert_eq!(
             says(CHECK, &(CHECK.example)()),
             [
-                "Rule 1 (host *.example.com) comes before rule 10 (host api.example.com) and takes all its requests: the load balancer answers 503 by a fixed response, and the service never sees one."
+                "Rule 1 (host *.example.com) comes before rule 10 (host api.example.com) and matches all its requests: the load balancer returns 503 as a fixed response, and no request reaches the service."
             ]
         );
     }

@@ -1,5 +1,5 @@
-//! A listener rule still sends its traffic to the half of a pair that the tasks have left. ECS
-//! moves the weights of its own rule only, so a rule for another host stays behind after each
+//! A listener rule still sends its traffic to the target group of a pair that the tasks have left.
+//! ECS moves the weights of its own rule only, so a rule for another host stays behind after each
 //! deployment.
 
 use std::collections::BTreeSet;
@@ -15,43 +15,43 @@ use crate::snapshot::Target;
 use crate::text::count;
 
 crate::check! {
-    /// A listener rule sends all its traffic to the half of a pair of target groups that has no
-    /// usable target, while the tasks are registered in the other half.
+    /// A listener rule sends all its traffic to the one of two target groups that has no usable
+    /// target, while the tasks are registered in the other one.
     ///
     /// # Why it matters
     ///
-    /// Requests that this rule takes get 503, while those for another host work. It happens to a
-    /// domain of your own on an Express service, after each deployment that swaps the halves; and
-    /// to ECS's own rule if Terraform sets its weights back.
+    /// Requests that match this rule get 503, while those for another host work. It happens to a
+    /// custom domain on an Express service, after each deployment that swaps the two groups; and to
+    /// ECS's own rule if Terraform resets its weights.
     ///
     /// # How we tell
     ///
     /// Every group that the rule gives a weight above 0 has no registered target, or only unused or
-    /// draining ones, and the tasks are in another group: in the other half of the pair, or in a
-    /// group of the service that the rule gives weight 0. Its targets are healthy; or, if the newest
-    /// deployment succeeded, unhealthy, or unused for nothing but want of a rule, as after an update
-    /// of a stack that wrote the template's action into ECS's own rule. While a deployment is under
-    /// way, that group must also get traffic from ECS's own rule: before the shift, waiting there is
-    /// normal.
+    /// draining ones, and the tasks are in another group: in the other one of the pair, or in a
+    /// group of the service that the rule gives weight 0. Its targets are healthy; or, if the
+    /// newest deployment succeeded, unhealthy, or unused only because no rule forwards to them, as
+    /// after a stack update that wrote the template's action into ECS's own rule. While a
+    /// deployment is under way, that group must also get traffic from ECS's own rule: before the
+    /// shift, waiting there is normal.
     ///
     /// # What to do
     ///
-    /// Give the rule the weights of the half that has the tasks, and let whatever manages it follow
-    /// each deployment: an EventBridge rule on `SERVICE_DEPLOYMENT_IN_PROGRESS` that copies the
-    /// weights, or CloudFront in front of ECS's own host name.
+    /// Give all the rule's weight to the group that has the tasks, and automate that after each
+    /// deployment: an EventBridge rule on `SERVICE_DEPLOYMENT_IN_PROGRESS` that copies the weights,
+    /// or CloudFront in front of ECS's own host name.
     ///
     /// ```sh
     /// aws elbv2 modify-rule --rule-arn <rule> --actions 'Type=forward,ForwardConfig={TargetGroups=[{TargetGroupArn=<live>,Weight=100},{TargetGroupArn=<idle>,Weight=0}]}'
     /// ```
     ///
     /// Terraform/OpenTofu: `lifecycle { ignore_changes = [action] }` in `aws_lb_listener_rule`, so
-    /// that the code does not set the weights back.
+    /// that Terraform does not reset the weights.
     ///
     /// # See also
     ///
     /// `balancer_answers_503`, `traffic_split_over_empty_group`,
     /// <https://docs.aws.amazon.com/elasticloadbalancing/latest/application/rule-action-types.html>
-    title: "A rule sends its traffic to the half of a pair that has no target",
+    title: "A rule sends its traffic to the empty one of two target groups",
     severity: Critical,
     role: Cause,
     explains: [BalancerAnswers503, NoTarget, TargetsUnused],
@@ -114,8 +114,8 @@ impl Rest {
 
 /// The group that has the tasks and should have the rule's traffic: the other half of a pair, or a
 /// group of the service that the rule knows and gives no weight. Unless ECS is at rest, its own
-/// rule has to say so too. Tasks that do not answer may be why a deployment never moved the
-/// traffic to them: then the rule is none of the trouble.
+/// rule has to say so too. Tasks that do not answer may be why a deployment never moved the traffic
+/// to them: then the rule is not the problem.
 fn serving_half<'a>(
     patient: &Patient<'a>,
     forwards: &[Forward<'a>],
@@ -167,13 +167,13 @@ impl Half<'_> {
         let alike = self.targets.iter().filter(|target| target.state == state).count();
         let name = traffic::group_name(self.group);
         let who = if self.paired {
-            format!("The other half, {name},")
+            format!("The other target group, {name},")
         } else {
             format!("Target group {name}, to which the rule gives no weight,")
         };
         match state {
             "unused" => format!(
-                "{who} has {} and no rule that leads to it",
+                "{who} has {} and no rule that forwards to it",
                 count(alike, "registered target")
             ),
             state => format!("{who} has {}", count(alike, &format!("{state} target"))),
@@ -188,7 +188,7 @@ impl Half<'_> {
     }
 }
 
-/// Whether a target is unused for want of a rule, and for nothing else.
+/// Whether a target is unused only because no rule forwards to it.
 fn lacks_rule(target: &Target) -> bool {
     target.state == "unused"
         && target
@@ -208,7 +208,7 @@ fn finding(forwards: &[Forward], forward: &Forward, dead: &[Dead], half: &Half) 
     let why: Vec<String> = dead.iter().map(Dead::words).collect();
     let serving = half.group;
     let reason = match managed(forwards, serving) {
-        Some(_) => "ECS moved the traffic there with its own rule, and leaves this one as it is.",
+        Some(_) => "ECS moved the traffic there with its own rule and does not change this one.",
         None => "No deployment is under way that would move the traffic there.",
     };
     let claim = format!(
@@ -225,12 +225,12 @@ fn finding(forwards: &[Forward], forward: &Forward, dead: &[Dead], half: &Half) 
             .collect(),
     };
     let others = if forward.rule.actions.len() > 1 {
-        " Name the rule's other actions too: the command replaces all of them."
+        " Add the rule's other actions to the command: it replaces all of them."
     } else {
         ""
     };
     let remedy = Remedy::new(format!(
-        "Send the rule's traffic to {}, and let it follow each deployment.{others}",
+        "Send the rule's traffic to {}, and update the rule after each deployment.{others}",
         traffic::group_name(serving)
     ))
     .cli(forward.set_weights(&weights))
@@ -283,7 +283,7 @@ mod tests {
         assert_eq!(
             says(CHECK, &(CHECK.example)()),
             [
-                "The rule for www.example.com sends all its traffic where no target answers: target group ecs-gateway-tg-1a2b3c4d5e6f70002 has no registered target. The other half, ecs-gateway-tg-1a2b3c4d5e6f70001, has 2 healthy targets. ECS moved the traffic there with its own rule, and leaves this one as it is."
+                "The rule for www.example.com sends all its traffic where no target answers: target group ecs-gateway-tg-1a2b3c4d5e6f70002 has no registered target. The other target group, ecs-gateway-tg-1a2b3c4d5e6f70001, has 2 healthy targets. ECS moved the traffic there with its own rule and does not change this one."
             ]
         );
     }
@@ -396,7 +396,7 @@ mod tests {
         let snapshot = reset(vec![unused(no_rule)]);
         let found = says(CHECK, &snapshot);
         assert!(
-            found[0].contains("has 1 registered target and no rule that leads to it."),
+            found[0].contains("has 1 registered target and no rule that forwards to it."),
             "{found:?}"
         );
         let no_zone = "Target is in an Availability Zone that is not enabled for the load balancer";

@@ -1,6 +1,6 @@
-//! Sessions live in the memory of one task each, and the target group sends a client now to this
-//! task and now to that: whoever is sent to another one is a stranger there. The log says so, and
-//! the share of 4xx is what chance makes of it.
+//! Sessions live in the memory of one task each, and the target group sends a client to any of
+//! them: another task does not know its session. The log says so, and the share of 4xx is what
+//! chance predicts.
 
 use std::sync::LazyLock;
 
@@ -25,21 +25,21 @@ crate::check! {
     /// # Why it matters
     ///
     /// A session begins on one task, and the next request may go to another that does not know it.
-    /// With two tasks half of the requests fail, with three two thirds. Tried by hand, or with one
-    /// task, it works.
+    /// With two tasks half of the requests fail, with three two thirds. With one task it works.
     ///
     /// # How we tell
     ///
     /// `stickiness.enabled` of the target group is `false`; it has at least two healthy targets; of
-    /// its answers in the last 15 minutes a share of about (n - 1) / n is 4xx, as it is where a
-    /// client meets its own one of n tasks by chance; and the log of a running task says at least
-    /// twice within the hour that a session is not known. Whether they live in memory no setting
-    /// tells, so it is likely.
+    /// its answers in the last 15 minutes a share of about (n - 1) / n is 4xx, as expected where a
+    /// client reaches its own one of n tasks by chance; and the log of a running task says at least
+    /// twice within the hour that a session is not known. No setting shows whether sessions are
+    /// kept in memory, so the verdict is "likely".
     ///
     /// # What to do
     ///
-    /// Keep sessions where all tasks see them, such as ElastiCache or DynamoDB. Or let the load
-    /// load balancer send each client to the same task, if clients keep its cookie:
+    /// Keep sessions in a store that all tasks share, such as ElastiCache or DynamoDB. Or turn on
+    /// stickiness, which sends each client to the same task, if clients keep the load balancer's
+    /// cookie:
     ///
     /// ```sh
     /// aws elbv2 modify-target-group-attributes --target-group-arn <arn> \
@@ -52,7 +52,7 @@ crate::check! {
     ///
     /// `app_answers_4xx`,
     /// <https://docs.aws.amazon.com/elasticloadbalancing/latest/application/edit-target-group-attributes.html>
-    title: "Sessions live in one task each, and nothing keeps a client with its task",
+    title: "Sessions are kept in each task, and the target group has no stickiness",
     severity: Medium,
     role: Cause,
     explains: [AppAnswers4xx],
@@ -135,13 +135,12 @@ fn unknown_session(patient: &Patient, findings: &mut Findings) -> Option<Evidenc
 fn finding(group: &str, count: usize, lasting: &Lasting, line: Evidence) -> Finding {
     let name = traffic::group_name(group);
     let claim = format!(
-        "target group {name} has {count} targets and no stickiness, and the app does not know the sessions of clients: {} got 4xx in the last 15 min",
+        "target group {name} has {count} targets and no stickiness, and the app does not recognize its clients' sessions: {} got 4xx in the last 15 min",
         lasting.words()
     );
     let (at, peak) = lasting.peak;
     let remedy = Remedy::new(
-        "Keep sessions where all tasks see them, or turn on stickiness, if clients keep the load \
-         balancer's cookie.",
+        "Turn on stickiness, if clients keep the load balancer's cookie, or keep sessions in a store that all tasks share.",
     )
     .cli(aws!(
         "elbv2 modify-target-group-attributes --target-group-arn {} \
@@ -161,7 +160,7 @@ fn finding(group: &str, count: usize, lasting: &Lasting, line: Evidence) -> Find
     Subject::new(Kind::TargetGroup, group)
         .sick(claim, Evidence::new(Call::DescribeTargetGroupAttributes, group, STICKY, "false"))
         .detail(format!(
-            "The log says \"{}\": likely each session lives in the task where it began.",
+            "The log says \"{}\": each session likely exists only in the task where it began.",
             crate::text::shortened(line.value.trim(), 160)
         ))
         .because(Evidence::metric(Metric::Target4xx, group, peak).at(Some(at)))
@@ -183,7 +182,7 @@ mod tests {
         assert_eq!(
             says(CHECK, &(CHECK.example)()),
             [
-                "Target group api has 2 targets and no stickiness, and the app does not know the sessions of clients: 885 of 1800 requests (49 %) got 4xx in the last 15 min. The log says \"{\"code\":-32600,\"message\":\"Session not found\"}\": likely each session lives in the task where it began."
+                "Target group api has 2 targets and no stickiness, and the app does not recognize its clients' sessions: 885 of 1800 requests (49 %) got 4xx in the last 15 min. The log says \"{\"code\":-32600,\"message\":\"Session not found\"}\": each session likely exists only in the task where it began."
             ]
         );
     }

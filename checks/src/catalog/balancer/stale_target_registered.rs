@@ -1,6 +1,6 @@
-//! A target that passes its health check and is none of the service's tasks: ECS lost sight of it,
-//! and somebody else has its port or its address now. A target that is on its way out, one of a
-//! service that shares the group, and one that somebody registered by hand are none of that.
+//! A target that passes its health check and is not one of the service's tasks: ECS did not
+//! deregister it, and something else has its port or its address now. A draining target, one of a
+//! service that shares the group, and one that somebody registered by hand are not meant.
 
 use std::net::IpAddr;
 
@@ -21,23 +21,24 @@ use crate::text::{count, parsed};
 use crate::{aws, hcl};
 
 crate::check! {
-    /// A target group that gets requests has a healthy target that no task of the service has.
+    /// A target group that gets requests has a healthy target that belongs to no task of the
+    /// service.
     ///
     /// # Why it matters
     ///
-    /// The target once was a task. ECS did not deregister it, and now another container or another
-    /// host has its port or its address, and passes the health check. The load balancer sends it
-    /// its share of the requests, which a stranger answers: with 404, with somebody else's page, or
-    /// with what only looks right.
+    /// The target used to be a task. ECS did not deregister it, and now another container or
+    /// another host has its port or its address and passes the health check. The load balancer
+    /// sends it a share of the requests, and the wrong app answers them: with 404, with another
+    /// app's page, or with something that only looks right.
     ///
     /// # How we tell
     ///
-    /// `DescribeTargetHealth` has a target in the state `healthy` whose port of the host, or whose
-    /// address, none of the service's running tasks has. It has to be older than a drain: a task
-    /// that started or stopped within the deregistration delay may be the one. And it has to be one
-    /// that ECS registered. A task of the service that stopped had it; or it is a port that Docker
-    /// chose, or an address in the subnets of the service, and no service of the cluster shares the
-    /// target group. Where that was not to be seen, nothing is claimed.
+    /// `DescribeTargetHealth` has a target in the state `healthy` whose host port or address none
+    /// of the service's running tasks has. No task may have started or stopped within the
+    /// deregistration delay: it could be that one. And it has to be one that ECS registered. A
+    /// stopped task of the service had it; or it is a port that Docker chose, or an address in the
+    /// subnets of the service, and no other service of the cluster shares the target group. Where
+    /// that could not be seen, nothing is claimed.
     ///
     /// # What to do
     ///
@@ -45,14 +46,14 @@ crate::check! {
     /// aws elbv2 deregister-targets --target-group-arn <arn> --targets Id=<instance or address>,Port=<port>
     /// ```
     ///
-    /// Terraform/OpenTofu: host ports of other task definitions outside of 32768 to 65535, from
-    /// which Docker takes its own: `hostPort` in `container_definitions`.
+    /// Terraform/OpenTofu: keep fixed host ports of other task definitions out of 32768 to 65535,
+    /// the range of Docker's dynamic ports: `hostPort` in `container_definitions`.
     ///
     /// # See also
     ///
     /// `targets_unused`, `app_answers_4xx`,
     /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/service-load-balancing.html>
-    title: "A healthy target is none of the service's tasks",
+    title: "A healthy target is not one of the service's tasks",
     severity: High,
     role: Cause,
     explains: [],
@@ -73,9 +74,7 @@ const MOMENT: SignedDuration = SignedDuration::from_mins(5);
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     if patient.service().deployment_controller.as_deref() == Some("EXTERNAL") {
-        return Err(NoAnswer::NotApplicable(
-            "an external controller registers targets as it likes",
-        ));
+        return Err(NoAnswer::NotApplicable("an external controller registers the targets"));
     }
     let live = traffic::live_groups(patient)?;
     for group in traffic::groups(patient)?.into_iter().filter(|group| live.contains(group)) {
@@ -88,7 +87,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     Ok(())
 }
 
-/// A target that ECS lost sight of.
+/// A target that ECS no longer tracks.
 struct Stale<'a> {
     group: &'a TargetGroup,
     target: &'a Target,
@@ -274,9 +273,9 @@ fn owner<'a>(
 
 fn finding(patient: &Patient, stale: &Stale) -> Finding {
     let (group, target) = (&stale.group.target_group_arn, stale.target);
-    let what = if instance::is_one(target) { "port of the host" } else { "address" };
+    let what = if instance::is_one(target) { "host port" } else { "address" };
     let claim = format!(
-        "target {} of target group {} is healthy, and no running task of {} has that {what}: likely a stranger answers its share of the requests",
+        "target {} of target group {} is healthy, but no running task of {} has that {what}: likely another app answers its share of the requests",
         stale.name(),
         traffic::group_name(group),
         patient.name()
@@ -291,14 +290,14 @@ fn finding(patient: &Patient, stale: &Stale) -> Finding {
     if let Some(task) = stale.former {
         let age = time::words(ended(patient, task));
         finding = finding
-            .detail(format!("Task {} had it, which stopped {age} ago.", task.id()))
+            .detail(format!("Task {}, which stopped {age} ago, had it.", task.id()))
             .because(Evidence::new(Call::DescribeTasks, &task.task_arn, "lastStatus", "STOPPED"));
     }
     if let Some((sibling, definition)) = stale.owner {
         let name = rollout::short(&definition.task_definition_arn);
         finding = finding
             .detail(format!(
-                "Service {} of the cluster maps that port of the host ({name}).",
+                "Service {} of the cluster maps that host port ({name}).",
                 sibling.service_name
             ))
             .because_all(target.port.map(|port| {
@@ -323,7 +322,7 @@ fn remedy(stale: &Stale) -> Remedy {
         None => format!("Id={}", stale.target.id),
     };
     let remedy = Remedy::new(
-        "Deregister it, if nobody registered it on purpose: ECS does not touch targets that it does not know.",
+        "Deregister it, unless somebody registered it on purpose: ECS does not touch targets that it does not know.",
     )
     .cli(aws!(
         "elbv2 deregister-targets --target-group-arn {} --targets {}",
@@ -335,7 +334,7 @@ fn remedy(stale: &Stale) -> Remedy {
     }
     remedy.terraform(hcl!(
         r#"
-        # Fixed ports of the host, of whatever service, outside of 32768 to 65535.
+        # Keep fixed host ports of all services out of 32768 to 65535.
         container_definitions = jsonencode([{
           portMappings = [{ containerPort = var.port, hostPort = var.port }]
         }])"#
@@ -380,7 +379,7 @@ mod tests {
         assert_eq!(
             says(CHECK, &example),
             [
-                "Target i-0a1b2c3d4e5f60001:32801 of target group web is healthy, and no running task of web has that port of the host: likely a stranger answers its share of the requests. The service has 2 running tasks."
+                "Target i-0a1b2c3d4e5f60001:32801 of target group web is healthy, but no running task of web has that host port: likely another app answers its share of the requests. The service has 2 running tasks."
             ]
         );
         let remedy = exam(CHECK, &example).findings.remove(0).remedy;
@@ -397,7 +396,7 @@ mod tests {
         let mailer = snapshot.task_definitions.change(&mailer).unwrap();
         mailer.container_definitions[0].port_mappings.push(mapping);
         let said = says(CHECK, &snapshot);
-        assert!(said[0].contains("Service mailer of the cluster maps that port"), "{said:?}");
+        assert!(said[0].contains("Service mailer of the cluster maps that host port"), "{said:?}");
     }
 
     #[test]
@@ -449,7 +448,7 @@ mod tests {
             task.stopped_at = Some(minutes_ago(45));
         });
         let said = says(CHECK, &snapshot);
-        assert!(said[0].contains("had it, which stopped 45 min ago"), "{said:?}");
+        assert!(said[0].contains(", which stopped 45 min ago, had it."), "{said:?}");
     }
 
     #[test]

@@ -1,5 +1,5 @@
-//! The group that gets the traffic has no registered target, so the load balancer has nowhere to
-//! send a request. Why the group is empty is for other checks to say.
+//! The target group that gets the traffic has no registered target, so the load balancer has
+//! nowhere to send a request. Other checks tell why it is empty.
 
 use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
@@ -7,26 +7,27 @@ use crate::facts::deployment::rollout;
 use crate::facts::inbound::traffic::{self, GroupState};
 use crate::finding::{Evidence, Kind, Remedy, Subject};
 use crate::patient::Patient;
+use crate::text::plural;
 
 crate::check! {
     /// The target group that a listener rule sends the traffic to has no registered target, or only
-    /// targets that are on their way out.
+    /// draining ones.
     ///
     /// # Why it matters
     ///
-    /// A load balancer without a target answers every request itself, with 503. The tasks may look
-    /// fine meanwhile: they are replaced, or registered in the other half of a blue/green pair.
+    /// A load balancer without a target returns 503 for every request. The tasks may look healthy
+    /// meanwhile: they are being replaced, or registered in the other target group of a blue/green
+    /// pair.
     ///
     /// # How we tell
     ///
     /// A rule forwards to the group with a weight above 0, and `DescribeTargetHealth` lists no
-    /// target for it, or only draining ones. The idle half of a pair, with weight 0 in every rule,
-    /// is meant to be empty and is not reported; nor is a deployment that is younger than three
-    /// minutes.
+    /// target for it, or only draining ones. The idle group of a pair, with weight 0 in every rule,
+    /// is expected to be empty and is not reported; nor is a deployment younger than three minutes.
     ///
     /// # What to do
     ///
-    /// The remedy is in the cause. Look again with
+    /// The cause has the fix. Look again with
     ///
     /// ```sh
     /// aws elbv2 describe-target-health --target-group-arn <arn>
@@ -38,7 +39,7 @@ crate::check! {
     ///
     /// `balancer_answers_503`, `rule_points_at_empty_group`,
     /// <https://docs.aws.amazon.com/elasticloadbalancing/latest/application/load-balancer-troubleshooting.html>
-    title: "The group that gets the traffic has no target",
+    title: "The target group that gets the traffic has no target",
     severity: Critical,
     role: Symptom,
     shows: NoTarget,
@@ -50,7 +51,7 @@ crate::check! {
 }
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
-    // Whether something is registered behind a front that is not read, nobody knows.
+    // Whether something is registered behind a load balancer that is not read is not known.
     for front in traffic::unread(patient) {
         findings.see::<()>(Err(front.blind()));
     }
@@ -85,10 +86,14 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
                 ),
                 GroupState::Draining => (
                     format!(
-                        "target group {name} gets {:.0} % of the traffic of {}, and all of its {} targets are draining",
+                        "target group {name} gets {:.0} % of the traffic of {}, and {} draining",
                         share.percent,
                         forward.name(),
-                        targets.len()
+                        plural(
+                            targets.len(),
+                            "its only target is".to_owned(),
+                            format!("all of its {} targets are", targets.len())
+                        )
                     ),
                     Evidence::new(
                         Call::DescribeTargetHealth,
@@ -104,7 +109,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
                 | GroupState::Unknown => continue,
             };
             let see_again = Remedy::new(
-                "Mend what keeps tasks from being registered; then a target appears here.",
+                "Fix what keeps tasks from being registered; then a target appears here.",
             )
             .cli(patient.see(Call::DescribeTargetHealth, share.group));
             findings.add(

@@ -1,5 +1,5 @@
-//! The target group is in another network than the tasks, or is for another family of addresses
-//! than its load balancer has.
+//! The target group is in another VPC than the tasks, or is for another IP address type than its
+//! load balancer has.
 
 use std::collections::BTreeSet;
 
@@ -18,12 +18,12 @@ use crate::{aws, hcl};
 
 crate::check! {
     /// The target group belongs to another VPC than the subnets of the tasks, or takes IPv6
-    /// addresses though its load balancer has IPv4 only.
+    /// addresses although its load balancer has IPv4 only.
     ///
     /// # Why it matters
     ///
-    /// ECS cannot register the tasks there. The VPC and the family of a group are fixed when it is
-    /// made, so this stays until another one takes its place.
+    /// ECS cannot register the tasks there. The VPC and the IP address type of a target group
+    /// cannot be changed, so this stays until another one replaces it.
     ///
     /// # How we tell
     ///
@@ -45,7 +45,7 @@ crate::check! {
     ///
     /// `target_type_mismatch`, `target_group_missing`,
     /// <https://docs.aws.amazon.com/elasticloadbalancing/latest/application/load-balancer-target-groups.html>
-    title: "The target group is in another network than the tasks",
+    title: "The target group does not fit the network of the tasks",
     severity: High,
     role: Cause,
     explains: [NoTarget, TooFewRunning, DeploymentStuck, RolledBack, RollbackFailed],
@@ -93,7 +93,7 @@ fn other_vpc(patient: &Patient, group: &TargetGroup) -> Result<Option<Finding>, 
     }
     let vpcs: BTreeSet<&str> = seen.iter().map(|(_, of)| *of).collect();
     let claim = format!(
-        "target group {} is in VPC {vpc}, and the tasks run in subnets of {}: ECS cannot register them there",
+        "target group {} is in VPC {vpc}, but the tasks run in subnets of {}: ECS cannot register them there",
         group.target_group_name,
         and_list(&vpcs)
     );
@@ -116,7 +116,7 @@ fn other_family<'a>(
             && balancer.ip_address_type.as_deref() == Some("ipv4")
         {
             let claim = format!(
-                "target group {} takes IPv6 addresses, and load balancer {} has IPv4 only: it cannot reach them",
+                "target group {} takes IPv6 addresses, but load balancer {} has IPv4 only: it cannot reach them",
                 group.target_group_name, balancer.load_balancer_name
             );
             let finding = Subject::new(Kind::TargetGroup, &group.target_group_arn)
@@ -154,7 +154,7 @@ fn mended(
     let kind = group.target_type.as_deref().unwrap_or("ip");
     let vpc = vpc.map_or_else(|| Word::needed("VPC_ID"), Word::new);
     let remedy = Remedy::new(format!(
-        "Make a group in the tasks' network, and put it in place of {name} in the listener rule and in the service."
+        "Create a target group in the tasks' network, and replace {name} with it in the listener rule and in the service."
     ))
     .cli(aws!(
         "elbv2 create-target-group --name {}-2 --target-type {} --protocol {} --port {} \
@@ -190,7 +190,7 @@ mod tests {
         assert_eq!(
             says(CHECK, &(CHECK.example)()),
             [
-                "Target group api is in VPC vpc-old, and the tasks run in subnets of vpc-1: ECS cannot register them there."
+                "Target group api is in VPC vpc-old, but the tasks run in subnets of vpc-1: ECS cannot register them there."
             ]
         );
     }
@@ -218,7 +218,7 @@ mod tests {
         snapshot.target_groups.change(&group).unwrap().ip_address_type = Some("ipv6".into());
         assert!(
             says(CHECK, &snapshot)[0]
-                .contains("takes IPv6 addresses, and load balancer web has IPv4 only")
+                .contains("takes IPv6 addresses, but load balancer web has IPv4 only")
         );
         let balancer = id::elb("loadbalancer/app/web/50dc6c495c0c9188");
         snapshot.load_balancers.change(&balancer).unwrap().ip_address_type =

@@ -11,7 +11,7 @@ use crate::patient::Patient;
 use crate::{aws, hcl, words};
 
 crate::check! {
-    /// A target group that the service is to register its tasks with was deleted.
+    /// A target group that the service should register its tasks with was deleted.
     ///
     /// # Why it matters
     ///
@@ -21,13 +21,13 @@ crate::check! {
     ///
     /// # How we tell
     ///
-    /// `DescribeTargetGroups` answers that there is no such group. A refused call is no such
-    /// answer. An event with `TARGET GROUP IS NOT FOUND` is quoted where there is one; alone it
-    /// proves nothing, for it may be about a group that the service had before.
+    /// `DescribeTargetGroups` says that there is no such group. A denied call does not count. An
+    /// event with `TARGET GROUP IS NOT FOUND` is quoted where there is one; alone it proves
+    /// nothing, because it may be about a group that the service had before.
     ///
     /// # What to do
     ///
-    /// Make a group, let a listener rule forward to it, and name it in the service:
+    /// Create a target group, forward to it in a listener rule, and set it in the service:
     ///
     /// ```sh
     /// aws ecs update-service --cluster <cluster> --service <service> \
@@ -35,7 +35,7 @@ crate::check! {
     /// ```
     ///
     /// Terraform/OpenTofu: `lifecycle { create_before_destroy = true }` and `name_prefix` in
-    /// `aws_lb_target_group`, so that the service moves before the old group goes.
+    /// `aws_lb_target_group`, so that the service moves before the old group is deleted.
     ///
     /// # See also
     ///
@@ -78,7 +78,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
             .iter()
             .find(|event| event::read(&event.message) == Event::TargetGroupNotFound { group });
         let remedy = Remedy::new(format!(
-            "Name a group that exists: make a new one in place of {name}, let a rule forward to it, and give its ARN to the service."
+            "Create a target group to replace {name}, forward to it in a listener rule, and set its ARN in the service."
         ))
         .cli(aws!("elbv2 describe-target-groups --names {}", name))
         .cli(patient.update_service().and(words!(
@@ -96,7 +96,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
             }"#
         ));
         let claim = format!(
-            "the service is to register its tasks in target group {name}, which does not exist any more"
+            "the service should register its tasks in target group {name}, which no longer exists"
         );
         findings.add(
             Subject::new(Kind::TargetGroup, group)
@@ -124,9 +124,7 @@ mod tests {
         let snapshot = (CHECK.example)();
         assert_eq!(
             says(CHECK, &snapshot),
-            [
-                "The service is to register its tasks in target group api, which does not exist any more."
-            ]
+            ["The service should register its tasks in target group api, which no longer exists."]
         );
         assert_eq!(exam(CHECK, &snapshot).findings[0].evidence.len(), 2);
     }

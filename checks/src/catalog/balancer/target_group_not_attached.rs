@@ -14,17 +14,17 @@ crate::check! {
     /// # Why it matters
     ///
     /// No request reaches the tasks through this group. Its targets stay `unused`: the load
-    /// balancer asks them nothing, so nobody would notice if they were ill, and a deployment that
-    /// waits for healthy targets waits for ever. Often the group was made, and the listener rule
-    /// was forgotten.
+    /// balancer does not health-check them, so failing ones go unnoticed, and a deployment that
+    /// waits for healthy targets never ends. Often the group was created and the listener rule
+    /// forgotten.
     ///
     /// # How we tell
     ///
     /// `DescribeTargetGroups` gives an empty list of `LoadBalancerArns`, and no rule of the
-    /// service's load balancers forwards to the group. The idle half of a blue/green pair may be
-    /// detached between deployments: as long as the other half is attached, that is normal. Where
-    /// CodeDeploy or an external controller deploys, the service names groups that are not those of
-    /// today, and nothing is said.
+    /// service's load balancers forwards to the group. The idle target group of a blue/green pair
+    /// may be detached between deployments: as long as the other one is attached, that is normal.
+    /// Where CodeDeploy or an external controller deploys, the service may name outdated groups,
+    /// and nothing is said.
     ///
     /// # What to do
     ///
@@ -71,7 +71,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         }
         let name = traffic::group_name(group);
         let remedy = Remedy::new(
-            "Let a listener rule forward to the group; with a network load balancer, a listener.",
+            "Forward to the group in a listener rule; on a network load balancer, in a listener.",
         )
         .cli(aws!(
             "elbv2 create-rule --listener-arn $LISTENER_ARN --priority $PRIORITY \

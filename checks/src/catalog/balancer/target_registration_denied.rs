@@ -1,4 +1,4 @@
-//! ECS tells in its events that it was not allowed to register targets, or to ask for their health.
+//! Service events say that ECS was not allowed to register targets, or to describe their health.
 
 use jiff::SignedDuration;
 
@@ -13,23 +13,24 @@ use crate::snapshot::ServiceEvent;
 use crate::{aws, hcl};
 
 crate::check! {
-    /// IAM does not let ECS register the service's tasks in the target group, or look at their
-    /// health there.
+    /// IAM does not allow ECS to register the service's tasks in the target group, or to describe
+    /// their health there.
     ///
     /// # Why it matters
     ///
-    /// The tasks run, and no request reaches them: the group stays empty. A deployment cannot end.
+    /// The tasks run, and no request reaches them: the group stays empty. A deployment cannot
+    /// finish.
     ///
     /// # How we tell
     ///
     /// The newest service event about the group within half an hour says that ECS failed to
     /// register targets, or to describe their health, because a role is not authorized; and none
-    /// after it says that it registered any. Other errors, such as throttling, are no refusal.
+    /// after it says that it registered any. Other errors, such as throttling, do not count.
     ///
     /// # What to do
     ///
-    /// Give the role what ECS needs; with no role of your own, let AWS make its service-linked role
-    /// again:
+    /// Attach the policy that ECS needs to the role; without a role of your own, recreate the
+    /// service-linked role of ECS:
     ///
     /// ```sh
     /// aws iam attach-role-policy --role-name <role> --policy-arn arn:aws:iam::aws:policy/AmazonECSInfrastructureRolePolicyForLoadBalancers
@@ -42,7 +43,7 @@ crate::check! {
     ///
     /// `target_group_empty`, `infrastructure_role_denied`, `service_linked_role_broken`,
     /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/troubleshooting-blue-green.html>
-    title: "ECS may not register the service's targets",
+    title: "ECS is not allowed to register the service's targets",
     severity: Critical,
     role: Cause,
     explains: [NoTarget, TooFewRunning, DeploymentStuck, RolledBack, RollbackFailed],
@@ -69,12 +70,13 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         let role = denied.name();
         let since =
             time::words(time::age(patient.now(), event.created_at.unwrap_or(patient.now())));
+        // No policy can be attached to a role that AWS made: it has what it needs.
         let remedy = if role.starts_with("AWSServiceRoleFor") {
-            Remedy::new("AWS made this role for ECS: a policy of your organisation, or a boundary, takes the action away again.")
+            Remedy::new("AWS created this role for ECS: a service control policy or a permissions boundary denies the action.")
                 .cli(aws!("iam get-role --role-name {}", role))
         } else {
             Remedy::new(format!(
-                "Give role {role} what ECS needs for load balancers; ECS then registers the tasks by itself."
+                "Attach the policy for load balancers to role {role}; ECS then retries on its own."
             ))
             .cli(aws!(
                 "iam attach-role-policy --role-name {} \
@@ -82,24 +84,26 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
                 role,
                 patient.partition()
             ))
+            .terraform(hcl!(
+                r#"
+                resource "aws_iam_role_policy_attachment" "load_balancer" {
+                  role       = {}
+                  policy_arn = "arn:{}:iam::aws:policy/AmazonECSInfrastructureRolePolicyForLoadBalancers"
+                }"#,
+                role,
+                patient.partition()
+            ))
         };
-        let terraform = hcl!(
-            r#"
-            resource "aws_iam_role_policy_attachment" "balancer" {
-              role       = {}
-              policy_arn = "arn:{}:iam::aws:policy/AmazonECSInfrastructureRolePolicyForLoadBalancers"
-            }"#,
-            role,
-            patient.partition()
-        );
         findings.add(
             Subject::new(Kind::TargetGroup, group)
                 .sick(
-                    format!("ECS may not use target group {name}: role {role} lacks {action}"),
+                    format!(
+                        "ECS is not allowed to use target group {name}: role {role} lacks {action}"
+                    ),
                     patient.evidence("events.message", &event.message).at(event.created_at),
                 )
-                .detail(format!("It said so {since} ago."))
-                .mend(remedy.terraform(terraform))
+                .detail(format!("ECS reported this {since} ago."))
+                .mend(remedy)
                 .concerns(Kind::TargetGroup, group),
         );
     }
@@ -107,7 +111,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
 }
 
 /// The newest event about registration in a group, if it is a failure of today, or of a version
-/// that ECS gave up and no later one has taken the place of; events come newest first.
+/// that was rolled back and that no later one has replaced; events come newest first.
 fn refusal<'a>(
     patient: &Patient<'a>,
     versions: &[Version],
@@ -149,7 +153,7 @@ mod tests {
         assert_eq!(
             says(CHECK, &(CHECK.example)()),
             [
-                "ECS may not use target group api: role ecs-balancer lacks elasticloadbalancing:RegisterTargets. It said so 3 min ago."
+                "ECS is not allowed to use target group api: role ecs-balancer lacks elasticloadbalancing:RegisterTargets. ECS reported this 3 min ago."
             ]
         );
     }

@@ -17,8 +17,7 @@ crate::check! {
     ///
     /// # Why it matters
     ///
-    /// ECS cannot register such tasks. The deployment that brings the other network mode does not
-    /// get through.
+    /// ECS cannot register such tasks. The deployment that changes the network mode fails.
     ///
     /// # How we tell
     ///
@@ -28,7 +27,7 @@ crate::check! {
     ///
     /// # What to do
     ///
-    /// The type of a group is fixed: make another one, and name it in the service.
+    /// The type of a target group cannot be changed: create another one, and set it in the service.
     ///
     /// ```sh
     /// aws elbv2 create-target-group --name <name> --target-type ip --protocol HTTP --port <port> --vpc-id <vpc>
@@ -83,7 +82,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
                 (settings.protocol.as_deref().unwrap_or("HTTP"), settings.port.unwrap_or(80));
             let vpc = settings.vpc_id.as_deref().map_or_else(|| Word::needed("VPC_ID"), Word::new);
             let remedy = Remedy::new(format!(
-                "Put a group of type {wanted} in place of {name}, in its listener rule and in the service; or go back to a task definition with the other network mode."
+                "Replace {name} with a target group of type {wanted}, in its listener rule and in the service; or go back to a task definition with the other network mode."
             ))
             .cli(aws!(
                 "elbv2 create-target-group --name {}-{} --target-type {} --protocol {} --port {} \

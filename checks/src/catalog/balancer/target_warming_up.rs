@@ -1,5 +1,5 @@
-//! A new target waits for its first health check. It is normal, and its end is known: a note, so
-//! that nobody chases it.
+//! A new target waits for its first health check. It is normal, and it is known when it ends: a
+//! note, so that nobody investigates it.
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -16,7 +16,7 @@ use crate::text::{count, plural};
 
 crate::check! {
     /// A target was registered a moment ago and has not had its first health check yet: its state
-    /// is `initial`. Or it fails it, and its task has the service's grace period to start in.
+    /// is `initial`. Or it fails the check while its task is within the service's grace period.
     ///
     /// # Why it matters
     ///
@@ -29,7 +29,7 @@ crate::check! {
     /// started no longer ago than the service's grace period, two intervals of the health check and
     /// one minute. After that it is no longer normal, and this note is silent. The same holds for a
     /// target that is `unhealthy` while the grace period is not over for its task, and others
-    /// serve. A new target needs one success only, whatever the healthy threshold says.
+    /// serve. A new target needs only one success, regardless of the healthy threshold.
     ///
     /// # What to do
     ///
@@ -86,7 +86,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
             GroupState::Warming => "Until then requests to this group may fail.",
             _ => "",
         };
-        let remedy = Remedy::new("Wait; one success is enough. Look again then.")
+        let remedy = Remedy::new("Wait: one success is enough. Then look again.")
             .cli(patient.see(Call::DescribeTargetHealth, group));
         findings.add(
             Subject::new(Kind::TargetGroup, group)
@@ -119,7 +119,7 @@ fn starting(patient: &Patient, findings: &mut Findings, group: &str, targets: &[
         return;
     }
     let claim = format!(
-        "in target group {}, {starting} of {} {} unhealthy within the grace period of {grace} s: likely the task still starts",
+        "in target group {}, {starting} of {} {} unhealthy within the grace period of {grace} s: the task is likely still starting",
         traffic::group_name(group),
         count(targets.len(), "target"),
         plural(starting, "is", "are"),
@@ -134,7 +134,7 @@ fn starting(patient: &Patient, findings: &mut Findings, group: &str, targets: &[
             .because(patient.evidence("healthCheckGracePeriodSeconds", grace))
             .mend(
                 Remedy::new(
-                    "Wait until the grace period is over; then an unhealthy target is a finding.",
+                    "Wait until the grace period is over. After that an unhealthy target is reported.",
                 )
                 .cli(see),
             )
@@ -246,7 +246,7 @@ mod tests {
         assert_eq!(
             says(CHECK, &snapshot),
             [
-                "In target group api, 1 of 2 targets is unhealthy within the grace period of 60 s: likely the task still starts."
+                "In target group api, 1 of 2 targets is unhealthy within the grace period of 60 s: the task is likely still starting."
             ]
         );
         snapshot.target_health.put(id::group("api"), vec![unhealthy]);

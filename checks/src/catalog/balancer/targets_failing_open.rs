@@ -1,5 +1,5 @@
-//! All targets of a group are unhealthy, so the load balancer sends requests to all of them: what
-//! clients see then comes from the app, and is no 503 of the load balancer. A note, so that nobody
+//! All targets of a group are unhealthy, so the load balancer sends requests to all of them:
+//! clients then get the app's responses, and no 503 of the load balancer. A note, so that nobody
 //! looks for one.
 
 use std::collections::BTreeSet;
@@ -21,20 +21,20 @@ crate::check! {
     ///
     /// # Why it matters
     ///
-    /// The site may work, or show the app's own errors, while the console says unhealthy. It is not
-    /// a 503: that takes a group without any usable target. The moment that one target turns
+    /// The site may work, or show the app's own errors, while the console says unhealthy. Clients
+    /// do not get 503: that needs a group without any usable target. As soon as one target turns
     /// healthy, it gets all requests.
     ///
     /// # How we tell
     ///
     /// A rule of an HTTP listener sends traffic to the group, `DescribeTargetHealth` has an
-    /// `unhealthy` target in it, and none that is `healthy` or has its first check before it.
+    /// `unhealthy` target in it, and none that is `healthy` or still waits for its first check.
     /// Requests of the group's metric `RequestCount` are quoted where there are any; the load
     /// balancer's own health checks are not counted there.
     ///
     /// # What to do
     ///
-    /// Mend the health check. To take the load balancer out of DNS instead of failing open, where
+    /// Fix the health check. To remove the load balancer from DNS instead of failing open, where
     /// another Region can serve:
     ///
     /// ```sh
@@ -49,7 +49,7 @@ crate::check! {
     ///
     /// `targets_unhealthy`, `balancer_answers_503`,
     /// <https://docs.aws.amazon.com/elasticloadbalancing/latest/application/target-group-health-checks.html>
-    title: "All targets are unhealthy, so the load balancer sends requests to all",
+    title: "All targets are unhealthy, so the load balancer fails open",
     severity: Info,
     role: Note,
     explains: [],
@@ -78,7 +78,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         }
         let unhealthy = targets.iter().filter(|target| target.state == "unhealthy").count();
         let claim = format!(
-            "target group {} has no healthy target, so the load balancer sends requests to {} all the same: clients get what the app answers, or 502 or 504 where it gives no answer, and not a 503",
+            "target group {} has no healthy target, so the load balancer fails open and sends requests to {}: clients get the app's responses, or 502 or 504 where it does not respond, but not 503",
             traffic::group_name(group),
             count(unhealthy, "unhealthy target"),
         );
@@ -92,7 +92,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         let counted = requests.as_ref().map_or_else(String::new, |requests| {
             format!("It got {:.0} requests in the last 15 min.", requests.sum)
         });
-        let remedy = Remedy::new("Nothing to do about this as such; mend the health check.")
+        let remedy = Remedy::new("This needs no action: fix the health check.")
             .cli(patient.see(Call::DescribeTargetHealth, group));
         findings.add(
             Subject::new(Kind::TargetGroup, group)
@@ -142,7 +142,7 @@ mod tests {
     fn says_that_it_is_not_a_503_and_how_many_requests_pass() {
         let says = says(CHECK, &(CHECK.example)());
         assert!(
-            says[0].contains("2 unhealthy targets") && says[0].contains("not a 503"),
+            says[0].contains("2 unhealthy targets") && says[0].contains("but not 503"),
             "{says:?}"
         );
         assert!(says[0].ends_with("It got 1800 requests in the last 15 min."), "{says:?}");
@@ -152,7 +152,7 @@ mod tests {
     fn no_traffic_is_no_number() {
         let mut snapshot = (CHECK.example)();
         snapshot.metrics.put(Metric::GroupRequests.of(&id::group("api")), Series::default());
-        assert!(says(CHECK, &snapshot)[0].ends_with("and not a 503."));
+        assert!(says(CHECK, &snapshot)[0].ends_with("but not 503."));
     }
 
     #[test]

@@ -1,5 +1,5 @@
-//! Targets fail the health check, recover, and fail again. One dip is nothing; three within the
-//! hour are a pattern.
+//! Targets fail the health check, recover, and fail again. One dip is normal; three within the hour
+//! are a pattern.
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -19,22 +19,21 @@ crate::check! {
     ///
     /// # Why it matters
     ///
-    /// Each time the others have to bear the load, and often that is what makes them fail next. ECS
-    /// may replace tasks in waves, and each healthy moment sets a deployment's circuit breaker
-    /// back.
+    /// Each time the other targets take over the load, and often that makes them fail next. ECS may
+    /// replace tasks in waves, and each healthy moment resets a deployment's circuit breaker.
     ///
     /// # How we tell
     ///
     /// `UnHealthyHostCount` of the group rises from 0 at least three times within the last hour,
     /// each time after a minute in which it was 0 and `HealthyHostCount` was not; the last rise is
-    /// within 15 minutes. A lone dip that healed is normal. What was unhealthy all along is for
-    /// `targets_unhealthy`. CPU at 90 % or more in the same hour is named: then the app is likely
-    /// too busy to answer in time.
+    /// within 15 minutes. A single dip that recovered is normal. Targets that were unhealthy all
+    /// along are for `targets_unhealthy`. CPU at 90 % or more in the same hour is named: then the
+    /// app is likely too busy to answer in time.
     ///
     /// # What to do
     ///
-    /// Give the tasks more CPU or run more of them, let the health check need less, and bear more
-    /// failures in a row:
+    /// Give the tasks more CPU or run more of them, make the health check cheaper, and tolerate
+    /// more failures in a row:
     ///
     /// ```sh
     /// aws elbv2 modify-target-group --target-group-arn <arn> --unhealthy-threshold-count 5
@@ -47,7 +46,7 @@ crate::check! {
     ///
     /// `targets_unhealthy`, `health_check_times_out`, `circuit_breaker_keeps_resetting`,
     /// <https://docs.aws.amazon.com/elasticloadbalancing/latest/application/target-group-health-checks.html>
-    title: "Targets go in and out of service",
+    title: "Targets flap between healthy and unhealthy",
     severity: High,
     role: Symptom,
     shows: TargetsFlapping,
@@ -87,12 +86,12 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         let busy = cpu.filter(|cpu| cpu.peak >= 90.0);
         let why = busy.as_ref().map_or_else(String::new, |busy| {
             format!(
-                "The service reached {:.0} % of its CPU meanwhile: the app is likely too busy to answer the check.",
+                "In that time the service reached {:.0} % of its CPU: the app is likely too busy to answer the check.",
                 busy.peak
             )
         });
         let more = patient.service().desired_count.saturating_add(1);
-        let remedy = Remedy::new("Give the tasks more CPU, or run more of them; let the path of the health check need less.")
+        let remedy = Remedy::new("Give the tasks more CPU or run more of them, and make the health check's path cheaper.")
             .cli(aws!(
                 "elbv2 modify-target-group --target-group-arn {} --unhealthy-threshold-count 5",
                 group
@@ -179,7 +178,7 @@ mod tests {
         assert_eq!(
             says(CHECK, &(CHECK.example)()),
             [
-                "Targets of group api turned unhealthy 5 times within 48 min and recovered in between, the last time 5 min ago. The service reached 97 % of its CPU meanwhile: the app is likely too busy to answer the check."
+                "Targets of group api turned unhealthy 5 times within 48 min and recovered in between, the last time 5 min ago. In that time the service reached 97 % of its CPU: the app is likely too busy to answer the check."
             ]
         );
     }

@@ -1,6 +1,6 @@
-//! Targets fail the load balancer's health check, in any group of the service: in the half that
-//! gets the traffic, or in the half that a new version waits in. How they fail is told by the
-//! `health_check_…` checks.
+//! Targets fail the load balancer's health check, in any target group of the service: in the one
+//! that gets the traffic, or in the one that a new version waits in. The `health_check_…` checks
+//! tell how they fail.
 
 use std::collections::BTreeSet;
 
@@ -11,7 +11,7 @@ use crate::facts::inbound::traffic;
 use crate::finding::{Kind, Remedy, Subject};
 use crate::patient::Patient;
 use crate::seen::Blind;
-use crate::text::count;
+use crate::text::plural;
 
 crate::check! {
     /// Targets of the service fail the load balancer's health check.
@@ -24,19 +24,19 @@ crate::check! {
     ///
     /// # How we tell
     ///
-    /// `DescribeTargetHealth` gives the state `unhealthy` now. In a kill loop there are moments
-    /// without a target: then a task of the current version that was stopped for this health check
-    /// within half an hour, and the service event that says how it failed, tell the same. Of a
-    /// version that ECS gave up, the events of its time tell how its targets failed, until a later
-    /// deployment succeeds: whoever is registered now is of another version. A lone event about a
-    /// target that has recovered is no finding. Both halves of a blue/green pair count. During the
-    /// service's grace period a target may be unhealthy because its task still starts: while others
-    /// are healthy that is no finding, and if none is, the finding says so.
+    /// `DescribeTargetHealth` gives the state `unhealthy` now. While ECS keeps replacing tasks
+    /// there are moments without a target: then a task of the current version that was stopped for
+    /// this health check within half an hour, and the service event that says how it failed, tell
+    /// the same. For a version that was rolled back, the events of its time tell how its targets
+    /// failed, until a later deployment succeeds: the targets registered now are of another
+    /// version. A single event about a target that has recovered is no finding. Both target groups
+    /// of a blue/green pair count. During the service's grace period a target may be unhealthy
+    /// because its task is still starting: while others are healthy that is no finding, and if none
+    /// is, the finding says so.
     ///
     /// # What to do
     ///
-    /// The remedy is in the cause, which stands above this in the report. The reason as the
-    /// load balancer has it:
+    /// The cause, shown above this in the report, has the fix. To see the load balancer's reason:
     ///
     /// ```sh
     /// aws elbv2 describe-target-health --target-group-arn <arn>
@@ -75,12 +75,12 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         let is_past = first.given_up().is_some();
         let others_serve =
             !is_past && patient.targets(group)?.iter().any(|target| target.state == "healthy");
-        // Nobody waits for a task that starts while others serve; where that cannot be seen,
-        // nothing is claimed.
+        // A task that starts while others serve does no harm; where that cannot be seen, nothing is
+        // claimed.
         if others_serve && starting != Some(false) {
             continue;
         }
-        let see_again = Remedy::new("Mend what makes the health check fail; ECS stops to replace the tasks as soon as it passes.")
+        let see_again = Remedy::new("Fix what makes the health check fail. ECS stops replacing the tasks as soon as it passes.")
             .cli(patient.see(Call::DescribeTargetHealth, group));
         let mut finding = Subject::new(Kind::TargetGroup, group)
             .sick(claim(patient, group, &failures)?, first.evidence.clone())
@@ -121,15 +121,15 @@ fn claim(patient: &Patient, group: &str, failures: &[FailedCheck]) -> Result<Str
     }
     if failures.iter().all(|failed| failed.target.is_none()) {
         return Ok(format!(
-            "target group {name} has no healthy target, and its last one was replaced because it failed the health check{why}"
+            "target group {name} has no healthy target; ECS replaced the last one because it failed the health check{why}"
         ));
     }
     let registered =
         patient.targets(group)?.iter().filter(|target| !target.state.ends_with("draining")).count();
     Ok(format!(
-        "of {} in target group {name}, {} failed the health check{why}",
-        count(registered, "target"),
-        failures.len()
+        "{} of {registered} targets in target group {name} {} unhealthy{why}",
+        failures.len(),
+        plural(failures.len(), "is", "are")
     ))
 }
 
@@ -218,7 +218,7 @@ mod tests {
         );
         assert_eq!(
             says(CHECK, &snapshot),
-            ["Of 2 targets in target group api, 1 failed the health check: Health checks failed."]
+            ["1 of 2 targets in target group api is unhealthy: Health checks failed."]
         );
     }
 
@@ -256,7 +256,7 @@ mod tests {
         assert_eq!(
             says,
             [
-                "Target group api has no healthy target, and its last one was replaced because it failed the health check: Request timed out."
+                "Target group api has no healthy target; ECS replaced the last one because it failed the health check: Request timed out."
             ]
         );
     }

@@ -1,6 +1,6 @@
 //! Every target of a group is `unused`: registered where the load balancer sends no traffic. The
-//! load balancer's words tell whether the group is in no rule, or the zone is not enabled; what to
-//! change there is for other checks to say.
+//! load balancer's words tell whether the group is in no rule, or the zone is not enabled; other
+//! checks tell what to change.
 
 use std::collections::BTreeSet;
 
@@ -11,7 +11,7 @@ use crate::facts::inbound::traffic::{self, GroupState};
 use crate::finding::{Evidence, Kind, Remedy, Subject};
 use crate::patient::Patient;
 use crate::seen::Blind;
-use crate::text::count;
+use crate::text::plural;
 
 crate::check! {
     /// The tasks are registered as targets, but every one of them is `unused`: the target group is
@@ -21,18 +21,18 @@ crate::check! {
     /// # Why it matters
     ///
     /// An unused target is not health-checked and gets no requests. If the group is the one that a
-    /// rule sends the traffic to, the load balancer answers 503. ECS takes such a target for an
-    /// unhealthy one, and replaces its task.
+    /// rule sends the traffic to, the load balancer answers 503. ECS treats such a target as
+    /// unhealthy and replaces its task.
     ///
     /// # How we tell
     ///
-    /// `DescribeTargetHealth` gives the state `unused` for every target of the group. The idle half
-    /// of a blue/green pair may be detached between deployments: it is not reported while the other
-    /// half has targets. Nor is a deployment that is younger than three minutes.
+    /// `DescribeTargetHealth` gives the state `unused` for every target of the group. The idle
+    /// target group of a blue/green pair may be detached between deployments: it is not reported
+    /// while the other one has targets. Nor is a deployment younger than three minutes.
     ///
     /// # What to do
     ///
-    /// The description of the state tells which: let a rule forward to the group, or enable the
+    /// The description of the state tells which: forward to the group in a rule, or enable the
     /// zone.
     ///
     /// ```sh
@@ -47,7 +47,7 @@ crate::check! {
     ///
     /// `rule_points_at_empty_group`, `balancer_answers_503`,
     /// <https://docs.aws.amazon.com/elasticloadbalancing/latest/application/target-group-health-checks.html>
-    title: "Every target is registered where no traffic goes",
+    title: "Every target of the group is unused",
     severity: High,
     role: Symptom,
     shows: TargetsUnused,
@@ -74,20 +74,23 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         if findings.see(traffic::state(patient, group)) != Some(GroupState::Unused) {
             continue;
         }
-        // Of a pair one half is idle, and may be detached: that is meant to be, as long as the
-        // other half works.
+        // One group of a pair is idle and may be detached: that is expected, as long as the other
+        // one works.
         if findings.see(other_half_works(patient, group)) != Some(false) {
             continue;
         }
         let name = traffic::group_name(group);
         let reasons: BTreeSet<&str> =
             targets.iter().filter_map(|target| target.description.as_deref()).collect();
-        let mut claim =
-            format!("of {} in target group {name} none is in use", count(targets.len(), "target"));
+        let mut claim = plural(
+            targets.len(),
+            format!("the only target in target group {name} is not in use"),
+            format!("none of the {} targets in target group {name} is in use", targets.len()),
+        );
         for reason in &reasons {
             claim += &format!(": {reason}");
         }
-        let remedy = Remedy::new("Let a rule forward to this group, or enable the targets' zone on the load balancer, as the description says.")
+        let remedy = Remedy::new("Forward to this group in a rule, or enable the targets' zone on the load balancer, as the description says.")
             .cli(patient.see(Call::DescribeTargetHealth, group));
         findings.add(
             Subject::new(Kind::TargetGroup, group)
@@ -143,7 +146,7 @@ mod tests {
         assert_eq!(
             says,
             [
-                "Of 2 targets in target group api none is in use: Target is in an Availability Zone that is not enabled for the load balancer."
+                "None of the 2 targets in target group api is in use: Target is in an Availability Zone that is not enabled for the load balancer."
             ]
         );
     }

@@ -1,6 +1,6 @@
 //! A weighted rule sends a part of its traffic to a group without a usable target, and that part
 //! fails. Where the group is the one that the tasks should be in, the rule is right and the tasks
-//! are the trouble: that is for other checks.
+//! are the problem: that is for other checks.
 
 use crate::check::{Findings, NoAnswer};
 use crate::facts::deployment::rollout;
@@ -15,19 +15,19 @@ crate::check! {
     ///
     /// # Why it matters
     ///
-    /// Weighted rules do not fail over: the part that goes to the empty group gets 503, though the
-    /// other group could serve it. It looks like an app that fails now and then.
+    /// Weighted rules do not fail over: the part that goes to the empty group gets 503, although
+    /// the other group could serve it. It looks like an app that fails now and then.
     ///
     /// # How we tell
     ///
     /// A rule gives several groups a weight above 0; one of them has no registered target, or only
-    /// unused or draining ones, and another can answer. The empty group is the half of a pair that
-    /// the tasks have left, or another service's. While a deployment is under way, the weights of
-    /// ECS's own rule are left to ECS.
+    /// unused or draining ones, and another can answer. The empty group is the one of a pair that
+    /// the tasks have left, or another service's. While a deployment is under way, ECS sets the
+    /// weights of its own rule, and nothing is said of it.
     ///
     /// # What to do
     ///
-    /// Give the empty group the weight 0 until it has targets:
+    /// Set the weight of the empty group to 0 until it has targets:
     ///
     /// ```sh
     /// aws elbv2 modify-rule --rule-arn <rule> --actions 'Type=forward,ForwardConfig={TargetGroups=[{TargetGroupArn=<live>,Weight=100},{TargetGroupArn=<empty>,Weight=0}]}'
@@ -40,7 +40,7 @@ crate::check! {
     ///
     /// `balancer_answers_503`, `rule_points_at_empty_group`,
     /// <https://docs.aws.amazon.com/elasticloadbalancing/latest/application/rule-action-types.html>
-    title: "A rule sends a part of its traffic to a group with no usable target",
+    title: "A rule sends part of its traffic to a group with no usable target",
     severity: Critical,
     role: Cause,
     explains: [BalancerAnswers503, NoTarget],
@@ -88,8 +88,8 @@ fn is_ecs_business(patient: &Patient, forward: &Forward) -> Result<bool, Blind> 
     Ok(forward.managed && rollout::under_way(patient)?.is_some())
 }
 
-/// Whether the service's tasks are not meant to be in this group: they are in its other half, or it
-/// is not the service's.
+/// Whether the service's tasks are not meant to be in this group: they are in the other one of its
+/// pair, or it is not the service's.
 fn is_left(patient: &Patient, group: &str) -> Result<bool, Blind> {
     for half in traffic::pair(patient, group)?.into_iter().filter(|half| *half != group) {
         if !traffic::state(patient, half)?.answers_503() {
@@ -115,18 +115,19 @@ fn finding(forward: &Forward, dead: &[Dead]) -> Finding {
         .map(|share| (share.group, if is_dead(share.group) { 0 } else { share.weight }))
         .collect();
     let others = if forward.rule.actions.len() > 1 {
-        " Name the rule's other actions too: the command replaces all of them."
+        " Add the rule's other actions to the command: it replaces all of them."
     } else {
         ""
     };
-    let remedy =
-        Remedy::new(format!("Give the empty group the weight 0 until it has targets.{others}"))
-            .cli(forward.set_weights(&weights))
-            .terraform(forward.weights_in_terraform(&weights));
+    let remedy = Remedy::new(format!(
+        "Set the weight of the empty group to 0 until it has targets.{others}"
+    ))
+    .cli(forward.set_weights(&weights))
+    .terraform(forward.weights_in_terraform(&weights));
     let [weight, state] = dead[0].evidence(forward.rule);
     Subject::new(Kind::ListenerRule, &forward.rule.rule_arn)
         .sick(claim, weight)
-        .detail("Weighted rules do not fail over, so this part fails.")
+        .detail("Weighted rules do not fail over, so these requests fail.")
         .because(state)
         .because_all(dead.iter().skip(1).flat_map(|dead| dead.evidence(forward.rule)))
         .mend(remedy)

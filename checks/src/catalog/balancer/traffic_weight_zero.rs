@@ -1,6 +1,6 @@
 //! Every rule that names the service's target groups gives them the weight 0, so that another group
-//! gets all requests. A group that is empty is for other checks, and so is a pair of which the other
-//! half has the traffic.
+//! gets all requests. An empty group is for other checks, and so is a pair of which the other group
+//! has the traffic.
 
 use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
@@ -16,27 +16,27 @@ crate::check! {
     ///
     /// # Why it matters
     ///
-    /// The tasks run and are healthy, and no client ever gets to them: somebody else answers, such
-    /// as a maintenance page that was never taken away, or the other one of two services.
+    /// The tasks run and are healthy, and no request reaches them: something else answers, such as
+    /// a forgotten maintenance page, or the other one of two services.
     ///
     /// # How we tell
     ///
     /// In every rule that names a target group of the service, all of these groups have weight 0,
     /// and some other group has more and a target that gets the requests. As long as one rule sends
     /// some requests to one of the groups, nothing is said; nor where CodeDeploy or an external
-    /// controller deploys, for which the service does not name the groups of today.
+    /// controller deploys, for which the service may name outdated groups.
     ///
     /// # What to do
     ///
-    /// Give the service's group the weight, if it is to have the requests:
+    /// If the service should get the requests, give its target group the weight:
     ///
     /// ```sh
     /// aws elbv2 modify-rule --rule-arn <rule> --actions Type=forward,TargetGroupArn=<target group>
     /// aws elbv2 modify-listener --listener-arn <listener> --default-actions Type=forward,TargetGroupArn=<target group>
     /// ```
     ///
-    /// Terraform/OpenTofu: `weight` of each `target_group` in the `forward` of `aws_lb_listener_rule`
-    /// or `aws_lb_listener`.
+    /// Terraform/OpenTofu: `weight` of each `target_group` in the `forward` of
+    /// `aws_lb_listener_rule` or `aws_lb_listener`.
     ///
     /// # See also
     ///
@@ -97,7 +97,7 @@ fn finding(patient: &Patient, forward: &Forward, own: Vec<&str>) -> Result<Findi
         })
         .collect();
     let claim = format!(
-        "the rule for {} gives target group {} weight 0, and every request goes to {}: the service gets none",
+        "the rule for {} gives target group {} weight 0 and sends every request to {}: the service gets none",
         forward.name(),
         and_list(named.iter().map(|group| traffic::group_name(group))),
         and_list(others)
@@ -110,7 +110,7 @@ fn finding(patient: &Patient, forward: &Forward, own: Vec<&str>) -> Result<Findi
             value,
         )
     };
-    // Of a pair the half with healthy targets is the one that can take the requests.
+    // Of a pair, the group with healthy targets is the one that can take the requests.
     let mut live = None;
     for group in &named {
         if !traffic::state(patient, group)?.answers_503() {
@@ -124,7 +124,7 @@ fn finding(patient: &Patient, forward: &Forward, own: Vec<&str>) -> Result<Findi
         .map(|share| (share.group, if share.group == live { 100 } else { 0 }))
         .collect();
     let remedy = Remedy::new(
-        "If the service is to have the requests, give its target group the weight; if the other group is meant to have them, take the service's group out of the rule.",
+        "If the service should get the requests, give its target group the weight. If the other group should get them, remove the service's group from the rule.",
     )
     .cli(forward.set_weights(&weights))
     .terraform(forward.weights_in_terraform(&weights));
@@ -154,7 +154,7 @@ mod tests {
         assert_eq!(
             says(CHECK, &(CHECK.example)()),
             [
-                "The rule for api.example.com gives target group api weight 0, and every request goes to maintenance (100 %): the service gets none."
+                "The rule for api.example.com gives target group api weight 0 and sends every request to maintenance (100 %): the service gets none."
             ]
         );
         let remedy = exam(CHECK, &(CHECK.example)()).findings.remove(0).remedy;

@@ -1,6 +1,6 @@
-//! The URL that the user asks about ends before the service: no listener on its port, one that speaks
-//! another protocol, or a rule that hands it to somebody else. A URL that only the default action
-//! takes is for `no_rule_matches`; what is wrong behind the rule is for all other checks.
+//! The URL that the user asks about does not reach the service: no listener on its port, one with
+//! another protocol, or a rule that sends it elsewhere. A URL that only the default action matches
+//! is for `no_rule_matches`; what is wrong behind the rule is for all other checks.
 
 use crate::aws::url::Url;
 use crate::call::Call;
@@ -16,28 +16,27 @@ use crate::text::and_list;
 use crate::{aws, hcl, words};
 
 crate::check! {
-    /// The URL that was asked about does not lead to the service: nothing listens on its port, the
-    /// listener there does not speak its protocol, or a rule answers it or gives it to somebody
-    /// else.
+    /// The URL given with `--url` does not lead to the service: nothing listens on its port, the
+    /// listener there has another protocol, or a rule answers it or forwards it elsewhere.
     ///
     /// # Why it matters
     ///
-    /// Whoever uses this URL gets an error, or the answer of another service, while the service
-    /// itself is well.
+    /// Clients of this URL get an error, or the response of another service, while the service
+    /// itself is healthy.
     ///
     /// # How we tell
     ///
     /// Only with `--url`. The URL's port is looked for among the listeners of the service's load
-    /// load balancer, and the rules of the listener are tried in their order; a redirect to the
-    /// same host is followed once. A rule that also asks for a header or a sender may or may not
-    /// take the request: it is passed over. A redirect to another host is an answer like any other.
+    /// balancer, and the rules of the listener are evaluated in order; a redirect to the same host
+    /// is followed once. A rule that also has a condition on a header or a source address may or
+    /// may not match: it is skipped. A redirect to another host is a response like any other.
     ///
     /// # What to do
     ///
-    /// Use a URL that is served, or serve this one:
+    /// Use a URL that is served, or create a listener or a rule for this one:
     ///
     /// ```sh
-    /// aws elbv2 create-listener --load-balancer-arn <balancer> --protocol HTTPS --port 443 \
+    /// aws elbv2 create-listener --load-balancer-arn <load balancer> --protocol HTTPS --port 443 \
     ///   --certificates CertificateArn=<certificate> --default-actions Type=forward,TargetGroupArn=<target group>
     /// ```
     ///
@@ -48,7 +47,7 @@ crate::check! {
     ///
     /// `no_rule_matches`, `certificate_wrong`,
     /// <https://docs.aws.amazon.com/elasticloadbalancing/latest/application/load-balancer-listeners.html>
-    title: "The URL that was asked about does not lead to the service",
+    title: "The URL does not lead to the service",
     severity: High,
     role: Cause,
     explains: [],
@@ -62,9 +61,9 @@ crate::check! {
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     let Some(url) = patient.asked_url() else {
-        return Err(NoAnswer::NotApplicable("no --url: which one is meant is not known"));
+        return Err(NoAnswer::NotApplicable("no --url given"));
     };
-    // Whether a front that is not read serves it, nobody knows.
+    // Whether a load balancer that is not read serves it is not known.
     if let Some(front) = traffic::unread(patient).first() {
         return Err(front.blind().into());
     }
@@ -103,7 +102,7 @@ fn follow(patient: &Patient, url: &Url) -> Result<Step, Blind> {
     let Some(rule) = entry::rule_for(patient.rules(&listener.listener_arn)?, url) else {
         return Ok(Step::GoesOn);
     };
-    by_rule(patient, url, rule)
+    by_rule(patient, url, listener, rule)
 }
 
 fn no_listener(
@@ -114,12 +113,12 @@ fn no_listener(
 ) -> Result<Finding, Blind> {
     let others = and_list(listeners.iter().map(entry::listener_name));
     let claim = format!(
-        "load balancer {} has no listener on port {}, which {url} is for: the connection fails",
+        "load balancer {} has no listener on port {}, so connections to {url} fail",
         traffic::balancer_name(balancer),
         url.port
     );
     let listens = if others.is_empty() {
-        "It has no listener at all.".to_owned()
+        "It has no listeners at all.".to_owned()
     } else {
         format!("It listens on {others}.")
     };
@@ -135,8 +134,7 @@ fn no_listener(
     let first = evidence
         .next()
         .unwrap_or_else(|| Evidence::new(Call::DescribeListeners, balancer, "Listeners", "[]"));
-    let group = traffic::live_groups(patient)?;
-    let group = group.intersection(&traffic::groups(patient)?).next().copied();
+    let group = own_group(patient)?;
     Ok(Subject::new(Kind::LoadBalancer, balancer)
         .sick(claim, first)
         .detail(listens)
@@ -145,10 +143,10 @@ fn no_listener(
         .concerns(Kind::LoadBalancer, balancer))
 }
 
-/// A listener for the port. HTTPS wants a certificate, which only the user knows.
+/// A listener for the port. HTTPS needs a certificate, which only the user knows.
 fn new_listener(url: &Url, balancer: &str, group: Option<&str>) -> Remedy {
     let summary =
-        "Use a URL whose port the load balancer listens on, or give it a listener for this port.";
+        "Use a URL whose port the load balancer listens on, or create a listener for this port.";
     let protocol = if url.scheme == "https" { "HTTPS" } else { "HTTP" };
     let command = aws!(
         "elbv2 create-listener --load-balancer-arn {} --protocol {} --port {} \
@@ -190,21 +188,22 @@ fn other_protocol(url: &Url, listener: &Listener) -> Finding {
     let arn = &listener.listener_arn;
     let protocol = listener.protocol.as_deref().unwrap_or_default();
     let claim = format!(
-        "the listener on port {} of load balancer {} speaks {protocol}, and {url} asks for {}: the connection fails",
+        "the listener on port {} of load balancer {} is {protocol}, but {url} needs {}: the connection fails",
         url.port,
         traffic::balancer_name(&listener.load_balancer_arn),
         url.scheme
     );
     let remedy = if url.scheme == "https" {
-        Remedy::new("Use http:// there, or let the listener speak HTTPS with a certificate.").cli(
-            aws!(
-                "elbv2 modify-listener --listener-arn {} --protocol HTTPS \
-                 --certificates CertificateArn=$CERTIFICATE_ARN",
-                arn
-            ),
+        Remedy::new(
+            "Use http:// for this port, or change the listener to HTTPS with a certificate.",
         )
+        .cli(aws!(
+            "elbv2 modify-listener --listener-arn {} --protocol HTTPS \
+                 --certificates CertificateArn=$CERTIFICATE_ARN",
+            arn
+        ))
     } else {
-        Remedy::new("Use https:// there, or the port of a listener that speaks HTTP.")
+        Remedy::new("Use https:// for this port, or the port of an HTTP listener.")
             .cli(aws!("elbv2 describe-listeners --listener-arns {}", arn))
     };
     Subject::new(Kind::Listener, arn)
@@ -213,14 +212,14 @@ fn other_protocol(url: &Url, listener: &Listener) -> Finding {
         .concerns(Kind::Listener, arn)
 }
 
-fn by_rule(patient: &Patient, url: &Url, rule: &Rule) -> Result<Step, Blind> {
+fn by_rule(patient: &Patient, url: &Url, listener: &Listener, rule: &Rule) -> Result<Step, Blind> {
     let Some(action) = rule.actions.last() else { return Ok(Step::GoesOn) };
     let outcome = match action.kind.as_str() {
         "redirect" => match entry::redirected(action, url).1 {
             Some(next) => return Ok(Step::Redirect(next)),
             None => return Ok(Step::GoesOn),
         },
-        // That of a default action is for the check about hosts and URLs that no rule takes.
+        // That of a default action is for the check about hosts and URLs that no rule matches.
         "fixed-response" if !rule.is_default => Some(answers(action)),
         "forward" => leads_elsewhere(patient, action)?,
         _ => None,
@@ -231,13 +230,44 @@ fn by_rule(patient: &Patient, url: &Url, rule: &Rule) -> Result<Step, Blind> {
     } else {
         format!("rule {} ({})", rule.priority, and_list(rule.conditions.iter().map(request::words)))
     };
-    let claim = format!("{name} takes {url}, and {outcome}: the service never sees it");
+    let claim =
+        format!("{name} matches {url} and {outcome}: the request never reaches the service");
+    let group = own_group(patient)?;
     let remedy = Remedy::new(
-        "Use a URL that a rule forwards to the service, or put a rule for this one before the rule that takes it.",
+        "Use a URL that a rule forwards to the service, or create a rule for this one with a lower priority number than the rule that matches it.",
     )
     .cli(aws!(
-        "elbv2 describe-rules --rule-arns {}",
-        rule.rule_arn
+        "elbv2 create-rule --listener-arn {} --priority $PRIORITY \
+         --conditions Field=host-header,Values={} Field=path-pattern,Values={} \
+         --actions Type=forward,TargetGroupArn={}",
+        listener.listener_arn,
+        url.host,
+        url.path,
+        group.map_or_else(|| Word::needed("TARGET_GROUP_ARN"), Word::new)
+    ))
+    .terraform(hcl!(
+        r#"
+        resource "aws_lb_listener_rule" "asked" {
+          listener_arn = {}
+          action {
+            type             = "forward"
+            target_group_arn = {}
+          }
+          condition {
+            host_header {
+              values = [{}]
+            }
+          }
+          condition {
+            path_pattern {
+              values = [{}]
+            }
+          }
+        }"#,
+        listener.listener_arn,
+        group.unwrap_or("<target group>"),
+        url.host,
+        url.path
     ));
     let (field, value) = evidence;
     Ok(Step::Ends(Box::new(
@@ -248,13 +278,20 @@ fn by_rule(patient: &Patient, url: &Url, rule: &Rule) -> Result<Step, Blind> {
     )))
 }
 
+/// A target group of the service, the one with the traffic before any other.
+fn own_group<'a>(patient: &Patient<'a>) -> Result<Option<&'a str>, Blind> {
+    let own = traffic::groups(patient)?;
+    let live = traffic::live_groups(patient)?.intersection(&own).next().copied();
+    Ok(live.or(own.first().copied()))
+}
+
 /// What a rule does instead, and the field and the value that say so.
 type Instead = (String, (&'static str, String));
 
 fn answers(action: &Action) -> Instead {
     let code = action.status_code.as_deref().unwrap_or("a code");
     let told = ("Actions.FixedResponseConfig.StatusCode", code.to_owned());
-    (format!("answers {code} by a fixed response"), told)
+    (format!("returns {code} as a fixed response"), told)
 }
 
 /// The groups that a rule forwards to, if none of those that get requests is the service's.
@@ -302,13 +339,13 @@ mod tests {
         assert_eq!(
             asked(&healthy, "https://api.example.com:8443/"),
             [
-                "Load balancer web has no listener on port 8443, which https://api.example.com:8443/ is for: the connection fails. It listens on HTTPS:443."
+                "Load balancer web has no listener on port 8443, so connections to https://api.example.com:8443/ fail. It listens on HTTPS:443."
             ]
         );
         assert_eq!(
             asked(&healthy, "http://api.example.com:443/"),
             [
-                "The listener on port 443 of load balancer web speaks HTTPS, and http://api.example.com:443/ asks for http: the connection fails."
+                "The listener on port 443 of load balancer web is HTTPS, but http://api.example.com:443/ needs http: the connection fails."
             ]
         );
         let remedy = exam(CHECK, &(CHECK.example)()).findings.remove(0).remedy.shell().remove(0);
@@ -337,13 +374,13 @@ mod tests {
         assert_eq!(
             asked(&snapshot, "https://old.example.com/"),
             [
-                "Rule 5 (host old.example.com) takes https://old.example.com/, and answers 410 by a fixed response: the service never sees it."
+                "Rule 5 (host old.example.com) matches https://old.example.com/ and returns 410 as a fixed response: the request never reaches the service."
             ]
         );
         assert_eq!(
             asked(&snapshot, "https://shop.example.com/"),
             [
-                "Rule 4 (host shop.example.com) takes https://shop.example.com/, and forwards it to shop, which is not the service's: the service never sees it."
+                "Rule 4 (host shop.example.com) matches https://shop.example.com/ and forwards it to shop, which is not the service's: the request never reaches the service."
             ]
         );
         assert!(asked(&snapshot, "https://api.example.com/").is_empty());

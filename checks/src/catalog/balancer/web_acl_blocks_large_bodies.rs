@@ -1,6 +1,6 @@
-//! A rule of the web ACL refuses request bodies over its size, and blocks requests all the time.
-//! Which requests these are, only samples tell, so it is a risk. What blocks most requests is for
-//! another check.
+//! A rule of the web ACL blocks request bodies over its size limit, and blocks requests all the
+//! time. Only samples show which requests these are, so it is a risk. A web ACL that blocks most
+//! requests is for another check.
 
 use jiff::SignedDuration;
 
@@ -17,25 +17,25 @@ use crate::snapshot::{WebAcl, WebAclRule};
 use crate::{aws, hcl};
 
 crate::check! {
-    /// A rule of the web ACL blocks request bodies over a size, 8 KB by default, and blocks some
-    /// requests all the time.
+    /// A rule of the web ACL blocks request bodies over a size limit, 8 KB by default, and blocks
+    /// some requests all the time.
     ///
     /// # Why it matters
     ///
-    /// Uploads, long forms and large JSON documents get 403 while everything else works. Nothing of
-    /// it is in the app's log. `AWSManagedRulesCommonRuleSet` has such a rule, which many do not
-    /// know: `SizeRestrictions_BODY`, for everything over 8 KB (8,192 bytes). That is also how much
-    /// of a body an Application Load Balancer lets AWS WAF see; it cannot be raised.
+    /// Uploads, long forms and large JSON documents get 403 while everything else works. The app's
+    /// log shows nothing of it. `AWSManagedRulesCommonRuleSet` has such a rule, which is easily
+    /// missed: `SizeRestrictions_BODY`, for everything over 8 KB (8,192 bytes). That is also how
+    /// much of a body an Application Load Balancer passes to AWS WAF; it cannot be raised.
     ///
     /// # How we tell
     ///
     /// The web ACL has the managed group with this rule neither overridden to count or allow nor
     /// narrowed by a scope-down statement; or a rule of its own that blocks bodies larger than a
-    /// size, whatever the path. In the last hour CloudWatch's `BlockedRequests` of that rule is at
-    /// least 30, in at least 20 different minutes. CloudWatch counts a group as a whole: so of the
-    /// managed group it also has to be two in a hundred of all requests, and at least 600 got
-    /// through, since on a site with few visitors scanners are as many. Where most requests are
-    /// blocked, that is `web_acl_blocks_requests`.
+    /// size on every path. In the last hour CloudWatch's `BlockedRequests` of that rule is at
+    /// least 30, in at least 20 different minutes. CloudWatch counts a group as a whole: so for the
+    /// managed group it also has to be 2 % of all requests, with at least 600 that got through,
+    /// since on a site with few visitors scanners are as many. Where most requests are blocked,
+    /// that is `web_acl_blocks_requests`.
     ///
     /// # What to do
     ///
@@ -176,14 +176,14 @@ fn finding(
     );
     let detail = match limit {
         Limit::OfManagedRule => {
-            "That is SizeRestrictions_BODY, one of the rules of the group: CloudWatch counts the group as a whole, and samples name the rule. Uploads and long forms get 403."
+            "The group has the rule SizeRestrictions_BODY: CloudWatch counts the group as a whole, and samples name the rule. Uploads and long forms get 403."
         }
         Limit::Bytes(_) => "Uploads and long forms get 403.",
     };
     let metric = rule.metric_name.as_deref().unwrap_or_default();
     let start = time::before(patient.now(), SignedDuration::from_hours(1));
     let remedy = Remedy::new(
-        "Look at the samples of what it blocks; then set the rule to count, and block large bodies only where you do not expect them.",
+        "Look at samples of the blocked requests. Then set the rule to Count (edit web-acl.json), and block large bodies only where you do not expect them.",
     )
     .cli(aws!(
         "wafv2 get-sampled-requests --web-acl-arn {} --rule-metric-name {} --scope REGIONAL \
@@ -317,7 +317,7 @@ mod tests {
         assert_eq!(
             says(CHECK, &(CHECK.example)()),
             [
-                "Rule common (AWSManagedRulesCommonRuleSet) of web ACL web blocks request bodies over 8192 bytes, and blocked 180 requests in the last hour. That is SizeRestrictions_BODY, one of the rules of the group: CloudWatch counts the group as a whole, and samples name the rule. Uploads and long forms get 403."
+                "Rule common (AWSManagedRulesCommonRuleSet) of web ACL web blocks request bodies over 8192 bytes, and blocked 180 requests in the last hour. The group has the rule SizeRestrictions_BODY: CloudWatch counts the group as a whole, and samples name the rule. Uploads and long forms get 403."
             ]
         );
     }

@@ -1,5 +1,6 @@
-//! The web ACL blocks what clients send: what it blocks went up, and what gets through to the app
-//! went down; or it can let nobody in. That it blocks something is its purpose, and no finding.
+//! The web ACL blocks requests of clients: blocked requests went up, and requests that reach the
+//! app went down; or it allows no request at all. That it blocks something is its purpose, and no
+//! finding.
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -17,35 +18,35 @@ use crate::snapshot::{WebAcl, WebAclRule};
 use crate::{aws, hcl};
 
 crate::check! {
-    /// The web ACL in front of the load balancer answers 403 to most requests: within the last hour
-    /// it did not, or it can let nobody in.
+    /// The web ACL in front of the load balancer returns 403 for most requests: this began within
+    /// the last hour, or its rules allow no request at all.
     ///
     /// # Why it matters
     ///
-    /// Clients are locked out before the load balancer has chosen a target: nothing of it is in the
-    /// app's log. A new or stricter rule, or an allow list that misses an address, does that; the
-    /// service's own tasks may be among the clients.
+    /// Clients are blocked before the load balancer chooses a target, so the app's log shows
+    /// nothing of it. A new or stricter rule, or an allow list without a client's address, does
+    /// that; the service's own tasks may be among the clients.
     ///
     /// # How we tell
     ///
     /// By CloudWatch's `BlockedRequests` of the web ACL and the load balancer's `RequestCount`,
     /// which leaves out what was blocked. In the last 15 minutes at least 30 requests were blocked,
     /// and at least half of all; before that, within the hour, at most one in five was; and
-    /// requests that get through fell below half of what they were. Then it is likely the clients
-    /// that are blocked. An attack adds blocked requests and takes none away; scanners knocking at
-    /// an allow list were there before. `BlockedRequests` counts for all that the web ACL guards,
-    /// so it is the fall of this load balancer's own requests that makes them its clients. The rule
-    /// that blocks most is named. The app's own 403 is not counted here.
+    /// requests that get through fell below half of what they were. Then likely clients are
+    /// blocked. An attack adds blocked requests without reducing the others; scanners blocked by an
+    /// allow list were there before. `BlockedRequests` counts for everything that the web ACL
+    /// protects, so only the drop in this load balancer's own requests shows that they are its
+    /// clients. The rule that blocks most is named. A 403 of the app itself is not counted here.
     ///
-    /// A web ACL that blocks by default and has no rule that can let a request in blocks all, from
-    /// the first minute: its IP sets are looked into, and an empty one lets nobody in. Where a set
-    /// was not asked about, it is likely if for the whole hour its default action blocked at least
+    /// A web ACL that blocks by default and has no rule that can allow a request blocks everything
+    /// from the first minute: its IP sets are read, and an empty one allows nothing. Where an IP
+    /// set was not read, it is likely if for the whole hour the default action blocked at least
     /// thirty requests a minute, and two in five of all.
     ///
     /// # What to do
     ///
-    /// Let the rule count instead of block while you look at the requests that it takes, or add the
-    /// addresses to its IP set:
+    /// Set the rule to Count while you look at the requests that it matches, or add the addresses
+    /// to its IP set:
     ///
     /// ```sh
     /// aws wafv2 get-sampled-requests --web-acl-arn <arn> --rule-metric-name <rule> --scope REGIONAL \
@@ -154,15 +155,15 @@ fn fell(passed: &Span) -> bool {
     passed.per_minute_before >= 1.0 && passed.per_minute_now < passed.per_minute_before / 2.0
 }
 
-/// Why a web ACL that blocks by default lets nobody in.
+/// Why a web ACL that blocks by default allows no request.
 enum Closed {
-    /// No rule can let a request in.
+    /// No rule can allow a request.
     ForAll,
-    /// What its rules let in is not known; what its default action blocks is much, all the time.
+    /// What its rules allow is not known; its default action blocks a lot, all the time.
     Likely,
 }
 
-/// Whether nobody gets in, which takes no metrics to know, or likely none of those who should.
+/// Whether it allows nothing, which takes no metrics to know, or likely none of the clients.
 fn closed(
     patient: &Patient,
     acl: &WebAcl,
@@ -188,12 +189,12 @@ fn closed(
 fn of_closed(balancer: &str, acl: &WebAcl, blocked: Option<&Span>, closed: Closed) -> Finding {
     let claim = match closed {
         Closed::ForAll => format!(
-            "web ACL {} blocks every request to load balancer {}: its default action is Block, and no rule can let one in",
+            "web ACL {} blocks every request to load balancer {}: its default action is Block, and no rule can allow one",
             acl.name,
             traffic::balancer_name(balancer)
         ),
         Closed::Likely => format!(
-            "web ACL {} answered 403 to {:.0} requests in the last 15 min, all by its default action: likely what it allows does not have the clients of load balancer {}",
+            "web ACL {} returned 403 for {:.0} requests in the last 15 min, all by its default action: its rules likely do not allow the clients of load balancer {}",
             acl.name,
             blocked.map_or(0.0, |blocked| blocked.now),
             traffic::balancer_name(balancer)
@@ -201,7 +202,7 @@ fn of_closed(balancer: &str, acl: &WebAcl, blocked: Option<&Span>, closed: Close
     };
     let sets = web_acl::letting_in(acl, &web_acl::Verdict::Default);
     let remedy = Remedy::new(
-        "Add the clients' addresses to what it allows, or let its default action allow while you look.",
+        "Add the clients' addresses to what it allows, or set its default action to Allow while you investigate.",
     )
     .cli(aws!("wafv2 get-web-acl --name {} --scope REGIONAL --id {}", acl.name, acl.id));
     let remedy = sets.iter().fold(remedy, |remedy, arn| {
@@ -256,7 +257,7 @@ fn finding(
     rule: Option<(&WebAclRule, f64)>,
 ) -> Finding {
     let claim = format!(
-        "web ACL {} answered 403 to {:.0} requests in the last 15 min, and what gets through to load balancer {} fell from {:.0} to {:.0} a minute: it likely blocks clients",
+        "web ACL {} returned 403 for {:.0} requests in the last 15 min, and requests that reach load balancer {} fell from {:.0} to {:.0} a minute: it likely blocks clients",
         acl.name,
         blocked.now,
         traffic::balancer_name(balancer),
@@ -268,7 +269,7 @@ fn finding(
             format!("Rule {} blocked {number:.0} of them.", rule.name)
         }
         _ if acl.default_action.as_deref() == Some("Block") => {
-            "Its default action is to block what no rule allows.".to_owned()
+            "Its default action blocks what no rule allows.".to_owned()
         }
         _ => String::new(),
     };
@@ -278,7 +279,7 @@ fn finding(
     let name = rule.map_or("<rule>", |(rule, _)| rule.name.as_str());
     let action = if group { "override_action" } else { "action" };
     let nothing = Hcl::default();
-    let remedy = Remedy::new("See which requests it blocks; then let the rule count instead of block, or add the clients' addresses to what it allows.")
+    let remedy = Remedy::new("Look at samples of the blocked requests. Then set the rule to Count (edit web-acl.json), or add the clients' addresses to what it allows.")
         .cli(aws!(
             "wafv2 get-sampled-requests --web-acl-arn {} --rule-metric-name {} --scope REGIONAL \
              --time-window StartTime={},EndTime={} --max-items 100",
@@ -288,6 +289,12 @@ fn finding(
             patient.now()
         ))
         .cli(aws!("wafv2 get-web-acl --name {} --scope REGIONAL --id {}", acl.name, acl.id))
+        .cli(aws!(
+            "wafv2 update-web-acl --name {} --scope REGIONAL --id {} \
+             --cli-input-json file://web-acl.json",
+            acl.name,
+            acl.id
+        ))
         .terraform(hcl!(
             r#"
             resource "aws_wafv2_web_acl" "this" {
@@ -350,7 +357,7 @@ mod tests {
         assert_eq!(
             says(CHECK, &(CHECK.example)()),
             [
-                "Web ACL web answered 403 to 1650 requests in the last 15 min, and what gets through to load balancer web fell from 120 to 9 a minute: it likely blocks clients. Rule common blocked 1650 of them."
+                "Web ACL web returned 403 for 1650 requests in the last 15 min, and requests that reach load balancer web fell from 120 to 9 a minute: it likely blocks clients. Rule common blocked 1650 of them."
             ]
         );
     }
@@ -374,7 +381,7 @@ mod tests {
         assert_eq!(
             says(CHECK, &snapshot),
             [
-                "Web ACL web blocks every request to load balancer web: its default action is Block, and no rule can let one in."
+                "Web ACL web blocks every request to load balancer web: its default action is Block, and no rule can allow one."
             ]
         );
         let remedy = exam(CHECK, &snapshot).findings.remove(0).remedy.shell().join("\n");
@@ -401,7 +408,10 @@ mod tests {
     fn a_list_that_was_not_asked_about_is_likely_why_where_the_default_blocks_much() {
         let mut snapshot = counting(minutes(110.0), minutes(120.0));
         allow_list(&mut snapshot, None);
-        assert!(says(CHECK, &snapshot)[0].contains("all by its default action: likely"));
+        assert!(
+            says(CHECK, &snapshot)[0]
+                .contains("all by its default action: its rules likely do not allow")
+        );
         let mut scanned = counting(minutes(20.0), minutes(10.0));
         allow_list(&mut scanned, None);
         assert_eq!(exam(CHECK, &scanned).outcome, Outcome::Healthy, "scanners");

@@ -1,5 +1,5 @@
-//! Somebody, or AWS, has shifted traffic away from an Availability Zone: targets there are well and
-//! get nothing.
+//! Somebody, or AWS, has shifted traffic away from an Availability Zone: targets there are healthy
+//! and get no requests.
 
 use std::collections::BTreeMap;
 
@@ -16,8 +16,8 @@ crate::check! {
     ///
     /// # Why it matters
     ///
-    /// The targets there look healthy and get no request: nobody needs to chase that. What is left
-    /// of the service has to bear all of the traffic until the shift is cancelled or expires.
+    /// The targets there look healthy and get no requests: that is expected. The rest of the
+    /// service takes all of the traffic until the shift is cancelled or expires.
     ///
     /// # How we tell
     ///
@@ -25,14 +25,14 @@ crate::check! {
     ///
     /// # What to do
     ///
-    /// Nothing, as long as the shift is meant to be. To see and to cancel it:
+    /// Nothing, as long as the shift is intended. To see and to cancel it:
     ///
     /// ```sh
     /// aws arc-zonal-shift list-zonal-shifts --status ACTIVE
     /// aws arc-zonal-shift cancel-zonal-shift --zonal-shift-id <id>
     /// ```
     ///
-    /// Terraform/OpenTofu: nothing to change; `enable_zonal_shift` in `aws_lb` lets shifts be made.
+    /// Terraform/OpenTofu: nothing to change; `enable_zonal_shift` in `aws_lb` allows shifts.
     ///
     /// # See also
     ///
@@ -68,11 +68,11 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         }
         for (zone, number) in shifted {
             let claim = format!(
-                "traffic is shifted away from {zone}: {number} of {} in target group {} get nothing on purpose",
+                "traffic is shifted away from {zone}: {number} of {} in target group {} deliberately get no requests",
                 count(targets.len(), "target"),
                 traffic::group_name(group)
             );
-            let remedy = Remedy::new("Leave it, if the shift is meant to be; else cancel it.")
+            let remedy = Remedy::new("If the shift is intended, leave it. Otherwise cancel it.")
                 .cli(aws!("arc-zonal-shift list-zonal-shifts --status ACTIVE"));
             findings.add(
                 Subject::new(Kind::TargetGroup, group)
@@ -105,7 +105,7 @@ mod tests {
         assert_eq!(
             says(CHECK, &(CHECK.example)()),
             [
-                "Traffic is shifted away from eu-west-2a: 1 of 2 targets in target group api get nothing on purpose."
+                "Traffic is shifted away from eu-west-2a: 1 of 2 targets in target group api deliberately get no requests."
             ]
         );
     }

@@ -26,20 +26,20 @@ crate::check! {
     /// # Why it matters
     ///
     /// A task there never gets a request and never becomes healthy. If all are there, the load
-    /// balancer answers 503; if some are, deployments fail now and then, by where ECS happens to
-    /// start a task. In Express Mode the first service of a VPC fixed the load balancer's subnets
-    /// for all that came later.
+    /// balancer returns 503; if some are, deployments fail now and then, depending on where ECS
+    /// starts a task. In Express Mode the first service of a VPC determines the load balancer's
+    /// subnets for all later ones.
     ///
     /// # How we tell
     ///
     /// `DescribeTargetHealth` says so itself, in the words `Target is in an Availability Zone that
-    /// is not enabled for the load balancer`; between two tasks of a kill loop, a service event of
-    /// the last half hour does. The load balancer's zones, and the service's subnets outside them,
-    /// are named from `DescribeLoadBalancers` and `DescribeSubnets`.
+    /// is not enabled for the load balancer`; while ECS is replacing tasks, a service event of the
+    /// last half hour does. The load balancer's zones, and the service's subnets outside them, are
+    /// named from `DescribeLoadBalancers` and `DescribeSubnets`.
     ///
     /// # What to do
     ///
-    /// Give the load balancer a subnet in that zone, or take the zone out of the service:
+    /// Add a subnet in that zone to the load balancer, or remove the zone from the service:
     ///
     /// ```sh
     /// aws elbv2 set-subnets --load-balancer-arn <arn> --subnets <all that it has> <one in the zone>
@@ -51,7 +51,7 @@ crate::check! {
     ///
     /// `targets_unused`, `balancer_answers_503`,
     /// <https://docs.aws.amazon.com/elasticloadbalancing/latest/application/target-group-health-checks.html>
-    title: "Tasks run in a zone that the load balancer does not serve",
+    title: "Tasks run in a zone that is not enabled on the load balancer",
     severity: Critical,
     role: Cause,
     explains: [TargetsUnused, NoTarget, TasksKeepStopping, DeploymentStuck],
@@ -161,7 +161,7 @@ fn finding(
     let verb = plural(outside.len(), "is", "are");
     let name = traffic::group_name(group);
     let claim = format!(
-        "{who} of target group {name} {verb} in {zone}, where the load balancer is not: it sends nothing there"
+        "{who} of target group {name} {verb} in {zone}, which is not enabled on the load balancer: it sends no requests there"
     );
     let serves = balancer.map_or_else(String::new, |balancer| {
         format!(
@@ -183,7 +183,7 @@ fn finding(
         .filter(|id| !stray.iter().any(|(other, _)| other == id))
         .collect();
     let remedy = if patient.is_express() {
-        Remedy::new("Run the service only in subnets of the zones that the load balancer has: in Express Mode the first service of the VPC chose them.")
+        Remedy::new("Run the service only in subnets of the load balancer's zones: in Express Mode the first service of the VPC determined them.")
             .cli(aws!(
                 "ecs update-express-gateway-service --service-arn {} \
                  --network-configuration subnets={}",
@@ -202,7 +202,7 @@ fn finding(
             ))
     } else {
         let wanted: Vec<&str> = own.iter().copied().chain(["<subnet in the zone>"]).collect();
-        Remedy::new(format!("Give the load balancer a subnet in {zone} as well, or take that zone's subnets out of the service."))
+        Remedy::new(format!("Add a subnet in {zone} to the load balancer, or remove that zone's subnets from the service."))
             .cli(
                 aws!("elbv2 set-subnets --load-balancer-arn {} --subnets", arn)
                     .args(&own)
@@ -268,7 +268,7 @@ mod tests {
         assert_eq!(
             says(CHECK, &(CHECK.example)()),
             [
-                "1 target of target group api is in zone eu-west-2c, where the load balancer is not: it sends nothing there. Load balancer web serves eu-west-2a and eu-west-2b."
+                "1 target of target group api is in zone eu-west-2c, which is not enabled on the load balancer: it sends no requests there. Load balancer web serves eu-west-2a and eu-west-2b."
             ]
         );
     }
@@ -304,7 +304,7 @@ mod tests {
         snapshot.load_balancers.insert(balancer, Seen::No(Why::Denied("no".into())));
         let exam = exam(CHECK, &snapshot);
         assert_eq!((exam.findings.len(), exam.missed.len()), (1, 1));
-        assert!(exam.findings[0].says().ends_with("it sends nothing there."));
+        assert!(exam.findings[0].says().ends_with("it sends no requests there."));
     }
 
     #[test]

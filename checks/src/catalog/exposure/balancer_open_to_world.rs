@@ -1,6 +1,6 @@
-//! The load balancer lets in every address. That is right for a public site and wrong for anything
-//! else, so it is a risk unless the user said who should come in; which rules go too far then is
-//! for `ingress_wider_than_expected` to say.
+//! The load balancer allows every address. That is right for a public site and wrong for anything
+//! else, so it is a risk unless the user said which sources to expect; then
+//! `ingress_wider_than_expected` names the rules that allow too much.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,27 +13,27 @@ use crate::patient::Patient;
 use crate::text::and_list;
 
 crate::check! {
-    /// The security groups of the load balancer let in every address on a port that it listens on.
+    /// The security groups of the load balancer allow every address on a port that it listens on.
     ///
     /// # Why it matters
     ///
     /// Everybody on the internet can send requests to the service, and scanners will. For a public
-    /// site that is what it is for. Express Mode opens its load balancer to the world by itself,
-    /// and has no setting for it.
+    /// site that is intended. Express Mode itself opens its load balancer to the world, and has no
+    /// setting for it.
     ///
     /// # How we tell
     ///
     /// The load balancer is internet-facing, and the inbound rules of all its groups together cover
     /// all of IPv4 (`0.0.0.0/0`, or its two halves) or, on a dual-stack load balancer, all of IPv6,
-    /// on the port of a listener. A prefix list stands for the blocks that it has: CloudFront's is
-    /// not the world, and a list with `0.0.0.0/0` in it is. Ports without a listener do not count.
-    /// A web ACL that blocks whom it does not know is named. A network load balancer without
-    /// security groups is not looked at. With `--expect-ingress`, what is expected is no finding.
+    /// on the port of a listener. A prefix list stands for its entries: CloudFront's is not the
+    /// world, and a list with `0.0.0.0/0` in it is. Ports without a listener do not count. A web
+    /// ACL that blocks unknown sources is named. A network load balancer without security groups is
+    /// not examined. With `--expect-ingress`, expected sources are no finding.
     ///
     /// # What to do
     ///
-    /// Say who should come in, and ecs-doctor compares: `--expect-ingress 203.0.113.0/24`. To close
-    /// it, let the right ones in first, then take the rule away:
+    /// State the sources that you expect, and ecs-doctor compares: `--expect-ingress
+    /// 203.0.113.0/24`. To close it, allow your own sources first, then remove the rule:
     ///
     /// ```sh
     /// aws ec2 authorize-security-group-ingress --group-id <group> --protocol tcp --port 443 --cidr <block>
@@ -42,20 +42,21 @@ crate::check! {
     ///
     /// Terraform/OpenTofu: `cidr_ipv4` in `aws_vpc_security_group_ingress_rule`.
     /// `aws_ecs_express_gateway_service` has no argument for it: the security groups that Express
-    /// Mode takes are the tasks'. ECS is allowed to add the rule again, and likely may, so look
-    /// after each deployment. Other ways out: a web ACL in front of the load balancer, whose allow
-    /// list must then have the addresses of your own tasks too; private subnets, which make the
-    /// load balancer internal; security groups of your own on the load balancer, by `aws elbv2
-    /// set-security-groups`, which the tasks must then admit (ECS's own policy does not let it put
-    /// its group back; nobody has promised that it stays so); or a service with a load balancer of
-    /// its own, or behind an ECS gateway, which takes a security group for its clients. Up to 25
-    /// Express services share one load balancer: whatever is changed there concerns all of them.
+    /// Mode takes are the tasks'. ECS has the permission to add the rule again, and may do so, so
+    /// check after each deployment. Alternatives: a web ACL in front of the load balancer, whose
+    /// allow list must then include the addresses of your own tasks; private subnets, which make
+    /// the load balancer internal; security groups of your own on the load balancer, with `aws
+    /// elbv2 set-security-groups`, which the tasks must then allow (ECS's managed policy does not
+    /// allow it to restore its own group; AWS does not guarantee that this stays so); or a service
+    /// with a load balancer of its own, or behind an ECS gateway, which takes a security group for
+    /// its clients. Up to 25 Express services share one load balancer: a change there affects all
+    /// of them.
     ///
     /// # See also
     ///
     /// `ingress_wider_than_expected`, `open_rule_beside_narrow_one`,
     /// <https://docs.aws.amazon.com/vpc/latest/userguide/security-group-rules.html>
-    title: "The load balancer lets in every address",
+    title: "The load balancer is open to every address",
     severity: Low,
     role: Risk,
     shows: OpenToWorld,
@@ -118,10 +119,10 @@ fn judge(patient: &Patient, findings: &mut Findings, inbound: &InboundRules) {
         .flatten()
         .filter(|acl| web_acl::blocks_strangers(acl));
     let guard = acl.map_or_else(String::new, |acl| {
-        format!("Its web ACL {} blocks whom it does not know.", acl.name)
+        format!("Its web ACL {} blocks unknown sources.", acl.name)
     });
     let claim = format!(
-        "load balancer {} lets in every {} address on {}, by security group {}{lists}",
+        "load balancer {} allows every {} address on {}, by security group {}{lists}",
         inbound.name(),
         and_list(open.keys()),
         inbound_rules::port_words(&ports),
@@ -138,10 +139,9 @@ fn judge(patient: &Patient, findings: &mut Findings, inbound: &InboundRules) {
             kind,
         ));
     }
-    let summary = "If anybody may come in, leave it. If not, let the right ones in first, then take the wide rule away (203.0.113.0/24 \
-                   stands for them); with --expect-ingress ecs-doctor says what goes too far.";
-    // Few who read this want to close it: whoever does finds the ways out in the explanation.
-    let express = " Express Mode has no setting for it: `ecs-doctor explain balancer_open_to_world` has the ways out.";
+    let summary = "If this is a public site, ignore this. Otherwise allow your own sources first (203.0.113.0/24 stands for them), then remove the wide rule. With --expect-ingress ecs-doctor names the rules that allow too much.";
+    // Few readers want to close it: the explanation has alternatives for those who do.
+    let express = " Express Mode has no setting for it: `ecs-doctor explain balancer_open_to_world` has alternatives.";
     let express = if inbound_rules::is_of_express(&wide) { express } else { "" };
     let mut remedy = inbound_rules::revoking(format!("{summary}{express}"), &wide);
     if let (Some(port), Some(one)) = (ports.first(), wide.first()) {
@@ -206,7 +206,7 @@ mod tests {
         assert_eq!(
             says(CHECK, &snapshot),
             [
-                "Load balancer web lets in every IPv4 address on port 443, by security group other and web-balancer."
+                "Load balancer web allows every IPv4 address on port 443, by security group other and web-balancer."
             ]
         );
     }
@@ -252,7 +252,7 @@ mod tests {
         let finding = exam(CHECK, &snapshot).findings.remove(0);
         assert_eq!(
             finding.says(),
-            "Load balancer web lets in every IPv4 address on port 443, by security group web-balancer with what is in pl-0ff1ce (office)."
+            "Load balancer web allows every IPv4 address on port 443, by security group web-balancer with what is in pl-0ff1ce (office)."
         );
         let shut = |source: &str| {
             format!(
@@ -281,9 +281,11 @@ mod tests {
             .change(&id::elb("loadbalancer/app/web/50dc6c495c0c9188"))
             .unwrap()
             .default_action = Some("Block".into());
-        assert!(says(CHECK, &snapshot)[0].ends_with(
-            "by security group web-balancer. Its web ACL web blocks whom it does not know."
-        ));
+        assert!(
+            says(CHECK, &snapshot)[0].ends_with(
+                "by security group web-balancer. Its web ACL web blocks unknown sources."
+            )
+        );
     }
 
     #[test]

@@ -1,6 +1,6 @@
-//! The load balancer lets in addresses that the user did not expect. The account cannot know who
-//! should come in, so this check asks only where the user said so, and then names each rule and the
-//! command that takes it away.
+//! The load balancer allows addresses that the user did not expect. The account does not tell which
+//! sources are intended, so this check runs only where the user stated them, and names each rule
+//! and the command that removes it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -23,29 +23,28 @@ use crate::text::{and_list, and_more};
 const NAMED: usize = 4;
 
 crate::check! {
-    /// The load balancer lets in addresses outside those that you said to expect with
-    /// `--expect-ingress`.
+    /// The load balancer allows addresses outside those that you expect by `--expect-ingress`.
     ///
     /// # Why it matters
     ///
-    /// The service can be reached by those whom you meant to keep out. A narrow rule beside the
-    /// wide one does not help: rules add up.
+    /// Sources that you meant to keep out can reach the service. A narrow rule beside the wide one
+    /// does not help: rules add up.
     ///
     /// # How we tell
     ///
-    /// Each block that the security groups of the load balancer let in to a listener port must lie
-    /// wholly within the blocks that you expect, taken together. IPv6 blocks count on dual-stack
-    /// load balancers only. Blocks are judged as they stand, on an internal load balancer too. A
-    /// rule that names a prefix list is judged by the blocks of the list, unless you expect the
-    /// list itself: that covers every rule that names it, whatever is in it. A group as the source,
-    /// and a list that was not seen, are named and not judged; a web ACL, and a network load
-    /// balancer without security groups, are not looked at.
+    /// Each CIDR block that the security groups of the load balancer allow on a listener port must
+    /// lie entirely within the blocks that you expect, taken together. IPv6 blocks count on
+    /// dual-stack load balancers only. Blocks are judged as they stand, on an internal load
+    /// balancer too. A rule that names a prefix list is judged by the blocks of the list, unless
+    /// you expect the list itself: that covers every rule that names it, regardless of its entries.
+    /// A security group as the source, and a list that was not seen, are named but not judged; a
+    /// web ACL, and a network load balancer without security groups, are not examined.
     ///
     /// # What to do
     ///
-    /// Let in those whom you expect, then take away each rule that goes too far. Where the group is
-    /// the tasks', too, let it in to itself before, on the ports of the targets and of their health
-    /// check:
+    /// Allow the sources that you expect, then remove each rule that allows too much. Where the
+    /// group is also the tasks' security group, first allow it as its own source, on the ports of
+    /// the targets and of their health check:
     ///
     /// ```sh
     /// aws ec2 revoke-security-group-ingress --group-id <group> --protocol tcp --port 443 --cidr 0.0.0.0/0
@@ -68,7 +67,7 @@ crate::check! {
     /// `balancer_open_to_world`, `open_rule_beside_narrow_one`,
     /// <https://docs.aws.amazon.com/vpc/latest/userguide/security-group-rules.html>,
     /// <https://docs.aws.amazon.com/vpc/latest/userguide/managed-prefix-lists.html>
-    title: "The load balancer lets in addresses that you did not expect",
+    title: "The load balancer allows unexpected addresses",
     severity: Medium,
     role: Cause,
     explains: [OpenToWorld, NarrowRuleVoid],
@@ -104,11 +103,11 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
             tell(patient, findings, inbound, &let_in, &outside);
         }
     }
-    // Whom a group lets in we do not know: that is no health.
+    // Which addresses a group as the source stands for is not known: that is not healthy.
     if judged {
         Ok(())
     } else {
-        Err(NoAnswer::NotApplicable("it lets in groups only, which are not judged"))
+        Err(NoAnswer::NotApplicable("it allows only security groups, which are not judged"))
     }
 }
 
@@ -121,7 +120,7 @@ fn tell(
 ) {
     let rules = and_more(rules(patient, outside), NAMED);
     let claim = format!(
-        "load balancer {} lets in addresses outside {}: {rules}",
+        "load balancer {} allows addresses outside {}: {rules}",
         inbound.name(),
         and_list(patient.intent().expected())
     );
@@ -137,12 +136,12 @@ fn tell(
     let ways_out: String = lists.into_iter().map(|list| way_out(patient, list)).collect();
     let mut remedy = inbound_rules::closing(
         &format!(
-            "Let in those whom you expect, then take away each rule that goes too far.{ways_out}"
+            "Allow the sources that you expect, then remove each rule that allows too much.{ways_out}"
         ),
         outside,
     );
     let opening = missing(patient.intent(), inbound, let_in, outside);
-    // Those who should come in are let in before the others are shut out.
+    // Expected sources are allowed before the others are removed.
     let mut commands: Vec<Command> = opening
         .iter()
         .map(|(port, expected)| inbound_rules::authorize(group, *port, expected))
@@ -157,7 +156,7 @@ fn tell(
     for (group, ports) in findings.see(cut_off(patient, inbound, outside)).unwrap_or_default() {
         let id = &group.group_id;
         remedy.summary.push_str(&format!(
-            " {} is the tasks' security group, too: what goes away also lets the load balancer in to them, so let the group in to itself first.",
+            " {} is also the tasks' security group: the rules to remove are what allows the load balancer to reach them, so first allow the group as its own source.",
             group.group_name
         ));
         for ports in ports {
@@ -187,7 +186,7 @@ fn tell(
     );
 }
 
-/// The rules that go too far, each once; of a prefix list those blocks that do.
+/// The rules that allow too much, each once; of a prefix list those blocks that do.
 fn rules(patient: &Patient, outside: &[&Admitted]) -> Vec<String> {
     let mut rules: Vec<(&str, String, Vec<&str>)> = Vec::new();
     for one in outside {
@@ -213,20 +212,22 @@ fn rules(patient: &Patient, outside: &[&Admitted]) -> Vec<String> {
     rules.into_iter().map(words).collect()
 }
 
-/// What else can be done about a prefix list than to take its rule away.
+/// What else can be done about a prefix list than to remove its rule.
 fn way_out(patient: &Patient, list: &str) -> String {
     let name = inbound_rules::source_name(patient, list);
     if inbound_rules::is_own_list(patient, list) {
         format!(
-            " Or take those blocks out of your list {name}, with aws ec2 modify-managed-prefix-list: that holds for every rule that names it."
+            " Or remove those blocks from your list {name} with aws ec2 modify-managed-prefix-list: that affects every rule that names it."
         )
     } else {
-        format!(" If whoever is in {name} may come in, expect it: --expect-ingress {list}.")
+        format!(
+            " If the addresses in {name} are intended, expect the list: --expect-ingress {list}."
+        )
     }
 }
 
-/// Whom you expect and whom no rule but those that go too far lets in, by port. With a prefix list
-/// that goes too far all of it goes, and so do those in it whom you expect.
+/// Expected sources that only the rules to remove allow, by port. A prefix list that allows too
+/// much is removed as a whole, with the expected sources in it.
 fn missing(
     intent: &Intent,
     inbound: &InboundRules,
@@ -262,7 +263,7 @@ fn missing(
 }
 
 /// Groups that the load balancer and the tasks have in common, with the ports on which only rules
-/// that go let the load balancer in to the tasks.
+/// to remove allow the load balancer to reach the tasks.
 fn cut_off<'a>(
     patient: &Patient<'a>,
     inbound: &InboundRules<'a>,
@@ -405,7 +406,7 @@ mod tests {
         let finding = expecting(&snapshot, &["203.0.113.0/24"]).findings.remove(0);
         assert_eq!(
             finding.says(),
-            "Load balancer web lets in addresses outside 203.0.113.0/24: 192.0.2.0/24 in prefix list pl-0ff1ce (office) on port 443 \
+            "Load balancer web allows addresses outside 203.0.113.0/24: 192.0.2.0/24 in prefix list pl-0ff1ce (office) on port 443 \
              (security group web-balancer)."
         );
         // The office came in by the list only, and loses its way in with it.
@@ -418,7 +419,7 @@ mod tests {
             finding
                 .remedy
                 .summary
-                .contains("take those blocks out of your list pl-0ff1ce (office)"),
+                .contains("remove those blocks from your list pl-0ff1ce (office)"),
             "{}",
             finding.remedy.summary
         );
@@ -477,7 +478,7 @@ mod tests {
         let named = "13.124.199.0/24, 130.176.0.0/18, 15.158.0.0/16 and 1 more in prefix list pl-3b927c52 (com.amazonaws.global.cloudfront.origin-facing) on";
         assert!(finding.says().contains(named), "{}", finding.says());
         assert!(
-            finding.remedy.summary.ends_with("expect it: --expect-ingress pl-3b927c52."),
+            finding.remedy.summary.ends_with("expect the list: --expect-ingress pl-3b927c52."),
             "{}",
             finding.remedy.summary
         );
@@ -538,7 +539,7 @@ mod tests {
         let alone = expecting(&with(vec![from_group(443, "sg-office")]), &["203.0.113.0/24"]);
         assert_eq!(
             alone.outcome,
-            Outcome::NotApplicable("it lets in groups only, which are not judged")
+            Outcome::NotApplicable("it allows only security groups, which are not judged")
         );
     }
 
@@ -626,7 +627,7 @@ mod tests {
         assert_eq!(all.shell()[..2], [itself(8080), itself(9000)]);
         assert!(
             all.shell()[2].contains("revoke")
-                && all.summary.contains("is the tasks' security group, too"),
+                && all.summary.contains("is also the tasks' security group"),
             "{all:?}"
         );
         let some = shared(vec![

@@ -1,6 +1,6 @@
-//! A service that only its siblings call is on a load balancer that the whole internet can reach.
-//! What a service is meant for no API tells, so it is read from who names its hosts, and is never
-//! more than likely.
+//! A service that only other services of the cluster call is on a load balancer that the whole
+//! internet can reach. No API tells what a service is meant for, so it is inferred from the
+//! variables that name its hosts, and is never more than likely.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -21,42 +21,43 @@ use crate::snapshot::{
 use crate::text::{and_list, plural};
 
 crate::check! {
-    /// Other services of the cluster call this one by its public name, nothing tells browsers of
-    /// that name, and anybody on the internet can call it, too.
+    /// Other services of the cluster call this one by its public name, no browser seems to use that
+    /// name, and yet anybody on the internet can call it.
     ///
     /// # Why it matters
     ///
-    /// An API that was written for its siblings often trusts whoever calls it. Behind an
-    /// internet-facing load balancer everybody does, scanners first; and Express Mode gives a
-    /// service no other name than a public one.
+    /// An API that was written for internal use often trusts its callers. Behind an internet-facing
+    /// load balancer everybody can call it, scanners first; and Express Mode gives a service only a
+    /// public name.
     ///
     /// # How we tell
     ///
     /// The hosts of the rules that lead to the service on internet-facing load balancers, or the
-    /// load balancer's own name where a rule takes every host, are looked for in the variables of
-    /// the other services in the cluster (those of up to 10; of more, nothing is said). At least
-    /// one names such a host, and no variable that is meant for browsers does, there or here
+    /// load balancer's own name where a rule matches every host, are looked for in the variables of
+    /// the other services in the cluster (up to 10; with more, nothing is said). At least one names
+    /// such a host, and no variable that is meant for browsers does, there or here
     /// (`NEXT_PUBLIC_…`, `VITE_…`, CORS origins, redirects, callbacks). Mobile apps, partners and
-    /// web pages with the host written into them cannot be seen: so it is likely, no more. Rules
-    /// that also ask for a sender, a header or a login are not open to everybody, and beside a
-    /// sibling without a task definition of its own nothing is said. A load balancer whose security
-    /// groups do not let in everybody is no finding, nor is one whose web ACL blocks whom it does
-    /// not know, nor a service for which `--expect-ingress` says that everybody is expected.
+    /// web pages with the host hard-coded cannot be seen, so the verdict is only "likely". Rules
+    /// with a condition on a source address or a header, or with a login, are not open to
+    /// everybody, and if another service has no task definition of its own, nothing is said. A load
+    /// balancer whose security groups do not allow every address is no finding, nor is one whose
+    /// web ACL blocks unknown sources, nor a service for which `--expect-ingress` says that
+    /// everybody is expected.
     ///
     /// # What to do
     ///
-    /// Give the service a private name with Service Connect, let the siblings call that, and then
-    /// take the public way away. The scheme of a load balancer cannot be changed: an internal one
-    /// is a new one.
+    /// Give the service a private name with Service Connect, point its callers at that name, and
+    /// then remove it from the public load balancer. The scheme of a load balancer cannot be
+    /// changed: an internal one has to be created.
     ///
     /// ```sh
     /// aws ecs update-service --cluster <cluster> --service <service> --service-connect-configuration \
     ///   'enabled=true,namespace=<namespace>,services=[{portName=<port>,clientAliases=[{port=<port>,dnsName=<name>}]}]'
     /// ```
     ///
-    /// The configuration is set as a whole: what the service offers already has to go along.
+    /// The command replaces the whole configuration: include what the service already offers.
     ///
-    /// If others call it as well, say so, and this is no finding: `--expect-ingress 0.0.0.0/0`.
+    /// If others call it as well, state that, and this is no finding: `--expect-ingress 0.0.0.0/0`.
     ///
     /// Terraform/OpenTofu: `service_connect_configuration` in `aws_ecs_service`; `internal = true`
     /// in `aws_lb`.
@@ -65,7 +66,7 @@ crate::check! {
     ///
     /// `calls_sibling_over_internet`, `balancer_open_to_world`,
     /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/service-connect.html>
-    title: "A service for siblings is likely open to the internet",
+    title: "An internal service is likely open to the internet",
     severity: Medium,
     role: Risk,
     explains: [],
@@ -84,12 +85,12 @@ crate::check! {
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     let names = public_names(patient)?;
     if names.is_empty() {
-        return Err(NoAnswer::NotApplicable("it has no name on an internet-facing load balancer"));
+        return Err(NoAnswer::NotApplicable("no host name on an internet-facing load balancer"));
     }
     let callers = match callers::of(patient, &names.keys().cloned().collect())? {
         Callers::Unread => {
             return Err(NoAnswer::NotApplicable(
-                "a sibling has no task definition of its own, so nobody knows whom it calls",
+                "another service has no task definition of its own, so its calls are not known",
             ));
         }
         Callers::TooMany => {
@@ -98,10 +99,10 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
             ));
         }
         Callers::Browsers => {
-            return Err(NoAnswer::NotApplicable("variables tell browsers its name, too"));
+            return Err(NoAnswer::NotApplicable("variables for browsers name it, too"));
         }
         Callers::Siblings(callers) if callers.is_empty() => {
-            return Err(NoAnswer::NotApplicable("no sibling names one of its hosts"));
+            return Err(NoAnswer::NotApplicable("no other service names one of its hosts"));
         }
         Callers::Siblings(callers) => callers,
     };
@@ -142,8 +143,8 @@ fn public_names<'a>(patient: &Patient<'a>) -> Result<BTreeMap<String, BTreeSet<&
     Ok(names)
 }
 
-/// Whether a rule takes everybody who knows host and path: it may ask for a sender, a
-/// header or a login, too.
+/// Whether a rule matches every request for its host and path: it may also have a condition on a
+/// source address or a header, or a login.
 fn is_for_everybody(forward: &Forward) -> bool {
     let is_about_name =
         |condition: &Condition| matches!(condition.field.as_str(), "host-header" | "path-pattern");
@@ -153,8 +154,9 @@ fn is_for_everybody(forward: &Forward) -> bool {
     forward.rule.conditions.iter().all(is_about_name) && !forward.rule.actions.iter().any(is_login)
 }
 
-/// The internet-facing load balancers that let in everybody, unless everybody is expected or a web
-/// ACL blocks strangers. A network load balancer without security groups lets in everybody, too.
+/// The internet-facing load balancers that allow every address, unless everybody is expected or a
+/// web ACL blocks unknown sources. A network load balancer without security groups allows every
+/// address, too.
 fn open_to_others<'a>(
     patient: &Patient<'a>,
     findings: &mut Findings,
@@ -211,8 +213,7 @@ fn tell(
     let hosts: BTreeSet<&str> = callers.iter().map(|caller| caller.named.host).collect();
     let verb = plural(who.len(), "names", "name");
     let claim = format!(
-        "{} {verb} {}, and no variable that is meant for browsers does: likely only siblings call this service, and yet load balancer {} lets in the \
-         whole internet",
+        "{} {verb} {}, and no variable for browsers does: likely only other services call this one, and yet load balancer {} is open to the whole internet",
         and_list(who),
         and_list(hosts),
         balancer.load_balancer_name
@@ -281,10 +282,9 @@ fn remedy(patient: &Patient) -> Result<Remedy, Blind> {
     let name = port.and_then(|port| port.name.as_deref());
     let number = port.and_then(|port| port.container_port).unwrap_or(80);
     let how = if patient.is_express() {
-        " Express Mode's own API has no Service Connect; update-service is said to take it once the service runs, which AWS does not document: look \
-         again after each Express update. Or run it as a service without a public load balancer."
+        " The Express Mode API has no Service Connect; update-service reportedly accepts it once the service runs, which AWS does not document: check again after each Express update. Or run it as a service without a public load balancer."
     } else {
-        " Then move it to an internal load balancer, or to none: the scheme of a load balancer cannot be changed, so an internal one is a new one."
+        " Then move it to an internal load balancer, or to none: the scheme of a load balancer cannot be changed, so create an internal one."
     };
     let named = if name.is_some() {
         ""
@@ -292,8 +292,7 @@ fn remedy(patient: &Patient) -> Result<Remedy, Blind> {
         " The port mapping needs a name first; http stands for it."
     };
     let summary = format!(
-        "If partners, apps or pages call it as well, leave it, and say so with --expect-ingress 0.0.0.0/0. If not, give it a private name and let the \
-         siblings call that.{named}{how}"
+        "If partners, apps or web pages call it as well, leave it and state that with --expect-ingress 0.0.0.0/0. Otherwise give it a private name and point the other services at that name.{named}{how}"
     );
     Ok(service_connect::offering(Remedy::new(summary), patient, name.unwrap_or("http"), number))
 }
@@ -322,8 +321,8 @@ mod tests {
         assert_eq!(
             says(CHECK, &(CHECK.example)()),
             [
-                "API_URL of mailer names api.example.com, and no variable that is meant for browsers does: likely only siblings call this service, and \
-                 yet load balancer web lets in the whole internet."
+                "API_URL of mailer names api.example.com, and no variable for browsers does: likely only other services call this one, and \
+                 yet load balancer web is open to the whole internet."
             ]
         );
     }
@@ -340,7 +339,7 @@ mod tests {
             "{}",
             finding.says()
         );
-        assert!(finding.remedy.summary.contains("Express Mode's own API has no Service Connect"));
+        assert!(finding.remedy.summary.contains("The Express Mode API has no Service Connect"));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! A load balancer that is open to the world has no web ACL. Security groups decide by address
-//! only; whoever wants more than that in front of a public site wants a web ACL. A load balancer
-//! that few may reach needs none.
+//! only; more than that in front of a public site needs a web ACL. A load balancer that only a few
+//! can reach needs none.
 
 use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
@@ -10,35 +10,35 @@ use crate::patient::Patient;
 use crate::{aws, hcl};
 
 crate::check! {
-    /// No web ACL of AWS WAF stands in front of an internet-facing application load balancer that
-    /// lets in every address.
+    /// An internet-facing application load balancer that allows every address has no AWS WAF web
+    /// ACL.
     ///
     /// # Why it matters
     ///
-    /// Security groups know addresses and ports and nothing else. Rate limits, allow lists of
-    /// addresses that services behind a shared load balancer need each their own, known bad
-    /// requests: all that is a web ACL's. Without one, scanners' requests reach the app, and their
-    /// 404s count in an Express service's rollback alarm.
+    /// Security groups filter by address and port only. Rate limits, separate allow lists for
+    /// services behind a shared load balancer, and known bad requests need a web ACL. Without one,
+    /// scanners' requests reach the app, and their 404s count in an Express service's rollback
+    /// alarm.
     ///
     /// # How we tell
     ///
     /// `GetWebACLForResource` names none for the load balancer, which is internet-facing and whose
-    /// security groups let in all of IPv4 on a port that it listens on, prefix lists with what is
-    /// in them. A load balancer that only some may reach is no finding, such as one behind
-    /// CloudFront whose groups have CloudFront's prefix list: its web ACL is likely there. Network
+    /// security groups allow all of IPv4 on a port that it listens on, prefix lists included. A
+    /// load balancer that only some sources can reach is no finding, such as one behind CloudFront
+    /// whose groups have CloudFront's prefix list: its web ACL is likely on CloudFront. Network
     /// load balancers cannot have one.
     ///
     /// # What to do
     ///
-    /// If nothing but the app should decide, leave it. Otherwise associate a web ACL; let its rules
-    /// count before they block:
+    /// If the app alone should decide, leave it. Otherwise associate a web ACL, with its rules set
+    /// to Count before they block:
     ///
     /// ```sh
     /// aws wafv2 list-web-acls --scope REGIONAL
     /// aws wafv2 associate-web-acl --web-acl-arn <web ACL> --resource-arn <load balancer>
     /// ```
     ///
-    /// On the load balancer of Express services it holds for all of them, up to 25.
+    /// On the load balancer of Express services it applies to all of them, up to 25.
     ///
     /// Terraform/OpenTofu: `aws_wafv2_web_acl_association`.
     ///
@@ -69,20 +69,20 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         public.filter(|inbound| inbound.is_open_to_world(patient, findings)).collect();
     if open.is_empty() {
         return Err(NoAnswer::NotApplicable(
-            "no application load balancer that the whole internet may reach",
+            "no application load balancer that the whole internet can reach",
         ));
     }
     for inbound in open {
         let arn = &inbound.balancer.load_balancer_arn;
         let Some(None) = findings.see(patient.web_acl(arn)) else { continue };
         let shared = if patient.is_express() {
-            " It would hold for every Express service on this load balancer."
+            " It would apply to every Express service on this load balancer."
         } else {
             ""
         };
         let claim =
             format!("load balancer {} is open to the internet and has no web ACL", inbound.name());
-        let remedy = Remedy::new(format!("Associate a web ACL, if more than the app and addresses should decide who gets in.{shared}"))
+        let remedy = Remedy::new(format!("Associate a web ACL, unless filtering by address and by the app itself is enough.{shared}"))
             .cli(aws!(
                 "wafv2 associate-web-acl --web-acl-arn $WEB_ACL_ARN --resource-arn {}",
                 arn

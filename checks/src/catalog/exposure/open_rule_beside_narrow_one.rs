@@ -1,4 +1,4 @@
-//! A narrow rule stands beside a wide one on the same port, and is void: security groups only
+//! A narrow rule stands beside a wide one on the same port and has no effect: security groups only
 //! allow, and all rules of all groups add up. Somebody believes the load balancer to be narrower
 //! than it is.
 
@@ -11,32 +11,32 @@ use crate::patient::Patient;
 use crate::text::{and_list, plural};
 
 crate::check! {
-    /// One rule lets a few addresses in to the load balancer, and another lets in all of them and
-    /// more on the same port.
+    /// One rule allows a few addresses to reach the load balancer, and another allows all of them
+    /// and more on the same port.
     ///
     /// # Why it matters
     ///
     /// Rules of a security group only allow, and the rules of all groups of a load balancer add up.
-    /// A narrow group beside the wide one that Express Mode attaches closes nothing: whoever added
-    /// it believes that the service is closed.
+    /// A narrow group beside the wide one that Express Mode attaches closes nothing, although it
+    /// looks as if the service were closed.
     ///
     /// # How we tell
     ///
-    /// Of the blocks that the groups of one load balancer let in to one listener port, one lies
-    /// wholly in a wider one. IPv6 blocks count on dual-stack load balancers only, ports without a
-    /// listener do not. A prefix list stands for its blocks; as the narrow one it is void if all of
-    /// them lie in wider ones. A group as the source is not compared: whom it lets in is no matter
-    /// of addresses.
+    /// Of the CIDR blocks that the groups of one load balancer allow on one listener port, one lies
+    /// entirely within a wider one. IPv6 blocks count on dual-stack load balancers only, ports
+    /// without a listener do not. A prefix list stands for its entries; as the narrow one it has no
+    /// effect if all of them lie within wider ones. A security group as the source is not compared:
+    /// it does not stand for fixed addresses.
     ///
     /// # What to do
     ///
-    /// Take the wide rule away:
+    /// Remove the wide rule:
     ///
     /// ```sh
     /// aws ec2 revoke-security-group-ingress --group-id <group> --protocol tcp --port 443 --cidr 0.0.0.0/0
     /// ```
     ///
-    /// or, if it is the one that is meant, the narrow one, unless that opens other ports as well.
+    /// or, if the wide one is intended, the narrow one, unless that opens other ports as well.
     /// Terraform/OpenTofu: remove the wide `aws_vpc_security_group_ingress_rule`, or its group from
     /// `security_groups` of `aws_lb`.
     ///
@@ -44,7 +44,7 @@ crate::check! {
     ///
     /// `balancer_open_to_world`, `ingress_wider_than_expected`,
     /// <https://docs.aws.amazon.com/vpc/latest/userguide/security-group-rules.html>
-    title: "A wide rule makes a narrow one void",
+    title: "A wide rule makes a narrower rule pointless",
     severity: Medium,
     role: Risk,
     shows: NarrowRuleVoid,
@@ -88,7 +88,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     Ok(())
 }
 
-/// Whether a block makes another void on some port. Blocks are nested or apart, so no union of
+/// Whether a block makes another pointless on some port. Blocks are nested or apart, so no union of
 /// wider ones does more. What is nested within one list was never meant to be narrow.
 fn covers(wide: &Admitted, narrow: &Admitted) -> bool {
     let in_one_list = wide.list.is_some() && wide.list == narrow.list;
@@ -116,10 +116,10 @@ fn tell(
         void.iter().flat_map(|narrow| narrow.ports.intersection(&wide.ports)).copied().collect();
     let narrow: BTreeSet<&str> = void.iter().map(|narrow| narrow.source()).collect();
     let (subject, verb) = plural(narrow.len(), ("rule", "has"), ("rules", "have"));
-    // On a port that the wide rule leaves alone, the narrow one is all that lets its addresses in.
+    // On a port that the wide rule does not cover, only the narrow one allows its addresses.
     let is_void = void.iter().all(|narrow| narrow.ports.is_subset(&wide.ports));
     let claim = format!(
-        "{} of security group {} lets in more than {} on {} of load balancer {}: rules add up, so the narrow {subject} {verb} no effect{}",
+        "{} of security group {} allows more than {} on {} of load balancer {}: rules add up, so the narrow {subject} {verb} no effect{}",
         wide.words(patient),
         wide.group.group_name,
         and_list(narrow.iter().map(|source| inbound_rules::source_name(patient, source))),
@@ -128,9 +128,9 @@ fn tell(
         if is_void { String::new() } else { format!(" on {}", inbound_rules::port_words(&ports)) },
     );
     let summary = if is_void {
-        "Take the wide rule away; if it is the one that is meant, take the narrow one away."
+        "Remove the wide rule. If the wide one is intended, remove the narrow one instead."
     } else {
-        "Take the wide rule away. If it is the one that is meant, keep the narrow one all the same: it opens other ports as well."
+        "Remove the wide rule. If the wide one is intended, still keep the narrow one: it opens other ports as well."
     };
     let remedy = inbound_rules::closing(summary, &[wide]);
     findings.add(
@@ -177,7 +177,7 @@ mod tests {
         assert_eq!(
             says(CHECK, &snapshot),
             [
-                "0.0.0.0/0 of security group wide lets in more than 198.51.100.0/24 and 203.0.113.0/24 on port 443 of load balancer web: \
+                "0.0.0.0/0 of security group wide allows more than 198.51.100.0/24 and 203.0.113.0/24 on port 443 of load balancer web: \
                  rules add up, so the narrow rules have no effect."
             ]
         );
@@ -244,7 +244,7 @@ mod tests {
     fn a_narrow_list_is_void_with_its_last_block() {
         let narrow = ["203.0.113.0/24", "192.0.2.0/24"];
         let says = says(CHECK, &beside_list(&narrow, everywhere("tcp", Some(443))));
-        assert!(says[0].contains("lets in more than pl-0ff1ce (office) on port 443"), "{says:?}");
+        assert!(says[0].contains("allows more than pl-0ff1ce (office) on port 443"), "{says:?}");
         let wider =
             IpPermission { cidr_ip: vec!["203.0.0.0/16".into()], ..everywhere("tcp", Some(443)) };
         assert!(
@@ -262,7 +262,7 @@ mod tests {
         assert!(
             finding
                 .says()
-                .starts_with("203.0.0.0/16 in prefix list pl-0ff1ce (office) of security group web-balancer lets in more than 203.0.113.0/24 on"),
+                .starts_with("203.0.0.0/16 in prefix list pl-0ff1ce (office) of security group web-balancer allows more than 203.0.113.0/24 on"),
             "{}",
             finding.says()
         );
@@ -316,11 +316,7 @@ mod tests {
             "{}",
             both.says()
         );
-        assert!(
-            !both.remedy.summary.contains("take the narrow one away"),
-            "{}",
-            both.remedy.summary
-        );
+        assert!(!both.remedy.summary.contains("remove the narrow one"), "{}", both.remedy.summary);
         assert!(one.says().ends_with("so the narrow rule has no effect."), "{}", one.says());
         // The narrow rule is there already, and a rule of the same words is refused.
         assert_eq!((both.remedy.terraform, one.remedy.terraform), (None, None));

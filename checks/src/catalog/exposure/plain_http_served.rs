@@ -1,6 +1,5 @@
-//! A listener serves the service over plain HTTP. A redirect to HTTPS is what it should be, and
-//! never a finding; whether the app itself redirects is for the app to know, so the finding says
-//! "unless".
+//! A listener serves the service over plain HTTP. A redirect to HTTPS is as it should be, and never
+//! a finding; whether the app itself redirects cannot be seen, so the finding says "unless".
 
 use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
@@ -19,27 +18,25 @@ crate::check! {
     ///
     /// # Why it matters
     ///
-    /// Whoever is on the way can read and change what is sent, session cookies and passwords
+    /// Anybody on the network path can read and change the traffic, session cookies and passwords
     /// included. A browser that is not told to use HTTPS starts with HTTP.
     ///
     /// # How we tell
     ///
     /// A listener with the protocol HTTP has a rule that forwards to a target group of the service,
-    /// and the security groups of the load balancer let in public addresses on its port. A
-    /// redirect, a fixed response, an internal load balancer, the test rule of a blue/green
-    /// deployment and a rule for `/.well-known/` only are no finding; nor is a port that is open to
-    /// security groups, to private blocks or to CloudFront's own prefix list only: viewers speak to
-    /// CloudFront, and a distribution that asks its origin by HTTP would follow the redirect in
-    /// circles. Whether the app answers such requests with a redirect of its own cannot be seen.
-    /// Express Mode opens port 80 in the security group and makes no listener for it: such a port
-    /// is closed, not plain.
+    /// and the security groups of the load balancer allow public addresses on its port. A redirect,
+    /// a fixed response, an internal load balancer, the test rule of a blue/green deployment and a
+    /// rule for `/.well-known/` only are no finding; nor is a port that is open to security groups,
+    /// to private blocks or to CloudFront's own prefix list only: viewers talk to CloudFront, and a
+    /// distribution that requests its origin over HTTP would loop on the redirect. Whether the app
+    /// answers such requests with a redirect of its own cannot be seen. Express Mode opens port 80
+    /// in the security group and creates no listener for it: such a port is closed, not plain.
     ///
     /// # What to do
     ///
-    /// If an HTTPS listener forwards to the service, let this one redirect to it; a rule before its
-    /// default action that forwards has to go or to redirect as well. A distribution of CloudFront
-    /// that comes in here has to ask for HTTPS first: set its origin protocol policy to
-    /// `https-only`.
+    /// If an HTTPS listener forwards to the service, redirect this one to it; a rule that forwards
+    /// before the default action has to redirect as well, or be removed. For a CloudFront
+    /// distribution that uses this listener, first set its origin protocol policy to `https-only`.
     ///
     /// ```sh
     /// aws elbv2 modify-listener --listener-arn <listener> --default-actions 'Type=redirect,RedirectConfig={Protocol=HTTPS,Port=443,StatusCode=HTTP_301}'
@@ -99,7 +96,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     Ok(())
 }
 
-/// Who may come in on a port.
+/// Which sources a port allows.
 struct Entrants {
     /// Addresses that the internet routes, other than CloudFront's.
     public: bool,
@@ -119,7 +116,7 @@ fn entrants<'a>(
         .filter(|permission| reach::covers_tcp(permission, port));
     let (mut cloudfront, mut others) = (false, Vec::new());
     for list in permissions.flat_map(|permission| &permission.prefix_list_id) {
-        // A list without a name may be CloudFront's: then nobody knows whether strangers come in.
+        // A list without a name may be CloudFront's: then it is not known whether it allows others.
         match findings
             .see(patient.managed_prefix_list(list))
             .flatten()
@@ -174,28 +171,35 @@ fn tell(
         .find(|other| other.protocol.as_deref() == Some("HTTPS"))
         .and_then(|other| other.port);
     let claim = format!(
-        "load balancer {} serves plain HTTP on port {}: it forwards {} and does not redirect, unless the app does",
+        "load balancer {} serves plain HTTP on port {}: it forwards {} without a redirect to HTTPS, unless the app redirects",
         inbound.name(),
         listener.port.unwrap_or_default(),
         and_list(plain.iter().map(|forward| if forward.rule.is_default {
-            "whatever no other rule takes".into()
+            "all requests that no other rule matches".into()
         } else {
             forward.name()
         }))
     );
     let secured = match (secure, https) {
         (Some(_), _) => "",
-        (None, Some(_)) => "Its HTTPS listener does not lead to the service.",
+        (None, Some(_)) => "Its HTTPS listener does not forward to the service.",
         (None, None) => "It has no HTTPS listener.",
     };
     let mut summary = match (secure, https) {
-        (Some(_), _) => "Redirect to HTTPS; requests that are forwarded today get a 301 from then on.".to_owned(),
-        (None, Some(port)) => format!("Let the HTTPS listener on port {port} forward to the service first; then let this one redirect."),
-        (None, None) => "Give the load balancer an HTTPS listener with a certificate first; then let this one redirect.".to_owned(),
+        (Some(_), _) => {
+            "Redirect to HTTPS. Requests that are forwarded now get a 301 from then on.".to_owned()
+        }
+        (None, Some(port)) => format!(
+            "First forward to the service from the HTTPS listener on port {port}; then change this one to redirect."
+        ),
+        (None, None) => {
+            "First create an HTTPS listener with a certificate; then change this one to redirect."
+                .to_owned()
+        }
     };
     if cloudfront {
         summary.push_str(
-            " CloudFront may come in here as well: set the distribution's origin protocol policy to https-only before that, or it follows the redirect in circles.",
+            " CloudFront is allowed here as well: before that, set the distribution's origin protocol policy to https-only, or it loops on the redirect.",
         );
     }
     let remedy = secure.map_or_else(
@@ -292,7 +296,7 @@ mod tests {
         let finding = &exam.findings[0];
         assert_eq!(
             finding.says(),
-            "Load balancer web serves plain HTTP on port 80: it forwards whatever no other rule takes and does not redirect, unless the app does."
+            "Load balancer web serves plain HTTP on port 80: it forwards all requests that no other rule matches without a redirect to HTTPS, unless the app redirects."
         );
         assert!(
             finding.remedy.shell()[0].starts_with("aws elbv2 modify-listener"),
@@ -365,7 +369,12 @@ mod tests {
             .remove(0)
             .remedy
             .summary;
-        assert!(summary.contains("origin protocol policy to https-only before that"), "{summary}");
+        assert!(
+            summary.contains(
+                "before that, set the distribution's origin protocol policy to https-only"
+            ),
+            "{summary}"
+        );
         alone.managed_prefix_lists.insert("pl-3b927c52", Seen::No(Why::Denied("no".into())));
         assert_eq!(exam(CHECK, &alone).outcome, Outcome::CouldNotLook, "the list may be anybody's");
         let mut office = open_to(vec![prefix_list::from_list(80, "pl-0ff1ce")]);
@@ -389,7 +398,7 @@ mod tests {
             .for_each(|rule| rule.actions = vec![forward(&[(&id::group("other"), 1)])]);
         let finding = exam(CHECK, &snapshot).findings.remove(0);
         assert!(
-            finding.says().ends_with("Its HTTPS listener does not lead to the service."),
+            finding.says().ends_with("Its HTTPS listener does not forward to the service."),
             "{}",
             finding.says()
         );
@@ -397,7 +406,7 @@ mod tests {
             finding
                 .remedy
                 .summary
-                .starts_with("Let the HTTPS listener on port 443 forward to the service first"),
+                .starts_with("First forward to the service from the HTTPS listener on port 443"),
             "{:?}",
             finding.remedy
         );

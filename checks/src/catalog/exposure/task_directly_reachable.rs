@@ -1,6 +1,6 @@
-//! A task with a public address whose own security groups let the world in: whoever knows the
-//! address goes around the load balancer, its rules and its web ACL. A public address alone is
-//! none: security groups decide.
+//! A task with a public address whose own security groups are open to the world: requests to that
+//! address bypass the load balancer, its rules and its web ACL. A public address alone is no
+//! finding: security groups decide.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -21,42 +21,42 @@ crate::check! {
     ///
     /// # Why it matters
     ///
-    /// Whatever the load balancer keeps out, by its security groups, its rules, a login or a web
-    /// ACL, gets in at the task's own address, and in plain text.
+    /// Requests that the load balancer would block, by its security groups, its rules, a login or a
+    /// web ACL, get through at the task's own address, and in plain text.
     ///
     /// # How we tell
     ///
     /// The network interface of a running task has a public address, the route of its subnet leads
-    /// to an internet gateway, and the rules of its security groups together let in all of IPv4, or
+    /// to an internet gateway, and the rules of its security groups together allow all of IPv4, or
     /// all of IPv6, on a port of its containers; where the task definition maps no port, on any
-    /// port. Where targets are instances, it is the primary interface of the instance and the port
-    /// of the host. Every address of IPv6 is public, if an internet gateway takes it; an
-    /// egress-only one lets nobody in. A public address behind groups that let in the load balancer
-    /// only is normal: Express Mode gives tasks in public subnets public addresses. Without a
-    /// public address such a rule opens the task to its VPC only, and is not judged. With
-    /// `--expect-ingress`, what is expected is no finding.
+    /// port. Where targets are instances, it is the primary interface of the instance and the host
+    /// port. Every IPv6 address is public if an internet gateway routes it; an egress-only one
+    /// allows no inbound traffic. A public address behind groups that allow only the load balancer
+    /// is normal: Express Mode gives tasks in public subnets public addresses. Without a public
+    /// address such a rule opens the task to its VPC only, and is not judged. With
+    /// `--expect-ingress`, expected sources are no finding.
     ///
     /// # What to do
     ///
-    /// Let in the security group of each load balancer on each port that it needs, that of the
-    /// health check included, then take the wide rule away:
+    /// Allow the security group of each load balancer on each port that it needs, that of the
+    /// health check included, then remove the wide rule:
     ///
     /// ```sh
-    /// aws ec2 authorize-security-group-ingress --group-id <group> --protocol tcp --port <port> --source-group <balancer's group>
+    /// aws ec2 authorize-security-group-ingress --group-id <group> --protocol tcp --port <port> --source-group <load balancer's group>
     /// aws ec2 revoke-security-group-ingress --group-id <group> --protocol tcp --port <port> --cidr 0.0.0.0/0
     /// ```
     ///
-    /// A network load balancer without security groups can be let in by the blocks of its subnets
-    /// only; where its target groups preserve the addresses of clients, it is the clients who have
-    /// to stay admitted. Terraform/OpenTofu: `referenced_security_group_id` instead of `cidr_ipv4`
-    /// in `aws_vpc_security_group_ingress_rule`; in private subnets with a way out, also
+    /// A network load balancer without security groups can be allowed only by the CIDR blocks of
+    /// its subnets; where its target groups preserve client IP addresses, the clients have to stay
+    /// allowed. Terraform/OpenTofu: `referenced_security_group_id` instead of `cidr_ipv4` in
+    /// `aws_vpc_security_group_ingress_rule`; in private subnets with a route to the internet, also
     /// `assign_public_ip = false`.
     ///
     /// # See also
     ///
     /// `balancer_open_to_world`, `task_security_group_blocks_balancer`,
     /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/fargate-task-networking.html>
-    title: "A task can be reached around the load balancer",
+    title: "A task can be reached directly, without the load balancer",
     severity: Medium,
     role: Risk,
     explains: [],
@@ -74,7 +74,7 @@ crate::check! {
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     let balancers = traffic::balancers(patient)?;
     if balancers.is_empty() {
-        return Err(NoAnswer::NotApplicable("no load balancer to go around"));
+        return Err(NoAnswer::NotApplicable("no load balancer that could be bypassed"));
     }
     for reachable in exposed::tasks(patient, findings)? {
         let mut sources = Sources::Groups(BTreeSet::new());
@@ -107,8 +107,8 @@ enum Sources<'a> {
     Unknown,
 }
 
-/// Where the load balancers ask whether targets are healthy. What "traffic-port" means for an
-/// instance, its opening says.
+/// The ports of the load balancers' health checks. What "traffic-port" means for an instance, its
+/// opening says.
 fn health_check_ports(
     patient: &Patient,
     findings: &mut Findings,
@@ -125,8 +125,9 @@ fn health_check_ports(
     Ok(ports)
 }
 
-/// The commands and the code that let each load balancer in on every port that it needs, wherever a
-/// rule is not there already: the wide rule may be all that lets it in, so this comes first.
+/// The commands and the code that allow each load balancer on every port that it needs, wherever a
+/// rule is not there already: the wide rule may be the only one that allows it, so this comes
+/// first.
 fn admit(
     mut remedy: Remedy,
     openings: &[Opening],
@@ -169,7 +170,7 @@ fn tell(reachable: &Reachable, sources: &Sources, checked: &BTreeSet<Ports>) -> 
     let groups: BTreeSet<&str> =
         openings.iter().map(|opening| opening.group.group_name.as_str()).collect();
     let claim = format!(
-        "{} can be reached around the load balancer, at {}: security group {} lets in every {} address{}",
+        "{} can be reached directly, without the load balancer, at {}: security group {} allows every {} address{}",
         count(tasks.len(), "task"),
         and_list(addresses),
         and_list(groups),
@@ -181,11 +182,11 @@ fn tell(reachable: &Reachable, sources: &Sources, checked: &BTreeSet<Ports>) -> 
         },
     );
     let mut evidence = reachable.evidence();
-    let otherwise = "In subnets with a NAT gateway or the endpoints that the task needs, take the public address away as well.";
+    let otherwise = "In subnets with a NAT gateway or the VPC endpoints that the task needs, remove the public address as well.";
     let remedy = match sources {
         Sources::Groups(sources) => {
             let remedy =
-                Remedy::new(format!("Let in the load balancer's security group only. {otherwise}"));
+                Remedy::new(format!("Allow only the load balancer's security group. {otherwise}"));
             let revoke: BTreeSet<Command> = openings
                 .iter()
                 .flat_map(|opening| {
@@ -196,16 +197,13 @@ fn tell(reachable: &Reachable, sources: &Sources, checked: &BTreeSet<Ports>) -> 
                 .collect();
             revoke.into_iter().fold(admit(remedy, openings, sources, checked), Remedy::cli)
         }
-        // A command that took the wide rule away would cut off a load balancer that nothing else
-        // lets in.
+        // A command that removed the wide rule would cut off a load balancer that nothing else
+        // allows.
         Sources::Subnets => Remedy::new(format!(
-            "Narrow the wide rule, but do not only take it away: a network load balancer without security groups is let in by the blocks of its \
-             subnets, for traffic and health checks, and where a target group preserves the addresses of clients, the clients have to stay \
-             admitted as well. {otherwise}"
+            "Narrow the wide rule, but do not just remove it: allow the CIDR blocks of the subnets of a network load balancer without security groups, for traffic and health checks, and where a target group preserves client IP addresses, the clients as well. {otherwise}"
         )),
         Sources::Unknown => Remedy::new(format!(
-            "Let in the security group of each balancer, on the ports of the containers and of the health check, before you take the wide rule \
-             away: a balancer could not be looked at. {otherwise}"
+            "Allow the security group of each load balancer, on the ports of the containers and of the health check, before you remove the wide rule: one load balancer could not be examined. {otherwise}"
         )),
     };
     let first = evidence.remove(0);
@@ -256,7 +254,7 @@ mod tests {
         assert_eq!(
             says,
             [
-                "2 tasks can be reached around the load balancer, at 198.51.100.21 and 198.51.100.22: security group api-tasks lets in every IPv4 address \
+                "2 tasks can be reached directly, without the load balancer, at 198.51.100.21 and 198.51.100.22: security group api-tasks allows every IPv4 address \
                  on port 8080."
             ]
         );
@@ -294,7 +292,7 @@ mod tests {
             snapshot.security_groups.change("sg-task").unwrap().ip_permissions.push(rule);
             says(CHECK, &snapshot)
         };
-        let expected = "1 task can be reached around the load balancer, at 2001:db8::21: security group api-tasks lets in every IPv6 address on port 8080.";
+        let expected = "1 task can be reached directly, without the load balancer, at 2001:db8::21: security group api-tasks allows every IPv6 address on port 8080.";
         assert_eq!(with("igw-1", &["::/0"]), [expected]);
         assert_eq!(with("eigw-1", &["::/0"]), [""; 0]);
         assert_eq!(with("igw-1", &["2001:db8::/32"]), [""; 0]);
@@ -320,7 +318,7 @@ mod tests {
         assert_eq!(
             says(CHECK, &open),
             [
-                "2 tasks can be reached around the load balancer, at 198.51.100.31 and 198.51.100.32: security group web-instances lets in every IPv4 address on ports 32768 and 32769."
+                "2 tasks can be reached directly, without the load balancer, at 198.51.100.31 and 198.51.100.32: security group web-instances allows every IPv4 address on ports 32768 and 32769."
             ]
         );
         let exam = exam(CHECK, &open);
@@ -427,7 +425,7 @@ mod tests {
         balancer.security_groups.clear();
         let remedy = exam(CHECK, &snapshot).findings.remove(0).remedy;
         assert!(
-            remedy.summary.contains("let in by the blocks of its subnets"),
+            remedy.summary.contains("allow the CIDR blocks of the subnets"),
             "{}",
             remedy.summary
         );

@@ -1,5 +1,5 @@
-//! A listener still takes TLS 1.0 or 1.1. Which protocols a policy allows is asked of Elastic Load
-//! Balancing: the names of policies do not tell it reliably.
+//! A listener still accepts TLS 1.0 or 1.1. Elastic Load Balancing tells which protocols a policy
+//! allows: the names of policies do not tell it reliably.
 
 use std::collections::BTreeSet;
 
@@ -33,8 +33,8 @@ crate::check! {
     ///
     /// The security policy of each HTTPS or TLS listener that forwards to the service is looked up
     /// with `DescribeSSLPolicies`; it is old if its protocols have `TLSv1` or `TLSv1.1`. Old
-    /// clients may be why: the metric `ClientTLSNegotiationErrorCount` shows who is lost after the
-    /// change, access logs show who they are before.
+    /// clients may be the reason for it: access logs show them before the change, and the metric
+    /// `ClientTLSNegotiationErrorCount` counts those that fail after it.
     ///
     /// # What to do
     ///
@@ -42,8 +42,8 @@ crate::check! {
     /// aws elbv2 modify-listener --listener-arn <listener> --ssl-policy ELBSecurityPolicy-TLS13-1-2-2021-06
     /// ```
     ///
-    /// Where FIPS is asked for, it is `ELBSecurityPolicy-TLS13-1-2-FIPS-2023-04`.
-    /// Terraform/OpenTofu: `ssl_policy` in `aws_lb_listener`.
+    /// Where FIPS is required, use `ELBSecurityPolicy-TLS13-1-2-FIPS-2023-04`. Terraform/OpenTofu:
+    /// `ssl_policy` in `aws_lb_listener`.
     ///
     /// # See also
     ///
@@ -90,15 +90,14 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
             continue;
         }
         let claim = format!(
-            "the listener on port {} of load balancer {} allows {}, by policy {name}",
+            "the listener on port {} of load balancer {} allows {} (policy {name})",
             listener.port.unwrap_or_default(),
             traffic::balancer_name(&listener.load_balancer_arn),
             and_list(&old),
         );
         let arn = &listener.listener_arn;
-        let summary = "Set a policy that begins with TLS 1.2. Clients that know only older versions are then refused: look for them in the access \
-                       logs first.";
-        // Whoever chose a policy of FIPS has to keep to it.
+        let summary = "Set a policy that starts at TLS 1.2. Clients that support only older versions are then refused: look for them in the access logs first.";
+        // A FIPS policy is replaced by a FIPS policy.
         let modern = if name.split('-').any(|part| part == "FIPS") { MODERN_FIPS } else { MODERN };
         let remedy = Remedy::new(summary)
             .cli(aws!("elbv2 modify-listener --listener-arn {} --ssl-policy {}", arn, modern))
@@ -151,7 +150,7 @@ mod tests {
         assert_eq!(
             says(CHECK, &snapshot),
             [
-                "The listener on port 443 of load balancer web allows TLSv1.1, by policy ELBSecurityPolicy-TLS13-1-2-2021-06."
+                "The listener on port 443 of load balancer web allows TLSv1.1 (policy ELBSecurityPolicy-TLS13-1-2-2021-06)."
             ]
         );
     }

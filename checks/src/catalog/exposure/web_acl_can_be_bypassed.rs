@@ -1,6 +1,6 @@
-//! A web ACL is there, and keeps nobody out: tasks can be reached around it, none of its rules
-//! blocks, or the load balancer lets requests through while WAF does not answer. What its rules are
-//! good for otherwise is not judged.
+//! A web ACL is there and blocks nothing: tasks can be reached without it, none of its rules
+//! blocks, or the load balancer allows requests while AWS WAF does not respond. Its rules are not
+//! judged otherwise.
 
 use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
@@ -16,26 +16,27 @@ use crate::{aws, hcl};
 const FAIL_OPEN: &str = "waf.fail_open.enabled";
 
 crate::check! {
-    /// The load balancer has a web ACL that requests can go around, or that blocks none of them.
+    /// The load balancer has a web ACL that requests can bypass, or that blocks none of them.
     ///
     /// # Why it matters
     ///
-    /// Somebody set it up to keep requests out, and believes that it does.
+    /// Somebody set it up to block requests, and believes that it does.
     ///
     /// # How we tell
     ///
-    /// One of three. Tasks can be reached around the load balancer, as `task_directly_reachable`
-    /// finds them. Or the default action is to allow, and no rule can stop a request: each one
-    /// allows or counts, and rule groups are overridden to count; a captcha or a challenge stops
-    /// requests, too. Rules that Firewall Manager adds are not in the list, so a web ACL that it
-    /// manages is not judged so. Or the load balancer's attribute `waf.fail_open.enabled` is true:
-    /// while WAF does not answer, all requests go through. Whether CloudFront in front of it can be
-    /// gone around depends on the security groups: `balancer_open_to_world`. That rules count on
-    /// purpose for some days, before they block, cannot be told apart.
+    /// One of three. Tasks can be reached directly, without the load balancer, as
+    /// `task_directly_reachable` finds them. Or the default action is to allow, and no rule can
+    /// stop a request: each one allows or counts, and rule groups are overridden to count; a
+    /// captcha or a challenge stops requests, too. Rules that Firewall Manager adds are not in the
+    /// list, so a web ACL that it manages is not judged this way. Or the load balancer's attribute
+    /// `waf.fail_open.enabled` is true: while AWS WAF does not respond, all requests are allowed.
+    /// Whether CloudFront in front of it can be bypassed depends on the security groups:
+    /// `balancer_open_to_world`. Rules that only count for a trial period before they block cannot
+    /// be told apart.
     ///
     /// # What to do
     ///
-    /// Close the way around; let rules block once you have seen what they count:
+    /// Close the direct access to the tasks; set rules to Block once you have seen what they count:
     ///
     /// ```sh
     /// aws wafv2 get-web-acl --scope REGIONAL --name <name> --id <id>
@@ -51,7 +52,7 @@ crate::check! {
     ///
     /// `no_web_acl`, `task_directly_reachable`, `web_acl_blocks_requests`,
     /// <https://docs.aws.amazon.com/waf/latest/developerguide/web-acl-processing-order.html>
-    title: "The web ACL can be gone around, or blocks nothing",
+    title: "The web ACL can be bypassed, or blocks nothing",
     severity: Medium,
     role: Risk,
     explains: [],
@@ -119,12 +120,18 @@ fn toothless(balancer: &str, acl: &WebAcl) -> Finding {
         Some(Evidence::new(Call::GetWebAclForResource, balancer, field, value))
     });
     let summary = if counting.is_empty() {
-        "Add a rule that blocks what should be kept out, or take the web ACL away: as it is, it only costs."
+        "Add a rule that blocks the unwanted requests (edit web-acl.json), or remove the web ACL: as it is, it only adds cost."
     } else {
-        "Look at what the rules count, then let them block."
+        "Look at what the rules count, then set them to Block (edit web-acl.json)."
     };
     let remedy = Remedy::new(summary)
         .cli(aws!("wafv2 get-web-acl --scope REGIONAL --name {} --id {}", acl.name, acl.id))
+        .cli(aws!(
+            "wafv2 update-web-acl --scope REGIONAL --name {} --id {} \
+             --cli-input-json file://web-acl.json",
+            acl.name,
+            acl.id
+        ))
         .terraform(in_terraform(&counting));
     Subject::new(Kind::LoadBalancer, balancer)
         .sick(claim, Evidence::new(Call::GetWebAclForResource, balancer, "DefaultAction", "Allow"))
@@ -174,11 +181,11 @@ fn in_terraform(counting: &[&WebAclRule]) -> Hcl {
 fn fails_open(balancer: &str, acl: &WebAcl) -> Finding {
     let name = traffic::balancer_name(balancer);
     let claim = format!(
-        "while AWS WAF does not answer, load balancer {name} lets every request through, past web ACL {}",
+        "while AWS WAF does not respond, load balancer {name} allows every request, bypassing web ACL {}",
         acl.name
     );
     let remedy =
-        Remedy::new("Let it fail closed, if keeping requests out matters more than letting them in: clients then get 500 while WAF is away.")
+        Remedy::new("Set it to fail closed, if blocking matters more than availability: clients then get 500 while AWS WAF does not respond.")
             .cli(aws!(
                 "elbv2 modify-load-balancer-attributes --load-balancer-arn {} \
                  --attributes Key={},Value=false",
@@ -204,12 +211,12 @@ fn fails_open(balancer: &str, acl: &WebAcl) -> Finding {
 fn gone_around(balancer: &str, acl: &WebAcl, reachable: &Reachable) -> Finding {
     let Reachable { openings, addresses, .. } = reachable;
     let claim = format!(
-        "web ACL {} of load balancer {} can be gone around: the tasks themselves can be reached at {}",
+        "web ACL {} of load balancer {} can be bypassed: the tasks can be reached directly at {}",
         acl.name,
         traffic::balancer_name(balancer),
         and_list(addresses)
     );
-    let summary = "Let the tasks' security groups admit the load balancer only: see `ecs-doctor explain task_directly_reachable`.";
+    let summary = "Allow only the load balancer in the tasks' security groups: see `ecs-doctor explain task_directly_reachable`.";
     Subject::new(Kind::LoadBalancer, balancer)
         .sick(claim, Evidence::new(Call::GetWebAclForResource, balancer, "Name", &acl.name))
         .because_all(reachable.evidence())
@@ -333,7 +340,7 @@ mod tests {
         assert_eq!(
             says(CHECK, &snapshot),
             [
-                "While AWS WAF does not answer, load balancer web lets every request through, past web ACL web."
+                "While AWS WAF does not respond, load balancer web allows every request, bypassing web ACL web."
             ]
         );
     }

@@ -1,5 +1,5 @@
-//! The finding that an app itself answers with errors, which is the same of 4xx and of 5xx. How many
-//! of them are a trouble is for each check to say.
+//! The finding that an app itself answers with errors, which is the same of 4xx and of 5xx. Each
+//! check decides how many of them are too many.
 
 use crate::catalog::balancer::common::running_logs;
 use crate::facts::inbound::answers::{self, Lasting};

@@ -1,4 +1,4 @@
-//! Errors that a load balancer answered by itself in the last minutes, and whether they can be this
+//! Errors that a load balancer itself returned in the last minutes, and whether they can be this
 //! service's: CloudWatch counts them for a whole load balancer, which other services may share.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -21,7 +21,7 @@ use crate::snapshot::metric::Metric;
 pub const SPAN: SignedDuration = SignedDuration::from_mins(15);
 
 /// One error of one load balancer, over the last minutes, without those in which a deployment or
-/// scaling stopped a task: what breaks then is that task's end.
+/// scaling stopped a task: such errors come from stopping it.
 #[derive(Debug)]
 pub struct Errors<'a> {
     pub balancer: &'a str,
@@ -116,15 +116,15 @@ impl Errors<'_> {
         Ok(most.map(|most| metric::Recent { sum, ..most }))
     }
 
-    /// `41 requests of 3600 in 15 min`; how many there were only where all of them are the
+    /// `41 of 3600 requests in the last 15 min`; the total only where all of them are the
     /// service's.
     pub fn words(&self, patient: &Patient) -> Result<String, Blind> {
         let requests = metric::recent(patient, Metric::Requests, self.balancer, SPAN)?;
         let of = requests
             .filter(|_| self.alone)
-            .map(|requests| format!(" of {:.0}", requests.sum))
+            .map(|requests| format!("of {:.0} ", requests.sum))
             .unwrap_or_default();
-        Ok(format!("{:.0} requests{of} in the last 15 min", self.sum()))
+        Ok(format!("{:.0} {of}requests in the last 15 min", self.sum()))
     }
 }
 

@@ -10,7 +10,7 @@ use crate::facts::tasks::last_word;
 use crate::finding::Evidence;
 use crate::patient::Patient;
 
-/// Whoever is asked says that it is asked too often.
+/// What a callee answers that is called too often.
 const THROTTLED: [&str; 4] = ["too many requests", "rate limit", "rate exceeded", "throttl"];
 
 /// The newest of the most telling lines of the container that is registered with the group, of the

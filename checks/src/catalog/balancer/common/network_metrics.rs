@@ -1,5 +1,5 @@
-//! What CloudWatch counts for the network load balancers of a service. It counts for a whole
-//! load balancer, so those that lead to somebody else as well are left out.
+//! What CloudWatch counts for the network load balancers of a service. It counts for a whole load
+//! balancer, so those that also serve other services are left out.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,9 +11,8 @@ use crate::snapshot::Series;
 use crate::snapshot::metric::Metric;
 
 /// Why such a check does not apply.
-pub const NONE: NoAnswer = NoAnswer::NotApplicable(
-    "no network load balancer of its own, or none that CloudWatch was asked about",
-);
+pub const NONE: NoAnswer =
+    NoAnswer::NotApplicable("no network load balancer of its own, or no CloudWatch metrics of one");
 
 /// The network load balancers that lead to nobody else and that were measured, each with the
 /// service's groups that it sends traffic to.

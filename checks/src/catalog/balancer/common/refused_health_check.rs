@@ -1,5 +1,5 @@
 //! A health check that is refused, and what the app's own log says of it: the lines that the
-//! container logs from its start on, of the version that fails, and the port that is asked, as the
+//! container logs from its start on, of the version that fails, and the port of the check, as the
 //! app inside the container knows it.
 
 use std::collections::BTreeSet;
@@ -38,7 +38,7 @@ impl<'a> Refused<'a> {
         &self.failures[0]
     }
 
-    /// Whether the way to a target may as well drop the health check: its load balancer does not
+    /// Whether the health check may as well be dropped in the network: its load balancer does not
     /// say how it failed.
     pub fn may_be_dropped(&self) -> bool {
         self.failures.iter().any(|failed| failed.failure.may_be_dropped())
@@ -74,7 +74,7 @@ pub fn groups<'a>(
     Ok(refused)
 }
 
-/// The port that the health check asks, as the app inside the container knows it.
+/// The port of the health check, as the app inside the container knows it.
 pub fn port_in_container(
     patient: &Patient,
     group: &TargetGroup,

@@ -1,5 +1,5 @@
 //! Where to read on when an app answers badly: what its tasks log, by a command. What the program
-//! itself read of these logs is for the checks of what the app suffers.
+//! itself read of these logs is for other checks.
 
 use crate::aws;
 use crate::facts::tasks::container_log;
