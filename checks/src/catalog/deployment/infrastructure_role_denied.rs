@@ -1,6 +1,6 @@
-//! The role with which ECS manages the load balancer, or what Express Mode makes, does not allow
-//! something that ECS needs. Other reasons for which a managed resource fails are for
-//! `managed_resource_failed` to tell.
+//! The role with which ECS manages the load balancer, or what Express Mode creates, does not allow
+//! something that ECS needs. Other reasons why a managed resource fails are for
+//! `managed_resource_failed` to report.
 
 use std::sync::LazyLock;
 
@@ -20,22 +20,22 @@ use crate::text::pattern;
 use crate::{aws, hcl, words};
 
 crate::check! {
-    /// ECS was refused an action by IAM, under the infrastructure role that the service gave to it.
+    /// IAM denied ECS an action under the infrastructure role of the service.
     ///
     /// # Why it matters
     ///
-    /// Without it ECS can neither move traffic between versions nor make or change the load
+    /// Without it ECS can neither move traffic between versions nor create or change the load
     /// balancer of an Express service: the deployment hangs with a resource that stays in
-    /// `PROVISIONING`, or goes back.
+    /// `PROVISIONING`, or is rolled back.
     ///
     /// # How we tell
     ///
-    /// An event or a stopped task says that instances may not be launched for a capacity provider.
-    /// Or the reason that ECS gives for going back, or the `statusReason` of a resource that it
-    /// manages, names the role and the action, or says that permissions are missing on the
+    /// An event or a stopped task says that ECS is not allowed to launch instances for a capacity
+    /// provider. Or the reason that ECS gives for the rollback, or the `statusReason` of a resource
+    /// that it manages, names the role and the action, or says that permissions are missing on the
     /// infrastructure role. AWS's own managed policies have had gaps. A role or policy that was
-    /// made within the last two minutes may not have arrived everywhere; such a young refusal is
-    /// left alone. Where an action is named, a simulation of the role's policies tells who refuses.
+    /// created within the last two minutes may not have propagated; such a recent denial is
+    /// skipped. Where an action is named, a simulation of the role's policies shows what denies it.
     ///
     /// # What to do
     ///
@@ -54,7 +54,7 @@ crate::check! {
     /// `managed_resource_failed`, `listener_rule_unfit`,
     /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/troubleshooting-blue-green.html>,
     /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/express-service-troubleshooting.html>
-    title: "ECS may not manage what the deployment needs",
+    title: "ECS is not allowed to manage what the deployment needs",
     severity: High,
     role: Cause,
     explains: [TooFewRunning, DeploymentStuck, RolledBack, RollbackFailed, TasksFailToStart],
@@ -83,7 +83,7 @@ crate::check! {
     },
 }
 
-/// IAM takes a while to tell all of AWS about a new role or policy.
+/// IAM takes a while to propagate a new role or policy.
 const SETTLED: SignedDuration = SignedDuration::from_mins(2);
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
@@ -151,7 +151,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     Ok(())
 }
 
-/// Instances that ECS may not launch for a capacity provider.
+/// Instances that ECS is not allowed to launch for a capacity provider.
 fn may_not_launch(patient: &Patient, findings: &mut Findings) {
     let told = reason::told(patient, findings);
     for told in told.iter().filter(|told| told.reason.trouble == Trouble::LaunchDenied) {
@@ -165,9 +165,9 @@ fn may_not_launch(patient: &Patient, findings: &mut Findings) {
                     "ECS needs {action} to launch instances for {provider}, and its infrastructure role {role} does not allow it"
                 );
                 let summary = if action == "iam:PassRole" {
-                    "Allow the infrastructure role to pass the instance role: AWS's own policy allows only roles whose name begins with ecsInstanceRole."
+                    "Allow the infrastructure role to pass the instance role: AWS's managed policy covers only roles whose name begins with ecsInstanceRole."
                 } else {
-                    "Allow the action to the role; ECS tries again by itself."
+                    "Allow the role this action; ECS retries on its own."
                 };
                 let remedy = Remedy::new(summary);
                 let resource = refused.resource.unwrap_or("*");
@@ -175,7 +175,7 @@ fn may_not_launch(patient: &Patient, findings: &mut Findings) {
             }
             None => (
                 format!(
-                    "ECS may not launch instances for {provider}: its infrastructure role {role} lacks permissions"
+                    "ECS is not allowed to launch instances for {provider}: its infrastructure role {role} lacks permissions"
                 ),
                 Remedy::new(
                     "Compare the role with AmazonECSInfrastructureRolePolicyForManagedInstances.",
@@ -203,7 +203,9 @@ fn finding(
             "ECS needs {action} for {what}, and its infrastructure role {name} does not allow it"
         ),
         None => {
-            format!("ECS may not manage {what}: its infrastructure role {name} lacks permissions")
+            format!(
+                "ECS is not allowed to manage {what}: its infrastructure role {name} lacks permissions"
+            )
         }
     };
     subject.sick(claim, evidence).mend(remedy(patient, denied))
@@ -218,7 +220,7 @@ fn remedy(patient: &Patient, denied: Denied) -> Remedy {
                 "arn:{}:iam::aws:policy/AmazonECSInfrastructureRolePolicyForLoadBalancers",
                 patient.partition()
             );
-            Remedy::new("Give the role AWS's policy for it, and let it trust ecs.amazonaws.com; then deploy again.")
+            Remedy::new("Attach AWS's managed policy to the role and make sure that it trusts ecs.amazonaws.com; then deploy again.")
                 .cli(aws!("iam attach-role-policy --role-name {} --policy-arn {}", name, policy))
                 .terraform(hcl!(
                     r#"
@@ -232,7 +234,7 @@ fn remedy(patient: &Patient, denied: Denied) -> Remedy {
         }
         Some(action) => {
             let remedy = Remedy::new(
-                "Allow the action to the role; ECS tries again by itself within about a minute.",
+                "Allow the role this action; ECS retries on its own within about a minute.",
             );
             refusal::allowing(remedy, name, "ecs-needs", action, "*")
         }
@@ -308,7 +310,7 @@ mod tests {
         assert_eq!(
             says(CHECK, &snapshot),
             [
-                "ECS may not manage the load balancer: its infrastructure role ecsElb lacks permissions."
+                "ECS is not allowed to manage the load balancer: its infrastructure role ecsElb lacks permissions."
             ]
         );
         let command = &exam(CHECK, &snapshot).findings[0].remedy.shell()[0];

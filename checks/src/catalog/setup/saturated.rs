@@ -1,5 +1,5 @@
 //! The tasks use up their CPU or their memory. What the health check makes of that is for other
-//! checks to say; a container that was killed for memory is `out_of_memory`'s.
+//! checks to say; a container that was killed for memory is for `out_of_memory`.
 
 use jiff::SignedDuration;
 
@@ -27,8 +27,8 @@ crate::check! {
     ///
     /// # Why it matters
     ///
-    /// With no CPU left requests queue: they get slower, and then the health check gets no answer
-    /// in time either, and ECS replaces the very tasks that are needed. With no memory left the
+    /// With no CPU left, requests queue and slow down, and then the health check gets no answer in
+    /// time either, and ECS replaces the very tasks that are needed. With no memory left, the
     /// kernel kills a container.
     ///
     /// # How we tell
@@ -36,13 +36,13 @@ crate::check! {
     /// In every one of the last ten minutes `CPUUtilization` was at 90 % or more, or
     /// `MemoryUtilization` at 95 % or more, as the maximum over all tasks, where the task
     /// definition sets a limit for the whole task: without one, on EC2, more than 100 % may well be
-    /// fine. CPU counts only behind a load balancer: a worker may use all that it is given. A start
-    /// takes CPU too, so nothing is said while tasks exit by themselves or no task is older than
-    /// five minutes.
+    /// fine. CPU counts only behind a load balancer: a worker may use all that it is given.
+    /// Starting takes CPU too, so nothing is reported while tasks exit on their own or no task is
+    /// older than five minutes.
     ///
     /// # What to do
     ///
-    /// More tasks, or larger ones. On Fargate some amounts of memory go with each amount of CPU.
+    /// More tasks, or larger ones. On Fargate, each CPU size allows for certain memory sizes only.
     ///
     /// ```sh
     /// aws ecs update-service --cluster <cluster> --service <service> --desired-count <more>
@@ -161,10 +161,9 @@ fn short_of_cpu(
     let more = desired.saturating_mul(2).max(desired.saturating_add(1));
     let summary = match maximum {
         Some(maximum) if desired < maximum => format!(
-            "Give each task more CPU, or run more of them: auto scaling may go up to {maximum} and has not, so look at its policies. Then look for what \
-             uses the CPU."
+            "Give each task more CPU, or run more of them: auto scaling could go up to {maximum} and has not, so check its policies. Then find what uses the CPU."
         ),
-        _ => "Run more tasks, or give each task more CPU; then look for what uses it.".to_owned(),
+        _ => "Run more tasks, or give each task more CPU; then find what uses it.".to_owned(),
     };
     let remedy =
         Remedy::new(summary).cli(patient.update_service().and(words!("--desired-count {}", more)));
@@ -186,13 +185,12 @@ fn short_of_memory(
     memory: Lasting,
 ) -> Finding {
     let claim = format!(
-        "{} used {:.0} % or more of its memory ({limit} MiB) in each of the last 10 min: a little more, and the kernel kills a container",
+        "{} used {:.0} % or more of its memory ({limit} MiB) in each of the last 10 min: if it uses a little more, the kernel kills a container",
         busiest(running),
         memory.low.floor()
     );
     let remedy = Remedy::new(
-        "Give the task more memory, or hold the app (its heap, its caches, its workers) below \
-         what it has.",
+        "Give the task more memory, or limit the app (its heap, caches, workers) to less than that.",
     );
     let of = &definition.task_definition_arn;
     patient
@@ -261,8 +259,7 @@ mod tests {
         assert_eq!(
             says(CHECK, &with(baseline::worker(), Metric::Memory, minutes(97.9))),
             [
-                "The busiest of 2 tasks has used 97 % or more of its memory (512 MiB) in each of the last 10 min: a little more, and the kernel kills a \
-                 container."
+                "The busiest of 2 tasks has used 97 % or more of its memory (512 MiB) in each of the last 10 min: if it uses a little more, the kernel kills a container."
             ]
         );
     }
