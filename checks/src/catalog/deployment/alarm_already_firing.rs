@@ -1,5 +1,5 @@
 //! An alarm was in ALARM when the deployment began, so ECS does not watch alarms for it. A risk:
-//! nothing has gone wrong by it yet, but nothing would stop it either.
+//! nothing has gone wrong yet, but no alarm would stop a bad version either.
 
 use jiff::Timestamp;
 
@@ -17,25 +17,25 @@ crate::check! {
     ///
     /// # Why it matters
     ///
-    /// ECS then does not look at the alarms for the whole deployment: a bad version is not rolled
-    /// back, though everything seems to be configured for it.
+    /// ECS then ignores the alarms for the whole deployment: a bad version is not rolled back,
+    /// although everything seems to be configured for it.
     ///
     /// # How we tell
     ///
     /// A deployment with alarms is under way, and the alarm's history, or its present state with
-    /// the time of its last change, shows that it was in ALARM at the start. An alarm that went off
-    /// later is none of these. Some users say that such a deployment fails at once; AWS's
+    /// the time of its last change, shows that it was in ALARM at the start. An alarm that fired
+    /// later does not count. Some users report that such a deployment fails at once; AWS's
     /// documentation says that the alarms are ignored.
     ///
     /// # What to do
     ///
-    /// Watch this deployment yourself. Before the next one, see that the alarms are OK:
+    /// Watch this deployment yourself. Before the next one, check that the alarms are OK:
     ///
     /// ```sh
     /// aws cloudwatch describe-alarms --alarm-names <name> --query 'MetricAlarms[].StateValue'
     /// ```
     ///
-    /// Terraform/OpenTofu: `alarms` of `aws_ecs_service`, if the alarm is not fit to guard
+    /// Terraform/OpenTofu: `alarms` of `aws_ecs_service`, if the alarm is not suited to guard
     /// deployments.
     ///
     /// # See also
@@ -97,14 +97,14 @@ fn tell(
     let at =
         rollout::started(deployment).map_or_else(String::new, |at| format!(" at {}", clock(at)));
     let claim = format!(
-        "alarm {name} was in ALARM when {of} began{at}, so ECS watches no alarm for it and will not go back by one"
+        "alarm {name} was in ALARM when {of} began{at}, so ECS ignores all alarms for it and none will roll it back"
     );
     let see = |call: Call| patient.see(call, name);
     Subject::new(Kind::Alarm, name)
         .sick(claim, firing)
         .because_all(deployment.started_at.map(|at| rollout::evidence(deployment, "startedAt", at)))
         .mend(
-            Remedy::new("Watch this deployment yourself; before the next one, mend what the alarm tells of and wait until it is OK.")
+            Remedy::new("Watch this deployment yourself. Before the next one, fix what the alarm reports and wait until it is OK.")
                 .cli(see(Call::DescribeAlarms))
                 .cli(see(Call::DescribeAlarmHistory)),
         )
@@ -164,8 +164,7 @@ mod tests {
 
     #[test]
     fn tells_what_ecs_will_not_do() {
-        let expected = "Alarm default/api/RollbackAlarm was in ALARM when the deployment of api:13 began at 02:52 UTC, so ECS watches no alarm for it and \
-                        will not go back by one.";
+        let expected = "Alarm default/api/RollbackAlarm was in ALARM when the deployment of api:13 began at 02:52 UTC, so ECS ignores all alarms for it and none will roll it back.";
         assert_eq!(says(CHECK, &(CHECK.example)()), [expected]);
     }
 
@@ -199,11 +198,7 @@ mod tests {
         let mut snapshot = history(&[]);
         assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Sick);
         snapshot.alarms.change(ALARM).unwrap().state_updated_timestamp = Some(minutes_ago(5));
-        assert_eq!(
-            exam(CHECK, &snapshot).outcome,
-            Outcome::Healthy,
-            "nobody knows what it was before"
-        );
+        assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy, "its state before is unknown");
     }
 
     #[test]

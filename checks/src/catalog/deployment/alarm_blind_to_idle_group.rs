@@ -1,6 +1,6 @@
-//! The new version never gets healthy, so it never gets traffic, so the alarms that count answers
-//! can never fire, and nothing else would end the deployment. Why it does not get healthy is for
-//! the health check's checks to say.
+//! The new version never becomes healthy, so it gets no traffic, so the alarms that count responses
+//! can never fire, and nothing else would end the deployment. Why it does not become healthy is for
+//! the checks of the health check to say.
 
 use jiff::SignedDuration;
 
@@ -18,26 +18,26 @@ use crate::snapshot::{Alarm, ServiceDeployment, Target};
 use crate::text::and_list;
 
 crate::check! {
-    /// Only alarms over requests and answers guard the deployment, and the group of the new version
-    /// gets no requests.
+    /// Only alarms on requests and responses guard the deployment, and the target group of the new
+    /// version gets no requests.
     ///
     /// # Why it matters
     ///
-    /// A new version that never passes its health check stays in its half of the pair, without
-    /// traffic, and the alarms are OK all the time: there is nothing that they could count. With
-    /// the circuit breaker off the deployment hangs for up to 24 hours.
+    /// A new version that never passes its health check stays in its target group without traffic,
+    /// and the alarms stay OK: they have nothing to count. With the circuit breaker off, the
+    /// deployment hangs for up to 24 hours.
     ///
     /// # How we tell
     ///
-    /// A blue/green, linear or canary deployment has been at `SCALE_UP` or `POST_SCALE_UP` for more
-    /// than its grace period and 15 minutes; the half of the pair that gets no traffic has no
-    /// healthy target; the circuit breaker is off; and every alarm looks only at requests, answers
-    /// or their times, and none is in ALARM. An alarm over unhealthy hosts or over the service
-    /// itself is not blind.
+    /// A blue/green, linear or canary deployment has been at `SCALE_UP` or `POST_SCALE_UP` for
+    /// longer than its grace period plus 15 minutes; the target group that gets no traffic has no
+    /// healthy target; the circuit breaker is off; and every alarm looks only at requests,
+    /// responses or response times, and none is in ALARM. An alarm on unhealthy hosts or on the
+    /// service itself is not blind.
     ///
     /// # What to do
     ///
-    /// Go back, and turn the circuit breaker on: it counts tasks, not answers.
+    /// Roll back, and turn on the circuit breaker: it counts tasks, not responses.
     ///
     /// ```sh
     /// aws ecs stop-service-deployment --service-deployment-arn <arn> --stop-type ROLLBACK
@@ -50,7 +50,7 @@ crate::check! {
     ///
     /// `circuit_breaker_off`, `targets_unhealthy`, `deployment_stuck`,
     /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/deployment-alarm-failure.html>
-    title: "The alarms cannot fire: the new version's group gets no traffic",
+    title: "The alarms cannot fire: the new version's target group gets no traffic",
     severity: Medium,
     role: Cause,
     explains: [DeploymentStuck],
@@ -113,8 +113,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
             words(lasts)
         );
         let detail = format!(
-            "Its target group {} has {} and gets no traffic, so {} nothing to count and cannot \
-             end it, and the circuit breaker is off.",
+            "Its target group {} has {} and gets no traffic, so {} nothing to count and cannot end the deployment, and the circuit breaker is off.",
             group_name(group),
             state.words(),
             if let [name] = names[..] {
@@ -202,8 +201,7 @@ fn remedy(patient: &Patient, deployment: &ServiceDeployment) -> Remedy {
     let configured =
         DeploymentConfiguration { deployment_circuit_breaker: Some(on), ..configured.clone() };
     let remedy = Remedy::new(
-        "Go back now, and turn the circuit breaker on: it counts tasks. The second command replaces the whole deployment configuration: add what \
-         else is set there, such as hooks.",
+        "Roll back now and turn on the circuit breaker: it counts failed tasks. The second command replaces the whole deployment configuration: add anything else that is set there, such as hooks.",
     )
     .cli(rollout::stop(deployment))
     .cli(rollout::configure(patient, &configured));
@@ -242,8 +240,7 @@ mod tests {
     #[test]
     fn tells_group_alarm_and_breaker() {
         let expected = "The deployment of api:13 has been at stage SCALE_UP for about 55 min. Its target group ecs-gateway-tg-1a2b3c4d5e6f70002 has only \
-                        unhealthy targets and gets no traffic, so alarm default/api/RollbackAlarm has nothing to count and cannot end it, and the \
-                        circuit breaker is off.";
+                        unhealthy targets and gets no traffic, so alarm default/api/RollbackAlarm has nothing to count and cannot end the deployment, and the circuit breaker is off.";
         assert_eq!(says(CHECK, &example(|_| ())), [expected]);
     }
 

@@ -1,6 +1,6 @@
-//! The alarm that rolled the deployment back counts 4xx answers as errors, and it was those that
-//! made it fire: then strangers who ask for the wrong thing can roll a good version back. It is
-//! silent where the app failed itself.
+//! The alarm that rolled the deployment back counts 4xx responses as errors, and those made it
+//! fire: strangers who request the wrong thing can roll back a good version. It is silent where the
+//! app itself failed.
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -19,35 +19,35 @@ use crate::snapshot::{Alarm, ServiceDeployment};
 use crate::{aws, hcl};
 
 crate::check! {
-    /// A deployment alarm that counts 4xx answers fired, while the app answered next to no request
+    /// A deployment alarm that counts 4xx responses fired, while the app answered almost no request
     /// with 5xx.
     ///
     /// # Why it matters
     ///
-    /// 401, 403 and 404 are answers to what a client asked. Scanners, crawlers and expired logins
-    /// bring them to any public service, at any time: the alarm makes each deployment a matter of
-    /// luck. Express Mode makes such an alarm for every service: more than 1 % of 4xx and 5xx
-    /// together, in 2 of 3 minutes, over both versions.
+    /// 401, 403 and 404 are answers to what a client requested. Scanners, crawlers and expired
+    /// logins cause them on any public service, at any time: the alarm makes each deployment a
+    /// matter of luck. Express Mode creates such an alarm for every service: more than 1 % of 4xx
+    /// and 5xx together, in 2 of 3 minutes, across both versions.
     ///
     /// # How we tell
     ///
-    /// The alarm made the newest deployment go back; among its metrics is
-    /// `HTTPCode_Target_4XX_Count`, and beside it only other answers and requests of this service's
-    /// target groups. In the ten minutes before it fired, 4xx outnumber 5xx a hundred to one. Where
-    /// that is longer ago than the metrics reach, the last hour must show the same, and the finding
-    /// says "likely". Health checks are not in these metrics, so a failing health check does not
-    /// count here.
+    /// The alarm rolled back the newest deployment; among its metrics is
+    /// `HTTPCode_Target_4XX_Count`, and besides it only other responses and requests of this
+    /// service's target groups. In the ten minutes before it fired, 4xx outnumber 5xx a hundred to
+    /// one. Where that is further back than the metrics reach, the last hour must show the same,
+    /// and the finding says "likely". Health checks are not in these metrics, so a failing health
+    /// check does not count here.
     ///
     /// # What to do
     ///
-    /// Let the alarm count 5xx only:
+    /// Make the alarm count 5xx only:
     ///
     /// ```sh
     /// aws cloudwatch put-metric-alarm --alarm-name <name> --namespace AWS/ApplicationELB --metric-name HTTPCode_Target_5XX_Count …
     /// ```
     ///
-    /// Express rewrites its alarm at the start of each deployment: there, keep bots away with a web
-    /// ACL, or take the alarm out of the deployment configuration. Sources differ on whether
+    /// Express rewrites its alarm at the start of each deployment: there, block bots with a web
+    /// ACL, or remove the alarm from the deployment configuration. Sources differ on whether
     /// Express accepts the latter.
     ///
     /// Terraform/OpenTofu: `metric_name = "HTTPCode_Target_5XX_Count"` of
@@ -58,7 +58,7 @@ crate::check! {
     /// `alarm_rolled_back`,
     /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/deployment-alarm-failure.html>,
     /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/express-service-update-full.html>
-    title: "The rollback alarm counts 4xx, the fault of clients",
+    title: "The rollback alarm counts 4xx (client) errors",
     severity: High,
     role: Cause,
     explains: [AlarmFired],
@@ -121,14 +121,14 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         let (clients, app) = (answers.clients, answers.app);
         let what = match (seen, moment) {
             (Some(_), _) => format!(
-                "in the 10 min before it fired there were {clients} answers with 4xx and {app} with 5xx"
+                "in the 10 min before it fired there were {clients} responses with 4xx and {app} with 5xx"
             ),
             (None, Some(at)) => format!(
-                "it fired {} ago, likely because of those: in the last hour there were {clients} answers with 4xx and {app} with 5xx",
+                "it fired {} ago, likely because of those: in the last hour there were {clients} responses with 4xx and {app} with 5xx",
                 words(age(patient.now(), at))
             ),
             (None, None) => format!(
-                "likely those made it fire: in the last hour there were {clients} answers with 4xx and {app} with 5xx"
+                "likely those made it fire: in the last hour there were {clients} responses with 4xx and {app} with 5xx"
             ),
         };
         let brings = findings.see(rollout::brings(patient, deployment)).flatten();
@@ -136,7 +136,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         findings.add(
             Subject::new(Kind::Alarm, name)
                 .sick(
-                    format!("alarm {name} counts 4xx as errors, though clients cause them; {what}"),
+                    format!("alarm {name} counts 4xx (client) errors as failures; {what}"),
                     metric_evidence(alarm, name),
                 )
                 .because_all(answers.peak)
@@ -246,8 +246,7 @@ fn remedy(
             ..deployment.deployment_configuration.clone()
         };
         return Remedy::new(
-            "Keep bots off with a web ACL and answer what they ask for, such as / and /robots.txt. Or take the alarm out of the deployment: the \
-             command replaces the whole structure, ECS may put the alarm back at the next deployment, and not every Express service accepts it.",
+            "Block bots with a web ACL and serve what they request, such as / and /robots.txt. Or remove the alarm from the deployment: the command replaces the whole configuration, ECS may put the alarm back at the next deployment, and not every Express service accepts it.",
         )
         .cli(rollout::configure(patient, &configured));
     }
@@ -273,7 +272,7 @@ fn remedy(
         dimension,
         balancer
     );
-    Remedy::new("Let the alarm count 5xx only; choose how many a minute are too many.")
+    Remedy::new("Make the alarm count 5xx only; choose how many per minute are too many.")
         .cli(put)
         .terraform(hcl!(
             r#"
@@ -312,8 +311,8 @@ mod tests {
 
     #[test]
     fn counts_both_kinds_of_errors() {
-        let expected = "Alarm default/api/RollbackAlarm counts 4xx as errors, though clients cause them; in the 10 min before it fired there were 162 \
-                        answers with 4xx and 0 with 5xx.";
+        let expected = "Alarm default/api/RollbackAlarm counts 4xx (client) errors as failures; in the 10 min before it fired there were 162 \
+                        responses with 4xx and 0 with 5xx.";
         assert_eq!(says(CHECK, &express()), [expected]);
     }
 
@@ -372,7 +371,7 @@ mod tests {
         assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy, "nothing shows client errors");
         count(&mut snapshot, Metric::Target4xx, &[(30, 20.0), (10, 30.0)]);
         let said = says(CHECK, &snapshot);
-        assert!(said[0].contains("it fired 3 h 10 min ago, likely because of those: in the last hour there were 50 answers"), "{said:?}");
+        assert!(said[0].contains("it fired 3 h 10 min ago, likely because of those: in the last hour there were 50 responses"), "{said:?}");
     }
 
     #[test]

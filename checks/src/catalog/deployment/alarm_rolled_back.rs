@@ -1,4 +1,4 @@
-//! A CloudWatch alarm that the deployment watches fired, and ECS went back because of it. Whether
+//! A CloudWatch alarm that the deployment watches fired, and ECS rolled back because of it. Whether
 //! the alarm counts the wrong thing is for `alarm_counts_client_errors` to say.
 
 use crate::aws::time::{age, clock, words};
@@ -11,39 +11,39 @@ use crate::patient::Patient;
 use crate::snapshot::{Alarm, AlarmTransition, ServiceDeployment};
 
 crate::check! {
-    /// While the newest deployment ran, one of its alarms went to ALARM, and ECS went back to the
-    /// version before.
+    /// While the newest deployment ran, one of its alarms went into ALARM, and ECS rolled back to
+    /// the previous version.
     ///
     /// # Why it matters
     ///
-    /// The tasks may have been healthy all the time: not the new version alone decides, but
-    /// whatever the alarm looks at. If that is both target groups, errors of the old version roll
-    /// the new one back.
+    /// The tasks may have been healthy all the time: what counts is what the alarm measures, not
+    /// the new version alone. If that is both target groups, errors of the old version roll back
+    /// the new one.
     ///
     /// # How we tell
     ///
-    /// The newest service deployment went back, and it names the triggered alarms, or its alarm
-    /// monitor is `TRIGGERED`, or a service event says "alarm detected". The alarm's history has
-    /// the moment. An alarm that was in ALARM before the deployment began is ignored by ECS for the
-    /// whole deployment, and so it is here.
+    /// A rollback of the newest service deployment began, and the deployment names the triggered
+    /// alarms, or its alarm monitor is `TRIGGERED`, or a service event says "alarm detected". The
+    /// alarm's history gives the time. An alarm that was in ALARM before the deployment began is
+    /// ignored by ECS for the whole deployment, and by this check, too.
     ///
     /// # What to do
     ///
-    /// See what fired, mend it, and deploy again when the alarm is OK:
+    /// See what fired, fix it, and deploy again once the alarm is OK:
     ///
     /// ```sh
     /// aws cloudwatch describe-alarm-history --alarm-name <name> --history-item-type StateUpdate
     /// ```
     ///
     /// Terraform/OpenTofu: `threshold`, `evaluation_periods` and `datapoints_to_alarm` of
-    /// `aws_cloudwatch_metric_alarm`, if the alarm is too nervous; which alarms count is in
+    /// `aws_cloudwatch_metric_alarm`, if the alarm is too sensitive; which alarms count is set in
     /// `alarms` of `aws_ecs_service`.
     ///
     /// # See also
     ///
     /// `alarm_counts_client_errors`, `deployment_rolled_back`,
     /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/deployment-alarm-failure.html>
-    title: "A CloudWatch alarm fired and rolled the deployment back",
+    title: "A CloudWatch alarm fired and rolled back the deployment",
     severity: High,
     role: Cause,
     shows: AlarmFired,
@@ -79,7 +79,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         let went_off = findings.see(rollback::went_off(patient, deployment, name)).flatten();
         let event = rollback::alarm_event(patient, deployment);
         let claim = format!(
-            "alarm {name} went off{} and {}",
+            "alarm {name} fired{} and {}",
             during(deployment, brings, went_off),
             went_back(deployment)
         );
@@ -100,7 +100,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
                 .because_all(event.map(|event| {
                     patient.evidence("events.message", &event.message).at(event.created_at)
                 }))
-                .mend(remedy(patient, name))
+                .mend(remedy(patient, name, brings))
                 .concerns(Kind::Alarm, name)
                 .concerns_all(Kind::TaskDefinition, brings)
                 .since(went_off.and_then(|moment| moment.timestamp)),
@@ -140,9 +140,11 @@ fn during(
 
 fn went_back(deployment: &ServiceDeployment) -> &'static str {
     match deployment.status.as_str() {
-        "ROLLBACK_FAILED" => "ECS tried to go back and could not",
-        "ROLLBACK_REQUESTED" | "ROLLBACK_IN_PROGRESS" => "ECS is going back to the version before",
-        _ => "ECS went back to the version before",
+        "ROLLBACK_FAILED" => "ECS tried to roll back and could not",
+        "ROLLBACK_REQUESTED" | "ROLLBACK_IN_PROGRESS" => {
+            "ECS is rolling back to the previous version"
+        }
+        _ => "ECS rolled back to the previous version",
     }
 }
 
@@ -153,26 +155,26 @@ fn watches(alarm: Option<&Alarm>) -> String {
     let groups = match alarm.target_groups.len() {
         0 | 1 => String::new(),
         several => {
-            format!(", of {several} target groups, so errors of the old version may count too")
+            format!(", across {several} target groups, so errors of the old version may count too")
         }
     };
     format!("It watches {}{groups}.", alarm.metric_names.join(", "))
 }
 
-fn remedy(patient: &Patient, name: &str) -> Remedy {
+fn remedy(patient: &Patient, name: &str, brings: Option<&str>) -> Remedy {
     let see = |call: Call| patient.see(call, name);
-    let remedy = Remedy::new("See what fired. If the alarm is right, mend the app; if not, let it count less. Deploy again when it is OK.")
+    let remedy = Remedy::new("See what fired. If the alarm is right, fix the app; if not, make it less sensitive. Deploy again once it is OK.")
         .cli(see(Call::DescribeAlarmHistory))
         .cli(see(Call::DescribeAlarms));
     if patient.is_express() {
         return remedy;
     }
-    remedy.terraform(hcl!(
+    remedy.cli(rollout::again(patient, brings)).terraform(hcl!(
         r#"
         resource "aws_cloudwatch_metric_alarm" "rollback" {
           alarm_name          = {}
-          evaluation_periods  = 3 # of these,
-          datapoints_to_alarm = 3 # so many must breach
+          evaluation_periods  = 3 # of so many periods,
+          datapoints_to_alarm = 3 # this many must breach
         }"#,
         name
     ))
@@ -200,8 +202,7 @@ mod tests {
     #[test]
     fn names_the_alarm_its_moment_and_what_it_watches() {
         let exam = exam(CHECK, &(CHECK.example)());
-        let expected = "Alarm default/api/RollbackAlarm went off at 02:26 UTC, 6 min into the deployment of api:13, and ECS went back to the version \
-                        before. It watches HTTPCode_Target_4XX_Count, HTTPCode_Target_5XX_Count, RequestCountPerTarget, of 2 target groups, so \
+        let expected = "Alarm default/api/RollbackAlarm fired at 02:26 UTC, 6 min into the deployment of api:13, and ECS rolled back to the previous version. It watches HTTPCode_Target_4XX_Count, HTTPCode_Target_5XX_Count, RequestCountPerTarget, across 2 target groups, so \
                         errors of the old version may count too.";
         assert_eq!(exam.findings[0].says(), expected);
         assert_eq!(exam.findings[0].since, Some(minutes_ago(34)));
@@ -218,7 +219,7 @@ mod tests {
                 "{other} min ago: the deployment names the alarm, its history has no moment"
             );
             assert!(
-                exam.findings[0].says().contains("went off during the deployment"),
+                exam.findings[0].says().contains("fired during the deployment"),
                 "{}",
                 exam.findings[0].says()
             );
@@ -272,7 +273,7 @@ mod tests {
         assert_eq!(
             says(CHECK, &snapshot),
             [
-                "Alarm errors went off during the deployment of api:13, and ECS went back to the version before."
+                "Alarm errors fired during the deployment of api:13, and ECS rolled back to the previous version."
             ]
         );
     }

@@ -1,5 +1,5 @@
-//! The deployment waits on purpose, and will go on by itself. A note that says until when, so that
-//! nobody stops a deployment that does what it was told.
+//! The deployment waits on purpose and will continue on its own. A note that says until when, so
+//! that nobody stops a deployment that behaves as configured.
 
 use crate::aws::time::{age, clock, words};
 use crate::check::{Findings, NoAnswer};
@@ -8,24 +8,25 @@ use crate::finding::{Kind, Remedy, Subject};
 use crate::patient::Patient;
 
 crate::check! {
-    /// The new version runs, and ECS watches its alarms for the configured time before it goes on.
+    /// The new version runs, and ECS watches its alarms for the configured time before it
+    /// continues.
     ///
     /// # Why it matters
     ///
     /// For minutes, or up to a day, the deployment is `IN_PROGRESS` while all tasks run and nothing
-    /// happens. That is normal; stopping it throws a good deployment away.
+    /// happens. That is normal; stopping it discards a good deployment.
     ///
     /// # How we tell
     ///
     /// The newest service deployment is at `BAKE_TIME`, or a canary or linear one shifts part of
-    /// the traffic, for less than the bake configured for that stage. Or a rolling deployment with
-    /// alarms has all its tasks running: AWS then waits "less than five minutes" unless a bake is
-    /// configured. The API has no start of a stage; the deployment's last update stands for it, so
-    /// the end is about.
+    /// the traffic, for less than the bake time configured for that stage. Or a rolling deployment
+    /// with alarms has all its tasks running: AWS then waits "less than five minutes" unless a bake
+    /// time is configured. The API does not report when a stage began; the deployment's last update
+    /// is used instead, so the end is approximate.
     ///
     /// # What to do
     ///
-    /// Wait. To see where it is:
+    /// Wait. To see its progress:
     ///
     /// ```sh
     /// aws ecs describe-service-deployments --service-deployment-arns <arn>
@@ -38,7 +39,7 @@ crate::check! {
     ///
     /// `deployment_stuck`, `both_versions_running`,
     /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/canary-deployment.html>
-    title: "The deployment is in its bake, and its end is known",
+    title: "The deployment is in its bake time, and its end is known",
     severity: Info,
     role: Note,
     explains: [],
@@ -60,13 +61,13 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     let left = words(age(bake.ends, patient.now()));
     let claim = if bake.configured {
         format!(
-            "{name} is in its configured bake of {}, which ends at about {}, in {left}",
+            "{name} is in its configured bake time of {}, which ends at about {}, in {left}",
             words(bake.length),
             clock(bake.ends)
         )
     } else {
         format!(
-            "{name} has all its tasks running; ECS watches its alarms before it calls it done, by default for less than 5 min"
+            "{name} has all its tasks running; ECS watches its alarms before it completes the deployment, by default for less than 5 min"
         )
     };
     let stage = deployment
@@ -125,7 +126,7 @@ mod tests {
         assert_eq!(
             says(CHECK, &(CHECK.example)()),
             [
-                "The deployment of api:13 is in its configured bake of 3 min, which ends at about 03:02 UTC, in 2 min."
+                "The deployment of api:13 is in its configured bake time of 3 min, which ends at about 03:02 UTC, in 2 min."
             ]
         );
     }
@@ -170,7 +171,7 @@ mod tests {
                 &rolling(|deployment| deployment.deployment_configuration.bake_time_in_minutes =
                     Some(20))
             )[0]
-            .contains("bake of 20 min")
+            .contains("bake time of 20 min")
         );
         snapshot.services[0].deployments[0].running_count = 1;
         assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy);

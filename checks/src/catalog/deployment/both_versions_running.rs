@@ -1,5 +1,5 @@
-//! Old and new tasks run side by side because the deployment's strategy wants it so. A note, so
-//! that nobody takes the old tasks for leftovers.
+//! Old and new tasks run side by side because the deployment strategy requires it. A note, so that
+//! nobody mistakes the old tasks for leftovers.
 
 use crate::check::{Findings, NoAnswer};
 use crate::facts::deployment::rollout::{self, Strategy};
@@ -8,19 +8,19 @@ use crate::patient::Patient;
 use crate::text::count;
 
 crate::check! {
-    /// A canary, linear or blue/green deployment keeps the old version running beside the new one
-    /// until its bake is over.
+    /// A canary, linear or blue/green deployment keeps the old version running alongside the new
+    /// one until its bake time is over.
     ///
     /// # Why it matters
     ///
-    /// Twice the tasks run, two images answer, and requests may be served by either. That is what
-    /// these strategies are for; killing the old tasks takes the way back away.
+    /// Twice the tasks run, and requests may be served by either version. That is what these
+    /// strategies are for; stopping the old tasks removes what ECS would roll back to.
     ///
     /// # How we tell
     ///
     /// The newest service deployment is under way with one of these strategies, between its test
-    /// traffic and the end of its bake, and tasks of both revisions run. A rolling deployment is
-    /// not meant: it never keeps both for long.
+    /// traffic and the end of its bake time, and tasks of both revisions run. A rolling deployment
+    /// does not count: it never keeps both for long.
     ///
     /// # What to do
     ///
@@ -31,8 +31,8 @@ crate::check! {
     /// aws ecs describe-service-deployments --service-deployment-arns <arn>
     /// ```
     ///
-    /// Terraform/OpenTofu: `strategy` in `deployment_configuration` of `aws_ecs_service`, if it is
-    /// not wanted.
+    /// Terraform/OpenTofu: `strategy` in `deployment_configuration` of `aws_ecs_service`, to choose
+    /// another strategy.
     ///
     /// # See also
     ///
@@ -76,11 +76,11 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     };
     let brings = findings.see(rollout::brings(patient, deployment)).flatten();
     let share = target.requested_production_traffic_weight.map_or_else(String::new, |weight| {
-        format!(", and the new one gets {weight} % of the traffic")
+        format!(", and the new version gets {weight} % of the traffic")
     });
     let stage = deployment.lifecycle_stage.as_deref().unwrap_or_default();
     let claim = format!(
-        "{} runs both versions on purpose, as its {} strategy wants: {} and {} new",
+        "{} runs both versions on purpose, as its {} strategy requires: {} and {} new",
         rollout::name(deployment, brings),
         strategy,
         count(old, "old task"),
@@ -141,8 +141,8 @@ mod tests {
 
     #[test]
     fn tells_strategy_tasks_and_share() {
-        let expected = "The deployment of api:13 runs both versions on purpose, as its canary strategy wants: 2 old tasks and 2 new. It is at stage \
-                        PRODUCTION_TRAFFIC_SHIFT, and the new one gets 5 % of the traffic.";
+        let expected = "The deployment of api:13 runs both versions on purpose, as its canary strategy requires: 2 old tasks and 2 new. It is at stage \
+                        PRODUCTION_TRAFFIC_SHIFT, and the new version gets 5 % of the traffic.";
         assert_eq!(says(CHECK, &example(|_| ())), [expected]);
     }
 
@@ -154,7 +154,7 @@ mod tests {
                 .iter_mut()
                 .for_each(|old| old.running_task_count = 1)
         });
-        assert!(says(CHECK, &snapshot)[0].contains("wants: 1 old task and 2 new."));
+        assert!(says(CHECK, &snapshot)[0].contains("requires: 1 old task and 2 new."));
     }
 
     #[test]

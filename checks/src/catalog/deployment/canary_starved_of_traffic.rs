@@ -1,6 +1,6 @@
-//! A canary or linear deployment is past its bake and next to no requests arrive: with nothing to
-//! judge by, it does not go on. AWS does not document why; so it is said to be likely, and only
-//! where nothing else holds it.
+//! A canary or linear deployment is past its bake time and almost no requests arrive: with nothing
+//! to evaluate, it does not continue. AWS does not document why, so the finding says "likely", and
+//! only where nothing else holds it.
 
 use std::collections::BTreeSet;
 
@@ -21,25 +21,26 @@ use crate::snapshot::service::DeploymentConfiguration;
 use crate::text::{and_list, plural};
 
 crate::check! {
-    /// A canary or linear deployment should have gone on by now, but the service gets next to no
-    /// requests, and its alarms have nothing to judge by.
+    /// A canary or linear deployment should have continued by now, but the service gets almost no
+    /// requests, and its alarms have nothing to evaluate.
     ///
     /// # Why it matters
     ///
-    /// Old and new version both run, for hours, and cost twice. Express Mode deploys no other way,
-    /// so it hits small services most: 5 % of next to nothing is nothing.
+    /// The old and the new version both run, for hours, at twice the cost. Express Mode has no
+    /// other strategy, so this hits small services most: 5 % of almost nothing is nothing.
     ///
     /// # How we tell
     ///
     /// The deployment is at `PRODUCTION_TRAFFIC_SHIFT` or `BAKE_TIME`, more than ten minutes past
-    /// the bake of that stage; it watches alarms, none has fired; all tasks of the new version run,
-    /// and no hook waits. Since the stage began, the target groups of the service got less than one
-    /// request a minute. Health checks are not in that metric, and CloudWatch has no values at all
-    /// where there is no traffic. That requests make it go on has been seen, but is not documented.
+    /// the bake time of that stage; it watches alarms and none has fired; all tasks of the new
+    /// version run, and no hook waits. Since the stage began, the target groups of the service got
+    /// less than one request a minute. Health checks are not in that metric, and CloudWatch has no
+    /// values at all where there is no traffic. That requests make it continue has been observed,
+    /// but is not documented.
     ///
     /// # What to do
     ///
-    /// Send about 20 requests a minute to the service until the deployment ends, or go back:
+    /// Send about 20 requests a minute to the service until the deployment ends, or roll back:
     ///
     /// ```sh
     /// aws ecs stop-service-deployment --service-deployment-arn <arn> --stop-type ROLLBACK
@@ -53,7 +54,7 @@ crate::check! {
     /// `deployment_stuck`, `baking`,
     /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/canary-deployment.html>,
     /// <https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/alarms-and-missing-data.html>
-    title: "The canary is past its bake, and next to no requests arrive",
+    title: "The canary is past its bake time, and almost no requests arrive",
     severity: High,
     role: Cause,
     explains: [DeploymentStuck],
@@ -74,7 +75,7 @@ crate::check! {
     },
 }
 
-/// What a stage may take beyond its bake before we call it late: shifting, and the delay of
+/// What a stage may take beyond its bake time before we call it late: shifting, and the delay of
 /// metrics.
 const MARGIN: SignedDuration = SignedDuration::from_mins(10);
 
@@ -100,13 +101,13 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     let brings = findings.see(rollout::brings(patient, deployment)).flatten();
     let stage = deployment.lifecycle_stage.as_deref().unwrap_or_default();
     let claim = format!(
-        "{} has been at stage {stage} for about {}, though its bake is {}",
+        "{} has been at stage {stage} for about {}, though its bake time is {}",
         rollout::name(deployment, brings),
         words(age(patient.now(), began)),
         words(bake)
     );
     let detail = format!(
-        "In the last {} the service got {}: likely too few for its alarms to judge the new version by.",
+        "In the last {} the service got {}: likely too few for its alarms to judge the new version.",
         words(span),
         if requests == 1.0 { "1 request".to_owned() } else { format!("{requests} requests") }
     );
@@ -129,8 +130,8 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     Ok(())
 }
 
-/// Whether nothing but its alarms can hold it: it shifts by and by, its tasks run, no hook waits,
-/// no alarm fired.
+/// Whether nothing but its alarms can hold it: it shifts step by step, its tasks run, no hook
+/// waits, no alarm fired.
 fn waits_for_traffic(deployment: &ServiceDeployment) -> bool {
     let shifts = matches!(
         Strategy::of(&deployment.deployment_configuration),
@@ -193,7 +194,7 @@ fn elsewhere_words(forwards: &[Forward]) -> String {
         .collect();
     let noun = plural(groups.len(), "target group", "target groups");
     format!(
-        "Requests for {} do not reach it: they go to {noun} {}, which the service does not have.",
+        "Requests for {} do not reach it: they go to {noun} {}, outside this service.",
         and_list(names),
         and_list(groups)
     )
@@ -228,12 +229,12 @@ fn alarm_states(
 }
 
 fn remedy(patient: &Patient, deployment: &ServiceDeployment) -> Remedy {
-    let now = "Send about 20 requests a minute to the service until the deployment ends, or go back to the version before.";
+    let now = "Send about 20 requests a minute to the service until the deployment ends, or roll back to the previous version.";
     let now_only = |summary: String| {
         Remedy::new(summary).cli(rollout::see(patient, deployment)).cli(rollout::stop(deployment))
     };
     if patient.is_express() {
-        return now_only(format!("{now} Express knows no other strategy."));
+        return now_only(format!("{now} Express Mode has no other strategy."));
     }
     let rolling = DeploymentConfiguration {
         strategy: Some("ROLLING".into()),
@@ -241,7 +242,7 @@ fn remedy(patient: &Patient, deployment: &ServiceDeployment) -> Remedy {
         step_percent: None,
         ..patient.service().deployment_configuration.clone()
     };
-    now_only(format!("{now} For the next time, the rolling strategy needs no traffic; the last command replaces the whole configuration."))
+    now_only(format!("{now} For future deployments, the rolling strategy needs no traffic; the last command replaces the whole deployment configuration."))
         .cli(rollout::configure(patient, &rolling))
         .terraform(hcl!(
             r#"
@@ -272,8 +273,8 @@ mod tests {
 
     #[test]
     fn tells_stage_bake_and_requests() {
-        let expected = "The deployment of api:13 has been at stage PRODUCTION_TRAFFIC_SHIFT for about 3 h 4 min, though its bake is 3 min. In the last 60 min \
-                        the service got 0 requests: likely too few for its alarms to judge the new version by.";
+        let expected = "The deployment of api:13 has been at stage PRODUCTION_TRAFFIC_SHIFT for about 3 h 4 min, though its bake time is 3 min. In the last 60 min \
+                        the service got 0 requests: likely too few for its alarms to judge the new version.";
         assert_eq!(
             says(CHECK, &example(|_| ())),
             [expected
@@ -320,8 +321,7 @@ mod tests {
         let said = with(&[(&live, 0), (&former, 100)]);
         assert!(
             said.ends_with(
-                "Requests for www.example.com do not reach it: they go to target group former, \
-                 which the service does not have."
+                "Requests for www.example.com do not reach it: they go to target group former, outside this service."
             ),
             "{said}"
         );
@@ -368,7 +368,7 @@ mod tests {
             }),
             ("no alarm could judge", |d| d.alarms = None),
             ("it still starts its tasks", |d| d.lifecycle_stage = Some("SCALE_UP".into())),
-            ("it goes back", |d| d.status = "ROLLBACK_IN_PROGRESS".into()),
+            ("it is rolling back", |d| d.status = "ROLLBACK_IN_PROGRESS".into()),
         ];
         for (why, change) in held {
             assert_eq!(exam(CHECK, &example(change)).outcome, Outcome::Healthy, "{why}");

@@ -1,5 +1,5 @@
 //! Tasks fail again and again, and the circuit breaker never gets to its threshold: every task that
-//! is healthy for a moment sets its count back. Why the tasks fail is for other checks to say.
+//! is briefly healthy resets its count. Why the tasks fail is for other checks to say.
 
 use crate::check::{Findings, NoAnswer};
 use crate::facts::deployment::rollout;
@@ -13,12 +13,12 @@ use crate::text::count;
 
 crate::check! {
     /// More tasks of the new version have failed than the circuit breaker allows, and it has not
-    /// triggered, because a task that becomes healthy sets its count back to 0.
+    /// triggered, because a task that becomes healthy resets its count to 0.
     ///
     /// # Why it matters
     ///
-    /// A version that starts, passes one health check and dies is the worst of all: the breaker
-    /// never ends it. The deployment goes on for hours, starts tasks and loses them.
+    /// A version that starts, passes one health check and dies is the worst case: the breaker never
+    /// stops it. The deployment runs for hours, starting tasks and losing them.
     ///
     /// # How we tell
     ///
@@ -31,7 +31,7 @@ crate::check! {
     ///
     /// # What to do
     ///
-    /// Let the count stand. The command replaces the whole deployment configuration:
+    /// Stop resetting the count. The command replaces the whole deployment configuration:
     ///
     /// ```sh
     /// aws ecs update-service --cluster <cluster> --service <service> --deployment-configuration \
@@ -46,7 +46,7 @@ crate::check! {
     ///
     /// `tasks_keep_stopping`, `deployment_stuck`, `circuit_breaker_off`,
     /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/deployment-circuit-breaker.html>
-    title: "The circuit breaker's count is set back by tasks that are healthy once",
+    title: "Tasks that are briefly healthy reset the circuit breaker's count",
     severity: Medium,
     role: Cause,
     explains: [DeploymentStuck],
@@ -97,7 +97,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     }
     let brings = findings.see(rollout::brings(patient, deployment)).flatten();
     let claim = format!(
-        "{} of the new version failed {}, and the circuit breaker counts {} of {}: each task that is healthy for a moment sets its count back to 0",
+        "{} of the new version failed {}, and the circuit breaker counts {} of {}: each task that is briefly healthy resets its count to 0",
         count(failed.len(), "task"),
         stop::when(patient.now(), &failed),
         breaker.failure_count,
@@ -126,7 +126,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     Ok(())
 }
 
-/// Whether the breaker is on, and a healthy task sets its count back, which is the default.
+/// Whether the breaker is on, and a healthy task resets its count, which is the default.
 fn resets(deployment: &ServiceDeployment) -> bool {
     let configured = deployment.deployment_configuration.deployment_circuit_breaker.as_ref();
     configured.is_some_and(|breaker| breaker.enable && breaker.reset_on_healthy_task != Some(false))
@@ -161,8 +161,7 @@ fn remedy(patient: &Patient, deployment: &ServiceDeployment) -> Remedy {
     let configured =
         DeploymentConfiguration { deployment_circuit_breaker: Some(stands), ..configured.clone() };
     let remedy = Remedy::new(
-        "Go back now; and for the next time let the count stand. The second command replaces the whole deployment configuration: add what else \
-         is set there, such as hooks.",
+        "Roll back now, and stop resetting the count in future deployments. The second command replaces the whole deployment configuration: add anything else that is set there, such as hooks.",
     )
     .cli(rollout::stop(deployment))
     .cli(rollout::configure(patient, &configured));
@@ -204,8 +203,7 @@ mod tests {
 
     #[test]
     fn tells_what_failed_and_what_the_breaker_counts() {
-        let expected = "5 tasks of the new version failed within 40 min, the last 10 min ago, and the circuit breaker counts 1 of 3: each task that is \
-                        healthy for a moment sets its count back to 0.";
+        let expected = "5 tasks of the new version failed within 40 min, the last 10 min ago, and the circuit breaker counts 1 of 3: each task that is briefly healthy resets its count to 0.";
         assert_eq!(says(CHECK, &example(|_| ())), [expected]);
     }
 
@@ -243,7 +241,7 @@ mod tests {
                     .iter_mut()
                     .for_each(|breaker| breaker.failure_count = 3)
             }),
-            ("it goes back", |d| d.status = "ROLLBACK_IN_PROGRESS".into()),
+            ("it is rolling back", |d| d.status = "ROLLBACK_IN_PROGRESS".into()),
         ];
         for (why, change) in others {
             assert_eq!(exam(CHECK, &example(change)).outcome, Outcome::Healthy, "{why}");

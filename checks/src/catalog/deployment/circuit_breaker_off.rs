@@ -13,18 +13,19 @@ crate::check! {
     ///
     /// # Why it matters
     ///
-    /// ECS starts the tasks of a broken version again and again, for hours or days, and calls the
-    /// deployment `IN_PROGRESS` all the time. Nobody is told, and the way back is yours to find.
+    /// ECS keeps starting tasks of a broken version, for hours or days, and the deployment stays
+    /// `IN_PROGRESS`. Nobody is notified, and you have to roll back yourself.
     ///
     /// # How we tell
     ///
     /// `deploymentCircuitBreaker.enable` of the service is false, which is the default, and there
     /// is no deployment alarm that is enabled and rolls back. Services that CodeDeploy or an
-    /// external controller deploys are not looked at: the breaker is not theirs to have.
+    /// external controller deploys are skipped: they cannot have the circuit breaker.
     ///
     /// # What to do
     ///
-    /// Turn it on, with rollback. The command replaces the whole deployment configuration:
+    /// Turn on the circuit breaker, with rollback. The command replaces the whole deployment
+    /// configuration:
     ///
     /// ```sh
     /// aws ecs update-service --cluster <cluster> --service <service> --deployment-configuration \
@@ -61,10 +62,10 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     }
     let claim = match alarms {
         Some(alarms) => format!(
-            "the deployment circuit breaker is off, and alarm {} ends a deployment without going back: a version that fails stays",
+            "the deployment circuit breaker is off, and alarm {} ends a deployment without a rollback: a failing version stays",
             alarms.alarm_names.join(", ")
         ),
-        None => "the deployment circuit breaker is off and no alarm is set: ECS retries a version that fails without end".to_owned(),
+        None => "the deployment circuit breaker is off and no alarm is configured: ECS retries a failing version indefinitely".to_owned(),
     };
     let evidence = match breaker {
         Some(breaker) => patient
@@ -81,7 +82,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     let configured =
         DeploymentConfiguration { deployment_circuit_breaker: Some(on), ..configured.clone() };
     let remedy = Remedy::new(
-        "Turn the breaker on, with rollback. The command replaces the whole deployment configuration: add what else is set there, such as hooks.",
+        "Turn on the circuit breaker, with rollback. The command replaces the whole deployment configuration: add anything else that is set there, such as hooks.",
     )
     .cli(rollout::configure(patient, &configured))
     .terraform(hcl!(
@@ -120,10 +121,10 @@ mod tests {
 
     #[test]
     fn an_alarm_that_is_off_or_does_not_roll_back_is_not() {
-        assert!(says(CHECK, &with_alarms(false, true))[0].contains("no alarm is set"));
+        assert!(says(CHECK, &with_alarms(false, true))[0].contains("no alarm is configured"));
         assert!(
             says(CHECK, &with_alarms(true, false))[0]
-                .contains("alarm errors ends a deployment without going back")
+                .contains("alarm errors ends a deployment without a rollback")
         );
     }
 

@@ -1,5 +1,5 @@
-//! The new version failed, the way back failed as well, and now ECS starts nothing any more. A
-//! first deployment that has nothing to go back to is not meant: `rollback_failed` tells of that.
+//! The new version failed, the rollback failed too, and now ECS starts no more tasks. A first
+//! deployment, which has nothing to roll back to, is for `rollback_failed` to report.
 
 use crate::aws::event::{self, Event};
 use crate::aws::image;
@@ -17,24 +17,24 @@ use crate::snapshot::{Deployment, ServiceDeployment};
 use crate::{hcl, words};
 
 crate::check! {
-    /// The circuit breaker went back to the version before, that one failed too, and no deployment
-    /// is left that ever completed.
+    /// The circuit breaker rolled back to the previous version, that one failed too, and no
+    /// completed deployment is left.
     ///
     /// # Why it matters
     ///
-    /// With no completed deployment to go back to, the breaker starts no new tasks: the service
+    /// With no completed deployment to roll back to, the breaker starts no new tasks: the service
     /// stays as it is, with too few tasks or none, until somebody deploys.
     ///
     /// # How we tell
     ///
-    /// The newest service deployment goes or went back to a version and is not done; the primary
+    /// The newest service deployment is rolling back to a version, or could not; the primary
     /// deployment of the service is `FAILED`, and none of its deployments is `COMPLETED`; the
-    /// circuit breaker is on. Where ECS found no version to go back to, this is no stalled rollback
-    /// but a first deployment.
+    /// circuit breaker is on. Where ECS found no version to roll back to, this is not a stalled
+    /// rollback but a first deployment.
     ///
     /// # What to do
     ///
-    /// Deploy a version that is known to be good:
+    /// Deploy a known good version:
     ///
     /// ```sh
     /// aws ecs update-service --cluster <cluster> --service <service> --task-definition <family:revision> --force-new-deployment
@@ -47,7 +47,7 @@ crate::check! {
     ///
     /// `rollback_failed`, `rollback_target_unfit`,
     /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/deployment-circuit-breaker.html>
-    title: "The way back failed too, and ECS starts nothing any more",
+    title: "The rollback failed too, and ECS starts no more tasks",
     severity: High,
     role: Cause,
     explains: [DeploymentStuck, TooFewRunning],
@@ -102,15 +102,15 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     let brings = findings.see(rollout::brings(patient, deployment)).flatten();
     let back = rollout::back_to(deployment)
         .and_then(|revision| findings.see(rollout::task_definition(patient, revision)).flatten());
-    let to = back.map_or("the version before", rollout::short);
+    let to = back.map_or("the previous version", rollout::short);
     let since = rollback::started(deployment)
         .map_or_else(String::new, |at| format!(" {} ago", words(age(patient.now(), at))));
     let claim = format!(
-        "{} failed, ECS began to go back to {to}{since}, and that failed too",
+        "{} failed, ECS began to roll back to {to}{since}, and that failed too",
         rollout::name(deployment, brings)
     );
     let detail = format!(
-        "No deployment of the service is completed, so the circuit breaker starts no more tasks: {} of {} run.",
+        "No deployment of the service is COMPLETED, so the circuit breaker starts no more tasks: {} of {} run.",
         service.running_count, service.desired_count
     );
     let good = findings.see(rollback::last_success(patient)).flatten();
@@ -125,9 +125,9 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     let definition = version
         .map_or(Word::needed("TASK_DEFINITION"), |version| Word::new(rollout::short(version)));
     let which = if is_gone {
-        "a version whose image is there, which that of the last good one is not"
+        "a version whose image still exists (the image of the last good one does not)"
     } else {
-        "a version that is known to be good"
+        "a known good version"
     };
     let remedy =
         Remedy::new(format!("Deploy {which}: only a new deployment makes ECS start tasks again."))
@@ -159,7 +159,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     Ok(())
 }
 
-/// The proof that there was a version to go back to.
+/// The proof that there was a version to roll back to.
 fn goes_back(patient: &Patient, deployment: &ServiceDeployment) -> Option<Evidence> {
     let revision =
         deployment.rollback.as_ref().and_then(|rollback| rollback.service_revision_arn.as_ref());
@@ -205,8 +205,7 @@ mod tests {
 
     #[test]
     fn tells_both_versions_and_what_runs() {
-        let expected = "The deployment of api:13 failed, ECS began to go back to api:12 40 min ago, and that failed too. No deployment of the service is \
-                        completed, so the circuit breaker starts no more tasks: 0 of 2 run.";
+        let expected = "The deployment of api:13 failed, ECS began to roll back to api:12 40 min ago, and that failed too. No deployment of the service is COMPLETED, so the circuit breaker starts no more tasks: 0 of 2 run.";
         assert_eq!(says(CHECK, &(CHECK.example)()), [expected]);
         let good = "aws ecs update-service --cluster prod --service api --task-definition api:12 --force-new-deployment";
         assert_eq!(exam(CHECK, &(CHECK.example)()).findings[0].remedy.shell(), [good]);
@@ -222,7 +221,7 @@ mod tests {
             PinnedImage { image_digest: id::digest(1), failure_code: Some("ImageNotFound".into()) };
         snapshot.pinned_images.put(image::by_digest(&id::image("api"), &id::digest(1)), gone);
         let remedy = exam(CHECK, &snapshot).findings[0].remedy.clone();
-        assert!(remedy.summary.contains("whose image is there"), "{}", remedy.summary);
+        assert!(remedy.summary.contains("whose image still exists"), "{}", remedy.summary);
         assert!(remedy.shell()[0].contains("--task-definition \"$TASK_DEFINITION\""), "{remedy:?}");
     }
 
@@ -257,7 +256,7 @@ mod tests {
         assert_eq!(
             exam(CHECK, &snapshot).outcome,
             Outcome::Healthy,
-            "an older deployment is completed, ECS can go back to it"
+            "an older deployment is completed, ECS can roll back to it"
         );
     }
 

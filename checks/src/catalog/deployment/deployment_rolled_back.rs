@@ -1,5 +1,5 @@
 //! The newest deployment was rolled back, so an old version runs. It says from which version to
-//! which, and what made ECS go back: the circuit breaker, an alarm, or the reason that ECS gives.
+//! which, and what made ECS roll back: the circuit breaker, an alarm, or the reason that ECS gives.
 
 use crate::aws::time::{age, words};
 use crate::call::Call;
@@ -9,7 +9,7 @@ use crate::finding::{Evidence, Kind, Remedy, Subject};
 use crate::patient::Patient;
 
 crate::check! {
-    /// The newest deployment failed and ECS put the version before it back in place.
+    /// The newest deployment failed and ECS restored the previous version.
     ///
     /// # Why it matters
     ///
@@ -21,17 +21,17 @@ crate::check! {
     /// The status of the newest service deployment is `ROLLBACK_SUCCESSFUL`, or `STOPPED` with a
     /// rollback. Its circuit breaker or its alarms are `TRIGGERED`, or it gives a reason in words.
     /// A rollback that a later deployment followed is history, and a deployment that was stopped
-    /// because a newer one began is none.
+    /// because a newer one began does not count.
     ///
     /// # What to do
     ///
-    /// Mend what made it fail, then deploy again. Why it failed:
+    /// Fix what made it fail, then deploy again. To see why it failed:
     ///
     /// ```sh
     /// aws ecs describe-service-deployments --service-deployment-arns <arn>
     /// ```
     ///
-    /// Terraform/OpenTofu: nothing to change here; the rollback did its work.
+    /// Terraform/OpenTofu: nothing to change here; the rollback did its job.
     ///
     /// # See also
     ///
@@ -77,7 +77,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
             findings.see(rollout::task_definition(patient, revision)).flatten(),
             brings,
         ),
-        None => ("the version before".to_owned(), None),
+        None => ("the previous version".to_owned(), None),
     };
     // Alarms that ECS does not name are for `alarm_rolled_back` to find out.
     let fired: Vec<&str> = deployment
@@ -107,7 +107,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
             .because_all(rollback::reason(deployment))
             .because_all(evidence_of_old)
             .mend(
-                Remedy::new("Mend what made it fail, then deploy again.")
+                Remedy::new("Fix what made it fail, then deploy again.")
                     .cli(rollout::see(patient, deployment)),
             )
             .concerns_all(Kind::TaskDefinition, brings)
@@ -116,7 +116,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     Ok(())
 }
 
-/// What runs again, in the words that tell it from what was given up: a forced deployment has no
+/// What runs again, in the words that tell it from what was rolled back: a forced deployment has no
 /// task definition of its own.
 fn old_version(
     revision: &str,
@@ -192,7 +192,7 @@ mod tests {
         let cases = [
             (
                 format!("{hooks} Lifecycle hook target {function} returned FAILED status."),
-                "lifecycle hook smoke-test said FAILED",
+                "lifecycle hook smoke-test returned FAILED",
             ),
             (
                 format!(
@@ -202,7 +202,7 @@ mod tests {
             ),
             (
                 "Service deployment rolled back because POST_SCALE_UP pause hook timed out.".into(),
-                "nobody let it go on in time at the pause of stage",
+                "nobody approved it in time at the pause of stage",
             ),
             (
                 format!("{network} One or more rules not found"),
@@ -247,7 +247,7 @@ mod tests {
         assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy);
         newest_deployment(&mut snapshot).rollback =
             Some(Rollback { started_at: Some(minutes_ago(20)), ..Rollback::default() });
-        let expected = "The deployment of api:13 was rolled back 20 min ago and ECS gives no reason; the version before runs again.";
+        let expected = "The deployment of api:13 was rolled back 20 min ago and ECS gives no reason; the previous version runs again.";
         assert_eq!(says(CHECK, &snapshot), [expected]);
     }
 

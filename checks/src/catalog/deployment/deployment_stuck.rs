@@ -1,5 +1,5 @@
-//! A deployment runs far past the time that its own settings explain. It says at which stage it is
-//! and since when; why it does not end is for other checks to say.
+//! A deployment takes far longer than its own settings allow for. The finding says at which stage
+//! it is and since when; why it does not end is for other checks to say.
 
 use crate::aws;
 use crate::aws::time::{age, clock, words};
@@ -11,39 +11,40 @@ use crate::snapshot::ServiceDeployment;
 use crate::snapshot::deployment::HookDetail;
 
 crate::check! {
-    /// A deployment is still under way, long after its grace period, its bakes and the draining of
-    /// old targets should have been over.
+    /// A deployment is still under way, long after its grace period, its bake times and the
+    /// draining of old targets should have been over.
     ///
     /// # Why it matters
     ///
     /// The new version is not fully live, and both versions may be running and billed. ECS itself
-    /// gives up only after 24 hours in one stage.
+    /// fails it only after 24 hours in one stage.
     ///
     /// # How we tell
     ///
     /// The newest service deployment has not ended, and its age exceeds the grace period, all
-    /// configured bakes, and for each batch of tasks the longest deregistration delay of the
+    /// configured bake times, and for each batch of tasks the longest deregistration delay of the
     /// service's target groups (300 s where a group does not say) and ten minutes; never less than
-    /// 25 minutes. A deployment in its configured bake is not stuck. Where the deregistration delay
-    /// cannot be read, the longest that AWS allows, one hour, stands for it. The API has no start
-    /// of a stage, so the deployment's last update stands for it, and "since" is about.
+    /// 25 minutes. A deployment in its configured bake time is not stuck. Where the deregistration
+    /// delay cannot be read, the longest that AWS allows, one hour, is assumed. The API does not
+    /// report when a stage began, so the deployment's last update is used instead, and "since" is
+    /// approximate.
     ///
     /// # What to do
     ///
-    /// The remedy is in the cause. To go back to the version before at once:
+    /// The fix is in the cause. To roll back to the previous version at once:
     ///
     /// ```sh
     /// aws ecs stop-service-deployment --service-deployment-arn <arn> --stop-type ROLLBACK
     /// ```
     ///
     /// Terraform/OpenTofu: nothing to change here; `deployment_circuit_breaker { enable = true
-    /// rollback = true }` of `aws_ecs_service` ends a failing deployment by itself.
+    /// rollback = true }` of `aws_ecs_service` ends a failing deployment automatically.
     ///
     /// # See also
     ///
     /// `tasks_keep_stopping`, `targets_unhealthy`, `canary_starved_of_traffic`, `baking`,
     /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/service-deployment.html>
-    title: "The deployment runs far past its expected end",
+    title: "The deployment is far past its expected end",
     severity: High,
     role: Symptom,
     shows: DeploymentStuck,
@@ -60,7 +61,7 @@ crate::check! {
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     let Some(deployment) = rollout::under_way(patient)? else { return Ok(()) };
-    // A rollback is a rollout of its own, and its time begins anew.
+    // A rollback is a rollout of its own, and its time starts again.
     let Some(began) = rollback::started(deployment).or(rollout::started(deployment)) else {
         return Ok(());
     };
@@ -79,7 +80,10 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         ),
         (Some(stage), None) => format!(", at stage {stage}"),
         (None, Some(at)) => {
-            format!(", at no named stage, last updated {} ago", words(age(patient.now(), at)))
+            format!(
+                ", no lifecycle stage reported, last updated {} ago",
+                words(age(patient.now(), at))
+            )
         }
         (None, None) => String::new(),
     };
@@ -92,10 +96,10 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     };
     let running = hook::running(deployment);
     let waits = running.map_or_else(String::new, |running| {
-        format!("It waits for lifecycle hook {}, which has not ended.", hook::name(running))
+        format!("It waits for lifecycle hook {}, which has not finished.", hook::name(running))
     });
     let claim = format!(
-        "{} has been {} for {}{stage}; {} is the most that its settings explain",
+        "{} has been {} for {}{stage}; its settings allow for {} at most",
         rollout::name(deployment, brings),
         deployment.status,
         words(lasts),
@@ -141,12 +145,14 @@ fn remedy(
     running: Option<&HookDetail>,
 ) -> Remedy {
     let remedy = match running.and_then(|running| running.target_arn.as_deref()) {
-        Some(function) => {
-            Remedy::new("See what the hook's function waits for; or go back to the version before.")
-                .cli(aws!("logs tail /aws/lambda/{} --since 2h", hook::function_name(function)))
-        }
-        None => Remedy::new("Mend what keeps it from ending; or go back to the version before.")
-            .cli(rollout::see(patient, deployment)),
+        Some(function) => Remedy::new(
+            "Look at what the hook's function waits for, or roll back to the previous version.",
+        )
+        .cli(aws!("logs tail /aws/lambda/{} --since 2h", hook::function_name(function))),
+        None => Remedy::new(
+            "Fix what keeps the deployment from ending, or roll back to the previous version.",
+        )
+        .cli(rollout::see(patient, deployment)),
     };
     remedy.cli(rollout::stop(deployment))
 }
@@ -177,8 +183,7 @@ mod tests {
         assert_eq!(
             says(CHECK, &(CHECK.example)()),
             [
-                "The deployment of api:13 has been IN_PROGRESS for 3 h, at stage SCALE_UP since about 00:02 UTC (2 h 58 min ago); 25 min is the \
-                 most that its settings explain. 0 of 2 tasks of the new version run."
+                "The deployment of api:13 has been IN_PROGRESS for 3 h, at stage SCALE_UP since about 00:02 UTC (2 h 58 min ago); its settings allow for 25 min at most. 0 of 2 tasks of the new version run."
             ]
         );
     }
@@ -201,7 +206,9 @@ mod tests {
         };
         let finding = with("IN_PROGRESS");
         assert!(
-            finding.says().ends_with("It waits for lifecycle hook load-test, which has not ended."),
+            finding
+                .says()
+                .ends_with("It waits for lifecycle hook load-test, which has not finished."),
             "{}",
             finding.says()
         );

@@ -1,5 +1,5 @@
-//! ECS could not resolve the tag of an image to a digest, so it pins none. Why, an image check
-//! says: the tag is gone, the registry refuses or cannot be reached.
+//! ECS could not resolve the tag of an image to a digest, so it pins none. Why is for the image
+//! checks to say: the tag is gone, the registry refuses or cannot be reached.
 
 use jiff::SignedDuration;
 
@@ -21,27 +21,27 @@ crate::check! {
     ///
     /// # Why it matters
     ///
-    /// Without a digest there is no version consistency: each task takes what the tag has at the
-    /// moment, so tasks of one version may run different code. With the circuit breaker on, such a
-    /// deployment fails as a whole.
+    /// Without a digest there is no version consistency: each task pulls what the tag points to at
+    /// that moment, so tasks of one version may run different code. With the circuit breaker on,
+    /// such a deployment fails as a whole.
     ///
     /// # How we tell
     ///
-    /// `containerImages[].imageDigest` of the revision is absent, its image is spelled by tag, and
-    /// its task definition has that container and does not turn `versionConsistency` off. A service
-    /// scaled to zero resolves nothing, a revision of the last minutes may not have come to it, and
-    /// containers that ECS adds (GuardDuty, Service Connect) are never resolved: these are left
-    /// alone.
+    /// `containerImages[].imageDigest` of the revision is absent, its image is referenced by tag,
+    /// and its task definition has that container and does not turn `versionConsistency` off. A
+    /// service scaled to zero resolves nothing, a revision of the last few minutes may not have got
+    /// that far, and containers that ECS adds (GuardDuty, Service Connect) are never resolved:
+    /// these are skipped.
     ///
     /// # What to do
     ///
-    /// Mend why the registry does not answer for the tag, then deploy again:
+    /// Fix what keeps the registry from resolving the tag, then deploy again:
     ///
     /// ```sh
     /// aws ecs update-service --cluster <cluster> --service <service> --force-new-deployment
     /// ```
     ///
-    /// Better, name the image by its digest. Terraform/OpenTofu: `image =
+    /// Better, reference the image by its digest. Terraform/OpenTofu: `image =
     /// "${repository}@${digest}"` in `container_definitions` of `aws_ecs_task_definition`.
     ///
     /// # See also
@@ -127,7 +127,7 @@ fn tell(
     let of = |field, value: &str| {
         Evidence::new(Call::DescribeServiceRevisions, &revision.service_revision_arn, field, value)
     };
-    let remedy = Remedy::new("Mend why the registry does not answer for the tag, then deploy again; better, name the image by its digest.")
+    let remedy = Remedy::new("Fix what keeps the registry from resolving the tag, then deploy again. Better, reference the image by its digest.")
         .cli(patient.update_service().and(words!("--force-new-deployment")));
     findings.add(
         Subject::new(Kind::Image, &image.image)

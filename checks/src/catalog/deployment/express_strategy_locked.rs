@@ -1,5 +1,5 @@
-//! Express Mode deploys by canary and by nothing else. A note for the moment when that matters: a
-//! deployment takes long, or its alarm sent it back.
+//! Express Mode has the canary strategy and no other. A note for the moment when that matters: a
+//! deployment takes long, or its alarm rolled it back.
 
 use jiff::SignedDuration;
 
@@ -17,13 +17,13 @@ crate::check! {
     ///
     /// # Why it matters
     ///
-    /// A canary needs traffic to judge by and time to bake. A small service has neither, and nobody
-    /// finds the switch for another strategy, for there is none.
+    /// A canary needs traffic to evaluate and time to bake. A small service has neither, and there
+    /// is no setting for another strategy.
     ///
     /// # How we tell
     ///
     /// The service is an Express one, and its newest deployment has been under way for more than 25
-    /// minutes, twice as long as usual, or an alarm sent it back.
+    /// minutes, twice as long as usual, or an alarm rolled it back.
     ///
     /// # What to do
     ///
@@ -34,7 +34,7 @@ crate::check! {
     /// aws ecs update-service --cluster <cluster> --service <service> --deployment-configuration '{"strategy":"CANARY","bakeTimeInMinutes":1,…}'
     /// ```
     ///
-    /// For another strategy, make it an ordinary service. Terraform/OpenTofu:
+    /// For another strategy, recreate it as an ordinary service. Terraform/OpenTofu:
     /// `deployment_configuration { strategy = "ROLLING" }` of `aws_ecs_service`;
     /// `aws_ecs_express_gateway_service` has no argument for it.
     ///
@@ -70,7 +70,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     let Some(strategy) = configured.strategy.as_deref() else { return Ok(()) };
     let brings = findings.see(rollout::brings(patient, deployment)).flatten();
     let claim = format!(
-        "Express Mode deploys by {} only{}; there is no other strategy to choose",
+        "Express Mode deploys by {} only{}; no other strategy is available",
         strategy.to_ascii_lowercase(),
         shape(configured)
     );
@@ -78,7 +78,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         Subject::new(Kind::Deployment, &deployment.service_deployment_arn)
             .sick(claim, rollout::evidence(deployment, "deploymentConfiguration.strategy", strategy))
             .because(patient.evidence("resourceManagementType", "ECS"))
-            .mend(Remedy::new("Shorten the bakes, or send the canary some traffic; for another strategy the service must become an ordinary one."))
+            .mend(Remedy::new("Shorten the bake times, or send the canary some traffic. For another strategy, recreate it as an ordinary service."))
             .concerns_all(Kind::TaskDefinition, brings),
     );
     Ok(())
@@ -124,8 +124,7 @@ mod tests {
 
     #[test]
     fn tells_the_shape_of_the_canary() {
-        let expected = "Express Mode deploys by canary only, with 5 % of the traffic for 3 min and all of it for 3 min; there is no other strategy to \
-                        choose.";
+        let expected = "Express Mode deploys by canary only, with 5 % of the traffic for 3 min and all of it for 3 min; no other strategy is available.";
         assert_eq!(says(CHECK, &(CHECK.example)()), [expected]);
     }
 

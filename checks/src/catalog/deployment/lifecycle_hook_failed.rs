@@ -1,8 +1,10 @@
-//! A lifecycle hook said no, could not be called or gave no answer that ECS can read, or a pause
-//! timed out. A hook that still waits for somebody is for `pause_hook_waiting` to tell.
+//! A lifecycle hook returned FAILED, could not be called or returned a response that ECS cannot
+//! read, or a pause timed out. A hook that still waits for approval is for `pause_hook_waiting` to
+//! report.
 
 use serde_json::json;
 
+use crate::aws;
 use crate::aws::arn;
 use crate::aws::rollback_reason::{self, HookFailure, Reason};
 use crate::check::{Findings, NoAnswer};
@@ -13,30 +15,29 @@ use crate::finding::{Evidence, Kind, Remedy, Subject};
 use crate::patient::Patient;
 use crate::snapshot::ServiceDeployment;
 use crate::snapshot::deployment::HookDetail;
-use crate::{aws, words};
 
 crate::check! {
-    /// ECS gave the newest deployment up because of a lifecycle hook: its Lambda function said
-    /// `FAILED`, could not be called or answered with something that is no hook's answer, or a
-    /// pause timed out.
+    /// The newest deployment failed because of a lifecycle hook: its Lambda function returned
+    /// `FAILED`, could not be called or returned an invalid response, or a pause timed out.
     ///
     /// # Why it matters
     ///
-    /// The new version may be perfectly well: the test of it is what failed. Each further
-    /// deployment will fail in the same way, and on a new service there is nothing to go back to.
+    /// The new version may be fine: what failed is the test of it. Each further deployment will
+    /// fail in the same way, and on a new service there is nothing to roll back to.
     ///
     /// # How we tell
     ///
     /// `statusReason` or `rollback.reason` of the newest service deployment, or a service event,
     /// names the hook's stage and how it failed, in AWS's words; or among `lifecycleHookDetails`
-    /// one is `FAILED`, or is `TIMED_OUT` and its timeout action is not to go on. A role that may
-    /// not move the traffic is told in the same words, and is `infrastructure_role_denied`. Where
-    /// IAM named what the hook's role may not do, a simulation of its policies tells who refuses.
+    /// one is `FAILED`, or is `TIMED_OUT` and its timeout action is not `CONTINUE`. A role that is
+    /// not allowed to move the traffic is reported in the same words, and is for
+    /// `infrastructure_role_denied`. Where IAM names what the hook's role is not allowed to do, a
+    /// simulation of its policies shows what denies it.
     ///
     /// # What to do
     ///
-    /// See what the function logged. It has to answer `{"hookStatus": "SUCCEEDED"}`, or
-    /// `IN_PROGRESS` to be asked again, within 15 minutes:
+    /// Look at what the function logged. It has to return `{"hookStatus": "SUCCEEDED"}`, or
+    /// `IN_PROGRESS` to be called again, within 15 minutes:
     ///
     /// ```sh
     /// aws logs tail /aws/lambda/<function> --since 2h
@@ -99,8 +100,11 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     };
     let Some((failed, evidence)) = told.or_else(by_status) else { return Ok(()) };
     let brings = findings.see(rollout::brings(patient, deployment)).flatten();
-    let ends =
-        if rollback::began(deployment) { "so ECS gave it up" } else { "and ECS has not gone on" };
+    let ends = if rollback::began(deployment) {
+        "so ECS began a rollback"
+    } else {
+        "and ECS has not continued"
+    };
     let claim = format!(
         "{} failed at a hook: {}, {ends}",
         rollout::name(deployment, brings),
@@ -110,7 +114,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         .sick(claim, evidence)
         .because_all(hook.and_then(|hook| status(deployment, hook)))
         .because(rollout::evidence(deployment, "status", &deployment.status))
-        .mend(failed.remedy(patient, deployment))
+        .mend(failed.remedy(patient, deployment).cli(rollout::again(patient, brings)))
         .since(rollback::started(deployment))
         .concerns_all(Kind::TaskDefinition, brings);
     if let What::Hook(HookFailure::NotInvoked { why, .. }) = failed.what {
@@ -174,10 +178,10 @@ impl<'a> Failed<'a> {
         let at = self.stage.map_or_else(String::new, |stage| format!(" at stage {stage}"));
         match self.what {
             What::Hook(HookFailure::SaidFailed { target }) => {
-                format!("{}{at} answered FAILED", function(target))
+                format!("{}{at} returned FAILED", function(target))
             }
             What::Hook(HookFailure::Unparsed { target, why }) => {
-                format!("{}{at} gave an answer that ECS cannot read ({why})", function(target))
+                format!("{}{at} returned a response that ECS cannot read ({why})", function(target))
             }
             What::Hook(HookFailure::NotInvoked { target, why }) => {
                 match rollback_reason::denied(why) {
@@ -197,7 +201,7 @@ impl<'a> Failed<'a> {
                 }
             }
             What::Hook(HookFailure::RoleNotAssumed { role }) => {
-                format!("ECS could not take the hook's role {}{at}", arn::last(role))
+                format!("ECS could not assume the hook's role {}{at}", arn::last(role))
             }
             What::Hook(HookFailure::Other("")) => format!("the hook{at} failed"),
             What::Hook(HookFailure::Other(why)) => {
@@ -206,7 +210,7 @@ impl<'a> Failed<'a> {
             What::Silent { target } => {
                 format!("{}{at} failed", target.map_or("the hook".to_owned(), function))
             }
-            What::PauseTimedOut => format!("the pause{at} timed out before anybody let it go on"),
+            What::PauseTimedOut => format!("the pause{at} timed out before anybody approved it"),
         }
     }
 
@@ -215,36 +219,35 @@ impl<'a> Failed<'a> {
             |target: &str| aws!("logs tail /aws/lambda/{} --since 2h", function_name(target));
         match self.what {
             What::Hook(HookFailure::SaidFailed { target }) => {
-                Remedy::new("See what the function tested, mend that or the test, and deploy again.").cli(tail(target))
+                Remedy::new("Look at what the function tested, fix that or the test, and deploy again.").cli(tail(target))
             }
             What::Hook(HookFailure::Unparsed { target, .. }) => {
-                Remedy::new("Let the function answer {\"hookStatus\": \"SUCCEEDED\"}, FAILED or IN_PROGRESS, within 15 minutes.").cli(tail(target))
+                Remedy::new("Make the function return {\"hookStatus\": \"SUCCEEDED\"}, FAILED or IN_PROGRESS within 15 minutes, then deploy again.").cli(tail(target))
             }
             What::Hook(HookFailure::NotInvoked { target, why }) => {
                 let role = rollback_reason::denied(why).map(|denied| denied.name()).or_else(|| role_of(deployment, target));
-                not_invoked(patient, role, target)
+                not_invoked(role, target)
             }
             What::Hook(HookFailure::RoleNotAssumed { role }) => {
                 let trust = json!({
                     "Version": "2012-10-17",
                     "Statement": [{ "Effect": "Allow", "Principal": { "Service": "ecs.amazonaws.com" }, "Action": "sts:AssumeRole" }]
                 });
-                Remedy::new("Let ECS take the role: it must exist and trust ecs.amazonaws.com. The command replaces its whole trust policy.")
+                Remedy::new("Allow ECS to assume the role: it must exist and trust ecs.amazonaws.com. The first command replaces its whole trust policy. Then deploy again.")
                     .cli(aws!("iam update-assume-role-policy --role-name {} --policy-document {}", arn::last(role), trust))
             }
-            What::Silent { target: Some(target) } => Remedy::new("See what the function logged, mend it, and deploy again.").cli(tail(target)),
+            What::Silent { target: Some(target) } => Remedy::new("Look at what the function logged, fix it, and deploy again.").cli(tail(target)),
             What::Hook(HookFailure::Other(_)) | What::Silent { target: None } => {
-                Remedy::new("See which hook failed, mend it, and deploy again.").cli(rollout::see(patient, deployment))
+                Remedy::new("Find out which hook failed, fix it, and deploy again.").cli(rollout::see(patient, deployment))
             }
-            What::PauseTimedOut => Remedy::new("Deploy again, and let it go on in time; or give the pause more time.")
-                .cli(patient.update_service().and(words!("--force-new-deployment"))),
+            What::PauseTimedOut => Remedy::new("Deploy again and approve it in time, or give the pause a longer timeout."),
         }
     }
 }
 
-fn not_invoked(patient: &Patient, role: Option<&str>, target: &str) -> Remedy {
-    let remedy = Remedy::new("Let the hook's role call the function, then deploy again.");
-    let remedy = match role {
+fn not_invoked(role: Option<&str>, target: &str) -> Remedy {
+    let remedy = Remedy::new("Allow the hook's role to call the function, then deploy again.");
+    match role {
         Some(role) => {
             refusal::allowing(remedy, role, "deployment-hook", "lambda:InvokeFunction", target)
         }
@@ -257,8 +260,7 @@ fn not_invoked(patient: &Patient, role: Option<&str>, target: &str) -> Remedy {
                 json!({ "Version": "2012-10-17", "Statement": [allow] })
             ))
         }
-    };
-    remedy.cli(patient.update_service().and(words!("--force-new-deployment")))
+    }
 }
 
 /// The role with which ECS calls this function, as configured.
@@ -296,7 +298,7 @@ mod tests {
     fn names_function_stage_and_what_the_role_may_not() {
         let exam = exam(CHECK, &(CHECK.example)());
         let expected = "The deployment of api:13 failed at a hook: ECS could not call function smoke-test at stage POST_TEST_TRAFFIC_SHIFT, because role \
-                        deploymentHooks does not allow lambda:InvokeFunction, so ECS gave it up. No policy of the role allows it.";
+                        deploymentHooks does not allow lambda:InvokeFunction, so ECS began a rollback. No policy of the role allows it.";
         assert_eq!(exam.findings[0].says(), expected);
         assert!(
             exam.findings[0].remedy.shell()[0]
@@ -307,21 +309,21 @@ mod tests {
     #[test]
     fn each_documented_failure_has_its_own_words_and_remedy() {
         let cases = [
-            (format!("{HOOKS} Lifecycle hook target {FUNCTION} returned FAILED status."), "answered FAILED", "aws logs tail /aws/lambda/smoke-test"),
+            (format!("{HOOKS} Lifecycle hook target {FUNCTION} returned FAILED status."), "returned FAILED", "aws logs tail /aws/lambda/smoke-test"),
             (
                 format!("{HOOKS} ECS was unable to parse the response from {FUNCTION} due to HookStatus must not be null"),
-                "gave an answer that ECS cannot read (HookStatus must not be null)",
+                "returned a response that ECS cannot read (HookStatus must not be null)",
                 "aws logs tail /aws/lambda/smoke-test",
             ),
             (
                 format!("{HOOKS} ECS was unable to assume role arn:aws:iam::123456789012:role/hooks"),
-                "ECS could not take the hook's role hooks at stage",
+                "ECS could not assume the hook's role hooks at stage",
                 "aws iam update-assume-role-policy --role-name hooks",
             ),
             (
                 "Service deployment rolled back because POST_TEST_TRAFFIC_SHIFT pause hook timed out.".to_owned(),
-                "the pause at stage POST_TEST_TRAFFIC_SHIFT timed out before anybody let it go on",
-                "aws ecs update-service --cluster prod --service api --force-new-deployment",
+                "the pause at stage POST_TEST_TRAFFIC_SHIFT timed out before anybody approved it",
+                "aws ecs update-service --cluster prod --service api --task-definition api:13 --force-new-deployment",
             ),
             (format!("{HOOKS} Something new."), "(ECS says: \"Something new\")", "aws ecs describe-service-deployments"),
         ];
@@ -330,6 +332,8 @@ mod tests {
             let finding = &exam.findings[0];
             assert!(finding.says().contains(words), "{}", finding.says());
             assert!(finding.remedy.shell()[0].starts_with(command), "{:?}", finding.remedy.shell());
+            let again = "--task-definition api:13 --force-new-deployment";
+            assert!(finding.remedy.shell().iter().any(|it| it.ends_with(again)), "{reason}");
         }
     }
 

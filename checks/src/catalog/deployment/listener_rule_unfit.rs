@@ -1,6 +1,6 @@
-//! The production rule is not in the state that the deployment strategy needs: both halves of the
-//! pair get traffic, or one is in no rule, or a stranger is in it. A rule that sends clients
-//! nowhere is for the load balancer checks to tell.
+//! The production rule is not in the state that the deployment strategy needs: both target groups
+//! of the pair get traffic, or one is in no rule, or a foreign one is in it. A rule that sends
+//! clients nowhere is for the load balancer checks to report.
 
 use crate::aws::rollback_reason::{Reason, RuleFault};
 use crate::call::Call;
@@ -12,28 +12,27 @@ use crate::finding::{Evidence, Kind, Remedy, Subject};
 use crate::patient::Patient;
 use crate::snapshot::ServiceDeployment;
 use crate::text::and_list;
-use crate::words;
 
 crate::check! {
     /// A blue/green, linear or canary deployment cannot move its traffic, because the listener rule
-    /// is not as it needs it.
+    /// is not in the state that it needs.
     ///
     /// # Why it matters
     ///
-    /// ECS checks the rule before it moves traffic, and gives the deployment up if it does not fit.
-    /// Every further deployment fails in the same way, until somebody puts the rule right.
+    /// ECS checks the rule before it moves traffic, and fails the deployment if the rule does not
+    /// fit. Every further deployment fails in the same way, until somebody corrects the rule.
     ///
     /// # How we tell
     ///
-    /// The newest deployment went back "because of invalid networking configuration", and AWS's
-    /// words say what is wrong: two target groups get traffic, a target group of the pair is in no
-    /// rule, another group is in it, or the rule does not exist. Or a deployment is under way, has
-    /// not begun to move traffic, and its production rule already gives both groups a weight above
-    /// 0: left over from a deployment that somebody interrupted, or set by hand.
+    /// A rollback of the newest deployment began "because of invalid networking configuration", and
+    /// AWS's message says what is wrong: two target groups get traffic, a target group of the pair
+    /// is in no rule, another group is in it, or the rule does not exist. Or a deployment is under
+    /// way, has not begun to move traffic, and its production rule already gives both groups a
+    /// weight above 0: left over from a deployment that somebody interrupted, or set by hand.
     ///
     /// # What to do
     ///
-    /// Give all the traffic to the group that serves it now, then deploy again:
+    /// Send all the traffic to the target group that serves it now, then deploy again:
     ///
     /// ```sh
     /// aws elbv2 modify-rule --rule-arn <rule> --actions 'Type=forward,ForwardConfig={TargetGroups=[{TargetGroupArn=<live>,Weight=100},{TargetGroupArn=<other>,Weight=0}]}'
@@ -48,7 +47,7 @@ crate::check! {
     ///
     /// `traffic_split_over_empty_group`, `infrastructure_role_denied`,
     /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/troubleshooting-blue-green.html>
-    title: "The production rule is not in the state that the strategy needs",
+    title: "The production listener rule does not fit the deployment strategy",
     severity: High,
     role: Cause,
     explains: [DeploymentStuck, RolledBack, RollbackFailed],
@@ -93,8 +92,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
             });
         if let Some((fault, evidence)) = told {
             let forwards = findings.see(traffic::forwards(patient)).unwrap_or_default();
-            let what =
-                format!("was given up because its listener rules do not fit: {}", words(fault));
+            let what = format!("failed because its listener rules do not fit: {}", words(fault));
             tell(
                 patient,
                 findings,
@@ -118,7 +116,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
                 patient,
                 findings,
                 deployment,
-                "has not begun to move traffic, and two target groups already get some",
+                "has not begun to move traffic, but two target groups already get some",
                 stage,
                 Some(forward),
             );
@@ -171,7 +169,7 @@ fn tell(
 ) {
     let brings = findings.see(rollout::brings(patient, deployment)).flatten();
     let now = forward.map_or_else(String::new, |forward| {
-        format!("Now the rule of {} sends {}.", forward.name(), shares(forward))
+        format!("Now the rule for {} sends {}.", forward.name(), shares(forward))
     });
     let claim = format!("{} {what}", rollout::name(deployment, brings));
     let weights = forward.into_iter().flat_map(|forward| {
@@ -186,8 +184,8 @@ fn tell(
         forward.shares.iter().map(of).collect::<Vec<_>>()
     });
     let remedy = match forward {
-        Some(forward) => put_right(patient, findings, forward),
-        None => Remedy::new("Put the rules right: both target groups of the service in them, and all the traffic on one.")
+        Some(forward) => put_right(patient, findings, forward, brings),
+        None => Remedy::new("Correct the rules: both target groups of the service must be in them, with all the traffic on one.")
             .cli(rollout::see(patient, deployment)),
     };
     findings.add(
@@ -212,7 +210,12 @@ fn shares(forward: &Forward) -> String {
 
 /// Both groups of the pair in the rule, and all the traffic to the one that can serve it; if that
 /// cannot be seen, to the one with the larger part of it.
-fn put_right(patient: &Patient, findings: &mut Findings, forward: &Forward) -> Remedy {
+fn put_right(
+    patient: &Patient,
+    findings: &mut Findings,
+    forward: &Forward,
+    brings: Option<&str>,
+) -> Remedy {
     let pairs = forward
         .shares
         .iter()
@@ -233,7 +236,7 @@ fn put_right(patient: &Patient, findings: &mut Findings, forward: &Forward) -> R
         .map(|group| (findings.see(serves(group)).unwrap_or_default(), weight(group), *group))
         .collect();
     let Some((_, _, live)) = candidates.iter().max() else {
-        return Remedy::new("Give all the traffic to one target group.");
+        return Remedy::new("Send all the traffic to one target group.");
     };
     let weights: Vec<(&str, i32)> =
         groups.iter().map(|group| (*group, if group == live { 100 } else { 0 })).collect();
@@ -241,15 +244,15 @@ fn put_right(patient: &Patient, findings: &mut Findings, forward: &Forward) -> R
         groups.iter().find(|group| !forward.shares.iter().any(|share| share.group == **group));
     let what = match missing {
         Some(missing) => format!(
-            "Put {} into the rule, beside {}, which keeps all the traffic",
+            "Add {} to the rule, next to {}, which keeps all the traffic",
             group_name(missing),
             group_name(live)
         ),
-        None => format!("Give all the traffic to {}", group_name(live)),
+        None => format!("Send all the traffic to {}", group_name(live)),
     };
     let remedy = Remedy::new(format!("{what}; then deploy again."))
         .cli(forward.set_weights(&weights))
-        .cli(patient.update_service().and(words!("--force-new-deployment")));
+        .cli(rollout::again(patient, brings));
     if patient.is_express() {
         remedy
     } else {
@@ -286,8 +289,7 @@ mod tests {
     fn tells_what_is_wrong_and_what_the_rule_has_now() {
         let exam = exam(CHECK, &(CHECK.example)());
         let expected = format!(
-            "The deployment of api:13 was given up because its listener rules do not fit: two target groups get traffic where there should be one. Now the \
-             rule of {} sends 95 % to ecs-gateway-tg-1a2b3c4d5e6f70001 and 5 % to ecs-gateway-tg-1a2b3c4d5e6f70002.",
+            "The deployment of api:13 failed because its listener rules do not fit: two target groups get traffic where there should be one. Now the rule for {} sends 95 % to ecs-gateway-tg-1a2b3c4d5e6f70001 and 5 % to ecs-gateway-tg-1a2b3c4d5e6f70002.",
             baseline::EXPRESS_HOST
         );
         assert_eq!(exam.findings[0].says(), expected);
@@ -312,9 +314,7 @@ mod tests {
         ));
         let remedy = exam(CHECK, &snapshot).findings[0].remedy.clone();
         assert!(
-            remedy
-                .summary
-                .starts_with("Put ecs-gateway-tg-1a2b3c4d5e6f70002 into the rule, beside"),
+            remedy.summary.starts_with("Add ecs-gateway-tg-1a2b3c4d5e6f70002 to the rule, next to"),
             "{}",
             remedy.summary
         );
@@ -332,7 +332,7 @@ mod tests {
         let said = says(CHECK, &under_way("SCALE_UP", [950, 50]));
         assert!(
             said[0]
-                .contains("has not begun to move traffic, and two target groups already get some"),
+                .contains("has not begun to move traffic, but two target groups already get some"),
             "{said:?}"
         );
         assert_eq!(exam(CHECK, &under_way("SCALE_UP", [100, 0])).outcome, Outcome::Healthy);

@@ -1,5 +1,5 @@
-//! Something that ECS made for an Express service, or should have made, failed or is stuck. A role
-//! that does not allow it is for `infrastructure_role_denied` to tell.
+//! Something that ECS created for an Express service, or should have created, failed or is stuck. A
+//! role that does not allow it is for `infrastructure_role_denied` to report.
 
 use jiff::SignedDuration;
 
@@ -19,27 +19,27 @@ crate::check! {
     ///
     /// # Why it matters
     ///
-    /// The console shows it on no main page: the deployment goes on and on, or the address answers
-    /// nothing, and the one place that says why is the resource's `statusReason`.
+    /// The console shows it on no main page: the deployment does not end, or the address does not
+    /// respond, and only the resource's `statusReason` says why.
     ///
     /// # How we tell
     ///
     /// `ecsManagedResources` of the revision that the newest deployment brings: load balancer,
     /// certificate, listener, rule, target groups, security groups, scaling, alarms and log groups.
-    /// `FAILED` counts at once; `PROVISIONING` after 15 minutes without a change, for a certificate
-    /// or a load balancer takes some. What gives no reason and is `PROVISIONING` beside one that
-    /// failed waits for that one, and is named with it. A refusal by IAM is told by
-    /// `infrastructure_role_denied`.
+    /// `FAILED` counts at once; `PROVISIONING` after 15 minutes without a change, since a
+    /// certificate or a load balancer takes a while. A resource that gives no reason and is
+    /// `PROVISIONING` next to one that failed waits for that one, and is named with it. A denial by
+    /// IAM is reported by `infrastructure_role_denied`.
     ///
     /// # What to do
     ///
-    /// Read what ECS says of the resource and mend that; ECS tries again by itself:
+    /// Read what ECS reports for the resource and fix that; ECS retries on its own:
     ///
     /// ```sh
     /// aws ecs describe-service-revisions --service-revision-arns <revision> --query 'serviceRevisions[0].ecsManagedResources'
     /// ```
     ///
-    /// A resource that lost its tag `AmazonECSManaged=true` cannot be changed by ECS any more.
+    /// A resource that lost its tag `AmazonECSManaged=true` can no longer be changed by ECS.
     /// Terraform/OpenTofu: nothing to change, unless it took the resource over;
     /// `aws_ecs_express_gateway_service` manages none of them.
     ///
@@ -64,7 +64,7 @@ crate::check! {
     },
 }
 
-/// A load balancer, its certificate and its listener take some minutes to be made.
+/// A load balancer, its certificate and its listener take some minutes to create.
 const PATIENCE: SignedDuration = SignedDuration::from_mins(15);
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
@@ -93,7 +93,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
                 .detail(format!("{why}."))
                 .detail(managed::waiting_words(&waiting))
                 .because_all(evidence)
-                .mend(Remedy::new("Mend what ECS says of it; ECS tries again by itself.").cli(see))
+                .mend(Remedy::new("Fix what ECS reports for it; ECS retries on its own.").cli(see))
                 .since(resource.updated_at)
                 .concerns_all(Kind::TaskDefinition, revision.task_definition.as_deref()),
         );

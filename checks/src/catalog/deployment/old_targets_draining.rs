@@ -1,5 +1,5 @@
-//! The new version is live and complete, and the old targets still drain. A note that says until
-//! when, so that nobody takes the last minutes of a deployment for a hang.
+//! The new version is live and complete, and the old targets are still draining. A note that says
+//! until when, so that nobody mistakes the last minutes of a deployment for a hang.
 
 use jiff::Timestamp;
 
@@ -21,19 +21,19 @@ crate::check! {
     ///
     /// # Why it matters
     ///
-    /// For up to five minutes by default, or an hour if it is so configured, the deployment is
-    /// `IN_PROGRESS` though nothing is left to do. That is normal; no client is hurt.
+    /// For up to five minutes by default, or up to an hour if configured, the deployment is
+    /// `IN_PROGRESS` though nothing is left to do. That is normal; no client is affected.
     ///
     /// # How we tell
     ///
     /// A deployment is under way, at `CLEAN_UP` or, if it is a rolling one, with all its new tasks
     /// running beside an older deployment; targets of the service are `draining`; and since ECS
     /// began to drain them the deregistration delay of their group has not passed. Once it has,
-    /// this is no excuse any more.
+    /// draining no longer explains the wait.
     ///
     /// # What to do
     ///
-    /// Wait. To wait less the next time, where no request takes that long:
+    /// Wait. To wait less next time, if no request takes that long:
     ///
     /// ```sh
     /// aws elbv2 modify-target-group-attributes --target-group-arn <arn> --attributes Key=deregistration_delay.timeout_seconds,Value=30
@@ -45,7 +45,7 @@ crate::check! {
     ///
     /// `deployment_stuck`,
     /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/load-balancer-connection-draining.html>
-    title: "The new version is live; the old targets drain",
+    title: "The new version is live; the old targets are draining",
     severity: Info,
     role: Note,
     explains: [],
@@ -92,7 +92,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         };
         let brings = findings.see(rollout::brings(patient, deployment)).flatten();
         let old = count(draining.len(), "old target");
-        let verb = plural(draining.len(), "drains", "drain");
+        let verb = plural(draining.len(), "is draining", "are draining");
         let claim = format!(
             "{} is live; {old} of target group {} {verb}{until}",
             rollout::name(deployment, brings),
@@ -112,8 +112,10 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
                 .because(rollout::evidence(deployment, "status", &deployment.status))
                 .because_all(began.as_ref().map(|(_, event)| event.clone()))
                 .mend(
-                    Remedy::new("Wait: ECS ends the deployment when the old targets are done.")
-                        .cli(rollout::see(patient, deployment)),
+                    Remedy::new(
+                        "Wait: ECS completes the deployment once the old targets have drained.",
+                    )
+                    .cli(rollout::see(patient, deployment)),
                 )
                 .concerns(Kind::TargetGroup, group)
                 .concerns_all(Kind::TaskDefinition, brings),
@@ -122,7 +124,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     Ok(())
 }
 
-/// Whether nothing is left to do but to take the old tasks away.
+/// Whether nothing is left to do but to stop the old tasks.
 fn is_complete(patient: &Patient, deployment: &ServiceDeployment) -> bool {
     let service = patient.service();
     let primary = service.primary();
@@ -170,7 +172,7 @@ mod tests {
 
     #[test]
     fn says_until_when() {
-        let expected = "The deployment of api:13 is live; 2 old targets of target group api drain until about 03:03 UTC, in 3 min.";
+        let expected = "The deployment of api:13 is live; 2 old targets of target group api are draining until about 03:03 UTC, in 3 min.";
         assert_eq!(says(CHECK, &example(|_| ())), [expected]);
     }
 
@@ -185,7 +187,7 @@ mod tests {
     fn without_an_event_it_says_how_long_at_most() {
         let snapshot = example(|snapshot| drop(snapshot.services[0].events.remove(0)));
         assert!(
-            says(CHECK, &snapshot)[0].ends_with("drain for up to 5 min."),
+            says(CHECK, &snapshot)[0].ends_with("are draining for up to 5 min."),
             "{:?}",
             says(CHECK, &snapshot)
         );
@@ -201,7 +203,7 @@ mod tests {
         let exam = exam(CHECK, &snapshot);
         assert_eq!(exam.outcome, Outcome::Sick);
         assert!(
-            exam.findings[0].says().ends_with("target group api drain."),
+            exam.findings[0].says().ends_with("target group api are draining."),
             "{}",
             exam.findings[0].says()
         );

@@ -1,5 +1,5 @@
-//! CodeDeploy or an external controller deploys this service, so what the other checks of this
-//! group know does not apply. A note that says so, and what the controller's task sets do.
+//! CodeDeploy or an external controller deploys this service, so the other checks of this group do
+//! not apply. A note that says so, with the state of the controller's task sets.
 
 use crate::aws;
 use crate::check::{Findings, NoAnswer};
@@ -9,12 +9,12 @@ use crate::patient::Patient;
 use crate::snapshot::service::TaskSet;
 
 crate::check! {
-    /// The service's deployments are run by CodeDeploy or by a controller of somebody else.
+    /// CodeDeploy or an external controller runs the service's deployments.
     ///
     /// # Why it matters
     ///
     /// ECS has no service deployments, no circuit breaker, no rollback alarms and no stages for it:
-    /// their absence here says nothing. What happens is to be read at the controller.
+    /// their absence here says nothing. The state of a deployment is known to the controller only.
     ///
     /// # How we tell
     ///
@@ -23,15 +23,15 @@ crate::check! {
     ///
     /// # What to do
     ///
-    /// Ask the controller:
+    /// Query the controller:
     ///
     /// ```sh
     /// aws ecs describe-task-sets --cluster <cluster> --service <service>
     /// aws deploy get-deployment --deployment-id <id>
     /// ```
     ///
-    /// Terraform/OpenTofu: `deployment_controller { type = "ECS" }` of `aws_ecs_service` would let
-    /// ECS deploy it, blue/green included; changing it makes a new service.
+    /// Terraform/OpenTofu: `deployment_controller { type = "ECS" }` of `aws_ecs_service` would make
+    /// ECS deploy it, blue/green included; changing it creates a new service.
     ///
     /// # See also
     ///
@@ -57,9 +57,9 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     let sets: Vec<String> = service.task_sets.iter().map(words).collect();
     let sets = if sets.is_empty() { String::new() } else { format!("{}.", sets.join("; ")) };
     let claim = format!(
-        "{who} deploys this service, so ECS's breaker, alarms and stages are not there to look at"
+        "{who} deploys this service, so there is no ECS circuit breaker, rollback alarm or lifecycle stage to check"
     );
-    let remedy = Remedy::new("Ask the controller how its deployment is doing.")
+    let remedy = Remedy::new("Check the state of the deployment in its controller.")
         .cli(aws!("ecs describe-task-sets").and(patient.cli()));
     let ids = service
         .task_sets
@@ -105,7 +105,7 @@ mod tests {
 
     #[test]
     fn says_who_deploys_and_what_runs() {
-        let expected = "CodeDeploy deploys this service, so ECS's breaker, alarms and stages are not there to look at. The PRIMARY task set runs 2 of 2 \
+        let expected = "CodeDeploy deploys this service, so there is no ECS circuit breaker, rollback alarm or lifecycle stage to check. The PRIMARY task set runs 2 of 2 \
                         tasks of api:12 (STEADY_STATE).";
         assert_eq!(says(CHECK, &(CHECK.example)()), [expected]);
         assert!(

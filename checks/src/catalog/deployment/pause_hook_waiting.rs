@@ -1,5 +1,5 @@
-//! The deployment waits for a person, or for a script in a person's place, to let it go on. It was
-//! told to; that nobody knows is the trouble.
+//! The deployment is paused until a person, or a script in a person's place, approves it. That is
+//! configured; the trouble is that nobody may notice.
 
 use crate::aws;
 use crate::aws::time::{age, clock, words};
@@ -12,20 +12,20 @@ use crate::snapshot::ServiceDeployment;
 use crate::snapshot::deployment::HookDetail;
 
 crate::check! {
-    /// A pause hook holds the deployment until somebody lets it go on, or sends it back.
+    /// A pause hook holds the deployment until somebody approves it or rolls it back.
     ///
     /// # Why it matters
     ///
-    /// Nothing else will move it: not time, not traffic, not another task. AWS records no person to
-    /// ask: whoever may call `ecs:ContinueServiceDeployment` can let it go on. When the pause times
-    /// out, ECS does what the hook was configured to do then, which may be to go back.
+    /// Nothing else will move it: not time, not traffic, not another task. AWS records no approver:
+    /// anyone who is allowed to call `ecs:ContinueServiceDeployment` can approve it. When the pause
+    /// times out, ECS takes the timeout action of the hook, which may be a rollback.
     ///
     /// # How we tell
     ///
     /// Among `lifecycleHookDetails` of the deployment under way one has the status
-    /// `AWAITING_ACTION` and has not expired. A hook that calls a Lambda function waits by itself,
-    /// and is not meant. The API has no start of a stage; the deployment's last update stands for
-    /// it, so "since" is about.
+    /// `AWAITING_ACTION` and has not expired. A hook that calls a Lambda function waits on its own
+    /// and does not count. The API does not report when a stage began; the deployment's last update
+    /// is used instead, so "since" is approximate.
     ///
     /// # What to do
     ///
@@ -35,13 +35,13 @@ crate::check! {
     /// ```
     ///
     /// Terraform/OpenTofu: `lifecycle_hook` in `deployment_configuration` of `aws_ecs_service`, if
-    /// nobody should be asked the next time.
+    /// future deployments should not pause.
     ///
     /// # See also
     ///
     /// `lifecycle_hook_failed`, `deployment_stuck`,
     /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/blue-green-deployment-how-it-works.html>
-    title: "The deployment waits for somebody to let it go on",
+    title: "The deployment is paused until somebody approves it",
     severity: Medium,
     role: Cause,
     explains: [DeploymentStuck],
@@ -77,21 +77,20 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
             format!(", since about {} ({} ago)", clock(at), words(age(patient.now(), at)))
         });
         let claim = format!(
-            "{} waits{stage} for somebody to let it go on{since}",
+            "{} is paused{stage} until somebody approves it{since}",
             rollout::name(deployment, brings)
         );
         let id = hook.hook_id.as_deref();
         findings.add(
             Subject::new(Kind::Deployment, &deployment.service_deployment_arn)
                 .sick(claim, rollout::evidence(deployment, "lifecycleHookDetails.status", "AWAITING_ACTION"))
-                .detail("AWS names nobody.")
                 .detail(ends(patient, hook))
                 .because_all(id.map(|id| rollout::evidence(deployment, "lifecycleHookDetails.hookId", id)))
                 .because_all(deployment.lifecycle_stage.as_ref().map(|stage| rollout::evidence(deployment, "lifecycleStage", stage)))
                 .because_all(hook.expires_at.map(|at| rollout::evidence(deployment, "lifecycleHookDetails.expiresAt", at)))
                 .because_all(hook.timeout_action.as_ref().map(|then| rollout::evidence(deployment, "lifecycleHookDetails.timeoutAction", then)))
                 .mend(
-                    Remedy::new("Look at the new version, then let the deployment go on, or send it back: whoever may call ecs:ContinueServiceDeployment can.")
+                    Remedy::new("Check the new version, then approve the deployment or roll it back: anyone who is allowed to call ecs:ContinueServiceDeployment can.")
                         .cli(go_on(deployment, hook, "CONTINUE"))
                         .cli(go_on(deployment, hook, "ROLLBACK")),
                 )
@@ -113,8 +112,8 @@ fn waits(patient: &Patient, hook: &HookDetail) -> bool {
 fn ends(patient: &Patient, hook: &HookDetail) -> String {
     let Some(at) = hook.expires_at else { return String::new() };
     let then = match hook.timeout_action.as_deref() {
-        Some("ROLLBACK") => "ECS goes back to the version before",
-        Some("CONTINUE") => "ECS goes on by itself",
+        Some("ROLLBACK") => "ECS rolls back to the previous version",
+        Some("CONTINUE") => "ECS continues on its own",
         _ => "the pause times out",
     };
     format!("In {} (at {}) {then}.", words(age(at, patient.now())), clock(at))
@@ -146,8 +145,8 @@ mod tests {
     #[test]
     fn tells_since_when_until_when_and_how_to_go_on() {
         let snapshot = example(|_| ());
-        let expected = "The deployment of api:13 waits at stage POST_TEST_TRAFFIC_SHIFT for somebody to let it go on, since about 23:50 UTC (3 h 10 min \
-                        ago). AWS names nobody. In 20 h 50 min (at 23:50 UTC) ECS goes back to the version before.";
+        let expected = "The deployment of api:13 is paused at stage POST_TEST_TRAFFIC_SHIFT until somebody approves it, since about 23:50 UTC (3 h 10 min \
+                        ago). In 20 h 50 min (at 23:50 UTC) ECS rolls back to the previous version.";
         assert_eq!(says(CHECK, &snapshot), [expected]);
         let command = &exam(CHECK, &snapshot).findings[0].remedy.shell()[0];
         assert!(
@@ -161,7 +160,7 @@ mod tests {
         let snapshot = example(|deployment| {
             deployment.lifecycle_hook_details[0].timeout_action = Some("CONTINUE".into())
         });
-        assert!(says(CHECK, &snapshot)[0].ends_with("ECS goes on by itself."));
+        assert!(says(CHECK, &snapshot)[0].ends_with("ECS continues on its own."));
     }
 
     #[test]
@@ -172,7 +171,7 @@ mod tests {
                 hook.target_type = Some("AWS_LAMBDA".into());
                 hook.status = Some("IN_PROGRESS".into());
             }),
-            ("somebody has let it go on", |hook| hook.status = Some("SUCCEEDED".into())),
+            ("somebody has approved it", |hook| hook.status = Some("SUCCEEDED".into())),
             ("it has timed out", |hook| hook.expires_at = Some(minutes_ago(1))),
         ];
         for (why, change) in others {

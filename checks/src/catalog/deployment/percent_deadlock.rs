@@ -14,14 +14,14 @@ use crate::snapshot::ServiceDeployment;
 use crate::snapshot::service::DeploymentConfiguration;
 
 crate::check! {
-    /// The percentages of the deployment configuration allow no task more than there are, and no
-    /// task fewer.
+    /// The percentages of the deployment configuration allow neither more tasks than there are nor
+    /// fewer.
     ///
     /// # Why it matters
     ///
-    /// The deployment does nothing at all, for ever: no task of the new version starts, no old one
-    /// stops, and there is no failure that the circuit breaker could count. It is easily set: one
-    /// task with 100 and 100.
+    /// The deployment does nothing at all, forever: no task of the new version starts, no old one
+    /// stops, and there is no failure that the circuit breaker could count. It is an easy mistake:
+    /// one task with 100 and 100.
     ///
     /// # How we tell
     ///
@@ -30,7 +30,7 @@ crate::check! {
     /// `minimumHealthyPercent` no fewer; and there are as many tasks as allowed. Or ECS says in a
     /// service event that the deployment configuration keeps it from starting and stopping tasks.
     /// Blue/green, linear and canary deployments start all new tasks beside the old ones, and a
-    /// daemon service stops before it starts: neither is meant.
+    /// daemon service stops an old task before it starts the new one: neither counts.
     ///
     /// # What to do
     ///
@@ -94,7 +94,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     let brings = findings.see(rollout::brings(patient, deployment)).flatten();
     let why = if room.is_none_left() {
         format!(
-            "with {} desired, maximumPercent {} allows {} at most and minimumHealthyPercent {} wants {} at least",
+            "with {} desired, maximumPercent {} allows {} at most and minimumHealthyPercent {} requires {} at least",
             room.desired, room.maximum, room.most, room.minimum, room.least
         )
     } else {
@@ -104,7 +104,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         )
     };
     let claim = format!(
-        "{} can start no new task and stop no old one: {why}",
+        "{} can neither start a new task nor stop an old one: {why}",
         rollout::name(deployment, brings)
     );
     findings.add(
@@ -188,8 +188,7 @@ fn remedy(patient: &Patient) -> Remedy {
         ..configured.clone()
     };
     Remedy::new(
-        "Let ECS start the new tasks before it stops the old ones. The command replaces the whole deployment configuration: add what else is set there, \
-         such as hooks.",
+        "Allow ECS to start new tasks before it stops the old ones. The command replaces the whole deployment configuration: add anything else that is set there, such as hooks.",
     )
     .cli(rollout::configure(patient, &room))
     .terraform(hcl!(
@@ -224,8 +223,8 @@ mod tests {
 
     #[test]
     fn says_how_many_tasks_the_percentages_allow() {
-        let expected = "The deployment of api:13 can start no new task and stop no old one: with 1 desired, maximumPercent 100 allows 1 at most and \
-                        minimumHealthyPercent 100 wants 1 at least.";
+        let expected = "The deployment of api:13 can neither start a new task nor stop an old one: with 1 desired, maximumPercent 100 allows 1 at most and \
+                        minimumHealthyPercent 100 requires 1 at least.";
         assert_eq!(says(CHECK, &example(1, 100, 100)), [expected]);
     }
 

@@ -1,5 +1,5 @@
-//! The newest deployment failed, and going back failed too. A first deployment has nothing to go
-//! back to: then the failed rollback is a consequence, and says so, lest somebody chases it.
+//! The newest deployment failed, and its rollback failed too. A first deployment has nothing to
+//! roll back to: then the failed rollback is only a consequence, and the finding says so.
 
 use jiff::SignedDuration;
 
@@ -13,13 +13,13 @@ use crate::snapshot::deployment::ListedDeployment;
 use crate::words;
 
 crate::check! {
-    /// The newest deployment failed, ECS wanted to go back to the version before, and could not.
+    /// The newest deployment failed, ECS tried to roll back to the previous version, and could not.
     ///
     /// # Why it matters
     ///
     /// "Rollback failed" sounds worse than the failure itself. On a new service it is not: there is
-    /// no version to go back to, and the thing to mend is whatever made the first deployment fail.
-    /// On an old service no healthy version may be left running.
+    /// no version to roll back to, and the thing to fix is what made the first deployment fail. On
+    /// an old service no healthy version may be left running.
     ///
     /// # How we tell
     ///
@@ -30,8 +30,8 @@ crate::check! {
     ///
     /// # What to do
     ///
-    /// Mend what made the deployment fail and deploy again; no rollback target is needed for that.
-    /// An old service can be sent back by hand:
+    /// Fix what made the deployment fail and deploy again; no rollback target is needed for that.
+    /// An old service can be rolled back by hand:
     ///
     /// ```sh
     /// aws ecs update-service --cluster <cluster> --service <service> --task-definition <family:revision> --force-new-deployment
@@ -101,19 +101,19 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     let (meaning, remedy) = match earlier {
         Some(None) if no_candidate => (
             format!(
-                "Nothing to go back to: {}. The failed rollback only follows from the failed deployment and needs no remedy of its own",
+                "Nothing to roll back to: {}. The failed rollback only follows from the failed deployment and needs no fix of its own",
                 if young {
                     "no deployment of this service has ever succeeded"
                 } else {
-                    "no deployment has succeeded in the 90 days that ECS remembers"
+                    "no deployment has succeeded in the 90 days that ECS keeps"
                 }
             ),
             Remedy::new(
-                "Leave the rollback: mend what made the deployment fail, then deploy again.",
+                "Ignore the rollback: fix what made the deployment fail, then deploy again.",
             ),
         ),
         _ => {
-            // The reason for going back is none for failing at it.
+            // The reason for rolling back does not explain why the rollback failed.
             let told = deployment.status_reason.as_ref();
             let told = told.map_or("ECS gives no reason".to_owned(), |reason| {
                 format!("ECS says: {}", reason.trim_end_matches('.'))
@@ -153,14 +153,15 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     Ok(())
 }
 
-/// A deployment that was rolled back had a version to go back to, so there was a success before it.
+/// A deployment that was rolled back had a version to roll back to, so there was a success before
+/// it.
 fn has_succeeded(listed: &ListedDeployment) -> bool {
     matches!(listed.status.as_str(), "SUCCESSFUL" | "ROLLBACK_SUCCESSFUL")
 }
 
 fn go_back_by_hand(patient: &Patient, good: Option<&str>) -> Remedy {
     let remedy = Remedy::new(
-        "Mend what made the deployment fail and deploy again; or deploy a version that has worked.",
+        "Fix what made the deployment fail and deploy again, or deploy a version that has worked.",
     );
     match good {
         Some(definition) if !patient.is_express() => {
@@ -196,8 +197,8 @@ mod tests {
     #[test]
     fn a_first_deployment_has_nothing_to_go_back_to() {
         let says = says(CHECK, &(CHECK.example)());
-        let expected = "The deployment of api:13 failed, and so did its rollback 12 min ago. Nothing to go back to: no deployment of this service \
-                        has ever succeeded. The failed rollback only follows from the failed deployment and needs no remedy of its own.";
+        let expected = "The deployment of api:13 failed, and so did its rollback 12 min ago. Nothing to roll back to: no deployment of this service \
+                        has ever succeeded. The failed rollback only follows from the failed deployment and needs no fix of its own.";
         assert_eq!(says, [expected]);
     }
 
@@ -207,7 +208,7 @@ mod tests {
         let arn = snapshot.services[0].service_arn.clone();
         let all = snapshot.listed_deployments.change(&arn).unwrap();
         all.push(all[0].clone());
-        assert!(says(CHECK, &snapshot)[0].contains("needs no remedy of its own"));
+        assert!(says(CHECK, &snapshot)[0].contains("needs no fix of its own"));
     }
 
     #[test]
@@ -223,7 +224,7 @@ mod tests {
         let exam =
             exam(CHECK, &failed(Some("No rollback candidate was found to run the rollback.")));
         let [finding] = exam.findings.as_slice() else { panic!("{exam:?}") };
-        assert!(!finding.says().contains("Nothing to go back to"), "{}", finding.says());
+        assert!(!finding.says().contains("Nothing to roll back to"), "{}", finding.says());
         assert!(
             finding
                 .says()
@@ -240,7 +241,7 @@ mod tests {
         snapshot.listed_deployments.insert(arn, Seen::No(Why::Denied("no".into())));
         let exam = exam(CHECK, &snapshot);
         assert!(
-            !exam.findings[0].says().contains("Nothing to go back to"),
+            !exam.findings[0].says().contains("Nothing to roll back to"),
             "{}",
             exam.findings[0].says()
         );

@@ -1,5 +1,5 @@
-//! After a rollback the primary deployment says COMPLETED: of the old version. A note, so that a
-//! green pipeline is not taken for a new version that is live.
+//! After a rollback the primary deployment is COMPLETED, but it is that of the old version. A note,
+//! so that a green pipeline is not mistaken for a live new version.
 
 use crate::check::{Findings, NoAnswer};
 use crate::facts::deployment::{rollback, rollout};
@@ -10,8 +10,7 @@ use crate::text::capitalised;
 use crate::{hcl, words};
 
 crate::check! {
-    /// The service's primary deployment says `COMPLETED`, and it is the rollback that was
-    /// completed.
+    /// The service's primary deployment is `COMPLETED`, but what completed is the rollback.
     ///
     /// # Why it matters
     ///
@@ -21,25 +20,25 @@ crate::check! {
     /// # How we tell
     ///
     /// The newest service deployment was rolled back, its target revision is not among the
-    /// service's current ones, and the primary deployment of `DescribeServices` says `COMPLETED`.
+    /// service's current ones, and the primary deployment of `DescribeServices` is `COMPLETED`.
     ///
     /// # What to do
     ///
-    /// Nothing to mend at the service: see `deployment_rolled_back` for the rollback. Let pipelines
-    /// ask for the status of the service deployment:
+    /// Nothing to fix in the service: see `deployment_rolled_back` for the rollback. Make pipelines
+    /// check the status of the service deployment:
     ///
     /// ```sh
     /// aws ecs describe-service-deployments --service-deployment-arns <arn> --query 'serviceDeployments[0].status'
     /// ```
     ///
     /// Terraform/OpenTofu: `wait_for_steady_state = true` of `aws_ecs_service`, with a
-    /// `postcondition` that `self.task_definition` is the one that was meant.
+    /// `postcondition` that `self.task_definition` is the intended one.
     ///
     /// # See also
     ///
     /// `deployment_rolled_back`,
     /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/service-deployment.html>
-    title: "ECS says COMPLETED, but of the rollback",
+    title: "COMPLETED is the state of the rollback",
     severity: Info,
     role: Note,
     explains: [],
@@ -68,12 +67,11 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         return Ok(());
     }
     let brings = findings.see(rollout::brings(patient, deployment)).flatten();
-    let runs = primary.task_definition.as_deref().map_or("the version before", rollout::short);
-    let claim =
-        format!("the primary deployment says COMPLETED, but that is the rollback to {runs}");
+    let runs = primary.task_definition.as_deref().map_or("the previous version", rollout::short);
+    let claim = format!("the primary deployment is COMPLETED, but that is the rollback to {runs}");
     let failed = format!("{} did not succeed.", capitalised(&rollout::name(deployment, brings)));
     let remedy = Remedy::new(
-        "Let pipelines ask for the status of the service deployment, not of the service.",
+        "Make pipelines check the status of the service deployment, not of the service.",
     )
     .cli(rollout::see(patient, deployment).and(words!("--query serviceDeployments[0].status")));
     let remedy =
@@ -120,7 +118,7 @@ mod tests {
 
     #[test]
     fn says_which_version_was_completed() {
-        let expected = "The primary deployment says COMPLETED, but that is the rollback to api:12. The deployment of api:13 did not succeed.";
+        let expected = "The primary deployment is COMPLETED, but that is the rollback to api:12. The deployment of api:13 did not succeed.";
         assert_eq!(says(CHECK, &(CHECK.example)()), [expected]);
     }
 

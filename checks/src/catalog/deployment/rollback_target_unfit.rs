@@ -1,6 +1,6 @@
-//! The version that ECS goes back to, or would, cannot come up: its image is gone, or it fails
-//! today's health check, which is another than its own. That the way back failed is for
-//! `rollback_failed` to tell.
+//! The version that ECS rolls back to, or would, cannot start or become healthy: its image is gone,
+//! or it fails today's health check, which is not its own. That the rollback failed is for
+//! `rollback_failed` to report.
 
 use crate::aws::image::{self, short};
 use crate::call::Call;
@@ -19,25 +19,25 @@ use crate::text::{count, parsed};
 use crate::{aws, hcl, words};
 
 crate::check! {
-    /// The newest deployment fails, and the version before it cannot take its place.
+    /// The newest deployment fails, and the previous version cannot take its place.
     ///
     /// # Why it matters
     ///
-    /// A rollback is only as good as what it goes back to. If the image that this version has
+    /// A rollback is only as good as the version it restores. If the image that this version has
     /// pinned is deleted, its tasks cannot start; the old tasks that still run are all there is.
     ///
     /// # How we tell
     ///
-    /// ECS goes back, could not, or the circuit breaker has begun to count failures of the new
-    /// version; and ECR does not have the digest that the revision to go back to has pinned. Or,
-    /// where ECS goes back: the target group's health check asks another path or port than this
-    /// revision was made for, and tasks of it have failed that check since. The latter can be told
-    /// for Express services only, whose revisions carry their health check.
+    /// ECS is rolling back or could not, or the circuit breaker has begun to count failures of the
+    /// new version; and ECR does not have the digest that the revision to roll back to has pinned.
+    /// Or, in a rollback, the target group's health check requests another path or port than this
+    /// revision was made for, and its tasks have failed that check since. The latter is known for
+    /// Express services only, whose revisions contain their health check.
     ///
     /// # What to do
     ///
-    /// Deploy the old version anew, so that ECS resolves its tag again; if the tag is gone too,
-    /// push the image first:
+    /// Deploy the old version again, so that ECS resolves its tag; if the tag is gone too, push the
+    /// image first:
     ///
     /// ```sh
     /// aws ecs update-service --cluster <cluster> --service <service> --task-definition <family:revision> --force-new-deployment
@@ -50,7 +50,7 @@ crate::check! {
     /// `rollback_failed`, `digest_gone`, `circuit_breaker_stalled`,
     /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/deployment-circuit-breaker.html>,
     /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task_cannot_pull_image.html>
-    title: "The version to go back to cannot come up",
+    title: "The version to roll back to cannot start or become healthy",
     severity: High,
     role: Cause,
     explains: [DeploymentStuck, RollbackFailed],
@@ -97,19 +97,20 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     Ok(())
 }
 
-/// Whether the breaker has begun to count: then everybody thinks of going back.
+/// Whether the breaker has begun to count: then a rollback is next.
 fn fails(deployment: &ServiceDeployment) -> bool {
     let breaker = deployment.deployment_circuit_breaker.as_ref();
     deployment.status == "IN_PROGRESS" && breaker.is_some_and(|breaker| breaker.failure_count > 0)
 }
 
-/// `ECS goes back to api:12`, as far as it has come.
+/// `ECS is rolling back to api:12`, as far as it has come.
 fn way_back(deployment: &ServiceDeployment, revision: &Revision) -> String {
-    let version = revision.task_definition.as_deref().map_or("the version before", rollout::short);
+    let version =
+        revision.task_definition.as_deref().map_or("the previous version", rollout::short);
     match deployment.status.as_str() {
-        "IN_PROGRESS" => format!("ECS would go back to {version}"),
-        "ROLLBACK_FAILED" => format!("ECS tried to go back to {version}"),
-        _ => format!("ECS goes back to {version}"),
+        "IN_PROGRESS" => format!("ECS would roll back to {version}"),
+        "ROLLBACK_FAILED" => format!("ECS tried to roll back to {version}"),
+        _ => format!("ECS is rolling back to {version}"),
     }
 }
 
@@ -123,7 +124,7 @@ fn tell_gone(
 ) {
     let Some((image, digest)) = pinned::pinned(container) else { return };
     let claim = format!(
-        "{}, but the image that it has pinned, {} of {}, is not in ECR any more: no task of it can start",
+        "{}, but the image that it pinned, {} of {}, is no longer in ECR: none of its tasks can start",
         way_back(deployment, revision),
         short(digest),
         image.repository
@@ -144,7 +145,7 @@ fn deploy_anew(patient: &Patient, revision: &Revision) -> Remedy {
     let version = revision.task_definition.as_deref().map(rollout::short);
     let definition = version.map_or(Word::needed("TASK_DEFINITION"), Word::new);
     let deploy = words!("--task-definition {} --force-new-deployment", definition);
-    let remedy = Remedy::new("Deploy that version anew, so that ECS resolves its tag again; if its tag is gone too, push the image first.")
+    let remedy = Remedy::new("Deploy that version again, so that ECS resolves its tag; if the tag is gone too, push the image first.")
         .cli(patient.update_service().and(deploy));
     if patient.is_express() {
         return remedy;
@@ -236,7 +237,7 @@ impl<'a> OtherCheck<'a> {
             self.ports.map_or(Words::default(), |(port, _)| words!("--health-check-port {}", port));
         let modify = aws!("elbv2 modify-target-group --target-group-arn {}", group);
         Remedy::new(format!(
-            "Let the health check ask {} again until the old version is back.",
+            "Set the health check back to {} until the old version is back.",
             self.words(false)
         ))
         .cli(modify.and(path).and(port))
@@ -268,7 +269,7 @@ fn fails_health_check(
             patient.stopped_tasks()?.iter().filter(its_own).filter(of_group).collect();
         let Some(newest) = failed.first() else { continue };
         let claim = format!(
-            "{}, which was made for a health check of {}; target group {} asks {} now, and {} of that version failed it since",
+            "{}, which was made for a health check of {}; target group {} now checks {}, and {} of that version failed it since",
             way_back(deployment, revision),
             other.words(false),
             group.target_group_name,
@@ -296,8 +297,7 @@ mod tests {
 
     #[test]
     fn says_what_is_gone() {
-        let expected = "ECS tried to go back to api:12, but the image that it has pinned, sha256:111111111111 of api, is not in ECR any more: no task of it \
-                        can start.";
+        let expected = "ECS tried to roll back to api:12, but the image that it pinned, sha256:111111111111 of api, is no longer in ECR: none of its tasks can start.";
         assert_eq!(says(CHECK, &(CHECK.example)()), [expected]);
     }
 
@@ -310,7 +310,7 @@ mod tests {
             .deployment_circuit_breaker
             .iter_mut()
             .for_each(|breaker| breaker.failure_count = 1);
-        assert!(says(CHECK, &snapshot)[0].starts_with("ECS would go back to api:12"));
+        assert!(says(CHECK, &snapshot)[0].starts_with("ECS would roll back to api:12"));
     }
 
     #[test]
@@ -350,7 +350,7 @@ mod tests {
         assert_eq!(diagnosis.roots[0].explains[0].check.id(), "rollback_failed");
     }
 
-    /// An Express service goes back, and its health check is another by now.
+    /// An Express service rolls back, and its health check is another by now.
     fn other_check(path: &str, failed: bool) -> Snapshot {
         let mut snapshot = baseline::express();
         roll_out(&mut snapshot, 50, |deployment| {
@@ -380,7 +380,7 @@ mod tests {
 
     #[test]
     fn an_old_version_may_not_know_todays_health_check() {
-        let expected = "ECS goes back to api:12, which was made for a health check of /health; target group ecs-gateway-tg-1a2b3c4d5e6f70001 asks /ready now, \
+        let expected = "ECS is rolling back to api:12, which was made for a health check of /health; target group ecs-gateway-tg-1a2b3c4d5e6f70001 now checks /ready, \
                         and 1 task of that version failed it since.";
         assert_eq!(says(CHECK, &other_check("/ready", true)), [expected]);
         assert_eq!(

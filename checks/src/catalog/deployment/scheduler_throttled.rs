@@ -1,5 +1,5 @@
 //! ECS's own calls for the service are throttled, so it starts, stops and registers tasks late.
-//! That is not the throttling of this program's or of anybody's calls to ECS.
+//! Throttled calls to the ECS API, of this program or of anything else, are not meant.
 
 use jiff::SignedDuration;
 
@@ -12,7 +12,7 @@ use crate::patient::Patient;
 use crate::snapshot::ServiceEvent;
 
 crate::check! {
-    /// ECS says that its operations for the service are being throttled, and that it will try again
+    /// ECS reports that its operations for the service are being throttled, and that it will retry
     /// later.
     ///
     /// # Why it matters
@@ -24,11 +24,11 @@ crate::check! {
     /// # How we tell
     ///
     /// Two or more service events of the last hour say "operations are being throttled", the newest
-    /// of them not half an hour old. One alone is retried and nobody notices.
+    /// of them not half an hour old. A single one is retried without visible effect.
     ///
     /// # What to do
     ///
-    /// Find who calls too often: other services that deploy at the same time, scripts that poll,
+    /// Find what calls too often: other services that deploy at the same time, scripts that poll,
     /// scanners. The quotas:
     ///
     /// ```sh
@@ -74,7 +74,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         return Ok(());
     }
     let claim = format!(
-        "ECS says {} times within the last hour that its own operations for this service are throttled, the last time {} ago: starting, stopping and \
+        "ECS reported {} times within the last hour that its own operations for this service are throttled, the last time {} ago: starting, stopping and \
          registering tasks takes longer",
         throttled.len(),
         words(ago)
@@ -84,7 +84,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
             .subject()
             .sick(claim, patient.evidence("events.message", &newest.message).at(newest.created_at))
             .mend(
-                Remedy::new("Find who calls AWS too often in this account and region, and let them wait; or have the quota raised.")
+                Remedy::new("Find what calls AWS too often in this account and Region and slow it down, or request a higher quota.")
                     .cli(aws!("service-quotas list-service-quotas --service-code elasticloadbalancing"))
                     .cli(aws!("service-quotas list-service-quotas --service-code ec2")),
             )
@@ -117,7 +117,7 @@ mod tests {
     fn says_how_often_and_when_last() {
         assert!(
             says(CHECK, &throttled(&[3, 20, 50]))[0]
-                .starts_with("ECS says 3 times within the last hour")
+                .starts_with("ECS reported 3 times within the last hour")
         );
     }
 

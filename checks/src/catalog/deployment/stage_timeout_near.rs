@@ -15,19 +15,19 @@ crate::check! {
     ///
     /// # Why it matters
     ///
-    /// When the 24 hours are over, ECS goes back to the version before, at an hour that nobody
-    /// chose. CloudFormation gives up after 36 hours by itself.
+    /// When the 24 hours are over, ECS rolls back to the previous version, at an hour that nobody
+    /// chose. CloudFormation itself times out after 36 hours.
     ///
     /// # How we tell
     ///
-    /// The deployment is `IN_PROGRESS` and was last updated more than 20 hours ago; the API has no
-    /// start of a stage, so the last update stands for it. A pause has a time limit of its own, and
-    /// a bake that is configured to last so long ends by itself: both are left alone. Rolling
-    /// deployments have no stages.
+    /// The deployment is `IN_PROGRESS` and was last updated more than 20 hours ago; the API does
+    /// not report when a stage began, so the last update is used instead. A pause has a time limit
+    /// of its own, and a bake time that is configured to last that long ends on its own: both are
+    /// skipped. Rolling deployments have no stages.
     ///
     /// # What to do
     ///
-    /// Mend what keeps the stage from ending, or go back now:
+    /// Fix what keeps the stage from ending, or roll back now:
     ///
     /// ```sh
     /// aws ecs stop-service-deployment --service-deployment-arn <arn> --stop-type ROLLBACK
@@ -39,7 +39,7 @@ crate::check! {
     ///
     /// `deployment_stuck`, `pause_hook_waiting`,
     /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/canary-deployment.html>
-    title: "A stage nears the 24 hours after which ECS fails it",
+    title: "A stage is close to the 24 hours after which ECS fails it",
     severity: Medium,
     role: Risk,
     explains: [],
@@ -94,10 +94,10 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     findings.add(
         Subject::new(Kind::Deployment, &deployment.service_deployment_arn)
             .sick(claim, rollout::evidence(deployment, "lifecycleStage", stage))
-            .detail(format!("ECS fails a stage after 24 h and goes back to the version before: {when}."))
+            .detail(format!("ECS fails a stage after 24 h and rolls back to the previous version: {when}."))
             .because_all(deployment.updated_at.map(|at| rollout::evidence(deployment, "updatedAt", at).at(Some(at))))
             .mend(
-                Remedy::new("Mend what keeps the stage from ending, or go back now, at an hour of your choice.")
+                Remedy::new("Fix what keeps the stage from ending, or roll back now, at a time of your choice.")
                     .cli(rollout::see(patient, deployment))
                     .cli(rollout::stop(deployment)),
             )
@@ -123,8 +123,7 @@ mod tests {
 
     #[test]
     fn tells_when_ecs_ends_it() {
-        let expected = "The deployment of api:13 has been at stage SCALE_UP for about 21 h 20 min. ECS fails a stage after 24 h and goes back to the \
-                        version before: in about 2 h 40 min (at 05:40 UTC).";
+        let expected = "The deployment of api:13 has been at stage SCALE_UP for about 21 h 20 min. ECS fails a stage after 24 h and rolls back to the previous version: in about 2 h 40 min (at 05:40 UTC).";
         assert_eq!(says(CHECK, &example(|_| ())), [expected]);
         let late = example(|deployment| deployment.updated_at = Some(minutes_ago(1500)));
         assert!(says(CHECK, &late)[0].ends_with("any moment now."));
@@ -153,7 +152,7 @@ mod tests {
                 d.lifecycle_stage = Some("BAKE_TIME".into());
                 d.deployment_configuration.bake_time_in_minutes = Some(1440);
             }),
-            ("it goes back already", |d| d.status = "ROLLBACK_IN_PROGRESS".into()),
+            ("it is rolling back already", |d| d.status = "ROLLBACK_IN_PROGRESS".into()),
         ];
         for (why, change) in others {
             assert_eq!(exam(CHECK, &example(change)).outcome, Outcome::Healthy, "{why}");

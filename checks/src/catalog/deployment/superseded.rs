@@ -1,5 +1,5 @@
-//! A deployment stopped because a newer one began. A note for whoever looks for their deployment
-//! and finds it `STOPPED`.
+//! A deployment stopped because a newer one began. A note for anyone who finds their deployment
+//! `STOPPED`.
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -15,14 +15,14 @@ crate::check! {
     ///
     /// # Why it matters
     ///
-    /// Its status is `STOPPED`, and what it brought is nowhere. That is no failure: ECS works on
-    /// one deployment at a time, and the newest one wins.
+    /// Its status is `STOPPED`, and its version was not rolled out. That is not a failure: ECS
+    /// works on one deployment at a time, and the newest one wins.
     ///
     /// # How we tell
     ///
     /// The deployment before the newest is `STOPPED` or `STOP_REQUESTED` without a rollback, and
-    /// the newest one began within a minute of that. It is told while the newest is under way, or
-    /// for two hours.
+    /// the newest one began within a minute of that. It is reported while the newest is under way,
+    /// or for two hours.
     ///
     /// # What to do
     ///
@@ -39,7 +39,7 @@ crate::check! {
     ///
     /// `deployment_rolled_back`,
     /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/service-deployment.html>
-    title: "A newer deployment replaced the one before",
+    title: "A newer deployment replaced the previous one",
     severity: Info,
     role: Note,
     explains: [],
@@ -90,7 +90,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         (None, _) => "the newer one".to_owned(),
     };
     let claim = format!(
-        "{} was stopped {} ago{after}, because a newer one began: {instead}",
+        "{} was stopped {} ago{after}, because a newer deployment began: {instead}",
         rollout::name(before, gone),
         words(age(patient.now(), ended))
     );
@@ -135,7 +135,7 @@ mod tests {
 
     #[test]
     fn says_what_took_its_place() {
-        let expected = "The deployment of api:13 was stopped 6 min ago, 8 min after it began, because a newer one began: the same version, deployed again.";
+        let expected = "The deployment of api:13 was stopped 6 min ago, 8 min after it began, because a newer deployment began: the same version, deployed again.";
         assert_eq!(says(CHECK, &example(|_| ())), [expected]);
     }
 

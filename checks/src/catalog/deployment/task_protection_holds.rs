@@ -22,7 +22,7 @@ crate::check! {
     /// # Why it matters
     ///
     /// Old code goes on running, and the deployment is `IN_PROGRESS` until the protection ends: two
-    /// hours by default, and up to two days. A worker that never takes its protection back holds
+    /// hours by default, and up to two days. A worker that never removes its protection blocks
     /// every deployment.
     ///
     /// # How we tell
@@ -30,11 +30,11 @@ crate::check! {
     /// A deployment is under way, all its new tasks run (and, unless it is a rolling one, it is at
     /// `CLEAN_UP`), or ECS says in an event that protected tasks keep it from scaling in; and
     /// `GetTaskProtection` has protected tasks of older deployments whose protection has not
-    /// expired. That may be meant: the work of these tasks is not done.
+    /// expired. That may be intended: the work of these tasks is not done.
     ///
     /// # What to do
     ///
-    /// Wait for their work; or, if it can be lost, take the protection away:
+    /// Wait until their work is done; or, if it can be lost, remove the protection:
     ///
     /// ```sh
     /// aws ecs update-task-protection --cluster <cluster> --tasks <task> --no-protection-enabled
@@ -111,7 +111,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
             .because_all(last.expiration_date.map(|at| Evidence::new(Call::GetTaskProtection, &last.task_arn, "protectedTasks.expirationDate", at)))
             .because_all(told)
             .mend(
-                Remedy::new("Wait for the work of these tasks; or, if it can be lost, take their protection away.")
+                Remedy::new("Wait until these tasks have done their work; or, if it can be lost, remove their protection.")
                     .cli(unprotect),
             )
             .concerns_all(Kind::TaskDefinition, brings),

@@ -1,5 +1,5 @@
-//! What the service runs is not in the registry any more, or will not be for long. The running
-//! tasks live on, and the next one does not start.
+//! The image that the service runs is no longer in the registry, or will not be for long. The
+//! running tasks keep running, and the next one does not start.
 
 use crate::aws::image::{self, InEcr, Reference, short};
 use crate::call::Call;
@@ -21,36 +21,38 @@ crate::check! {
     ///
     /// # Why it matters
     ///
-    /// Nothing shows it: the tasks that run have their image. The next task that has to start, by
-    /// scaling, by a restart or by a rollback, cannot pull it, and then the service shrinks or
+    /// Nothing shows it: the running tasks have their image. The next task that has to start,
+    /// because of scaling, a restart or a rollback, cannot pull it, and then the service shrinks or
     /// stays down.
     ///
     /// # How we tell
     ///
-    /// The tag has another digest now than the one that the revision has pinned, or is gone, and
-    /// ECR answers `ImageNotFound` for the pinned one. Or no digest was pinned and the tag is gone.
-    /// Or ECR calls the image `ARCHIVED`, which likely cannot be pulled. Or the tag has moved on
-    /// and a lifecycle rule removes images without a tag: unless another tag keeps the image, it
-    /// goes. A platform of a multi-architecture tag is not without a tag. Where ECS is on its way
-    /// back to that version, `rollback_target_unfit` tells it.
+    /// The tag now has a different digest from the one that the revision has pinned, or is gone,
+    /// and ECR answers `ImageNotFound` for the pinned one. Or no digest was pinned and the tag is
+    /// gone. Or ECR reports the image as `ARCHIVED`, which likely cannot be pulled. Or the tag has
+    /// moved on and a lifecycle rule removes untagged images: unless another tag keeps the image,
+    /// it is deleted. A platform of a multi-architecture tag is not untagged. Where ECS is rolling
+    /// back to that version, `rollback_target_unfit` reports it.
     ///
     /// # What to do
     ///
-    /// Deploy again now, while there are tasks, so that ECS pins what the tag has; if the tag is
-    /// gone too, push the image first:
+    /// Deploy again now, while tasks are running, so that ECS pins the current digest of the tag;
+    /// if the tag is gone too, push the image first:
     ///
     /// ```sh
     /// aws ecs update-service --cluster <cluster> --service <service> --force-new-deployment
+    /// aws ecr update-image-storage-class --repository-name <repository> --image-id imageDigest=<digest> --target-storage-class STANDARD   # archived
     /// ```
     ///
-    /// And let the lifecycle policy keep what is deployed. Terraform/OpenTofu: `policy` of
-    /// `aws_ecr_lifecycle_policy`, with `countType = "imageCountMoreThan"` and enough of them.
+    /// And make the lifecycle policy keep what is deployed. Terraform/OpenTofu: `policy` of
+    /// `aws_ecr_lifecycle_policy`, with `countType = "imageCountMoreThan"` and a large enough
+    /// number.
     ///
     /// # See also
     ///
     /// `tag_moved`, `rollback_target_unfit`,
     /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task_cannot_pull_image.html>
-    title: "What runs is not in the registry any more; the next start fails",
+    title: "The running image is gone from the registry; the next start fails",
     severity: High,
     role: Risk,
     explains: [DigestNotResolved],
@@ -173,10 +175,10 @@ impl<'a> Lost<'a> {
             Lost::Digest { digest, proof } => {
                 let rule = findings.see(removed_by(patient, image)).flatten();
                 let why = rule.map_or_else(String::new, |rule| {
-                    format!("A lifecycle rule {}, so likely it did.", removes(rule))
+                    format!("A lifecycle rule {}, which is the likely reason.", removes(rule))
                 });
                 let claim = format!(
-                    "{version} starts its tasks from {} of {repository}, and that is not in ECR any more: the next task cannot start",
+                    "{version} starts its tasks from {} of {repository}, which is no longer in ECR: the next task cannot start",
                     short(digest)
                 );
                 subject
@@ -187,7 +189,7 @@ impl<'a> Lost<'a> {
             }
             Lost::Tag { tag } => {
                 let claim = format!(
-                    "{version} starts its tasks from tag {tag} of {repository}, and that is not in ECR any more: the next task cannot start"
+                    "{version} starts its tasks from tag {tag} of {repository}, which is no longer in ECR: the next task cannot start"
                 );
                 subject.sick(
                     claim,
@@ -196,7 +198,7 @@ impl<'a> Lost<'a> {
             }
             Lost::Archived { tag } => {
                 let claim = format!(
-                    "{version} starts its tasks from {} of {repository}, and ECR has archived it: likely the next task cannot start",
+                    "{version} starts its tasks from {} of {repository}, which ECR has archived: the next task likely cannot start",
                     short(&tag.image_digest)
                 );
                 subject.sick(
@@ -215,7 +217,7 @@ impl<'a> Lost<'a> {
                 subject
                     .sick(claim, evidence(image, rule))
                     .detail(format!(
-                        "Tag {tag} has moved on from it, and a lifecycle rule {}: unless another tag keeps it, the next task cannot start then.",
+                        "Tag {tag} points to another image now, and a lifecycle rule {}: unless another tag keeps this image, the next task cannot start then.",
                         removes(rule)
                     ))
                     .because(pinned(digest))
@@ -232,13 +234,20 @@ impl<'a> Lost<'a> {
         let anew = patient.update_service().and(words!("--force-new-deployment"));
         let remedy = match self {
             Lost::Digest { .. } | Lost::Soon { .. } => Remedy::new(
-                "Deploy again now, while there are tasks, so that ECS pins what the tag has; if the tag is gone too, push the image first. And let the \
-                 lifecycle policy keep what is deployed.",
+                "Deploy again now, while tasks are running, so that ECS pins the current digest of the tag; if the tag is gone too, push the image first. And make the lifecycle policy keep what is deployed.",
             ),
             Lost::Tag { .. } => Remedy::new(
                 "Push the image again under its tag, or deploy another one; then ECS pins its digest.",
             ),
-            Lost::Archived { .. } => Remedy::new("Restore the image, or deploy another one."),
+            Lost::Archived { tag } => Remedy::new(
+                "Restore the image and deploy again when it is ACTIVE, or deploy another one.",
+            )
+            .cli(aws!(
+                "ecr update-image-storage-class --repository-name {} --image-id imageDigest={} \
+                 --target-storage-class STANDARD",
+                repository,
+                tag.image_digest
+            )),
         };
         let remedy = remedy.cli(anew);
         let remedy = if matches!(self, Lost::Digest { .. } | Lost::Soon { .. }) {
@@ -273,7 +282,7 @@ fn is_platform(
         && patient.image_platforms(&container.image)?.iter().any(|platform| platform == digest))
 }
 
-/// The rule of the repository that takes images without a tag away.
+/// The rule of the repository that takes untagged images.
 fn removes_untagged<'a>(
     patient: &Patient<'a>,
     image: InEcr,
@@ -282,8 +291,8 @@ fn removes_untagged<'a>(
     Ok(rules.iter().find(|rule| rule.action == "expire" && rule.tag_status == "untagged"))
 }
 
-/// The rule that may have taken an image away: one over images without a tag, or over all of them.
-/// Of those over some tags we do not know which tags the image had.
+/// The rule that may have removed an image: one over untagged images, or over all of them. Of those
+/// over some tags we do not know which tags the image had.
 fn removed_by<'a>(patient: &Patient<'a>, image: InEcr) -> Result<Option<&'a LifecycleRule>, Blind> {
     let rules = patient.lifecycle_policy(image.uri)?.map_or(&[][..], |policy| &policy.rules);
     Ok(rules.iter().find(|rule| {
@@ -291,11 +300,11 @@ fn removed_by<'a>(patient: &Patient<'a>, image: InEcr) -> Result<Option<&'a Life
     }))
 }
 
-/// `removes images without a tag 14 days after they were pushed`
+/// `removes untagged images 14 days after they were pushed`
 fn removes(rule: &LifecycleRule) -> String {
     let number = rule.count_number;
     let days = count(number, "day");
-    let images = if rule.tag_status == "untagged" { "images without a tag" } else { "images" };
+    let images = if rule.tag_status == "untagged" { "untagged images" } else { "images" };
     match rule.count_type.as_str() {
         "sinceImagePushed" => format!("removes {images} {days} after they were pushed"),
         "sinceImagePulled" => format!("removes {images} {days} after they were last pulled"),
@@ -339,8 +348,8 @@ mod tests {
 
     #[test]
     fn says_what_is_gone_and_what_likely_took_it() {
-        let expected = "api:12 starts its tasks from sha256:111111111111 of api, and that is not in ECR any more: the next task cannot start. A lifecycle rule \
-                        removes images without a tag 1 day after they were pushed, so likely it did.";
+        let expected = "api:12 starts its tasks from sha256:111111111111 of api, which is no longer in ECR: the next task cannot start. A lifecycle rule \
+                        removes untagged images 1 day after they were pushed, which is the likely reason.";
         assert_eq!(says(CHECK, &example(|_| ())), [expected]);
         let of_all = example(|snapshot| {
             let rule = &mut snapshot.lifecycle_policies.change(&id::image("api")).unwrap().rules[0];
@@ -348,8 +357,9 @@ mod tests {
                 ("any".into(), "imageCountMoreThan".into(), 50);
         });
         assert!(
-            says(CHECK, &of_all)[0]
-                .ends_with("A lifecycle rule keeps only the newest 50 images, so likely it did."),
+            says(CHECK, &of_all)[0].ends_with(
+                "A lifecycle rule keeps only the newest 50 images, which is the likely reason."
+            ),
             "{:?}",
             says(CHECK, &of_all)
         );
@@ -363,8 +373,7 @@ mod tests {
     fn an_image_that_a_rule_will_take_is_told_beforehand() {
         let there =
             example(|snapshot| snapshot.pinned_images.change(&key()).unwrap().failure_code = None);
-        let expected = "api:12 starts its tasks from sha256:111111111111 of api. Tag 1.4.2 has moved on from it, and a lifecycle rule removes images without a \
-                        tag 1 day after they were pushed: unless another tag keeps it, the next task cannot start then.";
+        let expected = "api:12 starts its tasks from sha256:111111111111 of api. Tag 1.4.2 points to another image now, and a lifecycle rule removes untagged images 1 day after they were pushed: unless another tag keeps this image, the next task cannot start then.";
         assert_eq!(says(CHECK, &there), [expected]);
         let kept = example(|snapshot| {
             snapshot.pinned_images.change(&key()).unwrap().failure_code = None;
@@ -399,7 +408,12 @@ mod tests {
             tag(snapshot).image_digest = id::digest(1);
             tag(snapshot).image_status = Some("ARCHIVED".into());
         });
-        assert!(says(CHECK, &archived)[0].contains("ECR has archived it: likely"));
+        assert!(says(CHECK, &archived)[0].contains("which ECR has archived: the next task likely"));
+        let restore = exam(CHECK, &archived).findings[0].remedy.shell()[0].clone();
+        assert!(
+            restore.starts_with("aws ecr update-image-storage-class --repository-name api "),
+            "{restore}"
+        );
     }
 
     #[test]
@@ -409,7 +423,7 @@ mod tests {
         let revision = snapshot.services[0].current_service_revisions[0].clone();
         snapshot.revisions.change(&revision).unwrap().container_images[0].image_digest = None;
         assert!(says(CHECK, &snapshot)[0].starts_with(
-            "api:12 starts its tasks from tag 1.4.2 of api, and that is not in ECR any more"
+            "api:12 starts its tasks from tag 1.4.2 of api, which is no longer in ECR"
         ));
         use crate::diagnosis::{Standing, diagnose};
         use crate::patient::Intent;

@@ -21,20 +21,20 @@ crate::check! {
     ///
     /// # Why it matters
     ///
-    /// Clients meet one version or the other, by chance. Errors come and go with the task that
+    /// Clients reach one version or the other by chance. Errors come and go with the task that
     /// answers, and a restart may change which code runs.
     ///
     /// # How we tell
     ///
-    /// Running tasks are grouped by the deployment that started them, for two versions side by side
-    /// are normal while one replaces the other. A multi-architecture image counts once: its index
-    /// and each platform behind it are the same image. Only images in ECR in the service's region
-    /// are looked at, for of others that cannot be told; unless the task definition turns
-    /// `versionConsistency` off, which explains the difference by itself.
+    /// Running tasks are grouped by the deployment that started them, since two versions side by
+    /// side are normal while one replaces the other. A multi-architecture image counts once: its
+    /// index and each platform behind it are the same image. Only images in ECR in the service's
+    /// Region are checked, since this cannot be known of others; unless the task definition turns
+    /// `versionConsistency` off, which alone explains the difference.
     ///
     /// # What to do
     ///
-    /// Take `"versionConsistency": "disabled"` out of the container definition, if it is there, and
+    /// Remove `"versionConsistency": "disabled"` from the container definition, if it is there, and
     /// deploy again:
     ///
     /// ```sh
@@ -42,7 +42,7 @@ crate::check! {
     /// ```
     ///
     /// Terraform/OpenTofu: `versionConsistency` in `container_definitions` of
-    /// `aws_ecs_task_definition`; better, an image by its digest.
+    /// `aws_ecs_task_definition`; better, reference the image by its digest.
     ///
     /// # See also
     ///
@@ -156,8 +156,8 @@ fn consistency(
     Ok(Some(Consistency::Enabled))
 }
 
-/// Whether these digests are one image after all: an index and the platforms behind it. Of an image
-/// that cannot be asked about nobody knows, so it may be.
+/// Whether these digests are one image after all: an index and the platforms behind it. For an
+/// image that cannot be looked up this is unknown, so it may be.
 fn are_one(patient: &Patient, spelled: &str, shares: &[Share]) -> Result<bool, Blind> {
     let is_here = image::in_ecr(spelled).is_some_and(|image| image.region == patient.region());
     if !is_here || image::tagged(spelled).is_none() {
@@ -184,10 +184,10 @@ fn tell(
     let version = rollout::short(definition);
     let why = match consistency {
         Consistency::Disabled => {
-            "Its versionConsistency is disabled, so each task takes what the tag has when it starts."
+            "Its versionConsistency is disabled, so each task pulls what the tag points to when it starts."
         }
         Consistency::NotPinned(_) => {
-            "ECS could not resolve the tag when it deployed, so each task takes what the tag has when it starts."
+            "ECS could not resolve the tag when it deployed, so each task pulls what the tag points to when it starts."
         }
         Consistency::Enabled => "",
     };
@@ -221,10 +221,10 @@ fn tell(
     };
     let how = match consistency {
         Consistency::Disabled => {
-            "Take versionConsistency out of the task definition and deploy again."
+            "Remove versionConsistency from the task definition and deploy again."
         }
         Consistency::NotPinned(_) | Consistency::Enabled => {
-            "Deploy again, so that ECS pins one digest; better, name the image by its digest."
+            "Deploy again, so that ECS pins one digest. Better, reference the image by its digest."
         }
     };
     let remedy =

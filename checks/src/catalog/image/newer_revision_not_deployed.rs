@@ -1,5 +1,5 @@
 //! A newer revision of the task definition is registered than any that is deployed. A note: it may
-//! be meant for something else, but it is the first place to look when a change does not show.
+//! be intended for something else, but it is the first place to look when a change does not show.
 
 use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
@@ -21,13 +21,13 @@ crate::check! {
     /// # How we tell
     ///
     /// The newest active revision of the family has a higher number than those of the service's
-    /// deployments and of its newest service deployment, whatever came of that one. One-off tasks
-    /// and other pipelines may register revisions for themselves, and Express Mode registers its
-    /// own: it need not mean anything.
+    /// deployments and of its newest service deployment, whatever its outcome. One-off tasks and
+    /// other pipelines may register revisions for themselves, and Express Mode registers its own:
+    /// it need not mean anything.
     ///
     /// # What to do
     ///
-    /// If it was meant for the service:
+    /// If it is intended for the service:
     ///
     /// ```sh
     /// aws ecs update-service --cluster <cluster> --service <service> --task-definition <family>
@@ -74,7 +74,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         "{family}:{number} is registered and not deployed; the service runs {family}:{runs}"
     );
     let remedy = Remedy::new(
-        "If it was meant for this service, deploy it; if it was made for something else, leave it.",
+        "If it is intended for this service, deploy it; if it was made for something else, ignore this.",
     );
     let remedy = if patient.is_express() {
         remedy

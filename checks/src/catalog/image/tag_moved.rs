@@ -1,5 +1,6 @@
-//! The tag of an image points at something newer than what runs. ECS resolves a tag once a
-//! deployment and then pins the digest, so neither time nor stopped tasks bring the newer image.
+//! The tag of an image points to something newer than what runs. ECS resolves a tag once a
+//! deployment and then pins the digest, so neither waiting nor stopping tasks brings the newer
+//! image.
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -20,7 +21,7 @@ const SETTLED: SignedDuration = SignedDuration::from_mins(2);
 
 crate::check! {
     /// Somebody pushed a new image under the tag that the service uses, and the service still runs
-    /// the one before.
+    /// the previous one.
     ///
     /// # Why it matters
     ///
@@ -33,8 +34,7 @@ crate::check! {
     /// ECR's digest of the tag differs from the digest that the deployment pinned and from that of
     /// every running task, and it was pushed after the deployment began. A digest behind a
     /// multi-architecture tag counts as the tag's own. A push of the last two minutes, or a
-    /// deployment that is younger than the push, is left alone. Only tags in private ECR are looked
-    /// at.
+    /// deployment that is younger than the push, is skipped. Only tags in private ECR are checked.
     ///
     /// # What to do
     ///
@@ -44,14 +44,14 @@ crate::check! {
     /// aws ecs update-service --cluster <cluster> --service <service> --force-new-deployment
     /// ```
     ///
-    /// Better, name each image by a tag of its own or by its digest. Terraform/OpenTofu:
+    /// Better, give each image its own tag or reference it by its digest. Terraform/OpenTofu:
     /// `force_new_deployment` with `triggers` in `aws_ecs_service`, or the digest of
     /// `data.aws_ecr_image` in the task definition.
     ///
     /// # See also
     ///
     /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/deployment-type-ecs.html>
-    title: "The tag points at a newer image than the one that runs",
+    title: "The tag points to a newer image than the one that runs",
     severity: Medium,
     role: Cause,
     explains: [],
@@ -257,7 +257,7 @@ impl Moved<'_> {
             }))
             .concerns(Kind::TaskDefinition, definition)
             .concerns(Kind::Container, container);
-        let remedy = Remedy::new("Deploy again, so that ECS resolves the tag again; better, give each image a tag of its own, or name its digest.")
+        let remedy = Remedy::new("Deploy again, so that ECS resolves the tag again. Better, give each image its own tag or reference it by its digest.")
             .cli(patient.update_service().and(words!("--force-new-deployment")));
         let terraform = hcl!(
             r#"

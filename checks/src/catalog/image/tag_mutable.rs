@@ -1,5 +1,5 @@
-//! The service runs a tag that anybody who may push can move. Whether it was moved is for
-//! `tag_moved` to tell.
+//! The service runs a tag that anyone who is allowed to push can move. Whether it was moved is for
+//! `tag_moved` to report.
 
 use std::collections::BTreeSet;
 
@@ -16,25 +16,25 @@ crate::check! {
     ///
     /// # Why it matters
     ///
-    /// What a tag meant yesterday nobody can say today: a deployment of the same task definition
-    /// brings other code, a rollback brings back what the tag has now, and the image before may be
-    /// removed as untagged.
+    /// What a tag pointed to yesterday is unknown today: a deployment of the same task definition
+    /// may bring different code, a rollback may bring what the tag has now, and the previous image
+    /// may be removed as untagged.
     ///
     /// # How we tell
     ///
     /// `imageTagMutability` of the repository is `MUTABLE`, or its exclusion filters make it so for
     /// this tag, and the primary deployment's task definition names an image by that tag. Only
-    /// private ECR in the service's region is asked.
+    /// private ECR in the service's Region is checked.
     ///
     /// # What to do
     ///
-    /// Give each build a tag of its own, then:
+    /// Give each build its own tag, then:
     ///
     /// ```sh
     /// aws ecr put-image-tag-mutability --repository-name <repository> --image-tag-mutability IMMUTABLE
     /// ```
     ///
-    /// Pipelines that push `latest` fail then; `IMMUTABLE_WITH_EXCLUSION` lets it be.
+    /// Pipelines that push `latest` fail then; `IMMUTABLE_WITH_EXCLUSION` can exempt that tag.
     /// Terraform/OpenTofu: `image_tag_mutability = "IMMUTABLE"` of `aws_ecr_repository`.
     ///
     /// # See also
@@ -73,9 +73,9 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         let mutability = repository.image_tag_mutability.as_deref().unwrap_or_default();
         let name = &repository.repository_name;
         let claim = format!(
-            "tag {tag} of {name} can be pushed again to another image: the repository's tags are {mutability}"
+            "tag {tag} of {name} can be pushed again with another image: the repository's tags are {mutability}"
         );
-        let remedy = Remedy::new("Give each build a tag of its own and make tags immutable; or name the image by its digest.")
+        let remedy = Remedy::new("Give each build its own tag and make tags immutable, or reference the image by its digest.")
             .cli(aws!(
                 "ecr put-image-tag-mutability --repository-name {} --image-tag-mutability IMMUTABLE",
                 name
@@ -150,7 +150,7 @@ mod tests {
         assert_eq!(
             says(CHECK, &(CHECK.example)()),
             [
-                "Tag 1.4.2 of api can be pushed again to another image: the repository's tags are MUTABLE."
+                "Tag 1.4.2 of api can be pushed again with another image: the repository's tags are MUTABLE."
             ]
         );
     }

@@ -1,6 +1,6 @@
-//! A service that was deleted and cannot go: ECS may not take its targets out of their groups, its
-//! tasks are protected, or nobody can see why. That the service is deleted at all is
-//! `service_not_active`'s.
+//! A deleted service whose deletion does not finish: ECS is not allowed to deregister its targets,
+//! its tasks are protected, or the reason is not visible. That the service is deleted at all is for
+//! `service_not_active` to report.
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -22,8 +22,8 @@ crate::check! {
     ///
     /// # Why it matters
     ///
-    /// The service stays in `DRAINING`, its tasks run on and cost money, its name is not free, and
-    /// CloudFormation or Terraform/OpenTofu wait until they time out.
+    /// The service stays in `DRAINING`, its tasks keep running and cost money, its name is not
+    /// free, and CloudFormation or Terraform/OpenTofu wait until they time out.
     ///
     /// # How we tell
     ///
@@ -32,8 +32,8 @@ crate::check! {
     /// load balancer) does not exist, or a simulation of its policies does not allow
     /// `elasticloadbalancing:DeregisterTargets`; or ECS says that protected tasks keep it from
     /// scaling in. Without any of these, tasks that still run long after the deregistration delay
-    /// has passed are enough, and the role is only likely. The time that draining takes by its
-    /// settings is no trouble. The service-linked role cannot be deleted while it is in use.
+    /// has passed are enough, and the role is only the likely cause. The time that draining takes
+    /// as configured is normal. The service-linked role cannot be deleted while it is in use.
     ///
     /// # What to do
     ///
@@ -107,7 +107,7 @@ struct Failure<'a> {
     error: &'a str,
 }
 
-/// The newest event about targets, if it is that ECS could not take one out; events come newest
+/// The newest event about targets, if it is that ECS could not deregister one; events come newest
 /// first.
 fn failed_deregistration<'a>(patient: &Patient<'a>) -> Option<Failure<'a>> {
     let mut about_targets =
@@ -130,25 +130,25 @@ fn refused(patient: &Patient, failure: &Failure) -> Finding {
         (Some("sts:AssumeRole"), Some(role), _) => {
             let role = arn::last(role.trim_end_matches([')', '.']));
             let claim = format!(
-                "ECS cannot take the targets out of target group {group}, since it cannot assume role {role}: the role is gone, or no longer trusts ecs.amazonaws.com"
+                "ECS cannot deregister the targets of target group {group}, since it cannot assume role {role}: the role is gone, or no longer trusts ecs.amazonaws.com"
             );
             (claim, restore(patient, role))
         }
         (Some(action), resource, Some(role)) => {
             let claim = format!(
-                "ECS cannot take the targets out of target group {group}: role {role} lacks {action}"
+                "ECS cannot deregister the targets of target group {group}: role {role} lacks {action}"
             );
             (claim, allow(role, action, resource.unwrap_or(failure.group)))
         }
         _ => {
             let role = rollback_reason::denied(failure.error);
             let claim = format!(
-                "ECS cannot take the targets out of target group {group} (\"{}\")",
+                "ECS cannot deregister the targets of target group {group} (\"{}\")",
                 stop_reason::quoted(failure.error)
             );
             let remedy = match role {
                 Some(denied) => restore(patient, denied.name()),
-                None => Remedy::new("Fix what the message names; ECS tries again by itself.")
+                None => Remedy::new("Fix what the message names; ECS retries on its own.")
                     .cli(patient.see(Call::DescribeServices, patient.arn())),
             };
             (claim, remedy)
@@ -167,16 +167,15 @@ fn of_roles(patient: &Patient, findings: &mut Findings) -> Option<Finding> {
         };
         let named = patient.evidence(field, role);
         if findings.see(patient.role(name)).is_some_and(|found| found.is_none()) {
-            let claim = format!(
-                "role {name}, with which ECS takes the targets out of their group, does not exist any more"
-            );
+            let claim =
+                format!("role {name}, with which ECS deregisters the targets, no longer exists");
             return Some(patient.subject().sick(claim, named).mend(restore(patient, name)));
         }
         let Some(question) = refusal::deregistering(patient, role) else { continue };
         let simulation = findings.see(patient.simulation(&question.key())).flatten();
         if simulation.is_some_and(denies) {
             let claim = format!(
-                "no policy of role {name} allows {}, so ECS cannot take the targets out of their group",
+                "no policy of role {name} allows {}, so ECS cannot deregister the targets",
                 question.action
             );
             let finding = patient.subject().sick(claim, named).because_all(simulation.map(|it| {
@@ -213,7 +212,7 @@ fn protected(patient: &Patient, since: Option<Timestamp>) -> Option<Finding> {
         "{} of the service still run, and scale-in protection keeps ECS from stopping them",
         tasks(service.running_count)
     );
-    let remedy = Remedy::new("Wait for their work, or remove the protection.")
+    let remedy = Remedy::new("Wait until their work is done, or remove the protection.")
         .cli(aws!(
             "ecs list-tasks --cluster {} --service-name {}",
             patient.cluster(),
@@ -249,7 +248,7 @@ fn too_long(
         Some(role) if !seen => {
             format!("likely role {} is gone or lacks permissions", arn::last(role))
         }
-        _ => "neither its events nor its roles tell why".to_owned(),
+        _ => "neither its events nor its roles show why".to_owned(),
     };
     let (running, verb) =
         (tasks(service.running_count), if service.running_count == 1 { "runs" } else { "run" });
@@ -257,7 +256,7 @@ fn too_long(
     let remedy = match roles.first() {
         Some(role) => restore(patient, arn::last(role)),
         None => Remedy::new(
-            "See the newest events and the tasks: an instance whose agent is not connected, a role that is gone, or protected tasks keep ECS waiting.",
+            "Check the newest events and the tasks: ECS may be waiting for an instance whose agent is not connected, for a deleted role or for protected tasks.",
         )
         .cli(patient.see(Call::DescribeServices, patient.arn()))
         .cli(aws!(
@@ -284,7 +283,7 @@ fn restore(patient: &Patient, role: &str) -> Remedy {
         patient.partition()
     );
     Remedy::new(format!(
-        "Restore role {role} with its policy; ECS then finishes by itself. Destroy the role after the service."
+        "Restore role {role} with its policy; ECS then finishes on its own. Delete the role after the service."
     ))
     .cli(
         aws!("iam create-role --role-name {}", role)
@@ -296,7 +295,7 @@ fn restore(patient: &Patient, role: &str) -> Remedy {
 
 fn allow(role: &str, action: &str, resource: &str) -> Remedy {
     let remedy = Remedy::new(
-        "Give the role this permission back until the service is INACTIVE; ECS tries again by itself.",
+        "Give the role this permission back until the service is INACTIVE; ECS retries on its own.",
     );
     refusal::allowing(remedy, role, "ecs-deregisters", action, resource)
 }
@@ -345,7 +344,7 @@ mod tests {
         let exam = exam(CHECK, &(CHECK.example)());
         assert_eq!(
             exam.findings[0].says(),
-            "Role api-balancer, with which ECS takes the targets out of their group, does not exist any more."
+            "Role api-balancer, with which ECS deregisters the targets, no longer exists."
         );
         let shell = exam.findings[0].remedy.shell().join("\n");
         assert!(shell.contains("aws iam create-role --role-name api-balancer"), "{shell}");
@@ -383,7 +382,7 @@ mod tests {
         let said = says(CHECK, &snapshot);
         assert!(
             said[0].starts_with(
-                "ECS cannot take the targets out of target group api, since it cannot assume role api-ecs-service-role"
+                "ECS cannot deregister the targets of target group api, since it cannot assume role api-ecs-service-role"
             ),
             "{said:?}"
         );
@@ -409,7 +408,7 @@ mod tests {
         assert_eq!(
             says(CHECK, &snapshot),
             [
-                "ECS cannot take the targets out of target group web: role web-lb lacks elasticloadbalancing:DeregisterTargets."
+                "ECS cannot deregister the targets of target group web: role web-lb lacks elasticloadbalancing:DeregisterTargets."
             ]
         );
     }

@@ -1,5 +1,5 @@
-//! The service is scaled to zero though a load balancer sends it traffic. That may be meant, by a
-//! schedule for instance; it is why nothing answers all the same.
+//! The service is scaled to zero though a load balancer sends it traffic. That may be intended, by
+//! a schedule for instance, but it is why nothing answers.
 
 use crate::aws::time;
 use crate::call::Call;
@@ -12,22 +12,22 @@ use crate::snapshot::{ScalableTarget, ScalingActivity, ScheduledAction};
 use crate::{aws, hcl, words};
 
 crate::check! {
-    /// The service wants no tasks, and has a load balancer that clients come to.
+    /// The desired count of the service is 0, and it has a load balancer that clients use.
     ///
     /// # Why it matters
     ///
-    /// The load balancer has no target and answers every request with 503. ECS calls the deployment
-    /// completed all the same: none of no tasks is missing. A policy of auto scaling does not bring
-    /// it back either, for without a task there is no CPU or memory to measure.
+    /// The load balancer has no target and answers every request with 503. ECS still reports the
+    /// deployment as completed: no task is missing. A scaling policy does not bring it back either,
+    /// since without a task there is no CPU or memory to measure.
     ///
     /// # How we tell
     ///
     /// `desiredCount` and `runningCount` are 0, and the service has a target group. A service
-    /// without one, such as a worker, is left alone: nobody waits for it. Where the service has
-    /// auto scaling, its activities tell whether a schedule or a policy set it to 0, and its
+    /// without one, such as a worker, is skipped: no client waits for it. Where the service has
+    /// auto scaling, its activities show whether a schedule or a policy set it to 0, and its
     /// scheduled actions whether one sets a minimum again. Where a scheduled action set it to 0 and
-    /// another one, that recurs, sets a minimum again, somebody meant it: then it is a note with
-    /// both names, and so is what follows from it.
+    /// another one, that recurs, sets a minimum again, it is intended: then it is a note with both
+    /// names, and so are its consequences.
     ///
     /// # What to do
     ///
@@ -67,7 +67,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         return Err(NoAnswer::NotApplicable("the service is not active"));
     }
     if service.scheduling_strategy.as_deref() == Some("DAEMON") {
-        return Err(NoAnswer::NotApplicable("a daemon service runs one task an instance"));
+        return Err(NoAnswer::NotApplicable("a daemon service runs one task per instance"));
     }
     if service.desired_count != 0 || service.running_count != 0 {
         return Ok(());
@@ -91,8 +91,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
             set.map(|set| scaling::did(set, "ScalingActivities.Description", &set.description)),
         );
     }
-    details
-        .extend(completed.map(|_| "ECS calls the deployment completed all the same.".to_owned()));
+    details.extend(completed.map(|_| "ECS still reports the deployment as completed.".to_owned()));
     if bounds.is_some() {
         let again = findings
             .see(patient.scheduled_actions())
@@ -169,14 +168,14 @@ fn what_brings_it_back(again: Option<Option<&ScheduledAction>>) -> String {
                 action.schedule
             )
         }
-        Some(None) => "No schedule brings it back, and no policy likely does: with no task there is nothing to measure.".to_owned(),
-        None => "No policy of its auto scaling likely brings it back: with no task there is nothing to measure.".to_owned(),
+        Some(None) => "No schedule brings it back, and likely no policy does: without a task there is nothing to measure.".to_owned(),
+        None => "Likely no scaling policy brings it back: without a task there is nothing to measure.".to_owned(),
     }
 }
 
 fn remedy(patient: &Patient, bounds: Option<&ScalableTarget>) -> Remedy {
     let remedy = Remedy::new(
-        "If a schedule or a person meant it, leave it. If not, ask for a task again, and where auto scaling is set up for a minimum of 1.",
+        "If this is intended, leave it. If not, run a task again and, if auto scaling is configured, set its minimum to 1.",
     );
     if patient.is_express() {
         return remedy
@@ -238,7 +237,7 @@ mod tests {
         assert_eq!(
             says(CHECK, &at_zero(baseline::ec2())),
             [
-                "The service is scaled to 0 tasks, so its load balancer has nowhere to send a request. ECS calls the deployment completed all the same."
+                "The service is scaled to 0 tasks, so its load balancer has nowhere to send a request. ECS still reports the deployment as completed."
             ]
         );
     }
@@ -279,7 +278,7 @@ mod tests {
             told[0].contains(" Auto scaling did that 10 h ago (scheduled action night). "),
             "{told:?}"
         );
-        assert!(told[0].ends_with(" No schedule brings it back, and no policy likely does: with no task there is nothing to measure."), "{told:?}");
+        assert!(told[0].ends_with(" No schedule brings it back, and likely no policy does: without a task there is nothing to measure."), "{told:?}");
         let arn = snapshot.services[0].service_arn.clone();
         let morning = ScheduledAction {
             scheduled_action_name: "morning".into(),

@@ -1,5 +1,5 @@
-//! Targets leave sooner than their slowest requests take, so that each deployment and each scale-in
-//! cuts some off.
+//! Targets are deregistered sooner than their slowest requests finish, so that each deployment and
+//! each scale-in cuts some off.
 
 use jiff::SignedDuration;
 
@@ -15,24 +15,24 @@ use crate::snapshot::metric::Metric;
 use crate::{aws, hcl};
 
 crate::check! {
-    /// The target group lets a target go before the slowest requests are answered.
+    /// The deregistration delay of the target group is shorter than the slowest requests.
     ///
     /// # Why it matters
     ///
-    /// At every deployment and every scale-in the load balancer waits for as long as the
-    /// deregistration delay, then closes what is still open: the client gets 502, and the work is
-    /// done for nothing, or half.
+    /// At every deployment and every scale-in the load balancer waits for the deregistration delay,
+    /// then closes the connections that are still open: the client gets 502, and the work is lost
+    /// or half done.
     ///
     /// # How we tell
     ///
     /// In the last hour some request took longer (`TargetResponseTime`, until the first byte of the
-    /// answer) than `deregistration_delay.timeout_seconds`. Downloads and web sockets last longer
-    /// yet, which no metric shows.
+    /// response) than `deregistration_delay.timeout_seconds`. Downloads and WebSockets last even
+    /// longer, which no metric shows.
     ///
     /// # What to do
     ///
-    /// Let targets drain for longer than the slowest request takes, or make these requests shorter.
-    /// The app must go on answering after SIGTERM, within its `stopTimeout`.
+    /// Set the deregistration delay longer than the slowest request takes, or make these requests
+    /// faster. The app must keep serving after SIGTERM, within its `stopTimeout`.
     ///
     /// ```sh
     /// aws elbv2 modify-target-group-attributes --target-group-arn <arn> --attributes Key=deregistration_delay.timeout_seconds,Value=60
@@ -45,7 +45,7 @@ crate::check! {
     ///
     /// `killed_after_stop_timeout`, `normal_stops`,
     /// <https://docs.aws.amazon.com/elasticloadbalancing/latest/application/edit-target-group-attributes.html>
-    title: "Targets leave before their slowest requests are answered",
+    title: "Targets are deregistered before their slowest requests finish",
     severity: Low,
     role: Risk,
     explains: [],
@@ -88,8 +88,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         );
         let longer = (slowest.peak * 1.5).clamp(1.0, 3600.0).ceil();
         let remedy = Remedy::new(
-            "Let targets drain for longer than the slowest request takes; and let the app finish \
-             its requests after SIGTERM.",
+            "Set the deregistration delay longer than the slowest request takes, and make the app finish its requests after SIGTERM.",
         )
         .cli(aws!(
             "elbv2 modify-target-group-attributes --target-group-arn {} --attributes Key={},Value={}",

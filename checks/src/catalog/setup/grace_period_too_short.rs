@@ -1,6 +1,6 @@
-//! ECS replaces tasks while they still start. It is a matter of arithmetic: how long the app takes
-//! until it listens, how soon the load balancer gives up, how long ECS overlooks that, and when the
-//! tasks were killed.
+//! ECS replaces tasks while they are still starting. It is a matter of arithmetic: how long the app
+//! takes until it listens, how soon the load balancer marks it unhealthy, how long ECS ignores
+//! that, and when the tasks were killed.
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -20,26 +20,25 @@ use crate::snapshot::{TargetGroup, Task};
 use crate::{aws, hcl, words};
 
 crate::check! {
-    /// The app takes longer to start than ECS waits before it takes a failed health check
-    /// seriously.
+    /// The app takes longer to start than the health check grace period allows for.
     ///
     /// # Why it matters
     ///
-    /// Each task is killed shortly before or after it is ready, and the next one starts from the
+    /// Each task is stopped shortly before or after it is ready, and the next one starts from the
     /// beginning. It may have worked for years, until the app grew, or a smaller machine made it
     /// slower.
     ///
     /// # How we tell
     ///
-    /// From `startedAt` of a task to the line in which its app says that it listens: that long it
-    /// takes to start. By then the load balancer has called the target unhealthy
+    /// The start takes from `startedAt` of a task to the log line in which its app says that it
+    /// listens. By then the load balancer has marked the target unhealthy
     /// (`UnhealthyThresholdCount` checks, `HealthCheckIntervalSeconds` apart), and it takes
-    /// `HealthyThresholdCount` passed checks more until it is healthy again. If
+    /// `HealthyThresholdCount` more passed checks until it is healthy again. If
     /// `healthCheckGracePeriodSeconds` is less than both together, and two tasks of this version
-    /// were killed for the load balancer's health check before that time was over, the grace period
-    /// is too short. Not so where the app answers with a code of its own, 404 or 401 or a redirect:
-    /// no grace period heals that. The log must have been read, and the app must say when it is
-    /// ready.
+    /// were stopped because of the load balancer's health check before that time was over, the
+    /// grace period is too short. An app that answers with a status code of its own, 404 or 401 or
+    /// a redirect, does not count: no grace period fixes that. The log must have been read, and the
+    /// app must log when it is ready.
     ///
     /// # What to do
     ///
@@ -53,7 +52,7 @@ crate::check! {
     ///
     /// `health_check_refused`, `health_check_times_out`, `targets_unhealthy`,
     /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/load-balancer-healthcheck.html>
-    title: "Tasks are killed while they still start",
+    title: "Tasks are killed while they are still starting",
     severity: High,
     role: Cause,
     explains: [HealthCheckRefused, HealthCheckTimesOut, TargetsUnhealthy, TasksKeepStopping],
@@ -142,8 +141,8 @@ struct Patience {
 }
 
 impl Patience {
-    /// None where the app is ready before the load balancer has given up: then the first check that
-    /// passes makes it healthy.
+    /// None where the app is ready before the load balancer marks it unhealthy: then the first
+    /// check that passes makes it healthy.
     fn of(settings: &TargetGroup, took: SignedDuration) -> Option<Patience> {
         let interval = settings.health_check_interval_seconds?;
         let (failures, passes) =
@@ -185,18 +184,16 @@ fn tell(
     let version = rollout::short(failures.task_definition);
     let (needs, is) = if failures.is_primary { ("needs", "is") } else { ("needed", "was") };
     let claim = format!(
-        "{version}{} {needs} {took} s until it listens, and {is} killed after {lived}: the \
-         balancer gives up after {fails} checks {interval} s apart, and the grace period is {} s",
+        "{version}{} {needs} {took} s until it listens, and {is} killed after {lived}: the load balancer marks it unhealthy after {fails} checks {interval} s apart, and the grace period is {} s",
         failures.version.fate(),
         grace.unwrap_or(0),
     );
     let detail =
-        format!("With the {passes} checks that it must pass again it likely needs {needed} s.");
+        format!("With the {passes} checks that it must pass again, it likely needs {needed} s.");
     // Some room, and a round number.
     let enough = (needed / 30 + 2) * 30;
     let remedy = Remedy::new(format!(
-        "Raise the grace period to {enough} s, so that ECS waits for the start; then see why it \
-         takes so long. Fewer passes to be healthy help, too."
+        "Raise the grace period to {enough} s, so that ECS waits for the app to start; then find out why it takes so long. A lower healthy threshold helps, too."
     ))
     .cli(patient.update_service().and(words!("--health-check-grace-period-seconds {}", enough)))
     .cli(aws!(
@@ -238,8 +235,8 @@ fn tell(
         .concerns(Kind::TargetGroup, group)
 }
 
-/// Lets three tasks be killed some seconds after they began, whose app says after some seconds that
-/// it listens.
+/// Has three tasks killed some seconds after they began, whose app says after some seconds that it
+/// listens.
 fn slow_start(snapshot: &mut crate::snapshot::Snapshot, listens_after: i64, killed_after: i64) {
     use crate::baseline::{id, stop_tasks};
     use crate::snapshot::LogLine;
@@ -291,8 +288,8 @@ mod tests {
         assert_eq!(
             says(CHECK, &slow(138, 150)),
             [
-                "api:12 needs 138 s until it listens, and is killed after 150 s: the balancer gives up after 2 checks 30 s apart, and the grace period is \
-                 60 s. With the 5 checks that it must pass again it likely needs 288 s."
+                "api:12 needs 138 s until it listens, and is killed after 150 s: the load balancer marks it unhealthy after 2 checks 30 s apart, and the grace period is \
+                 60 s. With the 5 checks that it must pass again, it likely needs 288 s."
             ]
         );
     }

@@ -1,5 +1,5 @@
 //! A container has no log configuration, so what it says when it fails is lost. Logs that go
-//! elsewhere than to CloudWatch are none of its business.
+//! elsewhere than to CloudWatch are fine.
 
 use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
@@ -8,7 +8,7 @@ use crate::finding::{Evidence, Kind, Remedy, Subject};
 use crate::patient::Patient;
 use crate::snapshot::{ContainerDefinition, Service};
 use crate::text::{and_list, plural};
-use crate::{aws, hcl};
+use crate::{aws, hcl, words};
 
 crate::check! {
     /// An essential container has no log configuration.
@@ -22,15 +22,16 @@ crate::check! {
     /// # How we tell
     ///
     /// `logConfiguration` of an essential container is missing in the task definition that is
-    /// deployed now. Every driver counts as one, FireLens and Splunk as well as `awslogs`; and the
-    /// container that routes the logs of the others needs none. An app may still send its logs by
-    /// itself, over the network: this cannot be seen.
+    /// deployed now. Every driver counts, FireLens and Splunk as well as `awslogs`; and the log
+    /// router container needs none. An app may still send its logs itself, over the network: this
+    /// cannot be seen.
     ///
     /// # What to do
     ///
     /// ```sh
     /// aws logs create-log-group --log-group-name /ecs/<service>
     /// aws ecs register-task-definition --cli-input-json file://task-definition.json
+    /// aws ecs update-service --cluster <cluster> --service <service> --task-definition <family>
     /// ```
     ///
     /// Terraform/OpenTofu: `logConfiguration` in `container_definitions` of
@@ -40,7 +41,7 @@ crate::check! {
     ///
     /// `log_group_missing`, `log_driver_unfit`, `exits_with_error`,
     /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/using_awslogs.html>
-    title: "A container's output goes nowhere",
+    title: "A container has no log configuration",
     severity: Low,
     role: Risk,
     explains: [],
@@ -77,17 +78,18 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         "stays in Docker's files on the instance, if anywhere"
     };
     let claim = format!(
-        "{containers} {} of {} {have} no log configuration: what is written there {fate}",
+        "{containers} {} of {} {have} no log configuration: the output {fate}",
         and_list(&mute),
         rollout::short(arn)
     );
     let group = format!("/ecs/{}", patient.name());
+    let family = rollout::short(arn).split_once(':').map_or(arn, |(family, _)| family);
     let remedy = Remedy::new(
-        "Give it a log driver, unless the app sends its logs elsewhere by itself; the execution \
-         role must be allowed to write them.",
+        "Configure a log driver, unless the app itself sends its logs elsewhere. The execution role must be allowed to write them.",
     )
     .cli(aws!("logs create-log-group --log-group-name {}", group))
     .cli(aws!("ecs register-task-definition --cli-input-json file://task-definition.json"))
+    .cli(patient.update_service().and(words!("--task-definition {}", family)))
     .terraform(hcl!(
         r#"
         resource "aws_ecs_task_definition" {} {
@@ -152,7 +154,7 @@ mod tests {
         assert_eq!(
             says(CHECK, &(CHECK.example)()),
             [
-                "Container worker of mailer:12 has no log configuration: what is written there is lost with the task."
+                "Container worker of mailer:12 has no log configuration: the output is lost with the task."
             ]
         );
         assert!(

@@ -1,5 +1,5 @@
-//! The service is held at an old platform version of Fargate, or still on one from before a newer
-//! came.
+//! The service is pinned to an old Fargate platform version, or still runs on one that was current
+//! when it was deployed.
 
 use crate::check::{Findings, NoAnswer};
 use crate::finding::{Evidence, Remedy};
@@ -8,19 +8,19 @@ use crate::text::parsed;
 use crate::{hcl, words};
 
 crate::check! {
-    /// The service runs on an old platform version of Fargate.
+    /// The service runs on an old Fargate platform version.
     ///
     /// # Why it matters
     ///
-    /// Before 1.4.0 there is no EFS, no Service Connect, and one network interface less per task,
-    /// so that pulls and secrets took another way than the app. AWS retires old versions: tasks on
-    /// them can then not be started any more.
+    /// Before 1.4.0 there is no EFS and no Service Connect, and image pulls and secrets use a
+    /// network interface of Fargate instead of the task's own. AWS retires old versions: tasks can
+    /// then no longer be started on them.
     ///
     /// # How we tell
     ///
     /// On Linux, `platformVersion` of the service is a number below 1.4.0; or it is `LATEST`, and
-    /// the deployment that runs was made when that was less. Windows has versions of its own, and
-    /// 1.0.0 is a current one.
+    /// the running deployment was created when that was an older one. Windows has versions of its
+    /// own, and 1.0.0 is a current one.
     ///
     /// # What to do
     ///
@@ -34,7 +34,7 @@ crate::check! {
     ///
     /// `compute_incompatible`,
     /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/platform-linux-fargate.html>
-    title: "The platform version of Fargate is old",
+    title: "The Fargate platform version is old",
     severity: Low,
     role: Risk,
     explains: [],
@@ -71,14 +71,14 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     let (claim, evidence) = match (pinned, made) {
         (Some(pinned), _) => (
             format!(
-                "the service is held at platform version {} of Fargate, which is older than 1.4.0",
+                "the service is pinned to Fargate platform version {}, which is older than 1.4.0",
                 pinned.value
             ),
             pinned,
         ),
         (None, Some(made)) => (
             format!(
-                "the tasks run on platform version {} of Fargate: LATEST was no more when they were deployed",
+                "the tasks run on Fargate platform version {}: LATEST was no newer when they were deployed",
                 made.value
             ),
             made,
@@ -86,7 +86,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         (None, None) => return Ok(()),
     };
     let remedy = Remedy::new(
-        "Deploy with LATEST, in a test environment first: from 1.4.0 on, pulls, secrets and logs need a way out of the task's own subnet.",
+        "Deploy with LATEST, in a test environment first: from 1.4.0 on, pulls, secrets and logs need a route from the task's own subnet.",
     )
     .cli(patient.update_service().and(words!("--platform-version LATEST --force-new-deployment")))
     .terraform(hcl!(
@@ -125,14 +125,12 @@ mod tests {
     fn says_whether_it_is_held_or_was_left() {
         assert_eq!(
             says(CHECK, &with("1.3.0", "1.3.0")),
-            [
-                "The service is held at platform version 1.3.0 of Fargate, which is older than 1.4.0."
-            ]
+            ["The service is pinned to Fargate platform version 1.3.0, which is older than 1.4.0."]
         );
         assert_eq!(
             says(CHECK, &with("LATEST", "1.3.0")),
             [
-                "The tasks run on platform version 1.3.0 of Fargate: LATEST was no more when they were deployed."
+                "The tasks run on Fargate platform version 1.3.0: LATEST was no newer when they were deployed."
             ]
         );
     }

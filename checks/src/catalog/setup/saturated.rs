@@ -1,5 +1,5 @@
 //! The tasks use up their CPU or their memory. What the health check makes of that is for other
-//! checks to say; a container that was killed for memory is `out_of_memory`'s.
+//! checks to say; a container that was killed for memory is for `out_of_memory`.
 
 use jiff::SignedDuration;
 
@@ -7,7 +7,8 @@ use crate::aws::stop_reason::Trouble;
 use crate::aws::time;
 use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
-use crate::command::{Argument, Word};
+use crate::command::{Argument, Command, Word};
+use crate::facts::deployment::rollout;
 use crate::facts::inbound::traffic;
 use crate::facts::tasks::metric::{self, Lasting};
 use crate::facts::tasks::reason;
@@ -27,8 +28,8 @@ crate::check! {
     ///
     /// # Why it matters
     ///
-    /// With no CPU left requests queue: they get slower, and then the health check gets no answer
-    /// in time either, and ECS replaces the very tasks that are needed. With no memory left the
+    /// With no CPU left, requests queue and slow down, and then the health check gets no answer in
+    /// time either, and ECS replaces the very tasks that are needed. With no memory left, the
     /// kernel kills a container.
     ///
     /// # How we tell
@@ -36,17 +37,19 @@ crate::check! {
     /// In every one of the last ten minutes `CPUUtilization` was at 90 % or more, or
     /// `MemoryUtilization` at 95 % or more, as the maximum over all tasks, where the task
     /// definition sets a limit for the whole task: without one, on EC2, more than 100 % may well be
-    /// fine. CPU counts only behind a load balancer: a worker may use all that it is given. A start
-    /// takes CPU too, so nothing is said while tasks exit by themselves or no task is older than
-    /// five minutes.
+    /// fine. CPU counts only behind a load balancer: a worker may use all that it is given.
+    /// Starting takes CPU too, so nothing is reported while tasks exit on their own or no task is
+    /// older than five minutes.
     ///
     /// # What to do
     ///
-    /// More tasks, or larger ones. On Fargate some amounts of memory go with each amount of CPU.
+    /// More tasks, or larger ones. On Fargate, each CPU size allows for certain memory sizes only.
     ///
     /// ```sh
     /// aws ecs update-service --cluster <cluster> --service <service> --desired-count <more>
     /// aws ecs register-task-definition --cpu 512 --memory 1024 --cli-input-json file://task-definition.json
+    /// aws ecs update-service --cluster <cluster> --service <service> --task-definition <family>
+    /// aws ecs update-express-gateway-service --service-arn <arn> --cpu 512 --memory 1024   # Express Mode
     /// ```
     ///
     /// Terraform/OpenTofu: `cpu` and `memory` in `aws_ecs_task_definition`;
@@ -161,13 +164,11 @@ fn short_of_cpu(
     let more = desired.saturating_mul(2).max(desired.saturating_add(1));
     let summary = match maximum {
         Some(maximum) if desired < maximum => format!(
-            "Give each task more CPU, or run more of them: auto scaling may go up to {maximum} and has not, so look at its policies. Then look for what \
-             uses the CPU."
+            "Give each task more CPU, or run more of them: auto scaling could go up to {maximum} and has not, so check its policies. Then find what uses the CPU."
         ),
-        _ => "Run more tasks, or give each task more CPU; then look for what uses it.".to_owned(),
+        _ => "Run more tasks, or give each task more CPU; then find what uses it.".to_owned(),
     };
-    let remedy =
-        Remedy::new(summary).cli(patient.update_service().and(words!("--desired-count {}", more)));
+    let remedy = Remedy::new(summary).cli(running_more(patient, more, maximum));
     let of = &definition.task_definition_arn;
     Ok(patient
         .subject()
@@ -178,6 +179,20 @@ fn short_of_cpu(
         .concerns_all(Kind::TargetGroup, traffic::groups(patient)?))
 }
 
+/// Express Mode has bounds of its own for the number of tasks, and sets it by these.
+fn running_more(patient: &Patient, more: i32, maximum: Option<i32>) -> Command {
+    if !patient.is_express() {
+        return patient.update_service().and(words!("--desired-count {}", more));
+    }
+    let bounds = match maximum {
+        Some(maximum) if maximum < more => {
+            words!("--scaling-target minTaskCount={},maxTaskCount={}", more, more)
+        }
+        _ => words!("--scaling-target minTaskCount={}", more),
+    };
+    aws!("ecs update-express-gateway-service --service-arn {}", patient.arn()).and(bounds)
+}
+
 fn short_of_memory(
     patient: &Patient,
     definition: &TaskDefinition,
@@ -186,13 +201,12 @@ fn short_of_memory(
     memory: Lasting,
 ) -> Finding {
     let claim = format!(
-        "{} used {:.0} % or more of its memory ({limit} MiB) in each of the last 10 min: a little more, and the kernel kills a container",
+        "{} used {:.0} % or more of its memory ({limit} MiB) in each of the last 10 min: if it uses a little more, the kernel kills a container",
         busiest(running),
         memory.low.floor()
     );
     let remedy = Remedy::new(
-        "Give the task more memory, or hold the app (its heap, its caches, its workers) below \
-         what it has.",
+        "Give the task more memory, or limit the app (its heap, caches, workers) to less than that.",
     );
     let of = &definition.task_definition_arn;
     patient
@@ -208,21 +222,37 @@ fn short_of_memory(
 /// How a task gets twice as much of something as it has.
 fn doubling(remedy: Remedy, patient: &Patient, what: &str, limit: &str) -> Remedy {
     let twice = parsed::<u32>(limit).map(|limit| limit.saturating_mul(2).to_string());
-    remedy
-        .cli(aws!(
-            "ecs register-task-definition --{} {} --cli-input-json file://task-definition.json",
-            what,
-            twice.as_ref().map_or(Word::needed("SIZE"), Argument::word)
-        ))
-        .terraform(hcl!(
-            r#"
-            resource "aws_ecs_task_definition" {} {
-              {} = {}
-            }"#,
-            patient.name(),
-            Name(what),
-            twice.map_or(hcl!("var.size"), |twice| hcl!("{}", twice))
-        ))
+    let size = twice.as_ref().map_or(Word::needed("SIZE"), Argument::word);
+    let (remedy, resource) = if patient.is_express() {
+        let update = aws!("ecs update-express-gateway-service --service-arn {}", patient.arn());
+        let remedy = remedy.cli(update.and(words!("--{} {}", what, size)));
+        (remedy, "aws_ecs_express_gateway_service")
+    } else {
+        let family = patient.service().primary_definition().map(rollout::short);
+        let family = family.and_then(|version| version.split(':').next());
+        let deploy = words!(
+            "--task-definition {}",
+            family.map_or(Word::needed("TASK_DEFINITION"), Word::new)
+        );
+        let remedy = remedy
+            .cli(aws!(
+                "ecs register-task-definition --{} {} --cli-input-json file://task-definition.json",
+                what,
+                size
+            ))
+            .cli(patient.update_service().and(deploy));
+        (remedy, "aws_ecs_task_definition")
+    };
+    remedy.terraform(hcl!(
+        r#"
+        resource {} {} {
+          {} = {}
+        }"#,
+        resource,
+        patient.name(),
+        Name(what),
+        twice.map_or(hcl!("var.size"), |twice| hcl!("{}", twice))
+    ))
 }
 
 #[cfg(test)]
@@ -231,6 +261,7 @@ mod tests {
     use crate::baseline::{self, exit_tasks, minutes, minutes_ago, stop_tasks};
     use crate::diagnosis::diagnose;
     use crate::exam::Outcome;
+    use crate::hcl::Hcl;
     use crate::patient::Intent;
     use crate::seen::{Seen, Why};
     use crate::snapshot::{Series, Snapshot};
@@ -261,10 +292,37 @@ mod tests {
         assert_eq!(
             says(CHECK, &with(baseline::worker(), Metric::Memory, minutes(97.9))),
             [
-                "The busiest of 2 tasks has used 97 % or more of its memory (512 MiB) in each of the last 10 min: a little more, and the kernel kills a \
-                 container."
+                "The busiest of 2 tasks has used 97 % or more of its memory (512 MiB) in each of the last 10 min: if it uses a little more, the kernel kills a container."
             ]
         );
+    }
+
+    #[test]
+    fn a_larger_task_is_registered_and_deployed() {
+        let shell = exam(CHECK, &with(baseline::worker(), Metric::Memory, minutes(97.9))).findings
+            [0]
+        .remedy
+        .shell();
+        assert_eq!(
+            shell,
+            [
+                "aws ecs register-task-definition --memory 1024 --cli-input-json file://task-definition.json",
+                "aws ecs update-service --cluster prod --service mailer --task-definition mailer",
+            ]
+        );
+    }
+
+    #[test]
+    fn express_mode_has_commands_of_its_own() {
+        let remedy = exam(CHECK, &with(baseline::express(), Metric::Cpu, minutes(98.0))).findings
+            [0]
+        .remedy
+        .clone();
+        let express = |it: &String| it.starts_with("aws ecs update-express-gateway-service ");
+        let shell = remedy.shell();
+        assert!(shell.len() == 2 && shell.iter().all(express), "{shell:?}");
+        let terraform = remedy.terraform.as_ref().map(Hcl::as_str).unwrap_or_default();
+        assert!(terraform.contains("aws_ecs_express_gateway_service"), "{terraform}");
     }
 
     #[test]

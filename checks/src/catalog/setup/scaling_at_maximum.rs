@@ -12,25 +12,26 @@ use crate::snapshot::metric::Metric;
 use crate::{aws, hcl, words};
 
 crate::check! {
-    /// The service runs as many tasks as auto scaling may give it, and its policies want more.
+    /// The service runs as many tasks as its auto scaling maximum allows, and its policies want
+    /// more.
     ///
     /// # Why it matters
     ///
-    /// From here on more load makes every request slower: nothing is added any more, and nothing
-    /// says so but a line in the activities of auto scaling.
+    /// From here on, more load makes every request slower: no more tasks are added, and only a line
+    /// in the scaling activities shows it.
     ///
     /// # How we tell
     ///
     /// `desiredCount` is at the maximum of the scalable target, and the newest activity of auto
     /// scaling was not carried out for `AlreadyAtMaxCapacity`: within the last hour, or earlier, if
     /// the CPU has been used up for ten minutes now. A service that runs at its maximum and wants
-    /// no more is left alone; so is a size that was fixed on purpose (minimum and maximum are the
+    /// no more is skipped; so is a size that was fixed on purpose (minimum and maximum are the
     /// same) while the CPU has room.
     ///
     /// # What to do
     ///
-    /// Raise the maximum, if subnets, quotas and the database behind have room for more tasks; else
-    /// make each task larger.
+    /// Raise the maximum, if subnets, quotas and the database behind it have room for more tasks;
+    /// otherwise make each task larger.
     ///
     /// ```sh
     /// aws application-autoscaling register-scalable-target --service-namespace ecs --scalable-dimension ecs:service:DesiredCount --resource-id service/<cluster>/<service> --max-capacity 20
@@ -78,13 +79,13 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     }
     let ago = ago.map_or_else(String::new, |ago| format!(" {} ago", time::words(ago)));
     let claim = format!(
-        "the service may not grow beyond {}, the maximum of its auto scaling: {} asked for more{ago} and got none",
+        "the service cannot grow beyond {}, its auto scaling maximum: {} requested more{ago} and got none",
         scaling::tasks(maximum),
         refused.moved_by()
     );
     let more = maximum.saturating_mul(2);
     let remedy = Remedy::new(
-        "Raise the maximum, if subnets, quotas and the database behind have room for more tasks; else make each task larger.",
+        "Raise the maximum, if subnets, quotas and the database behind it have room for more tasks; otherwise make each task larger.",
     );
     let remedy = if patient.is_express() {
         remedy
@@ -161,7 +162,7 @@ mod tests {
         assert_eq!(
             says(CHECK, &refused(6)),
             [
-                "The service may not grow beyond 2 tasks, the maximum of its auto scaling: policy cpu asked for more 6 min ago and got none."
+                "The service cannot grow beyond 2 tasks, its auto scaling maximum: policy cpu requested more 6 min ago and got none."
             ]
         );
     }

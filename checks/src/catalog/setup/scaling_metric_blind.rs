@@ -1,6 +1,6 @@
-//! Auto scaling watches what tells nothing of the load: a target group that gets no traffic, one
-//! that is not the service's, or alarms without data. Auto scaling that is suspended, or at its
-//! maximum, has checks of its own.
+//! Auto scaling watches what says nothing about the load: a target group that gets no traffic, one
+//! that does not belong to the service, or alarms without data. Auto scaling that is suspended, or
+//! at its maximum, has checks of its own.
 
 use jiff::SignedDuration;
 
@@ -18,28 +18,28 @@ use crate::text::and_list;
 use crate::{aws, hcl};
 
 crate::check! {
-    /// The service has more to do than it can, and no scaling policy notices: each of them measures
-    /// something else.
+    /// The service is overloaded, and no scaling policy notices: each of them measures something
+    /// else.
     ///
     /// # Why it matters
     ///
-    /// No task is added, however long requests wait, while auto scaling looks as if it were set up
-    /// and at rest.
+    /// No task is added, however long requests wait, while auto scaling looks configured and idle.
     ///
     /// # How we tell
     ///
     /// The tasks have used up their CPU or memory for ten minutes, or get more requests than the
     /// policy's target. And every policy is blind: `ResourceLabel` (or the dimension `TargetGroup`
     /// of a metric of your own) names a target group to which no listener rule sends traffic, such
-    /// as the other half of a blue/green pair, or one that is not the service's; or all its alarms
-    /// have been `INSUFFICIENT_DATA` for 30 minutes. One policy that measures the right thing is
-    /// enough, and so is a policy for each half of a pair. While no traffic comes at all, nothing is
-    /// claimed. The policies of Express services are managed by ECS and not judged.
+    /// as the idle target group of a blue/green pair, or one that does not belong to the service;
+    /// or all its alarms have been `INSUFFICIENT_DATA` for 30 minutes. One policy that measures the
+    /// right thing is enough, and so is a policy for each target group of a pair. Without any
+    /// traffic, nothing is reported. The policies of Express services are managed by ECS and not
+    /// checked.
     ///
     /// # What to do
     ///
-    /// Scale by CPU, which follows the tasks wherever the traffic goes; or give each half of a pair
-    /// a policy:
+    /// Scale by CPU, which follows the tasks wherever the traffic goes; or give each target group
+    /// of a pair its own policy:
     ///
     /// ```sh
     /// aws application-autoscaling put-scaling-policy --service-namespace ecs --scalable-dimension ecs:service:DesiredCount --resource-id service/<cluster>/<service> --policy-name cpu --policy-type TargetTrackingScaling --target-tracking-scaling-policy-configuration '{…}'
@@ -271,7 +271,7 @@ fn remedy(patient: &Patient, policy: &ScalingPolicy, why: &Blindness) -> Result<
             .cli(put(&policy.policy_name, &configuration))
         }
         None => Remedy::new(
-            "Scale by CPU, which ECS itself measures, or let the metric of the policy be sent again.",
+            "Scale by CPU, which ECS itself measures, or publish the metric of the policy again.",
         ),
     };
     let lines = match &label {

@@ -1,5 +1,5 @@
-//! Auto scaling is set up and moves nothing: it is suspended, has nothing to go by, or fails. That
-//! it scales nothing in while a deployment runs is by design.
+//! Auto scaling is configured but inactive: it is suspended, has neither policy nor schedule, or
+//! fails. That it does not scale in while a deployment runs is by design.
 
 use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
@@ -17,14 +17,14 @@ crate::check! {
     ///
     /// # Why it matters
     ///
-    /// The service looks as if it grew with its load, and stays as it is. Whoever suspended it, for
-    /// a load test or an incident, has likely forgotten to resume it.
+    /// The service looks as if it scaled with its load, but stays at its size. Likely scaling was
+    /// suspended for a load test or an incident and never resumed.
     ///
     /// # How we tell
     ///
     /// `SuspendedState` of the scalable target; no policy and no scheduled action for it; or a
-    /// newest activity with status `Failed` that is no mere "already there". AWS turns scale-in off
-    /// by itself while a deployment runs: then only the other kinds count. Suspended schedules
+    /// newest activity with status `Failed` that is more than "already there". AWS itself turns
+    /// scale-in off while a deployment runs: then only the other kinds count. Suspended schedules
     /// count only where there are some.
     ///
     /// # What to do
@@ -40,7 +40,7 @@ crate::check! {
     ///
     /// `scaling_at_maximum`, `saturated`,
     /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/troubleshoot-service-auto-scaling.html>
-    title: "Auto scaling is set up and moves nothing",
+    title: "Auto scaling is configured but inactive",
     severity: Medium,
     role: Risk,
     explains: [Saturated],
@@ -71,7 +71,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     let no_policies = findings.see(patient.scaling_policies()).is_some_and(<[_]>::is_empty);
     if no_policies && findings.see(patient.scheduled_actions()).is_some_and(<[_]>::is_empty) {
         let claim = format!(
-            "auto scaling may run {} to {} tasks, but has no policy and no scheduled action to go by: nothing ever changes their number",
+            "auto scaling is configured for {} to {} tasks, but has no policy and no scheduled action: nothing ever changes the number of tasks",
             target.min_capacity, target.max_capacity
         );
         let none =
@@ -92,7 +92,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         let claim =
             format!("the last attempt of auto scaling ({}) failed: {why}", failed.moved_by());
         let remedy = Remedy::new(
-            "Mend what the message names: likely a permission of the service-linked role of auto scaling, or a quota.",
+            "Fix what the message names: likely a permission of the service-linked role of auto scaling, or a quota.",
         )
         .cli(patient.see(Call::DescribeScalingActivities, patient.arn()));
         let evidence = scaling::did(failed, "ScalingActivities.StatusCode", &failed.status_code);
@@ -141,12 +141,12 @@ fn suspended(patient: &Patient, findings: &mut Findings, target: &ScalableTarget
             scaling::tasks(patient.service().desired_count)
         )
     } else if scale_in {
-        "what a peak added stays, and costs".to_owned()
+        "tasks added at a peak stay and cost money".to_owned()
     } else {
         "its schedules change nothing".to_owned()
     };
     let claim =
-        format!("of auto scaling, {what} {verb} suspended: {effect}, until somebody resumes it");
+        format!("{what} {verb} suspended in auto scaling: {effect}, until somebody resumes it");
     let finding = patient.subject().sick(claim, first).because_all(evidence).mend(resume(patient));
     findings.add(only_if(state.dynamic_scaling_out_suspended, patient, finding));
     true
@@ -162,7 +162,7 @@ fn only_if(adds_none: bool, patient: &Patient, finding: Finding) -> Finding {
 }
 
 fn resume(patient: &Patient) -> Remedy {
-    Remedy::new("If the reason for it is over, resume it.")
+    Remedy::new("If the reason for suspending it is over, resume it.")
         .cli(scaling::register(
             patient,
             words!(
@@ -187,8 +187,7 @@ const TRACKING: &str = r#"{"TargetValue":60,"PredefinedMetricSpecification":{"Pr
 
 fn policy(patient: &Patient) -> Remedy {
     Remedy::new(
-        "Give it a policy, such as target tracking by CPU; or take auto scaling away, so that \
-         nobody counts on it.",
+        "Add a policy, such as target tracking on CPU; or remove auto scaling, so that nobody relies on it.",
     )
     .cli(aws!(
         "application-autoscaling put-scaling-policy --service-namespace ecs \
@@ -254,14 +253,14 @@ mod tests {
         assert_eq!(
             says(CHECK, &(CHECK.example)()),
             [
-                "Of auto scaling, scale-out, scale-in and scheduled scaling are suspended: however busy it gets, the service stays at 2 tasks, until somebody \
+                "Scale-out, scale-in and scheduled scaling are suspended in auto scaling: however busy it gets, the service stays at 2 tasks, until somebody \
                  resumes it."
             ]
         );
         assert_eq!(
             says(CHECK, &scale_in()),
             [
-                "Of auto scaling, scale-in is suspended: what a peak added stays, and costs, until somebody resumes it."
+                "Scale-in is suspended in auto scaling: tasks added at a peak stay and cost money, until somebody resumes it."
             ]
         );
     }
@@ -298,7 +297,7 @@ mod tests {
         snapshot.scheduled_actions.put(&arn, Vec::new());
         assert!(
             says(CHECK, &snapshot)[0]
-                .starts_with("Auto scaling may run 2 to 10 tasks, but has no policy")
+                .starts_with("Auto scaling is configured for 2 to 10 tasks, but has no policy")
         );
         snapshot.scheduled_actions.put(&arn, vec![ScheduledAction::default()]);
         assert!(says(CHECK, &snapshot).is_empty());

@@ -8,19 +8,19 @@ use crate::patient::Patient;
 use crate::text::plural;
 
 crate::check! {
-    /// Somebody deleted the service: ECS starts no task for it any more, and shows it for a while
-    /// yet.
+    /// Somebody deleted the service: ECS no longer starts tasks for it, and still shows it for a
+    /// while.
     ///
     /// # Why it matters
     ///
-    /// If it was meant, all is well, and what still points at it (listener rules, alarms, DNS
-    /// names) wants to be tidied up. If not, it must be made anew: a service that was deleted
-    /// cannot be brought back.
+    /// If that was intended, all is well, and what still points to it (listener rules, alarms, DNS
+    /// names) should be cleaned up. If not, it must be recreated: a deleted service cannot be
+    /// restored.
     ///
     /// # How we tell
     ///
-    /// `status` is `DRAINING` (deleted, and tasks still stop) or `INACTIVE` (deleted, and all are
-    /// gone).
+    /// `status` is `DRAINING` (deleted, and tasks are still stopping) or `INACTIVE` (deleted, and
+    /// all are gone).
     ///
     /// # What to do
     ///
@@ -30,8 +30,8 @@ crate::check! {
     /// aws ecs create-service --cluster <cluster> --service-name <service> --cli-input-json file://service.json
     /// ```
     ///
-    /// Terraform/OpenTofu: `terraform apply -replace=aws_ecs_service.<name>`, or take the resource
-    /// away.
+    /// Terraform/OpenTofu: `terraform apply -replace=aws_ecs_service.<name>`, or remove the
+    /// resource.
     ///
     /// # See also
     ///
@@ -57,20 +57,20 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
             let tasks = tasks(service.running_count);
             let verb = plural(service.running_count, "is", "are");
             format!(
-                "the service is being deleted: {tasks} {verb} still to stop, and none is started"
+                "the service is being deleted: {tasks} {verb} still running, and no new ones start"
             )
         }
         "DRAINING" => {
-            "the service is being deleted: its last tasks are gone, and none is started".to_owned()
+            "the service is being deleted: its last tasks are gone, and no new ones start".to_owned()
         }
         "INACTIVE" => {
-            "the service was deleted: it has no task and starts none; ECS shows it for a while yet"
+            "the service was deleted: it has no tasks and starts none; ECS still shows it for a while"
                 .to_owned()
         }
         _ => return Ok(()),
     };
     let remedy = Remedy::new(
-        "If it was meant, take away what still points at it, such as listener rules. If not, make it anew once it is INACTIVE: it cannot be brought back.",
+        "If that was intended, remove what still points to it, such as listener rules. If not, recreate it once it is INACTIVE: it cannot be restored.",
     )
     .cli(aws!(
         "ecs create-service --cluster {} --service-name {} --cli-input-json file://service.json",
@@ -108,11 +108,11 @@ mod tests {
     fn says_how_far_it_is() {
         assert_eq!(
             says(CHECK, &with("DRAINING", 2)),
-            ["The service is being deleted: 2 tasks are still to stop, and none is started."]
+            ["The service is being deleted: 2 tasks are still running, and no new ones start."]
         );
         assert_eq!(
             says(CHECK, &with("DRAINING", 1)),
-            ["The service is being deleted: 1 task is still to stop, and none is started."]
+            ["The service is being deleted: 1 task is still running, and no new ones start."]
         );
         assert!(says(CHECK, &with("INACTIVE", 0))[0].starts_with("The service was deleted"));
     }

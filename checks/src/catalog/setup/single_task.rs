@@ -1,4 +1,5 @@
-//! One task, or all tasks in one zone: nothing takes over when it goes. Nothing is wrong yet.
+//! One task, or all tasks in one Availability Zone: nothing takes over if it fails. Nothing is
+//! wrong yet.
 
 use std::collections::BTreeSet;
 
@@ -16,13 +17,14 @@ crate::check! {
     ///
     /// # Why it matters
     ///
-    /// Tasks end: by a crash, by AWS's maintenance of the host, with a zone. With one task, nothing
-    /// answers until the next one runs and is healthy. For a worker that may wait it is fine.
+    /// Tasks stop: because of a crash, maintenance of the host by AWS or an outage of a zone. With
+    /// one task, nothing answers until the next one runs and is healthy. For a worker that can
+    /// wait, that is fine.
     ///
     /// # How we tell
     ///
-    /// `desiredCount` is 1; or it is more, and every running task is in the same zone. A daemon
-    /// service, a service at zero and a deployment of the last three minutes are left alone.
+    /// `desiredCount` is 1; or it is more, and every running task is in the same Availability Zone.
+    /// A daemon service, a service at zero and a deployment of the last three minutes are skipped.
     ///
     /// # What to do
     ///
@@ -41,7 +43,7 @@ crate::check! {
     ///
     /// `too_few_running`,
     /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/deployment-type-ecs.html>
-    title: "Nothing takes over when a task or its zone goes",
+    title: "Nothing takes over if a task or its zone fails",
     severity: Low,
     role: Risk,
     explains: [],
@@ -57,7 +59,7 @@ crate::check! {
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     let service = patient.service();
     if service.scheduling_strategy.as_deref() == Some("DAEMON") {
-        return Err(NoAnswer::NotApplicable("a daemon service runs one task an instance"));
+        return Err(NoAnswer::NotApplicable("a daemon service runs one task per instance"));
     }
     match service.desired_count {
         0 => return Err(NoAnswer::NotApplicable("no task is desired")),
@@ -70,7 +72,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
 fn one_task(patient: &Patient, findings: &mut Findings) {
     let configuration = &patient.service().deployment_configuration;
     let mut finding = patient.subject().sick(
-        "one task is desired: when it ends, nothing takes over until the next one runs",
+        "one task is desired: if it stops, the service is down until a replacement runs",
         patient.evidence("desiredCount", 1),
     );
     // With one task and no room above it, ECS must stop the old task before it starts the new one.
@@ -78,11 +80,12 @@ fn one_task(patient: &Patient, findings: &mut Findings) {
         (configuration.maximum_percent, configuration.minimum_healthy_percent)
     {
         finding = finding
-            .detail("Each deployment stops it first, too: its maximum is 100 %.")
+            .detail("Each deployment stops it first, too, because maximumPercent is 100.")
             .because(patient.evidence("deploymentConfiguration.maximumPercent", 100))
             .because(patient.evidence("deploymentConfiguration.minimumHealthyPercent", minimum));
     }
-    let summary = "Run two tasks in two zones, unless it may be away for a while.";
+    let summary =
+        "Run two tasks in two Availability Zones, unless the service may be down for a while.";
     let remedy = if patient.is_express() {
         Remedy::new(summary)
             .cli(aws!(
@@ -104,7 +107,7 @@ fn one_task(patient: &Patient, findings: &mut Findings) {
         .flatten()
         .is_some_and(|target| target.min_capacity < 2)
     {
-        // Auto scaling takes a second task away again, if its minimum is less.
+        // Auto scaling removes a second task again, if its minimum is less.
         Remedy::new(summary)
             .cli(scaling::register(patient, words!("--min-capacity 2")))
             .terraform(scaling::terraform(patient, hcl!("min_capacity = 2")))
@@ -128,19 +131,19 @@ fn one_zone(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> 
     let zones: BTreeSet<Option<&str>> =
         running.iter().map(|task| task.availability_zone.as_deref()).collect();
     let zones: Vec<Option<&str>> = zones.into_iter().collect();
-    // Of a task whose zone is not told nobody knows.
+    // A task without a zone may be in any.
     let [Some(zone)] = zones.as_slice() else { return Ok(()) };
     if running.len() < 2 || rollout::just_began(patient) {
         return Ok(());
     }
     let claim = format!(
-        "all {} running tasks are in zone {zone}: when it goes, nothing takes over until others run elsewhere",
+        "all {} running tasks are in Availability Zone {zone}: if it fails, the service is down until replacements run elsewhere",
         running.len()
     );
     let in_zone =
         |task: &&Task| Evidence::new(Call::DescribeTasks, &task.task_arn, "availabilityZone", zone);
     let remedy = Remedy::new(
-        "Give the service subnets in two zones; where it has them, let ECS spread the tasks.",
+        "Give the service subnets in two Availability Zones; if it has them, have ECS rebalance the tasks.",
     )
     .cli(patient.update_service().and(words!("--availability-zone-rebalancing ENABLED")))
     .terraform(hcl!(
@@ -183,7 +186,7 @@ mod tests {
         assert_eq!(
             says(CHECK, &snapshot),
             [
-                "All 2 running tasks are in zone eu-west-2a: when it goes, nothing takes over until others run elsewhere."
+                "All 2 running tasks are in Availability Zone eu-west-2a: if it fails, the service is down until replacements run elsewhere."
             ]
         );
     }
@@ -229,7 +232,7 @@ mod tests {
         });
         assert!(
             says(CHECK, &snapshot)[0]
-                .ends_with("Each deployment stops it first, too: its maximum is 100 %.")
+                .ends_with("Each deployment stops it first, too, because maximumPercent is 100.")
         );
     }
 

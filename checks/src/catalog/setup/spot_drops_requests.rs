@@ -1,6 +1,6 @@
-//! Spot interruptions cut requests off: the load balancer answered 502 in the very minutes in which
-//! AWS took tasks back. That tasks are lacking since is another trouble, and 502 at other times as
-//! well.
+//! Spot interruptions cut requests off: the load balancer answered 502 in the same minutes in which
+//! AWS reclaimed tasks. Tasks that are missing since then, and 502 at other times, are for other
+//! checks.
 
 use std::collections::BTreeSet;
 
@@ -18,23 +18,23 @@ use crate::text::count;
 use crate::{aws, hcl};
 
 crate::check! {
-    /// Whenever AWS takes a Spot task back, clients get 502.
+    /// Whenever AWS reclaims a Spot task, clients get 502.
     ///
     /// # Why it matters
     ///
-    /// Two minutes before AWS takes capacity back, the tasks on it get SIGTERM. An app that ends at
-    /// once leaves its requests behind: those that are under way, and those that the load balancer
-    /// sends while the target is still being deregistered. It comes back with every interruption.
+    /// Two minutes before AWS reclaims capacity, the tasks on it get SIGTERM. An app that exits at
+    /// once drops its requests: those in flight, and those that the load balancer sends while the
+    /// target is still being deregistered. It happens again with every interruption.
     ///
     /// # How we tell
     ///
     /// Within the last hour a task stopped with `SpotInterruption` or `TerminationNotice`, and in
     /// the minutes of its end `HTTPCode_ELB_502_Count` counted at least three. A load balancer that
-    /// leads to other services as well is left out, since it counts for all of them.
+    /// serves other services as well is skipped, since it counts for all of them.
     ///
     /// # What to do
     ///
-    /// Go on answering after SIGTERM until the target is deregistered, and end well within two
+    /// Keep serving after SIGTERM until the target is deregistered, and exit well within two
     /// minutes: `stopTimeout` up to 120 s, and a shorter deregistration delay.
     ///
     /// ```sh
@@ -43,7 +43,7 @@ crate::check! {
     ///
     /// On instances, `ECS_ENABLE_SPOT_INSTANCE_DRAINING=true` in the agent's configuration.
     /// Terraform/OpenTofu: `deregistration_delay` in `aws_lb_target_group`; `stopTimeout` in
-    /// `container_definitions`; `capacity_provider_strategy` with a base on demand in
+    /// `container_definitions`; `capacity_provider_strategy` with an on-demand base in
     /// `aws_ecs_service`.
     ///
     /// # See also
@@ -70,7 +70,7 @@ crate::check! {
     },
 }
 
-/// Fewer may be chance.
+/// Fewer may be coincidence.
 const FEW: f64 = 3.0;
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
@@ -122,7 +122,7 @@ fn finding(
         .collect();
     let errors: f64 = cut.iter().map(|(_, errors)| errors).sum();
     let claim = format!(
-        "Spot capacity was taken back from {} {}, and in the same minutes load balancer {} answered {errors:.0} requests with 502",
+        "Spot capacity was reclaimed from {} {}, and in the same minutes load balancer {} answered {errors:.0} requests with 502",
         count(with_errors.len(), "task"),
         stop::when(patient.now(), &with_errors),
         traffic::balancer_name(balancer)
@@ -135,10 +135,10 @@ fn finding(
     let mut finding = patient
         .subject()
         .sick(claim, stop::evidence(with_errors.first().unwrap_or(&taken[0])))
-        .detail("Likely the app ends at SIGTERM, while requests are still under way to it.");
+        .detail("Likely the app exits on SIGTERM while requests are still in flight.");
     if on_instances {
         finding = finding.detail(
-            "On instances the agent drains only with ECS_ENABLE_SPOT_INSTANCE_DRAINING=true.",
+            "On EC2 instances, the agent drains tasks only with ECS_ENABLE_SPOT_INSTANCE_DRAINING=true.",
         );
     }
     Ok(finding.because_all(of_metric).mend(remedy(&groups)).concerns_all(Kind::TargetGroup, groups))
@@ -146,7 +146,7 @@ fn finding(
 
 fn remedy(groups: &BTreeSet<&str>) -> Remedy {
     let remedy = Remedy::new(
-        "Let the app go on answering after SIGTERM until its target is deregistered, within the two minutes that Spot gives (stopTimeout up to 120 s), and let targets drain in less than that.",
+        "Keep the app serving after SIGTERM until its target is deregistered, within the two minutes that Spot allows (stopTimeout up to 120 s), and set a deregistration delay shorter than that.",
     );
     let remedy = groups.iter().fold(remedy, |remedy, group| {
         remedy.cli(aws!(
@@ -191,7 +191,7 @@ mod tests {
         assert_eq!(
             says(CHECK, &(CHECK.example)()),
             [
-                "Spot capacity was taken back from 2 tasks within 4 min, the last 2 min ago, and in the same minutes load balancer web answered 14 requests with 502. Likely the app ends at SIGTERM, while requests are still under way to it."
+                "Spot capacity was reclaimed from 2 tasks within 4 min, the last 2 min ago, and in the same minutes load balancer web answered 14 requests with 502. Likely the app exits on SIGTERM while requests are still in flight."
             ]
         );
     }

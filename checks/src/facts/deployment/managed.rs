@@ -98,7 +98,7 @@ impl<'a> Managed<'a> {
 }
 
 /// What is not made yet and gives no reason, where something else failed or was refused: it waits
-/// for that, and is no trouble of its own.
+/// for that, and is no fault of its own.
 pub fn waiting<'a>(resources: &[Managed<'a>]) -> Vec<Managed<'a>> {
     let failed = |resource: &Managed| {
         resource.status == "FAILED" || (resource.is_provisioning() && resource.reason.is_some())
@@ -129,7 +129,7 @@ macro_rules! field {
     };
 }
 
-/// Every resource of a revision, the way in first.
+/// Every resource of a revision, the request path first.
 pub fn resources(revision: &Revision) -> Vec<Managed<'_>> {
     let mut all = Vec::new();
     for path in &revision.ingress_paths {

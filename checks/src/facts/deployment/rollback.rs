@@ -1,5 +1,5 @@
-//! Going back: whether a deployment was given up, what made ECS give it up, and which of its alarms
-//! fired. How a rollout goes forward is for `rollout` to say.
+//! Rollbacks: whether a deployment was rolled back, what made ECS roll it back, and which of its
+//! alarms fired. How a rollout goes forward is for `rollout` to say.
 
 use jiff::Timestamp;
 
@@ -19,7 +19,7 @@ pub fn is_done(deployment: &ServiceDeployment) -> bool {
         || (deployment.status == "STOPPED" && deployment.rollback.is_some())
 }
 
-/// Whether ECS goes back, has gone back, or could not.
+/// Whether ECS is rolling back, has rolled back, or could not.
 pub fn began(deployment: &ServiceDeployment) -> bool {
     is_done(deployment)
         || matches!(
@@ -42,7 +42,7 @@ pub fn last_success<'a>(patient: &Patient<'a>) -> Result<Option<&'a ListedDeploy
     Ok(patient.listed_deployments()?.iter().find(|listed| listed.status == "SUCCESSFUL"))
 }
 
-/// What ECS says of why it went back, as evidence.
+/// What ECS says about why it rolled back, as evidence.
 pub fn reason(deployment: &ServiceDeployment) -> Option<Evidence> {
     let given = deployment.rollback.as_ref().and_then(|rollback| rollback.reason.as_deref());
     match (given, deployment.status_reason.as_deref()) {
@@ -52,7 +52,7 @@ pub fn reason(deployment: &ServiceDeployment) -> Option<Evidence> {
     }
 }
 
-/// What made ECS give a deployment up, each in words that follow "because", with its proof: the
+/// What made ECS roll a deployment back, each in words that follow "because", with its proof: the
 /// breaker, an alarm, a hook, the listener rule, a role, a person. `fired` are the alarms that
 /// fired, as far as they are known.
 pub fn triggers(
@@ -130,23 +130,23 @@ fn words(reason: &Reason) -> Option<String> {
     use rollback_reason::HookFailure::{NotInvoked, Other, RoleNotAssumed, SaidFailed, Unparsed};
     match reason {
         Reason::Hook { failure: SaidFailed { target }, .. } => {
-            Some(format!("lifecycle hook {} said FAILED", hook::function_name(target)))
+            Some(format!("lifecycle hook {} returned FAILED", hook::function_name(target)))
         }
         Reason::Hook { failure: Unparsed { target, .. }, .. } => Some(format!(
-            "lifecycle hook {} gave no answer that ECS can read",
+            "lifecycle hook {} returned a response that ECS cannot read",
             hook::function_name(target)
         )),
         Reason::Hook { failure: NotInvoked { target, .. }, .. } => {
             Some(format!("lifecycle hook {} could not be called", hook::function_name(target)))
         }
         Reason::Hook { failure: RoleNotAssumed { .. }, .. } => {
-            Some("the role of a lifecycle hook could not be taken".into())
+            Some("the role of a lifecycle hook could not be assumed".into())
         }
         Reason::Hook { stage, failure: Other(_) } => {
             Some(format!("a lifecycle hook at stage {stage} failed"))
         }
         Reason::PauseTimedOut { stage } => {
-            Some(format!("nobody let it go on in time at the pause of stage {stage}"))
+            Some(format!("nobody approved it in time at the pause of stage {stage}"))
         }
         Reason::Denied(denied) => Some(match denied.action {
             Some(action) => format!("role {} does not allow {action}", denied.name()),
@@ -186,8 +186,8 @@ pub fn alarm_event<'a>(
     })
 }
 
-/// The alarms that made ECS go back: those that it names. Where it names none, the only alarm that
-/// it watched, or of several those whose history shows that they fired meanwhile.
+/// The alarms that made ECS roll back: those that it names. Where it names none, the only alarm
+/// that it watched, or of several those whose history shows that they fired meanwhile.
 pub fn fired_alarms<'a>(
     patient: &Patient<'a>,
     deployment: &'a ServiceDeployment,
@@ -212,8 +212,8 @@ pub fn fired_alarms<'a>(
     }
 }
 
-/// When an alarm went to ALARM during a deployment, before ECS began to go back. An alarm that was
-/// in ALARM already when the deployment began is ignored by ECS, and so it is here.
+/// When an alarm went to ALARM during a deployment, before ECS began to roll back. An alarm that
+/// was in ALARM already when the deployment began is ignored by ECS, and here, too.
 pub fn went_off<'a>(
     patient: &Patient<'a>,
     deployment: &ServiceDeployment,
@@ -233,7 +233,7 @@ pub fn went_off<'a>(
         .find(within))
 }
 
-/// Every reason that ECS gives for giving a deployment up: its own two, and those of its events.
+/// Every reason that ECS gives for rolling a deployment back: its own two, and those of its events.
 pub fn reasons<'a>(
     patient: &Patient<'a>,
     deployment: &'a ServiceDeployment,

@@ -1,6 +1,6 @@
 //! The rollout: which deployment, at which stage, for how long, when it should end, what it would
-//! go back to. The API has no start of a stage, so the last update stands for it; what is said with
-//! it is "about".
+//! roll back to. The API does not report when a stage began, so the last update is used instead;
+//! what is said with it is "about".
 
 use jiff::{SignedDuration, Timestamp};
 use schemars::JsonSchema;
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::aws::time;
 use crate::call::Call;
-use crate::command::Command;
+use crate::command::{Command, Words};
 use crate::facts::inbound::traffic;
 use crate::finding::Evidence;
 use crate::patient::Patient;
@@ -57,7 +57,7 @@ pub fn ecs_controls(patient: &Patient) -> bool {
 }
 
 /// Why the checks of deployments do not apply where ECS does not run them.
-pub const OTHER_CONTROLLER: &str = "CodeDeploy or an external controller deploys";
+pub const OTHER_CONTROLLER: &str = "CodeDeploy or an external controller runs the deployments";
 
 /// The newest deployment, whatever came of it. What happened to older ones is history. AWS refuses
 /// to list those of another controller, and there are none.
@@ -251,7 +251,7 @@ pub fn deregistration_delay(patient: &Patient, group: &str) -> Result<SignedDura
     Ok(time::seconds(delay.and_then(|delay| parsed(delay)).unwrap_or(300)))
 }
 
-/// The revision that ECS goes, went or would go back to.
+/// The revision that ECS rolls, rolled or would roll back to.
 pub fn back_to(deployment: &ServiceDeployment) -> Option<&str> {
     let chosen =
         deployment.rollback.as_ref().and_then(|rollback| rollback.service_revision_arn.as_deref());
@@ -305,12 +305,20 @@ pub fn see(patient: &Patient, deployment: &ServiceDeployment) -> Command {
     patient.see(Call::DescribeServiceDeployments, &deployment.service_deployment_arn)
 }
 
-/// The command that goes back to the version before.
+/// The command that rolls back to the previous version.
 pub fn stop(deployment: &ServiceDeployment) -> Command {
     aws!(
         "ecs stop-service-deployment --service-deployment-arn {} --stop-type ROLLBACK",
         deployment.service_deployment_arn
     )
+}
+
+/// The command that deploys the version of a failed deployment once more, after what failed it is
+/// fixed. After a rollback the service has the old version, so the new one is named.
+pub fn again(patient: &Patient, brings: Option<&str>) -> Command {
+    let version = brings.filter(|_| !patient.is_express()).map(short);
+    let named = version.map_or(Words::default(), |it| words!("--task-definition {}", it));
+    patient.update_service().and(named).and(words!("--force-new-deployment"))
 }
 
 /// The command that sets a service's deployment configuration. It replaces the whole, so all that
@@ -338,7 +346,7 @@ pub fn configure(patient: &Patient, configured: &DeploymentConfiguration) -> Com
     patient.update_service().and(words!("--deployment-configuration {}", Value::Object(whole)))
 }
 
-/// A healthy task sets the count back unless that is turned off.
+/// A healthy task resets the count unless that is turned off.
 fn circuit_breaker(breaker: &CircuitBreaker) -> Value {
     match breaker.reset_on_healthy_task {
         Some(false) => {

@@ -1,7 +1,7 @@
-//! The versions of a service: each deployment or task set, what it runs and in which network, when it
-//! lived, and what became of it. Whatever failed is judged by the version it happened to, whoever
-//! is registered or PRIMARY now. How a rollout goes is for `rollout` to say, and how ECS goes back
-//! for `rollback`.
+//! The versions of a service: each deployment or task set, what it runs and in which network, when
+//! it lived, and what became of it. Whatever failed is judged by the version it happened to,
+//! whichever is registered or PRIMARY now. How a rollout goes is for `rollout` to say, and how ECS
+//! rolls back for `rollback`.
 
 use std::collections::BTreeSet;
 
@@ -48,7 +48,7 @@ pub enum State {
     Current,
     /// Its deployment failed, and nothing took its place.
     Failed,
-    /// Its deployment failed, and ECS goes back, or went back, to the version before.
+    /// Its deployment failed, and ECS is rolling back, or rolled back, to the previous version.
     RolledBack,
 }
 
@@ -121,7 +121,7 @@ impl<'a> Version<'a> {
         self.task_definition.map_or("a version", rollout::short)
     }
 
-    /// What became of it, in words that follow its name; nothing where it is not given up.
+    /// What became of it, in words that follow its name; nothing where its deployment did not fail.
     pub fn fate(&self) -> &'static str {
         match self.state {
             State::Current => "",
@@ -130,7 +130,8 @@ impl<'a> Version<'a> {
         }
     }
 
-    /// Whether ECS gave it up for good: what it failed of stands until a later deployment succeeds.
+    /// Whether its deployment failed for good: what it failed of stands until a later deployment
+    /// succeeds.
     pub fn is_given_up(&self) -> bool {
         self.state != State::Current && self.revision.is_some()
     }
@@ -239,7 +240,7 @@ pub fn troubled<'a>(patient: &Patient<'a>) -> Result<Vec<Version<'a>>, Blind> {
         && rollout::brings(patient, failed)?
             .is_none_or(|brings| primary.task_definition == Some(brings))
     {
-        // There was nothing to go back to.
+        // There was nothing to roll back to.
         primary.state = State::Failed;
         primary.revision = Some(&target.arn);
         return Ok(versions);
@@ -259,8 +260,8 @@ pub fn was_broken_off(patient: &Patient) -> Result<bool, Blind> {
 /// Both are told of the same act within this time.
 const AT_ONCE: SignedDuration = SignedDuration::from_mins(1);
 
-/// Whether this version is what a deployment brings: it began with that. The one that ECS goes back
-/// to began before.
+/// Whether this version is what a deployment brings: it began with that. The one that ECS rolls
+/// back to began before.
 fn is_of(version: &Version, deployment: &ServiceDeployment) -> bool {
     let made = deployment.created_at.or(deployment.started_at);
     version.began.zip(made).is_some_and(|(began, made)| time::after(began, AT_ONCE) >= made)
@@ -331,7 +332,7 @@ mod tests {
 
     const NEW: &str = "ecs-svc/1000000000000000013";
 
-    /// The deployment of version 13 began 40 minutes ago, and ECS went back 24 minutes ago.
+    /// The deployment of version 13 began 40 minutes ago, and ECS rolled back 24 minutes ago.
     fn gone_back(status: &str) -> Snapshot {
         let mut snapshot = baseline::fargate();
         roll_out(&mut snapshot, 40, |deployment| {

@@ -25,7 +25,7 @@ pub fn pinned(container: &ContainerImage) -> Option<(InEcr<'_>, &str)> {
     }
 }
 
-/// The proof that an image that a revision has pinned is not in ECR any more, if it is not.
+/// The proof that an image that a revision has pinned is no longer in ECR, if it is not.
 pub fn gone(patient: &Patient, container: &ContainerImage) -> Result<Option<Evidence>, Blind> {
     let Some((image, digest)) =
         pinned(container).filter(|(image, _)| image.region == patient.region())
