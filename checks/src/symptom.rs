@@ -16,7 +16,7 @@ macro_rules! symptoms {
                 match self { $( Symptom::$name => $words, )* }
             }
 
-            /// Whether AWS forgets it, or it comes and goes between two looks: that it is not seen
+            /// Whether AWS forgets it, or it comes and goes between two runs: that it is not seen
             /// now does not tell that it was not there.
             pub fn passes(self) -> bool {
                 match self { $( Symptom::$name => symptoms!(@ $( $passes )?), )* }
@@ -34,7 +34,7 @@ impl Symptom {
     }
 }
 
-// What clients feel, then how the deployment ended, then the way to it.
+// What clients feel, then how the deployment ended, then what led to it.
 symptoms! {
     BalancerAnswers503 = "clients get 503";
     BalancerAnswers502 = "clients get 502";
@@ -46,12 +46,12 @@ symptoms! {
     AppAnswers4xx = "clients get 4xx from the app";
     RolledBack = "the deployment was rolled back";
     RollbackFailed = "the deployment failed, and so did its rollback";
-    DeploymentStuck = "the deployment does not end";
+    DeploymentStuck = "the deployment does not finish";
     Deleted = "the service is deleted";
     NoTarget = "no target is left for the traffic";
-    TargetsUnused = "targets are registered where no traffic goes";
+    TargetsUnused = "targets are registered in a target group that gets no traffic";
     TargetsUnhealthy = "targets are unhealthy", passes;
-    TargetsFlapping = "targets go in and out of service";
+    TargetsFlapping = "targets keep going in and out of service";
     HealthCheckRefused = "nothing answers the health check", passes;
     HealthCheckFailsInApp = "the app answers its health check with an error", passes;
     HealthCheckTimesOut = "the health check gets no answer in time", passes;

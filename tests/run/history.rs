@@ -71,7 +71,7 @@ fn diff_compares_the_last_good_version_with_the_newest() {
     let file = saved("rolled-back", &rolled_back());
     let run = fine(doctor(&["diff", "api", "--from", &file]).run());
     for line in [
-        "What differs from api:12 to api:13",
+        "What differs between api:12 and api:13",
         "- environment of app: with FEATURE_X",
         "- memory: 512 → 256",
         "- image of app: api:1.4.2 (sha256:111111111111) → api:1.5.0",
@@ -148,7 +148,7 @@ fn a_timeline_is_in_order_and_what_repeats_is_one_line() {
     assert!(times.is_sorted(), "{times:?}");
     let before_the_end: Vec<&Value> = entries
         .iter()
-        .take_while(|entry| !entry["says"].as_str().unwrap().contains("is given up"))
+        .take_while(|entry| !entry["says"].as_str().unwrap().contains("starts to roll back"))
         .filter(|entry| entry["count"] == 3)
         .collect();
     assert_eq!(
@@ -275,7 +275,7 @@ fn a_rollout_under_way_says_what_it_waits_for_and_when_it_ends() {
     for line in [
         "- canary, IN_PROGRESS for 9 min, expected to end at about 03:05 UTC",
         "- at stage PRODUCTION_TRAFFIC_SHIFT for about 60 s; waits for its bake of 3 min,",
-        "- new version api:13: 2 of 2 tasks run; traffic: 5 % asked",
+        "- new version api:13: 2 of 2 tasks run; traffic: 5 % requested",
         "- 720 requests since 02:57 UTC",
         "- circuit breaker: 0 of 3 failures",
         "- alarm default/api/RollbackAlarm: OK for 3 days",
@@ -444,9 +444,7 @@ mod live {
     fn nothing_found_is_said_too() {
         let run = doctor(&["api", "--trail"]).at(&Account::start("fargate")).run();
         assert!(
-            run.stdout.contains(
-                "Nobody changed anything on the traffic path, as far as CloudTrail knows."
-            ),
+            run.stdout.contains("CloudTrail has no change on the request path."),
             "{}",
             run.stdout
         );

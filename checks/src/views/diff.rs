@@ -218,8 +218,8 @@ fn collected<'a>(
     ComparedVersion::of_revision(patient, arn, unseen).ok_or(NoVersion::NothingToCompare)
 }
 
-/// What ECS went back to; if it did not, what the last deployment before that succeeded brought, or
-/// what ran before.
+/// What ECS rolled back to; if it did not, what the last deployment before that succeeded brought,
+/// or what ran before.
 fn last_good<'a>(
     patient: &Patient<'a>,
     newest: &'a ServiceDeployment,
@@ -249,7 +249,7 @@ pub enum Area {
     /// Which containers there are, and which are essential.
     Containers,
     Image,
-    /// Entry point, command, and the time to stop in.
+    /// Entry point, command, and the stop timeout.
     Command,
     /// Names of variables, and the hosts in their values.
     Environment,
@@ -283,7 +283,7 @@ pub enum Trouble {
 }
 
 impl Trouble {
-    /// In a few words, for "it fails because …"; none where nobody knows.
+    /// In a few words, for "it fails because …"; none where it is not known.
     pub fn words(self) -> Option<&'static str> {
         match self {
             Trouble::BalancerHealthCheck => Some("its tasks fail the load balancer's health check"),
@@ -375,7 +375,7 @@ impl Trouble {
         let versions = unseen.see(stop::failing_versions(patient)).unwrap_or_default();
         let groups = unseen.see(stop::groups(patient)).unwrap_or_default();
         let since = rollout::started(newest);
-        // Tasks of the version that ECS goes back to may fail as well, of something else.
+        // Tasks of the version that ECS rolls back to may fail as well, for another reason.
         let brings = unseen.see(rollout::brings(patient, newest)).flatten();
         let is_its_own = |group: &&stop::StopGroup| {
             group.is_of(&versions) && brings.is_none_or(|brings| brings == group.task_definition)

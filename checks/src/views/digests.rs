@@ -133,7 +133,8 @@ pub fn read<'a>(patient: &Patient<'a>, unseen: &mut Unseen) -> Vec<Row<'a>> {
                 deploy_again: false,
             };
             row.compared = row.compare();
-            // After a rollback the tag has what was just given up: nobody should bring it again.
+            // After a rollback the tag has what was just rolled back: it should not be deployed
+            // again.
             let stays = newest.filter(|newest| {
                 newest.status == "SUCCESSFUL"
                     && newest

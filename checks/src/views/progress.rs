@@ -29,7 +29,7 @@ pub struct Progress<'a> {
     pub ended: Option<Timestamp>,
     /// When its stage began, about.
     pub stage_began: Option<Timestamp>,
-    /// What has to happen before it goes on; ends without a full stop.
+    /// What has to happen before it continues; ends without a full stop.
     pub waits_for: Option<String>,
     /// About, if nothing comes between; only where bakes are all that is left.
     pub ends: Option<Timestamp>,
@@ -83,13 +83,13 @@ pub struct AlarmNow<'a> {
     pub fired_before: Option<bool>,
 }
 
-/// What ECS did when it gave the new version up.
+/// What ECS did when it rolled the new version back.
 #[derive(Debug)]
 pub struct WentBack<'a> {
     pub trigger: String,
     pub at: Option<Timestamp>,
     pub from: Option<&'a str>,
-    /// None where ECS found nothing to go back to.
+    /// None where ECS found no version to roll back to.
     pub to: Option<&'a str>,
     /// Why ECS could not, in its own words.
     pub why_not: Option<&'a str>,
@@ -170,10 +170,10 @@ fn sides<'a>(
 
 fn waits_for(patient: &Patient, deployment: &ServiceDeployment) -> Option<String> {
     if matches!(deployment.status.as_str(), "ROLLBACK_REQUESTED" | "ROLLBACK_IN_PROGRESS") {
-        return Some("the old version to have the service again".into());
+        return Some("the old version to take over again".into());
     }
     if deployment.status == "STOP_REQUESTED" {
-        return Some("its own end: somebody stopped it".into());
+        return Some("the requested stop to finish".into());
     }
     if let Some(hook) =
         deployment.lifecycle_hook_details.iter().find_map(|hook| hook_words(patient, hook))
@@ -190,7 +190,7 @@ fn waits_for(patient: &Patient, deployment: &ServiceDeployment) -> Option<String
     }
     if let Some(bake) = rollout::baking(patient, deployment) {
         return Some(format!(
-            "its bake of {}, until about {}",
+            "its bake time of {}, until about {}",
             time::words(bake.length),
             time::clock(bake.ends)
         ));
@@ -201,7 +201,7 @@ fn waits_for(patient: &Patient, deployment: &ServiceDeployment) -> Option<String
         (_, Some(ended)) => {
             let late = time::words(time::age(patient.now(), ended));
             let what = if alarms { ": likely its alarms" } else { "" };
-            Some(format!("more than its bake, which ended {late} ago{what}"))
+            Some(format!("something beyond its bake time, which ended {late} ago{what}"))
         }
         (Some("SCALE_UP" | "POST_SCALE_UP"), None) => Some("the new tasks to be healthy".into()),
         (None | Some("RECONCILE_SERVICE"), None) => old_tasks(deployment),
@@ -222,8 +222,8 @@ fn old_tasks(deployment: &ServiceDeployment) -> Option<String> {
 fn hook_words(patient: &Patient, detail: &HookDetail) -> Option<String> {
     let until = detail.expires_at.map_or_else(String::new, |at| {
         let then = match detail.timeout_action.as_deref() {
-            Some("CONTINUE") => ", when it goes on by itself",
-            Some("ROLLBACK") => ", when it goes back",
+            Some("CONTINUE") => ", when it continues automatically",
+            Some("ROLLBACK") => ", when it rolls back",
             _ => "",
         };
         format!(
@@ -234,9 +234,7 @@ fn hook_words(patient: &Patient, detail: &HookDetail) -> Option<String> {
     });
     let id = detail.hook_id.as_deref().unwrap_or("without an id");
     match (detail.status.as_deref()?, detail.target_type.as_deref()) {
-        ("AWAITING_ACTION", _) => {
-            Some(format!("a person to let it go on, at pause hook {id}{until}"))
-        }
+        ("AWAITING_ACTION", _) => Some(format!("approval at pause hook {id}{until}")),
         ("IN_PROGRESS", Some("PAUSE")) => Some(format!("pause hook {id}{until}")),
         ("IN_PROGRESS", _) => Some(format!("lifecycle hook {}{until}", hook::name(detail))),
         _ => None,
@@ -301,14 +299,14 @@ fn breaker<'a>(
     let off = state.status.as_deref() == Some("DISABLED")
         || configured.is_some_and(|breaker| !breaker.enable);
     let blind = if off {
-        Some("it is off, so no failing task ends the deployment".into())
+        Some("it is off, so failing tasks do not stop the deployment".into())
     } else if rollout::is_under_way(deployment) && state.status.as_deref() == Some("MONITORING") {
         let resets = configured.is_none_or(|breaker| breaker.reset_on_healthy_task != Some(false));
         let failed = failed_tasks(patient, deployment, unseen);
         let unseen_failures =
             resets && state.failure_count < state.threshold && failed > tally(state.threshold);
         unseen_failures
-            .then(|| format!("{} failed since it began; each task that is healthy for a moment sets its count back to 0", count(failed, "task")))
+            .then(|| format!("{} failed since it began; each task that is healthy for a moment resets its count to 0", count(failed, "task")))
     } else {
         None
     };
@@ -399,14 +397,14 @@ fn went_back<'a>(
     })
 }
 
-/// What made ECS give it up; where nothing is known to, what it says of it.
+/// Why ECS rolled it back; where no trigger is known, what ECS says.
 fn trigger(patient: &Patient, deployment: &ServiceDeployment, unseen: &mut Unseen) -> String {
     let fired = unseen.see(rollback::fired_alarms(patient, deployment)).unwrap_or_default();
     let triggers = rollback::triggers(patient, deployment, &fired);
     match (triggers.is_empty(), rollback::reason(deployment)) {
         (false, _) => triggers.into_iter().map(|(says, _)| says).collect::<Vec<_>>().join(", and "),
         (true, Some(reason)) => format!("ECS says: \"{}\"", reason.value.trim_end_matches('.')),
-        (true, None) => "ECS gives no reason".into(),
+        (true, None) => "ECS reports no reason".into(),
     }
 }
 
@@ -446,7 +444,7 @@ mod tests {
         told(&canary(1, 5.0), |progress| {
             assert_eq!(
                 progress.waits_for.as_deref(),
-                Some("its bake of 3 min, until about 03:02 UTC")
+                Some("its bake time of 3 min, until about 03:02 UTC")
             );
             assert_eq!(progress.ends, Some(minutes_ago(-5)));
             assert_eq!(progress.brings, Some("api:13"));
@@ -457,7 +455,10 @@ mod tests {
     fn a_canary_past_its_bake_has_no_expected_end() {
         told(&canary(15, 5.0), |progress| {
             let waits = progress.waits_for.unwrap();
-            assert_eq!(waits, "more than its bake, which ended 12 min ago: likely its alarms");
+            assert_eq!(
+                waits,
+                "something beyond its bake time, which ended 12 min ago: likely its alarms"
+            );
             assert_eq!(progress.ends, None);
         });
     }
@@ -532,7 +533,8 @@ mod tests {
             }];
         });
         told(&snapshot, |progress| {
-            let expected = "a person to let it go on, at pause hook approve, until 04:30 UTC (in 90 min), when it goes back";
+            let expected =
+                "approval at pause hook approve, until 04:30 UTC (in 90 min), when it rolls back";
             assert_eq!(progress.waits_for.as_deref(), Some(expected));
         });
     }
@@ -622,7 +624,7 @@ mod tests {
             assert_eq!(progress.rollback.unwrap().trigger, format!("alarm {ALARM} fired"))
         });
         told(&rolled_back(|_| ()), |progress| {
-            assert_eq!(progress.rollback.unwrap().trigger, "ECS gives no reason")
+            assert_eq!(progress.rollback.unwrap().trigger, "ECS reports no reason")
         });
     }
 
@@ -664,7 +666,7 @@ mod tests {
             let blind = progress.breaker.unwrap().blind.unwrap();
             assert_eq!(
                 blind,
-                "5 tasks failed since it began; each task that is healthy for a moment sets its count back to 0"
+                "5 tasks failed since it began; each task that is healthy for a moment resets its count to 0"
             );
         });
     }

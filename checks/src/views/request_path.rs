@@ -1,8 +1,8 @@
-//! The way of a request, hop by hop: name, load balancer, security groups, listener, web ACL, rule,
-//! target group, targets, tasks; and who makes the answer that the client sees. A hop that could
-//! not be seen ends the way, unless it cannot turn it: nothing is claimed beyond it. The path names
-//! no trouble and needs no evidence of its own: it shows how the facts that the checks judge hang
-//! together.
+//! The path of a request, hop by hop: name, load balancer, security groups, listener, web ACL,
+//! rule, target group, targets, tasks; and who makes the answer that the client sees. A hop that
+//! could not be seen ends the path, unless it cannot turn it: nothing is claimed beyond it. The
+//! path names no trouble and needs no evidence of its own: it shows how the facts that the checks
+//! judge hang together.
 
 mod answer;
 mod branch;
@@ -56,7 +56,7 @@ pub enum Mark {
 pub struct Hop {
     pub kind: HopKind,
     pub mark: Mark,
-    /// In a few words, for a way that is drawn in one line.
+    /// In a few words, for a path that is drawn in one line.
     pub short: String,
     pub says: String,
     /// The ARN or the name of what is met.
@@ -78,13 +78,13 @@ pub struct Path {
     pub url: String,
     /// What every request meets.
     pub hops: Vec<Hop>,
-    /// Then its ways part, by weight.
+    /// Then its paths part, by weight.
     pub branches: Vec<Branch>,
     pub answer: Answer,
 }
 
 impl Path {
-    /// Every hop, in the order of the way.
+    /// Every hop, in the order of the path.
     pub fn all_hops(&self) -> impl Iterator<Item = &Hop> {
         self.hops.iter().chain(self.branches.iter().flat_map(|branch| &branch.hops))
     }
@@ -94,7 +94,7 @@ impl Path {
     }
 }
 
-/// The ways that clients take to the service; none without a load balancer.
+/// The request paths of clients to the service; none without a load balancer.
 pub fn own(patient: &Patient) -> Vec<Path> {
     let unread = traffic::unread(patient);
     let unread = unread.iter().map(|front| Draft::new(patient, patient.name()).unread(front));
@@ -186,7 +186,8 @@ fn by_groups(patient: &Patient) -> Vec<Path> {
     paths
 }
 
-/// The URLs that ECS gave to an Express service: they are ways in, whatever the rules say now.
+/// The URLs that ECS gave to an Express service: they are request paths, whatever the rules say
+/// now.
 fn endpoints(patient: &Patient) -> Vec<Url> {
     match traffic::ingress_paths(patient) {
         Ok(paths) => paths.iter().filter_map(|path| parsed(path.endpoint.as_deref()?)).collect(),
@@ -243,8 +244,7 @@ fn hidden_rules(patient: &Patient, listener: &Listener, blind: Blind) -> Path {
     draft.hidden(HopKind::Rule, blind)
 }
 
-/// The way through one rule of the service. A rule that stands before it may take all its requests
-/// away.
+/// The way through one rule of the service. A rule before it may take all its requests.
 fn of_rule(patient: &Patient, listener: &Listener, rules: &[Rule], rule: &Rule) -> Path {
     let url = example(patient, listener, rule);
     let mut draft = Draft::new(patient, &url.to_string());
@@ -279,8 +279,8 @@ fn of_rule(patient: &Patient, listener: &Listener, rules: &[Rule], rule: &Rule) 
     draft.done()
 }
 
-/// The way of a request for one URL, and, where that is a redirect to the same host, the way of the
-/// next one.
+/// The path of a request for one URL, and, where that is a redirect to the same host, the path of
+/// the next one.
 pub fn of_url(patient: &Patient, url: &Url) -> Vec<Path> {
     let mut paths = vec![one_of_url(patient, url)];
     if let Some(next) = paths[0].answer.next.clone()
@@ -438,11 +438,11 @@ mod tests {
         assert_eq!(
             drawn(&paths[0]),
             [
-                "✓ name: api.example.com, if its DNS leads to this load balancer",
+                "✓ name: api.example.com, if it resolves to this load balancer",
                 "✓ load_balancer: web: application, internet-facing, active, in 2 zones",
-                "✓ security_groups: 203.0.113.0/24 and 198.51.100.0/24 may come in on port 443, by web-balancer",
+                "✓ security_groups: port 443 open to 203.0.113.0/24 and 198.51.100.0/24 (web-balancer)",
                 "✓ listener: HTTPS:443",
-                "✓ web_acl: web lets through whom no rule blocks; the others get 403",
+                "✓ web_acl: web allows what no rule blocks; the rest gets 403",
                 "✓ rule: rule 10: host api.example.com",
                 "✓ target_group: api gets all requests",
                 "✓ targets: 2 of 2 targets healthy",
@@ -479,7 +479,7 @@ mod tests {
             (path.answer.by, path.answer.status.as_deref()),
             (By::LoadBalancer, Some("503"))
         );
-        assert_eq!(path.answer.says, "the load balancer answers 503 by itself");
+        assert_eq!(path.answer.says, "the load balancer answers 503 itself");
     }
 
     #[test]
@@ -495,7 +495,7 @@ mod tests {
         assert_eq!((path.answer.by, path.answer.status.as_deref()), (By::Both, Some("503")));
         assert_eq!(
             path.answer.says,
-            "the app answers about 95 %, and the load balancer answers 503 by itself to about 5 %"
+            "the app answers about 95 %, and the load balancer answers 503 itself to about 5 %"
         );
     }
 
@@ -506,7 +506,7 @@ mod tests {
         let path = own(&snapshot).remove(0);
         assert_eq!(
             drawn(&path).last().unwrap(),
-            "✗ security_groups: web-balancer let nobody in on port 443"
+            "✗ security_groups: port 443 closed to everyone (web-balancer)"
         );
         assert_eq!(path.answer.by, By::Nobody);
     }
@@ -523,11 +523,11 @@ mod tests {
         snapshot.web_acls.change(&balancer).unwrap().default_action = Some("Block".into());
         assert_eq!(
             web_acl(&snapshot).unwrap(),
-            "✓ web_acl: web blocks whom it does not know, with 403"
+            "✓ web_acl: web blocks what no rule allows, with 403"
         );
         assert_eq!(
             own(&snapshot)[0].answer.says,
-            "the app answers; web ACL web answers 403 to whom it does not allow"
+            "the app answers; web ACL web answers 403 to what it does not allow"
         );
         snapshot.web_acls.insert(balancer, Seen::Yes(None));
         assert_eq!(web_acl(&snapshot), None);
@@ -536,7 +536,7 @@ mod tests {
     #[test]
     fn a_web_acl_that_is_not_seen_does_not_end_the_way_and_qualifies_the_answer() {
         let hidden = [Call::GetWebAclForResource];
-        let unless = "unless a web ACL, which could not be looked for, blocks the request";
+        let unless = "unless a web ACL, which could not be seen, blocks the request";
         for paths in [
             with(&baseline::fargate(), &hidden, super::own),
             with(&baseline::fargate(), &hidden, |patient| {
@@ -597,7 +597,7 @@ mod tests {
         let last = drawn(&path).pop().unwrap();
         assert_eq!(
             last,
-            "✗ rule: default rule: the other one does not take www.example.com/v1; it answers 404 by a fixed response"
+            "✗ rule: default rule: the other one does not take www.example.com/v1; it answers 404 with a fixed response"
         );
         assert_eq!(
             (path.answer.by, path.answer.status.as_deref()),
@@ -636,9 +636,9 @@ mod tests {
         };
         assert_eq!(
             door("udp"),
-            "✓ security_groups: every IPv4 address may come in on port 53, by web-balancer"
+            "✓ security_groups: port 53 open to every IPv4 address (web-balancer)"
         );
-        assert_eq!(door("tcp"), "✗ security_groups: web-balancer let nobody in on port 53");
+        assert_eq!(door("tcp"), "✗ security_groups: port 53 closed to everyone (web-balancer)");
         listener(&mut snapshot).protocol = Some("TCP_UDP".into());
         assert!(
             own(&snapshot)[0]
@@ -751,7 +751,7 @@ mod tests {
         let path = own(&snapshot).remove(0);
         assert_eq!(
             drawn(&path).pop().unwrap(),
-            "✗ rule: rule 1 (path *) comes before rule 10 (host api.example.com) and takes all its requests; it answers 503 by a fixed response"
+            "✗ rule: rule 1 (path *) comes before rule 10 (host api.example.com) and takes all its requests; it answers 503 with a fixed response"
         );
         assert_eq!(
             (path.answer.by, path.answer.status.as_deref()),
@@ -855,16 +855,19 @@ mod tests {
         let door = |snapshot: &Snapshot| drawn(&own(snapshot)[0])[2].clone();
         assert_eq!(
             door(&snapshot),
-            "✓ security_groups: 203.0.113.0/24 and pl-9a47e5 (partner) may come in on port 443, by web-balancer"
+            "✓ security_groups: port 443 open to 203.0.113.0/24 and pl-9a47e5 (partner) (web-balancer)"
         );
         snapshot.prefix_lists.put("pl-9a47e5", vec!["0.0.0.0/0".into()]);
         assert_eq!(
             door(&snapshot),
-            "✓ security_groups: every IPv4 address may come in on port 443, by web-balancer"
+            "✓ security_groups: port 443 open to every IPv4 address (web-balancer)"
         );
         snapshot.security_groups.change("sg-balancer").unwrap().ip_permissions.remove(0);
         snapshot.prefix_lists.put("pl-9a47e5", Vec::new());
-        assert_eq!(door(&snapshot), "✗ security_groups: web-balancer let nobody in on port 443");
+        assert_eq!(
+            door(&snapshot),
+            "✗ security_groups: port 443 closed to everyone (web-balancer)"
+        );
     }
 
     #[test]
@@ -879,18 +882,18 @@ mod tests {
         snapshot.probe = Some(probe("203.0.113.10"));
         assert_eq!(
             drawn(&own(&snapshot)[0])[0],
-            "✓ name: api.example.com leads to 203.0.113.10, as the load balancer's own name does"
+            "✓ name: api.example.com resolves to 203.0.113.10, as the load balancer's own name does"
         );
         snapshot.probe = Some(Probe { by_interfaces: true, ..probe("203.0.113.10") });
         assert_eq!(
             drawn(&own(&snapshot)[0])[0],
-            "✓ name: api.example.com leads to 203.0.113.10, where the load balancer's network interfaces are"
+            "✓ name: api.example.com resolves to 203.0.113.10, which the load balancer's network interfaces have"
         );
         snapshot.probe = Some(probe("198.51.100.7"));
         let path = own(&snapshot).remove(0);
         assert_eq!(
             drawn(&path)[0],
-            "✗ name: api.example.com leads to 198.51.100.7, none of the load balancer's: a CDN, an accelerator or a proxy hands on, or the DNS is wrong"
+            "✗ name: api.example.com resolves to 198.51.100.7, none of the load balancer's: a CDN, an accelerator or a proxy is in front, or the DNS is wrong"
         );
         assert!(path.hops.len() > 1 && !path.is_good());
     }

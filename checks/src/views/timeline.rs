@@ -205,14 +205,14 @@ fn steps(
         note(
             rollback::started(deployment),
             Source::Deployment,
-            format!("{name} is given up: ECS goes back"),
+            format!("{name} starts to roll back"),
         );
     }
     let end = match deployment.status.as_str() {
         _ if rollout::is_under_way(deployment) => return,
         "SUCCESSFUL" => format!("{name} succeeds"),
         "ROLLBACK_SUCCESSFUL" => {
-            format!("{name} is rolled back; the old version has the service again")
+            format!("{name} is rolled back; the old version is in service again")
         }
         "ROLLBACK_FAILED" => match deployment.status_reason.as_deref() {
             Some(reason) => {
@@ -266,7 +266,7 @@ fn event_words<'a>(
         Event::Stopped { count: number } => {
             Some(format!("{} stopped", count(number as usize, "task")))
         }
-        Event::SteadyState => Some("the service is steady".into()),
+        Event::SteadyState => Some("the service reached a steady state".into()),
         Event::Registered { count: number, group } => {
             Some(format!("{} registered in {}", targets(number), named(group)))
         }
@@ -298,10 +298,10 @@ fn event_words<'a>(
             None
         }
         Event::PercentDeadlock => Some(
-            "ECS can neither start nor stop a task: minimum and maximum percent leave no room"
+            "ECS can neither start nor stop a task: the minimum and maximum healthy percent leave no room"
                 .into(),
         ),
-        Event::Throttled => Some("ECS's own calls are throttled".into()),
+        Event::Throttled => Some("ECS API calls are throttled".into()),
         Event::DeploymentFailed { why, .. } => Some(format!("the deployment fails: {why}")),
         _ => Some(clean(&event.message)),
     }
@@ -397,7 +397,7 @@ mod tests {
     #[test]
     fn what_repeats_between_two_steps_is_one_line() {
         let expected = [
-            "02:15 UTC the service is steady",
+            "02:15 UTC the service reached a steady state",
             "02:20 UTC the deployment of api:13 begins (rolling)",
             "02:28 UTC a task of api:13 runs ×3 until 02:38 UTC",
             "02:30 UTC a task of api:13 stops: failed the load balancer's health check ×3 until 02:40 UTC",

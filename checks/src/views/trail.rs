@@ -206,7 +206,7 @@ fn who(event: &TrailEvent) -> String {
         (Some(name), Some(role)) if name != role => format!("{name} (role {role})"),
         (Some(name), _) => name.to_owned(),
         (None, Some(role)) => format!("role {role}"),
-        (None, None) => "somebody whom CloudTrail does not name".to_owned(),
+        (None, None) => "somebody CloudTrail does not name".to_owned(),
     }
 }
 

@@ -32,7 +32,7 @@ impl Text {
             out,
             "",
             BOLD,
-            &format!("What differs from {} to {}", changes.from.name, changes.to.name),
+            &format!("What differs between {} and {}", changes.from.name, changes.to.name),
         )?;
         self.each_change(changes, out)?;
         self.trail(diff.trail.as_ref(), out)
@@ -95,17 +95,17 @@ impl Text {
         }
         if let Some(back) = &rollout.rollback {
             let at = back.at.map_or_else(String::new, |at| format!(" at {}", time::clock(at)));
-            self.item(out, "- ", &format!("given up{at}: {}", back.trigger))?;
+            self.item(out, "- ", &format!("rollback began{at}: {}", back.trigger))?;
             let from =
                 back.from.as_deref().map_or_else(String::new, |from| format!(" from {from}"));
             let to = back.to.as_deref().map_or_else(String::new, |to| format!(" to {to}"));
             let how = match &back.why_not {
-                Some(why) => format!("could not go back{from}{to}: {}", why.trim_end_matches('.')),
+                Some(why) => format!("rollback{from}{to} failed: {}", why.trim_end_matches('.')),
                 None if rollout.status == "ROLLBACK_FAILED" => {
-                    format!("could not go back{from}{to}")
+                    format!("rollback{from}{to} failed")
                 }
-                None if rollout.under_way => format!("goes back{from}{to}"),
-                None => format!("went back{from}{to}"),
+                None if rollout.under_way => format!("rolling back{from}{to}"),
+                None => format!("rolled back{from}{to}"),
             };
             self.item(out, "- ", &how)?;
         }
@@ -168,7 +168,7 @@ impl Text {
                 "",
                 DIM,
                 &format!(
-                    "{} fails because {why}. What such a failure is usually about is marked *.",
+                    "{} fails because {why}. Changes that often cause this are marked *.",
                     changes.to.name
                 ),
             )?;
@@ -183,9 +183,9 @@ impl Text {
                 out,
                 "- ",
                 if same {
-                    "nothing: it is one and the same version"
+                    "nothing: it is the same version"
                 } else {
-                    "nothing of what can be compared"
+                    "nothing that can be compared"
                 },
             )?;
         }
@@ -193,7 +193,7 @@ impl Text {
             out,
             "",
             DIM,
-            "Values of variables and secrets are never read: a changed value does not show.",
+            "Values of variables and secrets are never read, so a changed value does not show.",
         )?;
         self.missed(&changes.missed, out)
     }
@@ -220,24 +220,22 @@ impl Text {
             )?;
         }
         if events.is_empty() && missed.is_empty() {
-            self.paragraph(
-                out,
-                "",
-                Style::new(),
-                "Nobody changed anything on the traffic path, as far as CloudTrail knows.",
-            )?;
+            self.paragraph(out, "", Style::new(), "CloudTrail has no change on the request path.")?;
         }
         for resource in cut {
             self.paragraph(
                 out,
                 "",
                 DIM,
-                &format!(
-                    "Of {resource} there are more events than were read: only the newest are here."
-                ),
+                &format!("{resource} has more events than were read: only the newest are shown."),
             )?;
         }
-        self.paragraph(out, "", DIM, "CloudTrail can be 15 minutes late, and not every event of AWS names the resources that it is about.")?;
+        self.paragraph(
+            out,
+            "",
+            DIM,
+            "CloudTrail can be 15 minutes late, and not every event names its resources.",
+        )?;
         self.missed(missed, out)
     }
 
@@ -257,7 +255,7 @@ impl Text {
         let earlier = timeline.entries.len().saturating_sub(LINES);
         if earlier > 0 {
             let rest = format!(
-                "{} before: `ecs-doctor timeline {}/{}` has all.",
+                "{} before: `ecs-doctor timeline {}/{}` shows them.",
                 count(earlier, "line"),
                 service.cluster,
                 service.service
@@ -394,16 +392,20 @@ fn stage(rollout: &RolloutReport, now: Timestamp) -> Option<String> {
     }
 }
 
-/// `new version api:13: 1 of 1 tasks run; traffic: 5 % asked, 0 % set`: by the deployment, and in
-/// the listener rule.
+/// `new version api:13: 1 of 1 tasks run; traffic: 5 % requested, 0 % in the listener rule`: by the
+/// deployment, and in the listener rule.
 fn side(side: &SideReport) -> String {
     let name = side.brings.as_deref().map_or_else(String::new, |brings| format!(" {brings}"));
     let percent = traffic::percent_words;
     let traffic = match (side.traffic_asked, side.traffic_set) {
         (Some(asked), Some(set)) => {
-            format!("; traffic: {} asked, {} set", percent(asked), percent(set))
+            format!(
+                "; traffic: {} requested, {} in the listener rule",
+                percent(asked),
+                percent(set)
+            )
         }
-        (Some(asked), None) => format!("; traffic: {} asked", percent(asked)),
+        (Some(asked), None) => format!("; traffic: {} requested", percent(asked)),
         (None, Some(set)) => format!("; traffic: {} set", percent(set)),
         (None, None) => String::new(),
     };

@@ -94,7 +94,7 @@ mod tests {
         assert_eq!(
             says(CHECK, &counting(|_| 66.0)),
             [
-                "The app behind target group api answered 990 of 1800 requests (55 %) with 5xx in the last 15 min. It has been so for at least an hour."
+                "The app behind target group api answered 990 of 1800 requests (55 %) with 5xx in the last 15 min. It has lasted for at least an hour."
             ]
         );
     }

@@ -1,6 +1,6 @@
-//! The load balancer's security groups let nobody in where it listens, or not those whom the user
-//! expects. Rules add up and only allow, so this is arithmetic; who should come in, only the user
-//! knows.
+//! The load balancer's security groups allow nobody on the ports that it listens on, or not the
+//! clients that the user expects. Rules add up and only allow, so this is arithmetic; who the
+//! clients are, only the user knows.
 
 use std::collections::BTreeSet;
 
@@ -17,8 +17,7 @@ use crate::snapshot::Listener;
 use crate::text::and_list;
 
 crate::check! {
-    /// No rule of the load balancer's security groups lets a client in on a port that it listens
-    /// on.
+    /// No rule of the load balancer's security groups allows clients on a port that it listens on.
     ///
     /// # Why it matters
     ///
@@ -27,14 +26,14 @@ crate::check! {
     ///
     /// # How we tell
     ///
-    /// All inbound rules of the load balancer's security groups together cover none of the ports of
-    /// its listeners, from nobody: no block, no group and no prefix list that has any block. Or,
-    /// with `--expect-ingress`, they admit no address of a block that should reach it, while no
-    /// group might do so, nor a prefix list that was not seen. Blocks of IPv6 count only where the
-    /// load balancer has IPv6 addresses, and those of IPv4 likewise. A port 80 that is closed
-    /// beside an open 443 is nothing. By PrivateLink traffic can get to a network load balancer
-    /// past its security groups: one for which that is allowed is left out, and so is an internal
-    /// one of which it is not known.
+    /// Together, the inbound rules of the load balancer's security groups allow no source on any of
+    /// its listener ports: no CIDR block, no security group and no prefix list with entries. Or,
+    /// with `--expect-ingress`, they allow no address of an expected block, and no security group
+    /// or unseen prefix list might allow it. IPv6 blocks count only if the load balancer has IPv6
+    /// addresses, and IPv4 blocks only if it has IPv4 addresses. A closed port 80 beside an open
+    /// 443 is not reported. PrivateLink traffic can bypass the security groups of a Network Load
+    /// Balancer: one that permits this is left out, and so is an internal one for which it is not
+    /// known.
     ///
     /// # What to do
     ///
@@ -48,7 +47,7 @@ crate::check! {
     ///
     /// `balancer_open_to_world`, `balancer_internal`, `balancer_in_private_subnet`,
     /// <https://docs.aws.amazon.com/elasticloadbalancing/latest/application/load-balancer-troubleshooting.html>
-    title: "The load balancer's security groups let no client in",
+    title: "The load balancer's security groups allow no clients",
     severity: Critical,
     role: Cause,
     explains: [],
@@ -68,11 +67,11 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     let inbounds = inbound_rules::each(patient, findings)?;
     if !inbounds.iter().any(is_the_only_way_in) {
         return Err(NoAnswer::NotApplicable(
-            "no load balancer to which clients come by its security groups alone",
+            "no load balancer that clients reach through its security groups alone",
         ));
     }
     for inbound in inbounds.iter().filter(|inbound| is_the_only_way_in(inbound)) {
-        // A group that is not seen may let anybody in.
+        // A group that is not seen may allow anybody.
         if inbound.groups.len() == inbound.balancer.security_groups.len() {
             finding(patient, findings, inbound)
                 .into_iter()
@@ -82,7 +81,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     Ok(())
 }
 
-/// Whether nobody gets to the load balancer past its security groups.
+/// Whether nobody reaches the load balancer without passing its security groups.
 fn is_the_only_way_in(inbound: &InboundRules) -> bool {
     let balancer = inbound.balancer;
     let enforced = balancer.enforce_security_group_inbound_rules_on_private_link_traffic.as_deref();
@@ -98,7 +97,7 @@ fn finding(patient: &Patient, findings: &mut Findings, inbound: &InboundRules) -
     let ports: BTreeSet<i32> =
         inbound.listeners.iter().filter_map(|listener| listener.port).collect();
     let last = *ports.last()?;
-    // Where somebody is let in for sure, and nobody is expected, no prefix list has to be seen.
+    // Where somebody is certainly allowed, and nobody is expected, no prefix list has to be seen.
     let without_lists = inbound.lets_in(patient, findings, |_| false);
     if patient.intent().expect_ingress.is_empty()
         && !(without_lists.blocks.is_empty() && without_lists.unknown.is_empty())
@@ -110,8 +109,8 @@ fn finding(patient: &Patient, findings: &mut Findings, inbound: &InboundRules) -
     let meets = |expected: &Cidr| {
         admitted.iter().any(|one| one.block.covers(expected) || expected.covers(&one.block))
     };
-    // Nobody comes by addresses of a family that the load balancer does not have, whatever its
-    // security groups say.
+    // Nobody connects over a family that the load balancer does not have, whatever its security
+    // groups say.
     let expected =
         patient.intent().expect_ingress.iter().filter(|expected| inbound.speaks(expected));
     let shut_out: Vec<&Cidr> = expected.filter(|expected| !meets(expected)).collect();
@@ -126,7 +125,7 @@ fn finding(patient: &Patient, findings: &mut Findings, inbound: &InboundRules) -
     };
     let port = findings.see(served(patient, inbound)).flatten().unwrap_or(last);
     let claim = format!(
-        "no rule of load balancer {}'s security groups, {}, lets {who} in on {}: connections time out",
+        "no rule of load balancer {}'s security groups, {}, allows {who} on {}: connections time out",
         inbound.name(),
         and_list(names),
         inbound_rules::port_words(&ports)
@@ -138,7 +137,7 @@ fn finding(patient: &Patient, findings: &mut Findings, inbound: &InboundRules) -
     let client = expected.unwrap_or("203.0.113.0/24".into());
     let group = &inbound.groups.first()?.group_id;
     let arn = &inbound.balancer.load_balancer_arn;
-    let remedy = Remedy::new("Let the clients in (203.0.113.0/24 stands for them, where --expect-ingress does not say who they are).")
+    let remedy = Remedy::new("Allow your clients (203.0.113.0/24 stands for their addresses unless --expect-ingress names them).")
         .cli(inbound_rules::authorize(group, port, &client))
         .terraform(inbound_rules::terraform("clients", group, port, &client));
     Some(
@@ -157,7 +156,7 @@ fn finding(patient: &Patient, findings: &mut Findings, inbound: &InboundRules) -
     )
 }
 
-/// The port by which clients get to this service: the load balancer may listen on others for tests,
+/// The port on which clients reach this service: the load balancer may listen on others for tests,
 /// or for other services.
 fn served(patient: &Patient, inbound: &InboundRules) -> Result<Option<i32>, Blind> {
     let forwards = traffic::forwards(patient)?;
@@ -212,7 +211,7 @@ mod tests {
         assert_eq!(
             says(CHECK, &(CHECK.example)()),
             [
-                "No rule of load balancer web's security groups, web-balancer (sg-balancer), lets anybody in on port 443: connections time out."
+                "No rule of load balancer web's security groups, web-balancer (sg-balancer), allows anybody on port 443: connections time out."
             ]
         );
     }
@@ -307,7 +306,7 @@ mod tests {
             "some of them are"
         );
         let exam = exam_with(CHECK, &snapshot, &expect("192.0.2.0/24"));
-        assert!(exam.findings[0].says().contains("lets 192.0.2.0/24 in on port 443"), "{exam:?}");
+        assert!(exam.findings[0].says().contains("allows 192.0.2.0/24 on port 443"), "{exam:?}");
     }
 
     #[test]

@@ -1,6 +1,6 @@
-//! The load balancer has addresses of IPv6 in its name, and lets the world in by IPv4 only. Whether
-//! IPv6 finds a way to its subnets at all is for another check, and a load balancer that is closed
-//! to everybody as well.
+//! The load balancer's name has IPv6 addresses, but only IPv4 is open to everyone. Whether IPv6 is
+//! routed to its subnets at all is for another check, and so is a load balancer that is closed to
+//! everybody.
 
 use std::collections::BTreeSet;
 
@@ -19,25 +19,24 @@ use crate::snapshot::LoadBalancer;
 use crate::text::{and_list, parsed};
 
 crate::check! {
-    /// A dual-stack load balancer is open to the world by IPv4, and closed by IPv6.
+    /// A dual-stack load balancer is open to everyone over IPv4, and closed over IPv6.
     ///
     /// # Why it matters
     ///
-    /// The name of a dual-stack load balancer has AAAA records, and a client that has IPv6 tries
-    /// those first. Its connections time out: some clients then try IPv4 and are only slow, others
-    /// never get an answer. Whoever looks from an IPv4 network sees nothing wrong.
+    /// The name of a dual-stack load balancer has AAAA records, and a client with IPv6 tries those
+    /// first. Its connections time out: some clients then try IPv4 and are only slow, others never
+    /// get an answer. From an IPv4 network everything looks fine.
     ///
     /// # How we tell
     ///
-    /// The `IpAddressType` of an internet-facing load balancer is `dualstack`; on a port by which
-    /// requests get to the service its security groups let `0.0.0.0/0` in, and no block of IPv6 at
-    /// all. Or a network ACL of its subnets drops IPv6, one way or the other. A load balancer whose
-    /// security groups let in a few addresses only is left out: who comes there may well have IPv4
-    /// only.
+    /// The `IpAddressType` of an internet-facing load balancer is `dualstack`; on a port on which
+    /// requests reach the service, its security groups allow `0.0.0.0/0` and no IPv6 block at all.
+    /// Or a network ACL of its subnets drops IPv6, inbound or outbound. A load balancer whose
+    /// security groups allow only a few addresses is left out: its clients may well have IPv4 only.
     ///
     /// # What to do
     ///
-    /// Let IPv6 in as well, or take it out of the load balancer's name:
+    /// Allow IPv6 as well, or remove it from the load balancer:
     ///
     /// ```sh
     /// aws ec2 authorize-security-group-ingress --group-id <balancer's group> --ip-permissions 'IpProtocol=tcp,FromPort=443,ToPort=443,Ipv6Ranges=[{CidrIpv6=::/0}]'
@@ -51,7 +50,7 @@ crate::check! {
     ///
     /// `balancer_ipv6_not_routed`, `balancer_closed_to_clients`,
     /// <https://docs.aws.amazon.com/elasticloadbalancing/latest/application/application-load-balancers.html#ip-address-type>
-    title: "A dual-stack load balancer lets in IPv4 only",
+    title: "A dual-stack load balancer allows IPv4 clients only",
     severity: High,
     role: Cause,
     explains: [],
@@ -95,7 +94,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     }
 }
 
-/// The ports of a load balancer by which requests get to the service.
+/// The ports of a load balancer on which requests reach the service.
 fn served(patient: &Patient, balancer: &str) -> Result<BTreeSet<i32>, Blind> {
     let forwards = traffic::forwards(patient)?;
     let live = forwards.iter().filter(|forward| {
@@ -111,7 +110,7 @@ fn by_security_groups(
     inbound: &InboundRules,
     ports: &BTreeSet<i32>,
 ) -> Option<Finding> {
-    // A group that is not seen may let IPv6 in.
+    // A group that is not seen may allow IPv6.
     if inbound.groups.len() < inbound.balancer.security_groups.len() {
         return None;
     }
@@ -130,7 +129,7 @@ fn by_security_groups(
     let names =
         inbound.groups.iter().map(|group| format!("{} ({})", group.group_name, group.group_id));
     let claim = format!(
-        "load balancer {} is dual-stack, and its security groups, {}, let the world in on {} by IPv4 only: clients that connect by IPv6 time out",
+        "load balancer {} is dual-stack, and its security groups, {}, allow everyone on {} over IPv4 only: clients that connect over IPv6 time out",
         inbound.name(),
         and_list(names),
         inbound_rules::port_words(&closed)
@@ -142,8 +141,8 @@ fn by_security_groups(
     Some(finding(inbound.balancer, claim).because_all(rules).mend(remedy))
 }
 
-/// The first network ACL of the load balancer's subnets that drops IPv6 on the way in, or back out.
-/// An older snapshot has none.
+/// The first network ACL of the load balancer's subnets that drops inbound IPv6, or the answers. An
+/// older snapshot has none.
 fn by_network_acl(
     patient: &Patient,
     balancer: &LoadBalancer,
@@ -167,11 +166,11 @@ fn by_network_acl(
 fn of_acl(balancer: &LoadBalancer, dropped: &Dropped) -> Finding {
     let acl = &dropped.acl.network_acl_id;
     let claim = format!(
-        "load balancer {} is dual-stack, and network ACL {acl} of its subnet {} drops IPv6 on {} {}: clients that connect by IPv6 time out",
+        "load balancer {} is dual-stack, and network ACL {acl} of its subnet {} drops IPv6 on {} {}: clients that connect over IPv6 time out",
         balancer.load_balancer_name,
         dropped.crossing.subnet,
         network_acl::port_words(&dropped.crossing.ports),
-        if dropped.crossing.egress { "on the way out" } else { "on the way in" }
+        if dropped.crossing.egress { "outbound" } else { "inbound" }
     );
     let remedy = remedy(balancer, dropped.allow(dropped.free_number(0)));
     finding(balancer, claim).because_all(dropped.evidence()).mend(remedy)
@@ -188,7 +187,7 @@ fn finding(balancer: &LoadBalancer, claim: String) -> Finding {
 
 fn remedy(balancer: &LoadBalancer, let_in: Command) -> Remedy {
     Remedy::new(
-        "Let IPv6 in as well (the first command); or, if only IPv4 is meant, take IPv6 out of the load balancer's name (the second).",
+        "Allow IPv6 as well (the first command); or, if you want IPv4 only, remove IPv6 from the load balancer (the second).",
     )
     .cli(let_in)
     .cli(aws!(
@@ -229,7 +228,7 @@ mod tests {
         assert_eq!(
             says(CHECK, &example),
             [
-                "Load balancer web is dual-stack, and its security groups, web-balancer (sg-balancer), let the world in on port 443 by IPv4 only: clients that connect by IPv6 time out. Its name has AAAA records, which clients with IPv6 try first."
+                "Load balancer web is dual-stack, and its security groups, web-balancer (sg-balancer), allow everyone on port 443 over IPv4 only: clients that connect over IPv6 time out. Its name has AAAA records, which clients with IPv6 try first."
             ]
         );
         let remedy = exam(CHECK, &example).findings.remove(0).remedy;

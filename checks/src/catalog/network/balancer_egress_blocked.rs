@@ -1,7 +1,7 @@
-//! The security groups of the load balancer do not let it out to the tasks on the port that it
-//! asks. Rules add up and only allow, so this is arithmetic; it speaks only where every group is
-//! seen and no health check proves the contrary. Whom else the load balancer asks is for other
-//! checks.
+//! The load balancer's security groups allow no outbound traffic to the tasks on the port that it
+//! uses. Rules add up and only allow, so this is arithmetic; it speaks only where every group is
+//! seen and no health check proves the contrary. Other destinations of the load balancer are for
+//! other checks.
 
 use crate::aws::admission::Admission;
 use crate::check::{Findings, NoAnswer};
@@ -15,23 +15,22 @@ use crate::seen::Blind;
 use crate::snapshot::{LoadBalancer, TargetGroup};
 
 crate::check! {
-    /// The load balancer may not connect to the tasks: no outbound rule of its security groups
-    /// covers the port of the target, or of the health check, towards them.
+    /// The load balancer cannot connect to the tasks: no outbound rule of its security groups
+    /// covers the target port, or the health check port, towards them.
     ///
     /// # Why it matters
     ///
     /// The health check times out, ECS replaces the tasks, and no request gets through. It happens
-    /// when somebody takes away the rule that lets out everything, or when the container's port
+    /// when somebody removes the rule that allows all outbound traffic, or when the container port
     /// changes and the load balancer's rule does not.
     ///
     /// # How we tell
     ///
-    /// All outbound rules of the load balancer's security groups together, with what is in the
-    /// prefix lists that they name, are held against the security groups and addresses of the
-    /// tasks. Nothing is claimed where a health check passes, or fails in a way that takes a
-    /// connection. Where targets are instances, these are the groups and addresses of their primary
-    /// interfaces; an instance that is gone tells nothing. Load balancers without security groups
-    /// are left out.
+    /// All outbound rules of the load balancer's security groups, including the prefix lists that
+    /// they name, are compared with the security groups and addresses of the tasks. Nothing is
+    /// claimed where a health check passes, or fails in a way that takes a connection. Where
+    /// targets are instances, the groups and addresses of their primary interfaces count; an
+    /// instance that is gone shows nothing. Load balancers without security groups are left out.
     ///
     /// # What to do
     ///
@@ -46,7 +45,7 @@ crate::check! {
     ///
     /// `task_security_group_blocks_balancer`, `network_acl_blocks`, `targets_unhealthy`,
     /// <https://docs.aws.amazon.com/elasticloadbalancing/latest/application/load-balancer-update-security-groups.html>
-    title: "The load balancer's security groups do not let it out",
+    title: "The load balancer's security groups block outbound traffic to the tasks",
     severity: Critical,
     role: Cause,
     explains: [TargetsUnhealthy, BalancerAnswers504],
@@ -79,8 +78,8 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     Ok(())
 }
 
-/// Whether the load balancer's security groups are proved to let nothing out to any of the tasks
-/// behind an opening.
+/// Whether the load balancer's security groups are proved to allow no outbound traffic to any of
+/// the tasks behind an opening.
 fn is_closed(
     patient: &Patient,
     balancer: &LoadBalancer,
@@ -116,7 +115,7 @@ fn finding(
     let (whose, mended, needs) = (opening.whose(), closed[0].group_id.as_str(), opening.needs());
     let tasks: Vec<&str> = opening.task_groups.iter().copied().collect();
     let claim = format!(
-        "no rule of load balancer {}'s security groups ({}) lets it out to the {whose} ({}) on {}, {}",
+        "no rule of load balancer {}'s security groups ({}) allows outbound traffic to the {whose} ({}) on {}, {}",
         balancer.load_balancer_name,
         balancer.security_groups.join(", "),
         tasks.join(", "),
@@ -125,14 +124,14 @@ fn finding(
     );
     let bridge = if opening.dynamic {
         format!(
-            "Bridge mode gives each task another port of its instance, from {} up.",
+            "In bridge mode each task gets a different host port, from {} up.",
             EPHEMERAL.start()
         )
     } else {
         String::new()
     };
     let remedy = Remedy::new(format!(
-        "Let the load balancer out to the {whose}' security group on {}.",
+        "Allow outbound traffic from the load balancer to the {whose}' security group on {}.",
         needs.words()
     ));
     let remedy = reach::let_out(remedy, "tasks", mended, tasks[0], needs);
@@ -181,7 +180,7 @@ mod tests {
         assert_eq!(
             says(CHECK, &with(vec![stale])),
             [
-                "No rule of load balancer web's security groups (sg-balancer) lets it out to the tasks (sg-task) on port 8080, so the health check of target group api times out."
+                "No rule of load balancer web's security groups (sg-balancer) allows outbound traffic to the tasks (sg-task) on port 8080, so the health check of target group api times out."
             ]
         );
     }
@@ -264,7 +263,7 @@ mod tests {
         assert_eq!(
             closed.findings.iter().map(Finding::says).collect::<Vec<_>>(),
             [
-                "No rule of load balancer web's security groups (sg-balancer) lets it out to the instances (sg-instance) on ports 32768 and 32769, so the health check of target group web times out. Bridge mode gives each task another port of its instance, from 32768 up."
+                "No rule of load balancer web's security groups (sg-balancer) allows outbound traffic to the instances (sg-instance) on ports 32768 and 32769, so the health check of target group web times out. In bridge mode each task gets a different host port, from 32768 up."
             ]
         );
         assert!(

@@ -1,5 +1,5 @@
 //! An internet-facing load balancer is in a subnet that has no route to an internet gateway: its
-//! addresses there are public, and nothing gets to them.
+//! addresses there are public, and unreachable.
 
 use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
@@ -17,21 +17,21 @@ crate::check! {
     ///
     /// # Why it matters
     ///
-    /// The load balancer's name leads to one public address for each of its subnets. Those of a
-    /// private subnet never answer: clients time out always, or, if it is one subnet of two, every
-    /// other time.
+    /// The load balancer's name resolves to one public address per subnet. Those in a private
+    /// subnet never answer: clients always time out, or, if it is one subnet of two, every other
+    /// time.
     ///
     /// # How we tell
     ///
     /// `Scheme` is `internet-facing`, and the route table of a subnet of the load balancer, its own
     /// or the VPC's main one, has no route to an internet gateway: its default route is missing, a
-    /// blackhole, or leads to a NAT gateway. A default route to a firewall or an appliance may be a
-    /// way in, so nothing is claimed. Load balancers with public addresses of IPv6 only are left
-    /// out.
+    /// blackhole, or leads to a NAT gateway. A default route to a firewall or an appliance may
+    /// still bring requests in, so nothing is claimed. Load balancers with public IPv6 addresses
+    /// only are left out.
     ///
     /// # What to do
     ///
-    /// Give the load balancer public subnets, at least two; or the subnets a route:
+    /// Give the load balancer at least two public subnets, or give its subnets a route:
     ///
     /// ```sh
     /// aws elbv2 set-subnets --load-balancer-arn <balancer> --subnets <public subnets>
@@ -96,13 +96,13 @@ fn finding(
     let (closed, all) = (private.len(), balancer.subnets.len());
     let subnets = and_list(private.iter().map(|(subnet, _)| *subnet));
     let outcome = if closed == all {
-        "no client outside gets an answer"
+        "no client on the internet gets an answer"
     } else {
-        "clients that get an address there get no answer"
+        "clients that resolve to an address there get no answer"
     };
     let verb = plural(closed, "has", "have");
     let claim = format!(
-        "load balancer {} is internet-facing, and {closed} of its {all} subnets ({subnets}) {verb} no route to an internet gateway: {outcome}",
+        "load balancer {} is internet-facing, but {closed} of its {all} subnets ({subnets}) {verb} no route to an internet gateway: {outcome}",
         balancer.load_balancer_name
     );
     let routes = private.iter().flat_map(|(_, table)| {
@@ -118,7 +118,7 @@ fn finding(
             evidence.push(one);
         }
     }
-    let remedy = Remedy::new("Put the load balancer into public subnets, at least two; or give these a route to an internet gateway.")
+    let remedy = Remedy::new("Move the load balancer to at least two public subnets, or give these subnets a route to an internet gateway.")
         .cli(aws!(
             "elbv2 set-subnets --load-balancer-arn {} \
              --subnets $PUBLIC_SUBNET_ID $OTHER_PUBLIC_SUBNET_ID",
@@ -155,7 +155,7 @@ mod tests {
         assert_eq!(
             says(CHECK, &(CHECK.example)()),
             [
-                "Load balancer web is internet-facing, and 1 of its 2 subnets (subnet-0d4) has no route to an internet gateway: clients that get an address there get no answer."
+                "Load balancer web is internet-facing, but 1 of its 2 subnets (subnet-0d4) has no route to an internet gateway: clients that resolve to an address there get no answer."
             ]
         );
     }
@@ -166,7 +166,7 @@ mod tests {
         snapshot.route_tables.change("vpc-1").unwrap()[1].subnet_ids.clear();
         assert!(
             says(CHECK, &snapshot)[0]
-                .contains("2 of its 2 subnets (subnet-0c3 and subnet-0d4) have no route to an internet gateway: no client outside")
+                .contains("2 of its 2 subnets (subnet-0c3 and subnet-0d4) have no route to an internet gateway: no client on the internet")
         );
     }
 

@@ -1,5 +1,5 @@
 //! The load balancer is internal, and the user expects clients from the internet. Without an
-//! expectation an internal load balancer is what somebody wanted, and this check has nothing to
+//! expectation an internal load balancer is assumed to be intended, and this check has nothing to
 //! say.
 
 use crate::call::Call;
@@ -7,28 +7,29 @@ use crate::check::{Findings, NoAnswer};
 use crate::facts::inbound::traffic;
 use crate::finding::{Evidence, Kind, Remedy, Subject};
 use crate::patient::Patient;
+use crate::snapshot::LoadBalancer;
 use crate::text::{and_list, plural};
 use crate::{aws, hcl};
 
 crate::check! {
-    /// The load balancer is internal, and clients are to come from the internet.
+    /// The load balancer is internal, but clients are expected from the internet.
     ///
     /// # Why it matters
     ///
-    /// The name of an internal load balancer leads to private addresses. From outside its network
-    /// every connection times out, whatever security groups say. Express Mode makes an internal
-    /// load balancer if it is given private subnets.
+    /// The name of an internal load balancer resolves to private addresses. From outside its
+    /// network every connection times out, whatever the security groups allow. Express Mode creates
+    /// an internal load balancer if it is given private subnets.
     ///
     /// # How we tell
     ///
-    /// `Scheme` of the load balancer is `internal`, and `--expect-ingress` names a block of public
-    /// addresses. Nobody else knows who the clients are, so without `--expect-ingress` an internal
-    /// load balancer is no finding. Nor are private blocks, of a VPN or a peered VPC.
+    /// The load balancer's `Scheme` is `internal`, and `--expect-ingress` names a block of public
+    /// addresses. Without `--expect-ingress` nothing tells who the clients are, so an internal load
+    /// balancer is no finding. Nor are private blocks, of a VPN or a peered VPC.
     ///
     /// # What to do
     ///
-    /// The scheme of a load balancer cannot be changed. Make another one in public subnets, and
-    /// point the name at it:
+    /// The scheme of a load balancer cannot be changed. Create another one in public subnets, and
+    /// point the DNS name at it:
     ///
     /// ```sh
     /// aws elbv2 create-load-balancer --name <name> --scheme internet-facing --subnets <public subnets> --security-groups <group>
@@ -41,7 +42,7 @@ crate::check! {
     ///
     /// `balancer_in_private_subnet`, `balancer_closed_to_clients`,
     /// <https://docs.aws.amazon.com/elasticloadbalancing/latest/userguide/how-elastic-load-balancing-works.html>
-    title: "The load balancer is internal, the clients are not",
+    title: "The load balancer is internal, but its clients are on the internet",
     severity: Critical,
     role: Cause,
     explains: [],
@@ -66,30 +67,11 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         }
         let verb = plural(outside.len(), "is", "are");
         let claim = format!(
-            "load balancer {} is internal, so its name leads to private addresses, and {}, which --expect-ingress names, {verb} outside",
+            "load balancer {} is internal, so its name resolves to private addresses, but {} from --expect-ingress {verb} on the internet",
             balancer.load_balancer_name,
             and_list(&outside)
         );
-        let summary = if patient.is_express() {
-            "Give the Express service public subnets, so that ECS makes an internet-facing load balancer; or reach it from inside, by a VPN."
-        } else {
-            "Make an internet-facing load balancer in public subnets, and point the name at it; or reach this one from inside, by a VPN."
-        };
-        let remedy = Remedy::new(summary)
-            .cli(
-                aws!(
-                    "elbv2 create-load-balancer --name {}-public --scheme internet-facing \
-                     --subnets $PUBLIC_SUBNET_ID $OTHER_PUBLIC_SUBNET_ID --security-groups",
-                    balancer.load_balancer_name
-                )
-                .args(&balancer.security_groups),
-            )
-            .terraform(hcl!(
-                r#"
-                resource "aws_lb" "this" {
-                  internal = false
-                }"#
-            ));
+        let remedy = if patient.is_express() { express(patient) } else { another(balancer) };
         findings.add(
             Subject::new(Kind::LoadBalancer, arn)
                 .sick(claim, Evidence::new(Call::DescribeLoadBalancers, arn, "Scheme", "internal"))
@@ -98,6 +80,48 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         );
     }
     Ok(())
+}
+
+/// ECS chooses the scheme of an Express service's load balancer by the subnets of the service.
+fn express(patient: &Patient) -> Remedy {
+    Remedy::new(
+        "Give the Express service public subnets, so that ECS creates an internet-facing load balancer; or reach it from inside the network, over a VPN.",
+    )
+    .cli(aws!(
+        "ecs update-express-gateway-service --service-arn {} \
+         --network-configuration subnets=$PUBLIC_SUBNET_ID,$OTHER_PUBLIC_SUBNET_ID",
+        patient.arn()
+    ))
+    .terraform(hcl!(
+        r#"
+        resource "aws_ecs_express_gateway_service" {} {
+          network_configuration {
+            subnets = aws_subnet.public[*].id
+          }
+        }"#,
+        patient.name()
+    ))
+}
+
+/// The scheme of a load balancer cannot be changed.
+fn another(balancer: &LoadBalancer) -> Remedy {
+    Remedy::new(
+        "Create an internet-facing load balancer in public subnets, and point the DNS name at it; or reach this one from inside the network, over a VPN.",
+    )
+    .cli(
+        aws!(
+            "elbv2 create-load-balancer --name {}-public --scheme internet-facing \
+             --subnets $PUBLIC_SUBNET_ID $OTHER_PUBLIC_SUBNET_ID --security-groups",
+            balancer.load_balancer_name
+        )
+        .args(&balancer.security_groups),
+    )
+    .terraform(hcl!(
+        r#"
+        resource "aws_lb" "this" {
+          internal = false
+        }"#
+    ))
 }
 
 #[cfg(test)]
@@ -113,8 +137,22 @@ mod tests {
             exam_with(CHECK, &(CHECK.example)(), &expecting(&["10.0.0.0/8", "203.0.113.0/24"]));
         assert_eq!(
             exam.findings[0].says(),
-            "Load balancer web is internal, so its name leads to private addresses, and 203.0.113.0/24, which --expect-ingress names, is outside."
+            "Load balancer web is internal, so its name resolves to private addresses, but 203.0.113.0/24 from --expect-ingress is on the internet."
         );
+    }
+
+    #[test]
+    fn an_express_service_is_moved_to_public_subnets() {
+        let mut snapshot = baseline::express();
+        let balancers: Vec<String> = snapshot.load_balancers.0.keys().cloned().collect();
+        for arn in &balancers {
+            let balancer = snapshot.load_balancers.change(arn);
+            balancer.into_iter().for_each(|it| it.scheme = Some("internal".into()));
+        }
+        let exam = exam_with(CHECK, &snapshot, &expecting(&["203.0.113.0/24"]));
+        let shell = exam.findings[0].remedy.shell();
+        assert!(shell[0].contains("ecs update-express-gateway-service"), "{shell:?}");
+        assert_eq!(shell.len(), 1, "{shell:?}");
     }
 
     #[test]

@@ -1,6 +1,6 @@
-//! The load balancer has addresses of IPv6, and its subnets no way in for them: no route to an
-//! internet gateway, or one to an egress-only gateway, which lets connections out and none in. What
-//! may come that way is for others.
+//! The load balancer has IPv6 addresses, and its subnets no inbound route for them: no route to an
+//! internet gateway, or one to an egress-only gateway, which allows outbound connections only.
+//! Which sources are allowed is for other checks.
 
 use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
@@ -15,21 +15,21 @@ use crate::text::{and_list, parsed};
 use crate::{aws, hcl};
 
 crate::check! {
-    /// An internet-facing load balancer has IPv6 addresses in subnets out of which IPv6 does not
-    /// lead to an internet gateway.
+    /// An internet-facing load balancer has IPv6 addresses in subnets whose IPv6 routes do not lead
+    /// to an internet gateway.
     ///
     /// # Why it matters
     ///
-    /// The name of the load balancer has AAAA records, and a client that has IPv6 tries those
-    /// first. Nothing comes back, and its connections time out, while IPv4 works.
+    /// The name of the load balancer has AAAA records, and a client with IPv6 tries those first. It
+    /// gets no answer and its connections time out, while IPv4 works.
     ///
     /// # How we tell
     ///
-    /// The `IpAddressType` of an internet-facing load balancer begins with `dualstack`, and by the
-    /// route table of one of its subnets IPv6 of the internet goes nowhere, into a blackhole, or to
-    /// an egress-only internet gateway, which lets connections out and none in. Where the subnet
-    /// has IPv4 and no way in for that either, `balancer_in_private_subnet` tells of it. Firewall
-    /// endpoints and transit gateways may be a way.
+    /// The `IpAddressType` of an internet-facing load balancer begins with `dualstack`, and the
+    /// route table of one of its subnets sends internet IPv6 nowhere, into a blackhole, or to an
+    /// egress-only internet gateway, which allows outbound connections only. Where the subnet has
+    /// IPv4 and no inbound route for that either, `balancer_in_private_subnet` reports it. Firewall
+    /// endpoints and transit gateways may bring requests in, so nothing is claimed.
     ///
     /// # What to do
     ///
@@ -43,7 +43,7 @@ crate::check! {
     ///
     /// `balancer_closed_to_ipv6`, `balancer_in_private_subnet`,
     /// <https://docs.aws.amazon.com/vpc/latest/userguide/egress-only-internet-gateway.html>
-    title: "A dual-stack load balancer's subnets have no way in for IPv6",
+    title: "A dual-stack load balancer's subnets have no route for IPv6",
     severity: High,
     role: Cause,
     explains: [],
@@ -79,7 +79,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     }
 }
 
-/// A subnet of a load balancer to which IPv6 finds no way in.
+/// A subnet of a load balancer without an inbound route for IPv6.
 struct CutOff<'a> {
     subnet: &'a str,
     table: &'a RouteTable,
@@ -133,16 +133,16 @@ impl<'a> CutOff<'a> {
 
     fn words(&self) -> String {
         match self.why {
-            Why::Nowhere => "have no route for it".to_owned(),
-            Why::Blackhole(_) => "send it into a blackhole".to_owned(),
+            Why::Nowhere => "have no IPv6 route".to_owned(),
+            Why::Blackhole(_) => "send IPv6 into a blackhole".to_owned(),
             Why::EgressOnly(route) => format!(
-                "send it to egress-only internet gateway {}, which lets no connection in",
+                "send IPv6 to egress-only internet gateway {}, which allows no inbound connections",
                 route.target.as_deref().unwrap_or_default()
             ),
         }
     }
 
-    /// A route that is there in the wrong way has to be replaced.
+    /// A wrong route has to be replaced.
     fn verb(&self) -> &'static str {
         if matches!(self.why, Why::Nowhere) { "create-route" } else { "replace-route" }
     }
@@ -160,7 +160,7 @@ fn finding(balancer: &LoadBalancer, cut_off: &[CutOff]) -> Finding {
     let arn = &balancer.load_balancer_arn;
     let (first, all) = (&cut_off[0], balancer.subnets.len());
     let claim = format!(
-        "load balancer {} is reached by IPv6 too, and {} of its {all} subnets ({}) {}: clients that connect by IPv6 time out",
+        "load balancer {} is dual-stack, but {} of its {all} subnets ({}) {}: clients that connect over IPv6 time out",
         balancer.load_balancer_name,
         cut_off.len(),
         and_list(cut_off.iter().map(|one| one.subnet)),
@@ -176,7 +176,7 @@ fn finding(balancer: &LoadBalancer, cut_off: &[CutOff]) -> Finding {
     let table = &first.table.route_table_id;
     let gateway = internet_gateway(first.table)
         .map_or_else(|| Word::needed("INTERNET_GATEWAY_ID"), |gateway| gateway.word());
-    let remedy = Remedy::new("Give the subnets a route for IPv6 to the VPC's internet gateway.")
+    let remedy = Remedy::new("Give the subnets an IPv6 route to the VPC's internet gateway.")
         .cli(aws!(
             "ec2 {} --route-table-id {} --destination-ipv6-cidr-block ::/0 --gateway-id {}",
             first.verb(),
@@ -200,7 +200,7 @@ fn finding(balancer: &LoadBalancer, cut_off: &[CutOff]) -> Finding {
         .concerns(Kind::LoadBalancer, arn)
 }
 
-/// The gateway by which IPv4 comes in.
+/// The internet gateway that IPv4 uses.
 fn internet_gateway(table: &RouteTable) -> Option<&str> {
     let mut targets = table.routes.iter().filter_map(|route| route.target.as_deref());
     targets.find(|target| target.starts_with("igw-"))
@@ -233,7 +233,7 @@ mod tests {
         assert_eq!(
             says(CHECK, &example),
             [
-                "Load balancer web is reached by IPv6 too, and 2 of its 2 subnets (subnet-0c3 and subnet-0d4) send it to egress-only internet gateway eigw-1, which lets no connection in: clients that connect by IPv6 time out. Its name has AAAA records, which clients with IPv6 try first."
+                "Load balancer web is dual-stack, but 2 of its 2 subnets (subnet-0c3 and subnet-0d4) send IPv6 to egress-only internet gateway eigw-1, which allows no inbound connections: clients that connect over IPv6 time out. Its name has AAAA records, which clients with IPv6 try first."
             ]
         );
         let remedy = exam(CHECK, &example).findings.remove(0).remedy;
@@ -248,11 +248,11 @@ mod tests {
     #[test]
     fn no_route_and_a_dead_one_lead_nowhere() {
         let none = with_routes(|routes| routes.retain(|route| route.destination != "::/0"));
-        assert!(says(CHECK, &none)[0].contains("have no route for it"));
+        assert!(says(CHECK, &none)[0].contains("have no IPv6 route"));
         let dead = with_routes(|routes| {
             ipv6(routes).for_each(|route| route.state = Some("blackhole".into()))
         });
-        assert!(says(CHECK, &dead)[0].contains("send it into a blackhole"));
+        assert!(says(CHECK, &dead)[0].contains("send IPv6 into a blackhole"));
     }
 
     #[test]

@@ -1,6 +1,7 @@
-//! The private DNS of an endpoint for API Gateway leads the names of all APIs of the region to it,
-//! those of public APIs too, which it does not serve. It speaks only where the app's log shows that
-//! such a call fails and something suffers. Endpoints for other services are for another check.
+//! The private DNS of an API Gateway endpoint resolves the names of all APIs of the region to the
+//! endpoint, including those of public APIs, which it does not serve. It speaks only where the
+//! app's log shows that such a call fails, and clients, health checks or tasks are affected.
+//! Endpoints for other services are for another check.
 
 use crate::aws::api_gateway::Failure;
 use crate::aws::time;
@@ -16,30 +17,30 @@ use crate::{aws, hcl};
 
 crate::check! {
     /// The app calls a public API of API Gateway, and the private DNS of an interface endpoint
-    /// leads the name to the endpoint, which answers for private APIs only.
+    /// resolves the name to the endpoint, which serves private APIs only.
     ///
     /// # Why it matters
     ///
-    /// An endpoint for `execute-api` with private DNS has the name of every API of the region, of
-    /// public ones and of other accounts' too: whoever makes one for a private API takes the others
-    /// away from the whole VPC. From outside everything works; inside the answer is 403
-    /// `{"message":"Forbidden"}`, or none at all where the endpoint's security groups do not let the
-    /// tasks in.
+    /// An endpoint for `execute-api` with private DNS takes over the name of every API in the
+    /// region, including public ones and those of other accounts: creating one for a private API
+    /// cuts the whole VPC off from the others. From outside everything works; inside, the answer is
+    /// 403 `{"message":"Forbidden"}`, or none at all where the endpoint's security groups do not
+    /// allow the tasks.
     ///
     /// # How we tell
     ///
-    /// Where clients or health checks suffer, or tasks end, the log of the last hour names an API
-    /// (`<id>.execute-api.<region>.amazonaws.com`) with 403 or a connection that did not come about;
-    /// and the VPC of the tasks has an available interface endpoint for `execute-api` with private
-    /// DNS, and DNS support and host names are on. A name that does not resolve, and a refusal that
-    /// says what the caller lacks, is something else. Whether the API is public is not asked: where
-    /// it is private, its resource policy may refuse just so, which is why this is likely and not
+    /// Clients get errors, health checks fail or tasks stop, and the log of the last hour names an
+    /// API (`<id>.execute-api.<region>.amazonaws.com`) with 403 or a failed connection; and the VPC
+    /// of the tasks has an available interface endpoint for `execute-api` with private DNS, and DNS
+    /// support and host names are on. A name that does not resolve, and a refusal that says what
+    /// the caller lacks, is something else. Whether the API is public is not checked: the resource
+    /// policy of a private API may refuse in the same way, which is why this is likely and not
     /// certain.
     ///
     /// # What to do
     ///
-    /// Call the public API by a custom domain name, which the endpoint does not have; or turn off
-    /// private DNS, and call private APIs by the name of the endpoint:
+    /// Call the public API by a custom domain name, which the endpoint does not take over; or turn
+    /// off private DNS, and call private APIs by the endpoint's own name:
     ///
     /// ```sh
     /// aws apigateway get-rest-api --rest-api-id <id> --query endpointConfiguration.types
@@ -89,12 +90,12 @@ fn finding(captured: &Captured, endpoint: &Endpoint) -> Finding {
     let forbidden = captured.calls.iter().any(|(call, _)| call.failure == Failure::Forbidden);
     let effect = if forbidden { "gets 403" } else { "gets no connection" };
     let claim = format!(
-        "the private DNS of endpoint {id} leads {}, which the app calls, to the endpoint, and that serves private APIs only: likely why the app {effect}",
+        "the private DNS of endpoint {id} resolves {}, which the app calls, to the endpoint, which serves private APIs only: likely why the app {effect}",
         and_list(&hosts)
     );
     let api = captured.calls.first().map_or("", |(call, _)| call.api);
     let remedy = Remedy::new(
-        "If the API is public, call it by a custom domain name, or turn off private DNS of the endpoint and call private APIs by the endpoint's own name; if it is private, allow the endpoint in its resource policy.",
+        "If the API is public, call it by a custom domain name, or turn off the endpoint's private DNS and call private APIs by the endpoint's own name. If it is private, allow the endpoint in its resource policy.",
     )
     .cli(aws!(
         "apigateway get-rest-api --rest-api-id {} --query endpointConfiguration.types",
@@ -170,7 +171,7 @@ mod tests {
         assert_eq!(
             says(CHECK, &(CHECK.example)()),
             [
-                "The private DNS of endpoint vpce-execute-api leads a1b2c3d4e5.execute-api.eu-west-2.amazonaws.com, which the app calls, to the endpoint, and that serves private APIs only: likely why the app gets 403. The log says \"HTTPError: 403 Client Error: Forbidden for url: https://a1b2c3d4e5.execute-api.eu-west-2.amazonaws.com/prod/prices\"."
+                "The private DNS of endpoint vpce-execute-api resolves a1b2c3d4e5.execute-api.eu-west-2.amazonaws.com, which the app calls, to the endpoint, which serves private APIs only: likely why the app gets 403. The log says \"HTTPError: 403 Client Error: Forbidden for url: https://a1b2c3d4e5.execute-api.eu-west-2.amazonaws.com/prod/prices\"."
             ]
         );
     }

@@ -1,7 +1,7 @@
-//! The endpoint by which tasks were meant to reach what they need is missing, closed, has no
-//! private names, or its policy refuses. It speaks only where a stopped task's reason proves that
-//! something was not reached, and where nothing else leads out of the subnet; an endpoint that
-//! nobody needs may be as it likes.
+//! The endpoint that the tasks need is missing, closed, without private names, or its policy
+//! refuses. It speaks only where a stopped task's reason proves that something was not reached, and
+//! where no other route leads out of the subnet; an endpoint that is not needed may be configured
+//! in any way.
 
 use crate::aws::admission::Admission;
 use crate::aws::policy;
@@ -21,24 +21,24 @@ use crate::{aws, hcl, words};
 
 crate::check! {
     /// A VPC endpoint that the tasks need is missing, not available, without private DNS, closed to
-    /// them, or refuses by its policy.
+    /// them, or its policy refuses them.
     ///
     /// # Why it matters
     ///
-    /// In a subnet without a way out, endpoints are the only way to ECR, S3, CloudWatch Logs,
-    /// Secrets Manager and Parameter Store. One that is missing or unfit, and no task starts. The
-    /// messages speak of images, secrets or roles.
+    /// In a subnet without a route to the internet, tasks reach ECR, S3, CloudWatch Logs, Secrets
+    /// Manager and Parameter Store through VPC endpoints only. If one is missing or misconfigured,
+    /// no task starts. The error messages speak of images, secrets or roles.
     ///
     /// # How we tell
     ///
-    /// Tasks on Fargate stopped with the words of a timeout, and nothing else leads out of their
-    /// subnet. The endpoint for what they asked for does not exist, though the VPC has others; or
-    /// its state is not `available`; or it has no private DNS, so that the name leads out of the
-    /// VPC; or, for S3, it is not in the subnet's route table; or none of its security groups
-    /// admits the tasks on port 443, though a task may have asked a public address. A policy counts
-    /// where AWS names it in its refusal, or where S3 answers 403 for the layers that ECR keeps
-    /// there, and the policy allows `s3:GetObject` on that bucket to nobody. An endpoint in another
-    /// zone than the task's is fine.
+    /// Tasks on Fargate stopped with a timeout error, and their subnet has no other route out. The
+    /// endpoint for the service that they called does not exist, though the VPC has others; or its
+    /// state is not `available`; or it has no private DNS, so the name resolves outside the VPC;
+    /// or, for S3, it is not in the subnet's route table; or none of its security groups allows the
+    /// tasks on port 443, even though a task may have called a public address. A policy counts
+    /// where AWS names it in its refusal, or where S3 answers 403 for the image layers that ECR
+    /// keeps there, and the policy allows nobody `s3:GetObject` on that bucket. An endpoint in
+    /// another Availability Zone than the task's is fine.
     ///
     /// # What to do
     ///
@@ -55,7 +55,7 @@ crate::check! {
     ///
     /// `no_route_out`, `vpc_dns_off`, `registry_unreachable`, `secret_store_unreachable`,
     /// <https://docs.aws.amazon.com/AmazonECR/latest/userguide/vpc-endpoints.html>
-    title: "A VPC endpoint that the tasks need is missing or unfit",
+    title: "A VPC endpoint that the tasks need is missing or misconfigured",
     severity: High,
     role: Cause,
     explains: [RegistryUnreachable, SecretStoreUnreachable, LogsUnreachable, TasksFailToStart],
@@ -108,7 +108,7 @@ fn finding(
     let (subnets, vpc, word, name) =
         (egress_path::subnet_words(paths), paths[0].vpc, need.word(), need.words());
     let has_no_way =
-        format!("{subnets} {} no other way to {name}", plural(paths.len(), "has", "have"));
+        format!("{subnets} {} no other route to {name}", plural(paths.len(), "has", "have"));
     let modify = |endpoint: &Endpoint, option: Words| {
         aws!("ec2 modify-vpc-endpoint --vpc-endpoint-id {}", endpoint.vpc_endpoint_id).and(option)
     };
@@ -145,15 +145,12 @@ fn finding(
                 endpoint.vpc_endpoint_id, endpoint.state
             ),
             vec![of_endpoint(endpoint, "State", &endpoint.state)],
-            Remedy::new("Find out why the endpoint is not available, or make it anew.").cli(aws!(
-                "ec2 describe-vpc-endpoints --vpc-endpoint-ids {}",
-                endpoint.vpc_endpoint_id
-            )),
+            renewed(patient, need, paths[0], endpoint),
         ),
         Unfit::NoPrivateNames(endpoint) => (
             subject(endpoint),
             format!(
-                "endpoint {} for {word} has no private DNS, so the name of {name} leads out of the VPC; {has_no_way}",
+                "endpoint {} for {word} has no private DNS, so the name of {name} resolves outside the VPC; {has_no_way}",
                 endpoint.vpc_endpoint_id
             ),
             vec![of_endpoint(endpoint, "PrivateDnsEnabled", false)],
@@ -195,7 +192,7 @@ fn finding(
             let own = own_group.unwrap_or_default();
             let ids = groups.iter().map(|group| group.group_id.as_str());
             let claim = format!(
-                "no rule of the security groups of endpoint {} for {word} ({}) admits the tasks of {subnets} on port 443",
+                "no rule of the security groups of endpoint {} for {word} ({}) allows the tasks in {subnets} on port 443",
                 endpoint.vpc_endpoint_id,
                 ids.clone().collect::<Vec<_>>().join(", ")
             );
@@ -203,7 +200,7 @@ fn finding(
                 ids.map(|id| of_endpoint(endpoint, "Groups", id)).collect();
             evidence.extend(groups.iter().map(|group| reach::what_it_admits(group, 443)));
             let group = &groups[0].group_id;
-            let remedy = Remedy::new("Let the tasks' security group in on port 443.")
+            let remedy = Remedy::new("Allow the tasks' security group on port 443.")
                 .cli(aws!(
                     "ec2 authorize-security-group-ingress --group-id {} --protocol tcp --port 443 \
                      --source-group {}",
@@ -215,6 +212,22 @@ fn finding(
         }
     };
     egress_path::finding(patient, subject, paths, &claim).because_all(evidence).mend(remedy)
+}
+
+/// An endpoint that failed or was rejected never becomes available: another one has to take its
+/// place, and its private DNS names with it. One that is still on its way is only looked at.
+fn renewed(patient: &Patient, need: Need, path: &EgressPath, endpoint: &Endpoint) -> Remedy {
+    let id = &endpoint.vpc_endpoint_id;
+    match endpoint.state.to_ascii_lowercase().as_str() {
+        "failed" | "rejected" | "expired" => Remedy::new("Recreate the endpoint.")
+            .cli(aws!("ec2 delete-vpc-endpoints --vpc-endpoint-ids {}", id))
+            .cli(create(patient, need, path)),
+        "deleting" | "deleted" => {
+            Remedy::new("Create the endpoint again.").cli(create(patient, need, path))
+        }
+        _ => Remedy::new("Look at the endpoint's state: it may wait for its owner to accept it.")
+            .cli(aws!("ec2 describe-vpc-endpoints --vpc-endpoint-ids {}", id)),
+    }
 }
 
 fn create(patient: &Patient, need: Need, path: &EgressPath) -> Command {
@@ -249,10 +262,10 @@ fn short(endpoint: &Endpoint) -> &str {
     in_region.map_or(name, |(_, short)| short)
 }
 
-/// A policy that is longer is no line of a report.
+/// A longer policy does not fit a line of a report.
 const QUOTED: usize = 400;
 
-/// A refusal that was the endpoint's and no role's.
+/// A refusal by the endpoint's policy and not by a role's.
 fn refusal<'a>(patient: &Patient<'a>, told: &Told<'a>) -> Result<Option<Finding>, Blind> {
     let denied = matches!(
         told.reason.trouble,
@@ -285,24 +298,26 @@ fn refusal<'a>(patient: &Patient<'a>, told: &Told<'a>) -> Result<Option<Finding>
         return Ok(None);
     };
     let action = if named {
-        stop_reason::refused(told.text).action.unwrap_or("what was asked")
+        stop_reason::refused(told.text).action.unwrap_or("the call")
     } else {
         "s3:GetObject on the bucket of ECR's layers"
     };
     let id = &endpoint.vpc_endpoint_id;
     let claim = format!(
-        "the policy of endpoint {id} for {} does not allow {action}, whatever the role may: {}",
+        "the policy of endpoint {id} for {} does not allow {action}, whatever the role allows: {}",
         need.word(),
         told.count(patient.now())
     );
-    let remedy = Remedy::new("Allow it in the endpoint's policy. Without one of its own, an endpoint lets everything through that roles may do.")
-        .cli(aws!("ec2 modify-vpc-endpoint --vpc-endpoint-id {} --reset-policy", id))
-        .terraform(hcl!(
-            r#"
+    let remedy = Remedy::new(
+        "Allow it in the endpoint's policy, or reset that to the default, which allows everything.",
+    )
+    .cli(aws!("ec2 modify-vpc-endpoint --vpc-endpoint-id {} --reset-policy", id))
+    .terraform(hcl!(
+        r#"
             resource "aws_vpc_endpoint" "this" {
               policy = data.aws_iam_policy_document.endpoint.json
             }"#
-        ));
+    ));
     Ok(Some(
         Subject::new(Kind::Endpoint, id)
             .sick(claim, told.evidence.clone())
@@ -332,7 +347,7 @@ mod tests {
     const OUTSIDE: &str = "RequestError: send request failed caused by: Post \"https://api.ecr.eu-west-2.amazonaws.com/\": dial tcp 52.94.53.1:443: i/o timeout";
     const LAYERS: &str = "CannotPullContainerError: ref pull has been retried 5 time(s): failed to copy: httpReadSeeker: failed open: failed to do request: Get \"https://prod-eu-west-2-starport-layer-bucket.s3.eu-west-2.amazonaws.com/abc\": dial tcp 52.95.148.10:443: i/o timeout";
 
-    /// A subnet without a way out, and these endpoints.
+    /// A subnet without an outbound route, and these endpoints.
     fn private(reason: &str, endpoints: Vec<Endpoint>) -> Snapshot {
         let mut snapshot = baseline::worker();
         let reason = reason.replace(
@@ -361,7 +376,7 @@ mod tests {
         assert_eq!(
             says(CHECK, &(CHECK.example)()),
             [
-                "No rule of the security groups of endpoint vpce-ecr-api for ecr.api (sg-endpoint) admits the tasks of subnet subnet-0a1 on port 443. 3 of 3 failed tasks of mailer:12 stopped so within 8 min, the last 2 min ago."
+                "No rule of the security groups of endpoint vpce-ecr-api for ecr.api (sg-endpoint) allows the tasks in subnet subnet-0a1 on port 443. 3 of 3 failed tasks of mailer:12 stopped so within 8 min, the last 2 min ago."
             ]
         );
     }
@@ -384,7 +399,7 @@ mod tests {
         let unnamed = Endpoint { private_dns_enabled: false, ..endpoint("ecr.api") };
         let found = says(CHECK, &private(OUTSIDE, vec![unnamed.clone()]));
         assert!(
-            found[0].starts_with("Endpoint vpce-ecr-api for ecr.api has no private DNS, so the name of ECR leads out of the VPC; subnet subnet-0a1 has no other way to ECR."),
+            found[0].starts_with("Endpoint vpce-ecr-api for ecr.api has no private DNS, so the name of ECR resolves outside the VPC; subnet subnet-0a1 has no other route to ECR."),
             "{found:?}"
         );
         let mut with_nat = private(OUTSIDE, vec![unnamed]);
@@ -403,13 +418,26 @@ mod tests {
         );
         assert!(
             found[0]
-                .starts_with("VPC vpc-1 has endpoints for ecr.dkr, logs and s3, and none for ecr.api: subnet subnet-0a1 has no other way to ECR."),
+                .starts_with("VPC vpc-1 has endpoints for ecr.dkr, logs and s3, and none for ecr.api: subnet subnet-0a1 has no other route to ECR."),
             "{found:?}"
         );
         assert!(
             says(CHECK, &private(OUTSIDE, vec![gateway(&["rtb-private"])])).is_empty(),
             "a gateway for S3 is no sign of a closed VPC"
         );
+    }
+
+    #[test]
+    fn one_that_failed_is_recreated_and_one_that_is_pending_only_looked_at() {
+        let shell = |state: &str| {
+            let unfit = Endpoint { state: state.into(), ..endpoint("ecr.api") };
+            exam(CHECK, &private(OUTSIDE, vec![unfit])).findings.remove(0).remedy.shell()
+        };
+        let failed = shell("failed");
+        assert!(failed[0].contains("delete-vpc-endpoints"), "{failed:?}");
+        assert!(failed[1].contains("create-vpc-endpoint"), "{failed:?}");
+        assert!(shell("deleted")[0].contains("create-vpc-endpoint"));
+        assert!(shell("pending")[0].contains("describe-vpc-endpoints"));
     }
 
     #[test]
@@ -429,7 +457,7 @@ mod tests {
             says(CHECK, &private(LAYERS, vec![endpoint("ecr.api"), gateway(&["rtb-public"])]));
         assert!(
             found[0].starts_with(
-                "Gateway endpoint vpce-s3 for s3 is not in route table rtb-private, and subnet subnet-0a1 has no other way to S3, where ECR keeps"
+                "Gateway endpoint vpce-s3 for s3 is not in route table rtb-private, and subnet subnet-0a1 has no other route to S3, where ECR keeps"
             ),
             "{found:?}"
         );
@@ -448,7 +476,7 @@ mod tests {
         };
         let found = says(CHECK, &private(&text("VPC endpoint"), vec![endpoint("ecr.api")]));
         assert!(
-            found[0].starts_with("The policy of endpoint vpce-ecr-api for ecr.api does not allow ecr:GetAuthorizationToken, whatever the role may"),
+            found[0].starts_with("The policy of endpoint vpce-ecr-api for ecr.api does not allow ecr:GetAuthorizationToken, whatever the role allows"),
             "{found:?}"
         );
         assert!(

@@ -1,6 +1,6 @@
 //! A network ACL drops the traffic between load balancer and tasks, or between tasks and what they
-//! need to start, one way or the other. ACLs know no connections: answers come back to high ports,
-//! and somebody has to allow those too.
+//! need to start, in one direction or the other. ACLs are stateless: answers go to high ports,
+//! which have to be allowed, too.
 
 use std::collections::BTreeSet;
 
@@ -19,26 +19,26 @@ use crate::snapshot::{LoadBalancer, TargetGroup};
 use crate::text::and_list;
 
 crate::check! {
-    /// A network ACL drops what the tasks send, or what they are sent.
+    /// A network ACL drops traffic from the tasks or to them.
     ///
     /// # Why it matters
     ///
-    /// What an ACL drops times out, without a word. Often it is one zone: its subnets have an ACL
-    /// of their own, and somebody allowed the requests and forgot the answers, which go to ports
-    /// from 1024 up.
+    /// Traffic that an ACL drops times out, without any error. Often it is one Availability Zone:
+    /// its subnets have an ACL of their own, which allows the requests and forgets the answers,
+    /// which go to ports from 1024 up.
     ///
     /// # How we tell
     ///
-    /// Health checks of a subnet's targets (tasks, or the instances that stand for them) time out,
-    /// or fail at a network load balancer, which does not say how; or tasks of a subnet stopped
-    /// with the words of a timeout while they fetched their image, secrets or log group. Then the
-    /// ACLs on the way are read in the order of their rules, out and in: those of the load
-    /// balancer's subnets and of the tasks' subnet on the port of the health check and on 1024 to
-    /// 65535 back; or that of the tasks' subnet, and of its NAT gateway's, on port 443 and on the
-    /// ports from which Linux connects. Something is claimed only where all of it is dropped; where
-    /// it depends on addresses or ports, nothing. A health check that gets an answer from the same
-    /// subnet proves the way open. Where only some of the load balancer's subnets are cut off, it
-    /// is only likely.
+    /// Health checks of a subnet's targets (tasks, or the instances that they run on) time out, or
+    /// fail at a Network Load Balancer, which does not say how; or tasks of a subnet stopped with a
+    /// timeout error while they fetched their image or secrets or set up their log group. Then the
+    /// ACLs on the path are evaluated in the order of their rules, outbound and inbound: those of
+    /// the load balancer's subnets and of the tasks' subnet for the health check port and for the
+    /// answers to 1024 to 65535; or that of the tasks' subnet, and of its NAT gateway's, for port
+    /// 443 and for the ephemeral ports of Linux. Something is claimed only where all of it is
+    /// dropped; where it depends on addresses or ports, nothing. A health check that gets an answer
+    /// from the same subnet proves that the path is open. Where only some of the load balancer's
+    /// subnets are cut off, it is only likely.
     ///
     /// # What to do
     ///
@@ -52,7 +52,7 @@ crate::check! {
     ///
     /// `health_check_times_out`, `no_route_out`, `task_security_group_blocks_balancer`,
     /// <https://docs.aws.amazon.com/vpc/latest/userguide/vpc-network-acls.html>
-    title: "A network ACL drops the traffic",
+    title: "A network ACL blocks the traffic",
     severity: High,
     role: Cause,
     explains: [
@@ -121,7 +121,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     Ok(())
 }
 
-/// Subnets that the same ACL shuts, together.
+/// Subnets that the same ACL closes, together.
 fn by_acl(shut: Vec<Shut>) -> Vec<Vec<Shut>> {
     let mut by_acl: Vec<Vec<Shut>> = Vec::new();
     for shut in shut {
@@ -141,7 +141,7 @@ fn of_targets(
     balancer: &LoadBalancer,
     shut: &[Shut],
 ) -> Result<Finding, Blind> {
-    // What is dropped in another way, or elsewhere, comes to light when this is mended.
+    // What is dropped in another way, or elsewhere, shows once this is fixed.
     let dropped: Vec<Dropped> = shut[0]
         .dropped
         .iter()
@@ -158,7 +158,7 @@ fn of_targets(
         )
     } else {
         format!(
-            "which cuts {subnets} off from {cut_off} of load balancer {}'s {all} subnets; likely that is why health checks {fail} there",
+            "which cuts {subnets} off from {cut_off} of the {all} subnets of load balancer {}; likely why health checks {fail} there",
             balancer.load_balancer_name
         )
     };
@@ -201,13 +201,13 @@ fn claim(dropped: &[Dropped]) -> String {
 
 fn remedy(alike: &[Dropped]) -> Remedy {
     let acl = alike[0].acl;
-    let mut summary = "Allow it with a rule that comes before the one that denies, and see that the other direction is allowed as well.".to_owned();
+    let mut summary = "Allow it with a rule before the one that denies it, and check that the other direction is allowed, too.".to_owned();
     let mut taken: BTreeSet<(bool, i32)> =
         acl.entries.iter().map(|entry| (entry.egress, entry.rule_number)).collect();
     let (mut commands, mut code) = (Vec::new(), Vec::new());
     for (nth, dropped) in alike.iter().enumerate() {
         let number = dropped.free_number(nth);
-        // AWS refuses a second rule of a number.
+        // AWS refuses a second rule with the same number.
         if taken.insert((dropped.crossing.egress, number)) {
             commands.push(dropped.allow(number));
             code.push(in_terraform(dropped, number, nth));
@@ -215,7 +215,7 @@ fn remedy(alike: &[Dropped]) -> Remedy {
     }
     if let Some(entry) = alike[0].entry.filter(|_| commands.len() < alike.len()) {
         summary.push_str(&format!(
-            " Too few numbers before rule {} are free: give that rule a higher one first.",
+            " There are too few free rule numbers before rule {}: give that rule a higher number first.",
             entry.rule_number
         ));
     }
@@ -272,7 +272,7 @@ mod tests {
         assert_eq!(
             says(CHECK, &(CHECK.example)()),
             [
-                "Network ACL acl-2 of subnet subnet-0b2 lets nothing out to 10.0.3.0/24 and 10.0.4.0/24 on ports 1024 to 65535: no rule of it allows that, so the health checks of target group api time out in subnet-0b2."
+                "Network ACL acl-2 of subnet subnet-0b2 blocks outbound traffic to 10.0.3.0/24 and 10.0.4.0/24 on ports 1024 to 65535: no rule of it allows this, so the health checks of target group api time out in subnet-0b2."
             ]
         );
     }
@@ -293,7 +293,7 @@ mod tests {
         assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy);
         entries(&mut snapshot).push(deny(90));
         assert!(says(CHECK, &snapshot)[0].contains(
-            "lets nothing in from 10.0.3.0/24 and 10.0.4.0/24 on port 8080: its rule 90 denies it"
+            "blocks inbound traffic from 10.0.3.0/24 and 10.0.4.0/24 on port 8080: its rule 90 denies it"
         ));
     }
 
@@ -360,8 +360,9 @@ mod tests {
         acls[1] = NetworkAcl { subnet_id: vec!["subnet-0c3".into()], ..acls[1].clone() };
         let found = says(CHECK, &snapshot);
         assert!(
-            found[0].contains("of subnet subnet-0c3 lets nothing out to 10.0.2.22 on port 8080")
-                && found[0].contains("1 of load balancer web's 2 subnets; likely"),
+            found[0]
+                .contains("of subnet subnet-0c3 blocks outbound traffic to 10.0.2.22 on port 8080")
+                && found[0].contains("1 of the 2 subnets of load balancer web; likely"),
             "{found:?}"
         );
     }
@@ -402,7 +403,7 @@ mod tests {
         };
         let found = says(CHECK, &with(80, 443));
         assert!(
-            found[0].contains("of subnet subnet-0b2 lets nothing in from 10.0.3.0/24 and 10.0.4.0/24 on ports 32768 to 65535: no rule of it allows"),
+            found[0].contains("of subnet subnet-0b2 blocks inbound traffic from 10.0.3.0/24 and 10.0.4.0/24 on ports 32768 to 65535: no rule of it allows"),
             "{found:?}"
         );
         assert_eq!(exam(CHECK, &with(32768, 61000)).outcome, Outcome::Healthy);
@@ -439,13 +440,13 @@ mod tests {
     fn tasks_that_start_need_the_answers_let_back_in() {
         let found = says(CHECK, &stranded((443, 443), (443, 443)));
         assert!(
-            found[0].starts_with("Network ACL acl-2 of subnet subnet-0a1 lets nothing in from 52.94.53.1 on ports 32768 to 60999: no rule of it allows that, so the tasks of subnet subnet-0a1 cannot get to 52.94.53.1, which did not answer."),
+            found[0].starts_with("Network ACL acl-2 of subnet subnet-0a1 blocks inbound traffic from 52.94.53.1 on ports 32768 to 60999: no rule of it allows this, so the tasks of subnet subnet-0a1 cannot get to 52.94.53.1, which did not answer."),
             "{found:?}"
         );
         assert!(says(CHECK, &stranded((443, 443), (1024, 65535))).is_empty());
         assert!(
             says(CHECK, &stranded((80, 80), (1024, 65535)))[0]
-                .contains("lets nothing out to 52.94.53.1 on port 443")
+                .contains("blocks outbound traffic to 52.94.53.1 on port 443")
         );
     }
 
@@ -485,7 +486,7 @@ mod tests {
         let none = at(1);
         assert!(none.commands.is_empty() && none.terraform.is_none(), "{none:?}");
         assert!(
-            none.summary.ends_with("before rule 1 are free: give that rule a higher one first."),
+            none.summary.ends_with("before rule 1: give that rule a higher number first."),
             "{}",
             none.summary
         );

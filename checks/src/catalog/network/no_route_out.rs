@@ -1,6 +1,6 @@
 //! The subnet of the tasks has no route to what they need to start, or one that leads to something
-//! which is gone. It speaks only where a stopped task's reason proves that the network is the
-//! trouble: a private subnet without a way out is fine as long as endpoints serve it.
+//! that no longer exists. It speaks only where a stopped task's reason proves that the network is
+//! the trouble: a private subnet without an outbound route is fine as long as endpoints serve it.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -17,32 +17,32 @@ use crate::text::{and_list, plural};
 use crate::{aws, hcl};
 
 crate::check! {
-    /// The tasks' subnet has no working route to the registry, to the store of the secrets or to
-    /// CloudWatch Logs.
+    /// The tasks' subnet has no working route to the image registry, the secret store or CloudWatch
+    /// Logs.
     ///
     /// # Why it matters
     ///
     /// On Fargate everything that a task needs to start goes over its own network interface.
-    /// Without a way out, tasks time out before they run, and the messages speak of secrets, images
-    /// or log groups.
+    /// Without an outbound route, tasks time out before they run, and the error messages speak of
+    /// secrets, images or log groups.
     ///
     /// # How we tell
     ///
-    /// Tasks stopped with the words of a timeout while they fetched their image, secrets or log
-    /// group; and the route table of their subnet, its own or the VPC's main one, has no route to
-    /// the address that did not answer, or its longest match leads to something that is not there
-    /// any more (`blackhole`), to a NAT gateway that failed or is deleted, or to one in a subnet
-    /// that has no way to the internet itself. Where the message has no address, the default route
-    /// counts. No endpoint of the VPC serves what was asked for; where one was meant to, that is
+    /// Tasks stopped with a timeout error while they fetched their image or secrets or set up their
+    /// log group; and the route table of their subnet, its own or the VPC's main one, has no route
+    /// to the address that did not answer, or its longest match leads to something that no longer
+    /// exists (`blackhole`), to a NAT gateway that failed or was deleted, or to one in a subnet
+    /// that has no route to the internet itself. Where the message has no address, the default
+    /// route counts. No endpoint of the VPC serves the call; where one was meant to, that is
     /// `endpoint_unfit`. A private address is that of an endpoint, so routes are not the trouble.
-    /// Instances pull for their tasks and are left out, as is what Fargate fetched by itself before
-    /// platform version 1.4.0.
+    /// On EC2 the instance pulls for its tasks, so these are left out, as is what Fargate fetched
+    /// itself before platform version 1.4.0.
     ///
-    /// The app's own connections lead the same way. Where clients or health checks suffer, or tasks
-    /// end, the log lines of the last hour about connections that got no answer count as well, with
-    /// the address and port that they name. A name without an address counts as one of the internet
-    /// unless it may be inside; that of a service of AWS, unless an endpoint of the VPC has it. Who
-    /// refuses a connection was reached.
+    /// The app's own connections use the same route. Where clients get errors, health checks fail
+    /// or tasks stop, log lines of the last hour about connections that got no answer count as
+    /// well, with the address and port that they name. A name without an address counts as one on
+    /// the internet unless it may be internal; that of an AWS service, unless the VPC has an
+    /// endpoint for it. A refused connection reached its destination.
     ///
     /// # What to do
     ///
@@ -58,7 +58,7 @@ crate::check! {
     ///
     /// `public_ip_missing`, `registry_unreachable`, `secret_store_unreachable`,
     /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/fargate-task-networking.html>
-    title: "The tasks' subnet has no working route out",
+    title: "The tasks' subnet has no working outbound route",
     severity: High,
     role: Cause,
     explains: [
@@ -84,7 +84,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     let paths = egress_path::failed(patient, findings);
     let mut stops = Vec::new();
     for path in &paths {
-        // Where an endpoint was meant to be the way, or its name was, that is the trouble.
+        // Where an endpoint was meant to be the route, or its name was, that is the trouble.
         if findings.see(path.unfit(patient)).is_some_and(|unfit| unfit.is_none())
             && findings.see(path.names_off(patient)).is_some_and(|dns| dns.is_none())
             && let Some((table, stop)) = findings.see(path.stop(patient)).flatten()
@@ -116,8 +116,8 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     Ok(())
 }
 
-/// What tells one trouble from another, in however many route tables it is: that there is no way,
-/// or that the way leads to this one gateway.
+/// What tells one trouble from another, in however many route tables it is: that there is no route,
+/// or that the route leads to this one gateway.
 fn kind(stop: &Stop) -> String {
     match stop {
         Stop::Nowhere | Stop::NoPublicAddress(_) => "nowhere".to_owned(),
@@ -130,8 +130,8 @@ fn kind(stop: &Stop) -> String {
     }
 }
 
-/// What an app or a log driver calls is told apart from what tasks need of AWS: each address inside
-/// by itself, all that is outside together.
+/// What an app or a log driver calls is told apart from what tasks need of AWS: each internal
+/// address separately, the internet as one.
 fn whom(path: &EgressPath) -> String {
     if path.asks_aws() {
         String::new()
@@ -168,7 +168,7 @@ fn finding(
             evidence.splice(0..0, of_tables("Routes.State", "blackhole"));
             (
                 format!(
-                    "the route of {subnets} {to} leads to {target}, which is gone: a blackhole in {named}"
+                    "the route of {subnets} in {named} leads to {target}, which no longer exists (blackhole), so nothing gets {to}"
                 ),
                 "replace-route",
             )
@@ -190,7 +190,7 @@ fn finding(
             let name = &gateway.nat_gateway_id;
             (
                 format!(
-                    "the way out of {subnets} is NAT gateway {name} in {named}, and its state is {}{why}",
+                    "the outbound route of {subnets} leads to NAT gateway {name} ({named}), whose state is {}{why}",
                     gateway.state
                 ),
                 "replace-route",
@@ -202,7 +202,7 @@ fn finding(
             let name = &gateway.nat_gateway_id;
             (
                 format!(
-                    "the way out of {subnets} is NAT gateway {name}, which is in subnet {home}, and that has no route to an internet gateway itself"
+                    "the outbound route of {subnets} leads to NAT gateway {name} in subnet {home}, which has no route to an internet gateway itself"
                 ),
                 "replace-route",
             )
@@ -230,9 +230,9 @@ fn finding(
             .mend(remedy);
     }
     let mut remedy = Remedy::new(if paths[0].asks_aws() {
-        "Give the subnet a route to a NAT gateway that is in a public subnet, or add endpoints for what the tasks need (ecr.api, ecr.dkr, S3 as a gateway endpoint, logs, secretsmanager or ssm)."
+        "Give the subnet a route to a NAT gateway in a public subnet, or add VPC endpoints for what the tasks need (ecr.api, ecr.dkr, a gateway endpoint for S3, logs, secretsmanager or ssm)."
     } else {
-        "Give the subnet a route to a NAT gateway that is in a public subnet."
+        "Give the subnet a route to a NAT gateway in a public subnet."
     });
     if matches!(stop, Stop::DeadNat(..) | Stop::NatWithoutWay(..)) {
         remedy = remedy.cli(aws!(
@@ -251,10 +251,10 @@ fn finding(
     egress_path::finding(patient, about, paths, &claim).because_all(evidence).mend(remedy)
 }
 
-/// An address for private use is in a network that is joined to the VPC, or was.
+/// A private address is in a network that is connected to the VPC, or was.
 fn inside(table: &str, verb: &str, address: IpAddr) -> Remedy {
     Remedy::new(format!(
-        "Give the subnet a route to the network of {address}, over the peering connection or transit gateway that joins it to the VPC, and see that there is a route back."
+        "Give the subnet a route to the network of {address}, through the peering connection or transit gateway that connects it to the VPC, and check that there is a route back."
     ))
     .cli(aws!(
         "ec2 {} --route-table-id {} --destination-cidr-block $ITS_CIDR \
@@ -384,7 +384,7 @@ mod tests {
             gateway.failure_message = Some("Network vpc-1 has no Internet gateway attached".into());
         });
         assert!(
-            failed[0].starts_with("The way out of subnet subnet-0a1 is NAT gateway nat-1 in route table rtb-private, and its state is failed (Network vpc-1 has no Internet gateway attached)."),
+            failed[0].starts_with("The outbound route of subnet subnet-0a1 leads to NAT gateway nat-1 (route table rtb-private), whose state is failed (Network vpc-1 has no Internet gateway attached)."),
             "{failed:?}"
         );
     }
@@ -394,7 +394,7 @@ mod tests {
         let private = by_nat(|gateway| gateway.subnet_id = Some("subnet-0b2".into()));
         assert!(
             private[0].contains(
-                "which is in subnet subnet-0b2, and that has no route to an internet gateway itself"
+                "nat-1 in subnet subnet-0b2, which has no route to an internet gateway itself"
             ),
             "{private:?}"
         );
@@ -421,11 +421,9 @@ mod tests {
             state: Some("blackhole".into()),
         };
         snapshot.route_tables.change("vpc-1").unwrap()[0].routes.push(gone);
-        assert!(
-            says(CHECK, &snapshot)[0].contains(
-                "leads to nat-0dead, which is gone: a blackhole in route table rtb-private"
-            )
-        );
+        assert!(says(CHECK, &snapshot)[0].contains(
+            "in route table rtb-private leads to nat-0dead, which no longer exists (blackhole)"
+        ));
     }
 
     #[test]

@@ -1,5 +1,5 @@
-//! The app calls an address in another network that is joined to the VPC: the route there is in
-//! place, and the one back is not, or the peering connection carries nothing. A route that is
+//! The app calls an address in another network that is connected to the VPC: the route there is in
+//! place, and the one back is not, or the peering connection carries no traffic. A route that is
 //! missing on this side is for another check.
 
 use std::net::IpAddr;
@@ -17,24 +17,25 @@ use crate::text::and_more;
 use crate::{aws, hcl};
 
 crate::check! {
-    /// An address in a peered VPC, or behind a transit gateway, does not answer the app, because the
-    /// other side has no route back.
+    /// An address in a peered VPC, or behind a transit gateway, does not answer the app, because
+    /// the other side has no route back.
     ///
     /// # Why it matters
     ///
-    /// Both sides need a route, and each has route tables of its own. Where the one back is missing,
-    /// requests arrive and their answers get lost: the app sees a time-out, which looks like a
-    /// security group.
+    /// Both sides need a route, and each has route tables of its own. Where the route back is
+    /// missing, requests arrive and their answers get lost: the app sees a timeout, which looks
+    /// like a security group.
     ///
     /// # How we tell
     ///
-    /// Where clients or health checks suffer, or tasks end, the log of the last hour has a
+    /// Clients get errors, health checks fail or tasks stop, the log of the last hour has a
     /// connection to a private address that got no answer, and the longest match in the route table
     /// of the tasks' subnet leads to a peering connection or a transit gateway. Then the peering
-    /// connection is not `active`; or none of the route tables of the VPC that has the address leads
-    /// back to the tasks by it. Where only some do, nobody knows which one counts. A VPC of another
-    /// account or in another region cannot be seen from here: then this check says that it could not
-    /// look. The route tables of the transit gateway itself are not read.
+    /// connection is not `active`; or no route table of the VPC that has the address leads back to
+    /// the tasks through it. Where only some do, it is not known which one counts, and nothing is
+    /// claimed. A VPC of another account or in another region cannot be seen from here: then this
+    /// check says that it could not look. The route tables of the transit gateway itself are not
+    /// read.
     ///
     /// # What to do
     ///
@@ -50,7 +51,7 @@ crate::check! {
     ///
     /// `no_route_out`, `task_egress_blocked`,
     /// <https://docs.aws.amazon.com/vpc/latest/peering/vpc-peering-routing.html>
-    title: "A joined network has no route back",
+    title: "A peered network has no route back",
     severity: High,
     role: Cause,
     explains: [
@@ -86,7 +87,7 @@ fn examined(patient: &Patient, joined: &Joined) -> Result<Option<Finding>, Blind
         OtherSide::Vpc(vpc, tables) => Ok(joined
             .lacks_way_back(tables, own)
             .then(|| no_way_back(patient, joined, vpc, tables, own))),
-        // Whoever can see the other side's route tables can tell.
+        // Only the route tables of the other side would show it.
         OtherSide::Elsewhere => Err(Blind { call: Call::DescribeRouteTables, why: Why::NotAsked }),
     }
 }
@@ -95,12 +96,12 @@ fn not_active(patient: &Patient, joined: &Joined, connection: &PeeringConnection
     let id = &connection.vpc_peering_connection_id;
     let state = &connection.status_code;
     let claim = format!(
-        "the route from subnet {} {}, leads through peering connection {id}, and that is {state}: it carries no traffic",
+        "the route from subnet {} {}, leads through peering connection {id}, which is {state} and carries no traffic",
         joined.path.stranded.subnet,
         joined.path.destination()
     );
     let remedy = if state == "pending-acceptance" {
-        Remedy::new("Accept the peering connection, on the side of the other VPC.")
+        Remedy::new("Accept the peering connection in the account of the other VPC.")
             .cli(aws!("ec2 accept-vpc-peering-connection --vpc-peering-connection-id {}", id))
             .terraform(hcl!(
                 r#"
@@ -261,7 +262,7 @@ mod tests {
         snapshot.peering_connections.change("pcx-1").unwrap().status_code =
             "pending-acceptance".into();
         let found = exam(CHECK, &snapshot).findings.remove(0);
-        assert!(found.says().contains("and that is pending-acceptance"), "{found:?}");
+        assert!(found.says().contains("which is pending-acceptance"), "{found:?}");
         assert!(found.remedy.shell()[0].contains("accept-vpc-peering-connection"), "{found:?}");
     }
 

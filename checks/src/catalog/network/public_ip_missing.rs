@@ -1,5 +1,5 @@
-//! The subnet's way out is an internet gateway, and the tasks have no public address: whatever they
-//! send, nothing comes back. It speaks only where a stopped task's reason proves that the network
+//! The subnet's outbound route leads to an internet gateway, and the tasks have no public address:
+//! they never get an answer. It speaks only where a stopped task's reason proves that the network
 //! is the trouble.
 
 use crate::call::Call;
@@ -17,21 +17,21 @@ crate::check! {
     ///
     /// # Why it matters
     ///
-    /// An internet gateway takes only what has a public address. A task without one times out on
-    /// everything outside its VPC, and does not start. `assignPublicIp` is off unless somebody
-    /// turns it on.
+    /// An internet gateway forwards only traffic from public addresses. A task without one times
+    /// out on everything outside its VPC, and does not start. `assignPublicIp` is off by default.
     ///
     /// # How we tell
     ///
-    /// Tasks on Fargate stopped with the words of a timeout while they fetched their image, secrets
-    /// or log group; the route of their subnet leads to an internet gateway; and the deployment's
-    /// `assignPublicIp` is not `ENABLED`. No endpoint of the VPC serves what was asked for; where
-    /// one was meant to, that is `endpoint_unfit`. Connections of the app that got no answer, as its
-    /// log has them, count as well where clients or health checks suffer, or tasks end.
+    /// Tasks on Fargate stopped with a timeout error while they fetched their image or secrets or
+    /// set up their log group; the route of their subnet leads to an internet gateway; and the
+    /// deployment's `assignPublicIp` is not `ENABLED`. No endpoint of the VPC serves the call;
+    /// where one was meant to, that is `endpoint_unfit`. Connections of the app that got no answer,
+    /// as its log has them, count as well where clients get errors, health checks fail or tasks
+    /// stop.
     ///
     /// # What to do
     ///
-    /// Give the tasks public addresses, or put them into private subnets with a NAT gateway:
+    /// Give the tasks public addresses, or run them in private subnets with a NAT gateway:
     ///
     /// ```sh
     /// aws ecs update-service --cluster <cluster> --service <service> --network-configuration 'awsvpcConfiguration={subnets=[…],securityGroups=[…],assignPublicIp=ENABLED}'
@@ -70,7 +70,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     let paths = egress_path::failed(patient, findings);
     let mut stops = Vec::new();
     for path in &paths {
-        // Where an endpoint was meant to be the way, or its name was, that is the trouble.
+        // Where an endpoint was meant to be the route, or its name was, that is the trouble.
         if findings.see(path.unfit(patient)).is_some_and(|unfit| unfit.is_none())
             && findings.see(path.names_off(patient)).is_some_and(|dns| dns.is_none())
             && let Some((table, Stop::NoPublicAddress(route))) =
@@ -109,10 +109,10 @@ fn finding(
         (None, Some(need)) => {
             format!("so they cannot reach {}, for which the VPC has no endpoint", need.words())
         }
-        (None, None) => "so they reach nothing outside".to_owned(),
+        (None, None) => "so they cannot reach the internet".to_owned(),
     };
     let claim = format!(
-        "the way out of {} is internet gateway {gateway}, and the tasks get no public address, {outcome}",
+        "the outbound route of {} leads to internet gateway {gateway}, but the tasks get no public address, {outcome}",
         egress_path::subnet_words(paths)
     );
     let version = &paths[0].stranded.told.version;
@@ -122,7 +122,7 @@ fn finding(
     });
     let ids = |ids: fn(Network) -> &[String]| Word::list(network.into_iter().flat_map(ids));
     let remedy = Remedy::new(
-        "Give the tasks a public address, or put them into private subnets behind a NAT gateway.",
+        "Give the tasks a public address, or run them in private subnets behind a NAT gateway.",
     )
     .cli(patient.update_service().and(words!(
         "--network-configuration \
@@ -166,7 +166,7 @@ mod tests {
         assert_eq!(
             says(CHECK, &(CHECK.example)()),
             [
-                "The way out of subnet subnet-0a1 is internet gateway igw-1, and the tasks get no public address, so they cannot reach 52.94.54.7. 3 of \
+                "The outbound route of subnet subnet-0a1 leads to internet gateway igw-1, but the tasks get no public address, so they cannot reach 52.94.54.7. 3 of \
                  3 failed tasks of mailer:12 stopped so within 8 min, the last 2 min ago."
             ]
         );

@@ -1,6 +1,6 @@
-//! The security groups of the tasks do not let them out to what they need. It speaks only where a
-//! stopped task's reason proves that something was not reached; rules add up and only allow, so the
-//! rest is arithmetic.
+//! The security groups of the tasks block the outbound traffic that they need. It speaks only where
+//! a stopped task's reason proves that something was not reached; rules add up and only allow, so
+//! the rest is arithmetic.
 
 use crate::aws::cidr::Cidr;
 use crate::check::{Findings, NoAnswer};
@@ -12,26 +12,27 @@ use crate::snapshot::SecurityGroup;
 use crate::{aws, hcl};
 
 crate::check! {
-    /// No rule of the tasks' security groups lets them out to the registry, the store of the
-    /// secrets or CloudWatch Logs.
+    /// No rule of the tasks' security groups allows outbound traffic to the image registry, the
+    /// secret store or CloudWatch Logs.
     ///
     /// # Why it matters
     ///
-    /// On Fargate everything that a task needs to start goes over its own network interface, and
-    /// past its security groups. If they let nothing out on port 443, no task starts. It happens
-    /// when somebody takes away the rule that lets out everything, or when Terraform makes the
-    /// group: it takes that rule away unless told otherwise.
+    /// On Fargate everything that a task needs to start goes over its own network interface and
+    /// through its security groups. If they allow no outbound traffic on port 443, no task starts.
+    /// It happens when somebody removes the rule that allows all outbound traffic, or when
+    /// Terraform creates the group: it removes that rule unless the configuration has it.
     ///
     /// # How we tell
     ///
-    /// Tasks on Fargate stopped with the words of a timeout while they fetched their image, secrets
-    /// or log group; and no outbound rule of the security groups that the primary deployment asks
-    /// for covers port 443 to the address that did not answer, to the endpoint that serves it, or,
-    /// where neither is known, to any address of the internet. Prefix lists are looked into. A rule
-    /// that may be for it is taken for one. Names resolve whatever security groups say.
+    /// Tasks on Fargate stopped with a timeout error while they fetched their image or secrets or
+    /// set up their log group; and no outbound rule of the primary deployment's security groups
+    /// covers port 443 to the address that did not answer, to the endpoint that serves it, or,
+    /// where neither is known, to any address on the internet. The entries of prefix lists count. A
+    /// rule that may cover it counts as covering it. DNS works whatever security groups allow.
     ///
-    /// So it is with the app's own connections: where clients or health checks suffer, or tasks end,
-    /// log lines about connections that got no answer count, with their address and port.
+    /// The same holds for the app's own connections: where clients get errors, health checks fail
+    /// or tasks stop, log lines about connections that got no answer count, with their address and
+    /// port.
     ///
     /// # What to do
     ///
@@ -45,7 +46,7 @@ crate::check! {
     ///
     /// `no_route_out`, `endpoint_unfit`, `registry_unreachable`,
     /// <https://docs.aws.amazon.com/vpc/latest/userguide/security-group-rules.html>
-    title: "The tasks' security groups do not let them out",
+    title: "The tasks' security groups block outbound traffic",
     severity: High,
     role: Cause,
     explains: [
@@ -94,17 +95,17 @@ fn finding(
 ) -> Finding {
     let ids: Vec<&str> = groups.iter().map(|group| group.group_id.as_str()).collect();
     let claim = format!(
-        "no rule of the tasks' security groups ({}) lets them out on port {port} {}",
+        "no rule of the tasks' security groups ({}) allows outbound traffic on port {port} {}",
         ids.join(", "),
         paths[0].destination()
     );
     let own = paths[0].stranded.dialled.as_ref().and_then(|dialled| dialled.dial.address);
     let to = own.map(Cidr::from).filter(Cidr::is_private).unwrap_or(Cidr::WORLD);
     let summary = if own.is_some() {
-        format!("Let the tasks out on port {port}, to what the app calls.")
+        format!("Allow outbound traffic on port {port} to what the app calls.")
     } else {
         format!(
-            "Let the tasks out on port {port}: to everywhere, or to the endpoints' security group and the prefix list of S3."
+            "Allow outbound traffic on port {port}: to everywhere, or to the endpoints' security group and the S3 prefix list."
         )
     };
     let remedy = Remedy::new(summary)
@@ -157,7 +158,7 @@ mod tests {
         assert_eq!(
             says(CHECK, &(CHECK.example)()),
             [
-                "No rule of the tasks' security groups (sg-task) lets them out on port 443 to 52.94.53.1, which did not answer. 3 of 3 failed tasks of mailer:12 stopped so within 8 min, the last 2 min ago."
+                "No rule of the tasks' security groups (sg-task) allows outbound traffic on port 443 to 52.94.53.1, which did not answer. 3 of 3 failed tasks of mailer:12 stopped so within 8 min, the last 2 min ago."
             ]
         );
     }
@@ -214,7 +215,7 @@ mod tests {
         assert_eq!(
             says_of("Error: connect ETIMEDOUT 10.0.21.5:6379"),
             [
-                "No rule of the tasks' security groups (sg-task) lets them out on port 6379 to 10.0.21.5:6379, which the app calls. The log says \"Error: connect ETIMEDOUT 10.0.21.5:6379\"."
+                "No rule of the tasks' security groups (sg-task) allows outbound traffic on port 6379 to 10.0.21.5:6379, which the app calls. The log says \"Error: connect ETIMEDOUT 10.0.21.5:6379\"."
             ]
         );
         assert_eq!(says_of("Error: connect ETIMEDOUT 203.0.113.80:443"), [""; 0]);

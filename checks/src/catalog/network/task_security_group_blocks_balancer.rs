@@ -1,5 +1,5 @@
-//! The security groups of the tasks, or of the instances that stand for them, do not admit the load
-//! balancer on the port that it asks. Rules add up and only allow, so this is arithmetic; it speaks
+//! The security groups of the tasks, or of the instances that they run on, do not allow the load
+//! balancer on the port that it uses. Rules add up and only allow, so this is arithmetic; it speaks
 //! only where every group is seen and no health check proves the contrary.
 
 use std::collections::BTreeSet;
@@ -17,30 +17,30 @@ use crate::snapshot::{IpPermission, LoadBalancer, SecurityGroup, TargetGroup};
 use crate::text::{and_list, capitalised};
 
 crate::check! {
-    /// The load balancer may not connect to the tasks: no rule of the tasks' security groups admits
-    /// it on the port of the target, or on the port of the health check.
+    /// The load balancer cannot connect to the tasks: no rule of the tasks' security groups allows
+    /// it on the target port, or on the health check port.
     ///
     /// # Why it matters
     ///
     /// The health check times out, ECS replaces the tasks, and no request gets through. It happens
     /// when a load balancer gets a new security group and the tasks' rule still names the old one,
-    /// when the container's port changes, and in Express Mode when you bring a security group of
-    /// your own. On instances it happens when the group opens the port of the container or of the
-    /// website, and bridge mode gives each task another one from 32768 up.
+    /// when the container port changes, and in Express Mode with a security group of your own. On
+    /// instances it happens when the group opens the container port or the listener port, and
+    /// bridge mode gives each task another host port from 32768 up.
     ///
     /// # How we tell
     ///
     /// The security groups come from the tasks' network interfaces, or from the service where a
     /// task has none; where targets are instances, from the primary interface of each. All their
-    /// inbound rules together, with what is in the prefix lists that they name, are held against
-    /// the load balancer's security groups and the blocks of its subnets. A rule for some addresses
-    /// of these subnets might admit it: then nothing is claimed. Nor if a health check passes, or
-    /// fails in a way that takes a connection: then the way is open. Instances that are gone, or
-    /// whose port is none of the service's tasks, are left out. A network load balancer without
-    /// security groups comes by the addresses of its subnets. Of network load balancers only the
-    /// health checks are judged, as they may hand on the addresses of their clients; but a port for
-    /// which no rule is there at all is closed to whoever comes. That their health check fails
-    /// proves nothing, as they say no more than that.
+    /// inbound rules, including the prefix lists that they name, are compared with the load
+    /// balancer's security groups and the CIDR blocks of its subnets. A rule for some addresses of
+    /// these subnets might allow it: then nothing is claimed. Nor if a health check passes, or
+    /// fails in a way that takes a connection: then the port is open. Instances that are gone, or
+    /// whose port belongs to no task of the service, are left out. A Network Load Balancer without
+    /// security groups connects from the addresses of its subnets. Of Network Load Balancers only
+    /// the health checks are judged, as they may preserve their clients' addresses; but a port
+    /// without any rule is closed to everybody. A failed health check of theirs proves nothing by
+    /// itself, as it does not say how it failed.
     ///
     /// # What to do
     ///
@@ -48,8 +48,8 @@ crate::check! {
     /// aws ec2 authorize-security-group-ingress --group-id <task's group> --protocol tcp --port <port> --source-group <balancer's group>
     /// ```
     ///
-    /// Where Docker chooses the port of the host (no `hostPort`, or 0), open all that it chooses
-    /// from, 32768 to 65535.
+    /// Where Docker chooses the host port (no `hostPort`, or 0), open the whole range that it
+    /// chooses from, 32768 to 65535.
     ///
     /// Terraform/OpenTofu: an `aws_vpc_security_group_ingress_rule` of the tasks' group, with the
     /// load balancer's group as `referenced_security_group_id`.
@@ -58,7 +58,7 @@ crate::check! {
     ///
     /// `health_check_times_out`, `targets_unhealthy`,
     /// <https://docs.aws.amazon.com/vpc/latest/userguide/security-group-rules.html>
-    title: "The tasks' security groups do not admit the load balancer",
+    title: "The tasks' security groups do not allow the load balancer",
     severity: Critical,
     role: Cause,
     explains: [TargetsUnhealthy, BalancerAnswers504],
@@ -115,8 +115,8 @@ fn is_closed(
     Ok(true)
 }
 
-/// Whether the groups have no rule for any of the ports: then it does not matter who comes, and only
-/// Express Mode adds rules by itself.
+/// Whether the groups have no rule for any of the ports: then the source does not matter, and only
+/// Express Mode adds rules itself.
 fn admit_nobody(patient: &Patient, opening: &TaskPorts) -> Result<bool, Blind> {
     for port in &opening.ports {
         if !reach::admit_nobody(patient, &opening.task_groups, *port)? {
@@ -136,13 +136,13 @@ fn finding(
     let arn = group.target_group_arn.as_str();
     let ids: Vec<&str> = opening.task_groups.iter().copied().collect();
     let ports = inbound_rules::port_words(&opening.ports);
-    let whom = if task_access::has_groups(balancer) {
+    let by = if task_access::has_groups(balancer) {
         format!(" ({})", balancer.security_groups.join(", "))
     } else {
         String::new()
     };
     let claim = format!(
-        "no rule of the {}' security groups ({}) admits load balancer {}{whom} on {ports}, {}",
+        "no rule of the {}' security groups ({}) allows load balancer {}{by} on {ports}, {}",
         opening.whose(),
         ids.join(", "),
         balancer.load_balancer_name,
@@ -152,19 +152,19 @@ fn finding(
     let others = if admitted.is_empty() {
         String::new()
     } else {
-        format!("They admit {}, which the load balancer does not have.", admitted.join(", "))
+        format!("They allow {}, which the load balancer does not have.", admitted.join(", "))
     };
     let bridge =
         if opening.dynamic { bridge_mode(patient, balancer, &closed)? } else { String::new() };
     let not_ecs = if patient.is_express() && closed.iter().all(|group| !group.ecs_managed) {
-        "None of them is the one that Express Mode makes and keeps open to its load balancer."
+        "None of them is the one that Express Mode creates and keeps open to its load balancer."
     } else {
         ""
     };
     let without_groups = if task_access::has_groups(balancer) {
         ""
     } else {
-        "The network load balancer has no security group that a rule could name: it comes by the addresses of its subnets."
+        "The Network Load Balancer has no security group that a rule could name: it connects from the addresses of its subnets."
     };
     let mended = ids[0];
     let first = opening.ports.first().copied().unwrap_or_default();
@@ -197,11 +197,11 @@ fn remedy(
     };
     if let Some(source) = balancer.security_groups.first() {
         let summary =
-            format!("Let the load balancer's security group in on {}{docker}.", needs.words());
+            format!("Allow the load balancer's security group on {}{docker}.", needs.words());
         return Ok(reach::let_in(Remedy::new(summary), "balancer", mended, source, needs));
     }
     let summary = format!(
-        "Let the subnets of the load balancer in on {}{docker}; and its clients, where the target group preserves their addresses.",
+        "Allow the load balancer's subnets on {}{docker}; and its clients, where the target group preserves their addresses.",
         needs.words()
     );
     let mut blocks = BTreeSet::new();
@@ -223,18 +223,18 @@ fn bridge_mode(
 ) -> Result<String, Blind> {
     let open = reach::open_to(patient, balancer, closed)?;
     let bridge = format!(
-        "bridge mode gives each task another port of its instance, from {} up.",
+        "in bridge mode each task gets a different host port, from {} up.",
         EPHEMERAL.start()
     );
     Ok(if open.is_empty() {
         capitalised(&bridge)
     } else {
         let open = and_list(open.iter().map(|ports| ports.words()));
-        format!("They admit it on {open} only; {bridge}")
+        format!("They allow it on {open} only; {bridge}")
     })
 }
 
-/// Other security groups that are admitted on the port: often the one that the load balancer had
+/// Other security groups that are allowed on the port: often the one that the load balancer had
 /// before.
 fn admitted<'a>(
     closed: &[&'a SecurityGroup],
@@ -281,7 +281,7 @@ mod tests {
         assert_eq!(
             says(CHECK, &(CHECK.example)()),
             [
-                "No rule of the tasks' security groups (sg-task) admits load balancer web (sg-balancer) on port 8080, so the health check of target group api times out. They admit sg-old-balancer, which the load balancer does not have."
+                "No rule of the tasks' security groups (sg-task) allows load balancer web (sg-balancer) on port 8080, so the health check of target group api times out. They allow sg-old-balancer, which the load balancer does not have."
             ]
         );
     }
@@ -512,7 +512,7 @@ mod tests {
             .target_health
             .put(&live, vec![unhealthy("10.0.1.21", 8080, "Target.Timeout", "Request timed out")]);
         assert!(says(CHECK, &snapshot)[0].ends_with(
-            "None of them is the one that Express Mode makes and keeps open to its load balancer."
+            "None of them is the one that Express Mode creates and keeps open to its load balancer."
         ));
         snapshot.security_groups.change("sg-task").unwrap().ecs_managed = true;
         assert!(says(CHECK, &snapshot)[0].ends_with("times out."));
@@ -538,7 +538,7 @@ mod tests {
         let found = exam(CHECK, &snapshot).findings.remove(0);
         assert_eq!(
             found.says(),
-            "No rule of the tasks' security groups (sg-task) admits load balancer web on port 8080, so the health check of target group api fails. The network load balancer has no security group that a rule could name: it comes by the addresses of its subnets. They admit sg-old-balancer, which the load balancer does not have."
+            "No rule of the tasks' security groups (sg-task) allows load balancer web on port 8080, so the health check of target group api fails. The Network Load Balancer has no security group that a rule could name: it connects from the addresses of its subnets. They allow sg-old-balancer, which the load balancer does not have."
         );
         let shell = found.remedy.shell();
         assert!(
@@ -664,7 +664,7 @@ mod tests {
         assert_eq!(
             says(CHECK, &snapshot),
             [
-                "No rule of the instances' security groups (sg-instance) admits load balancer web (sg-balancer) on ports 32768 and 32769, so the health check of target group web times out. They admit it on port 80 only; bridge mode gives each task another port of its instance, from 32768 up."
+                "No rule of the instances' security groups (sg-instance) allows load balancer web (sg-balancer) on ports 32768 and 32769, so the health check of target group web times out. They allow it on port 80 only; in bridge mode each task gets a different host port, from 32768 up."
             ]
         );
         let exam = exam(CHECK, &snapshot);
@@ -715,7 +715,7 @@ mod tests {
         assert_eq!(found.len(), 1);
         assert!(
             found[0].contains("on port 32768, so")
-                && found[0].contains("They admit it on ports 32769 to 61000 only"),
+                && found[0].contains("They allow it on ports 32769 to 61000 only"),
             "{found:?}"
         );
     }

@@ -1,6 +1,6 @@
-//! The VPC does not resolve names, so no name of AWS's leads anywhere, and no endpoint's. It speaks
-//! only where a stopped task's reason proves that something was not reached: with name servers of
-//! its own a VPC may do without.
+//! The VPC does not resolve names, neither those of AWS nor those of its endpoints. It speaks only
+//! where a stopped task's reason proves that something was not reached: a VPC with name servers of
+//! its own may not need it.
 
 use crate::aws::stop_reason::Destination;
 use crate::call::Call;
@@ -13,24 +13,24 @@ use crate::snapshot::VpcDns;
 use crate::{aws, hcl};
 
 crate::check! {
-    /// DNS is off in the tasks' VPC, so names do not resolve, or do not lead to its endpoints.
+    /// DNS is off in the tasks' VPC, so names do not resolve, or do not resolve to its endpoints.
     ///
     /// # Why it matters
     ///
-    /// Tasks ask for the registry, the store of their secrets and CloudWatch Logs by name. Without
-    /// `enableDnsSupport` Amazon's name server answers nothing; without `enableDnsHostnames` as
-    /// well, the private names of endpoints, and of Cloud Map, do not count.
+    /// Tasks reach the image registry, the secret store and CloudWatch Logs by name. Without
+    /// `enableDnsSupport` Amazon's DNS server answers nothing; without `enableDnsHostnames` as
+    /// well, the private names of endpoints and of Cloud Map are ignored.
     ///
     /// # How we tell
     ///
     /// Tasks on Fargate stopped because a name did not resolve, or timed out without an address,
-    /// and `enableDnsSupport` of their VPC is off. Or they asked a public address though the VPC
-    /// has an endpoint with private DNS for it, and one of the two is off. A VPC may have name
-    /// servers of its own, in its DHCP options, which are not looked at: so it is likely.
+    /// and `enableDnsSupport` of their VPC is off. Or they called a public address though the VPC
+    /// has an endpoint with private DNS for it, and one of the two settings is off. A VPC may have
+    /// its own name servers in its DHCP options, which are not read: so it is likely, not certain.
     ///
-    /// Names that the app asked for in vain count as well, as its log has them, where clients or
-    /// health checks suffer, or tasks end. Those that only the VPC knows, of private zones and of
-    /// Cloud Map, need both settings.
+    /// Names that the app could not resolve, as its log has them, count as well where clients get
+    /// errors, health checks fail or tasks stop. Names that only the VPC knows, of private zones
+    /// and of Cloud Map, need both settings.
     ///
     /// # What to do
     ///
@@ -87,19 +87,19 @@ fn finding(patient: &Patient, paths: &[&EgressPath], dns: &VpcDns) -> Finding {
     };
     let outcome = match paths[0].stranded.to {
         Destination::Address(address) => {
-            format!("so the private name of its endpoint does not count, and tasks ask {address}")
+            format!("so the private DNS name of its endpoint is ignored, and tasks call {address}")
         }
         Destination::Unresolved => {
-            "so the name does not resolve, unless it has name servers of its own".to_owned()
+            "so the name does not resolve, unless the VPC has its own name servers".to_owned()
         }
         Destination::Unknown => {
-            "so likely no name resolves there, unless it has name servers of its own".to_owned()
+            "so likely no name resolves there, unless the VPC has its own name servers".to_owned()
         }
     };
     let setting = format!("{}{}", field[..1].to_lowercase(), &field[1..]);
     let claim = format!("{setting} of VPC {vpc} is off, {outcome}");
     let remedy =
-        Remedy::new("Turn on DNS in the VPC; endpoints with private names need both settings.")
+        Remedy::new("Turn on DNS in the VPC; endpoints with private DNS names need both settings.")
             .cli(aws!("ec2 modify-vpc-attribute --vpc-id {} {}", vpc, option))
             .terraform(hcl!(
                 r#"
@@ -127,7 +127,7 @@ mod tests {
         assert_eq!(
             says(CHECK, &(CHECK.example)()),
             [
-                "enableDnsSupport of VPC vpc-1 is off, so the name does not resolve, unless it has name servers of its own. 3 of 3 failed tasks of mailer:12 stopped so within 8 min, the last 2 min ago."
+                "enableDnsSupport of VPC vpc-1 is off, so the name does not resolve, unless the VPC has its own name servers. 3 of 3 failed tasks of mailer:12 stopped so within 8 min, the last 2 min ago."
             ]
         );
     }
@@ -160,7 +160,7 @@ mod tests {
         snapshot.endpoints.put("vpc-1", vec![endpoint("ecr.api")]);
         assert!(
             says(CHECK, &snapshot)[0]
-                .starts_with("enableDnsHostnames of VPC vpc-1 is off, so the private name of its endpoint does not count, and tasks ask 52.94.53.1.")
+                .starts_with("enableDnsHostnames of VPC vpc-1 is off, so the private DNS name of its endpoint is ignored, and tasks call 52.94.53.1.")
         );
         // That they have no route there is how it should be, with or without a public subnet.
         for table in snapshot.route_tables.change("vpc-1").unwrap() {
@@ -185,7 +185,7 @@ mod tests {
         assert_eq!(
             says_of("Error: getaddrinfo ENOTFOUND api.corp.local"),
             [
-                "enableDnsHostnames of VPC vpc-1 is off, so the name does not resolve, unless it has name servers of its own. The log says \"Error: getaddrinfo ENOTFOUND api.corp.local\"."
+                "enableDnsHostnames of VPC vpc-1 is off, so the name does not resolve, unless the VPC has its own name servers. The log says \"Error: getaddrinfo ENOTFOUND api.corp.local\"."
             ]
         );
         assert_eq!(says_of("Error: getaddrinfo ENOTFOUND api.example.com"), [""; 0]);

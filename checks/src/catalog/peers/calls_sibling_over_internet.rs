@@ -1,4 +1,4 @@
-//! The service calls a sibling by its public name: out of the network and back in by the load
+//! The service calls a sibling by its public name: out to the internet and back in through the load
 //! balancer. It reads hosts in environment variables and compares them with what the load balancers
 //! of its VPC answer for.
 
@@ -15,13 +15,13 @@ use crate::patient::Patient;
 use crate::text::{and_list, count, plural};
 
 crate::check! {
-    /// An environment variable names the public host of another service behind a load balancer of
-    /// the same VPC, or of an Express service: the calls go out to the internet and come back in.
+    /// An environment variable names the public host of another service, behind a load balancer of
+    /// the same VPC or in Express Mode: the calls go out to the internet and come back in.
     ///
     /// # Why it matters
     ///
-    /// The way round costs time and NAT traffic, and it breaks on the day that the load balancer is
-    /// closed to strangers: the address that the tasks come from is then a stranger's too.
+    /// The detour costs time and NAT traffic, and it breaks on the day that the load balancer is
+    /// closed to unknown addresses: the tasks come from such an address.
     ///
     /// # How we tell
     ///
@@ -32,21 +32,21 @@ crate::check! {
     /// are not read. The service's own hosts do not count, nor variables that are meant for
     /// browsers (`NEXT_PUBLIC_…`, `VITE_…`, CORS origins, redirects, callbacks), nor hosts that
     /// only a wildcard rule would match, nor hosts for which an internal load balancer has a rule,
-    /// too: a private zone may lead there. An Express endpoint that none of these load balancers
-    /// has may be private: then it is "likely". Variables from secrets are never read.
+    /// too: a private hosted zone may point there. An Express endpoint that none of these load
+    /// balancers has may be private: then it is "likely". Variables from secrets are never read.
     ///
     /// # What to do
     ///
-    /// Give the sibling a private name, with Service Connect or an internal load balancer, and call
-    /// that. A service that has no Service Connect yet joins the sibling's namespace; one that has
-    /// it is deployed again, so that its tasks learn the name:
+    /// Give the called service a private name, with Service Connect or an internal load balancer,
+    /// and call that. A service without Service Connect joins the namespace of the called service;
+    /// one that has it is deployed again, so that its tasks learn the name:
     ///
     /// ```sh
     /// aws ecs update-service --cluster <cluster> --service <service> --service-connect-configuration enabled=true,namespace=<namespace>
     /// aws ecs update-service --cluster <cluster> --service <service> --force-new-deployment
     /// ```
     ///
-    /// Express Mode's own API has no Service Connect. `update-service` is said to take it on an
+    /// The Express Mode API has no Service Connect. `update-service` reportedly accepts it on an
     /// Express service that runs; AWS does not document it, so check after each Express update.
     ///
     /// Terraform/OpenTofu: `service_connect_configuration` in `aws_ecs_service`.
@@ -55,7 +55,7 @@ crate::check! {
     ///
     /// `balancer_open_to_world`,
     /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/service-connect.html>
-    title: "It calls a sibling service over the internet",
+    title: "It calls another of your services over the internet",
     severity: Medium,
     role: Risk,
     explains: [],
@@ -97,7 +97,7 @@ fn tell(
     let route = |(name, callee): &(Named, Callee)| match callee {
         Callee::Rule { balancer, .. } => {
             format!(
-                "{} names {}, a sibling behind load balancer {}",
+                "{} names {}, a service behind load balancer {}",
                 name.variable, name.host, balancer.load_balancer_name
             )
         }
@@ -114,12 +114,14 @@ fn tell(
         }
     };
     let routes: BTreeSet<String> = calls.iter().map(route).collect();
-    let claim =
-        format!("calls to a sibling go out to the internet and back in: {}", and_list(routes));
+    let claim = format!(
+        "calls to another service go out to the internet and back in: {}",
+        and_list(routes)
+    );
     let unread = match secrets {
         0 => String::new(),
         some => format!(
-            "{} {} from secrets and {} not looked at.",
+            "{} {} from secrets and {} not read.",
             count(some, "variable"),
             plural(some, "comes", "come"),
             plural(some, "was", "were")
@@ -175,11 +177,11 @@ fn tell(
 
 fn remedy(patient: &Patient) -> Remedy {
     let summary = if patient.is_express() {
-        "Give the sibling a private name and call that. Express Mode's own API has no Service Connect; update-service is said to take it once the \
-         service runs, which AWS does not document: try it on the sibling first, and look again after each Express update. Or run both as \
+        "Give the called service a private name and call that. The Express Mode API has no Service Connect; update-service reportedly accepts it once the \
+         service runs, which AWS does not document: try it on the called service first, and check it after each Express update. Or run both as \
          services with their own load balancers."
     } else {
-        "Give the sibling a private name with Service Connect, first on the sibling and then here, or an internal load balancer, and name that in \
+        "Give the called service a private name, with Service Connect (set it up there first, then here) or an internal load balancer, and put that name in \
          the variable."
     };
     service_connect::joining(Remedy::new(summary), patient)
@@ -236,8 +238,8 @@ mod tests {
         assert_eq!(
             says(CHECK, &orders("ORDERS_URL")),
             [
-                "Calls to a sibling go out to the internet and back in: ORDERS_URL names Orders.example.com, a sibling behind load balancer web. 1 \
-              variable comes from secrets and was not looked at."
+                "Calls to another service go out to the internet and back in: ORDERS_URL names Orders.example.com, a service behind load balancer web. 1 \
+              variable comes from secrets and was not read."
             ]
         );
     }
@@ -346,7 +348,7 @@ mod tests {
         peers::other_balancer(&mut worker, "shop", "internet-facing", "billing.example.com");
         name(&mut worker, "mailer:12", "BILLING_URL", "billing.example.com");
         assert!(says(CHECK, &worker)[0].contains(
-            "BILLING_URL names billing.example.com, a sibling behind load balancer shop."
+            "BILLING_URL names billing.example.com, a service behind load balancer shop."
         ));
         let mut by_name = baseline::worker();
         peers::other_balancer(&mut by_name, "shop", "internet-facing", "billing.example.com");

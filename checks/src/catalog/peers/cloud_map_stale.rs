@@ -1,6 +1,6 @@
-//! Cloud Map lists nobody for a service whose tasks run, or tasks that are gone: of this service,
-//! whose callers suffer, or of a sibling that it calls. What Cloud Map holds back as unhealthy,
-//! nobody is sent to.
+//! Cloud Map lists no instance for a service whose tasks run, or tasks that are gone: of this
+//! service, whose callers get errors, or of a sibling that it calls. Clients are not sent to what
+//! Cloud Map holds back as unhealthy.
 
 use std::collections::BTreeSet;
 
@@ -20,25 +20,26 @@ use crate::snapshot::{DiscoveryInstance, Service};
 use crate::text::{and_list, count, plural};
 
 crate::check! {
-    /// Cloud Map gives out no address for a service whose tasks run, or addresses of tasks that are
+    /// Cloud Map returns no address for a service whose tasks run, or addresses of tasks that are
     /// gone.
     ///
     /// # Why it matters
     ///
-    /// Who calls the service by its name in DNS gets no answer, or is sent to an address where
-    /// nobody is any more: some calls hang, others work, and the service itself is well.
+    /// Clients that call the service by its DNS name get no answer, or are sent to an address that
+    /// no task has any more: some calls hang, others work, and the service itself is healthy.
     ///
     /// # How we tell
     ///
     /// The instances of the Cloud Map service that ECS registers tasks with (`serviceRegistries`)
     /// are compared with the tasks. None is registered though tasks have run for three minutes; or
-    /// an instance that ECS registered for this service has the id of a task that is neither
-    /// running nor stopped within three minutes, and Cloud Map does not hold it back as
-    /// `UNHEALTHY`. Of siblings that a variable names by a private name, only an empty list counts.
+    /// an instance that ECS registered for this service has the id of a task that is not running
+    /// and did not stop within the last three minutes, and Cloud Map does not hold it back as
+    /// `UNHEALTHY`. Of other services that a variable names by a private name, only an empty list
+    /// counts.
     ///
     /// # What to do
     ///
-    /// A deployment registers its tasks anew; what is left over has to be taken away:
+    /// A new deployment registers its tasks; stale instances have to be deregistered:
     ///
     /// ```sh
     /// aws ecs update-service --cluster <cluster> --service <service> --force-new-deployment
@@ -52,7 +53,7 @@ crate::check! {
     ///
     /// `service_discovery_not_provisioned`, `vpc_dns_off`,
     /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/service-discovery.html>
-    title: "Cloud Map lists no tasks of the service, or dead ones",
+    title: "Cloud Map lists no tasks of the service, or stopped ones",
     severity: High,
     role: Cause,
     explains: [ContainerExits, HealthCheckFailsInApp, TargetsUnhealthy, BalancerAnswers504, AppAnswers5xx, AppAnswersSlowly],
@@ -84,7 +85,7 @@ crate::check! {
     },
 }
 
-/// How long ECS may take to register a task, and to take it away.
+/// How long ECS may take to register a task, and to deregister it.
 const PATIENCE: SignedDuration = SignedDuration::from_mins(3);
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
@@ -115,7 +116,7 @@ fn registries(service: &Service) -> impl Iterator<Item = &str> {
     service.service_registries.iter().filter_map(|registry| registry.registry_arn.as_deref())
 }
 
-/// A service whose tasks have run for a while has somebody to register.
+/// A service whose tasks have run for a while has tasks to register.
 fn registries_that_should_be_full<'a>(
     patient: &Patient,
     sibling: &'a Service,
@@ -148,7 +149,7 @@ fn own(
         if settled > 0 {
             let name = name(patient, findings, registry);
             let claim = format!(
-                "Cloud Map lists nobody for {name}, though {}: who calls it by that name gets no answer",
+                "Cloud Map lists no instance for {name}, though {}: calls by that name fail",
                 run(settled, "this service")
             );
             let finding = patient
@@ -189,13 +190,13 @@ fn own(
     let name = name(patient, findings, registry);
     let (verb, there) = plural(gone.len(), ("is", "there"), ("are", "to them"));
     let claim = format!(
-        "Cloud Map lists {} for {name}, {} of which {verb} gone ({}): calls that are sent {there} hang",
+        "Cloud Map lists {} for {name}, {} of which {verb} gone ({}): calls that go {there} hang",
         count(instances.len(), "instance"),
         gone.len(),
         and_list(addresses)
     );
     let remedy =
-        gone.iter().fold(Remedy::new("Take away what is left over."), |remedy, instance| {
+        gone.iter().fold(Remedy::new("Deregister the stale instances."), |remedy, instance| {
             remedy.cli(aws!(
                 "servicediscovery deregister-instance --service-id {} --instance-id {}",
                 arn::last(registry),
@@ -225,7 +226,7 @@ fn of_sibling(
     let failed = connection_errors::failed(patient, findings);
     let failed: Vec<_> = failed.iter().filter(|failed| failed.is_about(named.host, None)).collect();
     let claim = format!(
-        "Cloud Map lists nobody for {} of service {}, though {}: {} ({}) does not resolve",
+        "Cloud Map lists no instance for {} of service {}, though {}: {} ({}) does not resolve",
         name(patient, findings, registry),
         sibling.service_name,
         run(sibling.running_count.unsigned_abs() as usize, "it"),
@@ -248,7 +249,7 @@ fn of_sibling(
 }
 
 fn again(cluster: &str, service: &str) -> Remedy {
-    Remedy::new("Deploy it again: new tasks are registered when they run.").cli(aws!(
+    Remedy::new("Force a new deployment: its tasks are registered when they run.").cli(aws!(
         "ecs update-service --cluster {} --service {} --force-new-deployment",
         cluster,
         service
@@ -260,7 +261,7 @@ fn run(tasks: usize, of: &str) -> String {
     format!("{} of {of} {}", count(tasks, "task"), plural(tasks, "runs", "run"))
 }
 
-/// `api (srv-e4anhexample0004)`, or the id alone where the name may not be seen.
+/// `api (srv-e4anhexample0004)`, or the id alone where the name was not seen.
 fn name(patient: &Patient, findings: &mut Findings, registry: &str) -> String {
     match findings
         .see(patient.discovery_service(registry))
@@ -298,8 +299,8 @@ mod tests {
         assert_eq!(
             says(CHECK, &(CHECK.example)()),
             [
-                "Cloud Map lists 3 instances for api (srv-api), 1 of which is gone (10.0.1.99): calls that are sent there hang.",
-                "Cloud Map lists nobody for orders (srv-orders) of service orders, though 2 tasks of it run: orders.prod.local (ORDERS_URL) does not resolve. The \
+                "Cloud Map lists 3 instances for api (srv-api), 1 of which is gone (10.0.1.99): calls that go there hang.",
+                "Cloud Map lists no instance for orders (srv-orders) of service orders, though 2 tasks of it run: orders.prod.local (ORDERS_URL) does not resolve. The \
                  log says \"Error: getaddrinfo ENOTFOUND orders.prod.local\"."
             ]
         );
@@ -310,7 +311,7 @@ mod tests {
         let mut snapshot = baseline::fargate();
         instances(&mut snapshot).clear();
         assert!(says(CHECK, &snapshot)[0].starts_with(
-            "Cloud Map lists nobody for api (srv-api), though 2 tasks of this service run"
+            "Cloud Map lists no instance for api (srv-api), though 2 tasks of this service run"
         ));
         let arn = snapshot.services[0].service_arn.clone();
         snapshot

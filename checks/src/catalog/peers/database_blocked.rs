@@ -1,6 +1,6 @@
-//! A database or a cache that the service calls cannot be reached from the tasks: by security groups, on the
-//! one side or the other, or because no route leads into its network. Whether the database itself
-//! is well is for another check.
+//! A database or a cache that the service calls cannot be reached from the tasks: because of
+//! security groups on either side, or because no route leads into its network. Whether the database
+//! itself is available is for another check.
 
 use crate::check::{Findings, NoAnswer};
 use crate::facts::network::route::{self, NextHop};
@@ -15,25 +15,27 @@ use crate::text::parsed;
 use crate::{aws, hcl};
 
 crate::check! {
-    /// The tasks cannot reach a database of RDS that one of their variables names, or a cache of
-    /// ElastiCache.
+    /// The tasks cannot reach an RDS database that one of their variables names, or an ElastiCache
+    /// cache.
     ///
     /// # Why it matters
     ///
     /// Security groups drop what they do not allow, so connections hang until they time out. Tasks
-    /// end, fail their health checks or answer with errors, and the database looks perfectly well.
+    /// stop, fail their health checks or answer with errors, and the database looks perfectly
+    /// healthy.
     ///
     /// # How we tell
     ///
-    /// Hosts of variables that end in `.rds.amazonaws.com` name an instance, a cluster or a proxy;
+    /// Hosts in variables that end in `.rds.amazonaws.com` name an instance, a cluster or a proxy;
     /// hosts that end in `.cache.amazonaws.com` name a cache, which is looked at only where the log
-    /// tells of a connection to it that failed. Its security groups, taken together, have no rule that lets in the tasks' groups or
-    /// addresses on its port; or the tasks' own groups do not let them out to it. Tasks in bridge
-    /// or host mode have the groups and addresses of their instances, which are known where these
-    /// are targets. If it is in another VPC, whose route the tasks' subnets do not have, that is
-    /// why; with a route, addresses may be translated on the way, and nothing is claimed. Prefix
-    /// lists may let anybody in. Log lines of the last hour that name the host or its port join it
-    /// with what the tasks suffer. Variables that come from secrets are never read.
+    /// shows a failed connection to it. Together, its security groups have no rule that allows the
+    /// tasks' groups or addresses on its port; or the tasks' own groups block outbound traffic to
+    /// it. Tasks in bridge or host mode use the groups and addresses of their instances, which are
+    /// known where these are targets. If it is in another VPC to which the tasks' subnets have no
+    /// route, that is why; with a route, addresses may be translated on the path, and nothing is
+    /// claimed. A prefix list may allow any source. Log lines of the last hour that name the host
+    /// or its port connect it with the failures of the tasks. Variables that come from secrets are
+    /// never read.
     ///
     /// # What to do
     ///
@@ -143,7 +145,7 @@ fn no_route<'a>(
     for subnet in &caller.subnets {
         for address in &addresses {
             match route::out(patient, subnet, Some(*address))? {
-                // An internet gateway takes no private address.
+                // An internet gateway forwards no private address.
                 Some(exit)
                     if matches!(
                         exit.next_hop,
@@ -201,7 +203,7 @@ fn tell(
 }
 
 fn connect(subnet: &str, vpc: &str, own: &str) -> Remedy {
-    Remedy::new("Run the service in the database's VPC, or connect the two by peering or a transit gateway, with routes both ways.")
+    Remedy::new("Run the service in the database's VPC, or connect the two VPCs by peering or a transit gateway, with routes in both directions.")
         .cli(aws!("ec2 describe-route-tables --filters Name=association.subnet-id,Values={}", subnet))
         .cli(aws!("ec2 create-vpc-peering-connection --vpc-id {} --peer-vpc-id {}", own, vpc))
         .terraform(hcl!(
@@ -251,7 +253,7 @@ mod tests {
         assert_eq!(
             says(CHECK, &one()),
             [
-                "No rule of security group sg-database of database mailer-db (DATABASE_URL) admits the tasks (sg-task) on port 5432: they cannot connect. \
+                "No rule of security group sg-database of database mailer-db (DATABASE_URL) allows the tasks (sg-task) on port 5432: they cannot connect. \
               The log says \"Error: connect ETIMEDOUT 10.0.21.5:5432\"."
             ]
         );
@@ -307,7 +309,7 @@ mod tests {
         snapshot.security_groups.change("sg-task").unwrap().ip_permissions_egress =
             vec![everywhere("tcp", Some(443))];
         assert!(says(CHECK, &snapshot)[0].starts_with(
-            "No rule of the tasks' security group sg-task lets them out to database mailer-db"
+            "No rule of the tasks' security group sg-task allows outbound traffic to database mailer-db"
         ));
         for rule in [from_group(5432, "sg-database"), block("10.0.21.0/24"), block("10.0.0.0/16")] {
             snapshot.security_groups.change("sg-task").unwrap().ip_permissions_egress = vec![rule];
@@ -385,7 +387,7 @@ mod tests {
         assert_eq!(
             says(CHECK, &closed),
             [
-                "No rule of security group sg-database of database mailer-db (DATABASE_URL) admits the tasks' instances (sg-instance) on port 5432: they cannot connect."
+                "No rule of security group sg-database of database mailer-db (DATABASE_URL) allows the tasks' instances (sg-instance) on port 5432: they cannot connect."
             ]
         );
         for open in [from_group(5432, "sg-instance"), block("10.0.2.102/32"), block("10.0.0.0/16")]
@@ -395,7 +397,7 @@ mod tests {
         let mut out = with(from_group(5432, "sg-instance"));
         out.security_groups.change("sg-instance").unwrap().ip_permissions_egress =
             vec![everywhere("tcp", Some(443))];
-        assert!(says(CHECK, &out)[0].starts_with("No rule of the instances' security group sg-instance lets the tasks out to database mailer-db"));
+        assert!(says(CHECK, &out)[0].starts_with("No rule of the instances' security group sg-instance allows outbound traffic to database mailer-db"));
     }
 
     #[test]
@@ -466,7 +468,7 @@ mod tests {
         let exam = exam(CHECK, &snapshot);
         assert_eq!(
             exam.findings[0].says(),
-            "No rule of security group sg-cache of cache sessions (REDIS_URL) admits the tasks (sg-task) on port 6379: they cannot connect. The log says \
+            "No rule of security group sg-cache of cache sessions (REDIS_URL) allows the tasks (sg-task) on port 6379: they cannot connect. The log says \
              \"Error: connect ETIMEDOUT 10.0.21.9:6379\"."
         );
         let shell = exam.findings[0].remedy.shell().join("\n");
@@ -483,7 +485,7 @@ mod tests {
         name_host(&mut snapshot, &[]);
         *permissions(&mut snapshot, "sg-cache") = vec![from_group(6379, "sg-old")];
         let said = says(CHECK, &snapshot);
-        assert!(said[0].contains("security group sg-cache of cache sessions admits"), "{said:?}");
+        assert!(said[0].contains("security group sg-cache of cache sessions allows"), "{said:?}");
     }
 
     #[test]
@@ -511,7 +513,7 @@ mod tests {
         snapshot.serverless_caches.put("pages", cache);
         *permissions(&mut snapshot, "sg-database") = vec![from_group(5432, "sg-instance")];
         assert!(says(CHECK, &snapshot)[0].starts_with(
-            "No rule of security group sg-database of serverless cache pages (CACHE_ENDPOINT) admits the tasks' instances (sg-instance) on port 6379"
+            "No rule of security group sg-database of serverless cache pages (CACHE_ENDPOINT) allows the tasks' instances (sg-instance) on port 6379"
         ));
         *permissions(&mut snapshot, "sg-database") = vec![from_group(6379, "sg-instance")];
         assert!(says(CHECK, &snapshot).is_empty());

@@ -1,6 +1,5 @@
-//! A database that a variable names is not available: stopped, full, failed, or on its way up. A
-//! database that is backed up or modified is available, and a status that we do not know is no
-//! finding.
+//! A database that a variable names is not available: stopped, full, failed, or still starting. A
+//! database that is being backed up or modified is available, and an unknown status is no finding.
 
 use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
@@ -13,26 +12,25 @@ use crate::snapshot::DbProxyTarget;
 use crate::{aws, hcl};
 
 crate::check! {
-    /// A database of RDS that the service names in a variable, or a cache of ElastiCache that it
-    /// cannot reach, is not available.
+    /// An RDS database that the service names in a variable, or an ElastiCache cache that it cannot
+    /// reach, is not available.
     ///
     /// # Why it matters
     ///
-    /// Nothing in ECS says so: tasks end or fail their health checks, and deployments of good
+    /// ECS does not show it: tasks stop or fail their health checks, and deployments of good
     /// versions roll back.
     ///
     /// # How we tell
     ///
-    /// Hosts of variables that end in `.rds.amazonaws.com` name an instance, a cluster or a proxy.
-    /// Its status is one in which nobody can work with it: `stopped`, `stopping`, `storage-full`,
-    /// `failed`, `creating`, `deleting`, `inaccessible-encryption-credentials`,
-    /// `incompatible-network` and the like; a cluster has no instance; or all databases behind a
-    /// proxy are `UNAVAILABLE`. One that starts, reboots, is upgraded or fails over, and one that
-    /// this account does not have, count only if a log line of the last hour says that it cannot be
-    /// reached. `backing-up`, `modifying`, `storage-optimization` and others are no trouble. A host
-    /// in another region, an endpoint with a name of its own, and variables from secrets are not
-    /// looked at. A host that ends in `.cache.amazonaws.com` counts where the log tells of a
-    /// connection to it that failed.
+    /// Hosts in variables that end in `.rds.amazonaws.com` name an instance, a cluster or a proxy.
+    /// It has a status in which it is unusable: `stopped`, `stopping`, `storage-full`, `failed`,
+    /// `creating`, `deleting`, `inaccessible-encryption-credentials`, `incompatible-network` and
+    /// the like; a cluster has no instance; or all databases behind a proxy are `UNAVAILABLE`. One
+    /// that is starting, rebooting, being upgraded or failing over, and one that does not exist in
+    /// this account, count only if a log line of the last hour says that it cannot be reached.
+    /// `backing-up`, `modifying`, `storage-optimization` and others are normal. A host in another
+    /// region, a custom endpoint, and variables from secrets are not examined. A host that ends in
+    /// `.cache.amazonaws.com` counts where the log shows a failed connection to it.
     ///
     /// # What to do
     ///
@@ -98,7 +96,7 @@ struct Trouble {
     claim: String,
     evidence: Evidence,
     remedy: Remedy,
-    /// Whether nobody can work with it; if not, a log line has to say so.
+    /// Whether it is unusable; if not, a log line has to show it.
     certain: bool,
 }
 
@@ -115,21 +113,21 @@ fn trouble(patient: &Patient, findings: &mut Findings, database: &Database) -> O
     if is_down(status) {
         return Some(of_status(
             format!("{name} is {status}: {}", meaning(status)),
-            mend(database, &told, status),
+            fix(database, &told, status),
             true,
         ));
     }
     let passing = ["starting", "rebooting", "rebooting cluster nodes", "upgrading", "failing-over"];
     if passing.contains(&status) {
         return Some(of_status(
-            format!("{name} is {status}: for that time it takes no connections"),
+            format!("{name} is {status}: it accepts no connections until it is available"),
             wait(database),
             false,
         ));
     }
     match told {
         Told::Cluster(cluster) if cluster.db_cluster_members.is_empty() => Some(Trouble {
-            claim: format!("{name} has no instance: its endpoints lead nowhere"),
+            claim: format!("{name} has no instance, so its endpoints do not work"),
             evidence: database.evidence("DBClusterMembers", "[]"),
             remedy: Remedy::new("Add an instance to the cluster.")
                 .cli(aws!(
@@ -164,7 +162,7 @@ fn missing(patient: &Patient, database: &Database, name: &str) -> Trouble {
     let see = patient.see(database.host.kind.call(), database.host.identifier);
     Trouble {
         claim: format!(
-            "{name} does not exist in account {}, {}: it is gone, or it is in another account, which this look cannot tell",
+            "{name} does not exist in account {}, {}: it was deleted, or it is in another account, which cannot be seen from here",
             patient.account(),
             patient.region()
         ),
@@ -179,21 +177,21 @@ fn missing(patient: &Patient, database: &Database, name: &str) -> Trouble {
             },
             "[]",
         ),
-        remedy: Remedy::new("Find out where the database is: name the right host in the variable, or look in the account that has it.").cli(see),
+        remedy: Remedy::new("Find out where the database is: correct the host in the variable, or look in the account that owns it.").cli(see),
         certain: false,
     }
 }
 
-/// A proxy that no database answers.
+/// A proxy that reaches no database.
 fn behind(database: &Database, name: &str, targets: &[DbProxyTarget]) -> Option<Trouble> {
     let unavailable = |target: &DbProxyTarget| target.state.as_deref() == Some("UNAVAILABLE");
     let first = targets.first().filter(|_| targets.iter().all(unavailable))?;
     let reason = first.reason.as_deref().unwrap_or("UNAVAILABLE");
     let likely = match reason {
         "AUTH_FAILURE" => {
-            "the secret that the proxy logs in with is wrong, or its role may not read it"
+            "the secret that the proxy logs in with is wrong, or its role is not allowed to read it"
         }
-        "UNREACHABLE" | "CONNECTION_FAILED" => "the database does not let the proxy in, or is down",
+        "UNREACHABLE" | "CONNECTION_FAILED" => "the database does not allow the proxy, or is down",
         _ => "the proxy's targets are not ready",
     };
     Some(Trouble {
@@ -204,7 +202,7 @@ fn behind(database: &Database, name: &str, targets: &[DbProxyTarget]) -> Option<
             "TargetHealth.State",
             "UNAVAILABLE",
         ),
-        remedy: Remedy::new("Mend what the proxy says of its targets.").cli(aws!(
+        remedy: Remedy::new("Fix what the proxy reports about its targets.").cli(aws!(
             "rds describe-db-proxy-targets --db-proxy-name {}",
             database.host.identifier
         )),
@@ -212,8 +210,8 @@ fn behind(database: &Database, name: &str, targets: &[DbProxyTarget]) -> Option<
     })
 }
 
-/// Whether nobody can work with a database in this status. What is not in the list is either fine
-/// or not known.
+/// Whether a database in this status is unusable. What is not in the list is either fine or not
+/// known.
 fn is_down(status: &str) -> bool {
     let prefixes = ["incompatible-", "inaccessible-encryption-credentials"];
     // A serverless cache has capitals.
@@ -241,20 +239,20 @@ fn is_down(status: &str) -> bool {
 
 fn meaning(status: &str) -> &'static str {
     match status {
-        "storage-full" => "it has no room left, and takes no writes and likely no connections",
-        "failed" | "restore-error" => "RDS cannot bring it back",
+        "storage-full" => "its storage is full: it accepts no writes and likely no connections",
+        "failed" | "restore-error" => "RDS cannot recover it",
         "create-failed" | "restore-failed" | "CREATE-FAILED" => "ElastiCache could not create it",
-        "creating" | "CREATING" => "it takes no connections yet",
-        "incompatible-parameters" => "its parameters keep it from starting",
-        "incompatible-network" => "its subnets have no free address or do not fit",
+        "creating" | "CREATING" => "it accepts no connections yet",
+        "incompatible-parameters" => "it cannot start with its parameters",
+        "incompatible-network" => "its subnets have no free address, or do not match",
         _ if status.starts_with("inaccessible-encryption-credentials") => {
-            "RDS may not use its KMS key"
+            "RDS cannot use its KMS key"
         }
-        _ => "it takes no connections",
+        _ => "it accepts no connections",
     }
 }
 
-fn mend(database: &Database, told: &Told, status: &str) -> Remedy {
+fn fix(database: &Database, told: &Told, status: &str) -> Remedy {
     let identifier = database.host.identifier;
     match (status, told) {
         ("stopped", Told::Instance(_)) => {
@@ -264,10 +262,10 @@ fn mend(database: &Database, told: &Told, status: &str) -> Remedy {
             Remedy::new("Start the cluster.").cli(aws!("rds start-db-cluster --db-cluster-identifier {}", identifier))
         }
         ("storage-full", Told::Instance(instance)) => {
-            // RDS takes no growth of less than a tenth.
+            // RDS refuses an increase of less than a tenth.
             let now = instance.allocated_storage.unwrap_or(20);
             let more = now + now / 5 + 1;
-            Remedy::new(format!("Give it more storage than its {now} GiB, and let it grow by itself from now on."))
+            Remedy::new(format!("Increase its storage from {now} GiB, and turn on storage autoscaling."))
                 .cli(aws!(
                     "rds modify-db-instance --db-instance-identifier {} --allocated-storage {} \
                      --max-allocated-storage {} --apply-immediately",
@@ -285,8 +283,13 @@ fn mend(database: &Database, told: &Told, status: &str) -> Remedy {
                     more * 2
                 ))
         }
+        ("inaccessible-encryption-credentials-recoverable", Told::Instance(_)) => {
+            Remedy::new("Restore the database's access to its KMS key (enable the key if it is disabled), and start the database again.")
+                .cli(aws!("kms enable-key --key-id $KMS_KEY_ID"))
+                .cli(aws!("rds start-db-instance --db-instance-identifier {}", identifier))
+        }
         ("failed" | "restore-error", Told::Instance(_)) => {
-            Remedy::new("Restore it to its last good moment under a new name, and name that one in the variable.")
+            Remedy::new("Restore it to its latest restorable time under a new name, and put that host in the variable.")
                 .cli(aws!(
                     "rds restore-db-instance-to-point-in-time --source-db-instance-identifier {} \
                      --target-db-instance-identifier {}-restored --use-latest-restorable-time",
@@ -295,14 +298,14 @@ fn mend(database: &Database, told: &Told, status: &str) -> Remedy {
                 ))
         }
         _ if database.host.kind.is_cache() => {
-            events(database, "See what ElastiCache says of it, and fix that.")
+            events(database, "Look at its ElastiCache events, and fix what they report.")
         }
-        _ => events(database, "Read what RDS says of it, and mend that."),
+        _ => events(database, "Look at its RDS events, and fix what they report."),
     }
 }
 
 fn wait(database: &Database) -> Remedy {
-    events(database, "Wait until it is available; tasks that ended are started again.")
+    events(database, "Wait until it is available; ECS then replaces the tasks that stopped.")
 }
 
 fn events(database: &Database, summary: &str) -> Remedy {
@@ -347,9 +350,17 @@ mod tests {
         assert_eq!(
             says(CHECK, &(CHECK.example)()),
             [
-                "Database mailer-db (DATABASE_URL) is stopped: it takes no connections. The log says \"Error: connect ETIMEDOUT 10.0.21.5:5432\"."
+                "Database mailer-db (DATABASE_URL) is stopped: it accepts no connections. The log says \"Error: connect ETIMEDOUT 10.0.21.5:5432\"."
             ]
         );
+    }
+
+    #[test]
+    fn a_key_that_is_disabled_is_enabled_before_the_database_starts() {
+        let exam = exam(CHECK, &with("inaccessible-encryption-credentials-recoverable"));
+        let shell = exam.findings[0].remedy.shell();
+        assert!(shell[0].starts_with("aws kms enable-key"), "{shell:?}");
+        assert!(shell[1].starts_with("aws rds start-db-instance"), "{shell:?}");
     }
 
     #[test]
@@ -407,7 +418,7 @@ mod tests {
         snapshot.db_instances.insert("mailer-db", Seen::Yes(None));
         assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::NotApplicable(database::ELSEWHERE));
         log(&mut snapshot, &format!("Error: getaddrinfo ENOTFOUND {INSTANCE_HOST}"));
-        assert!(says(CHECK, &snapshot)[0].contains("it is gone, or it is in another account"));
+        assert!(says(CHECK, &snapshot)[0].contains("it was deleted, or it is in another account"));
     }
 
     #[test]
@@ -429,7 +440,9 @@ mod tests {
         snapshot.db_clusters.change("reports").unwrap().db_cluster_members.clear();
         assert_eq!(
             says(CHECK, &snapshot),
-            ["Database cluster reports (REPORTS_URL) has no instance: its endpoints lead nowhere."]
+            [
+                "Database cluster reports (REPORTS_URL) has no instance, so its endpoints do not work."
+            ]
         );
     }
 
@@ -481,7 +494,7 @@ mod tests {
         cache_in_trouble(&mut snapshot, &format!("Error: getaddrinfo ENOTFOUND {CACHE_HOST}"));
         snapshot.replication_groups.insert("sessions", Seen::Yes(None));
         assert!(says(CHECK, &snapshot)[0].starts_with(
-            "Cache sessions (REDIS_URL) does not exist in account 123456789012, eu-west-2: it is gone, or it is in another account"
+            "Cache sessions (REDIS_URL) does not exist in account 123456789012, eu-west-2: it was deleted, or it is in another account"
         ));
     }
 

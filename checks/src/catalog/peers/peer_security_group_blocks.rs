@@ -1,6 +1,6 @@
-//! A sibling that the service calls by a private name does not let its tasks in, or they are not
-//! let out to it. Asked only of siblings in the same VPC: between VPCs, addresses may be
-//! translated.
+//! A sibling that the service calls by a private name does not allow its tasks, or their own groups
+//! block outbound traffic to it. Only siblings in the same VPC are examined: between VPCs,
+//! addresses may be translated.
 
 use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
@@ -13,28 +13,28 @@ use crate::seen::Blind;
 use crate::snapshot::service::NetworkConfiguration;
 
 crate::check! {
-    /// Security groups keep the tasks from a sibling that they call by Service Connect.
+    /// Security groups block the tasks' calls to another service by Service Connect.
     ///
     /// # Why it matters
     ///
-    /// The name resolves and the sibling is well, but calls hang: security groups drop what they do
-    /// not allow. Service Connect goes from task to task, so it is the sibling's tasks that have to
-    /// let the callers in, not its load balancer.
+    /// The name resolves and the called service is healthy, but calls hang: security groups drop
+    /// what they do not allow. Service Connect goes from task to task, so the called service's
+    /// tasks have to allow the callers, not its load balancer.
     ///
     /// # How we tell
     ///
-    /// A variable of a current version names the alias of a sibling in the same namespace and VPC.
-    /// The security groups that the sibling's primary deployment asks for, taken together, have no
-    /// rule that lets in the tasks' groups or addresses on the container's port, or on
-    /// `ingressPortOverride`; or the tasks' own groups do not let them out. Tasks in bridge or host
-    /// mode have the groups and addresses of their instances, which are known where these are
-    /// targets. A prefix list may let anybody in. Log lines of the last hour that name the host
-    /// join it with what the tasks suffer.
+    /// A variable of a current version names the alias of another service in the same namespace and
+    /// VPC. Together, the security groups of that service's primary deployment have no rule that
+    /// allows the tasks' groups or addresses on the container port, or on `ingressPortOverride`; or
+    /// the tasks' own groups block outbound traffic to it. Tasks in bridge or host mode use the
+    /// groups and addresses of their instances, which are known where these are targets. A prefix
+    /// list may allow any source. Log lines of the last hour that name the host connect it with the
+    /// failures of the tasks.
     ///
     /// # What to do
     ///
     /// ```sh
-    /// aws ec2 authorize-security-group-ingress --group-id <sibling's group> --protocol tcp --port <port> --source-group <tasks' group>
+    /// aws ec2 authorize-security-group-ingress --group-id <called service's group> --protocol tcp --port <port> --source-group <tasks' group>
     /// ```
     ///
     /// Terraform/OpenTofu: `aws_vpc_security_group_ingress_rule`.
@@ -43,7 +43,7 @@ crate::check! {
     ///
     /// `service_connect_client_stale`, `database_blocked`,
     /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/service-connect-concepts-deploy.html>
-    title: "Security groups keep the tasks from a sibling they call",
+    title: "Security groups block the tasks' calls to another service",
     severity: High,
     role: Cause,
     explains: [ContainerExits, HealthCheckFailsInApp, TargetsUnhealthy, BalancerAnswers504, AppAnswers5xx, AppAnswersSlowly],
@@ -91,7 +91,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     if judged {
         Ok(())
     } else {
-        Err(NoAnswer::NotApplicable("the siblings that it calls are in another VPC"))
+        Err(NoAnswer::NotApplicable("the services that it calls are in another VPC"))
     }
 }
 
@@ -189,7 +189,7 @@ mod tests {
         assert_eq!(
             says(CHECK, &(CHECK.example)()),
             [
-                "No rule of security group sg-orders of service orders (ORDERS_URL names orders) admits the tasks (sg-task) on port 8080: they cannot \
+                "No rule of security group sg-orders of service orders (ORDERS_URL names orders) allows the tasks (sg-task) on port 8080: they cannot \
               connect. The log says \"Error: connect ETIMEDOUT http://orders:8080/v1/orders\"."
             ]
         );
@@ -240,7 +240,7 @@ mod tests {
         snapshot.security_groups.change("sg-task").unwrap().ip_permissions_egress =
             vec![everywhere("tcp", Some(5432))];
         assert!(says(CHECK, &snapshot)[0].starts_with(
-            "No rule of the tasks' security group sg-task lets them out to service orders"
+            "No rule of the tasks' security group sg-task allows outbound traffic to service orders"
         ));
     }
     #[test]
@@ -249,7 +249,7 @@ mod tests {
         admit(&mut snapshot, from_group(8080, "sg-balancer"));
         assert!(
             says(CHECK, &snapshot)[0]
-                .contains("admits the tasks' instances (sg-instance) on port 8080"),
+                .contains("allows the tasks' instances (sg-instance) on port 8080"),
             "{:?}",
             says(CHECK, &snapshot)
         );

@@ -1,6 +1,6 @@
-//! Tasks run with the former value of a secret of Secrets Manager, and what they log in to refuses
-//! it. Without a log line that says so nothing is claimed: an app may read its secret itself, and a
-//! database may take the former password for a while.
+//! Tasks run with the previous value of a secret of Secrets Manager, and what they log in to
+//! refuses it. Without a log line that shows it nothing is claimed: an app may read its secret
+//! itself, and a database may accept the previous password for a while.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,26 +18,26 @@ use crate::text::{and_list, count, plural, shortened};
 use crate::{aws, hcl, words};
 
 crate::check! {
-    /// A secret was rotated or changed after the tasks that use it started, and what they log in to
-    /// now refuses the password that they still have.
+    /// A secret was rotated or changed after the tasks that use it started, and their logins with
+    /// the old password are now refused.
     ///
     /// # Why it matters
     ///
-    /// ECS hands a secret to a container when its task starts, and never again. Connections that
-    /// are open go on; each new one is refused, so the app fails bit by bit, hours after anybody
-    /// touched anything, and a new task would work.
+    /// ECS injects a secret into a container when its task starts, and never again. Open
+    /// connections keep working; each new one is refused, so the app fails bit by bit, hours after
+    /// anybody touched anything, and a new task would work.
     ///
     /// # How we tell
     ///
     /// A container's log of the last hour says that a password is refused (Postgres, MySQL, Redis
-    /// or MongoDB). A variable of that container has its value from a secret of Secrets Manager, and
-    /// the secret's `LastRotatedDate`, or else its `LastChangedDate`, lies between the start of
-    /// the task and the first such line; and a task runs that started before it. `LastChangedDate`
-    /// also moves with a description or a tag, so that alone is said to be less certain. Which of
-    /// several passwords was refused, no log tells: all of it is "likely". A rotation before the
+    /// or MongoDB). A variable of that container gets its value from a secret of Secrets Manager,
+    /// and the secret's `LastRotatedDate`, or else its `LastChangedDate`, lies between the start of
+    /// the task and the first such line; and a running task started before it. `LastChangedDate`
+    /// also changes with a description or a tag, so that is reported as less certain. Logs do not
+    /// show which of several passwords was refused: all of it is "likely". A rotation before the
     /// start, one after the first refused login, a `valueFrom` that names a version of its own, a
-    /// parameter of Parameter Store, and a secret that the app reads itself are no trouble, or
-    /// cannot be told. The value of a secret is never asked for.
+    /// parameter of Parameter Store, and a secret that the app reads itself are left out. The value
+    /// of a secret is never read.
     ///
     /// # What to do
     ///
@@ -47,9 +47,9 @@ crate::check! {
     /// aws ecs update-service --cluster <cluster> --service <service> --force-new-deployment
     /// ```
     ///
-    /// Terraform/OpenTofu: `force_new_deployment` with `triggers` in `aws_ecs_service`. For the next
-    /// rotation: deploy anew by an EventBridge rule on `RotationSucceeded`, or let the app read the
-    /// secret again when a login is refused.
+    /// Terraform/OpenTofu: `force_new_deployment` with `triggers` in `aws_ecs_service`. For the
+    /// next rotation: force a deployment from an EventBridge rule on `RotationSucceeded`, or have
+    /// the app read the secret again when a login is refused.
     ///
     /// # See also
     ///
@@ -154,7 +154,7 @@ struct Late<'a> {
 }
 
 impl<'a> Late<'a> {
-    /// The tasks that run and still have the former value.
+    /// The running tasks that still have the previous value.
     fn holders(&self, patient: &Patient<'a>) -> Result<Vec<&'a Task>, Blind> {
         let container = self.refused.stream.container;
         let mut holders = Vec::new();
@@ -174,7 +174,7 @@ fn finding(patient: &Patient, late: &Late, holders: &[&Task]) -> Finding {
     let arn = variables.first().map_or(secret.arn.as_str(), |one| one.secret);
     let names: BTreeSet<&str> = variables.iter().map(|one| one.variable).collect();
     let claim = format!(
-        "{} still {} the former value of secret {} ({}), which was {} {} ago: likely that is why {}",
+        "{} still {} the previous value of secret {} ({}), which was {} {} ago: likely why {}",
         count(holders.len(), "task"),
         plural(holders.len(), "has", "have"),
         secret.name,
@@ -186,7 +186,7 @@ fn finding(patient: &Patient, late: &Late, holders: &[&Task]) -> Finding {
     let less_certain = match moved {
         Moved::Rotated(_) => "",
         Moved::Changed(_) => {
-            "It may have been a description or a tag that changed, and not the value."
+            "The change may have been to a description or a tag, and not to the value."
         }
     };
     let dated = |call, of: &str, field: &'static str, at: Timestamp| {
@@ -202,7 +202,7 @@ fn finding(patient: &Patient, late: &Late, holders: &[&Task]) -> Finding {
     });
     Subject::new(Kind::Secret, arn)
         .sick(claim, dated(Call::DescribeSecret, arn, moved.field(), moved.at()))
-        .detail("ECS hands a secret to a container when its task starts, and not again.")
+        .detail("ECS injects a secret into a container when its task starts, and not again.")
         .detail(less_certain)
         .detail(format!(
             "Container {} logs since {}: \"{}\".",
@@ -219,7 +219,7 @@ fn finding(patient: &Patient, late: &Late, holders: &[&Task]) -> Finding {
 }
 
 fn remedy(patient: &Patient, late: &Late, arn: &str) -> Remedy {
-    let anew = patient.update_service().and(words!("--force-new-deployment"));
+    let redeploy = patient.update_service().and(words!("--force-new-deployment"));
     let code = hcl!(
         r#"
         resource "aws_ecs_service" {} {
@@ -231,7 +231,7 @@ fn remedy(patient: &Patient, late: &Late, arn: &str) -> Remedy {
         patient.name(),
         late.moved.at().to_string()
     );
-    let new_tasks = "Start new tasks: they get the new value.";
+    let new_tasks = "Force a new deployment: new tasks get the new value.";
     let remedy = match late.secret.deleted_date {
         None => Remedy::new(new_tasks),
         Some(_) => Remedy::new(format!(
@@ -239,7 +239,7 @@ fn remedy(patient: &Patient, late: &Late, arn: &str) -> Remedy {
         ))
         .cli(aws!("secretsmanager restore-secret --secret-id {}", arn)),
     };
-    let remedy = remedy.cli(anew);
+    let remedy = remedy.cli(redeploy);
     if patient.is_express() { remedy } else { remedy.terraform(code) }
 }
 
@@ -283,8 +283,8 @@ mod tests {
         assert_eq!(
             says(CHECK, &(CHECK.example)()),
             [
-                "2 tasks still have the former value of secret api-db (DATABASE_PASSWORD), which was rotated 23 min ago: likely that is why Postgres \
-              refuses the password of user orders. ECS hands a secret to a container when its task starts, and not again. Container app logs since \
+                "2 tasks still have the previous value of secret api-db (DATABASE_PASSWORD), which was rotated 23 min ago: likely why Postgres \
+              refuses the password of user orders. ECS injects a secret into a container when its task starts, and not again. Container app logs since \
               02:58 UTC: \"FATAL:  password authentication failed for user \"orders\"\"."
             ]
         );
@@ -294,7 +294,7 @@ mod tests {
     fn a_service_behind_a_balancer_is_told_alike() {
         let said = says(CHECK, &late(baseline::ec2()));
         assert_eq!(said.len(), 1, "{said:?}");
-        assert!(said[0].contains("likely that is why MySQL refuses user app"), "{said:?}");
+        assert!(said[0].contains("likely why MySQL refuses user app"), "{said:?}");
     }
 
     #[test]
@@ -316,7 +316,7 @@ mod tests {
         secret.last_rotated_date = None;
         let said = says(CHECK, &snapshot);
         assert!(said[0].contains("which was changed 23 min ago"), "{said:?}");
-        assert!(said[0].contains("It may have been a description or a tag"), "{said:?}");
+        assert!(said[0].contains("The change may have been to a description or a tag"), "{said:?}");
     }
 
     #[test]

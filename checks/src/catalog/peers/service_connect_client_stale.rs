@@ -1,6 +1,6 @@
-//! A name of Service Connect that the service calls is younger than its own deployment: its tasks
-//! do not know it. Tasks that ECS has replaced since then are like those of the deployment, so
-//! their age does not count.
+//! A Service Connect name that the service calls is newer than the service's own deployment: its
+//! tasks do not know it. Tasks that ECS has replaced since then are like those of the deployment,
+//! so their age does not count.
 
 use crate::aws::time;
 use crate::call::Call;
@@ -12,24 +12,24 @@ use crate::patient::Patient;
 use crate::{hcl, words};
 
 crate::check! {
-    /// The service calls a sibling by a Service Connect name that was made after the service was
-    /// deployed last.
+    /// The service calls another service by a Service Connect name that was created after its own
+    /// last deployment.
     ///
     /// # Why it matters
     ///
     /// The proxy of a task knows the names that the namespace had when its service was deployed. A
-    /// newer name does not resolve there, though the sibling is well and registered.
+    /// newer name does not resolve there, though the called service is healthy and registered.
     ///
     /// # How we tell
     ///
-    /// A variable of a current version names the alias of a sibling in the same namespace, whose
-    /// service in Cloud Map has a `CreateDate` later than the primary deployment. Tasks that
-    /// scaling or a failure started since then do not count: AWS gives them what the deployment
-    /// had. A name with dots may resolve by DNS all the same: then it is only likely.
+    /// A variable of a current version names the alias of another service in the same namespace,
+    /// whose service in Cloud Map has a `CreateDate` later than the primary deployment. Tasks that
+    /// scaling or a failure started since then do not count: AWS gives them the configuration of
+    /// the deployment. A name with dots may resolve in DNS anyway: then it is only likely.
     ///
     /// # What to do
     ///
-    /// Deploy the client again; nothing else has to change.
+    /// Deploy the client again; nothing else has to change:
     ///
     /// ```sh
     /// aws ecs update-service --cluster <cluster> --service <client> --force-new-deployment
@@ -41,7 +41,7 @@ crate::check! {
     ///
     /// `service_connect_namespace_differs`,
     /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/service-connect-concepts-deploy.html>
-    title: "It was deployed before the Service Connect name it calls was made",
+    title: "It was deployed before the Service Connect name it calls existed",
     severity: High,
     role: Cause,
     explains: [ContainerExits, HealthCheckFailsInApp, TargetsUnhealthy, BalancerAnswers504, AppAnswers5xx, AppAnswersSlowly],
@@ -95,10 +95,10 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         let failed: Vec<_> = failed.iter().filter(|failed| failed.is_about(host, None)).collect();
         let (ago, unless) = (
             |at| time::words(time::age(patient.now(), at)),
-            if host.contains('.') { ", unless DNS has it" } else { "" },
+            if host.contains('.') { ", unless it is in DNS" } else { "" },
         );
         let claim = format!(
-            "the name {host} ({}) of service {} was made {} ago, and this service was deployed {} ago: its tasks do not know the name{unless}",
+            "the name {host} ({}) of service {} was created {} ago, and this service was deployed {} ago: its tasks do not know the name{unless}",
             called.named.variable,
             endpoint.service.service_name,
             ago(made),
@@ -111,15 +111,17 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
             .because(patient.evidence("deployments.createdAt", deployed))
             .because_all(called.named.evidence())
             .mend(
-                Remedy::new("Deploy this service again, so that its tasks learn the name.")
-                    .cli(patient.update_service().and(words!("--force-new-deployment")))
-                    .terraform(hcl!(
-                        r#"
+                Remedy::new(
+                    "Force a new deployment of this service, so that its tasks learn the name.",
+                )
+                .cli(patient.update_service().and(words!("--force-new-deployment")))
+                .terraform(hcl!(
+                    r#"
                         resource "aws_ecs_service" {} {
                           force_new_deployment = true
                         }"#,
-                        patient.name()
-                    )),
+                    patient.name()
+                )),
             );
         findings.add(connection_errors::join(finding, &failed));
     }
@@ -148,7 +150,7 @@ mod tests {
         assert_eq!(
             says(CHECK, &(CHECK.example)()),
             [
-                "The name orders (ORDERS_URL) of service orders was made 3 h ago, and this service was deployed 3 days ago: its tasks do not know the \
+                "The name orders (ORDERS_URL) of service orders was created 3 h ago, and this service was deployed 3 days ago: its tasks do not know the \
               name. The log says \"Error: getaddrinfo ENOTFOUND orders\"."
             ]
         );

@@ -1,6 +1,6 @@
 //! The service names a sibling by its Service Connect name, and is not in the sibling's namespace:
-//! in another one, or in none. A name with dots may be in DNS, so only a log line that says
-//! otherwise makes it a trouble.
+//! in another one, or in none. A name with dots may be in DNS, so it counts only with a log line
+//! that says otherwise.
 
 use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
@@ -13,26 +13,27 @@ use crate::seen::Blind;
 use crate::snapshot::peers::ServiceConnect;
 
 crate::check! {
-    /// The service calls a sibling by a name that exists in another Service Connect namespace only.
+    /// The service calls another service by a name that exists in another Service Connect namespace
+    /// only.
     ///
     /// # Why it matters
     ///
-    /// A service has one namespace, and its tasks know the names of that one. To them the sibling's
-    /// name does not exist.
+    /// A service has one namespace, and its tasks know only the names in that one. For them the
+    /// called service's name does not exist.
     ///
     /// # How we tell
     ///
-    /// A variable of a current version names the alias of a sibling, of its cluster or namespace;
-    /// that sibling is in another namespace than this service, or this service has no Service
-    /// Connect at all; and nobody in its own namespace has the name. One word, such as `orders`,
-    /// resolves in no other way, unless it is a container of the same task; a name with dots may be
-    /// in DNS, so it counts only if a log line of the last hour says that it does not resolve. A
-    /// namespace that one side has by name and the other by ARN, or by the cluster's default, is
-    /// not compared.
+    /// A variable of a current version names the alias of another service, of its cluster or
+    /// namespace; that service is in another namespace than this one, or this one has no Service
+    /// Connect at all; and no service in its own namespace has the name. One word, such as
+    /// `orders`, resolves in no other way, unless it is a container of the same task; a name with
+    /// dots may be in DNS, so it counts only if a log line of the last hour says that it does not
+    /// resolve. A namespace that one side has by name and the other by ARN, or by the cluster's
+    /// default, is not compared.
     ///
     /// # What to do
     ///
-    /// Put both into one namespace, the server first:
+    /// Move both to one namespace, the server first:
     ///
     /// ```sh
     /// aws ecs update-service --cluster <cluster> --service <client> --service-connect-configuration enabled=true,namespace=<namespace>
@@ -80,7 +81,9 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
             .flatten()
             .is_some_and(|listed| listed.truncated)
     {
-        return Err(NoAnswer::NotApplicable("the namespace has more services than one page shows"));
+        return Err(NoAnswer::NotApplicable(
+            "the namespace has more services than one page of results",
+        ));
     }
     let all = service_connect::called(patient, findings)?;
     if own.is_none() && all.is_empty() {
@@ -170,12 +173,12 @@ fn finding(
 fn remedy(patient: &Patient, own: Option<&ServiceConnect>, theirs: &str) -> Remedy {
     let remedy = if own.is_some_and(|own| !own.services.is_empty()) {
         let summary = format!(
-            "Put this service into namespace {theirs}; it can be in one only, so those who call it have to follow. Change the namespace in connect.json."
+            "Move this service to namespace {theirs}. It can be in one only, so the services that call it have to move, too. Change the namespace in connect.json."
         );
         service_connect::editing(Remedy::new(summary), patient)
     } else {
         let configuration = format!("enabled=true,namespace={theirs}");
-        Remedy::new("Put this service into the sibling's namespace.")
+        Remedy::new("Move this service to the namespace of the called service.")
             .cli(service_connect::setting(patient, &configuration))
     };
     remedy.terraform(hcl!(

@@ -1,5 +1,5 @@
 //! A port that Service Connect offers is in no port mapping of the task definition: of the service
-//! itself, or of a sibling that it calls. Then the name exists, and nothing stands behind it.
+//! itself, or of a sibling that it calls. Then the name exists, and has no target.
 
 use crate::aws::arn;
 use crate::call::Call;
@@ -19,17 +19,17 @@ crate::check! {
     ///
     /// # Why it matters
     ///
-    /// Nothing stands behind the name that siblings call, so that every call of it fails.
+    /// The name that other services call has no target, so every call fails.
     ///
     /// # How we tell
     ///
     /// `portName` in the Service Connect configuration of the primary deployment is compared with
-    /// the names of the port mappings of all containers in its task definition; for this service,
-    /// and for siblings that its variables name.
+    /// the names of the port mappings of all containers in its task definition, for this service
+    /// and for the services that its variables name.
     ///
     /// # What to do
     ///
-    /// Give the port mapping the name that Service Connect asks for, or the other way round:
+    /// Give the port mapping the name that Service Connect uses, or the other way round:
     ///
     /// ```sh
     /// aws ecs describe-task-definition --task-definition <definition> --query 'taskDefinition.containerDefinitions[].portMappings[]'
@@ -124,7 +124,7 @@ fn finding(
     };
     let version = rollout::short(&definition.task_definition_arn);
     let claim = format!(
-        "service {} offers port {port} as {}, but {version} has {known}: nothing stands behind the name",
+        "service {} offers port {port} as {}, but {version} has {known}: the name has no target",
         service.service_name, endpoint.host
     );
     let evidence = Evidence::new(
@@ -161,7 +161,7 @@ fn finding(
         names.first().unwrap_or(&"http")
     );
     let summary = format!(
-        "Name the container's port {port} in the task definition and deploy that, or offer a port that it has."
+        "Name the container port {port} in the task definition and deploy it, or offer a port name that the task definition has."
     );
     Subject::new(Kind::Service, &service.service_arn)
         .sick(claim, evidence)
@@ -184,7 +184,7 @@ mod tests {
         assert_eq!(
             says(CHECK, &(CHECK.example)()),
             [
-                "Service orders offers port http as orders, but orders:7 has only web: nothing stands behind the name. The log says \"Error: connect \
+                "Service orders offers port http as orders, but orders:7 has only web: the name has no target. The log says \"Error: connect \
               ECONNREFUSED orders:8080\"."
             ]
         );
@@ -200,7 +200,7 @@ mod tests {
         assert_eq!(
             says(CHECK, &snapshot),
             [
-                "Service mailer offers port http as orders, but mailer:12 has no named port: nothing stands behind the name."
+                "Service mailer offers port http as orders, but mailer:12 has no named port: the name has no target."
             ]
         );
     }

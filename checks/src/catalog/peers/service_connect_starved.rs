@@ -1,6 +1,6 @@
-//! The proxy that Service Connect puts beside the containers has nothing to live on, or its timeout
-//! cuts calls short that take longer. The first is arithmetic on the task definition, the second is
-//! what the log says.
+//! The proxy that Service Connect adds to the task has too little CPU or memory, or its timeout
+//! cuts off calls that take longer. The first is arithmetic on the task definition, the second is
+//! what the log shows.
 
 use crate::aws::arn;
 use crate::call::Call;
@@ -12,7 +12,7 @@ use crate::finding::{Evidence, Finding, Kind, Remedy, Subject};
 use crate::patient::Patient;
 use crate::snapshot::TaskDefinition;
 use crate::text::parsed;
-use crate::{aws, hcl};
+use crate::{aws, hcl, words};
 
 crate::check! {
     /// The Service Connect proxy has no CPU or memory left beside the containers, or its timeout is
@@ -20,25 +20,27 @@ crate::check! {
     ///
     /// # Why it matters
     ///
-    /// All calls between siblings go through the proxies of both. One without CPU answers late, one
-    /// without memory is killed and takes its task along; and one that waits 15 s ends every call
-    /// that takes 16.
+    /// All Service Connect calls go through the proxies of both services. One without CPU answers
+    /// late, one without memory is killed and takes its task along; and one with a timeout of 15 s
+    /// ends every call that takes 16.
     ///
     /// # How we tell
     ///
     /// The containers of the primary deployment's task definition reserve all of the task's CPU, or
-    /// may use so much of its memory that less than 64 MiB are left, which AWS asks for. Where
-    /// containers have no limits of their own, nobody knows what is left. A log line of the last
-    /// hour with the proxy's words `upstream request timeout` stands for the timeout:
-    /// `perRequestTimeoutSeconds` of the sibling that a variable names, 15 s unless it is set.
+    /// may use so much of its memory that less than 64 MiB are left, which AWS recommends for the
+    /// proxy. Where containers have no limits of their own, what is left is not known, and nothing
+    /// is claimed. A log line of the last hour with the proxy's words `upstream request timeout`
+    /// shows the timeout: `perRequestTimeoutSeconds` of the service that a variable names, 15 s
+    /// unless it is set.
     ///
     /// # What to do
     ///
-    /// Give the task 256 CPU units and 64 MiB more than its containers need; or more time:
+    /// Give the task 256 CPU units and 64 MiB more than its containers need; or increase the
+    /// timeout:
     ///
     /// ```sh
-    /// aws ecs describe-services --cluster <cluster> --services <sibling> --query 'services[0].deployments[0].serviceConnectConfiguration' > connect.json
-    /// aws ecs update-service --cluster <cluster> --service <sibling> --service-connect-configuration file://connect.json
+    /// aws ecs describe-services --cluster <cluster> --services <called service> --query 'services[0].deployments[0].serviceConnectConfiguration' > connect.json
+    /// aws ecs update-service --cluster <cluster> --service <called service> --service-connect-configuration file://connect.json
     /// ```
     ///
     /// Terraform/OpenTofu: `cpu` and `memory` in `aws_ecs_task_definition`; `timeout` in
@@ -64,9 +66,9 @@ crate::check! {
     },
 }
 
-/// What AWS asks for in MiB.
+/// What AWS recommends, in MiB.
 const MEMORY: i32 = 64;
-/// What it waits for an answer to a request over HTTP where nothing is set.
+/// How long it waits for the answer to an HTTP request where nothing is set.
 const SECONDS: i32 = 15;
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
@@ -78,7 +80,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     if let Some(definition) = definition
         && let Some(definition) = findings.see(patient.task_definition(definition)).flatten()
     {
-        starved(definition, findings);
+        starved(patient, definition, findings);
     }
     let failed = connection_errors::failed(patient, findings);
     let cut: Vec<_> = failed
@@ -95,7 +97,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     Ok(())
 }
 
-fn starved(definition: &TaskDefinition, findings: &mut Findings) {
+fn starved(patient: &Patient, definition: &TaskDefinition, findings: &mut Findings) {
     let containers = &definition.container_definitions;
     let sum = |of: fn(&crate::snapshot::ContainerDefinition) -> Option<i32>| {
         containers.iter().map(of).sum::<Option<i32>>().unwrap_or_default()
@@ -119,15 +121,16 @@ fn starved(definition: &TaskDefinition, findings: &mut Findings) {
     let words: Vec<&str> = short.iter().map(|(words, _)| words.as_str()).collect();
     let version = rollout::short(&definition.task_definition_arn);
     let claim = format!(
-        "the containers of {version} may use {}: the Service Connect proxy beside them lacks the 256 CPU units and {MEMORY} MiB that AWS asks for",
+        "the containers of {version} may use {}: the Service Connect proxy beside them lacks the 256 CPU units and {MEMORY} MiB that AWS recommends",
         words.join(" and ")
     );
     let mut evidence = short.into_iter().map(|(_, evidence)| evidence);
     let Some(first) = evidence.next() else { return };
     let remedy = Remedy::new(format!(
-        "Give the task 256 CPU units and {MEMORY} MiB more than its containers may use."
+        "Register a version of the task definition whose cpu and memory are 256 CPU units and {MEMORY} MiB more than its containers may use, and deploy it."
     ))
     .cli(aws!("ecs describe-task-definition --task-definition {}", definition.task_definition_arn))
+    .cli(patient.update_service().and(words!("--task-definition $TASK_DEFINITION")))
     .terraform(hcl!(
         r#"
         resource "aws_ecs_task_definition" {} {
@@ -149,9 +152,9 @@ fn short(called: &Called, newest: &connection_errors::Failed, logged: &str) -> F
     let (sibling, set) =
         (called.endpoint.service, called.endpoint.offered.per_request_timeout_seconds);
     let seconds = set.unwrap_or(SECONDS);
-    let by = if set.is_some() { "as it is set" } else { "the default" };
+    let by = if set.is_some() { "the configured" } else { "the default" };
     let claim = format!(
-        "calls to {} end after {seconds} s, {by} of service {}, likely before it has answered",
+        "calls to {} are cut off after {seconds} s, {by} timeout of service {}, likely before it has answered",
         called.named.host, sibling.service_name
     );
     let value = set.map_or("null".to_owned(), |seconds| seconds.to_string());
@@ -183,7 +186,7 @@ fn more_time(called: &Called) -> Remedy {
         cluster,
         name
     );
-    Remedy::new("Find out why it takes so long; or give it more time in timeout.perRequestTimeoutSeconds of its port (0 is for ever), and deploy both.")
+    Remedy::new("Find out why it takes so long; or increase timeout.perRequestTimeoutSeconds of its port in connect.json (0 means no limit), and deploy both services.")
         .cli(read.into_file("connect.json"))
         .cli(write)
         .terraform(hcl!(
@@ -231,8 +234,15 @@ mod tests {
         assert_eq!(
             says(CHECK, &with(Some(192), Some(384)))[0],
             "The containers of mailer:12 may use all of its 256 CPU units and 512 of its 512 MiB of memory: the Service Connect proxy beside them lacks \
-             the 256 CPU units and 64 MiB that AWS asks for."
+             the 256 CPU units and 64 MiB that AWS recommends."
         );
+    }
+
+    #[test]
+    fn the_larger_task_is_deployed() {
+        let exam = exam(CHECK, &with(Some(192), Some(384)));
+        let shell = exam.findings[0].remedy.shell();
+        assert!(shell[1].ends_with("--task-definition \"$TASK_DEFINITION\""), "{shell:?}");
     }
 
     #[test]
@@ -253,7 +263,7 @@ mod tests {
         assert_eq!(
             says(CHECK, &snapshot),
             [
-                "Calls to orders end after 15 s, the default of service orders, likely before it has answered. The log says \"POST /receipts 504 upstream \
+                "Calls to orders are cut off after 15 s, the default timeout of service orders, likely before it has answered. The log says \"POST /receipts 504 upstream \
               request timeout\"."
             ]
         );
@@ -263,7 +273,9 @@ mod tests {
                 .per_request_timeout_seconds = Some(seconds);
         };
         offered(&mut snapshot, 5);
-        assert!(says(CHECK, &snapshot)[0].contains("end after 5 s, as it is set"));
+        assert!(
+            says(CHECK, &snapshot)[0].contains("are cut off after 5 s, the configured timeout")
+        );
         offered(&mut snapshot, 0);
         assert!(says(CHECK, &snapshot).is_empty(), "0 turns it off");
     }

@@ -1,5 +1,5 @@
-//! ECS gives up on tasks that Cloud Map never reports as healthy: the registry cannot tell, or it is
-//! gone. What Cloud Map lists of tasks that run is `cloud_map_stale`'s.
+//! ECS stops tasks that Cloud Map never reports as healthy: the Cloud Map service has no custom
+//! health check, or it was deleted. What Cloud Map lists of running tasks is for `cloud_map_stale`.
 
 use std::collections::BTreeSet;
 
@@ -24,17 +24,17 @@ crate::check! {
     ///
     /// # How we tell
     ///
-    /// Tasks stopped, or ECS says in an event, with "Timeout waiting for service discovery instance
-    /// provisioning to complete". ECS reports the health of a task by the custom health check of
-    /// the Cloud Map service in `serviceRegistries`: `GetService` shows whether it has
+    /// Tasks stopped with, or an ECS event says, "Timeout waiting for service discovery instance
+    /// provisioning to complete". ECS reports the health of a task through the custom health check
+    /// of the Cloud Map service in `serviceRegistries`: `GetService` shows whether it has
     /// `HealthCheckCustomConfig`, and whether the service exists at all. Where it has one, or where
     /// that is not known, the cause is only likely. A timeout of the network interface is another
     /// trouble.
     ///
     /// # What to do
     ///
-    /// The custom health check can only be set when the Cloud Map service is created. Create another
-    /// one and let the ECS service register there:
+    /// The custom health check can only be set when the Cloud Map service is created. Create
+    /// another one and register the ECS service there:
     ///
     /// ```sh
     /// aws servicediscovery create-service --name <name> --dns-config '…' --health-check-custom-config FailureThreshold=1
@@ -90,7 +90,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
 enum Fault {
     /// It has a custom health check, so it is something else.
     Other,
-    /// Whether it has one may not be seen, or was not kept.
+    /// Whether it has one was not seen, or was not kept.
     Unknown,
     NoCustomHealthCheck,
     Gone,
@@ -120,7 +120,7 @@ fn finding(patient: &Patient, told: &Told, worst: Option<&Suspect>) -> Finding {
             format!("Cloud Map service {name} does not exist, so no task can be registered")
         }
         Some(Fault::NoCustomHealthCheck) => format!(
-            "Cloud Map service {name} has no HealthCheckCustomConfig, so ECS cannot report its tasks healthy there"
+            "Cloud Map service {name} has no HealthCheckCustomConfig, so ECS cannot report its tasks as healthy there"
         ),
         Some(Fault::Other) => format!(
             "Cloud Map did not confirm the registration of a task in {name}, though it has HealthCheckCustomConfig"
@@ -149,13 +149,13 @@ fn remedy(patient: &Patient, told: &Told, worst: Option<&Suspect>) -> Remedy {
     let see = aws!("servicediscovery get-service --id {}", id);
     if worst.is_some_and(|suspect| suspect.fault == Fault::Other) {
         return Remedy::new(
-            "Look whether Cloud Map throttles the account, or reached its quota of instances; ECS tries again by itself.",
+            "Look whether Cloud Map throttles the account, or whether its quota of instances is used up; ECS retries automatically.",
         )
         .cli(see)
         .cli(told.see(patient));
     }
     Remedy::new(
-        "Create a Cloud Map service with HealthCheckCustomConfig, since it cannot be added to an existing one, and let serviceRegistries name it.",
+        "Create a Cloud Map service with HealthCheckCustomConfig, since it cannot be added to an existing one, and put its ARN in serviceRegistries.",
     )
     .cli(see)
     .cli(aws!(
@@ -205,7 +205,7 @@ mod tests {
         let exam = exam(CHECK, &(CHECK.example)());
         assert!(
             exam.findings[0].says().starts_with(
-                "Cloud Map service srv-api has no HealthCheckCustomConfig, so ECS cannot report its tasks healthy there: "
+                "Cloud Map service srv-api has no HealthCheckCustomConfig, so ECS cannot report its tasks as healthy there: "
             ),
             "{}",
             exam.findings[0].says()

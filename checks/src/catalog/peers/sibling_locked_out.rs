@@ -1,6 +1,6 @@
 //! The service calls a sibling by its public name, and what guards the sibling's load balancer, its
-//! security groups or its web ACL, does not let in the address that the tasks come from. It needs
-//! the load balancer's rules and the tasks' public addresses.
+//! security groups or its web ACL, blocks the address that the tasks come from. It needs the load
+//! balancer's rules and the tasks' public addresses.
 
 use std::collections::BTreeSet;
 
@@ -25,38 +25,37 @@ use crate::text::{and_list, parsed};
 use crate::{aws, hcl, words};
 
 crate::check! {
-    /// The tasks call a sibling by its public name, and the security groups of the sibling's load
-    /// load balancer, or its web ACL, do not let in their address.
+    /// The tasks call another service by its public name, and the security groups of its load
+    /// balancer, or its web ACL, block their address.
     ///
     /// # Why it matters
     ///
-    /// Somebody closed the load balancer to strangers, and by the public way the own tasks are
-    /// strangers: they come from the address of the NAT gateway, or from one that is new with every
-    /// task. Where security groups shut them out, their calls hang until they time out; a web ACL
-    /// answers 403.
+    /// Somebody closed the load balancer to unknown addresses, and your own tasks come from one:
+    /// the address of the NAT gateway, or one that changes with every task. Where security groups
+    /// block them, their calls hang until they time out; a web ACL answers 403.
     ///
     /// # How we tell
     ///
     /// A variable of a current version names a host of another service behind an internet-facing
-    /// load balancer of the VPC, or the load balancer's own name. The tasks' way out leads to a NAT
-    /// gateway, or to the internet with an address of their own, or of their instances; and no rule
-    /// of the load balancer's security groups admits that address on the listener's port. A rule
-    /// that names a group does not count here: it knows private addresses only. A prefix list
-    /// counts with what is in it; where that was not seen, nothing is claimed. Log lines of the
-    /// last hour that name the host join it with what the tasks suffer.
+    /// load balancer of the VPC, or the load balancer's own name. The tasks' outbound route leads
+    /// to a NAT gateway, or to the internet with an address of their own, or of their instances;
+    /// and no rule of the load balancer's security groups allows that address on the listener's
+    /// port. A rule that names a group does not count here: it covers private addresses only. A
+    /// prefix list counts with its entries; where they were not seen, nothing is claimed. Log lines
+    /// of the last hour that name the host connect it with the failures of the tasks.
     ///
-    /// Of the web ACL the rules are gone through in their order with the address. IP sets, and
-    /// statements that join others or turn them around, are evaluated; where a rule that looks at
-    /// anything else might let the request through, nothing is claimed.
+    /// The rules of the web ACL are evaluated in their order for the address. IP sets, and
+    /// statements that combine or negate others, are evaluated; where a rule that looks at anything
+    /// else might allow the request, nothing is claimed.
     ///
-    /// A rule for the host tells that the load balancer answers for it, and not that the name's DNS
-    /// leads there. So without a log line it is "likely", unless the name is the load balancer's
-    /// own or an Express endpoint; and a load balancer that admits CloudFront is left alone, for
-    /// calls then come from there. So is one that tasks may call by IPv6.
+    /// A rule for the host shows that the load balancer answers for it, and not that the name
+    /// resolves to it. So without a log line it is "likely", unless the name is the load balancer's
+    /// own or an Express endpoint; and a load balancer that allows CloudFront is left out, for
+    /// calls then come from there. So is one that tasks may call over IPv6.
     ///
     /// # What to do
     ///
-    /// Call the sibling by a private name. Or let the NAT gateway's address in, which stays the
+    /// Call the service by a private name. Or allow the NAT gateway's address, which stays the
     /// same:
     ///
     /// ```sh
@@ -71,7 +70,7 @@ crate::check! {
     ///
     /// `calls_sibling_over_internet`, `ingress_wider_than_expected`,
     /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/service-connect.html>
-    title: "The sibling's public door is closed to these tasks",
+    title: "The load balancer of the other service does not let these tasks in",
     severity: High,
     role: Cause,
     explains: [ContainerExits, HealthCheckFailsInApp, TargetsUnhealthy, BalancerAnswers504, AppAnswers5xx, AppAnswersSlowly],
@@ -110,7 +109,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         calls.into_iter().filter(|(_, callee)| callee.balancer().is_some()).collect();
     if calls.is_empty() {
         return Err(NoAnswer::NotApplicable(
-            "it calls no sibling behind a public load balancer that we know",
+            "it calls no other service behind a known public load balancer",
         ));
     }
     for (named, callee) in &calls {
@@ -131,7 +130,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     Ok(())
 }
 
-/// Whether CloudFront is let in: then the name likely leads to a distribution, and calls come from
+/// Whether CloudFront is allowed: then the name likely leads to a distribution, and calls come from
 /// there.
 fn is_behind_a_cdn(patient: &Patient, findings: &mut Findings, inbound: &InboundRules) -> bool {
     let lists: BTreeSet<&String> = inbound
@@ -156,16 +155,16 @@ fn may_come_by_v6(patient: &Patient, balancer: &LoadBalancer) -> Result<bool, Bl
     if speaks { sibling::may_leave_by_v6(patient) } else { Ok(false) }
 }
 
-/// Addresses of the tasks that do not get in.
+/// Addresses of the tasks that are blocked.
 struct Shut<'a> {
     balancer: &'a LoadBalancer,
     sources: Vec<Source>,
-    /// Other addresses of theirs do get in.
+    /// Other addresses of theirs are allowed.
     some_get_in: bool,
     by: Guard<'a>,
 }
 
-/// What does not let them in.
+/// What blocks them.
 enum Guard<'a> {
     Groups { let_in: LetIn<'a>, ports: BTreeSet<i32> },
     WebAcl { acl: &'a WebAcl, verdict: Verdict<'a>, sets: Vec<&'a IpSet> },
@@ -184,8 +183,8 @@ fn shut_by_groups<'a>(
         return None;
     }
     let let_in = inbound.lets_in(patient, findings, |_| true);
-    // A rule that names a group knows private addresses only; what is in a list that was not seen
-    // nobody knows.
+    // A rule that names a group covers private addresses only; what is in a list that was not seen
+    // is not known.
     if let_in.unknown.iter().any(|source| source.starts_with("pl-")) {
         return None;
     }
@@ -246,9 +245,9 @@ fn tell(patient: &Patient, findings: &mut Findings, named: &Named, callee: &Call
         shut.sources.iter().map(|source| source.address.to_string()).collect();
     let whose = match nat.is_empty() {
         true if shut.sources.iter().any(|source| source.of_instance) => {
-            "of their instances for as long as each of these lives".to_owned()
+            "public addresses of their instances, which change with each instance".to_owned()
         }
-        true => "their own for as long as each task lives".to_owned(),
+        true => "their own public addresses, which change with each task".to_owned(),
         false => format!("of {}", and_list(&nat)),
     };
     let (Shut { balancer, .. }, Named { variable, host, .. }) = (shut, named);
@@ -261,14 +260,14 @@ fn tell(patient: &Patient, findings: &mut Findings, named: &Named, callee: &Call
                 format!(" on {}", inbound_rules::port_words(ports))
             };
             format!(
-                "load balancer {}, which answers for {variable} ({host}), does not admit {addresses}{on}",
+                "load balancer {}, which answers for {variable} ({host}), does not allow {addresses}{on}",
                 balancer.load_balancer_name
             )
         }
         Guard::WebAcl { acl, verdict, .. } => {
             let why = match verdict {
                 Verdict::Rule(rule) => format!(" by rule {}", rule.name),
-                Verdict::Default | Verdict::Open => ", which no rule lets through".to_owned(),
+                Verdict::Default | Verdict::Open => ", which no rule allows".to_owned(),
             };
             let name = &balancer.load_balancer_name;
             format!(
@@ -283,13 +282,13 @@ fn tell(patient: &Patient, findings: &mut Findings, named: &Named, callee: &Call
         || matches!(callee, Callee::Balancer(_))
         || host::of_aws(host) == Some(AwsHost::Express { region: patient.region() });
     let effect = match (shut.some_get_in, is_there) {
-        (false, true) => "that is where the tasks come from, so they are shut out",
+        (false, true) => "the tasks call from there, so they are blocked",
         (false, false) => {
-            "that is where the tasks come from, so they are likely shut out, unless the name's DNS leads elsewhere first"
+            "the tasks call from there, so they are likely blocked, unless the name resolves to something else, such as a CDN"
         }
-        (true, true) => "calls that leave by there fail, and the others get in",
+        (true, true) => "calls from there fail, and the others get through",
         (true, false) => {
-            "calls that leave by there likely fail, unless the name's DNS leads elsewhere first, and the others get in"
+            "calls from there likely fail, unless the name resolves to something else, such as a CDN, and the others get through"
         }
     };
     let mut sources = shut.sources.iter().map(|source| source.evidence.clone());
@@ -352,13 +351,13 @@ fn remedy(patient: &Patient, shut: &Shut) -> Remedy {
     let terraform = opening.as_ref().map(|(_, terraform)| terraform.clone());
     let mut remedy = match opening {
         Some((opening, _)) => {
-            let summary = "Let the NAT gateway's address in: it stays the same. Better, call the sibling by a private name, with Service Connect, first on \
-                           the sibling and then here, or an internal load balancer.";
+            let summary = "Allow the NAT gateway's address: it stays the same. Better, call the service by a private name, with Service Connect (set it up there \
+                           first, then here) or an internal load balancer.";
             opening.into_iter().fold(Remedy::new(summary), Remedy::cli)
         }
         None if !lent.is_empty() => Remedy::new(
-            "Call the sibling by a private name, with Service Connect, first on the sibling and then here, or an internal load balancer; or change \
-             what keeps the NAT gateway's address out.",
+            "Call the service by a private name, with Service Connect (set it up there first, then here) or an internal load balancer; or change \
+             what blocks the NAT gateway's address.",
         ),
         None => {
             let every = if shut.sources.iter().any(|source| source.of_instance) {
@@ -367,14 +366,14 @@ fn remedy(patient: &Patient, shut: &Shut) -> Remedy {
                 "task"
             };
             Remedy::new(format!(
-                "Call the sibling by a private name, with Service Connect, first on the sibling and then here, or an internal load balancer: the tasks' \
-                 public addresses are new with every {every}, so no list of addresses holds. Or send the tasks out by a NAT gateway and let its address in."
+                "Call the service by a private name, with Service Connect (set it up there first, then here) or an internal load balancer: the tasks' \
+                 public addresses change with every {every}, so no allow list holds. Or route the tasks through a NAT gateway and allow its address."
             ))
         }
     };
     remedy = service_connect::joining(remedy, patient);
     if patient.is_express() {
-        remedy.summary.push_str(" Express Mode's own API has no Service Connect; update-service is said to take it, which AWS does not document.");
+        remedy.summary.push_str(" The Express Mode API has no Service Connect; update-service reportedly accepts it, which AWS does not document.");
     }
     match terraform {
         Some(terraform) => remedy.terraform(terraform),
@@ -382,8 +381,8 @@ fn remedy(patient: &Patient, shut: &Shut) -> Remedy {
     }
 }
 
-/// The commands that let in the addresses that NAT gateways lend, and the same as
-/// Terraform/OpenTofu; none where there are none, or nothing that takes them.
+/// The commands that allow the addresses of NAT gateways, and the same as Terraform/OpenTofu; none
+/// where there are none, or nothing that takes them.
 fn opening(shut: &Shut, lent: &[Cidr]) -> Option<(Vec<Command>, Hcl)> {
     let first = lent.first()?;
     match &shut.by {
@@ -459,8 +458,8 @@ mod tests {
         assert_eq!(
             says(CHECK, &(CHECK.example)()),
             [
-                "Load balancer web, which answers for ORDERS_URL (orders.example.com), does not admit 18.130.1.2 (of nat-1) on port 443: that is where the tasks \
-              come from, so they are shut out. The log says \"Error: connect ETIMEDOUT https://orders.example.com/v1\"."
+                "Load balancer web, which answers for ORDERS_URL (orders.example.com), does not allow 18.130.1.2 (of nat-1) on port 443: the tasks call \
+              from there, so they are blocked. The log says \"Error: connect ETIMEDOUT https://orders.example.com/v1\"."
             ]
         );
         let remedy = exam(CHECK, &(CHECK.example)()).findings[0].remedy.clone();
@@ -520,7 +519,7 @@ mod tests {
         assert_eq!(
             finding.says(),
             "Web ACL inside-only of load balancer shop, which answers for BILLING_URL (billing.example.com), blocks 18.130.1.2 (of nat-1), which no \
-             rule lets through: that is where the tasks come from, so they are likely shut out, unless the name's DNS leads elsewhere first."
+             rule allows: the tasks call from there, so they are likely blocked, unless the name resolves to something else, such as a CDN."
         );
         let set = "--scope REGIONAL --name office --id 9f8e7d6c-";
         let commands = finding.remedy.shell();
@@ -655,8 +654,8 @@ mod tests {
         admit(&mut snapshot, block("18.130.1.2/32"));
         let said = says(CHECK, &snapshot).remove(0);
         assert!(
-            said.contains("does not admit 18.130.1.3 (of nat-1)")
-                && said.contains("calls that leave by there fail"),
+            said.contains("does not allow 18.130.1.3 (of nat-1)")
+                && said.contains("calls from there fail"),
             "{said}"
         );
     }
@@ -724,7 +723,9 @@ mod tests {
         snapshot.interfaces.change("eni-1").unwrap().public_ip = Some("3.8.1.1".into());
         let finding = &exam(CHECK, &snapshot).findings[0];
         assert!(
-            finding.says().contains("3.8.1.1 (their own for as long as each task lives)"),
+            finding
+                .says()
+                .contains("3.8.1.1 (their own public addresses, which change with each task)"),
             "{}",
             finding.says()
         );
@@ -750,14 +751,14 @@ mod tests {
             Some("3.8.1.1".into());
         let finding = exam(CHECK, &snapshot).findings.remove(0);
         assert!(
-            finding
-                .says()
-                .contains("3.8.1.1 (of their instances for as long as each of these lives)"),
+            finding.says().contains(
+                "3.8.1.1 (public addresses of their instances, which change with each instance)"
+            ),
             "{}",
             finding.says()
         );
         assert!(
-            finding.remedy.summary.contains("are new with every instance"),
+            finding.remedy.summary.contains("change with every instance"),
             "{:?}",
             finding.remedy
         );

@@ -108,7 +108,7 @@ mod tests {
         assert_eq!(
             says(CHECK, &(CHECK.example)()),
             [
-                "ECS cannot assume role mailer-task: ECS said so of mailer:12 12 min ago. Its trust policy lets ec2.amazonaws.com assume it, and not \
+                "ECS cannot assume role mailer-task: ECS said so of mailer:12 12 min ago. Its trust policy allows ec2.amazonaws.com to assume it, but not \
                  ecs-tasks.amazonaws.com."
             ]
         );
@@ -126,14 +126,14 @@ mod tests {
     fn tells_a_role_that_is_gone_from_one_that_trusts_others_or_was_mended() {
         assert_eq!(
             of_role(|snapshot| snapshot.roles.insert("mailer-task", Seen::Yes(None))),
-            " There is no such role."
+            " The role does not exist."
         );
         let mended = of_role(|snapshot| {
             baseline::access::trust(snapshot, "mailer-task", &["ecs-tasks.amazonaws.com"])
         });
         assert_eq!(
             mended,
-            " Its trust policy lets ecs-tasks.amazonaws.com assume it now, so it was likely mended since."
+            " Its trust policy now allows ecs-tasks.amazonaws.com to assume it, so it was likely fixed since."
         );
         let narrow = of_role(|snapshot| {
             baseline::access::trust(snapshot, "mailer-task", &["ecs-tasks.amazonaws.com"]);
@@ -142,7 +142,7 @@ mod tests {
         });
         assert_eq!(
             narrow,
-            " Its trust policy names ecs-tasks.amazonaws.com, under conditions on aws:SourceAccount: they are likely not met."
+            " Its trust policy names ecs-tasks.amazonaws.com, with conditions on aws:SourceAccount that are likely not met."
         );
         assert_eq!(
             of_role(|snapshot| snapshot.roles.0.clear()),

@@ -1,7 +1,7 @@
 //! Why a role was refused something: IAM's own words in the failure, and what a simulation of the
 //! role's policies says now. A simulation sees the policies of the role, its permissions boundary
-//! and the organisation; the policy of the resource, of its key or of an endpoint it does not see,
-//! and that is said.
+//! and the organisation; it does not see the policy of the resource, of its key or of an endpoint,
+//! and the finding says that.
 
 use std::collections::BTreeSet;
 use std::sync::LazyLock;
@@ -240,8 +240,8 @@ pub fn role_named(text: &str) -> Option<&str> {
     stop_reason::part(&ROLE, text)?.rsplit('/').next()
 }
 
-/// Whether a role exists and whom it trusts, as words to put behind "ECS cannot assume role x",
-/// with evidence.
+/// Whether a role exists and which services it trusts, as words to put behind "ECS cannot assume
+/// role x", with evidence.
 pub struct Trust {
     pub words: String,
     pub evidence: Option<Evidence>,
@@ -258,14 +258,15 @@ pub fn trust(
     service: &str,
 ) -> Option<Trust> {
     let Some(role) = findings.see(patient.role(name))? else {
-        let mend = format!("Create the role and let {service} assume it, or name another one.");
-        return Some(Trust { words: "There is no such role".into(), evidence: None, mend });
+        let mend =
+            format!("Create the role and allow {service} to assume it, or use another role.");
+        return Some(Trust { words: "The role does not exist".into(), evidence: None, mend });
     };
     let policy = &role.assume_role_policy_document;
     let evidence = |field, value: &str| Some(Evidence::new(Call::GetRole, name, field, value));
-    let again = "Deploy again, if the trust policy was changed after ECS last said so.".to_owned();
+    let again = "If the trust policy was changed after the last failure, deploy again.".to_owned();
     let mend =
-        format!("Let {service} assume the role; the command replaces its whole trust policy.");
+        format!("Allow {service} to assume the role; the command replaces its whole trust policy.");
     let trusts =
         |service: &str| policy.service.iter().any(|trusted| trusted == service || trusted == "*");
     Some(if !trusts(service) {
@@ -276,7 +277,7 @@ pub fn trust(
         let first = policy.service.first().map_or("[]", String::as_str);
         let evidence = evidence("AssumeRolePolicyDocument.Statement.Principal.Service", first);
         Trust {
-            words: format!("Its trust policy lets {trusted} assume it, and not {service}"),
+            words: format!("Its trust policy allows {trusted} to assume it, but not {service}"),
             evidence,
             mend,
         }
@@ -285,7 +286,7 @@ pub fn trust(
         let evidence = evidence("AssumeRolePolicyDocument.Statement.Condition", first);
         Trust {
             words: format!(
-                "Its trust policy names {service}, under conditions on {conditions}: they are likely not met"
+                "Its trust policy names {service}, with conditions on {conditions} that are likely not met"
             ),
             evidence,
             mend,
@@ -293,9 +294,7 @@ pub fn trust(
     } else if policy.denies {
         let evidence = evidence("AssumeRolePolicyDocument.Statement.Principal.Service", service);
         Trust {
-            words: format!(
-                "Its trust policy names {service}, and also has a statement that denies"
-            ),
+            words: format!("Its trust policy names {service}, but also has a Deny statement"),
             evidence,
             mend,
         }
@@ -303,7 +302,7 @@ pub fn trust(
         let evidence = evidence("AssumeRolePolicyDocument.Statement.Principal.Service", service);
         Trust {
             words: format!(
-                "Its trust policy lets {service} assume it now, so it was likely mended since"
+                "Its trust policy now allows {service} to assume it, so it was likely fixed since"
             ),
             evidence,
             mend: again,
@@ -365,7 +364,7 @@ fn refusal(text: &str, simulation: Option<&Simulation>) -> Refusal {
     }
 }
 
-/// Adds to a finding about a refusal who refuses, and mends its remedy where an added permission
+/// Adds to a finding about a refusal who refuses, and corrects its remedy where an added permission
 /// would not help.
 pub fn settle(
     patient: &Patient,
@@ -383,7 +382,7 @@ pub fn settle(
     match refusal(text, simulation) {
         Refusal::Unseen if seen.is_some() => return finding,
         Refusal::Unseen => {
-            finding.remedy.summary += " Whether the role's own policies refuse it, iam:SimulatePrincipalPolicy would tell.";
+            finding.remedy.summary += " iam:SimulatePrincipalPolicy would show whether the role's own policies refuse it.";
             finding.remedy = finding.remedy.cli(see);
         }
         Refusal::NotAllowed => {
@@ -392,7 +391,7 @@ pub fn settle(
                 .filter(|unknown| !unknown.is_empty());
             finding = finding.detail(match unknown {
                 Some(keys) => format!(
-                    "No policy of the role allows it, unless under conditions on {}.",
+                    "No policy of the role allows it, except under conditions on {}.",
                     and_list(keys)
                 ),
                 None => "No policy of the role allows it.".into(),
@@ -400,9 +399,9 @@ pub fn settle(
         }
         Refusal::Denies(by) => {
             finding = finding.detail(format!(
-                "It is denied outright by {by}, so an added permission does not help."
+                "It is explicitly denied by {by}, so adding a permission does not help."
             ));
-            finding.remedy = Remedy::new(format!("Take the deny of {action} out of {by}, or exempt the role from it; then deploy again."))
+            finding.remedy = Remedy::new(format!("Remove the Deny of {action} from {by}, or exempt the role from it; then deploy again."))
                 .cli(aws!("iam list-role-policies --role-name {}", name))
                 .cli(aws!("iam list-attached-role-policies --role-name {}", name))
                 .cli(see);
@@ -411,7 +410,7 @@ pub fn settle(
             finding = finding
                 .detail(format!("No {what} allows it, whatever the role's own policies say."));
             let remedy = Remedy::new(format!(
-                "Allow {action} to the role in the {what} too, then deploy again."
+                "Allow the role {action} in the {what}, too, then deploy again."
             ));
             finding.remedy = match what.as_str() {
                 "permissions boundary" => remedy.cli(aws!("iam get-role --role-name {} --query Role.PermissionsBoundary", name)),
@@ -423,10 +422,10 @@ pub fn settle(
             .cli(see);
         }
         Refusal::Allowed => {
-            finding = finding.detail("The role's own policies allow it by now: they were mended since, or the policy of the resource, of its key or of an \
-                             endpoint refuses, which is not looked up.");
+            finding = finding.detail("The role's own policies now allow it: they were fixed since, or the policy of the resource, of its key or of an \
+                             endpoint refuses it, which is not checked.");
             let remedy = Remedy::new(
-                "Deploy again if the role's policies were changed after the last failure. If not, see the other policies on the way.",
+                "Deploy again if the role's policies were changed after the last failure. If not, look at the other policies that apply.",
             );
             let remedy = of_resource(question).into_iter().fold(remedy, Remedy::cli);
             finding.remedy =
@@ -457,7 +456,7 @@ fn evidence<'a>(key: &'a str, simulation: &'a Simulation) -> impl Iterator<Item 
         }))
 }
 
-/// A key can be opened to a role without a change of its policy.
+/// A role can be allowed to use a key without a change of the key's policy.
 fn grant(question: &Question) -> Option<Command> {
     let (key, operation) = (question.resource?, question.action.strip_prefix("kms:")?);
     Some(aws!(

@@ -37,7 +37,7 @@ const NOTABLE: f64 = 0.05;
 /// The 5xx of a load balancer's own that have a check each.
 pub const OF_OTHER_CHECKS: [Metric; 3] = [Metric::Elb502, Metric::Elb503, Metric::Elb504];
 
-/// Of fewer errors in the last minutes nobody can tell a share.
+/// With fewer errors in the last minutes a share means nothing.
 const FEW: f64 = 10.0;
 
 /// How many minutes in a row may be better in the midst of a trouble: with few requests a minute,
@@ -112,8 +112,8 @@ impl Lasting {
         self.share() >= 0.2 || self.usual.is_some_and(risen)
     }
 
-    /// Whether errors took the place of good answers. Somebody who tries what is not there adds
-    /// errors, and takes no good answer away.
+    /// Whether errors replaced good answers. Somebody who tries what is not there adds errors, and
+    /// replaces no good answer.
     pub fn displaces_good(&self) -> bool {
         self.usual.is_some_and(|usual| {
             let (now, before) = (self.by_minute, usual.by_minute);
@@ -156,9 +156,9 @@ impl Lasting {
                 format!("It began {} ago.", time::words(time::age(now, since)))
             }
             (None, _) if time::age(now, self.seen) > HOUR => {
-                format!("It has been so for at least {}.", time::words(time::age(now, self.seen)))
+                format!("It has lasted for at least {}.", time::words(time::age(now, self.seen)))
             }
-            (None, _) => "It has been so for at least an hour.".to_owned(),
+            (None, _) => "It has lasted for at least an hour.".to_owned(),
         }
     }
 }
@@ -190,8 +190,8 @@ pub fn of_app(patient: &Patient, metric: Metric, group: &str) -> Result<Option<L
     Ok(lasting(&minutes, patient.now()))
 }
 
-/// The version whose deployment began shortly before a trouble did: likely the trouble came with
-/// it.
+/// The version whose deployment began shortly before a trouble did: likely it came with that
+/// version.
 fn came_with<'a>(patient: &Patient<'a>, since: Option<Timestamp>) -> Option<&'a Deployment> {
     let since = since?;
     let is_just_before = |deployment: &&Deployment| {
@@ -538,7 +538,7 @@ mod tests {
     fn what_fills_the_day_too_is_usual() {
         let lasting = of_group(&with_day(12.0, |_| 12.0));
         assert_eq!((lasting.since, lasting.is_trouble()), (None, false));
-        assert_eq!(lasting.history(TODAY), "It has been so for at least 24 h 55 min.");
+        assert_eq!(lasting.history(TODAY), "It has lasted for at least 24 h 55 min.");
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Tasks that the internet reaches without a load balancer: a public address, a subnet that routes
-//! to an internet gateway, and security groups that let the world in where they listen; their own,
-//! or those of the instances that stand for them.
+//! to an internet gateway, and security groups that allow everyone where they listen; their own, or
+//! those of the instances that they run on.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,14 +16,14 @@ use crate::seen::{Blind, See};
 use crate::snapshot::{Interface, IpPermission, SecurityGroup, Target, Task};
 use crate::text::parsed;
 
-/// A rule of a task's group that lets the world in, with the port that it opens; none where it
-/// opens every port.
+/// A rule of a task's group that allows everyone, with the port that it opens; none where it opens
+/// every port.
 pub struct Opening<'a> {
     pub group: &'a SecurityGroup,
     pub permission: &'a IpPermission,
     pub port: Option<i32>,
     pub family: Family,
-    /// What the load balancer has to be let in on instead.
+    /// The ports on which the load balancer has to be allowed instead.
     pub needs: Option<Ports>,
 }
 
@@ -156,13 +156,13 @@ impl Family {
         }
     }
 
-    /// Whether a block is a part of the world's way in, and not a private one beside it.
+    /// Whether a block is a part of the internet, and not a private one beside it.
     fn is_wide(self, cidr: &str) -> bool {
         let longest = if self == Family::V4 { 1 } else { 4 };
         parsed::<Cidr>(cidr).is_some_and(|block| block.length() <= longest)
     }
 
-    /// An egress-only gateway, and a NAT gateway, let nobody in.
+    /// An egress-only gateway, and a NAT gateway, allow no inbound connections.
     fn is_on_internet(self, patient: &Patient, interface: &Interface) -> Result<bool, Blind> {
         let Some(subnet) = interface.subnet_id.as_deref() else { return Ok(false) };
         // Where the default route of IPv4 leads, and where any global address of IPv6 would.
@@ -189,8 +189,7 @@ impl Place<'_> {
     }
 }
 
-/// The rules that let the world in where the task listens: on its ports, or anywhere if it maps
-/// none.
+/// The rules that allow everyone where the task listens: on its ports, or anywhere if it maps none.
 fn openings<'a>(
     patient: &Patient<'a>,
     place: &Place<'a>,
@@ -237,7 +236,7 @@ fn openings<'a>(
     Ok(openings)
 }
 
-/// All of the family, if these rules together let it in.
+/// All of the family, if these rules together allow it.
 fn world(permissions: &[(&SecurityGroup, &IpPermission)], family: Family) -> Option<Cidr> {
     let blocks: Vec<Cidr> = permissions
         .iter()

@@ -1,6 +1,6 @@
 //! What fails the load balancer's health check, and how: from the targets that are registered now;
 //! between two tasks of a kill loop, from the newest service event about the group; and of a
-//! version that ECS gave up, from the events of its life, whoever is registered today.
+//! version that ECS rolled back, from the events of its life, whoever is registered today.
 
 use std::collections::BTreeSet;
 use std::sync::LazyLock;
@@ -38,7 +38,7 @@ pub enum Failure {
 }
 
 impl Failure {
-    /// Whether something on the way may drop the health check.
+    /// Whether something on the path may drop the health check.
     pub fn may_be_dropped(self) -> bool {
         matches!(self, Failure::TimedOut | Failure::Unanswered)
     }
@@ -70,12 +70,12 @@ pub struct FailedCheck<'a> {
 }
 
 impl<'a> FailedCheck<'a> {
-    /// The version that ECS gave up, if this is over.
+    /// The version that ECS rolled back, if this is over.
     pub fn given_up(&self) -> Option<&Version<'a>> {
         self.version.as_ref().filter(|version| version.state != State::Current)
     }
 
-    /// `api:13, which was rolled back,` and `until 25 min ago`, of a version that ECS gave up.
+    /// `api:13, which was rolled back,` and `until 25 min ago`, of a version that ECS rolled back.
     pub fn past(&self, now: Timestamp) -> Option<(String, String)> {
         let version = self.given_up()?;
         let until = self.evidence.at.map_or_else(String::new, |at| {
@@ -219,8 +219,9 @@ fn by_event<'a>(
     }
 }
 
-/// How the health check of a group failed for a version that ECS gave up: the newest event about
-/// one of its targets. It stands until a later deployment succeeds, whoever is registered now.
+/// How the health check of a group failed for a version that ECS rolled back: the newest event
+/// about one of its targets. It stands until a later deployment succeeds, whoever is registered
+/// now.
 pub fn of_the_given_up<'a>(
     patient: &Patient<'a>,
     group: &str,
@@ -238,9 +239,9 @@ pub fn of_the_given_up<'a>(
     Ok(None)
 }
 
-/// Whether a version ended for its health checks: tasks of it were stopped for one; or none is known
-/// to have failed of anything else, and it was the circuit breaker that ended it. A target may be
-/// unhealthy for a moment in a version that an alarm ended.
+/// Whether a version ended for its health checks: tasks of it were stopped for one; or none is
+/// known to have failed of anything else, and it was the circuit breaker that ended it. A target
+/// may be unhealthy for a moment in a version that an alarm ended.
 fn failed_its_checks(patient: &Patient, version: &Version) -> Result<bool, Blind> {
     let own: Vec<&Task> =
         patient.stopped_tasks()?.iter().filter(|task| version.has(task)).collect();
@@ -268,7 +269,8 @@ fn is_about(patient: &Patient, version: &Version, event: &ServiceEvent) -> Resul
     Ok(known.find(|task| task.id() == id).is_none_or(|task| version.has(task)))
 }
 
-/// How the health check of a group fails: now, or else as it did for a version that ECS gave up.
+/// How the health check of a group fails: now, or else as it did for a version that ECS rolled
+/// back.
 pub fn now_or_then<'a>(patient: &Patient<'a>, group: &str) -> Result<Vec<FailedCheck<'a>>, Blind> {
     let now = if traffic::groups(patient)?.contains(group) {
         failures(patient, group)?
@@ -282,7 +284,7 @@ pub fn now_or_then<'a>(patient: &Patient<'a>, group: &str) -> Result<Vec<FailedC
 }
 
 /// The target groups whose health checks tell of today's trouble: those of the service, and those
-/// that events name of a version that ECS gave up.
+/// that events name of a version that ECS rolled back.
 pub fn groups<'a>(
     patient: &Patient<'a>,
     findings: &mut impl See,
@@ -547,8 +549,8 @@ mod tests {
         )
     }
 
-    /// All targets are healthy. Version 13 came 40 minutes ago and was given up 24 minutes ago by the
-    /// circuit breaker; its task was stopped for the health check, and an event says how that
+    /// All targets are healthy. Version 13 came 40 minutes ago and was given up 24 minutes ago by
+    /// the circuit breaker; its task was stopped for the health check, and an event says how that
     /// failed.
     fn given_up() -> Snapshot {
         let mut snapshot = baseline::fargate();

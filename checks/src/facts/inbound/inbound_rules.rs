@@ -1,7 +1,7 @@
-//! Whom the load balancers of a service let in: every block of every rule of their security groups,
-//! at the ports that they listen on. Rules add up over all groups of a load balancer. A prefix list
-//! as a source stands for its blocks, where they were seen; a group says nothing about addresses
-//! that we know, so it is named and never judged.
+//! Which sources the load balancers of a service allow: every block of every rule of their security
+//! groups, at the ports that they listen on. Rules add up over all groups of a load balancer. A
+//! prefix list as a source stands for its blocks, where they were seen; a group shows no known
+//! addresses, so it is named and never judged.
 
 use std::collections::BTreeSet;
 use std::iter;
@@ -19,7 +19,7 @@ use crate::snapshot::{IpPermission, Listener, LoadBalancer, ManagedPrefixList, S
 use crate::text::{and_list, parsed, plural};
 use crate::{aws, hcl};
 
-/// A load balancer in front of the service, with what decides who may come in.
+/// A load balancer in front of the service, with what decides who is allowed to connect.
 #[derive(Debug)]
 pub struct InboundRules<'a> {
     pub balancer: &'a LoadBalancer,
@@ -40,11 +40,11 @@ pub struct Admitted<'a> {
     pub ports: BTreeSet<i32>,
 }
 
-/// Whom the rules of a load balancer let in.
+/// Which sources the rules of a load balancer allow.
 #[derive(Clone, Debug, Default)]
 pub struct LetIn<'a> {
     pub blocks: Vec<Admitted<'a>>,
-    /// Groups, and prefix lists that were not seen: they let somebody in, nobody knows whom.
+    /// Groups, and prefix lists that were not seen: which addresses they allow is not known.
     pub unknown: BTreeSet<&'a str>,
 }
 
@@ -63,8 +63,8 @@ pub fn each<'a>(
         .collect())
 }
 
-/// One load balancer, if security groups guard it. What may not be seen of it is noted, and the
-/// rest stays useful: what is let in by the groups that we see is let in, whatever the others say.
+/// One load balancer, if security groups guard it. What was not seen of it is noted, and the rest
+/// stays useful: what the seen groups allow is allowed, whatever the others have.
 pub fn of_balancer<'a>(
     patient: &Patient<'a>,
     balancer: &str,
@@ -118,8 +118,8 @@ impl<'a> InboundRules<'a> {
         })
     }
 
-    /// Every block that is let in to a port that the load balancer listens on, by itself or in one
-    /// of the prefix lists that count; the others are left out.
+    /// Every block that is allowed on a port that the load balancer listens on, directly or through
+    /// one of the prefix lists that count; the others are left out.
     pub fn lets_in(
         &self,
         patient: &Patient<'a>,
@@ -157,7 +157,7 @@ impl<'a> InboundRules<'a> {
         let_in
     }
 
-    /// Whether every IPv4 address may come in by some port: then nobody has to know where a caller
+    /// Whether every IPv4 address is allowed on some port: then it does not matter where a caller
     /// comes from. Prefix lists count only where addresses alone are not the world.
     pub fn is_open_to_world(&self, patient: &Patient<'a>, findings: &mut impl See) -> bool {
         self.lets_in(patient, findings, |_| false).is_world()
@@ -187,7 +187,7 @@ impl<'a> InboundRules<'a> {
         })
     }
 
-    /// Whether anybody is let in on a port: by addresses, by a prefix list, or from a group.
+    /// Whether any source is allowed on a port: by addresses, by a prefix list, or from a group.
     pub fn lets_somebody_in(&self, port: i32) -> bool {
         let has_source = |permission: &IpPermission| {
             let IpPermission { cidr_ip, cidr_ipv6, group_id, prefix_list_id, .. } = permission;
@@ -218,7 +218,7 @@ impl LetIn<'_> {
         ports.into_iter().any(|port| world(&self.blocks, false, port).is_some())
     }
 
-    /// The sources that nobody knows, by name.
+    /// The sources whose addresses are not known, by name.
     pub fn unknown(&self, patient: &Patient) -> impl Iterator<Item = String> {
         self.unknown.iter().map(|source| source_name(patient, source))
     }
@@ -279,8 +279,8 @@ fn entry(list: &str, cidr: &str) -> Evidence {
 }
 
 /// A source of a rule as the user knows it: `pl-3b927c52
-/// (com.amazonaws.global.cloudfront.origin-facing)`. A name that was not told is no news to a
-/// check, so nothing is noted.
+/// (com.amazonaws.global.cloudfront.origin-facing)`. A check does not need the name, so a missing
+/// one is not noted.
 pub fn source_name(patient: &Patient, source: &str) -> String {
     let list = if is_list(source) { patient.managed_prefix_list(source) } else { Ok(None) };
     match list {
@@ -301,8 +301,7 @@ fn is_list(source: &str) -> bool {
     source.starts_with("pl-")
 }
 
-/// The command that takes away this source of this rule, a block or a prefix list, and nothing
-/// else.
+/// The command that removes this source of this rule, a block or a prefix list, and nothing else.
 pub fn revoke(group: &SecurityGroup, permission: &IpPermission, source: &str) -> Command {
     let IpPermission { ip_protocol, from_port, to_port, .. } = permission;
     let ports = match (from_port, to_port) {
@@ -349,7 +348,7 @@ pub fn evidence(admitted: &[&Admitted]) -> Vec<Evidence> {
     evidence
 }
 
-/// The command that lets a block or a prefix list in on one port.
+/// The command that allows a block or a prefix list on one port.
 pub fn authorize(group: &str, port: i32, source: impl ToString) -> Command {
     let ranges = range(&source.to_string());
     aws!(
@@ -395,21 +394,21 @@ pub fn is_of_express(wide: &[&Admitted]) -> bool {
     wide.iter().any(|admitted| admitted.group.ecs_managed)
 }
 
-/// The commands that take away rules that are too wide.
+/// The commands that remove rules that are too wide.
 pub fn revoking<'a>(summary: impl Into<String>, wide: &[&Admitted<'a>]) -> Remedy {
     let revoke: BTreeSet<Command> = wide.iter().map(|admitted| admitted.revoke()).collect();
     revoke.into_iter().fold(Remedy::new(summary), Remedy::cli)
 }
 
-/// The same; for groups that Express Mode made, with what is known of the ways out.
+/// The same; for groups that Express Mode created, with the known alternatives.
 pub fn closing<'a>(summary: &str, wide: &[&Admitted<'a>]) -> Remedy {
     let mut summary = summary.to_owned();
     if is_of_express(wide) {
         summary.push_str(
-            " Express Mode has no setting for who reaches its balancer: the security groups that it takes are the tasks'. ECS is allowed to add \
-             the rule again, and likely may, so look after each deployment. Other ways out: a web ACL; private subnets, which make the balancer \
-             internal; a group of your own by aws elbv2 set-security-groups, which the tasks must then admit; or a service with its own \
-             balancer. Up to 25 services share this one.",
+            " Express Mode has no setting for who reaches its load balancer: the security groups that it accepts are the tasks'. ECS is allowed to add \
+             the rule again, so check after each deployment. Alternatives: a web ACL; private subnets, which make the load balancer \
+             internal; a group of your own through aws elbv2 set-security-groups, which the tasks must then allow; or a service with its own \
+             load balancer. Up to 25 services share this one.",
         );
     }
     revoking(summary, wide)

@@ -1,6 +1,6 @@
 //! Targets that are instances. Tasks in bridge or host mode have no network interface of their own:
-//! the load balancer talks to the primary interface of their instance, on a port of the host, and
-//! it is the instance's security groups that let it in.
+//! the load balancer talks to the primary interface of their instance, on a host port, and it is
+//! the instance's security groups that have to allow it.
 
 use std::ops::RangeInclusive;
 

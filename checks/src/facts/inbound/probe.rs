@@ -1,5 +1,5 @@
-//! What the probe tells: where the name really leads, and whether the load balancer or the app made
-//! the answer. An answer with `server: awselb/2.0` is the load balancer's own; without that header,
+//! What the probe shows: where the name really resolves, and whether the load balancer or the app
+//! answered. An answer with `server: awselb/2.0` is the load balancer's own; without that header,
 //! its page gives the load balancer away.
 
 use schemars::JsonSchema;
@@ -16,7 +16,7 @@ pub enum Maker {
     LoadBalancer,
     /// The load balancer itself, by its page alone: the header can be switched off.
     LikelyLoadBalancer,
-    /// The app, or something before it that is not the load balancer.
+    /// The app, or something in front of it other than the load balancer.
     App,
 }
 
@@ -94,7 +94,9 @@ pub fn words(probe: &Probe) -> Vec<String> {
             Maker::LikelyLoadBalancer => {
                 "likely the load balancer itself answered: the page is its own"
             }
-            Maker::App => "the app answered, or something before it that is not the load balancer",
+            Maker::App => {
+                "the app answered, or something in front of it other than the load balancer"
+            }
         };
         format!(
             "GET {} got {} in {} ms, {server}: {maker}",

@@ -244,7 +244,7 @@ pub fn words(condition: &Condition) -> String {
         "query-string" => {
             format!("query {}", values.replace('=', "=…").replace(" or =…", " or …"))
         }
-        "source-ip" => format!("sender {values}"),
+        "source-ip" => format!("source IP {values}"),
         field => format!("{field} {values}"),
     }
 }

@@ -1,7 +1,7 @@
-//! The openings between a load balancer and its tasks: one port of tasks, or of the instances under
-//! them, that have the same security groups, and what the health checks prove about the way there.
-//! A health check that passes, or fails with an answer, shows that the way is open; that of a
-//! network load balancer does not say whether it got one.
+//! The openings between a load balancer and its tasks: one port of tasks, or of the instances that
+//! they run on, that have the same security groups, and what the health checks prove about the
+//! path. A health check that passes, or fails with an answer, shows that the path is open; that of
+//! a Network Load Balancer does not say whether it got one.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
@@ -102,7 +102,7 @@ impl TaskPorts<'_> {
                 format!("so the health check of target group {name} cannot get through")
             }
             (None, false) => format!(
-                "so requests to target group {name} cannot get through, whatever its health check on another port says"
+                "so requests to target group {name} cannot get through, whatever its health check on another port shows"
             ),
         }
     }
@@ -195,7 +195,7 @@ fn add<'a>(closed: &mut Vec<TaskPorts<'a>>, opening: TaskPorts<'a>) {
 }
 
 /// The openings of a target group: those of its registered targets, and of a task that was just
-/// replaced, or failed before ECS gave its version up.
+/// replaced, or failed before its version was rolled back.
 fn openings<'a>(
     patient: &Patient<'a>,
     group: &TargetGroup,
@@ -220,7 +220,7 @@ fn openings<'a>(
         let checked = reach::health_check_port(patient, group, target);
         let traffic = target.map_or(reach::container_port(patient, group), |target| target.port);
         let dynamic = target.is_some_and(|target| instance::has_dynamic_port(patient, target));
-        // Which groups a stranger's target has, nobody knows.
+        // Which groups another service's target has is not known.
         for port in BTreeSet::from([checked, traffic])
             .into_iter()
             .flatten()
@@ -257,7 +257,7 @@ fn openings<'a>(
     for failed in failures.iter().filter(|failed| failed.target.is_none()) {
         add(None, Some(failed))?;
     }
-    // Of a pair nobody knows which half a task that is not registered belongs to.
+    // Which group of a pair an unregistered task belongs to is not known.
     let alone = patient.targets(arn)?.is_empty() && traffic::pair(patient, arn)?.len() < 2;
     if alone && patient.running_tasks()?.iter().any(|task| task.last_status == "RUNNING") {
         add(None, None)?;
@@ -265,13 +265,13 @@ fn openings<'a>(
     Ok(openings.into_values().collect())
 }
 
-/// Of very many instances the collector asks only about some, those with trouble first. The way to
+/// Of very many instances the collector asks only about some, those with trouble first. The path to
 /// a healthy one is open.
 fn need_not_be_seen(target: &Target) -> bool {
     instance::is_one(target) && target.state == "healthy"
 }
 
-/// Whether a failed health check got an answer, so that the way is open.
+/// Whether a failed health check got an answer, so that the path is open.
 fn answers(failed: &FailedCheck) -> bool {
     matches!(failed.failure, Failure::WrongAnswer | Failure::Refused)
 }
@@ -280,7 +280,7 @@ fn answers(failed: &FailedCheck) -> bool {
 #[derive(Debug)]
 pub struct Shut<'a> {
     pub subnet: &'a str,
-    /// What is dropped first on the way from each of the load balancer's subnets that is cut off.
+    /// What is dropped first on the path from each of the load balancer's subnets that is cut off.
     pub dropped: Vec<Dropped<'a>>,
     /// How many of the load balancer's subnets are cut off, and how many it has.
     pub cut_off: (usize, usize),
@@ -288,7 +288,7 @@ pub struct Shut<'a> {
     pub failed: FailedCheck<'a>,
 }
 
-/// Whom a health check that may be dropped asks in a subnet.
+/// What a health check that may be dropped calls in a subnet.
 struct Asked<'a> {
     peer: Cidr,
     port: i32,
@@ -384,7 +384,7 @@ pub fn shut_by_acls<'a>(
 }
 
 /// The subnets of the tasks that were stopped for such a health check; where ECS has forgotten the
-/// tasks of a version that it gave up, those that it had asked for.
+/// tasks of a version that it rolled back, those that it had asked for.
 fn replaced_in<'a>(
     patient: &Patient<'a>,
     failed: &FailedCheck<'a>,

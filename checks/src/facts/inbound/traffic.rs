@@ -148,7 +148,8 @@ impl<'a> Forward<'a> {
     }
 }
 
-/// The ingress paths that ECS manages for an Express service; for all others none, and nothing is asked.
+/// The ingress paths that ECS manages for an Express service; for all others none, and nothing is
+/// asked.
 pub fn ingress_paths<'a>(patient: &Patient<'a>) -> Result<Vec<&'a IngressPath>, Blind> {
     let mut paths = Vec::new();
     if patient.is_express() {
@@ -294,8 +295,8 @@ pub fn serves_nobody_else(patient: &Patient, balancer: &str) -> Result<bool, Bli
     Ok(true)
 }
 
-/// Every rule by which clients get to the service. The test rule of a blue/green deployment is none:
-/// it may well lead to the empty half of a pair.
+/// Every rule by which clients get to the service. The test rule of a blue/green deployment is
+/// none: it may well lead to the empty half of a pair.
 pub fn forwards<'a>(patient: &Patient<'a>) -> Result<Vec<Forward<'a>>, Blind> {
     let groups = groups(patient)?;
     let managed = managed_rules(patient)?;
@@ -357,7 +358,7 @@ pub enum GroupState {
     Warming,
     /// Every target is registered where this load balancer sends no traffic.
     Unused,
-    /// Every target is on its way out.
+    /// Every target is draining.
     Draining,
     Empty,
     /// Some target is in a state that we do not know, so that it may serve or not.

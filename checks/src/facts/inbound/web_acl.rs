@@ -70,13 +70,13 @@ pub fn before<'a>(patient: &Patient<'a>, balancer: &str) -> Result<Option<&'a We
     if balancer.contains(":loadbalancer/app/") { patient.web_acl(balancer) } else { Ok(None) }
 }
 
-/// Whether it is an allow list, in one of the two usual forms: it blocks whom no rule allows, or a
-/// rule blocks whoever is in none of its IP sets.
+/// Whether it is an allow list, in one of the two usual forms: it blocks what no rule allows, or a
+/// rule blocks every address in none of its IP sets.
 pub fn blocks_strangers(acl: &WebAcl) -> bool {
     acl.default_action.as_deref() == Some("Block") || blocks_all_but_a_list(acl)
 }
 
-/// Whether a rule blocks whoever is in none of its IP sets, and none before it may let somebody
+/// Whether a rule blocks every address in none of its IP sets, and none before it may let somebody
 /// through.
 fn blocks_all_but_a_list(acl: &WebAcl) -> bool {
     // Firewall Manager has rules of its own before these.
@@ -104,7 +104,7 @@ fn blocks_all_but_a_list(acl: &WebAcl) -> bool {
     decides.is_some_and(|rule| !lets_through(rule))
 }
 
-/// Whether no request comes through: the default action is to block, and no rule can let one in.
+/// Whether no request gets through: the default action is to block, and no rule can allow one.
 pub fn lets_nobody_in(patient: &Patient, acl: &WebAcl) -> Result<bool, Blind> {
     if acl.default_action.as_deref() != Some("Block") || acl.managed_by_firewall_manager {
         return Ok(false);
@@ -201,7 +201,7 @@ fn truth(patient: &Patient, statement: &Statement, address: IpAddr) -> Result<Tr
             .collect::<Result<Vec<Truth>, Blind>>()
     };
     Ok(match statement.kind.as_str() {
-        // Of a header, nobody knows what it says.
+        // What a header says is not known.
         "IPSetReference" if statement.header_name.is_none() => match statement.arn.as_deref() {
             Some(arn) => patient.ip_set(arn)?.map(|set| {
                 set.addresses

@@ -1,6 +1,6 @@
-//! Calls of the app to APIs of API Gateway that fail, and the endpoint of the VPC to which its private
-//! DNS leads them: it has a name for every API of the region, and answers for private ones only.
-//! A line counts only where something suffers; an app may log what it lives with.
+//! Calls of the app to APIs of API Gateway that fail, and the VPC endpoint to which its private DNS
+//! resolves them: it takes over the name of every API of the region, and serves private ones only.
+//! A line counts only where something is affected; an app may log errors that it handles.
 
 use crate::aws::api_gateway::{self, FailedCall};
 use crate::facts::inbound::traffic;
@@ -20,14 +20,14 @@ pub struct Captured<'a> {
     pub calls: Vec<(FailedCall<'a>, &'a LogLine)>,
     pub newest: Evidence,
     pub tasks: Vec<&'a Task>,
-    /// The target groups behind which tasks said so; an empty name for tasks that ended.
+    /// The target groups whose tasks logged it; an empty name for tasks that ended.
     pub groups: Vec<&'a str>,
 }
 
-/// How often an app has to say so where nothing else tells that it suffers.
+/// How often an app has to log it where nothing else shows that it is affected.
 const OFTEN: usize = 3;
 
-/// The calls that fail, where something suffers from it.
+/// The calls that fail, where something is affected.
 pub fn captured<'a>(patient: &Patient<'a>, findings: &mut impl See) -> Vec<Captured<'a>> {
     let Some((running, failing)) = findings.see(dialled::watched(patient)) else {
         return Vec::new();

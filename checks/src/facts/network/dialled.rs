@@ -1,6 +1,6 @@
-//! Connections of the app itself that did not come about: out of which subnet, and where to. They
-//! stand beside what ECS says of tasks that did not start, and lead through the same network. A
-//! line counts only where something suffers; an app may log what it lives with.
+//! Failed connections of the app itself: from which subnet, and where to. They stand beside what
+//! ECS says of tasks that did not start, and use the same network. A line counts only where
+//! something is affected; an app may log errors that it handles.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -27,13 +27,13 @@ use crate::snapshot::metric::Metric;
 #[derive(Clone, Debug)]
 pub struct Dialled<'a> {
     pub dial: Dial<'a>,
-    /// How many lines say so, and when the oldest and the newest of them did.
+    /// How many lines say it, and when the oldest and the newest of them did.
     pub lines: usize,
     pub first: Option<Timestamp>,
     pub last: Option<Timestamp>,
-    /// Whether tasks ended by themselves that said so.
+    /// Whether tasks that logged it stopped on their own.
     ended: bool,
-    /// The target groups behind which tasks said so while they had requests, or health checks.
+    /// The target groups whose tasks logged it while they had requests, or health checks.
     groups: Vec<&'a str>,
 }
 
@@ -50,7 +50,7 @@ impl Dialled<'_> {
         format!("The log says \"{}\"{often}.", crate::text::shortened(line, 160))
     }
 
-    /// Whom a finding about it concerns: tasks that end by themselves are behind no target group.
+    /// What a finding about it concerns: tasks that stop on their own are behind no target group.
     pub fn target_groups(&self) -> impl Iterator<Item = &str> {
         self.groups.iter().copied().chain(self.ended.then_some(""))
     }
@@ -71,8 +71,8 @@ fn may_be_inside(host: &str) -> bool {
 /// Log lines about connections that failed, with what each says of the other side.
 type Lines<'a> = Vec<(Failed<'a>, Dial<'a>)>;
 
-/// The connections that failed, each destination of a subnet and a version once, where something
-/// suffers from it.
+/// The connections that failed, each destination of a subnet and a version once, where something is
+/// affected.
 pub fn dialled<'a>(patient: &Patient<'a>, findings: &mut impl See) -> Vec<Stranded<'a>> {
     let (running, failing) = match findings.see(watched(patient)) {
         Some(watched) => watched,
@@ -120,8 +120,8 @@ pub fn watched(patient: &Patient) -> Result<(bool, bool), Blind> {
     Ok((suffers(patient)?, failing))
 }
 
-/// Whether clients or health checks suffer while tasks run. Where nothing counts answers, what the
-/// log repeats has to do.
+/// Whether clients get errors or health checks fail while tasks run. Where nothing counts answers,
+/// repeated log lines have to do.
 fn suffers(patient: &Patient) -> Result<bool, Blind> {
     for group in traffic::groups(patient)? {
         if patient.targets(group)?.iter().any(|target| target.state == "unhealthy") {
@@ -139,8 +139,9 @@ fn suffers(patient: &Patient) -> Result<bool, Blind> {
     Ok(counted.is_empty())
 }
 
-/// What is told as one: an address inside and a service of AWS by itself, all of the internet
-/// together. None where the other side was reached, or where nobody knows whether it is inside.
+/// What is reported as one: an internal address and an AWS service each separately, all of the
+/// internet together. None where the other side was reached, or where it is not known whether it is
+/// internal.
 fn way(dial: &Dial) -> Option<String> {
     match (dial.how, dial.address, dial.host) {
         (How::Refused, ..) => None,
@@ -157,7 +158,7 @@ fn way(dial: &Dial) -> Option<String> {
     }
 }
 
-/// How often an app has to say so where nothing else tells that it suffers.
+/// How often an app has to log it where nothing else shows that it is affected.
 const OFTEN: usize = 3;
 const LASTING: SignedDuration = SignedDuration::from_mins(5);
 
@@ -179,7 +180,7 @@ fn stranded<'a>(
     });
     let lasts = first.zip(last).is_some_and(|(first, last)| time::age(last, first) >= LASTING);
     let repeats = lines.len() >= OFTEN && lasts;
-    // A worker that runs on has nothing but its log to show that it suffers.
+    // A worker that keeps running has nothing but its log to show that it is affected.
     if up && groups.is_empty() && !repeats {
         return None;
     }

@@ -1,7 +1,7 @@
-//! How tasks on Fargate get to what they need to start, where they did not get there: by an
-//! endpoint of the VPC, or out of the subnet. Each hop is looked at by itself: names, endpoint,
-//! security groups, network ACLs, route, NAT gateway, public address. What cannot be seen stops
-//! nothing and is blindness of whoever asks.
+//! How tasks on Fargate reach what they need to start, where they did not: through a VPC endpoint,
+//! or out of the subnet. Each hop is examined separately: names, endpoint, security groups, network
+//! ACLs, route, NAT gateway, public address. A hop that cannot be seen blocks nothing; the check
+//! that asks becomes blind.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -162,7 +162,7 @@ pub enum Stop<'a> {
     Blackhole(&'a Route),
     /// The route leads to a NAT gateway that does not work.
     DeadNat(&'a Route, &'a NatGateway),
-    /// The NAT gateway is in a subnet that has no way to the internet itself.
+    /// The NAT gateway is in a subnet that has no route to the internet itself.
     NatWithoutWay(&'a NatGateway, &'a str),
     /// The route leads to an internet gateway, and the tasks have no public address.
     NoPublicAddress(&'a Route),
@@ -177,7 +177,7 @@ pub enum Unfit<'a> {
     NoPrivateNames(&'a Endpoint),
     /// A gateway endpoint that is not in the subnet's route table.
     NotInTable(&'a Endpoint, &'a RouteTable),
-    /// Its security groups do not admit the tasks.
+    /// Its security groups do not allow the tasks.
     Closed(&'a Endpoint, Vec<&'a SecurityGroup>),
 }
 
@@ -187,14 +187,15 @@ impl<'a> EgressPath<'a> {
         self.stranded.address().filter(|address| !Cidr::from(*address).is_private())
     }
 
-    /// Whether it is AWS that is asked, which may have an endpoint, and not somebody whom the app or
-    /// a log driver calls.
+    /// Whether an AWS service is called, which may have an endpoint, and not what the app or a log
+    /// driver calls.
     pub fn asks_aws(&self) -> bool {
         let trouble = self.stranded.told.reason.trouble;
         self.stranded.dialled.is_none() && trouble != Trouble::LogDestinationUnreachable
     }
 
-    /// Whether the address that did not answer is inside: an endpoint's, where a task did not start.
+    /// Whether the address that did not answer is inside: an endpoint's, where a task did not
+    /// start.
     pub fn is_inside(&self) -> bool {
         self.stranded.address().is_some_and(|address| Cidr::from(address).is_private())
     }
@@ -256,8 +257,8 @@ impl<'a> EgressPath<'a> {
             .any(|endpoint| is_interface(endpoint) && endpoint.private_dns_enabled))
     }
 
-    /// The settings of the VPC, if names do not resolve in it as they have to: at all, or, where the
-    /// address that did not answer is public, to the endpoint that has a private name for it.
+    /// The settings of the VPC, if names do not resolve in it as they have to: at all, or, where
+    /// the address that did not answer is public, to the endpoint that has a private name for it.
     pub fn names_off(&self, patient: &Patient<'a>) -> Result<Option<&'a VpcDns>, Blind> {
         let passes_by = self.public_address().is_some() && self.has_private_name(patient)?;
         if matches!(self.stranded.to, Destination::Address(_)) && !passes_by {
@@ -329,7 +330,8 @@ impl<'a> EgressPath<'a> {
     }
 
     /// Whether the name of a service leads to an endpoint of the VPC, or its addresses to a gateway
-    /// of the subnet's routes. Some endpoints have a longer name than the service: `kinesis-streams`.
+    /// of the subnet's routes. Some endpoints have a longer name than the service:
+    /// `kinesis-streams`.
     fn is_served(&self, patient: &Patient<'a>, service: &str) -> Result<bool, Blind> {
         let table = self.table(patient)?;
         let is_way = |endpoint: &Endpoint| {
@@ -346,8 +348,8 @@ impl<'a> EgressPath<'a> {
         Ok(patient.endpoints(self.vpc)?.iter().any(|endpoint| named(endpoint) && is_way(endpoint)))
     }
 
-    /// What stops it on the way out of the subnet. None where it is on its way to an endpoint,
-    /// where nothing stops it, and where that cannot be told.
+    /// What stops it as it leaves the subnet. None where it goes to an endpoint, where nothing
+    /// stops it, and where that cannot be told.
     pub fn stop(&self, patient: &Patient<'a>) -> Result<Option<(&'a RouteTable, Stop<'a>)>, Blind> {
         let by_name = matches!(self.stranded.to, Destination::Unresolved);
         let is_v6 = self.stranded.address().is_some_and(|address| address.is_ipv6());
@@ -435,8 +437,8 @@ impl<'a> EgressPath<'a> {
         if self.stranded.to == Destination::Unresolved {
             return Ok(None);
         }
-        // An endpoint with private names was meant to be the way, even where the name still led out:
-        // whatever else stops it, nothing gets through closed groups.
+        // An endpoint with private names was meant to be the route, even where the name still
+        // resolved outside: whatever else stops it, nothing gets through closed groups.
         let named = own
             .iter()
             .copied()
@@ -472,11 +474,11 @@ impl<'a> EgressPath<'a> {
                     .filter(|endpoint| is_needed(endpoint) && !need.is_served_by(endpoint));
                 let others: Vec<&Endpoint> = others.collect();
                 // Just a gateway endpoint for S3 does not show that the subnet is meant to live
-                // without a way out.
+                // without an outbound route.
                 let lives_on_endpoints = others.iter().any(|endpoint| is_interface(endpoint));
                 (interfaces.is_empty() && lives_on_endpoints).then_some(Unfit::Missing(others))
             };
-        // A way out that is broken is the trouble, whatever else is missing.
+        // A broken outbound route is the trouble, whatever else is missing.
         Ok(unfit.filter(|_| is_own))
     }
 
@@ -487,7 +489,7 @@ impl<'a> EgressPath<'a> {
         Ok(groups.map(String::as_str).collect())
     }
 
-    /// The endpoint's security groups, if they admit no task of the subnet.
+    /// The endpoint's security groups, if they allow no task of the subnet.
     fn closed(
         &self,
         patient: &Patient<'a>,
@@ -544,8 +546,8 @@ impl<'a> EgressPath<'a> {
         })
     }
 
-    /// Whether a connection to somebody else than AWS is judged by its address alone: no rule of the tasks' groups for
-    /// its port names a group or a list, of which the other side may be.
+    /// Whether a connection to somebody else than AWS is judged by its address alone: no rule of
+    /// the tasks' groups for its port names a group or a list, of which the other side may be.
     fn goes_by_address(&self, patient: &Patient<'a>) -> Result<bool, Blind> {
         if self.asks_aws() {
             return Ok(false);
@@ -557,7 +559,7 @@ impl<'a> EgressPath<'a> {
         Ok(rules.all(|rule| rule.group_id.is_empty() && rule.prefix_list_id.is_empty()))
     }
 
-    /// The tasks' security groups, if they let nothing out to where it goes.
+    /// The tasks' security groups, if they allow no outbound traffic to where it goes.
     pub fn kept_in(&self, patient: &Patient<'a>) -> Result<Option<Vec<&'a SecurityGroup>>, Blind> {
         let own = self.task_groups(patient)?;
         let Some(port) = self.port().filter(|_| !own.is_empty()) else { return Ok(None) };
@@ -576,7 +578,7 @@ impl<'a> EgressPath<'a> {
         let peer = match self.peer(patient)? {
             Some(Peer { addresses, .. }) if !addresses.is_empty() => Cidr::from(addresses[0]),
             Some(Peer { blocks, .. }) if blocks == [Cidr::WORLD] => Cidr::WORLD,
-            // Of several subnets of an endpoint nobody knows which one it was.
+            // Which of several subnets of an endpoint it was is not known.
             _ => return Ok(None),
         };
         let Some(own) = reach::subnet_block(patient, subnet)? else { return Ok(None) };
@@ -615,13 +617,13 @@ impl<'a> EgressPath<'a> {
         match (self.stranded.address(), self.need) {
             (Some(address), _) => format!("to {address}, which did not answer"),
             (None, Some(need)) => format!("to {}", need.words()),
-            (None, None) => "to the world outside".to_owned(),
+            (None, None) => "to the internet".to_owned(),
         }
     }
 }
 
 impl Need {
-    /// By the name that people know.
+    /// By its usual name.
     pub fn words(self) -> &'static str {
         match self {
             Need::EcrApi => "ECR",
@@ -680,7 +682,7 @@ pub fn timed_out(target: &Target) -> bool {
     target.description.as_deref() == Some("Request timed out")
 }
 
-/// Journeys that end at the same thing, told as one: of several subnets, versions apart.
+/// Paths that end at the same thing, reported as one: of several subnets, versions apart.
 pub fn together<'j, 'a, S>(
     stops: Vec<(&'j EgressPath<'a>, String, S)>,
 ) -> Vec<(Vec<&'j EgressPath<'a>>, S)> {

@@ -1,6 +1,6 @@
-//! Addresses in networks that are joined to the VPC, by a peering connection or a transit gateway,
-//! which do not answer the app: the route that leads there, and the VPC on the other side. Both
-//! sides need a route, and each has its own.
+//! Addresses in networks that are connected to the VPC by a peering connection or a transit
+//! gateway, which do not answer the app: the route that leads there, and the VPC on the other side.
+//! Both sides need a route, and each has its own.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -48,7 +48,7 @@ impl<'a> Joint<'a> {
     }
 }
 
-/// An address that does not answer, with the way that leads there.
+/// An address that does not answer, with the route that leads there.
 #[derive(Debug)]
 pub struct Joined<'a> {
     pub path: EgressPath<'a>,
@@ -141,7 +141,7 @@ fn attached<'a>(patient: &Patient<'a>, gateway: &str, vpc: &str) -> Result<Vec<&
 /// The other side, as far as it can be seen.
 #[derive(Debug)]
 pub enum OtherSide<'a> {
-    /// The peering connection does not carry anything: its state.
+    /// The peering connection carries no traffic: its state.
     NotActive(&'a PeeringConnection),
     /// This VPC has the address, and these routes.
     Vpc(&'a str, &'a [RouteTable]),
@@ -182,7 +182,7 @@ impl<'a> Joined<'a> {
         }
     }
 
-    /// An address of the task, or of its subnet: to it answers have to find their way back.
+    /// An address of the task, or of its subnet: answers need a route to it.
     pub fn own_address(&self, patient: &Patient) -> Result<Option<IpAddr>, Blind> {
         let of_task = self.path.stranded.told.tasks.iter().find_map(|task| task.private_address());
         let subnet = reach::subnet_block(patient, self.path.stranded.subnet)?;

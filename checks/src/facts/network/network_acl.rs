@@ -1,6 +1,6 @@
-//! What a network ACL lets through, one way: its entries in the order of their numbers, the first
-//! that matches has the word, and what none matches is dropped. ACLs know no connections, so
-//! whoever asks has to ask for both directions.
+//! What a network ACL allows in one direction: its entries in the order of their numbers, the first
+//! that matches decides, and what none matches is dropped. ACLs are stateless, so both directions
+//! have to be examined.
 
 use std::ops::RangeInclusive;
 
@@ -38,7 +38,7 @@ impl Crossing<'_> {
     }
 }
 
-/// A crossing that an ACL does not let through.
+/// A crossing that an ACL does not allow.
 #[derive(Clone, Debug)]
 pub struct Dropped<'a> {
     pub acl: &'a NetworkAcl,
@@ -47,8 +47,8 @@ pub struct Dropped<'a> {
     pub entry: Option<&'a AclEntry>,
 }
 
-/// Whether ACLs are asked for though nothing shows that something is not reached: what they do to
-/// clients with IPv6 nobody sees who looks by IPv4.
+/// Whether ACLs are asked for though nothing shows that something is not reached: their effect on
+/// clients with IPv6 does not show over IPv4.
 pub fn matter_to(balancer: &LoadBalancer) -> bool {
     balancer.is_public() && balancer.ip_address_type.as_deref() == Some("dualstack")
 }
@@ -57,7 +57,7 @@ pub fn matter_to(balancer: &LoadBalancer) -> bool {
 const LAST: i32 = 32767;
 
 /// The first of these crossings that is certainly dropped. None where all pass, or where it depends
-/// on addresses or ports that nobody knows.
+/// on unknown addresses or ports.
 pub fn dropped<'a>(
     patient: &Patient<'a>,
     vpc: &str,
@@ -161,7 +161,8 @@ fn denier<'a>(acl: &'a NetworkAcl, crossing: &Crossing) -> Option<&'a AclEntry> 
 }
 
 impl Dropped<'_> {
-    /// Whether the same direction of the same ACL is shut to the same ports, only for another peer.
+    /// Whether the same direction of the same ACL is closed to the same ports, only for another
+    /// peer.
     pub fn is_alike(&self, other: &Dropped) -> bool {
         self.acl.network_acl_id == other.acl.network_acl_id
             && self.crossing.subnet == other.crossing.subnet
@@ -219,7 +220,7 @@ impl Dropped<'_> {
         }
     }
 
-    /// The command that lets it through.
+    /// The command that allows it.
     pub fn allow(&self, number: i32) -> Command {
         let direction = if self.crossing.egress { "--egress" } else { "--ingress" };
         let (from, to) = (self.crossing.ports.start(), self.crossing.ports.end());
@@ -238,8 +239,8 @@ impl Dropped<'_> {
     }
 }
 
-/// `lets nothing out to 10.0.1.21 on port 8080: its rule 90 denies it`, of crossings that are
-/// alike.
+/// `blocks outbound traffic to 10.0.1.21 on port 8080: its rule 90 denies it`, of crossings that
+/// are alike.
 pub fn words(alike: &[Dropped]) -> String {
     let Crossing { egress, ports, .. } = &alike[0].crossing;
     let name = |peer: &Cidr| {
@@ -250,12 +251,16 @@ pub fn words(alike: &[Dropped]) -> String {
         }
     };
     let peers = and_list(alike.iter().map(|dropped| name(&dropped.crossing.peer)));
-    let way = if *egress { format!("out to {peers}") } else { format!("in from {peers}") };
+    let traffic = if *egress {
+        format!("outbound traffic to {peers}")
+    } else {
+        format!("inbound traffic from {peers}")
+    };
     let why = match alike[0].entry {
         Some(entry) => format!("its rule {} denies it", entry.rule_number),
-        None => "no rule of it allows that".to_owned(),
+        None => "no rule of it allows this".to_owned(),
     };
-    format!("lets nothing {way} on {}: {why}", port_words(ports))
+    format!("blocks {traffic} on {}: {why}", port_words(ports))
 }
 
 /// `port 443`, or `ports 1024 to 65535`.

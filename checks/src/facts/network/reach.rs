@@ -1,6 +1,5 @@
-//! Who can reach whom through security groups. They only allow, and every rule of every group adds
-//! up. A prefix list that nobody has looked into may have any address: then nobody may claim that
-//! the way is closed.
+//! Which traffic security groups allow. They only allow, and every rule of every group adds up. An
+//! unseen prefix list may have any address: then nothing may be claimed to be closed.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -102,7 +101,7 @@ fn admits_one(permission: &IpPermission, peer: &Peer, lists: &Lists) -> Admissio
     }
 }
 
-/// Whether these permissions together let the peer through on a TCP port.
+/// Whether these permissions together allow the peer on a TCP port.
 pub fn admits<'p>(
     permissions: impl IntoIterator<Item = &'p IpPermission>,
     port: i32,
@@ -113,7 +112,7 @@ pub fn admits<'p>(
     covering.map(|permission| admits_one(permission, peer, lists)).max().unwrap_or(Admission::No)
 }
 
-/// Whether these groups together let the peer in on a TCP port.
+/// Whether these groups together allow the peer on a TCP port.
 pub fn lets_in(
     patient: &Patient,
     groups: &[&SecurityGroup],
@@ -124,7 +123,7 @@ pub fn lets_in(
     through(patient, permissions, port, from)
 }
 
-/// Whether these groups together let traffic out to the peer on a TCP port.
+/// Whether these groups together allow outbound traffic to the peer on a TCP port.
 pub fn lets_out(
     patient: &Patient,
     groups: &[&SecurityGroup],
@@ -135,7 +134,7 @@ pub fn lets_out(
     through(patient, permissions, port, to)
 }
 
-/// Looks into prefix lists only where no other rule lets the peer through.
+/// Looks into prefix lists only where no other rule allows the peer.
 fn through<'p, I: Iterator<Item = &'p IpPermission>>(
     patient: &Patient,
     permissions: impl Fn() -> I,
@@ -198,7 +197,7 @@ pub fn task_groups<'a>(
 }
 
 /// The security groups of the tasks whose health check failed: those of the target's task, or those
-/// that a version asked for which ECS gave up.
+/// that a rolled-back version asked for.
 pub fn groups_of<'a>(
     patient: &Patient<'a>,
     failed: &FailedCheck<'a>,
@@ -247,7 +246,7 @@ pub fn target_subnet<'a>(patient: &Patient<'a>, target: &Target) -> Result<Optio
     Ok(health_check::task_behind(patient, target)?.and_then(|task| task.subnet_id.as_deref()))
 }
 
-/// The port that the load balancer's health check asks at a target, or at any task of the service.
+/// The port that the load balancer's health check uses at a target, or at any task of the service.
 pub fn health_check_port(
     patient: &Patient,
     group: &TargetGroup,
@@ -270,8 +269,7 @@ pub fn container_port(patient: &Patient, group: &TargetGroup) -> Option<i32> {
     registered.map_or(group.port, |balancer| balancer.container_port)
 }
 
-/// Every one of these groups; none if one of them is not to be found, for it might let anybody
-/// through.
+/// Every one of these groups; none if one of them is not to be found, for it might allow anybody.
 pub fn security_groups<'a, I: AsRef<str>>(
     patient: &Patient<'a>,
     ids: impl IntoIterator<Item = I>,
@@ -300,8 +298,8 @@ pub fn subnet_block(patient: &Patient, id: &str) -> Result<Option<Cidr>, Blind> 
     Ok(patient.subnet(id)?.and_then(|subnet| parsed(subnet.cidr_block.as_deref()?)))
 }
 
-/// Whether no rule of these groups is about a port at all: then nobody gets in there, whoever it is.
-/// Not where one of the groups is not to be found.
+/// Whether no rule of these groups is about a port at all: then it is closed to every source. Not
+/// where one of the groups is not to be found.
 pub fn admit_nobody(patient: &Patient, ids: &BTreeSet<&str>, port: i32) -> Result<bool, Blind> {
     let groups = security_groups(patient, ids)?;
     let is_silent = |group: &&SecurityGroup| {
@@ -310,7 +308,7 @@ pub fn admit_nobody(patient: &Patient, ids: &BTreeSet<&str>, port: i32) -> Resul
     Ok(groups.is_some_and(|groups| groups.iter().all(is_silent)))
 }
 
-/// Whether the security groups of a task let the load balancer in on a port: by its groups, or by
+/// Whether the security groups of a task allow the load balancer on a port: by its groups, or by
 /// the blocks of its subnets.
 pub fn into_task(
     patient: &Patient,
@@ -342,7 +340,7 @@ fn balancer_as_peer(patient: &Patient, balancer: &LoadBalancer) -> Result<Option
     }))
 }
 
-/// The ports on which single rules of these groups surely admit the load balancer.
+/// The ports on which single rules of these groups certainly allow the load balancer.
 pub fn open_to(
     patient: &Patient,
     balancer: &LoadBalancer,
@@ -357,8 +355,8 @@ pub fn open_to(
     Ok(admitted.filter_map(|rule| Some(Ports(rule.from_port?, rule.to_port?))).collect())
 }
 
-/// Whether the security groups of a load balancer let it out to a target on a port. Without a
-/// target, to any task: wherever its subnets may put it.
+/// Whether the security groups of a load balancer allow outbound traffic to a target on a port.
+/// Without a target, to any task: wherever its subnets may put it.
 pub fn out_to_task(
     patient: &Patient,
     balancer: &LoadBalancer,
@@ -385,8 +383,8 @@ pub fn out_to_task(
     lets_out(patient, &groups, port, &to)
 }
 
-/// What a group does admit, as evidence: on this port somebody else, or else on other ports, or
-/// nobody at all.
+/// What a group does allow, as evidence: on this port another source, or else on other ports, or
+/// nothing at all.
 pub fn what_it_admits(group: &SecurityGroup, port: i32) -> Evidence {
     what_it_has(
         group,
@@ -396,7 +394,7 @@ pub fn what_it_admits(group: &SecurityGroup, port: i32) -> Evidence {
     )
 }
 
-/// What a group does let out.
+/// What outbound traffic a group does allow.
 pub fn what_it_lets_out(group: &SecurityGroup, port: i32) -> Evidence {
     what_it_has(
         group,
@@ -469,7 +467,7 @@ impl fmt::Display for Ports {
     }
 }
 
-/// The rule that lets one group into another on a port, or a range of them, as a command and as
+/// The rule that allows one group into another on a port, or a range of them, as a command and as
 /// Terraform/OpenTofu.
 pub fn let_in(
     remedy: Remedy,
@@ -484,7 +482,7 @@ pub fn let_in(
         .terraform(ingress_in_terraform(name, group, source, ports))
 }
 
-/// The remedy with the rules that let blocks into a group. Where none is known, the user knows.
+/// The remedy with the rules that allow blocks into a group. Where none is known, the user knows.
 pub fn let_blocks_in(
     remedy: Remedy,
     group: &str,
@@ -521,7 +519,7 @@ pub fn let_blocks_in(
     ))
 }
 
-/// The same of the other direction: the rule that lets one group out to another.
+/// The same for the other direction: the rule that allows traffic from one group to another.
 pub fn let_out(
     remedy: Remedy,
     name: &str,
@@ -542,7 +540,7 @@ pub fn let_out(
         .terraform(rule_in_terraform("egress", name, group, peer, ports))
 }
 
-/// A rule that lets one group into another on a port.
+/// A rule that allows one group into another on a port.
 pub fn ingress_in_terraform(name: &str, group: &str, source: &str, ports: impl Into<Ports>) -> Hcl {
     rule_in_terraform("ingress", name, group, source, ports.into())
 }

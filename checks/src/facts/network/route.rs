@@ -1,6 +1,6 @@
-//! Where traffic goes that leaves a subnet: by the longest prefix of the route table that the subnet
-//! has, or of the VPC's main one. And which subnets the tasks are in that could not reach
-//! something. What endpoints have to do with it is for the path to say.
+//! Where traffic that leaves a subnet goes: by the longest prefix of the route table that the
+//! subnet has, or of the VPC's main one. And which subnets the tasks are in that could not reach
+//! something. The part that endpoints play is for the path.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -25,7 +25,7 @@ pub enum NextHop<'a> {
     Nowhere,
     /// The route leads to something that is not there any more.
     Blackhole(&'a Route),
-    /// To an internet gateway, which takes only who has a public address.
+    /// To an internet gateway, which forwards only traffic from public addresses.
     Internet(&'a Route),
     /// To a NAT gateway.
     Nat(&'a Route),
@@ -61,9 +61,9 @@ pub fn table<'a>(tables: &'a [RouteTable], subnet: &str) -> Option<&'a RouteTabl
     own.or_else(|| tables.iter().find(|table| table.main))
 }
 
-/// Whether nothing of the internet's gets in or out by a table's routes: none of them leads to an
+/// Whether no internet traffic enters or leaves by a table's routes: none of them leads to an
 /// internet gateway, and the default route is missing, a blackhole, or leads to a NAT gateway. A
-/// firewall or an appliance may be a way.
+/// firewall or an appliance may carry it.
 pub fn is_private(table: &RouteTable) -> bool {
     let leads_to = |route: &Route, kind: &str| {
         route.target.as_deref().is_some_and(|target| target.starts_with(kind))
@@ -151,7 +151,7 @@ impl Stranded<'_> {
 }
 
 /// The subnets of tasks on Fargate whose reasons prove that the network is the trouble, each once.
-/// On instances it is the instance that pulls, which is no matter of the tasks' subnet.
+/// On EC2 the instance pulls, so the tasks' subnet does not matter.
 pub fn stranded<'a>(patient: &Patient<'a>, findings: &mut impl See) -> Vec<Stranded<'a>> {
     let mut stranded: BTreeMap<(&str, &str), Stranded> = BTreeMap::new();
     for told in reason::told(patient, findings) {
@@ -162,7 +162,7 @@ pub fn stranded<'a>(patient: &Patient<'a>, findings: &mut impl See) -> Vec<Stran
         {
             continue;
         }
-        // Whom a log driver asks that is not CloudWatch's, only an address tells.
+        // What a log driver other than CloudWatch's calls, only an address shows.
         let goes_elsewhere = findings.see(log_driver::elsewhere(patient, &told)).flatten();
         if goes_elsewhere.is_some() && to == Destination::Unknown {
             continue;
@@ -201,7 +201,8 @@ pub fn stranded<'a>(patient: &Patient<'a>, findings: &mut impl See) -> Vec<Stran
 
 fn is_of_network(told: &Told) -> bool {
     match told.reason.trouble {
-        // What the task has in itself, and who refuses, no route leads to.
+        // No route leads to what is in the task itself, and a refused connection reached its
+        // destination.
         Trouble::LogDestinationUnreachable => {
             dial::read(told.text).is_some_and(|dial| dial.how != How::Refused && !dial.is_local())
         }

@@ -1,5 +1,6 @@
-//! The hosts that the service is told to call, and the tasks as those see them whom it calls: their
-//! security groups, addresses and network. What only a browser is told does not count as a call.
+//! The hosts that the service is configured to call, and the tasks as the called side sees them:
+//! their security groups, addresses and network. Hosts that only a browser uses do not count as
+//! calls.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -63,7 +64,7 @@ pub fn named_by<'a>(patient: &Patient<'a>, definition: &'a str) -> Result<Vec<Na
     Ok(all)
 }
 
-/// How many variables of the current versions come from secrets: what they name, nobody reads.
+/// How many variables of the current versions come from secrets: what these name is never read.
 pub fn secrets(patient: &Patient) -> Result<usize, Blind> {
     let mut secrets = 0;
     for definition in versions(patient) {
@@ -77,7 +78,7 @@ pub fn secrets(patient: &Patient) -> Result<usize, Blind> {
     Ok(secrets)
 }
 
-/// Whether a variable is there for browsers or others outside, who come by the public way:
+/// Whether a variable is there for browsers or others outside, who use the public name:
 /// `NEXT_PUBLIC_API`, `CORS_ORIGINS`, callbacks, links to the frontend.
 pub fn is_for_browsers(name: &str) -> bool {
     let name = name.to_ascii_uppercase();
@@ -106,7 +107,7 @@ impl Named<'_> {
     }
 }
 
-/// The tasks of the service as those see them whom they call.
+/// The tasks of the service as the called side sees them.
 #[derive(Clone, Debug)]
 pub struct Caller<'a> {
     /// Every security group of the tasks; none where one of them is not to be found.
@@ -122,9 +123,9 @@ pub struct Caller<'a> {
 /// Why it does not apply where tasks have no network of their own, and no target says where their
 /// instances are.
 pub const NO_INTERFACE: &str =
-    "tasks have no network interface of their own, and no target tells their instances";
+    "tasks have no network interface of their own, and no target shows their instances";
 
-/// The tasks of the primary deployment; none where nobody knows where they are. Tasks without a
+/// The tasks of the primary deployment; none where their network is not known. Tasks without a
 /// network of their own call with the addresses and the groups of their instances.
 pub fn caller<'a>(patient: &Patient<'a>) -> Result<Option<Caller<'a>>, Blind> {
     let Some(network) = reach::configured(patient, None) else { return on_instances(patient) };
@@ -164,7 +165,7 @@ fn on_instances<'a>(patient: &Patient<'a>) -> Result<Option<Caller<'a>>, Blind> 
         vpc = vpc.or(patient.subnet(id)?.and_then(|subnet| subnet.vpc_id.as_deref()));
     }
     let Some(vpc) = vpc else { return Ok(None) };
-    // Whoever lets in one of the instances lets in some of the tasks.
+    // To allow one of the instances is to allow some of the tasks.
     let group_ids =
         interfaces.iter().flat_map(|interface| &interface.groups).map(String::as_str).collect();
     let addresses = interfaces
@@ -175,12 +176,12 @@ fn on_instances<'a>(patient: &Patient<'a>) -> Result<Option<Caller<'a>>, Blind> 
     Caller::new(patient, group_ids, subnets.into_iter().collect(), vpc, peer).map(Some)
 }
 
-/// The security groups that are proved to keep the tasks from somebody they call.
+/// The security groups that are proved to block the tasks' calls.
 #[derive(Clone, Debug)]
 pub enum Closed<'a> {
-    /// Those of the other side do not let the tasks in.
+    /// Those of the other side do not allow the tasks.
     In(Vec<&'a SecurityGroup>),
-    /// Those of the tasks do not let them out.
+    /// Those of the tasks block outbound traffic.
     Out(Vec<&'a SecurityGroup>),
 }
 
@@ -204,9 +205,9 @@ impl<'a> Caller<'a> {
         })
     }
 
-    /// Whether security groups keep the tasks from somebody in the same VPC who has these groups
-    /// and subnets. Without subnets nobody knows the addresses, and any rule that names a block may
-    /// have them.
+    /// Whether security groups block the tasks' calls to a destination in the same VPC with these
+    /// groups and subnets. Without subnets the addresses are not known, and any rule that names a
+    /// block may have them.
     pub fn closed(
         &self,
         patient: &Patient<'a>,
@@ -245,24 +246,24 @@ impl<'a> Caller<'a> {
 }
 
 impl Closed<'_> {
-    /// `no rule of security group sg-1 of database orders-db admits the tasks (sg-2) on port 5432:
+    /// `no rule of security group sg-1 of database orders-db allows the tasks (sg-2) on port 5432:
     /// they cannot connect`
-    pub fn claim(&self, caller: &Caller, whom: &str, port: i32) -> String {
+    pub fn claim(&self, caller: &Caller, callee: &str, port: i32) -> String {
         let list = |groups: &[&SecurityGroup]| and_list(groups.iter().map(|group| &group.group_id));
-        let (who, whose, them) = if caller.on_instances {
-            ("tasks' instances", "instances", "the tasks")
+        let (who, whose) = if caller.on_instances {
+            ("tasks' instances", "instances")
         } else {
-            ("tasks", "tasks", "them")
+            ("tasks", "tasks")
         };
         match self {
             Closed::In(groups) => format!(
-                "no rule of security group {} of {whom} admits the {who} ({}) on port {port}: they cannot connect",
+                "no rule of security group {} of {callee} allows the {who} ({}) on port {port}: they cannot connect",
                 list(groups),
                 and_list(&caller.group_ids)
             ),
             Closed::Out(groups) => {
                 format!(
-                    "no rule of the {whose}' security group {} lets {them} out to {whom} on port {port}: they cannot connect",
+                    "no rule of the {whose}' security group {} allows outbound traffic to {callee} on port {port}: they cannot connect",
                     list(groups)
                 )
             }
@@ -302,12 +303,12 @@ impl Closed<'_> {
             Closed::In(_) => {
                 let whose = if caller.on_instances { "instances" } else { "tasks" };
                 let remedy =
-                    Remedy::new(format!("Let the {whose}' security group in on port {port}."));
+                    Remedy::new(format!("Allow the {whose}' security group on port {port}."));
                 reach::let_in(remedy, "tasks", theirs, own, port)
             }
             Closed::Out(_) => {
                 let remedy = Remedy::new(format!(
-                    "Let the tasks out to security group {theirs} on port {port}."
+                    "Allow outbound traffic from the tasks to security group {theirs} on port {port}."
                 ));
                 reach::let_out(remedy, "tasks", own, theirs, port)
             }

@@ -1,6 +1,6 @@
-//! The databases of RDS that variables name by their hosts, and the caches of ElastiCache to which
-//! connections fail: what each is, in what state, and whether the tasks can reach it. A host says
-//! identifier, kind and region; who else's database it may be, it does not.
+//! The RDS databases that variables name by their hosts, and the ElastiCache caches to which
+//! connections fail: what each is, in what state, and whether the tasks can reach it. A host shows
+//! identifier, kind and region, but not the account.
 
 use std::collections::BTreeSet;
 
@@ -26,7 +26,8 @@ pub enum DatabaseKind {
     ServerlessCache,
 }
 
-/// A host of RDS or ElastiCache, taken apart: `orders.cluster-ro-c9akciq32rgz.eu-west-2.rds.amazonaws.com`.
+/// A host of RDS or ElastiCache, taken apart:
+/// `orders.cluster-ro-c9akciq32rgz.eu-west-2.rds.amazonaws.com`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Host<'a> {
     pub kind: DatabaseKind,
@@ -81,8 +82,8 @@ pub enum Told<'a> {
     ServerlessCache(&'a ServerlessCache),
 }
 
-/// A host that variables name, or that a connection failed to, with what answers there; none where this account has no such
-/// database in the region.
+/// A host that variables name, or that a connection failed to, with what answers there; none where
+/// this account has no such database in the region.
 #[derive(Clone, Debug)]
 pub struct Database<'a> {
     pub host: Host<'a>,
@@ -180,10 +181,10 @@ fn told<'a>(patient: &Patient<'a>, host: &Host) -> Result<Option<Told<'a>>, Blin
 }
 
 /// Why there is nothing to look at.
-pub const NONE: &str = "no variable names a database of RDS, and no connection to a cache failed";
+pub const NONE: &str = "no variable names an RDS database, and no connection to a cache failed";
 
-/// Why nothing can be said of databases that RDS here has never heard of.
-pub const ELSEWHERE: &str = "the database is in another account, or is gone";
+/// Why nothing can be said of databases that RDS does not have in this account.
+pub const ELSEWHERE: &str = "the database is in another account, or was deleted";
 
 impl DatabaseKind {
     /// Whether ElastiCache has it, and not RDS.

@@ -1,6 +1,6 @@
-//! Logins that a database or cache refuses now, as apps log them, and the secrets of Secrets Manager
-//! that a container gets when its task starts. What the dates of a secret have to do with a refusal
-//! is for a check to say.
+//! Logins that a database or cache refuses now, as apps log them, and the secrets of Secrets
+//! Manager that a container gets when its task starts. What the dates of a secret have to do with a
+//! refusal is for a check to say.
 
 use std::collections::BTreeSet;
 
@@ -20,7 +20,7 @@ use crate::snapshot::InjectedSecret;
 #[derive(Clone, Debug)]
 pub struct Refused<'a> {
     pub stream: Stream<'a>,
-    /// The first line in its log that says so, and when that was.
+    /// The first line in its log that says it, and when that was.
     pub first: Crash<'a>,
     pub since: Timestamp,
 }
@@ -93,8 +93,8 @@ fn read<'a>(from: &'a InjectedSecret, region: &str) -> Option<Injected<'a>> {
 }
 
 /// The secret whose current version a `valueFrom` names:
-/// `arn:aws:secretsmanager:region:account:secret:name-AbCdEf:json-key:version-stage:version-id`. None
-/// where it names a version of its own, or a secret of another region, which is not asked.
+/// `arn:aws:secretsmanager:region:account:secret:name-AbCdEf:json-key:version-stage:version-id`.
+/// None where it names a version of its own, or a secret of another region, which is not asked.
 fn current<'a>(value_from: &'a str, region: &str) -> Option<&'a str> {
     let end = value_from.match_indices(':').nth(6).map_or(value_from.len(), |(at, _)| at);
     let (secret, behind) = value_from.split_at(end);

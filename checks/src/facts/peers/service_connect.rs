@@ -18,8 +18,8 @@ use crate::{aws, hcl, words};
 /// Why it does not apply.
 pub const NOT_CONNECTED: &str = "no Service Connect";
 
-/// Why nobody can say which names the tasks know.
-pub const BY_DEFAULT: &str = "it takes the namespace of its cluster, which is not told";
+/// Why it is not known which names the tasks know.
+pub const BY_DEFAULT: &str = "it uses the default namespace of its cluster, which is not known";
 
 /// Service Connect, where the service has it.
 pub fn configuration(service: &Service) -> Option<&ServiceConnect> {
@@ -183,7 +183,8 @@ pub fn called<'a>(
     Ok(called)
 }
 
-/// How two namespaces compare. One may be a name and the other an ARN: then nobody knows.
+/// How two namespaces compare. One may be a name and the other an ARN: then the answer is not
+/// known.
 pub fn same_namespace(one: Option<&str>, other: Option<&str>) -> Option<bool> {
     let (one, other) = (one?, other?);
     (one.starts_with("arn:") == other.starts_with("arn:")).then(|| one == other)
@@ -201,7 +202,7 @@ pub fn container_port(patient: &Patient, endpoint: &Endpoint) -> Result<Option<i
         .and_then(|port| port.container_port))
 }
 
-/// The command that sets Service Connect. It sets all of it: what is not named is gone.
+/// The command that sets Service Connect. It replaces all of it: what is not named is removed.
 pub fn setting(patient: &Patient, configuration: &str) -> Command {
     patient.update_service().and(words!("--service-connect-configuration {}", configuration))
 }
@@ -245,12 +246,12 @@ pub fn joining(mut remedy: Remedy, patient: &Patient) -> Remedy {
     if let Some(place) = place(patient) {
         remedy
             .summary
-            .push_str(&format!(" This service is in {place}: put the sibling there, then deploy this one again, so that its tasks learn the name."));
+            .push_str(&format!(" This service is in {place}: move the called service there, then deploy this one again, so that its tasks learn the name."));
         return remedy
             .cli(patient.update_service().and(words!("--force-new-deployment")))
             .terraform(resource(hcl!("force_new_deployment = true")));
     }
-    remedy.summary.push_str(" The namespace internal stands for yours.");
+    remedy.summary.push_str(" Replace namespace internal with yours.");
     let block =
         hcl!("service_connect_configuration {\n  enabled   = true\n  namespace = \"internal\"\n}");
     remedy.cli(setting(patient, "enabled=true,namespace=internal")).terraform(resource(block))
@@ -264,7 +265,7 @@ pub fn offering(mut remedy: Remedy, patient: &Patient, port_name: &str, port: i3
     if !offered.is_empty() {
         let place = place(patient).unwrap_or_default();
         remedy.summary.push_str(&format!(
-            " In {place} it is {} already: put the siblings there.",
+            " In {place} it already has the name {}: move its callers there.",
             and_list(offered)
         ));
         return remedy;
@@ -274,11 +275,11 @@ pub fn offering(mut remedy: Remedy, patient: &Patient, port_name: &str, port: i3
         let entry = format!(
             "{{\"portName\":\"{port_name}\",\"clientAliases\":[{{\"port\":{port},\"dnsName\":\"{name}\"}}]}}"
         );
-        remedy.summary.push_str(&format!(" This service is in {place}: add {entry} to services in connect.json, and put the siblings there."));
+        remedy.summary.push_str(&format!(" This service is in {place}: add {entry} to services in connect.json, and move its callers there."));
         remedy = editing(remedy, patient);
         namespace = connect.namespace.as_deref();
     } else {
-        remedy.summary.push_str(" The namespace internal stands for yours.");
+        remedy.summary.push_str(" Replace namespace internal with yours.");
         let entry =
             format!("{{portName={port_name},clientAliases=[{{port={port},dnsName={name}}}]}}");
         remedy = remedy
@@ -348,7 +349,9 @@ mod tests {
             ["aws ecs update-service --cluster prod --service api --force-new-deployment"]
         );
         assert!(
-            remedy.summary.contains("This service is in namespace prod: put the sibling there"),
+            remedy
+                .summary
+                .contains("This service is in namespace prod: move the called service there"),
             "{}",
             remedy.summary
         );
@@ -383,9 +386,9 @@ mod tests {
         let known = offer(in_prod("http"));
         assert!(
             known.commands.is_empty()
-                && known
-                    .summary
-                    .ends_with("In namespace prod it is shop already: put the siblings there."),
+                && known.summary.ends_with(
+                    "In namespace prod it already has the name shop: move its callers there."
+                ),
             "{known:?}"
         );
     }

@@ -221,16 +221,16 @@ fn answers(rule: &Rule, host: &str) -> bool {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Source {
     pub address: IpAddr,
-    /// The NAT gateway that lends it to all of them; without one it is a task's own, and the next
-    /// task has another.
+    /// The NAT gateway whose address it is; without one it is a task's own, and the next task has
+    /// another.
     pub nat_gateway: Option<String>,
     /// It is the address of an instance, and the next instance has another.
     pub of_instance: bool,
     pub evidence: Evidence,
 }
 
-/// Where the tasks' way out leads: the NAT gateways, and the addresses of tasks, or instances, that
-/// have one of their own.
+/// Where the tasks' outbound route leads: the NAT gateways, and the addresses of tasks, or
+/// instances, that have one of their own.
 fn ways_out(patient: &Patient) -> Result<(BTreeSet<String>, Vec<Source>), Blind> {
     let primary = stop::primary_version(patient);
     let mut places: Vec<(&str, Option<&Interface>, bool)> = Vec::new();
@@ -293,8 +293,8 @@ fn callees<'a>(patient: &Patient<'a>) -> Vec<Callee<'a>> {
     Unseen::default().see(calls).unwrap_or_default().into_iter().map(|(_, callee)| callee).collect()
 }
 
-/// The NAT gateways whose addresses the collector has to ask for: a sibling's inbound rules are narrow, or a
-/// web ACL before it goes by addresses, and tasks leave by them.
+/// The NAT gateways whose addresses the collector has to ask for: a sibling's inbound rules are
+/// narrow, or a web ACL before it goes by addresses, and tasks leave by them.
 pub fn behind_narrow_doors(patient: &Patient) -> BTreeSet<String> {
     let mut unseen = Unseen::default();
     let narrow = callees(patient).iter().any(|callee| {
@@ -313,7 +313,7 @@ pub fn behind_narrow_doors(patient: &Patient) -> BTreeSet<String> {
     if narrow { unseen.see(ways_out(patient)).unwrap_or_default().0 } else { BTreeSet::new() }
 }
 
-/// Whether every IPv4 address may come in where the call arrives.
+/// Whether every IPv4 address is allowed where the call arrives.
 pub fn is_open<'a>(
     patient: &Patient<'a>,
     inbound: &InboundRules<'a>,

@@ -90,7 +90,7 @@ pub fn together(outcomes: &[(f64, Outcome)]) -> Answer {
                 }
             }
             Outcome::Own { status, likely } => format!(
-                "the load balancer {}answers {status} by itself{}",
+                "the load balancer {}answers {status} itself{}",
                 if likely { "likely " } else { "" },
                 part()
             ),

@@ -1,4 +1,4 @@
-//! The way behind the rule, one branch for each target group that gets a part of the requests:
+//! The path behind the rule, one branch for each target group that gets a part of the requests:
 //! group, targets, tasks.
 
 use std::collections::BTreeMap;
@@ -169,7 +169,7 @@ impl Draft<'_, '_> {
     }
 }
 
-/// `2 of 2 targets healthy`; and what the others are. Targets on their way out are not counted.
+/// `2 of 2 targets healthy`; and what the others are. Draining targets are not counted.
 fn target_words(targets: &[Target], state: GroupState) -> (String, String) {
     let mut states: BTreeMap<&str, usize> = BTreeMap::new();
     targets.iter().for_each(|target| *states.entry(target.state.as_str()).or_default() += 1);
@@ -195,7 +195,7 @@ fn target_words(targets: &[Target], state: GroupState) -> (String, String) {
     let says = match state {
         GroupState::Empty => "no target is registered".into(),
         GroupState::FailsOpen => {
-            format!("{short}; the load balancer sends requests to them all the same")
+            format!("{short}; the load balancer sends them requests anyway")
         }
         _ => short.clone(),
     };

@@ -1,5 +1,5 @@
-//! A way as far as it is the same for all requests: name, load balancer, security groups, listener,
-//! web ACL, rule.
+//! A path as far as it is the same for all requests: name, load balancer, security groups,
+//! listener, web ACL, rule.
 
 use std::slice;
 
@@ -17,13 +17,13 @@ use crate::seen::{Blind, Unseen};
 use crate::snapshot::{Action, Listener, LoadBalancer, Rule};
 use crate::text::{and_list, and_more, count, parsed};
 
-/// A path while it is walked. A step that gives nothing has written down why the way ends there.
+/// A path while it is walked. A step that gives nothing has written down why the path ends there.
 pub(super) struct Draft<'p, 'a> {
     pub(super) patient: &'p Patient<'a>,
     pub(super) path: Path,
-    /// The web ACL on the way, if it blocks whom it does not know.
+    /// The web ACL on the path, if it blocks what no rule allows.
     allow_list: Option<&'a str>,
-    /// There may be a web ACL on the way, and nobody could look.
+    /// There may be a web ACL on the path, which could not be seen.
     maybe_blocked: bool,
 }
 
@@ -44,10 +44,10 @@ impl<'p, 'a> Draft<'p, 'a> {
             self.path
                 .answer
                 .says
-                .push_str(&format!("; web ACL {acl} answers 403 to whom it does not allow"));
+                .push_str(&format!("; web ACL {acl} answers 403 to what it does not allow"));
         }
         if self.maybe_blocked && answered {
-            let unless = ", unless a web ACL, which could not be looked for, blocks the request";
+            let unless = ", unless a web ACL, which could not be seen, blocks the request";
             self.path.answer.says.push_str(unless);
         }
         self.path
@@ -112,17 +112,17 @@ impl<'p, 'a> Draft<'p, 'a> {
                 return None;
             }
             Some(Leads::Elsewhere) => {
-                // A CDN may stand there and hand on to the load balancer: so the way goes on, for
+                // A CDN may stand there and hand on to the load balancer: so the path goes on, for
                 // what gets there.
                 let says = format!(
-                    "{host} leads to {addresses}, none of the load balancer's: a CDN, an accelerator or a proxy hands on, or the DNS is wrong"
+                    "{host} resolves to {addresses}, none of the load balancer's: a CDN, an accelerator or a proxy is in front, or the DNS is wrong"
                 );
                 self.path.hops.push(Hop::new(HopKind::Name, Mark::Bad, id, String::new(), says));
             }
             Some(Leads::ToBalancer) => {
                 let compared = match probe {
                     Some(probe) if probe.by_interfaces => {
-                        "where the load balancer's network interfaces are"
+                        "which the load balancer's network interfaces have"
                     }
                     _ => "as the load balancer's own name does",
                 };
@@ -130,7 +130,7 @@ impl<'p, 'a> Draft<'p, 'a> {
                     HopKind::Name,
                     id,
                     "",
-                    format!("{host} leads to {addresses}, {compared}"),
+                    format!("{host} resolves to {addresses}, {compared}"),
                 );
             }
             Some(Leads::Unknown) | None => {
@@ -139,7 +139,7 @@ impl<'p, 'a> Draft<'p, 'a> {
                 let says = match (is_own, self.is_managed(host)) {
                     (true, _) => format!("{host}, the load balancer's own name"),
                     (_, true) => format!("{host}, the name that ECS gave to the service"),
-                    _ => format!("{host}, if its DNS leads to this load balancer"),
+                    _ => format!("{host}, if it resolves to this load balancer"),
                 };
                 self.good(HopKind::Name, id, "", says);
             }
@@ -203,7 +203,7 @@ impl<'p, 'a> Draft<'p, 'a> {
         Some(balancer)
     }
 
-    /// Whom the load balancer's security groups let in on the listener's port.
+    /// Which sources the load balancer's security groups allow on the listener's port.
     fn admission(&mut self, balancer: &LoadBalancer, listener: &Listener) -> Option<()> {
         let port = listener.port.unwrap_or_default();
         if balancer.security_groups.is_empty() {
@@ -229,26 +229,26 @@ impl<'p, 'a> Draft<'p, 'a> {
         let names = and_list(groups.iter().map(|group| &group.group_name));
         let inbound = InboundRules { balancer, listeners: slice::from_ref(listener), groups };
         let let_in = inbound.lets_in(self.patient, &mut Unseen::default(), |_| true);
-        let mut whom: Vec<String> = Vec::new();
+        let mut sources: Vec<String> = Vec::new();
         for (v6, family) in [(false, "every IPv4 address"), (true, "every IPv6 address")] {
             match inbound_rules::world(&let_in.blocks, v6, port) {
-                Some(_) => whom.push(family.into()),
+                Some(_) => sources.push(family.into()),
                 None => {
                     let here = let_in.blocks.iter().filter(|one| one.block.is_v6() == v6);
-                    whom.extend(
+                    sources.extend(
                         here.map(|one| inbound_rules::source_name(self.patient, one.source())),
                     );
                 }
             }
         }
-        whom.extend(let_in.unknown(self.patient));
-        whom.dedup();
-        if whom.is_empty() {
-            let answer = nobody("no connection gets through: clients wait until they time out");
+        sources.extend(let_in.unknown(self.patient));
+        sources.dedup();
+        if sources.is_empty() {
+            let answer = nobody("no connection gets through: clients time out");
             self.end(
                 HopKind::SecurityGroups,
                 Some(&ids),
-                format!("{names} let nobody in on port {port}"),
+                format!("port {port} closed to everyone ({names})"),
                 answer,
             );
             return None;
@@ -257,13 +257,13 @@ impl<'p, 'a> Draft<'p, 'a> {
             HopKind::SecurityGroups,
             Some(&ids),
             String::new(),
-            format!("{} may come in on port {port}, by {names}", and_more(whom, 3)),
+            format!("port {port} open to {} ({names})", and_more(sources, 3)),
         );
         Some(())
     }
 
     /// What the web ACL before an application load balancer does; where there is none, there is no
-    /// hop. One that could not be seen does not change where a request goes: the way goes on, and
+    /// hop. One that could not be seen does not change where a request goes: the path goes on, and
     /// its answer is qualified.
     pub(super) fn guard(&mut self, listener: &Listener) {
         match web_acl::before(self.patient, &listener.load_balancer_arn) {
@@ -271,11 +271,11 @@ impl<'p, 'a> Draft<'p, 'a> {
             Ok(Some(acl)) => {
                 let does = if web_acl::blocks_strangers(acl) {
                     self.allow_list = Some(&acl.name);
-                    "blocks whom it does not know, with 403"
+                    "blocks what no rule allows, with 403"
                 } else if web_acl::blocks_nothing(acl) {
                     "blocks nothing"
                 } else {
-                    "lets through whom no rule blocks; the others get 403"
+                    "allows what no rule blocks; the rest gets 403"
                 };
                 self.good(
                     HopKind::WebAcl,
@@ -342,7 +342,7 @@ impl<'p, 'a> Draft<'p, 'a> {
         });
         if let (Some(login), Some(rule)) = (login, self.path.hops.last_mut()) {
             rule.says.push_str(&format!(
-                "; first {}, and whoever fails it gets the load balancer's own redirect or 401",
+                "; first {}, and requests that fail it get the load balancer's own redirect or 401",
                 login.kind
             ));
         }
@@ -357,11 +357,11 @@ impl<'p, 'a> Draft<'p, 'a> {
             "fixed-response" => {
                 let code = status.unwrap_or("a code");
                 if let Some(rule) = self.path.hops.last_mut() {
-                    rule.says.push_str(&format!("; it answers {code} by a fixed response"));
+                    rule.says.push_str(&format!("; it answers {code} with a fixed response"));
                     rule.mark = Mark::Bad;
                 }
                 let says = format!(
-                    "the load balancer answers {code} by a fixed response; the app never sees the request"
+                    "the load balancer answers {code} with a fixed response; the app never sees the request"
                 );
                 self.path.answer = Answer::new(By::LoadBalancer, status, says);
             }
