@@ -124,9 +124,7 @@ fn tell(
                     port,
                 ),
             )
-            .detail(
-                "Likely a gateway was disassociated or deleted after the deployment.".to_owned(),
-            )
+            .detail("A gateway was likely disassociated or deleted after the deployment.")
             .mend(remedy),
     );
 }
