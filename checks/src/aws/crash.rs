@@ -17,13 +17,13 @@ use crate::text::{parsed, pattern, shortened};
 pub enum CrashKind {
     Architecture,
     OutOfMemory,
-    /// AWS refused the app something, or it has no credentials: a matter of the task role.
+    /// AWS denied the app something, or it has no credentials: a matter of the task role.
     AwsDenied,
     /// ECS's endpoint for credentials on the task itself does not answer.
     CredentialsEndpoint,
-    /// A database or cache refused the user, or does not know what it asked for.
+    /// A database or cache rejected the user, or does not know what it requested.
     Login,
-    /// A database or cache refused the password.
+    /// A database or cache rejected the password.
     Password,
     Schema,
     Exhausted,
@@ -70,16 +70,16 @@ impl CrashKind {
     pub fn advice(self) -> &'static str {
         match self {
             CrashKind::Architecture => {
-                "Build the image for the CPU of the tasks, or name the image's in runtimePlatform."
+                "Build the image for the CPU of the tasks, or set the image's CPU in runtimePlatform."
             }
             CrashKind::OutOfMemory => {
-                "Hold the runtime's own limit below the task's memory, or give the task more; then look for what grows."
+                "Set the runtime's own limit below the task's memory, or give the task more; then find out what grows."
             }
             CrashKind::AwsDenied => {
-                "Give the task role (not the execution role) what the log names, and deploy again."
+                "Allow the task role (not the execution role) the action in the log, and deploy again."
             }
             CrashKind::CredentialsEndpoint => {
-                "Let the container reach 169.254.170.2 directly: it is ECS's endpoint on the task itself, and no security group has a part in it. Name it in NO_PROXY, look for iptables rules in the image, and on instances whether the ECS agent runs."
+                "The container must reach 169.254.170.2 directly: it is ECS's endpoint in the task itself, and security groups do not apply. Add it to NO_PROXY, look for iptables rules in the image, and on instances, check that the ECS agent runs."
             }
             CrashKind::Login | CrashKind::Password => {
                 "Compare user, password and names with those in the secret that the task gets; it may have been rotated."
@@ -88,59 +88,61 @@ impl CrashKind {
                 "Run the migrations on the database that the task uses, then start it again."
             }
             CrashKind::Exhausted => {
-                "Use fewer connections for each task (a pool, or RDS Proxy), or let the database take more."
+                "Use fewer connections per task (a pool, or RDS Proxy), or raise the database's connection limit."
             }
             CrashKind::Dns => {
-                "Compare the name with the one in the task definition, and look whether the VPC resolves it: a private zone, Cloud Map, Service Connect."
+                "Compare the name with the one in the task definition, and check whether the VPC resolves it: a private hosted zone, Cloud Map, Service Connect."
             }
             CrashKind::OwnName => {
-                "Let the app ask for localhost or an address, or name the host in hostname and extraHosts of the task definition: it is the container's own name, and the VPC's DNS does not have it."
+                "Have the app use localhost or an IP address, or set hostname and extraHosts in the task definition: it is the container's own name, which the VPC's DNS does not know."
             }
             CrashKind::Refused => {
-                "Look whether it runs and listens there, and whether the task definition has its right address."
+                "Check whether it runs and listens there, and whether the task definition has the right address."
             }
             CrashKind::Silent => {
-                "Look whether its security groups admit the task, and whether the subnet has a route to it: silence is likely the network."
+                "Check whether its security groups allow the task, and whether the subnet has a route to it: no answer usually means the network."
             }
             CrashKind::Tls => {
-                "Compare the certificate and its name with what the app trusts, and whether the other side asks for TLS."
+                "Compare the certificate and its name with what the app trusts, and check whether the other side requires TLS."
             }
             CrashKind::MissingVariable => {
-                "Give the container the variable, under environment or secrets, and deploy again: likely a variable is missing."
+                "Set the variable under environment or secrets of the container, and deploy again: it is likely missing."
             }
             CrashKind::Runtime => {
-                "Take a base image with the version that the app was built for, and deploy again."
+                "Use a base image with the version that the app was built for, and deploy again."
             }
             CrashKind::MissingModule => {
-                "Build it into the image, and deploy again; the same image with the same command fails anywhere."
+                "Add it to the image, and deploy again; the same image with the same command fails anywhere."
             }
             CrashKind::PortTaken => {
-                "Let one process have the port: the containers of a task share their ports in awsvpc mode."
+                "Use the port in one process only: the containers of a task share their ports in awsvpc mode."
             }
             CrashKind::LowPort => {
-                "Let it listen on a port above 1023, or run as root; then the port mapping and the target group follow."
+                "Have it listen on a port above 1023, with the port mapping and target group to match, or run it as root."
             }
-            CrashKind::Permission => "Let the image's user read, write or run what the log names.",
+            CrashKind::Permission => {
+                "Allow the image's user to read, write or run what the log names."
+            }
             CrashKind::ReadOnly => {
                 "Give it a volume for what it writes, or set readonlyRootFilesystem to false."
             }
             CrashKind::DiskFull => {
-                "Ask for more ephemeralStorage in the task definition, or let it write less."
+                "Request more ephemeralStorage in the task definition, or have it write less."
             }
             CrashKind::FileLimit => {
-                "Raise nofile in ulimits of the container definition, and look for files or connections that are never closed."
+                "Raise nofile in ulimits of the container definition, and find files or connections that are never closed."
             }
             CrashKind::HostSetting => {
-                "Set it on the instances (sysctl in their user data); where that is not possible, as on Fargate, let the app do without it (node.store.allow_mmap: false, or discovery.type: single-node)."
+                "Set it on the instances (sysctl in their user data); where that is not possible, as on Fargate, configure the app to do without it (node.store.allow_mmap: false, or discovery.type: single-node)."
             }
             CrashKind::Setting => {
-                "Mend the configuration that the log names, build the image, and deploy again."
+                "Fix the configuration that the log names, build the image, and deploy again."
             }
             CrashKind::Migration => {
-                "Look at the migration's own error in the log, and mend the migration or the database's state."
+                "Look at the migration's own error in the log, and fix the migration or the database's state."
             }
             CrashKind::Uncaught | CrashKind::NotBooted => {
-                "Read the log from this line on, and mend the app or what it needs."
+                "Read the log from this line on, and fix the app or what it needs."
             }
         }
     }
@@ -321,7 +323,10 @@ mod tests {
             "ERROR:  permission denied for table orders",
             "Error: P3018: A migration failed to apply.",
         ];
-        assert_eq!(words(&migration).as_deref(), Some("its database user has no right to orders"));
+        assert_eq!(
+            words(&migration).as_deref(),
+            Some("its database user has no permission for orders")
+        );
         let python = [
             "Traceback (most recent call last):",
             "ValueError: no orders",

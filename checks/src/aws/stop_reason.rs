@@ -1,7 +1,7 @@
 //! Why a task did not start or did not stay, in AWS's own words: the step that failed and the fault
 //! behind it. The tail of a long reason counts before its head: a secrets message may be a network
-//! fault, a log message may be IAM. The words are in `table`; what else hinders a step, with advice of
-//! its own, is in `hindrances`.
+//! fault, a log message may be IAM. The words are in `table`; what else hinders a step, with advice
+//! of its own, is in `hindrances`.
 
 mod hindrances;
 #[cfg(test)]
@@ -52,7 +52,7 @@ pub enum Trouble {
     EnvironmentFileUnreadable,
     ComputeIncompatible,
     ServiceLinkedRoleBroken,
-    /// A connection of the app itself did not come about: its log says so, and no reason of ECS's.
+    /// A connection of the app itself failed: its log says so, and no reason of ECS's.
     AppUnreached,
     DiscoveryNotProvisioned,
     LaunchDenied,
@@ -98,7 +98,7 @@ pub enum Step {
     Launch,
     /// Reading the task definition, before anything is placed.
     TaskDefinition,
-    /// Whatever the agent does besides.
+    /// Anything else that the agent does.
     Agent,
 }
 
@@ -106,16 +106,16 @@ impl Step {
     /// What failed, as the subject of a sentence.
     pub fn words(self) -> &'static str {
         match self {
-            Step::Pull => "the pull of the image",
-            Step::RegistryAuth => "the login to the registry",
+            Step::Pull => "pulling the image",
+            Step::RegistryAuth => "logging in to the registry",
             Step::Secret => "fetching a secret",
-            Step::SecretOrRegistryAuth => "fetching secrets or the login to the registry",
+            Step::SecretOrRegistryAuth => "fetching secrets or logging in to the registry",
             Step::Log => "setting up the log driver",
             Step::LogRouter => "setting up FireLens or the log driver",
             Step::EnvironmentFile => "fetching an environment file",
             Step::FileSystem => "mounting a volume",
             Step::Container => "starting a container",
-            Step::Interface => "making the task's network interface",
+            Step::Interface => "creating the task's network interface",
             Step::Launch => "launching an instance",
             Step::TaskDefinition => "launching a task",
             Step::Agent => "a step of the ECS agent",
@@ -126,16 +126,16 @@ impl Step {
     pub fn advice(self) -> &'static str {
         match self {
             Step::Pull | Step::RegistryAuth => {
-                "Pull the image elsewhere by the same name: if that fails as well, mend the image, its name or the registry."
+                "Pull the image elsewhere by the same name: if that also fails, fix the image, its name or the registry."
             }
             Step::Secret | Step::SecretOrRegistryAuth => {
-                "Compare valueFrom and repositoryCredentials in the task definition with the secret, and look whether Secrets Manager or Parameter Store throttles."
+                "Compare valueFrom and repositoryCredentials in the task definition with the secret, and check whether Secrets Manager or Parameter Store throttles."
             }
             Step::Log => {
                 "Compare logConfiguration in the task definition with the log driver's options."
             }
             Step::LogRouter => {
-                "Look whether the container of the log router is in the task, starts first (dependsOn) and can read its configuration; CloudWatch has no part in it."
+                "Check whether the log router container is in the task, starts first (dependsOn) and can read its configuration; CloudWatch is not involved."
             }
             Step::EnvironmentFile => {
                 "Compare environmentFiles in the task definition with the bucket."
@@ -144,15 +144,15 @@ impl Step {
                 "Compare volumes and mountPoints in the task definition with the file system."
             }
             Step::Container => {
-                "Compare what the words name (limits, devices, ports, user, mounts or memory) between the task definition and the instance."
+                "Compare what the message names (limits, devices, ports, user, mounts or memory) in the task definition and on the instance."
             }
             Step::Interface => {
-                "Compare subnets and security groups of the service with those that exist: one of them is gone."
+                "Compare the service's subnets and security groups with those that exist: one of them was deleted."
             }
             Step::Launch => {
-                "Widen the instance types, subnets or capacity of the capacity provider, or try again later."
+                "Add instance types, subnets or capacity to the capacity provider, or try again later."
             }
-            Step::TaskDefinition => "Compare the service with the revisions that are active.",
+            Step::TaskDefinition => "Check which revisions of the task definition are active.",
             Step::Agent => "Read the ECS agent's log on the instance.",
         }
     }
@@ -219,7 +219,7 @@ pub fn hindrance(text: &str) -> Option<&'static Hindrance> {
     hindrances::of(step(text)?, text)
 }
 
-/// What a step and its fault amount to; none where the text was cut off before it said so.
+/// What a step and its fault amount to; none where the text was cut off before it.
 fn together(step: Step, fault: Option<Fault>) -> Option<Trouble> {
     Some(match (step, fault) {
         (_, Some(Fault::Space)) => Trouble::DiskFull,

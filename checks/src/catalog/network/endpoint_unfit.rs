@@ -376,7 +376,7 @@ mod tests {
         assert_eq!(
             says(CHECK, &(CHECK.example)()),
             [
-                "No rule of the security groups of endpoint vpce-ecr-api for ecr.api (sg-endpoint) allows the tasks in subnet subnet-0a1 on port 443. 3 of 3 failed tasks of mailer:12 stopped so within 8 min, the last 2 min ago."
+                "No rule of the security groups of endpoint vpce-ecr-api for ecr.api (sg-endpoint) allows the tasks in subnet subnet-0a1 on port 443. 3 of 3 failed tasks of mailer:12 stopped for this reason within 8 min, the last 2 min ago."
             ]
         );
     }

@@ -327,7 +327,7 @@ mod tests {
             says(CHECK, &(CHECK.example)()),
             [
                 "Subnet subnet-0a1 has no route to 52.94.53.1, which did not answer: route table rtb-private has none, and the VPC has no endpoint for ecr.api. 3 of 3 failed tasks of mailer:12 \
-                 stopped so within 8 min, the last 2 min ago."
+                 stopped for this reason within 8 min, the last 2 min ago."
             ]
         );
     }

@@ -167,7 +167,7 @@ mod tests {
             says(CHECK, &(CHECK.example)()),
             [
                 "The outbound route of subnet subnet-0a1 leads to internet gateway igw-1, but the tasks get no public address, so they cannot reach 52.94.54.7. 3 of \
-                 3 failed tasks of mailer:12 stopped so within 8 min, the last 2 min ago."
+                 3 failed tasks of mailer:12 stopped for this reason within 8 min, the last 2 min ago."
             ]
         );
     }

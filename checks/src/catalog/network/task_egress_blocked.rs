@@ -158,7 +158,7 @@ mod tests {
         assert_eq!(
             says(CHECK, &(CHECK.example)()),
             [
-                "No rule of the tasks' security groups (sg-task) allows outbound traffic on port 443 to 52.94.53.1, which did not answer. 3 of 3 failed tasks of mailer:12 stopped so within 8 min, the last 2 min ago."
+                "No rule of the tasks' security groups (sg-task) allows outbound traffic on port 443 to 52.94.53.1, which did not answer. 3 of 3 failed tasks of mailer:12 stopped for this reason within 8 min, the last 2 min ago."
             ]
         );
     }

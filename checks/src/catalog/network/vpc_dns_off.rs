@@ -127,7 +127,7 @@ mod tests {
         assert_eq!(
             says(CHECK, &(CHECK.example)()),
             [
-                "enableDnsSupport of VPC vpc-1 is off, so the name does not resolve, unless the VPC has its own name servers. 3 of 3 failed tasks of mailer:12 stopped so within 8 min, the last 2 min ago."
+                "enableDnsSupport of VPC vpc-1 is off, so the name does not resolve, unless the VPC has its own name servers. 3 of 3 failed tasks of mailer:12 stopped for this reason within 8 min, the last 2 min ago."
             ]
         );
     }

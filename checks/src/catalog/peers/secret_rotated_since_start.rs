@@ -284,7 +284,7 @@ mod tests {
             says(CHECK, &(CHECK.example)()),
             [
                 "2 tasks still have the previous value of secret api-db (DATABASE_PASSWORD), which was rotated 23 min ago: likely why Postgres \
-              refuses the password of user orders. ECS injects a secret into a container when its task starts, and not again. Container app logs since \
+              rejects the password of user orders. ECS injects a secret into a container when its task starts, and not again. Container app logs since \
               02:58 UTC: \"FATAL:  password authentication failed for user \"orders\"\"."
             ]
         );
@@ -294,7 +294,7 @@ mod tests {
     fn a_service_behind_a_balancer_is_told_alike() {
         let said = says(CHECK, &late(baseline::ec2()));
         assert_eq!(said.len(), 1, "{said:?}");
-        assert!(said[0].contains("likely why MySQL refuses user app"), "{said:?}");
+        assert!(said[0].contains("likely why MySQL rejects user app"), "{said:?}");
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use crate::aws;
 use crate::aws::stop_reason::Trouble;
 use crate::call::Call;
-use crate::catalog::tasks::common::reasons;
+use crate::catalog::tasks::common::{fixes, reasons};
 use crate::check::{Findings, NoAnswer};
 use crate::facts::tasks::capacity::{self, Candidate, Lack, Need};
 use crate::facts::tasks::reason::Told;
@@ -12,25 +12,25 @@ use crate::patient::Patient;
 use crate::text::{and_list, count};
 
 crate::check! {
-    /// The ECS agent of an instance does not talk to ECS.
+    /// The ECS agent of an instance is not connected to ECS.
     ///
     /// # Why it matters
     ///
-    /// The instance runs and costs money, and takes no new task. What runs on it goes on,
-    /// unsupervised.
+    /// The instance runs and costs money, but gets no new tasks. Running tasks continue without
+    /// supervision.
     ///
     /// # How we tell
     ///
     /// A service event says that the closest instance "encountered error AGENT", or that the agent
     /// did not start in time; or a task stopped with the reason `AGENT`. Then `agentConnected` of
-    /// each instance tells which ones it is about. Where ECS says that no instance fits, an
-    /// instance counts that would fit if only its agent were connected. Each agent reconnects
-    /// several times a day as a matter of course, so a disconnected one by itself is no finding.
+    /// each instance shows which ones are affected. Where ECS says that no instance fits, an
+    /// instance counts that would fit if its agent were connected. Agents reconnect several times a
+    /// day, which is normal, so a disconnected one alone is not a finding.
     ///
     /// # What to do
     ///
-    /// Look at the agent's log on the instance, its role and its way to ECS; or replace the
-    /// instance.
+    /// Restart the agent; check its log on the instance, its role and its route to ECS; or replace
+    /// the instance.
     ///
     /// ```sh
     /// aws ecs list-container-instances --cluster <cluster> --filter agentConnected==false
@@ -97,14 +97,14 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
                 ),
             };
             let mut remedy = Remedy::new(
-                "Look at the agent on the instance: whether it runs, its log \
-                 /var/log/ecs/ecs-agent.log, its instance profile, and its way to ECS on port 443. \
-                 Or replace the instance.",
+                "Restart the agent. If it stays disconnected, check its log /var/log/ecs/ecs-agent.log, its instance profile, and its route to ECS on port 443, or replace the instance.",
             )
             .cli(aws!(
                 "ecs list-container-instances --cluster {} --filter agentConnected==false",
                 patient.cluster()
             ));
+            let restart = without.first().and_then(|one| fixes::restart_agent(one.instance));
+            remedy = restart.into_iter().fold(remedy, Remedy::cli);
             if let Some(id) =
                 without.first().and_then(|candidate| candidate.instance.ec2_instance_id.as_deref())
             {
@@ -120,7 +120,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
             });
             let finding = told.finding(patient, &claim).because_all(evidence).mend(remedy);
             Some(if said && without.is_empty() && candidates.is_some() {
-                finding.detail("By now every agent is connected that takes tasks.")
+                finding.detail("By now, the agents of all ACTIVE instances are connected.")
             } else {
                 finding
             })
@@ -128,7 +128,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     )
 }
 
-/// Every instance that the service may use, where they may be seen; the network is of no interest
+/// Every instance that the service can use, where they may be seen; the network is of no interest
 /// here.
 fn candidates<'a>(
     patient: &Patient<'a>,
@@ -146,7 +146,8 @@ fn candidates<'a>(
     ))
 }
 
-/// Whether the agent is away: where ECS does not speak of it, only if nothing else is in the way.
+/// Whether the agent is disconnected: where ECS does not mention it, only if nothing else keeps the
+/// task off.
 fn is_without_agent(candidate: &Candidate, said: bool) -> bool {
     if said {
         candidate.instance.status == "ACTIVE" && candidate.lacks.contains(&Lack::Agent)
@@ -166,7 +167,7 @@ mod tests {
         assert_eq!(
             says(CHECK, &(CHECK.example)()),
             [
-                "The ECS agent of instance i-0a1b2c3d4e5f60001 is not connected: ECS said so of web:12 8 min ago."
+                "The ECS agent of instance i-0a1b2c3d4e5f60001 is not connected: reported by ECS for web:12, 8 min ago."
             ]
         );
     }
@@ -183,7 +184,7 @@ mod tests {
             .for_each(|instance| instance.agent_connected = true);
         assert!(
             says(CHECK, &snapshot)[0]
-                .ends_with("8 min ago. By now every agent is connected that takes tasks.")
+                .ends_with("8 min ago. By now, the agents of all ACTIVE instances are connected.")
         );
     }
 
@@ -198,7 +199,7 @@ mod tests {
         let instances = snapshot.container_instances.change(&cluster).unwrap();
         instances[0].remaining_resources.memory = Some(1);
         instances[1].agent_connected = false;
-        let expected = "Instance i-0a1b2c3d4e5f60001 would fit the task, but its ECS agent is not connected: ECS said so of web:12 8 min ago.";
+        let expected = "Instance i-0a1b2c3d4e5f60001 would fit the task, but its ECS agent is not connected: reported by ECS for web:12, 8 min ago.";
         assert_eq!(says(CHECK, &snapshot), [expected]);
         snapshot.container_instances.change(&cluster).unwrap()[1].remaining_resources.memory =
             Some(1);

@@ -1,6 +1,6 @@
-//! The capacity provider has no container instances to give, or the cluster may not wait for more
-//! of them. Why stands in the provider and in the Auto Scaling group behind it; launches that fail,
-//! and instances that do not register, are for other checks.
+//! The capacity provider has no container instances, or the cluster has too many tasks waiting for
+//! them. The provider and its Auto Scaling group show why; launches that fail, and instances that
+//! do not register, are for other checks.
 
 use jiff::SignedDuration;
 
@@ -14,33 +14,34 @@ use crate::facts::tasks::shortage::{self, Sign, Supplies};
 use crate::finding::{Finding, Remedy};
 use crate::patient::Patient;
 use crate::text::and_list;
-use crate::{aws, hcl};
+use crate::{aws, hcl, words};
 
 crate::check! {
-    /// The service's capacity provider has no instances for its tasks, and none are coming; or too
-    /// many tasks wait already.
+    /// The service's capacity provider has no instances for its tasks and launches none, or too
+    /// many tasks are already waiting.
     ///
     /// # Why it matters
     ///
-    /// No task is placed until instances come, and they may never: the Auto Scaling group may be at
-    /// its maximum, suspended or gone.
+    /// No task is placed until instances are launched, which may never happen: the Auto Scaling
+    /// group may be at its maximum, suspended or deleted.
     ///
     /// # How we tell
     ///
     /// A service event says "No Container Instances were found in your capacity provider", or that
-    /// the provisioning limit of 500 tasks a cluster was exceeded; or no instance fits; or tasks
-    /// wait in `PROVISIONING` for longer than three minutes. Then the first thing that is amiss is
-    /// named: the cluster lacks the provider, the provider is not active, the group is gone,
-    /// launching is suspended, the group is at its maximum, or nobody scales it. Launches that fail
-    /// and instances that do not register have checks of their own. Instances that are on their way
-    /// take some minutes: within ten of the first event, and while tasks only wait, it takes one of
-    /// these to be a finding.
+    /// the limit of 500 tasks in `PROVISIONING` per cluster was exceeded; or no instance fits; or
+    /// tasks wait in `PROVISIONING` for longer than three minutes. Then the first problem found is
+    /// reported: the cluster does not have the provider, the provider is not active, the group is
+    /// deleted, launching is suspended, the group is at its maximum, or nothing scales it. Launches
+    /// that fail and instances that do not register have checks of their own. New instances take
+    /// some minutes: within ten minutes of the first event, and while tasks only wait, one of these
+    /// problems is needed for a finding.
     ///
     /// # What to do
     ///
     /// ```sh
     /// aws ecs describe-capacity-providers --capacity-providers <provider>
     /// aws autoscaling describe-scaling-activities --auto-scaling-group-name <group> --max-items 5
+    /// aws autoscaling update-auto-scaling-group --auto-scaling-group-name <group> --max-size <number>
     /// ```
     ///
     /// Terraform/OpenTofu: `max_size` of `aws_autoscaling_group`, `managed_scaling` of
@@ -51,7 +52,7 @@ crate::check! {
     /// `instance_launch_failed`, `instance_not_registered`, `no_instance_fits`,
     /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/service-event-messages-list.html>,
     /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/cluster-auto-scaling.html>
-    title: "The capacity provider has no instances to give",
+    title: "The capacity provider has no instances",
     severity: High,
     role: Cause,
     explains: [NoInstanceFits, TasksFailToStart, TooFewRunning],
@@ -124,7 +125,9 @@ fn unblocked(patient: &Patient, told: &Told) -> Finding {
     let named =
         if providers.is_empty() { String::new() } else { format!(" {}", and_list(&providers)) };
     let claim = match told.text.contains("provisioning capacity limit") {
-        true => "too many tasks of the cluster wait for instances: its limit is 500".to_owned(),
+        true => {
+            "too many tasks of the cluster are waiting for instances (the limit is 500)".to_owned()
+        }
         false => format!("capacity provider{named} has no container instances"),
     };
     let see = match providers.is_empty() {
@@ -132,7 +135,7 @@ fn unblocked(patient: &Patient, told: &Told) -> Finding {
         false => aws!("ecs describe-capacity-providers --capacity-providers").args(&providers),
     };
     let remedy = Remedy::new(
-        "See why the Auto Scaling group brings no instances: its maximum, its scaling activities, and whether they register.",
+        "Find out why the Auto Scaling group provides no instances: check its maximum, its scaling activities, and whether its instances register.",
     );
     told.finding(patient, &claim).mend(remedy.cli(see).cli(told.see(patient)))
 }
@@ -143,7 +146,7 @@ fn claim(patient: &Patient, supply: &Supply, block: &Block) -> Option<String> {
     let group = supply.group_name().unwrap_or_default();
     Some(match block {
         Block::NotOfCluster => {
-            format!("cluster {} does not have capacity provider {name}", patient.cluster())
+            format!("capacity provider {name} is not associated with cluster {}", patient.cluster())
         }
         Block::NotActive(status) => format!("capacity provider {name} is {status}"),
         Block::UpdateFailed(reason) => format!(
@@ -159,7 +162,7 @@ fn claim(patient: &Patient, supply: &Supply, block: &Block) -> Option<String> {
                 .as_deref()
                 .map_or_else(String::new, |why| format!(" (\"{}\")", stop_reason::quoted(why)));
             format!(
-                "Auto Scaling group {group} of capacity provider {name} launches nothing, since its process {} is suspended{why}",
+                "Auto Scaling group {group} of capacity provider {name} launches no instances, because its process {} is suspended{why}",
                 process.process_name
             )
         }
@@ -170,7 +173,7 @@ fn claim(patient: &Patient, supply: &Supply, block: &Block) -> Option<String> {
         }
         Block::NotManaged { desired } => {
             format!(
-                "nobody scales capacity provider {name}: its managed scaling is off, and Auto Scaling group {group} is wanted at {desired}"
+                "nothing scales capacity provider {name}: its managed scaling is off, and the desired capacity of Auto Scaling group {group} is {desired}"
             )
         }
         Block::LaunchFailed(_) | Block::Unregistered { .. } | Block::OfNoProvider(_) => {
@@ -179,16 +182,44 @@ fn claim(patient: &Patient, supply: &Supply, block: &Block) -> Option<String> {
     })
 }
 
-/// What mends it; none where that has a check of its own.
+/// What fixes it; none where that has a check of its own.
 fn remedy(patient: &Patient, supply: &Supply, block: &Block) -> Option<Remedy> {
     let (name, cluster) = (supply.name, patient.cluster());
     let group = supply.group_name().map_or(Word::needed("AUTO_SCALING_GROUP"), Word::new);
     let describe = aws!("ecs describe-capacity-providers --capacity-providers {}", name);
     Some(match block {
-        Block::NotOfCluster | Block::NotActive(_) | Block::GroupGone(_) => Remedy::new(
-            "Give the cluster the capacity provider that the service names, or have the \
-                 service name one that the cluster has.",
+        Block::NotOfCluster => Remedy::new(
+            "Associate the capacity provider with the cluster; the command sets the cluster's whole list and its default strategy.",
         )
+        .cli(aws!(
+            "ecs describe-clusters --clusters {} \
+             --query clusters[].[capacityProviders,defaultCapacityProviderStrategy]",
+            cluster
+        ))
+        .cli(
+            aws!("ecs put-cluster-capacity-providers --cluster {}", cluster)
+                .and(words!(
+                    "--default-capacity-provider-strategy $DEFAULT_STRATEGY --capacity-providers"
+                ))
+                .args(of_cluster(patient))
+                .arg(name),
+        )
+        .terraform(hcl!(
+            r#"
+            resource "aws_ecs_cluster_capacity_providers" "cluster" {
+              cluster_name       = {}
+              capacity_providers = {}
+            }"#,
+            cluster,
+            of_cluster(patient).into_iter().chain([name]).collect::<Vec<&str>>()
+        )),
+        Block::NotActive(_) | Block::GroupGone(_) => Remedy::new(
+            "Give the service a capacity provider that works (this starts a new deployment), or recreate what is missing.",
+        )
+        .cli(patient.update_service().and(words!(
+            "--capacity-provider-strategy capacityProvider=$CAPACITY_PROVIDER,weight=1 \
+             --force-new-deployment"
+        )))
         .cli(aws!(
             "ecs describe-clusters --clusters {} --query clusters[].capacityProviders",
             cluster
@@ -196,26 +227,26 @@ fn remedy(patient: &Patient, supply: &Supply, block: &Block) -> Option<Remedy> {
         .cli(describe)
         .terraform(hcl!(
             r#"
-                resource "aws_ecs_cluster_capacity_providers" "cluster" {
-                  cluster_name       = {}
-                  capacity_providers = [{}]
-                }"#,
-            cluster,
-            name
+            # in aws_ecs_service
+            capacity_provider_strategy {
+              capacity_provider = var.capacity_provider
+              weight            = 1
+            }"#
         )),
-        Block::UpdateFailed(_) => {
-            Remedy::new("Mend what ECS says of the update, and update the capacity provider again.")
-                .cli(describe)
-        }
-        Block::Suspended(process) => Remedy::new("Ask who suspended it and why, then resume it.")
-            .cli(aws!(
+        Block::UpdateFailed(_) => Remedy::new(
+            "Fix what ECS reports about the update, then update the capacity provider again.",
+        )
+        .cli(describe),
+        Block::Suspended(process) => {
+            Remedy::new("Find out who suspended it and why, then resume it.").cli(aws!(
                 "autoscaling resume-processes --auto-scaling-group-name {} --scaling-processes {}",
                 group,
                 process.process_name
-            )),
+            ))
+        }
         Block::AtMaximum { maximum, .. } => {
             let more = *maximum + (*maximum).max(2) / 2;
-            Remedy::new("Raise the maximum of the group, or ask for fewer or smaller tasks.")
+            Remedy::new("Raise the maximum of the group, or run fewer or smaller tasks.")
                 .cli(aws!(
                     "autoscaling update-auto-scaling-group --auto-scaling-group-name {} \
                      --max-size {}",
@@ -230,7 +261,7 @@ fn remedy(patient: &Patient, supply: &Supply, block: &Block) -> Option<Remedy> {
                 ))
         }
         Block::NotManaged { desired } => Remedy::new(
-            "Let ECS scale the group (managed scaling), or add instances by hand.",
+            "Turn on managed scaling, so that ECS scales the group, or add instances manually.",
         )
         .cli(aws!(
             "autoscaling set-desired-capacity --auto-scaling-group-name {} --desired-capacity {}",
@@ -253,6 +284,14 @@ fn remedy(patient: &Patient, supply: &Supply, block: &Block) -> Option<Remedy> {
             return None;
         }
     })
+}
+
+/// The capacity providers that the cluster has.
+fn of_cluster<'a>(patient: &Patient<'a>) -> Vec<&'a str> {
+    match patient.cluster_details() {
+        Ok(Some(cluster)) => cluster.capacity_providers.iter().map(String::as_str).collect(),
+        _ => Vec::new(),
+    }
 }
 
 #[cfg(test)]
@@ -367,7 +406,7 @@ mod tests {
             }];
         });
         assert!(says(CHECK, &suspended)[0].contains(
-            "launches nothing, since its process Launch is suspended (\"User suspended\")"
+            "launches no instances, because its process Launch is suspended (\"User suspended\")"
         ));
         let harmless = waiting(12, |group, _| {
             group.suspended_processes = vec![SuspendedProcess {
@@ -379,7 +418,7 @@ mod tests {
         let mut off = waiting(12, |_, _| ());
         off.capacity_providers.change(PROVIDER).unwrap().managed_scaling.as_mut().unwrap().status =
             Some("DISABLED".into());
-        assert!(says(CHECK, &off)[0].starts_with("Nobody scales capacity provider web-instances"));
+        assert!(says(CHECK, &off)[0].starts_with("Nothing scales capacity provider web-instances"));
         let mut inactive = waiting(12, |_, _| ());
         inactive.capacity_providers.change(PROVIDER).unwrap().status = Some("INACTIVE".into());
         assert!(
@@ -395,8 +434,9 @@ mod tests {
         let cluster = foreign.services[0].cluster_arn.clone();
         foreign.clusters.change(&cluster).unwrap().capacity_providers.clear();
         assert!(
-            says(CHECK, &foreign)[0]
-                .starts_with("Cluster prod does not have capacity provider web-instances: ")
+            says(CHECK, &foreign)[0].starts_with(
+                "Capacity provider web-instances is not associated with cluster prod: "
+            )
         );
     }
 
@@ -412,7 +452,7 @@ mod tests {
         assert_eq!(
             says(CHECK, &snapshot),
             [
-                "Too many tasks of the cluster wait for instances: its limit is 500: ECS said so of web:12 38 min ago."
+                "Too many tasks of the cluster are waiting for instances (the limit is 500): reported by ECS for web:12, 38 min ago."
             ]
         );
     }

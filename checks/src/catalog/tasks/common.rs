@@ -1,3 +1,4 @@
 //! What only the checks of tasks share.
 
+pub(super) mod fixes;
 pub(super) mod reasons;

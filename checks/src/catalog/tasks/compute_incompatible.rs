@@ -1,5 +1,5 @@
-//! The task definition does not fit what the service runs on: registered for instances, and asked
-//! to run on Fargate, or the other way round.
+//! The task definition does not match the compute of the service: registered for EC2 instances, but
+//! run on Fargate, or the other way round.
 
 use crate::aws::stop_reason::Trouble;
 use crate::catalog::tasks::common::reasons;
@@ -9,8 +9,7 @@ use crate::patient::Patient;
 use crate::{aws, hcl};
 
 crate::check! {
-    /// The task definition cannot run on the launch type or capacity provider that the service asks
-    /// for.
+    /// The task definition cannot run on the launch type or capacity provider of the service.
     ///
     /// # Why it matters
     ///
@@ -19,11 +18,12 @@ crate::check! {
     /// # How we tell
     ///
     /// A stopped task or a service event says that the task definition "is not compatible with the
-    /// selected compute strategy". The network mode is quoted: Fargate takes `awsvpc` alone.
+    /// selected compute strategy". The network mode is quoted: Fargate supports only `awsvpc`.
     ///
     /// # What to do
     ///
-    /// Register it for the right one, with `awsvpc`, CPU and memory of a size that Fargate has:
+    /// Register it for the right one; Fargate requires `awsvpc` and a supported combination of CPU
+    /// and memory:
     ///
     /// ```sh
     /// aws ecs register-task-definition --requires-compatibilities FARGATE --network-mode awsvpc --cli-input-json file://task-definition.json
@@ -56,14 +56,14 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         let on = service.launch_type.clone().or_else(|| {
             (!service.capacity_providers.is_empty()).then(|| service.capacity_providers.join(", "))
         });
-        let on = on.unwrap_or_else(|| "what the service runs on".into());
+        let on = on.unwrap_or_else(|| "the compute of the service".into());
         let mode = definition.and_then(|definition| definition.network_mode.as_deref());
         let wrong_mode = mode.filter(|mode| *mode != "awsvpc" && on.starts_with("FARGATE"));
         let why = wrong_mode.map_or_else(String::new, |mode| {
-            format!(", because its network mode is {mode} and Fargate takes awsvpc alone")
+            format!(", because its network mode is {mode} and Fargate supports only awsvpc")
         });
         let remedy = Remedy::new(format!(
-            "Register the task definition so that it fits {on}, or run the service on what it fits."
+            "Register the task definition for {on}, or change the launch type or capacity provider of the service."
         ))
         .cli(aws!(
             "ecs register-task-definition --requires-compatibilities FARGATE \
@@ -89,7 +89,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         Some(
             told.finding(
                 patient,
-                &format!("task definition {} does not fit {on}{why}", told.version()),
+                &format!("task definition {} is not compatible with {on}{why}", told.version()),
             )
             .because_all(evidence)
             .mend(remedy),
@@ -105,7 +105,7 @@ mod tests {
     #[test]
     fn names_the_network_mode_where_that_is_it() {
         assert!(says(CHECK, &(CHECK.example)())[0].starts_with(
-            "Task definition mailer:12 does not fit FARGATE, because its network mode is bridge and Fargate takes awsvpc alone: 3 of 3"
+            "Task definition mailer:12 is not compatible with FARGATE, because its network mode is bridge and Fargate supports only awsvpc: 3 of 3"
         ));
     }
 
@@ -117,7 +117,7 @@ mod tests {
                 2,
                 "The selected task definition is not compatible with the selected compute strategy."
             )[0]
-            .starts_with("Task definition mailer:12 does not fit FARGATE: 2 of 2")
+            .starts_with("Task definition mailer:12 is not compatible with FARGATE: 2 of 2")
         );
     }
 

@@ -1,6 +1,6 @@
-//! The runtime cannot start a container's command: it is not in the image, may not be executed, or
-//! the container cannot be made at all. Without an app there is no log, so the runtime's words are
-//! all there is.
+//! The runtime cannot start a container: its command is not in the image or is not executable, or
+//! the container cannot be created at all. The app does not run and logs nothing, so the runtime's
+//! message is all there is.
 
 use std::sync::LazyLock;
 
@@ -26,15 +26,15 @@ crate::check! {
     ///
     /// Tasks of the version stopped with `CannotStartContainerError`, `CannotCreateContainerError`,
     /// `ContainerRuntimeError` or one like these. "Executable file not found" names the command;
-    /// other words name what the host refuses: limits, a GPU, a host port, a user, a mount, memory.
-    /// What no row of the table knows is quoted. `exec format error` is another CPU, and a full disk
-    /// a full disk: these have checks of their own.
+    /// other messages name what the host rejects: limits, a GPU, a host port, a user, a mount,
+    /// memory. Unknown messages are quoted. `exec format error` (an image for another CPU) and a
+    /// full disk have checks of their own.
     ///
     /// # What to do
     ///
-    /// It depends on what the runtime says. If it cannot find the command, run the image with the
-    /// same command elsewhere: `command` and `entryPoint` are lists of words, not lines for a shell.
-    /// Else compare what it names between the task definition and the host.
+    /// It depends on the message. If the command is not found, run the image with the same command
+    /// elsewhere: `command` and `entryPoint` are lists of arguments, not shell command lines.
+    /// Otherwise, compare what the message names in the task definition and on the host.
     ///
     /// ```sh
     /// aws ecs describe-task-definition --task-definition <family:revision> --query 'taskDefinition.containerDefinitions[].[name,entryPoint,command]'
@@ -66,7 +66,7 @@ static COMMAND: LazyLock<Option<Regex>> = LazyLock::new(|| pattern(r#"exec: "(?<
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     reasons::each(patient, findings, &[Trouble::ContainerCannotStart], |told, findings| {
         let definition = findings.see(patient.task_definition(told.task_definition)).flatten();
-        // What a volume hides, another check tells.
+        // What a volume hides, another check reports.
         let hides = |definition| mount::over_command(definition, told.container?, told.text);
         if definition.and_then(hides).is_some() {
             return None;
@@ -87,12 +87,12 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     })
 }
 
-const COMMAND_ADVICE: &str = "Mend command or entryPoint in the task definition, the file in the image, or the mountPoints that hide it, and deploy again.";
+const COMMAND_ADVICE: &str = "Fix command or entryPoint in the task definition, the file in the image, or the mountPoints that hide it, and deploy again.";
 
 /// Why the runtime could not, what to do about it, and which fields of the task definition to
 /// compare. That a command is not in the image is certain only where no volume can hide it.
 fn cause(text: &str, mounts_are_known: bool) -> (String, &'static str, &'static str) {
-    // The runtime has programs of its own for GPUs: one that is not there is no command of the app.
+    // The runtime has programs of its own for GPUs: a missing one is not a command of the app.
     let command =
         stop_reason::part(&COMMAND, text).filter(|command| !command.starts_with("nvidia"));
     let is_missing = ["not found", "no such file", "cannot find the file", "is a directory"]
@@ -101,7 +101,7 @@ fn cause(text: &str, mounts_are_known: bool) -> (String, &'static str, &'static 
     match (command, stop_reason::hindrance(text)) {
         (Some(command), _) if is_missing => {
             let hint = if command.contains(' ') {
-                " (a command is a list of words, not a line for a shell)"
+                " (a command is a list of arguments, not a shell command line)"
             } else {
                 ""
             };
@@ -110,7 +110,7 @@ fn cause(text: &str, mounts_are_known: bool) -> (String, &'static str, &'static 
             (why, COMMAND_ADVICE, "entryPoint,command,mountPoints")
         }
         (Some(command), _) if text.contains("permission denied") => {
-            let why = format!(", because \"{command}\" may not be executed");
+            let why = format!(", because \"{command}\" is not executable");
             (why, COMMAND_ADVICE, "entryPoint,command,mountPoints")
         }
         (_, Some(hindrance)) => {
@@ -121,7 +121,7 @@ fn cause(text: &str, mounts_are_known: bool) -> (String, &'static str, &'static 
     }
 }
 
-/// Whatever of a container its host may refuse.
+/// The settings of a container that its host may reject.
 const SETTINGS: &str =
     "portMappings,mountPoints,ulimits,user,memory,linuxParameters,resourceRequirements";
 
@@ -141,11 +141,11 @@ mod tests {
     #[test]
     fn names_the_command_that_is_not_there() {
         assert!(says(CHECK, &(CHECK.example)())[0].starts_with(
-            "The runtime cannot start a container, because \"mailer serve\" is not in the image (a command is a list of words, not a line for a shell), or a volume is mounted over it: 3 of 3"
+            "The runtime cannot start a container, because \"mailer serve\" is not in the image (a command is a list of arguments, not a shell command line), or a volume is mounted over it: 3 of 3"
         ));
         assert!(
             with("exec: \"/run.sh\": permission denied: unknown")[0]
-                .contains("because \"/run.sh\" may not be executed: 2 of 2")
+                .contains("because \"/run.sh\" is not executable: 2 of 2")
         );
         assert!(with("something new")[0].contains(
             "(\"CannotStartContainerError: Error response from daemon: something new\")"
@@ -168,7 +168,7 @@ mod tests {
             ),
             (
                 "Bind for 0.0.0.0:8080 failed: port is already allocated",
-                "the host port that it asks for is taken",
+                "the host port that it requests is in use",
                 "Set hostPort to 0",
             ),
             (
@@ -181,7 +181,11 @@ mod tests {
                 "a volume cannot be mounted",
                 "Compare mountPoints",
             ),
-            ("Minimum memory limit allowed is 6MB", "its memory limit is below", "Raise memory"),
+            (
+                "Minimum memory limit allowed is 6MB",
+                "its memory limit is below",
+                "Raise the container's memory",
+            ),
         ] {
             let mut snapshot = crate::baseline::worker();
             let text = format!("CannotStartContainerError: Error response from daemon: {words}");

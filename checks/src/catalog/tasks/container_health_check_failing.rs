@@ -1,5 +1,5 @@
-//! The health check that the task definition gives to a container fails, so ECS replaces the task.
-//! The load balancer's health check is another one, and may pass all the while.
+//! The health check that the task definition sets for a container fails, so ECS replaces the task.
+//! The load balancer's health check is a different one and may pass.
 
 use crate::aws::time;
 use crate::call::Call;
@@ -13,22 +13,24 @@ use crate::text::and_list;
 use crate::{aws, hcl};
 
 crate::check! {
-    /// The container's own health check fails, and ECS stops the task for it.
+    /// The container's own health check fails, so ECS stops the task.
     ///
     /// # Why it matters
     ///
-    /// The load balancer may call the same task healthy, and yet ECS replaces it. Often the command
-    /// of the check needs a tool that is not in the image, such as `curl`, or the app needs longer
-    /// to start than the check has patience.
+    /// ECS replaces the task even if the load balancer considers it healthy. Often the command of
+    /// the health check needs a tool that is not in the image, such as `curl`, or the app takes
+    /// longer to start than the health check allows.
     ///
     /// # How we tell
     ///
     /// Two tasks of the version within the hour, or the newest failure, stopped with "failed
-    /// container health checks". `UNKNOWN` means that there is no such check, and is normal.
+    /// container health checks". `UNKNOWN` means that there is no such health check, which is
+    /// normal.
     ///
     /// # What to do
     ///
-    /// Try the command in the image, and give the app time with `startPeriod`, up to 300 seconds:
+    /// Run the command in the image, and give the app time to start with `startPeriod`, up to 300
+    /// seconds:
     ///
     /// ```sh
     /// aws ecs describe-task-definition --task-definition <family:revision> --query 'taskDefinition.containerDefinitions[].[name,healthCheck]'
@@ -90,7 +92,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
             format!("The newest of them ran for {}.", time::words(stopped.duration_since(started)))
         });
         let claim = format!(
-            "the health check of {whose} fails: {} of {} failed tasks of {}{fate} stopped so {}",
+            "the health check of {whose} fails: {} of {} failed tasks of {}{fate} stopped for this reason {}",
             tasks.len(),
             failures.tasks.len(),
             rollout::short(failures.task_definition),
@@ -126,8 +128,8 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     Ok(())
 }
 
-/// The containers whose health check fails and can end the task: GuardDuty's, and one that is not
-/// essential, may be as they like.
+/// The containers whose health check fails and can end the task: GuardDuty's, and those that are
+/// not essential, do not count.
 fn unhealthy<'a>(patient: &Patient, findings: &mut Findings, task: &'a Task) -> Vec<&'a Container> {
     let unhealthy = task
         .containers
@@ -140,8 +142,7 @@ fn unhealthy<'a>(patient: &Patient, findings: &mut Findings, task: &'a Task) -> 
 
 fn of_the_app(patient: &Patient, version: &str, name: &str) -> Remedy {
     Remedy::new(
-        "Try the check's command inside the image (is curl in there?), and give the app time to \
-         start with startPeriod.",
+        "Run the health check's command in the image (does it have curl?), and give the app time to start with startPeriod.",
     )
     .cli(aws!(
         "ecs describe-task-definition --task-definition {} \
@@ -161,12 +162,10 @@ fn of_the_app(patient: &Patient, version: &str, name: &str) -> Remedy {
     ))
 }
 
-/// Nobody wrote the proxy's health check: what it lacks is room, or its way to ECS.
+/// The proxy's health check is not the user's: it lacks CPU and memory, or a route to ECS.
 fn of_the_proxy(patient: &Patient, version: &str) -> Remedy {
     Remedy::new(
-        "Give the task room for the proxy (AWS recommends 256 CPU units and 64 MiB more than the \
-         app needs), and let it reach Amazon ECS, by a NAT gateway or by an endpoint for \
-         ecs-agent; its log stands in the service's logConfiguration.",
+        "Give the task enough CPU and memory for the proxy (AWS recommends 256 CPU units and 64 MiB more than the app needs) and a route to Amazon ECS: a NAT gateway or an interface endpoint for ecs-agent. The service's logConfiguration says where the proxy logs.",
     )
     .cli(aws!(
         "ecs describe-task-definition --task-definition {} \
@@ -193,7 +192,7 @@ mod tests {
         assert_eq!(
             says(CHECK, &snapshot),
             [
-                "The health check of container worker fails: 3 of 3 failed tasks of mailer:12 stopped so within 8 min, the last 2 min ago. The newest of \
+                "The health check of container worker fails: 3 of 3 failed tasks of mailer:12 stopped for this reason within 8 min, the last 2 min ago. The newest of \
                  them ran for 3 min."
             ]
         );

@@ -1,5 +1,5 @@
-//! A container waits for another one of its task, which does not get there: `dependsOn` was not
-//! fulfilled in time, or can never be.
+//! A container depends on another one of its task that does not reach the required condition:
+//! `dependsOn` was not fulfilled in time, or never can be.
 
 use std::sync::LazyLock;
 
@@ -17,24 +17,24 @@ use crate::patient::Patient;
 use crate::text::pattern;
 
 crate::check! {
-    /// A container depends on another one that never gets ready, so the task does not start.
+    /// A container depends on another one that never becomes ready, so the task does not start.
     ///
     /// # Why it matters
     ///
-    /// The app itself is not started at all, and its log is empty: the trouble is in the container
-    /// that it waits for.
+    /// The app itself is not started at all, and its log is empty: the problem is in the container
+    /// that it depends on.
     ///
     /// # How we tell
     ///
-    /// A reason speaks of a "container ordering dependency" that has timed out, did not exit
-    /// successfully or will never start. That is the ECS agent's wording; where Fargate words it
-    /// otherwise, this check stays silent. The exit code of the container that is waited for, and the
-    /// end of its log, are quoted where they are known.
+    /// A reason mentions a "container ordering dependency" that has timed out, did not exit
+    /// successfully or will never start. That is the ECS agent's wording; where Fargate's differs,
+    /// this check reports nothing. The exit code of the container depended on, and the end of its
+    /// log, are quoted where they are known.
     ///
     /// # What to do
     ///
-    /// Read the log of the container that is waited for. If it only needs longer, raise its
-    /// `startTimeout`; if it is a one-time job, the condition is `SUCCESS` or `COMPLETE`, not
+    /// Read the log of the container depended on. If it only needs longer, raise its
+    /// `startTimeout`; if it is a one-time job, use the condition `SUCCESS` or `COMPLETE`, not
     /// `HEALTHY`.
     ///
     /// ```sh
@@ -48,7 +48,7 @@ crate::check! {
     ///
     /// `container_health_check_failing`,
     /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/stopped-task-error-codes.html>
-    title: "A container waits for another that never gets ready",
+    title: "A container depends on another that is never ready",
     severity: High,
     role: Cause,
     explains: [TasksFailToStart, TasksKeepStopping],
@@ -86,16 +86,15 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         let waited_for = name(stop_reason::part(&WAITED_FOR, told.text), "another one");
         let claim = match told.text {
             text if text.contains("did not exit successfully") => {
-                format!("of its task, {waiting} waits for {waited_for}, which failed")
+                format!("{waiting} depends on {waited_for}, which failed")
             }
             text if text.contains("has timed out") => {
-                format!("of its task, {waiting} waits for {waited_for}, which is not ready in time")
+                format!("{waiting} depends on {waited_for}, which was not ready in time")
             }
-            _ => format!("of its task, {waiting} waits for {waited_for}, which will never start"),
+            _ => format!("{waiting} depends on {waited_for}, which will never start"),
         };
         let remedy = Remedy::new(format!(
-            "Read the log of {waited_for}; mend it, give it more time with startTimeout, or wait \
-             for something else."
+            "Look at the log of {waited_for}; fix it, give it more time with startTimeout, or change the dependsOn condition."
         ))
         .cli(aws!(
             "ecs describe-task-definition --task-definition {} \
@@ -111,7 +110,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     })
 }
 
-/// How the container ended that is waited for: its exit code and the last word of its log.
+/// How the container depended on ended: its exit code and the end of its log.
 fn with_its_end(
     patient: &Patient,
     findings: &mut Findings,
@@ -146,7 +145,7 @@ mod tests {
     fn names_both_containers() {
         assert!(
             says(CHECK, &(CHECK.example)())[0]
-                .starts_with("Of its task, container worker waits for container migrate, which is not ready in time: 3 of 3 failed tasks")
+                .starts_with("Container worker depends on container migrate, which was not ready in time: 3 of 3 failed tasks")
         );
     }
 
@@ -165,9 +164,8 @@ mod tests {
         });
         let said = says(CHECK, &snapshot).remove(0);
         assert!(
-            said.starts_with(
-                "Of its task, container worker waits for container migrate, which failed: 2 of 2"
-            ) && said.contains("Container migrate exited with code 1."),
+            said.starts_with("Container worker depends on container migrate, which failed: 2 of 2")
+                && said.contains("Container migrate exited with code 1."),
             "{said}"
         );
     }

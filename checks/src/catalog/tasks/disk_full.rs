@@ -2,8 +2,9 @@
 //! writes.
 
 use crate::aws::stop_reason::Trouble;
-use crate::catalog::tasks::common::reasons;
+use crate::catalog::tasks::common::{fixes, reasons};
 use crate::check::{Findings, NoAnswer};
+use crate::command::Word;
 use crate::finding::Remedy;
 use crate::patient::Patient;
 use crate::{aws, hcl};
@@ -14,8 +15,7 @@ crate::check! {
     /// # Why it matters
     ///
     /// The image cannot be unpacked, or the container cannot write, and the task does not start.
-    /// The size that ECR shows is that of the compressed image; unpacked it may be three times as
-    /// large.
+    /// ECR shows the size of the compressed image; unpacked, it may be three times as large.
     ///
     /// # How we tell
     ///
@@ -23,8 +23,8 @@ crate::check! {
     ///
     /// # What to do
     ///
-    /// A Fargate task has 20 GiB unless its task definition asks for more, up to 200. On EC2 the
-    /// instance's disk is full, often of images that nobody uses any more.
+    /// A Fargate task has 20 GiB unless its task definition requests more, up to 200. On EC2, the
+    /// instance's disk is full, often with unused images.
     ///
     /// ```sh
     /// aws ecs register-task-definition --ephemeral-storage sizeInGiB=40 --cli-input-json file://task-definition.json
@@ -50,18 +50,27 @@ crate::check! {
     },
 }
 
+const PRUNE: &str = "commands=[\"docker image prune --all --force\"]";
+
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     reasons::each(patient, findings, &[Trouble::DiskFull], |told, _| {
         let on_instance = told.tasks.iter().any(|task| task.container_instance_arn.is_some());
         let remedy = match on_instance {
             true => Remedy::new(
-                "Make room on the instances: a larger volume, or images that nobody uses any more \
-                 removed sooner.",
+                "Free space on the instances: remove unused images, or use a larger volume.",
             )
-            .cli(told.see(patient)),
+            .cli(fixes::on_instance(Word::needed("INSTANCE_ID"), PRUNE))
+            .cli(told.see(patient))
+            .terraform(hcl!(
+                r#"
+                # in aws_launch_template
+                block_device_mappings {
+                  device_name = "/dev/xvda"
+                  ebs { volume_size = 100 }
+                }"#
+            )),
             false => Remedy::new(
-                "Ask for more storage in the task definition (20 GiB is the default, 200 the \
-                 most), or make the image smaller.",
+                "Request more ephemeralStorage in the task definition (default 20 GiB, at most 200), or make the image smaller.",
             )
             .cli(aws!(
                 "ecs register-task-definition --ephemeral-storage sizeInGiB=40 \
@@ -101,7 +110,9 @@ mod tests {
             says(CHECK, &snapshot)[0]
                 .starts_with("No space is left on the instance's disk: 2 of 2")
         );
-        assert!(exam(CHECK, &snapshot).findings[0].remedy.terraform.is_none());
+        let remedy = exam(CHECK, &snapshot).findings.remove(0).remedy;
+        assert!(remedy.shell()[0].contains("docker image prune"));
+        assert!(remedy.terraform.is_some_and(|code| !code.as_str().contains("ephemeral_storage")));
     }
 
     #[test]

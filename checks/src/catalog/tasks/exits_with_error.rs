@@ -1,6 +1,5 @@
-//! An essential container ends with an error code of its own. It names container, code and count,
-//! and quotes the log's last word; exit codes that a signal leaves, and a clean exit, are for other
-//! checks.
+//! An essential container exits with an error code of its own. It names container, code and count,
+//! and quotes the end of the log; exit codes of signals, and clean exits, are for other checks.
 
 use crate::aws::crash;
 use crate::aws::exit_code;
@@ -19,29 +18,28 @@ use crate::patient::Patient;
 use crate::snapshot::Task;
 
 crate::check! {
-    /// An essential container ends by itself with an error code, and its task with it.
+    /// An essential container exits with an error code, which stops its task.
     ///
     /// # Why it matters
     ///
-    /// ECS starts the task again, and it ends again. The version never gets to work, and a
-    /// deployment of it fails.
+    /// ECS starts the task again, and it exits again. The version never works, and its deployment
+    /// fails.
     ///
     /// # How we tell
     ///
     /// A stopped task has `EssentialContainerExited` and an essential container with an exit code
-    /// that the app chose itself: not 0, and not 132, 134, 136, 137, 139 or 143, which signals
-    /// leave. It counts if two tasks of the version ended so within the hour, or the newest one
-    /// did, and it is not over. 126 and 127 mean that the command cannot be run or is not there;
-    /// on Windows, -1073741515 means that a DLL is missing. If several essential containers ended,
-    /// exit codes and logs tell which was first; where they do not, all are named.
-    /// The end of the container's log is read for the line by which a runtime, a database or a
-    /// shell says why it ends; that it is why is likely, not certain. Where no such line is known,
-    /// the log's last word is quoted.
+    /// that the app chose itself: not 0, and not 132, 134, 136, 137, 139 or 143, which are those of
+    /// signals. It counts if two tasks of the version ended this way within the hour, or the newest
+    /// one did, and it is not over. 126 and 127 mean that the command cannot be executed or was not
+    /// found; on Windows, -1073741515 means that a DLL is missing. If several essential containers
+    /// ended, exit codes and logs decide which was first; where they do not, all are named. The end
+    /// of the container's log is searched for a line in which a runtime, a database or a shell says
+    /// why it fails; that this is the cause is likely, not certain. Where no such line is known,
+    /// the end of the log is quoted.
     ///
     /// # What to do
     ///
-    /// Read the log up to its end, and mend the app or what it needs: a variable, a secret, a
-    /// database.
+    /// Read the log to its end, and fix the app or what it needs: a variable, a secret, a database.
     ///
     /// ```sh
     /// aws logs get-log-events --log-group-name <group> --log-stream-name <prefix>/<container>/<task>
@@ -105,7 +103,8 @@ crate::check! {
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     for failures in stop::failures(patient)? {
-        // Who is essential, and so could have ended the task, stands in the task definition.
+        // The task definition says which containers are essential, and so could have ended the
+        // task.
         let Some(definition) = findings.see(patient.task_definition(failures.task_definition))
         else {
             continue;
@@ -137,15 +136,14 @@ fn tell(
     };
     let logged = last_word::of(patient, findings, container, tasks);
     let claim = format!(
-        "container {container} exits with code {code}{meaning}{}: {count} of {version}{fate} ended so {}",
+        "container {container} exits with code {code}{meaning}{}: {count} of {version}{fate} ended this way {}",
         logged.because(),
         stop::when(patient.now(), tasks)
     );
     let summary = match &logged.crash {
         Some(crash) => crash.kind.advice(),
-        None => exit_code::advice(code).unwrap_or(
-            "Read the log up to its end, mend the app or what it needs, and deploy again.",
-        ),
+        None => exit_code::advice(code)
+            .unwrap_or("Read the log to its end, fix the app or what it needs, and deploy again."),
     };
     let see = |call: Call, id: &str| patient.see(call, id);
     let remedy = match &logged.stream {
@@ -172,7 +170,8 @@ fn tell(
         .because(stop::evidence(newest))
         .because_all(logged.evidence)
         .mend(remedy);
-    // An exit is no verdict of a load balancer: where tasks stop for that, this is not why.
+    // An exit is not a failed health check of a load balancer: where tasks stop for that, this is
+    // not why.
     findings.add(
         finding
             .concerns(Kind::TaskDefinition, failures.task_definition)
@@ -180,15 +179,16 @@ fn tell(
     );
 }
 
-/// The statement that was missing, where IAM says which: a denial that somebody wrote on purpose is
-/// not undone by it.
+/// The statement that was missing, where IAM says which: it does not override an explicit deny. No
+/// statement allows a key or all secrets on `*`.
 fn allow(remedy: Remedy, denial: &str, service: &str) -> Remedy {
     let Refused { role: Some(role), action: Some(action), resource: Some(resource) } =
         stop_reason::refused(denial)
     else {
         return remedy;
     };
-    if denial.contains("explicit deny") {
+    let is_secret = action.starts_with("kms:") || action.starts_with("secretsmanager:");
+    if denial.contains("explicit deny") || (is_secret && resource == "*") {
         return remedy;
     }
     refusal::allowing(remedy, role, service, action, resource)
@@ -252,13 +252,12 @@ mod tests {
         assert_eq!(
             says(CHECK, &(CHECK.example)()),
             [
-                "Container app exits with code 1, likely because the variable PAYMENTS_URL is not set: 3 tasks of api:13, which was rolled back, ended so \
-                 within 8 min, the last 12 min ago."
+                "Container app exits with code 1, likely because the variable PAYMENTS_URL is not set: 3 tasks of api:13, which was rolled back, ended this way within 8 min, the last 12 min ago."
             ]
         );
         let finding = &exam(CHECK, &(CHECK.example)()).findings[0];
         assert!(
-            finding.remedy.summary.ends_with("likely a variable is missing."),
+            finding.remedy.summary.ends_with("it is likely missing."),
             "{}",
             finding.remedy.summary
         );
@@ -281,9 +280,8 @@ mod tests {
         assert_eq!(said.len(), 1);
         assert!(
             said[0].starts_with("Container app exits with code 1: 2 tasks")
-                && said[0].contains(
-                    "Of container proxy (code 1) nothing tells whether it ended before that"
-                ),
+                && said[0]
+                    .contains("Nothing shows whether container proxy (code 1) ended before that"),
             "{said:?}"
         );
     }
@@ -357,8 +355,7 @@ mod tests {
         assert_eq!(exam.missed.len(), 1);
         assert_eq!(
             exam.findings[0].says(),
-            "Container app exits with code 127 (its command is not there): 2 tasks of api:12 ended so within 60 s, the last 60 s ago. What it logged in \
-             the end could not be read."
+            "Container app exits with code 127 (its command is not there): 2 tasks of api:12 ended this way within 60 s, the last 60 s ago. The end of its log could not be read."
         );
     }
 
@@ -386,14 +383,13 @@ mod tests {
         .findings[0];
         assert_eq!(
             finding.says(),
-            "Container app exits with code 1, likely because 10.0.9.9:5432 refuses the connection (the port of Postgres): the newest task of api:12 \
-             ended so 60 s ago."
+            "Container app exits with code 1, likely because 10.0.9.9:5432 refuses the connection (the port of Postgres): the newest task of api:12 ended this way 60 s ago."
         );
         let quoted = |finding: &Finding| {
             finding.evidence[2..].iter().map(|evidence| evidence.value.clone()).collect::<Vec<_>>()
         };
         assert_eq!(quoted(finding), ["Error: connect ECONNREFUSED 10.0.9.9:5432", "bye"]);
-        assert!(finding.remedy.summary.starts_with("Look whether it runs and listens there"));
+        assert!(finding.remedy.summary.starts_with("Check whether it runs and listens there"));
     }
 
     #[test]

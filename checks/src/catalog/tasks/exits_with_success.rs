@@ -1,5 +1,5 @@
-//! An essential container ends as if its work were done. A service must keep running, so to ECS
-//! that is a failure, though every exit code is 0.
+//! An essential container exits as if its work were done. A service must keep running, so ECS
+//! treats that as a failure, although every exit code is 0.
 
 use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
@@ -9,25 +9,26 @@ use crate::finding::{Evidence, Kind, Remedy, Subject};
 use crate::patient::Patient;
 
 crate::check! {
-    /// An essential container ends with exit code 0, and its task with it.
+    /// An essential container exits with code 0, which stops its task.
     ///
     /// # Why it matters
     ///
-    /// Nothing looks like an error, and yet tasks come and go: ECS wants a service's tasks to run
-    /// for ever.
+    /// Nothing looks like an error, and yet tasks keep being replaced: ECS expects a service's
+    /// tasks to run indefinitely.
     ///
     /// # How we tell
     ///
     /// Two tasks of the version within the hour, or the newest failure, have
-    /// `EssentialContainerExited`, and the container that ended them has exit code 0; none failed
-    /// before it. Tasks that a deployment or scaling stopped may end with 0, too, and do not count.
-    /// If its log ends with a crash all the same, a shell likely swallowed the code.
+    /// `EssentialContainerExited`, and the container that ended them has exit code 0; no other
+    /// container failed before it. Tasks that a deployment or scaling stopped may also exit with 0
+    /// and do not count. If the log nevertheless ends with a crash, a shell likely swallowed the
+    /// exit code.
     ///
     /// # What to do
     ///
-    /// Either the command runs in the background and returns (start it in the foreground), or it is
-    /// a job (run it with `run-task` or a schedule, not as a service), or a helper is done and
-    /// should not be essential.
+    /// Either the command puts the app in the background and returns (start it in the foreground),
+    /// or it is a job (run it with `run-task` or on a schedule, not as a service), or a sidecar is
+    /// done and should not be essential.
     ///
     /// ```sh
     /// aws ecs describe-task-definition --task-definition <family:revision> --query 'taskDefinition.containerDefinitions[].[name,essential,command]'
@@ -40,7 +41,7 @@ crate::check! {
     ///
     /// `exits_with_error`, `normal_stops`,
     /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/stopped-task-error-codes.html>
-    title: "A container ends as if it were done",
+    title: "A container exits as if it were done",
     severity: High,
     role: Cause,
     explains: [TasksKeepStopping],
@@ -66,30 +67,30 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
             });
             let fate = if failures.is_primary { "" } else { ", which was rolled back," };
             let logged = last_word::of(patient, findings, container, tasks);
-            // A shell that starts the app may end with 0 whatever the app ended with.
+            // A shell that starts the app may exit with 0 even though the app failed.
             let meaning = match &logged.crash {
-                Some(crash) => format!("though by its log {}", crash.words),
+                Some(crash) => format!("although, by its log, {}", crash.words),
                 None => "as if it were done".to_owned(),
             };
             let claim = format!(
-                "container {container} ends with exit code 0, {meaning}: {} of {} failed tasks of {}{fate} stopped so {}",
+                "container {container} exits with code 0, {meaning}: {} of {} failed tasks of {}{fate} stopped for this reason {}",
                 tasks.len(),
                 failures.tasks.len(),
                 rollout::short(failures.task_definition),
                 stop::when(patient.now(), tasks)
             );
             let helper = if helpers {
-                " If it is a helper that may end, set essential to false."
+                " If it is a sidecar that may exit, set essential to false."
             } else {
                 ""
             };
             let advice = match &logged.crash {
                 Some(crash) => format!(
-                    "{} And let the start script pass the exit code on, so that a failure looks like one.",
+                    "{} Also have the start script pass on the exit code, so that a failure is visible.",
                     crash.kind.advice()
                 ),
                 None => format!(
-                    "Keep the process in the foreground; or, if it is a job, run it with run-task or a schedule.{helper}"
+                    "Keep the process in the foreground; or, if it is a job, run it with run-task or on a schedule.{helper}"
                 ),
             };
             let remedy =
@@ -139,7 +140,7 @@ mod tests {
         assert_eq!(
             says(CHECK, &(CHECK.example)()),
             [
-                "Container worker ends with exit code 0, as if it were done: 3 of 3 failed tasks of mailer:12 stopped so within 8 min, the last 2 min \
+                "Container worker exits with code 0, as if it were done: 3 of 3 failed tasks of mailer:12 stopped for this reason within 8 min, the last 2 min \
                  ago."
             ]
         );
@@ -151,12 +152,12 @@ mod tests {
         baseline::log_at_last(&mut snapshot, &["Error: Cannot find module 'express'", "bye"]);
         assert!(
             says(CHECK, &snapshot)[0]
-                .starts_with("Container worker ends with exit code 0, though by its log Node.js cannot find module 'express': 3 of")
+                .starts_with("Container worker exits with code 0, although, by its log, Node.js cannot find module 'express': 3 of")
         );
         baseline::log_at_last(&mut snapshot, &["sent 12 messages", "done"]);
         assert!(
             says(CHECK, &snapshot)[0]
-                .starts_with("Container worker ends with exit code 0, as if it were done: 3 of")
+                .starts_with("Container worker exits with code 0, as if it were done: 3 of")
         );
     }
 

@@ -1,4 +1,4 @@
-//! Fargate itself has no room in the zones that the service asks for, at this moment.
+//! Fargate itself currently has no capacity in the service's Availability Zones.
 
 use crate::aws::stop_reason::Trouble;
 use crate::catalog::tasks::common::reasons;
@@ -9,25 +9,25 @@ use crate::patient::Patient;
 use crate::{hcl, words};
 
 crate::check! {
-    /// AWS has no Fargate capacity left in the service's zones, or no Spot capacity.
+    /// AWS has no Fargate capacity left in the service's Availability Zones, or no Spot capacity.
     ///
     /// # Why it matters
     ///
-    /// The task is not started until there is some. With Spot alone or a single zone there is
-    /// nowhere to go meanwhile.
+    /// The task is not started until there is capacity. With Spot alone or a single Availability
+    /// Zone, there is no alternative meanwhile.
     ///
     /// # How we tell
     ///
-    /// A service event says "Capacity is unavailable at this time", and no later event overrules
-    /// it. One such event of the last three minutes does not count. The account's own quota has
-    /// another message.
+    /// A service event says "Capacity is unavailable at this time", and no later event supersedes
+    /// it. A single event of the last three minutes does not count. The account's quota has a
+    /// different message.
     ///
     /// # What to do
     ///
-    /// More zones, and on-demand capacity as a base:
+    /// Use more Availability Zones, and on-demand capacity as a base:
     ///
     /// ```sh
-    /// aws ecs update-service --cluster <cluster> --service <service> --capacity-provider-strategy capacityProvider=FARGATE,base=1,weight=1 capacityProvider=FARGATE_SPOT,weight=3
+    /// aws ecs update-service --cluster <cluster> --service <service> --capacity-provider-strategy capacityProvider=FARGATE,base=1,weight=1 capacityProvider=FARGATE_SPOT,weight=3 --force-new-deployment
     /// ```
     ///
     /// Terraform/OpenTofu: `capacity_provider_strategy` and `network_configuration { subnets }` of
@@ -60,12 +60,15 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         let subnets = reach::configured(patient, None).map_or(0, |network| network.subnets.len());
         let claim = match (only_spot, subnets) {
             (true, _) => {
-                "Fargate has no Spot capacity now, and the service asks for nothing else".to_owned()
+                "Fargate has no Spot capacity now, and the service uses nothing else".to_owned()
             }
             (false, 1) => {
-                "Fargate has no capacity now in the zone of the service's only subnet".to_owned()
+                "Fargate has no capacity now in the Availability Zone of the service's only subnet"
+                    .to_owned()
             }
-            (false, _) => "Fargate has no capacity now in the service's zones".to_owned(),
+            (false, _) => {
+                "Fargate has no capacity now in the service's Availability Zones".to_owned()
+            }
         };
         let mut finding = told.finding(patient, &claim);
         if only_spot {
@@ -74,12 +77,12 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
             );
         }
         let remedy = Remedy::new(
-            "Add subnets in other zones, and on-demand capacity as a base beside Spot; or wait, \
-             ECS tries again by itself.",
+            "Add subnets in other Availability Zones, and on-demand capacity as a base beside Spot (this starts a new deployment); or wait: ECS retries automatically.",
         )
         .cli(
             patient.update_service().and(words!(
-                "--capacity-provider-strategy capacityProvider=FARGATE,base=1,weight=1"
+                "--capacity-provider-strategy capacityProvider=FARGATE,base=1,weight=1 \
+                 --force-new-deployment"
             )),
         )
         .cli(told.see(patient))
@@ -109,13 +112,15 @@ mod tests {
         assert_eq!(
             says(CHECK, &snapshot),
             [
-                "Fargate has no capacity now in the service's zones: ECS said so of mailer:12 8 min ago."
+                "Fargate has no capacity now in the service's Availability Zones: reported by ECS for mailer:12, 8 min ago."
             ]
         );
         snapshot.services[0].capacity_providers = vec!["FARGATE_SPOT".into()];
-        assert!(says(CHECK, &snapshot)[0].starts_with(
-            "Fargate has no Spot capacity now, and the service asks for nothing else: "
-        ));
+        assert!(
+            says(CHECK, &snapshot)[0].starts_with(
+                "Fargate has no Spot capacity now, and the service uses nothing else: "
+            )
+        );
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! AWS replaced tasks to maintain what they ran on. It says so, so that nobody looks for a crash.
+//! AWS replaced tasks to maintain the infrastructure under them. The note keeps users from looking
+//! for a crash.
 
 use jiff::SignedDuration;
 
@@ -11,11 +12,11 @@ use crate::patient::Patient;
 use crate::snapshot::Task;
 
 crate::check! {
-    /// AWS stopped tasks to maintain the machines under them, and started others.
+    /// AWS stopped tasks to maintain the infrastructure under them, and started replacements.
     ///
     /// # Why it matters
     ///
-    /// A task that ran for weeks is suddenly gone, without a deployment and without an error. It is
+    /// A task that ran for weeks is suddenly gone, without a deployment or an error. That is
     /// normal, unless it was the only one.
     ///
     /// # How we tell
@@ -25,8 +26,8 @@ crate::check! {
     ///
     /// # What to do
     ///
-    /// Nothing. Two tasks in two zones do not feel it; AWS tells of planned retirements beforehand
-    /// in its Health Dashboard.
+    /// Nothing. With two tasks in two Availability Zones, there is no impact; AWS announces planned
+    /// retirements in the AWS Health Dashboard.
     ///
     /// ```sh
     /// aws ecs describe-tasks --cluster <cluster> --tasks <task>
@@ -62,14 +63,17 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         .collect();
     let Some(newest) = stopped.first() else { return Ok(()) };
     let claim = format!(
-        "AWS stopped {} for maintenance {}, which is normal: ECS starts others in their place",
+        "AWS stopped {} for maintenance {}, which is normal: ECS starts replacements",
         crate::text::count(stopped.len(), "task"),
         stop::when(patient.now(), &stopped)
     );
     let see = patient.see(Call::DescribeTasks, newest.id());
-    findings.add(patient.subject().sick(claim, stop::evidence(newest)).mend(
-        Remedy::new("Nothing to mend; with two tasks in two zones nobody feels it.").cli(see),
-    ));
+    findings.add(
+        patient.subject().sick(claim, stop::evidence(newest)).mend(
+            Remedy::new("Nothing to fix; two tasks in two Availability Zones avoid an impact.")
+                .cli(see),
+        ),
+    );
     Ok(())
 }
 
@@ -85,7 +89,7 @@ mod tests {
         assert_eq!(
             says(CHECK, &(CHECK.example)()),
             [
-                "AWS stopped 1 task for maintenance 2 min ago, which is normal: ECS starts others in their place."
+                "AWS stopped 1 task for maintenance 2 min ago, which is normal: ECS starts replacements."
             ]
         );
     }

@@ -1,14 +1,17 @@
 //! A volume of the task cannot be mounted: an EFS file system whose name does not resolve, whose
-//! port 2049 is closed or whose access point is not there; on EC2 also a volume of another plugin.
+//! port 2049 is closed or whose access point does not exist; on EC2 also a volume of another
+//! plugin.
 
 use std::sync::LazyLock;
 
 use regex::Regex;
 
+use crate::aws::arn;
 use crate::aws::stop_reason::{self, Fault, Trouble};
-use crate::catalog::tasks::common::reasons;
+use crate::catalog::tasks::common::{fixes, reasons};
 use crate::check::{Findings, NoAnswer};
-use crate::command::Word;
+use crate::command::{Command, Word};
+use crate::facts::network::reach;
 use crate::facts::tasks::reason::Told;
 use crate::finding::Remedy;
 use crate::patient::Patient;
@@ -25,11 +28,11 @@ crate::check! {
     /// # How we tell
     ///
     /// Tasks of the version stopped with "failed to invoke EFS utils commands", or on EC2 with
-    /// "VolumeDriver.Create: mounting volume failed". The end of the reason tells a timeout (the
-    /// security group of the mount target, or no mount target in the zone) from a name that does not
-    /// resolve (DNS host names of the VPC), from a denial (IAM, file system policy) and from what
-    /// does not exist. The mount targets themselves are not looked up. Volumes of other Docker
-    /// plugins are quoted.
+    /// "VolumeDriver.Create: mounting volume failed". The end of the reason distinguishes a timeout
+    /// (the security group of the mount target, or no mount target in the Availability Zone), a
+    /// name that does not resolve (DNS hostnames of the VPC), a denial (IAM, file system policy)
+    /// and something that does not exist. The mount targets themselves are not looked up. For
+    /// volumes of other Docker plugins, the reason is quoted.
     ///
     /// # What to do
     ///
@@ -38,8 +41,8 @@ crate::check! {
     /// aws ec2 authorize-security-group-ingress --group-id <mount target's group> --protocol tcp --port 2049 --source-group <task's group>
     /// ```
     ///
-    /// Terraform/OpenTofu: `aws_efs_mount_target` in each zone, with `security_groups` that admit
-    /// the tasks on port 2049.
+    /// Terraform/OpenTofu: `aws_efs_mount_target` in each Availability Zone, with `security_groups`
+    /// that allow the tasks on port 2049.
     ///
     /// # See also
     ///
@@ -61,13 +64,17 @@ crate::check! {
 
 static FILE_SYSTEM: LazyLock<Option<Regex>> = LazyLock::new(|| pattern(r"\b(?<it>fs-[0-9a-f]+)"));
 
-const PORT: &str = "Let the tasks' security group in on port 2049 at the mount targets, and have a mount target in each zone of the tasks.";
+const PORT: &str = "Allow the tasks' security group on port 2049 in the security group of the mount targets, and create a mount target in each Availability Zone of the tasks.";
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
-    reasons::each(patient, findings, &[Trouble::FileSystemNotMounted], |told, _| {
+    reasons::each(patient, findings, &[Trouble::FileSystemNotMounted], |told, findings| {
         let file_system = stop_reason::part(&FILE_SYSTEM, told.text);
         let (claim, remedy) = match is_of_efs(told.text) {
-            true => of_efs(told, file_system),
+            true => {
+                let definition = findings.see(patient.task_definition(told.task_definition));
+                let role = definition.flatten().and_then(|one| one.task_role_arn.as_deref());
+                of_efs(patient, told, file_system, role.map(arn::last))
+            }
             false => of_plugin(told),
         };
         Some(told.finding(patient, &claim).mend(remedy.cli(told.see(patient))))
@@ -79,7 +86,12 @@ fn is_of_efs(text: &str) -> bool {
     ["EFS", "efs", "mount.nfs", "fs-"].iter().any(|word| text.contains(word))
 }
 
-fn of_efs(told: &Told, file_system: Option<&str>) -> (String, Remedy) {
+fn of_efs(
+    patient: &Patient,
+    told: &Told,
+    file_system: Option<&str>,
+    task_role: Option<&str>,
+) -> (String, Remedy) {
     let words = told.text.to_ascii_lowercase();
     let says = |some: &[&str]| some.iter().any(|word| words.contains(word));
     let unresolved = says(&["failed to resolve", "name or service not known"]);
@@ -88,7 +100,7 @@ fn of_efs(told: &Told, file_system: Option<&str>) -> (String, Remedy) {
     let (why, advice) = match told.reason.fault {
         _ if unresolved => (
             ", because its DNS name does not resolve",
-            "Turn on DNS support and DNS host names of the VPC, have a mount target in each zone of the tasks, and compare the id of the file system.",
+            "Turn on DNS support and DNS hostnames for the VPC, create a mount target in each Availability Zone of the tasks, and check the id of the file system.",
         ),
         _ if because.is_some() => {
             because.as_ref().map_or(("", ""), |(why, advice)| (why.as_str(), *advice))
@@ -99,11 +111,11 @@ fn of_efs(told: &Told, file_system: Option<&str>) -> (String, Remedy) {
         Some(Fault::Denied | Fault::Key) => (DENIED, ALLOW),
         Some(Fault::Missing) => (
             ", because something that it names does not exist",
-            "Mend the file system, access point or directory that the task definition names.",
+            "Correct the file system, access point or directory in the task definition, or create it.",
         ),
         _ => (
             "",
-            "See the end of the reason: a closed port 2049, a missing mount target, a denial, or a directory that is not there.",
+            "Look at the end of the reason: a closed port 2049, a missing mount target, a denial, or a directory that does not exist.",
         ),
     };
     let named = file_system.map_or_else(String::new, |id| format!(" {id}"));
@@ -120,15 +132,55 @@ fn of_efs(told: &Told, file_system: Option<&str>) -> (String, Remedy) {
                   enable_dns_hostnames = true
                 }"#
             )),
+        false if advice == PORT => port_open(patient, remedy),
+        false if advice == ALLOW => {
+            remedy.cli(allowed(patient, file_system, task_role)).cli(fixes::deploy(patient, told))
+        }
         false => remedy,
     };
     (format!("the EFS file system{named} cannot be mounted{why}"), remedy)
 }
 
 const DENIED: &str = ", because access is denied";
-const ALLOW: &str = "Allow elasticfilesystem:ClientMount (and ClientWrite) to the task role, and in the file system's policy.";
+const ALLOW: &str = "Allow elasticfilesystem:ClientMount (and ClientWrite) for the task role, in its policies or in the file system policy, and deploy again.";
 
-/// A volume of another driver on an instance, with the words of Docker.
+/// What allows the tasks at the mount targets.
+fn port_open(patient: &Patient, remedy: Remedy) -> Remedy {
+    let groups = reach::configured(patient, None).map(|network| &network.security_groups);
+    let group = groups.and_then(|groups| groups.first());
+    remedy
+        .cli(aws!(
+            "ec2 authorize-security-group-ingress --group-id $MOUNT_TARGET_GROUP_ID --protocol tcp \
+             --port 2049 --source-group {}",
+            group.map_or(Word::needed("TASK_GROUP_ID"), Word::new)
+        ))
+        .terraform(hcl!(
+            r#"
+            resource "aws_vpc_security_group_ingress_rule" "efs" {
+              security_group_id            = var.mount_target_group
+              referenced_security_group_id = {}
+              ip_protocol                  = "tcp"
+              from_port                    = 2049
+              to_port                      = 2049
+            }"#,
+            group.map_or(hcl!("var.task_group"), |group| hcl!("{}", group))
+        ))
+}
+
+/// What allows the task role to mount this file system.
+fn allowed(patient: &Patient, file_system: Option<&str>, task_role: Option<&str>) -> Command {
+    let of = format!(
+        "arn:{}:elasticfilesystem:{}:{}:file-system/",
+        patient.partition(),
+        patient.region(),
+        patient.account()
+    );
+    let actions = ["elasticfilesystem:ClientMount", "elasticfilesystem:ClientWrite"];
+    let id = file_system.map_or(Word::needed("FILE_SYSTEM_ID"), Word::new);
+    fixes::allow(task_role, "file-system", &actions, &of, id)
+}
+
+/// A volume of another driver on an instance, with Docker's message.
 fn of_plugin(told: &Told) -> (String, Remedy) {
     let claim =
         format!("a volume of the task cannot be created (\"{}\")", stop_reason::quoted(told.text));
@@ -165,7 +217,7 @@ mod tests {
         );
         assert!(
             with(&format!("{head} b'mount.nfs4: mounting fs failed, reason given by server: No such file or directory'"))[0]
-                .starts_with("The EFS file system cannot be mounted, because the directory that it is to mount is not on the file system: 2 of 2")
+                .starts_with("The EFS file system cannot be mounted, because the directory to mount does not exist on the file system: 2 of 2")
         );
     }
 

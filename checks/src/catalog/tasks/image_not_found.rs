@@ -1,6 +1,6 @@
-//! The image of a task is not in its registry: a tag that was never pushed, a repository that is
-//! not there, or a digest that has been deleted. Where the registry merely could not be asked,
-//! other checks have the word.
+//! The image of a task is not in its registry: a tag that was never pushed, a repository that does
+//! not exist, or a digest that has been deleted. Registries that could not be reached or refused
+//! the pull are for other checks.
 
 use std::sync::LazyLock;
 
@@ -19,25 +19,24 @@ use crate::text::pattern;
 use crate::{aws, words};
 
 crate::check! {
-    /// The registry answers, and says that it does not have the image, or its tag, or its digest.
+    /// The registry answers that it does not have the image, its tag or its digest.
     ///
     /// # Why it matters
     ///
-    /// No task of this version can start. A typo, a tag that was not pushed, another region or
-    /// account, a lifecycle policy that deleted the digest which the deployment had pinned: the
-    /// message is the same.
+    /// No task of this version can start. The message is the same for a typo, a tag that was not
+    /// pushed, another region or account, and a lifecycle policy that deleted the digest to which
+    /// the deployment had pinned the tag.
     ///
     /// # How we tell
     ///
     /// Tasks of the version stopped with `CannotPullContainerError`, and the end of the reason says
-    /// "not found", "manifest unknown" or "check whether the image exists". Words of a timeout or
-    /// of a denial in it mean something else, and so other checks. If ECR has the tag by now, it
-    /// says so. Docker Hub answers "pull access denied" for what is missing and for what is
-    /// private, and that cannot be told apart.
+    /// "not found", "manifest unknown" or "check whether the image exists". Timeouts and denials
+    /// are for other checks. If ECR has the tag by now, that is reported. Docker Hub answers "pull
+    /// access denied" for missing and for private images, which cannot be told apart.
     ///
     /// # What to do
     ///
-    /// Push the image, or name one that is there:
+    /// Push the image, or use one that exists:
     ///
     /// ```sh
     /// aws ecr describe-images --repository-name <repository> --image-ids imageTag=<tag>
@@ -72,21 +71,21 @@ static NAMED: LazyLock<Option<Regex>> = LazyLock::new(|| {
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     reasons::each(patient, findings, &[Trouble::ImageNotFound], |told, findings| {
         let named = told.image().or(stop_reason::part(&NAMED, told.text));
-        let name = named.map_or("that the task definition names", short);
+        let name = named.map_or("of the task definition", short);
         let claim = if told.text.contains("@sha256:") {
-            format!("the digest of image {name} is not in the registry any more")
+            format!("the digest of image {name} is no longer in the registry")
         } else {
-            format!("the image {name} is not in the registry")
+            format!("image {name} is not in the registry")
         };
         let claim = if told.text.contains("pull access denied") {
-            format!("{claim}, or is private")
+            format!("{claim}, or it is private")
         } else {
             claim
         };
         let mut finding = told.finding(patient, &claim);
         if let Some(pushed) = pushed_since(patient, told, findings, named) {
             finding = finding.detail(format!(
-                "ECR has that tag now: it was pushed {} ago, so a new deployment may find it.",
+                "ECR has this tag now: it was pushed {} ago, so a new deployment may succeed.",
                 words(patient, &pushed)
             ));
             finding = finding.because(pushed);
@@ -95,8 +94,8 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     })
 }
 
-/// The push of the tag, if ECR has it now. Asked only of what the service runs now: of that alone
-/// the collector asks.
+/// The push of the tag, if ECR has it now. Only for what the service runs now: the collector looks
+/// up nothing else.
 fn pushed_since(
     patient: &Patient,
     told: &Told,
@@ -127,7 +126,7 @@ fn short(image: &str) -> &str {
 
 fn remedy(patient: &Patient, told: &Told, named: Option<&str>) -> Remedy {
     let remedy = Remedy::new(
-        "Push the image under this tag, or deploy a task definition whose image is there.",
+        "Push the image with this tag, or deploy a task definition whose image exists.",
     )
     .cli(told.see(patient));
     let remedy = match named.and_then(image::tagged) {
@@ -156,7 +155,7 @@ mod tests {
         assert_eq!(
             says(CHECK, &(CHECK.example)()),
             [
-                "The image mailer:0.9.0 is not in the registry: 3 of 3 failed tasks of mailer:12 stopped so within 8 min, the last 2 min ago."
+                "Image mailer:0.9.0 is not in the registry: 3 of 3 failed tasks of mailer:12 stopped for this reason within 8 min, the last 2 min ago."
             ]
         );
     }
@@ -170,7 +169,7 @@ mod tests {
             .images
             .put(&image, crate::snapshot::Image { image_pushed_at: Some(minutes_ago(1)), ..row });
         assert!(says(CHECK, &snapshot)[0].ends_with(
-            "ECR has that tag now: it was pushed 60 s ago, so a new deployment may find it."
+            "ECR has this tag now: it was pushed 60 s ago, so a new deployment may succeed."
         ));
     }
 
@@ -180,16 +179,18 @@ mod tests {
             "CannotPullContainerError: failed to resolve ref mailer:1@sha256:{}: not found",
             "0".repeat(64)
         );
-        assert!(with(&reason)[0].starts_with(
-            "The digest of image mailer:0.9.0 is not in the registry any more: 2 of 2"
-        ));
+        assert!(
+            with(&reason)[0].starts_with(
+                "The digest of image mailer:0.9.0 is no longer in the registry: 2 of 2"
+            )
+        );
     }
 
     #[test]
     fn a_registry_that_hides_what_is_private_may_do_so_here() {
         let text = "CannotPullContainerError: The task can’t pull the image. Check whether the image exists. Error response from daemon: pull access \
                     denied for some/nonsense, repository does not exist or may require 'docker login': denied: requested access to the resource is denied";
-        assert!(with(text)[0].contains("is not in the registry, or is private"));
+        assert!(with(text)[0].contains("is not in the registry, or it is private"));
     }
 
     #[test]

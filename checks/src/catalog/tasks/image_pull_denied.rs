@@ -1,8 +1,10 @@
-//! The registry answers and refuses the pull: the execution role, the instance role, or the
-//! password for a private registry is not enough. It names role and action as IAM named them.
+//! The registry answers and denies the pull: the execution role, the instance role, or the
+//! credentials for a private registry are not sufficient. It names role and action as IAM named
+//! them.
 
+use crate::aws::arn;
 use crate::aws::stop_reason::{self, Trouble};
-use crate::catalog::tasks::common::reasons;
+use crate::catalog::tasks::common::{fixes, reasons};
 use crate::check::{Findings, NoAnswer};
 use crate::command::Word;
 use crate::facts::access::refusal;
@@ -12,20 +14,21 @@ use crate::patient::Patient;
 use crate::{aws, hcl};
 
 crate::check! {
-    /// The registry refuses to hand out the image.
+    /// The registry denies access to the image.
     ///
     /// # Why it matters
     ///
-    /// No task of this version can start. On Fargate the *execution* role pulls, not the task role;
-    /// on EC2 the role of the instance does.
+    /// No task of this version can start. On Fargate, the *execution* role pulls, not the task
+    /// role; on EC2, the role of the instance does.
     ///
     /// # How we tell
     ///
     /// Tasks of the version stopped while they pulled the image or fetched ECR's authorization, and
     /// the end of the reason is a denial: `AccessDeniedException`, "not authorized to perform",
-    /// 403, 401, or "check that the role has the permissions". Where IAM names role, action and
-    /// resource, so do we. Then a simulation of the role's policies tells whether none allows it,
-    /// one denies it, or all is well with them and another policy refuses.
+    /// 403, 401, or "check that the role has the permissions". Where IAM names the role, action and
+    /// resource, they are reported. A simulation of the role's policies then shows whether no
+    /// policy allows the action, a policy denies it, or the role's policies allow it and another
+    /// policy refuses it.
     ///
     /// # What to do
     ///
@@ -33,14 +36,14 @@ crate::check! {
     /// aws iam attach-role-policy --role-name <role> --policy-arn arn:aws:iam::aws:policy/service-role/AmazonECSTaskExecutionRolePolicy
     /// ```
     ///
-    /// An image of another account also needs that repository's policy. Terraform/OpenTofu:
+    /// An image in another account also needs that repository's policy. Terraform/OpenTofu:
     /// `aws_iam_role_policy_attachment`, `aws_ecr_repository_policy`.
     ///
     /// # See also
     ///
     /// `image_not_found`, `registry_unreachable`, `secret_denied`,
     /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task_cannot_pull_image.html>
-    title: "The registry refuses the pull",
+    title: "The registry denies the pull",
     severity: High,
     role: Cause,
     explains: [TasksFailToStart, DigestNotResolved],
@@ -64,34 +67,38 @@ crate::check! {
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     reasons::each(patient, findings, &[Trouble::ImagePullDenied], |told, findings| {
-        // What an endpoint refuses, no role can mend.
+        // No change to a role helps against what an endpoint refuses.
         if egress_path::is_of_endpoint(told.text) {
             return None;
         }
         let refused = stop_reason::refused(told.text);
         let claim = match (refused.role, refused.action) {
             (Some(role), Some(action)) => {
-                format!("the registry refuses the pull, because role {role} may not {action}")
+                format!(
+                    "the registry denies the pull, because role {role} is not allowed to call {action}"
+                )
             }
-            _ => "the registry refuses the pull".to_owned(),
+            _ => "the registry denies the pull".to_owned(),
         };
-        let (policy, unknown) = if is_of_instance(told.text, patient) {
+        let definition = findings.see(patient.task_definition(told.task_definition)).flatten();
+        let execution = definition.and_then(|one| one.execution_role_arn.as_deref());
+        let of_instance = is_of_instance(told.text, patient);
+        let role = refused.role.or(execution.map(arn::last).filter(|_| !of_instance));
+        let (policy, unknown) = if of_instance {
             ("AmazonEC2ContainerRegistryReadOnly", "INSTANCE_ROLE")
         } else {
             ("service-role/AmazonECSTaskExecutionRolePolicy", "EXECUTION_ROLE")
         };
         let remedy = Remedy::new(
-            "Let the role pull: ecr:GetAuthorizationToken on *, and \
-             ecr:BatchCheckLayerAvailability, ecr:GetDownloadUrlForLayer and ecr:BatchGetImage on \
-             the repository. A repository of another account must allow it too; another registry \
-             needs repositoryCredentials.",
+            "Allow the role to pull: ecr:GetAuthorizationToken on *, and ecr:BatchCheckLayerAvailability, ecr:GetDownloadUrlForLayer and ecr:BatchGetImage on the repository. A repository in another account must allow it, too; another registry needs repositoryCredentials.",
         )
         .cli(aws!(
             "iam attach-role-policy --role-name {} --policy-arn arn:{}:iam::aws:policy/{}",
-            refused.role.map_or(Word::needed(unknown), Word::new),
+            role.map_or(Word::needed(unknown), Word::new),
             patient.partition(),
             policy
         ))
+        .cli(fixes::deploy(patient, told))
         .cli(told.see(patient))
         .terraform(hcl!(
             r#"
@@ -99,7 +106,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
               role       = {}
               policy_arn = "arn:{}:iam::aws:policy/{}"
             }"#,
-            refused.role.map_or(hcl!("var.role"), |role| hcl!("{}", role)),
+            role.map_or(hcl!("var.role"), |role| hcl!("{}", role)),
             patient.partition(),
             policy
         ));
@@ -136,8 +143,8 @@ mod tests {
         assert_eq!(
             says(CHECK, &snapshot),
             [
-                "The registry refuses the pull, because role mailer-execution may not ecr:GetAuthorizationToken: 3 of 3 failed tasks of mailer:12 \
-                 stopped so within 8 min, the last 2 min ago. No policy of the role allows it."
+                "The registry denies the pull, because role mailer-execution is not allowed to call ecr:GetAuthorizationToken: 3 of 3 failed tasks of mailer:12 \
+                 stopped for this reason within 8 min, the last 2 min ago. No policy of the role allows it."
             ]
         );
         assert!(
@@ -151,7 +158,7 @@ mod tests {
         let found = with(
             "CannotPullContainerError: failed to resolve ref mailer:1: unexpected status from HEAD request to https://x: 403 Forbidden",
         );
-        assert!(found[0].starts_with("The registry refuses the pull: 2 of 2"));
+        assert!(found[0].starts_with("The registry denies the pull: 2 of 2"));
     }
 
     #[test]

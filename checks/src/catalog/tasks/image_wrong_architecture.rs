@@ -1,6 +1,6 @@
-//! The image is built for another CPU than the tasks have: the registry has no manifest for it, or
-//! the kernel cannot run the program. The first is a pull that fails, the second a container that
-//! ends at once; both are told here.
+//! The image is built for another CPU than that of the tasks: the registry has no manifest for it,
+//! or the kernel cannot run the program. The first is a failed pull, the second a container that
+//! exits at once; both are reported here.
 
 use std::sync::LazyLock;
 
@@ -24,18 +24,17 @@ crate::check! {
     ///
     /// # Why it matters
     ///
-    /// No task of this version can work. It is what an image built on an Apple laptop does on
-    /// Fargate's default, X86_64.
+    /// No task of this version can run. Typically the image was built on an Apple silicon laptop,
+    /// while Fargate's default is X86_64.
     ///
     /// # How we tell
     ///
     /// Either tasks stopped while they pulled, and the reason says that the manifest has no
-    /// descriptor for the platform; or a container ended by itself, and its log says `exec format
-    /// error`.
+    /// descriptor for the platform; or a container exited, and its log says `exec format error`.
     ///
     /// # What to do
     ///
-    /// Build for the tasks' CPU, or run the tasks on the image's:
+    /// Build the image for the CPU of the tasks, or run the tasks on the CPU of the image:
     ///
     /// ```sh
     /// docker buildx build --platform linux/amd64 --push --tag <image> .
@@ -74,9 +73,10 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
             Some(platform) => {
                 format!("the image has no variant for {platform}, on which the tasks run")
             }
-            None => "the image is built for another CPU than the tasks have".to_owned(),
+            None => "the image is built for another CPU than that of the tasks".to_owned(),
         };
-        Some(told.finding(patient, &claim).mend(remedy(patient, told.see(patient))))
+        let has = of_image(told.text.contains("/arm64"));
+        Some(told.finding(patient, &claim).mend(remedy(patient, has, told.see(patient))))
     })?;
     for failures in findings.see(stop::failures(patient)).iter().flatten() {
         at_exec(patient, findings, failures);
@@ -84,7 +84,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     Ok(())
 }
 
-/// The kernel's word in the log of a container that ended by itself.
+/// The kernel's message in the log of a container that exited.
 fn at_exec(patient: &Patient, findings: &mut Findings, failures: &Failures) {
     let exited = |arn: &str| {
         failures.tasks.iter().any(|task| {
@@ -103,6 +103,9 @@ fn at_exec(patient: &Patient, findings: &mut Findings, failures: &Failures) {
             rollout::short(failures.task_definition),
             stop_reason::quoted(&line.message)
         );
+        let definition = findings.see(patient.task_definition(failures.task_definition)).flatten();
+        let cpu = definition.and_then(|definition| definition.cpu_architecture.as_deref());
+        let has = of_image(cpu == Some("ARM64"));
         let finding = Subject::new(Kind::TaskDefinition, failures.task_definition)
             .sick(
                 claim,
@@ -110,7 +113,7 @@ fn at_exec(patient: &Patient, findings: &mut Findings, failures: &Failures) {
                     .at(line.timestamp),
             )
             .because(stop::evidence(stream.task))
-            .mend(remedy(patient, patient.see(Call::GetLogEvents, &of)))
+            .mend(remedy(patient, has, patient.see(Call::GetLogEvents, &of)))
             .concerns(Kind::TaskDefinition, failures.task_definition)
             .concerns_no(Kind::TargetGroup);
         findings.add(finding);
@@ -118,26 +121,33 @@ fn at_exec(patient: &Patient, findings: &mut Findings, failures: &Failures) {
     }
 }
 
-fn remedy(patient: &Patient, see: Command) -> Remedy {
+/// The CPU that an image has, if it is the other one than that of the tasks.
+fn of_image(tasks_have_arm: bool) -> &'static str {
+    if tasks_have_arm { "X86_64" } else { "ARM64" }
+}
+
+fn remedy(patient: &Patient, cpu_of_image: &str, see: Command) -> Remedy {
     Remedy::new(
         "Build the image for the CPU of the tasks (docker buildx build --platform linux/amd64, or \
-         linux/arm64, or both), or name the image's CPU in the task definition's runtimePlatform.",
+         linux/arm64, or both), or set the image's CPU in the task definition's runtimePlatform.",
     )
     .cli(aws!(
         "ecs register-task-definition \
-         --runtime-platform cpuArchitecture=ARM64,operatingSystemFamily=LINUX \
-         --cli-input-json file://task-definition.json"
+         --runtime-platform cpuArchitecture={},operatingSystemFamily=LINUX \
+         --cli-input-json file://task-definition.json",
+        cpu_of_image
     ))
     .cli(see)
     .terraform(hcl!(
         r#"
         resource "aws_ecs_task_definition" {} {
           runtime_platform {
-            cpu_architecture        = "ARM64"
+            cpu_architecture        = {}
             operating_system_family = "LINUX"
           }
         }"#,
-        patient.name()
+        patient.name(),
+        cpu_of_image
     ))
 }
 
@@ -160,7 +170,7 @@ mod tests {
         assert_eq!(
             says(CHECK, &(CHECK.example)()),
             [
-                "The image has no variant for linux/amd64, on which the tasks run: 3 of 3 failed tasks of mailer:12 stopped so within 8 min, the last \
+                "The image has no variant for linux/amd64, on which the tasks run: 3 of 3 failed tasks of mailer:12 stopped for this reason within 8 min, the last \
                  2 min ago."
             ]
         );

@@ -1,7 +1,7 @@
 //! No instance can be launched for the tasks: by ECS itself, for a capacity provider of Managed
-//! Instances, or by the Auto Scaling group behind a provider. A permission that the infrastructure
-//! role lacks is `infrastructure_role_denied`'s; groups that try nothing are
-//! `capacity_provider_empty`'s.
+//! Instances, or by the Auto Scaling group behind a provider. A missing permission of the
+//! infrastructure role is for `infrastructure_role_denied`; groups that do not try to launch are
+//! for `capacity_provider_empty`.
 
 use std::sync::LazyLock;
 
@@ -26,18 +26,18 @@ crate::check! {
     ///
     /// # Why it matters
     ///
-    /// Without an instance no task is placed. ECS and Auto Scaling keep trying, and each attempt
-    /// fails the same way, on a page of the console that has nothing to do with the service.
+    /// Without an instance, no task is placed. ECS and Auto Scaling keep trying, and each attempt
+    /// fails the same way, in a part of the console that does not show the service.
     ///
     /// # How we tell
     ///
     /// For Managed Instances a service event or a stopped task says "Unable to launch instance(s)
-    /// for capacity provider", with EC2's code: `VcpuLimitExceeded`, `MaxSpotInstanceCountExceeded`,
-    /// `InsufficientInstanceCapacity`, `UnfulfillableCapacity`, `InsufficientFreeAddressesInSubnet`
-    /// or another one. For an Auto Scaling group, while tasks lack an instance, its newest launch
-    /// failed within the hour. Where the service names no capacity provider, the groups of the
-    /// cluster's providers are looked at, if no other instance is there. A launch that worked since
-    /// then makes a failure history.
+    /// for capacity provider", with EC2's code: `VcpuLimitExceeded`,
+    /// `MaxSpotInstanceCountExceeded`, `InsufficientInstanceCapacity`, `UnfulfillableCapacity`,
+    /// `InsufficientFreeAddressesInSubnet` or another one. For an Auto Scaling group, its newest
+    /// launch failed within the hour while tasks wait for an instance. Where the service names no
+    /// capacity provider, the groups of the cluster's providers are checked, if there is no other
+    /// instance. A failure followed by a successful launch does not count.
     ///
     /// # What to do
     ///
@@ -99,7 +99,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         if let Some((supply, Block::LaunchFailed(activity))) = shortage.blocked() {
             let group = supply.group_name().unwrap_or_default();
             let claim = by_group(patient, supply.name, group, activity);
-            findings.add(shortage.finding(patient, &claim).mend(mend_group(group)));
+            findings.add(shortage.finding(patient, &claim).mend(fix_group(group)));
         }
     }
     Ok(())
@@ -129,7 +129,7 @@ fn after_code(text: &str) -> &str {
         .map_or(text, |(_, words)| words)
 }
 
-/// Why EC2 refuses, as its codes tell.
+/// Why EC2 refuses, by its error codes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Refusal {
     Vcpus,
@@ -156,10 +156,10 @@ impl Refusal {
             Refusal::Vcpus => "the account's quota of On-Demand vCPUs on EC2 is used up",
             Refusal::SpotQuota => "the account's quota of Spot vCPUs on EC2 is used up",
             Refusal::Capacity => {
-                "EC2 has no capacity now for the instance types and zones that it allows"
+                "EC2 has no capacity now for its instance types and Availability Zones"
             }
             Refusal::Addresses => "its subnets have no free addresses",
-            Refusal::Other => "EC2 refuses it",
+            Refusal::Other => "EC2 refuses the launch",
         }
     }
 
@@ -196,18 +196,18 @@ impl Refusal {
         match self {
             Refusal::Vcpus => quota(
                 Remedy::new(
-                    "Request a higher quota for the family of the instances, or stop instances that are not needed.",
+                    "Request a higher quota for the instance family, or stop instances that are not needed.",
                 ),
                 "L-1216C47A",
             ),
             Refusal::SpotQuota => quota(
                 Remedy::new(
-                    "Request a higher Spot quota, or let the capacity provider use On-Demand Instances.",
+                    "Request a higher Spot quota, or allow the capacity provider to use On-Demand Instances.",
                 ),
                 "L-34B43A08",
             ),
             Refusal::Capacity => Remedy::new(
-                "Allow more instance types and subnets in other zones, or On-Demand Instances beside Spot; ECS tries again by itself.",
+                "Allow more instance types, subnets in other Availability Zones, or On-Demand Instances beside Spot; ECS retries automatically.",
             )
             .cli(see)
             .cli(update)
@@ -222,7 +222,7 @@ impl Refusal {
                 }"#
             )),
             Refusal::Addresses => Remedy::new(
-                "Give the capacity provider more or larger subnets, or look for what holds the addresses.",
+                "Give the capacity provider more or larger subnets, or free addresses in them.",
             )
             .cli(see)
             .cli(update)
@@ -234,7 +234,7 @@ impl Refusal {
                 }"#
             )),
             Refusal::Other => Remedy::new(
-                "Fix what EC2 names in the capacity provider's launch settings; ECS tries again by itself.",
+                "Fix what EC2 names in the capacity provider's launch settings; ECS retries automatically.",
             )
             .cli(see)
             .cli(update),
@@ -263,10 +263,9 @@ fn decisive(message: &str) -> &str {
     sentences.find(|sentence| !sentence.starts_with("Could not launch")).unwrap_or(message)
 }
 
-fn mend_group(group: &str) -> Remedy {
+fn fix_group(group: &str) -> Remedy {
     Remedy::new(
-        "Let the group use more instance types or zones (a mixed instances policy), or fix what \
-         the message names: AMI, key pair, quota, role.",
+        "Allow the group more instance types or Availability Zones (a mixed instances policy), or fix what the message names: AMI, key pair, quota, role.",
     )
     .cli(aws!(
         "autoscaling update-auto-scaling-group --auto-scaling-group-name {} \

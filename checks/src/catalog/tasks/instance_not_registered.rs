@@ -1,6 +1,6 @@
-//! Instances run, and ECS cannot use them: they never joined the cluster, or joined it without
-//! belonging to a capacity provider that the service names. Instances that cannot be launched at
-//! all are `instance_launch_failed`'s; agents that lost their connection, `agent_disconnected`'s.
+//! Instances run and ECS cannot use them: they never joined the cluster, or do not belong to a
+//! capacity provider of the service. Instances that cannot be launched are for
+//! `instance_launch_failed`; agents that lost their connection, for `agent_disconnected`.
 
 use crate::check::{Findings, NoAnswer};
 use crate::facts::tasks::capacity::{Block, Supply};
@@ -17,22 +17,23 @@ crate::check! {
     ///
     /// # Why it matters
     ///
-    /// Tasks wait for instances that are there already, and that cost money. Auto Scaling sees
-    /// healthy instances and launches no others.
+    /// Tasks wait for instances that already exist and cost money. Auto Scaling sees healthy
+    /// instances and launches no more.
     ///
     /// # How we tell
     ///
-    /// Tasks lack an instance, and instances of the Auto Scaling group have been `InService` for ten
-    /// minutes without being among the container instances of the cluster. Or container instances
-    /// are active and have no `capacityProviderName`, while the service's strategy names a provider
-    /// that has none: ECS assigns an instance only when it registers, and only if the provider's own
-    /// group launched it. Where the service names no provider, the groups of the cluster's providers
-    /// are looked at. Instances that were just launched are on their way.
+    /// Tasks wait for an instance, and instances of the Auto Scaling group have been `InService`
+    /// for ten minutes without being among the container instances of the cluster. Or container
+    /// instances are active and have no `capacityProviderName`, while the service's strategy names
+    /// a provider that has none: ECS assigns an instance only when it registers, and only if the
+    /// provider's own group launched it. Where the service names no provider, the groups of the
+    /// cluster's providers are checked. Instances that were just launched do not count.
     ///
     /// # What to do
     ///
-    /// An ECS-optimized AMI, `ECS_CLUSTER` in the user data, an instance profile that may register,
-    /// and a route to ECS on port 443. Replace instances that belong to no provider:
+    /// Use an ECS-optimized AMI, set `ECS_CLUSTER` in the user data, and give the instances an
+    /// instance profile that allows them to register and a route to ECS on port 443. Replace
+    /// instances that belong to no provider:
     ///
     /// ```sh
     /// aws ecs list-container-instances --cluster <cluster>
@@ -114,9 +115,7 @@ fn register(patient: &Patient, supply: &Supply, missing: &[&str]) -> Remedy {
     let cluster = patient.cluster();
     let group = supply.group_name().unwrap_or_default();
     Remedy::new(format!(
-        "See why the agents do not register: an ECS-optimized AMI, ECS_CLUSTER={cluster} in the \
-         user data (without it they join the cluster default), an instance profile with \
-         AmazonEC2ContainerServiceforEC2Role, and a route to ECS on port 443."
+        "Find out why the agents do not register. They need an ECS-optimized AMI, ECS_CLUSTER={cluster} in the user data (without it they join the cluster default), an instance profile with AmazonEC2ContainerServiceforEC2Role, and a route to ECS on port 443. Then replace the instances."
     ))
     .cli(aws!("ecs list-container-instances --cluster default"))
     .cli(aws!("ec2 describe-instances --instance-ids").args(missing).and(crate::words!(
@@ -144,7 +143,7 @@ fn of_no_provider(patient: &Patient, supply: &Supply, instances: &[&ContainerIns
 
 fn replace(patient: &Patient, supply: &Supply, instances: &[&ContainerInstance]) -> Remedy {
     let summary = format!(
-        "Replace them: ECS assigns an instance to {} when the provider's Auto Scaling group launches it. Until then the service may use them with launch type EC2.",
+        "Replace the instances: ECS assigns an instance to {} only when the provider's Auto Scaling group launches it. Until then, the service can use them with launch type EC2.",
         supply.name
     );
     let drain = aws!("ecs update-container-instances-state --cluster {}", patient.cluster())

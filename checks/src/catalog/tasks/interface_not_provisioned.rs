@@ -1,5 +1,5 @@
-//! A task's network interface, or its disk, was not there in time. Once it is a hiccup of AWS's;
-//! again and again it is not.
+//! A task's network interface, or its disk, was not ready in time. Once, it is a transient problem
+//! of AWS; repeatedly, it is not.
 
 use crate::aws;
 use crate::aws::stop_reason::{self, Trouble};
@@ -9,24 +9,23 @@ use crate::finding::Remedy;
 use crate::patient::Patient;
 
 crate::check! {
-    /// AWS does not get the network interface or the disk of the tasks ready in time, again and
-    /// again.
+    /// AWS repeatedly fails to provide the network interface or the disk of the tasks in time.
     ///
     /// # Why it matters
     ///
-    /// The task stops before it began. Mostly it is over with the next try, which ECS makes by
-    /// itself.
+    /// The task stops before it starts. Usually the next attempt, which ECS makes automatically,
+    /// succeeds.
     ///
     /// # How we tell
     ///
     /// Three or more tasks of the version stopped within the hour with "Timeout waiting for network
     /// interface provisioning", the same for ephemeral storage, or an EC2 error while the interface
-    /// was made. Fewer are a hiccup, and not told. A full subnet has a word of its own.
+    /// was created. Fewer are transient and not reported. A full subnet has an error of its own.
     ///
     /// # What to do
     ///
-    /// Wait for the next try; if it goes on, look whether the account reached its quota of network
-    /// interfaces, and ask AWS Support.
+    /// Wait for the next attempt; if it keeps failing, check whether the account has reached its
+    /// quota of network interfaces, and contact AWS Support.
     ///
     /// ```sh
     /// aws service-quotas get-service-quota --service-code vpc --quota-code L-DF5E4CA3
@@ -49,7 +48,7 @@ crate::check! {
     },
 }
 
-/// So many are more than a hiccup.
+/// So many are more than a transient problem.
 const SEVERAL: usize = 3;
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
@@ -59,19 +58,18 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         }
         let claim = match told.text {
             text if text.contains("EphemeralStorage") => {
-                "AWS does not get the task's disk ready in time".to_owned()
+                "AWS does not provide the task's disk in time".to_owned()
             }
             text if text.contains("Timeout") => {
-                "AWS does not get the task's network interface ready in time".to_owned()
+                "AWS does not provide the task's network interface in time".to_owned()
             }
             text => format!(
-                "EC2 refuses to make the task's network interface (\"{}\")",
+                "EC2 refuses to create the task's network interface (\"{}\")",
                 stop_reason::quoted(text)
             ),
         };
         let remedy = Remedy::new(
-            "ECS tries again by itself; if it goes on, look at the quota of network interfaces, \
-             and ask AWS Support.",
+            "ECS retries automatically; if it keeps failing, check the quota of network interfaces and contact AWS Support.",
         )
         .cli(aws!("service-quotas get-service-quota --service-code vpc --quota-code L-DF5E4CA3"))
         .cli(told.see(patient));
@@ -93,12 +91,12 @@ mod tests {
         let reason = "Timeout waiting for network interface provisioning to complete.";
         assert!(
             with(3, reason)[0]
-                .starts_with("AWS does not get the task's network interface ready in time: 3 of 3")
+                .starts_with("AWS does not provide the task's network interface in time: 3 of 3")
         );
         assert!(with(2, reason).is_empty());
         assert!(
             with(3, "Timeout waiting for EphemeralStorage provisioning to complete.")[0]
-                .starts_with("AWS does not get the task's disk")
+                .starts_with("AWS does not provide the task's disk")
         );
     }
 

@@ -1,5 +1,5 @@
 //! ECS told a container to stop, it did not, and ECS killed it: exit code 137 that is not memory.
-//! It looks only at tasks that ECS or somebody stopped on purpose.
+//! It only covers tasks that were stopped on purpose.
 
 use jiff::SignedDuration;
 
@@ -16,25 +16,24 @@ use crate::snapshot::{Container, Task};
 use crate::{aws, hcl};
 
 crate::check! {
-    /// Containers ignore SIGTERM, so that ECS kills them when their time to stop is over.
+    /// Containers ignore SIGTERM, so ECS kills them when their stop timeout expires.
     ///
     /// # Why it matters
     ///
-    /// Requests that are under way are cut off at every deployment and every time the service
-    /// scales in, and each stop takes half a minute longer. Usually a shell is the first process
-    /// and does not pass the signal on.
+    /// Requests in flight are cut off at every deployment and scale-in, and each stop takes half a
+    /// minute longer. Usually a shell is the first process and does not forward the signal.
     ///
     /// # How we tell
     ///
     /// Two tasks of a current version within the hour, stopped by a deployment, by scaling, by Spot
-    /// or by hand, have a container with exit code 137 and no reason of the runtime, and took at
-    /// least its `stopTimeout` to stop, which is 30 seconds unless it is set. Memory has a reason
-    /// of its own. A container with 143 took the signal and ended.
+    /// or manually, have a container with exit code 137 and no reason from the runtime, and took at
+    /// least its `stopTimeout` (30 seconds by default) to stop. Running out of memory has a reason
+    /// of its own. A container with exit code 143 reacted to the signal.
     ///
     /// # What to do
     ///
-    /// Start the app as the first process (`ENTRYPOINT ["app"]`, not `ENTRYPOINT app`), or let an
-    /// init process pass signals on: `linuxParameters.initProcessEnabled`. If it really needs
+    /// Start the app as the first process (`ENTRYPOINT ["app"]`, not `ENTRYPOINT app`), or use an
+    /// init process that forwards signals: `linuxParameters.initProcessEnabled`. If the app needs
     /// longer, raise `stopTimeout`, on Fargate up to 120 seconds.
     ///
     /// ```sh
@@ -98,8 +97,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         stop::when(patient.now(), &tasks)
     );
     let remedy = Remedy::new(
-        "Run the app as the first process (exec form of ENTRYPOINT) or set initProcessEnabled, so that it gets SIGTERM; if it needs longer to finish, \
-         raise stopTimeout.",
+        "Run the app as the first process (exec form of ENTRYPOINT) or set initProcessEnabled, so that it receives SIGTERM; if it needs longer to finish, raise stopTimeout.",
     )
     .cli(aws!("ecs register-task-definition --cli-input-json file://task-definition.json"))
     .cli(patient.see(Call::DescribeTasks, newest.id()))

@@ -1,6 +1,6 @@
-//! The log driver of a container gets no connection to where its logs should go, which is not
-//! CloudWatch: Fluentd, the log router of FireLens, Splunk, syslog or GELF. Why the network does not
-//! let it there is for the checks of the network to say.
+//! The log driver of a container cannot connect to its destination, which is not CloudWatch:
+//! Fluentd, the log router of FireLens, Splunk, syslog or GELF. What blocks the connection is for
+//! the network checks.
 
 use std::net::IpAddr;
 
@@ -16,27 +16,27 @@ use crate::patient::Patient;
 use crate::{aws, hcl};
 
 crate::check! {
-    /// A container cannot be started, since its log driver gets no connection to Fluentd, to the
-    /// log router of FireLens, to Splunk or to whatever else its logs should go to.
+    /// A container cannot start, because its log driver cannot connect to its destination: Fluentd,
+    /// the log router of FireLens, Splunk, syslog or GELF.
     ///
     /// # Why it matters
     ///
-    /// No task of this version can start: the log driver comes before the app. Neither a log group
-    /// nor a route to CloudWatch Logs helps here, though the words often look like it.
+    /// No task of this version can start: the log driver starts before the app. Neither a log group
+    /// nor a route to CloudWatch Logs helps here, although the error often suggests it.
     ///
     /// # How we tell
     ///
     /// Tasks of the version stopped with "failed to initialize logging driver" or "failed to
-    /// validate logger args", and the driver dialled by itself or the reason names Fluentd, Splunk,
-    /// syslog or GELF; or the containers that log have no `awslogs` driver in their task
-    /// definition. `awslogs` never dials by itself: its words are about a log stream. With
-    /// `awsfirelens` it is the socket of the log router that is missing, so how that container ended
-    /// is told with it. The daemon of the instance dials, not the container: 127.0.0.1 is the
-    /// instance.
+    /// validate logger args", and the driver itself opened the connection or the reason names
+    /// Fluentd, Splunk, syslog or GELF; or the containers that log have no `awslogs` driver in
+    /// their task definition. `awslogs` never reports a bare connection error: its messages are
+    /// about a log stream. With `awsfirelens`, the socket of the log router is missing, so the
+    /// check also reports how that container ended. The Docker daemon of the instance connects, not
+    /// the container: 127.0.0.1 is the instance.
     ///
     /// # What to do
     ///
-    /// Start what takes the logs before the containers that need it, or let the driver connect
+    /// Start the log receiver before the containers that need it, or set the driver to connect
     /// later:
     ///
     /// ```sh
@@ -86,7 +86,7 @@ fn finding(patient: &Patient, told: &Told, elsewhere: &Elsewhere) -> Finding {
         .driver
         .map_or("its log driver".to_owned(), |driver| format!("its log driver {}", driver.name()));
     let dialled = dial::read(told.text);
-    let claim = format!("{whose} cannot start, since {driver} {}", effect(elsewhere, told));
+    let claim = format!("{whose} cannot start, because {driver} {}", effect(elsewhere, told));
     let is_near = elsewhere.driver == Some(Driver::FireLens)
         || told.text.contains("dial unix")
         || dialled.as_ref().is_some_and(|dial| dial.is_local() || dial.how == How::Refused);
@@ -101,7 +101,7 @@ fn finding(patient: &Patient, told: &Told, elsewhere: &Elsewhere) -> Finding {
         .detail("CloudWatch Logs is not involved.")
         .mend(remedy(patient, told, elsewhere));
     let finding = with_the_router(finding, told, elsewhere);
-    // Who refuses was reached: no route and no rule keeps the driver from there.
+    // A destination that refuses was reached: no route or rule blocks the driver.
     if is_near {
         finding.concerns_no(Kind::Subnet)
     } else {
@@ -109,22 +109,22 @@ fn finding(patient: &Patient, told: &Told, elsewhere: &Elsewhere) -> Finding {
     }
 }
 
-/// What became of the connection.
+/// What happened to the connection.
 fn effect(elsewhere: &Elsewhere, told: &Told) -> String {
     let dialled = dial::read(told.text).map(|dial| (dial.to(), dial.how, dial.address));
     match (dialled, elsewhere.driver) {
         (Some((to, How::Refused, _)), _) => format!("is refused a connection to {to}"),
         (Some((to, How::Unresolved, _)), _) => format!("cannot resolve {to}"),
         (Some((to, How::TimedOut, _)), _) => format!("gets no answer from {to}"),
-        (None, Some(Driver::FireLens)) => "finds no log router of FireLens".to_owned(),
+        (None, Some(Driver::FireLens)) => "finds no FireLens log router".to_owned(),
         (None, _) if told.text.contains("fluent.sock") => {
             "finds no /var/run/fluent.sock".to_owned()
         }
-        (None, _) => "gets no answer from where the logs should go".to_owned(),
+        (None, _) => "gets no answer from its destination".to_owned(),
     }
 }
 
-/// How the log router ended, where the logs should go to one.
+/// How the log router ended, where the driver is that of FireLens.
 fn with_the_router(finding: Finding, told: &Told, elsewhere: &Elsewhere) -> Finding {
     if elsewhere.driver != Some(Driver::FireLens) {
         return finding;
@@ -152,16 +152,16 @@ fn remedy(patient: &Patient, told: &Told, elsewhere: &Elsewhere) -> Remedy {
     let summary = match (elsewhere.driver, elsewhere.router) {
         (Some(Driver::FireLens), Some(router)) => {
             return Remedy::new(format!(
-                "Read the log of log router {router}, and fix its image, its configuration or its role: it has to run before the containers that log through it."
+                "Look at the log of log router {router} and fix its image, configuration or role: it must run before the containers that log through it."
             ))
             .cli(see_containers(told))
             .cli(told.see(patient));
         }
         (Some(Driver::FireLens), None) => {
-            "Add a log router to the task definition, a container with firelensConfiguration, and deploy it."
+            "Add a log router to the task definition (a container with firelensConfiguration), and deploy it."
         }
         (Some(Driver::Fluentd), _) if is_loopback => {
-            "Run Fluentd on the instance before its tasks, or name its address with fluentd-address; with fluentd-async the container starts without it."
+            "Run Fluentd on the instance before its tasks, or set its address in fluentd-address; with fluentd-async the container starts without it."
         }
         (Some(Driver::Fluentd), _) => {
             "Check that Fluentd runs at this address (fluentd-address) and allows connections from the instances; with fluentd-async the container starts without it."
@@ -170,10 +170,10 @@ fn remedy(patient: &Patient, told: &Told, elsewhere: &Elsewhere) -> Remedy {
             "Check that the HTTP Event Collector answers at splunk-url, port included, and that the tasks have a route to it; with splunk-verify-connection=false the container starts without it."
         }
         (Some(Driver::Syslog), _) => {
-            "Check that the syslog server listens at syslog-address with the protocol that it names, and allows connections from the instances."
+            "Check that the syslog server listens at syslog-address with that protocol and allows connections from the instances."
         }
         (Some(Driver::Gelf), _) => {
-            "Check that the server listens at gelf-address with the protocol that it names, and allows connections from the instances."
+            "Check that the server listens at gelf-address with that protocol and allows connections from the instances."
         }
         (None, _) => {
             "Check that the destination in the log driver's options is right, runs, and allows connections from the tasks."
@@ -262,7 +262,7 @@ mod tests {
         assert_eq!(
             says(CHECK, &(CHECK.example)()),
             [
-                "Container worker cannot start, since its log driver fluentd is refused a connection to 127.0.0.1:24224: 3 of 3 failed tasks of mailer:12 stopped so within 8 min, the last 2 min ago. CloudWatch Logs is not involved."
+                "Container worker cannot start, because its log driver fluentd is refused a connection to 127.0.0.1:24224: 3 of 3 failed tasks of mailer:12 stopped for this reason within 8 min, the last 2 min ago. CloudWatch Logs is not involved."
             ]
         );
     }
@@ -302,7 +302,7 @@ mod tests {
             format!("{DAEMON}dial unix /var/run/fluent.sock: connect: no such file or directory");
         let mut snapshot = with("awsfirelens", &text);
         let found = says(CHECK, &snapshot);
-        assert!(found[0].contains("finds no log router of FireLens"), "{found:?}");
+        assert!(found[0].contains("finds no FireLens log router"), "{found:?}");
         assert!(
             found[0].ends_with("No container of the task definition is a log router."),
             "{found:?}"
@@ -324,7 +324,7 @@ mod tests {
             found.says().ends_with("Its log router log_router had exited with code 1."),
             "{found:?}"
         );
-        assert!(found.remedy.summary.contains("Read the log of log router log_router"));
+        assert!(found.remedy.summary.contains("Look at the log of log router log_router"));
     }
 
     #[test]
@@ -333,7 +333,7 @@ mod tests {
             "ResourceInitializationError: failed to validate logger args: : signal: killed";
         let found = says(CHECK, &with("splunk", killed));
         assert!(
-            found[0].contains("log driver splunk gets no answer from where the logs should go"),
+            found[0].contains("log driver splunk gets no answer from its destination"),
             "{found:?}"
         );
         assert!(says_of_failed_starts(CHECK, 3, killed).is_empty(), "awslogs is CloudWatch's");

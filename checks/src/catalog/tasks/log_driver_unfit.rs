@@ -1,14 +1,14 @@
-//! The log driver cannot be set up: its options are wrong, the execution role may not write, or
-//! CloudWatch Logs cannot be reached. The last is explained by the network, so it shows a symptom;
-//! the other two are mended here.
+//! The log driver cannot be initialized: its options are wrong, the execution role is not allowed
+//! to write logs, or CloudWatch Logs cannot be reached. The last is explained by the network, so it
+//! shows a symptom; the other two are fixed here.
 
 use std::sync::LazyLock;
 
 use regex::Regex;
 
-use crate::aws;
+use crate::aws::arn;
 use crate::aws::stop_reason::{self, Trouble};
-use crate::catalog::tasks::common::reasons;
+use crate::catalog::tasks::common::{fixes, reasons};
 use crate::check::{Findings, NoAnswer};
 use crate::command::Word;
 use crate::facts::access::refusal;
@@ -17,25 +17,27 @@ use crate::facts::tasks::log_driver;
 use crate::finding::{Kind, Remedy};
 use crate::patient::Patient;
 use crate::text::pattern;
+use crate::{aws, hcl};
 
 crate::check! {
-    /// The log driver of a container cannot be set up, though its log group is not what is missing.
+    /// The log driver of a container cannot be initialized, although its log group is not what is
+    /// missing.
     ///
     /// # Why it matters
     ///
-    /// No task of this version can start: the log driver comes before the app. So there is no log
-    /// to look into.
+    /// No task of this version can start: the log driver starts before the app, so there is no log
+    /// to read.
     ///
     /// # How we tell
     ///
     /// Tasks of the version stopped with "failed to validate logger args" or "failed to initialize
-    /// logging driver". The end of the reason tells three things apart: the words of a timeout mean
-    /// that CloudWatch Logs cannot be reached, a denial that the execution role may not write,
-    /// anything else that the driver refuses its options.
+    /// logging driver". The end of the reason distinguishes three cases: a timeout means that
+    /// CloudWatch Logs cannot be reached, a denial that the execution role is not allowed to write
+    /// logs, and anything else that the driver rejects its options.
     ///
     /// # What to do
     ///
-    /// See the options:
+    /// Look at the options:
     ///
     /// ```sh
     /// aws ecs describe-task-definition --task-definition <family:revision> --query 'taskDefinition.containerDefinitions[].logConfiguration'
@@ -48,7 +50,7 @@ crate::check! {
     ///
     /// `log_group_missing`, `log_destination_unreachable`, `no_route_out`,
     /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/resource-initialization-error.html>
-    title: "The log driver cannot be set up",
+    title: "The log driver cannot be initialized",
     severity: High,
     role: Cause,
     shows: LogsUnreachable,
@@ -86,7 +88,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         findings,
         &[Trouble::LogsUnreachable, Trouble::LogsDenied, Trouble::LogOptionsWrong],
         |told, findings| {
-            // What an endpoint refuses, no role can mend.
+            // No change to a role helps against what an endpoint refuses.
             if egress_path::is_of_endpoint(told.text) {
                 return None;
             }
@@ -95,56 +97,76 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
                 return None;
             }
             let refused = stop_reason::refused(told.text);
+            let definition = findings.see(patient.task_definition(told.task_definition)).flatten();
+            let execution = definition.and_then(|one| one.execution_role_arn.as_deref());
+            let role = refused.role.or(execution.map(arn::last));
             let (claim, remedy) = match told.reason.trouble {
                 Trouble::LogsUnreachable => (
                     "the log driver cannot reach CloudWatch Logs".to_owned(),
                     Remedy::new(
-                        "Give the tasks a way to CloudWatch Logs: a NAT gateway, a public address \
-                         behind an internet gateway, or an interface endpoint for logs; and let \
-                         their security groups out on port 443.",
+                        "Give the tasks a route to CloudWatch Logs: a NAT gateway, an internet gateway with public IP addresses, or an interface endpoint for logs; and allow outbound traffic on port 443 in their security groups.",
                     )
                     .cli(told.see(patient)),
                 ),
                 Trouble::LogsDenied => (
                     format!(
-                        "{} may not {}",
+                        "{} is not allowed to {}",
                         refused
                             .role
                             .map_or("the execution role".to_owned(), |role| format!("role {role}")),
-                        refused.action.unwrap_or("write logs")
+                        refused.action.map_or("write logs".to_owned(), |action| format!("call {action}"))
                     ),
                     Remedy::new(
-                        "Allow logs:CreateLogStream and logs:PutLogEvents on the log group to the \
-                         execution role, and deploy again.",
+                        "Allow the execution role to call logs:CreateLogStream and logs:PutLogEvents on the log group, then deploy again.",
                     )
                     .cli(aws!(
                         "iam attach-role-policy --role-name {} --policy-arn \
                          arn:{}:iam::aws:policy/service-role/AmazonECSTaskExecutionRolePolicy",
-                        refused.role.map_or(Word::needed("EXECUTION_ROLE"), Word::new),
+                        role.map_or(Word::needed("EXECUTION_ROLE"), Word::new),
                         patient.partition()
                     ))
-                    .cli(told.see(patient)),
+                    .cli(fixes::deploy(patient, told))
+                    .cli(told.see(patient))
+                    .terraform(hcl!(
+                        r#"
+                        resource "aws_iam_role_policy_attachment" "execution" {
+                          role       = {}
+                          policy_arn = "arn:{}:iam::aws:policy/service-role/AmazonECSTaskExecutionRolePolicy"
+                        }"#,
+                        role.map_or(hcl!("var.execution_role"), |role| hcl!("{}", role)),
+                        patient.partition()
+                    )),
                 ),
                 _ => (
                     format!(
-                        "the log driver refuses its options (\"{}\")",
+                        "the log driver rejects its options (\"{}\")",
                         stop_reason::quoted(
                             stop_reason::part(&ARGUMENTS, told.text).unwrap_or(told.text)
                         )
                     ),
                     Remedy::new(
-                        "Mend the options of the log driver in the task definition, and deploy it.",
+                        "Fix logConfiguration.options in the task definition, and deploy it.",
                     )
                     .cli(aws!(
                         "ecs describe-task-definition --task-definition {} \
                          --query taskDefinition.containerDefinitions[].logConfiguration",
                         told.version()
+                    ))
+                    .cli(fixes::register())
+                    .terraform(hcl!(
+                        r#"
+                        resource "aws_ecs_task_definition" {} {
+                          container_definitions = jsonencode([{
+                            logConfiguration = { logDriver = "awslogs", options = var.log_options }
+                          }])
+                        }"#,
+                        patient.name()
                     )),
                 ),
             };
             let subnets = told.tasks.iter().filter_map(|task| task.subnet_id.as_deref());
             let finding = told.finding(patient, &claim).mend(remedy);
-            // Only the way to CloudWatch is something that a subnet's route can explain.
+            // A subnet's route can only explain that CloudWatch cannot be reached.
             Some(match told.reason.trouble {
                 Trouble::LogsUnreachable => finding.concerns_all(Kind::Subnet, subnets),
                 Trouble::LogsDenied => {
@@ -185,9 +207,11 @@ mod tests {
         );
         let denied = "failed to create Cloudwatch log stream: AccessDeniedException: User: arn:aws:sts::123456789012:assumed-role/exec/01 is not \
                       authorized to perform: logs:CreateLogStream on resource: arn:aws:logs:x";
-        assert!(with(denied)[0].starts_with("Role exec may not logs:CreateLogStream: "));
+        assert!(
+            with(denied)[0].starts_with("Role exec is not allowed to call logs:CreateLogStream: ")
+        );
         assert!(with("awslogs-region is required: exit status 1")[0].starts_with(
-            "The log driver refuses its options (\"awslogs-region is required\"): 2 of 2"
+            "The log driver rejects its options (\"awslogs-region is required\"): 2 of 2"
         ));
     }
 

@@ -1,11 +1,11 @@
-//! The log group that the task definition names is not there, and may not be made by the execution
-//! role either.
+//! The log group that the task definition names does not exist, and the execution role is not
+//! allowed to create it.
 
 use std::collections::BTreeSet;
 
 use crate::aws::stop_reason::{self, Trouble};
 use crate::call::Call;
-use crate::catalog::tasks::common::reasons;
+use crate::catalog::tasks::common::{fixes, reasons};
 use crate::check::{Findings, NoAnswer};
 use crate::facts::access::refusal;
 use crate::finding::{Evidence, Remedy};
@@ -14,19 +14,19 @@ use crate::text::and_list;
 use crate::{aws, hcl};
 
 crate::check! {
-    /// The log group of a container does not exist, and ECS may not create it.
+    /// The log group of a container does not exist, and ECS is not allowed to create it.
     ///
     /// # Why it matters
     ///
-    /// No task of this version can start: the log driver comes before the app. With
-    /// `awslogs-create-group` the execution role needs `logs:CreateLogGroup`, which the managed
-    /// policy does not have.
+    /// No task of this version can start: the log driver starts before the app. With
+    /// `awslogs-create-group`, the execution role needs `logs:CreateLogGroup`, which the managed
+    /// policy does not include.
     ///
     /// # How we tell
     ///
     /// Tasks of the version stopped while the log driver was set up, and the end of the reason is
-    /// `ResourceNotFoundException`, or a denied `logs:CreateLogGroup`. ECS may speak of a missing
-    /// log group in a reason that ends in a timeout: that is the network.
+    /// `ResourceNotFoundException`, or a denied `logs:CreateLogGroup`. ECS may mention a missing
+    /// log group in a reason that ends in a timeout: that is a network problem.
     ///
     /// # What to do
     ///
@@ -74,7 +74,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         let containers = definition.iter().flat_map(|definition| &definition.container_definitions);
         let groups: BTreeSet<&str> =
             containers.filter_map(|container| container.awslogs_group.as_deref()).collect();
-        // Of several groups nobody knows which one it is.
+        // Of several groups, it is unknown which one is missing.
         let name = match groups.len() {
             0 => "the log group".to_owned(),
             1 => format!("log group {}", and_list(&groups)),
@@ -82,12 +82,12 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         };
         let refused = stop_reason::refused(told.text);
         let claim = match refused.role {
-            Some(role) => format!("{name} does not exist, and role {role} may not create it"),
+            Some(role) => {
+                format!("{name} does not exist, and role {role} is not allowed to create it")
+            }
             None => format!("{name} does not exist"),
         };
-        let mut remedy = Remedy::new(
-            "Create the log group, keep its logs for a limited time, and deploy again.",
-        );
+        let mut remedy = Remedy::new("Create the log group, set its retention, and deploy again.");
         for group in &groups {
             remedy = remedy.cli(aws!("logs create-log-group --log-group-name {}", group));
         }
@@ -113,9 +113,9 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         let finding = told
             .finding(patient, &claim)
             .because_all(groups.iter().map(named))
-            .mend(remedy.cli(told.see(patient)));
-        // Whoever creates the group needs no permission for the role: what its policies say is
-        // told, and the remedy stays.
+            .mend(remedy.cli(fixes::deploy(patient, told)).cli(told.see(patient)));
+        // Once the group exists, the role needs no permission: what its policies say is told, and
+        // the remedy stays.
         let remedy = finding.remedy.clone();
         let question = refusal::of_start(patient, findings, told);
         Some(refusal::settle(patient, findings, finding, told.text, question.as_ref()).mend(remedy))
@@ -155,7 +155,7 @@ mod tests {
              perform: logs:CreateLogGroup on resource: arn:aws:logs:eu-west-2:123456789012:log-group:/ecs/mailer:log-stream:",
         );
         assert!(found[0].starts_with(
-            "Log group /ecs/mailer does not exist, and role exec may not create it: "
+            "Log group /ecs/mailer does not exist, and role exec is not allowed to create it: "
         ));
     }
 

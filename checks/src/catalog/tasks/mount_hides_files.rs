@@ -1,5 +1,6 @@
-//! A volume is mounted over what a container starts from, so that it sees the volume in place of
-//! what the image has there. What is missing without a mount is for the checks of starts and exits.
+//! A volume is mounted over the files that a container starts from, so that it sees the volume
+//! instead of the files of the image. Files that are missing without a mount are for the checks of
+//! starts and exits.
 
 use crate::aws;
 use crate::aws::stop_reason::Trouble;
@@ -18,19 +19,19 @@ crate::check! {
     ///
     /// # Why it matters
     ///
-    /// The image is whole, and runs anywhere else. In the task, the volume takes the place of the
-    /// folder with the app, and the app is not on the volume: no task of this version stays.
+    /// The image is complete and runs anywhere else. In the task, the volume replaces the directory
+    /// with the app, and the app is not on the volume: no task of this version keeps running.
     ///
     /// # How we tell
     ///
     /// The runtime or the container's log names a file, a command or a module that was not found,
-    /// and a mount point of that container lies over its path, or over the folder of such modules
-    /// (`node_modules`, `site-packages`, `vendor`). That the volume is why is likely, not certain:
-    /// the image may lack the file as well. A mount elsewhere says nothing.
+    /// and a mount point of that container covers its path, or the directory of such modules
+    /// (`node_modules`, `site-packages`, `vendor`). That the volume is the cause is likely, not
+    /// certain: the image may lack the file as well. A mount elsewhere does not count.
     ///
     /// # What to do
     ///
-    /// Mount the volume at a path that is empty in the image, and let the app write there; or put
+    /// Mount the volume at a path that is empty in the image, and have the app write there; or put
     /// the files on the volume.
     ///
     /// ```sh
@@ -43,7 +44,7 @@ crate::check! {
     ///
     /// `container_cannot_start`, `exits_with_error`,
     /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/bind-mounts.html>
-    title: "A volume hides what a container starts from",
+    title: "A volume hides files that a container needs",
     severity: High,
     role: Cause,
     explains: [ContainerExits, TasksFailToStart, TasksKeepStopping],
@@ -113,7 +114,7 @@ fn of_exits(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> 
             };
             let fate = if failures.is_primary { "" } else { ", which was rolled back," };
             let claim = format!(
-                "{}: {} of {} failed tasks of {}{fate} ended so {}",
+                "{}: {} of {} failed tasks of {}{fate} ended this way {}",
                 claim(container, &cover),
                 ended.tasks.len(),
                 failures.tasks.len(),
@@ -134,7 +135,7 @@ fn of_exits(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> 
 fn claim(container: &str, cover: &Cover) -> String {
     let volume = cover.volume.map_or("a volume".to_owned(), |name| format!("volume {name}"));
     format!(
-        "{volume} is mounted over {}, and likely hides {} from container {container}",
+        "{volume} is mounted over {} and likely hides {} from container {container}",
         cover.path, cover.missing
     )
 }
@@ -153,7 +154,7 @@ fn completed(
         cover.path,
     );
     let remedy = Remedy::new(format!(
-        "Mount the volume at a path that is empty in the image, and let the app write there; or put what is missing on the volume. The container sees the volume in place of what the image has in {}.",
+        "Mount the volume at a path that is empty in the image, and have the app write there; or put the missing files on the volume. The container sees the volume instead of what the image has in {}.",
         cover.path
     ))
     .cli(aws!(
@@ -198,7 +199,7 @@ mod tests {
         assert_eq!(
             says(CHECK, &(CHECK.example)()),
             [
-                "Volume uploads is mounted over /app, and likely hides /app/server.js from container worker: 3 of 3 failed tasks of mailer:12 ended so within 8 min, the last 2 min ago."
+                "Volume uploads is mounted over /app and likely hides /app/server.js from container worker: 3 of 3 failed tasks of mailer:12 ended this way within 8 min, the last 2 min ago."
             ]
         );
     }
@@ -216,7 +217,7 @@ mod tests {
         let snapshot = not_started("/srv");
         assert!(
             says(CHECK, &snapshot)[0].starts_with(
-                "Volume uploads is mounted over /srv, and likely hides /srv/bin/mailer from container worker: 2 of 2"
+                "Volume uploads is mounted over /srv and likely hides /srv/bin/mailer from container worker: 2 of 2"
             )
         );
         let other = super::super::container_cannot_start::CHECK;

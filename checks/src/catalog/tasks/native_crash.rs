@@ -1,5 +1,5 @@
-//! The process of an essential container died of a signal of its own making: a crash in native
-//! code, not an error that the app reports.
+//! The process of an essential container was killed by a signal that it caused itself: a crash in
+//! native code, not an error that the app reports.
 
 use crate::aws::exit_code;
 use crate::call::Call;
@@ -14,23 +14,23 @@ crate::check! {
     ///
     /// # Why it matters
     ///
-    /// The app did not get to say anything; the log often ends in the middle. ECS starts the task
-    /// again, and it crashes again.
+    /// The app has no chance to report an error, and its log often ends abruptly. ECS starts the
+    /// task again, and it crashes again.
     ///
     /// # How we tell
     ///
-    /// A stopped task has `EssentialContainerExited`, and an essential container has an exit code
-    /// that a signal leaves: 139 (SIGSEGV, a bad access to memory), 134 (SIGABRT, it aborted
+    /// A stopped task has `EssentialContainerExited`, and an essential container has the exit code
+    /// of a signal: 139 (SIGSEGV, invalid memory access), 134 (SIGABRT, the process aborted
     /// itself), 132 (SIGILL, often an instruction that the CPU does not have), 136 (SIGFPE); or, on
-    /// Windows, the status of such a crash, as -1073741819 (an access violation). It counts if two
-    /// tasks of the version ended so within the hour, or the newest one did. 137 and 143 come from
-    /// outside, and are other matters. Some runtimes say in the log why they abort: Node.js, for
-    /// one, when its heap is full. The log's last words are quoted.
+    /// Windows, the status of such a crash, such as -1073741819 (an access violation). It counts if
+    /// two tasks of the version ended this way within the hour, or if the newest one did. 137 and
+    /// 143 are sent from outside and are not crashes. Some runtimes log why they abort: Node.js,
+    /// for example, when its heap is full. The end of the log is quoted.
     ///
     /// # What to do
     ///
-    /// It is in the image, not in ECS: a native library, the runtime, or a CPU that is not the one
-    /// it was built for. Run the same image elsewhere, and get a core dump.
+    /// The problem is in the image, not in ECS: a native library, the runtime, or a build for
+    /// another CPU. Run the same image elsewhere and collect a core dump.
     ///
     /// ```sh
     /// aws logs get-log-events --log-group-name <group> --log-stream-name <prefix>/<container>/<task>
@@ -52,8 +52,7 @@ crate::check! {
     },
 }
 
-const LOOK: &str =
-    "Look for the crash in the image: a native library, the runtime, or how it was built.";
+const LOOK: &str = "Find the crash in the image: a native library, the runtime, or the build.";
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     for failures in stop::failures(patient)? {
@@ -68,7 +67,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
             let fate = if failures.is_primary { "" } else { ", which was rolled back," };
             let logged = last_word::of(patient, findings, container, tasks);
             let claim = format!(
-                "container {container} dies of {signal} (exit code {code}){}: {} of {} failed tasks of {}{fate} stopped so {}",
+                "container {container} is killed by {signal} (exit code {code}){}: {} of {} failed tasks of {}{fate} stopped for this reason {}",
                 logged.because(),
                 tasks.len(),
                 failures.tasks.len(),
@@ -78,7 +77,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
             let advice = match (&logged.crash, code) {
                 (Some(crash), _) => crash.kind.advice().to_owned(),
                 (None, 132) => format!(
-                    "{LOOK} SIGILL likely means that it uses instructions which this CPU does not have."
+                    "{LOOK} SIGILL usually means that the program uses instructions that this CPU does not support."
                 ),
                 (None, _) => LOOK.to_owned(),
             };
@@ -129,7 +128,7 @@ mod tests {
         assert_eq!(
             says(CHECK, &(CHECK.example)()),
             [
-                "Container worker dies of SIGSEGV (exit code 139): 3 of 3 failed tasks of mailer:12 stopped so within 8 min, the last 2 min ago."
+                "Container worker is killed by SIGSEGV (exit code 139): 3 of 3 failed tasks of mailer:12 stopped for this reason within 8 min, the last 2 min ago."
             ]
         );
         assert!(ended(134)[0].contains("SIGABRT"));
@@ -145,14 +144,14 @@ mod tests {
         );
         assert!(
             says(CHECK, &snapshot)[0]
-                .starts_with("Container worker dies of SIGABRT (exit code 134), likely because Node.js runs out of heap: 2 of 2")
+                .starts_with("Container worker is killed by SIGABRT (exit code 134), likely because Node.js runs out of heap: 2 of 2")
         );
     }
 
     #[test]
     fn windows_has_statuses_instead_of_signals() {
         assert!(ended(-1_073_741_819)[0].starts_with(
-            "Container worker dies of an access violation (exit code -1073741819): 2 of 2"
+            "Container worker is killed by an access violation (exit code -1073741819): 2 of 2"
         ));
     }
 

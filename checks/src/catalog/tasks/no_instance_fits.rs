@@ -1,5 +1,5 @@
-//! No container instance of the cluster has room for the task, or fits it. ECS names the closest
-//! one and what it lacks; the instances themselves tell in numbers how far each is off.
+//! No container instance of the cluster has room for the task or meets its requirements. ECS names
+//! the closest one and what it lacks; the instances' own numbers show how much each lacks.
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
@@ -9,7 +9,7 @@ use regex::Regex;
 use crate::aws::stop_reason::{self, Trouble};
 use crate::aws::time;
 use crate::call::Call;
-use crate::catalog::tasks::common::reasons;
+use crate::catalog::tasks::common::{fixes, reasons};
 use crate::check::{Findings, NoAnswer};
 use crate::command::{Command, Word, Words};
 use crate::facts::tasks::capacity::{self, Candidate, Lack, Need};
@@ -21,27 +21,27 @@ use crate::text::{and_list, pattern};
 use crate::{aws, hcl, words};
 
 crate::check! {
-    /// ECS finds no container instance on which the task could run.
+    /// ECS finds no container instance that can run the task.
     ///
     /// # Why it matters
     ///
-    /// The task is not started at all. During a rolling deployment there must be room for the old
-    /// and the new tasks beside each other.
+    /// The task is not started at all. A rolling deployment needs room for the old and the new
+    /// tasks at the same time.
     ///
     /// # How we tell
     ///
     /// A service event says that no container instance met all requirements, or a stopped task has
-    /// a reason like `RESOURCE:MEMORY`, and no later event overrules it. One such event of the last
-    /// three minutes does not count: instances may be on their way. Then what the task needs (CPU,
-    /// memory, fixed host ports, GPUs, attributes, placement constraints, the zones of its subnets)
-    /// is held against what each instance has left now, whether it takes tasks, and whether its
-    /// agent is connected. Constraints that are more than one comparison, and free network
-    /// interfaces, are not judged.
+    /// a reason like `RESOURCE:MEMORY`, and no later event supersedes it. A single event of the
+    /// last three minutes does not count: instances may still be launching. Then what the task
+    /// needs (CPU, memory, fixed host ports, GPUs, attributes, placement constraints, the
+    /// Availability Zones of its subnets) is compared with what each instance has left now, whether
+    /// it accepts tasks, and whether its agent is connected. Constraints with more than one
+    /// comparison, and free network interfaces, are not evaluated.
     ///
     /// # What to do
     ///
-    /// More or larger instances, or smaller tasks; fixed host ports let one task run on an
-    /// instance:
+    /// Use more or larger instances, or smaller tasks. With a fixed host port, an instance runs
+    /// only one such task:
     ///
     /// ```sh
     /// aws ecs list-container-instances --cluster <cluster>
@@ -55,7 +55,7 @@ crate::check! {
     ///
     /// `agent_disconnected`, `capacity_provider_empty`,
     /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/service-event-messages-list.html>
-    title: "No container instance has room for the task, or fits it",
+    title: "No container instance can run the task",
     severity: High,
     role: Cause,
     shows: NoInstanceFits,
@@ -110,7 +110,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
             Some((need, findings.see(capacity::candidates(patient, need, named))?))
         });
         let Some((need, candidates)) = candidates else {
-            // Without the instances, ECS's own words are all there is.
+            // Without the instances, ECS's own message is all there is.
             let why = match (named, lacks, stop_reason::part(&RESOURCE, told.text)) {
                 (Some(instance), Some(lacks), _) => format!(
                     " (the closest one, {}, {lacks})",
@@ -142,7 +142,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     })
 }
 
-const CLAIM: &str = "no container instance has room for the task, or fits it";
+const CLAIM: &str = "no container instance has room for the task or meets its requirements";
 
 /// The zones of the service's subnets; none where one of them is hidden.
 fn zones<'a>(
@@ -177,25 +177,25 @@ fn in_numbers(
     let version = told.version();
     let needs = match need.words() {
         words if words.is_empty() => String::new(),
-        words => format!("A task needs {words}; "),
+        words => format!("A task needs {words}. "),
     };
     let detail = match told.said {
         Some(at) => format!(
-            "{needs}ECS last said {} ago that it cannot place one.",
+            "{needs}ECS last reported {} ago that it cannot place one.",
             time::words(time::age(patient.now(), at))
         ),
         None => format!("{needs}{}.", told.count(patient.now())),
     };
     let Some((closest, others)) = candidates.split_first() else {
         let claim = format!(
-            "no container instance fits {version}: the cluster has none of the kind that it wants"
+            "no container instance fits {version}: the cluster has none that the service can use"
         );
         return (claim, detail);
     };
     let name = closest.instance.name();
     if closest.lacks.is_empty() {
         let claim = format!(
-            "no container instance had room for {version}, though by now {name} seems to have what it needs"
+            "no container instance had room for {version}, although {name} seems to have what it needs now"
         );
         return (claim, detail);
     }
@@ -231,17 +231,17 @@ fn kind(lack: &Lack) -> &'static str {
     match lack {
         Lack::Cpu { .. } => "short of CPU",
         Lack::Memory { .. } => "short of memory",
-        Lack::Port { .. } => "with the port taken",
+        Lack::Port { .. } => "with the port in use",
         Lack::Gpu { .. } => "without enough GPUs",
-        Lack::Attribute(_) | Lack::Constraint(_) => "without what the constraints ask for",
-        Lack::Occupied => "with a task of the service already",
-        Lack::Zone(_) => "in another zone",
+        Lack::Attribute(_) | Lack::Constraint(_) => "that do not meet the constraints",
+        Lack::Occupied => "that already run a task of the service",
+        Lack::Zone(_) => "in another Availability Zone",
         Lack::Status(_) => "not ACTIVE",
         Lack::Agent => "without a connected agent",
     }
 }
 
-/// What the task asks for: as a whole, or its containers one by one.
+/// What the task requests: as a whole, or its containers one by one.
 fn needs(definition: Option<&TaskDefinition>) -> Vec<Evidence> {
     let Some(definition) = definition else { return Vec::new() };
     let of = |field, value: String| {
@@ -262,10 +262,10 @@ fn needs(definition: Option<&TaskDefinition>) -> Vec<Evidence> {
     needs
 }
 
-const PORT: &str = "A fixed host port lets one such task run on an instance: use hostPort 0, awsvpc, or more instances.";
+const PORT: &str = "With a fixed host port, an instance runs only one such task: use hostPort 0, awsvpc, or more instances.";
 const ATTRIBUTE: &str =
-    "Give an instance the attribute that the task asks for, or do not ask for it.";
-const ROOM: &str = "Add or enlarge instances, or ask for less CPU and memory; a deployment needs room for both versions, unless minimumHealthyPercent is below 100.";
+    "Set the attribute that the task requires on an instance, or remove the requirement.";
+const ROOM: &str = "Add instances or use larger ones, or request less CPU and memory; a deployment needs room for both versions, unless minimumHealthyPercent is below 100.";
 
 /// What to do by ECS's words alone.
 fn remedy_by_words(patient: &Patient, lacks: &str, instance: Option<&str>) -> Remedy {
@@ -275,7 +275,12 @@ fn remedy_by_words(patient: &Patient, lacks: &str, instance: Option<&str>) -> Re
         _ => ROOM,
     };
     let cluster = patient.cluster();
-    Remedy::new(advice).cli(match instance {
+    let remedy = match advice {
+        PORT => Remedy::new(advice).cli(fixes::register()),
+        ROOM => Remedy::new(advice).cli(fixes::add_instances()),
+        _ => Remedy::new(advice),
+    };
+    remedy.cli(match instance {
         Some(instance) => aws!(
             "ecs describe-container-instances --cluster {} --container-instances {} \
              --query containerInstances[].remainingResources",
@@ -318,17 +323,16 @@ fn remedy(patient: &Patient, need: &Need, candidates: &[Candidate]) -> Remedy {
     );
     let Some(closest) = candidates.first() else {
         return Remedy::new(
-            "Add instances of the kind that the service wants; they must register with this \
-             cluster.",
+            "Add instances that the service can use; they must register with this cluster.",
         )
+        .cli(fixes::add_instances())
         .cli(all)
         .terraform(more);
     };
     let instance = closest.instance;
     if candidates.iter().all(|candidate| need.is_too_large_for(candidate.instance)) {
         return Remedy::new(
-            "Even an empty instance is too small for the task: use a larger instance type, or ask \
-             for less.",
+            "Even an empty instance is too small for the task: use a larger instance type, or request less CPU or memory.",
         )
         .cli(all)
         .terraform(hcl!(
@@ -339,8 +343,7 @@ fn remedy(patient: &Patient, need: &Need, candidates: &[Candidate]) -> Remedy {
     }
     match closest.lacks.first() {
         Some(Lack::Port { by_us: true, .. }) if deploys => Remedy::new(
-            "The old tasks hold the port that the new ones need: let ECS stop a task first, or \
-             use hostPort 0 or awsvpc.",
+            "The old tasks use the port that the new ones need: allow ECS to stop a task first, or use hostPort 0 or awsvpc.",
         )
         .cli(update(words!(
             "--deployment-configuration minimumHealthyPercent=50,maximumPercent=100"
@@ -352,12 +355,14 @@ fn remedy(patient: &Patient, need: &Need, candidates: &[Candidate]) -> Remedy {
             deployment_maximum_percent         = 100"#
         )),
         Some(Lack::Port { by_us: true, .. }) => Remedy::new(
-            "The service's own tasks hold the port, one an instance: add an instance, or use \
-             hostPort 0 or awsvpc.",
+            "The service's own tasks use the port, one per instance: add an instance, or use hostPort 0 or awsvpc.",
         )
+        .cli(fixes::register())
         .cli(all)
         .terraform(free_port),
-        Some(Lack::Port { .. }) => Remedy::new(PORT).cli(all).terraform(free_port),
+        Some(Lack::Port { .. }) => {
+            Remedy::new(PORT).cli(fixes::register()).cli(all).terraform(free_port)
+        }
         Some(Lack::Constraint(expression))
             if capacity::is_of_service(patient.service(), expression) =>
         {
@@ -366,7 +371,7 @@ fn remedy(patient: &Patient, need: &Need, candidates: &[Candidate]) -> Remedy {
                 .cli(update(words!("--placement-constraints []")))
                 .terraform(hcl!(
                     r#"
-                    # in aws_ecs_service: take away or mend
+                    # in aws_ecs_service: remove or correct
                     placement_constraints { }"#
                 ))
         }
@@ -374,22 +379,23 @@ fn remedy(patient: &Patient, need: &Need, candidates: &[Candidate]) -> Remedy {
             Remedy::new(ATTRIBUTE).cli(put_attribute(cluster, name, instance))
         }
         Some(Lack::Gpu { .. }) => Remedy::new(
-            "Add an instance type with enough GPUs, on the ECS GPU-optimized AMI, or ask for \
-             fewer.",
+            "Use an instance type with enough GPUs, on the ECS GPU-optimized AMI, or request fewer.",
         )
         .cli(all),
         Some(Lack::Occupied) => Remedy::new(
-            "One task an instance is asked for (distinctInstance): add instances, or want fewer \
-             tasks.",
+            "The service allows one task per instance (distinctInstance): add instances, or run fewer tasks.",
         )
+        .cli(fixes::add_instances())
         .cli(all),
-        Some(Lack::Zone(_)) => Remedy::new(
-            "Give the service a subnet in the zone of the instances, or instances in the zones of \
-             its subnets.",
-        )
-        .cli(all),
+        Some(Lack::Zone(_)) => {
+            let remedy = Remedy::new(
+                "Give the service a subnet in the Availability Zone of the instances, or launch \
+                 instances in the Availability Zones of its subnets.",
+            );
+            fixes::another_subnet(patient).into_iter().fold(remedy, Remedy::cli).cli(all)
+        }
         Some(Lack::Status(_)) => Remedy::new(
-            "Let an instance take tasks again, or add one: what drains or deregisters takes none.",
+            "Set an instance to ACTIVE again, or add one: a draining or deregistering instance accepts no tasks.",
         )
         .cli(aws!(
             "ecs update-container-instances-state --cluster {} --container-instances {} \
@@ -398,20 +404,22 @@ fn remedy(patient: &Patient, need: &Need, candidates: &[Candidate]) -> Remedy {
             instance.id()
         )),
         Some(Lack::Agent) => {
-            Remedy::new("Mend the agent of the instance that has room, or replace the instance.")
-                .cli(all)
+            let remedy = Remedy::new(
+                "Restart the agent of the instance that has room, or replace the instance.",
+            );
+            fixes::restart_agent(instance).into_iter().fold(remedy, Remedy::cli).cli(all)
         }
-        Some(Lack::Cpu { .. } | Lack::Memory { .. }) => Remedy::new(ROOM).cli(all).terraform(more),
+        Some(Lack::Cpu { .. } | Lack::Memory { .. }) => {
+            Remedy::new(ROOM).cli(fixes::add_instances()).cli(all).terraform(more)
+        }
         None => Remedy::new(
-            "Wait for ECS to try again (after failures it takes up to 15 minutes), or deploy \
-             again; where tasks have network interfaces of their own, an instance may have none \
-             left.",
+            "Wait for ECS to retry (after failures, up to 15 minutes), or deploy again; where tasks have network interfaces of their own, an instance may have none left.",
         )
         .cli(update(words!("--force-new-deployment"))),
     }
 }
 
-/// The command that gives an instance an attribute: by name, or as the simple expression asks for
+/// The command that gives an instance an attribute: by name, or as the simple expression requires
 /// it.
 fn put_attribute(cluster: &str, wanted: &str, instance: &ContainerInstance) -> Command {
     let wanted = wanted.trim_start_matches("attribute:");
@@ -461,8 +469,7 @@ mod tests {
             says(CHECK, &(CHECK.example)()),
             [
                 "No container instance fits web:12: the closest of 2, i-0a1b2c3d4e5f60001, is 212 MiB of memory short (300 of 3884 free); the other, \
-                 i-0a1b2c3d4e5f60002, is 292 MiB of memory short (220 of 3884 free). A task needs 256 CPU units and 512 MiB of memory; ECS last said 8 min \
-                 ago that it cannot place one."
+                 i-0a1b2c3d4e5f60002, is 292 MiB of memory short (220 of 3884 free). A task needs 256 CPU units and 512 MiB of memory. ECS last reported 8 min ago that it cannot place one."
             ]
         );
     }
@@ -475,8 +482,7 @@ mod tests {
             .blindfolded([Call::DescribeContainerInstances]);
         let check: &'static crate::check::Check = Box::leak(Box::new(CHECK));
         let exam = examine(check, &patient);
-        let expected = "No container instance has room for the task, or fits it (the closest one, 888888888888, has insufficient memory available): ECS \
-                        said so of web:12 8 min ago.";
+        let expected = "No container instance has room for the task or meets its requirements (the closest one, 888888888888, has insufficient memory available): reported by ECS for web:12, 8 min ago.";
         assert_eq!(exam.findings[0].says(), expected);
         assert_eq!(
             (exam.outcome, exam.missed[0].call),
@@ -508,12 +514,12 @@ mod tests {
         let finding = exam(CHECK, &snapshot).findings.remove(0);
         assert!(
             finding.says().contains(
-                "fits web:12: the only one, i-0a1b2c3d4e5f60002, has port 3000 taken. A task needs"
+                "fits web:12: the only one, i-0a1b2c3d4e5f60002, has port 3000 in use. A task needs"
             ),
             "{}",
             finding.says()
         );
-        assert!(finding.remedy.summary.starts_with("A fixed host port"));
+        assert!(finding.remedy.summary.starts_with("With a fixed host port"));
         let mut own = Task { container_instance_arn: Some(instance(7)), ..Task::default() };
         own.containers
             .push(crate::snapshot::Container { host_ports: vec![3000], ..Default::default() });
@@ -521,7 +527,7 @@ mod tests {
         snapshot.running_tasks.put(arn, vec![own]);
         let finding = exam(CHECK, &snapshot).findings.remove(0);
         assert!(
-            finding.says().contains("has port 3000 taken by a task of this service. A task needs"),
+            finding.says().contains("has port 3000 in use by a task of this service. A task needs"),
             "{}",
             finding.says()
         );
@@ -529,7 +535,7 @@ mod tests {
             finding
                 .remedy
                 .summary
-                .starts_with("The service's own tasks hold the port, one an instance: ")
+                .starts_with("The service's own tasks use the port, one per instance: ")
         );
         let older = snapshot.services[0].deployments[0].clone();
         snapshot.services[0].deployments.push(older);
@@ -583,7 +589,7 @@ mod tests {
     fn room_that_is_there_by_now_is_said_to_be() {
         let says = says(CHECK, &short(|_| ()));
         assert!(
-            says[0].contains("by now i-0a1b2c3d4e5f60002 seems to have what it needs"),
+            says[0].contains("although i-0a1b2c3d4e5f60002 seems to have what it needs now"),
             "{says:?}"
         );
     }
@@ -600,6 +606,11 @@ mod tests {
         });
         let said = &says(CHECK, &snapshot)[0];
         assert!(said.contains("the closest of 3, i-0a1b2c3d4e5f60002, "), "{said}");
-        assert!(said.contains("has an agent that is not connected; of the others 1 not ACTIVE and 1 short of CPU. "), "{said}");
+        assert!(
+            said.contains(
+                "has a disconnected agent; of the others 1 not ACTIVE and 1 short of CPU. "
+            ),
+            "{said}"
+        );
     }
 }

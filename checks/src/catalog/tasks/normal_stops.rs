@@ -1,5 +1,5 @@
-//! Tasks stopped, and every one of them on purpose: by a deployment, by scaling or by hand. It says
-//! so, so that nobody chases them.
+//! All stopped tasks were stopped on purpose: by a deployment, by scaling or manually. The note
+//! keeps users from investigating them.
 
 use std::collections::BTreeMap;
 
@@ -13,23 +13,23 @@ use crate::snapshot::Task;
 use crate::text::{and_list, count};
 
 crate::check! {
-    /// Every task that stopped lately was stopped on purpose: by a deployment, by scaling, or by a
-    /// person or a script.
+    /// Every task that stopped recently was stopped on purpose: by a deployment, by scaling, or by
+    /// a user or a script.
     ///
     /// # Why it matters
     ///
-    /// A list of stopped tasks looks like trouble, and exit code 143 like a crash. It is how ECS
+    /// A list of stopped tasks looks like a problem, and exit code 143 like a crash. It is how ECS
     /// replaces tasks.
     ///
     /// # How we tell
     ///
-    /// Of all tasks that `DescribeTasks` still has, about those of the last hour, each has the
-    /// reason `Scaling activity initiated by …` or the stop code `UserInitiated`. One failure among
-    /// them, and this note is not made.
+    /// Every stopped task that `DescribeTasks` still has, about those of the last hour, has the
+    /// reason `Scaling activity initiated by …` or the stop code `UserInitiated`. With one failure
+    /// among them, there is no note.
     ///
     /// # What to do
     ///
-    /// Nothing. To see them:
+    /// Nothing. To list the tasks:
     ///
     /// ```sh
     /// aws ecs list-tasks --cluster <cluster> --service-name <service> --desired-status STOPPED
@@ -41,7 +41,7 @@ crate::check! {
     ///
     /// `tasks_keep_stopping`,
     /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/stopped-task-error-codes.html>
-    title: "Tasks stopped on purpose only",
+    title: "Tasks were only stopped on purpose",
     severity: Info,
     role: Note,
     explains: [],
@@ -86,7 +86,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
             .subject()
             .sick(claim, first)
             .because_all(evidence)
-            .mend(Remedy::new("Nothing to mend.").cli(see)),
+            .mend(Remedy::new("Nothing to fix.").cli(see)),
     );
     Ok(())
 }
@@ -113,8 +113,7 @@ mod tests {
         assert_eq!(
             says(CHECK, &snapshot),
             [
-                "2 tasks stopped within 60 s, the last 4 min ago, none for a failure: 1 stopped by a deployment or by scaling and 1 stopped by a \
-                 person or a script."
+                "2 tasks stopped within 60 s, the last 4 min ago, none for a failure: 1 stopped by a deployment or by scaling and 1 stopped by a user or a script."
             ]
         );
     }

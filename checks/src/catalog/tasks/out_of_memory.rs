@@ -1,5 +1,5 @@
-//! The kernel killed a container because it used more memory than it may. Only the runtime's words
-//! prove it: exit code 137 is any SIGKILL, and ECS sends one too.
+//! The kernel killed a container because it exceeded its memory limit. Only the runtime's message
+//! proves it: exit code 137 is any SIGKILL, and ECS sends one, too.
 
 use jiff::SignedDuration;
 
@@ -15,22 +15,23 @@ use crate::snapshot::metric::Metric;
 use crate::{aws, hcl};
 
 crate::check! {
-    /// An essential container used more memory than it may, and the kernel killed it.
+    /// An essential container exceeded its memory limit, and the kernel killed it.
     ///
     /// # Why it matters
     ///
-    /// The task stops with requests under way, and starts again only to grow again.
+    /// The task stops with requests in flight, and its replacement runs out of memory again.
     ///
     /// # How we tell
     ///
     /// The container's reason says `OutOfMemoryError`, or "killed due to memory usage". Exit code
-    /// 137 alone does not count: ECS kills containers too, when they ignore SIGTERM. A container
-    /// that is not essential does not end its task and is left out. The service's memory of the
-    /// last hour is quoted where it was near its limit, and the log where it says so too.
+    /// 137 alone does not count: ECS also kills containers that ignore SIGTERM. A container that is
+    /// not essential does not stop its task and is not reported. The service's memory utilization
+    /// of the last hour is quoted where it was near the limit, and the log where it confirms the
+    /// cause.
     ///
     /// # What to do
     ///
-    /// Give the task more memory, or the app a limit below it (`-XX:MaxRAMPercentage`,
+    /// Give the task more memory, or set a lower limit in the app (`-XX:MaxRAMPercentage`,
     /// `--max-old-space-size`):
     ///
     /// ```sh
@@ -58,13 +59,13 @@ crate::check! {
     },
 }
 
-/// So near to the limit that it bears out what the kernel did.
+/// Near enough to the limit to confirm what the kernel did.
 const NEAR: f64 = 90.0;
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     reasons::each(patient, findings, &[Trouble::OutOfMemory], |told, findings| {
-        // Who is essential stands in the task definition; without it nobody knows whether this
-        // ended the task.
+        // The task definition says which containers are essential; without it, it is unknown
+        // whether this one stopped the task.
         let definition = findings.see(patient.task_definition(told.task_definition))?;
         if told.container.is_some_and(|name| !stop::is_essential(definition, name)) {
             return None;
@@ -104,8 +105,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
             .and_then(crate::text::parsed::<u32>)
             .map(|memory| memory.saturating_mul(2).to_string());
         let remedy = Remedy::new(
-            "Give the task or the container more memory, or hold the app below what it has; then \
-             look for what grows.",
+            "Give the task or the container more memory, or set a lower limit in the app; then find out what grows.",
         )
         .cli(aws!(
             "ecs register-task-definition --memory {} --cli-input-json file://task-definition.json",
@@ -136,7 +136,7 @@ mod tests {
         assert_eq!(
             says(CHECK, &(CHECK.example)()),
             [
-                "Container worker of a task with 512 MiB runs out of memory and is killed: 3 of 3 failed tasks of mailer:12 stopped so within 8 min, \
+                "Container worker of a task with 512 MiB runs out of memory and is killed: 3 of 3 failed tasks of mailer:12 stopped for this reason within 8 min, \
                  the last 2 min ago. The service's memory peaked at 100 %."
             ]
         );

@@ -1,12 +1,12 @@
-//! The registry answers that there were too many pulls. Docker Hub counts them by address, and the
-//! tasks of a VPC share that of its NAT gateway.
+//! The registry answers that there were too many pulls. Docker Hub counts them by IP address, and
+//! the tasks of a VPC share that of its NAT gateway.
 
 use std::sync::LazyLock;
 
 use regex::Regex;
 
 use crate::aws::stop_reason::{self, Trouble};
-use crate::catalog::tasks::common::reasons;
+use crate::catalog::tasks::common::{fixes, reasons};
 use crate::check::{Findings, NoAnswer};
 use crate::finding::Remedy;
 use crate::patient::Patient;
@@ -14,13 +14,13 @@ use crate::text::pattern;
 use crate::{aws, hcl};
 
 crate::check! {
-    /// The registry refuses pulls because there were too many of them.
+    /// The registry rejects pulls because its rate limit is reached.
     ///
     /// # Why it matters
     ///
-    /// Tasks start or do not start by luck. Docker Hub counts anonymous pulls by address, and all
-    /// tasks behind a NAT gateway have one address; a crash loop uses up the allowance of everybody
-    /// beside it.
+    /// Tasks start or fail by chance. Docker Hub counts anonymous pulls by IP address, and all
+    /// tasks behind a NAT gateway share one; a crash loop uses up the limit of everything else
+    /// behind it.
     ///
     /// # How we tell
     ///
@@ -29,7 +29,7 @@ crate::check! {
     ///
     /// # What to do
     ///
-    /// Pull through ECR, which keeps a copy:
+    /// Pull through ECR, which caches the image:
     ///
     /// ```sh
     /// aws ecr create-pull-through-cache-rule --ecr-repository-prefix docker-hub --upstream-registry-url registry-1.docker.io --credential-arn <secret>
@@ -42,7 +42,7 @@ crate::check! {
     ///
     /// `image_pull_denied`,
     /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task_cannot_pull_image.html>
-    title: "The registry refuses: too many pulls",
+    title: "The registry rejects the pull: rate limit reached",
     severity: High,
     role: Cause,
     explains: [TasksFailToStart],
@@ -66,7 +66,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
             false => (false, "the registry"),
         };
         let remedy = Remedy::new(
-            "Pull through ECR's cache, keep the image in ECR, or pull with an account that may pull more (repositoryCredentials).",
+            "Use an ECR pull-through cache, keep the image in ECR, or pull with an account that has a higher limit (repositoryCredentials).",
         );
         let remedy = match of_docker {
             true => remedy
@@ -82,13 +82,24 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
                       credential_arn        = aws_secretsmanager_secret.docker_hub.arn
                     }"#
                 )),
-            false => remedy,
+            false => remedy.cli(fixes::register()).terraform(hcl!(
+                r#"
+                resource "aws_ecs_task_definition" {} {
+                  container_definitions = jsonencode([{
+                    repositoryCredentials = { credentialsParameter = aws_secretsmanager_secret.registry.arn }
+                  }])
+                }"#,
+                patient.name()
+            )),
         };
         let image = stop_reason::part(&NAMED, told.text)
-            .map_or_else(String::new, |image| format!(" to hand out {image}"));
+            .map_or_else(|| " the pull".to_owned(), |image| format!(" the pull of {image}"));
         Some(
-            told.finding(patient, &format!("{registry} refuses{image}, because of too many pulls"))
-                .mend(remedy.cli(told.see(patient))),
+            told.finding(
+                patient,
+                &format!("{registry} rejects{image}, because its rate limit is reached"),
+            )
+            .mend(remedy.cli(told.see(patient))),
         )
     })
 }
@@ -101,7 +112,7 @@ mod tests {
     #[test]
     fn names_docker_hub_where_it_is_the_one() {
         assert!(says(CHECK, &(CHECK.example)())[0].starts_with(
-            "Docker Hub refuses to hand out nginx, because of too many pulls: 3 of 3 failed tasks"
+            "Docker Hub rejects the pull of nginx, because its rate limit is reached: 3 of 3 failed tasks"
         ));
     }
 

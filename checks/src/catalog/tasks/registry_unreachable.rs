@@ -1,6 +1,5 @@
-//! Nobody answers where the registry should be: timeouts and refused connections while a task pulls
-//! its image or fetches ECR's authorization. Why the way is closed is for the checks of the network
-//! to say.
+//! The registry does not answer: timeouts and refused connections while a task pulls its image or
+//! fetches ECR's authorization. What blocks the connection is for the network checks.
 
 use crate::aws::stop_reason::{Step, Trouble};
 use crate::catalog::tasks::common::reasons;
@@ -13,21 +12,21 @@ crate::check! {
     ///
     /// # Why it matters
     ///
-    /// No task of this version can start. All of it goes over the task's own network interface:
-    /// through the subnet's route, with the task's address, past its security groups.
+    /// No task of this version can start. The pull uses the task's own network interface: its
+    /// subnet's route, its address and its security groups.
     ///
     /// # How we tell
     ///
     /// Tasks of the version stopped while they pulled the image or fetched ECR's authorization, and
-    /// the end of the reason has the words of a timeout: `dial tcp`, `i/o timeout`, `context
-    /// deadline exceeded`, `signal: killed`, "connection issue". It may begin like a missing
-    /// permission or a missing image: the end has the word. `httpReaderSeeker: failed open` means
-    /// that ECR itself was reached, and the layers in S3 were not.
+    /// the end of the reason is that of a timeout: `dial tcp`, `i/o timeout`, `context deadline
+    /// exceeded`, `signal: killed`, "connection issue". It may begin like a missing permission or a
+    /// missing image: the end decides. `httpReaderSeeker: failed open` means that ECR itself was
+    /// reached, and the layers in S3 were not.
     ///
     /// # What to do
     ///
-    /// Give the subnet a way: a NAT gateway, a public address behind an internet gateway, or
-    /// endpoints for `ecr.api`, `ecr.dkr` and S3. See where it goes now:
+    /// Give the subnet a route: a NAT gateway, an internet gateway with public IP addresses, or VPC
+    /// endpoints for `ecr.api`, `ecr.dkr` and S3. To see its routes now:
     ///
     /// ```sh
     /// aws ec2 describe-route-tables --filters Name=association.subnet-id,Values=<subnet>
@@ -59,18 +58,17 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     reasons::each(patient, findings, &[Trouble::RegistryUnreachable], |told, _| {
         let claim = match told.reason.step {
             Some(Step::SecretOrRegistryAuth) => {
-                "the task cannot reach ECR, or the store of its secrets"
+                "the task cannot reach ECR, or the service that stores its secrets"
             }
             _ if told.text.contains("httpReaderSeeker") => {
-                "the task reaches the registry and not the image's layers, which ECR keeps in S3"
+                "the task reaches the registry but not the image's layers, which ECR keeps in S3"
             }
             Some(Step::RegistryAuth) => "the task cannot reach ECR to log in",
             _ => "the task cannot reach the registry of its image",
         };
         let subnets = told.tasks.iter().filter_map(|task| task.subnet_id.as_deref());
         let remedy = Remedy::new(
-            "Give the tasks a way to the registry: a NAT gateway, a public address behind an internet gateway, or endpoints for ecr.api, ecr.dkr and S3 \
-             (a gateway endpoint); and let their security groups out on port 443.",
+            "Give the tasks a route to the registry: a NAT gateway, an internet gateway with public IP addresses, or VPC endpoints for ecr.api, ecr.dkr and S3 (a gateway endpoint); and allow outbound traffic on port 443 in their security groups.",
         )
         .cli(told.see(patient));
         Some(told.finding(patient, claim).concerns_all(Kind::Subnet, subnets).mend(remedy))
@@ -95,13 +93,13 @@ mod tests {
         );
         assert!(
             with("ResourceInitializationError: unable to pull secrets or registry auth: pull command failed: : signal: killed")[0]
-                .starts_with("The task cannot reach ECR, or the store of its secrets: ")
+                .starts_with("The task cannot reach ECR, or the service that stores its secrets: ")
         );
         assert!(
             with(
                 "CannotPullContainerError: ref pull has been retried 5 time(s): failed to copy: httpReaderSeeker: failed open: failed to do request"
             )[0]
-            .starts_with("The task reaches the registry and not the image's layers")
+            .starts_with("The task reaches the registry but not the image's layers")
         );
     }
 

@@ -1,8 +1,8 @@
-//! ECS cannot assume the task or the execution role: it is not there, or its trust policy does not
-//! name ECS tasks.
+//! ECS cannot assume the task role or the execution role: it does not exist, or its trust policy
+//! does not name ECS tasks.
 
 use crate::aws::stop_reason::Trouble;
-use crate::catalog::tasks::common::reasons;
+use crate::catalog::tasks::common::{fixes, reasons};
 use crate::check::{Findings, NoAnswer};
 use crate::command::Word;
 use crate::facts::access::refusal;
@@ -15,19 +15,19 @@ crate::check! {
     ///
     /// # Why it matters
     ///
-    /// No task is launched at all, so there is no stopped task to look into: only a service event
-    /// says so.
+    /// No task is launched at all, so there is no stopped task to inspect: only a service event
+    /// reports it.
     ///
     /// # How we tell
     ///
-    /// A service event says "ECS was unable to assume the role", and no later event overrules it.
-    /// In the first seconds of a new role that is normal, so one such event of the last three
-    /// minutes does not count. Then the role itself is looked at: whether it exists, and whom its
-    /// trust policy lets assume it.
+    /// A service event says "ECS was unable to assume the role", and no later event supersedes it.
+    /// A new role may need some seconds, so a single event of the last three minutes does not
+    /// count. Then the role itself is checked: whether it exists, and who can assume it by its
+    /// trust policy.
     ///
     /// # What to do
     ///
-    /// The role must exist, and its trust policy must let `ecs-tasks.amazonaws.com` assume it:
+    /// The role must exist, and its trust policy must allow `ecs-tasks.amazonaws.com` to assume it:
     ///
     /// ```sh
     /// aws iam get-role --role-name <role> --query Role.AssumeRolePolicyDocument
@@ -66,13 +66,30 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
             None => "ECS cannot assume a role of the task".to_owned(),
         };
         let named = role.map_or(Word::needed("ROLE"), Word::new);
-        let remedy = Remedy::new("Create the role, or let ecs-tasks.amazonaws.com assume it.")
-            .cli(aws!("iam get-role --role-name {} --query Role.AssumeRolePolicyDocument", named))
-            .cli(aws!(
-                "iam update-assume-role-policy --role-name {} --policy-document {}",
+        let own = refusal::unassumable(patient, told.text);
+        let is_gone = own.is_some_and(|own| matches!(findings.see(patient.role(own)), Some(None)));
+        let remedy = Remedy::new(
+            "Create the role, or allow ecs-tasks.amazonaws.com to assume it (the command replaces its whole trust policy).",
+        );
+        let remedy = match is_gone {
+            true => remedy.cli(aws!(
+                "iam create-role --role-name {} --assume-role-policy-document {}",
                 named,
                 TRUST
-            ))
+            )),
+            false => remedy
+                .cli(aws!(
+                    "iam get-role --role-name {} --query Role.AssumeRolePolicyDocument",
+                    named
+                ))
+                .cli(aws!(
+                    "iam update-assume-role-policy --role-name {} --policy-document {}",
+                    named,
+                    TRUST
+                )),
+        };
+        let remedy = remedy
+            .cli(fixes::deploy(patient, told))
             .terraform(hcl!(
                 r#"
                 resource "aws_iam_role" "task" {
@@ -85,8 +102,8 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
                 role.unwrap_or("role")
             ));
         let mut finding = told.finding(patient, &claim).mend(remedy);
-        let trust = refusal::unassumable(patient, told.text)
-            .and_then(|role| refusal::trust(patient, findings, role, "ecs-tasks.amazonaws.com"));
+        let trust =
+            own.and_then(|role| refusal::trust(patient, findings, role, "ecs-tasks.amazonaws.com"));
         if let Some(trust) = trust {
             finding = finding.detail(format!("{}.", trust.words));
             finding.remedy.summary = trust.mend;
@@ -108,7 +125,7 @@ mod tests {
         assert_eq!(
             says(CHECK, &(CHECK.example)()),
             [
-                "ECS cannot assume role mailer-task: ECS said so of mailer:12 12 min ago. Its trust policy allows ec2.amazonaws.com to assume it, but not \
+                "ECS cannot assume role mailer-task: reported by ECS for mailer:12, 12 min ago. Its trust policy allows ec2.amazonaws.com to assume it, but not \
                  ecs-tasks.amazonaws.com."
             ]
         );
@@ -128,6 +145,10 @@ mod tests {
             of_role(|snapshot| snapshot.roles.insert("mailer-task", Seen::Yes(None))),
             " The role does not exist."
         );
+        let mut gone = (CHECK.example)();
+        gone.roles.insert("mailer-task", Seen::Yes(None));
+        let fix = crate::testing::exam(CHECK, &gone).findings.remove(0).remedy.shell().remove(0);
+        assert!(fix.starts_with("aws iam create-role --role-name mailer-task "), "{fix}");
         let mended = of_role(|snapshot| {
             baseline::access::trust(snapshot, "mailer-task", &["ecs-tasks.amazonaws.com"])
         });

@@ -1,36 +1,39 @@
-//! The execution role may not read a secret or a parameter that the task definition names, or may
-//! not use the key that it is encrypted with. A secret that cannot be reached, or is not there, is
+//! The execution role is not allowed to read a secret or a parameter that the task definition
+//! names, or to use the key that encrypts it. Secrets that cannot be reached, or do not exist, are
 //! for other checks.
 
 use crate::aws::arn;
 use crate::aws::stop_reason::{self, Fault, Trouble};
-use crate::catalog::tasks::common::reasons;
+use crate::catalog::tasks::common::{fixes, reasons};
 use crate::check::{Findings, NoAnswer};
+use crate::command::Word;
 use crate::facts::access::refusal;
 use crate::facts::network::egress_path;
 use crate::finding::Remedy;
 use crate::patient::Patient;
 
 crate::check! {
-    /// The task's execution role is not allowed to read a secret, a parameter or the key that it is
-    /// encrypted with.
+    /// The task's execution role is not allowed to read a secret or a parameter, or to use the KMS
+    /// key that encrypts it.
     ///
     /// # Why it matters
     ///
-    /// No task of this version can start. It is the *execution* role that reads what `secrets`
-    /// names, not the task role that the app has while it runs.
+    /// No task of this version can start. The *execution* role reads the values of `secrets`, not
+    /// the task role, which the app uses at run time.
     ///
     /// # How we tell
     ///
     /// Tasks of the version stopped while ECS fetched their secrets, and the end of the reason is a
-    /// denial: `AccessDeniedException`, or "Access to KMS is not allowed". Where IAM names role,
-    /// action and resource, so do we. Then a simulation of the role's policies tells whether none
-    /// allows it, one denies it, or all is well with them and another policy refuses.
+    /// denial: `AccessDeniedException`, or "Access to KMS is not allowed". Where IAM names the
+    /// role, action and resource, they are reported. A simulation of the role's policies then shows
+    /// whether no policy allows the action, a policy denies it, or the role's policies allow it and
+    /// another policy refuses it.
     ///
     /// # What to do
     ///
     /// ```sh
     /// aws iam put-role-policy --role-name <execution role> --policy-name secrets --policy-document file://policy.json
+    /// aws ecs update-service --cluster <cluster> --service <service> --force-new-deployment
     /// ```
     ///
     /// Terraform/OpenTofu: `aws_iam_role_policy` of the execution role; for a customer managed key
@@ -40,7 +43,7 @@ crate::check! {
     ///
     /// `secret_missing`, `secret_store_unreachable`, `image_pull_denied`,
     /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/resource-initialization-error.html>
-    title: "The execution role may not read a secret",
+    title: "The execution role cannot read a secret",
     severity: High,
     role: Cause,
     explains: [TasksFailToStart],
@@ -70,7 +73,7 @@ crate::check! {
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     reasons::each(patient, findings, &[Trouble::SecretDenied], |told, findings| {
-        // What an endpoint refuses, no role can mend.
+        // No change to a role helps against what an endpoint refuses.
         if egress_path::is_of_endpoint(told.text) {
             return None;
         }
@@ -79,28 +82,33 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         let who =
             refused.role.map_or("the execution role".to_owned(), |role| format!("role {role}"));
         let what = match (refused.action, by_key) {
-            (Some(action), _) => format!("may not {action}"),
-            (None, true) => "may not use the key that a secret is encrypted with".to_owned(),
-            (None, false) => "may not read a secret".to_owned(),
+            (Some(action), _) => format!("is not allowed to call {action}"),
+            (None, true) => "is not allowed to use the key that encrypts a secret".to_owned(),
+            (None, false) => "is not allowed to read a secret".to_owned(),
         };
         let on =
             refused.resource.map_or_else(String::new, |resource| format!(" on {}", name(resource)));
-        let action = refused.action.unwrap_or(if by_key {
-            "kms:Decrypt"
-        } else {
-            "secretsmanager:GetSecretValue"
-        });
-        let resource = refused.resource.unwrap_or("*");
+        let (usual, unknown) = match by_key {
+            true => ("kms:Decrypt", "KMS_KEY_ARN"),
+            false if told.text.contains("ssm") => ("ssm:GetParameters", "PARAMETER_ARN"),
+            false => ("secretsmanager:GetSecretValue", "SECRET_ARN"),
+        };
+        let action = refused.action.unwrap_or(usual);
         let definition = findings.see(patient.task_definition(told.task_definition)).flatten();
         let execution = definition.and_then(|definition| definition.execution_role_arn.as_deref());
         let remedy = Remedy::new(format!(
-            "Allow {action} to the execution role (not the task role), and deploy again."
+            "Allow the execution role (not the task role) to call {action}, then deploy again."
         ));
-        let remedy = match refused.role.or(execution.map(arn::last)) {
-            Some(role) => refusal::allowing(remedy, role, "secrets", action, resource),
-            None => remedy,
+        let role = refused.role.or(execution.map(arn::last));
+        // A secret or a key is never opened on `*`.
+        let resource = refused.resource.filter(|resource| *resource != "*");
+        let remedy = match (role, resource) {
+            (Some(role), Some(resource)) => {
+                refusal::allowing(remedy, role, "secrets", action, resource)
+            }
+            _ => remedy.cli(fixes::allow(role, "secrets", &[action], "", Word::needed(unknown))),
         };
-        let remedy = remedy.cli(told.see(patient));
+        let remedy = remedy.cli(fixes::deploy(patient, told)).cli(told.see(patient));
         let question = refusal::of_start(patient, findings, told);
         let finding = told.finding(patient, &format!("{who} {what}{on}")).mend(remedy);
         Some(refusal::settle(patient, findings, finding, told.text, question.as_ref()))
@@ -130,7 +138,7 @@ mod tests {
         assert_eq!(
             says(CHECK, &snapshot),
             [
-                "Role mailer-execution may not secretsmanager:GetSecretValue on mailer-db-AbCdEf: 3 of 3 failed tasks of mailer:12 stopped so within 8 \
+                "Role mailer-execution is not allowed to call secretsmanager:GetSecretValue on mailer-db-AbCdEf: 3 of 3 failed tasks of mailer:12 stopped for this reason within 8 \
                  min, the last 2 min ago. No policy of the role allows it."
             ]
         );
@@ -204,8 +212,25 @@ mod tests {
     #[test]
     fn a_key_that_may_not_be_used_is_named_as_one() {
         assert!(with("AccessDeniedException: Access to KMS is not allowed")[0].starts_with(
-            "The execution role may not use the key that a secret is encrypted with: 2 of 2"
+            "The execution role is not allowed to use the key that encrypts a secret: 2 of 2"
         ));
+    }
+
+    #[test]
+    fn what_the_reason_does_not_name_is_asked_of_the_user_and_never_opened_on_all() {
+        for (tail, unknown) in [
+            ("AccessDeniedException: Access to KMS is not allowed", "$KMS_KEY_ARN"),
+            ("AccessDeniedException", "$SECRET_ARN"),
+        ] {
+            let mut snapshot = crate::baseline::worker();
+            let text = format!(
+                "ResourceInitializationError: unable to pull secrets or registry auth: unable to retrieve secret from asm: {tail}"
+            );
+            crate::baseline::fail_to_start(&mut snapshot, 2, &text);
+            let fix = exam(CHECK, &snapshot).findings.remove(0).remedy.shell().remove(0);
+            assert!(fix.starts_with("aws iam put-role-policy --role-name "), "{fix}");
+            assert!(fix.contains(unknown) && !fix.contains("\"*\""), "{fix}");
+        }
     }
 
     #[test]

@@ -1,6 +1,6 @@
-//! A secret is there and can be read, and it is not of the form that ECS takes: credentials of a
-//! registry that are no such JSON, or a valueFrom that is no ARN of a secret. A key that is missing
-//! in a secret's JSON is for `secret_missing`.
+//! A secret exists and can be read, but ECS cannot use its format: registry credentials that are
+//! not the expected JSON, or a valueFrom that is not the ARN of a secret. A key that is missing in
+//! a secret's JSON is for `secret_missing`.
 
 use std::sync::LazyLock;
 
@@ -8,7 +8,7 @@ use regex::Regex;
 
 use crate::aws;
 use crate::aws::stop_reason::{self, Trouble};
-use crate::catalog::tasks::common::reasons;
+use crate::catalog::tasks::common::{fixes, reasons};
 use crate::check::{Findings, NoAnswer};
 use crate::command::Word;
 use crate::finding::Remedy;
@@ -17,23 +17,24 @@ use crate::patient::Patient;
 use crate::text::pattern;
 
 crate::check! {
-    /// A secret of the task definition is not of the form that ECS can use.
+    /// A secret of the task definition is not in a format that ECS can use.
     ///
     /// # Why it matters
     ///
-    /// No task of this version can start, though the secret exists and the role may read it.
+    /// No task of this version can start, although the secret exists and the role is allowed to
+    /// read it.
     ///
     /// # How we tell
     ///
     /// Tasks of the version stopped while ECS fetched their secrets, and the end of the reason says
-    /// that the value of `repositoryCredentials` could not be taken apart ("unable to unmarshal
-    /// secret value", "AuthorizationData is malformed"), or that `valueFrom` is no ARN that Secrets
-    /// Manager has ("invalid ARN format"). A secret that is missing, or whose JSON lacks a key, is
-    /// told by `secret_missing`.
+    /// that the value of `repositoryCredentials` could not be parsed ("unable to unmarshal secret
+    /// value", "AuthorizationData is malformed"), or that `valueFrom` is not a valid ARN of Secrets
+    /// Manager ("invalid ARN format"). A secret that is missing, or whose JSON lacks a key, is
+    /// reported by `secret_missing`.
     ///
     /// # What to do
     ///
-    /// Credentials of a registry are JSON with two keys, `username` and `password`:
+    /// Registry credentials are JSON with two keys, `username` and `password`:
     ///
     /// ```sh
     /// aws secretsmanager put-secret-value --secret-id <secret> --secret-string file://credentials.json
@@ -46,7 +47,7 @@ crate::check! {
     ///
     /// `secret_missing`, `secret_denied`,
     /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/private-auth.html>
-    title: "A secret is not of the form that ECS takes",
+    title: "A secret has the wrong format for ECS",
     severity: High,
     role: Cause,
     explains: [TasksFailToStart],
@@ -84,14 +85,24 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
             (claim, of_registry(patient, secret))
         } else {
             (
-                "valueFrom of a secret is no ARN that Secrets Manager has".to_owned(),
+                "a secret's valueFrom is not a valid ARN of Secrets Manager".to_owned(),
                 Remedy::new(
-                    "Name in valueFrom the whole ARN of the secret, with :KEY:: behind it for a key in its JSON, and deploy again.",
+                    "Set valueFrom to the full ARN of the secret, followed by :KEY:: for a key in its JSON, and deploy again.",
                 )
                 .cli(aws!(
                     "ecs describe-task-definition --task-definition {} \
                      --query taskDefinition.containerDefinitions[].[name,secrets]",
                     told.version()
+                ))
+                .cli(fixes::register())
+                .terraform(hcl!(
+                    r#"
+                    resource "aws_ecs_task_definition" {} {
+                      container_definitions = jsonencode([{
+                        secrets = [{ name = var.name, valueFrom = aws_secretsmanager_secret.this.arn }]
+                      }])
+                    }"#,
+                    patient.name()
                 )),
             )
         };
@@ -101,7 +112,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
 
 fn of_registry(patient: &Patient, secret: Option<&str>) -> Remedy {
     Remedy::new(
-        "Store the login to the registry as JSON with the two keys username and password, and deploy again.",
+        "Store the registry credentials as JSON with the two keys username and password, and deploy again.",
     )
     .cli(aws!(
         "secretsmanager put-secret-value --secret-id {} --secret-string file://credentials.json",
@@ -136,7 +147,7 @@ mod tests {
         );
         assert!(
             with("fetching secret data from AWS Secrets Manager in region eu-west-2: an invalid ARN format for the AWS Secrets Manager secret was specified. Specify a valid ARN and try again.")[0]
-                .starts_with("ValueFrom of a secret is no ARN that Secrets Manager has: 2 of 2")
+                .starts_with("A secret's valueFrom is not a valid ARN of Secrets Manager: 2 of 2")
         );
     }
 

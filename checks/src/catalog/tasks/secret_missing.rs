@@ -1,38 +1,40 @@
-//! A secret, its current version, a key in its JSON, or a parameter is not there under the name
-//! that the task definition has for it.
+//! A secret, its current version, a key in its JSON, or a parameter does not exist under the name
+//! in the task definition.
 
 use std::sync::LazyLock;
 
 use regex::Regex;
 
 use crate::aws::stop_reason::{self, Fault, Trouble};
-use crate::catalog::tasks::common::reasons;
+use crate::catalog::tasks::common::{fixes, reasons};
 use crate::check::{Findings, NoAnswer};
 use crate::command::Word;
+use crate::facts::tasks::reason::Told;
 use crate::finding::Remedy;
 use crate::patient::Patient;
 use crate::text::pattern;
-use crate::{aws, words};
+use crate::{aws, hcl, words};
 
 crate::check! {
-    /// What a secret of the task definition names does not exist.
+    /// A secret, key or parameter that the task definition names does not exist.
     ///
     /// # Why it matters
     ///
     /// No task of this version can start. The name may be wrong, the secret in another region, its
-    /// value not yet set, or the JSON in it may lack the key.
+    /// value not set yet, or the key missing from its JSON.
     ///
     /// # How we tell
     ///
     /// Tasks of the version stopped while ECS fetched their secrets, and the end of the reason says
     /// that Secrets Manager cannot find the secret or its version, that the secret "did not contain
-    /// json key" or is no JSON at all, or that parameters are invalid.
+    /// json key" or is not JSON at all, or that parameters are invalid.
     ///
     /// # What to do
     ///
     /// ```sh
     /// aws secretsmanager describe-secret --secret-id <secret>
     /// aws ssm get-parameters --names <parameter> --query InvalidParameters
+    /// aws secretsmanager put-secret-value --secret-id <secret> --secret-string file://secret.json
     /// ```
     ///
     /// Terraform/OpenTofu: `secrets[].valueFrom` in `container_definitions`: the ARN of the secret
@@ -96,12 +98,54 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
             ),
         };
         let remedy = Remedy::new(
-            "Create what is missing, or mend valueFrom in the task definition, and deploy again.",
+            "Create what is missing (a secret's JSON is replaced as a whole), or correct valueFrom in the task definition, and deploy again.",
         )
-        .cli(see)
-        .cli(told.see(patient));
+        .cli(see);
+        let remedy = filled(patient, told, remedy, parameters, secret).cli(told.see(patient));
         Some(told.finding(patient, &claim).mend(remedy))
     })
+}
+
+/// What creates or brings back what is missing, where the reason says what that is.
+fn filled(
+    patient: &Patient,
+    told: &Told,
+    remedy: Remedy,
+    parameters: Option<&str>,
+    secret: Option<&str>,
+) -> Remedy {
+    let id = secret.map_or(Word::needed("SECRET_ID"), Word::new);
+    let is = |words: &str| told.text.contains(words);
+    let remedy = match parameters {
+        Some(parameters) => parameters.split(',').map(str::trim).fold(remedy, |remedy, name| {
+            remedy.cli(aws!("ssm put-parameter --name {} --type SecureString --value $VALUE", name))
+        }),
+        None if is("marked for deletion") => {
+            remedy.cli(aws!("secretsmanager restore-secret --secret-id {}", id))
+        }
+        None if is("json key")
+            || is("staging label")
+            || told.reason.fault == Some(Fault::NotJson) =>
+        {
+            remedy.cli(aws!(
+                "secretsmanager put-secret-value --secret-id {} --secret-string file://secret.json",
+                id
+            ))
+        }
+        // Only the user knows whether the secret or the name is wrong.
+        None => {
+            return remedy.terraform(hcl!(
+                r#"
+                resource "aws_ecs_task_definition" {} {
+                  container_definitions = jsonencode([{
+                    secrets = [{ name = var.name, valueFrom = aws_secretsmanager_secret.this.arn }]
+                  }])
+                }"#,
+                patient.name()
+            ));
+        }
+    };
+    remedy.cli(fixes::deploy(patient, told))
 }
 
 #[cfg(test)]

@@ -1,6 +1,5 @@
-//! Nobody answers where Secrets Manager or Parameter Store should be. The reason begins like a
-//! missing permission, and ends in a timeout; the end has the word. Why the way is closed is for
-//! the checks of the network to say.
+//! Secrets Manager or Parameter Store does not answer. The reason begins like a missing permission
+//! and ends in a timeout; the end decides. What blocks the connection is for the network checks.
 
 use crate::aws::stop_reason::Trouble;
 use crate::catalog::tasks::common::reasons;
@@ -9,23 +8,24 @@ use crate::finding::{Kind, Remedy};
 use crate::patient::Patient;
 
 crate::check! {
-    /// The task cannot reach the store of its secrets: Secrets Manager or Parameter Store.
+    /// The task cannot reach the service that stores its secrets: Secrets Manager or Parameter
+    /// Store.
     ///
     /// # Why it matters
     ///
-    /// No task of this version can start. IAM is the usual suspect here, and wrongly: nobody was
-    /// there to refuse anything.
+    /// No task of this version can start. IAM is the usual suspect here, wrongly: the request never
+    /// got an answer.
     ///
     /// # How we tell
     ///
-    /// Tasks of the version stopped while ECS fetched their secrets, and the end of the reason has
-    /// the words of a timeout: `dial tcp`, `i/o timeout`, `context deadline exceeded`, "connection
+    /// Tasks of the version stopped while ECS fetched their secrets, and the end of the reason is
+    /// that of a timeout: `dial tcp`, `i/o timeout`, `context deadline exceeded`, "connection
     /// issue".
     ///
     /// # What to do
     ///
-    /// Give the subnet a way: a NAT gateway, a public address behind an internet gateway, or an
-    /// endpoint:
+    /// Give the subnet a route: a NAT gateway, an internet gateway with public IP addresses, or a
+    /// VPC endpoint:
     ///
     /// ```sh
     /// aws ec2 create-vpc-endpoint --vpc-endpoint-type Interface --service-name com.amazonaws.<region>.secretsmanager --vpc-id <vpc> --subnet-ids <subnets> --security-group-ids <group>
@@ -38,7 +38,7 @@ crate::check! {
     ///
     /// `no_route_out`, `public_ip_missing`, `secret_denied`, `registry_unreachable`,
     /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/resource-initialization-error.html>
-    title: "The store of the secrets cannot be reached",
+    title: "The secrets service cannot be reached",
     severity: High,
     role: Symptom,
     shows: SecretStoreUnreachable,
@@ -65,11 +65,10 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         };
         let subnets = told.tasks.iter().filter_map(|task| task.subnet_id.as_deref());
         let remedy = Remedy::new(format!(
-            "Give the tasks a way to {store}: a NAT gateway, a public address behind an internet gateway, or an interface endpoint for {endpoint}; and \
-             let their security groups out on port 443."
+            "Give the tasks a route to {store}: a NAT gateway, an internet gateway with public IP addresses, or an interface endpoint for {endpoint}; and allow outbound traffic on port 443 in their security groups."
         ))
         .cli(told.see(patient));
-        let claim = format!("the task cannot reach {store}, and nobody refused it anything");
+        let claim = format!("the task cannot reach {store}; this is not a denied permission");
         Some(told.finding(patient, &claim).concerns_all(Kind::Subnet, subnets).mend(remedy))
     })
 }
@@ -82,7 +81,7 @@ mod tests {
     #[test]
     fn names_the_store() {
         assert!(says(CHECK, &(CHECK.example)())[0].starts_with(
-            "The task cannot reach Secrets Manager, and nobody refused it anything: 3 of 3"
+            "The task cannot reach Secrets Manager; this is not a denied permission: 3 of 3"
         ));
         let text = "ResourceInitializationError: unable to pull secrets or registry auth: unable to retrieve secrets from ssm: service call has been \
                     retried 5 time(s): RequestCanceled: request context canceled caused by: context deadline exceeded";

@@ -1,4 +1,4 @@
-//! ECS lost the permissions with which it looks after the service: its service-linked role is
+//! ECS lost the permissions that it needs to maintain the service: its service-linked role is
 //! missing or was changed.
 
 use crate::aws::stop_reason::Trouble;
@@ -9,18 +9,18 @@ use crate::patient::Patient;
 use crate::{aws, hcl};
 
 crate::check! {
-    /// ECS may not maintain the service any more.
+    /// ECS can no longer maintain the service.
     ///
     /// # Why it matters
     ///
-    /// Tasks that stop are not replaced, targets are not registered, nothing scales. What runs goes
-    /// on until it stops.
+    /// Tasks that stop are not replaced, targets are not registered, nothing scales. Running tasks
+    /// continue until they stop.
     ///
     /// # How we tell
     ///
-    /// While tasks are lacking, a service event says that IAM's permissions policies or trust
+    /// While tasks are missing, a service event says that IAM's permissions policies or trust
     /// relationship "have been misconfigured or changed, and ECS can no longer maintain your
-    /// service", and no later event overrules it.
+    /// service", and no later event supersedes it.
     ///
     /// # What to do
     ///
@@ -54,13 +54,12 @@ crate::check! {
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     reasons::each(patient, findings, &[Trouble::ServiceLinkedRoleBroken], |told, _| {
         let why = if told.text.contains("trust relationship") {
-            "its role does not trust it any more"
+            "its role no longer trusts ECS"
         } else {
             "its role has lost permissions"
         };
         let remedy = Remedy::new(
-            "Bring the service-linked role back, or undo the change to the role that the service \
-             names.",
+            "Recreate the service-linked role, or revert the change to the role that the service names.",
         )
         .cli(aws!("iam get-role --role-name AWSServiceRoleForECS"))
         .cli(aws!("iam create-service-linked-role --aws-service-name ecs.amazonaws.com"))
@@ -73,7 +72,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         Some(
             told.finding(
                 patient,
-                &format!("ECS cannot maintain the service any more, because {why}"),
+                &format!("ECS can no longer maintain the service, because {why}"),
             )
             .mend(remedy),
         )
@@ -92,7 +91,7 @@ mod tests {
         assert_eq!(
             says(CHECK, &snapshot),
             [
-                "ECS cannot maintain the service any more, because its role does not trust it any more: ECS said so of mailer:12 8 min ago."
+                "ECS can no longer maintain the service, because its role no longer trusts ECS: reported by ECS for mailer:12, 8 min ago."
             ]
         );
         snapshot.services[0].events[0].message =

@@ -1,5 +1,5 @@
-//! Spot capacity was taken back, and the tasks that ran on it have not been replaced. An
-//! interruption that was made good is what Spot is, and no trouble.
+//! Spot capacity was reclaimed, and the tasks that ran on it have not been replaced. An
+//! interruption whose tasks were replaced is normal for Spot.
 
 use jiff::SignedDuration;
 
@@ -14,27 +14,26 @@ use crate::snapshot::Task;
 use crate::{hcl, words};
 
 crate::check! {
-    /// AWS took Spot capacity back, and tasks are lacking since.
+    /// AWS reclaimed Spot capacity, and tasks have been missing since.
     ///
     /// # Why it matters
     ///
-    /// With Spot alone there may be no capacity for the tasks that were interrupted, for as long as
-    /// it takes.
+    /// With Spot alone, there may be no capacity for the interrupted tasks for an indefinite time.
     ///
     /// # How we tell
     ///
     /// A task of a current version stopped within the hour with `SpotInterruption` or
     /// `TerminationNotice`, or because "your Spot Task was interrupted", and fewer tasks run than
-    /// desired. Interruptions that were made good are not told; nor are those after which tasks
-    /// were launched again and failed by themselves, for then there is capacity, and that failure
-    /// is the trouble.
+    /// desired. Interruptions whose tasks were replaced are not reported; nor are those after which
+    /// new tasks were launched and failed for another reason: then there is capacity, and that
+    /// failure is the problem.
     ///
     /// # What to do
     ///
-    /// On-demand capacity as a base:
+    /// Use on-demand capacity as a base:
     ///
     /// ```sh
-    /// aws ecs update-service --cluster <cluster> --service <service> --capacity-provider-strategy capacityProvider=FARGATE,base=1,weight=1 capacityProvider=FARGATE_SPOT,weight=3
+    /// aws ecs update-service --cluster <cluster> --service <service> --capacity-provider-strategy capacityProvider=FARGATE,base=1,weight=1 capacityProvider=FARGATE_SPOT,weight=3 --force-new-deployment
     /// ```
     ///
     /// Terraform/OpenTofu: `capacity_provider_strategy { capacity_provider = "FARGATE" base = 1 }`
@@ -44,7 +43,7 @@ crate::check! {
     ///
     /// `fargate_capacity_unavailable`, `too_few_running`,
     /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/fargate-capacity-providers.html>
-    title: "Spot capacity was taken back",
+    title: "Spot capacity was reclaimed",
     severity: Medium,
     role: Cause,
     explains: [TooFewRunning, NoTarget, BalancerAnswers502, BalancerAnswers503, BalancerAnswers504],
@@ -86,17 +85,17 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         return Ok(());
     }
     let claim = format!(
-        "Spot capacity was taken back from {} {}, and {} of {} desired tasks run",
+        "Spot capacity was reclaimed from {} {}, and {} of {} desired tasks run",
         crate::text::count(stopped.len(), "task"),
         stop::when(patient.now(), &stopped),
         service.running_count,
         service.desired_count
     );
     let remedy =
-        Remedy::new("Add on-demand capacity as a base beside Spot, and subnets in more zones.")
+        Remedy::new("Add on-demand capacity as a base beside Spot, and subnets in more Availability Zones. This starts a new deployment.")
             .cli(patient.update_service().and(words!(
                 "--capacity-provider-strategy capacityProvider=FARGATE,base=1,weight=1 \
-                 capacityProvider=FARGATE_SPOT,weight=3"
+                 capacityProvider=FARGATE_SPOT,weight=3 --force-new-deployment"
             )))
             .cli(patient.see(Call::DescribeTasks, newest.id()))
             .terraform(hcl!(
@@ -121,7 +120,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
 }
 
 /// Whether there was capacity for a replacement since, which failed for a reason of its own: then
-/// the interruption set it off, and is not why tasks are lacking.
+/// the interruption set it off, and is not why tasks are missing.
 fn is_history(patient: &Patient, interrupted: &Task) -> Result<bool, Blind> {
     let versions = stop::current_versions(patient);
     let later = |task: &Task| {
@@ -151,7 +150,7 @@ mod tests {
         assert_eq!(
             says(CHECK, &(CHECK.example)()),
             [
-                "Spot capacity was taken back from 2 tasks within 4 min, the last 2 min ago, and 0 of 2 desired tasks run."
+                "Spot capacity was reclaimed from 2 tasks within 4 min, the last 2 min ago, and 0 of 2 desired tasks run."
             ]
         );
     }

@@ -1,6 +1,5 @@
-//! Something is wrong and tasks did stop, but so long ago that ECS has dropped them: their reasons
-//! cannot be read any more. It says so, rather than to let an empty list pass for "nothing
-//! stopped".
+//! Something is wrong and tasks did stop, but so long ago that ECS no longer has them: their
+//! reasons are lost. The note keeps an empty list from being read as "nothing stopped".
 
 use jiff::SignedDuration;
 
@@ -23,20 +22,20 @@ const DAY: SignedDuration = SignedDuration::from_hours(24);
 const STOPPED: &str = r#"{"source":["aws.ecs"],"detail-type":["ECS Task State Change"],"detail":{"lastStatus":["STOPPED"]}}"#;
 
 crate::check! {
-    /// The service's events tell of tasks that failed or stopped, but ECS has dropped the tasks,
-    /// and their reasons with them.
+    /// The service's events report tasks that failed or stopped, but ECS no longer has these tasks,
+    /// nor their stopped reasons.
     ///
     /// # Why it matters
     ///
-    /// ECS keeps stopped tasks for about an hour. After that nothing says any more why they
-    /// stopped, and an empty list must not pass for "nothing stopped".
+    /// ECS keeps stopped tasks for about an hour. After that, nothing shows why they stopped, and
+    /// an empty list does not mean "nothing stopped".
     ///
     /// # How we tell
     ///
-    /// An event of the last day, more than an hour old, tells of stopped or unhealthy tasks or of a
-    /// failed deployment; of the tasks that `DescribeTasks` still has, none failed; and something
-    /// is wrong now: too few tasks run, or the newest deployment was rolled back. Without that it
-    /// would be history, and no note is made.
+    /// An event of the last day, more than an hour old, reports stopped or unhealthy tasks or a
+    /// failed deployment; none of the tasks that `DescribeTasks` still has failed; and something is
+    /// wrong now: too few tasks run, or the newest deployment was rolled back. Otherwise it is
+    /// history, and there is no note.
     ///
     /// # What to do
     ///
@@ -53,7 +52,7 @@ crate::check! {
     ///
     /// `tasks_keep_stopping`,
     /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/ecs_service_events.html>
-    title: "Stopped tasks are gone, and their reasons with them",
+    title: "Stopped tasks and their reasons are no longer available",
     severity: Info,
     role: Note,
     explains: [],
@@ -89,8 +88,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         return Ok(());
     }
     let claim = format!(
-        "the newest event about failing or stopping tasks is {} old, and ECS keeps stopped tasks for about an hour: their reasons cannot be \
-         read any more",
+        "the newest event about failing or stopping tasks is {} old, and ECS keeps stopped tasks for about an hour: their reasons are no longer available",
         time::words(time::age(now, at))
     );
     let gone = match left.first() {
@@ -98,8 +96,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         None => Evidence::new(Call::DescribeTasks, patient.arn(), "tasks", "[]"),
     };
     let keep = Remedy::new(
-        "Look again within an hour of the next failure, or let EventBridge write every stopped task to a log group, which needs a resource \
-         policy for events.amazonaws.com.",
+        "Run ecs-doctor within an hour of the next failure, or have EventBridge write every stopped task to a log group, which needs a resource policy for events.amazonaws.com.",
     )
     .cli(aws!("events put-rule --name ecs-stopped-tasks --event-pattern {}", STOPPED))
     .cli(aws!(
@@ -180,8 +177,7 @@ mod tests {
         assert_eq!(
             says(CHECK, &with(200, STOPPED, 0)),
             [
-                "The newest event about failing or stopping tasks is 3 h 20 min old, and ECS keeps stopped tasks for about an hour: their reasons \
-                 cannot be read any more."
+                "The newest event about failing or stopping tasks is 3 h 20 min old, and ECS keeps stopped tasks for about an hour: their reasons are no longer available."
             ]
         );
     }

@@ -7,9 +7,10 @@ use regex::Regex;
 
 use crate::aws::stop_reason::{self, Trouble};
 use crate::call::Call;
-use crate::catalog::tasks::common::reasons;
+use crate::catalog::tasks::common::{fixes, reasons};
 use crate::check::{Findings, NoAnswer};
 use crate::command::Word;
+use crate::facts::network::reach;
 use crate::facts::tasks::reason;
 use crate::finding::{Evidence, Kind, Remedy};
 use crate::patient::Patient;
@@ -21,21 +22,23 @@ crate::check! {
     ///
     /// # Why it matters
     ///
-    /// Each task with `awsvpc` networking takes one address, and a deployment runs both versions
-    /// for a while. In a small subnet the service runs well until it is deployed.
+    /// Each task with `awsvpc` networking uses one IP address, and a deployment temporarily runs
+    /// both versions. In a small subnet, the service works until its next deployment.
     ///
     /// # How we tell
     ///
-    /// Tasks stopped, or ECS says in an event, that EC2 refused the network interface with
-    /// `InsufficientFreeAddressesInSubnet`; or EC2 refused it without that word and the subnet that
-    /// it names has no free address now. How many it has is quoted: it may have some again.
+    /// A stopped task or a service event says that EC2 refused the network interface with
+    /// `InsufficientFreeAddressesInSubnet`; or EC2 refused it without that code and the subnet that
+    /// it names has no free address now. The number of free addresses now is quoted: there may be
+    /// some again.
     ///
     /// # What to do
     ///
-    /// Add subnets, or look for what holds the addresses:
+    /// Add subnets (the command sets the whole list), or find out what uses the addresses:
     ///
     /// ```sh
     /// aws ec2 describe-network-interfaces --filters Name=subnet-id,Values=<subnet> --query 'NetworkInterfaces[].[Status,Description]'
+    /// aws ecs update-service --cluster <cluster> --service <service> --network-configuration 'awsvpcConfiguration={subnets=[…],securityGroups=[…],assignPublicIp=DISABLED}'
     /// ```
     ///
     /// Terraform/OpenTofu: `network_configuration { subnets }` of `aws_ecs_service`, and another
@@ -107,25 +110,29 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
                 Some(Evidence::new(Call::DescribeSubnets, *id, "AvailableIpAddressCount", (*free)?))
             });
             let subnet = shown.first().map_or(Word::needed("SUBNET_ID"), |(id, _)| Word::new(*id));
+            let known = reach::configured(patient, None);
             let remedy = Remedy::new(
-                "Add subnets with room to the service, or free the addresses that nobody uses; a \
-                 deployment needs twice the tasks' addresses.",
+                "Add subnets with free addresses to the service, or free unused addresses; a deployment needs up to twice as many addresses as the service has tasks.",
             )
             .cli(aws!(
                 "ec2 describe-network-interfaces --filters Name=subnet-id,Values={} \
                  --query NetworkInterfaces[].[Status,Description]",
                 subnet
             ))
-            .cli(told.see(patient))
-            .terraform(hcl!(
-                r#"
-                resource "aws_ecs_service" {} {
-                  network_configuration {
-                    subnets = [/* with another one */]
-                  }
-                }"#,
-                patient.name()
-            ));
+            .cli(told.see(patient));
+            let remedy = fixes::another_subnet(patient)
+                .into_iter()
+                .fold(remedy, Remedy::cli)
+                .terraform(hcl!(
+                    r#"
+                    resource "aws_ecs_service" {} {
+                      network_configuration {
+                        subnets = concat({}, [var.another_subnet])
+                      }
+                    }"#,
+                    patient.name(),
+                    known.map(|network| network.subnets.as_slice()).unwrap_or_default()
+                ));
             Some(
                 told.finding(patient, &claim)
                     .because_all(counted)

@@ -1,6 +1,6 @@
-//! Tasks of the version that matters today never get to run: they stop before, or ECS cannot even
-//! place them. It counts them and quotes the usual reason; what is behind the reason is for other
-//! checks to say.
+//! Tasks of the current version, or of one that was just rolled back, never run: they stop before,
+//! or ECS cannot place them. It counts them and quotes the most frequent reason; the cause behind
+//! it is for other checks.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -20,24 +20,24 @@ use crate::snapshot::Task;
 use crate::text::capitalised;
 
 crate::check! {
-    /// Tasks stop before they ran, or cannot be placed at all.
+    /// Tasks stop before they run, or cannot be placed at all.
     ///
     /// # Why it matters
     ///
-    /// The app is not to blame: it was never started. ECS tries again, after each failure a little
-    /// later, up to every 15 minutes; only a new deployment or a new task definition resets that.
+    /// The app is not to blame: it was never started. ECS retries with increasing delays, up to 15
+    /// minutes; only a new deployment or a new task definition resets them.
     ///
     /// # How we tell
     ///
-    /// Tasks of the version that ECS brings up, or has just rolled back, stopped with
+    /// Tasks of the version that ECS is deploying, or has just rolled back, stopped with
     /// `TaskFailedToStart` within the hour: two of them, or the newest of all failures. Or, while
-    /// tasks are lacking, ECS says in a service event that it cannot place, launch or consistently
-    /// start tasks, and no later event overrules it. One such event of the last three minutes says
-    /// little yet.
+    /// tasks are missing, ECS says in a service event that it cannot place, launch or consistently
+    /// start tasks, and no later event supersedes it. A single event of the last three minutes does
+    /// not count yet.
     ///
     /// # What to do
     ///
-    /// The remedy is in the cause. The reason in full:
+    /// Fix the cause. To see the full reason:
     ///
     /// ```sh
     /// aws ecs describe-tasks --cluster <cluster> --tasks <task> --query 'tasks[].[stopCode,stoppedReason,containers[].reason]'
@@ -115,8 +115,8 @@ fn of_tasks(patient: &Patient, findings: &mut Findings, failures: &Failures) -> 
     Some(concerning(finding, failures.task_definition))
 }
 
-/// The tasks by what their reason means, the usual one first: two texts of one trouble differ in
-/// ids of requests alone.
+/// The tasks by what their reason means, the most frequent one first: two texts of one trouble
+/// differ in ids of requests alone.
 fn by_reason<'a>(
     patient: &Patient,
     findings: &mut Findings,
@@ -138,8 +138,8 @@ fn by_reason<'a>(
     reasons
 }
 
-/// What tells most: the words that a check knows, else the task's own; where these are what ECS says
-/// of every task, a container's.
+/// What tells most: the words that a check knows, else the task's own; where these are what ECS
+/// says of every task, a container's.
 fn words<'a>(patient: &Patient, findings: &mut Findings, task: &'a Task) -> &'a str {
     if let Some((_, text, _)) = findings.see(reason::of_task(patient, task)).flatten() {
         return text;
@@ -153,7 +153,7 @@ fn words<'a>(patient: &Patient, findings: &mut Findings, task: &'a Task) -> &'a 
     if !is_generic {
         return own_words;
     }
-    // One that can end the task has the word before one that cannot.
+    // One that can end the task comes before one that cannot.
     let spoken = task.containers.iter().filter(|it| !stop::is_added_by_aws(&it.name));
     let mut spoken: Vec<(bool, &str)> = spoken
         .filter_map(|container| Some((&container.name, container.reason.as_deref()?)))
@@ -178,7 +178,7 @@ fn of_events(patient: &Patient) -> Option<Finding> {
         format!(" {} ago", time::words(time::age(patient.now(), at)))
     });
     let claim = format!(
-        "ECS cannot start tasks of {}, and said so last{ago}: \"{}\"",
+        "ECS cannot start tasks of {}, as last reported{ago}: \"{}\"",
         rollout::short(definition),
         stop_reason::quoted(event::why(&newest.message))
     );
@@ -204,7 +204,7 @@ fn step(text: &str) -> Option<Step> {
     stop_reason::step(text).filter(|_| stop_reason::read(text).is_none())
 }
 
-/// `The pull of the image failed, because the certificate of the registry is not trusted.`
+/// `Pulling the image failed, because the certificate of the registry is not trusted.`
 fn failed_step(text: &str) -> String {
     let Some(step) = step(text) else { return String::new() };
     let why = stop_reason::hindrance(text)
@@ -213,13 +213,13 @@ fn failed_step(text: &str) -> String {
 }
 
 fn remedy(text: &str, see: Command) -> Remedy {
-    let again = "a new deployment does not wait for ECS's next try.";
+    let again = "a new deployment does not wait for ECS's next attempt.";
     let summary = match step(text) {
         Some(step) => {
             let advice = stop_reason::hindrance(text).map_or(step.advice(), |it| it.advice);
             format!("{advice} Then deploy again: {again}")
         }
-        None => format!("Mend the reason, then deploy again: {again}"),
+        None => format!("Fix the reason, then deploy again: {again}"),
     };
     Remedy::new(summary).cli(see)
 }
@@ -301,7 +301,7 @@ mod tests {
         assert_eq!(
             says(CHECK, &snapshot),
             [
-                "ECS cannot start tasks of mailer:12, and said so last 30 min ago: \"(service mailer) is unable to consistently start tasks \
+                "ECS cannot start tasks of mailer:12, as last reported 30 min ago: \"(service mailer) is unable to consistently start tasks \
                  successfully\"."
             ]
         );
@@ -335,12 +335,12 @@ mod tests {
             (quoted, step.as_str()),
             (
                 true,
-                "The pull of the image failed, because the certificate of the registry is not trusted."
+                "Pulling the image failed, because the certificate of the registry is not trusted."
             )
         );
-        assert!(advice.starts_with("Have the registry show a certificate"), "{advice}");
+        assert!(advice.starts_with("Install a certificate of a public CA"), "{advice}");
         let (quoted, step, advice) = said("InternalError: something new");
-        assert!(!quoted && step.is_empty() && advice.starts_with("Mend the reason"), "{advice}");
+        assert!(!quoted && step.is_empty() && advice.starts_with("Fix the reason"), "{advice}");
     }
 
     #[test]
@@ -348,7 +348,7 @@ mod tests {
         for (text, step, advice) in [
             (
                 "CannotPullContainerError: something new",
-                "The pull of the image failed.",
+                "Pulling the image failed.",
                 "Pull the image elsewhere",
             ),
             (
@@ -358,8 +358,8 @@ mod tests {
             ),
             (
                 "unable to download firelens s3 config file: odd",
-                "Setting up FireLens or the log driver failed, because the configuration of FireLens cannot be fetched from Amazon S3.",
-                "Let the execution role read the file",
+                "Setting up FireLens or the log driver failed, because the FireLens configuration cannot be fetched from Amazon S3.",
+                "Allow the execution role to read the file",
             ),
         ] {
             let mut snapshot = baseline::worker();
@@ -379,7 +379,7 @@ mod tests {
         assert_eq!(
             says(CHECK, &snapshot),
             [
-                "ECS cannot start tasks of mailer:12, and said so last 30 min ago: \"Something that nobody knows\"."
+                "ECS cannot start tasks of mailer:12, as last reported 30 min ago: \"Something that nobody knows\"."
             ]
         );
     }

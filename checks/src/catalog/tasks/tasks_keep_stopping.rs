@@ -1,5 +1,5 @@
-//! Tasks of the version that matters today stop again and again. It counts them and names the usual
-//! reason; what is behind the reason is for other checks to say.
+//! Tasks of the current version, or of one that was just rolled back, stop repeatedly. It counts
+//! them and names the most frequent reason; the cause behind it is for other checks.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -19,25 +19,25 @@ use crate::seen::Blind;
 use crate::snapshot::Task;
 
 crate::check! {
-    /// Tasks of the version that ECS is bringing up, or has just rolled back, stop again and again.
+    /// Tasks of the version that ECS is deploying, or has just rolled back, stop repeatedly.
     ///
     /// # Why it matters
     ///
-    /// Every stop takes a task out of service, and a version whose tasks do not stay is rolled back
-    /// or never gets done. The counters hide it: `failedTasks` falls back to 0 as soon as one task
-    /// runs.
+    /// Every stop takes a task out of service, and a version whose tasks do not keep running is
+    /// rolled back or never completes. The counters hide it: `failedTasks` is reset to 0 as soon as
+    /// one task runs.
     ///
     /// # How we tell
     ///
     /// Two or more tasks of one version stopped for a failure within the last hour: a health check,
     /// an exit, a failed start. Stops by scaling, by a deployment or by a person do not count, nor
     /// those of older versions; those of a version that was rolled back do, if it was the newest.
-    /// Nor do stops count that are over: all desired tasks run, and there was no stop for thrice
-    /// the usual time and ten minutes at least.
+    /// Nor do stops that are over: all desired tasks run, and none has stopped for at least ten
+    /// minutes and three times the usual interval.
     ///
     /// # What to do
     ///
-    /// The remedy is in the cause. Look at a stopped task with
+    /// Fix the cause. To look at a stopped task:
     ///
     /// ```sh
     /// aws ecs list-tasks --cluster <cluster> --service-name <service> --desired-status STOPPED
@@ -50,7 +50,7 @@ crate::check! {
     ///
     /// `exits_with_error`, `targets_unhealthy`, `too_few_running`,
     /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/stopped-task-error-codes.html>
-    title: "Tasks stop again and again",
+    title: "Tasks keep stopping",
     severity: High,
     role: Symptom,
     shows: TasksKeepStopping,
@@ -90,8 +90,8 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     Ok(())
 }
 
-const WHO_KILLS: &str = "Look for who sends SIGKILL: a watchdog or supervisor in the image, or a script that stops the container. The end of the log may tell.";
-const WHO_STOPS: &str = "Look for who sends SIGTERM: a supervisor in the image, a script that stops the container, or a shutdown of the app's own. The end of the log may tell.";
+const WHO_KILLS: &str = "Find out what sends SIGKILL: a watchdog or supervisor in the image, or a script that stops the container. The end of the log may show it.";
+const WHO_STOPS: &str = "Find out what sends SIGTERM: a supervisor in the image, a script that stops the container, or the app shutting itself down. The end of the log may show it.";
 
 fn tell(patient: &Patient, findings: &mut Findings, failures: &Failures) -> Result<(), Blind> {
     let reasons = reasons(patient, findings, &failures.tasks);
@@ -113,17 +113,17 @@ fn tell(patient: &Patient, findings: &mut Findings, failures: &Failures) -> Resu
         stop::when(patient.now(), &failures.tasks),
         words.join(", ")
     );
-    // What was killed cannot say so, and may still have said what was wrong before.
+    // A killed process cannot log that, but it may have logged what was wrong before.
     let logged = match by_signal {
         Some((container, _)) => last_word::of(patient, findings, container, &reasons[0].1),
         None => LastWord::default(),
     };
     let (detail, advice) = match by_signal {
         Some((_, 137)) => {
-            ("Code 137 is SIGKILL, and nothing says that it was for memory.", WHO_KILLS)
+            ("Code 137 is SIGKILL, and nothing shows that it was for memory.", WHO_KILLS)
         }
         Some((_, 143)) => ("Code 143 is SIGTERM, and ECS did not send it.", WHO_STOPS),
-        _ => ("", "Mend the reason for which the tasks stop."),
+        _ => ("", "Fix the reason why the tasks stop."),
     };
     let newest_of_others = reasons[1..].iter().map(|(_, tasks)| tasks[0]);
     let exits = reasons
@@ -264,7 +264,7 @@ mod tests {
             baseline::log_at_last(&mut snapshot, &["Too many open files", "bye"]);
             says(CHECK, &snapshot).remove(0)
         };
-        assert!(says_of(None).ends_with("exited with code 137 (2). Code 137 is SIGKILL, and nothing says that it was for memory. Its log says \"Too many open files\"."));
+        assert!(says_of(None).ends_with("exited with code 137 (2). Code 137 is SIGKILL, and nothing shows that it was for memory. Its log says \"Too many open files\"."));
         assert!(
             says_of(Some("OutOfMemoryError: Container killed due to memory usage"))
                 .ends_with("exited with code 137 (2).")
@@ -274,11 +274,9 @@ mod tests {
     #[test]
     fn of_a_sigterm_that_ecs_did_not_send_it_reads_the_log_as_well() {
         let mut snapshot = with(vec![exited(2, 143), exited(6, 143)]);
-        assert!(
-            says(CHECK, &snapshot)[0].ends_with(
-                "Code 143 is SIGTERM, and ECS did not send it. What it logged in the end could not be read."
-            )
-        );
+        assert!(says(CHECK, &snapshot)[0].ends_with(
+            "Code 143 is SIGTERM, and ECS did not send it. The end of its log could not be read."
+        ));
         baseline::log_at_last(&mut snapshot, &["error: the leader is gone", "Terminated"]);
         assert!(
             says(CHECK, &snapshot)[0].ends_with(

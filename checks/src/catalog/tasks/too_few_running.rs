@@ -1,5 +1,5 @@
-//! Fewer tasks run than desired, and not just because one is being replaced right now. Why is for
-//! other checks to say.
+//! Fewer tasks run than desired, and not just because one is being replaced right now. The reason
+//! is for other checks.
 
 use jiff::SignedDuration;
 
@@ -14,7 +14,7 @@ use crate::patient::Patient;
 use crate::seen::Blind;
 use crate::snapshot::{Service, ServiceEvent, Task};
 
-/// How long a task may take to be replaced before anybody should wonder.
+/// How long the replacement of a task may take before it is a problem.
 const REPLACEMENT: SignedDuration = SignedDuration::from_mins(3);
 /// How long the first task of a deployment may take, with its image and its health check.
 const FIRST_TASK: SignedDuration = SignedDuration::from_mins(5);
@@ -26,21 +26,21 @@ crate::check! {
     ///
     /// # Why it matters
     ///
-    /// The tasks that run carry the load of those that are missing; with none, nothing answers.
+    /// The running tasks carry the load of the missing ones; with none, nothing answers.
     ///
     /// # How we tell
     ///
-    /// `runningCount` is below `desiredCount`. It is not reported while a task is replaced in the
-    /// ordinary way: the deployment or the missing task is younger than three minutes and no more
-    /// than one task has failed within the hour; nor while a task waits for an instance of a
-    /// capacity provider, in its first ten minutes; nor during a deployment whose
-    /// `minimumHealthyPercent` allows for it, in its first 25 minutes. Where one task is desired and
-    /// a deployment that began less than five minutes ago replaces it, without a failure so far,
-    /// that is a note. A daemon service runs one task an instance and is not looked at.
+    /// `runningCount` is below `desiredCount`. It is not reported during a normal replacement of a
+    /// task: the deployment or the missing task is younger than three minutes and no more than one
+    /// task has failed within the hour; nor while a task waits for an instance of a capacity
+    /// provider, in its first ten minutes; nor during a deployment whose `minimumHealthyPercent`
+    /// allows for it, in its first 25 minutes. Where one task is desired and a deployment that
+    /// began less than five minutes ago replaces it, without a failure so far, that is a note. A
+    /// daemon service runs one task per instance and is not checked.
     ///
     /// # What to do
     ///
-    /// The remedy is in the cause. See what ECS says about it with
+    /// Fix the cause. To see what ECS says about it:
     ///
     /// ```sh
     /// aws ecs describe-services --cluster <cluster> --services <service>
@@ -70,7 +70,7 @@ crate::check! {
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     let service = patient.service();
     if service.scheduling_strategy.as_deref() == Some("DAEMON") {
-        return Err(NoAnswer::NotApplicable("a daemon service runs one task an instance"));
+        return Err(NoAnswer::NotApplicable("a daemon service runs one task per instance"));
     }
     if service.status != "ACTIVE" || service.desired_count == 0 {
         return Err(NoAnswer::NotApplicable("no task is desired"));
@@ -113,7 +113,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         .sick(claim, patient.evidence("runningCount", running))
         .detail(said.unwrap_or_default())
         .detail(if only_one {
-            "A deployment that began a moment ago replaces the only task; that takes some minutes."
+            "A deployment that just started is replacing the only task; that takes some minutes."
         } else {
             ""
         })
@@ -132,8 +132,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         ))
         .mend(
             Remedy::new(
-                "Mend what keeps tasks from starting or from staying; ECS then starts what is \
-                     missing by itself.",
+                "Fix what keeps tasks from starting or running; ECS then starts the missing tasks automatically.",
             )
             .cli(see(Call::DescribeServices))
             .cli(see(Call::ListTasks)),

@@ -1,4 +1,4 @@
-//! The account may not run more: its quota of Fargate vCPUs or tasks is used up, or the account is
+//! The account cannot run more: its quota of Fargate vCPUs or tasks is reached, or the account is
 //! blocked.
 
 use crate::aws::stop_reason::Trouble;
@@ -9,18 +9,18 @@ use crate::patient::Patient;
 use crate::{aws, hcl};
 
 crate::check! {
-    /// The account's quota of Fargate vCPUs is used up, or the account may run nothing.
+    /// The account's quota of Fargate vCPUs is reached, or the account is blocked.
     ///
     /// # Why it matters
     ///
-    /// No task starts, of any service in this region. A deployment needs twice the tasks for a
-    /// while, so the quota may be enough for the service and not for its deployment.
+    /// No task of any service in this region starts. A deployment temporarily runs both versions,
+    /// so the quota may be enough for the service but not for its deployment.
     ///
     /// # How we tell
     ///
     /// A service event says that the limit on the number of vCPUs or tasks is reached, that the
     /// requested configuration is above the limit, or that the account is blocked; and no later
-    /// event overrules it. The quota itself is not looked up yet.
+    /// event supersedes it. The quota itself is not looked up.
     ///
     /// # What to do
     ///
@@ -35,7 +35,7 @@ crate::check! {
     ///
     /// `fargate_capacity_unavailable`,
     /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/service-event-messages-list.html>
-    title: "The account's quota is used up, or it is blocked",
+    title: "The account's quota is reached, or it is blocked",
     severity: High,
     role: Cause,
     explains: [TasksFailToStart],
@@ -54,13 +54,15 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     reasons::each(patient, findings, &[Trouble::QuotaReached], |told, _| {
         let claim = match told.text {
             text if text.contains("blocked") => {
-                "AWS says that the account is blocked, so it may run no task"
+                "AWS says that the account is blocked, so it cannot run any tasks"
             }
             text if text.contains("configuration is above your limit") => {
-                "the task asks for more CPU or memory than the account may run"
+                "the task requests more CPU or memory than the account's limit allows"
             }
-            text if text.contains("number of tasks") => "the account runs as many tasks as it may",
-            _ => "the account runs as many Fargate vCPUs as it may",
+            text if text.contains("number of tasks") => {
+                "the account has reached its quota of tasks"
+            }
+            _ => "the account has reached its quota of Fargate vCPUs",
         };
         let blocked = told.text.contains("blocked");
         let spot =
@@ -68,12 +70,15 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         let code = if spot { "L-36FBB829" } else { "L-3032A538" };
         let remedy = match blocked {
             true => Remedy::new(
-                "Ask AWS Support why the account is blocked; new accounts are until they are verified.",
+                "Ask AWS Support why the account is blocked; new accounts are blocked until they are verified.",
             ),
             false => Remedy::new(
-                "Ask for a higher quota, or stop what need not run; remember that a deployment runs both versions.",
+                "Request a higher quota, or stop tasks that are not needed; a deployment temporarily runs both versions.",
             ),
         };
+        if blocked {
+            return Some(told.finding(patient, claim).mend(remedy.cli(told.see(patient))));
+        }
         let remedy = remedy
             .cli(aws!(
                 "service-quotas get-service-quota --service-code fargate --quota-code {}",
@@ -114,16 +119,16 @@ mod tests {
         assert_eq!(
             says(CHECK, &(CHECK.example)()),
             [
-                "The account runs as many Fargate vCPUs as it may: ECS said so of mailer:12 8 min ago."
+                "The account has reached its quota of Fargate vCPUs: reported by ECS for mailer:12, 8 min ago."
             ]
         );
         assert!(
             with("You've reached the limit on the number of tasks you can run concurrently")[0]
-                .starts_with("The account runs as many tasks")
+                .starts_with("The account has reached its quota of tasks")
         );
         assert!(
             with("The requested MEMORY configuration is above your limit.")[0]
-                .starts_with("The task asks for more CPU or memory")
+                .starts_with("The task requests more CPU or memory")
         );
         assert!(
             with("Task could not be placed because your account is currently blocked.")[0]

@@ -1,18 +1,19 @@
-//! An EBS volume that ECS manages for the task cannot be made or attached. What is told is what ECS
-//! says in the task's reason; the status of attachments is not in the snapshot.
+//! An EBS volume that ECS manages for the task cannot be created or attached. The check reports
+//! what ECS says in the task's stopped reason; the status of attachments is not in the snapshot.
 
 use std::sync::LazyLock;
 
 use regex::Regex;
 
-use crate::aws;
+use crate::aws::arn;
 use crate::aws::stop_reason::{self, Trouble};
-use crate::catalog::tasks::common::reasons;
+use crate::catalog::tasks::common::{fixes, reasons};
 use crate::check::{Findings, NoAnswer};
 use crate::command::Word;
 use crate::finding::Remedy;
 use crate::patient::Patient;
 use crate::text::pattern;
+use crate::{aws, hcl};
 
 crate::check! {
     /// ECS cannot create or attach the EBS volume of a task.
@@ -23,14 +24,14 @@ crate::check! {
     ///
     /// # How we tell
     ///
-    /// Tasks of the version stopped, and the reason speaks of an EBS volume, of creating or
-    /// attaching it, or of the infrastructure role with which ECS does that. The wording varies, so
-    /// the reason is quoted and nothing more is claimed.
+    /// Tasks of the version stopped, and the reason mentions an EBS volume, its creation or
+    /// attachment, or the infrastructure role that ECS uses for it. The wording varies, so the
+    /// reason is quoted and nothing more is claimed.
     ///
     /// # What to do
     ///
     /// The infrastructure role needs `AmazonECSInfrastructureRolePolicyForVolumes` and must trust
-    /// `ecs.amazonaws.com`; a snapshot, key or volume type must exist in the zone.
+    /// `ecs.amazonaws.com`; the snapshot, key and volume type must exist in the Availability Zone.
     ///
     /// ```sh
     /// aws ecs describe-tasks --cluster <cluster> --tasks <task> --query 'tasks[].attachments[?type==`AmazonElasticBlockStorage`]'
@@ -62,21 +63,27 @@ static ROLE: LazyLock<Option<Regex>> = LazyLock::new(|| {
 
 fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
     reasons::each(patient, findings, &[Trouble::VolumeNotAttached], |told, _| {
-        let role = stop_reason::part(&ROLE, told.text);
+        let role = stop_reason::part(&ROLE, told.text).map(arn::last);
         let why = role.map_or_else(
             || format!(" (\"{}\")", stop_reason::quoted(told.text)),
-            |role| format!(", because ECS may not assume role {role}"),
+            |role| format!(", because ECS is not allowed to assume role {role}"),
         );
         let advice = match role.is_some() {
             true => {
-                "Let ecs.amazonaws.com assume the infrastructure role, and attach AmazonECSInfrastructureRolePolicyForVolumes to it."
+                "Allow ecs.amazonaws.com to assume the infrastructure role (the command replaces its whole trust policy), attach AmazonECSInfrastructureRolePolicyForVolumes to it, and deploy again."
             }
             false => {
-                "See the attachment's statusReason, and mend what it names: the role, the key, the snapshot, or the zone."
+                "Look at the attachment's statusReason and fix what it names: the role, the key, the snapshot, or the Availability Zone."
             }
         };
         let task = told.tasks.first().map_or(Word::needed("TASK_ID"), |task| Word::new(task.id()));
-        let remedy = Remedy::new(advice).cli(aws!(
+        let remedy = match role {
+            Some(role) => {
+                trusting(patient, Remedy::new(advice), role).cli(fixes::deploy(patient, told))
+            }
+            None => Remedy::new(advice),
+        };
+        let remedy = remedy.cli(aws!(
             "ecs describe-tasks --cluster {} --tasks {} \
              --query tasks[].attachments[?type==`AmazonElasticBlockStorage`]",
             patient.cluster(),
@@ -85,12 +92,49 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         Some(
             told.finding(
                 patient,
-                &format!("the task's EBS volume cannot be made or attached{why}"),
+                &format!("the task's EBS volume cannot be created or attached{why}"),
             )
             .mend(remedy),
         )
     })
 }
+
+/// What allows ECS to assume the role, and the role to manage volumes.
+fn trusting(patient: &Patient, remedy: Remedy, role: &str) -> Remedy {
+    remedy
+        .cli(aws!(
+            "iam update-assume-role-policy --role-name {} --policy-document {}",
+            role,
+            TRUST
+        ))
+        .cli(aws!(
+            "iam attach-role-policy --role-name {} --policy-arn arn:{}:iam::aws:policy/{}",
+            role,
+            patient.partition(),
+            POLICY
+        ))
+        .terraform(hcl!(
+            r#"
+            resource "aws_iam_role" "volumes" {
+              name               = {}
+              assume_role_policy = jsonencode({
+                Version   = "2012-10-17"
+                Statement = [{ Effect = "Allow", Principal = { Service = "ecs.amazonaws.com" }, Action = "sts:AssumeRole" }]
+              })
+            }
+
+            resource "aws_iam_role_policy_attachment" "volumes" {
+              role       = aws_iam_role.volumes.name
+              policy_arn = "arn:{}:iam::aws:policy/{}"
+            }"#,
+            role,
+            patient.partition(),
+            POLICY
+        ))
+}
+
+const POLICY: &str = "service-role/AmazonECSInfrastructureRolePolicyForVolumes";
+const TRUST: &str = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":"ecs.amazonaws.com"},"Action":"sts:AssumeRole"}]}"#;
 
 #[cfg(test)]
 mod tests {
@@ -102,7 +146,7 @@ mod tests {
     fn names_the_role_or_quotes_what_ecs_says() {
         assert!(
             says(CHECK, &(CHECK.example)())[0]
-                .starts_with("The task's EBS volume cannot be made or attached, because ECS may not assume role mailer-volumes: 3 of 3")
+                .starts_with("The task's EBS volume cannot be created or attached, because ECS is not allowed to assume role mailer-volumes: 3 of 3")
         );
         let text = "InvalidVolume.ZoneMismatch: The volume is not in the zone of the task";
         assert!(

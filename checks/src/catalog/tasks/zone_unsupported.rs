@@ -1,35 +1,37 @@
-//! Fargate does not run in a zone of the service's subnets. ECS says no more than "Internal
-//! error.", so it is only likely.
+//! Fargate is not available in an Availability Zone of the service's subnets. ECS only says
+//! "Internal error.", so it is only likely.
 
 use std::collections::BTreeSet;
 
 use crate::aws::stop_reason::Trouble;
 use crate::call::Call;
-use crate::catalog::tasks::common::reasons;
+use crate::catalog::tasks::common::{fixes, reasons};
 use crate::check::{Findings, NoAnswer};
+use crate::command::Word;
 use crate::facts::network::reach;
 use crate::finding::{Evidence, Remedy};
 use crate::patient::Patient;
 use crate::text::and_list;
-use crate::{aws, words};
+use crate::{aws, hcl, words};
 
 crate::check! {
-    /// Fargate cannot place tasks in a zone of the service's subnets.
+    /// Fargate cannot place tasks in an Availability Zone of the service's subnets.
     ///
     /// # Why it matters
     ///
-    /// Some zones of some regions have no Fargate, and local zones have none. Each try that meets
-    /// such a subnet fails.
+    /// Fargate is not available in some Availability Zones of some regions, nor in Local Zones.
+    /// Each attempt that uses such a subnet fails.
     ///
     /// # How we tell
     ///
     /// A service event says "was unable to place a task. Reason: Internal error.", which AWS
-    /// documents as just this, and no later event overrules it. Which zones have Fargate cannot be
-    /// asked, so the zones are listed and the claim is "likely".
+    /// documents with this meaning, and no later event supersedes it. No API tells which
+    /// Availability Zones have Fargate, so they are listed and the claim is "likely".
     ///
     /// # What to do
     ///
-    /// Compare the ids of the zones with AWS's list, and take the subnet out:
+    /// Compare the ids of the Availability Zones with AWS's list, and remove the subnet from the
+    /// service:
     ///
     /// ```sh
     /// aws ec2 describe-subnets --subnet-ids <subnets> --query 'Subnets[].[SubnetId,AvailabilityZone,AvailabilityZoneId]'
@@ -41,7 +43,7 @@ crate::check! {
     ///
     /// `fargate_capacity_unavailable`,
     /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/service-event-messages-list.html>
-    title: "Fargate likely does not run in a subnet's zone",
+    title: "Fargate is likely not available in a subnet's zone",
     severity: High,
     role: Cause,
     explains: [TasksFailToStart],
@@ -73,10 +75,16 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
             })
         };
         let (good, doubtful): (Vec<_>, Vec<_>) = seen.iter().partition(|(_, zone)| supported(zone));
+        // Where one zone alone is in doubt, and the others are known, those can stay.
+        let doubted: BTreeSet<&str> = doubtful.iter().map(|(_, zone)| *zone).collect();
+        let keep: Vec<&String> = match doubted.len() == 1 && seen.len() == subnets.len() {
+            true => good.iter().map(|(id, _)| *id).collect(),
+            false => Vec::new(),
+        };
         let seen = if doubtful.is_empty() { good } else { doubtful };
         let zones: BTreeSet<&str> = seen.iter().map(|(_, zone)| *zone).collect();
         let of = match zones.len() {
-            0 => "one of its subnets' zones".to_owned(),
+            0 => "an Availability Zone of its subnets".to_owned(),
             1 => and_list(&zones),
             _ => format!("one of {}", and_list(&zones)),
         };
@@ -84,8 +92,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
             .iter()
             .map(|(id, zone)| Evidence::new(Call::DescribeSubnets, *id, "AvailabilityZone", zone));
         let remedy = Remedy::new(
-            "Take the subnet whose zone has no Fargate out of the service; AWS's docs list the \
-             zones by id.",
+            "Remove the subnet whose Availability Zone has no Fargate from the service; the AWS documentation lists the supported ones by id.",
         )
         .cli(
             aws!("ec2 describe-subnets --subnet-ids")
@@ -93,8 +100,24 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
                 .and(words!("--query Subnets[].[SubnetId,AvailabilityZone,AvailabilityZoneId]")),
         )
         .cli(told.see(patient));
+        let remedy = match keep.as_slice() {
+            [] => remedy,
+            keep => fixes::subnets(patient, keep.iter().map(|id| Word::new(*id)))
+                .into_iter()
+                .fold(remedy, Remedy::cli)
+                .terraform(hcl!(
+                    r#"
+                    resource "aws_ecs_service" {} {
+                      network_configuration {
+                        subnets = {}
+                      }
+                    }"#,
+                    patient.name(),
+                    keep
+                )),
+        };
         Some(
-            told.finding(patient, &format!("Fargate likely does not run in {of}"))
+            told.finding(patient, &format!("Fargate is likely not available in {of}"))
                 .because_all(evidence)
                 .mend(remedy),
         )
@@ -111,7 +134,7 @@ mod tests {
         assert_eq!(
             says(CHECK, &(CHECK.example)()),
             [
-                "Fargate likely does not run in one of eu-west-2a and eu-west-2b: ECS said so of mailer:12 8 min ago."
+                "Fargate is likely not available in one of eu-west-2a and eu-west-2b: reported by ECS for mailer:12, 8 min ago."
             ]
         );
     }
@@ -125,9 +148,13 @@ mod tests {
         let running = snapshot.running_tasks.change(&arn).unwrap();
         running.truncate(1);
         running[0].availability_zone = Some("eu-west-2a".into());
+        let shell = crate::testing::exam(CHECK, &snapshot).findings.remove(0).remedy.shell();
+        assert!(shell.iter().any(|command| command.contains("subnets=[subnet-0a1]")), "{shell:?}");
         assert_eq!(
             says(CHECK, &snapshot),
-            ["Fargate likely does not run in eu-west-2b: ECS said so of mailer:12 8 min ago."]
+            [
+                "Fargate is likely not available in eu-west-2b: reported by ECS for mailer:12, 8 min ago."
+            ]
         );
     }
 

@@ -19,14 +19,14 @@ use crate::snapshot::{
 };
 use crate::text::{and_list, count, parsed, plural};
 
-/// For how long a message about placement tells of today.
+/// For how long a message about placement is current.
 const DAY: SignedDuration = SignedDuration::from_hours(24);
-/// How long instances usually take to come up and register, when a capacity provider asks for them.
+/// How long instances usually take to come up and register, when a capacity provider requests them.
 pub const ARRIVAL: SignedDuration = SignedDuration::from_mins(10);
 /// For how long a failed launch tells why no instance comes.
 const LAUNCH: SignedDuration = SignedDuration::from_hours(1);
 
-/// The capacity providers of the service that bring instances; Fargate's bring none.
+/// The capacity providers of the service that have instances; Fargate's have none.
 pub fn providers(service: &Service) -> impl Iterator<Item = &str> {
     service
         .capacity_providers
@@ -35,22 +35,22 @@ pub fn providers(service: &Service) -> impl Iterator<Item = &str> {
         .filter(|name| !name.starts_with("FARGATE"))
 }
 
-/// The capacity providers of a cluster that bring instances.
+/// The capacity providers of a cluster that have instances.
 pub fn providers_of_cluster(cluster: &Cluster) -> impl Iterator<Item = &str> {
     let names = cluster.capacity_providers.iter().map(String::as_str);
     names.filter(|name| !name.starts_with("FARGATE"))
 }
 
-/// Whether instances of the cluster's capacity providers are what the service lacks, though it names
-/// none of them: ECS cannot place its tasks, and any registered instance would do.
+/// Whether instances of the cluster's capacity providers are what the service lacks, though it
+/// names none of them: ECS cannot place its tasks, and any registered instance would do.
 pub fn may_use_providers_of_cluster(service: &Service, now: Timestamp) -> bool {
     service.launch_type.as_deref() == Some("EC2")
         && providers(service).next().is_none()
         && complains_of_placement(service, now)
 }
 
-/// Whether the service runs on instances, and they are worth a look: it lacks tasks, or ECS could
-/// not place one lately.
+/// Whether the service runs on instances, and they are worth a look: it lacks tasks, or ECS
+/// recently could not place one.
 pub fn matters(service: &Service, now: Timestamp) -> bool {
     let launch_type = service.launch_type.as_deref();
     let on_instances =
@@ -299,7 +299,7 @@ pub enum Lack<'a> {
     },
     Attribute(&'a str),
     Constraint(&'a str),
-    /// One task an instance is wanted, and it has one.
+    /// One task per instance is allowed, and it has one.
     Occupied,
     Zone(&'a str),
     Status(&'a str),
@@ -319,21 +319,21 @@ impl Lack<'_> {
             Lack::Memory { short, free } => {
                 format!("is {short} MiB of memory short ({free}{} free)", of(whole.memory))
             }
-            Lack::Port { port, by_us: false } => format!("has port {port} taken"),
+            Lack::Port { port, by_us: false } => format!("has port {port} in use"),
             Lack::Port { port, by_us: true } => {
-                format!("has port {port} taken by a task of this service")
+                format!("has port {port} in use by a task of this service")
             }
             Lack::Gpu { has } => format!("has {}", count(*has, "GPU")),
             Lack::Attribute(name) => format!("lacks attribute {name}"),
             Lack::Constraint(expression) => format!("does not meet the constraint {expression}"),
-            Lack::Occupied => "runs a task of the service already (distinctInstance)".into(),
+            Lack::Occupied => "already runs a task of the service (distinctInstance)".into(),
             Lack::Zone(zone) => format!("is in {zone}, where the service has no subnet"),
             Lack::Status(status) => format!("is {status}"),
-            Lack::Agent => "has an agent that is not connected".into(),
+            Lack::Agent => "has a disconnected agent".into(),
         }
     }
 
-    /// What makes us say so, where one field does.
+    /// The field that shows it, where one does.
     pub fn evidence(
         &self,
         patient: &Patient,
@@ -384,7 +384,7 @@ impl Lack<'_> {
     }
 }
 
-/// Whether it is the service that asks for it, and not the task definition.
+/// Whether the service requires it, and not the task definition.
 pub fn is_of_service(service: &Service, expression: &str) -> bool {
     service
         .placement_constraints
@@ -451,7 +451,7 @@ fn shortage(candidate: &Candidate, need: &Need) -> f64 {
     candidate.lacks.iter().map(share).sum()
 }
 
-/// What keeps a capacity provider from bringing instances.
+/// What keeps a capacity provider from providing instances.
 #[derive(Debug)]
 pub enum Block<'a> {
     NotOfCluster,
@@ -466,7 +466,7 @@ pub enum Block<'a> {
         desired: i32,
         maximum: i32,
     },
-    /// Nobody makes the group larger.
+    /// Nothing makes the group larger.
     NotManaged {
         desired: i32,
     },
@@ -480,8 +480,8 @@ pub enum Block<'a> {
 }
 
 impl Block<'_> {
-    /// Whether it keeps instances from coming or from being used whoever asks for them, and not
-    /// only those that ECS asks for by the provider.
+    /// Whether it keeps all instances from coming or being used, and not only those that ECS
+    /// requests through the provider.
     fn holds_for_everybody(&self) -> bool {
         matches!(self, Block::LaunchFailed(_) | Block::Unregistered { .. })
     }
@@ -617,8 +617,8 @@ fn of_group<'a>(
 }
 
 /// The instances that take tasks and belong to no capacity provider, where the provider has none of
-/// its own: a strategy never uses them. ECS assigns an instance when it registers, and only one that
-/// the provider's group launched while the provider was there.
+/// its own: a strategy never uses them. ECS assigns an instance when it registers, and only one
+/// that the provider's group launched while the provider was there.
 fn of_no_provider<'a>(
     provider: &CapacityProvider,
     in_service: &[&str],
@@ -724,8 +724,8 @@ mod tests {
                 definition.container_definitions[0].port_mappings[0].host_port = host;
             })
         };
-        assert_eq!(port("bridge", Some(8080)), ["has port 8080 taken"]);
-        assert_eq!(port("host", None), ["has port 8080 taken"]);
+        assert_eq!(port("bridge", Some(8080)), ["has port 8080 in use"]);
+        assert_eq!(port("host", None), ["has port 8080 in use"]);
         assert!(port("bridge", Some(0)).is_empty());
         assert_eq!(
             port("awsvpc", Some(8080)),

@@ -1,5 +1,5 @@
 //! Connections that failed, as apps log them: to which host or port, and how. It joins "cannot be
-//! reached" as settings have it with what the app suffers now.
+//! reached", as the settings have it, with the errors that the app logs now.
 
 use jiff::SignedDuration;
 
@@ -30,8 +30,8 @@ pub fn failed<'a>(patient: &Patient<'a>, findings: &mut impl See) -> Vec<Failed<
 }
 
 /// The lines in which something can be read, of tasks that tell of today's trouble, with what was
-/// read; the newest first. They are those of the last hour, or, of a version that ECS gave up, of
-/// the last hour that the task had: what it failed of stands until a later deployment succeeds.
+/// read; the newest first. They are those of the last hour, or, of a version that ECS rolled back,
+/// of the last hour that the task had: why it failed stands until a later deployment succeeds.
 pub fn recent<'a, T>(
     patient: &Patient<'a>,
     findings: &mut impl See,
@@ -63,7 +63,7 @@ pub fn evidence_of(line: &LogLine, stream: &Stream) -> Evidence {
 }
 
 impl<'a> Failed<'a> {
-    /// Where the connection went that did not come about, if the line says so.
+    /// The address of the failed connection, if the line has it.
     pub fn dial(&self) -> Option<Dial<'a>> {
         dial::read(&self.line.message)
     }
@@ -84,7 +84,7 @@ impl<'a> Failed<'a> {
     }
 }
 
-/// Whether a word stands in a line by itself, and is not a part of a longer one: `orders`, not
+/// Whether a line has a word as a whole, and not as part of a longer one: `orders`, not
 /// `orders-db`.
 fn names(line: &str, word: &str) -> bool {
     let is_part = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';

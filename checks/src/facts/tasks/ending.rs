@@ -1,6 +1,7 @@
-//! Which container ended a task. DescribeTasks has no time at which a container ended, so of several
-//! essential ones the exit codes decide, and then the logs: who logs that it was told to stop was
-//! not the first. Where nothing decides, all are named; the order of a list decides nothing.
+//! Which container ended a task. DescribeTasks has no time at which a container ended, so of
+//! several essential ones the exit codes decide, and then the logs: who logs that it was told to
+//! stop was not the first. Where nothing decides, all are named; the order of a list decides
+//! nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -103,7 +104,7 @@ pub struct Ended<'a> {
 }
 
 impl Ended<'_> {
-    /// ` Container proxy ended with code 1 as well, …`, where nobody knows who was first.
+    /// ` Nothing shows whether …`, where it is unknown which was first.
     pub fn undecided(&self) -> String {
         if self.others.is_empty() {
             return String::new();
@@ -111,9 +112,7 @@ impl Ended<'_> {
         let others = and_list(
             self.others.iter().map(|(name, code)| format!("container {name} (code {code})")),
         );
-        format!(
-            " Of {others} nothing tells whether it ended before that: read both logs up to their end."
-        )
+        format!(" Nothing shows whether {others} ended before that: read both logs to the end.")
     }
 }
 

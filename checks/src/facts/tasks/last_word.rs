@@ -22,7 +22,7 @@ pub struct LastWord<'a> {
     pub crash: Option<Crash<'a>>,
     /// The line that tells most, where no signature is known.
     pub quote: Option<&'a str>,
-    /// Whether there is a log, and nobody let us read it.
+    /// Whether there is a log that could not be read.
     pub hidden: bool,
     pub evidence: Vec<Evidence>,
 }
@@ -91,12 +91,12 @@ pub enum Manner {
     Told,
     /// It says that something went wrong.
     Crashed,
-    /// Neither, or nobody can tell.
+    /// Neither, or it cannot be told.
     Silent,
 }
 
 /// What the log of a container of one task tells of how it ended. A log that may not be read tells
-/// nothing: whoever quotes it says so.
+/// nothing: what quotes it says so.
 pub fn manner(patient: &Patient, container: &str, task: &Task) -> Manner {
     let mut unseen = Unseen::default();
     let streams = unseen.see(container_log::streams(patient)).unwrap_or_default();
@@ -147,14 +147,14 @@ impl LastWord<'_> {
     pub fn quoted(&self) -> String {
         match self.quote {
             Some(quote) => format!(" Its log says \"{}\".", shortened(quote, LONGEST_QUOTE)),
-            None if self.hidden => " What it logged in the end could not be read.".to_owned(),
+            None if self.hidden => " The end of its log could not be read.".to_owned(),
             None => String::new(),
         }
     }
 }
 
 /// How much a line tells of why a program ended: an exception with its message more than the word
-/// "error", and that more than a hint; a mere farewell least of all.
+/// "error", and that more than a hint; a shutdown message least of all.
 fn weight(line: &str) -> u8 {
     let small = line.to_ascii_lowercase();
     let says = |words: &[&str]| words.iter().any(|word| small.contains(word));

@@ -1,6 +1,6 @@
-//! Where the logs of a container go that cannot be started, if not to CloudWatch: by the words of the
-//! reason, and where they leave it open, by the log drivers of the task definition. Why nobody
-//! answers there is for the checks to say.
+//! Where the logs of a container that cannot start go, if not to CloudWatch: by the words of the
+//! reason, and where they leave it open, by the log drivers of the task definition. Why there is no
+//! answer is for the checks to say.
 
 use crate::aws::stop_reason::Trouble;
 use crate::facts::tasks::reason::Told;
@@ -8,7 +8,7 @@ use crate::patient::Patient;
 use crate::seen::Blind;
 use crate::snapshot::{ContainerDefinition, TaskDefinition};
 
-/// A log driver that hands the lines to somebody who has to be there when the container starts.
+/// A log driver that sends the lines to a receiver that must run when the container starts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Driver {
     /// A container of the task, the log router, takes the lines.

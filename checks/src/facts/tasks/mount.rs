@@ -1,6 +1,6 @@
-//! Volumes that are mounted over what a container starts from. The command itself is never in a
-//! snapshot, so the path comes from the runtime's words or from the log: the file that was looked
-//! for and not found.
+//! Volumes that are mounted over the files that a container starts from. The command itself is
+//! never in a snapshot, so the path comes from the runtime's words or from the log: the file that
+//! was looked for and not found.
 
 use std::sync::LazyLock;
 

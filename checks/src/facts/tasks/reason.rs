@@ -1,6 +1,6 @@
-//! What keeps tasks of a version from starting or staying: read from stopped tasks and their
-//! containers, and from service events where the tasks are gone or never came to be. The words come
-//! before exit codes; what they mean is in `aws::stop_reason`.
+//! What keeps tasks of a version from starting or running: read from stopped tasks and their
+//! containers, and from service events where the tasks are gone or were never created. The words
+//! come before exit codes; what they mean is in `aws::stop_reason`.
 
 use std::collections::BTreeMap;
 
@@ -36,7 +36,7 @@ pub struct Told<'a> {
     pub tasks: Vec<&'a Task>,
     /// How many tasks of the version failed, for whatever reason.
     pub failed: usize,
-    /// When ECS last said so in an event, where no stopped task tells.
+    /// When ECS last reported it in an event, where no stopped task tells.
     pub said: Option<Timestamp>,
 }
 
@@ -45,17 +45,21 @@ impl<'a> Told<'a> {
         rollout::short(self.task_definition)
     }
 
-    /// `7 of 7 failed tasks of api:12 stopped so within 40 s, the last 3 min ago`.
+    /// `7 of 7 failed tasks of api:12 stopped for this reason within 40 s, the last 3 min ago`.
     pub fn count(&self, now: Timestamp) -> String {
         let fate = if self.is_primary { "" } else { ", which was rolled back," };
         let version = self.version();
         match (self.tasks.len(), self.said) {
             (0, Some(at)) => {
-                format!("ECS said so of {version}{fate} {} ago", time::words(time::age(now, at)))
+                let fate = if self.is_primary { "," } else { fate };
+                format!(
+                    "reported by ECS for {version}{fate} {} ago",
+                    time::words(time::age(now, at))
+                )
             }
-            (0, None) => format!("ECS says so of {version}{fate}"),
+            (0, None) => format!("reported by ECS for {version}{}", fate.trim_end_matches(',')),
             (some, _) => format!(
-                "{some} of {} failed tasks of {version}{fate} stopped so {}",
+                "{some} of {} failed tasks of {version}{fate} stopped for this reason {}",
                 self.failed,
                 stop::when(now, &self.tasks)
             ),
@@ -76,8 +80,8 @@ impl<'a> Told<'a> {
     /// A finding about this version: the claim, which is a clause, how many tasks bear it out, and
     /// AWS's words as evidence.
     pub fn finding(&self, patient: &Patient, claim: &str) -> Finding {
-        // Whatever keeps a task from starting, it is no verdict of a load balancer: where tasks
-        // stop for that, this is not why.
+        // What keeps a task from starting is not a failed health check of a load balancer: where
+        // tasks stop for that, this is not why.
         Subject::new(Kind::TaskDefinition, self.task_definition)
             .sick(format!("{claim}: {}", self.count(patient.now())), self.evidence.clone())
             .concerns(Kind::TaskDefinition, self.task_definition)
@@ -113,7 +117,7 @@ pub fn told<'a>(patient: &Patient<'a>, notes: &mut impl See) -> Vec<Told<'a>> {
     told
 }
 
-/// What a task's record says: what it means, in which words, and the container that says so.
+/// What a task's record says: what it means, in which words, and the container whose words these are.
 pub type Record<'a> = (Reason, &'a str, Option<&'a str>);
 
 /// What one task's record says: its own reason first, then that of a container which can end it.
@@ -188,8 +192,8 @@ const DAY: SignedDuration = SignedDuration::from_hours(24);
 /// Placement may fail for a moment, while capacity is on its way.
 pub const SETTLED: SignedDuration = SignedDuration::from_mins(3);
 
-/// What ECS says of the version that it brings up now, as long as that lacks tasks: since the
-/// deployment began, and since the last event that overrules all before it.
+/// What ECS says of the version that it deploys now, as long as that lacks tasks: since the
+/// deployment began, and since the last event that supersedes all before it.
 fn by_events<'a>(patient: &Patient<'a>) -> Vec<Told<'a>> {
     let definition = brought_up(patient.service());
     let mut versions = version::primary(patient).into_iter();
@@ -216,7 +220,7 @@ pub fn complaints<'a>(patient: &Patient<'a>) -> Vec<&'a ServiceEvent> {
     if !service.lacks_tasks() {
         return Vec::new();
     }
-    let overrules = |event: &ServiceEvent| {
+    let supersedes = |event: &ServiceEvent| {
         matches!(
             event::read(&event.message),
             Event::SteadyState
@@ -227,7 +231,7 @@ pub fn complaints<'a>(patient: &Patient<'a>) -> Vec<&'a ServiceEvent> {
         )
     };
     let began = service.primary().and_then(|primary| primary.created_at);
-    let since = service.events.iter().take_while(|event| !overrules(event));
+    let since = service.events.iter().take_while(|event| !supersedes(event));
     let recent = since.filter(|event| {
         event.created_at.is_some_and(|at| {
             began.is_none_or(|began| at >= began) && time::age(patient.now(), at) < DAY
@@ -459,15 +463,15 @@ mod tests {
         baseline::fail_to_start(&mut snapshot, 2, MISSING);
         assert_eq!(
             count(&snapshot),
-            "2 of 2 failed tasks of mailer:12 stopped so within 4 min, the last 2 min ago"
+            "2 of 2 failed tasks of mailer:12 stopped for this reason within 4 min, the last 2 min ago"
         );
-        assert_eq!(count(&complaint(100, MISSING)), "ECS said so of mailer:12 100 min ago");
+        assert_eq!(count(&complaint(100, MISSING)), "reported by ECS for mailer:12, 100 min ago");
         let said = of(&complaint(100, MISSING), |patient| {
             let mut told = told(patient, &mut Unseen::default());
             let event = Told { is_primary: false, said: None, ..told.remove(0) };
             event.count(patient.now())
         });
-        assert_eq!(said, "ECS says so of mailer:12, which was rolled back,");
+        assert_eq!(said, "reported by ECS for mailer:12, which was rolled back");
     }
 
     #[test]

@@ -1,5 +1,5 @@
 //! What auto scaling does with a service: its bounds, what it was refused, and its activities in
-//! words. A daemon service has none: it runs one task an instance.
+//! words. A daemon service has none: it runs one task per instance.
 
 use std::sync::LazyLock;
 
@@ -152,7 +152,7 @@ pub fn words(activity: &ScalingActivity) -> Option<String> {
             .status_message
             .as_deref()
             .map_or_else(String::new, |why| format!(": {}", why.trim_end_matches('.')));
-        return Some(format!("auto scaling {what} ({by}) and fails{why}"));
+        return Some(format!("auto scaling {what} ({by}), which fails{why}"));
     }
     Some(format!("auto scaling {what} ({by})"))
 }
@@ -202,7 +202,7 @@ mod tests {
         assert_eq!(
             words(&failed).as_deref(),
             Some(
-                "auto scaling sets desired count to 4 (policy cpu) and fails: Failed to set desired count to 4"
+                "auto scaling sets desired count to 4 (policy cpu), which fails: Failed to set desired count to 4"
             )
         );
     }

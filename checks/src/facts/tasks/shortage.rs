@@ -1,6 +1,6 @@
-//! Tasks that ECS cannot place for want of instances, each with what keeps the instances away: those
-//! of the service's capacity providers, or of the cluster's where the service names none. Which
-//! trouble a block is, checks say.
+//! Tasks that ECS cannot place for lack of instances, each with what keeps the instances from
+//! coming: those of the service's capacity providers, or of the cluster's where the service names
+//! none. Which trouble a block is, checks say.
 
 use std::collections::BTreeSet;
 
@@ -51,7 +51,7 @@ pub fn each<'a>(patient: &Patient<'a>, notes: &mut impl See) -> Result<Vec<Short
         if !troubles.contains(&told.reason.trouble) {
             continue;
         }
-        // Of a version that was given up, only that there was no instance at all tells of today.
+        // Of a version that was rolled back, only that there was no instance at all tells of today.
         let tells = told.is_primary || told.reason.trouble == Trouble::CapacityProviderEmpty;
         let supplies = if tells { supplies(patient, notes) } else { Supplies::Open };
         all.push(Shortage { sign: Sign::Told(told), supplies });
@@ -161,7 +161,9 @@ fn waits(patient: &Patient, longest: &Task, tasks: usize) -> String {
     let since = time::words(age(patient, longest));
     match tasks {
         1 => format!("a task of {version} has been waiting for an instance for {since}"),
-        many => format!("{many} tasks of {version} wait for instances, the longest for {since}"),
+        many => {
+            format!("{many} tasks of {version} are waiting for instances, the longest for {since}")
+        }
     }
 }
 

@@ -26,7 +26,7 @@ pub enum StopKind {
         group: String,
     },
     ContainerHealthCheck,
-    /// An essential container ended by itself.
+    /// An essential container exited.
     Exited {
         container: String,
         code: Option<i32>,
@@ -93,12 +93,12 @@ impl StopKind {
         }
     }
 
-    /// Whether a deployment, scaling or a person stopped it: nothing that anybody should chase.
+    /// Whether a deployment, scaling or a user stopped it: nothing to investigate.
     pub fn is_on_purpose(&self) -> bool {
         matches!(self, StopKind::Scaling | StopKind::User)
     }
 
-    /// In a few words: `failed the balancer's health check`.
+    /// In a few words: `failed the load balancer's health check`.
     pub fn words(&self) -> String {
         match self {
             StopKind::BalancerHealthCheck { .. } => {
@@ -111,16 +111,16 @@ impl StopKind {
             StopKind::Exited { container, code: None } => format!("container {container} exited"),
             StopKind::FailedToStart => "failed to start".into(),
             StopKind::Scaling => "stopped by a deployment or by scaling".into(),
-            StopKind::User => "stopped by a person or a script".into(),
-            StopKind::Spot => "Spot capacity was taken back".into(),
+            StopKind::User => "stopped by a user or a script".into(),
+            StopKind::Spot => "Spot capacity was reclaimed".into(),
             StopKind::Maintenance => "replaced by AWS for maintenance".into(),
             StopKind::Other => "stopped for another reason".into(),
         }
     }
 }
 
-/// A container that may have ended the task, by the task's record alone: one that failed; one with a
-/// clean exit only if none failed. Who it was, `ending` decides.
+/// A container that may have ended the task, by the task's record alone: one that failed; one with
+/// a clean exit only if none failed. Who it was, `ending` decides.
 fn culprit(task: &Task) -> Option<&Container> {
     let failed = |c: &&Container| c.exit_code.is_some_and(|code| code != 0) || c.reason.is_some();
     // A container that was told to stop after another had ended reports SIGTERM or SIGKILL: it is
@@ -234,12 +234,12 @@ pub fn groups<'a>(patient: &Patient<'a>) -> Result<Vec<StopGroup<'a>>, Blind> {
 }
 
 /// Tasks of one version that stopped for a failure, newest first: within the last hour, or, of a
-/// version that ECS gave up, ever.
+/// version that ECS rolled back, ever.
 #[derive(Debug)]
 pub struct Failures<'a> {
     pub task_definition: &'a str,
     pub version: version::Version<'a>,
-    /// Whether ECS still brings this version; if not, it was rolled back.
+    /// Whether ECS still deploys this version; if not, it was rolled back.
     pub is_primary: bool,
     pub tasks: Vec<&'a Task>,
 }
@@ -270,7 +270,7 @@ pub fn failures<'a>(patient: &Patient<'a>) -> Result<Vec<Failures<'a>>, Blind> {
     }
     failures.sort_by_key(|failures| (failures.task_definition, failures.is_primary));
     let finished = succeeded(patient)?;
-    // Of a version that was given up nothing is over until a later one succeeds.
+    // Of a version that was rolled back nothing is over until a later one succeeds.
     let has_passed = |failures: &Failures| {
         failures.version.state == State::Current
             && (finished.is_some_and(|at| is_over(patient, &failures.tasks, at))
@@ -289,15 +289,15 @@ fn succeeded(patient: &Patient) -> Result<Option<Timestamp>, Blind> {
 }
 
 /// Whether a deployment succeeded after all of these stops, and all that are desired still run:
-/// then they were its birth pangs.
+/// then they belonged to its start.
 fn is_over(patient: &Patient, stops: &[&Task], succeeded: Timestamp) -> bool {
     let service = patient.service();
     service.running_count >= service.desired_count
         && stops.iter().all(|task| task.stopped_at.is_some_and(|at| at < succeeded))
 }
 
-/// Who is essential, and so can end the task, stands in the task definition; without one it is
-/// everybody, as by default. What AWS adds stands in none.
+/// The task definition says which containers are essential, and so can end the task; without it all
+/// are, as by default. What AWS adds is in none.
 pub fn is_essential(definition: Option<&TaskDefinition>, name: &str) -> bool {
     if is_added_by_aws(name) {
         return false;
@@ -307,8 +307,8 @@ pub fn is_essential(definition: Option<&TaskDefinition>, name: &str) -> bool {
     containers.find(|container| container.name == name).is_none_or(|container| container.essential)
 }
 
-/// Whether tasks have ceased to stop: all that are desired run, and the last stop was longer ago
-/// than ten minutes and than thrice the usual time between two stops.
+/// Whether tasks no longer stop: all that are desired run, and the last stop was longer ago than
+/// ten minutes and three times the usual time between two stops.
 fn has_ceased(patient: &Patient, stops: &[&Task]) -> bool {
     let service = patient.service();
     let times: Vec<Timestamp> = stops.iter().filter_map(|task| task.stopped_at).collect();
@@ -426,8 +426,8 @@ mod tests {
             (exited(None), true, false, "container app exited"),
             (StopKind::FailedToStart, true, false, "failed to start"),
             (StopKind::Scaling, false, true, "stopped by a deployment or by scaling"),
-            (StopKind::User, false, true, "stopped by a person or a script"),
-            (StopKind::Spot, false, false, "Spot capacity was taken back"),
+            (StopKind::User, false, true, "stopped by a user or a script"),
+            (StopKind::Spot, false, false, "Spot capacity was reclaimed"),
             (StopKind::Maintenance, false, false, "replaced by AWS for maintenance"),
             (StopKind::Other, false, false, "stopped for another reason"),
         ] {
@@ -531,7 +531,8 @@ mod tests {
         }
     }
 
-    /// Tasks that stopped so many minutes ago, while the service has as many tasks as it should.
+    /// Tasks that stopped for this reason many minutes ago, while the service has as many tasks as
+    /// it should.
     fn ceased(minutes: &[i64]) -> bool {
         let mut snapshot = baseline::worker();
         baseline::exit_tasks(&mut snapshot, 1, 1, None);

@@ -1,4 +1,5 @@
-//! How a check tells a trouble that AWS gives as the reason: each version that has it is a finding.
+//! How a check reports a trouble that AWS gives as the reason: each version that has it is a
+//! finding.
 
 use crate::aws::stop_reason::Trouble;
 use crate::check::{Findings, NoAnswer};
@@ -6,8 +7,8 @@ use crate::facts::tasks::reason::{self, Told};
 use crate::finding::Finding;
 use crate::patient::Patient;
 
-/// Tells each of these troubles that is today's. What may not be seen of tasks is noted; events may
-/// still tell.
+/// Reports each of these troubles that is current. What may not be seen of tasks is noted; events
+/// may still tell.
 pub fn each<'a>(
     patient: &Patient<'a>,
     findings: &mut Findings,
