@@ -48,7 +48,7 @@ crate::check! {
     role: Cause,
     explains: [],
     applies: [BehindLoadBalancer],
-    reads: [DescribeServices, DescribeServiceRevisions, DescribeTargetGroups, DescribeLoadBalancers, DescribeSubnets, DescribeRouteTables],
+    reads: [DescribeServices, DescribeServiceRevisions, DescribeTargetGroups, DescribeLoadBalancers, DescribeListeners, DescribeRules, DescribeSubnets, DescribeRouteTables],
     example: on fargate, |snapshot| {
         crate::baseline::request_path::dual_stack(snapshot);
         let routes = snapshot.route_tables.change("vpc-1").into_iter().flatten().flat_map(|table| &mut table.routes);

@@ -52,7 +52,7 @@ crate::check! {
     severity: High,
     role: Cause,
     explains: [TasksFailToStart],
-    reads: [DescribeServices, DescribeServiceDeployments, DescribeServiceRevisions, DescribeTasks, GetService],
+    reads: [DescribeServices, DescribeServiceDeployments, DescribeServiceRevisions, DescribeTasks, DescribeTaskDefinition, GetService],
     example: on fargate, |snapshot| {
         use crate::baseline::peers::discovery;
         crate::baseline::fail_to_start(
